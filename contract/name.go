@@ -1,0 +1,77 @@
+package contract
+
+import (
+	"fmt"
+)
+
+// Limits on names. Names become tokens of bus subjects and keys of stores, so
+// they are short and plain (I10).
+const (
+	// MaxNameLength bounds the name of a definition, step, participant or action.
+	MaxNameLength = 64
+	// MaxSagaIDLength bounds a saga's id.
+	MaxSagaIDLength = 128
+)
+
+// SagaID identifies one saga. It is the caller's idempotency key: starting the
+// same id again with the same input answers the saga that exists. 1 to
+// MaxSagaIDLength characters out of A-Z a-z 0-9 _ - : = @ (no dot, no space, no
+// wildcard: the id is a token of a bus subject).
+type SagaID string
+
+// StepName names a step within a definition: lower-case letters, digits and
+// hyphens, starting with a letter.
+type StepName string
+
+// NameError says what is wrong with a name and what a right one looks like.
+type NameError struct {
+	What string // what was named: "saga id", "step", "participant" …
+	Name string // as given, shortened to 64 characters
+	Why  string
+}
+
+func (e *NameError) Error() string {
+	return fmt.Sprintf("%s %q: %s", e.What, e.Name, e.Why)
+}
+
+// Check returns a *NameError unless the id may be used.
+func (id SagaID) Check() error {
+	const right = "use 1 to 128 characters out of A-Z a-z 0-9 _ - : = @, for example order-42"
+	switch {
+	case id == "":
+		return &NameError{"saga id", "", "is empty; " + right}
+	case len(id) > MaxSagaIDLength:
+		return &NameError{"saga id", string(id[:64]) + "…", fmt.Sprintf("is %d characters long; %s", len(id), right)}
+	}
+	for i := range len(id) {
+		c := id[i]
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9',
+			c == '_', c == '-', c == ':', c == '=', c == '@':
+		default:
+			return &NameError{"saga id", string(id), fmt.Sprintf("has %q at position %d; %s", c, i, right)}
+		}
+	}
+	return nil
+}
+
+// CheckName returns a *NameError unless name may name a definition, step,
+// participant or action (what says which, for the message).
+func CheckName(what, name string) error {
+	const right = "use 1 to 64 lower-case letters, digits and hyphens, starting with a letter, for example reserve-stock"
+	switch {
+	case name == "":
+		return &NameError{what, "", "is empty; " + right}
+	case len(name) > MaxNameLength:
+		return &NameError{what, name[:MaxNameLength] + "…", fmt.Sprintf("is %d characters long; %s", len(name), right)}
+	case name[0] < 'a' || name[0] > 'z':
+		return &NameError{what, name, fmt.Sprintf("starts with %q; %s", name[0], right)}
+	}
+	for i := range len(name) {
+		c := name[i]
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' {
+			return &NameError{what, name, fmt.Sprintf("has %q at position %d; %s", c, i, right)}
+		}
+	}
+	return nil
+}

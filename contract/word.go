@@ -1,0 +1,68 @@
+package contract
+
+import "fmt"
+
+// Phase is where a saga stands.
+type Phase string
+
+// The phases, and no others. Completed and compensated are final. Parked waits
+// for an operator, and is final once the operator has abandoned the saga.
+const (
+	Running      Phase = "running"
+	Compensating Phase = "compensating"
+	Completed    Phase = "completed"
+	Compensated  Phase = "compensated"
+	Parked       Phase = "parked"
+)
+
+// Direction says whether a command does a step or takes it back.
+type Direction string
+
+// The two directions.
+const (
+	Do   Direction = "do"
+	Back Direction = "undo"
+)
+
+// Outcome is a participant's answer to a command.
+type Outcome string
+
+// The outcomes.
+const (
+	// OutcomeCompleted: done, with a result.
+	OutcomeCompleted Outcome = "completed"
+	// OutcomeRejected: the business said no. Final, and it left no trace.
+	OutcomeRejected Outcome = "rejected"
+	// OutcomeFailed: something broke. May be tried again, unless it is marked final.
+	OutcomeFailed Outcome = "failed"
+)
+
+// DefinitionRef names a definition. Version 0 means the newest one registered.
+type DefinitionRef struct {
+	Name    string `json:"name"`
+	Version int    `json:"version,omitempty"`
+}
+
+// Ref returns r, so that a reference can stand wherever a definition can.
+func (r DefinitionRef) Ref() DefinitionRef { return r }
+
+// String is name/version, or the name alone for the newest version.
+func (r DefinitionRef) String() string {
+	if r.Version == 0 {
+		return r.Name
+	}
+	return fmt.Sprintf("%s/%d", r.Name, r.Version)
+}
+
+// Key is the idempotency key of one direction of one step: the same for all
+// attempts. On the wire it is saga/step/direction.
+type Key struct {
+	Saga      SagaID
+	Step      StepName
+	Direction Direction
+}
+
+// String is saga/step/direction.
+func (k Key) String() string {
+	return string(k.Saga) + "/" + string(k.Step) + "/" + string(k.Direction)
+}

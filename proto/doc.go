@@ -1,0 +1,22 @@
+// Package proto holds the wire contract of Amends as protobuf: the envelope of
+// every message, the data whose shape is ours, definitions, and what a store
+// keeps. The generated Go code is in amends/v1 (package amendsv1).
+//
+//	amends/v1/envelope.proto    every message on the bus
+//	amends/v1/message.proto     data of undo commands and announcements
+//	amends/v1/definition.proto  definitions
+//	amends/v1/record.proto      sagas, histories, owed messages, tombstones
+//	released.binpb              the contract as last released, for buf breaking
+//	testdata/*.txt              each message on NATS, byte by byte (docs/WIRE.md)
+//
+// It does not convert: packages saga/sagapb and outbox/outboxpb turn domain
+// values into these messages and back. Generated types go no further than they.
+//
+// Invariant: field numbers and enumeration numbers are never used for anything
+// else (I8: a release reads what every earlier one wrote). Failure looks like a
+// failed `buf lint`, `buf breaking` or freshness check in CI.
+package proto
+
+//go:generate sh -c "cd .. && go tool -modfile=tools/go.mod buf lint"
+//go:generate sh -c "cd .. && go tool -modfile=tools/go.mod buf breaking --against proto/released.binpb"
+//go:generate sh -c "cd .. && go tool -modfile=tools/go.mod buf generate"
