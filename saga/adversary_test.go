@@ -1,0 +1,398 @@
+package saga
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"pgregory.net/rapid"
+
+	"github.com/amends-dev/amends/compensation"
+)
+
+// TestAdversary runs random definitions against participants with an inbox over
+// a network that loses, repeats, delays and reorders, with rejections, failures,
+// crashes between commit and answer, timeouts, cancels and operators at any
+// moment. After every decision and at the end it checks I3, I4, I5's effect, I6
+// and I8.
+func TestAdversary(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := newWorld(t)
+		for range rapid.IntRange(0, 60).Draw(t, "chaos") {
+			w.chaos()
+		}
+		w.heal()
+		w.atRest()
+	})
+}
+
+// world is one saga, its participants and the network between them.
+type world struct {
+	t        *rapid.T
+	def      *Definition
+	in       Instance
+	at       time.Time
+	history  []Event
+	network  []any // Command to a participant, Event to the coordinator
+	inbox    map[StepName]*entry
+	owed     map[Debt]bool
+	vouched  map[StepName]bool // an operator took responsibility for the step's effect
+	healed   bool
+	commands int
+}
+
+// entry is what a participant's inbox and database know about a step.
+type entry struct {
+	do, undo Outcome // "" nothing recorded
+	effects  int     // how often the do took effect
+	undos    int
+}
+
+func newWorld(t *rapid.T) *world {
+	w := &world{t: t, at: epoch, inbox: map[StepName]*entry{}, owed: map[Debt]bool{}, vouched: map[StepName]bool{}}
+	def, err := New(randomSpec(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.def = def
+	for i := range def.Len() {
+		w.inbox[def.Step(i).Name] = &entry{}
+	}
+	w.decide(Event{Type: Started, At: w.at, ID: "s1", Payload: []byte(`{"n":1}`)})
+	return w
+}
+
+func randomSpec(t *rapid.T) Spec {
+	spec := Spec{Name: "random", Version: 1}
+	if rapid.Bool().Draw(t, "has deadline") {
+		spec.Deadline = Duration(time.Duration(rapid.IntRange(1, 120).Draw(t, "deadline")) * time.Second)
+	}
+	blocks := rapid.IntRange(1, 4).Draw(t, "blocks")
+	pivot := rapid.IntRange(-1, blocks-1).Draw(t, "pivot")
+	forward := rapid.IntRange(0, 1).Draw(t, "retriable from") * blocks / 2
+	n := 0
+	step := func(kind Kind) Node {
+		n++
+		s := Step{Name: StepName(fmt.Sprintf("s%d", n)), Kind: kind, Do: randomAction(t, fmt.Sprintf("p%d", n), "do")}
+		if kind == KindCompensable {
+			if rapid.IntRange(0, 5).Draw(t, "needless") == 0 {
+				s.NothingToUndo = true
+			} else {
+				undo := randomAction(t, fmt.Sprintf("p%d", n), "undo")
+				s.Undo = &undo
+			}
+		}
+		return Node{Step: &s}
+	}
+	var block func(kind Kind, depth int) Node
+	block = func(kind Kind, depth int) Node {
+		if depth == 0 || rapid.IntRange(0, 2).Draw(t, "nested") > 0 {
+			return step(kind)
+		}
+		var children []Node
+		for range rapid.IntRange(1, 3).Draw(t, "children") {
+			children = append(children, block(kind, depth-1))
+		}
+		if rapid.Bool().Draw(t, "parallel") {
+			return Node{Parallel: children}
+		}
+		return Node{Sequence: children}
+	}
+	for b := range blocks {
+		switch {
+		case pivot >= 0 && b == pivot:
+			spec.Steps = append(spec.Steps, step(KindPivot))
+		case pivot >= 0 && b > pivot, pivot < 0 && forward > 0 && b >= forward:
+			spec.Steps = append(spec.Steps, block(KindRetriable, 2))
+		default:
+			spec.Steps = append(spec.Steps, block(KindCompensable, 2))
+		}
+	}
+	return spec
+}
+
+func randomAction(t *rapid.T, participant, action string) Action {
+	return Action{
+		Participant: participant, Action: action,
+		Timeout: Duration(time.Duration(rapid.IntRange(1, 10).Draw(t, "timeout")) * time.Second),
+		Retry: RetryPolicy{
+			Attempts: rapid.IntRange(1, 3).Draw(t, "attempts"),
+			First:    Duration(time.Second), Cap: Duration(4 * time.Second),
+		},
+	}
+}
+
+// decide folds an event and checks everything that must hold after any event.
+func (w *world) decide(ev Event) {
+	before := w.in
+	after, eff, err := Decide(w.def, w.in, ev)
+	if err != nil {
+		w.t.Fatalf("%+v: %v", ev, err)
+	}
+	if again, effAgain, _ := Decide(w.def, before, ev); !cmp.Equal(after, again) || !cmp.Equal(eff, effAgain) {
+		w.t.Fatalf("I6: Decide is not pure for %+v", ev)
+	}
+	if eff.Ignored != "" {
+		if !cmp.Equal(before, after) {
+			w.t.Fatalf("an ignored event changed the saga: %+v", ev)
+		}
+		return
+	}
+	if !before.Open() && before.Revision > 0 {
+		w.t.Fatalf("I8: an ended saga moved on %+v", ev)
+	}
+	w.in, w.history = after, append(w.history, ev)
+	for _, debt := range eff.Settled {
+		if !w.owed[debt] {
+			w.t.Fatalf("settled a debt that is not owed: %+v", debt)
+		}
+		delete(w.owed, debt)
+	}
+	for _, c := range eff.Commands {
+		w.send(c, &before)
+	}
+	if !after.Open() && len(w.owed) > 0 {
+		w.t.Fatalf("the saga ended and still owes %v", w.owed)
+	}
+	if after.Open() && after.Phase != Parked && after.Wake().IsZero() {
+		w.t.Fatalf("I2: nothing will ever move this saga again: %+v", after)
+	}
+}
+
+// send checks I4 for a command that leaves.
+func (w *world) send(c Command, before *Instance) {
+	w.commands++
+	debt := Debt{Index: c.Index, Step: c.Step, Direction: c.Direction, Revision: w.in.Revision}
+	w.owed[debt] = true
+	w.network = append(w.network, c)
+	if c.Direction == DirectionDo {
+		if w.in.Cause != nil {
+			w.t.Fatalf("I4: %s is done while the saga goes back", c.Step)
+		}
+		return
+	}
+	if compensation.BeyondReturn(w.def.Tree(), w.in.State) {
+		w.t.Fatalf("I4: %s is undone beyond the point of no return", c.Step)
+	}
+	for i := range w.in.Steps {
+		if w.in.Steps[i].Status == Doing {
+			w.t.Fatalf("I4: %s is undone while %s is not settled", c.Step, w.def.Step(i).Name)
+		}
+		if comesAfter(w.def.Tree(), c.Index, i) && w.mustBeUndone(i) {
+			w.t.Fatalf("I4: %s is undone before %s, which comes after it", c.Step, w.def.Step(i).Name)
+		}
+	}
+	if s := before.Steps[c.Index].Status; s == Refused || s == Pending {
+		w.t.Fatalf("I4: %s is undone and was %s", c.Step, s)
+	}
+}
+
+// mustBeUndone reports whether a step may have happened and is not taken back.
+func (w *world) mustBeUndone(i int) bool {
+	s := w.in.Steps[i].Status
+	return (s == Done || s == Unknown || s == Undoing) && w.def.Step(i).Undo != nil
+}
+
+// comesAfter reports whether leaf b comes after leaf a in a series that holds both.
+func comesAfter(n *compensation.Node, a, b int) bool {
+	for i := range n.Children {
+		if comesAfter(&n.Children[i], a, b) {
+			return true
+		}
+		if n.Shape != compensation.Series || !holds(&n.Children[i], a) {
+			continue
+		}
+		for j := i + 1; j < len(n.Children); j++ {
+			if holds(&n.Children[j], b) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func holds(n *compensation.Node, leaf int) (found bool) {
+	n.Leaves(func(l *compensation.Node) bool { found = l.Step == leaf; return !found })
+	return found
+}
+
+// chaos lets one random thing happen.
+func (w *world) chaos() {
+	choice := rapid.IntRange(0, 99).Draw(w.t, "what")
+	switch {
+	case choice < 65 && len(w.network) > 0:
+		w.deliver(rapid.IntRange(0, len(w.network)-1).Draw(w.t, "which"), rapid.IntRange(0, 9).Draw(w.t, "fate"))
+	case choice < 85:
+		w.at = w.at.Add(time.Duration(rapid.IntRange(0, 12_000).Draw(w.t, "ms")) * time.Millisecond)
+		w.decide(Event{Type: Woke, At: w.at})
+	case choice < 88:
+		w.at = w.at.Add(-time.Duration(rapid.IntRange(0, 3).Draw(w.t, "back")) * time.Second) // the clock jumps back
+	case choice < 92 && !w.in.Open():
+	default:
+		w.operate()
+	}
+}
+
+// operate uses a random verb that is legal now.
+func (w *world) operate() {
+	legal := Legal(w.def, &w.in)
+	if len(legal) == 0 {
+		return
+	}
+	v := legal[rapid.IntRange(0, len(legal)-1).Draw(w.t, "verb")]
+	ev := Event{Type: Operated, At: w.at, Verb: v.Verb, Step: v.Step, By: "kim", Reason: "because"}
+	switch v.Verb {
+	case VerbResolve:
+		ev.Outcome = OutcomeCompleted
+		w.vouched[v.Step] = true
+	case VerbSkip:
+		w.vouched[v.Step] = true
+	case VerbAbandon, VerbCompensate:
+		for name := range w.inbox {
+			w.vouched[name] = true
+		}
+	}
+	w.decide(ev)
+}
+
+// deliver takes a message from the network. fate 0: lost; 1: delivered and kept,
+// to come again; else: delivered.
+func (w *world) deliver(k, fate int) {
+	message := w.network[k]
+	if fate != 1 {
+		w.network = slices.Delete(w.network, k, k+1)
+	}
+	if fate == 0 {
+		return
+	}
+	switch m := message.(type) {
+	case Command:
+		w.serve(m)
+	case Event:
+		m.At = w.at
+		w.decide(m)
+	}
+}
+
+// serve is a participant with an inbox.
+func (w *world) serve(c Command) {
+	e, i := w.inbox[c.Step], c.Index
+	answer := Event{
+		Type: Answered, Participant: c.Participant, Step: c.Step, Direction: c.Direction, Attempt: c.Attempt,
+		Outcome: OutcomeCompleted, Reason: "why not",
+	}
+	behaviour := 9
+	if !w.healed {
+		behaviour = rapid.IntRange(0, 9).Draw(w.t, "behaviour")
+	}
+	switch {
+	case behaviour == 0: // crashes before it does anything
+		return
+	case behaviour == 1 && c.Direction == DirectionDo && e.do == "" && e.undo == "" || behaviour == 1 && c.Direction == DirectionUndo && e.undo == "":
+		answer.Outcome, answer.Final = OutcomeFailed, rapid.Bool().Draw(w.t, "final")
+		w.network = append(w.network, answer)
+		return
+	case c.Direction == DirectionDo:
+		switch {
+		case e.do != "":
+		case e.undo != "": // the undo came first: tombstone
+			e.do = OutcomeRejected
+		case behaviour <= 3 && w.def.Step(i).Kind != KindRetriable:
+			e.do = OutcomeRejected
+		default:
+			e.do = OutcomeCompleted
+			e.effects++
+		}
+		answer.Outcome = e.do
+	case e.undo == "":
+		e.undo = OutcomeCompleted
+		if e.do == OutcomeCompleted {
+			e.undos++
+		}
+	}
+	if behaviour == 4 { // crashes between its commit and its answer
+		return
+	}
+	w.network = append(w.network, answer)
+}
+
+// heal ends all faults; the saga must end.
+func (w *world) heal() {
+	w.healed = true
+	for range 2000 {
+		if !w.in.Open() {
+			return
+		}
+		switch {
+		case len(w.network) > 0:
+			w.deliver(0, 2)
+		case w.in.Phase == Parked:
+			w.repair()
+		default:
+			w.at = maxTime(w.at, w.in.Wake())
+			w.decide(Event{Type: Woke, At: w.at})
+		}
+	}
+	w.t.Fatalf("I2: the saga does not end: %+v", w.in)
+}
+
+// repair is the operator after the faults: retry what can be retried, else skip.
+func (w *world) repair() {
+	legal := Legal(w.def, &w.in)
+	for _, verb := range []Verb{VerbRetry, VerbSkip} {
+		for _, v := range legal {
+			if v.Verb != verb {
+				continue
+			}
+			if verb == VerbSkip {
+				w.vouched[v.Step] = true
+			}
+			w.decide(Event{Type: Operated, At: w.at, Verb: v.Verb, Step: v.Step, By: "kim", Reason: "repaired"})
+			return
+		}
+	}
+	w.t.Fatalf("parked without a way out: %v", legal)
+}
+
+// atRest delivers what is still on its way and audits the participants.
+func (w *world) atRest() {
+	for range 1000 {
+		if len(w.network) == 0 {
+			break
+		}
+		w.deliver(0, 2)
+	}
+	folded, err := Fold(w.def, w.history)
+	if err != nil || !cmp.Equal(folded, w.in, cmpopts.EquateEmpty()) {
+		w.t.Fatalf("I8: folding %d events gives another state: %v", len(w.history), err)
+	}
+	for i := range w.in.Steps {
+		step := w.def.Step(i)
+		e := w.inbox[step.Name]
+		if e.effects > 1 || e.undos > 1 {
+			w.t.Fatalf("I5: %s took effect %d times and was undone %d times", step.Name, e.effects, e.undos)
+		}
+		if w.vouched[step.Name] {
+			continue
+		}
+		net := e.effects - e.undos
+		switch {
+		case w.in.Phase == Completed && net != 1:
+			w.t.Fatalf("I3: completed, but the net effect of %s is %d: %+v", step.Name, net, w.in)
+		case w.in.Phase == Compensated && net != 0 && step.Undo != nil:
+			w.t.Fatalf("I3: compensated, but the net effect of %s is %d: %+v", step.Name, net, w.in)
+		case w.in.Phase == Compensated && net != 0 && step.Kind != KindCompensable:
+			w.t.Fatalf("I4: compensated, but %s, a %s step, took effect", step.Name, step.Kind)
+		}
+	}
+}
+
+func maxTime(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
+}

@@ -1,0 +1,185 @@
+package saga
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// answer takes in a participant's answer. The step's status is the inbox of the
+// coordinator: an answer counts only while the step waits in that direction.
+func (d *decision) answer(ev Event) {
+	i, ignored := d.addressed(ev)
+	if ignored != "" {
+		d.eff.Ignored = ignored
+		return
+	}
+	switch ev.Outcome {
+	case OutcomeCompleted:
+		d.completed(i, ev)
+	case OutcomeRejected:
+		d.rejected(i, ev)
+	default:
+		reason := ev.Reason
+		if reason == "" {
+			reason = "failed without a reason"
+		}
+		d.failed(i, ev.Direction, cut(reason), ev.Final)
+	}
+}
+
+// addressed finds the step that an answer settles, or says why it settles none.
+//
+// A completed counts for every attempt so far: all attempts share one
+// idempotency key, so it is the answer to all of them. A rejected or failed
+// counts for the newest attempt only; another attempt may still complete.
+func (d *decision) addressed(ev Event) (step int, ignored Ignored) {
+	i, ok := d.def.find(ev.Step)
+	if !ok || (ev.Direction == DirectionUndo && d.def.steps[i].Undo == nil) {
+		return 0, IgnoredStep
+	}
+	if d.def.action(i, ev.Direction).Participant != ev.Participant {
+		return 0, IgnoredSender
+	}
+	s := &d.in.Steps[i]
+	want := Doing
+	if ev.Direction == DirectionUndo {
+		want = Undoing
+	}
+	switch {
+	case !d.in.Open():
+		return 0, IgnoredEnded
+	case s.Status != want && settledIn(s.Status, ev.Direction):
+		return 0, IgnoredDuplicate
+	case s.Status != want:
+		return 0, IgnoredDirection
+	case ev.Attempt > s.Attempt:
+		return 0, IgnoredEarly
+	case ev.Attempt < s.Attempt && ev.Outcome != OutcomeCompleted:
+		return 0, IgnoredStale
+	case ev.Outcome == OutcomeFailed && (s.Waiting || !s.Parked.IsZero()):
+		return 0, IgnoredDuplicate
+	case ev.Outcome == OutcomeRejected && ev.Direction == DirectionUndo && !s.Parked.IsZero():
+		return 0, IgnoredDuplicate // a parked step is moved only by what settles it
+	}
+	return i, ""
+}
+
+func settledIn(status Status, dir Direction) bool {
+	switch status {
+	case Done, Refused, Unknown, Skipped:
+		return dir == DirectionDo
+	case Undoing:
+		return dir == DirectionDo
+	case Undone:
+		return true
+	}
+	return false
+}
+
+func (d *decision) completed(i int, ev Event) {
+	if ev.Direction == DirectionUndo {
+		d.close(i, ev.Direction, Undone)
+		return
+	}
+	result, problem := d.result(i, ev)
+	switch {
+	case problem != "" && ev.Attempt < d.in.Steps[i].Attempt: // what cannot be used is a failure
+		d.eff.Ignored = IgnoredStale
+		return
+	case problem != "" && !d.in.Steps[i].Parked.IsZero():
+		d.eff.Ignored = IgnoredDuplicate
+		return
+	case problem != "":
+		d.failed(i, ev.Direction, problem, true)
+		return
+	}
+	d.close(i, ev.Direction, Done)
+	d.keep(i, result)
+	if d.def.steps[i].Kind == KindPivot && d.in.Cancel != nil {
+		d.reason = "came too late, the pivot completed: " + d.in.Cancel.String()
+		d.in.Cancel = nil
+	}
+}
+
+// result checks a result and brings it into the form in which it is kept: JSON,
+// or nothing.
+func (d *decision) result(i int, ev Event) (result []byte, problem string) {
+	result = ev.Payload
+	if !isJSON(ev.ContentType) {
+		result = quoted(result)
+	}
+	name := d.def.steps[i].Name
+	switch {
+	case len(result) > MaxPayload:
+		return nil, fmt.Sprintf("the result of %s is %d bytes, at most %d (MaxPayload)", name, len(result), MaxPayload)
+	case d.in.StateBytes+len(result) > MaxState:
+		return nil, fmt.Sprintf("with the result of %s the saga would hold %d bytes, at most %d (MaxState)", name, d.in.StateBytes+len(result), MaxState)
+	case len(result) > 0 && !json.Valid(result):
+		return nil, fmt.Sprintf("the result of %s is not valid JSON; answer with JSON or give another content type", name)
+	}
+	return result, ""
+}
+
+func (d *decision) keep(i int, result []byte) {
+	d.in.Steps[i].Result = result
+	d.in.StateBytes += len(result)
+}
+
+func (d *decision) rejected(i int, ev Event) {
+	if ev.Direction == DirectionUndo {
+		d.settle(i, ev.Direction)
+		d.park(i, "the undo was rejected: "+ev.Reason)
+		return
+	}
+	d.refuse(i, cut(ev.Reason))
+}
+
+// refuse settles a do that left no trace.
+func (d *decision) refuse(i int, reason string) {
+	d.close(i, DirectionDo, Refused)
+	d.in.Steps[i].Reason = reason
+	switch {
+	case d.def.steps[i].Kind == KindRetriable:
+		d.park(i, "rejected beyond the point of no return: "+reason)
+	case d.in.Cancel != nil:
+		d.goBack(*d.in.Cancel)
+	default:
+		d.goBack(Cause{Why: WhyRejected, Step: d.def.steps[i].Name, Reason: reason})
+	}
+}
+
+// failed takes in a failure or a missing answer: another attempt, or the
+// outcome stays unknown.
+func (d *decision) failed(i int, dir Direction, reason string, final bool) {
+	s := &d.in.Steps[i]
+	d.settle(i, dir)
+	s.Reason = reason
+	switch {
+	case dir == DirectionDo && d.in.Cause != nil:
+		s.Status, s.Waiting, s.Due = Unknown, false, time.Time{}
+	case final, s.Attempt >= s.Budget, d.in.Revision >= MaxHistory:
+		d.exhausted(i, dir, reason)
+	default:
+		s.Waiting = true
+		s.Due = d.at.Add(backoff(d.def.action(i, dir).Retry, d.key(i, dir), s.Attempt))
+	}
+}
+
+// exhausted gives up asking: what became of the step is unknown.
+func (d *decision) exhausted(i int, dir Direction, reason string) {
+	s, step := &d.in.Steps[i], &d.def.steps[i]
+	if dir == DirectionDo && step.Kind == KindCompensable {
+		s.Status, s.Waiting, s.Due = Unknown, false, time.Time{}
+		d.goBack(Cause{Why: WhyExhausted, Step: step.Name, Reason: reason})
+		return
+	}
+	d.park(i, fmt.Sprintf("outcome of the %s unknown after attempt %d: %s", dir, s.Attempt, reason))
+}
+
+// close settles one direction of a step.
+func (d *decision) close(i int, dir Direction, status Status) {
+	d.settle(i, dir)
+	s := &d.in.Steps[i]
+	s.Status, s.Waiting, s.Due, s.Parked, s.Reason = status, false, time.Time{}, time.Time{}, ""
+}

@@ -1,0 +1,207 @@
+package saga
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/ast"
+
+	"github.com/amends-dev/amends/compensation"
+)
+
+// mappings compiles every mapping, and checks that what each step's do receives
+// fits what its command takes.
+func (c *checker) mappings() {
+	c.compiled = make([]*mapping, len(c.steps))
+	total := 0
+	for _, s := range c.steps {
+		total += len(s.Do.With)
+	}
+	if total > MaxExpressions {
+		c.add("steps", fmt.Sprintf("the mappings are %d bytes long together", total),
+			fmt.Sprintf("at most %d are allowed; move work into the participants", MaxExpressions))
+		return
+	}
+	m := mapper{checker: c, before: before(&c.tree, len(c.steps))}
+	for i, s := range c.steps {
+		switch {
+		case m.before[i] == nil: // not in the tree; that was reported
+		case s.Do.With == "":
+			for _, p := range fitSchema(c.sound(s.Do.Request), c.sound(c.spec.Input), "") {
+				c.add(s.path+".do", "receives the saga's input as it is, but "+p.What, "map it with a CEL expression (with)")
+			}
+		case len(s.Do.With) <= MaxExpression:
+			for _, p := range m.step(i) {
+				c.add(s.path+".do.with", p.What, p.Mend)
+			}
+		}
+	}
+}
+
+// before says for each leaf which leaves are certainly done when it begins; nil
+// for what is not in the tree.
+func before(root *compensation.Node, leaves int) [][]bool {
+	all := make([][]bool, leaves)
+	var walk func(n *compensation.Node, done []bool)
+	walk = func(n *compensation.Node, done []bool) {
+		if n.Shape == compensation.Leaf {
+			all[n.Step] = done
+			return
+		}
+		for i := range n.Children {
+			child := &n.Children[i]
+			walk(child, done)
+			if n.Shape == compensation.Series {
+				done = slices.Clone(done)
+				child.Leaves(func(leaf *compensation.Node) bool { done[leaf.Step] = true; return true })
+			}
+		}
+	}
+	walk(root, make([]bool, leaves))
+	return all
+}
+
+// mapper checks the mappings of one definition. Its environment is made for the
+// first mapping: a definition without any never touches CEL.
+type mapper struct {
+	*checker
+	before [][]bool
+	env    *cel.Env
+	types  *objectTypes
+	names  []StepName
+}
+
+func (m *mapper) prepare() error {
+	if m.env != nil {
+		return nil
+	}
+	m.types = &objectTypes{
+		schemas: map[string]*Schema{}, results: map[string]*Schema{}, numbers: map[string]int{}}
+	for i, s := range m.steps {
+		name := celName(s.Name)
+		m.names = append(m.names, s.Name)
+		if _, twice := m.types.numbers[name]; !twice {
+			m.types.numbers[name], m.types.results[name] = i, m.sound(s.Do.Result)
+		}
+	}
+	input := m.sound(m.spec.Input)
+	m.types.learn(input, "input")
+	for name, result := range m.types.results {
+		m.types.learn(result, "result."+name)
+	}
+	env, err := mappingEnv(m.types, input)
+	m.env = env
+	return err
+}
+
+// step compiles the mapping of step i. The problems have no path yet.
+func (m *mapper) step(i int) []Problem {
+	if err := m.prepare(); err != nil {
+		return []Problem{{What: "the expression language cannot be set up: " + err.Error(), Mend: "report this as a bug"}}
+	}
+	do := &m.steps[i].Do
+	parsed, issues := m.env.Parse(do.With)
+	if issues.Err() != nil {
+		return m.issues(issues, nil)
+	}
+	use := &usage{mapper: m, step: i}
+	use.walk(parsed.NativeRep().Expr())
+	checked, issues := m.env.Check(parsed)
+	if issues.Err() != nil {
+		return append(use.problems, m.issues(issues, parsed.NativeRep().Expr())...)
+	}
+	program, err := m.env.Program(checked, programOptions()...)
+	if err != nil {
+		return append(use.problems, Problem{
+			What: "the expression cannot be planned: " + shorten(err.Error()), Mend: "simplify it"})
+	}
+	tree := checked.NativeRep()
+	guard := &guard{ast: tree, types: m.types}
+	guard.walk(tree.Expr(), nil)
+	fit := &fitter{ast: tree, types: m.types}
+	fit.expr(m.sound(do.Request), tree.Expr(), "")
+	m.compiled[i] = &mapping{
+		expression: do.With, program: program, types: m.types, input: m.sound(m.spec.Input)}
+	return slices.Concat(use.problems, guard.problems, fit.problems)
+}
+
+// issues translates what CEL has to say.
+func (m *mapper) issues(issues *cel.Issues, root ast.Expr) []Problem {
+	var problems []Problem
+	for _, issue := range issues.Errors() {
+		if len(problems) == maxExpressionErrors {
+			break
+		}
+		what := fmt.Sprintf("line %d, column %d: %s", issue.Location.Line(), issue.Location.Column()+1, oneLine(issue.Message))
+		if issue.Location.Line() < 1 {
+			what = oneLine(issue.Message)
+		}
+		problems = append(problems, Problem{What: what, Mend: m.mend(issue.Message, issue.ExprID, root)})
+	}
+	return problems
+}
+
+// mend says what would be right, as far as it can be seen.
+func (m *mapper) mend(message string, id int64, root ast.Expr) string {
+	switch {
+	case strings.Contains(message, "undefined field") && root != nil:
+		if fields := m.siblings(root, id); len(fields) > 0 {
+			return "there is " + strings.Join(fields, ", ")
+		}
+		return "name a field that the data has"
+	case strings.Contains(message, "undeclared reference"):
+		return "there is input, and result with one field for each step (hyphens as underscores)"
+	case strings.Contains(message, "found no matching overload"):
+		return "convert the values, for example with string(), int() or double()"
+	case strings.Contains(message, "recursion") || strings.Contains(message, "limit"):
+		return "simplify it, or move the work into the participant"
+	}
+	return "see the CEL language definition at https://cel.dev"
+}
+
+// siblings are the fields that could have stood where the selection with the
+// given id names one that does not exist.
+func (m *mapper) siblings(root ast.Expr, id int64) []string {
+	var fields []string
+	ast.PostOrderVisit(root, ast.NewExprVisitor(func(e ast.Expr) {
+		if e.ID() == id && e.Kind() == ast.SelectKind {
+			chain, ok := chainOf(e.AsSelect().Operand())
+			if !ok {
+				return
+			}
+			if chain == "result" {
+				fields = sortedKeys(m.types.results)
+			} else if s := m.types.schemas["object "+chain]; s != nil {
+				fields = sortedKeys(s.Fields)
+			}
+		}
+	}))
+	const most = 20
+	if len(fields) > most {
+		fields = append(fields[:most:most], "…")
+	}
+	return fields
+}
+
+// chainOf is a selection as it is written: input.address.city.
+func chainOf(e ast.Expr) (string, bool) {
+	switch e.Kind() {
+	case ast.IdentKind:
+		return e.AsIdent(), true
+	case ast.SelectKind:
+		chain, ok := chainOf(e.AsSelect().Operand())
+		return chain + "." + e.AsSelect().FieldName(), ok
+	}
+	return "", false
+}
+
+func oneLine(s string) string {
+	const most = 300
+	s = strings.Join(strings.Fields(s), " ")
+	if len(s) > most {
+		s = strings.ToValidUTF8(s[:most], "") + "…"
+	}
+	return s
+}

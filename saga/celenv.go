@@ -1,0 +1,94 @@
+package saga
+
+import (
+	"sync"
+
+	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/env"
+	"cel.dev/cel-go/common/overloads"
+	"cel.dev/cel-go/common/types"
+)
+
+// MaxExpressions bounds the CEL expressions of one definition together, in bytes
+// (I10): checking them is the most expensive thing that a definition can ask for.
+// Beyond it New refuses.
+const MaxExpressions = 64 << 10
+
+// Limits of one CEL expression, beside MaxExpression (I10). An expression whose
+// text is beyond them is refused by New; an evaluation that reaches them fails,
+// and the saga goes back with the reason "unmappable".
+const (
+	// maxCost bounds the work of one evaluation, in CEL's own units: about one for
+	// each operation and for every ten bytes that it touches.
+	maxCost = 1_000_000
+	// maxMemory bounds the largest value of one evaluation, in CEL's own units: one
+	// for each item and for every ten bytes.
+	maxMemory = 1_000_000
+	// maxExpressionDepth bounds how deep an expression is nested.
+	maxExpressionDepth = 100
+	// maxRegex bounds a compiled regular expression. They are RE2: linear in the text.
+	maxRegex = 500
+	// maxExpressionErrors bounds the problems that are reported for one expression.
+	maxExpressionErrors = 5
+)
+
+// baseEnv is CEL's standard library with optional values and nothing else: no
+// clock, no randomness and, against CEL's habit, no time zones by name, because
+// they are read from the machine. Its parts are pinned, so that a definition
+// means the same for as long as it is stored.
+var baseEnv = sync.OnceValues(func() (*cel.Env, error) {
+	return cel.NewCustomEnv(
+		cel.EagerlyValidateDeclarations(true),
+		cel.StdLib(cel.StdLibSubset(env.NewLibrarySubset().AddExcludedFunctions(
+			withoutZone(overloads.TimeGetFullYear, overloads.TimestampToYearWithTz),
+			withoutZone(overloads.TimeGetMonth, overloads.TimestampToMonthWithTz),
+			withoutZone(overloads.TimeGetDayOfYear, overloads.TimestampToDayOfYearWithTz),
+			withoutZone(overloads.TimeGetDayOfMonth, overloads.TimestampToDayOfMonthZeroBasedWithTz),
+			withoutZone(overloads.TimeGetDate, overloads.TimestampToDayOfMonthOneBasedWithTz),
+			withoutZone(overloads.TimeGetDayOfWeek, overloads.TimestampToDayOfWeekWithTz),
+			withoutZone(overloads.TimeGetHours, overloads.TimestampToHoursWithTz),
+			withoutZone(overloads.TimeGetMinutes, overloads.TimestampToMinutesWithTz),
+			withoutZone(overloads.TimeGetSeconds, overloads.TimestampToSecondsWithTz),
+			withoutZone(overloads.TimeGetMilliseconds, overloads.TimestampToMillisecondsWithTz),
+		))),
+		cel.OptionalTypes(cel.OptionalTypesVersion(2)),
+		cel.EnableIdentifierEscapeSyntax(),
+		cel.CrossTypeNumericComparisons(true),
+		cel.DefaultUTCTimeZone(true),
+		cel.ParserRecursionLimit(maxExpressionDepth),
+		cel.ParserErrorRecoveryLimit(maxExpressionErrors),
+		cel.ParserExpressionSizeLimit(MaxExpression),
+		cel.RegexProgramSizeLimit(maxRegex),
+		cel.ASTValidators(cel.ValidateRegexLiterals(), cel.ValidateTimestampLiterals(), cel.ValidateDurationLiterals()),
+	)
+})
+
+func withoutZone(function, overload string) *env.Function {
+	return env.NewFunction(function, env.NewOverload(overload, nil, nil))
+}
+
+// mappingEnv is the environment of a definition's mappings.
+func mappingEnv(t *objectTypes, input *Schema) (*cel.Env, error) {
+	base, err := baseEnv()
+	if err != nil {
+		return nil, err
+	}
+	t.Provider = base.CELTypeProvider()
+	return base.Extend(
+		cel.CustomTypeProvider(t),
+		cel.Variable("input", t.typeOf(input, "input")),
+		cel.Variable("result", resultsType),
+	)
+}
+
+// programOptions are the same for every mapping.
+func programOptions() []cel.ProgramOption {
+	sizes := types.NewSizeCalculator(
+		types.SizeCalculatorMaxDepth(maxMemory), types.SizeCalculatorMaxTraversal(maxMemory))
+	return []cel.ProgramOption{
+		cel.CostLimit(maxCost),
+		cel.MemoryLimit(maxMemory),
+		cel.MemoryTracking(types.MemoryTrackerSizeCalculator(sizes)),
+		cel.CustomDecoratorV2(sortMaps),
+	}
+}

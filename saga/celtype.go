@@ -1,0 +1,109 @@
+package saga
+
+import (
+	"fmt"
+
+	"cel.dev/cel-go/common/types"
+)
+
+// objectTypes gives CEL the types of a definition's data: each object schema is
+// a struct type whose name no expression can spell, so that it cannot get in the
+// way of a variable.
+type objectTypes struct {
+	types.Provider
+	schemas map[string]*Schema // of object types by name
+	results map[string]*Schema // of steps by CEL name; nil: any
+	numbers map[string]int     // of steps by CEL name
+}
+
+// resultsType is the type of the variable result: one field for each step.
+var resultsType = types.NewObjectType("object result")
+
+// typeOf is the CEL type of data; where is how an expression reaches it.
+func (t *objectTypes) typeOf(s *Schema, where string) *types.Type {
+	if s.isAny() {
+		return types.DynType
+	}
+	switch s.Kind {
+	case SchemaObject:
+		name := "object " + where
+		if t.schemas[name] != s { // learn has put it there: evaluations only read
+			t.schemas[name] = s
+		}
+		return types.NewObjectType(name)
+	case SchemaList:
+		return types.NewListType(t.typeOf(s.Items, where+"[]"))
+	case SchemaMap:
+		return types.NewMapType(types.StringType, t.typeOf(s.Items, where+"[]"))
+	case SchemaInt:
+		return types.IntType
+	case SchemaDouble:
+		return types.DoubleType
+	case SchemaBool:
+		return types.BoolType
+	}
+	return types.StringType // time and bytes travel as strings
+}
+
+// FindStructType implements types.Provider.
+func (t *objectTypes) FindStructType(name string) (*types.Type, bool) {
+	if _, ok := t.schemas[name]; ok || name == resultsType.TypeName() {
+		return types.NewTypeTypeWithParam(types.NewObjectType(name)), true
+	}
+	return t.Provider.FindStructType(name)
+}
+
+// FindStructFieldNames implements types.Provider.
+func (t *objectTypes) FindStructFieldNames(name string) ([]string, bool) {
+	if s, ok := t.schemas[name]; ok {
+		return sortedKeys(s.Fields), true
+	}
+	if name == resultsType.TypeName() {
+		return sortedKeys(t.results), true
+	}
+	return t.Provider.FindStructFieldNames(name)
+}
+
+// FindStructFieldType implements types.Provider.
+func (t *objectTypes) FindStructFieldType(name, field string) (*types.FieldType, bool) {
+	where := name[min(len(name), len("object ")):] + "." + field
+	if name == resultsType.TypeName() {
+		if s, ok := t.results[field]; ok {
+			return fieldType(t.typeOf(s, where), field), true
+		}
+		return nil, false
+	}
+	s, ok := t.schemas[name]
+	if !ok {
+		return t.Provider.FindStructFieldType(name, field)
+	}
+	if s.Fields[field] == nil {
+		return nil, false
+	}
+	return fieldType(t.typeOf(s.Fields[field], where), field), true
+}
+
+// fielded is a value with named fields: an object, or the results.
+type fielded interface {
+	field(name string) (any, error)
+	has(name string) bool
+}
+
+func fieldType(typ *types.Type, name string) *types.FieldType {
+	return &types.FieldType{
+		Type: typ,
+		IsSet: func(target any) bool {
+			f, ok := target.(fielded)
+			return ok && f.has(name)
+		},
+		GetFrom: func(target any) (any, error) {
+			switch target := target.(type) {
+			case fielded:
+				return target.field(name)
+			case error:
+				return nil, target
+			}
+			return nil, fmt.Errorf("there is no field %s in %T", name, target)
+		},
+	}
+}

@@ -1,0 +1,243 @@
+package saga
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"reflect"
+	"strconv"
+	"strings"
+
+	"cel.dev/cel-go/common/types"
+	"cel.dev/cel-go/common/types/ref"
+)
+
+// object is a JSON object whose schema is known, as a CEL value. It keeps what
+// was read, so that passing it on changes nothing, fields that the schema does
+// not know and the digits of numbers included.
+type object struct {
+	schema *Schema
+	where  string         // how an expression reaches it, for messages
+	raw    map[string]any // as encoding/json reads it with UseNumber
+	read   map[string]ref.Val
+}
+
+func newObject(s *Schema, where string, raw map[string]any) *object {
+	return &object{s, where, raw, map[string]ref.Val{}}
+}
+
+// has reports whether the field is there and not null.
+func (o *object) has(name string) bool { return o.raw[name] != nil }
+
+// field is the value of a field. A list, map or bytes that is null, or optional
+// and missing, is empty, as it is for Go; anything else that is missing is an
+// error.
+func (o *object) field(name string) (any, error) {
+	if v, ok := o.read[name]; ok {
+		return v, nil
+	}
+	schema := o.schema.Fields[name]
+	raw, present := o.raw[name]
+	where := o.where + "." + name
+	if raw == nil && !schema.isAny() {
+		switch {
+		case (present || schema.Optional) && canBeEmpty(schema):
+		case schema.Optional:
+			return nil, fmt.Errorf("%s is missing; guard it with has(%s)", where, where)
+		default:
+			return nil, fmt.Errorf("%s is missing", where)
+		}
+	} else if !present {
+		return nil, fmt.Errorf("%s is missing; guard it with has(%s)", where, where)
+	}
+	v := value(schema, raw, where)
+	if failed, ok := v.(*types.Err); ok {
+		return nil, failed
+	}
+	o.read[name] = v
+	return v, nil
+}
+
+func canBeEmpty(s *Schema) bool {
+	return s.Kind == SchemaList || s.Kind == SchemaMap || s.Kind == SchemaBytes
+}
+
+// Get implements traits.Indexer, for objects that went through dyn().
+func (o *object) Get(index ref.Val) ref.Val {
+	name, ok := index.(types.String)
+	if !ok {
+		return types.NewErr("%s has no field %v", o.where, index)
+	}
+	if o.schema.Fields[string(name)] == nil {
+		return types.NewErr("%s has no field %s", o.where, string(name))
+	}
+	v, err := o.field(string(name))
+	if err != nil {
+		return types.WrapErr(err)
+	}
+	return v.(ref.Val)
+}
+
+// IsSet implements traits.FieldTester.
+func (o *object) IsSet(field ref.Val) ref.Val {
+	name, ok := field.(types.String)
+	return types.Bool(ok && o.has(string(name)))
+}
+
+// Equal implements ref.Val: two objects are equal when their JSON is.
+func (o *object) Equal(other ref.Val) ref.Val {
+	its, ok := other.(*object)
+	if !ok {
+		return types.False
+	}
+	return types.Equal(value(nil, o.raw, o.where), value(nil, its.raw, its.where))
+}
+
+// ConvertToNative implements ref.Val; nothing here converts objects to Go types.
+func (o *object) ConvertToNative(t reflect.Type) (any, error) {
+	return nil, fmt.Errorf("%s does not become a %v", o.where, t)
+}
+
+// ConvertToType implements ref.Val.
+func (o *object) ConvertToType(t ref.Type) ref.Val {
+	if t == types.TypeType {
+		return types.NewObjectType("object " + o.where)
+	}
+	return types.NewErr("%s does not become a %s", o.where, t.TypeName())
+}
+
+// Type implements ref.Val.
+func (o *object) Type() ref.Type { return types.NewObjectType("object " + o.where) }
+
+// Value implements ref.Val.
+func (o *object) Value() any { return o }
+
+// AggregateSize implements types.AggregateSizeVisitor: the object was there
+// before the evaluation, within the limits on payloads.
+func (o *object) AggregateSize(types.AggregateSizer) uint32 { return 1 }
+
+// value makes a CEL value of JSON, as its schema says. What does not fit is an
+// error value.
+func value(s *Schema, raw any, where string) ref.Val {
+	if s.isAny() {
+		return anyValue(raw, where)
+	}
+	switch v := raw.(type) {
+	case nil:
+		switch {
+		case s.Kind == SchemaList:
+			return types.NewRefValList(types.DefaultTypeAdapter, nil)
+		case s.Kind == SchemaMap:
+			return newSortedMap(nil)
+		case s.Kind == SchemaBytes:
+			return types.String("")
+		case s.Optional:
+			return types.NullValue
+		}
+	case bool:
+		if s.Kind == SchemaBool {
+			return types.Bool(v)
+		}
+	case string:
+		if s.Kind == SchemaString || s.Kind == SchemaTime || s.Kind == SchemaBytes {
+			return types.String(v)
+		}
+	case json.Number:
+		if s.Kind == SchemaInt || s.Kind == SchemaDouble {
+			return number(v, s.Kind == SchemaDouble, where)
+		}
+	case []any:
+		if s.Kind == SchemaList {
+			return list(s.Items, v, where)
+		}
+	case map[string]any:
+		switch s.Kind {
+		case SchemaObject:
+			return newObject(s, where, v)
+		case SchemaMap:
+			return stringMap(s.Items, v, where)
+		}
+	}
+	return types.NewErr("%s is %s where the schema says %s", where, jsonKind(raw), s.Kind)
+}
+
+// anyValue makes a CEL value of JSON of which nothing is known.
+func anyValue(raw any, where string) ref.Val {
+	switch v := raw.(type) {
+	case bool:
+		return types.Bool(v)
+	case string:
+		return types.String(v)
+	case json.Number:
+		if u, err := strconv.ParseUint(string(v), 10, 64); err == nil && u > math.MaxInt64 {
+			return types.Uint(u)
+		}
+		return number(v, strings.ContainsAny(string(v), ".eE"), where)
+	case []any:
+		return list(nil, v, where)
+	case map[string]any:
+		return stringMap(nil, v, where)
+	}
+	return types.NullValue
+}
+
+func list(items *Schema, raw []any, where string) ref.Val {
+	values := make([]ref.Val, len(raw))
+	for i, item := range raw {
+		v := value(items, item, where+"[]")
+		if types.IsError(v) {
+			return v
+		}
+		values[i] = v
+	}
+	return types.NewRefValList(types.DefaultTypeAdapter, values)
+}
+
+func stringMap(items *Schema, raw map[string]any, where string) ref.Val {
+	values := make(map[ref.Val]ref.Val, len(raw))
+	for _, key := range sortedKeys(raw) {
+		v := value(items, raw[key], where+"[]")
+		if types.IsError(v) {
+			return v
+		}
+		values[types.String(key)] = v
+	}
+	return newSortedMap(values)
+}
+
+// number reads a number without losing a digit of an integer.
+func number(n json.Number, double bool, where string) ref.Val {
+	if double {
+		f, err := strconv.ParseFloat(string(n), 64)
+		if err != nil {
+			return types.NewErr("%s is %s, which is out of range", where, shorten(string(n)))
+		}
+		return types.Double(f)
+	}
+	if i, err := strconv.ParseInt(string(n), 10, 64); err == nil {
+		return types.Int(i)
+	}
+	const exact = 1 << 53
+	f, err := strconv.ParseFloat(string(n), 64)
+	if err == nil && strings.ContainsAny(string(n), ".eE") && f == math.Trunc(f) && math.Abs(f) <= exact {
+		return types.Int(int64(f)) // 3.0 is an integer that somebody wrote as a double
+	}
+	return types.NewErr("%s is %s, which is no integer of 64 bits", where, shorten(string(n)))
+}
+
+// jsonKind is what a JSON value is, for a message.
+func jsonKind(raw any) string {
+	switch raw.(type) {
+	case nil:
+		return "null"
+	case bool:
+		return "a bool"
+	case string:
+		return "a string"
+	case json.Number:
+		return "a number"
+	case []any:
+		return "a list"
+	}
+	return "an object"
+}

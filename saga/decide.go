@@ -1,0 +1,380 @@
+package saga
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/amends-dev/amends/compensation"
+	"github.com/amends-dev/amends/contract"
+)
+
+// Errors of Decide for an event that cannot belong to the instance. Everything
+// else that comes too late, twice or from nowhere is Effects.Ignored.
+var (
+	// ErrExists: a saga that exists cannot be started again.
+	ErrExists = errors.New("the saga exists already")
+	// ErrMissing: the first event of a saga must be Started.
+	ErrMissing = errors.New("the saga does not exist")
+	// ErrOtherDefinition: the definition given is not the one the instance was started with.
+	ErrOtherDefinition = errors.New("not the definition this saga was started with")
+	// ErrInput: the input cannot be used; the text says why.
+	ErrInput = errors.New("unusable input")
+)
+
+// Decide is the whole behaviour of a saga: given its definition, where it stands
+// and what happened, it returns where it stands then and what must follow. It is
+// pure (I6): the same arguments give the same results, on every machine and in
+// every release that replays recorded histories (I8). The instance given is not
+// changed; parts of it may be shared by the one returned.
+//
+// A new saga begins with the zero Instance and an event of type Started.
+//
+// Errors: ErrExists, ErrMissing, ErrOtherDefinition, ErrInput, *contract.NameError
+// for a bad id, *VerbError for a decision that is not legal now. On an error, and
+// when Effects.Ignored is set, the instance returned is the one given and the
+// event is not part of the history.
+func Decide(def *Definition, in Instance, ev Event) (Instance, Effects, error) {
+	if err := belongs(def, &in, ev); err != nil {
+		return in, Effects{}, err
+	}
+	d := decision{def: def, in: in, at: ev.At, before: in.Phase}
+	if d.at.Before(in.Updated) {
+		d.at = in.Updated // the clock went back; the saga does not
+	}
+	d.in.Revision++
+	d.in.Steps = slices.Clone(in.Steps)
+	var err error
+	switch ev.Type {
+	case Started:
+		err = d.start(ev)
+	case Answered:
+		d.answer(ev)
+	case Woke:
+		d.wake()
+	case Operated:
+		err = d.operate(ev)
+	default:
+		err = fmt.Errorf("event type %q: use started, answered, woke or operated", ev.Type)
+	}
+	if err != nil {
+		return in, Effects{}, err
+	}
+	if d.eff.Ignored != "" {
+		return in, Effects{Ignored: d.eff.Ignored}, nil
+	}
+	d.advance()
+	d.announce()
+	d.in.Updated = d.at
+	return d.in, d.eff, nil
+}
+
+// Fold replays a history from nothing. Folding a saga's recorded events gives
+// its stored instance (I8).
+func Fold(def *Definition, events []Event) (Instance, error) {
+	var in Instance
+	for k, ev := range events {
+		next, eff, err := Decide(def, in, ev)
+		if err != nil {
+			return in, fmt.Errorf("event %d (%s): %w", k+1, ev.Type, err)
+		}
+		if eff.Ignored != "" {
+			return in, fmt.Errorf("event %d (%s) changes nothing: %s", k+1, ev.Type, eff.Ignored)
+		}
+		in = next
+	}
+	return in, nil
+}
+
+func belongs(def *Definition, in *Instance, ev Event) error {
+	switch {
+	case ev.Type == Started && in.Revision != 0:
+		return fmt.Errorf("start %s: %w", in.ID, ErrExists)
+	case ev.Type != Started && in.Revision == 0:
+		return fmt.Errorf("%s: %w", ev.Type, ErrMissing)
+	case ev.Type != Started && in.Fingerprint != def.Fingerprint():
+		return fmt.Errorf("saga %s of %s (%.12s) given %s (%.12s): %w",
+			in.ID, in.Definition, in.Fingerprint, def.Ref(), def.Fingerprint(), ErrOtherDefinition)
+	}
+	return nil
+}
+
+// decision is one call of Decide at work.
+type decision struct {
+	def    *Definition
+	in     Instance // the instance that becomes
+	at     time.Time
+	before Phase
+	eff    Effects
+	reason string // for the announcement
+}
+
+func (d *decision) start(ev Event) error {
+	if err := ev.ID.Check(); err != nil {
+		return err
+	}
+	if len(ev.Payload) > MaxPayload {
+		return fmt.Errorf("%w: %d bytes, at most %d (MaxPayload); put large data elsewhere and pass its address", ErrInput, len(ev.Payload), MaxPayload)
+	}
+	if isJSON(ev.ContentType) && !json.Valid(ev.Payload) {
+		return fmt.Errorf("%w: the content type says JSON, but the data is not valid JSON; give JSON, or another content type", ErrInput)
+	}
+	if err := d.def.checkInput(ev.Payload); err != nil {
+		return err
+	}
+	spec := &d.def.spec
+	d.in = Instance{
+		ID: ev.ID, Definition: d.def.Ref(), Fingerprint: d.def.Fingerprint(), Revision: 1,
+		Input: ev.Payload, ContentType: ev.ContentType, TraceParent: ev.TraceParent,
+		Started: d.at, Updated: d.at, StateBytes: len(ev.Payload),
+		Steps: make([]StepState, d.def.Len()),
+	}
+	if spec.Deadline > 0 {
+		d.in.Deadline = d.at.Add(time.Duration(spec.Deadline))
+	}
+	for i := range d.in.Steps {
+		d.in.Steps[i].Status = Pending
+	}
+	return nil
+}
+
+// advance begins everything that may begin now, and ends the saga when nothing
+// is left to do.
+func (d *decision) advance() {
+	if !d.in.Open() {
+		return
+	}
+	if d.in.Cause == nil && d.forward() {
+		d.end(Completed)
+		return
+	}
+	if d.in.Cause != nil && d.backward() {
+		d.end(Compensated)
+		return
+	}
+	d.in.Phase = Running
+	if d.in.Cause != nil {
+		d.in.Phase = Compensating
+	}
+	for i := range d.in.Steps {
+		if !d.in.Steps[i].Parked.IsZero() {
+			d.in.Phase = Parked
+		}
+	}
+}
+
+// forward asks for every step that may be done now. All their requests are
+// worked out first: one that cannot be is a reason to go back before anything
+// else is set going.
+func (d *decision) forward() (done bool) {
+	var ready []int
+	done = compensation.Forward(&d.def.tree, d.in.State, func(i int) {
+		if d.in.Steps[i].Parked.IsZero() {
+			ready = append(ready, i)
+		}
+	})
+	requests := make([][]byte, len(ready))
+	for k, i := range ready {
+		request, err := d.request(i)
+		switch {
+		case err == nil:
+			requests[k] = request
+		case d.def.steps[i].Kind == KindRetriable:
+			d.park(i, err.Error())
+		default:
+			d.in.Steps[i].Reason = cut(err.Error())
+			d.goBack(Cause{Why: WhyUnmappable, Step: d.def.steps[i].Name, Reason: cut(err.Error())})
+			return false
+		}
+	}
+	for k, i := range ready {
+		if d.in.Steps[i].Parked.IsZero() {
+			d.begin(i, DirectionDo, requests[k])
+		}
+	}
+	return done
+}
+
+// backward asks for every undo that may run now, once everything under way is
+// settled.
+func (d *decision) backward() (undone bool) {
+	var ready []int
+	undone = compensation.Backward(&d.def.tree, d.in.State, func(i int) { ready = append(ready, i) })
+	for _, i := range ready {
+		payload, err := d.undoData(i)
+		if err != nil { // the request was worked out from the same data before
+			d.in.Steps[i].Status = Undoing
+			d.park(i, err.Error())
+			continue
+		}
+		d.begin(i, DirectionUndo, payload)
+	}
+	return undone
+}
+
+func (d *decision) end(phase Phase) {
+	d.in.Phase = phase
+	d.in.Ended = d.at
+	for i := range d.in.Steps {
+		d.in.Steps[i].Due = time.Time{}
+	}
+}
+
+// goBack turns the saga round. Steps between two attempts are not attempted
+// again: what became of them is unknown. Steps under way are awaited.
+func (d *decision) goBack(cause Cause) {
+	if d.in.Cause != nil {
+		return
+	}
+	cause.At = d.at
+	d.in.Cause = &cause
+	d.in.Cancel = nil
+	d.reason = cause.String()
+	for i := range d.in.Steps {
+		s := &d.in.Steps[i]
+		switch {
+		case s.Status == Doing && s.Waiting:
+			s.Status, s.Waiting, s.Due = Unknown, false, time.Time{}
+		case s.Status == Pending:
+			s.Parked = time.Time{}
+		}
+	}
+}
+
+func (d *decision) begin(i int, dir Direction, payload []byte) {
+	s := &d.in.Steps[i]
+	s.Status = Doing
+	if dir == DirectionUndo {
+		s.Status = Undoing
+	}
+	s.Attempt, s.Budget, s.Reason = 0, d.def.action(i, dir).Retry.Attempts, ""
+	d.send(i, dir, payload)
+}
+
+// send owes the next attempt's command.
+func (d *decision) send(i int, dir Direction, payload []byte) {
+	s, action := &d.in.Steps[i], d.def.action(i, dir)
+	d.settle(i, dir)
+	s.Attempt++
+	s.Waiting = false
+	s.Due = d.at.Add(time.Duration(action.Timeout))
+	s.Sent = d.in.Revision
+	contentType := ""
+	if dir == DirectionDo && d.def.steps[i].request == nil {
+		contentType = d.in.ContentType
+	}
+	d.eff.Commands = append(d.eff.Commands, Command{
+		Index: i, Step: d.def.steps[i].Name, Direction: dir, Attempt: s.Attempt,
+		Participant: action.Participant, Action: action.Action,
+		Payload: payload, ContentType: contentType, Expires: s.Due,
+	})
+}
+
+// settle says that the step's last command is not owed any more.
+func (d *decision) settle(i int, dir Direction) {
+	s := &d.in.Steps[i]
+	if s.Sent != 0 {
+		d.eff.Settled = append(d.eff.Settled, Debt{Index: i, Step: d.def.steps[i].Name, Direction: dir, Revision: s.Sent})
+		s.Sent = 0
+	}
+}
+
+func (d *decision) park(i int, reason string) {
+	s := &d.in.Steps[i]
+	s.Parked, s.Waiting, s.Due, s.Reason = d.at, false, time.Time{}, cut(reason)
+	d.reason = fmt.Sprintf("%s: %s", d.def.steps[i].Name, s.Reason)
+}
+
+func (d *decision) announce() {
+	if d.in.Phase == d.before && d.reason == "" {
+		return
+	}
+	d.eff.Announcements = append(d.eff.Announcements, Announcement{
+		Phase: d.in.Phase, Ended: !d.in.Open(), Reason: d.reason,
+	})
+}
+
+// request is the data of a step's do.
+func (d *decision) request(i int) ([]byte, error) {
+	request, err := d.def.request(i, d.in.Input, func(step int) []byte { return d.in.Steps[step].Result })
+	if err == nil && len(request) > MaxPayload {
+		err = fmt.Errorf("the request of step %s would be %d bytes, at most %d (MaxPayload)", d.def.steps[i].Name, len(request), MaxPayload)
+	}
+	return request, err
+}
+
+// undoData is the data of a step's undo: {"request": …, "result": …}. What is
+// not JSON is written as a string of its base64, which encoding/json reads back
+// into a []byte.
+func (d *decision) undoData(i int) ([]byte, error) {
+	request, err := d.request(i)
+	if err != nil {
+		return nil, err
+	}
+	if d.def.steps[i].request == nil && !isJSON(d.in.ContentType) {
+		request = quoted(request)
+	}
+	result := d.in.Steps[i].Result
+	if len(result) == 0 {
+		result = []byte("null")
+	}
+	if len(request) == 0 {
+		request = []byte("null")
+	}
+	var b bytes.Buffer
+	b.Grow(len(request) + len(result) + len(`{"request":,"result":}`))
+	b.WriteString(`{"request":`)
+	b.Write(request)
+	b.WriteString(`,"result":`)
+	b.Write(result)
+	b.WriteByte('}')
+	return b.Bytes(), nil
+}
+
+func isJSON(contentType string) bool {
+	mediaType, _, _ := strings.Cut(contentType, ";")
+	mediaType = strings.TrimSpace(strings.ToLower(mediaType))
+	return mediaType == "" || mediaType == "application/json" || strings.HasSuffix(mediaType, "+json")
+}
+
+func quoted(data []byte) []byte {
+	out := make([]byte, 0, base64.StdEncoding.EncodedLen(len(data))+2)
+	out = append(out, '"')
+	out = base64.StdEncoding.AppendEncode(out, data)
+	return append(out, '"')
+}
+
+// cut shortens a reason to MaxReason bytes and makes it valid UTF-8.
+func cut(reason string) string {
+	reason = strings.ToValidUTF8(reason, "�")
+	if len(reason) <= MaxReason {
+		return reason
+	}
+	return strings.ToValidUTF8(reason[:MaxReason-len("…")], "") + "…"
+}
+
+// String is the cause in a few words: what, where, by whom, why.
+func (c *Cause) String() string {
+	var b strings.Builder
+	b.WriteString(string(c.Why))
+	if c.Step != "" {
+		b.WriteString(" at " + string(c.Step))
+	}
+	if c.By != "" {
+		b.WriteString(" by " + c.By)
+	}
+	if c.Reason != "" {
+		b.WriteString(": " + c.Reason)
+	}
+	return b.String()
+}
+
+// key is the idempotency key of one direction of a step.
+func (d *decision) key(i int, dir Direction) contract.Key {
+	return contract.Key{Saga: d.in.ID, Step: d.def.steps[i].Name, Direction: dir}
+}

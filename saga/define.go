@@ -1,0 +1,238 @@
+package saga
+
+import (
+	"fmt"
+	"reflect"
+	"time"
+
+	"github.com/amends-dev/amends/contract"
+)
+
+// Define writes a definition in Go: its settings and steps in the order in which
+// they run. In is the type of the saga's input; any (or json.RawMessage) leaves
+// it open. Without Version it is version 1.
+//
+// The error is a *DefinitionError that lists everything that is wrong. What an
+// option cannot be given to does not compile: a pivot takes no Undo, an Undo
+// takes no With.
+func Define[In any](name string, parts ...Part) (*Definition, error) {
+	b := builder{spec: Spec{Name: name, Version: 1, Input: SchemaFor[In]()}}
+	for i, part := range parts {
+		if part == nil {
+			b.problems = append(b.problems, Problem{
+				Path: fmt.Sprintf("parts[%d]", i), What: "is nil", Mend: "remove it"})
+			continue
+		}
+		part.part(&b)
+	}
+	return build(b.spec, b.mixed, b.problems)
+}
+
+// MustDefine is Define for package variables: it panics with the whole list of
+// problems.
+func MustDefine[In any](name string, parts ...Part) *Definition {
+	d, err := Define[In](name, parts...)
+	if err != nil {
+		panic(err)
+	}
+	return d
+}
+
+// builder gathers what the parts of a definition say.
+type builder struct {
+	spec     Spec
+	mixed    map[*Step]string // steps whose do and undo come from different Go types, and how
+	problems []Problem
+}
+
+// Part is a part of a definition: Version, Deadline, Timeout, Retry, or a Block.
+type Part interface{ part(*builder) }
+
+// Block is a place in the order of steps: Compensable, Pivot, Retriable,
+// Parallel or Sequence.
+type Block interface {
+	Part
+	node(*builder) Node
+}
+
+// DoOption is an option of Do: With, Timeout, Retry.
+type DoOption interface{ setDo(*Action) }
+
+// UndoOption is an option of Undo: Timeout, Retry.
+type UndoOption interface{ setUndo(*Action) }
+
+// Setting is an option of Do, of Undo, and of Define, where it holds for every
+// action that does not say otherwise: Timeout, Retry.
+type Setting interface {
+	Part
+	DoOption
+	UndoOption
+}
+
+type partFunc func(*builder)
+
+func (f partFunc) part(b *builder) { f(b) }
+
+// Version is the definition's version, from 1. A definition is immutable once it
+// is registered; a change is a new version, and sagas that run keep theirs.
+func Version(version int) Part {
+	return partFunc(func(b *builder) { b.spec.Version = version })
+}
+
+// Deadline bounds the whole saga from its start. When it passes before the point
+// of no return the saga goes back; after it an alert is raised. Default: none.
+func Deadline(deadline time.Duration) Part {
+	return partFunc(func(b *builder) { b.spec.Deadline = Duration(deadline) })
+}
+
+// Timeout is how long one attempt waits for its answer. Default: DefaultTimeout.
+func Timeout(timeout time.Duration) Setting { return timeoutSetting(timeout) }
+
+type timeoutSetting time.Duration
+
+func (t timeoutSetting) part(b *builder)   { b.spec.Timeout = Duration(t) }
+func (t timeoutSetting) setDo(a *Action)   { a.Timeout = Duration(t) }
+func (t timeoutSetting) setUndo(a *Action) { a.Timeout = Duration(t) }
+
+// Retry says how often an action is attempted in all (1: never again), how long
+// the wait before the second attempt is, and how long it may grow by doubling.
+// A zero leaves that value at its default; see DefaultRetry.
+func Retry(attempts int, first, longest time.Duration) Setting {
+	return retrySetting{Attempts: attempts, First: Duration(first), Cap: Duration(longest)}
+}
+
+type retrySetting RetryPolicy
+
+func (r retrySetting) part(b *builder)   { b.spec.Retry = RetryPolicy(r) }
+func (r retrySetting) setDo(a *Action)   { a.Retry = RetryPolicy(r) }
+func (r retrySetting) setUndo(a *Action) { a.Retry = RetryPolicy(r) }
+
+// With makes the data of a do from the saga's input and the results of steps
+// that are certainly done, in CEL (https://cel.dev). Step names are written with
+// underscores:
+//
+//	saga.With(`{"order_id": input.order_id, "receipt": result.charge_card.receipt_id}`)
+//
+// It is checked against the Go types when the definition is built. Without With
+// the participant receives the saga's input byte for byte.
+func With(expression string) DoOption { return withOption(expression) }
+
+type withOption string
+
+func (w withOption) setDo(a *Action) { a.With = string(w) }
+
+// StepDo is the do of a step; see Do.
+type StepDo struct {
+	action   Action
+	req, res reflect.Type
+}
+
+// Do says which command does the step.
+func Do[Req, Res any](c contract.Command[Req, Res], options ...DoOption) StepDo {
+	do := StepDo{
+		action: Action{
+			Participant: c.Participant(), Action: c.Action(),
+			Request: SchemaFor[Req](), Result: SchemaFor[Res](),
+		},
+		req: c.RequestType(), res: c.ResultType(),
+	}
+	for _, option := range options {
+		option.setDo(&do.action)
+	}
+	return do
+}
+
+// StepUndo says how a compensable step is taken back; see Undo and NothingToUndo.
+type StepUndo struct {
+	action   *Action
+	req, res reflect.Type
+	nothing  bool
+}
+
+// Undo says which command takes the step back. The participant receives what the
+// do was asked and what it answered, so there is nothing to map.
+func Undo[Req, Res any](u contract.UndoCommand[Req, Res], options ...UndoOption) StepUndo {
+	undo := StepUndo{
+		action: &Action{Participant: u.Participant(), Action: u.Action()},
+		req:    u.RequestType(), res: u.ResultType(),
+	}
+	for _, option := range options {
+		option.setUndo(undo.action)
+	}
+	return undo
+}
+
+// NothingToUndo declares that a compensable step has no effect that would have to
+// be taken back, for example because it only checks or reads.
+func NothingToUndo() StepUndo { return StepUndo{nothing: true} }
+
+// Compensable is a step that can be taken back. It stands before the pivot.
+func Compensable(name StepName, do StepDo, undo StepUndo) Block {
+	return stepBlock{name, KindCompensable, do, undo}
+}
+
+// Pivot is the point of no return: once it has completed, the saga only goes
+// forward. There is at most one, in the outermost sequence.
+func Pivot(name StepName, do StepDo) Block {
+	return stepBlock{name, KindPivot, do, StepUndo{}}
+}
+
+// Retriable is a step that cannot be refused for good and is tried until it
+// completes. It stands after the pivot and after every compensable step.
+func Retriable(name StepName, do StepDo) Block {
+	return stepBlock{name, KindRetriable, do, StepUndo{}}
+}
+
+type stepBlock struct {
+	name StepName
+	kind Kind
+	do   StepDo
+	undo StepUndo
+}
+
+func (s stepBlock) part(b *builder) { b.spec.Steps = append(b.spec.Steps, s.node(b)) }
+
+func (s stepBlock) node(b *builder) Node {
+	step := &Step{Name: s.name, Kind: s.kind, Do: s.do.action, NothingToUndo: s.undo.nothing}
+	if s.undo.action != nil {
+		undo := *s.undo.action
+		step.Undo = &undo
+		if s.do.req != s.undo.req || s.do.res != s.undo.res {
+			if b.mixed == nil {
+				b.mixed = map[*Step]string{}
+			}
+			b.mixed[step] = fmt.Sprintf("takes back a command from %v to %v, but the do goes from %v to %v",
+				s.undo.req, s.undo.res, s.do.req, s.do.res)
+		}
+	}
+	return Node{Step: step}
+}
+
+// Parallel runs its blocks at the same time and goes on when all are done.
+func Parallel(branches ...Block) Block { return groupBlock{parallel: true, blocks: branches} }
+
+// Sequence runs its blocks one after the other: a branch of a Parallel with more
+// than one step.
+func Sequence(blocks ...Block) Block { return groupBlock{blocks: blocks} }
+
+type groupBlock struct {
+	parallel bool
+	blocks   []Block
+}
+
+func (g groupBlock) part(b *builder) { b.spec.Steps = append(b.spec.Steps, g.node(b)) }
+
+func (g groupBlock) node(b *builder) Node {
+	nodes := make([]Node, 0, len(g.blocks))
+	for _, block := range g.blocks {
+		if block == nil {
+			nodes = append(nodes, Node{})
+			continue
+		}
+		nodes = append(nodes, block.node(b))
+	}
+	if g.parallel {
+		return Node{Parallel: nodes}
+	}
+	return Node{Sequence: nodes}
+}

@@ -1,0 +1,81 @@
+package saga
+
+import (
+	"fmt"
+
+	"github.com/amends-dev/amends/compensation"
+)
+
+// MaxDefinition bounds the canonical JSON of a definition, in bytes. Beyond it
+// New and ParseJSON refuse.
+const MaxDefinition = 1 << 20
+
+// Definition is a checked, immutable definition: what Define and New make. It
+// is safe for concurrent use.
+type Definition struct {
+	spec        Spec
+	canonical   []byte
+	fingerprint string
+	tree        compensation.Node
+	steps       []compiledStep // the leaves of the tree, numbered from left to right
+	index       map[StepName]int
+}
+
+// compiledStep is a step with everything that is worked out once.
+type compiledStep struct {
+	Step
+	do      Action   // with the defaults filled in
+	undo    *Action  // with the defaults filled in; nil: there is none
+	request *mapping // nil: the step receives the saga's input byte for byte
+}
+
+// Ref is the definition's name and version.
+func (d *Definition) Ref() Ref { return Ref{Name: d.spec.Name, Version: d.spec.Version} }
+
+// Fingerprint identifies the definition's content: the lower-case hexadecimal
+// SHA-256 of its canonical JSON. Two definitions with the same name and version
+// and different fingerprints conflict.
+func (d *Definition) Fingerprint() string { return d.fingerprint }
+
+// Spec is the definition as plain data. Treat it as read-only.
+func (d *Definition) Spec() Spec { return d.spec }
+
+// Len is the number of steps.
+func (d *Definition) Len() int { return len(d.steps) }
+
+// Step is the i-th step, counted from left to right. Treat it as read-only.
+func (d *Definition) Step(i int) Step { return d.steps[i].Step }
+
+// Tree is the shape of the definition for package compensation.
+func (d *Definition) Tree() *compensation.Node { return &d.tree }
+
+// find is the number of the step with the given name.
+func (d *Definition) find(name StepName) (int, bool) {
+	i, ok := d.index[name]
+	return i, ok
+}
+
+// action is one direction of step i with all defaults filled in; nil when the
+// step has no such direction. The result is shared: treat it as read-only.
+func (d *Definition) action(i int, dir Direction) *Action {
+	if dir == DirectionUndo {
+		return d.steps[i].undo
+	}
+	return &d.steps[i].do
+}
+
+// request is the data of step i's do: the saga's input byte for byte, or what
+// the step's mapping makes of the input and the results so far. The same
+// arguments give the same bytes. An error says which data the mapping could not
+// use; trying again cannot mend it.
+func (d *Definition) request(i int, input []byte, results func(step int) []byte) ([]byte, error) {
+	step := &d.steps[i]
+	if step.request == nil {
+		return input, nil
+	}
+	data, err := step.request.eval(input, results)
+	if err != nil {
+		return nil, fmt.Errorf("request of step %s: %w", step.Name, err)
+	}
+	return data, nil
+}

@@ -1,0 +1,114 @@
+package definitionfile
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// yamlToJSON writes a YAML document as JSON and leaves everything that can be
+// wrong with its content to saga.ParseJSON, keys that are there twice included.
+// Each value stands in the line and, where there is room, the column that it has
+// in the YAML, so that what ParseJSON says about places is true of the file.
+//
+// Aliases are refused: a definition reads better without them, and a few lines of
+// them can stand for gigabytes.
+func yamlToJSON(document *yaml.Node) ([]byte, error) {
+	w := jsonText{line: 1}
+	for _, n := range document.Content { // a document holds one value
+		if err := w.value(n); err != nil {
+			return nil, err
+		}
+	}
+	return w.Bytes(), nil
+}
+
+type jsonText struct {
+	bytes.Buffer
+	line      int // of what is written next
+	lineStart int // offset
+}
+
+// goTo fills up with white space as far as the place of a node.
+func (w *jsonText) goTo(n *yaml.Node) {
+	for ; w.line < n.Line; w.line++ {
+		w.WriteByte('\n')
+		w.lineStart = w.Len()
+	}
+	if w.line == n.Line {
+		for w.Len()-w.lineStart < n.Column-1 {
+			w.WriteByte(' ')
+		}
+	}
+}
+
+func (w *jsonText) value(n *yaml.Node) error {
+	w.goTo(n)
+	switch n.Kind {
+	case yaml.MappingNode:
+		return w.mapping(n)
+	case yaml.SequenceNode:
+		w.WriteByte('[')
+		for i, item := range n.Content {
+			if i > 0 {
+				w.WriteByte(',')
+			}
+			if err := w.value(item); err != nil {
+				return err
+			}
+		}
+		w.WriteByte(']')
+		return nil
+	case yaml.ScalarNode:
+		return w.scalar(n)
+	}
+	return fmt.Errorf("line %d, column %d: an alias (*%s) is not allowed; write it out", n.Line, n.Column, n.Value)
+}
+
+func (w *jsonText) mapping(n *yaml.Node) error {
+	w.WriteByte('{')
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key := n.Content[i]
+		if i > 0 {
+			w.WriteByte(',')
+		}
+		if key.Kind != yaml.ScalarNode || key.ShortTag() == "!!merge" {
+			return fmt.Errorf("line %d, column %d: a key is a word, not a list, map, alias or merge", key.Line, key.Column)
+		}
+		w.goTo(key)
+		if err := w.text(key.Value); err != nil { // whatever YAML takes it for: y and 1 are words
+			return err
+		}
+		w.WriteByte(':')
+		if err := w.value(n.Content[i+1]); err != nil {
+			return err
+		}
+	}
+	w.WriteByte('}')
+	return nil
+}
+
+func (w *jsonText) scalar(n *yaml.Node) error {
+	var v any
+	switch n.ShortTag() {
+	case "!!int", "!!float", "!!bool", "!!null":
+		if err := n.Decode(&v); err != nil {
+			return fmt.Errorf("line %d, column %d: %w", n.Line, n.Column, err)
+		}
+		text, err := json.Marshal(v)
+		if err != nil {
+			return fmt.Errorf("line %d, column %d: %s has no form in JSON; write another value", n.Line, n.Column, n.Value)
+		}
+		w.Write(text)
+		return nil
+	}
+	return w.text(n.Value)
+}
+
+func (w *jsonText) text(s string) error {
+	text, err := json.Marshal(s)
+	w.Write(text)
+	return err
+}

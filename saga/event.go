@@ -1,0 +1,134 @@
+package saga
+
+import (
+	"time"
+
+	"github.com/amends-dev/amends/contract"
+)
+
+// Direction says whether a step is done or undone.
+type Direction = contract.Direction
+
+// The two directions.
+const (
+	DirectionDo   = contract.Do
+	DirectionUndo = contract.Back
+)
+
+// Outcome is a participant's answer.
+type Outcome = contract.Outcome
+
+// The outcomes.
+const (
+	OutcomeCompleted = contract.OutcomeCompleted
+	OutcomeRejected  = contract.OutcomeRejected
+	OutcomeFailed    = contract.OutcomeFailed
+)
+
+// EventType is what happened.
+type EventType string
+
+// The events, and which fields of Event each one uses beside Type and At.
+const (
+	// Started is the first event of every saga: ID, Payload (the input),
+	// ContentType, TraceParent.
+	Started EventType = "started"
+	// Answered is a participant's answer: Participant, Step, Direction, Attempt,
+	// Outcome, Payload (the result), Reason, Final.
+	Answered EventType = "answered"
+	// Woke says that time has come to At: attempts time out, go out again, the
+	// deadline passes.
+	Woke EventType = "woke"
+	// Operated is a person's decision: Verb, Step, By, Reason, and for resolve
+	// Outcome and Payload.
+	Operated EventType = "operated"
+)
+
+// Event is a fact that moves a saga. The accepted ones are its history.
+type Event struct {
+	Type        EventType
+	At          time.Time // never before the event that was recorded last; Decide lifts it if the clock went back
+	ID          ID
+	Payload     []byte
+	ContentType string
+	TraceParent string
+	Participant string // who answered, as the bus vouches for it
+	Step        StepName
+	Direction   Direction
+	Attempt     int
+	Outcome     Outcome
+	Reason      string
+	Final       bool // a failure that trying again cannot mend
+	Verb        Verb
+	By          string
+}
+
+// Verb is a decision that a person may take about a saga.
+type Verb string
+
+// The verbs. Each needs a reason and a name.
+const (
+	VerbCancel     Verb = "cancel"     // go back, while there is a way back
+	VerbRetry      Verb = "retry"      // attempt a waiting or parked step now, with a fresh budget
+	VerbResolve    Verb = "resolve"    // the step was settled outside: completed (with a result) or rejected
+	VerbSkip       Verb = "skip"       // go on without the step, or leave it as it is when going back
+	VerbCompensate Verb = "compensate" // go back from a parked pivot, vouching that it did not happen
+	VerbAbandon    Verb = "abandon"    // end the parked saga as it is
+)
+
+// Command is an effect: ask a participant for one direction of one step.
+type Command struct {
+	Index       int // of the step in its definition
+	Step        StepName
+	Direction   Direction
+	Attempt     int
+	Participant string
+	Action      string
+	Payload     []byte
+	ContentType string
+	Expires     time.Time // when the attempt times out
+}
+
+// Announcement is an effect: tell whoever listens that the saga reached a phase.
+type Announcement struct {
+	Phase   Phase
+	Ended   bool // the saga is over: completed, compensated or abandoned
+	Overdue bool // the deadline passed beyond the point of no return; Phase did not change
+	Reason  string
+}
+
+// Effects is what must follow a decision, as data. Commands and announcements
+// leave only after the new instance is durable (I1).
+type Effects struct {
+	Commands      []Command
+	Announcements []Announcement
+	// Settled are the revisions whose commands are no longer owed.
+	Settled []Debt
+	// Ignored is why the event changed nothing; empty when it did. An ignored
+	// event is not recorded.
+	Ignored Ignored
+}
+
+// Debt names an owed command: the step and direction, and the revision that
+// owes it.
+type Debt struct {
+	Index     int // of the step in its definition
+	Step      StepName
+	Direction Direction
+	Revision  uint64
+}
+
+// Ignored is why an event changed nothing. It is a metric label: a closed set.
+type Ignored string
+
+// The reasons.
+const (
+	IgnoredEnded     Ignored = "saga ended"
+	IgnoredDuplicate Ignored = "already answered"
+	IgnoredStale     Ignored = "earlier attempt"
+	IgnoredEarly     Ignored = "attempt not sent yet"
+	IgnoredNothing   Ignored = "nothing was due"
+	IgnoredDirection Ignored = "step is not waiting in this direction"
+	IgnoredStep      Ignored = "no such step"
+	IgnoredSender    Ignored = "step belongs to another participant"
+)

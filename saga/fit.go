@@ -1,0 +1,258 @@
+package saga
+
+import (
+	"fmt"
+	"strings"
+
+	"cel.dev/cel-go/common/ast"
+	"cel.dev/cel-go/common/operators"
+	"cel.dev/cel-go/common/types"
+)
+
+// fitter checks that what an expression makes fits a schema: field by field
+// where the expression spells the fields out, else by its type.
+type fitter struct {
+	ast      *ast.AST
+	types    *objectTypes
+	problems []Problem
+}
+
+func (f *fitter) add(what, mend string) {
+	f.problems = append(f.problems, Problem{What: what, Mend: mend})
+}
+
+// expr checks e against want; field is where the value will stand in the
+// request, empty for the whole.
+func (f *fitter) expr(want *Schema, e ast.Expr, field string) {
+	if want.isAny() {
+		return
+	}
+	switch {
+	case e.Kind() == ast.MapKind && want.Kind == SchemaObject:
+		f.object(want, e.AsMap(), field)
+	case e.Kind() == ast.MapKind && want.Kind == SchemaMap:
+		for _, entry := range e.AsMap().Entries() {
+			f.entry(want.Items, entry.AsMapEntry(), field+"[]")
+		}
+	case e.Kind() == ast.ListKind && want.Kind == SchemaList:
+		for i, element := range e.AsList().Elements() {
+			if e.AsList().IsOptional(int32(i)) {
+				f.typ(want.Items, optionalOf(f.ast.GetType(element.ID())), field+"[]")
+				continue
+			}
+			f.expr(want.Items, element, field+"[]")
+		}
+	case isCall(e, operators.Conditional):
+		f.expr(want, e.AsCall().Args()[1], field)
+		f.expr(want, e.AsCall().Args()[2], field)
+	case e.Kind() == ast.ComprehensionKind && want.Kind == SchemaList:
+		if element := mapped(e.AsComprehension()); element != nil {
+			f.expr(want.Items, element, field+"[]")
+			return
+		}
+		f.typ(want, f.ast.GetType(e.ID()), field)
+	default:
+		f.typ(want, f.ast.GetType(e.ID()), field)
+	}
+}
+
+// object checks a map that is written out against the fields of an object.
+func (f *fitter) object(want *Schema, m ast.MapExpr, field string) {
+	seen := map[string]bool{}
+	open := false
+	for _, e := range m.Entries() {
+		entry := e.AsMapEntry()
+		name, ok := literalString(entry.Key())
+		if !ok {
+			open = true
+			f.add(fmt.Sprintf("%s has a key that is not written out", where(field)),
+				"write the names of the fields as strings, so that they can be checked")
+			continue
+		}
+		own := strings.TrimPrefix(field+"."+name, ".")
+		if seen[name] {
+			f.add(fmt.Sprintf("%s is there twice", where(own)), "keep one")
+		}
+		seen[name] = true
+		schema := want.Fields[name]
+		if schema == nil {
+			f.add(fmt.Sprintf("%s is not known to the command", where(own)),
+				"it would be dropped without a word; "+known(want))
+			continue
+		}
+		f.entry(schema, entry, own)
+	}
+	for _, name := range sortedKeys(want.Fields) {
+		if schema := want.Fields[name]; !seen[name] && !schema.Optional && !open {
+			f.add(fmt.Sprintf("%s (%s) is missing", where(strings.TrimPrefix(field+"."+name, ".")), schema.word()), "the command needs it: add it")
+		}
+	}
+}
+
+// entry checks the value of a key. {?"note": input.?note} leaves the field out
+// when there is no value, so the field has to be optional.
+func (f *fitter) entry(want *Schema, entry ast.MapEntry, field string) {
+	if !entry.IsOptional() {
+		f.expr(want, entry.Value(), field)
+		return
+	}
+	if want != nil && !want.Optional {
+		f.add(fmt.Sprintf("%s may be left out, but the command needs it", where(field)),
+			"write it without ? and end the value with .orValue(…)")
+	}
+	f.typ(want, optionalOf(f.ast.GetType(entry.Value().ID())), field)
+}
+
+// typ checks a value of which the type is known.
+func (f *fitter) typ(want *Schema, t *types.Type, field string) {
+	if want.isAny() {
+		return
+	}
+	mend := "convert it, or pass another value"
+	switch t.Kind() {
+	case types.DynKind, types.AnyKind, types.TypeParamKind, types.ErrorKind:
+		return
+	case types.NullTypeKind:
+		if want.Optional || canBeEmpty(want) {
+			return
+		}
+	case types.StructKind:
+		if s := f.types.schemas[t.TypeName()]; s != nil {
+			for _, p := range fitSchema(want, s, field) {
+				f.add(p.What, p.Mend)
+			}
+			return
+		}
+	case types.ListKind:
+		if want.Kind == SchemaList {
+			f.typ(want.Items, t.Parameters()[0], field+"[]")
+			return
+		}
+	case types.MapKind:
+		if want.Kind == SchemaMap {
+			f.typ(want.Items, t.Parameters()[1], field+"[]")
+			return
+		}
+		mend = "write the fields out: {\"name\": value, …}"
+	case types.OpaqueKind:
+		mend = "end it with .orValue(…), or write the key with a ? in front"
+	default:
+		if primitiveFits[t.Kind()][want.Kind] {
+			return
+		}
+		mend = fmt.Sprintf("convert it, for example with %s()", want.conversion())
+	}
+	f.add(fmt.Sprintf("%s is of type %s, but the command takes %s", where(field), strings.TrimSuffix(t.String(), "_type"), want.word()), mend)
+}
+
+// primitiveFits says which values of CEL may stand for which kinds.
+var primitiveFits = map[types.Kind]map[SchemaKind]bool{
+	types.BoolKind:      {SchemaBool: true},
+	types.IntKind:       {SchemaInt: true, SchemaDouble: true},
+	types.UintKind:      {SchemaInt: true, SchemaDouble: true},
+	types.DoubleKind:    {SchemaDouble: true},
+	types.StringKind:    {SchemaString: true, SchemaTime: true, SchemaBytes: true},
+	types.BytesKind:     {SchemaBytes: true, SchemaString: true},
+	types.TimestampKind: {SchemaTime: true, SchemaString: true},
+}
+
+// fitSchema checks that data like have may stand where want is taken.
+func fitSchema(want, have *Schema, field string) []Problem {
+	if want.isAny() || have.isAny() {
+		return nil
+	}
+	if have.Optional && !want.Optional && field != "" && !canBeEmpty(have) {
+		return []Problem{{What: fmt.Sprintf("%s may be missing, but the command needs it", where(field)),
+			Mend: "make it optional for the command, or always give it"}}
+	}
+	switch {
+	case want.Kind == SchemaObject && have.Kind == SchemaObject:
+		return fitFields(want, have, field)
+	case want.Kind == SchemaMap && have.Kind == SchemaObject:
+		var problems []Problem
+		for _, name := range sortedKeys(have.Fields) {
+			problems = append(problems, fitSchema(want.Items, have.Fields[name], field+"."+name)...)
+		}
+		return problems
+	case want.Kind == have.Kind && (want.Kind == SchemaList || want.Kind == SchemaMap):
+		return fitSchema(want.Items, have.Items, field+"[]")
+	case want.Kind == have.Kind, kindFits[have.Kind][want.Kind]:
+		return nil
+	}
+	return []Problem{{What: fmt.Sprintf("%s is %s, but the command takes %s", where(field), have.word(), want.word()),
+		Mend: "pass another value"}}
+}
+
+var kindFits = map[SchemaKind]map[SchemaKind]bool{
+	SchemaInt:    {SchemaDouble: true},
+	SchemaString: {SchemaTime: true, SchemaBytes: true},
+	SchemaTime:   {SchemaString: true},
+	SchemaBytes:  {SchemaString: true},
+}
+
+func fitFields(want, have *Schema, field string) []Problem {
+	var problems []Problem
+	for _, name := range sortedKeys(want.Fields) {
+		own := strings.TrimPrefix(field+"."+name, ".")
+		switch its, ok := have.Fields[name]; {
+		case ok:
+			problems = append(problems, fitSchema(want.Fields[name], its, own)...)
+		case !want.Fields[name].Optional:
+			problems = append(problems, Problem{
+				What: fmt.Sprintf("%s (%s) is missing", where(own), want.Fields[name].word()),
+				Mend: "the command needs it: write the fields out and add it"})
+		}
+	}
+	return problems
+}
+
+// mapped is the element that a map or filter macro puts into its list.
+func mapped(c ast.ComprehensionExpr) ast.Expr {
+	step := c.LoopStep()
+	if isCall(step, operators.Conditional) {
+		step = step.AsCall().Args()[1]
+	}
+	if !isCall(step, operators.Add) {
+		return nil
+	}
+	args := step.AsCall().Args()
+	if args[0].Kind() != ast.IdentKind || args[0].AsIdent() != c.AccuVar() ||
+		args[1].Kind() != ast.ListKind || args[1].AsList().Size() != 1 {
+		return nil
+	}
+	return args[1].AsList().Elements()[0]
+}
+
+func isCall(e ast.Expr, function string) bool {
+	return e.Kind() == ast.CallKind && e.AsCall().FunctionName() == function
+}
+
+func literalString(e ast.Expr) (string, bool) {
+	if e.Kind() != ast.LiteralKind {
+		return "", false
+	}
+	s, ok := e.AsLiteral().(types.String)
+	return string(s), ok
+}
+
+// optionalOf is the type within an optional value.
+func optionalOf(t *types.Type) *types.Type {
+	if t.Kind() == types.OpaqueKind && len(t.Parameters()) == 1 {
+		return t.Parameters()[0]
+	}
+	return t
+}
+
+func where(field string) string {
+	if field == "" {
+		return "the request"
+	}
+	return "the field " + shorten(field)
+}
+
+func known(s *Schema) string {
+	if len(s.Fields) == 0 {
+		return "the command takes no fields"
+	}
+	return "the command takes " + oneLine(strings.Join(sortedKeys(s.Fields), ", "))
+}

@@ -1,0 +1,243 @@
+package saga
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden histories")
+
+var epoch = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+
+// TestHistories plays the golden histories in testdata/histories: a definition,
+// then commands, each followed by what Decide makes of it. -update rewrites the
+// outputs; read the difference before you commit it.
+func TestHistories(t *testing.T) {
+	files, err := filepath.Glob("testdata/histories/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no golden histories: %v", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			golden, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := play(t, string(golden))
+			if *update {
+				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			if diff := cmp.Diff(string(golden), got); diff != "" {
+				t.Errorf("history differs (-golden +now); rewrite with go test ./saga -run TestHistories -update, and read it:\n%s", diff)
+			}
+		})
+	}
+}
+
+// play reads "commands, ----, outputs" blocks separated by empty lines, and
+// writes them again with what comes out now.
+func play(t *testing.T, golden string) string {
+	t.Helper()
+	var out strings.Builder
+	p := &player{t: t, at: epoch}
+	for block := range strings.SplitSeq(strings.TrimRight(golden, "\n"), "\n\n") {
+		head, _, _ := strings.Cut(block, "\n----")
+		out.WriteString(head + "\n----\n")
+		var commands []string
+		for line := range strings.Lines(head) {
+			if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
+				commands = append(commands, line)
+			}
+		}
+		if strings.HasPrefix(commands[0], "{") {
+			p.define(strings.Join(commands, "\n"), &out)
+		} else {
+			for _, command := range commands {
+				p.command(command, &out)
+			}
+		}
+		out.WriteString("\n")
+	}
+	p.replay()
+	return strings.TrimRight(out.String(), "\n") + "\n"
+}
+
+type player struct {
+	t       *testing.T
+	def     *Definition
+	in      Instance
+	at      time.Time
+	history []Event
+}
+
+func (p *player) define(text string, out *strings.Builder) {
+	p.t.Helper()
+	def, err := ParseJSON([]byte(text))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.def = def
+	fmt.Fprintf(out, "%s\n", def.Ref())
+}
+
+// command reads "[+5s] verb arguments…".
+func (p *player) command(line string, out *strings.Builder) {
+	p.t.Helper()
+	words := strings.Fields(line)
+	if strings.HasPrefix(words[0], "+") {
+		d, err := time.ParseDuration(words[0][1:])
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		p.at = p.at.Add(d)
+		words = words[1:]
+	}
+	ev := p.event(words)
+	before := p.in
+	frozen := mustJSON(p.t, before)
+	next, eff, err := Decide(p.def, p.in, ev)
+	if !bytes.Equal(frozen, mustJSON(p.t, before)) {
+		p.t.Errorf("%s: Decide changed its argument", line)
+	}
+	again, effAgain, _ := Decide(p.def, before, ev)
+	if diff := cmp.Diff(next, again) + cmp.Diff(eff, effAgain); diff != "" {
+		p.t.Errorf("%s: Decide is not pure: %s", line, diff)
+	}
+	switch {
+	case err != nil:
+		fmt.Fprintf(out, "error: %v\n", err)
+	case eff.Ignored != "":
+		fmt.Fprintf(out, "ignored: %s\n", eff.Ignored)
+	default:
+		p.in = next
+		p.history = append(p.history, ev)
+		p.print(out, &eff)
+	}
+}
+
+func (p *player) event(words []string) Event {
+	p.t.Helper()
+	ev := Event{At: p.at}
+	rest := func(n int) string { return strings.Join(words[min(n, len(words)):], " ") }
+	switch words[0] {
+	case "start":
+		ev.Type, ev.ID, ev.Payload = Started, ID(words[1]), []byte(rest(2))
+	case "wake":
+		ev.Type = Woke
+	case "completed", "rejected", "failed", "broken":
+		ev.Type, ev.Participant, ev.Step, ev.Direction = Answered, words[1], StepName(words[2]), Direction(words[3])
+		attempt, err := strconv.Atoi(words[4])
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		ev.Attempt, ev.Outcome = attempt, Outcome(words[0])
+		switch words[0] {
+		case "completed":
+			ev.Payload = []byte(rest(5))
+		case "broken":
+			ev.Outcome, ev.Final, ev.Reason = OutcomeFailed, true, rest(5)
+		default:
+			ev.Reason = rest(5)
+		}
+	default: // verb step|- reason
+		ev.Type, ev.Verb, ev.By, ev.Reason = Operated, Verb(words[0]), "kim", rest(2)
+		if len(words) > 1 && words[1] != "-" {
+			ev.Step = StepName(words[1])
+		}
+		if verb, outcome, ok := strings.Cut(words[0], "="); ok {
+			ev.Verb, ev.Outcome = Verb(verb), Outcome(outcome)
+			if strings.HasPrefix(rest(2), "{") {
+				ev.Payload, ev.Reason = []byte(rest(2)), "seen in the bank's portal"
+			}
+		}
+	}
+	return ev
+}
+
+func (p *player) print(out *strings.Builder, eff *Effects) {
+	ended := ""
+	if !p.in.Open() {
+		ended = ", ended"
+	}
+	fmt.Fprintf(out, "%d %s%s\n", p.in.Revision, p.in.Phase, ended)
+	for i := range p.in.Steps {
+		s := &p.in.Steps[i]
+		fmt.Fprintf(out, "  %s %s", p.def.Step(i).Name, s.Status)
+		if s.Attempt > 0 {
+			fmt.Fprintf(out, " #%d", s.Attempt)
+		}
+		switch {
+		case s.Waiting:
+			fmt.Fprintf(out, ", again in %s", s.Due.Sub(p.at))
+		case !s.Due.IsZero():
+			fmt.Fprintf(out, ", times out in %s", s.Due.Sub(p.at))
+		}
+		if !s.Parked.IsZero() {
+			fmt.Fprintf(out, ", parked")
+		}
+		if s.Reason != "" {
+			fmt.Fprintf(out, ": %s", s.Reason)
+		}
+		out.WriteString("\n")
+	}
+	if p.in.Cause != nil {
+		fmt.Fprintf(out, "  goes back: %s\n", p.in.Cause)
+	}
+	if p.in.Cancel != nil {
+		fmt.Fprintf(out, "  goes back if the pivot does not complete: %s\n", p.in.Cancel)
+	}
+	for _, debt := range eff.Settled {
+		fmt.Fprintf(out, "  settled %s %s of revision %d\n", debt.Step, debt.Direction, debt.Revision)
+	}
+	for _, c := range eff.Commands {
+		fmt.Fprintf(out, "  → %s.%s %s %s #%d %s\n", c.Participant, c.Action, c.Step, c.Direction, c.Attempt, c.Payload)
+	}
+	for _, a := range eff.Announcements {
+		fmt.Fprintf(out, "  announce %s", a.Phase)
+		if a.Overdue {
+			fmt.Fprintf(out, " overdue")
+		}
+		if a.Reason != "" {
+			fmt.Fprintf(out, ": %s", a.Reason)
+		}
+		out.WriteString("\n")
+	}
+	if p.in.Open() {
+		fmt.Fprintf(out, "  legal: %v\n", Legal(p.def, &p.in))
+	}
+}
+
+// replay checks I8 on the whole history.
+func (p *player) replay() {
+	p.t.Helper()
+	folded, err := Fold(p.def, p.history)
+	if err != nil {
+		p.t.Fatalf("the history does not fold: %v", err)
+	}
+	if diff := cmp.Diff(p.in, folded, cmpopts.EquateEmpty()); diff != "" {
+		p.t.Errorf("folding the history gives another state (-stored +folded):\n%s", diff)
+	}
+}
+
+func mustJSON(t *testing.T, v any) []byte {
+	t.Helper()
+	data, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}

@@ -1,0 +1,127 @@
+package saga
+
+import (
+	"time"
+
+	"github.com/amends-dev/amends/compensation"
+	"github.com/amends-dev/amends/contract"
+)
+
+// Phase is where a saga stands; see contract.Phase.
+type Phase = contract.Phase
+
+// The phases.
+const (
+	Running      = contract.Running
+	Compensating = contract.Compensating
+	Completed    = contract.Completed
+	Compensated  = contract.Compensated
+	Parked       = contract.Parked
+)
+
+// Instance is one run of a definition: everything Decide needs to go on. It is
+// a value; Decide returns a new one and leaves its argument alone.
+type Instance struct {
+	ID          ID
+	Definition  Ref
+	Fingerprint string // of the definition; the instance keeps it for life
+	Revision    uint64 // number of events folded into this state; 0: does not exist yet
+	Phase       Phase
+	Input       []byte
+	ContentType string // of the input; "" means application/json
+	TraceParent string // W3C trace context of the start, passed on to every command
+	Started     time.Time
+	Updated     time.Time // time of the last event
+	Ended       time.Time // zero while the saga is open; set when completed, compensated or abandoned
+	Deadline    time.Time // zero: none
+	Overdue     bool      // the deadline passed beyond the point of no return
+	Cause       *Cause    // why the saga goes back; nil while it goes forward
+	Cancel      *Cause    // asked to go back while the pivot was under way; decided when it settles
+	Steps       []StepState
+	StateBytes  int // input and results together
+}
+
+// Cause says why a saga goes back.
+type Cause struct {
+	Why    Why
+	Step   StepName // for rejected, exhausted, unmappable
+	Reason string
+	By     string // who, for a person's decision
+	At     time.Time
+}
+
+// Why is the kind of a cause.
+type Why string
+
+// The reasons to go back. They all lead to the same plan.
+const (
+	WhyRejected   Why = "rejected"   // a participant said no
+	WhyExhausted  Why = "exhausted"  // no answer, or only failures, in all attempts: outcome unknown
+	WhyUnmappable Why = "unmappable" // the step's mapping failed on this saga's data
+	WhyDeadline   Why = "deadline"
+	WhyCancelled  Why = "cancelled"
+	WhyOperator   Why = "operator" // compensate
+)
+
+// StepState is where one step of a saga stands.
+type StepState struct {
+	Status  Status
+	Attempt int       // of the current direction; 0: none yet. Never falls while the direction stays
+	Budget  int       // attempt number at which the current direction gives up; an operator's retry raises it
+	Due     time.Time // zero: nothing awaited. Otherwise when the attempt times out or, Waiting, when the next one goes out
+	Waiting bool      // between two attempts
+	Sent    uint64    // revision whose commit owes the current attempt's command; 0: no command is owed
+	Result  []byte    // of the do
+	Reason  string    // last rejection or failure, or why it is parked
+	Parked  time.Time // since when the step waits for an operator; zero: it does not
+}
+
+// Status is what is known of a step.
+type Status string
+
+// The statuses of a step.
+const (
+	Pending Status = "pending" // not asked for yet
+	Doing   Status = "doing"
+	Done    Status = "done"
+	Refused Status = "rejected" // left no trace
+	Unknown Status = "unknown"  // asked for, not answered: may have happened
+	Undoing Status = "undoing"
+	Undone  Status = "undone"
+	Skipped Status = "skipped" // an operator decided to go on without it, in either direction
+)
+
+var states = map[Status]compensation.State{
+	Pending: compensation.Untouched,
+	Doing:   compensation.Doing,
+	Done:    compensation.Done,
+	Refused: compensation.Refused,
+	Unknown: compensation.Unknown,
+	Undoing: compensation.Undoing,
+	Undone:  compensation.Undone,
+	Skipped: compensation.Skipped,
+}
+
+// State is the view that package compensation has of the i-th step.
+func (in *Instance) State(i int) compensation.State { return states[in.Steps[i].Status] }
+
+// Open reports whether the saga has not ended.
+func (in *Instance) Open() bool { return in.Ended.IsZero() }
+
+// Wake is when the saga wants to be woken next: the earliest time at which an
+// attempt times out, goes out again, or the deadline passes. Zero: never.
+func (in *Instance) Wake() time.Time {
+	if !in.Open() {
+		return time.Time{}
+	}
+	var wake time.Time
+	if !in.Deadline.IsZero() && !in.Overdue && in.Cause == nil && in.Cancel == nil {
+		wake = in.Deadline
+	}
+	for i := range in.Steps {
+		if due := in.Steps[i].Due; !due.IsZero() && (wake.IsZero() || due.Before(wake)) {
+			wake = due
+		}
+	}
+	return wake
+}

@@ -1,0 +1,162 @@
+package saga
+
+import (
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+)
+
+const parsed = `{"name":"refund","version":2,"input":{"Order":"string"},"steps":[
+  {"step":{"name":"pay-back","kind":"retriable","do":{"participant":"payment","action":"pay-back","timeout":"1m30s"}}}]}`
+
+func TestParseJSON(t *testing.T) {
+	d, err := ParseJSON([]byte(parsed))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d.Ref() != (Ref{Name: "refund", Version: 2}) || d.Len() != 1 {
+		t.Errorf("read %v", d.Spec())
+	}
+	escaped, err := json.Marshal(d) // encoding/json escapes what MarshalJSON leaves alone
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := ParseJSON(escaped)
+	if err != nil || again.Fingerprint() != d.Fingerprint() {
+		t.Errorf("fingerprint %s becomes %v, %v", d.Fingerprint(), again, err)
+	}
+}
+
+func TestParseJSONIsStrict(t *testing.T) {
+	for _, test := range []struct{ name, text, want string }{
+		{"empty", ``, "line 1, column 1: unexpected end of JSON input"},
+		{"half", `{"name":`, "line 1, column 8: unexpected end of JSON input"},
+		{"not JSON", "{\n  name: x\n}", "line 2, column 3: invalid character 'n'"},
+		{"a list", `[]`, "the definition holds a JSON array, which does not belong there"},
+		{"unknown field", strings.Replace(parsed, "kind", "kin", 1), `unknown field "kin"`},
+		{"upper case", strings.Replace(parsed, "kind", "Kind", 1), "line 2, column 36: unknown field steps.0.step.Kind; the names of fields are written in lower case"},
+		{"twice", strings.Replace(parsed, `"kind"`, `"name":"x","kind"`, 1), "the field steps.0.step.name is there twice; keep one"},
+		{"twice in a schema", strings.Replace(parsed, `"Order"`, `"Order":"int","Order"`, 1), "the field input.Order is there twice; keep one"},
+		{"more behind it", parsed + "{}", "line 2, column 121: invalid character '{' after top-level value"},
+		{"deep", strings.Repeat(`[`, 1000) + strings.Repeat(`]`, 1000), "line 1, column 130: nested deeper than 128"},
+		{"very deep", strings.Repeat(`[`, 100_000), "exceeded max depth"},
+		{"deep in a schema", `{"input":` + strings.Repeat(`[`, 120) + `"int"` + strings.Repeat(`]`, 120) + `}`, "schema is nested deeper than 32"},
+		{"wrong type", strings.Replace(parsed, "2", `"two"`, 1), "line 1, column 33: version holds a JSON string, which does not belong there"},
+		{"a fraction", strings.Replace(parsed, "2", `1.5`, 1), "version holds a JSON number 1.5"},
+		{"bare duration", strings.Replace(parsed, `"1m30s"`, `90`, 1), `a duration is a string such as "30s" or "1h15m", not 90`},
+		{"bad duration", strings.Replace(parsed, `"1m30s"`, `"soon"`, 1), `duration "soon": write it like "30s" or "1h15m"`},
+		{"long", `"` + strings.Repeat("x", MaxDefinition) + `"`, "1048578 bytes; at most 1048576 are allowed"},
+		{"long key", `{"` + strings.Repeat("x", 500_000) + `":1}`, "unknown field"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			_, err := ParseJSON([]byte(test.text))
+			if err == nil || !strings.Contains(err.Error(), test.want) || !strings.HasPrefix(err.Error(), "definition: ") {
+				t.Fatalf("got %.300v, want %s", err, test.want)
+			}
+			if len(err.Error()) > 1_000 {
+				t.Errorf("the error is %d bytes long", len(err.Error()))
+			}
+			if errors.Is(err, ErrDefinition) {
+				t.Error("an error of the JSON is a *DefinitionError")
+			}
+		})
+	}
+	_, err := ParseJSON([]byte(strings.Replace(parsed, "pay-back", "Pay", 1)))
+	if !errors.Is(err, ErrDefinition) {
+		t.Errorf("a bad name: %v", err)
+	}
+}
+
+// Expressions stay readable in JSON.
+func TestCanonicalJSONEscapesNothing(t *testing.T) {
+	spec := good()
+	spec.Steps[0].Step.Do.With = `1 < 2 && 2 > 1`
+	d, err := New(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := d.MarshalJSON()
+	if err != nil || !strings.Contains(string(text), `"with":"1 < 2 && 2 > 1"`) {
+		t.Errorf("%s, %v", text, err)
+	}
+}
+
+func TestFingerprintIsOfWhatTheAuthorWrote(t *testing.T) {
+	fingerprint := func(spoil func(*Spec)) string {
+		spec := good()
+		spoil(&spec)
+		d, err := New(spec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d.Fingerprint()
+	}
+	plain := fingerprint(func(*Spec) {})
+	if len(plain) != 64 || strings.ToLower(plain) != plain {
+		t.Errorf("%s is no lower-case SHA-256", plain)
+	}
+	if got := fingerprint(func(*Spec) {}); got != plain {
+		t.Errorf("the same spec has another fingerprint: %s", got)
+	}
+	if got := fingerprint(func(s *Spec) { s.Steps[0].Step.Do.Timeout = Duration(DefaultTimeout) }); got == plain {
+		t.Error("a default that is written out has the same fingerprint")
+	}
+	// Pinned: what is stored somewhere has to be found again.
+	const pinned = "b5fa659ee323e9239400a79b0d661de6876e485a8af774604532af2e907d71cd"
+	if plain != pinned {
+		t.Errorf("the canonical form changed: %s, it was %s", plain, pinned)
+	}
+}
+
+func TestDurationsReadWell(t *testing.T) {
+	for text, want := range map[string]string{
+		"10m0s": "10m", "1h0m0s": "1h", "1h0m5s": "1h0m5s", "90s": "1m30s", "0s": "0s", "100h": "100h", "10s": "10s", "1h30m": "1h30m", "20ms": "20ms", "-10m": "-10m",
+	} {
+		var d Duration
+		if err := json.Unmarshal([]byte(`"`+text+`"`), &d); err != nil {
+			t.Fatal(err)
+		}
+		if d.String() != want {
+			t.Errorf("%s is written %s, want %s", text, d, want)
+		}
+		var again Duration
+		data, err := json.Marshal(d)
+		if err != nil || json.Unmarshal(data, &again) != nil || again != d {
+			t.Errorf("%s reads back as %s", d, again)
+		}
+	}
+}
+
+// Whatever is accepted is written and read back as the same.
+func FuzzParseJSON(f *testing.F) {
+	f.Add([]byte(parsed))
+	f.Add([]byte(`{}`))
+	f.Add([]byte(`{"name":"x","version":1,"steps":[{"parallel":[{"sequence":[{"step":null}]}]}]}`))
+	f.Add([]byte(`{"name":"x","version":1,"input":{"a?":["int?"],"*":{"?":{}}},"steps":[]}`))
+	d, err := testCheckout()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(d.canonical)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		d, err := ParseJSON(data)
+		if err != nil {
+			if len(err.Error()) > 200_000 {
+				t.Errorf("the error is %d bytes long", len(err.Error()))
+			}
+			return
+		}
+		text, err := d.MarshalJSON()
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := ParseJSON(text)
+		if err != nil {
+			t.Fatalf("%s does not read back: %v", text, err)
+		}
+		if again.Fingerprint() != d.Fingerprint() {
+			t.Fatalf("%s reads back as %s", text, again.canonical)
+		}
+	})
+}

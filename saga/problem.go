@@ -1,0 +1,57 @@
+package saga
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// ErrDefinition is what every *DefinitionError is, for errors.Is.
+var ErrDefinition = errors.New("the definition cannot be used")
+
+// maxProblems bounds the list of problems of one definition; from there on it
+// says that there are more.
+const maxProblems = 100
+
+// DefinitionError lists everything that is wrong with a definition.
+type DefinitionError struct {
+	Definition string // its name, as far as it has one
+	Problems   []Problem
+}
+
+// Problem is one thing that is wrong with a definition.
+type Problem struct {
+	Path string // where: steps[1].parallel[0] (charge-card).do.with
+	What string // what is wrong
+	Mend string // what would be right
+}
+
+// String is the problem in one line: path: what; mend.
+func (p Problem) String() string { return fmt.Sprintf("%s: %s; %s", p.Path, p.What, p.Mend) }
+
+// Error is the list of problems, one line each.
+func (e *DefinitionError) Error() string {
+	var b strings.Builder
+	noun := "problems"
+	if len(e.Problems) == 1 {
+		noun = "problem"
+	}
+	fmt.Fprintf(&b, "definition %q has %d %s:", e.Definition, len(e.Problems), noun)
+	for _, p := range e.Problems {
+		b.WriteString("\n  ")
+		b.WriteString(p.String())
+	}
+	return b.String()
+}
+
+// Is reports whether target is ErrDefinition.
+func (e *DefinitionError) Is(target error) bool { return target == ErrDefinition }
+
+// shorten cuts what is quoted in a message.
+func shorten(s string) string {
+	const most = 80
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "…"
+}

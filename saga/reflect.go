@@ -1,0 +1,275 @@
+package saga
+
+import (
+	"encoding"
+	"encoding/json"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+)
+
+// SchemaFor describes the JSON that encoding/json makes of a T: field tags,
+// embedded structs, omitempty and omitzero (may be missing), pointers (may be
+// null). Nil means that nothing is known: T is any, json.RawMessage, or writes
+// its own JSON. A type within itself becomes any, and so does what exceeds
+// MaxSchemaNodes or MaxSchemaDepth.
+//
+// A type that cannot be JSON, such as a channel, is reported where the schema is
+// used, by New or Define.
+func SchemaFor[T any]() *Schema {
+	r := reflector{left: MaxSchemaNodes - 1, open: map[reflect.Type]bool{}}
+	s := r.schema(reflect.TypeFor[T](), 0)
+	s.Optional = false
+	if s.isAny() {
+		return nil
+	}
+	return s
+}
+
+var (
+	timeType          = reflect.TypeFor[time.Time]()
+	numberType        = reflect.TypeFor[json.Number]()
+	jsonMarshaler     = reflect.TypeFor[json.Marshaler]()
+	jsonUnmarshaler   = reflect.TypeFor[json.Unmarshaler]()
+	textMarshalerType = reflect.TypeFor[encoding.TextMarshaler]()
+	textUnmarshaler   = reflect.TypeFor[encoding.TextUnmarshaler]()
+)
+
+type reflector struct {
+	left int                   // nodes that may still be made
+	open map[reflect.Type]bool // types that enclose the current one
+}
+
+// schema describes a type. A type of its own JSON or text methods is taken at
+// their word only as far as they are the same for a value and a pointer.
+func (r *reflector) schema(t reflect.Type, depth int) *Schema {
+	if depth > MaxSchemaDepth || r.open[t] {
+		return &Schema{Kind: SchemaAny}
+	}
+	pointer := reflect.PointerTo(t)
+	switch {
+	case t == timeType:
+		return &Schema{Kind: SchemaTime}
+	case t.Kind() == reflect.Pointer:
+		r.open[t] = true
+		s := r.schema(t.Elem(), depth)
+		delete(r.open, t)
+		s.Optional = true
+		return s
+	case t == numberType, pointer.Implements(jsonMarshaler), pointer.Implements(jsonUnmarshaler):
+		return &Schema{Kind: SchemaAny}
+	case t.Implements(textMarshalerType) && t.Kind() != reflect.Interface:
+		return &Schema{Kind: SchemaString}
+	case pointer.Implements(textMarshalerType), pointer.Implements(textUnmarshaler):
+		return &Schema{Kind: SchemaAny}
+	}
+	return r.kind(t, depth)
+}
+
+func (r *reflector) kind(t reflect.Type, depth int) *Schema {
+	switch t.Kind() {
+	case reflect.Bool:
+		return &Schema{Kind: SchemaBool}
+	case reflect.String:
+		return &Schema{Kind: SchemaString}
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
+		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Uintptr:
+		return &Schema{Kind: SchemaInt}
+	case reflect.Float32, reflect.Float64:
+		return &Schema{Kind: SchemaDouble}
+	case reflect.Interface:
+		return &Schema{Kind: SchemaAny}
+	case reflect.Slice, reflect.Array:
+		return r.list(t, depth)
+	case reflect.Map:
+		return r.mapping(t, depth)
+	case reflect.Struct:
+		return r.object(t, depth)
+	}
+	return &Schema{Kind: SchemaKind(t.String())} // check reports it
+}
+
+func (r *reflector) list(t reflect.Type, depth int) *Schema {
+	if elem := t.Elem(); t.Kind() == reflect.Slice && elem.Kind() == reflect.Uint8 {
+		if pointer := reflect.PointerTo(elem); !pointer.Implements(jsonMarshaler) && !pointer.Implements(textMarshalerType) {
+			return &Schema{Kind: SchemaBytes}
+		}
+	}
+	return r.collection(SchemaList, t, depth)
+}
+
+func (r *reflector) mapping(t reflect.Type, depth int) *Schema {
+	switch key := t.Key(); key.Kind() {
+	case reflect.String,
+		reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
+		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Uintptr:
+	default:
+		if !key.Implements(textMarshalerType) {
+			return &Schema{Kind: SchemaKind(t.String())}
+		}
+	}
+	return r.collection(SchemaMap, t, depth)
+}
+
+func (r *reflector) collection(kind SchemaKind, t reflect.Type, depth int) *Schema {
+	if !r.reserve(1) {
+		return &Schema{Kind: SchemaAny}
+	}
+	r.open[t] = true
+	defer delete(r.open, t)
+	return &Schema{Kind: kind, Items: r.schema(t.Elem(), depth+1)}
+}
+
+// reserve takes n nodes from what is left.
+func (r *reflector) reserve(n int) bool {
+	if n > r.left {
+		return false
+	}
+	r.left -= n
+	return true
+}
+
+func (r *reflector) object(t reflect.Type, depth int) *Schema {
+	fields := jsonFields(t)
+	if !r.reserve(len(fields)) {
+		return &Schema{Kind: SchemaAny}
+	}
+	r.open[t] = true
+	defer delete(r.open, t)
+	s := &Schema{Kind: SchemaObject, Fields: map[string]*Schema{}}
+	for _, f := range fields {
+		field := r.schema(f.typ, depth+1)
+		if f.quoted && field.Kind != SchemaAny {
+			field = &Schema{Kind: SchemaString, Optional: field.Optional}
+		}
+		field.Optional = field.Optional || f.optional
+		s.Fields[f.name] = field
+	}
+	return s
+}
+
+// jsonField is a field of a struct as encoding/json sees it.
+type jsonField struct {
+	name             string
+	typ              reflect.Type
+	tagged           bool // its name comes from a tag
+	optional, quoted bool
+	depth            int // of embedding
+}
+
+// jsonFields are the fields that encoding/json writes for a struct, in order:
+// those of embedded structs are promoted, the shallowest one of a name wins,
+// then the only tagged one, else none.
+func jsonFields(t reflect.Type) []jsonField {
+	var all []jsonField
+	embeddedFields(t, 0, false, map[reflect.Type]bool{}, &all)
+	var names []string
+	byName := map[string][]jsonField{}
+	for _, f := range all {
+		if byName[f.name] == nil {
+			names = append(names, f.name)
+		}
+		byName[f.name] = append(byName[f.name], f)
+	}
+	var fields []jsonField
+	for _, name := range names {
+		if f, ok := dominant(byName[name]); ok {
+			fields = append(fields, f)
+		}
+	}
+	return fields
+}
+
+func dominant(same []jsonField) (jsonField, bool) {
+	slices.SortStableFunc(same, func(a, b jsonField) int {
+		if a.depth != b.depth {
+			return a.depth - b.depth
+		}
+		if a.tagged != b.tagged {
+			if a.tagged {
+				return -1
+			}
+			return 1
+		}
+		return 0
+	})
+	if len(same) > 1 && same[0].depth == same[1].depth && same[0].tagged == same[1].tagged {
+		return jsonField{}, false
+	}
+	return same[0], true
+}
+
+// embeddedFields collects the fields of t and of what it embeds. Behind an
+// embedded pointer they may be missing.
+func embeddedFields(t reflect.Type, depth int, optional bool, open map[reflect.Type]bool, all *[]jsonField) {
+	if open[t] || depth > MaxSchemaDepth {
+		return
+	}
+	open[t] = true
+	defer delete(open, t)
+	for f := range t.Fields() {
+		typ := f.Type
+		pointer := typ.Kind() == reflect.Pointer && typ.Name() == ""
+		if f.Anonymous && pointer {
+			typ = typ.Elem()
+		}
+		tag := f.Tag.Get("json")
+		if tag == "-" || !f.IsExported() && (!f.Anonymous || typ.Kind() != reflect.Struct) {
+			continue
+		}
+		name, options, _ := strings.Cut(tag, ",")
+		if !validTag(name) {
+			name = ""
+		}
+		if f.Anonymous && name == "" && typ.Kind() == reflect.Struct {
+			embeddedFields(typ, depth+1, optional || pointer, open, all)
+			continue
+		}
+		field := jsonField{name: name, typ: f.Type, tagged: name != "", optional: optional, depth: depth}
+		if name == "" {
+			field.name = f.Name
+		}
+		field.apply(strings.Split(options, ","))
+		*all = append(*all, field)
+	}
+}
+
+// apply reads the options of a json tag.
+func (f *jsonField) apply(options []string) {
+	for _, option := range options {
+		switch option {
+		case "omitzero":
+			f.optional = true
+		case "omitempty":
+			if k := f.typ.Kind(); k != reflect.Struct && (k != reflect.Array || f.typ.Len() == 0) {
+				f.optional = true
+			}
+		case "string":
+			typ := f.typ
+			if typ.Kind() == reflect.Pointer {
+				typ = typ.Elem()
+			}
+			switch typ.Kind() {
+			case reflect.Bool, reflect.String, reflect.Float32, reflect.Float64,
+				reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
+				reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Uintptr:
+				f.quoted = true
+			}
+		}
+	}
+}
+
+// validTag reports whether encoding/json takes name out of a tag.
+func validTag(name string) bool {
+	if name == "" {
+		return false
+	}
+	for _, c := range name {
+		if !strings.ContainsRune("!#$%&()*+-./:;<=>?@[]^_{|}~ ", c) && !unicode.IsLetter(c) && !unicode.IsDigit(c) {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,50 @@
+package sagapb
+
+import (
+	"testing"
+	"time"
+
+	"github.com/amends-dev/amends/saga"
+)
+
+// typical is a saga of four steps with 300 bytes of input and small results.
+func typical() *saga.Instance {
+	in := minimal()
+	in.Input = make([]byte, 300)
+	in.Updated, in.Deadline = noon.Add(time.Second), noon.Add(time.Hour)
+	in.TraceParent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+	in.Fingerprint = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+	in.Steps = []saga.StepState{
+		{Status: saga.Done, Attempt: 1, Budget: 5, Result: make([]byte, 60)},
+		{Status: saga.Done, Attempt: 1, Budget: 5, Result: make([]byte, 60)},
+		{Status: saga.Doing, Attempt: 2, Budget: 5, Due: noon, Sent: 7},
+		{Status: saga.Pending},
+	}
+	return in
+}
+
+func BenchmarkAppendInstance(b *testing.B) {
+	in := typical()
+	var buffer []byte
+	b.ReportAllocs()
+	for b.Loop() {
+		var err error
+		if buffer, err = AppendInstance(buffer[:0], in); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(len(buffer)), "bytes")
+}
+
+func BenchmarkUnmarshalInstance(b *testing.B) {
+	record, err := MarshalInstance(typical())
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := UnmarshalInstance(record); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,112 @@
+package sagapb
+
+import (
+	"time"
+
+	"github.com/amends-dev/amends/saga"
+	"pgregory.net/rapid"
+)
+
+// Generators of arbitrary states: anything the types allow and Append accepts,
+// not only what Decide makes.
+
+var (
+	names = rapid.StringMatching(`[a-z][a-z0-9-]{0,20}`)
+	ids   = rapid.StringMatching(`[A-Za-z0-9_:=@-]{1,128}`)
+	// texts come from other programs: any bytes.
+	texts = rapid.OneOf(rapid.String(), rapid.Map(rapid.SliceOfN(rapid.Byte(), 0, 40), func(b []byte) string { return string(b) }))
+	// data is nil, empty or something.
+	data = rapid.OneOf(rapid.Just([]byte(nil)), rapid.SliceOfN(rapid.Byte(), 0, 60))
+	// moments are zero or a time that can be written down, in some zone.
+	moments = rapid.OneOf(rapid.Just(time.Time{}), someMoments)
+
+	someMoments = rapid.Custom(func(t *rapid.T) time.Time {
+		nano := rapid.Int64().Filter(func(n int64) bool { return n != 0 }).Draw(t, "nano")
+		return time.Unix(0, nano).In(time.FixedZone("", rapid.IntRange(-12, 12).Draw(t, "zone")*3600))
+	})
+)
+
+func word[W ~string](words ...W) *rapid.Generator[W] { return rapid.SampledFrom(words) }
+
+var (
+	phases     = word(saga.Running, saga.Compensating, saga.Completed, saga.Compensated, saga.Parked)
+	someStatus = word(saga.Pending, saga.Doing, saga.Done, saga.Refused, saga.Unknown, saga.Undoing, saga.Undone, saga.Skipped)
+	someWhy    = word(saga.WhyRejected, saga.WhyExhausted, saga.WhyUnmappable, saga.WhyDeadline, saga.WhyCancelled, saga.WhyOperator)
+	someTypes  = word(saga.Started, saga.Answered, saga.Woke, saga.Operated)
+	directions = word("", saga.DirectionDo, saga.DirectionUndo)
+	outcomes   = word("", saga.OutcomeCompleted, saga.OutcomeRejected, saga.OutcomeFailed)
+	someVerbs  = word("", saga.VerbCancel, saga.VerbRetry, saga.VerbResolve, saga.VerbSkip, saga.VerbCompensate, saga.VerbAbandon)
+)
+
+var causes = rapid.Custom(func(t *rapid.T) *saga.Cause {
+	if rapid.Bool().Draw(t, "none") {
+		return nil
+	}
+	return &saga.Cause{
+		Why:    someWhy.Draw(t, "why"),
+		Step:   saga.StepName(names.Draw(t, "step")),
+		Reason: texts.Draw(t, "reason"),
+		By:     texts.Draw(t, "by"),
+		At:     moments.Draw(t, "at"),
+	}
+})
+
+var stepStates = rapid.Custom(func(t *rapid.T) saga.StepState {
+	return saga.StepState{
+		Status:  someStatus.Draw(t, "status"),
+		Attempt: rapid.Int().Draw(t, "attempt"),
+		Budget:  rapid.Int().Draw(t, "budget"),
+		Due:     moments.Draw(t, "due"),
+		Waiting: rapid.Bool().Draw(t, "waiting"),
+		Sent:    rapid.Uint64().Draw(t, "sent"),
+		Result:  data.Draw(t, "result"),
+		Reason:  texts.Draw(t, "reason"),
+		Parked:  moments.Draw(t, "parked"),
+	}
+})
+
+var instances = rapid.Custom(func(t *rapid.T) *saga.Instance {
+	steps := rapid.SliceOfN(stepStates, 0, 8).Draw(t, "steps")
+	if len(steps) == 0 && rapid.Bool().Draw(t, "nil steps") {
+		steps = nil
+	}
+	return &saga.Instance{
+		ID:          saga.ID(ids.Draw(t, "id")),
+		Definition:  saga.Ref{Name: names.Draw(t, "definition"), Version: rapid.IntRange(1, 1<<40).Draw(t, "version")},
+		Fingerprint: texts.Draw(t, "fingerprint"),
+		Revision:    rapid.Uint64Min(1).Draw(t, "revision"),
+		Phase:       phases.Draw(t, "phase"),
+		Input:       data.Draw(t, "input"),
+		ContentType: texts.Draw(t, "content type"),
+		TraceParent: texts.Draw(t, "trace parent"),
+		Started:     someMoments.Draw(t, "started"),
+		Updated:     moments.Draw(t, "updated"),
+		Ended:       moments.Draw(t, "ended"),
+		Deadline:    moments.Draw(t, "deadline"),
+		Overdue:     rapid.Bool().Draw(t, "overdue"),
+		Cause:       causes.Draw(t, "cause"),
+		Cancel:      causes.Draw(t, "cancel"),
+		Steps:       steps,
+		StateBytes:  rapid.Int().Draw(t, "state bytes"),
+	}
+})
+
+var events = rapid.Custom(func(t *rapid.T) *saga.Event {
+	return &saga.Event{
+		Type:        someTypes.Draw(t, "type"),
+		At:          someMoments.Draw(t, "at"),
+		ID:          saga.ID(ids.Draw(t, "id")),
+		Payload:     data.Draw(t, "payload"),
+		ContentType: texts.Draw(t, "content type"),
+		TraceParent: texts.Draw(t, "trace parent"),
+		Participant: names.Draw(t, "participant"),
+		Step:        saga.StepName(names.Draw(t, "step")),
+		Direction:   directions.Draw(t, "direction"),
+		Attempt:     rapid.Int().Draw(t, "attempt"),
+		Outcome:     outcomes.Draw(t, "outcome"),
+		Reason:      texts.Draw(t, "reason"),
+		Final:       rapid.Bool().Draw(t, "final"),
+		Verb:        someVerbs.Draw(t, "verb"),
+		By:          texts.Draw(t, "by"),
+	}
+})

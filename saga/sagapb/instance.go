@@ -1,0 +1,199 @@
+package sagapb
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/amends-dev/amends/internal/protoconv"
+	amendsv1 "github.com/amends-dev/amends/proto/amends/v1"
+	"github.com/amends-dev/amends/saga"
+)
+
+// MarshalInstance is AppendInstance to nothing.
+func MarshalInstance(in *saga.Instance) ([]byte, error) { return AppendInstance(nil, in) }
+
+// AppendInstance appends the bytes of a saga's state to dst, so that a caller
+// can reuse a buffer. It fails on a state that could not be read back: without
+// id, definition, revision, phase or time of start, with a word outside its set
+// or with a time outside 1678 … 2261. dst is unchanged then.
+func AppendInstance(dst []byte, in *saga.Instance) ([]byte, error) {
+	m, err := instanceMessage(in)
+	if err == nil {
+		var out []byte
+		if out, err = protoconv.Append(dst, m); err == nil {
+			return out, nil
+		}
+	}
+	return dst, fmt.Errorf("write down saga %.128s: %w", in.ID, err)
+}
+
+// UnmarshalInstance reads what AppendInstance wrote. The result shares no memory
+// with data.
+func UnmarshalInstance(data []byte) (*saga.Instance, error) {
+	m := new(amendsv1.Instance)
+	if err := protoconv.Unmarshal(data, m); err != nil {
+		return nil, fmt.Errorf("read the state of a saga: %w", err)
+	}
+	in, err := fromInstance(m)
+	if err != nil {
+		return nil, fmt.Errorf("read the state of saga %.128q: %w", m.Id, err)
+	}
+	return in, nil
+}
+
+// checkInstance says what is missing in a state.
+func checkInstance(in *saga.Instance) error {
+	switch {
+	case in.Definition.Name == "" || in.Definition.Version < 1:
+		return fmt.Errorf("definition %q version %d: a saga follows a named definition with a version from 1", in.Definition.Name, in.Definition.Version)
+	case in.Revision == 0:
+		return errors.New("revision is missing: a saga that exists has a revision from 1")
+	case in.Started.IsZero():
+		return errors.New("time of start is missing")
+	}
+	return in.ID.Check()
+}
+
+func instanceMessage(in *saga.Instance) (*amendsv1.Instance, error) {
+	if err := checkInstance(in); err != nil {
+		return nil, err
+	}
+	m := &amendsv1.Instance{
+		Id:          string(in.ID),
+		Definition:  protoconv.Ref(in.Definition),
+		Fingerprint: in.Fingerprint,
+		Revision:    in.Revision,
+		Input:       in.Input,
+		ContentType: in.ContentType,
+		TraceParent: in.TraceParent,
+		Overdue:     in.Overdue,
+		StateBytes:  int64(in.StateBytes),
+	}
+	var errs [8]error
+	m.Phase, errs[0] = protoconv.Phases.Required(in.Phase)
+	m.StartedUnixNano, errs[1] = protoconv.Nano("started", in.Started)
+	m.UpdatedUnixNano, errs[2] = protoconv.Nano("updated", in.Updated)
+	m.EndedUnixNano, errs[3] = protoconv.Nano("ended", in.Ended)
+	m.DeadlineUnixNano, errs[4] = protoconv.Nano("deadline", in.Deadline)
+	m.Cause, errs[5] = causeMessage("cause", in.Cause)
+	m.Cancel, errs[6] = causeMessage("cancel", in.Cancel)
+	m.Steps, errs[7] = stepMessages(in.Steps)
+	if err := errors.Join(errs[:]...); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+func fromInstance(m *amendsv1.Instance) (*saga.Instance, error) {
+	in := &saga.Instance{
+		ID:          saga.ID(m.Id),
+		Definition:  protoconv.FromRef(m.Definition),
+		Fingerprint: m.Fingerprint,
+		Revision:    m.Revision,
+		Input:       protoconv.Bytes(m.Input),
+		ContentType: m.ContentType,
+		TraceParent: m.TraceParent,
+		Started:     protoconv.Time(m.StartedUnixNano),
+		Updated:     protoconv.Time(m.UpdatedUnixNano),
+		Ended:       protoconv.Time(m.EndedUnixNano),
+		Deadline:    protoconv.Time(m.DeadlineUnixNano),
+		Overdue:     m.Overdue,
+		StateBytes:  int(m.StateBytes),
+	}
+	var errs [5]error
+	errs[0] = checkInstance(in)
+	in.Phase, errs[1] = protoconv.Phases.RequiredWord(m.Phase)
+	in.Cause, errs[2] = fromCause("cause", m.Cause)
+	in.Cancel, errs[3] = fromCause("cancel", m.Cancel)
+	in.Steps, errs[4] = fromSteps(m.Steps)
+	if err := errors.Join(errs[:]...); err != nil {
+		return nil, err
+	}
+	return in, nil
+}
+
+func causeMessage(what string, c *saga.Cause) (*amendsv1.Cause, error) {
+	if c == nil {
+		return nil, nil
+	}
+	why, err := whys.Required(c.Why)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", what, err)
+	}
+	at, err := protoconv.Nano("time", c.At)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", what, err)
+	}
+	return &amendsv1.Cause{Why: why, Step: string(c.Step), Reason: c.Reason, By: c.By, AtUnixNano: at}, nil
+}
+
+func fromCause(what string, m *amendsv1.Cause) (*saga.Cause, error) {
+	if m == nil {
+		return nil, nil
+	}
+	why, err := whys.RequiredWord(m.Why)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", what, err)
+	}
+	return &saga.Cause{Why: why, Step: saga.StepName(m.Step), Reason: m.Reason, By: m.By, At: protoconv.Time(m.AtUnixNano)}, nil
+}
+
+func stepMessages(steps []saga.StepState) ([]*amendsv1.StepState, error) {
+	if len(steps) == 0 || len(steps) > saga.MaxSteps {
+		return nil, checkSteps(len(steps))
+	}
+	all := make([]amendsv1.StepState, len(steps)) // one allocation for all of them
+	list := make([]*amendsv1.StepState, len(steps))
+	for i := range steps {
+		s, m := &steps[i], &all[i]
+		list[i] = m
+		m.Attempt = int64(s.Attempt)
+		m.Budget = int64(s.Budget)
+		m.Waiting = s.Waiting
+		m.Sent = s.Sent
+		m.Result = s.Result
+		m.Reason = s.Reason
+		var err error
+		if m.Status, err = statuses.Required(s.Status); err == nil {
+			if m.DueUnixNano, err = protoconv.Nano("due", s.Due); err == nil {
+				m.ParkedUnixNano, err = protoconv.Nano("parked", s.Parked)
+			}
+		}
+		if err != nil {
+			return nil, fmt.Errorf("step %d: %w", i, err)
+		}
+	}
+	return list, nil
+}
+
+func fromSteps(list []*amendsv1.StepState) ([]saga.StepState, error) {
+	if len(list) == 0 || len(list) > saga.MaxSteps {
+		return nil, checkSteps(len(list))
+	}
+	steps := make([]saga.StepState, len(list))
+	for i, m := range list {
+		status, err := statuses.RequiredWord(m.Status)
+		if err != nil {
+			return nil, fmt.Errorf("step %d: %w", i, err)
+		}
+		steps[i] = saga.StepState{
+			Status:  status,
+			Attempt: int(m.Attempt),
+			Budget:  int(m.Budget),
+			Due:     protoconv.Time(m.DueUnixNano),
+			Waiting: m.Waiting,
+			Sent:    m.Sent,
+			Result:  protoconv.Bytes(m.Result),
+			Reason:  m.Reason,
+			Parked:  protoconv.Time(m.ParkedUnixNano),
+		}
+	}
+	return steps, nil
+}
+
+func checkSteps(n int) error {
+	if n > saga.MaxSteps {
+		return fmt.Errorf("%d steps: a saga has at most %d", n, saga.MaxSteps)
+	}
+	return nil
+}

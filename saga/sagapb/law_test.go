@@ -1,0 +1,77 @@
+package sagapb
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/amends-dev/amends/saga"
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"pgregory.net/rapid"
+)
+
+// same compares as the laws say: nil and empty mean the same, times by instant.
+var same = cmpopts.EquateEmpty()
+
+// TestInstanceLaws: what AppendInstance accepts comes back equal, the same state
+// makes the same bytes, and what stood in the buffer stays there.
+func TestInstanceLaws(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		in := instances.Draw(t, "instance")
+		checkLaws(t, in, AppendInstance, UnmarshalInstance)
+	})
+}
+
+// TestEventLaws is TestInstanceLaws for events.
+func TestEventLaws(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		e := events.Draw(t, "event")
+		checkLaws(t, e, AppendEvent, UnmarshalEvent)
+	})
+}
+
+func checkLaws[T any](t *rapid.T, v *T, appendTo func([]byte, *T) ([]byte, error), unmarshal func([]byte) (*T, error)) {
+	prefix := []byte("prefix")
+	out, err := appendTo(prefix, v)
+	if err != nil {
+		t.Fatalf("append: %v", err)
+	}
+	if !bytes.HasPrefix(out, prefix) {
+		t.Fatalf("the buffer's content became %q", out)
+	}
+	record := out[len(prefix):]
+	got, err := unmarshal(record)
+	if err != nil {
+		t.Fatalf("unmarshal: %v", err)
+	}
+	if diff := cmp.Diff(v, got, same); diff != "" {
+		t.Fatalf("came back different (-want +got):\n%s", diff)
+	}
+	again, err := appendTo(nil, got)
+	if err != nil || !bytes.Equal(again, record) {
+		t.Fatalf("second writing differs (%v):\n%x\n%x", err, record, again)
+	}
+	for i := range record { // nothing may be shared
+		record[i] = 0xff
+	}
+	if diff := cmp.Diff(v, got, same); diff != "" {
+		t.Fatalf("shares memory with the record:\n%s", diff)
+	}
+}
+
+// TestEmptyIsNil: empty data and lists come back nil.
+func TestEmptyIsNil(t *testing.T) {
+	in := minimal()
+	in.Input, in.Steps = []byte{}, []saga.StepState{}
+	record, err := MarshalInstance(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := UnmarshalInstance(record)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Input != nil || got.Steps != nil {
+		t.Errorf("input %#v and steps %#v, want nil", got.Input, got.Steps)
+	}
+}

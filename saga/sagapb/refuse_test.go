@@ -1,0 +1,209 @@
+package sagapb
+
+import (
+	"bytes"
+	"errors"
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/amends-dev/amends/internal/protoconv"
+	amendsv1 "github.com/amends-dev/amends/proto/amends/v1"
+	"github.com/amends-dev/amends/saga"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+)
+
+var noon = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+
+// minimal is the least that can be written down.
+func minimal() *saga.Instance {
+	return &saga.Instance{
+		ID:         "order-42",
+		Definition: saga.Ref{Name: "checkout", Version: 1},
+		Revision:   1,
+		Phase:      saga.Running,
+		Started:    noon,
+		Steps:      []saga.StepState{{Status: saga.Pending}},
+	}
+}
+
+// TestAppendInstanceRefuses: what could not be read back is not written down, the
+// error names it, and the buffer stays as it was.
+func TestAppendInstanceRefuses(t *testing.T) {
+	for want, spoil := range map[string]func(*saga.Instance){
+		"saga id":                   func(in *saga.Instance) { in.ID = "a.b" },
+		"definition":                func(in *saga.Instance) { in.Definition.Name = "" },
+		"version 0":                 func(in *saga.Instance) { in.Definition.Version = 0 },
+		"revision is missing":       func(in *saga.Instance) { in.Revision = 0 },
+		"time of start is missing":  func(in *saga.Instance) { in.Started = time.Time{} },
+		`phase "asleep"`:            func(in *saga.Instance) { in.Phase = "asleep" },
+		`phase ""`:                  func(in *saga.Instance) { in.Phase = "" },
+		`step 0: status "lost"`:     func(in *saga.Instance) { in.Steps[0].Status = "lost" },
+		"step 0: due 9999":          func(in *saga.Instance) { in.Steps[0].Due = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC) },
+		"ended 1500":                func(in *saga.Instance) { in.Ended = time.Date(1500, 1, 1, 0, 0, 0, 0, time.UTC) },
+		"read as no time":           func(in *saga.Instance) { in.Updated = time.Unix(0, 0) },
+		`cause: why "bored"`:        func(in *saga.Instance) { in.Cause = &saga.Cause{Why: "bored"} },
+		`cancel: why ""`:            func(in *saga.Instance) { in.Cancel = &saga.Cause{} },
+		"257 steps: a saga has at ": func(in *saga.Instance) { in.Steps = make([]saga.StepState, 257) },
+	} {
+		in := minimal()
+		spoil(in)
+		out, err := AppendInstance([]byte("kept"), in)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("want an error with %q, got %v", want, err)
+		}
+		if string(out) != "kept" {
+			t.Errorf("%s: buffer became %q", want, out)
+		}
+	}
+	if _, err := MarshalInstance(minimal()); err != nil {
+		t.Errorf("the state that is spoiled above is wrong by itself: %v", err)
+	}
+}
+
+// TestUnmarshalInstanceRefuses: damaged, incomplete and later records are errors
+// that say so.
+func TestUnmarshalInstanceRefuses(t *testing.T) {
+	message := func(spoil func(*amendsv1.Instance)) []byte {
+		m, err := instanceMessage(minimal())
+		if err != nil {
+			t.Fatal(err)
+		}
+		spoil(m)
+		b, err := proto.Marshal(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	unknown := protowire.AppendVarint(protowire.AppendTag(nil, 999, protowire.VarintType), 1)
+	for want, record := range map[string][]byte{
+		"definition":           nil,
+		"not a Instance":       []byte("\xff\xff\xff"),
+		"saga id":              message(func(m *amendsv1.Instance) { m.Id = "" }),
+		"version -1":           message(func(m *amendsv1.Instance) { m.Definition.Version = -1 }),
+		"revision is missing":  message(func(m *amendsv1.Instance) { m.Revision = 0 }),
+		"phase is missing":     message(func(m *amendsv1.Instance) { m.Phase = 0 }),
+		"phase 77 is not know": message(func(m *amendsv1.Instance) { m.Phase = 77 }),
+		"phase -1 is not know": message(func(m *amendsv1.Instance) { m.Phase = -1 }),
+		"status is missing":    message(func(m *amendsv1.Instance) { m.Steps[0].Status = 0 }),
+		"status 2147483647":    message(func(m *amendsv1.Instance) { m.Steps[0].Status = math.MaxInt32 }),
+		"why is missing":       message(func(m *amendsv1.Instance) { m.Cancel = &amendsv1.Cause{} }),
+		"time of start":        message(func(m *amendsv1.Instance) { m.StartedUnixNano = 0 }),
+		"5000 steps":           message(func(m *amendsv1.Instance) { m.Steps = repeat(&amendsv1.StepState{}, 5000) }),
+		"later release":        append(message(func(*amendsv1.Instance) {}), unknown...),
+		"a later release": message(func(m *amendsv1.Instance) {
+			m.Steps[0].ProtoReflect().SetUnknown(unknown)
+		}),
+	} {
+		if in, err := UnmarshalInstance(record); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("want an error with %q, got %v and %v", want, err, in)
+		}
+	}
+	if _, err := UnmarshalInstance(append(message(func(*amendsv1.Instance) {}), unknown...)); !errors.Is(err, protoconv.ErrLater) {
+		t.Errorf("an unknown field gives %v, want ErrLater", err)
+	}
+}
+
+func repeat[T any](v T, n int) []T {
+	list := make([]T, n)
+	for i := range list {
+		list[i] = v
+	}
+	return list
+}
+
+// TestEventRefuses is both of the above for events.
+func TestEventRefuses(t *testing.T) {
+	for want, e := range map[string]saga.Event{
+		"time is missing":         {Type: saga.Woke},
+		`type of event ""`:        {At: noon},
+		`type of event "dreamt"`:  {At: noon, Type: "dreamt"},
+		`direction "sideways"`:    {At: noon, Type: saga.Answered, Direction: "sideways"},
+		`outcome "perhaps"`:       {At: noon, Type: saga.Answered, Outcome: "perhaps"},
+		`verb "shrug" is not one`: {At: noon, Type: saga.Operated, Verb: "shrug"},
+	} {
+		out, err := AppendEvent([]byte("kept"), &e)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("want an error with %q, got %v", want, err)
+		}
+		if string(out) != "kept" {
+			t.Errorf("%s: buffer became %q", want, out)
+		}
+	}
+	for want, m := range map[string]*amendsv1.Event{
+		"time is missing":          {Type: 1},
+		"type of event is missing": {AtUnixNano: 1},
+		"type of event 9":          {AtUnixNano: 1, Type: 9},
+		"direction 3":              {AtUnixNano: 1, Type: 2, Direction: 3},
+		"outcome 4":                {AtUnixNano: 1, Type: 2, Outcome: 4},
+		"verb 7":                   {AtUnixNano: 1, Type: 4, Verb: 7},
+	} {
+		b, err := proto.Marshal(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e, err := UnmarshalEvent(b); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("want an error with %q, got %v and %v", want, err, e)
+		}
+	}
+}
+
+// FuzzUnmarshalInstance: arbitrary bytes never panic, and what is read can be
+// written and read again with the same result.
+func FuzzUnmarshalInstance(f *testing.F) {
+	in := minimal()
+	in.Cause = &saga.Cause{Why: saga.WhyRejected, Step: "pay", Reason: "card declined", At: noon}
+	record, err := MarshalInstance(in)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(record)
+	f.Add(record[:len(record)-3])
+	f.Add([]byte{})
+	f.Add(bytes.Repeat([]byte("\x82\x01\x00"), 300)) // empty steps
+	f.Fuzz(func(t *testing.T, record []byte) {
+		in, err := UnmarshalInstance(record)
+		if err != nil {
+			return
+		}
+		first, err := MarshalInstance(in)
+		if err != nil {
+			t.Fatalf("was read and cannot be written: %v", err)
+		}
+		again, err := UnmarshalInstance(first)
+		if err != nil {
+			t.Fatalf("was written and cannot be read: %v", err)
+		}
+		second, err := MarshalInstance(again)
+		if err != nil || !bytes.Equal(first, second) {
+			t.Fatalf("%v:\n%x\n%x", err, first, second)
+		}
+	})
+}
+
+// FuzzUnmarshalEvent is FuzzUnmarshalInstance for events.
+func FuzzUnmarshalEvent(f *testing.F) {
+	record, err := MarshalEvent(&saga.Event{Type: saga.Answered, At: noon, Participant: "payment", Step: "pay",
+		Direction: saga.DirectionDo, Attempt: 1, Outcome: saga.OutcomeFailed, Reason: "timeout"})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(record)
+	f.Add(record[1:])
+	f.Fuzz(func(t *testing.T, record []byte) {
+		e, err := UnmarshalEvent(record)
+		if err != nil {
+			return
+		}
+		first, err := MarshalEvent(e)
+		if err != nil {
+			t.Fatalf("was read and cannot be written: %v", err)
+		}
+		if _, err := UnmarshalEvent(first); err != nil {
+			t.Fatalf("was written and cannot be read: %v", err)
+		}
+	})
+}

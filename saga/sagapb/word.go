@@ -1,0 +1,61 @@
+package sagapb
+
+import (
+	"github.com/amends-dev/amends/internal/protoconv"
+	amendsv1 "github.com/amends-dev/amends/proto/amends/v1"
+	"github.com/amends-dev/amends/saga"
+)
+
+// The closed sets of package saga. A test reads the constants of saga's source
+// and fails if one is not here.
+var (
+	statuses = protoconv.NewWords("status", map[saga.Status]amendsv1.Status{
+		saga.Pending: amendsv1.Status_STATUS_PENDING,
+		saga.Doing:   amendsv1.Status_STATUS_DOING,
+		saga.Done:    amendsv1.Status_STATUS_DONE,
+		saga.Refused: amendsv1.Status_STATUS_REJECTED,
+		saga.Unknown: amendsv1.Status_STATUS_UNKNOWN,
+		saga.Undoing: amendsv1.Status_STATUS_UNDOING,
+		saga.Undone:  amendsv1.Status_STATUS_UNDONE,
+		saga.Skipped: amendsv1.Status_STATUS_SKIPPED,
+	})
+	whys = protoconv.NewWords("why", map[saga.Why]amendsv1.Why{
+		saga.WhyRejected:   amendsv1.Why_WHY_REJECTED,
+		saga.WhyExhausted:  amendsv1.Why_WHY_EXHAUSTED,
+		saga.WhyUnmappable: amendsv1.Why_WHY_UNMAPPABLE,
+		saga.WhyDeadline:   amendsv1.Why_WHY_DEADLINE,
+		saga.WhyCancelled:  amendsv1.Why_WHY_CANCELLED,
+		saga.WhyOperator:   amendsv1.Why_WHY_OPERATOR,
+	})
+	eventTypes = protoconv.NewWords("type of event", map[saga.EventType]amendsv1.EventType{
+		saga.Started:  amendsv1.EventType_EVENT_TYPE_STARTED,
+		saga.Answered: amendsv1.EventType_EVENT_TYPE_ANSWERED,
+		saga.Woke:     amendsv1.EventType_EVENT_TYPE_WOKE,
+		saga.Operated: amendsv1.EventType_EVENT_TYPE_OPERATED,
+	})
+	verbs = protoconv.NewWords("verb", map[saga.Verb]amendsv1.Verb{
+		saga.VerbCancel:     amendsv1.Verb_VERB_CANCEL,
+		saga.VerbRetry:      amendsv1.Verb_VERB_RETRY,
+		saga.VerbResolve:    amendsv1.Verb_VERB_RESOLVE,
+		saga.VerbSkip:       amendsv1.Verb_VERB_SKIP,
+		saga.VerbCompensate: amendsv1.Verb_VERB_COMPENSATE,
+		saga.VerbAbandon:    amendsv1.Verb_VERB_ABANDON,
+	})
+	kinds = protoconv.NewWords("kind", map[saga.Kind]amendsv1.Kind{
+		saga.KindCompensable: amendsv1.Kind_KIND_COMPENSABLE,
+		saga.KindPivot:       amendsv1.Kind_KIND_PIVOT,
+		saga.KindRetriable:   amendsv1.Kind_KIND_RETRIABLE,
+	})
+	schemaKinds = protoconv.NewWords("kind of value", map[saga.SchemaKind]amendsv1.SchemaKind{
+		saga.SchemaAny:    amendsv1.SchemaKind_SCHEMA_KIND_ANY,
+		saga.SchemaObject: amendsv1.SchemaKind_SCHEMA_KIND_OBJECT,
+		saga.SchemaMap:    amendsv1.SchemaKind_SCHEMA_KIND_MAP,
+		saga.SchemaList:   amendsv1.SchemaKind_SCHEMA_KIND_LIST,
+		saga.SchemaString: amendsv1.SchemaKind_SCHEMA_KIND_STRING,
+		saga.SchemaTime:   amendsv1.SchemaKind_SCHEMA_KIND_TIME,
+		saga.SchemaBytes:  amendsv1.SchemaKind_SCHEMA_KIND_BYTES,
+		saga.SchemaInt:    amendsv1.SchemaKind_SCHEMA_KIND_INT,
+		saga.SchemaDouble: amendsv1.SchemaKind_SCHEMA_KIND_DOUBLE,
+		saga.SchemaBool:   amendsv1.SchemaKind_SCHEMA_KIND_BOOL,
+	})
+)

@@ -1,0 +1,89 @@
+package sagapb
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/internal/protoconv"
+	"github.com/amends-dev/amends/saga"
+)
+
+// TestEveryWordHasANumber reads the constants of packages saga and contract and
+// fails if one of a closed set has no number: it could not be stored.
+func TestEveryWordHasANumber(t *testing.T) {
+	required := map[string]func(string) error{
+		"Phase":      func(w string) error { _, err := protoconv.Phases.Required(contract.Phase(w)); return err },
+		"Direction":  func(w string) error { _, err := protoconv.Directions.Required(contract.Direction(w)); return err },
+		"Outcome":    func(w string) error { _, err := protoconv.Outcomes.Required(contract.Outcome(w)); return err },
+		"Status":     func(w string) error { _, err := statuses.Required(saga.Status(w)); return err },
+		"Why":        func(w string) error { _, err := whys.Required(saga.Why(w)); return err },
+		"EventType":  func(w string) error { _, err := eventTypes.Required(saga.EventType(w)); return err },
+		"Verb":       func(w string) error { _, err := verbs.Required(saga.Verb(w)); return err },
+		"Kind":       func(w string) error { _, err := kinds.Required(saga.Kind(w)); return err },
+		"SchemaKind": func(w string) error { _, err := schemaKinds.Required(saga.SchemaKind(w)); return err },
+	}
+	seen := map[string]int{}
+	for _, dir := range []string{"..", "../../contract"} {
+		files, err := filepath.Glob(filepath.Join(dir, "*.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range files {
+			if strings.HasSuffix(name, "_test.go") {
+				continue
+			}
+			file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for set, word := range constants(file) {
+				number, ok := required[set.Name]
+				if !ok {
+					continue
+				}
+				seen[set.Name]++
+				if err := number(word); err != nil {
+					t.Errorf("%s: %v", name, err)
+				}
+			}
+		}
+	}
+	for set := range required {
+		if seen[set] == 0 {
+			t.Errorf("no constant of type %s found: does it have another name now?", set)
+		}
+	}
+}
+
+// constants yields the type and the value of each typed string constant.
+func constants(file *ast.File) func(yield func(*ast.Ident, string) bool) {
+	return func(yield func(*ast.Ident, string) bool) {
+		for _, decl := range file.Decls {
+			group, ok := decl.(*ast.GenDecl)
+			if !ok || group.Tok != token.CONST {
+				continue
+			}
+			for _, spec := range group.Specs {
+				value := spec.(*ast.ValueSpec)
+				set, ok := value.Type.(*ast.Ident)
+				if !ok {
+					continue
+				}
+				for _, v := range value.Values {
+					if literal, ok := v.(*ast.BasicLit); ok && literal.Kind == token.STRING {
+						word, err := strconv.Unquote(literal.Value)
+						if err == nil && !yield(set, word) {
+							return
+						}
+					}
+				}
+			}
+		}
+	}
+}

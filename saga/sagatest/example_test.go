@@ -1,0 +1,124 @@
+package sagatest_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/sagatest"
+)
+
+type trip struct {
+	City string `json:"city"`
+}
+type room struct {
+	Number int `json:"number"`
+}
+type payment struct {
+	City string `json:"city"`
+	Room int    `json:"room"`
+}
+
+var (
+	book   = contract.NewCommand[trip, room]("hotels", "book")
+	cancel = contract.UndoOf(book, "cancel")
+	pay    = contract.NewCommand[payment, struct{}]("bank", "pay")
+
+	holiday = saga.MustDefine[trip]("holiday",
+		saga.Compensable("hotel", saga.Do(book, saga.Timeout(5*time.Second), saga.Retry(2, time.Second, time.Second)), saga.Undo(cancel)),
+		saga.Pivot("pay", saga.Do(pay, saga.With(`{"city": input.city, "room": result.hotel.number}`))))
+)
+
+func TestAllWell(t *testing.T) {
+	var asked payment
+	sagatest.Start(t, holiday, trip{"Oslo"}).
+		ExpectCommands("do hotel").
+		Completed("hotel", room{7}).
+		ExpectCommands("do pay").
+		Request("pay", &asked).
+		Completed("pay", nil).
+		ExpectPhase(saga.Completed)
+	if asked != (payment{"Oslo", 7}) {
+		t.Errorf("the bank was asked for %+v", asked)
+	}
+}
+
+func TestNoMoney(t *testing.T) {
+	var undo contract.Undo[trip, room]
+	sagatest.Start(t, holiday, trip{"Oslo"}).
+		Completed("hotel", room{7}).
+		Rejected("pay", "no money").
+		ExpectPhase(saga.Compensating).
+		ExpectReason("no money").
+		ExpectCommands("do hotel", "do pay", "undo hotel").
+		Request("hotel", &undo).
+		Completed("hotel", nil).
+		ExpectPhase(saga.Compensated)
+	if undo.Request.City != "Oslo" || undo.Result == nil || undo.Result.Number != 7 {
+		t.Errorf("the hotel was asked to undo %+v", undo)
+	}
+}
+
+func TestSilence(t *testing.T) {
+	sagatest.Start(t, holiday, trip{"Oslo"}).
+		TimesOut("hotel").
+		TriesAgain("hotel").
+		ExpectCommands("do hotel", "do hotel").
+		TimesOut("hotel"). // the outcome is unknown: it is undone too
+		ExpectCommands("undo hotel").
+		After(time.Second).
+		Failed("hotel", "down").
+		TriesAgain("hotel").
+		Completed("hotel", nil).
+		ExpectPhase(saga.Compensated)
+}
+
+func TestOperators(t *testing.T) {
+	r := sagatest.Start(t, holiday, trip{"Oslo"}).
+		Completed("hotel", room{7}).
+		Broken("pay", "cannot parse").
+		ExpectPhase(saga.Parked)
+	if why := r.Refuses(saga.Event{Verb: saga.VerbCancel, Reason: "enough"}); !strings.Contains(why, "legal now: retry pay, resolve pay, skip pay, compensate, abandon") {
+		t.Errorf("refused: %s", why)
+	}
+	r.Operate(saga.Event{Verb: saga.VerbResolve, Outcome: saga.OutcomeCompleted, Reason: "seen on the statement"}).
+		ExpectPhase(saga.Completed)
+	if folded, err := saga.Fold(holiday, r.History()); err != nil || folded.Phase != r.Instance().Phase {
+		t.Errorf("the history folds to %s, %v", folded.Phase, err)
+	}
+}
+
+// recorder is a testing.TB that notes how a test ends.
+type recorder struct {
+	testing.TB
+	said string
+}
+
+func (r *recorder) Helper() {}
+func (r *recorder) Fatalf(format string, args ...any) {
+	r.said = fmt.Sprintf(format, args...)
+	panic(r)
+}
+
+func TestItCanFail(t *testing.T) {
+	for want, use := range map[string]func(*sagatest.Run){
+		`commands ["do hotel"], want ["do pay"]`:         func(r *sagatest.Run) { r.ExpectCommands("do pay") },
+		"there is no step flight; there are hotel, pay":  func(r *sagatest.Run) { r.Completed("flight", nil) },
+		"pay does not wait for an answer: it is pending": func(r *sagatest.Run) { r.Completed("pay", nil) },
+		"the saga is running, want completed":            func(r *sagatest.Run) { r.ExpectPhase(saga.Completed) },
+		"does not wait for another attempt":              func(r *sagatest.Run) { r.TriesAgain("hotel") },
+		"cancel is not refused":                          func(r *sagatest.Run) { r.Refuses(saga.Event{Verb: saga.VerbCancel, Reason: "x"}) },
+	} {
+		rec := &recorder{TB: t}
+		func() {
+			defer func() { _ = recover() }()
+			use(sagatest.Start(rec, holiday, trip{"Oslo"}))
+		}()
+		if !strings.Contains(rec.said, want) || !strings.Contains(rec.said, "so far:") {
+			t.Errorf("said %q, want %q", rec.said, want)
+		}
+	}
+}

@@ -1,0 +1,277 @@
+package sagatest
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/amends-dev/amends/saga"
+)
+
+// Epoch is when every run starts.
+var Epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// Run is one saga under test. Its methods end the test when what they ask for
+// cannot happen; those that let something happen return the Run, so that a
+// course of events reads as a sentence.
+type Run struct {
+	t        testing.TB
+	def      *saga.Definition
+	in       saga.Instance
+	now      time.Time
+	history  []saga.Event
+	commands []saga.Command // all of them, in order
+	seen     int            // how many ExpectCommands has looked at
+	log      []string
+}
+
+// Start starts a saga of def with an input (written as JSON; a []byte is taken
+// as it is) and the id "test".
+func Start(t testing.TB, def *saga.Definition, input any) *Run {
+	t.Helper()
+	r := &Run{t: t, def: def, now: Epoch}
+	r.apply(fmt.Sprintf("starts with %s", r.encode(input)), saga.Event{Type: saga.Started, ID: "test", Payload: r.encode(input)})
+	return r
+}
+
+// Completed lets the participant complete the step, or its undo when that is
+// what the saga waits for, with a result (nil: none).
+func (r *Run) Completed(step saga.StepName, result any) *Run {
+	r.t.Helper()
+	ev := r.answer(step, saga.OutcomeCompleted)
+	if result != nil {
+		ev.Payload = r.encode(result)
+	}
+	return r.apply(fmt.Sprintf("%s of %s completes", ev.Direction, step), ev)
+}
+
+// Rejected lets the participant say no, for a reason.
+func (r *Run) Rejected(step saga.StepName, reason string) *Run {
+	r.t.Helper()
+	ev := r.answer(step, saga.OutcomeRejected)
+	ev.Reason = reason
+	return r.apply(fmt.Sprintf("%s of %s is rejected: %s", ev.Direction, step, reason), ev)
+}
+
+// Failed lets the attempt fail, for a reason; it may be tried again.
+func (r *Run) Failed(step saga.StepName, reason string) *Run {
+	r.t.Helper()
+	ev := r.answer(step, saga.OutcomeFailed)
+	ev.Reason = reason
+	return r.apply(fmt.Sprintf("%s of %s fails: %s", ev.Direction, step, reason), ev)
+}
+
+// Broken lets the attempt fail in a way that trying again cannot mend.
+func (r *Run) Broken(step saga.StepName, reason string) *Run {
+	r.t.Helper()
+	ev := r.answer(step, saga.OutcomeFailed)
+	ev.Reason, ev.Final = reason, true
+	return r.apply(fmt.Sprintf("%s of %s fails for good: %s", ev.Direction, step, reason), ev)
+}
+
+// TimesOut lets the time pass in which the attempt should have been answered.
+func (r *Run) TimesOut(step saga.StepName) *Run {
+	r.t.Helper()
+	s := r.state(step)
+	if s.Due.IsZero() || s.Waiting {
+		r.fatalf("%s does not wait for an answer", step)
+	}
+	return r.After(s.Due.Sub(r.now))
+}
+
+// TriesAgain lets the time pass until the next attempt goes out.
+func (r *Run) TriesAgain(step saga.StepName) *Run {
+	r.t.Helper()
+	s := r.state(step)
+	if !s.Waiting {
+		r.fatalf("%s does not wait for another attempt", step)
+	}
+	return r.After(s.Due.Sub(r.now))
+}
+
+// After lets time pass, waking the saga whenever it wants to be.
+func (r *Run) After(d time.Duration) *Run {
+	r.t.Helper()
+	until := r.now.Add(d)
+	for {
+		wake := r.in.Wake()
+		if wake.IsZero() || wake.After(until) {
+			break
+		}
+		r.now = wake
+		r.apply("time comes", saga.Event{Type: saga.Woke})
+	}
+	r.now = until
+	return r
+}
+
+// Cancel asks the saga to go back.
+func (r *Run) Cancel(reason string) *Run {
+	r.t.Helper()
+	return r.Operate(saga.Event{Verb: saga.VerbCancel, Reason: reason})
+}
+
+// Operate lets an operator decide: Verb, Step, Reason, and for resolve Outcome
+// and Payload. By is "tester" unless given.
+func (r *Run) Operate(decision saga.Event) *Run {
+	r.t.Helper()
+	decision.Type = saga.Operated
+	if decision.By == "" {
+		decision.By = "tester"
+	}
+	return r.apply(fmt.Sprintf("operator: %s %s", decision.Verb, decision.Step), decision)
+}
+
+// Refuses checks that an operator's decision is refused now, and returns why.
+func (r *Run) Refuses(decision saga.Event) string {
+	r.t.Helper()
+	decision.Type, decision.At = saga.Operated, r.now
+	if decision.By == "" {
+		decision.By = "tester"
+	}
+	_, _, err := saga.Decide(r.def, r.in, decision)
+	if err == nil {
+		r.fatalf("%s is not refused", decision.Verb)
+	}
+	return err.Error()
+}
+
+// ExpectCommands checks the commands that were sent since the last look, as "do
+// step" and "undo step", in any order among those sent at the same moment.
+func (r *Run) ExpectCommands(want ...string) *Run {
+	r.t.Helper()
+	var got []string
+	for _, c := range r.commands[r.seen:] {
+		got = append(got, fmt.Sprintf("%s %s", c.Direction, c.Step))
+	}
+	r.seen = len(r.commands)
+	slices.Sort(got)
+	want = slices.Sorted(slices.Values(want))
+	if !slices.Equal(got, want) {
+		r.fatalf("commands %q, want %q", got, want)
+	}
+	return r
+}
+
+// ExpectPhase checks where the saga stands.
+func (r *Run) ExpectPhase(want saga.Phase) *Run {
+	r.t.Helper()
+	if r.in.Phase != want {
+		r.fatalf("the saga is %s, want %s", r.in.Phase, want)
+	}
+	return r
+}
+
+// ExpectReason checks that the reason why the saga goes back or is parked
+// contains a text.
+func (r *Run) ExpectReason(text string) *Run {
+	r.t.Helper()
+	reasons := ""
+	if r.in.Cause != nil {
+		reasons = r.in.Cause.String()
+	}
+	for i := range r.in.Steps {
+		if !r.in.Steps[i].Parked.IsZero() {
+			reasons += " " + r.in.Steps[i].Reason
+		}
+	}
+	if !strings.Contains(reasons, text) {
+		r.fatalf("reason %q does not contain %q", reasons, text)
+	}
+	return r
+}
+
+// Request decodes the data of the last command about a step into v, which is a
+// pointer to the participant's request, or to contract.Undo for an undo.
+func (r *Run) Request(step saga.StepName, v any) *Run {
+	r.t.Helper()
+	for _, c := range slices.Backward(r.commands) {
+		if c.Step != step {
+			continue
+		}
+		if err := json.Unmarshal(c.Payload, v); err != nil {
+			r.fatalf("the data of %s %s does not fit a %T: %v\n%s", c.Direction, step, v, err, c.Payload)
+		}
+		return r
+	}
+	r.fatalf("no command about %s was sent", step)
+	return r
+}
+
+// Instance is where the saga stands.
+func (r *Run) Instance() saga.Instance { return r.in }
+
+// History is what has happened so far; saga.Fold makes the instance of it.
+func (r *Run) History() []saga.Event { return slices.Clone(r.history) }
+
+func (r *Run) apply(what string, ev saga.Event) *Run {
+	r.t.Helper()
+	ev.At = r.now
+	next, eff, err := saga.Decide(r.def, r.in, ev)
+	if err != nil {
+		r.fatalf("%s: %v", what, err)
+	}
+	if eff.Ignored != "" {
+		r.fatalf("%s: changes nothing: %s", what, eff.Ignored)
+	}
+	r.in = next
+	r.history = append(r.history, ev)
+	r.commands = append(r.commands, eff.Commands...)
+	r.log = append(r.log, fmt.Sprintf("+%-8s %-40s → %s", r.now.Sub(Epoch), what, next.Phase))
+	return r
+}
+
+// answer is an answer to what the step waits for.
+func (r *Run) answer(step saga.StepName, outcome saga.Outcome) saga.Event {
+	r.t.Helper()
+	s := r.state(step)
+	ev := saga.Event{Type: saga.Answered, Step: step, Attempt: s.Attempt, Outcome: outcome, Direction: saga.DirectionDo}
+	i := r.index(step)
+	ev.Participant = r.def.Step(i).Do.Participant
+	switch {
+	case s.Status == saga.Undoing:
+		ev.Direction = saga.DirectionUndo
+		ev.Participant = r.def.Step(i).Undo.Participant
+	case s.Status != saga.Doing:
+		r.fatalf("%s does not wait for an answer: it is %s", step, s.Status)
+	}
+	return ev
+}
+
+func (r *Run) state(step saga.StepName) *saga.StepState {
+	r.t.Helper()
+	return &r.in.Steps[r.index(step)]
+}
+
+func (r *Run) index(step saga.StepName) int {
+	r.t.Helper()
+	names := make([]string, r.def.Len())
+	for i := range r.def.Len() {
+		if r.def.Step(i).Name == step {
+			return i
+		}
+		names[i] = string(r.def.Step(i).Name)
+	}
+	r.fatalf("there is no step %s; there are %s", step, strings.Join(names, ", "))
+	return 0
+}
+
+func (r *Run) encode(v any) []byte {
+	r.t.Helper()
+	if data, ok := v.([]byte); ok {
+		return data
+	}
+	data, err := json.Marshal(v)
+	if err != nil {
+		r.fatalf("write %T as JSON: %v", v, err)
+	}
+	return data
+}
+
+func (r *Run) fatalf(format string, args ...any) {
+	r.t.Helper()
+	r.t.Fatalf("%s\n\nso far:\n%s\n", fmt.Sprintf(format, args...), strings.Join(r.log, "\n"))
+}

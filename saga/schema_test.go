@@ -1,0 +1,354 @@
+package saga
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/big"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+)
+
+type (
+	embedded struct {
+		Promoted string
+		Hidden   string `json:"own"`
+	}
+	behindPointer struct {
+		Maybe int `json:"maybe"`
+	}
+	tagged struct {
+		X bool `json:"x"`
+	}
+	kitchenSink struct {
+		embedded
+		*behindPointer
+		tagged `json:"named"`
+		Own    string              `json:"own"`
+		S      string              `json:"s"`
+		I      int8                `json:"i"`
+		U      uint32              `json:"u,omitempty"`
+		F      float32             `json:"f,omitzero"`
+		B      bool                `json:",omitempty"`
+		Bytes  []byte              `json:"bytes"`
+		Array  [3]byte             `json:"array"`
+		List   []*int              `json:"list"`
+		Map    map[int]string      `json:"map"`
+		Any    any                 `json:"any"`
+		Raw    json.RawMessage     `json:"raw,omitempty"`
+		Time   time.Time           `json:"time"`
+		Zero   time.Time           `json:"zero,omitempty"` //nolint:modernize // a struct is never empty, and the schema has to know
+		Ptr    *time.Time          `json:"ptr"`
+		Quoted int64               `json:"quoted,string"`
+		Addr   netip.Addr          `json:"addr"`
+		Big    *big.Int            `json:"big"`
+		Num    json.Number         `json:"num,omitempty"`
+		Dash   int                 `json:"-,"` //nolint:staticcheck // SA5008: the name "-" is what is tested
+		Stars  int                 `json:"**"`
+		What   int                 `json:"what?"`
+		Deep   [][]map[string]bool `json:"deep"`
+		Nested *struct {
+			A int `json:"a"`
+		} `json:"nested,omitempty"`
+		Self    *kitchenSink `json:"self,omitempty"`
+		Ignored chan int     `json:"-"`
+		private int
+	}
+)
+
+func TestSchemaFor(t *testing.T) {
+	var _ = kitchenSink{private: 1}
+	got, err := json.MarshalIndent(SchemaFor[kitchenSink](), "", " ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = `{
+ "***": "int",
+ "-": "int",
+ "B?": "bool",
+ "Promoted": "string",
+ "addr": "string",
+ "any": "any",
+ "array": [
+  "int"
+ ],
+ "big?": "any",
+ "bytes": "bytes",
+ "deep": [
+  [
+   {
+    "*": "bool"
+   }
+  ]
+ ],
+ "f?": "double",
+ "i": "int",
+ "list": [
+  "int?"
+ ],
+ "map": {
+  "*": "string"
+ },
+ "maybe?": "int",
+ "named": {
+  "x": "bool"
+ },
+ "nested?": {
+  "a": "int"
+ },
+ "num?": "any",
+ "own": "string",
+ "ptr?": "time",
+ "quoted": "string",
+ "raw?": "any",
+ "s": "string",
+ "self?": "any",
+ "time": "time",
+ "u?": "int",
+ "what??": "int",
+ "zero": "time"
+}`
+	if diff := cmp.Diff(want, string(got)); diff != "" {
+		t.Errorf("schema (-want +got):\n%s", diff)
+	}
+}
+
+// Fields of the same name follow encoding/json: the shallowest wins, then the one
+// with a tag, else none is written.
+func TestSchemaForSameNames(t *testing.T) {
+	type One struct {
+		Tagged  int `json:"x"`
+		Nobody  int
+		Shallow int
+	}
+	type Two struct {
+		X      string
+		Nobody string
+	}
+	type Three struct {
+		Untagged bool
+		Two
+	}
+	type Four struct{ X bool }
+	type Five struct {
+		Y string `json:"X"`
+	}
+	check := func(s *Schema, v any) {
+		t.Helper()
+		data, err := json.Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var fields map[string]any
+		if err := json.Unmarshal(data, &fields); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(sortedKeys(fields), sortedKeys(s.Fields)); diff != "" {
+			t.Errorf("fields of %s (-encoding/json +schema):\n%s", data, diff)
+		}
+		if err := s.Accepts(data); err != nil {
+			t.Errorf("%s: %v", data, err)
+		}
+	}
+	type shallow struct {
+		One
+		Three
+		Four
+		Shallow string
+	}
+	type oneTag struct {
+		Four
+		Five
+	}
+	type noTag struct {
+		Four
+		Two
+	}
+	check(SchemaFor[shallow](), shallow{})
+	check(SchemaFor[oneTag](), oneTag{})
+	check(SchemaFor[noTag](), noTag{})
+}
+
+func TestSchemaForWhatIsNotKnown(t *testing.T) {
+	for name, s := range map[string]*Schema{
+		"any": SchemaFor[any](), "raw": SchemaFor[json.RawMessage](), "own JSON": SchemaFor[big.Int](),
+		"error": SchemaFor[error](), "stringer": SchemaFor[fmt.Stringer](),
+	} {
+		if s != nil {
+			t.Errorf("%s: %v, want nil", name, s)
+		}
+	}
+	for name, s := range map[string]*Schema{"chan": SchemaFor[chan int](), "func": SchemaFor[map[string]func()](),
+		"complex": SchemaFor[[]complex128](), "key": SchemaFor[map[float64]int]()} {
+		if err := s.check(); err == nil {
+			t.Errorf("%s can be described as JSON", name)
+		}
+	}
+}
+
+// A type that grows without end, and one that would make millions of fields, stay
+// within the limits.
+func TestSchemaForIsBounded(t *testing.T) {
+	type Tree struct {
+		Children []Tree           `json:"children"`
+		Index    map[string]*Tree `json:"index"`
+	}
+	if err := SchemaFor[Tree]().check(); err != nil {
+		t.Error(err)
+	}
+	type e struct{ A, B, C, D, E, F, G, H, I, J int }
+	type d struct{ A, B, C, D, E, F, G, H, I, J e }
+	type c struct{ A, B, C, D, E, F, G, H, I, J d }
+	type b struct{ A, B, C, D, E, F, G, H, I, J c }
+	if err := SchemaFor[b]().check(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestSchemaAcceptsWhatEncodingJSONWrites(t *testing.T) {
+	type leaf struct {
+		S string             `json:"s"`
+		N []int64            `json:"n,omitempty"`
+		P *float64           `json:"p"`
+		M map[string]*string `json:"m"`
+		B []byte             `json:"b"`
+		O int                `json:"o,omitempty"`
+		Q bool               `json:"q,string"`
+	}
+	type value struct {
+		leaf
+		L []leaf          `json:"l"`
+		X map[string]leaf `json:"x,omitempty"`
+		Y *leaf           `json:"y,omitempty"`
+		T time.Time       `json:"t"`
+		A any             `json:"a"`
+		Z *value          `json:"z"`
+	}
+	s := SchemaFor[value]()
+	text, err := json.Marshal(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var again Schema
+	if err := json.Unmarshal(text, &again); err != nil || !again.equal(s) {
+		t.Fatalf("%s reads back as %v, %v", text, again, err)
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		leaves := rapid.Make[leaf]()
+		v := value{
+			leaf: leaves.Draw(t, "embedded"),
+			L:    rapid.SliceOfN(leaves, 0, 3).Draw(t, "list"),
+			X:    rapid.MapOfN(rapid.String(), leaves, 0, 3).Draw(t, "map"),
+			Y:    rapid.Ptr(leaves, true).Draw(t, "pointer"),
+			T:    time.Unix(rapid.Int64Range(0, 1<<35).Draw(t, "time"), 0),
+			A:    rapid.SampledFrom([]any{nil, 1, "x", true, []int{1}}).Draw(t, "any"),
+		}
+		data, err := json.Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Accepts(data); err != nil {
+			t.Fatalf("%s: %v", data, err)
+		}
+	})
+}
+
+func TestSchemaAcceptsReportsEachPlace(t *testing.T) {
+	err := SchemaFor[testOrder]().Accepts([]byte(
+		`{"order_id": 1, "customer": 1.5, "amount": "x", "lines": [{"sku": "a"}, null], "labels": {"a": 1}, "placed": "today", "address": {"city": null}, "more": 1}`))
+	const want = `address.city is null, want string
+amount is a string, want double
+customer is 1.5, which is no integer of 64 bits
+extra is missing
+labels.a is a number, want string
+lines[0].quantity is missing
+lines[1] is null, want object
+order_id is a number, want string
+placed is "today", want a time such as 2006-01-02T15:04:05Z`
+	if err == nil || err.Error() != want {
+		t.Errorf("got\n%v\nwant\n%s", err, want)
+	}
+	if err := SchemaFor[[]byte]().Accepts([]byte(`"!"`)); err == nil {
+		t.Error("bytes need not be base64")
+	}
+	if err := SchemaFor[int]().Accepts([]byte(`{`)); err == nil || !strings.HasPrefix(err.Error(), "not JSON") {
+		t.Errorf("not JSON: %v", err)
+	}
+	if err := (*Schema)(nil).Accepts([]byte(`{`)); err != nil {
+		t.Errorf("a nil schema: %v", err)
+	}
+	if err := SchemaFor[[]int]().Accepts([]byte("[" + strings.Repeat(`"x",`, 1000) + `1]`)); len(err.Error()) > 1000 {
+		t.Error("the error is not bounded")
+	}
+}
+
+func TestSchemaJSON(t *testing.T) {
+	for _, test := range []struct{ text, canonical string }{
+		{`"any"`, `"any"`},
+		{`"string?"`, `"string?"`},
+		{`["int?"]`, `["int?"]`},
+		{`[{"?": {"a": "int"}}]`, `[{"?":{"a":"int"}}]`},
+		{`{"?": "int"}`, `"int?"`},
+		{`{"a": "int?"}`, `{"a?":"int"}`},
+		{`{"a?": "int?"}`, `{"a?":"int"}`},
+		{`{}`, `{}`},
+		{`{"*": {"*": "bool"}}`, `{"*":{"*":"bool"}}`},
+		{`{"**": "bool", "a": "int"}`, `{"**":"bool","a":"int"}`},
+		{`{"a??": "int", "b???": "int"}`, `{"a??":"int","b???":"int"}`},
+		{`{"true": "bool", "<&>": "int"}`, `{"<&>":"int","true":"bool"}`},
+	} {
+		var s Schema
+		if err := json.Unmarshal([]byte(test.text), &s); err != nil {
+			t.Errorf("%s: %v", test.text, err)
+			continue
+		}
+		got, err := s.MarshalJSON()
+		if err != nil || string(got) != test.canonical {
+			t.Errorf("%s becomes %s, %v, want %s", test.text, got, err, test.canonical)
+		}
+	}
+	for _, test := range []struct{ text, want string }{
+		{`"strng"`, `schema: "strng" is not a kind of value; write one of any, string, int, double, bool, time, bytes, or an object or list of them`},
+		{`{"a": {"b": "object"}}`, `schema at .a.b: "object" is not a kind of value`},
+		{`[]`, `schema: a list is written with one item, such as ["string"], not with 0`},
+		{`["int", "int"]`, `not with 2`},
+		{`{"a": 1}`, `schema at .a: 1 is not a kind of value`},
+		{`{"a": null}`, `schema at .a: <nil> is not a kind of value`},
+		{`{"*": "int", "a": "int"}`, `"*" and "?" stand alone`},
+		{`{"?": "int", "a": "int"}`, `"*" and "?" stand alone`},
+		{`{"a": "int", "a?": "int"}`, `the field "a" is there twice; keep one`},
+		{strings.Repeat("[", 40) + `"int"` + strings.Repeat("]", 40), "schema is nested deeper than 32"},
+	} {
+		var s Schema
+		if err := json.Unmarshal([]byte(test.text), &s); err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: %v, want %s", test.text, err, test.want)
+		}
+	}
+}
+
+// Every name of a field has a key of its own.
+func TestFieldKeysAreTheirOwn(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		name := rapid.StringMatching(`[a*?]{1,5}`).Draw(t, "name")
+		optional := rapid.Bool().Draw(t, "optional")
+		key := fieldKey(name, optional)
+		if key == "*" || key == "?" {
+			t.Fatalf("%q is written %q, which means something else", name, key)
+		}
+		if got, opt := fieldName(key); got != name || opt != optional {
+			t.Fatalf("%q, %v is written %q and read %q, %v", name, optional, key, got, opt)
+		}
+	})
+}
+
+func TestSchemaErrorsAreNotDefinitionErrors(t *testing.T) {
+	_, err := ParseJSON([]byte(`{"name":"x","version":1,"input":{"a":"strng"},"steps":[]}`))
+	if errors.Is(err, ErrDefinition) || err == nil || !strings.Contains(err.Error(), `schema at .a: "strng"`) {
+		t.Errorf("got %v", err)
+	}
+}

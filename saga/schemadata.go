@@ -1,0 +1,121 @@
+package saga
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"cel.dev/cel-go/common/types"
+)
+
+// maxMismatches bounds what Accepts reports at once.
+const maxMismatches = 10
+
+// Accepts returns nil when data is JSON as the schema describes it, else an error
+// that lists what differs, one line for each place. Fields that the schema does
+// not know are accepted. A nil schema accepts everything, JSON or not.
+func (s *Schema) Accepts(data []byte) error {
+	if s == nil {
+		return nil
+	}
+	raw, err := readJSON(data)
+	if err != nil {
+		return fmt.Errorf("not JSON: %w", err)
+	}
+	var m mismatches
+	m.compare(s, raw, "")
+	return errors.Join(m...)
+}
+
+// mismatches are the places where data differs from its schema.
+type mismatches []error
+
+func (m *mismatches) add(path, what string) {
+	if len(*m) < maxMismatches {
+		*m = append(*m, fmt.Errorf("%s %s", whole(path), what))
+	}
+}
+
+func (m *mismatches) compare(s *Schema, raw any, path string) {
+	if s.isAny() || raw == nil && (s.Optional || canBeEmpty(s)) {
+		return
+	}
+	switch v := raw.(type) {
+	case map[string]any:
+		switch s.Kind {
+		case SchemaObject:
+			m.fields(s, v, path)
+			return
+		case SchemaMap:
+			for _, key := range sortedKeys(v) {
+				m.compare(s.Items, v[key], path+"."+key)
+			}
+			return
+		}
+	case []any:
+		if s.Kind == SchemaList {
+			for i, item := range v {
+				m.compare(s.Items, item, fmt.Sprintf("%s[%d]", path, i))
+			}
+			return
+		}
+	case json.Number:
+		if s.Kind == SchemaInt || s.Kind == SchemaDouble {
+			if failed, ok := number(v, s.Kind == SchemaDouble, "").(*types.Err); ok {
+				m.add(path, strings.TrimSpace(failed.Error()))
+			}
+			return
+		}
+	case string:
+		if m.text(s.Kind, v, path) {
+			return
+		}
+	case bool:
+		if s.Kind == SchemaBool {
+			return
+		}
+	}
+	m.add(path, fmt.Sprintf("is %s, want %s", jsonKind(raw), s.word()))
+}
+
+func (m *mismatches) fields(s *Schema, raw map[string]any, path string) {
+	for _, name := range sortedKeys(s.Fields) {
+		field, own := s.Fields[name], strings.TrimPrefix(path+"."+name, ".")
+		v, present := raw[name]
+		switch {
+		case present:
+			m.compare(field, v, own)
+		case !field.Optional:
+			m.add(own, "is missing")
+		}
+	}
+}
+
+// text checks a string; it reports whether a string was wanted at all.
+func (m *mismatches) text(kind SchemaKind, v, path string) bool {
+	switch kind {
+	case SchemaString:
+	case SchemaTime:
+		if _, err := time.Parse(time.RFC3339, v); err != nil {
+			m.add(path, fmt.Sprintf("is %q, want a time such as 2006-01-02T15:04:05Z", shorten(v)))
+		}
+	case SchemaBytes:
+		if _, err := base64.StdEncoding.DecodeString(v); err != nil {
+			m.add(path, "is a string, but not in base64")
+		}
+	default:
+		return false
+	}
+	return true
+}
+
+// whole is the path, or the data as a whole.
+func whole(path string) string {
+	if path == "" {
+		return "the data"
+	}
+	return shorten(path)
+}

@@ -1,0 +1,169 @@
+package saga
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+)
+
+// MarshalJSON writes the schema as an example of what it describes; see Schema.
+func (s *Schema) MarshalJSON() ([]byte, error) {
+	form, err := s.form()
+	if err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(form); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+}
+
+// form is the schema as the value whose JSON is its form.
+func (s *Schema) form() (any, error) {
+	form, err := s.solidForm()
+	if err != nil || !s.Optional {
+		return form, err
+	}
+	if word, ok := form.(string); ok {
+		return word + "?", nil
+	}
+	return map[string]any{"?": form}, nil
+}
+
+// solidForm is the form without what says that the value is optional.
+func (s *Schema) solidForm() (any, error) {
+	switch s.Kind {
+	case SchemaObject:
+		fields := make(map[string]any, len(s.Fields))
+		for name, field := range s.Fields {
+			form, err := field.solidForm()
+			if err != nil {
+				return nil, err
+			}
+			fields[fieldKey(name, field.Optional)] = form
+		}
+		return fields, nil
+	case SchemaMap, SchemaList:
+		form, err := s.Items.form()
+		if err != nil {
+			return nil, err
+		}
+		if s.Kind == SchemaMap {
+			return map[string]any{"*": form}, nil
+		}
+		return []any{form}, nil
+	}
+	return string(s.Kind), nil
+}
+
+// fieldKey is how a field's name is written: with a ? behind it when the field is
+// optional. A name that is written with stars only gets one more, and question
+// marks at its end are doubled, so that every name has its own key.
+func fieldKey(name string, optional bool) string {
+	if strings.Trim(name, "*") == "" {
+		name += "*"
+	}
+	name += strings.Repeat("?", len(name)-len(strings.TrimRight(name, "?")))
+	if optional {
+		name += "?"
+	}
+	return name
+}
+
+// fieldName is the inverse of fieldKey.
+func fieldName(key string) (name string, optional bool) {
+	name = strings.TrimRight(key, "?")
+	marks := len(key) - len(name)
+	if name != "" && strings.Trim(name, "*") == "" && marks < 2 {
+		name = name[1:]
+	}
+	return name + strings.Repeat("?", marks/2), marks%2 == 1
+}
+
+// UnmarshalJSON reads the form that MarshalJSON writes.
+func (s *Schema) UnmarshalJSON(data []byte) error {
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	decoder.UseNumber()
+	var form any
+	if err := decoder.Decode(&form); err != nil {
+		return err
+	}
+	*s = Schema{}
+	return s.read(form, "", 0)
+}
+
+const schemaWords = "any, string, int, double, bool, time, bytes"
+
+func (s *Schema) read(form any, path string, depth int) error {
+	if depth > MaxSchemaDepth {
+		return fmt.Errorf("schema is nested deeper than %d at %s; write any for what is deeper", MaxSchemaDepth, shorten(path))
+	}
+	switch form := form.(type) {
+	case string:
+		return s.readWord(form, path)
+	case []any:
+		if len(form) != 1 {
+			return fmt.Errorf(`schema%s: a list is written with one item, such as ["string"], not with %d`, at(path), len(form))
+		}
+		s.Kind, s.Items = SchemaList, &Schema{}
+		return s.Items.read(form[0], path+"[]", depth+1)
+	case map[string]any:
+		return s.readObject(form, path, depth)
+	}
+	return fmt.Errorf("schema%s: %v is not a kind of value; write one of %s, or an object or list of them",
+		at(path), form, schemaWords)
+}
+
+func (s *Schema) readWord(word, path string) error {
+	word, s.Optional = strings.CutSuffix(word, "?")
+	switch kind := SchemaKind(word); kind {
+	case SchemaAny, SchemaString, SchemaTime, SchemaBytes, SchemaInt, SchemaDouble, SchemaBool:
+		s.Kind = kind
+		return nil
+	}
+	return fmt.Errorf("schema%s: %q is not a kind of value; write one of %s, or an object or list of them",
+		at(path), shorten(word), schemaWords)
+}
+
+func (s *Schema) readObject(form map[string]any, path string, depth int) error {
+	if len(form) == 1 {
+		if items, ok := form["*"]; ok {
+			s.Kind, s.Items = SchemaMap, &Schema{}
+			return s.Items.read(items, path+"[*]", depth+1)
+		}
+		if inner, ok := form["?"]; ok {
+			err := s.read(inner, path, depth) // the mark is no level of the schema
+			s.Optional = true
+			return err
+		}
+	}
+	s.Kind, s.Fields = SchemaObject, make(map[string]*Schema, len(form))
+	for _, key := range sortedKeys(form) {
+		name, optional := fieldName(key)
+		if name == "" {
+			return fmt.Errorf(`schema%s: the field %q stands beside others; "*" and "?" stand alone`, at(path), key)
+		}
+		if _, twice := s.Fields[name]; twice {
+			return fmt.Errorf("schema%s: the field %q is there twice; keep one", at(path), shorten(name))
+		}
+		field := &Schema{}
+		if err := field.read(form[key], path+"."+name, depth+1); err != nil {
+			return err
+		}
+		field.Optional = field.Optional || optional
+		s.Fields[name] = field
+	}
+	return nil
+}
+
+// at is the path within a schema, for a message.
+func at(path string) string {
+	if path == "" {
+		return ""
+	}
+	return " at " + shorten(path)
+}

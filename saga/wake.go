@@ -1,0 +1,138 @@
+package saga
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/amends-dev/amends/compensation"
+	"github.com/amends-dev/amends/contract"
+)
+
+// wake does everything that is due: first what may turn the saga round (the
+// deadline, attempts without answer), then the next attempts, so that nothing is
+// asked for that is not wanted any more.
+func (d *decision) wake() {
+	if !d.in.Open() {
+		d.eff.Ignored = IgnoredEnded
+		return
+	}
+	due := d.due()
+	if len(due) == 0 && !d.deadlineDue() {
+		d.eff.Ignored = IgnoredNothing
+		return
+	}
+	if d.deadlineDue() {
+		d.deadline()
+	}
+	for _, i := range due {
+		if s := &d.in.Steps[i]; !s.Waiting && (s.Status == Doing || s.Status == Undoing) {
+			dir := d.direction(i)
+			d.failed(i, dir, fmt.Sprintf("no answer within %s", time.Duration(d.def.action(i, dir).Timeout)), false)
+		}
+	}
+	for _, i := range due {
+		if s := &d.in.Steps[i]; s.Waiting && !s.Due.After(d.at) {
+			d.attempt(i, d.direction(i))
+		}
+	}
+}
+
+// due are the steps whose time has come.
+func (d *decision) due() []int {
+	var due []int
+	for i := range d.in.Steps {
+		if at := d.in.Steps[i].Due; !at.IsZero() && !at.After(d.at) {
+			due = append(due, i)
+		}
+	}
+	return due
+}
+
+// attempt sends the next attempt of a step that was asked for before.
+func (d *decision) attempt(i int, dir Direction) {
+	payload, err := d.data(i, dir)
+	if err != nil {
+		d.park(i, err.Error())
+		return
+	}
+	d.send(i, dir, payload)
+}
+
+func (d *decision) data(i int, dir Direction) ([]byte, error) {
+	if dir == DirectionUndo {
+		return d.undoData(i)
+	}
+	return d.request(i)
+}
+
+func (d *decision) deadlineDue() bool {
+	in := &d.in
+	return !in.Deadline.IsZero() && !in.Deadline.After(d.at) && !in.Overdue && in.Cause == nil && in.Cancel == nil
+}
+
+// deadline goes back where there is a way back, waits for a pivot under way, and
+// otherwise only says so.
+func (d *decision) deadline() {
+	if compensation.BeyondReturn(&d.def.tree, d.in.State) {
+		d.in.Overdue = true
+		d.eff.Announcements = append(d.eff.Announcements, Announcement{Phase: d.in.Phase, Overdue: true, Reason: "deadline passed beyond the point of no return"})
+		return
+	}
+	d.turn(Cause{Why: WhyDeadline, Reason: fmt.Sprintf("not done within %s", time.Duration(d.def.spec.Deadline))})
+}
+
+// turn goes back, or remembers to when the pivot, which is under way, settles.
+func (d *decision) turn(cause Cause) {
+	if d.pivotUnderWay() {
+		cause.At = d.at
+		d.in.Cancel = &cause
+		return
+	}
+	d.goBack(cause)
+}
+
+func (d *decision) pivotUnderWay() bool {
+	for i := range d.in.Steps {
+		if d.def.steps[i].Kind == KindPivot && d.in.Steps[i].Status == Doing {
+			return true
+		}
+	}
+	return false
+}
+
+// backoff is the wait after an attempt: First, doubled with each attempt, at
+// most Cap, of which a hash of the key and the attempt leaves between a half and
+// all. The hash is the jitter: spread over sagas, the same in every replay (I6).
+func backoff(policy RetryPolicy, key contract.Key, attempt int) time.Duration {
+	wait, limit := time.Duration(policy.First), time.Duration(policy.Cap)
+	for range attempt - 1 {
+		if wait >= limit/2 {
+			wait = limit
+			break
+		}
+		wait *= 2
+	}
+	wait = min(wait, limit)
+	half := wait / 2
+	if half <= 0 {
+		return wait
+	}
+	return half + time.Duration(hash(key, attempt)%uint64(half+1))
+}
+
+// hash is FNV-1a with a final mix, so that neighbouring attempts differ in all
+// bits.
+func hash(key contract.Key, attempt int) uint64 {
+	const prime = 1099511628211
+	h := uint64(14695981039346656037)
+	for _, part := range [...]string{string(key.Saga), string(key.Step), string(key.Direction)} {
+		for i := range len(part) {
+			h = (h ^ uint64(part[i])) * prime
+		}
+		h = (h ^ 0xff) * prime
+	}
+	h = (h ^ uint64(attempt)) * prime
+	h ^= h >> 32
+	h *= 0x9e3779b97f4a7c15
+	return h ^ h>>29
+}
