@@ -1,0 +1,68 @@
+//go:build crashpoints && unix
+
+package crashpoint
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+)
+
+const childEnv = "AMENDS_CRASHPOINT_CHILD"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(childEnv) != "" {
+		for range 5 {
+			Here("boltstore: before commit")
+			Here("boltstore: after commit")
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// run starts the child and returns how it ended and what it has noted.
+func run(t *testing.T, target string) (status syscall.WaitStatus, log string) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "log")
+	cmd := exec.CommandContext(t.Context(), os.Args[0])
+	cmd.Env = append(os.Environ(), childEnv+"=1", Env+"="+target, LogEnv+"="+path)
+	_ = cmd.Run()
+	data, err := os.ReadFile(path)
+	if err != nil && !os.IsNotExist(err) {
+		t.Fatal(err)
+	}
+	return cmd.ProcessState.Sys().(syscall.WaitStatus), string(data)
+}
+
+func TestDiesAtTheVisit(t *testing.T) {
+	const before, after = "boltstore: before commit\n", "boltstore: after commit\n"
+	for target, want := range map[string]string{
+		"boltstore: before commit":   before + Died + before,
+		"boltstore: before commit#2": before + after + before + Died + before,
+		"boltstore: after commit#1":  before + after + Died + after,
+	} {
+		status, log := run(t, target)
+		if status.Signal() != syscall.SIGKILL {
+			t.Errorf("%s: ended with %v, expected SIGKILL", target, status)
+		}
+		if log != want {
+			t.Errorf("%s: noted\n%s expected\n%s", target, log, want)
+		}
+	}
+}
+
+func TestLivesOtherwise(t *testing.T) {
+	for _, target := range []string{"", "boltstore: before commit#6", "outbox: before publish"} {
+		if status, _ := run(t, target); status.ExitStatus() != 0 {
+			t.Errorf("%q: ended with %v, expected 0", target, status)
+		}
+	}
+	for _, target := range []string{"no such point", "boltstore: before commit#0", "boltstore: before commit#x"} {
+		if status, _ := run(t, target); status.ExitStatus() != 2 {
+			t.Errorf("%q: ended with %v, expected a panic", target, status)
+		}
+	}
+}

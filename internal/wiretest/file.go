@@ -1,0 +1,68 @@
+package wiretest
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+)
+
+// eol stands for CR LF in a file, before the line's own end.
+const eol = `\r\n`
+
+// Path is where an example's bytes are, from any package of the repository.
+func Path(name string) string {
+	_, here, _, _ := runtime.Caller(0)
+	return filepath.Join(filepath.Dir(here), "..", "..", "proto", "testdata", name+".txt")
+}
+
+// Message is what a file in proto/testdata holds.
+type Message struct {
+	Subject string
+	Reply   string // empty: none
+	Header  string // from NATS/1.0 to the empty line, with its CR LF
+	Data    string
+}
+
+// Read reads an example's file.
+func Read(name string) (Message, error) {
+	text, err := os.ReadFile(Path(name))
+	if err != nil {
+		return Message{}, fmt.Errorf("read the bytes of example %s: %w", name, err)
+	}
+	return parse(string(text)), nil
+}
+
+func parse(text string) (m Message) {
+	top, rest, _ := strings.Cut(text, "\n\n")
+	for line := range strings.Lines(top) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), ": ")
+		switch name {
+		case "Subject":
+			m.Subject = value
+		case "Reply":
+			m.Reply = value
+		}
+	}
+	header, data, _ := strings.Cut(rest, "\n"+eol+"\n")
+	m.Header = strings.ReplaceAll(header, eol+"\n", "\r\n")
+	m.Header = strings.TrimSuffix(m.Header, eol) + "\r\n\r\n"
+	m.Data = strings.TrimSuffix(data, "\n")
+	return m
+}
+
+// String is the form of the file.
+func (m Message) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "Subject: %s\n", m.Subject)
+	if m.Reply != "" {
+		fmt.Fprintf(&b, "Reply: %s\n", m.Reply)
+	}
+	b.WriteByte('\n')
+	b.WriteString(strings.ReplaceAll(m.Header, "\r\n", eol+"\n"))
+	if m.Data != "" {
+		b.WriteString(m.Data + "\n")
+	}
+	return b.String()
+}

@@ -1,0 +1,14 @@
+// Package outboxpb turns owed messages into bytes, and back: what a store keeps of
+// outbox.Record (proto/amends/v1/record.proto, envelope.proto).
+//
+//	outbox.Record ──AppendRecord──▶ bytes ──UnmarshalRecord──▶ outbox.Record
+//
+// Laws: what AppendRecord accepts, UnmarshalRecord gives back equal, except that
+// times come back in UTC and empty data comes back nil; the same record makes
+// the same bytes; arbitrary bytes make an error, never a panic (I9).
+//
+// It adds no checksum and no version to the bytes; the store does. It does not
+// write bus messages: on NATS an envelope travels as headers (docs/WIRE.md).
+//
+// Failure looks like an error that names the record and the field.
+package outboxpb

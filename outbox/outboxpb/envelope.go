@@ -1,0 +1,105 @@
+package outboxpb
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/internal/protoconv"
+	amendsv1 "github.com/amends-dev/amends/proto/amends/v1"
+	"github.com/amends-dev/amends/transport"
+)
+
+// MarshalEnvelope is AppendEnvelope to nothing.
+func MarshalEnvelope(e *transport.Envelope) ([]byte, error) { return AppendEnvelope(nil, e) }
+
+// AppendEnvelope appends the bytes of one message to dst. It fails on an unknown
+// direction and on a time outside 1678 … 2261. dst is unchanged then.
+func AppendEnvelope(dst []byte, e *transport.Envelope) ([]byte, error) {
+	m, err := envelopeMessage(e)
+	if err == nil {
+		var out []byte
+		if out, err = protoconv.Append(dst, m); err == nil {
+			return out, nil
+		}
+	}
+	return dst, fmt.Errorf("write down envelope %.256q: %w", e.ID, err)
+}
+
+// UnmarshalEnvelope reads what AppendEnvelope wrote. The result shares no memory
+// with data.
+func UnmarshalEnvelope(data []byte) (*transport.Envelope, error) {
+	m := new(amendsv1.Envelope)
+	if err := protoconv.Unmarshal(data, m); err != nil {
+		return nil, fmt.Errorf("read an envelope: %w", err)
+	}
+	e, err := fromEnvelope(m)
+	if err != nil {
+		return nil, fmt.Errorf("read envelope %.256q: %w", m.Id, err)
+	}
+	return &e, nil
+}
+
+func envelopeMessage(e *transport.Envelope) (*amendsv1.Envelope, error) {
+	m := &amendsv1.Envelope{
+		Subject:     e.Subject,
+		DedupId:     e.DedupID,
+		Id:          e.ID,
+		Source:      e.Source,
+		Type:        e.Type,
+		ContentType: e.ContentType,
+		TraceParent: e.TraceParent,
+		TraceState:  e.TraceState,
+		Saga:        string(e.Saga),
+		Definition:  protoconv.Ref(e.Definition),
+		Step:        string(e.Step),
+		Attempt:     int64(e.Attempt),
+		ReplyTo:     e.ReplyTo,
+		Reason:      e.Reason,
+		Final:       e.Final,
+		Code:        e.Code,
+		Data:        e.Data,
+
+		RetryAfterMs: uint32(min(max(e.RetryAfter, 0), transport.MaxRetryAfter).Milliseconds()),
+	}
+	var errs [3]error
+	m.Direction, errs[0] = protoconv.Directions.Optional(e.Direction)
+	m.TimeUnixNano, errs[1] = protoconv.Nano("time", e.Time)
+	m.ExpiresUnixNano, errs[2] = protoconv.Nano("time of expiry", e.Expires)
+	if err := errors.Join(errs[:]...); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+func fromEnvelope(m *amendsv1.Envelope) (transport.Envelope, error) {
+	direction, err := protoconv.Directions.OptionalWord(m.Direction)
+	if err != nil {
+		return transport.Envelope{}, err
+	}
+	return transport.Envelope{
+		Subject:     m.Subject,
+		DedupID:     m.DedupId,
+		ID:          m.Id,
+		Source:      m.Source,
+		Type:        m.Type,
+		Time:        protoconv.Time(m.TimeUnixNano),
+		ContentType: m.ContentType,
+		TraceParent: m.TraceParent,
+		TraceState:  m.TraceState,
+		Saga:        contract.SagaID(m.Saga),
+		Definition:  protoconv.FromRef(m.Definition),
+		Step:        contract.StepName(m.Step),
+		Direction:   direction,
+		Attempt:     int(m.Attempt),
+		ReplyTo:     m.ReplyTo,
+		Expires:     protoconv.Time(m.ExpiresUnixNano),
+		Reason:      m.Reason,
+		Final:       m.Final,
+		Code:        m.Code,
+		Data:        protoconv.Bytes(m.Data),
+
+		RetryAfter: time.Duration(m.RetryAfterMs) * time.Millisecond,
+	}, nil
+}

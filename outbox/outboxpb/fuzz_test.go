@@ -1,0 +1,44 @@
+package outboxpb
+
+import (
+	"bytes"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/transport"
+)
+
+// FuzzUnmarshalEnvelope: arbitrary bytes never panic, and an envelope that can be
+// read is written and read back as the same.
+func FuzzUnmarshalEnvelope(f *testing.F) {
+	record, err := MarshalEnvelope(&transport.Envelope{
+		Subject: "saga.command.bank.pay", ID: "order-1/pay/do/1", Type: transport.TypeCommand, Saga: "order-1", Step: "pay",
+		Direction: contract.Do, Attempt: 1, Time: time.Unix(1, 2).UTC(), ReplyTo: "saga.event.bank.order-1.pay.do.1", Data: []byte("{}"),
+	})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(record)
+	f.Add(record[:len(record)/2])
+	f.Add(bytes.Repeat([]byte{0x0a, 0x00}, 50))
+	f.Fuzz(func(t *testing.T, record []byte) {
+		e, err := UnmarshalEnvelope(record)
+		if err != nil {
+			return
+		}
+		written, err := MarshalEnvelope(e)
+		if err != nil {
+			t.Fatalf("was read and cannot be written: %v", err)
+		}
+		again, err := UnmarshalEnvelope(written)
+		if err != nil {
+			t.Fatalf("was written and cannot be read: %v", err)
+		}
+		if diff := cmp.Diff(e, again); diff != "" {
+			t.Errorf("reads back as another (-was +is):\n%s", diff)
+		}
+	})
+}

@@ -1,0 +1,91 @@
+package outboxpb
+
+import (
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/internal/protoconv"
+	"github.com/amends-dev/amends/outbox"
+	amendsv1 "github.com/amends-dev/amends/proto/amends/v1"
+)
+
+// MarshalRecord is AppendRecord to nothing.
+func MarshalRecord(r *outbox.Record) ([]byte, error) { return AppendRecord(nil, r) }
+
+// AppendRecord appends the bytes of an owed message to dst, so that a caller can
+// reuse a buffer. It fails on a record that could not be read back: without
+// saga, revision or subject, with an unknown direction or with a time outside
+// 1678 … 2261. dst is unchanged then.
+func AppendRecord(dst []byte, r *outbox.Record) ([]byte, error) {
+	m, err := recordMessage(r)
+	if err == nil {
+		var out []byte
+		if out, err = protoconv.Append(dst, m); err == nil {
+			return out, nil
+		}
+	}
+	return dst, fmt.Errorf("write down outbox record %s: %w", r.ID, err)
+}
+
+// UnmarshalRecord reads what AppendRecord wrote. The result shares no memory
+// with data.
+func UnmarshalRecord(data []byte) (outbox.Record, error) {
+	m := new(amendsv1.OutboxRecord)
+	if err := protoconv.Unmarshal(data, m); err != nil {
+		return outbox.Record{}, fmt.Errorf("read an outbox record: %w", err)
+	}
+	r, err := fromRecord(m)
+	if err != nil {
+		return outbox.Record{}, fmt.Errorf("read outbox record %.128q@%d#%d: %w", m.Saga, m.Revision, m.Index, err)
+	}
+	return r, nil
+}
+
+// checkRecord says what is missing in a record.
+func checkRecord(r *outbox.Record) error {
+	switch {
+	case r.ID.Revision == 0:
+		return errors.New("revision is missing: a message is owed by a revision from 1")
+	case r.Envelope.Subject == "":
+		return errors.New("subject is missing: nobody could be sent the message")
+	}
+	return r.ID.Saga.Check()
+}
+
+func recordMessage(r *outbox.Record) (*amendsv1.OutboxRecord, error) {
+	if err := checkRecord(r); err != nil {
+		return nil, err
+	}
+	envelope, err := envelopeMessage(&r.Envelope)
+	if err != nil {
+		return nil, err
+	}
+	return &amendsv1.OutboxRecord{
+		Saga:     string(r.ID.Saga),
+		Revision: r.ID.Revision,
+		Index:    uint32(r.ID.Index),
+		Envelope: envelope,
+		Answered: r.Answered,
+	}, nil
+}
+
+func fromRecord(m *amendsv1.OutboxRecord) (outbox.Record, error) {
+	if m.Index > math.MaxUint16 {
+		return outbox.Record{}, fmt.Errorf("index %d is above %d", m.Index, math.MaxUint16)
+	}
+	if m.Envelope == nil {
+		return outbox.Record{}, errors.New("envelope is missing")
+	}
+	envelope, err := fromEnvelope(m.Envelope)
+	if err != nil {
+		return outbox.Record{}, err
+	}
+	r := outbox.Record{
+		ID:       outbox.ID{Saga: contract.SagaID(m.Saga), Revision: m.Revision, Index: uint16(m.Index)},
+		Envelope: envelope,
+		Answered: m.Answered,
+	}
+	return r, checkRecord(&r)
+}

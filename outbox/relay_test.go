@@ -1,0 +1,279 @@
+package outbox_test
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/outbox"
+	"github.com/amends-dev/amends/transport"
+)
+
+// bus notes what it accepts; refuse decides what it does not.
+type bus struct {
+	mu     sync.Mutex
+	got    []string
+	refuse func(id string) error
+	gate   chan struct{} // when not nil, Publish waits for it
+}
+
+func (b *bus) Publish(_ context.Context, batch []transport.Envelope) []error {
+	if b.gate != nil {
+		<-b.gate
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	errs := make([]error, len(batch))
+	for i, e := range batch {
+		if b.refuse != nil {
+			errs[i] = b.refuse(e.ID)
+		}
+		if errs[i] == nil {
+			b.got = append(b.got, e.ID)
+		}
+	}
+	return errs
+}
+
+func (b *bus) taken() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.got)
+}
+
+// ledger is what is owed on disk.
+type ledger struct {
+	mu      sync.Mutex
+	records []outbox.Record
+	settled []outbox.ID
+	fail    error
+}
+
+func (l *ledger) Owed(_ context.Context, after outbox.ID, yield func(outbox.Record) bool) error {
+	l.mu.Lock()
+	records := slices.Clone(l.records)
+	l.mu.Unlock()
+	slices.SortFunc(records, func(a, b outbox.Record) int { return compare(a.ID, b.ID) })
+	for _, r := range records {
+		if compare(r.ID, after) > 0 && !yield(r) {
+			break
+		}
+	}
+	return l.fail
+}
+
+func (l *ledger) Settle(_ context.Context, ids []outbox.ID) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.settled = append(l.settled, ids...)
+	return nil
+}
+
+func compare(a, b outbox.ID) int {
+	return cmp.Or(cmp.Compare(a.Saga, b.Saga), cmp.Compare(a.Revision, b.Revision), cmp.Compare(a.Index, b.Index))
+}
+
+func record(n int) outbox.Record {
+	id := outbox.ID{Saga: contract.SagaID(fmt.Sprintf("s%d", n/7)), Revision: uint64(n)}
+	return outbox.Record{ID: id, Answered: n%5 != 0, Envelope: transport.Envelope{ID: fmt.Sprint(n)}}
+}
+
+func records(from, to int) (out []outbox.Record) {
+	for n := from; n < to; n++ {
+		out = append(out, record(n))
+	}
+	return out
+}
+
+func ids(from, to int) (out []string) {
+	for n := from; n < to; n++ {
+		out = append(out, fmt.Sprint(n))
+	}
+	return out
+}
+
+// run runs a relay for the time of a test.
+func run(t *testing.T, r *outbox.Relay) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- r.Run(ctx) }()
+	return func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	}
+}
+
+// After a start everything owed is sent, then what is pushed, in order.
+// Announcements are settled when the bus has them, commands are not.
+func TestSendsInOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, l := &bus{}, &ledger{records: records(0, 10)}
+		r := outbox.NewRelay(b, l, outbox.Options{Window: 4})
+		defer run(t, r)()
+		synctest.Wait()
+		r.Push(records(10, 20))
+		synctest.Wait()
+		if got := b.taken(); !slices.Equal(got, ids(0, 20)) {
+			t.Errorf("sent %v", got)
+		}
+		if want := []outbox.ID{record(0).ID, record(5).ID, record(10).ID, record(15).ID}; !slices.Equal(l.settled, want) {
+			t.Errorf("settled %v, want %v", l.settled, want)
+		}
+		if s := r.Stats(); s.Busy() {
+			t.Errorf("still busy: %+v", s)
+		}
+	})
+}
+
+// What the bus refuses is sent again, without losing anything.
+func TestRefusedIsSentAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tries := map[string]int{}
+		b, l := &bus{}, &ledger{}
+		b.refuse = func(id string) error {
+			if tries[id]++; tries[id] <= 3 {
+				return errors.New("stream is full")
+			}
+			return nil
+		}
+		var accepted, refused atomic.Int64
+		r := outbox.NewRelay(b, l, outbox.Options{Window: 4, OnPublish: func(a, b int) { accepted.Add(int64(a)); refused.Add(int64(b)) }})
+		defer run(t, r)()
+		r.Push(records(0, 10))
+		for len(b.taken()) < 10 {
+			synctest.Wait()
+			<-after(t)
+		}
+		synctest.Wait()
+		got := b.taken()
+		slices.Sort(got)
+		want := ids(0, 10)
+		slices.Sort(want)
+		if !slices.Equal(got, want) || accepted.Load() != 10 || refused.Load() != 30 {
+			t.Errorf("sent %v, %d accepted, %d refused", got, accepted.Load(), refused.Load())
+		}
+	})
+}
+
+// What the bus will never take is reported once and does not block the others.
+func TestTooLarge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &bus{refuse: func(id string) error {
+			if id == "1" {
+				return fmt.Errorf("2 MB: %w", transport.ErrTooLarge)
+			}
+			return nil
+		}}
+		var reported []string
+		r := outbox.NewRelay(b, &ledger{}, outbox.Options{OnRefused: func(r outbox.Record, _ error) { reported = append(reported, r.Envelope.ID) }})
+		defer run(t, r)()
+		r.Push(records(0, 3))
+		synctest.Wait()
+		if got := b.taken(); !slices.Equal(got, []string{"0", "2"}) || !slices.Equal(reported, []string{"1"}) || r.Stats().Busy() {
+			t.Errorf("sent %v, reported %v, %+v", got, reported, r.Stats())
+		}
+	})
+}
+
+// What was settled while it waited is not sent.
+func TestDrop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &bus{gate: make(chan struct{})}
+		r := outbox.NewRelay(b, &ledger{}, outbox.Options{Window: 1})
+		defer run(t, r)()
+		r.Push(records(0, 4))
+		synctest.Wait() // 0 is with the bus
+		r.Drop([]outbox.ID{record(0).ID, record(2).ID, record(99).ID})
+		close(b.gate)
+		synctest.Wait()
+		if got := b.taken(); !slices.Equal(got, []string{"0", "1", "3"}) {
+			t.Errorf("sent %v", got)
+		}
+	})
+}
+
+// Beyond its backlog the relay forgets and reads the ledger again later (I10).
+// What is settled while the bus has it, and is refused, does not come back: else
+// an outage would gather every attempt that timed out meanwhile.
+func TestDropWhileSending(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var up atomic.Bool
+		b := &bus{gate: make(chan struct{}), refuse: func(string) error {
+			if up.Load() {
+				return nil
+			}
+			return errors.New("away")
+		}}
+		r := outbox.NewRelay(b, &ledger{}, outbox.Options{})
+		defer run(t, r)()
+		r.Push(records(1, 4))
+		synctest.Wait() // all three are with the bus
+		r.Drop([]outbox.ID{record(2).ID})
+		b.gate <- struct{}{}
+		synctest.Wait()
+		if n := r.Stats().Backlog; n != 2 {
+			t.Errorf("%d records wait to be sent again, want 2", n)
+		}
+		up.Store(true)
+		b.gate <- struct{}{}
+		synctest.Wait()
+		if got := b.taken(); !slices.Equal(got, []string{"1", "3"}) {
+			t.Errorf("sent %v, want 1 and 3", got)
+		}
+	})
+}
+
+func TestBacklogIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, l := &bus{gate: make(chan struct{})}, &ledger{}
+		r := outbox.NewRelay(b, l, outbox.Options{Window: 2, Backlog: 5})
+		defer run(t, r)()
+		l.mu.Lock()
+		l.records = records(0, 12)
+		l.mu.Unlock()
+		r.Push(records(0, 12))
+		synctest.Wait()
+		if n := r.Stats().Backlog; n > 5 {
+			t.Errorf("%d records in memory, at most 5", n)
+		}
+		close(b.gate)
+		synctest.Wait()
+		for _, id := range ids(0, 12) {
+			if !slices.Contains(b.taken(), id) {
+				t.Errorf("%s was not sent", id)
+			}
+		}
+	})
+}
+
+// When the bus forgot, everything owed is sent once more.
+func TestResend(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, l := &bus{}, &ledger{records: records(0, 3)}
+		r := outbox.NewRelay(b, l, outbox.Options{})
+		defer run(t, r)()
+		synctest.Wait()
+		r.Resend()
+		synctest.Wait()
+		if got := b.taken(); !slices.Equal(got, append(ids(0, 3), ids(0, 3)...)) {
+			t.Errorf("sent %v", got)
+		}
+	})
+}
+
+func TestLedgerFails(t *testing.T) {
+	l := &ledger{fail: errors.New("closed")}
+	if err := outbox.NewRelay(&bus{}, l, outbox.Options{}).Run(t.Context()); err == nil {
+		t.Error("a ledger that fails ends the relay")
+	}
+}

@@ -1,0 +1,171 @@
+package transport
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/amends-dev/amends/contract"
+)
+
+// Streams are the four streams, in a fixed order.
+var Streams = [...]Stream{Commands, Events, Lifecycle, DeadLetters}
+
+// WorkQueue says whether each message of the stream is taken by one subscription
+// and gone when it is acknowledged.
+func (s Stream) WorkQueue() bool { return s == Commands || s == Events }
+
+// StreamOf is the stream that a subject belongs to; an error for a subject that
+// belongs to none or may not be published to.
+func (s Subjects) StreamOf(subject string) (Stream, error) {
+	if err := CheckSubject(subject); err != nil {
+		return "", err
+	}
+	for _, stream := range Streams {
+		if strings.HasPrefix(subject, strings.TrimSuffix(s.All(stream), ">")) {
+			return stream, nil
+		}
+	}
+	return "", fmt.Errorf("subject %q belongs to no stream: it begins with none of %[2]s.command, %[2]s.event, %[2]s.lifecycle and %[2]s.dead", short(subject), s.prefix())
+}
+
+// CheckSubject returns an error unless one can publish to the subject: tokens
+// separated by dots, none empty, no wildcards, spaces or control characters.
+func CheckSubject(subject string) error {
+	const right = "a subject is made of tokens separated by single dots, without spaces, * or >"
+	if subject == "" || strings.HasPrefix(subject, ".") || strings.HasSuffix(subject, ".") || strings.Contains(subject, "..") {
+		return fmt.Errorf("subject %q has an empty token: %s", short(subject), right)
+	}
+	for _, c := range subject {
+		if c <= ' ' || c == '*' || c == '>' || c == 0x7f {
+			return fmt.Errorf("subject %q has %q: %s", short(subject), c, right)
+		}
+	}
+	return nil
+}
+
+// Matches says whether a subject falls under a filter, in which * stands for one
+// token and a last > for one or more.
+func Matches(filter, subject string) bool {
+	for {
+		f, restF, moreF := strings.Cut(filter, ".")
+		t, restT, moreT := strings.Cut(subject, ".")
+		switch {
+		case f == ">" && !moreF:
+			return t != ""
+		case f != "*" && f != t:
+			return false
+		case !moreF || !moreT:
+			return moreF == moreT
+		}
+		filter, subject = restF, restT
+	}
+}
+
+// Overlap says whether two filters have a subject in common.
+func Overlap(a, b string) bool {
+	for {
+		x, restA, moreA := strings.Cut(a, ".")
+		y, restB, moreB := strings.Cut(b, ".")
+		switch {
+		case x == ">" && !moreA, y == ">" && !moreB:
+			return true
+		case x != y && x != "*" && y != "*":
+			return false
+		case !moreA || !moreB:
+			return moreA == moreB
+		}
+		a, b = restA, restB
+	}
+}
+
+// Admit decides whether an envelope that came on a stream makes sense there, and
+// fills in what its subject says: an answer needs no attribute but its type. The
+// error is the reason for which the message belongs into the dead-letter stream.
+func (s Subjects) Admit(stream Stream, e *Envelope) error {
+	switch stream {
+	case Commands:
+		return s.admitCommand(e)
+	case Events:
+		return s.admitEvent(e)
+	case Lifecycle:
+		return needType(e, TypeLifecycle)
+	case DeadLetters:
+		return needType(e, TypeDead)
+	}
+	return fmt.Errorf("stream %q is none of the four", stream)
+}
+
+func needType(e *Envelope, types ...string) error {
+	if slices.Contains(types, e.Type) {
+		return nil
+	}
+	return badAttribute(AttrType, e.Type, "here only "+strings.Join(types, ", ")+" is expected")
+}
+
+func (s Subjects) admitCommand(e *Envelope) error {
+	if err := needType(e, TypeCommand); err != nil {
+		return err
+	}
+	for _, need := range [...]struct{ name, value string }{
+		{AttrSaga, string(e.Saga)},
+		{AttrStep, string(e.Step)},
+		{AttrDirection, string(e.Direction)},
+		{AttrReplyTo, e.ReplyTo},
+	} {
+		if need.value == "" {
+			return badAttribute(need.name, "", "is missing; a command carries it")
+		}
+	}
+	if e.Attempt < 1 {
+		return badAttribute(AttrAttempt, "", "is missing; a command carries it, from 1")
+	}
+	if e.ID == "" {
+		e.ID = messageID(contract.Key{Saga: e.Saga, Step: e.Step, Direction: e.Direction}, e.Attempt)
+	}
+	return nil
+}
+
+func (s Subjects) admitEvent(e *Envelope) error {
+	if err := needType(e, TypeCompleted, TypeRejected, TypeFailed); err != nil {
+		return err
+	}
+	_, key, attempt, err := s.ParseEvent(e.Subject)
+	if err != nil {
+		return err
+	}
+	contradicts := func(name, header, subject string) error {
+		if header != "" && header != subject {
+			return badAttribute(name, header, fmt.Sprintf("contradicts the subject, which says %q; leave the attribute out", subject))
+		}
+		return nil
+	}
+	if err := contradicts(AttrSaga, string(e.Saga), string(key.Saga)); err != nil {
+		return err
+	}
+	if err := contradicts(AttrStep, string(e.Step), string(key.Step)); err != nil {
+		return err
+	}
+	if err := contradicts(AttrDirection, string(e.Direction), string(key.Direction)); err != nil {
+		return err
+	}
+	if e.Attempt != 0 && e.Attempt != attempt {
+		return contradicts(AttrAttempt, fmt.Sprint(e.Attempt), fmt.Sprint(attempt))
+	}
+	e.Saga, e.Step, e.Direction, e.Attempt = key.Saga, key.Step, key.Direction, attempt
+	if e.ID == "" {
+		e.ID = messageID(key, attempt)
+	}
+	return nil
+}
+
+func messageID(key contract.Key, attempt int) string {
+	return fmt.Sprintf("%s/%d", key, attempt)
+}
+
+func short(s string) string {
+	if len(s) > 64 {
+		return strings.ToValidUTF8(s[:64], "") + "…"
+	}
+	return s
+}

@@ -1,0 +1,216 @@
+package transport
+
+import (
+	"fmt"
+	"mime"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/amends-dev/amends/contract"
+)
+
+// The names under which an Envelope's attributes travel. Buses that have headers
+// write them in lower case and read them in any case.
+const (
+	AttrSpecVersion = "ce-specversion"
+	AttrID          = "ce-id"
+	AttrSource      = "ce-source"
+	AttrType        = "ce-type"
+	AttrTime        = "ce-time"
+	AttrContentType = "ce-datacontenttype"
+	AttrSaga        = "ce-sagaid"
+	AttrDefinition  = "ce-definition"
+	AttrStep        = "ce-step"
+	AttrDirection   = "ce-direction"
+	AttrAttempt     = "ce-attempt"
+	AttrReplyTo     = "ce-replyto"
+	AttrExpires     = "ce-expirytime"
+	AttrReason      = "ce-reason"
+	AttrFinal       = "ce-final"
+	AttrCode        = "ce-code"
+	AttrRetryAfter  = "ce-retryafterms"
+	AttrTraceParent = "traceparent"
+	AttrTraceState  = "tracestate"
+)
+
+// SpecVersion is the version of CloudEvents that is written and read.
+const SpecVersion = "1.0"
+
+// AttributeError says which attribute cannot be read, and what a right one looks
+// like.
+type AttributeError struct {
+	Name  string // such as ce-attempt
+	Value string // as it came, shortened to 64 bytes
+	Why   string
+}
+
+func (e *AttributeError) Error() string {
+	return fmt.Sprintf("attribute %s %q: %s", e.Name, e.Value, e.Why)
+}
+
+func badAttribute(name, value, why string) error {
+	if len(value) > 64 {
+		value = strings.ToValidUTF8(value[:64], "") + "…"
+	}
+	return &AttributeError{Name: name, Value: value, Why: why}
+}
+
+// Attributes calls yield with the name and the plain value of each attribute that
+// is set, always in the same order. Subject, DedupID and Data are not attributes.
+func (e *Envelope) Attributes(yield func(name, value string)) {
+	yield(AttrSpecVersion, SpecVersion)
+	text := func(name, value string) {
+		if value != "" {
+			yield(name, value)
+		}
+	}
+	moment := func(name string, t time.Time) {
+		if !t.IsZero() {
+			yield(name, t.UTC().Format(time.RFC3339Nano))
+		}
+	}
+	text(AttrID, e.ID)
+	text(AttrSource, e.Source)
+	text(AttrType, e.Type)
+	moment(AttrTime, e.Time)
+	text(AttrContentType, e.ContentType)
+	text(AttrSaga, string(e.Saga))
+	text(AttrDefinition, e.Definition.String())
+	text(AttrStep, string(e.Step))
+	text(AttrDirection, string(e.Direction))
+	if e.Attempt != 0 {
+		yield(AttrAttempt, strconv.Itoa(e.Attempt))
+	}
+	text(AttrReplyTo, e.ReplyTo)
+	moment(AttrExpires, e.Expires)
+	text(AttrReason, e.Reason)
+	if e.Final {
+		yield(AttrFinal, "true")
+	}
+	text(AttrCode, e.Code)
+	if ms := e.RetryAfter.Milliseconds(); ms > 0 {
+		yield(AttrRetryAfter, strconv.FormatInt(min(ms, MaxRetryAfter.Milliseconds()), 10))
+	}
+	text(AttrTraceParent, e.TraceParent)
+	text(AttrTraceState, e.TraceState)
+}
+
+// SetAttribute reads one attribute, by its lower-case name and plain value. A
+// value that cannot be right is an *AttributeError. Names that are not known are
+// ignored: CloudEvents lets anybody add extensions.
+func (e *Envelope) SetAttribute(name, value string) (err error) {
+	if !utf8.ValidString(value) {
+		return badAttribute(name, strings.ToValidUTF8(value, "?"), "is not UTF-8")
+	}
+	switch name {
+	case AttrSpecVersion:
+		if value != SpecVersion {
+			return badAttribute(name, value, "only CloudEvents "+SpecVersion+" is read")
+		}
+	case AttrID:
+		e.ID = value
+	case AttrSource:
+		e.Source = value
+	case AttrType:
+		e.Type = value
+	case AttrTime:
+		e.Time, err = parseMoment(name, value)
+	case AttrContentType, "content-type":
+		err = e.setContentType(name, value)
+	case AttrSaga:
+		e.Saga = contract.SagaID(value)
+		err = e.Saga.Check()
+	case AttrDefinition:
+		e.Definition, err = parseDefinition(value)
+	case AttrStep:
+		e.Step = contract.StepName(value)
+		err = contract.CheckName("step", value)
+	case AttrDirection:
+		e.Direction = contract.Direction(value)
+		if e.Direction != contract.Do && e.Direction != contract.Back {
+			err = badAttribute(name, value, "is neither do nor undo")
+		}
+	case AttrAttempt:
+		e.Attempt, err = strconv.Atoi(value)
+		if err != nil || e.Attempt < 1 {
+			err = badAttribute(name, value, "is not a number from 1")
+		}
+	case AttrReplyTo:
+		e.ReplyTo = value
+		err = CheckSubject(value)
+	case AttrExpires:
+		e.Expires, err = parseMoment(name, value)
+	case AttrReason:
+		e.Reason = value
+	case AttrFinal:
+		e.Final, err = parseBool(name, value)
+	case AttrCode:
+		e.Code = value
+	case AttrRetryAfter:
+		e.RetryAfter, err = parseRetryAfter(name, value)
+	case AttrTraceParent:
+		e.TraceParent = value
+	case AttrTraceState:
+		e.TraceState = value
+	}
+	return err
+}
+
+// setContentType refuses CloudEvents' structured mode: there the attributes are
+// in the data, which Amends does not read.
+func (e *Envelope) setContentType(name, value string) error {
+	media, _, err := mime.ParseMediaType(value)
+	if err != nil {
+		return badAttribute(name, value, "is not a media type such as application/json")
+	}
+	if strings.HasPrefix(media, "application/cloudevents") {
+		return badAttribute(name, value, "is CloudEvents' structured or batched mode; send binary mode: attributes as headers, data as the body")
+	}
+	if name != AttrContentType && e.ContentType != "" {
+		return nil // ce-datacontenttype wins over a plain content-type
+	}
+	e.ContentType = value
+	return nil
+}
+
+func parseBool(name, value string) (bool, error) {
+	if value != "true" && value != "false" {
+		return false, badAttribute(name, value, "is neither true nor false")
+	}
+	return value == "true", nil
+}
+
+func parseRetryAfter(name, value string) (time.Duration, error) {
+	ms, err := strconv.ParseUint(value, 10, 32)
+	d := time.Duration(ms) * time.Millisecond
+	if err != nil || d > MaxRetryAfter {
+		return 0, badAttribute(name, value, fmt.Sprintf("is not a number of milliseconds up to %d", MaxRetryAfter.Milliseconds()))
+	}
+	return d, nil
+}
+
+func parseMoment(name, value string) (time.Time, error) {
+	t, err := time.Parse(time.RFC3339Nano, value)
+	if err != nil {
+		return t, badAttribute(name, value, "is not an RFC 3339 time such as 2026-11-21T09:30:00Z")
+	}
+	return t, nil
+}
+
+// parseDefinition reads name or name/version.
+func parseDefinition(value string) (ref contract.DefinitionRef, err error) {
+	name, version, versioned := strings.Cut(value, "/")
+	if err := contract.CheckName("definition", name); err != nil {
+		return ref, err
+	}
+	ref.Name = name
+	if versioned {
+		ref.Version, err = strconv.Atoi(version)
+		if err != nil || ref.Version < 1 {
+			return ref, badAttribute(AttrDefinition, value, "is not name or name/version with a version from 1")
+		}
+	}
+	return ref, nil
+}

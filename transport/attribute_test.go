@@ -1,0 +1,78 @@
+package transport_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/transport"
+)
+
+// What is written is what is read, for every envelope that may be sent.
+func TestAttributesRoundTrip(t *testing.T) {
+	name := rapid.StringMatching(`[a-z][a-z0-9-]{0,20}`)
+	moment := rapid.Custom(func(t *rapid.T) time.Time {
+		return time.Unix(rapid.Int64Range(1, 4e9).Draw(t, "s"), rapid.Int64Range(0, 999_999_999).Draw(t, "ns")).UTC()
+	})
+	rapid.Check(t, func(t *rapid.T) {
+		want := transport.Envelope{
+			ID:          rapid.String().Draw(t, "id"),
+			Source:      rapid.String().Draw(t, "source"),
+			Type:        rapid.String().Draw(t, "type"),
+			ContentType: rapid.SampledFrom([]string{"", "application/json", `text/plain; charset="utf-8"`}).Draw(t, "content type"),
+			TraceParent: rapid.String().Draw(t, "trace"),
+			Saga:        contract.SagaID(rapid.StringMatching(`[A-Za-z0-9_:=@-]{0,40}`).Draw(t, "saga")),
+			Step:        contract.StepName(name.Draw(t, "step")),
+			Direction:   rapid.SampledFrom([]contract.Direction{"", contract.Do, contract.Back}).Draw(t, "direction"),
+			Attempt:     rapid.IntRange(0, 1000).Draw(t, "attempt"),
+			Definition:  contract.DefinitionRef{Name: name.Draw(t, "definition"), Version: rapid.IntRange(0, 9).Draw(t, "version")},
+			Reason:      rapid.String().Draw(t, "reason"),
+			Final:       rapid.Bool().Draw(t, "final"),
+			Code:        rapid.String().Draw(t, "code"),
+			RetryAfter:  time.Duration(rapid.IntRange(0, 86_400_000).Draw(t, "retry after")) * time.Millisecond,
+			Time:        moment.Draw(t, "time"),
+			Expires:     moment.Draw(t, "expires"),
+		}
+		var got transport.Envelope
+		want.Attributes(func(name, value string) {
+			if name != strings.ToLower(name) || value == "" {
+				t.Fatalf("attribute %q is %q", name, value)
+			}
+			if err := got.SetAttribute(name, value); err != nil {
+				t.Fatal(err)
+			}
+		})
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Fatalf("(-want +got):\n%s", diff)
+		}
+	})
+}
+
+// An error of an attribute names it and shows little of the value.
+func TestAttributeError(t *testing.T) {
+	var e transport.Envelope
+	err := e.SetAttribute(transport.AttrAttempt, strings.Repeat("9", 10_000))
+	var bad *transport.AttributeError
+	if !errors.As(err, &bad) || bad.Name != transport.AttrAttempt || len(err.Error()) > 200 {
+		t.Errorf("%v", err)
+	}
+	if err := e.SetAttribute("ce-whatever", "x"); err != nil {
+		t.Errorf("an extension was refused: %v", err)
+	}
+}
+
+// Nothing that comes in makes SetAttribute panic.
+func FuzzSetAttribute(f *testing.F) {
+	f.Add("ce-definition", "a/b/c")
+	f.Add("ce-datacontenttype", "a/b;c=\"")
+	f.Add("ce-time", "2026-02-30T00:00:00Z")
+	f.Fuzz(func(t *testing.T, name, value string) {
+		var e transport.Envelope
+		_ = e.SetAttribute(name, value)
+	})
+}

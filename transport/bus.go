@@ -1,0 +1,99 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// Bus carries envelopes on the four streams. Implementations: membus
+// (deterministic, in memory, faulty on demand), natsbus (NATS JetStream),
+// watermillbus (any Watermill pub/sub). All methods may be called from any
+// goroutine.
+type Bus interface {
+	// Publish hands a batch to the bus and waits until each envelope is accepted
+	// or refused. Nil: all accepted. Otherwise one error (or nil) per envelope, in
+	// order. Envelopes of one batch are sent in order; accepted does not mean
+	// durable.
+	Publish(ctx context.Context, batch []Envelope) []error
+
+	// Subscribe opens a source of deliveries. The bus remembers by name how far
+	// the subscription has come; several processes that use the same name share
+	// the work.
+	Subscribe(ctx context.Context, s Subscription) (Source, error)
+
+	// Resets signals, with at least one value since the last receive, that the
+	// bus may have forgotten messages it had accepted: a stream had to be created
+	// anew, or went backwards. The owner of debts sends them again.
+	Resets() <-chan struct{}
+}
+
+// Subscription says what to receive.
+type Subscription struct {
+	Stream      Stream
+	Name        string        // durable name, unique within the stream
+	Subjects    []string      // filters within the stream; empty: everything in it
+	AckWait     time.Duration // how long a delivery may stay unanswered before it comes again; 0: 30 s
+	MaxInFlight int           // bound on unanswered deliveries; 0: 4096
+	Prefetch    int           // deliveries that the bus holds ready ahead of Receive, where AckWait already runs; 0: the bus's default
+	Ephemeral   bool          // forget the position when the source is closed; begin with what arrives from now on
+}
+
+// Stream is one of the four streams.
+type Stream string
+
+// The streams.
+const (
+	Commands    Stream = "commands"     // work queue: one participant takes each command
+	Events      Stream = "events"       // work queue: one coordinator takes each answer
+	Lifecycle   Stream = "lifecycle"    // kept for a while, for any number of listeners
+	DeadLetters Stream = "dead-letters" // kept until replayed or expired
+)
+
+// Source delivers messages in batches.
+type Source interface {
+	// Receive waits until at least one delivery is there and returns all that
+	// are, at most max, without waiting for more. What could not be decoded has
+	// already gone to the dead-letter stream. It returns ctx.Err() when ctx ends
+	// and ErrClosed after Close.
+	Receive(ctx context.Context, max int) ([]Delivery, error)
+	// Close stops the deliveries. What was delivered and not answered comes again,
+	// here or elsewhere.
+	Close() error
+}
+
+// Delivery is one received message and the ways to answer the bus. The answers
+// are asynchronous and best effort: a lost one means another delivery.
+type Delivery interface {
+	Envelope() *Envelope
+	Ack()                                                // done, do not deliver again
+	Nak(delay time.Duration)                             // deliver again after delay
+	InProgress()                                         // still at work: restart AckWait
+	Redeliveries() int                                   // how often it was delivered before; 0: the first time
+	DeadLetter(ctx context.Context, reason string) error // move it to the dead-letter stream, then Ack; on error it was not acked
+}
+
+// Requester asks a coordinator and waits for its reply.
+type Requester interface {
+	// Request sends to a subject and returns the reply. ErrNoResponders: nobody
+	// serves the subject now.
+	Request(ctx context.Context, request *Envelope) (*Envelope, error)
+}
+
+// Responder serves requests.
+type Responder interface {
+	// Respond calls handle for every request on subject until stop is called.
+	// handle must not block; reply may be called later, from any goroutine, once.
+	// Processes that give the same queue share the requests.
+	Respond(subject, queue string, handle func(request *Envelope, reply func(*Envelope))) (stop func(), err error)
+}
+
+// Errors of buses.
+var (
+	// ErrClosed: the source or the bus is closed.
+	ErrClosed = errors.New("transport: closed")
+	// ErrNoResponders: nobody serves the subject of a request now.
+	ErrNoResponders = errors.New("transport: no coordinator answers")
+	// ErrTooLarge: the envelope exceeds what the bus carries; sending it again is useless.
+	ErrTooLarge = errors.New("transport: message too large for the bus")
+)

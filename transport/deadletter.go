@@ -1,0 +1,38 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// DeadLetter is a message that could not be understood, as it is kept.
+type DeadLetter struct {
+	Sequence uint64              // names it in ReplayDeadLetter and DiscardDeadLetter
+	Stream   Stream              // where it came from
+	Subject  string              // on which subject it came
+	Reason   string              // what was wrong
+	Time     time.Time           // since when it is here
+	Header   map[string][]string // as it came, where the bus has headers
+	Data     []byte              // as it came
+}
+
+// DeadLetterOffice is implemented by buses whose dead letters can be looked
+// through and sent again.
+type DeadLetterOffice interface {
+	// ListDeadLetters returns at most limit dead letters behind the sequence after
+	// (0: from the oldest), oldest first.
+	ListDeadLetters(ctx context.Context, after uint64, limit int) ([]DeadLetter, error)
+	// ReplayDeadLetter publishes the message again as it came (subject, headers,
+	// data) and removes the dead letter. ErrNoDeadLetter: it is not there.
+	ReplayDeadLetter(ctx context.Context, sequence uint64) error
+	// DiscardDeadLetter removes the dead letter. ErrNoDeadLetter: it is not there.
+	DiscardDeadLetter(ctx context.Context, sequence uint64) error
+}
+
+var (
+	// ErrNoDeadLetter: no dead letter has this sequence.
+	ErrNoDeadLetter = errors.New("transport: no such dead letter")
+	// ErrFull: the stream holds as much as it may; try again when some of it was taken.
+	ErrFull = errors.New("transport: the stream is full")
+)

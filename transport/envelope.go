@@ -1,0 +1,64 @@
+package transport
+
+import (
+	"time"
+
+	"github.com/amends-dev/amends/contract"
+)
+
+// Envelope is one message: CloudEvents 1.0 attributes, the saga's attributes and
+// the data, untouched bytes. How a bus writes it down is the bus's affair; for
+// NATS see docs/WIRE.md.
+type Envelope struct {
+	Subject string // where it goes, or came from
+
+	// DedupID is what the bus deduplicates within its window: an optimisation,
+	// never a guarantee. It is not guessable by other users of the bus (a keyed
+	// hash or random), because deduplication is per stream and a guessed id would
+	// suppress somebody else's message. Empty: the bus does not deduplicate.
+	DedupID string
+
+	ID          string    // CloudEvents id: saga/step/direction/attempt for commands
+	Source      string    // CloudEvents source, a URI reference such as /amends/coordinator
+	Type        string    // CloudEvents type, one of the Type constants
+	Time        time.Time // CloudEvents time
+	ContentType string    // CloudEvents datacontenttype; "" is read as application/json
+
+	TraceParent string // W3C traceparent, passed on as it came
+	TraceState  string // W3C tracestate, passed on as it came
+
+	Saga       contract.SagaID
+	Definition contract.DefinitionRef
+	Step       contract.StepName
+	Direction  contract.Direction
+	Attempt    int       // from 1
+	ReplyTo    string    // subject on which the answer is expected
+	Expires    time.Time // when nobody waits for this any more; zero: never
+	Reason     string    // why: of a rejection, a failure, a parking, a dead letter
+	Final      bool      // of a failure: trying again cannot mend it
+	Code       string    // of a refused request: see Code
+
+	// RetryAfter is, of a request that was refused for now, after how long it makes
+	// sense to ask again, in whole milliseconds up to MaxRetryAfter; 0: not said.
+	RetryAfter time.Duration
+
+	Data []byte
+}
+
+// The CloudEvents types.
+const (
+	TypeCommand   = "dev.amends.command.v1"
+	TypeCompleted = "dev.amends.completed.v1"
+	TypeRejected  = "dev.amends.rejected.v1"
+	TypeFailed    = "dev.amends.failed.v1"
+	TypeLifecycle = "dev.amends.lifecycle.v1"
+	TypeDead      = "dev.amends.dead.v1"
+	TypeRequest   = "dev.amends.request.v1" // to the coordinator's API
+	TypeReply     = "dev.amends.reply.v1"   // from it
+)
+
+// MaxRetryAfter bounds Envelope.RetryAfter.
+const MaxRetryAfter = 24 * time.Hour
+
+// JSON is the content type that is meant when none is given.
+const JSON = "application/json"

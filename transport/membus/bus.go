@@ -1,0 +1,243 @@
+package membus
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/amends-dev/amends/transport"
+)
+
+// Guards.
+var (
+	_ transport.Bus              = (*Bus)(nil)
+	_ transport.Requester        = (*Bus)(nil)
+	_ transport.Responder        = (*Bus)(nil)
+	_ transport.DeadLetterOffice = (*Bus)(nil)
+	_ transport.Source           = (*Source)(nil)
+)
+
+// Options configure a Bus. The zero value is a bus without faults.
+type Options struct {
+	Prefix string // first token of every subject; "": transport.DefaultPrefix
+
+	// Fault, if set, decides what happens to each envelope that is accepted. It is
+	// called under the bus's lock, in the order of publishing: it must not call
+	// the bus.
+	Fault func(stream transport.Stream, e *transport.Envelope) Fate
+
+	// Now is the clock; nil: time.Now. With a clock that only moves when the
+	// program moves it, use TryReceive: a blocking Receive waits by real timers.
+	Now func() time.Time
+
+	Duplicates time.Duration // window of deduplication; 0: 2 min; negative: none
+	MaxPayload int           // bytes of data per envelope; 0: 1 MiB
+	MaxPending int           // messages a work queue holds before Publish answers ErrFull; 0: unlimited
+	Retain     int           // messages that lifecycle and dead-letters keep, the oldest go first; 0: 100,000
+}
+
+// Fate is what becomes of an envelope that was accepted. The zero value: it
+// arrives once, in order, at once.
+type Fate struct {
+	Refuse    error         // Publish answers this error; nothing else happens
+	Drop      bool          // it is lost although it was accepted; its DedupID is remembered all the same
+	Duplicate int           // so many more copies arrive
+	Delay     time.Duration // it arrives later by this much
+	Reorder   bool          // it overtakes everything that waits
+}
+
+// Bus is a transport.Bus in memory. Make one with New.
+type Bus struct {
+	options  Options
+	subjects transport.Subjects
+	resets   chan struct{}
+
+	mu         sync.Mutex
+	closed     bool
+	streams    map[transport.Stream]*stream
+	order      int64 // of arrivals, rises
+	ahead      int64 // of arrivals that overtake, falls
+	responders []*responder
+	turn       int // which responder of a queue is next
+}
+
+// New returns an empty bus.
+func New(options Options) *Bus {
+	if options.Now == nil {
+		options.Now = time.Now
+	}
+	if options.Duplicates == 0 {
+		options.Duplicates = 2 * time.Minute
+	}
+	if options.MaxPayload == 0 {
+		options.MaxPayload = 1 << 20
+	}
+	if options.Retain == 0 {
+		options.Retain = 100_000
+	}
+	b := &Bus{
+		options:  options,
+		subjects: transport.Subjects{Prefix: options.Prefix},
+		resets:   make(chan struct{}, 1),
+		streams:  map[transport.Stream]*stream{},
+	}
+	for _, name := range transport.Streams {
+		b.streams[name] = newStream(name)
+	}
+	return b
+}
+
+// Publish implements transport.Bus. It never waits.
+func (b *Bus) Publish(ctx context.Context, batch []transport.Envelope) []error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var errs []error
+	for i := range batch {
+		err := ctx.Err()
+		if err == nil {
+			err = b.accept(&batch[i])
+		}
+		if err != nil {
+			if errs == nil {
+				errs = make([]error, len(batch))
+			}
+			errs[i] = fmt.Errorf("publish on %s: %w", batch[i].Subject, err)
+		}
+	}
+	return errs
+}
+
+func (b *Bus) accept(e *transport.Envelope) error {
+	if b.closed {
+		return transport.ErrClosed
+	}
+	name, err := b.subjects.StreamOf(e.Subject)
+	if err != nil {
+		return err
+	}
+	if len(e.Data) > b.options.MaxPayload {
+		return fmt.Errorf("%w: %d bytes of data, at most %d", transport.ErrTooLarge, len(e.Data), b.options.MaxPayload)
+	}
+	s := b.streams[name]
+	if name.WorkQueue() && b.options.MaxPending > 0 && len(s.messages) >= b.options.MaxPending {
+		return transport.ErrFull
+	}
+	var fate Fate
+	if b.options.Fault != nil {
+		fate = b.options.Fault(name, e)
+	}
+	if fate.Refuse != nil {
+		return fate.Refuse
+	}
+	now := b.options.Now()
+	if s.seenBefore(e.DedupID, now, b.options.Duplicates) || fate.Drop {
+		return nil
+	}
+	due := now.Add(fate.Delay)
+	if fate.Reorder && fate.Delay == 0 {
+		due = time.Time{} // before everything that waits
+	}
+	for range 1 + fate.Duplicate {
+		b.store(s, *e, due, fate.Reorder)
+	}
+	return nil
+}
+
+// store appends a message and queues it for every consumer that wants it.
+func (b *Bus) store(s *stream, e transport.Envelope, due time.Time, overtakes bool) *message {
+	e.Data = slices.Clone(e.Data)
+	if overtakes {
+		b.ahead--
+	}
+	b.order++
+	s.sequence++
+	m := &message{sequence: s.sequence, envelope: e, due: due, order: b.order}
+	if overtakes {
+		m.order = b.ahead
+	}
+	s.add(m)
+	if !s.name.WorkQueue() {
+		s.trim(b.options.Retain)
+	}
+	for _, c := range s.consumers {
+		c.offer(m)
+	}
+	return m
+}
+
+// Subscribe implements transport.Bus.
+func (b *Bus) Subscribe(ctx context.Context, sub transport.Subscription) (transport.Source, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return nil, transport.ErrClosed
+	}
+	s, ok := b.streams[sub.Stream]
+	if !ok {
+		return nil, fmt.Errorf("subscribe to stream %q: it is none of the four", sub.Stream)
+	}
+	c, err := s.consumer(sub)
+	if err != nil {
+		return nil, fmt.Errorf("subscribe %s to %s: %w", sub.Name, sub.Stream, err)
+	}
+	return &Source{bus: b, consumer: c, done: make(chan struct{}), taken: map[*item]*delivery{}}, nil
+}
+
+// Resets implements transport.Bus.
+func (b *Bus) Resets() <-chan struct{} { return b.resets }
+
+// Forget loses everything the bus has accepted, also what is in flight and what
+// it knew about duplicates, and signals Resets. Subscriptions stay.
+func (b *Bus) Forget() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, s := range b.streams {
+		s.forget()
+	}
+	select {
+	case b.resets <- struct{}{}:
+	default:
+	}
+}
+
+// NextDue is when the next waiting message can be received, if none can be now:
+// a delay ends or an AckWait passes. False: nothing waits.
+func (b *Bus) NextDue() (time.Time, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var next time.Time
+	found := false
+	for _, s := range b.streams {
+		for _, c := range s.consumers {
+			if due, ok := c.nextDue(); ok && (!found || due.Before(next)) {
+				next, found = due, true
+			}
+		}
+	}
+	return next, found
+}
+
+// Pending is how many messages of a stream are stored: in a work queue, those
+// that nobody has acknowledged.
+func (b *Bus) Pending(stream transport.Stream) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.streams[stream].messages)
+}
+
+// Close ends all sources and refuses everything from now on.
+func (b *Bus) Close() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.closed = true
+	for _, s := range b.streams {
+		for _, c := range s.consumers {
+			c.wake()
+		}
+	}
+}

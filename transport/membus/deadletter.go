@@ -1,0 +1,75 @@
+package membus
+
+import (
+	"context"
+
+	"github.com/amends-dev/amends/transport"
+)
+
+// bury moves a message to the dead letters and acknowledges it.
+func (b *Bus) bury(c *consumer, m *message, reason string) {
+	dead := m.envelope
+	dead.Subject = b.subjects.DeadLetter(c.stream.name)
+	dead.Type = transport.TypeDead
+	dead.Reason = reason
+	now := b.options.Now()
+	kept := b.store(b.streams[transport.DeadLetters], dead, now, false)
+	kept.origin = &transport.DeadLetter{
+		Sequence: kept.sequence,
+		Stream:   c.stream.name,
+		Subject:  m.envelope.Subject,
+		Reason:   reason,
+		Time:     now,
+		Data:     kept.envelope.Data,
+	}
+	kept.original = m.envelope
+	c.acknowledge(m)
+}
+
+// ListDeadLetters implements transport.DeadLetterOffice.
+func (b *Bus) ListDeadLetters(ctx context.Context, after uint64, limit int) ([]transport.DeadLetter, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var list []transport.DeadLetter
+	for _, m := range b.streams[transport.DeadLetters].sorted() {
+		if m.sequence > after && m.origin != nil && len(list) < limit {
+			list = append(list, *m.origin)
+		}
+	}
+	return list, nil
+}
+
+// ReplayDeadLetter implements transport.DeadLetterOffice.
+func (b *Bus) ReplayDeadLetter(ctx context.Context, sequence uint64) error {
+	return b.takeDeadLetter(ctx, sequence, func(m *message) error {
+		again := m.original
+		again.DedupID = "" // it was accepted once already
+		return b.accept(&again)
+	})
+}
+
+// DiscardDeadLetter implements transport.DeadLetterOffice.
+func (b *Bus) DiscardDeadLetter(ctx context.Context, sequence uint64) error {
+	return b.takeDeadLetter(ctx, sequence, func(*message) error { return nil })
+}
+
+func (b *Bus) takeDeadLetter(ctx context.Context, sequence uint64, with func(*message) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s := b.streams[transport.DeadLetters]
+	m, ok := s.messages[sequence]
+	if !ok || m.origin == nil {
+		return transport.ErrNoDeadLetter
+	}
+	if err := with(m); err != nil {
+		return err
+	}
+	s.remove(m)
+	return nil
+}

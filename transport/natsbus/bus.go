@@ -1,0 +1,238 @@
+package natsbus
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/amends-dev/amends/internal/crashpoint"
+	"github.com/amends-dev/amends/transport"
+)
+
+// Guards.
+var (
+	_ transport.Bus              = (*Bus)(nil)
+	_ transport.Requester        = (*Bus)(nil)
+	_ transport.Responder        = (*Bus)(nil)
+	_ transport.DeadLetterOffice = (*Bus)(nil)
+)
+
+const (
+	pullExpiry = 5 * time.Second  // of a pull request
+	apiTimeout = 5 * time.Second  // of a question to the server
+	drainLimit = 10 * time.Second // how long Close waits for the connection
+)
+
+// Bus is a transport.Bus on JetStream. Make one with Connect or New. It has one
+// goroutine of its own, which looks after the streams.
+type Bus struct {
+	config   Config
+	subjects transport.Subjects
+	names    map[transport.Stream]string // of the streams on the server
+	nc       *nats.Conn
+	owned    bool // Close closes nc
+	js       jetstream.JetStream
+
+	resets chan struct{}
+	poke   chan struct{} // look at the streams now
+	status chan nats.Status
+	stop   context.CancelFunc
+	done   sync.WaitGroup
+
+	repair  chan struct{} // capacity 1: one look at the streams at a time
+	marks   map[transport.Stream]mark
+	highest map[transport.Stream]*atomic.Uint64 // sequence the server has acknowledged
+
+	mu      sync.Mutex
+	closed  bool
+	sources map[*source]struct{}
+	serving map[*nats.Subscription]struct{}
+
+	failed   atomic.Int32 // publishes without an answer, in a row
+	stranded time.Time    // since when the streams may have been out of reach; watch's own
+	stats    counters
+}
+
+// Connect connects to a server and makes the bus, streams included. It waits for
+// the server until ctx ends: services may be started before it. Afterwards the
+// connection is kept up for ever.
+func Connect(ctx context.Context, config Config) (*Bus, error) {
+	if err := config.Validate(); err != nil {
+		return nil, fmt.Errorf("connect to NATS: %w", err)
+	}
+	config = config.withDefaults()
+	options, err := config.options()
+	if err != nil {
+		return nil, fmt.Errorf("connect to NATS: %w", err)
+	}
+	nc, err := nats.Connect(config.URL, options...)
+	if err != nil {
+		return nil, fmt.Errorf("connect to NATS at %s: %w", config.URL, err)
+	}
+	if err := awaitConnected(ctx, nc); err != nil {
+		nc.Close()
+		return nil, fmt.Errorf("connect to NATS at %s: %w; is the server running there, and are the credentials right?", config.URL, err)
+	}
+	b, err := newBus(ctx, nc, config, true)
+	if err != nil {
+		nc.Close()
+		return nil, err
+	}
+	return b, nil
+}
+
+// New makes a bus over a connection that the caller has opened, and closes after
+// the bus. It should reconnect for ever: nats.MaxReconnects(-1).
+func New(ctx context.Context, nc *nats.Conn, config Config) (*Bus, error) {
+	if err := config.Validate(); err != nil {
+		return nil, fmt.Errorf("make NATS bus: %w", err)
+	}
+	return newBus(ctx, nc, config.withDefaults(), false)
+}
+
+func newBus(ctx context.Context, nc *nats.Conn, config Config, owned bool) (*Bus, error) {
+	if err := checkVersion(nc.ConnectedServerVersion()); err != nil {
+		return nil, err
+	}
+	js, err := jetstream.New(nc,
+		jetstream.WithPublishAsyncMaxPending(config.MaxPublishing),
+		jetstream.WithPublishAsyncTimeout(config.PublishTimeout),
+		jetstream.WithDefaultTimeout(apiTimeout))
+	if err != nil {
+		return nil, fmt.Errorf("make NATS bus: %w", err)
+	}
+	b := &Bus{
+		config:   config,
+		subjects: transport.Subjects{Prefix: config.Prefix},
+		names:    map[transport.Stream]string{},
+		nc:       nc,
+		owned:    owned,
+		js:       js,
+		resets:   make(chan struct{}, 1),
+		poke:     make(chan struct{}, 1),
+		repair:   make(chan struct{}, 1),
+		marks:    map[transport.Stream]mark{},
+		highest:  map[transport.Stream]*atomic.Uint64{},
+		sources:  map[*source]struct{}{},
+		serving:  map[*nats.Subscription]struct{}{},
+	}
+	for _, stream := range transport.Streams {
+		b.names[stream] = config.streamName(stream)
+		b.highest[stream] = new(atomic.Uint64)
+	}
+	crashpoint.Here("natsbus: connected")
+	if err := b.provision(ctx); err != nil {
+		return nil, err
+	}
+	watching, stop := context.WithCancel(context.Background())
+	b.stop = stop
+	b.status = nc.StatusChanged(nats.CONNECTED)
+	b.done.Add(1)
+	go b.watch(watching)
+	return b, nil
+}
+
+// awaitConnected waits for the first connection.
+func awaitConnected(ctx context.Context, nc *nats.Conn) error {
+	changed := nc.StatusChanged(nats.CONNECTED, nats.CLOSED)
+	defer nc.RemoveStatusListener(changed)
+	for !nc.IsConnected() {
+		if nc.IsClosed() {
+			if err := nc.LastError(); err != nil {
+				return err
+			}
+			return nats.ErrConnectionClosed
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			if err := nc.LastError(); err != nil {
+				return fmt.Errorf("%w (last error: %w)", ctx.Err(), err)
+			}
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// checkVersion refuses servers that lack what the bus uses: several filters per
+// consumer came with 2.10. A version that cannot be read is let through.
+func checkVersion(version string) error {
+	var major, minor int
+	if n, _ := fmt.Sscanf(version, "%d.%d", &major, &minor); n == 2 && (major < 2 || major == 2 && minor < 10) {
+		return fmt.Errorf("the NATS server is version %s; the bus needs 2.10, better the newest 2.12 or later, which mends ways for accounts to reach into each other", version)
+	}
+	return nil
+}
+
+// Conn is the connection, for what goes beyond the bus.
+func (b *Bus) Conn() *nats.Conn { return b.nc }
+
+// StreamName is how a stream is called on the server, such as SAGA_COMMANDS.
+func (b *Bus) StreamName(s transport.Stream) string { return b.names[s] }
+
+// Resets implements transport.Bus.
+func (b *Bus) Resets() <-chan struct{} { return b.resets }
+
+// Close closes all sources and responders and, if the bus has opened it, drains
+// the connection: what was published and acknowledged still goes out. It waits at
+// most 10 s.
+func (b *Bus) Close() error {
+	b.mu.Lock()
+	if b.closed {
+		b.mu.Unlock()
+		return nil
+	}
+	b.closed = true
+	sources, serving := b.sources, b.serving
+	b.sources, b.serving = nil, nil
+	b.mu.Unlock()
+
+	for s := range sources {
+		s.close(false)
+	}
+	for sub := range serving {
+		_ = sub.Drain()
+	}
+	crashpoint.Here("natsbus: sources closed")
+	b.stop()
+	b.nc.RemoveStatusListener(b.status)
+	b.done.Wait()
+	if !b.owned {
+		_ = b.nc.FlushTimeout(apiTimeout)
+		b.js.CleanupPublisher()
+		return nil
+	}
+	return b.drain()
+}
+
+func (b *Bus) drain() error {
+	closed := b.nc.StatusChanged(nats.CLOSED)
+	defer b.nc.RemoveStatusListener(closed)
+	if !b.nc.IsConnected() || b.nc.Drain() != nil {
+		b.nc.Close() // nobody is there to drain to
+		return nil
+	}
+	limit := time.NewTimer(drainLimit)
+	defer limit.Stop()
+	for !b.nc.IsClosed() {
+		select {
+		case <-closed:
+		case <-limit.C:
+			b.nc.Close()
+			return fmt.Errorf("close NATS bus: the connection did not drain within %s", drainLimit)
+		}
+	}
+	return nil
+}
+
+func (b *Bus) isClosed() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.closed
+}

@@ -1,0 +1,180 @@
+package natsbus
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/amends-dev/amends/transport"
+)
+
+// Config says where the server is and what the streams are like. The zero value
+// is a server on this machine with all defaults.
+type Config struct {
+	// The connection. Not used by New, which is given one.
+	URL             string        // one or more, separated by commas; "": nats://127.0.0.1:4222
+	Name            string        // of the connection, shown by the server; "": amends
+	User, Password  string        // credentials: at most one kind is needed
+	Token           string        //
+	CredentialsFile string        // a .creds file (JWT and seed)
+	NKeyFile        string        // a file with an nkey seed
+	TLS             *tls.Config   // nil: as the URL says
+	ConnectTimeout  time.Duration // of one attempt; 0: 5 s
+	Options         []nats.Option // further ones, applied last
+
+	Prefix    string       // first token of every subject and stream; "": transport.DefaultPrefix
+	Provision Provisioning // whether streams and consumers are created; default: Create
+
+	// What new streams are like, and what existing ones are held against.
+	Replicas        int           // copies of each stream; 0: 1
+	Memory          bool          // keep streams in memory instead of files
+	QueueBytes      int64         // bound of commands and of events, each; at it, publishing is refused; 0: 512 MiB
+	LifecycleBytes  int64         // bound of lifecycle; at it, the oldest go; 0: 256 MiB
+	DeadBytes       int64         // bound of dead-letters; at it, the oldest go; 0: 256 MiB
+	LifecycleAge    time.Duration // how long lifecycle is kept; 0: 7 days
+	DeadAge         time.Duration // how long dead letters are kept; 0: 30 days
+	Duplicates      time.Duration // window of deduplication; 0: 2 min
+	MaxMessageBytes int           // bound of a command or event with headers; 0: what the server takes less 32 KiB, which dead letters need
+
+	PublishTimeout time.Duration // how long a publish waits for the server's word; 0: 5 s
+	MaxPublishing  int           // publishes that wait for it at the same time; 0: 4096
+	Prefetch       int           // deliveries held ready for a source; 0: 1024, at most Subscription.MaxInFlight
+	Heartbeat      time.Duration // within which a silent server is noticed; 0: 500 ms
+	CheckInterval  time.Duration // between looks at the streams; 0: 3 s
+
+	Logger *slog.Logger // for what goes wrong in the background; nil: silent
+	// OnMalformed is told of every message that could not be decoded and was moved
+	// to the dead letters. It must not block. nil: nobody is told.
+	OnMalformed func(stream transport.Stream, reason string)
+}
+
+// Provisioning says what the bus does about streams and consumers.
+type Provisioning int
+
+// The ways.
+const (
+	// Create makes what is missing and checks what is there.
+	Create Provisioning = iota
+	// Verify checks streams and reports a missing one; it makes consumers.
+	Verify
+	// Trust asks nothing and makes nothing: for credentials that may only publish,
+	// pull and acknowledge. Resets never signals.
+	Trust
+)
+
+// Validate reports all that is wrong with the configuration.
+func (c Config) Validate() error {
+	var errs []error
+	if c.Prefix != "" {
+		if err := transport.CheckSubject(c.Prefix); err != nil {
+			errs = append(errs, fmt.Errorf("prefix: %w", err))
+		}
+	}
+	if c.Replicas < 0 || c.Replicas > 5 {
+		errs = append(errs, fmt.Errorf("replicas is %d; JetStream keeps 1 to 5 copies", c.Replicas))
+	}
+	kinds := 0
+	for _, given := range []bool{c.User != "", c.Token != "", c.CredentialsFile != "", c.NKeyFile != ""} {
+		if given {
+			kinds++
+		}
+	}
+	if kinds > 1 {
+		errs = append(errs, errors.New("more than one of user, token, credentials file and nkey file is given; give one"))
+	}
+	if c.Heartbeat < 0 || c.Heartbeat > pullExpiry/2 {
+		errs = append(errs, fmt.Errorf("heartbeat is %s; use up to %s", c.Heartbeat, pullExpiry/2))
+	}
+	if c.QueueBytes < 0 || c.LifecycleBytes < 0 || c.DeadBytes < 0 {
+		errs = append(errs, errors.New("a stream's bytes are negative; streams are bounded, so that a full one refuses instead of filling the disk"))
+	}
+	return errors.Join(errs...)
+}
+
+func (c Config) withDefaults() Config {
+	def(&c.URL, nats.DefaultURL)
+	def(&c.Name, "amends")
+	def(&c.ConnectTimeout, 5*time.Second)
+	def(&c.Prefix, transport.DefaultPrefix)
+	def(&c.Replicas, 1)
+	def(&c.QueueBytes, 512<<20)
+	def(&c.LifecycleBytes, 256<<20)
+	def(&c.DeadBytes, 256<<20)
+	def(&c.LifecycleAge, 7*24*time.Hour)
+	def(&c.DeadAge, 30*24*time.Hour)
+	def(&c.Duplicates, 2*time.Minute)
+	def(&c.PublishTimeout, 5*time.Second)
+	def(&c.MaxPublishing, 4096)
+	def(&c.Prefetch, 1024)
+	def(&c.Heartbeat, 500*time.Millisecond)
+	def(&c.CheckInterval, 3*time.Second)
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+func def[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// options are those of the connection.
+func (c Config) options() ([]nats.Option, error) {
+	options := []nats.Option{
+		nats.Name(c.Name),
+		nats.Timeout(c.ConnectTimeout),
+		nats.MaxReconnects(-1),
+		nats.RetryOnFailedConnect(true),
+		nats.ReconnectWait(200 * time.Millisecond),
+		nats.ReconnectJitter(100*time.Millisecond, 500*time.Millisecond),
+		nats.PingInterval(10 * time.Second),
+		nats.MaxPingsOutstanding(2),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { // else it writes to stderr
+			c.Logger.Warn("NATS connection", "error", err)
+		}),
+	}
+	if c.User != "" {
+		options = append(options, nats.UserInfo(c.User, c.Password))
+	}
+	if c.Token != "" {
+		options = append(options, nats.Token(c.Token))
+	}
+	if c.CredentialsFile != "" {
+		options = append(options, nats.UserCredentials(c.CredentialsFile))
+	}
+	if c.NKeyFile != "" {
+		nkey, err := nats.NkeyOptionFromSeed(c.NKeyFile)
+		if err != nil {
+			return nil, fmt.Errorf("read nkey file %s: %w", c.NKeyFile, err)
+		}
+		options = append(options, nkey)
+	}
+	if c.TLS != nil {
+		options = append(options, nats.Secure(c.TLS))
+	}
+	return append(options, c.Options...), nil
+}
+
+// streamName is how a stream is called on the server: the prefix and the kind in
+// capitals, such as SAGA_COMMANDS.
+func (c Config) streamName(s transport.Stream) string {
+	kind := strings.ToUpper(string(s))
+	if s == transport.DeadLetters {
+		kind = "DEAD"
+	}
+	clean := func(r rune) rune {
+		if r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' {
+			return r
+		}
+		return '_'
+	}
+	return strings.Map(clean, strings.ToUpper(c.Prefix)) + "_" + kind
+}

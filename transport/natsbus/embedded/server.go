@@ -1,0 +1,120 @@
+package embedded
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+)
+
+// Config says how to run the server. StoreDir is needed, all else has defaults.
+type Config struct {
+	StoreDir     string        // where JetStream keeps its files; created if missing
+	Name         string        // of the server; "": amends
+	Host         string        // to listen on; "": 127.0.0.1
+	Port         int           // 0: no port, clients in this process only (InProcess); -1: a free one
+	SyncInterval time.Duration // how often files are fsynced; 0: 200 ms; negative: after every message (slow)
+	MaxStore     int64         // bytes on disk; 0: three quarters of what is free
+	MaxPayload   int32         // bytes per message, headers included; 0: 1 MiB
+	User         string        // with Password: what clients must give; "": nobody is asked
+	Password     string
+	Logger       server.Logger // nil: silent
+	Debug        bool          // with Logger: also debug output
+	ReadyTimeout time.Duration // how long Start waits for the server; 0: 10 s
+}
+
+// Server is a running NATS server.
+type Server struct {
+	server *server.Server
+}
+
+// Start runs a server and returns when it takes connections.
+func Start(config Config) (*Server, error) {
+	if config.StoreDir == "" {
+		return nil, errors.New("start embedded NATS server: Config.StoreDir is empty; name a directory for its files")
+	}
+	options := config.options()
+	s, err := server.NewServer(options)
+	if err != nil {
+		return nil, fmt.Errorf("start embedded NATS server: %w", err)
+	}
+	if config.Logger != nil {
+		s.SetLoggerV2(config.Logger, config.Debug, false, false)
+	}
+	s.Start()
+	ready := config.ReadyTimeout
+	if ready == 0 {
+		ready = 10 * time.Second
+	}
+	if !s.ReadyForConnections(ready) || !s.JetStreamEnabled() {
+		s.Shutdown()
+		s.WaitForShutdown()
+		return nil, fmt.Errorf("start embedded NATS server: not ready after %s with store %s, host %s, port %d; is the directory writable and the port free?",
+			ready, options.StoreDir, options.Host, options.Port)
+	}
+	return &Server{server: s}, nil
+}
+
+func (config Config) options() *server.Options {
+	options := &server.Options{
+		ServerName:            config.Name,
+		Host:                  config.Host,
+		Port:                  config.Port,
+		DontListen:            config.Port == 0,
+		JetStream:             true,
+		StoreDir:              config.StoreDir,
+		SyncInterval:          config.SyncInterval,
+		JetStreamMaxStore:     config.MaxStore,
+		MaxPayload:            config.MaxPayload,
+		Username:              config.User,
+		Password:              config.Password,
+		NoSigs:                true,
+		NoLog:                 config.Logger == nil,
+		DisableShortFirstPing: true,
+	}
+	if options.ServerName == "" {
+		options.ServerName = "amends"
+	}
+	if options.Host == "" {
+		options.Host = "127.0.0.1"
+	}
+	switch {
+	case config.SyncInterval == 0:
+		options.SyncInterval = 200 * time.Millisecond
+	case config.SyncInterval < 0:
+		options.SyncInterval, options.SyncAlways = time.Minute, true
+	}
+	return options
+}
+
+// ClientURL is the address for clients outside of the process; "" without a port.
+func (s *Server) ClientURL() string {
+	if s.server.Addr() == nil {
+		return ""
+	}
+	return s.server.ClientURL()
+}
+
+// InProcess is the option with which a client of this process connects without a
+// network: nats.Connect("", server.InProcess()).
+func (s *Server) InProcess() nats.Option { return nats.InProcessServer(s.server) }
+
+// Healthy is nil while the server runs.
+func (s *Server) Healthy() error {
+	if !s.server.Running() {
+		return errors.New("embedded NATS server: it has been shut down")
+	}
+	if !s.server.JetStreamEnabled() {
+		return errors.New("embedded NATS server: JetStream has been disabled, which happens when the disk is full or broken; see the server's log")
+	}
+	return nil
+}
+
+// Shutdown stops the server and returns when all is written and closed. Close the
+// clients first.
+func (s *Server) Shutdown() {
+	s.server.Shutdown()
+	s.server.WaitForShutdown()
+}

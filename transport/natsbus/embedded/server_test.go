@@ -1,0 +1,68 @@
+package embedded_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/nats-io/nats.go"
+	"go.uber.org/goleak"
+
+	"github.com/amends-dev/amends/transport/natsbus/embedded"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// Without a port the server can be reached in this process only.
+func TestInProcess(t *testing.T) {
+	server, err := embedded.Start(embedded.Config{StoreDir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if url := server.ClientURL(); url != "" {
+		t.Errorf("it listens on %s", url)
+	}
+	nc, err := nats.Connect("", server.InProcess())
+	if err != nil {
+		t.Fatal(err)
+	}
+	nc.Close()
+	if err := server.Healthy(); err != nil {
+		t.Error(err)
+	}
+	server.Shutdown()
+	if err := server.Healthy(); err == nil {
+		t.Error("healthy after shutdown")
+	}
+}
+
+// With a port and a password, others have to give it.
+func TestPassword(t *testing.T) {
+	server, err := embedded.Start(embedded.Config{StoreDir: t.TempDir(), Port: -1, User: "amends", Password: "secret", SyncInterval: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Shutdown()
+	if _, err := nats.Connect(server.ClientURL()); err == nil {
+		t.Error("connected without a password")
+	}
+	nc, err := nats.Connect(server.ClientURL(), nats.UserInfo("amends", "secret"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	nc.Close()
+}
+
+// What cannot work is said at once.
+func TestStartFails(t *testing.T) {
+	if _, err := embedded.Start(embedded.Config{}); err == nil {
+		t.Error("started without a directory")
+	}
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := embedded.Start(embedded.Config{StoreDir: filepath.Join(file, "store"), ReadyTimeout: 200_000_000}); err == nil {
+		t.Error("started with a directory that cannot be made")
+	}
+}

@@ -1,0 +1,101 @@
+package natsbus
+
+import (
+	"strings"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/amends-dev/amends/transport"
+	"github.com/amends-dev/amends/transport/natsbus/internal/percent"
+)
+
+// encode writes an envelope as a NATS message: CloudEvents attributes as
+// percent-encoded headers, trace context as it is, data untouched.
+func encode(e *transport.Envelope) *nats.Msg {
+	m := &nats.Msg{Subject: e.Subject, Header: make(nats.Header, 20), Data: e.Data}
+	values := make([]string, 0, 24) // one array for all headers
+	set := func(name, value string) {
+		values = append(values, value)
+		n := len(values)
+		m.Header[name] = values[n-1 : n : n]
+	}
+	e.Attributes(func(name, value string) {
+		if strings.HasPrefix(name, "ce-") {
+			value = percent.Encode(value)
+		}
+		set(name, value)
+	})
+	if e.DedupID != "" {
+		set(jetstream.MsgIDHeader, e.DedupID)
+	}
+	return m
+}
+
+// decode reads a NATS message. An error says what in its headers is wrong; what
+// could be read is returned all the same.
+func decode(m *nats.Msg) (e transport.Envelope, err error) {
+	e.Subject, e.Data = m.Subject, m.Data
+	var seen map[string]bool // of names that are not in lower case
+	fail := func(problem error) {
+		if err == nil {
+			err = problem
+		}
+	}
+	for key, values := range m.Header {
+		name := strings.ToLower(key)
+		if !known(name) {
+			continue
+		}
+		if name != key {
+			if seen == nil {
+				seen = map[string]bool{}
+			}
+			if _, twice := m.Header[name]; twice || seen[name] {
+				fail(&transport.AttributeError{Name: name, Value: cut(values[0]), Why: "is there more than once, in different cases; give it once"})
+				continue
+			}
+			seen[name] = true
+		}
+		value := values[0]
+		if len(values) > 1 {
+			if name != transport.AttrTraceState { // a list by its nature
+				fail(&transport.AttributeError{Name: name, Value: cut(value), Why: "is there more than once; give it once"})
+				continue
+			}
+			value = strings.Join(values, ",")
+		}
+		if name == "nats-msg-id" {
+			e.DedupID = value
+			continue
+		}
+		if strings.HasPrefix(name, "ce-") {
+			plain, ok := percent.Decode(value)
+			if !ok {
+				fail(&transport.AttributeError{Name: name, Value: cut(value), Why: "is not percent-encoded: % is followed by two hexadecimal digits, or written %25"})
+				continue
+			}
+			value = plain
+		}
+		if problem := e.SetAttribute(name, value); problem != nil {
+			fail(problem)
+		}
+	}
+	return e, err
+}
+
+// known says whether a header is read; others may be repeated and be as they like.
+func known(name string) bool {
+	switch name {
+	case transport.AttrTraceParent, transport.AttrTraceState, "content-type", "nats-msg-id":
+		return true
+	}
+	return strings.HasPrefix(name, "ce-")
+}
+
+func cut(s string) string {
+	if len(s) > 64 {
+		s = s[:64] + "…"
+	}
+	return strings.ToValidUTF8(s, "?")
+}

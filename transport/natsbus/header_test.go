@@ -1,0 +1,232 @@
+package natsbus_test
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats.go"
+
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/transport"
+	"github.com/amends-dev/amends/transport/natsbus"
+	"github.com/amends-dev/amends/transport/natsbus/embedded"
+)
+
+const answer = "saga.event.inventory.order-1.reserve.do.1"
+
+func right() nats.Header { return nats.Header{"ce-type": {transport.TypeCompleted}} }
+
+func with(header nats.Header, more map[string][]string) nats.Header {
+	maps.Copy(header, more)
+	return header
+}
+
+// malformed are messages that end in the dead letters, each with a word that the
+// reason has to contain.
+func malformed() map[string]struct {
+	subject string
+	header  nats.Header
+	reason  string
+} {
+	type letter = struct {
+		subject string
+		header  nats.Header
+		reason  string
+	}
+	bad := func(reason, name string, values ...string) letter {
+		return letter{answer, with(right(), map[string][]string{name: values}), reason}
+	}
+	return map[string]letter{
+		"no headers at all":           {answer, nil, "ce-type"},
+		"unknown type":                bad("ce-type", "ce-type", "com.example.thing"),
+		"a command among the answers": bad("ce-type", "ce-type", transport.TypeCommand),
+		"repeated":                    bad("more than once", "ce-type", transport.TypeCompleted, transport.TypeFailed),
+		"repeated in another case":    bad("more than once", "Ce-Type", transport.TypeCompleted),
+		"repeated id":                 bad("more than once", "ce-id", "a", "b"),
+		"wrong specversion":           bad("ce-specversion", "ce-specversion", "0.3"),
+		"structured mode":             bad("structured", "Content-Type", "application/cloudevents+json; charset=utf-8"),
+		"batched mode":                bad("structured", "ce-datacontenttype", "application/cloudevents-batch+json"),
+		"no media type":               bad("media type", "ce-datacontenttype", "json;;"),
+		"percent at the end":          bad("percent-encoded", "ce-reason", "100%"),
+		"percent and no digits":       bad("percent-encoded", "ce-reason", "50% off"),
+		"not UTF-8":                   bad("UTF-8", "ce-reason", "%ff%fe"),
+		"not UTF-8 and raw":           bad("UTF-8", "ce-reason", "\xff"),
+		"no time":                     bad("RFC 3339", "ce-time", "yesterday"),
+		"no expiry time":              bad("RFC 3339", "ce-expirytime", "2026-11-21"),
+		"negative attempt":            bad("number from 1", "ce-attempt", "-1"),
+		"zero attempt":                bad("number from 1", "ce-attempt", "0"),
+		"attempt of words":            bad("number from 1", "ce-attempt", "first"),
+		"huge attempt":                bad("number from 1", "ce-attempt", "99999999999999999999"),
+		"another attempt":             bad("contradicts", "ce-attempt", "2"),
+		"another saga":                bad("contradicts", "ce-sagaid", "order-2"),
+		"another step":                bad("contradicts", "ce-step", "charge"),
+		"another direction":           bad("contradicts", "ce-direction", "undo"),
+		"no direction":                bad("neither do nor undo", "ce-direction", "sideways"),
+		"a saga id with a space":      bad("saga id", "ce-sagaid", "order%201"),
+		"a saga id of 10 kB":          bad("saga id", "ce-sagaid", strings.Repeat("x", 10<<10)),
+		"a saga id with a wildcard":   bad("saga id", "ce-sagaid", ">"),
+		"an empty saga id":            bad("saga id", "ce-sagaid", ""),
+		"a definition with a space":   bad("definition", "ce-definition", "check%20out/1"),
+		"a definition version zero":   bad("ce-definition", "ce-definition", "checkout/0"),
+		"a wildcard to reply to":      bad("subject", "ce-replyto", "saga.>"),
+		"retry in no time":            bad("milliseconds", "ce-retryafterms", "-1"),
+		"retry next year":             bad("milliseconds", "ce-retryafterms", "4000000000"),
+		"final, perhaps":              bad("ce-final", "ce-final", "maybe"),
+		"too few tokens":              {"saga.event.inventory.order-1", right(), "tokens"},
+		"too many tokens":             {answer + ".x", right(), "tokens"},
+		"a participant in capitals":   {"saga.event.Inventory.order-1.reserve.do.1", right(), "participant"},
+		"a step in capitals":          {"saga.event.inventory.order-1.Reserve.do.1", right(), "step"},
+		"words of the server":         {answer, nats.Header{"Status": {"409"}, "Description": {"Consumer Deleted"}}, "ce-type"},
+		"a heartbeat of the server":   {answer, nats.Header{"Status": {"100"}, "Description": {"Idle Heartbeat"}}, "ce-type"},
+	}
+}
+
+// Every malformed message ends in the dead letters with its bytes, headers, reason
+// and origin; what is right comes through between them; nothing is stuck.
+func TestMalformedMessages(t *testing.T) {
+	bus := connect(t, start(t, embedded.Config{}), nil)
+	source := subscribe(t, bus, transport.Subscription{Stream: transport.Events, Name: "coordinator"})
+	cases := malformed()
+	sent := map[string]nats.Header{}
+	for name, c := range cases {
+		header := with(nats.Header{"x-case": {name}}, c.header)
+		var data []byte // words of the server have none
+		if header["Status"] == nil {
+			data = []byte("data of " + name)
+		}
+		sent[name] = header
+		if _, err := jetStream(t, bus).PublishMsg(within(t), &nats.Msg{Subject: c.subject, Header: header, Data: data}); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+	}
+	if _, err := jetStream(t, bus).PublishMsg(within(t), &nats.Msg{Subject: answer, Header: right()}); err != nil {
+		t.Fatal(err)
+	}
+	await(t, source, "order-1/reserve/do/1")
+	list, err := bus.ListDeadLetters(within(t), 0, 1000)
+	if err != nil || len(list) != len(cases) {
+		t.Errorf("%d dead letters, %v; want %d", len(list), err, len(cases))
+	}
+	for _, letter := range list {
+		name := strings.Join(letter.Header["x-case"], "")
+		want := cases[name]
+		if !strings.Contains(letter.Reason, want.reason) || letter.Subject != want.subject || letter.Stream != transport.Events {
+			t.Errorf("%s: on %s of %s because %q; want a reason with %q", name, letter.Subject, letter.Stream, letter.Reason, want.reason)
+		}
+		if len(letter.Data) > 0 && string(letter.Data) != "data of "+name {
+			t.Errorf("%s: data %q", name, letter.Data)
+		}
+		if diff := cmp.Diff(map[string][]string(sent[name]), letter.Header); diff != "" && name != "an empty saga id" {
+			t.Errorf("%s: headers (-sent +kept):\n%s", name, diff)
+		}
+	}
+	awaitEmpty(t, bus, transport.Events)
+	if n := bus.Stats().DeadLettered; n != int64(len(cases)) {
+		t.Errorf("%d dead letters counted, want %d", n, len(cases))
+	}
+}
+
+// awaitEmpty waits until a work queue holds nothing.
+func awaitEmpty(t *testing.T, bus *natsbus.Bus, s transport.Stream) {
+	t.Helper()
+	ctx := within(t)
+	for {
+		stream, err := jetStream(t, bus).Stream(ctx, bus.StreamName(s))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if stream.CachedInfo().State.Msgs == 0 {
+			return
+		}
+	}
+}
+
+// What is lenient: any case, other headers repeated, no specversion, lists.
+func TestLenientHeaders(t *testing.T) {
+	bus := connect(t, start(t, embedded.Config{}), nil)
+	source := subscribe(t, bus, transport.Subscription{Stream: transport.Events, Name: "coordinator"})
+	header := nats.Header{
+		"CE-TYPE": {transport.TypeRejected}, "Ce-Reason": {"50%25%20off, Gr%c3%bc%C3%9Fe ✓"}, "Content-Type": {"text/plain"},
+		"baggage": {"a=1", "b=2"}, "Tracestate": {"a=1", "b=2"}, "ce-other": {"x"}, "ce-attempt": {"1"},
+	}
+	if _, err := jetStream(t, bus).PublishMsg(within(t), &nats.Msg{Subject: answer, Header: header}); err != nil {
+		t.Fatal(err)
+	}
+	batch, err := source.Receive(within(t), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := *batch[0].Envelope()
+	want := transport.Envelope{
+		Subject: answer, ID: "order-1/reserve/do/1", Type: transport.TypeRejected, Reason: "50% off, Grüße ✓", ContentType: "text/plain",
+		TraceState: "a=1,b=2", Saga: "order-1", Step: "reserve", Direction: contract.Do, Attempt: 1, Data: got.Data,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// Header blocks that no client library would write, straight onto the wire.
+func TestBrokenHeaderBlocks(t *testing.T) {
+	server := start(t, embedded.Config{Port: -1})
+	bus := connect(t, server, nil)
+	source := subscribe(t, bus, transport.Subscription{Stream: transport.Events, Name: "coordinator"})
+	blocks := []string{
+		"NATS/1.0\r\nno colon here\r\n\r\n",
+		"NATS/1.0\r\n: no name\r\n\r\n",
+		"HTTP/1.1\r\nce-type: x\r\n\r\n",
+		"NATS/1.0\r\nce-type",
+		"NATS/1.0 503\r\n\r\n",
+		"\x00\x01\x02",
+	}
+	raw, err := net.Dial("tcp", strings.TrimPrefix(server.ClientURL(), "nats://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer raw.Close()
+	var wire strings.Builder
+	wire.WriteString("CONNECT {\"headers\":true,\"verbose\":false,\"protocol\":1}\r\n")
+	for i, block := range blocks {
+		data := fmt.Sprint("block ", i)
+		fmt.Fprintf(&wire, "HPUB %s %d %d\r\n%s%s\r\n", answer, len(block), len(block)+len(data), block, data)
+	}
+	wire.WriteString("PING\r\n")
+	if _, err := io.WriteString(raw, wire.String()); err != nil {
+		t.Fatal(err)
+	}
+	_ = raw.SetReadDeadline(time.Now().Add(patience))
+	var said strings.Builder
+	for buffer := make([]byte, 4096); !strings.Contains(said.String(), "PONG"); {
+		n, err := raw.Read(buffer)
+		said.Write(buffer[:n])
+		if err != nil {
+			t.Fatalf("the server said %q, then %v", said.String(), err)
+		}
+	}
+	if _, err := jetStream(t, bus).PublishMsg(within(t), &nats.Msg{Subject: answer, Header: right()}); err != nil {
+		t.Fatal(err)
+	}
+	await(t, source, "order-1/reserve/do/1")
+	list, err := bus.ListDeadLetters(within(t), 0, 100)
+	if err != nil || len(list) != len(blocks) {
+		t.Errorf("%d dead letters, %v; want %d (the server said %q)", len(list), err, len(blocks), said.String())
+	}
+	for _, letter := range list {
+		var i int
+		if _, err := fmt.Sscanf(string(letter.Data), "block %d", &i); err != nil {
+			t.Fatal(err)
+		}
+		kept := strings.Join(letter.Header["dead-header-block"], "")
+		if plain, err := url.PathUnescape(kept); i != 1 && i != 4 && (err != nil || plain != blocks[i]) { // those two can be read
+			t.Errorf("block %d: kept %q, %v; want %q", i, plain, err, blocks[i])
+		}
+	}
+	awaitEmpty(t, bus, transport.Events)
+}

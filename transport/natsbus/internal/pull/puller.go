@@ -1,0 +1,206 @@
+package pull
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/amends-dev/amends/transport"
+)
+
+// Config says what to pull and how much to hold.
+type Config struct {
+	Conn      *nats.Conn
+	Stream    string
+	Consumer  string
+	Prefetch  int           // messages held at most; at least 1
+	MaxBytes  int           // bytes held at most, roughly; more than the largest message
+	Expiry    time.Duration // of a pull request; 0: 5 s
+	Heartbeat time.Duration // the server shows it is there; 0: 500 ms
+
+	// OnLost, if set, is called when the consumer or its stream seems to be gone.
+	// It must not block and may be called many times.
+	OnLost func(reason string)
+}
+
+// Message is a received message and when it came.
+type Message struct {
+	*nats.Msg
+	Arrived time.Time
+}
+
+// Puller holds what has arrived and was not taken.
+type Puller struct {
+	config Config
+	sub    *nats.Subscription
+	inbox  string
+	next   string // subject of pull requests
+
+	mu       sync.Mutex
+	buffer   []Message
+	bytes    int // in buffer
+	asked    int // messages asked for that did not arrive yet
+	missed   int // heartbeats missed in a row
+	closed   bool
+	watchdog *time.Timer // fires when the server is silent although something was asked
+	arrived  chan struct{}
+	done     chan struct{}
+}
+
+// New subscribes and asks for the first messages.
+func New(config Config) (*Puller, error) {
+	if config.Expiry == 0 {
+		config.Expiry = 5 * time.Second
+	}
+	if config.Heartbeat == 0 {
+		config.Heartbeat = 500 * time.Millisecond
+	}
+	p := &Puller{
+		config:  config,
+		inbox:   config.Conn.NewInbox(),
+		next:    "$JS.API.CONSUMER.MSG.NEXT." + config.Stream + "." + config.Consumer,
+		arrived: make(chan struct{}, 1),
+		done:    make(chan struct{}),
+	}
+	p.watchdog = time.AfterFunc(2*config.Heartbeat, p.silence)
+	sub, err := config.Conn.Subscribe(p.inbox, p.receive)
+	if err != nil {
+		p.watchdog.Stop()
+		return nil, fmt.Errorf("subscribe to deliveries of %s: %w", config.Consumer, err)
+	}
+	p.mu.Lock()
+	p.sub = sub
+	p.ask()
+	p.mu.Unlock()
+	return p, nil
+}
+
+// Take waits until something is there and returns at most max messages. It
+// returns transport.ErrClosed after Close.
+func (p *Puller) Take(ctx context.Context, max int) ([]Message, error) {
+	for {
+		p.mu.Lock()
+		if p.closed {
+			p.mu.Unlock()
+			return nil, transport.ErrClosed
+		}
+		if n := min(max, len(p.buffer)); n > 0 {
+			batch := p.cut(n)
+			p.ask()
+			p.mu.Unlock()
+			return batch, nil
+		}
+		p.mu.Unlock()
+		select {
+		case <-p.arrived:
+		case <-p.done:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// cut takes n messages off the buffer.
+func (p *Puller) cut(n int) []Message {
+	batch := make([]Message, n)
+	copy(batch, p.buffer)
+	clear(p.buffer[:n])
+	p.buffer = p.buffer[n:]
+	for _, m := range batch {
+		p.bytes -= m.Size()
+	}
+	if len(p.buffer) > 0 {
+		p.signal() // for the next one who takes
+	}
+	return batch
+}
+
+func (p *Puller) signal() {
+	select {
+	case p.arrived <- struct{}{}:
+	default:
+	}
+}
+
+// Reset forgets what was asked for and asks again: after a reconnect, or when the
+// consumer was made anew.
+func (p *Puller) Reset() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.asked, p.missed = 0, 0
+	p.ask()
+}
+
+// Close stops the deliveries and gives back what was not taken, so that it comes
+// to somebody else at once instead of when AckWait has passed.
+func (p *Puller) Close() {
+	p.mu.Lock()
+	if p.closed {
+		p.mu.Unlock()
+		return
+	}
+	p.closed = true
+	close(p.done)
+	p.watchdog.Stop()
+	left := p.buffer
+	p.buffer = nil
+	p.mu.Unlock()
+	_ = p.sub.Drain() // what is under way still reaches receive, which gives it back
+	for _, m := range left {
+		giveBack(p.config.Conn, m.Msg)
+	}
+}
+
+func giveBack(nc *nats.Conn, m *nats.Msg) { _ = nc.Publish(m.Reply, []byte("-NAK")) }
+
+// receive is the callback of the subscription.
+func (p *Puller) receive(m *nats.Msg) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		if m.Reply != "" {
+			giveBack(p.config.Conn, m)
+		}
+		return
+	}
+	p.missed = 0
+	if m.Reply == "" {
+		p.status(m)
+		return
+	}
+	p.watchdog.Reset(2 * p.config.Heartbeat)
+	p.buffer = append(p.buffer, Message{Msg: m, Arrived: time.Now()})
+	p.bytes += m.Size()
+	p.asked = max(p.asked-1, 0)
+	p.signal()
+	p.ask()
+}
+
+// request is the body of a pull request.
+type request struct {
+	Batch     int           `json:"batch"`
+	MaxBytes  int           `json:"max_bytes,omitempty"`
+	Expires   time.Duration `json:"expires"`
+	Heartbeat time.Duration `json:"idle_heartbeat"`
+}
+
+// ask asks for as much as there is room for, once half of it is free. Called with
+// the lock held.
+func (p *Puller) ask() {
+	room := p.config.Prefetch - len(p.buffer) - p.asked
+	if p.closed || room < (p.config.Prefetch+1)/2 || p.config.MaxBytes > 0 && p.bytes >= p.config.MaxBytes {
+		return
+	}
+	body, err := json.Marshal(request{Batch: room, MaxBytes: p.config.MaxBytes, Expires: p.config.Expiry, Heartbeat: p.config.Heartbeat})
+	if err == nil {
+		err = p.config.Conn.PublishRequest(p.next, p.inbox, body)
+	}
+	if err == nil {
+		p.asked += room
+	}
+	p.watchdog.Reset(2 * p.config.Heartbeat) // also on error: it asks again
+}

@@ -1,0 +1,255 @@
+package natsbus_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/amends-dev/amends/transport"
+	"github.com/amends-dev/amends/transport/natsbus"
+	"github.com/amends-dev/amends/transport/natsbus/embedded"
+)
+
+// A stream that was changed so that messages would be lost is an error that says
+// what to do; harmless changes are not.
+func TestDrift(t *testing.T) {
+	subjects := []string{"saga.command.>"}
+	right := jetstream.StreamConfig{Name: "SAGA_COMMANDS", Subjects: subjects, Retention: jetstream.WorkQueuePolicy, Discard: jetstream.DiscardNew}
+	change := func(f func(*jetstream.StreamConfig)) jetstream.StreamConfig {
+		c := right
+		f(&c)
+		return c
+	}
+	cases := []struct {
+		name   string
+		config jetstream.StreamConfig
+		field  string // "": accepted
+	}{
+		{"right", right, ""},
+		{"described, larger, compressed", change(func(c *jetstream.StreamConfig) {
+			c.Description, c.MaxBytes, c.Compression, c.Duplicates = "ours", 1<<30, jetstream.S2Compression, time.Minute
+		}), ""},
+		{"further subjects", change(func(c *jetstream.StreamConfig) { c.Subjects = []string{"saga.command.>", "other"} }), ""},
+		{"retention", change(func(c *jetstream.StreamConfig) { c.Retention = jetstream.LimitsPolicy }), "retention"},
+		{"storage", change(func(c *jetstream.StreamConfig) { c.Storage = jetstream.MemoryStorage }), "storage"},
+		{"subjects", change(func(c *jetstream.StreamConfig) { c.Subjects = []string{"saga.command.inventory.>"} }), "subjects"},
+		{"discard", change(func(c *jetstream.StreamConfig) { c.Discard = jetstream.DiscardOld }), "discard"},
+		{"max age", change(func(c *jetstream.StreamConfig) { c.MaxAge = time.Hour }), "max_age"},
+		{"one per subject", change(func(c *jetstream.StreamConfig) { c.MaxMsgsPerSubject = 1 }), "max_msgs_per_subject"},
+		{"no ack", change(func(c *jetstream.StreamConfig) { c.NoAck = true }), "no_ack"},
+	}
+	server := start(t, embedded.Config{})
+	nc, err := nats.Connect("", server.InProcess())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			if _, err := js.CreateStream(within(t), c.config); err != nil {
+				t.Fatal(err)
+			}
+			defer func() {
+				if err := js.DeleteStream(within(t), c.config.Name); err != nil {
+					t.Fatal(err)
+				}
+			}()
+			bus, err := natsbus.New(within(t), nc, natsbus.Config{})
+			if bus != nil {
+				bus.Close()
+			}
+			var drift *natsbus.DriftError
+			switch {
+			case c.field == "" && err != nil:
+				t.Errorf("refused: %v", err)
+			case c.field != "" && (!errors.As(err, &drift) || drift.Field != c.field || drift.Stream != "SAGA_COMMANDS" || !strings.Contains(err.Error(), "nats stream ")):
+				t.Errorf("%v; want a DriftError on %s that says how to mend it", err, c.field)
+			}
+		})
+	}
+}
+
+// A full work queue refuses and keeps what it has; taking some makes room.
+func TestFullQueue(t *testing.T) {
+	bus := connect(t, start(t, embedded.Config{}), func(c *natsbus.Config) { c.QueueBytes = 64 << 10 })
+	batch := make([]transport.Envelope, 100)
+	for i := range batch {
+		batch[i] = command(string(rune('A'+i/26)) + string(rune('a'+i%26)))
+		batch[i].Data = make([]byte, 1024)
+	}
+	errs := bus.Publish(within(t), batch)
+	accepted := 0
+	for i, err := range errs {
+		switch {
+		case err == nil && accepted == i:
+			accepted++
+		case !errors.Is(err, transport.ErrFull):
+			t.Fatalf("envelope %d: %v, want ErrFull", i, err)
+		}
+	}
+	if accepted == 0 || accepted == len(batch) {
+		t.Fatalf("%d of %d accepted", accepted, len(batch))
+	}
+	var ids []string
+	for _, e := range batch[:accepted] {
+		ids = append(ids, e.ID)
+	}
+	source := subscribe(t, bus, inventory())
+	await(t, source, ids...)
+	insist(t, bus, batch[accepted:accepted+3]...)
+	await(t, source, batch[accepted].ID)
+}
+
+// The largest message that is accepted can still be moved to the dead letters
+// whole; the next larger one is refused at once.
+func TestLargestMessage(t *testing.T) {
+	bus := connect(t, start(t, embedded.Config{}), nil)
+	source := subscribe(t, bus, transport.Subscription{Stream: transport.Events, Name: "coordinator"})
+	size := 1<<20 - 33<<10
+	e := transport.Envelope{Subject: answer, Type: "unknown", Data: make([]byte, size)}
+	insist(t, bus, e)
+	insist(t, bus, transport.Envelope{Subject: answer, Type: transport.TypeCompleted})
+	await(t, source, "order-1/reserve/do/1")
+	list, err := bus.ListDeadLetters(within(t), 0, 10)
+	if err != nil || len(list) != 1 || len(list[0].Data) != size {
+		t.Fatalf("%d dead letters, %v", len(list), err)
+	}
+	e.Data = make([]byte, 1<<20-31<<10) // the server would carry it, the stream does not take it
+	if errs := bus.Publish(within(t), []transport.Envelope{e}); len(errs) != 1 || !errors.Is(errs[0], transport.ErrTooLarge) {
+		t.Errorf("%v, want ErrTooLarge", errs)
+	}
+}
+
+// While the dead letters cannot be written, a malformed message comes again and is
+// counted; it is moved as soon as that is possible.
+func TestDeadLettersUnavailable(t *testing.T) {
+	defer natsbus.SetAgainAfter(100 * time.Millisecond)()
+	server := start(t, embedded.Config{})
+	js := jetStream(t, connect(t, server, nil)) // makes the streams
+	verify := connect(t, server, func(c *natsbus.Config) { c.Provision = natsbus.Verify; c.CheckInterval = time.Hour })
+	events := subscribe(t, verify, transport.Subscription{Stream: transport.Events, Name: "coordinator"})
+	stream, err := js.Stream(within(t), "SAGA_DEAD")
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := stream.CachedInfo().Config
+	closed := config
+	closed.Subjects = []string{"closed.for.now"}
+	if _, err := js.UpdateStream(within(t), closed); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := js.Publish(within(t), answer, []byte("nonsense")); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(within(t))
+	defer cancel()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for ctx.Err() == nil {
+			_, _ = events.Receive(ctx, 10)
+		}
+	}()
+	for deadline := within(t); verify.Stats().DeadLetterFailed < 2; {
+		if deadline.Err() != nil {
+			t.Fatalf("the failure was not counted: %+v", verify.Stats())
+		}
+	}
+	if _, err := js.UpdateStream(within(t), config); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := within(t); ; {
+		if list, err := verify.ListDeadLetters(deadline, 0, 10); err != nil {
+			t.Fatal(err)
+		} else if len(list) == 1 && string(list[0].Data) == "nonsense" {
+			break
+		}
+	}
+	awaitEmpty(t, verify, transport.Events)
+	cancel()
+	<-ended
+}
+
+// With Trust the bus asks the server for nothing that it has no right to.
+func TestTrust(t *testing.T) {
+	server := start(t, embedded.Config{})
+	owner := connect(t, server, nil)
+	subscribe(t, owner, inventory()).Close() // makes the consumer
+	bus := connect(t, server, func(c *natsbus.Config) { c.Provision = natsbus.Trust })
+	source := subscribe(t, bus, inventory())
+	insist(t, bus, command("a"))
+	await(t, source, "a")
+	if err := bus.Check(within(t)); err != nil {
+		t.Error(err)
+	}
+}
+
+// With Verify a missing stream is an error.
+func TestVerify(t *testing.T) {
+	server := start(t, embedded.Config{})
+	nc, err := nats.Connect("", server.InProcess())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	if _, err := natsbus.New(within(t), nc, natsbus.Config{Provision: natsbus.Verify}); err == nil || !strings.Contains(err.Error(), "SAGA_COMMANDS is missing") {
+		t.Errorf("%v, want that a stream is missing", err)
+	}
+}
+
+// A server that takes publishes and never answers is given up after some time.
+func TestForcedReconnect(t *testing.T) {
+	server := start(t, embedded.Config{})
+	bus := connect(t, server, func(c *natsbus.Config) { c.Provision, c.PublishTimeout = natsbus.Trust, 20*time.Millisecond })
+	deaf, err := bus.Conn().SubscribeSync("saga.command.>") // somebody is there, who is no stream
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = deaf.Unsubscribe() }()
+	for range 4 {
+		if errs := bus.Publish(within(t), []transport.Envelope{command("a")}); errs == nil {
+			t.Fatal("accepted")
+		}
+	}
+	if bus.Stats().ForcedReconnects == 0 {
+		t.Error("the connection was not given up")
+	}
+}
+
+// Two buses with different prefixes share a server and see nothing of each other.
+func TestPrefixes(t *testing.T) {
+	server := start(t, embedded.Config{})
+	one := connect(t, server, func(c *natsbus.Config) { c.Prefix = "acme.saga" })
+	two := connect(t, server, nil)
+	if name := one.StreamName(transport.DeadLetters); name != "ACME_SAGA_DEAD" {
+		t.Errorf("the dead letters are in %s", name)
+	}
+	if errs := one.Publish(within(t), []transport.Envelope{command("a")}); errs == nil {
+		t.Error("a subject of the other prefix was accepted")
+	}
+	mine := command("a")
+	mine.Subject = "acme." + mine.Subject
+	insist(t, one, mine)
+	insist(t, two, command("b"))
+	await(t, subscribe(t, two, inventory()), "b")
+	s := inventory()
+	s.Subjects = []string{"acme.saga.command.inventory.>"}
+	await(t, subscribe(t, one, s), "a")
+}
+
+func TestServerVersion(t *testing.T) {
+	for version, fine := range map[string]bool{"2.15.2": true, "2.10.0": true, "3.0.0-beta": true, "": true, "2.9.10": false, "1.4.1": false} {
+		if err := natsbus.CheckVersion(version); (err == nil) != fine {
+			t.Errorf("version %q: %v", version, err)
+		}
+	}
+}

@@ -1,0 +1,317 @@
+package natswatermill_test
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/amends-dev/amends/transport"
+	"github.com/amends-dev/amends/transport/natsbus"
+	"github.com/amends-dev/amends/transport/natsbus/natswatermill"
+)
+
+const patience = 15 * time.Second
+
+func pair(t *testing.T, nc *nats.Conn, change func(*natswatermill.Config)) (message.Publisher, message.Subscriber, jetstream.JetStream) {
+	t.Helper()
+	pub, sub := pubSub(nc, change)(t, "group")
+	t.Cleanup(func() {
+		pub.Close()
+		sub.Close()
+	})
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pub, sub, js
+}
+
+func next(t *testing.T, in <-chan *message.Message) *message.Message {
+	t.Helper()
+	select {
+	case m, open := <-in:
+		if !open {
+			t.Fatal("the channel is closed")
+		}
+		return m
+	case <-time.After(patience):
+		t.Fatal("no message came")
+	}
+	return nil
+}
+
+// Headers that would break others arrive: repeated, not percent-encoded, made up
+// words of the server.
+func TestForeignHeaders(t *testing.T) {
+	_, sub, js := pair(t, newBroker(t).connect(), nil)
+	in, err := sub.Subscribe(t.Context(), "topic")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, header := range []nats.Header{
+		{"baggage": {"a=1", "b=2"}, "rate": {"100%"}, "ce-id": {"an%20id"}},
+		{"Status": {"409"}, "Description": {"Consumer Deleted"}},
+		nil,
+	} {
+		if _, err := js.PublishMsg(t.Context(), &nats.Msg{Subject: "topic", Header: header}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	first := next(t, in)
+	first.Ack()
+	if first.UUID != "an id" {
+		t.Errorf("UUID %q", first.UUID)
+	}
+	if diff := cmp.Diff(message.Metadata{"baggage": "a=1,b=2", "rate": "100%", "ce-id": "an id"}, first.Metadata); diff != "" {
+		t.Errorf("metadata (-want +got):\n%s", diff)
+	}
+	second := next(t, in)
+	second.Ack()
+	third := next(t, in)
+	if second.Metadata.Get("Status") != "409" || third.UUID != "topic/3" {
+		t.Errorf("metadata %v, UUID %q", second.Metadata, third.UUID)
+	}
+}
+
+// Metadata of any content come back as they were; a key that cannot be a header is
+// refused.
+func TestMetadata(t *testing.T) {
+	pub, sub, _ := pair(t, newBroker(t).connect(), nil)
+	in, err := sub.Subscribe(t.Context(), "topic")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := message.NewMessage("uuid with \r\n", []byte{0, 1})
+	m.Metadata = message.Metadata{"a": "line\r\nbreak \"Grüße\" 100 %", "traceparent": "00-x", "b": ""}
+	if err := pub.Publish("topic", m); err != nil {
+		t.Fatal(err)
+	}
+	got := next(t, in)
+	if !got.Equals(m) {
+		t.Errorf("%q %v %v; want %q %v %v", got.UUID, got.Metadata, got.Payload, m.UUID, m.Metadata, m.Payload)
+	}
+	m.Metadata = message.Metadata{"not a header": "x"}
+	if err := pub.Publish("topic", m); err == nil || !strings.Contains(err.Error(), "not a header") {
+		t.Errorf("%v", err)
+	}
+}
+
+// The same UUID within the window is stored once.
+func TestDeduplication(t *testing.T) {
+	pub, _, js := pair(t, newBroker(t).connect(), nil)
+	for range 3 {
+		if err := pub.Publish("topic", message.NewMessage("one", nil)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stream, err := js.Stream(t.Context(), "topic")
+	if err != nil || stream.CachedInfo().State.Msgs != 1 {
+		t.Errorf("%d messages stored, %v; want 1", stream.CachedInfo().State.Msgs, err)
+	}
+}
+
+// Stream or consumer deleted by hand: both come back, the subscription goes on.
+func TestDeletedByHand(t *testing.T) {
+	pub, sub, js := pair(t, newBroker(t).connect(), nil)
+	in, err := sub.Subscribe(t.Context(), "topic")
+	if err != nil {
+		t.Fatal(err)
+	}
+	steps := []struct {
+		id  string
+		cut func() error
+	}{
+		{"before", func() error { return nil }},
+		{"without consumer", func() error { return js.DeleteConsumer(t.Context(), "topic", "group") }},
+		{"without stream", func() error { return js.DeleteStream(t.Context(), "topic") }},
+	}
+	for _, step := range steps {
+		if err := step.cut(); err != nil {
+			t.Fatal(err)
+		}
+		if err := pub.Publish("topic", message.NewMessage(step.id, nil)); err != nil {
+			t.Fatal(err)
+		}
+		for got := ""; got != step.id; { // a new consumer begins with the oldest
+			m := next(t, in)
+			got = m.UUID
+			m.Ack()
+		}
+	}
+}
+
+// The broker restarts under load: what was accepted arrives, and the order of a
+// single publisher holds among first deliveries.
+func TestRestarts(t *testing.T) {
+	b := newBroker(t)
+	pub, sub, _ := pair(t, b.connect(), nil)
+	in, err := sub.Subscribe(t.Context(), "topic")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const n = 600
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for i := range n {
+			if i%(n/3) == n/6 {
+				if err := b.restart(); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+			m := message.NewMessage(strconv.Itoa(i), nil)
+			for pub.Publish("topic", m) != nil && t.Context().Err() == nil {
+			}
+		}
+	}()
+	seen := map[string]bool{}
+	for len(seen) < n {
+		m := next(t, in)
+		if !seen[m.UUID] && m.UUID != strconv.Itoa(len(seen)) {
+			t.Errorf("%s came first at place %d", m.UUID, len(seen))
+		}
+		seen[m.UUID] = true
+		m.Ack()
+	}
+	<-done
+}
+
+// A handler that takes longer than AckWait keeps its message.
+func TestSlowHandler(t *testing.T) {
+	pub, sub, _ := pair(t, newBroker(t).connect(), func(c *natswatermill.Config) { c.AckWait = 100 * time.Millisecond })
+	in, err := sub.Subscribe(t.Context(), "topic")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := pub.Publish("topic", message.NewMessage("1", nil), message.NewMessage("2", nil)); err != nil {
+		t.Fatal(err)
+	}
+	first := next(t, in)
+	select {
+	case m := <-in:
+		t.Fatalf("%s came although the first is still handled", m.UUID)
+	case <-time.After(400 * time.Millisecond): // four times AckWait
+	}
+	first.Ack()
+	if second := next(t, in); second.UUID != "2" {
+		t.Errorf("%s came again", second.UUID)
+	}
+}
+
+// Close lets a handler finish, and gives back what nobody took.
+func TestCloseWaitsForHandlers(t *testing.T) {
+	nc := newBroker(t).connect()
+	pub, sub, _ := pair(t, nc, func(c *natswatermill.Config) { c.CloseTimeout = patience })
+	in, err := sub.Subscribe(t.Context(), "topic")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := pub.Publish("topic", message.NewMessage("1", nil), message.NewMessage("2", nil)); err != nil {
+		t.Fatal(err)
+	}
+	m := next(t, in)
+	closed := make(chan error, 1)
+	go func() { closed <- sub.Close() }()
+	select {
+	case <-closed:
+		t.Fatal("Close did not wait")
+	case <-m.Context().Done():
+		t.Fatal("the context ended under the handler")
+	case <-time.After(100 * time.Millisecond):
+	}
+	m.Ack()
+	if err := <-closed; err != nil {
+		t.Error(err)
+	}
+	if _, open := <-in; open {
+		t.Error("the channel is open after Close")
+	}
+	_, again, _ := pair(t, nc, nil)
+	rest, err := again.Subscribe(t.Context(), "topic")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := next(t, rest); got.UUID != "2" {
+		t.Errorf("%s came, want 2: 1 was acknowledged while closing", got.UUID)
+	}
+	if err := pub.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := pub.Publish("topic", message.NewMessage("3", nil)); !errors.Is(err, transport.ErrClosed) {
+		t.Errorf("%v, want ErrClosed", err)
+	}
+	if _, err := sub.Subscribe(t.Context(), "topic"); !errors.Is(err, transport.ErrClosed) {
+		t.Errorf("%v, want ErrClosed", err)
+	}
+}
+
+// A message whose context has ended is not published.
+func TestPublishContext(t *testing.T) {
+	pub, _, _ := pair(t, newBroker(t).connect(), nil)
+	m := message.NewMessage("1", nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	m.SetContext(ctx)
+	if err := pub.Publish("topic", m); !errors.Is(err, context.Canceled) {
+		t.Errorf("%v, want Canceled", err)
+	}
+	if err := pub.Publish("no topic", message.NewMessage("1", nil)); err == nil {
+		t.Error("a topic with a space was accepted")
+	}
+}
+
+// A Watermill service takes a command of the native bus and its answer is
+// understood there.
+func TestTogetherWithNatsbus(t *testing.T) {
+	nc := newBroker(t).connect()
+	bus, err := natsbus.New(t.Context(), nc, natsbus.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer bus.Close()
+	pub, sub, _ := pair(t, nc, func(c *natswatermill.Config) {
+		c.NoProvision = true
+		c.Stream = func(string) string { return "SAGA_COMMANDS" }
+	})
+	in, err := sub.Subscribe(t.Context(), "saga.command.inventory.>")
+	if err != nil {
+		t.Fatal(err)
+	}
+	errs := bus.Publish(t.Context(), []transport.Envelope{{
+		Subject: "saga.command.inventory.reserve-stock", Type: transport.TypeCommand, DedupID: "d", Saga: "order-1", Step: "reserve",
+		Direction: "do", Attempt: 1, ReplyTo: "saga.event.inventory.order-1.reserve.do.1", Reason: "because of\n100 %",
+	}})
+	if errs != nil {
+		t.Fatal(errs)
+	}
+	command := next(t, in)
+	if command.UUID != "d" || command.Metadata.Get("ce-reason") != "because of\n100 %" {
+		t.Errorf("%s %v", command.UUID, command.Metadata)
+	}
+	answer := message.NewMessage("a", nil)
+	answer.Metadata = message.Metadata{"ce-type": transport.TypeRejected, "ce-reason": "out of\nstock: 0 %"}
+	if err := pub.Publish(command.Metadata.Get("ce-replyto"), answer); err != nil {
+		t.Fatal(err)
+	}
+	command.Ack()
+	source, err := bus.Subscribe(t.Context(), transport.Subscription{Stream: transport.Events, Name: "coordinator"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer source.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	batch, err := source.Receive(ctx, 1)
+	if err != nil || batch[0].Envelope().Reason != "out of\nstock: 0 %" || batch[0].Envelope().Saga != "order-1" {
+		t.Errorf("%v, %v", batch, err)
+	}
+}

@@ -1,0 +1,123 @@
+package natswatermill
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/amends-dev/amends/transport"
+)
+
+var _ message.Publisher = (*Publisher)(nil)
+
+// Publisher publishes to JetStream. It may be used from any goroutine.
+type Publisher struct {
+	config Config
+	js     jetstream.JetStream
+
+	mu     sync.RWMutex // held for reading while publishing
+	closed bool
+	ready  sync.Map // topics whose stream is there
+}
+
+// NewPublisher makes a Publisher.
+func NewPublisher(config Config) (*Publisher, error) {
+	config, err := config.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	js, err := jetstream.New(config.Conn, jetstream.WithPublishAsyncMaxPending(4096), jetstream.WithPublishAsyncTimeout(config.PublishTimeout))
+	if err != nil {
+		return nil, fmt.Errorf("make publisher: %w", err)
+	}
+	return &Publisher{config: config, js: js}, nil
+}
+
+// Publish sends all messages at once, in order, and waits until the stream has
+// all of them. After an error some may have been stored: publishing the same
+// messages again stores none twice within the stream's window of deduplication.
+// A message's context that ends makes Publish return its error.
+func (p *Publisher) Publish(topic string, messages ...*message.Message) error {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	if p.closed {
+		return fmt.Errorf("publish to %s: %w", topic, transport.ErrClosed)
+	}
+	if err := checkTopic(topic, false); err != nil {
+		return fmt.Errorf("publish: %w", err)
+	}
+	err := p.publish(topic, messages, false)
+	if (errors.Is(err, jetstream.ErrNoStreamResponse) || errors.Is(err, nats.ErrNoResponders)) && !p.config.NoProvision {
+		p.ready.Delete(topic) // the stream was deleted
+		err = p.publish(topic, messages, true)
+	}
+	if err != nil {
+		return fmt.Errorf("publish to %s: %w", topic, err)
+	}
+	return nil
+}
+
+func (p *Publisher) publish(topic string, messages []*message.Message, again bool) error {
+	if _, ok := p.ready.Load(topic); !ok {
+		if err := p.config.provision(context.Background(), p.js, topic, again); err != nil {
+			return err
+		}
+		p.ready.Store(topic, true)
+	}
+	futures := make([]jetstream.PubAckFuture, 0, len(messages))
+	var failed error
+	for _, m := range messages {
+		future, err := p.send(topic, m)
+		if err != nil {
+			failed = err
+			break
+		}
+		futures = append(futures, future)
+	}
+	for i, future := range futures {
+		select {
+		case <-future.Ok():
+		case err := <-future.Err():
+			failed = errors.Join(failed, fmt.Errorf("message %s: %w", messages[i].UUID, err))
+		case <-messages[i].Context().Done():
+			failed = errors.Join(failed, fmt.Errorf("message %s: %w", messages[i].UUID, messages[i].Context().Err()))
+		}
+	}
+	return failed
+}
+
+func (p *Publisher) send(topic string, m *message.Message) (jetstream.PubAckFuture, error) {
+	err := m.Context().Err()
+	var out *nats.Msg
+	if err == nil {
+		out, err = marshal(topic, m)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("message %s: %w", m.UUID, err)
+	}
+	future, err := p.js.PublishMsgAsync(out, jetstream.WithRetryAttempts(0), jetstream.WithStallWait(p.config.PublishTimeout))
+	if errors.Is(err, nats.ErrMaxPayload) {
+		err = fmt.Errorf("%w: %w", transport.ErrTooLarge, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("message %s: %w", m.UUID, err)
+	}
+	return future, nil
+}
+
+// Close waits for publishes under way and refuses further ones. The connection
+// stays open.
+func (p *Publisher) Close() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.closed {
+		p.closed = true
+		p.js.CleanupPublisher()
+	}
+	return nil
+}

@@ -1,0 +1,5 @@
+//go:build race
+
+package natswatermill_test
+
+const raceDetector = true

@@ -1,0 +1,63 @@
+package natswatermill
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+const (
+	apiTimeout = 5 * time.Second
+	keep       = 7 * 24 * time.Hour
+)
+
+// afterDeletion is how long a stream that was there stays away before it is made
+// anew: a server that is still busy deleting it would make one that never answers.
+const afterDeletion = 500 * time.Millisecond
+
+// provision makes the stream of a topic if it is missing; known says that it was
+// there before.
+func (c Config) provision(ctx context.Context, js jetstream.JetStream, topic string, known bool) error {
+	if c.NoProvision {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	want := jetstream.StreamConfig{
+		Name:        c.Stream(topic),
+		Description: "Watermill topic " + topic,
+		Subjects:    []string{topic},
+		Storage:     jetstream.FileStorage,
+		MaxAge:      keep,
+	}
+	if c.StreamConfig != nil {
+		c.StreamConfig(topic, &want)
+	}
+	stream, err := js.Stream(ctx, want.Name)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		if known {
+			timer := time.NewTimer(afterDeletion)
+			defer timer.Stop()
+			select {
+			case <-timer.C:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		stream, err = js.CreateStream(ctx, want)
+		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // somebody else was quicker
+			stream, err = js.Stream(ctx, want.Name)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("stream %s of topic %s: %w", want.Name, topic, err)
+	}
+	if have := stream.CachedInfo().Config.Subjects; !slices.Contains(have, topic) {
+		return fmt.Errorf("stream %s has the subjects %v and not the topic %s; two topics share its name: give Config.Stream", want.Name, have, topic)
+	}
+	return nil
+}

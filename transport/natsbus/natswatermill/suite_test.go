@@ -1,0 +1,299 @@
+package natswatermill_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/ThreeDotsLabs/watermill/pubsub/tests"
+	"github.com/nats-io/nats.go"
+	"go.uber.org/goleak"
+
+	"github.com/amends-dev/amends/transport/natsbus/embedded"
+	"github.com/amends-dev/amends/transport/natsbus/natswatermill"
+)
+
+// restartURL, set in the environment, turns the test binary into the command that
+// restarts the broker: the suite can only run a command.
+const restartURL = "AMENDS_TEST_RESTART_URL"
+
+func TestMain(m *testing.M) {
+	if url := os.Getenv(restartURL); url != "" && len(os.Args) > 1 && os.Args[1] == "restart" {
+		os.Exit(askForRestart(url))
+	}
+	log.SetOutput(io.Discard) // the suite speaks of every message
+	// The suite leaves goroutines of its own behind (TestReconnect's list), so only
+	// what this package starts is looked for; see TestNothingIsLeft.
+	os.Exit(m.Run())
+}
+
+func askForRestart(url string) int {
+	response, err := http.Post(url, "text/plain", nil)
+	if err != nil {
+		log.Print(err)
+		return 1
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return 1
+	}
+	return 0
+}
+
+// broker is a server that can be restarted on the same port with the same files.
+type broker struct {
+	t      *testing.T
+	config embedded.Config
+	mu     sync.Mutex
+	server *embedded.Server
+}
+
+func newBroker(t *testing.T) *broker {
+	b := &broker{t: t, config: embedded.Config{StoreDir: t.TempDir(), Port: -1, SyncInterval: time.Minute}}
+	var err error
+	if b.server, err = embedded.Start(b.config); err != nil {
+		t.Fatal(err)
+	}
+	url := b.server.ClientURL()
+	b.config.Port, err = strconv.Atoi(url[strings.LastIndexByte(url, ':')+1:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.server.Shutdown()
+	})
+	return b
+}
+
+func (b *broker) restart() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.server.Shutdown()
+	server, err := embedded.Start(b.config)
+	if err == nil {
+		b.server = server
+	}
+	return err
+}
+
+// restartCommand is a command that restarts the broker.
+func (b *broker) restartCommand() []string {
+	control := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if err := b.restart(); err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+		}
+	}))
+	b.t.Cleanup(control.Close)
+	b.t.Setenv(restartURL, control.URL)
+	self, err := os.Executable()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return []string{self, "restart"}
+}
+
+func (b *broker) connect() *nats.Conn {
+	nc, err := nats.Connect(b.server.ClientURL(), nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond), nats.ReconnectJitter(0, 0))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.t.Cleanup(nc.Close)
+	return nc
+}
+
+// pubSub makes publishers and subscribers over one connection.
+func pubSub(nc *nats.Conn, change func(*natswatermill.Config)) tests.ConsumerGroupPubSubConstructor {
+	return func(t *testing.T, group string) (message.Publisher, message.Subscriber) {
+		config := natswatermill.Config{
+			Conn:           nc,
+			Group:          group,
+			NackDelay:      func(int) time.Duration { return 10 * time.Millisecond },
+			AckWait:        3 * time.Second,
+			PublishTimeout: time.Second,
+			Heartbeat:      200 * time.Millisecond,
+			CloseTimeout:   100 * time.Millisecond,
+		}
+		if change != nil {
+			change(&config)
+		}
+		pub, err := natswatermill.NewPublisher(config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sub, err := natswatermill.NewSubscriber(config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return pub, sub
+	}
+}
+
+// settle is longer than a goroutine needs to append to a list.
+const settle = 50 * time.Millisecond
+
+// late hands messages on a moment after they came. The suite's TestReconnect
+// compares what was received with a list to which a goroutine of its own may still
+// be appending: a subscriber that is faster than that goroutine would fail it.
+type late struct{ message.Subscriber }
+
+func (l late) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
+	type held struct {
+		m   *message.Message
+		due time.Time
+	}
+	in, err := l.Subscriber.Subscribe(ctx, topic)
+	if err != nil {
+		return nil, err
+	}
+	queue, out := make(chan held, 10_000), make(chan *message.Message)
+	go func() {
+		defer close(queue)
+		for m := range in {
+			queue <- held{m, time.Now().Add(settle)}
+		}
+	}()
+	go func() {
+		defer close(out)
+		for h := range queue {
+			<-time.After(time.Until(h.due))
+			select {
+			case out <- h.m:
+			case <-h.m.Context().Done():
+			}
+		}
+	}()
+	return out, nil
+}
+
+// byTest gives two tests of the suite what they need: TestReconnect late
+// subscribers, with as much in flight as that takes; and the test about old
+// messages subscribers without a group, who alone receive them.
+func byTest(nc *nats.Conn) tests.ConsumerGroupPubSubConstructor {
+	usual := pubSub(nc, nil)
+	many := pubSub(nc, func(c *natswatermill.Config) { c.InFlight = 1000 })
+	return func(t *testing.T, group string) (message.Publisher, message.Subscriber) {
+		switch {
+		case strings.Contains(t.Name(), "/TestReconnect/"):
+			pub, sub := many(t, group)
+			return pub, late{sub}
+		case strings.Contains(t.Name(), "/TestNewSubscriberReceivesOldMessages/"):
+			return usual(t, "")
+		}
+		return usual(t, group)
+	}
+}
+
+func inGroup(c tests.ConsumerGroupPubSubConstructor, group string) tests.PubSubConstructor {
+	return func(t *testing.T) (message.Publisher, message.Subscriber) { return c(t, group) }
+}
+
+// Watermill's universal suite, as a service would use the adapter by default.
+func TestPubSub(t *testing.T) {
+	b := newBroker(t)
+	construct := byTest(b.connect())
+	features := tests.Features{
+		ConsumerGroups:                      true,
+		ExactlyOnceDelivery:                 false, // nobody can; it would also leave out three tests
+		GuaranteedOrder:                     true,  // within one subscription, while nothing is nacked
+		GuaranteedOrderWithSingleSubscriber: true,
+		Persistent:                          true,
+		RequireSingleInstance:               false,
+		NewSubscriberReceivesOldMessages:    true, // without a group; a group receives a message once
+		RestartServiceCommand:               b.restartCommand(),
+		ContextPreserved:                    false, // a context does not travel over a network
+	}
+	if raceDetector {
+		// The suite's TestReconnect reads its list of messages while a goroutine of
+		// its own writes to it. TestRestarts is run instead.
+		one(t, features, construct, map[string]suiteTest{
+			"publish and subscribe": tests.TestPublishSubscribe, "subscribers": tests.TestConcurrentSubscribe,
+			"several topics": tests.TestConcurrentSubscribeMultipleTopics, "resend": tests.TestResendOnError, "no ack": tests.TestNoAck,
+			"after close": tests.TestContinueAfterSubscribeClose, "close at once": tests.TestConcurrentClose,
+			"after errors": tests.TestContinueAfterErrors, "in order": tests.TestPublishSubscribeInOrder, "publisher": tests.TestPublisherClose,
+			"topic": tests.TestTopic, "the context": tests.TestMessageCtx, "its end": tests.TestSubscribeCtx,
+		})
+		return
+	}
+	tests.TestPubSub(t, features, inGroup(construct, "suite"), construct)
+}
+
+type suiteTest = func(*testing.T, tests.TestContext, tests.PubSubConstructor)
+
+// one runs single tests of the suite with other settings.
+func one(t *testing.T, features tests.Features, construct tests.ConsumerGroupPubSubConstructor, list map[string]suiteTest) {
+	for name, test := range list {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, tests.TestContext{TestID: tests.NewTestID(), Features: features}, inGroup(construct, "suite"))
+		})
+	}
+}
+
+// One message of a group at a time: the order holds with several subscribers too.
+func TestOrdered(t *testing.T) {
+	b := newBroker(t)
+	one(t, tests.Features{GuaranteedOrder: true, Persistent: true, ConsumerGroups: true, ForceShort: true},
+		pubSub(b.connect(), func(c *natswatermill.Config) { c.Ordered = true }),
+		map[string]suiteTest{
+			"in order":       tests.TestPublishSubscribeInOrder,
+			"no ack":         tests.TestNoAck,
+			"resend":         tests.TestResendOnError,
+			"after errors":   tests.TestContinueAfterErrors,
+			"after close":    tests.TestContinueAfterSubscribeClose,
+			"close at once":  tests.TestConcurrentClose,
+			"publisher":      tests.TestPublisherClose,
+			"the context":    tests.TestMessageCtx,
+			"its end":        tests.TestSubscribeCtx,
+			"several topics": tests.TestConcurrentSubscribeMultipleTopics,
+		})
+}
+
+// Many messages in flight give up the order and nothing else.
+func TestManyInFlight(t *testing.T) {
+	b := newBroker(t)
+	one(t, tests.Features{Persistent: true, ConsumerGroups: true, ForceShort: true},
+		pubSub(b.connect(), func(c *natswatermill.Config) { c.InFlight = 32 }),
+		map[string]suiteTest{
+			"resend":        tests.TestResendOnError,
+			"after errors":  tests.TestContinueAfterErrors,
+			"after close":   tests.TestContinueAfterSubscribeClose,
+			"close at once": tests.TestConcurrentClose,
+			"publisher":     tests.TestPublisherClose,
+			"the context":   tests.TestMessageCtx,
+			"its end":       tests.TestSubscribeCtx,
+			"subscribers":   tests.TestConcurrentSubscribe,
+		})
+}
+
+// Nothing of this package runs on after Close.
+func TestNothingIsLeft(t *testing.T) {
+	before := goleak.IgnoreCurrent()
+	t.Run("use", func(t *testing.T) {
+		nc := newBroker(t).connect()
+		pub, sub := pubSub(nc, func(c *natswatermill.Config) { c.InFlight = 3 })(t, "group")
+		in, err := sub.Subscribe(t.Context(), "topic")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := pub.Publish("topic", message.NewMessage("1", nil), message.NewMessage("2", nil)); err != nil {
+			t.Fatal(err)
+		}
+		next(t, in).Ack()
+		if err := errors.Join(pub.Close(), sub.Close()); err != nil {
+			t.Fatal(err)
+		}
+	})
+	goleak.VerifyNone(t, before)
+}

@@ -1,0 +1,84 @@
+package natsbus_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/amends-dev/amends/transport"
+	"github.com/amends-dev/amends/transport/natsbus"
+	"github.com/amends-dev/amends/transport/natsbus/embedded"
+)
+
+// Somebody else deletes a stream and makes it anew, and it has already come further
+// than the old one: only the time of its creation tells.
+func TestStreamReplaced(t *testing.T) {
+	server := start(t, embedded.Config{})
+	bus := connect(t, server, nil)
+	other := connect(t, server, func(c *natsbus.Config) { c.Provision = natsbus.Trust })
+	insist(t, bus, command("a"))
+	js, name := jetStream(t, bus), bus.StreamName(transport.Commands)
+	stream, err := js.Stream(within(t), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := js.DeleteStream(within(t), name); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := js.CreateStream(within(t), stream.CachedInfo().Config); err != nil {
+		t.Fatal(err)
+	}
+	insist(t, other, command("b"), command("c"), command("d"))
+	awaitReset(t, bus)
+}
+
+// A power cut has left a consumer's files in a state that the server cannot read:
+// it cannot make the consumer any more, neither for a new subscription nor for one
+// that is waiting, so the stream is made anew.
+func TestConsumerFilesDamaged(t *testing.T) {
+	dir := t.TempDir()
+	server := start(t, embedded.Config{StoreDir: dir, Port: -1})
+	bus := connect(t, server, nil)
+	source := subscribe(t, bus, inventory())
+	insist(t, bus, command("a"), command("b"))
+	await(t, source, "a", "b")
+	port := portOf(t, server)
+	server.Shutdown()
+	consumers, err := filepath.Glob(filepath.Join(dir, "jetstream", "*", "streams", bus.StreamName(transport.Commands), "obs", "*"))
+	if err != nil || len(consumers) != 1 {
+		t.Fatalf("consumers on disk: %q, %v", consumers, err)
+	}
+	for _, name := range []string{"meta.inf", "o.dat"} {
+		if err := os.WriteFile(filepath.Join(consumers[0], name), []byte("torn"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	start(t, embedded.Config{StoreDir: dir, Port: port})
+	awaitReset(t, bus)
+	insist(t, bus, command("c"))
+	await(t, source, "c")
+}
+
+// A server that was busy deleting a consumer has removed the files of the one that
+// was made in its place: it goes on, but whoever subscribes to it again was refused
+// for good.
+func TestConsumerFilesGone(t *testing.T) {
+	dir := t.TempDir()
+	server := start(t, embedded.Config{StoreDir: dir})
+	bus := connect(t, server, nil)
+	source := subscribe(t, bus, inventory())
+	insist(t, bus, command("a"))
+	await(t, source, "a")
+	consumers, err := filepath.Glob(filepath.Join(dir, "jetstream", "*", "streams", bus.StreamName(transport.Commands), "obs", "*"))
+	if err != nil || len(consumers) != 1 {
+		t.Fatalf("consumers on disk: %q, %v", consumers, err)
+	}
+	if err := source.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(consumers[0]); err != nil {
+		t.Fatal(err)
+	}
+	insist(t, bus, command("b"))
+	await(t, subscribe(t, bus, inventory()), "b")
+}

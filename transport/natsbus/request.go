@@ -1,0 +1,127 @@
+package natsbus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/amends-dev/amends/internal/crashpoint"
+	"github.com/amends-dev/amends/transport"
+	"github.com/amends-dev/amends/transport/natsbus/internal/percent"
+)
+
+// Headers of an error reply that the NATS command line and micro clients read.
+const (
+	headerErrorCode = "Nats-Service-Error-Code"
+	headerError     = "Nats-Service-Error"
+)
+
+// Request implements transport.Requester. It waits as long as ctx allows.
+func (b *Bus) Request(ctx context.Context, request *transport.Envelope) (*transport.Envelope, error) {
+	if b.isClosed() {
+		return nil, transport.ErrClosed
+	}
+	if err := transport.CheckSubject(request.Subject); err != nil {
+		return nil, fmt.Errorf("request: %w", err)
+	}
+	m, err := b.nc.RequestMsgWithContext(ctx, encode(request))
+	switch {
+	case errors.Is(err, nats.ErrNoResponders):
+		return nil, fmt.Errorf("request %s: %w", request.Subject, transport.ErrNoResponders)
+	case err != nil:
+		return nil, fmt.Errorf("request %s: %w", request.Subject, translate(err))
+	}
+	reply, err := decode(m)
+	if err != nil {
+		return nil, fmt.Errorf("read the reply to %s: %w", request.Subject, err)
+	}
+	if reply.Code == "" && m.Header.Get(headerErrorCode) != "" { // from a plain micro service
+		reply.Code, reply.Reason = m.Header.Get(headerErrorCode), m.Header.Get(headerError)
+	}
+	return &reply, nil
+}
+
+// Respond implements transport.Responder with a queue subscription. (The micro
+// framework of nats.go cannot end one endpoint and leave the others; its error
+// headers are written, so that its clients understand.) A request that cannot be
+// read is answered with the code invalid_argument.
+func (b *Bus) Respond(subject, queue string, handle func(*transport.Envelope, func(*transport.Envelope))) (func(), error) {
+	if b.isClosed() {
+		return nil, transport.ErrClosed
+	}
+	sub, err := b.nc.QueueSubscribe(subject, queue, func(m *nats.Msg) {
+		if m.Reply == "" {
+			return // nobody waits for an answer
+		}
+		var once sync.Once
+		reply := func(e *transport.Envelope) {
+			once.Do(func() { b.reply(m.Reply, e) })
+		}
+		request, err := decode(m)
+		if err == nil && request.Type != "" && request.Type != transport.TypeRequest {
+			err = &transport.AttributeError{Name: transport.AttrType, Value: cut(request.Type), Why: "a request has the type " + transport.TypeRequest + ", or none"}
+		}
+		if err != nil {
+			reply(&transport.Envelope{Code: string(transport.CodeInvalidArgument), Reason: err.Error(), TraceParent: request.TraceParent})
+			return
+		}
+		request.Type = transport.TypeRequest
+		handle(&request, reply)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("respond on %s: %w", subject, err)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		_ = sub.Unsubscribe()
+		return nil, transport.ErrClosed
+	}
+	b.serving[sub] = struct{}{}
+	return func() {
+		b.mu.Lock()
+		delete(b.serving, sub)
+		b.mu.Unlock()
+		_ = sub.Drain() // what has arrived is still handled
+	}, nil
+}
+
+// reply sends a reply. One that is too large is replaced by saying so.
+func (b *Bus) reply(to string, e *transport.Envelope) {
+	full := *e
+	full.Subject = to
+	if full.Type == "" {
+		full.Type = transport.TypeReply
+	}
+	if full.Source == "" {
+		full.Source = "/amends/coordinator"
+	}
+	if full.Time.IsZero() {
+		full.Time = time.Now()
+	}
+	m := encode(&full)
+	if full.Code != "" {
+		m.Header.Set(headerErrorCode, full.Code)
+		m.Header.Set(headerError, percent.Encode(full.Reason))
+	}
+	if limit := b.nc.MaxPayload(); limit > 0 && int64(m.Size()) > limit {
+		if full.Code == string(transport.CodeResourceExhausted) {
+			b.stats.repliesLost.Add(1)
+			return
+		}
+		b.reply(to, &transport.Envelope{
+			Code:   string(transport.CodeResourceExhausted),
+			Reason: fmt.Sprintf("the reply has %d bytes, the bus carries %d; ask for less", m.Size(), limit),
+		})
+		return
+	}
+	crashpoint.Here("natsbus: before a reply")
+	if err := b.nc.PublishMsg(m); err != nil {
+		b.stats.repliesLost.Add(1)
+		b.config.Logger.Warn("a reply could not be sent", "error", err)
+	}
+}

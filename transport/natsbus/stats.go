@@ -1,0 +1,84 @@
+package natsbus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/amends-dev/amends/transport"
+)
+
+type counters struct {
+	published, publishFailed, duplicates  atomic.Int64
+	received, redelivered, stale          atomic.Int64
+	deadLettered, deadFailed, repliesLost atomic.Int64
+	resets, reconnects, forced, recreated atomic.Int64
+}
+
+// Stats are counts since the bus was made.
+type Stats struct {
+	Published        int64 // accepted by the server
+	PublishFailed    int64 // not accepted, or nobody knows
+	Duplicates       int64 // accepted, but known already
+	Received         int64 // handed out, redeliveries included
+	Redelivered      int64 // of those, not for the first time
+	Stale            int64 // held ready for so long that they come again, and not handed out
+	DeadLettered     int64 // moved to the dead letters
+	DeadLetterFailed int64 // could not be moved; they come again
+	RepliesLost      int64 // replies that could not be sent
+	Resets           int64 // a stream may have forgotten messages
+	Reconnects       int64 // connections after the first
+	ForcedReconnects int64 // of those, because the server did not answer
+	ConsumersRemade  int64 // consumers made anew because they were gone
+}
+
+// Stats are counts since the bus was made.
+func (b *Bus) Stats() Stats {
+	return Stats{
+		Published:        b.stats.published.Load(),
+		PublishFailed:    b.stats.publishFailed.Load(),
+		Duplicates:       b.stats.duplicates.Load(),
+		Received:         b.stats.received.Load(),
+		Redelivered:      b.stats.redelivered.Load(),
+		Stale:            b.stats.stale.Load(),
+		DeadLettered:     b.stats.deadLettered.Load(),
+		DeadLetterFailed: b.stats.deadFailed.Load(),
+		RepliesLost:      b.stats.repliesLost.Load(),
+		Resets:           b.stats.resets.Load(),
+		Reconnects:       b.stats.reconnects.Load(),
+		ForcedReconnects: b.stats.forced.Load(),
+		ConsumersRemade:  b.stats.recreated.Load(),
+	}
+}
+
+// Check says what is wrong now, or nil: the connection stands, the server answers,
+// the streams are there and as they should be. It changes nothing. With Trust only
+// the connection is checked.
+func (b *Bus) Check(ctx context.Context) error {
+	if b.isClosed() {
+		return transport.ErrClosed
+	}
+	if !b.nc.IsConnected() {
+		err := fmt.Errorf("NATS: not connected (%s)", b.nc.Status())
+		if last := b.nc.LastError(); last != nil {
+			err = fmt.Errorf("%w: %w", err, last)
+		}
+		return err
+	}
+	if b.config.Provision == Trust {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	var errs []error
+	for _, stream := range transport.Streams {
+		handle, err := b.js.Stream(ctx, b.names[stream])
+		if err != nil {
+			errs = append(errs, fmt.Errorf("NATS stream %s: %w%s", b.names[stream], err, hint(err)))
+			continue
+		}
+		errs = append(errs, drift(b.wanted(stream), handle.CachedInfo().Config))
+	}
+	return errors.Join(errs...)
+}

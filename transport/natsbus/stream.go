@@ -1,0 +1,228 @@
+package natsbus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/amends-dev/amends/internal/crashpoint"
+	"github.com/amends-dev/amends/transport"
+)
+
+// headroom is what a dead letter may need beyond the message it holds.
+const headroom = 32 << 10
+
+// DriftError says that a stream exists with a configuration with which the bus
+// would lose messages or not work, and how to put it right.
+type DriftError struct {
+	Stream string // on the server, such as SAGA_COMMANDS
+	Field  string
+	Want   string
+	Have   string
+	Mend   string // a command, or what to do
+}
+
+func (e *DriftError) Error() string {
+	return fmt.Sprintf("stream %s: %s is %s, but has to be %s; mend it with: %s", e.Stream, e.Field, e.Have, e.Want, e.Mend)
+}
+
+// wanted is the configuration of a stream as it should be.
+func (b *Bus) wanted(s transport.Stream) jetstream.StreamConfig {
+	c := jetstream.StreamConfig{
+		Name:       b.names[s],
+		Subjects:   []string{b.subjects.All(s)},
+		Retention:  jetstream.LimitsPolicy,
+		Discard:    jetstream.DiscardOld,
+		Storage:    jetstream.FileStorage,
+		Replicas:   b.config.Replicas,
+		Duplicates: b.config.Duplicates,
+		MaxMsgs:    -1,
+	}
+	if b.config.Memory {
+		c.Storage = jetstream.MemoryStorage
+	}
+	switch s {
+	case transport.Commands, transport.Events:
+		c.Description = "Amends: " + string(s) + " that wait to be taken"
+		c.Retention = jetstream.WorkQueuePolicy
+		c.Discard = jetstream.DiscardNew // refuse, never drop silently
+		c.MaxBytes = b.config.QueueBytes
+		c.MaxMsgSize = int32(b.config.MaxMessageBytes)
+		if c.MaxMsgSize == 0 {
+			c.MaxMsgSize = int32(max(b.nc.MaxPayload()-headroom, b.nc.MaxPayload()/2))
+		}
+	case transport.Lifecycle:
+		c.Description = "Amends: what became of sagas, for whoever listens"
+		c.MaxAge, c.MaxBytes = b.config.LifecycleAge, b.config.LifecycleBytes
+	case transport.DeadLetters:
+		c.Description = "Amends: messages that could not be understood, with the reason"
+		c.MaxAge, c.MaxBytes = b.config.DeadAge, b.config.DeadBytes
+	}
+	if c.MaxAge > 0 {
+		c.Duplicates = min(c.Duplicates, c.MaxAge) // the server refuses more
+	}
+	return c
+}
+
+// provision creates or checks all streams, until ctx ends while the server is
+// not ready.
+func (b *Bus) provision(ctx context.Context) error {
+	if b.config.Provision == Trust {
+		return nil
+	}
+	for {
+		err := b.look(ctx)
+		if err == nil || !notReady(err) {
+			return err
+		}
+		if pause(ctx, 200*time.Millisecond) != nil {
+			return err
+		}
+	}
+}
+
+// pause waits, or until ctx ends.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// notReady says whether the server may answer otherwise in a moment: it is
+// starting, or electing a leader.
+func notReady(err error) bool {
+	var api *jetstream.APIError
+	return errors.Is(err, nats.ErrTimeout) || errors.Is(err, nats.ErrNoResponders) || errors.Is(err, nats.ErrDisconnected) ||
+		errors.Is(err, context.DeadlineExceeded) || errors.As(err, &api) && api.Code == 503 && api.ErrorCode != jetstream.JSErrCodeJetStreamNotEnabled &&
+		api.ErrorCode != jetstream.JSErrCodeJetStreamNotEnabledForAccount
+}
+
+// afterDeletion is how long a stream that was there stays away before it is made
+// anew. A server that is still busy deleting it (nats-server 2.15.2, one node)
+// makes one that has the old one's files and never answers a publish.
+const afterDeletion = 500 * time.Millisecond
+
+// ensure returns the state of a stream. It creates a missing one, if it may, after
+// settle has waited until a deletion is over.
+func (b *Bus) ensure(ctx context.Context, s transport.Stream, settle func(context.Context) error) (info *jetstream.StreamInfo, created bool, err error) {
+	ctx, cancel := b.question(ctx)
+	defer cancel()
+	want := b.wanted(s)
+	handle, err := b.js.Stream(ctx, want.Name)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		if b.config.Provision != Create {
+			return nil, false, fmt.Errorf("stream %s is missing; create it, or let the coordinator do it", want.Name)
+		}
+		if err := settle(ctx); err != nil {
+			return nil, false, err
+		}
+		crashpoint.Here("natsbus: before a stream is made")
+		handle, err = b.js.CreateStream(ctx, want)
+		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // somebody else was quicker
+			handle, err = b.js.Stream(ctx, want.Name)
+		} else {
+			created = err == nil
+		}
+	}
+	if err != nil {
+		if errors.Is(context.Cause(ctx), nats.ErrDisconnected) {
+			err = nats.ErrDisconnected // that is why ctx ended
+		}
+		return nil, false, fmt.Errorf("stream %s: %w%s", want.Name, err, hint(err))
+	}
+	crashpoint.Here("natsbus: stream found or made")
+	info = handle.CachedInfo()
+	return info, created, drift(want, info.Config)
+}
+
+// question bounds questions to the server by apiTimeout and by the life of the
+// connection: what was asked on one that is lost is never answered, and waiting
+// for it kept publishers waiting for seconds after a restart of the server.
+func (b *Bus) question(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, expire := context.WithTimeout(ctx, apiTimeout)
+	ctx, cancel := context.WithCancelCause(ctx)
+	lost := b.nc.StatusChanged(nats.RECONNECTING, nats.CLOSED)
+	go func() {
+		select {
+		case <-lost:
+			cancel(nats.ErrDisconnected)
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() {
+		cancel(nil)
+		expire()
+		b.nc.RemoveStatusListener(lost)
+	}
+}
+
+// hint says what to do about an error of the server.
+func hint(err error) string {
+	var api *jetstream.APIError
+	switch {
+	case errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
+		return "; start nats-server with -js, and enable JetStream for the account"
+	case errors.As(err, &api) && api.ErrorCode == 10065:
+		return "; its subjects overlap with another stream: use another prefix, or delete that stream"
+	case errors.As(err, &api) && (api.ErrorCode == 10047 || api.ErrorCode == 10028):
+		return "; give JetStream more storage, or lower the bytes of the streams"
+	case errors.As(err, &api) && api.ErrorCode == 10074:
+		return "; the server is not a cluster of that many"
+	}
+	return ""
+}
+
+// drift compares what matters. Descriptions, placement, larger limits and more
+// replicas are the operator's business.
+func drift(want, have jetstream.StreamConfig) error {
+	var errs []error
+	name := have.Name
+	add := func(field string, w, h any, mend string) {
+		errs = append(errs, &DriftError{Stream: name, Field: field, Want: fmt.Sprint(w), Have: fmt.Sprint(h), Mend: mend})
+	}
+	edit := "nats stream edit " + name + " "
+	remake := "nats stream rm " + name + " (it is created anew; back it up first with nats stream backup)"
+	if have.Retention != want.Retention {
+		add("retention", want.Retention, have.Retention, remake)
+	}
+	if have.Storage != want.Storage {
+		add("storage", want.Storage, have.Storage, remake+", or configure the bus to match")
+	}
+	if !slices.ContainsFunc(have.Subjects, func(s string) bool { return s == want.Subjects[0] }) {
+		add("subjects", strings.Join(want.Subjects, ","), strings.Join(have.Subjects, ","), edit+"--subjects "+strings.Join(want.Subjects, ","))
+	}
+	if have.Replicas < want.Replicas {
+		add("replicas", want.Replicas, have.Replicas, fmt.Sprintf("%s--replicas %d", edit, want.Replicas))
+	}
+	if have.Discard != want.Discard {
+		add("discard", word(want.Discard), word(have.Discard), edit+"--discard "+word(want.Discard))
+	}
+	if have.NoAck {
+		add("no_ack", false, true, edit+"--ack")
+	}
+	if have.MaxMsgsPerSubject > 0 {
+		add("max_msgs_per_subject", "unlimited", have.MaxMsgsPerSubject, edit+"--max-msgs-per-subject=-1")
+	}
+	if want.Retention == jetstream.WorkQueuePolicy && have.MaxAge > 0 {
+		add("max_age", "unlimited", have.MaxAge, edit+"--max-age=-1")
+	}
+	return errors.Join(errs...)
+}
+
+func word(d jetstream.DiscardPolicy) string {
+	if d == jetstream.DiscardNew {
+		return "new"
+	}
+	return "old"
+}

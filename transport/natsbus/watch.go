@@ -1,0 +1,173 @@
+package natsbus
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/amends-dev/amends/internal/crashpoint"
+	"github.com/amends-dev/amends/transport"
+)
+
+// mark is how far a stream had come when it was last looked at.
+type mark struct {
+	created time.Time
+	last    uint64
+}
+
+// watch looks at the streams after each reconnect, when something seems wrong, and
+// every few seconds. It ends with ctx.
+func (b *Bus) watch(ctx context.Context) {
+	defer b.done.Done()
+	ticker := time.NewTicker(b.config.CheckInterval)
+	defer ticker.Stop()
+	said := "" // the last complaint: each is made once
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		case <-b.poke:
+		case status, ok := <-b.status:
+			if !ok {
+				return
+			}
+			if status == nats.CONNECTED {
+				b.stats.reconnects.Add(1)
+				b.eachSource(func(s *source) { s.puller.Reset() })
+			}
+		}
+		if !b.nc.IsConnected() {
+			continue
+		}
+		var reached []error
+		if b.config.Provision != Trust {
+			err := b.glance(ctx)
+			reached = append(reached, err)
+			if err != nil && ctx.Err() == nil && err.Error() != said {
+				b.config.Logger.Warn("looking after the NATS streams failed; it is tried again", "error", err)
+				said = err.Error()
+			} else if err == nil {
+				said = ""
+			}
+		}
+		b.eachSource(func(s *source) { reached = append(reached, s.mend(ctx)) })
+		b.judgeServer(errors.Join(reached...))
+	}
+}
+
+// glance is a look that takes apiTimeout at most, however many streams are out of
+// reach.
+func (b *Bus) glance(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	return b.look(ctx)
+}
+
+// strandedAfter is how long streams or consumers may be out of reach before another
+// server is tried. It is longer than an election takes (4 to 9 s): where one is under
+// way, another server is no better.
+const strandedAfter = 10 * time.Second
+
+// judgeServer goes to another server of a cluster when this one has been unable to
+// reach streams or consumers for too long: it may be cut off from the others, and
+// would keep the connection for as long as that lasts. err is what a look at all of
+// them said. A connection of the caller's is left alone. Called by watch only.
+func (b *Bus) judgeServer(err error) {
+	now := time.Now()
+	if err == nil || !notReady(err) || b.stranded.IsZero() {
+		b.stranded = now
+		return
+	}
+	if now.Sub(b.stranded) < strandedAfter || !b.owned || len(b.nc.Servers()) < 2 {
+		return
+	}
+	b.stranded = now
+	b.stats.forced.Add(1)
+	b.config.Logger.Warn("the NATS server cannot reach streams or consumers; going to another server of the cluster",
+		"server", b.nc.ConnectedServerName(), "for", strandedAfter, "error", err)
+	_ = b.nc.ForceReconnect()
+}
+
+// lookSoon asks watch to look now.
+func (b *Bus) lookSoon() {
+	select {
+	case b.poke <- struct{}{}:
+	default:
+	}
+}
+
+// look creates missing streams. If one may have forgotten messages, Resets has
+// been signalled and all sources renew their consumers.
+func (b *Bus) look(ctx context.Context) error {
+	select { // not a mutex: whoever looks may wait for the server, and ctx may end
+	case b.repair <- struct{}{}:
+		defer func() { <-b.repair }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	first := len(b.marks) == 0
+	settled := first // nothing was there before
+	settle := func(ctx context.Context) error {
+		if settled {
+			return nil
+		}
+		settled = true // one wait for all streams
+		return pause(ctx, afterDeletion)
+	}
+	var errs []error
+	lost := false
+	for _, stream := range transport.Streams {
+		was, known := b.marks[stream]
+		highest := b.highest[stream].Load() // before asking: what is acknowledged later is not in the answer
+		info, created, err := b.ensure(ctx, stream, settle)
+		if err != nil {
+			errs = append(errs, err)
+			if info == nil || first {
+				continue // a drift that comes up later is reported and does not stop the work
+			}
+		}
+		now := mark{created: info.Created, last: info.State.LastSeq}
+		if known && (created || !now.created.Equal(was.created) || now.last < max(was.last, highest)) {
+			lost = true
+			b.highest[stream].Store(now.last)
+			b.config.Logger.Warn("a NATS stream has lost what it held; what is owed is sent again", "stream", b.names[stream])
+		}
+		b.marks[stream] = now
+	}
+	if lost {
+		crashpoint.Here("natsbus: loss noticed")
+		b.stats.resets.Add(1)
+		select {
+		case b.resets <- struct{}{}:
+		default:
+		}
+		b.eachSource(func(s *source) { s.suspect.Store(true) })
+		b.lookSoon()
+	}
+	return errors.Join(errs...)
+}
+
+func (b *Bus) eachSource(f func(*source)) {
+	b.mu.Lock()
+	list := make([]*source, 0, len(b.sources))
+	for s := range b.sources {
+		list = append(list, s)
+	}
+	b.mu.Unlock()
+	for _, s := range list {
+		f(s)
+	}
+}
+
+func raise(a *atomic.Uint64, to uint64) {
+	for {
+		is := a.Load()
+		if to <= is || a.CompareAndSwap(is, to) {
+			return
+		}
+	}
+}

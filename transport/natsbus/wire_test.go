@@ -1,0 +1,48 @@
+package natsbus
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/nats-io/nats.go"
+
+	"github.com/amends-dev/amends/internal/wiretest"
+)
+
+// TestWire: the bytes that docs/WIRE.md shows are what encode writes and decode
+// reads.
+func TestWire(t *testing.T) {
+	for _, example := range wiretest.Examples() {
+		t.Run(example.Name, func(t *testing.T) {
+			message, err := wiretest.Read(example.Name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			header, err := nats.DecodeHeadersMsg([]byte(message.Header))
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := decode(&nats.Msg{Subject: message.Subject, Header: header, Data: []byte(message.Data)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(example.Envelope, got, cmpopts.EquateEmpty()); diff != "" {
+				t.Errorf("decode (-want +got):\n%s", diff)
+			}
+			if example.OneWay {
+				return
+			}
+			written := encode(&example.Envelope)
+			for name, value := range example.Extra {
+				written.Header[name] = []string{value}
+			}
+			if diff := cmp.Diff(header, written.Header); diff != "" {
+				t.Errorf("encode (-want +got):\n%s", diff)
+			}
+			if string(written.Data) != message.Data {
+				t.Errorf("encode writes the data %q, want %q", written.Data, message.Data)
+			}
+		})
+	}
+}

@@ -1,0 +1,111 @@
+package transport
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/amends-dev/amends/contract"
+)
+
+// Subjects builds and reads the subjects under one prefix. The zero value uses
+// DefaultPrefix.
+type Subjects struct {
+	// Prefix is the first token, or tokens, of every subject; "" means "saga".
+	Prefix string
+}
+
+// DefaultPrefix is the first token of every subject unless configured otherwise.
+const DefaultPrefix = "saga"
+
+func (s Subjects) prefix() string {
+	if s.Prefix == "" {
+		return DefaultPrefix
+	}
+	return s.Prefix
+}
+
+// Command is the subject of a command.
+func (s Subjects) Command(participant, action string) string {
+	return s.prefix() + ".command." + participant + "." + action
+}
+
+// Commands is the filter for all commands of one participant.
+func (s Subjects) Commands(participant string) string {
+	return s.prefix() + ".command." + participant + ".>"
+}
+
+// Event is the subject of the answer to one attempt. It carries everything that
+// tells which command is answered, so that an answer needs no header but its
+// type; and its third token is the sender, which the bus's permissions can bind
+// to the service's credentials.
+func (s Subjects) Event(participant string, key contract.Key, attempt int) string {
+	var b strings.Builder
+	b.Grow(len(s.prefix()) + len(participant) + len(key.Saga) + len(key.Step) + 24)
+	b.WriteString(s.prefix())
+	b.WriteString(".event.")
+	b.WriteString(participant)
+	b.WriteByte('.')
+	b.WriteString(string(key.Saga))
+	b.WriteByte('.')
+	b.WriteString(string(key.Step))
+	b.WriteByte('.')
+	b.WriteString(string(key.Direction))
+	b.WriteByte('.')
+	b.WriteString(strconv.Itoa(attempt))
+	return b.String()
+}
+
+// ParseEvent reads the subject of an answer.
+func (s Subjects) ParseEvent(subject string) (participant string, key contract.Key, attempt int, err error) {
+	const right = "an answer's subject is <prefix>.event.<participant>.<saga>.<step>.<do|undo>.<attempt>, as the command's reply attribute gives it"
+	rest, ok := strings.CutPrefix(subject, s.prefix()+".event.")
+	if !ok {
+		return "", key, 0, fmt.Errorf("subject %q: %s", subject, right)
+	}
+	tokens := strings.Split(rest, ".")
+	if len(tokens) != 5 {
+		return "", key, 0, fmt.Errorf("subject %q has %d tokens behind event instead of 5: %s", subject, len(tokens), right)
+	}
+	key = contract.Key{
+		Saga:      contract.SagaID(tokens[1]),
+		Step:      contract.StepName(tokens[2]),
+		Direction: contract.Direction(tokens[3]),
+	}
+	if err := contract.CheckName("participant", tokens[0]); err != nil {
+		return "", key, 0, err
+	}
+	if err := key.Saga.Check(); err != nil {
+		return "", key, 0, err
+	}
+	if err := contract.CheckName("step", string(key.Step)); err != nil {
+		return "", key, 0, err
+	}
+	if key.Direction != contract.Do && key.Direction != contract.Back {
+		return "", key, 0, fmt.Errorf("subject %q: direction %q is neither do nor undo: %s", subject, tokens[3], right)
+	}
+	attempt, err = strconv.Atoi(tokens[4])
+	if err != nil || attempt < 1 {
+		return "", key, 0, fmt.Errorf("subject %q: attempt %q is not a number from 1: %s", subject, tokens[4], right)
+	}
+	return tokens[0], key, attempt, nil
+}
+
+// Lifecycle is the subject of an announcement.
+func (s Subjects) Lifecycle(definition string, phase contract.Phase) string {
+	return s.prefix() + ".lifecycle." + definition + "." + string(phase)
+}
+
+// DeadLetter is the subject under which a message that came on origin is kept.
+func (s Subjects) DeadLetter(origin Stream) string {
+	return s.prefix() + ".dead." + string(origin)
+}
+
+// All is the filter for everything in a stream.
+func (s Subjects) All(stream Stream) string {
+	word := map[Stream]string{Commands: "command", Events: "event", Lifecycle: "lifecycle", DeadLetters: "dead"}[stream]
+	return s.prefix() + "." + word + ".>"
+}
+
+// API is the subject of one of the coordinator's requests, such as "start".
+func (s Subjects) API(verb string) string { return s.prefix() + ".api." + verb }
