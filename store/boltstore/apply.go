@@ -1,0 +1,251 @@
+package boltstore
+
+import (
+	"bytes"
+	"encoding/binary"
+
+	bolt "go.etcd.io/bbolt"
+
+	"github.com/amends-dev/amends/internal/crashpoint"
+	"github.com/amends-dev/amends/outbox"
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/store"
+)
+
+// group is one write transaction in the making.
+type group struct {
+	s       *Store
+	tx      *bolt.Tx
+	buckets map[table]*bolt.Bucket
+	tallies map[tally]int // what changes in the counts
+	swept   [][]byte      // keys of owed that nothing points to any more
+}
+
+func (s *Store) newGroup(tx *bolt.Tx) *group {
+	return &group{s: s, tx: tx, buckets: map[table]*bolt.Bucket{}, tallies: map[tally]int{}}
+}
+
+func (g *group) bucket(t table) *bolt.Bucket {
+	b, ok := g.buckets[t]
+	if !ok {
+		b = t.bucket(g.tx)
+		b.FillPercent = t.fill
+		g.buckets[t] = b
+	}
+	return b
+}
+
+func (g *group) get(t table, key []byte) ([]byte, error) { return t.get(g.bucket(t), key) }
+func (g *group) put(t table, key, body []byte) error     { return t.put(g.bucket(t), key, body) }
+func (g *group) delete(t table, key []byte) error        { return t.delete(g.bucket(t), key) }
+
+// apply makes one change part of the transaction. A fatalError: the transaction
+// cannot go on. Any other error is the change's result, and nothing of it was
+// written.
+func (g *group) apply(p *prepared) error {
+	old, err := g.current(p)
+	if err != nil {
+		return err
+	}
+	seq, err := g.bucket(tableJournal).NextSequence()
+	if err != nil {
+		return fatalError{err}
+	}
+	h := p.head
+	record := p.chain(&h, old, seq)
+	if err := g.put(tableJournal, sequenceKey(seq), record.append(nil)); err != nil {
+		return err
+	}
+	crashpoint.Here("boltstore: after journal put")
+	if err := g.put(tableSagas, []byte(p.id), append(h.append(make([]byte, 0, 96+len(p.slim))), p.slim...)); err != nil {
+		return err
+	}
+	crashpoint.Here("boltstore: after state put")
+	if err := g.reindex(p.id, old, &h); err != nil {
+		return err
+	}
+	crashpoint.Here("boltstore: after index")
+	for i, o := range p.owe {
+		place := owedKey(seq, i)
+		if err := g.put(tableOwed, place, o.record); err != nil {
+			return err
+		}
+		crashpoint.Here("boltstore: between record and outbox key")
+		if err := g.put(tableOutbox, o.key, place); err != nil {
+			return err
+		}
+	}
+	crashpoint.Here("boltstore: after outbox")
+	return g.settle(p.settle)
+}
+
+// current returns the head of the saga as it is, nil when it does not exist, or
+// why the change cannot be made.
+func (g *group) current(p *prepared) (*head, error) {
+	body, err := g.get(tableTombstones, []byte(p.id))
+	if err != nil {
+		return nil, err
+	}
+	if body != nil {
+		return nil, entombed(p.id, body)
+	}
+	body, err = g.get(tableSagas, []byte(p.id))
+	if err != nil {
+		return nil, err
+	}
+	var old *head
+	actual := uint64(0)
+	if body != nil {
+		h, _, err := parseHead(body)
+		if err != nil {
+			return nil, tableSagas.corrupt([]byte(p.id), err.Error())
+		}
+		old, actual = &h, h.revision
+	}
+	if actual != p.expected {
+		return nil, &store.ConflictError{Saga: p.id, Expected: p.expected, Actual: actual}
+	}
+	return old, nil
+}
+
+// entombed is the error that a tombstone stands for.
+func entombed(id saga.ID, body []byte) error {
+	t, err := parseTombstone(id, body)
+	if err != nil {
+		return tableTombstones.corrupt([]byte(id), err.Error())
+	}
+	return t
+}
+
+// chain links the change to the saga's earlier ones, in the head and in the
+// journal record.
+func (p *prepared) chain(h, old *head, seq uint64) *entry {
+	e := &entry{saga: p.id, first: p.expected + 1, events: p.events}
+	if old == nil {
+		old = &head{}
+	}
+	e.prev, e.skip, e.skipRevision = old.last, old.skip, old.skipRevision
+	h.changes, h.last = old.changes+1, seq
+	h.skip, h.skipRevision = old.skip, old.skipRevision
+	if old.changes%skipEvery == 0 {
+		h.skip, h.skipRevision = seq, e.first
+	}
+	h.birth = old.birth
+	if old.changes == 0 || old.birthSum != h.birthSum {
+		h.birth, e.birth = seq, p.birth
+	}
+	return e
+}
+
+// reindex moves the saga's keys from where the old head put them to where the
+// new one does. Either may be nil.
+func (g *group) reindex(id saga.ID, old, now *head) error {
+	if err := g.relist(id, old, now); err != nil {
+		return err
+	}
+	keyOf := func(prefix string, h *head, at func(*head) int64) []byte {
+		if h == nil || at(h) == 0 {
+			return nil
+		}
+		return timeKey(prefix, at(h), id)
+	}
+	wake := func(h *head) int64 { return h.wake }
+	if err := g.move(tableTimers, keyOf("", old, wake), keyOf("", now, wake)); err != nil {
+		return err
+	}
+	ended := func(h *head) int64 { return h.ended }
+	prefix := string(rune(expirySaga))
+	return g.move(tableExpiry, keyOf(prefix, old, ended), keyOf(prefix, now, ended))
+}
+
+// relist keeps the index and the counts.
+func (g *group) relist(id saga.ID, old, now *head) error {
+	if old != nil && now != nil && old.tally() == now.tally() && old.started == now.started {
+		return nil
+	}
+	if old != nil {
+		g.tallies[old.tally()]--
+		if err := g.delete(tableIndex, indexKey(old.class, old.started, id)); err != nil {
+			return err
+		}
+	}
+	if now == nil {
+		return nil
+	}
+	g.tallies[now.tally()]++
+	body := appendBytes(binary.AppendUvarint(nil, uint64(now.ref.Version)), []byte(now.ref.Name))
+	return g.put(tableIndex, indexKey(now.class, now.started, id), body)
+}
+
+// move replaces one bodiless key by another; nil: none.
+func (g *group) move(t table, from, to []byte) error {
+	if bytes.Equal(from, to) {
+		return nil
+	}
+	if from != nil {
+		if err := g.delete(t, from); err != nil {
+			return err
+		}
+	}
+	if to == nil {
+		return nil
+	}
+	return g.put(t, to, nil)
+}
+
+// settle removes records that are no longer owed. The records themselves are
+// swept later, many at a time.
+func (g *group) settle(ids []outbox.ID) error {
+	for _, id := range ids {
+		key := outboxKey(id)
+		place, err := g.get(tableOutbox, key)
+		if err != nil {
+			g.s.report(err)
+			continue
+		}
+		if place == nil {
+			continue
+		}
+		crashpoint.Here("boltstore: before a debt is settled")
+		if err := g.delete(tableOutbox, key); err != nil {
+			return err
+		}
+		g.swept = append(g.swept, bytes.Clone(place))
+	}
+	return nil
+}
+
+// sweep removes records that nothing points to.
+func (g *group) sweep(places [][]byte) error {
+	crashpoint.Here("boltstore: before sweeping")
+	for _, place := range places {
+		if err := g.delete(tableOwed, place); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// countUp writes the counts that the group changed and returns their new
+// values.
+func (g *group) countUp() (map[tally]int, error) {
+	next := map[tally]int{}
+	for t, n := range g.tallies {
+		if n == 0 {
+			continue
+		}
+		g.s.mu.Lock()
+		next[t] = g.s.counts[t] + n
+		g.s.mu.Unlock()
+		if next[t] == 0 {
+			if err := g.delete(tableCounts, t.key()); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		if err := g.put(tableCounts, t.key(), binary.AppendUvarint(nil, uint64(next[t]))); err != nil {
+			return nil, err
+		}
+	}
+	return next, nil
+}

@@ -1,0 +1,199 @@
+package boltstore
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+
+	bolt "go.etcd.io/bbolt"
+
+	"github.com/amends-dev/amends/internal/crashpoint"
+	"github.com/amends-dev/amends/store"
+)
+
+// A backup is
+//
+//	magic (8) · size of the file (8) · CRC32C of both (4) · the file · SHA-256 of all before (32) · magic (8)
+//
+// so that a truncated, changed or foreign one is told from a whole one before
+// anything is made of it. Numbers are big endian.
+const (
+	backupBegin = "AMENDSB1"
+	backupEnd   = "AMENDSE1"
+)
+
+// ErrBackup: not a whole backup of an Amends store.
+var ErrBackup = errors.New("not a whole backup of an Amends store")
+
+// Backup implements store.Store. It reads one consistent state while commits go
+// on; the file grows meanwhile, because pages of that state cannot be reused.
+func (s *Store) Backup(ctx context.Context, w io.Writer) (int64, error) {
+	out := &backupWriter{ctx: ctx, closing: s.closing, w: w, hash: sha256.New()}
+	err := s.view(ctx, func(tx *bolt.Tx) error {
+		header := binary.BigEndian.AppendUint64([]byte(backupBegin), uint64(tx.Size()))
+		header = binary.BigEndian.AppendUint32(header, checksum(header))
+		if _, err := out.Write(header); err != nil {
+			return err
+		}
+		crashpoint.Here("boltstore: backup begun")
+		if _, err := tx.WriteTo(out); err != nil {
+			return err
+		}
+		crashpoint.Here("boltstore: backup without its trailer")
+		_, err := out.Write(append(out.hash.Sum(nil), backupEnd...))
+		return err
+	})
+	if err != nil {
+		// bbolt drops the chain of the writer's errors.
+		return out.n, fmt.Errorf("back up %s: %w", s.info.Path, cmp.Or(out.err, err))
+	}
+	return out.n, nil
+}
+
+// backupWriter hashes what it passes on, and stops when nobody waits any more.
+type backupWriter struct {
+	ctx     context.Context
+	closing <-chan struct{}
+	w       io.Writer
+	hash    hash.Hash
+	n       int64
+	err     error // the first one
+}
+
+func (b *backupWriter) Write(p []byte) (n int, err error) {
+	select {
+	case <-b.closing:
+		err = store.ErrClosed
+	case <-b.ctx.Done():
+		err = b.ctx.Err()
+	default:
+		n, err = b.w.Write(p)
+	}
+	b.hash.Write(p[:n])
+	b.n += int64(n)
+	b.err = cmp.Or(b.err, err)
+	return n, err
+}
+
+// Restore makes a store of a backup, in a file that does not exist yet. It
+// writes beside it, checks the whole of it, every record included, and only
+// then gives it its name. progress, which may be nil, is told the bytes read so
+// far. The store keeps its id; its incarnation is one higher.
+//
+// ErrBackup: r is not a whole backup. os.ErrExist: there is a file at path.
+func Restore(ctx context.Context, r io.Reader, path string, progress func(bytes int64)) error {
+	if err := restore(ctx, r, path, progress); err != nil {
+		return fmt.Errorf("restore store %s: %w", path, err)
+	}
+	return nil
+}
+
+func restore(ctx context.Context, r io.Reader, path string, progress func(int64)) error {
+	if _, err := os.Lstat(path); err == nil {
+		return fmt.Errorf("%w: move it away first; a restore never replaces a store", os.ErrExist)
+	} else if !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	dir := filepath.Dir(path)
+	f, err := os.CreateTemp(dir, filepath.Base(path)+".restoring-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	if progress == nil {
+		progress = func(int64) {}
+	}
+	crashpoint.Here("boltstore: restore begun")
+	err = receive(ctx, r, f, progress)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	crashpoint.Here("boltstore: restore received")
+	if err := adopt(ctx, f.Name()); err != nil {
+		return err
+	}
+	crashpoint.Here("boltstore: restore adopted")
+	// A link, unlike a rename, never replaces what came up meanwhile.
+	if err := os.Link(f.Name(), path); err != nil {
+		if errors.Is(err, os.ErrExist) {
+			return err
+		}
+		if err := os.Rename(f.Name(), path); err != nil {
+			return err
+		}
+	}
+	crashpoint.Here("boltstore: restore named")
+	return syncDir(dir)
+}
+
+// receive copies the file out of a backup and checks that it is whole.
+func receive(ctx context.Context, r io.Reader, f *os.File, progress func(int64)) error {
+	sum := sha256.New()
+	header := make([]byte, len(backupBegin)+12)
+	if _, err := io.ReadFull(r, header); err != nil {
+		return fmt.Errorf("%w: it ends within its header", ErrBackup)
+	}
+	size := int64(binary.BigEndian.Uint64(header[8:]))
+	if string(header[:8]) != backupBegin || binary.BigEndian.Uint32(header[16:]) != checksum(header[:16]) || size <= 0 {
+		return fmt.Errorf("%w: it does not begin like one", ErrBackup)
+	}
+	sum.Write(header)
+	buffer := make([]byte, 1<<20)
+	for done := int64(0); done < size; {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		part := buffer[:min(int64(len(buffer)), size-done)]
+		n, err := io.ReadFull(r, part)
+		if err != nil {
+			return fmt.Errorf("%w: it ends after %d of %d bytes: %w", ErrBackup, done+int64(n), size, err)
+		}
+		sum.Write(part)
+		if _, err := f.Write(part); err != nil {
+			return err
+		}
+		done += int64(n)
+		progress(done)
+	}
+	trailer := make([]byte, sha256.Size+len(backupEnd))
+	if _, err := io.ReadFull(r, trailer); err != nil {
+		return fmt.Errorf("%w: it ends within its trailer", ErrBackup)
+	}
+	if string(trailer) != string(sum.Sum(nil))+backupEnd {
+		return fmt.Errorf("%w: its checksum is wrong: it was changed after it was written", ErrBackup)
+	}
+	return f.Sync()
+}
+
+// adopt verifies the restored file and counts its incarnation up.
+func adopt(ctx context.Context, path string) error {
+	options := Options{MapSize: 1, CheckLimit: math.MaxInt64}
+	var damage []error
+	options.OnCorrupt = func(err error) { damage = append(damage, err) }
+	s, err := open(path, options)
+	if err != nil {
+		return err
+	}
+	err = guard(func() error {
+		if err := s.verify(ctx); err != nil {
+			return err
+		}
+		if err := errors.Join(damage...); err != nil {
+			return err
+		}
+		return s.db.Update(func(tx *bolt.Tx) error {
+			crashpoint.Here("boltstore: restore verified")
+			body := binary.AppendUvarint(nil, s.info.Incarnation+1)
+			return tableMeta.put(tableMeta.bucket(tx), []byte(metaIncarnation), body)
+		})
+	})
+	return errors.Join(err, guard(s.db.Close))
+}

@@ -1,0 +1,92 @@
+package boltstore_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/amends-dev/amends/outbox"
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/store"
+	"github.com/amends-dev/amends/store/boltstore"
+	"github.com/amends-dev/amends/store/storetest"
+)
+
+// carry runs sagas of four steps (five changes each) with inFlight of them open
+// at a time, in calls of group changes of random open sagas, as a coordinator
+// does that gathers answers. It settles announcements as a relay does.
+func carry(t testing.TB, s *boltstore.Store, sagas, inFlight, group int, id func(i int) saga.ID) {
+	t.Helper()
+	random := rand.New(rand.NewPCG(1, 2))
+	now := storetest.Epoch
+	var open []*saga.Instance
+	started, ended := 0, 0
+	for ended < sagas {
+		var changes []store.Change
+		for len(open) < inFlight && started < sagas && len(changes) < group {
+			changes = append(changes, storetest.Start(id(started), storetest.Checkout, now))
+			open = append(open, nil)
+			started++
+		}
+		fresh := len(open) - len(changes)
+		random.Shuffle(fresh, func(i, j int) { open[i], open[j] = open[j], open[i] })
+		for i := 0; i < fresh && len(changes) < group; i++ {
+			changes = append(changes, storetest.Next(open[i], now))
+		}
+		moved := len(changes) - (len(open) - fresh)
+		results, err := s.Commit(t.Context(), changes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		open = append(open[:0], open[moved:fresh]...)
+		for i := range changes {
+			if results[i] != nil {
+				t.Fatal(results[i])
+			}
+			if in := changes[i].Instance; in.Open() {
+				open = append(open, in)
+				continue
+			}
+			ended++
+			if err := s.Settle(t.Context(), []outbox.ID{{Saga: changes[i].Instance.ID, Revision: changes[i].Instance.Revision, Index: 1}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		now = now.Add(20 * time.Millisecond)
+	}
+}
+
+// BenchmarkSagas measures sagas of four steps: time, and bytes written to disk.
+func BenchmarkSagas(b *testing.B) {
+	orders := func(i int) saga.ID { return saga.ID(fmt.Sprintf("order-%08d", i)) }
+	random := func(i int) saga.ID {
+		r := rand.New(rand.NewPCG(uint64(i), 7))
+		return saga.ID(fmt.Sprintf("%016x%016x", r.Uint64(), r.Uint64()))
+	}
+	for _, c := range []struct {
+		name            string
+		inFlight, group int
+		id              func(int) saga.ID
+	}{
+		{"ordered/flight=512/group=100", 512, 100, orders},
+		{"random/flight=512/group=100", 512, 100, random},
+		{"ordered/flight=128/group=100", 128, 100, orders},
+		{"ordered/flight=100/group=100", 100, 100, orders},
+		{"ordered/flight=512/group=256", 512, 256, orders},
+		{"ordered/flight=2048/group=500", 2048, 500, orders},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			s := open(b, filepath.Join(b.TempDir(), "store.db"), boltstore.Options{})
+			carry(b, s, 2000, c.inFlight, c.group, func(i int) saga.ID { return c.id(1_000_000 + i) }) // not an empty store
+			before := s.Stats()
+			b.ResetTimer()
+			carry(b, s, b.N, c.inFlight, c.group, c.id)
+			b.StopTimer()
+			after := s.Stats()
+			b.ReportMetric(float64(after.BytesWritten-before.BytesWritten)/float64(b.N), "B-written/saga")
+			b.ReportMetric(float64(after.Changes-before.Changes)/float64(after.Transactions-before.Transactions), "changes/write")
+		})
+	}
+}

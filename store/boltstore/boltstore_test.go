@@ -1,0 +1,53 @@
+package boltstore_test
+
+import (
+	"io"
+	"path/filepath"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/amends-dev/amends/store"
+	"github.com/amends-dev/amends/store/boltstore"
+	"github.com/amends-dev/amends/store/storetest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// open opens a store that is closed when the test ends.
+func open(t testing.TB, path string, options boltstore.Options) *boltstore.Store {
+	t.Helper()
+	s, err := boltstore.Open(path, options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+func TestLaw(t *testing.T) {
+	storetest.Run(t, func(t *testing.T) storetest.Harness {
+		path := filepath.Join(t.TempDir(), "store.db")
+		s := open(t, path, boltstore.Options{})
+		restored := 0
+		return storetest.Harness{
+			Store: s,
+			Reopen: func(t testing.TB) store.Store {
+				s.Abort()
+				s = open(t, path, boltstore.Options{})
+				if err := s.Verify(t.Context()); err != nil {
+					t.Fatalf("after a crash: %v", err)
+				}
+				return s
+			},
+			Restore: func(t testing.TB, backup io.Reader) (store.Store, error) {
+				restored++
+				path := filepath.Join(t.TempDir(), "restored.db")
+				if err := boltstore.Restore(t.Context(), backup, path, nil); err != nil {
+					return nil, err
+				}
+				return open(t, path, boltstore.Options{}), nil
+			},
+		}
+	})
+}

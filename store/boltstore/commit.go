@@ -1,0 +1,274 @@
+package boltstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+
+	"github.com/amends-dev/amends/internal/crashpoint"
+	"github.com/amends-dev/amends/outbox"
+	"github.com/amends-dev/amends/store"
+)
+
+// request is what one caller waits for.
+type request struct {
+	changes []*prepared // nil entries were refused before
+	results []error
+	work    func(*group) error // instead of changes: anything else that writes
+	err     error              // of work, or of the store
+	done    chan struct{}
+}
+
+// Commit implements store.Store. Calls that wait while a transaction is on its
+// way to the disk share the next one.
+func (s *Store) Commit(ctx context.Context, changes []store.Change) ([]error, error) {
+	if err := s.usable(ctx); err != nil {
+		return nil, err
+	}
+	r := &request{
+		changes: make([]*prepared, len(changes)),
+		results: make([]error, len(changes)),
+		done:    make(chan struct{}),
+	}
+	for i := range changes {
+		r.changes[i], r.results[i] = prepare(&changes[i])
+	}
+	if err := s.submit(ctx, r); err != nil {
+		return nil, err
+	}
+	return r.results, nil
+}
+
+// write runs work in the committer's next transaction.
+func (s *Store) write(ctx context.Context, work func(*group) error) error {
+	if err := s.usable(ctx); err != nil {
+		return err
+	}
+	return s.submit(ctx, &request{work: work, done: make(chan struct{})})
+}
+
+// submit hands a request to the committer and waits for the answer. ctx bounds
+// the wait in front of the queue only: what was taken up has an outcome that
+// the caller must learn.
+func (s *Store) submit(ctx context.Context, r *request) error {
+	select {
+	case s.requests <- r:
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-s.closing:
+		return store.ErrClosed
+	}
+	select {
+	case <-r.done:
+		return r.err
+	case <-s.stopped:
+	}
+	select {
+	case <-r.done: // it was answered while the committer stopped
+		return r.err
+	default:
+		return store.ErrClosed
+	}
+}
+
+// commitLoop is the only goroutine that writes. It gathers what waits, commits
+// it and answers, until Close; then it commits what is left.
+func (s *Store) commitLoop() {
+	defer close(s.stopped)
+	debug.SetPanicOnFault(true)
+	for {
+		select {
+		case r := <-s.requests:
+			s.commit(s.gather(r))
+		case <-s.closing:
+			for {
+				select {
+				case r := <-s.requests:
+					s.commit(s.gather(r))
+				default:
+					s.lastCommit()
+					return
+				}
+			}
+		}
+	}
+}
+
+// gather takes what waits, without waiting for more.
+func (s *Store) gather(first *request) []*request {
+	requests, changes := []*request{first}, len(first.changes)
+	for changes < s.options.MaxGroup {
+		select {
+		case r := <-s.requests:
+			requests, changes = append(requests, r), changes+len(r.changes)
+		default:
+			return requests
+		}
+	}
+	return requests
+}
+
+// lastCommit writes down what is settled and removes what can be swept.
+func (s *Store) lastCommit() {
+	s.mu.Lock()
+	idle := s.broken != nil || len(s.unsettle) == 0 && len(s.swept) == 0
+	s.mu.Unlock()
+	if idle {
+		return
+	}
+	crashpoint.Here("boltstore: before the last commit")
+	flush := &request{done: make(chan struct{}), work: func(g *group) error {
+		return g.sweep(append(s.swept, g.swept...))
+	}}
+	s.commit([]*request{flush})
+}
+
+// commit writes one group and answers its callers.
+func (s *Store) commit(requests []*request) {
+	s.mu.Lock()
+	err := s.broken
+	s.mu.Unlock()
+	if err == nil {
+		if err = s.transact(requests); err != nil {
+			err = s.breakDown(err)
+		}
+	}
+	crashpoint.Here("boltstore: before answers")
+	for _, r := range requests {
+		if err != nil {
+			r.err = err
+		}
+		close(r.done)
+		crashpoint.Here("boltstore: between answers")
+	}
+}
+
+// transact applies a group in one transaction. An error: nothing of it is known
+// to be committed, and the database must not be used any more, because a
+// failed fsync cannot be repeated.
+func (s *Store) transact(requests []*request) (err error) {
+	start := time.Now()
+	crashpoint.Here("boltstore: before begin")
+	tx, err := s.db.Begin(true)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("the database file is damaged: %v: restore a backup", p)
+		}
+		if err != nil && errors.Is(guard(tx.Rollback), store.ErrCorrupt) {
+			s.stuck = true
+		}
+	}()
+	crashpoint.Here("boltstore: begun")
+	g := s.newGroup(tx)
+	settled, err := s.applyAll(g, requests)
+	if err != nil {
+		return err
+	}
+	crashpoint.Here("boltstore: before counts")
+	next, err := g.countUp()
+	if err != nil {
+		return err
+	}
+	crashpoint.Here("boltstore: before commit")
+	if s.failCommit != nil {
+		if err := s.failCommit(); err != nil {
+			return err
+		}
+	}
+	if err := tx.Commit(); err != nil {
+		return fmt.Errorf("commit: %w", err)
+	}
+	crashpoint.Here("boltstore: after commit")
+	s.committed(g, next, settled)
+	s.measure(tx, requests, time.Since(start))
+	return nil
+}
+
+// applyAll applies what was settled, what can be swept and the requests. It
+// returns what was settled, for committed.
+func (s *Store) applyAll(g *group, requests []*request) (map[outbox.ID]uint64, error) {
+	settled := s.takeSettled()
+	crashpoint.Here("boltstore: before the settled records are removed")
+	for id := range settled {
+		if err := g.settle([]outbox.ID{id}); err != nil {
+			return nil, err
+		}
+	}
+	crashpoint.Here("boltstore: after the settled records are removed")
+	if len(s.swept) >= sweepAt {
+		if err := g.sweep(s.swept); err != nil {
+			return nil, err
+		}
+		s.swept = nil
+	}
+	for _, r := range requests {
+		if r.work != nil {
+			if r.err = r.work(g); isFatal(r.err) {
+				return nil, r.err
+			}
+		}
+		for i, p := range r.changes {
+			if p == nil {
+				continue
+			}
+			if r.results[i] = g.apply(p); isFatal(r.results[i]) {
+				return nil, r.results[i]
+			}
+		}
+	}
+	return settled, nil
+}
+
+// committed makes the group's effects visible in memory.
+func (s *Store) committed(g *group, counts map[tally]int, settled map[outbox.ID]uint64) {
+	s.swept = append(s.swept, g.swept...)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for t, n := range counts {
+		if n == 0 {
+			delete(s.counts, t)
+			continue
+		}
+		s.counts[t] = n
+	}
+	for id, round := range settled {
+		if s.unsettle[id] == round {
+			delete(s.unsettle, id)
+		}
+	}
+}
+
+func (s *Store) measure(tx *bolt.Tx, requests []*request, took time.Duration) {
+	var changes, refused, calls uint64
+	for _, r := range requests {
+		if r.work == nil {
+			calls++
+		}
+		for _, err := range r.results {
+			if err != nil {
+				refused++
+			} else {
+				changes++
+			}
+		}
+	}
+	c := &s.counters
+	stats := tx.Stats()
+	c.calls.Add(calls)
+	c.changes.Add(changes)
+	c.refused.Add(refused)
+	c.transactions.Add(1)
+	c.written.Add(uint64(stats.GetPageAlloc()) + uint64(s.db.Info().PageSize))
+	c.commitNanos.Add(uint64(took))
+	if changes > 0 {
+		c.last.Store(changes)
+		c.largest.Store(max(c.largest.Load(), changes))
+	}
+}

@@ -1,0 +1,213 @@
+package boltstore
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+
+	"github.com/amends-dev/amends/internal/crashpoint"
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/store"
+)
+
+// Expire implements store.Store. It works in slices of expireSlice sagas, each
+// in a transaction that commits may share, so that it holds up nobody for long.
+// A saga that is too damaged to be removed is reported, stays, and is not tried
+// again. When nothing is due nothing is written: it is asked every few seconds.
+func (s *Store) Expire(ctx context.Context, endedBefore, dropTombstones time.Time, limit int) (removed, dropped int, err error) {
+	limit = store.Bounded(limit)
+	sagas, tombstones, err := s.expirable(ctx, endedBefore, dropTombstones)
+	if err != nil {
+		return 0, 0, err
+	}
+	for more := tombstones; more && dropped < limit; {
+		n := 0
+		err := s.write(ctx, func(g *group) (err error) {
+			n, more, err = g.dropTombstones(dropTombstones, min(expireSlice, limit-dropped))
+			return err
+		})
+		if err != nil {
+			return removed, dropped, err
+		}
+		crashpoint.Here("boltstore: tombstones dropped")
+		dropped += n
+	}
+	for more := sagas; more && removed < limit; {
+		n := 0
+		err := s.write(ctx, func(g *group) (err error) {
+			n, more, err = g.expire(endedBefore, min(expireSlice, limit-removed))
+			return err
+		})
+		if err != nil {
+			return removed, dropped, err
+		}
+		crashpoint.Here("boltstore: between slices of expired sagas")
+		removed += n
+	}
+	return removed, dropped, nil
+}
+
+// expirable says whether a saga and whether a tombstone has come due, or has a
+// key that cannot be read.
+func (s *Store) expirable(ctx context.Context, endedBefore, dropTombstones time.Time) (sagas, tombstones bool, err error) {
+	due := func(c *bolt.Cursor, kind byte, before time.Time) bool {
+		k, v := c.Seek([]byte{kind})
+		if before.IsZero() || k == nil || k[0] != kind {
+			return false
+		}
+		at, _, ok := parseTimeKey(1, k)
+		_, err := tableExpiry.open(k, v)
+		return err != nil || !ok || instant(at).Before(before)
+	}
+	err = s.view(ctx, func(tx *bolt.Tx) error {
+		c := tableExpiry.bucket(tx).Cursor()
+		sagas, tombstones = due(c, expirySaga, endedBefore), due(c, expiryTombstone, dropTombstones)
+		return nil
+	})
+	return sagas, tombstones, err
+}
+
+// ended is a key of the expiry bucket that has come due.
+type ended struct {
+	key []byte
+	id  saga.ID
+}
+
+// due lists the keys of one kind that are before a time, at most limit, and
+// whether there may be more. Damaged keys are reported and removed.
+func (g *group) due(kind byte, before time.Time, limit int) (list []ended, more bool, err error) {
+	if before.IsZero() {
+		return nil, false, nil
+	}
+	var damaged [][]byte
+	c := g.bucket(tableExpiry).Cursor()
+	for k, v := c.Seek([]byte{kind}); k != nil && k[0] == kind; k, v = c.Next() {
+		at, id, ok := parseTimeKey(1, k)
+		if _, err := tableExpiry.open(k, v); err != nil || !ok {
+			g.s.report(cmp.Or[error](err, tableExpiry.corrupt(k, "its key is too short")))
+			damaged = append(damaged, bytes.Clone(k))
+			continue
+		}
+		if !instant(at).Before(before) {
+			break
+		}
+		if len(list)+len(damaged) >= limit {
+			more = true
+			break
+		}
+		list = append(list, ended{bytes.Clone(k), id})
+	}
+	for _, k := range damaged {
+		if err := g.delete(tableExpiry, k); err != nil {
+			return nil, false, err
+		}
+	}
+	return list, more, nil
+}
+
+func (g *group) dropTombstones(before time.Time, limit int) (dropped int, more bool, err error) {
+	list, more, err := g.due(expiryTombstone, before, limit)
+	if err != nil {
+		return 0, false, err
+	}
+	for _, e := range list {
+		if err := g.delete(tableExpiry, e.key); err != nil {
+			return dropped, false, err
+		}
+		if err := g.delete(tableTombstones, []byte(e.id)); err != nil {
+			return dropped, false, err
+		}
+		dropped++
+	}
+	return dropped, more, nil
+}
+
+func (g *group) expire(before time.Time, limit int) (removed int, more bool, err error) {
+	list, more, err := g.due(expirySaga, before, limit)
+	if err != nil {
+		return 0, false, err
+	}
+	for _, e := range list {
+		in, err := load(g.tx, e.id)
+		if err == nil {
+			err = g.bury(in)
+		}
+		switch {
+		case err == nil:
+			removed++
+			continue
+		case isFatal(err):
+			return removed, false, err
+		}
+		g.s.report(err)
+		if err := g.delete(tableExpiry, e.key); err != nil {
+			return removed, false, err
+		}
+	}
+	return removed, more, nil
+}
+
+// bury replaces a saga by its tombstone.
+func (g *group) bury(in *saga.Instance) error {
+	h, _, err := loadHead(g.tx, in.ID)
+	if err != nil {
+		return err
+	}
+	entries, err := chain(g.tx, in.ID, &h, 1, h.revision)
+	if err != nil {
+		return err
+	}
+	places := []uint64{h.last} // where the records are: each says where the one before it is
+	for i := len(entries) - 1; i > 0; i-- {
+		places = append(places, entries[i].prev)
+	}
+	for _, seq := range places {
+		if err := g.delete(tableJournal, sequenceKey(seq)); err != nil {
+			return err
+		}
+	}
+	crashpoint.Here("boltstore: journal of an ended saga removed")
+	if err := g.forget(in.ID); err != nil {
+		return err
+	}
+	if err := g.delete(tableSagas, []byte(in.ID)); err != nil {
+		return err
+	}
+	if err := g.reindex(in.ID, &h, nil); err != nil {
+		return err
+	}
+	t := &store.TombstoneError{
+		Saga: in.ID, Definition: in.Definition, Phase: in.Phase, InputHash: sha256.Sum256(in.Input), Ended: in.Ended,
+	}
+	crashpoint.Here("boltstore: before a tombstone")
+	if err := g.put(tableTombstones, []byte(in.ID), appendTombstone(nil, t, h.class)); err != nil {
+		return err
+	}
+	return g.put(tableExpiry, timeKey(string(rune(expiryTombstone)), h.ended, in.ID), nil)
+}
+
+// forget removes what a saga still owes.
+func (g *group) forget(id saga.ID) error {
+	prefix := append([]byte(id), 0)
+	var keys, places [][]byte
+	c := g.bucket(tableOutbox).Cursor()
+	for k, v := c.Seek(prefix); k != nil && bytes.HasPrefix(k, prefix); k, v = c.Next() {
+		keys = append(keys, bytes.Clone(k))
+		if place, err := tableOutbox.open(k, v); err != nil {
+			g.s.report(err)
+		} else {
+			places = append(places, bytes.Clone(place))
+		}
+	}
+	for _, k := range keys {
+		if err := g.delete(tableOutbox, k); err != nil {
+			return err
+		}
+	}
+	g.swept = append(g.swept, places...)
+	return nil
+}

@@ -1,0 +1,49 @@
+package boltstore
+
+import (
+	"encoding/binary"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+// Abort ends the store as a crash would: what is queued or settled is not
+// written down.
+func (s *Store) Abort() {
+	_ = s.breakDown(errAborted)
+	_ = s.Close()
+}
+
+var errAborted = errShort
+
+// FailCommits makes every commit fail with what fail returns, unless that is nil.
+func (s *Store) FailCommits(fail func() error) { s.failCommit = fail }
+
+// Used is how many bytes of the file are in use.
+func (s *Store) Used() (size int64) {
+	_ = s.db.View(func(tx *bolt.Tx) error { size = tx.Size(); return nil })
+	return size
+}
+
+// Damage changes a byte of the record under key in a bucket, in the body or, for
+// at below 0, in the frame.
+func (s *Store) Damage(bucket string, key []byte, at int) error {
+	return s.db.Update(func(tx *bolt.Tx) error {
+		b := tx.Bucket([]byte(bucket))
+		if key == nil {
+			key, _ = b.Cursor().First()
+		}
+		v := append([]byte(nil), b.Get(key)...)
+		v[frameSize+at] ^= 0x10
+		return b.Put(append([]byte(nil), key...), v)
+	})
+}
+
+// SetSchema pretends that another release wrote the file.
+func (s *Store) SetSchema(n uint64) error {
+	return s.db.Update(func(tx *bolt.Tx) error {
+		return tableMeta.put(tableMeta.bucket(tx), []byte(metaSchema), binary.AppendUvarint(nil, n))
+	})
+}
+
+// JournalKey is the key of the journal record with a sequence number.
+func JournalKey(seq uint64) []byte { return sequenceKey(seq) }

@@ -1,0 +1,166 @@
+package boltstore
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+
+	bolt "go.etcd.io/bbolt"
+
+	"github.com/amends-dev/amends/store"
+)
+
+// A framed value is
+//
+//	format (1 byte) · CRC32C of bucket and key (4) · CRC32C of the body (4) · body
+//
+// The pages of bbolt carry no checksum, so a flipped bit would change a value,
+// or hide a record by changing its key. The body's checksum finds the first,
+// the key's the second: see absent.
+const (
+	frameFormat = 1
+	frameSize   = 9
+)
+
+// neighbourhood bounds how far absent looks around a place where keys are
+// damaged.
+const neighbourhood = 256
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// table is a bucket of framed values.
+type table struct {
+	name string
+	fill float64 // how full a page is left when it splits: high where keys are appended
+}
+
+// fatalError is a failure of the database itself, not of one record.
+type fatalError struct{ error }
+
+func (e fatalError) Unwrap() error { return e.error }
+
+func isFatal(err error) bool { return errors.As(err, new(fatalError)) }
+
+func (t table) bucket(tx *bolt.Tx) *bolt.Bucket {
+	b := tx.Bucket([]byte(t.name))
+	if b == nil {
+		panic(fatalError{fmt.Errorf("bucket %s is missing", t.name)})
+	}
+	return b
+}
+
+func (t table) keySum(key []byte) uint32 {
+	return crc32.Update(crc32.Checksum([]byte(t.name), castagnoli), castagnoli, key)
+}
+
+// bodySum covers the key as well, so that no value passes for another's.
+func bodySum(keySum uint32, body []byte) uint32 {
+	return crc32.Update(keySum, castagnoli, body)
+}
+
+// put stores a framed body.
+func (t table) put(b *bolt.Bucket, key, body []byte) error {
+	sum := t.keySum(key)
+	v := make([]byte, frameSize, frameSize+len(body))
+	v[0] = frameFormat
+	binary.BigEndian.PutUint32(v[1:], sum)
+	binary.BigEndian.PutUint32(v[5:], bodySum(sum, body))
+	if err := b.Put(key, append(v, body...)); err != nil {
+		return fatalError{fmt.Errorf("put into %s: %w", t.name, err)}
+	}
+	return nil
+}
+
+func (t table) delete(b *bolt.Bucket, key []byte) error {
+	if err := b.Delete(key); err != nil {
+		return fatalError{fmt.Errorf("delete from %s: %w", t.name, err)}
+	}
+	return nil
+}
+
+// open checks a value that was found under key and returns its body.
+func (t table) open(key, v []byte) ([]byte, error) {
+	switch {
+	case len(v) < frameSize:
+		return nil, t.corrupt(key, fmt.Sprintf("it is %d bytes long", len(v)))
+	case v[0] != frameFormat:
+		return nil, t.corrupt(key, fmt.Sprintf("format %d is not known", v[0]))
+	case binary.BigEndian.Uint32(v[1:]) != t.keySum(key):
+		return nil, t.corrupt(key, "the checksum of its key is wrong")
+	case binary.BigEndian.Uint32(v[5:]) != bodySum(binary.BigEndian.Uint32(v[1:]), v[frameSize:]):
+		return nil, t.corrupt(key, "its checksum is wrong")
+	}
+	return v[frameSize:], nil
+}
+
+func (t table) corrupt(key []byte, why string) *store.CorruptError {
+	return &store.CorruptError{What: fmt.Sprintf("record %.160q of %s", key, t.name), Why: why}
+}
+
+// get returns the body under key, nil when there is none; the memory is the
+// transaction's. A *store.CorruptError: it is damaged, or it cannot be told
+// whether it exists.
+func (t table) get(b *bolt.Bucket, key []byte) ([]byte, error) {
+	if v := b.Get(key); v != nil {
+		return t.open(key, v)
+	}
+	return nil, t.absent(b, key)
+}
+
+// absent returns nil when the keys around the place where key would be prove
+// that it is not there. A key with a flipped bit can hide itself and, because
+// the search is binary, others; then absent looks at every record around.
+func (t table) absent(b *bolt.Bucket, key []byte) error {
+	c := b.Cursor()
+	next, nextValue := c.Seek(key)
+	var prev, prevValue []byte
+	if next == nil {
+		prev, prevValue = c.Last()
+	} else {
+		prev, prevValue = c.Prev()
+	}
+	if (next == nil || bytes.Compare(key, next) < 0 && t.intact(next, nextValue)) &&
+		(prev == nil || bytes.Compare(prev, key) < 0 && t.intact(prev, prevValue)) {
+		return nil
+	}
+	want := t.keySum(key)
+	k, v := c.Seek(key)
+	for range neighbourhood {
+		if k, v = c.Prev(); k == nil {
+			k, v = c.First()
+			break
+		}
+	}
+	hidden := false // a record that may be the one that is asked for
+	for range 2 * neighbourhood {
+		if k == nil || bytes.Compare(k, key) > 0 && t.intact(k, v) {
+			break
+		}
+		if bytes.Equal(k, key) || len(v) >= frameSize && binary.BigEndian.Uint32(v[1:]) == want {
+			return t.corrupt(key, "its key, or one next to it, is damaged")
+		}
+		hidden = !t.intact(k, v) && (hidden || !t.known(k, v))
+		k, v = c.Next()
+	}
+	if hidden {
+		return t.corrupt(key, "it cannot be told whether it exists: a record next to it has lost its key")
+	}
+	return nil
+}
+
+// known reports whether it can be told what the key of a damaged record was:
+// from its value, or because its body belongs to the key that it has.
+func (t table) known(key, v []byte) bool {
+	if len(v) < frameSize {
+		return false
+	}
+	sum, body := binary.BigEndian.Uint32(v[5:]), v[frameSize:]
+	return sum == bodySum(binary.BigEndian.Uint32(v[1:]), body) || sum == bodySum(t.keySum(key), body)
+}
+
+// intact reports whether a key is the one that was written.
+func (t table) intact(key, v []byte) bool {
+	return len(v) >= frameSize && binary.BigEndian.Uint32(v[1:]) == t.keySum(key)
+}

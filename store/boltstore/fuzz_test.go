@@ -1,0 +1,117 @@
+package boltstore
+
+import (
+	"bytes"
+	"errors"
+	"reflect"
+	"testing"
+
+	"github.com/amends-dev/amends/outbox"
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/store"
+)
+
+// FuzzFrame: a value is opened only if it is what put would write under this key
+// in this bucket; whatever else it is, the error says that it is damaged, and
+// names the record in few bytes.
+func FuzzFrame(f *testing.F) {
+	good := func(key, body []byte) []byte {
+		sum := tableSagas.keySum(key)
+		v := append([]byte{frameFormat}, be(sum)...)
+		return append(append(v, be(bodySum(sum, body))...), body...)
+	}
+	f.Add([]byte("order-1"), good([]byte("order-1"), []byte("body")))
+	f.Add([]byte("order-2"), good([]byte("order-1"), []byte("body")))
+	f.Add([]byte{}, []byte{1, 0, 0})
+	f.Fuzz(func(t *testing.T, key, v []byte) {
+		body, err := tableSagas.open(key, v)
+		if err == nil {
+			if !bytes.Equal(good(key, body), v) {
+				t.Errorf("%x under %q is read as %x", v, key, body)
+			}
+			if _, err := tableOwed.open(key, v); err == nil {
+				t.Error("it passes for a record of another bucket")
+			}
+			if len(v) > 0 {
+				v = bytes.Clone(v)
+				v[len(key)%len(v)] ^= 4
+				if _, err := tableSagas.open(key, v); err == nil {
+					t.Error("a flipped bit is not noticed")
+				}
+			}
+			return
+		}
+		var corrupt *store.CorruptError
+		if !errors.As(err, &corrupt) || len(err.Error()) > 1500 {
+			t.Errorf("the error is %v", err)
+		}
+		if got, err := tableSagas.open(key, good(key, v)); err != nil || !bytes.Equal(got, v) {
+			t.Errorf("what put writes cannot be read: %v", err)
+		}
+	})
+}
+
+func be(n uint32) []byte { return []byte{byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)} }
+
+// FuzzRecord reads arbitrary bytes as each kind of record that the store itself
+// encodes. What can be read is written and read again as the same.
+func FuzzRecord(f *testing.F) {
+	h := head{revision: 7, class: 2, started: 1, wake: 2, ended: 3, ref: saga.Ref{Name: "checkout", Version: 3}, changes: 4, last: 9, skip: 1, skipRevision: 1, birth: 1, birthSum: 5}
+	f.Add(h.append(nil))
+	e := entry{saga: "order-1", first: 1, birth: []byte("birth"), events: [][]byte{[]byte("a"), {}}}
+	f.Add(e.append(nil))
+	f.Add(appendTombstone(nil, &store.TombstoneError{Definition: saga.Ref{Name: "checkout", Version: 1}}, 3))
+	f.Add(appendBirth(nil, &saga.Instance{Fingerprint: "f", Input: []byte("{}")}))
+	f.Add(outboxKey(outbox.ID{Saga: "order-1", Revision: 3, Index: 2}))
+	f.Add(indexKey(1, 5, "order-1"))
+	f.Add(timeKey("s", 5, "order-1"))
+	f.Add(tally{saga.Ref{Name: "checkout", Version: 1}, 2}.key())
+	f.Add(bytes.Repeat([]byte{0xff}, 40))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if h, rest, err := parseHead(b); err == nil && h.ref.Version >= 0 {
+			again, left, err := parseHead(append(h.append(nil), rest...))
+			same(t, "head", h, again, err)
+			same(t, "slim state", string(rest), string(left), nil)
+		}
+		if e, err := parseEntry(b); err == nil {
+			again, err := parseEntry(e.append(nil))
+			same(t, "entry", normal(e), normal(again), err)
+		}
+		if s, err := parseTombstone("order-1", b); err == nil && s.Definition.Version >= 0 {
+			again, err := parseTombstone("order-1", appendTombstone(nil, s, store.Class(b[0])))
+			same(t, "tombstone", s, again, err)
+		}
+		_, _ = whole(nil, b)
+		_, _ = whole(b, nil)
+		if id, ok := parseOutboxKey(b); ok {
+			same(t, "outbox key", b, outboxKey(id), nil)
+		}
+		if at, id, ok := parseTimeKey(0, b); ok {
+			same(t, "timer key", b, timeKey("", at, id), nil)
+		}
+		if at, id, ok := parseIndexKey(b); ok {
+			same(t, "index key", b, indexKey(store.Class(b[0]), at, id), nil)
+		}
+		if ref, ok := parseTally(b); ok {
+			same(t, "tally", b, ref.key(), nil)
+		}
+	})
+}
+
+// normal makes entries comparable: no bytes and nil are the same.
+func normal(e *entry) entry {
+	n := *e
+	n.birth = append([]byte{}, e.birth...)
+	n.events = nil
+	for _, event := range e.events {
+		n.events = append(n.events, append([]byte{}, event...))
+	}
+	return n
+}
+
+func same(t *testing.T, what string, was, is any, err error) {
+	t.Helper()
+	if err != nil || !reflect.DeepEqual(was, is) {
+		t.Errorf("%s %+v reads back as %+v, %v", what, was, is, err)
+	}
+}

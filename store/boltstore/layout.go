@@ -1,0 +1,194 @@
+package boltstore
+
+import (
+	"encoding/binary"
+	"time"
+
+	"github.com/amends-dev/amends/outbox"
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/store"
+)
+
+// schemaVersion is the layout below. A file with a later one is refused.
+const schemaVersion = 1
+
+// The file has eleven buckets. Every value is framed (frame.go: format, checksum
+// of the key, checksum of the body). Times are nanoseconds since 1970 with the
+// sign bit turned, big endian, so that they sort; ids have no byte below 0x2d,
+// so that 0x00 separates.
+//
+//	bucket       key                      body
+//	meta         word                     schema, store id, created, incarnation
+//	sagas        id                       head (revision, class, times, places in the journal), slim state
+//	journal      sequence                 one change: its events, and what is said once (input …)
+//	outbox       id 0 revision index      place in owed
+//	owed         sequence place           one outbox record
+//	timers       wake id                  -
+//	index        class start ~id 0xff     definition
+//	counts       name 0 version class     number of sagas
+//	definitions  name 0 version           definition
+//	tombstones   id                       what is left of a saga
+//	expiry       s|t ended id             -
+//
+// A page is the unit of writing, so a commit costs the pages it touches. What
+// is large (events, inputs, messages) is appended by sequence: a group of
+// changes shares the pages at the end, whatever the ids are. What has to be
+// replaced in place is small: the slim state and a few keys. Records of owed
+// are removed many at a time, so that whole pages fall free.
+//
+// The journal is a chain: head → last change → the one before … with a second
+// link that skips skipEvery changes, so that reading the middle of a long
+// history is cheap.
+var (
+	tableMeta        = table{"meta", 0.5}
+	tableSagas       = table{"sagas", 0.7}
+	tableJournal     = table{"journal", 0.95}
+	tableOutbox      = table{"outbox", 0.7}
+	tableOwed        = table{"owed", 0.95}
+	tableTimers      = table{"timers", 0.9}
+	tableIndex       = table{"index", 0.7}
+	tableCounts      = table{"counts", 0.5}
+	tableDefinitions = table{"definitions", 0.5}
+	tableTombstones  = table{"tombstones", 0.9}
+	tableExpiry      = table{"expiry", 0.9}
+)
+
+var tables = []table{
+	tableMeta, tableSagas, tableJournal, tableOutbox, tableOwed, tableTimers,
+	tableIndex, tableCounts, tableDefinitions, tableTombstones, tableExpiry,
+}
+
+// Keys of the meta bucket.
+const (
+	metaSchema      = "schema"
+	metaStore       = "store"
+	metaCreated     = "created"
+	metaIncarnation = "incarnation"
+)
+
+// Kinds of keys in the expiry bucket.
+const (
+	expirySaga      = 's'
+	expiryTombstone = 't'
+)
+
+// skipEvery is how many changes the second link of the journal skips.
+const skipEvery = 64
+
+// nano is a time as it is stored; 0: none.
+func nano(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixNano()
+}
+
+// instant is the time of nano.
+func instant(n int64) time.Time {
+	if n == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, n).UTC()
+}
+
+// sortable maps a time to a number of the same order.
+func sortable(n int64) uint64 { return uint64(n) ^ 1<<63 }
+
+func unsortable(u uint64) int64 { return int64(u ^ 1<<63) }
+
+func sequenceKey(seq uint64) []byte { return binary.BigEndian.AppendUint64(nil, seq) }
+
+func owedKey(seq uint64, place int) []byte {
+	return binary.BigEndian.AppendUint16(sequenceKey(seq), uint16(place))
+}
+
+func outboxKey(id outbox.ID) []byte {
+	k := make([]byte, 0, len(id.Saga)+11)
+	k = append(append(k, id.Saga...), 0)
+	k = binary.BigEndian.AppendUint64(k, id.Revision)
+	return binary.BigEndian.AppendUint16(k, id.Index)
+}
+
+func parseOutboxKey(k []byte) (outbox.ID, bool) {
+	n := len(k) - 11
+	if n < 1 || k[n] != 0 {
+		return outbox.ID{}, false
+	}
+	return outbox.ID{
+		Saga:     saga.ID(k[:n]),
+		Revision: binary.BigEndian.Uint64(k[n+1:]),
+		Index:    binary.BigEndian.Uint16(k[n+9:]),
+	}, true
+}
+
+// timeKey is prefix, time, id: keys of timers (no prefix) and expiry.
+func timeKey(prefix string, at int64, id saga.ID) []byte {
+	k := make([]byte, 0, len(prefix)+8+len(id))
+	k = binary.BigEndian.AppendUint64(append(k, prefix...), sortable(at))
+	return append(k, id...)
+}
+
+func parseTimeKey(prefix int, k []byte) (at int64, id saga.ID, ok bool) {
+	if len(k) < prefix+9 {
+		return 0, "", false
+	}
+	return unsortable(binary.BigEndian.Uint64(k[prefix:])), saga.ID(k[prefix+8:]), true
+}
+
+// indexKey sorts by class, then start, then id backwards, so that the list is
+// read from its end: newest start first, then id. New sagas are appended.
+func indexKey(class store.Class, started int64, id saga.ID) []byte {
+	k := make([]byte, 0, 10+len(id))
+	k = binary.BigEndian.AppendUint64(append(k, byte(class)), sortable(started))
+	return append(turn(k, id), 0xff)
+}
+
+// startKey sorts before all entries of a class that started then or later.
+func startKey(class byte, started int64) []byte {
+	return binary.BigEndian.AppendUint64([]byte{class}, sortable(started))
+}
+
+// turn appends an id with all bits turned.
+func turn[T ~string | ~[]byte](k []byte, id T) []byte {
+	for i := range len(id) {
+		k = append(k, ^id[i])
+	}
+	return k
+}
+
+func parseIndexKey(k []byte) (started int64, id saga.ID, ok bool) {
+	if len(k) < 11 || k[len(k)-1] != 0xff {
+		return 0, "", false
+	}
+	return unsortable(binary.BigEndian.Uint64(k[1:])), saga.ID(turn(nil, k[9:len(k)-1])), true
+}
+
+// refKey is the key of a definition.
+func refKey(r saga.Ref) []byte {
+	k := make([]byte, 0, len(r.Name)+6)
+	return binary.BigEndian.AppendUint32(append(append(k, r.Name...), 0), uint32(r.Version))
+}
+
+func parseRefKey(k []byte) (saga.Ref, bool) {
+	n := len(k) - 5
+	if n < 1 || k[n] != 0 {
+		return saga.Ref{}, false
+	}
+	return saga.Ref{Name: string(k[:n]), Version: int(binary.BigEndian.Uint32(k[n+1:]))}, true
+}
+
+// tally is what sagas are counted by.
+type tally struct {
+	ref   saga.Ref
+	class store.Class
+}
+
+func (t tally) key() []byte { return append(refKey(t.ref), byte(t.class)) }
+
+func parseTally(k []byte) (tally, bool) {
+	if len(k) < 7 {
+		return tally{}, false
+	}
+	ref, ok := parseRefKey(k[:len(k)-1])
+	return tally{ref, store.Class(k[len(k)-1])}, ok
+}

@@ -1,0 +1,210 @@
+package boltstore
+
+import (
+	"bytes"
+	"context"
+	"slices"
+	"strings"
+
+	bolt "go.etcd.io/bbolt"
+
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/store"
+)
+
+// List implements store.Store. It merges the index's ranges of the classes that
+// are wanted, and loads only what it returns. One call looks at no more than
+// scanLimit entries; then its page is short and has a cursor.
+func (s *Store) List(ctx context.Context, filter store.Filter, page store.Page) ([]store.Summary, string, error) {
+	var behind *store.Position
+	if page.Cursor != "" {
+		p, err := filter.Position(page.Cursor)
+		if err != nil {
+			return nil, "", err
+		}
+		behind = &p
+	}
+	var list []store.Summary
+	var cursor string
+	err := s.view(ctx, func(tx *bolt.Tx) error {
+		source, done := s.byPrefix(tx, &filter, behind)
+		if !done {
+			source = s.byIndex(tx, &filter, behind)
+		}
+		list, cursor = s.fill(tx, &filter, page.Size(), source)
+		return nil
+	})
+	return list, cursor, err
+}
+
+// fill takes lines until the page is full or enough were looked at.
+func (s *Store) fill(tx *bolt.Tx, filter *store.Filter, size int, next func() (line, bool)) ([]store.Summary, string) {
+	var list []store.Summary
+	var last line
+	for seen := 0; ; seen++ {
+		l, ok := next()
+		if !ok {
+			return list, ""
+		}
+		if len(list) == size || seen == scanLimit {
+			return list, filter.Cursor(position(last))
+		}
+		last = l
+		if !filter.WantsDefinition(l.ref) || !filter.WantsStart(instant(l.started)) ||
+			!strings.HasPrefix(string(l.id), filter.IDPrefix) {
+			continue
+		}
+		in, err := load(tx, l.id)
+		if err != nil {
+			s.report(err)
+			continue
+		}
+		list = append(list, store.Summarize(in))
+	}
+}
+
+func position(l line) store.Position {
+	return store.Position{Started: instant(l.started), ID: l.id}
+}
+
+// byIndex yields the index's lines of the wanted classes in list order, from
+// behind on. The range of starts bounds the scan as well.
+func (s *Store) byIndex(tx *bolt.Tx, filter *store.Filter, behind *store.Position) func() (line, bool) {
+	var scans []*scan
+	for _, class := range store.Classes {
+		if filter.Wants(class) {
+			c := &scan{store: s, class: byte(class), cursor: tableIndex.bucket(tx).Cursor()}
+			c.seek(c.start(filter, behind))
+			scans = append(scans, c)
+		}
+	}
+	return func() (line, bool) {
+		var best *scan
+		for _, c := range scans {
+			if c.live && (best == nil || position(c.line).Before(position(best.line))) {
+				best = c
+			}
+		}
+		if best == nil || !filter.StartedAfter.IsZero() && best.line.started < nano(filter.StartedAfter) {
+			return line{}, false
+		}
+		l := best.line
+		best.next()
+		return l, true
+	}
+}
+
+// scan reads one class of the index.
+type scan struct {
+	store  *Store
+	class  byte
+	cursor *bolt.Cursor
+	line   line
+	live   bool // line is one
+}
+
+// start is the key to begin below: the cursor's place or the end of the range
+// of starts, whichever comes first.
+func (c *scan) start(filter *store.Filter, behind *store.Position) []byte {
+	from := []byte{c.class + 1}
+	if !filter.StartedBefore.IsZero() {
+		from = startKey(c.class, nano(filter.StartedBefore))
+	}
+	if behind != nil {
+		if key := indexKey(store.Class(c.class), nano(behind.Started), behind.ID); bytes.Compare(key, from) < 0 {
+			from = key
+		}
+	}
+	return from
+}
+
+// seek goes to the last entry below a key. A key with a flipped bit misleads the
+// search: what it hides lies behind it.
+func (c *scan) seek(below []byte) {
+	k, v := c.cursor.Seek(below)
+	for k != nil && (!c.intact(k, v) || bytes.Compare(k, below) < 0) {
+		k, v = c.cursor.Next()
+	}
+	if k == nil {
+		c.take(c.cursor.Last())
+		return
+	}
+	c.take(c.cursor.Prev())
+}
+
+func (c *scan) next() { c.take(c.cursor.Prev()) }
+
+// take makes the first readable entry the current line. Only a sound key of
+// another class ends the class.
+func (c *scan) take(k, v []byte) {
+	for ; k != nil; k, v = c.cursor.Prev() {
+		if k[0] != c.class {
+			if c.intact(k, v) {
+				break
+			}
+			continue
+		}
+		l, err := parseLine(k, v)
+		if err == nil {
+			c.line, c.live = l, true
+			return
+		}
+		c.store.report(err)
+	}
+	c.live = false
+}
+
+// intact reports whether a key is the one that was written, and says so if not.
+func (c *scan) intact(k, v []byte) bool {
+	if tableIndex.intact(k, v) {
+		return true
+	}
+	c.store.report(tableIndex.corrupt(k, "the checksum of its key is wrong"))
+	return false
+}
+
+// byPrefix yields the sagas whose ids have the filter's prefix, when there are
+// few enough to sort them here; otherwise done is false. It spares the search
+// for one id a scan of the index.
+func (s *Store) byPrefix(tx *bolt.Tx, filter *store.Filter, behind *store.Position) (next func() (line, bool), done bool) {
+	if filter.IDPrefix == "" {
+		return nil, false
+	}
+	prefix := []byte(filter.IDPrefix)
+	var lines []line
+	c := tableSagas.bucket(tx).Cursor()
+	n := 0
+	for k, v := c.Seek(prefix); k != nil && bytes.HasPrefix(k, prefix); k, v = c.Next() {
+		if n++; n > prefixLimit {
+			return nil, false
+		}
+		body, err := tableSagas.open(k, v)
+		if err != nil {
+			s.report(err)
+			continue
+		}
+		h, _, err := parseHead(body)
+		if err != nil {
+			s.report(tableSagas.corrupt(k, err.Error()))
+			continue
+		}
+		l := line{started: h.started, id: saga.ID(k), ref: h.ref}
+		if filter.Wants(h.class) && (behind == nil || behind.Before(position(l))) {
+			lines = append(lines, l)
+		}
+	}
+	slices.SortFunc(lines, func(a, b line) int {
+		if position(a).Before(position(b)) {
+			return -1
+		}
+		return 1
+	})
+	return func() (line, bool) {
+		if len(lines) == 0 {
+			return line{}, false
+		}
+		l := lines[0]
+		lines = lines[1:]
+		return l, true
+	}, true
+}

@@ -1,0 +1,268 @@
+package boltstore
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/google/uuid"
+	bolt "go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+
+	"github.com/amends-dev/amends/internal/crashpoint"
+	"github.com/amends-dev/amends/outbox"
+	"github.com/amends-dev/amends/store"
+)
+
+// Errors of Open.
+var (
+	// ErrLocked: another process has the file open.
+	ErrLocked = errors.New("already open by another process")
+	// ErrLater: a later release wrote the file.
+	ErrLater = errors.New("written by a later release")
+	// ErrForeign: the file is no store of Amends.
+	ErrForeign = errors.New("not an Amends store")
+	// ErrDamaged: the file cannot be opened.
+	ErrDamaged = errors.New("the database file is damaged")
+)
+
+// Open opens the store in the file at path and makes it if it is not there. The
+// directory must exist. The file belongs to this process until Close: ErrLocked
+// when another one has it. ErrDamaged: restore a backup with Restore. ErrLater,
+// ErrForeign: this program must not touch it.
+func Open(path string, options Options) (*Store, error) {
+	s, err := open(path, options)
+	if err != nil {
+		return nil, fmt.Errorf("open store %s: %w", path, err)
+	}
+	crashpoint.Here("boltstore: before the committer starts")
+	go s.commitLoop()
+	return s, nil
+}
+
+// open does everything but start the committer.
+func open(path string, options Options) (*Store, error) {
+	options, err := options.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{
+		options:  options,
+		requests: make(chan *request, MaxQueue),
+		closing:  make(chan struct{}),
+		stopped:  make(chan struct{}),
+		counts:   map[tally]int{},
+		unsettle: map[outbox.ID]uint64{},
+		info:     Info{Path: path},
+	}
+	if s.db, err = openFile(path, options, s.report); err != nil {
+		return nil, err
+	}
+	crashpoint.Here("boltstore: file opened")
+	if err := guard(s.prepareFile); err != nil {
+		_ = guard(s.db.Close)
+		return nil, err
+	}
+	return s, nil
+}
+
+// openFile looks at what bbolt does not check, and opens the database.
+func openFile(path string, options Options, report func(error)) (*bolt.DB, error) {
+	_, statErr := os.Stat(path)
+	if statErr == nil {
+		if err := precheck(path, options, report); err != nil {
+			return nil, err
+		}
+	}
+	crashpoint.Here("boltstore: file checked")
+	var file *os.File
+	var db *bolt.DB
+	err := guard(func() (err error) {
+		db, err = bolt.Open(path, 0o600, &bolt.Options{
+			Timeout:         options.LockTimeout,
+			FreelistType:    bolt.FreelistMapType,
+			MmapFlags:       mapFlags,
+			InitialMmapSize: options.MapSize,
+			MaxSize:         options.MaxSize,
+			OpenFile: func(name string, flag int, mode os.FileMode) (*os.File, error) {
+				f, err := os.OpenFile(name, flag, mode)
+				file = f
+				return f, err
+			},
+		})
+		return err
+	})
+	switch {
+	case err == nil:
+	case errors.Is(err, berrors.ErrTimeout):
+		return nil, fmt.Errorf("%w: stop it first; a store has one process", ErrLocked)
+	case errors.As(err, new(*os.PathError)):
+		return nil, err
+	default:
+		if errors.As(err, new(*store.CorruptError)) { // a panic left it open, and locked
+			unlock(file)
+			_ = file.Close()
+		}
+		return nil, damaged(err)
+	}
+	if errors.Is(statErr, os.ErrNotExist) {
+		crashpoint.Here("boltstore: file made")
+		if err := syncDir(filepath.Dir(path)); err != nil {
+			_ = db.Close()
+			return nil, err
+		}
+	}
+	return db, nil
+}
+
+func damaged(err error) error {
+	return fmt.Errorf("%w: %w: restore a backup, and keep this file for inspection", ErrDamaged, err)
+}
+
+// precheck reads the file before bbolt does. A file that is locked is left to
+// bbolt, which waits for it: its pages may move.
+func precheck(path string, options Options, report func(error)) error {
+	file, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	if !tryLock(file) {
+		return nil
+	}
+	defer unlock(file)
+	info, err := file.Stat()
+	if err != nil || info.Size() == 0 {
+		return err
+	}
+	return checkFile(file, info.Size(), options, report)
+}
+
+// checkFile looks at the two root pages. A commit replaces the older one, whole
+// (it fits into one sector), so both are always readable; a damaged one means
+// that the newest commit may be lost without a word. The file must be as long
+// as the newer one says, and its pages sound.
+func checkFile(file *os.File, size int64, options Options, report func(error)) error {
+	roots, pageSize := readRoots(file)
+	switch {
+	case len(roots) == 0:
+		return damaged(errors.New("no root page can be read"))
+	case len(roots) == 1 && !options.AcceptDamagedRoot:
+		return fmt.Errorf("%w: one of its two root pages cannot be read, so that acknowledged commits may be missing: "+
+			"restore a backup, or open it with AcceptDamagedRoot", ErrDamaged)
+	}
+	newest := roots[0]
+	if len(roots) == 2 && roots[1].txid > newest.txid {
+		newest = roots[1]
+	}
+	want := int64(newest.pages) * int64(pageSize)
+	if size < want {
+		return damaged(fmt.Errorf("it is %d bytes long and should be %d", size, want))
+	}
+	if options.CheckLimit < 0 || want > options.CheckLimit {
+		return nil
+	}
+	if err := checkPages(file, pageSize, newest, report); err != nil {
+		return damaged(err)
+	}
+	return nil
+}
+
+// prepareFile reads, or writes for the first time, what the store keeps about
+// itself, and clears what a crash left behind.
+func (s *Store) prepareFile() error {
+	fresh := false
+	err := s.db.View(func(tx *bolt.Tx) error {
+		fresh = tx.Cursor().Bucket() != nil && isEmpty(tx)
+		if !fresh && tx.Bucket([]byte(tableMeta.name)) == nil {
+			return ErrForeign
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if fresh {
+		if err := s.db.Update(s.create); err != nil {
+			return err
+		}
+	}
+	crashpoint.Here("boltstore: before meta is read")
+	if err := s.db.View(s.readMeta); err != nil {
+		return err
+	}
+	if err := s.db.View(s.readCounts); err != nil {
+		return err
+	}
+	crashpoint.Here("boltstore: before leftovers are swept")
+	return s.sweepLeftovers()
+}
+
+func isEmpty(tx *bolt.Tx) bool {
+	k, _ := tx.Cursor().First()
+	return k == nil
+}
+
+// create makes the buckets of a new file.
+func (s *Store) create(tx *bolt.Tx) error {
+	for _, t := range tables {
+		if _, err := tx.CreateBucket([]byte(t.name)); err != nil {
+			return err
+		}
+	}
+	crashpoint.Here("boltstore: buckets made")
+	id, err := uuid.NewV7()
+	if err != nil {
+		return err
+	}
+	b := tableMeta.bucket(tx)
+	return errors.Join(
+		tableMeta.put(b, []byte(metaSchema), binary.AppendUvarint(nil, schemaVersion)),
+		tableMeta.put(b, []byte(metaStore), []byte(id.String())),
+		tableMeta.put(b, []byte(metaCreated), binary.AppendUvarint(nil, uint64(s.options.Now().UnixNano()))),
+		tableMeta.put(b, []byte(metaIncarnation), binary.AppendUvarint(nil, 0)),
+	)
+}
+
+// readMeta checks that the file is ours and fills Info.
+func (s *Store) readMeta(tx *bolt.Tx) error {
+	b := tableMeta.bucket(tx)
+	number := func(key string) (uint64, error) {
+		body, err := tableMeta.get(b, []byte(key))
+		if err == nil && body == nil {
+			err = fmt.Errorf("%w: %s is missing", ErrForeign, key)
+		}
+		if err != nil {
+			return 0, err
+		}
+		r := reader{b: body}
+		return r.uvarint(), r.err
+	}
+	schema, err := number(metaSchema)
+	if err != nil {
+		return err
+	}
+	if schema > schemaVersion {
+		return fmt.Errorf("%w: its layout is %d, this program knows up to %d: use that release, or restore a backup of this one",
+			ErrLater, schema, schemaVersion)
+	}
+	created, err := number(metaCreated)
+	if err != nil {
+		return err
+	}
+	incarnation, err := number(metaIncarnation)
+	if err != nil {
+		return err
+	}
+	id, err := tableMeta.get(b, []byte(metaStore))
+	if err != nil {
+		return err
+	}
+	s.info.Schema, s.info.Created, s.info.Incarnation, s.info.ID = int(schema), int64(created), incarnation, string(id)
+	for _, t := range tables {
+		t.bucket(tx) // panics when missing; guard makes an error of it
+	}
+	return nil
+}

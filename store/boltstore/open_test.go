@@ -1,0 +1,208 @@
+package boltstore_test
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+
+	"github.com/amends-dev/amends/store"
+	"github.com/amends-dev/amends/store/boltstore"
+	"github.com/amends-dev/amends/store/storetest"
+)
+
+func TestOpenRefuses(t *testing.T) {
+	dir := t.TempDir()
+	fails := func(name, path string, want error) {
+		t.Helper()
+		s, err := boltstore.Open(path, boltstore.Options{LockTimeout: time.Millisecond})
+		if err == nil {
+			_ = s.Close()
+		}
+		if !errors.Is(err, want) {
+			t.Errorf("%s: got %v, want %v", name, err, want)
+		}
+		if err != nil && !strings.Contains(err.Error(), path) {
+			t.Errorf("%s: the error does not name the file: %v", name, err)
+		}
+	}
+	path := filepath.Join(dir, "store.db")
+	s := open(t, path, boltstore.Options{})
+	fails("a file that is in use", path, boltstore.ErrLocked)
+	if err := s.SetSchema(2); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	fails("a file of a later release", path, boltstore.ErrLater)
+	fails("the same again", path, boltstore.ErrLater) // not ErrLocked: it was let go of
+	fails("a directory that is not there", filepath.Join(dir, "no", "store.db"), os.ErrNotExist)
+
+	foreign := filepath.Join(dir, "foreign.db")
+	db, err := bolt.Open(foreign, 0o600, nil)
+	if err == nil {
+		err = db.Update(func(tx *bolt.Tx) error { _, err := tx.CreateBucket([]byte("users")); return err })
+	}
+	if err = errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	fails("another program's database", foreign, boltstore.ErrForeign)
+	text := filepath.Join(dir, "text.db")
+	if err := os.WriteFile(text, bytes.Repeat([]byte("hello\n"), 10_000), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	fails("a text file", text, boltstore.ErrDamaged)
+	if _, err := boltstore.Open(filepath.Join(dir, "x.db"), boltstore.Options{MaxGroup: -1}); err == nil {
+		t.Error("a negative option was taken")
+	}
+}
+
+// TestDamagedRoot: the newest commit may be behind the damaged root.
+func TestDamagedRoot(t *testing.T) {
+	f := newSample(t, 20)
+	path := filepath.Join(t.TempDir(), "store.db")
+	for page := range 2 {
+		data := bytes.Clone(f.file)
+		data[page*4096+40] ^= 1
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := boltstore.Open(path, boltstore.Options{}); !errors.Is(err, boltstore.ErrDamaged) {
+			t.Errorf("root %d damaged: %v, want ErrDamaged", page, err)
+		}
+		s, err := boltstore.Open(path, boltstore.Options{AcceptDamagedRoot: true})
+		if err != nil {
+			t.Fatalf("root %d damaged and accepted: %v", page, err)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestRestoreRefuses(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, filepath.Join(dir, "store.db"), boltstore.Options{})
+	for i := range 50 {
+		apply(t, s, storetest.Start(orderID(i), storetest.Checkout, storetest.Epoch))
+	}
+	var backup bytes.Buffer
+	if _, err := s.Backup(t.Context(), &backup); err != nil {
+		t.Fatal(err)
+	}
+	whole := backup.Bytes()
+	target := filepath.Join(dir, "restored.db")
+	fails := func(name string, data []byte, want error) {
+		t.Helper()
+		err := boltstore.Restore(t.Context(), bytes.NewReader(data), target, nil)
+		if !errors.Is(err, want) {
+			t.Errorf("%s: got %v, want %v", name, err, want)
+		}
+		if left, _ := filepath.Glob(target + "*"); len(left) > 0 {
+			t.Errorf("%s: %v was left behind", name, left)
+		}
+	}
+	for _, n := range []int{0, 5, 19, 20, 21, 5000, len(whole) / 2, len(whole) - 41, len(whole) - 40, len(whole) - 8, len(whole) - 1} {
+		fails("a truncated backup", whole[:n], boltstore.ErrBackup)
+	}
+	for _, at := range []int{0, 9, 17, 25, 5000, len(whole) / 2, len(whole) - 20, len(whole) - 1} {
+		changed := bytes.Clone(whole)
+		changed[at] ^= 4
+		fails("a changed backup", changed, boltstore.ErrBackup)
+	}
+	file, err := os.ReadFile(filepath.Join(dir, "store.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fails("a database file", file, boltstore.ErrBackup)
+
+	if err := s.Damage("sagas", []byte(orderID(3)), 4); err != nil {
+		t.Fatal(err)
+	}
+	var sick bytes.Buffer
+	if _, err := s.Backup(t.Context(), &sick); err != nil {
+		t.Fatal(err)
+	}
+	fails("a backup of a damaged store", sick.Bytes(), store.ErrCorrupt)
+
+	var seen []int64
+	progress := func(n int64) { seen = append(seen, n) }
+	if err := boltstore.Restore(t.Context(), bytes.NewReader(whole), target, progress); err != nil {
+		t.Fatal(err)
+	}
+	if len(seen) == 0 || seen[len(seen)-1] != int64(len(whole)-60) {
+		t.Errorf("progress said %v of %d bytes", seen, len(whole))
+	}
+	if err := boltstore.Restore(t.Context(), bytes.NewReader(whole), target, nil); !errors.Is(err, os.ErrExist) {
+		t.Errorf("restore over a store: %v, want ErrExist", err)
+	}
+	restored := open(t, target, boltstore.Options{})
+	if a, b := s.Info(), restored.Info(); a.ID != b.ID || b.Incarnation != a.Incarnation+1 || a.ID == "" {
+		t.Errorf("the restored store is %+v, it was %+v", b, a)
+	}
+}
+
+// TestBackupStopsAtClose: a backup to somebody who does not read ends with the
+// store.
+func TestBackupStopsAtClose(t *testing.T) {
+	s := open(t, filepath.Join(t.TempDir(), "store.db"), boltstore.Options{})
+	r, w := io.Pipe()
+	done := make(chan error)
+	go func() {
+		_, err := s.Backup(t.Context(), w)
+		done <- err
+	}()
+	if _, err := io.ReadFull(r, make([]byte, 20)); err != nil {
+		t.Fatal(err)
+	}
+	closed := make(chan error)
+	go func() { closed <- s.Close() }()
+	for s.Check(t.Context()) == nil { // until Close has begun
+		time.Sleep(time.Millisecond)
+	}
+	go func() { _, _ = io.Copy(io.Discard, r) }()
+	if err := <-done; !errors.Is(err, store.ErrClosed) {
+		t.Errorf("the backup ended with %v", err)
+	}
+	if err := <-closed; err != nil {
+		t.Error(err)
+	}
+	_ = w.Close()
+}
+
+// TestOpenTakesFullPages: a page that is full to its last byte is sound. The
+// file is foreign, which Open says only once it has found its pages sound.
+func TestOpenTakesFullPages(t *testing.T) {
+	key := []byte("k")
+	for _, pages := range []int{1, 2, 5} {
+		for off := -2; off <= 2; off++ {
+			// A page's header and one element take 32 bytes.
+			value := make([]byte, pages*os.Getpagesize()-32-len(key)+off)
+			path := filepath.Join(t.TempDir(), "full.db")
+			db, err := bolt.Open(path, 0o600, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = db.Update(func(tx *bolt.Tx) error {
+				b, err := tx.CreateBucket([]byte("bucket"))
+				if err != nil {
+					return err
+				}
+				return b.Put(key, value)
+			})
+			if err = errors.Join(err, db.Close()); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := boltstore.Open(path, boltstore.Options{}); !errors.Is(err, boltstore.ErrForeign) {
+				t.Errorf("a record that ends %d bytes behind page %d: %v, want ErrForeign", off, pages, err)
+			}
+		}
+	}
+}

@@ -1,0 +1,295 @@
+package boltstore
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/sagapb"
+	"github.com/amends-dev/amends/store"
+)
+
+// Load implements store.Store.
+func (s *Store) Load(ctx context.Context, id saga.ID) (in *saga.Instance, err error) {
+	err = s.view(ctx, func(tx *bolt.Tx) error {
+		in, err = load(tx, id)
+		return err
+	})
+	return in, err
+}
+
+// load reads a saga's state.
+func load(tx *bolt.Tx, id saga.ID) (*saga.Instance, error) {
+	h, state, err := loadHead(tx, id)
+	if err != nil {
+		return nil, err
+	}
+	birth, err := loadEntry(tx, id, h.birth)
+	if err != nil {
+		return nil, err
+	}
+	if checksum(birth.birth) != h.birthSum {
+		return nil, tableJournal.corrupt(sequenceKey(h.birth), fmt.Sprintf("it is not how saga %s began", id))
+	}
+	in, err := whole(state, birth.birth)
+	if err != nil {
+		return nil, tableSagas.corrupt([]byte(id), err.Error())
+	}
+	return in, nil
+}
+
+// loadHead reads what the store knows of a saga, and its slim state. The error
+// is that of Load.
+func loadHead(tx *bolt.Tx, id saga.ID) (head, []byte, error) {
+	body, err := tableSagas.get(tableSagas.bucket(tx), []byte(id))
+	if err != nil {
+		return head{}, nil, err
+	}
+	if body == nil {
+		if body, err = tableTombstones.get(tableTombstones.bucket(tx), []byte(id)); err != nil {
+			return head{}, nil, err
+		}
+		if body != nil {
+			return head{}, nil, entombed(id, body)
+		}
+		return head{}, nil, fmt.Errorf("saga %.128s: %w", id, store.ErrNotFound)
+	}
+	h, state, err := parseHead(body)
+	if err != nil {
+		return head{}, nil, tableSagas.corrupt([]byte(id), err.Error())
+	}
+	return h, state, nil
+}
+
+// loadEntry reads a journal record of a saga.
+func loadEntry(tx *bolt.Tx, id saga.ID, seq uint64) (*entry, error) {
+	key := sequenceKey(seq)
+	body, err := tableJournal.get(tableJournal.bucket(tx), key)
+	if err != nil {
+		return nil, err
+	}
+	if body == nil {
+		return nil, tableJournal.corrupt(key, fmt.Sprintf("it is missing, and saga %s needs it", id))
+	}
+	e, err := parseEntry(body)
+	if err != nil {
+		return nil, tableJournal.corrupt(key, err.Error())
+	}
+	if e.saga != id {
+		return nil, tableJournal.corrupt(key, fmt.Sprintf("it belongs to saga %s and not to %s", e.saga, id))
+	}
+	return e, nil
+}
+
+// History implements store.Store.
+func (s *Store) History(ctx context.Context, id saga.ID, from uint64, limit int) (events []saga.Event, err error) {
+	from = max(from, 1)
+	err = s.view(ctx, func(tx *bolt.Tx) error {
+		h, _, err := loadHead(tx, id)
+		if err != nil || from > h.revision {
+			return err
+		}
+		to := h.revision
+		if n := uint64(store.Bounded(limit)); h.revision-from >= n {
+			to = from + n - 1
+		}
+		entries, err := chain(tx, id, &h, from, to)
+		if err != nil {
+			return err
+		}
+		events, err = decodeEvents(entries, id, from, to)
+		return err
+	})
+	return events, err
+}
+
+// chain walks the journal of a saga backwards and returns the records that hold
+// the revisions from … to, oldest first.
+func chain(tx *bolt.Tx, id saga.ID, h *head, from, to uint64) ([]*entry, error) {
+	var entries []*entry
+	seq, end := h.last, h.revision // end: the last revision of the record at seq
+	for skip, skipRevision := h.skip, h.skipRevision; skip != 0 && skipRevision > to; {
+		e, err := loadEntry(tx, id, skip)
+		if err != nil {
+			return nil, err
+		}
+		seq, end = e.prev, skipRevision-1
+		skip, skipRevision = e.skip, e.skipRevision
+	}
+	for seq != 0 && end >= from {
+		e, err := loadEntry(tx, id, seq)
+		if err != nil {
+			return nil, err
+		}
+		if e.first+uint64(len(e.events))-1 != end {
+			return nil, tableJournal.corrupt(sequenceKey(seq), fmt.Sprintf("it does not end with revision %d of saga %s", end, id))
+		}
+		if e.first <= to {
+			entries = append(entries, e)
+		}
+		seq, end = e.prev, e.first-1
+	}
+	slices.Reverse(entries)
+	return entries, nil
+}
+
+func decodeEvents(entries []*entry, id saga.ID, from, to uint64) ([]saga.Event, error) {
+	events := make([]saga.Event, 0, to-from+1)
+	for _, e := range entries {
+		for i, data := range e.events {
+			revision := e.first + uint64(i)
+			if revision < from || revision > to {
+				continue
+			}
+			event, err := sagapb.UnmarshalEvent(data)
+			if err != nil {
+				return nil, &store.CorruptError{What: fmt.Sprintf("event %d of saga %s", revision, id), Why: err.Error()}
+			}
+			events = append(events, *event)
+		}
+	}
+	if uint64(len(events)) != to-from+1 {
+		return nil, &store.CorruptError{What: "history of saga " + string(id), Why: "events are missing"}
+	}
+	return events, nil
+}
+
+// Due implements store.Store.
+func (s *Store) Due(ctx context.Context, now time.Time, limit int) (ids []saga.ID, next time.Time, err error) {
+	err = s.view(ctx, func(tx *bolt.Tx) error {
+		c := tableTimers.bucket(tx).Cursor()
+		for k, v := c.First(); k != nil; k, v = c.Next() {
+			at, id, ok := parseTimeKey(0, k)
+			if _, err := tableTimers.open(k, v); err != nil || !ok {
+				s.report(cmp.Or[error](err, tableTimers.corrupt(k, "its key is too short")))
+				continue
+			}
+			if instant(at).After(now) || len(ids) == store.Bounded(limit) {
+				next = instant(at)
+				return nil
+			}
+			ids = append(ids, id)
+		}
+		return nil
+	})
+	return ids, next, err
+}
+
+// Counts implements store.Store. They are kept in memory and on disk with every
+// commit.
+func (s *Store) Counts(ctx context.Context) ([]store.Count, error) {
+	if err := s.usable(ctx); err != nil {
+		return nil, err
+	}
+	type key struct {
+		ref   saga.Ref
+		phase saga.Phase
+	}
+	sagas, ended := map[key]int{}, map[key]int{}
+	s.mu.Lock()
+	for t, n := range s.counts {
+		k := key{t.ref, t.class.Phase()}
+		sagas[k] += n
+		if !t.class.Open() {
+			ended[k] += n
+		}
+	}
+	s.mu.Unlock()
+	counts := make([]store.Count, 0, len(sagas))
+	for k, n := range sagas {
+		counts = append(counts, store.Count{Definition: k.ref, Phase: k.phase, Sagas: n, Ended: ended[k]})
+	}
+	slices.SortFunc(counts, func(a, b store.Count) int {
+		return cmp.Or(cmp.Compare(a.Definition.Name, b.Definition.Name),
+			cmp.Compare(a.Definition.Version, b.Definition.Version), cmp.Compare(a.Phase, b.Phase))
+	})
+	return counts, nil
+}
+
+// readCounts loads the counts. When one is damaged they are counted anew from
+// the index.
+func (s *Store) readCounts(tx *bolt.Tx) error {
+	c := tableCounts.bucket(tx).Cursor()
+	for k, v := c.First(); k != nil; k, v = c.Next() {
+		t, ok := parseTally(k)
+		body, err := tableCounts.open(k, v)
+		if err != nil || !ok {
+			s.report(cmp.Or[error](err, tableCounts.corrupt(k, "its key is too short")))
+			return s.recount(tx)
+		}
+		r := reader{b: body}
+		s.counts[t] = int(r.uvarint())
+	}
+	return nil
+}
+
+func (s *Store) recount(tx *bolt.Tx) error {
+	clear(s.counts)
+	c := tableIndex.bucket(tx).Cursor()
+	for k, v := c.First(); k != nil; k, v = c.Next() {
+		line, err := parseLine(k, v)
+		if err != nil {
+			s.report(err)
+			continue
+		}
+		s.counts[tally{line.ref, store.Class(k[0])}]++
+	}
+	return nil
+}
+
+// line is an entry of the index.
+type line struct {
+	started int64
+	id      saga.ID
+	ref     saga.Ref
+}
+
+func parseLine(k, v []byte) (line, error) {
+	started, id, ok := parseIndexKey(k)
+	body, err := tableIndex.open(k, v)
+	if err != nil {
+		return line{}, err
+	}
+	r := reader{b: body}
+	l := line{started: started, id: id}
+	l.ref.Version = int(r.uvarint())
+	l.ref.Name = string(r.bytes())
+	if !ok || r.err != nil {
+		return line{}, tableIndex.corrupt(k, "it cannot be read")
+	}
+	return l, nil
+}
+
+// sweepLeftovers removes records of owed that nothing points to: those that
+// were settled and not yet swept when the process died.
+func (s *Store) sweepLeftovers() error {
+	var places [][]byte
+	err := s.db.View(func(tx *bolt.Tx) error {
+		owed := map[string]bool{}
+		c := tableOutbox.bucket(tx).Cursor()
+		for k, v := c.First(); k != nil; k, v = c.Next() {
+			place, err := tableOutbox.open(k, v)
+			if err != nil {
+				return nil // it may point to any of them: leave them all
+			}
+			owed[string(place)] = true
+		}
+		c = tableOwed.bucket(tx).Cursor()
+		for k, _ := c.First(); k != nil; k, _ = c.Next() {
+			if !owed[string(k)] {
+				places = append(places, bytes.Clone(k))
+			}
+		}
+		return nil
+	})
+	if err != nil || len(places) == 0 {
+		return err
+	}
+	return s.db.Update(func(tx *bolt.Tx) error { return s.newGroup(tx).sweep(places) })
+}

@@ -1,0 +1,205 @@
+package boltstore
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/sagapb"
+	"github.com/amends-dev/amends/store"
+)
+
+// head is what the store itself needs to know of a saga, so that a commit does
+// not decode the state it replaces.
+type head struct {
+	revision uint64
+	class    store.Class
+	started  int64
+	wake     int64 // 0: never
+	ended    int64 // 0: open
+	ref      saga.Ref
+
+	changes      uint64 // number of journal records
+	last         uint64 // sequence of the last one
+	skip         uint64 // sequence of the last one whose number is a multiple of skipEvery
+	skipRevision uint64 // its first revision
+
+	birth    uint64 // sequence of the journal record that has the birth
+	birthSum uint32 // CRC32C of the birth
+}
+
+func (h *head) append(b []byte) []byte {
+	b = append(b, byte(h.class))
+	for _, t := range []int64{h.started, h.wake, h.ended} {
+		b = binary.BigEndian.AppendUint64(b, uint64(t))
+	}
+	b = binary.BigEndian.AppendUint32(b, h.birthSum)
+	for _, n := range []uint64{h.revision, uint64(h.ref.Version), h.changes, h.last, h.skip, h.skipRevision, h.birth} {
+		b = binary.AppendUvarint(b, n)
+	}
+	return appendBytes(b, []byte(h.ref.Name))
+}
+
+// parseHead reads a head and returns the slim state behind it.
+func parseHead(b []byte) (head, []byte, error) {
+	r := reader{b: b}
+	h := head{class: store.Class(r.byte())}
+	h.started, h.wake, h.ended = int64(r.uint64()), int64(r.uint64()), int64(r.uint64())
+	h.birthSum = r.uint32()
+	h.revision = r.uvarint()
+	h.ref.Version = int(r.uvarint())
+	h.changes, h.last, h.skip, h.skipRevision, h.birth = r.uvarint(), r.uvarint(), r.uvarint(), r.uvarint(), r.uvarint()
+	h.ref.Name = string(r.bytes())
+	return h, r.b, r.err
+}
+
+func (h *head) tally() tally { return tally{h.ref, h.class} }
+
+// entry is a record of the journal: one change of one saga.
+type entry struct {
+	saga         saga.ID
+	first        uint64 // revision of the first event
+	prev         uint64 // sequence of the saga's change before; 0: none
+	skip         uint64 // head.skip before this change; 0: none
+	skipRevision uint64
+	birth        []byte   // nil: said by an earlier change
+	events       [][]byte // encoded
+}
+
+func (e *entry) append(b []byte) []byte {
+	b = appendBytes(b, []byte(e.saga))
+	for _, n := range []uint64{e.first, e.prev, e.skip, e.skipRevision} {
+		b = binary.AppendUvarint(b, n)
+	}
+	b = appendBytes(b, e.birth)
+	b = binary.AppendUvarint(b, uint64(len(e.events)))
+	for _, event := range e.events {
+		b = appendBytes(b, event)
+	}
+	return b
+}
+
+func parseEntry(b []byte) (*entry, error) {
+	r := reader{b: b}
+	e := &entry{saga: saga.ID(r.bytes())}
+	e.first, e.prev, e.skip, e.skipRevision = r.uvarint(), r.uvarint(), r.uvarint(), r.uvarint()
+	e.birth = r.bytes()
+	n := r.uvarint()
+	for range n {
+		if r.err != nil {
+			break
+		}
+		e.events = append(e.events, r.bytes())
+	}
+	return e, r.err
+}
+
+// birth is what is said once of a saga, when it starts: the large and constant
+// part of its state.
+func appendBirth(b []byte, in *saga.Instance) []byte {
+	b = appendBytes(b, []byte(in.Fingerprint))
+	b = appendBytes(b, []byte(in.ContentType))
+	b = appendBytes(b, []byte(in.TraceParent))
+	return appendBytes(b, in.Input)
+}
+
+// slim encodes the rest of the state.
+func slim(in *saga.Instance) ([]byte, error) {
+	rest := *in
+	rest.Fingerprint, rest.ContentType, rest.TraceParent, rest.Input = "", "", "", nil
+	return sagapb.MarshalInstance(&rest)
+}
+
+// whole puts the two parts together again.
+func whole(slim, birth []byte) (*saga.Instance, error) {
+	in, err := sagapb.UnmarshalInstance(slim)
+	if err != nil {
+		return nil, err
+	}
+	r := reader{b: birth}
+	in.Fingerprint = string(r.bytes())
+	in.ContentType = string(r.bytes())
+	in.TraceParent = string(r.bytes())
+	if input := r.bytes(); len(input) > 0 {
+		in.Input = append([]byte(nil), input...)
+	}
+	return in, r.err
+}
+
+// appendTombstone and parseTombstone write down what is left of a saga.
+func appendTombstone(b []byte, t *store.TombstoneError, class store.Class) []byte {
+	b = append(b, byte(class))
+	b = append(b, t.InputHash[:]...)
+	b = binary.BigEndian.AppendUint64(b, uint64(nano(t.Ended)))
+	b = binary.AppendUvarint(b, uint64(t.Definition.Version))
+	return appendBytes(b, []byte(t.Definition.Name))
+}
+
+func parseTombstone(id saga.ID, b []byte) (*store.TombstoneError, error) {
+	r := reader{b: b}
+	t := &store.TombstoneError{Saga: id, Phase: store.Class(r.byte()).Phase()}
+	copy(t.InputHash[:], r.take(32))
+	t.Ended = instant(int64(r.uint64()))
+	t.Definition.Version = int(r.uvarint())
+	t.Definition.Name = string(r.bytes())
+	return t, r.err
+}
+
+func appendBytes(b, data []byte) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(data))), data...)
+}
+
+func checksum(b []byte) uint32 { return crc32.Checksum(b, castagnoli) }
+
+var errShort = errors.New("it ends too early")
+
+// reader reads the fields of a record; after the first error it reads zeros.
+type reader struct {
+	b   []byte
+	err error
+}
+
+func (r *reader) take(n uint64) []byte {
+	if r.err != nil || n > uint64(len(r.b)) {
+		r.err = errShort
+		return nil
+	}
+	out := r.b[:n:n]
+	r.b = r.b[n:]
+	return out
+}
+
+func (r *reader) byte() byte {
+	if b := r.take(1); b != nil {
+		return b[0]
+	}
+	return 0
+}
+
+func (r *reader) uint32() uint32 {
+	if b := r.take(4); b != nil {
+		return binary.BigEndian.Uint32(b)
+	}
+	return 0
+}
+
+func (r *reader) uint64() uint64 {
+	if b := r.take(8); b != nil {
+		return binary.BigEndian.Uint64(b)
+	}
+	return 0
+}
+
+func (r *reader) uvarint() uint64 {
+	n, size := binary.Uvarint(r.b)
+	if r.err != nil || size <= 0 {
+		r.err = fmt.Errorf("a number is damaged: %w", errShort)
+		return 0
+	}
+	r.b = r.b[size:]
+	return n
+}
+
+func (r *reader) bytes() []byte { return r.take(r.uvarint()) }

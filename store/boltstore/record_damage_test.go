@@ -1,0 +1,273 @@
+package boltstore_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/amends-dev/amends/outbox"
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/store"
+	"github.com/amends-dev/amends/store/boltstore"
+	"github.com/amends-dev/amends/store/storetest"
+)
+
+// twenty opens a store with twenty sagas, order-00 to order-19, at revision 1,
+// each a change of its own: the journal's sequence is the number plus one.
+func twenty(t *testing.T, reported *[]string) *boltstore.Store {
+	t.Helper()
+	s := open(t, filepath.Join(t.TempDir(), "store.db"), boltstore.Options{
+		OnCorrupt: func(err error) { *reported = append(*reported, err.Error()) },
+	})
+	for i := range 20 {
+		apply(t, s, storetest.Start(orderID(i), storetest.Checkout, storetest.Epoch))
+	}
+	return s
+}
+
+func orderID(i int) saga.ID { return saga.ID(fmt.Sprintf("order-%02d", i)) }
+
+func apply(t *testing.T, s *boltstore.Store, c store.Change) {
+	t.Helper()
+	if err := try(t, s, c); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func try(t *testing.T, s *boltstore.Store, c store.Change) error {
+	t.Helper()
+	results, err := s.Commit(t.Context(), []store.Change{c})
+	return errors.Join(append(results, err)...)
+}
+
+// TestDamagedSagaIsAlone damages each kind of record of one saga: that saga
+// says so, the others go on.
+func TestDamagedSagaIsAlone(t *testing.T) {
+	const sick = 7
+	id := orderID(sick)
+	for _, c := range []struct {
+		name, bucket string
+		key          []byte
+		load         bool // Load says so
+		commit       bool // and Commit
+	}{
+		{"state", "sagas", []byte(id), true, true},
+		{"journal", "journal", boltstore.JournalKey(sick + 1), true, false},
+	} {
+		for _, at := range []int{-9, -6, -2, 0, 5, 60} {
+			t.Run(fmt.Sprintf("%s at %d", c.name, at), func(t *testing.T) {
+				var reported []string
+				s := twenty(t, &reported)
+				if err := s.Damage(c.bucket, c.key, at); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := s.Load(t.Context(), id); errors.Is(err, store.ErrCorrupt) != c.load {
+					t.Errorf("Load of the damaged saga: %v", err)
+				}
+				if _, err := s.History(t.Context(), id, 1, 10); !errors.Is(err, store.ErrCorrupt) {
+					t.Errorf("History of the damaged saga: %v", err)
+				}
+				in := storetest.Start(id, storetest.Checkout, storetest.Epoch).Instance
+				if err := try(t, s, storetest.Next(in, storetest.Epoch)); errors.Is(err, store.ErrCorrupt) != c.commit {
+					t.Errorf("Commit of the damaged saga: %v", err)
+				}
+				others(t, s, sick)
+				list, _, err := s.List(t.Context(), store.Filter{}, store.Page{})
+				if err != nil || len(list) != 20 || len(reported) == 0 {
+					t.Errorf("list has %d lines (19 and the new one), %d reports, %v", len(list), len(reported), err)
+				}
+				if err := s.Verify(t.Context()); !errors.Is(err, store.ErrCorrupt) {
+					t.Errorf("Verify: %v", err)
+				}
+			})
+		}
+	}
+}
+
+// others checks that the sagas beside the sick one go on, in one group with it,
+// and that a new one begins right beside it.
+func others(t *testing.T, s *boltstore.Store, sick int) {
+	t.Helper()
+	var changes []store.Change
+	for i := range 20 {
+		in := storetest.Start(orderID(i), storetest.Checkout, storetest.Epoch).Instance
+		changes = append(changes, storetest.Next(in, storetest.Epoch.Add(time.Second)))
+	}
+	changes = append(changes, storetest.Start(orderID(sick)+"-beside", storetest.Checkout, storetest.Epoch))
+	results, err := s.Commit(t.Context(), changes)
+	if err != nil {
+		t.Fatalf("Commit of the group: %v", err)
+	}
+	for i, err := range results {
+		if i != sick && err != nil {
+			t.Errorf("change %d of the group: %v", i, err)
+		}
+	}
+}
+
+// TestDamagedKeyHidesNoSaga flips bits of a saga's id wherever the file has it:
+// neither that saga nor one beside it is taken for one that does not exist, so
+// none can be started a second time.
+func TestDamagedKeyHidesNoSaga(t *testing.T) {
+	f := newSample(t, 40)
+	const id = "order-0007"
+	path := filepath.Join(t.TempDir(), "flipped.db")
+	corrupt := 0
+	for at := 0; ; at++ {
+		next := bytes.Index(f.file[at:], []byte(id))
+		if next < 0 {
+			break
+		}
+		at += next
+		for i := range id {
+			data := bytes.Clone(f.file)
+			data[at+i] ^= 1 << (i * 3 % 8)
+			if err := os.WriteFile(path, data, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			s, err := boltstore.Open(path, boltstore.Options{MapSize: 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for other := range f.states {
+				_, err := s.Load(t.Context(), other)
+				if errors.Is(err, store.ErrNotFound) {
+					t.Errorf("bit flipped in %s at %d+%d: saga %s seems not to exist", id, at, i, other)
+				}
+				if other == id && errors.Is(err, store.ErrCorrupt) {
+					corrupt++
+					start := storetest.Start(id, storetest.Checkout, storetest.Epoch)
+					if err := try(t, s, start); !errors.Is(err, store.ErrCorrupt) && !errors.Is(err, store.ErrConflict) {
+						t.Errorf("bit flipped in %s at %d+%d: its start was answered with %v", id, at, i, err)
+					}
+				}
+			}
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if corrupt < 2*len(id) {
+		t.Fatalf("only %d flips hit the saga: the test does not bite", corrupt)
+	}
+}
+
+// TestNoiseHidesNoSaga overwrites sectors: a saga whose key and value are gone
+// cannot be found, and must not seem free to be started a second time.
+func TestNoiseHidesNoSaga(t *testing.T) {
+	f := newSample(t, 40)
+	path := filepath.Join(t.TempDir(), "noise.db")
+	random := rand.New(rand.NewPCG(11, 26))
+	corrupt := 0
+	for at := 0; at < len(f.file); at += 512 {
+		data := bytes.Clone(f.file)
+		for i := at; i < min(at+512, len(data)); i++ {
+			data[i] = byte(random.Uint32())
+		}
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s, err := boltstore.Open(path, boltstore.Options{MapSize: 1})
+		if err != nil {
+			continue // refused
+		}
+		for id := range f.states {
+			switch _, err := s.Load(t.Context(), id); {
+			case errors.Is(err, store.ErrNotFound):
+				t.Errorf("noise from byte %d: saga %s seems not to exist", at, id)
+			case errors.Is(err, store.ErrCorrupt):
+				corrupt++
+			}
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if corrupt == 0 {
+		t.Fatal("no saga was hit: the test does not bite")
+	}
+}
+
+func TestDamagedIndexesArePassedOver(t *testing.T) {
+	var reported []string
+	s := twenty(t, &reported)
+	for _, bucket := range []string{"timers", "index", "outbox", "owed"} {
+		if err := s.Damage(bucket, nil, -2); err != nil {
+			t.Fatal(err)
+		}
+	}
+	due, _, err := s.Due(t.Context(), storetest.Epoch.Add(time.Hour), 100)
+	if err != nil || len(due) != 19 {
+		t.Errorf("%d of 20 are due, want 19, %v", len(due), err)
+	}
+	list, _, err := s.List(t.Context(), store.Filter{}, store.Page{})
+	if err != nil || len(list) != 19 {
+		t.Errorf("%d of 20 are listed, want 19, %v", len(list), err)
+	}
+	owed := 0
+	err = s.Owed(t.Context(), outbox.ID{}, func(outbox.Record) bool { owed++; return true })
+	if err != nil || owed != 19 {
+		t.Errorf("%d of 20 are owed, want 19 (the first has lost its entry and its message), %v", owed, err)
+	}
+	if all := strings.Join(reported, "\n"); strings.Count(all, "timers") == 0 || strings.Count(all, "index") == 0 || strings.Count(all, "outbox") == 0 {
+		t.Errorf("reported:\n%s", all)
+	}
+	if s.Stats().Damaged != uint64(len(reported)) {
+		t.Errorf("Stats count %d damaged records, %d were reported", s.Stats().Damaged, len(reported))
+	}
+}
+
+func TestDamagedCountsAreCountedAnew(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "store.db")
+	s := open(t, path, boltstore.Options{})
+	for i := range 20 {
+		apply(t, s, storetest.Start(orderID(i), storetest.Checkout, storetest.Epoch))
+	}
+	if err := s.Damage("counts", nil, 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	counts, err := open(t, path, boltstore.Options{}).Counts(t.Context())
+	if err != nil || len(counts) != 1 || counts[0].Sagas != 20 {
+		t.Fatalf("counts %v, %v", counts, err)
+	}
+}
+
+// TestDamagedSagaDoesNotStopExpire: what cannot be removed stays, and is not
+// tried again and again.
+func TestDamagedSagaDoesNotStopExpire(t *testing.T) {
+	var reported []string
+	s := twenty(t, &reported)
+	for i := range 20 {
+		c := storetest.Start(orderID(i), storetest.Checkout, storetest.Epoch)
+		for c.Instance.Open() {
+			c = storetest.Next(c.Instance, storetest.Epoch)
+			apply(t, s, c)
+		}
+	}
+	if err := s.Damage("sagas", []byte(orderID(0)), 3); err != nil {
+		t.Fatal(err)
+	}
+	removed := 0
+	for range 25 {
+		n, _, err := s.Expire(t.Context(), storetest.Epoch.Add(time.Hour), time.Time{}, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		removed += n
+	}
+	if removed != 19 || len(reported) != 1 {
+		t.Fatalf("%d removed, %d reports: want 19 and 1", removed, len(reported))
+	}
+	if _, err := s.Load(t.Context(), orderID(0)); !errors.Is(err, store.ErrCorrupt) {
+		t.Fatalf("the damaged one: %v", err)
+	}
+}

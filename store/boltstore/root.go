@@ -1,0 +1,77 @@
+package boltstore
+
+import (
+	"encoding/binary"
+	"fmt"
+	"hash/fnv"
+	"io"
+	"os"
+	"path/filepath"
+)
+
+// root is what a root ("meta") page of bbolt says: where the tree and the list
+// of free pages are, how many pages the file has, and the number of its
+// transaction.
+type root struct {
+	bucket, freelist, pages, txid uint64
+}
+
+// The root page as bbolt writes it, in the byte order of the machine: a page
+// header of 16 bytes, then magic, version, page size, flags (4 bytes each), the
+// root bucket (16), freelist, number of pages, transaction, FNV-1a of all
+// before (8 each).
+const (
+	rootMagic  = 0xED0CDAED
+	rootHeader = 16
+	rootSize   = 64
+)
+
+// readRoots returns the root pages that can be read, and the page size.
+func readRoots(f io.ReaderAt) (roots []root, pageSize uint32) {
+	first, pageSize, ok := readRoot(f, 0)
+	if !ok {
+		// The page size is not known then: try what it can be.
+		for size := uint32(1 << 10); size <= 1<<16; size <<= 1 {
+			if second, declared, ok := readRoot(f, int64(size)); ok && declared == size {
+				return []root{second}, size
+			}
+		}
+		return nil, 0
+	}
+	roots = append(roots, first)
+	if second, declared, ok := readRoot(f, int64(pageSize)); ok && declared == pageSize {
+		roots = append(roots, second)
+	}
+	return roots, pageSize
+}
+
+func readRoot(f io.ReaderAt, offset int64) (r root, pageSize uint32, ok bool) {
+	var page [rootHeader + rootSize]byte
+	if _, err := f.ReadAt(page[:], offset); err != nil {
+		return root{}, 0, false
+	}
+	b, order := page[rootHeader:], binary.NativeEndian
+	h := fnv.New64a()
+	h.Write(b[:rootSize-8])
+	if order.Uint32(b) != rootMagic || order.Uint64(b[rootSize-8:]) != h.Sum64() {
+		return root{}, 0, false
+	}
+	r = root{
+		bucket: order.Uint64(b[16:]), freelist: order.Uint64(b[32:]),
+		pages: order.Uint64(b[40:]), txid: order.Uint64(b[48:]),
+	}
+	return r, order.Uint32(b[8:]), true
+}
+
+// syncDir makes a new or renamed file's name durable.
+func syncDir(dir string) error {
+	d, err := os.Open(filepath.Clean(dir))
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	if err := d.Sync(); err != nil {
+		return fmt.Errorf("sync directory %s: %w", dir, err)
+	}
+	return nil
+}

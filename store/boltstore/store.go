@@ -1,0 +1,159 @@
+package boltstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"sync"
+
+	bolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
+
+	"github.com/amends-dev/amends/internal/crashpoint"
+	"github.com/amends-dev/amends/outbox"
+	"github.com/amends-dev/amends/store"
+)
+
+var _ store.Store = (*Store)(nil)
+
+// Store is a store in one file. Open makes one.
+type Store struct {
+	options  Options
+	db       *bolt.DB
+	info     Info
+	counters counters
+
+	requests chan *request
+	closing  chan struct{} // closed by Close
+	stopped  chan struct{} // closed when the committer is done
+	close    sync.Once
+	closeErr error
+
+	mu       sync.Mutex
+	broken   error                // ErrBroken with its cause
+	counts   map[tally]int        // as committed
+	unsettle map[outbox.ID]uint64 // settled, not yet on disk; the value says in which round it was asked for
+	round    uint64
+
+	// failCommit is a failure that tests inject between the last write and the
+	// commit.
+	failCommit func() error
+
+	swept [][]byte // keys of owed to be removed; the committer's
+	stuck bool     // bbolt panicked and holds its write lock; the committer's
+}
+
+// Info says what file a store is.
+type Info struct {
+	ID          string // of the store; a restored backup keeps it
+	Incarnation uint64 // how often it was restored from a backup
+	Created     int64  // nanoseconds since 1970
+	Schema      int
+	Path        string
+}
+
+// Info returns what Open found in the file.
+func (s *Store) Info() Info { return s.info }
+
+// Close commits what was taken up, writes down what is settled and closes the
+// file. A second call does nothing.
+func (s *Store) Close() error {
+	s.close.Do(func() {
+		close(s.closing)
+		<-s.stopped
+		if s.stuck {
+			s.closeErr = fmt.Errorf("close %s: the file is damaged and stays locked until the process ends", s.info.Path)
+			return
+		}
+		crashpoint.Here("boltstore: before the file is closed")
+		if err := s.db.Close(); err != nil {
+			s.closeErr = fmt.Errorf("close %s: %w", s.info.Path, err)
+		}
+	})
+	return s.closeErr
+}
+
+// usable returns why the store cannot be used.
+func (s *Store) usable(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	select {
+	case <-s.closing:
+		return store.ErrClosed
+	default:
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.broken
+}
+
+// breakDown makes the store refuse everything from now on. The first cause
+// stays.
+func (s *Store) breakDown(cause error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.broken == nil {
+		s.broken = fmt.Errorf("%w: %w", store.ErrBroken, cause)
+	}
+	return s.broken
+}
+
+// report passes over a damaged record.
+func (s *Store) report(err error) {
+	s.counters.damaged.Add(1)
+	if s.options.OnCorrupt != nil {
+		s.options.OnCorrupt(err)
+	}
+}
+
+// view runs fn in a read transaction. Damage of the file's structure, which
+// makes bbolt panic or read outside the file, becomes a *store.CorruptError.
+func (s *Store) view(ctx context.Context, fn func(tx *bolt.Tx) error) error {
+	if err := s.usable(ctx); err != nil {
+		return err
+	}
+	err := guard(func() error { return s.db.View(fn) })
+	if errors.Is(err, bolterrors.ErrDatabaseNotOpen) {
+		return store.ErrClosed
+	}
+	return err
+}
+
+// guard turns a panic of fn, or a fault while it reads the mapped file, into a
+// *store.CorruptError.
+func guard(fn func() error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if p := recover(); p != nil {
+			err = &store.CorruptError{
+				What: "structure of the database file",
+				Why:  fmt.Sprintf("%v; stop the process and restore a backup (the restore command)", p),
+			}
+		}
+	}()
+	return fn()
+}
+
+// Check says whether the store can take a commit: it is open, not broken, and
+// the disk has room (Options.MinFree).
+func (s *Store) Check(ctx context.Context) error {
+	if err := s.usable(ctx); err != nil {
+		return err
+	}
+	if s.options.MinFree < 0 {
+		return nil
+	}
+	dir := filepath.Dir(s.info.Path)
+	if free, known := freeSpace(dir); known && free < s.options.MinFree {
+		return fmt.Errorf("%s has %d MiB left, less than %d MiB: make room before commits fail",
+			dir, free>>20, s.options.MinFree>>20)
+	}
+	if _, err := os.Stat(s.info.Path); err != nil {
+		return fmt.Errorf("the database file is gone while it is in use: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,14 @@
+//go:build !linux && !darwin
+
+package boltstore
+
+import "os"
+
+// freeSpace is not known on this system.
+func freeSpace(string) (int64, bool) { return 0, false }
+
+// unlock does nothing here: closing the file lets go of it.
+func unlock(*os.File) {}
+
+// tryLock is not needed where bbolt's lock keeps readers out.
+func tryLock(*os.File) bool { return true }

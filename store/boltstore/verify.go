@@ -1,0 +1,118 @@
+package boltstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	bolt "go.etcd.io/bbolt"
+
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/store"
+)
+
+// maxFindings bounds what Verify reports.
+const maxFindings = 100
+
+// Verify reads the whole file: its structure, every record, and that records
+// and indexes agree. It returns all it finds, at most 100 of it, joined; nil:
+// the store is sound. It may run while the store is in use.
+func (s *Store) Verify(ctx context.Context) error {
+	if err := s.usable(ctx); err != nil {
+		return err
+	}
+	return guard(func() error { return s.verify(ctx) })
+}
+
+func (s *Store) verify(ctx context.Context) error {
+	var findings []error
+	find := func(err error) {
+		if err != nil && len(findings) < maxFindings {
+			findings = append(findings, err)
+		}
+	}
+	err := s.db.View(func(tx *bolt.Tx) error {
+		for err := range tx.Check() {
+			find(&store.CorruptError{What: "structure of the database file", Why: err.Error()})
+		}
+		if len(findings) > 0 {
+			return nil // what is read through a broken structure says nothing
+		}
+		for _, t := range tables {
+			if err := t.verify(ctx, tx, find); err != nil {
+				return err
+			}
+		}
+		if err := verifySagas(ctx, tx, find); err != nil {
+			return err
+		}
+		return verifyOwed(ctx, tx, find)
+	})
+	return errors.Join(append(findings, err)...)
+}
+
+// verify checks every frame of a table.
+func (t table) verify(ctx context.Context, tx *bolt.Tx, find func(error)) error {
+	c := t.bucket(tx).Cursor()
+	for k, v := c.First(); k != nil; k, v = c.Next() {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if _, err := t.open(k, v); err != nil {
+			find(err)
+			continue
+		}
+		if t == tableDefinitions {
+			_, err := readDefinition(k, v)
+			find(err)
+		}
+	}
+	return nil
+}
+
+// verifySagas checks that every saga can be loaded with its whole history and
+// is in the index where it should be.
+func verifySagas(ctx context.Context, tx *bolt.Tx, find func(error)) error {
+	c := tableSagas.bucket(tx).Cursor()
+	index, timers := tableIndex.bucket(tx), tableTimers.bucket(tx)
+	for k, _ := c.First(); k != nil; k, _ = c.Next() {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		id := saga.ID(k)
+		h, _, err := loadHead(tx, id)
+		if err != nil {
+			find(err)
+			continue
+		}
+		_, err = load(tx, id)
+		find(err)
+		if entries, err := chain(tx, id, &h, 1, h.revision); err != nil {
+			find(err)
+		} else {
+			_, err = decodeEvents(entries, id, 1, h.revision)
+			find(err)
+		}
+		if index.Get(indexKey(h.class, h.started, id)) == nil {
+			find(&store.CorruptError{What: "index of saga " + string(id), Why: "it is missing"})
+		}
+		if h.wake != 0 && timers.Get(timeKey("", h.wake, id)) == nil {
+			find(&store.CorruptError{What: "timer of saga " + string(id), Why: "it is missing"})
+		}
+	}
+	return nil
+}
+
+func verifyOwed(ctx context.Context, tx *bolt.Tx, find func(error)) error {
+	places := tableOwed.bucket(tx)
+	c := tableOutbox.bucket(tx).Cursor()
+	for k, v := c.First(); k != nil; k, v = c.Next() {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if _, _, err := readOwed(places, k, v); err != nil {
+			find(fmt.Errorf("outbox: %w", err))
+		}
+	}
+	return nil
+}

@@ -1,0 +1,43 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+)
+
+// ErrInvalid: a change that no store can take, because it contradicts itself.
+// It is the result of that change alone.
+var ErrInvalid = errors.New("not a valid change")
+
+// Check returns an error (errors.Is ErrInvalid) unless the change fits
+// together. Every store calls it before it looks at what is stored.
+func (c *Change) Check() error {
+	in := c.Instance
+	switch {
+	case in == nil:
+		return fmt.Errorf("%w: it has no instance", ErrInvalid)
+	case in.ID.Check() != nil:
+		return fmt.Errorf("%w: %w", ErrInvalid, in.ID.Check())
+	case len(c.Events) == 0:
+		return fmt.Errorf("%w of saga %s: it has no event: what moves a saga is recorded", ErrInvalid, in.ID)
+	case in.Revision != c.Expected+uint64(len(c.Events)):
+		return fmt.Errorf("%w of saga %s: revision %d is not %d (expected) + %d (events)",
+			ErrInvalid, in.ID, in.Revision, c.Expected, len(c.Events))
+	}
+	if _, err := ClassOf(in); err != nil {
+		return fmt.Errorf("%w of saga %s: %w", ErrInvalid, in.ID, err)
+	}
+	for i := range c.Owe {
+		id := c.Owe[i].ID
+		if id.Saga != in.ID || id.Revision <= c.Expected || id.Revision > in.Revision {
+			return fmt.Errorf("%w of saga %s: record %s is not owed by revisions %d to %d",
+				ErrInvalid, in.ID, id, c.Expected+1, in.Revision)
+		}
+		for j := range i {
+			if c.Owe[j].ID == id {
+				return fmt.Errorf("%w of saga %s: record %s is owed twice", ErrInvalid, in.ID, id)
+			}
+		}
+	}
+	return nil
+}

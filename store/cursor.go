@@ -1,0 +1,74 @@
+package store
+
+import (
+	"encoding/base64"
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+	"time"
+
+	"github.com/amends-dev/amends/saga"
+)
+
+// Position is a place in a list: behind the saga with this start and id.
+type Position struct {
+	Started time.Time
+	ID      saga.ID
+}
+
+// Before reports whether p comes earlier in a list than q: newest start first,
+// then id.
+func (p Position) Before(q Position) bool {
+	if !p.Started.Equal(q.Started) {
+		return p.Started.After(q.Started)
+	}
+	return p.ID < q.ID
+}
+
+const cursorVersion = 1
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// Cursor writes a position down for the client that pages through the list.
+// The cursor belongs to this filter: another filter's is refused.
+func (f *Filter) Cursor(p Position) string {
+	b := []byte{cursorVersion}
+	b = binary.BigEndian.AppendUint64(b, uint64(p.Started.UnixNano()))
+	b = append(b, p.ID...)
+	b = binary.BigEndian.AppendUint32(b, f.sum(b))
+	return base64.RawURLEncoding.EncodeToString(b)
+}
+
+// Position reads a cursor back; ErrCursor when it is not one that Cursor of the
+// same filter wrote.
+func (f *Filter) Position(cursor string) (Position, error) {
+	if len(cursor) > 512 {
+		return Position{}, fmt.Errorf("%w: it is %d bytes long", ErrCursor, len(cursor))
+	}
+	b, err := base64.RawURLEncoding.Strict().DecodeString(cursor)
+	if err != nil || len(b) < 1+8+1+4 || b[0] != cursorVersion {
+		return Position{}, fmt.Errorf("%w: give the one that the page before answered", ErrCursor)
+	}
+	body, sum := b[:len(b)-4], binary.BigEndian.Uint32(b[len(b)-4:])
+	p := Position{
+		Started: time.Unix(0, int64(binary.BigEndian.Uint64(body[1:9]))).UTC(),
+		ID:      saga.ID(body[9:]),
+	}
+	if sum != f.sum(body) || p.ID.Check() != nil {
+		return Position{}, fmt.Errorf("%w: it belongs to another list, or was changed", ErrCursor)
+	}
+	return p, nil
+}
+
+// sum is a checksum over a cursor's body and the filter.
+func (f *Filter) sum(body []byte) uint32 {
+	nano := func(t time.Time) int64 {
+		if t.IsZero() {
+			return 0
+		}
+		return t.UnixNano()
+	}
+	filter := fmt.Appendf(nil, "%q %d %q %q %t %d %d", f.Definition, f.Version, f.Phases, f.IDPrefix, f.OpenOnly,
+		nano(f.StartedAfter), nano(f.StartedBefore))
+	return crc32.Update(crc32.Checksum(body, castagnoli), castagnoli, filter)
+}

@@ -1,0 +1,78 @@
+package store
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/amends-dev/amends/saga"
+)
+
+// Wants reports whether sagas of a class can match the filter.
+func (f *Filter) Wants(c Class) bool {
+	return (!f.OpenOnly || c.Open()) && (len(f.Phases) == 0 || slices.Contains(f.Phases, c.Phase()))
+}
+
+// WantsDefinition reports whether sagas of a definition can match.
+func (f *Filter) WantsDefinition(r saga.Ref) bool {
+	return (f.Definition == "" || f.Definition == r.Name) && (f.Version == 0 || f.Version == r.Version)
+}
+
+// WantsStart reports whether sagas that started then can match. The range is
+// half open: StartedAfter belongs to it, StartedBefore does not.
+func (f *Filter) WantsStart(t time.Time) bool {
+	return (f.StartedAfter.IsZero() || !t.Before(f.StartedAfter)) &&
+		(f.StartedBefore.IsZero() || t.Before(f.StartedBefore))
+}
+
+// Match reports whether a state matches the filter.
+func (f *Filter) Match(in *saga.Instance) bool {
+	class, err := ClassOf(in)
+	return err == nil && f.Wants(class) && f.WantsDefinition(in.Definition) &&
+		f.WantsStart(in.Started) && strings.HasPrefix(string(in.ID), f.IDPrefix)
+}
+
+// Size is the page's limit with the default and the bounds applied.
+func (p Page) Size() int {
+	switch {
+	case p.Limit <= 0:
+		return 100
+	case p.Limit > MaxPage:
+		return MaxPage
+	}
+	return p.Limit
+}
+
+// Bounded is a limit that a caller gave to History, Due or Expire: below 1 it
+// means MaxPage.
+func Bounded(limit int) int {
+	if limit < 1 {
+		return MaxPage
+	}
+	return limit
+}
+
+// Summarize makes the list's line of a state.
+func Summarize(in *saga.Instance) Summary {
+	s := Summary{
+		ID:         in.ID,
+		Definition: in.Definition,
+		Phase:      in.Phase,
+		Revision:   in.Revision,
+		Started:    in.Started,
+		Updated:    in.Updated,
+		Ended:      in.Ended,
+	}
+	if in.Cause != nil {
+		s.Reason = in.Cause.Reason
+	}
+	if in.Phase == saga.Parked {
+		for i := range in.Steps {
+			if !in.Steps[i].Parked.IsZero() && in.Steps[i].Reason != "" {
+				s.Reason = in.Steps[i].Reason
+				break
+			}
+		}
+	}
+	return s
+}

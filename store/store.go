@@ -1,0 +1,217 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/outbox"
+	"github.com/amends-dev/amends/saga"
+)
+
+// Store keeps sagas, their histories, what they owe and when they want to be
+// woken. Implementations: boltstore (embedded, one process), memstore (the model
+// that random tests compare against). package storetest is the law they obey.
+// All methods may be called from any goroutine.
+type Store interface {
+	// Commit is the only verb that moves a saga. Each change is all or nothing:
+	// state, history, outbox and timer together (I1); changes of one call may be
+	// committed together, and calls that wait at the same time may share one
+	// write to disk. When it returns, everything it reports as committed has
+	// survived (fsync).
+	//
+	// It returns one error (or nil) per change, in order: *ConflictError when the
+	// saga is not at the expected revision (I7), *TombstoneError when a saga with
+	// this id ended and was removed. err != nil means that nothing is known to be
+	// committed: the store is broken (ErrBroken) and every later call fails; the
+	// process ends, because a failed fsync must not be tried again. The exceptions
+	// are ErrClosed and ctx's own error: ctx bounds the wait until the store takes
+	// the changes up, and when it ended before that, nothing was committed.
+	//
+	// A change that contradicts itself is refused (ErrInvalid, Change.Check); one
+	// that meets a damaged record too (*CorruptError). Changes of one saga are
+	// taken in the order of the call. The store keeps no memory of the caller's.
+	Commit(ctx context.Context, changes []Change) (results []error, err error)
+
+	// Load returns the saga's state; ErrNotFound when there is none,
+	// *TombstoneError when it ended and was removed, *CorruptError when its record
+	// is damaged.
+	Load(ctx context.Context, id saga.ID) (*saga.Instance, error)
+	// History returns the recorded events from revision from (1: the first), at
+	// most limit (below 1: MaxPage), oldest first. Event k moved the saga to
+	// revision k. A saga without state is the error that Load returns.
+	History(ctx context.Context, id saga.ID, from uint64, limit int) ([]saga.Event, error)
+	// List returns sagas that match, at most page.Limit, and the cursor of the
+	// next page; "" when there is none. Order: newest start first, then id. The
+	// pages are stable: a saga that does not change is listed once. A page may be
+	// shorter than its limit, even empty, and still have a next one: that bounds
+	// the work of one call. Damaged sagas are left out. ErrCursor: not a cursor of
+	// this filter.
+	List(ctx context.Context, filter Filter, page Page) ([]Summary, string, error)
+	// Counts returns the number of sagas by definition, version and phase, in this
+	// order; without zeros.
+	Counts(ctx context.Context) ([]Count, error)
+
+	// Due returns ids of sagas that want to be woken at now or before, earliest
+	// first, then by id, at most limit (below 1: MaxPage), and when the next one
+	// after them is due (zero: none). It changes nothing.
+	Due(ctx context.Context, now time.Time, limit int) (ids []saga.ID, next time.Time, err error)
+
+	// Owed calls yield with every outbox record that is not settled, ordered by
+	// id (saga, revision, index), starting behind after (zero: from the start),
+	// until yield returns false. It does not block commits while yield runs for
+	// longer than one batch, and it need not show records that are committed
+	// meanwhile.
+	Owed(ctx context.Context, after outbox.ID, yield func(outbox.Record) bool) error
+	// Settle removes records that are no longer owed; unknown ones are ignored.
+	// It need not be on disk when it returns: a record that comes back is sent
+	// twice, which everybody can bear.
+	Settle(ctx context.Context, ids []outbox.ID) error
+
+	// PutDefinition stores a definition. The same name, version and fingerprint
+	// again: nothing happens. Another fingerprint: *DefinitionConflictError.
+	PutDefinition(ctx context.Context, d *saga.Definition) error
+	// Definitions returns all definitions, by name and version.
+	Definitions(ctx context.Context) ([]*saga.Definition, error)
+
+	// Expire replaces sagas that ended before the given time by tombstones, and
+	// drops tombstones of sagas that ended before dropTombstones; at most limit of
+	// each (below 1: MaxPage), those that ended first, first. It drops before it
+	// removes. It returns how many it removed and dropped.
+	Expire(ctx context.Context, endedBefore, dropTombstones time.Time, limit int) (removed, dropped int, err error)
+
+	// Backup writes a consistent copy of the whole store while it is in use and
+	// returns its size in bytes. A store that keeps nothing on disk returns
+	// errors.ErrUnsupported.
+	Backup(ctx context.Context, w io.Writer) (int64, error)
+	// Check says whether the store can take a commit now, with the reason if not.
+	Check(ctx context.Context) error
+	// Close finishes what was taken up and closes the store; a second call does
+	// nothing. Every other method returns ErrClosed from then on.
+	Close() error
+}
+
+// Change moves one saga.
+type Change struct {
+	// Expected is the revision the saga must be at; 0: it must not exist.
+	Expected uint64
+	// Instance is the new state. Its Revision is Expected + len(Events). The store
+	// keeps its indexes (phase, definition, wake, ended) from it.
+	Instance *saga.Instance
+	// Events are recorded as revisions Expected+1 … Instance.Revision.
+	Events []saga.Event
+	// Owe are the messages that must follow.
+	Owe []outbox.Record
+	// Settle are the records that this change makes unnecessary.
+	Settle []outbox.ID
+}
+
+// Filter says which sagas to list; zero fields do not filter.
+type Filter struct {
+	Definition                  string
+	Version                     int
+	Phases                      []saga.Phase
+	IDPrefix                    string
+	OpenOnly                    bool      // only sagas that have not ended
+	StartedAfter, StartedBefore time.Time // half open: StartedAfter belongs to the range
+}
+
+// Page says which part of a list is wanted.
+type Page struct {
+	Limit  int    // 1 … MaxPage; 0: 100
+	Cursor string // "": the first page
+}
+
+// MaxPage bounds Page.Limit.
+const MaxPage = 1000
+
+// Summary is a saga in a list.
+type Summary struct {
+	ID         saga.ID
+	Definition saga.Ref
+	Phase      saga.Phase
+	Revision   uint64
+	Started    time.Time
+	Updated    time.Time
+	Ended      time.Time // zero: open
+	Reason     string    // why it goes back, went back or is parked
+}
+
+// Count is a number of sagas.
+type Count struct {
+	Definition saga.Ref
+	Phase      saga.Phase
+	Sagas      int
+	Ended      int // how many of Sagas have ended: all, none, or of Parked those that were abandoned
+}
+
+// Conditions that callers tell apart with errors.Is.
+var (
+	ErrNotFound           = errors.New("no such saga")
+	ErrConflict           = errors.New("the saga has moved on")
+	ErrEnded              = errors.New("the saga ended and was removed")
+	ErrCorrupt            = errors.New("damaged record")
+	ErrBroken             = errors.New("the store failed and takes no more commits")
+	ErrClosed             = errors.New("the store is closed")
+	ErrCursor             = errors.New("not a cursor of this list")
+	ErrDefinitionConflict = errors.New("this version is registered with another content")
+)
+
+// ConflictError says where the saga is instead. errors.Is(err, ErrConflict).
+type ConflictError struct {
+	Saga     contract.SagaID
+	Expected uint64
+	Actual   uint64 // 0: does not exist
+}
+
+// TombstoneError is what is left of a saga that ended and was removed.
+// errors.Is(err, ErrEnded).
+type TombstoneError struct {
+	Saga       contract.SagaID
+	Definition saga.Ref
+	Phase      saga.Phase // completed, compensated or parked (abandoned)
+	InputHash  [32]byte   // SHA-256 of the input: the same start again is answered, another one refused
+	Ended      time.Time
+}
+
+// CorruptError names a damaged record. errors.Is(err, ErrCorrupt).
+type CorruptError struct {
+	What string // "state of saga order-42", "outbox record …"
+	Why  string
+}
+
+// DefinitionConflictError names both contents. errors.Is(err, ErrDefinitionConflict).
+type DefinitionConflictError struct {
+	Definition        saga.Ref
+	Registered, Given string // fingerprints
+}
+
+func (e *ConflictError) Error() string {
+	return fmt.Sprintf("saga %s is at revision %d, not %d: %v", e.Saga, e.Actual, e.Expected, ErrConflict)
+}
+
+// Is makes errors.Is(err, ErrConflict) true.
+func (e *ConflictError) Is(target error) bool { return target == ErrConflict }
+
+func (e *TombstoneError) Error() string {
+	return fmt.Sprintf("saga %s ended %s at %s: %v", e.Saga, e.Phase, e.Ended.UTC().Format(time.RFC3339), ErrEnded)
+}
+
+// Is makes errors.Is(err, ErrEnded) true.
+func (e *TombstoneError) Is(target error) bool { return target == ErrEnded }
+
+func (e *CorruptError) Error() string { return fmt.Sprintf("%v: %s: %s", ErrCorrupt, e.What, e.Why) }
+
+// Is makes errors.Is(err, ErrCorrupt) true.
+func (e *CorruptError) Is(target error) bool { return target == ErrCorrupt }
+
+func (e *DefinitionConflictError) Error() string {
+	return fmt.Sprintf("definition %s: %v (registered %.12s, given %.12s): give the changed definition a new version",
+		e.Definition, ErrDefinitionConflict, e.Registered, e.Given)
+}
+
+// Is makes errors.Is(err, ErrDefinitionConflict) true.
+func (e *DefinitionConflictError) Is(target error) bool { return target == ErrDefinitionConflict }

@@ -1,0 +1,120 @@
+package storetest
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/amends-dev/amends/outbox"
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/store"
+)
+
+func wantTombstone(t testing.TB, what string, err error, want store.TombstoneError) {
+	t.Helper()
+	var tombstone *store.TombstoneError
+	if !errors.As(err, &tombstone) || !errors.Is(err, store.ErrEnded) {
+		t.Fatalf("%s: got error %v, want a tombstone", what, err)
+	}
+	equal(t, what, *tombstone, want)
+}
+
+func expire(t testing.TB, s store.Store, ended, drop time.Time, limit, wantRemoved, wantDropped int) {
+	t.Helper()
+	removed, dropped, err := s.Expire(t.Context(), ended, drop, limit)
+	if err != nil {
+		t.Fatalf("Expire: %v", err)
+	}
+	equal(t, "removed, dropped", []int{removed, dropped}, []int{wantRemoved, wantDropped})
+}
+
+func testExpire(t *testing.T, h Harness) {
+	s := h.Store
+	start := Start("order-1", Checkout, Epoch)
+	commit(t, s, start)
+	in := finish(t, s, start.Instance, Epoch.Add(time.Minute))
+	open := begin(t, s, "order-2", Epoch)
+	parked := Park(begin(t, s, "order-3", Epoch), Epoch.Add(time.Minute))
+	commit(t, s, parked)
+	abandoned := Abandon(parked.Instance, Epoch.Add(2*time.Minute))
+	back := Reject(begin(t, s, "order-4", Epoch), Epoch.Add(time.Minute))
+	commit(t, s, back)
+
+	expire(t, s, Epoch.Add(time.Minute), time.Time{}, 10, 0, 0)
+	expire(t, s, time.Time{}, time.Time{}, 10, 0, 0)
+	expire(t, s, Epoch.Add(time.Minute+1), time.Time{}, 10, 2, 0)
+	want := store.TombstoneError{
+		Saga: "order-1", Definition: Checkout, Phase: saga.Completed, InputHash: sha256.Sum256(in.Input), Ended: in.Ended,
+	}
+	check := func(s store.Store) {
+		t.Helper()
+		_, err := s.Load(t.Context(), "order-1")
+		wantTombstone(t, "Load", err, want)
+		_, err = s.History(t.Context(), "order-1", 1, 10)
+		wantTombstone(t, "History", err, want)
+		wantTombstone(t, "the same start again", commitOne(t, s, start), want)
+		wantTombstone(t, "a late move", commitOne(t, s, Next(in, Epoch)), want)
+		list, _, err := listAll(t.Context(), s, store.Filter{}, 10)
+		if err != nil || len(list) != 2 {
+			t.Fatalf("list after Expire: %v, %v", list, err)
+		}
+		for _, r := range owedBy(t, s, outbox.ID{}) {
+			if r.ID.Saga == "order-1" {
+				t.Fatalf("%s is owed by a saga that was removed", r.ID)
+			}
+		}
+	}
+	check(s)
+	s = h.Reopen(t)
+	check(s)
+	commit(t, s, abandoned)
+	expire(t, s, Epoch.Add(time.Hour), time.Time{}, 10, 1, 0)
+	_, err := s.Load(t.Context(), "order-3")
+	wantTombstone(t, "abandoned", err, store.TombstoneError{
+		Saga: "order-3", Definition: Checkout, Phase: saga.Parked, InputHash: sha256.Sum256(abandoned.Instance.Input),
+		Ended: abandoned.Instance.Ended,
+	})
+	counts, err := s.Counts(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "counts", counts, []store.Count{{Definition: Checkout, Phase: saga.Running, Sagas: 1}})
+	equal(t, "what is left", load(t, s, "order-2"), open)
+
+	expire(t, s, time.Time{}, Epoch.Add(time.Minute+1), 10, 0, 2)
+	_, err = s.Load(t.Context(), "order-1")
+	wantError(t, "Load after the tombstone was dropped", err, store.ErrNotFound)
+	commit(t, s, start)
+	equal(t, "the same id starts anew", load(t, s, "order-1"), start.Instance)
+	equal(t, "its history", history(t, s, "order-1", 1, 10), start.Events)
+	equal(t, "what it owes", owedBy(t, s, outbox.ID{Saga: "order-0"})[0], start.Owe[0])
+}
+
+func testExpireLimits(t *testing.T, h Harness) {
+	s := h.Store
+	const n = 30
+	for i := range n {
+		in := begin(t, s, saga.ID(fmt.Sprintf("order-%02d", i)), Epoch)
+		finish(t, s, in, Epoch.Add(time.Duration(n-i)*time.Minute))
+	}
+	later := Epoch.Add(time.Hour)
+	expire(t, s, later, later, 10, 10, 0)
+	for i := range n {
+		_, err := s.Load(t.Context(), saga.ID(fmt.Sprintf("order-%02d", i)))
+		if gone := errors.Is(err, store.ErrEnded); gone != (i >= 20) {
+			t.Errorf("saga %d removed: %t; those that ended first go first", i, gone)
+		}
+	}
+	expire(t, s, later, later, 4, 4, 4)
+	expire(t, s, later, later, 0, 16, 10)
+	expire(t, s, later, later, 0, 0, 16)
+	expire(t, s, later, later, 0, 0, 0)
+	_, err := s.Load(t.Context(), "order-00")
+	wantError(t, "Load after all", err, store.ErrNotFound)
+	counts, err := s.Counts(t.Context())
+	if err != nil || len(counts) != 0 {
+		t.Fatalf("counts of an empty store: %v, %v", counts, err)
+	}
+}

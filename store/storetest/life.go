@@ -1,0 +1,171 @@
+package storetest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/amends-dev/amends/outbox"
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/store"
+)
+
+func testReopen(t *testing.T, h Harness) {
+	s := h.Store
+	all := spread(t, s)
+	before := snapshot(t, s, all)
+	for range 3 {
+		s = h.Reopen(t)
+		equal(t, "after a restart", snapshot(t, s, all), before)
+	}
+	for _, in := range all {
+		if in.Open() {
+			commit(t, s, Next(in, Epoch.Add(time.Hour)))
+		}
+	}
+	begin(t, s, "after", Epoch)
+}
+
+// picture is all that can be read of a store.
+type picture struct {
+	Sagas     []*saga.Instance
+	Histories [][]saga.Event
+	List      []store.Summary
+	Counts    []store.Count
+	Owed      []outbox.Record
+	Due       []saga.ID
+	Next      time.Time
+}
+
+func snapshot(t testing.TB, s store.Store, all []*saga.Instance) picture {
+	t.Helper()
+	var p picture
+	for _, in := range all {
+		p.Sagas = append(p.Sagas, load(t, s, in.ID))
+		p.Histories = append(p.Histories, history(t, s, in.ID, 1, 0))
+	}
+	var errs [3]error
+	p.List, _, errs[0] = listAll(t.Context(), s, store.Filter{}, 7)
+	p.Counts, errs[1] = s.Counts(t.Context())
+	p.Due, p.Next, errs[2] = s.Due(t.Context(), Epoch.Add(40*time.Second), 15)
+	if err := errors.Join(errs[:]...); err != nil {
+		t.Fatal(err)
+	}
+	p.Owed = owedBy(t, s, outbox.ID{})
+	return p
+}
+
+func testClosed(t *testing.T, h Harness) {
+	s := h.Store
+	begin(t, s, "order-1", Epoch)
+	if err := s.Check(t.Context()); err != nil {
+		t.Fatalf("Check of an open store: %v", err)
+	}
+	cancelled, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := s.Commit(cancelled, []store.Change{Start("order-2", Checkout, Epoch)})
+	wantError(t, "Commit with a context that ended", err, context.Canceled)
+	_, err = s.Load(t.Context(), "order-2")
+	wantError(t, "nothing was committed", err, store.ErrNotFound)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatalf("the second Close: %v", err)
+	}
+	d, err := Definition("checkout", 1, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := t.Context()
+	for name, call := range map[string]func() error{
+		"Commit":        func() error { _, err := s.Commit(ctx, nil); return err },
+		"Load":          func() error { _, err := s.Load(ctx, "order-1"); return err },
+		"History":       func() error { _, err := s.History(ctx, "order-1", 1, 1); return err },
+		"List":          func() error { _, _, err := s.List(ctx, store.Filter{}, store.Page{}); return err },
+		"Counts":        func() error { _, err := s.Counts(ctx); return err },
+		"Due":           func() error { _, _, err := s.Due(ctx, Epoch, 1); return err },
+		"Owed":          func() error { return s.Owed(ctx, outbox.ID{}, func(outbox.Record) bool { return true }) },
+		"Settle":        func() error { return s.Settle(ctx, nil) },
+		"PutDefinition": func() error { return s.PutDefinition(ctx, d) },
+		"Definitions":   func() error { _, err := s.Definitions(ctx); return err },
+		"Expire":        func() error { _, _, err := s.Expire(ctx, Epoch, Epoch, 1); return err },
+		"Check":         func() error { return s.Check(ctx) },
+	} {
+		wantError(t, name+" after Close", call(), store.ErrClosed)
+	}
+	equal(t, "after a restart", load(t, h.Reopen(t), "order-1").Revision, uint64(1))
+}
+
+func testBackup(t *testing.T, h Harness) {
+	s := h.Store
+	if h.Restore == nil {
+		if _, err := s.Backup(t.Context(), io.Discard); !errors.Is(err, errors.ErrUnsupported) {
+			t.Fatalf("Backup of a store without backups: %v", err)
+		}
+		return
+	}
+	all := spread(t, s)
+	before := snapshot(t, s, all)
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	for w := range 4 {
+		wg.Go(func() {
+			for i := 0; ; i++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if err := runSaga(t, s, saga.ID(fmt.Sprintf("load-%d-%05d", w, i))); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	var backups [3]bytes.Buffer
+	for i := range backups {
+		n, err := s.Backup(t.Context(), &backups[i])
+		if err != nil || n != int64(backups[i].Len()) {
+			t.Fatalf("Backup: %d bytes of %d, %v", n, backups[i].Len(), err)
+		}
+	}
+	close(stop)
+	wg.Wait()
+	for i := range backups {
+		restored, err := h.Restore(t, &backups[i])
+		if err != nil {
+			t.Fatalf("restore backup %d: %v", i, err)
+		}
+		checkRestored(t, restored, all, before)
+		if err := restored.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// checkRestored compares the sagas that did not move during the backup, and
+// checks that those that did are whole.
+func checkRestored(t *testing.T, s store.Store, all []*saga.Instance, before picture) {
+	t.Helper()
+	after := snapshot(t, s, all)
+	equal(t, "restored sagas", after.Sagas, before.Sagas)
+	equal(t, "restored histories", after.Histories, before.Histories)
+	list, _, err := listAll(t.Context(), s, store.Filter{IDPrefix: "load-"}, 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, sum := range list {
+		in := load(t, s, sum.ID)
+		if events := history(t, s, sum.ID, 1, 0); uint64(len(events)) != in.Revision {
+			t.Fatalf("saga %s at revision %d has %d events", sum.ID, in.Revision, len(events))
+		}
+	}
+	begin(t, s, "after-the-restore", Epoch)
+}

@@ -1,0 +1,207 @@
+package storetest
+
+import (
+	"encoding/base64"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/store"
+)
+
+// spread makes sagas in every class: 40 of them, two per second, of three
+// definitions.
+func spread(t testing.TB, s store.Store) []*saga.Instance {
+	t.Helper()
+	refs := []saga.Ref{Checkout, {Name: "checkout", Version: 4}, {Name: "refund", Version: 1}}
+	moves := [][]func(*saga.Instance, time.Time) store.Change{
+		{},
+		{Next, Reject},
+		{Park},
+		{Park, Abandon},
+		{Next, Next, Next, Next},
+		{Next, Reject, Next},
+		{Next, Next},
+	}
+	var all []*saga.Instance
+	for i := range 40 {
+		c := Start(saga.ID(fmt.Sprintf("order-%02d", (i*7)%40)), refs[i%3], Epoch.Add(time.Duration(i/2)*time.Second))
+		commit(t, s, c)
+		for _, move := range moves[i%len(moves)] {
+			c = move(c.Instance, c.Instance.Updated.Add(time.Minute))
+			commit(t, s, c)
+		}
+		all = append(all, c.Instance)
+	}
+	return all
+}
+
+// expected is the list that a filter should give.
+func expected(all []*saga.Instance, f store.Filter) []store.Summary {
+	var list []store.Summary
+	for _, in := range all {
+		if f.Match(in) {
+			list = append(list, store.Summarize(in))
+		}
+	}
+	slices.SortFunc(list, func(a, b store.Summary) int {
+		if c := b.Started.Compare(a.Started); c != 0 {
+			return c
+		}
+		return strings.Compare(string(a.ID), string(b.ID))
+	})
+	return list
+}
+
+func testPages(t *testing.T, h Harness) {
+	s := h.Store
+	list, _, err := listAll(t.Context(), s, store.Filter{}, 10)
+	if err != nil || len(list) != 0 {
+		t.Fatalf("list of an empty store: %v, %v", list, err)
+	}
+	all := spread(t, s)
+	want := expected(all, store.Filter{})
+	for _, limit := range []int{0, 1, 3, 39, 40, 41, store.MaxPage, store.MaxPage + 1, -1} {
+		list, _, err := listAll(t.Context(), s, store.Filter{}, limit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		equal(t, fmt.Sprintf("pages of %d", limit), list, want)
+	}
+	// A saga that does not change is listed once, whatever the others do.
+	first, cursor, err := s.List(t.Context(), store.Filter{}, store.Page{Limit: 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	begin(t, s, "newest", Epoch.Add(time.Hour))
+	finish(t, s, all[0], Epoch.Add(time.Hour))
+	rest, _, err := s.List(t.Context(), store.Filter{}, store.Page{Limit: 100, Cursor: cursor})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[saga.ID]int{}
+	for _, sum := range append(first, rest...) {
+		got[sum.ID]++
+	}
+	for _, in := range all {
+		if got[in.ID] != 1 {
+			t.Errorf("saga %s was listed %d times", in.ID, got[in.ID])
+		}
+	}
+}
+
+func testFilters(t *testing.T, h Harness) {
+	s := h.Store
+	all := spread(t, s)
+	filters := map[string]store.Filter{
+		"definition":         {Definition: "checkout"},
+		"version":            {Definition: "checkout", Version: 4},
+		"version alone":      {Version: 1},
+		"unknown definition": {Definition: "check"},
+		"one phase":          {Phases: []saga.Phase{saga.Parked}},
+		"two phases":         {Phases: []saga.Phase{saga.Running, saga.Completed}},
+		"all phases":         {Phases: []saga.Phase{saga.Running, saga.Compensating, saga.Completed, saga.Compensated, saga.Parked}},
+		"unknown phase":      {Phases: []saga.Phase{"asleep"}},
+		"open":               {OpenOnly: true},
+		"open and parked":    {OpenOnly: true, Phases: []saga.Phase{saga.Parked}},
+		"open and completed": {OpenOnly: true, Phases: []saga.Phase{saga.Completed}},
+		"prefix":             {IDPrefix: "order-1"},
+		"whole id":           {IDPrefix: "order-17"},
+		"prefix of none":     {IDPrefix: "order-5"},
+		"strange prefix":     {IDPrefix: "\x00\xff"},
+		"after":              {StartedAfter: Epoch.Add(5 * time.Second)},
+		"before":             {StartedBefore: Epoch.Add(5 * time.Second)},
+		"range":              {StartedAfter: Epoch.Add(3 * time.Second), StartedBefore: Epoch.Add(9 * time.Second)},
+		"empty range":        {StartedAfter: Epoch.Add(9 * time.Second), StartedBefore: Epoch.Add(9 * time.Second)},
+		"one instant":        {StartedAfter: Epoch.Add(9 * time.Second), StartedBefore: Epoch.Add(9*time.Second + 1)},
+		"everything": {
+			Definition: "checkout", Version: 3, Phases: []saga.Phase{saga.Running, saga.Parked}, IDPrefix: "order-",
+			OpenOnly: true, StartedAfter: Epoch.Add(time.Second), StartedBefore: Epoch.Add(15 * time.Second),
+		},
+	}
+	for name, f := range filters {
+		for _, limit := range []int{1, 7, 1000} {
+			list, _, err := listAll(t.Context(), s, f, limit)
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			equal(t, fmt.Sprintf("%s, pages of %d", name, limit), list, expected(all, f))
+		}
+	}
+}
+
+func testCursors(t *testing.T, h Harness) {
+	s := h.Store
+	spread(t, s)
+	filter := store.Filter{Definition: "checkout"}
+	_, good, err := s.List(t.Context(), filter, store.Page{Limit: 3})
+	if err != nil || good == "" {
+		t.Fatalf("no cursor: %v", err)
+	}
+	raw, err := base64.RawURLEncoding.DecodeString(good)
+	if err != nil {
+		t.Fatalf("a cursor is base64url: %v", err)
+	}
+	flip := func(i int) string {
+		b := slices.Clone(raw)
+		b[i] ^= 1
+		return base64.RawURLEncoding.EncodeToString(b)
+	}
+	bad := []string{
+		"x", " ", "!!", good + "A", good[1:], good[:len(good)-1], "AAAA", strings.Repeat("A", 1<<20), "order-1",
+		good + "=", strings.ToUpper(good), "\x00", "../../etc/passwd", "' OR 1=1",
+	}
+	for i := range raw {
+		bad = append(bad, flip(i))
+	}
+	for _, cursor := range bad {
+		_, _, err := s.List(t.Context(), filter, store.Page{Cursor: cursor})
+		wantError(t, fmt.Sprintf("cursor %.40q", cursor), err, store.ErrCursor)
+	}
+	_, _, err = s.List(t.Context(), store.Filter{Definition: "refund"}, store.Page{Cursor: good})
+	wantError(t, "cursor of another filter", err, store.ErrCursor)
+	if _, _, err := s.List(t.Context(), filter, store.Page{Cursor: good}); err != nil {
+		t.Fatalf("a good cursor: %v", err)
+	}
+}
+
+func testCounts(t *testing.T, h Harness) {
+	s := h.Store
+	check := func(s store.Store, all []*saga.Instance) {
+		t.Helper()
+		got, err := s.Counts(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		type key struct {
+			saga.Ref
+			saga.Phase
+		}
+		want := map[key][2]int{} // how many there are, and how many of them have ended
+		for _, in := range all {
+			n := want[key{in.Definition, in.Phase}]
+			n[0]++
+			if !in.Open() {
+				n[1]++
+			}
+			want[key{in.Definition, in.Phase}] = n
+		}
+		have := map[key][2]int{}
+		for i, c := range got {
+			have[key{c.Definition, c.Phase}] = [2]int{c.Sagas, c.Ended}
+			if i > 0 && fmt.Sprint(got[i-1].Definition, got[i-1].Phase) >= fmt.Sprint(c.Definition, c.Phase) {
+				t.Errorf("counts are not in order: %v", got)
+			}
+		}
+		equal(t, "counts", have, want)
+	}
+	check(s, nil)
+	all := spread(t, s)
+	check(s, all)
+	commitOne(t, s, Start(all[0].ID, Checkout, Epoch)) // a conflict does not count
+	check(s, all)
+	check(h.Reopen(t), all)
+}

@@ -1,0 +1,276 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"pgregory.net/rapid"
+
+	"github.com/amends-dev/amends/outbox"
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/store"
+	"github.com/amends-dev/amends/store/memstore"
+)
+
+// testModel drives the store and the model with the same random calls and
+// compares every answer. The store is emptied between two runs by letting
+// everything expire.
+func testModel(t *testing.T, h Harness) {
+	under := h.Store
+	run := 0
+	rapid.Check(t, func(rt *rapid.T) {
+		run++
+		m := &machine{
+			t: t, h: h, store: under, model: memstore.New(), now: Epoch.Add(time.Duration(run) * 1000 * time.Hour),
+			latest: map[saga.ID]*saga.Instance{},
+		}
+		defer func() { // also when the run failed, so that rapid can repeat and shrink it
+			under = m.store
+			if err := m.empty(); err != nil {
+				t.Errorf("empty the store: %v", err)
+			}
+		}()
+		rt.Repeat(map[string]func(*rapid.T){
+			"start":  m.start,
+			"move":   m.move,
+			"group":  m.group,
+			"stale":  m.stale,
+			"settle": m.settle,
+			"expire": m.expire,
+			"reopen": m.reopen,
+			"wait": func(rt *rapid.T) {
+				m.now = m.now.Add(time.Duration(rapid.IntRange(0, 120).Draw(rt, "seconds")) * time.Second)
+			},
+			"list": m.list,
+			"due":  m.due,
+			"read": m.read,
+			"":     m.check,
+		})
+	})
+}
+
+// machine is one run.
+type machine struct {
+	t            *testing.T
+	h            Harness
+	store, model store.Store
+	now          time.Time
+	latest       map[saga.ID]*saga.Instance // as far as changes were made, committed or not
+}
+
+func (m *machine) id(rt *rapid.T) saga.ID {
+	return saga.ID(rapid.SampledFrom([]string{"a", "a-", "a-1", "a:", "aa", "b", "order-1", "order-10", "order-2", "z"}).Draw(rt, "id"))
+}
+
+// same compares two answers: values, and which error it is.
+func same(rt *rapid.T, what string, got, want any, gotErr, wantErr error) {
+	rt.Helper()
+	for _, target := range []error{
+		store.ErrNotFound, store.ErrConflict, store.ErrEnded, store.ErrInvalid, store.ErrCursor, store.ErrDefinitionConflict,
+	} {
+		if errors.Is(gotErr, target) != errors.Is(wantErr, target) {
+			rt.Fatalf("%s: error %v, the model has %v", what, gotErr, wantErr)
+		}
+	}
+	if (gotErr == nil) != (wantErr == nil) {
+		rt.Fatalf("%s: error %v, the model has %v", what, gotErr, wantErr)
+	}
+	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty(), sameBytes); diff != "" {
+		rt.Fatalf("%s (-model +store):\n%s", what, diff)
+	}
+}
+
+func (m *machine) commit(rt *rapid.T, changes ...store.Change) {
+	got, gotErr := m.store.Commit(context.Background(), changes)
+	want, wantErr := m.model.Commit(context.Background(), changes)
+	if gotErr != nil || wantErr != nil {
+		rt.Fatalf("Commit: %v, the model: %v", gotErr, wantErr)
+	}
+	for i := range changes {
+		same(rt, fmt.Sprintf("Commit, change %d", i), got[i] == nil, want[i] == nil, got[i], want[i])
+		var a, b *store.ConflictError
+		if errors.As(got[i], &a) && errors.As(want[i], &b) {
+			same(rt, "conflict", *a, *b, nil, nil)
+		}
+		if want[i] == nil {
+			m.latest[changes[i].Instance.ID] = changes[i].Instance
+		}
+	}
+}
+
+func (m *machine) newStart(rt *rapid.T) store.Change {
+	ref := rapid.SampledFrom([]saga.Ref{Checkout, {Name: "checkout", Version: 1}, {Name: "refund", Version: 1}}).Draw(rt, "definition")
+	return Start(m.id(rt), ref, m.now)
+}
+
+func (m *machine) newMove(rt *rapid.T) (store.Change, bool) {
+	in := m.latest[m.id(rt)]
+	if in == nil || !in.Open() {
+		return store.Change{}, false
+	}
+	moves := []func(*saga.Instance, time.Time) store.Change{Next, Next, Next, Reject, Park}
+	if in.Phase == saga.Parked {
+		moves = append(moves, Abandon)
+	}
+	return rapid.SampledFrom(moves).Draw(rt, "move")(in, m.now), true
+}
+
+func (m *machine) start(rt *rapid.T) { m.commit(rt, m.newStart(rt)) }
+
+func (m *machine) move(rt *rapid.T) {
+	if c, ok := m.newMove(rt); ok {
+		m.commit(rt, c)
+	}
+}
+
+func (m *machine) group(rt *rapid.T) {
+	var changes []store.Change
+	for range rapid.IntRange(0, 6).Draw(rt, "changes") {
+		if c, ok := m.newMove(rt); ok && rapid.Bool().Draw(rt, "move") {
+			changes = append(changes, c)
+		} else {
+			changes = append(changes, m.newStart(rt))
+		}
+	}
+	m.commit(rt, changes...)
+}
+
+// stale commits a change that expects another revision than the latest.
+func (m *machine) stale(rt *rapid.T) {
+	if c, ok := m.newMove(rt); ok {
+		by := rapid.Uint64Range(1, 3).Draw(rt, "ahead")
+		c.Expected += by
+		c.Instance.Revision += by
+		c.Owe = nil
+		m.commit(rt, c)
+	}
+}
+
+func (m *machine) settle(rt *rapid.T) {
+	var list []outbox.ID
+	_ = m.model.Owed(context.Background(), outbox.ID{}, func(r outbox.Record) bool {
+		if rapid.Bool().Draw(rt, "settle") {
+			list = append(list, r.ID)
+		}
+		return true
+	})
+	list = append(list, outbox.ID{Saga: m.id(rt), Revision: 99})
+	same(rt, "Settle", nil, nil, m.store.Settle(context.Background(), list), m.model.Settle(context.Background(), list))
+}
+
+func (m *machine) expire(rt *rapid.T) {
+	past := func(name string) time.Time {
+		return m.now.Add(-time.Duration(rapid.IntRange(-1, 300).Draw(rt, name)) * time.Second)
+	}
+	ended, drop, limit := past("ended"), past("drop"), rapid.IntRange(0, 4).Draw(rt, "limit")
+	removed, dropped, err := m.store.Expire(context.Background(), ended, drop, limit)
+	wantRemoved, wantDropped, wantErr := m.model.Expire(context.Background(), ended, drop, limit)
+	same(rt, "Expire", []int{removed, dropped}, []int{wantRemoved, wantDropped}, err, wantErr)
+}
+
+func (m *machine) reopen(rt *rapid.T) {
+	if rapid.IntRange(0, 4).Draw(rt, "reopen") > 0 {
+		return
+	}
+	// What is settled need not be on disk: then it comes back, in the model too.
+	m.store = m.h.Reopen(m.t)
+	have := map[outbox.ID]bool{}
+	_ = m.store.Owed(context.Background(), outbox.ID{}, func(r outbox.Record) bool { have[r.ID] = true; return true })
+	_ = m.model.Owed(context.Background(), outbox.ID{}, func(r outbox.Record) bool {
+		if !have[r.ID] {
+			rt.Fatalf("record %s is lost", r.ID)
+		}
+		delete(have, r.ID)
+		return true
+	})
+	var again []outbox.ID
+	for id := range have {
+		again = append(again, id)
+	}
+	_ = m.store.Settle(context.Background(), again)
+}
+
+func (m *machine) list(rt *rapid.T) {
+	f := store.Filter{
+		Definition: rapid.SampledFrom([]string{"", "", "checkout", "refund"}).Draw(rt, "definition"),
+		Version:    rapid.SampledFrom([]int{0, 0, 1, 3}).Draw(rt, "version"),
+		IDPrefix:   rapid.SampledFrom([]string{"", "", "a", "order-1", "q"}).Draw(rt, "prefix"),
+		OpenOnly:   rapid.Bool().Draw(rt, "open"),
+		Phases:     rapid.SliceOfN(rapid.SampledFrom([]saga.Phase{saga.Running, saga.Parked, saga.Completed}), 0, 2).Draw(rt, "phases"),
+	}
+	if rapid.Bool().Draw(rt, "after") {
+		f.StartedAfter = m.now.Add(-time.Minute)
+	}
+	limit := rapid.IntRange(0, 4).Draw(rt, "limit")
+	got, _, err := listAll(context.Background(), m.store, f, limit)
+	want, _, wantErr := listAll(context.Background(), m.model, f, limit)
+	same(rt, "List", got, want, err, wantErr)
+}
+
+func (m *machine) due(rt *rapid.T) {
+	now := m.now.Add(time.Duration(rapid.IntRange(-60, 60).Draw(rt, "seconds")) * time.Second)
+	limit := rapid.IntRange(0, 4).Draw(rt, "limit")
+	got, next, err := m.store.Due(context.Background(), now, limit)
+	want, wantNext, wantErr := m.model.Due(context.Background(), now, limit)
+	same(rt, "Due", got, want, err, wantErr)
+	same(rt, "Due, next", next, wantNext, nil, nil)
+}
+
+func (m *machine) read(rt *rapid.T) {
+	id := m.id(rt)
+	from, limit := rapid.Uint64Range(0, 8).Draw(rt, "from"), rapid.IntRange(0, 4).Draw(rt, "limit")
+	got, err := m.store.History(context.Background(), id, from, limit)
+	want, wantErr := m.model.History(context.Background(), id, from, limit)
+	same(rt, "History", got, want, err, wantErr)
+	in, err := m.store.Load(context.Background(), id)
+	wantIn, wantErr := m.model.Load(context.Background(), id)
+	same(rt, "Load", in, wantIn, err, wantErr)
+	var a, b *store.TombstoneError
+	if errors.As(err, &a) && errors.As(wantErr, &b) {
+		same(rt, "tombstone", *a, *b, nil, nil)
+	}
+}
+
+// check runs after every call.
+func (m *machine) check(rt *rapid.T) {
+	got, err := m.store.Counts(context.Background())
+	want, wantErr := m.model.Counts(context.Background())
+	same(rt, "Counts", got, want, err, wantErr)
+	owed := func(s store.Store) (list []outbox.Record) {
+		if err := s.Owed(context.Background(), outbox.ID{}, func(r outbox.Record) bool { list = append(list, r); return true }); err != nil {
+			rt.Fatal(err)
+		}
+		return list
+	}
+	same(rt, "Owed", owed(m.store), owed(m.model), nil, nil)
+}
+
+// empty ends every saga and lets everything expire.
+func (m *machine) empty() error {
+	ctx := context.Background()
+	list, _, err := listAll(ctx, m.store, store.Filter{OpenOnly: true}, 0)
+	if err != nil {
+		return err
+	}
+	for _, sum := range list {
+		in, err := m.store.Load(ctx, sum.ID)
+		if err != nil {
+			return err
+		}
+		results, err := m.store.Commit(ctx, []store.Change{Abandon(in, m.now)})
+		if err = errors.Join(append(results, err)...); err != nil {
+			return err
+		}
+	}
+	later := m.now.Add(time.Hour)
+	if _, _, err := m.store.Expire(ctx, later, time.Time{}, 0); err != nil {
+		return err
+	}
+	_, _, err = m.store.Expire(ctx, time.Time{}, later, 0)
+	return err
+}

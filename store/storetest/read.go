@@ -1,0 +1,235 @@
+package storetest
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"testing"
+	"time"
+
+	"github.com/amends-dev/amends/outbox"
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/store"
+)
+
+func history(t testing.TB, s store.Store, id saga.ID, from uint64, limit int) []saga.Event {
+	t.Helper()
+	events, err := s.History(t.Context(), id, from, limit)
+	if err != nil {
+		t.Fatalf("History(%s, %d, %d): %v", id, from, limit, err)
+	}
+	return events
+}
+
+func testHistory(t *testing.T, h Harness) {
+	s := h.Store
+	var want []saga.Event
+	in := begin(t, s, "order-1", Epoch)
+	other := begin(t, s, "order-11", Epoch)
+	want = append(want, Start("order-1", Checkout, Epoch).Events...)
+	for in.Open() {
+		c := Next(in, in.Updated.Add(time.Second))
+		commit(t, s, c, Next(other, Epoch))
+		other = Next(other, Epoch).Instance
+		want = append(want, c.Events...)
+		in = c.Instance
+	}
+	equal(t, "whole history", history(t, s, "order-1", 0, 0), want)
+	equal(t, "from 1", history(t, s, "order-1", 1, 100), want)
+	equal(t, "the middle", history(t, s, "order-1", 2, 2), want[1:3])
+	equal(t, "the end", history(t, s, "order-1", 5, 10), want[4:])
+	equal(t, "behind the end", history(t, s, "order-1", 6, 10), []saga.Event(nil))
+	equal(t, "far behind the end", history(t, s, "order-1", math.MaxUint64, 10), []saga.Event(nil))
+	_, err := s.History(t.Context(), "order-2", 1, 10)
+	wantError(t, "history of an unknown saga", err, store.ErrNotFound)
+}
+
+func testLongHistory(t *testing.T, h Harness) {
+	s := h.Store
+	in := begin(t, s, "order-1", Epoch)
+	want := Start("order-1", Checkout, Epoch).Events
+	for round := range 40 {
+		var changes []store.Change
+		for i := range 10 {
+			c := change(in, saga.Event{Type: saga.Woke, At: Epoch.Add(time.Duration(round*10+i) * time.Second)})
+			changes, in = append(changes, c), c.Instance
+			want = append(want, c.Events...)
+		}
+		commit(t, s, changes...)
+	}
+	equal(t, "whole history", history(t, s, "order-1", 1, 0), want)
+	for from := 1; from <= len(want); from += 7 {
+		for _, limit := range []int{1, 64, 65} {
+			end := min(from-1+limit, len(want))
+			equal(t, fmt.Sprintf("%d events from %d", limit, from), history(t, s, "order-1", uint64(from), limit), want[from-1:end])
+		}
+	}
+	commit(t, s, Abandon(in, Epoch.Add(time.Hour)))
+	removed, _, err := s.Expire(t.Context(), Epoch.Add(2*time.Hour), time.Time{}, 0)
+	if err != nil || removed != 1 {
+		t.Fatalf("Expire of a long saga: %d, %v", removed, err)
+	}
+}
+
+func testOwed(t *testing.T, h Harness) {
+	s := h.Store
+	c := Start("order-1", Checkout, Epoch)
+	commit(t, s, c)
+	equal(t, "owed after the start", owedBy(t, s, outbox.ID{}), c.Owe)
+	next := Next(c.Instance, Epoch.Add(time.Second))
+	commit(t, s, next)
+	equal(t, "owed after the answer", owedBy(t, s, outbox.ID{}), next.Owe)
+	s = h.Reopen(t)
+	equal(t, "owed after a restart", owedBy(t, s, outbox.ID{}), next.Owe)
+	unknown := outbox.ID{Saga: "order-9", Revision: 7}
+	if err := s.Settle(t.Context(), []outbox.ID{unknown, next.Owe[0].ID}); err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "owed after settling", owedBy(t, s, outbox.ID{}), []outbox.Record(nil))
+	if err := s.Settle(t.Context(), []outbox.ID{next.Owe[0].ID}); err != nil {
+		t.Fatalf("settle twice: %v", err)
+	}
+	in := finish(t, s, next.Instance, Epoch.Add(time.Minute))
+	equal(t, "owed at the end", ids(owedBy(t, s, outbox.ID{})), []outbox.ID{{Saga: "order-1", Revision: in.Revision, Index: 1}})
+	var many []outbox.ID
+	for i := range 10_000 {
+		many = append(many, outbox.ID{Saga: "order-9", Revision: uint64(i + 1)})
+	}
+	if err := s.Settle(t.Context(), append(many, outbox.ID{Saga: "order-1", Revision: in.Revision, Index: 1})); err != nil {
+		t.Fatalf("settle many: %v", err)
+	}
+	equal(t, "owed after settling many", owedBy(t, s, outbox.ID{}), []outbox.Record(nil))
+}
+
+func testOwedOrder(t *testing.T, h Harness) {
+	s := h.Store
+	var want []outbox.ID
+	for _, id := range []saga.ID{"A", "a", "a-", "a-b", "a:", "aa", "b"} {
+		c := Start(id, Checkout, Epoch)
+		for i := range 300 {
+			r := c.Owe[0]
+			r.ID.Index = uint16(i * 217)
+			if i > 0 {
+				c.Owe = append(c.Owe, r)
+			}
+			want = append(want, r.ID)
+		}
+		commit(t, s, c)
+		next := Next(c.Instance, Epoch)
+		next.Settle = nil
+		commit(t, s, next)
+		want = append(want, next.Owe[0].ID)
+	}
+	got := ids(owedBy(t, s, outbox.ID{}))
+	equal(t, "order", got, want)
+	for _, i := range []int{0, 1, 255, 256, 257, 300, 301, 1000, len(want) - 2, len(want) - 1} {
+		equal(t, fmt.Sprintf("behind record %d", i), ids(owedBy(t, s, want[i])), want[i+1:])
+	}
+	equal(t, "behind a record that is not there", ids(owedBy(t, s, outbox.ID{Saga: "a-b", Revision: 1<<64 - 1}))[0].Saga, saga.ID("a:"))
+	n := 0
+	if err := s.Owed(t.Context(), outbox.ID{}, func(outbox.Record) bool { n++; return n < 5 }); err != nil || n != 5 {
+		t.Fatalf("yield was called %d times after it returned false at 5 (%v)", n, err)
+	}
+	// Commits and settlements while yield runs.
+	seen := map[outbox.ID]bool{}
+	if err := s.Owed(t.Context(), outbox.ID{}, func(r outbox.Record) bool {
+		if seen[r.ID] {
+			t.Fatalf("record %s came twice", r.ID)
+		}
+		seen[r.ID] = true
+		if len(seen)%500 == 0 {
+			begin(t, s, saga.ID(fmt.Sprintf("during-%d", len(seen))), Epoch)
+		}
+		return s.Settle(t.Context(), []outbox.ID{r.ID}) == nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range want {
+		if !seen[id] {
+			t.Fatalf("record %s did not come", id)
+		}
+	}
+}
+
+func testDue(t *testing.T, h Harness) {
+	s := h.Store
+	due := func(now time.Time, limit int, want []saga.ID, wantNext time.Time) {
+		t.Helper()
+		got, next, err := s.Due(t.Context(), now, limit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		equal(t, "due", got, want)
+		equal(t, "next", next, wantNext)
+	}
+	due(Epoch, 10, nil, time.Time{})
+	a := begin(t, s, "a", Epoch.Add(3*time.Second))
+	begin(t, s, "b", Epoch.Add(1*time.Second))
+	begin(t, s, "c", Epoch.Add(2*time.Second))
+	begin(t, s, "c-", Epoch.Add(2*time.Second))
+	at := func(seconds int) time.Time { return Epoch.Add(timeout).Add(time.Duration(seconds) * time.Second) }
+	due(Epoch, 10, nil, at(1))
+	due(at(1).Add(-1), 10, nil, at(1))
+	due(at(1), 10, []saga.ID{"b"}, at(2))
+	due(at(9), 10, []saga.ID{"b", "c", "c-", "a"}, time.Time{})
+	due(at(9), 0, []saga.ID{"b", "c", "c-", "a"}, time.Time{})
+	due(at(9), 2, []saga.ID{"b", "c"}, at(2))
+	due(at(2), 3, []saga.ID{"b", "c", "c-"}, at(3))
+	due(at(9), 2, []saga.ID{"b", "c"}, at(2)) // read-only
+	next := Next(a, Epoch.Add(10*time.Second))
+	commit(t, s, next)
+	due(at(9), 10, []saga.ID{"b", "c", "c-"}, at(10))
+	finish(t, s, next.Instance, Epoch.Add(11*time.Second))
+	due(at(99), 10, []saga.ID{"b", "c", "c-"}, time.Time{})
+	s = h.Reopen(t)
+	due(at(99), 10, []saga.ID{"b", "c", "c-"}, time.Time{})
+	due(time.Time{}, 10, nil, at(1))
+}
+
+func testDefinitions(t *testing.T, h Harness) {
+	s := h.Store
+	define := func(name string, version int, note string) *saga.Definition {
+		d, err := Definition(name, version, note)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	put := func(d *saga.Definition) error { return s.PutDefinition(t.Context(), d) }
+	all := func() (list []string) {
+		definitions, err := s.Definitions(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range definitions {
+			list = append(list, d.Ref().String()+" "+d.Fingerprint())
+		}
+		return list
+	}
+	equal(t, "no definitions", all(), []string(nil))
+	first := define("checkout", 2, "")
+	var want []string
+	for _, d := range []*saga.Definition{define("check-in", 1, ""), define("checkout", 1, ""), first, define("checkout", 10, ""), define("checkouts", 1, "")} {
+		want = append(want, d.Ref().String()+" "+d.Fingerprint())
+	}
+	for _, i := range []int{4, 3, 0, 1, 2} {
+		d := []*saga.Definition{define("check-in", 1, ""), define("checkout", 1, ""), first, define("checkout", 10, ""), define("checkouts", 1, "")}[i]
+		if err := put(d); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := put(define("checkout", 2, "")); err != nil {
+		t.Fatalf("the same definition again: %v", err)
+	}
+	other := define("checkout", 2, "-now")
+	var conflict *store.DefinitionConflictError
+	if err := put(other); !errors.As(err, &conflict) || !errors.Is(err, store.ErrDefinitionConflict) {
+		t.Fatalf("another content: got %v, want a conflict", err)
+	}
+	equal(t, "conflict", *conflict, store.DefinitionConflictError{
+		Definition: first.Ref(), Registered: first.Fingerprint(), Given: other.Fingerprint(),
+	})
+	equal(t, "definitions", all(), want)
+	s = h.Reopen(t)
+	equal(t, "definitions after a restart", all(), want)
+}

@@ -1,0 +1,180 @@
+package storetest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/amends-dev/amends/outbox"
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/store"
+)
+
+// Harness is one store under test.
+type Harness struct {
+	// Store is open and empty.
+	Store store.Store
+	// Reopen ends the store that was opened last as abruptly as the harness can
+	// and opens it again: what was committed is there.
+	Reopen func(t testing.TB) store.Store
+	// Restore opens a backup as a store of its own. nil: the store has no
+	// backups.
+	Restore func(t testing.TB, backup io.Reader) (store.Store, error)
+}
+
+// Run checks that a store obeys the law. open makes a new, empty store and
+// closes it when its test ends.
+func Run(t *testing.T, open func(t *testing.T) Harness) {
+	for _, law := range []struct {
+		name string
+		test func(t *testing.T, h Harness)
+	}{
+		{"commit/what is committed is loaded", testLoad},
+		{"commit/expected revisions", testRevisions},
+		{"commit/one change does not affect another", testIndependent},
+		{"commit/several changes of one saga", testSeveral},
+		{"commit/invalid changes", testInvalid},
+		{"commit/no shared memory", testSharing},
+		{"commit/what is constant may still change", testConstants},
+		{"commit/large records", testLarge},
+		{"commit/two writers", testTwoWriters},
+		{"commit/many goroutines", testConcurrent},
+		{"history/events in order", testHistory},
+		{"history/long", testLongHistory},
+		{"outbox/owed and settled", testOwed},
+		{"outbox/order and resume", testOwedOrder},
+		{"list/order, pages and stability", testPages},
+		{"list/filters", testFilters},
+		{"list/hostile cursors", testCursors},
+		{"list/counts", testCounts},
+		{"timers/due", testDue},
+		{"definitions/conflicts", testDefinitions},
+		{"expire/tombstones", testExpire},
+		{"expire/limits and order", testExpireLimits},
+		{"reopen/everything is as it was", testReopen},
+		{"close/errors", testClosed},
+		{"backup/restore under load", testBackup},
+		{"model/the same as memstore", testModel},
+	} {
+		t.Run(law.name, func(t *testing.T) { law.test(t, open(t)) })
+	}
+}
+
+// sameBytes makes the comparison of large data quick.
+var sameBytes = cmp.FilterValues(func(a, b []byte) bool { return len(a)+len(b) > 0 }, cmp.Comparer(bytes.Equal))
+
+// equal compares values of the domain: times as instants, nil as empty.
+func equal(t testing.TB, what string, got, want any) {
+	t.Helper()
+	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty(), sameBytes); diff != "" {
+		t.Fatalf("%s (-want +got):\n%s", what, diff)
+	}
+}
+
+// commit commits changes that must succeed.
+func commit(t testing.TB, s store.Store, changes ...store.Change) {
+	t.Helper()
+	results, err := s.Commit(t.Context(), changes)
+	if err != nil {
+		t.Fatalf("Commit: %v", err)
+	}
+	if len(results) != len(changes) {
+		t.Fatalf("Commit gave %d results for %d changes", len(results), len(changes))
+	}
+	for i, err := range results {
+		if err != nil {
+			t.Fatalf("change %d: %v", i, err)
+		}
+	}
+}
+
+// commitOne commits one change and returns its result.
+func commitOne(t testing.TB, s store.Store, c store.Change) error {
+	t.Helper()
+	results, err := s.Commit(t.Context(), []store.Change{c})
+	if err != nil {
+		t.Fatalf("Commit: %v", err)
+	}
+	return results[0]
+}
+
+// begin starts a saga in the store and returns its state.
+func begin(t testing.TB, s store.Store, id saga.ID, at time.Time) *saga.Instance {
+	t.Helper()
+	c := Start(id, Checkout, at)
+	commit(t, s, c)
+	return c.Instance
+}
+
+// finish runs a saga to its end and returns the last state.
+func finish(t testing.TB, s store.Store, in *saga.Instance, at time.Time) *saga.Instance {
+	t.Helper()
+	for in.Open() {
+		c := Next(in, at)
+		commit(t, s, c)
+		in = c.Instance
+	}
+	return in
+}
+
+func wantError(t testing.TB, what string, err, target error) {
+	t.Helper()
+	if !errors.Is(err, target) {
+		t.Fatalf("%s: got error %v, want %v", what, err, target)
+	}
+}
+
+func wantConflict(t testing.TB, err error, want store.ConflictError) {
+	t.Helper()
+	var conflict *store.ConflictError
+	if !errors.As(err, &conflict) || !errors.Is(err, store.ErrConflict) {
+		t.Fatalf("got error %v, want a conflict", err)
+	}
+	equal(t, "conflict", *conflict, want)
+}
+
+// owedBy lists what is owed.
+func owedBy(t testing.TB, s store.Store, after outbox.ID) []outbox.Record {
+	t.Helper()
+	var list []outbox.Record
+	if err := s.Owed(t.Context(), after, func(r outbox.Record) bool {
+		list = append(list, r)
+		return true
+	}); err != nil {
+		t.Fatalf("Owed: %v", err)
+	}
+	return list
+}
+
+func ids(records []outbox.Record) []outbox.ID {
+	var list []outbox.ID
+	for _, r := range records {
+		list = append(list, r.ID)
+	}
+	return list
+}
+
+// listAll pages through a list.
+func listAll(ctx context.Context, s store.Store, f store.Filter, limit int) (list []store.Summary, pages int, err error) {
+	page := store.Page{Limit: limit}
+	for pages = 1; ; pages++ {
+		part, next, err := s.List(ctx, f, page)
+		if err != nil {
+			return nil, pages, err
+		}
+		if len(part) > page.Size() {
+			return nil, pages, errors.New("a page is longer than its limit")
+		}
+		list = append(list, part...)
+		if next == "" {
+			return list, pages, nil
+		}
+		page.Cursor = next
+	}
+}

@@ -1,0 +1,222 @@
+package storetest
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"time"
+
+	"github.com/amends-dev/amends/outbox"
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/store"
+	"github.com/amends-dev/amends/transport"
+)
+
+// Epoch is when samples begin.
+var Epoch = time.Date(2026, 11, 1, 8, 0, 0, 123456789, time.UTC)
+
+// Checkout is the definition that samples follow.
+var Checkout = saga.Ref{Name: "checkout", Version: 3}
+
+// timeout is when a sample's attempt wants to be woken.
+const timeout = 30 * time.Second
+
+// steps of a sample.
+var steps = []string{"reserve-stock", "charge-card", "ship", "send-mail"}
+
+// Definition makes a definition of four steps; note makes contents differ.
+func Definition(name string, version int, note string) (*saga.Definition, error) {
+	do := func(action string) saga.Action {
+		return saga.Action{Participant: "shop", Action: action}
+	}
+	undo := do("release-stock" + note)
+	return saga.New(saga.Spec{Name: name, Version: version, Steps: []saga.Node{
+		{Step: &saga.Step{Name: "reserve-stock", Kind: saga.KindCompensable, Do: do("reserve-stock"), Undo: &undo}},
+		{Step: &saga.Step{Name: "charge-card", Kind: saga.KindPivot, Do: do("charge-card")}},
+		{Step: &saga.Step{Name: "ship", Kind: saga.KindRetriable, Do: do("ship")}},
+		{Step: &saga.Step{Name: "send-mail", Kind: saga.KindRetriable, Do: do("send-mail")}},
+	}})
+}
+
+// Start begins a saga of four steps: one event, one command owed, one timer.
+func Start(id saga.ID, ref saga.Ref, at time.Time) store.Change {
+	in := &saga.Instance{
+		ID:          id,
+		Definition:  ref,
+		Fingerprint: fmt.Sprintf("%064x", len(ref.Name)*1000+ref.Version),
+		Revision:    1,
+		Phase:       saga.Running,
+		Input:       fmt.Appendf(nil, `{"order":%q,"customer":"c-4711","lines":[{"sku":"chair","quantity":4},{"sku":"table","quantity":1}],"total_cents":48900}`, id),
+		TraceParent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+		Started:     at,
+		Updated:     at,
+		Steps:       make([]saga.StepState, len(steps)),
+	}
+	in.StateBytes = len(in.Input)
+	for i := range in.Steps {
+		in.Steps[i].Status = saga.Pending
+	}
+	event := saga.Event{Type: saga.Started, At: at, ID: id, Payload: in.Input, TraceParent: in.TraceParent}
+	return ask(store.Change{Instance: in, Events: []saga.Event{event}}, 0, saga.DirectionDo, at)
+}
+
+// Next moves a saga on: the step that is under way is answered and the next one
+// is asked for, forwards or, when the saga goes back, backwards. A saga that has
+// nothing under way gets an event and nothing else.
+func Next(in *saga.Instance, at time.Time) store.Change {
+	i := underWay(in)
+	c := answer(in, i, saga.OutcomeCompleted, "", at)
+	if i < 0 {
+		return c
+	}
+	s := &c.Instance.Steps[i]
+	if in.Phase == saga.Compensating {
+		s.Status = saga.Undone
+		return back(c, i-1, at)
+	}
+	s.Status, s.Result = saga.Done, fmt.Appendf(nil, `{"step":%d,"reference":"r-%d"}`, i, at.UnixNano())
+	c.Events[0].Payload = s.Result
+	c.Instance.StateBytes += len(s.Result)
+	if i+1 < len(c.Instance.Steps) {
+		return ask(c, i+1, saga.DirectionDo, at)
+	}
+	return end(c, saga.Completed, at)
+}
+
+// Reject lets the step that is under way be rejected: the saga goes back.
+func Reject(in *saga.Instance, at time.Time) store.Change {
+	i := underWay(in)
+	c := answer(in, i, saga.OutcomeRejected, "card declined", at)
+	if i < 0 || in.Phase != saga.Running {
+		return c
+	}
+	c.Instance.Steps[i].Status = saga.Refused
+	c.Instance.Steps[i].Reason = "card declined"
+	c.Instance.Phase = saga.Compensating
+	c.Instance.Cause = &saga.Cause{Why: saga.WhyRejected, Step: saga.StepName(steps[i]), Reason: "card declined", At: at}
+	return back(c, i-1, at)
+}
+
+// Park lets the step that is under way wait for an operator.
+func Park(in *saga.Instance, at time.Time) store.Change {
+	i := underWay(in)
+	c := answer(in, i, saga.OutcomeFailed, "no such customer", at)
+	if i < 0 {
+		return c
+	}
+	c.Instance.Phase = saga.Parked
+	c.Instance.Steps[i].Parked = at
+	c.Instance.Steps[i].Reason = "no such customer"
+	return c
+}
+
+// Abandon ends a saga as it is.
+func Abandon(in *saga.Instance, at time.Time) store.Change {
+	c := change(in, saga.Event{Type: saga.Operated, At: at, Verb: saga.VerbAbandon, By: "mallory", Reason: "test"})
+	for i := range c.Instance.Steps {
+		c.Instance.Steps[i].Due = time.Time{}
+		c.Settle = settle(c.Settle, in, i)
+		c.Instance.Steps[i].Sent = 0
+	}
+	return end(c, saga.Parked, at)
+}
+
+// underWay is the number of the step that is asked for, -1: none.
+func underWay(in *saga.Instance) int {
+	for i := range in.Steps {
+		if s := in.Steps[i].Status; (s == saga.Doing || s == saga.Undoing) && in.Steps[i].Parked.IsZero() {
+			return i
+		}
+	}
+	return -1
+}
+
+// change copies the state, so that the one before stays as it is.
+func change(in *saga.Instance, e saga.Event) store.Change {
+	next := *in
+	next.Steps = append([]saga.StepState(nil), in.Steps...)
+	next.Revision++
+	next.Updated = e.At
+	return store.Change{Expected: in.Revision, Instance: &next, Events: []saga.Event{e}}
+}
+
+// answer takes in an outcome of step i and settles its command.
+func answer(in *saga.Instance, i int, outcome saga.Outcome, reason string, at time.Time) store.Change {
+	if i < 0 {
+		return change(in, saga.Event{Type: saga.Woke, At: at})
+	}
+	direction := saga.DirectionDo
+	if in.Phase == saga.Compensating {
+		direction = saga.DirectionUndo
+	}
+	c := change(in, saga.Event{
+		Type: saga.Answered, At: at, Participant: "shop", Step: saga.StepName(steps[i]),
+		Direction: direction, Attempt: in.Steps[i].Attempt, Outcome: outcome, Reason: reason,
+	})
+	c.Settle = settle(nil, in, i)
+	s := &c.Instance.Steps[i]
+	s.Due, s.Sent = time.Time{}, 0
+	return c
+}
+
+func settle(ids []outbox.ID, in *saga.Instance, i int) []outbox.ID {
+	if sent := in.Steps[i].Sent; sent != 0 {
+		ids = append(ids, outbox.ID{Saga: in.ID, Revision: sent})
+	}
+	return ids
+}
+
+// ask owes a command for step i and sets its timer.
+func ask(c store.Change, i int, direction saga.Direction, at time.Time) store.Change {
+	in := c.Instance
+	s := &in.Steps[i]
+	s.Status, s.Attempt, s.Budget, s.Due, s.Sent = saga.Doing, 1, 3, at.Add(timeout), in.Revision
+	if direction == saga.DirectionUndo {
+		s.Status = saga.Undoing
+	}
+	key := fmt.Sprintf("%s/%s/%s/1", in.ID, steps[i], direction)
+	c.Owe = append(c.Owe, outbox.Record{
+		ID:       outbox.ID{Saga: in.ID, Revision: in.Revision},
+		Answered: true,
+		Envelope: transport.Envelope{
+			Subject:     "saga.command.shop." + steps[i],
+			DedupID:     fmt.Sprintf("%x", sha256.Sum256([]byte(key)))[:32],
+			ID:          key,
+			Source:      "/amends/coordinator",
+			Type:        transport.TypeCommand,
+			Time:        at,
+			ContentType: transport.JSON,
+			TraceParent: in.TraceParent,
+			Saga:        in.ID,
+			Definition:  in.Definition,
+			Step:        saga.StepName(steps[i]),
+			Direction:   direction,
+			Attempt:     1,
+			ReplyTo:     "saga.event.shop." + key,
+			Expires:     s.Due,
+			Data:        in.Input,
+		},
+	})
+	return c
+}
+
+// back undoes step i or, when nothing is left, ends the saga.
+func back(c store.Change, i int, at time.Time) store.Change {
+	if i < 0 {
+		return end(c, saga.Compensated, at)
+	}
+	return ask(c, i, saga.DirectionUndo, at)
+}
+
+// end announces how the saga ended.
+func end(c store.Change, phase saga.Phase, at time.Time) store.Change {
+	in := c.Instance
+	in.Phase, in.Ended = phase, at
+	c.Owe = append(c.Owe, outbox.Record{
+		ID: outbox.ID{Saga: in.ID, Revision: in.Revision, Index: 1},
+		Envelope: transport.Envelope{
+			Subject: fmt.Sprintf("saga.lifecycle.%s.%s", in.Definition.Name, phase), ID: fmt.Sprintf("%s@%d", in.ID, in.Revision),
+			Source: "/amends/coordinator", Type: transport.TypeLifecycle, Time: at, Saga: in.ID, Definition: in.Definition,
+		},
+	})
+	return c
+}
