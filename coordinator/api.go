@@ -1,0 +1,328 @@
+package coordinator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/internal/crashpoint"
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/store"
+	"github.com/amends-dev/amends/transport"
+)
+
+// DefaultWait is how long a wait request is held when it does not say when it
+// expires; MaxWait bounds it.
+const (
+	DefaultWait = 10 * time.Second
+	MaxWait     = time.Minute
+)
+
+// What a refused caller is told to wait: for room in a queue, which is worked off
+// in a moment, and for sagas to end.
+const (
+	retryBusy = 250 * time.Millisecond
+	retryOpen = time.Second
+)
+
+// verbs are the requests and who serves them.
+func (c *Coordinator) verbs() map[string]func(context.Context, *transport.Envelope, func(*transport.Envelope)) {
+	return map[string]func(context.Context, *transport.Envelope, func(*transport.Envelope)){
+		transport.APIStart:       c.apiStart,
+		transport.APIGet:         c.reading(c.apiGet),
+		transport.APIWait:        c.apiWait,
+		transport.APIOperate:     c.apiOperate,
+		transport.APIList:        c.reading(c.apiList),
+		transport.APIHistory:     c.reading(c.apiHistory),
+		transport.APIDefine:      c.reading(c.apiDefine),
+		transport.APIDefinitions: c.reading(c.apiDefinitions),
+	}
+}
+
+// serve answers the requests that come over the bus.
+func (c *Coordinator) serve() (stop func(), err error) {
+	crashpoint.Here("coordinator: before serving requests")
+	var stops []func()
+	stop = func() {
+		for _, s := range stops {
+			s()
+		}
+	}
+	for verb, handle := range c.verbs() {
+		s, err := c.config.Bus.Respond(c.config.Subjects.API(verb), c.config.Name, func(request *transport.Envelope, reply func(*transport.Envelope)) {
+			handle(context.Background(), request, reply)
+		})
+		if err != nil {
+			stop()
+			return nil, fmt.Errorf("serve %s requests: %w", verb, err)
+		}
+		stops = append(stops, s)
+	}
+	return stop, nil
+}
+
+// Handle serves one request and waits for its reply: the same code that answers
+// on the bus, for faces that do not come over it. verb is one of the
+// transport.API constants.
+func (c *Coordinator) Handle(ctx context.Context, verb string, request *transport.Envelope) *transport.Envelope {
+	handle, ok := c.verbs()[verb]
+	if !ok {
+		return refusal(transport.CodeInvalidArgument, fmt.Sprintf("there is no request %q", verb))
+	}
+	replies := make(chan *transport.Envelope, 1)
+	handle(ctx, request, func(e *transport.Envelope) { replies <- e })
+	select {
+	case e := <-replies:
+		return e
+	case <-ctx.Done():
+		return refusal(transport.CodeUnavailable, ctx.Err().Error())
+	}
+}
+
+// reading runs a request that reads on a goroutine of its own, at most as many
+// at once as c.reads holds.
+func (c *Coordinator) reading(serve func(context.Context, *transport.Envelope) (any, error)) func(context.Context, *transport.Envelope, func(*transport.Envelope)) {
+	return func(ctx context.Context, request *transport.Envelope, reply func(*transport.Envelope)) {
+		select {
+		case c.reads <- struct{}{}:
+		default:
+			reply(exhausted(retryBusy, "too many reading requests at once; try again"))
+			return
+		}
+		go func() {
+			defer func() { <-c.reads }()
+			reply(respond(serve(ctx, request)))
+		}()
+	}
+}
+
+func (c *Coordinator) apiStart(_ context.Context, request *transport.Envelope, reply func(*transport.Envelope)) {
+	id := request.Saga
+	if id == "" {
+		made, err := uuid.NewV7()
+		if err != nil {
+			reply(refusal(transport.CodeInternal, "no random id: "+err.Error()))
+			return
+		}
+		id = contract.SagaID(made.String())
+	}
+	switch {
+	case request.Definition.Name == "":
+		reply(refusal(transport.CodeInvalidArgument, "the start names no definition; give it in the definition attribute (ce-definition), for example checkout or checkout/2"))
+		return
+	case id.Check() != nil:
+		reply(refusalOf(id.Check()))
+		return
+	case c.open.Load() >= int64(c.config.MaxOpen):
+		reply(exhausted(retryOpen, fmt.Sprintf("%d sagas are open, as many as are allowed (MaxOpen); try again later", c.open.Load())))
+		return
+	case c.relay.Stats().Backlog >= c.config.MaxBacklog:
+		reply(exhausted(retryBusy, "the bus is behind with what was accepted (MaxBacklog); try again in a moment"))
+		return
+	}
+	crashpoint.Here("coordinator: start received")
+	c.submit(work{
+		input: Input{Saga: id, Definition: request.Definition, Event: saga.Event{
+			Type: saga.Started, At: c.config.Clock(), ID: id, Payload: request.Data,
+			ContentType: request.ContentType, TraceParent: request.TraceParent,
+		}},
+		reply: func(r Result) { reply(c.replyTo(&r, false)) },
+	}, reply)
+}
+
+func (c *Coordinator) apiOperate(_ context.Context, request *transport.Envelope, reply func(*transport.Envelope)) {
+	var op transport.Operation
+	if err := strict(request.Data, &op); err != nil {
+		reply(refusal(transport.CodeInvalidArgument, err.Error()))
+		return
+	}
+	if err := request.Saga.Check(); err != nil {
+		reply(refusalOf(err))
+		return
+	}
+	c.submit(work{
+		input: Input{Saga: request.Saga, Event: saga.Event{
+			Type: saga.Operated, At: c.config.Clock(), Verb: saga.Verb(op.Verb), Step: op.Step,
+			By: op.By, Reason: op.Reason, Outcome: op.Outcome, Payload: op.Result,
+		}},
+		reply: func(r Result) { reply(c.replyTo(&r, true)) },
+	}, reply)
+}
+
+// submit hands a request to its shard without blocking the bus.
+func (c *Coordinator) submit(w work, reply func(*transport.Envelope)) {
+	switch taken, open := c.offer(w); {
+	case taken:
+	case open:
+		reply(exhausted(retryBusy, "the coordinator is busy (MaxWaiting); try again in a moment"))
+	default:
+		reply(refusal(transport.CodeUnavailable, "the coordinator is stopping; try again"))
+	}
+}
+
+// replyTo turns a result into a reply. Steps are told where somebody looks at
+// them; a start is answered briefly.
+func (c *Coordinator) replyTo(r *Result, steps bool) *transport.Envelope {
+	switch {
+	case r.Err != nil:
+		return refusalOf(r.Err)
+	case r.Ended != nil:
+		return respond(stoneStatus(r.Ended, true), nil)
+	case r.Ignored != "":
+		return refusal(transport.CodeFailedPrecondition, string(r.Ignored))
+	}
+	s := status(r.Definition, r.Instance, steps)
+	s.Existed = r.Existed
+	return respond(s, nil)
+}
+
+func (c *Coordinator) apiGet(ctx context.Context, request *transport.Envelope) (any, error) {
+	return c.statusOf(ctx, request.Saga)
+}
+
+func (c *Coordinator) statusOf(ctx context.Context, id saga.ID) (*transport.Status, error) {
+	if err := id.Check(); err != nil {
+		return nil, err
+	}
+	in, err := c.config.Store.Load(ctx, id)
+	if stone, ok := errors.AsType[*store.TombstoneError](err); ok {
+		return stoneStatus(stone, false), nil
+	}
+	if err != nil {
+		return nil, err // names the saga
+	}
+	def, err := c.definitions.find(in.Definition)
+	if err != nil {
+		return nil, err
+	}
+	return status(def, in, true), nil
+}
+
+// apiWait registers the caller first and looks then, so that no end is missed
+// between the two.
+func (c *Coordinator) apiWait(ctx context.Context, request *transport.Envelope, reply func(*transport.Envelope)) {
+	id := request.Saga
+	hold := DefaultWait
+	if !request.Expires.IsZero() {
+		hold = min(max(request.Expires.Sub(c.config.Clock()), 0), MaxWait)
+	}
+	one := c.waiters.add(id, func(r *Result) { reply(c.replyTo(r, true)) })
+	if one == nil {
+		c.reading(c.apiGet)(ctx, request, reply)
+		return
+	}
+	look := func(ctx context.Context, then func(*transport.Status, error)) {
+		go func() { // bounded by MaxWaiters; waits for its turn among the readers
+			c.reads <- struct{}{}
+			defer func() { <-c.reads }()
+			then(c.statusOf(ctx, id))
+		}()
+	}
+	answer := func(s *transport.Status, err error) { reply(respond(s, err)) }
+	look(ctx, func(s *transport.Status, err error) {
+		if err == nil && !settled(s) {
+			c.waiters.hold(one, hold, func() {
+				if c.waiters.remove(id, one) {
+					look(context.Background(), answer)
+				}
+			})
+			return
+		}
+		if c.waiters.remove(id, one) {
+			answer(s, err)
+		}
+	})
+}
+
+// settled reports whether there is nothing to wait for.
+func settled(s *transport.Status) bool {
+	return !s.Ended.IsZero() || s.Removed || s.Phase == contract.Parked
+}
+
+func (c *Coordinator) apiList(ctx context.Context, request *transport.Envelope) (any, error) {
+	var q transport.ListQuery
+	if err := strict(request.Data, &q); err != nil {
+		return nil, err
+	}
+	if q.Limit < 0 || q.Limit > store.MaxPage {
+		return nil, &badRequest{fmt.Sprintf("limit %d: use 1 to %d, or 0 for 100", q.Limit, store.MaxPage)}
+	}
+	found, next, err := c.config.Store.List(ctx, store.Filter{
+		Definition: q.Definition, Version: q.Version, Phases: q.Phases, IDPrefix: q.IDPrefix, OpenOnly: q.Open,
+	}, store.Page{Limit: q.Limit, Cursor: q.Cursor})
+	if err != nil {
+		return nil, err
+	}
+	reply := transport.ListReply{Sagas: make([]transport.Status, 0, len(found)), Next: next}
+	for _, s := range found {
+		reply.Sagas = append(reply.Sagas, transport.Status{
+			ID: s.ID, Definition: s.Definition, Phase: s.Phase, Revision: s.Revision,
+			Started: s.Started, Updated: s.Updated, Ended: s.Ended, Reason: brief(s.Reason),
+		})
+	}
+	return reply, nil
+}
+
+// historyPage bounds the events in one history reply; maxReply bounds their
+// payloads.
+const historyPage = 1000
+
+func (c *Coordinator) apiHistory(ctx context.Context, request *transport.Envelope) (any, error) {
+	if err := request.Saga.Check(); err != nil {
+		return nil, err
+	}
+	var q transport.HistoryQuery
+	if err := strict(request.Data, &q); err != nil {
+		return nil, err
+	}
+	if q.Limit < 0 || q.Limit > historyPage {
+		return nil, &badRequest{fmt.Sprintf("limit %d: use 1 to %d, or 0 for as many as fit", q.Limit, historyPage)}
+	}
+	from, limit := max(q.From, 1), q.Limit
+	if limit == 0 {
+		limit = historyPage
+	}
+	events, err := c.config.Store.History(ctx, request.Saga, from, limit)
+	if err != nil {
+		return nil, err // names the saga
+	}
+	reply := transport.HistoryReply{Events: make([]transport.HistoryEvent, 0, len(events))}
+	size := 0
+	for i := range events {
+		revision := from + uint64(i)
+		size += len(events[i].Payload)
+		if size > maxReply && i > 0 {
+			reply.Next = revision
+			return reply, nil
+		}
+		reply.Events = append(reply.Events, historyEvent(revision, &events[i]))
+	}
+	if len(events) == limit {
+		reply.Next = from + uint64(limit)
+	}
+	return reply, nil
+}
+
+func (c *Coordinator) apiDefine(ctx context.Context, request *transport.Envelope) (any, error) {
+	def, err := saga.ParseJSON(request.Data)
+	if err != nil {
+		return nil, &badRequest{err.Error()}
+	}
+	if err := c.Register(ctx, def); err != nil {
+		return nil, err
+	}
+	return transport.DefinitionReply{Definition: def.Ref(), Fingerprint: def.Fingerprint()}, nil
+}
+
+func (c *Coordinator) apiDefinitions(context.Context, *transport.Envelope) (any, error) {
+	all := c.definitions.all()
+	reply := transport.DefinitionsReply{Definitions: make([]transport.DefinitionReply, 0, len(all))}
+	for _, def := range all {
+		reply.Definitions = append(reply.Definitions, transport.DefinitionReply{Definition: def.Ref(), Fingerprint: def.Fingerprint()})
+	}
+	return reply, nil
+}

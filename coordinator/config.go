@@ -1,0 +1,136 @@
+package coordinator
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/store"
+	"github.com/amends-dev/amends/transport"
+)
+
+// Bus is what a Coordinator needs of the bus: to publish, to subscribe and to
+// serve requests.
+type Bus interface {
+	transport.Bus
+	transport.Responder
+}
+
+// Config of a Coordinator. Store and Bus are required; the zero value of every
+// other field means its default.
+type Config struct {
+	Store store.Store
+	Bus   Bus
+	// Subjects holds the prefix of all subjects. Default: "saga".
+	Subjects transport.Subjects
+	// Name is the durable name of the event subscription and the queue of the
+	// requests; coordinators that share a store share it. Default: "coordinator".
+	Name string
+	// Shards is the number of goroutines that decide; one saga is always handled
+	// by the same one. Default: 4.
+	Shards int
+	// MaxBatch bounds the inputs that are decided and committed together by one
+	// shard. Default: 512.
+	MaxBatch int
+	// MaxWaiting bounds the inputs that wait at one shard. When it is full the bus
+	// is not asked for more and starts are refused with resource_exhausted.
+	// Default: 4096.
+	MaxWaiting int
+	// MaxOpen bounds the sagas that have not ended; starts beyond it are refused
+	// with resource_exhausted. Default: 1,000,000.
+	MaxOpen int
+	// MaxBacklog bounds the messages that wait for the bus to take them; beyond it
+	// starts are refused with resource_exhausted, so that what was accepted is not
+	// delayed until it times out. Default: 4096.
+	MaxBacklog int
+	// CacheSize is how many instances are remembered, over all shards.
+	// Default: 65,536.
+	CacheSize int
+	// Retention is how long a saga is kept after it ended, with its history; after
+	// that only a tombstone remains. Default: 30 days.
+	Retention time.Duration
+	// TombstoneRetention is how long after its end a saga's id is remembered, so
+	// that the same start is answered and not run twice. Default: 1 year.
+	TombstoneRetention time.Duration
+	// Secret keys the hash in the ids that the bus deduplicates. Keep it over
+	// restarts. Default: random.
+	Secret []byte
+	// Definitions are registered before anything else.
+	Definitions []*saga.Definition
+	// Logger gets one line per transition. Default: slog.Default().
+	Logger *slog.Logger
+	// Observer is told what happens, for metrics. Default: nobody.
+	Observer Observer
+	// Clock tells the time. Default: time.Now.
+	Clock func() time.Time
+}
+
+// Validate returns everything that is wrong with the configuration, joined.
+func (c *Config) Validate() error {
+	var errs []error
+	bad := func(field, why string) { errs = append(errs, fmt.Errorf("coordinator.Config.%s: %s", field, why)) }
+	if c.Store == nil {
+		bad("Store", "is missing; open one with boltstore.Open")
+	}
+	if c.Bus == nil {
+		bad("Bus", "is missing; connect one with natsbus.Connect")
+	}
+	for _, n := range []struct {
+		field string
+		value int
+	}{{"Shards", c.Shards}, {"MaxBatch", c.MaxBatch}, {"MaxWaiting", c.MaxWaiting}, {"MaxOpen", c.MaxOpen}, {"MaxBacklog", c.MaxBacklog}, {"CacheSize", c.CacheSize}} {
+		if n.value < 0 {
+			bad(n.field, fmt.Sprintf("is %d; give a positive number, or 0 for the default", n.value))
+		}
+	}
+	if c.Shards > 256 {
+		bad("Shards", "is more than 256; a few per processor are enough")
+	}
+	if c.Retention < 0 || c.TombstoneRetention < 0 {
+		bad("Retention", "is negative; give a duration, or 0 for the default")
+	}
+	if c.TombstoneRetention != 0 && c.Retention > c.TombstoneRetention {
+		bad("TombstoneRetention", "is shorter than Retention; both count from the end of the saga")
+	}
+	return errors.Join(errs...)
+}
+
+func (c Config) withDefaults() Config {
+	fill := func(n *int, value int) {
+		if *n == 0 {
+			*n = value
+		}
+	}
+	fill(&c.Shards, 4)
+	fill(&c.MaxBatch, 512)
+	fill(&c.MaxWaiting, 4096)
+	fill(&c.MaxOpen, 1_000_000)
+	fill(&c.MaxBacklog, 4096)
+	fill(&c.CacheSize, 65_536)
+	if c.Name == "" {
+		c.Name = "coordinator"
+	}
+	if c.Retention == 0 {
+		c.Retention = 30 * 24 * time.Hour
+	}
+	if c.TombstoneRetention == 0 {
+		c.TombstoneRetention = max(365*24*time.Hour, c.Retention)
+	}
+	if len(c.Secret) == 0 {
+		c.Secret = make([]byte, 32)
+		_, _ = rand.Read(c.Secret) // never fails (crypto/rand)
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	if c.Observer == nil {
+		c.Observer = nobody{}
+	}
+	if c.Clock == nil {
+		c.Clock = time.Now
+	}
+	return c
+}

@@ -1,0 +1,308 @@
+package coordinator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/amends-dev/amends/internal/crashpoint"
+	"github.com/amends-dev/amends/outbox"
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/transport"
+)
+
+// Bounds of shutdown and housekeeping.
+const (
+	// flushTime bounds how long a stopping coordinator waits for the bus to take
+	// what is committed. What it does not take is sent after the next start.
+	flushTime = 2 * time.Second
+	// expireEvery and expireSlice bound the work of retention.
+	expireEvery = 10 * time.Second
+	expireSlice = 1000
+	// maxReads bounds the reading requests that are served at once.
+	maxReads = 256
+)
+
+// Coordinator runs the sagas of one store on one bus.
+//
+// New wires it, Run owns its goroutines: one per shard (decides and commits), one
+// for the events of the bus, one for timers, one for the relay, one for
+// retention. See ARCHITECTURE.md.
+type Coordinator struct {
+	config      Config
+	definitions *definitions
+	shards      []*shard
+	relay       *outbox.Relay
+	timekeeper  *timekeeper
+	waiters     *waiters
+	observer    Observer
+	reads       chan struct{} // bounds reading requests that are served at once
+	seed        maphash.Seed
+
+	ready    atomic.Bool
+	stopping atomic.Bool
+	broken   atomic.Pointer[error]
+
+	intake sync.RWMutex // held for reading while something is put into a shard's inbox
+	closed bool         // the inboxes are closed; guarded by intake
+
+	open        atomic.Int64
+	cacheHits   atomic.Uint64
+	cacheMisses atomic.Uint64
+}
+
+// New wires a Coordinator and registers the definitions of the configuration.
+// It starts no goroutine; Run does.
+func New(config Config) (*Coordinator, error) {
+	if err := config.Validate(); err != nil {
+		return nil, err
+	}
+	config = config.withDefaults()
+	ctx := context.Background()
+	defs, err := loadDefinitions(ctx, config.Store)
+	if err != nil {
+		return nil, err
+	}
+	for _, def := range config.Definitions {
+		if err := defs.register(ctx, def); err != nil {
+			return nil, err
+		}
+	}
+	crashpoint.Here("coordinator: definitions loaded")
+	c := &Coordinator{
+		config: config, definitions: defs, observer: config.Observer,
+		waiters: newWaiters(), reads: make(chan struct{}, maxReads), seed: maphash.MakeSeed(),
+	}
+	c.relay = outbox.NewRelay(config.Bus, config.Store, outbox.Options{
+		OnPublish: c.observer.Published, OnRefused: c.refused, Now: config.Clock,
+	})
+	c.timekeeper = newTimekeeper(config.Store, config.Clock, c.put)
+	w := writer{subjects: config.Subjects, source: "/amends/" + config.Name, secret: config.Secret}
+	for range config.Shards {
+		engine, err := newEngine(config.Store, defs, w, max(1, config.CacheSize/config.Shards))
+		if err != nil {
+			return nil, err
+		}
+		c.shards = append(c.shards, &shard{c: c, engine: engine, inbox: make(chan work, config.MaxWaiting)})
+	}
+	return c, nil
+}
+
+// Register stores a definition; see Engine.Register.
+func (c *Coordinator) Register(ctx context.Context, def *saga.Definition) error {
+	if err := c.definitions.register(ctx, def); err != nil {
+		return err
+	}
+	c.timekeeper.again() // sagas may have waited for it
+	return nil
+}
+
+// Run coordinates until ctx ends, and returns when all is still: the bus is not
+// asked for more, everything taken in is committed and answered, and what the
+// bus would take within two seconds is sent. It returns nil after an orderly
+// end, and the reason when the store broke: then the process has to end.
+func (c *Coordinator) Run(ctx context.Context) error {
+	if err := c.countOpen(ctx); err != nil {
+		return err
+	}
+	crashpoint.Here("coordinator: before subscribing")
+	source, err := c.subscribe(ctx)
+	if err != nil {
+		return err
+	}
+	stopRequests, err := c.serve()
+	if err != nil {
+		return errors.Join(err, source.Close())
+	}
+
+	// Intake ends first (in), then the shards, then the relay (out).
+	in, stopIn := context.WithCancel(ctx)
+	defer stopIn()
+	out, stopOut := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopOut()
+
+	var shards, intake, relay errgroup.Group
+	guard := func(run func(context.Context) error, ctx context.Context) func() error {
+		return func() error {
+			err := run(ctx)
+			if err != nil {
+				c.broken.CompareAndSwap(nil, &err)
+				stopIn()
+			}
+			return err
+		}
+	}
+	for _, s := range c.shards {
+		shards.Go(guard(s.run, out))
+	}
+	relay.Go(guard(c.relay.Run, out))
+	intake.Go(guard(func(ctx context.Context) error { return c.receive(ctx, source) }, in))
+	intake.Go(guard(c.timekeeper.run, in))
+	intake.Go(guard(c.expire, in))
+	intake.Go(guard(c.watchBus, in))
+	c.ready.Store(true)
+
+	<-in.Done()
+	c.ready.Store(false)
+	c.stopping.Store(true)
+	stopRequests()
+	closeErr := source.Close()
+	intakeErr := intake.Wait()
+	c.closeInboxes()
+	shardErr := shards.Wait()
+	if c.broken.Load() == nil {
+		c.flush()
+	}
+	stopOut()
+	relayErr := relay.Wait()
+	c.waiters.close()
+	if broken := c.broken.Load(); broken != nil {
+		return fmt.Errorf("coordinator: %w", *broken)
+	}
+	return errors.Join(closeErr, intakeErr, shardErr, relayErr)
+}
+
+// Ready reports whether the coordinator takes work: nil, or why not.
+func (c *Coordinator) Ready(ctx context.Context) error {
+	switch {
+	case c.broken.Load() != nil:
+		return fmt.Errorf("the store failed: %w", *c.broken.Load())
+	case c.stopping.Load():
+		return errors.New("stopping")
+	case !c.ready.Load():
+		return errors.New("starting")
+	}
+	return c.config.Store.Check(ctx)
+}
+
+func (c *Coordinator) countOpen(ctx context.Context) error {
+	counts, err := c.config.Store.Counts(ctx)
+	if err != nil {
+		return fmt.Errorf("count the sagas: %w", err)
+	}
+	open := 0
+	for _, n := range counts {
+		open += n.Sagas - n.Ended
+	}
+	crashpoint.Here("coordinator: open sagas counted")
+	c.open.Store(int64(open))
+	return nil
+}
+
+// shardOf is the shard that handles a saga.
+func (c *Coordinator) shardOf(id saga.ID) *shard {
+	return c.shards[maphash.String(c.seed, string(id))%uint64(len(c.shards))]
+}
+
+// put hands work to its shard, waiting while the shard is full.
+func (c *Coordinator) put(ctx context.Context, w work) error {
+	c.intake.RLock()
+	defer c.intake.RUnlock()
+	if c.closed {
+		return transport.ErrClosed
+	}
+	select {
+	case c.shardOf(w.input.Saga).inbox <- w:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// offer hands work to its shard if there is room.
+func (c *Coordinator) offer(w work) (taken, open bool) {
+	c.intake.RLock()
+	defer c.intake.RUnlock()
+	if c.closed {
+		return false, false
+	}
+	select {
+	case c.shardOf(w.input.Saga).inbox <- w:
+		return true, true
+	default:
+		return false, true
+	}
+}
+
+func (c *Coordinator) closeInboxes() {
+	c.intake.Lock()
+	defer c.intake.Unlock()
+	crashpoint.Here("coordinator: stopping, intake ended")
+	c.closed = true
+	for _, s := range c.shards {
+		close(s.inbox)
+	}
+}
+
+// flush gives the relay a moment to hand over what is committed.
+func (c *Coordinator) flush() {
+	crashpoint.Here("coordinator: stopping, all committed")
+	deadline := time.Now().Add(flushTime)
+	for time.Now().Before(deadline) && c.relay.Stats().Busy() {
+		time.Sleep(2 * time.Millisecond)
+	}
+}
+
+// watchBus has everything that is owed sent again whenever the bus may have
+// forgotten.
+func (c *Coordinator) watchBus(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-c.config.Bus.Resets():
+			c.config.Logger.WarnContext(ctx, "the bus may have lost messages; everything owed is sent again")
+			crashpoint.Here("coordinator: loss noticed")
+			c.relay.Resend()
+		}
+	}
+}
+
+// expire keeps retention: ended sagas become tombstones, old tombstones go.
+func (c *Coordinator) expire(ctx context.Context) error {
+	ticker := time.NewTicker(expireEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+		for {
+			crashpoint.Here("coordinator: before expiring")
+			now := c.config.Clock()
+			removed, dropped, err := c.config.Store.Expire(ctx, now.Add(-c.config.Retention), now.Add(-c.config.TombstoneRetention), expireSlice)
+			if ctx.Err() != nil {
+				return nil
+			}
+			if err != nil {
+				return fmt.Errorf("expire ended sagas: %w", err)
+			}
+			if removed < expireSlice && dropped < expireSlice {
+				break
+			}
+		}
+	}
+}
+
+// refused notes a message that the bus will never take.
+func (c *Coordinator) refused(r outbox.Record, err error) {
+	c.config.Logger.Error("the bus refuses a message for good; its step will time out",
+		LogSaga, string(r.ID.Saga), LogStep, string(r.Envelope.Step), LogDirection, string(r.Envelope.Direction),
+		LogAttempt, r.Envelope.Attempt, LogError, err.Error())
+}
+
+func (c *Coordinator) count(t *Transition) {
+	if t.Before == "" {
+		c.open.Add(1)
+	}
+	if t.Ended {
+		c.open.Add(-1)
+	}
+}

@@ -1,0 +1,492 @@
+package coordinator_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/amends-dev/amends/client"
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/coordinator"
+	"github.com/amends-dev/amends/participant"
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/store/memstore"
+	"github.com/amends-dev/amends/transport"
+	"github.com/amends-dev/amends/transport/membus"
+)
+
+func TestAllWell(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t, membus.Options{})
+		defer w.close()
+		w.expect(w.run("s1"), saga.Completed, "s1 reserve", "s1 charge", "s1 ship")
+	})
+}
+
+func TestRejectionGoesBackInReverse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t, membus.Options{})
+		defer w.close()
+		w.when(func(action string, _ int) error {
+			if action == "ship" {
+				return participant.Reject("no carrier")
+			}
+			return nil
+		})
+		s := w.run("s1")
+		w.expect(s, saga.Compensated, "s1 reserve", "s1 charge", "s1 refund", "s1 release")
+		if !strings.Contains(s.Reason, "no carrier") {
+			t.Errorf("reason %q does not say why", s.Reason)
+		}
+	})
+}
+
+func TestFailureIsTriedAgainWithTheSameKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t, membus.Options{})
+		defer w.close()
+		w.when(func(action string, attempt int) error {
+			if action == "charge" && attempt < 3 {
+				return errors.New("bank is down")
+			}
+			return nil
+		})
+		began := time.Now()
+		w.expect(w.run("s1"), saga.Completed, "s1 reserve", "s1 charge", "s1 ship")
+		if waited := time.Since(began); waited < 1500*time.Millisecond || waited > 4*time.Second {
+			t.Errorf("two retries after about 1 s and 2 s took %s", waited)
+		}
+	})
+}
+
+func TestParkedPivotIsResolvedByAnOperator(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t, membus.Options{})
+		defer w.close()
+		w.when(func(action string, _ int) error {
+			if action == "ship" {
+				return participant.Fatal(errors.New("no such table"))
+			}
+			return nil
+		})
+		s := w.run("s1")
+		w.expect(s, saga.Parked, "s1 reserve", "s1 charge")
+		if want := []string{"retry ship", "resolve ship", "skip ship", "compensate", "abandon"}; !slices.Equal(s.Legal, want) {
+			t.Errorf("legal verbs %q, want %q", s.Legal, want)
+		}
+		c := client.New(w.bus)
+		if _, err := c.Cancel(t.Context(), "s1", "kim", "enough"); !errors.Is(err, client.ErrIllegal) {
+			t.Errorf("cancel of a parked pivot: %v", err)
+		}
+		w.when(func(string, int) error { return nil })
+		if _, err := c.Operate(t.Context(), "s1", transport.Operation{Verb: "retry", By: "kim", Reason: "table is there now"}); err != nil {
+			t.Fatal(err)
+		}
+		s, err := c.Wait(t.Context(), "s1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.expect(s, saga.Completed, "s1 reserve", "s1 charge", "s1 ship")
+	})
+}
+
+// I2: the same start twice is one saga; another input is a conflict.
+func TestStartTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t, membus.Options{})
+		defer w.close()
+		w.run("s1")
+		c := client.New(w.bus)
+		again, err := c.Start(t.Context(), checkout, order{"tea"}, client.ID("s1"))
+		if err != nil || !again.Existed || again.Phase != saga.Completed {
+			t.Errorf("the same start again: %+v, %v", again, err)
+		}
+		if _, err := c.Start(t.Context(), checkout, order{"coffee"}, client.ID("s1")); !errors.Is(err, client.ErrConflict) {
+			t.Errorf("the same id with another input: %v", err)
+		}
+		if n, _, err := w.store.Expire(t.Context(), time.Now().Add(time.Hour), time.Time{}, 10); n != 1 || err != nil {
+			t.Fatalf("removed %d: %v", n, err)
+		}
+		w.restart(coordinator.Config{})
+		again, err = c.Start(t.Context(), checkout, order{"tea"}, client.ID("s1"))
+		if err != nil || !again.Existed || !again.Removed {
+			t.Errorf("the same start after it was removed: %+v, %v", again, err)
+		}
+		if _, err := c.Start(t.Context(), checkout, order{"coffee"}, client.ID("s1")); !errors.Is(err, client.ErrConflict) {
+			t.Errorf("the same id with another input after it was removed: %v", err)
+		}
+		w.expect(again, saga.Completed, "s1 reserve", "s1 charge", "s1 ship")
+	})
+}
+
+// I2: a coordinator that stops and starts anew goes on where it was.
+func TestRestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t, membus.Options{})
+		defer w.close()
+		w.when(func(action string, _ int) error {
+			if action == "charge" {
+				return errors.New("bank is down")
+			}
+			return nil
+		})
+		c := client.New(w.bus)
+		for i := range 20 {
+			if _, err := c.Start(t.Context(), checkout, order{"tea"}, client.ID(contract.SagaID(fmt.Sprintf("s%d", i)))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w.restart(coordinator.Config{})
+		w.when(func(string, int) error { return nil })
+		for i := range 20 {
+			s, err := c.Wait(t.Context(), contract.SagaID(fmt.Sprintf("s%d", i)))
+			if err != nil || s.Phase != saga.Completed {
+				t.Errorf("after a restart: %+v, %v", s, err)
+			}
+		}
+	})
+}
+
+// I2: a bus that forgets everything it accepted costs latency, no saga and no
+// attempt.
+func TestBusForgets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t, membus.Options{})
+		defer w.close()
+		w.stopServices() // the commands wait in the bus
+		c := client.New(w.bus)
+		for i := range 10 {
+			if _, err := c.Start(t.Context(), checkout, order{"tea"}, client.ID(contract.SagaID(fmt.Sprintf("s%d", i)))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		synctest.Wait()
+		if n := w.bus.Pending(transport.Commands); n != 10 {
+			t.Fatalf("%d commands in the bus, want 10", n)
+		}
+		w.bus.Forget()
+		synctest.Wait()
+		w.services()
+		for i := range 10 {
+			s, err := c.Wait(t.Context(), contract.SagaID(fmt.Sprintf("s%d", i)))
+			if err != nil || s.Phase != saga.Completed {
+				t.Fatalf("after the bus forgot: %+v, %v", s, err)
+			}
+			if s.Steps[0].Attempt != 1 {
+				t.Errorf("the loss cost an attempt: %+v", s.Steps[0])
+			}
+		}
+	})
+}
+
+// Faults of every kind on the bus; every saga ends, every step's effect is there
+// once or taken back.
+func TestFaultyBus(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, healed := 0, atomic.Bool{}
+		w := newTown(t, membus.Options{Fault: func(s transport.Stream, e *transport.Envelope) membus.Fate {
+			if s == transport.DeadLetters || healed.Load() {
+				return membus.Fate{}
+			}
+			n++
+			switch n % 7 {
+			case 1:
+				return membus.Fate{Drop: true}
+			case 2:
+				return membus.Fate{Duplicate: 2}
+			case 3:
+				return membus.Fate{Delay: 7 * time.Second}
+			case 4:
+				return membus.Fate{Reorder: true}
+			case 5:
+				return membus.Fate{Refuse: errors.New("stream is full")}
+			}
+			return membus.Fate{}
+		}})
+		defer w.close()
+		c := client.New(w.bus)
+		for i := range 30 {
+			if _, err := c.Start(t.Context(), checkout, order{"tea"}, client.ID(contract.SagaID(fmt.Sprintf("s%d", i)))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for i := range 30 {
+			s, err := c.Wait(t.Context(), contract.SagaID(fmt.Sprintf("s%d", i)))
+			for err == nil && s.Phase == saga.Parked { // every attempt of the pivot may have been lost
+				healed.Store(true)
+				if _, err = c.Operate(t.Context(), s.ID, transport.Operation{Verb: "retry", By: "kim", Reason: "the bus is mended"}); err == nil {
+					s, err = c.Wait(t.Context(), s.ID)
+				}
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if s.Phase != saga.Completed && s.Phase != saga.Compensated {
+				t.Errorf("%s: %s", s.ID, s.Phase)
+			}
+			did := map[string]int{}
+			w.mu.Lock()
+			for _, line := range w.ledger {
+				if id, action, _ := strings.Cut(line, " "); id == string(s.ID) {
+					did[action]++
+				}
+			}
+			w.mu.Unlock()
+			for action, times := range did {
+				if times != 1 {
+					t.Errorf("I5: %s did %s %d times", s.ID, action, times)
+				}
+			}
+			if s.Phase == saga.Compensated && (did["reserve"] != did["release"] || did["charge"] != did["refund"] || did["ship"] != 0) {
+				t.Errorf("I3: %s is compensated after %v", s.ID, did)
+			}
+		}
+	})
+}
+
+// I9: what cannot be understood ends in the dead letters, with the reason, and
+// nobody else notices.
+func TestBadEvents(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t, membus.Options{})
+		defer w.close()
+		w.when(func(action string, _ int) error {
+			if action == "charge" {
+				return errors.New("later")
+			}
+			return nil
+		})
+		c := client.New(w.bus)
+		if _, err := c.Start(t.Context(), checkout, order{"tea"}, client.ID("s1")); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		for _, bad := range []transport.Envelope{
+			{Subject: "saga.event.bank.s1.charge", Type: transport.TypeCompleted},
+			{Subject: "saga.event.bank.nobody.charge.do.1", Type: transport.TypeCompleted},
+			{Subject: "saga.event.stock.s1.charge.do.1", Type: transport.TypeCompleted},
+			{Subject: "saga.event.bank.s1.fly.do.1", Type: transport.TypeCompleted},
+			{Subject: "saga.event.post.s1.ship.do.1", Type: transport.TypeCompleted},
+			{Subject: "saga.event.bank.s1.charge.do.9", Type: transport.TypeCompleted},
+			{Subject: "saga.event.bank.s1.charge.do.1", Type: transport.TypeCommand},
+			{Subject: "saga.event.bank.s1.charge.do.1", Type: transport.TypeCompleted, Data: make([]byte, saga.MaxPayload+1)},
+		} {
+			if errs := w.bus.Publish(t.Context(), []transport.Envelope{bad}); errs != nil {
+				t.Fatal(errs)
+			}
+		}
+		reasons := w.deadLetters()
+		wants := []string{
+			"3 tokens behind event instead of 5", "no such saga", "belongs to another participant", "no such step",
+			"not waiting in this direction", "attempt not sent yet", "dev.amends.command.v1", "at most 262144",
+		}
+		for _, want := range wants {
+			if n := len(slices.DeleteFunc(slices.Clone(reasons), func(r string) bool { return !strings.Contains(r, want) })); n != 1 {
+				t.Errorf("%d dead letters say %q, want 1", n, want)
+			}
+		}
+		if len(reasons) != len(wants) {
+			t.Errorf("%d dead letters, want %d: %q", len(reasons), len(wants), reasons)
+		}
+		w.when(func(string, int) error { return nil })
+		s, err := c.Wait(t.Context(), "s1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.expect(s, saga.Completed, "s1 reserve", "s1 charge", "s1 ship")
+	})
+}
+
+// I9, I10: bad requests cost their sender a clear error.
+func TestBadRequests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t, membus.Options{})
+		defer w.close()
+		w.restart(coordinator.Config{MaxOpen: 1})
+		ask := func(verb string, e transport.Envelope) string {
+			t.Helper()
+			e.Subject = transport.Subjects{}.API(verb)
+			reply, err := w.bus.Request(t.Context(), &e)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return reply.Code + ": " + reply.Reason
+		}
+		tea := []byte(`{"sku":"tea"}`)
+		for _, c := range []struct {
+			verb string
+			e    transport.Envelope
+			want []string
+		}{
+			{"start", transport.Envelope{Saga: "a", Data: tea}, []string{"invalid_argument", "names no definition"}},
+			{"start", transport.Envelope{Saga: "a", Definition: saga.Ref{Name: "nothing"}, Data: tea}, []string{"not_found", "not registered"}},
+			{"start", transport.Envelope{Saga: "a", Definition: saga.Ref{Name: "checkout", Version: 9}, Data: tea}, []string{"not_found", "not version 9"}},
+			{"start", transport.Envelope{Saga: "a.b", Definition: checkout.Ref(), Data: tea}, []string{"invalid_argument", "has '.'"}},
+			{"start", transport.Envelope{Saga: contract.SagaID(strings.Repeat("x", 10_000)), Definition: checkout.Ref(), Data: tea}, []string{"invalid_argument", "10000 characters"}},
+			{"start", transport.Envelope{Saga: "a", Definition: checkout.Ref(), Data: []byte(`{"sku":`)}, []string{"invalid_argument", "not valid JSON"}},
+			{"start", transport.Envelope{Saga: "a", Definition: checkout.Ref(), Data: make([]byte, saga.MaxPayload+1)}, []string{"invalid_argument", "MaxPayload"}},
+			{"get", transport.Envelope{Saga: "nobody"}, []string{"not_found", "no such saga"}},
+			{"wait", transport.Envelope{Saga: "nobody"}, []string{"not_found", "no such saga"}},
+			{"wait", transport.Envelope{Saga: "no body"}, []string{"invalid_argument", "has ' '"}},
+			{"history", transport.Envelope{Saga: "nobody"}, []string{"not_found"}},
+			{"operate", transport.Envelope{Saga: "nobody", Data: []byte(`{"verb":"cancel","by":"kim","reason":"x"}`)}, []string{"not_found"}},
+			{"operate", transport.Envelope{Saga: "nobody", Data: []byte(`{"verb":"cancel","who":"kim"}`)}, []string{"invalid_argument", "unknown field"}},
+			{"list", transport.Envelope{Data: []byte(`{"limit":100000}`)}, []string{"invalid_argument", "1 to 1000"}},
+			{"list", transport.Envelope{Data: []byte(`{"cursor":"zzz"}`)}, []string{"invalid_argument"}},
+			{"define", transport.Envelope{Data: []byte(`{"name":"Bad Name"}`)}, []string{"invalid_argument", "Bad Name"}},
+			{"define", transport.Envelope{Data: []byte(`{"name":"checkout","version":1,"steps":[{"step":{"name":"a","kind":"retriable","do":{"participant":"p","action":"a"}}}]}`)}, []string{"already_exists", "new version"}},
+		} {
+			got := ask(c.verb, c.e)
+			for _, want := range c.want {
+				if !strings.Contains(got, want) {
+					t.Errorf("%s answers %q, which does not say %q", c.verb, got, want)
+				}
+			}
+		}
+		w.stopServices()
+		if got := ask("start", transport.Envelope{Saga: "one", Definition: checkout.Ref(), Data: tea}); got != ": " {
+			t.Errorf("the first start: %q", got)
+		}
+		synctest.Wait()
+		if got := ask("start", transport.Envelope{Saga: "two", Definition: checkout.Ref(), Data: tea}); !strings.Contains(got, "resource_exhausted") || !strings.Contains(got, "MaxOpen") {
+			t.Errorf("a start beyond MaxOpen: %q", got)
+		}
+		w.services()
+	})
+}
+
+// Starts are refused while the bus is behind with what was accepted, and taken
+// again afterwards (I10).
+func TestStartsWaitForTheBus(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var full atomic.Bool
+		full.Store(true)
+		w := newTown(t, membus.Options{Fault: func(stream transport.Stream, _ *transport.Envelope) (fate membus.Fate) {
+			if stream == transport.Commands && full.Load() {
+				fate.Refuse = transport.ErrFull
+			}
+			return fate
+		}})
+		defer w.close()
+		w.restart(coordinator.Config{MaxBacklog: 3})
+		started := 0
+		var err error
+		for ; err == nil && started < 100; started++ {
+			_, err = client.New(w.bus).Start(t.Context(), checkout, order{"tea"})
+			time.Sleep(time.Second) // virtual: the relay has tried
+		}
+		var refused *client.Error
+		if !errors.Is(err, client.ErrOverloaded) || !errors.As(err, &refused) || refused.RetryAfter <= 0 || !strings.Contains(refused.Reason, "MaxBacklog") || started > 10 {
+			t.Fatalf("after %d starts: %v", started, err)
+		}
+		full.Store(false)
+		time.Sleep(10 * time.Second)
+		w.run("later")
+	})
+}
+
+// A caller that waits is told when the coordinator stops, and need not find out.
+func TestStoppingAnswersThoseWhoWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t, membus.Options{})
+		defer w.close()
+		w.stopServices()
+		if _, err := client.New(w.bus).Start(t.Context(), checkout, order{"tea"}, client.ID("one")); err != nil {
+			t.Fatal(err)
+		}
+		began, answers := time.Now(), make(chan string, 1)
+		go func() {
+			e, err := w.bus.Request(t.Context(), &transport.Envelope{
+				Subject: transport.Subjects{}.API(transport.APIWait), Type: transport.TypeRequest, Saga: "one", Expires: began.Add(time.Minute),
+			})
+			if err != nil {
+				answers <- err.Error()
+				return
+			}
+			answers <- e.Code + ": " + e.Reason
+		}()
+		synctest.Wait()
+		if err := w.stopCoordinator(); err != nil {
+			t.Error(err)
+		}
+		if got := <-answers; !strings.HasPrefix(got, "unavailable: the coordinator is stopping") || time.Since(began) > 10*time.Second {
+			t.Errorf("after %s it was answered %q", time.Since(began), got)
+		}
+		w.start(coordinator.Config{})
+		w.services()
+	})
+}
+
+// A broken store ends Run with the reason.
+func TestBrokenStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t, membus.Options{})
+		w.mu.Lock()
+		w.diskError = errors.New("input/output error")
+		w.mu.Unlock()
+		c := client.New(w.bus)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := c.Start(ctx, checkout, order{"tea"}, client.ID("s1")); err == nil {
+			t.Error("a start was acknowledged although its commit failed")
+		}
+		if err := w.stopCoordinator(); err == nil || !strings.Contains(err.Error(), "input/output error") {
+			t.Errorf("Run returned %v", err)
+		}
+		w.stopServices()
+		_ = w.dead.Close()
+		w.bus.Close()
+	})
+}
+
+// forgetful is a store whose definitions cannot be read.
+type forgetful struct{ *memstore.Store }
+
+func (forgetful) Definitions(context.Context) ([]*saga.Definition, error) { return nil, nil }
+
+// A saga whose definition is gone stands still, is spoken of once, and goes on
+// when the definition is registered again.
+func TestDefinitionIsGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t, membus.Options{})
+		defer w.close()
+		w.stopServices()
+		cl := client.New(w.bus)
+		if _, err := cl.Start(t.Context(), checkout, order{"tea"}, client.ID("s1")); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.stopCoordinator(); err != nil {
+			t.Fatal(err)
+		}
+		var said strings.Builder
+		c, err := coordinator.New(coordinator.Config{Store: forgetful{w.store}, Bus: w.bus, Logger: slog.New(slog.NewTextHandler(&said, nil))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		done := make(chan error, 1)
+		go func() { done <- c.Run(ctx) }()
+		w.stopCoordinator = sync.OnceValue(func() error { cancel(); return <-done })
+		time.Sleep(time.Minute) // in virtual time: the attempt has timed out long ago
+		synctest.Wait()
+		if n := strings.Count(said.String(), "stands still"); n != 1 {
+			t.Errorf("it is spoken of %d times, want once: %.300s", n, said.String())
+		}
+		w.services()
+		if err := c.Register(t.Context(), checkout); err != nil {
+			t.Fatal(err)
+		}
+		s, err := cl.Wait(t.Context(), "s1")
+		if err != nil || s.Phase != saga.Completed {
+			t.Errorf("after the definition came back: %+v, %v", s, err)
+		}
+	})
+}

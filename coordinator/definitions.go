@@ -1,0 +1,102 @@
+package coordinator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/amends-dev/amends/internal/crashpoint"
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/store"
+)
+
+// MaxDefinitions bounds the registered definitions, all versions together (I10).
+// Beyond it a registration is refused.
+const MaxDefinitions = 10_000
+
+// ErrUnknownDefinition: nobody registered this definition or version.
+var ErrUnknownDefinition = errors.New("unknown definition")
+
+// ErrTooManyDefinitions: MaxDefinitions are registered.
+var ErrTooManyDefinitions = errors.New("too many definitions")
+
+// definitions are the registered definitions, kept in memory beside the store.
+type definitions struct {
+	store  store.Store
+	mu     sync.RWMutex
+	byRef  map[saga.Ref]*saga.Definition
+	newest map[string]int
+}
+
+func loadDefinitions(ctx context.Context, s store.Store) (*definitions, error) {
+	d := &definitions{store: s, byRef: map[saga.Ref]*saga.Definition{}, newest: map[string]int{}}
+	all, err := s.Definitions(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read the definitions: %w", err)
+	}
+	for _, def := range all {
+		d.add(def)
+	}
+	return d, nil
+}
+
+func (d *definitions) add(def *saga.Definition) {
+	ref := def.Ref()
+	d.byRef[ref] = def
+	d.newest[ref.Name] = max(d.newest[ref.Name], ref.Version)
+}
+
+// register stores a definition. Registering the same content again is nothing.
+func (d *definitions) register(ctx context.Context, def *saga.Definition) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if known := d.byRef[def.Ref()]; known != nil && known.Fingerprint() == def.Fingerprint() {
+		return nil
+	}
+	if len(d.byRef) >= MaxDefinitions {
+		return fmt.Errorf("register %s: %w: at most %d", def.Ref(), ErrTooManyDefinitions, MaxDefinitions)
+	}
+	if err := d.store.PutDefinition(ctx, def); err != nil {
+		return fmt.Errorf("register %s: %w", def.Ref(), err)
+	}
+	crashpoint.Here("coordinator: definition stored")
+	d.add(def)
+	return nil
+}
+
+// find returns a definition; version 0 is the newest one.
+func (d *definitions) find(ref saga.Ref) (*saga.Definition, error) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	newest, known := d.newest[ref.Name]
+	if ref.Version == 0 {
+		ref.Version = newest
+	}
+	if def := d.byRef[ref]; def != nil {
+		return def, nil
+	}
+	if known {
+		return nil, fmt.Errorf("%w: %s is registered, but not version %d; the newest is %d", ErrUnknownDefinition, ref.Name, ref.Version, newest)
+	}
+	return nil, fmt.Errorf("%w: %q is not registered; register it with client.Register, the define request, or --definitions", ErrUnknownDefinition, ref.Name)
+}
+
+// all returns every definition, by name and version.
+func (d *definitions) all() []*saga.Definition {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	out := make([]*saga.Definition, 0, len(d.byRef))
+	for _, def := range d.byRef {
+		out = append(out, def)
+	}
+	slices.SortFunc(out, func(a, b *saga.Definition) int {
+		if c := strings.Compare(a.Ref().Name, b.Ref().Name); c != 0 {
+			return c
+		}
+		return a.Ref().Version - b.Ref().Version
+	})
+	return out
+}

@@ -1,0 +1,27 @@
+// Package coordinator runs sagas: it takes in what the bus, the callers and the
+// clock have to say, lets saga.Decide decide, commits, and only then answers,
+// acknowledges and sends.
+//
+//	bus events ─┐                        ┌─▶ acknowledge the bus
+//	starts ─────┼─▶ shard ─▶ Engine.Step ┼─▶ reply to callers
+//	timers ─────┤   (gather,   (decide,  └─▶ outbox.Relay ─▶ bus commands
+//	operators ──┘    a batch)   commit)
+//
+// Engine is the steppable core: no goroutine, no clock, one call per batch. It
+// is what tests and the simulator drive. Coordinator puts subscriptions, shards,
+// timers and shutdown around the same Engine. One saga is handled by one shard,
+// so a coordinator does not compete with itself; another coordinator on the same
+// store loses or wins at the commit (I7).
+//
+// It keeps I1 (commit, then speak), I2 (a start is acknowledged after its
+// commit; debts are settled by answers), I7, I8 (accepted events are the
+// history), I9 (what cannot be understood goes to the dead letters, with the
+// reason) and I10 (Config names the bounds).
+//
+// It does not know undo order (package compensation), the meaning of an event
+// (package saga), or what the bus and the store are made of.
+//
+// Failure looks like a refused request with a transport.Code, like a dead
+// letter, or, when the store breaks, like Run returning the reason: the process
+// ends then, because a failed fsync must not be tried again.
+package coordinator

@@ -1,0 +1,312 @@
+package coordinator
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+
+	"github.com/amends-dev/amends/internal/crashpoint"
+	"github.com/amends-dev/amends/outbox"
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/store"
+	"github.com/amends-dev/amends/transport"
+)
+
+// Input is one thing that happened to one saga.
+type Input struct {
+	Saga  saga.ID
+	Event saga.Event
+	// Definition is what a start (saga.Started) wants; unused otherwise.
+	Definition saga.Ref
+}
+
+// Result is what became of an input. It may be spoken of outside only because it
+// is committed.
+type Result struct {
+	Instance   *saga.Instance   // where the saga stands now; nil when there is none. Read-only
+	Definition *saga.Definition // of Instance
+
+	Revision uint64        // to which this input moved the saga; Instance may be further on
+	Before   saga.Phase    // before this input; "" for a start
+	After    saga.Phase    // behind it
+	EndedNow bool          // this input ended the saga
+	Waited   time.Duration // of an answer: since its attempt was owed; 0: not known
+
+	Existed bool                  // of a start: the saga was there, with the same input
+	Ended   *store.TombstoneError // of a start: it was there, ended and was removed, with the same input
+	Ignored saga.Ignored          // the event changed nothing
+	Err     error                 // the event was refused
+}
+
+// Output is what a Step makes necessary outside.
+type Output struct {
+	Results []Result // one per input, in order
+	Moved   int      // sagas that were committed
+	Owed    []outbox.Record
+	Settled []outbox.ID
+}
+
+// ErrIDTaken: a saga with this id exists with another input or definition.
+var ErrIDTaken = errors.New("this id belongs to a saga with another input or definition")
+
+// maxConflicts bounds how often one Step reloads a saga that another
+// coordinator moved at the same time.
+const maxConflicts = 16
+
+// Engine decides and commits batches. It has no goroutine and no clock and must
+// not be used from two goroutines at once; several Engines may share a store.
+type Engine struct {
+	store       store.Store
+	definitions *definitions
+	writer      writer
+	cache       *simplelru.LRU[saga.ID, *saga.Instance]
+	hits        uint64
+	misses      uint64
+}
+
+func newEngine(s store.Store, d *definitions, w writer, cacheSize int) (*Engine, error) {
+	cache, err := simplelru.NewLRU[saga.ID, *saga.Instance](cacheSize, nil)
+	if err != nil {
+		return nil, fmt.Errorf("instance cache of %d: %w", cacheSize, err)
+	}
+	return &Engine{store: s, definitions: d, writer: w, cache: cache}, nil
+}
+
+// NewEngine makes an Engine over a store, with the definitions that are in it.
+// cacheSize is how many instances it remembers (at least 1).
+func NewEngine(ctx context.Context, s store.Store, subjects transport.Subjects, secret []byte, cacheSize int) (*Engine, error) {
+	d, err := loadDefinitions(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	return newEngine(s, d, writer{subjects: subjects, source: "/amends/coordinator", secret: secret}, cacheSize)
+}
+
+// Register stores a definition; see store.Store.PutDefinition.
+func (e *Engine) Register(ctx context.Context, def *saga.Definition) error {
+	return e.definitions.register(ctx, def)
+}
+
+// Step takes in a batch: decides all inputs in their order, and commits them
+// together. When it returns without error, everything in Output is durable: the
+// caller may then answer, acknowledge and send, in any order. An error means the
+// store is broken; nothing of the batch may be spoken of.
+func (e *Engine) Step(ctx context.Context, inputs []Input) (Output, error) {
+	out := Output{Results: make([]Result, len(inputs))}
+	todo := make([]int, len(inputs))
+	for i := range todo {
+		todo[i] = i
+	}
+	for try := 0; len(todo) > 0; try++ {
+		again, err := e.step(ctx, inputs, todo, &out)
+		if err != nil {
+			return Output{}, err
+		}
+		if try == maxConflicts {
+			for _, i := range again {
+				out.Results[i] = Result{Err: fmt.Errorf("saga %s: %w again and again", inputs[i].Saga, store.ErrConflict)}
+			}
+			break
+		}
+		todo = again
+	}
+	return out, nil
+}
+
+// draft is a saga at work within one Step.
+type draft struct {
+	expected uint64
+	instance *saga.Instance // nil: does not exist
+	def      *saga.Definition
+	stone    *store.TombstoneError
+	err      error // the saga cannot be read
+	cached   bool  // instance came from the cache
+	events   []saga.Event
+	owe      []outbox.Record
+	settle   []outbox.ID
+	inputs   []int
+}
+
+// step decides and commits the inputs named by todo, and returns those whose
+// saga was moved by somebody else meanwhile.
+func (e *Engine) step(ctx context.Context, inputs []Input, todo []int, out *Output) (again []int, err error) {
+	drafts := make(map[saga.ID]*draft, len(todo))
+	order := make([]*draft, 0, len(todo))
+	for _, i := range todo {
+		d := drafts[inputs[i].Saga]
+		if d == nil {
+			d = e.load(ctx, inputs[i].Saga)
+			drafts[inputs[i].Saga] = d
+			order = append(order, d)
+		}
+		d.inputs = append(d.inputs, i)
+		out.Results[i] = e.decide(d, &inputs[i])
+		if e.doubtful(d, &out.Results[i]) {
+			e.reload(ctx, inputs[i].Saga, d)
+			out.Results[i] = e.decide(d, &inputs[i])
+		}
+	}
+	changes := make([]store.Change, 0, len(order))
+	changed := order[:0:0]
+	for _, d := range order {
+		if len(d.events) > 0 {
+			changes = append(changes, store.Change{Expected: d.expected, Instance: d.instance, Events: d.events, Owe: d.owe, Settle: d.settle})
+			changed = append(changed, d)
+		}
+	}
+	if len(changes) == 0 {
+		return nil, nil
+	}
+	crashpoint.Here("coordinator: before commit")
+	results, err := e.store.Commit(ctx, changes)
+	if err != nil {
+		return nil, fmt.Errorf("commit %d sagas: %w", len(changes), err)
+	}
+	crashpoint.Here("coordinator: after commit")
+	for k, d := range changed {
+		var failure error
+		if results != nil {
+			failure = results[k]
+		}
+		switch {
+		case failure == nil:
+			e.cache.Add(d.instance.ID, d.instance)
+			out.Moved++
+			out.Owed = append(out.Owed, d.owe...)
+			out.Settled = append(out.Settled, d.settle...)
+		case errors.Is(failure, store.ErrConflict), errors.Is(failure, store.ErrEnded):
+			e.cache.Remove(d.instance.ID)
+			again = append(again, d.inputs...)
+		default:
+			e.cache.Remove(d.instance.ID)
+			for _, i := range d.inputs {
+				out.Results[i] = Result{Err: fmt.Errorf("commit saga %s: %w", d.instance.ID, failure)}
+			}
+		}
+	}
+	slices.Sort(again)
+	return again, nil
+}
+
+// doubtful reports whether a refusal, or the answer that a saga exists, may be
+// owed to a stale cache: retention removes sagas behind it, and an event that
+// changes nothing is not committed, so no conflict would tell that another
+// coordinator has moved the saga on (I7).
+func (e *Engine) doubtful(d *draft, r *Result) bool {
+	return d.cached && len(d.events) == 0 && (r.Existed || r.Ignored != "" || r.Err != nil)
+}
+
+// reload reads where a saga stands from the store.
+func (e *Engine) reload(ctx context.Context, id saga.ID, d *draft) {
+	e.cache.Remove(id)
+	fresh := e.load(ctx, id)
+	fresh.inputs = d.inputs
+	*d = *fresh
+}
+
+// load reads where a saga stands, from the cache if it is there.
+func (e *Engine) load(ctx context.Context, id saga.ID) *draft {
+	d := &draft{}
+	if in, ok := e.cache.Get(id); ok {
+		e.hits++
+		d.instance, d.cached = in, true
+	} else {
+		e.misses++
+		in, err := e.store.Load(ctx, id)
+		switch {
+		case err == nil:
+			d.instance = in
+		case errors.Is(err, store.ErrNotFound):
+		case errors.As(err, &d.stone):
+		default:
+			d.err = fmt.Errorf("load saga %s: %w", id, err)
+		}
+	}
+	if d.instance != nil {
+		crashpoint.Here("coordinator: loaded")
+		d.expected = d.instance.Revision
+		d.def, d.err = e.definitions.find(d.instance.Definition)
+	}
+	return d
+}
+
+// decide applies one input to a draft.
+func (e *Engine) decide(d *draft, input *Input) Result {
+	ev := &input.Event
+	switch {
+	case d.err != nil:
+		return Result{Err: d.err}
+	case ev.Type == saga.Started && (d.instance != nil || d.stone != nil):
+		return e.startAgain(d, input)
+	case d.stone != nil && ev.Type == saga.Operated:
+		return Result{Err: d.stone}
+	case d.stone != nil:
+		return Result{Ignored: saga.IgnoredEnded}
+	case d.instance == nil && ev.Type != saga.Started:
+		return Result{Err: fmt.Errorf("saga %s: %w", input.Saga, store.ErrNotFound)}
+	}
+	def := d.def
+	var before saga.Instance
+	if d.instance != nil {
+		before = *d.instance
+	} else {
+		var err error
+		if def, err = e.definitions.find(input.Definition); err != nil {
+			return Result{Err: err}
+		}
+	}
+	crashpoint.Here("coordinator: before deciding")
+	after, eff, err := saga.Decide(def, before, *ev)
+	if err != nil || eff.Ignored != "" {
+		return Result{Instance: d.instance, Definition: d.def, Ignored: eff.Ignored, Err: err}
+	}
+	d.def, d.instance = def, &after
+	d.events = append(d.events, *ev)
+	d.settled(eff.Settled)
+	d.owe = append(d.owe, e.writer.records(&after, &eff, ev.At)...)
+	return Result{
+		Instance: &after, Definition: def, Revision: after.Revision,
+		Before: before.Phase, After: after.Phase, EndedNow: !after.Open(), Waited: waited(def, &before, ev),
+	}
+}
+
+// settled takes debts off: those of this very batch need not be recorded at all.
+func (d *draft) settled(debts []saga.Debt) {
+	for _, debt := range debts {
+		id := outbox.ID{Saga: d.instance.ID, Revision: debt.Revision, Index: uint16(debt.Index)}
+		own := slices.IndexFunc(d.owe, func(r outbox.Record) bool { return r.ID == id })
+		if own >= 0 {
+			d.owe = slices.Delete(d.owe, own, own+1)
+			continue
+		}
+		d.settle = append(d.settle, id)
+	}
+}
+
+// startAgain answers a start whose id is known: the same start, or another saga.
+func (e *Engine) startAgain(d *draft, input *Input) Result {
+	ev := &input.Event
+	if d.stone != nil {
+		same := d.stone.InputHash == sha256.Sum256(ev.Payload) && sameDefinition(d.stone.Definition, input.Definition)
+		if !same {
+			return Result{Err: fmt.Errorf("%w (%s, ended and removed)", ErrIDTaken, d.stone.Definition)}
+		}
+		return Result{Existed: true, Ended: d.stone}
+	}
+	if !bytes.Equal(d.instance.Input, ev.Payload) || !sameDefinition(d.instance.Definition, input.Definition) {
+		return Result{Err: fmt.Errorf("%w (%s, started %s)", ErrIDTaken, d.instance.Definition, d.instance.Started.UTC().Format("2006-01-02T15:04:05Z"))}
+	}
+	return Result{Instance: d.instance, Definition: d.def, Existed: true}
+}
+
+// sameDefinition reports whether a start that wants a definition is satisfied by
+// a saga of another: without a version any version will do.
+func sameDefinition(have, want saga.Ref) bool {
+	return have.Name == want.Name && (want.Version == 0 || want.Version == have.Version)
+}

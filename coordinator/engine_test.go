@@ -1,0 +1,172 @@
+package coordinator_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/amends-dev/amends/coordinator"
+	"github.com/amends-dev/amends/outbox"
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/store"
+	"github.com/amends-dev/amends/store/memstore"
+	"github.com/amends-dev/amends/transport"
+)
+
+var noon = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+
+func newEngine(t *testing.T, s store.Store) *coordinator.Engine {
+	t.Helper()
+	e, err := coordinator.NewEngine(t.Context(), s, transport.Subjects{}, []byte("secret"), 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Register(t.Context(), checkout); err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+func start(id saga.ID) coordinator.Input {
+	return coordinator.Input{Saga: id, Definition: saga.Ref{Name: "checkout"}, Event: saga.Event{
+		Type: saga.Started, At: noon, ID: id, Payload: []byte(`{"sku":"tea"}`), TraceParent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}}
+}
+
+func completed(id saga.ID, participant string, step saga.StepName) coordinator.Input {
+	return coordinator.Input{Saga: id, Event: saga.Event{
+		Type: saga.Answered, At: noon, Participant: participant, Step: step, Direction: saga.DirectionDo, Attempt: 1, Outcome: saga.OutcomeCompleted, Payload: []byte(`{}`)}}
+}
+
+func step(t *testing.T, e *coordinator.Engine, inputs ...coordinator.Input) coordinator.Output {
+	t.Helper()
+	out, err := e.Step(t.Context(), inputs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(out.Results) != len(inputs) {
+		t.Fatalf("%d results for %d inputs", len(out.Results), len(inputs))
+	}
+	return out
+}
+
+func owed(t *testing.T, s store.Store) (ids []string) {
+	t.Helper()
+	if err := s.Owed(t.Context(), outbox.ID{}, func(r outbox.Record) bool {
+		if r.Answered {
+			ids = append(ids, r.Envelope.ID)
+		}
+		return true
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return ids
+}
+
+// One batch: several sagas and several events of one saga are one commit, and a
+// debt that is settled in the batch that owes it is never recorded.
+func TestBatchIsOneCommit(t *testing.T) {
+	s := memstore.New()
+	commits := 0
+	s.Hooks.Before = func([]store.Change) ([]error, error) { commits++; return nil, nil }
+	e := newEngine(t, s)
+	out := step(t, e, start("a"), start("b"), completed("a", "stock", "reserve"), start("a"), completed("c", "stock", "reserve"))
+	if commits != 1 {
+		t.Errorf("%d commits, want 1", commits)
+	}
+	if r := out.Results[3]; !r.Existed || r.Instance.ID != "a" {
+		t.Errorf("the same start in one batch: %+v", r)
+	}
+	if err := out.Results[4].Err; !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("an answer for a saga that does not exist: %v", err)
+	}
+	if got, want := fmt.Sprint(owed(t, s)), "[a/charge/do/1 b/reserve/do/1]"; got != want {
+		t.Errorf("owed %s, want %s", got, want)
+	}
+}
+
+// The command carries what docs/WIRE.md promises.
+func TestCommandEnvelope(t *testing.T) {
+	e := newEngine(t, memstore.New())
+	out := step(t, e, start("a"))
+	if len(out.Owed) != 2 {
+		t.Fatalf("owed %d messages, want a command and an announcement", len(out.Owed))
+	}
+	c, l := out.Owed[0].Envelope, out.Owed[1].Envelope
+	if c.Subject != "saga.command.stock.reserve" || c.ReplyTo != "saga.event.stock.a.reserve.do.1" || c.ID != "a/reserve/do/1" ||
+		c.Type != transport.TypeCommand || string(c.Data) != `{"sku":"tea"}` || !c.Expires.Equal(noon.Add(5*time.Second)) ||
+		!strings.HasPrefix(c.TraceParent, "00-0af7") || c.Definition != checkout.Ref() {
+		t.Errorf("command %+v", c)
+	}
+	if len(c.DedupID) != 32 || strings.Contains(c.DedupID, "a/") {
+		t.Errorf("dedup id %q can be guessed", c.DedupID)
+	}
+	if l.Subject != "saga.lifecycle.checkout.running" || !strings.Contains(string(l.Data), `"phase":"running"`) {
+		t.Errorf("announcement %s %s", l.Subject, l.Data)
+	}
+}
+
+// I7: two engines on one store, each with a stale cache: every event counts
+// once, whoever comes first.
+func TestTwoEngines(t *testing.T) {
+	s := memstore.New()
+	a, b := newEngine(t, s), newEngine(t, s)
+	step(t, a, start("x"))
+	if r := step(t, b, start("x")).Results[0]; !r.Existed {
+		t.Errorf("the other engine started it again: %+v", r)
+	}
+	step(t, a, completed("x", "stock", "reserve"))
+	if r := step(t, b, completed("x", "stock", "reserve")).Results[0]; r.Ignored != saga.IgnoredDuplicate && !r.Existed {
+		t.Errorf("the same answer at the other engine, whose cache is stale: %+v", r)
+	}
+	step(t, b, completed("x", "bank", "charge"))
+	step(t, a, completed("x", "post", "ship"))
+	in, err := s.Load(t.Context(), "x")
+	if err != nil || in.Phase != saga.Completed || in.Revision != 4 {
+		t.Errorf("in the end: %+v, %v", in, err)
+	}
+}
+
+// A conflict of one saga does not concern the others of the batch, and does not
+// repeat them.
+func TestConflictConcernsOneSaga(t *testing.T) {
+	s := memstore.New()
+	conflicts := 3
+	s.Hooks.Before = func(changes []store.Change) ([]error, error) {
+		results := make([]error, len(changes))
+		for i := range changes {
+			if changes[i].Instance.ID == "b" && conflicts > 0 {
+				conflicts--
+				results[i] = &store.ConflictError{Saga: "b"}
+			}
+		}
+		return results, nil
+	}
+	e := newEngine(t, s)
+	out := step(t, e, start("a"), start("b"), start("c"))
+	for i, r := range out.Results {
+		if r.Err != nil || r.Instance == nil || r.Instance.Revision != 1 {
+			t.Errorf("result %d: %+v", i, r)
+		}
+	}
+	if got := len(owed(t, s)); got != 3 {
+		t.Errorf("%d commands owed, want 3", got)
+	}
+	conflicts = 1000
+	if err := step(t, e, completed("b", "stock", "reserve")).Results[0].Err; !errors.Is(err, store.ErrConflict) {
+		t.Errorf("a conflict without end: %v", err)
+	}
+}
+
+// I1: nothing may be spoken of when the commit failed.
+func TestBrokenCommit(t *testing.T) {
+	s := memstore.New()
+	s.Hooks.Before = func([]store.Change) ([]error, error) { return nil, errors.New("no space left on device") }
+	e := newEngine(t, s)
+	out, err := e.Step(context.Background(), []coordinator.Input{start("a")})
+	if !errors.Is(err, store.ErrBroken) || len(out.Results)+len(out.Owed) > 0 {
+		t.Errorf("a failed commit: %+v, %v", out, err)
+	}
+}

@@ -1,0 +1,129 @@
+package coordinator_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/coordinator"
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/store/memstore"
+	"github.com/amends-dev/amends/transport"
+	"github.com/amends-dev/amends/transport/membus"
+)
+
+var apiVerbs = []string{
+	transport.APIStart, transport.APIGet, transport.APIWait, transport.APIOperate,
+	transport.APIList, transport.APIHistory, transport.APIDefine, transport.APIDefinitions,
+}
+
+// callersFault are the codes that a request may be refused with while nothing is
+// wrong with the coordinator. Internal is not among them.
+var callersFault = map[transport.Code]bool{
+	"": true, transport.CodeInvalidArgument: true, transport.CodeNotFound: true, transport.CodeAlreadyExists: true,
+	transport.CodeFailedPrecondition: true, transport.CodeResourceExhausted: true,
+}
+
+// FuzzRequest puts arbitrary requests to a running coordinator. Each is answered
+// within a second, with JSON or with a code that says it is the caller's fault and
+// a reason of bounded length; and the next caller is served as if nothing had
+// been (I9).
+func FuzzRequest(f *testing.F) {
+	f.Add(uint8(0), "order-1", "checkout", 1, []byte(`{"sku":"A"}`))
+	f.Add(uint8(0), "order-1", "checkout", 0, []byte(`{"sku":"B"}`))
+	f.Add(uint8(1), "order-1", "", 0, []byte{})
+	f.Add(uint8(2), "order-2", "", 0, []byte{})
+	f.Add(uint8(3), "known", "", 0, []byte(`{"verb":"resolve","step":"reserve","by":"ada","reason":"r","outcome":"completed","result":{"shelf":7}}`))
+	f.Add(uint8(3), "known", "", 0, []byte(`{"verb":"cancel","by":"ada","reason":"r"}`))
+	f.Add(uint8(3), "known", "", 0, []byte(`{"verb":"retry","unknown":1}`))
+	f.Add(uint8(4), "", "", 0, []byte(`{"phases":["running"],"limit":5,"cursor":"AQ","id_prefix":"k","open":true}`))
+	f.Add(uint8(5), "known", "", 0, []byte(`{"from":18446744073709551615,"limit":1000}`))
+	f.Add(uint8(6), "", "", 0, []byte(`{"name":"x","version":1,"steps":[{"parallel":[{"step":null}]}]}`))
+	f.Add(uint8(7), "", "", 0, []byte(`[`))
+	c := alone(f)
+	f.Fuzz(func(t *testing.T, verb uint8, id, definition string, version int, data []byte) {
+		name := apiVerbs[int(verb)%len(apiVerbs)]
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		request := &transport.Envelope{
+			Saga: contract.SagaID(id), Definition: contract.DefinitionRef{Name: definition, Version: version}, Data: data, Expires: time.Now(),
+		}
+		answer(ctx, t, c, name, request)
+		known := answer(ctx, t, c, transport.APIGet, &transport.Envelope{Saga: "known"})
+		if known.Code != "" {
+			t.Errorf("afterwards the saga that was there answers %s: %s", known.Code, known.Reason)
+		}
+	})
+}
+
+// alone is a coordinator with one saga, called known, and no participants.
+func alone(f *testing.F) *coordinator.Coordinator {
+	f.Helper()
+	bus := membus.New(membus.Options{Retain: 10})
+	c, err := coordinator.New(coordinator.Config{
+		Store: memstore.New(), Bus: bus, Definitions: []*saga.Definition{checkout},
+		Logger: slog.New(slog.DiscardHandler), MaxOpen: 1000, Retention: time.Second, TombstoneRetention: 2 * time.Second,
+	})
+	if err != nil {
+		f.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- c.Run(ctx) }()
+	f.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			f.Error(err)
+		}
+		bus.Close()
+	})
+	start := &transport.Envelope{Saga: "known", Definition: checkout.Ref(), Data: []byte(`{"sku":"A"}`)}
+	if reply := c.Handle(ctx, transport.APIStart, start); reply.Code != "" {
+		f.Fatalf("start: %s: %s", reply.Code, reply.Reason)
+	}
+	return c
+}
+
+func answer(ctx context.Context, t *testing.T, c *coordinator.Coordinator, verb string, request *transport.Envelope) *transport.Envelope {
+	t.Helper()
+	reply := c.Handle(ctx, verb, request)
+	if !callersFault[transport.Code(reply.Code)] {
+		t.Fatalf("%s of %q answers %s: %s", verb, request.Data, reply.Code, reply.Reason)
+	}
+	if reply.Code == "" && !json.Valid(reply.Data) {
+		t.Errorf("%s answers what is no JSON: %q", verb, reply.Data)
+	}
+	if reply.Code != "" && (reply.Reason == "" || len(reply.Reason) > 200_000) {
+		t.Errorf("%s is refused with %s and a reason of %d bytes", verb, reply.Code, len(reply.Reason))
+	}
+	return reply
+}
+
+// FuzzReadAnswer: whatever comes on the events stream is an answer whose saga,
+// step and attempt are those of its subject, or a dead letter of a known class.
+func FuzzReadAnswer(f *testing.F) {
+	f.Add("saga.event.stock.order-1.reserve.do.1", transport.TypeCompleted, "", []byte(`{"shelf":"A"}`))
+	f.Add("saga.event.stock.order-1.reserve.undo.2", transport.TypeFailed, "closed", []byte("why"))
+	f.Add("saga.event.stock", "x", "", []byte{})
+	classes := map[string]bool{coordinator.DeadLetterSubject: true, coordinator.DeadLetterType: true, coordinator.DeadLetterOversize: true}
+	f.Fuzz(func(t *testing.T, subject, kind, reason string, data []byte) {
+		e := &transport.Envelope{Subject: subject, Type: kind, Reason: reason, Data: data}
+		input, class, err := coordinator.ReadAnswer(transport.Subjects{}, e, time.Unix(1, 0))
+		if (err != nil) != classes[class] {
+			t.Fatalf("class %q with %v", class, err)
+		}
+		if err != nil {
+			return
+		}
+		ev := input.Event
+		key := contract.Key{Saga: input.Saga, Step: ev.Step, Direction: ev.Direction}
+		p, k, attempt, err := transport.Subjects{}.ParseEvent(subject)
+		if err != nil || p != ev.Participant || k != key || attempt != ev.Attempt || len(ev.Reason) > 2*saga.MaxReason {
+			t.Errorf("%q is read as %s", subject, fmt.Sprint(input))
+		}
+	})
+}

@@ -1,0 +1,114 @@
+package coordinator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/amends-dev/amends/internal/crashpoint"
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/transport"
+)
+
+// answerWait is how long a coordinator may take to commit an answer before the
+// bus delivers it again: what a killed coordinator held comes back after it.
+const answerWait = 10 * time.Second
+
+// subscribe opens the subscription to the participants' answers. A bus that
+// cannot be reached yet is waited for by the bus itself.
+func (c *Coordinator) subscribe(ctx context.Context) (transport.Source, error) {
+	source, err := c.config.Bus.Subscribe(ctx, transport.Subscription{
+		Stream: transport.Events, Name: c.config.Name, MaxInFlight: c.config.MaxBatch * 8, AckWait: answerWait,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("subscribe to the participants' answers: %w", err)
+	}
+	return source, nil
+}
+
+// receive takes in what the bus delivers until ctx ends.
+func (c *Coordinator) receive(ctx context.Context, source transport.Source) error {
+	for {
+		deliveries, err := source.Receive(ctx, c.config.MaxBatch)
+		for _, d := range deliveries {
+			c.arrive(ctx, d)
+		}
+		switch {
+		case err == nil:
+		case ctx.Err() != nil, errors.Is(err, transport.ErrClosed):
+			return nil
+		default:
+			return fmt.Errorf("receive answers: %w", err)
+		}
+	}
+}
+
+// arrive turns a delivery into an input for its shard, or a dead letter.
+func (c *Coordinator) arrive(ctx context.Context, d transport.Delivery) {
+	crashpoint.Here("coordinator: answer received")
+	e := d.Envelope()
+	input, class, err := ReadAnswer(c.config.Subjects, e, c.config.Clock())
+	if err != nil {
+		c.deadLetter(ctx, d, class, err.Error())
+		return
+	}
+	w := work{delivery: d, input: input}
+	if c.put(ctx, w) != nil {
+		return // stopping; it was not acknowledged and comes again
+	}
+	crashpoint.Here("coordinator: answer routed")
+}
+
+// ReadAnswer reads an envelope from the events stream, which came at the given
+// time. Who answers, and what, is what the subject says: the bus vouches for the
+// subject only. An error says why it is no answer, with the class of its dead
+// letter.
+func ReadAnswer(subjects transport.Subjects, e *transport.Envelope, at time.Time) (input Input, class string, err error) {
+	participant, key, attempt, err := subjects.ParseEvent(e.Subject)
+	if err != nil {
+		return input, DeadLetterSubject, err
+	}
+	outcome, ok := outcomes[e.Type]
+	if !ok {
+		return input, DeadLetterType, fmt.Errorf("type %q is not an answer; use %s, %s or %s",
+			e.Type, transport.TypeCompleted, transport.TypeRejected, transport.TypeFailed)
+	}
+	if len(e.Data) > saga.MaxPayload {
+		return input, DeadLetterOversize, fmt.Errorf("%d bytes of data, at most %d (MaxPayload); put large results elsewhere and answer with their address", len(e.Data), saga.MaxPayload)
+	}
+	return Input{Saga: key.Saga, Event: saga.Event{
+		Type: saga.Answered, At: at, Participant: participant,
+		Step: key.Step, Direction: key.Direction, Attempt: attempt, Outcome: outcome,
+		Payload: e.Data, ContentType: e.ContentType, Reason: reasonOf(e), Final: e.Final,
+	}}, "", nil
+}
+
+var outcomes = map[string]saga.Outcome{
+	transport.TypeCompleted: saga.OutcomeCompleted,
+	transport.TypeRejected:  saga.OutcomeRejected,
+	transport.TypeFailed:    saga.OutcomeFailed,
+}
+
+// reasonOf is the reason of a rejection or failure: the attribute, or else the
+// data, for those who answer by hand.
+func reasonOf(e *transport.Envelope) string {
+	reason := e.Reason
+	if reason == "" && e.Type != transport.TypeCompleted {
+		reason = string(e.Data)
+	}
+	return reason[:min(len(reason), 2*saga.MaxReason)]
+}
+
+// deadLetter moves a delivery to the dead letters. If the bus does not take it,
+// it is not acknowledged and comes again.
+func (c *Coordinator) deadLetter(ctx context.Context, d transport.Delivery, class, reason string) {
+	c.config.Logger.WarnContext(ctx, "dead letter", "subject", d.Envelope().Subject, "class", class, LogReason, reason)
+	crashpoint.Here("coordinator: before a dead letter")
+	if err := d.DeadLetter(ctx, reason); err != nil {
+		d.Nak(time.Second)
+		return
+	}
+	crashpoint.Here("coordinator: after a dead letter")
+	c.observer.DeadLetter(class)
+}

@@ -1,0 +1,69 @@
+package coordinator
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/amends-dev/amends/saga"
+)
+
+// Keys of the structured log. They are API: dashboards and alerts are built on
+// them.
+const (
+	LogSaga       = "saga"
+	LogDefinition = "definition"
+	LogRevision   = "revision"
+	LogEvent      = "event"
+	LogStep       = "step"
+	LogDirection  = "direction"
+	LogAttempt    = "attempt"
+	LogOutcome    = "outcome"
+	LogVerb       = "verb"
+	LogPhase      = "phase"
+	LogReason     = "reason"
+	LogTrace      = "trace_id"
+	LogError      = "error"
+	LogShard      = "shard"
+)
+
+// logTransition writes one line: debug while a saga goes on, info when it starts
+// or changes its phase, warn when it is parked.
+func logTransition(ctx context.Context, l *slog.Logger, t *Transition) {
+	level := slog.LevelDebug
+	switch {
+	case t.After == saga.Parked && t.Before != saga.Parked:
+		level = slog.LevelWarn
+	case t.Before != t.After, t.Ended, t.Event == saga.Operated:
+		level = slog.LevelInfo
+	}
+	if !l.Enabled(ctx, level) {
+		return
+	}
+	attrs := make([]slog.Attr, 0, 12)
+	attrs = append(attrs,
+		slog.String(LogSaga, string(t.Saga)), slog.String(LogDefinition, t.Definition.String()),
+		slog.Uint64(LogRevision, t.Revision), slog.String(LogEvent, string(t.Event)), slog.String(LogPhase, string(t.After)))
+	text := func(key, value string) {
+		if value != "" {
+			attrs = append(attrs, slog.String(key, value))
+		}
+	}
+	text(LogStep, string(t.Step))
+	text(LogDirection, string(t.Direction))
+	if t.Attempt > 0 {
+		attrs = append(attrs, slog.Int(LogAttempt, t.Attempt))
+	}
+	text(LogOutcome, string(t.Outcome))
+	text(LogVerb, string(t.Verb))
+	text(LogReason, t.Reason)
+	text(LogTrace, traceID(t.TraceParent))
+	l.LogAttrs(ctx, level, "transition", attrs...)
+}
+
+// traceID is the trace id in a W3C traceparent, "" if there is none.
+func traceID(traceParent string) string {
+	if len(traceParent) < 35 || traceParent[2] != '-' {
+		return ""
+	}
+	return traceParent[3:35]
+}

@@ -1,0 +1,126 @@
+package coordinator
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"strconv"
+	"time"
+
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/outbox"
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/transport"
+)
+
+// announcementIndex is where the indexes of announcements begin among the
+// outbox records of a revision; below are the numbers of steps.
+const announcementIndex = 1 << 15
+
+// writer turns effects into outbox records.
+type writer struct {
+	subjects transport.Subjects
+	source   string // CloudEvents source
+	secret   []byte // of the keyed hash in DedupID
+}
+
+// records are the messages that the effects of one decision owe.
+func (w *writer) records(in *saga.Instance, eff *saga.Effects, at time.Time) []outbox.Record {
+	if len(eff.Commands)+len(eff.Announcements) == 0 {
+		return nil
+	}
+	out := make([]outbox.Record, 0, len(eff.Commands)+len(eff.Announcements))
+	for i := range eff.Commands {
+		c := &eff.Commands[i]
+		out = append(out, outbox.Record{
+			ID:       outbox.ID{Saga: in.ID, Revision: in.Revision, Index: uint16(c.Index)},
+			Envelope: w.command(in, c, at),
+			Answered: true,
+		})
+	}
+	for i := range eff.Announcements {
+		out = append(out, outbox.Record{
+			ID:       outbox.ID{Saga: in.ID, Revision: in.Revision, Index: uint16(announcementIndex + i)},
+			Envelope: w.announcement(in, &eff.Announcements[i], i, at),
+		})
+	}
+	return out
+}
+
+func (w *writer) command(in *saga.Instance, c *saga.Command, at time.Time) transport.Envelope {
+	key := contract.Key{Saga: in.ID, Step: c.Step, Direction: c.Direction}
+	id := key.String() + "/" + strconv.Itoa(c.Attempt)
+	return transport.Envelope{
+		Subject:     w.subjects.Command(c.Participant, c.Action),
+		DedupID:     w.dedup(id),
+		ID:          id,
+		Source:      w.source,
+		Type:        transport.TypeCommand,
+		Time:        at,
+		ContentType: c.ContentType,
+		TraceParent: in.TraceParent,
+		Saga:        in.ID,
+		Definition:  in.Definition,
+		Step:        c.Step,
+		Direction:   c.Direction,
+		Attempt:     c.Attempt,
+		ReplyTo:     w.subjects.Event(c.Participant, key, c.Attempt),
+		Expires:     c.Expires,
+		Data:        c.Payload,
+	}
+}
+
+// Lifecycle is the data of an announcement, as JSON.
+type Lifecycle struct {
+	ID         saga.ID    `json:"id"`
+	Definition string     `json:"definition"`
+	Version    int        `json:"version"`
+	Phase      saga.Phase `json:"phase"`
+	Revision   uint64     `json:"revision"`
+	Ended      bool       `json:"ended"`
+	Overdue    bool       `json:"overdue,omitempty"`
+	Reason     string     `json:"reason,omitempty"`
+	At         time.Time  `json:"at"`
+}
+
+// Overdue is the last token of the subject of an announcement that the deadline
+// passed beyond the point of no return. It is not a phase.
+const Overdue contract.Phase = "overdue"
+
+func (w *writer) announcement(in *saga.Instance, a *saga.Announcement, n int, at time.Time) transport.Envelope {
+	data, err := json.Marshal(Lifecycle{
+		ID: in.ID, Definition: in.Definition.Name, Version: in.Definition.Version, Phase: a.Phase,
+		Revision: in.Revision, Ended: a.Ended, Overdue: a.Overdue, Reason: a.Reason, At: at.UTC(),
+	})
+	if err != nil { // strings, numbers and a time: cannot happen, and must not be sent as something else
+		data = []byte("null")
+	}
+	token := a.Phase
+	if a.Overdue {
+		token = Overdue
+	}
+	id := string(in.ID) + "/" + strconv.FormatUint(in.Revision, 10) + "/" + strconv.Itoa(n)
+	return transport.Envelope{
+		Subject:     w.subjects.Lifecycle(in.Definition.Name, token),
+		DedupID:     w.dedup(id),
+		ID:          id,
+		Source:      w.source,
+		Type:        transport.TypeLifecycle,
+		Time:        at,
+		TraceParent: in.TraceParent,
+		Saga:        in.ID,
+		Definition:  in.Definition,
+		Reason:      a.Reason,
+		Data:        data,
+	}
+}
+
+// dedup is a keyed hash of a message's id: deduplication is per stream, so an id
+// that others could guess would let them suppress the message.
+func (w *writer) dedup(id string) string {
+	mac := hmac.New(sha256.New, w.secret)
+	mac.Write([]byte(id))
+	var sum [sha256.Size]byte
+	return hex.EncodeToString(mac.Sum(sum[:0])[:16])
+}

@@ -1,0 +1,66 @@
+package coordinator
+
+import (
+	"time"
+
+	"github.com/amends-dev/amends/saga"
+)
+
+// Observer is told what a Coordinator does. Its methods are called from many
+// goroutines and must not block.
+type Observer interface {
+	// Transition is one accepted event, after its commit.
+	Transition(Transition)
+	// Ignored is one event that changed nothing.
+	Ignored(saga.Ignored)
+	// DeadLetter is one message that went to the dead letters; reason is a class,
+	// one of the DeadLetter constants.
+	DeadLetter(reason string)
+	// Committed is one commit: how many sagas it moved and how long it took.
+	Committed(sagas int, took time.Duration)
+	// Published is one batch: how many messages the bus took and how many it refused.
+	Published(accepted, refused int)
+}
+
+// Transition is one accepted event and what it did.
+type Transition struct {
+	Saga        saga.ID
+	Definition  saga.Ref
+	Revision    uint64
+	Event       saga.EventType
+	Step        saga.StepName
+	Direction   saga.Direction
+	Attempt     int
+	Outcome     saga.Outcome
+	Verb        saga.Verb
+	Before      saga.Phase // "" for a start
+	After       saga.Phase
+	Ended       bool
+	Reason      string
+	Started     time.Time // of the saga
+	At          time.Time
+	TraceParent string
+	// Waited is, for an answer, how long it took since its attempt was owed; 0 when
+	// that is not known any more.
+	Waited time.Duration
+}
+
+// Classes of dead letters, for metrics.
+const (
+	DeadLetterMalformed = "malformed" // the bus could not decode it
+	DeadLetterSubject   = "subject"   // the subject of an answer is not one
+	DeadLetterType      = "type"      // not an answer
+	DeadLetterUnknown   = "unknown"   // no such saga
+	DeadLetterStep      = "step"      // no such step, or it does not wait for this answer
+	DeadLetterSender    = "sender"    // the step belongs to another participant
+	DeadLetterOversize  = "oversize"  // larger than saga.MaxPayload
+	DeadLetterDamaged   = "damaged"   // the saga's record cannot be read
+)
+
+type nobody struct{}
+
+func (nobody) Transition(Transition)        {}
+func (nobody) Ignored(saga.Ignored)         {}
+func (nobody) DeadLetter(string)            {}
+func (nobody) Committed(int, time.Duration) {}
+func (nobody) Published(int, int)           {}

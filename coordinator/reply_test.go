@@ -1,0 +1,103 @@
+package coordinator_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/coordinator"
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/store/memstore"
+	"github.com/amends-dev/amends/transport"
+	"github.com/amends-dev/amends/transport/membus"
+)
+
+// TestRepliesFitTheBus: a saga whose results are larger than a bus message can be
+// looked at all the same (I10).
+func TestRepliesFitTheBus(t *testing.T) {
+	const steps, size, carried = 12, 150 << 10, 1 << 20
+	var spec strings.Builder
+	for i := range steps {
+		fmt.Fprintf(&spec, `%s{"step":{"name":"s%d","kind":"retriable","do":{"participant":"p","action":"a"}}}`, strings.Repeat(",", min(i, 1)), i)
+	}
+	def, err := saga.ParseJSON([]byte(`{"name":"large","version":1,"steps":[` + spec.String() + `]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, bus := memstore.New(), membus.New(membus.Options{})
+	defer bus.Close()
+	engine, err := coordinator.NewEngine(t.Context(), s, transport.Subjects{}, []byte("secret"), 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := engine.Register(t.Context(), def); err != nil {
+		t.Fatal(err)
+	}
+	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	inputs := []coordinator.Input{{Saga: "big", Definition: def.Ref(), Event: saga.Event{Type: saga.Started, At: at, ID: "big", Payload: []byte("{}")}}}
+	result := append(append([]byte(`"`), bytes.Repeat([]byte("x"), size)...), '"')
+	for i := range steps {
+		inputs = append(inputs, coordinator.Input{Saga: "big", Event: saga.Event{
+			Type: saga.Answered, At: at, Participant: "p", Step: contract.StepName(fmt.Sprint("s", i)),
+			Direction: saga.DirectionDo, Attempt: 1, Outcome: saga.OutcomeCompleted, Payload: result,
+		}})
+	}
+	if _, err := engine.Step(t.Context(), inputs); err != nil {
+		t.Fatal(err)
+	}
+	c, err := coordinator.New(coordinator.Config{Store: s, Bus: bus, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask := func(verb string, query, reply any) {
+		t.Helper()
+		data, err := json.Marshal(query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := c.Handle(context.Background(), verb, &transport.Envelope{Saga: "big", Data: data})
+		if e.Code != "" {
+			t.Fatalf("%s: %s %s", verb, e.Code, e.Reason)
+		}
+		if len(e.Data) > carried-64<<10 {
+			t.Errorf("%s: the reply has %d bytes", verb, len(e.Data))
+		}
+		if err := json.Unmarshal(e.Data, reply); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	var status transport.Status
+	ask(transport.APIGet, struct{}{}, &status)
+	if status.Phase != saga.Completed || !bytes.Equal(status.Steps[0].Result, result) {
+		t.Errorf("phase is %s, the first result has %d bytes", status.Phase, len(status.Steps[0].Result))
+	}
+	if last := string(status.Steps[steps-1].Result); !strings.Contains(last, "the history has them") {
+		t.Errorf("the last result is %.80s", last)
+	}
+
+	want := uint64(1)
+	for query := (transport.HistoryQuery{}); ; {
+		var part transport.HistoryReply
+		ask(transport.APIHistory, query, &part)
+		for _, e := range part.Events {
+			if e.Revision != want {
+				t.Fatalf("revision %d follows %d", e.Revision, want-1)
+			}
+			want++
+		}
+		if part.Next == 0 {
+			break
+		}
+		query.From = part.Next
+	}
+	if want != steps+2 {
+		t.Errorf("%d events were read, want %d", want-1, steps+1)
+	}
+}

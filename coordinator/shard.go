@@ -1,0 +1,161 @@
+package coordinator
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/amends-dev/amends/internal/crashpoint"
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/store"
+	"github.com/amends-dev/amends/transport"
+)
+
+// work is one input on its way through a shard, with whoever waits for it.
+type work struct {
+	input    Input
+	delivery transport.Delivery // of an answer from the bus; else nil
+	reply    func(Result)       // of a request; else nil
+	timer    bool               // of a wake-up
+}
+
+// shard is one goroutine that decides for its share of the sagas.
+type shard struct {
+	c      *Coordinator
+	engine *Engine
+	inbox  chan work
+}
+
+// run gathers what is waiting, steps, and speaks, until the inbox is closed and
+// empty, or the store breaks.
+func (s *shard) run(ctx context.Context) error {
+	batch := make([]work, 0, s.c.config.MaxBatch)
+	inputs := make([]Input, 0, s.c.config.MaxBatch)
+	for first := range s.inbox {
+		batch = s.gather(append(batch[:0], first))
+		crashpoint.Here("coordinator: batch gathered")
+		inputs = inputs[:0]
+		for i := range batch {
+			inputs = append(inputs, batch[i].input)
+		}
+		began := time.Now()
+		before := s.engine.stats()
+		out, err := s.engine.Step(ctx, inputs)
+		if err != nil {
+			return err
+		}
+		s.c.cacheHits.Add(s.engine.hits - before.hits)
+		s.c.cacheMisses.Add(s.engine.misses - before.misses)
+		if out.Moved > 0 {
+			s.c.observer.Committed(out.Moved, time.Since(began))
+		}
+		s.speak(ctx, batch, &out)
+		clear(batch)
+	}
+	return nil
+}
+
+// gather takes what is waiting, without waiting for more.
+func (s *shard) gather(batch []work) []work {
+	for len(batch) < cap(batch) {
+		select {
+		case w, ok := <-s.inbox:
+			if !ok {
+				return batch
+			}
+			batch = append(batch, w)
+		default:
+			return batch
+		}
+	}
+	return batch
+}
+
+// speak tells the outside what is durable now.
+func (s *shard) speak(ctx context.Context, batch []work, out *Output) {
+	s.c.relay.Drop(out.Settled)
+	crashpoint.Here("coordinator: before push")
+	s.c.relay.Push(out.Owed)
+	crashpoint.Here("coordinator: after push")
+	for i := range batch {
+		w, r := &batch[i], &out.Results[i]
+		s.observe(ctx, w, r)
+		if w.delivery != nil {
+			s.acknowledge(ctx, w, r)
+			crashpoint.Here("coordinator: before acknowledging")
+		}
+		if w.reply != nil {
+			crashpoint.Here("coordinator: before a reply")
+			w.reply(*r)
+		}
+		if w.timer && !helpless(w, r) { // such a saga stays due: it is not woken again and again
+			s.c.timekeeper.done(w.input.Saga)
+		}
+		if r.Instance != nil {
+			s.c.timekeeper.expect(r.Instance.Wake())
+			if !r.Instance.Open() || r.Instance.Phase == saga.Parked {
+				crashpoint.Here("coordinator: before waiters are told")
+				s.c.waiters.notify(r)
+			}
+		}
+	}
+}
+
+func (s *shard) observe(ctx context.Context, w *work, r *Result) {
+	switch {
+	case r.Ignored != "":
+		s.c.observer.Ignored(r.Ignored)
+		return
+	case helpless(w, r):
+		s.c.config.Logger.ErrorContext(ctx, "a saga stands still because its record is damaged or its definition is gone; restore a backup beside this store and compare, or register the definition again",
+			LogSaga, string(w.input.Saga), LogError, r.Err.Error())
+		return
+	case r.Err != nil, r.Existed, r.Instance == nil:
+		return
+	}
+	t := transition(w, r)
+	s.c.count(&t)
+	s.c.observer.Transition(t)
+	logTransition(ctx, s.c.config.Logger, &t)
+}
+
+// helpless reports whether a saga that exists cannot be moved until somebody has
+// mended the store.
+func helpless(w *work, r *Result) bool {
+	return errors.Is(r.Err, store.ErrCorrupt) ||
+		errors.Is(r.Err, ErrUnknownDefinition) && w.input.Event.Type != saga.Started
+}
+
+// acknowledge answers the bus for an event: done with, or to the dead letters.
+func (s *shard) acknowledge(ctx context.Context, w *work, r *Result) {
+	var reason, class string
+	switch {
+	case errors.Is(r.Err, store.ErrNotFound):
+		reason, class = r.Err.Error(), DeadLetterUnknown
+	case r.Err != nil:
+		reason, class = r.Err.Error(), DeadLetterDamaged
+	case r.Ignored == saga.IgnoredSender:
+		reason, class = "this step belongs to another participant than the one whose subject the answer came on", DeadLetterSender
+	case r.Ignored == saga.IgnoredStep, r.Ignored == saga.IgnoredEarly, r.Ignored == saga.IgnoredDirection:
+		reason, class = "the saga does not wait for this answer: "+string(r.Ignored), DeadLetterStep
+	default:
+		w.delivery.Ack()
+		return
+	}
+	s.c.deadLetter(ctx, w.delivery, class, reason)
+}
+
+// transition describes an accepted input for logs and metrics.
+func transition(w *work, r *Result) Transition {
+	ev, in := &w.input.Event, r.Instance
+	t := Transition{
+		Saga: in.ID, Definition: in.Definition, Revision: r.Revision, Event: ev.Type, Step: ev.Step,
+		Direction: ev.Direction, Attempt: ev.Attempt, Outcome: ev.Outcome, Verb: ev.Verb,
+		Before: r.Before, After: r.After, Ended: r.EndedNow, Reason: ev.Reason,
+		Started: in.Started, At: ev.At, TraceParent: in.TraceParent, Waited: r.Waited,
+	}
+	if t.Reason == "" && r.After == saga.Parked {
+		t.Reason = reasonFor(in)
+	}
+	return t
+}

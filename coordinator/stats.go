@@ -1,0 +1,44 @@
+package coordinator
+
+import (
+	"context"
+	"time"
+
+	"github.com/amends-dev/amends/store"
+)
+
+// Stats is what a coordinator knows about itself.
+type Stats struct {
+	Sagas          []store.Count // by definition, version and phase
+	Open           int           // sagas that have not ended
+	OutboxBacklog  int           // messages that the bus has not accepted
+	OutboxOldest   time.Duration // how long the first of them has waited
+	CacheHits      uint64        // since the start
+	CacheMisses    uint64
+	WaitingInputs  int // inputs in the shards' inboxes
+	WaitingCallers int // open wait requests
+}
+
+// Stats gathers the figures; the counts by definition come from the store.
+func (c *Coordinator) Stats(ctx context.Context) (Stats, error) {
+	counts, err := c.config.Store.Counts(ctx)
+	if err != nil {
+		return Stats{}, err
+	}
+	relay := c.relay.Stats()
+	s := Stats{
+		Sagas: counts, Open: int(c.open.Load()),
+		OutboxBacklog: relay.Backlog + relay.UnderWay, OutboxOldest: relay.Oldest,
+		CacheHits: c.cacheHits.Load(), CacheMisses: c.cacheMisses.Load(),
+		WaitingCallers: c.waiters.count(),
+	}
+	for _, shard := range c.shards {
+		s.WaitingInputs += len(shard.inbox)
+	}
+	return s, nil
+}
+
+// cacheStats are an engine's figures; read by its own goroutine only.
+type cacheStats struct{ hits, misses uint64 }
+
+func (e *Engine) stats() cacheStats { return cacheStats{e.hits, e.misses} }
