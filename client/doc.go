@@ -1,0 +1,45 @@
+// Package client starts sagas, waits for their outcome, reads and operates
+// them, by asking a coordinator over the bus.
+//
+//	caller ──▶ Client ── saga.api.<verb> ──▶ coordinator
+//	             ▲                               │
+//	             └────── Status, or a Code ──────┘
+//
+// A start is idempotent by the saga's id: Start sends it again with the same id
+// until the coordinator has answered, and a start that was answered is on disk
+// (I1, I2). A complete caller:
+//
+//	bus, err := natsbus.Connect(ctx, natsbus.Config{URL: "nats://127.0.0.1:4222"})
+//	if err != nil {
+//		return err
+//	}
+//	defer bus.Close()
+//	c := client.New(bus)
+//
+//	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+//	defer cancel()
+//	_, err = c.Start(ctx, contract.DefinitionRef{Name: "checkout"}, order, client.ID("order-42"))
+//	switch {
+//	case errors.Is(err, client.ErrConflict):
+//		return fmt.Errorf("order-42 was placed before, with another content: %w", err)
+//	case err != nil:
+//		return err // the caller may call Start again, with the same id
+//	}
+//	status, err := c.Wait(ctx, "order-42")
+//	if err != nil {
+//		return err // the saga goes on all the same
+//	}
+//	if status.Phase != contract.Completed {
+//		return fmt.Errorf("order-42 was not carried out: %s", status.Reason)
+//	}
+//
+// It does not keep anything: a saga runs whether or not its caller waits. It
+// does not decide anything, and it holds no connection of its own; the bus
+// belongs to whoever made it.
+//
+// Failure looks like an *Error: what was tried, on which saga, the
+// coordinator's code and the reason in words. errors.Is tells the conditions
+// apart (ErrConflict, ErrNotFound …). An overloaded coordinator is asked again,
+// except to start: ErrOverloaded lets the caller slow down. ErrUnavailable alone leaves the outcome
+// open; what cannot be repeated without harm, such as Operate, says so.
+package client

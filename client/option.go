@@ -1,0 +1,60 @@
+package client
+
+import (
+	"time"
+
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/transport"
+)
+
+// Option configures a Client.
+type Option interface{ configure(*Client) }
+
+// StartOption configures one start.
+type StartOption interface{ start(*transport.Envelope) }
+
+type option func(*Client)
+
+func (o option) configure(c *Client) { o(c) }
+
+type startOption func(*transport.Envelope)
+
+func (o startOption) start(e *transport.Envelope) { o(e) }
+
+// Prefix is the first token, or tokens, of the coordinator's subjects. Default:
+// transport.DefaultPrefix.
+func Prefix(prefix string) Option {
+	return option(func(c *Client) { c.subjects.Prefix = prefix })
+}
+
+// Timeout is how long one request may stay unanswered before it counts as
+// unanswered and, where that is harmless, is sent again. Default: 5 s.
+func Timeout(d time.Duration) Option {
+	return option(func(c *Client) { c.timeout = d })
+}
+
+// Poll is how long the coordinator is asked to hold one Wait before it answers
+// where the saga stands. A coordinator that dies forgets whom it held; the caller
+// asks the next one after this time. Default: 5 s.
+func Poll(d time.Duration) Option {
+	return option(func(c *Client) { c.poll = d })
+}
+
+// ID is the saga's id, and so the caller's idempotency key: starting the same id
+// again with the same input answers the saga that exists. Without it the client
+// makes a UUIDv7, once for each call of Start.
+func ID(id contract.SagaID) StartOption {
+	return startOption(func(e *transport.Envelope) { e.Saga = id })
+}
+
+// ContentType is the media type of an input that is given as bytes. Default:
+// application/json.
+func ContentType(mediaType string) StartOption {
+	return startOption(func(e *transport.Envelope) { e.ContentType = mediaType })
+}
+
+// Trace is the W3C trace context of the caller; every command of the saga
+// carries it on.
+func Trace(traceParent, traceState string) StartOption {
+	return startOption(func(e *transport.Envelope) { e.TraceParent, e.TraceState = traceParent, traceState })
+}

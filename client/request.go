@@ -1,0 +1,108 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"github.com/google/uuid"
+
+	"github.com/amends-dev/amends/transport"
+)
+
+// call is one question to the coordinator.
+type call struct {
+	verb     string
+	envelope transport.Envelope // Saga, Definition, Data and what else the verb takes
+	hold     time.Duration      // how long the coordinator may hold it on purpose
+	once     bool               // carrying it out twice could do harm: do not repeat what may have arrived
+	patient  bool               // repeat it as well when the coordinator is overloaded
+}
+
+// do asks until there is an answer, and reads the reply's data into reply. What
+// nobody answered is asked again until ctx ends.
+func (c *Client) do(ctx context.Context, q call, reply any) error {
+	wait := backoff.NewExponentialBackOff()
+	wait.InitialInterval, wait.MaxInterval = 50*time.Millisecond, 2*time.Second
+	var last error
+	uncertain := false // an earlier request may have been carried out
+	_, err := backoff.Retry(ctx, func() (struct{}, error) {
+		last = c.ask(ctx, q, reply)
+		if last != nil && !repeatable(last, &q) && !(uncertain && errors.Is(last, ErrOverloaded)) {
+			return struct{}{}, backoff.Permanent(last)
+		}
+		uncertain = uncertain || errors.Is(last, ErrUnavailable) && !errors.Is(last, transport.ErrNoResponders)
+		return struct{}{}, last
+	}, backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(0))
+	var known *Error
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &known):
+		return known
+	case errors.As(last, &known): // ctx ended between two attempts
+		if uncertain {
+			known.Code = transport.CodeUnavailable // a refusal says nothing about the request before it
+		}
+		return &Error{Op: known.Op, ID: known.ID, Code: known.Code, Reason: known.Reason, RetryAfter: known.RetryAfter, Err: err}
+	default:
+		return &Error{Op: q.verb, ID: q.envelope.Saga, Code: transport.CodeUnavailable, Err: err}
+	}
+}
+
+// repeatable reports whether the request may be sent again.
+func repeatable(err error, q *call) bool {
+	switch {
+	case errors.Is(err, transport.ErrClosed):
+		return false
+	case errors.Is(err, ErrOverloaded):
+		return q.patient
+	case errors.Is(err, ErrUnavailable):
+		return !q.once || errors.Is(err, transport.ErrNoResponders)
+	}
+	return false
+}
+
+// ask sends the request once.
+func (c *Client) ask(ctx context.Context, q call, reply any) error {
+	limit := c.timeout + q.hold
+	attempt, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	now := time.Now()
+	e := q.envelope
+	e.Subject = c.subjects.API(q.verb)
+	e.ID = uuid.NewString()
+	e.Source = "/amends/client"
+	e.Type = transport.TypeRequest
+	e.Time = now
+	e.Expires = now.Add(limit)
+	if q.hold > 0 {
+		e.Expires = now.Add(q.hold)
+	}
+	answer, err := c.bus.Request(attempt, &e)
+	failure := &Error{Op: q.verb, ID: e.Saga}
+	switch {
+	case errors.Is(err, transport.ErrTooLarge):
+		failure.Code, failure.Err = transport.CodeInvalidArgument, err
+		return failure
+	case err != nil:
+		failure.Code, failure.Err = transport.CodeUnavailable, err
+		failure.Reason = "it may or may not have been carried out"
+		if errors.Is(err, transport.ErrNoResponders) {
+			failure.Reason = fmt.Sprintf("nobody serves %s; is the coordinator running, on this bus and with this prefix?", e.Subject)
+		}
+		return failure
+	case answer.Code != "":
+		failure.Code, failure.Reason, failure.RetryAfter = transport.Code(answer.Code), answer.Reason, answer.RetryAfter
+		return failure
+	}
+	if err := json.Unmarshal(answer.Data, reply); err != nil {
+		failure.Code, failure.Err = transport.CodeInternal, err
+		failure.Reason = "the reply cannot be read; client and coordinator are of different releases"
+		return failure
+	}
+	return nil
+}

@@ -1,0 +1,63 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/transport"
+)
+
+// Wait returns when the saga has ended or is parked, and asks again and again
+// until then: coordinators may restart and the bus may be away meanwhile. A
+// parked saga waits for a person; Status.Legal says what can be done, and Wait
+// may be called again afterwards.
+//
+// Errors: ErrInvalid, ErrNotFound; when ctx ends, ErrUnavailable and
+// context.Cause(ctx), with the last known status if there is one. The saga goes
+// on all the same.
+func (c *Client) Wait(ctx context.Context, id contract.SagaID) (*transport.Status, error) {
+	pause := backoff.NewExponentialBackOff()
+	pause.InitialInterval, pause.MaxInterval = 20*time.Millisecond, time.Second
+	var last *transport.Status
+	for {
+		asked := time.Now()
+		status, err := c.status(ctx, call{verb: transport.APIWait, envelope: transport.Envelope{Saga: id}, hold: c.poll, patient: true})
+		switch {
+		case err != nil && last != nil && errors.Is(err, ErrUnavailable):
+			return last, err
+		case err != nil:
+			return nil, err
+		case Settled(status):
+			return status, nil
+		}
+		last = status
+		if time.Since(asked) >= c.poll/2 {
+			pause.Reset() // the coordinator held the request, as it should
+			continue
+		}
+		// It answered at once: its clock is ahead of ours, or it holds as many
+		// requests as it can.
+		select {
+		case <-time.After(pause.NextBackOff()):
+		case <-ctx.Done():
+			return last, &Error{
+				Op: transport.APIWait, ID: id, Code: transport.CodeUnavailable,
+				Reason: "the saga is still " + string(last.Phase), Err: context.Cause(ctx),
+			}
+		}
+	}
+}
+
+// Settled reports whether the saga has ended or is parked: what Wait waits for.
+func Settled(s *transport.Status) bool {
+	switch s.Phase {
+	case contract.Completed, contract.Compensated, contract.Parked:
+		return true
+	default:
+		return s.Removed || !s.Ended.IsZero()
+	}
+}

@@ -1,0 +1,104 @@
+package client_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/amends-dev/amends/client"
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/transport"
+)
+
+func TestWaitOutlivesRestarts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bus := &fakeBus{}
+		bus.answer = func(ctx context.Context, n int, r *transport.Envelope) (*transport.Envelope, error) {
+			switch n {
+			case 1: // held as long as it may be
+				time.Sleep(time.Until(r.Expires))
+				return reply(transport.Status{ID: r.Saga, Phase: contract.Running})
+			case 2: // the coordinator dies with the request
+				<-ctx.Done()
+				return nil, ctx.Err()
+			case 3, 4:
+				return nil, transport.ErrNoResponders
+			}
+			return reply(transport.Status{ID: r.Saga, Phase: contract.Compensated, Reason: "card declined"})
+		}
+		status, err := client.New(bus).Wait(t.Context(), "order-42")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if status.Phase != contract.Compensated || len(bus.requests) != 5 {
+			t.Errorf("status %+v after %d requests", status, len(bus.requests))
+		}
+	})
+}
+
+func TestWaitReturnsWhenParked(t *testing.T) {
+	bus := &fakeBus{answer: func(_ context.Context, _ int, r *transport.Envelope) (*transport.Envelope, error) {
+		return reply(transport.Status{ID: r.Saga, Phase: contract.Parked, Legal: []string{"retry"}})
+	}}
+	status, err := client.New(bus).Wait(t.Context(), "order-42")
+	if err != nil || status.Phase != contract.Parked {
+		t.Errorf("Wait: %+v, %v", status, err)
+	}
+}
+
+// TestWaitDoesNotSpin: a coordinator whose clock is ahead sees every request as
+// expired and answers at once.
+func TestWaitDoesNotSpin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bus := &fakeBus{answer: func(_ context.Context, _ int, r *transport.Envelope) (*transport.Envelope, error) {
+			return reply(transport.Status{ID: r.Saga, Phase: contract.Running})
+		}}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		status, err := client.New(bus).Wait(ctx, "order-42")
+		if !errors.Is(err, client.ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("error is %v", err)
+		}
+		if status == nil || status.Phase != contract.Running {
+			t.Errorf("status is %+v, want the last known one", status)
+		}
+		if n := len(bus.requests); n < 40 || n > 400 {
+			t.Errorf("asked %d times in a minute", n)
+		}
+	})
+}
+
+// TestReadsWaitForAnOverloadedCoordinator, starts do not: their caller slows
+// down (TestRefusalsAreConditions).
+func TestReadsWaitForAnOverloadedCoordinator(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bus := &fakeBus{answer: func(_ context.Context, n int, r *transport.Envelope) (*transport.Envelope, error) {
+			if n < 4 {
+				return refuse(transport.CodeResourceExhausted, "too many reading requests at once")
+			}
+			return reply(transport.Status{ID: r.Saga, Phase: contract.Completed})
+		}}
+		status, err := client.New(bus).Wait(t.Context(), "order-42")
+		if err != nil || status.Phase != contract.Completed || len(bus.requests) != 4 {
+			t.Errorf("Wait: %+v, %v after %d requests", status, err, len(bus.requests))
+		}
+	})
+}
+
+func TestHistoryReadsEveryPart(t *testing.T) {
+	bus := &fakeBus{answer: func(_ context.Context, _ int, r *transport.Envelope) (*transport.Envelope, error) {
+		switch string(r.Data) {
+		case `{}`:
+			return reply(transport.HistoryReply{Events: []transport.HistoryEvent{{Revision: 1}, {Revision: 2}}, Next: 3})
+		case `{"from":3}`:
+			return reply(transport.HistoryReply{Events: []transport.HistoryEvent{{Revision: 3}}})
+		}
+		return refuse(transport.CodeInvalidArgument, string(r.Data))
+	}}
+	events, err := client.New(bus).History(t.Context(), "order-42")
+	if err != nil || len(events) != 3 || events[2].Revision != 3 {
+		t.Errorf("History: %+v, %v", events, err)
+	}
+}

@@ -1,0 +1,224 @@
+package participant
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/internal/crashpoint"
+	"github.com/amends-dev/amends/transport"
+)
+
+// Answer serves one command: it decides by the inbox, calls the handler if that
+// is due, commits, and returns the answer, ready to be published on its Subject.
+// It is what Run calls, and what other carriers call: a Watermill handler, an
+// HTTP function, a simulator.
+//
+// Publish the answer, then acknowledge the command; if either is lost, the
+// command comes again and is answered with what was recorded. Failures of the
+// handler and of the database are answers too. The error is a *CommandError if
+// there is nobody to answer, ctx's error if ctx ended before the command was
+// settled (it should then come again), or what Check reports.
+//
+// Answer may be called from any goroutine, concurrently.
+func (p *Participant[Tx]) Answer(ctx context.Context, command *transport.Envelope) (*transport.Envelope, error) {
+	if err := p.Check(); err != nil {
+		return nil, err
+	}
+	c := *command
+	visit := visit[Tx]{p: p, command: &c, started: time.Now()}
+	if err := visit.understand(); err != nil {
+		err = &CommandError{Reason: cleanReason(err.Error())}
+		visit.report(Answer{Reason: err.Error()}, false)
+		return nil, err
+	}
+	answer, err := visit.settle(ctx)
+	if err != nil && ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	final := false
+	if err != nil {
+		answer = Answer{Outcome: contract.OutcomeFailed, Reason: cleanReason(err.Error())}
+		if Rejected(err) {
+			answer.Outcome = contract.OutcomeRejected
+		}
+		final = answer.Outcome == contract.OutcomeFailed && IsFatal(err)
+	}
+	visit.report(answer, final)
+	return visit.envelope(answer, final), nil
+}
+
+// visit is one command on its way to its answer.
+type visit[Tx any] struct {
+	p       *Participant[Tx]
+	command *transport.Envelope
+	action  string
+	handler handler[Tx]
+	started time.Time
+	called  bool // the handler ran
+}
+
+// understand checks that the message is a command that can be answered, and
+// finds its handler.
+func (v *visit[Tx]) understand() error {
+	c, subjects := v.command, v.p.options.subjects
+	if err := subjects.Admit(transport.Commands, c); err != nil {
+		return err
+	}
+	if err := errors.Join(c.Saga.Check(), contract.CheckName("step", string(c.Step))); err != nil {
+		return err
+	}
+	if stream, err := subjects.StreamOf(c.ReplyTo); err != nil || stream != transport.Events {
+		return fmt.Errorf("the answer is wanted on %q, where no answers go: leave %s as the coordinator wrote it", c.ReplyTo, transport.AttrReplyTo)
+	}
+	address := subjects.Command(v.p.name, "")
+	action, ok := strings.CutPrefix(c.Subject, address)
+	if !ok {
+		return fmt.Errorf("subject %q is not for participant %q: its commands come on %s<action>", c.Subject, v.p.name, address)
+	}
+	v.action = action
+	if v.handler, ok = v.p.handlers[v.action]; !ok {
+		return fmt.Errorf("participant %q has no action %q", v.p.name, v.action)
+	}
+	if c.Direction != v.handler.direction {
+		return fmt.Errorf("action %q of participant %q serves direction %q, not %q", v.action, v.p.name, v.handler.direction, c.Direction)
+	}
+	return nil
+}
+
+// settle finds the answer, under the lock of the step's entry. An error is a
+// rejection that is not recorded, or a failure.
+func (v *visit[Tx]) settle(ctx context.Context) (answer Answer, err error) {
+	c := v.command
+	in := input{request: body{c.ContentType, c.Data}}
+	if c.Direction == contract.Back {
+		if in, err = parseUndo(c.Data); err != nil {
+			return answer, Fatal(err)
+		}
+	}
+	key := StepKey{Participant: v.p.name, Saga: c.Saga, Step: c.Step}
+	ctx = context.WithValue(ctx, commandKey{}, c)
+	crashpoint.Here("participant: before the inbox")
+	err = v.p.inbox.Update(ctx, key, func(ctx context.Context, tx Tx, entry Entry) (next Entry, keep bool, err error) {
+		answer, keep, err = v.decided(ctx, tx, entry, in)
+		if err != nil || answer.sent(entry, c.Direction) {
+			return entry, keep, err
+		}
+		crashpoint.Here("participant: before the entry")
+		next = record(entry, c.Direction, answer)
+		next.Updated = v.started.UTC().Truncate(time.Millisecond)
+		return next, keep, nil
+	})
+	crashpoint.Here("participant: after the inbox")
+	return answer, err
+}
+
+// sent reports whether an answer needs no record: it is the recorded one, or the
+// refusal of a do that was undone.
+func (a Answer) sent(e Entry, d contract.Direction) bool {
+	if d == contract.Do {
+		return !e.Do.None()
+	}
+	return !e.Undo.None()
+}
+
+// decided carries out the verdict on one command. keep is false when the
+// handler's writes must not stay.
+func (v *visit[Tx]) decided(ctx context.Context, tx Tx, entry Entry, in input) (answer Answer, keep bool, err error) {
+	happened := v.handler.unrecorded || in.resultKnown()
+	verdict, answer := decide(entry, v.command.Direction, happened)
+	if verdict != call {
+		answer.Data = bytes.Clone(answer.Data)
+		return answer, true, nil
+	}
+	if entry.Do.Outcome == contract.OutcomeCompleted {
+		in.result, in.recorded = body{data: entry.Do.Data}, true
+	}
+	v.called = true
+	crashpoint.Here("participant: before the handler")
+	answer, err = v.call(ctx, tx, in)
+	crashpoint.Here("participant: after the handler")
+	if Rejected(err) && v.command.Direction == contract.Do {
+		return Answer{Outcome: contract.OutcomeRejected, Reason: cleanReason(err.Error())}, false, nil
+	}
+	return answer, err == nil, err
+}
+
+// call runs the handler. A panic is a failure, and not the process's end.
+func (v *visit[Tx]) call(ctx context.Context, tx Tx, in input) (answer Answer, err error) {
+	if limit := v.p.options.handlerTimeout; limit > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, limit)
+		defer cancel()
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			answer, err = Answer{}, fmt.Errorf("the handler of %s panicked: %v", v.action, r)
+			v.log().Error("the handler panicked", LogReason, r, LogStack, string(debug.Stack()))
+		}
+	}()
+	return v.handler.serve(ctx, tx, in)
+}
+
+var types = map[contract.Outcome]string{
+	contract.OutcomeCompleted: transport.TypeCompleted,
+	contract.OutcomeRejected:  transport.TypeRejected,
+	contract.OutcomeFailed:    transport.TypeFailed,
+}
+
+// envelope is the answer as it travels.
+func (v *visit[Tx]) envelope(a Answer, final bool) *transport.Envelope {
+	c := v.command
+	e := &transport.Envelope{
+		Subject:     c.ReplyTo,
+		DedupID:     uuid.NewString(),
+		ID:          keyOf(c).String() + "/" + strconv.Itoa(c.Attempt) + "/" + string(a.Outcome),
+		Source:      "/amends/participant/" + v.p.name,
+		Type:        types[a.Outcome],
+		Time:        time.Now().UTC(),
+		TraceParent: c.TraceParent,
+		TraceState:  c.TraceState,
+		Saga:        c.Saga,
+		Definition:  c.Definition,
+		Step:        c.Step,
+		Direction:   c.Direction,
+		Attempt:     c.Attempt,
+		Reason:      a.Reason,
+		Final:       final,
+		Data:        a.Data,
+	}
+	if len(a.Data) > 0 {
+		e.ContentType = v.handler.contentType
+	}
+	return e
+}
+
+// report tells the observer and the log how the command was answered.
+func (v *visit[Tx]) report(a Answer, final bool) {
+	r := Report{
+		Participant: v.p.name, Action: v.action, Key: keyOf(v.command), Attempt: v.command.Attempt,
+		Outcome: a.Outcome, Reason: a.Reason, Final: final, Called: v.called, Took: time.Since(v.started),
+	}
+	level := slog.LevelDebug
+	if a.Outcome == contract.OutcomeFailed || a.Outcome == "" {
+		level = slog.LevelWarn
+	}
+	if v.p.options.logger.Enabled(context.Background(), level) {
+		v.log().Log(context.Background(), level, "answered", LogOutcome, string(a.Outcome), LogReason, a.Reason,
+			LogFinal, final, LogCalled, v.called, LogTook, r.Took)
+	}
+	v.p.options.onAnswer(r)
+}
+
+func (v *visit[Tx]) log() *slog.Logger {
+	return v.p.log(v.command).With(LogAction, v.action)
+}

@@ -1,0 +1,155 @@
+package boltinbox_test
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"path/filepath"
+	"testing"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/participant"
+	"github.com/amends-dev/amends/participant/boltinbox"
+	"github.com/amends-dev/amends/participant/participanttest"
+)
+
+func open(t testing.TB) *bbolt.DB {
+	t.Helper()
+	db, err := bbolt.Open(filepath.Join(t.TempDir(), "service.bolt"), 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	return db
+}
+
+var counters = []byte("counters")
+
+// TestInbox runs the law (I5).
+func TestInbox(t *testing.T) {
+	db := open(t)
+	participanttest.RunInbox(t, participanttest.Inbox[*bbolt.Tx]{
+		Inbox: boltinbox.New(db),
+		Add: func(_ context.Context, tx *bbolt.Tx, counter string) error {
+			b, err := tx.CreateBucketIfNotExists(counters)
+			if err != nil {
+				return err
+			}
+			return b.Put([]byte(counter), binary.BigEndian.AppendUint64(nil, number(b.Get([]byte(counter)))+1))
+		},
+		Count: func(t testing.TB, counter string) (n int) {
+			t.Helper()
+			if err := db.View(func(tx *bbolt.Tx) error {
+				if b := tx.Bucket(counters); b != nil {
+					n = int(number(b.Get([]byte(counter))))
+				}
+				return nil
+			}); err != nil {
+				t.Fatal(err)
+			}
+			return n
+		},
+		Open: func(testing.TB) participant.Inbox[*bbolt.Tx] { return boltinbox.New(db) },
+	})
+}
+
+func number(b []byte) uint64 {
+	if b == nil {
+		return 0
+	}
+	return binary.BigEndian.Uint64(b)
+}
+
+// TestDamage flips each bit of a stored entry. None of the flips may go unnoticed:
+// an entry that reads as absent or different would let an effect happen twice.
+func TestDamage(t *testing.T) {
+	db := open(t)
+	db.NoSync = true
+	inbox := boltinbox.New(db)
+	key := participant.StepKey{Participant: "service", Saga: "order-42", Step: "reserve"}
+	read := func() (e participant.Entry, err error) {
+		err = inbox.Update(t.Context(), key, func(_ context.Context, _ *bbolt.Tx, entry participant.Entry) (participant.Entry, bool, error) {
+			e = entry
+			return entry, true, nil
+		})
+		return e, err
+	}
+	err := inbox.Update(t.Context(), key, func(_ context.Context, _ *bbolt.Tx, e participant.Entry) (participant.Entry, bool, error) {
+		e.Do = participant.Answer{Outcome: contract.OutcomeCompleted, Data: []byte(`{"n":1}`)}
+		return e, true, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := []byte("service/order-42/reserve")
+	flip := func(bit int) (more bool) {
+		if err := db.Update(func(tx *bbolt.Tx) error {
+			entries := tx.Bucket([]byte("amends_inbox")).Bucket([]byte("entry"))
+			data := append([]byte(nil), entries.Get(k)...)
+			if more = bit < 8*len(data); more {
+				data[bit/8] ^= 1 << (bit % 8)
+			}
+			return entries.Put(k, data)
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return more
+	}
+	for bit := 0; flip(bit); bit++ {
+		var damage *boltinbox.DamageError
+		if _, err := read(); !errors.As(err, &damage) || damage.Key != key {
+			t.Fatalf("bit %d flipped: %v, expected a *DamageError", bit, err)
+		}
+		flip(bit)
+	}
+	if e, err := read(); err != nil || e.Do.None() {
+		t.Fatalf("all bits back in place: %+v, %v", e, err)
+	}
+}
+
+// between is a context that lets a test act between two transactions.
+type between struct {
+	context.Context
+	calls int
+	act   func(call int)
+}
+
+func (b *between) Err() error {
+	b.calls++
+	b.act(b.calls)
+	return b.Context.Err()
+}
+
+// TestOvertakenRejection: between the transaction that a rejection discards and
+// the one that stores it, another update says yes. The yes stands, and the work
+// that wanted to say no is called again and sees it.
+func TestOvertakenRejection(t *testing.T) {
+	inbox := boltinbox.New(open(t))
+	key := participant.StepKey{Participant: "service", Saga: "order-42", Step: "reserve"}
+	yes := participant.Answer{Outcome: contract.OutcomeCompleted}
+	var seen []participant.Answer
+	ctx := &between{Context: t.Context(), act: func(call int) {
+		if call != 2 {
+			return
+		}
+		if err := inbox.Update(t.Context(), key, func(_ context.Context, _ *bbolt.Tx, e participant.Entry) (participant.Entry, bool, error) {
+			e.Do = yes
+			return e, true, nil
+		}); err != nil {
+			t.Error(err)
+		}
+	}}
+	err := inbox.Update(ctx, key, func(_ context.Context, _ *bbolt.Tx, e participant.Entry) (participant.Entry, bool, error) {
+		seen = append(seen, e.Do)
+		if e.Do.None() {
+			e.Do = participant.Answer{Outcome: contract.OutcomeRejected, Reason: "no"}
+			return e, false, nil
+		}
+		return e, true, nil
+	})
+	if err != nil || len(seen) != 2 || seen[1].Outcome != yes.Outcome {
+		t.Errorf("the work saw %+v, %v", seen, err)
+	}
+}

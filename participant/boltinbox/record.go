@@ -1,0 +1,65 @@
+package boltinbox
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"time"
+
+	"github.com/amends-dev/amends/participant"
+)
+
+// DamageError says that a stored entry cannot be read: the file was damaged, or
+// written by something else. Restore the file from a backup, or find out from the
+// service's own data whether the step was done, and remove the entry.
+type DamageError struct {
+	Key participant.StepKey
+	Err error
+}
+
+func (e *DamageError) Error() string {
+	return fmt.Sprintf("inbox entry %s/%s/%s is damaged: %v", e.Key.Participant, e.Key.Saga, e.Key.Step, e.Err)
+}
+
+func (e *DamageError) Unwrap() error { return e.Err }
+
+// record is an entry as it is stored, after the CRC-32C of its JSON in four bytes.
+type record struct {
+	Version   int                `json:"v"`
+	Do        participant.Answer `json:"do"`
+	Undo      participant.Answer `json:"undo"`
+	UpdatedMs int64              `json:"updated_ms"`
+}
+
+const version = 1
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+func encode(e participant.Entry) []byte {
+	data, err := json.Marshal(record{Version: version, Do: e.Do, Undo: e.Undo, UpdatedMs: e.Updated.UnixMilli()})
+	if err != nil {
+		panic(err) // strings, bytes and numbers always encode
+	}
+	b := binary.BigEndian.AppendUint32(make([]byte, 0, 4+len(data)), crc32.Checksum(data, castagnoli))
+	return append(b, data...)
+}
+
+func decode(b []byte) (e participant.Entry, err error) {
+	if len(b) < 4 {
+		return e, fmt.Errorf("it has %d bytes", len(b))
+	}
+	sum, data := binary.BigEndian.Uint32(b), b[4:]
+	if sum != crc32.Checksum(data, castagnoli) {
+		return e, errors.New("its checksum does not match")
+	}
+	var r record
+	if err := json.Unmarshal(data, &r); err != nil {
+		return e, err
+	}
+	if r.Version != version {
+		return e, fmt.Errorf("it has version %d, and this program reads %d: use a newer program", r.Version, version)
+	}
+	return participant.Entry{Do: r.Do, Undo: r.Undo, Updated: time.UnixMilli(r.UpdatedMs).UTC()}, nil
+}

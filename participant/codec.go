@@ -1,0 +1,165 @@
+package participant
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"mime"
+	"reflect"
+	"strings"
+
+	"github.com/amends-dev/amends/transport"
+)
+
+// octets is the content type of a result that is a []byte.
+const octets = "application/octet-stream"
+
+// body is encoded data.
+type body struct {
+	contentType string // "" means JSON
+	data        []byte
+}
+
+// input is the data of a command before its types are known.
+type input struct {
+	request  body
+	result   body // of an undo: what the do answered; no data or null if it is unknown
+	recorded bool // the result is the inbox's, not the coordinator's
+}
+
+// resultKnown reports whether an undo knows what its do answered.
+func (in input) resultKnown() bool {
+	return in.recorded || !blank(in.result.data)
+}
+
+// parseUndo takes the data of an undo command apart: {"request": …, "result": …}.
+func parseUndo(data []byte) (in input, err error) {
+	var frame struct {
+		Request json.RawMessage `json:"request"`
+		Result  json.RawMessage `json:"result"`
+	}
+	if err := json.Unmarshal(data, &frame); err != nil {
+		return in, fmt.Errorf(`the data of an undo is {"request": …, "result": … or null}: %w`, err)
+	}
+	in.request.data, in.result.data = frame.Request, frame.Result
+	return in, nil
+}
+
+// decode reads data as a T. A []byte takes the data as it is, unless it is a
+// JSON string, which is read as base64, as encoding/json does: that is how bytes
+// travel within JSON. A json.RawMessage takes any JSON. Every other type takes
+// JSON; fields it does not know are ignored, so that a sender may add some.
+func decode[T any](what string, b body) (v T, err error) {
+	t := reflect.TypeFor[T]()
+	if isBytes(t) && (!isJSON(b.contentType) || !quoted(b.data)) {
+		reflect.ValueOf(&v).Elem().SetBytes(b.data)
+		return v, nil
+	}
+	if raw, ok := any(&v).(*json.RawMessage); ok && !isJSON(b.contentType) {
+		*raw = b.data
+		return v, nil
+	}
+	switch {
+	case !isJSON(b.contentType):
+		return v, fmt.Errorf("the %s comes as %s, and %s is read from %s", what, b.contentType, t, transport.JSON)
+	case blank(b.data) && optional(t):
+		return v, nil
+	case blank(b.data):
+		return v, fmt.Errorf("the %s is empty, and JSON like %s was expected", what, shape(t))
+	}
+	if err := json.Unmarshal(b.data, &v); err != nil {
+		return v, fmt.Errorf("the %s is not JSON like %s: %w", what, shape(t), err)
+	}
+	return v, nil
+}
+
+// encode writes the data of a completed answer.
+func encode[T any](v T) ([]byte, error) {
+	if isBytes(reflect.TypeFor[T]()) {
+		return checkSize(reflect.ValueOf(&v).Elem().Bytes())
+	}
+	if raw, ok := any(v).(json.RawMessage); ok && len(raw) > 0 {
+		if !json.Valid(raw) {
+			return nil, fmt.Errorf("the result is a json.RawMessage that is not valid JSON")
+		}
+		return checkSize(raw)
+	}
+	data, err := json.Marshal(v)
+	if err != nil {
+		return nil, fmt.Errorf("encode the result: %w", err)
+	}
+	return checkSize(data)
+}
+
+func checkSize(data []byte) ([]byte, error) {
+	if len(data) > MaxResult {
+		return nil, fmt.Errorf("the result is %d bytes, at most %d (MaxResult): put large data elsewhere and answer with its address", len(data), MaxResult)
+	}
+	return data, nil
+}
+
+// contentTypeOf is the content type of an encoded T.
+func contentTypeOf[T any]() string {
+	if isBytes(reflect.TypeFor[T]()) {
+		return octets
+	}
+	return transport.JSON
+}
+
+// isBytes reports whether a type carries bytes rather than JSON.
+func isBytes(t reflect.Type) bool {
+	unmarshals := reflect.PointerTo(t).Implements(reflect.TypeFor[json.Unmarshaler]())
+	return t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Uint8 && !unmarshals
+}
+
+func isJSON(contentType string) bool {
+	if contentType == "" || contentType == transport.JSON {
+		return true
+	}
+	media, _, err := mime.ParseMediaType(contentType)
+	return err == nil && (media == transport.JSON || strings.HasSuffix(media, "+json"))
+}
+
+func quoted(data []byte) bool {
+	data = bytes.TrimSpace(data)
+	return len(data) > 1 && data[0] == '"'
+}
+
+// blank reports whether there is no data, or JSON's word for none.
+func blank(data []byte) bool {
+	data = bytes.TrimSpace(data)
+	return len(data) == 0 || string(data) == "null"
+}
+
+// optional reports whether a type has a value that means nothing.
+func optional(t reflect.Type) bool {
+	switch t.Kind() {
+	case reflect.Pointer, reflect.Interface, reflect.Map, reflect.Slice:
+		return true
+	case reflect.Struct:
+		return t.NumField() == 0
+	}
+	return false
+}
+
+// shape describes the JSON of a type to the person who sent something else.
+func shape(t reflect.Type) string {
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if t.Kind() != reflect.Struct || reflect.PointerTo(t).Implements(reflect.TypeFor[json.Unmarshaler]()) {
+		return t.String()
+	}
+	var fields []string
+	for _, f := range reflect.VisibleFields(t) {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if !f.IsExported() || f.Anonymous || name == "-" {
+			continue
+		}
+		if name == "" {
+			name = f.Name
+		}
+		fields = append(fields, fmt.Sprintf("%q: %s", name, f.Type))
+	}
+	return t.String() + " {" + strings.Join(fields, ", ") + "}"
+}

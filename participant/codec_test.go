@@ -1,0 +1,137 @@
+package participant
+
+import (
+	"encoding/json"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/amends-dev/amends/transport"
+)
+
+type order struct {
+	ID       string    `json:"id"`
+	Quantity int       `json:"quantity"`
+	Due      time.Time `json:"due,omitzero"`
+	Skipped  string    `json:"-"`
+}
+
+type token []byte
+
+func TestDecode(t *testing.T) {
+	json42 := body{data: []byte(` {"id":"a","quantity":42,"colour":"unknown fields are ignored"} `)}
+	decodes(t, json42, order{ID: "a", Quantity: 42})
+	decodes(t, json42, &order{ID: "a", Quantity: 42})
+	decodes(t, body{"application/vnd.acme+json; charset=utf-8", []byte(`"x"`)}, "x")
+	decodes(t, json42, json42.data)
+	decodes(t, json42, token(json42.data))
+	decodes(t, json42, json.RawMessage(strings.TrimSpace(string(json42.data))))
+	decodes(t, body{"text/plain", []byte("any\xff")}, []byte("any\xff"))
+	decodes(t, body{"text/plain", []byte("any")}, json.RawMessage("any"))
+	decodes(t, body{data: []byte(`"YW55/w=="`)}, []byte("any\xff")) // as an undo carries bytes
+	decodes(t, body{}, struct{}{})
+	decodes(t, body{data: []byte("null")}, struct{}{})
+	decodes(t, body{}, (*order)(nil))
+	decodes(t, body{}, map[string]int(nil))
+}
+
+func decodes[T any](t *testing.T, b body, want T) {
+	t.Helper()
+	got, err := decode[T]("request", b)
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("decode %q %q as %T: %v, %v; expected %v", b.contentType, b.data, want, got, err, want)
+	}
+}
+
+func TestDecodeRefuses(t *testing.T) {
+	const shape = `participant.order {"id": string, "quantity": int, "due": time.Time}`
+	refuses[order](t, body{}, "empty", shape)
+	refuses[order](t, body{data: []byte("null")}, "empty", shape)
+	refuses[order](t, body{data: []byte(`{"id":1}`)}, "not JSON like", shape)
+	refuses[*order](t, body{data: []byte(`[]`)}, "not JSON like", shape)
+	refuses[order](t, body{data: []byte(`{"id":"a"} {}`)}, "not JSON like")
+	refuses[order](t, body{"text/plain", []byte(`{"id":"a"}`)}, "text/plain", "application/json")
+	refuses[time.Time](t, body{data: []byte(`"yesterday"`)}, "time.Time")
+	refuses[json.RawMessage](t, body{data: []byte(`{`)}, "RawMessage")
+	refuses[[]byte](t, body{data: []byte(`"not base64!"`)}, "uint8")
+}
+
+func refuses[T any](t *testing.T, b body, wants ...string) {
+	t.Helper()
+	_, err := decode[T]("request", b)
+	for _, want := range append(wants, "request") {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("decode %q: the error does not say %q: %v", b.data, want, err)
+		}
+	}
+}
+
+func TestEncode(t *testing.T) {
+	if data, err := encode(token("any\xff")); err != nil || string(data) != "any\xff" || contentTypeOf[token]() != octets {
+		t.Errorf("bytes: %q, %v", data, err)
+	}
+	if data, err := encode(json.RawMessage(` {"b": 1} `)); err != nil || string(data) != ` {"b": 1} ` || contentTypeOf[json.RawMessage]() != transport.JSON {
+		t.Errorf("raw JSON: %q, %v", data, err)
+	}
+	if data, err := encode(json.RawMessage(nil)); err != nil || string(data) != "null" {
+		t.Errorf("no raw JSON: %q, %v", data, err)
+	}
+	for name, err := range map[string]error{
+		"valid JSON": second(encode(json.RawMessage("{"))),
+		"MaxResult":  second(encode(make([]byte, MaxResult+1))),
+		"encode":     second(encode(make(chan int))),
+	} {
+		if err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("the error does not say %q: %v", name, err)
+		}
+	}
+}
+
+func second[T any](_ T, err error) error { return err }
+
+// TestParseUndo: whatever the parts of an undo are, they come out as they went in.
+func TestParseUndo(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		want := order{ID: rapid.String().Draw(t, "id"), Quantity: rapid.Int().Draw(t, "quantity")}
+		request, err := encode(want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		result := rapid.SampledFrom([]string{"", "null", " null ", `{"id":"r"}`}).Draw(t, "result")
+		wire := `{"request":` + string(request) + `}`
+		if result != "" {
+			wire = `{"result":` + result + `,"request":` + string(request) + `,"later":true}`
+		}
+		in, err := parseUndo([]byte(wire))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := decode[order]("request", in.request); err != nil || got != want {
+			t.Fatalf("%+v, %v", got, err)
+		}
+		if in.resultKnown() != strings.Contains(result, "r") {
+			t.Fatalf("result %q is known: %v", result, in.resultKnown())
+		}
+	})
+	for _, wrong := range []string{"", "null x", "[]", `"x"`, "{"} {
+		if _, err := parseUndo([]byte(wrong)); err == nil || !strings.Contains(err.Error(), `"request"`) {
+			t.Errorf("%q: %v", wrong, err)
+		}
+	}
+}
+
+func TestCleanReason(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := string(rapid.SliceOfN(rapid.Byte(), 0, 3*MaxReason).Draw(t, "reason")) + rapid.String().Draw(t, "text")
+		got := cleanReason(s)
+		if len(got) > MaxReason || strings.ContainsRune(got, 0) || got != strings.ToValidUTF8(got, "?") {
+			t.Fatalf("%d bytes: %q", len(got), got)
+		}
+	})
+	if got := cleanReason("card declined"); got != "card declined" {
+		t.Errorf("a good reason was changed: %q", got)
+	}
+}

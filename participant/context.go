@@ -1,0 +1,32 @@
+package participant
+
+import (
+	"context"
+
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/transport"
+)
+
+type commandKey struct{}
+
+// Command is the command that a handler was called for, with its attempt,
+// traceparent and expiry; nil outside a handler. It is read only.
+func Command(ctx context.Context) *transport.Envelope {
+	command, _ := ctx.Value(commandKey{}).(*transport.Envelope)
+	return command
+}
+
+// KeyFrom is the idempotency key of the command that a handler was called for:
+// the same for all attempts. Give its String to the services the handler calls,
+// so that they too do it once. The zero key outside a handler.
+func KeyFrom(ctx context.Context) contract.Key {
+	command := Command(ctx)
+	if command == nil {
+		return contract.Key{}
+	}
+	return keyOf(command)
+}
+
+func keyOf(command *transport.Envelope) contract.Key {
+	return contract.Key{Saga: command.Saga, Step: command.Step, Direction: command.Direction}
+}

@@ -1,0 +1,154 @@
+package participant
+
+import (
+	"fmt"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/amends-dev/amends/contract"
+)
+
+// TestDecide is the table of decide, line by line.
+func TestDecide(t *testing.T) {
+	completed := Answer{Outcome: contract.OutcomeCompleted, Data: []byte("1")}
+	rejected := Answer{Outcome: contract.OutcomeRejected, Reason: "no"}
+	tombstone := Answer{Outcome: Tombstone}
+	undone := Answer{Outcome: contract.OutcomeCompleted}
+	for _, c := range []struct {
+		entry                    Entry
+		do, undo, undoIfHappened verdict
+	}{
+		{Entry{}, call, settle, call},
+		{Entry{Do: completed}, repeat, call, call},
+		{Entry{Do: rejected}, repeat, settle, settle},
+		{Entry{Do: rejected, Undo: undone}, repeat, repeat, repeat},
+		{Entry{Do: tombstone, Undo: undone}, refuse, repeat, repeat},
+		{Entry{Do: completed, Undo: undone}, refuse, repeat, repeat},
+	} {
+		name := fmt.Sprintf("do %q, undo %q", c.entry.Do.Outcome, c.entry.Undo.Outcome)
+		for _, happened := range []bool{false, true} {
+			if got, _ := decide(c.entry, contract.Do, happened); got != c.do {
+				t.Errorf("%s: a do is answered by %v, expected %v", name, got, c.do)
+			}
+		}
+		if got, _ := decide(c.entry, contract.Back, false); got != c.undo {
+			t.Errorf("%s: an undo is answered by %v, expected %v", name, got, c.undo)
+		}
+		if got, _ := decide(c.entry, contract.Back, true); got != c.undoIfHappened {
+			t.Errorf("%s: an undo of what happened is answered by %v, expected %v", name, got, c.undoIfHappened)
+		}
+	}
+}
+
+// world is what a participant did, beside what its inbox says: the model that the
+// laws are stated on.
+type world struct {
+	entry      Entry
+	effects    int // of the do, in place now
+	doCalls    int // of the do handler that took effect
+	undoCalls  int // of the undo handler that took effect
+	firstDo    *Answer
+	firstUndo  *Answer
+	undoneSeen bool
+}
+
+// deliver is one delivery, as visit.decided does it. outcome is what the handler
+// would say.
+func (w *world) deliver(d contract.Direction, happened bool, outcome contract.Outcome, n int) (verdict, Answer) {
+	v, answer := decide(w.entry, d, happened)
+	switch {
+	case v == repeat || v == refuse:
+		return v, answer
+	case v == settle:
+		w.entry = record(w.entry, d, answer)
+		return v, answer
+	case outcome == contract.OutcomeFailed, d == contract.Back && outcome == contract.OutcomeRejected:
+		return v, Answer{Outcome: outcome} // nothing stays, nothing is recorded
+	}
+	answer = Answer{Outcome: outcome, Data: fmt.Append(nil, n)}
+	if outcome == contract.OutcomeCompleted && d == contract.Do {
+		w.effects++
+		w.doCalls++
+	}
+	if outcome == contract.OutcomeCompleted && d == contract.Back {
+		w.effects--
+		w.undoCalls++
+	}
+	w.entry = record(w.entry, d, answer)
+	return v, answer
+}
+
+// TestLaws states I5 over any deliveries in any order.
+func TestLaws(t *testing.T) {
+	outcomes := []contract.Outcome{contract.OutcomeCompleted, contract.OutcomeRejected, contract.OutcomeFailed}
+	rapid.Check(t, func(t *rapid.T) {
+		var w world
+		for n := range rapid.IntRange(1, 12).Draw(t, "deliveries") {
+			d := rapid.SampledFrom([]contract.Direction{contract.Do, contract.Back}).Draw(t, "direction")
+			outcome := rapid.SampledFrom(outcomes).Draw(t, "outcome")
+			_, answer := w.deliver(d, false, outcome, n)
+			w.check(t, d, answer)
+		}
+	})
+}
+
+func (w *world) check(t *rapid.T, d contract.Direction, answer Answer) {
+	if w.doCalls > 1 || w.undoCalls > 1 || w.effects < 0 || w.effects > 1 {
+		t.Fatalf("the effect was made %d times and undone %d times", w.doCalls, w.undoCalls)
+	}
+	if answer.Outcome == Tombstone {
+		t.Fatal("a tombstone was sent")
+	}
+	settled := answer.Outcome != contract.OutcomeFailed && (d == contract.Do || answer.Outcome == contract.OutcomeCompleted)
+	switch {
+	case d == contract.Do && w.undoneSeen:
+		if answer.Outcome != contract.OutcomeRejected {
+			t.Fatalf("a do after its undo was answered %s", answer.Outcome)
+		}
+	case settled && d == contract.Do:
+		w.firstDo = same(t, w.firstDo, answer)
+	case settled:
+		w.firstUndo = same(t, w.firstUndo, answer)
+		w.undoneSeen = true
+	}
+	if w.undoneSeen && w.effects != 0 {
+		t.Fatal("the undo was answered as completed, and the effect is in place")
+	}
+	if answer.Outcome == contract.OutcomeCompleted && d == contract.Do && w.effects != 1 {
+		t.Fatal("the do was answered as completed, and its effect is not in place")
+	}
+	if w.firstDo != nil && w.firstDo.Outcome == contract.OutcomeRejected && w.undoCalls > 0 {
+		t.Fatal("the undo handler was called for a rejected do")
+	}
+}
+
+// same keeps the first answer, and fails if a later one differs.
+func same(t *rapid.T, first *Answer, answer Answer) *Answer {
+	if first == nil {
+		return &answer
+	}
+	if !first.equal(answer) {
+		t.Fatalf("answered %+v at first and %+v later", *first, answer)
+	}
+	return first
+}
+
+// TestLawsWhenItHappened: an undo that is vouched for always calls its handler
+// until it succeeds, unless the do was rejected or the undo is recorded; and
+// leaves a tombstone where no do is recorded.
+func TestLawsWhenItHappened(t *testing.T) {
+	var w world
+	if v, _ := w.deliver(contract.Back, true, contract.OutcomeFailed, 1); v != call {
+		t.Fatalf("first undo: %v", v)
+	}
+	if v, _ := w.deliver(contract.Back, true, contract.OutcomeCompleted, 2); v != call {
+		t.Fatalf("second undo, after a failure: %v", v)
+	}
+	if v, _ := w.deliver(contract.Back, true, contract.OutcomeCompleted, 3); v != repeat {
+		t.Fatalf("third undo, after a success: %v", v)
+	}
+	if v, _ := w.deliver(contract.Do, false, contract.OutcomeCompleted, 4); v != refuse {
+		t.Fatalf("late do: %v", v)
+	}
+}

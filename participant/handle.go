@@ -1,0 +1,90 @@
+package participant
+
+import (
+	"context"
+
+	"github.com/amends-dev/amends/contract"
+)
+
+// Handle registers the function that does what a command asks. It runs in the
+// transaction tx: what it writes there is committed together with the record of
+// its answer, or not at all. It must not commit or roll back, and must not wait
+// for another saga step of the same participant.
+//
+// Its error says how it ended: nil: completed with the result; Reject: the
+// business's no; Fatal: failed for good; any other, or a panic: failed, may be
+// tried again, in which case the function is called again, and must make the
+// same use of KeyFrom(ctx) towards services it calls.
+func Handle[Tx, Req, Res any](p *Participant[Tx], c contract.Command[Req, Res], f func(ctx context.Context, tx Tx, request Req) (Res, error)) {
+	p.register(c.Participant(), c.Action(), handler[Tx]{
+		direction:   contract.Do,
+		contentType: contentTypeOf[Res](),
+		serve: func(ctx context.Context, tx Tx, in input) (Answer, error) {
+			request, err := decode[Req]("request", in.request)
+			if err != nil {
+				return Answer{}, Fatal(err)
+			}
+			result, err := f(ctx, tx, request)
+			if err != nil {
+				return Answer{}, err
+			}
+			data, err := encode(result)
+			if err != nil {
+				return Answer{}, Fatal(err)
+			}
+			return Answer{Outcome: contract.OutcomeCompleted, Data: data}, nil
+		},
+	})
+}
+
+// HandleUndo registers the function that takes back what a do did. It is called
+// at most once per step with success, and only for a do that was completed here;
+// the inbox answers for all others. The result is the recorded one, whether or
+// not the coordinator ever learned it. Errors are those of Handle; see Reject for
+// the difference in an undo.
+func HandleUndo[Tx, Req, Res any](p *Participant[Tx], c contract.UndoCommand[Req, Res], f func(ctx context.Context, tx Tx, undo contract.Undo[Req, Res]) error, opts ...UndoOption) {
+	h := handler[Tx]{
+		direction: contract.Back,
+		serve: func(ctx context.Context, tx Tx, in input) (Answer, error) {
+			var undo contract.Undo[Req, Res]
+			var err error
+			if undo.Request, err = decode[Req]("request", in.request); err != nil {
+				return Answer{}, Fatal(err)
+			}
+			if in.resultKnown() {
+				if in.recorded {
+					in.result.contentType = contentTypeOf[Res]()
+				}
+				result, err := decode[Res]("result", in.result)
+				if err != nil {
+					return Answer{}, Fatal(err)
+				}
+				undo.Result = &result
+			}
+			if err := f(ctx, tx, undo); err != nil {
+				return Answer{}, err
+			}
+			return Answer{Outcome: contract.OutcomeCompleted}, nil
+		},
+	}
+	var o undoOptions
+	for _, opt := range opts {
+		opt(&o)
+	}
+	h.unrecorded = o.unrecorded
+	p.register(c.Participant(), c.Action(), h)
+}
+
+// UndoOption changes how an undo is handled.
+type UndoOption func(*undoOptions)
+
+type undoOptions struct{ unrecorded bool }
+
+// UndoUnrecorded has the undo handler called also when no do is recorded, with
+// the result unknown. It is for steps whose do has effects outside the
+// transaction: a do that called a payment provider and then failed has recorded
+// nothing, and still may have moved money. The handler must find out for itself,
+// by the idempotency key of the do, whether there is something to undo.
+func UndoUnrecorded() UndoOption {
+	return func(o *undoOptions) { o.unrecorded = true }
+}

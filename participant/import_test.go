@@ -1,0 +1,32 @@
+package participant_test
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// TestImports: who imports the SDK compiles the standard library, uuid, backoff,
+// and three small packages of ours (one of them of empty functions), and nothing
+// else.
+func TestImports(t *testing.T) {
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", ".").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	allowed := map[string]bool{
+		"github.com/amends-dev/amends/participant": true,
+		"github.com/amends-dev/amends/contract":    true,
+		"github.com/amends-dev/amends/transport":   true,
+
+		"github.com/amends-dev/amends/internal/crashpoint": true,
+
+		"github.com/google/uuid":         true,
+		"github.com/cenkalti/backoff/v5": true,
+	}
+	for path := range strings.FieldsSeq(string(out)) {
+		if !allowed[path] {
+			t.Errorf("the SDK brings %s into every service: move what needs it into a package of its own", path)
+		}
+	}
+}

@@ -1,0 +1,31 @@
+package participant
+
+import (
+	"log/slog"
+
+	"github.com/amends-dev/amends/transport"
+)
+
+// The keys of log lines.
+const (
+	LogParticipant = "participant"
+	LogAction      = "action"
+	LogSaga        = "saga"
+	LogStep        = "step"
+	LogDirection   = "direction"
+	LogAttempt     = "attempt"
+	LogOutcome     = "outcome"
+	LogReason      = "reason"
+	LogFinal       = "final"
+	LogCalled      = "called" // the handler ran; false: answered from the inbox
+	LogTook        = "took"
+	LogStack       = "stack"
+	LogError       = "error"
+	LogCount       = "count"
+)
+
+// log is the logger for what concerns one message.
+func (p *Participant[Tx]) log(e *transport.Envelope) *slog.Logger {
+	return p.options.logger.With(LogParticipant, p.name, LogSaga, string(e.Saga), LogStep, string(e.Step),
+		LogDirection, string(e.Direction), LogAttempt, e.Attempt)
+}

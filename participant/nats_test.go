@@ -1,0 +1,88 @@
+package participant_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/participant"
+	"github.com/amends-dev/amends/transport"
+	"github.com/amends-dev/amends/transport/natsbus"
+	"github.com/amends-dev/amends/transport/natsbus/embedded"
+)
+
+// TestRunOnNATS runs three processes' worth of a participant on a real server, two
+// of which stop in the middle. Every command is answered and takes effect once.
+func TestRunOnNATS(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	server, err := embedded.Start(embedded.Config{StoreDir: t.TempDir(), Port: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Shutdown()
+	bus, err := natsbus.Connect(ctx, natsbus.Config{URL: server.ClientURL()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer bus.Close()
+
+	const commands = 2000
+	batch := make([]transport.Envelope, commands)
+	for n := range batch {
+		key := contract.Key{Saga: contract.SagaID(fmt.Sprint("saga-", n)), Step: "reserve", Direction: contract.Do}
+		batch[n] = *doCommand()
+		batch[n].Saga, batch[n].ReplyTo = key.Saga, transport.Subjects{}.Event("inventory", key, 1)
+	}
+	if errs := bus.Publish(ctx, batch); errs != nil {
+		t.Fatal(errs)
+	}
+	answers, err := bus.Subscribe(ctx, transport.Subscription{Stream: transport.Events, Name: "coordinator"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answers.Close()
+
+	p := participant.New("inventory", new(participant.MemoryInbox), participant.AckWait(2*time.Second))
+	effects := make(chan contract.SagaID, 2*commands)
+	participant.Handle(p, reserveStock, func(ctx context.Context, tx *participant.MemoryTx, _ reserve) (reserved, error) {
+		tx.OnCommit(func() { effects <- participant.KeyFrom(ctx).Saga })
+		return reserved{}, nil
+	})
+	run := func() (stop func()) {
+		ctx, cancel := context.WithCancel(ctx)
+		done := make(chan error, 1)
+		go func() { done <- p.Run(ctx, bus) }()
+		return func() {
+			cancel()
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	stops := []func(){run(), run(), run()}
+	answered := map[contract.SagaID]bool{}
+	for len(answered) < commands {
+		batch, err := answers.Receive(ctx, 256)
+		if err != nil {
+			t.Fatalf("%d of %d commands were answered: %v", len(answered), commands, err)
+		}
+		for _, d := range batch {
+			answered[d.Envelope().Saga] = true
+			d.Ack()
+		}
+		if len(stops) > 1 && len(answered) > commands/4 {
+			stops[0]()
+			stops[1]()
+			stops = stops[2:]
+		}
+	}
+	for _, stop := range stops {
+		stop()
+	}
+	if got := len(effects); got != commands {
+		t.Errorf("%d commands took effect %d times", commands, got)
+	}
+}

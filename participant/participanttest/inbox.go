@@ -1,0 +1,373 @@
+package participanttest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/participant"
+)
+
+// Inbox is an inbox under test, with a way to write what a handler would write.
+type Inbox[Tx any] struct {
+	Inbox participant.Inbox[Tx]
+	// Add adds one to a counter, in the transaction.
+	Add func(ctx context.Context, tx Tx, counter string) error
+	// Count reads a counter, outside of any transaction.
+	Count func(t testing.TB, counter string) int
+	// Open is a second inbox on the same database, as another process would have
+	// it; nil: the same inbox is used.
+	Open func(t testing.TB) participant.Inbox[Tx]
+}
+
+// RunInbox says whether an inbox does what participant.Inbox promises.
+func RunInbox[Tx any](t *testing.T, i Inbox[Tx]) {
+	t.Helper()
+	t.Run("keeps the entry", i.keeps)
+	t.Run("keep false undoes the work and keeps the entry", i.undoesWork)
+	t.Run("an error leaves nothing", i.leavesNothing)
+	t.Run("a panic leaves nothing and no lock", i.survivesPanic)
+	t.Run("an ended context leaves nothing and no lock", i.survivesCancel)
+	t.Run("locks the entry", i.locks)
+	t.Run("yes and no race", i.races)
+	t.Run("keys are told apart", i.distinguishes)
+	t.Run("bytes come back as they were", i.preserves)
+	t.Run("prunes what is old", i.prunes)
+	t.Run("handlers", i.handlers)
+}
+
+// errBroken is what a handler fails with in these tests.
+var errBroken = errors.New("something broke")
+
+func newKey() participant.StepKey {
+	return participant.StepKey{Participant: "inbox-test", Saga: contract.SagaID("saga-" + uuid.NewString()), Step: "step"}
+}
+
+var now = time.Date(2026, 11, 21, 9, 30, 0, 123e6, time.UTC)
+
+// done is an entry that says something in each field.
+func done(e participant.Entry, data string) participant.Entry {
+	e.Do = participant.Answer{Outcome: contract.OutcomeCompleted, Data: []byte(data)}
+	e.Updated = now
+	return e
+}
+
+// update is Update with a deadline.
+func (i Inbox[Tx]) update(t testing.TB, key participant.StepKey, work participant.Work[Tx]) error {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	return i.Inbox.Update(ctx, key, work)
+}
+
+// entry reads an entry and changes nothing.
+func (i Inbox[Tx]) entry(t testing.TB, key participant.StepKey) (entry participant.Entry) {
+	t.Helper()
+	err := i.update(t, key, func(_ context.Context, _ Tx, e participant.Entry) (participant.Entry, bool, error) {
+		entry = e
+		entry.Do.Data, entry.Undo.Data = bytes.Clone(e.Do.Data), bytes.Clone(e.Undo.Data)
+		return e, true, nil
+	})
+	if err != nil {
+		t.Fatalf("read entry: %v", err)
+	}
+	return entry
+}
+
+func (i Inbox[Tx]) wantEntry(t testing.TB, key participant.StepKey, want participant.Entry) {
+	t.Helper()
+	if got := i.entry(t, key); !got.Equal(want) {
+		t.Fatalf("the entry is %+v, expected %+v", got, want)
+	}
+}
+
+func (i Inbox[Tx]) wantCount(t testing.TB, counter string, want int) {
+	t.Helper()
+	if got := i.Count(t, counter); got != want {
+		t.Fatalf("the work took effect %d times, expected %d", got, want)
+	}
+}
+
+func (i Inbox[Tx]) keeps(t *testing.T) {
+	key, counter := newKey(), uuid.NewString()
+	i.wantEntry(t, key, participant.Entry{})
+	err := i.update(t, key, func(ctx context.Context, tx Tx, e participant.Entry) (participant.Entry, bool, error) {
+		return done(e, "first"), true, i.Add(ctx, tx, counter)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := done(participant.Entry{}, "first")
+	i.wantEntry(t, key, want)
+	i.wantCount(t, counter, 1)
+	if got := i.entry(t, key).Updated; !got.Equal(now) {
+		t.Fatalf("Updated is %v, expected %v", got, now)
+	}
+	err = i.update(t, key, func(_ context.Context, _ Tx, e participant.Entry) (participant.Entry, bool, error) {
+		e.Undo = participant.Answer{Outcome: contract.OutcomeCompleted, Data: []byte("second")}
+		e.Updated = now.Add(time.Minute)
+		return e, true, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want.Undo = participant.Answer{Outcome: contract.OutcomeCompleted, Data: []byte("second")}
+	i.wantEntry(t, key, want)
+}
+
+func (i Inbox[Tx]) undoesWork(t *testing.T) {
+	key, counter := newKey(), uuid.NewString()
+	no := participant.Answer{Outcome: contract.OutcomeRejected, Reason: "out of stock – „leider“"}
+	err := i.update(t, key, func(ctx context.Context, tx Tx, e participant.Entry) (participant.Entry, bool, error) {
+		if err := i.Add(ctx, tx, counter); err != nil {
+			return e, false, err
+		}
+		e.Do, e.Updated = no, now
+		return e, false, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	i.wantEntry(t, key, participant.Entry{Do: no})
+	i.wantCount(t, counter, 0)
+}
+
+func (i Inbox[Tx]) leavesNothing(t *testing.T) {
+	key, counter := newKey(), uuid.NewString()
+	err := i.update(t, key, func(ctx context.Context, tx Tx, e participant.Entry) (participant.Entry, bool, error) {
+		if err := i.Add(ctx, tx, counter); err != nil {
+			t.Error(err)
+		}
+		return done(e, "never"), true, errBroken
+	})
+	if !errors.Is(err, errBroken) {
+		t.Fatalf("Update returned %v, expected the error of the work", err)
+	}
+	i.wantEntry(t, key, participant.Entry{})
+	i.wantCount(t, counter, 0)
+}
+
+func (i Inbox[Tx]) survivesPanic(t *testing.T) {
+	key, counter := newKey(), uuid.NewString()
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("the panic of the work did not come through")
+			}
+		}()
+		_ = i.update(t, key, func(ctx context.Context, tx Tx, e participant.Entry) (participant.Entry, bool, error) {
+			if err := i.Add(ctx, tx, counter); err != nil {
+				t.Error(err)
+			}
+			panic("the handler's mistake")
+		})
+	}()
+	i.wantEntry(t, key, participant.Entry{})
+	i.wantCount(t, counter, 0)
+}
+
+func (i Inbox[Tx]) survivesCancel(t *testing.T) {
+	key, counter := newKey(), uuid.NewString()
+	ctx, cancel := context.WithCancel(t.Context())
+	err := i.Inbox.Update(ctx, key, func(ctx context.Context, tx Tx, e participant.Entry) (participant.Entry, bool, error) {
+		if err := i.Add(ctx, tx, counter); err != nil {
+			t.Error(err)
+		}
+		cancel()
+		return done(e, "never"), true, ctx.Err()
+	})
+	if err == nil {
+		t.Fatal("Update returned no error although its work did")
+	}
+	i.wantEntry(t, key, participant.Entry{})
+	i.wantCount(t, counter, 0)
+}
+
+// locks has several updates of one key read, wait for each other and write. One
+// of them would be lost if two could be between reading and writing at once.
+func (i Inbox[Tx]) locks(t *testing.T) {
+	key, counter := newKey(), uuid.NewString()
+	const writers = 12
+	inboxes := []participant.Inbox[Tx]{i.Inbox}
+	if i.Open != nil {
+		inboxes = append(inboxes, i.Open(t))
+	}
+	var all sync.WaitGroup
+	for n := range writers {
+		all.Go(func() {
+			err := inboxes[n%len(inboxes)].Update(t.Context(), key, func(ctx context.Context, tx Tx, e participant.Entry) (participant.Entry, bool, error) {
+				return done(e, string(e.Do.Data)+"x"), true, i.Add(ctx, tx, counter)
+			})
+			if err != nil {
+				t.Errorf("writer %d: %v", n, err)
+			}
+		})
+	}
+	all.Wait()
+	if got := len(i.entry(t, key).Do.Data); got != writers {
+		t.Fatalf("%d of %d updates are in the entry", got, writers)
+	}
+	i.wantCount(t, counter, writers)
+}
+
+// races has some updates say yes and others say no to the same step, at once.
+// Whoever is first settles it, and the work has taken effect if and only if the
+// entry says yes.
+func (i Inbox[Tx]) races(t *testing.T) {
+	no := participant.Answer{Outcome: contract.OutcomeRejected, Reason: "no"}
+	for range 10 {
+		key, counter := newKey(), uuid.NewString()
+		var all sync.WaitGroup
+		for n := range 12 {
+			all.Go(func() {
+				err := i.update(t, key, func(ctx context.Context, tx Tx, e participant.Entry) (participant.Entry, bool, error) {
+					if !e.Do.None() {
+						return e, true, nil
+					}
+					err := i.Add(ctx, tx, counter)
+					if n%2 == 0 {
+						e.Do, e.Updated = no, now
+						return e, false, err
+					}
+					return done(e, "yes"), true, err
+				})
+				if err != nil {
+					t.Errorf("writer %d: %v", n, err)
+				}
+			})
+		}
+		all.Wait()
+		want := 0
+		if i.entry(t, key).Do.Outcome == contract.OutcomeCompleted {
+			want = 1
+		}
+		i.wantCount(t, counter, want)
+	}
+}
+
+func (i Inbox[Tx]) distinguishes(t *testing.T) {
+	base := newKey()
+	keys := []participant.StepKey{base, base, base, base}
+	keys[1].Participant += "-other"
+	keys[2].Saga = contract.SagaID(bytes.ToUpper([]byte(base.Saga)))
+	keys[3].Step += "-other"
+	for n, key := range keys {
+		i.wantEntry(t, key, participant.Entry{})
+		err := i.update(t, key, func(_ context.Context, _ Tx, e participant.Entry) (participant.Entry, bool, error) {
+			return done(e, fmt.Sprint(n)), true, nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for n, key := range keys {
+		i.wantEntry(t, key, done(participant.Entry{}, fmt.Sprint(n)))
+	}
+}
+
+func (i Inbox[Tx]) preserves(t *testing.T) {
+	all := make([]byte, 256)
+	for b := range all {
+		all[b] = byte(b)
+	}
+	for name, data := range map[string][]byte{
+		"nothing": nil, "every byte": all, "largest result": bytes.Repeat(all, participant.MaxResult/len(all)),
+	} {
+		key := newKey()
+		want := done(participant.Entry{}, string(data))
+		want.Undo = participant.Answer{Outcome: contract.OutcomeRejected, Reason: "é ' \" \\ \n 🙂", Data: data}
+		err := i.update(t, key, func(context.Context, Tx, participant.Entry) (participant.Entry, bool, error) {
+			return want, true, nil
+		})
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if got := i.entry(t, key); !got.Equal(want) {
+			t.Fatalf("%s did not come back as it was stored", name)
+		}
+	}
+}
+
+func (i Inbox[Tx]) prunes(t *testing.T) {
+	service := "prune-" + uuid.NewString()[:8]
+	store := func(participantName string, age time.Duration) participant.StepKey {
+		key := newKey()
+		key.Participant = participantName
+		err := i.update(t, key, func(_ context.Context, _ Tx, e participant.Entry) (participant.Entry, bool, error) {
+			e = done(e, "x")
+			e.Updated = now.Add(-age)
+			return e, true, nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return key
+	}
+	old := []participant.StepKey{store(service, 3*time.Hour), store(service, 2*time.Hour), store(service, 2*time.Hour)}
+	young, foreign := store(service, time.Minute), store(service+"-other", 3*time.Hour)
+	touched := store(service, 3*time.Hour)
+	err := i.update(t, touched, func(_ context.Context, _ Tx, e participant.Entry) (participant.Entry, bool, error) {
+		return done(e, "touched"), true, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for call, want := range []int{2, 1, 0} {
+		n, err := i.Inbox.Prune(t.Context(), service, now.Add(-time.Hour), 2)
+		if err != nil || n != want {
+			t.Fatalf("call %d of Prune removed %d entries (%v), expected %d", call, n, err, want)
+		}
+	}
+	for _, key := range old {
+		i.wantEntry(t, key, participant.Entry{})
+	}
+	i.wantEntry(t, young, done(participant.Entry{}, "x"))
+	i.wantEntry(t, foreign, done(participant.Entry{}, "x"))
+	i.wantEntry(t, touched, done(participant.Entry{}, "touched"))
+}
+
+// handlers runs the suite for handlers on the inbox.
+func (i Inbox[Tx]) handlers(t *testing.T) {
+	type request struct {
+		Counter string `json:"counter"`
+		Refuse  bool   `json:"refuse,omitempty"`
+	}
+	type result struct {
+		Receipt string `json:"receipt"`
+	}
+	do := contract.NewCommand[request, result]("inbox-test", "count")
+	undo := contract.UndoOf(do, "uncount")
+	p := participant.New("inbox-test", i.Inbox)
+	participant.Handle(p, do, func(ctx context.Context, tx Tx, r request) (result, error) {
+		if err := i.Add(ctx, tx, r.Counter); err != nil {
+			return result{}, err
+		}
+		if r.Refuse {
+			return result{}, participant.Reject("the counter does not want to be counted")
+		}
+		return result{Receipt: uuid.NewString()}, nil
+	})
+	participant.HandleUndo(p, undo, func(ctx context.Context, tx Tx, u contract.Undo[request, result]) error {
+		if u.Result == nil {
+			t.Error("the undo was called without the result that the inbox has")
+		}
+		return i.Add(ctx, tx, "undo of "+u.Request.Counter)
+	})
+	Run(t, Step[request, result]{
+		Answer:   p.Answer,
+		Do:       do,
+		Undo:     undo,
+		Request:  func() request { return request{Counter: uuid.NewString()} },
+		Rejected: func() request { return request{Counter: uuid.NewString(), Refuse: true} },
+		Effects: func(t testing.TB, r request) int {
+			return i.Count(t, r.Counter) - i.Count(t, "undo of "+r.Counter)
+		},
+	})
+}

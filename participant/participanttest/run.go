@@ -1,0 +1,176 @@
+package participanttest
+
+import (
+	"sync"
+	"testing"
+
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/transport"
+)
+
+// Run tries the handlers of one step in every order that a bus may produce. The
+// subtests are named after the accident; each uses a saga and a request of its
+// own.
+func Run[Req, Res any](t *testing.T, s Step[Req, Res]) {
+	t.Helper()
+	if s.Answer == nil || s.Request == nil || s.Effects == nil {
+		t.Fatal("participanttest: a Step needs Answer, Request and Effects")
+	}
+	t.Run("twice", s.twice)
+	t.Run("concurrently", s.concurrently)
+	t.Run("answer lost after commit", s.answerLost)
+	if s.Rejected != nil {
+		t.Run("rejected twice", s.rejectedTwice)
+	}
+	if s.Undo.Action() == "" {
+		return
+	}
+	t.Run("undone twice", s.undoneTwice)
+	t.Run("undone concurrently", s.undoneConcurrently)
+	t.Run("undo before do", s.undoFirst)
+	t.Run("undo without result", s.undoUnknown)
+	t.Run("do and undo at once", s.doAndUndo)
+	if s.Rejected != nil {
+		t.Run("undo of a rejected do", s.undoRejected)
+	}
+}
+
+func (s Step[Req, Res]) twice(t *testing.T) {
+	g := s.begin(t, s.Request())
+	g.wantEffects(0, "before the do")
+	command := g.command(contract.Do, nil)
+	first := g.send(command)
+	g.want(first, transport.TypeCompleted, "do")
+	g.wantEffects(1, "after the do")
+	g.wantSame(first, g.send(command), "the same message again")
+	g.wantSame(first, g.do(), "the next attempt")
+	g.wantEffects(1, "after three deliveries")
+}
+
+func (s Step[Req, Res]) concurrently(t *testing.T) {
+	g := s.begin(t, s.Request())
+	answers := g.atOnce(func(int) *transport.Envelope { return g.command(contract.Do, nil) })
+	settled := g.do()
+	g.want(settled, transport.TypeCompleted, "after concurrent deliveries")
+	for _, answer := range answers {
+		if answer.Type != transport.TypeFailed { // a failure may be tried again: the database was too busy
+			g.wantSame(settled, answer, "concurrent deliveries")
+		}
+	}
+	g.wantEffects(1, "after concurrent deliveries")
+}
+
+// answerLost is the crash between the commit and the answer, as the participant
+// sees it: the answer went nowhere, and the command comes again.
+func (s Step[Req, Res]) answerLost(t *testing.T) {
+	g := s.begin(t, s.Request())
+	lost := g.do()
+	g.want(lost, transport.TypeCompleted, "do")
+	g.wantSame(lost, g.do(), "after the answer was lost")
+	g.wantEffects(1, "after the answer was lost")
+}
+
+func (s Step[Req, Res]) rejectedTwice(t *testing.T) {
+	g := s.begin(t, s.Rejected())
+	first := g.do()
+	g.want(first, transport.TypeRejected, "do that is to be rejected")
+	g.wantEffects(0, "after a rejection, whose writes are undone")
+	g.wantSame(first, g.do(), "the next attempt of a rejected do")
+	g.wantEffects(0, "after two rejections")
+}
+
+func (s Step[Req, Res]) undoneTwice(t *testing.T) {
+	g := s.begin(t, s.Request())
+	done := g.do()
+	g.want(done, transport.TypeCompleted, "do")
+	undone := g.undo(done.Data)
+	g.want(undone, transport.TypeCompleted, "undo")
+	g.wantEffects(0, "after the undo")
+	g.wantSame(undone, g.undo(done.Data), "the undo again")
+	g.wantEffects(0, "after two undos")
+	g.want(g.do(), transport.TypeRejected, "a do after it was undone")
+	g.wantEffects(0, "after a late do")
+}
+
+func (s Step[Req, Res]) undoneConcurrently(t *testing.T) {
+	g := s.begin(t, s.Request())
+	done := g.do()
+	g.want(done, transport.TypeCompleted, "do")
+	g.atOnce(func(int) *transport.Envelope { return g.command(contract.Back, done.Data) })
+	g.want(g.undo(done.Data), transport.TypeCompleted, "after concurrent undos")
+	g.wantEffects(0, "after concurrent undos")
+}
+
+func (s Step[Req, Res]) undoFirst(t *testing.T) {
+	g := s.begin(t, s.Request())
+	g.want(g.undo(nil), transport.TypeCompleted, "an undo that came before its do")
+	g.wantEffects(0, "after an undo of nothing")
+	late := g.do()
+	g.want(late, transport.TypeRejected, "a do that came after its undo")
+	g.wantEffects(0, "after a late do")
+	g.want(g.undo(nil), transport.TypeCompleted, "the undo again")
+	g.wantEffects(0, "after a late do and its undo")
+}
+
+func (s Step[Req, Res]) undoUnknown(t *testing.T) {
+	g := s.begin(t, s.Request())
+	g.want(g.do(), transport.TypeCompleted, "do")
+	g.want(g.undo(nil), transport.TypeCompleted, "undo, when the coordinator never learned the result")
+	g.wantEffects(0, "after the undo")
+}
+
+// doAndUndo lets both directions race. Whoever wins, nothing must be left once
+// the undo has been answered.
+func (s Step[Req, Res]) doAndUndo(t *testing.T) {
+	g := s.begin(t, s.Request())
+	g.atOnce(func(i int) *transport.Envelope {
+		if i%2 == 0 {
+			return g.command(contract.Do, nil)
+		}
+		return g.command(contract.Back, nil)
+	})
+	g.want(g.undo(nil), transport.TypeCompleted, "undo, after a race with its do")
+	g.wantEffects(0, "after a race of do and undo")
+	g.want(g.do(), transport.TypeRejected, "a do after the race")
+	g.wantEffects(0, "after a late do")
+}
+
+func (s Step[Req, Res]) undoRejected(t *testing.T) {
+	g := s.begin(t, s.Rejected())
+	first := g.do()
+	g.want(first, transport.TypeRejected, "do that is to be rejected")
+	g.want(g.undo(nil), transport.TypeCompleted, "undo of a rejected do")
+	g.wantEffects(0, "after the undo of a rejected do")
+	g.wantSame(first, g.do(), "a rejected do after its undo")
+}
+
+// atOnce delivers several commands at the same time and returns their answers.
+func (g *saga[Req, Res]) atOnce(command func(i int) *transport.Envelope) []*transport.Envelope {
+	g.t.Helper()
+	n := g.step.Concurrency
+	if n == 0 {
+		n = 8
+	}
+	commands := make([]*transport.Envelope, n)
+	for i := range commands {
+		commands[i] = command(i)
+	}
+	answers := make([]*transport.Envelope, n)
+	errs := make([]error, n)
+	var all sync.WaitGroup
+	start := make(chan struct{})
+	for i := range n {
+		all.Go(func() {
+			<-start
+			answers[i], errs[i] = g.step.Answer(g.ctx, commands[i])
+		})
+	}
+	close(start)
+	all.Wait()
+	for i, err := range errs {
+		if err != nil {
+			g.t.Fatalf("%s on %s was not answered: %v", commands[i].ID, commands[i].Subject, err)
+		}
+	}
+	return answers
+}

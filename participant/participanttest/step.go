@@ -1,0 +1,171 @@
+package participanttest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/transport"
+)
+
+// Step is what Run needs to know of one step: how to ask for it and how to see
+// what it did.
+type Step[Req, Res any] struct {
+	// Answer is the participant's method Answer.
+	Answer func(ctx context.Context, command *transport.Envelope) (*transport.Envelope, error)
+	// Do is the command under test.
+	Do contract.Command[Req, Res]
+	// Undo takes it back; the zero value skips what needs an undo.
+	Undo contract.UndoCommand[Req, Res]
+	// Request makes a request that will be completed. No two are alike: the
+	// effects of one must be told from those of another.
+	Request func() Req
+	// Rejected makes a request that will be rejected; nil skips rejections.
+	Rejected func() Req
+	// Effects says how often the effect of a request is in place now: 0 before it
+	// was done and after it was undone, 1 between. Count what a second effect would
+	// change (rows, stock taken), in the service's own database.
+	Effects func(t testing.TB, request Req) int
+	// SubjectPrefix is that of the participant; "": the default.
+	SubjectPrefix string
+	// Concurrency is how many deliveries come at once; 0: 8.
+	Concurrency int
+	// Timeout bounds each test; 0: 30 s.
+	Timeout time.Duration
+}
+
+// saga is one saga's step under test.
+type saga[Req, Res any] struct {
+	t       testing.TB
+	ctx     context.Context
+	step    Step[Req, Res]
+	id      contract.SagaID
+	request Req
+	attempt int
+}
+
+func (s Step[Req, Res]) begin(t testing.TB, request Req) *saga[Req, Res] {
+	timeout := s.Timeout
+	if timeout == 0 {
+		timeout = 30 * time.Second
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), timeout)
+	t.Cleanup(cancel)
+	return &saga[Req, Res]{t: t, ctx: ctx, step: s, id: contract.SagaID("test-" + uuid.NewString()), request: request}
+}
+
+// command is the next attempt of a direction. result is what the coordinator
+// knows of the do, nil for nothing.
+func (s *saga[Req, Res]) command(direction contract.Direction, result []byte) *transport.Envelope {
+	s.t.Helper()
+	s.attempt++
+	subjects := transport.Subjects{Prefix: s.step.SubjectPrefix}
+	participant, action := s.step.Do.Participant(), s.step.Do.Action()
+	data, contentType := encode(s.t, s.request)
+	if direction == contract.Back {
+		action = s.step.Undo.Action()
+		data, contentType = undoData(s.t, data, contentType, result), ""
+	}
+	key := contract.Key{Saga: s.id, Step: "step-under-test", Direction: direction}
+	return &transport.Envelope{
+		Subject:     subjects.Command(participant, action),
+		ID:          key.String() + "/" + strconv.Itoa(s.attempt),
+		Source:      "/amends/participanttest",
+		Type:        transport.TypeCommand,
+		ContentType: contentType,
+		Saga:        s.id,
+		Step:        key.Step,
+		Direction:   direction,
+		Attempt:     s.attempt,
+		ReplyTo:     subjects.Event(participant, key, s.attempt),
+		Data:        data,
+	}
+}
+
+// send delivers a command and returns the answer.
+func (s *saga[Req, Res]) send(command *transport.Envelope) *transport.Envelope {
+	s.t.Helper()
+	answer, err := s.step.Answer(s.ctx, command)
+	if err != nil {
+		s.t.Fatalf("%s on %s was not answered: %v", command.ID, command.Subject, err)
+	}
+	if answer.Subject != command.ReplyTo {
+		s.t.Fatalf("%s was answered on %q instead of %q", command.ID, answer.Subject, command.ReplyTo)
+	}
+	return answer
+}
+
+// do and undo send the next attempt.
+func (s *saga[Req, Res]) do() *transport.Envelope {
+	s.t.Helper()
+	return s.send(s.command(contract.Do, nil))
+}
+
+func (s *saga[Req, Res]) undo(result []byte) *transport.Envelope {
+	s.t.Helper()
+	return s.send(s.command(contract.Back, result))
+}
+
+// want fails unless an answer is of a type.
+func (s *saga[Req, Res]) want(answer *transport.Envelope, answerType, when string) {
+	s.t.Helper()
+	if answer.Type != answerType {
+		s.t.Fatalf("%s: answered %s %q, expected %s", when, answer.Type, answer.Reason, answerType)
+	}
+}
+
+// wantSame fails unless two answers say the same, byte for byte.
+func (s *saga[Req, Res]) wantSame(first, second *transport.Envelope, when string) {
+	s.t.Helper()
+	if first.Type != second.Type || first.Reason != second.Reason || !bytes.Equal(first.Data, second.Data) {
+		s.t.Fatalf("%s: answered\n%s %q %s\nand then\n%s %q %s\nThe second should be what the inbox recorded of the first: is Update called on the same database, with the same participant name?",
+			when, first.Type, first.Reason, first.Data, second.Type, second.Reason, second.Data)
+	}
+}
+
+// wantEffects fails unless the effect is in place so many times.
+func (s *saga[Req, Res]) wantEffects(want int, when string) {
+	s.t.Helper()
+	if got := s.step.Effects(s.t, s.request); got != want {
+		s.t.Fatalf("%s: the effect is in place %d times, expected %d. Does the handler write through the transaction it is given, and through nothing else?", when, got, want)
+	}
+}
+
+func encode(t testing.TB, v any) (data []byte, contentType string) {
+	t.Helper()
+	switch v := v.(type) {
+	case []byte:
+		return v, "application/octet-stream"
+	case json.RawMessage:
+		return v, transport.JSON
+	}
+	data, err := json.Marshal(v)
+	if err != nil {
+		t.Fatalf("encode the request: %v", err)
+	}
+	return data, transport.JSON
+}
+
+// undoData is what the coordinator sends to an undo: bytes that are not JSON
+// travel as a string of their base64.
+func undoData(t testing.TB, request []byte, contentType string, result []byte) []byte {
+	t.Helper()
+	frame := struct {
+		Request any             `json:"request"`
+		Result  json.RawMessage `json:"result"`
+	}{json.RawMessage(request), result}
+	if contentType != transport.JSON {
+		frame.Request = request
+	}
+	data, err := json.Marshal(frame)
+	if err != nil {
+		t.Fatalf("encode the undo: %v", err)
+	}
+	return data
+}

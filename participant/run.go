@@ -1,0 +1,238 @@
+package participant
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+
+	"github.com/amends-dev/amends/internal/crashpoint"
+	"github.com/amends-dev/amends/transport"
+)
+
+// Run takes the participant's commands from the bus and answers them until ctx
+// ends; then it finishes what it has begun, within GracePeriod, and returns nil.
+// It returns an error if the participant is not fit to run, if the subscription
+// is refused, or if the bus is closed.
+//
+//	Receive ──▶ serve (one goroutine per held command, Concurrency at work)
+//	                └──▶ publish (one goroutine: batch, then Ack each)
+//	heartbeat (one goroutine: InProgress for all that is held)
+//	prune     (one goroutine, with Retention)
+//
+// All of them have ended when Run returns. A handler that ignores the end of its
+// context keeps Run waiting; the process may be killed without harm.
+func (p *Participant[Tx]) Run(ctx context.Context, bus transport.Bus) error {
+	if err := p.Check(); err != nil {
+		return err
+	}
+	o := p.options
+	source, err := bus.Subscribe(ctx, transport.Subscription{
+		Stream:      transport.Commands,
+		Name:        p.name,
+		Subjects:    []string{o.subjects.Commands(p.name)},
+		AckWait:     o.ackWait,
+		MaxInFlight: o.maxInFlight,
+		Prefetch:    o.concurrency,
+	})
+	if err != nil && ctx.Err() != nil {
+		return nil // stopped while it started
+	}
+	if err != nil {
+		return fmt.Errorf("participant %s: subscribe to its commands: %w", p.name, err)
+	}
+	r := newRunner(p, bus, source)
+	if err := r.run(ctx); err != nil {
+		return fmt.Errorf("participant %s: receive commands: %w", p.name, err)
+	}
+	return nil
+}
+
+// runner is one Run.
+type runner[Tx any] struct {
+	p       *Participant[Tx]
+	bus     transport.Bus
+	source  transport.Source
+	working chan struct{} // one element per handler at work
+	held    *holdings
+	answers chan *holding // answered, not yet published; never full
+}
+
+func newRunner[Tx any](p *Participant[Tx], bus transport.Bus, source transport.Source) *runner[Tx] {
+	bound := 2 * p.options.concurrency
+	return &runner[Tx]{
+		p: p, bus: bus, source: source,
+		working: make(chan struct{}, p.options.concurrency),
+		held:    newHoldings(bound),
+		answers: make(chan *holding, bound),
+	}
+}
+
+func (r *runner[Tx]) run(ctx context.Context) error {
+	work, cut := context.WithCancel(context.WithoutCancel(ctx))
+	defer cut()
+	var serving, publishing, ticking sync.WaitGroup
+	ticks, stop := context.WithCancel(work)
+	publishing.Go(func() { r.publish(work) })
+	ticking.Go(func() { r.heartbeat(ticks) })
+	ticking.Go(func() { r.prune(ticks) })
+
+	err := r.receive(ctx, func(h *holding) {
+		serving.Go(func() { r.serve(ctx, work, h) })
+	})
+
+	grace := time.AfterFunc(r.p.options.gracePeriod, cut)
+	defer grace.Stop()
+	crashpoint.Here("participant: stopping, no more commands")
+	serving.Wait()
+	close(r.answers)
+	crashpoint.Here("participant: stopping, all served")
+	publishing.Wait()
+	stop()
+	ticking.Wait()
+	crashpoint.Here("participant: stopping, all published")
+	return errors.Join(err, r.source.Close())
+}
+
+// receive hands each delivery to begin until ctx ends (nil) or the bus is closed.
+func (r *runner[Tx]) receive(ctx context.Context, begin func(*holding)) error {
+	pause := patience()
+	for {
+		room, err := r.held.reserve(ctx)
+		if err != nil {
+			return nil
+		}
+		batch, err := r.source.Receive(ctx, room)
+		r.held.giveBack(room - len(batch))
+		for _, d := range batch {
+			crashpoint.Here("participant: command received")
+			begin(r.held.add(d))
+		}
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, transport.ErrClosed):
+			return err
+		case err != nil:
+			r.p.options.logger.Warn("cannot receive commands, will try again", LogParticipant, r.p.name, LogError, err)
+			if !wait(ctx, pause.NextBackOff()) {
+				return nil
+			}
+		default:
+			pause.Reset()
+		}
+	}
+}
+
+// serve takes one delivery to its answer. ctx says whether to begin, work how
+// long to go on.
+func (r *runner[Tx]) serve(ctx, work context.Context, h *holding) {
+	answered := false
+	defer func() {
+		if !answered {
+			r.held.remove(h)
+		}
+	}()
+	select {
+	case r.working <- struct{}{}:
+		defer func() { <-r.working }()
+	case <-ctx.Done():
+	}
+	if ctx.Err() != nil {
+		h.delivery.Nak(0) // somebody else may begin it at once
+		return
+	}
+	crashpoint.Here("participant: before answering")
+	answer, err := r.p.Answer(work, h.delivery.Envelope())
+	var wrong *CommandError
+	switch {
+	case errors.As(err, &wrong):
+		r.bury(work, h, wrong.Reason)
+	case err != nil:
+		h.delivery.Nak(0)
+	default:
+		crashpoint.Here("participant: answer decided")
+		h.answer, answered = answer, true
+		r.answers <- h
+	}
+}
+
+// bury moves a message that cannot be answered to the dead letters.
+func (r *runner[Tx]) bury(ctx context.Context, h *holding, reason string) {
+	crashpoint.Here("participant: before a dead letter")
+	if err := h.delivery.DeadLetter(ctx, reason); err != nil {
+		r.p.log(h.delivery.Envelope()).Warn("cannot write the dead letter, the message will come again", LogReason, reason, LogError, err)
+		h.delivery.Nak(time.Second)
+	}
+}
+
+// heartbeat tells the bus that what is held is not forgotten.
+func (r *runner[Tx]) heartbeat(ctx context.Context) {
+	every(ctx, max(r.p.options.ackWait/3, time.Millisecond), func() {
+		for _, h := range r.held.all() {
+			h.delivery.InProgress()
+		}
+	})
+}
+
+// pruneSlice bounds how many entries one transaction removes.
+const pruneSlice = 1000
+
+// prune removes what is older than Retention, now and every hour.
+func (r *runner[Tx]) prune(ctx context.Context) {
+	keep := r.p.options.retention
+	if keep == 0 {
+		return
+	}
+	slice := func() {
+		for ctx.Err() == nil {
+			n, err := r.p.inbox.Prune(ctx, r.p.name, time.Now().Add(-keep), pruneSlice)
+			if err != nil && ctx.Err() == nil {
+				r.p.options.logger.Warn("cannot prune the inbox, will try again in an hour", LogParticipant, r.p.name, LogError, err)
+			}
+			if err != nil || n < pruneSlice {
+				return
+			}
+		}
+	}
+	slice()
+	every(ctx, time.Hour, slice)
+}
+
+// patience is how long to wait before the bus is tried again: 50 ms at first,
+// 5 s at most.
+func patience() *backoff.ExponentialBackOff {
+	b := backoff.NewExponentialBackOff()
+	b.InitialInterval, b.MaxInterval = 50*time.Millisecond, 5*time.Second
+	b.Reset()
+	return b
+}
+
+// wait reports whether d passed before ctx ended.
+func wait(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// every calls f at intervals until ctx ends.
+func every(ctx context.Context, interval time.Duration, f func()) {
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			f()
+		case <-ctx.Done():
+			return
+		}
+	}
+}

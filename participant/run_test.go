@@ -1,0 +1,471 @@
+package participant_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/participant"
+	"github.com/amends-dev/amends/transport"
+	"github.com/amends-dev/amends/transport/membus"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// counting is a participant on a bus in memory; its handler is what a test says.
+type counting struct {
+	*participant.Participant[*participant.MemoryTx]
+	bus     *membus.Bus
+	handler func(ctx context.Context, n int) (string, error)
+	effects sync.Map // of n: *atomic.Int64
+}
+
+var count = contract.NewCommand[int, string]("counter", "count")
+
+func newCounting(faults membus.Options, opts ...participant.Option) *counting {
+	c := &counting{bus: membus.New(faults)}
+	c.handler = func(_ context.Context, n int) (string, error) { return fmt.Sprint("counted ", n), nil }
+	c.Participant = participant.New("counter", new(participant.MemoryInbox), opts...)
+	participant.Handle(c.Participant, count, func(ctx context.Context, tx *participant.MemoryTx, n int) (string, error) {
+		tx.OnCommit(func() {
+			calls, _ := c.effects.LoadOrStore(n, new(atomic.Int64))
+			calls.(*atomic.Int64).Add(1)
+		})
+		return c.handler(ctx, n)
+	})
+	return c
+}
+
+// effect is how often n was counted.
+func (c *counting) effect(n int) int {
+	calls, ok := c.effects.Load(n)
+	if !ok {
+		return 0
+	}
+	return int(calls.(*atomic.Int64).Load())
+}
+
+// send publishes the command to count n.
+func (c *counting) send(t *testing.T, n, attempt int) {
+	t.Helper()
+	key := contract.Key{Saga: contract.SagaID(fmt.Sprint("saga-", n)), Step: "count", Direction: contract.Do}
+	if errs := c.bus.Publish(t.Context(), []transport.Envelope{{
+		Subject: transport.Subjects{}.Command("counter", "count"), Type: transport.TypeCommand, Saga: key.Saga, Step: key.Step,
+		Direction: key.Direction, Attempt: attempt, ReplyTo: transport.Subjects{}.Event("counter", key, attempt), Data: fmt.Append(nil, n),
+	}}); errs != nil {
+		t.Fatal(errs)
+	}
+}
+
+// start runs the participant; stop ends it and returns what Run returned.
+func (c *counting) start(t *testing.T) (stop func() error) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- c.Run(ctx, c.bus) }()
+	return func() error {
+		cancel()
+		return <-done
+	}
+}
+
+// answers takes the answers that are on the bus.
+func (c *counting) answers(t *testing.T) (answers []*transport.Envelope) {
+	t.Helper()
+	source, err := c.bus.Subscribe(t.Context(), transport.Subscription{Stream: transport.Events, Name: "coordinator"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer source.Close()
+	for _, d := range source.(*membus.Source).TryReceive(10_000) {
+		answers = append(answers, d.Envelope())
+		d.Ack()
+	}
+	return answers
+}
+
+func (c *counting) wantAnswers(t *testing.T, want int, types ...string) {
+	t.Helper()
+	answers := c.answers(t)
+	if len(answers) != want {
+		t.Fatalf("there are %d answers, expected %d", len(answers), want)
+	}
+	for _, a := range answers {
+		if !slices.Contains(types, a.Type) {
+			t.Fatalf("answer %s: %s %q, expected %v", a.ID, a.Type, a.Reason, types)
+		}
+	}
+}
+
+func TestRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCounting(membus.Options{})
+		stop := c.start(t)
+		for n := range 500 {
+			c.send(t, n, 1)
+		}
+		synctest.Wait()
+		if err := stop(); err != nil {
+			t.Fatal(err)
+		}
+		c.wantAnswers(t, 500, transport.TypeCompleted)
+		// Everything was acknowledged: nothing comes again.
+		stop = c.start(t)
+		time.Sleep(time.Hour)
+		if err := stop(); err != nil {
+			t.Fatal(err)
+		}
+		c.wantAnswers(t, 0)
+	})
+}
+
+// TestFaults: on a bus that loses, repeats, delays and reorders, with handlers
+// that fail and a process that stops again and again, each number is counted
+// once (I5), and in the end all are answered (I2).
+func TestFaults(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		seed := 0
+		c := newCounting(membus.Options{Duplicates: -1, Fault: func(_ transport.Stream, _ *transport.Envelope) membus.Fate {
+			seed++
+			return membus.Fate{
+				Drop: seed%5 == 0, Duplicate: seed % 3, Reorder: seed%7 == 0,
+				Delay: time.Duration(seed%11) * time.Second,
+			}
+		}}, participant.AckWait(5*time.Second), participant.GracePeriod(time.Second))
+		var calls atomic.Int64
+		c.handler = func(ctx context.Context, n int) (string, error) {
+			switch calls.Add(1) % 6 {
+			case 0:
+				return "", errors.New("the database is away")
+			case 1:
+				panic("a mistake")
+			case 2:
+				select {
+				case <-time.After(7 * time.Second):
+				case <-ctx.Done():
+					return "", ctx.Err()
+				}
+			}
+			return fmt.Sprint("counted ", n), nil
+		}
+		open := map[contract.SagaID]int{}
+		for n := range 60 {
+			open[contract.SagaID(fmt.Sprint("saga-", n))] = n
+		}
+		for attempt := 1; len(open) > 0; attempt++ {
+			if attempt > 200 {
+				t.Fatalf("after %d attempts %d are not answered", attempt, len(open))
+			}
+			stop := c.start(t)
+			for _, n := range open {
+				c.send(t, n, attempt)
+			}
+			time.Sleep(10 * time.Second)
+			if err := stop(); err != nil {
+				t.Fatal(err)
+			}
+			for _, a := range c.answers(t) {
+				if a.Type == transport.TypeCompleted {
+					delete(open, a.Saga)
+				}
+			}
+		}
+		for n := range 60 {
+			if got := c.effect(n); got != 1 {
+				t.Errorf("%d was counted %d times", n, got)
+			}
+		}
+	})
+}
+
+// TestHeartbeat: a handler may take longer than AckWait without its command being
+// delivered elsewhere.
+func TestHeartbeat(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCounting(membus.Options{}, participant.AckWait(10*time.Second), participant.Concurrency(1))
+		var calls atomic.Int64
+		c.handler = func(context.Context, int) (string, error) {
+			calls.Add(1)
+			time.Sleep(5 * time.Minute)
+			return "", nil
+		}
+		stop := c.start(t)
+		c.send(t, 1, 1)
+		c.send(t, 2, 1) // held, and waiting for the first
+		time.Sleep(11 * time.Minute)
+		if err := stop(); err != nil {
+			t.Fatal(err)
+		}
+		if calls.Load() != 2 {
+			t.Errorf("the handler was called %d times, expected 2", calls.Load())
+		}
+		c.wantAnswers(t, 2, transport.TypeCompleted)
+	})
+}
+
+func TestConcurrencyBound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCounting(membus.Options{}, participant.Concurrency(3))
+		var now, most atomic.Int64
+		c.handler = func(context.Context, int) (string, error) {
+			most.Store(max(most.Load(), now.Add(1)))
+			time.Sleep(time.Second)
+			now.Add(-1)
+			return "", nil
+		}
+		stop := c.start(t)
+		for n := range 30 {
+			c.send(t, n, 1)
+		}
+		time.Sleep(10*time.Second + time.Millisecond)
+		if err := stop(); err != nil {
+			t.Fatal(err)
+		}
+		if most.Load() != 3 {
+			t.Errorf("%d handlers ran at once, expected 3", most.Load())
+		}
+		c.wantAnswers(t, 30, transport.TypeCompleted)
+	})
+}
+
+// TestShutdown: what has begun is finished and answered, what has not begun goes
+// back to the bus at once.
+func TestShutdown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCounting(membus.Options{}, participant.Concurrency(2), participant.GracePeriod(10*time.Second))
+		c.handler = func(context.Context, int) (string, error) {
+			time.Sleep(3 * time.Second)
+			return "", nil
+		}
+		stop := c.start(t)
+		for n := range 10 {
+			c.send(t, n, 1)
+		}
+		time.Sleep(time.Second)
+		began := time.Now()
+		if err := stop(); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(began); took != 2*time.Second {
+			t.Errorf("Run returned after %v, expected 2s: when the handlers at work were done", took)
+		}
+		c.wantAnswers(t, 2, transport.TypeCompleted)
+		stop = c.start(t)
+		time.Sleep(12*time.Second + time.Millisecond)
+		if err := stop(); err != nil {
+			t.Fatal(err)
+		}
+		c.wantAnswers(t, 8, transport.TypeCompleted)
+	})
+}
+
+// TestGracePeriod: a handler that takes too long is cut off; its command is not
+// answered and comes again.
+func TestGracePeriod(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCounting(membus.Options{}, participant.GracePeriod(4*time.Second))
+		c.handler = func(ctx context.Context, _ int) (string, error) {
+			<-ctx.Done()
+			return "", ctx.Err()
+		}
+		stop := c.start(t)
+		c.send(t, 1, 1)
+		synctest.Wait()
+		began := time.Now()
+		if err := stop(); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(began); took != 4*time.Second {
+			t.Errorf("Run returned after %v, expected 4s", took)
+		}
+		c.wantAnswers(t, 0)
+		c.handler = func(context.Context, int) (string, error) { return "", nil }
+		stop = c.start(t)
+		synctest.Wait()
+		if err := stop(); err != nil {
+			t.Fatal(err)
+		}
+		c.wantAnswers(t, 1, transport.TypeCompleted)
+	})
+}
+
+// TestBusRefuses: answers wait while the bus takes none, and a single one that is
+// refused does not hold up the others.
+func TestBusRefuses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var away atomic.Bool
+		c := newCounting(membus.Options{Fault: func(stream transport.Stream, e *transport.Envelope) (fate membus.Fate) {
+			if stream == transport.Events && (away.Load() || e.Saga == "saga-7" && e.Attempt == 1) {
+				fate.Refuse = transport.ErrFull
+			}
+			return fate
+		}})
+		away.Store(true)
+		stop := c.start(t)
+		for n := range 40 {
+			c.send(t, n, 1)
+		}
+		time.Sleep(time.Minute)
+		c.wantAnswers(t, 0)
+		away.Store(false)
+		time.Sleep(time.Minute)
+		c.wantAnswers(t, 39, transport.TypeCompleted)
+		c.send(t, 60, 1)
+		synctest.Wait() // no time passes
+		c.wantAnswers(t, 1, transport.TypeCompleted)
+		c.send(t, 61, 1)
+		synctest.Wait()
+		c.wantAnswers(t, 1, transport.TypeCompleted)
+		c.send(t, 7, 2)
+		time.Sleep(time.Minute)
+		c.wantAnswers(t, 1, transport.TypeCompleted)
+		away.Store(true)
+		c.send(t, 50, 1)
+		time.Sleep(time.Minute)
+		if err := stop(); err != nil { // gives up after the grace period
+			t.Fatal(err)
+		}
+		for n := range 40 {
+			if got := c.effect(n); got != 1 {
+				t.Errorf("%d was counted %d times", n, got)
+			}
+		}
+	})
+}
+
+// TestNeverTaken: answers that the bus never takes do not fill the places of the
+// others.
+func TestNeverTaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCounting(membus.Options{Fault: func(stream transport.Stream, e *transport.Envelope) (fate membus.Fate) {
+			if stream == transport.Events && e.Saga != "saga-9" {
+				fate.Refuse = errors.New("no")
+			}
+			return fate
+		}}, participant.Concurrency(1))
+		stop := c.start(t)
+		for n := range 10 {
+			c.send(t, n, 1)
+		}
+		time.Sleep(5 * time.Minute)
+		c.wantAnswers(t, 1, transport.TypeCompleted)
+		if err := stop(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// TestTooLargeForTheBus: the step was done and cannot be answered; the sender
+// learns why instead.
+func TestTooLargeForTheBus(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCounting(membus.Options{MaxPayload: 1000})
+		c.handler = func(context.Context, int) (string, error) { return strings.Repeat("x", 2000), nil }
+		stop := c.start(t)
+		c.send(t, 1, 1)
+		time.Sleep(time.Minute)
+		if err := stop(); err != nil {
+			t.Fatal(err)
+		}
+		answers := c.answers(t)
+		if len(answers) != 1 || answers[0].Type != transport.TypeFailed || !answers[0].Final || !strings.Contains(answers[0].Reason, "larger than the bus") {
+			t.Errorf("answers %+v", answers)
+		}
+	})
+}
+
+// TestDeadLetters: a message that cannot be answered is kept with the reason, and
+// the next one is served (I9).
+func TestDeadLetters(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCounting(membus.Options{})
+		stop := c.start(t)
+		key := contract.Key{Saga: "saga-1", Step: "count", Direction: contract.Do}
+		if errs := c.bus.Publish(t.Context(), []transport.Envelope{{
+			Subject: transport.Subjects{}.Command("counter", "recount"), Type: transport.TypeCommand, Saga: key.Saga, Step: key.Step,
+			Direction: key.Direction, Attempt: 1, ReplyTo: transport.Subjects{}.Event("counter", key, 1),
+		}}); errs != nil {
+			t.Fatal(errs)
+		}
+		c.send(t, 1, 1)
+		synctest.Wait()
+		letters, err := c.bus.ListDeadLetters(t.Context(), 0, 10)
+		if err != nil || len(letters) != 1 || !strings.Contains(letters[0].Reason, `no action "recount"`) {
+			t.Errorf("dead letters %+v, %v", letters, err)
+		}
+		c.wantAnswers(t, 1, transport.TypeCompleted)
+		if err := stop(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+func TestRunEnds(t *testing.T) {
+	t.Run("unfit", func(t *testing.T) {
+		p := participant.New("counter", new(participant.MemoryInbox))
+		if err := p.Run(t.Context(), membus.New(membus.Options{})); err == nil || !strings.Contains(err.Error(), "no handlers") {
+			t.Error(err)
+		}
+	})
+	t.Run("bus closed before", func(t *testing.T) {
+		c := newCounting(membus.Options{})
+		c.bus.Close()
+		if err := c.Run(t.Context(), c.bus); !errors.Is(err, transport.ErrClosed) {
+			t.Error(err)
+		}
+	})
+	t.Run("bus closed meanwhile", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			c := newCounting(membus.Options{})
+			done := make(chan error, 1)
+			go func() { done <- c.Run(t.Context(), c.bus) }()
+			synctest.Wait()
+			c.bus.Close()
+			if err := <-done; !errors.Is(err, transport.ErrClosed) {
+				t.Error(err)
+			}
+		})
+	})
+	t.Run("context ended before", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		c := newCounting(membus.Options{})
+		if err := c.Run(ctx, c.bus); err != nil && !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+	})
+}
+
+// TestRetention: Run removes what is old, every hour.
+func TestRetention(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCounting(membus.Options{Duplicates: -1}, participant.Retention(24*time.Hour))
+		stop := c.start(t)
+		c.send(t, 1, 1)
+		time.Sleep(23 * time.Hour)
+		c.send(t, 1, 2)
+		synctest.Wait()
+		if got := c.effect(1); got != 1 {
+			t.Errorf("within the retention: counted %d times", got)
+		}
+		time.Sleep(3 * time.Hour)
+		c.send(t, 1, 3)
+		synctest.Wait()
+		if got := c.effect(1); got != 2 {
+			t.Errorf("after the retention: counted %d times, expected 2: the entry should be gone", got)
+		}
+		if err := stop(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}

@@ -1,0 +1,101 @@
+package sqlinbox_test
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/participant"
+	"github.com/amends-dev/amends/participant/sqlinbox"
+	"github.com/amends-dev/amends/transport"
+)
+
+// Contracts are shared with the definition of the saga, in a package of their own.
+type (
+	Reserve struct {
+		SKU      string `json:"sku"`
+		Quantity int    `json:"quantity"`
+	}
+	Reserved struct {
+		Left int `json:"left"`
+	}
+)
+
+var (
+	ReserveStock = contract.NewCommand[Reserve, Reserved]("inventory", "reserve-stock")
+	ReleaseStock = contract.UndoOf(ReserveStock, "release-stock")
+)
+
+func reserve(ctx context.Context, tx *sql.Tx, r Reserve) (Reserved, error) {
+	var left int
+	err := tx.QueryRowContext(ctx, "UPDATE stock SET quantity = quantity - ? WHERE sku = ? RETURNING quantity", r.Quantity, r.SKU).Scan(&left)
+	if err != nil {
+		return Reserved{}, err // failed: may be tried again
+	}
+	if left < 0 {
+		return Reserved{}, participant.Rejectf("out of stock: %s", r.SKU) // the update is undone
+	}
+	return Reserved{Left: left}, nil
+}
+
+func release(ctx context.Context, tx *sql.Tx, u contract.Undo[Reserve, Reserved]) error {
+	_, err := tx.ExecContext(ctx, "UPDATE stock SET quantity = quantity + ? WHERE sku = ?", u.Request.Quantity, u.Request.SKU)
+	return err
+}
+
+// A service that reserves stock. Its commands come by hand here; in a program,
+// p.Run(ctx, bus) takes them from the bus.
+func Example() {
+	dir, err := os.MkdirTemp("", "inventory")
+	check(err)
+	defer os.RemoveAll(dir)
+	db, err := sql.Open("sqlite", "file:"+filepath.Join(dir, "inventory.db")+"?_txlock=immediate&_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)")
+	check(err)
+	defer db.Close()
+	_, err = db.Exec("CREATE TABLE stock (sku TEXT PRIMARY KEY, quantity INTEGER); INSERT INTO stock VALUES ('chair', 5)")
+	check(err)
+
+	inbox := sqlinbox.New(db, sqlinbox.SQLite)
+	check(inbox.Migrate(context.Background()))
+	p := participant.New("inventory", inbox)
+	participant.Handle(p, ReserveStock, reserve)
+	participant.HandleUndo(p, ReleaseStock, release)
+
+	say := func(saga contract.SagaID, direction contract.Direction, action, data string) {
+		key := contract.Key{Saga: saga, Step: "reserve", Direction: direction}
+		answer, err := p.Answer(context.Background(), &transport.Envelope{
+			Subject: transport.Subjects{}.Command("inventory", action), Type: transport.TypeCommand,
+			Saga: saga, Step: "reserve", Direction: direction, Attempt: 1,
+			ReplyTo: transport.Subjects{}.Event("inventory", key, 1), Data: []byte(data),
+		})
+		check(err)
+		fmt.Println(strings.TrimSpace(answer.ID + " " + string(answer.Data) + answer.Reason))
+	}
+	say("order-1", contract.Do, "reserve-stock", `{"sku":"chair","quantity":4}`)
+	say("order-1", contract.Do, "reserve-stock", `{"sku":"chair","quantity":4}`) // again: answered, not done again
+	say("order-2", contract.Do, "reserve-stock", `{"sku":"chair","quantity":4}`)
+	say("order-1", contract.Back, "release-stock", `{"request":{"sku":"chair","quantity":4},"result":{"left":1}}`)
+	say("order-3", contract.Back, "release-stock", `{"request":{"sku":"chair","quantity":4},"result":null}`) // before its do
+	say("order-3", contract.Do, "reserve-stock", `{"sku":"chair","quantity":4}`)
+	var quantity int
+	check(db.QueryRow("SELECT quantity FROM stock").Scan(&quantity))
+	fmt.Println("in stock:", quantity)
+	// Output:
+	// order-1/reserve/do/1/completed {"left":1}
+	// order-1/reserve/do/1/completed {"left":1}
+	// order-2/reserve/do/1/rejected out of stock: chair
+	// order-1/reserve/undo/1/completed
+	// order-3/reserve/undo/1/completed
+	// order-3/reserve/do/1/rejected the undo of this step came before its do; the do is refused
+	// in stock: 5
+}
+
+func check(err error) {
+	if err != nil {
+		panic(err)
+	}
+}

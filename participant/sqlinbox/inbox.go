@@ -1,0 +1,243 @@
+package sqlinbox
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"regexp"
+	"time"
+
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/internal/crashpoint"
+	"github.com/amends-dev/amends/participant"
+)
+
+// DefaultTable is the table's name unless Table says otherwise.
+const DefaultTable = "amends_inbox"
+
+// Inbox keeps the entries in a table of a SQL database. It may be shared by any
+// number of participants and processes.
+type Inbox struct {
+	db         *sql.DB
+	dialect    Dialect
+	table      string
+	tries      uint
+	txOptions  *sql.TxOptions
+	statements statements
+	writer     chan struct{} // SQLite: holds one element while an update is under way
+	problem    error
+}
+
+// Option changes how an inbox works.
+type Option func(*Inbox)
+
+// Table is the name of the table, in PostgreSQL and MySQL optionally with its
+// schema; default DefaultTable. Letters, digits, underscores.
+func Table(name string) Option { return func(i *Inbox) { i.table = name } }
+
+// Isolation is the isolation level of the transactions; default: the database's.
+func Isolation(level sql.IsolationLevel) Option {
+	return func(i *Inbox) { i.txOptions = &sql.TxOptions{Isolation: level} }
+}
+
+// Tries is how often a transaction is tried that ran into another one: deadlock,
+// serialization failure, busy; default 8. They are a few milliseconds apart at
+// first, 250 ms at most.
+func Tries(n int) Option { return func(i *Inbox) { i.tries = uint(max(n, 1)) } }
+
+// New makes an inbox on a database. Call Migrate before it is used, or create the
+// table of DDL otherwise.
+func New(db *sql.DB, dialect Dialect, opts ...Option) *Inbox {
+	i := &Inbox{db: db, dialect: dialect, table: DefaultTable, tries: 8}
+	for _, opt := range opts {
+		opt(i)
+	}
+	switch {
+	case db == nil:
+		i.problem = errors.New("sqlinbox: the database is nil: give New what sql.Open returned")
+	case dialect != SQLite && dialect != PostgreSQL && dialect != MySQL:
+		i.problem = fmt.Errorf("sqlinbox: unknown dialect %d: use SQLite, PostgreSQL or MySQL", dialect)
+	case !tableName.MatchString(i.table):
+		i.problem = fmt.Errorf("sqlinbox: table name %q: use letters, digits and underscores, optionally schema.table", i.table)
+	}
+	if dialect == SQLite {
+		i.writer = make(chan struct{}, 1)
+	}
+	i.statements = statementsFor(dialect, i.table)
+	return i
+}
+
+var tableName = regexp.MustCompile(`^([A-Za-z_][A-Za-z0-9_]*\.)?[A-Za-z_][A-Za-z0-9_]*$`)
+
+// Migrate creates the table and its index unless they are there. Several
+// processes may do it at once.
+func (i *Inbox) Migrate(ctx context.Context) error {
+	if i.problem != nil {
+		return i.problem
+	}
+	for _, statement := range DDL(i.dialect, i.table) {
+		err := i.retry(ctx, raced, func() error {
+			_, err := i.db.ExecContext(ctx, statement)
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("sqlinbox: create table %s: %w", i.table, err)
+		}
+	}
+	return nil
+}
+
+// Update implements participant.Inbox.
+func (i *Inbox) Update(ctx context.Context, key participant.StepKey, work participant.Work[*sql.Tx]) error {
+	if i.problem != nil {
+		return i.problem
+	}
+	return i.retry(ctx, conflict, func() error { return i.update(ctx, key, work) })
+}
+
+func (i *Inbox) update(ctx context.Context, key participant.StepKey, work participant.Work[*sql.Tx]) error {
+	done, err := i.takeTurn(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	crashpoint.Here("sqlinbox: before begin")
+	tx, err := i.db.BeginTx(ctx, i.txOptions)
+	if err != nil {
+		return fmt.Errorf("begin the transaction: %w", err)
+	}
+	defer tx.Rollback() // after a commit there is nothing to roll back; otherwise the error that led here says more
+	entry, err := i.lock(ctx, tx, key)
+	if err != nil {
+		return err
+	}
+	crashpoint.Here("sqlinbox: entry locked")
+	if err := i.work(ctx, tx, key, entry, work); err != nil {
+		return err
+	}
+	crashpoint.Here("sqlinbox: before commit")
+	if err := tx.Commit(); err != nil {
+		return fmt.Errorf("commit the transaction: %w", err)
+	}
+	crashpoint.Here("sqlinbox: after commit")
+	return nil
+}
+
+// takeTurn lets the updates of this process into SQLite one by one.
+func (i *Inbox) takeTurn(ctx context.Context) (done func(), err error) {
+	if i.writer == nil {
+		return func() {}, nil
+	}
+	select {
+	case i.writer <- struct{}{}:
+		return func() { <-i.writer }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// lock makes sure that the entry exists, locks it and reads it.
+func (i *Inbox) lock(ctx context.Context, tx *sql.Tx, key participant.StepKey) (e participant.Entry, err error) {
+	if _, err := tx.ExecContext(ctx, i.statements.insert, key.Participant, string(key.Saga), string(key.Step)); err != nil {
+		return e, fmt.Errorf("lock the entry in table %s (Migrate creates it): %w", i.table, err)
+	}
+	var do, undo stored
+	var updated int64
+	row := tx.QueryRowContext(ctx, i.statements.lock, key.Participant, string(key.Saga), string(key.Step))
+	if err := row.Scan(&do.outcome, &do.data, &do.reason, &undo.outcome, &undo.data, &undo.reason, &updated); err != nil {
+		return e, fmt.Errorf("read the entry: %w", err)
+	}
+	e.Do, e.Undo = do.answer(), undo.answer()
+	if updated != 0 {
+		e.Updated = time.UnixMilli(updated).UTC()
+	}
+	return e, nil
+}
+
+const savepoint = "amends_work"
+
+// work calls the work within a savepoint and stores the entry.
+func (i *Inbox) work(ctx context.Context, tx *sql.Tx, key participant.StepKey, entry participant.Entry, work participant.Work[*sql.Tx]) error {
+	if _, err := tx.ExecContext(ctx, "SAVEPOINT "+savepoint); err != nil {
+		return fmt.Errorf("set the savepoint: %w", err)
+	}
+	crashpoint.Here("sqlinbox: savepoint set")
+	next, keep, err := work(ctx, tx, entry)
+	if err != nil {
+		return err
+	}
+	crashpoint.Here("sqlinbox: worked")
+	// The savepoint is gone if the handler has ended the transaction, or if the
+	// database has and the handler took no notice of the error.
+	end := "RELEASE SAVEPOINT "
+	if !keep {
+		end = "ROLLBACK TO SAVEPOINT "
+		crashpoint.Here("sqlinbox: before the work is rolled back")
+	}
+	if _, err := tx.ExecContext(ctx, end+savepoint); err != nil {
+		return fmt.Errorf("the transaction ended inside the handler, which must not commit, roll back, or hide the database's errors: %w", err)
+	}
+	if next.Equal(entry) {
+		return nil
+	}
+	crashpoint.Here("sqlinbox: before the entry is stored")
+	do, undo := storedOf(next.Do), storedOf(next.Undo)
+	result, err := tx.ExecContext(ctx, i.statements.update,
+		do.outcome, do.data, do.reason, undo.outcome, undo.data, undo.reason, next.Updated.UnixMilli(),
+		key.Participant, string(key.Saga), string(key.Step))
+	if err != nil {
+		return fmt.Errorf("store the entry: %w", err)
+	}
+	if n, err := result.RowsAffected(); err != nil || n != 1 {
+		return fmt.Errorf("store the entry: %d rows were changed instead of 1: %w", n, errors.Join(err, errEntryGone))
+	}
+	return nil
+}
+
+var errEntryGone = errors.New("the entry vanished under its lock")
+
+// Prune implements participant.Inbox.
+func (i *Inbox) Prune(ctx context.Context, participant string, before time.Time, limit int) (int, error) {
+	if i.problem != nil {
+		return 0, i.problem
+	}
+	var removed int64
+	err := i.retry(ctx, conflict, func() error {
+		done, err := i.takeTurn(ctx)
+		if err != nil {
+			return err
+		}
+		defer done()
+		result, err := i.db.ExecContext(ctx, i.statements.prune, participant, before.UnixMilli(), limit)
+		if err != nil {
+			return err
+		}
+		removed, err = result.RowsAffected()
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("sqlinbox: prune table %s: %w", i.table, err)
+	}
+	return int(removed), nil
+}
+
+// stored is an answer as columns.
+type stored struct {
+	outcome, reason sql.NullString
+	data            []byte
+}
+
+func storedOf(a participant.Answer) stored {
+	return stored{
+		outcome: sql.NullString{String: string(a.Outcome), Valid: a.Outcome != ""},
+		reason:  sql.NullString{String: a.Reason, Valid: a.Reason != ""},
+		data:    a.Data,
+	}
+}
+
+func (s stored) answer() participant.Answer {
+	return participant.Answer{Outcome: contract.Outcome(s.outcome.String), Data: s.data, Reason: s.reason.String}
+}
+
+var _ participant.Inbox[*sql.Tx] = (*Inbox)(nil)

@@ -1,0 +1,74 @@
+package sqlinbox
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+)
+
+// retry calls f again while again says so of its error, at most tries times.
+func (i *Inbox) retry(ctx context.Context, again func(error) bool, f func() error) error {
+	pause := backoff.NewExponentialBackOff()
+	pause.InitialInterval, pause.MaxInterval = 4*time.Millisecond, 250*time.Millisecond
+	pause.Reset()
+	var last error
+	_, err := backoff.Retry(ctx, func() (struct{}, error) {
+		last = f()
+		if last != nil && !again(last) {
+			return struct{}{}, backoff.Permanent(last)
+		}
+		return struct{}{}, last
+	}, backoff.WithBackOff(pause), backoff.WithMaxTries(i.tries))
+	if err != nil && last != nil {
+		return last
+	}
+	return err
+}
+
+// conflict reports whether an error says that the transaction ran into another
+// one, was undone as a whole, and can be tried again. Drivers are known by what
+// their errors can do, so that none has to be imported.
+func conflict(err error) bool {
+	var state interface{ SQLState() string } // pgx, lib/pq
+	if errors.As(err, &state) {
+		switch state.SQLState() {
+		case "40001", "40P01", "55P03": // serialization failure, deadlock, lock not available
+			return true
+		}
+		return false
+	}
+	var code interface{ Code() int } // modernc.org/sqlite
+	if errors.As(err, &code) {
+		const busy, locked = 5, 6
+		primary := code.Code() & 0xff
+		return primary == busy || primary == locked
+	}
+	text := err.Error()
+	for _, sign := range [...]string{
+		"Error 1213",                                     // go-sql-driver/mysql: deadlock
+		"Error 1205",                                     // lock wait timeout
+		"Error 1020",                                     // MariaDB: record has changed since last read
+		"database is locked", "database table is locked", // other SQLite drivers
+	} {
+		if strings.Contains(text, sign) {
+			return true
+		}
+	}
+	return false
+}
+
+// raced reports whether an error says that another process is creating the same
+// table at this moment, which IF NOT EXISTS does not guard against in PostgreSQL.
+func raced(err error) bool {
+	var state interface{ SQLState() string }
+	if errors.As(err, &state) {
+		switch state.SQLState() {
+		case "23505", "42710", "42P07": // unique violation in the catalogue, duplicate object, duplicate table
+			return true
+		}
+	}
+	return conflict(err)
+}

@@ -1,0 +1,76 @@
+package watermillcarrier
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+
+	"github.com/amends-dev/amends/participant"
+	"github.com/amends-dev/amends/transport"
+	"github.com/amends-dev/amends/transport/watermillbus"
+)
+
+// Answerer is a participant, whatever its transactions are.
+type Answerer interface {
+	Answer(ctx context.Context, command *transport.Envelope) (*transport.Envelope, error)
+}
+
+// Handler is a participant as the handler of a router. It turns a command into
+// the message of its answer, for the router to publish.
+//
+// A command that has begun is finished although the router is closing, whose
+// first act is to cancel the contexts of its messages; participant.HandlerTimeout
+// bounds how long that takes.
+func Handler(p Answerer) message.HandlerFunc {
+	return func(m *message.Message) ([]*message.Message, error) {
+		ctx := context.WithoutCancel(m.Context())
+		command, err := watermillbus.FromMessage(message.SubscribeTopicFromCtx(ctx), m)
+		if err != nil {
+			return nil, &participant.CommandError{Reason: err.Error()}
+		}
+		answer, err := p.Answer(ctx, &command)
+		if err != nil {
+			return nil, err
+		}
+		return message.Messages{watermillbus.ToMessage(ctx, answer)}, nil
+	}
+}
+
+// Unanswerable reports whether a handler's error says that the message can never
+// be answered: it is no command, or not one for this participant. All other
+// errors are mended by another delivery.
+//
+//	aside, err := middleware.PoisonQueueWithFilter(publisher, "saga.dead.commands", watermillcarrier.Unanswerable)
+//	router.AddMiddleware(aside)
+func Unanswerable(err error) bool {
+	var wrong *participant.CommandError
+	return errors.As(err, &wrong)
+}
+
+// BySubject is a publisher that takes each answer to the topic of its own
+// subject, whatever topic the router names. It is for buses whose topics are
+// subjects, such as NATS. Close does not close the publisher that it wraps.
+func BySubject(publisher message.Publisher) message.Publisher { return bySubject{publisher} }
+
+type bySubject struct{ publisher message.Publisher }
+
+func (b bySubject) Publish(topic string, messages ...*message.Message) error {
+	for _, m := range messages {
+		subject := m.Metadata.Get(watermillbus.AttrSubject)
+		if subject == "" {
+			subject = topic
+		}
+		if strings.ContainsAny(subject, "*>") {
+			return fmt.Errorf("publish message %s: %q is a filter, not a subject", m.UUID, subject)
+		}
+		if err := b.publisher.Publish(subject, m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (bySubject) Close() error { return nil }
