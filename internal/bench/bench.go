@@ -1,0 +1,273 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/amends-dev/amends/client"
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/coordinator"
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/store/boltstore"
+	"github.com/amends-dev/amends/transport/natsbus"
+	"github.com/amends-dev/amends/transport/natsbus/embedded"
+)
+
+// Mix is what becomes of the sagas of a run.
+type Mix string
+
+// The mixes.
+const (
+	// AllWell: every saga completes.
+	AllWell Mix = "all-well"
+	// Compensating: the third step is rejected, the first two are undone.
+	Compensating Mix = "compensating"
+)
+
+// Options of a run.
+type Options struct {
+	Mix      Mix
+	InFlight int           // sagas under way at the same time
+	For      time.Duration // how long sagas are counted, after a warm-up of a fifth of it
+	Dir      string        // where the files go; emptied by the caller
+	Progress io.Writer     // one line per second; nil: none
+}
+
+// Figures are the outcome of a run.
+type Figures struct {
+	Mix                 Mix     `json:"mix"`
+	InFlight            int     `json:"in_flight"`
+	Sagas               int     `json:"sagas"`
+	Seconds             float64 `json:"seconds"`
+	SagasPerSecond      float64 `json:"sagas_per_second"`
+	P50Ms               float64 `json:"p50_ms"`
+	P99Ms               float64 `json:"p99_ms"`
+	P999Ms              float64 `json:"p999_ms"`
+	CPUSecondsPer1000   float64 `json:"cpu_seconds_per_1000"` // bus, coordinator, participants and callers
+	CommitsPerSaga      float64 `json:"commits_per_saga"`
+	FsyncsPerSaga       float64 `json:"fsyncs_per_saga"`
+	BytesWrittenPerSaga float64 `json:"bytes_written_per_saga"` // by the store
+	AllocationsPerSaga  float64 `json:"allocations_per_saga"`
+	PeakRSSBytes        int64   `json:"peak_rss_bytes"`
+	BareBusPerSecond    float64 `json:"bare_bus_per_second"` // see Bare; measured right after, in the same process
+	BusRatio            float64 `json:"bus_ratio,omitempty"` // SagasPerSecond over BareBusPerSecond; all-well only
+}
+
+// Run measures one mix with one number of sagas in flight, and then the bare bus
+// with as many.
+func Run(ctx context.Context, o Options) (figures Figures, err error) {
+	w, err := open(ctx, o)
+	if err != nil {
+		return Figures{}, err
+	}
+	figures, err = w.measure(ctx, o)
+	if closeErr := w.close(); err == nil {
+		err = closeErr
+	}
+	if err != nil {
+		return Figures{}, err
+	}
+	bus, err := Bare(ctx, o)
+	if err != nil {
+		return Figures{}, err
+	}
+	figures.BareBusPerSecond = bus
+	if o.Mix == AllWell { // the bare bus carries the messages of that mix
+		figures.BusRatio = figures.SagasPerSecond / bus
+	}
+	return figures, nil
+}
+
+// world is the system under measurement.
+type world struct {
+	store   *boltstore.Store
+	caller  *client.Client
+	closers []func() error
+}
+
+func open(ctx context.Context, o Options) (w *world, err error) {
+	w = &world{}
+	defer func() {
+		if err != nil {
+			_ = w.close()
+		}
+	}()
+	server, err := embedded.Start(embedded.Config{StoreDir: filepath.Join(o.Dir, "nats"), Port: -1})
+	if err != nil {
+		return nil, err
+	}
+	w.closers = append(w.closers, func() error { server.Shutdown(); return nil })
+	if w.store, err = boltstore.Open(filepath.Join(o.Dir, "sagas.db"), boltstore.Options{}); err != nil {
+		return nil, err
+	}
+	w.closers = append(w.closers, w.store.Close)
+	quiet := slog.New(slog.DiscardHandler)
+	bus, err := w.connect(ctx, server, "coordinator")
+	if err != nil {
+		return nil, err
+	}
+	c, err := coordinator.New(coordinator.Config{Store: w.store, Bus: bus, Definitions: []*saga.Definition{checkout}, Logger: quiet})
+	if err != nil {
+		return nil, err
+	}
+	w.run(ctx, c.Run)
+	for _, p := range services(o.Mix, quiet) {
+		bus, err := w.connect(ctx, server, p.Name())
+		if err != nil {
+			return nil, err
+		}
+		w.run(ctx, func(ctx context.Context) error { return p.Run(ctx, bus) })
+	}
+	calls, err := w.connect(ctx, server, "callers")
+	if err != nil {
+		return nil, err
+	}
+	w.caller = client.New(calls)
+	return w, nil
+}
+
+// connect opens a connection of its own, as a service of its own would.
+func (w *world) connect(ctx context.Context, server *embedded.Server, name string) (*natsbus.Bus, error) {
+	bus, err := natsbus.Connect(ctx, natsbus.Config{URL: server.ClientURL(), Name: name})
+	if err != nil {
+		return nil, err
+	}
+	w.closers = append(w.closers, func() error { return bus.Close() })
+	return bus, nil
+}
+
+// run runs a part until close.
+func (w *world) run(ctx context.Context, part func(context.Context) error) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan error, 1)
+	go func() { done <- part(ctx) }()
+	w.closers = append(w.closers, func() error { cancel(); return <-done })
+}
+
+func (w *world) close() error {
+	var first error
+	for _, closer := range slices.Backward(w.closers) {
+		if err := closer(); err != nil && first == nil {
+			first = err
+		}
+	}
+	return first
+}
+
+// measure keeps o.InFlight sagas under way, and counts between the warm-up and
+// the end.
+func (w *world) measure(ctx context.Context, o Options) (Figures, error) {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	var started, ended atomic.Int64
+	var counting atomic.Bool
+	var times recorder
+	var callers sync.WaitGroup
+	for range o.InFlight {
+		callers.Go(func() {
+			for ctx.Err() == nil {
+				n, began := started.Add(1), time.Now()
+				err := w.one(ctx, n, o.Mix)
+				if ctx.Err() != nil {
+					return
+				}
+				if err != nil {
+					stop(err)
+					return
+				}
+				ended.Add(1)
+				if counting.Load() {
+					times.add(time.Since(began))
+				}
+			}
+		})
+	}
+	defer callers.Wait()
+	pass(ctx, o, &ended, o.For/5, "warming up")
+	before, storeBefore, n := usage(), w.store.Stats(), ended.Load()
+	counting.Store(true)
+	began := time.Now()
+	pass(ctx, o, &ended, o.For, "measuring")
+	took, sagas := time.Since(began), float64(ended.Load()-n)
+	after, storeAfter := usage(), w.store.Stats()
+	if err := context.Cause(ctx); err != nil {
+		return Figures{}, err
+	}
+	stop(nil)
+	if sagas == 0 {
+		return Figures{}, fmt.Errorf("no saga ended within %s", o.For)
+	}
+	transactions := float64(storeAfter.Transactions - storeBefore.Transactions)
+	return Figures{
+		Mix: o.Mix, InFlight: o.InFlight, Sagas: int(sagas), Seconds: took.Seconds(),
+		SagasPerSecond: sagas / took.Seconds(),
+		P50Ms:          times.quantile(0.5), P99Ms: times.quantile(0.99), P999Ms: times.quantile(0.999),
+		CPUSecondsPer1000:   (after.cpu - before.cpu).Seconds() / sagas * 1000,
+		CommitsPerSaga:      float64(storeAfter.Calls-storeBefore.Calls) / sagas,
+		FsyncsPerSaga:       fsyncsPerTransaction * transactions / sagas,
+		BytesWrittenPerSaga: float64(storeAfter.BytesWritten-storeBefore.BytesWritten) / sagas,
+		AllocationsPerSaga:  float64(after.allocations-before.allocations) / sagas,
+		PeakRSSBytes:        after.peak,
+	}, nil
+}
+
+// fsyncsPerTransaction is what one bbolt transaction costs: its pages, then its
+// root page.
+const fsyncsPerTransaction = 2
+
+// pass lets time go by and says how it goes.
+func pass(ctx context.Context, o Options, ended *atomic.Int64, d time.Duration, what string) {
+	timer, ticker := time.NewTimer(d), time.NewTicker(time.Second)
+	defer timer.Stop()
+	defer ticker.Stop()
+	last := ended.Load()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+			return
+		case <-ticker.C:
+			now := ended.Load()
+			if o.Progress != nil {
+				_, _ = fmt.Fprintf(o.Progress, "%s, %d in flight, %s: %d sagas in the last second\n", o.Mix, o.InFlight, what, now-last)
+			}
+			last = now
+		}
+	}
+}
+
+// one runs one saga to its end.
+func (w *world) one(ctx context.Context, n int64, mix Mix) error {
+	status, err := w.caller.Start(ctx, checkout, input(n))
+	if err != nil {
+		return err
+	}
+	want := contract.Completed
+	if mix == Compensating {
+		want = contract.Compensated
+	}
+	end, err := w.caller.Wait(ctx, status.ID)
+	if err != nil {
+		return err
+	}
+	if end.Phase != want {
+		return fmt.Errorf("saga %s is %s (%s), want %s", end.ID, end.Phase, end.Reason, want)
+	}
+	return nil
+}
+
+// TempDir makes the directory for a run's files below dir ("": the system's
+// temporary directory) and returns how to remove it.
+func TempDir(dir string) (path string, remove func(), err error) {
+	path, err = os.MkdirTemp(dir, "amends-bench-")
+	return path, func() { _ = os.RemoveAll(path) }, err
+}

@@ -1,0 +1,30 @@
+package bench_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/amends-dev/amends/internal/bench"
+)
+
+// The benchmark runs, its sagas end as they should, and group commit shares
+// fsyncs: counts that hold on any machine.
+func TestRun(t *testing.T) {
+	for _, mix := range []bench.Mix{bench.AllWell, bench.Compensating} {
+		t.Run(string(mix), func(t *testing.T) {
+			f, err := bench.Run(t.Context(), bench.Options{Mix: mix, InFlight: 256, For: 2 * time.Second, Dir: t.TempDir()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Logf("%+v", f)
+			if f.Sagas == 0 || f.P50Ms <= 0 || f.P99Ms < f.P50Ms {
+				t.Errorf("implausible figures: %+v", f)
+			}
+			// Five transitions a saga, two fsyncs a transaction: without sharing ten or
+			// more.
+			if f.FsyncsPerSaga > 2 {
+				t.Errorf("%.2f fsyncs per saga with %d in flight, at most 2", f.FsyncsPerSaga, f.InFlight)
+			}
+		})
+	}
+}

@@ -1,0 +1,135 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/amends-dev/amends/internal/daemon"
+	"github.com/amends-dev/amends/store/boltstore"
+)
+
+type backupCmd struct {
+	File    string `arg:"" type:"path" help:"Where to write the copy; must not exist."`
+	HTTP    string `name:"http" env:"AMENDS_HTTP" default:"127.0.0.1:8080" help:"Where the running coordinator serves health: its --http, on this machine."`
+	DataDir string `type:"existingdir" placeholder:"DIR" help:"Copy the store of this directory instead; no coordinator may run on it."`
+}
+
+// Run writes a consistent copy of a store.
+func (c *backupCmd) Run(env *environment) error {
+	if _, err := os.Lstat(c.File); err == nil {
+		return &exitError{code: ExitUsage, err: fmt.Errorf("%s exists; name a file that does not, a backup is never overwritten", c.File)}
+	}
+	read := c.online
+	if c.DataDir != "" {
+		read = c.offline
+	}
+	n, err := writeWhole(c.File, func(w io.Writer) (int64, error) { return read(env.ctx, w) })
+	if err != nil {
+		return err
+	}
+	_, _ = fmt.Fprintf(env.stdout, "%s: %d bytes\n", c.File, n)
+	return nil
+}
+
+// online asks the running coordinator.
+func (c *backupCmd) online(ctx context.Context, w io.Writer) (int64, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, baseURL(c.HTTP)+"/backup", nil)
+	if err != nil {
+		return 0, &exitError{code: ExitUsage, err: err}
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return 0, &exitError{code: ExitNotReachable, err: err, hint: "name a running coordinator with --http, or the directory of a stopped one with --data-dir"}
+	}
+	defer func() { _ = response.Body.Close() }()
+	if response.StatusCode != http.StatusOK {
+		text, _ := io.ReadAll(io.LimitReader(response.Body, 4<<10))
+		return 0, fmt.Errorf("the coordinator answers %s: %s", response.Status, oneLine(strings.TrimSpace(string(text)), 400))
+	}
+	n, err := io.Copy(w, response.Body)
+	if err != nil {
+		return n, fmt.Errorf("the coordinator broke off; its log says why: %w", err)
+	}
+	return n, nil
+}
+
+// offline opens the store of a coordinator that does not run.
+func (c *backupCmd) offline(ctx context.Context, w io.Writer) (n int64, err error) {
+	path := filepath.Join(c.DataDir, daemon.StoreFile)
+	if _, err := os.Stat(path); err != nil {
+		return 0, fmt.Errorf("there is no store to copy: %w", err)
+	}
+	s, err := boltstore.Open(path, boltstore.Options{})
+	if errors.Is(err, boltstore.ErrLocked) {
+		return 0, &exitError{code: ExitFailed, err: err, hint: "a coordinator runs on this directory: leave out --data-dir and it is asked for the copy"}
+	}
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	return s.Backup(ctx, w)
+}
+
+// writeWhole writes a file that either exists whole and on disk, or not at all.
+func writeWhole(path string, write func(io.Writer) (int64, error)) (n int64, err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	if err != nil {
+		return 0, err
+	}
+	defer func() {
+		if err != nil {
+			_ = f.Close()
+			_ = os.Remove(f.Name())
+		}
+	}()
+	if n, err = write(f); err != nil {
+		return n, err
+	}
+	if err = f.Sync(); err != nil {
+		return n, err
+	}
+	if err = f.Close(); err != nil {
+		return n, err
+	}
+	if err = os.Rename(f.Name(), path); err != nil {
+		return n, err
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return n, err
+	}
+	defer func() { _ = dir.Close() }()
+	return n, dir.Sync() // its name as well
+}
+
+type restoreCmd struct {
+	File    string `arg:"" type:"existingfile" help:"The backup."`
+	DataDir string `env:"AMENDS_DATA_DIR" type:"path" default:"data" help:"The directory to make; it must not hold a store."`
+}
+
+// Run makes a data directory from a backup.
+func (c *restoreCmd) Run(env *environment) error {
+	path := filepath.Join(c.DataDir, daemon.StoreFile)
+	if _, err := os.Lstat(path); err == nil {
+		return &exitError{code: ExitUsage, err: fmt.Errorf("%s exists; move it away first, it is not overwritten", path)}
+	}
+	if err := os.MkdirAll(c.DataDir, 0o700); err != nil {
+		return err
+	}
+	backup, err := os.Open(c.File)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = backup.Close() }()
+	if err := boltstore.Restore(env.ctx, backup, path, nil); err != nil {
+		return err
+	}
+	_, _ = fmt.Fprintf(env.stdout, "%s: restored; start it with: coordinator serve --data-dir %s\n", path, c.DataDir)
+	return nil
+}

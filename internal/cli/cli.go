@@ -1,0 +1,133 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+// root is the grammar of the command line.
+type root struct {
+	Serve serveCmd `cmd:"" help:"Run a coordinator, with an embedded NATS server unless --nats-url is given."`
+
+	Start   startCmd   `cmd:"" group:"Sagas" help:"Start a saga; the same id again answers the saga that exists."`
+	List    listCmd    `cmd:"" group:"Sagas" help:"List sagas, newest first."`
+	Show    showCmd    `cmd:"" group:"Sagas" help:"Show where a saga stands, and what may be done about it."`
+	Wait    waitCmd    `cmd:"" group:"Sagas" help:"Wait until a saga has ended or is parked. Exit code 5: compensated, 6: parked."`
+	History historyCmd `cmd:"" group:"Sagas" help:"Show the recorded events of a saga."`
+
+	Cancel     cancelCmd     `cmd:"" group:"Operator" help:"Make a saga go back, while there is a way back."`
+	Retry      retryCmd      `cmd:"" group:"Operator" help:"Attempt a waiting or parked step now, with a fresh budget."`
+	Resolve    resolveCmd    `cmd:"" group:"Operator" help:"Say how a step was settled outside."`
+	Skip       skipCmd       `cmd:"" group:"Operator" help:"Go on without a step."`
+	Compensate compensateCmd `cmd:"" group:"Operator" help:"Go back from a parked pivot, vouching that it did not happen."`
+	Abandon    abandonCmd    `cmd:"" group:"Operator" help:"End a parked saga as it is."`
+
+	Definition  definitionCmd `cmd:"" group:"Definitions" help:"Check, register and list definitions."`
+	DeadLetters deadCmd       `cmd:"" group:"Running it" name:"dead-letters" help:"What came in and could not be understood."`
+	Config      configCmd     `cmd:"" group:"Running it" help:"Look at the configuration."`
+	Backup      backupCmd     `cmd:"" group:"Running it" help:"Write a consistent copy of the store, of a running coordinator or of a data directory."`
+	Restore     restoreCmd    `cmd:"" group:"Running it" help:"Make a data directory from a backup; the coordinator must not run."`
+	Healthcheck healthCmd     `cmd:"" group:"Running it" help:"Exit 0 when the coordinator takes work: for containers without a shell."`
+	Bench       benchCmd      `cmd:"" group:"Running it" help:"Measure the whole system on this machine: sagas per second, latency, CPU, fsyncs."`
+	Simulate    simulateCmd   `cmd:"" group:"Running it" help:"Run sagas under every fault from a seed, in virtual time, and check the invariants."`
+	Version     versionCmd    `cmd:"" group:"Running it" help:"Say what this is."`
+}
+
+// environment is what a command may use of the world.
+type environment struct {
+	ctx    context.Context
+	stdin  io.Reader
+	stdout io.Writer
+	stderr io.Writer
+	origin *origin    // where the values of the flags came from
+	model  *kong.Kong // the grammar
+	parsed *kong.Context
+}
+
+// exited is how the parser's own exit (after --help) reaches Main.
+type exited int
+
+// Main runs the command line args (without the program's name) and returns its
+// exit code. The first interrupt or SIGTERM ends the command in order, the
+// second one ends the process at once.
+func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) (code int) {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // from now on a signal does what it does to any process
+	return Run(ctx, args, stdin, stdout, stderr)
+}
+
+// Run is Main for a caller that handles signals himself.
+func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) (code int) {
+	defer func() {
+		if r := recover(); r != nil {
+			e, ok := r.(exited)
+			if !ok {
+				panic(r)
+			}
+			code = int(e)
+		}
+	}()
+	env := &environment{ctx: ctx, stdin: stdin, stdout: stdout, stderr: stderr, origin: newOrigin(os.LookupEnv)}
+	parser, err := kong.New(&root{},
+		kong.Name("coordinator"),
+		kong.Description("Amends carries a business transaction across services and makes amends when a step fails.\n\n"+
+			"Exit codes: 0 done, 1 refused or failed, 2 wrong usage or configuration, 3 the store failed, "+
+			"4 no coordinator answered, 5 the saga went back, 6 the saga is parked."),
+		kong.Writers(stdout, stderr),
+		kong.Exit(func(code int) { panic(exited(code)) }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, FlagsLast: true}),
+		kong.Resolvers(env.origin),
+		kong.Bind(env),
+	)
+	if err != nil {
+		panic(fmt.Sprintf("cli: the grammar is wrong: %v", err)) // a mistake in this package, found by any test
+	}
+	env.model = parser
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	env.parsed, err = parser.Parse(args)
+	if err != nil {
+		return report(stderr, usage(err))
+	}
+	if !strings.HasPrefix(env.parsed.Command(), "config") {
+		if err := env.origin.problem(); err != nil {
+			return report(stderr, &exitError{code: ExitUsage, err: err, hint: "coordinator config check shows every value and where it comes from"})
+		}
+	}
+	return report(stderr, env.parsed.Run())
+}
+
+// usage turns a parser's error into one that says how the command is used.
+func usage(err error) error {
+	hint := "see: coordinator --help"
+	var parse *kong.ParseError
+	if errors.As(err, &parse) && parse.Context != nil {
+		if command := parse.Context.Selected(); command != nil {
+			hint = "see: coordinator " + command.Path() + " --help"
+		}
+	}
+	return &exitError{code: ExitUsage, hint: strings.ReplaceAll(hint, "coordinator coordinator", "coordinator"), err: err}
+}
+
+// report prints an error and what to do next, and returns the exit code.
+func report(stderr io.Writer, err error) int {
+	code, hint := exitOf(err)
+	if err == nil || err.Error() == "" {
+		return code
+	}
+	_, _ = fmt.Fprintf(stderr, "coordinator: %v\n", err)
+	if hint != "" {
+		_, _ = fmt.Fprintf(stderr, "  %s\n", hint)
+	}
+	return code
+}

@@ -1,0 +1,78 @@
+package cli
+
+import (
+	"context"
+	"errors"
+
+	"github.com/amends-dev/amends/client"
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/store"
+	"github.com/amends-dev/amends/store/boltstore"
+)
+
+// The exit codes of every command. They are part of the interface.
+const (
+	ExitOK           = 0 // done
+	ExitFailed       = 1 // refused or failed; stderr says why
+	ExitUsage        = 2 // the command line or the configuration is wrong
+	ExitStoreBroken  = 3 // the store failed: restarting may not help, look at the disk
+	ExitNotReachable = 4 // no coordinator answered in time
+	ExitCompensated  = 5 // wait, start --wait: the saga went back
+	ExitParked       = 6 // wait, start --wait: the saga waits for an operator, or was abandoned
+)
+
+// exitError carries an exit code, and a line that says what to do next.
+type exitError struct {
+	code int
+	hint string // "": none
+	err  error  // nil: nothing to print
+}
+
+func (e *exitError) Error() string {
+	if e.err == nil {
+		return ""
+	}
+	return e.err.Error()
+}
+
+func (e *exitError) Unwrap() error { return e.err }
+
+// exitOf gives the exit code of an error and the line that says what to do next.
+func exitOf(err error) (code int, hint string) {
+	var known *exitError
+	switch {
+	case err == nil:
+		return ExitOK, ""
+	case errors.As(err, &known):
+		return known.code, known.hint
+	case errors.Is(err, store.ErrBroken):
+		return ExitStoreBroken, "nothing that was acknowledged is lost; check the disk's space and health, then start again, or restore a backup with: coordinator restore <file>"
+	case errors.Is(err, store.ErrCorrupt), errors.Is(err, boltstore.ErrDamaged):
+		return ExitStoreBroken, "restore a backup with: coordinator restore <file>"
+	case errors.Is(err, client.ErrUnavailable):
+		return ExitNotReachable, "is the coordinator running (coordinator healthcheck), and is --nats-url right?"
+	case errors.Is(err, client.ErrInvalid):
+		return ExitUsage, ""
+	case errors.Is(err, client.ErrNotFound):
+		return ExitFailed, "see what there is with: coordinator list, or: coordinator definition list"
+	case errors.Is(err, client.ErrOverloaded):
+		return ExitFailed, "try again later, or raise the coordinator's --max-open"
+	case errors.Is(err, context.DeadlineExceeded):
+		return ExitNotReachable, "give it more time with --timeout"
+	default:
+		return ExitFailed, ""
+	}
+}
+
+// outcome is nil for a saga that completed, and otherwise an error without text
+// that carries the exit code: scripts ask for it, people have read the status.
+func outcome(phase contract.Phase) error {
+	switch phase {
+	case contract.Compensated:
+		return &exitError{code: ExitCompensated}
+	case contract.Parked:
+		return &exitError{code: ExitParked}
+	default:
+		return nil
+	}
+}

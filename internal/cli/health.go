@@ -1,0 +1,59 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+)
+
+type healthCmd struct {
+	HTTP    string        `name:"http" env:"AMENDS_HTTP" default:"127.0.0.1:8080" help:"Where the coordinator serves health: its --http."`
+	Live    bool          `help:"Ask whether the process is alive instead of whether it takes work."`
+	Timeout time.Duration `default:"3s" help:"How long to wait for the answer."`
+}
+
+// Run asks a coordinator whether it is healthy.
+func (c *healthCmd) Run(env *environment) error {
+	path := "/readyz"
+	if c.Live {
+		path = "/livez"
+	}
+	ctx, cancel := context.WithTimeout(env.ctx, c.Timeout)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, baseURL(c.HTTP)+path, nil)
+	if err != nil {
+		return &exitError{code: ExitUsage, err: err}
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return &exitError{code: ExitNotReachable, err: err, hint: "does the coordinator run with --http there?"}
+	}
+	defer func() { _ = response.Body.Close() }()
+	body, _ := io.ReadAll(io.LimitReader(response.Body, 4<<10))
+	if response.StatusCode != http.StatusOK {
+		return &exitError{code: ExitFailed, err: errors.New(oneLine(strings.TrimSpace(string(body)), 400))}
+	}
+	_, _ = fmt.Fprint(env.stdout, string(body))
+	return nil
+}
+
+// baseURL makes the URL of an address a server listens on: one that listens
+// everywhere is asked on loopback.
+func baseURL(address string) string {
+	if strings.Contains(address, "://") {
+		return strings.TrimSuffix(address, "/")
+	}
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return "http://" + address
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return "http://" + net.JoinHostPort(host, port)
+}

@@ -1,0 +1,45 @@
+package cli
+
+import (
+	"context"
+
+	"github.com/amends-dev/amends/internal/daemon"
+	"github.com/amends-dev/amends/transport/natsbus"
+)
+
+// natsFlags say how to reach a NATS server.
+type natsFlags struct {
+	NATSURL      string `name:"nats-url" env:"AMENDS_NATS_URL,NATS_URL" placeholder:"URL" help:"NATS server, or several with commas between."`
+	NATSCreds    string `name:"nats-creds" env:"AMENDS_NATS_CREDS,NATS_CREDS" type:"path" placeholder:"FILE" help:"Credentials file for NATS."`
+	NATSUser     string `name:"nats-user" env:"AMENDS_NATS_USER" help:"User for NATS."`
+	NATSPassword string `name:"nats-password" env:"AMENDS_NATS_PASSWORD" secret:"" help:"Password for NATS; better in the environment than on the command line."`
+	NATSToken    string `name:"nats-token" env:"AMENDS_NATS_TOKEN" secret:"" help:"Token for NATS; better in the environment than on the command line."`
+	NATSCA       string `name:"nats-ca" env:"AMENDS_NATS_CA" type:"path" placeholder:"FILE" help:"Certificates of the authorities to trust, PEM."`
+	NATSCert     string `name:"nats-cert" env:"AMENDS_NATS_CERT" type:"path" placeholder:"FILE" help:"Client certificate, PEM."`
+	NATSKey      string `name:"nats-key" env:"AMENDS_NATS_KEY" type:"path" placeholder:"FILE" help:"Key of the client certificate, PEM."`
+	Prefix       string `env:"AMENDS_PREFIX" default:"saga" help:"First token of every subject."`
+}
+
+// server is the same as the daemon takes it.
+func (f *natsFlags) server() daemon.NATS {
+	return daemon.NATS{
+		URL: f.NATSURL, Creds: f.NATSCreds, User: f.NATSUser, Password: f.NATSPassword, Token: f.NATSToken,
+		CA: f.NATSCA, Cert: f.NATSCert, Key: f.NATSKey,
+	}
+}
+
+// connect opens a connection for asking. It makes no streams: that is the
+// coordinator's affair.
+func (f *natsFlags) connect(ctx context.Context, name string) (*natsbus.Bus, error) {
+	c, err := f.server().Bus(name, f.Prefix)
+	if err != nil {
+		return nil, err
+	}
+	c.Provision = natsbus.Trust
+	return natsbus.Connect(ctx, c)
+}
+
+// unreachable is the error of a connection that could not be made.
+func unreachable(err error) error {
+	return &exitError{code: ExitNotReachable, err: err, hint: "--nats-url, AMENDS_NATS_URL or NATS_URL say where NATS is; a coordinator with an embedded server prints its address when it is ready"}
+}

@@ -1,0 +1,183 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"reflect"
+	"slices"
+	"sort"
+	"strings"
+
+	"github.com/alecthomas/kong"
+	"go.yaml.in/yaml/v3"
+)
+
+// origin finds the value of every flag that is not on the command line: in the
+// environment, or else in the config file, or else the default. It remembers
+// which, and collects what is wrong instead of stopping at the first mistake.
+type origin struct {
+	lookup   func(string) (string, bool)
+	from     map[string]string // flag → "env AMENDS_HTTP", "file amends.yaml", "default"
+	problems []error
+	path     string            // of the config file; "": none
+	file     map[string]string // its values
+	read     map[*kong.Flag]bool
+}
+
+var _ kong.Resolver = (*origin)(nil)
+
+func newOrigin(lookup func(string) (string, bool)) *origin {
+	return &origin{lookup: lookup, from: map[string]string{}, read: map[*kong.Flag]bool{}}
+}
+
+// of says where a flag's value came from.
+func (o *origin) of(flag string) string {
+	if from, ok := o.from[flag]; ok {
+		return from
+	}
+	return "flag"
+}
+
+// problem is everything that is wrong with the environment and the config file,
+// nil when nothing is.
+func (o *origin) problem() error { return errors.Join(o.problems...) }
+
+// Validate is part of kong.Resolver; values are checked one by one in Resolve.
+func (o *origin) Validate(*kong.Application) error { return nil }
+
+// Resolve is part of kong.Resolver: it gives the value of a flag that is not on
+// the command line; nil means the default.
+func (o *origin) Resolve(ctx *kong.Context, parent *kong.Path, flag *kong.Flag) (any, error) {
+	for _, f := range parent.Flags {
+		if f.Name == "config" && !o.read[f] {
+			o.read[f] = true
+			o.load(fmt.Sprint(ctx.FlagValue(f)), parent.Flags)
+		}
+	}
+	for _, name := range flag.Envs {
+		if value, ok := o.lookup(name); ok {
+			o.from[flag.Name] = "env " + name
+			return o.checked(flag, value, name)
+		}
+	}
+	if value, ok := o.file[flag.Name]; ok {
+		o.from[flag.Name] = "file " + o.path
+		return o.checked(flag, value, o.path+": "+flag.Name)
+	}
+	o.from[flag.Name] = "default"
+	return nil, nil
+}
+
+// checked returns value if the flag can take it. If not, it takes note and
+// returns the default, so that the next mistake is found as well.
+func (o *origin) checked(flag *kong.Flag, value, where string) (any, error) {
+	scratch := reflect.New(flag.Target.Type()).Elem()
+	err := flag.Parse(kong.Scan().PushTyped(value, kong.FlagValueToken), scratch)
+	if err == nil && flag.Enum != "" && !flag.EnumMap()[fmt.Sprint(scratch)] {
+		err = fmt.Errorf("must be one of %s", strings.Join(flag.EnumSlice(), ", "))
+	}
+	if err == nil {
+		return value, nil
+	}
+	if flag.Tag.Has("secret") {
+		value = "(secret)"
+	}
+	o.problems = append(o.problems, fmt.Errorf("%s: %q is not a value for --%s: %s", where, value, flag.Name,
+		strings.TrimPrefix(err.Error(), "--"+flag.Name+": ")))
+	o.from[flag.Name] = "default, because " + where + " is wrong"
+	return flag.Default, nil
+}
+
+// load reads the config file: a YAML mapping from names of flags to values.
+func (o *origin) load(path string, flags []*kong.Flag) {
+	if path == "" {
+		return
+	}
+	o.path = path
+	data, err := os.ReadFile(path)
+	if err != nil {
+		o.problems = append(o.problems, fmt.Errorf("read the config file: %w", err))
+		return
+	}
+	var values map[string]any
+	if err := yaml.Unmarshal(data, &values); err != nil {
+		o.problems = append(o.problems, fmt.Errorf("%s is not a YAML mapping from names of flags to values: %w", path, err))
+		return
+	}
+	var known []string
+	for _, f := range flags {
+		if f.Name != "config" && f.Name != "help" && f.Name != "output" {
+			known = append(known, f.Name)
+		}
+	}
+	o.file = map[string]string{}
+	keys := make([]string, 0, len(values))
+	for key := range values {
+		keys = append(keys, key)
+	}
+	sort.Strings(keys)
+	for _, key := range keys {
+		if !slices.Contains(known, key) {
+			o.problems = append(o.problems, fmt.Errorf("%s: unknown key %q%s", path, key, suggest(key, known)))
+			continue
+		}
+		text, err := scalar(values[key])
+		if err != nil {
+			o.problems = append(o.problems, fmt.Errorf("%s: %s: %w", path, key, err))
+			continue
+		}
+		o.file[key] = text
+	}
+}
+
+// scalar writes a value of a config file as a flag would be written.
+func scalar(v any) (string, error) {
+	switch v := v.(type) {
+	case string:
+		return v, nil
+	case bool, int:
+		return fmt.Sprint(v), nil
+	case float64:
+		return strings.TrimSuffix(fmt.Sprintf("%f", v), ".000000"), nil
+	case nil:
+		return "", errors.New("has no value; give one, or remove the key")
+	default:
+		return "", errors.New("write a single value: text, a number, true or false")
+	}
+}
+
+// suggest names the key that was probably meant, or all of them.
+func suggest(key string, known []string) string {
+	best, distance := "", 4
+	for _, k := range known {
+		if d := editDistance(strings.ReplaceAll(strings.ToLower(key), "_", "-"), k); d < distance {
+			best, distance = k, d
+		}
+	}
+	if best != "" {
+		return fmt.Sprintf("; did you mean %q?", best)
+	}
+	sort.Strings(known)
+	return "; the keys are " + strings.Join(known, ", ")
+}
+
+// editDistance is the Levenshtein distance of two short words.
+func editDistance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := 1
+			if a[i] == b[j] {
+				cost = 0
+			}
+			diagonal, row[j+1] = row[j+1], min(diagonal+cost, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}

@@ -1,0 +1,139 @@
+package cli_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/amends-dev/amends/internal/cli"
+	"github.com/amends-dev/amends/transport"
+	"github.com/amends-dev/amends/transport/natsbus"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"coordinator": func() { os.Exit(cli.Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) },
+	})
+}
+
+// TestScripts runs the command line as a person does: real processes, a real
+// server, real files. Beside the usual commands the scripts have
+//
+//	ready file                  wait for a ready file, set NATS_URL and AMENDS_HTTP from it
+//	term file                   send SIGTERM to the process that wrote the ready file
+//	exits code command…         run a command that must exit with this code
+//	answer participant outcome  answer every command of a participant from now on
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 filepath.Join("testdata", "script"),
+		RequireExplicitExec: true,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"ready": ready, "term": term, "exits": exits, "answer": answer,
+		},
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("AMENDS_READY_FILE", filepath.Join(e.WorkDir, "ready.json"))
+			e.Setenv("AMENDS_NATS_LISTEN", "127.0.0.1:0")
+			e.Setenv("AMENDS_BY", "ada")
+			return nil
+		},
+	})
+}
+
+// readyLimit is how long a script waits for a coordinator.
+const readyLimit = 30 * time.Second
+
+type addresses struct {
+	NATS, HTTP string
+	PID        int
+}
+
+func readReady(ts *testscript.TestScript, file string) (a addresses, err error) {
+	data, err := os.ReadFile(ts.MkAbs(file))
+	if err != nil {
+		return a, err
+	}
+	return a, json.Unmarshal(data, &a)
+}
+
+func ready(ts *testscript.TestScript, _ bool, args []string) {
+	for limit := time.Now().Add(readyLimit); ; time.Sleep(10 * time.Millisecond) {
+		a, err := readReady(ts, args[0])
+		if err == nil {
+			ts.Setenv("NATS_URL", a.NATS)
+			ts.Setenv("HTTP_URL", a.HTTP)
+			return
+		}
+		if time.Now().After(limit) {
+			ts.Fatalf("no coordinator was ready within %s: %v", readyLimit, err)
+		}
+	}
+}
+
+func term(ts *testscript.TestScript, _ bool, args []string) {
+	a, err := readReady(ts, args[0])
+	ts.Check(err)
+	ts.Check(syscall.Kill(a.PID, syscall.SIGTERM))
+}
+
+func exits(ts *testscript.TestScript, _ bool, args []string) {
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	err = ts.Exec(args[1], args[2:]...)
+	code := 0
+	var exit *exec.ExitError
+	switch {
+	case errors.As(err, &exit):
+		code = exit.ExitCode()
+	case err != nil:
+		ts.Fatalf("%v", err)
+	}
+	if code != want {
+		ts.Fatalf("exit code is %d, want %d", code, want)
+	}
+}
+
+// answer stands in for a service.
+func answer(ts *testscript.TestScript, _ bool, args []string) {
+	participant, outcome := args[0], args[1]
+	ctx, cancel := context.WithCancel(context.Background())
+	bus, err := natsbus.Connect(ctx, natsbus.Config{URL: ts.Getenv("NATS_URL"), Name: participant})
+	ts.Check(err)
+	source, err := bus.Subscribe(ctx, transport.Subscription{
+		Stream: transport.Commands, Name: participant, Subjects: []string{transport.Subjects{}.Commands(participant)},
+	})
+	ts.Check(err)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			batch, err := source.Receive(ctx, 10)
+			if err != nil {
+				return
+			}
+			for _, d := range batch {
+				c := d.Envelope()
+				bus.Publish(ctx, []transport.Envelope{{
+					Subject: c.ReplyTo, ID: c.ID, Source: "/" + participant, Time: time.Now(),
+					Type: "dev.amends." + outcome + ".v1", Reason: strings.Join(args[2:], " "), Data: []byte(`{}`),
+				}})
+				d.Ack()
+			}
+		}
+	}()
+	ts.Defer(func() {
+		cancel()
+		<-done
+		_ = source.Close()
+		_ = bus.Close()
+	})
+}

@@ -1,0 +1,122 @@
+package cli
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/amends-dev/amends/internal/daemon"
+	"github.com/amends-dev/amends/saga"
+)
+
+// serveFlags are the configuration of a coordinator. Every one of them may stand
+// in the config file.
+type serveFlags struct {
+	ConfigFile  string `name:"config" env:"AMENDS_CONFIG" type:"path" placeholder:"FILE" help:"YAML file whose keys are the names of these flags."`
+	DataDir     string `env:"AMENDS_DATA_DIR" type:"path" default:"data" help:"Directory of everything that must survive."`
+	Definitions string `env:"AMENDS_DEFINITIONS" type:"path" placeholder:"DIR" help:"Directory, or file, of definitions to register at the start."`
+
+	NATSListen   string `name:"nats-listen" env:"AMENDS_NATS_LISTEN" default:"127.0.0.1:4222" help:"Where the embedded NATS server listens; port 0: a free one. It asks nobody for a password."`
+	natsFlags    `group:"External NATS (with --nats-url no server is embedded)"`
+	NATSReplicas int `name:"nats-replicas" env:"AMENDS_NATS_REPLICAS" default:"1" help:"Copies of each stream at the external server." group:"External NATS (with --nats-url no server is embedded)"`
+
+	HTTP      string `name:"http" env:"AMENDS_HTTP" default:"127.0.0.1:8080" help:"Where to serve health and metrics; port 0: a free one; empty: nowhere."`
+	Pprof     bool   `env:"AMENDS_PPROF" help:"Serve profiles under /debug/pprof/ as well."`
+	LogLevel  string `env:"AMENDS_LOG_LEVEL" enum:"debug,info,warn,error" default:"info" help:"How much to log: ${enum}. Debug has a line for every transition."`
+	LogFormat string `env:"AMENDS_LOG_FORMAT" enum:"json,text" default:"json" help:"How to log: ${enum}."`
+
+	Name               string        `env:"AMENDS_NAME" default:"coordinator" help:"Durable name at the bus; coordinators that share a store share it."`
+	Shards             int           `env:"AMENDS_SHARDS" default:"0" help:"Goroutines that decide. 0: 4."`
+	MaxBatch           int           `env:"AMENDS_MAX_BATCH" default:"0" help:"Inputs that are committed together. 0: 512."`
+	MaxOpen            int           `env:"AMENDS_MAX_OPEN" default:"0" help:"Open sagas beyond which starts are refused. 0: 1000000."`
+	Retention          time.Duration `env:"AMENDS_RETENTION" default:"720h" help:"How long a saga and its history are kept after its end."`
+	TombstoneRetention time.Duration `env:"AMENDS_TOMBSTONE_RETENTION" default:"8760h" help:"How long after its end a saga's id is remembered, so that the same start does not run twice."`
+
+	ReadyFile string `env:"AMENDS_READY_FILE" type:"path" placeholder:"FILE" help:"Write the addresses here, as JSON, once the coordinator takes work; removed when it stops."`
+}
+
+// daemon is the configuration as the daemon takes it, without definitions and
+// logger.
+func (f *serveFlags) daemon() daemon.Config {
+	server := f.server()
+	server.Replicas = f.NATSReplicas
+	server.Listen = f.NATSListen
+	return daemon.Config{
+		DataDir: f.DataDir, NATS: server, Prefix: f.Prefix, HTTP: f.HTTP, Pprof: f.Pprof,
+		Name: f.Name, Shards: f.Shards, MaxBatch: f.MaxBatch, MaxOpen: f.MaxOpen,
+		Retention: f.Retention, TombstoneRetention: f.TombstoneRetention, Version: version(),
+	}
+}
+
+// definitions reads the definitions to register at the start.
+func (f *serveFlags) definitions() ([]*saga.Definition, error) {
+	if f.Definitions == "" {
+		return nil, nil
+	}
+	return loadDefinitions([]string{f.Definitions})
+}
+
+func (f *serveFlags) logger(w io.Writer) *slog.Logger {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(f.LogLevel)) // one of the enumeration
+	options := &slog.HandlerOptions{Level: level}
+	if f.LogFormat == "text" {
+		return slog.New(slog.NewTextHandler(w, options))
+	}
+	return slog.New(slog.NewJSONHandler(w, options))
+}
+
+type serveCmd struct{ serveFlags }
+
+// Run runs a coordinator until it is told to stop.
+func (c *serveCmd) Run(env *environment) error {
+	config := c.daemon()
+	definitions, err := c.definitions()
+	if err := errors.Join(config.Validate(), err); err != nil {
+		return &exitError{code: ExitUsage, err: err, hint: "coordinator config check shows every value and where it comes from"}
+	}
+	config.Definitions, config.Logger = definitions, c.logger(env.stderr)
+	err = daemon.Run(env.ctx, config, func(a daemon.Addresses) {
+		if err := c.writeReady(a); err != nil {
+			config.Logger.Error("write the ready file", slog.String("file", c.ReadyFile), slog.Any("error", err))
+		}
+	})
+	if c.ReadyFile != "" {
+		_ = os.Remove(c.ReadyFile)
+	}
+	if err != nil {
+		config.Logger.Error("stopped by a failure", slog.Any("error", err))
+		return err
+	}
+	config.Logger.Info("stopped: everything acknowledged is on disk")
+	return nil
+}
+
+// ready is the content of the ready file.
+type ready struct {
+	NATS string `json:"nats"`
+	HTTP string `json:"http"`
+	PID  int    `json:"pid"`
+}
+
+// writeReady writes the ready file under another name first, so that whoever
+// sees it sees it whole.
+func (c *serveCmd) writeReady(a daemon.Addresses) error {
+	if c.ReadyFile == "" {
+		return nil
+	}
+	data, err := json.Marshal(ready{a.NATS, a.HTTP, os.Getpid()})
+	if err != nil {
+		return err
+	}
+	temporary := filepath.Join(filepath.Dir(c.ReadyFile), fmt.Sprintf(".%s.%d", filepath.Base(c.ReadyFile), os.Getpid()))
+	if err := os.WriteFile(temporary, append(data, '\n'), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(temporary, c.ReadyFile)
+}

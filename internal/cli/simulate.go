@@ -1,0 +1,123 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"runtime/debug"
+	"time"
+
+	"github.com/amends-dev/amends/internal/simulation"
+	"github.com/amends-dev/amends/saga"
+)
+
+type simulateCmd struct {
+	Sagas   int      `placeholder:"N" help:"How many sagas to run; 100,000 unless given. With --verbose: at most so many in the one run."`
+	Seed    uint64   `default:"1" help:"Seed of the first run; the following runs have the following seeds."`
+	Verbose bool     `short:"v" help:"Run this one seed and print its history."`
+	Off     []string `placeholder:"FAULT,…" help:"Kinds of faults that do not happen."`
+	Bug     string   `placeholder:"BUG" help:"Plant this bug, to see that it is caught."`
+	Each    int      `name:"jobs" placeholder:"N" help:"Runs at the same time. Default: one per processor."`
+}
+
+// simulateGC trades memory, of which a simulation needs little, for speed.
+const simulateGC = 400
+
+// Run runs sagas under every fault, in virtual time, and checks the invariants.
+func (c *simulateCmd) Run(env *environment) error {
+	off, err := simulation.ParseKnobs(c.Off)
+	if err != nil {
+		return &exitError{code: ExitUsage, err: err}
+	}
+	bug, err := simulation.ParseBug(c.Bug)
+	if err != nil {
+		return &exitError{code: ExitUsage, err: err}
+	}
+	if c.Sagas < 0 || c.Each < 0 {
+		return &exitError{code: ExitUsage, err: errors.New("--sagas and --jobs are numbers from 1")}
+	}
+	if c.Verbose {
+		return replay(env, simulation.Options{Seed: c.Seed, Sagas: c.Sagas, Off: off, Bug: bug})
+	}
+	defer debug.SetGCPercent(debug.SetGCPercent(simulateGC))
+	batch := simulation.Batch{Seed: c.Seed, Sagas: c.Sagas, Parallel: c.Each, Off: off, Bug: bug}
+	if batch.Sagas == 0 {
+		batch.Sagas = 100_000
+	}
+	batch.Progress = progress(env.stderr, batch.Sagas)
+	totals := batch.Run(env.ctx)
+	printTotals(env.stdout, &totals)
+	switch {
+	case totals.NumFailed > 0:
+		return shrunk(env, &totals)
+	case env.ctx.Err() != nil:
+		return env.ctx.Err()
+	case bug == "":
+		return totals.Missing(off)
+	}
+	return nil
+}
+
+// replay shows one run.
+func replay(env *environment, o simulation.Options) error {
+	r := simulation.Run(env.ctx, o)
+	if err := simulation.Print(env.stdout, r.History); err != nil {
+		return err
+	}
+	_, _ = fmt.Fprintf(env.stdout, "%d sagas, %d commits, %d events, digest %016x\n", r.Sagas, r.Commits, r.Events, r.Digest)
+	for _, v := range r.Violations {
+		_, _ = fmt.Fprintln(env.stdout, v)
+	}
+	if len(r.Violations) > 0 {
+		return fmt.Errorf("%d violations", len(r.Violations))
+	}
+	return nil
+}
+
+// shrunk tells of the first run that failed, made as small as it gets.
+func shrunk(env *environment, totals *simulation.Totals) error {
+	small := simulation.Shrink(env.ctx, totals.Failed[0])
+	for _, v := range small.Violations {
+		_, _ = fmt.Fprintln(env.stdout, v)
+	}
+	return &exitError{
+		code: ExitFailed, hint: "see: " + small.Options.Command(),
+		err: fmt.Errorf("%d runs broke an invariant, the first of them with seed %d", totals.NumFailed, totals.Failed[0].Options.Seed),
+	}
+}
+
+// progress returns a function that prints a line every few seconds.
+func progress(w io.Writer, wanted int) func(simulation.Totals) {
+	var last time.Duration
+	return func(t simulation.Totals) {
+		if t.Took-last < 5*time.Second {
+			return
+		}
+		last = t.Took
+		_, _ = fmt.Fprintf(w, "%d of %d sagas, %.0f a second, %d runs broke an invariant\n", t.Sagas, wanted, rate(&t), t.NumFailed)
+	}
+}
+
+func rate(t *simulation.Totals) float64 { return float64(t.Sagas) / max(t.Took.Seconds(), 1e-3) }
+
+func printTotals(w io.Writer, t *simulation.Totals) {
+	rows := [][]string{{"WHAT", "TIMES"}}
+	row := func(what string, n int) { rows = append(rows, []string{what, fmt.Sprint(n)}) }
+	for k, n := range t.Faults {
+		row("fault: "+simulation.Knob(k).String(), n)
+	}
+	for s, n := range t.Sights {
+		row("seen: "+simulation.Sight(s).String(), n)
+	}
+	row("sagas", t.Sagas)
+	row("completed", t.Phases[saga.Completed])
+	row("compensated", t.Phases[saga.Compensated])
+	row("abandoned", t.Phases[saga.Parked])
+	row("repairs after the faults", t.Repairs)
+	row("runs", t.Runs)
+	row("events", t.Events)
+	row("commits", t.Commits)
+	row("runs that broke an invariant", t.NumFailed)
+	table(w, rows)
+	_, _ = fmt.Fprintf(w, "%.0f sagas a second, in %s\n", rate(t), t.Took.Round(time.Millisecond))
+}

@@ -1,0 +1,32 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"runtime"
+	"runtime/debug"
+)
+
+type versionCmd struct{ outputFlag }
+
+// Run says what this is.
+func (c *versionCmd) Run(env *environment) error {
+	v := struct {
+		Version string `json:"version"`
+		Go      string `json:"go"`
+		System  string `json:"system"`
+	}{version(), runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH}
+	return c.print(env.stdout, v, func(w io.Writer) {
+		_, _ = fmt.Fprintf(w, "amends coordinator %s (%s, %s)\n", v.Version, v.Go, v.System)
+	})
+}
+
+// version is the module's version as the go command stamped it: a tag, a pseudo
+// version, or "(devel)".
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok || info.Main.Version == "" {
+		return "(devel)"
+	}
+	return info.Main.Version
+}

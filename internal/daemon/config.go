@@ -1,0 +1,135 @@
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strconv"
+	"time"
+
+	"github.com/amends-dev/amends/saga"
+)
+
+// Config of a coordinator process. DataDir is required; the zero value of every
+// other field means its default.
+type Config struct {
+	// DataDir holds everything that must survive: the store, the embedded
+	// server's streams, the secret. It is made with mode 0700 if it is missing.
+	// One process at a time.
+	DataDir string
+	// NATS says which server carries the messages. Default: an embedded one.
+	NATS NATS
+	// Prefix is the first token, or tokens, of all subjects. Default: "saga".
+	Prefix string
+	// HTTP is the host:port of health and metrics; port 0 chooses a free one.
+	// Default: none.
+	HTTP string
+	// Pprof adds profiles under /debug/pprof/. They tell much about the process:
+	// for an HTTP address on loopback.
+	Pprof bool
+	// Definitions are registered before anything else.
+	Definitions []*saga.Definition
+
+	// The coordinator's own settings; see coordinator.Config for the defaults.
+	Name               string
+	Shards             int
+	MaxBatch           int
+	MaxOpen            int
+	Retention          time.Duration
+	TombstoneRetention time.Duration
+
+	// Logger gets everything that is logged. Default: slog.Default().
+	Logger *slog.Logger
+	// Version is what amends_build_info says. Default: "(devel)".
+	Version string
+}
+
+// NATS says how to reach a NATS server. The zero value embeds one.
+type NATS struct {
+	// URL of an external server, or several with commas between. Default: none, a
+	// server is embedded and keeps its streams under DataDir.
+	URL string
+	// Creds, User, Password, Token, CA, Cert and Key authenticate at the external
+	// server; Creds, CA, Cert and Key are names of files.
+	Creds, User, Password, Token, CA, Cert, Key string
+	// Replicas of each stream at the external server. Default: 1.
+	Replicas int
+	// Listen is the host:port of the embedded server, for services in other
+	// processes; port 0 chooses a free one. The embedded server asks nobody for a
+	// password: loopback, or a network that is trusted. Default: 127.0.0.1:0.
+	Listen string
+}
+
+// Validate returns everything that is wrong with the configuration, joined.
+func (c *Config) Validate() error {
+	var errs []error
+	bad := func(format string, a ...any) { errs = append(errs, fmt.Errorf(format, a...)) }
+	if c.DataDir == "" {
+		bad("data dir: is missing; name the directory that holds the store")
+	}
+	if err := checkAddress(c.HTTP); err != nil {
+		bad("http: %w", err)
+	}
+	if err := checkAddress(c.NATS.Listen); err != nil {
+		bad("nats listen: %w", err)
+	}
+	n := c.NATS
+	if n.URL == "" && (n.Creds != "" || n.User != "" || n.Password != "" || n.Token != "" || n.CA != "" || n.Cert != "" || n.Key != "") {
+		bad("nats: credentials are given, but no URL of an external server to use them at")
+	}
+	if (n.Cert == "") != (n.Key == "") {
+		bad("nats: a client certificate and its key are given together or not at all")
+	}
+	if n.Replicas < 0 || n.Replicas > 5 {
+		bad("nats replicas: %d; JetStream takes 1 to 5", n.Replicas)
+	}
+	if n.URL == "" && n.Replicas > 1 {
+		bad("nats replicas: %d; the embedded server is alone, only an external cluster can hold replicas", n.Replicas)
+	}
+	for _, f := range []struct {
+		name  string
+		value int
+	}{{"shards", c.Shards}, {"max batch", c.MaxBatch}, {"max open", c.MaxOpen}} {
+		if f.value < 0 {
+			bad("%s: %d; give a positive number, or 0 for the default", f.name, f.value)
+		}
+	}
+	if c.Retention < 0 || c.TombstoneRetention < 0 {
+		bad("retention: is negative; give a duration such as 720h, or 0 for the default")
+	}
+	if c.TombstoneRetention != 0 && c.TombstoneRetention < c.Retention {
+		bad("tombstone retention: %s is shorter than retention, %s; both count from the end of the saga", c.TombstoneRetention, c.Retention)
+	}
+	return errors.Join(errs...)
+}
+
+func checkAddress(address string) error {
+	if address == "" {
+		return nil
+	}
+	_, port, err := net.SplitHostPort(address)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	if err != nil {
+		return fmt.Errorf("%q is not an address; write host:port, such as 127.0.0.1:8080 (%w)", address, err)
+	}
+	return nil
+}
+
+func (c Config) withDefaults() Config {
+	if c.NATS.Listen == "" {
+		c.NATS.Listen = "127.0.0.1:0"
+	}
+	if c.NATS.Replicas == 0 {
+		c.NATS.Replicas = 1
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	if c.Version == "" {
+		c.Version = "(devel)"
+	}
+	return c
+}

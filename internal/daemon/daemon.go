@@ -1,0 +1,265 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/amends-dev/amends/coordinator"
+	"github.com/amends-dev/amends/internal/crashpoint"
+	"github.com/amends-dev/amends/observe"
+	"github.com/amends-dev/amends/store/boltstore"
+	"github.com/amends-dev/amends/transport"
+	"github.com/amends-dev/amends/transport/natsbus"
+	"github.com/amends-dev/amends/transport/natsbus/embedded"
+)
+
+// StoreFile is the name of the store within the data directory.
+const StoreFile = "sagas.db"
+
+// stopLimit bounds how long each part may take to close once the coordinator has
+// come to rest.
+const stopLimit = 10 * time.Second
+
+// checkLimit bounds how long a probe waits for the bus.
+const checkLimit = 2 * time.Second
+
+// slowConnect is after how long a connection that is not there is spoken of.
+const slowConnect = 2 * time.Second
+
+// Addresses say where the parts of a running daemon are reached.
+type Addresses struct {
+	// NATS is the URL that services connect to.
+	NATS string
+	// HTTP is the base URL of health and metrics; "" if there is none.
+	HTTP string
+	// Connect opens one more connection to the same server and streams, without
+	// the network if the server is embedded. The caller closes it.
+	Connect func(ctx context.Context, name string) (*natsbus.Bus, error)
+}
+
+// daemon is the parts of one run.
+type daemon struct {
+	Config
+	metrics *observe.Metrics
+	server  *embedded.Server // nil: external
+	bus     *natsbus.Bus
+	store   *boltstore.Store
+	coord   atomic.Pointer[coordinator.Coordinator] // nil: starting
+	stops   atomic.Bool
+	listen  net.Listener // nil: no HTTP
+	failed  chan error   // of the HTTP server
+	closers []closer
+}
+
+// closer is a part that has to be closed.
+type closer struct {
+	what  string
+	close func() error
+}
+
+// Run starts everything, calls ready once the coordinator takes work (ready may
+// be nil), and runs until ctx ends or a part fails. It returns when all is
+// still: nothing runs any more and every file is closed. Nil: it was stopped.
+func Run(ctx context.Context, c Config, ready func(Addresses)) (err error) {
+	if err := c.Validate(); err != nil {
+		return fmt.Errorf("configuration: %w", err)
+	}
+	d := &daemon{Config: c.withDefaults(), failed: make(chan error, 1)}
+	d.metrics = observe.NewMetrics(d.Version)
+	defer func() { err = errors.Join(err, d.close()) }()
+	for _, part := range []struct {
+		what  string
+		start func(context.Context) error
+	}{
+		{"serve health and metrics", d.startHTTP},
+		{"open the store", d.openStore},
+		{"start the embedded NATS server", d.startServer},
+		{"connect to NATS", d.connectBus},
+		{"make the coordinator", d.makeCoordinator},
+	} {
+		if err := part.start(ctx); err != nil {
+			if ctx.Err() != nil {
+				return nil // stopped while it started
+			}
+			return fmt.Errorf("%s: %w", part.what, err)
+		}
+	}
+	return d.run(ctx, ready)
+}
+
+// run runs the coordinator until ctx ends or something fails.
+func (d *daemon) run(ctx context.Context, ready func(Addresses)) error {
+	g, running := errgroup.WithContext(ctx)
+	rested := make(chan struct{})
+	g.Go(func() error {
+		defer close(rested)
+		if err := d.coord.Load().Run(running); err != nil {
+			return fmt.Errorf("run the coordinator: %w", err)
+		}
+		return running.Err() // it ends because somebody asked: the others end as well
+	})
+	g.Go(func() error {
+		select {
+		case err := <-d.failed:
+			return fmt.Errorf("serve health and metrics: %w", err)
+		case <-rested:
+			return nil
+		}
+	})
+	g.Go(func() error { return d.announce(running, ready) })
+	g.Go(func() error {
+		<-running.Done()
+		d.stops.Store(true) // not ready any more, before anything else ends
+		if ctx.Err() != nil {
+			d.Logger.Info("stopping: what is in flight is committed first")
+		}
+		return nil
+	})
+	err := g.Wait()
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// announce waits until the coordinator takes work and says so.
+func (d *daemon) announce(ctx context.Context, ready func(Addresses)) error {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	waiting := time.AfterFunc(slowConnect, func() {
+		if err := d.coord.Load().Ready(ctx); err != nil && ctx.Err() == nil {
+			d.Logger.Warn("not ready yet", slog.Any("error", err))
+		}
+	})
+	defer waiting.Stop()
+	for d.coord.Load().Ready(ctx) != nil {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+	a := d.addresses()
+	d.Logger.Info("ready", slog.String("nats", redact(a.NATS)), slog.String("http", a.HTTP), slog.String("data_dir", d.DataDir), slog.String("version", d.Version))
+	if ready != nil {
+		ready(a)
+	}
+	return nil
+}
+
+func (d *daemon) addresses() Addresses {
+	a := Addresses{NATS: d.NATS.URL, Connect: d.connect}
+	if d.server != nil {
+		a.NATS = d.server.ClientURL()
+	}
+	if d.listen != nil {
+		a.HTTP = "http://" + d.listen.Addr().String()
+	}
+	return a
+}
+
+// close closes what was opened, in reverse order.
+func (d *daemon) close() error {
+	d.stops.Store(true)
+	var errs []error
+	for _, part := range slices.Backward(d.closers) {
+		if err := part.close(); err != nil {
+			errs = append(errs, fmt.Errorf("close %s: %w", part.what, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (d *daemon) closing(what string, f func() error) {
+	d.closers = append(d.closers, closer{what, f})
+}
+
+func (d *daemon) openStore(context.Context) error {
+	if err := os.MkdirAll(d.DataDir, 0o700); err != nil {
+		return err
+	}
+	s, err := boltstore.Open(filepath.Join(d.DataDir, StoreFile), boltstore.Options{OnCorrupt: func(err error) {
+		d.Logger.Error("a damaged record was passed over; restore a backup beside this store and compare", slog.Any("error", err))
+	}})
+	if err != nil {
+		return err
+	}
+	crashpoint.Here("daemon: store opened")
+	d.store = s
+	d.closing("the store", s.Close)
+	return nil
+}
+
+func (d *daemon) startServer(ctx context.Context) error {
+	if d.NATS.URL != "" {
+		return nil
+	}
+	host, port, err := splitListen(d.NATS.Listen)
+	if err != nil {
+		return err
+	}
+	if port == 0 {
+		port = -1 // a free one
+	} else if err := probe(ctx, d.NATS.Listen); err != nil {
+		return err
+	}
+	s, err := embedded.Start(embedded.Config{
+		StoreDir: filepath.Join(d.DataDir, "nats"), Host: host, Port: port, Logger: serverLog{d.Logger},
+	})
+	if err != nil {
+		return err
+	}
+	d.server = s
+	d.closing("the embedded NATS server", func() error { s.Shutdown(); return nil })
+	if !loopback(host) {
+		d.Logger.Warn("the embedded NATS server asks nobody for a password and listens beyond this machine; let only trusted networks reach it, or use --nats-url",
+			slog.String("listen", d.NATS.Listen))
+	}
+	return nil
+}
+
+func (d *daemon) connectBus(ctx context.Context) error {
+	waiting := time.AfterFunc(slowConnect, func() {
+		d.Logger.Warn("waiting for NATS; is the server running there, and are the credentials right?", slog.String("nats", redact(d.NATS.URL)))
+	})
+	defer waiting.Stop()
+	bus, err := d.connect(ctx, "amends-coordinator")
+	if err != nil {
+		return err
+	}
+	crashpoint.Here("daemon: bus connected")
+	d.bus = bus
+	d.closing("the bus", bus.Close)
+	return nil
+}
+
+func (d *daemon) makeCoordinator(context.Context) error {
+	secret, err := loadSecret(d.DataDir)
+	if err != nil {
+		return fmt.Errorf("read the secret: %w", err)
+	}
+	c, err := coordinator.New(coordinator.Config{
+		Store: d.store, Bus: d.bus, Subjects: transport.Subjects{Prefix: d.Prefix},
+		Name: d.Name, Shards: d.Shards, MaxBatch: d.MaxBatch, MaxOpen: d.MaxOpen,
+		Retention: d.Retention, TombstoneRetention: d.TombstoneRetention,
+		Secret: secret, Definitions: d.Definitions,
+		Logger: d.Logger, Observer: d.metrics,
+	})
+	if err != nil {
+		return err
+	}
+	crashpoint.Here("daemon: coordinator made")
+	d.coord.Store(c)
+	d.metrics.Watch(c.Stats, d.isReady)
+	return nil
+}

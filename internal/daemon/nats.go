@@ -1,0 +1,86 @@
+package daemon
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/amends-dev/amends/coordinator"
+	"github.com/amends-dev/amends/transport"
+	"github.com/amends-dev/amends/transport/natsbus"
+)
+
+// Bus is the configuration of a connection to the external server.
+func (n NATS) Bus(name, prefix string) (natsbus.Config, error) {
+	c := natsbus.Config{
+		URL: n.URL, Name: name, Prefix: prefix, Replicas: n.Replicas,
+		User: n.User, Password: n.Password, Token: n.Token, CredentialsFile: n.Creds,
+	}
+	if n.CA == "" && n.Cert == "" {
+		return c, nil
+	}
+	c.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
+	if n.CA != "" {
+		pem, err := os.ReadFile(n.CA)
+		if err != nil {
+			return c, fmt.Errorf("read the certificates to trust: %w", err)
+		}
+		c.TLS.RootCAs = x509.NewCertPool()
+		if !c.TLS.RootCAs.AppendCertsFromPEM(pem) {
+			return c, fmt.Errorf("read the certificates to trust: %s holds no certificate in PEM form", n.CA)
+		}
+	}
+	if n.Cert != "" {
+		pair, err := tls.LoadX509KeyPair(n.Cert, n.Key)
+		if err != nil {
+			return c, fmt.Errorf("read the client certificate: %w", err)
+		}
+		c.TLS.Certificates = []tls.Certificate{pair}
+	}
+	return c, nil
+}
+
+// connect opens a connection to the daemon's server, without the network if it
+// is embedded.
+func (d *daemon) connect(ctx context.Context, name string) (*natsbus.Bus, error) {
+	c, err := d.NATS.Bus(name, d.Prefix)
+	if err != nil {
+		return nil, err
+	}
+	c.Logger = d.Logger
+	c.OnMalformed = func(transport.Stream, string) { d.metrics.DeadLetter(coordinator.DeadLetterMalformed) }
+	if d.server != nil {
+		c.Options = []nats.Option{d.server.InProcess()}
+	}
+	return natsbus.Connect(ctx, c)
+}
+
+// serverLog passes on what the embedded server has to say.
+type serverLog struct{ logger *slog.Logger }
+
+func (l serverLog) say(level slog.Level, format string, v []any) {
+	l.logger.Log(context.Background(), level, fmt.Sprintf(format, v...), slog.String("component", "nats-server"))
+}
+
+// Noticef is what the server says when all is well: debug for us.
+func (l serverLog) Noticef(format string, v ...any) { l.say(slog.LevelDebug, format, v) }
+
+// Warnf passes on a warning.
+func (l serverLog) Warnf(format string, v ...any) { l.say(slog.LevelWarn, format, v) }
+
+// Errorf passes on an error.
+func (l serverLog) Errorf(format string, v ...any) { l.say(slog.LevelError, format, v) }
+
+// Fatalf passes on an error; ending the process is not the server's to decide.
+func (l serverLog) Fatalf(format string, v ...any) { l.say(slog.LevelError, format, v) }
+
+// Debugf and Tracef are not passed on: there is a line for every message.
+func (l serverLog) Debugf(string, ...any) {}
+
+// Tracef is not passed on.
+func (l serverLog) Tracef(string, ...any) {}

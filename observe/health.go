@@ -1,0 +1,69 @@
+package observe
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/pprof"
+	"time"
+)
+
+// Handler says what the HTTP handler shows.
+type Handler struct {
+	Metrics http.Handler                // nil: no /metrics
+	Live    func(context.Context) error // nil: always live. Live means: do not restart the process
+	Ready   func(context.Context) error // nil: always ready. Ready means: send work here
+	Pprof   bool                        // profiles under /debug/pprof/; for a loopback address only
+}
+
+// Mux returns a mux with the endpoints, to which the caller may add his own:
+//
+//	/livez    200 "ok", or 503 and the reason: the process should be restarted
+//	/readyz   200 "ok", or 503 and the reason: it takes no work now
+//	/healthz  the same as /readyz
+//	/metrics  Prometheus text format
+func (h Handler) Mux() *http.ServeMux {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /livez", probe(h.Live))
+	mux.HandleFunc("GET /readyz", probe(h.Ready))
+	mux.HandleFunc("GET /healthz", probe(h.Ready))
+	if h.Metrics != nil {
+		mux.Handle("GET /metrics", h.Metrics)
+	}
+	if h.Pprof {
+		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+		mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
+		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+		mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
+		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	}
+	return mux
+}
+
+// Server returns an HTTP server for handler whose limits keep one slow client
+// from holding anything for long. A response may take any time: profiles and
+// backups do.
+func Server(handler http.Handler) *http.Server {
+	return &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       30 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+	}
+}
+
+func probe(check func(context.Context) error) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		w.Header().Set("Cache-Control", "no-store")
+		if check != nil {
+			if err := check(r.Context()); err != nil {
+				w.WriteHeader(http.StatusServiceUnavailable)
+				_, _ = fmt.Fprintln(w, err)
+				return
+			}
+		}
+		_, _ = fmt.Fprintln(w, "ok")
+	}
+}

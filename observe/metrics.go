@@ -1,0 +1,156 @@
+package observe
+
+import (
+	"context"
+	"net/http"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/amends-dev/amends/coordinator"
+	"github.com/amends-dev/amends/saga"
+)
+
+// Metrics counts what a coordinator does. It has a registry of its own, so that
+// several coordinators in one process do not meet. It is safe for concurrent
+// use.
+type Metrics struct {
+	registry    *prometheus.Registry
+	definitions definitions
+
+	started        *prometheus.CounterVec
+	ended          *prometheus.CounterVec
+	sagaDuration   *prometheus.HistogramVec
+	stepDuration   *prometheus.HistogramVec
+	transitions    *prometheus.CounterVec
+	ignored        *prometheus.CounterVec
+	deadLetters    *prometheus.CounterVec
+	commitDuration prometheus.Histogram
+	commitSagas    prometheus.Histogram
+	published      prometheus.Counter
+	publishFailed  prometheus.Counter
+}
+
+var _ coordinator.Observer = (*Metrics)(nil)
+
+// NewMetrics makes the metrics of one coordinator. version is the label of
+// amends_build_info.
+func NewMetrics(version string) *Metrics {
+	m := &Metrics{
+		registry:    prometheus.NewRegistry(),
+		definitions: definitions{known: map[string]bool{}},
+
+		started:      counters(SagasStarted, LabelDefinition),
+		ended:        counters(SagasEnded, LabelDefinition, LabelPhase),
+		transitions:  counters(Transitions, LabelDefinition, LabelEvent),
+		ignored:      counters(EventsIgnored, LabelReason),
+		deadLetters:  counters(DeadLetters, LabelReason),
+		sagaDuration: histograms(SagaDuration, prometheus.ExponentialBuckets(0.01, 4, 12), LabelDefinition, LabelPhase), // 10 ms … 12 h
+		stepDuration: histograms(StepDuration, prometheus.ExponentialBuckets(0.001, 4, 11), LabelDefinition, LabelStep, LabelDirection),
+
+		commitDuration: prometheus.NewHistogram(options(CommitDuration, prometheus.ExponentialBuckets(0.00025, 2, 14))), // 0.25 ms … 2 s
+		commitSagas:    prometheus.NewHistogram(options(CommitSagas, prometheus.ExponentialBuckets(1, 2, 11))),          // 1 … 1024
+		published:      prometheus.NewCounter(prometheus.CounterOpts{Name: Published, Help: help(Published)}),
+		publishFailed:  prometheus.NewCounter(prometheus.CounterOpts{Name: PublishFailed, Help: help(PublishFailed)}),
+	}
+	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: BuildInfo, Help: help(BuildInfo)}, []string{LabelVersion, LabelGoVersion})
+	build.WithLabelValues(version, runtime.Version()).Set(1)
+	m.registry.MustRegister(
+		m.started, m.ended, m.sagaDuration, m.stepDuration, m.transitions, m.ignored, m.deadLetters,
+		m.commitDuration, m.commitSagas, m.published, m.publishFailed, build,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	)
+	return m
+}
+
+func options(name string, buckets []float64) prometheus.HistogramOpts {
+	return prometheus.HistogramOpts{Name: name, Help: help(name), Buckets: buckets}
+}
+
+func counters(name string, labels ...string) *prometheus.CounterVec {
+	return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help(name)}, labels)
+}
+
+func histograms(name string, buckets []float64, labels ...string) *prometheus.HistogramVec {
+	return prometheus.NewHistogramVec(options(name, buckets), labels)
+}
+
+// Watch adds what is read from the coordinator whenever somebody scrapes: stats
+// and ready must not block for longer than their context. Call it once.
+func (m *Metrics) Watch(stats func(context.Context) (coordinator.Stats, error), ready func(context.Context) error) {
+	m.registry.MustRegister(&watch{stats: stats, ready: ready, definitions: &m.definitions})
+}
+
+// Handler serves the metrics in Prometheus text format.
+func (m *Metrics) Handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: 20 * time.Second})
+}
+
+// Gatherer gives the metrics to a caller who serves them himself.
+func (m *Metrics) Gatherer() prometheus.Gatherer { return m.registry }
+
+// Transition counts one accepted event.
+func (m *Metrics) Transition(t coordinator.Transition) {
+	definition := m.definitions.label(t.Definition.Name)
+	m.transitions.WithLabelValues(definition, string(t.Event)).Inc()
+	if t.Event == saga.Started {
+		m.started.WithLabelValues(definition).Inc()
+	}
+	if t.Event == saga.Answered && t.Waited > 0 {
+		m.stepDuration.WithLabelValues(definition, string(t.Step), string(t.Direction)).Observe(t.Waited.Seconds())
+	}
+	if t.Ended {
+		m.ended.WithLabelValues(definition, string(t.After)).Inc()
+		m.sagaDuration.WithLabelValues(definition, string(t.After)).Observe(t.At.Sub(t.Started).Seconds())
+	}
+}
+
+// Ignored counts one event that changed nothing.
+func (m *Metrics) Ignored(reason saga.Ignored) {
+	m.ignored.WithLabelValues(string(reason)).Inc()
+}
+
+// DeadLetter counts one message that went to the dead letters.
+func (m *Metrics) DeadLetter(reason string) {
+	m.deadLetters.WithLabelValues(reason).Inc()
+}
+
+// Committed counts one commit.
+func (m *Metrics) Committed(sagas int, took time.Duration) {
+	m.commitSagas.Observe(float64(sagas))
+	m.commitDuration.Observe(took.Seconds())
+}
+
+// Published counts one batch that the bus took, or refused in part.
+func (m *Metrics) Published(accepted, refused int) {
+	m.published.Add(float64(accepted))
+	m.publishFailed.Add(float64(refused))
+}
+
+// definitions bounds the values of the label definition.
+type definitions struct {
+	mu    sync.RWMutex
+	known map[string]bool
+}
+
+// label is the name itself for the first MaxDefinitions names, Other for the
+// rest.
+func (d *definitions) label(name string) string {
+	d.mu.RLock()
+	known := d.known[name]
+	d.mu.RUnlock()
+	if known {
+		return name
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.known[name] && len(d.known) >= MaxDefinitions {
+		return Other
+	}
+	d.known[name] = true
+	return name
+}

@@ -1,0 +1,89 @@
+package observe
+
+// The metrics. Seconds and counts are base units; a name is never reused with
+// another meaning.
+const (
+	SagasStarted   = "amends_sagas_started_total"
+	SagasEnded     = "amends_sagas_ended_total"
+	SagaDuration   = "amends_saga_duration_seconds"
+	StepDuration   = "amends_step_duration_seconds"
+	Transitions    = "amends_transitions_total"
+	EventsIgnored  = "amends_events_ignored_total"
+	DeadLetters    = "amends_dead_letters_total"
+	CommitDuration = "amends_commit_duration_seconds"
+	CommitSagas    = "amends_commit_sagas"
+	Published      = "amends_outbox_published_total"
+	PublishFailed  = "amends_outbox_publish_failures_total"
+	OutboxBacklog  = "amends_outbox_backlog"
+	OutboxOldest   = "amends_outbox_oldest_age_seconds"
+	SagasOpen      = "amends_sagas_open"
+	SagasParked    = "amends_sagas_parked"
+	CacheHits      = "amends_cache_hits_total"
+	CacheMisses    = "amends_cache_misses_total"
+	Ready          = "amends_ready"
+	BuildInfo      = "amends_build_info"
+)
+
+// The labels.
+const (
+	LabelDefinition = "definition" // name without version; "other" beyond MaxDefinitions
+	LabelPhase      = "phase"      // see contract.Phase
+	LabelStep       = "step"
+	LabelDirection  = "direction" // do, undo
+	LabelEvent      = "event"     // see saga.EventType
+	LabelReason     = "reason"    // a closed set: see saga.Ignored and the coordinator's dead-letter reasons
+	LabelVersion    = "version"
+	LabelGoVersion  = "goversion"
+)
+
+// MaxDefinitions bounds the distinct values of the label definition in one
+// process (I10).
+const MaxDefinitions = 256
+
+// Other is the label value of what lies beyond MaxDefinitions.
+const Other = "other"
+
+// Metric describes one metric, for the documentation.
+type Metric struct {
+	Name   string
+	Type   string // counter, gauge, histogram
+	Labels []string
+	Help   string
+}
+
+// Catalogue lists every metric of this package, in the order of the
+// documentation.
+func Catalogue() []Metric {
+	definition := []string{LabelDefinition}
+	return []Metric{
+		{SagasStarted, "counter", definition, "Sagas that were started: their first commit is on disk."},
+		{SagasEnded, "counter", []string{LabelDefinition, LabelPhase}, "Sagas that ended; phase parked means that an operator abandoned them."},
+		{SagasOpen, "gauge", []string{LabelDefinition, LabelPhase}, "Sagas that have not ended."},
+		{SagasParked, "gauge", nil, "Open sagas that wait for an operator. Anything above zero wants a person."},
+		{SagaDuration, "histogram", []string{LabelDefinition, LabelPhase}, "From a saga's start to its end."},
+		{StepDuration, "histogram", []string{LabelDefinition, LabelStep, LabelDirection}, "From the moment an attempt of a step is owed to its answer; attempts that time out are not in it."},
+		{Transitions, "counter", []string{LabelDefinition, LabelEvent}, "Events that moved a saga."},
+		{EventsIgnored, "counter", []string{LabelReason}, "Events that changed nothing: late, repeated or foreign ones."},
+		{DeadLetters, "counter", []string{LabelReason}, "Messages that were moved to the dead-letter stream."},
+		{CommitDuration, "histogram", nil, "One commit to the store, fsync included."},
+		{CommitSagas, "histogram", nil, "Sagas that one commit moved."},
+		{Published, "counter", nil, "Messages that the bus accepted, repeated ones included."},
+		{PublishFailed, "counter", nil, "Messages that the bus refused or did not accept in time; they are sent again."},
+		{OutboxBacklog, "gauge", nil, "Messages that are owed and not sent yet."},
+		{OutboxOldest, "gauge", nil, "Age of the oldest message that is owed and not sent yet; 0 when there is none."},
+		{CacheHits, "counter", nil, "Events whose saga was in memory."},
+		{CacheMisses, "counter", nil, "Events whose saga had to be read from the store."},
+		{Ready, "gauge", nil, "1 when the coordinator takes work, 0 when it does not."},
+		{BuildInfo, "gauge", []string{LabelVersion, LabelGoVersion}, "Always 1; the labels say what runs."},
+	}
+}
+
+// help is the help text of a metric of the catalogue.
+func help(name string) string {
+	for _, m := range Catalogue() {
+		if m.Name == name {
+			return m.Help
+		}
+	}
+	panic("observe: " + name + " is not in the catalogue")
+}

@@ -1,0 +1,79 @@
+package observe
+
+import (
+	"context"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/coordinator"
+)
+
+// watchTime bounds how long one scrape waits for the coordinator's figures.
+const watchTime = 5 * time.Second
+
+// watch reads the coordinator's figures when somebody scrapes.
+type watch struct {
+	stats       func(context.Context) (coordinator.Stats, error)
+	ready       func(context.Context) error
+	definitions *definitions
+}
+
+var (
+	readyDesc   = describe(Ready)
+	openDesc    = describe(SagasOpen, LabelDefinition, LabelPhase)
+	parkedDesc  = describe(SagasParked)
+	backlogDesc = describe(OutboxBacklog)
+	oldestDesc  = describe(OutboxOldest)
+	hitsDesc    = describe(CacheHits)
+	missesDesc  = describe(CacheMisses)
+)
+
+func describe(name string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc(name, help(name), labels, nil)
+}
+
+// Describe is part of prometheus.Collector.
+func (w *watch) Describe(out chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{readyDesc, openDesc, parkedDesc, backlogDesc, oldestDesc, hitsDesc, missesDesc} {
+		out <- d
+	}
+}
+
+// Collect is part of prometheus.Collector.
+func (w *watch) Collect(out chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), watchTime)
+	defer cancel()
+	gauge := func(d *prometheus.Desc, value float64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
+	}
+	ready := 1.0
+	if w.ready(ctx) != nil {
+		ready = 0
+	}
+	gauge(readyDesc, ready)
+	s, err := w.stats(ctx)
+	if err != nil {
+		return // amends_ready says that something is wrong, the log says what
+	}
+	type series struct{ definition, phase string }
+	open, parked := map[series]int{}, 0
+	for _, n := range s.Sagas {
+		if n.Sagas == n.Ended {
+			continue
+		}
+		if n.Phase == contract.Parked {
+			parked += n.Sagas - n.Ended
+		}
+		open[series{w.definitions.label(n.Definition.Name), string(n.Phase)}] += n.Sagas - n.Ended
+	}
+	for key, n := range open {
+		gauge(openDesc, float64(n), key.definition, key.phase)
+	}
+	gauge(parkedDesc, float64(parked))
+	gauge(backlogDesc, float64(s.OutboxBacklog))
+	gauge(oldestDesc, s.OutboxOldest.Seconds())
+	out <- prometheus.MustNewConstMetric(hitsDesc, prometheus.CounterValue, float64(s.CacheHits))
+	out <- prometheus.MustNewConstMetric(missesDesc, prometheus.CounterValue, float64(s.CacheMisses))
+}
