@@ -1,0 +1,64 @@
+package database
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+
+	_ "modernc.org/sqlite" // the driver, pure Go
+)
+
+// Open opens the file, creating it if need be, and applies the schema, whose
+// statements must be harmless when they are applied again.
+//
+// A transaction takes the write lock when it begins (immediate), so that two of
+// them wait for each other instead of failing when they meet; and a commit is on
+// disk when it returns (synchronous FULL): a participant answers after it.
+func Open(ctx context.Context, path, schema string) (*sql.DB, error) {
+	db, err := open(path, url.Values{
+		"_txlock": {"immediate"},
+		"_pragma": {"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(ON)"},
+	})
+	if err != nil {
+		return nil, err
+	}
+	if _, err := db.ExecContext(ctx, schema); err != nil {
+		_ = db.Close()
+		return nil, fmt.Errorf("apply the schema to %s: %w", path, err)
+	}
+	return db, nil
+}
+
+// OpenReadOnly opens an existing file for reading. It works beside a running
+// service and on a directory that cannot be written to.
+func OpenReadOnly(ctx context.Context, path string) (*sql.DB, error) {
+	if _, err := os.Stat(path); err != nil {
+		return nil, fmt.Errorf("open the database: %w", err)
+	}
+	query := url.Values{"mode": {"ro"}, "_pragma": {"busy_timeout(10000)"}}
+	if _, err := os.Stat(path + "-wal"); errors.Is(err, os.ErrNotExist) {
+		// Nobody has it open, and to open it in WAL mode would create files, which
+		// a read-only directory does not allow.
+		query.Set("immutable", "1")
+	}
+	db, err := open(path, query)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := db.ExecContext(ctx, "SELECT count(*) FROM sqlite_schema"); err != nil {
+		_ = db.Close()
+		return nil, fmt.Errorf("read %s: %w", path, err)
+	}
+	return db, nil
+}
+
+func open(path string, query url.Values) (*sql.DB, error) {
+	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Opaque: path, RawQuery: query.Encode()}).String())
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	return db, nil
+}

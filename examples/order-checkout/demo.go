@@ -1,0 +1,175 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/amends-dev/amends/client"
+	"github.com/amends-dev/amends/examples/order-checkout/progress"
+	"github.com/amends-dev/amends/examples/order-checkout/service"
+	"github.com/amends-dev/amends/internal/daemon"
+	"github.com/amends-dev/amends/transport/natsbus"
+)
+
+// demoCmd runs everything in one process.
+type demoCmd struct {
+	ordersFlags
+	Once    bool   `help:"Exit after the audit; exit code 1: the books do not balance."`
+	Data    string `type:"path" placeholder:"DIR" help:"Keep databases, streams and the log here. Default: a temporary directory."`
+	NATSURL string `name:"nats-url" placeholder:"URL" help:"Use this NATS server instead of an embedded one."`
+}
+
+// Run implements the command.
+func (c demoCmd) Run(ctx context.Context, t *terminal) (err error) {
+	orders, err := c.read()
+	if err != nil {
+		return err
+	}
+	dir, done, err := c.directory()
+	if err != nil {
+		return err
+	}
+	defer func() { done(err, t.out) }()
+	log, err := os.OpenFile(filepath.Join(dir, "demo.log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return err
+	}
+	defer log.Close() // a log
+	d := &demo{
+		demoCmd: c, dir: dir, out: t.out,
+		logger: slog.New(slog.NewJSONHandler(log, nil)),
+		board:  progress.New(t.out, len(orders)),
+	}
+	return d.run(ctx, func(ctx context.Context, a daemon.Addresses) error {
+		fmt.Fprintf(t.out, "NATS at %s, the coordinator on bbolt, and four services on SQLite are up in %s.\n\n", a.NATS, dir)
+		bus, err := a.Connect(ctx, "customers")
+		if err != nil {
+			return err
+		}
+		defer bus.Close() // nothing is under way
+		if err := place(ctx, bus, client.New(bus), orders, c.Every, dir, d.board); err != nil {
+			return err
+		}
+		if err := printAudit(ctx, dir, d.board, t.out); c.Once || err != nil {
+			return err
+		}
+		d.invite(a, orders[0].OrderID)
+		<-ctx.Done()
+		return nil
+	})
+}
+
+// directory is where everything is kept, and what is to be done with it at the
+// end: a temporary one is removed, unless something went wrong.
+func (c demoCmd) directory() (dir string, done func(error, io.Writer), err error) {
+	if c.Data != "" {
+		return c.Data, func(error, io.Writer) {}, os.MkdirAll(c.Data, 0o700)
+	}
+	dir, err = os.MkdirTemp("", "order-checkout-")
+	return dir, func(err error, out io.Writer) {
+		if err != nil && !errors.Is(err, errInterrupted) {
+			fmt.Fprintf(out, "Databases, streams and the log are kept in %s.\n", dir)
+			return
+		}
+		_ = os.RemoveAll(dir)
+	}, err
+}
+
+// demo is everything in one process.
+type demo struct {
+	demoCmd
+	dir    string
+	out    io.Writer
+	logger *slog.Logger
+	board  *progress.Board
+}
+
+// run starts coordinator and services, calls body once all of them take work,
+// and stops them when it has returned: services first.
+func (d *demo) run(ctx context.Context, body func(context.Context, daemon.Addresses) error) error {
+	ready := make(chan daemon.Addresses, 1)
+	g, running := errgroup.WithContext(context.WithoutCancel(ctx))
+	running, stop := context.WithCancel(running)
+	defer stop()
+	g.Go(func() error {
+		return daemon.Run(running, daemon.Config{
+			DataDir: filepath.Join(d.dir, "coordinator"), NATS: daemon.NATS{URL: d.NATSURL},
+			HTTP: "127.0.0.1:0", Logger: d.logger,
+		}, func(a daemon.Addresses) { ready <- a })
+	})
+	g.Go(func() error {
+		defer stop()
+		select {
+		case a := <-ready:
+			return d.services(ctx, running, a, body)
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-running.Done():
+			return nil
+		}
+	})
+	return interrupted(ctx, g.Wait())
+}
+
+// services runs the services around body.
+func (d *demo) services(ctx, running context.Context, a daemon.Addresses, body func(context.Context, daemon.Addresses) error) error {
+	g, serving := errgroup.WithContext(running)
+	serving, stop := context.WithCancel(serving)
+	defer stop()
+	up := make(chan string, 100)
+	for _, name := range service.Names {
+		g.Go(func() error {
+			return service.Run(serving, service.Config{
+				Name: name, DataDir: d.dir, Connect: a.Connect, Logger: d.logger, Say: d.board.Say,
+				Ready: func(*natsbus.Bus) { up <- name },
+			})
+		})
+	}
+	g.Go(func() error {
+		defer stop()
+		defer d.board.Close()
+		for range service.Names {
+			select {
+			case <-up:
+			case <-serving.Done():
+				return nil
+			}
+		}
+		working, cancel := context.WithCancel(serving)
+		defer cancel()
+		defer context.AfterFunc(ctx, cancel)()
+		return body(working, a)
+	})
+	return g.Wait()
+}
+
+// interrupted is what an error means when ctx has ended: that somebody wanted it.
+func interrupted(ctx context.Context, err error) error {
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return errInterrupted
+	}
+	return err
+}
+
+// errInterrupted: somebody has pressed Ctrl-C before the end.
+var errInterrupted = errors.New("interrupted")
+
+// invite says what can be done while everything is up.
+func (d *demo) invite(a daemon.Addresses, order string) {
+	fmt.Fprintf(d.out, `
+Everything stays up until Ctrl-C. In another terminal:
+
+  go run ./cmd/coordinator list --nats-url %[1]s
+  go run ./cmd/coordinator history %[2]s --nats-url %[1]s
+  go run ./examples/order-checkout load --seed %[3]d --nats-url %[1]s --data %[4]s
+  go run ./examples/order-checkout audit --data %[4]s
+  curl %[5]s/metrics
+`, a.NATS, order, d.Seed+1, d.dir, a.HTTP)
+}

@@ -1,0 +1,95 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/amends-dev/amends/client"
+	"github.com/amends-dev/amends/examples/order-checkout/audit"
+	"github.com/amends-dev/amends/examples/order-checkout/checkout"
+	"github.com/amends-dev/amends/examples/order-checkout/load"
+	"github.com/amends-dev/amends/examples/order-checkout/progress"
+	"github.com/amends-dev/amends/transport"
+	"github.com/amends-dev/amends/transport/natsbus"
+)
+
+// loadCmd places orders with a coordinator that runs elsewhere.
+type loadCmd struct {
+	ordersFlags
+	Data    string `type:"path" default:"/data" env:"DATA" help:"Write down here which orders were accepted, for the audit."`
+	NATSURL string `name:"nats-url" env:"NATS_URL" default:"nats://127.0.0.1:4222" help:"The NATS server of the coordinator and the services."`
+}
+
+// Run implements the command.
+func (c loadCmd) Run(ctx context.Context, t *terminal) error {
+	orders, err := c.read()
+	if err != nil {
+		return err
+	}
+	bus, err := natsbus.Connect(ctx, natsbus.Config{URL: c.NATSURL, Name: "customers"})
+	if err != nil {
+		return err
+	}
+	defer bus.Close() // nothing is under way
+	board := progress.New(t.out, len(orders))
+	err = place(ctx, bus, client.New(bus), orders, c.Every, c.Data, board)
+	if err == nil {
+		fmt.Fprintf(t.out, "\nAll %d orders have ended.\n", len(orders))
+	}
+	return interrupted(ctx, err)
+}
+
+// place places the orders, follows them to their end, and waits until no command
+// is left on the bus that could still do something.
+func place(ctx context.Context, bus *natsbus.Bus, c *client.Client, orders []checkout.Order, every time.Duration, dir string, board *progress.Board) error {
+	defer board.Close()
+	placed, err := placedFile(dir)
+	if err != nil {
+		return err
+	}
+	defer placed.Close() // every line was written before it counted
+	if err := load.Run(ctx, load.Config{Client: c, Orders: orders, Every: every, Placed: placed, Viewer: board}); err != nil {
+		return err
+	}
+	return quiet(ctx, bus)
+}
+
+func placedFile(dir string) (io.WriteCloser, error) {
+	path := filepath.Join(dir, "load", audit.PlacedFile)
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, err
+	}
+	return os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+}
+
+// quietLimit bounds how long commands that nobody waits for may keep coming.
+const quietLimit = time.Minute
+
+// quiet waits until the stream of commands is empty.
+func quiet(ctx context.Context, bus *natsbus.Bus) error {
+	ctx, cancel := context.WithTimeout(ctx, quietLimit)
+	defer cancel()
+	js, err := jetstream.New(bus.Conn())
+	if err != nil {
+		return err
+	}
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		stream, err := js.Stream(ctx, bus.StreamName(transport.Commands))
+		if err == nil && stream.CachedInfo().State.Msgs == 0 {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("commands are left on the bus that nobody takes: %w", ctx.Err())
+		}
+	}
+}

@@ -1,0 +1,134 @@
+package load
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/amends-dev/amends/client"
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/examples/order-checkout/checkout"
+	"github.com/amends-dev/amends/examples/order-checkout/definition"
+	"github.com/amends-dev/amends/transport"
+)
+
+// Viewer is told what happens.
+type Viewer interface {
+	Placed(checkout.Order)
+	Moved(checkout.Order, *transport.Status)
+	Ended(checkout.Order, *transport.Status)
+	Say(id contract.SagaID, what string)
+}
+
+// Config of a load.
+type Config struct {
+	Client *client.Client
+	Orders []checkout.Order
+	Every  time.Duration // between two orders
+	Placed io.Writer     // gets every accepted order as a line of JSON
+	Viewer Viewer
+}
+
+const (
+	// look is how often an open order is looked at.
+	look = 200 * time.Millisecond
+	// most is how many orders are followed at once.
+	most = 512
+	// patience bounds how long one order may take, all of its attempts and
+	// restarts of everything included.
+	patience = 10 * time.Minute
+)
+
+// Run registers the definition, places the orders, and returns when all of them
+// have ended, or ctx has.
+func Run(ctx context.Context, c Config) error {
+	if err := c.register(ctx); err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(most)
+	tick := time.NewTicker(max(c.Every, time.Microsecond))
+	defer tick.Stop()
+	for _, o := range c.Orders {
+		if err := c.place(ctx, o); err != nil {
+			return errors.Join(err, g.Wait())
+		}
+		g.Go(func() error { return c.follow(ctx, o) })
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return g.Wait()
+		}
+	}
+	return g.Wait()
+}
+
+// register waits for a coordinator and registers the definition. Doing so again
+// changes nothing.
+func (c Config) register(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	for {
+		_, err := c.Client.Register(ctx, definition.Checkout)
+		if !errors.Is(err, client.ErrUnavailable) || ctx.Err() != nil {
+			return err
+		}
+		select {
+		case <-time.After(look):
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
+// place starts the saga of an order, however often it takes: the order's id is
+// the saga's, so it is placed once.
+func (c Config) place(ctx context.Context, o checkout.Order) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if _, err := c.Client.Start(ctx, definition.Checkout, o, client.ID(contract.SagaID(o.OrderID))); err != nil {
+		return fmt.Errorf("place %s: %w", o.OrderID, err)
+	}
+	line, err := json.Marshal(o)
+	if err == nil {
+		_, err = c.Placed.Write(append(line, '\n'))
+	}
+	if err != nil {
+		return fmt.Errorf("write down that %s was placed: %w", o.OrderID, err)
+	}
+	c.Viewer.Placed(o)
+	return nil
+}
+
+// follow looks at an order until it has ended.
+func (c Config) follow(ctx context.Context, o checkout.Order) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	tick := time.NewTicker(look)
+	defer tick.Stop()
+	var last *transport.Status
+	for {
+		status, err := c.Client.Get(ctx, contract.SagaID(o.OrderID))
+		switch {
+		case err != nil && ctx.Err() == nil && !errors.Is(err, client.ErrUnavailable):
+			return fmt.Errorf("follow %s: %w", o.OrderID, err)
+		case err != nil: // nobody answers just now
+		case client.Settled(status):
+			c.Viewer.Ended(o, status)
+			return nil
+		case last == nil || last.Revision != status.Revision:
+			c.Viewer.Moved(o, status)
+			last = status
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("%s has not ended: %w", o.OrderID, ctx.Err())
+		}
+	}
+}

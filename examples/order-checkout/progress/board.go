@@ -1,0 +1,242 @@
+package progress
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/term"
+
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/examples/order-checkout/checkout"
+	"github.com/amends-dev/amends/transport"
+)
+
+// openLines is how many open orders a terminal shows.
+const openLines = 6
+
+// Board is where progress is shown. Its methods may be called from any
+// goroutine.
+type Board struct {
+	w       io.Writer
+	width   func() int // of the terminal; 0: there is none
+	color   bool
+	started time.Time
+
+	closed chan struct{}
+	close  func()
+
+	mu    sync.Mutex
+	total int
+	ended map[contract.Phase]int
+	open  []*line
+	last  time.Time // when the terminal was drawn
+	drawn int       // lines of the live region on the screen
+}
+
+// line is an open order.
+type line struct {
+	order checkout.Order
+	story string
+}
+
+// New makes a board that writes to w, for total orders. A terminal gets colours,
+// unless NO_COLOR is set, and a live region.
+func New(w io.Writer, total int) *Board {
+	b := &Board{w: w, total: total, started: time.Now(), ended: map[contract.Phase]int{}, width: func() int { return 0 }, closed: make(chan struct{})}
+	b.close = sync.OnceFunc(func() { close(b.closed) })
+	f, ok := w.(*os.File)
+	if !ok {
+		return b
+	}
+	if fd := int(f.Fd()); term.IsTerminal(fd) && os.Getenv("TERM") != "dumb" {
+		b.color = os.Getenv("NO_COLOR") == ""
+		b.width = func() int {
+			width, _, err := term.GetSize(fd)
+			if err != nil || width < 40 {
+				return 80
+			}
+			return width
+		}
+		go b.tick()
+	}
+	return b
+}
+
+// tick keeps the clock of the live region going while nothing happens.
+func (b *Board) tick() {
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			b.mu.Lock()
+			if b.drawn > 0 {
+				b.draw("", false)
+			}
+			b.mu.Unlock()
+		case <-b.closed:
+			return
+		}
+	}
+}
+
+// Placed shows an order that the coordinator has accepted.
+func (b *Board) Placed(o checkout.Order) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.open = append(b.open, &line{order: o, story: "placed"})
+	b.draw("", false)
+}
+
+// Moved shows how far an order has come.
+func (b *Board) Moved(o checkout.Order, s *transport.Status) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, l := range b.open {
+		if l.order.OrderID == o.OrderID {
+			l.story = Story(s)
+		}
+	}
+	b.draw("", false)
+}
+
+// Ended shows how an order ended.
+func (b *Board) Ended(o checkout.Order, s *transport.Status) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.open = slices.DeleteFunc(b.open, func(l *line) bool { return l.order.OrderID == o.OrderID })
+	b.ended[s.Phase]++
+	b.print(b.sign(s.Phase), o, Story(s))
+}
+
+// Say shows something that is worth a line, about a saga or, with "", about none.
+func (b *Board) Say(id contract.SagaID, what string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.print(b.paint(magenta, "!"), checkout.Order{OrderID: string(id)}, b.paint(magenta, what))
+}
+
+// Close takes the live region off the terminal, and ends the clock.
+func (b *Board) Close() {
+	b.close()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	fmt.Fprint(b.w, b.erasure())
+	b.drawn = 0
+}
+
+// print writes a line that stays.
+func (b *Board) print(sign string, o checkout.Order, text string) {
+	name := fmt.Sprintf("%-12s", o.OrderID)
+	if o.Scenario != "" {
+		name += fmt.Sprintf(" %-16s", o.Scenario)
+	}
+	b.draw(fmt.Sprintf("%5.1fs %s %s %s\n", time.Since(b.started).Seconds(), sign, b.paint(dim, name), text), true)
+}
+
+// erasure takes the live region off the screen.
+func (b *Board) erasure() string {
+	if b.drawn == 0 {
+		return ""
+	}
+	return fmt.Sprintf("\x1b[%dA\x1b[J", b.drawn)
+}
+
+// draw writes text that stays and, on a terminal, the live region below it, all
+// at once; at most some twenty times a second unless it must.
+func (b *Board) draw(text string, must bool) {
+	width := b.width()
+	if width == 0 {
+		fmt.Fprint(b.w, text)
+		return
+	}
+	if !must && time.Since(b.last) < 50*time.Millisecond {
+		return
+	}
+	b.last = time.Now()
+	var out strings.Builder
+	out.WriteString(b.erasure() + text)
+	b.drawn = 0
+	add := func(text string) {
+		out.WriteString(b.paint(dim, cut(text, width-1)) + "\n")
+		b.drawn++
+	}
+	add("")
+	for i, l := range b.open {
+		if i == openLines {
+			break
+		}
+		add(fmt.Sprintf("       … %-12s %-16s %s", l.order.OrderID, l.order.Scenario, l.story))
+	}
+	add(b.summary())
+	fmt.Fprint(b.w, out.String())
+}
+
+// summary counts.
+func (b *Board) summary() string {
+	ended := 0
+	for _, n := range b.ended {
+		ended += n
+	}
+	const width = 20
+	filled := 0
+	if b.total > 0 {
+		filled = min(width, width*ended/b.total)
+	}
+	text := fmt.Sprintf("%5.1fs  %s%s  %d of %d orders: %d completed, %d compensated, %d under way",
+		time.Since(b.started).Seconds(), strings.Repeat("█", filled), strings.Repeat("░", width-filled),
+		ended, b.total, b.ended[contract.Completed], b.ended[contract.Compensated], len(b.open))
+	if n := b.ended[contract.Parked]; n > 0 {
+		text += fmt.Sprintf(", %d parked", n)
+	}
+	return text
+}
+
+// sign is a phase in one character.
+func (b *Board) sign(p contract.Phase) string {
+	switch p {
+	case contract.Completed:
+		return b.paint(green, "✓")
+	case contract.Compensated:
+		return b.paint(yellow, "⟲")
+	default:
+		return b.paint(red, "✗")
+	}
+}
+
+// Mark paints a text that is good or bad.
+func (b *Board) Mark(text string, good bool) string {
+	if good {
+		return b.paint(green, text)
+	}
+	return b.paint(red, text)
+}
+
+// The colours of a terminal.
+const (
+	red     = "31"
+	green   = "32"
+	yellow  = "33"
+	magenta = "35"
+	dim     = "2"
+)
+
+func (b *Board) paint(color, text string) string {
+	if !b.color || text == "" {
+		return text
+	}
+	return "\x1b[" + color + "m" + text + "\x1b[0m"
+}
+
+// cut shortens a text to a width, in characters.
+func cut(text string, width int) string {
+	if r := []rune(text); len(r) > width {
+		return string(r[:width-1]) + "…"
+	}
+	return text
+}

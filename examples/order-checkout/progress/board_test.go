@@ -1,0 +1,77 @@
+package progress
+
+import (
+	"encoding/json"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/examples/order-checkout/checkout"
+	"github.com/amends-dev/amends/transport"
+)
+
+func status(phase contract.Phase, steps ...transport.StepStatus) *transport.Status {
+	return &transport.Status{Phase: phase, Steps: steps}
+}
+
+func TestStory(t *testing.T) {
+	known := json.RawMessage("{}")
+	for want, s := range map[string]*transport.Status{
+		"opened, reserving …": status(contract.Running,
+			transport.StepStatus{Name: "open-order", Status: "done", Attempt: 1},
+			transport.StepStatus{Name: "reserve-stock", Status: "doing", Attempt: 1},
+			transport.StepStatus{Name: "charge-card", Status: "pending"}),
+		"paid (attempt 2), charging (attempt 3) …": status(contract.Running,
+			transport.StepStatus{Name: "charge-card", Status: "done", Attempt: 2},
+			transport.StepStatus{Name: "charge-card", Status: "doing", Attempt: 3}),
+		"opened, reserved, card declined ⟲ restocked, cancelling …": status(contract.Compensating,
+			transport.StepStatus{Name: "open-order", Status: "undoing", Attempt: 1},
+			transport.StepStatus{Name: "reserve-stock", Status: "undone", Result: known},
+			transport.StepStatus{Name: "charge-card", Status: "rejected", Reason: "card declined"}),
+		"opened, charging: no answer ⟲ charge called off, cancelled": status(contract.Compensated,
+			transport.StepStatus{Name: "open-order", Status: "undone", Result: known},
+			transport.StepStatus{Name: "charge-card", Status: "undone"}),
+	} {
+		if got := Story(s); got != want {
+			t.Errorf("story %q, want %q", got, want)
+		}
+	}
+}
+
+// TestPlain: into a pipe there is one line for each thing that happened, without
+// a control character.
+func TestPlain(t *testing.T) {
+	var out strings.Builder
+	b := New(&out, 2)
+	o := checkout.Order{OrderID: "order-1", Scenario: "all well"}
+	b.Placed(o)
+	b.Moved(o, status(contract.Running))
+	b.Say("order-1", "something happens")
+	b.Ended(o, status(contract.Completed, transport.StepStatus{Name: "open-order", Status: "done"}))
+	b.Close()
+	got := regexp.MustCompile(`\d+\.\ds`).ReplaceAllString(out.String(), "0.0s")
+	want := "  0.0s ! order-1      something happens\n  0.0s ✓ order-1      all well         opened\n"
+	if got != want {
+		t.Errorf("wrote %q, want %q", got, want)
+	}
+}
+
+// TestTerminal: what was drawn below is taken away again before a line stays.
+func TestTerminal(t *testing.T) {
+	var out strings.Builder
+	b := New(&out, 2)
+	b.width = func() int { return 60 }
+	o := checkout.Order{OrderID: "order-1", Scenario: "all well"}
+	b.Placed(o)
+	b.Ended(o, status(contract.Completed))
+	b.Close()
+	if n := strings.Count(out.String(), "\x1b[J"); n != 2 {
+		t.Errorf("the live region was erased %d times, want 2: %q", n, out.String())
+	}
+	for line := range strings.Lines(out.String()) {
+		if plain := regexp.MustCompile(`\x1b\[[0-9]*[A-Za-z]`).ReplaceAllString(line, ""); len([]rune(plain)) > 60 {
+			t.Errorf("a line is wider than the terminal: %q", plain)
+		}
+	}
+}

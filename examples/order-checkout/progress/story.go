@@ -1,0 +1,62 @@
+package progress
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/transport"
+)
+
+// words are the steps of the checkout in plain words.
+var words = map[contract.StepName]struct{ doing, done, undoing, undone, calledOff string }{
+	"open-order":    {"opening", "opened", "cancelling", "cancelled", "cancelled"},
+	"reserve-stock": {"reserving", "reserved", "restocking", "restocked", "reservation called off"},
+	"charge-card":   {"charging", "paid", "refunding", "refunded", "charge called off"},
+	"book-shipment": {"shipping", "shipped", "", "", ""},
+	"confirm-order": {"confirming", "confirmed", "", "", ""},
+}
+
+// Story says what has happened to an order so far.
+func Story(s *transport.Status) string {
+	var forward, backward []string
+	for _, step := range s.Steps {
+		w := words[step.Name]
+		switch step.Status {
+		case "doing":
+			forward = append(forward, w.doing+again(step.Attempt)+" …")
+		case "done":
+			forward = append(forward, w.done+again(step.Attempt))
+		case "rejected":
+			forward = append(forward, step.Reason)
+		case "unknown":
+			forward = append(forward, w.doing+": no answer")
+		case "undoing":
+			forward = append(forward, w.done)
+			backward = append(backward, w.undoing+again(step.Attempt)+" …")
+		case "undone":
+			if step.Result == nil { // nobody knows whether it was done
+				forward = append(forward, w.doing+": no answer")
+				backward = append(backward, w.calledOff)
+				continue
+			}
+			forward = append(forward, w.done)
+			backward = append(backward, w.undone)
+		}
+	}
+	slices.Reverse(backward)
+	story := strings.Join(forward, ", ")
+	if len(backward) > 0 {
+		story += " ⟲ " + strings.Join(backward, ", ")
+	}
+	return story
+}
+
+// again says which attempt it was, unless it was the first.
+func again(attempt int) string {
+	if attempt < 2 {
+		return ""
+	}
+	return fmt.Sprintf(" (attempt %d)", attempt)
+}

@@ -1,0 +1,119 @@
+package script
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"strings"
+
+	"github.com/amends-dev/amends/examples/order-checkout/checkout"
+)
+
+// MaxLine bounds a line of an orders file, in bytes.
+const MaxLine = 64 << 10
+
+// LineError says what is wrong in a line of an orders file.
+type LineError struct {
+	Name string // of the file
+	Line int    // from 1
+	Err  error
+}
+
+func (e *LineError) Error() string { return fmt.Sprintf("%s, line %d: %v", e.Name, e.Line, e.Err) }
+func (e *LineError) Unwrap() error { return e.Err }
+
+// Read reads orders from a file with one JSON object per line. Empty lines and
+// lines that begin with # do not count. What a line leaves out is filled in: with
+// a scenario, from an order of that kind; total_cents from the lines.
+//
+// The error joins one *LineError per line that cannot be an order.
+func Read(name string, r io.Reader) (orders []checkout.Order, err error) {
+	var wrong []error
+	first := map[string]int{} // line of each order id
+	lines := bufio.NewScanner(r)
+	lines.Buffer(nil, MaxLine)
+	n := 0
+	for lines.Scan() {
+		n++
+		text := bytes.TrimSpace(lines.Bytes())
+		if len(text) == 0 || text[0] == '#' {
+			continue
+		}
+		o, err := parse(n, text)
+		if before, taken := first[o.OrderID]; err == nil && taken {
+			err = fmt.Errorf("order_id %s is taken by line %d", o.OrderID, before)
+		}
+		if err != nil {
+			wrong = append(wrong, &LineError{name, n, err})
+			continue
+		}
+		first[o.OrderID] = n
+		orders = append(orders, o)
+	}
+	if err := lines.Err(); err != nil {
+		if errors.Is(err, bufio.ErrTooLong) {
+			err = fmt.Errorf("is longer than %d bytes", MaxLine)
+		}
+		wrong = append(wrong, &LineError{name, n + 1, err})
+	}
+	if len(wrong) == 0 && len(orders) == 0 {
+		wrong = append(wrong, fmt.Errorf(`%s holds no order; write one JSON object per line, such as {"scenario": "card declined"}`, name))
+	}
+	return orders, errors.Join(wrong...)
+}
+
+// parse reads one line.
+func parse(n int, text []byte) (checkout.Order, error) {
+	given, err := decode(text, checkout.Order{})
+	if err != nil {
+		return given, err
+	}
+	if given.Scenario != "" {
+		kind, known := KindOf(given.Scenario)
+		if !known {
+			return given, fmt.Errorf("scenario %q is unknown; there are: %s", given.Scenario, scenarios())
+		}
+		filled := kind.order("", rand.New(rand.NewPCG(uint64(n), 0)))
+		filled.TotalCents = 0
+		if given, err = decode(text, filled); err != nil {
+			return given, err
+		}
+	}
+	if given.OrderID == "" {
+		given.OrderID = fmt.Sprintf("order-line-%d", n)
+	}
+	if given.TotalCents == 0 {
+		given.TotalCents = given.Sum()
+	}
+	return given, given.Check()
+}
+
+// decode reads one JSON object into a copy of o.
+func decode(text []byte, o checkout.Order) (checkout.Order, error) {
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.DisallowUnknownFields()
+	filled := o.Lines
+	o.Lines = nil // slices are overwritten element by element, and would mix
+	if err := d.Decode(&o); err != nil {
+		return o, fmt.Errorf("is not an order in JSON: %w", err)
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return o, errors.New("has something behind the JSON object; write one object per line")
+	}
+	if o.Lines == nil {
+		o.Lines = filled
+	}
+	return o, nil
+}
+
+func scenarios() string {
+	names := make([]string, len(Kinds))
+	for i, k := range Kinds {
+		names[i] = k.Scenario
+	}
+	return strings.Join(names, ", ")
+}

@@ -1,0 +1,44 @@
+package script
+
+import (
+	"fmt"
+	"math/rand/v2"
+
+	"github.com/amends-dev/amends/examples/order-checkout/checkout"
+)
+
+// Generate writes n orders: each kind once, as far as n goes, the rest by
+// chance, all of it shuffled. The same seed writes the same orders with the same
+// ids, so placing them again changes nothing.
+func Generate(seed uint64, n int) []checkout.Order {
+	dice := rand.New(rand.NewPCG(seed, 0))
+	kinds := make([]Kind, 0, n)
+	for i := range n {
+		if i < len(Kinds) {
+			kinds = append(kinds, Kinds[i])
+			continue
+		}
+		kinds = append(kinds, draw(dice))
+	}
+	dice.Shuffle(n, func(i, j int) { kinds[i], kinds[j] = kinds[j], kinds[i] })
+	orders := make([]checkout.Order, n)
+	for i, k := range kinds {
+		orders[i] = k.order(fmt.Sprintf("order-%d-%03d", seed, i+1), dice)
+	}
+	return orders
+}
+
+// draw picks a kind by weight.
+func draw(dice *rand.Rand) Kind {
+	total := 0
+	for _, k := range Kinds {
+		total += k.weight
+	}
+	at := dice.IntN(total)
+	for _, k := range Kinds {
+		if at -= k.weight; at < 0 {
+			return k
+		}
+	}
+	return Kinds[0]
+}

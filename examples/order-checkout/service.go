@@ -1,0 +1,92 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/examples/order-checkout/service"
+	"github.com/amends-dev/amends/transport/natsbus"
+)
+
+// serviceCmd runs one service.
+type serviceCmd struct {
+	Name    string `arg:"" enum:"order,inventory,payment,shipping" help:"Which one: ${enum}."`
+	Data    string `type:"path" default:"/data" env:"DATA" help:"The database is DIR/NAME/NAME.db."`
+	NATSURL string `name:"nats-url" env:"NATS_URL" default:"nats://127.0.0.1:4222" help:"The NATS server of the coordinator."`
+	HTTP    string `name:"http" env:"HTTP" default:"127.0.0.1:8081" help:"Where to serve /healthz."`
+}
+
+// Run implements the command. A crash that an order asks for ends the process.
+func (c serviceCmd) Run(ctx context.Context, t *terminal) error {
+	logger := slog.New(slog.NewJSONHandler(t.out, nil)).With("service", c.Name)
+	var bus atomic.Pointer[natsbus.Bus]
+	stop, err := serveHealth(ctx, c.HTTP, &bus)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	return service.Run(ctx, service.Config{
+		Name: c.Name, DataDir: c.Data, Logger: logger,
+		Connect: func(ctx context.Context, name string) (*natsbus.Bus, error) {
+			return natsbus.Connect(ctx, natsbus.Config{URL: c.NATSURL, Name: name, Logger: logger})
+		},
+		Say:   func(saga contract.SagaID, what string) { logger.Warn(what, "saga", saga) },
+		Die:   func() { os.Exit(1) },
+		Ready: func(b *natsbus.Bus) { bus.Store(b); logger.Info("takes commands") },
+	})
+}
+
+// serveHealth serves /healthz: 200 when the service is connected.
+func serveHealth(ctx context.Context, address string, bus *atomic.Pointer[natsbus.Bus]) (stop func(), err error) {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) {
+		err := errors.New("starting")
+		if b := bus.Load(); b != nil {
+			err = b.Check(r.Context())
+		}
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		}
+	})
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+	go server.Serve(listener) //nolint:errcheck // it ends when it is closed
+	return func() { _ = server.Close() }, nil
+}
+
+// healthCmd asks a service how it is.
+type healthCmd struct {
+	HTTP string `name:"http" env:"HTTP" default:"127.0.0.1:8081" help:"Where the service serves /healthz."`
+}
+
+// Run implements the command.
+func (c healthCmd) Run(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+c.HTTP+"/healthz", http.NoBody)
+	if err != nil {
+		return usageError{err}
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close() // only read
+	if response.StatusCode != http.StatusOK {
+		reason, _ := io.ReadAll(io.LimitReader(response.Body, 1<<10))
+		return fmt.Errorf("the service takes no commands: %s", reason)
+	}
+	return nil
+}

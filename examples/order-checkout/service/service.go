@@ -1,0 +1,113 @@
+package service
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/examples/order-checkout/audit"
+	"github.com/amends-dev/amends/examples/order-checkout/database"
+	"github.com/amends-dev/amends/examples/order-checkout/fault"
+	"github.com/amends-dev/amends/examples/order-checkout/inventory"
+	"github.com/amends-dev/amends/examples/order-checkout/order"
+	"github.com/amends-dev/amends/examples/order-checkout/payment"
+	"github.com/amends-dev/amends/examples/order-checkout/shipping"
+	"github.com/amends-dev/amends/participant"
+	"github.com/amends-dev/amends/participant/sqlinbox"
+	"github.com/amends-dev/amends/transport/natsbus"
+)
+
+// Names are the four services.
+var Names = []string{"order", "inventory", "payment", "shipping"}
+
+// kind is what differs between the services.
+type kind struct {
+	schema string
+	make   func(participant.Inbox[*sql.Tx], ...participant.Option) *participant.Participant[*sql.Tx]
+}
+
+var kinds = map[string]kind{
+	"order":     {order.Schema, order.New},
+	"inventory": {inventory.Schema, inventory.New},
+	"payment":   {payment.Schema, payment.New},
+	"shipping":  {shipping.Schema, shipping.New},
+}
+
+// Config of a service. All fields but Die and Ready are required.
+type Config struct {
+	Name    string // one of Names
+	DataDir string // the database is DataDir/Name/Name.db
+	Connect func(ctx context.Context, name string) (*natsbus.Bus, error)
+	Logger  *slog.Logger
+	// Say is told what goes wrong on purpose.
+	Say func(saga contract.SagaID, what string)
+	// Die ends the process when an order asks for a crash. Default: the service
+	// stops as if it had, and is started again.
+	Die func()
+	// Ready is called whenever the service is about to take commands.
+	Ready func(*natsbus.Bus)
+}
+
+// Run runs the service until ctx ends.
+func Run(ctx context.Context, c Config) error {
+	if c.Die == nil {
+		c.Die = func() {}
+	}
+	if c.Ready == nil {
+		c.Ready = func(*natsbus.Bus) {}
+	}
+	for {
+		crashed, err := c.once(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case !crashed:
+			return fmt.Errorf("%s service: %w", c.Name, err)
+		}
+		c.Say("", "the "+c.Name+" service starts again")
+	}
+}
+
+// once runs the service until ctx ends or it crashes.
+func (c Config) once(ctx context.Context) (crashed bool, err error) {
+	path := audit.Path(c.DataDir, c.Name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return false, err
+	}
+	db, err := database.Open(ctx, path, kinds[c.Name].schema)
+	if err != nil {
+		return false, err
+	}
+	defer db.Close() // what counts was committed, and a commit is on disk
+	inbox := sqlinbox.New(db, sqlinbox.SQLite)
+	if err := inbox.Migrate(ctx); err != nil {
+		return false, err
+	}
+	bus, err := c.Connect(ctx, c.Name)
+	if err != nil {
+		return false, err
+	}
+	defer bus.Close() // what counts was acknowledged
+	p := kinds[c.Name].make(inbox, participant.Logger(c.Logger), participant.AckWait(ackWait))
+	c.Ready(bus)
+	switch c.Name {
+	case "payment": // where things go wrong on purpose
+		faulty := fault.New(bus, c.Say, c.Die)
+		defer faulty.Close()
+		err := p.Run(ctx, faulty)
+		return faulty.Crashed(), err
+	case "shipping": // a service that has a Watermill router already
+		return false, route(ctx, p, bus, c.Logger)
+	default:
+		return false, p.Run(ctx, bus)
+	}
+}
+
+// ackWait is how soon the bus delivers a dead service's commands again. It is
+// short so that the demo is; 30 seconds, the default, suit a service better.
+const ackWait = 3 * time.Second

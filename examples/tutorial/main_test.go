@@ -1,0 +1,55 @@
+package main
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/amends-dev/amends/internal/daemon"
+)
+
+// TestTutorial runs the tutorial's program against a coordinator, twice: the
+// second run starts the same sagas again, and nothing happens twice (I2, I5).
+func TestTutorial(t *testing.T) {
+	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
+	defer stop()
+	ready, ended := make(chan daemon.Addresses, 1), make(chan error, 1)
+	go func() {
+		ended <- daemon.Run(ctx, daemon.Config{DataDir: t.TempDir()}, func(a daemon.Addresses) { ready <- a })
+	}()
+	var addresses daemon.Addresses
+	select {
+	case addresses = <-ready:
+	case err := <-ended:
+		t.Fatalf("the coordinator ended: %v", err)
+	}
+	services := t.TempDir()
+	for range 2 {
+		var out strings.Builder
+		if err := run(ctx, addresses.NATS, services, &out); err != nil {
+			t.Fatal(err)
+		}
+		const want = "trip-of-ada completed\n" +
+			"trip-of-bob compensated rejected at take-money: bob cannot pay 360\n"
+		if strings.ReplaceAll(out.String(), " \n", "\n") != want {
+			t.Errorf("printed\n%s\nwant\n%s", out.String(), want)
+		}
+	}
+	db, _, err := open(ctx, services+"/amends-tutorial-hotel.db", hotelSchema)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	var taken, vouchers int
+	if err := db.QueryRowContext(ctx, `SELECT (SELECT count(*) FROM room WHERE guest <> ''), (SELECT count(*) FROM voucher)`).Scan(&taken, &vouchers); err != nil {
+		t.Fatal(err)
+	}
+	if taken != 1 || vouchers != 1 {
+		t.Errorf("%d rooms are taken and %d vouchers sent, want 1 and 1", taken, vouchers)
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
