@@ -1,0 +1,133 @@
+package simulation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/amends-dev/amends/saga"
+)
+
+// sometimes is how many sagas a batch may have for each time that every kind of
+// fault, and every sight, must have come up.
+const sometimes = 2000
+
+// maxFailed bounds the failed runs that a batch keeps.
+const maxFailed = 10
+
+// Batch is many runs, with seeds one after the other.
+type Batch struct {
+	Seed     uint64 // of the first run
+	Sagas    int    // at least so many, over all runs
+	Parallel int    // runs at the same time; 0: one per processor
+	Off      []Knob
+	Bug      Bug
+	Progress func(Totals) // called now and then; nil: not
+}
+
+// Totals are the sums over a batch.
+type Totals struct {
+	Runs    int
+	Sagas   int
+	Events  int
+	Commits int
+	Repairs int
+	Faults  [knobs]int
+	Sights  [sights]int
+	Phases  map[saga.Phase]int
+	Digest  uint64   // of all runs together
+	Failed  []Result // the first ones, without their histories, by seed
+	Took    time.Duration
+	// NumFailed is how many runs failed, more perhaps than are kept.
+	NumFailed int
+}
+
+// Run runs the batch. The seeds, and with them everything but the time it took,
+// follow from the batch alone. When ctx ends, the totals are those so far.
+func (b Batch) Run(ctx context.Context) Totals {
+	if b.Parallel == 0 {
+		b.Parallel = runtime.GOMAXPROCS(0)
+	}
+	began := time.Now()
+	t := Totals{Phases: map[saga.Phase]int{}}
+	var mu sync.Mutex
+	seeds := make(chan uint64)
+	var wg sync.WaitGroup
+	for range b.Parallel {
+		wg.Go(func() {
+			for seed := range seeds {
+				r := Run(ctx, Options{Seed: seed, Off: b.Off, Bug: b.Bug})
+				r.History = nil
+				mu.Lock()
+				t.add(&r)
+				t.Took = time.Since(began)
+				if b.Progress != nil {
+					b.Progress(t)
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	for seed, given := b.Seed, 0; given < b.Sagas && ctx.Err() == nil; seed++ {
+		given += sagasOf(newDice(seed))
+		seeds <- seed
+	}
+	close(seeds)
+	wg.Wait()
+	return t
+}
+
+func (t *Totals) add(r *Result) {
+	t.Runs++
+	t.Sagas += r.Sagas
+	t.Events += r.Events
+	t.Commits += r.Commits
+	t.Repairs += r.Repairs
+	d := digest(r.Digest)
+	d.number(r.Options.Seed)
+	t.Digest += uint64(d) // a sum, because runs end in any order
+	for k, n := range r.Faults {
+		t.Faults[k] += n
+	}
+	for k, n := range r.Sights {
+		t.Sights[k] += n
+	}
+	for phase, n := range r.Phases {
+		t.Phases[phase] += n
+	}
+	if len(r.Violations) == 0 {
+		return
+	}
+	t.NumFailed++
+	at := len(t.Failed)
+	for at > 0 && t.Failed[at-1].Options.Seed > r.Options.Seed {
+		at--
+	}
+	t.Failed = append(t.Failed[:at:at], append([]Result{*r}, t.Failed[at:]...)...)
+	t.Failed = t.Failed[:min(len(t.Failed), maxFailed)]
+}
+
+// Missing says which faults and sights did not come up often enough for the
+// batch to mean anything; nil: none. Faults that were turned off do not count.
+func (t *Totals) Missing(off []Knob) error {
+	least := t.Sagas / sometimes
+	var problems []error
+	without := map[Knob]bool{}
+	for _, k := range off {
+		without[k] = true
+	}
+	for k, n := range t.Faults {
+		if n < least && !without[Knob(k)] {
+			problems = append(problems, fmt.Errorf("fault %s happened %d times in %d sagas, and should have at least %d times", Knob(k), n, t.Sagas, least))
+		}
+	}
+	for s, n := range t.Sights {
+		if n < least && len(off) == 0 {
+			problems = append(problems, fmt.Errorf("%s was seen %d times in %d sagas, and should have been at least %d times", Sight(s), n, t.Sagas, least))
+		}
+	}
+	return errors.Join(problems...)
+}

@@ -1,0 +1,126 @@
+package simulation
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Bug is a mistake that is planted into the simulator's ports, to see that the
+// checker finds it. "": none.
+type Bug string
+
+// The planted bugs in a coordinator's process.
+const (
+	BugPublishesFirst     Bug = "publishes-before-commit"
+	BugAcksFirst          Bug = "acknowledges-before-commit"
+	BugRepliesFirst       Bug = "replies-before-commit"
+	BugAnyInput           Bug = "accepts-another-input"
+	BugTimersLost         Bug = "timers-lost-on-restart"
+	BugNothingResent      Bug = "nothing-resent-after-restart"
+	BugDebtsSettledByBus  Bug = "debts-settled-by-the-bus"
+	BugRefusalIgnored     Bug = "refusal-of-the-bus-ignored"
+	BugConflictIgnored    Bug = "conflict-ignored"
+	BugUnknownSkipped     Bug = "unknown-taken-for-rejected"
+	BugUnknownCompleted   Bug = "unknown-taken-for-completed"
+	BugStaleAccepted      Bug = "stale-answer-accepted"
+	BugSenderIgnored      Bug = "sender-not-checked"
+	BugUndoesAtOnce       Bug = "undoes-everything-at-once"
+	BugUndoesBeyondReturn Bug = "undoes-beyond-return"
+	BugKeepsSending       Bug = "sends-after-the-end"
+	BugPushesNothing      Bug = "relay-not-told"
+	BugSomeTimersLost     Bug = "some-timers-lost"
+)
+
+// The planted bugs in the store.
+const (
+	BugNoCAS         Bug = "no-compare-and-swap"
+	BugOutboxApart   Bug = "outbox-not-in-the-commit"
+	BugSettlesEarly  Bug = "debt-settled-before-its-answer"
+	BugCommitForgets Bug = "commit-without-fsync"
+	BugHistoryLost   Bug = "wrong-history"
+	BugInputDamaged  Bug = "input-damaged"
+	BugNotAnnounced  Bug = "announcement-not-in-the-commit"
+	BugOutboxLost    Bug = "outbox-lost-in-a-crash"
+)
+
+// The planted bugs at a participant.
+const (
+	BugNoInbox                  Bug = "no-inbox"
+	BugNoTombstone              Bug = "no-tombstone"
+	BugUndoNotRecorded          Bug = "undo-not-recorded"
+	BugRejectionNotRecorded     Bug = "rejection-not-recorded"
+	BugRejectionLeavesTrace     Bug = "rejection-leaves-a-trace"
+	BugEffectOutsideTransaction Bug = "effect-outside-the-transaction"
+	BugKeyPerAttempt            Bug = "key-per-attempt"
+	BugServiceAcksFirst         Bug = "participant-acknowledges-first"
+	BugAnswersFirst             Bug = "participant-answers-before-commit"
+	BugDoNotDone                Bug = "do-answered-and-not-done"
+	BugUndoNotDone              Bug = "undo-answered-and-not-done"
+	BugUndoOfNothing            Bug = "undo-of-nothing-takes-effect"
+	BugLateDo                   Bug = "late-do-takes-effect"
+	BugKeyWithoutSaga           Bug = "key-without-saga"
+	BugKeyWithoutStep           Bug = "key-without-step"
+)
+
+// Bugs are all planted bugs with the invariant that has to catch each.
+var Bugs = []struct {
+	Bug       Bug
+	Invariant string
+}{
+	{BugPublishesFirst, "I1"},
+	{BugAcksFirst, "I1"},
+	{BugRepliesFirst, "I1"},
+	{BugAnyInput, "I2"},
+	{BugTimersLost, "I2"},
+	{BugNothingResent, "I2"},
+	{BugDebtsSettledByBus, "I2"},
+	{BugRefusalIgnored, "I2"},
+	{BugConflictIgnored, "I1"},
+	{BugUnknownSkipped, "I3"},
+	{BugUnknownCompleted, "I3"},
+	{BugStaleAccepted, "I9"},
+	{BugSenderIgnored, "I9"},
+	{BugUndoesAtOnce, "I4"},
+	{BugUndoesBeyondReturn, "I4"},
+	{BugKeepsSending, "I10"},
+	{BugPushesNothing, "I2"},
+	{BugSomeTimersLost, "I2"},
+	{BugNoCAS, "I7"},
+	{BugOutboxApart, "I1"},
+	{BugSettlesEarly, "I2"},
+	{BugCommitForgets, "I2"},
+	{BugHistoryLost, "I8"},
+	{BugInputDamaged, "I2"},
+	{BugNotAnnounced, "I1"},
+	{BugOutboxLost, "I2"},
+	{BugNoInbox, "I5"},
+	{BugNoTombstone, "I5"},
+	{BugUndoNotRecorded, "I5"},
+	{BugRejectionNotRecorded, "I3"},
+	{BugRejectionLeavesTrace, "I3"},
+	{BugEffectOutsideTransaction, "I5"},
+	{BugKeyPerAttempt, "I5"},
+	{BugServiceAcksFirst, "I1"},
+	{BugAnswersFirst, "I3"},
+	{BugDoNotDone, "I3"},
+	{BugUndoNotDone, "I3"},
+	{BugUndoOfNothing, "I5"},
+	{BugLateDo, "I5"},
+	{BugKeyWithoutSaga, "I3"},
+	{BugKeyWithoutStep, "I3"},
+}
+
+// ParseBug finds a planted bug by its name; "" is none.
+func ParseBug(name string) (Bug, error) {
+	names := make([]string, 0, len(Bugs))
+	for _, planted := range Bugs {
+		if string(planted.Bug) == name {
+			return planted.Bug, nil
+		}
+		names = append(names, string(planted.Bug))
+	}
+	if name == "" {
+		return "", nil
+	}
+	return "", fmt.Errorf("there is no planted bug %q; they are %s", name, strings.Join(names, ", "))
+}

@@ -1,0 +1,131 @@
+package simulation
+
+import (
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/amends-dev/amends/transport"
+)
+
+// ackWait is how long the bus waits for an acknowledgement before it delivers a
+// message again.
+const ackWait = 5 * time.Second
+
+// errRefused is what the bus says when it does not take a message.
+var errRefused = errors.New("the bus is not reachable")
+
+// bus is the simulated bus: at least once, in any order, unless it loses,
+// corrupts or forgets.
+type bus struct {
+	w         *world
+	forgotten int // how often it has lost everything
+}
+
+// message is one copy of an envelope on the bus.
+type message struct {
+	envelope transport.Envelope
+	done     bool
+	age      int // bus.forgotten when it was taken
+}
+
+// publish takes an envelope, or refuses it.
+func (b *bus) publish(e *transport.Envelope) error {
+	w := b.w
+	if w.faulty(BusRefuses) {
+		return errRefused
+	}
+	stream, err := transport.Subjects{}.StreamOf(e.Subject)
+	if err != nil {
+		return err
+	}
+	if stream == transport.Lifecycle {
+		return nil
+	}
+	if w.faulty(BusLoses) {
+		return nil
+	}
+	copies := 1
+	if w.faulty(BusDuplicates) {
+		copies = w.dice.between(2, 4)
+	}
+	for range copies {
+		m := &message{envelope: *e, age: b.forgotten}
+		if w.faulty(BusCorrupts) {
+			b.corrupt(&m.envelope)
+		}
+		delay := time.Millisecond
+		if w.dice.chance(w.mix[BusReorders]) && !w.healed {
+			w.faults[BusReorders]++
+			delay = w.dice.span(time.Millisecond, 200*time.Millisecond)
+		}
+		if w.faulty(BusDelays) {
+			delay = w.dice.span(time.Second, 100*time.Second)
+		}
+		w.after(delay, func() { b.deliver(m, stream) })
+	}
+	return nil
+}
+
+// deliver hands a message to its consumer, and again while it is not
+// acknowledged.
+func (b *bus) deliver(m *message, stream transport.Stream) {
+	if m.done || m.age != b.forgotten {
+		return
+	}
+	if stream == transport.Commands {
+		b.service(m).receive(m)
+	} else {
+		pick(b.w.dice, b.w.nodes).receive(m)
+	}
+	b.w.after(ackWait, func() { b.deliver(m, stream) })
+}
+
+// service is the participant that a command's subject names.
+func (b *bus) service(m *message) *service {
+	tokens := strings.Split(m.envelope.Subject, ".")
+	if s := b.w.services[tokens[min(2, len(tokens)-1)]]; s != nil {
+		return s
+	}
+	return b.w.services[serviceName(0)]
+}
+
+// forget loses every message, and tells the coordinators a little later.
+func (b *bus) forget() {
+	b.forgotten++
+	for _, n := range b.w.nodes {
+		n.after(b.w.dice.span(time.Millisecond, 2*time.Second), func() {
+			n.relay.Resend()
+			n.pump(0)
+		})
+	}
+}
+
+// corrupt damages a message in one of the ways that a receiver can notice.
+func (b *bus) corrupt(e *transport.Envelope) {
+	d := b.w.dice
+	tokens := strings.Split(e.Subject, ".")
+	command := e.Type == transport.TypeCommand
+	switch d.IntN(6) {
+	case 0:
+		e.Type = "dev.amends.nonsense.v1"
+	case 1:
+		e.Data = []byte(`{"cut": `)
+	case 2:
+		e.Subject = strings.Join(tokens[:len(tokens)-1], ".")
+	case 3:
+		e.Subject += ".x"
+	case 4: // somebody else's saga
+		tokens[3] = "nobody"
+		e.Subject = strings.Join(tokens, ".")
+	default: // somebody else's answer, or to an attempt that was not made
+		if command || tokens[2] != b.w.owner(e, e.Step) {
+			return // damage must not turn a forged answer into its owner's
+		}
+		tokens[2] = serviceName(d.IntN(services))
+		if d.chance(0.5) {
+			tokens[len(tokens)-1] = "99"
+		}
+		e.Subject = strings.Join(tokens, ".")
+	}
+}

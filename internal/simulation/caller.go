@@ -1,0 +1,159 @@
+package simulation
+
+import (
+	"errors"
+	"time"
+
+	"github.com/amends-dev/amends/coordinator"
+	"github.com/amends-dev/amends/saga"
+)
+
+// caller starts one saga, and is its operator.
+type caller struct {
+	w     *world
+	id    saga.ID
+	def   *saga.Definition
+	input string
+	done  bool // he knows whether his start was accepted
+	ended bool // the saga was seen to have ended
+}
+
+// otherInput is what a start with the same id and another meaning carries.
+const otherInput = `{"n":2}`
+
+// start asks for the saga until somebody answers.
+func (c *caller) start() {
+	if c.done {
+		return
+	}
+	c.ask(c.input, func(r coordinator.Result) {
+		c.done = c.done || r.Err == nil || errors.Is(r.Err, coordinator.ErrIDTaken)
+	})
+	c.w.after(c.w.dice.span(2*time.Second, 10*time.Second), c.start)
+}
+
+// startAgain starts the same id once more, perhaps with another input.
+func (c *caller) startAgain() {
+	switch {
+	case c.w.faulty(StartsAgain):
+		c.ask(c.input, func(coordinator.Result) {})
+	case c.w.faulty(StartsOther):
+		c.ask(otherInput, func(coordinator.Result) {})
+	}
+}
+
+// ask sends one start and notes the answer, if there is one.
+func (c *caller) ask(input string, learn func(coordinator.Result)) {
+	w := c.w
+	n := pick(w.dice, w.nodes)
+	ev := saga.Event{Type: saga.Started, ID: c.id, Payload: []byte(input)}
+	c.request(n, coordinator.Input{Saga: c.id, Definition: c.def.Ref(), Event: ev}, func(r coordinator.Result) {
+		learn(r)
+		if r.Err != nil {
+			w.record(Record{Kind: Refused, Who: n.name, Saga: c.id, Note: r.Err.Error()})
+			return
+		}
+		revision := uint64(1)
+		if r.Instance != nil {
+			revision = r.Instance.Revision
+		}
+		w.record(Record{Kind: Accepted, Who: n.name, Saga: c.id, Revision: revision, Input: input})
+	})
+}
+
+// request sends a request to a node; it or its answer may be lost.
+func (c *caller) request(n *node, input coordinator.Input, reply func(coordinator.Result)) {
+	w := c.w
+	if w.faulty(RequestsLost) {
+		return
+	}
+	w.after(time.Millisecond, func() {
+		if !n.up {
+			return
+		}
+		input.Event.At = n.clock()
+		answer := func(r coordinator.Result) {
+			if !w.faulty(RequestsLost) {
+				reply(r)
+			}
+		}
+		if w.bug == BugRepliesFirst && input.Event.Type == saga.Started {
+			answer(coordinator.Result{})
+			answer = func(coordinator.Result) {}
+		}
+		if w.bug == BugAnyInput && input.Event.Type == saga.Started {
+			honest := answer
+			answer = func(r coordinator.Result) {
+				if errors.Is(r.Err, coordinator.ErrIDTaken) {
+					r.Err = nil
+				}
+				honest(r)
+			}
+		}
+		n.put(work{input: input, reply: answer})
+	})
+}
+
+// operate takes a decision about the saga.
+func (c *caller) operate(ev saga.Event) {
+	c.request(pick(c.w.dice, c.w.nodes), coordinator.Input{Saga: c.id, Event: ev}, func(coordinator.Result) {})
+}
+
+// meddle uses a verb that is legal now.
+func (c *caller) meddle() {
+	in := c.look()
+	if in == nil {
+		return
+	}
+	legal := saga.Legal(c.def, in)
+	if len(legal) == 0 {
+		return
+	}
+	v := pick(c.w.dice, legal)
+	ev := saga.Event{Type: saga.Operated, Verb: v.Verb, Step: v.Step, By: "kim", Reason: "because"}
+	if v.Verb == saga.VerbResolve {
+		ev.Outcome = saga.OutcomeCompleted
+		if c.w.dice.chance(0.3) {
+			ev.Outcome = saga.OutcomeRejected
+		}
+	}
+	c.operate(ev)
+}
+
+// look is where the saga stands; nil: nowhere.
+func (c *caller) look() *saga.Instance {
+	in, err := c.w.disk.Load(c.w.ctx, c.id)
+	if err != nil {
+		return nil
+	}
+	return in
+}
+
+// repair helps a parked saga on: what can be retried is, the rest is skipped. It
+// reports whether the saga still has to be looked after.
+func (c *caller) repair() bool {
+	if c.ended {
+		return !c.done
+	}
+	in := c.look()
+	switch {
+	case in == nil:
+		return !c.done
+	case !in.Open():
+		c.ended = true
+		return !c.done
+	case in.Phase != saga.Parked:
+		return true
+	}
+	legal := saga.Legal(c.def, in)
+	for _, verb := range [...]saga.Verb{saga.VerbRetry, saga.VerbSkip} {
+		for _, v := range legal {
+			if v.Verb == verb {
+				c.w.repairs++
+				c.operate(saga.Event{Type: saga.Operated, Verb: v.Verb, Step: v.Step, By: "kim", Reason: "repaired"})
+				return true
+			}
+		}
+	}
+	return true
+}

@@ -1,0 +1,261 @@
+package simulation
+
+import (
+	"fmt"
+
+	"github.com/amends-dev/amends/compensation"
+	"github.com/amends-dev/amends/outbox"
+	"github.com/amends-dev/amends/saga"
+)
+
+// Violation is an invariant that did not hold.
+type Violation struct {
+	Invariant string // I1 … I10
+	What      string
+}
+
+// String is the violation in a line.
+func (v Violation) String() string { return v.Invariant + ": " + v.What }
+
+// maxViolations bounds what is told about one run.
+const maxViolations = 100
+
+// audit reads a history once, from its beginning, and knows at every record what
+// was true before it.
+type audit struct {
+	w          *world
+	violations []Violation
+	phases     map[saga.Phase]int // of the stored sagas, at the end
+	sagas      map[saga.ID]*account
+	debts      map[outbox.ID]*debt
+	messages   map[string]*debt // by the message's id
+	answered   map[answerKey]bool
+	moved      map[movedKey]bool // answers that were committed
+}
+
+// account is what is known of one saga.
+type account struct {
+	def      *saga.Definition
+	last     *saga.Instance // nil: not committed
+	events   []saga.Event
+	steps    []ledger
+	index    map[saga.StepName]int
+	accepted string // the input of a start that was accepted; "": none
+}
+
+// ledger is what is known of one step at its participant.
+type ledger struct {
+	effects, undos int
+	tombstone      bool // its undo was answered as completed
+	vouched        bool // an operator took responsibility for what became of it
+	weak           bool // its participant has no inbox
+}
+
+func (l *ledger) net() int { return l.effects - l.undos }
+
+// trusted reports whether the participant's effects have to add up.
+func (l *ledger) trusted() bool { return !l.vouched && !l.weak }
+
+// debt is a message that a commit owes.
+type debt struct {
+	id       outbox.ID
+	answered bool // settled by its answer
+	sent     bool // the bus has accepted it
+	settled  bool
+}
+
+type answerKey struct {
+	who       string
+	saga      saga.ID
+	step      saga.StepName
+	direction saga.Direction
+	attempt   int
+	outcome   saga.Outcome // "": any
+}
+
+// movedKey is an answer with its data, which may be damaged on its way.
+type movedKey struct {
+	answerKey
+
+	data string
+}
+
+// rule is an invariant as a function over one record; the audit's state is that
+// before the record.
+type rule struct {
+	invariant string
+	holds     func(a *audit, r *Record) string // "": it holds
+}
+
+// rules are the invariants that are checked at every record.
+var rules = [...]rule{
+	{"I1", onlyCommittedLeaves},
+	{"I1", acknowledgedAfterCommit},
+	{"I1", owedInTheCommit},
+	{"I2", nothingForgotten},
+	{"I4", undoneInOrder},
+	{"I4", doneInOrder},
+	{"I5", onceAKey},
+	{"I7", oneWriter},
+	{"I9", answersAreReal},
+	{"I10", attemptsBounded},
+}
+
+// check finds everything that is wrong with a run that has ended.
+func check(w *world, cut string) *audit {
+	a := &audit{
+		w: w, phases: map[saga.Phase]int{}, sagas: map[saga.ID]*account{}, debts: map[outbox.ID]*debt{},
+		messages: map[string]*debt{}, answered: map[answerKey]bool{}, moved: map[movedKey]bool{},
+	}
+	for i := range w.history {
+		r := &w.history[i]
+		for k := range rules {
+			if what := rules[k].holds(a, r); what != "" {
+				a.violated(rules[k].invariant, "%s (at %s)", what, r.At)
+			}
+		}
+		a.learn(r)
+	}
+	if cut != "" {
+		a.violated("I10", "%s", cut)
+	}
+	a.atRest()
+	return a
+}
+
+func (a *audit) violated(invariant, format string, args ...any) {
+	if len(a.violations) < maxViolations {
+		a.violations = append(a.violations, Violation{invariant, fmt.Sprintf(format, args...)})
+	}
+}
+
+// account is the saga's account, made when it is first heard of.
+func (a *audit) account(id saga.ID) *account {
+	if acc := a.sagas[id]; acc != nil {
+		return acc
+	}
+	acc := &account{index: map[saga.StepName]int{}}
+	for _, c := range a.w.callers {
+		if c.id != id {
+			continue
+		}
+		acc.def = c.def
+		acc.steps = make([]ledger, c.def.Len())
+		for i := range acc.steps {
+			step := c.def.Step(i)
+			acc.index[step.Name] = i
+			acc.steps[i].weak = a.w.services[step.Do.Participant].weak
+		}
+	}
+	a.sagas[id] = acc
+	return acc
+}
+
+// step is a step's ledger; nil when the saga has no such step.
+func (acc *account) step(name saga.StepName) (int, *ledger) {
+	i, ok := acc.index[name]
+	if !ok {
+		return 0, nil
+	}
+	return i, &acc.steps[i]
+}
+
+// learn takes a record into the audit's state.
+func (a *audit) learn(r *Record) {
+	switch r.Kind {
+	case Committed:
+		a.committed(r)
+	case Sent:
+		if d := a.messages[r.Message]; d != nil && r.Taken {
+			d.sent = true
+		}
+	case Settled:
+		if d := a.debts[r.Debt]; d != nil {
+			d.settled = true
+		}
+	case Answered:
+		key := answerKey{r.Who, r.Saga, r.Step, r.Direction, r.Attempt, ""}
+		a.answered[key] = true
+		key.outcome = r.Outcome
+		a.answered[key] = true
+		acc := a.account(r.Saga)
+		if i, l := acc.step(r.Step); l != nil && r.Who == acc.def.Step(i).Do.Participant && r.Direction == saga.DirectionUndo && r.Outcome == saga.OutcomeCompleted {
+			l.tombstone = true
+		}
+	case Effect:
+		if _, l := a.account(r.Saga).step(r.Step); l != nil {
+			l.effects++
+		}
+	case Undone:
+		if _, l := a.account(r.Saga).step(r.Step); l != nil {
+			l.undos++
+		}
+	case Accepted:
+		a.account(r.Saga).accepted = r.Input
+	case Acknowledged, Served, Refused, Crashed, Restarted, Disturbed, Healed:
+	}
+}
+
+func (a *audit) committed(r *Record) {
+	acc, c := a.account(r.Saga), r.Change
+	acc.last = c.Instance
+	acc.events = append(acc.events, c.Events...)
+	for i := range c.Owe {
+		d := &debt{id: c.Owe[i].ID, answered: c.Owe[i].Answered}
+		a.debts[d.id], a.messages[c.Owe[i].Envelope.ID] = d, d
+	}
+	for _, id := range c.Settle {
+		if d := a.debts[id]; d != nil {
+			d.settled = true
+		}
+	}
+	for i := range c.Events {
+		ev := &c.Events[i]
+		acc.vouch(ev)
+		if ev.Type == saga.Answered {
+			a.moved[movedKey{answerKey{ev.Participant, r.Saga, ev.Step, ev.Direction, ev.Attempt, ev.Outcome}, string(ev.Payload)}] = true
+		}
+	}
+}
+
+// vouch notes for which steps an operator's decision takes responsibility.
+func (acc *account) vouch(ev *saga.Event) {
+	if ev.Type != saga.Operated {
+		return
+	}
+	switch ev.Verb {
+	case saga.VerbResolve, saga.VerbSkip:
+		for i := range acc.steps {
+			if ev.Step == "" || acc.def.Step(i).Name == ev.Step {
+				acc.steps[i].vouched = true
+			}
+		}
+	case saga.VerbAbandon, saga.VerbCompensate:
+		for i := range acc.steps {
+			acc.steps[i].vouched = true
+		}
+	}
+}
+
+// follows reports whether step b comes after step a in a series that holds both.
+func follows(n *compensation.Node, a, b int) bool {
+	for i := range n.Children {
+		if follows(&n.Children[i], a, b) {
+			return true
+		}
+		if n.Shape != compensation.Series || !holds(&n.Children[i], a) {
+			continue
+		}
+		for k := i + 1; k < len(n.Children); k++ {
+			if holds(&n.Children[k], b) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func holds(n *compensation.Node, step int) (found bool) {
+	n.Leaves(func(leaf *compensation.Node) bool { found = leaf.Step == step; return !found })
+	return found
+}

@@ -1,0 +1,114 @@
+package simulation
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/amends-dev/amends/saga"
+)
+
+// Bounds of random definitions. Definitions are numbered, so that runs share
+// them; checking one costs more than running a saga of it.
+const (
+	definitionPool = 2048
+	maxSteps       = 12
+	services       = 4
+)
+
+var definitions [definitionPool]struct {
+	once sync.Once
+	def  *saga.Definition
+}
+
+// definition is the random definition with the given number.
+func definition(number int) *saga.Definition {
+	slot := &definitions[number]
+	slot.once.Do(func() {
+		for try := uint64(0); slot.def == nil; try++ {
+			a := author{d: newDice(uint64(number)<<8 | try)}
+			def, err := saga.New(a.spec(number))
+			if err != nil {
+				panic(fmt.Sprintf("simulation: definition %d: %v", number, err)) // a mistake in this file
+			}
+			if def.Len() <= maxSteps {
+				slot.def = def
+			}
+		}
+	})
+	return slot.def
+}
+
+// author writes one random definition.
+type author struct {
+	d     dice
+	steps int
+}
+
+func (a *author) spec(number int) saga.Spec {
+	spec := saga.Spec{Name: fmt.Sprintf("d%d", number), Version: 1}
+	if a.d.chance(0.4) {
+		spec.Deadline = saga.Duration(a.d.span(time.Second, 2*time.Minute))
+	}
+	blocks := a.d.between(1, 5)
+	pivot, retriable := -1, blocks
+	switch a.d.IntN(3) {
+	case 0:
+		pivot = a.d.IntN(blocks)
+		retriable = pivot + 1
+	case 1:
+		retriable = a.d.between(0, blocks)
+	}
+	for b := range blocks {
+		switch {
+		case b == pivot:
+			spec.Steps = append(spec.Steps, a.step(saga.KindPivot))
+		case b >= retriable:
+			spec.Steps = append(spec.Steps, a.block(saga.KindRetriable, 2))
+		default:
+			spec.Steps = append(spec.Steps, a.block(saga.KindCompensable, 2))
+		}
+	}
+	return spec
+}
+
+func (a *author) block(kind saga.Kind, depth int) saga.Node {
+	if depth == 0 || a.d.chance(0.6) {
+		return a.step(kind)
+	}
+	var children []saga.Node
+	for range a.d.between(1, 3) {
+		children = append(children, a.block(kind, depth-1))
+	}
+	if a.d.chance(0.5) {
+		return saga.Node{Parallel: children}
+	}
+	return saga.Node{Sequence: children}
+}
+
+func (a *author) step(kind saga.Kind) saga.Node {
+	a.steps++
+	service := serviceName(a.d.IntN(services))
+	s := &saga.Step{Name: stepName(a.steps), Kind: kind, Do: a.action(service, doAction)}
+	if kind == saga.KindCompensable {
+		if a.d.chance(0.15) {
+			s.NothingToUndo = true
+		} else {
+			undo := a.action(service, undoAction)
+			s.Undo = &undo
+		}
+	}
+	return saga.Node{Step: s}
+}
+
+func stepName(number int) saga.StepName { return saga.StepName(fmt.Sprintf("s%d", number)) }
+
+func (a *author) action(service, action string) saga.Action {
+	return saga.Action{
+		Participant: service, Action: action,
+		Timeout: saga.Duration(a.d.span(time.Second, 10*time.Second)),
+		Retry: saga.RetryPolicy{
+			Attempts: a.d.between(1, 4), First: saga.Duration(time.Second), Cap: saga.Duration(4 * time.Second),
+		},
+	}
+}

@@ -1,0 +1,136 @@
+package simulation
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/amends-dev/amends/outbox"
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/store"
+	"github.com/amends-dev/amends/store/memstore"
+	"github.com/amends-dev/amends/transport"
+)
+
+// disk is the store as one coordinator's process sees it: what it committed
+// survives the process, and the process may die around every call.
+type disk struct {
+	*memstore.Store
+	n *node
+}
+
+var _ store.Store = (*disk)(nil)
+
+// Commit implements store.Store.
+func (d *disk) Commit(ctx context.Context, changes []store.Change) ([]error, error) {
+	n, w := d.n, d.n.w
+	if w.faulty(Interleaves) {
+		for _, other := range w.nodes {
+			if other != n && other.up && !other.busy && w.now >= other.pausedUntil {
+				other.step()
+			}
+		}
+	}
+	changes = d.spoil(changes)
+	switch {
+	case w.faulty(CrashBeforeCommit):
+		return nil, errDied
+	case w.faulty(CrashTornCommit):
+		changes = changes[:w.dice.IntN(len(changes))]
+		_, _ = d.commit(ctx, changes) // nobody lives to hear how it went
+		return nil, errDied
+	}
+	results, err := d.commit(ctx, changes)
+	if w.faulty(CrashAfterCommit) {
+		return nil, errDied
+	}
+	return results, err
+}
+
+// commit is a commit that is not interrupted.
+func (d *disk) commit(ctx context.Context, changes []store.Change) ([]error, error) {
+	w := d.n.w
+	if len(changes) == 0 {
+		return nil, nil
+	}
+	if w.bug == BugCommitForgets && w.dice.chance(0.02) {
+		d.n.doomed = true // the power goes before the pages are on disk
+		d.noteCommits(changes, nil)
+		return nil, nil
+	}
+	results, err := d.Store.Commit(ctx, d.unguarded(changes))
+	if err != nil {
+		return nil, err
+	}
+	d.noteCommits(changes, results)
+	if w.bug == BugConflictIgnored {
+		return nil, nil
+	}
+	return results, nil
+}
+
+// noteCommits records what was committed.
+func (d *disk) noteCommits(changes []store.Change, results []error) {
+	for i := range changes {
+		if c := &changes[i]; results == nil || results[i] == nil {
+			d.n.w.record(Record{Kind: Committed, Who: d.n.name, Saga: c.Instance.ID, Revision: c.Instance.Revision, Change: c})
+		} else if errors.Is(results[i], store.ErrConflict) {
+			d.n.w.sights[Conflict]++
+		}
+	}
+}
+
+// Due implements store.Store.
+func (d *disk) Due(ctx context.Context, now time.Time, limit int) ([]saga.ID, time.Time, error) {
+	if d.n.recovering && d.n.w.faulty(CrashInRecovery) {
+		return nil, time.Time{}, errDied
+	}
+	ids, next, err := d.Store.Due(ctx, now, limit)
+	return d.n.ownTimers(ids), next, err
+}
+
+// Owed implements outbox.Ledger.
+func (d *disk) Owed(ctx context.Context, after outbox.ID, yield func(outbox.Record) bool) error {
+	if d.n.recovering && d.n.w.faulty(CrashInRecovery) {
+		return errDied
+	}
+	if d.n.w.bug == BugNothingResent && d.n.life > 1 {
+		return nil
+	}
+	return d.Store.Owed(ctx, after, yield)
+}
+
+// Settle implements outbox.Ledger.
+func (d *disk) Settle(ctx context.Context, ids []outbox.ID) error {
+	if d.n.dying {
+		return errDied
+	}
+	for _, id := range ids {
+		d.n.w.record(Record{Kind: Settled, Who: d.n.name, Saga: id.Saga, Debt: id})
+	}
+	return d.Store.Settle(ctx, ids)
+}
+
+// Publish implements outbox.Publisher. The process may die between two
+// messages.
+func (d *disk) Publish(_ context.Context, batch []transport.Envelope) []error {
+	n := d.n
+	errs := make([]error, len(batch))
+	for i := range batch {
+		switch {
+		case n.dying:
+			errs[i] = errDied
+		case n.w.faulty(CrashWhileSending):
+			n.dying, errs[i] = true, errDied
+		default:
+			errs[i] = n.send(&batch[i])
+		}
+	}
+	if n.w.bug == BugDebtsSettledByBus && !n.dying {
+		n.settleAll(batch, errs)
+	}
+	if n.w.bug == BugRefusalIgnored {
+		clear(errs)
+	}
+	return errs
+}

@@ -1,0 +1,135 @@
+package simulation
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Knob is a kind of fault, or of disturbance, that a run may suffer. Its setting
+// is the chance per opportunity.
+type Knob uint8
+
+// The knobs.
+const (
+	BusLoses Knob = iota
+	BusDuplicates
+	BusDelays
+	BusReorders
+	BusCorrupts
+	BusRefuses
+	BusForgets
+	CrashBeforeCommit
+	CrashTornCommit
+	CrashAfterCommit
+	CrashWhileSending
+	CrashBeforeAck
+	CrashInRecovery
+	CrashAnywhere
+	SlowDisk
+	ClockJumps
+	Pauses
+	Interleaves
+	ServiceDiesBeforeCommit
+	ServiceDiesBeforeAnswer
+	ServiceDiesBeforeAck
+	ServiceSlow
+	ServiceForges
+	Rejects
+	Fails
+	FailsForGood
+	RejectsUndo
+	RejectsBeyond
+	Cancels
+	Operates
+	StartsAgain
+	StartsOther
+	RequestsLost
+	knobs
+)
+
+// knob describes a Knob: its name and the highest chance that a run may draw.
+var knob = [knobs]struct {
+	name string
+	most float64
+}{
+	BusLoses:                {"bus-loses", 0.2},
+	BusDuplicates:           {"bus-duplicates", 0.3},
+	BusDelays:               {"bus-delays", 0.2},
+	BusReorders:             {"bus-reorders", 1},
+	BusCorrupts:             {"bus-corrupts", 0.05},
+	BusRefuses:              {"bus-refuses", 0.3},
+	BusForgets:              {"bus-forgets", 0.1},
+	CrashBeforeCommit:       {"crash-before-commit", 0.05},
+	CrashTornCommit:         {"crash-torn-commit", 0.05},
+	CrashAfterCommit:        {"crash-after-commit", 0.05},
+	CrashWhileSending:       {"crash-while-sending", 0.05},
+	CrashBeforeAck:          {"crash-before-ack", 0.05},
+	CrashInRecovery:         {"crash-in-recovery", 0.3},
+	CrashAnywhere:           {"crash-anywhere", 0.2},
+	SlowDisk:                {"slow-disk", 0.2},
+	ClockJumps:              {"clock-jumps", 0.2},
+	Pauses:                  {"pauses", 0.2},
+	Interleaves:             {"interleaves", 0.3},
+	ServiceDiesBeforeCommit: {"service-dies-before-commit", 0.1},
+	ServiceDiesBeforeAnswer: {"service-dies-before-answer", 0.1},
+	ServiceDiesBeforeAck:    {"service-dies-before-ack", 0.1},
+	ServiceSlow:             {"service-slow", 0.2},
+	ServiceForges:           {"service-answers-for-others", 0.05},
+	Rejects:                 {"rejects", 0.15},
+	Fails:                   {"fails", 0.3},
+	FailsForGood:            {"fails-for-good", 0.05},
+	RejectsUndo:             {"rejects-undo", 0.05},
+	RejectsBeyond:           {"rejects-beyond-return", 0.02},
+	Cancels:                 {"cancels", 0.3},
+	Operates:                {"operates", 0.5},
+	StartsAgain:             {"starts-again", 0.5},
+	StartsOther:             {"starts-other", 0.3},
+	RequestsLost:            {"requests-lost", 0.3},
+}
+
+// String is the knob's name, as on the command line.
+func (k Knob) String() string { return knob[k].name }
+
+// ParseKnob finds a knob by its name.
+func ParseKnob(name string) (Knob, error) {
+	for k := range knobs {
+		if knob[k].name == name {
+			return k, nil
+		}
+	}
+	names := make([]string, 0, knobs)
+	for k := range knobs {
+		names = append(names, k.String())
+	}
+	return 0, fmt.Errorf("there is no knob %q; the knobs are %s", name, strings.Join(names, ", "))
+}
+
+// ParseKnobs finds knobs by their names.
+func ParseKnobs(names []string) ([]Knob, error) {
+	found := make([]Knob, 0, len(names))
+	for _, name := range names {
+		k, err := ParseKnob(name)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, k)
+	}
+	return found, nil
+}
+
+// Mix is the setting of every knob in one run.
+type Mix [knobs]float64
+
+// newMix draws a mix: about a third of the knobs at zero, so that faults do not
+// hide each other, the rest anywhere up to their most.
+func newMix(d dice, off []Knob) Mix {
+	var m Mix
+	for k := range knobs {
+		on, setting := d.chance(2.0/3), d.Float64()*knob[k].most
+		if on && !slices.Contains(off, k) {
+			m[k] = setting
+		}
+	}
+	return m
+}

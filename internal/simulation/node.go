@@ -1,0 +1,312 @@
+package simulation
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/amends-dev/amends/coordinator"
+	"github.com/amends-dev/amends/outbox"
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/transport"
+)
+
+// lookEvery is how often a coordinator that is not alone looks for timers that
+// the other one has set.
+const lookEvery = 3 * time.Second
+
+// secret is the key of the messages' ids for deduplication.
+var secret = []byte("simulation")
+
+// node is a coordinator's process: the real Engine and the real Relay, and what
+// the running Coordinator puts around them, without goroutines.
+type node struct {
+	w     *world
+	name  string
+	cache int // of the Engine
+	batch int // inputs decided together
+
+	engine *coordinator.Engine
+	relay  *outbox.Relay
+	disk   *disk
+	inbox  []work
+	timers map[saga.ID]bool // woken, not committed yet
+	moved  map[saga.ID]bool // by this life; for a planted bug
+
+	life                 int // how often it was started; what a former life planned is void
+	up                   bool
+	dying                bool // to be found dead as soon as the call at hand returns
+	recovering           bool
+	doomed, overreaching bool // of planted bugs
+	busy                 bool // a step is under way
+	kicked               bool // a step is planned
+	pumping              bool // a round of the relay is planned
+	lookAt               time.Duration
+	offset               time.Duration // of its clock
+	pausedUntil          time.Duration
+}
+
+// work is one input on its way through a node.
+type work struct {
+	input coordinator.Input
+	from  *message                 // of an answer
+	reply func(coordinator.Result) // of a request
+	timer bool
+}
+
+func newNode(w *world, i, cache, batch int) *node {
+	n := &node{w: w, name: fmt.Sprintf("c%d", i+1), cache: cache, batch: batch}
+	n.disk = &disk{Store: w.disk, n: n}
+	return n
+}
+
+// clock is what the process takes for the time.
+func (n *node) clock() time.Time { return epoch.Add(n.w.now + n.offset) }
+
+// after plans a call of this life of the process; a pause postpones it.
+func (n *node) after(d time.Duration, call func()) {
+	life := n.life
+	n.w.after(d, func() { n.resume(life, call) })
+}
+
+func (n *node) resume(life int, call func()) {
+	if n.life != life || !n.up {
+		return
+	}
+	if wait := n.pausedUntil - n.w.now; wait > 0 {
+		n.w.after(wait, func() { n.resume(life, call) })
+		return
+	}
+	call()
+}
+
+// start brings the process up: it reads what is owed and due.
+func (n *node) start() {
+	if n.up {
+		return
+	}
+	w := n.w
+	n.life++
+	n.up, n.dying, n.doomed, n.busy, n.kicked, n.pumping, n.lookAt = true, false, false, false, false, false, -1
+	n.inbox, n.timers, n.moved = nil, map[saga.ID]bool{}, map[saga.ID]bool{}
+	w.record(Record{Kind: Restarted, Who: n.name})
+	engine, err := coordinator.NewEngine(w.ctx, n.disk, transport.Subjects{}, secret, n.cache)
+	if err != nil {
+		n.crash(err.Error())
+		return
+	}
+	n.engine = engine
+	n.relay = outbox.NewRelay(n.disk, n.disk, outbox.Options{Window: w.dice.between(1, 64), Backlog: w.dice.between(4, 256), Now: n.clock})
+	n.recovering = true
+	n.round()
+	if n.up {
+		n.look()
+	}
+	n.recovering = false
+}
+
+// crash ends the process at once.
+func (n *node) crash(why string) {
+	if !n.up {
+		return
+	}
+	n.up = false
+	n.w.record(Record{Kind: Crashed, Who: n.name, Note: why})
+	n.loseOutbox()
+	n.w.after(n.w.dice.span(10*time.Millisecond, 5*time.Second), n.start)
+}
+
+// jump sets the process's clock.
+func (n *node) jump(by time.Duration) {
+	n.offset += by
+	if n.up {
+		n.after(0, n.look)
+	}
+}
+
+// receive takes an answer from the bus.
+func (n *node) receive(m *message) {
+	if !n.up {
+		return
+	}
+	input, _, err := coordinator.ReadAnswer(transport.Subjects{}, &m.envelope, n.clock())
+	if err != nil { // to the dead letters
+		m.done = true
+		return
+	}
+	n.misread(&input, m)
+	if n.w.bug == BugAcksFirst {
+		n.acknowledge(m, &input.Event, input.Saga)
+	}
+	n.put(work{input: input, from: m})
+}
+
+// put hands work to the process.
+func (n *node) put(w work) {
+	n.inbox = append(n.inbox, w)
+	n.kick()
+}
+
+// kick plans a step, unless there is one.
+func (n *node) kick() {
+	if n.busy || n.kicked || len(n.inbox) == 0 {
+		return
+	}
+	n.kicked = true
+	n.after(time.Millisecond, n.step)
+}
+
+// step decides and commits what is waiting. The answers go out when the disk
+// says that it is done.
+func (n *node) step() {
+	n.kicked = false
+	if n.busy || len(n.inbox) == 0 {
+		return
+	}
+	w := n.w
+	batch := n.inbox[:min(len(n.inbox), n.batch)]
+	n.inbox = n.inbox[len(batch):]
+	inputs := make([]coordinator.Input, len(batch))
+	for i := range batch {
+		inputs[i] = batch[i].input
+	}
+	n.busy = true
+	out, err := n.engine.Step(w.ctx, inputs)
+	if err != nil {
+		n.crash("around a commit")
+		return
+	}
+	delay := 100 * time.Microsecond
+	if w.faulty(SlowDisk) {
+		delay = w.dice.span(10*time.Millisecond, 10*time.Second)
+	}
+	n.after(delay, func() {
+		n.busy = false
+		n.speak(batch, &out)
+		n.kick()
+	})
+}
+
+// speak tells the outside what is durable now.
+func (n *node) speak(batch []work, out *coordinator.Output) {
+	n.relay.Drop(out.Settled)
+	if n.w.bug != BugPushesNothing {
+		n.relay.Push(out.Owed)
+	}
+	if n.w.dice.chance(0.5) {
+		n.round()
+	} else {
+		n.pump(n.w.dice.span(0, 5*time.Millisecond))
+	}
+	for i := range batch {
+		wk, r := &batch[i], &out.Results[i]
+		if !n.up {
+			return
+		}
+		if n.w.faulty(CrashBeforeAck) {
+			n.crash("before an acknowledgement")
+			return
+		}
+		if wk.from != nil && n.w.bug != BugAcksFirst {
+			n.acknowledge(wk.from, &wk.input.Event, wk.input.Saga)
+		}
+		if wk.reply != nil {
+			wk.reply(*r)
+		}
+		if wk.timer {
+			if delete(n.timers, wk.input.Saga); r.Err != nil {
+				n.expect(n.w.now + 5*time.Millisecond)
+			}
+		}
+		n.see(wk, r)
+		if r.Instance != nil {
+			n.moved[wk.input.Saga] = true
+			if wake := r.Instance.Wake(); !wake.IsZero() {
+				n.expect(n.virtual(wake))
+			}
+		}
+	}
+	if n.doomed {
+		n.crash("power cut")
+	}
+}
+
+// acknowledge tells the bus that an answer is done with.
+func (n *node) acknowledge(m *message, ev *saga.Event, id saga.ID) {
+	m.done = true
+	n.w.record(Record{Kind: Acknowledged, Who: n.name, Saga: id, Answer: ev})
+}
+
+// pump plans a round of the relay.
+func (n *node) pump(delay time.Duration) {
+	if n.pumping {
+		return
+	}
+	n.pumping = true
+	n.after(delay, func() { n.pumping = false; n.round() })
+}
+
+// round lets the relay send a window.
+func (n *node) round() {
+	handed, refused, err := n.relay.Step(n.w.ctx)
+	switch {
+	case err != nil || n.dying:
+		n.crash("while sending")
+	case handed > 0 && refused == handed:
+		n.pump(n.w.dice.span(20*time.Millisecond, 2*time.Second))
+	case handed > 0:
+		n.pump(time.Millisecond)
+	}
+}
+
+// send hands one envelope to the bus.
+func (n *node) send(e *transport.Envelope) error {
+	err := n.w.bus.publish(e)
+	n.w.record(Record{
+		Kind: Sent, Who: n.name, Saga: e.Saga, Message: e.ID, Step: e.Step,
+		Direction: e.Direction, Attempt: e.Attempt, Taken: err == nil,
+	})
+	n.overreach(e)
+	return err
+}
+
+// virtual is the time of the run at which the process's clock shows t.
+func (n *node) virtual(t time.Time) time.Duration { return t.Sub(epoch) - n.offset }
+
+// expect has the process look at the store's timers at the given time, if it
+// would not do so earlier.
+func (n *node) expect(at time.Duration) {
+	at = max(at, n.w.now)
+	if n.lookAt >= n.w.now && n.lookAt <= at {
+		return
+	}
+	n.lookAt = at
+	n.after(at-n.w.now, func() {
+		if n.lookAt == at {
+			n.look()
+		}
+	})
+}
+
+// look wakes what is due.
+func (n *node) look() {
+	n.lookAt = -1
+	ids, next, err := n.disk.Due(n.w.ctx, n.clock(), 64)
+	if err != nil {
+		n.crash("while looking at the timers")
+		return
+	}
+	for _, id := range ids {
+		if !n.timers[id] {
+			n.timers[id] = true
+			n.put(work{timer: true, input: n.woken(id)})
+		}
+	}
+	if next.IsZero() {
+		return
+	}
+	at := max(n.virtual(next), n.w.now+time.Millisecond)
+	if len(n.w.nodes) > 1 {
+		at = min(at, n.w.now+lookEvery)
+	}
+	n.expect(at)
+}

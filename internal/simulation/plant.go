@@ -1,0 +1,242 @@
+package simulation
+
+import (
+	"slices"
+
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/coordinator"
+	"github.com/amends-dev/amends/outbox"
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/store"
+	"github.com/amends-dev/amends/transport"
+)
+
+// This file is what the planted bugs of coordinators and stores do. Without a
+// bug each of these functions does nothing.
+
+// spoil changes what is about to be committed.
+func (d *disk) spoil(changes []store.Change) []store.Change {
+	w := d.n.w
+	for i := range changes {
+		c := &changes[i]
+		switch w.bug {
+		case BugPublishesFirst:
+			for k := range c.Owe {
+				_ = d.n.send(&c.Owe[k].Envelope)
+			}
+		case BugInputDamaged:
+			if c.Expected == 0 {
+				damaged := *c.Instance
+				damaged.Input = []byte(`{"n":3}`)
+				c.Instance = &damaged
+			}
+		case BugNotAnnounced:
+			c.Owe = slices.DeleteFunc(slices.Clone(c.Owe), func(r outbox.Record) bool { return !r.Answered })
+		case BugOutboxApart:
+			if len(c.Owe) > 0 && w.dice.chance(0.05) {
+				c.Owe = c.Owe[:len(c.Owe)-1]
+			}
+		case BugSettlesEarly:
+			for k := range c.Instance.Steps {
+				if sent := c.Instance.Steps[k].Sent; sent != 0 && sent <= c.Expected && w.dice.chance(0.1) {
+					c.Settle = append(slices.Clip(c.Settle), outbox.ID{Saga: c.Instance.ID, Revision: sent, Index: uint16(k)})
+				}
+			}
+		case BugHistoryLost:
+			c.Events = slices.Clone(c.Events)
+			for k := range c.Events {
+				if c.Events[k].Type == saga.Answered && c.Events[k].Outcome == saga.OutcomeRejected {
+					c.Events[k].Outcome = saga.OutcomeFailed
+				}
+			}
+		}
+	}
+	return changes
+}
+
+// unguarded makes changes that fit whatever is stored: the last writer wins.
+func (d *disk) unguarded(changes []store.Change) []store.Change {
+	if d.n.w.bug != BugNoCAS {
+		return changes
+	}
+	changes = slices.Clone(changes)
+	for i := range changes {
+		c := &changes[i]
+		have, err := d.Load(d.n.w.ctx, c.Instance.ID)
+		if err != nil || have.Revision == c.Expected {
+			continue
+		}
+		forced := *c.Instance
+		forced.Revision = have.Revision + uint64(len(c.Events))
+		c.Expected, c.Instance, c.Owe = have.Revision, &forced, nil
+	}
+	return changes
+}
+
+// settleAll takes off the debts of commands that the bus has accepted.
+func (n *node) settleAll(batch []transport.Envelope, errs []error) {
+	taken := map[string]bool{}
+	for i := range batch {
+		taken[batch[i].ID] = errs[i] == nil
+	}
+	var ids []outbox.ID
+	_ = n.w.disk.Owed(n.w.ctx, outbox.ID{}, func(r outbox.Record) bool {
+		if r.Answered && taken[r.Envelope.ID] {
+			ids = append(ids, r.ID)
+		}
+		return true
+	})
+	_ = n.disk.Settle(n.w.ctx, ids)
+}
+
+// loseOutbox takes off every debt in a crash.
+func (n *node) loseOutbox() {
+	if n.w.bug != BugOutboxLost {
+		return
+	}
+	var ids []outbox.ID
+	_ = n.w.disk.Owed(n.w.ctx, outbox.ID{}, func(r outbox.Record) bool { ids = append(ids, r.ID); return true })
+	_ = n.w.disk.Settle(n.w.ctx, ids)
+}
+
+// ownTimers are the due sagas that the process sees.
+func (n *node) ownTimers(ids []saga.ID) []saga.ID {
+	switch n.w.bug {
+	case BugTimersLost:
+	case BugSomeTimersLost:
+		return slices.DeleteFunc(ids, func(id saga.ID) bool { return id[len(id)-1] == '3' })
+	default:
+		return ids
+	}
+	return slices.DeleteFunc(ids, func(id saga.ID) bool { return n.life > 1 && !n.moved[id] })
+}
+
+// woken is the input for a saga that is due.
+func (n *node) woken(id saga.ID) coordinator.Input {
+	input := coordinator.Input{Saga: id, Event: saga.Event{Type: saga.Woke, At: n.clock()}}
+	outcome := saga.OutcomeRejected
+	switch n.w.bug {
+	case BugUnknownSkipped:
+	case BugUnknownCompleted:
+		outcome = saga.OutcomeCompleted
+	default:
+		return input
+	}
+	in, def := n.stored(id)
+	if in == nil {
+		return input
+	}
+	for i := range in.Steps {
+		s, step := &in.Steps[i], def.Step(i)
+		if s.Status == saga.Doing && !s.Waiting && s.Attempt >= s.Budget && !s.Due.IsZero() && !s.Due.After(n.clock()) {
+			input.Event = saga.Event{
+				Type: saga.Answered, At: n.clock(), Participant: step.Do.Participant, Step: step.Name,
+				Direction: saga.DirectionDo, Attempt: s.Attempt, Outcome: outcome,
+			}
+		}
+	}
+	return input
+}
+
+// stored is where a saga stands, with its definition; nil: nowhere.
+func (n *node) stored(id saga.ID) (*saga.Instance, *saga.Definition) {
+	in, err := n.w.disk.Load(n.w.ctx, id)
+	if err != nil {
+		return nil, nil
+	}
+	for _, def := range n.w.definitions {
+		if def.Ref() == in.Definition {
+			return in, def
+		}
+	}
+	return nil, nil
+}
+
+// misread reads an answer wrongly.
+func (n *node) misread(input *coordinator.Input, _ *message) {
+	if n.w.bug != BugStaleAccepted && n.w.bug != BugSenderIgnored {
+		return
+	}
+	in, def := n.stored(input.Saga)
+	if in == nil {
+		return
+	}
+	for i := range in.Steps {
+		switch step := def.Step(i); {
+		case step.Name != input.Event.Step:
+		case n.w.bug == BugSenderIgnored:
+			input.Event.Participant = step.Do.Participant
+		case in.Steps[i].Attempt > 0:
+			input.Event.Attempt = in.Steps[i].Attempt
+		}
+	}
+}
+
+// overreach sends more than is owed.
+func (n *node) overreach(e *transport.Envelope) {
+	switch n.w.bug {
+	case BugKeepsSending:
+		if e.Type == transport.TypeLifecycle && n.w.healed {
+			again := *e
+			n.after(calm/1000, func() { _ = n.send(&again) })
+		}
+	case BugUndoesAtOnce:
+		if e.Direction == saga.DirectionUndo && !n.overreaching {
+			n.undoAll(e)
+		}
+	case BugUndoesBeyondReturn:
+		if e.Direction == saga.DirectionDo && !n.overreaching {
+			if _, def := n.stored(e.Saga); def != nil && beyondPivot(def, e.Step) {
+				n.undoAll(e)
+			}
+		}
+	}
+}
+
+// beyondPivot reports whether a step comes after a pivot.
+func beyondPivot(def *saga.Definition, name saga.StepName) bool {
+	pivot := false
+	for i := range def.Len() {
+		step := def.Step(i)
+		if step.Name == name {
+			return pivot
+		}
+		pivot = pivot || step.Kind == saga.KindPivot
+	}
+	return false
+}
+
+// undoAll sends the undo of every step that is done, at once.
+func (n *node) undoAll(e *transport.Envelope) {
+	in, def := n.stored(e.Saga)
+	if in == nil {
+		return
+	}
+	n.overreaching = true
+	defer func() { n.overreaching = false }()
+	for i := range in.Steps {
+		step := def.Step(i)
+		if in.Steps[i].Status != saga.Done || step.Undo == nil {
+			continue
+		}
+		key := contract.Key{Saga: in.ID, Step: step.Name, Direction: contract.Back}
+		undo := *e
+		undo.Subject = transport.Subjects{}.Command(step.Undo.Participant, step.Undo.Action)
+		undo.ID, undo.Step, undo.Direction, undo.Attempt = key.String()+"/1", step.Name, contract.Back, 1
+		undo.ReplyTo = transport.Subjects{}.Event(step.Undo.Participant, key, 1)
+		undo.Data = []byte(`{"request":{"n":1},"result":{"done":true}}`)
+		_ = n.send(&undo)
+	}
+}
+
+// answerUnseen answers a do before it is done.
+func (s *service) answerUnseen(m *message) {
+	c := &m.envelope
+	if c.Type != transport.TypeCommand || c.Direction != saga.DirectionDo || c.ReplyTo == "" {
+		return
+	}
+	_ = s.publish(&transport.Envelope{
+		Subject: c.ReplyTo, Type: transport.TypeCompleted, Saga: c.Saga, Step: c.Step,
+		Direction: c.Direction, Attempt: c.Attempt, Data: []byte(`{"done":true}`), ContentType: transport.JSON,
+	})
+}

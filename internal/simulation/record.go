@@ -1,0 +1,194 @@
+package simulation
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/amends-dev/amends/outbox"
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/store"
+)
+
+// Kind is what a Record tells.
+type Kind uint8
+
+// The kinds of records, and which fields each uses beside At, Kind and Who.
+const (
+	Committed    Kind = iota // a coordinator moved a saga: Saga, Revision, Change
+	Sent                     // a coordinator handed a message to the bus: Saga, Message, Step, Direction, Attempt; Taken: the bus accepted it
+	Settled                  // a relay took a debt off because the bus has the message: Saga, Debt
+	Acknowledged             // a coordinator told the bus that it is done with an answer: Saga, Answer
+	Answered                 // a participant handed its answer to the bus: Saga, Step, Direction, Attempt, Outcome
+	Served                   // a participant told the bus that it is done with a command: Saga, Step, Direction, Attempt
+	Effect                   // a do took effect at a participant: Saga, Step
+	Undone                   // an undo took effect at a participant: Saga, Step
+	Accepted                 // a caller was told that his start is accepted: Saga, Revision, Input
+	Refused                  // a caller was told that his start is refused: Saga, Note
+	Crashed                  // a process died: Note
+	Restarted                // a process is up again
+	Disturbed                // a fault: Note
+	Healed                   // no more faults from here
+)
+
+var kindNames = [...]string{
+	"committed", "sent", "settled", "acknowledged", "answered", "served", "effect", "undone",
+	"accepted", "refused", "crashed", "restarted", "fault", "healed",
+}
+
+// String is the kind in a word.
+func (k Kind) String() string { return kindNames[k] }
+
+// Record is one line of a run's history.
+type Record struct {
+	At        time.Duration // since the run began
+	Kind      Kind
+	Who       string // the process
+	Saga      saga.ID
+	Step      saga.StepName
+	Direction saga.Direction
+	Attempt   int
+	Outcome   saga.Outcome
+	Revision  uint64
+	Message   string // id of the message
+	Taken     bool
+	Debt      outbox.ID
+	Change    *store.Change
+	Answer    *saga.Event
+	Input     string
+	Note      string
+}
+
+// String is the record for people.
+func (r *Record) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%12s  %-4s %-12s", r.At.Round(time.Microsecond), r.Who, r.Kind)
+	if r.Saga != "" {
+		fmt.Fprintf(&b, " %s", r.Saga)
+	}
+	if r.Step != "" {
+		fmt.Fprintf(&b, " %s/%s/%d", r.Step, r.Direction, r.Attempt)
+	}
+	if r.Outcome != "" {
+		fmt.Fprintf(&b, " %s", r.Outcome)
+	}
+	switch r.Kind {
+	case Committed:
+		b.WriteString(describe(r.Change))
+	case Sent:
+		if r.Step == "" {
+			fmt.Fprintf(&b, " announcement %s", r.Message)
+		}
+		if !r.Taken {
+			b.WriteString(" (not taken)")
+		}
+	case Settled:
+		fmt.Fprintf(&b, " %s", r.Debt)
+	case Acknowledged:
+		fmt.Fprintf(&b, " %s/%s/%d %s from %s", r.Answer.Step, r.Answer.Direction, r.Answer.Attempt, r.Answer.Outcome, r.Answer.Participant)
+	}
+	if r.Note != "" {
+		fmt.Fprintf(&b, " %s", r.Note)
+	}
+	return b.String()
+}
+
+// describe is a change in short: the revision, what happened, where the saga
+// stands then.
+func describe(c *store.Change) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, " %d→%d", c.Expected, c.Instance.Revision)
+	for i := range c.Events {
+		ev := &c.Events[i]
+		fmt.Fprintf(&b, " %s", ev.Type)
+		switch ev.Type {
+		case saga.Answered:
+			fmt.Fprintf(&b, "(%s/%s/%d %s)", ev.Step, ev.Direction, ev.Attempt, ev.Outcome)
+		case saga.Operated:
+			fmt.Fprintf(&b, "(%s %s)", ev.Verb, ev.Step)
+		}
+	}
+	fmt.Fprintf(&b, ": %s [", c.Instance.Phase)
+	for i := range c.Instance.Steps {
+		if i > 0 {
+			b.WriteByte(' ')
+		}
+		s := &c.Instance.Steps[i]
+		b.WriteString(string(s.Status))
+		if !s.Parked.IsZero() {
+			b.WriteString("(parked)")
+		}
+	}
+	fmt.Fprintf(&b, "] owes %d, settles %d", len(c.Owe), len(c.Settle))
+	return b.String()
+}
+
+// Print writes a history, one record a line.
+func Print(w io.Writer, history []Record) error {
+	for i := range history {
+		if _, err := fmt.Fprintln(w, history[i].String()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// digest is FNV-1a over the records: equal runs have equal digests.
+type digest uint64
+
+func (d *digest) text(s string) {
+	h := uint64(*d)
+	for i := range len(s) {
+		h = (h ^ uint64(s[i])) * 1099511628211
+	}
+	*d = digest((h ^ 0xff) * 1099511628211)
+}
+
+func (d *digest) number(n uint64) {
+	h := uint64(*d)
+	for range 8 {
+		h = (h ^ n&0xff) * 1099511628211
+		n >>= 8
+	}
+	*d = digest(h)
+}
+
+func digestOf(history []Record) uint64 {
+	d := digest(14695981039346656037)
+	for i := range history {
+		r := &history[i]
+		d.number(uint64(r.At))
+		d.number(uint64(r.Kind))
+		d.text(r.Who)
+		d.text(string(r.Saga))
+		d.text(string(r.Step))
+		d.text(string(r.Direction))
+		d.text(string(r.Outcome))
+		d.number(uint64(r.Attempt))
+		d.number(r.Revision)
+		d.text(r.Message)
+		d.text(r.Note)
+		if r.Change != nil {
+			d.change(r.Change)
+		}
+	}
+	return uint64(d)
+}
+
+func (d *digest) change(c *store.Change) {
+	d.number(c.Expected)
+	d.text(string(c.Instance.Phase))
+	for i := range c.Instance.Steps {
+		s := &c.Instance.Steps[i]
+		d.text(string(s.Status))
+		d.number(uint64(s.Attempt))
+		d.number(uint64(s.Due.UnixNano()))
+	}
+	for i := range c.Events {
+		d.text(string(c.Events[i].Type))
+		d.text(c.Events[i].Reason)
+	}
+	d.number(uint64(len(c.Owe)))
+	d.number(uint64(len(c.Settle)))
+}

@@ -1,0 +1,109 @@
+package simulation
+
+import (
+	"bytes"
+	"fmt"
+
+	"github.com/amends-dev/amends/outbox"
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/sagapb"
+)
+
+// atRest checks what must hold when the faults are over and everything is
+// quiet.
+func (a *audit) atRest() {
+	for _, c := range a.w.callers {
+		acc, stored := a.account(c.id), c.look()
+		a.ended(c, acc, stored)
+		if acc.last == nil || stored == nil {
+			continue
+		}
+		a.phases[stored.Phase]++
+		a.addsUp(c.id, acc)
+		a.folds(c.id, acc, stored)
+	}
+	a.quiet()
+}
+
+// ended is I2: what was accepted is there, with the input it was accepted with,
+// no older than it was told, and has ended.
+func (a *audit) ended(c *caller, acc *account, stored *saga.Instance) {
+	switch {
+	case acc.last == nil && acc.accepted == "" && stored == nil:
+	case stored == nil:
+		a.violated("I2", "%s was committed or accepted, and is gone", c.id)
+	case acc.last != nil && stored.Revision < acc.last.Revision:
+		a.violated("I2", "%s was committed at revision %d, and is at %d", c.id, acc.last.Revision, stored.Revision)
+	case acc.accepted != "" && string(stored.Input) != acc.accepted:
+		a.violated("I2", "%s was accepted with %s, and has %s", c.id, acc.accepted, stored.Input)
+	case stored.Open():
+		a.violated("I2", "%s does not end: it is %s at revision %d", c.id, stored.Phase, stored.Revision)
+	}
+}
+
+// addsUp is I3 and I4: the participants' effects are what the phase says.
+func (a *audit) addsUp(id saga.ID, acc *account) {
+	for i := range acc.steps {
+		l, step := &acc.steps[i], acc.def.Step(i)
+		status := acc.last.Steps[i].Status
+		switch {
+		case l.vouched || acc.last.Open():
+		case l.weak && acc.last.Phase == saga.Completed && l.effects == 0:
+			a.violated("I3", "%s completed, and %s had no effect", id, step.Name)
+		case l.weak:
+		case acc.last.Phase == saga.Completed && l.net() != 1:
+			a.violated("I3", "%s completed, and the net effect of %s is %d", id, step.Name, l.net())
+		case acc.last.Phase == saga.Compensated && l.net() != 0 && step.Undo != nil:
+			a.violated("I3", "%s was compensated, and the net effect of %s, %s, is %d", id, step.Name, status, l.net())
+		case acc.last.Phase == saga.Compensated && l.net() != 0 && step.Kind != saga.KindCompensable:
+			a.violated("I4", "%s was compensated, and %s, a %s step, took effect", id, step.Name, step.Kind)
+		}
+	}
+}
+
+// folds is I8, and with it I6: replaying the recorded events gives the stored
+// state.
+func (a *audit) folds(id saga.ID, acc *account, stored *saga.Instance) {
+	folded, err := saga.Fold(acc.def, acc.events)
+	if err != nil {
+		a.violated("I8", "%s: %v", id, err)
+		return
+	}
+	want, err := sagapb.MarshalInstance(&folded)
+	if err != nil {
+		a.violated("I8", "%s: %v", id, err)
+		return
+	}
+	if have, err := sagapb.MarshalInstance(stored); err != nil || !bytes.Equal(have, want) {
+		a.violated("I8", "%s: folding %d events gives another state than the stored one", id, len(acc.events))
+	}
+	recorded, err := a.w.disk.History(a.w.ctx, id, 1, 0)
+	if err != nil || len(recorded) != min(len(acc.events), 1000) {
+		a.violated("I8", "%s: %d events are recorded, %d were committed (%v)", id, len(recorded), len(acc.events), err)
+	}
+}
+
+// quiet is I2 and I10: nothing is owed, due or sent any more.
+func (a *audit) quiet() {
+	owed := 0
+	var first outbox.ID
+	err := a.w.disk.Owed(a.w.ctx, outbox.ID{}, func(r outbox.Record) bool {
+		if owed++; owed == 1 {
+			first = r.ID
+		}
+		return true
+	})
+	if err != nil || owed > 0 {
+		a.violated("I2", "%d messages are owed for ever, the first is %s (%v)", owed, first, err)
+	}
+	for _, d := range a.debts {
+		if !d.settled {
+			a.violated("I2", "%s was never settled", d.id)
+			break
+		}
+	}
+	ids, next, err := a.w.disk.Due(a.w.ctx, epoch.Add(a.w.now), 0)
+	if err != nil || len(ids) > 0 || !next.IsZero() {
+		a.violated("I10", "%s wait to be woken, the next at %s (%v)", fmt.Sprint(ids), next, err)
+	}
+}

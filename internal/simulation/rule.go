@@ -1,0 +1,253 @@
+package simulation
+
+import (
+	"fmt"
+
+	"github.com/amends-dev/amends/compensation"
+	"github.com/amends-dev/amends/saga"
+)
+
+// onlyCommittedLeaves is I1: a message leaves, and a caller is answered, only
+// for what is committed.
+func onlyCommittedLeaves(a *audit, r *Record) string {
+	switch r.Kind {
+	case Sent:
+		if a.messages[r.Message] == nil {
+			return fmt.Sprintf("%s was sent and no commit owes it", r.Message)
+		}
+	case Accepted:
+		if acc := a.account(r.Saga); acc.last == nil || acc.last.Revision < r.Revision {
+			return fmt.Sprintf("the start of %s was accepted before it was committed", r.Saga)
+		}
+	}
+	return ""
+}
+
+// acknowledgedAfterCommit is I1 for messages that come in: an answer is done
+// with when it would change nothing any more, a command when it is answered.
+func acknowledgedAfterCommit(a *audit, r *Record) string {
+	switch r.Kind {
+	case Acknowledged:
+		acc := a.account(r.Saga)
+		if acc.last == nil || r.Saga == "" {
+			return ""
+		}
+		if _, eff, err := saga.Decide(acc.def, *acc.last, *r.Answer); err == nil && eff.Ignored == "" {
+			return fmt.Sprintf("the answer %s/%s/%s/%d was acknowledged and not committed", r.Saga, r.Answer.Step, r.Answer.Direction, r.Answer.Attempt)
+		}
+	case Served:
+		if !a.answered[answerKey{r.Who, r.Saga, r.Step, r.Direction, r.Attempt, ""}] {
+			return fmt.Sprintf("the command %s/%s/%s/%d was acknowledged and not answered", r.Saga, r.Step, r.Direction, r.Attempt)
+		}
+	}
+	return ""
+}
+
+// owedInTheCommit is I1: state, the commands that it waits for and the news of
+// its phase are committed together.
+func owedInTheCommit(a *audit, r *Record) string {
+	if r.Kind != Committed {
+		return ""
+	}
+	in, last := r.Change.Instance, a.account(r.Saga).last
+	if last == nil || last.Phase != in.Phase {
+		announced := false
+		for k := range r.Change.Owe {
+			announced = announced || !r.Change.Owe[k].Answered
+		}
+		if !announced {
+			return fmt.Sprintf("%s became %s, and the commit of revision %d announces nothing", r.Saga, in.Phase, in.Revision)
+		}
+	}
+	for i := range in.Steps {
+		sent := in.Steps[i].Sent
+		if sent <= r.Change.Expected {
+			continue
+		}
+		owed := false
+		for k := range r.Change.Owe {
+			id := r.Change.Owe[k].ID
+			owed = owed || id.Revision == sent && int(id.Index) == i
+		}
+		if !owed {
+			return fmt.Sprintf("%s waits for step %d, and the commit of revision %d owes no command", r.Saga, i+1, in.Revision)
+		}
+	}
+	return ""
+}
+
+// nothingForgotten is I2: a command's debt is settled by the commit that ends the
+// wait for it, an announcement's by the bus that has it.
+func nothingForgotten(a *audit, r *Record) string {
+	switch r.Kind {
+	case Settled:
+		d := a.debts[r.Debt]
+		switch {
+		case d == nil:
+		case d.answered:
+			return fmt.Sprintf("the debt of command %s was settled by the bus", r.Debt)
+		case !d.sent:
+			return fmt.Sprintf("the debt of announcement %s was settled and the bus has not taken it", r.Debt)
+		}
+	case Committed:
+		in := r.Change.Instance
+		for _, id := range r.Change.Settle {
+			if k := int(id.Index); k < len(in.Steps) && in.Steps[k].Sent == id.Revision && in.Open() {
+				return fmt.Sprintf("the debt of command %s was settled while %s waits for its answer", id, r.Saga)
+			}
+		}
+	}
+	return ""
+}
+
+// undoneInOrder is I4 for undos: asked for when every do is settled, in the
+// reverse order of the do's, before the pivot; and taking effect in this order.
+func undoneInOrder(a *audit, r *Record) string {
+	acc := a.account(r.Saga)
+	switch r.Kind {
+	case Committed:
+		for k := range r.Change.Owe {
+			e := &r.Change.Owe[k].Envelope
+			if what := acc.askedInOrder(r.Change.Instance, e.Step, e.Direction); what != "" {
+				return what
+			}
+		}
+	case Undone:
+		i, l := acc.step(r.Step)
+		if l == nil || !l.trusted() {
+			return ""
+		}
+		for b := range acc.steps {
+			other, step := &acc.steps[b], acc.def.Step(b)
+			if b == i || !other.trusted() || other.net() < 1 {
+				continue
+			}
+			switch {
+			case step.Kind == saga.KindPivot:
+				return fmt.Sprintf("%s: %s was undone after the pivot", r.Saga, r.Step)
+			case step.Undo != nil && follows(acc.def.Tree(), i, b):
+				return fmt.Sprintf("%s: %s was undone before %s, which comes after it", r.Saga, r.Step, step.Name)
+			}
+		}
+	}
+	return ""
+}
+
+// askedInOrder checks an owed undo against the state that owes it.
+func (acc *account) askedInOrder(in *saga.Instance, name saga.StepName, dir saga.Direction) string {
+	if dir != saga.DirectionUndo {
+		return ""
+	}
+	i, l := acc.step(name)
+	if l == nil {
+		return fmt.Sprintf("%s: there is no step %s", in.ID, name)
+	}
+	if compensation.BeyondReturn(acc.def.Tree(), in.State) {
+		return fmt.Sprintf("%s: the undo of %s is asked for beyond the point of no return", in.ID, name)
+	}
+	for b := range in.Steps {
+		switch s := in.Steps[b].Status; {
+		case s == saga.Doing:
+			return fmt.Sprintf("%s: the undo of %s is asked for while %s is not settled", in.ID, name, acc.def.Step(b).Name)
+		case (s == saga.Done || s == saga.Unknown || s == saga.Undoing) && acc.def.Step(b).Undo != nil && follows(acc.def.Tree(), i, b):
+			return fmt.Sprintf("%s: the undo of %s is asked for before that of %s", in.ID, name, acc.def.Step(b).Name)
+		}
+	}
+	return ""
+}
+
+// doneInOrder is I4 for do's: a step takes effect when everything before it has.
+func doneInOrder(a *audit, r *Record) string {
+	if r.Kind != Effect {
+		return ""
+	}
+	acc := a.account(r.Saga)
+	i, l := acc.step(r.Step)
+	if l == nil {
+		return fmt.Sprintf("%s: there is no step %s", r.Saga, r.Step)
+	}
+	for b := range acc.steps {
+		before := &acc.steps[b]
+		if b != i && before.effects == 0 && !before.vouched && follows(acc.def.Tree(), b, i) {
+			return fmt.Sprintf("%s: %s took effect before %s", r.Saga, r.Step, acc.def.Step(b).Name)
+		}
+	}
+	return ""
+}
+
+// onceAKey is I5.
+func onceAKey(a *audit, r *Record) string {
+	if r.Kind != Effect && r.Kind != Undone {
+		return ""
+	}
+	_, l := a.account(r.Saga).step(r.Step)
+	switch {
+	case l == nil || l.weak:
+		return ""
+	case r.Kind == Effect && l.effects > 0:
+		return fmt.Sprintf("%s: %s took effect twice", r.Saga, r.Step)
+	case r.Kind == Effect && l.tombstone:
+		return fmt.Sprintf("%s: %s took effect after its undo was answered", r.Saga, r.Step)
+	case r.Kind == Undone && l.undos > 0:
+		return fmt.Sprintf("%s: %s was undone twice", r.Saga, r.Step)
+	case r.Kind == Undone && l.effects == 0 && !l.vouched:
+		return fmt.Sprintf("%s: %s was undone and had no effect", r.Saga, r.Step)
+	}
+	return ""
+}
+
+// oneWriter is I7: revisions follow each other without a gap, and what has ended
+// stays as it is.
+func oneWriter(a *audit, r *Record) string {
+	if r.Kind != Committed {
+		return ""
+	}
+	last := a.account(r.Saga).last
+	revision := uint64(0)
+	if last != nil {
+		revision = last.Revision
+		if !last.Open() {
+			return fmt.Sprintf("%s moved after its end", r.Saga)
+		}
+	}
+	if r.Change.Expected != revision {
+		return fmt.Sprintf("%s was at revision %d and was moved from %d to %d", r.Saga, revision, r.Change.Expected, r.Revision)
+	}
+	return ""
+}
+
+// answersAreReal is I9: an answer that moves a saga was given by the participant
+// of the step, to that very attempt; and it moves the saga once.
+func answersAreReal(a *audit, r *Record) string {
+	if r.Kind != Committed {
+		return ""
+	}
+	for i := range r.Change.Events {
+		ev := &r.Change.Events[i]
+		if ev.Type != saga.Answered {
+			continue
+		}
+		key := answerKey{ev.Participant, r.Saga, ev.Step, ev.Direction, ev.Attempt, ev.Outcome}
+		switch {
+		case a.moved[movedKey{key, string(ev.Payload)}]:
+			return fmt.Sprintf("%s was moved twice by %s of %s/%s/%d", r.Saga, ev.Outcome, ev.Step, ev.Direction, ev.Attempt)
+		case !a.answered[key]:
+			return fmt.Sprintf("%s was moved by %s of %s/%s/%d, which %s has not given", r.Saga, ev.Outcome, ev.Step, ev.Direction, ev.Attempt, ev.Participant)
+		}
+	}
+	return ""
+}
+
+// attemptsBounded is I10: no step is attempted more often than its policy and
+// its operators allow.
+func attemptsBounded(_ *audit, r *Record) string {
+	if r.Kind != Committed {
+		return ""
+	}
+	for i := range r.Change.Instance.Steps {
+		if s := &r.Change.Instance.Steps[i]; s.Attempt > s.Budget {
+			return fmt.Sprintf("%s: attempt %d of step %d, and its budget is %d", r.Saga, s.Attempt, i+1, s.Budget)
+		}
+	}
+	return ""
+}

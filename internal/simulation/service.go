@@ -1,0 +1,200 @@
+package simulation
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/participant"
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/transport"
+)
+
+// The actions of every participant.
+const (
+	doAction   = "do"
+	undoAction = "undo"
+)
+
+func serviceName(i int) string { return fmt.Sprintf("p%d", i+1) }
+
+// errDied is what a dead process answers to its own code.
+var errDied = errors.New("the process died")
+
+// service is a process that takes part: the real participant core over a
+// simulated inbox.
+type service struct {
+	w         *world
+	name      string
+	weak      bool // it has no inbox
+	core      *participant.Participant[*tx]
+	inbox     *inbox
+	downUntil time.Duration
+	dying     bool
+}
+
+func newService(w *world, i int, weak bool) *service {
+	s := &service{w: w, name: serviceName(i), weak: weak}
+	s.inbox = &inbox{s: s, entries: map[participant.StepKey]participant.Entry{}}
+	s.core = participant.New(s.name, s.inbox)
+	do := contract.NewCommand[json.RawMessage, json.RawMessage](s.name, doAction)
+	participant.Handle(s.core, do, s.do)
+	participant.HandleUndo(s.core, contract.UndoOf(do, undoAction), s.undo)
+	return s
+}
+
+// do is the handler of every do. It decides by chance.
+func (s *service) do(ctx context.Context, tx *tx, _ json.RawMessage) (json.RawMessage, error) {
+	w, c := s.w, participant.Command(ctx)
+	record := Record{Kind: Effect, Who: s.name, Saga: c.Saga, Step: c.Step, Direction: c.Direction, Attempt: c.Attempt}
+	if w.bug != BugDoNotDone {
+		tx.onCommit(func() { w.record(record) })
+	}
+	beyond := w.retriable(c)
+	switch {
+	case w.faulty(Fails):
+		return nil, errors.New("out of order")
+	case w.faulty(FailsForGood):
+		return nil, participant.Fatal(errors.New("makes no sense"))
+	case beyond && w.faulty(RejectsBeyond), !beyond && w.faulty(Rejects):
+		return nil, participant.Reject("no")
+	}
+	return json.RawMessage(`{"done":true}`), nil
+}
+
+func (s *service) undo(ctx context.Context, tx *tx, _ contract.Undo[json.RawMessage, json.RawMessage]) error {
+	w, c := s.w, participant.Command(ctx)
+	record := Record{Kind: Undone, Who: s.name, Saga: c.Saga, Step: c.Step, Direction: c.Direction, Attempt: c.Attempt}
+	if w.bug != BugUndoNotDone {
+		tx.onCommit(func() { w.record(record) })
+	}
+	switch {
+	case w.faulty(Fails):
+		return errors.New("out of order")
+	case w.faulty(RejectsUndo):
+		return participant.Reject("cannot be undone")
+	}
+	return nil
+}
+
+// step finds a step of the definition that a message is about; zero: there is
+// none.
+func (w *world) step(e *transport.Envelope, name saga.StepName) saga.Step {
+	for _, def := range w.definitions {
+		if def.Ref() != e.Definition {
+			continue
+		}
+		for i := range def.Len() {
+			if step := def.Step(i); step.Name == name {
+				return step
+			}
+		}
+	}
+	return saga.Step{}
+}
+
+// retriable reports whether a command is for a step beyond the point of no
+// return: those reject rarely.
+func (w *world) retriable(c *transport.Envelope) bool {
+	return w.step(c, c.Step).Kind == saga.KindRetriable
+}
+
+// owner is the participant of a step; "" when there is no such step.
+func (w *world) owner(e *transport.Envelope, name saga.StepName) string {
+	return w.step(e, name).Do.Participant
+}
+
+// receive serves a command after a while.
+func (s *service) receive(m *message) {
+	if s.w.now < s.downUntil {
+		return
+	}
+	delay := time.Millisecond
+	if s.w.faulty(ServiceSlow) {
+		delay = s.w.dice.span(100*time.Millisecond, 20*time.Second)
+	}
+	s.w.after(delay, func() { s.serve(m) })
+}
+
+func (s *service) serve(m *message) {
+	w := s.w
+	if w.now < s.downUntil {
+		return
+	}
+	if w.bug == BugServiceAcksFirst {
+		s.served(m)
+	}
+	s.dying = false
+	if w.bug == BugAnswersFirst {
+		s.answerUnseen(m)
+	}
+	answer, err := s.core.Answer(w.ctx, &m.envelope)
+	switch {
+	case s.dying:
+		s.die("before its commit")
+		return
+	case err != nil: // no command: to the dead letters
+		m.done = true
+		return
+	case w.faulty(ServiceDiesBeforeAnswer):
+		s.die("before its answer")
+		return
+	}
+	if s.publish(answer) != nil {
+		return // the command comes again
+	}
+	if w.faulty(ServiceDiesBeforeAck) {
+		s.die("before its acknowledgement")
+		return
+	}
+	s.served(m)
+	if w.faulty(ServiceForges) {
+		s.forge(answer)
+	}
+}
+
+// forge answers for a step that is perhaps somebody else's. The bus makes sure
+// that the subject names the true sender.
+func (s *service) forge(like *transport.Envelope) {
+	e := *like
+	key := contract.Key{Saga: e.Saga, Step: stepName(s.w.dice.between(1, 6)), Direction: pick(s.w.dice, []contract.Direction{contract.Do, contract.Back})}
+	if owner := s.w.owner(&e, key.Step); owner == "" || owner == s.name {
+		return // what it says of its own steps is its own affair
+	}
+	e.Step, e.Direction, e.Type = key.Step, key.Direction, pick(s.w.dice, []string{transport.TypeCompleted, transport.TypeRejected, transport.TypeFailed})
+	e.Subject = transport.Subjects{}.Event(s.name, key, e.Attempt)
+	_ = s.publish(&e)
+}
+
+// publish hands an answer to the bus.
+func (s *service) publish(answer *transport.Envelope) error {
+	if err := s.w.bus.publish(answer); err != nil {
+		return err
+	}
+	s.w.record(Record{
+		Kind: Answered, Who: s.name, Saga: answer.Saga, Step: answer.Step, Direction: answer.Direction,
+		Attempt: answer.Attempt, Outcome: outcomes[answer.Type],
+	})
+	return nil
+}
+
+var outcomes = map[string]saga.Outcome{
+	transport.TypeCompleted: saga.OutcomeCompleted,
+	transport.TypeRejected:  saga.OutcomeRejected,
+	transport.TypeFailed:    saga.OutcomeFailed,
+}
+
+// served acknowledges a command.
+func (s *service) served(m *message) {
+	e := &m.envelope
+	m.done = true
+	s.w.record(Record{Kind: Served, Who: s.name, Saga: e.Saga, Step: e.Step, Direction: e.Direction, Attempt: e.Attempt})
+}
+
+func (s *service) die(when string) {
+	s.w.record(Record{Kind: Crashed, Who: s.name, Note: when})
+	s.downUntil = s.w.now + s.w.dice.span(10*time.Millisecond, 10*time.Second)
+}

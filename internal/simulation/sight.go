@@ -1,0 +1,98 @@
+package simulation
+
+import (
+	"errors"
+
+	"github.com/amends-dev/amends/coordinator"
+	"github.com/amends-dev/amends/participant"
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/transport"
+)
+
+// Sight is a situation that is rare and that the code exists for. A batch in
+// which one never came up has proved less than it seems.
+type Sight uint8
+
+// The sights.
+const (
+	Conflict        Sight = iota // two coordinators moved the same saga
+	Tombstone                    // an undo overtook its do
+	LateDo                       // a do came after its undo and was refused
+	RecordedAgain                // a command came again and was answered with what was recorded
+	StaleAnswer                  // an answer to an earlier attempt
+	SecondAnswer                 // an answer that was given before
+	ForeignAnswer                // an answer by somebody who was not asked
+	AfterTheEnd                  // an answer to a saga that has ended
+	UnknownSaga                  // an answer to a saga that does not exist
+	StartedTwice                 // a start whose saga existed
+	IDTaken                      // a start whose id belongs to another saga
+	VerbRefused                  // a verb that was not legal any more
+	ParkedAtAll                  // a saga was parked
+	TurnedByCancel               // a saga went back because somebody asked for it
+	TurnedByTime                 // a saga went back because its deadline passed
+	TurnedByUnknown              // a saga went back because a step's outcome is unknown
+	sights
+)
+
+var sightNames = [sights]string{
+	"conflict", "tombstone", "late-do-refused", "answered-from-inbox", "stale-answer", "second-answer",
+	"foreign-answer", "answer-after-the-end", "unknown-saga", "started-twice", "id-taken", "verb-refused",
+	"parked", "turned-by-cancel", "turned-by-deadline", "turned-by-unknown-outcome",
+}
+
+// String is the sight's name.
+func (s Sight) String() string { return sightNames[s] }
+
+var ignoredSights = map[saga.Ignored]Sight{
+	saga.IgnoredStale:     StaleAnswer,
+	saga.IgnoredDuplicate: SecondAnswer,
+	saga.IgnoredSender:    ForeignAnswer,
+	saga.IgnoredEnded:     AfterTheEnd,
+}
+
+var turnSights = map[saga.Why]Sight{
+	saga.WhyCancelled: TurnedByCancel,
+	saga.WhyDeadline:  TurnedByTime,
+	saga.WhyExhausted: TurnedByUnknown,
+}
+
+// see notes what became of an input.
+func (n *node) see(w *work, r *coordinator.Result) {
+	seen := &n.w.sights
+	var verb *saga.VerbError
+	switch {
+	case r.Ignored != "" && w.from != nil:
+		if s, ok := ignoredSights[r.Ignored]; ok {
+			seen[s]++
+		}
+	case errors.As(r.Err, &verb):
+		seen[VerbRefused]++
+	case errors.Is(r.Err, coordinator.ErrIDTaken):
+		seen[IDTaken]++
+	case r.Err != nil && w.from != nil:
+		seen[UnknownSaga]++
+	case r.Existed:
+		seen[StartedTwice]++
+	case r.Instance == nil || r.Ignored != "" || r.Err != nil || r.Before == r.After:
+	case r.After == saga.Parked:
+		seen[ParkedAtAll]++
+	case r.Before == saga.Running && r.Instance.Cause != nil:
+		if s, ok := turnSights[r.Instance.Cause.Why]; ok {
+			seen[s]++
+		}
+	}
+}
+
+// see notes how an inbox answered.
+func (s *service) see(c *transport.Envelope, entry, next participant.Entry) {
+	seen := &s.w.sights
+	switch {
+	case c == nil || s.weak:
+	case c.Direction == saga.DirectionUndo && entry.Do.None() && entry.Undo.None() && next.Do.Outcome == participant.Tombstone:
+		seen[Tombstone]++
+	case c.Direction == saga.DirectionDo && !entry.Undo.None():
+		seen[LateDo]++
+	case c.Direction == saga.DirectionDo && !entry.Do.None(), c.Direction == saga.DirectionUndo && !entry.Undo.None():
+		seen[RecordedAgain]++
+	}
+}

@@ -1,0 +1,148 @@
+package simulation
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+var (
+	seed  = flag.Uint64("simulation.seed", 1, "seed of the first run")
+	sagas = flag.Int("simulation.sagas", 100_000, "sagas to run; with -short a twentieth")
+)
+
+// Millions of random histories keep I1 to I5 and I7 to I10; and every kind of
+// fault, and every rare situation, has come up in them.
+func TestSagas(t *testing.T) {
+	defer debug.SetGCPercent(debug.SetGCPercent(400)) // memory for speed; a run needs little
+	batch := Batch{Seed: *seed, Sagas: *sagas}
+	if testing.Short() {
+		batch.Sagas /= 20
+	}
+	totals := batch.Run(t.Context())
+	t.Logf("%d sagas in %d runs, %d commits, %d events, %.0f sagas/s",
+		totals.Sagas, totals.Runs, totals.Commits, totals.Events, float64(totals.Sagas)/totals.Took.Seconds())
+	if err := totals.Missing(nil); err != nil {
+		t.Error(err)
+	}
+	if totals.NumFailed == 0 {
+		return
+	}
+	small := Shrink(t.Context(), totals.Failed[0])
+	t.Errorf("%d runs failed; the first is shown by\n\t%s\n%s", totals.NumFailed, small.Options.Command(), joined(small.Violations))
+}
+
+func joined(violations []Violation) string {
+	var b strings.Builder
+	for _, v := range violations {
+		b.WriteString(v.String() + "\n")
+	}
+	return b.String()
+}
+
+// The same seed gives the same history (I6): no clock, no map's order and no
+// goroutine has a say.
+func TestDigestsRepeat(t *testing.T) {
+	runs := 1000
+	if testing.Short() {
+		runs = 50
+	}
+	batch := Batch{Seed: 1, Sagas: runs * 25 / 2} // a run has 1 to 24 sagas
+	first, second := batch.Run(t.Context()), batch.Run(t.Context())
+	if first.Digest == second.Digest {
+		return
+	}
+	for seed := range uint64(first.Runs) {
+		a, b := Run(t.Context(), Options{Seed: seed + 1}), Run(t.Context(), Options{Seed: seed + 1})
+		if a.Digest != b.Digest {
+			t.Fatalf("seed %d gave two histories, which part at\n%s", seed+1, parting(a.History, b.History))
+		}
+	}
+	t.Error("two batches gave two digests, and no single run does")
+}
+
+func parting(a, b []Record) string {
+	for i := range min(len(a), len(b)) {
+		if x, y := a[i].String(), b[i].String(); x != y {
+			return x + "\n" + y
+		}
+	}
+	return "the end of the shorter one"
+}
+
+// Runs that once showed a bug, kept for ever.
+func TestKeptSeeds(t *testing.T) {
+	files, err := filepath.Glob("testdata/seeds/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no kept seeds: %v", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			if r := Run(t.Context(), kept(t, file)); len(r.Violations) > 0 {
+				t.Errorf("%s\n%s", r.Options.Command(), joined(r.Violations))
+			}
+		})
+	}
+}
+
+// kept reads the options of a kept run: a comment that says what it showed, and
+// the arguments of the command line.
+func kept(t *testing.T, file string) (o Options) {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var words []string
+	for line := range strings.Lines(string(text)) {
+		if !strings.HasPrefix(line, "#") {
+			words = append(words, strings.Fields(line)...)
+		}
+	}
+	for i := 0; i+1 < len(words); i += 2 {
+		switch value := words[i+1]; words[i] {
+		case "--seed":
+			o.Seed, err = strconv.ParseUint(value, 10, 64)
+		case "--sagas":
+			o.Sagas, err = strconv.Atoi(value)
+		case "--off":
+			o.Off, err = ParseKnobs(strings.Split(value, ","))
+		default:
+			t.Fatalf("%s: %s is no option of a kept run", file, words[i])
+		}
+		if err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+	}
+	return o
+}
+
+// Shrinking keeps the violation and never grows the run.
+func TestShrink(t *testing.T) {
+	var big Result
+	for seed := uint64(1); len(big.Violations) == 0; seed++ {
+		big = Run(t.Context(), Options{Seed: seed, Bug: BugUndoesAtOnce})
+	}
+	small := Shrink(t.Context(), big)
+	if small.Sagas > big.Sagas || len(small.Violations) == 0 || small.Violations[0].Invariant != big.Violations[0].Invariant {
+		t.Errorf("from %d sagas and %v to %d sagas and %v", big.Sagas, big.Violations[0], small.Sagas, small.Violations)
+	}
+	if again := Run(t.Context(), small.Options); again.Digest != small.Digest {
+		t.Error("the shrunk options do not show the shrunk run")
+	}
+}
+
+// A batch that saw no fault proves nothing, and says so.
+func TestMissing(t *testing.T) {
+	totals := Batch{Seed: 1, Sagas: sometimes, Off: []Knob{BusLoses}}.Run(t.Context())
+	if err := totals.Missing(nil); err == nil || !strings.Contains(err.Error(), "bus-loses") {
+		t.Errorf("without bus-loses: %v", err)
+	}
+	if err := totals.Missing([]Knob{BusLoses}); err != nil && strings.Contains(err.Error(), "bus-loses") {
+		t.Errorf("what is turned off need not happen: %v", err)
+	}
+}

@@ -1,0 +1,192 @@
+package simulation
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/store/memstore"
+)
+
+// Bounds of a run, in virtual time and events (I2, I10).
+const (
+	chaosLeast = 10 * time.Second
+	chaosMost  = 2 * time.Minute
+	// calm bounds the time from the last fault until everything has ended and is
+	// quiet. Every timeout, backoff and deadline of a definition is shorter than a
+	// minute or two; a saga has at most 2 × 12 actions of 4 attempts.
+	calm = 2 * time.Hour
+	// eventsPerSaga bounds the events of a run.
+	eventsPerSaga = 50_000
+)
+
+// epoch is when every run begins.
+var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// world is everything there is in one run: one goroutine, one random stream.
+type world struct {
+	ctx      context.Context
+	dice     dice
+	mix      Mix
+	bug      Bug
+	now      time.Duration
+	seq      uint64
+	schedule schedule
+	events   int
+	history  []Record
+	faults   [knobs]int
+	sights   [sights]int
+	healed   bool
+
+	disk        *memstore.Store
+	bus         *bus
+	nodes       []*node
+	services    map[string]*service
+	callers     []*caller
+	definitions []*saga.Definition
+	repairs     int
+}
+
+func newWorld(ctx context.Context, o Options) *world {
+	d := newDice(o.Seed)
+	number := sagasOf(d)
+
+	w := &world{ctx: ctx, dice: d, bug: o.Bug, disk: memstore.New(), services: map[string]*service{}, history: make([]Record, 0, 128*number)}
+	w.mix = newMix(d, o.Off)
+	w.bus = &bus{w: w}
+	for range d.between(1, 3) {
+		def := definition(d.IntN(definitionPool))
+		w.definitions = append(w.definitions, def)
+		if err := w.disk.PutDefinition(ctx, def); err != nil {
+			panic(err) // a store in memory that is new
+		}
+	}
+	for i := range services {
+		s := newService(w, i, d.chance(0.15))
+		w.services[s.name] = s
+	}
+	for i := range d.between(1, 2) {
+		w.nodes = append(w.nodes, newNode(w, i, d.between(1, 32), d.between(1, 16)))
+	}
+	chaos := d.span(chaosLeast, chaosMost)
+	if o.Sagas > 0 {
+		number = min(number, o.Sagas)
+	}
+	for i := range number {
+		c := &caller{w: w, id: saga.ID(fmt.Sprintf("s%d", i+1)), def: pick(d, w.definitions), input: `{"n":1}`}
+		w.callers = append(w.callers, c)
+		w.after(d.span(0, chaos), c.start)
+		w.after(d.span(0, chaos), c.startAgain)
+	}
+	w.after(chaos, w.heal)
+	w.weather()
+	return w
+}
+
+// sagasOf is how many sagas a run has: the first thing that its dice say.
+func sagasOf(d dice) int { return d.between(1, 24) }
+
+// after plans a call.
+func (w *world) after(d time.Duration, call func()) {
+	w.seq++
+	w.schedule.push(event{at: w.now + max(d, 0), seq: w.seq, call: call})
+}
+
+// run lets everything happen until nothing is planned any more. It returns why
+// it had to be cut off, or "".
+func (w *world) run() string {
+	for _, n := range w.nodes {
+		n.start()
+	}
+	end := time.Duration(0)
+	for len(w.schedule) > 0 {
+		e := w.schedule.pop()
+		w.now = e.at
+		if w.healed && end == 0 {
+			end = w.now + calm
+		}
+		w.events++
+		switch {
+		case end > 0 && w.now > end:
+			return fmt.Sprintf("not quiet %s after the last fault", calm)
+		case w.events > eventsPerSaga*(len(w.callers)+1):
+			return fmt.Sprintf("not quiet after %d events", w.events)
+		}
+		e.call()
+	}
+	return ""
+}
+
+// record adds to the history.
+func (w *world) record(r Record) {
+	r.At = w.now
+	w.history = append(w.history, r)
+}
+
+// faulty draws whether a fault happens now. It always draws.
+func (w *world) faulty(k Knob) bool {
+	if !w.dice.chance(w.mix[k]) || w.healed {
+		return false
+	}
+	w.faults[k]++
+	w.record(Record{Kind: Disturbed, Note: k.String()})
+	return true
+}
+
+// weather is what happens to the world at random moments: it draws every second
+// or so whether something does.
+func (w *world) weather() {
+	if w.healed {
+		return
+	}
+	if w.faulty(BusForgets) {
+		w.bus.forget()
+	}
+	n := pick(w.dice, w.nodes)
+	if n.up && w.faulty(CrashAnywhere) {
+		n.crash("killed")
+	}
+	if w.faulty(ClockJumps) {
+		n.jump(w.dice.span(-time.Minute, time.Minute))
+	}
+	if w.faulty(Pauses) {
+		n.pausedUntil = w.now + w.dice.span(time.Second, 30*time.Second)
+	}
+	c := pick(w.dice, w.callers)
+	if w.faulty(Cancels) {
+		c.operate(saga.Event{Type: saga.Operated, Verb: saga.VerbCancel, By: "kim", Reason: "changed my mind"})
+	}
+	if w.faulty(Operates) {
+		c.meddle()
+	}
+	w.after(w.dice.span(100*time.Millisecond, 3*time.Second), w.weather)
+}
+
+// heal ends all faults: everything comes up, and an operator repairs what is
+// parked.
+func (w *world) heal() {
+	w.healed = true
+	w.record(Record{Kind: Healed})
+	for _, n := range w.nodes {
+		n.pausedUntil = 0
+		if !n.up {
+			n.start()
+		}
+	}
+	for i := range services {
+		w.services[serviceName(i)].downUntil = 0
+	}
+	w.repair()
+}
+
+// repair looks after parked sagas every few seconds, until none is open.
+func (w *world) repair() {
+	open := false
+	for _, c := range w.callers {
+		open = c.repair() || open
+	}
+	if open {
+		w.after(5*time.Second, w.repair)
+	}
+}
