@@ -1,0 +1,147 @@
+//go:build linux
+
+package overload
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/amends-dev/amends/client"
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/saga"
+)
+
+// callers run sagas one after the other, each from its start to its end.
+type callers struct {
+	s      *system
+	def    *saga.Definition
+	input  func(n int64) parcel
+	cancel context.CancelFunc
+	done   sync.WaitGroup
+	ended  atomic.Int64
+
+	mu    sync.Mutex
+	times []time.Duration
+	wrong []string
+}
+
+var numbers atomic.Int64 // of parcels, unique in a run
+
+func ordinary(n int64) parcel { return parcel{N: n} }
+
+// keep keeps n sagas under way until stop.
+func (s *system) keep(n int, def *saga.Definition, input func(int64) parcel) *callers {
+	ctx, cancel := context.WithCancel(context.Background())
+	c := &callers{s: s, def: def, input: input, cancel: cancel}
+	for range n {
+		c.done.Go(func() {
+			for ctx.Err() == nil {
+				c.one()
+			}
+		})
+	}
+	s.t.Cleanup(c.stop)
+	return c
+}
+
+// stop lets every caller see its saga's end, and no more.
+func (c *callers) stop() {
+	c.cancel()
+	c.done.Wait()
+}
+
+// one runs a saga to its end, through whatever happens meanwhile.
+func (c *callers) one() {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	in := c.input(numbers.Add(1))
+	id := contract.SagaID(fmt.Sprintf("%s-%d", c.def.Ref().Name, in.N))
+	began := time.Now()
+	err := c.start(ctx, id, in)
+	if err == nil {
+		err = c.await(ctx, id, in)
+	}
+	took := time.Since(began)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err != nil {
+		c.wrong = append(c.wrong, err.Error())
+		return
+	}
+	c.times = append(c.times, took)
+	c.ended.Add(1)
+}
+
+// start insists, and comes back when it is told to.
+func (c *callers) start(ctx context.Context, id contract.SagaID, in parcel) error {
+	for {
+		_, err := c.s.client.Start(ctx, c.def, in, client.ID(id))
+		var refused *client.Error
+		if !errors.Is(err, client.ErrOverloaded) || !errors.As(err, &refused) || ctx.Err() != nil {
+			return err
+		}
+		pause(ctx, refused.RetryAfter)
+	}
+}
+
+func (c *callers) await(ctx context.Context, id contract.SagaID, in parcel) error {
+	status, err := c.s.client.Wait(ctx, id)
+	if err != nil {
+		return err
+	}
+	if status.Phase != in.want() {
+		return fmt.Errorf("saga %s is %s (%s), want %s", id, status.Phase, status.Reason, in.want())
+	}
+	return nil
+}
+
+// check fails for every saga that did not end as its input says.
+func (c *callers) check(t *testing.T) {
+	t.Helper()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i, wrong := range c.wrong {
+		if i == 10 {
+			t.Errorf("and %d more", len(c.wrong)-i)
+			break
+		}
+		t.Error(wrong)
+	}
+}
+
+// measured is what callers saw in a while.
+type measured struct {
+	rate     float64 // sagas that ended, per second
+	p50, p99 float64 // of a saga, in milliseconds
+}
+
+// measure watches for d.
+func (c *callers) measure(d time.Duration) measured {
+	c.mu.Lock()
+	from := len(c.times)
+	c.mu.Unlock()
+	began := time.Now()
+	pause(context.Background(), d)
+	c.mu.Lock()
+	times := slices.Clone(c.times[from:])
+	c.mu.Unlock()
+	m := measured{rate: float64(len(times)) / time.Since(began).Seconds()}
+	if len(times) > 0 {
+		slices.Sort(times)
+		ms := func(q float64) float64 {
+			return float64(times[min(int(q*float64(len(times))), len(times)-1)].Microseconds()) / 1000
+		}
+		m.p50, m.p99 = ms(0.5), ms(0.99)
+	}
+	return m
+}
+
+func (m measured) String() string {
+	return fmt.Sprintf("%.0f sagas/s, p50 %.1f ms, p99 %.1f ms", m.rate, m.p50, m.p99)
+}

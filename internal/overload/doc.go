@@ -1,0 +1,27 @@
+// Package overload asks a whole system for more than it can give, and audits that
+// it stays bounded, fair and in motion.
+//
+//	callers, ten times too many ──▶ coordinator ──▶ boltstore (slow on demand)
+//	                                    │  ▲
+//	                                    ▼  │  NATS server, restarted on demand
+//	                 north, south (slow, stopped on demand) · void (never answers)
+//
+// It holds tests only. Everything is real and in one process, so that memory,
+// goroutines and files of all parts are counted together. The tests belong to
+// the ordinary run in a short form; the long forms are behind flags, see "make
+// soak":
+//
+//   - ten times the sustainable rate, measured in the same run: memory bounded,
+//     starts refused with a hint when to come back, what was accepted ends (I2, I10);
+//   - sagas that are stuck at a dead participant do not delay the others (I10);
+//   - poison costs its own saga only (I9);
+//   - participants that are away, a slow disk, a bus that is restarted: slower,
+//     not wrong (I3, I10);
+//   - a soak with faults: nothing grows that kept sagas do not explain (I10);
+//   - a quiet system does nothing.
+//
+// It does not kill processes (package reliability) and proves no absolute speed:
+// bounds are ratios within one run, and generous, because machines are shared.
+//
+// Failure looks like a failed test that names the figure and its bound.
+package overload

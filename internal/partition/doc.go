@@ -1,0 +1,31 @@
+// Package partition takes away what a running system stands on, the network, the
+// memory, the disk, the release it was written by, and audits what is left.
+//
+//	                     ┌── node 1 ──┐
+//	load ── ┌─────┐ ─────┼── node 2 ──┤  three NATS servers, streams with three copies
+//	        │ hub │      └── node 3 ──┘
+//	        └─────┘ ── coordinator ── store
+//	           └────── bank ── SQLite
+//
+// It holds tests only; the processes are the test binary, started again. Each
+// stands in a network namespace of its own, and every packet between two of them
+// is routed by the hub, where the tests drop, lose and slow down packets. Audited
+// are the participants' database and the coordinator's store:
+//
+//   - lost (I1, I2, I8): an acknowledged saga is not there, or its history does
+//     not fold to its state;
+//   - doubled (I3, I5): an idempotency key took effect twice, the net effect of a
+//     step is not what the saga's end says, or the money does not add up;
+//   - stuck (I2): a saga has not ended within the bound after the last fault.
+//
+// The other tests run "coordinator serve" in a cgroup with little memory, with
+// few file descriptors and on a small disk (I10), open the stores that releases
+// have left in testdata, and fold the histories recorded there (I8).
+//
+// It does not test power cuts, and it does not kill processes at random.
+//
+// Failure looks like a failed test that names each saga and what is wrong with
+// it, with the last lines of every process's log. A namespace, a cgroup or a
+// mount that the tests make is gone when their process is, however it ended; a
+// cgroup that a killed test leaves behind is empty.
+package partition

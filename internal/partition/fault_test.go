@@ -1,0 +1,177 @@
+//go:build linux
+
+package partition
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"testing"
+	"time"
+)
+
+// events is the stream without which no saga moves.
+const events = "SAGA_EVENTS"
+
+// fault is something that happens to the network or to a server. make returns
+// what mends it.
+type fault struct {
+	name  string
+	lasts time.Duration
+	bound time.Duration // longest time without the end of a saga, until all is well again
+	short bool          // part of the short form
+	make  func(t *testing.T, c *cluster) (mend func())
+}
+
+// faults are all of them. Where a majority of servers can be reached the bound is
+// far below the fault's length and independent of it: an election takes 4 to 9 s,
+// and a client notices that its server is cut off within bounded time.
+var faults = []fault{
+	{"the leader's server cut off from everybody", 35 * time.Second, bound, false, func(t *testing.T, c *cluster) func() {
+		leader := c.awaitLeader(t)
+		return c.with(t, c.cut(leader, everybodyBut(leader)...))
+	}},
+	{"the leader's server cut off from its peers", 20 * time.Second, bound, false, func(t *testing.T, c *cluster) func() {
+		leader := c.awaitLeader(t)
+		return c.with(t, c.cut(leader, others(leader)...))
+	}},
+	{"the coordinator's server cut off from its peers", 35 * time.Second, bound, false, func(t *testing.T, c *cluster) func() {
+		at := c.awaitAttached(t, "amends-coordinator")
+		return c.with(t, c.cut(at, others(at)...))
+	}},
+	{"the coordinator's server refused by its peers", 30 * time.Second, bound, true, func(t *testing.T, c *cluster) func() {
+		at := c.awaitAttached(t, "amends-coordinator")
+		return c.with(t, c.refuse(at, others(at)...))
+	}},
+	{"a participant's server cut off from its peers", 40 * time.Second, bound, false, func(t *testing.T, c *cluster) func() {
+		at := c.awaitAttached(t, "clearing")
+		return c.with(t, c.cut(at, others(at)...))
+	}},
+	{"a participant's server refused by its peers", 40 * time.Second, bound, false, func(t *testing.T, c *cluster) func() {
+		at := c.awaitAttached(t, "clearing")
+		return c.with(t, c.refuse(at, others(at)...))
+	}},
+	{"the coordinator's server cut off from everybody", 25 * time.Second, bound, false, func(t *testing.T, c *cluster) func() {
+		at := c.awaitAttached(t, "amends-coordinator")
+		return c.with(t, c.cut(at, everybodyBut(at)...))
+	}},
+	{"the leader is heard by nobody", 15 * time.Second, bound, false, func(t *testing.T, c *cluster) func() {
+		leader := c.awaitLeader(t)
+		return c.with(t, c.oneWay(leader, others(leader)...))
+	}},
+	{"the leader hears nobody", 15 * time.Second, bound, false, func(t *testing.T, c *cluster) func() {
+		leader := c.awaitLeader(t)
+		var r rules
+		for _, node := range others(leader) {
+			r = append(r, c.drop(node, leader))
+		}
+		return c.with(t, r)
+	}},
+	{"the coordinator is not heard", 6 * time.Second, 30 * time.Second, false, func(t *testing.T, c *cluster) func() {
+		return c.with(t, c.oneWay("coordinator", nodes...))
+	}},
+	{"the bank hears nobody", 6 * time.Second, 30 * time.Second, false, func(t *testing.T, c *cluster) func() {
+		var r rules
+		for _, node := range nodes {
+			r = append(r, c.drop(node, "bank"))
+		}
+		return c.with(t, r)
+	}},
+	{"30 % of all packets lost", 4 * time.Second, 20 * time.Second, true, func(t *testing.T, c *cluster) func() {
+		return c.with(t, rules{"-m statistic --mode random --probability 0.3 -j DROP"})
+	}},
+	{"all links at 1 Mbit/s", 4 * time.Second, 10 * time.Second, true, func(t *testing.T, c *cluster) func() {
+		c.slow(t, "1mbit")
+		return func() { c.slow(t, "") }
+	}},
+	{"the leader's links flap", 6 * time.Second, bound, true, flap},
+	{"a majority cut off", 8 * time.Second, 30 * time.Second, false, func(t *testing.T, c *cluster) func() {
+		return c.with(t, append(c.cut(nodes[0], nodes[1:]...), c.cut(nodes[1], nodes[2])...))
+	}},
+	{"kill -9 of the leader", 9 * time.Second, bound, true, func(t *testing.T, c *cluster) func() {
+		leader := c.awaitLeader(t)
+		if err := c.nodes[leader].kill(); err != nil {
+			t.Fatal(err)
+		}
+		return func() { c.nodes[leader] = c.startNode(t, c.dir, slices.Index(nodes, leader)) }
+	}},
+}
+
+// bound of the gap while a majority of the servers is well.
+const bound = 28 * time.Second
+
+// deckOf are the faults to make.
+func deckOf(t *testing.T) (deck []fault) {
+	t.Helper()
+	pattern, err := regexp.Compile(*only)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range *rounds {
+		for _, f := range faults {
+			if (f.short || *long || *only != "") && pattern.MatchString(f.name) {
+				deck = append(deck, f)
+			}
+		}
+	}
+	return deck
+}
+
+// with puts rules into force until they are mended.
+func (c *cluster) with(t *testing.T, r rules) (mend func()) {
+	t.Helper()
+	c.apply(t, r)
+	return func() { c.apply(t, nil) }
+}
+
+// refuse answers packets between hosts with a reset, so that both ends notice at
+// once.
+func (n *network) refuse(a string, others ...string) (r rules) {
+	for _, b := range others {
+		for _, pair := range [][2]string{{a, b}, {b, a}} {
+			r = append(r, fmt.Sprintf("-s %s -d %s -p tcp -j REJECT --reject-with tcp-reset", n.hosts[pair[0]].ip, n.hosts[pair[1]].ip))
+		}
+	}
+	return r
+}
+
+func (c *cluster) awaitLeader(t *testing.T) (leader string) {
+	t.Helper()
+	if err := poll("the stream has a leader", func() bool { leader = c.leader(events); return leader != "" }); err != nil {
+		t.Fatal(err)
+	}
+	return leader
+}
+
+func (c *cluster) awaitAttached(t *testing.T, name string) (node string) {
+	t.Helper()
+	if err := poll(name+" is connected", func() bool { node = c.attached(name); return node != "" }); err != nil {
+		t.Fatal(err)
+	}
+	return node
+}
+
+// flap takes the leader's links away and gives them back, again and again.
+func flap(t *testing.T, c *cluster) func() {
+	leader := c.awaitLeader(t)
+	down := c.cut(leader, everybodyBut(leader)...)
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for {
+			for _, r := range []rules{down, nil} {
+				c.apply(t, r)
+				select {
+				case <-stop:
+					c.apply(t, nil)
+					return
+				case <-time.After(500 * time.Millisecond):
+				}
+			}
+		}
+	}()
+	return func() {
+		close(stop)
+		<-stopped
+	}
+}

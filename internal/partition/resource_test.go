@@ -1,0 +1,199 @@
+//go:build linux
+
+package partition
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// TestDiskFull: a coordinator whose disk is full says so and ends; nothing that it
+// has acknowledged is lost, and with space it goes on (I2, I10).
+func TestDiskFull(t *testing.T) {
+	disk := smallDisk(t, 300)
+	s := newStation(t)
+	s.args = []string{"--nats-url", s.url()}
+	s.data = filepath.Join(disk, "data")
+	s.server(t)
+	c := s.coordinator(t, part{})
+	c.awaitReady(t)
+	ballast := filepath.Join(disk, "ballast")
+	fill(t, ballast, disk, 8<<20)
+	runs := s.flood(t, "flood", 100<<10, 1000)
+	c.endsWith(t, 3, "no space left on device", "nothing that was acknowledged is lost")
+	s.coordinator(t, part{}).endsWith(t, 1, "no space left on device") // the disk is as full as before
+	if err := os.Remove(ballast); err != nil {
+		t.Fatal(err)
+	}
+	c = s.coordinator(t, part{})
+	c.awaitReady(t)
+	t.Logf("%d starts until the disk was full", len(runs))
+	s.settle(t, runs, s.bank(t), c)
+}
+
+// TestLittleSpace: a coordinator that is not ready, because its disk is almost full,
+// says why in its log.
+func TestLittleSpace(t *testing.T) {
+	s := newStation(t)
+	s.args = []string{"--nats-url", s.url()}
+	s.data = filepath.Join(smallDisk(t, 40), "data")
+	s.server(t)
+	c := s.coordinator(t, part{})
+	if err := poll("it says why it is not ready", func() bool { return c.said("not ready yet") || c.gone() }); err != nil || c.gone() {
+		t.Errorf("%v: %s", err, c.tail(5))
+	}
+	c.terminate(t)
+}
+
+// fill takes all space of a disk but some.
+func fill(t *testing.T, file, disk string, left int64) {
+	t.Helper()
+	var s syscall.Statfs_t
+	if err := syscall.Statfs(disk, &s); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Create(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := syscall.Fallocate(int(f.Fd()), 0, 0, int64(s.Bavail)*s.Bsize-left); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestEmbeddedDiskTooSmall: a disk that cannot hold the embedded server's streams
+// is refused with the reason.
+func TestEmbeddedDiskTooSmall(t *testing.T) {
+	s := newStation(t)
+	s.data = filepath.Join(smallDisk(t, 40), "data")
+	s.coordinator(t, part{}).endsWith(t, 1, "give JetStream more storage")
+}
+
+// endsWith waits until the process has ended with an exit code and has said why.
+func (p *process) endsWith(t *testing.T, code int, texts ...string) {
+	t.Helper()
+	if err := p.awaitExit(); err != nil {
+		t.Fatal(err)
+	}
+	if got := p.cmd.ProcessState.ExitCode(); got != code {
+		t.Errorf("%s ended with %s, want exit code %d", p.name, p.cmd.ProcessState, code)
+	}
+	for _, text := range texts {
+		if !p.said(text) {
+			t.Errorf("%s ended and did not say %q; it said:\n%s", p.name, text, p.tail(5))
+		}
+	}
+}
+
+// smallDisk is an ext4 file system of so many megabytes on a loop device. It is
+// taken off the tree at once and reached through a descriptor, so that mount and
+// device are gone when this process is.
+func smallDisk(t *testing.T, megabytes int) string {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Skip("file systems are mounted by root")
+	}
+	for _, tool := range []string{"mkfs.ext4", "mount", "umount"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Skipf("%s is not installed (Debian: e2fsprogs, mount)", tool)
+		}
+	}
+	dir := t.TempDir()
+	image, at := filepath.Join(dir, "image"), filepath.Join(dir, "disk")
+	out, err := exec.Command("sh", "-ec", fmt.Sprintf(`truncate -s %dM %s; mkfs.ext4 -q -m 0 %s; mkdir %s; mount -o loop %s %s`,
+		megabytes, image, image, at, image, at)).CombinedOutput()
+	if err != nil {
+		if _, missing := os.Stat("/dev/loop-control"); missing != nil {
+			t.Skipf("there are no loop devices here: %v", missing)
+		}
+		t.Fatalf("make a small disk: %v: %s", err, out)
+	}
+	root, err := os.Open(at)
+	if err := errors.Join(err, syscall.Unmount(at, syscall.MNT_DETACH)); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = root.Close() })
+	return fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), root.Fd())
+}
+
+// TestOpenFiles: with too few file descriptors the coordinator refuses to start and
+// says what it could not make; with enough it starts on the same directory (I10).
+func TestOpenFiles(t *testing.T) {
+	s := newStation(t)
+	s.coordinator(t, part{Files: 10}).endsWith(t, 1, "error creating store for stream")
+	c := s.coordinator(t, part{})
+	c.awaitReady(t)
+	c.terminate(t)
+}
+
+// TestMemory: a coordinator that outgrows its memory is killed by the kernel and
+// has lost nothing when it is back with more; one that is told its limit and has
+// enough lives on (I2, I10).
+func TestMemory(t *testing.T) {
+	group := cgroup(t)
+	s := newStation(t)
+	group.limit(t, 72<<20)
+	c := s.coordinator(t, part{Cgroup: group.path})
+	c.awaitReady(t)
+	runs := s.flood(t, "flood", 200<<10, 2000)
+	if err := c.awaitExit(); err != nil {
+		t.Fatal(err)
+	}
+	if status := c.cmd.ProcessState.Sys().(syscall.WaitStatus); !status.Signaled() || status.Signal() != syscall.SIGKILL || group.kills(t) == 0 {
+		t.Errorf("it ended: %s, after %d kills for want of memory:\n%s", c.cmd.ProcessState, group.kills(t), c.tail(5))
+	}
+	t.Logf("killed after %d starts", len(runs))
+
+	group.limit(t, 400<<20)
+	before := group.kills(t)
+	c = s.coordinator(t, part{Cgroup: group.path}, "GOMEMLIMIT=300MiB")
+	c.awaitReady(t)
+	bank := s.bank(t)
+	s.settle(t, runs, bank, c)
+	if n := group.kills(t) - before; n > 0 {
+		t.Errorf("killed %d times with enough memory", n)
+	}
+}
+
+// group is a cgroup with a limit of memory.
+type group struct{ path string }
+
+func cgroup(t *testing.T) group {
+	t.Helper()
+	g := group{"/sys/fs/cgroup/memory/amends-partition-" + rand.Text()[:8]}
+	if err := os.Mkdir(g.path, 0o755); err != nil {
+		t.Skipf("no cgroup of the memory controller, version 1, can be made here: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := poll("the cgroup is empty", func() bool { return os.Remove(g.path) == nil }); err != nil {
+			t.Error(err)
+		}
+	})
+	return g
+}
+
+func (g group) limit(t *testing.T, bytes int) {
+	t.Helper()
+	write(t, g.path+"/memory.limit_in_bytes", fmt.Appendf(nil, "%d", bytes))
+}
+
+// kills counts the processes that were killed for want of memory.
+func (g group) kills(t *testing.T) (n int) {
+	t.Helper()
+	text, err := os.ReadFile(g.path + "/memory.oom_control")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		_, _ = fmt.Sscanf(line, "oom_kill %d", &n)
+	}
+	return n
+}

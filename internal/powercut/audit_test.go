@@ -1,0 +1,184 @@
+//go:build linux
+
+package powercut
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/amends-dev/amends/outbox"
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/store"
+	"github.com/amends-dev/amends/store/boltstore"
+)
+
+// promise is the newest state of a saga that was acknowledged.
+type promise struct {
+	revision uint64
+	digest   string
+}
+
+// ledger is all that was acknowledged on one disk.
+type ledger struct {
+	promises map[saga.ID]promise
+	acks     int // acknowledgements in all
+}
+
+func newLedger() *ledger { return &ledger{promises: map[saga.ID]promise{}} }
+
+// hear takes note of what a load said.
+func (l *ledger) hear(t *testing.T, lines []string) {
+	t.Helper()
+	for _, line := range lines {
+		words := strings.Fields(line)
+		if len(words) != 4 || words[0] != "ack" {
+			if line != "open" {
+				t.Fatalf("the load said %q", line)
+			}
+			continue
+		}
+		revision, err := strconv.ParseUint(words[2], 10, 64)
+		if err != nil {
+			t.Fatalf("the load said %q: %v", line, err)
+		}
+		l.acks++
+		if known := l.promises[saga.ID(words[1])]; revision >= known.revision {
+			l.promises[saga.ID(words[1])] = promise{revision, words[3]}
+		}
+	}
+}
+
+// auditFile opens a store after a cut and compares all that it holds with what
+// was acknowledged.
+func (l *ledger) auditFile(ctx context.Context, dir string) (err error) {
+	path := filepath.Join(dir, storeFile)
+	if _, statErr := os.Stat(path); errors.Is(statErr, os.ErrNotExist) && l.acks > 0 {
+		return fmt.Errorf("the store is gone with %d acknowledged sagas", len(l.promises))
+	}
+	var damage []error
+	s, err := boltstore.Open(path, boltstore.Options{MapSize: 1, OnCorrupt: func(err error) { damage = append(damage, err) }})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	return errors.Join(l.audit(ctx, s), errors.Join(damage...))
+}
+
+func (l *ledger) audit(ctx context.Context, s *boltstore.Store) error {
+	if err := s.Verify(ctx); err != nil {
+		return fmt.Errorf("verify: %w", err)
+	}
+	defs, err := s.Definitions(ctx)
+	if err != nil {
+		return err
+	}
+	if l.acks > 0 && len(defs) != 1 {
+		return fmt.Errorf("%d definitions, want 1", len(defs))
+	}
+	var findings []error
+	find := func(id saga.ID, format string, a ...any) {
+		if len(findings) < 20 {
+			findings = append(findings, fmt.Errorf("saga %s: "+format, append([]any{id}, a...)...))
+		}
+	}
+	for id, p := range l.promises {
+		var stone *store.TombstoneError
+		in, err := s.Load(ctx, id)
+		switch {
+		case errors.As(err, &stone): // retention removed it after its end
+		case err != nil:
+			find(id, "was acknowledged at revision %d: %w", p.revision, err)
+		case in.Revision < p.revision:
+			find(id, "was acknowledged at revision %d and is at %d", p.revision, in.Revision)
+		}
+	}
+	owed := map[outbox.ID]bool{}
+	if err := s.Owed(ctx, outbox.ID{}, func(r outbox.Record) bool { owed[r.ID] = true; return true }); err != nil {
+		return err
+	}
+	sagas := 0
+	for cursor, more := "", true; more; more = cursor != "" {
+		var page []store.Summary
+		if page, cursor, err = s.List(ctx, store.Filter{}, store.Page{Limit: store.MaxPage, Cursor: cursor}); err != nil {
+			return err
+		}
+		for _, line := range page {
+			sagas++
+			if err := l.fold(ctx, s, defs[0], line.ID, owed); err != nil {
+				find(line.ID, "%w", err)
+			}
+		}
+	}
+	for id := range owed {
+		find(id.Saga, "%s is owed, and its history does not say so", id)
+	}
+	return errors.Join(append(findings, counted(ctx, s, sagas))...)
+}
+
+func counted(ctx context.Context, s store.Store, sagas int) error {
+	counts, err := s.Counts(ctx)
+	sum := 0
+	for _, c := range counts {
+		sum += c.Sagas
+	}
+	if err == nil && sum != sagas {
+		err = fmt.Errorf("%d sagas are counted and %d listed", sum, sagas)
+	}
+	return err
+}
+
+// fold replays a saga's history: it gives the acknowledged state on its way and
+// the stored one at its end, and says what must be owed. It takes what it
+// accounts for out of owed.
+func (l *ledger) fold(ctx context.Context, s store.Store, def *saga.Definition, id saga.ID, owed map[outbox.ID]bool) error {
+	stored, err := s.Load(ctx, id)
+	if err != nil {
+		return err
+	}
+	events, err := s.History(ctx, id, 1, 0)
+	if err != nil {
+		return err
+	}
+	var in saga.Instance
+	must, may := map[outbox.ID]bool{}, map[outbox.ID]bool{}
+	for _, ev := range events {
+		var eff saga.Effects
+		if in, eff, err = saga.Decide(def, in, ev); err != nil || eff.Ignored != "" {
+			return fmt.Errorf("event %d of its history cannot be replayed: %w %s", in.Revision+1, err, eff.Ignored)
+		}
+		for _, d := range eff.Settled {
+			delete(must, outbox.ID{Saga: id, Revision: d.Revision, Index: uint16(d.Index)})
+		}
+		for _, c := range eff.Commands {
+			must[outbox.ID{Saga: id, Revision: in.Revision, Index: uint16(c.Index)}] = true
+		}
+		for i := range eff.Announcements {
+			record := outbox.ID{Saga: id, Revision: in.Revision, Index: uint16(1<<15 + i)}
+			if in.Revision%2 == 0 {
+				may[record] = true // the load may have settled it
+			} else {
+				must[record] = true
+			}
+		}
+		if p, ok := l.promises[id]; ok && p.revision == in.Revision && p.digest != digest(&in) {
+			return fmt.Errorf("its revision %d is not what was acknowledged", p.revision)
+		}
+	}
+	if digest(&in) != digest(stored) {
+		return fmt.Errorf("its history does not fold to its state at revision %d", stored.Revision)
+	}
+	for record := range must {
+		if !owed[record] {
+			return fmt.Errorf("%s is not owed any more", record)
+		}
+	}
+	maps.DeleteFunc(owed, func(r outbox.ID, _ bool) bool { return must[r] || may[r] })
+	return nil
+}

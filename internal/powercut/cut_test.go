@@ -1,0 +1,124 @@
+//go:build linux
+
+package powercut
+
+import (
+	"bytes"
+	"errors"
+	"math/rand/v2"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/amends-dev/amends/store/boltstore"
+)
+
+// cutsPerDisk is how many cuts one disk lives through.
+const cutsPerDisk = 12
+
+// tally is what a series of cuts came to.
+type tally struct {
+	cuts, disks, acks, sagas, early, lost, unborn int
+	began                                         time.Time
+}
+
+func (s *tally) log(t *testing.T, engine string) {
+	t.Helper()
+	t.Logf("seed %d: %s: %d cuts on %d disks, %d of them before the store was open; %d acknowledgements for %d sagas; %d cuts with a loss, %d empty stores refused; %s",
+		*seed, engine, s.cuts, s.disks, s.early, s.acks, s.sagas, s.lost, s.unborn, time.Since(s.began).Round(time.Millisecond))
+}
+
+// TestPowerCuts cuts the power again and again while sagas move, and looks
+// whether everything acknowledged is there.
+func TestPowerCuts(t *testing.T) {
+	want := form(*cuts, 300, 24)
+	dice := diceOf(*seed, "cuts")
+	sum := tally{began: time.Now()}
+	for ; sum.cuts < want; sum.disks++ {
+		cutDisk(t, dice, "", min(cutsPerDisk, want-sum.cuts), &sum)
+		if t.Failed() {
+			break
+		}
+	}
+	sum.log(t, "FUSE")
+	if !t.Failed() && (sum.acks < 20*want || sum.early == 0 && want >= 300) {
+		t.Error("the cuts come too early, or none comes while the store opens: the test does not bite")
+	}
+}
+
+// TestWithoutFsync: a disk that only pretends to fsync loses what was
+// acknowledged, and the audit sees it.
+func TestWithoutFsync(t *testing.T) {
+	for _, c := range []struct {
+		lie  string
+		bite int // of 16 disks, how many must be found at the least
+	}{
+		{"data", 12},
+		{"names", 1}, // the store has one name; half the disks keep it by chance
+	} {
+		t.Run(c.lie, func(t *testing.T) {
+			dice := diceOf(*seed, c.lie)
+			sum := tally{began: time.Now()}
+			for ; sum.disks < 16; sum.disks++ {
+				cutDisk(t, dice, c.lie, 2, &sum)
+			}
+			sum.log(t, "FUSE without fsync of "+c.lie)
+			if sum.lost < c.bite {
+				t.Errorf("only %d of %d disks lost anything, at least %d should: the audit does not bite", sum.lost, sum.disks, c.bite)
+			}
+		})
+	}
+}
+
+// cutDisk makes some cuts on a new disk. A disk that lies is left at the first
+// finding, which is counted; from any other a finding is a failure.
+func cutDisk(t *testing.T, dice *rand.Rand, lie string, n int, sum *tally) {
+	t.Helper()
+	d := newDisk(t)
+	heard := newLedger()
+	defer func() { sum.acks, sum.sagas = sum.acks+heard.acks, sum.sagas+len(heard.promises) }()
+	d.order("lie", lie)
+	d.order("seed", dice.Uint32())
+	d.mount()
+	defer d.unmount()
+	for range n {
+		at := 1 + dice.IntN(12) // while the store opens, or soon after
+		if dice.IntN(4) != 0 {
+			at = 1 + dice.IntN(600)
+		}
+		said := cutLoad(t, d, at, dice)
+		heard.hear(t, said)
+		sum.cuts++
+		if len(said) == 0 {
+			sum.early++
+		}
+		d.order("unmount", "")
+		d.mount()
+		err := heard.auditFile(t.Context(), d.dir)
+		if heard.acks == 0 && errors.Is(err, boltstore.ErrDamaged) {
+			sum.unborn++ // cut while the file was made: it holds nothing, and an operator has to remove it
+			return
+		}
+		if err != nil {
+			sum.lost++
+			if lie == "" {
+				t.Errorf("seed %d, cut %d, in place of change %d: %v", *seed, sum.cuts, at, err)
+			}
+			return
+		}
+	}
+}
+
+// cutLoad runs a load until the power is cut, and returns what it said.
+func cutLoad(t *testing.T, d *disk, at int, dice *rand.Rand) []string {
+	t.Helper()
+	d.order("arm", at)
+	var complaints bytes.Buffer
+	load := start(t, &complaints, roleEnv+"=load", dirEnv+"="+d.dir, seedEnv+"="+strconv.FormatUint(uint64(dice.Uint32()), 10))
+	select {
+	case <-d.cuts:
+	case <-time.After(limit):
+		t.Fatalf("the power was not cut within %s; the load says: %s", limit, complaints.String())
+	}
+	return load.kill()
+}

@@ -1,0 +1,170 @@
+//go:build linux
+
+package powercut
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/amends-dev/amends/client"
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/internal/cli"
+)
+
+// TestDaemonCuts cuts the power under the whole coordinator process, its NATS
+// server's streams included: every acknowledged saga ends, each effect happens
+// once.
+func TestDaemonCuts(t *testing.T) {
+	s := newSystem(t)
+	dice := diceOf(*seed, "daemon")
+	s.disk.order("seed", dice.Uint32())
+	sum := tally{began: time.Now(), disks: 1}
+	want := form(*cuts/30, 10, 2)
+	s.start()
+	s.await()
+	s.connect()
+	stop := s.call(t.Context(), "daemon", 8)
+	defer stop()
+	for ; sum.cuts < want; sum.cuts++ {
+		at := 1 + dice.IntN(1000)
+		s.disk.order("arm", at)
+		select {
+		case <-s.disk.cuts:
+		case <-time.After(limit):
+			t.Fatalf("no cut within %s; the coordinator says: %s", limit, s.log.String())
+		}
+		s.child.kill()
+		s.disk.order("unmount", "")
+		s.disk.mount()
+		if dice.IntN(3) == 0 {
+			sum.early++
+			s.start() // and the next cut comes while it starts
+			continue
+		}
+		s.start()
+		if !s.await() {
+			t.Fatal("the power went by itself")
+		}
+	}
+	s.await()
+	stop()
+	s.settle()
+	sum.acks, sum.sagas = len(s.acked), len(s.acked)
+	sum.log(t, "daemon")
+	if len(s.acked) < want {
+		t.Error("next to nothing was acknowledged: the test does not bite")
+	}
+	s.child.kill()
+}
+
+// TestFailedFsync: the first fsync that fails ends the process, with the code
+// and the words that say so, and what it had acknowledged is there after a
+// restart.
+func TestFailedFsync(t *testing.T) {
+	s := newSystem(t)
+	dice := diceOf(*seed, "fsync")
+	for round := range form(*cuts/100, 3, 1) {
+		s.start()
+		s.await()
+		if round == 0 {
+			s.connect()
+		}
+		stop := s.call(t.Context(), "fsync-"+string(rune('a'+round)), 8)
+		s.disk.order("break", 1+dice.IntN(60))
+		s.fell("input/output error")
+		stop()
+		s.disk.unmount()
+		s.disk.mount()
+	}
+	s.start()
+	s.await()
+	s.settle()
+	t.Logf("seed %d: %d sagas acknowledged, none lost", *seed, len(s.acked))
+	s.child.kill()
+}
+
+// TestFullDisk: a disk that fills up is seen by the readiness probe before, ends
+// the process in order when it is full, and loses nothing.
+func TestFullDisk(t *testing.T) {
+	s := newSystem(t)
+	s.start()
+	s.await()
+	s.connect()
+	s.disk.order("room", 1<<20)
+	if code, text := get(t, s.http+"/readyz"); code != http.StatusServiceUnavailable || !strings.Contains(text, "make room") {
+		t.Errorf("with 1 MiB left the probe says %d: %s", code, text)
+	}
+	stop := s.call(t.Context(), "full", 8)
+	s.fell("no space left on device")
+	stop()
+	acked := len(s.acked)
+
+	s.start() // without room it must not do harm
+	s.child.kill()
+
+	s.disk.order("room", -1)
+	s.start()
+	s.await()
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	const id = contract.SagaID("after")
+	if _, err := s.client.Start(ctx, travel, journey{To: "home"}, client.ID(id)); err != nil {
+		t.Fatal(err)
+	}
+	s.acked[id] = false
+	s.settle()
+	t.Logf("%d sagas acknowledged, none lost", acked)
+	if acked == 0 {
+		t.Error("nothing was acknowledged: the test does not bite")
+	}
+	s.child.kill()
+}
+
+// TestSlowDisk: fsyncs of a sixth of a second make sagas slow and nothing else.
+func TestSlowDisk(t *testing.T) {
+	s := newSystem(t)
+	s.start()
+	s.await()
+	s.connect()
+	s.disk.order("slow", 160)
+	stop := s.call(t.Context(), "slow", 8)
+	<-time.After(time.Second) // of load
+	stop()
+	s.settle()
+	if len(s.acked) == 0 {
+		t.Error("nothing was acknowledged: the test does not bite")
+	}
+	s.child.kill()
+}
+
+// fell waits for the end of the coordinator's process, which must say that the
+// store failed, why, and what to do.
+func (s *system) fell(why string) {
+	s.t.Helper()
+	if code := s.child.exit(s.t); code != cli.ExitStoreBroken {
+		s.t.Errorf("exit code %d, want %d (the store failed)", code, cli.ExitStoreBroken)
+	}
+	for _, want := range []string{"the store failed and takes no more commits", why, "check the disk"} {
+		if !strings.Contains(s.log.String(), want) {
+			s.t.Errorf("the process does not say %q as it ends, but: %s", want, s.log.String())
+		}
+	}
+}
+
+func get(t *testing.T, url string) (code int, text string) {
+	t.Helper()
+	response, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response.StatusCode, string(body)
+}

@@ -1,0 +1,123 @@
+//go:build linux
+
+package powercut
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/hanwen/go-fuse/v2/fs"
+	"github.com/hanwen/go-fuse/v2/fuse"
+)
+
+// serveDisk is the process of the disk: it obeys orders, one a line, and answers
+// each with "ok" or "error …"; "cut" says on its own that the power is gone. It
+// ends, and unmounts, with its input.
+func serveDisk() error {
+	d := &server{platter: newPlatter()}
+	defer func() { _ = d.unmount() }()
+	orders := bufio.NewScanner(os.Stdin)
+	for orders.Scan() {
+		if err := d.obey(orders.Text()); err != nil {
+			d.say("error " + err.Error())
+			continue
+		}
+		d.say("ok")
+	}
+	return orders.Err()
+}
+
+// server is a disk and its mount.
+type server struct {
+	*platter
+
+	fuse *fuse.Server
+	dir  string
+	talk sync.Mutex
+}
+
+func (d *server) say(line string) {
+	d.talk.Lock()
+	defer d.talk.Unlock()
+	fmt.Println(line)
+}
+
+// obey carries out an order: its name and one value.
+func (d *server) obey(order string) error {
+	name, value, _ := strings.Cut(order, " ")
+	var n int64
+	switch name {
+	case "mount":
+		return d.mount(value)
+	case "unmount":
+		return d.unmount()
+	case "lie":
+	default:
+		if _, err := fmt.Sscan(value, &n); err != nil {
+			return fmt.Errorf("order %q: %w", order, err)
+		}
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch name {
+	case "lie":
+		d.lie = value
+	case "seed":
+		d.dice = diceOf(uint64(n), "disk")
+	case "arm": // the power is cut in place of the n-th change from now; 0: at once
+		if d.armed = int(n); n == 0 {
+			d.cut()
+		}
+	case "break": // the n-th fsync from now fails, and all after it
+		d.broken = int(n)
+	case "room": // so many bytes are left; below 0: no bound
+		if d.quota = 0; n >= 0 {
+			d.quota = d.used() + n
+		}
+	case "slow": // milliseconds for an fsync
+		d.slow = time.Duration(n) * time.Millisecond
+	default:
+		return fmt.Errorf("there is no order %q", name)
+	}
+	return nil
+}
+
+// mount shows what is on the platter, in a directory.
+func (d *server) mount(dir string) error {
+	d.revive()
+	second := time.Second
+	options := &fs.Options{EntryTimeout: &second, AttrTimeout: &second}
+	options.DirectMountStrict = true // without the fusermount program
+	options.FsName = "powercut"
+	options.MaxWrite = 1 << 20
+	mounted, err := fs.Mount(dir, &node{disk: d.platter, file: d.names[""]}, options)
+	if err != nil {
+		return fmt.Errorf("mount %s: %w", dir, err)
+	}
+	d.fuse, d.dir = mounted, dir
+	dead := d.dead
+	go func() {
+		<-dead
+		d.say("cut")
+	}()
+	return nil
+}
+
+// unmount takes the mount away, together with all that the kernel remembers of
+// it.
+func (d *server) unmount() error {
+	if d.fuse == nil {
+		return nil
+	}
+	if err := syscall.Unmount(d.dir, syscall.MNT_DETACH); err != nil {
+		return fmt.Errorf("unmount %s: %w", d.dir, err)
+	}
+	d.fuse.Wait()
+	d.fuse = nil
+	return nil
+}

@@ -1,0 +1,356 @@
+//go:build linux && crashpoints
+
+package reliability
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/internal/crashpoint"
+	"github.com/amends-dev/amends/internal/daemon"
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/transport"
+)
+
+// underLoad kills the owner while sagas are under way, so that the armed life
+// has something to recover, and gives it new ones.
+func underLoad(n *lane, c *crash) error {
+	early := n.begin(c, mixed[:2])
+	<-early.acked
+	l, err := n.arm(c)
+	if err != nil {
+		return err
+	}
+	late := n.begin(c, mixed)
+	err = n.watch(c, l, late.ended)
+	<-late.ended
+	<-early.ended
+	return err
+}
+
+// disturb arms the owner, begins sagas, does something, and waits for the death.
+func disturb(n *lane, c *crash, do func(context.Context) error) error {
+	l, err := n.armReady(c)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(n.t.Context(), limit)
+	defer cancel()
+	b := n.begin(c, mixed)
+	<-b.acked
+	err = do(ctx)
+	reached := make(chan struct{})
+	timer := time.AfterFunc(12*time.Second, func() { close(reached) })
+	defer timer.Stop()
+	err = errors.Join(err, n.watch(c, l, reached))
+	<-b.ended
+	return err
+}
+
+// stopping asks the owner to stop under load.
+func stopping(n *lane, c *crash) error {
+	l, err := n.armReady(c)
+	if err != nil {
+		return err
+	}
+	b := n.begin(c, mixed)
+	<-b.acked
+	p := n.s.processes[c.owner]
+	p.leave()
+	if err := p.signal(l, syscall.SIGTERM); err != nil {
+		return err
+	}
+	if err := awaitClosed(l.exited, c.owner+" has stopped"); err != nil {
+		return err
+	}
+	if !l.cmd.ProcessState.Success() { // it had nothing to do there
+		err = n.watch(c, l, nil)
+	}
+	err = errors.Join(err, n.start(c.owner))
+	<-b.ended
+	return err
+}
+
+// withoutSecret is a start like the first one.
+func withoutSecret(n *lane, c *crash) error {
+	if err := n.s.coordinator().kill(); err != nil {
+		return err
+	}
+	if err := os.Remove(filepath.Join(n.s.dir, "coordinator", "secret")); err != nil {
+		return err
+	}
+	l, err := n.launch(c)
+	if err != nil {
+		return err
+	}
+	b := n.begin(c, mixed)
+	err = n.watch(c, l, b.ended)
+	<-b.ended
+	return err
+}
+
+// silence: a participant is away, so that attempts time out.
+func silence(n *lane, c *crash) error {
+	if err := n.s.processes["post"].kill(); err != nil {
+		return err
+	}
+	l, err := n.armReady(c)
+	if err != nil {
+		return err
+	}
+	b := n.begin(c, mixed)
+	err = n.watch(c, l, b.ended)
+	err = errors.Join(err, n.start("post"))
+	<-b.ended
+	return err
+}
+
+// withoutBus: the bus is away while commands are owed.
+func withoutBus(n *lane, c *crash) error {
+	if err := n.s.processes["post"].kill(); err != nil {
+		return err
+	}
+	l, err := n.armReady(c)
+	if err != nil {
+		return err
+	}
+	b := n.begin(c, mixed)
+	<-b.acked
+	if err := n.s.bus().kill(); err != nil {
+		return err
+	}
+	reached := make(chan struct{})
+	timer := time.AfterFunc(12*time.Second, func() { close(reached) })
+	defer timer.Stop()
+	err = n.watch(c, l, reached)
+	err = errors.Join(err, n.start("bus", "post"))
+	<-b.ended
+	return err
+}
+
+// patience: the coordinator cleans up every ten seconds.
+func patience(n *lane, c *crash) error {
+	return disturb(n, c, func(context.Context) error { return nil })
+}
+
+// registering registers a definition until that has worked.
+func registering(n *lane, c *crash) error {
+	def, err := saga.Define[transfer](fmt.Sprintf("other-%d", time.Now().UnixNano()), saga.Retriable("announce", saga.Do(announce)))
+	if err != nil {
+		return err
+	}
+	return disturb(n, c, func(ctx context.Context) error {
+		for {
+			_, err := n.client.Register(ctx, def)
+			if err == nil || ctx.Err() != nil {
+				return err
+			}
+			hold(20 * time.Millisecond)
+		}
+	})
+}
+
+// subjects are those of the system.
+var subjects = transport.Subjects{}
+
+var nobody = contract.Key{Saga: "nobody", Step: "reserve", Direction: contract.Do}
+
+// publish publishes until the bus has taken it.
+func (n *lane) publish(ctx context.Context, e transport.Envelope) error {
+	e.Source, e.Time = "/amends/test", time.Now()
+	for {
+		errs := n.bus.Publish(ctx, []transport.Envelope{e})
+		if errs == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return errs[0]
+		}
+		hold(20 * time.Millisecond)
+	}
+}
+
+// unknownSaga sends an answer for a saga that nobody has started.
+func unknownSaga(n *lane, c *crash) error {
+	return disturb(n, c, n.answerOfNobody)
+}
+
+func (n *lane) answerOfNobody(ctx context.Context) error {
+	return n.publish(ctx, transport.Envelope{
+		Subject: subjects.Event("bank", nobody, 1), ID: "nobody", Type: transport.TypeCompleted,
+		Saga: nobody.Saga, Step: nobody.Step, Direction: nobody.Direction, Attempt: 1,
+	})
+}
+
+// unknownAction sends a command that the participant does not know.
+func unknownAction(n *lane, c *crash) error {
+	return disturb(n, c, func(ctx context.Context) error {
+		return n.publish(ctx, transport.Envelope{
+			Subject: subjects.Command("clearing", "nonsense"), ID: "nobody", Type: transport.TypeCommand,
+			Saga: nobody.Saga, Step: nobody.Step, Direction: nobody.Direction, Attempt: 1,
+			ReplyTo: subjects.Event("clearing", nobody, 1),
+		})
+	})
+}
+
+// malformed sends what no bus of ours would send.
+func malformed(n *lane, c *crash) error {
+	return disturb(n, c, func(context.Context) error {
+		return n.s.byHand(func(ctx context.Context, js jetstream.JetStream) error {
+			_, err := js.Publish(ctx, subjects.Event("bank", nobody, 1), []byte("rubbish"))
+			return err
+		})
+	})
+}
+
+// streamDeleted deletes the commands by hand.
+func streamDeleted(n *lane, c *crash) error {
+	return disturb(n, c, func(context.Context) error {
+		err := n.s.byHand(func(ctx context.Context, js jetstream.JetStream) error { return js.DeleteStream(ctx, "SAGA_COMMANDS") })
+		<-n.begin(c, mixed[:2]).acked
+		return err
+	})
+}
+
+// consumerDeleted deletes the coordinator's consumer by hand.
+func consumerDeleted(n *lane, c *crash) error {
+	return disturb(n, c, func(context.Context) error {
+		return n.s.byHand(func(ctx context.Context, js jetstream.JetStream) error {
+			return js.DeleteConsumer(ctx, "SAGA_EVENTS", "coordinator")
+		})
+	})
+}
+
+// bareServer is a server that has never seen us.
+func bareServer(n *lane, c *crash) error {
+	for _, name := range append([]string{"coordinator"}, participantNames...) {
+		if err := n.s.processes[name].kill(); err != nil {
+			return err
+		}
+	}
+	err := n.s.byHand(func(ctx context.Context, js jetstream.JetStream) error {
+		for _, stream := range transport.Streams {
+			if err := js.DeleteStream(ctx, n.bus.StreamName(stream)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	l, err := n.launch(c)
+	if err != nil {
+		return err
+	}
+	b := n.begin(c, mixed)
+	err = n.watch(c, l, b.ended)
+	err = errors.Join(err, n.start(participantNames...))
+	<-b.ended
+	return err
+}
+
+// tool runs the tool, to die at the point or to live.
+func (n *lane) tool(c *crash, dies bool, verb, file, to string) error {
+	ctx, cancel := context.WithTimeout(n.t.Context(), limit)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, os.Args[0])
+	cmd.Env = append(os.Environ(), roleEnv+"=tool", toolEnv+"="+verb, fileEnv+"="+file, targetEnv+"="+to, crashpoint.LogEnv+"="+n.visits("tool"))
+	if !dies {
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("%s: %w: %s", verb, err, out)
+		}
+		return nil
+	}
+	cmd.Env = append(cmd.Env, fmt.Sprintf("%s=%s#%d", crashpoint.Env, c.point, c.visit))
+	out, _ := cmd.CombinedOutput()
+	if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGKILL {
+		return fmt.Errorf("%s was to die, and ended with %s: %s", verb, cmd.ProcessState, out)
+	}
+	return n.died(c)
+}
+
+// offline lets some sagas end, stops the coordinator, lets the tool work on its
+// store, and starts it again.
+func (n *lane) offline(c *crash, work func(file, scratch string) error) error {
+	<-n.begin(c, mixed).ended
+	if err := n.s.coordinator().terminate(); err != nil {
+		return err
+	}
+	n.tools++
+	scratch := filepath.Join(n.s.dir, fmt.Sprintf("scratch%d-", n.tools))
+	err := work(filepath.Join(n.s.dir, "coordinator", daemon.StoreFile), scratch)
+	err = errors.Join(err, n.start("coordinator"))
+	<-n.begin(c, mixed).ended
+	return err
+}
+
+// twice runs the tool to its death, and then to its end.
+func (n *lane) twice(c *crash, verb, file, to string) error {
+	return errors.Join(n.tool(c, true, verb, file, to), n.tool(c, false, verb, file, to))
+}
+
+func making(n *lane, c *crash) error {
+	return n.offline(c, func(_, scratch string) error { return n.twice(c, "make", scratch+"new", "") })
+}
+
+// backingUp: half a backup is refused, and the store has not suffered.
+func backingUp(n *lane, c *crash) error {
+	return n.offline(c, func(file, scratch string) error {
+		err := n.tool(c, true, "backup", file, scratch+"half")
+		if n.tool(c, false, "restore", scratch+"half", scratch+"refused") == nil {
+			err = errors.Join(err, errors.New("half a backup was restored"))
+		}
+		return errors.Join(err, n.tool(c, false, "backup", file, scratch+"whole"),
+			n.tool(c, false, "restore", scratch+"whole", scratch+"restored"))
+	})
+}
+
+// restoring: the coordinator goes on with what was restored.
+func restoring(n *lane, c *crash) error {
+	return n.offline(c, func(file, scratch string) error {
+		return errors.Join(n.tool(c, false, "backup", file, scratch+"whole"),
+			n.twice(c, "restore", scratch+"whole", scratch+"restored"),
+			os.Rename(scratch+"restored", file))
+	})
+}
+
+func expiring(n *lane, c *crash) error {
+	return n.offline(c, func(file, _ string) error { return n.twice(c, "expire", file, "") })
+}
+
+// dropping forgets sagas for good, in a copy.
+func dropping(n *lane, c *crash) error {
+	return n.offline(c, func(file, scratch string) error {
+		data, err := os.ReadFile(file)
+		return errors.Join(err, os.WriteFile(scratch+"copy", data, 0o600),
+			n.tool(c, false, "expire", scratch+"copy", ""), n.twice(c, "drop", scratch+"copy", ""))
+	})
+}
+
+// replaying sends a dead letter back, which becomes one again.
+func replaying(n *lane, c *crash) error {
+	if err := n.answerOfNobody(n.t.Context()); err != nil {
+		return err
+	}
+	office := n.bus
+	err := poll("there is a dead letter", func() bool {
+		list, err := office.ListDeadLetters(n.t.Context(), 0, 1)
+		return err == nil && len(list) > 0
+	})
+	if err != nil {
+		return err
+	}
+	err = n.twice(c, "replay", n.s.server.Load().(string), "")
+	<-n.begin(c, mixed).ended
+	return err
+}

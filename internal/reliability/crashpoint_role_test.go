@@ -1,0 +1,251 @@
+//go:build linux && crashpoints
+
+package reliability
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/participant"
+	"github.com/amends-dev/amends/participant/boltinbox"
+	"github.com/amends-dev/amends/store/boltstore"
+	"github.com/amends-dev/amends/transport/natsbus"
+)
+
+// The processes that only the crash points need: a bank that keeps its books and
+// its inbox in bbolt, and an operator's tool that works on a store or on the dead
+// letters.
+const (
+	crashRolesEnv = "AMENDS_RELIABILITY_CRASH" // set: the bank is the one in bbolt
+	toolEnv       = "AMENDS_RELIABILITY_TOOL"  // what the tool is to do
+	fileEnv       = "AMENDS_RELIABILITY_FILE"  // to what
+	targetEnv     = "AMENDS_RELIABILITY_TO"    // where to
+)
+
+// init takes the process over if it is one of these roles; TestMain has the
+// others.
+func init() { //nolint:gochecknoinits // TestMain belongs to the file that every build has
+	if os.Getenv(crashRolesEnv) == "" {
+		return
+	}
+	var play func(context.Context) error
+	switch os.Getenv(roleEnv) {
+	case "bank":
+		play = playBoltBank
+	case "tool":
+		play = playTool
+	default:
+		return
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	err := play(ctx)
+	stop()
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "%s: %v\n", os.Getenv(roleEnv), err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+func boltBooksFile(dir string) string { return filepath.Join(dir, "bank.bolt") }
+
+var (
+	accountBucket = []byte("account")
+	ledgerBucket  = []byte("ledger")
+)
+
+// playBoltBank is the bank with its books in bbolt.
+func playBoltBank(ctx context.Context) error {
+	logger := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	db, err := bbolt.Open(boltBooksFile(os.Getenv(dirEnv)), 0o600, &bbolt.Options{Timeout: 10 * time.Second})
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	if err := db.Update(openBoltBooks); err != nil {
+		return err
+	}
+	bus, err := natsbus.Connect(ctx, natsbus.Config{URL: os.Getenv(urlEnv), Name: "bank", Logger: logger})
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	defer bus.Close()
+	fmt.Println("ready ")
+	p := participant.New("bank", boltinbox.New(db), participant.Logger(logger), participant.AckWait(3*time.Second))
+	participant.Handle(p, reserve, func(ctx context.Context, tx *bbolt.Tx, t transfer) (int, error) {
+		left, err := bookBolt(ctx, tx, t.From, -t.Amount)
+		if err == nil && left < 0 {
+			return 0, participant.Reject("not enough money") // what was written goes
+		}
+		return t.From, err
+	})
+	participant.HandleUndo(p, release, func(ctx context.Context, tx *bbolt.Tx, u contract.Undo[transfer, int]) error {
+		_, err := bookBolt(ctx, tx, u.Request.From, u.Request.Amount)
+		return err
+	})
+	return p.Run(ctx, bus)
+}
+
+// openBoltBooks opens the accounts on the first day.
+func openBoltBooks(tx *bbolt.Tx) error {
+	if tx.Bucket(accountBucket) != nil {
+		return nil
+	}
+	b, err := tx.CreateBucket(accountBucket)
+	if err != nil {
+		return err
+	}
+	for i := range accounts {
+		if err := b.Put([]byte{byte(i)}, binary.BigEndian.AppendUint64(nil, initial)); err != nil {
+			return err
+		}
+	}
+	if err := b.Put([]byte{penury}, make([]byte, 8)); err != nil {
+		return err
+	}
+	_, err = tx.CreateBucket(ledgerBucket)
+	return err
+}
+
+// entry is a line of the ledger in bbolt.
+type entry struct {
+	Key, Step, Direction string
+	Saga                 contract.SagaID
+	Amount               int64
+}
+
+// bookBolt moves an account and writes a line under the idempotency key.
+func bookBolt(ctx context.Context, tx *bbolt.Tx, account int, amount int64) (left int64, err error) {
+	b := tx.Bucket(accountBucket)
+	left = int64(binary.BigEndian.Uint64(b.Get([]byte{byte(account)}))) + amount
+	if err := b.Put([]byte{byte(account)}, binary.BigEndian.AppendUint64(nil, uint64(left))); err != nil {
+		return 0, err
+	}
+	key := participant.KeyFrom(ctx)
+	data, err := json.Marshal(entry{key.String(), string(key.Step), string(key.Direction), key.Saga, amount})
+	if err != nil {
+		return 0, err
+	}
+	ledger := tx.Bucket(ledgerBucket)
+	n, err := ledger.NextSequence()
+	if err != nil {
+		return 0, err
+	}
+	return left, ledger.Put(binary.BigEndian.AppendUint64(nil, n), data)
+}
+
+// readBolt reads the bank's books.
+func (b *books) readBolt(dir string) error {
+	db, err := bbolt.Open(boltBooksFile(dir), 0o600, &bbolt.Options{Timeout: time.Second})
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	return db.View(func(tx *bbolt.Tx) error {
+		err := tx.Bucket(accountBucket).ForEach(func(_, v []byte) error {
+			b.balance += int64(binary.BigEndian.Uint64(v))
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		return tx.Bucket(ledgerBucket).ForEach(func(_, v []byte) error {
+			var e entry
+			if err := json.Unmarshal(v, &e); err != nil {
+				return err
+			}
+			b.lines = append(b.lines, line{participant: "bank", key: e.Key, saga: e.Saga, step: e.Step, direction: e.Direction, amount: e.Amount})
+			return nil
+		})
+	})
+}
+
+// playTool does one thing to a store that nobody has open, or to the dead letters.
+func playTool(ctx context.Context) error {
+	file, to := os.Getenv(fileEnv), os.Getenv(targetEnv)
+	switch verb := os.Getenv(toolEnv); verb {
+	case "restore":
+		return restoreStore(ctx, file, to)
+	case "replay":
+		return replayLetter(ctx, file)
+	default:
+		s, err := boltstore.Open(file, boltstore.Options{})
+		if err != nil {
+			return err
+		}
+		return errors.Join(work(ctx, s, verb, to), s.Verify(ctx), s.Close())
+	}
+}
+
+// work is what the tool does to an open store.
+func work(ctx context.Context, s *boltstore.Store, verb, to string) error {
+	late := time.Now().Add(time.Hour)
+	switch verb {
+	case "make":
+		return nil
+	case "backup":
+		f, err := os.Create(to)
+		if err != nil {
+			return err
+		}
+		_, err = s.Backup(ctx, f)
+		return errors.Join(err, f.Close())
+	case "expire":
+		_, _, err := s.Expire(ctx, late, time.Time{}, 1000)
+		return err
+	case "drop":
+		_, _, err := s.Expire(ctx, late, late, 1000)
+		return err
+	}
+	return fmt.Errorf("the tool does not know %q", verb)
+}
+
+// restoreStore restores a backup. One that got its name before the process died
+// is whole.
+func restoreStore(ctx context.Context, file, to string) error {
+	f, err := os.Open(file)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := boltstore.Restore(ctx, f, to, nil); err != nil && !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	s, err := boltstore.Open(to, boltstore.Options{})
+	if err != nil {
+		return err
+	}
+	return errors.Join(s.Verify(ctx), s.Close())
+}
+
+// replayLetter sends the first dead letter back to where it came from.
+func replayLetter(ctx context.Context, url string) error {
+	bus, err := natsbus.Connect(ctx, natsbus.Config{URL: url, Name: "tool"})
+	if err != nil {
+		return err
+	}
+	defer bus.Close()
+	list, err := bus.ListDeadLetters(ctx, 0, 1)
+	if err != nil {
+		return err
+	}
+	if len(list) == 0 {
+		return errors.New("there is no dead letter to replay")
+	}
+	return bus.ReplayDeadLetter(ctx, list[0].Sequence)
+}

@@ -1,0 +1,32 @@
+// Package reliability breaks a running system on purpose and audits what is
+// left: coordinator, NATS server and participants are processes of their own,
+// and are killed, paused, cut off and robbed of their data while sagas run.
+//
+//	load ──▶ proxy ──┐                       ┌── proxy ◀── bank      (SQLite)
+//	                 ├──▶ NATS server ◀──────┼── proxy ◀── clearing  (SQLite)
+//	coordinator ──▶ proxy                    └── proxy ◀── post      (SQLite)
+//	   │
+//	 store                faults ──▶ every process, every proxy, the server's streams
+//
+// It holds tests only; the processes are the test binary, started again. A run
+// draws its faults from a seed, prints it, and ends with one table: fault, times
+// tried, sagas it met, lost, doubled, stuck. The audit reads the participants'
+// databases and the coordinator's store once everything has come to rest:
+//
+//   - lost (I1, I2, I8): an acknowledged saga is not there, ended otherwise than
+//     its caller was told, or its history does not fold to its state;
+//   - doubled (I3, I4, I5): an idempotency key took effect twice, a completed
+//     saga's net effect is not one, a compensated one's not zero, or the money
+//     does not add up;
+//   - stuck (I2): a saga has not ended within the bound after the last fault.
+//
+// The short form belongs to the tests; "make reliability" runs the long one. The
+// seed fixes the order of the faults and their measures, not what the machine
+// makes of them: a finding is repeated by running the seed again, often.
+//
+// It does not test power cuts (what a process wrote survives its death), full
+// disks, clusters of servers, or several coordinators.
+//
+// Failure looks like a failed test that names each saga and what is wrong with
+// it, with the last lines of every process's log.
+package reliability

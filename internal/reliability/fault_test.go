@@ -1,0 +1,285 @@
+//go:build linux
+
+package reliability
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// fault is a way to break the system. make breaks it and mends what the outside
+// world would mend: it starts processes again, it opens roads. It returns when
+// the mending began; the rest is the system's own affair.
+type fault struct {
+	name string
+	make func(*system, *rand.Rand) (mended time.Time, err error)
+}
+
+// faults are all of them. A deck holds each once.
+var faults = []fault{
+	{"kill -9 the coordinator", killCoordinator},
+	{"kill -9 a participant", killParticipant},
+	{"kill -9 the bus", killBus},
+	{"kill -9 everything", killAll},
+	{"kill -9 the coordinator within 50 ms of its start, repeatedly", killYoungCoordinator},
+	{"kill -9 a young participant, repeatedly", killYoungParticipant},
+	{"stop the coordinator and start it", stop("coordinator")},
+	{"stop a participant and start it", stop(participantNames...)},
+	{"stop the bus and start it", stop("bus")},
+	{"pause the coordinator beyond timeouts", pause("coordinator")},
+	{"pause a participant beyond timeouts", pause(participantNames...)},
+	{"pause the bus beyond timeouts", pause("bus")},
+	{"delete the bus's data", wipeBus},
+	{"delete the bus's data while the coordinator is dead", wipeBusWithoutCoordinator},
+	{"delete a stream by hand", deleteStream},
+	{"delete a consumer by hand", deleteConsumer},
+	{"purge a stream by hand", purgeStream},
+	{"cut one road to the bus", cutOne},
+	{"cut all roads to the bus", cutAll},
+	{"one direction of a road is silent", hushOne},
+	{"a road is slow", slowOne},
+	{"a road flaps", flapOne},
+}
+
+// between is a duration drawn from a range.
+func between(dice *rand.Rand, least, most time.Duration) time.Duration {
+	return least + time.Duration(dice.Int64N(int64(most-least)))
+}
+
+// lasting is how long a fault lasts: between that bounds, and in the long form now
+// and then four times as long, beyond what the bus waits for.
+func lasting(dice *rand.Rand, least, most time.Duration) time.Duration {
+	d := between(dice, least, most)
+	if long := dice.IntN(8) == 0; long && *cycles > 0 {
+		d *= 4
+	}
+	return d
+}
+
+func oneOf[T any](dice *rand.Rand, list []T) T { return list[dice.IntN(len(list))] }
+
+// again starts processes that are gone and waits until they are ready.
+func (s *system) again(names ...string) (mended time.Time, err error) {
+	mended = time.Now()
+	for _, name := range names {
+		err = errors.Join(err, s.processes[name].start())
+	}
+	for _, name := range names {
+		err = errors.Join(err, s.processes[name].awaitReady())
+	}
+	return mended, err
+}
+
+func killCoordinator(s *system, _ *rand.Rand) (time.Time, error) {
+	if err := s.coordinator().kill(); err != nil {
+		return time.Time{}, err
+	}
+	return s.again("coordinator")
+}
+
+func killParticipant(s *system, dice *rand.Rand) (time.Time, error) {
+	name := s.victim(dice, participantNames)
+	if err := s.processes[name].kill(); err != nil {
+		return time.Time{}, err
+	}
+	hold(between(dice, 0, 300*time.Millisecond))
+	return s.again(name)
+}
+
+func killBus(s *system, dice *rand.Rand) (time.Time, error) {
+	if err := s.bus().kill(); err != nil {
+		return time.Time{}, err
+	}
+	hold(between(dice, 0, 300*time.Millisecond))
+	return s.again("bus")
+}
+
+// killAll kills everything, one after the other in any order, and starts it in
+// any other.
+func killAll(s *system, dice *rand.Rand) (time.Time, error) {
+	names := s.names()
+	shuffled := func() []string {
+		dice.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
+		return names
+	}
+	for _, name := range shuffled() {
+		if err := s.processes[name].kill(); err != nil {
+			return time.Time{}, err
+		}
+		hold(between(dice, 0, 30*time.Millisecond))
+	}
+	return s.again(shuffled()...)
+}
+
+func killYoungCoordinator(s *system, dice *rand.Rand) (time.Time, error) {
+	return killYoung(s, dice, "coordinator", 50*time.Millisecond)
+}
+
+// killYoungParticipant gives it enough time to receive commands, now and then.
+func killYoungParticipant(s *system, dice *rand.Rand) (time.Time, error) {
+	return killYoung(s, dice, s.victim(dice, participantNames), 200*time.Millisecond)
+}
+
+func killYoung(s *system, dice *rand.Rand, name string, age time.Duration) (time.Time, error) {
+	p := s.processes[name]
+	for range 3 + dice.IntN(4) {
+		if err := p.kill(); err != nil {
+			return time.Time{}, err
+		}
+		if err := p.start(); err != nil {
+			return time.Time{}, err
+		}
+		hold(between(dice, time.Millisecond, age))
+	}
+	if err := p.kill(); err != nil {
+		return time.Time{}, err
+	}
+	return s.again(name)
+}
+
+func stop(names ...string) func(*system, *rand.Rand) (time.Time, error) {
+	return func(s *system, dice *rand.Rand) (time.Time, error) {
+		name := s.victim(dice, names)
+		if err := s.processes[name].terminate(); err != nil {
+			return time.Time{}, err
+		}
+		return s.again(name)
+	}
+}
+
+func pause(names ...string) func(*system, *rand.Rand) (time.Time, error) {
+	return func(s *system, dice *rand.Rand) (time.Time, error) {
+		err := s.processes[s.victim(dice, names)].pause(lasting(dice, 1100*time.Millisecond, 2*time.Second))
+		return time.Now(), err
+	}
+}
+
+func wipeBus(s *system, _ *rand.Rand) (time.Time, error) {
+	if err := s.bus().kill(); err != nil {
+		return time.Time{}, err
+	}
+	if err := s.wipe(); err != nil {
+		return time.Time{}, err
+	}
+	return s.again("bus")
+}
+
+func wipeBusWithoutCoordinator(s *system, dice *rand.Rand) (time.Time, error) {
+	if err := errors.Join(s.coordinator().kill(), s.bus().kill()); err != nil {
+		return time.Time{}, err
+	}
+	if err := s.wipe(); err != nil {
+		return time.Time{}, err
+	}
+	if _, err := s.again("bus"); err != nil {
+		return time.Time{}, err
+	}
+	hold(between(dice, 0, 300*time.Millisecond))
+	return s.again("coordinator")
+}
+
+// queues are the streams without which no saga moves.
+var queues = []string{"SAGA_COMMANDS", "SAGA_EVENTS"}
+
+func deleteStream(s *system, dice *rand.Rand) (time.Time, error) {
+	name := s.victim(dice, queues)
+	err := s.byHand(func(ctx context.Context, js jetstream.JetStream) error { return js.DeleteStream(ctx, name) })
+	return time.Now(), err
+}
+
+func purgeStream(s *system, dice *rand.Rand) (time.Time, error) {
+	name := s.victim(dice, queues)
+	err := s.byHand(func(ctx context.Context, js jetstream.JetStream) error {
+		stream, err := js.Stream(ctx, name)
+		if err != nil {
+			return err
+		}
+		return stream.Purge(ctx)
+	})
+	return time.Now(), err
+}
+
+func deleteConsumer(s *system, dice *rand.Rand) (time.Time, error) {
+	name := s.victim(dice, queues)
+	err := s.byHand(func(ctx context.Context, js jetstream.JetStream) error {
+		stream, err := js.Stream(ctx, name)
+		if err != nil {
+			return err
+		}
+		var found []string
+		names := stream.ConsumerNames(ctx)
+		for consumer := range names.Name() {
+			found = append(found, consumer)
+		}
+		if err := names.Err(); err != nil {
+			return err
+		}
+		if len(found) == 0 {
+			return fmt.Errorf("stream %s has no consumer", name)
+		}
+		slices.Sort(found)
+		return stream.DeleteConsumer(ctx, s.victim(dice, found))
+	})
+	return time.Now(), err
+}
+
+// roads are the processes that reach the bus through a proxy.
+var roads = append([]string{"coordinator", "load"}, participantNames...)
+
+// victim draws one of the names and takes a note of it.
+func (s *system) victim(dice *rand.Rand, names []string) string {
+	s.struck = oneOf(dice, names)
+	return s.struck
+}
+
+func cutOne(s *system, dice *rand.Rand) (time.Time, error) {
+	road := s.proxies[s.victim(dice, roads)]
+	road.cut()
+	hold(lasting(dice, 100*time.Millisecond, 1500*time.Millisecond))
+	road.heal()
+	return time.Now(), nil
+}
+
+func cutAll(s *system, dice *rand.Rand) (time.Time, error) {
+	for _, name := range roads {
+		s.proxies[name].cut()
+	}
+	hold(lasting(dice, 300*time.Millisecond, 2*time.Second))
+	for _, name := range roads {
+		s.proxies[name].heal()
+	}
+	return time.Now(), nil
+}
+
+func hushOne(s *system, dice *rand.Rand) (time.Time, error) {
+	road := s.proxies[s.victim(dice, roads)]
+	road.hush(oneOf(dice, []int{toServer, fromServer}))
+	hold(lasting(dice, 300*time.Millisecond, 2*time.Second))
+	road.heal()
+	return time.Now(), nil
+}
+
+func slowOne(s *system, dice *rand.Rand) (time.Time, error) {
+	road := s.proxies[s.victim(dice, roads)]
+	road.slow(between(dice, 10*time.Millisecond, 100*time.Millisecond))
+	hold(lasting(dice, 300*time.Millisecond, 1500*time.Millisecond))
+	road.heal()
+	return time.Now(), nil
+}
+
+func flapOne(s *system, dice *rand.Rand) (time.Time, error) {
+	road := s.proxies[s.victim(dice, roads)]
+	for range 4 + dice.IntN(6) {
+		road.cut()
+		hold(between(dice, 10*time.Millisecond, 100*time.Millisecond))
+		road.heal()
+		hold(between(dice, 10*time.Millisecond, 300*time.Millisecond))
+	}
+	return time.Now(), nil
+}

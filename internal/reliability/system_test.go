@@ -1,0 +1,172 @@
+//go:build linux
+
+package reliability
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// system is everything that runs, and the roads between.
+type system struct {
+	dir       string
+	processes map[string]*process
+	proxies   map[string]*proxy // by the process that uses it; load is the test
+	server    atomic.Value      // string: its URL, past the proxies
+	struck    string            // whom the fault at hand was aimed at
+}
+
+// newSystem starts everything and sees to it that nothing stays.
+func newSystem(t *testing.T, bug string) *system {
+	t.Helper()
+	s := &system{dir: t.TempDir(), processes: map[string]*process{}, proxies: map[string]*proxy{}}
+	t.Cleanup(func() { s.close(t) })
+	for _, name := range append([]string{"coordinator", "load"}, participantNames...) {
+		p, err := newProxy()
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.proxies[name] = p
+	}
+	for _, name := range append([]string{"bus", "coordinator"}, participantNames...) {
+		dir := filepath.Join(s.dir, name)
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		p := &process{name: name, log: filepath.Join(s.dir, name+".log"), env: []string{roleEnv + "=" + name, dirEnv + "=" + dir, plantEnv + "=" + bug}}
+		if road := s.proxies[name]; road != nil {
+			p.env = append(p.env, urlEnv+"="+road.url())
+		}
+		s.processes[name] = p
+	}
+	s.bus().onReady = s.aim
+	if err := s.startBus(); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range s.names() {
+		if name == "bus" {
+			continue
+		}
+		if err := s.processes[name].start(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range s.names() {
+		if err := s.processes[name].awaitReady(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return s
+}
+
+func (s *system) bus() *process         { return s.processes["bus"] }
+func (s *system) coordinator() *process { return s.processes["coordinator"] }
+
+// names of the processes; the bus first.
+func (s *system) names() []string { return append([]string{"bus", "coordinator"}, participantNames...) }
+
+// aim points all roads to where the server is now.
+func (s *system) aim(where string) {
+	u, err := url.Parse(where)
+	if err != nil {
+		return // the processes stay without a server, which is noticed
+	}
+	s.server.Store(where)
+	for _, p := range s.proxies {
+		p.aim(u.Host)
+	}
+}
+
+// startBus starts the server and waits for it.
+func (s *system) startBus() error {
+	if err := s.bus().start(); err != nil {
+		return err
+	}
+	return s.bus().awaitReady()
+}
+
+// wipe removes what the server has kept. It must not run.
+func (s *system) wipe() error {
+	if found, err := filepath.Glob(filepath.Join(s.dir, "bus", "jetstream", "*")); err != nil || len(found) == 0 {
+		return errors.Join(err, errors.New("the server has kept nothing that could be lost"))
+	}
+	return os.RemoveAll(filepath.Join(s.dir, "bus"))
+}
+
+// byHand does something to the streams that nobody has announced.
+func (s *system) byHand(do func(context.Context, jetstream.JetStream) error) error {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	nc, err := nats.Connect(s.server.Load().(string))
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return err
+	}
+	return do(ctx, js)
+}
+
+// awaitDrained waits until no command and no event waits for anybody.
+func (s *system) awaitDrained() error {
+	var waiting []string
+	err := poll("commands and events are all dealt with", func() bool {
+		err := s.byHand(func(ctx context.Context, js jetstream.JetStream) error {
+			waiting = nil
+			for _, name := range []string{"SAGA_COMMANDS", "SAGA_EVENTS"} {
+				stream, err := js.Stream(ctx, name)
+				if err != nil {
+					return err
+				}
+				if n := stream.CachedInfo().State.Msgs; n > 0 {
+					waiting = append(waiting, fmt.Sprintf("%s has %d", name, n))
+				}
+			}
+			return nil
+		})
+		return err == nil && len(waiting) == 0
+	})
+	if err != nil {
+		return fmt.Errorf("%w (%s)", err, strings.Join(waiting, ", "))
+	}
+	return nil
+}
+
+// close ends every process, whatever the test made of them, and shows the ends of
+// their logs if it failed.
+func (s *system) close(t *testing.T) {
+	for _, p := range s.proxies {
+		p.heal()
+	}
+	for _, p := range s.processes {
+		if l := p.leave(); l != nil {
+			_ = p.signal(l, 9)
+			if err := awaitClosed(l.exited, p.name+" is gone"); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	for _, p := range s.proxies {
+		p.close()
+	}
+	if !t.Failed() {
+		return
+	}
+	for _, name := range s.names() {
+		log, _ := os.ReadFile(s.processes[name].log)
+		lines := strings.Split(strings.TrimSpace(string(log)), "\n")
+		t.Logf("the end of the log of %s:\n%s", name, strings.Join(lines[max(0, len(lines)-30):], "\n"))
+	}
+}

@@ -1,0 +1,144 @@
+//go:build linux
+
+package reliability
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/amends-dev/amends/contract"
+)
+
+// cycle is one fault that was made.
+type cycle struct {
+	number int // from 1
+	fault  string
+	struck string    // whom
+	made   time.Time // when it was made
+	mended time.Time // when mending began
+	over   time.Time // when sagas moved again
+	met    int       // acknowledged sagas that were under way
+	acked  time.Duration
+	ended  time.Duration // from mended to the first acknowledgement, and to the first end of a saga that was acknowledged after it
+}
+
+// row is what the table says of one fault.
+type row struct {
+	tried, met           int
+	lost, doubled, stuck int
+	acked, ended, gap    []time.Duration
+	last                 time.Duration
+}
+
+// table gathers the cycles by fault. A finding counts for every fault that its
+// saga has met; one that belongs to no saga, for the sum only.
+func table(runs []run, cycles []cycle, found []finding) string {
+	rows := map[string]*row{}
+	total := &row{}
+	byID := map[contract.SagaID]*run{}
+	for i := range runs {
+		byID[runs[i].id] = &runs[i]
+	}
+	for i := range cycles {
+		c := &cycles[i]
+		r := rows[c.fault]
+		if r == nil {
+			r = &row{}
+			rows[c.fault] = r
+		}
+		gap, last := longestGap(runs, c.made, c.over), c.lastOfMet(runs)
+		for _, to := range []*row{r, total} {
+			to.tried++
+			to.met += c.met
+			to.acked = append(to.acked, c.acked)
+			to.ended = append(to.ended, c.ended)
+			to.gap = append(to.gap, gap)
+			to.last = max(to.last, last)
+		}
+	}
+	for _, f := range found {
+		total.count(f)
+		seen := map[string]bool{}
+		for i := range cycles {
+			if c := &cycles[i]; !seen[c.fault] && c.meets(byID[f.saga]) {
+				seen[c.fault] = true
+				rows[c.fault].count(f)
+			}
+		}
+	}
+	var b strings.Builder
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(w, "tried\tsagas under way\tlost\tdoubled\tstuck\tto first start p50\tmax\tto first end p50\tmax\tto last end of those\tgap max\t  fault")
+	for _, f := range faults {
+		if r := rows[f.name]; r != nil {
+			r.write(w, f.name)
+			delete(rows, f.name)
+		}
+	}
+	for name, r := range rows { // planted ones
+		r.write(w, name)
+	}
+	total.write(w, "all")
+	_ = w.Flush()
+	return b.String()
+}
+
+// slow lists the cycles after which the first start or the first end took longer
+// than a bound, or never came.
+func slow(cycles []cycle, bound time.Duration) string {
+	var b strings.Builder
+	for _, c := range cycles {
+		if c.acked > bound || c.ended > bound || c.ended == 0 {
+			fmt.Fprintf(&b, "  fault %d: %s (%s), made %s, mended %s: first start after %s, first end after %s\n",
+				c.number, c.fault, c.struck, c.made.Format(clock), c.mended.Format(clock), short(c.acked), short(c.ended))
+		}
+	}
+	return b.String()
+}
+
+// clock is how a moment is written, as in the logs.
+const clock = "15:04:05.000"
+
+// meets reports whether the saga was under way at some time of the cycle.
+func (c *cycle) meets(r *run) bool {
+	return r != nil && r.began.Before(c.over) && (r.ended.IsZero() || r.ended.After(c.made))
+}
+
+// lastOfMet is how long after the mending the last of the sagas ended that were
+// acknowledged and under way when the fault was made. Later faults may have held
+// it up as well.
+func (c *cycle) lastOfMet(runs []run) (last time.Duration) {
+	for i := range runs {
+		r := &runs[i]
+		if !r.acked.IsZero() && r.acked.Before(c.made) && r.ended.After(c.mended) {
+			last = max(last, r.ended.Sub(c.mended))
+		}
+	}
+	return last
+}
+
+func (r *row) count(f finding) {
+	switch f.kind {
+	case "lost":
+		r.lost++
+	case "doubled":
+		r.doubled++
+	default:
+		r.stuck++
+	}
+}
+
+func (r *row) write(w *tabwriter.Writer, name string) {
+	fmt.Fprintf(w, "%d\t%d\t%d\t%d\t%d\t%s\t%s\t%s\t%s\t%s\t%s\t  %s\n", r.tried, r.met, r.lost, r.doubled, r.stuck,
+		short(median(r.acked)), short(slices.Max(r.acked)), short(median(r.ended)), short(slices.Max(r.ended)), short(r.last), short(slices.Max(r.gap)), name)
+}
+
+func median(d []time.Duration) time.Duration {
+	sorted := slices.Sorted(slices.Values(d))
+	return sorted[len(sorted)/2]
+}
+
+func short(d time.Duration) string { return d.Round(time.Millisecond).String() }

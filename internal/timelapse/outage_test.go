@@ -1,0 +1,153 @@
+package timelapse
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/amends-dev/amends/client"
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/coordinator"
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/transport/natsbus"
+)
+
+// away is how an outage of hours is lived through: an attempt to connect every
+// reconnect instead of every 200 ms, which would be most of the work.
+var away = natsbus.Config{Options: []nats.Option{nats.ReconnectWait(reconnect)}}
+
+// back is within which everybody has found the server again: the wait between two
+// attempts to connect with its jitter (100 ms), and the relay's and the clients'
+// own waits (2 s and 5 s at most, and half again of jitter).
+const (
+	reconnect = 5 * time.Second
+	back      = reconnect + 8*time.Second
+)
+
+// The bus is away for six hours, with or without what it held. Sagas that were
+// under way wait, their steps time out and are attempted again; a start waits
+// with its caller. When the server is there again, everything goes on within
+// seconds, and takes effect once.
+func TestBusAwayForHours(t *testing.T) {
+	t.Parallel()
+	for name, empty := range map[string]bool{"comes back": false, "comes back empty": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			live(t, away, func(s *stack) { busAway(t, s, empty) })
+		})
+	}
+}
+
+func busAway(t *testing.T, s *stack, empty bool) {
+	const outage, sagas = 6 * time.Hour, 20
+	def := saga.MustDefine[transfer]("outage",
+		saga.Compensable("pay", saga.Do(pay), saga.Undo(payBack)),
+		saga.Retriable("confirm", saga.Do(confirm, saga.Timeout(time.Minute), saga.Retry(10_000, time.Second, 5*time.Minute))))
+	b := s.bank()
+	s.serve(b.p)
+	s.startCoordinator(coordinator.Config{}, def)
+	id := func(n int) contract.SagaID { return contract.SagaID(fmt.Sprint("s-", n)) }
+	for n := range sagas {
+		s.start(def, id(n))
+	}
+	synctest.Wait()
+	s.stopServer()
+	if empty {
+		if err := os.RemoveAll(filepath.Join(s.dir, "nats")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	down := s.age()
+	started := make(chan error, 1)
+	go func() {
+		_, err := s.client.Start(s.t.Context(), def, transfer{700}, client.ID(id(sagas)))
+		started <- err
+	}()
+	s.sleepUntil(down + outage)
+	select {
+	case err := <-started:
+		t.Errorf("a start was answered without a bus: %v", err)
+	default:
+	}
+	// Whatever was attempted in those hours, each saga owes one command: only that
+	// waits for the bus (I10).
+	if stats, err := s.coord.Stats(s.t.Context()); err != nil || stats.OutboxBacklog > sagas {
+		t.Errorf("%d messages of %d sagas wait for the bus, %v", stats.OutboxBacklog, sagas, err)
+	}
+	office := s.office()
+	s.startServer()
+	if err := <-started; err != nil {
+		t.Errorf("the start that waited for the bus: %v", err)
+	}
+	if took := s.age() - down - outage; took > back {
+		t.Errorf("the start that waited was answered %s after the bus came back, want %s", took, back)
+	}
+	s.serve(office)
+	// The longest wait is that of an attempt which was sent into the void just
+	// before: its timeout and the wait behind it.
+	s.sleepUntil(down + outage + back + time.Minute + 5*time.Minute)
+	for n := range sagas + 1 {
+		if status := s.get(id(n)); status.Phase != contract.Completed {
+			t.Errorf("saga %s is %s after the bus came back", id(n), status.Phase)
+		}
+		if cents := b.booked(id(n)); cents != 700 {
+			t.Errorf("saga %s booked %d cents", id(n), cents)
+		}
+	}
+	if calls := b.did(); len(calls) != sagas+1 {
+		t.Errorf("the bank's handler ran %d times for %d sagas", len(calls), sagas+1)
+	}
+}
+
+// A coordinator that was away for a week starts with timers that came due
+// meanwhile: they fire at once, each once, and none before its time.
+func TestCoordinatorAwayForAWeek(t *testing.T) {
+	t.Parallel()
+	const week = 7 * 24 * time.Hour
+	live(t, quiet, func(s *stack) {
+		overdue := saga.MustDefine[transfer]("overdue", saga.Deadline(24*time.Hour),
+			saga.Compensable("pay", saga.Do(pay), saga.Undo(payBack)),
+			saga.Compensable("deliver", saga.Do(deliver, saga.Timeout(time.Minute), saga.Retry(1000, time.Hour, 12*time.Hour)), saga.NothingToUndo()))
+		later := saga.MustDefine[transfer]("later", saga.Deadline(week+time.Hour),
+			saga.Compensable("deliver", saga.Do(deliver, saga.Timeout(2*week), saga.Retry(1, 0, 0)), saga.NothingToUndo()))
+		b := s.bank()
+		stop := s.serve(b.p)
+		s.startCoordinator(coordinator.Config{}, overdue, later)
+		at := s.age()
+		const sagas = 50
+		id := func(n int) contract.SagaID { return contract.SagaID(fmt.Sprint("s-", n)) }
+		for n := range sagas {
+			s.start(overdue, id(n))
+		}
+		s.start(later, "later")
+		synctest.Wait()
+		s.stopCoordinator()
+		stop()
+		s.sleepUntil(at + week)
+		s.serve(b.p)
+		if status := len(b.did()); status != sagas {
+			t.Fatalf("the bank was asked %d times", status)
+		}
+		s.startCoordinator(coordinator.Config{}, overdue, later)
+		// The attempt that was under way a week ago timed out, the deadline passed:
+		// what it takes is one look at the timers and the undo.
+		s.sleepUntil(at + week + time.Minute + wakeGrain)
+		for n := range sagas {
+			s.want(id(n), contract.Compensated, at+week, wakeGrain)
+			if cents := b.booked(id(n)); cents != 0 {
+				t.Errorf("%s: %d cents stay booked", id(n), cents)
+			}
+		}
+		if calls := b.did(); len(calls) != 2*sagas {
+			t.Errorf("the bank was asked %d times, want %d do's and as many undo's", len(calls), sagas)
+		}
+		if status := s.get("later"); status.Phase != contract.Running {
+			t.Errorf("the saga whose deadline is in an hour is %s", status.Phase)
+		}
+	})
+}
