@@ -1,0 +1,320 @@
+package javascript
+
+import (
+	"bufio"
+	"context"
+	"net/url"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/amends-dev/amends/internal/wiretest"
+)
+
+const (
+	patience = 20 * time.Second
+	password = "not-a-secret"
+)
+
+// TestParticipant plays the coordinator for the participant in JavaScript: I5 and
+// I9 without the SDK.
+func TestParticipant(t *testing.T) {
+	requireNode(t)
+	c := newCoordinator(t)
+	startParticipant(t, c.url)
+
+	do, undo := example(t, "command"), example(t, "undo-command")
+	t.Run("completes", func(t *testing.T) {
+		answer := c.ask(t, do)
+		c.want(t, answer, "completed", `{"receipt":"r-1"}`)
+		if got, want := answer.Headers().Get("traceparent"), do.Header.Get("traceparent"); got != want {
+			t.Errorf("traceparent %q, want the command's %q", got, want)
+		}
+	})
+	t.Run("answers the same to the next attempt", func(t *testing.T) {
+		c.want(t, c.ask(t, attempt(do, "order-42", "2")), "completed", `{"receipt":"r-1"}`)
+	})
+	t.Run("rejects", func(t *testing.T) {
+		dear := attempt(do, "order-43", "1")
+		dear.Data = []byte(`{"order_id":"order-43","amount_cents":4200000}`)
+		answer := c.ask(t, dear)
+		c.want(t, answer, "rejected", "")
+		reason := answer.Headers().Get("ce-reason")
+		plain, err := url.PathUnescape(reason)
+		if err != nil || plain != "card declined: 4200000 is above the limit, 10000" || strings.Contains(reason, " ") {
+			t.Errorf("reason %q (%v)", reason, err)
+		}
+	})
+	t.Run("undoes", func(t *testing.T) {
+		c.want(t, c.ask(t, undo), "completed", `{"refunded":"r-17"}`)
+		c.want(t, c.ask(t, attempt(do, "order-42", "3")), "rejected", "")
+	})
+	t.Run("undoes what it did though the coordinator does not know the result", func(t *testing.T) {
+		c.want(t, c.ask(t, attempt(do, "order-44", "1")), "completed", `{"receipt":"r-2"}`)
+		unknown := attempt(undo, "order-44", "1")
+		unknown.Data = []byte(`{"request":{},"result":null}`)
+		c.want(t, c.ask(t, unknown), "completed", `{"refunded":"r-2"}`)
+	})
+	t.Run("refuses a do that its undo has overtaken", func(t *testing.T) {
+		early := attempt(undo, "order-45", "1")
+		early.Data = []byte(`{"request":{},"result":null}`)
+		c.want(t, c.ask(t, early), "completed", "")
+		c.want(t, c.ask(t, attempt(do, "order-45", "1")), "rejected", "")
+	})
+	t.Run("fails for good on data that is not JSON", func(t *testing.T) {
+		broken := attempt(do, "order-46", "1")
+		broken.Data = []byte(`{"order_id":`)
+		answer := c.ask(t, broken)
+		c.want(t, answer, "failed", "")
+		if answer.Headers().Get("ce-final") != "true" {
+			t.Errorf("headers %v, want ce-final: true", answer.Headers())
+		}
+	})
+	t.Run("drops what nobody wants answered", func(t *testing.T) {
+		nobody := attempt(do, "order-47", "1")
+		nobody.Header.Del("ce-replyto")
+		c.publish(t, nobody)
+		c.drained(t)
+	})
+}
+
+// requireNode skips without Node or the participant's modules.
+func requireNode(t *testing.T) {
+	t.Helper()
+	if _, err := exec.LookPath("node"); err != nil {
+		t.Skip("node is not installed; install Node 20 or later")
+	}
+	if _, err := os.ReadFile("participant.mjs"); err != nil { // also tells the test cache what the result depends on
+		t.Fatal(err)
+	}
+	if _, err := os.Stat("node_modules/@nats-io/jetstream"); err != nil {
+		t.Skip("the participant's modules are not installed; run: npm ci --prefix test/javascript")
+	}
+}
+
+// example is a message of proto/testdata.
+func example(t *testing.T, name string) *nats.Msg {
+	t.Helper()
+	m, err := wiretest.Read(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	header, err := nats.DecodeHeadersMsg([]byte(m.Header))
+	if err != nil {
+		t.Fatal(err)
+	}
+	header.Del("Nats-Msg-Id") // the test repeats messages on purpose
+	return &nats.Msg{Subject: m.Subject, Header: header, Data: []byte(m.Data)}
+}
+
+// attempt is a copy of a command for another saga and attempt.
+func attempt(m *nats.Msg, saga, number string) *nats.Msg {
+	copied := &nats.Msg{Subject: m.Subject, Header: nats.Header{}, Data: m.Data}
+	direction := m.Header.Get("ce-direction")
+	for name := range m.Header {
+		copied.Header.Set(name, m.Header.Get(name))
+	}
+	copied.Header.Set("ce-sagaid", saga)
+	copied.Header.Set("ce-attempt", number)
+	copied.Header.Set("ce-id", saga+"/charge-card/"+direction+"/"+number)
+	copied.Header.Set("ce-replyto", "saga.event.payment."+saga+".charge-card."+direction+"."+number)
+	return copied
+}
+
+// TestPermissions: docs/WIRE.md gives the permissions with which this test runs.
+func TestPermissions(t *testing.T) {
+	page, err := os.ReadFile("../../docs/WIRE.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := permissions()
+	for _, subject := range append(p.Publish.Allow, p.Subscribe.Allow...) {
+		if !strings.Contains(string(page), `"`+subject+`"`) {
+			t.Errorf("docs/WIRE.md does not allow %s", subject)
+		}
+	}
+}
+
+// coordinator is a server with the streams that docs/WIRE.md names, and a client
+// that may do everything.
+type coordinator struct {
+	url      string
+	js       jetstream.JetStream
+	commands jetstream.Stream
+	answers  jetstream.Consumer
+}
+
+func newCoordinator(t *testing.T) *coordinator {
+	t.Helper()
+	url := newServer(t)
+	nc, err := nats.Connect(url, nats.UserInfo("coordinator", password))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &coordinator{url: url, js: js}
+	c.commands = c.stream(t, "SAGA_COMMANDS", "saga.command.>")
+	c.answers, err = c.stream(t, "SAGA_EVENTS", "saga.event.>").CreateConsumer(t.Context(), jetstream.ConsumerConfig{Durable: "coordinator"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// newServer is a server with a user for the coordinator and one for the
+// participant.
+func newServer(t *testing.T) (url string) {
+	t.Helper()
+	s, err := server.NewServer(&server.Options{
+		Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: t.TempDir(), NoSigs: true, NoLog: true,
+		Users: []*server.User{
+			{Username: "coordinator", Password: password},
+			{Username: "payment", Password: password, Permissions: permissions()},
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+	if !s.ReadyForConnections(patience) {
+		t.Fatal("the server is not ready")
+	}
+	return s.ClientURL()
+}
+
+func (c *coordinator) stream(t *testing.T, name, subjects string) jetstream.Stream {
+	t.Helper()
+	stream, err := c.js.CreateStream(t.Context(), jetstream.StreamConfig{
+		Name: name, Subjects: []string{subjects}, Retention: jetstream.WorkQueuePolicy, Discard: jetstream.DiscardNew,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return stream
+}
+
+// permissions are those of docs/WIRE.md for the participant payment.
+func permissions() *server.Permissions {
+	return &server.Permissions{
+		Publish: &server.SubjectPermission{Allow: []string{
+			"saga.event.payment.>",
+			"$JS.API.CONSUMER.CREATE.SAGA_COMMANDS.payment.saga.command.payment.>",
+			"$JS.API.CONSUMER.INFO.SAGA_COMMANDS.payment",
+			"$JS.API.CONSUMER.MSG.NEXT.SAGA_COMMANDS.payment",
+			"$JS.ACK.SAGA_COMMANDS.payment.>",
+		}},
+		Subscribe: &server.SubjectPermission{Allow: []string{"_INBOX_payment.>"}},
+	}
+}
+
+// publish sends a command.
+func (c *coordinator) publish(t *testing.T, command *nats.Msg) {
+	t.Helper()
+	if _, err := c.js.PublishMsg(t.Context(), command); err != nil {
+		t.Fatalf("publish %s: %v", command.Subject, err)
+	}
+}
+
+// ask sends a command and waits for its answer, which has to come on the subject
+// that the command names.
+func (c *coordinator) ask(t *testing.T, command *nats.Msg) jetstream.Msg {
+	t.Helper()
+	c.publish(t, command)
+	answer, err := c.answers.Next(jetstream.FetchMaxWait(patience))
+	if err != nil {
+		t.Fatalf("no answer to %s: %v", command.Header.Get("ce-id"), err)
+	}
+	if err := answer.DoubleAck(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if want := command.Header.Get("ce-replyto"); answer.Subject() != want {
+		t.Fatalf("answered on %s, want %s", answer.Subject(), want)
+	}
+	return answer
+}
+
+func (c *coordinator) want(t *testing.T, answer jetstream.Msg, outcome, data string) {
+	t.Helper()
+	if got, want := answer.Headers().Get("ce-type"), "dev.amends."+outcome+".v1"; got != want {
+		t.Errorf("type %s, want %s (headers %v)", got, want, answer.Headers())
+	}
+	if string(answer.Data()) != data {
+		t.Errorf("data %q, want %q", answer.Data(), data)
+	}
+}
+
+// drained waits until every command is acknowledged.
+func (c *coordinator) drained(t *testing.T) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for tick := time.NewTicker(20 * time.Millisecond); ; {
+		info, err := c.commands.Info(ctx)
+		if err != nil {
+			t.Fatalf("commands are left: %v", err)
+		}
+		if info.State.Msgs == 0 {
+			tick.Stop()
+			return
+		}
+		<-tick.C
+	}
+}
+
+// startParticipant runs node until the test ends, when it has to stop by itself.
+func startParticipant(t *testing.T, url string) {
+	t.Helper()
+	node := exec.CommandContext(t.Context(), "node", "participant.mjs")
+	node.Env = append(os.Environ(), "NATS_URL="+url, "NATS_USER=payment", "NATS_PASSWORD="+password)
+	node.Cancel = func() error { return node.Process.Signal(syscall.SIGTERM) }
+	node.WaitDelay = patience
+	var complaints strings.Builder
+	node.Stderr = &complaints
+	out, err := node.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := node.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ready := make(chan bool, 1)
+	t.Cleanup(func() {
+		for range ready { // until the output ends
+		}
+		_ = node.Wait() // ended by SIGTERM when t.Context ended
+		if complaints.Len() > 0 {
+			t.Errorf("the participant complained:\n%s", complaints.String())
+		}
+		if code := node.ProcessState.ExitCode(); code != 0 {
+			t.Errorf("the participant ended with %v, want a clean end", node.ProcessState)
+		}
+	})
+	go func() {
+		defer close(ready)
+		for lines := bufio.NewScanner(out); lines.Scan(); {
+			if strings.HasSuffix(lines.Text(), "is ready") {
+				ready <- true
+			}
+		}
+	}()
+	select {
+	case ok := <-ready:
+		if !ok {
+			t.Fatal("the participant ended before it was ready")
+		}
+	case <-time.After(patience):
+		t.Fatal("the participant is not ready")
+	}
+}

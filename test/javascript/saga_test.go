@@ -1,0 +1,128 @@
+package javascript
+
+import (
+	"context"
+	"log/slog"
+	"testing"
+
+	"github.com/amends-dev/amends/client"
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/internal/daemon"
+	"github.com/amends-dev/amends/participant"
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/transport"
+	"github.com/amends-dev/amends/transport/natsbus"
+)
+
+type card struct {
+	OrderID     string `json:"order_id"`
+	AmountCents int    `json:"amount_cents"`
+}
+
+type receipt struct {
+	Receipt string `json:"receipt"`
+}
+
+type parcel struct {
+	OrderID string `json:"order_id"`
+	Receipt string `json:"receipt"`
+}
+
+// The payment service is written in JavaScript, the post in Go.
+var (
+	charge = contract.NewCommand[card, receipt]("payment", "charge-card")
+	refund = contract.UndoOf(charge, "refund-card")
+	ship   = contract.NewCommand[parcel, struct{}]("post", "ship")
+
+	mail = saga.MustDefine[card]("mail-order",
+		saga.Compensable("charge-card", saga.Do(charge), saga.Undo(refund)),
+		saga.Pivot("ship", saga.Do(ship, saga.With(`{"order_id": input.order_id, "receipt": result.charge_card.receipt}`))))
+)
+
+// TestSaga runs sagas in which the participant in JavaScript takes part: it
+// completes, it is undone, and it says no.
+func TestSaga(t *testing.T) {
+	requireNode(t)
+	url := newServer(t)
+	c := runCoordinator(t, url) // makes the streams
+	startParticipant(t, url)
+
+	for id, want := range map[contract.SagaID]struct {
+		cents  int
+		phase  contract.Phase
+		charge string
+	}{
+		"sent":      {100, contract.Completed, "done"},
+		"returned":  {200, contract.Compensated, "undone"},
+		"too-dear":  {4_200_000, contract.Compensated, "rejected"},
+		"sent-more": {300, contract.Completed, "done"},
+	} {
+		if _, err := c.Start(t.Context(), mail, card{string(id), want.cents}, client.ID(id)); err != nil {
+			t.Fatal(err)
+		}
+		s, err := c.Wait(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.Phase != want.phase || s.Steps[0].Status != want.charge {
+			t.Errorf("%s is %s (%s), its charge %s; want %s, %s", id, s.Phase, s.Reason, s.Steps[0].Status, want.phase, want.charge)
+		}
+	}
+}
+
+// runCoordinator runs a real coordinator and the post on the test's server.
+func runCoordinator(t *testing.T, url string) *client.Client {
+	t.Helper()
+	quiet := slog.New(slog.DiscardHandler)
+	ctx, stop := context.WithCancel(context.Background())
+	addresses, done := make(chan daemon.Addresses, 1), make(chan error, 1)
+	go func() {
+		done <- daemon.Run(ctx, daemon.Config{
+			DataDir: t.TempDir(), Logger: quiet, Definitions: []*saga.Definition{mail},
+			NATS: daemon.NATS{URL: url, User: "coordinator", Password: password},
+		}, func(a daemon.Addresses) { addresses <- a })
+	}()
+	t.Cleanup(func() {
+		stop()
+		if err := <-done; err != nil {
+			t.Errorf("coordinator: %v", err)
+		}
+	})
+	var a daemon.Addresses
+	select {
+	case a = <-addresses:
+	case err := <-done:
+		done <- nil
+		t.Fatalf("the coordinator ended: %v", err)
+	}
+	bus, err := a.Connect(t.Context(), "post")
+	if err != nil {
+		t.Fatal(err)
+	}
+	runPost(t, bus, quiet)
+	return client.New(bus)
+}
+
+func runPost(t *testing.T, bus *natsbus.Bus, quiet *slog.Logger) {
+	t.Helper()
+	post := participant.New("post", &participant.MemoryInbox{}, participant.Logger(quiet))
+	participant.Handle(post, ship, func(_ context.Context, _ *participant.MemoryTx, p parcel) (struct{}, error) {
+		if p.OrderID == "returned" {
+			return struct{}{}, participant.Reject("address unknown")
+		}
+		if p.Receipt == "" {
+			t.Errorf("%s arrived without the receipt that JavaScript answered", p.OrderID)
+		}
+		return struct{}{}, nil
+	})
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- post.Run(ctx, transport.Bus(bus)) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-done; err != nil {
+			t.Errorf("post: %v", err)
+		}
+		_ = bus.Close()
+	})
+}
