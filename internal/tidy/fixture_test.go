@@ -1,0 +1,119 @@
+package tidy
+
+import (
+	"fmt"
+	"strings"
+	"testing/fstest"
+)
+
+// fixture is a small repository and what a rule says about it; want "" means
+// that the rule is content.
+type fixture struct {
+	rule, name string
+	files      fstest.MapFS
+	want       string
+}
+
+// files makes a repository of path and content, one after the other.
+func files(pairs ...string) fstest.MapFS {
+	fsys := fstest.MapFS{}
+	for i := 0; i < len(pairs); i += 2 {
+		fsys[pairs[i]] = &fstest.MapFile{Data: []byte(pairs[i+1])}
+	}
+	return fsys
+}
+
+func imports(paths ...string) string {
+	var b strings.Builder
+	b.WriteString("package p\n")
+	for _, path := range paths {
+		fmt.Fprintf(&b, "import _ %q\n", path)
+	}
+	return b.String()
+}
+
+func function(name string, lines int) string {
+	return "func " + name + "() {\n" + strings.Repeat("\t_ = 0\n", lines-2) + "}\n"
+}
+
+var fixtures = []fixture{
+	{"levels", "down", files("store/s.go", imports(Module+"/saga", "fmt")), ""},
+	{"levels", "up", files("saga/s.go", imports(Module+"/store")), "saga (level 10) imports store (level 30)"},
+	{"levels", "sideways", files("saga/s.go", imports(Module+"/transport")), "strictly downward"},
+	{"levels", "test may look sideways", files("saga/s_test.go", imports(Module+"/store")), ""},
+	{"levels", "program", files("coordinator/c_test.go", imports(Module+"/cmd/coordinator")), "nobody imports a program"},
+	{"levels", "unknown", files("util/u.go", "package util\n"), "util has no level"},
+	{"levels", "unknown target", files("store/s.go", imports(Module+"/pkg/x")), "pkg/x, which has no level"},
+
+	{"package comments", "there", files("saga/doc.go", "// Package saga is.\npackage saga\n"), ""},
+	{"package comments", "missing", files("saga/s.go", "// Package saga is.\npackage saga\n"), "no doc.go"},
+	{"package comments", "empty", files("saga/doc.go", "package saga\n"), "no doc.go"},
+
+	{"exported names", "documented", files("p/p.go", "package p\n// A is.\ntype A int\n// B and C.\nconst (\n\tB = 1\n\tC = 2\n)\nfunc (A) String() string { return \"\" }\ntype d int\nfunc (d) E() {}\n"), ""},
+	{"exported names", "type", files("p/p.go", "package p\ntype A int\n"), "exported A"},
+	{"exported names", "method", files("p/p.go", "package p\n// A is.\ntype A[T any] int\nfunc (*A[T]) Do() {}\n"), "exported Do"},
+	{"exported names", "constant", files("p/p.go", "package p\nconst (\n\tA = 1 // is one\n\tB = 2\n)\n"), "exported B"},
+	{"exported names", "function", files("p/p.go", "package p\nfunc Do() {}\n"), "exported Do"},
+
+	{"map", "named", files("saga/s.go", "package saga\n", Map, "| `saga` | the vocabulary |\n"), ""},
+	{"map", "not named", files("saga/s.go", "package saga\n", Map, "saga\n"), "does not name package saga"},
+	{"map", "part of an example", files("examples/a/b/c.go", "package b\n", Map, "| `examples/a` | an example |\n"), ""},
+	{"map", "private part", files("saga/s.go", "package saga\n", "saga/internal/x/x.go", "package x\n", Map, "| `saga` | it |\n"), ""},
+	{"map", "gone", files("saga/s.go", "package saga\n", Map, "| `saga` | there |\n| `old/one` | gone |\n"), "names package old/one"},
+	{"map", "missing", files("saga/s.go", "package saga\n"), "is missing"},
+
+	{"sizes", "within", files("a/a.go", "package a\n"+function("x", 4), "old/old.go", "package old\n"+strings.Repeat("\n", 9)), ""},
+	{"sizes", "function", files("a/a.go", "package a\n"+function("x", 6)), "x is 6 lines long"},
+	{"sizes", "ratchet", files("a/a.go", "package a\n"+function("x", 4), "b/b.go", "package b\n"+function("y", 4)), "1 functions may exceed 3 lines"},
+	{"sizes", "gain", files("a/a.go", "package a\n"), "set Longer to 0"},
+	{"sizes", "file", files("a/a.go", "package a\n"+strings.Repeat("\n", 9)), "more than one noun"},
+	{"sizes", "stale exception", files("old/old.go", "package old\n"), "not needed any more"},
+	{"sizes", "tests are free", files("a/a_test.go", "package a\n"+function("x", 40), "a/a.go", "package a\n"+function("y", 4), "old/old.go", "package old\n"+strings.Repeat("\n", 9)), ""},
+
+	{"purity", "pure", files("saga/s.go", "package saga\nimport \"time\"\nfunc f(at time.Time) time.Time { return at.Add(time.Second) }\n"), ""},
+	{"purity", "clock", files("saga/s.go", "package saga\nimport \"time\"\nvar _ = time.Now()\n"), "calls time.Now"},
+	{"purity", "dice", files("compensation/c.go", imports("math/rand/v2")), "imports math/rand/v2"},
+	{"purity", "goroutine", files("coordinator/engine.go", "package coordinator\nfunc f() { go f() }\n"), "starts a goroutine"},
+	{"purity", "timer", files("outbox/record.go", "package outbox\nimport \"time\"\nvar _ = time.After(1)\n"), "calls time.After"},
+	{"purity", "shells are free", files("coordinator/shard.go", "package coordinator\nimport \"time\"\nfunc f() { go f(); time.Now() }\n"), ""},
+
+	{"sleeps", "polling", files("p/p_test.go", "package p\nimport \"time\"\nvar _ = time.Second\n"), ""},
+	{"sleeps", "sleep", files("p/p_test.go", "package p\nimport \"time\"\nfunc f() { time.Sleep(1) }\n"), "a test sleeps"},
+	{"sleeps", "between two looks", files("p/p_test.go", "package p\nimport \"time\"\nfunc f() { for !g() { time.Sleep(1) } }\n"), ""},
+	{"sleeps", "virtual", files("p/p_test.go", "package p\nimport (\n\t\"testing/synctest\"\n\t\"time\"\n)\nvar _ = synctest.Wait\nfunc f() { time.Sleep(1) }\n"), ""},
+
+	{"identifiers", "method", files("p/p.go", "package p\ntype s int\nfunc (s) runTask() {}\n"), "runTask says task"},
+	{"identifiers", "type", files("p/p.go", "package p\ntype WorkflowRun struct{}\n"), "here it is called saga"},
+	{"identifiers", "field", files("p/p.go", "package p\ntype s struct{ next_job int }\n"), "says job"},
+	{"identifiers", "local", files("p/p.go", "package p\nfunc f() { task := 1; _ = task }\n"), "says task"},
+	{"identifiers", "words are whole", files("p/p.go", "package p\ntype jobless int\n"), ""},
+	{"identifiers", "transaction", files("store/boltstore/b.go", "package boltstore\nfunc rollback() {}\n"), ""},
+
+	{"prose", "comment", files("p/p.go", "package p\n\n// starts the workflow.\nvar _ = 0\n"), "says workflow"},
+	{"prose", "document", files("docs/A.md", "# A\n\nan Orchestrator\n"), "docs/A.md:3"},
+	{"prose", "comparison", files("README.md", "## How it compares\n\na workflow engine\n"), ""},
+
+	{"open ends", "bare", files("p/p.go", "package p\n\n// TODO more\n"), "without a reason"},
+	{"open ends", "with a reason", files("p/p.go", "package p\n\n// TODO(needs nats-server 2.16): use the new flag\n"), ""},
+	{"open ends", "script", files("run.sh", "# FIXME\n"), "run.sh:1"},
+
+	{"leaks", "path", files("docs/A.md", "see /home/alice/src\n"), "a path of somebody's machine"},
+	{"leaks", "key", files("a.pem", "-----BEGIN EC PRIVATE KEY-----\n"), "a private key"},
+	{"leaks", "address", files("compose.yml", "host: 192.168.1.7\n"), "a private address"},
+	{"leaks", "token", files("a.yml", "token: ghp_0123456789abcdef0123\n"), "an access token"},
+	{"leaks", "ordinary", files("docs/A.md", "GET /healthz, /data/coordinator, 127.0.0.1:8080\n"), ""},
+
+	{"links", "right", files("README.md", "[a](docs/A.md#part) [b](https://example.org) [c](#here)\n", "docs/A.md", "[up](../README.md)\n"), ""},
+	{"links", "wrong", files("docs/A.md", "[a](B.md)\n"), "links to B.md"},
+
+	{"snippets", "copied", files("README.md", "```go\nfunc f() {\n    g()\n}\n```\n", "p/p.go", "package p\n\nfunc f() {\n\tg()\n}\nfunc g() {}\n"), ""},
+	{"snippets", "invented", files("README.md", "a\n```go\nfunc f() {}\n```\n", "p/p.go", "package p\n"), "README.md:2"},
+	{"snippets", "other language", files("README.md", "```sh\ngo run .\n```\n"), ""},
+
+	{"commands", "known", files("README.md", "```sh\ngo run ./cmd/coordinator serve\ncoordinator dead-letters list\n```\nthe coordinator decides\n",
+		"internal/cli/cli.go", "package cli\ntype root struct {\n\tServe int `cmd:\"\"`\n\tDead int `cmd:\"\" name:\"dead-letters\"`\n}\n"), ""},
+	{"commands", "unknown", files("README.md", "```sh\ncoordinator explode\n```\n", "internal/cli/cli.go", "package cli\n"), "coordinator explode"},
+
+	{"invariants", "uncited", files(Map, "I1 I2 I3 I4 I5 I6 I7 I8 I9 I10\n", "p/p_test.go", "package p\n// I1 I2 I3 I4 I5 I6 I7 I8 I9\n"), "no test cites I10"},
+	{"invariants", "undefined", files(Map, "I1\n"), "does not define I2"},
+}

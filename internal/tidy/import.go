@@ -1,0 +1,58 @@
+package tidy
+
+import (
+	"context"
+	"fmt"
+	"os/exec"
+	"slices"
+	"strings"
+)
+
+// Closure says what a package may bring into its users' programs.
+type Closure struct {
+	Package string
+	// Allowed are import path prefixes; nil: everything that is not Denied.
+	Allowed []string
+	// Denied are import path prefixes.
+	Denied []string
+}
+
+// Check compares the packages that are compiled into a user's program with what
+// is allowed.
+func (c Closure) Check(imports []string) []Finding {
+	const mend = "move what needs it into a package of its own that only those who want it import (go list -deps shows the way in)"
+	var found []Finding
+	for _, imported := range imports {
+		if c.Allowed != nil && !under(imported, c.Allowed) {
+			found = append(found, Finding{c.Package, "brings " + imported + " into its users' programs", mend})
+		} else if under(imported, c.Denied) {
+			found = append(found, Finding{c.Package, "brings " + imported + " into its users' programs", mend})
+		}
+	}
+	return found
+}
+
+func under(imported string, prefixes []string) bool {
+	return slices.ContainsFunc(prefixes, func(prefix string) bool {
+		return imported == prefix || strings.HasPrefix(imported, prefix+"/")
+	})
+}
+
+// ImportsOf lists every package outside of the standard library that pkg brings
+// with it, itself excluded. root is the repository.
+func ImportsOf(ctx context.Context, root, pkg string) ([]string, error) {
+	cmd := exec.CommandContext(ctx, "go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", "./"+pkg)
+	cmd.Dir = root
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("go list -deps ./%s: %w", pkg, err)
+	}
+	self := Module + "/" + pkg
+	var imports []string
+	for imported := range strings.FieldsSeq(string(out)) {
+		if imported != self {
+			imports = append(imports, imported)
+		}
+	}
+	return imports, nil
+}
