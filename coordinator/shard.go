@@ -95,7 +95,9 @@ func (s *shard) speak(ctx context.Context, batch []work, out *Output) {
 			s.c.timekeeper.expect(r.Instance.Wake())
 			if !r.Instance.Open() || r.Instance.Phase == saga.Parked {
 				crashpoint.Here("coordinator: before waiters are told")
-				s.c.waiters.notify(r)
+				// Where the saga stands, and not what became of this input: one that comes
+				// late is refused, and a refusal is nothing that those who wait have asked for.
+				s.c.waiters.notify(&Result{Instance: r.Instance, Definition: r.Definition})
 			}
 		}
 	}

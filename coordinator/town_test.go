@@ -81,7 +81,10 @@ func newTown(t *testing.T, options membus.Options) *town {
 
 func (w *town) start(config coordinator.Config) *coordinator.Coordinator {
 	w.t.Helper()
-	config.Store, config.Bus = w.store, w.bus
+	if config.Store == nil {
+		config.Store = w.store
+	}
+	config.Bus = w.bus
 	config.Definitions = []*saga.Definition{checkout}
 	config.Logger = slog.New(slog.DiscardHandler)
 	config.Secret = []byte("secret")

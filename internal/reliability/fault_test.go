@@ -187,16 +187,32 @@ func wipeBusWithoutCoordinator(s *system, dice *rand.Rand) (time.Time, error) {
 // queues are the streams without which no saga moves.
 var queues = []string{"SAGA_COMMANDS", "SAGA_EVENTS"}
 
+// await returns a stream once it is there: somebody may be making it anew.
+func await(ctx context.Context, js jetstream.JetStream, name string) (stream jetstream.Stream, err error) {
+	for {
+		stream, err = js.Stream(ctx, name)
+		if !errors.Is(err, jetstream.ErrStreamNotFound) || ctx.Err() != nil {
+			return stream, err
+		}
+		hold(20 * time.Millisecond)
+	}
+}
+
 func deleteStream(s *system, dice *rand.Rand) (time.Time, error) {
 	name := s.victim(dice, queues)
-	err := s.byHand(func(ctx context.Context, js jetstream.JetStream) error { return js.DeleteStream(ctx, name) })
+	err := s.byHand(func(ctx context.Context, js jetstream.JetStream) error {
+		if _, err := await(ctx, js, name); err != nil {
+			return err
+		}
+		return js.DeleteStream(ctx, name)
+	})
 	return time.Now(), err
 }
 
 func purgeStream(s *system, dice *rand.Rand) (time.Time, error) {
 	name := s.victim(dice, queues)
 	err := s.byHand(func(ctx context.Context, js jetstream.JetStream) error {
-		stream, err := js.Stream(ctx, name)
+		stream, err := await(ctx, js, name)
 		if err != nil {
 			return err
 		}
@@ -208,7 +224,7 @@ func purgeStream(s *system, dice *rand.Rand) (time.Time, error) {
 func deleteConsumer(s *system, dice *rand.Rand) (time.Time, error) {
 	name := s.victim(dice, queues)
 	err := s.byHand(func(ctx context.Context, js jetstream.JetStream) error {
-		stream, err := js.Stream(ctx, name)
+		stream, err := await(ctx, js, name)
 		if err != nil {
 			return err
 		}

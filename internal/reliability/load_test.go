@@ -171,7 +171,9 @@ func (l *load) all() []run {
 }
 
 // resumed is when the first saga was acknowledged after a moment, and when the
-// first saga that was acknowledged after it had ended; zero: not yet.
+// first saga that was started after it had ended; zero: not yet. A saga that was
+// there before, and whose start was asked for again, may have ended long ago: it
+// says nothing of the system now.
 func (l *load) resumed(since time.Time) (acked, ended time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -185,7 +187,7 @@ func (l *load) resumed(since time.Time) (acked, ended time.Time) {
 		if acked.IsZero() || r.acked.Before(acked) {
 			acked = r.acked
 		}
-		if !r.ended.IsZero() && (ended.IsZero() || r.ended.Before(ended)) {
+		if r.told.Started.After(since) && (ended.IsZero() || r.ended.Before(ended)) {
 			ended = r.ended
 		}
 	}

@@ -125,7 +125,7 @@ func (s *system) awaitDrained() error {
 	err := poll("commands and events are all dealt with", func() bool {
 		err := s.byHand(func(ctx context.Context, js jetstream.JetStream) error {
 			waiting = nil
-			for _, name := range []string{"SAGA_COMMANDS", "SAGA_EVENTS"} {
+			for _, name := range queues {
 				stream, err := js.Stream(ctx, name)
 				if err != nil {
 					return err
@@ -139,9 +139,44 @@ func (s *system) awaitDrained() error {
 		return err == nil && len(waiting) == 0
 	})
 	if err != nil {
-		return fmt.Errorf("%w (%s)", err, strings.Join(waiting, ", "))
+		return fmt.Errorf("%w (%s)\n%s", err, strings.Join(waiting, ", "), s.leftOver())
 	}
 	return nil
+}
+
+// leftOver describes the first message that nobody has dealt with, and the
+// consumers of its stream.
+func (s *system) leftOver() string {
+	var b strings.Builder
+	err := s.byHand(func(ctx context.Context, js jetstream.JetStream) error {
+		for _, name := range queues {
+			stream, err := js.Stream(ctx, name)
+			if err != nil {
+				return err
+			}
+			state := stream.CachedInfo().State
+			if state.Msgs == 0 {
+				continue
+			}
+			fmt.Fprintf(&b, "%s: %d messages, %d to %d\n", name, state.Msgs, state.FirstSeq, state.LastSeq)
+			if m, err := stream.GetMsg(ctx, state.FirstSeq); err == nil {
+				fmt.Fprintf(&b, "  the first: %s, stored %s, %v\n", m.Subject, m.Time.Format(clock), m.Header)
+			}
+			consumers := stream.ListConsumers(ctx)
+			for c := range consumers.Info() {
+				fmt.Fprintf(&b, "  consumer %s, made %s: delivered up to %d, acknowledged up to %d, %d not yet acknowledged, %d not yet delivered, %d requests wait\n",
+					c.Name, c.Created.Format(clock), c.Delivered.Stream, c.AckFloor.Stream, c.NumAckPending, c.NumPending, c.NumWaiting)
+			}
+			if err := consumers.Err(); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		fmt.Fprintf(&b, "and then: %v\n", err)
+	}
+	return b.String()
 }
 
 // close ends every process, whatever the test made of them, and shows the ends of

@@ -1,0 +1,80 @@
+package coordinator_test
+
+import (
+	"context"
+	"encoding/json"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+
+	"github.com/amends-dev/amends/client"
+	"github.com/amends-dev/amends/coordinator"
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/store"
+	"github.com/amends-dev/amends/transport"
+	"github.com/amends-dev/amends/transport/membus"
+)
+
+// lateStore holds up the next Load once it is armed.
+type lateStore struct {
+	store.Store
+	armed atomic.Bool
+	gate  chan struct{}
+}
+
+func (s *lateStore) Load(ctx context.Context, id saga.ID) (*saga.Instance, error) {
+	if s.armed.CompareAndSwap(true, false) {
+		<-s.gate
+	}
+	return s.Store.Load(ctx, id)
+}
+
+// I9: whoever waits for a saga that has ended is told how, whatever else comes for
+// it before the coordinator has looked: another's refusal is not for him.
+func TestWaitIsNotAnsweredWithAnothersRefusal(t *testing.T) {
+	for name, late := range map[string]func(t *testing.T, w *town){
+		"a late answer": func(t *testing.T, w *town) {
+			e := transport.Envelope{Subject: "saga.event.bank.s1.charge.do.1", Type: transport.TypeCompleted}
+			if errs := w.bus.Publish(t.Context(), []transport.Envelope{e}); errs != nil {
+				t.Error(errs)
+			}
+		},
+		"an operator's verb": func(t *testing.T, w *town) {
+			_, _ = client.New(w.bus).Cancel(t.Context(), "s1", "ann", "too late")
+		},
+		"the start again": func(t *testing.T, w *town) {
+			if s, err := client.New(w.bus).Start(t.Context(), checkout, order{"tea"}, client.ID("s1")); err != nil || !s.Existed {
+				t.Errorf("started again: %+v, %v", s, err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newTown(t, membus.Options{})
+				defer w.close()
+				slow := &lateStore{Store: w.store, gate: make(chan struct{})}
+				w.restart(coordinator.Config{Store: slow})
+				w.run("s1")
+				slow.armed.Store(true)
+				replies := make(chan *transport.Envelope, 1)
+				go func() {
+					e, err := w.bus.Request(t.Context(), &transport.Envelope{Subject: transport.Subjects{}.API(transport.APIWait), Type: transport.TypeRequest, Saga: "s1"})
+					if err != nil {
+						t.Error(err)
+					}
+					replies <- e
+				}()
+				synctest.Wait() // the request is registered, and its look held up
+				late(t, w)
+				synctest.Wait()
+				close(slow.gate)
+				var s transport.Status
+				if e := <-replies; e.Code != "" {
+					t.Errorf("refused: %s: %s", e.Code, e.Reason)
+				} else if err := json.Unmarshal(e.Data, &s); err != nil || s.Phase != saga.Completed || s.Existed {
+					t.Errorf("answered %+v, %v", s, err)
+				}
+			})
+		})
+	}
+}
