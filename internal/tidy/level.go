@@ -21,6 +21,7 @@ var levels = map[string]int{
 	"saga/sagapb":         15,
 	"saga/definitionfile": 15,
 	"saga/sagatest":       15,
+	"saga/diagram":        15,
 	"transport":           10,
 	"outbox":              20,
 	"outbox/outboxpb":     25,
