@@ -24,6 +24,10 @@ var t0 = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 // reported, not required: the machine may be busy.
 const goal = time.Second
 
+// suspicious is how long it may take before a look at the bus is kept for the
+// report.
+const suspicious = 5 * time.Second
+
 // shortForm is how many times the short form makes each fault.
 const shortForm = 3
 
@@ -160,6 +164,9 @@ func oneCycle(s *system, l *load, f fault, dice *rand.Rand) (c cycle, err error)
 		err = poll("a saga that was started after the fault has ended", func() bool {
 			acked, ended := l.resumed(c.mended)
 			if ended.IsZero() {
+				if c.queues == "" && time.Since(c.mended) > suspicious {
+					c.queues = s.queuesNow()
+				}
 				return false
 			}
 			c.acked, c.ended = acked.Sub(c.mended), ended.Sub(c.mended)

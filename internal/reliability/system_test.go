@@ -139,42 +139,39 @@ func (s *system) awaitDrained() error {
 		return err == nil && len(waiting) == 0
 	})
 	if err != nil {
-		return fmt.Errorf("%w (%s)\n%s", err, strings.Join(waiting, ", "), s.leftOver())
+		return fmt.Errorf("%w (%s)\n%s", err, strings.Join(waiting, ", "), s.queuesNow())
 	}
 	return nil
 }
 
-// leftOver describes the first message that nobody has dealt with, and the
-// consumers of its stream.
-func (s *system) leftOver() string {
+// queuesNow describes what waits in the queues: the first message of each, and its
+// consumers.
+func (s *system) queuesNow() string {
 	var b strings.Builder
 	err := s.byHand(func(ctx context.Context, js jetstream.JetStream) error {
 		for _, name := range queues {
 			stream, err := js.Stream(ctx, name)
 			if err != nil {
-				return err
+				return fmt.Errorf("stream %s: %w", name, err)
 			}
 			state := stream.CachedInfo().State
-			if state.Msgs == 0 {
-				continue
-			}
-			fmt.Fprintf(&b, "%s: %d messages, %d to %d\n", name, state.Msgs, state.FirstSeq, state.LastSeq)
+			fmt.Fprintf(&b, "    %s, made %s: %d messages, %d to %d\n", name, stream.CachedInfo().Created.Format(clock), state.Msgs, state.FirstSeq, state.LastSeq)
 			if m, err := stream.GetMsg(ctx, state.FirstSeq); err == nil {
-				fmt.Fprintf(&b, "  the first: %s, stored %s, %v\n", m.Subject, m.Time.Format(clock), m.Header)
+				fmt.Fprintf(&b, "      the first: %s, stored %s\n", m.Subject, m.Time.Format(clock))
 			}
 			consumers := stream.ListConsumers(ctx)
 			for c := range consumers.Info() {
-				fmt.Fprintf(&b, "  consumer %s, made %s: delivered up to %d, acknowledged up to %d, %d not yet acknowledged, %d not yet delivered, %d requests wait\n",
-					c.Name, c.Created.Format(clock), c.Delivered.Stream, c.AckFloor.Stream, c.NumAckPending, c.NumPending, c.NumWaiting)
+				fmt.Fprintf(&b, "      consumer %s, made %s: delivered up to %d, acknowledged up to %d, %d not acknowledged, %d not delivered, %d delivered again, %d requests wait\n",
+					c.Name, c.Created.Format(clock), c.Delivered.Stream, c.AckFloor.Stream, c.NumAckPending, c.NumPending, c.NumRedelivered, c.NumWaiting)
 			}
 			if err := consumers.Err(); err != nil {
-				return err
+				return fmt.Errorf("consumers of %s: %w", name, err)
 			}
 		}
 		return nil
 	})
 	if err != nil {
-		fmt.Fprintf(&b, "and then: %v\n", err)
+		fmt.Fprintf(&b, "    and then: %v\n", err)
 	}
 	return b.String()
 }

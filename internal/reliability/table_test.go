@@ -21,6 +21,7 @@ type cycle struct {
 	mended time.Time // when mending began
 	over   time.Time // when sagas moved again
 	met    int       // acknowledged sagas that were under way
+	queues string    // what waited in the bus when it took suspiciously long
 	acked  time.Duration
 	ended  time.Duration // from mended to the first acknowledgement, and to the first end of a saga that was acknowledged after it
 }
@@ -94,6 +95,7 @@ func slow(cycles []cycle, bound time.Duration) string {
 		if c.acked > bound || c.ended > bound || c.ended == 0 {
 			fmt.Fprintf(&b, "  fault %d: %s (%s), made %s, mended %s: first start after %s, first end after %s\n",
 				c.number, c.fault, c.struck, c.made.Format(clock), c.mended.Format(clock), short(c.acked), short(c.ended))
+			b.WriteString(c.queues)
 		}
 	}
 	return b.String()

@@ -32,7 +32,8 @@ type source struct {
 	sub     transport.Subscription
 	name    string // of the consumer
 	puller  *pull.Puller
-	suspect atomic.Bool // the consumer seems to be gone
+	suspect atomic.Bool   // the consumer seems to be gone
+	head    atomic.Uint64 // the first message of the stream, if it does not move; 0: it does
 	once    sync.Once
 }
 

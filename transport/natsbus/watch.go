@@ -15,6 +15,7 @@ import (
 // mark is how far a stream had come when it was last looked at.
 type mark struct {
 	created time.Time
+	first   uint64 // 0: it is empty
 	last    uint64
 }
 
@@ -54,7 +55,7 @@ func (b *Bus) watch(ctx context.Context) {
 				said = ""
 			}
 		}
-		b.eachSource(func(s *source) { reached = append(reached, s.mend(ctx)) })
+		b.eachSource(func(s *source) { reached = append(reached, s.mend(ctx), s.sweep(ctx)) })
 		b.judgeServer(errors.Join(reached...))
 	}
 }
@@ -131,6 +132,12 @@ func (b *Bus) look(ctx context.Context) error {
 			}
 		}
 		now := mark{created: info.Created, last: info.State.LastSeq}
+		if info.State.Msgs > 0 {
+			now.first = info.State.FirstSeq
+		}
+		if now.first > 0 && now.first == was.first && now.created.Equal(was.created) {
+			b.eachSource(func(s *source) { s.unmoved(stream, now.first) })
+		}
 		if known && (created || !now.created.Equal(was.created) || now.last < max(was.last, highest)) {
 			lost = true
 			b.highest[stream].Store(now.last)

@@ -1,0 +1,77 @@
+package natsbus_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/transport"
+	"github.com/amends-dev/amends/transport/natsbus"
+	"github.com/amends-dev/amends/transport/natsbus/embedded"
+)
+
+// I10: a server that was killed between taking an acknowledgement and removing the
+// message keeps the message for good, and delivers it to nobody. The stream's files
+// of before, with the consumer's of after, are such a server's. What waits for
+// somebody else stays.
+func TestAcknowledgedMessagesAreSwept(t *testing.T) {
+	dir := t.TempDir()
+	server := start(t, embedded.Config{StoreDir: dir, Port: -1})
+	port := portOf(t, server)
+	bus := connect(t, server, nil)
+	source := subscribe(t, bus, inventory())
+	insist(t, bus, command("a"), command("b"), foreign("other"))
+	server.Shutdown()
+	messages := filepath.Join(dir, "jetstream", "$G", "streams", bus.StreamName(transport.Commands), "msgs")
+	before := filepath.Join(t.TempDir(), "before")
+	copyDir(t, messages, before)
+	server = start(t, embedded.Config{StoreDir: dir, Port: port})
+	await(t, source, "a", "b")
+	awaitMessages(t, bus, 1) // the other's
+	server.Shutdown()
+	if err := os.RemoveAll(messages); err != nil {
+		t.Fatal(err)
+	}
+	copyDir(t, before, messages)
+	start(t, embedded.Config{StoreDir: dir, Port: port})
+	awaitMessages(t, bus, 1)
+	insist(t, bus, command("c"))
+	await(t, source, "c")
+	other := subscribe(t, bus, transport.Subscription{Stream: transport.Commands, Name: "post", Subjects: []string{"saga.command.post.>"}})
+	await(t, other, "other")
+	awaitMessages(t, bus, 0)
+}
+
+// foreign is a command for a participant that does not listen.
+func foreign(i string) transport.Envelope {
+	e := command(i)
+	e.Subject = transport.Subjects{}.Command("post", "ship")
+	e.ReplyTo = transport.Subjects{}.Event("post", contract.Key{Saga: e.Saga, Step: "ship", Direction: contract.Do}, 1)
+	return e
+}
+
+func copyDir(t *testing.T, from, to string) {
+	t.Helper()
+	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// awaitMessages waits until the commands' stream holds so many.
+func awaitMessages(t *testing.T, bus *natsbus.Bus, want uint64) {
+	t.Helper()
+	ctx := within(t)
+	for tick := time.NewTicker(20 * time.Millisecond); ; {
+		select {
+		case <-ctx.Done():
+			t.Fatalf("%s does not come to hold %d messages", bus.StreamName(transport.Commands), want)
+		case <-tick.C:
+		}
+		stream, err := jetStream(t, bus).Stream(ctx, bus.StreamName(transport.Commands))
+		if err == nil && stream.CachedInfo().State.Msgs == want {
+			return
+		}
+	}
+}
