@@ -3,6 +3,7 @@ package protoconv
 import (
 	"errors"
 	"fmt"
+	"sync"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -41,27 +42,55 @@ func known(m protoreflect.Message) error {
 	if len(m.GetUnknown()) > 0 {
 		return ErrLater
 	}
-	var err error
-	m.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
-		switch {
-		case f.Message() == nil:
-		case f.IsMap():
-			if f.MapValue().Message() != nil {
-				v.Map().Range(func(_ protoreflect.MapKey, value protoreflect.Value) bool {
-					err = known(value.Message())
-					return err == nil
-				})
-			}
-		case f.IsList():
-			for i := 0; i < v.List().Len() && err == nil; i++ {
-				err = known(v.List().Get(i).Message())
-			}
-		default:
-			err = known(v.Message())
+	for _, f := range nested(m.Descriptor()) {
+		if !m.Has(f) {
+			continue
 		}
-		return err == nil
-	})
+		if err := knownField(f, m.Get(f)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// knownField is known for every message that a field holds.
+func knownField(f protoreflect.FieldDescriptor, v protoreflect.Value) (err error) {
+	switch {
+	case f.IsMap():
+		v.Map().Range(func(_ protoreflect.MapKey, value protoreflect.Value) bool {
+			err = known(value.Message())
+			return err == nil
+		})
+	case f.IsList():
+		list := v.List()
+		for i := 0; i < list.Len() && err == nil; i++ {
+			err = known(list.Get(i).Message())
+		}
+	default:
+		err = known(v.Message())
+	}
 	return err
+}
+
+// nestedFields remembers what nested found: protoreflect.MessageDescriptor to
+// []protoreflect.FieldDescriptor. Most messages have no such field, and to look
+// at all fields of every message would cost more than to read them.
+var nestedFields sync.Map
+
+// nested are the fields of a kind of message that hold messages.
+func nested(m protoreflect.MessageDescriptor) []protoreflect.FieldDescriptor {
+	if found, ok := nestedFields.Load(m); ok {
+		return found.([]protoreflect.FieldDescriptor)
+	}
+	var found []protoreflect.FieldDescriptor
+	for i := range m.Fields().Len() {
+		f := m.Fields().Get(i)
+		if f.IsMap() && f.MapValue().Message() != nil || !f.IsMap() && f.Message() != nil {
+			found = append(found, f)
+		}
+	}
+	nestedFields.Store(m, found)
+	return found
 }
 
 // Bytes is b, or nil if b is empty: empty and absent data mean the same.

@@ -1,6 +1,7 @@
 package memstore
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -49,9 +50,10 @@ type data struct {
 	definitions map[saga.Ref]*saga.Definition
 }
 
-// record is one saga. Its times and class are those of state.
+// record is one saga. Its times and class are those of state, which is what
+// reading the written state gives.
 type record struct {
-	state   []byte
+	state   *saga.Instance
 	events  [][]byte
 	summary store.Summary
 	class   store.Class
@@ -131,7 +133,7 @@ func (d *data) apply(c *store.Change) error {
 		return err
 	}
 	in := c.Instance
-	next, err := encode(in)
+	next, err := written(in)
 	if err != nil {
 		return err
 	}
@@ -169,20 +171,42 @@ func (d *data) apply(c *store.Change) error {
 	return nil
 }
 
-func encode(in *saga.Instance) (*record, error) {
-	state, err := sagapb.MarshalInstance(in)
+// written is the record of a state, without events: what a store on disk would
+// read back.
+func written(in *saga.Instance) (*record, error) {
+	data, err := sagapb.MarshalInstance(in)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", store.ErrInvalid, err)
 	}
-	kept, err := sagapb.UnmarshalInstance(state) // so that the summary has the times that are stored
+	state, err := sagapb.UnmarshalInstance(data)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", store.ErrInvalid, err)
 	}
-	class, err := store.ClassOf(kept)
+	class, err := store.ClassOf(state)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", store.ErrInvalid, err)
 	}
-	return &record{state: state, summary: store.Summarize(kept), class: class, wake: kept.Wake()}, nil
+	return &record{state: state, summary: store.Summarize(state), class: class, wake: state.Wake()}, nil
+}
+
+// copied is a state that shares no memory with in that anybody could change.
+func copied(in *saga.Instance) *saga.Instance {
+	out := *in
+	out.Input = bytes.Clone(in.Input)
+	out.Cause, out.Cancel = copiedCause(in.Cause), copiedCause(in.Cancel)
+	out.Steps = slices.Clone(in.Steps)
+	for i := range out.Steps {
+		out.Steps[i].Result = bytes.Clone(out.Steps[i].Result)
+	}
+	return &out
+}
+
+func copiedCause(c *saga.Cause) *saga.Cause {
+	if c == nil {
+		return nil
+	}
+	out := *c
+	return &out
 }
 
 // find returns the saga's record, or the error of Load.
@@ -206,7 +230,7 @@ func (s *Store) Load(ctx context.Context, id saga.ID) (*saga.Instance, error) {
 	if err != nil {
 		return nil, err
 	}
-	return sagapb.UnmarshalInstance(r.state)
+	return copied(r.state), nil
 }
 
 // History implements store.Store.
@@ -286,10 +310,7 @@ func (s *Store) Expire(ctx context.Context, endedBefore, dropTombstones time.Tim
 		dropped++
 	}
 	for _, id := range s.data.endedSagas(endedBefore, limit) {
-		in, err := sagapb.UnmarshalInstance(s.data.sagas[id].state)
-		if err != nil {
-			return removed, dropped, err
-		}
+		in := s.data.sagas[id].state
 		s.data.tombstones[id] = store.TombstoneError{
 			Saga: id, Definition: in.Definition, Phase: in.Phase, InputHash: sha256.Sum256(in.Input), Ended: in.Ended,
 		}
