@@ -75,7 +75,7 @@ func newEngine(s store.Store, d *definitions, w writer, cacheSize int) (*Engine,
 	if err != nil {
 		return nil, fmt.Errorf("instance cache of %d: %w", cacheSize, err)
 	}
-	return &Engine{store: s, definitions: d, writer: w, cache: cache}, nil
+	return &Engine{store: s, definitions: d, writer: w.own(), cache: cache}, nil
 }
 
 // NewEngine makes an Engine over a store, with the definitions that are in it.

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"hash"
 	"strconv"
 	"time"
 
@@ -23,6 +24,13 @@ type writer struct {
 	subjects transport.Subjects
 	source   string // CloudEvents source
 	secret   []byte // of the keyed hash in DedupID
+	mac      hash.Hash
+}
+
+// own is a writer for one Engine alone: its hash is used again and again.
+func (w writer) own() writer {
+	w.mac = hmac.New(sha256.New, w.secret)
+	return w
 }
 
 // records are the messages that the effects of one decision owe.
@@ -119,8 +127,8 @@ func (w *writer) announcement(in *saga.Instance, a *saga.Announcement, n int, at
 // dedup is a keyed hash of a message's id: deduplication is per stream, so an id
 // that others could guess would let them suppress the message.
 func (w *writer) dedup(id string) string {
-	mac := hmac.New(sha256.New, w.secret)
-	mac.Write([]byte(id))
+	w.mac.Reset()
+	w.mac.Write([]byte(id))
 	var sum [sha256.Size]byte
-	return hex.EncodeToString(mac.Sum(sum[:0])[:16])
+	return hex.EncodeToString(w.mac.Sum(sum[:0])[:16])
 }

@@ -91,19 +91,27 @@ const (
 	Skipped Status = "skipped" // an operator decided to go on without it, in either direction
 )
 
-var states = map[Status]compensation.State{
-	Pending: compensation.Untouched,
-	Doing:   compensation.Doing,
-	Done:    compensation.Done,
-	Refused: compensation.Refused,
-	Unknown: compensation.Unknown,
-	Undoing: compensation.Undoing,
-	Undone:  compensation.Undone,
-	Skipped: compensation.Skipped,
-}
-
 // State is the view that package compensation has of the i-th step.
-func (in *Instance) State(i int) compensation.State { return states[in.Steps[i].Status] }
+func (in *Instance) State(i int) compensation.State {
+	switch in.Steps[i].Status {
+	case Doing:
+		return compensation.Doing
+	case Done:
+		return compensation.Done
+	case Refused:
+		return compensation.Refused
+	case Unknown:
+		return compensation.Unknown
+	case Undoing:
+		return compensation.Undoing
+	case Undone:
+		return compensation.Undone
+	case Skipped:
+		return compensation.Skipped
+	case Pending:
+	}
+	return compensation.Untouched
+}
 
 // Open reports whether the saga has not ended.
 func (in *Instance) Open() bool { return in.Ended.IsZero() }

@@ -21,9 +21,12 @@ func (s Subjects) StreamOf(subject string) (Stream, error) {
 	if err := CheckSubject(subject); err != nil {
 		return "", err
 	}
-	for _, stream := range Streams {
-		if strings.HasPrefix(subject, strings.TrimSuffix(s.All(stream), ">")) {
-			return stream, nil
+	if rest, ok := strings.CutPrefix(subject, s.prefix()); ok && strings.HasPrefix(rest, ".") {
+		word, _, _ := strings.Cut(rest[1:], ".")
+		for _, stream := range Streams {
+			if word == streamWords[stream] && len(rest) > len("."+word) {
+				return stream, nil
+			}
 		}
 	}
 	return "", fmt.Errorf("subject %q belongs to no stream: it begins with none of %[2]s.command, %[2]s.event, %[2]s.lifecycle and %[2]s.dead", short(subject), s.prefix())

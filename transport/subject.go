@@ -103,9 +103,11 @@ func (s Subjects) DeadLetter(origin Stream) string {
 
 // All is the filter for everything in a stream.
 func (s Subjects) All(stream Stream) string {
-	word := map[Stream]string{Commands: "command", Events: "event", Lifecycle: "lifecycle", DeadLetters: "dead"}[stream]
-	return s.prefix() + "." + word + ".>"
+	return s.prefix() + "." + streamWords[stream] + ".>"
 }
+
+// streamWords are the tokens behind the prefix by which streams are told apart.
+var streamWords = map[Stream]string{Commands: "command", Events: "event", Lifecycle: "lifecycle", DeadLetters: "dead"}
 
 // API is the subject of one of the coordinator's requests, such as "start".
 func (s Subjects) API(verb string) string { return s.prefix() + ".api." + verb }

@@ -60,7 +60,7 @@ func (c *simulateCmd) Run(env *environment) error {
 
 // replay shows one run.
 func replay(env *environment, o simulation.Options) error {
-	r := simulation.Run(env.ctx, o)
+	r := simulation.Replay(env.ctx, o)
 	if err := simulation.Print(env.stdout, r.History); err != nil {
 		return err
 	}

@@ -39,7 +39,7 @@ type Totals struct {
 	Sights  [sights]int
 	Phases  map[saga.Phase]int
 	Digest  uint64   // of all runs together
-	Failed  []Result // the first ones, without their histories, by seed
+	Failed  []Result // the first ones, by seed
 	Took    time.Duration
 	// NumFailed is how many runs failed, more perhaps than are kept.
 	NumFailed int
@@ -60,7 +60,6 @@ func (b Batch) Run(ctx context.Context) Totals {
 		wg.Go(func() {
 			for seed := range seeds {
 				r := Run(ctx, Options{Seed: seed, Off: b.Off, Bug: b.Bug})
-				r.History = nil
 				mu.Lock()
 				t.add(&r)
 				t.Took = time.Since(began)

@@ -20,10 +20,11 @@ func (v Violation) String() string { return v.Invariant + ": " + v.What }
 // maxViolations bounds what is told about one run.
 const maxViolations = 100
 
-// audit reads a history once, from its beginning, and knows at every record what
-// was true before it.
+// audit reads a history record by record, from its beginning, and knows at every
+// record what was true before it.
 type audit struct {
 	w          *world
+	commits    int
 	violations []Violation
 	phases     map[saga.Phase]int // of the stored sagas, at the end
 	sagas      map[saga.ID]*account
@@ -37,7 +38,7 @@ type audit struct {
 type account struct {
 	def      *saga.Definition
 	last     *saga.Instance // nil: not committed
-	events   []saga.Event
+	events   int            // that were committed
 	steps    []ledger
 	index    map[saga.StepName]int
 	accepted string // the input of a start that was accepted; "": none
@@ -101,26 +102,22 @@ var rules = [...]rule{
 	{"I10", attemptsBounded},
 }
 
-// check finds everything that is wrong with a run that has ended.
-func check(w *world, cut string) *audit {
-	a := &audit{
+func newAudit(w *world) *audit {
+	return &audit{
 		w: w, phases: map[saga.Phase]int{}, sagas: map[saga.ID]*account{}, debts: map[outbox.ID]*debt{},
 		messages: map[string]*debt{}, answered: map[answerKey]bool{}, moved: map[movedKey]bool{},
 	}
-	for i := range w.history {
-		r := &w.history[i]
-		for k := range rules {
-			if what := rules[k].holds(a, r); what != "" {
-				a.violated(rules[k].invariant, "%s (at %s)", what, r.At)
-			}
+}
+
+// take checks the next record of the history and learns from it. It does not
+// keep the record.
+func (a *audit) take(r *Record) {
+	for k := range rules {
+		if what := rules[k].holds(a, r); what != "" {
+			a.violated(rules[k].invariant, "%s (at %s)", what, r.At)
 		}
-		a.learn(r)
 	}
-	if cut != "" {
-		a.violated("I10", "%s", cut)
-	}
-	a.atRest()
-	return a
+	a.learn(r)
 }
 
 func (a *audit) violated(invariant, format string, args ...any) {
@@ -198,8 +195,9 @@ func (a *audit) learn(r *Record) {
 
 func (a *audit) committed(r *Record) {
 	acc, c := a.account(r.Saga), r.Change
+	a.commits++
 	acc.last = c.Instance
-	acc.events = append(acc.events, c.Events...)
+	acc.events += len(c.Events)
 	for i := range c.Owe {
 		d := &debt{id: c.Owe[i].ID, answered: c.Owe[i].Answered}
 		a.debts[d.id], a.messages[c.Owe[i].Envelope.ID] = d, d

@@ -154,26 +154,23 @@ func (d *digest) number(n uint64) {
 	*d = digest(h)
 }
 
-func digestOf(history []Record) uint64 {
-	d := digest(14695981039346656037)
-	for i := range history {
-		r := &history[i]
-		d.number(uint64(r.At))
-		d.number(uint64(r.Kind))
-		d.text(r.Who)
-		d.text(string(r.Saga))
-		d.text(string(r.Step))
-		d.text(string(r.Direction))
-		d.text(string(r.Outcome))
-		d.number(uint64(r.Attempt))
-		d.number(r.Revision)
-		d.text(r.Message)
-		d.text(r.Note)
-		if r.Change != nil {
-			d.change(r.Change)
-		}
+func newDigest() digest { return 14695981039346656037 }
+
+func (d *digest) record(r *Record) {
+	d.number(uint64(r.At))
+	d.number(uint64(r.Kind))
+	d.text(r.Who)
+	d.text(string(r.Saga))
+	d.text(string(r.Step))
+	d.text(string(r.Direction))
+	d.text(string(r.Outcome))
+	d.number(uint64(r.Attempt))
+	d.number(r.Revision)
+	d.text(r.Message)
+	d.text(r.Note)
+	if r.Change != nil {
+		d.change(r.Change)
 	}
-	return uint64(d)
 }
 
 func (d *digest) change(c *store.Change) {

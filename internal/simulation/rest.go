@@ -7,6 +7,7 @@ import (
 	"github.com/amends-dev/amends/outbox"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/saga/sagapb"
+	"github.com/amends-dev/amends/store"
 )
 
 // atRest checks what must hold when the faults are over and everything is
@@ -61,10 +62,15 @@ func (a *audit) addsUp(id saga.ID, acc *account) {
 	}
 }
 
-// folds is I8, and with it I6: replaying the recorded events gives the stored
-// state.
+// folds is I8, and with it I6: every committed event is recorded, and replaying
+// the recorded ones gives the stored state.
 func (a *audit) folds(id saga.ID, acc *account, stored *saga.Instance) {
-	folded, err := saga.Fold(acc.def, acc.events)
+	recorded, err := a.recorded(id)
+	if err != nil || len(recorded) != acc.events {
+		a.violated("I8", "%s: %d events are recorded, %d were committed (%v)", id, len(recorded), acc.events, err)
+		return
+	}
+	folded, err := saga.Fold(acc.def, recorded)
 	if err != nil {
 		a.violated("I8", "%s: %v", id, err)
 		return
@@ -75,11 +81,20 @@ func (a *audit) folds(id saga.ID, acc *account, stored *saga.Instance) {
 		return
 	}
 	if have, err := sagapb.MarshalInstance(stored); err != nil || !bytes.Equal(have, want) {
-		a.violated("I8", "%s: folding %d events gives another state than the stored one", id, len(acc.events))
+		a.violated("I8", "%s: folding %d events gives another state than the stored one", id, len(recorded))
 	}
-	recorded, err := a.w.disk.History(a.w.ctx, id, 1, 0)
-	if err != nil || len(recorded) != min(len(acc.events), 1000) {
-		a.violated("I8", "%s: %d events are recorded, %d were committed (%v)", id, len(recorded), len(acc.events), err)
+}
+
+// recorded is a saga's whole history, page by page.
+func (a *audit) recorded(id saga.ID) (events []saga.Event, err error) {
+	for {
+		page, err := a.w.disk.History(a.w.ctx, id, uint64(len(events))+1, 0)
+		if err != nil || len(page) == 0 {
+			return events, err
+		}
+		if events = append(events, page...); len(page) < store.MaxPage {
+			return events, nil
+		}
 	}
 }
 

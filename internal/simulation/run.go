@@ -26,24 +26,26 @@ type Result struct {
 	Phases     map[saga.Phase]int // of the sagas, at the end; a parked one was abandoned
 	Repairs    int                // verbs that were used after the faults
 	Violations []Violation
-	History    []Record
+	History    []Record // of Replay only
 }
 
 // Run is one run: everything that follows from a seed. It takes milliseconds and
-// does not stop in between when ctx ends.
-func Run(ctx context.Context, o Options) Result {
-	w := newWorld(context.WithoutCancel(ctx), o)
-	cut := w.run()
-	r := Result{
-		Options: o, Digest: digestOf(w.history), Sagas: len(w.callers), Events: w.events,
-		Faults: w.faults, Sights: w.sights, Repairs: w.repairs, History: w.history,
+// does not stop in between when ctx ends. Every record is checked when it is
+// made, and forgotten.
+func Run(ctx context.Context, o Options) Result { return run(ctx, o, false) }
+
+// Replay is Run, and keeps the history.
+func Replay(ctx context.Context, o Options) Result { return run(ctx, o, true) }
+
+func run(ctx context.Context, o Options, keep bool) Result {
+	w := newWorld(context.WithoutCancel(ctx), o, keep)
+	if why := w.run(); why != "" {
+		w.audit.violated("I10", "%s", why)
 	}
-	found := check(w, cut)
-	r.Violations, r.Phases = found.violations, found.phases
-	for i := range w.history {
-		if w.history[i].Kind == Committed {
-			r.Commits++
-		}
+	w.audit.atRest()
+	return Result{
+		Options: o, Digest: uint64(w.digest), Sagas: len(w.callers), Events: w.events, Commits: w.audit.commits,
+		Faults: w.faults, Sights: w.sights, Phases: w.audit.phases, Repairs: w.repairs,
+		Violations: w.audit.violations, History: w.history,
 	}
-	return r
 }

@@ -57,7 +57,7 @@ func TestDigestsRepeat(t *testing.T) {
 		return
 	}
 	for seed := range uint64(first.Runs) {
-		a, b := Run(t.Context(), Options{Seed: seed + 1}), Run(t.Context(), Options{Seed: seed + 1})
+		a, b := Replay(t.Context(), Options{Seed: seed + 1}), Replay(t.Context(), Options{Seed: seed + 1})
 		if a.Digest != b.Digest {
 			t.Fatalf("seed %d gave two histories, which part at\n%s", seed+1, parting(a.History, b.History))
 		}

@@ -34,7 +34,11 @@ type world struct {
 	seq      uint64
 	schedule schedule
 	events   int
+	line     Record // the last one of the history
 	history  []Record
+	keep     bool // the history
+	audit    *audit
+	digest   digest // of the history
 	faults   [knobs]int
 	sights   [sights]int
 	healed   bool
@@ -48,11 +52,12 @@ type world struct {
 	repairs     int
 }
 
-func newWorld(ctx context.Context, o Options) *world {
+func newWorld(ctx context.Context, o Options, keep bool) *world {
 	d := newDice(o.Seed)
 	number := sagasOf(d)
 
-	w := &world{ctx: ctx, dice: d, bug: o.Bug, disk: memstore.New(), services: map[string]*service{}, history: make([]Record, 0, 128*number)}
+	w := &world{ctx: ctx, dice: d, bug: o.Bug, keep: keep, digest: newDigest(), disk: memstore.New(), services: map[string]*service{}}
+	w.audit = newAudit(w)
 	w.mix = newMix(d, o.Off)
 	w.bus = &bus{w: w}
 	for range d.between(1, 3) {
@@ -118,10 +123,15 @@ func (w *world) run() string {
 	return ""
 }
 
-// record adds to the history.
+// record adds to the history: the audit takes it in.
 func (w *world) record(r Record) {
 	r.At = w.now
-	w.history = append(w.history, r)
+	w.line = r
+	w.digest.record(&w.line)
+	w.audit.take(&w.line)
+	if w.keep {
+		w.history = append(w.history, r)
+	}
 }
 
 // faulty draws whether a fault happens now. It always draws.
