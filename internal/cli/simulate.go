@@ -1,10 +1,12 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"runtime/debug"
+	"syscall"
 	"time"
 
 	"github.com/amends-dev/amends/internal/simulation"
@@ -12,16 +14,14 @@ import (
 )
 
 type simulateCmd struct {
-	Sagas   int      `placeholder:"N" help:"How many sagas to run; 100,000 unless given. With --verbose: at most so many in the one run."`
-	Seed    uint64   `default:"1" help:"Seed of the first run; the following runs have the following seeds."`
-	Verbose bool     `short:"v" help:"Run this one seed and print its history."`
-	Off     []string `placeholder:"FAULT,…" help:"Kinds of faults that do not happen."`
-	Bug     string   `placeholder:"BUG" help:"Plant this bug, to see that it is caught."`
-	Each    int      `name:"jobs" placeholder:"N" help:"Runs at the same time. Default: one per processor."`
+	Sagas   int           `placeholder:"N" help:"How many sagas to run; 100,000 unless given. With --verbose: at most so many in the one run."`
+	Within  time.Duration `placeholder:"DURATION" help:"Stop after this long, such as 6m, and fail if the sagas are not done. Default: no limit."`
+	Seed    uint64        `default:"1" help:"Seed of the first run; the following runs have the following seeds."`
+	Verbose bool          `short:"v" help:"Run this one seed and print its history."`
+	Off     []string      `placeholder:"FAULT,…" help:"Kinds of faults that do not happen."`
+	Bug     string        `placeholder:"BUG" help:"Plant this bug, to see that it is caught."`
+	Each    int           `name:"jobs" placeholder:"N" help:"Runs at the same time. Default: one per processor."`
 }
-
-// simulateGC trades memory, of which a simulation needs little, for speed.
-const simulateGC = 400
 
 // Run runs sagas under every fault, in virtual time, and checks the invariants.
 func (c *simulateCmd) Run(env *environment) error {
@@ -33,25 +33,42 @@ func (c *simulateCmd) Run(env *environment) error {
 	if err != nil {
 		return &exitError{code: ExitUsage, err: err}
 	}
-	if c.Sagas < 0 || c.Each < 0 {
-		return &exitError{code: ExitUsage, err: errors.New("--sagas and --jobs are numbers from 1")}
+	if c.Sagas < 0 || c.Each < 0 || c.Within < 0 {
+		return &exitError{code: ExitUsage, err: errors.New("--sagas and --jobs are numbers from 1, and --within is a time such as 6m")}
 	}
 	if c.Verbose {
 		return replay(env, simulation.Options{Seed: c.Seed, Sagas: c.Sagas, Off: off, Bug: bug})
 	}
-	defer debug.SetGCPercent(debug.SetGCPercent(simulateGC))
+	return c.batch(env, off, bug)
+}
+
+// batch runs many seeds, and prints what came of them.
+func (c *simulateCmd) batch(env *environment, off []simulation.Knob, bug simulation.Bug) error {
+	defer debug.SetGCPercent(debug.SetGCPercent(simulation.GCPercent))
 	batch := simulation.Batch{Seed: c.Seed, Sagas: c.Sagas, Parallel: c.Each, Off: off, Bug: bug}
 	if batch.Sagas == 0 {
 		batch.Sagas = 100_000
 	}
 	batch.Progress = progress(env.stderr, batch.Sagas)
-	totals := batch.Run(env.ctx)
-	printTotals(env.stdout, &totals)
+	ctx := env.ctx
+	if c.Within > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, c.Within)
+		defer cancel()
+	}
+	before := processorTime()
+	totals := batch.Run(ctx)
+	printTotals(env.stdout, &totals, c.Seed, processorTime()-before)
 	switch {
 	case totals.NumFailed > 0:
 		return shrunk(env, &totals)
 	case env.ctx.Err() != nil:
 		return env.ctx.Err()
+	case totals.Sagas < batch.Sagas:
+		return &exitError{
+			code: ExitFailed, hint: "give it more time (--within), fewer sagas or a machine with less to do",
+			err: fmt.Errorf("NOT FINISHED: %d of %d sagas were run within %s, and none of them broke an invariant", totals.Sagas, batch.Sagas, c.Within),
+		}
 	case bug == "":
 		return totals.Missing(off)
 	}
@@ -100,7 +117,14 @@ func progress(w io.Writer, wanted int) func(simulation.Totals) {
 
 func rate(t *simulation.Totals) float64 { return float64(t.Sagas) / max(t.Took.Seconds(), 1e-3) }
 
-func printTotals(w io.Writer, t *simulation.Totals) {
+// processorTime is the time that this process has had on processors.
+func processorTime() time.Duration {
+	var r syscall.Rusage
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &r) // cannot fail with these arguments
+	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
+}
+
+func printTotals(w io.Writer, t *simulation.Totals, seed uint64, processor time.Duration) {
 	rows := [][]string{{"WHAT", "TIMES"}}
 	row := func(what string, n int) { rows = append(rows, []string{what, fmt.Sprint(n)}) }
 	for k, n := range t.Faults {
@@ -119,5 +143,7 @@ func printTotals(w io.Writer, t *simulation.Totals) {
 	row("commits", t.Commits)
 	row("runs that broke an invariant", t.NumFailed)
 	table(w, rows)
-	_, _ = fmt.Fprintf(w, "%.0f sagas a second, in %s\n", rate(t), t.Took.Round(time.Millisecond))
+	_, _ = fmt.Fprintf(w, "seeds %d to %d: %d sagas in %s, %.0f a second; %s of processor time a saga\n",
+		seed, seed+uint64(max(t.Runs-1, 0)), t.Sagas, t.Took.Round(time.Millisecond), rate(t),
+		(processor / time.Duration(max(t.Sagas, 1))).Round(time.Microsecond))
 }

@@ -29,6 +29,7 @@ const (
 	BugKeepsSending       Bug = "sends-after-the-end"
 	BugPushesNothing      Bug = "relay-not-told"
 	BugSomeTimersLost     Bug = "some-timers-lost"
+	BugDecidesByClock     Bug = "decides-by-the-clock"
 )
 
 // The planted bugs in the store.
@@ -85,6 +86,7 @@ var Bugs = []struct {
 	{BugKeepsSending, "I10"},
 	{BugPushesNothing, "I2"},
 	{BugSomeTimersLost, "I2"},
+	{BugDecidesByClock, "I6"},
 	{BugNoCAS, "I7"},
 	{BugOutboxApart, "I1"},
 	{BugSettlesEarly, "I2"},

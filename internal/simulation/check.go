@@ -41,6 +41,7 @@ type account struct {
 	events   int            // that were committed
 	steps    []ledger
 	index    map[saga.StepName]int
+	writer   string // who moved it last
 	accepted string // the input of a start that was accepted; "": none
 }
 
@@ -181,6 +182,9 @@ func (a *audit) learn(r *Record) {
 		}
 	case Effect:
 		if _, l := a.account(r.Saga).step(r.Step); l != nil {
+			if l.weak && l.effects > 0 {
+				a.w.sights[EffectTwice]++
+			}
 			l.effects++
 		}
 	case Undone:
@@ -196,7 +200,8 @@ func (a *audit) learn(r *Record) {
 func (a *audit) committed(r *Record) {
 	acc, c := a.account(r.Saga), r.Change
 	a.commits++
-	acc.last = c.Instance
+	acc.see(r, &a.w.sights)
+	acc.last, acc.writer = c.Instance, r.Who
 	acc.events += len(c.Events)
 	for i := range c.Owe {
 		d := &debt{id: c.Owe[i].ID, answered: c.Owe[i].Answered}

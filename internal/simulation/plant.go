@@ -30,6 +30,10 @@ func (d *disk) spoil(changes []store.Change) []store.Change {
 				damaged.Input = []byte(`{"n":3}`)
 				c.Instance = &damaged
 			}
+		case BugDecidesByClock:
+			moved := *c.Instance
+			moved.Updated = d.n.clock()
+			c.Instance = &moved
 		case BugNotAnnounced:
 			c.Owe = slices.DeleteFunc(slices.Clone(c.Owe), func(r outbox.Record) bool { return !r.Answered })
 		case BugOutboxApart:

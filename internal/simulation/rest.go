@@ -62,8 +62,9 @@ func (a *audit) addsUp(id saga.ID, acc *account) {
 	}
 }
 
-// folds is I8, and with it I6: every committed event is recorded, and replaying
-// the recorded ones gives the stored state.
+// folds is I6 and I8: deciding the recorded events once more gives the state that
+// was decided and committed, and the stored one; and every committed event is
+// recorded.
 func (a *audit) folds(id saga.ID, acc *account, stored *saga.Instance) {
 	recorded, err := a.recorded(id)
 	if err != nil || len(recorded) != acc.events {
@@ -75,12 +76,15 @@ func (a *audit) folds(id saga.ID, acc *account, stored *saga.Instance) {
 		a.violated("I8", "%s: %v", id, err)
 		return
 	}
-	want, err := sagapb.MarshalInstance(&folded)
+	again, err := sagapb.MarshalInstance(&folded)
 	if err != nil {
 		a.violated("I8", "%s: %v", id, err)
 		return
 	}
-	if have, err := sagapb.MarshalInstance(stored); err != nil || !bytes.Equal(have, want) {
+	if decided, err := sagapb.MarshalInstance(acc.last); err != nil || !bytes.Equal(decided, again) {
+		a.violated("I6", "%s: deciding %d events again gives another state than the committed one", id, len(recorded))
+	}
+	if have, err := sagapb.MarshalInstance(stored); err != nil || !bytes.Equal(have, again) {
 		a.violated("I8", "%s: folding %d events gives another state than the stored one", id, len(recorded))
 	}
 }
@@ -89,10 +93,15 @@ func (a *audit) folds(id saga.ID, acc *account, stored *saga.Instance) {
 func (a *audit) recorded(id saga.ID) (events []saga.Event, err error) {
 	for {
 		page, err := a.w.disk.History(a.w.ctx, id, uint64(len(events))+1, 0)
-		if err != nil || len(page) == 0 {
+		switch {
+		case err != nil:
 			return events, err
+		case events == nil:
+			events = page
+		default:
+			events = append(events, page...)
 		}
-		if events = append(events, page...); len(page) < store.MaxPage {
+		if len(page) < store.MaxPage {
 			return events, nil
 		}
 	}

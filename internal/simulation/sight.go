@@ -31,6 +31,16 @@ const (
 	TurnedByCancel               // a saga went back because somebody asked for it
 	TurnedByTime                 // a saga went back because its deadline passed
 	TurnedByUnknown              // a saga went back because a step's outcome is unknown
+	VerbCancel                   // an operator's verb took effect: cancel
+	VerbRetry                    // …
+	VerbResolve                  // …
+	VerbSkip                     // …
+	VerbCompensate               // …
+	VerbAbandon                  // …
+	WritersChanged               // a saga was moved by another coordinator than the last time
+	EffectTwice                  // a step took effect once more, at a participant without inbox
+	LongDefinition               // a saga of as many steps as there may be
+	PivotPassed                  // a saga went beyond its pivot
 	sights
 )
 
@@ -38,10 +48,20 @@ var sightNames = [sights]string{
 	"conflict", "tombstone", "late-do-refused", "answered-from-inbox", "stale-answer", "second-answer",
 	"foreign-answer", "answer-after-the-end", "unknown-saga", "started-twice", "id-taken", "verb-refused",
 	"parked", "turned-by-cancel", "turned-by-deadline", "turned-by-unknown-outcome",
+	"verb-cancel", "verb-retry", "verb-resolve", "verb-skip", "verb-compensate", "verb-abandon",
+	"two-writers", "effect-twice-without-inbox", "twelve-steps", "pivot-passed",
 }
 
 // String is the sight's name.
 func (s Sight) String() string { return sightNames[s] }
+
+// rarity is how many times rarer than others a sight may be.
+func (s Sight) rarity() int {
+	if s == VerbCompensate { // one of several verbs, and legal only for a parked saga that can still go back
+		return 20
+	}
+	return 1
+}
 
 var ignoredSights = map[saga.Ignored]Sight{
 	saga.IgnoredStale:     StaleAnswer,
@@ -54,6 +74,15 @@ var turnSights = map[saga.Why]Sight{
 	saga.WhyCancelled: TurnedByCancel,
 	saga.WhyDeadline:  TurnedByTime,
 	saga.WhyExhausted: TurnedByUnknown,
+}
+
+var verbSights = map[saga.Verb]Sight{
+	saga.VerbCancel:     VerbCancel,
+	saga.VerbRetry:      VerbRetry,
+	saga.VerbResolve:    VerbResolve,
+	saga.VerbSkip:       VerbSkip,
+	saga.VerbCompensate: VerbCompensate,
+	saga.VerbAbandon:    VerbAbandon,
 }
 
 // see notes what became of an input.
@@ -94,5 +123,25 @@ func (s *service) see(c *transport.Envelope, entry, next participant.Entry) {
 		seen[LateDo]++
 	case c.Direction == saga.DirectionDo && !entry.Do.None(), c.Direction == saga.DirectionUndo && !entry.Undo.None():
 		seen[RecordedAgain]++
+	}
+}
+
+// see notes what a commit shows, before it is learned.
+func (acc *account) see(r *Record, seen *[sights]int) {
+	for i := range r.Change.Events {
+		if ev := &r.Change.Events[i]; ev.Type == saga.Operated {
+			seen[verbSights[ev.Verb]]++
+		}
+	}
+	if acc.last == nil && len(r.Change.Instance.Steps) == maxSteps {
+		seen[LongDefinition]++
+	}
+	if acc.writer != "" && acc.writer != r.Who {
+		seen[WritersChanged]++
+	}
+	for i := range r.Change.Instance.Steps {
+		if acc.def.Step(i).Kind == saga.KindPivot && r.Change.Instance.Steps[i].Status == saga.Done && acc.last != nil && acc.last.Steps[i].Status != saga.Done {
+			seen[PivotPassed]++
+		}
 	}
 }

@@ -18,7 +18,7 @@ var (
 // Millions of random histories keep I1 to I5 and I7 to I10; and every kind of
 // fault, and every rare situation, has come up in them.
 func TestSagas(t *testing.T) {
-	defer debug.SetGCPercent(debug.SetGCPercent(400)) // memory for speed; a run needs little
+	defer debug.SetGCPercent(debug.SetGCPercent(GCPercent))
 	batch := Batch{Seed: *seed, Sagas: *sagas}
 	if testing.Short() {
 		batch.Sagas /= 20
