@@ -110,7 +110,7 @@ func (m *mapper) step(i int) []Problem {
 	use.walk(parsed.NativeRep().Expr())
 	checked, issues := m.env.Check(parsed)
 	if issues.Err() != nil {
-		return append(use.problems, m.issues(issues, parsed.NativeRep().Expr())...)
+		return slices.Concat(use.problems, m.issues(issues, parsed.NativeRep().Expr()), m.apart(do, parsed.NativeRep()))
 	}
 	program, err := m.env.Program(checked, programOptions()...)
 	if err != nil {
@@ -125,6 +125,41 @@ func (m *mapper) step(i int) []Problem {
 	m.compiled[i] = &mapping{
 		expression: do.With, program: program, types: m.types, input: m.sound(m.spec.Input)}
 	return slices.Concat(use.problems, guard.problems, fit.problems)
+}
+
+// apart finds what else is wrong with a mapping that does not compile: which
+// fields are missing or unknown, and whether those values that do compile alone
+// are of the right type.
+func (m *mapper) apart(do *Action, parsed *ast.AST) []Problem {
+	want, root := m.sound(do.Request), parsed.Expr()
+	if want.isAny() || want.Kind != SchemaObject || root.Kind() != ast.MapKind {
+		return nil
+	}
+	fit := &fitter{ast: parsed, types: m.types} // nothing has a type yet: this looks at the fields alone
+	fit.object(want, root.AsMap(), "")
+	for _, e := range root.AsMap().Entries() {
+		entry := e.AsMapEntry()
+		name, ok := literalString(entry.Key())
+		if !ok || entry.IsOptional() || want.Fields[name] == nil {
+			continue
+		}
+		text, err := cel.ExprToString(entry.Value(), parsed.SourceInfo())
+		if err != nil {
+			continue
+		}
+		alone, issues := m.env.Compile(text)
+		if issues.Err() != nil {
+			continue // it is among the issues of the whole
+		}
+		one := &fitter{ast: alone.NativeRep(), types: m.types}
+		one.expr(want.Fields[name], alone.NativeRep().Expr(), name)
+		for _, p := range one.problems {
+			if !slices.Contains(fit.problems, p) {
+				fit.problems = append(fit.problems, p)
+			}
+		}
+	}
+	return fit.problems
 }
 
 // issues translates what CEL has to say.

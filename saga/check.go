@@ -72,8 +72,7 @@ func (c *checker) list() []Problem {
 	if len(c.problems) <= maxProblems {
 		return c.problems
 	}
-	return append(c.problems[:maxProblems:maxProblems],
-		Problem{"…", "there are more problems", "mend these first"})
+	return append(c.problems[:maxProblems:maxProblems], moreProblems)
 }
 
 func (c *checker) name(path, what, name string) {

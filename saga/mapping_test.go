@@ -2,6 +2,7 @@ package saga
 
 import (
 	"encoding/json"
+	"errors"
 	"strings"
 	"sync"
 	"testing"
@@ -329,4 +330,32 @@ func FuzzMapping(f *testing.F) {
 			t.Errorf("not JSON: %s", got)
 		}
 	})
+}
+
+// A mapping that does not compile is looked at as far as it can be: what is wrong
+// with its other fields is reported at once.
+func TestMappingReportsAllAtOnce(t *testing.T) {
+	type order struct {
+		ID    string   `json:"id"`
+		Cakes []string `json:"cakes"`
+	}
+	type bake struct {
+		ID    string `json:"id"`
+		Count int    `json:"count"`
+		Shelf string `json:"shelf"`
+	}
+	_, err := Define[order]("cake", Retriable("bake", Do(contract.NewCommand[bake, any]("oven", "bake"),
+		With(`{"id": input.idd, "count": input.cakes, "extra": 1}`))))
+	found, ok := errors.AsType[*DefinitionError](err)
+	if !ok || len(found.Problems) != 4 {
+		t.Fatalf("got %v", err)
+	}
+	for _, want := range []string{
+		"undefined field 'idd'; there is cakes, id", "the field extra is not known to the command",
+		"the field shelf (string) is missing", "the field count is of type list(string), but the command takes int",
+	} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%q is not in\n%v", want, err)
+		}
+	}
 }

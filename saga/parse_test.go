@@ -28,26 +28,15 @@ func TestParseJSON(t *testing.T) {
 	}
 }
 
-func TestParseJSONIsStrict(t *testing.T) {
+func TestParseJSONRefusesWhatIsNotJSON(t *testing.T) {
 	for _, test := range []struct{ name, text, want string }{
 		{"empty", ``, "line 1, column 1: unexpected end of JSON input"},
 		{"half", `{"name":`, "line 1, column 8: unexpected end of JSON input"},
 		{"not JSON", "{\n  name: x\n}", "line 2, column 3: invalid character 'n'"},
-		{"a list", `[]`, "the definition holds a JSON array, which does not belong there"},
-		{"unknown field", strings.Replace(parsed, "kind", "kin", 1), `unknown field "kin"`},
-		{"upper case", strings.Replace(parsed, "kind", "Kind", 1), "line 2, column 36: unknown field steps.0.step.Kind; the names of fields are written in lower case"},
-		{"twice", strings.Replace(parsed, `"kind"`, `"name":"x","kind"`, 1), "the field steps.0.step.name is there twice; keep one"},
-		{"twice in a schema", strings.Replace(parsed, `"Order"`, `"Order":"int","Order"`, 1), "the field input.Order is there twice; keep one"},
 		{"more behind it", parsed + "{}", "line 2, column 121: invalid character '{' after top-level value"},
 		{"deep", strings.Repeat(`[`, 1000) + strings.Repeat(`]`, 1000), "line 1, column 130: nested deeper than 128"},
 		{"very deep", strings.Repeat(`[`, 100_000), "exceeded max depth"},
-		{"deep in a schema", `{"input":` + strings.Repeat(`[`, 120) + `"int"` + strings.Repeat(`]`, 120) + `}`, "schema is nested deeper than 32"},
-		{"wrong type", strings.Replace(parsed, "2", `"two"`, 1), "line 1, column 33: version holds a JSON string, which does not belong there"},
-		{"a fraction", strings.Replace(parsed, "2", `1.5`, 1), "version holds a JSON number 1.5"},
-		{"bare duration", strings.Replace(parsed, `"1m30s"`, `90`, 1), `a duration is a string such as "30s" or "1h15m", not 90`},
-		{"bad duration", strings.Replace(parsed, `"1m30s"`, `"soon"`, 1), `duration "soon": write it like "30s" or "1h15m"`},
 		{"long", `"` + strings.Repeat("x", MaxDefinition) + `"`, "1048578 bytes; at most 1048576 are allowed"},
-		{"long key", `{"` + strings.Repeat("x", 500_000) + `":1}`, "unknown field"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			_, err := ParseJSON([]byte(test.text))
@@ -62,9 +51,71 @@ func TestParseJSONIsStrict(t *testing.T) {
 			}
 		})
 	}
-	_, err := ParseJSON([]byte(strings.Replace(parsed, "pay-back", "Pay", 1)))
-	if !errors.Is(err, ErrDefinition) {
-		t.Errorf("a bad name: %v", err)
+}
+
+func TestParseJSONIsStrict(t *testing.T) {
+	const fields = "name, kind, do, undo, nothing_to_undo"
+	for _, test := range []struct{ name, text, want string }{
+		{"a list", `[]`, "definition: line 1, column 1: is not an object; write an object with fields out of name, version"},
+		{"unknown field", strings.Replace(parsed, "kind", "kin", 1), "steps[0].kin: line 2, column 30: there is no such field; write one of " + fields},
+		{"upper case", strings.Replace(parsed, "kind", "Kind", 1), "steps[0].Kind: line 2, column 30: there is no such field; write one of " + fields},
+		{"twice", strings.Replace(parsed, `"kind"`, `"name":"x","kind"`, 1), "steps[0].name: line 2, column 30: is there twice; keep one"},
+		{"twice in a schema", strings.Replace(parsed, `"Order"`, `"Order":"int","Order"`, 1), "input.Order: line 1, column 53: is there twice; keep one"},
+		{"deep in a schema", `{"input":` + strings.Repeat(`[`, 120) + `"int"` + strings.Repeat(`]`, 120) + `}`, "input: line 1, column 10: schema is nested deeper than 32"},
+		{"bad schema", strings.Replace(parsed, `"string"`, `"strng"`, 1), `input: line 1, column 38: schema at .Order: "strng" is not a kind of value`},
+		{"wrong type", strings.Replace(parsed, "2", `"two"`, 1), "version: line 1, column 28: holds a JSON string; write a whole number"},
+		{"a fraction", strings.Replace(parsed, "2", `1.5`, 1), "version: line 1, column 28: holds a JSON number 1.5; write a whole number"},
+		{"not a list", `{"steps":{}}`, "steps: line 1, column 10: is not a list; write a list, in [ ]"},
+		{"bare duration", strings.Replace(parsed, `"1m30s"`, `90`, 1), `steps[0].do.timeout: line 2, column 109: a duration is a string such as "30s" or "1h15m", not 90`},
+		{"bad duration", strings.Replace(parsed, `"1m30s"`, `"soon"`, 1), `duration "soon": write it like "30s" or "1h15m"`},
+		{"long key", `{"` + strings.Repeat("x", 500_000) + `":1}`, "there is no such field"},
+		{"a bad name", strings.Replace(parsed, "pay-back", "Pay", 1), `step name "Pay" cannot be used`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			_, err := ParseJSON([]byte(test.text))
+			if !errors.Is(err, ErrDefinition) || !strings.Contains(err.Error(), test.want) {
+				t.Fatalf("got %.600v, want %s", err, test.want)
+			}
+			if len(err.Error()) > 1_000 {
+				t.Errorf("the error is %d bytes long", len(err.Error()))
+			}
+		})
+	}
+}
+
+// TestParseJSONReportsAllAtOnce: what is wrong with the form does not hide what is
+// wrong with the definition, and nothing is reported that only follows from it.
+func TestParseJSONReportsAllAtOnce(t *testing.T) {
+	_, err := ParseJSON([]byte(`{"name":"refund","version":2,"owner":"me","deadline":"soon",
+ "input":{"id":"strng","cents":"integer","city":"string"},"steps":[
+  {"step":{"name":"pay-back","kind":"compensable","do":{"participant":"payment","action":"pay-back","timeout":90,"retry":{"attempts":"two"}}}},
+  {"parallel":[{"step":{"name":7,"kind":"retriable","do":{"participant":"Post","action":"send","with":"{\"id\": input.id, \"x\": inputt.x}"}}}]}]}`))
+	found, ok := errors.AsType[*DefinitionError](err)
+	if !ok {
+		t.Fatalf("got %v", err)
+	}
+	want := []string{
+		"owner: line 1", "deadline: line 1", "input: line 2", "input: line 2", "steps[0].do.timeout: line 3", "steps[0].do.retry.attempts: line 3",
+		"steps[1].parallel[0].name: line 4", "steps[0] (pay-back): a compensable step has no undo",
+		`steps[1].parallel[0] ().do.participant: participant name "Post"`, "steps[1].parallel[0] ().do.with: line 1, column 23: undeclared reference",
+	}
+	if len(found.Problems) != len(want) {
+		t.Fatalf("%d problems, want %d: %v", len(found.Problems), len(want), err)
+	}
+	for i, p := range found.Problems {
+		if !strings.HasPrefix(p.String(), want[i]) {
+			t.Errorf("problem %d is %q, want %q", i, p, want[i])
+		}
+	}
+}
+
+// I10: a definition that is wrong everywhere does not make an endless error.
+func TestParseJSONBoundsItsProblems(t *testing.T) {
+	text := `{"name":"x","version":1,"steps":[` + strings.Repeat(`{"stp":1},`, 5000) + `{}]}`
+	_, err := ParseJSON([]byte(text))
+	found, ok := errors.AsType[*DefinitionError](err)
+	if !ok || len(found.Problems) != maxProblems+1 || found.Problems[maxProblems].What != "there are more problems" {
+		t.Fatalf("got %.300v", err)
 	}
 }
 

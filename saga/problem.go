@@ -13,6 +13,8 @@ var ErrDefinition = errors.New("the definition cannot be used")
 // says that there are more.
 const maxProblems = 100
 
+var moreProblems = Problem{"…", "there are more problems", "mend these first"}
+
 // DefinitionError lists everything that is wrong with a definition.
 type DefinitionError struct {
 	Definition string // its name, as far as it has one

@@ -346,9 +346,12 @@ func TestFieldKeysAreTheirOwn(t *testing.T) {
 	})
 }
 
-func TestSchemaErrorsAreNotDefinitionErrors(t *testing.T) {
-	_, err := ParseJSON([]byte(`{"name":"x","version":1,"input":{"a":"strng"},"steps":[]}`))
-	if errors.Is(err, ErrDefinition) || err == nil || !strings.Contains(err.Error(), `schema at .a: "strng"`) {
-		t.Errorf("got %v", err)
+// All that is wrong with a schema is reported at once.
+func TestSchemaErrors(t *testing.T) {
+	_, err := ParseJSON([]byte(`{"name":"x","version":1,"input":{"a":"strng","b":{"c":1}},"steps":[]}`))
+	for _, want := range []string{`schema at .a: "strng"`, `schema at .b.c: 1 is not a kind`} {
+		if !errors.Is(err, ErrDefinition) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s is not in %v", want, err)
+		}
 	}
 }

@@ -3,6 +3,7 @@ package saga
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -142,6 +143,7 @@ func (s *Schema) readObject(form map[string]any, path string, depth int) error {
 		}
 	}
 	s.Kind, s.Fields = SchemaObject, make(map[string]*Schema, len(form))
+	var problems []error
 	for _, key := range sortedKeys(form) {
 		name, optional := fieldName(key)
 		if name == "" {
@@ -152,12 +154,12 @@ func (s *Schema) readObject(form map[string]any, path string, depth int) error {
 		}
 		field := &Schema{}
 		if err := field.read(form[key], path+"."+name, depth+1); err != nil {
-			return err
+			problems = append(problems, err)
 		}
 		field.Optional = field.Optional || optional
 		s.Fields[name] = field
 	}
-	return nil
+	return errors.Join(problems...)
 }
 
 // at is the path within a schema, for a message.

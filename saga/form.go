@@ -1,0 +1,194 @@
+package saga
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// form reads a Spec from JSON that is valid and not nested too deeply. Unlike
+// encoding/json it goes on behind what it cannot use, leaves that out, and
+// reports all of it with its places.
+type form struct {
+	data     []byte
+	problems []Problem
+}
+
+// jsonValue is one JSON value, or a member of an object with its key.
+type jsonValue struct {
+	raw   []byte
+	at    int64 // where it begins
+	key   string
+	keyAt int64
+}
+
+func (f *form) add(at int64, path, what, mend string) {
+	if path == "" {
+		path = "definition"
+	}
+	if len(f.problems) <= maxProblems {
+		f.problems = append(f.problems, Problem{Path: path, What: position(f.data, at) + ": " + what, Mend: mend})
+	}
+}
+
+var schemaType = reflect.TypeFor[*Schema]()
+
+// read reads one value into its place in the Spec. null is what is left out.
+func (f *form) read(path string, v jsonValue, into reflect.Value) {
+	switch {
+	case string(v.raw) == "null":
+	case into.Type() == schemaType:
+		f.schema(path, v, into)
+	case into.Kind() == reflect.Pointer:
+		into.Set(reflect.New(into.Type().Elem()))
+		f.read(path, v, into.Elem())
+	case into.Kind() == reflect.Struct:
+		f.object(path, v, into)
+	case into.Kind() == reflect.Slice:
+		f.list(path, v, into)
+	default:
+		f.scalar(path, v, into)
+	}
+}
+
+func (f *form) scalar(path string, v jsonValue, into reflect.Value) {
+	err := json.Unmarshal(v.raw, into.Addr().Interface())
+	switch mistyped, ok := errors.AsType[*json.UnmarshalTypeError](err); {
+	case err == nil:
+	case ok:
+		f.add(v.at, path, "holds a JSON "+oneLine(mistyped.Value), "write "+wanted(into.Type()))
+		into.SetZero()
+	default:
+		f.add(v.at, path, oneLine(err.Error()), "or leave it out, for the default")
+	}
+}
+
+// wanted says in words what stands in a place of the Spec.
+func wanted(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.Struct:
+		return "an object with fields out of " + strings.Join(fieldNames(t), ", ")
+	case reflect.Slice:
+		return "a list"
+	case reflect.String:
+		return "a string"
+	case reflect.Bool:
+		return "true or false"
+	}
+	return "a whole number"
+}
+
+func (f *form) object(path string, v jsonValue, into reflect.Value) {
+	members, ok := f.members(v)
+	if !ok {
+		f.add(v.at, path, "is not an object", "write "+wanted(into.Type()))
+		return
+	}
+	names := fieldNames(into.Type())
+	seen := map[string]bool{}
+	for _, m := range members {
+		here := strings.TrimPrefix(path+"."+shorten(m.key), ".")
+		i := slices.Index(names, m.key)
+		switch {
+		case i < 0:
+			f.add(m.keyAt, here, "there is no such field", "write one of "+strings.Join(names, ", "))
+		case seen[m.key]:
+			f.add(m.keyAt, here, "is there twice", "keep one")
+		case m.key == "step" && into.Type() == reflect.TypeFor[Node]():
+			f.read(path, m, into.Field(i)) // a node that is a step has the step's path
+		default:
+			f.read(here, m, into.Field(i))
+		}
+		seen[m.key] = true
+	}
+}
+
+// fieldNames are the names of a struct's fields in JSON, in their order.
+func fieldNames(t reflect.Type) []string {
+	names := make([]string, t.NumField())
+	for i := range names {
+		names[i], _, _ = strings.Cut(t.Field(i).Tag.Get("json"), ",")
+	}
+	return names
+}
+
+func (f *form) list(path string, v jsonValue, into reflect.Value) {
+	items, ok := f.items(v)
+	if !ok {
+		f.add(v.at, path, "is not a list", "write "+wanted(into.Type())+", in [ ]")
+		return
+	}
+	into.Set(reflect.MakeSlice(into.Type(), len(items), len(items)))
+	for i, item := range items {
+		f.read(path+"["+strconv.Itoa(i)+"]", item, into.Index(i))
+	}
+}
+
+func (f *form) schema(path string, v jsonValue, into reflect.Value) {
+	const mend = "or leave the schema out: anything fits then"
+	if key, at, twice := f.twice(v); twice {
+		f.add(at, path+"."+shorten(key), "is there twice", "keep one")
+		return
+	}
+	schema := new(Schema)
+	if err := json.Unmarshal(v.raw, schema); err != nil {
+		for _, line := range strings.Split(err.Error(), "\n") {
+			f.add(v.at, path, oneLine(line), mend)
+		}
+		return
+	}
+	into.Set(reflect.ValueOf(schema))
+}
+
+// twice finds a field that is there twice, anywhere within a value.
+func (f *form) twice(v jsonValue) (key string, at int64, found bool) {
+	members, _ := f.members(v)
+	items, _ := f.items(v)
+	seen := map[string]bool{}
+	for _, m := range slices.Concat(members, items) {
+		if m.keyAt > 0 && seen[m.key] {
+			return m.key, m.keyAt, true
+		}
+		seen[m.key] = true
+		if key, at, found = f.twice(m); found {
+			return key, at, true
+		}
+	}
+	return "", 0, false
+}
+
+// members takes an object apart.
+func (f *form) members(v jsonValue) ([]jsonValue, bool) { return f.parts(v, '{') }
+
+// items takes a list apart.
+func (f *form) items(v jsonValue) ([]jsonValue, bool) { return f.parts(v, '[') }
+
+func (f *form) parts(v jsonValue, open byte) ([]jsonValue, bool) {
+	if v.raw[0] != open {
+		return nil, false
+	}
+	decoder := json.NewDecoder(bytes.NewReader(v.raw))
+	_, _ = decoder.Token() // the JSON is valid: no error here or below
+	next := func() int64 {
+		behind := v.raw[decoder.InputOffset():]
+		return v.at + int64(len(v.raw)-len(bytes.TrimLeft(behind, " \t\r\n,:")))
+	}
+	var parts []jsonValue
+	for decoder.More() {
+		var part jsonValue
+		if open == '{' {
+			part.keyAt = next()
+			token, _ := decoder.Token()
+			part.key = fmt.Sprint(token)
+		}
+		part.at = next()
+		_ = decoder.Decode((*json.RawMessage)(&part.raw))
+		parts = append(parts, part)
+	}
+	return parts, true
+}
