@@ -27,6 +27,14 @@ type jsonValue struct {
 	keyAt int64
 }
 
+// place is where people look: at the key.
+func (v jsonValue) place() int64 {
+	if v.keyAt > 0 {
+		return v.keyAt
+	}
+	return v.at
+}
+
 func (f *form) add(at int64, path, what, mend string) {
 	if path == "" {
 		path = "definition"
@@ -61,10 +69,10 @@ func (f *form) scalar(path string, v jsonValue, into reflect.Value) {
 	switch mistyped, ok := errors.AsType[*json.UnmarshalTypeError](err); {
 	case err == nil:
 	case ok:
-		f.add(v.at, path, "holds a JSON "+oneLine(mistyped.Value), "write "+wanted(into.Type()))
+		f.add(v.place(), path, "holds a JSON "+oneLine(mistyped.Value), "write "+wanted(into.Type()))
 		into.SetZero()
 	default:
-		f.add(v.at, path, oneLine(err.Error()), "or leave it out, for the default")
+		f.add(v.place(), path, oneLine(err.Error()), "or leave it out, for the default")
 	}
 }
 
@@ -86,7 +94,7 @@ func wanted(t reflect.Type) string {
 func (f *form) object(path string, v jsonValue, into reflect.Value) {
 	members, ok := f.members(v)
 	if !ok {
-		f.add(v.at, path, "is not an object", "write "+wanted(into.Type()))
+		f.add(v.place(), path, "is not an object", "write "+wanted(into.Type()))
 		return
 	}
 	names := fieldNames(into.Type())
@@ -120,7 +128,7 @@ func fieldNames(t reflect.Type) []string {
 func (f *form) list(path string, v jsonValue, into reflect.Value) {
 	items, ok := f.items(v)
 	if !ok {
-		f.add(v.at, path, "is not a list", "write "+wanted(into.Type())+", in [ ]")
+		f.add(v.place(), path, "is not a list", "write "+wanted(into.Type())+", in [ ]")
 		return
 	}
 	into.Set(reflect.MakeSlice(into.Type(), len(items), len(items)))
@@ -138,7 +146,7 @@ func (f *form) schema(path string, v jsonValue, into reflect.Value) {
 	schema := new(Schema)
 	if err := json.Unmarshal(v.raw, schema); err != nil {
 		for _, line := range strings.Split(err.Error(), "\n") {
-			f.add(v.at, path, oneLine(line), mend)
+			f.add(v.place(), path, oneLine(line), mend)
 		}
 		return
 	}

@@ -110,7 +110,7 @@ func TestParseYAMLIsStrict(t *testing.T) {
 		"keys that are lists":   {refund + "[1]: x\n", "line 5, column 1: a key is a word"},
 		"merge":                 {refund + "<<: {owner: me}\n", "line 5, column 1: a key is a word"},
 		"alias":                 {"name: &n refund\nversion: *n\n", "line 2, column 10: an alias (*n) is not allowed; write it out"},
-		"wrong type":            {strings.Replace(refund, "kind: retriable", "kind: 1", 1), "steps[0].kind: line 4, column 39: holds a JSON number; write a string"},
+		"wrong type":            {strings.Replace(refund, "kind: retriable", "kind: 1", 1), "steps[0].kind: line 4, column 32: holds a JSON number; write a string"},
 		"not a number":          {strings.Replace(refund, "version: 1", "version: .nan", 1), ".nan has no form in JSON; write another value"},
 		"not YAML":              {"a: [", "did not find expected node content"},
 		"aliases without end":   {bomb, "is not allowed; write it out"},

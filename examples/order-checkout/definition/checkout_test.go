@@ -1,13 +1,39 @@
 package definition
 
 import (
+	"flag"
+	"os"
 	"testing"
 
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/examples/order-checkout/checkout"
 	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/definitionfile"
 	"github.com/amends-dev/amends/saga/sagatest"
 )
+
+var update = flag.Bool("update", false, "write checkout.yaml anew")
+
+// TestFile: checkout.yaml is Checkout, for those who do not write Go.
+func TestFile(t *testing.T) {
+	const file = "checkout.yaml"
+	if *update {
+		text, err := definitionfile.YAML(Checkout)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, text, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d, err := definitionfile.LoadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d.Fingerprint() != Checkout.Fingerprint() {
+		t.Errorf("%s is not what checkout.go says; mend: go test ./examples/order-checkout/definition -update", file)
+	}
+}
 
 var order = checkout.Order{
 	OrderID: "order-1", Customer: "Ada", Country: "Denmark", Card: "visa-ada",
