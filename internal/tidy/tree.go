@@ -85,7 +85,7 @@ func Load(root fs.FS) (*Tree, error) {
 			}
 			return nil
 		}
-		if !entry.Type().IsRegular() {
+		if !entry.Type().IsRegular() || name == ".git" { // a file in a git worktree
 			return nil
 		}
 		return tree.add(root, name)

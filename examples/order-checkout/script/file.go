@@ -23,7 +23,12 @@ type LineError struct {
 	Err  error
 }
 
-func (e *LineError) Error() string { return fmt.Sprintf("%s, line %d: %v", e.Name, e.Line, e.Err) }
+// Error is what is wrong with the line; if that is more than one thing, each on a
+// line of its own, indented.
+func (e *LineError) Error() string {
+	return fmt.Sprintf("%s, line %d: %s", e.Name, e.Line, strings.ReplaceAll(e.Err.Error(), "\n", "\n  "))
+}
+
 func (e *LineError) Unwrap() error { return e.Err }
 
 // Read reads orders from a file with one JSON object per line. Empty lines and
