@@ -145,7 +145,7 @@ func (f *form) schema(path string, v jsonValue, into reflect.Value) {
 	}
 	schema := new(Schema)
 	if err := json.Unmarshal(v.raw, schema); err != nil {
-		for _, line := range strings.Split(err.Error(), "\n") {
+		for line := range strings.SplitSeq(err.Error(), "\n") {
 			f.add(v.place(), path, oneLine(line), mend)
 		}
 		return
