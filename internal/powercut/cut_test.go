@@ -4,13 +4,10 @@ package powercut
 
 import (
 	"bytes"
-	"errors"
 	"math/rand/v2"
 	"strconv"
 	"testing"
 	"time"
-
-	"github.com/amends-dev/amends/store/boltstore"
 )
 
 // cutsPerDisk is how many cuts one disk lives through.
@@ -18,14 +15,14 @@ const cutsPerDisk = 12
 
 // tally is what a series of cuts came to.
 type tally struct {
-	cuts, disks, acks, sagas, early, lost, unborn int
-	began                                         time.Time
+	cuts, disks, acks, sagas, early, lost int
+	began                                 time.Time
 }
 
 func (s *tally) log(t *testing.T, engine string) {
 	t.Helper()
-	t.Logf("seed %d: %s: %d cuts on %d disks, %d of them before the store was open; %d acknowledgements for %d sagas; %d cuts with a loss, %d empty stores refused; %s",
-		*seed, engine, s.cuts, s.disks, s.early, s.acks, s.sagas, s.lost, s.unborn, time.Since(s.began).Round(time.Millisecond))
+	t.Logf("seed %d: %s: %d cuts on %d disks, %d of them before the store was open; %d acknowledgements for %d sagas; %d cuts with a loss; %s",
+		*seed, engine, s.cuts, s.disks, s.early, s.acks, s.sagas, s.lost, time.Since(s.began).Round(time.Millisecond))
 }
 
 // TestPowerCuts cuts the power again and again while sagas move, and looks
@@ -35,7 +32,7 @@ func TestPowerCuts(t *testing.T) {
 	dice := diceOf(*seed, "cuts")
 	sum := tally{began: time.Now()}
 	for ; sum.cuts < want; sum.disks++ {
-		cutDisk(t, dice, "", min(cutsPerDisk, want-sum.cuts), &sum)
+		cutDisk(t, dice, "", min(cutsPerDisk, want-sum.cuts), anyTime(dice), &sum)
 		if t.Failed() {
 			break
 		}
@@ -43,6 +40,33 @@ func TestPowerCuts(t *testing.T) {
 	sum.log(t, "FUSE")
 	if !t.Failed() && (sum.acks < 20*want || sum.early == 0 && want >= 300) {
 		t.Error("the cuts come too early, or none comes while the store opens: the test does not bite")
+	}
+}
+
+// anyTime is while the store opens, soon after, or later.
+func anyTime(dice *rand.Rand) func() int {
+	return func() int {
+		if dice.IntN(4) == 0 {
+			return 1 + dice.IntN(24)
+		}
+		return 1 + dice.IntN(600)
+	}
+}
+
+// TestCutWhileMade cuts the power in place of each of the first changes to a new
+// disk: a store is there and opens, or it is not there.
+func TestCutWhileMade(t *testing.T) {
+	dice := diceOf(*seed, "made")
+	sum := tally{began: time.Now()}
+	for range form(*cuts/500, 3, 1) {
+		for at := range 30 {
+			cutDisk(t, dice, "", 1, func() int { return at + 1 }, &sum)
+			sum.disks++
+		}
+	}
+	sum.log(t, "FUSE, while the store is made")
+	if !t.Failed() && sum.early < sum.cuts/6 {
+		t.Error("no cut comes while the store is made: the test does not bite")
 	}
 }
 
@@ -60,7 +84,7 @@ func TestWithoutFsync(t *testing.T) {
 			dice := diceOf(*seed, c.lie)
 			sum := tally{began: time.Now()}
 			for ; sum.disks < 16; sum.disks++ {
-				cutDisk(t, dice, c.lie, 2, &sum)
+				cutDisk(t, dice, c.lie, 2, anyTime(dice), &sum)
 			}
 			sum.log(t, "FUSE without fsync of "+c.lie)
 			if sum.lost < c.bite {
@@ -71,8 +95,9 @@ func TestWithoutFsync(t *testing.T) {
 }
 
 // cutDisk makes some cuts on a new disk. A disk that lies is left at the first
-// finding, which is counted; from any other a finding is a failure.
-func cutDisk(t *testing.T, dice *rand.Rand, lie string, n int, sum *tally) {
+// finding, which is counted; from any other a finding is a failure. when draws in
+// place of which change to the disk the power is cut.
+func cutDisk(t *testing.T, dice *rand.Rand, lie string, n int, when func() int, sum *tally) {
 	t.Helper()
 	d := newDisk(t)
 	heard := newLedger()
@@ -82,10 +107,7 @@ func cutDisk(t *testing.T, dice *rand.Rand, lie string, n int, sum *tally) {
 	d.mount()
 	defer d.unmount()
 	for range n {
-		at := 1 + dice.IntN(12) // while the store opens, or soon after
-		if dice.IntN(4) != 0 {
-			at = 1 + dice.IntN(600)
-		}
+		at := when()
 		said := cutLoad(t, d, at, dice)
 		heard.hear(t, said)
 		sum.cuts++
@@ -95,10 +117,6 @@ func cutDisk(t *testing.T, dice *rand.Rand, lie string, n int, sum *tally) {
 		d.order("unmount", "")
 		d.mount()
 		err := heard.auditFile(t.Context(), d.dir)
-		if heard.acks == 0 && errors.Is(err, boltstore.ErrDamaged) {
-			sum.unborn++ // cut while the file was made: it holds nothing, and an operator has to remove it
-			return
-		}
 		if err != nil {
 			sum.lost++
 			if lie == "" {

@@ -121,14 +121,8 @@ func restore(ctx context.Context, r io.Reader, path string, progress func(int64)
 		return err
 	}
 	crashpoint.Here("boltstore: restore adopted")
-	// A link, unlike a rename, never replaces what came up meanwhile.
-	if err := os.Link(f.Name(), path); err != nil {
-		if errors.Is(err, os.ErrExist) {
-			return err
-		}
-		if err := os.Rename(f.Name(), path); err != nil {
-			return err
-		}
+	if err := give(f.Name(), path); err != nil {
+		return err
 	}
 	crashpoint.Here("boltstore: restore named")
 	return syncDir(dir)

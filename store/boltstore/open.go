@@ -1,13 +1,10 @@
 package boltstore
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 
-	"github.com/google/uuid"
 	bolt "go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
 
@@ -57,6 +54,11 @@ func open(path string, options Options) (*Store, error) {
 		unsettle: map[outbox.ID]uint64{},
 		info:     Info{Path: path},
 	}
+	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+		if err := makeFile(path, options); err != nil {
+			return nil, fmt.Errorf("make it: %w", err)
+		}
+	}
 	if s.db, err = openFile(path, options, s.report); err != nil {
 		return nil, err
 	}
@@ -70,11 +72,8 @@ func open(path string, options Options) (*Store, error) {
 
 // openFile looks at what bbolt does not check, and opens the database.
 func openFile(path string, options Options, report func(error)) (*bolt.DB, error) {
-	_, statErr := os.Stat(path)
-	if statErr == nil {
-		if err := precheck(path, options, report); err != nil {
-			return nil, err
-		}
+	if err := precheck(path, options, report); err != nil {
+		return nil, err
 	}
 	crashpoint.Here("boltstore: file checked")
 	var file *os.File
@@ -106,13 +105,6 @@ func openFile(path string, options Options, report func(error)) (*bolt.DB, error
 			_ = file.Close()
 		}
 		return nil, damaged(err)
-	}
-	if errors.Is(statErr, os.ErrNotExist) {
-		crashpoint.Here("boltstore: file made")
-		if err := syncDir(filepath.Dir(path)); err != nil {
-			_ = db.Close()
-			return nil, err
-		}
 	}
 	return db, nil
 }
@@ -203,27 +195,6 @@ func (s *Store) prepareFile() error {
 func isEmpty(tx *bolt.Tx) bool {
 	k, _ := tx.Cursor().First()
 	return k == nil
-}
-
-// create makes the buckets of a new file.
-func (s *Store) create(tx *bolt.Tx) error {
-	for _, t := range tables {
-		if _, err := tx.CreateBucket([]byte(t.name)); err != nil {
-			return err
-		}
-	}
-	crashpoint.Here("boltstore: buckets made")
-	id, err := uuid.NewV7()
-	if err != nil {
-		return err
-	}
-	b := tableMeta.bucket(tx)
-	return errors.Join(
-		tableMeta.put(b, []byte(metaSchema), binary.AppendUvarint(nil, schemaVersion)),
-		tableMeta.put(b, []byte(metaStore), []byte(id.String())),
-		tableMeta.put(b, []byte(metaCreated), binary.AppendUvarint(nil, uint64(s.options.Now().UnixNano()))),
-		tableMeta.put(b, []byte(metaIncarnation), binary.AppendUvarint(nil, 0)),
-	)
 }
 
 // readMeta checks that the file is ours and fills Info.

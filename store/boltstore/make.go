@@ -1,0 +1,80 @@
+package boltstore
+
+import (
+	"encoding/binary"
+	"errors"
+	"os"
+	"path/filepath"
+
+	"github.com/google/uuid"
+	bolt "go.etcd.io/bbolt"
+
+	"github.com/amends-dev/amends/internal/crashpoint"
+)
+
+// making is what the name of a store has behind it while it is being made.
+const making = ".new-*"
+
+// makeFile makes a new store beside its place, and gives it its name once all of
+// it is on disk: a power cut leaves either no store or one that opens.
+func makeFile(path string, options Options) (err error) {
+	dir := filepath.Dir(path)
+	if left, err := filepath.Glob(filepath.Join(dir, filepath.Base(path)+making)); err == nil {
+		for _, name := range left { // of a crash
+			_ = os.Remove(name)
+		}
+	}
+	f, err := os.CreateTemp(dir, filepath.Base(path)+making)
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	if err := f.Close(); err != nil {
+		return err
+	}
+	options.MapSize = 0
+	s := &Store{options: options}
+	if s.db, err = openFile(f.Name(), options, s.report); err != nil {
+		return err
+	}
+	err = guard(func() error { return s.db.Update(s.create) })
+	if err = errors.Join(err, guard(s.db.Close)); err != nil {
+		return err
+	}
+	crashpoint.Here("boltstore: file made")
+	if err := give(f.Name(), path); err != nil && !errors.Is(err, os.ErrExist) { // else somebody was quicker
+		return err
+	}
+	return syncDir(dir)
+}
+
+// give gives a file its name, and never takes that of another: a link, unlike a
+// rename, fails then. Some file systems have no links.
+func give(file, name string) error {
+	err := os.Link(file, name)
+	if err != nil && !errors.Is(err, os.ErrExist) {
+		return os.Rename(file, name)
+	}
+	return err
+}
+
+// create makes the buckets of a new file.
+func (s *Store) create(tx *bolt.Tx) error {
+	for _, t := range tables {
+		if _, err := tx.CreateBucket([]byte(t.name)); err != nil {
+			return err
+		}
+	}
+	crashpoint.Here("boltstore: buckets made")
+	id, err := uuid.NewV7()
+	if err != nil {
+		return err
+	}
+	b := tableMeta.bucket(tx)
+	return errors.Join(
+		tableMeta.put(b, []byte(metaSchema), binary.AppendUvarint(nil, schemaVersion)),
+		tableMeta.put(b, []byte(metaStore), []byte(id.String())),
+		tableMeta.put(b, []byte(metaCreated), binary.AppendUvarint(nil, uint64(s.options.Now().UnixNano()))),
+		tableMeta.put(b, []byte(metaIncarnation), binary.AppendUvarint(nil, 0)),
+	)
+}
