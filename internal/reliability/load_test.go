@@ -149,13 +149,17 @@ func (l *load) await(r *run) error {
 }
 
 // refused takes note of an error. That nobody answered, or that there was too
-// much to do, is what faults are for; anything else is a finding.
+// much to do, is what faults are for, and a start that nobody answered may not have
+// come; anything else is a finding.
 func (l *load) refused(r *run, op string, err error) {
 	if errors.Is(err, client.ErrUnavailable) || errors.Is(err, client.ErrOverloaded) {
 		return
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if r.acked.IsZero() && errors.Is(err, client.ErrNotFound) {
+		return
+	}
 	r.wrong = fmt.Sprintf("%s answered: %v", op, err)
 }
 
@@ -207,14 +211,14 @@ func (l *load) underWay() (n int) {
 	return n
 }
 
-// finish stops the load and waits once more for every acknowledged saga whose end
-// was not seen.
+// finish stops the load and waits once more for every saga whose end was not seen;
+// one whose start nobody answered may be there all the same.
 func (l *load) finish() {
 	l.stop()
 	l.done.Wait()
 	var waiting sync.WaitGroup
 	for _, r := range l.runs { // nobody else writes any more
-		if !r.ended.IsZero() || r.acked.IsZero() {
+		if !r.ended.IsZero() {
 			continue
 		}
 		l.places <- struct{}{}
