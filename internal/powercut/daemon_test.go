@@ -6,6 +6,8 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -59,6 +61,31 @@ func TestDaemonCuts(t *testing.T) {
 		t.Error("next to nothing was acknowledged: the test does not bite")
 	}
 	s.child.kill()
+}
+
+// TestSecretOutlivesCut: the power is cut the moment the secret has its name, which
+// the disk keeps. The name stands for the whole of it, or the next start is refused.
+func TestSecretOutlivesCut(t *testing.T) {
+	for n := range form(*cuts/1000, 4, 2) {
+		s := newSystem(t)
+		s.disk.order("seed", n)
+		s.disk.order("snare", "secret")
+		s.start()
+		select {
+		case <-s.disk.cuts:
+		case <-time.After(limit):
+			t.Fatalf("no cut within %s; the coordinator says: %s", limit, s.log.String())
+		}
+		s.child.kill()
+		s.disk.order("unmount", "")
+		s.disk.mount()
+		if _, err := os.Stat(filepath.Join(s.disk.dir, "data", "secret")); err != nil {
+			t.Fatalf("the test does not bite: %v", err)
+		}
+		s.start()
+		s.await()
+		s.child.kill()
+	}
 }
 
 // TestFailedFsync: the first fsync that fails ends the process, with the code

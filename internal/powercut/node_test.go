@@ -185,7 +185,7 @@ func (n *node) make(ctx context.Context, name string, f *file, out *fuse.EntryOu
 		return nil, errno
 	}
 	n.disk.files = append(n.disk.files, f)
-	n.disk.journal = append(n.disk.journal, naming{to: n.child(name), file: f})
+	n.disk.name(naming{to: n.child(name), file: f})
 	inode := n.inode(ctx, f)
 	made := inode.Operations().(*node)
 	made.attr(&out.Attr)
@@ -199,7 +199,7 @@ func (n *node) Unlink(_ context.Context, name string) syscall.Errno {
 	if errno := n.disk.change(); errno != 0 {
 		return errno
 	}
-	n.disk.journal = append(n.disk.journal, naming{from: n.child(name)})
+	n.disk.name(naming{from: n.child(name)})
 	return 0
 }
 
@@ -221,7 +221,7 @@ func (n *node) Rename(_ context.Context, name string, into fs.InodeEmbedder, new
 	if errno := n.disk.change(); errno != 0 {
 		return errno
 	}
-	n.disk.journal = append(n.disk.journal, naming{from: n.child(name), to: into.(*node).child(newName)})
+	n.disk.name(naming{from: n.child(name), to: into.(*node).child(newName)})
 	return 0
 }
 
@@ -233,7 +233,7 @@ func (n *node) Link(_ context.Context, target fs.InodeEmbedder, name string, out
 		return nil, errno
 	}
 	linked := target.(*node)
-	n.disk.journal = append(n.disk.journal, naming{to: n.child(name), file: linked.file})
+	n.disk.name(naming{to: n.child(name), file: linked.file})
 	linked.attr(&out.Attr)
 	return linked.EmbeddedInode(), 0
 }

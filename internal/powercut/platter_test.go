@@ -26,6 +26,7 @@ type platter struct {
 	dice   *rand.Rand
 	dead   chan struct{} // closed by a cut
 	armed  int           // changes until the cut; below 1: none is planned
+	snare  string        // a file that gets this name cuts the power, and keeps it; "": none does
 	broken int           // fsyncs until all fail; below 1: none fails
 	failed bool          // fsyncs fail
 	quota  int64         // bytes that fit; 0: no bound
@@ -152,6 +153,16 @@ func (p *platter) sync(f *file, path string) syscall.Errno {
 		f.keepAll()
 	}
 	return 0
+}
+
+// name notes a change of names on its way, with mu held.
+func (p *platter) name(n naming) {
+	p.journal = append(p.journal, n)
+	if p.snare != "" && strings.HasSuffix("/"+n.to, "/"+p.snare) {
+		p.snare = ""
+		p.keepNames(len(p.journal))
+		p.cut()
+	}
 }
 
 func (p *platter) syncNames(dir string) {

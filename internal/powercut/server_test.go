@@ -56,7 +56,7 @@ func (d *server) obey(order string) error {
 		return d.mount(value)
 	case "unmount":
 		return d.unmount()
-	case "lie":
+	case "lie", "snare":
 	default:
 		if _, err := fmt.Sscan(value, &n); err != nil {
 			return fmt.Errorf("order %q: %w", order, err)
@@ -67,6 +67,8 @@ func (d *server) obey(order string) error {
 	switch name {
 	case "lie":
 		d.lie = value
+	case "snare": // the power is cut as soon as a file has this name, which is kept
+		d.snare = value
 	case "seed":
 		d.dice = diceOf(uint64(n), "disk")
 	case "arm": // the power is cut in place of the n-th change from now; 0: at once

@@ -1,6 +1,9 @@
 package natsbus
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // SetAgainAfter shortens the wait of messages that could not be moved to the dead
 // letters, for a test.
@@ -12,3 +15,24 @@ func SetAgainAfter(d time.Duration) (restore func()) {
 
 // CheckVersion is for a test: there is no old server at hand.
 var CheckVersion = checkVersion
+
+// Question bounds a question to the server.
+func (b *Bus) Question(ctx context.Context) (context.Context, context.CancelFunc) {
+	return b.question(ctx)
+}
+
+// Look looks at the streams, after whoever looks now.
+func (b *Bus) Look(ctx context.Context) error { return b.look(ctx) }
+
+// Busy is as if somebody looked at the streams, until free is called.
+func (b *Bus) Busy() (free func()) {
+	b.repair <- struct{}{}
+	return func() { <-b.repair }
+}
+
+// JudgeServer judges the server by what a look said, as if it had said nothing else
+// for so long.
+func (b *Bus) JudgeServer(err error, since time.Duration) {
+	b.stranded = time.Now().Add(-since)
+	b.judgeServer(err)
+}

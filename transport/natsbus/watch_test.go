@@ -1,0 +1,72 @@
+package natsbus_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/amends-dev/amends/transport/natsbus"
+	"github.com/amends-dev/amends/transport/natsbus/embedded"
+)
+
+// What was asked on a connection that is lost is never answered: who waits for it,
+// publishers among them, is not kept until the time for an answer is over.
+func TestQuestionEndsWithTheConnection(t *testing.T) {
+	server := start(t, embedded.Config{Port: -1})
+	bus := connect(t, server, func(c *natsbus.Config) { c.CheckInterval = time.Hour })
+	ctx, cancel := bus.Question(context.WithoutCancel(t.Context()))
+	defer cancel()
+	server.Shutdown()
+	<-ctx.Done()
+	if cause := context.Cause(ctx); !errors.Is(cause, nats.ErrDisconnected) {
+		t.Errorf("it ended with %v", cause)
+	}
+}
+
+// Who waits for another's look at the streams, waits no longer than his own context.
+func TestLookEndsWithItsContext(t *testing.T) {
+	bus := connect(t, start(t, embedded.Config{}), func(c *natsbus.Config) { c.CheckInterval = time.Hour })
+	defer bus.Busy()()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() { ended <- bus.Look(ctx) }()
+	select {
+	case err := <-ended:
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("it ended with %v", err)
+		}
+	case <-time.After(patience):
+		t.Error("it waits for ever")
+	}
+}
+
+// A server that cannot reach the streams for long is left for another of the
+// cluster; one that could a moment ago, or that answers, is not.
+func TestStrandedServerIsLeft(t *testing.T) {
+	first, second := start(t, embedded.Config{Port: -1, Name: "first"}), start(t, embedded.Config{Port: -1, Name: "second"})
+	bus := connect(t, first, func(c *natsbus.Config) {
+		c.URL = first.ClientURL() + "," + second.ClientURL()
+		c.CheckInterval = time.Hour
+		c.Options = append(c.Options, nats.DontRandomize())
+	})
+	bus.JudgeServer(nats.ErrTimeout, time.Second)
+	bus.JudgeServer(nil, time.Hour)
+	bus.JudgeServer(errors.New("what it says is no sign of that"), time.Hour)
+	if n := bus.Stats().ForcedReconnects; n != 0 || bus.Conn().ConnectedServerName() != "first" {
+		t.Fatalf("left %d times, now at %s", n, bus.Conn().ConnectedServerName())
+	}
+	bus.JudgeServer(nats.ErrTimeout, time.Minute)
+	ctx := within(t)
+	for bus.Conn().ConnectedServerName() != "second" {
+		if ctx.Err() != nil {
+			t.Fatalf("it stays at %q", bus.Conn().ConnectedServerName())
+		}
+	}
+	if n := bus.Stats().ForcedReconnects; n != 1 {
+		t.Errorf("%d reconnects were forced, want 1", n)
+	}
+}
