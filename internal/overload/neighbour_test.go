@@ -19,9 +19,7 @@ const hung = 4
 
 // TestStuckSagasDelayNobody: sagas that wait for a participant which is not there,
 // and sagas that hang in a handler of one that is, leave the others their p99.
-func TestStuckSagasDelayNobody(t *testing.T) { timed(t, stuckSagas) }
-
-func stuckSagas(t *testing.T, v *speed) {
+func TestStuckSagasDelayNobody(t *testing.T) {
 	s := newSystem(t, handling{takes: 2 * time.Millisecond, concurrency: 16}, nil)
 	c := s.keep(16, deliver, ordinary)
 	c.measure(500 * time.Millisecond)
@@ -46,8 +44,8 @@ func stuckSagas(t *testing.T, v *speed) {
 	if open := s.open(); open != 200+hung {
 		t.Errorf("%d sagas are open, want the %d stuck ones", open, 200+hung)
 	}
-	v.atMost("p99 beside stuck sagas in ms", beside.p99, 5*alone.p99+50)
-	v.atLeast("the rate beside stuck sagas, in percent", 100*beside.rate/alone.rate, 33)
+	atMost(t, "p99 beside stuck sagas in ms", beside.p99, 5*alone.p99+50)
+	atLeast(t, "the rate beside stuck sagas, in percent", 100*beside.rate/alone.rate, 33)
 }
 
 // must starts a saga.
@@ -68,9 +66,7 @@ var poison = map[string][]string{
 
 // TestPoisonCostsItsOwnSagaOnly holds I9: handlers that panic, results that are
 // too large, bytes that nobody understands, among many that are well.
-func TestPoisonCostsItsOwnSagaOnly(t *testing.T) { timed(t, poisonBeside) }
-
-func poisonBeside(t *testing.T, v *speed) {
+func TestPoisonCostsItsOwnSagaOnly(t *testing.T) {
 	s := newSystem(t, handling{takes: time.Millisecond, concurrency: 16}, nil)
 	c := s.keep(16, deliver, ordinary)
 	c.measure(300 * time.Millisecond)
@@ -91,7 +87,7 @@ func poisonBeside(t *testing.T, v *speed) {
 	c.check(t)
 	bad.check(t) // each was compensated
 	atLeast(t, "poisoned sagas that ended", float64(bad.ended.Load()), 12)
-	v.atMost("p99 beside poison in ms", beside.p99, 10*alone.p99+100)
+	atMost(t, "p99 beside poison in ms", beside.p99, 10*alone.p99+100)
 	eventually(t, "every unreadable message is in the dead letters", func() bool { return s.malform.Load() >= sent })
 	letters, err := s.calls.ListDeadLetters(t.Context(), 0, 1000)
 	if err != nil || int64(len(letters)) < sent {
