@@ -24,7 +24,7 @@ import (
 // the callers'.
 const (
 	starters = 6
-	most     = 128
+	most     = 512
 )
 
 // run is what a caller knows of one saga.
