@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime/pprof"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -39,6 +40,7 @@ type Options struct {
 	For      time.Duration // how long sagas are counted, after a warm-up of a fifth of it
 	Dir      string        // where the files go; emptied by the caller
 	Progress io.Writer     // one line per second; nil: none
+	Profile  io.Writer     // a CPU profile of what is counted; nil: none
 }
 
 // Figures are the outcome of a run.
@@ -195,7 +197,9 @@ func (w *world) measure(ctx context.Context, o Options) (Figures, error) {
 	before, storeBefore, n := usage(), w.store.Stats(), ended.Load()
 	counting.Store(true)
 	began := time.Now()
-	pass(ctx, o, &ended, o.For, "measuring")
+	if err := profiled(o.Profile, func() { pass(ctx, o, &ended, o.For, "measuring") }); err != nil {
+		return Figures{}, err
+	}
 	took, sagas := time.Since(began), float64(ended.Load()-n)
 	after, storeAfter := usage(), w.store.Stats()
 	if err := context.Cause(ctx); err != nil {
@@ -222,6 +226,18 @@ func (w *world) measure(ctx context.Context, o Options) (Figures, error) {
 // fsyncsPerTransaction is what one bbolt transaction costs: its pages, then its
 // root page.
 const fsyncsPerTransaction = 2
+
+// profiled writes a CPU profile of what is done, if there is somewhere to write it.
+func profiled(w io.Writer, do func()) error {
+	if w != nil {
+		if err := pprof.StartCPUProfile(w); err != nil {
+			return err
+		}
+		defer pprof.StopCPUProfile()
+	}
+	do()
+	return nil
+}
 
 // pass lets time go by and says how it goes.
 func pass(ctx context.Context, o Options, ended *atomic.Int64, d time.Duration, what string) {

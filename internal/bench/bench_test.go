@@ -20,10 +20,10 @@ func TestRun(t *testing.T) {
 			if f.Sagas == 0 || f.P50Ms <= 0 || f.P99Ms < f.P50Ms {
 				t.Errorf("implausible figures: %+v", f)
 			}
-			// Five transitions a saga, two fsyncs a transaction: without sharing ten or
-			// more.
-			if f.FsyncsPerSaga > 2 {
-				t.Errorf("%.2f fsyncs per saga with %d in flight, at most 2", f.FsyncsPerSaga, f.InFlight)
+			// Five to seven transitions a saga, two fsyncs a transaction: without sharing
+			// ten or more.
+			if f.FsyncsPerSaga > 0.5 {
+				t.Errorf("%.2f fsyncs per saga with %d in flight, at most 0.5", f.FsyncsPerSaga, f.InFlight)
 			}
 		})
 	}

@@ -2,8 +2,10 @@ package cli
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"time"
 
@@ -15,11 +17,15 @@ type benchCmd struct {
 	InFlight []int         `default:"1,64,512" placeholder:"N,…" help:"Sagas under way at the same time; one run for each. Default: ${default}."`
 	Mix      []string      `default:"all-well,compensating" enum:"all-well,compensating" help:"What becomes of the sagas: ${enum}; one run for each. Default: both."`
 	For      time.Duration `default:"5s" help:"How long each run is measured, after a warm-up of a fifth of it."`
+	Profile  string        `name:"cpu-profile" type:"path" placeholder:"FILE" help:"Write a CPU profile of the run, without warm-up and bare bus; read it with go tool pprof -top FILE."`
 	Dir      string        `type:"existingdir" placeholder:"DIR" help:"Where the files go: the disk that is measured. Default: the system's directory for temporary files."`
 }
 
 // Run measures the whole system on this machine.
 func (c *benchCmd) Run(env *environment) error {
+	if c.Profile != "" && len(c.Mix)*len(c.InFlight) != 1 {
+		return &exitError{code: ExitUsage, err: errors.New("--cpu-profile is of one run: choose it with one --mix and one --in-flight")}
+	}
 	var all []bench.Figures
 	encoder := json.NewEncoder(env.stdout)
 	for _, mix := range c.Mix {
@@ -55,7 +61,17 @@ func (c *benchCmd) one(env *environment, mix bench.Mix, inFlight int) (bench.Fig
 		return bench.Figures{}, err
 	}
 	defer remove()
-	return bench.Run(env.ctx, bench.Options{Mix: mix, InFlight: inFlight, For: c.For, Dir: dir, Progress: env.stderr})
+	o := bench.Options{Mix: mix, InFlight: inFlight, For: c.For, Dir: dir, Progress: env.stderr}
+	if c.Profile == "" {
+		return bench.Run(env.ctx, o)
+	}
+	f, err := os.Create(c.Profile)
+	if err != nil {
+		return bench.Figures{}, fmt.Errorf("--cpu-profile: %w", err)
+	}
+	o.Profile = f
+	figures, err := bench.Run(env.ctx, o)
+	return figures, errors.Join(err, f.Close())
 }
 
 func printFigures(w io.Writer, all []bench.Figures) {
