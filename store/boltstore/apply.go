@@ -82,16 +82,18 @@ func (g *group) apply(p *prepared) error {
 // current returns the head of the saga as it is, nil when it does not exist, or
 // why the change cannot be made.
 func (g *group) current(p *prepared) (*head, error) {
-	body, err := g.get(tableTombstones, []byte(p.id))
+	body, err := g.get(tableSagas, []byte(p.id))
 	if err != nil {
 		return nil, err
 	}
-	if body != nil {
-		return nil, entombed(p.id, body)
-	}
-	body, err = g.get(tableSagas, []byte(p.id))
-	if err != nil {
-		return nil, err
+	if body == nil { // a saga is buried in the transaction that removes it
+		stone, err := g.get(tableTombstones, []byte(p.id))
+		if err != nil {
+			return nil, err
+		}
+		if stone != nil {
+			return nil, entombed(p.id, stone)
+		}
 	}
 	var old *head
 	actual := uint64(0)

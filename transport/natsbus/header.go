@@ -2,6 +2,7 @@ package natsbus
 
 import (
 	"strings"
+	"sync"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -13,12 +14,48 @@ import (
 // encode writes an envelope as a NATS message: CloudEvents attributes as
 // percent-encoded headers, trace context as it is, data untouched.
 func encode(e *transport.Envelope) *nats.Msg {
-	m := &nats.Msg{Subject: e.Subject, Header: make(nats.Header, 20), Data: e.Data}
-	values := make([]string, 0, 24) // one array for all headers
+	f := newForm()
+	f.write(e)
+	return &f.msg
+}
+
+// form is a message with room for its headers that is used again and again: most
+// of what writing one costs is its map.
+type form struct {
+	msg    nats.Msg
+	values []string // one array for all headers
+}
+
+func newForm() *form {
+	return &form{msg: nats.Msg{Header: make(nats.Header, 20)}, values: make([]string, 0, 24)}
+}
+
+var forms = sync.Pool{New: func() any { return newForm() }}
+
+// borrow is encode into a form that has to be released.
+func borrow(e *transport.Envelope) *form {
+	f := forms.Get().(*form)
+	f.write(e)
+	return f
+}
+
+// release gives a form back. Nobody may look at its message any more, the NATS
+// client included.
+func (f *form) release() {
+	header := f.msg.Header
+	clear(header)
+	clear(f.values)
+	f.msg, f.values = nats.Msg{Header: header}, f.values[:0]
+	forms.Put(f)
+}
+
+func (f *form) write(e *transport.Envelope) {
+	m := &f.msg
+	m.Subject, m.Data = e.Subject, e.Data
 	set := func(name, value string) {
-		values = append(values, value)
-		n := len(values)
-		m.Header[name] = values[n-1 : n : n]
+		f.values = append(f.values, value)
+		n := len(f.values)
+		m.Header[name] = f.values[n-1 : n : n]
 	}
 	e.Attributes(func(name, value string) {
 		if strings.HasPrefix(name, "ce-") {
@@ -29,7 +66,6 @@ func encode(e *transport.Envelope) *nats.Msg {
 	if e.DedupID != "" {
 		set(jetstream.MsgIDHeader, e.DedupID)
 	}
-	return m
 }
 
 // decode reads a NATS message. An error says what in its headers is wrong; what

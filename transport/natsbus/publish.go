@@ -21,9 +21,12 @@ const forceAfter = 3
 // among calls.
 func (b *Bus) Publish(ctx context.Context, batch []transport.Envelope) []error {
 	messages := make([]*nats.Msg, len(batch))
+	written := make([]*form, len(batch))
 	errs := make([]error, len(batch))
 	for i := range batch {
-		messages[i], errs[i] = b.prepare(&batch[i])
+		if written[i], errs[i] = b.prepare(&batch[i]); errs[i] == nil {
+			messages[i] = &written[i].msg
+		}
 	}
 	b.send(ctx, messages, errs)
 	if missing := b.missingStream(errs); missing && ctx.Err() == nil {
@@ -37,6 +40,7 @@ func (b *Bus) Publish(ctx context.Context, batch []transport.Envelope) []error {
 			b.stats.publishFailed.Add(1)
 		} else {
 			b.stats.published.Add(1)
+			written[i].release() // acknowledged: the client has forgotten it
 		}
 	}
 	if !bad {
@@ -45,19 +49,19 @@ func (b *Bus) Publish(ctx context.Context, batch []transport.Envelope) []error {
 	return errs
 }
 
-// prepare refuses what cannot be accepted anyway.
-func (b *Bus) prepare(e *transport.Envelope) (*nats.Msg, error) {
+// prepare writes a message, and refuses what cannot be accepted anyway.
+func (b *Bus) prepare(e *transport.Envelope) (*form, error) {
 	if b.isClosed() {
 		return nil, transport.ErrClosed
 	}
 	if _, err := b.subjects.StreamOf(e.Subject); err != nil {
 		return nil, err
 	}
-	m := encode(e)
-	if limit := b.nc.MaxPayload(); limit > 0 && int64(m.Size()) > limit {
-		return nil, fmt.Errorf("%w: %d bytes with headers, at most %d", transport.ErrTooLarge, m.Size(), limit)
+	f := borrow(e)
+	if limit := b.nc.MaxPayload(); limit > 0 && int64(f.msg.Size()) > limit {
+		return nil, fmt.Errorf("%w: %d bytes with headers, at most %d", transport.ErrTooLarge, f.msg.Size(), limit)
 	}
-	return m, nil
+	return f, nil
 }
 
 // send publishes the messages that have no error yet and waits for all of them.

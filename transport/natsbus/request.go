@@ -28,7 +28,9 @@ func (b *Bus) Request(ctx context.Context, request *transport.Envelope) (*transp
 	if err := transport.CheckSubject(request.Subject); err != nil {
 		return nil, fmt.Errorf("request: %w", err)
 	}
-	m, err := b.nc.RequestMsgWithContext(ctx, encode(request))
+	f := borrow(request)
+	m, err := b.nc.RequestMsgWithContext(ctx, &f.msg) // copies what it sends
+	f.release()
 	switch {
 	case errors.Is(err, nats.ErrNoResponders):
 		return nil, fmt.Errorf("request %s: %w", request.Subject, transport.ErrNoResponders)
@@ -103,7 +105,9 @@ func (b *Bus) reply(to string, e *transport.Envelope) {
 	if full.Time.IsZero() {
 		full.Time = time.Now()
 	}
-	m := encode(&full)
+	f := borrow(&full)
+	defer f.release() // PublishMsg copies what it sends
+	m := &f.msg
 	if full.Code != "" {
 		m.Header.Set(headerErrorCode, full.Code)
 		m.Header.Set(headerError, percent.Encode(full.Reason))
