@@ -1,6 +1,7 @@
 package client
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -41,7 +42,11 @@ func (e *Error) Error() string {
 	if e.ID != "" {
 		fmt.Fprintf(&b, " saga %s", e.ID)
 	}
-	fmt.Fprintf(&b, ": %v", e.sentinel())
+	condition := e.sentinel().Error()
+	if e.Code == transport.CodeUnavailable && errors.Is(e.Err, context.Canceled) {
+		condition = "stopped before an answer came" // the caller's own doing
+	}
+	b.WriteString(": " + condition)
 	if e.Reason != "" {
 		b.WriteString(": " + e.Reason)
 	}

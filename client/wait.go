@@ -25,7 +25,7 @@ func (c *Client) Wait(ctx context.Context, id contract.SagaID) (*transport.Statu
 	var last *transport.Status
 	for {
 		asked := time.Now()
-		status, err := c.status(ctx, call{verb: transport.APIWait, envelope: transport.Envelope{Saga: id}, hold: c.poll, patient: true})
+		status, err := c.status(ctx, call{verb: transport.APIWait, envelope: transport.Envelope{Saga: id}, hold: c.holdFor(ctx), patient: true})
 		switch {
 		case err != nil && last != nil && errors.Is(err, ErrUnavailable):
 			return last, err
@@ -50,6 +50,17 @@ func (c *Client) Wait(ctx context.Context, id contract.SagaID) (*transport.Statu
 			}
 		}
 	}
+}
+
+// holdFor is how long the coordinator may hold a request: not beyond the caller's
+// patience, so that it still says where the saga stands.
+func (c *Client) holdFor(ctx context.Context) time.Duration {
+	end, ok := ctx.Deadline()
+	if !ok {
+		return c.poll
+	}
+	left := time.Until(end)
+	return min(c.poll, max(left-left/8, time.Millisecond))
 }
 
 // Settled reports whether the saga has ended or is parked: what Wait waits for.

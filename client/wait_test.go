@@ -3,6 +3,7 @@ package client_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -36,6 +37,37 @@ func TestWaitOutlivesRestarts(t *testing.T) {
 			t.Errorf("status %+v after %d requests", status, len(bus.requests))
 		}
 	})
+}
+
+// TestWaitSaysWhereTheSagaStands when the caller's patience ends before the
+// coordinator's: the request is not held beyond it.
+func TestWaitSaysWhereTheSagaStands(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bus := &fakeBus{answer: func(_ context.Context, _ int, r *transport.Envelope) (*transport.Envelope, error) {
+			time.Sleep(time.Until(r.Expires))
+			return reply(transport.Status{ID: r.Saga, Phase: contract.Running})
+		}}
+		ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
+		defer cancel()
+		status, err := client.New(bus).Wait(ctx, "order-42")
+		if !errors.Is(err, context.DeadlineExceeded) || status == nil || status.Phase != contract.Running {
+			t.Errorf("status %+v, error %v", status, err)
+		}
+	})
+}
+
+// TestWaitIsInterrupted by its caller, and does not blame the coordinator.
+func TestWaitIsInterrupted(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	bus := &fakeBus{answer: func(ctx context.Context, _ int, _ *transport.Envelope) (*transport.Envelope, error) {
+		cancel()
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}}
+	_, err := client.New(bus).Wait(ctx, "order-42")
+	if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "stopped before an answer came") {
+		t.Errorf("error is %v", err)
+	}
 }
 
 func TestWaitReturnsWhenParked(t *testing.T) {

@@ -20,6 +20,15 @@ type Bus interface {
 	transport.Responder
 }
 
+// Defaults of Config.
+const (
+	DefaultMaxBatch = 512
+	DefaultMaxOpen  = 1_000_000
+)
+
+// DefaultShards is the default of Config.Shards.
+func DefaultShards() int { return max(1, runtime.GOMAXPROCS(0)/4) }
+
 // Config of a Coordinator. Store and Bus are required; the zero value of every
 // other field means its default.
 type Config struct {
@@ -111,10 +120,10 @@ func (c Config) withDefaults() Config {
 			*n = value
 		}
 	}
-	fill(&c.Shards, max(1, runtime.GOMAXPROCS(0)/4))
-	fill(&c.MaxBatch, 512)
+	fill(&c.Shards, DefaultShards())
+	fill(&c.MaxBatch, DefaultMaxBatch)
 	fill(&c.MaxWaiting, 4096)
-	fill(&c.MaxOpen, 1_000_000)
+	fill(&c.MaxOpen, DefaultMaxOpen)
 	fill(&c.MaxBacklog, 4096)
 	fill(&c.CacheSize, 65_536)
 	if c.Name == "" {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"strings"
 	"time"
 
@@ -34,12 +35,40 @@ func strict(data []byte, v any) error {
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(v); err != nil {
-		return &badRequest{"the request's data: " + err.Error()}
+		return &badRequest{"the request's data: " + plainly(err)}
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		return &badRequest{"the request's data: something follows the JSON"}
 	}
 	return nil
+}
+
+// plainly says what is wrong with JSON without the words of Go.
+func plainly(err error) string {
+	var mistyped *json.UnmarshalTypeError
+	switch {
+	case errors.As(err, &mistyped) && mistyped.Field == "":
+		return "is a JSON " + mistyped.Value + "; write an object"
+	case errors.As(err, &mistyped):
+		return fmt.Sprintf("field %s is a JSON %s; write %s", mistyped.Field, mistyped.Value, wanted(mistyped.Type.Kind()))
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return "ends in the middle of the JSON"
+	}
+	return strings.TrimPrefix(err.Error(), "json: ")
+}
+
+func wanted(k reflect.Kind) string {
+	switch k {
+	case reflect.Struct, reflect.Map, reflect.Pointer:
+		return "an object"
+	case reflect.Slice, reflect.Array:
+		return "a list"
+	case reflect.String:
+		return "a string"
+	case reflect.Bool:
+		return "true or false"
+	}
+	return "a whole number, from 0 where nothing else is said"
 }
 
 // respond writes a reply, or the refusal that an error means.

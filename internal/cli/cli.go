@@ -11,6 +11,8 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/amends-dev/amends/coordinator"
 )
 
 // root is the grammar of the command line.
@@ -86,6 +88,11 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		kong.Exit(func(code int) { panic(exited(code)) }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, FlagsLast: true}),
 		kong.Resolvers(env.origin),
+		kong.Vars{
+			"shards":    fmt.Sprint(coordinator.DefaultShards()),
+			"max_batch": fmt.Sprint(coordinator.DefaultMaxBatch),
+			"max_open":  fmt.Sprint(coordinator.DefaultMaxOpen),
+		},
 		kong.Bind(env),
 	)
 	if err != nil {

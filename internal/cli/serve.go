@@ -31,9 +31,9 @@ type serveFlags struct {
 	LogFormat string `env:"AMENDS_LOG_FORMAT" enum:"json,text" default:"json" help:"How to log: ${enum}."`
 
 	Name               string        `env:"AMENDS_NAME" default:"coordinator" help:"Durable name at the bus; coordinators that share a store share it."`
-	Shards             int           `env:"AMENDS_SHARDS" default:"0" help:"Goroutines that decide. 0: 4."`
-	MaxBatch           int           `env:"AMENDS_MAX_BATCH" default:"0" help:"Inputs that are committed together. 0: 512."`
-	MaxOpen            int           `env:"AMENDS_MAX_OPEN" default:"0" help:"Open sagas beyond which starts are refused. 0: 1000000."`
+	Shards             int           `env:"AMENDS_SHARDS" default:"${shards}" help:"Goroutines that decide. Default: ${default}, one for every four processors and at least one."`
+	MaxBatch           int           `env:"AMENDS_MAX_BATCH" default:"${max_batch}" help:"Inputs that are committed together. Default: ${default}."`
+	MaxOpen            int           `env:"AMENDS_MAX_OPEN" default:"${max_open}" help:"Open sagas beyond which starts are refused. Default: ${default}."`
 	Retention          time.Duration `env:"AMENDS_RETENTION" default:"720h" help:"How long a saga and its history are kept after its end."`
 	TombstoneRetention time.Duration `env:"AMENDS_TOMBSTONE_RETENTION" default:"8760h" help:"How long after its end a saga's id is remembered, so that the same start does not run twice."`
 

@@ -70,7 +70,10 @@ func badRequests(w *wire) {
 		w.asks(verb, "", "no such saga", "ce-sagaid", "nobody")
 	}
 	w.asks("operate", `{"verb":"explode","by":"kim","reason":"x"}`, "no such verb", "ce-sagaid", "e1")
-	w.asks("list", `[]`, "invalid_argument")
+	w.asks("list", `[]`, "is a JSON array; write an object")
+	w.asks("list", `{"limit":"ten"}`, "field limit is a JSON string; write a whole number")
+	w.asks("list", `{"limits":10}`, `unknown field "limits"`)
+	w.asks("list", `{"limit":`, "ends in the middle of the JSON")
 	w.asks("define", `{`, "unexpected end of JSON")
 	w.asks("define", `{"name":"cake","version":1,"steps":[{"step":{"name":"a","kind":"retriable","do":{"participant":"p","action":"a"}}}]}`, "new version")
 }
