@@ -1,7 +1,7 @@
 // Package proto holds the wire contract of Amends as protobuf: the envelope of
 // every message, the data whose shape is ours, definitions, and what a store
 // keeps; and the coordinator's API. The generated Go code is in amends/v1 (package
-amendsv1), amends/api/v1 (package apiv1) and amends/api/v1/apiv1connect.
+// amendsv1), amends/api/v1 (package apiv1) and amends/api/v1/apiv1connect.
 //
 //	amends/v1/envelope.proto    every message on the bus
 //	amends/v1/message.proto     data of undo commands and announcements
@@ -13,7 +13,7 @@ amendsv1), amends/api/v1 (package apiv1) and amends/api/v1/apiv1connect.
 //
 // It does not convert: packages saga/sagapb and outbox/outboxpb turn domain
 // values into these messages and back, and package api those of the API. Generated
-types go no further than they.
+// types go no further than they.
 //
 // Invariant: field numbers and enumeration numbers are never used for anything
 // else (I8: a release reads what every earlier one wrote). Failure looks like a
