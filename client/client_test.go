@@ -291,7 +291,7 @@ func TestAllReadsEveryPage(t *testing.T) {
 		return refuse(transport.CodeInvalidArgument, "cursor")
 	}}
 	var ids []string
-	for s, err := range client.New(bus).All(t.Context(), transport.ListQuery{Definition: "checkout"}) {
+	for s, err := range client.New(bus).All(t.Context(), transport.ListQuery{Filter: transport.Filter{Definition: "checkout"}}) {
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -40,6 +40,11 @@ func (c *Coordinator) verbs() map[string]func(context.Context, *transport.Envelo
 		transport.APIHistory:     c.reading(c.apiHistory),
 		transport.APIDefine:      c.reading(c.apiDefine),
 		transport.APIDefinitions: c.reading(c.apiDefinitions),
+
+		transport.APICheckDefinition:    c.reading(c.apiCheckDefinition),
+		transport.APIDeadLetters:        c.reading(c.apiDeadLetters),
+		transport.APIReplayDeadLetters:  c.reading(c.eachDeadLetter(transport.DeadLetterOffice.ReplayDeadLetter)),
+		transport.APIDiscardDeadLetters: c.reading(c.eachDeadLetter(transport.DeadLetterOffice.DiscardDeadLetter)),
 	}
 }
 
@@ -241,88 +246,4 @@ func (c *Coordinator) apiWait(ctx context.Context, request *transport.Envelope, 
 // settled reports whether there is nothing to wait for.
 func settled(s *transport.Status) bool {
 	return !s.Ended.IsZero() || s.Removed || s.Phase == contract.Parked
-}
-
-func (c *Coordinator) apiList(ctx context.Context, request *transport.Envelope) (any, error) {
-	var q transport.ListQuery
-	if err := strict(request.Data, &q); err != nil {
-		return nil, err
-	}
-	if q.Limit < 0 || q.Limit > store.MaxPage {
-		return nil, &badRequest{fmt.Sprintf("limit %d: use 1 to %d, or 0 for 100", q.Limit, store.MaxPage)}
-	}
-	found, next, err := c.config.Store.List(ctx, store.Filter{
-		Definition: q.Definition, Version: q.Version, Phases: q.Phases, IDPrefix: q.IDPrefix, OpenOnly: q.Open,
-	}, store.Page{Limit: q.Limit, Cursor: q.Cursor})
-	if err != nil {
-		return nil, err
-	}
-	reply := transport.ListReply{Sagas: make([]transport.Status, 0, len(found)), Next: next}
-	for _, s := range found {
-		reply.Sagas = append(reply.Sagas, transport.Status{
-			ID: s.ID, Definition: s.Definition, Phase: s.Phase, Revision: s.Revision,
-			Started: s.Started, Updated: s.Updated, Ended: s.Ended, Reason: brief(s.Reason),
-		})
-	}
-	return reply, nil
-}
-
-// historyPage bounds the events in one history reply; maxReply bounds their
-// payloads.
-const historyPage = 1000
-
-func (c *Coordinator) apiHistory(ctx context.Context, request *transport.Envelope) (any, error) {
-	if err := request.Saga.Check(); err != nil {
-		return nil, err
-	}
-	var q transport.HistoryQuery
-	if err := strict(request.Data, &q); err != nil {
-		return nil, err
-	}
-	if q.Limit < 0 || q.Limit > historyPage {
-		return nil, &badRequest{fmt.Sprintf("limit %d: use 1 to %d, or 0 for as many as fit", q.Limit, historyPage)}
-	}
-	from, limit := max(q.From, 1), q.Limit
-	if limit == 0 {
-		limit = historyPage
-	}
-	events, err := c.config.Store.History(ctx, request.Saga, from, limit)
-	if err != nil {
-		return nil, err // names the saga
-	}
-	reply := transport.HistoryReply{Events: make([]transport.HistoryEvent, 0, len(events))}
-	size := 0
-	for i := range events {
-		revision := from + uint64(i)
-		size += len(events[i].Payload)
-		if size > maxReply && i > 0 {
-			reply.Next = revision
-			return reply, nil
-		}
-		reply.Events = append(reply.Events, historyEvent(revision, &events[i]))
-	}
-	if len(events) == limit {
-		reply.Next = from + uint64(limit)
-	}
-	return reply, nil
-}
-
-func (c *Coordinator) apiDefine(ctx context.Context, request *transport.Envelope) (any, error) {
-	def, err := saga.ParseJSON(request.Data)
-	if err != nil {
-		return nil, &badRequest{err.Error()}
-	}
-	if err := c.Register(ctx, def); err != nil {
-		return nil, err
-	}
-	return transport.DefinitionReply{Definition: def.Ref(), Fingerprint: def.Fingerprint()}, nil
-}
-
-func (c *Coordinator) apiDefinitions(context.Context, *transport.Envelope) (any, error) {
-	all := c.definitions.all()
-	reply := transport.DefinitionsReply{Definitions: make([]transport.DefinitionReply, 0, len(all))}
-	for _, def := range all {
-		reply.Definitions = append(reply.Definitions, transport.DefinitionReply{Definition: def.Ref(), Fingerprint: def.Fingerprint()})
-	}
-	return reply, nil
 }

@@ -67,6 +67,35 @@ func (d *definitions) register(ctx context.Context, def *saga.Definition) error 
 	return nil
 }
 
+// has reports whether a definition is registered with this very content.
+func (d *definitions) has(def *saga.Definition) bool {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	known := d.byRef[def.Ref()]
+	return known != nil && known.Fingerprint() == def.Fingerprint()
+}
+
+// takes says why register would refuse a definition; nil: it would not.
+func (d *definitions) takes(def *saga.Definition) error {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	known := d.byRef[def.Ref()]
+	switch {
+	case known != nil && known.Fingerprint() != def.Fingerprint():
+		return &store.DefinitionConflictError{Definition: def.Ref(), Registered: known.Fingerprint(), Given: def.Fingerprint()}
+	case known == nil && len(d.byRef) >= MaxDefinitions:
+		return fmt.Errorf("register %s: %w: at most %d", def.Ref(), ErrTooManyDefinitions, MaxDefinitions)
+	}
+	return nil
+}
+
+// isNewest reports whether no later version of a definition is registered.
+func (d *definitions) isNewest(ref saga.Ref) bool {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return d.newest[ref.Name] <= ref.Version
+}
+
 // find returns a definition; version 0 is the newest one.
 func (d *definitions) find(ref saga.Ref) (*saga.Definition, error) {
 	d.mu.RLock()

@@ -8,23 +8,14 @@ import (
 	"io"
 	"reflect"
 	"strings"
-	"time"
 
-	"github.com/amends-dev/amends/compensation"
-	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/saga"
-	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/transport"
 )
 
 // maxReply bounds the payloads in one reply, in bytes, so that it fits a bus that
 // carries 1 MiB.
 const maxReply = 512 << 10
-
-// badRequest is an error in what the caller sent.
-type badRequest struct{ why string }
-
-func (e *badRequest) Error() string { return e.why }
 
 // strict decodes JSON and refuses what it does not know: a misspelt field would
 // be a wish that is silently not fulfilled.
@@ -35,10 +26,10 @@ func strict(data []byte, v any) error {
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(v); err != nil {
-		return &badRequest{"the request's data: " + plainly(err)}
+		return &badRequest{why: "the request's data: " + plainly(err)}
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return &badRequest{"the request's data: something follows the JSON"}
+		return &badRequest{why: "the request's data: something follows the JSON"}
 	}
 	return nil
 }
@@ -83,77 +74,6 @@ func respond(v any, err error) *transport.Envelope {
 	return &transport.Envelope{Type: transport.TypeReply, Data: data}
 }
 
-func refusal(code transport.Code, reason string) *transport.Envelope {
-	return &transport.Envelope{Type: transport.TypeReply, Code: string(code), Reason: reason}
-}
-
-// exhausted refuses for now: a limit is reached, and retry is when to ask again.
-func exhausted(retry time.Duration, reason string) *transport.Envelope {
-	e := refusal(transport.CodeResourceExhausted, reason)
-	e.RetryAfter = retry
-	return e
-}
-
-// refusalOf maps an error to its code.
-func refusalOf(err error) *transport.Envelope {
-	code := transport.CodeInternal
-	var verb *saga.VerbError
-	var name *contract.NameError
-	var bad *badRequest
-	switch {
-	case errors.As(err, &verb), errors.Is(err, store.ErrEnded):
-		code = transport.CodeFailedPrecondition
-	case errors.As(err, &name), errors.As(err, &bad), errors.Is(err, saga.ErrInput), errors.Is(err, store.ErrCursor):
-		code = transport.CodeInvalidArgument
-	case errors.Is(err, ErrIDTaken), errors.Is(err, store.ErrDefinitionConflict):
-		code = transport.CodeAlreadyExists
-	case errors.Is(err, store.ErrNotFound), errors.Is(err, ErrUnknownDefinition):
-		code = transport.CodeNotFound
-	case errors.Is(err, ErrTooManyDefinitions):
-		code = transport.CodeResourceExhausted
-	case errors.Is(err, errStopping), errors.Is(err, store.ErrClosed), errors.Is(err, store.ErrBroken), errors.Is(err, store.ErrConflict):
-		code = transport.CodeUnavailable
-	}
-	return refusal(code, err.Error())
-}
-
-// status tells where a saga stands.
-func status(def *saga.Definition, in *saga.Instance, steps bool) *transport.Status {
-	s := &transport.Status{
-		ID: in.ID, Definition: in.Definition, Phase: in.Phase, Revision: in.Revision,
-		Started: in.Started, Updated: in.Updated, Ended: in.Ended, Reason: reasonFor(in),
-	}
-	if !steps {
-		return s
-	}
-	for _, v := range saga.Legal(def, in) {
-		s.Legal = append(s.Legal, v.String())
-	}
-	s.Steps = make([]transport.StepStatus, len(in.Steps))
-	size := 0
-	for i := range in.Steps {
-		step, state := def.Step(i), &in.Steps[i]
-		result := rawJSON(state.Result)
-		if size += len(result); size > maxReply {
-			result = fmt.Appendf(nil, `"(%d bytes that do not fit into this reply; the history has them)"`, len(state.Result))
-		}
-		s.Steps[i] = transport.StepStatus{
-			Name: step.Name, Kind: string(step.Kind), Status: string(state.Status), Attempt: state.Attempt,
-			Due: state.Due, Parked: state.Parked, Reason: state.Reason, Result: result,
-		}
-	}
-	if in.Open() {
-		for _, wave := range compensation.Plan(def.Tree(), in.State) {
-			names := make([]string, len(wave))
-			for k, i := range wave {
-				names[k] = string(def.Step(i).Name)
-			}
-			s.Undo = append(s.Undo, names)
-		}
-	}
-	return s
-}
-
 // brief cuts a reason for a list.
 func brief(reason string) string {
 	const limit = 200
@@ -163,30 +83,30 @@ func brief(reason string) string {
 	return strings.ToValidUTF8(reason[:limit], "") + "…"
 }
 
-// stoneStatus tells what is known of a saga that ended and was removed.
-func stoneStatus(t *store.TombstoneError, existed bool) *transport.Status {
-	return &transport.Status{ID: t.Saga, Definition: t.Definition, Phase: t.Phase, Ended: t.Ended, Removed: true, Existed: existed}
-}
-
-// reasonFor is why a saga is parked, goes back or went back.
-func reasonFor(in *saga.Instance) string {
-	for i := range in.Steps {
-		if s := &in.Steps[i]; !s.Parked.IsZero() {
-			return s.Reason
-		}
-	}
-	if in.Cause != nil {
-		return in.Cause.String()
-	}
-	return ""
-}
-
 func historyEvent(revision uint64, ev *saga.Event) transport.HistoryEvent {
-	return transport.HistoryEvent{
+	e := transport.HistoryEvent{
 		Revision: revision, Type: string(ev.Type), At: ev.At, Participant: ev.Participant, Step: ev.Step,
 		Direction: ev.Direction, Attempt: ev.Attempt, Outcome: ev.Outcome, Verb: string(ev.Verb), By: ev.By,
-		Reason: ev.Reason, Payload: rawJSON(ev.Payload),
+		Reason: ev.Reason, Payload: rawJSON(ev.Payload), ContentType: ev.ContentType, PayloadSize: len(ev.Payload),
 	}
+	if !json.Valid(ev.Payload) {
+		e.Binary = ev.Payload
+	}
+	return e
+}
+
+// payload tells data of the user's: what it is, and the data itself unless it is
+// left out.
+func payload(data []byte, contentType string, leftOut bool) *transport.Payload {
+	p := &transport.Payload{ContentType: contentType, Size: len(data), LeftOut: leftOut}
+	switch {
+	case leftOut:
+	case json.Valid(data):
+		p.JSON = data
+	default:
+		p.Binary = data
+	}
+	return p
 }
 
 // rawJSON is data if it is JSON, else a note about its size.

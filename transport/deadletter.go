@@ -36,3 +36,46 @@ var (
 	// ErrFull: the stream holds as much as it may; try again when some of it was taken.
 	ErrFull = errors.New("transport: the stream is full")
 )
+
+// DeadLettersQuery asks for a page of dead letters.
+type DeadLettersQuery struct {
+	After uint64 `json:"after,omitempty"` // only behind this sequence
+	Limit int    `json:"limit,omitempty"` // at most so many, up to 1000; 0: 100
+}
+
+// DeadLettersReply is a page of dead letters, oldest first.
+type DeadLettersReply struct {
+	DeadLetters []DeadLetterReply `json:"dead_letters"`
+	Next        uint64            `json:"next,omitempty"` // After of the next page; 0: this was the last
+}
+
+// DeadLetterReply is a dead letter as it is told.
+type DeadLetterReply struct {
+	Sequence uint64              `json:"sequence"`
+	Stream   Stream              `json:"stream"`
+	Subject  string              `json:"subject"`
+	Reason   string              `json:"reason"`
+	Since    time.Time           `json:"since"`
+	Header   map[string][]string `json:"header,omitempty"`
+	Data     Payload             `json:"data"`
+}
+
+// DeadLettersRequest names dead letters, at most MaxDeadLetters of them.
+type DeadLettersRequest struct {
+	Sequences []uint64 `json:"sequences"`
+}
+
+// MaxDeadLetters bounds the dead letters that one request names or gets.
+const MaxDeadLetters = 1000
+
+// DeadLettersDone says what was done to dead letters.
+type DeadLettersDone struct {
+	Done   []uint64           `json:"done,omitempty"`
+	Failed []FailedDeadLetter `json:"failed,omitempty"`
+}
+
+// FailedDeadLetter is a dead letter with which something went wrong.
+type FailedDeadLetter struct {
+	Sequence uint64 `json:"sequence"`
+	Problem  string `json:"problem"`
+}

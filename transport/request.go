@@ -26,10 +26,21 @@ const (
 	// APIHistory answers the recorded events of a saga. Attribute: Saga. Data:
 	// HistoryQuery, or nothing. Reply: HistoryReply.
 	APIHistory = "history"
-	// APIDefine registers a definition. Data: its JSON form. Reply: DefinitionReply.
+	// APIDefine registers a definition. Data: it as JSON or YAML. Reply: DefinitionReply.
 	APIDefine = "define"
+	// APICheckDefinition is APIDefine that stores nothing: what would be refused is
+	// refused. Reply: DefinitionReply.
+	APICheckDefinition = "check-definition"
 	// APIDefinitions lists definitions. Reply: DefinitionsReply.
 	APIDefinitions = "definitions"
+	// APIDeadLetters lists dead letters. Data: DeadLettersQuery. Reply: DeadLettersReply.
+	APIDeadLetters = "dead-letters"
+	// APIReplayDeadLetters publishes dead letters again as they came and removes
+	// them. Data: DeadLettersRequest. Reply: DeadLettersDone.
+	APIReplayDeadLetters = "replay-dead-letters"
+	// APIDiscardDeadLetters removes dead letters. Data: DeadLettersRequest. Reply:
+	// DeadLettersDone.
+	APIDiscardDeadLetters = "discard-dead-letters"
 )
 
 // Status is where a saga stands, as of a revision.
@@ -43,22 +54,44 @@ type Status struct {
 	Started    time.Time              `json:"started,omitzero"`
 	Updated    time.Time              `json:"updated,omitzero"`
 	Ended      time.Time              `json:"ended,omitzero"`
-	Reason     string                 `json:"reason,omitempty"` // why it goes back, went back or is parked
-	Legal      []string               `json:"legal,omitempty"`  // verbs that are legal now
-	Undo       [][]string             `json:"undo,omitempty"`   // what going back would undo now: waves of step names
-	Steps      []StepStatus           `json:"steps,omitempty"`
+	Reason     string                 `json:"reason,omitempty"`   // why it goes back, went back or is parked
+	Deadline   time.Time              `json:"deadline,omitzero"`  // when it goes back by itself
+	Overdue    bool                   `json:"overdue,omitempty"`  // the deadline has passed beyond the point of no return
+	TraceID    string                 `json:"trace_id,omitempty"` // W3C trace id of the start
+
+	// Not in lists.
+	Legal        []string     `json:"legal,omitempty"`         // verbs that are legal now: "cancel", "retry charge-card"
+	Undo         [][]string   `json:"undo,omitempty"`          // what going back would undo now: waves of step names
+	BeyondReturn bool         `json:"beyond_return,omitempty"` // going back is not possible any more
+	Steps        []StepStatus `json:"steps,omitempty"`
+	Input        *Payload     `json:"input,omitempty"` // what it was started with
+}
+
+// Payload is data of the user's: JSON, or Binary if it is anything else.
+type Payload struct {
+	ContentType string          `json:"content_type,omitempty"` // "": application/json
+	Size        int             `json:"size_bytes"`             // also when the data is left out
+	JSON        json.RawMessage `json:"json,omitempty"`
+	Binary      []byte          `json:"binary,omitempty"`
+	LeftOut     bool            `json:"left_out,omitempty"` // it did not fit into the reply
 }
 
 // StepStatus is where one step stands.
 type StepStatus struct {
-	Name    contract.StepName `json:"name"`
-	Kind    string            `json:"kind"`
-	Status  string            `json:"status"`
-	Attempt int               `json:"attempt,omitempty"`
-	Due     time.Time         `json:"due,omitzero"`
-	Parked  time.Time         `json:"parked,omitzero"`
-	Reason  string            `json:"reason,omitempty"`
-	Result  json.RawMessage   `json:"result,omitempty"` // when it is JSON
+	Name        contract.StepName `json:"name"`
+	Kind        string            `json:"kind"`
+	Status      string            `json:"status"`
+	Participant string            `json:"participant,omitempty"` // whom it asks in the present direction
+	Action      string            `json:"action,omitempty"`      // for what
+	Attempt     int               `json:"attempt,omitempty"`
+	Budget      int               `json:"budget,omitempty"`  // the attempt at which the present direction gives up
+	Due         time.Time         `json:"due,omitzero"`      // when the attempt times out or, while waiting, when the next one goes out
+	Waiting     bool              `json:"waiting,omitempty"` // between two attempts
+	Parked      time.Time         `json:"parked,omitzero"`
+	Reason      string            `json:"reason,omitempty"`
+	Result      json.RawMessage   `json:"result,omitempty"` // of its do; a note when it does not fit into the reply
+	ResultSize  int               `json:"result_size_bytes,omitempty"`
+	LeftOut     bool              `json:"result_left_out,omitempty"` // Result is such a note
 }
 
 // Operation is a person's decision about a saga.
@@ -71,15 +104,22 @@ type Operation struct {
 	Result  json.RawMessage   `json:"result,omitempty"`  // of resolve
 }
 
-// ListQuery says which sagas to list; see store.Filter and store.Page.
+// Filter says which sagas; a field that is not given does not filter.
+type Filter struct {
+	Definition    string           `json:"definition,omitempty"`
+	Version       int              `json:"version,omitempty"`
+	Phases        []contract.Phase `json:"phases,omitempty"`
+	IDPrefix      string           `json:"id_prefix,omitempty"`
+	Open          bool             `json:"open,omitempty"` // that have not ended
+	StartedAfter  time.Time        `json:"started_after,omitzero"`
+	StartedBefore time.Time        `json:"started_before,omitzero"`
+}
+
+// ListQuery says which sagas to list, and which page of them.
 type ListQuery struct {
-	Definition string           `json:"definition,omitempty"`
-	Version    int              `json:"version,omitempty"`
-	Phases     []contract.Phase `json:"phases,omitempty"`
-	IDPrefix   string           `json:"id_prefix,omitempty"`
-	Open       bool             `json:"open,omitempty"`
-	Limit      int              `json:"limit,omitempty"`
-	Cursor     string           `json:"cursor,omitempty"`
+	Filter
+	Limit  int    `json:"limit,omitempty"` // at most so many, up to 1000; 0: 100
+	Cursor string `json:"cursor,omitempty"`
 }
 
 // ListReply is a page of sagas. Their Status has no steps.
@@ -113,18 +153,37 @@ type HistoryEvent struct {
 	Verb        string             `json:"verb,omitempty"`
 	By          string             `json:"by,omitempty"`
 	Reason      string             `json:"reason,omitempty"`
-	Payload     json.RawMessage    `json:"payload,omitempty"` // when it is JSON
+	Payload     json.RawMessage    `json:"payload,omitempty"` // a note when it is not JSON
+	ContentType string             `json:"content_type,omitempty"`
+	PayloadSize int                `json:"payload_size_bytes,omitempty"`
+	Binary      []byte             `json:"payload_binary,omitempty"` // the payload, if it is not JSON
 }
 
 // DefinitionReply answers APIDefine.
 type DefinitionReply struct {
 	Definition  contract.DefinitionRef `json:"definition"`
 	Fingerprint string                 `json:"fingerprint"`
+	Existed     bool                   `json:"existed,omitempty"` // of APIDefine: it was there already, with the same content
+	Newest      bool                   `json:"newest,omitempty"`  // the newest version of its name
 }
 
 // DefinitionsReply answers APIDefinitions.
 type DefinitionsReply struct {
 	Definitions []DefinitionReply `json:"definitions"`
+}
+
+// Refusal is the data of a reply that refuses, when there is more to say than its
+// code and its reason.
+type Refusal struct {
+	Legal      []string    `json:"legal,omitempty"`      // verbs that are legal on the saga now
+	Violations []Violation `json:"violations,omitempty"` // fields that were wrong
+	Revision   uint64      `json:"revision,omitempty"`   // what the saga is at, where that is the reason
+}
+
+// Violation is a field that was wrong.
+type Violation struct {
+	Field   string `json:"field"`   // its path, such as phases[1] or steps[3].do.with
+	Problem string `json:"problem"` // what is wrong and what would be right
 }
 
 // Code says why a request was refused. It travels in Envelope.Code, the sentence

@@ -25,7 +25,8 @@ type serveFlags struct {
 	natsFlags    `group:"External NATS (with --nats-url no server is embedded)"`
 	NATSReplicas int `name:"nats-replicas" env:"AMENDS_NATS_REPLICAS" default:"1" help:"Copies of each stream at the external server." group:"External NATS (with --nats-url no server is embedded)"`
 
-	HTTP      string `name:"http" env:"AMENDS_HTTP" default:"127.0.0.1:8080" help:"Where to serve health and metrics; port 0: a free one; empty: nowhere."`
+	HTTP      string `name:"http" env:"AMENDS_HTTP" default:"127.0.0.1:8080" help:"Where to serve the API, health and metrics; port 0: a free one; empty: nowhere."`
+	API       string `name:"api" env:"AMENDS_API" enum:"local,off,insecure" default:"local" help:"Whom to serve the API, which asks nobody for a password: local, this machine (--http must be loopback); off, nobody; insecure, whoever reaches --http."`
 	Pprof     bool   `env:"AMENDS_PPROF" help:"Serve profiles under /debug/pprof/ as well."`
 	LogLevel  string `env:"AMENDS_LOG_LEVEL" enum:"debug,info,warn,error" default:"info" help:"How much to log: ${enum}. Debug has a line for every transition."`
 	LogFormat string `env:"AMENDS_LOG_FORMAT" enum:"json,text" default:"json" help:"How to log: ${enum}."`
@@ -47,7 +48,7 @@ func (f *serveFlags) daemon() daemon.Config {
 	server.Replicas = f.NATSReplicas
 	server.Listen = f.NATSListen
 	return daemon.Config{
-		DataDir: f.DataDir, NATS: server, Prefix: f.Prefix, HTTP: f.HTTP, Pprof: f.Pprof,
+		DataDir: f.DataDir, NATS: server, Prefix: f.Prefix, HTTP: f.HTTP, API: daemon.API(f.API), Pprof: f.Pprof,
 		Name: f.Name, Shards: f.Shards, MaxBatch: f.MaxBatch, MaxOpen: f.MaxOpen,
 		Retention: f.Retention, TombstoneRetention: f.TombstoneRetention, Version: version(),
 	}

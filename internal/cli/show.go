@@ -89,7 +89,7 @@ type listCmd struct {
 
 // Run lists sagas.
 func (c *listCmd) Run(env *environment) error {
-	query := transport.ListQuery{IDPrefix: c.IDPrefix, Open: c.Open, Limit: min(max(c.Limit, 0), 1000)}
+	query := transport.ListQuery{Filter: transport.Filter{IDPrefix: c.IDPrefix, Open: c.Open}, Limit: min(max(c.Limit, 0), 1000)}
 	if c.Definition != "" {
 		ref, err := parseRef(c.Definition)
 		if err != nil {

@@ -37,6 +37,13 @@ func loopback(host string) bool {
 	return ip != nil && ip.IsLoopback()
 }
 
+// localAddress reports whether host:port can be reached from this machine only.
+// What is no address is reported elsewhere.
+func localAddress(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	return err != nil || loopback(host)
+}
+
 // redact hides the passwords in a list of URLs.
 func redact(urls string) string {
 	list := strings.Split(urls, ",")

@@ -22,9 +22,11 @@ type Config struct {
 	NATS NATS
 	// Prefix is the first token, or tokens, of all subjects. Default: "saga".
 	Prefix string
-	// HTTP is the host:port of health and metrics; port 0 chooses a free one.
-	// Default: none.
+	// HTTP is the host:port of the API, health and metrics; port 0 chooses a free
+	// one. Default: none.
 	HTTP string
+	// API says whether the API is served at HTTP, and to whom. Default: APILocal.
+	API API
 	// Pprof adds profiles under /debug/pprof/. They tell much about the process:
 	// for an HTTP address on loopback.
 	Pprof bool
@@ -44,6 +46,16 @@ type Config struct {
 	// Version is what amends_build_info says. Default: "(devel)".
 	Version string
 }
+
+// API says to whom the API is served. It asks nobody for a name or a password.
+type API string
+
+// The values of API.
+const (
+	APILocal    API = "local"    // to this machine: an HTTP address beyond loopback is refused
+	APIOff      API = "off"      // to nobody; health and metrics are served anywhere
+	APIInsecure API = "insecure" // to whoever reaches the HTTP address
+)
 
 // NATS says how to reach a NATS server. The zero value embeds one.
 type NATS struct {
@@ -70,6 +82,13 @@ func (c *Config) Validate() error {
 	}
 	if err := checkAddress(c.HTTP); err != nil {
 		bad("http: %w", err)
+	}
+	switch {
+	case c.API != "" && c.API != APILocal && c.API != APIOff && c.API != APIInsecure:
+		bad("api: %q; write local, off or insecure", c.API)
+	case c.HTTP != "" && (c.API == "" || c.API == APILocal) && !localAddress(c.HTTP):
+		bad("http: %s can be reached from other machines, and the API asks nobody for a password: listen on loopback (127.0.0.1:8080), "+
+			"or serve health and metrics only (api: off), or say that only trusted networks reach it (api: insecure)", c.HTTP)
 	}
 	if err := checkAddress(c.NATS.Listen); err != nil {
 		bad("nats listen: %w", err)
@@ -119,6 +138,9 @@ func checkAddress(address string) error {
 }
 
 func (c Config) withDefaults() Config {
+	if c.API == "" {
+		c.API = APILocal
+	}
 	if c.NATS.Listen == "" {
 		c.NATS.Listen = "127.0.0.1:0"
 	}

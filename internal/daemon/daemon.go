@@ -40,7 +40,7 @@ const slowConnect = 2 * time.Second
 type Addresses struct {
 	// NATS is the URL that services connect to.
 	NATS string
-	// HTTP is the base URL of health and metrics; "" if there is none.
+	// HTTP is the base URL of the API, health and metrics; "" if there is none.
 	HTTP string
 	// Connect opens one more connection to the same server and streams, without
 	// the network if the server is embedded. The caller closes it.
@@ -81,7 +81,7 @@ func Run(ctx context.Context, c Config, ready func(Addresses)) (err error) {
 		what  string
 		start func(context.Context) error
 	}{
-		{"serve health and metrics", d.startHTTP},
+		{"serve the API, health and metrics", d.startHTTP},
 		{"open the store", d.openStore},
 		{"start the embedded NATS server", d.startServer},
 		{"connect to NATS", d.connectBus},
@@ -111,7 +111,7 @@ func (d *daemon) run(ctx context.Context, ready func(Addresses)) error {
 	g.Go(func() error {
 		select {
 		case err := <-d.failed:
-			return fmt.Errorf("serve health and metrics: %w", err)
+			return fmt.Errorf("serve the API, health and metrics: %w", err)
 		case <-rested:
 			return nil
 		}

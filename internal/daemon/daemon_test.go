@@ -248,7 +248,7 @@ func TestWhatCannotStartSaysWhy(t *testing.T) {
 		is     error
 	}{
 		"nothing given":     {daemon.Config{}, "data dir: is missing", nil},
-		"http port taken":   {daemon.Config{DataDir: t.TempDir(), HTTP: taken.Addr().String()}, "serve health and metrics", nil},
+		"http port taken":   {daemon.Config{DataDir: t.TempDir(), HTTP: taken.Addr().String()}, "serve the API, health and metrics", nil},
 		"data dir in use":   {daemon.Config{DataDir: busy}, "open the store", boltstore.ErrLocked},
 		"nats port taken":   {daemon.Config{DataDir: t.TempDir(), NATS: daemon.NATS{Listen: taken.Addr().String()}}, "start the embedded NATS server", nil},
 		"damaged secret":    {daemon.Config{DataDir: short}, "holds 1 bytes instead of 32", nil},
@@ -276,6 +276,39 @@ func TestStopsWhileItWaitsForNATS(t *testing.T) {
 	}, func(daemon.Addresses) { t.Error("ready without a bus") })
 	if err != nil {
 		t.Error(err)
+	}
+}
+
+// TestTheAPIIsNotOpen: it asks nobody for a password, so it is not served beyond
+// this machine by accident.
+func TestTheAPIIsNotOpen(t *testing.T) {
+	for _, tt := range []struct {
+		http string
+		api  daemon.API
+		want string // "": valid
+	}{
+		{"127.0.0.1:8080", "", ""},
+		{"[::1]:8080", daemon.APILocal, ""},
+		{"localhost:0", daemon.APILocal, ""},
+		{"", daemon.APILocal, ""},
+		{"0.0.0.0:8080", "", "the API asks nobody for a password"},
+		{":8080", daemon.APILocal, "the API asks nobody for a password"},
+		{"192.0.2.1:8080", daemon.APILocal, "the API asks nobody for a password"},
+		{"0.0.0.0:8080", daemon.APIOff, ""},
+		{"0.0.0.0:8080", daemon.APIInsecure, ""},
+		{"127.0.0.1:8080", "open", "write local, off or insecure"},
+	} {
+		c := daemon.Config{DataDir: "data", HTTP: tt.http, API: tt.api}
+		if err := c.Validate(); (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("http %s, api %q: %v, want %q", tt.http, tt.api, err, tt.want)
+		}
+	}
+	d := start(t, daemon.Config{DataDir: t.TempDir(), HTTP: "127.0.0.1:0", API: daemon.APIOff})
+	t.Cleanup(http.DefaultClient.CloseIdleConnections)
+	for path, want := range map[string]int{"/openapi.yaml": http.StatusNotFound, "/amends.api.v1.CoordinatorService/ListDefinitions": http.StatusNotFound, "/readyz": http.StatusOK} {
+		if code, _ := fetch(t, http.MethodGet, d.HTTP+path, nil); code != want {
+			t.Errorf("with the API off, %s answers %d, want %d", path, code, want)
+		}
 	}
 }
 

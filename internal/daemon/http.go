@@ -36,7 +36,11 @@ func (d *daemon) startHTTP(ctx context.Context) error {
 	}
 	mux := observe.Handler{Metrics: d.metrics.Handler(), Ready: d.isReady, Pprof: d.Pprof}.Mux()
 	mux.Handle("POST /backup", d.backup())
+	d.mountAPI(mux)
 	server := observe.Server(mux)
+	server.Protocols = new(http.Protocols)
+	server.Protocols.SetHTTP1(true)
+	server.Protocols.SetUnencryptedHTTP2(true) // gRPC speaks nothing else
 	d.listen = l
 	go func() {
 		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {

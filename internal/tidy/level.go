@@ -48,6 +48,7 @@ var levels = map[string]int{
 	"participant/participanttest":  56,
 	"observe":                      55,
 
+	"api":             60,
 	"internal":        60,
 	"internal/daemon": 61,
 	"internal/cli":    65,

@@ -164,7 +164,7 @@ func (x *Violation) GetProblem() string {
 // LegalVerb is a decision that may be taken now.
 type LegalVerb struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// cancel, retry, resolve, skip, compensate, abandon, pause or resume.
+	// cancel, retry, resolve, skip, compensate or abandon.
 	Verb string `protobuf:"bytes,1,opt,name=verb" json:"verb,omitempty"`
 	// The step it is about; empty for the whole saga.
 	Step          string `protobuf:"bytes,2,opt,name=step" json:"step,omitempty"`
@@ -278,26 +278,14 @@ type Filter struct {
 	Definition *DefinitionRef `protobuf:"bytes,1,opt,name=definition" json:"definition,omitempty"`
 	// In one of these phases: running, compensating, completed, compensated, parked.
 	Phases []string `protobuf:"bytes,2,rep,name=phases" json:"phases,omitempty"`
-	// With one of these ids; at most 1000.
-	Ids []string `protobuf:"bytes,3,rep,name=ids" json:"ids,omitempty"`
 	// Whose id begins so.
 	IdPrefix string `protobuf:"bytes,4,opt,name=id_prefix,json=idPrefix" json:"id_prefix,omitempty"`
 	// That have not ended.
 	Open bool `protobuf:"varint,5,opt,name=open" json:"open,omitempty"`
-	// That are paused.
-	Paused bool `protobuf:"varint,6,opt,name=paused" json:"paused,omitempty"`
-	// Where this step is under way, waits for its next attempt or is parked.
-	Step string `protobuf:"bytes,7,opt,name=step" json:"step,omitempty"`
-	// Whose open commands wait for this participant.
-	Participant string `protobuf:"bytes,8,opt,name=participant" json:"participant,omitempty"`
-	// Whose reason contains this, upper and lower case alike.
-	Reason string `protobuf:"bytes,9,opt,name=reason" json:"reason,omitempty"`
 	// Started at this time or later.
 	StartedAfter *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=started_after,json=startedAfter" json:"started_after,omitempty"`
 	// Started before this time.
 	StartedBefore *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=started_before,json=startedBefore" json:"started_before,omitempty"`
-	// That have not moved since this time: the stuck ones.
-	UpdatedBefore *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=updated_before,json=updatedBefore" json:"updated_before,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -346,13 +334,6 @@ func (x *Filter) GetPhases() []string {
 	return nil
 }
 
-func (x *Filter) GetIds() []string {
-	if x != nil {
-		return x.Ids
-	}
-	return nil
-}
-
 func (x *Filter) GetIdPrefix() string {
 	if x != nil {
 		return x.IdPrefix
@@ -367,34 +348,6 @@ func (x *Filter) GetOpen() bool {
 	return false
 }
 
-func (x *Filter) GetPaused() bool {
-	if x != nil {
-		return x.Paused
-	}
-	return false
-}
-
-func (x *Filter) GetStep() string {
-	if x != nil {
-		return x.Step
-	}
-	return ""
-}
-
-func (x *Filter) GetParticipant() string {
-	if x != nil {
-		return x.Participant
-	}
-	return ""
-}
-
-func (x *Filter) GetReason() string {
-	if x != nil {
-		return x.Reason
-	}
-	return ""
-}
-
 func (x *Filter) GetStartedAfter() *timestamppb.Timestamp {
 	if x != nil {
 		return x.StartedAfter
@@ -405,13 +358,6 @@ func (x *Filter) GetStartedAfter() *timestamppb.Timestamp {
 func (x *Filter) GetStartedBefore() *timestamppb.Timestamp {
 	if x != nil {
 		return x.StartedBefore
-	}
-	return nil
-}
-
-func (x *Filter) GetUpdatedBefore() *timestamppb.Timestamp {
-	if x != nil {
-		return x.UpdatedBefore
 	}
 	return nil
 }
@@ -429,21 +375,19 @@ type Saga struct {
 	Revision uint64 `protobuf:"varint,4,opt,name=revision" json:"revision,omitempty"`
 	// Ended so long ago that only id, definition, phase and ended are known.
 	Removed bool `protobuf:"varint,5,opt,name=removed" json:"removed,omitempty"`
-	// An operator has paused it; what was under way is still answered.
-	Paused *Pause `protobuf:"bytes,6,opt,name=paused" json:"paused,omitempty"`
 	// When it was started.
 	Started *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=started" json:"started,omitempty"`
 	// When its last event happened.
 	Updated *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=updated" json:"updated,omitempty"`
 	// When it ended; absent while it is open.
 	Ended *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=ended" json:"ended,omitempty"`
-	// When it goes back by itself; absent: never.
+	// When it goes back by itself; absent: never. Not in lists.
 	Deadline *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=deadline" json:"deadline,omitempty"`
-	// The deadline has passed beyond the point of no return.
+	// The deadline has passed beyond the point of no return. Not in lists.
 	Overdue bool `protobuf:"varint,11,opt,name=overdue" json:"overdue,omitempty"`
 	// Why it goes back, went back or is parked.
 	Reason string `protobuf:"bytes,12,opt,name=reason" json:"reason,omitempty"`
-	// W3C trace id of the start; empty: it carried none.
+	// W3C trace id of the start; empty: it carried none. Not in lists.
 	TraceId string `protobuf:"bytes,13,opt,name=trace_id,json=traceId" json:"trace_id,omitempty"`
 	// Verbs that are legal now. Not in lists.
 	Legal []*LegalVerb `protobuf:"bytes,14,rep,name=legal" json:"legal,omitempty"`
@@ -522,13 +466,6 @@ func (x *Saga) GetRemoved() bool {
 		return x.Removed
 	}
 	return false
-}
-
-func (x *Saga) GetPaused() *Pause {
-	if x != nil {
-		return x.Paused
-	}
-	return nil
 }
 
 func (x *Saga) GetStarted() *timestamppb.Timestamp {
@@ -615,70 +552,6 @@ func (x *Saga) GetInput() *Payload {
 	return nil
 }
 
-// Pause says who paused a saga and why.
-type Pause struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Since when.
-	Since *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=since" json:"since,omitempty"`
-	// Who.
-	By string `protobuf:"bytes,2,opt,name=by" json:"by,omitempty"`
-	// Why.
-	Reason        string `protobuf:"bytes,3,opt,name=reason" json:"reason,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Pause) Reset() {
-	*x = Pause{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[6]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Pause) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Pause) ProtoMessage() {}
-
-func (x *Pause) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[6]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Pause.ProtoReflect.Descriptor instead.
-func (*Pause) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{6}
-}
-
-func (x *Pause) GetSince() *timestamppb.Timestamp {
-	if x != nil {
-		return x.Since
-	}
-	return nil
-}
-
-func (x *Pause) GetBy() string {
-	if x != nil {
-		return x.By
-	}
-	return ""
-}
-
-func (x *Pause) GetReason() string {
-	if x != nil {
-		return x.Reason
-	}
-	return ""
-}
-
 // Wave is steps that are undone at the same time.
 type Wave struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -690,7 +563,7 @@ type Wave struct {
 
 func (x *Wave) Reset() {
 	*x = Wave{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[7]
+	mi := &file_amends_api_v1_api_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -702,7 +575,7 @@ func (x *Wave) String() string {
 func (*Wave) ProtoMessage() {}
 
 func (x *Wave) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[7]
+	mi := &file_amends_api_v1_api_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -715,7 +588,7 @@ func (x *Wave) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Wave.ProtoReflect.Descriptor instead.
 func (*Wave) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{7}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Wave) GetSteps() []string {
@@ -758,7 +631,7 @@ type Step struct {
 
 func (x *Step) Reset() {
 	*x = Step{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[8]
+	mi := &file_amends_api_v1_api_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -770,7 +643,7 @@ func (x *Step) String() string {
 func (*Step) ProtoMessage() {}
 
 func (x *Step) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[8]
+	mi := &file_amends_api_v1_api_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -783,7 +656,7 @@ func (x *Step) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Step.ProtoReflect.Descriptor instead.
 func (*Step) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{8}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Step) GetName() string {
@@ -877,11 +750,11 @@ type Payload struct {
 	ContentType string `protobuf:"bytes,1,opt,name=content_type,json=contentType" json:"content_type,omitempty"`
 	// How large it is, also when it is not here.
 	SizeBytes int64 `protobuf:"varint,2,opt,name=size_bytes,json=sizeBytes" json:"size_bytes,omitempty"`
-	// The data if it is text: JSON as it was sent, or a marker where a field is redacted.
+	// The data if it is JSON, without the white space that may have been between its words.
 	Text string `protobuf:"bytes,3,opt,name=text" json:"text,omitempty"`
-	// The data if it is not text.
+	// The data if it is not JSON.
 	Binary []byte `protobuf:"bytes,4,opt,name=binary" json:"binary,omitempty"`
-	// It did not fit into this response, or the caller may not see it.
+	// It did not fit into this response.
 	LeftOut       bool `protobuf:"varint,5,opt,name=left_out,json=leftOut" json:"left_out,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -889,7 +762,7 @@ type Payload struct {
 
 func (x *Payload) Reset() {
 	*x = Payload{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[9]
+	mi := &file_amends_api_v1_api_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -901,7 +774,7 @@ func (x *Payload) String() string {
 func (*Payload) ProtoMessage() {}
 
 func (x *Payload) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[9]
+	mi := &file_amends_api_v1_api_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -914,7 +787,7 @@ func (x *Payload) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Payload.ProtoReflect.Descriptor instead.
 func (*Payload) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{9}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Payload) GetContentType() string {
@@ -978,16 +851,14 @@ type Event struct {
 	// Why.
 	Reason string `protobuf:"bytes,11,opt,name=reason" json:"reason,omitempty"`
 	// The input of started, the result of answered.
-	Payload *Payload `protobuf:"bytes,12,opt,name=payload" json:"payload,omitempty"`
-	// Where the saga stood behind this event, if the request asked for it.
-	Saga          *Saga `protobuf:"bytes,13,opt,name=saga" json:"saga,omitempty"`
+	Payload       *Payload `protobuf:"bytes,12,opt,name=payload" json:"payload,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[10]
+	mi := &file_amends_api_v1_api_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -999,7 +870,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[10]
+	mi := &file_amends_api_v1_api_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1012,7 +883,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{10}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Event) GetRevision() uint64 {
@@ -1099,13 +970,6 @@ func (x *Event) GetPayload() *Payload {
 	return nil
 }
 
-func (x *Event) GetSaga() *Saga {
-	if x != nil {
-		return x.Saga
-	}
-	return nil
-}
-
 // StartRequest starts a saga.
 type StartRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1125,7 +989,7 @@ type StartRequest struct {
 
 func (x *StartRequest) Reset() {
 	*x = StartRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[11]
+	mi := &file_amends_api_v1_api_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1137,7 +1001,7 @@ func (x *StartRequest) String() string {
 func (*StartRequest) ProtoMessage() {}
 
 func (x *StartRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[11]
+	mi := &file_amends_api_v1_api_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1150,7 +1014,7 @@ func (x *StartRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartRequest.ProtoReflect.Descriptor instead.
 func (*StartRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{11}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *StartRequest) GetId() string {
@@ -1201,7 +1065,7 @@ type StartResponse struct {
 
 func (x *StartResponse) Reset() {
 	*x = StartResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[12]
+	mi := &file_amends_api_v1_api_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1213,7 +1077,7 @@ func (x *StartResponse) String() string {
 func (*StartResponse) ProtoMessage() {}
 
 func (x *StartResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[12]
+	mi := &file_amends_api_v1_api_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1226,7 +1090,7 @@ func (x *StartResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartResponse.ProtoReflect.Descriptor instead.
 func (*StartResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{12}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *StartResponse) GetSaga() *Saga {
@@ -1254,7 +1118,7 @@ type GetRequest struct {
 
 func (x *GetRequest) Reset() {
 	*x = GetRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[13]
+	mi := &file_amends_api_v1_api_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1266,7 +1130,7 @@ func (x *GetRequest) String() string {
 func (*GetRequest) ProtoMessage() {}
 
 func (x *GetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[13]
+	mi := &file_amends_api_v1_api_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1279,7 +1143,7 @@ func (x *GetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRequest.ProtoReflect.Descriptor instead.
 func (*GetRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{13}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *GetRequest) GetId() string {
@@ -1300,7 +1164,7 @@ type GetResponse struct {
 
 func (x *GetResponse) Reset() {
 	*x = GetResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[14]
+	mi := &file_amends_api_v1_api_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1312,7 +1176,7 @@ func (x *GetResponse) String() string {
 func (*GetResponse) ProtoMessage() {}
 
 func (x *GetResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[14]
+	mi := &file_amends_api_v1_api_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1325,7 +1189,7 @@ func (x *GetResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetResponse.ProtoReflect.Descriptor instead.
 func (*GetResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{14}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *GetResponse) GetSaga() *Saga {
@@ -1348,7 +1212,7 @@ type WaitRequest struct {
 
 func (x *WaitRequest) Reset() {
 	*x = WaitRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[15]
+	mi := &file_amends_api_v1_api_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1360,7 +1224,7 @@ func (x *WaitRequest) String() string {
 func (*WaitRequest) ProtoMessage() {}
 
 func (x *WaitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[15]
+	mi := &file_amends_api_v1_api_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1373,7 +1237,7 @@ func (x *WaitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WaitRequest.ProtoReflect.Descriptor instead.
 func (*WaitRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{15}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *WaitRequest) GetId() string {
@@ -1401,7 +1265,7 @@ type WaitResponse struct {
 
 func (x *WaitResponse) Reset() {
 	*x = WaitResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[16]
+	mi := &file_amends_api_v1_api_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1413,7 +1277,7 @@ func (x *WaitResponse) String() string {
 func (*WaitResponse) ProtoMessage() {}
 
 func (x *WaitResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[16]
+	mi := &file_amends_api_v1_api_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1426,7 +1290,7 @@ func (x *WaitResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WaitResponse.ProtoReflect.Descriptor instead.
 func (*WaitResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{16}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *WaitResponse) GetSaga() *Saga {
@@ -1444,16 +1308,14 @@ type HistoryRequest struct {
 	// Revision of the first event wanted; 0: 1.
 	From uint64 `protobuf:"varint,2,opt,name=from" json:"from,omitempty"`
 	// At most so many events, up to 1000; 0: as many as fit.
-	Limit int32 `protobuf:"varint,3,opt,name=limit" json:"limit,omitempty"`
-	// Also where the saga stood behind each event.
-	WithSaga      bool `protobuf:"varint,4,opt,name=with_saga,json=withSaga" json:"with_saga,omitempty"`
+	Limit         int32 `protobuf:"varint,3,opt,name=limit" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *HistoryRequest) Reset() {
 	*x = HistoryRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[17]
+	mi := &file_amends_api_v1_api_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1465,7 +1327,7 @@ func (x *HistoryRequest) String() string {
 func (*HistoryRequest) ProtoMessage() {}
 
 func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[17]
+	mi := &file_amends_api_v1_api_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1478,7 +1340,7 @@ func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryRequest.ProtoReflect.Descriptor instead.
 func (*HistoryRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{17}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *HistoryRequest) GetId() string {
@@ -1502,13 +1364,6 @@ func (x *HistoryRequest) GetLimit() int32 {
 	return 0
 }
 
-func (x *HistoryRequest) GetWithSaga() bool {
-	if x != nil {
-		return x.WithSaga
-	}
-	return false
-}
-
 // HistoryResponse is events, oldest first.
 type HistoryResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1522,7 +1377,7 @@ type HistoryResponse struct {
 
 func (x *HistoryResponse) Reset() {
 	*x = HistoryResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[18]
+	mi := &file_amends_api_v1_api_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1534,7 +1389,7 @@ func (x *HistoryResponse) String() string {
 func (*HistoryResponse) ProtoMessage() {}
 
 func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[18]
+	mi := &file_amends_api_v1_api_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1547,7 +1402,7 @@ func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryResponse.ProtoReflect.Descriptor instead.
 func (*HistoryResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{18}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *HistoryResponse) GetEvents() []*Event {
@@ -1579,7 +1434,7 @@ type ListRequest struct {
 
 func (x *ListRequest) Reset() {
 	*x = ListRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[19]
+	mi := &file_amends_api_v1_api_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1591,7 +1446,7 @@ func (x *ListRequest) String() string {
 func (*ListRequest) ProtoMessage() {}
 
 func (x *ListRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[19]
+	mi := &file_amends_api_v1_api_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1604,7 +1459,7 @@ func (x *ListRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRequest.ProtoReflect.Descriptor instead.
 func (*ListRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{19}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ListRequest) GetFilter() *Filter {
@@ -1642,7 +1497,7 @@ type ListResponse struct {
 
 func (x *ListResponse) Reset() {
 	*x = ListResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[20]
+	mi := &file_amends_api_v1_api_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1654,7 +1509,7 @@ func (x *ListResponse) String() string {
 func (*ListResponse) ProtoMessage() {}
 
 func (x *ListResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[20]
+	mi := &file_amends_api_v1_api_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1667,7 +1522,7 @@ func (x *ListResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListResponse.ProtoReflect.Descriptor instead.
 func (*ListResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{20}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ListResponse) GetSagas() []*Saga {
@@ -1684,326 +1539,14 @@ func (x *ListResponse) GetNext() string {
 	return ""
 }
 
-// CountRequest asks for numbers.
-type CountRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Which sagas.
-	Filter        *Filter `protobuf:"bytes,1,opt,name=filter" json:"filter,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CountRequest) Reset() {
-	*x = CountRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[21]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CountRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CountRequest) ProtoMessage() {}
-
-func (x *CountRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[21]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CountRequest.ProtoReflect.Descriptor instead.
-func (*CountRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{21}
-}
-
-func (x *CountRequest) GetFilter() *Filter {
-	if x != nil {
-		return x.Filter
-	}
-	return nil
-}
-
-// CountResponse is numbers of sagas.
-type CountResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// By definition, version and phase, in this order; without zeros.
-	Counts []*Count `protobuf:"bytes,1,rep,name=counts" json:"counts,omitempty"`
-	// Their sum.
-	Total int64 `protobuf:"varint,2,opt,name=total" json:"total,omitempty"`
-	// The filter needs a look at every saga and there were more than were looked at:
-	// the numbers are at least so many.
-	AtLeast       bool `protobuf:"varint,3,opt,name=at_least,json=atLeast" json:"at_least,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CountResponse) Reset() {
-	*x = CountResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[22]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CountResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CountResponse) ProtoMessage() {}
-
-func (x *CountResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[22]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CountResponse.ProtoReflect.Descriptor instead.
-func (*CountResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{22}
-}
-
-func (x *CountResponse) GetCounts() []*Count {
-	if x != nil {
-		return x.Counts
-	}
-	return nil
-}
-
-func (x *CountResponse) GetTotal() int64 {
-	if x != nil {
-		return x.Total
-	}
-	return 0
-}
-
-func (x *CountResponse) GetAtLeast() bool {
-	if x != nil {
-		return x.AtLeast
-	}
-	return false
-}
-
-// Count is a number of sagas.
-type Count struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Of this definition.
-	Definition *DefinitionRef `protobuf:"bytes,1,opt,name=definition" json:"definition,omitempty"`
-	// In this phase.
-	Phase string `protobuf:"bytes,2,opt,name=phase" json:"phase,omitempty"`
-	// How many.
-	Sagas int64 `protobuf:"varint,3,opt,name=sagas" json:"sagas,omitempty"`
-	// How many of them have ended.
-	Ended         int64 `protobuf:"varint,4,opt,name=ended" json:"ended,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Count) Reset() {
-	*x = Count{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[23]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Count) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Count) ProtoMessage() {}
-
-func (x *Count) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[23]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Count.ProtoReflect.Descriptor instead.
-func (*Count) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{23}
-}
-
-func (x *Count) GetDefinition() *DefinitionRef {
-	if x != nil {
-		return x.Definition
-	}
-	return nil
-}
-
-func (x *Count) GetPhase() string {
-	if x != nil {
-		return x.Phase
-	}
-	return ""
-}
-
-func (x *Count) GetSagas() int64 {
-	if x != nil {
-		return x.Sagas
-	}
-	return 0
-}
-
-func (x *Count) GetEnded() int64 {
-	if x != nil {
-		return x.Ended
-	}
-	return 0
-}
-
-// WatchRequest says what to watch.
-type WatchRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// One saga, with its steps; or
-	Id string `protobuf:"bytes,1,opt,name=id" json:"id,omitempty"`
-	// every saga that this matches, without steps.
-	Filter *Filter `protobuf:"bytes,2,opt,name=filter" json:"filter,omitempty"`
-	// Do not send how they stand at the beginning, only what moves.
-	OnlyChanges   bool `protobuf:"varint,3,opt,name=only_changes,json=onlyChanges" json:"only_changes,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *WatchRequest) Reset() {
-	*x = WatchRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[24]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *WatchRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*WatchRequest) ProtoMessage() {}
-
-func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[24]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
-func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{24}
-}
-
-func (x *WatchRequest) GetId() string {
-	if x != nil {
-		return x.Id
-	}
-	return ""
-}
-
-func (x *WatchRequest) GetFilter() *Filter {
-	if x != nil {
-		return x.Filter
-	}
-	return nil
-}
-
-func (x *WatchRequest) GetOnlyChanges() bool {
-	if x != nil {
-		return x.OnlyChanges
-	}
-	return false
-}
-
-// WatchResponse is a saga that moved.
-type WatchResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// As it stands; absent in a sign of life, which comes every 15 seconds.
-	Saga *Saga `protobuf:"bytes,1,opt,name=saga" json:"saga,omitempty"`
-	// Changes that were not sent because the watcher was slower than the sagas.
-	Missed int64 `protobuf:"varint,2,opt,name=missed" json:"missed,omitempty"`
-	// Everything that was there at the beginning has been sent.
-	CaughtUp      bool `protobuf:"varint,3,opt,name=caught_up,json=caughtUp" json:"caught_up,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *WatchResponse) Reset() {
-	*x = WatchResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[25]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *WatchResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*WatchResponse) ProtoMessage() {}
-
-func (x *WatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[25]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use WatchResponse.ProtoReflect.Descriptor instead.
-func (*WatchResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{25}
-}
-
-func (x *WatchResponse) GetSaga() *Saga {
-	if x != nil {
-		return x.Saga
-	}
-	return nil
-}
-
-func (x *WatchResponse) GetMissed() int64 {
-	if x != nil {
-		return x.Missed
-	}
-	return 0
-}
-
-func (x *WatchResponse) GetCaughtUp() bool {
-	if x != nil {
-		return x.CaughtUp
-	}
-	return false
-}
-
 // Decision is what an operator decided.
 type Decision struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// cancel, retry, resolve, skip, compensate, abandon, pause or resume.
+	// cancel, retry, resolve, skip, compensate or abandon.
 	Verb string `protobuf:"bytes,1,opt,name=verb" json:"verb,omitempty"`
 	// The step; may be left out when the verb is legal for one step only.
 	Step string `protobuf:"bytes,2,opt,name=step" json:"step,omitempty"`
-	// Who decides. With authentication on it is the caller's own name, and need not be given.
+	// Who decides; part of the history.
 	By string `protobuf:"bytes,3,opt,name=by" json:"by,omitempty"`
 	// Why; part of the history.
 	Reason string `protobuf:"bytes,4,opt,name=reason" json:"reason,omitempty"`
@@ -2017,7 +1560,7 @@ type Decision struct {
 
 func (x *Decision) Reset() {
 	*x = Decision{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[26]
+	mi := &file_amends_api_v1_api_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2029,7 +1572,7 @@ func (x *Decision) String() string {
 func (*Decision) ProtoMessage() {}
 
 func (x *Decision) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[26]
+	mi := &file_amends_api_v1_api_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2042,7 +1585,7 @@ func (x *Decision) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Decision.ProtoReflect.Descriptor instead.
 func (*Decision) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{26}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Decision) GetVerb() string {
@@ -2093,16 +1636,14 @@ type OperateRequest struct {
 	// The saga.
 	Id string `protobuf:"bytes,1,opt,name=id" json:"id,omitempty"`
 	// What was decided.
-	Decision *Decision `protobuf:"bytes,2,opt,name=decision" json:"decision,omitempty"`
-	// Only if the saga is still at this revision, otherwise failed_precondition; 0: as it stands.
-	ExpectedRevision uint64 `protobuf:"varint,3,opt,name=expected_revision,json=expectedRevision" json:"expected_revision,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	Decision      *Decision `protobuf:"bytes,2,opt,name=decision" json:"decision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *OperateRequest) Reset() {
 	*x = OperateRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[27]
+	mi := &file_amends_api_v1_api_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2114,7 +1655,7 @@ func (x *OperateRequest) String() string {
 func (*OperateRequest) ProtoMessage() {}
 
 func (x *OperateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[27]
+	mi := &file_amends_api_v1_api_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2127,7 +1668,7 @@ func (x *OperateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OperateRequest.ProtoReflect.Descriptor instead.
 func (*OperateRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{27}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *OperateRequest) GetId() string {
@@ -2144,13 +1685,6 @@ func (x *OperateRequest) GetDecision() *Decision {
 	return nil
 }
 
-func (x *OperateRequest) GetExpectedRevision() uint64 {
-	if x != nil {
-		return x.ExpectedRevision
-	}
-	return 0
-}
-
 // OperateResponse is the saga after the decision.
 type OperateResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2162,7 +1696,7 @@ type OperateResponse struct {
 
 func (x *OperateResponse) Reset() {
 	*x = OperateResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[28]
+	mi := &file_amends_api_v1_api_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2174,7 +1708,7 @@ func (x *OperateResponse) String() string {
 func (*OperateResponse) ProtoMessage() {}
 
 func (x *OperateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[28]
+	mi := &file_amends_api_v1_api_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2187,7 +1721,7 @@ func (x *OperateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OperateResponse.ProtoReflect.Descriptor instead.
 func (*OperateResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{28}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *OperateResponse) GetSaga() *Saga {
@@ -2195,216 +1729,6 @@ func (x *OperateResponse) GetSaga() *Saga {
 		return x.Saga
 	}
 	return nil
-}
-
-// OperateAllRequest is a decision about many sagas.
-type OperateAllRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Which sagas; an empty filter is refused.
-	Filter *Filter `protobuf:"bytes,1,opt,name=filter" json:"filter,omitempty"`
-	// What was decided.
-	Decision *Decision `protobuf:"bytes,2,opt,name=decision" json:"decision,omitempty"`
-	// Only count: how many match, and for how many the verb is legal.
-	DryRun bool `protobuf:"varint,3,opt,name=dry_run,json=dryRun" json:"dry_run,omitempty"`
-	// Refuse when more match than this, the number that a dry run showed; 0: no limit.
-	AtMost        int64 `protobuf:"varint,4,opt,name=at_most,json=atMost" json:"at_most,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *OperateAllRequest) Reset() {
-	*x = OperateAllRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[29]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *OperateAllRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*OperateAllRequest) ProtoMessage() {}
-
-func (x *OperateAllRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[29]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use OperateAllRequest.ProtoReflect.Descriptor instead.
-func (*OperateAllRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{29}
-}
-
-func (x *OperateAllRequest) GetFilter() *Filter {
-	if x != nil {
-		return x.Filter
-	}
-	return nil
-}
-
-func (x *OperateAllRequest) GetDecision() *Decision {
-	if x != nil {
-		return x.Decision
-	}
-	return nil
-}
-
-func (x *OperateAllRequest) GetDryRun() bool {
-	if x != nil {
-		return x.DryRun
-	}
-	return false
-}
-
-func (x *OperateAllRequest) GetAtMost() int64 {
-	if x != nil {
-		return x.AtMost
-	}
-	return 0
-}
-
-// OperateAllResponse is how far it is.
-type OperateAllResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Sagas that matched so far.
-	Matched int64 `protobuf:"varint,1,opt,name=matched" json:"matched,omitempty"`
-	// Of these, for how many the decision was legal and, without dry_run, was taken.
-	Done int64 `protobuf:"varint,2,opt,name=done" json:"done,omitempty"`
-	// Of these, for how many it was refused.
-	Refused int64 `protobuf:"varint,3,opt,name=refused" json:"refused,omitempty"`
-	// The last of the stream: everything that matches has been looked at.
-	Finished bool `protobuf:"varint,4,opt,name=finished" json:"finished,omitempty"`
-	// Why it was refused, the first hundred.
-	Refusals      []*RefusedSaga `protobuf:"bytes,5,rep,name=refusals" json:"refusals,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *OperateAllResponse) Reset() {
-	*x = OperateAllResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[30]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *OperateAllResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*OperateAllResponse) ProtoMessage() {}
-
-func (x *OperateAllResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[30]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use OperateAllResponse.ProtoReflect.Descriptor instead.
-func (*OperateAllResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{30}
-}
-
-func (x *OperateAllResponse) GetMatched() int64 {
-	if x != nil {
-		return x.Matched
-	}
-	return 0
-}
-
-func (x *OperateAllResponse) GetDone() int64 {
-	if x != nil {
-		return x.Done
-	}
-	return 0
-}
-
-func (x *OperateAllResponse) GetRefused() int64 {
-	if x != nil {
-		return x.Refused
-	}
-	return 0
-}
-
-func (x *OperateAllResponse) GetFinished() bool {
-	if x != nil {
-		return x.Finished
-	}
-	return false
-}
-
-func (x *OperateAllResponse) GetRefusals() []*RefusedSaga {
-	if x != nil {
-		return x.Refusals
-	}
-	return nil
-}
-
-// RefusedSaga is a saga about which the decision was not legal.
-type RefusedSaga struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Its id.
-	Id string `protobuf:"bytes,1,opt,name=id" json:"id,omitempty"`
-	// Why not, and what would be.
-	Reason        string `protobuf:"bytes,2,opt,name=reason" json:"reason,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *RefusedSaga) Reset() {
-	*x = RefusedSaga{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[31]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *RefusedSaga) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*RefusedSaga) ProtoMessage() {}
-
-func (x *RefusedSaga) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[31]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use RefusedSaga.ProtoReflect.Descriptor instead.
-func (*RefusedSaga) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{31}
-}
-
-func (x *RefusedSaga) GetId() string {
-	if x != nil {
-		return x.Id
-	}
-	return ""
-}
-
-func (x *RefusedSaga) GetReason() string {
-	if x != nil {
-		return x.Reason
-	}
-	return ""
 }
 
 // RegisterDefinitionRequest is a definition.
@@ -2420,7 +1744,7 @@ type RegisterDefinitionRequest struct {
 
 func (x *RegisterDefinitionRequest) Reset() {
 	*x = RegisterDefinitionRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[32]
+	mi := &file_amends_api_v1_api_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2432,7 +1756,7 @@ func (x *RegisterDefinitionRequest) String() string {
 func (*RegisterDefinitionRequest) ProtoMessage() {}
 
 func (x *RegisterDefinitionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[32]
+	mi := &file_amends_api_v1_api_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2445,7 +1769,7 @@ func (x *RegisterDefinitionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegisterDefinitionRequest.ProtoReflect.Descriptor instead.
 func (*RegisterDefinitionRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{32}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *RegisterDefinitionRequest) GetSource() string {
@@ -2465,7 +1789,7 @@ func (x *RegisterDefinitionRequest) GetDryRun() bool {
 // RegisterDefinitionResponse is what was stored.
 type RegisterDefinitionResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Its name.
+	// As it is registered.
 	Definition *Definition `protobuf:"bytes,1,opt,name=definition" json:"definition,omitempty"`
 	// It was there already, with the same content.
 	Existed       bool `protobuf:"varint,2,opt,name=existed" json:"existed,omitempty"`
@@ -2475,7 +1799,7 @@ type RegisterDefinitionResponse struct {
 
 func (x *RegisterDefinitionResponse) Reset() {
 	*x = RegisterDefinitionResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[33]
+	mi := &file_amends_api_v1_api_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2487,7 +1811,7 @@ func (x *RegisterDefinitionResponse) String() string {
 func (*RegisterDefinitionResponse) ProtoMessage() {}
 
 func (x *RegisterDefinitionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[33]
+	mi := &file_amends_api_v1_api_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2500,7 +1824,7 @@ func (x *RegisterDefinitionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegisterDefinitionResponse.ProtoReflect.Descriptor instead.
 func (*RegisterDefinitionResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{33}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *RegisterDefinitionResponse) GetDefinition() *Definition {
@@ -2524,25 +1848,15 @@ type Definition struct {
 	Ref *DefinitionRef `protobuf:"bytes,1,opt,name=ref" json:"ref,omitempty"`
 	// SHA-256 of its canonical JSON, hexadecimal.
 	Fingerprint string `protobuf:"bytes,2,opt,name=fingerprint" json:"fingerprint,omitempty"`
-	// Its canonical JSON. Not in lists.
-	Source string `protobuf:"bytes,3,opt,name=source" json:"source,omitempty"`
-	// How many of its sagas are in each phase.
-	Counts []*Count `protobuf:"bytes,4,rep,name=counts" json:"counts,omitempty"`
 	// It is the newest version of its name.
-	Newest bool `protobuf:"varint,5,opt,name=newest" json:"newest,omitempty"`
-	// Its steps, in order. Not in lists.
-	Steps []*StepFigures `protobuf:"bytes,6,rep,name=steps" json:"steps,omitempty"`
-	// How long its sagas took, of those that ended since the coordinator started.
-	Duration *Latency `protobuf:"bytes,7,opt,name=duration" json:"duration,omitempty"`
-	// A diagram in Mermaid's language. Not in lists.
-	Mermaid       string `protobuf:"bytes,8,opt,name=mermaid" json:"mermaid,omitempty"`
+	Newest        bool `protobuf:"varint,5,opt,name=newest" json:"newest,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Definition) Reset() {
 	*x = Definition{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[34]
+	mi := &file_amends_api_v1_api_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2554,7 +1868,7 @@ func (x *Definition) String() string {
 func (*Definition) ProtoMessage() {}
 
 func (x *Definition) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[34]
+	mi := &file_amends_api_v1_api_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2567,7 +1881,7 @@ func (x *Definition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Definition.ProtoReflect.Descriptor instead.
 func (*Definition) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{34}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Definition) GetRef() *DefinitionRef {
@@ -2584,210 +1898,11 @@ func (x *Definition) GetFingerprint() string {
 	return ""
 }
 
-func (x *Definition) GetSource() string {
-	if x != nil {
-		return x.Source
-	}
-	return ""
-}
-
-func (x *Definition) GetCounts() []*Count {
-	if x != nil {
-		return x.Counts
-	}
-	return nil
-}
-
 func (x *Definition) GetNewest() bool {
 	if x != nil {
 		return x.Newest
 	}
 	return false
-}
-
-func (x *Definition) GetSteps() []*StepFigures {
-	if x != nil {
-		return x.Steps
-	}
-	return nil
-}
-
-func (x *Definition) GetDuration() *Latency {
-	if x != nil {
-		return x.Duration
-	}
-	return nil
-}
-
-func (x *Definition) GetMermaid() string {
-	if x != nil {
-		return x.Mermaid
-	}
-	return ""
-}
-
-// StepFigures is how a step fares since the coordinator started.
-type StepFigures struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Its name.
-	Step string `protobuf:"bytes,1,opt,name=step" json:"step,omitempty"`
-	// Answers of each outcome, of both directions.
-	Completed int64 `protobuf:"varint,2,opt,name=completed" json:"completed,omitempty"`
-	// The business said no.
-	Rejected int64 `protobuf:"varint,3,opt,name=rejected" json:"rejected,omitempty"`
-	// Something broke.
-	Failed int64 `protobuf:"varint,4,opt,name=failed" json:"failed,omitempty"`
-	// Nobody answered in time.
-	TimedOut int64 `protobuf:"varint,5,opt,name=timed_out,json=timedOut" json:"timed_out,omitempty"`
-	// From the commit that owed the command to the commit of the answer.
-	Do *Latency `protobuf:"bytes,6,opt,name=do" json:"do,omitempty"`
-	// The same for undo.
-	Undo          *Latency `protobuf:"bytes,7,opt,name=undo" json:"undo,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *StepFigures) Reset() {
-	*x = StepFigures{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[35]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *StepFigures) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*StepFigures) ProtoMessage() {}
-
-func (x *StepFigures) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[35]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use StepFigures.ProtoReflect.Descriptor instead.
-func (*StepFigures) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{35}
-}
-
-func (x *StepFigures) GetStep() string {
-	if x != nil {
-		return x.Step
-	}
-	return ""
-}
-
-func (x *StepFigures) GetCompleted() int64 {
-	if x != nil {
-		return x.Completed
-	}
-	return 0
-}
-
-func (x *StepFigures) GetRejected() int64 {
-	if x != nil {
-		return x.Rejected
-	}
-	return 0
-}
-
-func (x *StepFigures) GetFailed() int64 {
-	if x != nil {
-		return x.Failed
-	}
-	return 0
-}
-
-func (x *StepFigures) GetTimedOut() int64 {
-	if x != nil {
-		return x.TimedOut
-	}
-	return 0
-}
-
-func (x *StepFigures) GetDo() *Latency {
-	if x != nil {
-		return x.Do
-	}
-	return nil
-}
-
-func (x *StepFigures) GetUndo() *Latency {
-	if x != nil {
-		return x.Undo
-	}
-	return nil
-}
-
-// Latency is a distribution of durations, from histogram buckets.
-type Latency struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// How many.
-	Count int64 `protobuf:"varint,1,opt,name=count" json:"count,omitempty"`
-	// Half were quicker, in seconds.
-	P50Seconds float64 `protobuf:"fixed64,2,opt,name=p50_seconds,json=p50Seconds" json:"p50_seconds,omitempty"`
-	// 99 in 100 were quicker, in seconds.
-	P99Seconds    float64 `protobuf:"fixed64,3,opt,name=p99_seconds,json=p99Seconds" json:"p99_seconds,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Latency) Reset() {
-	*x = Latency{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[36]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Latency) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Latency) ProtoMessage() {}
-
-func (x *Latency) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[36]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Latency.ProtoReflect.Descriptor instead.
-func (*Latency) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{36}
-}
-
-func (x *Latency) GetCount() int64 {
-	if x != nil {
-		return x.Count
-	}
-	return 0
-}
-
-func (x *Latency) GetP50Seconds() float64 {
-	if x != nil {
-		return x.P50Seconds
-	}
-	return 0
-}
-
-func (x *Latency) GetP99Seconds() float64 {
-	if x != nil {
-		return x.P99Seconds
-	}
-	return 0
 }
 
 // ListDefinitionsRequest asks for all definitions.
@@ -2801,7 +1916,7 @@ type ListDefinitionsRequest struct {
 
 func (x *ListDefinitionsRequest) Reset() {
 	*x = ListDefinitionsRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[37]
+	mi := &file_amends_api_v1_api_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2813,7 +1928,7 @@ func (x *ListDefinitionsRequest) String() string {
 func (*ListDefinitionsRequest) ProtoMessage() {}
 
 func (x *ListDefinitionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[37]
+	mi := &file_amends_api_v1_api_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2826,7 +1941,7 @@ func (x *ListDefinitionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDefinitionsRequest.ProtoReflect.Descriptor instead.
 func (*ListDefinitionsRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{37}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ListDefinitionsRequest) GetName() string {
@@ -2847,7 +1962,7 @@ type ListDefinitionsResponse struct {
 
 func (x *ListDefinitionsResponse) Reset() {
 	*x = ListDefinitionsResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[38]
+	mi := &file_amends_api_v1_api_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2859,7 +1974,7 @@ func (x *ListDefinitionsResponse) String() string {
 func (*ListDefinitionsResponse) ProtoMessage() {}
 
 func (x *ListDefinitionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[38]
+	mi := &file_amends_api_v1_api_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2872,7 +1987,7 @@ func (x *ListDefinitionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDefinitionsResponse.ProtoReflect.Descriptor instead.
 func (*ListDefinitionsResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{38}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ListDefinitionsResponse) GetDefinitions() []*Definition {
@@ -2880,910 +1995,6 @@ func (x *ListDefinitionsResponse) GetDefinitions() []*Definition {
 		return x.Definitions
 	}
 	return nil
-}
-
-// GetDefinitionRequest names a definition.
-type GetDefinitionRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Version 0: the newest.
-	Ref           *DefinitionRef `protobuf:"bytes,1,opt,name=ref" json:"ref,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetDefinitionRequest) Reset() {
-	*x = GetDefinitionRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[39]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetDefinitionRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetDefinitionRequest) ProtoMessage() {}
-
-func (x *GetDefinitionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[39]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetDefinitionRequest.ProtoReflect.Descriptor instead.
-func (*GetDefinitionRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{39}
-}
-
-func (x *GetDefinitionRequest) GetRef() *DefinitionRef {
-	if x != nil {
-		return x.Ref
-	}
-	return nil
-}
-
-// GetDefinitionResponse is the definition.
-type GetDefinitionResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// With everything.
-	Definition    *Definition `protobuf:"bytes,1,opt,name=definition" json:"definition,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetDefinitionResponse) Reset() {
-	*x = GetDefinitionResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[40]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetDefinitionResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetDefinitionResponse) ProtoMessage() {}
-
-func (x *GetDefinitionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[40]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetDefinitionResponse.ProtoReflect.Descriptor instead.
-func (*GetDefinitionResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{40}
-}
-
-func (x *GetDefinitionResponse) GetDefinition() *Definition {
-	if x != nil {
-		return x.Definition
-	}
-	return nil
-}
-
-// CompareDefinitionsRequest names two definitions.
-type CompareDefinitionsRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The one before; of another name too.
-	From *DefinitionRef `protobuf:"bytes,1,opt,name=from" json:"from,omitempty"`
-	// The one behind; or
-	To *DefinitionRef `protobuf:"bytes,2,opt,name=to" json:"to,omitempty"`
-	// a definition that is not registered, as JSON or YAML.
-	ToSource      string `protobuf:"bytes,3,opt,name=to_source,json=toSource" json:"to_source,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CompareDefinitionsRequest) Reset() {
-	*x = CompareDefinitionsRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[41]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CompareDefinitionsRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CompareDefinitionsRequest) ProtoMessage() {}
-
-func (x *CompareDefinitionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[41]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CompareDefinitionsRequest.ProtoReflect.Descriptor instead.
-func (*CompareDefinitionsRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{41}
-}
-
-func (x *CompareDefinitionsRequest) GetFrom() *DefinitionRef {
-	if x != nil {
-		return x.From
-	}
-	return nil
-}
-
-func (x *CompareDefinitionsRequest) GetTo() *DefinitionRef {
-	if x != nil {
-		return x.To
-	}
-	return nil
-}
-
-func (x *CompareDefinitionsRequest) GetToSource() string {
-	if x != nil {
-		return x.ToSource
-	}
-	return ""
-}
-
-// CompareDefinitionsResponse is what differs.
-type CompareDefinitionsResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// In the order of the definition; empty: nothing differs.
-	Differences   []*Difference `protobuf:"bytes,1,rep,name=differences" json:"differences,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CompareDefinitionsResponse) Reset() {
-	*x = CompareDefinitionsResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[42]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CompareDefinitionsResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CompareDefinitionsResponse) ProtoMessage() {}
-
-func (x *CompareDefinitionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[42]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CompareDefinitionsResponse.ProtoReflect.Descriptor instead.
-func (*CompareDefinitionsResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{42}
-}
-
-func (x *CompareDefinitionsResponse) GetDifferences() []*Difference {
-	if x != nil {
-		return x.Differences
-	}
-	return nil
-}
-
-// Difference is one thing that differs.
-type Difference struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Where: a path such as steps/charge-card/do/timeout.
-	Path string `protobuf:"bytes,1,opt,name=path" json:"path,omitempty"`
-	// added, removed, changed or moved.
-	Change string `protobuf:"bytes,2,opt,name=change" json:"change,omitempty"`
-	// What stood there before.
-	From string `protobuf:"bytes,3,opt,name=from" json:"from,omitempty"`
-	// What stands there now.
-	To            string `protobuf:"bytes,4,opt,name=to" json:"to,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Difference) Reset() {
-	*x = Difference{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[43]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Difference) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Difference) ProtoMessage() {}
-
-func (x *Difference) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[43]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Difference.ProtoReflect.Descriptor instead.
-func (*Difference) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{43}
-}
-
-func (x *Difference) GetPath() string {
-	if x != nil {
-		return x.Path
-	}
-	return ""
-}
-
-func (x *Difference) GetChange() string {
-	if x != nil {
-		return x.Change
-	}
-	return ""
-}
-
-func (x *Difference) GetFrom() string {
-	if x != nil {
-		return x.From
-	}
-	return ""
-}
-
-func (x *Difference) GetTo() string {
-	if x != nil {
-		return x.To
-	}
-	return ""
-}
-
-// ListParticipantsRequest asks for all participants.
-type ListParticipantsRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ListParticipantsRequest) Reset() {
-	*x = ListParticipantsRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[44]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ListParticipantsRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ListParticipantsRequest) ProtoMessage() {}
-
-func (x *ListParticipantsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[44]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ListParticipantsRequest.ProtoReflect.Descriptor instead.
-func (*ListParticipantsRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{44}
-}
-
-// ListParticipantsResponse is the participants.
-type ListParticipantsResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// By name.
-	Participants  []*Participant `protobuf:"bytes,1,rep,name=participants" json:"participants,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ListParticipantsResponse) Reset() {
-	*x = ListParticipantsResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[45]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ListParticipantsResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ListParticipantsResponse) ProtoMessage() {}
-
-func (x *ListParticipantsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[45]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ListParticipantsResponse.ProtoReflect.Descriptor instead.
-func (*ListParticipantsResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{45}
-}
-
-func (x *ListParticipantsResponse) GetParticipants() []*Participant {
-	if x != nil {
-		return x.Participants
-	}
-	return nil
-}
-
-// Participant is a service as the coordinator sees it.
-type Participant struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Its name.
-	Name string `protobuf:"bytes,1,opt,name=name" json:"name,omitempty"`
-	// When it answered last; absent: not since the coordinator started.
-	LastAnswer *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=last_answer,json=lastAnswer" json:"last_answer,omitempty"`
-	// Commands on the bus that it has not fetched.
-	Waiting int64 `protobuf:"varint,3,opt,name=waiting" json:"waiting,omitempty"`
-	// Commands that it has fetched and not acknowledged.
-	InFlight int64 `protobuf:"varint,4,opt,name=in_flight,json=inFlight" json:"in_flight,omitempty"`
-	// How often its commands were delivered again.
-	Redelivered int64 `protobuf:"varint,5,opt,name=redelivered" json:"redelivered,omitempty"`
-	// It asks the bus for commands now.
-	Listening bool `protobuf:"varint,6,opt,name=listening" json:"listening,omitempty"`
-	// Its answers since the coordinator started.
-	Answers int64 `protobuf:"varint,7,opt,name=answers" json:"answers,omitempty"`
-	// How long it takes to answer.
-	Latency *Latency `protobuf:"bytes,8,opt,name=latency" json:"latency,omitempty"`
-	// Names of the actions that registered definitions ask of it.
-	Actions []string `protobuf:"bytes,9,rep,name=actions" json:"actions,omitempty"`
-	// The bus knows no consumer for it: nobody of this name was ever there.
-	Unknown       bool `protobuf:"varint,10,opt,name=unknown" json:"unknown,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Participant) Reset() {
-	*x = Participant{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[46]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Participant) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Participant) ProtoMessage() {}
-
-func (x *Participant) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[46]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Participant.ProtoReflect.Descriptor instead.
-func (*Participant) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{46}
-}
-
-func (x *Participant) GetName() string {
-	if x != nil {
-		return x.Name
-	}
-	return ""
-}
-
-func (x *Participant) GetLastAnswer() *timestamppb.Timestamp {
-	if x != nil {
-		return x.LastAnswer
-	}
-	return nil
-}
-
-func (x *Participant) GetWaiting() int64 {
-	if x != nil {
-		return x.Waiting
-	}
-	return 0
-}
-
-func (x *Participant) GetInFlight() int64 {
-	if x != nil {
-		return x.InFlight
-	}
-	return 0
-}
-
-func (x *Participant) GetRedelivered() int64 {
-	if x != nil {
-		return x.Redelivered
-	}
-	return 0
-}
-
-func (x *Participant) GetListening() bool {
-	if x != nil {
-		return x.Listening
-	}
-	return false
-}
-
-func (x *Participant) GetAnswers() int64 {
-	if x != nil {
-		return x.Answers
-	}
-	return 0
-}
-
-func (x *Participant) GetLatency() *Latency {
-	if x != nil {
-		return x.Latency
-	}
-	return nil
-}
-
-func (x *Participant) GetActions() []string {
-	if x != nil {
-		return x.Actions
-	}
-	return nil
-}
-
-func (x *Participant) GetUnknown() bool {
-	if x != nil {
-		return x.Unknown
-	}
-	return false
-}
-
-// GetOverviewRequest asks for the figures.
-type GetOverviewRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOverviewRequest) Reset() {
-	*x = GetOverviewRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[47]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOverviewRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOverviewRequest) ProtoMessage() {}
-
-func (x *GetOverviewRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[47]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOverviewRequest.ProtoReflect.Descriptor instead.
-func (*GetOverviewRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{47}
-}
-
-// GetOverviewResponse is the coordinator at a glance. Rates are of the last ten
-// seconds; the series has a point each second of the last two minutes, oldest first.
-type GetOverviewResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// When.
-	At *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=at" json:"at,omitempty"`
-	// What runs here.
-	Version string `protobuf:"bytes,2,opt,name=version" json:"version,omitempty"`
-	// Since when.
-	Since *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=since" json:"since,omitempty"`
-	// The coordinator takes work.
-	Ready bool `protobuf:"varint,4,opt,name=ready" json:"ready,omitempty"`
-	// Why not.
-	NotReady string `protobuf:"bytes,5,opt,name=not_ready,json=notReady" json:"not_ready,omitempty"`
-	// Sagas that have not ended.
-	Open int64 `protobuf:"varint,6,opt,name=open" json:"open,omitempty"`
-	// Sagas that wait for an operator.
-	Parked int64 `protobuf:"varint,7,opt,name=parked" json:"parked,omitempty"`
-	// Sagas that are paused.
-	Paused int64 `protobuf:"varint,8,opt,name=paused" json:"paused,omitempty"`
-	// Dead letters that are kept.
-	DeadLetters int64 `protobuf:"varint,9,opt,name=dead_letters,json=deadLetters" json:"dead_letters,omitempty"`
-	// Messages that the bus has not accepted yet.
-	Outbox int64 `protobuf:"varint,10,opt,name=outbox" json:"outbox,omitempty"`
-	// How long the first of them has waited, in seconds.
-	OutboxOldestSeconds float64 `protobuf:"fixed64,11,opt,name=outbox_oldest_seconds,json=outboxOldestSeconds" json:"outbox_oldest_seconds,omitempty"`
-	// Sagas by definition and phase.
-	Counts []*Count `protobuf:"bytes,12,rep,name=counts" json:"counts,omitempty"`
-	// Reads of instances that the cache answered, of all since the start; 0 to 1.
-	CacheHitRatio float64 `protobuf:"fixed64,13,opt,name=cache_hit_ratio,json=cacheHitRatio" json:"cache_hit_ratio,omitempty"`
-	// Sagas started a second.
-	StartedPerSecond float64 `protobuf:"fixed64,14,opt,name=started_per_second,json=startedPerSecond" json:"started_per_second,omitempty"`
-	// Sagas ended a second.
-	EndedPerSecond float64 `protobuf:"fixed64,15,opt,name=ended_per_second,json=endedPerSecond" json:"ended_per_second,omitempty"`
-	// Transitions a second.
-	TransitionsPerSecond float64 `protobuf:"fixed64,16,opt,name=transitions_per_second,json=transitionsPerSecond" json:"transitions_per_second,omitempty"`
-	// Of the sagas that ended since the start, those that did not complete; 0 to 1.
-	CompensatedShare float64 `protobuf:"fixed64,17,opt,name=compensated_share,json=compensatedShare" json:"compensated_share,omitempty"`
-	// Of the answers since the start, those that failed; 0 to 1.
-	FailedShare float64 `protobuf:"fixed64,18,opt,name=failed_share,json=failedShare" json:"failed_share,omitempty"`
-	// How long sagas took, by definition.
-	Durations []*DefinitionLatency `protobuf:"bytes,19,rep,name=durations" json:"durations,omitempty"`
-	// The last two minutes.
-	Series []*Second `protobuf:"bytes,20,rep,name=series" json:"series,omitempty"`
-	// Commit of the store, from its call to its return.
-	Commit        *Latency `protobuf:"bytes,21,opt,name=commit" json:"commit,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOverviewResponse) Reset() {
-	*x = GetOverviewResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[48]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOverviewResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOverviewResponse) ProtoMessage() {}
-
-func (x *GetOverviewResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[48]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOverviewResponse.ProtoReflect.Descriptor instead.
-func (*GetOverviewResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{48}
-}
-
-func (x *GetOverviewResponse) GetAt() *timestamppb.Timestamp {
-	if x != nil {
-		return x.At
-	}
-	return nil
-}
-
-func (x *GetOverviewResponse) GetVersion() string {
-	if x != nil {
-		return x.Version
-	}
-	return ""
-}
-
-func (x *GetOverviewResponse) GetSince() *timestamppb.Timestamp {
-	if x != nil {
-		return x.Since
-	}
-	return nil
-}
-
-func (x *GetOverviewResponse) GetReady() bool {
-	if x != nil {
-		return x.Ready
-	}
-	return false
-}
-
-func (x *GetOverviewResponse) GetNotReady() string {
-	if x != nil {
-		return x.NotReady
-	}
-	return ""
-}
-
-func (x *GetOverviewResponse) GetOpen() int64 {
-	if x != nil {
-		return x.Open
-	}
-	return 0
-}
-
-func (x *GetOverviewResponse) GetParked() int64 {
-	if x != nil {
-		return x.Parked
-	}
-	return 0
-}
-
-func (x *GetOverviewResponse) GetPaused() int64 {
-	if x != nil {
-		return x.Paused
-	}
-	return 0
-}
-
-func (x *GetOverviewResponse) GetDeadLetters() int64 {
-	if x != nil {
-		return x.DeadLetters
-	}
-	return 0
-}
-
-func (x *GetOverviewResponse) GetOutbox() int64 {
-	if x != nil {
-		return x.Outbox
-	}
-	return 0
-}
-
-func (x *GetOverviewResponse) GetOutboxOldestSeconds() float64 {
-	if x != nil {
-		return x.OutboxOldestSeconds
-	}
-	return 0
-}
-
-func (x *GetOverviewResponse) GetCounts() []*Count {
-	if x != nil {
-		return x.Counts
-	}
-	return nil
-}
-
-func (x *GetOverviewResponse) GetCacheHitRatio() float64 {
-	if x != nil {
-		return x.CacheHitRatio
-	}
-	return 0
-}
-
-func (x *GetOverviewResponse) GetStartedPerSecond() float64 {
-	if x != nil {
-		return x.StartedPerSecond
-	}
-	return 0
-}
-
-func (x *GetOverviewResponse) GetEndedPerSecond() float64 {
-	if x != nil {
-		return x.EndedPerSecond
-	}
-	return 0
-}
-
-func (x *GetOverviewResponse) GetTransitionsPerSecond() float64 {
-	if x != nil {
-		return x.TransitionsPerSecond
-	}
-	return 0
-}
-
-func (x *GetOverviewResponse) GetCompensatedShare() float64 {
-	if x != nil {
-		return x.CompensatedShare
-	}
-	return 0
-}
-
-func (x *GetOverviewResponse) GetFailedShare() float64 {
-	if x != nil {
-		return x.FailedShare
-	}
-	return 0
-}
-
-func (x *GetOverviewResponse) GetDurations() []*DefinitionLatency {
-	if x != nil {
-		return x.Durations
-	}
-	return nil
-}
-
-func (x *GetOverviewResponse) GetSeries() []*Second {
-	if x != nil {
-		return x.Series
-	}
-	return nil
-}
-
-func (x *GetOverviewResponse) GetCommit() *Latency {
-	if x != nil {
-		return x.Commit
-	}
-	return nil
-}
-
-// DefinitionLatency is how long the sagas of a definition took.
-type DefinitionLatency struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Its name.
-	Definition string `protobuf:"bytes,1,opt,name=definition" json:"definition,omitempty"`
-	// Of those that ended since the coordinator started.
-	Duration      *Latency `protobuf:"bytes,2,opt,name=duration" json:"duration,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *DefinitionLatency) Reset() {
-	*x = DefinitionLatency{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[49]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *DefinitionLatency) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*DefinitionLatency) ProtoMessage() {}
-
-func (x *DefinitionLatency) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[49]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use DefinitionLatency.ProtoReflect.Descriptor instead.
-func (*DefinitionLatency) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{49}
-}
-
-func (x *DefinitionLatency) GetDefinition() string {
-	if x != nil {
-		return x.Definition
-	}
-	return ""
-}
-
-func (x *DefinitionLatency) GetDuration() *Latency {
-	if x != nil {
-		return x.Duration
-	}
-	return nil
-}
-
-// Second is what happened in one second.
-type Second struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// When it began.
-	At *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=at" json:"at,omitempty"`
-	// Sagas started.
-	Started int64 `protobuf:"varint,2,opt,name=started" json:"started,omitempty"`
-	// Sagas completed.
-	Completed int64 `protobuf:"varint,3,opt,name=completed" json:"completed,omitempty"`
-	// Sagas compensated.
-	Compensated int64 `protobuf:"varint,4,opt,name=compensated" json:"compensated,omitempty"`
-	// Sagas parked.
-	Parked int64 `protobuf:"varint,5,opt,name=parked" json:"parked,omitempty"`
-	// Answers that failed.
-	Failed int64 `protobuf:"varint,6,opt,name=failed" json:"failed,omitempty"`
-	// Transitions.
-	Transitions   int64 `protobuf:"varint,7,opt,name=transitions" json:"transitions,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Second) Reset() {
-	*x = Second{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[50]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Second) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Second) ProtoMessage() {}
-
-func (x *Second) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[50]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Second.ProtoReflect.Descriptor instead.
-func (*Second) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{50}
-}
-
-func (x *Second) GetAt() *timestamppb.Timestamp {
-	if x != nil {
-		return x.At
-	}
-	return nil
-}
-
-func (x *Second) GetStarted() int64 {
-	if x != nil {
-		return x.Started
-	}
-	return 0
-}
-
-func (x *Second) GetCompleted() int64 {
-	if x != nil {
-		return x.Completed
-	}
-	return 0
-}
-
-func (x *Second) GetCompensated() int64 {
-	if x != nil {
-		return x.Compensated
-	}
-	return 0
-}
-
-func (x *Second) GetParked() int64 {
-	if x != nil {
-		return x.Parked
-	}
-	return 0
-}
-
-func (x *Second) GetFailed() int64 {
-	if x != nil {
-		return x.Failed
-	}
-	return 0
-}
-
-func (x *Second) GetTransitions() int64 {
-	if x != nil {
-		return x.Transitions
-	}
-	return 0
 }
 
 // ListDeadLettersRequest asks for a page.
@@ -3799,7 +2010,7 @@ type ListDeadLettersRequest struct {
 
 func (x *ListDeadLettersRequest) Reset() {
 	*x = ListDeadLettersRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[51]
+	mi := &file_amends_api_v1_api_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3811,7 +2022,7 @@ func (x *ListDeadLettersRequest) String() string {
 func (*ListDeadLettersRequest) ProtoMessage() {}
 
 func (x *ListDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[51]
+	mi := &file_amends_api_v1_api_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3824,7 +2035,7 @@ func (x *ListDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*ListDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{51}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ListDeadLettersRequest) GetAfter() uint64 {
@@ -3845,14 +2056,16 @@ func (x *ListDeadLettersRequest) GetLimit() int32 {
 type ListDeadLettersResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The letters.
-	DeadLetters   []*DeadLetter `protobuf:"bytes,1,rep,name=dead_letters,json=deadLetters" json:"dead_letters,omitempty"`
+	DeadLetters []*DeadLetter `protobuf:"bytes,1,rep,name=dead_letters,json=deadLetters" json:"dead_letters,omitempty"`
+	// After of the next page; 0: this was the last.
+	Next          uint64 `protobuf:"varint,2,opt,name=next" json:"next,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListDeadLettersResponse) Reset() {
 	*x = ListDeadLettersResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[52]
+	mi := &file_amends_api_v1_api_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3864,7 +2077,7 @@ func (x *ListDeadLettersResponse) String() string {
 func (*ListDeadLettersResponse) ProtoMessage() {}
 
 func (x *ListDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[52]
+	mi := &file_amends_api_v1_api_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3877,7 +2090,7 @@ func (x *ListDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*ListDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{52}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ListDeadLettersResponse) GetDeadLetters() []*DeadLetter {
@@ -3885,6 +2098,13 @@ func (x *ListDeadLettersResponse) GetDeadLetters() []*DeadLetter {
 		return x.DeadLetters
 	}
 	return nil
+}
+
+func (x *ListDeadLettersResponse) GetNext() uint64 {
+	if x != nil {
+		return x.Next
+	}
+	return 0
 }
 
 // DeadLetter is a message that could not be understood.
@@ -3910,7 +2130,7 @@ type DeadLetter struct {
 
 func (x *DeadLetter) Reset() {
 	*x = DeadLetter{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[53]
+	mi := &file_amends_api_v1_api_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3922,7 +2142,7 @@ func (x *DeadLetter) String() string {
 func (*DeadLetter) ProtoMessage() {}
 
 func (x *DeadLetter) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[53]
+	mi := &file_amends_api_v1_api_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3935,7 +2155,7 @@ func (x *DeadLetter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeadLetter.ProtoReflect.Descriptor instead.
 func (*DeadLetter) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{53}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *DeadLetter) GetSequence() uint64 {
@@ -4000,7 +2220,7 @@ type Header struct {
 
 func (x *Header) Reset() {
 	*x = Header{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[54]
+	mi := &file_amends_api_v1_api_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4012,7 +2232,7 @@ func (x *Header) String() string {
 func (*Header) ProtoMessage() {}
 
 func (x *Header) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[54]
+	mi := &file_amends_api_v1_api_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4025,7 +2245,7 @@ func (x *Header) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Header.ProtoReflect.Descriptor instead.
 func (*Header) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{54}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Header) GetName() string {
@@ -4053,7 +2273,7 @@ type ReplayDeadLettersRequest struct {
 
 func (x *ReplayDeadLettersRequest) Reset() {
 	*x = ReplayDeadLettersRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[55]
+	mi := &file_amends_api_v1_api_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4065,7 +2285,7 @@ func (x *ReplayDeadLettersRequest) String() string {
 func (*ReplayDeadLettersRequest) ProtoMessage() {}
 
 func (x *ReplayDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[55]
+	mi := &file_amends_api_v1_api_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4078,7 +2298,7 @@ func (x *ReplayDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplayDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*ReplayDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{55}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ReplayDeadLettersRequest) GetSequences() []uint64 {
@@ -4101,7 +2321,7 @@ type ReplayDeadLettersResponse struct {
 
 func (x *ReplayDeadLettersResponse) Reset() {
 	*x = ReplayDeadLettersResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[56]
+	mi := &file_amends_api_v1_api_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4113,7 +2333,7 @@ func (x *ReplayDeadLettersResponse) String() string {
 func (*ReplayDeadLettersResponse) ProtoMessage() {}
 
 func (x *ReplayDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[56]
+	mi := &file_amends_api_v1_api_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4126,7 +2346,7 @@ func (x *ReplayDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplayDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*ReplayDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{56}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ReplayDeadLettersResponse) GetReplayed() []uint64 {
@@ -4156,7 +2376,7 @@ type FailedDeadLetter struct {
 
 func (x *FailedDeadLetter) Reset() {
 	*x = FailedDeadLetter{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[57]
+	mi := &file_amends_api_v1_api_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4168,7 +2388,7 @@ func (x *FailedDeadLetter) String() string {
 func (*FailedDeadLetter) ProtoMessage() {}
 
 func (x *FailedDeadLetter) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[57]
+	mi := &file_amends_api_v1_api_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4181,7 +2401,7 @@ func (x *FailedDeadLetter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FailedDeadLetter.ProtoReflect.Descriptor instead.
 func (*FailedDeadLetter) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{57}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *FailedDeadLetter) GetSequence() uint64 {
@@ -4209,7 +2429,7 @@ type DiscardDeadLettersRequest struct {
 
 func (x *DiscardDeadLettersRequest) Reset() {
 	*x = DiscardDeadLettersRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[58]
+	mi := &file_amends_api_v1_api_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4221,7 +2441,7 @@ func (x *DiscardDeadLettersRequest) String() string {
 func (*DiscardDeadLettersRequest) ProtoMessage() {}
 
 func (x *DiscardDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[58]
+	mi := &file_amends_api_v1_api_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4234,7 +2454,7 @@ func (x *DiscardDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiscardDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*DiscardDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{58}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *DiscardDeadLettersRequest) GetSequences() []uint64 {
@@ -4257,7 +2477,7 @@ type DiscardDeadLettersResponse struct {
 
 func (x *DiscardDeadLettersResponse) Reset() {
 	*x = DiscardDeadLettersResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[59]
+	mi := &file_amends_api_v1_api_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4269,7 +2489,7 @@ func (x *DiscardDeadLettersResponse) String() string {
 func (*DiscardDeadLettersResponse) ProtoMessage() {}
 
 func (x *DiscardDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[59]
+	mi := &file_amends_api_v1_api_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4282,7 +2502,7 @@ func (x *DiscardDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiscardDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*DiscardDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{59}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *DiscardDeadLettersResponse) GetDiscarded() []uint64 {
@@ -4320,23 +2540,17 @@ const file_amends_api_v1_api_proto_rawDesc = "" +
 	"\x04step\x18\x02 \x01(\tR\x04step\"=\n" +
 	"\rDefinitionRef\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
-	"\aversion\x18\x02 \x01(\x03R\aversion\"\xce\x03\n" +
+	"\aversion\x18\x02 \x01(\x03R\aversion\"\x93\x02\n" +
 	"\x06Filter\x12<\n" +
 	"\n" +
 	"definition\x18\x01 \x01(\v2\x1c.amends.api.v1.DefinitionRefR\n" +
 	"definition\x12\x16\n" +
-	"\x06phases\x18\x02 \x03(\tR\x06phases\x12\x10\n" +
-	"\x03ids\x18\x03 \x03(\tR\x03ids\x12\x1b\n" +
+	"\x06phases\x18\x02 \x03(\tR\x06phases\x12\x1b\n" +
 	"\tid_prefix\x18\x04 \x01(\tR\bidPrefix\x12\x12\n" +
-	"\x04open\x18\x05 \x01(\bR\x04open\x12\x16\n" +
-	"\x06paused\x18\x06 \x01(\bR\x06paused\x12\x12\n" +
-	"\x04step\x18\a \x01(\tR\x04step\x12 \n" +
-	"\vparticipant\x18\b \x01(\tR\vparticipant\x12\x16\n" +
-	"\x06reason\x18\t \x01(\tR\x06reason\x12?\n" +
+	"\x04open\x18\x05 \x01(\bR\x04open\x12?\n" +
 	"\rstarted_after\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\fstartedAfter\x12A\n" +
-	"\x0estarted_before\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\rstartedBefore\x12A\n" +
-	"\x0eupdated_before\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\rupdatedBefore\"\xc8\x05\n" +
+	"\x0estarted_before\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\rstartedBefore\"\x9a\x05\n" +
 	"\x04Saga\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12<\n" +
 	"\n" +
@@ -4344,8 +2558,7 @@ const file_amends_api_v1_api_proto_rawDesc = "" +
 	"definition\x12\x14\n" +
 	"\x05phase\x18\x03 \x01(\tR\x05phase\x12\x1a\n" +
 	"\brevision\x18\x04 \x01(\x04R\brevision\x12\x18\n" +
-	"\aremoved\x18\x05 \x01(\bR\aremoved\x12,\n" +
-	"\x06paused\x18\x06 \x01(\v2\x14.amends.api.v1.PauseR\x06paused\x124\n" +
+	"\aremoved\x18\x05 \x01(\bR\aremoved\x124\n" +
 	"\astarted\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\astarted\x124\n" +
 	"\aupdated\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\aupdated\x120\n" +
 	"\x05ended\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\x05ended\x126\n" +
@@ -4358,11 +2571,7 @@ const file_amends_api_v1_api_proto_rawDesc = "" +
 	"\x04undo\x18\x0f \x03(\v2\x13.amends.api.v1.WaveR\x04undo\x12#\n" +
 	"\rbeyond_return\x18\x10 \x01(\bR\fbeyondReturn\x12)\n" +
 	"\x05steps\x18\x11 \x03(\v2\x13.amends.api.v1.StepR\x05steps\x12,\n" +
-	"\x05input\x18\x12 \x01(\v2\x16.amends.api.v1.PayloadR\x05input\"a\n" +
-	"\x05Pause\x120\n" +
-	"\x05since\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x0e\n" +
-	"\x02by\x18\x02 \x01(\tR\x02by\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\"\x1c\n" +
+	"\x05input\x18\x12 \x01(\v2\x16.amends.api.v1.PayloadR\x05input\"\x1c\n" +
 	"\x04Wave\x12\x14\n" +
 	"\x05steps\x18\x01 \x03(\tR\x05steps\"\xf6\x02\n" +
 	"\x04Step\x12\x12\n" +
@@ -4385,7 +2594,7 @@ const file_amends_api_v1_api_proto_rawDesc = "" +
 	"size_bytes\x18\x02 \x01(\x03R\tsizeBytes\x12\x12\n" +
 	"\x04text\x18\x03 \x01(\tR\x04text\x12\x16\n" +
 	"\x06binary\x18\x04 \x01(\fR\x06binary\x12\x19\n" +
-	"\bleft_out\x18\x05 \x01(\bR\aleftOut\"\x82\x03\n" +
+	"\bleft_out\x18\x05 \x01(\bR\aleftOut\"\xd9\x02\n" +
 	"\x05Event\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x04R\brevision\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12*\n" +
@@ -4399,8 +2608,7 @@ const file_amends_api_v1_api_proto_rawDesc = "" +
 	"\x02by\x18\n" +
 	" \x01(\tR\x02by\x12\x16\n" +
 	"\x06reason\x18\v \x01(\tR\x06reason\x120\n" +
-	"\apayload\x18\f \x01(\v2\x16.amends.api.v1.PayloadR\apayload\x12'\n" +
-	"\x04saga\x18\r \x01(\v2\x13.amends.api.v1.SagaR\x04saga\"\xb8\x01\n" +
+	"\apayload\x18\f \x01(\v2\x16.amends.api.v1.PayloadR\apayload\"\xb8\x01\n" +
 	"\fStartRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12<\n" +
 	"\n" +
@@ -4421,12 +2629,11 @@ const file_amends_api_v1_api_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x122\n" +
 	"\aat_most\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x06atMost\"7\n" +
 	"\fWaitResponse\x12'\n" +
-	"\x04saga\x18\x01 \x01(\v2\x13.amends.api.v1.SagaR\x04saga\"g\n" +
+	"\x04saga\x18\x01 \x01(\v2\x13.amends.api.v1.SagaR\x04saga\"J\n" +
 	"\x0eHistoryRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04from\x18\x02 \x01(\x04R\x04from\x12\x14\n" +
-	"\x05limit\x18\x03 \x01(\x05R\x05limit\x12\x1b\n" +
-	"\twith_saga\x18\x04 \x01(\bR\bwithSaga\"S\n" +
+	"\x05limit\x18\x03 \x01(\x05R\x05limit\"S\n" +
 	"\x0fHistoryResponse\x12,\n" +
 	"\x06events\x18\x01 \x03(\v2\x14.amends.api.v1.EventR\x06events\x12\x12\n" +
 	"\x04next\x18\x02 \x01(\x04R\x04next\"j\n" +
@@ -4436,55 +2643,19 @@ const file_amends_api_v1_api_proto_rawDesc = "" +
 	"\x06cursor\x18\x03 \x01(\tR\x06cursor\"M\n" +
 	"\fListResponse\x12)\n" +
 	"\x05sagas\x18\x01 \x03(\v2\x13.amends.api.v1.SagaR\x05sagas\x12\x12\n" +
-	"\x04next\x18\x02 \x01(\tR\x04next\"=\n" +
-	"\fCountRequest\x12-\n" +
-	"\x06filter\x18\x01 \x01(\v2\x15.amends.api.v1.FilterR\x06filter\"n\n" +
-	"\rCountResponse\x12,\n" +
-	"\x06counts\x18\x01 \x03(\v2\x14.amends.api.v1.CountR\x06counts\x12\x14\n" +
-	"\x05total\x18\x02 \x01(\x03R\x05total\x12\x19\n" +
-	"\bat_least\x18\x03 \x01(\bR\aatLeast\"\x87\x01\n" +
-	"\x05Count\x12<\n" +
-	"\n" +
-	"definition\x18\x01 \x01(\v2\x1c.amends.api.v1.DefinitionRefR\n" +
-	"definition\x12\x14\n" +
-	"\x05phase\x18\x02 \x01(\tR\x05phase\x12\x14\n" +
-	"\x05sagas\x18\x03 \x01(\x03R\x05sagas\x12\x14\n" +
-	"\x05ended\x18\x04 \x01(\x03R\x05ended\"p\n" +
-	"\fWatchRequest\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\x12-\n" +
-	"\x06filter\x18\x02 \x01(\v2\x15.amends.api.v1.FilterR\x06filter\x12!\n" +
-	"\fonly_changes\x18\x03 \x01(\bR\vonlyChanges\"m\n" +
-	"\rWatchResponse\x12'\n" +
-	"\x04saga\x18\x01 \x01(\v2\x13.amends.api.v1.SagaR\x04saga\x12\x16\n" +
-	"\x06missed\x18\x02 \x01(\x03R\x06missed\x12\x1b\n" +
-	"\tcaught_up\x18\x03 \x01(\bR\bcaughtUp\"\x8c\x01\n" +
+	"\x04next\x18\x02 \x01(\tR\x04next\"\x8c\x01\n" +
 	"\bDecision\x12\x12\n" +
 	"\x04verb\x18\x01 \x01(\tR\x04verb\x12\x12\n" +
 	"\x04step\x18\x02 \x01(\tR\x04step\x12\x0e\n" +
 	"\x02by\x18\x03 \x01(\tR\x02by\x12\x16\n" +
 	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x18\n" +
 	"\aoutcome\x18\x05 \x01(\tR\aoutcome\x12\x16\n" +
-	"\x06result\x18\x06 \x01(\tR\x06result\"\x82\x01\n" +
+	"\x06result\x18\x06 \x01(\tR\x06result\"U\n" +
 	"\x0eOperateRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x123\n" +
-	"\bdecision\x18\x02 \x01(\v2\x17.amends.api.v1.DecisionR\bdecision\x12+\n" +
-	"\x11expected_revision\x18\x03 \x01(\x04R\x10expectedRevision\":\n" +
+	"\bdecision\x18\x02 \x01(\v2\x17.amends.api.v1.DecisionR\bdecision\":\n" +
 	"\x0fOperateResponse\x12'\n" +
-	"\x04saga\x18\x01 \x01(\v2\x13.amends.api.v1.SagaR\x04saga\"\xa9\x01\n" +
-	"\x11OperateAllRequest\x12-\n" +
-	"\x06filter\x18\x01 \x01(\v2\x15.amends.api.v1.FilterR\x06filter\x123\n" +
-	"\bdecision\x18\x02 \x01(\v2\x17.amends.api.v1.DecisionR\bdecision\x12\x17\n" +
-	"\adry_run\x18\x03 \x01(\bR\x06dryRun\x12\x17\n" +
-	"\aat_most\x18\x04 \x01(\x03R\x06atMost\"\xb0\x01\n" +
-	"\x12OperateAllResponse\x12\x18\n" +
-	"\amatched\x18\x01 \x01(\x03R\amatched\x12\x12\n" +
-	"\x04done\x18\x02 \x01(\x03R\x04done\x12\x18\n" +
-	"\arefused\x18\x03 \x01(\x03R\arefused\x12\x1a\n" +
-	"\bfinished\x18\x04 \x01(\bR\bfinished\x126\n" +
-	"\brefusals\x18\x05 \x03(\v2\x1a.amends.api.v1.RefusedSagaR\brefusals\"5\n" +
-	"\vRefusedSaga\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason\"L\n" +
+	"\x04saga\x18\x01 \x01(\v2\x13.amends.api.v1.SagaR\x04saga\"L\n" +
 	"\x19RegisterDefinitionRequest\x12\x16\n" +
 	"\x06source\x18\x01 \x01(\tR\x06source\x12\x17\n" +
 	"\adry_run\x18\x02 \x01(\bR\x06dryRun\"q\n" +
@@ -4492,111 +2663,22 @@ const file_amends_api_v1_api_proto_rawDesc = "" +
 	"\n" +
 	"definition\x18\x01 \x01(\v2\x19.amends.api.v1.DefinitionR\n" +
 	"definition\x12\x18\n" +
-	"\aexisted\x18\x02 \x01(\bR\aexisted\"\xbc\x02\n" +
+	"\aexisted\x18\x02 \x01(\bR\aexisted\"v\n" +
 	"\n" +
 	"Definition\x12.\n" +
 	"\x03ref\x18\x01 \x01(\v2\x1c.amends.api.v1.DefinitionRefR\x03ref\x12 \n" +
 	"\vfingerprint\x18\x02 \x01(\tR\vfingerprint\x12\x16\n" +
-	"\x06source\x18\x03 \x01(\tR\x06source\x12,\n" +
-	"\x06counts\x18\x04 \x03(\v2\x14.amends.api.v1.CountR\x06counts\x12\x16\n" +
-	"\x06newest\x18\x05 \x01(\bR\x06newest\x120\n" +
-	"\x05steps\x18\x06 \x03(\v2\x1a.amends.api.v1.StepFiguresR\x05steps\x122\n" +
-	"\bduration\x18\a \x01(\v2\x16.amends.api.v1.LatencyR\bduration\x12\x18\n" +
-	"\amermaid\x18\b \x01(\tR\amermaid\"\xe4\x01\n" +
-	"\vStepFigures\x12\x12\n" +
-	"\x04step\x18\x01 \x01(\tR\x04step\x12\x1c\n" +
-	"\tcompleted\x18\x02 \x01(\x03R\tcompleted\x12\x1a\n" +
-	"\brejected\x18\x03 \x01(\x03R\brejected\x12\x16\n" +
-	"\x06failed\x18\x04 \x01(\x03R\x06failed\x12\x1b\n" +
-	"\ttimed_out\x18\x05 \x01(\x03R\btimedOut\x12&\n" +
-	"\x02do\x18\x06 \x01(\v2\x16.amends.api.v1.LatencyR\x02do\x12*\n" +
-	"\x04undo\x18\a \x01(\v2\x16.amends.api.v1.LatencyR\x04undo\"a\n" +
-	"\aLatency\x12\x14\n" +
-	"\x05count\x18\x01 \x01(\x03R\x05count\x12\x1f\n" +
-	"\vp50_seconds\x18\x02 \x01(\x01R\n" +
-	"p50Seconds\x12\x1f\n" +
-	"\vp99_seconds\x18\x03 \x01(\x01R\n" +
-	"p99Seconds\",\n" +
+	"\x06newest\x18\x05 \x01(\bR\x06newest\",\n" +
 	"\x16ListDefinitionsRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\"V\n" +
 	"\x17ListDefinitionsResponse\x12;\n" +
-	"\vdefinitions\x18\x01 \x03(\v2\x19.amends.api.v1.DefinitionR\vdefinitions\"F\n" +
-	"\x14GetDefinitionRequest\x12.\n" +
-	"\x03ref\x18\x01 \x01(\v2\x1c.amends.api.v1.DefinitionRefR\x03ref\"R\n" +
-	"\x15GetDefinitionResponse\x129\n" +
-	"\n" +
-	"definition\x18\x01 \x01(\v2\x19.amends.api.v1.DefinitionR\n" +
-	"definition\"\x98\x01\n" +
-	"\x19CompareDefinitionsRequest\x120\n" +
-	"\x04from\x18\x01 \x01(\v2\x1c.amends.api.v1.DefinitionRefR\x04from\x12,\n" +
-	"\x02to\x18\x02 \x01(\v2\x1c.amends.api.v1.DefinitionRefR\x02to\x12\x1b\n" +
-	"\tto_source\x18\x03 \x01(\tR\btoSource\"Y\n" +
-	"\x1aCompareDefinitionsResponse\x12;\n" +
-	"\vdifferences\x18\x01 \x03(\v2\x19.amends.api.v1.DifferenceR\vdifferences\"\\\n" +
-	"\n" +
-	"Difference\x12\x12\n" +
-	"\x04path\x18\x01 \x01(\tR\x04path\x12\x16\n" +
-	"\x06change\x18\x02 \x01(\tR\x06change\x12\x12\n" +
-	"\x04from\x18\x03 \x01(\tR\x04from\x12\x0e\n" +
-	"\x02to\x18\x04 \x01(\tR\x02to\"\x19\n" +
-	"\x17ListParticipantsRequest\"Z\n" +
-	"\x18ListParticipantsResponse\x12>\n" +
-	"\fparticipants\x18\x01 \x03(\v2\x1a.amends.api.v1.ParticipantR\fparticipants\"\xd5\x02\n" +
-	"\vParticipant\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\x12;\n" +
-	"\vlast_answer\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"lastAnswer\x12\x18\n" +
-	"\awaiting\x18\x03 \x01(\x03R\awaiting\x12\x1b\n" +
-	"\tin_flight\x18\x04 \x01(\x03R\binFlight\x12 \n" +
-	"\vredelivered\x18\x05 \x01(\x03R\vredelivered\x12\x1c\n" +
-	"\tlistening\x18\x06 \x01(\bR\tlistening\x12\x18\n" +
-	"\aanswers\x18\a \x01(\x03R\aanswers\x120\n" +
-	"\alatency\x18\b \x01(\v2\x16.amends.api.v1.LatencyR\alatency\x12\x18\n" +
-	"\aactions\x18\t \x03(\tR\aactions\x12\x18\n" +
-	"\aunknown\x18\n" +
-	" \x01(\bR\aunknown\"\x14\n" +
-	"\x12GetOverviewRequest\"\xc6\x06\n" +
-	"\x13GetOverviewResponse\x12*\n" +
-	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x18\n" +
-	"\aversion\x18\x02 \x01(\tR\aversion\x120\n" +
-	"\x05since\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x14\n" +
-	"\x05ready\x18\x04 \x01(\bR\x05ready\x12\x1b\n" +
-	"\tnot_ready\x18\x05 \x01(\tR\bnotReady\x12\x12\n" +
-	"\x04open\x18\x06 \x01(\x03R\x04open\x12\x16\n" +
-	"\x06parked\x18\a \x01(\x03R\x06parked\x12\x16\n" +
-	"\x06paused\x18\b \x01(\x03R\x06paused\x12!\n" +
-	"\fdead_letters\x18\t \x01(\x03R\vdeadLetters\x12\x16\n" +
-	"\x06outbox\x18\n" +
-	" \x01(\x03R\x06outbox\x122\n" +
-	"\x15outbox_oldest_seconds\x18\v \x01(\x01R\x13outboxOldestSeconds\x12,\n" +
-	"\x06counts\x18\f \x03(\v2\x14.amends.api.v1.CountR\x06counts\x12&\n" +
-	"\x0fcache_hit_ratio\x18\r \x01(\x01R\rcacheHitRatio\x12,\n" +
-	"\x12started_per_second\x18\x0e \x01(\x01R\x10startedPerSecond\x12(\n" +
-	"\x10ended_per_second\x18\x0f \x01(\x01R\x0eendedPerSecond\x124\n" +
-	"\x16transitions_per_second\x18\x10 \x01(\x01R\x14transitionsPerSecond\x12+\n" +
-	"\x11compensated_share\x18\x11 \x01(\x01R\x10compensatedShare\x12!\n" +
-	"\ffailed_share\x18\x12 \x01(\x01R\vfailedShare\x12>\n" +
-	"\tdurations\x18\x13 \x03(\v2 .amends.api.v1.DefinitionLatencyR\tdurations\x12-\n" +
-	"\x06series\x18\x14 \x03(\v2\x15.amends.api.v1.SecondR\x06series\x12.\n" +
-	"\x06commit\x18\x15 \x01(\v2\x16.amends.api.v1.LatencyR\x06commit\"g\n" +
-	"\x11DefinitionLatency\x12\x1e\n" +
-	"\n" +
-	"definition\x18\x01 \x01(\tR\n" +
-	"definition\x122\n" +
-	"\bduration\x18\x02 \x01(\v2\x16.amends.api.v1.LatencyR\bduration\"\xe0\x01\n" +
-	"\x06Second\x12*\n" +
-	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x18\n" +
-	"\astarted\x18\x02 \x01(\x03R\astarted\x12\x1c\n" +
-	"\tcompleted\x18\x03 \x01(\x03R\tcompleted\x12 \n" +
-	"\vcompensated\x18\x04 \x01(\x03R\vcompensated\x12\x16\n" +
-	"\x06parked\x18\x05 \x01(\x03R\x06parked\x12\x16\n" +
-	"\x06failed\x18\x06 \x01(\x03R\x06failed\x12 \n" +
-	"\vtransitions\x18\a \x01(\x03R\vtransitions\"D\n" +
+	"\vdefinitions\x18\x01 \x03(\v2\x19.amends.api.v1.DefinitionR\vdefinitions\"D\n" +
 	"\x16ListDeadLettersRequest\x12\x14\n" +
 	"\x05after\x18\x01 \x01(\x04R\x05after\x12\x14\n" +
-	"\x05limit\x18\x02 \x01(\x05R\x05limit\"W\n" +
+	"\x05limit\x18\x02 \x01(\x05R\x05limit\"k\n" +
 	"\x17ListDeadLettersResponse\x12<\n" +
-	"\fdead_letters\x18\x01 \x03(\v2\x19.amends.api.v1.DeadLetterR\vdeadLetters\"\x81\x02\n" +
+	"\fdead_letters\x18\x01 \x03(\v2\x19.amends.api.v1.DeadLetterR\vdeadLetters\x12\x12\n" +
+	"\x04next\x18\x02 \x01(\x04R\x04next\"\x81\x02\n" +
 	"\n" +
 	"DeadLetter\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12\x16\n" +
@@ -4621,24 +2703,16 @@ const file_amends_api_v1_api_proto_rawDesc = "" +
 	"\tsequences\x18\x01 \x03(\x04R\tsequences\"s\n" +
 	"\x1aDiscardDeadLettersResponse\x12\x1c\n" +
 	"\tdiscarded\x18\x01 \x03(\x04R\tdiscarded\x127\n" +
-	"\x06failed\x18\x02 \x03(\v2\x1f.amends.api.v1.FailedDeadLetterR\x06failed2\xc1\f\n" +
+	"\x06failed\x18\x02 \x03(\v2\x1f.amends.api.v1.FailedDeadLetterR\x06failed2\xc7\a\n" +
 	"\x12CoordinatorService\x12B\n" +
 	"\x05Start\x12\x1b.amends.api.v1.StartRequest\x1a\x1c.amends.api.v1.StartResponse\x12A\n" +
 	"\x03Get\x12\x19.amends.api.v1.GetRequest\x1a\x1a.amends.api.v1.GetResponse\"\x03\x90\x02\x01\x12?\n" +
 	"\x04Wait\x12\x1a.amends.api.v1.WaitRequest\x1a\x1b.amends.api.v1.WaitResponse\x12M\n" +
 	"\aHistory\x12\x1d.amends.api.v1.HistoryRequest\x1a\x1e.amends.api.v1.HistoryResponse\"\x03\x90\x02\x01\x12D\n" +
-	"\x04List\x12\x1a.amends.api.v1.ListRequest\x1a\x1b.amends.api.v1.ListResponse\"\x03\x90\x02\x01\x12G\n" +
-	"\x05Count\x12\x1b.amends.api.v1.CountRequest\x1a\x1c.amends.api.v1.CountResponse\"\x03\x90\x02\x01\x12D\n" +
-	"\x05Watch\x12\x1b.amends.api.v1.WatchRequest\x1a\x1c.amends.api.v1.WatchResponse0\x01\x12H\n" +
-	"\aOperate\x12\x1d.amends.api.v1.OperateRequest\x1a\x1e.amends.api.v1.OperateResponse\x12S\n" +
-	"\n" +
-	"OperateAll\x12 .amends.api.v1.OperateAllRequest\x1a!.amends.api.v1.OperateAllResponse0\x01\x12i\n" +
+	"\x04List\x12\x1a.amends.api.v1.ListRequest\x1a\x1b.amends.api.v1.ListResponse\"\x03\x90\x02\x01\x12H\n" +
+	"\aOperate\x12\x1d.amends.api.v1.OperateRequest\x1a\x1e.amends.api.v1.OperateResponse\x12i\n" +
 	"\x12RegisterDefinition\x12(.amends.api.v1.RegisterDefinitionRequest\x1a).amends.api.v1.RegisterDefinitionResponse\x12e\n" +
-	"\x0fListDefinitions\x12%.amends.api.v1.ListDefinitionsRequest\x1a&.amends.api.v1.ListDefinitionsResponse\"\x03\x90\x02\x01\x12_\n" +
-	"\rGetDefinition\x12#.amends.api.v1.GetDefinitionRequest\x1a$.amends.api.v1.GetDefinitionResponse\"\x03\x90\x02\x01\x12n\n" +
-	"\x12CompareDefinitions\x12(.amends.api.v1.CompareDefinitionsRequest\x1a).amends.api.v1.CompareDefinitionsResponse\"\x03\x90\x02\x01\x12h\n" +
-	"\x10ListParticipants\x12&.amends.api.v1.ListParticipantsRequest\x1a'.amends.api.v1.ListParticipantsResponse\"\x03\x90\x02\x01\x12Y\n" +
-	"\vGetOverview\x12!.amends.api.v1.GetOverviewRequest\x1a\".amends.api.v1.GetOverviewResponse\"\x03\x90\x02\x01\x12e\n" +
+	"\x0fListDefinitions\x12%.amends.api.v1.ListDefinitionsRequest\x1a&.amends.api.v1.ListDefinitionsResponse\"\x03\x90\x02\x01\x12e\n" +
 	"\x0fListDeadLetters\x12%.amends.api.v1.ListDeadLettersRequest\x1a&.amends.api.v1.ListDeadLettersResponse\"\x03\x90\x02\x01\x12f\n" +
 	"\x11ReplayDeadLetters\x12'.amends.api.v1.ReplayDeadLettersRequest\x1a(.amends.api.v1.ReplayDeadLettersResponse\x12i\n" +
 	"\x12DiscardDeadLetters\x12(.amends.api.v1.DiscardDeadLettersRequest\x1a).amends.api.v1.DiscardDeadLettersResponseB=Z6github.com/amends-dev/amends/proto/amends/api/v1;apiv1\x92\x03\x02\b\x02b\beditionsp\xe8\a"
@@ -4655,7 +2729,7 @@ func file_amends_api_v1_api_proto_rawDescGZIP() []byte {
 	return file_amends_api_v1_api_proto_rawDescData
 }
 
-var file_amends_api_v1_api_proto_msgTypes = make([]protoimpl.MessageInfo, 60)
+var file_amends_api_v1_api_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
 var file_amends_api_v1_api_proto_goTypes = []any{
 	(*Refusal)(nil),                    // 0: amends.api.v1.Refusal
 	(*Violation)(nil),                  // 1: amends.api.v1.Violation
@@ -4663,177 +2737,107 @@ var file_amends_api_v1_api_proto_goTypes = []any{
 	(*DefinitionRef)(nil),              // 3: amends.api.v1.DefinitionRef
 	(*Filter)(nil),                     // 4: amends.api.v1.Filter
 	(*Saga)(nil),                       // 5: amends.api.v1.Saga
-	(*Pause)(nil),                      // 6: amends.api.v1.Pause
-	(*Wave)(nil),                       // 7: amends.api.v1.Wave
-	(*Step)(nil),                       // 8: amends.api.v1.Step
-	(*Payload)(nil),                    // 9: amends.api.v1.Payload
-	(*Event)(nil),                      // 10: amends.api.v1.Event
-	(*StartRequest)(nil),               // 11: amends.api.v1.StartRequest
-	(*StartResponse)(nil),              // 12: amends.api.v1.StartResponse
-	(*GetRequest)(nil),                 // 13: amends.api.v1.GetRequest
-	(*GetResponse)(nil),                // 14: amends.api.v1.GetResponse
-	(*WaitRequest)(nil),                // 15: amends.api.v1.WaitRequest
-	(*WaitResponse)(nil),               // 16: amends.api.v1.WaitResponse
-	(*HistoryRequest)(nil),             // 17: amends.api.v1.HistoryRequest
-	(*HistoryResponse)(nil),            // 18: amends.api.v1.HistoryResponse
-	(*ListRequest)(nil),                // 19: amends.api.v1.ListRequest
-	(*ListResponse)(nil),               // 20: amends.api.v1.ListResponse
-	(*CountRequest)(nil),               // 21: amends.api.v1.CountRequest
-	(*CountResponse)(nil),              // 22: amends.api.v1.CountResponse
-	(*Count)(nil),                      // 23: amends.api.v1.Count
-	(*WatchRequest)(nil),               // 24: amends.api.v1.WatchRequest
-	(*WatchResponse)(nil),              // 25: amends.api.v1.WatchResponse
-	(*Decision)(nil),                   // 26: amends.api.v1.Decision
-	(*OperateRequest)(nil),             // 27: amends.api.v1.OperateRequest
-	(*OperateResponse)(nil),            // 28: amends.api.v1.OperateResponse
-	(*OperateAllRequest)(nil),          // 29: amends.api.v1.OperateAllRequest
-	(*OperateAllResponse)(nil),         // 30: amends.api.v1.OperateAllResponse
-	(*RefusedSaga)(nil),                // 31: amends.api.v1.RefusedSaga
-	(*RegisterDefinitionRequest)(nil),  // 32: amends.api.v1.RegisterDefinitionRequest
-	(*RegisterDefinitionResponse)(nil), // 33: amends.api.v1.RegisterDefinitionResponse
-	(*Definition)(nil),                 // 34: amends.api.v1.Definition
-	(*StepFigures)(nil),                // 35: amends.api.v1.StepFigures
-	(*Latency)(nil),                    // 36: amends.api.v1.Latency
-	(*ListDefinitionsRequest)(nil),     // 37: amends.api.v1.ListDefinitionsRequest
-	(*ListDefinitionsResponse)(nil),    // 38: amends.api.v1.ListDefinitionsResponse
-	(*GetDefinitionRequest)(nil),       // 39: amends.api.v1.GetDefinitionRequest
-	(*GetDefinitionResponse)(nil),      // 40: amends.api.v1.GetDefinitionResponse
-	(*CompareDefinitionsRequest)(nil),  // 41: amends.api.v1.CompareDefinitionsRequest
-	(*CompareDefinitionsResponse)(nil), // 42: amends.api.v1.CompareDefinitionsResponse
-	(*Difference)(nil),                 // 43: amends.api.v1.Difference
-	(*ListParticipantsRequest)(nil),    // 44: amends.api.v1.ListParticipantsRequest
-	(*ListParticipantsResponse)(nil),   // 45: amends.api.v1.ListParticipantsResponse
-	(*Participant)(nil),                // 46: amends.api.v1.Participant
-	(*GetOverviewRequest)(nil),         // 47: amends.api.v1.GetOverviewRequest
-	(*GetOverviewResponse)(nil),        // 48: amends.api.v1.GetOverviewResponse
-	(*DefinitionLatency)(nil),          // 49: amends.api.v1.DefinitionLatency
-	(*Second)(nil),                     // 50: amends.api.v1.Second
-	(*ListDeadLettersRequest)(nil),     // 51: amends.api.v1.ListDeadLettersRequest
-	(*ListDeadLettersResponse)(nil),    // 52: amends.api.v1.ListDeadLettersResponse
-	(*DeadLetter)(nil),                 // 53: amends.api.v1.DeadLetter
-	(*Header)(nil),                     // 54: amends.api.v1.Header
-	(*ReplayDeadLettersRequest)(nil),   // 55: amends.api.v1.ReplayDeadLettersRequest
-	(*ReplayDeadLettersResponse)(nil),  // 56: amends.api.v1.ReplayDeadLettersResponse
-	(*FailedDeadLetter)(nil),           // 57: amends.api.v1.FailedDeadLetter
-	(*DiscardDeadLettersRequest)(nil),  // 58: amends.api.v1.DiscardDeadLettersRequest
-	(*DiscardDeadLettersResponse)(nil), // 59: amends.api.v1.DiscardDeadLettersResponse
-	(*durationpb.Duration)(nil),        // 60: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),      // 61: google.protobuf.Timestamp
+	(*Wave)(nil),                       // 6: amends.api.v1.Wave
+	(*Step)(nil),                       // 7: amends.api.v1.Step
+	(*Payload)(nil),                    // 8: amends.api.v1.Payload
+	(*Event)(nil),                      // 9: amends.api.v1.Event
+	(*StartRequest)(nil),               // 10: amends.api.v1.StartRequest
+	(*StartResponse)(nil),              // 11: amends.api.v1.StartResponse
+	(*GetRequest)(nil),                 // 12: amends.api.v1.GetRequest
+	(*GetResponse)(nil),                // 13: amends.api.v1.GetResponse
+	(*WaitRequest)(nil),                // 14: amends.api.v1.WaitRequest
+	(*WaitResponse)(nil),               // 15: amends.api.v1.WaitResponse
+	(*HistoryRequest)(nil),             // 16: amends.api.v1.HistoryRequest
+	(*HistoryResponse)(nil),            // 17: amends.api.v1.HistoryResponse
+	(*ListRequest)(nil),                // 18: amends.api.v1.ListRequest
+	(*ListResponse)(nil),               // 19: amends.api.v1.ListResponse
+	(*Decision)(nil),                   // 20: amends.api.v1.Decision
+	(*OperateRequest)(nil),             // 21: amends.api.v1.OperateRequest
+	(*OperateResponse)(nil),            // 22: amends.api.v1.OperateResponse
+	(*RegisterDefinitionRequest)(nil),  // 23: amends.api.v1.RegisterDefinitionRequest
+	(*RegisterDefinitionResponse)(nil), // 24: amends.api.v1.RegisterDefinitionResponse
+	(*Definition)(nil),                 // 25: amends.api.v1.Definition
+	(*ListDefinitionsRequest)(nil),     // 26: amends.api.v1.ListDefinitionsRequest
+	(*ListDefinitionsResponse)(nil),    // 27: amends.api.v1.ListDefinitionsResponse
+	(*ListDeadLettersRequest)(nil),     // 28: amends.api.v1.ListDeadLettersRequest
+	(*ListDeadLettersResponse)(nil),    // 29: amends.api.v1.ListDeadLettersResponse
+	(*DeadLetter)(nil),                 // 30: amends.api.v1.DeadLetter
+	(*Header)(nil),                     // 31: amends.api.v1.Header
+	(*ReplayDeadLettersRequest)(nil),   // 32: amends.api.v1.ReplayDeadLettersRequest
+	(*ReplayDeadLettersResponse)(nil),  // 33: amends.api.v1.ReplayDeadLettersResponse
+	(*FailedDeadLetter)(nil),           // 34: amends.api.v1.FailedDeadLetter
+	(*DiscardDeadLettersRequest)(nil),  // 35: amends.api.v1.DiscardDeadLettersRequest
+	(*DiscardDeadLettersResponse)(nil), // 36: amends.api.v1.DiscardDeadLettersResponse
+	(*durationpb.Duration)(nil),        // 37: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),      // 38: google.protobuf.Timestamp
 }
 var file_amends_api_v1_api_proto_depIdxs = []int32{
 	2,  // 0: amends.api.v1.Refusal.legal:type_name -> amends.api.v1.LegalVerb
-	60, // 1: amends.api.v1.Refusal.retry_after:type_name -> google.protobuf.Duration
+	37, // 1: amends.api.v1.Refusal.retry_after:type_name -> google.protobuf.Duration
 	1,  // 2: amends.api.v1.Refusal.violations:type_name -> amends.api.v1.Violation
 	3,  // 3: amends.api.v1.Filter.definition:type_name -> amends.api.v1.DefinitionRef
-	61, // 4: amends.api.v1.Filter.started_after:type_name -> google.protobuf.Timestamp
-	61, // 5: amends.api.v1.Filter.started_before:type_name -> google.protobuf.Timestamp
-	61, // 6: amends.api.v1.Filter.updated_before:type_name -> google.protobuf.Timestamp
-	3,  // 7: amends.api.v1.Saga.definition:type_name -> amends.api.v1.DefinitionRef
-	6,  // 8: amends.api.v1.Saga.paused:type_name -> amends.api.v1.Pause
-	61, // 9: amends.api.v1.Saga.started:type_name -> google.protobuf.Timestamp
-	61, // 10: amends.api.v1.Saga.updated:type_name -> google.protobuf.Timestamp
-	61, // 11: amends.api.v1.Saga.ended:type_name -> google.protobuf.Timestamp
-	61, // 12: amends.api.v1.Saga.deadline:type_name -> google.protobuf.Timestamp
-	2,  // 13: amends.api.v1.Saga.legal:type_name -> amends.api.v1.LegalVerb
-	7,  // 14: amends.api.v1.Saga.undo:type_name -> amends.api.v1.Wave
-	8,  // 15: amends.api.v1.Saga.steps:type_name -> amends.api.v1.Step
-	9,  // 16: amends.api.v1.Saga.input:type_name -> amends.api.v1.Payload
-	61, // 17: amends.api.v1.Pause.since:type_name -> google.protobuf.Timestamp
-	61, // 18: amends.api.v1.Step.due:type_name -> google.protobuf.Timestamp
-	61, // 19: amends.api.v1.Step.parked:type_name -> google.protobuf.Timestamp
-	9,  // 20: amends.api.v1.Step.result:type_name -> amends.api.v1.Payload
-	61, // 21: amends.api.v1.Event.at:type_name -> google.protobuf.Timestamp
-	9,  // 22: amends.api.v1.Event.payload:type_name -> amends.api.v1.Payload
-	5,  // 23: amends.api.v1.Event.saga:type_name -> amends.api.v1.Saga
-	3,  // 24: amends.api.v1.StartRequest.definition:type_name -> amends.api.v1.DefinitionRef
-	5,  // 25: amends.api.v1.StartResponse.saga:type_name -> amends.api.v1.Saga
-	5,  // 26: amends.api.v1.GetResponse.saga:type_name -> amends.api.v1.Saga
-	60, // 27: amends.api.v1.WaitRequest.at_most:type_name -> google.protobuf.Duration
-	5,  // 28: amends.api.v1.WaitResponse.saga:type_name -> amends.api.v1.Saga
-	10, // 29: amends.api.v1.HistoryResponse.events:type_name -> amends.api.v1.Event
-	4,  // 30: amends.api.v1.ListRequest.filter:type_name -> amends.api.v1.Filter
-	5,  // 31: amends.api.v1.ListResponse.sagas:type_name -> amends.api.v1.Saga
-	4,  // 32: amends.api.v1.CountRequest.filter:type_name -> amends.api.v1.Filter
-	23, // 33: amends.api.v1.CountResponse.counts:type_name -> amends.api.v1.Count
-	3,  // 34: amends.api.v1.Count.definition:type_name -> amends.api.v1.DefinitionRef
-	4,  // 35: amends.api.v1.WatchRequest.filter:type_name -> amends.api.v1.Filter
-	5,  // 36: amends.api.v1.WatchResponse.saga:type_name -> amends.api.v1.Saga
-	26, // 37: amends.api.v1.OperateRequest.decision:type_name -> amends.api.v1.Decision
-	5,  // 38: amends.api.v1.OperateResponse.saga:type_name -> amends.api.v1.Saga
-	4,  // 39: amends.api.v1.OperateAllRequest.filter:type_name -> amends.api.v1.Filter
-	26, // 40: amends.api.v1.OperateAllRequest.decision:type_name -> amends.api.v1.Decision
-	31, // 41: amends.api.v1.OperateAllResponse.refusals:type_name -> amends.api.v1.RefusedSaga
-	34, // 42: amends.api.v1.RegisterDefinitionResponse.definition:type_name -> amends.api.v1.Definition
-	3,  // 43: amends.api.v1.Definition.ref:type_name -> amends.api.v1.DefinitionRef
-	23, // 44: amends.api.v1.Definition.counts:type_name -> amends.api.v1.Count
-	35, // 45: amends.api.v1.Definition.steps:type_name -> amends.api.v1.StepFigures
-	36, // 46: amends.api.v1.Definition.duration:type_name -> amends.api.v1.Latency
-	36, // 47: amends.api.v1.StepFigures.do:type_name -> amends.api.v1.Latency
-	36, // 48: amends.api.v1.StepFigures.undo:type_name -> amends.api.v1.Latency
-	34, // 49: amends.api.v1.ListDefinitionsResponse.definitions:type_name -> amends.api.v1.Definition
-	3,  // 50: amends.api.v1.GetDefinitionRequest.ref:type_name -> amends.api.v1.DefinitionRef
-	34, // 51: amends.api.v1.GetDefinitionResponse.definition:type_name -> amends.api.v1.Definition
-	3,  // 52: amends.api.v1.CompareDefinitionsRequest.from:type_name -> amends.api.v1.DefinitionRef
-	3,  // 53: amends.api.v1.CompareDefinitionsRequest.to:type_name -> amends.api.v1.DefinitionRef
-	43, // 54: amends.api.v1.CompareDefinitionsResponse.differences:type_name -> amends.api.v1.Difference
-	46, // 55: amends.api.v1.ListParticipantsResponse.participants:type_name -> amends.api.v1.Participant
-	61, // 56: amends.api.v1.Participant.last_answer:type_name -> google.protobuf.Timestamp
-	36, // 57: amends.api.v1.Participant.latency:type_name -> amends.api.v1.Latency
-	61, // 58: amends.api.v1.GetOverviewResponse.at:type_name -> google.protobuf.Timestamp
-	61, // 59: amends.api.v1.GetOverviewResponse.since:type_name -> google.protobuf.Timestamp
-	23, // 60: amends.api.v1.GetOverviewResponse.counts:type_name -> amends.api.v1.Count
-	49, // 61: amends.api.v1.GetOverviewResponse.durations:type_name -> amends.api.v1.DefinitionLatency
-	50, // 62: amends.api.v1.GetOverviewResponse.series:type_name -> amends.api.v1.Second
-	36, // 63: amends.api.v1.GetOverviewResponse.commit:type_name -> amends.api.v1.Latency
-	36, // 64: amends.api.v1.DefinitionLatency.duration:type_name -> amends.api.v1.Latency
-	61, // 65: amends.api.v1.Second.at:type_name -> google.protobuf.Timestamp
-	53, // 66: amends.api.v1.ListDeadLettersResponse.dead_letters:type_name -> amends.api.v1.DeadLetter
-	61, // 67: amends.api.v1.DeadLetter.since:type_name -> google.protobuf.Timestamp
-	54, // 68: amends.api.v1.DeadLetter.headers:type_name -> amends.api.v1.Header
-	9,  // 69: amends.api.v1.DeadLetter.data:type_name -> amends.api.v1.Payload
-	57, // 70: amends.api.v1.ReplayDeadLettersResponse.failed:type_name -> amends.api.v1.FailedDeadLetter
-	57, // 71: amends.api.v1.DiscardDeadLettersResponse.failed:type_name -> amends.api.v1.FailedDeadLetter
-	11, // 72: amends.api.v1.CoordinatorService.Start:input_type -> amends.api.v1.StartRequest
-	13, // 73: amends.api.v1.CoordinatorService.Get:input_type -> amends.api.v1.GetRequest
-	15, // 74: amends.api.v1.CoordinatorService.Wait:input_type -> amends.api.v1.WaitRequest
-	17, // 75: amends.api.v1.CoordinatorService.History:input_type -> amends.api.v1.HistoryRequest
-	19, // 76: amends.api.v1.CoordinatorService.List:input_type -> amends.api.v1.ListRequest
-	21, // 77: amends.api.v1.CoordinatorService.Count:input_type -> amends.api.v1.CountRequest
-	24, // 78: amends.api.v1.CoordinatorService.Watch:input_type -> amends.api.v1.WatchRequest
-	27, // 79: amends.api.v1.CoordinatorService.Operate:input_type -> amends.api.v1.OperateRequest
-	29, // 80: amends.api.v1.CoordinatorService.OperateAll:input_type -> amends.api.v1.OperateAllRequest
-	32, // 81: amends.api.v1.CoordinatorService.RegisterDefinition:input_type -> amends.api.v1.RegisterDefinitionRequest
-	37, // 82: amends.api.v1.CoordinatorService.ListDefinitions:input_type -> amends.api.v1.ListDefinitionsRequest
-	39, // 83: amends.api.v1.CoordinatorService.GetDefinition:input_type -> amends.api.v1.GetDefinitionRequest
-	41, // 84: amends.api.v1.CoordinatorService.CompareDefinitions:input_type -> amends.api.v1.CompareDefinitionsRequest
-	44, // 85: amends.api.v1.CoordinatorService.ListParticipants:input_type -> amends.api.v1.ListParticipantsRequest
-	47, // 86: amends.api.v1.CoordinatorService.GetOverview:input_type -> amends.api.v1.GetOverviewRequest
-	51, // 87: amends.api.v1.CoordinatorService.ListDeadLetters:input_type -> amends.api.v1.ListDeadLettersRequest
-	55, // 88: amends.api.v1.CoordinatorService.ReplayDeadLetters:input_type -> amends.api.v1.ReplayDeadLettersRequest
-	58, // 89: amends.api.v1.CoordinatorService.DiscardDeadLetters:input_type -> amends.api.v1.DiscardDeadLettersRequest
-	12, // 90: amends.api.v1.CoordinatorService.Start:output_type -> amends.api.v1.StartResponse
-	14, // 91: amends.api.v1.CoordinatorService.Get:output_type -> amends.api.v1.GetResponse
-	16, // 92: amends.api.v1.CoordinatorService.Wait:output_type -> amends.api.v1.WaitResponse
-	18, // 93: amends.api.v1.CoordinatorService.History:output_type -> amends.api.v1.HistoryResponse
-	20, // 94: amends.api.v1.CoordinatorService.List:output_type -> amends.api.v1.ListResponse
-	22, // 95: amends.api.v1.CoordinatorService.Count:output_type -> amends.api.v1.CountResponse
-	25, // 96: amends.api.v1.CoordinatorService.Watch:output_type -> amends.api.v1.WatchResponse
-	28, // 97: amends.api.v1.CoordinatorService.Operate:output_type -> amends.api.v1.OperateResponse
-	30, // 98: amends.api.v1.CoordinatorService.OperateAll:output_type -> amends.api.v1.OperateAllResponse
-	33, // 99: amends.api.v1.CoordinatorService.RegisterDefinition:output_type -> amends.api.v1.RegisterDefinitionResponse
-	38, // 100: amends.api.v1.CoordinatorService.ListDefinitions:output_type -> amends.api.v1.ListDefinitionsResponse
-	40, // 101: amends.api.v1.CoordinatorService.GetDefinition:output_type -> amends.api.v1.GetDefinitionResponse
-	42, // 102: amends.api.v1.CoordinatorService.CompareDefinitions:output_type -> amends.api.v1.CompareDefinitionsResponse
-	45, // 103: amends.api.v1.CoordinatorService.ListParticipants:output_type -> amends.api.v1.ListParticipantsResponse
-	48, // 104: amends.api.v1.CoordinatorService.GetOverview:output_type -> amends.api.v1.GetOverviewResponse
-	52, // 105: amends.api.v1.CoordinatorService.ListDeadLetters:output_type -> amends.api.v1.ListDeadLettersResponse
-	56, // 106: amends.api.v1.CoordinatorService.ReplayDeadLetters:output_type -> amends.api.v1.ReplayDeadLettersResponse
-	59, // 107: amends.api.v1.CoordinatorService.DiscardDeadLetters:output_type -> amends.api.v1.DiscardDeadLettersResponse
-	90, // [90:108] is the sub-list for method output_type
-	72, // [72:90] is the sub-list for method input_type
-	72, // [72:72] is the sub-list for extension type_name
-	72, // [72:72] is the sub-list for extension extendee
-	0,  // [0:72] is the sub-list for field type_name
+	38, // 4: amends.api.v1.Filter.started_after:type_name -> google.protobuf.Timestamp
+	38, // 5: amends.api.v1.Filter.started_before:type_name -> google.protobuf.Timestamp
+	3,  // 6: amends.api.v1.Saga.definition:type_name -> amends.api.v1.DefinitionRef
+	38, // 7: amends.api.v1.Saga.started:type_name -> google.protobuf.Timestamp
+	38, // 8: amends.api.v1.Saga.updated:type_name -> google.protobuf.Timestamp
+	38, // 9: amends.api.v1.Saga.ended:type_name -> google.protobuf.Timestamp
+	38, // 10: amends.api.v1.Saga.deadline:type_name -> google.protobuf.Timestamp
+	2,  // 11: amends.api.v1.Saga.legal:type_name -> amends.api.v1.LegalVerb
+	6,  // 12: amends.api.v1.Saga.undo:type_name -> amends.api.v1.Wave
+	7,  // 13: amends.api.v1.Saga.steps:type_name -> amends.api.v1.Step
+	8,  // 14: amends.api.v1.Saga.input:type_name -> amends.api.v1.Payload
+	38, // 15: amends.api.v1.Step.due:type_name -> google.protobuf.Timestamp
+	38, // 16: amends.api.v1.Step.parked:type_name -> google.protobuf.Timestamp
+	8,  // 17: amends.api.v1.Step.result:type_name -> amends.api.v1.Payload
+	38, // 18: amends.api.v1.Event.at:type_name -> google.protobuf.Timestamp
+	8,  // 19: amends.api.v1.Event.payload:type_name -> amends.api.v1.Payload
+	3,  // 20: amends.api.v1.StartRequest.definition:type_name -> amends.api.v1.DefinitionRef
+	5,  // 21: amends.api.v1.StartResponse.saga:type_name -> amends.api.v1.Saga
+	5,  // 22: amends.api.v1.GetResponse.saga:type_name -> amends.api.v1.Saga
+	37, // 23: amends.api.v1.WaitRequest.at_most:type_name -> google.protobuf.Duration
+	5,  // 24: amends.api.v1.WaitResponse.saga:type_name -> amends.api.v1.Saga
+	9,  // 25: amends.api.v1.HistoryResponse.events:type_name -> amends.api.v1.Event
+	4,  // 26: amends.api.v1.ListRequest.filter:type_name -> amends.api.v1.Filter
+	5,  // 27: amends.api.v1.ListResponse.sagas:type_name -> amends.api.v1.Saga
+	20, // 28: amends.api.v1.OperateRequest.decision:type_name -> amends.api.v1.Decision
+	5,  // 29: amends.api.v1.OperateResponse.saga:type_name -> amends.api.v1.Saga
+	25, // 30: amends.api.v1.RegisterDefinitionResponse.definition:type_name -> amends.api.v1.Definition
+	3,  // 31: amends.api.v1.Definition.ref:type_name -> amends.api.v1.DefinitionRef
+	25, // 32: amends.api.v1.ListDefinitionsResponse.definitions:type_name -> amends.api.v1.Definition
+	30, // 33: amends.api.v1.ListDeadLettersResponse.dead_letters:type_name -> amends.api.v1.DeadLetter
+	38, // 34: amends.api.v1.DeadLetter.since:type_name -> google.protobuf.Timestamp
+	31, // 35: amends.api.v1.DeadLetter.headers:type_name -> amends.api.v1.Header
+	8,  // 36: amends.api.v1.DeadLetter.data:type_name -> amends.api.v1.Payload
+	34, // 37: amends.api.v1.ReplayDeadLettersResponse.failed:type_name -> amends.api.v1.FailedDeadLetter
+	34, // 38: amends.api.v1.DiscardDeadLettersResponse.failed:type_name -> amends.api.v1.FailedDeadLetter
+	10, // 39: amends.api.v1.CoordinatorService.Start:input_type -> amends.api.v1.StartRequest
+	12, // 40: amends.api.v1.CoordinatorService.Get:input_type -> amends.api.v1.GetRequest
+	14, // 41: amends.api.v1.CoordinatorService.Wait:input_type -> amends.api.v1.WaitRequest
+	16, // 42: amends.api.v1.CoordinatorService.History:input_type -> amends.api.v1.HistoryRequest
+	18, // 43: amends.api.v1.CoordinatorService.List:input_type -> amends.api.v1.ListRequest
+	21, // 44: amends.api.v1.CoordinatorService.Operate:input_type -> amends.api.v1.OperateRequest
+	23, // 45: amends.api.v1.CoordinatorService.RegisterDefinition:input_type -> amends.api.v1.RegisterDefinitionRequest
+	26, // 46: amends.api.v1.CoordinatorService.ListDefinitions:input_type -> amends.api.v1.ListDefinitionsRequest
+	28, // 47: amends.api.v1.CoordinatorService.ListDeadLetters:input_type -> amends.api.v1.ListDeadLettersRequest
+	32, // 48: amends.api.v1.CoordinatorService.ReplayDeadLetters:input_type -> amends.api.v1.ReplayDeadLettersRequest
+	35, // 49: amends.api.v1.CoordinatorService.DiscardDeadLetters:input_type -> amends.api.v1.DiscardDeadLettersRequest
+	11, // 50: amends.api.v1.CoordinatorService.Start:output_type -> amends.api.v1.StartResponse
+	13, // 51: amends.api.v1.CoordinatorService.Get:output_type -> amends.api.v1.GetResponse
+	15, // 52: amends.api.v1.CoordinatorService.Wait:output_type -> amends.api.v1.WaitResponse
+	17, // 53: amends.api.v1.CoordinatorService.History:output_type -> amends.api.v1.HistoryResponse
+	19, // 54: amends.api.v1.CoordinatorService.List:output_type -> amends.api.v1.ListResponse
+	22, // 55: amends.api.v1.CoordinatorService.Operate:output_type -> amends.api.v1.OperateResponse
+	24, // 56: amends.api.v1.CoordinatorService.RegisterDefinition:output_type -> amends.api.v1.RegisterDefinitionResponse
+	27, // 57: amends.api.v1.CoordinatorService.ListDefinitions:output_type -> amends.api.v1.ListDefinitionsResponse
+	29, // 58: amends.api.v1.CoordinatorService.ListDeadLetters:output_type -> amends.api.v1.ListDeadLettersResponse
+	33, // 59: amends.api.v1.CoordinatorService.ReplayDeadLetters:output_type -> amends.api.v1.ReplayDeadLettersResponse
+	36, // 60: amends.api.v1.CoordinatorService.DiscardDeadLetters:output_type -> amends.api.v1.DiscardDeadLettersResponse
+	50, // [50:61] is the sub-list for method output_type
+	39, // [39:50] is the sub-list for method input_type
+	39, // [39:39] is the sub-list for extension type_name
+	39, // [39:39] is the sub-list for extension extendee
+	0,  // [0:39] is the sub-list for field type_name
 }
 
 func init() { file_amends_api_v1_api_proto_init() }
@@ -4847,7 +2851,7 @@ func file_amends_api_v1_api_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_amends_api_v1_api_proto_rawDesc), len(file_amends_api_v1_api_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   60,
+			NumMessages:   37,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -55,36 +55,15 @@ const (
 	CoordinatorServiceHistoryProcedure = "/amends.api.v1.CoordinatorService/History"
 	// CoordinatorServiceListProcedure is the fully-qualified name of the CoordinatorService's List RPC.
 	CoordinatorServiceListProcedure = "/amends.api.v1.CoordinatorService/List"
-	// CoordinatorServiceCountProcedure is the fully-qualified name of the CoordinatorService's Count
-	// RPC.
-	CoordinatorServiceCountProcedure = "/amends.api.v1.CoordinatorService/Count"
-	// CoordinatorServiceWatchProcedure is the fully-qualified name of the CoordinatorService's Watch
-	// RPC.
-	CoordinatorServiceWatchProcedure = "/amends.api.v1.CoordinatorService/Watch"
 	// CoordinatorServiceOperateProcedure is the fully-qualified name of the CoordinatorService's
 	// Operate RPC.
 	CoordinatorServiceOperateProcedure = "/amends.api.v1.CoordinatorService/Operate"
-	// CoordinatorServiceOperateAllProcedure is the fully-qualified name of the CoordinatorService's
-	// OperateAll RPC.
-	CoordinatorServiceOperateAllProcedure = "/amends.api.v1.CoordinatorService/OperateAll"
 	// CoordinatorServiceRegisterDefinitionProcedure is the fully-qualified name of the
 	// CoordinatorService's RegisterDefinition RPC.
 	CoordinatorServiceRegisterDefinitionProcedure = "/amends.api.v1.CoordinatorService/RegisterDefinition"
 	// CoordinatorServiceListDefinitionsProcedure is the fully-qualified name of the
 	// CoordinatorService's ListDefinitions RPC.
 	CoordinatorServiceListDefinitionsProcedure = "/amends.api.v1.CoordinatorService/ListDefinitions"
-	// CoordinatorServiceGetDefinitionProcedure is the fully-qualified name of the CoordinatorService's
-	// GetDefinition RPC.
-	CoordinatorServiceGetDefinitionProcedure = "/amends.api.v1.CoordinatorService/GetDefinition"
-	// CoordinatorServiceCompareDefinitionsProcedure is the fully-qualified name of the
-	// CoordinatorService's CompareDefinitions RPC.
-	CoordinatorServiceCompareDefinitionsProcedure = "/amends.api.v1.CoordinatorService/CompareDefinitions"
-	// CoordinatorServiceListParticipantsProcedure is the fully-qualified name of the
-	// CoordinatorService's ListParticipants RPC.
-	CoordinatorServiceListParticipantsProcedure = "/amends.api.v1.CoordinatorService/ListParticipants"
-	// CoordinatorServiceGetOverviewProcedure is the fully-qualified name of the CoordinatorService's
-	// GetOverview RPC.
-	CoordinatorServiceGetOverviewProcedure = "/amends.api.v1.CoordinatorService/GetOverview"
 	// CoordinatorServiceListDeadLettersProcedure is the fully-qualified name of the
 	// CoordinatorService's ListDeadLetters RPC.
 	CoordinatorServiceListDeadLettersProcedure = "/amends.api.v1.CoordinatorService/ListDeadLetters"
@@ -111,31 +90,14 @@ type CoordinatorServiceClient interface {
 	// List is a page of sagas, newest start first. Pages are stable: a saga that does
 	// not change is listed once.
 	List(context.Context, *connect.Request[v1.ListRequest]) (*connect.Response[v1.ListResponse], error)
-	// Count is how many sagas a filter matches, by definition, version and phase.
-	Count(context.Context, *connect.Request[v1.CountRequest]) (*connect.Response[v1.CountResponse], error)
-	// Watch sends a saga, or every saga that a filter matches, whenever it moves:
-	// first as it stands, then after each commit. A watcher that is slower than the
-	// sagas gets the latest state of each and is told how many it did not see.
-	Watch(context.Context, *connect.Request[v1.WatchRequest]) (*connect.ServerStreamForClient[v1.WatchResponse], error)
 	// Operate takes one decision about one saga: it becomes part of its history.
 	// The answer, and every read after it, has seen it.
 	Operate(context.Context, *connect.Request[v1.OperateRequest]) (*connect.Response[v1.OperateResponse], error)
-	// OperateAll takes one decision about every saga that a filter matches. With
-	// dry_run it only counts. It sends its progress, and at the end what was refused.
-	OperateAll(context.Context, *connect.Request[v1.OperateAllRequest]) (*connect.ServerStreamForClient[v1.OperateAllResponse], error)
 	// RegisterDefinition stores a definition. The same content again changes nothing;
 	// another content under a known version is already_exists.
 	RegisterDefinition(context.Context, *connect.Request[v1.RegisterDefinitionRequest]) (*connect.Response[v1.RegisterDefinitionResponse], error)
 	// ListDefinitions lists all definitions, by name and version.
 	ListDefinitions(context.Context, *connect.Request[v1.ListDefinitionsRequest]) (*connect.Response[v1.ListDefinitionsResponse], error)
-	// GetDefinition is one definition with its content and the figures of its steps.
-	GetDefinition(context.Context, *connect.Request[v1.GetDefinitionRequest]) (*connect.Response[v1.GetDefinitionResponse], error)
-	// CompareDefinitions says what differs between two definitions, step by step.
-	CompareDefinitions(context.Context, *connect.Request[v1.CompareDefinitionsRequest]) (*connect.Response[v1.CompareDefinitionsResponse], error)
-	// ListParticipants says who answers: since when, how far behind, how much is in flight.
-	ListParticipants(context.Context, *connect.Request[v1.ListParticipantsRequest]) (*connect.Response[v1.ListParticipantsResponse], error)
-	// GetOverview is the coordinator at a glance: rates, latencies, what is parked.
-	GetOverview(context.Context, *connect.Request[v1.GetOverviewRequest]) (*connect.Response[v1.GetOverviewResponse], error)
 	// ListDeadLetters lists messages that could not be understood, oldest first.
 	ListDeadLetters(context.Context, *connect.Request[v1.ListDeadLettersRequest]) (*connect.Response[v1.ListDeadLettersResponse], error)
 	// ReplayDeadLetters publishes dead letters again as they came and removes them.
@@ -188,29 +150,10 @@ func NewCoordinatorServiceClient(httpClient connect.HTTPClient, baseURL string, 
 			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
-		count: connect.NewClient[v1.CountRequest, v1.CountResponse](
-			httpClient,
-			baseURL+CoordinatorServiceCountProcedure,
-			connect.WithSchema(coordinatorServiceMethods.ByName("Count")),
-			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
-			connect.WithClientOptions(opts...),
-		),
-		watch: connect.NewClient[v1.WatchRequest, v1.WatchResponse](
-			httpClient,
-			baseURL+CoordinatorServiceWatchProcedure,
-			connect.WithSchema(coordinatorServiceMethods.ByName("Watch")),
-			connect.WithClientOptions(opts...),
-		),
 		operate: connect.NewClient[v1.OperateRequest, v1.OperateResponse](
 			httpClient,
 			baseURL+CoordinatorServiceOperateProcedure,
 			connect.WithSchema(coordinatorServiceMethods.ByName("Operate")),
-			connect.WithClientOptions(opts...),
-		),
-		operateAll: connect.NewClient[v1.OperateAllRequest, v1.OperateAllResponse](
-			httpClient,
-			baseURL+CoordinatorServiceOperateAllProcedure,
-			connect.WithSchema(coordinatorServiceMethods.ByName("OperateAll")),
 			connect.WithClientOptions(opts...),
 		),
 		registerDefinition: connect.NewClient[v1.RegisterDefinitionRequest, v1.RegisterDefinitionResponse](
@@ -223,34 +166,6 @@ func NewCoordinatorServiceClient(httpClient connect.HTTPClient, baseURL string, 
 			httpClient,
 			baseURL+CoordinatorServiceListDefinitionsProcedure,
 			connect.WithSchema(coordinatorServiceMethods.ByName("ListDefinitions")),
-			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
-			connect.WithClientOptions(opts...),
-		),
-		getDefinition: connect.NewClient[v1.GetDefinitionRequest, v1.GetDefinitionResponse](
-			httpClient,
-			baseURL+CoordinatorServiceGetDefinitionProcedure,
-			connect.WithSchema(coordinatorServiceMethods.ByName("GetDefinition")),
-			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
-			connect.WithClientOptions(opts...),
-		),
-		compareDefinitions: connect.NewClient[v1.CompareDefinitionsRequest, v1.CompareDefinitionsResponse](
-			httpClient,
-			baseURL+CoordinatorServiceCompareDefinitionsProcedure,
-			connect.WithSchema(coordinatorServiceMethods.ByName("CompareDefinitions")),
-			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
-			connect.WithClientOptions(opts...),
-		),
-		listParticipants: connect.NewClient[v1.ListParticipantsRequest, v1.ListParticipantsResponse](
-			httpClient,
-			baseURL+CoordinatorServiceListParticipantsProcedure,
-			connect.WithSchema(coordinatorServiceMethods.ByName("ListParticipants")),
-			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
-			connect.WithClientOptions(opts...),
-		),
-		getOverview: connect.NewClient[v1.GetOverviewRequest, v1.GetOverviewResponse](
-			httpClient,
-			baseURL+CoordinatorServiceGetOverviewProcedure,
-			connect.WithSchema(coordinatorServiceMethods.ByName("GetOverview")),
 			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
@@ -283,16 +198,9 @@ type coordinatorServiceClient struct {
 	wait               *connect.Client[v1.WaitRequest, v1.WaitResponse]
 	history            *connect.Client[v1.HistoryRequest, v1.HistoryResponse]
 	list               *connect.Client[v1.ListRequest, v1.ListResponse]
-	count              *connect.Client[v1.CountRequest, v1.CountResponse]
-	watch              *connect.Client[v1.WatchRequest, v1.WatchResponse]
 	operate            *connect.Client[v1.OperateRequest, v1.OperateResponse]
-	operateAll         *connect.Client[v1.OperateAllRequest, v1.OperateAllResponse]
 	registerDefinition *connect.Client[v1.RegisterDefinitionRequest, v1.RegisterDefinitionResponse]
 	listDefinitions    *connect.Client[v1.ListDefinitionsRequest, v1.ListDefinitionsResponse]
-	getDefinition      *connect.Client[v1.GetDefinitionRequest, v1.GetDefinitionResponse]
-	compareDefinitions *connect.Client[v1.CompareDefinitionsRequest, v1.CompareDefinitionsResponse]
-	listParticipants   *connect.Client[v1.ListParticipantsRequest, v1.ListParticipantsResponse]
-	getOverview        *connect.Client[v1.GetOverviewRequest, v1.GetOverviewResponse]
 	listDeadLetters    *connect.Client[v1.ListDeadLettersRequest, v1.ListDeadLettersResponse]
 	replayDeadLetters  *connect.Client[v1.ReplayDeadLettersRequest, v1.ReplayDeadLettersResponse]
 	discardDeadLetters *connect.Client[v1.DiscardDeadLettersRequest, v1.DiscardDeadLettersResponse]
@@ -323,24 +231,9 @@ func (c *coordinatorServiceClient) List(ctx context.Context, req *connect.Reques
 	return c.list.CallUnary(ctx, req)
 }
 
-// Count calls amends.api.v1.CoordinatorService.Count.
-func (c *coordinatorServiceClient) Count(ctx context.Context, req *connect.Request[v1.CountRequest]) (*connect.Response[v1.CountResponse], error) {
-	return c.count.CallUnary(ctx, req)
-}
-
-// Watch calls amends.api.v1.CoordinatorService.Watch.
-func (c *coordinatorServiceClient) Watch(ctx context.Context, req *connect.Request[v1.WatchRequest]) (*connect.ServerStreamForClient[v1.WatchResponse], error) {
-	return c.watch.CallServerStream(ctx, req)
-}
-
 // Operate calls amends.api.v1.CoordinatorService.Operate.
 func (c *coordinatorServiceClient) Operate(ctx context.Context, req *connect.Request[v1.OperateRequest]) (*connect.Response[v1.OperateResponse], error) {
 	return c.operate.CallUnary(ctx, req)
-}
-
-// OperateAll calls amends.api.v1.CoordinatorService.OperateAll.
-func (c *coordinatorServiceClient) OperateAll(ctx context.Context, req *connect.Request[v1.OperateAllRequest]) (*connect.ServerStreamForClient[v1.OperateAllResponse], error) {
-	return c.operateAll.CallServerStream(ctx, req)
 }
 
 // RegisterDefinition calls amends.api.v1.CoordinatorService.RegisterDefinition.
@@ -351,26 +244,6 @@ func (c *coordinatorServiceClient) RegisterDefinition(ctx context.Context, req *
 // ListDefinitions calls amends.api.v1.CoordinatorService.ListDefinitions.
 func (c *coordinatorServiceClient) ListDefinitions(ctx context.Context, req *connect.Request[v1.ListDefinitionsRequest]) (*connect.Response[v1.ListDefinitionsResponse], error) {
 	return c.listDefinitions.CallUnary(ctx, req)
-}
-
-// GetDefinition calls amends.api.v1.CoordinatorService.GetDefinition.
-func (c *coordinatorServiceClient) GetDefinition(ctx context.Context, req *connect.Request[v1.GetDefinitionRequest]) (*connect.Response[v1.GetDefinitionResponse], error) {
-	return c.getDefinition.CallUnary(ctx, req)
-}
-
-// CompareDefinitions calls amends.api.v1.CoordinatorService.CompareDefinitions.
-func (c *coordinatorServiceClient) CompareDefinitions(ctx context.Context, req *connect.Request[v1.CompareDefinitionsRequest]) (*connect.Response[v1.CompareDefinitionsResponse], error) {
-	return c.compareDefinitions.CallUnary(ctx, req)
-}
-
-// ListParticipants calls amends.api.v1.CoordinatorService.ListParticipants.
-func (c *coordinatorServiceClient) ListParticipants(ctx context.Context, req *connect.Request[v1.ListParticipantsRequest]) (*connect.Response[v1.ListParticipantsResponse], error) {
-	return c.listParticipants.CallUnary(ctx, req)
-}
-
-// GetOverview calls amends.api.v1.CoordinatorService.GetOverview.
-func (c *coordinatorServiceClient) GetOverview(ctx context.Context, req *connect.Request[v1.GetOverviewRequest]) (*connect.Response[v1.GetOverviewResponse], error) {
-	return c.getOverview.CallUnary(ctx, req)
 }
 
 // ListDeadLetters calls amends.api.v1.CoordinatorService.ListDeadLetters.
@@ -403,31 +276,14 @@ type CoordinatorServiceHandler interface {
 	// List is a page of sagas, newest start first. Pages are stable: a saga that does
 	// not change is listed once.
 	List(context.Context, *connect.Request[v1.ListRequest]) (*connect.Response[v1.ListResponse], error)
-	// Count is how many sagas a filter matches, by definition, version and phase.
-	Count(context.Context, *connect.Request[v1.CountRequest]) (*connect.Response[v1.CountResponse], error)
-	// Watch sends a saga, or every saga that a filter matches, whenever it moves:
-	// first as it stands, then after each commit. A watcher that is slower than the
-	// sagas gets the latest state of each and is told how many it did not see.
-	Watch(context.Context, *connect.Request[v1.WatchRequest], *connect.ServerStream[v1.WatchResponse]) error
 	// Operate takes one decision about one saga: it becomes part of its history.
 	// The answer, and every read after it, has seen it.
 	Operate(context.Context, *connect.Request[v1.OperateRequest]) (*connect.Response[v1.OperateResponse], error)
-	// OperateAll takes one decision about every saga that a filter matches. With
-	// dry_run it only counts. It sends its progress, and at the end what was refused.
-	OperateAll(context.Context, *connect.Request[v1.OperateAllRequest], *connect.ServerStream[v1.OperateAllResponse]) error
 	// RegisterDefinition stores a definition. The same content again changes nothing;
 	// another content under a known version is already_exists.
 	RegisterDefinition(context.Context, *connect.Request[v1.RegisterDefinitionRequest]) (*connect.Response[v1.RegisterDefinitionResponse], error)
 	// ListDefinitions lists all definitions, by name and version.
 	ListDefinitions(context.Context, *connect.Request[v1.ListDefinitionsRequest]) (*connect.Response[v1.ListDefinitionsResponse], error)
-	// GetDefinition is one definition with its content and the figures of its steps.
-	GetDefinition(context.Context, *connect.Request[v1.GetDefinitionRequest]) (*connect.Response[v1.GetDefinitionResponse], error)
-	// CompareDefinitions says what differs between two definitions, step by step.
-	CompareDefinitions(context.Context, *connect.Request[v1.CompareDefinitionsRequest]) (*connect.Response[v1.CompareDefinitionsResponse], error)
-	// ListParticipants says who answers: since when, how far behind, how much is in flight.
-	ListParticipants(context.Context, *connect.Request[v1.ListParticipantsRequest]) (*connect.Response[v1.ListParticipantsResponse], error)
-	// GetOverview is the coordinator at a glance: rates, latencies, what is parked.
-	GetOverview(context.Context, *connect.Request[v1.GetOverviewRequest]) (*connect.Response[v1.GetOverviewResponse], error)
 	// ListDeadLetters lists messages that could not be understood, oldest first.
 	ListDeadLetters(context.Context, *connect.Request[v1.ListDeadLettersRequest]) (*connect.Response[v1.ListDeadLettersResponse], error)
 	// ReplayDeadLetters publishes dead letters again as they came and removes them.
@@ -476,29 +332,10 @@ func NewCoordinatorServiceHandler(svc CoordinatorServiceHandler, opts ...connect
 		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
-	coordinatorServiceCountHandler := connect.NewUnaryHandler(
-		CoordinatorServiceCountProcedure,
-		svc.Count,
-		connect.WithSchema(coordinatorServiceMethods.ByName("Count")),
-		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
-		connect.WithHandlerOptions(opts...),
-	)
-	coordinatorServiceWatchHandler := connect.NewServerStreamHandler(
-		CoordinatorServiceWatchProcedure,
-		svc.Watch,
-		connect.WithSchema(coordinatorServiceMethods.ByName("Watch")),
-		connect.WithHandlerOptions(opts...),
-	)
 	coordinatorServiceOperateHandler := connect.NewUnaryHandler(
 		CoordinatorServiceOperateProcedure,
 		svc.Operate,
 		connect.WithSchema(coordinatorServiceMethods.ByName("Operate")),
-		connect.WithHandlerOptions(opts...),
-	)
-	coordinatorServiceOperateAllHandler := connect.NewServerStreamHandler(
-		CoordinatorServiceOperateAllProcedure,
-		svc.OperateAll,
-		connect.WithSchema(coordinatorServiceMethods.ByName("OperateAll")),
 		connect.WithHandlerOptions(opts...),
 	)
 	coordinatorServiceRegisterDefinitionHandler := connect.NewUnaryHandler(
@@ -511,34 +348,6 @@ func NewCoordinatorServiceHandler(svc CoordinatorServiceHandler, opts ...connect
 		CoordinatorServiceListDefinitionsProcedure,
 		svc.ListDefinitions,
 		connect.WithSchema(coordinatorServiceMethods.ByName("ListDefinitions")),
-		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
-		connect.WithHandlerOptions(opts...),
-	)
-	coordinatorServiceGetDefinitionHandler := connect.NewUnaryHandler(
-		CoordinatorServiceGetDefinitionProcedure,
-		svc.GetDefinition,
-		connect.WithSchema(coordinatorServiceMethods.ByName("GetDefinition")),
-		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
-		connect.WithHandlerOptions(opts...),
-	)
-	coordinatorServiceCompareDefinitionsHandler := connect.NewUnaryHandler(
-		CoordinatorServiceCompareDefinitionsProcedure,
-		svc.CompareDefinitions,
-		connect.WithSchema(coordinatorServiceMethods.ByName("CompareDefinitions")),
-		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
-		connect.WithHandlerOptions(opts...),
-	)
-	coordinatorServiceListParticipantsHandler := connect.NewUnaryHandler(
-		CoordinatorServiceListParticipantsProcedure,
-		svc.ListParticipants,
-		connect.WithSchema(coordinatorServiceMethods.ByName("ListParticipants")),
-		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
-		connect.WithHandlerOptions(opts...),
-	)
-	coordinatorServiceGetOverviewHandler := connect.NewUnaryHandler(
-		CoordinatorServiceGetOverviewProcedure,
-		svc.GetOverview,
-		connect.WithSchema(coordinatorServiceMethods.ByName("GetOverview")),
 		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
@@ -573,26 +382,12 @@ func NewCoordinatorServiceHandler(svc CoordinatorServiceHandler, opts ...connect
 			coordinatorServiceHistoryHandler.ServeHTTP(w, r)
 		case CoordinatorServiceListProcedure:
 			coordinatorServiceListHandler.ServeHTTP(w, r)
-		case CoordinatorServiceCountProcedure:
-			coordinatorServiceCountHandler.ServeHTTP(w, r)
-		case CoordinatorServiceWatchProcedure:
-			coordinatorServiceWatchHandler.ServeHTTP(w, r)
 		case CoordinatorServiceOperateProcedure:
 			coordinatorServiceOperateHandler.ServeHTTP(w, r)
-		case CoordinatorServiceOperateAllProcedure:
-			coordinatorServiceOperateAllHandler.ServeHTTP(w, r)
 		case CoordinatorServiceRegisterDefinitionProcedure:
 			coordinatorServiceRegisterDefinitionHandler.ServeHTTP(w, r)
 		case CoordinatorServiceListDefinitionsProcedure:
 			coordinatorServiceListDefinitionsHandler.ServeHTTP(w, r)
-		case CoordinatorServiceGetDefinitionProcedure:
-			coordinatorServiceGetDefinitionHandler.ServeHTTP(w, r)
-		case CoordinatorServiceCompareDefinitionsProcedure:
-			coordinatorServiceCompareDefinitionsHandler.ServeHTTP(w, r)
-		case CoordinatorServiceListParticipantsProcedure:
-			coordinatorServiceListParticipantsHandler.ServeHTTP(w, r)
-		case CoordinatorServiceGetOverviewProcedure:
-			coordinatorServiceGetOverviewHandler.ServeHTTP(w, r)
 		case CoordinatorServiceListDeadLettersProcedure:
 			coordinatorServiceListDeadLettersHandler.ServeHTTP(w, r)
 		case CoordinatorServiceReplayDeadLettersProcedure:
@@ -628,20 +423,8 @@ func (UnimplementedCoordinatorServiceHandler) List(context.Context, *connect.Req
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("amends.api.v1.CoordinatorService.List is not implemented"))
 }
 
-func (UnimplementedCoordinatorServiceHandler) Count(context.Context, *connect.Request[v1.CountRequest]) (*connect.Response[v1.CountResponse], error) {
-	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("amends.api.v1.CoordinatorService.Count is not implemented"))
-}
-
-func (UnimplementedCoordinatorServiceHandler) Watch(context.Context, *connect.Request[v1.WatchRequest], *connect.ServerStream[v1.WatchResponse]) error {
-	return connect.NewError(connect.CodeUnimplemented, errors.New("amends.api.v1.CoordinatorService.Watch is not implemented"))
-}
-
 func (UnimplementedCoordinatorServiceHandler) Operate(context.Context, *connect.Request[v1.OperateRequest]) (*connect.Response[v1.OperateResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("amends.api.v1.CoordinatorService.Operate is not implemented"))
-}
-
-func (UnimplementedCoordinatorServiceHandler) OperateAll(context.Context, *connect.Request[v1.OperateAllRequest], *connect.ServerStream[v1.OperateAllResponse]) error {
-	return connect.NewError(connect.CodeUnimplemented, errors.New("amends.api.v1.CoordinatorService.OperateAll is not implemented"))
 }
 
 func (UnimplementedCoordinatorServiceHandler) RegisterDefinition(context.Context, *connect.Request[v1.RegisterDefinitionRequest]) (*connect.Response[v1.RegisterDefinitionResponse], error) {
@@ -650,22 +433,6 @@ func (UnimplementedCoordinatorServiceHandler) RegisterDefinition(context.Context
 
 func (UnimplementedCoordinatorServiceHandler) ListDefinitions(context.Context, *connect.Request[v1.ListDefinitionsRequest]) (*connect.Response[v1.ListDefinitionsResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("amends.api.v1.CoordinatorService.ListDefinitions is not implemented"))
-}
-
-func (UnimplementedCoordinatorServiceHandler) GetDefinition(context.Context, *connect.Request[v1.GetDefinitionRequest]) (*connect.Response[v1.GetDefinitionResponse], error) {
-	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("amends.api.v1.CoordinatorService.GetDefinition is not implemented"))
-}
-
-func (UnimplementedCoordinatorServiceHandler) CompareDefinitions(context.Context, *connect.Request[v1.CompareDefinitionsRequest]) (*connect.Response[v1.CompareDefinitionsResponse], error) {
-	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("amends.api.v1.CoordinatorService.CompareDefinitions is not implemented"))
-}
-
-func (UnimplementedCoordinatorServiceHandler) ListParticipants(context.Context, *connect.Request[v1.ListParticipantsRequest]) (*connect.Response[v1.ListParticipantsResponse], error) {
-	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("amends.api.v1.CoordinatorService.ListParticipants is not implemented"))
-}
-
-func (UnimplementedCoordinatorServiceHandler) GetOverview(context.Context, *connect.Request[v1.GetOverviewRequest]) (*connect.Response[v1.GetOverviewResponse], error) {
-	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("amends.api.v1.CoordinatorService.GetOverview is not implemented"))
 }
 
 func (UnimplementedCoordinatorServiceHandler) ListDeadLetters(context.Context, *connect.Request[v1.ListDeadLettersRequest]) (*connect.Response[v1.ListDeadLettersResponse], error) {

@@ -1,0 +1,76 @@
+package api
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+)
+
+// codec is JSON with the names as they stand in the proto file, and strict: a
+// field that nobody knows is an error.
+type codec struct{}
+
+var _ connect.Codec = codec{}
+
+// Name is part of connect.Codec.
+func (codec) Name() string { return "json" }
+
+// Marshal is part of connect.Codec.
+func (codec) Marshal(message any) ([]byte, error) {
+	m, ok := message.(proto.Message)
+	if !ok {
+		return nil, fmt.Errorf("%T is no protobuf message", message)
+	}
+	return protojson.MarshalOptions{UseProtoNames: true}.Marshal(m)
+}
+
+// Unmarshal is part of connect.Codec. No data at all is an empty message.
+func (codec) Unmarshal(data []byte, message any) error {
+	m, ok := message.(proto.Message)
+	if !ok {
+		return fmt.Errorf("%T is no protobuf message", message)
+	}
+	if len(data) == 0 {
+		return fmt.Errorf("the body is empty; send JSON, {} for a request without fields")
+	}
+	if err := protojson.Unmarshal(data, m); err != nil {
+		return explain(err, m.ProtoReflect().Descriptor())
+	}
+	return nil
+}
+
+// MarshalStable is part of Connect's stable codecs, which GET requests need.
+func (c codec) MarshalStable(message any) ([]byte, error) { return c.Marshal(message) }
+
+// IsBinary is part of Connect's stable codecs.
+func (codec) IsBinary() bool { return false }
+
+var unknownField = regexp.MustCompile(`unknown field "([^"]*)"`)
+
+// explain says what would be right where JSON has a field that nobody knows.
+func explain(err error, d protoreflect.MessageDescriptor) error {
+	text := strings.TrimSpace(strings.TrimPrefix(strings.ReplaceAll(err.Error(), "\u00a0", " "), "proto:"))
+	if unknownField.MatchString(text) {
+		text += "; there are " + strings.Join(fields(d, "", 2), ", ")
+	}
+	return fmt.Errorf("%s", text)
+}
+
+// fields are the names of a message's fields and, to a depth, of those below it.
+func fields(d protoreflect.MessageDescriptor, prefix string, depth int) []string {
+	var names []string
+	for i := range d.Fields().Len() {
+		f := d.Fields().Get(i)
+		names = append(names, prefix+string(f.Name()))
+		if below := f.Message(); below != nil && depth > 1 && strings.HasPrefix(string(below.FullName()), "amends.") {
+			names = append(names, fields(below, prefix+string(f.Name())+".", depth-1)...)
+		}
+	}
+	return slices.Clip(names)
+}

@@ -1,0 +1,68 @@
+package api
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"connectrpc.com/connect"
+
+	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
+	"github.com/amends-dev/amends/transport"
+)
+
+// ListDeadLetters lists messages that could not be understood.
+func (s *server) ListDeadLetters(ctx context.Context, r *connect.Request[apiv1.ListDeadLettersRequest]) (*connect.Response[apiv1.ListDeadLettersResponse], error) {
+	reply, err := query[transport.DeadLettersReply](ctx, s.coordinator, transport.APIDeadLetters, &transport.Envelope{},
+		transport.DeadLettersQuery{After: r.Msg.After, Limit: int(r.Msg.Limit)})
+	if err != nil {
+		return nil, err
+	}
+	out := &apiv1.ListDeadLettersResponse{Next: reply.Next}
+	for i := range reply.DeadLetters {
+		out.DeadLetters = append(out.DeadLetters, deadLetterMessage(&reply.DeadLetters[i]))
+	}
+	return connect.NewResponse(out), nil
+}
+
+func deadLetterMessage(l *transport.DeadLetterReply) *apiv1.DeadLetter {
+	m := &apiv1.DeadLetter{
+		Sequence: l.Sequence, Stream: string(l.Stream), Subject: l.Subject, Reason: l.Reason,
+		Since: stamp(l.Since), Data: payloadMessage(&l.Data),
+	}
+	for name, values := range l.Header {
+		m.Headers = append(m.Headers, &apiv1.Header{Name: name, Values: values})
+	}
+	slices.SortFunc(m.Headers, func(a, b *apiv1.Header) int { return strings.Compare(a.Name, b.Name) })
+	return m
+}
+
+// ReplayDeadLetters publishes dead letters again and removes them.
+func (s *server) ReplayDeadLetters(ctx context.Context, r *connect.Request[apiv1.ReplayDeadLettersRequest]) (*connect.Response[apiv1.ReplayDeadLettersResponse], error) {
+	done, failed, err := s.eachDeadLetter(ctx, transport.APIReplayDeadLetters, r.Msg.Sequences)
+	if err != nil {
+		return nil, err
+	}
+	return connect.NewResponse(&apiv1.ReplayDeadLettersResponse{Replayed: done, Failed: failed}), nil
+}
+
+// DiscardDeadLetters removes dead letters.
+func (s *server) DiscardDeadLetters(ctx context.Context, r *connect.Request[apiv1.DiscardDeadLettersRequest]) (*connect.Response[apiv1.DiscardDeadLettersResponse], error) {
+	done, failed, err := s.eachDeadLetter(ctx, transport.APIDiscardDeadLetters, r.Msg.Sequences)
+	if err != nil {
+		return nil, err
+	}
+	return connect.NewResponse(&apiv1.DiscardDeadLettersResponse{Discarded: done, Failed: failed}), nil
+}
+
+func (s *server) eachDeadLetter(ctx context.Context, verb string, sequences []uint64) ([]uint64, []*apiv1.FailedDeadLetter, error) {
+	reply, err := query[transport.DeadLettersDone](ctx, s.coordinator, verb, &transport.Envelope{}, transport.DeadLettersRequest{Sequences: sequences})
+	if err != nil {
+		return nil, nil, err
+	}
+	var failed []*apiv1.FailedDeadLetter
+	for _, f := range reply.Failed {
+		failed = append(failed, &apiv1.FailedDeadLetter{Sequence: f.Sequence, Problem: f.Problem})
+	}
+	return reply.Done, failed, nil
+}

@@ -1,0 +1,84 @@
+package api
+
+import (
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/amends-dev/amends/contract"
+	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
+	"github.com/amends-dev/amends/transport"
+)
+
+// stamp is a time as a message; nil: none.
+func stamp(t time.Time) *timestamppb.Timestamp {
+	if t.IsZero() {
+		return nil
+	}
+	return timestamppb.New(t)
+}
+
+// moment is the time of a message; zero: none.
+func moment(t *timestamppb.Timestamp) time.Time {
+	if t == nil {
+		return time.Time{}
+	}
+	return t.AsTime()
+}
+
+func refMessage(r contract.DefinitionRef) *apiv1.DefinitionRef {
+	return &apiv1.DefinitionRef{Name: r.Name, Version: int64(r.Version)}
+}
+
+func sagaMessage(s *transport.Status) *apiv1.Saga {
+	m := &apiv1.Saga{
+		Id: string(s.ID), Definition: refMessage(s.Definition), Phase: string(s.Phase), Revision: s.Revision, Removed: s.Removed,
+		Started: stamp(s.Started), Updated: stamp(s.Updated), Ended: stamp(s.Ended),
+		Deadline: stamp(s.Deadline), Overdue: s.Overdue, Reason: s.Reason, TraceId: s.TraceID,
+		Legal: legalVerbs(s.Legal), BeyondReturn: s.BeyondReturn, Input: payloadMessage(s.Input),
+	}
+	for _, wave := range s.Undo {
+		m.Undo = append(m.Undo, &apiv1.Wave{Steps: wave})
+	}
+	for i := range s.Steps {
+		m.Steps = append(m.Steps, stepMessage(&s.Steps[i]))
+	}
+	return m
+}
+
+func stepMessage(s *transport.StepStatus) *apiv1.Step {
+	m := &apiv1.Step{
+		Name: string(s.Name), Kind: s.Kind, Status: s.Status, Attempt: int32(s.Attempt), Budget: int32(s.Budget),
+		Due: stamp(s.Due), Waiting: s.Waiting, Parked: stamp(s.Parked), Reason: s.Reason,
+		Participant: s.Participant, Action: s.Action,
+	}
+	if s.ResultSize > 0 {
+		m.Result = &apiv1.Payload{SizeBytes: int64(s.ResultSize), LeftOut: s.LeftOut}
+		if !s.LeftOut {
+			m.Result.Text = string(s.Result)
+		}
+	}
+	return m
+}
+
+func payloadMessage(p *transport.Payload) *apiv1.Payload {
+	if p == nil {
+		return nil
+	}
+	return &apiv1.Payload{ContentType: p.ContentType, SizeBytes: int64(p.Size), Text: string(p.JSON), Binary: p.Binary, LeftOut: p.LeftOut}
+}
+
+func eventMessage(e *transport.HistoryEvent) *apiv1.Event {
+	m := &apiv1.Event{
+		Revision: e.Revision, Type: e.Type, At: stamp(e.At), Participant: e.Participant, Step: string(e.Step),
+		Direction: string(e.Direction), Attempt: int32(e.Attempt), Outcome: string(e.Outcome),
+		Verb: e.Verb, By: e.By, Reason: e.Reason,
+	}
+	if e.PayloadSize > 0 {
+		m.Payload = &apiv1.Payload{ContentType: e.ContentType, SizeBytes: int64(e.PayloadSize), Binary: e.Binary}
+		if len(e.Binary) == 0 {
+			m.Payload.Text = string(e.Payload)
+		}
+	}
+	return m
+}

@@ -1,0 +1,123 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"strings"
+
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
+	"github.com/amends-dev/amends/transport"
+)
+
+// codes are Connect's for ours.
+var codes = map[transport.Code]connect.Code{
+	transport.CodeInvalidArgument:    connect.CodeInvalidArgument,
+	transport.CodeNotFound:           connect.CodeNotFound,
+	transport.CodeAlreadyExists:      connect.CodeAlreadyExists,
+	transport.CodeFailedPrecondition: connect.CodeFailedPrecondition,
+	transport.CodeResourceExhausted:  connect.CodeResourceExhausted,
+	transport.CodeUnavailable:        connect.CodeUnavailable,
+	transport.CodeInternal:           connect.CodeInternal,
+}
+
+// refused is the error that a refusing reply means. fields renames the fields that
+// were wrong from those of the bus's request to those of the API's.
+func refused(reply *transport.Envelope, fields func(string) string) error {
+	code, known := codes[transport.Code(reply.Code)]
+	if !known {
+		code = connect.CodeUnknown
+	}
+	failure := connect.NewError(code, errors.New(reply.Reason))
+	var more transport.Refusal
+	if len(reply.Data) > 0 {
+		if err := json.Unmarshal(reply.Data, &more); err != nil {
+			return connect.NewError(connect.CodeInternal, err)
+		}
+	}
+	detail := &apiv1.Refusal{Legal: legalVerbs(more.Legal), Revision: more.Revision}
+	if reply.RetryAfter > 0 {
+		detail.RetryAfter = durationpb.New(reply.RetryAfter)
+	}
+	for _, v := range more.Violations {
+		detail.Violations = append(detail.Violations, &apiv1.Violation{Field: fields(v.Field), Problem: v.Problem})
+	}
+	if d, err := connect.NewErrorDetail(detail); err == nil && (len(reply.Data) > 0 || reply.RetryAfter > 0) {
+		failure.AddDetail(d)
+	}
+	return failure
+}
+
+// invalid is an error about fields of a request that the coordinator never sees.
+func invalid(field, problem string) error {
+	failure := connect.NewError(connect.CodeInvalidArgument, errors.New(field+": "+problem))
+	d, err := connect.NewErrorDetail(&apiv1.Refusal{Violations: []*apiv1.Violation{{Field: field, Problem: problem}}})
+	if err == nil {
+		failure.AddDetail(d)
+	}
+	return failure
+}
+
+// legalVerbs reads verbs as they are told: "cancel", "retry charge-card".
+func legalVerbs(words []string) []*apiv1.LegalVerb {
+	var legal []*apiv1.LegalVerb
+	for _, w := range words {
+		verb, step, _ := strings.Cut(w, " ")
+		legal = append(legal, &apiv1.LegalVerb{Verb: verb, Step: step})
+	}
+	return legal
+}
+
+// asIs renames nothing.
+func asIs(field string) string { return field }
+
+// inFilter renames the fields of a list, which has its filter's beside its own.
+func inFilter(field string) string {
+	switch field {
+	case "limit", "cursor":
+		return field
+	case "definition":
+		return "filter.definition.name"
+	case "version":
+		return "filter.definition.version"
+	}
+	return "filter." + field
+}
+
+// ask has the coordinator serve a request and reads its reply.
+func ask[Reply any](ctx context.Context, c Coordinator, verb string, request *transport.Envelope) (*Reply, error) {
+	return askFor[Reply](ctx, c, verb, request, asIs)
+}
+
+func askFor[Reply any](ctx context.Context, c Coordinator, verb string, request *transport.Envelope, fields func(string) string) (*Reply, error) {
+	request.Type = transport.TypeRequest
+	reply := c.Handle(ctx, verb, request)
+	switch {
+	case ctx.Err() != nil && reply.Code != "": // the caller's patience is over, whatever the reply says
+		return nil, ctx.Err()
+	case reply.Code != "":
+		return nil, refused(reply, fields)
+	}
+	var r Reply
+	if err := json.Unmarshal(reply.Data, &r); err != nil {
+		return nil, connect.NewError(connect.CodeInternal, err)
+	}
+	return &r, nil
+}
+
+// query is ask for requests whose data is a value of ours.
+func query[Reply any](ctx context.Context, c Coordinator, verb string, request *transport.Envelope, data any) (*Reply, error) {
+	raw, err := json.Marshal(data)
+	if err != nil {
+		return nil, connect.NewError(connect.CodeInvalidArgument, err)
+	}
+	request.Data = raw
+	fields := asIs
+	if verb == transport.APIList {
+		fields = inFilter
+	}
+	return askFor[Reply](ctx, c, verb, request, fields)
+}

@@ -1,0 +1,148 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math"
+	"time"
+
+	"connectrpc.com/connect"
+
+	"github.com/amends-dev/amends/contract"
+	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
+	"github.com/amends-dev/amends/transport"
+)
+
+// Start starts a saga.
+func (s *server) Start(ctx context.Context, r *connect.Request[apiv1.StartRequest]) (*connect.Response[apiv1.StartResponse], error) {
+	m := r.Msg
+	if m.Input != "" && len(m.InputBinary) > 0 {
+		return nil, invalid("input_binary", "input is given as well; give one of the two")
+	}
+	ref, err := definitionRef("definition", m.Definition)
+	if err != nil {
+		return nil, err
+	}
+	data := m.InputBinary
+	if m.Input != "" {
+		data = []byte(m.Input)
+	}
+	status, err := ask[transport.Status](ctx, s.coordinator, transport.APIStart, &transport.Envelope{
+		Saga: contract.SagaID(m.Id), Definition: ref, ContentType: m.ContentType, Data: data,
+		TraceParent: r.Header().Get(transport.AttrTraceParent), TraceState: r.Header().Get(transport.AttrTraceState),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return connect.NewResponse(&apiv1.StartResponse{Saga: sagaMessage(status), Existed: status.Existed}), nil
+}
+
+// Get tells where a saga stands.
+func (s *server) Get(ctx context.Context, r *connect.Request[apiv1.GetRequest]) (*connect.Response[apiv1.GetResponse], error) {
+	status, err := ask[transport.Status](ctx, s.coordinator, transport.APIGet, &transport.Envelope{Saga: contract.SagaID(r.Msg.Id)})
+	if err != nil {
+		return nil, err
+	}
+	return connect.NewResponse(&apiv1.GetResponse{Saga: sagaMessage(status)}), nil
+}
+
+// Wait is Get that answers when the saga has ended or is parked.
+func (s *server) Wait(ctx context.Context, r *connect.Request[apiv1.WaitRequest]) (*connect.Response[apiv1.WaitResponse], error) {
+	request := &transport.Envelope{Saga: contract.SagaID(r.Msg.Id)}
+	if r.Msg.AtMost != nil {
+		if err := r.Msg.AtMost.CheckValid(); err != nil || r.Msg.AtMost.AsDuration() < 0 {
+			return nil, invalid("at_most", "is not a duration from 0 on; write it such as 30s")
+		}
+		request.Expires = s.clock().Add(min(r.Msg.AtMost.AsDuration(), time.Hour))
+	}
+	status, err := ask[transport.Status](ctx, s.coordinator, transport.APIWait, request)
+	if err != nil {
+		return nil, err
+	}
+	return connect.NewResponse(&apiv1.WaitResponse{Saga: sagaMessage(status)}), nil
+}
+
+// History is the recorded events of a saga.
+func (s *server) History(ctx context.Context, r *connect.Request[apiv1.HistoryRequest]) (*connect.Response[apiv1.HistoryResponse], error) {
+	reply, err := query[transport.HistoryReply](ctx, s.coordinator, transport.APIHistory,
+		&transport.Envelope{Saga: contract.SagaID(r.Msg.Id)}, transport.HistoryQuery{From: r.Msg.From, Limit: int(r.Msg.Limit)})
+	if err != nil {
+		return nil, err
+	}
+	out := &apiv1.HistoryResponse{Next: reply.Next}
+	for i := range reply.Events {
+		out.Events = append(out.Events, eventMessage(&reply.Events[i]))
+	}
+	return connect.NewResponse(out), nil
+}
+
+// List is a page of sagas.
+func (s *server) List(ctx context.Context, r *connect.Request[apiv1.ListRequest]) (*connect.Response[apiv1.ListResponse], error) {
+	filter, err := filterOf(r.Msg.Filter)
+	if err != nil {
+		return nil, err
+	}
+	reply, err := query[transport.ListReply](ctx, s.coordinator, transport.APIList, &transport.Envelope{},
+		transport.ListQuery{Filter: filter, Limit: int(r.Msg.Limit), Cursor: r.Msg.Cursor})
+	if err != nil {
+		return nil, err
+	}
+	out := &apiv1.ListResponse{Next: reply.Next}
+	for i := range reply.Sagas {
+		out.Sagas = append(out.Sagas, sagaMessage(&reply.Sagas[i]))
+	}
+	return connect.NewResponse(out), nil
+}
+
+// Operate takes one decision about one saga.
+func (s *server) Operate(ctx context.Context, r *connect.Request[apiv1.OperateRequest]) (*connect.Response[apiv1.OperateResponse], error) {
+	operation, err := operationOf(r.Msg.Decision)
+	if err != nil {
+		return nil, err
+	}
+	status, err := query[transport.Status](ctx, s.coordinator, transport.APIOperate, &transport.Envelope{Saga: contract.SagaID(r.Msg.Id)}, operation)
+	if err != nil {
+		return nil, err
+	}
+	return connect.NewResponse(&apiv1.OperateResponse{Saga: sagaMessage(status)}), nil
+}
+
+func operationOf(d *apiv1.Decision) (transport.Operation, error) {
+	if d == nil {
+		return transport.Operation{}, invalid("decision", "is missing; give a verb, by and reason")
+	}
+	if d.Result != "" && !json.Valid([]byte(d.Result)) {
+		return transport.Operation{}, invalid("decision.result", `is not JSON; a text is written with quotes within: "\"text\""`)
+	}
+	return transport.Operation{
+		Verb: d.Verb, Step: contract.StepName(d.Step), By: d.By, Reason: d.Reason,
+		Outcome: contract.Outcome(d.Outcome), Result: json.RawMessage(d.Result),
+	}, nil
+}
+
+// definitionRef reads which definition is meant.
+func definitionRef(field string, r *apiv1.DefinitionRef) (contract.DefinitionRef, error) {
+	if r.GetVersion() < 0 || r.GetVersion() > math.MaxInt32 {
+		return contract.DefinitionRef{}, invalid(field+".version", fmt.Sprintf("is %d; versions count from 1, and 0 is the newest", r.GetVersion()))
+	}
+	return contract.DefinitionRef{Name: r.GetName(), Version: int(r.GetVersion())}, nil
+}
+
+func filterOf(f *apiv1.Filter) (transport.Filter, error) {
+	if f == nil {
+		return transport.Filter{}, nil
+	}
+	ref, err := definitionRef("filter.definition", f.Definition)
+	if err != nil {
+		return transport.Filter{}, err
+	}
+	out := transport.Filter{
+		Definition: ref.Name, Version: ref.Version, IDPrefix: f.IdPrefix, Open: f.Open,
+		StartedAfter: moment(f.StartedAfter), StartedBefore: moment(f.StartedBefore),
+	}
+	for _, p := range f.Phases {
+		out.Phases = append(out.Phases, contract.Phase(p))
+	}
+	return out, nil
+}

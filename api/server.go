@@ -1,0 +1,122 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"connectrpc.com/connect"
+	"connectrpc.com/grpchealth"
+	"connectrpc.com/grpcreflect"
+
+	"github.com/amends-dev/amends/proto/amends/api/v1/apiv1connect"
+	"github.com/amends-dev/amends/transport"
+)
+
+// MaxMessage bounds one message of a request, in bytes (I10): a start's input and
+// a definition fit, with room for how JSON writes them. Beyond it: resource_exhausted.
+const MaxMessage = 4 << 20
+
+// Coordinator serves one request; coordinator.Coordinator does. verb is one of
+// the transport.API constants, and the reply is never nil.
+type Coordinator interface {
+	Handle(ctx context.Context, verb string, request *transport.Envelope) *transport.Envelope
+}
+
+// Config of the API's handlers. Coordinator is required.
+type Config struct {
+	Coordinator Coordinator
+	// Ready says why no work is taken; nil: it is. It answers grpc.health.v1.
+	// Default: always ready.
+	Ready func(context.Context) error
+	// Guard stands before every handler. Default: nobody does.
+	Guard func(http.Handler) http.Handler
+	// Clock tells the time. Default: time.Now.
+	Clock func() time.Time
+}
+
+// server implements the service.
+type server struct {
+	coordinator Coordinator
+	clock       func() time.Time
+}
+
+var _ apiv1connect.CoordinatorServiceHandler = (*server)(nil)
+
+// Mount adds the API to a mux: the service, gRPC reflection, grpc.health.v1, and
+// the OpenAPI document at /openapi.yaml. gRPC needs HTTP/2 of the http.Server,
+// without TLS too: see http.Protocols.
+func Mount(mux *http.ServeMux, c Config) {
+	if c.Clock == nil {
+		c.Clock = time.Now
+	}
+	if c.Ready == nil {
+		c.Ready = func(context.Context) error { return nil }
+	}
+	if c.Guard == nil {
+		c.Guard = func(h http.Handler) http.Handler { return h }
+	}
+	serve := func(path string, h http.Handler) { mux.Handle(path, c.Guard(h)) }
+	service := &server{coordinator: c.Coordinator, clock: c.Clock}
+	path, handler := apiv1connect.NewCoordinatorServiceHandler(service,
+		connect.WithReadMaxBytes(MaxMessage), connect.WithCodec(codec{}),
+		connect.WithInterceptors(patience{}))
+	serve(path, withController(handler))
+
+	reflector := grpcreflect.NewStaticReflector(apiv1connect.CoordinatorServiceName, grpchealth.HealthV1ServiceName)
+	serve(grpcreflect.NewHandlerV1(reflector))
+	serve(grpcreflect.NewHandlerV1Alpha(reflector))
+	serve(grpchealth.NewHandler(health{c.Ready}))
+	serve("GET /openapi.yaml", http.HandlerFunc(document))
+}
+
+// health answers grpc.health.v1 for the whole process and for the service.
+type health struct{ ready func(context.Context) error }
+
+// Check is part of grpchealth.Checker.
+func (h health) Check(ctx context.Context, r *grpchealth.CheckRequest) (*grpchealth.CheckResponse, error) {
+	if r.Service != "" && r.Service != apiv1connect.CoordinatorServiceName {
+		return nil, connect.NewError(connect.CodeNotFound, nil)
+	}
+	status := grpchealth.StatusServing
+	if h.ready(ctx) != nil {
+		status = grpchealth.StatusNotServing
+	}
+	return &grpchealth.CheckResponse{Status: status}, nil
+}
+
+// controller is the key of a request's http.ResponseController.
+type controller struct{}
+
+// withController lets the interceptor below reach the connection.
+func withController(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), controller{}, http.NewResponseController(w))))
+	})
+}
+
+// patience takes the server's read timeout off a request that has been read: it
+// is there against slow senders, and would also end a Wait.
+type patience struct{}
+
+func (patience) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
+	return func(ctx context.Context, r connect.AnyRequest) (connect.AnyResponse, error) {
+		hasRead(ctx)
+		return next(ctx, r)
+	}
+}
+
+func (patience) WrapStreamingClient(next connect.StreamingClientFunc) connect.StreamingClientFunc {
+	return next
+}
+
+func (patience) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.StreamingHandlerFunc {
+	return next
+}
+
+// hasRead says that a request has been read whole.
+func hasRead(ctx context.Context) {
+	if c, ok := ctx.Value(controller{}).(*http.ResponseController); ok {
+		_ = c.SetReadDeadline(time.Time{}) // a connection without deadlines needs none taken off
+	}
+}

@@ -1,0 +1,94 @@
+package coordinator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/amends-dev/amends/transport"
+)
+
+// errNoOffice: the bus keeps no dead letters that could be looked through.
+var errNoOffice = errors.New("the dead letters of this bus cannot be looked through; use the bus's own tools")
+
+func (c *Coordinator) apiDeadLetters(ctx context.Context, request *transport.Envelope) (any, error) {
+	office, ok := c.config.Bus.(transport.DeadLetterOffice)
+	if !ok {
+		return nil, errNoOffice
+	}
+	var q transport.DeadLettersQuery
+	if err := strict(request.Data, &q); err != nil {
+		return nil, err
+	}
+	if q.Limit < 0 || q.Limit > transport.MaxDeadLetters {
+		return nil, violation("limit", fmt.Sprintf("is %d; use 1 to %d, or 0 for 100", q.Limit, transport.MaxDeadLetters))
+	}
+	if q.Limit == 0 {
+		q.Limit = 100
+	}
+	letters, err := office.ListDeadLetters(ctx, q.After, q.Limit)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	reply := transport.DeadLettersReply{DeadLetters: make([]transport.DeadLetterReply, 0, len(letters))}
+	size := 0
+	for i := range letters {
+		if size += sizeOf(&letters[i]); size > maxReply && i > 0 {
+			reply.Next = letters[i-1].Sequence
+			return reply, nil
+		}
+		reply.DeadLetters = append(reply.DeadLetters, deadLetterReply(&letters[i]))
+	}
+	if len(letters) == q.Limit {
+		reply.Next = letters[len(letters)-1].Sequence
+	}
+	return reply, nil
+}
+
+// sizeOf is about how much of a reply a dead letter takes.
+func sizeOf(l *transport.DeadLetter) int {
+	size := len(l.Data) + len(l.Subject) + len(l.Reason)
+	for name, values := range l.Header {
+		for _, v := range values {
+			size += len(name) + len(v)
+		}
+	}
+	return size
+}
+
+func deadLetterReply(l *transport.DeadLetter) transport.DeadLetterReply {
+	return transport.DeadLetterReply{
+		Sequence: l.Sequence, Stream: l.Stream, Subject: l.Subject, Reason: l.Reason, Since: l.Time,
+		Header: l.Header, Data: *payload(l.Data, "", len(l.Data) > maxReply),
+	}
+}
+
+// eachDeadLetter does one thing to every dead letter that is named, and says what
+// went wrong with which.
+func (c *Coordinator) eachDeadLetter(do func(transport.DeadLetterOffice, context.Context, uint64) error) func(context.Context, *transport.Envelope) (any, error) {
+	return func(ctx context.Context, request *transport.Envelope) (any, error) {
+		office, ok := c.config.Bus.(transport.DeadLetterOffice)
+		if !ok {
+			return nil, errNoOffice
+		}
+		var q transport.DeadLettersRequest
+		if err := strict(request.Data, &q); err != nil {
+			return nil, err
+		}
+		if len(q.Sequences) == 0 || len(q.Sequences) > transport.MaxDeadLetters {
+			return nil, violation("sequences", fmt.Sprintf("has %d dead letters; name 1 to %d, as the list shows them", len(q.Sequences), transport.MaxDeadLetters))
+		}
+		var reply transport.DeadLettersDone
+		for _, n := range q.Sequences {
+			switch err := do(office, ctx, n); {
+			case err == nil:
+				reply.Done = append(reply.Done, n)
+			case ctx.Err() != nil:
+				return nil, unavailable(ctx.Err())
+			default:
+				reply.Failed = append(reply.Failed, transport.FailedDeadLetter{Sequence: n, Problem: err.Error()})
+			}
+		}
+		return reply, nil
+	}
+}

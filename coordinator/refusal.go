@@ -1,0 +1,127 @@
+package coordinator
+
+import (
+	"encoding/json"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/store"
+	"github.com/amends-dev/amends/transport"
+)
+
+// badRequest is an error in what the caller sent.
+type badRequest struct {
+	why        string
+	violations []transport.Violation
+	cause      error // may be nil
+}
+
+func (e *badRequest) Error() string { return e.why }
+
+func (e *badRequest) Unwrap() error { return e.cause }
+
+// violations collects fields that are wrong.
+type violations []transport.Violation
+
+func (v *violations) add(field, problem string) {
+	*v = append(*v, transport.Violation{Field: field, Problem: problem})
+}
+
+// err is nil when nothing is wrong.
+func (v violations) err() error {
+	if len(v) == 0 {
+		return nil
+	}
+	lines := make([]string, len(v))
+	for i, one := range v {
+		lines[i] = one.Field + ": " + one.Problem
+	}
+	return &badRequest{why: strings.Join(lines, "; "), violations: v}
+}
+
+// violation is one field that is wrong.
+func violation(field, problem string) error {
+	return violations{{Field: field, Problem: problem}}.err()
+}
+
+// unavailableError is the failure of something that may work again later.
+type unavailableError struct{ error }
+
+func (e unavailableError) Unwrap() error { return e.error }
+
+func unavailable(err error) error { return unavailableError{err} }
+
+func refusal(code transport.Code, reason string) *transport.Envelope {
+	return &transport.Envelope{Type: transport.TypeReply, Code: string(code), Reason: reason}
+}
+
+// exhausted refuses for now: a limit is reached, and retry is when to ask again.
+func exhausted(retry time.Duration, reason string) *transport.Envelope {
+	e := refusal(transport.CodeResourceExhausted, reason)
+	e.RetryAfter = retry
+	return e
+}
+
+// refusalOf maps an error to its code.
+func refusalOf(err error) *transport.Envelope {
+	code := transport.CodeInternal
+	var verb *saga.VerbError
+	var name *contract.NameError
+	var bad *badRequest
+	var down unavailableError
+	switch {
+	case errors.As(err, &down):
+		code = transport.CodeUnavailable
+	case errors.As(err, &verb), errors.Is(err, store.ErrEnded), errors.Is(err, errNoOffice):
+		code = transport.CodeFailedPrecondition
+	case errors.As(err, &name), errors.As(err, &bad), errors.Is(err, saga.ErrInput), errors.Is(err, store.ErrCursor):
+		code = transport.CodeInvalidArgument
+	case errors.Is(err, ErrIDTaken), errors.Is(err, store.ErrDefinitionConflict):
+		code = transport.CodeAlreadyExists
+	case errors.Is(err, store.ErrNotFound), errors.Is(err, ErrUnknownDefinition):
+		code = transport.CodeNotFound
+	case errors.Is(err, ErrTooManyDefinitions):
+		code = transport.CodeResourceExhausted
+	case errors.Is(err, errStopping), errors.Is(err, store.ErrClosed), errors.Is(err, store.ErrBroken), errors.Is(err, store.ErrConflict):
+		code = transport.CodeUnavailable
+	}
+	e := refusal(code, err.Error())
+	e.Data = detail(err)
+	return e
+}
+
+// detail is what a program needs to know of an error beside its code.
+func detail(err error) []byte {
+	var d transport.Refusal
+	if verb, ok := errors.AsType[*saga.VerbError](err); ok {
+		d.Legal = verbWords(verb.Legal)
+	}
+	if bad, ok := errors.AsType[*badRequest](err); ok {
+		d.Violations = bad.violations
+	}
+	if wrong, ok := errors.AsType[*saga.DefinitionError](err); ok {
+		for _, p := range wrong.Problems {
+			d.Violations = append(d.Violations, transport.Violation{Field: p.Path, Problem: p.What + "; " + p.Mend})
+		}
+	}
+	if len(d.Legal) == 0 && len(d.Violations) == 0 {
+		return nil
+	}
+	data, err := json.Marshal(d)
+	if err != nil {
+		return nil // there is nothing in it that cannot be written
+	}
+	return data
+}
+
+// verbWords are legal verbs as they are told: "cancel", "retry charge-card".
+func verbWords(legal []saga.LegalVerb) []string {
+	words := make([]string, len(legal))
+	for i, v := range legal {
+		words[i] = v.String()
+	}
+	return words
+}

@@ -1,0 +1,76 @@
+package coordinator
+
+import (
+	"fmt"
+
+	"github.com/amends-dev/amends/compensation"
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/store"
+	"github.com/amends-dev/amends/transport"
+)
+
+// status tells where a saga stands.
+func status(def *saga.Definition, in *saga.Instance, steps bool) *transport.Status {
+	s := &transport.Status{
+		ID: in.ID, Definition: in.Definition, Phase: in.Phase, Revision: in.Revision,
+		Started: in.Started, Updated: in.Updated, Ended: in.Ended, Reason: reasonFor(in),
+		Deadline: in.Deadline, Overdue: in.Overdue, TraceID: traceID(in.TraceParent),
+	}
+	if !steps {
+		return s
+	}
+	s.Legal = verbWords(saga.Legal(def, in))
+	s.Input = payload(in.Input, in.ContentType, false) // at most saga.MaxPayload
+	s.BeyondReturn = compensation.BeyondReturn(def.Tree(), in.State)
+	s.Steps = make([]transport.StepStatus, len(in.Steps))
+	size := len(in.Input)
+	for i := range in.Steps {
+		step := def.Step(i)
+		s.Steps[i] = stepStatus(&step, &in.Steps[i])
+		if size += len(s.Steps[i].Result); size > maxReply {
+			s.Steps[i].LeftOut = true
+			s.Steps[i].Result = fmt.Appendf(nil, `"(%d bytes that do not fit into this reply; the history has them)"`, len(in.Steps[i].Result))
+		}
+	}
+	if in.Open() {
+		for _, wave := range compensation.Plan(def.Tree(), in.State) {
+			names := make([]string, len(wave))
+			for k, i := range wave {
+				names[k] = string(def.Step(i).Name)
+			}
+			s.Undo = append(s.Undo, names)
+		}
+	}
+	return s
+}
+
+func stepStatus(step *saga.Step, state *saga.StepState) transport.StepStatus {
+	action := &step.Do
+	if step.Undo != nil && (state.Status == saga.Undoing || state.Status == saga.Undone) {
+		action = step.Undo
+	}
+	return transport.StepStatus{
+		Name: step.Name, Kind: string(step.Kind), Status: string(state.Status),
+		Participant: action.Participant, Action: action.Action,
+		Attempt: state.Attempt, Budget: state.Budget, Due: state.Due, Waiting: state.Waiting, Parked: state.Parked,
+		Reason: state.Reason, Result: rawJSON(state.Result), ResultSize: len(state.Result),
+	}
+}
+
+// stoneStatus tells what is known of a saga that ended and was removed.
+func stoneStatus(t *store.TombstoneError, existed bool) *transport.Status {
+	return &transport.Status{ID: t.Saga, Definition: t.Definition, Phase: t.Phase, Ended: t.Ended, Removed: true, Existed: existed}
+}
+
+// reasonFor is why a saga is parked, goes back or went back.
+func reasonFor(in *saga.Instance) string {
+	for i := range in.Steps {
+		if s := &in.Steps[i]; !s.Parked.IsZero() {
+			return s.Reason
+		}
+	}
+	if in.Cause != nil {
+		return in.Cause.String()
+	}
+	return ""
+}
