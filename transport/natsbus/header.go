@@ -24,6 +24,7 @@ func encode(e *transport.Envelope) *nats.Msg {
 type form struct {
 	msg    nats.Msg
 	values []string // one array for all headers
+	size   int      // in bytes on the wire, as nats.Msg.Size counts without its reply subject
 }
 
 func newForm() *form {
@@ -45,14 +46,16 @@ func (f *form) release() {
 	header := f.msg.Header
 	clear(header)
 	clear(f.values)
-	f.msg, f.values = nats.Msg{Header: header}, f.values[:0]
+	f.msg, f.values, f.size = nats.Msg{Header: header}, f.values[:0], 0
 	forms.Put(f)
 }
 
 func (f *form) write(e *transport.Envelope) {
 	m := &f.msg
 	m.Subject, m.Data = e.Subject, e.Data
+	f.size = len(e.Subject) + len(e.Data) + len("NATS/1.0\r\n\r\n")
 	set := func(name, value string) {
+		f.size += len(name) + len(": ") + len(value) + len("\r\n")
 		f.values = append(f.values, value)
 		n := len(f.values)
 		m.Header[name] = f.values[n-1 : n : n]

@@ -58,8 +58,8 @@ func (b *Bus) prepare(e *transport.Envelope) (*form, error) {
 		return nil, err
 	}
 	f := borrow(e)
-	if limit := b.nc.MaxPayload(); limit > 0 && int64(f.msg.Size()) > limit {
-		return nil, fmt.Errorf("%w: %d bytes with headers, at most %d", transport.ErrTooLarge, f.msg.Size(), limit)
+	if limit := b.nc.MaxPayload(); limit > 0 && int64(f.size) > limit {
+		return nil, fmt.Errorf("%w: %d bytes with headers, at most %d", transport.ErrTooLarge, f.size, limit)
 	}
 	return f, nil
 }

@@ -33,6 +33,11 @@ func TestWire(t *testing.T) {
 			if example.OneWay {
 				return
 			}
+			f := borrow(&example.Envelope)
+			if f.size != f.msg.Size() {
+				t.Errorf("counted %d bytes, it has %d", f.size, f.msg.Size())
+			}
+			f.release()
 			written := encode(&example.Envelope)
 			for name, value := range example.Extra {
 				written.Header[name] = []string{value}
