@@ -56,6 +56,10 @@ fuzz: ## Fuzz every decoder for FUZZTIME each (10s; 20000x is a number of inputs
 ci: ## Run everything that has to hold before a change lands (Debian, as root)
 	.ci/run
 
+.PHONY: bench
+bench: ## Measure sagas per second beside the bare bus and a hand-written saga, and write docs/benchmarks
+	go run ./cmd/coordinator bench --carrier tcp,in-process --write docs/benchmarks/figures.jsonl
+
 ##@ Run
 
 .PHONY: demo

@@ -2,13 +2,10 @@ package bench
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -18,86 +15,76 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
 )
 
-// bareSteps is how many commands and answers one round has.
-const bareSteps = 4
-
-// Bare measures the bare bus: the messages of an all-well saga, as many, as large
+// Bare measures the bare bus: the messages of a saga of the mix, as many, as large
 // and with headers like theirs, over the same kind of server with the same
 // streams, published and consumed with acknowledgements by plain nats.go code.
-// Nothing is decided and nothing is kept. It returns rounds per second: what a
-// coordinator that cost nothing would reach here.
-func Bare(ctx context.Context, o Options) (perSecond float64, err error) {
+// Nothing is decided and nothing is kept: what a coordinator that cost nothing
+// would reach here.
+func Bare(ctx context.Context, o Options) (y Yardstick, err error) {
 	server, err := embedded.Start(embedded.Config{StoreDir: filepath.Join(o.Dir, "bare"), Port: -1})
 	if err != nil {
-		return 0, err
+		return y, err
 	}
 	defer server.Shutdown()
-	b := &bare{waiting: map[string]chan struct{}{}}
+	b := &bare{hub: newHub(o.Mix), connections: connections{server: server, inside: o.InProcess}}
 	defer b.close()
-	if err := b.open(ctx, server.ClientURL()); err != nil {
-		return 0, fmt.Errorf("bare bus: %w", err)
+	callers, err := b.open(ctx)
+	if err != nil {
+		return y, fmt.Errorf("bare bus: %w", err)
 	}
-	return b.measure(ctx, o)
+	run := caller(callers, "bare")
+	return pace(ctx, o, "bare bus", func(ctx context.Context) error { return run(ctx, uuid.NewString()) })
 }
 
 type bare struct {
-	hub     jetstream.JetStream
-	callers *nats.Conn
-	conns   []*nats.Conn
-
-	mu      sync.Mutex
-	waiting map[string]chan struct{} // by round: closed when it ends
+	*hub
+	connections
+	js jetstream.JetStream // of the hub
 }
 
-func (b *bare) close() {
-	for _, nc := range b.conns {
-		nc.Close()
-	}
-}
-
-func (b *bare) connect(url string) (*nats.Conn, jetstream.JetStream, error) {
-	nc, err := nats.Connect(url)
+func (b *bare) jetStream() (*nats.Conn, jetstream.JetStream, error) {
+	nc, err := b.connect()
 	if err != nil {
 		return nil, nil, err
 	}
-	b.conns = append(b.conns, nc)
 	js, err := jetstream.New(nc, jetstream.WithPublishAsyncMaxPending(4096))
 	return nc, js, err
 }
 
-// open makes streams like natsbus's, four services, and a hub in the place of the
-// coordinator.
-func (b *bare) open(ctx context.Context, url string) error {
-	nc, js, err := b.connect(url)
+// open makes streams like natsbus's, the services, and a hub in the place of the
+// coordinator. It returns the callers' connection.
+func (b *bare) open(ctx context.Context) (callers *nats.Conn, err error) {
+	nc, js, err := b.jetStream()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	b.hub = js
+	b.js = js
 	for name, queue := range map[string]bool{"command": true, "event": true, "lifecycle": false} {
 		c := jetstream.StreamConfig{Name: "BARE_" + strings.ToUpper(name), Subjects: []string{"bare." + name + ".>"}, Duplicates: 2 * time.Minute}
 		if queue {
 			c.Retention, c.Discard = jetstream.WorkQueuePolicy, jetstream.DiscardNew
 		}
 		if _, err := js.CreateStream(ctx, c); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	for k := range bareSteps {
-		if err := b.service(ctx, url, k); err != nil {
-			return err
+	for k := range yardServices {
+		if err := b.service(ctx, k); err != nil {
+			return nil, err
 		}
 	}
 	if err := b.consume(ctx, js, "BARE_EVENT", "hub", "bare.event.>", b.answered); err != nil {
-		return err
+		return nil, err
 	}
-	if _, err := nc.QueueSubscribe("bare.start", "hub", b.started); err != nil {
-		return err
+	b.start = func(round string) error {
+		b.announce(round)
+		b.command(round, 0)
+		return nil
 	}
-	if _, err := nc.QueueSubscribe("bare.wait", "hub", b.awaited); err != nil {
-		return err
+	if err := b.serve(nc, "bare"); err != nil {
+		return nil, err
 	}
-	b.callers, _, err = b.connect(url)
-	return err
+	return b.connect()
 }
 
 func (b *bare) consume(ctx context.Context, js jetstream.JetStream, stream, name, filter string, handle func(jetstream.Msg)) error {
@@ -112,25 +99,27 @@ func (b *bare) consume(ctx context.Context, js jetstream.JetStream, stream, name
 }
 
 // service answers its commands and does nothing else.
-func (b *bare) service(ctx context.Context, url string, k int) error {
-	_, js, err := b.connect(url)
+func (b *bare) service(ctx context.Context, k int) error {
+	_, js, err := b.jetStream()
 	if err != nil {
 		return err
 	}
 	name := "service-" + strconv.Itoa(k)
-	answer, err := json.Marshal(done{1, strings.Repeat("r", 60)})
-	if err != nil {
-		return err
-	}
 	return b.consume(ctx, js, "BARE_COMMAND", name, "bare.command."+name+".>", func(m jetstream.Msg) {
-		round := m.Headers().Get("ce-sagaid")
-		_, _ = js.PublishMsgAsync(message("bare.event."+name+"."+round+"."+strconv.Itoa(k)+".do.1", round, answer))
+		round, at := m.Headers().Get("ce-sagaid"), legOf(m.Subject())
+		_, _ = js.PublishMsgAsync(natsMessage("bare.event."+name+"."+round+".do."+strconv.Itoa(at), round, b.script.legs[at].answer))
 		_ = m.Ack()
 	})
 }
 
-// message has the headers that a command or answer has.
-func message(subject, round string, data []byte) *nats.Msg {
+// legOf is the last token of a subject.
+func legOf(subject string) int {
+	at, _ := strconv.Atoi(subject[strings.LastIndexByte(subject, '.')+1:])
+	return at
+}
+
+// natsMessage has the headers that a command or answer has.
+func natsMessage(subject, round string, data []byte) *nats.Msg {
 	id := uuid.NewString()
 	return &nats.Msg{Subject: subject, Data: data, Header: nats.Header{
 		"Nats-Msg-Id": {id}, "ce-specversion": {"1.0"}, "ce-id": {round + "/create-shipment/do/1"},
@@ -141,90 +130,24 @@ func message(subject, round string, data []byte) *nats.Msg {
 	}}
 }
 
-func (b *bare) started(m *nats.Msg) {
-	round := m.Header.Get("ce-sagaid")
-	b.mu.Lock()
-	b.waiting[round] = make(chan struct{})
-	b.mu.Unlock()
-	b.announce(round)
-	b.command(round, 0, m.Data)
-	_ = m.RespondMsg(message("", round, []byte(`{"phase":"running"}`)))
-}
-
-func (b *bare) awaited(m *nats.Msg) {
-	round := m.Header.Get("ce-sagaid")
-	b.mu.Lock()
-	ended := b.waiting[round]
-	b.mu.Unlock()
-	go func() {
-		<-ended
-		b.mu.Lock()
-		delete(b.waiting, round)
-		b.mu.Unlock()
-		_ = m.RespondMsg(message("", round, []byte(`{"phase":"completed"}`)))
-	}()
-}
-
 func (b *bare) answered(m jetstream.Msg) {
-	tokens := strings.Split(m.Subject(), ".")
-	round, k := tokens[3], int(tokens[4][0]-'0')
+	round, at := m.Headers().Get("ce-sagaid"), legOf(m.Subject())
 	_ = m.Ack()
-	if k+1 < bareSteps {
-		b.command(round, k+1, m.Data())
+	if at+1 < len(b.script.legs) {
+		b.command(round, at+1)
 		return
 	}
-	b.announce(round)
-	b.mu.Lock()
-	close(b.waiting[round])
-	b.mu.Unlock()
+	for range b.script.announcements - 1 {
+		b.announce(round)
+	}
+	b.end(round)
 }
 
-func (b *bare) command(round string, k int, data []byte) {
-	_, _ = b.hub.PublishMsgAsync(message("bare.command.service-"+strconv.Itoa(k)+".act", round, data))
+func (b *bare) command(round string, at int) {
+	l := &b.script.legs[at]
+	_, _ = b.js.PublishMsgAsync(natsMessage("bare.command.service-"+strconv.Itoa(l.service)+".act."+strconv.Itoa(at), round, l.command))
 }
 
 func (b *bare) announce(round string) {
-	_, _ = b.hub.PublishMsgAsync(message("bare.lifecycle.checkout.running", round, []byte(strings.Repeat("l", 160))))
-}
-
-// measure keeps rounds under way and counts after a warm-up.
-func (b *bare) measure(ctx context.Context, o Options) (float64, error) {
-	ctx, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
-	var ended atomic.Int64
-	var callers sync.WaitGroup
-	defer callers.Wait()
-	for range o.InFlight {
-		callers.Go(func() {
-			for ctx.Err() == nil {
-				if err := b.round(ctx); err != nil && ctx.Err() == nil {
-					stop(err)
-				}
-				ended.Add(1)
-			}
-		})
-	}
-	pass(ctx, o, &ended, o.For/5, "bare bus, warming up")
-	n, began := ended.Load(), time.Now()
-	pass(ctx, o, &ended, o.For/2, "bare bus")
-	perSecond := float64(ended.Load()-n) / time.Since(began).Seconds()
-	if err := context.Cause(ctx); err != nil {
-		return 0, fmt.Errorf("bare bus: %w", err)
-	}
-	stop(nil)
-	return perSecond, nil
-}
-
-func (b *bare) round(ctx context.Context) error {
-	round := uuid.NewString()
-	data, err := json.Marshal(input(1))
-	if err != nil {
-		return err
-	}
-	for _, m := range []*nats.Msg{message("bare.start", round, data), message("bare.wait", round, nil)} {
-		if _, err := b.callers.RequestMsgWithContext(ctx, m); err != nil {
-			return err
-		}
-	}
-	return nil
+	_, _ = b.js.PublishMsgAsync(natsMessage("bare.lifecycle.checkout.running", round, []byte(strings.Repeat("l", 160))))
 }

@@ -39,14 +39,24 @@ type Options struct {
 	InFlight int           // sagas under way at the same time
 	For      time.Duration // how long sagas are counted, after a warm-up of a fifth of it
 	Dir      string        // where the files go; emptied by the caller
-	Progress io.Writer     // one line per second; nil: none
-	Profile  io.Writer     // a CPU profile of what is counted; nil: none
+	// InProcess: all connections are inside the process, without TCP.
+	InProcess bool
+	Progress  io.Writer // one line per second; nil: none
+	Profile   io.Writer // a CPU profile of what is counted; nil: none
+}
+
+func (o *Options) carrier() string {
+	if o.InProcess {
+		return "in-process"
+	}
+	return "tcp"
 }
 
 // Figures are the outcome of a run.
 type Figures struct {
 	Mix                 Mix     `json:"mix"`
 	InFlight            int     `json:"in_flight"`
+	Carrier             string  `json:"carrier"` // tcp or in-process
 	Sagas               int     `json:"sagas"`
 	Seconds             float64 `json:"seconds"`
 	SagasPerSecond      float64 `json:"sagas_per_second"`
@@ -58,13 +68,22 @@ type Figures struct {
 	FsyncsPerSaga       float64 `json:"fsyncs_per_saga"`
 	BytesWrittenPerSaga float64 `json:"bytes_written_per_saga"` // by the store
 	AllocationsPerSaga  float64 `json:"allocations_per_saga"`
+	TransitionsPerSaga  float64 `json:"transitions_per_saga"`
+	AllocationsPerStep  float64 `json:"allocations_per_transition"`
 	PeakRSSBytes        int64   `json:"peak_rss_bytes"`
-	BareBusPerSecond    float64 `json:"bare_bus_per_second"` // see Bare; measured right after, in the same process
-	BusRatio            float64 `json:"bus_ratio,omitempty"` // SagasPerSecond over BareBusPerSecond; all-well only
+
+	// The yardsticks, measured right after in the same process: see Bare and
+	// HandWritten. The ratios are SagasPerSecond over theirs.
+	BareBusPerSecond      float64 `json:"bare_bus_per_second"`
+	BareBusCPUPer1000     float64 `json:"bare_bus_cpu_seconds_per_1000"`
+	BusRatio              float64 `json:"bus_ratio"`
+	HandWrittenPerSecond  float64 `json:"hand_written_per_second"`
+	HandWrittenCPUPer1000 float64 `json:"hand_written_cpu_seconds_per_1000"`
+	HandWrittenRatio      float64 `json:"hand_written_ratio"`
 }
 
 // Run measures one mix with one number of sagas in flight, and then the bare bus
-// with as many.
+// and the hand-written saga with as many.
 func Run(ctx context.Context, o Options) (figures Figures, err error) {
 	w, err := open(ctx, o)
 	if err != nil {
@@ -81,22 +100,27 @@ func Run(ctx context.Context, o Options) (figures Figures, err error) {
 	if err != nil {
 		return Figures{}, err
 	}
-	figures.BareBusPerSecond = bus
-	if o.Mix == AllWell { // the bare bus carries the messages of that mix
-		figures.BusRatio = figures.SagasPerSecond / bus
+	hand, err := HandWritten(ctx, o)
+	if err != nil {
+		return Figures{}, err
 	}
+	figures.BareBusPerSecond, figures.BareBusCPUPer1000 = bus.PerSecond, bus.CPUSecondsPer1000
+	figures.BusRatio = figures.SagasPerSecond / bus.PerSecond
+	figures.HandWrittenPerSecond, figures.HandWrittenCPUPer1000 = hand.PerSecond, hand.CPUSecondsPer1000
+	figures.HandWrittenRatio = figures.SagasPerSecond / hand.PerSecond
 	return figures, nil
 }
 
 // world is the system under measurement.
 type world struct {
+	inside  bool
 	store   *boltstore.Store
 	caller  *client.Client
 	closers []func() error
 }
 
 func open(ctx context.Context, o Options) (w *world, err error) {
-	w = &world{}
+	w = &world{inside: o.InProcess}
 	defer func() {
 		if err != nil {
 			_ = w.close()
@@ -138,7 +162,7 @@ func open(ctx context.Context, o Options) (w *world, err error) {
 
 // connect opens a connection of its own, as a service of its own would.
 func (w *world) connect(ctx context.Context, server *embedded.Server, name string) (*natsbus.Bus, error) {
-	bus, err := natsbus.Connect(ctx, natsbus.Config{URL: server.ClientURL(), Name: name})
+	bus, err := natsbus.Connect(ctx, natsbus.Config{URL: server.ClientURL(), Name: name, Options: carrierOptions(server, w.inside)})
 	if err != nil {
 		return nil, err
 	}
@@ -209,9 +233,9 @@ func (w *world) measure(ctx context.Context, o Options) (Figures, error) {
 	if sagas == 0 {
 		return Figures{}, fmt.Errorf("no saga ended within %s", o.For)
 	}
-	transactions := float64(storeAfter.Transactions - storeBefore.Transactions)
+	transactions, changes := float64(storeAfter.Transactions-storeBefore.Transactions), float64(storeAfter.Changes-storeBefore.Changes)
 	return Figures{
-		Mix: o.Mix, InFlight: o.InFlight, Sagas: int(sagas), Seconds: took.Seconds(),
+		Mix: o.Mix, InFlight: o.InFlight, Carrier: o.carrier(), Sagas: int(sagas), Seconds: took.Seconds(),
 		SagasPerSecond: sagas / took.Seconds(),
 		P50Ms:          times.quantile(0.5), P99Ms: times.quantile(0.99), P999Ms: times.quantile(0.999),
 		CPUSecondsPer1000:   (after.cpu - before.cpu).Seconds() / sagas * 1000,
@@ -219,6 +243,8 @@ func (w *world) measure(ctx context.Context, o Options) (Figures, error) {
 		FsyncsPerSaga:       fsyncsPerTransaction * transactions / sagas,
 		BytesWrittenPerSaga: float64(storeAfter.BytesWritten-storeBefore.BytesWritten) / sagas,
 		AllocationsPerSaga:  float64(after.allocations-before.allocations) / sagas,
+		TransitionsPerSaga:  changes / sagas,
+		AllocationsPerStep:  float64(after.allocations-before.allocations) / changes,
 		PeakRSSBytes:        after.peak,
 	}, nil
 }

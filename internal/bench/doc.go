@@ -1,5 +1,5 @@
 // Package bench measures a coordinator with everything that belongs to it: an
-// embedded NATS server over TCP loopback with file storage, the bolt store with
+// embedded NATS server with file storage, over TCP loopback or in process, the bolt store with
 // every commit on disk, participants on the SDK, clients that start sagas and
 // wait for their end, all in one process.
 //
@@ -8,8 +8,9 @@
 //	                            ▼  │  NATS JetStream
 //	                         4 participants (handlers do nothing, inbox in memory)
 //
-// Right after each run the same messages are carried by plain nats.go code (Bare):
-// the ratio of the two holds on a noisy machine.
+// Right after each run the same messages are carried by plain nats.go code (Bare),
+// and a saga written by hand on Watermill and bbolt does the same (HandWritten): the
+// ratios hold on a noisy machine.
 //
 // It does not compare with other systems and asserts nothing: figures on shared
 // machines are noisy; quote ratios and counts. Failure looks like an error that

@@ -1,0 +1,185 @@
+package bench
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/amends-dev/amends/transport/natsbus/embedded"
+)
+
+// Yardstick is what another way to carry the same messages reached in the same
+// run, so that the ratio holds whatever the machine does.
+type Yardstick struct {
+	PerSecond         float64 // rounds: the messages of one saga each
+	CPUSecondsPer1000 float64
+}
+
+// leg is a command and its answer.
+type leg struct {
+	service         int
+	command, answer []byte // data
+}
+
+// script is the messages of one saga of a mix.
+type script struct {
+	legs          []leg
+	announcements int // lifecycle messages: one at the start, the others at the end
+}
+
+// scriptOf is what the coordinator sends and gets for a saga of a mix: an undo
+// carries the request and the result of its do, a rejection carries no data.
+func scriptOf(mix Mix) script {
+	in, out := mustJSON(input(1)), mustJSON(done{1, strings.Repeat("r", 60)})
+	if mix == AllWell {
+		return script{[]leg{{0, in, out}, {1, in, out}, {2, in, out}, {3, in, out}}, 2}
+	}
+	back := mustJSON(map[string]json.RawMessage{"request": in, "result": out})
+	return script{[]leg{{0, in, out}, {1, in, out}, {2, in, nil}, {1, back, nil}, {0, back, nil}}, 3}
+}
+
+func mustJSON(v any) []byte {
+	data, err := json.Marshal(v)
+	if err != nil {
+		panic(err) // the bench's own values
+	}
+	return data
+}
+
+// yardServices is how many services a script has at most.
+const yardServices = 4
+
+// hub is what both yardsticks have in the coordinator's place for the callers:
+// requests that start a round and wait for its end.
+type hub struct {
+	script  script
+	start   func(round string) error
+	mu      sync.Mutex
+	waiting map[string]chan struct{} // by round: closed when it ends
+}
+
+func newHub(mix Mix) *hub { return &hub{script: scriptOf(mix), waiting: map[string]chan struct{}{}} }
+
+// serve takes the callers' requests on subjects that begin with prefix.
+func (h *hub) serve(nc *nats.Conn, prefix string) error {
+	if _, err := nc.QueueSubscribe(prefix+".start", "hub", func(m *nats.Msg) { go h.started(m) }); err != nil {
+		return err
+	}
+	_, err := nc.QueueSubscribe(prefix+".wait", "hub", func(m *nats.Msg) { go h.awaited(m) })
+	return err
+}
+
+func (h *hub) started(m *nats.Msg) {
+	round := m.Header.Get("ce-sagaid")
+	h.mu.Lock()
+	h.waiting[round] = make(chan struct{})
+	h.mu.Unlock()
+	if h.start(round) == nil {
+		_ = m.RespondMsg(natsMessage("", round, []byte(`{"phase":"running"}`)))
+	}
+}
+
+func (h *hub) awaited(m *nats.Msg) {
+	round := m.Header.Get("ce-sagaid")
+	h.mu.Lock()
+	ended := h.waiting[round]
+	h.mu.Unlock()
+	<-ended
+	h.mu.Lock()
+	delete(h.waiting, round)
+	h.mu.Unlock()
+	_ = m.RespondMsg(natsMessage("", round, []byte(`{"phase":"completed"}`)))
+}
+
+// end tells who waits for a round. Once for each round.
+func (h *hub) end(round string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	close(h.waiting[round])
+}
+
+// caller runs one round from start to end.
+func caller(nc *nats.Conn, prefix string) func(context.Context, string) error {
+	data := mustJSON(input(1))
+	return func(ctx context.Context, round string) error {
+		for _, m := range []*nats.Msg{natsMessage(prefix+".start", round, data), natsMessage(prefix+".wait", round, nil)} {
+			if _, err := nc.RequestMsgWithContext(ctx, m); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+// connections opens connections to one server, or inside the process.
+type connections struct {
+	server *embedded.Server
+	inside bool
+	open   []*nats.Conn
+}
+
+func (c *connections) connect() (*nats.Conn, error) {
+	nc, err := nats.Connect(c.server.ClientURL(), carrierOptions(c.server, c.inside)...)
+	if err == nil {
+		c.open = append(c.open, nc)
+	}
+	return nc, err
+}
+
+func (c *connections) close() {
+	for _, nc := range c.open {
+		nc.Close()
+	}
+}
+
+// carrierOptions makes a connection go inside the process, if that is wanted.
+func carrierOptions(server *embedded.Server, inside bool) []nats.Option {
+	if !inside {
+		return nil
+	}
+	return []nats.Option{server.InProcess()}
+}
+
+// pace keeps o.InFlight rounds under way and counts them after a warm-up. Both
+// last until as many rounds have ended as are in flight, because what is slow
+// ends them in waves; ten times as long at most.
+func pace(ctx context.Context, o Options, what string, round func(context.Context) error) (Yardstick, error) {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	var ended atomic.Int64
+	var callers sync.WaitGroup
+	defer callers.Wait()
+	for range o.InFlight {
+		callers.Go(func() {
+			for ctx.Err() == nil {
+				if err := round(ctx); err != nil && ctx.Err() == nil {
+					stop(err)
+				}
+				ended.Add(1)
+			}
+		})
+	}
+	wave := func(what string, d time.Duration) {
+		for n, left := ended.Load(), 10; ctx.Err() == nil && left > 0 && (left == 10 || ended.Load()-n < int64(o.InFlight)); left-- {
+			pass(ctx, o, &ended, d, what)
+		}
+	}
+	wave(what+", warming up", o.For/5)
+	n, began, before := ended.Load(), time.Now(), usage()
+	wave(what, o.For/2)
+	took, rounds, after := time.Since(began), float64(ended.Load()-n), usage()
+	if err := context.Cause(ctx); err != nil {
+		return Yardstick{}, fmt.Errorf("%s: %w", what, err)
+	}
+	stop(nil)
+	if rounds == 0 {
+		return Yardstick{}, fmt.Errorf("%s: no round ended within %s", what, took)
+	}
+	return Yardstick{rounds / took.Seconds(), (after.cpu - before.cpu).Seconds() / rounds * 1000}, nil
+}
