@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"runtime/debug"
+	"runtime/pprof"
 	"syscall"
 	"time"
 
@@ -21,6 +23,7 @@ type simulateCmd struct {
 	Off     []string      `placeholder:"FAULT,…" help:"Kinds of faults that do not happen."`
 	Bug     string        `placeholder:"BUG" help:"Plant this bug, to see that it is caught."`
 	Each    int           `name:"jobs" placeholder:"N" help:"Runs at the same time. Default: one per processor."`
+	Profile string        `name:"cpu-profile" type:"path" placeholder:"FILE" help:"Write a CPU profile of the batch; read it with go tool pprof -top FILE."`
 }
 
 // Run runs sagas under every fault, in virtual time, and checks the invariants.
@@ -56,9 +59,17 @@ func (c *simulateCmd) batch(env *environment, off []simulation.Knob, bug simulat
 		ctx, cancel = context.WithTimeout(ctx, c.Within)
 		defer cancel()
 	}
+	stop, err := profile(c.Profile)
+	if err != nil {
+		return err
+	}
 	before := processorTime()
 	totals := batch.Run(ctx)
-	printTotals(env.stdout, &totals, c.Seed, processorTime()-before)
+	spent := processorTime() - before
+	if err := stop(); err != nil {
+		return err
+	}
+	printTotals(env.stdout, &totals, c.Seed, spent)
 	switch {
 	case totals.NumFailed > 0:
 		return shrunk(env, &totals)
@@ -73,6 +84,22 @@ func (c *simulateCmd) batch(env *environment, off []simulation.Knob, bug simulat
 		return totals.Missing(off)
 	}
 	return nil
+}
+
+// profile writes what the processors do to a file until stop is called; "": no
+// file.
+func profile(file string) (stop func() error, err error) {
+	if file == "" {
+		return func() error { return nil }, nil
+	}
+	f, err := os.Create(file)
+	if err != nil {
+		return nil, fmt.Errorf("--cpu-profile: %w", err)
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return nil, errors.Join(fmt.Errorf("--cpu-profile: %w", err), f.Close())
+	}
+	return func() error { pprof.StopCPUProfile(); return f.Close() }, nil
 }
 
 // replay shows one run.
