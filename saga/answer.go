@@ -6,14 +6,8 @@ import (
 	"time"
 )
 
-// answer takes in a participant's answer. The step's status is the inbox of the
-// coordinator: an answer counts only while the step waits in that direction.
-func (d *decision) answer(ev Event) {
-	i, ignored := d.addressed(ev)
-	if ignored != "" {
-		d.eff.Ignored = ignored
-		return
-	}
+// answer takes in a participant's answer, which settles the step i.
+func (d *decision) answer(i int, ev Event) {
 	switch ev.Outcome {
 	case OutcomeCompleted:
 		d.completed(i, ev)
@@ -29,25 +23,27 @@ func (d *decision) answer(ev Event) {
 }
 
 // addressed finds the step that an answer settles, or says why it settles none.
+// The step's status is the inbox of the coordinator: an answer counts only while
+// the step waits in that direction.
 //
 // A completed counts for every attempt so far: all attempts share one
 // idempotency key, so it is the answer to all of them. A rejected or failed
 // counts for the newest attempt only; another attempt may still complete.
-func (d *decision) addressed(ev Event) (step int, ignored Ignored) {
-	i, ok := d.def.find(ev.Step)
-	if !ok || (ev.Direction == DirectionUndo && d.def.steps[i].Undo == nil) {
+func addressed(def *Definition, in *Instance, ev *Event) (step int, ignored Ignored) {
+	i, ok := def.find(ev.Step)
+	if !ok || (ev.Direction == DirectionUndo && def.steps[i].Undo == nil) {
 		return 0, IgnoredStep
 	}
-	if d.def.action(i, ev.Direction).Participant != ev.Participant {
+	if def.action(i, ev.Direction).Participant != ev.Participant {
 		return 0, IgnoredSender
 	}
-	s := &d.in.Steps[i]
+	s := &in.Steps[i]
 	want := Doing
 	if ev.Direction == DirectionUndo {
 		want = Undoing
 	}
 	switch {
-	case !d.in.Open():
+	case !in.Open():
 		return 0, IgnoredEnded
 	case s.Status != want && settledIn(s.Status, ev.Direction):
 		return 0, IgnoredDuplicate

@@ -43,10 +43,21 @@ func Decide(def *Definition, in Instance, ev Event) (Instance, Effects, error) {
 	if err := belongs(def, &in, ev); err != nil {
 		return in, Effects{}, err
 	}
-	d := decision{def: def, in: in, at: ev.At, before: in.Phase}
-	if d.at.Before(in.Updated) {
-		d.at = in.Updated // the clock went back; the saga does not
+	at := ev.At
+	if at.Before(in.Updated) {
+		at = in.Updated // the clock went back; the saga does not
 	}
+	step, ignored := 0, Ignored("")
+	switch ev.Type { // first, because much of what comes changes nothing
+	case Answered:
+		step, ignored = addressed(def, &in, &ev)
+	case Woke:
+		ignored = timely(&in, at)
+	}
+	if ignored != "" {
+		return in, Effects{Ignored: ignored}, nil
+	}
+	d := decision{def: def, in: in, at: at, before: in.Phase}
 	d.in.Revision++
 	d.in.Steps = slices.Clone(in.Steps)
 	var err error
@@ -54,7 +65,7 @@ func Decide(def *Definition, in Instance, ev Event) (Instance, Effects, error) {
 	case Started:
 		err = d.start(ev)
 	case Answered:
-		d.answer(ev)
+		d.answer(step, ev)
 	case Woke:
 		d.wake()
 	case Operated:
@@ -301,7 +312,8 @@ func (d *decision) announce() {
 
 // request is the data of a step's do.
 func (d *decision) request(i int) ([]byte, error) {
-	request, err := d.def.request(i, d.in.Input, func(step int) []byte { return d.in.Steps[step].Result })
+	steps := d.in.Steps // not d: the mapping may keep what it is given
+	request, err := d.def.request(i, d.in.Input, func(step int) []byte { return steps[step].Result })
 	if err == nil && len(request) > MaxPayload {
 		err = fmt.Errorf("the request of step %s would be %d bytes, at most %d (MaxPayload)", d.def.steps[i].Name, len(request), MaxPayload)
 	}

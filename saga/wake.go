@@ -8,20 +8,28 @@ import (
 	"github.com/amends-dev/amends/contract"
 )
 
+// timely says why nothing is due; "": something is.
+func timely(in *Instance, at time.Time) Ignored {
+	if !in.Open() {
+		return IgnoredEnded
+	}
+	if in.deadlineDue(at) {
+		return ""
+	}
+	for i := range in.Steps {
+		if in.Steps[i].due(at) {
+			return ""
+		}
+	}
+	return IgnoredNothing
+}
+
 // wake does everything that is due: first what may turn the saga round (the
 // deadline, attempts without answer), then the next attempts, so that nothing is
 // asked for that is not wanted any more.
 func (d *decision) wake() {
-	if !d.in.Open() {
-		d.eff.Ignored = IgnoredEnded
-		return
-	}
 	due := d.due()
-	if len(due) == 0 && !d.deadlineDue() {
-		d.eff.Ignored = IgnoredNothing
-		return
-	}
-	if d.deadlineDue() {
+	if d.in.deadlineDue(d.at) {
 		d.deadline()
 	}
 	for _, i := range due {
@@ -41,12 +49,14 @@ func (d *decision) wake() {
 func (d *decision) due() []int {
 	var due []int
 	for i := range d.in.Steps {
-		if at := d.in.Steps[i].Due; !at.IsZero() && !at.After(d.at) {
+		if d.in.Steps[i].due(d.at) {
 			due = append(due, i)
 		}
 	}
 	return due
 }
+
+func (s *StepState) due(at time.Time) bool { return !s.Due.IsZero() && !s.Due.After(at) }
 
 // attempt sends the next attempt of a step that was asked for before.
 func (d *decision) attempt(i int, dir Direction) {
@@ -65,9 +75,8 @@ func (d *decision) data(i int, dir Direction) ([]byte, error) {
 	return d.request(i)
 }
 
-func (d *decision) deadlineDue() bool {
-	in := &d.in
-	return !in.Deadline.IsZero() && !in.Deadline.After(d.at) && !in.Overdue && in.Cause == nil && in.Cancel == nil
+func (in *Instance) deadlineDue(at time.Time) bool {
+	return !in.Deadline.IsZero() && !in.Deadline.After(at) && !in.Overdue && in.Cause == nil && in.Cancel == nil
 }
 
 // deadline goes back where there is a way back, waits for a pivot under way, and

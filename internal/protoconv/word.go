@@ -10,14 +10,13 @@ import (
 // Words maps the words of one closed set to the numbers of an enumeration. Number
 // 0 is "not given" and stands for the empty word.
 type Words[W ~string, E ~int32] struct {
-	what    string
-	numbers map[W]E
-	words   []W // by number; "" where there is none
+	what  string
+	words []W // by number; "" where there is none
 }
 
 // NewWords makes the map of a set; what names it in errors ("phase").
 func NewWords[W ~string, E ~int32](what string, numbers map[W]E) Words[W, E] {
-	w := Words[W, E]{what: what, numbers: numbers}
+	w := Words[W, E]{what: what}
 	for word, number := range numbers {
 		for int(number) >= len(w.words) {
 			w.words = append(w.words, "")
@@ -37,11 +36,12 @@ func (w Words[W, E]) Optional(word W) (E, error) {
 
 // Required is the number of a word that must be given.
 func (w Words[W, E]) Required(word W) (E, error) {
-	number, ok := w.numbers[word]
-	if !ok {
-		return 0, fmt.Errorf("%s %.64q is not one of %q", w.what, string(word), w.words[1:])
+	for number := range w.words { // a few: faster than a map
+		if w.words[number] == word && word != "" {
+			return E(number), nil
+		}
 	}
-	return number, nil
+	return 0, fmt.Errorf("%s %.64q is not one of %q", w.what, string(word), w.words[1:])
 }
 
 // OptionalWord is the word of a number; empty for 0.

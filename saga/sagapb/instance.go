@@ -3,6 +3,7 @@ package sagapb
 import (
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/amends-dev/amends/internal/protoconv"
 	amendsv1 "github.com/amends-dev/amends/proto/amends/v1"
@@ -17,10 +18,12 @@ func MarshalInstance(in *saga.Instance) ([]byte, error) { return AppendInstance(
 // id, definition, revision, phase or time of start, with a word outside its set
 // or with a time outside 1678 … 2261. dst is unchanged then.
 func AppendInstance(dst []byte, in *saga.Instance) ([]byte, error) {
-	m, err := instanceMessage(in)
+	m := messages.Get().(*message)
+	defer m.release()
+	err := m.fill(in)
 	if err == nil {
 		var out []byte
-		if out, err = protoconv.Append(dst, m); err == nil {
+		if out, err = protoconv.Append(dst, &m.instance); err == nil {
 			return out, nil
 		}
 	}
@@ -54,34 +57,54 @@ func checkInstance(in *saga.Instance) error {
 	return in.ID.Check()
 }
 
-func instanceMessage(in *saga.Instance) (*amendsv1.Instance, error) {
+// message is a state on its way to bytes. Every transition of every saga writes
+// one, so that its memory is used again.
+type message struct {
+	instance amendsv1.Instance
+	ref      amendsv1.DefinitionRef
+	steps    []amendsv1.StepState
+	list     []*amendsv1.StepState
+}
+
+var messages = sync.Pool{New: func() any { return new(message) }}
+
+// release gives the memory back, and lets go of the state's.
+func (m *message) release() {
+	m.instance.Reset()
+	m.ref.Reset()
+	for _, step := range m.list {
+		step.Reset()
+	}
+	messages.Put(m)
+}
+
+// fill makes the message of a state.
+func (m *message) fill(in *saga.Instance) error {
 	if err := checkInstance(in); err != nil {
-		return nil, err
+		return err
 	}
-	m := &amendsv1.Instance{
-		Id:          string(in.ID),
-		Definition:  protoconv.Ref(in.Definition),
-		Fingerprint: in.Fingerprint,
-		Revision:    in.Revision,
-		Input:       in.Input,
-		ContentType: in.ContentType,
-		TraceParent: in.TraceParent,
-		Overdue:     in.Overdue,
-		StateBytes:  int64(in.StateBytes),
-	}
+	to := &m.instance
+	to.Id = string(in.ID)
+	m.ref.Name, m.ref.Version = in.Definition.Name, int64(in.Definition.Version)
+	to.Definition = &m.ref
+	to.Fingerprint = in.Fingerprint
+	to.Revision = in.Revision
+	to.Input = in.Input
+	to.ContentType = in.ContentType
+	to.TraceParent = in.TraceParent
+	to.Overdue = in.Overdue
+	to.StateBytes = int64(in.StateBytes)
 	var errs [8]error
-	m.Phase, errs[0] = protoconv.Phases.Required(in.Phase)
-	m.StartedUnixNano, errs[1] = protoconv.Nano("started", in.Started)
-	m.UpdatedUnixNano, errs[2] = protoconv.Nano("updated", in.Updated)
-	m.EndedUnixNano, errs[3] = protoconv.Nano("ended", in.Ended)
-	m.DeadlineUnixNano, errs[4] = protoconv.Nano("deadline", in.Deadline)
-	m.Cause, errs[5] = causeMessage("cause", in.Cause)
-	m.Cancel, errs[6] = causeMessage("cancel", in.Cancel)
-	m.Steps, errs[7] = stepMessages(in.Steps)
-	if err := errors.Join(errs[:]...); err != nil {
-		return nil, err
-	}
-	return m, nil
+	to.Phase, errs[0] = protoconv.Phases.Required(in.Phase)
+	to.StartedUnixNano, errs[1] = protoconv.Nano("started", in.Started)
+	to.UpdatedUnixNano, errs[2] = protoconv.Nano("updated", in.Updated)
+	to.EndedUnixNano, errs[3] = protoconv.Nano("ended", in.Ended)
+	to.DeadlineUnixNano, errs[4] = protoconv.Nano("deadline", in.Deadline)
+	to.Cause, errs[5] = causeMessage("cause", in.Cause)
+	to.Cancel, errs[6] = causeMessage("cancel", in.Cancel)
+	errs[7] = m.fillSteps(in.Steps)
+	to.Steps = m.list
+	return errors.Join(errs[:]...)
 }
 
 func fromInstance(m *amendsv1.Instance) (*saga.Instance, error) {
@@ -138,32 +161,34 @@ func fromCause(what string, m *amendsv1.Cause) (*saga.Cause, error) {
 	return &saga.Cause{Why: why, Step: saga.StepName(m.Step), Reason: m.Reason, By: m.By, At: protoconv.Time(m.AtUnixNano)}, nil
 }
 
-func stepMessages(steps []saga.StepState) ([]*amendsv1.StepState, error) {
-	if len(steps) == 0 || len(steps) > saga.MaxSteps {
-		return nil, checkSteps(len(steps))
+func (m *message) fillSteps(steps []saga.StepState) error {
+	m.list = m.list[:0]
+	if err := checkSteps(len(steps)); err != nil {
+		return err
 	}
-	all := make([]amendsv1.StepState, len(steps)) // one allocation for all of them
-	list := make([]*amendsv1.StepState, len(steps))
+	if len(m.steps) < len(steps) {
+		m.steps = make([]amendsv1.StepState, len(steps))
+	}
 	for i := range steps {
-		s, m := &steps[i], &all[i]
-		list[i] = m
-		m.Attempt = int64(s.Attempt)
-		m.Budget = int64(s.Budget)
-		m.Waiting = s.Waiting
-		m.Sent = s.Sent
-		m.Result = s.Result
-		m.Reason = s.Reason
+		s, to := &steps[i], &m.steps[i]
+		m.list = append(m.list, to)
+		to.Attempt = int64(s.Attempt)
+		to.Budget = int64(s.Budget)
+		to.Waiting = s.Waiting
+		to.Sent = s.Sent
+		to.Result = s.Result
+		to.Reason = s.Reason
 		var err error
-		if m.Status, err = statuses.Required(s.Status); err == nil {
-			if m.DueUnixNano, err = protoconv.Nano("due", s.Due); err == nil {
-				m.ParkedUnixNano, err = protoconv.Nano("parked", s.Parked)
+		if to.Status, err = statuses.Required(s.Status); err == nil {
+			if to.DueUnixNano, err = protoconv.Nano("due", s.Due); err == nil {
+				to.ParkedUnixNano, err = protoconv.Nano("parked", s.Parked)
 			}
 		}
 		if err != nil {
-			return nil, fmt.Errorf("step %d: %w", i, err)
+			return fmt.Errorf("step %d: %w", i, err)
 		}
 	}
-	return list, nil
+	return nil
 }
 
 func fromSteps(list []*amendsv1.StepState) ([]saga.StepState, error) {

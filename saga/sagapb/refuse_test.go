@@ -66,13 +66,13 @@ func TestAppendInstanceRefuses(t *testing.T) {
 // TestUnmarshalInstanceRefuses: damaged, incomplete and later records are errors
 // that say so.
 func TestUnmarshalInstanceRefuses(t *testing.T) {
-	message := func(spoil func(*amendsv1.Instance)) []byte {
-		m, err := instanceMessage(minimal())
-		if err != nil {
+	spoiled := func(spoil func(*amendsv1.Instance)) []byte {
+		var m message
+		if err := m.fill(minimal()); err != nil {
 			t.Fatal(err)
 		}
-		spoil(m)
-		b, err := proto.Marshal(m)
+		spoil(&m.instance)
+		b, err := proto.Marshal(&m.instance)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -82,19 +82,19 @@ func TestUnmarshalInstanceRefuses(t *testing.T) {
 	for want, record := range map[string][]byte{
 		"definition":           nil,
 		"not a Instance":       []byte("\xff\xff\xff"),
-		"saga id":              message(func(m *amendsv1.Instance) { m.Id = "" }),
-		"version -1":           message(func(m *amendsv1.Instance) { m.Definition.Version = -1 }),
-		"revision is missing":  message(func(m *amendsv1.Instance) { m.Revision = 0 }),
-		"phase is missing":     message(func(m *amendsv1.Instance) { m.Phase = 0 }),
-		"phase 77 is not know": message(func(m *amendsv1.Instance) { m.Phase = 77 }),
-		"phase -1 is not know": message(func(m *amendsv1.Instance) { m.Phase = -1 }),
-		"status is missing":    message(func(m *amendsv1.Instance) { m.Steps[0].Status = 0 }),
-		"status 2147483647":    message(func(m *amendsv1.Instance) { m.Steps[0].Status = math.MaxInt32 }),
-		"why is missing":       message(func(m *amendsv1.Instance) { m.Cancel = &amendsv1.Cause{} }),
-		"time of start":        message(func(m *amendsv1.Instance) { m.StartedUnixNano = 0 }),
-		"5000 steps":           message(func(m *amendsv1.Instance) { m.Steps = repeat(&amendsv1.StepState{}, 5000) }),
-		"later release":        append(message(func(*amendsv1.Instance) {}), unknown...),
-		"a later release": message(func(m *amendsv1.Instance) {
+		"saga id":              spoiled(func(m *amendsv1.Instance) { m.Id = "" }),
+		"version -1":           spoiled(func(m *amendsv1.Instance) { m.Definition.Version = -1 }),
+		"revision is missing":  spoiled(func(m *amendsv1.Instance) { m.Revision = 0 }),
+		"phase is missing":     spoiled(func(m *amendsv1.Instance) { m.Phase = 0 }),
+		"phase 77 is not know": spoiled(func(m *amendsv1.Instance) { m.Phase = 77 }),
+		"phase -1 is not know": spoiled(func(m *amendsv1.Instance) { m.Phase = -1 }),
+		"status is missing":    spoiled(func(m *amendsv1.Instance) { m.Steps[0].Status = 0 }),
+		"status 2147483647":    spoiled(func(m *amendsv1.Instance) { m.Steps[0].Status = math.MaxInt32 }),
+		"why is missing":       spoiled(func(m *amendsv1.Instance) { m.Cancel = &amendsv1.Cause{} }),
+		"time of start":        spoiled(func(m *amendsv1.Instance) { m.StartedUnixNano = 0 }),
+		"5000 steps":           spoiled(func(m *amendsv1.Instance) { m.Steps = repeat(&amendsv1.StepState{}, 5000) }),
+		"later release":        append(spoiled(func(*amendsv1.Instance) {}), unknown...),
+		"a later release": spoiled(func(m *amendsv1.Instance) {
 			m.Steps[0].ProtoReflect().SetUnknown(unknown)
 		}),
 	} {
@@ -102,7 +102,7 @@ func TestUnmarshalInstanceRefuses(t *testing.T) {
 			t.Errorf("want an error with %q, got %v and %v", want, err, in)
 		}
 	}
-	if _, err := UnmarshalInstance(append(message(func(*amendsv1.Instance) {}), unknown...)); !errors.Is(err, protoconv.ErrLater) {
+	if _, err := UnmarshalInstance(append(spoiled(func(*amendsv1.Instance) {}), unknown...)); !errors.Is(err, protoconv.ErrLater) {
 		t.Errorf("an unknown field gives %v, want ErrLater", err)
 	}
 }
