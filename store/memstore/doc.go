@@ -5,9 +5,10 @@
 //	              │ conflicts, failures                         │ failures after the fact
 //
 // It keeps the contract of package store (I1, I2, I7) and nothing else: no file,
-// no goroutine, no clock. What is committed is written down and read back, as
-// from a disk, and handed out as copies, so that no caller shares memory with it;
-// it is looked up by plain loops, so that it can be believed. The same calls give
+// no goroutine, no clock. What is committed is written down, read back from there
+// by the first who asks, as from a disk, and handed out as copies, so that no
+// caller shares memory with it; it is looked up by plain loops, so that it can be
+// believed. The same calls give
 // the same results.
 //
 // Failure looks as in every store. Hooks inject it: a conflict that did not

@@ -48,16 +48,30 @@ type data struct {
 	owed        map[outbox.ID][]byte
 	tombstones  map[saga.ID]store.TombstoneError
 	definitions map[saga.Ref]*saga.Definition
+	buffer      []byte // in which states are written down
 }
 
-// record is one saga. Its times and class are those of state, which is what
-// reading the written state gives.
+// record is one saga, as it was written down; and what it is found by.
 type record struct {
-	state   *saga.Instance
+	written []byte
+	state   *saga.Instance // what reading written gives; nil until somebody reads
 	events  [][]byte
 	summary store.Summary
 	class   store.Class
 	wake    time.Time
+}
+
+// read is the state as a store on disk reads it back. It is not for callers:
+// they get copies.
+func (r *record) read() (*saga.Instance, error) {
+	if r.state == nil {
+		state, err := sagapb.UnmarshalInstance(r.written)
+		if err != nil {
+			return nil, err
+		}
+		r.state = state
+	}
+	return r.state, nil
 }
 
 // New makes an empty store.
@@ -133,35 +147,37 @@ func (d *data) apply(c *store.Change) error {
 		return err
 	}
 	in := c.Instance
-	next, err := written(in)
+	state, err := sagapb.AppendInstance(d.buffer[:0], in)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: %w", store.ErrInvalid, err)
 	}
-	owed := make([][]byte, len(c.Owe))
-	for i := range c.Owe {
-		if owed[i], err = outboxpb.MarshalRecord(&c.Owe[i]); err != nil {
-			return fmt.Errorf("%w: %w", store.ErrInvalid, err)
-		}
+	d.buffer = state
+	class, err := store.ClassOf(in)
+	if err != nil {
+		return fmt.Errorf("%w: %w", store.ErrInvalid, err)
 	}
-	for i := range c.Events {
-		event, err := sagapb.MarshalEvent(&c.Events[i])
-		if err != nil {
-			return fmt.Errorf("%w: %w", store.ErrInvalid, err)
-		}
-		next.events = append(next.events, event)
+	owed, events, err := written(c)
+	if err != nil {
+		return fmt.Errorf("%w: %w", store.ErrInvalid, err)
 	}
-	if t, ok := d.tombstones[in.ID]; ok {
-		return &t
+	if stone, ok := d.tombstone(in.ID); ok {
+		return stone
 	}
-	now := d.sagas[in.ID]
-	if now == nil {
-		now = &record{}
+	r := d.sagas[in.ID]
+	revision := uint64(0)
+	if r != nil {
+		revision = r.summary.Revision
 	}
-	if now.summary.Revision != c.Expected {
-		return &store.ConflictError{Saga: in.ID, Expected: c.Expected, Actual: now.summary.Revision}
+	if revision != c.Expected {
+		return &store.ConflictError{Saga: in.ID, Expected: c.Expected, Actual: revision}
 	}
-	next.events = append(slices.Clip(now.events), next.events...)
-	d.sagas[in.ID] = next
+	if r == nil {
+		r = &record{}
+		d.sagas[in.ID] = r
+	}
+	r.written, r.state = append(r.written[:0], state...), nil
+	r.summary, r.class, r.wake = store.Summarize(in), class, in.Wake()
+	r.events = append(r.events, events...)
 	for i := range c.Owe {
 		d.owed[c.Owe[i].ID] = owed[i]
 	}
@@ -171,22 +187,31 @@ func (d *data) apply(c *store.Change) error {
 	return nil
 }
 
-// written is the record of a state, without events: what a store on disk would
-// read back.
-func written(in *saga.Instance) (*record, error) {
-	data, err := sagapb.MarshalInstance(in)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", store.ErrInvalid, err)
+// written is what a change adds to the records and the history.
+func written(c *store.Change) (owed, events [][]byte, err error) {
+	owed = make([][]byte, len(c.Owe))
+	for i := range c.Owe {
+		if owed[i], err = outboxpb.MarshalRecord(&c.Owe[i]); err != nil {
+			return nil, nil, err
+		}
 	}
-	state, err := sagapb.UnmarshalInstance(data)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", store.ErrInvalid, err)
+	events = make([][]byte, len(c.Events))
+	for i := range c.Events {
+		if events[i], err = sagapb.MarshalEvent(&c.Events[i]); err != nil {
+			return nil, nil, err
+		}
 	}
-	class, err := store.ClassOf(state)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", store.ErrInvalid, err)
+	return owed, events, nil
+}
+
+// tombstone is what is left of a saga that retention has removed.
+func (d *data) tombstone(id saga.ID) (*store.TombstoneError, bool) {
+	t, ok := d.tombstones[id]
+	if !ok {
+		return nil, false
 	}
-	return &record{state: state, summary: store.Summarize(state), class: class, wake: state.Wake()}, nil
+	stone := t
+	return &stone, true
 }
 
 // copied is a state that shares no memory with in that anybody could change.
@@ -211,8 +236,8 @@ func copiedCause(c *saga.Cause) *saga.Cause {
 
 // find returns the saga's record, or the error of Load.
 func (d *data) find(id saga.ID) (*record, error) {
-	if t, ok := d.tombstones[id]; ok {
-		return nil, &t
+	if stone, ok := d.tombstone(id); ok {
+		return nil, stone
 	}
 	if r, ok := d.sagas[id]; ok {
 		return r, nil
@@ -230,7 +255,11 @@ func (s *Store) Load(ctx context.Context, id saga.ID) (*saga.Instance, error) {
 	if err != nil {
 		return nil, err
 	}
-	return copied(r.state), nil
+	state, err := r.read()
+	if err != nil {
+		return nil, err
+	}
+	return copied(state), nil
 }
 
 // History implements store.Store.
@@ -243,8 +272,12 @@ func (s *Store) History(ctx context.Context, id saga.ID, from uint64, limit int)
 	if err != nil {
 		return nil, err
 	}
-	var events []saga.Event
-	for k := max(from, 1); k <= uint64(len(r.events)) && len(events) < store.Bounded(limit); k++ {
+	first := max(from, 1)
+	if first > uint64(len(r.events)) {
+		return nil, nil
+	}
+	events := make([]saga.Event, 0, min(uint64(len(r.events))-first+1, uint64(store.Bounded(limit))))
+	for k := first; k <= uint64(len(r.events)) && len(events) < store.Bounded(limit); k++ {
 		e, err := sagapb.UnmarshalEvent(r.events[k-1])
 		if err != nil {
 			return nil, err
@@ -259,25 +292,24 @@ func (s *Store) Owed(ctx context.Context, after outbox.ID, yield func(outbox.Rec
 	if err := s.lock(ctx); err != nil {
 		return err
 	}
-	var ids []outbox.ID
-	for id := range s.data.owed {
-		if compareID(after, id) < 0 {
-			ids = append(ids, id)
-		}
+	type record struct {
+		id   outbox.ID
+		data []byte
 	}
-	slices.SortFunc(ids, compareID)
-	records := make([]outbox.Record, 0, len(ids))
-	for _, id := range ids {
-		r, err := outboxpb.UnmarshalRecord(s.data.owed[id])
-		if err != nil {
-			s.mu.Unlock()
-			return err
+	var records []record
+	for id, data := range s.data.owed {
+		if compareID(after, id) < 0 {
+			records = append(records, record{id, data})
 		}
-		records = append(records, r)
 	}
 	s.mu.Unlock()
-	for _, r := range records {
+	slices.SortFunc(records, func(a, b record) int { return compareID(a.id, b.id) })
+	for i := range records {
 		if err := ctx.Err(); err != nil {
+			return err
+		}
+		r, err := outboxpb.UnmarshalRecord(records[i].data)
+		if err != nil {
 			return err
 		}
 		if !yield(r) {
@@ -310,7 +342,10 @@ func (s *Store) Expire(ctx context.Context, endedBefore, dropTombstones time.Tim
 		dropped++
 	}
 	for _, id := range s.data.endedSagas(endedBefore, limit) {
-		in := s.data.sagas[id].state
+		in, err := s.data.sagas[id].read()
+		if err != nil {
+			return removed, dropped, err
+		}
 		s.data.tombstones[id] = store.TombstoneError{
 			Saga: id, Definition: in.Definition, Phase: in.Phase, InputHash: sha256.Sum256(in.Input), Ended: in.Ended,
 		}
