@@ -25,8 +25,10 @@ type bus struct {
 // message is one copy of an envelope on the bus.
 type message struct {
 	envelope transport.Envelope
+	stream   transport.Stream
 	done     bool
-	age      int // bus.forgotten when it was taken
+	age      int    // bus.forgotten when it was taken
+	deliver  func() // bus.deliver of it
 }
 
 // publish takes an envelope, or refuses it.
@@ -50,7 +52,8 @@ func (b *bus) publish(e *transport.Envelope) error {
 		copies = w.dice.between(2, 4)
 	}
 	for range copies {
-		m := &message{envelope: *e, age: b.forgotten}
+		m := &message{envelope: *e, stream: stream, age: b.forgotten}
+		m.deliver = func() { b.deliver(m) }
 		if w.faulty(BusCorrupts) {
 			b.corrupt(&m.envelope)
 		}
@@ -62,23 +65,23 @@ func (b *bus) publish(e *transport.Envelope) error {
 		if w.faulty(BusDelays) {
 			delay = w.dice.span(time.Second, 100*time.Second)
 		}
-		w.after(delay, func() { b.deliver(m, stream) })
+		w.after(delay, m.deliver)
 	}
 	return nil
 }
 
 // deliver hands a message to its consumer, and again while it is not
 // acknowledged.
-func (b *bus) deliver(m *message, stream transport.Stream) {
+func (b *bus) deliver(m *message) {
 	if m.done || m.age != b.forgotten {
 		return
 	}
-	if stream == transport.Commands {
+	if m.stream == transport.Commands {
 		b.service(m).receive(m)
 	} else {
 		pick(b.w.dice, b.w.nodes).receive(m)
 	}
-	b.w.after(ackWait, func() { b.deliver(m, stream) })
+	b.w.after(ackWait, m.deliver)
 }
 
 // service is the participant that a command's subject names.

@@ -30,19 +30,22 @@ type audit struct {
 	sagas      map[saga.ID]*account
 	debts      map[outbox.ID]*debt
 	messages   map[string]*debt // by the message's id
-	answered   map[answerKey]bool
-	moved      map[movedKey]bool // answers that were committed
+
+	asked saga.ID // the saga whose account was asked for last
+	found *account
 }
 
 // account is what is known of one saga.
 type account struct {
 	def      *saga.Definition
+	shape    *shape
 	last     *saga.Instance // nil: not committed
 	events   int            // that were committed
 	steps    []ledger
-	index    map[saga.StepName]int
-	writer   string // who moved it last
-	accepted string // the input of a start that was accepted; "": none
+	writer   string   // who moved it last
+	accepted string   // the input of a start that was accepted; "": none
+	answered []answer // that were given
+	moved    []moved  // that were committed
 }
 
 // ledger is what is known of one step at its participant.
@@ -66,20 +69,32 @@ type debt struct {
 	settled  bool
 }
 
-type answerKey struct {
+// answer is an answer to one attempt.
+type answer struct {
 	who       string
-	saga      saga.ID
 	step      saga.StepName
 	direction saga.Direction
 	attempt   int
-	outcome   saga.Outcome // "": any
+	outcome   saga.Outcome
 }
 
-// movedKey is an answer with its data, which may be damaged on its way.
-type movedKey struct {
-	answerKey
+// moved is an answer with its data, which may be damaged on its way.
+type moved struct {
+	answer
 
 	data string
+}
+
+// gave reports whether an answer was given; one without outcome: any outcome.
+func (acc *account) gave(a answer) bool {
+	for i := range acc.answered {
+		have := &acc.answered[i]
+		if have.attempt == a.attempt && have.step == a.step && have.who == a.who && have.direction == a.direction &&
+			(a.outcome == "" || have.outcome == a.outcome) {
+			return true
+		}
+	}
+	return false
 }
 
 // rule is an invariant as a function over one record; the audit's state is that
@@ -106,7 +121,7 @@ var rules = [...]rule{
 func newAudit(w *world) *audit {
 	return &audit{
 		w: w, phases: map[saga.Phase]int{}, sagas: map[saga.ID]*account{}, debts: map[outbox.ID]*debt{},
-		messages: map[string]*debt{}, answered: map[answerKey]bool{}, moved: map[movedKey]bool{},
+		messages: map[string]*debt{},
 	}
 }
 
@@ -129,20 +144,28 @@ func (a *audit) violated(invariant, format string, args ...any) {
 
 // account is the saga's account, made when it is first heard of.
 func (a *audit) account(id saga.ID) *account {
-	if acc := a.sagas[id]; acc != nil {
-		return acc
+	if a.found != nil && a.asked == id {
+		return a.found
 	}
-	acc := &account{index: map[saga.StepName]int{}}
+	acc := a.sagas[id]
+	if acc == nil {
+		acc = a.open(id)
+	}
+	a.asked, a.found = id, acc
+	return acc
+}
+
+// open makes an account.
+func (a *audit) open(id saga.ID) *account {
+	acc := &account{}
 	for _, c := range a.w.callers {
 		if c.id != id {
 			continue
 		}
-		acc.def = c.def
-		acc.steps = make([]ledger, c.def.Len())
+		acc.def, acc.shape = c.def, a.w.shapes[c.def]
+		acc.steps = make([]ledger, len(acc.shape.steps))
 		for i := range acc.steps {
-			step := c.def.Step(i)
-			acc.index[step.Name] = i
-			acc.steps[i].weak = a.w.services[step.Do.Participant].weak
+			acc.steps[i].weak = a.w.services[acc.shape.steps[i].Do.Participant].weak
 		}
 	}
 	a.sagas[id] = acc
@@ -151,11 +174,12 @@ func (a *audit) account(id saga.ID) *account {
 
 // step is a step's ledger; nil when the saga has no such step.
 func (acc *account) step(name saga.StepName) (int, *ledger) {
-	i, ok := acc.index[name]
-	if !ok {
-		return 0, nil
+	for i := range acc.steps {
+		if acc.shape.steps[i].Name == name {
+			return i, &acc.steps[i]
+		}
 	}
-	return i, &acc.steps[i]
+	return 0, nil
 }
 
 // learn takes a record into the audit's state.
@@ -172,12 +196,11 @@ func (a *audit) learn(r *Record) {
 			d.settled = true
 		}
 	case Answered:
-		key := answerKey{r.Who, r.Saga, r.Step, r.Direction, r.Attempt, ""}
-		a.answered[key] = true
-		key.outcome = r.Outcome
-		a.answered[key] = true
 		acc := a.account(r.Saga)
-		if i, l := acc.step(r.Step); l != nil && r.Who == acc.def.Step(i).Do.Participant && r.Direction == saga.DirectionUndo && r.Outcome == saga.OutcomeCompleted {
+		if given := (answer{r.Who, r.Step, r.Direction, r.Attempt, r.Outcome}); !acc.gave(given) {
+			acc.answered = append(acc.answered, given)
+		}
+		if i, l := acc.step(r.Step); l != nil && r.Who == acc.shape.steps[i].Do.Participant && r.Direction == saga.DirectionUndo && r.Outcome == saga.OutcomeCompleted {
 			l.tombstone = true
 		}
 	case Effect:
@@ -216,7 +239,7 @@ func (a *audit) committed(r *Record) {
 		ev := &c.Events[i]
 		acc.vouch(ev)
 		if ev.Type == saga.Answered {
-			a.moved[movedKey{answerKey{ev.Participant, r.Saga, ev.Step, ev.Direction, ev.Attempt, ev.Outcome}, string(ev.Payload)}] = true
+			acc.moved = append(acc.moved, moved{answer{ev.Participant, ev.Step, ev.Direction, ev.Attempt, ev.Outcome}, string(ev.Payload)})
 		}
 	}
 }
@@ -229,7 +252,7 @@ func (acc *account) vouch(ev *saga.Event) {
 	switch ev.Verb {
 	case saga.VerbResolve, saga.VerbSkip:
 		for i := range acc.steps {
-			if ev.Step == "" || acc.def.Step(i).Name == ev.Step {
+			if ev.Step == "" || acc.shape.steps[i].Name == ev.Step {
 				acc.steps[i].vouched = true
 			}
 		}

@@ -17,12 +17,30 @@ const (
 )
 
 var definitions [definitionPool]struct {
-	once sync.Once
-	def  *saga.Definition
+	once  sync.Once
+	def   *saga.Definition
+	shape *shape
+}
+
+// shape is what the rules ask of a definition again and again.
+type shape struct {
+	steps []saga.Step
+	after [maxSteps][maxSteps]bool // [a][b]: b comes after a in a series that holds both
+}
+
+func newShape(def *saga.Definition) *shape {
+	s := &shape{steps: make([]saga.Step, def.Len())}
+	for a := range s.steps {
+		s.steps[a] = def.Step(a)
+		for b := range s.steps {
+			s.after[a][b] = follows(def.Tree(), a, b)
+		}
+	}
+	return s
 }
 
 // definition is the random definition with the given number.
-func definition(number int) *saga.Definition {
+func definition(number int) (*saga.Definition, *shape) {
 	slot := &definitions[number]
 	slot.once.Do(func() {
 		for try := uint64(0); slot.def == nil; try++ {
@@ -32,11 +50,11 @@ func definition(number int) *saga.Definition {
 				panic(fmt.Sprintf("simulation: definition %d: %v", number, err)) // a mistake in this file
 			}
 			if def.Len() <= maxSteps {
-				slot.def = def
+				slot.def, slot.shape = def, newShape(def)
 			}
 		}
 	})
-	return slot.def
+	return slot.def, slot.shape
 }
 
 // author writes one random definition.

@@ -28,9 +28,11 @@ type node struct {
 	engine *coordinator.Engine
 	relay  *outbox.Relay
 	disk   *disk
-	inbox  []work
-	timers map[saga.ID]bool // woken, not committed yet
-	moved  map[saga.ID]bool // by this life; for a planted bug
+	inbox  []*work
+	free   []*work             // to be used again
+	inputs []coordinator.Input // of the step at hand
+	timers map[saga.ID]bool    // woken, not committed yet
+	moved  map[saga.ID]bool    // by this life; for a planted bug
 
 	life                 int // how often it was started; what a former life planned is void
 	up                   bool
@@ -142,7 +144,14 @@ func (n *node) receive(m *message) {
 
 // put hands work to the process.
 func (n *node) put(w work) {
-	n.inbox = append(n.inbox, w)
+	var mine *work
+	if last := len(n.free) - 1; last >= 0 {
+		mine, n.free = n.free[last], n.free[:last]
+	} else {
+		mine = new(work)
+	}
+	*mine = w
+	n.inbox = append(n.inbox, mine)
 	n.kick()
 }
 
@@ -165,12 +174,12 @@ func (n *node) step() {
 	w := n.w
 	batch := n.inbox[:min(len(n.inbox), n.batch)]
 	n.inbox = n.inbox[len(batch):]
-	inputs := make([]coordinator.Input, len(batch))
-	for i := range batch {
-		inputs[i] = batch[i].input
+	n.inputs = n.inputs[:0]
+	for _, wk := range batch {
+		n.inputs = append(n.inputs, wk.input)
 	}
 	n.busy = true
-	out, err := n.engine.Step(w.ctx, inputs)
+	out, err := n.engine.Step(w.ctx, n.inputs)
 	if err != nil {
 		n.crash("around a commit")
 		return
@@ -182,12 +191,13 @@ func (n *node) step() {
 	n.after(delay, func() {
 		n.busy = false
 		n.speak(batch, &out)
+		n.free = append(n.free, batch...)
 		n.kick()
 	})
 }
 
 // speak tells the outside what is durable now.
-func (n *node) speak(batch []work, out *coordinator.Output) {
+func (n *node) speak(batch []*work, out *coordinator.Output) {
 	n.relay.Drop(out.Settled)
 	if n.w.bug != BugPushesNothing {
 		n.relay.Push(out.Owed)
@@ -198,7 +208,7 @@ func (n *node) speak(batch []work, out *coordinator.Output) {
 		n.pump(n.w.dice.span(0, 5*time.Millisecond))
 	}
 	for i := range batch {
-		wk, r := &batch[i], &out.Results[i]
+		wk, r := batch[i], &out.Results[i]
 		if !n.up {
 			return
 		}

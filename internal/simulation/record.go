@@ -134,24 +134,26 @@ func Print(w io.Writer, history []Record) error {
 	return nil
 }
 
-// digest is FNV-1a over the records: equal runs have equal digests.
+// digest is a hash over the records: equal runs have equal digests. It takes
+// eight bytes at a time.
 type digest uint64
 
 func (d *digest) text(s string) {
-	h := uint64(*d)
-	for i := range len(s) {
-		h = (h ^ uint64(s[i])) * 1099511628211
+	d.number(uint64(len(s)))
+	for ; len(s) >= 8; s = s[8:] {
+		d.number(uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
+			uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56)
 	}
-	*d = digest((h ^ 0xff) * 1099511628211)
+	var rest uint64
+	for i := range len(s) {
+		rest = rest<<8 | uint64(s[i])
+	}
+	d.number(rest)
 }
 
 func (d *digest) number(n uint64) {
-	h := uint64(*d)
-	for range 8 {
-		h = (h ^ n&0xff) * 1099511628211
-		n >>= 8
-	}
-	*d = digest(h)
+	h := (uint64(*d) ^ n) * 0x9e3779b97f4a7c15
+	*d = digest(h ^ h>>32)
 }
 
 func newDigest() digest { return 14695981039346656037 }
@@ -168,6 +170,13 @@ func (d *digest) record(r *Record) {
 	d.number(r.Revision)
 	d.text(r.Message)
 	d.text(r.Note)
+	if a := r.Answer; a != nil {
+		d.text(a.Participant)
+		d.text(string(a.Step))
+		d.text(string(a.Direction))
+		d.text(string(a.Outcome))
+		d.number(uint64(a.Attempt))
+	}
 	if r.Change != nil {
 		d.change(r.Change)
 	}

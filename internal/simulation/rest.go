@@ -45,7 +45,7 @@ func (a *audit) ended(c *caller, acc *account, stored *saga.Instance) {
 // addsUp is I3 and I4: the participants' effects are what the phase says.
 func (a *audit) addsUp(id saga.ID, acc *account) {
 	for i := range acc.steps {
-		l, step := &acc.steps[i], acc.def.Step(i)
+		l, step := &acc.steps[i], &acc.shape.steps[i]
 		status := acc.last.Steps[i].Status
 		switch {
 		case l.vouched || acc.last.Open():

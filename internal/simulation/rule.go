@@ -2,6 +2,7 @@ package simulation
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/amends-dev/amends/compensation"
 	"github.com/amends-dev/amends/saga"
@@ -36,7 +37,7 @@ func acknowledgedAfterCommit(a *audit, r *Record) string {
 			return fmt.Sprintf("the answer %s/%s/%s/%d was acknowledged and not committed", r.Saga, r.Answer.Step, r.Answer.Direction, r.Answer.Attempt)
 		}
 	case Served:
-		if !a.answered[answerKey{r.Who, r.Saga, r.Step, r.Direction, r.Attempt, ""}] {
+		if !a.account(r.Saga).gave(answer{r.Who, r.Step, r.Direction, r.Attempt, ""}) {
 			return fmt.Sprintf("the command %s/%s/%s/%d was acknowledged and not answered", r.Saga, r.Step, r.Direction, r.Attempt)
 		}
 	}
@@ -118,14 +119,14 @@ func undoneInOrder(a *audit, r *Record) string {
 			return ""
 		}
 		for b := range acc.steps {
-			other, step := &acc.steps[b], acc.def.Step(b)
+			other, step := &acc.steps[b], &acc.shape.steps[b]
 			if b == i || !other.trusted() || other.net() < 1 {
 				continue
 			}
 			switch {
 			case step.Kind == saga.KindPivot:
 				return fmt.Sprintf("%s: %s was undone after the pivot", r.Saga, r.Step)
-			case step.Undo != nil && follows(acc.def.Tree(), i, b):
+			case step.Undo != nil && acc.shape.after[i][b]:
 				return fmt.Sprintf("%s: %s was undone before %s, which comes after it", r.Saga, r.Step, step.Name)
 			}
 		}
@@ -148,9 +149,9 @@ func (acc *account) askedInOrder(in *saga.Instance, name saga.StepName, dir saga
 	for b := range in.Steps {
 		switch s := in.Steps[b].Status; {
 		case s == saga.Doing:
-			return fmt.Sprintf("%s: the undo of %s is asked for while %s is not settled", in.ID, name, acc.def.Step(b).Name)
-		case (s == saga.Done || s == saga.Unknown || s == saga.Undoing) && acc.def.Step(b).Undo != nil && follows(acc.def.Tree(), i, b):
-			return fmt.Sprintf("%s: the undo of %s is asked for before that of %s", in.ID, name, acc.def.Step(b).Name)
+			return fmt.Sprintf("%s: the undo of %s is asked for while %s is not settled", in.ID, name, acc.shape.steps[b].Name)
+		case (s == saga.Done || s == saga.Unknown || s == saga.Undoing) && acc.shape.steps[b].Undo != nil && acc.shape.after[i][b]:
+			return fmt.Sprintf("%s: the undo of %s is asked for before that of %s", in.ID, name, acc.shape.steps[b].Name)
 		}
 	}
 	return ""
@@ -168,8 +169,8 @@ func doneInOrder(a *audit, r *Record) string {
 	}
 	for b := range acc.steps {
 		before := &acc.steps[b]
-		if b != i && before.effects == 0 && !before.vouched && follows(acc.def.Tree(), b, i) {
-			return fmt.Sprintf("%s: %s took effect before %s", r.Saga, r.Step, acc.def.Step(b).Name)
+		if b != i && before.effects == 0 && !before.vouched && acc.shape.after[b][i] {
+			return fmt.Sprintf("%s: %s took effect before %s", r.Saga, r.Step, acc.shape.steps[b].Name)
 		}
 	}
 	return ""
@@ -227,11 +228,11 @@ func answersAreReal(a *audit, r *Record) string {
 		if ev.Type != saga.Answered {
 			continue
 		}
-		key := answerKey{ev.Participant, r.Saga, ev.Step, ev.Direction, ev.Attempt, ev.Outcome}
+		given, acc := answer{ev.Participant, ev.Step, ev.Direction, ev.Attempt, ev.Outcome}, a.account(r.Saga)
 		switch {
-		case a.moved[movedKey{key, string(ev.Payload)}]:
+		case slices.Contains(acc.moved, moved{given, string(ev.Payload)}):
 			return fmt.Sprintf("%s was moved twice by %s of %s/%s/%d", r.Saga, ev.Outcome, ev.Step, ev.Direction, ev.Attempt)
-		case !a.answered[key]:
+		case !acc.gave(given):
 			return fmt.Sprintf("%s was moved by %s of %s/%s/%d, which %s has not given", r.Saga, ev.Outcome, ev.Step, ev.Direction, ev.Attempt, ev.Participant)
 		}
 	}

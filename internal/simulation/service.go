@@ -82,18 +82,19 @@ func (s *service) undo(ctx context.Context, tx *tx, _ contract.Undo[json.RawMess
 
 // step finds a step of the definition that a message is about; zero: there is
 // none.
-func (w *world) step(e *transport.Envelope, name saga.StepName) saga.Step {
+func (w *world) step(e *transport.Envelope, name saga.StepName) *saga.Step {
 	for _, def := range w.definitions {
 		if def.Ref() != e.Definition {
 			continue
 		}
-		for i := range def.Len() {
-			if step := def.Step(i); step.Name == name {
-				return step
+		steps := w.shapes[def].steps
+		for i := range steps {
+			if steps[i].Name == name {
+				return &steps[i]
 			}
 		}
 	}
-	return saga.Step{}
+	return &saga.Step{}
 }
 
 // retriable reports whether a command is for a step beyond the point of no

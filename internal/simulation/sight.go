@@ -88,21 +88,24 @@ var verbSights = map[saga.Verb]Sight{
 // see notes what became of an input.
 func (n *node) see(w *work, r *coordinator.Result) {
 	seen := &n.w.sights
-	var verb *saga.VerbError
 	switch {
 	case r.Ignored != "" && w.from != nil:
 		if s, ok := ignoredSights[r.Ignored]; ok {
 			seen[s]++
 		}
-	case errors.As(r.Err, &verb):
-		seen[VerbRefused]++
-	case errors.Is(r.Err, coordinator.ErrIDTaken):
-		seen[IDTaken]++
-	case r.Err != nil && w.from != nil:
-		seen[UnknownSaga]++
+	case r.Err != nil:
+		var verb *saga.VerbError
+		switch {
+		case errors.As(r.Err, &verb):
+			seen[VerbRefused]++
+		case errors.Is(r.Err, coordinator.ErrIDTaken):
+			seen[IDTaken]++
+		case w.from != nil:
+			seen[UnknownSaga]++
+		}
 	case r.Existed:
 		seen[StartedTwice]++
-	case r.Instance == nil || r.Ignored != "" || r.Err != nil || r.Before == r.After:
+	case r.Instance == nil || r.Ignored != "" || r.Before == r.After:
 	case r.After == saga.Parked:
 		seen[ParkedAtAll]++
 	case r.Before == saga.Running && r.Instance.Cause != nil:
@@ -140,7 +143,7 @@ func (acc *account) see(r *Record, seen *[sights]int) {
 		seen[WritersChanged]++
 	}
 	for i := range r.Change.Instance.Steps {
-		if acc.def.Step(i).Kind == saga.KindPivot && r.Change.Instance.Steps[i].Status == saga.Done && acc.last != nil && acc.last.Steps[i].Status != saga.Done {
+		if acc.shape.steps[i].Kind == saga.KindPivot && r.Change.Instance.Steps[i].Status == saga.Done && acc.last != nil && acc.last.Steps[i].Status != saga.Done {
 			seen[PivotPassed]++
 		}
 	}

@@ -65,6 +65,19 @@ func TestDigestsRepeat(t *testing.T) {
 	t.Error("two batches gave two digests, and no single run does")
 }
 
+// A replay keeps what was, although the run uses memory again.
+func TestReplayKeepsWhatWas(t *testing.T) {
+	for seed := range uint64(50) {
+		r, again := Replay(t.Context(), Options{Seed: seed}), newDigest()
+		for i := range r.History {
+			again.record(&r.History[i])
+		}
+		if uint64(again) != r.Digest {
+			t.Fatalf("seed %d: the kept history is not the one that was checked", seed)
+		}
+	}
+}
+
 func parting(a, b []Record) string {
 	for i := range min(len(a), len(b)) {
 		if x, y := a[i].String(), b[i].String(); x != y {

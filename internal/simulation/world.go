@@ -49,6 +49,7 @@ type world struct {
 	services    map[string]*service
 	callers     []*caller
 	definitions []*saga.Definition
+	shapes      map[*saga.Definition]*shape
 	repairs     int
 }
 
@@ -56,13 +57,14 @@ func newWorld(ctx context.Context, o Options, keep bool) *world {
 	d := newDice(o.Seed)
 	number := sagasOf(d)
 
-	w := &world{ctx: ctx, dice: d, bug: o.Bug, keep: keep, digest: newDigest(), disk: memstore.New(), services: map[string]*service{}}
+	w := &world{ctx: ctx, dice: d, bug: o.Bug, keep: keep, digest: newDigest(), disk: memstore.New(), services: map[string]*service{}, shapes: map[*saga.Definition]*shape{}}
 	w.audit = newAudit(w)
 	w.mix = newMix(d, o.Off)
 	w.bus = &bus{w: w}
 	for range d.between(1, 3) {
-		def := definition(d.IntN(definitionPool))
+		def, shape := definition(d.IntN(definitionPool))
 		w.definitions = append(w.definitions, def)
+		w.shapes[def] = shape
 		if err := w.disk.PutDefinition(ctx, def); err != nil {
 			panic(err) // a store in memory that is new
 		}
@@ -129,9 +131,14 @@ func (w *world) record(r Record) {
 	w.line = r
 	w.digest.record(&w.line)
 	w.audit.take(&w.line)
-	if w.keep {
-		w.history = append(w.history, r)
+	if !w.keep {
+		return
 	}
+	if r.Answer != nil { // its memory is used again
+		answer := *r.Answer
+		r.Answer = &answer
+	}
+	w.history = append(w.history, r)
 }
 
 // faulty draws whether a fault happens now. It always draws.
