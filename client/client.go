@@ -20,6 +20,7 @@ type Client struct {
 	subjects transport.Subjects
 	timeout  time.Duration
 	poll     time.Duration
+	tracer   Tracer // nil: nobody follows
 }
 
 // New makes a client of the coordinators that listen on bus.
@@ -67,7 +68,7 @@ func (c *Client) Start(ctx context.Context, d Definition, input any, options ...
 		return nil, invalid(transport.APIStart, e.Saga, fmt.Errorf("write the input as JSON: %w", err))
 	}
 	e.Data = data
-	return c.status(ctx, call{verb: transport.APIStart, envelope: e})
+	return c.status(ctx, call{verb: transport.APIStart, envelope: e, moves: true})
 }
 
 // Get answers where a saga stands. A saga that ended and was removed answers
@@ -90,7 +91,7 @@ func (c *Client) Operate(ctx context.Context, id contract.SagaID, op transport.O
 	if err != nil {
 		return nil, invalid(transport.APIOperate, id, err)
 	}
-	return c.status(ctx, call{verb: transport.APIOperate, envelope: transport.Envelope{Saga: id, Data: data}, once: true})
+	return c.status(ctx, call{verb: transport.APIOperate, envelope: transport.Envelope{Saga: id, Data: data}, once: true, moves: true})
 }
 
 // Cancel asks a saga to go back, for a person or a program named by. Beyond the
@@ -201,8 +202,13 @@ func (c *Client) status(ctx context.Context, q call) (*transport.Status, error) 
 	if err := q.envelope.Saga.Check(); err != nil {
 		return nil, invalid(q.verb, "", err)
 	}
+	q, end := c.follow(ctx, q)
 	var status transport.Status
-	if err := c.do(ctx, q, &status); err != nil {
+	err := c.do(ctx, q, &status)
+	if end != nil {
+		end(err)
+	}
+	if err != nil {
 		return nil, err
 	}
 	return &status, nil

@@ -20,6 +20,7 @@ type call struct {
 	hold     time.Duration      // how long the coordinator may hold it on purpose
 	once     bool               // carrying it out twice could do harm: do not repeat what may have arrived
 	patient  bool               // repeat it as well when the coordinator is overloaded
+	moves    bool               // it moves a saga: a Tracer follows it
 }
 
 // do asks until there is an answer, and reads the reply's data into reply. What

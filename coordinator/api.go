@@ -133,9 +133,10 @@ func (c *Coordinator) apiStart(_ context.Context, request *transport.Envelope, r
 	c.submit(work{
 		input: Input{Saga: id, Definition: request.Definition, Event: saga.Event{
 			Type: saga.Started, At: c.config.Clock(), ID: id, Payload: request.Data,
-			ContentType: request.ContentType, TraceParent: request.TraceParent,
+			ContentType: request.ContentType, TraceParent: c.root(id, request.TraceParent),
 		}},
-		reply: func(r Result) { reply(c.replyTo(&r, false)) },
+		request: request,
+		reply:   func(r Result) { reply(c.replyTo(&r, false)) },
 	}, reply)
 }
 
@@ -154,7 +155,8 @@ func (c *Coordinator) apiOperate(_ context.Context, request *transport.Envelope,
 			Type: saga.Operated, At: c.config.Clock(), Verb: saga.Verb(op.Verb), Step: op.Step,
 			By: op.By, Reason: op.Reason, Outcome: op.Outcome, Payload: op.Result,
 		}},
-		reply: func(r Result) { reply(c.replyTo(&r, true)) },
+		request: request,
+		reply:   func(r Result) { reply(c.replyTo(&r, true)) },
 	}, reply)
 }
 

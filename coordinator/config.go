@@ -80,6 +80,9 @@ type Config struct {
 	Logger *slog.Logger
 	// Observer is told what happens, for metrics. Default: nobody.
 	Observer Observer
+	// Tracer follows sagas in a tracing system. Default: nobody; the trace context
+	// that a caller gives is passed on as it came.
+	Tracer Tracer
 	// Clock tells the time. Default: time.Now.
 	Clock func() time.Time
 }

@@ -83,7 +83,7 @@ func New(config Config) (*Coordinator, error) {
 		OnPublish: c.observer.Published, OnRefused: c.refused, Now: config.Clock,
 	})
 	c.timekeeper = newTimekeeper(config.Store, config.Clock, c.put)
-	w := writer{subjects: config.Subjects, source: "/amends/" + config.Name, secret: config.Secret}
+	w := writer{subjects: config.Subjects, source: "/amends/" + config.Name, secret: config.Secret, tracer: config.Tracer}
 	for range config.Shards {
 		engine, err := newEngine(config.Store, defs, w, max(1, config.CacheSize/config.Shards))
 		if err != nil {

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 
 	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/transport"
 )
 
 // Keys of the structured log. They are API: dashboards and alerts are built on
@@ -56,14 +57,6 @@ func logTransition(ctx context.Context, l *slog.Logger, t *Transition) {
 	text(LogOutcome, string(t.Outcome))
 	text(LogVerb, string(t.Verb))
 	text(LogReason, t.Reason)
-	text(LogTrace, traceID(t.TraceParent))
+	text(LogTrace, transport.TraceID(t.TraceParent))
 	l.LogAttrs(ctx, level, "transition", attrs...)
-}
-
-// traceID is the trace id in a W3C traceparent, "" if there is none.
-func traceID(traceParent string) string {
-	if len(traceParent) < 35 || traceParent[2] != '-' {
-		return ""
-	}
-	return traceParent[3:35]
 }

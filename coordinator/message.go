@@ -25,6 +25,7 @@ type writer struct {
 	source   string // CloudEvents source
 	secret   []byte // of the keyed hash in DedupID
 	mac      hash.Hash
+	tracer   Tracer // nil: nobody follows
 }
 
 // own is a writer for one Engine alone: its hash is used again and again.
@@ -39,24 +40,25 @@ func (w *writer) records(in *saga.Instance, eff *saga.Effects, at time.Time) []o
 		return nil
 	}
 	out := make([]outbox.Record, 0, len(eff.Commands)+len(eff.Announcements))
+	trace := w.traced(in)
 	for i := range eff.Commands {
 		c := &eff.Commands[i]
 		out = append(out, outbox.Record{
 			ID:       outbox.ID{Saga: in.ID, Revision: in.Revision, Index: uint16(c.Index)},
-			Envelope: w.command(in, c, at),
+			Envelope: w.command(in, c, at, trace),
 			Answered: true,
 		})
 	}
 	for i := range eff.Announcements {
 		out = append(out, outbox.Record{
 			ID:       outbox.ID{Saga: in.ID, Revision: in.Revision, Index: uint16(announcementIndex + i)},
-			Envelope: w.announcement(in, &eff.Announcements[i], i, at),
+			Envelope: w.announcement(in, &eff.Announcements[i], i, at, trace),
 		})
 	}
 	return out
 }
 
-func (w *writer) command(in *saga.Instance, c *saga.Command, at time.Time) transport.Envelope {
+func (w *writer) command(in *saga.Instance, c *saga.Command, at time.Time, trace string) transport.Envelope {
 	key := contract.Key{Saga: in.ID, Step: c.Step, Direction: c.Direction}
 	id := key.String() + "/" + strconv.Itoa(c.Attempt)
 	return transport.Envelope{
@@ -67,7 +69,7 @@ func (w *writer) command(in *saga.Instance, c *saga.Command, at time.Time) trans
 		Type:        transport.TypeCommand,
 		Time:        at,
 		ContentType: c.ContentType,
-		TraceParent: in.TraceParent,
+		TraceParent: trace,
 		Saga:        in.ID,
 		Definition:  in.Definition,
 		Step:        c.Step,
@@ -96,7 +98,7 @@ type Lifecycle struct {
 // passed beyond the point of no return. It is not a phase.
 const Overdue contract.Phase = "overdue"
 
-func (w *writer) announcement(in *saga.Instance, a *saga.Announcement, n int, at time.Time) transport.Envelope {
+func (w *writer) announcement(in *saga.Instance, a *saga.Announcement, n int, at time.Time, trace string) transport.Envelope {
 	data, err := json.Marshal(Lifecycle{
 		ID: in.ID, Definition: in.Definition.Name, Version: in.Definition.Version, Phase: a.Phase,
 		Revision: in.Revision, Ended: a.Ended, Overdue: a.Overdue, Reason: a.Reason, At: at.UTC(),
@@ -116,7 +118,7 @@ func (w *writer) announcement(in *saga.Instance, a *saga.Announcement, n int, at
 		Source:      w.source,
 		Type:        transport.TypeLifecycle,
 		Time:        at,
-		TraceParent: in.TraceParent,
+		TraceParent: trace,
 		Saga:        in.ID,
 		Definition:  in.Definition,
 		Reason:      a.Reason,

@@ -14,9 +14,10 @@ import (
 // work is one input on its way through a shard, with whoever waits for it.
 type work struct {
 	input    Input
-	delivery transport.Delivery // of an answer from the bus; else nil
-	reply    func(Result)       // of a request; else nil
-	timer    bool               // of a wake-up
+	delivery transport.Delivery  // of an answer from the bus; else nil
+	reply    func(Result)        // of a request; else nil
+	timer    bool                // of a wake-up
+	request  *transport.Envelope // of a request, for the tracer; else nil
 }
 
 // shard is one goroutine that decides for its share of the sagas.
@@ -154,6 +155,7 @@ func (s *shard) observe(ctx context.Context, w *work, r *Result) {
 	t := transition(w, r)
 	s.c.count(&t)
 	s.c.observer.Transition(t)
+	s.trace(w, t)
 	logTransition(ctx, s.c.config.Logger, &t)
 }
 
@@ -188,7 +190,7 @@ func transition(w *work, r *Result) Transition {
 	ev, in := &w.input.Event, r.Instance
 	t := Transition{
 		Saga: in.ID, Definition: in.Definition, Revision: r.Revision, Event: ev.Type, Step: ev.Step,
-		Direction: ev.Direction, Attempt: ev.Attempt, Outcome: ev.Outcome, Verb: ev.Verb,
+		Participant: ev.Participant, Direction: ev.Direction, Attempt: ev.Attempt, Outcome: ev.Outcome, Verb: ev.Verb,
 		Before: r.Before, After: r.After, Ended: r.EndedNow, Reason: ev.Reason,
 		Started: in.Started, At: ev.At, TraceParent: in.TraceParent, Waited: r.Waited,
 	}

@@ -14,7 +14,7 @@ func status(def *saga.Definition, in *saga.Instance, steps bool) *transport.Stat
 	s := &transport.Status{
 		ID: in.ID, Definition: in.Definition, Phase: in.Phase, Revision: in.Revision,
 		Started: in.Started, Updated: in.Updated, Ended: in.Ended, Reason: reasonFor(in),
-		Deadline: in.Deadline, Overdue: in.Overdue, TraceID: traceID(in.TraceParent),
+		Deadline: in.Deadline, Overdue: in.Overdue, TraceID: transport.TraceID(in.TraceParent),
 	}
 	if !steps {
 		return s

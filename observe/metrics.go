@@ -33,6 +33,7 @@ type Metrics struct {
 	commitSagas    prometheus.Histogram
 	published      prometheus.Counter
 	publishFailed  prometheus.Counter
+	spans          spans
 }
 
 var _ coordinator.Observer = (*Metrics)(nil)
@@ -60,7 +61,7 @@ func NewMetrics(version string) *Metrics {
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: BuildInfo, Help: help(BuildInfo)}, []string{LabelVersion, LabelGoVersion})
 	build.WithLabelValues(version, runtime.Version()).Set(1)
 	m.registry.MustRegister(
-		m.started, m.ended, m.sagaDuration, m.stepDuration, m.transitions, m.ignored, m.deadLetters,
+		&m.spans, m.started, m.ended, m.sagaDuration, m.stepDuration, m.transitions, m.ignored, m.deadLetters,
 		m.commitDuration, m.commitSagas, m.published, m.publishFailed, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
@@ -83,6 +84,11 @@ func histograms(name string, buckets []float64, labels ...string) *prometheus.Hi
 // and ready must not block for longer than their context. Call it once.
 func (m *Metrics) Watch(stats func(context.Context) (coordinator.Stats, error), ready func(context.Context) error) {
 	m.registry.MustRegister(&watch{stats: stats, ready: ready, definitions: &m.definitions})
+}
+
+// Spans adds the counts of spans that observe/otlp keeps; without it they are 0.
+func (m *Metrics) Spans(counts func() (exported, dropped, failed uint64)) {
+	m.spans.counts.Store(&counts)
 }
 
 // Handler serves the metrics in Prometheus text format.

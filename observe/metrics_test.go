@@ -51,6 +51,7 @@ func observed(ready error) *observe.Metrics {
 	m.DeadLetter(coordinator.DeadLetterSubject)
 	m.Committed(5, 3*time.Millisecond)
 	m.Published(7, 2)
+	m.Spans(func() (exported, dropped, failed uint64) { return 30, 2, 1 })
 	return m
 }
 
@@ -86,6 +87,9 @@ func TestMetricsOfASaga(t *testing.T) {
 		`amends_sagas_parked 1`,
 		`amends_cache_hits_total 9`,
 		`amends_cache_misses_total 1`,
+		`amends_trace_spans_exported_total 30`,
+		`amends_trace_spans_dropped_total{reason="queue"} 2`,
+		`amends_trace_spans_dropped_total{reason="collector"} 1`,
 		`amends_ready 1`,
 	} {
 		if !strings.Contains(text, want+"\n") {

@@ -20,6 +20,8 @@ const (
 	SagasParked    = "amends_sagas_parked"
 	CacheHits      = "amends_cache_hits_total"
 	CacheMisses    = "amends_cache_misses_total"
+	SpansExported  = "amends_trace_spans_exported_total"
+	SpansDropped   = "amends_trace_spans_dropped_total"
 	Ready          = "amends_ready"
 	BuildInfo      = "amends_build_info"
 )
@@ -73,6 +75,8 @@ func Catalogue() []Metric {
 		{OutboxOldest, "gauge", nil, "Age of the oldest message that is owed and not sent yet; 0 when there is none."},
 		{CacheHits, "counter", nil, "Events whose saga was in memory."},
 		{CacheMisses, "counter", nil, "Events whose saga had to be read from the store."},
+		{SpansExported, "counter", nil, "Spans that the collector took; 0 while nobody traces."},
+		{SpansDropped, "counter", []string{LabelReason}, "Spans that were lost: reason queue, there was no room; reason collector, it did not take them."},
 		{Ready, "gauge", nil, "1 when the coordinator takes work, 0 when it does not."},
 		{BuildInfo, "gauge", []string{LabelVersion, LabelGoVersion}, "Always 1; the labels say what runs."},
 	}

@@ -2,6 +2,7 @@ package observe
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -76,4 +77,31 @@ func (w *watch) Collect(out chan<- prometheus.Metric) {
 	gauge(oldestDesc, s.OutboxOldest.Seconds())
 	out <- prometheus.MustNewConstMetric(hitsDesc, prometheus.CounterValue, float64(s.CacheHits))
 	out <- prometheus.MustNewConstMetric(missesDesc, prometheus.CounterValue, float64(s.CacheMisses))
+}
+
+// spans reads the counts of spans when somebody scrapes.
+type spans struct {
+	counts atomic.Pointer[func() (exported, dropped, failed uint64)]
+}
+
+var (
+	exportedDesc = describe(SpansExported)
+	droppedDesc  = describe(SpansDropped, LabelReason)
+)
+
+// Describe is part of prometheus.Collector.
+func (s *spans) Describe(out chan<- *prometheus.Desc) { out <- exportedDesc; out <- droppedDesc }
+
+// Collect is part of prometheus.Collector.
+func (s *spans) Collect(out chan<- prometheus.Metric) {
+	var exported, dropped, failed uint64
+	if counts := s.counts.Load(); counts != nil {
+		exported, dropped, failed = (*counts)()
+	}
+	counter := func(d *prometheus.Desc, value uint64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(value), labels...)
+	}
+	counter(exportedDesc, exported)
+	counter(droppedDesc, dropped, "queue")
+	counter(droppedDesc, failed, "collector")
 }

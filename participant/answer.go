@@ -41,8 +41,10 @@ func (p *Participant[Tx]) Answer(ctx context.Context, command *transport.Envelop
 		visit.report(Answer{Reason: err.Error()}, false)
 		return nil, err
 	}
+	ctx = visit.begin(ctx)
 	answer, err := visit.settle(ctx)
 	if err != nil && ctx.Err() != nil {
+		visit.end(visit.reportOf(Answer{Reason: ctx.Err().Error()}, false))
 		return nil, ctx.Err()
 	}
 	final := false
@@ -65,6 +67,7 @@ type visit[Tx any] struct {
 	handler handler[Tx]
 	started time.Time
 	called  bool // the handler ran
+	span    Span // nil: nobody follows
 }
 
 // understand checks that the message is a command that can be answered, and
@@ -178,6 +181,7 @@ var types = map[contract.Outcome]string{
 // envelope is the answer as it travels.
 func (v *visit[Tx]) envelope(a Answer, final bool) *transport.Envelope {
 	c := v.command
+	traceParent, traceState := v.traceContext()
 	e := &transport.Envelope{
 		Subject:     c.ReplyTo,
 		DedupID:     uuid.NewString(),
@@ -185,8 +189,8 @@ func (v *visit[Tx]) envelope(a Answer, final bool) *transport.Envelope {
 		Source:      "/amends/participant/" + v.p.name,
 		Type:        types[a.Outcome],
 		Time:        time.Now().UTC(),
-		TraceParent: c.TraceParent,
-		TraceState:  c.TraceState,
+		TraceParent: traceParent,
+		TraceState:  traceState,
 		Saga:        c.Saga,
 		Definition:  c.Definition,
 		Step:        c.Step,
@@ -202,12 +206,17 @@ func (v *visit[Tx]) envelope(a Answer, final bool) *transport.Envelope {
 	return e
 }
 
-// report tells the observer and the log how the command was answered.
-func (v *visit[Tx]) report(a Answer, final bool) {
-	r := Report{
+func (v *visit[Tx]) reportOf(a Answer, final bool) Report {
+	return Report{
 		Participant: v.p.name, Action: v.action, Key: keyOf(v.command), Attempt: v.command.Attempt,
 		Outcome: a.Outcome, Reason: a.Reason, Final: final, Called: v.called, Took: time.Since(v.started),
 	}
+}
+
+// report tells the observer, the tracer and the log how the command was answered.
+func (v *visit[Tx]) report(a Answer, final bool) {
+	r := v.reportOf(a, final)
+	v.end(r)
 	level := slog.LevelDebug
 	if a.Outcome == contract.OutcomeFailed || a.Outcome == "" {
 		level = slog.LevelWarn

@@ -22,10 +22,15 @@ const (
 	LogStack       = "stack"
 	LogError       = "error"
 	LogCount       = "count"
+	LogTrace       = "trace_id" // W3C trace id of the command, when it carries one
 )
 
 // log is the logger for what concerns one message.
 func (p *Participant[Tx]) log(e *transport.Envelope) *slog.Logger {
-	return p.options.logger.With(LogParticipant, p.name, LogSaga, string(e.Saga), LogStep, string(e.Step),
+	l := p.options.logger.With(LogParticipant, p.name, LogSaga, string(e.Saga), LogStep, string(e.Step),
 		LogDirection, string(e.Direction), LogAttempt, e.Attempt)
+	if id := e.TraceID(); id != "" {
+		l = l.With(LogTrace, id)
+	}
+	return l
 }

@@ -22,6 +22,7 @@ type options struct {
 	retention      time.Duration
 	logger         *slog.Logger
 	onAnswer       func(Report)
+	tracer         Tracer // nil: nobody follows
 }
 
 func defaults() options {

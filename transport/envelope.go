@@ -60,5 +60,16 @@ const (
 // MaxRetryAfter bounds Envelope.RetryAfter.
 const MaxRetryAfter = 24 * time.Hour
 
+// TraceID is the trace id in the envelope's W3C traceparent, "" if there is none.
+func (e *Envelope) TraceID() string { return TraceID(e.TraceParent) }
+
+// TraceID is the trace id in a W3C traceparent, "" if there is none.
+func TraceID(traceParent string) string {
+	if len(traceParent) < 55 || traceParent[2] != '-' || traceParent[35] != '-' {
+		return ""
+	}
+	return traceParent[3:35]
+}
+
 // JSON is the content type that is meant when none is given.
 const JSON = "application/json"

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"github.com/amends-dev/amends/examples/order-checkout/checkout"
 	"github.com/amends-dev/amends/examples/order-checkout/load"
 	"github.com/amends-dev/amends/examples/order-checkout/progress"
+	"github.com/amends-dev/amends/observe/tracing"
 	"github.com/amends-dev/amends/transport"
 	"github.com/amends-dev/amends/transport/natsbus"
 )
@@ -37,8 +39,17 @@ func (c loadCmd) Run(ctx context.Context, t *terminal) error {
 		return err
 	}
 	defer bus.Close() // nothing is under way
+	provider, stopTraces, err := traces(ctx, "customers", slog.New(slog.NewTextHandler(t.out, nil)))
+	if err != nil {
+		return err
+	}
+	defer stopTraces()
+	var options []client.Option
+	if provider != nil {
+		options = append(options, client.Follow(tracing.Client(provider)))
+	}
 	board := progress.New(t.out, len(orders))
-	err = place(ctx, bus, client.New(bus), orders, c.Every, c.Data, board)
+	err = place(ctx, bus, client.New(bus, options...), orders, c.Every, c.Data, board)
 	if err == nil {
 		fmt.Fprintf(t.out, "\nAll %d orders have ended.\n", len(orders))
 	}

@@ -14,6 +14,8 @@ import (
 
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/examples/order-checkout/service"
+	"github.com/amends-dev/amends/observe/tracing"
+	"github.com/amends-dev/amends/participant"
 	"github.com/amends-dev/amends/transport/natsbus"
 )
 
@@ -34,8 +36,17 @@ func (c serviceCmd) Run(ctx context.Context, t *terminal) error {
 		return err
 	}
 	defer stop()
+	provider, stopTraces, err := traces(ctx, c.Name, logger)
+	if err != nil {
+		return err
+	}
+	defer stopTraces()
+	var options []participant.Option
+	if provider != nil {
+		options = append(options, participant.Trace(tracing.Participant(provider)))
+	}
 	return service.Run(ctx, service.Config{
-		Name: c.Name, DataDir: c.Data, Logger: logger,
+		Name: c.Name, DataDir: c.Data, Logger: logger, Options: options,
 		Connect: func(ctx context.Context, name string) (*natsbus.Bus, error) {
 			return natsbus.Connect(ctx, natsbus.Config{URL: c.NATSURL, Name: name, Logger: logger})
 		},

@@ -46,7 +46,8 @@ func (c *checkCmd) Run(env *environment) error {
 	}
 	config := c.daemon()
 	_, defs := c.definitions()
-	if err := errors.Join(env.origin.problem(), config.Validate(), defs); err != nil {
+	_, traces := c.traces()
+	if err := errors.Join(env.origin.problem(), config.Validate(), defs, traces); err != nil {
 		return &exitError{code: ExitFailed, err: fmt.Errorf("the configuration is wrong:\n%w", err)}
 	}
 	return nil

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/amends-dev/amends/internal/daemon"
+	"github.com/amends-dev/amends/observe/otlp"
 	"github.com/amends-dev/amends/saga"
 )
 
@@ -28,6 +29,7 @@ type serveFlags struct {
 	HTTP      string `name:"http" env:"AMENDS_HTTP" default:"127.0.0.1:8080" help:"Where to serve the API, health and metrics; port 0: a free one; empty: nowhere."`
 	API       string `name:"api" env:"AMENDS_API" enum:"local,off,insecure" default:"local" help:"Whom to serve the API, which asks nobody for a password: local, this machine (--http must be loopback); off, nobody; insecure, whoever reaches --http."`
 	Pprof     bool   `env:"AMENDS_PPROF" help:"Serve profiles under /debug/pprof/ as well."`
+	OTLP      string `name:"otlp-endpoint" env:"AMENDS_OTLP_ENDPOINT" placeholder:"URL" help:"Collector to send traces to, by OTLP over HTTP, such as http://127.0.0.1:4318. OpenTelemetry's own OTEL_* variables are understood as well; without either there are no traces."`
 	LogLevel  string `env:"AMENDS_LOG_LEVEL" enum:"debug,info,warn,error" default:"info" help:"How much to log: ${enum}. Debug has a line for every transition."`
 	LogFormat string `env:"AMENDS_LOG_FORMAT" enum:"json,text" default:"json" help:"How to log: ${enum}."`
 
@@ -62,6 +64,18 @@ func (f *serveFlags) definitions() ([]*saga.Definition, error) {
 	return loadDefinitions([]string{f.Definitions})
 }
 
+// traces says where to send spans; nil: nowhere.
+func (f *serveFlags) traces() (*otlp.Config, error) {
+	wanted, err := otlp.Wanted(f.OTLP, os.Getenv)
+	if err != nil {
+		return nil, fmt.Errorf("traces: %w", err)
+	}
+	if !wanted {
+		return nil, nil
+	}
+	return &otlp.Config{Endpoint: f.OTLP, Service: "amends-coordinator"}, nil
+}
+
 func (f *serveFlags) logger(w io.Writer) *slog.Logger {
 	var level slog.Level
 	_ = level.UnmarshalText([]byte(f.LogLevel)) // one of the enumeration
@@ -78,10 +92,11 @@ type serveCmd struct{ serveFlags }
 func (c *serveCmd) Run(env *environment) error {
 	config := c.daemon()
 	definitions, err := c.definitions()
-	if err := errors.Join(config.Validate(), err); err != nil {
+	traces, errTraces := c.traces()
+	if err := errors.Join(config.Validate(), err, errTraces); err != nil {
 		return &exitError{code: ExitUsage, err: err, hint: "coordinator config check shows every value and where it comes from"}
 	}
-	config.Definitions, config.Logger = definitions, c.logger(env.stderr)
+	config.Definitions, config.Traces, config.Logger = definitions, traces, c.logger(env.stderr)
 	err = daemon.Run(env.ctx, config, func(a daemon.Addresses) {
 		if err := c.writeReady(a); err != nil {
 			config.Logger.Error("write the ready file", slog.String("file", c.ReadyFile), slog.Any("error", err))

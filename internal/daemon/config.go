@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/amends-dev/amends/observe/otlp"
 	"github.com/amends-dev/amends/saga"
 )
 
@@ -41,6 +42,8 @@ type Config struct {
 	Retention          time.Duration
 	TombstoneRetention time.Duration
 
+	// Traces says where spans are sent. Default: nil, nobody traces.
+	Traces *otlp.Config
 	// Logger gets everything that is logged. Default: slog.Default().
 	Logger *slog.Logger
 	// Version is what amends_build_info says. Default: "(devel)".
@@ -92,6 +95,11 @@ func (c *Config) Validate() error {
 	}
 	if err := checkAddress(c.NATS.Listen); err != nil {
 		bad("nats listen: %w", err)
+	}
+	if c.Traces != nil {
+		if err := otlp.CheckEndpoint(c.Traces.Endpoint); err != nil {
+			bad("otlp endpoint: %w", err)
+		}
 	}
 	n := c.NATS
 	if n.URL == "" && (n.Creds != "" || n.User != "" || n.Password != "" || n.Token != "" || n.CA != "" || n.Cert != "" || n.Key != "") {

@@ -17,6 +17,7 @@ import (
 	"github.com/amends-dev/amends/coordinator"
 	"github.com/amends-dev/amends/internal/crashpoint"
 	"github.com/amends-dev/amends/observe"
+	"github.com/amends-dev/amends/observe/otlp"
 	"github.com/amends-dev/amends/store/boltstore"
 	"github.com/amends-dev/amends/transport"
 	"github.com/amends-dev/amends/transport/natsbus"
@@ -32,6 +33,9 @@ const stopLimit = 10 * time.Second
 
 // checkLimit bounds how long a probe waits for the bus.
 const checkLimit = 2 * time.Second
+
+// flushSpans bounds how long the end waits for the collector of spans.
+const flushSpans = 2 * time.Second
 
 // slowConnect is after how long a connection that is not there is spoken of.
 const slowConnect = 2 * time.Second
@@ -51,6 +55,7 @@ type Addresses struct {
 type daemon struct {
 	Config
 	metrics *observe.Metrics
+	traces  *otlp.Exporter   // nil: nobody traces
 	server  *embedded.Server // nil: external
 	bus     *natsbus.Bus
 	store   *boltstore.Store
@@ -81,6 +86,7 @@ func Run(ctx context.Context, c Config, ready func(Addresses)) (err error) {
 		what  string
 		start func(context.Context) error
 	}{
+		{"send spans", d.startTraces},
 		{"serve the API, health and metrics", d.startHTTP},
 		{"open the store", d.openStore},
 		{"start the embedded NATS server", d.startServer},
@@ -184,6 +190,42 @@ func (d *daemon) closing(what string, f func() error) {
 	d.closers = append(d.closers, closer{what, f})
 }
 
+// startTraces is the first part, so that it ends last and sends what the others
+// have left.
+func (d *daemon) startTraces(ctx context.Context) error {
+	if d.Traces == nil {
+		return nil
+	}
+	config := *d.Traces
+	config.Logger, config.Version = d.Logger, d.Version
+	traces, err := otlp.Start(ctx, config)
+	if err != nil {
+		return err
+	}
+	d.traces = traces
+	d.metrics.Spans(func() (exported, dropped, failed uint64) {
+		s := traces.Stats()
+		return s.Exported, s.Dropped, s.Failed
+	})
+	d.closers = append(d.closers, closer{"the exporter of spans", func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), flushSpans)
+		defer cancel()
+		if err := traces.Shutdown(ctx); err != nil {
+			d.Logger.Warn("the last spans were not sent", slog.Any("error", err))
+		}
+		return nil
+	}})
+	return nil
+}
+
+// tracer is the coordinator's; nil: nobody traces.
+func (d *daemon) tracer() coordinator.Tracer {
+	if d.traces == nil {
+		return nil
+	}
+	return observe.NewTracer(d.traces.TracerProvider())
+}
+
 func (d *daemon) openStore(context.Context) error {
 	if err := os.MkdirAll(d.DataDir, 0o700); err != nil {
 		return err
@@ -253,7 +295,7 @@ func (d *daemon) makeCoordinator(context.Context) error {
 		Name: d.Name, Shards: d.Shards, MaxBatch: d.MaxBatch, MaxOpen: d.MaxOpen,
 		Retention: d.Retention, TombstoneRetention: d.TombstoneRetention,
 		Secret: secret, Definitions: d.Definitions,
-		Logger: d.Logger, Observer: d.metrics,
+		Logger: d.Logger, Observer: d.metrics, Tracer: d.tracer(),
 	})
 	if err != nil {
 		return err

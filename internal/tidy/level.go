@@ -46,7 +46,9 @@ var levels = map[string]int{
 	"participant/boltinbox":        55,
 	"participant/watermillcarrier": 55,
 	"participant/participanttest":  56,
-	"observe":                      55,
+	"observe/tracing":              55,
+	"observe/otlp":                 56,
+	"observe":                      57,
 
 	"api":             60,
 	"internal":        60,

@@ -38,12 +38,14 @@ var kinds = map[string]kind{
 	"shipping":  {shipping.Schema, shipping.New},
 }
 
-// Config of a service. All fields but Die and Ready are required.
+// Config of a service. All fields but Options, Die and Ready are required.
 type Config struct {
 	Name    string // one of Names
 	DataDir string // the database is DataDir/Name/Name.db
 	Connect func(ctx context.Context, name string) (*natsbus.Bus, error)
 	Logger  *slog.Logger
+	// Options are added to the participant's: a tracer, for example.
+	Options []participant.Option
 	// Say is told what goes wrong on purpose.
 	Say func(saga contract.SagaID, what string)
 	// Die ends the process when an order asks for a crash. Default: the service
@@ -93,7 +95,8 @@ func (c Config) once(ctx context.Context) (crashed bool, err error) {
 		return false, err
 	}
 	defer bus.Close() // what counts was acknowledged
-	p := kinds[c.Name].make(inbox, participant.Logger(c.Logger), participant.AckWait(ackWait))
+	options := append([]participant.Option{participant.Logger(c.Logger), participant.AckWait(ackWait)}, c.Options...)
+	p := kinds[c.Name].make(inbox, options...)
 	c.Ready(bus)
 	switch c.Name {
 	case "payment": // where things go wrong on purpose

@@ -1,0 +1,63 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/transport"
+)
+
+// answering is a coordinator that answers everything with a status.
+type answering struct{ requests []transport.Envelope }
+
+func (a *answering) Request(_ context.Context, request *transport.Envelope) (*transport.Envelope, error) {
+	a.requests = append(a.requests, *request)
+	if len(a.requests) == 1 {
+		return nil, transport.ErrNoResponders
+	}
+	return &transport.Envelope{Data: []byte(`{}`)}, nil
+}
+
+// follower is a Tracer that notes what it is told.
+type follower struct{ begun, ended int }
+
+func (f *follower) Request(_ context.Context, request *transport.Envelope) func(error) {
+	f.begun++
+	request.TraceParent = "00-of-" + request.TraceParent
+	return func(error) { f.ended++ }
+}
+
+// A request that moves a saga is one span however often it is repeated; one that
+// only looks has none.
+func TestFollow(t *testing.T) {
+	bus, f := &answering{}, &follower{}
+	c := New(bus, Follow(f))
+	if _, err := c.Start(t.Context(), contract.DefinitionRef{Name: "checkout"}, 1, ID("a"), Trace("caller", "")); err != nil {
+		t.Fatal(err)
+	}
+	if len(bus.requests) != 2 || bus.requests[0].TraceParent != "00-of-caller" || bus.requests[1].TraceParent != "00-of-caller" {
+		t.Errorf("the start went out as %+v", bus.requests)
+	}
+	if _, err := c.Cancel(t.Context(), "a", "ada", "why"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Get(t.Context(), "a"); err != nil {
+		t.Fatal(err)
+	}
+	if f.begun != 2 || f.ended != 2 {
+		t.Errorf("%d spans begun, %d ended; want 2: the start and the cancel", f.begun, f.ended)
+	}
+	if _, err := c.Start(t.Context(), contract.DefinitionRef{}, 1); !errors.Is(err, ErrInvalid) || f.begun != f.ended {
+		t.Errorf("%v; %d spans begun, %d ended", err, f.begun, f.ended)
+	}
+}
+
+// Whom nobody follows pays nothing for the seam.
+func TestNobodyFollows(t *testing.T) {
+	c, q := New(&answering{}), call{verb: transport.APIStart, moves: true}
+	if n := testing.AllocsPerRun(100, func() { q, _ = c.follow(context.Background(), q) }); n != 0 {
+		t.Errorf("%v allocations for a tracer that is not there", n)
+	}
+}

@@ -1,0 +1,77 @@
+package otlp
+
+import (
+	"context"
+	"log/slog"
+	"sync/atomic"
+
+	sdk "go.opentelemetry.io/otel/sdk/trace"
+)
+
+// gate lets spans into the batcher as long as there is room, and counts what
+// becomes of them.
+type gate struct {
+	bound   int64
+	batcher sdk.SpanProcessor
+	next    sdk.SpanExporter
+	logger  *slog.Logger
+
+	inside   atomic.Int64 // ended, and not exported yet
+	exported atomic.Uint64
+	dropped  atomic.Uint64
+	failed   atomic.Uint64
+	failing  atomic.Bool
+}
+
+var (
+	_ sdk.SpanProcessor = (*gate)(nil)
+	_ sdk.SpanExporter  = exporting{}
+)
+
+// OnStart is part of sdk.SpanProcessor.
+func (g *gate) OnStart(ctx context.Context, s sdk.ReadWriteSpan) { g.batcher.OnStart(ctx, s) }
+
+// OnEnd is part of sdk.SpanProcessor. It never waits.
+func (g *gate) OnEnd(s sdk.ReadOnlySpan) {
+	if !s.SpanContext().IsSampled() {
+		return
+	}
+	if g.inside.Add(1) > g.bound {
+		g.inside.Add(-1)
+		g.dropped.Add(1)
+		return
+	}
+	g.batcher.OnEnd(s)
+}
+
+// Shutdown is part of sdk.SpanProcessor.
+func (g *gate) Shutdown(ctx context.Context) error { return g.batcher.Shutdown(ctx) }
+
+// ForceFlush is part of sdk.SpanProcessor.
+func (g *gate) ForceFlush(ctx context.Context) error { return g.batcher.ForceFlush(ctx) }
+
+// exporting is the gate's other side.
+type exporting struct{ *gate }
+
+// ExportSpans is part of sdk.SpanExporter. A failure is counted and logged here,
+// when it begins and when it ends, and not once a batch.
+func (g exporting) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) error {
+	err := g.next.ExportSpans(ctx, spans)
+	g.inside.Add(-int64(len(spans)))
+	switch {
+	case err != nil:
+		g.failed.Add(uint64(len(spans)))
+		if !g.failing.Swap(true) {
+			g.logger.WarnContext(ctx, "the collector takes no spans; sagas go on without them, and what is lost is counted", slog.Any("error", err))
+		}
+	default:
+		g.exported.Add(uint64(len(spans)))
+		if g.failing.Swap(false) {
+			g.logger.InfoContext(ctx, "the collector takes spans again", slog.Uint64("dropped", g.dropped.Load()), slog.Uint64("failed", g.failed.Load()))
+		}
+	}
+	return nil
+}
+
+// Shutdown is part of sdk.SpanExporter.
+func (g exporting) Shutdown(ctx context.Context) error { return g.next.Shutdown(ctx) }

@@ -1,0 +1,183 @@
+package observe
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/amends-dev/amends/coordinator"
+	"github.com/amends-dev/amends/observe/tracing"
+	"github.com/amends-dev/amends/saga"
+)
+
+// Tracer gives a coordinator's sagas spans, one for each transition:
+//
+//	send saga.api.start              the caller
+//	└─ start checkout                revision 1, the root of the saga's part
+//	   ├─ process saga.command.…     the participant
+//	   ├─ answer reserve-stock       revision 2, linked to the participant's span
+//	   │  └─ process saga.command.…
+//	   ├─ wake checkout              a wait ended: linked to the transition before
+//	   └─ …
+//
+// The ids of these spans follow from the saga's id and the revision: the messages
+// that a transition owes are durable before its span exists, and carry its context
+// all the same, after a restart as well (ADR 0012).
+type Tracer struct {
+	tracer trace.Tracer
+}
+
+var _ coordinator.Tracer = (*Tracer)(nil)
+
+// NewTracer makes a Tracer whose spans go to a provider that makes ids with
+// tracing.IDs, as that of observe/otlp does; with other ids the tree falls apart.
+func NewTracer(provider trace.TracerProvider) *Tracer {
+	return &Tracer{provider.Tracer(tracing.Scope, trace.WithSchemaURL(tracing.SchemaURL))}
+}
+
+// Root is part of coordinator.Tracer. Whether the saga is sampled is decided
+// here, once, and kept in the flags.
+func (t *Tracer) Root(id saga.ID, caller string) string {
+	parent, ok := tracing.Parse(caller, "")
+	ctx := context.Background()
+	if ok {
+		ctx = trace.ContextWithRemoteSpanContext(ctx, parent)
+	} else {
+		parent = trace.NewSpanContext(trace.SpanContextConfig{TraceID: traceID(id), SpanID: spanID(id, 1)})
+	}
+	ctx = tracing.WithIDs(ctx, parent.TraceID(), spanID(id, 1))
+	_, asked := t.tracer.Start(ctx, "start") // the sampler's word; it is not ended, and so not sent
+	return tracing.Format(parent.WithTraceFlags(asked.SpanContext().TraceFlags()))
+}
+
+// Transit is part of coordinator.Tracer.
+func (t *Tracer) Transit(id saga.ID, revision uint64, root string) string {
+	if len(root) != len("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01") {
+		return root // started when nobody traced, by a caller who did not either
+	}
+	s := spanID(id, revision)
+	var b [55]byte
+	copy(b[:], root)
+	hex.Encode(b[36:], s[:])
+	return string(b[:])
+}
+
+// Transition is part of coordinator.Tracer. Nothing is sent of a saga whose root
+// is not sampled.
+func (t *Tracer) Transition(tr coordinator.Transition) {
+	root, ok := tracing.Parse(tr.TraceParent, "")
+	if !ok || !root.IsSampled() {
+		return
+	}
+	own, parent := spanID(tr.Saga, tr.Revision), spanID(tr.Saga, 1)
+	if tr.Revision == 1 {
+		parent = root.SpanID() // of the caller, or this very span's
+	}
+	ctx := tracing.WithIDs(context.Background(), root.TraceID(), own)
+	if parent != own {
+		ctx = trace.ContextWithRemoteSpanContext(ctx, root.WithSpanID(parent))
+	}
+	name, kind := titled(&tr)
+	_, span := t.tracer.Start(ctx, name, trace.WithSpanKind(kind), trace.WithTimestamp(tr.At),
+		trace.WithAttributes(attributes(&tr)...), trace.WithLinks(links(&tr, root)...))
+	if tr.After == saga.Parked && tr.Before != saga.Parked {
+		span.SetAttributes(semconv.ErrorTypeKey.String("parked"))
+		span.SetStatus(codes.Error, tr.Reason)
+	}
+	end := time.Now()
+	if end.Before(tr.At) {
+		end = tr.At
+	}
+	span.End(trace.WithTimestamp(end))
+}
+
+// titled is the span's name, of which there are as many as definitions have
+// steps, and its kind.
+func titled(tr *coordinator.Transition) (string, trace.SpanKind) {
+	switch tr.Event {
+	case saga.Started:
+		return "start " + tr.Definition.Name, trace.SpanKindConsumer
+	case saga.Answered:
+		return "answer " + string(tr.Step), trace.SpanKindConsumer
+	case saga.Operated:
+		return string(tr.Verb) + " " + tr.Definition.Name, trace.SpanKindConsumer
+	case saga.Woke:
+	}
+	return "wake " + tr.Definition.Name, trace.SpanKindInternal
+}
+
+// links tie a transition to what it is not below: the answer or request that it
+// took in, and, where a wait has ended, the transition that the saga waited in.
+func links(tr *coordinator.Transition, root trace.SpanContext) []trace.Link {
+	var all []trace.Link
+	if cause, ok := tracing.Parse(tr.Cause, ""); ok && tr.Event != saga.Started {
+		kind := "answer"
+		if tr.Event == saga.Operated {
+			kind = "request"
+		}
+		all = append(all, trace.Link{SpanContext: cause, Attributes: []attribute.KeyValue{tracing.AttrLinkOf.String(kind)}})
+	}
+	if tr.Event == saga.Woke || tr.Event == saga.Operated {
+		before := root.WithSpanID(spanID(tr.Saga, tr.Revision-1))
+		all = append(all, trace.Link{SpanContext: before, Attributes: []attribute.KeyValue{tracing.AttrLinkOf.String("wait")}})
+	}
+	return all
+}
+
+func attributes(tr *coordinator.Transition) []attribute.KeyValue {
+	all := make([]attribute.KeyValue, 0, 20)
+	all = append(all,
+		tracing.AttrSagaID.String(string(tr.Saga)), tracing.AttrDefinition.String(tr.Definition.String()),
+		tracing.AttrRevision.Int64(int64(tr.Revision)), tracing.AttrEvent.String(string(tr.Event)), tracing.AttrPhase.String(string(tr.After)))
+	text := func(key attribute.Key, value string) {
+		if value != "" {
+			all = append(all, key.String(value))
+		}
+	}
+	text(tracing.AttrStep, string(tr.Step))
+	text(tracing.AttrDirection, string(tr.Direction))
+	if tr.Attempt > 0 {
+		all = append(all, tracing.AttrAttempt.Int(tr.Attempt))
+	}
+	text(tracing.AttrOutcome, string(tr.Outcome))
+	text(tracing.AttrParticipant, tr.Participant)
+	text(tracing.AttrVerb, string(tr.Verb))
+	text(tracing.AttrReason, tr.Reason)
+	if tr.Ended {
+		all = append(all, tracing.AttrEnded.Bool(true), tracing.AttrDuration.Float64(tr.At.Sub(tr.Started).Seconds()))
+	}
+	if tr.Subject != "" {
+		all = append(all,
+			semconv.MessagingSystemKey.String(tracing.System), semconv.MessagingOperationTypeProcess, semconv.MessagingOperationName("process"),
+			semconv.MessagingDestinationName(tr.Subject), semconv.MessagingMessageConversationID(string(tr.Saga)))
+	}
+	return all
+}
+
+// TraceID is the trace of a saga whose caller has none, in hexadecimal: what to
+// look for when only the saga's id is known.
+func TraceID(id saga.ID) string { return traceID(id).String() }
+
+// traceID is the trace of a saga whose caller has none.
+func traceID(id saga.ID) (t trace.TraceID) {
+	sum := sha256.Sum256([]byte("trace\x00" + string(id)))
+	copy(t[:], sum[:])
+	return t
+}
+
+// spanID is the span of the transition that moves a saga to a revision.
+func spanID(id saga.ID, revision uint64) (s trace.SpanID) {
+	var buffer [160]byte
+	b := append(append(buffer[:0], "span\x00"...), id...)
+	b = binary.BigEndian.AppendUint64(append(b, 0), revision)
+	sum := sha256.Sum256(b)
+	copy(s[:], sum[:])
+	return s
+}

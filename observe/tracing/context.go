@@ -1,0 +1,47 @@
+package tracing
+
+import (
+	"context"
+	"encoding/hex"
+
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
+)
+
+// Parse reads a W3C trace context. ok is false when there is none, or none that
+// can be used; tracestate may be empty, and is dropped when it is malformed.
+func Parse(traceParent, traceState string) (_ trace.SpanContext, ok bool) {
+	if traceParent == "" {
+		return trace.SpanContext{}, false
+	}
+	carrier := propagation.MapCarrier{"traceparent": traceParent, "tracestate": traceState}
+	sc := trace.SpanContextFromContext(propagation.TraceContext{}.Extract(context.Background(), carrier))
+	return sc, sc.IsValid()
+}
+
+// Format writes a trace context as a W3C traceparent; "" for one that is not
+// valid.
+func Format(sc trace.SpanContext) string {
+	if !sc.IsValid() {
+		return ""
+	}
+	t, s, flags := sc.TraceID(), sc.SpanID(), [1]byte{byte(sc.TraceFlags() & trace.FlagsSampled)}
+	var b [55]byte
+	copy(b[:], "00-")
+	hex.Encode(b[3:], t[:])
+	b[35] = '-'
+	hex.Encode(b[36:], s[:])
+	b[52] = '-'
+	hex.Encode(b[53:], flags[:])
+	return string(b[:])
+}
+
+// under is a context whose parent span is the one that a message came with; ctx
+// itself when it came with none.
+func under(ctx context.Context, traceParent, traceState string) context.Context {
+	sc, ok := Parse(traceParent, traceState)
+	if !ok {
+		return ctx
+	}
+	return trace.ContextWithRemoteSpanContext(ctx, sc)
+}

@@ -1,0 +1,25 @@
+package tracing_test
+
+import (
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/amends-dev/amends/client"
+	"github.com/amends-dev/amends/observe/tracing"
+	"github.com/amends-dev/amends/participant"
+	"github.com/amends-dev/amends/transport"
+)
+
+// A service and a caller that have an OpenTelemetry set-up of their own.
+func Example() {
+	var provider trace.TracerProvider // otel.GetTracerProvider(), for instance
+	var inbox participant.Inbox[*participant.MemoryTx]
+	var bus transport.Requester
+
+	serve := func() (*participant.Participant[*participant.MemoryTx], *client.Client) {
+		p := participant.New("inventory", inbox, participant.Trace(tracing.Participant(provider)))
+		c := client.New(bus, client.Follow(tracing.Client(provider)))
+		return p, c
+	}
+	_ = serve
+	// Output:
+}

@@ -1,0 +1,67 @@
+package tracing
+
+import (
+	"context"
+
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/propagation"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/participant"
+	"github.com/amends-dev/amends/transport"
+)
+
+// Participant follows a participant's commands: one span of kind consumer for
+// each, "process <subject>", child of the transition that owed the command. It is
+// in the handler's context, so that what the handler does is below it.
+func Participant(provider trace.TracerProvider) participant.Tracer {
+	return participants{tracer(provider)}
+}
+
+type participants struct{ tracer trace.Tracer }
+
+// Command is part of participant.Tracer.
+func (p participants) Command(ctx context.Context, command *transport.Envelope) (context.Context, participant.Span) {
+	attrs := message(command, semconv.MessagingOperationTypeProcess, "process")
+	attrs = append(attrs, AttrStep.String(string(command.Step)), AttrDirection.String(string(command.Direction)),
+		AttrAttempt.Int(command.Attempt), semconv.MessagingMessageBodySize(len(command.Data)))
+	ctx, span := p.tracer.Start(under(ctx, command.TraceParent, command.TraceState), "process "+command.Subject,
+		trace.WithSpanKind(trace.SpanKindConsumer), trace.WithAttributes(attrs...))
+	return ctx, commandSpan{ctx, span}
+}
+
+type commandSpan struct {
+	ctx  context.Context
+	span trace.Span
+}
+
+// Context is part of participant.Span.
+func (s commandSpan) Context() (traceParent, traceState string) {
+	carrier := propagation.MapCarrier{}
+	propagation.TraceContext{}.Inject(s.ctx, carrier)
+	return carrier["traceparent"], carrier["tracestate"]
+}
+
+// End is part of participant.Span. A rejection is the business's no, and no
+// error; a failure, or no answer at all, is one.
+func (s commandSpan) End(r participant.Report) {
+	s.span.SetAttributes(AttrParticipant.String(r.Participant), AttrAction.String(r.Action), AttrCalled.Bool(r.Called),
+		semconv.MessagingConsumerGroupName(r.Participant))
+	if r.Outcome != "" {
+		s.span.SetAttributes(AttrOutcome.String(string(r.Outcome)))
+	}
+	if r.Reason != "" {
+		s.span.SetAttributes(AttrReason.String(r.Reason))
+	}
+	if r.Outcome == contract.OutcomeFailed || r.Outcome == "" {
+		kind := "failed"
+		if r.Outcome == "" {
+			kind = "unanswered"
+		}
+		s.span.SetAttributes(semconv.ErrorTypeKey.String(kind))
+		s.span.SetStatus(codes.Error, r.Reason)
+	}
+	s.span.End()
+}
