@@ -25,5 +25,5 @@
 // and starts again on what the disk has. A full disk is such a failure; Check
 // sees it coming.
 //
-// It does not compact the file: pages that fall free are used again.
+// It does not compact the file: pages that fall free are used again (Space).
 package boltstore

@@ -1,0 +1,68 @@
+package boltstore_test
+
+import (
+	"fmt"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/store"
+	"github.com/amends-dev/amends/store/boltstore"
+	"github.com/amends-dev/amends/store/storetest"
+)
+
+// What is removed is room for what comes (I10): rounds of sagas that start, are
+// owed to and are forgotten leave nothing behind, and reach no further than the
+// first one did.
+func TestSpaceIsUsedAgain(t *testing.T) {
+	s := open(t, filepath.Join(t.TempDir(), "store.db"), boltstore.Options{})
+	const sagas = 2000
+	const waiting = 2 << 20 // of 2,048 records of owed, which are swept together
+	var most int64          // in use at once
+	for round := range 6 {
+		changes := make([]store.Change, sagas)
+		for i := range changes {
+			changes[i] = storetest.Start(saga.ID(fmt.Sprintf("r%d-%d", round, i)), storetest.Checkout, storetest.Epoch)
+			changes[i].Instance.Phase, changes[i].Instance.Ended = saga.Compensated, storetest.Epoch
+		}
+		results, err := s.Commit(t.Context(), changes)
+		if err != nil || results[0] != nil {
+			t.Fatal(results[0], err)
+		}
+		full := space(t, s)
+		most = max(most, full.Used)
+		forget(t, s)
+		quiet := space(t, s)
+		t.Logf("round %d: full %+v, quiet %+v", round+1, full, quiet)
+		if quiet.Used > waiting {
+			t.Errorf("round %d leaves %d bytes in use, at most %d may wait to be swept", round+1, quiet.Used, waiting)
+		}
+		if quiet.Reached > most*5/4 || quiet.File > quiet.Reached+boltstore.FileGrowth {
+			t.Errorf("round %d: %+v, and at most %d were in use at once", round+1, quiet, most)
+		}
+	}
+}
+
+func space(t *testing.T, s *boltstore.Store) boltstore.Space {
+	t.Helper()
+	space, err := s.Space(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return space
+}
+
+// forget removes every saga that has ended, and its tombstone.
+func forget(t *testing.T, s *boltstore.Store) {
+	t.Helper()
+	for later := time.Now(); ; {
+		removed, dropped, err := s.Expire(t.Context(), later, later, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if removed+dropped == 0 {
+			return
+		}
+	}
+}
