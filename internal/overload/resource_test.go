@@ -18,6 +18,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/amends-dev/amends/store"
+	"github.com/amends-dev/amends/store/boltstore"
 	"github.com/amends-dev/amends/transport"
 	"github.com/amends-dev/amends/transport/natsbus"
 )
@@ -93,18 +94,22 @@ func (p *peaks) take() memory {
 type census struct {
 	memory
 	goroutines int
-	files      int           // open file descriptors
-	streams    int           // on the bus
-	consumers  int           // on the bus
-	queued     int           // messages in the work queues
-	stored     int64         // bytes of the store's file
-	slowest    time.Duration // from the start of a saga to its end
+	files      int             // open file descriptors
+	streams    int             // on the bus
+	consumers  int             // on the bus
+	queued     int             // messages in the work queues
+	full       boltstore.Space // of the store, with the round's sagas in it
+	quiet      boltstore.Space // of the store, when all are forgotten
+	slowest    time.Duration   // from the start of a saga to its end
 }
 
 func (c census) String() string {
-	return fmt.Sprintf("%s, %d goroutines, %d files, %d streams, %d consumers, %d messages queued, store %.1f MiB; the slowest saga took %s",
-		c.memory, c.goroutines, c.files, c.streams, c.consumers, c.queued, float64(c.stored)/mebi, c.slowest.Round(time.Millisecond))
+	return fmt.Sprintf("%s, %d goroutines, %d files, %d streams, %d consumers, %d messages queued; the store's file is %.1f MiB, reached to %.1f, held %.1f and now %.2f; the slowest saga took %s",
+		c.memory, c.goroutines, c.files, c.streams, c.consumers, c.queued, inMebi(c.quiet.File), inMebi(c.quiet.Reached),
+		inMebi(c.full.Used), inMebi(c.quiet.Used), c.slowest.Round(time.Millisecond))
 }
+
+func inMebi(bytes int64) float64 { return float64(bytes) / mebi }
 
 // count takes a census: all sagas have ended and are forgotten. patient waits until
 // the work queues are empty: an acknowledgement that was lost with a connection
@@ -119,7 +124,7 @@ func (s *system) count(patient bool) census {
 			s.t.Fatal(err)
 		}
 	}
-	slowest := s.slowest(ctx)
+	slowest, full := s.slowest(ctx), s.space(ctx)
 	for later := time.Now().Add(time.Hour); ; {
 		removed, dropped, err := s.coord.store.Expire(ctx, later, later, 1000)
 		if err != nil {
@@ -143,12 +148,18 @@ func (s *system) count(patient bool) census {
 		s.t.Fatal(err)
 	}
 	c.files = len(files)
-	info, err := os.Stat(s.dir + "/sagas.db")
+	c.full, c.quiet = full, s.space(ctx)
+	return c
+}
+
+// space is how the store's file is filled.
+func (s *system) space(ctx context.Context) boltstore.Space {
+	s.t.Helper()
+	space, err := s.coord.store.Space(ctx)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	c.stored = info.Size()
-	return c
+	return space
 }
 
 // slowest is how long the longest of the kept sagas took.
