@@ -20,7 +20,7 @@ import (
 // use.
 type Metrics struct {
 	registry    *prometheus.Registry
-	definitions definitions
+	definitions bounded
 
 	started        *prometheus.CounterVec
 	ended          *prometheus.CounterVec
@@ -34,6 +34,7 @@ type Metrics struct {
 	published      prometheus.Counter
 	publishFailed  prometheus.Counter
 	spans          spans
+	bus            bus
 }
 
 var _ coordinator.Observer = (*Metrics)(nil)
@@ -43,7 +44,8 @@ var _ coordinator.Observer = (*Metrics)(nil)
 func NewMetrics(version string) *Metrics {
 	m := &Metrics{
 		registry:    prometheus.NewRegistry(),
-		definitions: definitions{known: map[string]bool{}},
+		definitions: bounded{most: MaxDefinitions, known: map[string]bool{}},
+		bus:         bus{names: bounded{most: MaxParticipants, known: map[string]bool{}}},
 
 		started:      counters(SagasStarted, LabelDefinition),
 		ended:        counters(SagasEnded, LabelDefinition, LabelPhase),
@@ -58,10 +60,16 @@ func NewMetrics(version string) *Metrics {
 		published:      prometheus.NewCounter(prometheus.CounterOpts{Name: Published, Help: help(Published)}),
 		publishFailed:  prometheus.NewCounter(prometheus.CounterOpts{Name: PublishFailed, Help: help(PublishFailed)}),
 	}
+	for _, reason := range deadLetterReasons {
+		m.deadLetters.WithLabelValues(reason) // from 0, or the first one would be no increase
+	}
+	for _, reason := range ignoredReasons {
+		m.ignored.WithLabelValues(string(reason))
+	}
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: BuildInfo, Help: help(BuildInfo)}, []string{LabelVersion, LabelGoVersion})
 	build.WithLabelValues(version, runtime.Version()).Set(1)
 	m.registry.MustRegister(
-		&m.spans, m.started, m.ended, m.sagaDuration, m.stepDuration, m.transitions, m.ignored, m.deadLetters,
+		&m.spans, &m.bus, m.started, m.ended, m.sagaDuration, m.stepDuration, m.transitions, m.ignored, m.deadLetters,
 		m.commitDuration, m.commitSagas, m.published, m.publishFailed, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
@@ -137,15 +145,15 @@ func (m *Metrics) Published(accepted, refused int) {
 	m.publishFailed.Add(float64(refused))
 }
 
-// definitions bounds the values of the label definition.
-type definitions struct {
+// bounded bounds the values of a label whose values come from outside.
+type bounded struct {
+	most  int
 	mu    sync.RWMutex
 	known map[string]bool
 }
 
-// label is the name itself for the first MaxDefinitions names, Other for the
-// rest.
-func (d *definitions) label(name string) string {
+// label is the name itself for the first names, Other for the rest.
+func (d *bounded) label(name string) string {
 	d.mu.RLock()
 	known := d.known[name]
 	d.mu.RUnlock()
@@ -154,7 +162,7 @@ func (d *definitions) label(name string) string {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if !d.known[name] && len(d.known) >= MaxDefinitions {
+	if !d.known[name] && len(d.known) >= d.most {
 		return Other
 	}
 	d.known[name] = true

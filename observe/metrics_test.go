@@ -21,6 +21,8 @@ import (
 	"github.com/amends-dev/amends/observe"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/store"
+	"github.com/amends-dev/amends/transport"
+	"github.com/amends-dev/amends/transport/natsbus"
 )
 
 var update = flag.Bool("update", false, "write docs/METRICS.md instead of comparing with it")
@@ -51,8 +53,24 @@ func observed(ready error) *observe.Metrics {
 	m.DeadLetter(coordinator.DeadLetterSubject)
 	m.Committed(5, 3*time.Millisecond)
 	m.Published(7, 2)
+	m.WatchBus(onTheBus{})
 	m.Spans(func() (exported, dropped, failed uint64) { return 30, 2, 1 })
 	return m
+}
+
+// onTheBus is a bus with two participants, one of which is behind.
+type onTheBus struct{}
+
+func (onTheBus) Stats() natsbus.Stats { return natsbus.Stats{Reconnects: 1, Resets: 2, Redelivered: 3} }
+
+func (onTheBus) Load(context.Context) (natsbus.Load, error) {
+	return natsbus.Load{
+		Streams: map[transport.Stream]natsbus.StreamLoad{transport.Commands: {Messages: 12, Bytes: 3400}, transport.DeadLetters: {Messages: 1, Bytes: 90}},
+		Consumers: []natsbus.ConsumerLoad{
+			{Stream: transport.Commands, Name: "payment", Pending: 9, InFlight: 2}, {Stream: transport.Commands, Name: "inventory", InFlight: 1},
+			{Stream: transport.Events, Name: "coordinator", Pending: 5},
+		},
+	}, nil
 }
 
 func get(t *testing.T, h http.Handler, path string) (int, string) {
@@ -90,6 +108,15 @@ func TestMetricsOfASaga(t *testing.T) {
 		`amends_trace_spans_exported_total 30`,
 		`amends_trace_spans_dropped_total{reason="queue"} 2`,
 		`amends_trace_spans_dropped_total{reason="collector"} 1`,
+		`amends_participant_pending{participant="payment"} 9`,
+		`amends_participant_in_flight{participant="payment"} 2`,
+		`amends_participant_in_flight{participant="inventory"} 1`,
+		`amends_bus_messages{stream="commands"} 12`,
+		`amends_bus_messages{stream="dead-letters"} 1`,
+		`amends_bus_bytes{stream="commands"} 3400`,
+		`amends_bus_reconnects_total 1`,
+		`amends_bus_resets_total 2`,
+		`amends_bus_redeliveries_total 3`,
 		`amends_ready 1`,
 	} {
 		if !strings.Contains(text, want+"\n") {

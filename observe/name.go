@@ -1,5 +1,10 @@
 package observe
 
+import (
+	"github.com/amends-dev/amends/coordinator"
+	"github.com/amends-dev/amends/saga"
+)
+
 // The metrics. Seconds and counts are base units; a name is never reused with
 // another meaning.
 const (
@@ -16,6 +21,13 @@ const (
 	PublishFailed  = "amends_outbox_publish_failures_total"
 	OutboxBacklog  = "amends_outbox_backlog"
 	OutboxOldest   = "amends_outbox_oldest_age_seconds"
+	Pending        = "amends_participant_pending"
+	InFlight       = "amends_participant_in_flight"
+	BusMessages    = "amends_bus_messages"
+	BusBytes       = "amends_bus_bytes"
+	BusReconnects  = "amends_bus_reconnects_total"
+	BusResets      = "amends_bus_resets_total"
+	Redeliveries   = "amends_bus_redeliveries_total"
 	SagasOpen      = "amends_sagas_open"
 	SagasParked    = "amends_sagas_parked"
 	CacheHits      = "amends_cache_hits_total"
@@ -28,22 +40,40 @@ const (
 
 // The labels.
 const (
-	LabelDefinition = "definition" // name without version; "other" beyond MaxDefinitions
-	LabelPhase      = "phase"      // see contract.Phase
-	LabelStep       = "step"
-	LabelDirection  = "direction" // do, undo
-	LabelEvent      = "event"     // see saga.EventType
-	LabelReason     = "reason"    // a closed set: see saga.Ignored and the coordinator's dead-letter reasons
-	LabelVersion    = "version"
-	LabelGoVersion  = "goversion"
+	LabelDefinition  = "definition" // name without version; "other" beyond MaxDefinitions
+	LabelPhase       = "phase"      // see contract.Phase
+	LabelStep        = "step"
+	LabelDirection   = "direction"   // do, undo
+	LabelEvent       = "event"       // see saga.EventType
+	LabelReason      = "reason"      // a closed set: see saga.Ignored and the coordinator's dead-letter reasons
+	LabelParticipant = "participant" // "other" beyond MaxParticipants
+	LabelStream      = "stream"      // see transport.Stream
+	LabelVersion     = "version"
+	LabelGoVersion   = "goversion"
 )
 
 // MaxDefinitions bounds the distinct values of the label definition in one
 // process (I10).
 const MaxDefinitions = 256
 
-// Other is the label value of what lies beyond MaxDefinitions.
+// MaxParticipants bounds the distinct values of the label participant in one
+// process (I10).
+const MaxParticipants = 256
+
+// Other is the label value of what lies beyond MaxDefinitions or MaxParticipants.
 const Other = "other"
+
+// The values of the label reason.
+var (
+	deadLetterReasons = []string{
+		coordinator.DeadLetterMalformed, coordinator.DeadLetterSubject, coordinator.DeadLetterType, coordinator.DeadLetterUnknown,
+		coordinator.DeadLetterStep, coordinator.DeadLetterSender, coordinator.DeadLetterOversize, coordinator.DeadLetterDamaged,
+	}
+	ignoredReasons = []saga.Ignored{
+		saga.IgnoredEnded, saga.IgnoredDuplicate, saga.IgnoredStale, saga.IgnoredEarly,
+		saga.IgnoredNothing, saga.IgnoredDirection, saga.IgnoredStep, saga.IgnoredSender,
+	}
+)
 
 // Metric describes one metric, for the documentation.
 type Metric struct {
@@ -73,6 +103,13 @@ func Catalogue() []Metric {
 		{PublishFailed, "counter", nil, "Messages that the bus refused or did not accept in time; they are sent again."},
 		{OutboxBacklog, "gauge", nil, "Messages that are owed and not sent yet."},
 		{OutboxOldest, "gauge", nil, "Age of the oldest message that is owed and not sent yet; 0 when there is none."},
+		{Pending, "gauge", []string{LabelParticipant}, "Commands on the bus that the participant has not been given."},
+		{InFlight, "gauge", []string{LabelParticipant}, "Commands that the participant was given and has not answered."},
+		{BusMessages, "gauge", []string{LabelStream}, "Messages in the stream; commands and events are gone when they were answered."},
+		{BusBytes, "gauge", []string{LabelStream}, "Bytes in the stream."},
+		{BusReconnects, "counter", nil, "Connections of the coordinator to NATS after the first."},
+		{BusResets, "counter", nil, "Times that the bus may have lost messages, and everything owed was sent again."},
+		{Redeliveries, "counter", nil, "Answers that the coordinator was given again."},
 		{CacheHits, "counter", nil, "Events whose saga was in memory."},
 		{CacheMisses, "counter", nil, "Events whose saga had to be read from the store."},
 		{SpansExported, "counter", nil, "Spans that the collector took; 0 while nobody traces."},

@@ -18,7 +18,7 @@ const watchTime = 5 * time.Second
 type watch struct {
 	stats       func(context.Context) (coordinator.Stats, error)
 	ready       func(context.Context) error
-	definitions *definitions
+	definitions *bounded
 }
 
 var (

@@ -303,5 +303,6 @@ func (d *daemon) makeCoordinator(context.Context) error {
 	crashpoint.Here("daemon: coordinator made")
 	d.coord.Store(c)
 	d.metrics.Watch(c.Stats, d.isReady)
+	d.metrics.WatchBus(d.bus)
 	return nil
 }

@@ -1,0 +1,112 @@
+package observe_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/amends-dev/amends/client"
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/internal/daemon"
+	"github.com/amends-dev/amends/participant"
+	"github.com/amends-dev/amends/saga"
+)
+
+var (
+	// sample is one line of what a scrape brings.
+	sample  = regexp.MustCompile(`(?m)^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? [0-9eE.+-]+(?:[0-9]|Inf|NaN)*$`)
+	labelOf = regexp.MustCompile(`([a-z_]+)="`)
+)
+
+// served are the metrics that a coordinator exposes that has carried a saga, with
+// the labels of each: read from a real one over HTTP, once.
+func served(t *testing.T) map[string][]string {
+	t.Helper()
+	text, err := scraped()
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := map[string][]string{"up": nil} // Prometheus's own
+	for _, line := range sample.FindAllStringSubmatch(text, -1) {
+		names[line[1]] = nil
+		for _, l := range labelOf.FindAllStringSubmatch(line[2], -1) {
+			names[line[1]] = append(names[line[1]], l[1])
+		}
+	}
+	return names
+}
+
+var scraped = sync.OnceValues(func() (text string, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	reserve := contract.NewCommand[int, int]("stock", "reserve")
+	def := saga.MustDefine[int]("checkout", saga.Pivot("reserve", saga.Do(reserve)))
+	wait := contract.NewCommand[int, int]("nobody", "wait")
+	open := saga.MustDefine[int]("open", saga.Pivot("wait", saga.Do(wait)))
+	dir, err := os.MkdirTemp("", "observe-")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(dir) //nolint:errcheck // a temporary directory
+	running, stop := context.WithCancel(ctx)
+	ready, ended := make(chan daemon.Addresses, 1), make(chan error, 1)
+	go func() {
+		ended <- daemon.Run(running, daemon.Config{
+			DataDir: dir, HTTP: "127.0.0.1:0", Logger: slog.New(slog.DiscardHandler), Definitions: []*saga.Definition{def, open},
+		}, func(a daemon.Addresses) { ready <- a })
+	}()
+	defer func() {
+		stop()
+		err = errors.Join(err, <-ended)
+	}()
+	var a daemon.Addresses
+	select {
+	case a = <-ready:
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
+	bus, err := a.Connect(ctx, "stock")
+	if err != nil {
+		return "", err
+	}
+	defer bus.Close() // nothing is under way
+	p := participant.New("stock", &participant.MemoryInbox{})
+	participant.Handle(p, reserve, func(_ context.Context, _ *participant.MemoryTx, n int) (int, error) { return n, nil })
+	var serving sync.WaitGroup
+	serving.Go(func() { _ = p.Run(running, bus) })
+	defer func() { stop(); serving.Wait() }()
+	c := client.New(bus)
+	if _, err := c.Start(ctx, def, 1, client.ID("order-1")); err != nil {
+		return "", err
+	}
+	if _, err := c.Start(ctx, open, 1, client.ID("order-2")); err != nil { // nobody is there: it stays open
+		return "", err
+	}
+	if _, err := c.Wait(ctx, "order-1"); err != nil {
+		return "", err
+	}
+	return scrape(ctx, a.HTTP+"/metrics")
+})
+
+func scrape(ctx context.Context, url string) (string, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+	if err != nil {
+		return "", err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return "", err
+	}
+	defer response.Body.Close() // only read
+	var b strings.Builder
+	_, err = io.Copy(&b, response.Body)
+	return b.String(), err
+}
