@@ -166,8 +166,8 @@ func (d *demo) invite(a daemon.Addresses, order string) {
 	fmt.Fprintf(d.out, `
 Everything stays up until Ctrl-C. In another terminal:
 
-  go run ./cmd/coordinator list --nats-url %[1]s
-  go run ./cmd/coordinator history %[2]s --nats-url %[1]s
+  go run ./cmd/coordinator list --server %[5]s
+  go run ./cmd/coordinator history %[2]s --server %[5]s
   go run ./examples/order-checkout load --seed %[3]d --nats-url %[1]s --data %[4]s
   go run ./examples/order-checkout audit --data %[4]s
   curl %[5]s/metrics

@@ -15,8 +15,8 @@ import (
 )
 
 type backupCmd struct {
+	serverFlags
 	File    string `arg:"" type:"path" help:"Where to write the copy; must not exist."`
-	HTTP    string `name:"http" env:"AMENDS_HTTP" default:"127.0.0.1:8080" help:"Where the running coordinator serves health: its --http, on this machine."`
 	DataDir string `type:"existingdir" placeholder:"DIR" help:"Copy the store of this directory instead; no coordinator may run on it."`
 }
 
@@ -29,7 +29,8 @@ func (c *backupCmd) Run(env *environment) error {
 	if c.DataDir != "" {
 		read = c.offline
 	}
-	n, err := writeWhole(c.File, func(w io.Writer) (int64, error) { return read(env.ctx, w) })
+	seen := newPace(env.stderr, c.File, "bytes", 0)
+	n, err := writeWhole(c.File, func(w io.Writer) (int64, error) { return read(env.ctx, io.MultiWriter(w, seen)) })
 	if err != nil {
 		return err
 	}
@@ -39,13 +40,21 @@ func (c *backupCmd) Run(env *environment) error {
 
 // online asks the running coordinator.
 func (c *backupCmd) online(ctx context.Context, w io.Writer) (int64, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, baseURL(c.HTTP)+"/backup", nil)
+	t, err := c.target()
+	if err != nil {
+		return 0, err
+	}
+	client, err := t.transport()
+	if err != nil {
+		return 0, err
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, t.server+"/backup", nil)
 	if err != nil {
 		return 0, &exitError{code: ExitUsage, err: err}
 	}
-	response, err := http.DefaultClient.Do(request)
+	response, err := client.Do(request)
 	if err != nil {
-		return 0, &exitError{code: ExitNotReachable, err: err, hint: "name a running coordinator with --http, or the directory of a stopped one with --data-dir"}
+		return 0, &exitError{code: ExitNotReachable, err: err, hint: "name a running coordinator with --server, or the directory of a stopped one with --data-dir"}
 	}
 	defer func() { _ = response.Body.Close() }()
 	if response.StatusCode != http.StatusOK {
@@ -127,7 +136,12 @@ func (c *restoreCmd) Run(env *environment) error {
 		return err
 	}
 	defer func() { _ = backup.Close() }()
-	if err := boltstore.Restore(env.ctx, backup, path, nil); err != nil {
+	info, err := backup.Stat()
+	if err != nil {
+		return err
+	}
+	seen := newPace(env.stderr, path, "bytes", info.Size())
+	if err := boltstore.Restore(env.ctx, io.TeeReader(backup, seen), path, nil); err != nil {
 		return err
 	}
 	_, _ = fmt.Fprintf(env.stdout, "%s: restored; start it with: coordinator serve --data-dir %s\n", path, c.DataDir)

@@ -35,6 +35,7 @@ type root struct {
 	Definition  definitionCmd `cmd:"" group:"Definitions" help:"Check, register and list definitions."`
 	DeadLetters deadCmd       `cmd:"" group:"Running it" name:"dead-letters" help:"What came in and could not be understood."`
 	Config      configCmd     `cmd:"" group:"Running it" help:"Look at the configuration."`
+	Context     contextCmd    `cmd:"" group:"Running it" help:"Remember coordinators by name."`
 	Backup      backupCmd     `cmd:"" group:"Running it" help:"Write a consistent copy of the store, of a running coordinator or of a data directory."`
 	Restore     restoreCmd    `cmd:"" group:"Running it" help:"Make a data directory from a backup; the coordinator must not run."`
 	Healthcheck healthCmd     `cmd:"" group:"Running it" help:"Exit 0 when the coordinator takes work: for containers without a shell."`

@@ -7,57 +7,84 @@ import (
 	"io"
 	"strings"
 
-	"github.com/amends-dev/amends/transport"
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/proto"
+
+	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 )
 
 type deadCmd struct {
 	List    deadListCmd    `cmd:"" help:"List dead letters, oldest first."`
+	Show    deadShowCmd    `cmd:"" help:"Show a dead letter with its headers and data."`
 	Replay  deadReplayCmd  `cmd:"" help:"Publish dead letters again as they came, and remove them."`
 	Discard deadDiscardCmd `cmd:"" help:"Remove dead letters."`
 }
 
-// office connects and gives the dead-letter office.
-func (f *callFlags) office(env *environment, use func(ctx context.Context, office transport.DeadLetterOffice) error) error {
-	ctx, cancel := context.WithTimeout(env.ctx, f.Timeout)
-	defer cancel()
-	bus, err := f.connect(ctx, "amends-cli")
-	if err != nil {
-		return unreachable(err)
-	}
-	defer func() { _ = bus.Close() }()
-	return use(ctx, bus)
+// Help gives examples.
+func (deadCmd) Help() string {
+	return `Messages that could not be understood wait here with the reason. Mend what sent them, or the
+definition that does not know them, then replay them; or discard what is of no use.
+
+Examples:
+  coordinator dead-letters list
+  coordinator dead-letters show 17
+  coordinator dead-letters replay 17 18`
 }
 
 type deadListCmd struct {
 	callFlags
 	After uint64 `help:"Only behind this sequence."`
-	Limit int    `short:"n" default:"100" help:"How many at most."`
-}
-
-// deadLetter is a dead letter as it is printed.
-type deadLetter struct {
-	Sequence uint64 `json:"sequence"`
-	Stream   string `json:"stream"`
-	Subject  string `json:"subject"`
-	Reason   string `json:"reason"`
-	Since    string `json:"since"`
-	Data     string `json:"data"`
+	Limit int    `short:"n" default:"100" help:"How many at most, up to 1000."`
 }
 
 // Run lists dead letters.
 func (c *deadListCmd) Run(env *environment) error {
-	return c.office(env, func(ctx context.Context, office transport.DeadLetterOffice) error {
-		letters, err := office.ListDeadLetters(ctx, c.After, c.Limit)
+	return c.call(env, c.Timeout, func(ctx context.Context, api service) error {
+		r, err := api.ListDeadLetters(ctx, connect.NewRequest(&apiv1.ListDeadLettersRequest{After: c.After, Limit: int32(min(c.Limit, 1000))}))
 		if err != nil {
 			return err
 		}
-		out := make([]deadLetter, len(letters))
-		rows := [][]string{{"SEQUENCE", "SINCE", "SUBJECT", "REASON", "DATA"}}
-		for i, l := range letters {
-			out[i] = deadLetter{l.Sequence, string(l.Stream), l.Subject, l.Reason, l.Time.UTC().Format("2006-01-02T15:04:05.000Z"), string(l.Data)}
-			rows = append(rows, []string{fmt.Sprint(l.Sequence), stamp(l.Time), oneLine(l.Subject, 80), oneLine(l.Reason, 80), oneLine(string(l.Data), 40)})
+		return c.print(env.stdout, r.Msg, func(w io.Writer) {
+			rows := [][]string{{"SEQUENCE", "SINCE", "SUBJECT", "REASON", "DATA"}}
+			for _, l := range r.Msg.GetDeadLetters() {
+				rows = append(rows, []string{fmt.Sprint(l.GetSequence()), stamp(l.GetSince()), oneLine(l.GetSubject(), 80), oneLine(l.GetReason(), 80), oneLine(payloadText(l.GetData()), 40)})
+			}
+			tableOf(w, rows, screenOf(w), paletteOf(w))
+			if next := r.Msg.GetNext(); next != 0 {
+				_, _ = fmt.Fprintf(env.stderr, "there are more; see them with --after %d\n", next)
+			}
+		})
+	})
+}
+
+type deadShowCmd struct {
+	callFlags
+	Sequence uint64 `arg:"" help:"Which one, as list shows it."`
+}
+
+// Run shows a dead letter.
+func (c *deadShowCmd) Run(env *environment) error {
+	if c.Sequence == 0 {
+		return &exitError{code: ExitUsage, err: errors.New("sequences begin at 1")}
+	}
+	return c.call(env, c.Timeout, func(ctx context.Context, api service) error {
+		r, err := api.ListDeadLetters(ctx, connect.NewRequest(&apiv1.ListDeadLettersRequest{After: c.Sequence - 1, Limit: 1}))
+		if err != nil {
+			return err
 		}
-		return c.print(env.stdout, out, func(w io.Writer) { table(w, rows) })
+		letters := r.Msg.GetDeadLetters()
+		if len(letters) == 0 || letters[0].GetSequence() != c.Sequence {
+			return &exitError{code: ExitFailed, err: fmt.Errorf("there is no such dead letter: %d", c.Sequence), hint: "see what there is with: coordinator dead-letters list"}
+		}
+		l := letters[0]
+		return c.print(env.stdout, l, func(w io.Writer) {
+			rows := [][]string{{"sequence", fmt.Sprint(l.GetSequence())}, {"since", stamp(l.GetSince())}, {"stream", l.GetStream()}, {"subject", oneLine(l.GetSubject(), 4096)}, {"reason", oneLine(l.GetReason(), 4096)}}
+			for _, h := range l.GetHeaders() {
+				rows = append(rows, []string{oneLine(h.GetName(), 100), oneLine(strings.Join(h.GetValues(), ", "), 4096)})
+			}
+			rows = append(rows, []string{"data", payloadText(l.GetData())})
+			tableOf(w, rows, 0, paletteOf(w))
+		})
 	})
 }
 
@@ -68,7 +95,13 @@ type deadReplayCmd struct {
 
 // Run publishes dead letters again.
 func (c *deadReplayCmd) Run(env *environment) error {
-	return c.each(env, c.Sequences, "replayed", transport.DeadLetterOffice.ReplayDeadLetter)
+	return c.call(env, c.Timeout, func(ctx context.Context, api service) error {
+		r, err := api.ReplayDeadLetters(ctx, connect.NewRequest(&apiv1.ReplayDeadLettersRequest{Sequences: c.Sequences}))
+		if err != nil {
+			return err
+		}
+		return c.each(env, r.Msg, "replayed", r.Msg.GetReplayed(), r.Msg.GetFailed())
+	})
 }
 
 type deadDiscardCmd struct {
@@ -78,25 +111,25 @@ type deadDiscardCmd struct {
 
 // Run removes dead letters.
 func (c *deadDiscardCmd) Run(env *environment) error {
-	return c.each(env, c.Sequences, "discarded", transport.DeadLetterOffice.DiscardDeadLetter)
+	return c.call(env, c.Timeout, func(ctx context.Context, api service) error {
+		r, err := api.DiscardDeadLetters(ctx, connect.NewRequest(&apiv1.DiscardDeadLettersRequest{Sequences: c.Sequences}))
+		if err != nil {
+			return err
+		}
+		return c.each(env, r.Msg, "discarded", r.Msg.GetDiscarded(), r.Msg.GetFailed())
+	})
 }
 
-// each does one thing to every dead letter named, and reports all that failed.
-func (f *callFlags) each(env *environment, sequences []uint64, did string, do func(transport.DeadLetterOffice, context.Context, uint64) error) error {
-	return f.office(env, func(ctx context.Context, office transport.DeadLetterOffice) error {
-		done, errs := []uint64{}, []error(nil)
-		for _, n := range sequences {
-			if err := do(office, ctx, n); err != nil {
-				errs = append(errs, fmt.Errorf("dead letter %d: %w", n, err))
-				continue
-			}
-			done = append(done, n)
+// each says what was done to which dead letter, and reports all that failed.
+func (f *callFlags) each(env *environment, reply proto.Message, did string, done []uint64, failed []*apiv1.FailedDeadLetter) error {
+	err := f.print(env.stdout, reply, func(w io.Writer) {
+		if len(done) > 0 {
+			_, _ = fmt.Fprintf(w, "%s %s\n", did, strings.Trim(fmt.Sprint(done), "[]"))
 		}
-		err := f.print(env.stdout, map[string][]uint64{did: done}, func(w io.Writer) {
-			if len(done) > 0 {
-				_, _ = fmt.Fprintf(w, "%s %s\n", did, strings.Trim(fmt.Sprint(done), "[]"))
-			}
-		})
-		return errors.Join(append(errs, err)...)
 	})
+	errs := []error{err}
+	for _, l := range failed {
+		errs = append(errs, fmt.Errorf("dead letter %d: %s", l.GetSequence(), l.GetProblem()))
+	}
+	return errors.Join(errs...)
 }

@@ -2,20 +2,32 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 
-	"github.com/amends-dev/amends/client"
+	"connectrpc.com/connect"
+
+	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/saga/definitionfile"
-	"github.com/amends-dev/amends/transport"
+	"github.com/amends-dev/amends/saga/diagram"
 )
 
 type definitionCmd struct {
 	Lint  lintCmd  `cmd:"" help:"Check definition files; lists every problem."`
 	Apply applyCmd `cmd:"" help:"Register definitions at a running coordinator."`
 	List  defsCmd  `cmd:"" help:"List the registered definitions."`
+	Graph graphCmd `cmd:"" help:"Draw a definition, as Mermaid or SVG."`
+}
+
+// Help gives examples.
+func (definitionCmd) Help() string {
+	return `Examples:
+  coordinator definition lint definitions/            # needs no coordinator
+  coordinator definition apply definitions/checkout.yaml
+  coordinator definition graph checkout.yaml --format svg > checkout.svg`
 }
 
 type lintCmd struct {
@@ -70,20 +82,24 @@ func (c *applyCmd) Run(env *environment) error {
 	if err != nil {
 		return err
 	}
-	done := []transport.DefinitionReply{}
-	err = c.call(env, c.Timeout, func(ctx context.Context, cl *client.Client) error {
+	done := &apiv1.ListDefinitionsResponse{}
+	err = c.call(env, c.Timeout, func(ctx context.Context, api service) error {
 		for _, d := range defs {
-			reply, err := cl.Register(ctx, d)
+			source, err := json.Marshal(d)
 			if err != nil {
-				return fmt.Errorf("register %s: %w", d.Ref(), err)
+				return err
 			}
-			done = append(done, *reply)
+			r, err := api.RegisterDefinition(ctx, connect.NewRequest(&apiv1.RegisterDefinitionRequest{Source: string(source)}))
+			if err != nil {
+				return prefixed("register "+d.Ref().String(), err)
+			}
+			done.Definitions = append(done.Definitions, r.Msg.GetDefinition())
 		}
 		return nil
 	})
 	if printed := c.print(env.stdout, done, func(w io.Writer) {
-		for _, d := range done {
-			_, _ = fmt.Fprintf(w, "registered  %s  %.12s\n", d.Definition, d.Fingerprint)
+		for _, d := range done.GetDefinitions() {
+			_, _ = fmt.Fprintf(w, "registered  %s  %.12s\n", refOf(d.GetRef()), d.GetFingerprint())
 		}
 	}); printed != nil {
 		return printed
@@ -95,17 +111,48 @@ type defsCmd struct{ callFlags }
 
 // Run lists the registered definitions.
 func (c *defsCmd) Run(env *environment) error {
-	return c.call(env, c.Timeout, func(ctx context.Context, cl *client.Client) error {
-		defs, err := cl.Definitions(ctx)
+	return c.call(env, c.Timeout, func(ctx context.Context, api service) error {
+		r, err := api.ListDefinitions(ctx, connect.NewRequest(&apiv1.ListDefinitionsRequest{}))
 		if err != nil {
 			return err
 		}
-		return c.print(env.stdout, defs, func(w io.Writer) {
-			rows := [][]string{{"DEFINITION", "VERSION", "FINGERPRINT"}}
-			for _, d := range defs {
-				rows = append(rows, []string{d.Definition.Name, fmt.Sprint(d.Definition.Version), fmt.Sprintf("%.12s", d.Fingerprint)})
+		return c.print(env.stdout, r.Msg, func(w io.Writer) {
+			rows := [][]string{{"DEFINITION", "VERSION", "NEWEST", "FINGERPRINT"}}
+			for _, d := range r.Msg.GetDefinitions() {
+				newest := ""
+				if d.GetNewest() {
+					newest = "yes"
+				}
+				rows = append(rows, []string{d.GetRef().GetName(), fmt.Sprint(d.GetRef().GetVersion()), newest, fmt.Sprintf("%.12s", d.GetFingerprint())})
 			}
-			table(w, rows)
+			tableOf(w, rows, screenOf(w), paletteOf(w))
 		})
 	})
+}
+
+type graphCmd struct {
+	File   string `arg:"" type:"existingfile" help:"A file of definitions in YAML or JSON."`
+	Format string `enum:"mermaid,svg" default:"mermaid" help:"How to draw: ${enum}."`
+}
+
+// Run draws the definitions of a file.
+func (c *graphCmd) Run(env *environment) error {
+	defs, err := definitionfile.Load(c.File)
+	if err != nil {
+		return err
+	}
+	if c.Format == "svg" && len(defs) != 1 {
+		return &exitError{code: ExitUsage, err: fmt.Errorf("%s holds %d definitions; a picture is of one", c.File, len(defs))}
+	}
+	for _, d := range defs {
+		if c.Format == "svg" {
+			_, err = env.stdout.Write(diagram.SVG(d))
+		} else {
+			_, err = fmt.Fprint(env.stdout, diagram.Mermaid(d))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }

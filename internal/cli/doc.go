@@ -2,7 +2,7 @@
 // that takes its input and output as arguments, so that it can be tested.
 //
 //	arguments, AMENDS_… variables, config file ──▶ Main ──┬─▶ daemon    (serve)
-//	                                                      ├─▶ client    (start, show, cancel …, over NATS)
+//	                                                      ├─▶ API       (start, show, cancel …, over Connect)
 //	                                                      └─▶ boltstore (restore, offline backup)
 //
 // It reads flags, environment and files, and nobody else does. It does not

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 
-	"github.com/amends-dev/amends/client"
-	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/store/boltstore"
 )
@@ -49,14 +47,6 @@ func exitOf(err error) (code int, hint string) {
 		return ExitStoreBroken, "nothing that was acknowledged is lost; check the disk's space and health, then start again, or restore a backup with: coordinator restore <file>"
 	case errors.Is(err, store.ErrCorrupt), errors.Is(err, boltstore.ErrDamaged):
 		return ExitStoreBroken, "restore a backup with: coordinator restore <file>"
-	case errors.Is(err, client.ErrUnavailable):
-		return ExitNotReachable, "is the coordinator running (coordinator healthcheck), and is --nats-url right?"
-	case errors.Is(err, client.ErrInvalid):
-		return ExitUsage, ""
-	case errors.Is(err, client.ErrNotFound):
-		return ExitFailed, "see what there is with: coordinator list, or: coordinator definition list"
-	case errors.Is(err, client.ErrOverloaded):
-		return ExitFailed, "try again later, or raise the coordinator's --max-open"
 	case errors.Is(err, context.DeadlineExceeded):
 		return ExitNotReachable, "give it more time with --timeout"
 	default:
@@ -66,11 +56,11 @@ func exitOf(err error) (code int, hint string) {
 
 // outcome is nil for a saga that completed, and otherwise an error without text
 // that carries the exit code: scripts ask for it, people have read the status.
-func outcome(phase contract.Phase) error {
+func outcome(phase string) error {
 	switch phase {
-	case contract.Compensated:
+	case "compensated":
 		return &exitError{code: ExitCompensated}
-	case contract.Parked:
+	case "parked":
 		return &exitError{code: ExitParked}
 	default:
 		return nil

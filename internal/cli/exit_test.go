@@ -6,15 +6,14 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/amends-dev/amends/client"
-	"github.com/amends-dev/amends/contract"
+	"connectrpc.com/connect"
+
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/store/boltstore"
-	"github.com/amends-dev/amends/transport"
 )
 
 func TestExitCodes(t *testing.T) {
-	refused := func(code transport.Code) error { return fmt.Errorf("list: %w", &client.Error{Code: code}) }
+	refused := func(code connect.Code) error { return prefixed("list", connect.NewError(code, errors.New("no"))) }
 	for _, tt := range []struct {
 		err  error
 		code int
@@ -25,15 +24,15 @@ func TestExitCodes(t *testing.T) {
 		{fmt.Errorf("run the coordinator: %w", store.ErrBroken), ExitStoreBroken, true},
 		{&store.CorruptError{What: "a record", Why: "its checksum is wrong"}, ExitStoreBroken, true},
 		{fmt.Errorf("open: %w", boltstore.ErrDamaged), ExitStoreBroken, true},
-		{refused(transport.CodeUnavailable), ExitNotReachable, true},
-		{refused(transport.CodeInvalidArgument), ExitUsage, false},
-		{refused(transport.CodeNotFound), ExitFailed, true},
-		{refused(transport.CodeResourceExhausted), ExitFailed, true},
-		{refused(transport.CodeFailedPrecondition), ExitFailed, false},
+		{refused(connect.CodeUnavailable), ExitNotReachable, true},
+		{refused(connect.CodeInvalidArgument), ExitUsage, false},
+		{refused(connect.CodeNotFound), ExitFailed, true},
+		{refused(connect.CodeResourceExhausted), ExitFailed, true},
+		{refused(connect.CodeFailedPrecondition), ExitFailed, false},
 		{context.DeadlineExceeded, ExitNotReachable, true},
-		{outcome(contract.Completed), ExitOK, false},
-		{outcome(contract.Compensated), ExitCompensated, false},
-		{outcome(contract.Parked), ExitParked, false},
+		{outcome("completed"), ExitOK, false},
+		{outcome("compensated"), ExitCompensated, false},
+		{outcome("parked"), ExitParked, false},
 	} {
 		code, hint := exitOf(tt.err)
 		if code != tt.code || (hint != "") != tt.hint {

@@ -1,11 +1,6 @@
 package cli
 
-import (
-	"context"
-
-	"github.com/amends-dev/amends/internal/daemon"
-	"github.com/amends-dev/amends/transport/natsbus"
-)
+import "github.com/amends-dev/amends/internal/daemon"
 
 // natsFlags say how to reach a NATS server.
 type natsFlags struct {
@@ -26,20 +21,4 @@ func (f *natsFlags) server() daemon.NATS {
 		URL: f.NATSURL, Creds: f.NATSCreds, User: f.NATSUser, Password: f.NATSPassword, Token: f.NATSToken,
 		CA: f.NATSCA, Cert: f.NATSCert, Key: f.NATSKey,
 	}
-}
-
-// connect opens a connection for asking. It makes no streams: that is the
-// coordinator's affair.
-func (f *natsFlags) connect(ctx context.Context, name string) (*natsbus.Bus, error) {
-	c, err := f.server().Bus(name, f.Prefix)
-	if err != nil {
-		return nil, err
-	}
-	c.Provision = natsbus.Trust
-	return natsbus.Connect(ctx, c)
-}
-
-// unreachable is the error of a connection that could not be made.
-func unreachable(err error) error {
-	return &exitError{code: ExitNotReachable, err: err, hint: "--nats-url, AMENDS_NATS_URL or NATS_URL say where NATS is; a coordinator with an embedded server prints its address when it is ready"}
 }

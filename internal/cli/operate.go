@@ -2,17 +2,16 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
 
-	"github.com/amends-dev/amends/client"
-	"github.com/amends-dev/amends/contract"
-	"github.com/amends-dev/amends/transport"
+	"connectrpc.com/connect"
+
+	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 )
 
-// operateFlags are what every decision of a person takes.
-type operateFlags struct {
+// decisionFlags are what every decision of a person takes.
+type decisionFlags struct {
 	callFlags
 	ID     string `arg:"" help:"The saga's id."`
 	By     string `required:"" env:"AMENDS_BY" help:"Who decides; becomes part of the saga's history."`
@@ -20,17 +19,19 @@ type operateFlags struct {
 }
 
 // operate sends a decision and prints where the saga stands after it.
-func (f *operateFlags) operate(env *environment, op transport.Operation) error {
-	op.By, op.Reason = f.By, f.Reason
-	err := f.call(env, f.Timeout, func(ctx context.Context, cl *client.Client) error {
-		status, err := cl.Operate(ctx, contract.SagaID(f.ID), op)
+func (f *decisionFlags) operate(env *environment, d *apiv1.Decision) error {
+	d.By, d.Reason = f.By, f.Reason
+	err := f.call(env, f.Timeout, func(ctx context.Context, api service) error {
+		r, err := api.Operate(ctx, connect.NewRequest(&apiv1.OperateRequest{Id: f.ID, Decision: d}))
 		if err != nil {
 			return err
 		}
-		return f.print(env.stdout, status, func(w io.Writer) { printStatus(w, status) })
+		s := r.Msg.GetSaga()
+		return f.print(env.stdout, s, func(w io.Writer) { printSaga(w, s) })
 	})
-	if errors.Is(err, client.ErrUnavailable) {
-		return &exitError{code: ExitNotReachable, err: err, hint: "see whether it was carried out with: coordinator history " + f.ID}
+	var e *exitError
+	if errors.As(err, &e) && e.code == ExitNotReachable {
+		e.hint = "see whether it was carried out with: coordinator history " + f.ID
 	}
 	return err
 }
@@ -40,66 +41,116 @@ type stepFlag struct {
 	Step string `help:"The step; may be left out when the verb is legal for one step only."`
 }
 
-type cancelCmd struct{ operateFlags }
+type cancelCmd struct{ decisionFlags }
+
+// Help gives examples.
+func (cancelCmd) Help() string {
+	return `What was done is undone, in reverse order; coordinator show says what that would be. Beyond
+the point of no return it is refused.
+
+Examples:
+  coordinator cancel order-42 --reason 'the customer called'`
+}
 
 // Run makes a saga go back.
 func (c *cancelCmd) Run(env *environment) error {
-	return c.operate(env, transport.Operation{Verb: "cancel"})
+	return c.operate(env, &apiv1.Decision{Verb: "cancel"})
 }
 
 type retryCmd struct {
-	operateFlags
+	decisionFlags
 	stepFlag
+}
+
+// Help gives examples.
+func (retryCmd) Help() string {
+	return `The command goes out at once with the same idempotency key, and the step gets a fresh number of
+attempts.
+
+Examples:
+  coordinator retry order-42 --reason 'the bank is back'
+  coordinator retry order-42 --step charge-payment --reason 'the bank is back'`
 }
 
 // Run attempts a step again.
 func (c *retryCmd) Run(env *environment) error {
-	return c.operate(env, transport.Operation{Verb: "retry", Step: contract.StepName(c.Step)})
+	return c.operate(env, &apiv1.Decision{Verb: "retry", Step: c.Step})
 }
 
 type resolveCmd struct {
-	operateFlags
+	decisionFlags
 	stepFlag
 	Outcome string `required:"" enum:"completed,rejected" help:"How it was settled: ${enum}."`
 	Result  string `help:"The result of a step that was completed: JSON, or a file, or - for stdin."`
 }
 
+// Help gives examples.
+func (resolveCmd) Help() string {
+	return `For a step whose outcome is unknown and whose truth you have found out.
+
+Examples:
+  coordinator resolve order-42 --step charge --outcome rejected --reason 'bank statement of today'
+  coordinator resolve order-42 --step ship --outcome completed --result '{"tracking":"1Z9"}' --reason 'seen at the depot'`
+}
+
 // Run says how a step was settled outside.
 func (c *resolveCmd) Run(env *environment) error {
-	op := transport.Operation{Verb: "resolve", Step: contract.StepName(c.Step), Outcome: contract.Outcome(c.Outcome)}
+	d := &apiv1.Decision{Verb: "resolve", Step: c.Step, Outcome: c.Outcome}
 	if c.Result != "" {
 		data, err := readInput(c.Result, env.stdin)
 		if err != nil {
 			return &exitError{code: ExitUsage, err: err}
 		}
-		op.Result = json.RawMessage(data)
+		d.Result = string(data)
 	}
-	return c.operate(env, op)
+	return c.operate(env, d)
 }
 
 type skipCmd struct {
-	operateFlags
+	decisionFlags
 	stepFlag
+}
+
+// Help gives examples.
+func (skipCmd) Help() string {
+	return `Examples:
+  coordinator skip order-42 --step send-mail --reason 'the customer has no address'`
 }
 
 // Run goes on without a step.
 func (c *skipCmd) Run(env *environment) error {
-	return c.operate(env, transport.Operation{Verb: "skip", Step: contract.StepName(c.Step)})
+	return c.operate(env, &apiv1.Decision{Verb: "skip", Step: c.Step})
 }
 
 type compensateCmd struct {
-	operateFlags
+	decisionFlags
 	Step string `help:"The parked pivot; may be left out."`
+}
+
+// Help gives examples.
+func (compensateCmd) Help() string {
+	return `You vouch that the pivot did not happen: nobody will undo it.
+
+Examples:
+  coordinator compensate order-42 --reason 'the bank has no such charge'`
 }
 
 // Run goes back from a parked pivot.
 func (c *compensateCmd) Run(env *environment) error {
-	return c.operate(env, transport.Operation{Verb: "compensate", Step: contract.StepName(c.Step)})
+	return c.operate(env, &apiv1.Decision{Verb: "compensate", Step: c.Step})
 }
 
-type abandonCmd struct{ operateFlags }
+type abandonCmd struct{ decisionFlags }
+
+// Help gives examples.
+func (abandonCmd) Help() string {
+	return `Nothing more is sent and nothing is undone: what the services hold is yours to settle.
+
+Examples:
+  coordinator abandon order-42 --reason 'settled by hand, ticket 1234'`
+}
 
 // Run ends a parked saga as it is.
 func (c *abandonCmd) Run(env *environment) error {
-	return c.operate(env, transport.Operation{Verb: "abandon"})
+	return c.operate(env, &apiv1.Decision{Verb: "abandon"})
 }

@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 // TestScripts runs the command line as a person does: real processes, a real
 // server, real files. Beside the usual commands the scripts have
 //
-//	ready file                  wait for a ready file, set NATS_URL and AMENDS_HTTP from it
+//	ready file                  wait for a ready file, set NATS_URL, HTTP_URL and AMENDS_SERVER from it
 //	term file                   send SIGTERM to the process that wrote the ready file
 //	exits code command…         run a command that must exit with this code
 //	answer participant outcome  answer every command of a participant from now on
@@ -44,6 +44,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("AMENDS_READY_FILE", filepath.Join(e.WorkDir, "ready.json"))
 			e.Setenv("AMENDS_NATS_LISTEN", "127.0.0.1:0")
 			e.Setenv("AMENDS_BY", "ada")
+			e.Setenv("AMENDS_CONTEXTS", filepath.Join(e.WorkDir, "contexts.yaml"))
 			return nil
 		},
 	})
@@ -71,6 +72,7 @@ func ready(ts *testscript.TestScript, _ bool, args []string) {
 		if err == nil {
 			ts.Setenv("NATS_URL", a.NATS)
 			ts.Setenv("HTTP_URL", a.HTTP)
+			ts.Setenv("AMENDS_SERVER", a.HTTP)
 			return
 		}
 		if time.Now().After(limit) {

@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
-	"github.com/amends-dev/amends/client"
-	"github.com/amends-dev/amends/contract"
-	"github.com/amends-dev/amends/transport"
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 )
 
 type showCmd struct {
@@ -16,14 +18,25 @@ type showCmd struct {
 	ID string `arg:"" help:"The saga's id."`
 }
 
+// Help gives examples.
+func (showCmd) Help() string {
+	return `Shows each step with its state, attempts and reason, which verbs are legal now, and what
+going back would undo, in its order.
+
+Examples:
+  coordinator show order-42
+  coordinator show order-42 -o json | jq -r '.steps[] | select(.parked) | .name'`
+}
+
 // Run shows where a saga stands.
 func (c *showCmd) Run(env *environment) error {
-	return c.call(env, c.Timeout, func(ctx context.Context, cl *client.Client) error {
-		status, err := cl.Get(ctx, contract.SagaID(c.ID))
+	return c.call(env, c.Timeout, func(ctx context.Context, api service) error {
+		r, err := api.Get(ctx, connect.NewRequest(&apiv1.GetRequest{Id: c.ID}))
 		if err != nil {
 			return err
 		}
-		return c.print(env.stdout, status, func(w io.Writer) { printStatus(w, status) })
+		s := r.Msg.GetSaga()
+		return c.print(env.stdout, s, func(w io.Writer) { printSaga(w, s) })
 	})
 }
 
@@ -33,98 +46,142 @@ type waitCmd struct {
 	For time.Duration `placeholder:"DURATION" default:"0" help:"How long at most. 0: as long as it takes."`
 }
 
+// Help gives examples.
+func (waitCmd) Help() string {
+	return `Exit code 0: completed, 5: compensated, 6: parked or abandoned, 4: neither within --for.
+
+Examples:
+  coordinator wait order-42
+  coordinator wait order-42 --for 30s || echo "not completed: $?"`
+}
+
 // Run waits until a saga has ended or is parked.
-func (c *waitCmd) Run(env *environment) error {
-	return c.wait(env, contract.SagaID(c.ID), c.For)
-}
+func (c *waitCmd) Run(env *environment) error { return c.wait(env, c.ID, c.For) }
 
-type historyCmd struct {
-	callFlags
-	ID string `arg:"" help:"The saga's id."`
-}
+// poll is how long the coordinator is asked to hold a wait.
+const poll = 20 * time.Second
 
-// Run shows the recorded events of a saga.
-func (c *historyCmd) Run(env *environment) error {
-	return c.call(env, c.Timeout, func(ctx context.Context, cl *client.Client) error {
-		events, err := cl.History(ctx, contract.SagaID(c.ID))
-		if err != nil {
-			return err
-		}
-		return c.print(env.stdout, events, func(w io.Writer) {
-			rows := [][]string{{"REVISION", "AT", "EVENT", "STEP", "OUTCOME", "BY", "REASON"}}
-			for i := range events {
-				rows = append(rows, historyRow(&events[i]))
+// wait waits for a saga, prints where it stands, and gives the exit code.
+func (f *callFlags) wait(env *environment, id string, limit time.Duration) error {
+	var last *apiv1.Saga
+	err := f.call(env, limit, func(ctx context.Context, api service) error {
+		for {
+			hold := poll
+			if end, ok := ctx.Deadline(); ok {
+				left := time.Until(end)
+				hold = min(poll, max(left-left/8, time.Millisecond))
 			}
-			table(w, rows)
-		})
-	})
-}
-
-func historyRow(e *transport.HistoryEvent) []string {
-	step, by := string(e.Step), e.By
-	if e.Direction != "" {
-		step = fmt.Sprintf("%s %s", e.Direction, e.Step)
-	}
-	if e.Attempt > 1 {
-		step += fmt.Sprintf(" (attempt %d)", e.Attempt)
-	}
-	if by == "" {
-		by = e.Participant
-	}
-	what := e.Type
-	if e.Verb != "" {
-		what = e.Verb
-	}
-	return []string{fmt.Sprint(e.Revision), e.At.Local().Format("2006-01-02 15:04:05.000"), what, step, string(e.Outcome), oneLine(by, 40), oneLine(e.Reason, 80)}
-}
-
-type listCmd struct {
-	callFlags
-	Definition string   `short:"d" help:"Only of this definition; name/version for a certain version."`
-	Phase      []string `short:"p" enum:"running,compensating,completed,compensated,parked" help:"Only in these phases: ${enum}."`
-	IDPrefix   string   `name:"id-prefix" help:"Only ids that begin so."`
-	Open       bool     `help:"Only sagas that have not ended."`
-	Limit      int      `short:"n" default:"100" help:"How many at most; 0: all."`
-}
-
-// Run lists sagas.
-func (c *listCmd) Run(env *environment) error {
-	query := transport.ListQuery{Filter: transport.Filter{IDPrefix: c.IDPrefix, Open: c.Open}, Limit: min(max(c.Limit, 0), 1000)}
-	if c.Definition != "" {
-		ref, err := parseRef(c.Definition)
-		if err != nil {
-			return &exitError{code: ExitUsage, err: err}
-		}
-		query.Definition, query.Version = ref.Name, ref.Version
-	}
-	for _, p := range c.Phase {
-		query.Phases = append(query.Phases, contract.Phase(p))
-	}
-	sagas, more := []transport.Status{}, false
-	err := c.call(env, c.Timeout, func(ctx context.Context, cl *client.Client) error {
-		for s, err := range cl.All(ctx, query) {
-			if err != nil {
+			r, err := api.Wait(ctx, connect.NewRequest(&apiv1.WaitRequest{Id: id, AtMost: durationpb.New(hold)}))
+			if err != nil && (last == nil || ctx.Err() == nil) {
 				return err
 			}
-			if c.Limit > 0 && len(sagas) == c.Limit {
-				more = true
-				break
+			if err == nil {
+				last = r.Msg.GetSaga()
 			}
-			sagas = append(sagas, s)
+			if settled(last) {
+				return nil
+			}
+			if ctx.Err() != nil {
+				return &exitError{code: ExitNotReachable, err: fmt.Errorf("saga %s is still %s", id, last.GetPhase()), hint: "it goes on; wait again, or look with: coordinator show " + id}
+			}
 		}
-		return nil
 	})
 	if err != nil {
 		return err
 	}
-	if more {
-		defer func() { _, _ = fmt.Fprintf(env.stderr, "there are more than %d; see them with -n 0\n", c.Limit) }()
+	if err := f.print(env.stdout, last, func(w io.Writer) { printSaga(w, last) }); err != nil {
+		return err
 	}
-	return c.print(env.stdout, sagas, func(w io.Writer) {
-		rows := [][]string{{"SAGA", "DEFINITION", "PHASE", "STARTED", "UPDATED", "REASON"}}
-		for _, s := range sagas {
-			rows = append(rows, []string{string(s.ID), s.Definition.String(), string(s.Phase), stamp(s.Started), stamp(s.Updated), oneLine(s.Reason, 60)})
+	return outcome(last.GetPhase())
+}
+
+// settled reports whether a saga has ended or is parked.
+func settled(s *apiv1.Saga) bool {
+	return s.GetEnded() != nil || s.GetRemoved() || s.GetPhase() == "parked"
+}
+
+// printSaga writes where a saga stands.
+func printSaga(w io.Writer, s *apiv1.Saga) {
+	p, now := paletteOf(w), time.Now()
+	rows := [][]string{
+		{"saga", s.GetId()},
+		{"definition", refOf(s.GetDefinition())},
+		{"phase", s.GetPhase()},
+		{"revision", fmt.Sprint(s.GetRevision())},
+	}
+	add := func(name, value string) {
+		if value != "" {
+			rows = append(rows, []string{name, value})
 		}
-		table(w, rows)
-	})
+	}
+	add("started", stamp(s.GetStarted()))
+	add("updated", stamp(s.GetUpdated()))
+	if s.GetEnded() != nil && s.GetStarted() != nil {
+		add("ended", fmt.Sprintf("%s (after %s)", stamp(s.GetEnded()), s.GetEnded().AsTime().Sub(s.GetStarted().AsTime()).Round(time.Millisecond)))
+	}
+	if s.GetDeadline() != nil && s.GetEnded() == nil {
+		add("deadline", fmt.Sprintf("%s (%s)", stamp(s.GetDeadline()), since(s.GetDeadline(), now)))
+	}
+	add("reason", oneLine(s.GetReason(), 200))
+	add("trace", s.GetTraceId())
+	if s.GetRemoved() {
+		add("note", "ended so long ago that only this much is known")
+	}
+	if s.GetBeyondReturn() && s.GetEnded() == nil {
+		add("note", "beyond its point of no return: it cannot go back any more")
+	}
+	add("you may", words(legalWords(s.GetLegal())))
+	tableOf(w, rows, screenOf(w), p)
+	if len(s.GetSteps()) > 0 {
+		_, _ = fmt.Fprintln(w)
+		tableOf(w, stepRows(s, now), screenOf(w), p)
+	}
+	printUndo(w, s)
+}
+
+// printUndo writes what going back would undo now, wave by wave.
+func printUndo(w io.Writer, s *apiv1.Saga) {
+	if len(s.GetUndo()) == 0 {
+		return
+	}
+	_, _ = fmt.Fprintln(w, "\ngoing back would undo now:")
+	for i, wave := range s.GetUndo() {
+		_, _ = fmt.Fprintf(w, "  %d. %s\n", i+1, strings.Join(wave.GetSteps(), " and, at the same time, "))
+	}
+}
+
+// signs stand before a step, so that its state is seen without colours.
+var signs = map[string]string{
+	"pending": "·", "doing": "▶", "done": "✓", "rejected": "✗", "unknown": "?", "undoing": "◀", "undone": "↶", "skipped": "→",
+}
+
+// stepRows are the steps as a table.
+func stepRows(s *apiv1.Saga, now time.Time) [][]string {
+	rows := [][]string{{"", "STEP", "KIND", "STATUS", "ATTEMPT", "ASKED", "NEXT", "REASON"}}
+	for _, step := range s.GetSteps() {
+		attempt, next, asked := "", since(step.GetDue(), now), ""
+		if step.GetAttempt() > 0 {
+			attempt = fmt.Sprintf("%d of %d", step.GetAttempt(), max(step.GetBudget(), step.GetAttempt()))
+			asked = step.GetParticipant() + "." + step.GetAction()
+		}
+		switch {
+		case step.GetParked() != nil:
+			next = "parked " + since(step.GetParked(), now)
+		case next == "":
+		case step.GetWaiting():
+			next = "next attempt " + next
+		default:
+			next = "times out " + next
+		}
+		rows = append(rows, []string{signs[step.GetStatus()], step.GetName(), step.GetKind(), step.GetStatus(), attempt, asked, next, oneLine(step.GetReason(), 80)})
+	}
+	return rows
+}
+
+// refOf writes name/version.
+func refOf(r *apiv1.DefinitionRef) string {
+	if r.GetVersion() == 0 {
+		return r.GetName()
+	}
+	return fmt.Sprintf("%s/%d", r.GetName(), r.GetVersion())
 }

@@ -11,33 +11,12 @@ import (
 	"strings"
 	"time"
 
-	"github.com/amends-dev/amends/client"
+	"connectrpc.com/connect"
+	"github.com/google/uuid"
+
 	"github.com/amends-dev/amends/contract"
-	"github.com/amends-dev/amends/transport"
+	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 )
-
-// callFlags are what every command that asks a coordinator takes.
-type callFlags struct {
-	natsFlags
-	outputFlag
-	Timeout time.Duration `default:"10s" env:"AMENDS_TIMEOUT" help:"How long to wait for the coordinator's answer."`
-}
-
-// call connects, gives the client to ask with a context that ends after the
-// timeout (0: never), and disconnects.
-func (f *callFlags) call(env *environment, timeout time.Duration, ask func(ctx context.Context, c *client.Client) error) error {
-	ctx, cancel := context.WithCancel(env.ctx)
-	if timeout > 0 {
-		ctx, cancel = context.WithTimeout(env.ctx, timeout)
-	}
-	defer cancel()
-	bus, err := f.connect(ctx, "amends-cli")
-	if err != nil {
-		return unreachable(err)
-	}
-	defer func() { _ = bus.Close() }()
-	return ask(ctx, client.New(bus, client.Prefix(f.Prefix), client.Timeout(min(f.Timeout, 5*time.Second))))
-}
 
 type startCmd struct {
 	callFlags
@@ -46,6 +25,17 @@ type startCmd struct {
 	Input      string        `default:"{}" help:"The input: JSON, or a file, or - for stdin."`
 	Wait       bool          `help:"Wait until the saga has ended or is parked. Exit code 5: compensated, 6: parked."`
 	For        time.Duration `placeholder:"DURATION" default:"0" help:"With --wait: how long at most. 0: as long as it takes."`
+}
+
+// Help gives examples.
+func (startCmd) Help() string {
+	return `What was answered is on disk. The same id again with the same input answers the saga that
+exists, so that a start that got no answer can be repeated.
+
+Examples:
+  coordinator start checkout --id order-42 --input order.json
+  coordinator start checkout/3 --id order-43 --input '{"total": 4200}' --wait
+  jq -c . order.json | coordinator start checkout --input -`
 }
 
 // Run starts a saga.
@@ -58,58 +48,50 @@ func (c *startCmd) Run(env *environment) error {
 	if err != nil {
 		return &exitError{code: ExitUsage, err: err}
 	}
-	var options []client.StartOption
-	if c.ID != "" {
-		options = append(options, client.ID(contract.SagaID(c.ID)))
+	if c.ID == "" { // here, so that a start that got no answer can be repeated
+		id, err := uuid.NewV7()
+		if err != nil {
+			return err
+		}
+		c.ID = id.String()
 	}
-	var status *transport.Status
-	err = c.call(env, c.Timeout, func(ctx context.Context, cl *client.Client) error {
-		status, err = cl.Start(ctx, ref, input, options...)
+	var reply *apiv1.StartResponse
+	err = c.call(env, c.Timeout, func(ctx context.Context, api service) error {
+		r, err := api.Start(ctx, connect.NewRequest(&apiv1.StartRequest{Id: c.ID, Definition: ref, Input: string(input)}))
+		if err == nil {
+			reply = r.Msg
+		}
 		return err
 	})
 	if err != nil {
-		var e *client.Error
-		if errors.As(err, &e) && errors.Is(err, client.ErrUnavailable) && e.ID != "" {
-			return &exitError{code: ExitNotReachable, err: err, hint: fmt.Sprintf("the saga may have been started; ask again with --id %s, it will not start twice", e.ID)}
+		var e *exitError
+		if errors.As(err, &e) && e.code == ExitNotReachable {
+			e.hint = fmt.Sprintf("the saga may have been started; ask again with --id %s, it will not start twice", c.ID)
 		}
 		return err
 	}
 	if c.Wait {
-		return c.wait(env, status.ID, c.For)
+		return c.wait(env, c.ID, c.For)
 	}
-	return c.print(env.stdout, status, func(w io.Writer) {
+	return c.print(env.stdout, reply, func(w io.Writer) {
 		existed := ""
-		if status.Existed {
+		if reply.GetExisted() {
 			existed = " (was started before, with the same input)"
 		}
-		_, _ = fmt.Fprintf(w, "%s %s%s\n", status.ID, status.Phase, existed)
-	})
-}
-
-// wait waits for a saga, prints where it stands, and gives the exit code.
-func (f *callFlags) wait(env *environment, id contract.SagaID, limit time.Duration) error {
-	return f.call(env, limit, func(ctx context.Context, cl *client.Client) error {
-		status, err := cl.Wait(ctx, id)
-		if err != nil {
-			return err
-		}
-		if err := f.print(env.stdout, status, func(w io.Writer) { printStatus(w, status) }); err != nil {
-			return err
-		}
-		return outcome(status.Phase)
+		_, _ = fmt.Fprintf(w, "%s %s%s\n", reply.GetSaga().GetId(), reply.GetSaga().GetPhase(), existed)
 	})
 }
 
 // parseRef reads "checkout" or "checkout/3".
-func parseRef(s string) (contract.DefinitionRef, error) {
+func parseRef(s string) (*apiv1.DefinitionRef, error) {
 	name, version, given := strings.Cut(s, "/")
-	ref := contract.DefinitionRef{Name: name}
+	ref := &apiv1.DefinitionRef{Name: name}
 	if given {
 		n, err := strconv.Atoi(version)
 		if err != nil || n < 1 {
 			return ref, fmt.Errorf("definition %q: write the name, or name/version with a version from 1, such as checkout/3", s)
 		}
-		ref.Version = n
+		ref.Version = int64(n)
 	}
 	return ref, contract.CheckName("definition", name)
 }

@@ -1,0 +1,156 @@
+package cli
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"connectrpc.com/connect"
+
+	"github.com/amends-dev/amends/proto/amends/api/v1/apiv1connect"
+)
+
+// serverFlags say which coordinator a command asks.
+type serverFlags struct {
+	Server  string        `env:"AMENDS_SERVER" placeholder:"URL" help:"The coordinator's API: its --http address. Default: the context's, or else http://127.0.0.1:8080."`
+	Token   string        `env:"AMENDS_TOKEN" secret:"" placeholder:"TOKEN" help:"Bearer token; better in the environment, or in a file that a context names, than on the command line."`
+	CA      string        `name:"ca" env:"AMENDS_CA" type:"path" placeholder:"FILE" help:"Certificates of the authorities to trust for https, PEM. Default: the system's."`
+	Context string        `env:"AMENDS_CONTEXT" placeholder:"NAME" help:"Take server, token and ca from this context; see: coordinator context --help."`
+	Timeout time.Duration `default:"10s" env:"AMENDS_TIMEOUT" help:"How long to wait for the coordinator's answer."`
+}
+
+// callFlags are what every command that asks a coordinator takes.
+type callFlags struct {
+	serverFlags
+	outputFlag
+}
+
+const defaultServer = "http://127.0.0.1:8080"
+
+// target is where to ask, as it was found out.
+type target struct {
+	server, token, ca string
+}
+
+// target takes what the flags leave open from the context.
+func (f *serverFlags) target() (target, error) {
+	t := target{f.Server, f.Token, f.CA}
+	c, err := chosenContext(f.Context)
+	if err != nil {
+		return t, &exitError{code: ExitUsage, err: err, hint: "coordinator context list shows what there is"}
+	}
+	if c != nil && (t.server == "" || t.server == c.Server) { // a token goes to nobody but its own server
+		t.server = c.Server
+		if t.ca == "" {
+			t.ca = c.CA
+		}
+		if t.token == "" {
+			if t.token, err = c.token(); err != nil {
+				return t, &exitError{code: ExitUsage, err: err}
+			}
+		}
+	}
+	if t.server == "" {
+		t.server = defaultServer
+	}
+	t.server = baseURL(t.server)
+	if u, err := url.Parse(t.server); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return t, &exitError{code: ExitUsage, err: fmt.Errorf("server %q: write http://host:port or https://host:port", t.server)}
+	}
+	return t, nil
+}
+
+// transport is an HTTP client for the target.
+func (t target) transport() (*http.Client, error) {
+	trip := http.DefaultTransport.(*http.Transport).Clone()
+	if t.ca != "" {
+		pem, err := os.ReadFile(t.ca)
+		if err != nil {
+			return nil, &exitError{code: ExitUsage, err: fmt.Errorf("--ca: %w", err)}
+		}
+		pool := x509.NewCertPool()
+		if !pool.AppendCertsFromPEM(pem) {
+			return nil, &exitError{code: ExitUsage, err: fmt.Errorf("--ca: %s holds no PEM certificate", t.ca)}
+		}
+		trip.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+	}
+	return &http.Client{Transport: bearer{trip, t.token}}, nil
+}
+
+// bearer adds the token to each request.
+type bearer struct {
+	next  http.RoundTripper
+	token string
+}
+
+// RoundTrip is part of http.RoundTripper.
+func (b bearer) RoundTrip(r *http.Request) (*http.Response, error) {
+	if b.token != "" {
+		r = r.Clone(r.Context())
+		r.Header.Set("Authorization", "Bearer "+b.token)
+	}
+	return b.next.RoundTrip(r)
+}
+
+type service = apiv1connect.CoordinatorServiceClient
+
+// call gives the API to ask, with a context that ends after the timeout (0:
+// never). Errors of the API come back as what a person can do something about.
+func (f *serverFlags) call(env *environment, timeout time.Duration, ask func(ctx context.Context, api service) error) error {
+	ctx, cancel := context.WithCancel(env.ctx)
+	if timeout > 0 {
+		ctx, cancel = context.WithTimeout(env.ctx, timeout)
+	}
+	defer cancel()
+	t, err := f.target()
+	if err != nil {
+		return err
+	}
+	client, err := t.transport()
+	if err != nil {
+		return err
+	}
+	return refused(env.ctx, ask(ctx, apiv1connect.NewCoordinatorServiceClient(client, t.server)), t)
+}
+
+// refused turns an error of the API into one with an exit code and a hint.
+func refused(ctx context.Context, err error, t target) error {
+	var remote *connect.Error
+	var known *exitError
+	switch {
+	case err == nil, errors.As(err, &known):
+		return err
+	case ctx.Err() != nil:
+		return &exitError{code: ExitFailed, err: errors.New("stopped before an answer came")}
+	case !errors.As(err, &remote):
+		return err
+	case remote.Code() == connect.CodeUnavailable && !connect.IsWireError(err):
+		return &exitError{code: ExitNotReachable, err: fmt.Errorf("no coordinator answers at %s: %s", t.server, remote.Message()),
+			hint: "start one with: coordinator serve; or say where it is with --server, AMENDS_SERVER or a context"}
+	case remote.Code() == connect.CodeDeadlineExceeded:
+		return &exitError{code: ExitNotReachable, err: fmt.Errorf("the coordinator at %s did not answer in time", t.server), hint: "give it more time with --timeout"}
+	}
+	return refusal(remote)
+}
+
+// prefixed keeps an error's code and hint and says before it what was tried.
+func prefixed(what string, err error) error {
+	if remote, ok := errors.AsType[*connect.Error](err); ok {
+		err = refusal(remote)
+	}
+	var known *exitError
+	if errors.As(err, &known) && known.err != nil {
+		return &exitError{code: known.code, hint: known.hint, err: fmt.Errorf("%s: %w", what, known.err)}
+	}
+	return fmt.Errorf("%s: %w", what, err)
+}
+
+// words joins a list for a sentence.
+func words(list []string) string { return strings.Join(list, ", ") }

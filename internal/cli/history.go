@@ -1,0 +1,102 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"connectrpc.com/connect"
+
+	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
+)
+
+type historyCmd struct {
+	callFlags
+	ID       string `arg:"" help:"The saga's id."`
+	Payloads bool   `help:"Print inputs and results as well."`
+}
+
+// Help gives examples.
+func (historyCmd) Help() string {
+	return `Prints the recorded events of a saga, oldest first: what moved it, when, by whom and why.
+
+Examples:
+  coordinator history order-42
+  coordinator history order-42 --payloads
+  coordinator history order-42 -o json | jq '.events[] | select(.type == "operated")'`
+}
+
+// Run shows the recorded events of a saga.
+func (c *historyCmd) Run(env *environment) error {
+	return c.call(env, c.Timeout, func(ctx context.Context, api service) error {
+		all, err := history(ctx, api, c.ID)
+		if err != nil {
+			return err
+		}
+		return c.print(env.stdout, &apiv1.HistoryResponse{Events: all}, func(w io.Writer) {
+			if !c.Payloads {
+				tableOf(w, historyRows(all), screenOf(w), paletteOf(w))
+				return
+			}
+			for _, e := range all {
+				tableOf(w, [][]string{historyRow(e)}, screenOf(w), paletteOf(w))
+				if text := payloadText(e.GetPayload()); text != "" {
+					_, _ = fmt.Fprintf(w, "    %s\n", text)
+				}
+			}
+		})
+	})
+}
+
+// history reads all events of a saga.
+func history(ctx context.Context, api service, id string) ([]*apiv1.Event, error) {
+	var all []*apiv1.Event
+	for from := uint64(0); ; {
+		r, err := api.History(ctx, connect.NewRequest(&apiv1.HistoryRequest{Id: id, From: from}))
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, r.Msg.GetEvents()...)
+		if from = r.Msg.GetNext(); from == 0 {
+			return all, nil
+		}
+	}
+}
+
+func historyRows(events []*apiv1.Event) [][]string {
+	rows := [][]string{{"REVISION", "AT", "EVENT", "STEP", "OUTCOME", "BY", "REASON"}}
+	for _, e := range events {
+		rows = append(rows, historyRow(e))
+	}
+	return rows
+}
+
+func historyRow(e *apiv1.Event) []string {
+	step, by, what := e.GetStep(), e.GetBy(), e.GetType()
+	if e.GetDirection() != "" {
+		step = fmt.Sprintf("%s %s", e.GetDirection(), e.GetStep())
+	}
+	if e.GetAttempt() > 1 {
+		step += fmt.Sprintf(" (attempt %d)", e.GetAttempt())
+	}
+	if by == "" {
+		by = e.GetParticipant()
+	}
+	if e.GetVerb() != "" {
+		what = e.GetVerb()
+	}
+	return []string{fmt.Sprint(e.GetRevision()), e.GetAt().AsTime().Local().Format("2006-01-02 15:04:05.000"), what, step, e.GetOutcome(), oneLine(by, 40), oneLine(e.GetReason(), 80)}
+}
+
+// payloadText is a payload on a line, or what there is to say of it; "" for none.
+func payloadText(p *apiv1.Payload) string {
+	switch {
+	case p.GetSizeBytes() == 0:
+		return ""
+	case p.GetLeftOut():
+		return fmt.Sprintf("(%d bytes that did not fit into the answer)", p.GetSizeBytes())
+	case p.GetText() == "":
+		return fmt.Sprintf("(%d bytes of %s)", p.GetSizeBytes(), p.GetContentType())
+	}
+	return oneLine(p.GetText(), 10_000)
+}

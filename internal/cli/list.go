@@ -1,0 +1,101 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
+)
+
+// filterFlags say which sagas.
+type filterFlags struct {
+	Definition  string        `short:"d" help:"Only of this definition; name/version for a certain version."`
+	Phase       []string      `short:"p" enum:"running,compensating,completed,compensated,parked" help:"Only in these phases: ${enum}."`
+	IDPrefix    string        `name:"id-prefix" help:"Only ids that begin so."`
+	Open        bool          `help:"Only sagas that have not ended."`
+	OlderThan   time.Duration `placeholder:"DURATION" help:"Only sagas that were started longer ago, such as 24h."`
+	YoungerThan time.Duration `placeholder:"DURATION" help:"Only sagas that were started since, such as 10m."`
+}
+
+// filter is the same as the API takes it.
+func (f *filterFlags) filter(now time.Time) (*apiv1.Filter, error) {
+	filter := &apiv1.Filter{Phases: f.Phase, IdPrefix: f.IDPrefix, Open: f.Open}
+	if f.Definition != "" {
+		ref, err := parseRef(f.Definition)
+		if err != nil {
+			return nil, &exitError{code: ExitUsage, err: err}
+		}
+		filter.Definition = ref
+	}
+	if f.OlderThan > 0 {
+		filter.StartedBefore = timestamppb.New(now.Add(-f.OlderThan))
+	}
+	if f.YoungerThan > 0 {
+		filter.StartedAfter = timestamppb.New(now.Add(-f.YoungerThan))
+	}
+	return filter, nil
+}
+
+type listCmd struct {
+	callFlags
+	filterFlags
+	Limit int `short:"n" default:"100" help:"How many at most. 0: all."`
+}
+
+// Help gives examples.
+func (listCmd) Help() string {
+	return `Examples:
+  coordinator list --phase parked               # what waits for somebody
+  coordinator list --open --older-than 1h       # what takes long
+  coordinator list -d checkout/2 -n 0 -o json | jq -r '.sagas[].id'`
+}
+
+// page is how many sagas are asked for at once.
+const page = 500
+
+// Run lists sagas.
+func (c *listCmd) Run(env *environment) error {
+	filter, err := c.filter(time.Now())
+	if err != nil {
+		return err
+	}
+	all, more := &apiv1.ListResponse{}, false
+	err = c.call(env, c.Timeout, func(ctx context.Context, api service) error {
+		cursor := ""
+		for {
+			want := page
+			if c.Limit > 0 {
+				want = min(page, c.Limit-len(all.GetSagas())+1)
+			}
+			r, err := api.List(ctx, connect.NewRequest(&apiv1.ListRequest{Filter: filter, Limit: int32(want), Cursor: cursor}))
+			if err != nil {
+				return err
+			}
+			all.Sagas = append(all.Sagas, r.Msg.GetSagas()...)
+			if more = c.Limit > 0 && len(all.GetSagas()) > c.Limit; more {
+				all.Sagas = all.GetSagas()[:c.Limit]
+			}
+			if cursor = r.Msg.GetNext(); cursor == "" || more {
+				return nil
+			}
+		}
+	})
+	if err != nil {
+		return err
+	}
+	if more {
+		defer func() { _, _ = fmt.Fprintf(env.stderr, "there are more than %d; see them with -n 0\n", c.Limit) }()
+	}
+	return c.print(env.stdout, all, func(w io.Writer) {
+		rows := [][]string{{"SAGA", "DEFINITION", "PHASE", "STARTED", "UPDATED", "REASON"}}
+		for _, s := range all.GetSagas() {
+			rows = append(rows, []string{s.GetId(), refOf(s.GetDefinition()), s.GetPhase(), stamp(s.GetStarted()), stamp(s.GetUpdated()), oneLine(s.GetReason(), 60)})
+		}
+		tableOf(w, rows, screenOf(w), paletteOf(w))
+	})
+}
