@@ -61,9 +61,10 @@ func newTown(t *testing.T, options ...connect.ClientOption) *town {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	ready, ended := make(chan daemon.Addresses, 1), make(chan error, 1)
+	dir := t.TempDir() // before the cleanup below, so that it is removed after it
 	go func() {
 		ended <- daemon.Run(ctx, daemon.Config{
-			DataDir: t.TempDir(), HTTP: "127.0.0.1:0", Logger: slog.New(slog.DiscardHandler), Definitions: []*saga.Definition{bakery},
+			DataDir: dir, HTTP: "127.0.0.1:0", Logger: slog.New(slog.DiscardHandler), Definitions: []*saga.Definition{bakery},
 		}, func(a daemon.Addresses) { ready <- a })
 	}()
 	t.Cleanup(func() {

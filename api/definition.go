@@ -37,6 +37,52 @@ func (s *server) ListDefinitions(ctx context.Context, r *connect.Request[apiv1.L
 	return connect.NewResponse(out), nil
 }
 
+// GetDefinition is one definition with its content.
+func (s *server) GetDefinition(ctx context.Context, r *connect.Request[apiv1.GetDefinitionRequest]) (*connect.Response[apiv1.GetDefinitionResponse], error) {
+	ref, err := definitionRef("ref", r.Msg.Ref)
+	if err != nil {
+		return nil, err
+	}
+	reply, err := ask[transport.DefinitionReply](ctx, s.coordinator, transport.APIDefinition, &transport.Envelope{Definition: ref})
+	if err != nil {
+		return nil, err
+	}
+	return connect.NewResponse(&apiv1.GetDefinitionResponse{Definition: definitionMessage(reply)}), nil
+}
+
+// CompareDefinitions says what differs between two definitions.
+func (s *server) CompareDefinitions(ctx context.Context, r *connect.Request[apiv1.CompareDefinitionsRequest]) (*connect.Response[apiv1.CompareDefinitionsResponse], error) {
+	from, err := definitionRef("from", r.Msg.From)
+	if err != nil {
+		return nil, err
+	}
+	to, err := definitionRef("to", r.Msg.To)
+	if err != nil {
+		return nil, err
+	}
+	reply, err := query[transport.CompareReply](ctx, s.coordinator, transport.APICompareDefinitions, &transport.Envelope{},
+		transport.CompareQuery{From: from, To: to, ToSource: r.Msg.ToSource})
+	if err != nil {
+		return nil, err
+	}
+	out := &apiv1.CompareDefinitionsResponse{}
+	for _, d := range reply.Differences {
+		out.Differences = append(out.Differences, &apiv1.Difference{Path: d.Path, Change: d.Change, From: d.From, To: d.To})
+	}
+	return connect.NewResponse(out), nil
+}
+
 func definitionMessage(d *transport.DefinitionReply) *apiv1.Definition {
-	return &apiv1.Definition{Ref: refMessage(d.Definition), Fingerprint: d.Fingerprint, Newest: d.Newest}
+	return &apiv1.Definition{
+		Ref: refMessage(d.Definition), Fingerprint: d.Fingerprint, Newest: d.Newest,
+		Counts: countMessages(d.Counts), Source: string(d.Source), Mermaid: d.Mermaid,
+	}
+}
+
+func countMessages(counts []transport.Count) []*apiv1.Count {
+	var out []*apiv1.Count
+	for _, n := range counts {
+		out = append(out, &apiv1.Count{Definition: refMessage(n.Definition), Phase: string(n.Phase), Sagas: int64(n.Sagas), Ended: int64(n.Ended)})
+	}
+	return out
 }

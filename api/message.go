@@ -74,6 +74,9 @@ func eventMessage(e *transport.HistoryEvent) *apiv1.Event {
 		Direction: string(e.Direction), Attempt: int32(e.Attempt), Outcome: string(e.Outcome),
 		Verb: e.Verb, By: e.By, Reason: e.Reason,
 	}
+	if e.Saga != nil {
+		m.Saga = sagaMessage(e.Saga)
+	}
 	if e.PayloadSize > 0 {
 		m.Payload = &apiv1.Payload{ContentType: e.ContentType, SizeBytes: int64(e.PayloadSize), Binary: e.Binary}
 		if len(e.Binary) == 0 {

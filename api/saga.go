@@ -66,7 +66,7 @@ func (s *server) Wait(ctx context.Context, r *connect.Request[apiv1.WaitRequest]
 // History is the recorded events of a saga.
 func (s *server) History(ctx context.Context, r *connect.Request[apiv1.HistoryRequest]) (*connect.Response[apiv1.HistoryResponse], error) {
 	reply, err := query[transport.HistoryReply](ctx, s.coordinator, transport.APIHistory,
-		&transport.Envelope{Saga: contract.SagaID(r.Msg.Id)}, transport.HistoryQuery{From: r.Msg.From, Limit: int(r.Msg.Limit)})
+		&transport.Envelope{Saga: contract.SagaID(r.Msg.Id)}, transport.HistoryQuery{From: r.Msg.From, Limit: int(r.Msg.Limit), WithSaga: r.Msg.WithSaga})
 	if err != nil {
 		return nil, err
 	}
@@ -95,12 +95,26 @@ func (s *server) List(ctx context.Context, r *connect.Request[apiv1.ListRequest]
 	return connect.NewResponse(out), nil
 }
 
+// Count is how many sagas a filter matches.
+func (s *server) Count(ctx context.Context, r *connect.Request[apiv1.CountRequest]) (*connect.Response[apiv1.CountResponse], error) {
+	filter, err := filterOf(r.Msg.Filter)
+	if err != nil {
+		return nil, err
+	}
+	reply, err := query[transport.CountReply](ctx, s.coordinator, transport.APICount, &transport.Envelope{}, filter)
+	if err != nil {
+		return nil, err
+	}
+	return connect.NewResponse(&apiv1.CountResponse{Counts: countMessages(reply.Counts), Total: int64(reply.Total), AtLeast: reply.AtLeast}), nil
+}
+
 // Operate takes one decision about one saga.
 func (s *server) Operate(ctx context.Context, r *connect.Request[apiv1.OperateRequest]) (*connect.Response[apiv1.OperateResponse], error) {
 	operation, err := operationOf(r.Msg.Decision)
 	if err != nil {
 		return nil, err
 	}
+	operation.ExpectedRevision = r.Msg.ExpectedRevision
 	status, err := query[transport.Status](ctx, s.coordinator, transport.APIOperate, &transport.Envelope{Saga: contract.SagaID(r.Msg.Id)}, operation)
 	if err != nil {
 		return nil, err
@@ -139,7 +153,11 @@ func filterOf(f *apiv1.Filter) (transport.Filter, error) {
 	}
 	out := transport.Filter{
 		Definition: ref.Name, Version: ref.Version, IDPrefix: f.IdPrefix, Open: f.Open,
-		StartedAfter: moment(f.StartedAfter), StartedBefore: moment(f.StartedBefore),
+		StartedAfter: moment(f.StartedAfter), StartedBefore: moment(f.StartedBefore), UpdatedBefore: moment(f.UpdatedBefore),
+		Reason: f.Reason, Step: contract.StepName(f.Step), Participant: f.Participant,
+	}
+	for _, id := range f.Ids {
+		out.IDs = append(out.IDs, contract.SagaID(id))
 	}
 	for _, p := range f.Phases {
 		out.Phases = append(out.Phases, contract.Phase(p))

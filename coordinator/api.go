@@ -41,7 +41,10 @@ func (c *Coordinator) verbs() map[string]func(context.Context, *transport.Envelo
 		transport.APIDefine:      c.reading(c.apiDefine),
 		transport.APIDefinitions: c.reading(c.apiDefinitions),
 
+		transport.APICount:              c.reading(c.apiCount),
+		transport.APIDefinition:         c.reading(c.apiDefinition),
 		transport.APICheckDefinition:    c.reading(c.apiCheckDefinition),
+		transport.APICompareDefinitions: c.reading(c.apiCompareDefinitions),
 		transport.APIDeadLetters:        c.reading(c.apiDeadLetters),
 		transport.APIReplayDeadLetters:  c.reading(c.eachDeadLetter(transport.DeadLetterOffice.ReplayDeadLetter)),
 		transport.APIDiscardDeadLetters: c.reading(c.eachDeadLetter(transport.DeadLetterOffice.DiscardDeadLetter)),
@@ -151,7 +154,7 @@ func (c *Coordinator) apiOperate(_ context.Context, request *transport.Envelope,
 		return
 	}
 	c.submit(work{
-		input: Input{Saga: request.Saga, Event: saga.Event{
+		input: Input{Saga: request.Saga, Expected: op.ExpectedRevision, Event: saga.Event{
 			Type: saga.Operated, At: c.config.Clock(), Verb: saga.Verb(op.Verb), Step: op.Step,
 			By: op.By, Reason: op.Reason, Outcome: op.Outcome, Payload: op.Result,
 		}},

@@ -6,6 +6,8 @@ import (
 
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/saga/definitionfile"
+	"github.com/amends-dev/amends/saga/diagram"
+	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/transport"
 )
 
@@ -60,11 +62,67 @@ func (c *Coordinator) definitionReply(def *saga.Definition, existed bool) transp
 	}
 }
 
-func (c *Coordinator) apiDefinitions(context.Context, *transport.Envelope) (any, error) {
+func (c *Coordinator) apiDefinitions(ctx context.Context, _ *transport.Envelope) (any, error) {
+	counts, err := c.config.Store.Counts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	byRef := map[saga.Ref][]transport.Count{}
+	for _, n := range counts {
+		byRef[n.Definition] = append(byRef[n.Definition], transport.Count(n))
+	}
 	all := c.definitions.all()
 	reply := transport.DefinitionsReply{Definitions: make([]transport.DefinitionReply, 0, len(all))}
 	for _, def := range all {
-		reply.Definitions = append(reply.Definitions, c.definitionReply(def, false))
+		one := c.definitionReply(def, false)
+		one.Counts = byRef[def.Ref()]
+		reply.Definitions = append(reply.Definitions, one)
+	}
+	return reply, nil
+}
+
+func (c *Coordinator) apiDefinition(ctx context.Context, request *transport.Envelope) (any, error) {
+	def, err := c.definitions.find(request.Definition)
+	if err != nil {
+		return nil, err
+	}
+	reply := c.definitionReply(def, false)
+	filter := store.Filter{Definition: def.Ref().Name, Version: def.Ref().Version}
+	if reply.Counts, _, err = c.countSagas(ctx, &filter); err != nil {
+		return nil, err
+	}
+	if reply.Source, err = def.MarshalJSON(); err != nil {
+		return nil, err
+	}
+	reply.Mermaid = diagram.Mermaid(def)
+	return reply, nil
+}
+
+func (c *Coordinator) apiCompareDefinitions(_ context.Context, request *transport.Envelope) (any, error) {
+	var q transport.CompareQuery
+	if err := strict(request.Data, &q); err != nil {
+		return nil, err
+	}
+	if (q.To.Name == "") == (q.ToSource == "") {
+		return nil, violation("to", "give either to, a definition that is registered, or to_source, one that need not be")
+	}
+	from, err := c.definitions.find(q.From)
+	if err != nil {
+		return nil, err
+	}
+	var to *saga.Definition
+	if q.ToSource != "" {
+		to, err = parseDefinition([]byte(q.ToSource))
+	} else {
+		to, err = c.definitions.find(q.To)
+	}
+	if err != nil {
+		return nil, err
+	}
+	found := saga.Compare(from, to)
+	reply := transport.CompareReply{Differences: make([]transport.Difference, len(found))}
+	for i, d := range found {
+		reply.Differences[i] = transport.Difference{Path: d.Path, Change: string(d.Change), From: d.From, To: d.To}
 	}
 	return reply, nil
 }

@@ -96,6 +96,13 @@ func (d *definitions) isNewest(ref saga.Ref) bool {
 	return d.newest[ref.Name] <= ref.Version
 }
 
+// known is the definition of exactly this name and version; nil: there is none.
+func (d *definitions) known(ref saga.Ref) *saga.Definition {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return d.byRef[ref]
+}
+
 // find returns a definition; version 0 is the newest one.
 func (d *definitions) find(ref saga.Ref) (*saga.Definition, error) {
 	d.mu.RLock()

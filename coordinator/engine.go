@@ -24,6 +24,8 @@ type Input struct {
 	Event saga.Event
 	// Definition is what a start (saga.Started) wants; unused otherwise.
 	Definition saga.Ref
+	// Expected refuses the event when the saga is at another revision; 0: it does not.
+	Expected uint64
 }
 
 // Result is what became of an input. It may be spoken of outside only because it
@@ -250,6 +252,8 @@ func (e *Engine) decide(d *draft, input *Input) Result {
 		return Result{Ignored: saga.IgnoredEnded}
 	case d.instance == nil && ev.Type != saga.Started:
 		return Result{Err: fmt.Errorf("saga %s: %w", input.Saga, store.ErrNotFound)}
+	case input.Expected != 0 && d.instance != nil && d.instance.Revision != input.Expected:
+		return Result{Err: &movedError{input.Saga, input.Expected, d.instance.Revision}}
 	}
 	def := d.def
 	var before saga.Instance

@@ -16,7 +16,7 @@ var phases = []saga.Phase{saga.Running, saga.Compensating, saga.Completed, saga.
 
 // filter reads which sagas are meant, and refuses what no saga could ever match:
 // a misspelt wish would look like an empty list.
-func filter(f *transport.Filter) (store.Filter, error) {
+func (c *Coordinator) filter(f *transport.Filter) (store.Filter, error) {
 	var wrong violations
 	if f.Definition != "" {
 		if err := contract.CheckName("definition", f.Definition); err != nil {
@@ -40,10 +40,39 @@ func filter(f *transport.Filter) (store.Filter, error) {
 	if !f.StartedAfter.IsZero() && !f.StartedBefore.IsZero() && !f.StartedAfter.Before(f.StartedBefore) {
 		wrong.add("started_before", "is not later than started_after, so nothing can match")
 	}
+	wrong.state(f)
 	return store.Filter{
 		Definition: f.Definition, Version: f.Version, Phases: f.Phases, IDPrefix: f.IDPrefix, OpenOnly: f.Open,
 		StartedAfter: f.StartedAfter, StartedBefore: f.StartedBefore,
+		IDs: f.IDs, UpdatedBefore: f.UpdatedBefore, Reason: f.Reason, Step: f.Step, Participant: f.Participant,
+		Definitions: c.definitions.known,
 	}, wrong.err()
+}
+
+// state adds what is wrong with the fields that a saga's state decides.
+func (v *violations) state(f *transport.Filter) {
+	if len(f.IDs) > transport.MaxFilterIDs {
+		v.add("ids", fmt.Sprintf("has %d ids; at most %d are looked for", len(f.IDs), transport.MaxFilterIDs))
+	} else {
+		for i, id := range f.IDs {
+			if err := id.Check(); err != nil {
+				v.add(fmt.Sprintf("ids[%d]", i), err.Error())
+			}
+		}
+	}
+	if len(f.Reason) > transport.MaxFilterReason {
+		v.add("reason", fmt.Sprintf("has %d bytes; at most %d are looked for", len(f.Reason), transport.MaxFilterReason))
+	}
+	if f.Step != "" {
+		if err := contract.CheckName("step", string(f.Step)); err != nil {
+			v.add("step", err.Error())
+		}
+	}
+	if f.Participant != "" {
+		if err := contract.CheckName("participant", f.Participant); err != nil {
+			v.add("participant", err.Error())
+		}
+	}
 }
 
 func (c *Coordinator) apiList(ctx context.Context, request *transport.Envelope) (any, error) {
@@ -54,7 +83,7 @@ func (c *Coordinator) apiList(ctx context.Context, request *transport.Envelope) 
 	if q.Limit < 0 || q.Limit > store.MaxPage {
 		return nil, violation("limit", fmt.Sprintf("is %d; use 1 to %d, or 0 for 100", q.Limit, store.MaxPage))
 	}
-	f, err := filter(&q.Filter)
+	f, err := c.filter(&q.Filter)
 	if err != nil {
 		return nil, err
 	}
@@ -63,51 +92,15 @@ func (c *Coordinator) apiList(ctx context.Context, request *transport.Envelope) 
 		return nil, err
 	}
 	reply := transport.ListReply{Sagas: make([]transport.Status, 0, len(found)), Next: next}
-	for _, s := range found {
-		reply.Sagas = append(reply.Sagas, transport.Status{
-			ID: s.ID, Definition: s.Definition, Phase: s.Phase, Revision: s.Revision,
-			Started: s.Started, Updated: s.Updated, Ended: s.Ended, Reason: brief(s.Reason),
-		})
+	for i := range found {
+		reply.Sagas = append(reply.Sagas, summaryStatus(&found[i]))
 	}
 	return reply, nil
 }
 
-// historyPage bounds the events in one history reply; maxReply bounds their
-// payloads.
-const historyPage = 1000
-
-func (c *Coordinator) apiHistory(ctx context.Context, request *transport.Envelope) (any, error) {
-	if err := request.Saga.Check(); err != nil {
-		return nil, err
+func summaryStatus(s *store.Summary) transport.Status {
+	return transport.Status{
+		ID: s.ID, Definition: s.Definition, Phase: s.Phase, Revision: s.Revision,
+		Started: s.Started, Updated: s.Updated, Ended: s.Ended, Reason: brief(s.Reason),
 	}
-	var q transport.HistoryQuery
-	if err := strict(request.Data, &q); err != nil {
-		return nil, err
-	}
-	if q.Limit < 0 || q.Limit > historyPage {
-		return nil, violation("limit", fmt.Sprintf("is %d; use 1 to %d, or 0 for as many as fit", q.Limit, historyPage))
-	}
-	from, limit := max(q.From, 1), q.Limit
-	if limit == 0 {
-		limit = historyPage
-	}
-	events, err := c.config.Store.History(ctx, request.Saga, from, limit)
-	if err != nil {
-		return nil, err // names the saga
-	}
-	reply := transport.HistoryReply{Events: make([]transport.HistoryEvent, 0, len(events))}
-	size := 0
-	for i := range events {
-		revision := from + uint64(i)
-		size += len(events[i].Payload)
-		if size > maxReply && i > 0 {
-			reply.Next = revision
-			return reply, nil
-		}
-		reply.Events = append(reply.Events, historyEvent(revision, &events[i]))
-	}
-	if len(events) == limit {
-		reply.Next = from + uint64(limit)
-	}
-	return reply, nil
 }

@@ -3,6 +3,7 @@ package coordinator
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -47,6 +48,17 @@ func violation(field, problem string) error {
 	return violations{{Field: field, Problem: problem}}.err()
 }
 
+// movedError refuses a decision about a saga that is not any more where its
+// operator saw it.
+type movedError struct {
+	id               saga.ID
+	expected, actual uint64
+}
+
+func (e *movedError) Error() string {
+	return fmt.Sprintf("saga %s is at revision %d, not at %d: look at it again before you decide", e.id, e.actual, e.expected)
+}
+
 // unavailableError is the failure of something that may work again later.
 type unavailableError struct{ error }
 
@@ -72,10 +84,11 @@ func refusalOf(err error) *transport.Envelope {
 	var name *contract.NameError
 	var bad *badRequest
 	var down unavailableError
+	var moved *movedError
 	switch {
 	case errors.As(err, &down):
 		code = transport.CodeUnavailable
-	case errors.As(err, &verb), errors.Is(err, store.ErrEnded), errors.Is(err, errNoOffice):
+	case errors.As(err, &verb), errors.As(err, &moved), errors.Is(err, store.ErrEnded), errors.Is(err, errNoOffice):
 		code = transport.CodeFailedPrecondition
 	case errors.As(err, &name), errors.As(err, &bad), errors.Is(err, saga.ErrInput), errors.Is(err, store.ErrCursor):
 		code = transport.CodeInvalidArgument
@@ -99,6 +112,9 @@ func detail(err error) []byte {
 	if verb, ok := errors.AsType[*saga.VerbError](err); ok {
 		d.Legal = verbWords(verb.Legal)
 	}
+	if moved, ok := errors.AsType[*movedError](err); ok {
+		d.Revision = moved.actual
+	}
 	if bad, ok := errors.AsType[*badRequest](err); ok {
 		d.Violations = bad.violations
 	}
@@ -107,7 +123,7 @@ func detail(err error) []byte {
 			d.Violations = append(d.Violations, transport.Violation{Field: p.Path, Problem: p.What + "; " + p.Mend})
 		}
 	}
-	if len(d.Legal) == 0 && len(d.Violations) == 0 {
+	if len(d.Legal) == 0 && len(d.Violations) == 0 && d.Revision == 0 {
 		return nil
 	}
 	data, err := json.Marshal(d)

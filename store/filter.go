@@ -29,7 +29,53 @@ func (f *Filter) WantsStart(t time.Time) bool {
 func (f *Filter) Match(in *saga.Instance) bool {
 	class, err := ClassOf(in)
 	return err == nil && f.Wants(class) && f.WantsDefinition(in.Definition) &&
-		f.WantsStart(in.Started) && strings.HasPrefix(string(in.ID), f.IDPrefix)
+		f.WantsStart(in.Started) && f.WantsID(in.ID) && f.WantsState(in)
+}
+
+// WantsID reports whether the saga with an id can match.
+func (f *Filter) WantsID(id saga.ID) bool {
+	return strings.HasPrefix(string(id), f.IDPrefix) && (len(f.IDs) == 0 || slices.Contains(f.IDs, id))
+}
+
+// ByState reports whether the filter asks for something that only a saga's state
+// tells: then List loads what it does not return as well.
+func (f *Filter) ByState() bool {
+	return !f.UpdatedBefore.IsZero() || f.Reason != "" || f.Step != "" || f.Participant != ""
+}
+
+// WantsState reports whether a state matches as far as the index does not tell.
+func (f *Filter) WantsState(in *saga.Instance) bool {
+	return (f.UpdatedBefore.IsZero() || in.Updated.Before(f.UpdatedBefore)) &&
+		(f.Reason == "" || strings.Contains(strings.ToLower(Summarize(in).Reason), strings.ToLower(f.Reason))) &&
+		(f.Step == "" && f.Participant == "" || f.wantsSteps(in))
+}
+
+// wantsSteps reports whether one step that is at work, or parked, is the one that
+// is asked for, and one that is at work asks the participant.
+func (f *Filter) wantsSteps(in *saga.Instance) bool {
+	if f.Definitions == nil || !in.Open() {
+		return false
+	}
+	def := f.Definitions(in.Definition)
+	if def == nil || def.Len() != len(in.Steps) {
+		return false
+	}
+	step, participant := f.Step == "", f.Participant == ""
+	for i := range in.Steps {
+		s := &in.Steps[i]
+		atWork := s.Status == saga.Doing || s.Status == saga.Undoing
+		if !atWork && s.Parked.IsZero() {
+			continue
+		}
+		named := def.Step(i)
+		step = step || named.Name == f.Step
+		action := &named.Do
+		if s.Status == saga.Undoing {
+			action = named.Undo
+		}
+		participant = participant || atWork && s.Parked.IsZero() && action != nil && action.Participant == f.Participant
+	}
+	return step && participant
 }
 
 // Size is the page's limit with the default and the bounds applied.

@@ -117,6 +117,15 @@ type Filter struct {
 	IDPrefix                    string
 	OpenOnly                    bool      // only sagas that have not ended
 	StartedAfter, StartedBefore time.Time // half open: StartedAfter belongs to the range
+
+	IDs           []saga.ID     // one of these; at most MaxPage are looked at
+	UpdatedBefore time.Time     // that have not moved since
+	Reason        string        // that Summary.Reason contains, upper and lower case alike
+	Step          saga.StepName // that is under way, between two attempts, or parked
+	Participant   string        // that a step under way asks
+	// Definitions tells the names of steps and participants; needed with Step and
+	// Participant. Nil for a definition that is not known: nothing of it matches.
+	Definitions func(saga.Ref) *saga.Definition
 }
 
 // Page says which part of a list is wanted.

@@ -23,6 +23,8 @@ const (
 	APIOperate = "operate"
 	// APIList lists sagas. Data: ListQuery. Reply: ListReply.
 	APIList = "list"
+	// APICount counts sagas. Data: Filter. Reply: CountReply.
+	APICount = "count"
 	// APIHistory answers the recorded events of a saga. Attribute: Saga. Data:
 	// HistoryQuery, or nothing. Reply: HistoryReply.
 	APIHistory = "history"
@@ -33,6 +35,12 @@ const (
 	APICheckDefinition = "check-definition"
 	// APIDefinitions lists definitions. Reply: DefinitionsReply.
 	APIDefinitions = "definitions"
+	// APIDefinition answers one definition with its content. Attribute: Definition;
+	// version 0 is the newest. Reply: DefinitionReply.
+	APIDefinition = "definition"
+	// APICompareDefinitions says what differs between two definitions. Data:
+	// CompareQuery. Reply: CompareReply.
+	APICompareDefinitions = "compare-definitions"
 	// APIDeadLetters lists dead letters. Data: DeadLettersQuery. Reply: DeadLettersReply.
 	APIDeadLetters = "dead-letters"
 	// APIReplayDeadLetters publishes dead letters again as they came and removes
@@ -102,36 +110,18 @@ type Operation struct {
 	Reason  string            `json:"reason"`
 	Outcome contract.Outcome  `json:"outcome,omitempty"` // of resolve: completed or rejected
 	Result  json.RawMessage   `json:"result,omitempty"`  // of resolve
-}
 
-// Filter says which sagas; a field that is not given does not filter.
-type Filter struct {
-	Definition    string           `json:"definition,omitempty"`
-	Version       int              `json:"version,omitempty"`
-	Phases        []contract.Phase `json:"phases,omitempty"`
-	IDPrefix      string           `json:"id_prefix,omitempty"`
-	Open          bool             `json:"open,omitempty"` // that have not ended
-	StartedAfter  time.Time        `json:"started_after,omitzero"`
-	StartedBefore time.Time        `json:"started_before,omitzero"`
-}
-
-// ListQuery says which sagas to list, and which page of them.
-type ListQuery struct {
-	Filter
-	Limit  int    `json:"limit,omitempty"` // at most so many, up to 1000; 0: 100
-	Cursor string `json:"cursor,omitempty"`
-}
-
-// ListReply is a page of sagas. Their Status has no steps.
-type ListReply struct {
-	Sagas []Status `json:"sagas"`
-	Next  string   `json:"next,omitempty"`
+	// ExpectedRevision refuses the decision when the saga is not at this revision
+	// any more; 0: as it stands.
+	ExpectedRevision uint64 `json:"expected_revision,omitempty"`
 }
 
 // HistoryQuery says which part of a history is wanted.
 type HistoryQuery struct {
 	From  uint64 `json:"from,omitempty"`  // revision of the first event wanted; 0: 1
 	Limit int    `json:"limit,omitempty"` // 0: as many as fit into a reply
+	// WithSaga also tells where the saga stood behind each event.
+	WithSaga bool `json:"with_saga,omitempty"`
 }
 
 // HistoryReply is the recorded events of a saga, oldest first.
@@ -157,19 +147,7 @@ type HistoryEvent struct {
 	ContentType string             `json:"content_type,omitempty"`
 	PayloadSize int                `json:"payload_size_bytes,omitempty"`
 	Binary      []byte             `json:"payload_binary,omitempty"` // the payload, if it is not JSON
-}
-
-// DefinitionReply answers APIDefine.
-type DefinitionReply struct {
-	Definition  contract.DefinitionRef `json:"definition"`
-	Fingerprint string                 `json:"fingerprint"`
-	Existed     bool                   `json:"existed,omitempty"` // of APIDefine: it was there already, with the same content
-	Newest      bool                   `json:"newest,omitempty"`  // the newest version of its name
-}
-
-// DefinitionsReply answers APIDefinitions.
-type DefinitionsReply struct {
-	Definitions []DefinitionReply `json:"definitions"`
+	Saga        *Status            `json:"saga,omitempty"`           // where it stood behind this event; see HistoryQuery.WithSaga
 }
 
 // Refusal is the data of a reply that refuses, when there is more to say than its

@@ -3,8 +3,8 @@ package boltstore
 import (
 	"bytes"
 	"context"
+	"errors"
 	"slices"
-	"strings"
 
 	bolt "go.etcd.io/bbolt"
 
@@ -13,8 +13,9 @@ import (
 )
 
 // List implements store.Store. It merges the index's ranges of the classes that
-// are wanted, and loads only what it returns. One call looks at no more than
-// scanLimit entries; then its page is short and has a cursor.
+// are wanted, and loads only what it returns, unless the filter asks for what only
+// the states tell. One call looks at no more than scanLimit entries and loads no
+// more than loadLimit states in vain; then its page is short and has a cursor.
 func (s *Store) List(ctx context.Context, filter store.Filter, page store.Page) ([]store.Summary, string, error) {
 	var behind *store.Position
 	if page.Cursor != "" {
@@ -27,7 +28,10 @@ func (s *Store) List(ctx context.Context, filter store.Filter, page store.Page) 
 	var list []store.Summary
 	var cursor string
 	err := s.view(ctx, func(tx *bolt.Tx) error {
-		source, done := s.byPrefix(tx, &filter, behind)
+		source, done := s.byIDs(tx, &filter, behind)
+		if !done {
+			source, done = s.byPrefix(tx, &filter, behind)
+		}
 		if !done {
 			source = s.byIndex(tx, &filter, behind)
 		}
@@ -41,22 +45,26 @@ func (s *Store) List(ctx context.Context, filter store.Filter, page store.Page) 
 func (s *Store) fill(tx *bolt.Tx, filter *store.Filter, size int, next func() (line, bool)) ([]store.Summary, string) {
 	var list []store.Summary
 	var last line
+	vain := 0
 	for seen := 0; ; seen++ {
 		l, ok := next()
 		if !ok {
 			return list, ""
 		}
-		if len(list) == size || seen == scanLimit {
+		if len(list) == size || seen == scanLimit || vain == loadLimit {
 			return list, filter.Cursor(position(last))
 		}
 		last = l
-		if !filter.WantsDefinition(l.ref) || !filter.WantsStart(instant(l.started)) ||
-			!strings.HasPrefix(string(l.id), filter.IDPrefix) {
+		if !filter.WantsDefinition(l.ref) || !filter.WantsStart(instant(l.started)) || !filter.WantsID(l.id) {
 			continue
 		}
 		in, err := load(tx, l.id)
 		if err != nil {
 			s.report(err)
+			continue
+		}
+		if !filter.WantsState(in) {
+			vain++
 			continue
 		}
 		list = append(list, store.Summarize(in))
@@ -193,6 +201,34 @@ func (s *Store) byPrefix(tx *bolt.Tx, filter *store.Filter, behind *store.Positi
 			lines = append(lines, l)
 		}
 	}
+	return inOrder(lines), true
+}
+
+// byIDs yields the sagas that the filter names; done is false when it names none.
+func (s *Store) byIDs(tx *bolt.Tx, filter *store.Filter, behind *store.Position) (next func() (line, bool), done bool) {
+	if len(filter.IDs) == 0 {
+		return nil, false
+	}
+	var lines []line
+	for _, id := range slices.Compact(slices.Sorted(slices.Values(filter.IDs[:min(len(filter.IDs), store.MaxPage)]))) {
+		h, _, err := loadHead(tx, id)
+		switch {
+		case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrEnded):
+			continue
+		case err != nil:
+			s.report(err)
+			continue
+		}
+		l := line{started: h.started, id: id, ref: h.ref}
+		if filter.Wants(h.class) && (behind == nil || behind.Before(position(l))) {
+			lines = append(lines, l)
+		}
+	}
+	return inOrder(lines), true
+}
+
+// inOrder yields lines as a list has them.
+func inOrder(lines []line) func() (line, bool) {
 	slices.SortFunc(lines, func(a, b line) int {
 		if position(a).Before(position(b)) {
 			return -1
@@ -206,5 +242,5 @@ func (s *Store) byPrefix(tx *bolt.Tx, filter *store.Filter, behind *store.Positi
 		l := lines[0]
 		lines = lines[1:]
 		return l, true
-	}, true
+	}
 }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/amends-dev/amends/outbox"
@@ -28,10 +27,20 @@ func (s *Store) List(ctx context.Context, filter store.Filter, page store.Page) 
 	var list []store.Summary
 	for id, r := range s.data.sagas {
 		sum := r.summary
-		if filter.Wants(r.class) && filter.WantsDefinition(sum.Definition) && filter.WantsStart(sum.Started) &&
-			strings.HasPrefix(string(id), filter.IDPrefix) && (page.Cursor == "" || behind.Before(position(sum))) {
-			list = append(list, sum)
+		if !filter.Wants(r.class) || !filter.WantsDefinition(sum.Definition) || !filter.WantsStart(sum.Started) ||
+			!filter.WantsID(id) || (page.Cursor != "" && !behind.Before(position(sum))) {
+			continue
 		}
+		if filter.ByState() {
+			state, err := r.read()
+			if err != nil {
+				return nil, "", err
+			}
+			if !filter.WantsState(state) {
+				continue
+			}
+		}
+		list = append(list, sum)
 	}
 	slices.SortFunc(list, func(a, b store.Summary) int {
 		if position(a).Before(position(b)) {

@@ -96,6 +96,48 @@ func testPages(t *testing.T, h Harness) {
 func testFilters(t *testing.T, h Harness) {
 	s := h.Store
 	all := spread(t, s)
+	definition, err := Definition("checkout", 3, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := func(ref saga.Ref) *saga.Definition {
+		if ref.Name != "checkout" {
+			return nil
+		}
+		return definition
+	}
+	ids := []saga.ID{"order-39", "order-05", "nobody", "order-05", "order-00"}
+	late := Epoch.Add(time.Minute)
+	// What each of these has to find is written down: Match alone would agree with itself.
+	for name, tt := range map[string]struct {
+		filter store.Filter
+		want   func(in *saga.Instance) bool
+	}{
+		"ids":    {store.Filter{IDs: ids}, func(in *saga.Instance) bool { return slices.Contains(ids, in.ID) }},
+		"reason": {store.Filter{Reason: "NO SUCH"}, func(in *saga.Instance) bool { return in.Phase == saga.Parked }},
+		"cause":  {store.Filter{Reason: "declined"}, func(in *saga.Instance) bool { return in.Cause != nil }},
+		"stuck":  {store.Filter{UpdatedBefore: late, OpenOnly: true}, func(in *saga.Instance) bool { return in.Updated.Before(late) }},
+		"step": {store.Filter{Step: "reserve-stock", Definitions: known}, func(in *saga.Instance) bool {
+			return in.Definition.Name == "checkout" && in.Open() && in.Steps[0].Sent+uint64(len(in.Steps[0].Reason)) > 0
+		}},
+		"participant": {store.Filter{Participant: "shop", Definitions: known}, func(in *saga.Instance) bool {
+			return in.Definition.Name == "checkout" && in.Open() && in.Phase != saga.Parked
+		}},
+		"stranger": {store.Filter{Participant: "bank", Definitions: known}, func(*saga.Instance) bool { return false }},
+		"no names": {store.Filter{Step: "reserve-stock"}, func(*saga.Instance) bool { return false }},
+	} {
+		want := expected(slices.DeleteFunc(slices.Clone(all), func(in *saga.Instance) bool { return !tt.want(in) }), store.Filter{})
+		if len(want) == 0 != (name == "stranger" || name == "no names") {
+			t.Fatalf("%s: %d sagas are expected", name, len(want))
+		}
+		for _, limit := range []int{1, 7, 1000} {
+			list, _, err := listAll(t.Context(), s, tt.filter, limit)
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			equal(t, fmt.Sprintf("%s, pages of %d", name, limit), list, want)
+		}
+	}
 	filters := map[string]store.Filter{
 		"definition":         {Definition: "checkout"},
 		"version":            {Definition: "checkout", Version: 4},

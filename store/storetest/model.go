@@ -206,6 +206,13 @@ func (m *machine) list(rt *rapid.T) {
 	if rapid.Bool().Draw(rt, "after") {
 		f.StartedAfter = m.now.Add(-time.Minute)
 	}
+	if rapid.Bool().Draw(rt, "ids") {
+		f.IDs = []saga.ID{m.id(rt), m.id(rt)}
+	}
+	if rapid.Bool().Draw(rt, "stuck") {
+		f.UpdatedBefore = m.now.Add(-time.Minute)
+	}
+	f.Reason = rapid.SampledFrom([]string{"", "", "DECLINED"}).Draw(rt, "reason")
 	limit := rapid.IntRange(0, 4).Draw(rt, "limit")
 	got, _, err := listAll(context.Background(), m.store, f, limit)
 	want, _, wantErr := listAll(context.Background(), m.model, f, limit)

@@ -278,14 +278,24 @@ type Filter struct {
 	Definition *DefinitionRef `protobuf:"bytes,1,opt,name=definition" json:"definition,omitempty"`
 	// In one of these phases: running, compensating, completed, compensated, parked.
 	Phases []string `protobuf:"bytes,2,rep,name=phases" json:"phases,omitempty"`
+	// With one of these ids; at most 1000.
+	Ids []string `protobuf:"bytes,3,rep,name=ids" json:"ids,omitempty"`
 	// Whose id begins so.
 	IdPrefix string `protobuf:"bytes,4,opt,name=id_prefix,json=idPrefix" json:"id_prefix,omitempty"`
 	// That have not ended.
 	Open bool `protobuf:"varint,5,opt,name=open" json:"open,omitempty"`
+	// Where this step is under way, waits for its next attempt or is parked.
+	Step string `protobuf:"bytes,7,opt,name=step" json:"step,omitempty"`
+	// Where a step that is under way asks this participant.
+	Participant string `protobuf:"bytes,8,opt,name=participant" json:"participant,omitempty"`
+	// Whose reason contains this, upper and lower case alike.
+	Reason string `protobuf:"bytes,9,opt,name=reason" json:"reason,omitempty"`
 	// Started at this time or later.
 	StartedAfter *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=started_after,json=startedAfter" json:"started_after,omitempty"`
 	// Started before this time.
 	StartedBefore *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=started_before,json=startedBefore" json:"started_before,omitempty"`
+	// That have not moved since this time: the stuck ones.
+	UpdatedBefore *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=updated_before,json=updatedBefore" json:"updated_before,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -334,6 +344,13 @@ func (x *Filter) GetPhases() []string {
 	return nil
 }
 
+func (x *Filter) GetIds() []string {
+	if x != nil {
+		return x.Ids
+	}
+	return nil
+}
+
 func (x *Filter) GetIdPrefix() string {
 	if x != nil {
 		return x.IdPrefix
@@ -348,6 +365,27 @@ func (x *Filter) GetOpen() bool {
 	return false
 }
 
+func (x *Filter) GetStep() string {
+	if x != nil {
+		return x.Step
+	}
+	return ""
+}
+
+func (x *Filter) GetParticipant() string {
+	if x != nil {
+		return x.Participant
+	}
+	return ""
+}
+
+func (x *Filter) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 func (x *Filter) GetStartedAfter() *timestamppb.Timestamp {
 	if x != nil {
 		return x.StartedAfter
@@ -358,6 +396,13 @@ func (x *Filter) GetStartedAfter() *timestamppb.Timestamp {
 func (x *Filter) GetStartedBefore() *timestamppb.Timestamp {
 	if x != nil {
 		return x.StartedBefore
+	}
+	return nil
+}
+
+func (x *Filter) GetUpdatedBefore() *timestamppb.Timestamp {
+	if x != nil {
+		return x.UpdatedBefore
 	}
 	return nil
 }
@@ -851,7 +896,9 @@ type Event struct {
 	// Why.
 	Reason string `protobuf:"bytes,11,opt,name=reason" json:"reason,omitempty"`
 	// The input of started, the result of answered.
-	Payload       *Payload `protobuf:"bytes,12,opt,name=payload" json:"payload,omitempty"`
+	Payload *Payload `protobuf:"bytes,12,opt,name=payload" json:"payload,omitempty"`
+	// Where the saga stood behind this event, if the request asked for it.
+	Saga          *Saga `protobuf:"bytes,13,opt,name=saga" json:"saga,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -966,6 +1013,13 @@ func (x *Event) GetReason() string {
 func (x *Event) GetPayload() *Payload {
 	if x != nil {
 		return x.Payload
+	}
+	return nil
+}
+
+func (x *Event) GetSaga() *Saga {
+	if x != nil {
+		return x.Saga
 	}
 	return nil
 }
@@ -1308,7 +1362,9 @@ type HistoryRequest struct {
 	// Revision of the first event wanted; 0: 1.
 	From uint64 `protobuf:"varint,2,opt,name=from" json:"from,omitempty"`
 	// At most so many events, up to 1000; 0: as many as fit.
-	Limit         int32 `protobuf:"varint,3,opt,name=limit" json:"limit,omitempty"`
+	Limit int32 `protobuf:"varint,3,opt,name=limit" json:"limit,omitempty"`
+	// Also where the saga stood behind each event.
+	WithSaga      bool `protobuf:"varint,4,opt,name=with_saga,json=withSaga" json:"with_saga,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1362,6 +1418,13 @@ func (x *HistoryRequest) GetLimit() int32 {
 		return x.Limit
 	}
 	return 0
+}
+
+func (x *HistoryRequest) GetWithSaga() bool {
+	if x != nil {
+		return x.WithSaga
+	}
+	return false
 }
 
 // HistoryResponse is events, oldest first.
@@ -1539,6 +1602,190 @@ func (x *ListResponse) GetNext() string {
 	return ""
 }
 
+// CountRequest asks for numbers.
+type CountRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Which sagas.
+	Filter        *Filter `protobuf:"bytes,1,opt,name=filter" json:"filter,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CountRequest) Reset() {
+	*x = CountRequest{}
+	mi := &file_amends_api_v1_api_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CountRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CountRequest) ProtoMessage() {}
+
+func (x *CountRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_amends_api_v1_api_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CountRequest.ProtoReflect.Descriptor instead.
+func (*CountRequest) Descriptor() ([]byte, []int) {
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *CountRequest) GetFilter() *Filter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
+// CountResponse is numbers of sagas.
+type CountResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// By definition, version and phase, in this order; without zeros.
+	Counts []*Count `protobuf:"bytes,1,rep,name=counts" json:"counts,omitempty"`
+	// Their sum.
+	Total int64 `protobuf:"varint,2,opt,name=total" json:"total,omitempty"`
+	// The filter needs a look at every saga and there were more than were looked at:
+	// the numbers are at least so many.
+	AtLeast       bool `protobuf:"varint,3,opt,name=at_least,json=atLeast" json:"at_least,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CountResponse) Reset() {
+	*x = CountResponse{}
+	mi := &file_amends_api_v1_api_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CountResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CountResponse) ProtoMessage() {}
+
+func (x *CountResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_amends_api_v1_api_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CountResponse.ProtoReflect.Descriptor instead.
+func (*CountResponse) Descriptor() ([]byte, []int) {
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *CountResponse) GetCounts() []*Count {
+	if x != nil {
+		return x.Counts
+	}
+	return nil
+}
+
+func (x *CountResponse) GetTotal() int64 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
+func (x *CountResponse) GetAtLeast() bool {
+	if x != nil {
+		return x.AtLeast
+	}
+	return false
+}
+
+// Count is a number of sagas.
+type Count struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Of this definition.
+	Definition *DefinitionRef `protobuf:"bytes,1,opt,name=definition" json:"definition,omitempty"`
+	// In this phase.
+	Phase string `protobuf:"bytes,2,opt,name=phase" json:"phase,omitempty"`
+	// How many.
+	Sagas int64 `protobuf:"varint,3,opt,name=sagas" json:"sagas,omitempty"`
+	// How many of them have ended.
+	Ended         int64 `protobuf:"varint,4,opt,name=ended" json:"ended,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Count) Reset() {
+	*x = Count{}
+	mi := &file_amends_api_v1_api_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Count) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Count) ProtoMessage() {}
+
+func (x *Count) ProtoReflect() protoreflect.Message {
+	mi := &file_amends_api_v1_api_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Count.ProtoReflect.Descriptor instead.
+func (*Count) Descriptor() ([]byte, []int) {
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *Count) GetDefinition() *DefinitionRef {
+	if x != nil {
+		return x.Definition
+	}
+	return nil
+}
+
+func (x *Count) GetPhase() string {
+	if x != nil {
+		return x.Phase
+	}
+	return ""
+}
+
+func (x *Count) GetSagas() int64 {
+	if x != nil {
+		return x.Sagas
+	}
+	return 0
+}
+
+func (x *Count) GetEnded() int64 {
+	if x != nil {
+		return x.Ended
+	}
+	return 0
+}
+
 // Decision is what an operator decided.
 type Decision struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1560,7 +1807,7 @@ type Decision struct {
 
 func (x *Decision) Reset() {
 	*x = Decision{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[20]
+	mi := &file_amends_api_v1_api_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1572,7 +1819,7 @@ func (x *Decision) String() string {
 func (*Decision) ProtoMessage() {}
 
 func (x *Decision) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[20]
+	mi := &file_amends_api_v1_api_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1585,7 +1832,7 @@ func (x *Decision) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Decision.ProtoReflect.Descriptor instead.
 func (*Decision) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{20}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Decision) GetVerb() string {
@@ -1636,14 +1883,16 @@ type OperateRequest struct {
 	// The saga.
 	Id string `protobuf:"bytes,1,opt,name=id" json:"id,omitempty"`
 	// What was decided.
-	Decision      *Decision `protobuf:"bytes,2,opt,name=decision" json:"decision,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Decision *Decision `protobuf:"bytes,2,opt,name=decision" json:"decision,omitempty"`
+	// Only if the saga is still at this revision, otherwise failed_precondition; 0: as it stands.
+	ExpectedRevision uint64 `protobuf:"varint,3,opt,name=expected_revision,json=expectedRevision" json:"expected_revision,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *OperateRequest) Reset() {
 	*x = OperateRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[21]
+	mi := &file_amends_api_v1_api_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1655,7 +1904,7 @@ func (x *OperateRequest) String() string {
 func (*OperateRequest) ProtoMessage() {}
 
 func (x *OperateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[21]
+	mi := &file_amends_api_v1_api_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1668,7 +1917,7 @@ func (x *OperateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OperateRequest.ProtoReflect.Descriptor instead.
 func (*OperateRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{21}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *OperateRequest) GetId() string {
@@ -1685,6 +1934,13 @@ func (x *OperateRequest) GetDecision() *Decision {
 	return nil
 }
 
+func (x *OperateRequest) GetExpectedRevision() uint64 {
+	if x != nil {
+		return x.ExpectedRevision
+	}
+	return 0
+}
+
 // OperateResponse is the saga after the decision.
 type OperateResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1696,7 +1952,7 @@ type OperateResponse struct {
 
 func (x *OperateResponse) Reset() {
 	*x = OperateResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[22]
+	mi := &file_amends_api_v1_api_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1708,7 +1964,7 @@ func (x *OperateResponse) String() string {
 func (*OperateResponse) ProtoMessage() {}
 
 func (x *OperateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[22]
+	mi := &file_amends_api_v1_api_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1721,7 +1977,7 @@ func (x *OperateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OperateResponse.ProtoReflect.Descriptor instead.
 func (*OperateResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{22}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *OperateResponse) GetSaga() *Saga {
@@ -1744,7 +2000,7 @@ type RegisterDefinitionRequest struct {
 
 func (x *RegisterDefinitionRequest) Reset() {
 	*x = RegisterDefinitionRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[23]
+	mi := &file_amends_api_v1_api_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1756,7 +2012,7 @@ func (x *RegisterDefinitionRequest) String() string {
 func (*RegisterDefinitionRequest) ProtoMessage() {}
 
 func (x *RegisterDefinitionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[23]
+	mi := &file_amends_api_v1_api_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1769,7 +2025,7 @@ func (x *RegisterDefinitionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegisterDefinitionRequest.ProtoReflect.Descriptor instead.
 func (*RegisterDefinitionRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{23}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *RegisterDefinitionRequest) GetSource() string {
@@ -1799,7 +2055,7 @@ type RegisterDefinitionResponse struct {
 
 func (x *RegisterDefinitionResponse) Reset() {
 	*x = RegisterDefinitionResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[24]
+	mi := &file_amends_api_v1_api_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1811,7 +2067,7 @@ func (x *RegisterDefinitionResponse) String() string {
 func (*RegisterDefinitionResponse) ProtoMessage() {}
 
 func (x *RegisterDefinitionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[24]
+	mi := &file_amends_api_v1_api_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1824,7 +2080,7 @@ func (x *RegisterDefinitionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegisterDefinitionResponse.ProtoReflect.Descriptor instead.
 func (*RegisterDefinitionResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{24}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *RegisterDefinitionResponse) GetDefinition() *Definition {
@@ -1848,15 +2104,21 @@ type Definition struct {
 	Ref *DefinitionRef `protobuf:"bytes,1,opt,name=ref" json:"ref,omitempty"`
 	// SHA-256 of its canonical JSON, hexadecimal.
 	Fingerprint string `protobuf:"bytes,2,opt,name=fingerprint" json:"fingerprint,omitempty"`
+	// Its canonical JSON. Not in lists.
+	Source string `protobuf:"bytes,3,opt,name=source" json:"source,omitempty"`
+	// How many of its sagas are in each phase.
+	Counts []*Count `protobuf:"bytes,4,rep,name=counts" json:"counts,omitempty"`
 	// It is the newest version of its name.
-	Newest        bool `protobuf:"varint,5,opt,name=newest" json:"newest,omitempty"`
+	Newest bool `protobuf:"varint,5,opt,name=newest" json:"newest,omitempty"`
+	// A diagram in Mermaid's language. Not in lists.
+	Mermaid       string `protobuf:"bytes,8,opt,name=mermaid" json:"mermaid,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Definition) Reset() {
 	*x = Definition{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[25]
+	mi := &file_amends_api_v1_api_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1868,7 +2130,7 @@ func (x *Definition) String() string {
 func (*Definition) ProtoMessage() {}
 
 func (x *Definition) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[25]
+	mi := &file_amends_api_v1_api_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1881,7 +2143,7 @@ func (x *Definition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Definition.ProtoReflect.Descriptor instead.
 func (*Definition) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{25}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Definition) GetRef() *DefinitionRef {
@@ -1898,11 +2160,32 @@ func (x *Definition) GetFingerprint() string {
 	return ""
 }
 
+func (x *Definition) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+func (x *Definition) GetCounts() []*Count {
+	if x != nil {
+		return x.Counts
+	}
+	return nil
+}
+
 func (x *Definition) GetNewest() bool {
 	if x != nil {
 		return x.Newest
 	}
 	return false
+}
+
+func (x *Definition) GetMermaid() string {
+	if x != nil {
+		return x.Mermaid
+	}
+	return ""
 }
 
 // ListDefinitionsRequest asks for all definitions.
@@ -1916,7 +2199,7 @@ type ListDefinitionsRequest struct {
 
 func (x *ListDefinitionsRequest) Reset() {
 	*x = ListDefinitionsRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[26]
+	mi := &file_amends_api_v1_api_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1928,7 +2211,7 @@ func (x *ListDefinitionsRequest) String() string {
 func (*ListDefinitionsRequest) ProtoMessage() {}
 
 func (x *ListDefinitionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[26]
+	mi := &file_amends_api_v1_api_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1941,7 +2224,7 @@ func (x *ListDefinitionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDefinitionsRequest.ProtoReflect.Descriptor instead.
 func (*ListDefinitionsRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{26}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ListDefinitionsRequest) GetName() string {
@@ -1962,7 +2245,7 @@ type ListDefinitionsResponse struct {
 
 func (x *ListDefinitionsResponse) Reset() {
 	*x = ListDefinitionsResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[27]
+	mi := &file_amends_api_v1_api_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1974,7 +2257,7 @@ func (x *ListDefinitionsResponse) String() string {
 func (*ListDefinitionsResponse) ProtoMessage() {}
 
 func (x *ListDefinitionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[27]
+	mi := &file_amends_api_v1_api_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1987,7 +2270,7 @@ func (x *ListDefinitionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDefinitionsResponse.ProtoReflect.Descriptor instead.
 func (*ListDefinitionsResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{27}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ListDefinitionsResponse) GetDefinitions() []*Definition {
@@ -1995,6 +2278,281 @@ func (x *ListDefinitionsResponse) GetDefinitions() []*Definition {
 		return x.Definitions
 	}
 	return nil
+}
+
+// GetDefinitionRequest names a definition.
+type GetDefinitionRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Version 0: the newest.
+	Ref           *DefinitionRef `protobuf:"bytes,1,opt,name=ref" json:"ref,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetDefinitionRequest) Reset() {
+	*x = GetDefinitionRequest{}
+	mi := &file_amends_api_v1_api_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetDefinitionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetDefinitionRequest) ProtoMessage() {}
+
+func (x *GetDefinitionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_amends_api_v1_api_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetDefinitionRequest.ProtoReflect.Descriptor instead.
+func (*GetDefinitionRequest) Descriptor() ([]byte, []int) {
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *GetDefinitionRequest) GetRef() *DefinitionRef {
+	if x != nil {
+		return x.Ref
+	}
+	return nil
+}
+
+// GetDefinitionResponse is the definition.
+type GetDefinitionResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// With everything.
+	Definition    *Definition `protobuf:"bytes,1,opt,name=definition" json:"definition,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetDefinitionResponse) Reset() {
+	*x = GetDefinitionResponse{}
+	mi := &file_amends_api_v1_api_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetDefinitionResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetDefinitionResponse) ProtoMessage() {}
+
+func (x *GetDefinitionResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_amends_api_v1_api_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetDefinitionResponse.ProtoReflect.Descriptor instead.
+func (*GetDefinitionResponse) Descriptor() ([]byte, []int) {
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *GetDefinitionResponse) GetDefinition() *Definition {
+	if x != nil {
+		return x.Definition
+	}
+	return nil
+}
+
+// CompareDefinitionsRequest names two definitions.
+type CompareDefinitionsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The one before; of another name too.
+	From *DefinitionRef `protobuf:"bytes,1,opt,name=from" json:"from,omitempty"`
+	// The one behind; or
+	To *DefinitionRef `protobuf:"bytes,2,opt,name=to" json:"to,omitempty"`
+	// a definition that is not registered, as JSON or YAML.
+	ToSource      string `protobuf:"bytes,3,opt,name=to_source,json=toSource" json:"to_source,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CompareDefinitionsRequest) Reset() {
+	*x = CompareDefinitionsRequest{}
+	mi := &file_amends_api_v1_api_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CompareDefinitionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CompareDefinitionsRequest) ProtoMessage() {}
+
+func (x *CompareDefinitionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_amends_api_v1_api_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CompareDefinitionsRequest.ProtoReflect.Descriptor instead.
+func (*CompareDefinitionsRequest) Descriptor() ([]byte, []int) {
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *CompareDefinitionsRequest) GetFrom() *DefinitionRef {
+	if x != nil {
+		return x.From
+	}
+	return nil
+}
+
+func (x *CompareDefinitionsRequest) GetTo() *DefinitionRef {
+	if x != nil {
+		return x.To
+	}
+	return nil
+}
+
+func (x *CompareDefinitionsRequest) GetToSource() string {
+	if x != nil {
+		return x.ToSource
+	}
+	return ""
+}
+
+// CompareDefinitionsResponse is what differs.
+type CompareDefinitionsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In the order of the definition; empty: nothing differs.
+	Differences   []*Difference `protobuf:"bytes,1,rep,name=differences" json:"differences,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CompareDefinitionsResponse) Reset() {
+	*x = CompareDefinitionsResponse{}
+	mi := &file_amends_api_v1_api_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CompareDefinitionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CompareDefinitionsResponse) ProtoMessage() {}
+
+func (x *CompareDefinitionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_amends_api_v1_api_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CompareDefinitionsResponse.ProtoReflect.Descriptor instead.
+func (*CompareDefinitionsResponse) Descriptor() ([]byte, []int) {
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *CompareDefinitionsResponse) GetDifferences() []*Difference {
+	if x != nil {
+		return x.Differences
+	}
+	return nil
+}
+
+// Difference is one thing that differs.
+type Difference struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Where: a path such as steps/charge-card/do/timeout.
+	Path string `protobuf:"bytes,1,opt,name=path" json:"path,omitempty"`
+	// added, removed, changed or moved.
+	Change string `protobuf:"bytes,2,opt,name=change" json:"change,omitempty"`
+	// What stood there before.
+	From string `protobuf:"bytes,3,opt,name=from" json:"from,omitempty"`
+	// What stands there now.
+	To            string `protobuf:"bytes,4,opt,name=to" json:"to,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Difference) Reset() {
+	*x = Difference{}
+	mi := &file_amends_api_v1_api_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Difference) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Difference) ProtoMessage() {}
+
+func (x *Difference) ProtoReflect() protoreflect.Message {
+	mi := &file_amends_api_v1_api_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Difference.ProtoReflect.Descriptor instead.
+func (*Difference) Descriptor() ([]byte, []int) {
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *Difference) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *Difference) GetChange() string {
+	if x != nil {
+		return x.Change
+	}
+	return ""
+}
+
+func (x *Difference) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+func (x *Difference) GetTo() string {
+	if x != nil {
+		return x.To
+	}
+	return ""
 }
 
 // ListDeadLettersRequest asks for a page.
@@ -2010,7 +2568,7 @@ type ListDeadLettersRequest struct {
 
 func (x *ListDeadLettersRequest) Reset() {
 	*x = ListDeadLettersRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[28]
+	mi := &file_amends_api_v1_api_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2022,7 +2580,7 @@ func (x *ListDeadLettersRequest) String() string {
 func (*ListDeadLettersRequest) ProtoMessage() {}
 
 func (x *ListDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[28]
+	mi := &file_amends_api_v1_api_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2035,7 +2593,7 @@ func (x *ListDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*ListDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{28}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ListDeadLettersRequest) GetAfter() uint64 {
@@ -2065,7 +2623,7 @@ type ListDeadLettersResponse struct {
 
 func (x *ListDeadLettersResponse) Reset() {
 	*x = ListDeadLettersResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[29]
+	mi := &file_amends_api_v1_api_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2077,7 +2635,7 @@ func (x *ListDeadLettersResponse) String() string {
 func (*ListDeadLettersResponse) ProtoMessage() {}
 
 func (x *ListDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[29]
+	mi := &file_amends_api_v1_api_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2090,7 +2648,7 @@ func (x *ListDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*ListDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{29}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ListDeadLettersResponse) GetDeadLetters() []*DeadLetter {
@@ -2130,7 +2688,7 @@ type DeadLetter struct {
 
 func (x *DeadLetter) Reset() {
 	*x = DeadLetter{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[30]
+	mi := &file_amends_api_v1_api_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2142,7 +2700,7 @@ func (x *DeadLetter) String() string {
 func (*DeadLetter) ProtoMessage() {}
 
 func (x *DeadLetter) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[30]
+	mi := &file_amends_api_v1_api_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2155,7 +2713,7 @@ func (x *DeadLetter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeadLetter.ProtoReflect.Descriptor instead.
 func (*DeadLetter) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{30}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *DeadLetter) GetSequence() uint64 {
@@ -2220,7 +2778,7 @@ type Header struct {
 
 func (x *Header) Reset() {
 	*x = Header{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[31]
+	mi := &file_amends_api_v1_api_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2232,7 +2790,7 @@ func (x *Header) String() string {
 func (*Header) ProtoMessage() {}
 
 func (x *Header) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[31]
+	mi := &file_amends_api_v1_api_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2245,7 +2803,7 @@ func (x *Header) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Header.ProtoReflect.Descriptor instead.
 func (*Header) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{31}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Header) GetName() string {
@@ -2273,7 +2831,7 @@ type ReplayDeadLettersRequest struct {
 
 func (x *ReplayDeadLettersRequest) Reset() {
 	*x = ReplayDeadLettersRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[32]
+	mi := &file_amends_api_v1_api_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2285,7 +2843,7 @@ func (x *ReplayDeadLettersRequest) String() string {
 func (*ReplayDeadLettersRequest) ProtoMessage() {}
 
 func (x *ReplayDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[32]
+	mi := &file_amends_api_v1_api_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2298,7 +2856,7 @@ func (x *ReplayDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplayDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*ReplayDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{32}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ReplayDeadLettersRequest) GetSequences() []uint64 {
@@ -2321,7 +2879,7 @@ type ReplayDeadLettersResponse struct {
 
 func (x *ReplayDeadLettersResponse) Reset() {
 	*x = ReplayDeadLettersResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[33]
+	mi := &file_amends_api_v1_api_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2333,7 +2891,7 @@ func (x *ReplayDeadLettersResponse) String() string {
 func (*ReplayDeadLettersResponse) ProtoMessage() {}
 
 func (x *ReplayDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[33]
+	mi := &file_amends_api_v1_api_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2346,7 +2904,7 @@ func (x *ReplayDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplayDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*ReplayDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{33}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ReplayDeadLettersResponse) GetReplayed() []uint64 {
@@ -2376,7 +2934,7 @@ type FailedDeadLetter struct {
 
 func (x *FailedDeadLetter) Reset() {
 	*x = FailedDeadLetter{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[34]
+	mi := &file_amends_api_v1_api_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2388,7 +2946,7 @@ func (x *FailedDeadLetter) String() string {
 func (*FailedDeadLetter) ProtoMessage() {}
 
 func (x *FailedDeadLetter) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[34]
+	mi := &file_amends_api_v1_api_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2401,7 +2959,7 @@ func (x *FailedDeadLetter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FailedDeadLetter.ProtoReflect.Descriptor instead.
 func (*FailedDeadLetter) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{34}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *FailedDeadLetter) GetSequence() uint64 {
@@ -2429,7 +2987,7 @@ type DiscardDeadLettersRequest struct {
 
 func (x *DiscardDeadLettersRequest) Reset() {
 	*x = DiscardDeadLettersRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[35]
+	mi := &file_amends_api_v1_api_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2441,7 +2999,7 @@ func (x *DiscardDeadLettersRequest) String() string {
 func (*DiscardDeadLettersRequest) ProtoMessage() {}
 
 func (x *DiscardDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[35]
+	mi := &file_amends_api_v1_api_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2454,7 +3012,7 @@ func (x *DiscardDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiscardDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*DiscardDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{35}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *DiscardDeadLettersRequest) GetSequences() []uint64 {
@@ -2477,7 +3035,7 @@ type DiscardDeadLettersResponse struct {
 
 func (x *DiscardDeadLettersResponse) Reset() {
 	*x = DiscardDeadLettersResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[36]
+	mi := &file_amends_api_v1_api_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2489,7 +3047,7 @@ func (x *DiscardDeadLettersResponse) String() string {
 func (*DiscardDeadLettersResponse) ProtoMessage() {}
 
 func (x *DiscardDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[36]
+	mi := &file_amends_api_v1_api_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2502,7 +3060,7 @@ func (x *DiscardDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiscardDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*DiscardDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{36}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *DiscardDeadLettersResponse) GetDiscarded() []uint64 {
@@ -2540,17 +3098,22 @@ const file_amends_api_v1_api_proto_rawDesc = "" +
 	"\x04step\x18\x02 \x01(\tR\x04step\"=\n" +
 	"\rDefinitionRef\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
-	"\aversion\x18\x02 \x01(\x03R\aversion\"\x93\x02\n" +
+	"\aversion\x18\x02 \x01(\x03R\aversion\"\xb6\x03\n" +
 	"\x06Filter\x12<\n" +
 	"\n" +
 	"definition\x18\x01 \x01(\v2\x1c.amends.api.v1.DefinitionRefR\n" +
 	"definition\x12\x16\n" +
-	"\x06phases\x18\x02 \x03(\tR\x06phases\x12\x1b\n" +
+	"\x06phases\x18\x02 \x03(\tR\x06phases\x12\x10\n" +
+	"\x03ids\x18\x03 \x03(\tR\x03ids\x12\x1b\n" +
 	"\tid_prefix\x18\x04 \x01(\tR\bidPrefix\x12\x12\n" +
-	"\x04open\x18\x05 \x01(\bR\x04open\x12?\n" +
+	"\x04open\x18\x05 \x01(\bR\x04open\x12\x12\n" +
+	"\x04step\x18\a \x01(\tR\x04step\x12 \n" +
+	"\vparticipant\x18\b \x01(\tR\vparticipant\x12\x16\n" +
+	"\x06reason\x18\t \x01(\tR\x06reason\x12?\n" +
 	"\rstarted_after\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\fstartedAfter\x12A\n" +
-	"\x0estarted_before\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\rstartedBefore\"\x9a\x05\n" +
+	"\x0estarted_before\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\rstartedBefore\x12A\n" +
+	"\x0eupdated_before\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\rupdatedBefore\"\x9a\x05\n" +
 	"\x04Saga\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12<\n" +
 	"\n" +
@@ -2594,7 +3157,7 @@ const file_amends_api_v1_api_proto_rawDesc = "" +
 	"size_bytes\x18\x02 \x01(\x03R\tsizeBytes\x12\x12\n" +
 	"\x04text\x18\x03 \x01(\tR\x04text\x12\x16\n" +
 	"\x06binary\x18\x04 \x01(\fR\x06binary\x12\x19\n" +
-	"\bleft_out\x18\x05 \x01(\bR\aleftOut\"\xd9\x02\n" +
+	"\bleft_out\x18\x05 \x01(\bR\aleftOut\"\x82\x03\n" +
 	"\x05Event\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x04R\brevision\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12*\n" +
@@ -2608,7 +3171,8 @@ const file_amends_api_v1_api_proto_rawDesc = "" +
 	"\x02by\x18\n" +
 	" \x01(\tR\x02by\x12\x16\n" +
 	"\x06reason\x18\v \x01(\tR\x06reason\x120\n" +
-	"\apayload\x18\f \x01(\v2\x16.amends.api.v1.PayloadR\apayload\"\xb8\x01\n" +
+	"\apayload\x18\f \x01(\v2\x16.amends.api.v1.PayloadR\apayload\x12'\n" +
+	"\x04saga\x18\r \x01(\v2\x13.amends.api.v1.SagaR\x04saga\"\xb8\x01\n" +
 	"\fStartRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12<\n" +
 	"\n" +
@@ -2629,11 +3193,12 @@ const file_amends_api_v1_api_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x122\n" +
 	"\aat_most\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x06atMost\"7\n" +
 	"\fWaitResponse\x12'\n" +
-	"\x04saga\x18\x01 \x01(\v2\x13.amends.api.v1.SagaR\x04saga\"J\n" +
+	"\x04saga\x18\x01 \x01(\v2\x13.amends.api.v1.SagaR\x04saga\"g\n" +
 	"\x0eHistoryRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04from\x18\x02 \x01(\x04R\x04from\x12\x14\n" +
-	"\x05limit\x18\x03 \x01(\x05R\x05limit\"S\n" +
+	"\x05limit\x18\x03 \x01(\x05R\x05limit\x12\x1b\n" +
+	"\twith_saga\x18\x04 \x01(\bR\bwithSaga\"S\n" +
 	"\x0fHistoryResponse\x12,\n" +
 	"\x06events\x18\x01 \x03(\v2\x14.amends.api.v1.EventR\x06events\x12\x12\n" +
 	"\x04next\x18\x02 \x01(\x04R\x04next\"j\n" +
@@ -2643,17 +3208,31 @@ const file_amends_api_v1_api_proto_rawDesc = "" +
 	"\x06cursor\x18\x03 \x01(\tR\x06cursor\"M\n" +
 	"\fListResponse\x12)\n" +
 	"\x05sagas\x18\x01 \x03(\v2\x13.amends.api.v1.SagaR\x05sagas\x12\x12\n" +
-	"\x04next\x18\x02 \x01(\tR\x04next\"\x8c\x01\n" +
+	"\x04next\x18\x02 \x01(\tR\x04next\"=\n" +
+	"\fCountRequest\x12-\n" +
+	"\x06filter\x18\x01 \x01(\v2\x15.amends.api.v1.FilterR\x06filter\"n\n" +
+	"\rCountResponse\x12,\n" +
+	"\x06counts\x18\x01 \x03(\v2\x14.amends.api.v1.CountR\x06counts\x12\x14\n" +
+	"\x05total\x18\x02 \x01(\x03R\x05total\x12\x19\n" +
+	"\bat_least\x18\x03 \x01(\bR\aatLeast\"\x87\x01\n" +
+	"\x05Count\x12<\n" +
+	"\n" +
+	"definition\x18\x01 \x01(\v2\x1c.amends.api.v1.DefinitionRefR\n" +
+	"definition\x12\x14\n" +
+	"\x05phase\x18\x02 \x01(\tR\x05phase\x12\x14\n" +
+	"\x05sagas\x18\x03 \x01(\x03R\x05sagas\x12\x14\n" +
+	"\x05ended\x18\x04 \x01(\x03R\x05ended\"\x8c\x01\n" +
 	"\bDecision\x12\x12\n" +
 	"\x04verb\x18\x01 \x01(\tR\x04verb\x12\x12\n" +
 	"\x04step\x18\x02 \x01(\tR\x04step\x12\x0e\n" +
 	"\x02by\x18\x03 \x01(\tR\x02by\x12\x16\n" +
 	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x18\n" +
 	"\aoutcome\x18\x05 \x01(\tR\aoutcome\x12\x16\n" +
-	"\x06result\x18\x06 \x01(\tR\x06result\"U\n" +
+	"\x06result\x18\x06 \x01(\tR\x06result\"\x82\x01\n" +
 	"\x0eOperateRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x123\n" +
-	"\bdecision\x18\x02 \x01(\v2\x17.amends.api.v1.DecisionR\bdecision\":\n" +
+	"\bdecision\x18\x02 \x01(\v2\x17.amends.api.v1.DecisionR\bdecision\x12+\n" +
+	"\x11expected_revision\x18\x03 \x01(\x04R\x10expectedRevision\":\n" +
 	"\x0fOperateResponse\x12'\n" +
 	"\x04saga\x18\x01 \x01(\v2\x13.amends.api.v1.SagaR\x04saga\"L\n" +
 	"\x19RegisterDefinitionRequest\x12\x16\n" +
@@ -2663,16 +3242,37 @@ const file_amends_api_v1_api_proto_rawDesc = "" +
 	"\n" +
 	"definition\x18\x01 \x01(\v2\x19.amends.api.v1.DefinitionR\n" +
 	"definition\x12\x18\n" +
-	"\aexisted\x18\x02 \x01(\bR\aexisted\"v\n" +
+	"\aexisted\x18\x02 \x01(\bR\aexisted\"\xd6\x01\n" +
 	"\n" +
 	"Definition\x12.\n" +
 	"\x03ref\x18\x01 \x01(\v2\x1c.amends.api.v1.DefinitionRefR\x03ref\x12 \n" +
 	"\vfingerprint\x18\x02 \x01(\tR\vfingerprint\x12\x16\n" +
-	"\x06newest\x18\x05 \x01(\bR\x06newest\",\n" +
+	"\x06source\x18\x03 \x01(\tR\x06source\x12,\n" +
+	"\x06counts\x18\x04 \x03(\v2\x14.amends.api.v1.CountR\x06counts\x12\x16\n" +
+	"\x06newest\x18\x05 \x01(\bR\x06newest\x12\x18\n" +
+	"\amermaid\x18\b \x01(\tR\amermaid\",\n" +
 	"\x16ListDefinitionsRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\"V\n" +
 	"\x17ListDefinitionsResponse\x12;\n" +
-	"\vdefinitions\x18\x01 \x03(\v2\x19.amends.api.v1.DefinitionR\vdefinitions\"D\n" +
+	"\vdefinitions\x18\x01 \x03(\v2\x19.amends.api.v1.DefinitionR\vdefinitions\"F\n" +
+	"\x14GetDefinitionRequest\x12.\n" +
+	"\x03ref\x18\x01 \x01(\v2\x1c.amends.api.v1.DefinitionRefR\x03ref\"R\n" +
+	"\x15GetDefinitionResponse\x129\n" +
+	"\n" +
+	"definition\x18\x01 \x01(\v2\x19.amends.api.v1.DefinitionR\n" +
+	"definition\"\x98\x01\n" +
+	"\x19CompareDefinitionsRequest\x120\n" +
+	"\x04from\x18\x01 \x01(\v2\x1c.amends.api.v1.DefinitionRefR\x04from\x12,\n" +
+	"\x02to\x18\x02 \x01(\v2\x1c.amends.api.v1.DefinitionRefR\x02to\x12\x1b\n" +
+	"\tto_source\x18\x03 \x01(\tR\btoSource\"Y\n" +
+	"\x1aCompareDefinitionsResponse\x12;\n" +
+	"\vdifferences\x18\x01 \x03(\v2\x19.amends.api.v1.DifferenceR\vdifferences\"\\\n" +
+	"\n" +
+	"Difference\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x12\x16\n" +
+	"\x06change\x18\x02 \x01(\tR\x06change\x12\x12\n" +
+	"\x04from\x18\x03 \x01(\tR\x04from\x12\x0e\n" +
+	"\x02to\x18\x04 \x01(\tR\x02to\"D\n" +
 	"\x16ListDeadLettersRequest\x12\x14\n" +
 	"\x05after\x18\x01 \x01(\x04R\x05after\x12\x14\n" +
 	"\x05limit\x18\x02 \x01(\x05R\x05limit\"k\n" +
@@ -2703,16 +3303,19 @@ const file_amends_api_v1_api_proto_rawDesc = "" +
 	"\tsequences\x18\x01 \x03(\x04R\tsequences\"s\n" +
 	"\x1aDiscardDeadLettersResponse\x12\x1c\n" +
 	"\tdiscarded\x18\x01 \x03(\x04R\tdiscarded\x127\n" +
-	"\x06failed\x18\x02 \x03(\v2\x1f.amends.api.v1.FailedDeadLetterR\x06failed2\xc7\a\n" +
+	"\x06failed\x18\x02 \x03(\v2\x1f.amends.api.v1.FailedDeadLetterR\x06failed2\xe1\t\n" +
 	"\x12CoordinatorService\x12B\n" +
 	"\x05Start\x12\x1b.amends.api.v1.StartRequest\x1a\x1c.amends.api.v1.StartResponse\x12A\n" +
 	"\x03Get\x12\x19.amends.api.v1.GetRequest\x1a\x1a.amends.api.v1.GetResponse\"\x03\x90\x02\x01\x12?\n" +
 	"\x04Wait\x12\x1a.amends.api.v1.WaitRequest\x1a\x1b.amends.api.v1.WaitResponse\x12M\n" +
 	"\aHistory\x12\x1d.amends.api.v1.HistoryRequest\x1a\x1e.amends.api.v1.HistoryResponse\"\x03\x90\x02\x01\x12D\n" +
-	"\x04List\x12\x1a.amends.api.v1.ListRequest\x1a\x1b.amends.api.v1.ListResponse\"\x03\x90\x02\x01\x12H\n" +
+	"\x04List\x12\x1a.amends.api.v1.ListRequest\x1a\x1b.amends.api.v1.ListResponse\"\x03\x90\x02\x01\x12G\n" +
+	"\x05Count\x12\x1b.amends.api.v1.CountRequest\x1a\x1c.amends.api.v1.CountResponse\"\x03\x90\x02\x01\x12H\n" +
 	"\aOperate\x12\x1d.amends.api.v1.OperateRequest\x1a\x1e.amends.api.v1.OperateResponse\x12i\n" +
 	"\x12RegisterDefinition\x12(.amends.api.v1.RegisterDefinitionRequest\x1a).amends.api.v1.RegisterDefinitionResponse\x12e\n" +
-	"\x0fListDefinitions\x12%.amends.api.v1.ListDefinitionsRequest\x1a&.amends.api.v1.ListDefinitionsResponse\"\x03\x90\x02\x01\x12e\n" +
+	"\x0fListDefinitions\x12%.amends.api.v1.ListDefinitionsRequest\x1a&.amends.api.v1.ListDefinitionsResponse\"\x03\x90\x02\x01\x12_\n" +
+	"\rGetDefinition\x12#.amends.api.v1.GetDefinitionRequest\x1a$.amends.api.v1.GetDefinitionResponse\"\x03\x90\x02\x01\x12n\n" +
+	"\x12CompareDefinitions\x12(.amends.api.v1.CompareDefinitionsRequest\x1a).amends.api.v1.CompareDefinitionsResponse\"\x03\x90\x02\x01\x12e\n" +
 	"\x0fListDeadLetters\x12%.amends.api.v1.ListDeadLettersRequest\x1a&.amends.api.v1.ListDeadLettersResponse\"\x03\x90\x02\x01\x12f\n" +
 	"\x11ReplayDeadLetters\x12'.amends.api.v1.ReplayDeadLettersRequest\x1a(.amends.api.v1.ReplayDeadLettersResponse\x12i\n" +
 	"\x12DiscardDeadLetters\x12(.amends.api.v1.DiscardDeadLettersRequest\x1a).amends.api.v1.DiscardDeadLettersResponseB=Z6github.com/amends-dev/amends/proto/amends/api/v1;apiv1\x92\x03\x02\b\x02b\beditionsp\xe8\a"
@@ -2729,7 +3332,7 @@ func file_amends_api_v1_api_proto_rawDescGZIP() []byte {
 	return file_amends_api_v1_api_proto_rawDescData
 }
 
-var file_amends_api_v1_api_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
+var file_amends_api_v1_api_proto_msgTypes = make([]protoimpl.MessageInfo, 45)
 var file_amends_api_v1_api_proto_goTypes = []any{
 	(*Refusal)(nil),                    // 0: amends.api.v1.Refusal
 	(*Violation)(nil),                  // 1: amends.api.v1.Violation
@@ -2751,93 +3354,118 @@ var file_amends_api_v1_api_proto_goTypes = []any{
 	(*HistoryResponse)(nil),            // 17: amends.api.v1.HistoryResponse
 	(*ListRequest)(nil),                // 18: amends.api.v1.ListRequest
 	(*ListResponse)(nil),               // 19: amends.api.v1.ListResponse
-	(*Decision)(nil),                   // 20: amends.api.v1.Decision
-	(*OperateRequest)(nil),             // 21: amends.api.v1.OperateRequest
-	(*OperateResponse)(nil),            // 22: amends.api.v1.OperateResponse
-	(*RegisterDefinitionRequest)(nil),  // 23: amends.api.v1.RegisterDefinitionRequest
-	(*RegisterDefinitionResponse)(nil), // 24: amends.api.v1.RegisterDefinitionResponse
-	(*Definition)(nil),                 // 25: amends.api.v1.Definition
-	(*ListDefinitionsRequest)(nil),     // 26: amends.api.v1.ListDefinitionsRequest
-	(*ListDefinitionsResponse)(nil),    // 27: amends.api.v1.ListDefinitionsResponse
-	(*ListDeadLettersRequest)(nil),     // 28: amends.api.v1.ListDeadLettersRequest
-	(*ListDeadLettersResponse)(nil),    // 29: amends.api.v1.ListDeadLettersResponse
-	(*DeadLetter)(nil),                 // 30: amends.api.v1.DeadLetter
-	(*Header)(nil),                     // 31: amends.api.v1.Header
-	(*ReplayDeadLettersRequest)(nil),   // 32: amends.api.v1.ReplayDeadLettersRequest
-	(*ReplayDeadLettersResponse)(nil),  // 33: amends.api.v1.ReplayDeadLettersResponse
-	(*FailedDeadLetter)(nil),           // 34: amends.api.v1.FailedDeadLetter
-	(*DiscardDeadLettersRequest)(nil),  // 35: amends.api.v1.DiscardDeadLettersRequest
-	(*DiscardDeadLettersResponse)(nil), // 36: amends.api.v1.DiscardDeadLettersResponse
-	(*durationpb.Duration)(nil),        // 37: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),      // 38: google.protobuf.Timestamp
+	(*CountRequest)(nil),               // 20: amends.api.v1.CountRequest
+	(*CountResponse)(nil),              // 21: amends.api.v1.CountResponse
+	(*Count)(nil),                      // 22: amends.api.v1.Count
+	(*Decision)(nil),                   // 23: amends.api.v1.Decision
+	(*OperateRequest)(nil),             // 24: amends.api.v1.OperateRequest
+	(*OperateResponse)(nil),            // 25: amends.api.v1.OperateResponse
+	(*RegisterDefinitionRequest)(nil),  // 26: amends.api.v1.RegisterDefinitionRequest
+	(*RegisterDefinitionResponse)(nil), // 27: amends.api.v1.RegisterDefinitionResponse
+	(*Definition)(nil),                 // 28: amends.api.v1.Definition
+	(*ListDefinitionsRequest)(nil),     // 29: amends.api.v1.ListDefinitionsRequest
+	(*ListDefinitionsResponse)(nil),    // 30: amends.api.v1.ListDefinitionsResponse
+	(*GetDefinitionRequest)(nil),       // 31: amends.api.v1.GetDefinitionRequest
+	(*GetDefinitionResponse)(nil),      // 32: amends.api.v1.GetDefinitionResponse
+	(*CompareDefinitionsRequest)(nil),  // 33: amends.api.v1.CompareDefinitionsRequest
+	(*CompareDefinitionsResponse)(nil), // 34: amends.api.v1.CompareDefinitionsResponse
+	(*Difference)(nil),                 // 35: amends.api.v1.Difference
+	(*ListDeadLettersRequest)(nil),     // 36: amends.api.v1.ListDeadLettersRequest
+	(*ListDeadLettersResponse)(nil),    // 37: amends.api.v1.ListDeadLettersResponse
+	(*DeadLetter)(nil),                 // 38: amends.api.v1.DeadLetter
+	(*Header)(nil),                     // 39: amends.api.v1.Header
+	(*ReplayDeadLettersRequest)(nil),   // 40: amends.api.v1.ReplayDeadLettersRequest
+	(*ReplayDeadLettersResponse)(nil),  // 41: amends.api.v1.ReplayDeadLettersResponse
+	(*FailedDeadLetter)(nil),           // 42: amends.api.v1.FailedDeadLetter
+	(*DiscardDeadLettersRequest)(nil),  // 43: amends.api.v1.DiscardDeadLettersRequest
+	(*DiscardDeadLettersResponse)(nil), // 44: amends.api.v1.DiscardDeadLettersResponse
+	(*durationpb.Duration)(nil),        // 45: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),      // 46: google.protobuf.Timestamp
 }
 var file_amends_api_v1_api_proto_depIdxs = []int32{
 	2,  // 0: amends.api.v1.Refusal.legal:type_name -> amends.api.v1.LegalVerb
-	37, // 1: amends.api.v1.Refusal.retry_after:type_name -> google.protobuf.Duration
+	45, // 1: amends.api.v1.Refusal.retry_after:type_name -> google.protobuf.Duration
 	1,  // 2: amends.api.v1.Refusal.violations:type_name -> amends.api.v1.Violation
 	3,  // 3: amends.api.v1.Filter.definition:type_name -> amends.api.v1.DefinitionRef
-	38, // 4: amends.api.v1.Filter.started_after:type_name -> google.protobuf.Timestamp
-	38, // 5: amends.api.v1.Filter.started_before:type_name -> google.protobuf.Timestamp
-	3,  // 6: amends.api.v1.Saga.definition:type_name -> amends.api.v1.DefinitionRef
-	38, // 7: amends.api.v1.Saga.started:type_name -> google.protobuf.Timestamp
-	38, // 8: amends.api.v1.Saga.updated:type_name -> google.protobuf.Timestamp
-	38, // 9: amends.api.v1.Saga.ended:type_name -> google.protobuf.Timestamp
-	38, // 10: amends.api.v1.Saga.deadline:type_name -> google.protobuf.Timestamp
-	2,  // 11: amends.api.v1.Saga.legal:type_name -> amends.api.v1.LegalVerb
-	6,  // 12: amends.api.v1.Saga.undo:type_name -> amends.api.v1.Wave
-	7,  // 13: amends.api.v1.Saga.steps:type_name -> amends.api.v1.Step
-	8,  // 14: amends.api.v1.Saga.input:type_name -> amends.api.v1.Payload
-	38, // 15: amends.api.v1.Step.due:type_name -> google.protobuf.Timestamp
-	38, // 16: amends.api.v1.Step.parked:type_name -> google.protobuf.Timestamp
-	8,  // 17: amends.api.v1.Step.result:type_name -> amends.api.v1.Payload
-	38, // 18: amends.api.v1.Event.at:type_name -> google.protobuf.Timestamp
-	8,  // 19: amends.api.v1.Event.payload:type_name -> amends.api.v1.Payload
-	3,  // 20: amends.api.v1.StartRequest.definition:type_name -> amends.api.v1.DefinitionRef
-	5,  // 21: amends.api.v1.StartResponse.saga:type_name -> amends.api.v1.Saga
-	5,  // 22: amends.api.v1.GetResponse.saga:type_name -> amends.api.v1.Saga
-	37, // 23: amends.api.v1.WaitRequest.at_most:type_name -> google.protobuf.Duration
-	5,  // 24: amends.api.v1.WaitResponse.saga:type_name -> amends.api.v1.Saga
-	9,  // 25: amends.api.v1.HistoryResponse.events:type_name -> amends.api.v1.Event
-	4,  // 26: amends.api.v1.ListRequest.filter:type_name -> amends.api.v1.Filter
-	5,  // 27: amends.api.v1.ListResponse.sagas:type_name -> amends.api.v1.Saga
-	20, // 28: amends.api.v1.OperateRequest.decision:type_name -> amends.api.v1.Decision
-	5,  // 29: amends.api.v1.OperateResponse.saga:type_name -> amends.api.v1.Saga
-	25, // 30: amends.api.v1.RegisterDefinitionResponse.definition:type_name -> amends.api.v1.Definition
-	3,  // 31: amends.api.v1.Definition.ref:type_name -> amends.api.v1.DefinitionRef
-	25, // 32: amends.api.v1.ListDefinitionsResponse.definitions:type_name -> amends.api.v1.Definition
-	30, // 33: amends.api.v1.ListDeadLettersResponse.dead_letters:type_name -> amends.api.v1.DeadLetter
-	38, // 34: amends.api.v1.DeadLetter.since:type_name -> google.protobuf.Timestamp
-	31, // 35: amends.api.v1.DeadLetter.headers:type_name -> amends.api.v1.Header
-	8,  // 36: amends.api.v1.DeadLetter.data:type_name -> amends.api.v1.Payload
-	34, // 37: amends.api.v1.ReplayDeadLettersResponse.failed:type_name -> amends.api.v1.FailedDeadLetter
-	34, // 38: amends.api.v1.DiscardDeadLettersResponse.failed:type_name -> amends.api.v1.FailedDeadLetter
-	10, // 39: amends.api.v1.CoordinatorService.Start:input_type -> amends.api.v1.StartRequest
-	12, // 40: amends.api.v1.CoordinatorService.Get:input_type -> amends.api.v1.GetRequest
-	14, // 41: amends.api.v1.CoordinatorService.Wait:input_type -> amends.api.v1.WaitRequest
-	16, // 42: amends.api.v1.CoordinatorService.History:input_type -> amends.api.v1.HistoryRequest
-	18, // 43: amends.api.v1.CoordinatorService.List:input_type -> amends.api.v1.ListRequest
-	21, // 44: amends.api.v1.CoordinatorService.Operate:input_type -> amends.api.v1.OperateRequest
-	23, // 45: amends.api.v1.CoordinatorService.RegisterDefinition:input_type -> amends.api.v1.RegisterDefinitionRequest
-	26, // 46: amends.api.v1.CoordinatorService.ListDefinitions:input_type -> amends.api.v1.ListDefinitionsRequest
-	28, // 47: amends.api.v1.CoordinatorService.ListDeadLetters:input_type -> amends.api.v1.ListDeadLettersRequest
-	32, // 48: amends.api.v1.CoordinatorService.ReplayDeadLetters:input_type -> amends.api.v1.ReplayDeadLettersRequest
-	35, // 49: amends.api.v1.CoordinatorService.DiscardDeadLetters:input_type -> amends.api.v1.DiscardDeadLettersRequest
-	11, // 50: amends.api.v1.CoordinatorService.Start:output_type -> amends.api.v1.StartResponse
-	13, // 51: amends.api.v1.CoordinatorService.Get:output_type -> amends.api.v1.GetResponse
-	15, // 52: amends.api.v1.CoordinatorService.Wait:output_type -> amends.api.v1.WaitResponse
-	17, // 53: amends.api.v1.CoordinatorService.History:output_type -> amends.api.v1.HistoryResponse
-	19, // 54: amends.api.v1.CoordinatorService.List:output_type -> amends.api.v1.ListResponse
-	22, // 55: amends.api.v1.CoordinatorService.Operate:output_type -> amends.api.v1.OperateResponse
-	24, // 56: amends.api.v1.CoordinatorService.RegisterDefinition:output_type -> amends.api.v1.RegisterDefinitionResponse
-	27, // 57: amends.api.v1.CoordinatorService.ListDefinitions:output_type -> amends.api.v1.ListDefinitionsResponse
-	29, // 58: amends.api.v1.CoordinatorService.ListDeadLetters:output_type -> amends.api.v1.ListDeadLettersResponse
-	33, // 59: amends.api.v1.CoordinatorService.ReplayDeadLetters:output_type -> amends.api.v1.ReplayDeadLettersResponse
-	36, // 60: amends.api.v1.CoordinatorService.DiscardDeadLetters:output_type -> amends.api.v1.DiscardDeadLettersResponse
-	50, // [50:61] is the sub-list for method output_type
-	39, // [39:50] is the sub-list for method input_type
-	39, // [39:39] is the sub-list for extension type_name
-	39, // [39:39] is the sub-list for extension extendee
-	0,  // [0:39] is the sub-list for field type_name
+	46, // 4: amends.api.v1.Filter.started_after:type_name -> google.protobuf.Timestamp
+	46, // 5: amends.api.v1.Filter.started_before:type_name -> google.protobuf.Timestamp
+	46, // 6: amends.api.v1.Filter.updated_before:type_name -> google.protobuf.Timestamp
+	3,  // 7: amends.api.v1.Saga.definition:type_name -> amends.api.v1.DefinitionRef
+	46, // 8: amends.api.v1.Saga.started:type_name -> google.protobuf.Timestamp
+	46, // 9: amends.api.v1.Saga.updated:type_name -> google.protobuf.Timestamp
+	46, // 10: amends.api.v1.Saga.ended:type_name -> google.protobuf.Timestamp
+	46, // 11: amends.api.v1.Saga.deadline:type_name -> google.protobuf.Timestamp
+	2,  // 12: amends.api.v1.Saga.legal:type_name -> amends.api.v1.LegalVerb
+	6,  // 13: amends.api.v1.Saga.undo:type_name -> amends.api.v1.Wave
+	7,  // 14: amends.api.v1.Saga.steps:type_name -> amends.api.v1.Step
+	8,  // 15: amends.api.v1.Saga.input:type_name -> amends.api.v1.Payload
+	46, // 16: amends.api.v1.Step.due:type_name -> google.protobuf.Timestamp
+	46, // 17: amends.api.v1.Step.parked:type_name -> google.protobuf.Timestamp
+	8,  // 18: amends.api.v1.Step.result:type_name -> amends.api.v1.Payload
+	46, // 19: amends.api.v1.Event.at:type_name -> google.protobuf.Timestamp
+	8,  // 20: amends.api.v1.Event.payload:type_name -> amends.api.v1.Payload
+	5,  // 21: amends.api.v1.Event.saga:type_name -> amends.api.v1.Saga
+	3,  // 22: amends.api.v1.StartRequest.definition:type_name -> amends.api.v1.DefinitionRef
+	5,  // 23: amends.api.v1.StartResponse.saga:type_name -> amends.api.v1.Saga
+	5,  // 24: amends.api.v1.GetResponse.saga:type_name -> amends.api.v1.Saga
+	45, // 25: amends.api.v1.WaitRequest.at_most:type_name -> google.protobuf.Duration
+	5,  // 26: amends.api.v1.WaitResponse.saga:type_name -> amends.api.v1.Saga
+	9,  // 27: amends.api.v1.HistoryResponse.events:type_name -> amends.api.v1.Event
+	4,  // 28: amends.api.v1.ListRequest.filter:type_name -> amends.api.v1.Filter
+	5,  // 29: amends.api.v1.ListResponse.sagas:type_name -> amends.api.v1.Saga
+	4,  // 30: amends.api.v1.CountRequest.filter:type_name -> amends.api.v1.Filter
+	22, // 31: amends.api.v1.CountResponse.counts:type_name -> amends.api.v1.Count
+	3,  // 32: amends.api.v1.Count.definition:type_name -> amends.api.v1.DefinitionRef
+	23, // 33: amends.api.v1.OperateRequest.decision:type_name -> amends.api.v1.Decision
+	5,  // 34: amends.api.v1.OperateResponse.saga:type_name -> amends.api.v1.Saga
+	28, // 35: amends.api.v1.RegisterDefinitionResponse.definition:type_name -> amends.api.v1.Definition
+	3,  // 36: amends.api.v1.Definition.ref:type_name -> amends.api.v1.DefinitionRef
+	22, // 37: amends.api.v1.Definition.counts:type_name -> amends.api.v1.Count
+	28, // 38: amends.api.v1.ListDefinitionsResponse.definitions:type_name -> amends.api.v1.Definition
+	3,  // 39: amends.api.v1.GetDefinitionRequest.ref:type_name -> amends.api.v1.DefinitionRef
+	28, // 40: amends.api.v1.GetDefinitionResponse.definition:type_name -> amends.api.v1.Definition
+	3,  // 41: amends.api.v1.CompareDefinitionsRequest.from:type_name -> amends.api.v1.DefinitionRef
+	3,  // 42: amends.api.v1.CompareDefinitionsRequest.to:type_name -> amends.api.v1.DefinitionRef
+	35, // 43: amends.api.v1.CompareDefinitionsResponse.differences:type_name -> amends.api.v1.Difference
+	38, // 44: amends.api.v1.ListDeadLettersResponse.dead_letters:type_name -> amends.api.v1.DeadLetter
+	46, // 45: amends.api.v1.DeadLetter.since:type_name -> google.protobuf.Timestamp
+	39, // 46: amends.api.v1.DeadLetter.headers:type_name -> amends.api.v1.Header
+	8,  // 47: amends.api.v1.DeadLetter.data:type_name -> amends.api.v1.Payload
+	42, // 48: amends.api.v1.ReplayDeadLettersResponse.failed:type_name -> amends.api.v1.FailedDeadLetter
+	42, // 49: amends.api.v1.DiscardDeadLettersResponse.failed:type_name -> amends.api.v1.FailedDeadLetter
+	10, // 50: amends.api.v1.CoordinatorService.Start:input_type -> amends.api.v1.StartRequest
+	12, // 51: amends.api.v1.CoordinatorService.Get:input_type -> amends.api.v1.GetRequest
+	14, // 52: amends.api.v1.CoordinatorService.Wait:input_type -> amends.api.v1.WaitRequest
+	16, // 53: amends.api.v1.CoordinatorService.History:input_type -> amends.api.v1.HistoryRequest
+	18, // 54: amends.api.v1.CoordinatorService.List:input_type -> amends.api.v1.ListRequest
+	20, // 55: amends.api.v1.CoordinatorService.Count:input_type -> amends.api.v1.CountRequest
+	24, // 56: amends.api.v1.CoordinatorService.Operate:input_type -> amends.api.v1.OperateRequest
+	26, // 57: amends.api.v1.CoordinatorService.RegisterDefinition:input_type -> amends.api.v1.RegisterDefinitionRequest
+	29, // 58: amends.api.v1.CoordinatorService.ListDefinitions:input_type -> amends.api.v1.ListDefinitionsRequest
+	31, // 59: amends.api.v1.CoordinatorService.GetDefinition:input_type -> amends.api.v1.GetDefinitionRequest
+	33, // 60: amends.api.v1.CoordinatorService.CompareDefinitions:input_type -> amends.api.v1.CompareDefinitionsRequest
+	36, // 61: amends.api.v1.CoordinatorService.ListDeadLetters:input_type -> amends.api.v1.ListDeadLettersRequest
+	40, // 62: amends.api.v1.CoordinatorService.ReplayDeadLetters:input_type -> amends.api.v1.ReplayDeadLettersRequest
+	43, // 63: amends.api.v1.CoordinatorService.DiscardDeadLetters:input_type -> amends.api.v1.DiscardDeadLettersRequest
+	11, // 64: amends.api.v1.CoordinatorService.Start:output_type -> amends.api.v1.StartResponse
+	13, // 65: amends.api.v1.CoordinatorService.Get:output_type -> amends.api.v1.GetResponse
+	15, // 66: amends.api.v1.CoordinatorService.Wait:output_type -> amends.api.v1.WaitResponse
+	17, // 67: amends.api.v1.CoordinatorService.History:output_type -> amends.api.v1.HistoryResponse
+	19, // 68: amends.api.v1.CoordinatorService.List:output_type -> amends.api.v1.ListResponse
+	21, // 69: amends.api.v1.CoordinatorService.Count:output_type -> amends.api.v1.CountResponse
+	25, // 70: amends.api.v1.CoordinatorService.Operate:output_type -> amends.api.v1.OperateResponse
+	27, // 71: amends.api.v1.CoordinatorService.RegisterDefinition:output_type -> amends.api.v1.RegisterDefinitionResponse
+	30, // 72: amends.api.v1.CoordinatorService.ListDefinitions:output_type -> amends.api.v1.ListDefinitionsResponse
+	32, // 73: amends.api.v1.CoordinatorService.GetDefinition:output_type -> amends.api.v1.GetDefinitionResponse
+	34, // 74: amends.api.v1.CoordinatorService.CompareDefinitions:output_type -> amends.api.v1.CompareDefinitionsResponse
+	37, // 75: amends.api.v1.CoordinatorService.ListDeadLetters:output_type -> amends.api.v1.ListDeadLettersResponse
+	41, // 76: amends.api.v1.CoordinatorService.ReplayDeadLetters:output_type -> amends.api.v1.ReplayDeadLettersResponse
+	44, // 77: amends.api.v1.CoordinatorService.DiscardDeadLetters:output_type -> amends.api.v1.DiscardDeadLettersResponse
+	64, // [64:78] is the sub-list for method output_type
+	50, // [50:64] is the sub-list for method input_type
+	50, // [50:50] is the sub-list for extension type_name
+	50, // [50:50] is the sub-list for extension extendee
+	0,  // [0:50] is the sub-list for field type_name
 }
 
 func init() { file_amends_api_v1_api_proto_init() }
@@ -2851,7 +3479,7 @@ func file_amends_api_v1_api_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_amends_api_v1_api_proto_rawDesc), len(file_amends_api_v1_api_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   37,
+			NumMessages:   45,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

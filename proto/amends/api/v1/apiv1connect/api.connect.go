@@ -55,6 +55,9 @@ const (
 	CoordinatorServiceHistoryProcedure = "/amends.api.v1.CoordinatorService/History"
 	// CoordinatorServiceListProcedure is the fully-qualified name of the CoordinatorService's List RPC.
 	CoordinatorServiceListProcedure = "/amends.api.v1.CoordinatorService/List"
+	// CoordinatorServiceCountProcedure is the fully-qualified name of the CoordinatorService's Count
+	// RPC.
+	CoordinatorServiceCountProcedure = "/amends.api.v1.CoordinatorService/Count"
 	// CoordinatorServiceOperateProcedure is the fully-qualified name of the CoordinatorService's
 	// Operate RPC.
 	CoordinatorServiceOperateProcedure = "/amends.api.v1.CoordinatorService/Operate"
@@ -64,6 +67,12 @@ const (
 	// CoordinatorServiceListDefinitionsProcedure is the fully-qualified name of the
 	// CoordinatorService's ListDefinitions RPC.
 	CoordinatorServiceListDefinitionsProcedure = "/amends.api.v1.CoordinatorService/ListDefinitions"
+	// CoordinatorServiceGetDefinitionProcedure is the fully-qualified name of the CoordinatorService's
+	// GetDefinition RPC.
+	CoordinatorServiceGetDefinitionProcedure = "/amends.api.v1.CoordinatorService/GetDefinition"
+	// CoordinatorServiceCompareDefinitionsProcedure is the fully-qualified name of the
+	// CoordinatorService's CompareDefinitions RPC.
+	CoordinatorServiceCompareDefinitionsProcedure = "/amends.api.v1.CoordinatorService/CompareDefinitions"
 	// CoordinatorServiceListDeadLettersProcedure is the fully-qualified name of the
 	// CoordinatorService's ListDeadLetters RPC.
 	CoordinatorServiceListDeadLettersProcedure = "/amends.api.v1.CoordinatorService/ListDeadLetters"
@@ -90,6 +99,8 @@ type CoordinatorServiceClient interface {
 	// List is a page of sagas, newest start first. Pages are stable: a saga that does
 	// not change is listed once.
 	List(context.Context, *connect.Request[v1.ListRequest]) (*connect.Response[v1.ListResponse], error)
+	// Count is how many sagas a filter matches, by definition, version and phase.
+	Count(context.Context, *connect.Request[v1.CountRequest]) (*connect.Response[v1.CountResponse], error)
 	// Operate takes one decision about one saga: it becomes part of its history.
 	// The answer, and every read after it, has seen it.
 	Operate(context.Context, *connect.Request[v1.OperateRequest]) (*connect.Response[v1.OperateResponse], error)
@@ -98,6 +109,10 @@ type CoordinatorServiceClient interface {
 	RegisterDefinition(context.Context, *connect.Request[v1.RegisterDefinitionRequest]) (*connect.Response[v1.RegisterDefinitionResponse], error)
 	// ListDefinitions lists all definitions, by name and version.
 	ListDefinitions(context.Context, *connect.Request[v1.ListDefinitionsRequest]) (*connect.Response[v1.ListDefinitionsResponse], error)
+	// GetDefinition is one definition with its content.
+	GetDefinition(context.Context, *connect.Request[v1.GetDefinitionRequest]) (*connect.Response[v1.GetDefinitionResponse], error)
+	// CompareDefinitions says what differs between two definitions, step by step.
+	CompareDefinitions(context.Context, *connect.Request[v1.CompareDefinitionsRequest]) (*connect.Response[v1.CompareDefinitionsResponse], error)
 	// ListDeadLetters lists messages that could not be understood, oldest first.
 	ListDeadLetters(context.Context, *connect.Request[v1.ListDeadLettersRequest]) (*connect.Response[v1.ListDeadLettersResponse], error)
 	// ReplayDeadLetters publishes dead letters again as they came and removes them.
@@ -150,6 +165,13 @@ func NewCoordinatorServiceClient(httpClient connect.HTTPClient, baseURL string, 
 			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
+		count: connect.NewClient[v1.CountRequest, v1.CountResponse](
+			httpClient,
+			baseURL+CoordinatorServiceCountProcedure,
+			connect.WithSchema(coordinatorServiceMethods.ByName("Count")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
 		operate: connect.NewClient[v1.OperateRequest, v1.OperateResponse](
 			httpClient,
 			baseURL+CoordinatorServiceOperateProcedure,
@@ -166,6 +188,20 @@ func NewCoordinatorServiceClient(httpClient connect.HTTPClient, baseURL string, 
 			httpClient,
 			baseURL+CoordinatorServiceListDefinitionsProcedure,
 			connect.WithSchema(coordinatorServiceMethods.ByName("ListDefinitions")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+		getDefinition: connect.NewClient[v1.GetDefinitionRequest, v1.GetDefinitionResponse](
+			httpClient,
+			baseURL+CoordinatorServiceGetDefinitionProcedure,
+			connect.WithSchema(coordinatorServiceMethods.ByName("GetDefinition")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+		compareDefinitions: connect.NewClient[v1.CompareDefinitionsRequest, v1.CompareDefinitionsResponse](
+			httpClient,
+			baseURL+CoordinatorServiceCompareDefinitionsProcedure,
+			connect.WithSchema(coordinatorServiceMethods.ByName("CompareDefinitions")),
 			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
@@ -198,9 +234,12 @@ type coordinatorServiceClient struct {
 	wait               *connect.Client[v1.WaitRequest, v1.WaitResponse]
 	history            *connect.Client[v1.HistoryRequest, v1.HistoryResponse]
 	list               *connect.Client[v1.ListRequest, v1.ListResponse]
+	count              *connect.Client[v1.CountRequest, v1.CountResponse]
 	operate            *connect.Client[v1.OperateRequest, v1.OperateResponse]
 	registerDefinition *connect.Client[v1.RegisterDefinitionRequest, v1.RegisterDefinitionResponse]
 	listDefinitions    *connect.Client[v1.ListDefinitionsRequest, v1.ListDefinitionsResponse]
+	getDefinition      *connect.Client[v1.GetDefinitionRequest, v1.GetDefinitionResponse]
+	compareDefinitions *connect.Client[v1.CompareDefinitionsRequest, v1.CompareDefinitionsResponse]
 	listDeadLetters    *connect.Client[v1.ListDeadLettersRequest, v1.ListDeadLettersResponse]
 	replayDeadLetters  *connect.Client[v1.ReplayDeadLettersRequest, v1.ReplayDeadLettersResponse]
 	discardDeadLetters *connect.Client[v1.DiscardDeadLettersRequest, v1.DiscardDeadLettersResponse]
@@ -231,6 +270,11 @@ func (c *coordinatorServiceClient) List(ctx context.Context, req *connect.Reques
 	return c.list.CallUnary(ctx, req)
 }
 
+// Count calls amends.api.v1.CoordinatorService.Count.
+func (c *coordinatorServiceClient) Count(ctx context.Context, req *connect.Request[v1.CountRequest]) (*connect.Response[v1.CountResponse], error) {
+	return c.count.CallUnary(ctx, req)
+}
+
 // Operate calls amends.api.v1.CoordinatorService.Operate.
 func (c *coordinatorServiceClient) Operate(ctx context.Context, req *connect.Request[v1.OperateRequest]) (*connect.Response[v1.OperateResponse], error) {
 	return c.operate.CallUnary(ctx, req)
@@ -244,6 +288,16 @@ func (c *coordinatorServiceClient) RegisterDefinition(ctx context.Context, req *
 // ListDefinitions calls amends.api.v1.CoordinatorService.ListDefinitions.
 func (c *coordinatorServiceClient) ListDefinitions(ctx context.Context, req *connect.Request[v1.ListDefinitionsRequest]) (*connect.Response[v1.ListDefinitionsResponse], error) {
 	return c.listDefinitions.CallUnary(ctx, req)
+}
+
+// GetDefinition calls amends.api.v1.CoordinatorService.GetDefinition.
+func (c *coordinatorServiceClient) GetDefinition(ctx context.Context, req *connect.Request[v1.GetDefinitionRequest]) (*connect.Response[v1.GetDefinitionResponse], error) {
+	return c.getDefinition.CallUnary(ctx, req)
+}
+
+// CompareDefinitions calls amends.api.v1.CoordinatorService.CompareDefinitions.
+func (c *coordinatorServiceClient) CompareDefinitions(ctx context.Context, req *connect.Request[v1.CompareDefinitionsRequest]) (*connect.Response[v1.CompareDefinitionsResponse], error) {
+	return c.compareDefinitions.CallUnary(ctx, req)
 }
 
 // ListDeadLetters calls amends.api.v1.CoordinatorService.ListDeadLetters.
@@ -276,6 +330,8 @@ type CoordinatorServiceHandler interface {
 	// List is a page of sagas, newest start first. Pages are stable: a saga that does
 	// not change is listed once.
 	List(context.Context, *connect.Request[v1.ListRequest]) (*connect.Response[v1.ListResponse], error)
+	// Count is how many sagas a filter matches, by definition, version and phase.
+	Count(context.Context, *connect.Request[v1.CountRequest]) (*connect.Response[v1.CountResponse], error)
 	// Operate takes one decision about one saga: it becomes part of its history.
 	// The answer, and every read after it, has seen it.
 	Operate(context.Context, *connect.Request[v1.OperateRequest]) (*connect.Response[v1.OperateResponse], error)
@@ -284,6 +340,10 @@ type CoordinatorServiceHandler interface {
 	RegisterDefinition(context.Context, *connect.Request[v1.RegisterDefinitionRequest]) (*connect.Response[v1.RegisterDefinitionResponse], error)
 	// ListDefinitions lists all definitions, by name and version.
 	ListDefinitions(context.Context, *connect.Request[v1.ListDefinitionsRequest]) (*connect.Response[v1.ListDefinitionsResponse], error)
+	// GetDefinition is one definition with its content.
+	GetDefinition(context.Context, *connect.Request[v1.GetDefinitionRequest]) (*connect.Response[v1.GetDefinitionResponse], error)
+	// CompareDefinitions says what differs between two definitions, step by step.
+	CompareDefinitions(context.Context, *connect.Request[v1.CompareDefinitionsRequest]) (*connect.Response[v1.CompareDefinitionsResponse], error)
 	// ListDeadLetters lists messages that could not be understood, oldest first.
 	ListDeadLetters(context.Context, *connect.Request[v1.ListDeadLettersRequest]) (*connect.Response[v1.ListDeadLettersResponse], error)
 	// ReplayDeadLetters publishes dead letters again as they came and removes them.
@@ -332,6 +392,13 @@ func NewCoordinatorServiceHandler(svc CoordinatorServiceHandler, opts ...connect
 		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
+	coordinatorServiceCountHandler := connect.NewUnaryHandler(
+		CoordinatorServiceCountProcedure,
+		svc.Count,
+		connect.WithSchema(coordinatorServiceMethods.ByName("Count")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
 	coordinatorServiceOperateHandler := connect.NewUnaryHandler(
 		CoordinatorServiceOperateProcedure,
 		svc.Operate,
@@ -348,6 +415,20 @@ func NewCoordinatorServiceHandler(svc CoordinatorServiceHandler, opts ...connect
 		CoordinatorServiceListDefinitionsProcedure,
 		svc.ListDefinitions,
 		connect.WithSchema(coordinatorServiceMethods.ByName("ListDefinitions")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	coordinatorServiceGetDefinitionHandler := connect.NewUnaryHandler(
+		CoordinatorServiceGetDefinitionProcedure,
+		svc.GetDefinition,
+		connect.WithSchema(coordinatorServiceMethods.ByName("GetDefinition")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	coordinatorServiceCompareDefinitionsHandler := connect.NewUnaryHandler(
+		CoordinatorServiceCompareDefinitionsProcedure,
+		svc.CompareDefinitions,
+		connect.WithSchema(coordinatorServiceMethods.ByName("CompareDefinitions")),
 		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
@@ -382,12 +463,18 @@ func NewCoordinatorServiceHandler(svc CoordinatorServiceHandler, opts ...connect
 			coordinatorServiceHistoryHandler.ServeHTTP(w, r)
 		case CoordinatorServiceListProcedure:
 			coordinatorServiceListHandler.ServeHTTP(w, r)
+		case CoordinatorServiceCountProcedure:
+			coordinatorServiceCountHandler.ServeHTTP(w, r)
 		case CoordinatorServiceOperateProcedure:
 			coordinatorServiceOperateHandler.ServeHTTP(w, r)
 		case CoordinatorServiceRegisterDefinitionProcedure:
 			coordinatorServiceRegisterDefinitionHandler.ServeHTTP(w, r)
 		case CoordinatorServiceListDefinitionsProcedure:
 			coordinatorServiceListDefinitionsHandler.ServeHTTP(w, r)
+		case CoordinatorServiceGetDefinitionProcedure:
+			coordinatorServiceGetDefinitionHandler.ServeHTTP(w, r)
+		case CoordinatorServiceCompareDefinitionsProcedure:
+			coordinatorServiceCompareDefinitionsHandler.ServeHTTP(w, r)
 		case CoordinatorServiceListDeadLettersProcedure:
 			coordinatorServiceListDeadLettersHandler.ServeHTTP(w, r)
 		case CoordinatorServiceReplayDeadLettersProcedure:
@@ -423,6 +510,10 @@ func (UnimplementedCoordinatorServiceHandler) List(context.Context, *connect.Req
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("amends.api.v1.CoordinatorService.List is not implemented"))
 }
 
+func (UnimplementedCoordinatorServiceHandler) Count(context.Context, *connect.Request[v1.CountRequest]) (*connect.Response[v1.CountResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("amends.api.v1.CoordinatorService.Count is not implemented"))
+}
+
 func (UnimplementedCoordinatorServiceHandler) Operate(context.Context, *connect.Request[v1.OperateRequest]) (*connect.Response[v1.OperateResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("amends.api.v1.CoordinatorService.Operate is not implemented"))
 }
@@ -433,6 +524,14 @@ func (UnimplementedCoordinatorServiceHandler) RegisterDefinition(context.Context
 
 func (UnimplementedCoordinatorServiceHandler) ListDefinitions(context.Context, *connect.Request[v1.ListDefinitionsRequest]) (*connect.Response[v1.ListDefinitionsResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("amends.api.v1.CoordinatorService.ListDefinitions is not implemented"))
+}
+
+func (UnimplementedCoordinatorServiceHandler) GetDefinition(context.Context, *connect.Request[v1.GetDefinitionRequest]) (*connect.Response[v1.GetDefinitionResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("amends.api.v1.CoordinatorService.GetDefinition is not implemented"))
+}
+
+func (UnimplementedCoordinatorServiceHandler) CompareDefinitions(context.Context, *connect.Request[v1.CompareDefinitionsRequest]) (*connect.Response[v1.CompareDefinitionsResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("amends.api.v1.CoordinatorService.CompareDefinitions is not implemented"))
 }
 
 func (UnimplementedCoordinatorServiceHandler) ListDeadLetters(context.Context, *connect.Request[v1.ListDeadLettersRequest]) (*connect.Response[v1.ListDeadLettersResponse], error) {

@@ -1,0 +1,60 @@
+package transport
+
+import (
+	"time"
+
+	"github.com/amends-dev/amends/contract"
+)
+
+// Filter says which sagas; a field that is not given does not filter.
+type Filter struct {
+	Definition    string           `json:"definition,omitempty"`
+	Version       int              `json:"version,omitempty"`
+	Phases        []contract.Phase `json:"phases,omitempty"`
+	IDPrefix      string           `json:"id_prefix,omitempty"`
+	Open          bool             `json:"open,omitempty"` // that have not ended
+	StartedAfter  time.Time        `json:"started_after,omitzero"`
+	StartedBefore time.Time        `json:"started_before,omitzero"`
+
+	IDs           []contract.SagaID `json:"ids,omitempty"`           // at most MaxFilterIDs
+	UpdatedBefore time.Time         `json:"updated_before,omitzero"` // that have not moved since: the stuck ones
+	Reason        string            `json:"reason,omitempty"`        // that their reason contains, upper and lower case alike
+	Step          contract.StepName `json:"step,omitempty"`          // that is under way, waits for its next attempt, or is parked
+	Participant   string            `json:"participant,omitempty"`   // that a step under way asks
+}
+
+// MaxFilterIDs bounds Filter.IDs, MaxFilterReason the bytes of Filter.Reason.
+const (
+	MaxFilterIDs    = 1000
+	MaxFilterReason = 256
+)
+
+// ListQuery says which sagas to list, and which page of them.
+type ListQuery struct {
+	Filter
+	Limit  int    `json:"limit,omitempty"` // at most so many, up to 1000; 0: 100
+	Cursor string `json:"cursor,omitempty"`
+}
+
+// ListReply is a page of sagas. Their Status has no steps.
+type ListReply struct {
+	Sagas []Status `json:"sagas"`
+	Next  string   `json:"next,omitempty"`
+}
+
+// CountReply is numbers of sagas, by definition, version and phase, without zeros.
+type CountReply struct {
+	Counts []Count `json:"counts"`
+	Total  int     `json:"total"`
+	// AtLeast: the filter needs a look at every saga, and there were more than are
+	// looked at.
+	AtLeast bool `json:"at_least,omitempty"`
+}
+
+// Count is a number of sagas.
+type Count struct {
+	Definition contract.DefinitionRef `json:"definition"`
+	Phase      contract.Phase         `json:"phase"`
+	Sagas      int                    `json:"sagas"`
+	Ended      int                    `json:"ended,omitempty"` // how many of them have ended
+}
