@@ -115,6 +115,10 @@ func belongs(def *Definition, in *Instance, ev Event) error {
 	return nil
 }
 
+// few is for how many steps at once a decision has room without asking for
+// memory. Most decisions are about one or two.
+const few = 8
+
 // decision is one call of Decide at work.
 type decision struct {
 	def    *Definition
@@ -183,18 +187,20 @@ func (d *decision) advance() {
 // worked out first: one that cannot be is a reason to go back before anything
 // else is set going.
 func (d *decision) forward() (done bool) {
-	var ready []int
+	var room [few]int
+	ready := room[:0]
 	done = compensation.Forward(&d.def.tree, d.in.State, func(i int) {
 		if d.in.Steps[i].Parked.IsZero() {
 			ready = append(ready, i)
 		}
 	})
-	requests := make([][]byte, len(ready))
-	for k, i := range ready {
+	var requestRoom [few][]byte
+	requests := requestRoom[:0]
+	for _, i := range ready {
 		request, err := d.request(i)
+		requests = append(requests, request)
 		switch {
 		case err == nil:
-			requests[k] = request
 		case d.def.steps[i].Kind == KindRetriable:
 			d.park(i, err.Error())
 		default:
@@ -214,7 +220,8 @@ func (d *decision) forward() (done bool) {
 // backward asks for every undo that may run now, once everything under way is
 // settled.
 func (d *decision) backward() (undone bool) {
-	var ready []int
+	var room [few]int
+	ready := room[:0]
 	undone = compensation.Backward(&d.def.tree, d.in.State, func(i int) { ready = append(ready, i) })
 	for _, i := range ready {
 		payload, err := d.undoData(i)

@@ -28,7 +28,8 @@ func timely(in *Instance, at time.Time) Ignored {
 // deadline, attempts without answer), then the next attempts, so that nothing is
 // asked for that is not wanted any more.
 func (d *decision) wake() {
-	due := d.due()
+	var room [few]int
+	due := d.due(room[:0])
 	if d.in.deadlineDue(d.at) {
 		d.deadline()
 	}
@@ -45,9 +46,8 @@ func (d *decision) wake() {
 	}
 }
 
-// due are the steps whose time has come.
-func (d *decision) due() []int {
-	var due []int
+// due appends the steps whose time has come.
+func (d *decision) due(due []int) []int {
 	for i := range d.in.Steps {
 		if d.in.Steps[i].due(d.at) {
 			due = append(due, i)
