@@ -47,14 +47,11 @@ type AttributeError struct {
 }
 
 func (e *AttributeError) Error() string {
-	return fmt.Sprintf("attribute %s %q: %s", e.Name, e.Value, e.Why)
+	return fmt.Sprintf("attribute %s %q: %s", short(e.Name), e.Value, e.Why)
 }
 
 func badAttribute(name, value, why string) error {
-	if len(value) > 64 {
-		value = strings.ToValidUTF8(value[:64], "") + "…"
-	}
-	return &AttributeError{Name: name, Value: value, Why: why}
+	return &AttributeError{Name: name, Value: short(value), Why: why}
 }
 
 // Attributes calls yield with the name and the plain value of each attribute that

@@ -56,16 +56,17 @@ func (s Subjects) Event(participant string, key contract.Key, attempt int) strin
 	return b.String()
 }
 
-// ParseEvent reads the subject of an answer.
+// ParseEvent reads the subject of an answer. An error names little of a subject
+// that is none: it becomes the reason of a dead letter.
 func (s Subjects) ParseEvent(subject string) (participant string, key contract.Key, attempt int, err error) {
 	const right = "an answer's subject is <prefix>.event.<participant>.<saga>.<step>.<do|undo>.<attempt>, as the command's reply attribute gives it"
 	rest, ok := strings.CutPrefix(subject, s.prefix()+".event.")
 	if !ok {
-		return "", key, 0, fmt.Errorf("subject %q: %s", subject, right)
+		return "", key, 0, fmt.Errorf("subject %q: %s", short(subject), right)
 	}
 	tokens := strings.Split(rest, ".")
 	if len(tokens) != 5 {
-		return "", key, 0, fmt.Errorf("subject %q has %d tokens behind event instead of 5: %s", subject, len(tokens), right)
+		return "", key, 0, fmt.Errorf("subject %q has %d tokens behind event instead of 5: %s", short(subject), len(tokens), right)
 	}
 	key = contract.Key{
 		Saga:      contract.SagaID(tokens[1]),
@@ -82,11 +83,11 @@ func (s Subjects) ParseEvent(subject string) (participant string, key contract.K
 		return "", key, 0, err
 	}
 	if key.Direction != contract.Do && key.Direction != contract.Back {
-		return "", key, 0, fmt.Errorf("subject %q: direction %q is neither do nor undo: %s", subject, tokens[3], right)
+		return "", key, 0, fmt.Errorf("subject %q: direction %q is neither do nor undo: %s", short(subject), short(tokens[3]), right)
 	}
 	attempt, err = strconv.Atoi(tokens[4])
 	if err != nil || attempt < 1 {
-		return "", key, 0, fmt.Errorf("subject %q: attempt %q is not a number from 1: %s", subject, tokens[4], right)
+		return "", key, 0, fmt.Errorf("subject %q: attempt %q is not a number from 1: %s", short(subject), short(tokens[4]), right)
 	}
 	return tokens[0], key, attempt, nil
 }
