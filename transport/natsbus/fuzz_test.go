@@ -20,6 +20,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add("saga.command.bank.pay", "ce-type: "+transport.TypeCommand+"\r\nce-sagaid: o\r\nce-step: s\r\nce-direction: undo\r\nce-attempt: 3\r\n"+
 		"ce-replyto: saga.event.bank.o.s.undo.3\r\nce-definition: checkout/2\r\nce-expirytime: 2026-11-21T00:00:00Z\r\nNats-Msg-Id: a\r\n", []byte("[]"))
 	f.Add("saga.lifecycle.checkout.completed", "ce-type: "+transport.TypeLifecycle+"\r\nContent-Type: text/plain; charset=\"utf-8\"\r\n", []byte{})
+	f.Add(event, "ce-type: "+transport.TypeCompleted+"\r\nce-datacontenttype: text/plain;%0d%0acharset=utf-8\r\ntraceparent: 0\r0\r\n", []byte("x"))
 	for _, long := range []string{"ce-" + strings.Repeat("a", 3000), "ce-" + strings.Repeat("%ff", 1000)} {
 		f.Add(event, long+": 1\r\n"+long+": 2\r\n", []byte("{}")) // given twice
 		f.Add(event, long+": %\r\n", []byte("{}"))

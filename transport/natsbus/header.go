@@ -3,6 +3,7 @@ package natsbus
 import (
 	"strings"
 	"sync"
+	"unicode"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -107,6 +108,9 @@ func decode(m *nats.Msg) (e transport.Envelope, err error) {
 		if name == "nats-msg-id" {
 			e.DedupID = value
 			continue
+		}
+		if (name == transport.AttrTraceParent || name == transport.AttrTraceState) && strings.ContainsFunc(value, unicode.IsControl) {
+			continue // it could not be passed on as it is; a trace that cannot be read is dropped, says W3C, and the message goes on
 		}
 		if strings.HasPrefix(name, "ce-") {
 			plain, ok := percent.Decode(value)
