@@ -14,18 +14,14 @@ func waited(def *saga.Definition, before *saga.Instance, ev *saga.Event) time.Du
 		return 0
 	}
 	for i := range before.Steps {
-		step, state := def.Step(i), &before.Steps[i]
-		if step.Name != ev.Step {
+		if def.Step(i).Name != ev.Step {
 			continue
 		}
-		action := &step.Do
-		if ev.Direction == saga.DirectionUndo {
-			action = step.Undo
-		}
-		if action == nil || state.Due.IsZero() || state.Waiting || state.Attempt != ev.Attempt {
+		state, timeout := &before.Steps[i], def.Timeout(i, ev.Direction)
+		if timeout == 0 || state.Due.IsZero() || state.Waiting || state.Attempt != ev.Attempt {
 			return 0
 		}
-		return max(0, ev.At.Sub(state.Due.Add(-time.Duration(action.Timeout))))
+		return max(0, ev.At.Sub(state.Due.Add(-timeout)))
 	}
 	return 0
 }

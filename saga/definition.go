@@ -2,6 +2,7 @@ package saga
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/amends-dev/amends/compensation"
 )
@@ -45,6 +46,15 @@ func (d *Definition) Len() int { return len(d.steps) }
 
 // Step is the i-th step, counted from left to right. Treat it as read-only.
 func (d *Definition) Step(i int) Step { return d.steps[i].Step }
+
+// Timeout is how long one attempt of the i-th step waits for its answer, defaults
+// included; 0: the step has no undo.
+func (d *Definition) Timeout(i int, dir Direction) time.Duration {
+	if a := d.action(i, dir); a != nil {
+		return time.Duration(a.Timeout)
+	}
+	return 0
+}
 
 // Tree is the shape of the definition for package compensation.
 func (d *Definition) Tree() *compensation.Node { return &d.tree }
