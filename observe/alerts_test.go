@@ -49,6 +49,7 @@ func alerts(t *testing.T) (all []alert) {
 var (
 	metricName = regexp.MustCompile(`\b(?:amends|process|go)_[a-z0-9_]+|\bup\b`)
 	selector   = regexp.MustCompile(`([a-z0-9_]+)\{([^}]*)\}`)
+	grouping   = regexp.MustCompile(`\bby \(([^)]*)\)`)
 	labelName  = regexp.MustCompile(`([a-z_]+)\s*(?:=|!=|=~|!~)\s*"`)
 )
 
@@ -66,14 +67,26 @@ func checkExpr(names map[string][]string, expr string) (wrong []string) {
 			}
 		}
 	}
+	all := []string{"job", "instance"}
+	for _, name := range metricName.FindAllString(expr, -1) {
+		all = append(all, names[name]...)
+	}
+	for _, g := range grouping.FindAllStringSubmatch(expr, -1) {
+		for label := range strings.SplitSeq(g[1], ",") {
+			if !slices.Contains(all, strings.TrimSpace(label)) {
+				wrong = append(wrong, "nothing has a label "+strings.TrimSpace(label))
+			}
+		}
+	}
 	return wrong
 }
 
 func TestCheckExprCanFail(t *testing.T) {
 	for expr, want := range map[string]string{
-		`rate(amends_sagas_begun_total[5m])`:          "there is no metric amends_sagas_begun_total",
-		`amends_sagas_open{step="a", phase="parked"}`: "amends_sagas_open has no label step",
-		`amends_commit_duration_seconds > 1`:          "there is no metric amends_commit_duration_seconds",
+		`rate(amends_sagas_begun_total[5m])`:                                   "there is no metric amends_sagas_begun_total",
+		`amends_sagas_open{step="a", phase="parked"}`:                          "amends_sagas_open has no label step",
+		`sum by (le, phase) (rate(amends_commit_duration_seconds_bucket[5m]))`: "nothing has a label phase",
+		`amends_commit_duration_seconds > 1`:                                   "there is no metric amends_commit_duration_seconds",
 	} {
 		if wrong := checkExpr(served(t), expr); !slices.Equal(wrong, []string{want}) {
 			t.Errorf("%s: %q, want %q", expr, wrong, want)

@@ -55,7 +55,7 @@ var scraped = sync.OnceValues(func() (text string, err error) {
 	if err != nil {
 		return "", err
 	}
-	defer os.RemoveAll(dir) //nolint:errcheck // a temporary directory
+	defer os.RemoveAll(dir)
 	running, stop := context.WithCancel(ctx)
 	ready, ended := make(chan daemon.Addresses, 1), make(chan error, 1)
 	go func() {
