@@ -142,7 +142,13 @@ func (w *town) start(t *testing.T, id string) *apiv1.Saga {
 	if _, err := w.Start(ctx, order(id)); err != nil {
 		t.Fatal(err)
 	}
-	r, err := w.Wait(ctx, connect.NewRequest(&apiv1.WaitRequest{Id: id, AtMost: durationpb.New(limit)}))
+	return w.wait(t, id)
+}
+
+// wait waits until a saga has ended or is parked.
+func (w *town) wait(t *testing.T, id string) *apiv1.Saga {
+	t.Helper()
+	r, err := w.Wait(within(t), connect.NewRequest(&apiv1.WaitRequest{Id: id, AtMost: durationpb.New(limit)}))
 	if err != nil {
 		t.Fatal(err)
 	}

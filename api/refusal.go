@@ -116,7 +116,7 @@ func query[Reply any](ctx context.Context, c Coordinator, verb string, request *
 	}
 	request.Data = raw
 	fields := asIs
-	if verb == transport.APIList || verb == transport.APICount {
+	if verb == transport.APIList || verb == transport.APICount || verb == transport.APIWatch {
 		fields = inFilter
 	}
 	return askFor[Reply](ctx, c, verb, request, fields)

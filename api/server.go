@@ -39,6 +39,7 @@ type Config struct {
 type server struct {
 	coordinator Coordinator
 	clock       func() time.Time
+	streams     chan struct{} // bounds those that are open
 }
 
 var _ apiv1connect.CoordinatorServiceHandler = (*server)(nil)
@@ -57,7 +58,7 @@ func Mount(mux *http.ServeMux, c Config) {
 		c.Guard = func(h http.Handler) http.Handler { return h }
 	}
 	serve := func(path string, h http.Handler) { mux.Handle(path, c.Guard(h)) }
-	service := &server{coordinator: c.Coordinator, clock: c.Clock}
+	service := &server{coordinator: c.Coordinator, clock: c.Clock, streams: make(chan struct{}, MaxStreams)}
 	path, handler := apiv1connect.NewCoordinatorServiceHandler(service,
 		connect.WithReadMaxBytes(MaxMessage), connect.WithCodec(codec{}),
 		connect.WithInterceptors(patience{}))

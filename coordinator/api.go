@@ -41,6 +41,7 @@ func (c *Coordinator) verbs() map[string]func(context.Context, *transport.Envelo
 		transport.APIDefine:      c.reading(c.apiDefine),
 		transport.APIDefinitions: c.reading(c.apiDefinitions),
 
+		transport.APIWatch:              c.apiWatch,
 		transport.APICount:              c.reading(c.apiCount),
 		transport.APIDefinition:         c.reading(c.apiDefinition),
 		transport.APICheckDefinition:    c.reading(c.apiCheckDefinition),
@@ -56,6 +57,7 @@ func (c *Coordinator) serve() (stop func(), err error) {
 	crashpoint.Here("coordinator: before serving requests")
 	var stops []func()
 	stop = func() {
+		c.feed.close() // those who watch are told to ask elsewhere
 		for _, s := range stops {
 			s()
 		}

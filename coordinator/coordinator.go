@@ -43,6 +43,8 @@ type Coordinator struct {
 	waiters     *waiters
 	observer    Observer
 	reads       chan struct{} // bounds reading requests that are served at once
+	watchers    chan struct{} // bounds watch requests that are held at once
+	feed        *feed
 	seed        maphash.Seed
 
 	ready    atomic.Bool
@@ -77,7 +79,8 @@ func New(config Config) (*Coordinator, error) {
 	crashpoint.Here("coordinator: definitions loaded")
 	c := &Coordinator{
 		config: config, definitions: defs, observer: config.Observer,
-		waiters: newWaiters(), reads: make(chan struct{}, maxReads), seed: maphash.MakeSeed(),
+		waiters: newWaiters(), reads: make(chan struct{}, maxReads),
+		watchers: make(chan struct{}, MaxWatchers), feed: newFeed(), seed: maphash.MakeSeed(),
 	}
 	c.relay = outbox.NewRelay(config.Bus, config.Store, outbox.Options{
 		OnPublish: c.observer.Published, OnRefused: c.refused, Now: config.Clock,

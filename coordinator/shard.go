@@ -154,6 +154,7 @@ func (s *shard) observe(ctx context.Context, w *work, r *Result) {
 	}
 	t := transition(w, r)
 	s.c.count(&t)
+	s.c.feed.add(&t)
 	s.c.observer.Transition(t)
 	s.trace(w, t)
 	logTransition(ctx, s.c.config.Logger, &t)

@@ -58,3 +58,33 @@ type Count struct {
 	Sagas      int                    `json:"sagas"`
 	Ended      int                    `json:"ended,omitempty"` // how many of them have ended
 }
+
+// WatchQuery says what to watch; with a saga in the request's attributes only
+// that one, with its steps.
+type WatchQuery struct {
+	Filter
+	// After is the Position of the reply before: what has moved since is answered.
+	// Empty: begin now.
+	After string `json:"after,omitempty"`
+}
+
+// WatchReply is the sagas that have moved behind a position, each once, as it
+// stands. Empty: none has, until the request expired.
+type WatchReply struct {
+	Sagas []WatchedSaga `json:"sagas"`
+	// Position is After of the next request.
+	Position string `json:"position"`
+	// Missed counts changes of sagas that are told in a later state, or that are
+	// not remembered any more.
+	Missed int `json:"missed,omitempty"`
+	// Lost: some sagas that have moved are not told, because too much has happened
+	// since, or the coordinator was started anew. List them again, and go on from
+	// Position.
+	Lost bool `json:"lost,omitempty"`
+}
+
+// WatchedSaga is a saga that moved.
+type WatchedSaga struct {
+	Saga Status `json:"saga"`
+	Left bool   `json:"left,omitempty"` // it does not match the filter any more
+}

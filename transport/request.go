@@ -25,6 +25,10 @@ const (
 	APIList = "list"
 	// APICount counts sagas. Data: Filter. Reply: CountReply.
 	APICount = "count"
+	// APIWatch answers which sagas have moved, once one has or the request Expires.
+	// Ask again with the position that it answers. Attribute: Saga, for one saga.
+	// Data: WatchQuery. Reply: WatchReply.
+	APIWatch = "watch"
 	// APIHistory answers the recorded events of a saga. Attribute: Saga. Data:
 	// HistoryQuery, or nothing. Reply: HistoryReply.
 	APIHistory = "history"

@@ -1786,6 +1786,145 @@ func (x *Count) GetEnded() int64 {
 	return 0
 }
 
+// WatchRequest says what to watch.
+type WatchRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// One saga, with its steps; or
+	Id string `protobuf:"bytes,1,opt,name=id" json:"id,omitempty"`
+	// every saga that this matches, without steps.
+	Filter *Filter `protobuf:"bytes,2,opt,name=filter" json:"filter,omitempty"`
+	// Do not send how they stand at the beginning, only what moves.
+	OnlyChanges   bool `protobuf:"varint,3,opt,name=only_changes,json=onlyChanges" json:"only_changes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchRequest) Reset() {
+	*x = WatchRequest{}
+	mi := &file_amends_api_v1_api_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchRequest) ProtoMessage() {}
+
+func (x *WatchRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_amends_api_v1_api_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
+func (*WatchRequest) Descriptor() ([]byte, []int) {
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *WatchRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *WatchRequest) GetFilter() *Filter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
+func (x *WatchRequest) GetOnlyChanges() bool {
+	if x != nil {
+		return x.OnlyChanges
+	}
+	return false
+}
+
+// WatchResponse is a saga that moved.
+type WatchResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As it stands; absent in a sign of life, which comes every 15 seconds.
+	Saga *Saga `protobuf:"bytes,1,opt,name=saga" json:"saga,omitempty"`
+	// Changes since the response before that are not sent for themselves, because the
+	// watcher was slower than the sagas. Where sagas may be among them that were not
+	// sent at all, all that match follow, as at the beginning.
+	Missed int64 `protobuf:"varint,2,opt,name=missed" json:"missed,omitempty"`
+	// Everything that was there at the beginning, or behind missed changes, has been sent.
+	CaughtUp bool `protobuf:"varint,3,opt,name=caught_up,json=caughtUp" json:"caught_up,omitempty"`
+	// The saga moved and does not match the filter any more.
+	Left          bool `protobuf:"varint,4,opt,name=left" json:"left,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchResponse) Reset() {
+	*x = WatchResponse{}
+	mi := &file_amends_api_v1_api_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchResponse) ProtoMessage() {}
+
+func (x *WatchResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_amends_api_v1_api_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchResponse.ProtoReflect.Descriptor instead.
+func (*WatchResponse) Descriptor() ([]byte, []int) {
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *WatchResponse) GetSaga() *Saga {
+	if x != nil {
+		return x.Saga
+	}
+	return nil
+}
+
+func (x *WatchResponse) GetMissed() int64 {
+	if x != nil {
+		return x.Missed
+	}
+	return 0
+}
+
+func (x *WatchResponse) GetCaughtUp() bool {
+	if x != nil {
+		return x.CaughtUp
+	}
+	return false
+}
+
+func (x *WatchResponse) GetLeft() bool {
+	if x != nil {
+		return x.Left
+	}
+	return false
+}
+
 // Decision is what an operator decided.
 type Decision struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1807,7 +1946,7 @@ type Decision struct {
 
 func (x *Decision) Reset() {
 	*x = Decision{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[23]
+	mi := &file_amends_api_v1_api_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1819,7 +1958,7 @@ func (x *Decision) String() string {
 func (*Decision) ProtoMessage() {}
 
 func (x *Decision) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[23]
+	mi := &file_amends_api_v1_api_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1832,7 +1971,7 @@ func (x *Decision) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Decision.ProtoReflect.Descriptor instead.
 func (*Decision) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{23}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Decision) GetVerb() string {
@@ -1892,7 +2031,7 @@ type OperateRequest struct {
 
 func (x *OperateRequest) Reset() {
 	*x = OperateRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[24]
+	mi := &file_amends_api_v1_api_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1904,7 +2043,7 @@ func (x *OperateRequest) String() string {
 func (*OperateRequest) ProtoMessage() {}
 
 func (x *OperateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[24]
+	mi := &file_amends_api_v1_api_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1917,7 +2056,7 @@ func (x *OperateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OperateRequest.ProtoReflect.Descriptor instead.
 func (*OperateRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{24}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *OperateRequest) GetId() string {
@@ -1952,7 +2091,7 @@ type OperateResponse struct {
 
 func (x *OperateResponse) Reset() {
 	*x = OperateResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[25]
+	mi := &file_amends_api_v1_api_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1964,7 +2103,7 @@ func (x *OperateResponse) String() string {
 func (*OperateResponse) ProtoMessage() {}
 
 func (x *OperateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[25]
+	mi := &file_amends_api_v1_api_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1977,7 +2116,7 @@ func (x *OperateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OperateResponse.ProtoReflect.Descriptor instead.
 func (*OperateResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{25}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *OperateResponse) GetSaga() *Saga {
@@ -2000,7 +2139,7 @@ type RegisterDefinitionRequest struct {
 
 func (x *RegisterDefinitionRequest) Reset() {
 	*x = RegisterDefinitionRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[26]
+	mi := &file_amends_api_v1_api_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2012,7 +2151,7 @@ func (x *RegisterDefinitionRequest) String() string {
 func (*RegisterDefinitionRequest) ProtoMessage() {}
 
 func (x *RegisterDefinitionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[26]
+	mi := &file_amends_api_v1_api_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2025,7 +2164,7 @@ func (x *RegisterDefinitionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegisterDefinitionRequest.ProtoReflect.Descriptor instead.
 func (*RegisterDefinitionRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{26}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *RegisterDefinitionRequest) GetSource() string {
@@ -2055,7 +2194,7 @@ type RegisterDefinitionResponse struct {
 
 func (x *RegisterDefinitionResponse) Reset() {
 	*x = RegisterDefinitionResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[27]
+	mi := &file_amends_api_v1_api_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2067,7 +2206,7 @@ func (x *RegisterDefinitionResponse) String() string {
 func (*RegisterDefinitionResponse) ProtoMessage() {}
 
 func (x *RegisterDefinitionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[27]
+	mi := &file_amends_api_v1_api_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2080,7 +2219,7 @@ func (x *RegisterDefinitionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegisterDefinitionResponse.ProtoReflect.Descriptor instead.
 func (*RegisterDefinitionResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{27}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *RegisterDefinitionResponse) GetDefinition() *Definition {
@@ -2118,7 +2257,7 @@ type Definition struct {
 
 func (x *Definition) Reset() {
 	*x = Definition{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[28]
+	mi := &file_amends_api_v1_api_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2130,7 +2269,7 @@ func (x *Definition) String() string {
 func (*Definition) ProtoMessage() {}
 
 func (x *Definition) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[28]
+	mi := &file_amends_api_v1_api_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2143,7 +2282,7 @@ func (x *Definition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Definition.ProtoReflect.Descriptor instead.
 func (*Definition) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{28}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Definition) GetRef() *DefinitionRef {
@@ -2199,7 +2338,7 @@ type ListDefinitionsRequest struct {
 
 func (x *ListDefinitionsRequest) Reset() {
 	*x = ListDefinitionsRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[29]
+	mi := &file_amends_api_v1_api_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2211,7 +2350,7 @@ func (x *ListDefinitionsRequest) String() string {
 func (*ListDefinitionsRequest) ProtoMessage() {}
 
 func (x *ListDefinitionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[29]
+	mi := &file_amends_api_v1_api_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2224,7 +2363,7 @@ func (x *ListDefinitionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDefinitionsRequest.ProtoReflect.Descriptor instead.
 func (*ListDefinitionsRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{29}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ListDefinitionsRequest) GetName() string {
@@ -2245,7 +2384,7 @@ type ListDefinitionsResponse struct {
 
 func (x *ListDefinitionsResponse) Reset() {
 	*x = ListDefinitionsResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[30]
+	mi := &file_amends_api_v1_api_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2257,7 +2396,7 @@ func (x *ListDefinitionsResponse) String() string {
 func (*ListDefinitionsResponse) ProtoMessage() {}
 
 func (x *ListDefinitionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[30]
+	mi := &file_amends_api_v1_api_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2270,7 +2409,7 @@ func (x *ListDefinitionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDefinitionsResponse.ProtoReflect.Descriptor instead.
 func (*ListDefinitionsResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{30}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ListDefinitionsResponse) GetDefinitions() []*Definition {
@@ -2291,7 +2430,7 @@ type GetDefinitionRequest struct {
 
 func (x *GetDefinitionRequest) Reset() {
 	*x = GetDefinitionRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[31]
+	mi := &file_amends_api_v1_api_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2303,7 +2442,7 @@ func (x *GetDefinitionRequest) String() string {
 func (*GetDefinitionRequest) ProtoMessage() {}
 
 func (x *GetDefinitionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[31]
+	mi := &file_amends_api_v1_api_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2316,7 +2455,7 @@ func (x *GetDefinitionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDefinitionRequest.ProtoReflect.Descriptor instead.
 func (*GetDefinitionRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{31}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *GetDefinitionRequest) GetRef() *DefinitionRef {
@@ -2337,7 +2476,7 @@ type GetDefinitionResponse struct {
 
 func (x *GetDefinitionResponse) Reset() {
 	*x = GetDefinitionResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[32]
+	mi := &file_amends_api_v1_api_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2349,7 +2488,7 @@ func (x *GetDefinitionResponse) String() string {
 func (*GetDefinitionResponse) ProtoMessage() {}
 
 func (x *GetDefinitionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[32]
+	mi := &file_amends_api_v1_api_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2362,7 +2501,7 @@ func (x *GetDefinitionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDefinitionResponse.ProtoReflect.Descriptor instead.
 func (*GetDefinitionResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{32}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *GetDefinitionResponse) GetDefinition() *Definition {
@@ -2387,7 +2526,7 @@ type CompareDefinitionsRequest struct {
 
 func (x *CompareDefinitionsRequest) Reset() {
 	*x = CompareDefinitionsRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[33]
+	mi := &file_amends_api_v1_api_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2399,7 +2538,7 @@ func (x *CompareDefinitionsRequest) String() string {
 func (*CompareDefinitionsRequest) ProtoMessage() {}
 
 func (x *CompareDefinitionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[33]
+	mi := &file_amends_api_v1_api_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2412,7 +2551,7 @@ func (x *CompareDefinitionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompareDefinitionsRequest.ProtoReflect.Descriptor instead.
 func (*CompareDefinitionsRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{33}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *CompareDefinitionsRequest) GetFrom() *DefinitionRef {
@@ -2447,7 +2586,7 @@ type CompareDefinitionsResponse struct {
 
 func (x *CompareDefinitionsResponse) Reset() {
 	*x = CompareDefinitionsResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[34]
+	mi := &file_amends_api_v1_api_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2459,7 +2598,7 @@ func (x *CompareDefinitionsResponse) String() string {
 func (*CompareDefinitionsResponse) ProtoMessage() {}
 
 func (x *CompareDefinitionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[34]
+	mi := &file_amends_api_v1_api_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2472,7 +2611,7 @@ func (x *CompareDefinitionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompareDefinitionsResponse.ProtoReflect.Descriptor instead.
 func (*CompareDefinitionsResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{34}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *CompareDefinitionsResponse) GetDifferences() []*Difference {
@@ -2499,7 +2638,7 @@ type Difference struct {
 
 func (x *Difference) Reset() {
 	*x = Difference{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[35]
+	mi := &file_amends_api_v1_api_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2511,7 +2650,7 @@ func (x *Difference) String() string {
 func (*Difference) ProtoMessage() {}
 
 func (x *Difference) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[35]
+	mi := &file_amends_api_v1_api_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2524,7 +2663,7 @@ func (x *Difference) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Difference.ProtoReflect.Descriptor instead.
 func (*Difference) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{35}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Difference) GetPath() string {
@@ -2568,7 +2707,7 @@ type ListDeadLettersRequest struct {
 
 func (x *ListDeadLettersRequest) Reset() {
 	*x = ListDeadLettersRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[36]
+	mi := &file_amends_api_v1_api_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2580,7 +2719,7 @@ func (x *ListDeadLettersRequest) String() string {
 func (*ListDeadLettersRequest) ProtoMessage() {}
 
 func (x *ListDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[36]
+	mi := &file_amends_api_v1_api_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2593,7 +2732,7 @@ func (x *ListDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*ListDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{36}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ListDeadLettersRequest) GetAfter() uint64 {
@@ -2623,7 +2762,7 @@ type ListDeadLettersResponse struct {
 
 func (x *ListDeadLettersResponse) Reset() {
 	*x = ListDeadLettersResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[37]
+	mi := &file_amends_api_v1_api_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2635,7 +2774,7 @@ func (x *ListDeadLettersResponse) String() string {
 func (*ListDeadLettersResponse) ProtoMessage() {}
 
 func (x *ListDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[37]
+	mi := &file_amends_api_v1_api_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2648,7 +2787,7 @@ func (x *ListDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*ListDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{37}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ListDeadLettersResponse) GetDeadLetters() []*DeadLetter {
@@ -2688,7 +2827,7 @@ type DeadLetter struct {
 
 func (x *DeadLetter) Reset() {
 	*x = DeadLetter{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[38]
+	mi := &file_amends_api_v1_api_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2700,7 +2839,7 @@ func (x *DeadLetter) String() string {
 func (*DeadLetter) ProtoMessage() {}
 
 func (x *DeadLetter) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[38]
+	mi := &file_amends_api_v1_api_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2713,7 +2852,7 @@ func (x *DeadLetter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeadLetter.ProtoReflect.Descriptor instead.
 func (*DeadLetter) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{38}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *DeadLetter) GetSequence() uint64 {
@@ -2778,7 +2917,7 @@ type Header struct {
 
 func (x *Header) Reset() {
 	*x = Header{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[39]
+	mi := &file_amends_api_v1_api_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2790,7 +2929,7 @@ func (x *Header) String() string {
 func (*Header) ProtoMessage() {}
 
 func (x *Header) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[39]
+	mi := &file_amends_api_v1_api_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2803,7 +2942,7 @@ func (x *Header) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Header.ProtoReflect.Descriptor instead.
 func (*Header) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{39}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Header) GetName() string {
@@ -2831,7 +2970,7 @@ type ReplayDeadLettersRequest struct {
 
 func (x *ReplayDeadLettersRequest) Reset() {
 	*x = ReplayDeadLettersRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[40]
+	mi := &file_amends_api_v1_api_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2843,7 +2982,7 @@ func (x *ReplayDeadLettersRequest) String() string {
 func (*ReplayDeadLettersRequest) ProtoMessage() {}
 
 func (x *ReplayDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[40]
+	mi := &file_amends_api_v1_api_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2856,7 +2995,7 @@ func (x *ReplayDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplayDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*ReplayDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{40}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ReplayDeadLettersRequest) GetSequences() []uint64 {
@@ -2879,7 +3018,7 @@ type ReplayDeadLettersResponse struct {
 
 func (x *ReplayDeadLettersResponse) Reset() {
 	*x = ReplayDeadLettersResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[41]
+	mi := &file_amends_api_v1_api_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2891,7 +3030,7 @@ func (x *ReplayDeadLettersResponse) String() string {
 func (*ReplayDeadLettersResponse) ProtoMessage() {}
 
 func (x *ReplayDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[41]
+	mi := &file_amends_api_v1_api_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2904,7 +3043,7 @@ func (x *ReplayDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplayDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*ReplayDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{41}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ReplayDeadLettersResponse) GetReplayed() []uint64 {
@@ -2934,7 +3073,7 @@ type FailedDeadLetter struct {
 
 func (x *FailedDeadLetter) Reset() {
 	*x = FailedDeadLetter{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[42]
+	mi := &file_amends_api_v1_api_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2946,7 +3085,7 @@ func (x *FailedDeadLetter) String() string {
 func (*FailedDeadLetter) ProtoMessage() {}
 
 func (x *FailedDeadLetter) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[42]
+	mi := &file_amends_api_v1_api_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2959,7 +3098,7 @@ func (x *FailedDeadLetter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FailedDeadLetter.ProtoReflect.Descriptor instead.
 func (*FailedDeadLetter) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{42}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *FailedDeadLetter) GetSequence() uint64 {
@@ -2987,7 +3126,7 @@ type DiscardDeadLettersRequest struct {
 
 func (x *DiscardDeadLettersRequest) Reset() {
 	*x = DiscardDeadLettersRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[43]
+	mi := &file_amends_api_v1_api_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2999,7 +3138,7 @@ func (x *DiscardDeadLettersRequest) String() string {
 func (*DiscardDeadLettersRequest) ProtoMessage() {}
 
 func (x *DiscardDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[43]
+	mi := &file_amends_api_v1_api_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3012,7 +3151,7 @@ func (x *DiscardDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiscardDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*DiscardDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{43}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *DiscardDeadLettersRequest) GetSequences() []uint64 {
@@ -3035,7 +3174,7 @@ type DiscardDeadLettersResponse struct {
 
 func (x *DiscardDeadLettersResponse) Reset() {
 	*x = DiscardDeadLettersResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[44]
+	mi := &file_amends_api_v1_api_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3047,7 +3186,7 @@ func (x *DiscardDeadLettersResponse) String() string {
 func (*DiscardDeadLettersResponse) ProtoMessage() {}
 
 func (x *DiscardDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[44]
+	mi := &file_amends_api_v1_api_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3060,7 +3199,7 @@ func (x *DiscardDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiscardDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*DiscardDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{44}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *DiscardDeadLettersResponse) GetDiscarded() []uint64 {
@@ -3221,7 +3360,16 @@ const file_amends_api_v1_api_proto_rawDesc = "" +
 	"definition\x12\x14\n" +
 	"\x05phase\x18\x02 \x01(\tR\x05phase\x12\x14\n" +
 	"\x05sagas\x18\x03 \x01(\x03R\x05sagas\x12\x14\n" +
-	"\x05ended\x18\x04 \x01(\x03R\x05ended\"\x8c\x01\n" +
+	"\x05ended\x18\x04 \x01(\x03R\x05ended\"p\n" +
+	"\fWatchRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12-\n" +
+	"\x06filter\x18\x02 \x01(\v2\x15.amends.api.v1.FilterR\x06filter\x12!\n" +
+	"\fonly_changes\x18\x03 \x01(\bR\vonlyChanges\"\x81\x01\n" +
+	"\rWatchResponse\x12'\n" +
+	"\x04saga\x18\x01 \x01(\v2\x13.amends.api.v1.SagaR\x04saga\x12\x16\n" +
+	"\x06missed\x18\x02 \x01(\x03R\x06missed\x12\x1b\n" +
+	"\tcaught_up\x18\x03 \x01(\bR\bcaughtUp\x12\x12\n" +
+	"\x04left\x18\x04 \x01(\bR\x04left\"\x8c\x01\n" +
 	"\bDecision\x12\x12\n" +
 	"\x04verb\x18\x01 \x01(\tR\x04verb\x12\x12\n" +
 	"\x04step\x18\x02 \x01(\tR\x04step\x12\x0e\n" +
@@ -3303,14 +3451,16 @@ const file_amends_api_v1_api_proto_rawDesc = "" +
 	"\tsequences\x18\x01 \x03(\x04R\tsequences\"s\n" +
 	"\x1aDiscardDeadLettersResponse\x12\x1c\n" +
 	"\tdiscarded\x18\x01 \x03(\x04R\tdiscarded\x127\n" +
-	"\x06failed\x18\x02 \x03(\v2\x1f.amends.api.v1.FailedDeadLetterR\x06failed2\xe1\t\n" +
+	"\x06failed\x18\x02 \x03(\v2\x1f.amends.api.v1.FailedDeadLetterR\x06failed2\xa7\n" +
+	"\n" +
 	"\x12CoordinatorService\x12B\n" +
 	"\x05Start\x12\x1b.amends.api.v1.StartRequest\x1a\x1c.amends.api.v1.StartResponse\x12A\n" +
 	"\x03Get\x12\x19.amends.api.v1.GetRequest\x1a\x1a.amends.api.v1.GetResponse\"\x03\x90\x02\x01\x12?\n" +
 	"\x04Wait\x12\x1a.amends.api.v1.WaitRequest\x1a\x1b.amends.api.v1.WaitResponse\x12M\n" +
 	"\aHistory\x12\x1d.amends.api.v1.HistoryRequest\x1a\x1e.amends.api.v1.HistoryResponse\"\x03\x90\x02\x01\x12D\n" +
 	"\x04List\x12\x1a.amends.api.v1.ListRequest\x1a\x1b.amends.api.v1.ListResponse\"\x03\x90\x02\x01\x12G\n" +
-	"\x05Count\x12\x1b.amends.api.v1.CountRequest\x1a\x1c.amends.api.v1.CountResponse\"\x03\x90\x02\x01\x12H\n" +
+	"\x05Count\x12\x1b.amends.api.v1.CountRequest\x1a\x1c.amends.api.v1.CountResponse\"\x03\x90\x02\x01\x12D\n" +
+	"\x05Watch\x12\x1b.amends.api.v1.WatchRequest\x1a\x1c.amends.api.v1.WatchResponse0\x01\x12H\n" +
 	"\aOperate\x12\x1d.amends.api.v1.OperateRequest\x1a\x1e.amends.api.v1.OperateResponse\x12i\n" +
 	"\x12RegisterDefinition\x12(.amends.api.v1.RegisterDefinitionRequest\x1a).amends.api.v1.RegisterDefinitionResponse\x12e\n" +
 	"\x0fListDefinitions\x12%.amends.api.v1.ListDefinitionsRequest\x1a&.amends.api.v1.ListDefinitionsResponse\"\x03\x90\x02\x01\x12_\n" +
@@ -3332,7 +3482,7 @@ func file_amends_api_v1_api_proto_rawDescGZIP() []byte {
 	return file_amends_api_v1_api_proto_rawDescData
 }
 
-var file_amends_api_v1_api_proto_msgTypes = make([]protoimpl.MessageInfo, 45)
+var file_amends_api_v1_api_proto_msgTypes = make([]protoimpl.MessageInfo, 47)
 var file_amends_api_v1_api_proto_goTypes = []any{
 	(*Refusal)(nil),                    // 0: amends.api.v1.Refusal
 	(*Violation)(nil),                  // 1: amends.api.v1.Violation
@@ -3357,58 +3507,60 @@ var file_amends_api_v1_api_proto_goTypes = []any{
 	(*CountRequest)(nil),               // 20: amends.api.v1.CountRequest
 	(*CountResponse)(nil),              // 21: amends.api.v1.CountResponse
 	(*Count)(nil),                      // 22: amends.api.v1.Count
-	(*Decision)(nil),                   // 23: amends.api.v1.Decision
-	(*OperateRequest)(nil),             // 24: amends.api.v1.OperateRequest
-	(*OperateResponse)(nil),            // 25: amends.api.v1.OperateResponse
-	(*RegisterDefinitionRequest)(nil),  // 26: amends.api.v1.RegisterDefinitionRequest
-	(*RegisterDefinitionResponse)(nil), // 27: amends.api.v1.RegisterDefinitionResponse
-	(*Definition)(nil),                 // 28: amends.api.v1.Definition
-	(*ListDefinitionsRequest)(nil),     // 29: amends.api.v1.ListDefinitionsRequest
-	(*ListDefinitionsResponse)(nil),    // 30: amends.api.v1.ListDefinitionsResponse
-	(*GetDefinitionRequest)(nil),       // 31: amends.api.v1.GetDefinitionRequest
-	(*GetDefinitionResponse)(nil),      // 32: amends.api.v1.GetDefinitionResponse
-	(*CompareDefinitionsRequest)(nil),  // 33: amends.api.v1.CompareDefinitionsRequest
-	(*CompareDefinitionsResponse)(nil), // 34: amends.api.v1.CompareDefinitionsResponse
-	(*Difference)(nil),                 // 35: amends.api.v1.Difference
-	(*ListDeadLettersRequest)(nil),     // 36: amends.api.v1.ListDeadLettersRequest
-	(*ListDeadLettersResponse)(nil),    // 37: amends.api.v1.ListDeadLettersResponse
-	(*DeadLetter)(nil),                 // 38: amends.api.v1.DeadLetter
-	(*Header)(nil),                     // 39: amends.api.v1.Header
-	(*ReplayDeadLettersRequest)(nil),   // 40: amends.api.v1.ReplayDeadLettersRequest
-	(*ReplayDeadLettersResponse)(nil),  // 41: amends.api.v1.ReplayDeadLettersResponse
-	(*FailedDeadLetter)(nil),           // 42: amends.api.v1.FailedDeadLetter
-	(*DiscardDeadLettersRequest)(nil),  // 43: amends.api.v1.DiscardDeadLettersRequest
-	(*DiscardDeadLettersResponse)(nil), // 44: amends.api.v1.DiscardDeadLettersResponse
-	(*durationpb.Duration)(nil),        // 45: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),      // 46: google.protobuf.Timestamp
+	(*WatchRequest)(nil),               // 23: amends.api.v1.WatchRequest
+	(*WatchResponse)(nil),              // 24: amends.api.v1.WatchResponse
+	(*Decision)(nil),                   // 25: amends.api.v1.Decision
+	(*OperateRequest)(nil),             // 26: amends.api.v1.OperateRequest
+	(*OperateResponse)(nil),            // 27: amends.api.v1.OperateResponse
+	(*RegisterDefinitionRequest)(nil),  // 28: amends.api.v1.RegisterDefinitionRequest
+	(*RegisterDefinitionResponse)(nil), // 29: amends.api.v1.RegisterDefinitionResponse
+	(*Definition)(nil),                 // 30: amends.api.v1.Definition
+	(*ListDefinitionsRequest)(nil),     // 31: amends.api.v1.ListDefinitionsRequest
+	(*ListDefinitionsResponse)(nil),    // 32: amends.api.v1.ListDefinitionsResponse
+	(*GetDefinitionRequest)(nil),       // 33: amends.api.v1.GetDefinitionRequest
+	(*GetDefinitionResponse)(nil),      // 34: amends.api.v1.GetDefinitionResponse
+	(*CompareDefinitionsRequest)(nil),  // 35: amends.api.v1.CompareDefinitionsRequest
+	(*CompareDefinitionsResponse)(nil), // 36: amends.api.v1.CompareDefinitionsResponse
+	(*Difference)(nil),                 // 37: amends.api.v1.Difference
+	(*ListDeadLettersRequest)(nil),     // 38: amends.api.v1.ListDeadLettersRequest
+	(*ListDeadLettersResponse)(nil),    // 39: amends.api.v1.ListDeadLettersResponse
+	(*DeadLetter)(nil),                 // 40: amends.api.v1.DeadLetter
+	(*Header)(nil),                     // 41: amends.api.v1.Header
+	(*ReplayDeadLettersRequest)(nil),   // 42: amends.api.v1.ReplayDeadLettersRequest
+	(*ReplayDeadLettersResponse)(nil),  // 43: amends.api.v1.ReplayDeadLettersResponse
+	(*FailedDeadLetter)(nil),           // 44: amends.api.v1.FailedDeadLetter
+	(*DiscardDeadLettersRequest)(nil),  // 45: amends.api.v1.DiscardDeadLettersRequest
+	(*DiscardDeadLettersResponse)(nil), // 46: amends.api.v1.DiscardDeadLettersResponse
+	(*durationpb.Duration)(nil),        // 47: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),      // 48: google.protobuf.Timestamp
 }
 var file_amends_api_v1_api_proto_depIdxs = []int32{
 	2,  // 0: amends.api.v1.Refusal.legal:type_name -> amends.api.v1.LegalVerb
-	45, // 1: amends.api.v1.Refusal.retry_after:type_name -> google.protobuf.Duration
+	47, // 1: amends.api.v1.Refusal.retry_after:type_name -> google.protobuf.Duration
 	1,  // 2: amends.api.v1.Refusal.violations:type_name -> amends.api.v1.Violation
 	3,  // 3: amends.api.v1.Filter.definition:type_name -> amends.api.v1.DefinitionRef
-	46, // 4: amends.api.v1.Filter.started_after:type_name -> google.protobuf.Timestamp
-	46, // 5: amends.api.v1.Filter.started_before:type_name -> google.protobuf.Timestamp
-	46, // 6: amends.api.v1.Filter.updated_before:type_name -> google.protobuf.Timestamp
+	48, // 4: amends.api.v1.Filter.started_after:type_name -> google.protobuf.Timestamp
+	48, // 5: amends.api.v1.Filter.started_before:type_name -> google.protobuf.Timestamp
+	48, // 6: amends.api.v1.Filter.updated_before:type_name -> google.protobuf.Timestamp
 	3,  // 7: amends.api.v1.Saga.definition:type_name -> amends.api.v1.DefinitionRef
-	46, // 8: amends.api.v1.Saga.started:type_name -> google.protobuf.Timestamp
-	46, // 9: amends.api.v1.Saga.updated:type_name -> google.protobuf.Timestamp
-	46, // 10: amends.api.v1.Saga.ended:type_name -> google.protobuf.Timestamp
-	46, // 11: amends.api.v1.Saga.deadline:type_name -> google.protobuf.Timestamp
+	48, // 8: amends.api.v1.Saga.started:type_name -> google.protobuf.Timestamp
+	48, // 9: amends.api.v1.Saga.updated:type_name -> google.protobuf.Timestamp
+	48, // 10: amends.api.v1.Saga.ended:type_name -> google.protobuf.Timestamp
+	48, // 11: amends.api.v1.Saga.deadline:type_name -> google.protobuf.Timestamp
 	2,  // 12: amends.api.v1.Saga.legal:type_name -> amends.api.v1.LegalVerb
 	6,  // 13: amends.api.v1.Saga.undo:type_name -> amends.api.v1.Wave
 	7,  // 14: amends.api.v1.Saga.steps:type_name -> amends.api.v1.Step
 	8,  // 15: amends.api.v1.Saga.input:type_name -> amends.api.v1.Payload
-	46, // 16: amends.api.v1.Step.due:type_name -> google.protobuf.Timestamp
-	46, // 17: amends.api.v1.Step.parked:type_name -> google.protobuf.Timestamp
+	48, // 16: amends.api.v1.Step.due:type_name -> google.protobuf.Timestamp
+	48, // 17: amends.api.v1.Step.parked:type_name -> google.protobuf.Timestamp
 	8,  // 18: amends.api.v1.Step.result:type_name -> amends.api.v1.Payload
-	46, // 19: amends.api.v1.Event.at:type_name -> google.protobuf.Timestamp
+	48, // 19: amends.api.v1.Event.at:type_name -> google.protobuf.Timestamp
 	8,  // 20: amends.api.v1.Event.payload:type_name -> amends.api.v1.Payload
 	5,  // 21: amends.api.v1.Event.saga:type_name -> amends.api.v1.Saga
 	3,  // 22: amends.api.v1.StartRequest.definition:type_name -> amends.api.v1.DefinitionRef
 	5,  // 23: amends.api.v1.StartResponse.saga:type_name -> amends.api.v1.Saga
 	5,  // 24: amends.api.v1.GetResponse.saga:type_name -> amends.api.v1.Saga
-	45, // 25: amends.api.v1.WaitRequest.at_most:type_name -> google.protobuf.Duration
+	47, // 25: amends.api.v1.WaitRequest.at_most:type_name -> google.protobuf.Duration
 	5,  // 26: amends.api.v1.WaitResponse.saga:type_name -> amends.api.v1.Saga
 	9,  // 27: amends.api.v1.HistoryResponse.events:type_name -> amends.api.v1.Event
 	4,  // 28: amends.api.v1.ListRequest.filter:type_name -> amends.api.v1.Filter
@@ -3416,56 +3568,60 @@ var file_amends_api_v1_api_proto_depIdxs = []int32{
 	4,  // 30: amends.api.v1.CountRequest.filter:type_name -> amends.api.v1.Filter
 	22, // 31: amends.api.v1.CountResponse.counts:type_name -> amends.api.v1.Count
 	3,  // 32: amends.api.v1.Count.definition:type_name -> amends.api.v1.DefinitionRef
-	23, // 33: amends.api.v1.OperateRequest.decision:type_name -> amends.api.v1.Decision
-	5,  // 34: amends.api.v1.OperateResponse.saga:type_name -> amends.api.v1.Saga
-	28, // 35: amends.api.v1.RegisterDefinitionResponse.definition:type_name -> amends.api.v1.Definition
-	3,  // 36: amends.api.v1.Definition.ref:type_name -> amends.api.v1.DefinitionRef
-	22, // 37: amends.api.v1.Definition.counts:type_name -> amends.api.v1.Count
-	28, // 38: amends.api.v1.ListDefinitionsResponse.definitions:type_name -> amends.api.v1.Definition
-	3,  // 39: amends.api.v1.GetDefinitionRequest.ref:type_name -> amends.api.v1.DefinitionRef
-	28, // 40: amends.api.v1.GetDefinitionResponse.definition:type_name -> amends.api.v1.Definition
-	3,  // 41: amends.api.v1.CompareDefinitionsRequest.from:type_name -> amends.api.v1.DefinitionRef
-	3,  // 42: amends.api.v1.CompareDefinitionsRequest.to:type_name -> amends.api.v1.DefinitionRef
-	35, // 43: amends.api.v1.CompareDefinitionsResponse.differences:type_name -> amends.api.v1.Difference
-	38, // 44: amends.api.v1.ListDeadLettersResponse.dead_letters:type_name -> amends.api.v1.DeadLetter
-	46, // 45: amends.api.v1.DeadLetter.since:type_name -> google.protobuf.Timestamp
-	39, // 46: amends.api.v1.DeadLetter.headers:type_name -> amends.api.v1.Header
-	8,  // 47: amends.api.v1.DeadLetter.data:type_name -> amends.api.v1.Payload
-	42, // 48: amends.api.v1.ReplayDeadLettersResponse.failed:type_name -> amends.api.v1.FailedDeadLetter
-	42, // 49: amends.api.v1.DiscardDeadLettersResponse.failed:type_name -> amends.api.v1.FailedDeadLetter
-	10, // 50: amends.api.v1.CoordinatorService.Start:input_type -> amends.api.v1.StartRequest
-	12, // 51: amends.api.v1.CoordinatorService.Get:input_type -> amends.api.v1.GetRequest
-	14, // 52: amends.api.v1.CoordinatorService.Wait:input_type -> amends.api.v1.WaitRequest
-	16, // 53: amends.api.v1.CoordinatorService.History:input_type -> amends.api.v1.HistoryRequest
-	18, // 54: amends.api.v1.CoordinatorService.List:input_type -> amends.api.v1.ListRequest
-	20, // 55: amends.api.v1.CoordinatorService.Count:input_type -> amends.api.v1.CountRequest
-	24, // 56: amends.api.v1.CoordinatorService.Operate:input_type -> amends.api.v1.OperateRequest
-	26, // 57: amends.api.v1.CoordinatorService.RegisterDefinition:input_type -> amends.api.v1.RegisterDefinitionRequest
-	29, // 58: amends.api.v1.CoordinatorService.ListDefinitions:input_type -> amends.api.v1.ListDefinitionsRequest
-	31, // 59: amends.api.v1.CoordinatorService.GetDefinition:input_type -> amends.api.v1.GetDefinitionRequest
-	33, // 60: amends.api.v1.CoordinatorService.CompareDefinitions:input_type -> amends.api.v1.CompareDefinitionsRequest
-	36, // 61: amends.api.v1.CoordinatorService.ListDeadLetters:input_type -> amends.api.v1.ListDeadLettersRequest
-	40, // 62: amends.api.v1.CoordinatorService.ReplayDeadLetters:input_type -> amends.api.v1.ReplayDeadLettersRequest
-	43, // 63: amends.api.v1.CoordinatorService.DiscardDeadLetters:input_type -> amends.api.v1.DiscardDeadLettersRequest
-	11, // 64: amends.api.v1.CoordinatorService.Start:output_type -> amends.api.v1.StartResponse
-	13, // 65: amends.api.v1.CoordinatorService.Get:output_type -> amends.api.v1.GetResponse
-	15, // 66: amends.api.v1.CoordinatorService.Wait:output_type -> amends.api.v1.WaitResponse
-	17, // 67: amends.api.v1.CoordinatorService.History:output_type -> amends.api.v1.HistoryResponse
-	19, // 68: amends.api.v1.CoordinatorService.List:output_type -> amends.api.v1.ListResponse
-	21, // 69: amends.api.v1.CoordinatorService.Count:output_type -> amends.api.v1.CountResponse
-	25, // 70: amends.api.v1.CoordinatorService.Operate:output_type -> amends.api.v1.OperateResponse
-	27, // 71: amends.api.v1.CoordinatorService.RegisterDefinition:output_type -> amends.api.v1.RegisterDefinitionResponse
-	30, // 72: amends.api.v1.CoordinatorService.ListDefinitions:output_type -> amends.api.v1.ListDefinitionsResponse
-	32, // 73: amends.api.v1.CoordinatorService.GetDefinition:output_type -> amends.api.v1.GetDefinitionResponse
-	34, // 74: amends.api.v1.CoordinatorService.CompareDefinitions:output_type -> amends.api.v1.CompareDefinitionsResponse
-	37, // 75: amends.api.v1.CoordinatorService.ListDeadLetters:output_type -> amends.api.v1.ListDeadLettersResponse
-	41, // 76: amends.api.v1.CoordinatorService.ReplayDeadLetters:output_type -> amends.api.v1.ReplayDeadLettersResponse
-	44, // 77: amends.api.v1.CoordinatorService.DiscardDeadLetters:output_type -> amends.api.v1.DiscardDeadLettersResponse
-	64, // [64:78] is the sub-list for method output_type
-	50, // [50:64] is the sub-list for method input_type
-	50, // [50:50] is the sub-list for extension type_name
-	50, // [50:50] is the sub-list for extension extendee
-	0,  // [0:50] is the sub-list for field type_name
+	4,  // 33: amends.api.v1.WatchRequest.filter:type_name -> amends.api.v1.Filter
+	5,  // 34: amends.api.v1.WatchResponse.saga:type_name -> amends.api.v1.Saga
+	25, // 35: amends.api.v1.OperateRequest.decision:type_name -> amends.api.v1.Decision
+	5,  // 36: amends.api.v1.OperateResponse.saga:type_name -> amends.api.v1.Saga
+	30, // 37: amends.api.v1.RegisterDefinitionResponse.definition:type_name -> amends.api.v1.Definition
+	3,  // 38: amends.api.v1.Definition.ref:type_name -> amends.api.v1.DefinitionRef
+	22, // 39: amends.api.v1.Definition.counts:type_name -> amends.api.v1.Count
+	30, // 40: amends.api.v1.ListDefinitionsResponse.definitions:type_name -> amends.api.v1.Definition
+	3,  // 41: amends.api.v1.GetDefinitionRequest.ref:type_name -> amends.api.v1.DefinitionRef
+	30, // 42: amends.api.v1.GetDefinitionResponse.definition:type_name -> amends.api.v1.Definition
+	3,  // 43: amends.api.v1.CompareDefinitionsRequest.from:type_name -> amends.api.v1.DefinitionRef
+	3,  // 44: amends.api.v1.CompareDefinitionsRequest.to:type_name -> amends.api.v1.DefinitionRef
+	37, // 45: amends.api.v1.CompareDefinitionsResponse.differences:type_name -> amends.api.v1.Difference
+	40, // 46: amends.api.v1.ListDeadLettersResponse.dead_letters:type_name -> amends.api.v1.DeadLetter
+	48, // 47: amends.api.v1.DeadLetter.since:type_name -> google.protobuf.Timestamp
+	41, // 48: amends.api.v1.DeadLetter.headers:type_name -> amends.api.v1.Header
+	8,  // 49: amends.api.v1.DeadLetter.data:type_name -> amends.api.v1.Payload
+	44, // 50: amends.api.v1.ReplayDeadLettersResponse.failed:type_name -> amends.api.v1.FailedDeadLetter
+	44, // 51: amends.api.v1.DiscardDeadLettersResponse.failed:type_name -> amends.api.v1.FailedDeadLetter
+	10, // 52: amends.api.v1.CoordinatorService.Start:input_type -> amends.api.v1.StartRequest
+	12, // 53: amends.api.v1.CoordinatorService.Get:input_type -> amends.api.v1.GetRequest
+	14, // 54: amends.api.v1.CoordinatorService.Wait:input_type -> amends.api.v1.WaitRequest
+	16, // 55: amends.api.v1.CoordinatorService.History:input_type -> amends.api.v1.HistoryRequest
+	18, // 56: amends.api.v1.CoordinatorService.List:input_type -> amends.api.v1.ListRequest
+	20, // 57: amends.api.v1.CoordinatorService.Count:input_type -> amends.api.v1.CountRequest
+	23, // 58: amends.api.v1.CoordinatorService.Watch:input_type -> amends.api.v1.WatchRequest
+	26, // 59: amends.api.v1.CoordinatorService.Operate:input_type -> amends.api.v1.OperateRequest
+	28, // 60: amends.api.v1.CoordinatorService.RegisterDefinition:input_type -> amends.api.v1.RegisterDefinitionRequest
+	31, // 61: amends.api.v1.CoordinatorService.ListDefinitions:input_type -> amends.api.v1.ListDefinitionsRequest
+	33, // 62: amends.api.v1.CoordinatorService.GetDefinition:input_type -> amends.api.v1.GetDefinitionRequest
+	35, // 63: amends.api.v1.CoordinatorService.CompareDefinitions:input_type -> amends.api.v1.CompareDefinitionsRequest
+	38, // 64: amends.api.v1.CoordinatorService.ListDeadLetters:input_type -> amends.api.v1.ListDeadLettersRequest
+	42, // 65: amends.api.v1.CoordinatorService.ReplayDeadLetters:input_type -> amends.api.v1.ReplayDeadLettersRequest
+	45, // 66: amends.api.v1.CoordinatorService.DiscardDeadLetters:input_type -> amends.api.v1.DiscardDeadLettersRequest
+	11, // 67: amends.api.v1.CoordinatorService.Start:output_type -> amends.api.v1.StartResponse
+	13, // 68: amends.api.v1.CoordinatorService.Get:output_type -> amends.api.v1.GetResponse
+	15, // 69: amends.api.v1.CoordinatorService.Wait:output_type -> amends.api.v1.WaitResponse
+	17, // 70: amends.api.v1.CoordinatorService.History:output_type -> amends.api.v1.HistoryResponse
+	19, // 71: amends.api.v1.CoordinatorService.List:output_type -> amends.api.v1.ListResponse
+	21, // 72: amends.api.v1.CoordinatorService.Count:output_type -> amends.api.v1.CountResponse
+	24, // 73: amends.api.v1.CoordinatorService.Watch:output_type -> amends.api.v1.WatchResponse
+	27, // 74: amends.api.v1.CoordinatorService.Operate:output_type -> amends.api.v1.OperateResponse
+	29, // 75: amends.api.v1.CoordinatorService.RegisterDefinition:output_type -> amends.api.v1.RegisterDefinitionResponse
+	32, // 76: amends.api.v1.CoordinatorService.ListDefinitions:output_type -> amends.api.v1.ListDefinitionsResponse
+	34, // 77: amends.api.v1.CoordinatorService.GetDefinition:output_type -> amends.api.v1.GetDefinitionResponse
+	36, // 78: amends.api.v1.CoordinatorService.CompareDefinitions:output_type -> amends.api.v1.CompareDefinitionsResponse
+	39, // 79: amends.api.v1.CoordinatorService.ListDeadLetters:output_type -> amends.api.v1.ListDeadLettersResponse
+	43, // 80: amends.api.v1.CoordinatorService.ReplayDeadLetters:output_type -> amends.api.v1.ReplayDeadLettersResponse
+	46, // 81: amends.api.v1.CoordinatorService.DiscardDeadLetters:output_type -> amends.api.v1.DiscardDeadLettersResponse
+	67, // [67:82] is the sub-list for method output_type
+	52, // [52:67] is the sub-list for method input_type
+	52, // [52:52] is the sub-list for extension type_name
+	52, // [52:52] is the sub-list for extension extendee
+	0,  // [0:52] is the sub-list for field type_name
 }
 
 func init() { file_amends_api_v1_api_proto_init() }
@@ -3479,7 +3635,7 @@ func file_amends_api_v1_api_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_amends_api_v1_api_proto_rawDesc), len(file_amends_api_v1_api_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   45,
+			NumMessages:   47,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

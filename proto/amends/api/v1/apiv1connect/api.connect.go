@@ -58,6 +58,9 @@ const (
 	// CoordinatorServiceCountProcedure is the fully-qualified name of the CoordinatorService's Count
 	// RPC.
 	CoordinatorServiceCountProcedure = "/amends.api.v1.CoordinatorService/Count"
+	// CoordinatorServiceWatchProcedure is the fully-qualified name of the CoordinatorService's Watch
+	// RPC.
+	CoordinatorServiceWatchProcedure = "/amends.api.v1.CoordinatorService/Watch"
 	// CoordinatorServiceOperateProcedure is the fully-qualified name of the CoordinatorService's
 	// Operate RPC.
 	CoordinatorServiceOperateProcedure = "/amends.api.v1.CoordinatorService/Operate"
@@ -101,6 +104,10 @@ type CoordinatorServiceClient interface {
 	List(context.Context, *connect.Request[v1.ListRequest]) (*connect.Response[v1.ListResponse], error)
 	// Count is how many sagas a filter matches, by definition, version and phase.
 	Count(context.Context, *connect.Request[v1.CountRequest]) (*connect.Response[v1.CountResponse], error)
+	// Watch sends a saga, or every saga that a filter matches, whenever it moves:
+	// first as it stands, then after each commit. A watcher that is slower than the
+	// sagas gets the latest state of each and is told how many it did not see.
+	Watch(context.Context, *connect.Request[v1.WatchRequest]) (*connect.ServerStreamForClient[v1.WatchResponse], error)
 	// Operate takes one decision about one saga: it becomes part of its history.
 	// The answer, and every read after it, has seen it.
 	Operate(context.Context, *connect.Request[v1.OperateRequest]) (*connect.Response[v1.OperateResponse], error)
@@ -172,6 +179,12 @@ func NewCoordinatorServiceClient(httpClient connect.HTTPClient, baseURL string, 
 			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
+		watch: connect.NewClient[v1.WatchRequest, v1.WatchResponse](
+			httpClient,
+			baseURL+CoordinatorServiceWatchProcedure,
+			connect.WithSchema(coordinatorServiceMethods.ByName("Watch")),
+			connect.WithClientOptions(opts...),
+		),
 		operate: connect.NewClient[v1.OperateRequest, v1.OperateResponse](
 			httpClient,
 			baseURL+CoordinatorServiceOperateProcedure,
@@ -235,6 +248,7 @@ type coordinatorServiceClient struct {
 	history            *connect.Client[v1.HistoryRequest, v1.HistoryResponse]
 	list               *connect.Client[v1.ListRequest, v1.ListResponse]
 	count              *connect.Client[v1.CountRequest, v1.CountResponse]
+	watch              *connect.Client[v1.WatchRequest, v1.WatchResponse]
 	operate            *connect.Client[v1.OperateRequest, v1.OperateResponse]
 	registerDefinition *connect.Client[v1.RegisterDefinitionRequest, v1.RegisterDefinitionResponse]
 	listDefinitions    *connect.Client[v1.ListDefinitionsRequest, v1.ListDefinitionsResponse]
@@ -273,6 +287,11 @@ func (c *coordinatorServiceClient) List(ctx context.Context, req *connect.Reques
 // Count calls amends.api.v1.CoordinatorService.Count.
 func (c *coordinatorServiceClient) Count(ctx context.Context, req *connect.Request[v1.CountRequest]) (*connect.Response[v1.CountResponse], error) {
 	return c.count.CallUnary(ctx, req)
+}
+
+// Watch calls amends.api.v1.CoordinatorService.Watch.
+func (c *coordinatorServiceClient) Watch(ctx context.Context, req *connect.Request[v1.WatchRequest]) (*connect.ServerStreamForClient[v1.WatchResponse], error) {
+	return c.watch.CallServerStream(ctx, req)
 }
 
 // Operate calls amends.api.v1.CoordinatorService.Operate.
@@ -332,6 +351,10 @@ type CoordinatorServiceHandler interface {
 	List(context.Context, *connect.Request[v1.ListRequest]) (*connect.Response[v1.ListResponse], error)
 	// Count is how many sagas a filter matches, by definition, version and phase.
 	Count(context.Context, *connect.Request[v1.CountRequest]) (*connect.Response[v1.CountResponse], error)
+	// Watch sends a saga, or every saga that a filter matches, whenever it moves:
+	// first as it stands, then after each commit. A watcher that is slower than the
+	// sagas gets the latest state of each and is told how many it did not see.
+	Watch(context.Context, *connect.Request[v1.WatchRequest], *connect.ServerStream[v1.WatchResponse]) error
 	// Operate takes one decision about one saga: it becomes part of its history.
 	// The answer, and every read after it, has seen it.
 	Operate(context.Context, *connect.Request[v1.OperateRequest]) (*connect.Response[v1.OperateResponse], error)
@@ -397,6 +420,12 @@ func NewCoordinatorServiceHandler(svc CoordinatorServiceHandler, opts ...connect
 		svc.Count,
 		connect.WithSchema(coordinatorServiceMethods.ByName("Count")),
 		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	coordinatorServiceWatchHandler := connect.NewServerStreamHandler(
+		CoordinatorServiceWatchProcedure,
+		svc.Watch,
+		connect.WithSchema(coordinatorServiceMethods.ByName("Watch")),
 		connect.WithHandlerOptions(opts...),
 	)
 	coordinatorServiceOperateHandler := connect.NewUnaryHandler(
@@ -465,6 +494,8 @@ func NewCoordinatorServiceHandler(svc CoordinatorServiceHandler, opts ...connect
 			coordinatorServiceListHandler.ServeHTTP(w, r)
 		case CoordinatorServiceCountProcedure:
 			coordinatorServiceCountHandler.ServeHTTP(w, r)
+		case CoordinatorServiceWatchProcedure:
+			coordinatorServiceWatchHandler.ServeHTTP(w, r)
 		case CoordinatorServiceOperateProcedure:
 			coordinatorServiceOperateHandler.ServeHTTP(w, r)
 		case CoordinatorServiceRegisterDefinitionProcedure:
@@ -512,6 +543,10 @@ func (UnimplementedCoordinatorServiceHandler) List(context.Context, *connect.Req
 
 func (UnimplementedCoordinatorServiceHandler) Count(context.Context, *connect.Request[v1.CountRequest]) (*connect.Response[v1.CountResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("amends.api.v1.CoordinatorService.Count is not implemented"))
+}
+
+func (UnimplementedCoordinatorServiceHandler) Watch(context.Context, *connect.Request[v1.WatchRequest], *connect.ServerStream[v1.WatchResponse]) error {
+	return connect.NewError(connect.CodeUnimplemented, errors.New("amends.api.v1.CoordinatorService.Watch is not implemented"))
 }
 
 func (UnimplementedCoordinatorServiceHandler) Operate(context.Context, *connect.Request[v1.OperateRequest]) (*connect.Response[v1.OperateResponse], error) {

@@ -1,0 +1,141 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"connectrpc.com/connect"
+
+	"github.com/amends-dev/amends/contract"
+	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
+	"github.com/amends-dev/amends/transport"
+)
+
+// MaxStreams bounds the streams that are open at once (I10); beyond it they are
+// refused with resource_exhausted.
+const MaxStreams = 1000
+
+// Times of a stream.
+const (
+	signOfLife = 15 * time.Second // between two responses at most
+	sendLimit  = time.Minute      // a watcher that takes nothing for so long is given up
+)
+
+// Watch sends sagas whenever they move.
+func (s *server) Watch(ctx context.Context, r *connect.Request[apiv1.WatchRequest], stream *connect.ServerStream[apiv1.WatchResponse]) error {
+	hasRead(ctx)
+	if r.Msg.Id != "" && r.Msg.Filter != nil {
+		return invalid("filter", "id is given as well; watch one saga, or all that a filter matches")
+	}
+	filter, err := filterOf(r.Msg.Filter)
+	if err != nil {
+		return err
+	}
+	select {
+	case s.streams <- struct{}{}:
+		defer func() { <-s.streams }()
+	default:
+		return connect.NewError(connect.CodeResourceExhausted, errors.New("too many streams at once (MaxStreams); try again"))
+	}
+	w := &watch{s: s, id: r.Msg.Id, filter: filter, stream: stream}
+	return w.run(ctx, r.Msg.OnlyChanges)
+}
+
+// watch is one stream at work.
+type watch struct {
+	s      *server
+	id     string
+	filter transport.Filter
+	after  string // position behind which nothing has been sent
+	stream *connect.ServerStream[apiv1.WatchResponse]
+}
+
+func (w *watch) run(ctx context.Context, onlyChanges bool) error {
+	if _, err := w.poll(ctx, 0); err != nil { // where it begins, before anything is read
+		return err
+	}
+	if err := w.begin(ctx, !onlyChanges, 0); err != nil {
+		return err
+	}
+	for {
+		reply, err := w.poll(ctx, signOfLife)
+		if err != nil {
+			return err
+		}
+		missed := int64(reply.Missed)
+		for i := range reply.Sagas {
+			m := &apiv1.WatchResponse{Saga: sagaMessage(&reply.Sagas[i].Saga), Left: reply.Sagas[i].Left, Missed: missed}
+			if err := w.send(ctx, m); err != nil {
+				return err
+			}
+			missed = 0
+		}
+		if reply.Lost {
+			err = w.begin(ctx, true, missed)
+		} else if len(reply.Sagas) == 0 {
+			err = w.send(ctx, &apiv1.WatchResponse{Missed: missed})
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// poll asks what has moved.
+func (w *watch) poll(ctx context.Context, hold time.Duration) (*transport.WatchReply, error) {
+	reply, err := query[transport.WatchReply](ctx, w.s.coordinator, transport.APIWatch,
+		&transport.Envelope{Saga: contract.SagaID(w.id), Expires: w.s.clock().Add(hold)}, transport.WatchQuery{Filter: w.filter, After: w.after})
+	if err != nil {
+		return nil, err
+	}
+	w.after = reply.Position
+	return reply, nil
+}
+
+// begin sends everything as it stands, and says that this was all. What moves
+// meanwhile is behind the position, and comes again.
+func (w *watch) begin(ctx context.Context, all bool, missed int64) error {
+	var err error
+	switch {
+	case w.id != "": // also without all: a saga that is not there is told at once
+		var status *transport.Status
+		if status, err = ask[transport.Status](ctx, w.s.coordinator, transport.APIGet, &transport.Envelope{Saga: contract.SagaID(w.id)}); err == nil && all {
+			err = w.send(ctx, &apiv1.WatchResponse{Saga: sagaMessage(status), Missed: missed})
+			missed = 0
+		}
+	case all:
+		missed, err = w.list(ctx, missed)
+	}
+	if err != nil {
+		return err
+	}
+	return w.send(ctx, &apiv1.WatchResponse{CaughtUp: true, Missed: missed})
+}
+
+func (w *watch) list(ctx context.Context, missed int64) (int64, error) {
+	for cursor := ""; ; {
+		page, err := query[transport.ListReply](ctx, w.s.coordinator, transport.APIList, &transport.Envelope{},
+			transport.ListQuery{Filter: w.filter, Limit: 1000, Cursor: cursor})
+		if err != nil {
+			return missed, err
+		}
+		for i := range page.Sagas {
+			if err := w.send(ctx, &apiv1.WatchResponse{Saga: sagaMessage(&page.Sagas[i]), Missed: missed}); err != nil {
+				return missed, err
+			}
+			missed = 0
+		}
+		if cursor = page.Next; cursor == "" {
+			return missed, nil
+		}
+	}
+}
+
+func (w *watch) send(ctx context.Context, m *apiv1.WatchResponse) error {
+	if c, ok := ctx.Value(controller{}).(*http.ResponseController); ok {
+		_ = c.SetWriteDeadline(w.s.clock().Add(sendLimit))
+	}
+	return w.stream.Send(m)
+}

@@ -1,0 +1,177 @@
+package coordinator
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/store"
+	"github.com/amends-dev/amends/transport"
+)
+
+// Bounds of watching (I10).
+const (
+	// MaxWatchers bounds the watch requests that are held at once; beyond it they
+	// are refused with resource_exhausted.
+	MaxWatchers = 1000
+	// watchSagas bounds the sagas in one watch reply; the rest comes with the next.
+	watchSagas = 200
+	// watchGather is how long a watch gathers once something has moved: a saga that
+	// moves again meanwhile is told once.
+	watchGather = 20 * time.Millisecond
+)
+
+// watcher is one watch request at work.
+type watcher struct {
+	c      *Coordinator
+	one    saga.ID // the saga that is watched; "": those of filter
+	filter store.Filter
+	at     position
+}
+
+// apiWatch answers what has moved behind a position, once something has.
+func (c *Coordinator) apiWatch(ctx context.Context, request *transport.Envelope, reply func(*transport.Envelope)) {
+	w, err := c.watcher(request)
+	if err != nil {
+		reply(refusalOf(err))
+		return
+	}
+	hold := DefaultWait
+	if !request.Expires.IsZero() {
+		hold = min(max(request.Expires.Sub(c.config.Clock()), 0), MaxWait)
+	}
+	select {
+	case c.watchers <- struct{}{}:
+	default:
+		reply(exhausted(retryOpen, "too many watch at once (MaxWatchers); try again"))
+		return
+	}
+	go func() {
+		defer func() { <-c.watchers }()
+		ctx, cancel := context.WithTimeout(ctx, hold)
+		defer cancel()
+		reply(respond(w.wait(ctx)))
+	}()
+}
+
+// watcher reads a watch request.
+func (c *Coordinator) watcher(request *transport.Envelope) (*watcher, error) {
+	var q transport.WatchQuery
+	if err := strict(request.Data, &q); err != nil {
+		return nil, err
+	}
+	f, err := c.filter(&q.Filter)
+	if err != nil {
+		return nil, err
+	}
+	w := &watcher{c: c, one: request.Saga, filter: f, at: c.feed.position()}
+	if w.one != "" {
+		if err := w.one.Check(); err != nil {
+			return nil, err
+		}
+		w.filter = store.Filter{IDs: []saga.ID{w.one}}
+	}
+	if q.After != "" {
+		w.at, err = parsePosition(q.After)
+	}
+	return w, err
+}
+
+// wait gathers until there is something to tell, or ctx ends.
+func (w *watcher) wait(ctx context.Context) (*transport.WatchReply, error) {
+	for {
+		reply, err := w.look(context.WithoutCancel(ctx))
+		if err != nil || reply.Lost || len(reply.Sagas) > 0 {
+			return reply, err
+		}
+		more := w.c.feed.after(w.at.at)
+		if more == nil {
+			return nil, errStopping
+		}
+		select {
+		case <-ctx.Done():
+			return reply, nil
+		case <-more:
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(watchGather):
+		}
+	}
+}
+
+// look tells what has moved behind the position, and goes on to behind that.
+func (w *watcher) look(ctx context.Context) (*transport.WatchReply, error) {
+	moves, lost, foreign := w.c.feed.since(w.at)
+	reply := &transport.WatchReply{Sagas: []transport.WatchedSaga{}, Missed: int(lost), Lost: lost > 0 || foreign}
+	if foreign {
+		w.at = w.c.feed.position()
+	}
+	w.at.at += lost
+	wanted := map[saga.ID]bool{} // and whether it could have matched before
+	var order []saga.ID
+	for i := range moves {
+		m := &moves[i]
+		if len(order) == watchSagas {
+			break // the rest comes with the next reply
+		}
+		w.at.at++
+		if !w.filter.WantsDefinition(m.definition) || !w.filter.WantsStart(m.started) || !w.filter.WantsID(m.id) {
+			continue
+		}
+		if _, known := wanted[m.id]; known {
+			reply.Missed++
+		} else {
+			order = append(order, m.id)
+		}
+		wanted[m.id] = wanted[m.id] || w.matched(m.before)
+	}
+	if len(order) > 0 {
+		w.c.reads <- struct{}{} // waits for its turn among the readers
+		defer func() { <-w.c.reads }()
+	}
+	for _, id := range order {
+		if err := w.tell(ctx, id, wanted[id], reply); err != nil {
+			return nil, err
+		}
+	}
+	reply.Position = w.at.String()
+	return reply, nil
+}
+
+// matched reports whether a saga in a phase can have matched: open is not known,
+// but for the phases that ended sagas have only.
+func (w *watcher) matched(before saga.Phase) bool {
+	for _, class := range store.Classes {
+		if class.Phase() == before && w.filter.Wants(class) {
+			return true
+		}
+	}
+	return false
+}
+
+// tell adds a saga as it stands now.
+func (w *watcher) tell(ctx context.Context, id saga.ID, matched bool, reply *transport.WatchReply) error {
+	in, err := w.c.config.Store.Load(ctx, id)
+	switch {
+	case errors.Is(err, store.ErrEnded), errors.Is(err, store.ErrCorrupt), errors.Is(err, store.ErrNotFound):
+		return nil // removed meanwhile, or damaged, which is reported elsewhere
+	case err != nil:
+		return err
+	}
+	matches := w.filter.Match(in)
+	if !matches && !matched {
+		return nil
+	}
+	def, err := w.c.definitions.find(in.Definition)
+	if err != nil {
+		return err
+	}
+	s := status(def, in, w.one != "")
+	if w.one == "" {
+		s.Reason = brief(s.Reason)
+	}
+	reply.Sagas = append(reply.Sagas, transport.WatchedSaga{Saga: *s, Left: !matches})
+	return nil
+}
