@@ -3,6 +3,7 @@ package sagapb
 import (
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/amends-dev/amends/internal/protoconv"
 	amendsv1 "github.com/amends-dev/amends/proto/amends/v1"
@@ -16,7 +17,9 @@ func MarshalEvent(e *saga.Event) ([]byte, error) { return AppendEvent(nil, e) }
 // could not be read back: without type or time, with a word outside its set or
 // with a time outside 1678 … 2261. dst is unchanged then.
 func AppendEvent(dst []byte, e *saga.Event) ([]byte, error) {
-	m, err := eventMessage(e)
+	m := eventMessages.Get().(*amendsv1.Event)
+	defer releaseEvent(m)
+	err := fillEvent(m, e)
 	if err == nil {
 		var out []byte
 		if out, err = protoconv.Append(dst, m); err == nil {
@@ -29,7 +32,8 @@ func AppendEvent(dst []byte, e *saga.Event) ([]byte, error) {
 // UnmarshalEvent reads what AppendEvent wrote. The result shares no memory with
 // data.
 func UnmarshalEvent(data []byte) (*saga.Event, error) {
-	m := new(amendsv1.Event)
+	m := eventMessages.Get().(*amendsv1.Event)
+	defer releaseEvent(m)
 	if err := protoconv.Unmarshal(data, m); err != nil {
 		return nil, fmt.Errorf("read an event: %w", err)
 	}
@@ -42,32 +46,37 @@ func UnmarshalEvent(data []byte) (*saga.Event, error) {
 
 var errNoTime = errors.New("time is missing: an event happened at a time")
 
-func eventMessage(e *saga.Event) (*amendsv1.Event, error) {
+// eventMessages are events on their way to or from bytes, to be used again.
+var eventMessages = sync.Pool{New: func() any { return new(amendsv1.Event) }}
+
+// releaseEvent gives a message back, and lets go of what it refers to.
+func releaseEvent(m *amendsv1.Event) {
+	m.Reset()
+	eventMessages.Put(m)
+}
+
+// fillEvent makes the message of an event.
+func fillEvent(m *amendsv1.Event, e *saga.Event) error {
 	if e.At.IsZero() {
-		return nil, errNoTime
+		return errNoTime
 	}
-	m := &amendsv1.Event{
-		Id:          string(e.ID),
-		Payload:     e.Payload,
-		ContentType: e.ContentType,
-		TraceParent: e.TraceParent,
-		Participant: e.Participant,
-		Step:        string(e.Step),
-		Attempt:     int64(e.Attempt),
-		Reason:      e.Reason,
-		Final:       e.Final,
-		By:          e.By,
-	}
+	m.Id = string(e.ID)
+	m.Payload = e.Payload
+	m.ContentType = e.ContentType
+	m.TraceParent = e.TraceParent
+	m.Participant = e.Participant
+	m.Step = string(e.Step)
+	m.Attempt = int64(e.Attempt)
+	m.Reason = e.Reason
+	m.Final = e.Final
+	m.By = e.By
 	var errs [5]error
 	m.Type, errs[0] = eventTypes.Required(e.Type)
 	m.AtUnixNano, errs[1] = protoconv.Nano("time", e.At)
 	m.Direction, errs[2] = protoconv.Directions.Optional(e.Direction)
 	m.Outcome, errs[3] = protoconv.Outcomes.Optional(e.Outcome)
 	m.Verb, errs[4] = verbs.Optional(e.Verb)
-	if err := errors.Join(errs[:]...); err != nil {
-		return nil, err
-	}
-	return m, nil
+	return errors.Join(errs[:]...)
 }
 
 func fromEvent(m *amendsv1.Event) (*saga.Event, error) {

@@ -207,3 +207,49 @@ func FuzzUnmarshalEvent(f *testing.F) {
 		}
 	})
 }
+
+// TestMemoryIsUsedAgainSafely: a state or an event that is refused leaves nothing
+// to the next one, and what was read stays as it is when the next one is read.
+func TestMemoryIsUsedAgainSafely(t *testing.T) {
+	want, err := MarshalInstance(minimal())
+	if err != nil {
+		t.Fatal(err)
+	}
+	event := saga.Event{Type: saga.Started, At: minimal().Started, ID: "o-1", Payload: []byte(`{"n":1}`)}
+	kept, err := MarshalEvent(&event)
+	if err != nil {
+		t.Fatal(err)
+	}
+	read, err := UnmarshalEvent(kept)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 10 {
+		for _, spoil := range []func(*saga.Instance){
+			func(in *saga.Instance) { in.ID = "" },
+			func(in *saga.Instance) { in.Steps = append(in.Steps, saga.StepState{Status: "nonsense"}) },
+			func(in *saga.Instance) { in.Steps = make([]saga.StepState, saga.MaxSteps+1) },
+		} {
+			bad := minimal()
+			spoil(bad)
+			if _, err := MarshalInstance(bad); err == nil {
+				t.Fatalf("%+v was written down", bad)
+			}
+			if got, err := MarshalInstance(minimal()); err != nil || !bytes.Equal(got, want) {
+				t.Fatalf("after a refused state: %x, %v; before: %x", got, err, want)
+			}
+		}
+		other := saga.Event{Type: saga.Answered, At: event.At, Payload: []byte(`[2,3,4]`), Reason: "another"}
+		if b, err := MarshalEvent(&other); err != nil {
+			t.Fatal(err)
+		} else if _, err := UnmarshalEvent(b); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := MarshalEvent(&saga.Event{Type: saga.Started, Reason: "no time"}); err == nil {
+			t.Fatal("an event without a time was written down")
+		}
+		if got, err := MarshalEvent(read); err != nil || !bytes.Equal(got, kept) {
+			t.Fatalf("what was read has become %x, %v; it was %x", got, err, kept)
+		}
+	}
+}
