@@ -61,7 +61,7 @@ func Mount(mux *http.ServeMux, c Config) {
 	service := &server{coordinator: c.Coordinator, clock: c.Clock, streams: make(chan struct{}, MaxStreams)}
 	path, handler := apiv1connect.NewCoordinatorServiceHandler(service,
 		connect.WithReadMaxBytes(MaxMessage), connect.WithCodec(codec{}),
-		connect.WithInterceptors(patience{}))
+		connect.WithInterceptors(patience{}, signature{}))
 	serve(path, withController(handler))
 
 	reflector := grpcreflect.NewStaticReflector(apiv1connect.CoordinatorServiceName, grpchealth.HealthV1ServiceName)

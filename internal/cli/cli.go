@@ -34,6 +34,7 @@ type root struct {
 
 	Definition  definitionCmd `cmd:"" group:"Definitions" help:"Check, register and list definitions."`
 	DeadLetters deadCmd       `cmd:"" group:"Running it" name:"dead-letters" help:"What came in and could not be understood."`
+	Token       tokenCmd      `cmd:"" group:"Running it" help:"Make tokens for whoever uses the API."`
 	Config      configCmd     `cmd:"" group:"Running it" help:"Look at the configuration."`
 	Context     contextCmd    `cmd:"" group:"Running it" help:"Remember coordinators by name."`
 	Backup      backupCmd     `cmd:"" group:"Running it" help:"Write a consistent copy of the store, of a running coordinator or of a data directory."`

@@ -47,7 +47,7 @@ func (c *checkCmd) Run(env *environment) error {
 	config := c.daemon()
 	_, defs := c.definitions()
 	_, traces := c.traces()
-	if err := errors.Join(env.origin.problem(), config.Validate(), defs, traces); err != nil {
+	if err := errors.Join(env.origin.problem(), c.problem(&config), defs, traces); err != nil {
 		return &exitError{code: ExitFailed, err: fmt.Errorf("the configuration is wrong:\n%w", err)}
 	}
 	return nil

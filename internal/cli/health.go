@@ -12,7 +12,7 @@ import (
 )
 
 type healthCmd struct {
-	HTTP    string        `name:"http" env:"AMENDS_HTTP" default:"127.0.0.1:8080" help:"Where the coordinator serves health: its --http."`
+	httpFlags
 	Live    bool          `help:"Ask whether the process is alive instead of whether it takes work."`
 	Timeout time.Duration `default:"3s" help:"How long to wait for the answer."`
 }
@@ -23,13 +23,17 @@ func (c *healthCmd) Run(env *environment) error {
 	if c.Live {
 		path = "/livez"
 	}
+	client, base, err := c.reach()
+	if err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(env.ctx, c.Timeout)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, baseURL(c.HTTP)+path, nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, base+path, nil)
 	if err != nil {
 		return &exitError{code: ExitUsage, err: err}
 	}
-	response, err := http.DefaultClient.Do(request)
+	response, err := client.Do(request)
 	if err != nil {
 		return &exitError{code: ExitNotReachable, err: err, hint: "does the coordinator run with --http there?"}
 	}

@@ -32,13 +32,14 @@ func TestMain(m *testing.M) {
 //	ready file                  wait for a ready file, set NATS_URL, HTTP_URL and AMENDS_SERVER from it
 //	term file                   send SIGTERM to the process that wrote the ready file
 //	exits code command…         run a command that must exit with this code
+//	secret file field to        take a field of a JSON file into a variable AMENDS_…, or a file
 //	answer participant outcome  answer every command of a participant from now on
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 filepath.Join("testdata", "script"),
 		RequireExplicitExec: true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"ready": ready, "term": term, "exits": exits, "answer": answer,
+			"ready": ready, "term": term, "exits": exits, "secret": secret, "answer": answer,
 		},
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("AMENDS_READY_FILE", filepath.Join(e.WorkDir, "ready.json"))
@@ -101,6 +102,16 @@ func exits(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	if code != want {
 		ts.Fatalf("exit code is %d, want %d", code, want)
+	}
+}
+
+func secret(ts *testscript.TestScript, _ bool, args []string) {
+	values := map[string]string{}
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[0])), &values))
+	if value, to := values[args[1]], args[2]; strings.HasPrefix(to, "AMENDS_") {
+		ts.Setenv(to, value)
+	} else {
+		ts.Check(os.WriteFile(ts.MkAbs(to), []byte(value+"\n"), 0o600))
 	}
 }
 

@@ -26,12 +26,13 @@ type serveFlags struct {
 	natsFlags    `group:"External NATS (with --nats-url no server is embedded)"`
 	NATSReplicas int `name:"nats-replicas" env:"AMENDS_NATS_REPLICAS" default:"1" help:"Copies of each stream at the external server." group:"External NATS (with --nats-url no server is embedded)"`
 
-	HTTP      string `name:"http" env:"AMENDS_HTTP" default:"127.0.0.1:8080" help:"Where to serve the API, health and metrics; port 0: a free one; empty: nowhere."`
-	API       string `name:"api" env:"AMENDS_API" enum:"local,off,insecure" default:"local" help:"Whom to serve the API, which asks nobody for a password: local, this machine (--http must be loopback); off, nobody; insecure, whoever reaches --http."`
-	Pprof     bool   `env:"AMENDS_PPROF" help:"Serve profiles under /debug/pprof/ as well."`
-	OTLP      string `name:"otlp-endpoint" env:"AMENDS_OTLP_ENDPOINT" placeholder:"URL" help:"Collector to send traces to, by OTLP over HTTP, such as http://127.0.0.1:4318. OpenTelemetry's own OTEL_* variables are understood as well; without either there are no traces."`
-	LogLevel  string `env:"AMENDS_LOG_LEVEL" enum:"debug,info,warn,error" default:"info" help:"How much to log: ${enum}. Debug has a line for every transition."`
-	LogFormat string `env:"AMENDS_LOG_FORMAT" enum:"json,text" default:"json" help:"How to log: ${enum}."`
+	HTTP        string `name:"http" env:"AMENDS_HTTP" default:"127.0.0.1:8080" help:"Where to serve the API, health and metrics; port 0: a free one; empty: nowhere."`
+	API         string `name:"api" env:"AMENDS_API" enum:"local,off,insecure" default:"local" help:"Whom to serve the API when nobody is asked for a key (see Access): local, this machine (--http must be loopback); off, nobody; insecure, whoever reaches --http."`
+	accessFlags `group:"Access (who may use --http beyond loopback)"`
+	Pprof       bool   `env:"AMENDS_PPROF" help:"Serve profiles under /debug/pprof/ as well."`
+	OTLP        string `name:"otlp-endpoint" env:"AMENDS_OTLP_ENDPOINT" placeholder:"URL" help:"Collector to send traces to, by OTLP over HTTP, such as http://127.0.0.1:4318. OpenTelemetry's own OTEL_* variables are understood as well; without either there are no traces."`
+	LogLevel    string `env:"AMENDS_LOG_LEVEL" enum:"debug,info,warn,error" default:"info" help:"How much to log: ${enum}. Debug has a line for every transition."`
+	LogFormat   string `env:"AMENDS_LOG_FORMAT" enum:"json,text" default:"json" help:"How to log: ${enum}."`
 
 	Name               string        `env:"AMENDS_NAME" default:"coordinator" help:"Durable name at the bus; coordinators that share a store share it."`
 	Shards             int           `env:"AMENDS_SHARDS" default:"${shards}" help:"Goroutines that decide. Default: ${default}, one for every four processors and at least one."`
@@ -49,11 +50,20 @@ func (f *serveFlags) daemon() daemon.Config {
 	server := f.server()
 	server.Replicas = f.NATSReplicas
 	server.Listen = f.NATSListen
+	who, _ := f.accessFlags.config() // problem says what is wrong with it
 	return daemon.Config{
 		DataDir: f.DataDir, NATS: server, Prefix: f.Prefix, HTTP: f.HTTP, API: daemon.API(f.API), Pprof: f.Pprof,
+		Access: who, TLSCert: f.TLSCert, TLSKey: f.TLSKey, Plaintext: f.Plaintext,
 		Name: f.Name, Shards: f.Shards, MaxBatch: f.MaxBatch, MaxOpen: f.MaxOpen,
 		Retention: f.Retention, TombstoneRetention: f.TombstoneRetention, Version: version(),
 	}
+}
+
+// problem is everything that is wrong with the flags, given their daemon's
+// configuration.
+func (f *serveFlags) problem(config *daemon.Config) error {
+	_, err := f.accessFlags.config()
+	return errors.Join(config.Validate(), err)
 }
 
 // definitions reads the definitions to register at the start.
@@ -93,7 +103,7 @@ func (c *serveCmd) Run(env *environment) error {
 	config := c.daemon()
 	definitions, err := c.definitions()
 	traces, errTraces := c.traces()
-	if err := errors.Join(config.Validate(), err, errTraces); err != nil {
+	if err := errors.Join(c.problem(&config), err, errTraces); err != nil {
 		return &exitError{code: ExitUsage, err: err, hint: "coordinator config check shows every value and where it comes from"}
 	}
 	config.Definitions, config.Traces, config.Logger = definitions, traces, c.logger(env.stderr)

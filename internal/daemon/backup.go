@@ -11,14 +11,15 @@ import (
 // backupLimit bounds one backup: while it runs the store cannot reuse space.
 const backupLimit = 30 * time.Minute
 
-// backup streams a consistent copy of the store to a caller on the same
-// machine. Nobody else may have it: it holds every saga's data. A caller that
-// comes through a browser or a proxy is refused as well.
+// backup streams a consistent copy of the store to an admin or, where nobody is
+// asked for a key, to a caller on the same machine. Nobody else may have it: it
+// holds every saga's data. Without a key a caller that comes through a browser or a
+// proxy is refused as well.
 func (d *daemon) backup() http.Handler {
 	var busy atomic.Bool
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
-		case !local(r):
+		case !d.Access.Enabled() && !local(r):
 			http.Error(w, "a backup is given to a caller on the same machine only, by its loopback address", http.StatusForbidden)
 			return
 		case d.coord.Load() == nil || d.stops.Load():

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/amends-dev/amends/access"
 	"github.com/amends-dev/amends/observe/otlp"
 	"github.com/amends-dev/amends/saga"
 )
@@ -26,8 +27,17 @@ type Config struct {
 	// HTTP is the host:port of the API, health and metrics; port 0 chooses a free
 	// one. Default: none.
 	HTTP string
-	// API says whether the API is served at HTTP, and to whom. Default: APILocal.
+	// API says whether the API is served at HTTP, and to whom. Default: APILocal,
+	// or, with Access, whoever has a key.
 	API API
+	// Access says who may pass at HTTP. The zero value asks nobody for a key.
+	Access access.Config
+	// TLSCert and TLSKey name PEM files: HTTP is served over TLS. They are read
+	// again when they change. Default: plain HTTP.
+	TLSCert, TLSKey string
+	// Plaintext says that keys may come to an HTTP address beyond loopback without
+	// TLS, because a proxy in front ends it.
+	Plaintext bool
 	// Pprof adds profiles under /debug/pprof/. They tell much about the process:
 	// for an HTTP address on loopback.
 	Pprof bool
@@ -50,14 +60,14 @@ type Config struct {
 	Version string
 }
 
-// API says to whom the API is served. It asks nobody for a name or a password.
+// API says to whom the API is served.
 type API string
 
 // The values of API.
 const (
-	APILocal    API = "local"    // to this machine: an HTTP address beyond loopback is refused
+	APILocal    API = "local"    // to this machine: an HTTP address beyond loopback is refused, unless Access asks for keys
 	APIOff      API = "off"      // to nobody; health and metrics are served anywhere
-	APIInsecure API = "insecure" // to whoever reaches the HTTP address
+	APIInsecure API = "insecure" // to whoever reaches the HTTP address, without asking for a key
 )
 
 // NATS says how to reach a NATS server. The zero value embeds one.
@@ -86,13 +96,7 @@ func (c *Config) Validate() error {
 	if err := checkAddress(c.HTTP); err != nil {
 		bad("http: %w", err)
 	}
-	switch {
-	case c.API != "" && c.API != APILocal && c.API != APIOff && c.API != APIInsecure:
-		bad("api: %q; write local, off or insecure", c.API)
-	case c.HTTP != "" && (c.API == "" || c.API == APILocal) && !localAddress(c.HTTP):
-		bad("http: %s can be reached from other machines, and the API asks nobody for a password: listen on loopback (127.0.0.1:8080), "+
-			"or serve health and metrics only (api: off), or say that only trusted networks reach it (api: insecure)", c.HTTP)
-	}
+	errs = append(errs, c.validateAccess())
 	if err := checkAddress(c.NATS.Listen); err != nil {
 		bad("nats listen: %w", err)
 	}

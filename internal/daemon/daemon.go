@@ -169,7 +169,7 @@ func (d *daemon) addresses() Addresses {
 		a.NATS = d.server.ClientURL()
 	}
 	if d.listen != nil {
-		a.HTTP = "http://" + d.listen.Addr().String()
+		a.HTTP = d.scheme() + d.listen.Addr().String()
 	}
 	return a
 }

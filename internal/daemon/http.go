@@ -3,9 +3,11 @@ package daemon
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net"
 	"net/http"
 
+	"github.com/amends-dev/amends/access"
 	"github.com/amends-dev/amends/observe"
 )
 
@@ -30,6 +32,16 @@ func (d *daemon) startHTTP(ctx context.Context) error {
 	if d.HTTP == "" {
 		return nil
 	}
+	config := d.Access
+	config.Logger, config.Secure = d.Logger, d.Plaintext
+	guard, err := access.New(config)
+	if err != nil {
+		return err
+	}
+	secure, err := d.tls()
+	if err != nil {
+		return err
+	}
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", d.HTTP)
 	if err != nil {
 		return err
@@ -37,13 +49,22 @@ func (d *daemon) startHTTP(ctx context.Context) error {
 	mux := observe.Handler{Metrics: d.metrics.Handler(), Ready: d.isReady, Pprof: d.Pprof}.Mux()
 	mux.Handle("POST /backup", d.backup())
 	d.mountAPI(mux)
-	server := observe.Server(mux)
+	guard.Mount(mux)
+	server := observe.Server(guard.Guard(mux))
 	server.Protocols = new(http.Protocols)
 	server.Protocols.SetHTTP1(true)
 	server.Protocols.SetUnencryptedHTTP2(true) // gRPC speaks nothing else
+	server.ErrorLog = slog.NewLogLogger(d.Logger.Handler(), slog.LevelWarn)
+	serve := server.Serve
+	if secure != nil {
+		server.TLSConfig = secure
+		server.Protocols.SetHTTP2(true)
+		serve = func(l net.Listener) error { return server.ServeTLS(l, "", "") }
+	}
 	d.listen = l
+	d.sayOpen()
 	go func() {
-		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		if err := serve(l); !errors.Is(err, http.ErrServerClosed) {
 			d.failed <- err
 		}
 	}()

@@ -50,6 +50,7 @@ var levels = map[string]int{
 	"observe/otlp":                 56,
 	"observe":                      57,
 
+	"access":          57,
 	"api":             60,
 	"internal":        60,
 	"internal/daemon": 61,

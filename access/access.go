@@ -1,0 +1,166 @@
+package access
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// Config of who may pass. The zero value lets everybody do everything.
+type Config struct {
+	// Tokens is the name of a token file (see NewToken for its lines). It is read
+	// again when it changes. "": no tokens.
+	Tokens string
+	// OIDC is a provider whose tokens are trusted. The zero value: none.
+	OIDC OIDC
+	// OpenMetrics lets everybody read /metrics, for a collector without a key.
+	OpenMetrics bool
+	// Secure says that browsers come over TLS although the requests do not, because
+	// a proxy in front ends it.
+	Secure bool
+	// Logger. Default: slog.Default().
+	Logger *slog.Logger
+	// Clock tells the time. Default: time.Now.
+	Clock func() time.Time
+}
+
+// Enabled reports whether anybody is asked for a key.
+func (c Config) Enabled() bool { return c.Tokens != "" || c.OIDC.Issuer != "" }
+
+// Validate returns everything that is wrong with the configuration, joined.
+func (c Config) Validate() error {
+	var errs []error
+	if c.OIDC.Issuer != "" {
+		errs = append(errs, c.OIDC.validate())
+	} else if c.OIDC.ClientID != "" || c.OIDC.ClientSecret != "" || c.OIDC.PublicURL != "" {
+		errs = append(errs, errors.New("oidc: a client is given, but no issuer to use it at"))
+	}
+	if c.OpenMetrics && !c.Enabled() {
+		errs = append(errs, errors.New("open metrics: nothing is closed; give tokens or an OIDC issuer, or leave it out"))
+	}
+	return errors.Join(errs...)
+}
+
+// Access knows who may pass.
+type Access struct {
+	config   Config
+	tokens   *tokens   // nil: none
+	provider *provider // nil: none
+	sessions *sessions
+	logins   *logins
+	limits   *limits
+}
+
+// New reads the token file. The OIDC provider is asked when it is needed first.
+func New(c Config) (*Access, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	if c.Clock == nil {
+		c.Clock = time.Now
+	}
+	a := &Access{
+		config: c, limits: newLimits(c.Clock),
+		sessions: &sessions{clock: c.Clock, byID: map[digest]*session{}},
+		logins:   &logins{clock: c.Clock, byState: map[string]login{}},
+	}
+	if c.OIDC.Issuer != "" {
+		a.provider = newProvider(c.OIDC, c.Clock)
+	}
+	if c.Tokens != "" {
+		t, err := openTokens(c.Tokens, c.Logger, c.Clock)
+		if err != nil {
+			return nil, err
+		}
+		a.tokens = t
+	}
+	return a, nil
+}
+
+var (
+	errNoKey  = errors.New("a key is needed: send the header Authorization: Bearer <token>, or log in at /auth/login")
+	errBadKey = errors.New("the key is not valid: unknown, changed, expired, or made for somebody else; ask whoever runs the coordinator for a new one")
+)
+
+// who finds out who makes a request.
+func (a *Access) who(r *http.Request) (Caller, error) {
+	if !a.config.Enabled() {
+		return Caller{Role: Admin, Via: ViaAnonymous}, nil
+	}
+	if header := r.Header.Get("Authorization"); header != "" {
+		scheme, key, _ := strings.Cut(header, " ")
+		if !strings.EqualFold(scheme, "Bearer") {
+			return Caller{}, errNoKey
+		}
+		caller, _, err := a.check(r.Context(), strings.TrimSpace(key))
+		return caller, err
+	}
+	cookie, err := r.Cookie(a.cookieName(r))
+	if err != nil {
+		return Caller{}, errNoKey
+	}
+	one, ok := a.sessions.find(cookie.Value)
+	if !ok {
+		return Caller{}, errNoKey
+	}
+	if one.token == (digest{}) {
+		return one.caller, nil
+	}
+	// A session is worth what its token is worth now.
+	entry, ok := a.findToken(one.token)
+	if !ok {
+		a.sessions.end(cookie.Value)
+		return Caller{}, errBadKey
+	}
+	return entry.caller(), nil
+}
+
+func (a *Access) findToken(d digest) (tokenEntry, bool) {
+	if a.tokens == nil {
+		return tokenEntry{}, false
+	}
+	return a.tokens.find(d)
+}
+
+// check is who a key belongs to, with its digest if it is a token of the file.
+func (a *Access) check(ctx context.Context, key string) (Caller, digest, error) {
+	if d, ok := digestOf(key); ok {
+		if e, ok := a.findToken(d); ok {
+			return e.caller(), d, nil
+		}
+		return Caller{}, d, errBadKey
+	}
+	if a.provider == nil || strings.Count(key, ".") != 2 {
+		return Caller{}, digest{}, errBadKey
+	}
+	caller, err := a.provider.bearer(ctx, key)
+	if errors.Is(err, errNoProvider) {
+		a.config.Logger.Error("a bearer token cannot be checked", slog.Any("error", err))
+		return Caller{}, digest{}, err
+	}
+	if err != nil {
+		a.config.Logger.Debug("a bearer token was refused", slog.Any("error", err))
+		return Caller{}, digest{}, fmt.Errorf("%w (%w)", errBadKey, err)
+	}
+	return caller, digest{}, nil
+}
+
+// secure reports whether a request's browser speaks TLS.
+func (a *Access) secure(state *tls.ConnectionState) bool { return state != nil || a.config.Secure }
+
+// cookieName is the session cookie's. Over TLS its name makes browsers insist that
+// it came from this host, over TLS.
+func (a *Access) cookieName(r *http.Request) string {
+	if a.secure(r.TLS) {
+		return "__Host-amends_session"
+	}
+	return "amends_session"
+}

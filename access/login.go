@@ -1,0 +1,193 @@
+package access
+
+import (
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/oauth2"
+)
+
+const (
+	loginLimit = 10 * time.Minute // for the way to the provider and back
+	maxLogins  = 10_000           // under way at a time (I10)
+	maxForm    = 64 << 10         // bytes of a login
+)
+
+// Mount adds what browsers need, below /auth/: the login page and where it leads,
+// and whoami.
+func (a *Access) Mount(mux *http.ServeMux) {
+	mux.HandleFunc("GET /auth/whoami", a.whoami)
+	if !a.config.Enabled() {
+		return
+	}
+	mux.HandleFunc("GET /auth/login", func(w http.ResponseWriter, r *http.Request) { a.page(w, r, http.StatusOK, "") })
+	mux.HandleFunc("POST /auth/login", a.login)
+	mux.HandleFunc("POST /auth/logout", a.logout)
+	if a.provider != nil && a.provider.PublicURL != "" {
+		mux.HandleFunc("GET /auth/oidc", a.toProvider)
+		mux.HandleFunc("GET /auth/callback", a.fromProvider)
+	}
+}
+
+// whoami tells a page who looks at it: {"name": "ada", "role": "operator", "via":
+// "token"}.
+func (a *Access) whoami(w http.ResponseWriter, r *http.Request) {
+	caller, _ := From(r.Context())
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	body, err := json.Marshal(map[string]string{"name": caller.Name, "role": caller.Role.String(), "via": caller.Via})
+	if err != nil {
+		panic(err) // a map of texts
+	}
+	_, _ = w.Write(append(body, '\n'))
+}
+
+// login takes a key that was typed in and begins a session.
+func (a *Access) login(w http.ResponseWriter, r *http.Request) {
+	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+	if !a.limits.allows(r.RemoteAddr) {
+		w.Header().Set("Retry-After", strconv.Itoa(int(LoginPause.Seconds())))
+		a.page(w, r, http.StatusTooManyRequests, "Too many attempts. Wait a little, then try again.")
+		return
+	}
+	caller, token, err := a.check(r.Context(), strings.TrimSpace(r.PostFormValue("token")))
+	if err != nil || caller.Role == Nobody {
+		a.limits.failed(r.RemoteAddr)
+		a.config.Logger.Warn("a login failed", slog.String("from", r.RemoteAddr))
+		a.page(w, r, http.StatusUnauthorized, "This token is not valid here.")
+		return
+	}
+	a.enter(w, r, caller, token)
+	http.Redirect(w, r, local(r.PostFormValue("next")), http.StatusSeeOther) //nolint:gosec // local lets paths of this host through only
+}
+
+// enter begins a session, never one that was there before.
+func (a *Access) enter(w http.ResponseWriter, r *http.Request, caller Caller, token digest) {
+	if old, err := r.Cookie(a.cookieName(r)); err == nil {
+		a.sessions.end(old.Value)
+	}
+	a.config.Logger.Info("logged in", slog.String("caller", caller.Name), slog.String("role", caller.Role.String()), slog.String("via", caller.Via))
+	a.setCookie(w, r, a.cookieName(r), a.sessions.begin(caller, token), http.SameSiteStrictMode, 0)
+}
+
+// setCookie sets a cookie for this host that no script can read. A negative age
+// takes it away, 0 keeps it until the browser ends.
+func (a *Access) setCookie(w http.ResponseWriter, r *http.Request, name, value string, site http.SameSite, age int) {
+	http.SetCookie(w, &http.Cookie{ //nolint:gosec // Secure is said below
+		Name: name, Value: value, Path: "/", MaxAge: age, HttpOnly: true, SameSite: site,
+		Secure: a.secure(r.TLS), // not over plain HTTP, which only loopback may speak: some browsers would drop it
+	})
+}
+
+func (a *Access) logout(w http.ResponseWriter, r *http.Request) {
+	if cookie, err := r.Cookie(a.cookieName(r)); err == nil {
+		a.sessions.end(cookie.Value)
+	}
+	a.setCookie(w, r, a.cookieName(r), "", http.SameSiteStrictMode, -1)
+	w.Header().Set("Cache-Control", "no-store")
+	http.Redirect(w, r, "/auth/login", http.StatusSeeOther)
+}
+
+// local is where to go after a login: a path of ours, or the first page.
+func local(next string) string {
+	u, err := url.Parse(next)
+	if err != nil || u.IsAbs() || u.Host != "" || !strings.HasPrefix(next, "/") || strings.HasPrefix(next, "//") ||
+		strings.ContainsAny(next, "\\\r\n\t") {
+		return "/"
+	}
+	return next
+}
+
+// login is a browser that is away at the provider.
+type login struct {
+	nonce, verifier, next string
+	begun                 time.Time
+}
+
+// logins are known by their state, which the browser also keeps as a cookie: a
+// login that one browser began cannot end in another.
+type logins struct {
+	clock   func() time.Time
+	mu      sync.Mutex
+	byState map[string]login
+}
+
+func (l *logins) begin(next string) (state string, one login, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := l.clock()
+	if len(l.byState) >= maxLogins {
+		for s, old := range l.byState {
+			if now.Sub(old.begun) >= loginLimit {
+				delete(l.byState, s)
+			}
+		}
+	}
+	if len(l.byState) >= maxLogins {
+		return "", login{}, false
+	}
+	state, one = random(), login{nonce: random(), verifier: oauth2.GenerateVerifier(), next: next, begun: now}
+	l.byState[state] = one
+	return state, one, true
+}
+
+// end takes a login out: it can be used once.
+func (l *logins) end(state string) (login, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	one, ok := l.byState[state]
+	delete(l.byState, state)
+	return one, ok && l.clock().Sub(one.begun) < loginLimit
+}
+
+// stateCookie is the name of the cookie that binds a login to its browser. It is
+// sent along when the provider sends the browser back, so it is not Strict.
+const stateCookie = "amends_login"
+
+func (a *Access) toProvider(w http.ResponseWriter, r *http.Request) {
+	state, one, ok := a.logins.begin(local(r.URL.Query().Get("next")))
+	if !ok {
+		a.page(w, r, http.StatusServiceUnavailable, "Too many logins are under way. Wait a little, then try again.")
+		return
+	}
+	to, err := a.provider.leave(r.Context(), state, one.nonce, one.verifier)
+	if err != nil {
+		a.config.Logger.Error("a login could not begin", slog.Any("error", err))
+		a.page(w, r, http.StatusBadGateway, "The login provider does not answer. Use a token, or try again later.")
+		return
+	}
+	a.setCookie(w, r, stateCookie, state, http.SameSiteLaxMode, int(loginLimit.Seconds()))
+	w.Header().Set("Cache-Control", "no-store")
+	http.Redirect(w, r, to, http.StatusSeeOther) //nolint:gosec // where the provider's own document says
+}
+
+func (a *Access) fromProvider(w http.ResponseWriter, r *http.Request) {
+	query := r.URL.Query()
+	state := query.Get("state")
+	cookie, err := r.Cookie(stateCookie)
+	one, known := a.logins.end(state)
+	a.setCookie(w, r, stateCookie, "", http.SameSiteLaxMode, -1)
+	if err != nil || cookie.Value != state || !known {
+		a.page(w, r, http.StatusBadRequest, "This login was begun elsewhere, or too long ago. Begin again.")
+		return
+	}
+	caller, err := a.provider.comeBack(r.Context(), query.Get("code"), one.nonce, one.verifier)
+	switch {
+	case err != nil:
+		a.config.Logger.Warn("a login failed", slog.String("from", r.RemoteAddr), slog.Any("error", err), slog.String("provider_says", query.Get("error")))
+		a.page(w, r, http.StatusUnauthorized, "The login provider did not vouch for you.")
+	case caller.Role == Nobody:
+		a.page(w, r, http.StatusForbidden, "You are known as "+caller.Name+", but no role here was given to you. Ask whoever runs the coordinator.")
+	default:
+		a.enter(w, r, caller, digest{})
+		// Not a redirect: it would count as coming from the provider's site, and the
+		// browser would not send the strict cookie.
+		a.arrived(w, one.next)
+	}
+}

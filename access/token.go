@@ -1,0 +1,213 @@
+package access
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+	"time"
+	"unicode"
+)
+
+const (
+	// TokenPrefix begins every token, so that one that leaks is recognised.
+	TokenPrefix = "amends_"
+	tokenBytes  = 32
+	tokenLength = len(TokenPrefix) + 43 // base64 of tokenBytes
+
+	maxTokenFile  = 1 << 20     // bytes (I10)
+	maxCallerName = 128         // bytes; a name becomes part of histories
+	lookAgain     = time.Second // how often the file is looked at
+)
+
+// digest is the SHA-256 of a token. A token has 256 random bits, so that a slow
+// hash would protect nothing that a fast one does not.
+type digest [sha256.Size]byte
+
+// tokenEntry is a line of the token file.
+type tokenEntry struct {
+	name    string
+	role    Role
+	digest  digest
+	expires time.Time // zero: never
+}
+
+// NewToken makes a token: the secret, to be shown once, and its line for the
+// token file. expires may be zero: never.
+func NewToken(name string, role Role, expires time.Time) (secret, line string, err error) {
+	if err := checkName(name); err != nil {
+		return "", "", err
+	}
+	if _, ok := roleNames[role]; !ok {
+		return "", "", errors.New("role: is missing; give viewer, operator or admin")
+	}
+	raw := make([]byte, tokenBytes)
+	_, _ = rand.Read(raw) // never fails (crypto/rand)
+	secret = TokenPrefix + base64.RawURLEncoding.EncodeToString(raw)
+	sum := sha256.Sum256([]byte(secret))
+	line = fmt.Sprintf("%s %s sha256:%s", name, role, hex.EncodeToString(sum[:]))
+	if !expires.IsZero() {
+		line += " expires=" + expires.UTC().Format(time.RFC3339)
+	}
+	return secret, line, nil
+}
+
+func checkName(name string) error {
+	odd := func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) }
+	if name == "" || len(name) > maxCallerName || strings.HasPrefix(name, "#") || strings.ContainsFunc(name, odd) {
+		return fmt.Errorf("name: %q; give 1 to %d bytes without spaces, such as ada or ci-deploy", name, maxCallerName)
+	}
+	return nil
+}
+
+// parseTokens reads a token file and reports every line that is wrong.
+func parseTokens(data []byte) ([]tokenEntry, error) {
+	var entries []tokenEntry
+	var errs []error
+	names := map[string]bool{}
+	lines := bufio.NewScanner(bytes.NewReader(data))
+	for n := 1; lines.Scan(); n++ {
+		line := strings.TrimSpace(lines.Text())
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		e, err := parseToken(line)
+		if err == nil && names[e.name] {
+			err = fmt.Errorf("name %q stands there twice", e.name)
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("line %d: %w", n, err))
+			continue
+		}
+		names[e.name] = true
+		entries = append(entries, e)
+	}
+	return entries, errors.Join(append(errs, lines.Err())...)
+}
+
+func parseToken(line string) (e tokenEntry, err error) {
+	fields := strings.Fields(line)
+	if len(fields) < 3 || len(fields) > 4 {
+		return e, errors.New("write: name role sha256:hex [expires=2030-01-31T00:00:00Z]; coordinator token create prints such a line")
+	}
+	e.name = fields[0]
+	if err := checkName(e.name); err != nil {
+		return e, err
+	}
+	if e.role, err = ParseRole(fields[1]); err != nil {
+		return e, err
+	}
+	sum, err := hex.DecodeString(strings.TrimPrefix(fields[2], "sha256:"))
+	if err != nil || len(sum) != len(e.digest) || !strings.HasPrefix(fields[2], "sha256:") {
+		return e, errors.New("the third word is not sha256: and 64 hexadecimal digits") // not shown: it may be a secret by mistake
+	}
+	copy(e.digest[:], sum)
+	if len(fields) == 4 {
+		when, ok := strings.CutPrefix(fields[3], "expires=")
+		if e.expires, err = time.Parse(time.RFC3339, when); !ok || err != nil {
+			return e, fmt.Errorf("%q; write expires=2030-01-31T00:00:00Z or nothing", fields[3])
+		}
+	}
+	return e, nil
+}
+
+// tokens are the entries of the token file, read again when it changes.
+type tokens struct {
+	path   string
+	logger *slog.Logger
+	clock  func() time.Time
+
+	mu      sync.Mutex
+	entries []tokenEntry
+	looked  time.Time
+	known   os.FileInfo
+}
+
+// openTokens reads the file for the first time, and then a mistake is an error.
+func openTokens(path string, logger *slog.Logger, clock func() time.Time) (*tokens, error) {
+	t := &tokens{path: path, logger: logger, clock: clock}
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("token file: %w; make it with: coordinator token create --name ada --role admin", err)
+	}
+	entries, err := t.read(info)
+	if err != nil {
+		return nil, fmt.Errorf("token file %s: %w", path, err)
+	}
+	t.entries, t.known, t.looked = entries, info, clock()
+	return t, nil
+}
+
+func (t *tokens) read(info os.FileInfo) ([]tokenEntry, error) {
+	switch {
+	case info.Mode().Perm()&0o002 != 0:
+		return nil, errors.New("everybody may write it; take the right away: chmod o-w")
+	case info.Size() > maxTokenFile:
+		return nil, fmt.Errorf("%d bytes; at most %d are read", info.Size(), maxTokenFile)
+	}
+	data, err := os.ReadFile(t.path)
+	if err != nil {
+		return nil, err
+	}
+	return parseTokens(data)
+}
+
+// refresh reads the file again if it has changed. One that cannot be read, or has
+// a mistake, leaves what was known in force and is spoken of.
+func (t *tokens) refresh() {
+	now := t.clock()
+	if now.Sub(t.looked) < lookAgain {
+		return
+	}
+	t.looked = now
+	info, err := os.Stat(t.path)
+	if err == nil && same(info, t.known) {
+		return
+	}
+	var entries []tokenEntry
+	if err == nil {
+		entries, err = t.read(info)
+	}
+	if err != nil {
+		t.logger.Error("the token file cannot be read; what it said before is still in force", slog.String("file", t.path), slog.Any("error", err))
+		return
+	}
+	t.entries, t.known = entries, info
+	t.logger.Info("the token file was read again", slog.String("file", t.path), slog.Int("tokens", len(entries)))
+}
+
+// find is the entry of a token's digest. Every entry is compared, each in
+// constant time.
+func (t *tokens) find(d digest) (found tokenEntry, ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.refresh()
+	for _, e := range t.entries {
+		if subtle.ConstantTimeCompare(e.digest[:], d[:]) == 1 {
+			found, ok = e, true
+		}
+	}
+	if !ok || !found.expires.IsZero() && !t.clock().Before(found.expires) {
+		return tokenEntry{}, false
+	}
+	return found, true
+}
+
+// digestOf is the digest of something that has the shape of a token.
+func digestOf(secret string) (d digest, ok bool) {
+	if len(secret) != tokenLength || !strings.HasPrefix(secret, TokenPrefix) {
+		return d, false
+	}
+	return sha256.Sum256([]byte(secret)), true
+}
+
+func (e tokenEntry) caller() Caller { return Caller{Name: e.name, Role: e.role, Via: ViaToken} }

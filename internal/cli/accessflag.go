@@ -1,0 +1,44 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/amends-dev/amends/access"
+)
+
+// accessFlags say who may pass at the HTTP address.
+type accessFlags struct {
+	TLSCert   string `name:"tls-cert" env:"AMENDS_TLS_CERT" type:"path" placeholder:"FILE" help:"Serve --http over TLS with this certificate, PEM; read again when it changes."`
+	TLSKey    string `name:"tls-key" env:"AMENDS_TLS_KEY" type:"path" placeholder:"FILE" help:"Key of --tls-cert, PEM."`
+	Plaintext bool   `name:"http-plaintext" env:"AMENDS_HTTP_PLAINTEXT" help:"Take keys beyond loopback without TLS, because a proxy in front ends it."`
+
+	Tokens      string `env:"AMENDS_TOKENS" type:"path" placeholder:"FILE" help:"File of tokens that let in, see coordinator token create; read again when it changes."`
+	OpenMetrics bool   `name:"open-metrics" env:"AMENDS_OPEN_METRICS" help:"Let everybody read /metrics."`
+
+	OIDCIssuer       string `name:"oidc-issuer" env:"AMENDS_OIDC_ISSUER" placeholder:"URL" help:"OpenID Connect provider whose tokens let in."`
+	OIDCClientID     string `name:"oidc-client-id" env:"AMENDS_OIDC_CLIENT_ID" help:"How the provider knows the coordinator."`
+	OIDCClientSecret string `name:"oidc-client-secret" env:"AMENDS_OIDC_CLIENT_SECRET" secret:"" help:"The coordinator's password at the provider; better in the environment than on the command line."`
+	OIDCAudience     string `name:"oidc-audience" env:"AMENDS_OIDC_AUDIENCE" help:"Audience that bearer tokens must name. Default: the client id."`
+	OIDCRolesClaim   string `name:"oidc-roles-claim" env:"AMENDS_OIDC_ROLES_CLAIM" default:"roles" help:"Claim with a caller's roles or groups; dots lead into objects."`
+	OIDCRoles        string `name:"oidc-roles" env:"AMENDS_OIDC_ROLES" default:"viewer=viewer,operator=operator,admin=admin" placeholder:"VALUE=ROLE,…" help:"Which role a value of the claim means."`
+	OIDCNameClaim    string `name:"oidc-name-claim" env:"AMENDS_OIDC_NAME_CLAIM" help:"Claim with a caller's name, for histories. Default: email if verified, or else sub."`
+	PublicURL        string `name:"public-url" env:"AMENDS_PUBLIC_URL" placeholder:"URL" help:"Where browsers reach the coordinator; the OIDC provider sends them back there."`
+}
+
+// config is the same as package access takes it.
+func (f *accessFlags) config() (access.Config, error) {
+	c := access.Config{Tokens: f.Tokens, OpenMetrics: f.OpenMetrics, OIDC: access.OIDC{
+		Issuer: f.OIDCIssuer, ClientID: f.OIDCClientID, ClientSecret: f.OIDCClientSecret, PublicURL: f.PublicURL,
+		Audience: f.OIDCAudience, RolesClaim: f.OIDCRolesClaim, NameClaim: f.OIDCNameClaim, Roles: map[string]access.Role{},
+	}}
+	for pair := range strings.SplitSeq(f.OIDCRoles, ",") {
+		value, name, ok := strings.Cut(strings.TrimSpace(pair), "=")
+		role, err := access.ParseRole(name)
+		if !ok || value == "" || err != nil {
+			return c, fmt.Errorf("oidc roles: %q; write value=role, such as saga-admins=admin, with viewer, operator or admin", pair)
+		}
+		c.OIDC.Roles[value] = role
+	}
+	return c, nil
+}

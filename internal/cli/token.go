@@ -1,0 +1,43 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/amends-dev/amends/access"
+)
+
+type tokenCmd struct {
+	Create tokenCreateCmd `cmd:"" help:"Make a token: it is shown once, with its line for the file of serve --tokens."`
+}
+
+type tokenCreateCmd struct {
+	Name    string        `required:"" help:"Who will use it; becomes part of histories."`
+	Role    string        `required:"" enum:"viewer,operator,admin" help:"What it may do: ${enum}."`
+	Expires time.Duration `placeholder:"DURATION" help:"How long it is valid, such as 2160h. Default: until its line is removed."`
+	outputFlag
+}
+
+// Run makes a token. Nothing is stored: the line goes to stdout, the token itself
+// to nobody but the reader.
+func (c *tokenCreateCmd) Run(env *environment) error {
+	role, err := access.ParseRole(c.Role)
+	if err != nil {
+		return &exitError{code: ExitUsage, err: err}
+	}
+	var expires time.Time
+	switch {
+	case c.Expires < 0:
+		return &exitError{code: ExitUsage, err: fmt.Errorf("expires: %s is over already; give a duration such as 2160h", c.Expires)}
+	case c.Expires > 0:
+		expires = time.Now().Add(c.Expires)
+	}
+	secret, line, err := access.NewToken(c.Name, role, expires)
+	if err != nil {
+		return &exitError{code: ExitUsage, err: err}
+	}
+	return c.print(env.stdout, map[string]string{"token": secret, "line": line}, func(w io.Writer) {
+		_, _ = fmt.Fprintf(w, "token, shown only now: %s\nline for the file of serve --tokens:\n%s\n", secret, line)
+	})
+}

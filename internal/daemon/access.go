@@ -1,0 +1,69 @@
+package daemon
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/amends-dev/amends/access"
+)
+
+// validateAccess returns what is wrong with who may reach the HTTP address, and how.
+func (c *Config) validateAccess() error {
+	var errs []error
+	bad := func(format string, a ...any) { errs = append(errs, fmt.Errorf(format, a...)) }
+	beyond := c.HTTP != "" && !localAddress(c.HTTP)
+	asks := c.Access.Enabled()
+	switch {
+	case c.API != "" && c.API != APILocal && c.API != APIOff && c.API != APIInsecure:
+		bad("api: %q; write local, off or insecure", c.API)
+	case asks && c.API == APIInsecure:
+		bad("api: insecure lets everybody in, and keys are configured; leave out one of the two")
+	case beyond && !asks && (c.API == "" || c.API == APILocal):
+		bad("http: %s can be reached from other machines, and nobody is asked for a key: listen on loopback (127.0.0.1:8080), "+
+			"or ask for keys (tokens: FILE, or oidc-issuer: URL), or serve health and metrics only (api: off), "+
+			"or say that only trusted networks reach it (api: insecure)", c.HTTP)
+	case beyond && asks && c.TLSCert == "" && !c.Plaintext:
+		bad("http: %s can be reached from other machines, and keys would pass in the clear: give a certificate (tls-cert, tls-key), "+
+			"or, when a proxy in front ends TLS, say so (http-plaintext: true)", c.HTTP)
+	}
+	switch {
+	case (c.TLSCert == "") != (c.TLSKey == ""):
+		bad("tls: a certificate and its key are given together or not at all")
+	case c.TLSCert != "" && c.HTTP == "":
+		bad("tls: a certificate is given, but no http address to use it at")
+	case c.TLSCert != "" && c.Plaintext:
+		bad("http plaintext: a certificate is given as well; leave out one of the two")
+	}
+	errs = append(errs, c.Access.Validate())
+	return errors.Join(errs...)
+}
+
+// tls is the configuration of the HTTP server's TLS; nil: plain HTTP.
+func (d *daemon) tls() (*tls.Config, error) {
+	if d.TLSCert == "" {
+		return nil, nil //nolint:nilnil // the server takes nil for plain HTTP as well
+	}
+	c, err := access.LoadCertificate(d.TLSCert, d.TLSKey, d.Logger)
+	if err != nil {
+		return nil, err
+	}
+	return c.Config(), nil
+}
+
+// scheme begins the URL of the HTTP address.
+func (d *daemon) scheme() string {
+	if d.TLSCert != "" {
+		return "https://"
+	}
+	return "http://"
+}
+
+// sayOpen says what others may do at the HTTP address without a key.
+func (d *daemon) sayOpen() {
+	if d.API == APIInsecure && !localAddress(d.HTTP) {
+		d.Logger.Warn("whoever reaches the HTTP address may start sagas, decide about them and register definitions; let only trusted networks reach it, or ask for keys: --tokens or --oidc-issuer",
+			slog.String("http", d.HTTP))
+	}
+}
