@@ -37,6 +37,7 @@ type root struct {
 	Token       tokenCmd      `cmd:"" group:"Running it" help:"Make tokens for whoever uses the API."`
 	Config      configCmd     `cmd:"" group:"Running it" help:"Look at the configuration."`
 	Context     contextCmd    `cmd:"" group:"Running it" help:"Remember coordinators by name."`
+	Export      exportCmd     `cmd:"" group:"Running it" help:"Write the sagas that have ended, with their histories, as JSON lines."`
 	Backup      backupCmd     `cmd:"" group:"Running it" help:"Write a consistent copy of the store, of a running coordinator or of a data directory."`
 	Restore     restoreCmd    `cmd:"" group:"Running it" help:"Make a data directory from a backup; the coordinator must not run."`
 	Healthcheck healthCmd     `cmd:"" group:"Running it" help:"Exit 0 when the coordinator takes work: for containers without a shell."`

@@ -1,0 +1,226 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"connectrpc.com/connect"
+	"golang.org/x/sync/errgroup"
+
+	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
+)
+
+type exportCmd struct {
+	serverFlags
+	Definition  string   `short:"d" help:"Only of this definition; name/version for a certain version."`
+	Phase       []string `short:"p" enum:"completed,compensated,parked" default:"completed,compensated,parked" help:"Only those that ended so: ${enum}; parked means abandoned."`
+	EndedSince  string   `placeholder:"TIME" help:"Only sagas that ended at this time or later: 2026-11-21T09:30:00Z, or so long ago: 24h."`
+	EndedBefore string   `placeholder:"TIME" help:"Only sagas that ended before this time."`
+	CursorFile  string   `type:"path" placeholder:"FILE" help:"Keep here how far the export has come, and go on from there; removed at its end."`
+	PageSize    int      `default:"100" help:"Sagas between two marks in the cursor file, 1 to 1000."`
+}
+
+// Help gives examples.
+func (exportCmd) Help() string {
+	return `Writes one JSON object a line for each saga that has ended, with its history: {"saga":{…},"history":[…]},
+in the API's words (docs/API.md). The last started comes first. Sagas are kept for the retention time after
+their end; export them before that.
+
+It streams: memory does not grow with the number of sagas. With --cursor-file an export that was interrupted
+goes on where it was; what it had written since the last mark, at most a page, comes once more.
+
+Examples:
+  coordinator export > sagas.ndjson
+  coordinator export -d checkout --ended-since 24h | gzip > checkout-$(date +%F).ndjson.gz
+  coordinator export --cursor-file export.cursor >> sagas.ndjson
+  coordinator export | jq -c 'select(.saga.phase == "compensated") | {id: .saga.id, reason: .saga.reason}'`
+}
+
+// historiesAtOnce bounds the histories that are read at the same time.
+const historiesAtOnce = 8
+
+// Run exports the sagas that have ended.
+func (c *exportCmd) Run(env *environment) error {
+	e := &exporter{exportCmd: c, out: bufio.NewWriterSize(env.stdout, 64<<10), pace: newPace(env.stderr, "exported", "sagas", 0)}
+	if err := e.prepare(time.Now()); err != nil {
+		return &exitError{code: ExitUsage, err: err}
+	}
+	if err := c.call(env, 0, e.run); err != nil {
+		return err
+	}
+	_, _ = fmt.Fprintf(env.stderr, "exported %d sagas; looked at %d\n", e.exported, e.looked)
+	return nil
+}
+
+// exporter is one export at work.
+type exporter struct {
+	*exportCmd
+	filter        *apiv1.Filter
+	since, before time.Time // zero: unbounded
+	cursor        string
+	out           *bufio.Writer
+	pace          *pace
+	exported      int
+	looked        int
+}
+
+// prepare reads the flags and the cursor file.
+func (e *exporter) prepare(now time.Time) (err error) {
+	e.filter = &apiv1.Filter{Phases: e.Phase}
+	if e.Definition != "" {
+		if e.filter.Definition, err = parseRef(e.Definition); err != nil {
+			return err
+		}
+	}
+	if e.since, err = parseTime(e.EndedSince, now); err != nil {
+		return fmt.Errorf("--ended-since: %w", err)
+	}
+	if e.before, err = parseTime(e.EndedBefore, now); err != nil {
+		return fmt.Errorf("--ended-before: %w", err)
+	}
+	if e.PageSize < 1 || e.PageSize > 1000 {
+		return fmt.Errorf("--page-size %d: use 1 to 1000", e.PageSize)
+	}
+	if e.CursorFile == "" {
+		return nil
+	}
+	data, err := os.ReadFile(e.CursorFile)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	e.cursor = strings.TrimSpace(string(data))
+	return nil
+}
+
+// parseTime reads a moment, or how long ago it was; "" is the zero time.
+func parseTime(text string, now time.Time) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	if ago, err := time.ParseDuration(text); err == nil {
+		return now.Add(-ago), nil
+	}
+	t, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return t, fmt.Errorf("%q is neither a time such as 2026-11-21T09:30:00Z nor a duration such as 24h", text)
+	}
+	return t, nil
+}
+
+// run writes page after page, and marks after each how far it has come.
+func (e *exporter) run(ctx context.Context, api service) error {
+	for {
+		next, err := e.page(ctx, api)
+		if err != nil {
+			return err
+		}
+		if err := e.out.Flush(); err != nil {
+			return fmt.Errorf("write the export: %w", err)
+		}
+		if err := e.mark(next); err != nil {
+			return err
+		}
+		if e.cursor = next; next == "" {
+			return nil
+		}
+	}
+}
+
+// page writes one page of the list and returns where the next begins.
+func (e *exporter) page(ctx context.Context, api service) (next string, err error) {
+	within, cancel := context.WithTimeout(ctx, e.Timeout)
+	defer cancel()
+	r, err := api.List(within, connect.NewRequest(&apiv1.ListRequest{Filter: e.filter, Limit: int32(e.PageSize), Cursor: e.cursor}))
+	if err != nil {
+		return "", err
+	}
+	e.looked += len(r.Msg.GetSagas())
+	var wanted []*apiv1.Saga
+	for _, s := range r.Msg.GetSagas() {
+		if e.wants(s) {
+			wanted = append(wanted, s)
+		}
+	}
+	lines := make([][]byte, len(wanted))
+	g, reading := errgroup.WithContext(ctx)
+	g.SetLimit(historiesAtOnce)
+	for i, s := range wanted {
+		g.Go(func() (err error) { lines[i], err = e.line(reading, api, s); return err })
+	}
+	if err := g.Wait(); err != nil {
+		return "", err
+	}
+	for _, line := range lines {
+		if line == nil {
+			continue
+		}
+		if _, err := e.out.Write(append(line, '\n')); err != nil {
+			return "", fmt.Errorf("write the export: %w", err)
+		}
+		e.exported++
+	}
+	e.pace.add(int64(len(wanted)))
+	return r.Msg.GetNext(), nil
+}
+
+// wants reports whether a saga has ended, and when it should have.
+func (e *exporter) wants(s *apiv1.Saga) bool {
+	if s.GetEnded() == nil || s.GetRemoved() {
+		return false
+	}
+	ended := s.GetEnded().AsTime()
+	return !ended.Before(e.since) && (e.before.IsZero() || ended.Before(e.before))
+}
+
+// line is one saga with its history; nil: it was removed meanwhile.
+func (e *exporter) line(ctx context.Context, api service, s *apiv1.Saga) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, e.Timeout)
+	defer cancel()
+	events, err := history(ctx, api, s.GetId())
+	if connect.CodeOf(err) == connect.CodeNotFound {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	line := struct {
+		Saga    json.RawMessage   `json:"saga"`
+		History []json.RawMessage `json:"history"`
+	}{History: make([]json.RawMessage, len(events))}
+	if line.Saga, err = apiJSON(s); err != nil {
+		return nil, err
+	}
+	for i, event := range events {
+		if line.History[i], err = apiJSON(event); err != nil {
+			return nil, err
+		}
+	}
+	return json.Marshal(line)
+}
+
+// mark keeps how far the export has come, under another name first, so that the
+// file is whole whenever somebody interrupts; at the end it goes.
+func (e *exporter) mark(next string) error {
+	switch {
+	case e.CursorFile == "":
+		return nil
+	case next == "":
+		if err := os.Remove(e.CursorFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("remove the cursor file: %w", err)
+		}
+		return nil
+	}
+	temporary := filepath.Join(filepath.Dir(e.CursorFile), "."+filepath.Base(e.CursorFile)+".new")
+	if err := os.WriteFile(temporary, []byte(next+"\n"), 0o600); err != nil {
+		return fmt.Errorf("write the cursor file: %w", err)
+	}
+	return os.Rename(temporary, e.CursorFile)
+}
