@@ -252,7 +252,7 @@ func TestRefusalsSayWhatWouldBeRight(t *testing.T) {
 	for _, v := range detail.Legal {
 		legal = append(legal, v.Verb+"/"+v.Step)
 	}
-	if got, want := strings.Join(legal, " "), "retry/ship resolve/ship skip/ship compensate/ abandon/"; code != connect.CodeFailedPrecondition || got != want {
+	if got, want := strings.Join(legal, " "), "retry/ship resolve/ship skip/ship compensate/ abandon/ pause/"; code != connect.CodeFailedPrecondition || got != want {
 		t.Errorf("%v: legal are %s, want %s", code, got, want)
 	}
 	for name, tt := range map[string]struct {

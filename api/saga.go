@@ -154,7 +154,7 @@ func filterOf(f *apiv1.Filter) (transport.Filter, error) {
 	out := transport.Filter{
 		Definition: ref.Name, Version: ref.Version, IDPrefix: f.IdPrefix, Open: f.Open,
 		StartedAfter: moment(f.StartedAfter), StartedBefore: moment(f.StartedBefore), UpdatedBefore: moment(f.UpdatedBefore),
-		Reason: f.Reason, Step: contract.StepName(f.Step), Participant: f.Participant,
+		Paused: f.Paused, Reason: f.Reason, Step: contract.StepName(f.Step), Participant: f.Participant,
 	}
 	for _, id := range f.Ids {
 		out.IDs = append(out.IDs, contract.SagaID(id))

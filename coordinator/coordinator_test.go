@@ -79,7 +79,7 @@ func TestParkedPivotIsResolvedByAnOperator(t *testing.T) {
 		})
 		s := w.run("s1")
 		w.expect(s, saga.Parked, "s1 reserve", "s1 charge")
-		if want := []string{"retry ship", "resolve ship", "skip ship", "compensate", "abandon"}; !slices.Equal(s.Legal, want) {
+		if want := []string{"retry ship", "resolve ship", "skip ship", "compensate", "abandon", "pause"}; !slices.Equal(s.Legal, want) {
 			t.Errorf("legal verbs %q, want %q", s.Legal, want)
 		}
 		c := client.New(w.bus)

@@ -44,7 +44,7 @@ func (c *Coordinator) filter(f *transport.Filter) (store.Filter, error) {
 	return store.Filter{
 		Definition: f.Definition, Version: f.Version, Phases: f.Phases, IDPrefix: f.IDPrefix, OpenOnly: f.Open,
 		StartedAfter: f.StartedAfter, StartedBefore: f.StartedBefore,
-		IDs: f.IDs, UpdatedBefore: f.UpdatedBefore, Reason: f.Reason, Step: f.Step, Participant: f.Participant,
+		Paused: f.Paused, IDs: f.IDs, UpdatedBefore: f.UpdatedBefore, Reason: f.Reason, Step: f.Step, Participant: f.Participant,
 		Definitions: c.definitions.known,
 	}, wrong.err()
 }
@@ -101,6 +101,6 @@ func (c *Coordinator) apiList(ctx context.Context, request *transport.Envelope) 
 func summaryStatus(s *store.Summary) transport.Status {
 	return transport.Status{
 		ID: s.ID, Definition: s.Definition, Phase: s.Phase, Revision: s.Revision,
-		Started: s.Started, Updated: s.Updated, Ended: s.Ended, Reason: brief(s.Reason),
+		Started: s.Started, Updated: s.Updated, Ended: s.Ended, Reason: brief(s.Reason), Paused: paused(s.Paused),
 	}
 }

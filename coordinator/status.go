@@ -13,7 +13,7 @@ import (
 func status(def *saga.Definition, in *saga.Instance, steps bool) *transport.Status {
 	s := &transport.Status{
 		ID: in.ID, Definition: in.Definition, Phase: in.Phase, Revision: in.Revision,
-		Started: in.Started, Updated: in.Updated, Ended: in.Ended, Reason: reasonFor(in),
+		Started: in.Started, Updated: in.Updated, Ended: in.Ended, Reason: reasonFor(in), Paused: paused(in.Paused),
 		Deadline: in.Deadline, Overdue: in.Overdue, TraceID: transport.TraceID(in.TraceParent),
 	}
 	if !steps {
@@ -42,6 +42,13 @@ func status(def *saga.Definition, in *saga.Instance, steps bool) *transport.Stat
 		}
 	}
 	return s
+}
+
+func paused(p *saga.Pause) *transport.Pause {
+	if p == nil {
+		return nil
+	}
+	return &transport.Pause{Since: p.At, By: p.By, Reason: p.Reason}
 }
 
 func stepStatus(step *saga.Step, state *saga.StepState) transport.StepStatus {

@@ -157,7 +157,12 @@ func (w *world) decide(ev Event) {
 	if !after.Open() && len(w.owed) > 0 {
 		w.t.Fatalf("the saga ended and still owes %v", w.owed)
 	}
-	if after.Open() && after.Phase != Parked && after.Wake().IsZero() {
+	switch {
+	case after.Paused != nil && len(eff.Commands) > 0:
+		w.t.Fatalf("%+v sends %v although the saga is paused", ev, eff.Commands)
+	case after.Paused != nil && (!after.Wake().IsZero() || !after.Open()):
+		w.t.Fatalf("a paused saga wants to be woken, or has ended: %+v", after)
+	case after.Open() && after.Phase != Parked && after.Paused == nil && after.Wake().IsZero():
 		w.t.Fatalf("I2: nothing will ever move this saga again: %+v", after)
 	}
 }
@@ -329,6 +334,8 @@ func (w *world) heal() {
 		switch {
 		case len(w.network) > 0:
 			w.deliver(0, 2)
+		case w.in.Paused != nil:
+			w.decide(Event{Type: Operated, At: w.at, Verb: VerbResume, By: "kim", Reason: "repaired"})
 		case w.in.Phase == Parked:
 			w.repair()
 		default:

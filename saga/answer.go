@@ -158,7 +158,7 @@ func (d *decision) failed(i int, dir Direction, reason string, final bool) {
 		d.exhausted(i, dir, reason)
 	default:
 		s.Waiting = true
-		s.Due = d.at.Add(backoff(d.def.action(i, dir).Retry, d.key(i, dir), s.Attempt))
+		s.Due = d.clock().Add(backoff(d.def.action(i, dir).Retry, d.key(i, dir), s.Attempt))
 	}
 }
 

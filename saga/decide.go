@@ -183,7 +183,7 @@ func (d *decision) advance() {
 	}
 }
 
-// forward asks for every step that may be done now. All their requests are
+// forward asks for every step that may be done now, unless the saga is paused. All their requests are
 // worked out first: one that cannot be is a reason to go back before anything
 // else is set going.
 func (d *decision) forward() (done bool) {
@@ -194,6 +194,9 @@ func (d *decision) forward() (done bool) {
 			ready = append(ready, i)
 		}
 	})
+	if d.in.Paused != nil {
+		return done
+	}
 	var requestRoom [few][]byte
 	requests := requestRoom[:0]
 	for _, i := range ready {
@@ -218,11 +221,14 @@ func (d *decision) forward() (done bool) {
 }
 
 // backward asks for every undo that may run now, once everything under way is
-// settled.
+// settled, unless the saga is paused.
 func (d *decision) backward() (undone bool) {
 	var room [few]int
 	ready := room[:0]
 	undone = compensation.Backward(&d.def.tree, d.in.State, func(i int) { ready = append(ready, i) })
+	if d.in.Paused != nil {
+		return undone
+	}
 	for _, i := range ready {
 		payload, err := d.undoData(i)
 		if err != nil { // the request was worked out from the same data before
@@ -238,6 +244,7 @@ func (d *decision) backward() (undone bool) {
 func (d *decision) end(phase Phase) {
 	d.in.Phase = phase
 	d.in.Ended = d.at
+	d.in.Paused = nil
 	for i := range d.in.Steps {
 		d.in.Steps[i].Due = time.Time{}
 	}

@@ -74,6 +74,8 @@ const (
 	VerbSkip       Verb = "skip"       // go on without the step, or leave it as it is when going back
 	VerbCompensate Verb = "compensate" // go back from a parked pivot, vouching that it did not happen
 	VerbAbandon    Verb = "abandon"    // end the parked saga as it is
+	VerbPause      Verb = "pause"      // send nothing new and hold the timers; what is under way is still answered
+	VerbResume     Verb = "resume"     // go on where the saga was paused
 )
 
 // Command is an effect: ask a participant for one direction of one step.

@@ -194,6 +194,9 @@ func (p *player) print(out *strings.Builder, eff *Effects) {
 		}
 		out.WriteString("\n")
 	}
+	if p.in.Paused != nil {
+		fmt.Fprintf(out, "  paused %s ago by %s: %s\n", p.at.Sub(p.in.Paused.At), p.in.Paused.By, p.in.Paused.Reason)
+	}
 	if p.in.Cause != nil {
 		fmt.Fprintf(out, "  goes back: %s\n", p.in.Cause)
 	}

@@ -37,6 +37,7 @@ type Instance struct {
 	Overdue     bool      // the deadline passed beyond the point of no return
 	Cause       *Cause    // why the saga goes back; nil while it goes forward
 	Cancel      *Cause    // asked to go back while the pivot was under way; decided when it settles
+	Paused      *Pause    // an operator holds the saga; nil: it goes on. Never of one that has ended
 	Steps       []StepState
 	StateBytes  int // input and results together
 }
@@ -48,6 +49,14 @@ type Cause struct {
 	Reason string
 	By     string // who, for a person's decision
 	At     time.Time
+}
+
+// Pause says since when an operator holds a saga, who and why. The saga's timers
+// stand still at At until it is resumed.
+type Pause struct {
+	At     time.Time
+	By     string
+	Reason string
 }
 
 // Why is the kind of a cause.
@@ -117,9 +126,10 @@ func (in *Instance) State(i int) compensation.State {
 func (in *Instance) Open() bool { return in.Ended.IsZero() }
 
 // Wake is when the saga wants to be woken next: the earliest time at which an
-// attempt times out, goes out again, or the deadline passes. Zero: never.
+// attempt times out, goes out again, or the deadline passes. Zero: never, or not
+// before it is resumed.
 func (in *Instance) Wake() time.Time {
-	if !in.Open() {
+	if !in.Open() || in.Paused != nil {
 		return time.Time{}
 	}
 	var wake time.Time

@@ -76,6 +76,11 @@ func Legal(def *Definition, in *Instance) []LegalVerb {
 	if in.Phase == Parked {
 		legal = append(legal, LegalVerb{Verb: VerbAbandon})
 	}
+	if in.Paused != nil {
+		legal = append(legal, LegalVerb{Verb: VerbResume})
+	} else {
+		legal = append(legal, LegalVerb{Verb: VerbPause})
+	}
 	return legal
 }
 
@@ -87,8 +92,8 @@ func (d *decision) operate(ev Event) error {
 	if len(ev.By) > MaxReason || len(ev.Reason) > MaxReason {
 		return d.illegal(ev, fmt.Sprintf("reason and name may have %d bytes each", MaxReason))
 	}
-	if ev.Verb == VerbRetry && d.in.Revision > MaxHistory {
-		return d.illegal(ev, fmt.Sprintf("the saga has had %d events (MaxHistory) and is not retried any more", MaxHistory))
+	if (ev.Verb == VerbRetry || ev.Verb == VerbPause) && d.in.Revision > MaxHistory {
+		return d.illegal(ev, fmt.Sprintf("the saga has had %d events (MaxHistory) and is neither retried nor paused any more", MaxHistory))
 	}
 	step, err := d.legal(ev)
 	if err != nil {
@@ -107,6 +112,10 @@ func (d *decision) operate(ev Event) error {
 		d.goBack(cause)
 	case VerbAbandon:
 		d.abandon()
+	case VerbPause:
+		d.pause(ev)
+	case VerbResume:
+		d.resume()
 	case VerbRetry:
 		d.retry(i)
 	case VerbResolve:
@@ -156,10 +165,14 @@ func (d *decision) whyNot(ev Event) string {
 		return "the outcome of the pivot is unknown"
 	case ev.Verb == VerbCompensate || ev.Verb == VerbAbandon || ev.Verb == VerbSkip:
 		return "nothing is parked there"
+	case ev.Verb == VerbPause:
+		return fmt.Sprintf("the saga is paused already, by %s: %s", d.in.Paused.By, d.in.Paused.Reason)
+	case ev.Verb == VerbResume:
+		return "the saga is not paused"
 	case ev.Verb == VerbRetry || ev.Verb == VerbResolve:
 		return "the step does not wait for another attempt and is not parked"
 	}
-	return "there is no such verb; use cancel, retry, resolve, skip, compensate or abandon"
+	return "there is no such verb; use cancel, retry, resolve, skip, compensate, abandon, pause or resume"
 }
 
 func (d *decision) illegal(ev Event, why string) error {
@@ -189,6 +202,7 @@ func (d *decision) abandon() {
 		s.Due, s.Waiting = time.Time{}, false
 	}
 	d.in.Ended = d.at
+	d.in.Paused = nil
 }
 
 func (d *decision) retry(i int) {
@@ -198,6 +212,10 @@ func (d *decision) retry(i int) {
 		return
 	}
 	s.Budget = s.Attempt + d.def.action(i, dir).Retry.Attempts
+	if d.in.Paused != nil {
+		s.Waiting, s.Due = true, d.clock() // it goes out when the saga is resumed
+		return
+	}
 	d.attempt(i, dir)
 }
 

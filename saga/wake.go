@@ -13,6 +13,9 @@ func timely(in *Instance, at time.Time) Ignored {
 	if !in.Open() {
 		return IgnoredEnded
 	}
+	if in.Paused != nil {
+		return IgnoredNothing
+	}
 	if in.deadlineDue(at) {
 		return ""
 	}

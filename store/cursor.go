@@ -70,6 +70,6 @@ func (f *Filter) sum(body []byte) uint32 {
 	}
 	filter := fmt.Appendf(nil, "%q %d %q %q %t %d %d", f.Definition, f.Version, f.Phases, f.IDPrefix, f.OpenOnly,
 		nano(f.StartedAfter), nano(f.StartedBefore))
-	filter = fmt.Appendf(filter, "%q %d %q %q %q", f.IDs, nano(f.UpdatedBefore), f.Reason, f.Step, f.Participant)
+	filter = fmt.Appendf(filter, "%q %d %q %q %q %t", f.IDs, nano(f.UpdatedBefore), f.Reason, f.Step, f.Participant, f.Paused)
 	return crc32.Update(crc32.Checksum(body, castagnoli), castagnoli, filter)
 }

@@ -40,12 +40,13 @@ func (f *Filter) WantsID(id saga.ID) bool {
 // ByState reports whether the filter asks for something that only a saga's state
 // tells: then List loads what it does not return as well.
 func (f *Filter) ByState() bool {
-	return !f.UpdatedBefore.IsZero() || f.Reason != "" || f.Step != "" || f.Participant != ""
+	return !f.UpdatedBefore.IsZero() || f.Reason != "" || f.Step != "" || f.Participant != "" || f.Paused
 }
 
 // WantsState reports whether a state matches as far as the index does not tell.
 func (f *Filter) WantsState(in *saga.Instance) bool {
-	return (f.UpdatedBefore.IsZero() || in.Updated.Before(f.UpdatedBefore)) &&
+	return (!f.Paused || in.Paused != nil) &&
+		(f.UpdatedBefore.IsZero() || in.Updated.Before(f.UpdatedBefore)) &&
 		(f.Reason == "" || strings.Contains(strings.ToLower(Summarize(in).Reason), strings.ToLower(f.Reason))) &&
 		(f.Step == "" && f.Participant == "" || f.wantsSteps(in))
 }
@@ -108,6 +109,7 @@ func Summarize(in *saga.Instance) Summary {
 		Started:    in.Started,
 		Updated:    in.Updated,
 		Ended:      in.Ended,
+		Paused:     in.Paused,
 	}
 	if in.Cause != nil {
 		s.Reason = in.Cause.Reason

@@ -121,6 +121,7 @@ type Filter struct {
 	IDs           []saga.ID     // one of these; at most MaxPage are looked at
 	UpdatedBefore time.Time     // that have not moved since
 	Reason        string        // that Summary.Reason contains, upper and lower case alike
+	Paused        bool          // that are paused
 	Step          saga.StepName // that is under way, between two attempts, or parked
 	Participant   string        // that a step under way asks
 	// Definitions tells the names of steps and participants; needed with Step and
@@ -147,6 +148,7 @@ type Summary struct {
 	Updated    time.Time
 	Ended      time.Time // zero: open
 	Reason     string    // why it goes back, went back or is parked
+	Paused     *saga.Pause
 }
 
 // Count is a number of sagas.

@@ -18,6 +18,7 @@ type Filter struct {
 
 	IDs           []contract.SagaID `json:"ids,omitempty"`           // at most MaxFilterIDs
 	UpdatedBefore time.Time         `json:"updated_before,omitzero"` // that have not moved since: the stuck ones
+	Paused        bool              `json:"paused,omitempty"`        // that are paused
 	Reason        string            `json:"reason,omitempty"`        // that their reason contains, upper and lower case alike
 	Step          contract.StepName `json:"step,omitempty"`          // that is under way, waits for its next attempt, or is parked
 	Participant   string            `json:"participant,omitempty"`   // that a step under way asks

@@ -67,6 +67,7 @@ type Status struct {
 	Updated    time.Time              `json:"updated,omitzero"`
 	Ended      time.Time              `json:"ended,omitzero"`
 	Reason     string                 `json:"reason,omitempty"`   // why it goes back, went back or is parked
+	Paused     *Pause                 `json:"paused,omitempty"`   // an operator holds it
 	Deadline   time.Time              `json:"deadline,omitzero"`  // when it goes back by itself
 	Overdue    bool                   `json:"overdue,omitempty"`  // the deadline has passed beyond the point of no return
 	TraceID    string                 `json:"trace_id,omitempty"` // W3C trace id of the start
@@ -86,6 +87,13 @@ type Payload struct {
 	JSON        json.RawMessage `json:"json,omitempty"`
 	Binary      []byte          `json:"binary,omitempty"`
 	LeftOut     bool            `json:"left_out,omitempty"` // it did not fit into the reply
+}
+
+// Pause says who paused a saga, and why. Its timers stand still since then.
+type Pause struct {
+	Since  time.Time `json:"since"`
+	By     string    `json:"by"`
+	Reason string    `json:"reason"`
 }
 
 // StepStatus is where one step stands.
@@ -108,7 +116,7 @@ type StepStatus struct {
 
 // Operation is a person's decision about a saga.
 type Operation struct {
-	Verb    string            `json:"verb"` // cancel, retry, resolve, skip, compensate, abandon
+	Verb    string            `json:"verb"` // cancel, retry, resolve, skip, compensate, abandon, pause, resume
 	Step    contract.StepName `json:"step,omitempty"`
 	By      string            `json:"by"`
 	Reason  string            `json:"reason"`

@@ -31,6 +31,8 @@ type root struct {
 	Skip       skipCmd       `cmd:"" group:"Operator" help:"Go on without a step."`
 	Compensate compensateCmd `cmd:"" group:"Operator" help:"Go back from a parked pivot, vouching that it did not happen."`
 	Abandon    abandonCmd    `cmd:"" group:"Operator" help:"End a parked saga as it is."`
+	Pause      pauseCmd      `cmd:"" group:"Operator" help:"Hold a saga: nothing new is sent, and its timers stand still."`
+	Resume     resumeCmd     `cmd:"" group:"Operator" help:"Let a paused saga go on, with as much time left as it had."`
 
 	Definition  definitionCmd `cmd:"" group:"Definitions" help:"Check, register and list definitions."`
 	DeadLetters deadCmd       `cmd:"" group:"Running it" name:"dead-letters" help:"What came in and could not be understood."`

@@ -154,3 +154,32 @@ Examples:
 func (c *abandonCmd) Run(env *environment) error {
 	return c.operate(env, &apiv1.Decision{Verb: "abandon"})
 }
+
+type pauseCmd struct{ decisionFlags }
+
+// Help gives examples.
+func (pauseCmd) Help() string {
+	return `What is under way is still answered, and every other decision may be taken; what follows from
+it waits until the saga is resumed.
+
+Examples:
+  coordinator pause order-42 --reason 'the bank is being moved'`
+}
+
+// Run holds a saga.
+func (c *pauseCmd) Run(env *environment) error {
+	return c.operate(env, &apiv1.Decision{Verb: "pause"})
+}
+
+type resumeCmd struct{ decisionFlags }
+
+// Help gives examples.
+func (resumeCmd) Help() string {
+	return `Examples:
+  coordinator resume order-42 --reason 'the bank is there again'`
+}
+
+// Run lets a paused saga go on.
+func (c *resumeCmd) Run(env *environment) error {
+	return c.operate(env, &apiv1.Decision{Verb: "resume"})
+}

@@ -122,6 +122,9 @@ func printSaga(w io.Writer, s *apiv1.Saga) {
 	if s.GetDeadline() != nil && s.GetEnded() == nil {
 		add("deadline", fmt.Sprintf("%s (%s)", stamp(s.GetDeadline()), since(s.GetDeadline(), now)))
 	}
+	if p := s.GetPaused(); p != nil {
+		add("paused", fmt.Sprintf("%s (%s) by %s: %s", stamp(p.GetSince()), since(p.GetSince(), now), p.GetBy(), oneLine(p.GetReason(), 200)))
+	}
 	add("reason", oneLine(s.GetReason(), 200))
 	add("trace", s.GetTraceId())
 	if s.GetRemoved() {

@@ -129,7 +129,7 @@ func (c *caller) look() *saga.Instance {
 	return in
 }
 
-// repair helps a parked saga on: what can be retried is, the rest is skipped. It
+// repair helps a paused or parked saga on: what can be retried is, the rest is skipped. It
 // reports whether the saga still has to be looked after.
 func (c *caller) repair() bool {
 	if c.ended {
@@ -142,6 +142,9 @@ func (c *caller) repair() bool {
 	case !in.Open():
 		c.ended = true
 		return !c.done
+	case in.Paused != nil:
+		c.operate(saga.Event{Type: saga.Operated, Verb: saga.VerbResume, By: "kim", Reason: "repaired"})
+		return true
 	case in.Phase != saga.Parked:
 		return true
 	}

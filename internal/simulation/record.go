@@ -185,6 +185,9 @@ func (d *digest) record(r *Record) {
 func (d *digest) change(c *store.Change) {
 	d.number(c.Expected)
 	d.text(string(c.Instance.Phase))
+	if c.Instance.Paused != nil {
+		d.number(uint64(c.Instance.Paused.At.UnixNano()))
+	}
 	for i := range c.Instance.Steps {
 		s := &c.Instance.Steps[i]
 		d.text(string(s.Status))

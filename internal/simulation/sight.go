@@ -37,6 +37,8 @@ const (
 	VerbSkip                     // …
 	VerbCompensate               // …
 	VerbAbandon                  // …
+	VerbPause                    // …
+	VerbResume                   // …
 	WritersChanged               // a saga was moved by another coordinator than the last time
 	EffectTwice                  // a step took effect once more, at a participant without inbox
 	LongDefinition               // a saga of as many steps as there may be
@@ -48,7 +50,7 @@ var sightNames = [sights]string{
 	"conflict", "tombstone", "late-do-refused", "answered-from-inbox", "stale-answer", "second-answer",
 	"foreign-answer", "answer-after-the-end", "unknown-saga", "started-twice", "id-taken", "verb-refused",
 	"parked", "turned-by-cancel", "turned-by-deadline", "turned-by-unknown-outcome",
-	"verb-cancel", "verb-retry", "verb-resolve", "verb-skip", "verb-compensate", "verb-abandon",
+	"verb-cancel", "verb-retry", "verb-resolve", "verb-skip", "verb-compensate", "verb-abandon", "verb-pause", "verb-resume",
 	"two-writers", "effect-twice-without-inbox", "twelve-steps", "pivot-passed",
 }
 
@@ -83,6 +85,8 @@ var verbSights = map[saga.Verb]Sight{
 	saga.VerbSkip:       VerbSkip,
 	saga.VerbCompensate: VerbCompensate,
 	saga.VerbAbandon:    VerbAbandon,
+	saga.VerbPause:      VerbPause,
+	saga.VerbResume:     VerbResume,
 }
 
 // see notes what became of an input.

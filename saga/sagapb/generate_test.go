@@ -35,7 +35,7 @@ var (
 	someTypes  = word(saga.Started, saga.Answered, saga.Woke, saga.Operated)
 	directions = word("", saga.DirectionDo, saga.DirectionUndo)
 	outcomes   = word("", saga.OutcomeCompleted, saga.OutcomeRejected, saga.OutcomeFailed)
-	someVerbs  = word("", saga.VerbCancel, saga.VerbRetry, saga.VerbResolve, saga.VerbSkip, saga.VerbCompensate, saga.VerbAbandon)
+	someVerbs  = word("", saga.VerbCancel, saga.VerbRetry, saga.VerbResolve, saga.VerbSkip, saga.VerbCompensate, saga.VerbAbandon, saga.VerbPause, saga.VerbResume)
 )
 
 var causes = rapid.Custom(func(t *rapid.T) *saga.Cause {
@@ -65,6 +65,13 @@ var stepStates = rapid.Custom(func(t *rapid.T) saga.StepState {
 	}
 })
 
+var pauses = rapid.Custom(func(t *rapid.T) *saga.Pause {
+	if rapid.Bool().Draw(t, "goes on") {
+		return nil
+	}
+	return &saga.Pause{At: someMoments.Draw(t, "since"), By: texts.Draw(t, "by"), Reason: texts.Draw(t, "why")}
+})
+
 var instances = rapid.Custom(func(t *rapid.T) *saga.Instance {
 	steps := rapid.SliceOfN(stepStates, 0, 8).Draw(t, "steps")
 	if len(steps) == 0 && rapid.Bool().Draw(t, "nil steps") {
@@ -86,6 +93,7 @@ var instances = rapid.Custom(func(t *rapid.T) *saga.Instance {
 		Overdue:     rapid.Bool().Draw(t, "overdue"),
 		Cause:       causes.Draw(t, "cause"),
 		Cancel:      causes.Draw(t, "cancel"),
+		Paused:      pauses.Draw(t, "paused"),
 		Steps:       steps,
 		StateBytes:  rapid.Int().Draw(t, "state bytes"),
 	}

@@ -94,7 +94,7 @@ func (m *message) fill(in *saga.Instance) error {
 	to.TraceParent = in.TraceParent
 	to.Overdue = in.Overdue
 	to.StateBytes = int64(in.StateBytes)
-	var errs [8]error
+	var errs [9]error
 	to.Phase, errs[0] = protoconv.Phases.Required(in.Phase)
 	to.StartedUnixNano, errs[1] = protoconv.Nano("started", in.Started)
 	to.UpdatedUnixNano, errs[2] = protoconv.Nano("updated", in.Updated)
@@ -102,7 +102,8 @@ func (m *message) fill(in *saga.Instance) error {
 	to.DeadlineUnixNano, errs[4] = protoconv.Nano("deadline", in.Deadline)
 	to.Cause, errs[5] = causeMessage("cause", in.Cause)
 	to.Cancel, errs[6] = causeMessage("cancel", in.Cancel)
-	errs[7] = m.fillSteps(in.Steps)
+	to.Paused, errs[7] = pauseMessage(in.Paused)
+	errs[8] = m.fillSteps(in.Steps)
 	to.Steps = m.list
 	return errors.Join(errs[:]...)
 }
@@ -123,16 +124,41 @@ func fromInstance(m *amendsv1.Instance) (*saga.Instance, error) {
 		Overdue:     m.Overdue,
 		StateBytes:  int(m.StateBytes),
 	}
-	var errs [5]error
+	var errs [6]error
 	errs[0] = checkInstance(in)
 	in.Phase, errs[1] = protoconv.Phases.RequiredWord(m.Phase)
 	in.Cause, errs[2] = fromCause("cause", m.Cause)
 	in.Cancel, errs[3] = fromCause("cancel", m.Cancel)
-	in.Steps, errs[4] = fromSteps(m.Steps)
+	in.Paused, errs[4] = fromPause(m.Paused)
+	in.Steps, errs[5] = fromSteps(m.Steps)
 	if err := errors.Join(errs[:]...); err != nil {
 		return nil, err
 	}
 	return in, nil
+}
+
+func pauseMessage(p *saga.Pause) (*amendsv1.Pause, error) {
+	if p == nil {
+		return nil, nil
+	}
+	at, err := protoconv.Nano("time", p.At)
+	if err == nil && at == 0 {
+		err = errors.New("time is missing")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("paused: %w", err)
+	}
+	return &amendsv1.Pause{AtUnixNano: at, By: p.By, Reason: p.Reason}, nil
+}
+
+func fromPause(m *amendsv1.Pause) (*saga.Pause, error) {
+	switch {
+	case m == nil:
+		return nil, nil
+	case m.AtUnixNano == 0:
+		return nil, errors.New("paused: time is missing")
+	}
+	return &saga.Pause{At: protoconv.Time(m.AtUnixNano), By: m.By, Reason: m.Reason}, nil
 }
 
 func causeMessage(what string, c *saga.Cause) (*amendsv1.Cause, error) {

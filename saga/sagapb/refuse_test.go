@@ -139,7 +139,7 @@ func TestEventRefuses(t *testing.T) {
 		"type of event 9":          {AtUnixNano: 1, Type: 9},
 		"direction 3":              {AtUnixNano: 1, Type: 2, Direction: 3},
 		"outcome 4":                {AtUnixNano: 1, Type: 2, Outcome: 4},
-		"verb 7":                   {AtUnixNano: 1, Type: 4, Verb: 7},
+		"verb 9":                   {AtUnixNano: 1, Type: 4, Verb: 9},
 	} {
 		b, err := proto.Marshal(m)
 		if err != nil {

@@ -40,6 +40,8 @@ var (
 		saga.VerbSkip:       amendsv1.Verb_VERB_SKIP,
 		saga.VerbCompensate: amendsv1.Verb_VERB_COMPENSATE,
 		saga.VerbAbandon:    amendsv1.Verb_VERB_ABANDON,
+		saga.VerbPause:      amendsv1.Verb_VERB_PAUSE,
+		saga.VerbResume:     amendsv1.Verb_VERB_RESUME,
 	})
 	kinds = protoconv.NewWords("kind", map[saga.Kind]amendsv1.Kind{
 		saga.KindCompensable: amendsv1.Kind_KIND_COMPENSABLE,

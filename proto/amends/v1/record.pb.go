@@ -253,6 +253,10 @@ const (
 	Verb_VERB_COMPENSATE Verb = 5
 	// End the parked saga as it is.
 	Verb_VERB_ABANDON Verb = 6
+	// Send nothing new and hold the timers.
+	Verb_VERB_PAUSE Verb = 7
+	// Go on where the saga was paused.
+	Verb_VERB_RESUME Verb = 8
 )
 
 // Enum value maps for Verb.
@@ -265,6 +269,8 @@ var (
 		4: "VERB_SKIP",
 		5: "VERB_COMPENSATE",
 		6: "VERB_ABANDON",
+		7: "VERB_PAUSE",
+		8: "VERB_RESUME",
 	}
 	Verb_value = map[string]int32{
 		"VERB_UNSPECIFIED": 0,
@@ -274,6 +280,8 @@ var (
 		"VERB_SKIP":        4,
 		"VERB_COMPENSATE":  5,
 		"VERB_ABANDON":     6,
+		"VERB_PAUSE":       7,
+		"VERB_RESUME":      8,
 	}
 )
 
@@ -340,7 +348,9 @@ type Instance struct {
 	// The steps in the order of the definition's leaves.
 	Steps []*StepState `protobuf:"bytes,16,rep,name=steps" json:"steps,omitempty"`
 	// Bytes of input and results together.
-	StateBytes    int64 `protobuf:"varint,17,opt,name=state_bytes,json=stateBytes" json:"state_bytes,omitempty"`
+	StateBytes int64 `protobuf:"varint,17,opt,name=state_bytes,json=stateBytes" json:"state_bytes,omitempty"`
+	// An operator holds it; absent: it goes on.
+	Paused        *Pause `protobuf:"bytes,18,opt,name=paused" json:"paused,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -494,6 +504,77 @@ func (x *Instance) GetStateBytes() int64 {
 	return 0
 }
 
+func (x *Instance) GetPaused() *Pause {
+	if x != nil {
+		return x.Paused
+	}
+	return nil
+}
+
+// Pause says who holds a saga.
+type Pause struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Since when; the saga's timers stand still there.
+	AtUnixNano int64 `protobuf:"fixed64,1,opt,name=at_unix_nano,json=atUnixNano" json:"at_unix_nano,omitempty"`
+	// Who.
+	By string `protobuf:"bytes,2,opt,name=by" json:"by,omitempty"`
+	// Why.
+	Reason        string `protobuf:"bytes,3,opt,name=reason" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Pause) Reset() {
+	*x = Pause{}
+	mi := &file_amends_v1_record_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Pause) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Pause) ProtoMessage() {}
+
+func (x *Pause) ProtoReflect() protoreflect.Message {
+	mi := &file_amends_v1_record_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Pause.ProtoReflect.Descriptor instead.
+func (*Pause) Descriptor() ([]byte, []int) {
+	return file_amends_v1_record_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Pause) GetAtUnixNano() int64 {
+	if x != nil {
+		return x.AtUnixNano
+	}
+	return 0
+}
+
+func (x *Pause) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *Pause) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 // Cause says why a saga goes back.
 type Cause struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -513,7 +594,7 @@ type Cause struct {
 
 func (x *Cause) Reset() {
 	*x = Cause{}
-	mi := &file_amends_v1_record_proto_msgTypes[1]
+	mi := &file_amends_v1_record_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -525,7 +606,7 @@ func (x *Cause) String() string {
 func (*Cause) ProtoMessage() {}
 
 func (x *Cause) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_v1_record_proto_msgTypes[1]
+	mi := &file_amends_v1_record_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -538,7 +619,7 @@ func (x *Cause) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cause.ProtoReflect.Descriptor instead.
 func (*Cause) Descriptor() ([]byte, []int) {
-	return file_amends_v1_record_proto_rawDescGZIP(), []int{1}
+	return file_amends_v1_record_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Cause) GetWhy() Why {
@@ -603,7 +684,7 @@ type StepState struct {
 
 func (x *StepState) Reset() {
 	*x = StepState{}
-	mi := &file_amends_v1_record_proto_msgTypes[2]
+	mi := &file_amends_v1_record_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -615,7 +696,7 @@ func (x *StepState) String() string {
 func (*StepState) ProtoMessage() {}
 
 func (x *StepState) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_v1_record_proto_msgTypes[2]
+	mi := &file_amends_v1_record_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -628,7 +709,7 @@ func (x *StepState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StepState.ProtoReflect.Descriptor instead.
 func (*StepState) Descriptor() ([]byte, []int) {
-	return file_amends_v1_record_proto_rawDescGZIP(), []int{2}
+	return file_amends_v1_record_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *StepState) GetStatus() Status {
@@ -733,7 +814,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_amends_v1_record_proto_msgTypes[3]
+	mi := &file_amends_v1_record_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -745,7 +826,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_v1_record_proto_msgTypes[3]
+	mi := &file_amends_v1_record_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -758,7 +839,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_amends_v1_record_proto_rawDescGZIP(), []int{3}
+	return file_amends_v1_record_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Event) GetType() EventType {
@@ -885,7 +966,7 @@ type OutboxRecord struct {
 
 func (x *OutboxRecord) Reset() {
 	*x = OutboxRecord{}
-	mi := &file_amends_v1_record_proto_msgTypes[4]
+	mi := &file_amends_v1_record_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -897,7 +978,7 @@ func (x *OutboxRecord) String() string {
 func (*OutboxRecord) ProtoMessage() {}
 
 func (x *OutboxRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_v1_record_proto_msgTypes[4]
+	mi := &file_amends_v1_record_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -910,7 +991,7 @@ func (x *OutboxRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OutboxRecord.ProtoReflect.Descriptor instead.
 func (*OutboxRecord) Descriptor() ([]byte, []int) {
-	return file_amends_v1_record_proto_rawDescGZIP(), []int{4}
+	return file_amends_v1_record_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *OutboxRecord) GetSaga() string {
@@ -967,7 +1048,7 @@ type Tombstone struct {
 
 func (x *Tombstone) Reset() {
 	*x = Tombstone{}
-	mi := &file_amends_v1_record_proto_msgTypes[5]
+	mi := &file_amends_v1_record_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -979,7 +1060,7 @@ func (x *Tombstone) String() string {
 func (*Tombstone) ProtoMessage() {}
 
 func (x *Tombstone) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_v1_record_proto_msgTypes[5]
+	mi := &file_amends_v1_record_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -992,7 +1073,7 @@ func (x *Tombstone) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tombstone.ProtoReflect.Descriptor instead.
 func (*Tombstone) Descriptor() ([]byte, []int) {
-	return file_amends_v1_record_proto_rawDescGZIP(), []int{5}
+	return file_amends_v1_record_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Tombstone) GetId() string {
@@ -1034,7 +1115,7 @@ var File_amends_v1_record_proto protoreflect.FileDescriptor
 
 const file_amends_v1_record_proto_rawDesc = "" +
 	"\n" +
-	"\x16amends/v1/record.proto\x12\tamends.v1\x1a\x18amends/v1/envelope.proto\x1a\x14amends/v1/word.proto\"\xfd\x04\n" +
+	"\x16amends/v1/record.proto\x12\tamends.v1\x1a\x18amends/v1/envelope.proto\x1a\x14amends/v1/word.proto\"\xa7\x05\n" +
 	"\bInstance\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x128\n" +
 	"\n" +
@@ -1056,7 +1137,13 @@ const file_amends_v1_record_proto_rawDesc = "" +
 	"\x06cancel\x18\x0f \x01(\v2\x10.amends.v1.CauseR\x06cancel\x12*\n" +
 	"\x05steps\x18\x10 \x03(\v2\x14.amends.v1.StepStateR\x05steps\x12\x1f\n" +
 	"\vstate_bytes\x18\x11 \x01(\x03R\n" +
-	"stateBytes\"\x87\x01\n" +
+	"stateBytes\x12(\n" +
+	"\x06paused\x18\x12 \x01(\v2\x10.amends.v1.PauseR\x06paused\"Q\n" +
+	"\x05Pause\x12 \n" +
+	"\fat_unix_nano\x18\x01 \x01(\x10R\n" +
+	"atUnixNano\x12\x0e\n" +
+	"\x02by\x18\x02 \x01(\tR\x02by\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"\x87\x01\n" +
 	"\x05Cause\x12 \n" +
 	"\x03why\x18\x01 \x01(\x0e2\x0e.amends.v1.WhyR\x03why\x12\x12\n" +
 	"\x04step\x18\x02 \x01(\tR\x04step\x12\x16\n" +
@@ -1129,7 +1216,7 @@ const file_amends_v1_record_proto_rawDesc = "" +
 	"\x12EVENT_TYPE_STARTED\x10\x01\x12\x17\n" +
 	"\x13EVENT_TYPE_ANSWERED\x10\x02\x12\x13\n" +
 	"\x0fEVENT_TYPE_WOKE\x10\x03\x12\x17\n" +
-	"\x13EVENT_TYPE_OPERATED\x10\x04*\x85\x01\n" +
+	"\x13EVENT_TYPE_OPERATED\x10\x04*\xa6\x01\n" +
 	"\x04Verb\x12\x14\n" +
 	"\x10VERB_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vVERB_CANCEL\x10\x01\x12\x0e\n" +
@@ -1138,7 +1225,10 @@ const file_amends_v1_record_proto_rawDesc = "" +
 	"\fVERB_RESOLVE\x10\x03\x12\r\n" +
 	"\tVERB_SKIP\x10\x04\x12\x13\n" +
 	"\x0fVERB_COMPENSATE\x10\x05\x12\x10\n" +
-	"\fVERB_ABANDON\x10\x06B>Z5github.com/amends-dev/amends/proto/amends/v1;amendsv1\x92\x03\x04\b\x02 \x03b\beditionsp\xe8\a"
+	"\fVERB_ABANDON\x10\x06\x12\x0e\n" +
+	"\n" +
+	"VERB_PAUSE\x10\a\x12\x0f\n" +
+	"\vVERB_RESUME\x10\bB>Z5github.com/amends-dev/amends/proto/amends/v1;amendsv1\x92\x03\x04\b\x02 \x03b\beditionsp\xe8\a"
 
 var (
 	file_amends_v1_record_proto_rawDescOnce sync.Once
@@ -1153,44 +1243,46 @@ func file_amends_v1_record_proto_rawDescGZIP() []byte {
 }
 
 var file_amends_v1_record_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_amends_v1_record_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_amends_v1_record_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_amends_v1_record_proto_goTypes = []any{
 	(Status)(0),           // 0: amends.v1.Status
 	(Why)(0),              // 1: amends.v1.Why
 	(EventType)(0),        // 2: amends.v1.EventType
 	(Verb)(0),             // 3: amends.v1.Verb
 	(*Instance)(nil),      // 4: amends.v1.Instance
-	(*Cause)(nil),         // 5: amends.v1.Cause
-	(*StepState)(nil),     // 6: amends.v1.StepState
-	(*Event)(nil),         // 7: amends.v1.Event
-	(*OutboxRecord)(nil),  // 8: amends.v1.OutboxRecord
-	(*Tombstone)(nil),     // 9: amends.v1.Tombstone
-	(*DefinitionRef)(nil), // 10: amends.v1.DefinitionRef
-	(Phase)(0),            // 11: amends.v1.Phase
-	(Direction)(0),        // 12: amends.v1.Direction
-	(Outcome)(0),          // 13: amends.v1.Outcome
-	(*Envelope)(nil),      // 14: amends.v1.Envelope
+	(*Pause)(nil),         // 5: amends.v1.Pause
+	(*Cause)(nil),         // 6: amends.v1.Cause
+	(*StepState)(nil),     // 7: amends.v1.StepState
+	(*Event)(nil),         // 8: amends.v1.Event
+	(*OutboxRecord)(nil),  // 9: amends.v1.OutboxRecord
+	(*Tombstone)(nil),     // 10: amends.v1.Tombstone
+	(*DefinitionRef)(nil), // 11: amends.v1.DefinitionRef
+	(Phase)(0),            // 12: amends.v1.Phase
+	(Direction)(0),        // 13: amends.v1.Direction
+	(Outcome)(0),          // 14: amends.v1.Outcome
+	(*Envelope)(nil),      // 15: amends.v1.Envelope
 }
 var file_amends_v1_record_proto_depIdxs = []int32{
-	10, // 0: amends.v1.Instance.definition:type_name -> amends.v1.DefinitionRef
-	11, // 1: amends.v1.Instance.phase:type_name -> amends.v1.Phase
-	5,  // 2: amends.v1.Instance.cause:type_name -> amends.v1.Cause
-	5,  // 3: amends.v1.Instance.cancel:type_name -> amends.v1.Cause
-	6,  // 4: amends.v1.Instance.steps:type_name -> amends.v1.StepState
-	1,  // 5: amends.v1.Cause.why:type_name -> amends.v1.Why
-	0,  // 6: amends.v1.StepState.status:type_name -> amends.v1.Status
-	2,  // 7: amends.v1.Event.type:type_name -> amends.v1.EventType
-	12, // 8: amends.v1.Event.direction:type_name -> amends.v1.Direction
-	13, // 9: amends.v1.Event.outcome:type_name -> amends.v1.Outcome
-	3,  // 10: amends.v1.Event.verb:type_name -> amends.v1.Verb
-	14, // 11: amends.v1.OutboxRecord.envelope:type_name -> amends.v1.Envelope
-	10, // 12: amends.v1.Tombstone.definition:type_name -> amends.v1.DefinitionRef
-	11, // 13: amends.v1.Tombstone.phase:type_name -> amends.v1.Phase
-	14, // [14:14] is the sub-list for method output_type
-	14, // [14:14] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	11, // 0: amends.v1.Instance.definition:type_name -> amends.v1.DefinitionRef
+	12, // 1: amends.v1.Instance.phase:type_name -> amends.v1.Phase
+	6,  // 2: amends.v1.Instance.cause:type_name -> amends.v1.Cause
+	6,  // 3: amends.v1.Instance.cancel:type_name -> amends.v1.Cause
+	7,  // 4: amends.v1.Instance.steps:type_name -> amends.v1.StepState
+	5,  // 5: amends.v1.Instance.paused:type_name -> amends.v1.Pause
+	1,  // 6: amends.v1.Cause.why:type_name -> amends.v1.Why
+	0,  // 7: amends.v1.StepState.status:type_name -> amends.v1.Status
+	2,  // 8: amends.v1.Event.type:type_name -> amends.v1.EventType
+	13, // 9: amends.v1.Event.direction:type_name -> amends.v1.Direction
+	14, // 10: amends.v1.Event.outcome:type_name -> amends.v1.Outcome
+	3,  // 11: amends.v1.Event.verb:type_name -> amends.v1.Verb
+	15, // 12: amends.v1.OutboxRecord.envelope:type_name -> amends.v1.Envelope
+	11, // 13: amends.v1.Tombstone.definition:type_name -> amends.v1.DefinitionRef
+	12, // 14: amends.v1.Tombstone.phase:type_name -> amends.v1.Phase
+	15, // [15:15] is the sub-list for method output_type
+	15, // [15:15] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_amends_v1_record_proto_init() }
@@ -1206,7 +1298,7 @@ func file_amends_v1_record_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_amends_v1_record_proto_rawDesc), len(file_amends_v1_record_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   6,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

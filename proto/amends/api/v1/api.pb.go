@@ -164,7 +164,7 @@ func (x *Violation) GetProblem() string {
 // LegalVerb is a decision that may be taken now.
 type LegalVerb struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// cancel, retry, resolve, skip, compensate or abandon.
+	// cancel, retry, resolve, skip, compensate, abandon, pause or resume.
 	Verb string `protobuf:"bytes,1,opt,name=verb" json:"verb,omitempty"`
 	// The step it is about; empty for the whole saga.
 	Step          string `protobuf:"bytes,2,opt,name=step" json:"step,omitempty"`
@@ -284,6 +284,8 @@ type Filter struct {
 	IdPrefix string `protobuf:"bytes,4,opt,name=id_prefix,json=idPrefix" json:"id_prefix,omitempty"`
 	// That have not ended.
 	Open bool `protobuf:"varint,5,opt,name=open" json:"open,omitempty"`
+	// That are paused.
+	Paused bool `protobuf:"varint,6,opt,name=paused" json:"paused,omitempty"`
 	// Where this step is under way, waits for its next attempt or is parked.
 	Step string `protobuf:"bytes,7,opt,name=step" json:"step,omitempty"`
 	// Where a step that is under way asks this participant.
@@ -365,6 +367,13 @@ func (x *Filter) GetOpen() bool {
 	return false
 }
 
+func (x *Filter) GetPaused() bool {
+	if x != nil {
+		return x.Paused
+	}
+	return false
+}
+
 func (x *Filter) GetStep() string {
 	if x != nil {
 		return x.Step
@@ -420,6 +429,8 @@ type Saga struct {
 	Revision uint64 `protobuf:"varint,4,opt,name=revision" json:"revision,omitempty"`
 	// Ended so long ago that only id, definition, phase and ended are known.
 	Removed bool `protobuf:"varint,5,opt,name=removed" json:"removed,omitempty"`
+	// An operator has paused it; what was under way is still answered.
+	Paused *Pause `protobuf:"bytes,6,opt,name=paused" json:"paused,omitempty"`
 	// When it was started.
 	Started *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=started" json:"started,omitempty"`
 	// When its last event happened.
@@ -513,6 +524,13 @@ func (x *Saga) GetRemoved() bool {
 	return false
 }
 
+func (x *Saga) GetPaused() *Pause {
+	if x != nil {
+		return x.Paused
+	}
+	return nil
+}
+
 func (x *Saga) GetStarted() *timestamppb.Timestamp {
 	if x != nil {
 		return x.Started
@@ -597,6 +615,70 @@ func (x *Saga) GetInput() *Payload {
 	return nil
 }
 
+// Pause says who paused a saga and why.
+type Pause struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Since when.
+	Since *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=since" json:"since,omitempty"`
+	// Who.
+	By string `protobuf:"bytes,2,opt,name=by" json:"by,omitempty"`
+	// Why.
+	Reason        string `protobuf:"bytes,3,opt,name=reason" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Pause) Reset() {
+	*x = Pause{}
+	mi := &file_amends_api_v1_api_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Pause) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Pause) ProtoMessage() {}
+
+func (x *Pause) ProtoReflect() protoreflect.Message {
+	mi := &file_amends_api_v1_api_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Pause.ProtoReflect.Descriptor instead.
+func (*Pause) Descriptor() ([]byte, []int) {
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Pause) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *Pause) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *Pause) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 // Wave is steps that are undone at the same time.
 type Wave struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -608,7 +690,7 @@ type Wave struct {
 
 func (x *Wave) Reset() {
 	*x = Wave{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[6]
+	mi := &file_amends_api_v1_api_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -620,7 +702,7 @@ func (x *Wave) String() string {
 func (*Wave) ProtoMessage() {}
 
 func (x *Wave) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[6]
+	mi := &file_amends_api_v1_api_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -633,7 +715,7 @@ func (x *Wave) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Wave.ProtoReflect.Descriptor instead.
 func (*Wave) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{6}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Wave) GetSteps() []string {
@@ -676,7 +758,7 @@ type Step struct {
 
 func (x *Step) Reset() {
 	*x = Step{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[7]
+	mi := &file_amends_api_v1_api_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -688,7 +770,7 @@ func (x *Step) String() string {
 func (*Step) ProtoMessage() {}
 
 func (x *Step) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[7]
+	mi := &file_amends_api_v1_api_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -701,7 +783,7 @@ func (x *Step) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Step.ProtoReflect.Descriptor instead.
 func (*Step) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{7}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Step) GetName() string {
@@ -807,7 +889,7 @@ type Payload struct {
 
 func (x *Payload) Reset() {
 	*x = Payload{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[8]
+	mi := &file_amends_api_v1_api_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -819,7 +901,7 @@ func (x *Payload) String() string {
 func (*Payload) ProtoMessage() {}
 
 func (x *Payload) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[8]
+	mi := &file_amends_api_v1_api_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -832,7 +914,7 @@ func (x *Payload) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Payload.ProtoReflect.Descriptor instead.
 func (*Payload) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{8}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Payload) GetContentType() string {
@@ -905,7 +987,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[9]
+	mi := &file_amends_api_v1_api_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -917,7 +999,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[9]
+	mi := &file_amends_api_v1_api_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -930,7 +1012,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{9}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Event) GetRevision() uint64 {
@@ -1043,7 +1125,7 @@ type StartRequest struct {
 
 func (x *StartRequest) Reset() {
 	*x = StartRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[10]
+	mi := &file_amends_api_v1_api_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1055,7 +1137,7 @@ func (x *StartRequest) String() string {
 func (*StartRequest) ProtoMessage() {}
 
 func (x *StartRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[10]
+	mi := &file_amends_api_v1_api_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1068,7 +1150,7 @@ func (x *StartRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartRequest.ProtoReflect.Descriptor instead.
 func (*StartRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{10}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *StartRequest) GetId() string {
@@ -1119,7 +1201,7 @@ type StartResponse struct {
 
 func (x *StartResponse) Reset() {
 	*x = StartResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[11]
+	mi := &file_amends_api_v1_api_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1131,7 +1213,7 @@ func (x *StartResponse) String() string {
 func (*StartResponse) ProtoMessage() {}
 
 func (x *StartResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[11]
+	mi := &file_amends_api_v1_api_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1144,7 +1226,7 @@ func (x *StartResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartResponse.ProtoReflect.Descriptor instead.
 func (*StartResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{11}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *StartResponse) GetSaga() *Saga {
@@ -1172,7 +1254,7 @@ type GetRequest struct {
 
 func (x *GetRequest) Reset() {
 	*x = GetRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[12]
+	mi := &file_amends_api_v1_api_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1184,7 +1266,7 @@ func (x *GetRequest) String() string {
 func (*GetRequest) ProtoMessage() {}
 
 func (x *GetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[12]
+	mi := &file_amends_api_v1_api_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1197,7 +1279,7 @@ func (x *GetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRequest.ProtoReflect.Descriptor instead.
 func (*GetRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{12}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *GetRequest) GetId() string {
@@ -1218,7 +1300,7 @@ type GetResponse struct {
 
 func (x *GetResponse) Reset() {
 	*x = GetResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[13]
+	mi := &file_amends_api_v1_api_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1230,7 +1312,7 @@ func (x *GetResponse) String() string {
 func (*GetResponse) ProtoMessage() {}
 
 func (x *GetResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[13]
+	mi := &file_amends_api_v1_api_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1243,7 +1325,7 @@ func (x *GetResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetResponse.ProtoReflect.Descriptor instead.
 func (*GetResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{13}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *GetResponse) GetSaga() *Saga {
@@ -1266,7 +1348,7 @@ type WaitRequest struct {
 
 func (x *WaitRequest) Reset() {
 	*x = WaitRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[14]
+	mi := &file_amends_api_v1_api_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1278,7 +1360,7 @@ func (x *WaitRequest) String() string {
 func (*WaitRequest) ProtoMessage() {}
 
 func (x *WaitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[14]
+	mi := &file_amends_api_v1_api_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1291,7 +1373,7 @@ func (x *WaitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WaitRequest.ProtoReflect.Descriptor instead.
 func (*WaitRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{14}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *WaitRequest) GetId() string {
@@ -1319,7 +1401,7 @@ type WaitResponse struct {
 
 func (x *WaitResponse) Reset() {
 	*x = WaitResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[15]
+	mi := &file_amends_api_v1_api_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1331,7 +1413,7 @@ func (x *WaitResponse) String() string {
 func (*WaitResponse) ProtoMessage() {}
 
 func (x *WaitResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[15]
+	mi := &file_amends_api_v1_api_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1344,7 +1426,7 @@ func (x *WaitResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WaitResponse.ProtoReflect.Descriptor instead.
 func (*WaitResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{15}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *WaitResponse) GetSaga() *Saga {
@@ -1371,7 +1453,7 @@ type HistoryRequest struct {
 
 func (x *HistoryRequest) Reset() {
 	*x = HistoryRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[16]
+	mi := &file_amends_api_v1_api_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1383,7 +1465,7 @@ func (x *HistoryRequest) String() string {
 func (*HistoryRequest) ProtoMessage() {}
 
 func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[16]
+	mi := &file_amends_api_v1_api_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1396,7 +1478,7 @@ func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryRequest.ProtoReflect.Descriptor instead.
 func (*HistoryRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{16}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *HistoryRequest) GetId() string {
@@ -1440,7 +1522,7 @@ type HistoryResponse struct {
 
 func (x *HistoryResponse) Reset() {
 	*x = HistoryResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[17]
+	mi := &file_amends_api_v1_api_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1452,7 +1534,7 @@ func (x *HistoryResponse) String() string {
 func (*HistoryResponse) ProtoMessage() {}
 
 func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[17]
+	mi := &file_amends_api_v1_api_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1465,7 +1547,7 @@ func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryResponse.ProtoReflect.Descriptor instead.
 func (*HistoryResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{17}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *HistoryResponse) GetEvents() []*Event {
@@ -1497,7 +1579,7 @@ type ListRequest struct {
 
 func (x *ListRequest) Reset() {
 	*x = ListRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[18]
+	mi := &file_amends_api_v1_api_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1509,7 +1591,7 @@ func (x *ListRequest) String() string {
 func (*ListRequest) ProtoMessage() {}
 
 func (x *ListRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[18]
+	mi := &file_amends_api_v1_api_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1522,7 +1604,7 @@ func (x *ListRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRequest.ProtoReflect.Descriptor instead.
 func (*ListRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{18}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ListRequest) GetFilter() *Filter {
@@ -1560,7 +1642,7 @@ type ListResponse struct {
 
 func (x *ListResponse) Reset() {
 	*x = ListResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[19]
+	mi := &file_amends_api_v1_api_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1572,7 +1654,7 @@ func (x *ListResponse) String() string {
 func (*ListResponse) ProtoMessage() {}
 
 func (x *ListResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[19]
+	mi := &file_amends_api_v1_api_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1585,7 +1667,7 @@ func (x *ListResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListResponse.ProtoReflect.Descriptor instead.
 func (*ListResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{19}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ListResponse) GetSagas() []*Saga {
@@ -1613,7 +1695,7 @@ type CountRequest struct {
 
 func (x *CountRequest) Reset() {
 	*x = CountRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[20]
+	mi := &file_amends_api_v1_api_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1625,7 +1707,7 @@ func (x *CountRequest) String() string {
 func (*CountRequest) ProtoMessage() {}
 
 func (x *CountRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[20]
+	mi := &file_amends_api_v1_api_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1638,7 +1720,7 @@ func (x *CountRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CountRequest.ProtoReflect.Descriptor instead.
 func (*CountRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{20}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *CountRequest) GetFilter() *Filter {
@@ -1664,7 +1746,7 @@ type CountResponse struct {
 
 func (x *CountResponse) Reset() {
 	*x = CountResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[21]
+	mi := &file_amends_api_v1_api_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1676,7 +1758,7 @@ func (x *CountResponse) String() string {
 func (*CountResponse) ProtoMessage() {}
 
 func (x *CountResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[21]
+	mi := &file_amends_api_v1_api_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1689,7 +1771,7 @@ func (x *CountResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CountResponse.ProtoReflect.Descriptor instead.
 func (*CountResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{21}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *CountResponse) GetCounts() []*Count {
@@ -1730,7 +1812,7 @@ type Count struct {
 
 func (x *Count) Reset() {
 	*x = Count{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[22]
+	mi := &file_amends_api_v1_api_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1742,7 +1824,7 @@ func (x *Count) String() string {
 func (*Count) ProtoMessage() {}
 
 func (x *Count) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[22]
+	mi := &file_amends_api_v1_api_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1755,7 +1837,7 @@ func (x *Count) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Count.ProtoReflect.Descriptor instead.
 func (*Count) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{22}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Count) GetDefinition() *DefinitionRef {
@@ -1801,7 +1883,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[23]
+	mi := &file_amends_api_v1_api_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1813,7 +1895,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[23]
+	mi := &file_amends_api_v1_api_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1826,7 +1908,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{23}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *WatchRequest) GetId() string {
@@ -1869,7 +1951,7 @@ type WatchResponse struct {
 
 func (x *WatchResponse) Reset() {
 	*x = WatchResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[24]
+	mi := &file_amends_api_v1_api_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1881,7 +1963,7 @@ func (x *WatchResponse) String() string {
 func (*WatchResponse) ProtoMessage() {}
 
 func (x *WatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[24]
+	mi := &file_amends_api_v1_api_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1894,7 +1976,7 @@ func (x *WatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchResponse.ProtoReflect.Descriptor instead.
 func (*WatchResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{24}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *WatchResponse) GetSaga() *Saga {
@@ -1928,7 +2010,7 @@ func (x *WatchResponse) GetLeft() bool {
 // Decision is what an operator decided.
 type Decision struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// cancel, retry, resolve, skip, compensate or abandon.
+	// cancel, retry, resolve, skip, compensate, abandon, pause or resume.
 	Verb string `protobuf:"bytes,1,opt,name=verb" json:"verb,omitempty"`
 	// The step; may be left out when the verb is legal for one step only.
 	Step string `protobuf:"bytes,2,opt,name=step" json:"step,omitempty"`
@@ -1946,7 +2028,7 @@ type Decision struct {
 
 func (x *Decision) Reset() {
 	*x = Decision{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[25]
+	mi := &file_amends_api_v1_api_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1958,7 +2040,7 @@ func (x *Decision) String() string {
 func (*Decision) ProtoMessage() {}
 
 func (x *Decision) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[25]
+	mi := &file_amends_api_v1_api_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1971,7 +2053,7 @@ func (x *Decision) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Decision.ProtoReflect.Descriptor instead.
 func (*Decision) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{25}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Decision) GetVerb() string {
@@ -2031,7 +2113,7 @@ type OperateRequest struct {
 
 func (x *OperateRequest) Reset() {
 	*x = OperateRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[26]
+	mi := &file_amends_api_v1_api_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2043,7 +2125,7 @@ func (x *OperateRequest) String() string {
 func (*OperateRequest) ProtoMessage() {}
 
 func (x *OperateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[26]
+	mi := &file_amends_api_v1_api_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2056,7 +2138,7 @@ func (x *OperateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OperateRequest.ProtoReflect.Descriptor instead.
 func (*OperateRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{26}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *OperateRequest) GetId() string {
@@ -2091,7 +2173,7 @@ type OperateResponse struct {
 
 func (x *OperateResponse) Reset() {
 	*x = OperateResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[27]
+	mi := &file_amends_api_v1_api_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2103,7 +2185,7 @@ func (x *OperateResponse) String() string {
 func (*OperateResponse) ProtoMessage() {}
 
 func (x *OperateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[27]
+	mi := &file_amends_api_v1_api_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2116,7 +2198,7 @@ func (x *OperateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OperateResponse.ProtoReflect.Descriptor instead.
 func (*OperateResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{27}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *OperateResponse) GetSaga() *Saga {
@@ -2139,7 +2221,7 @@ type RegisterDefinitionRequest struct {
 
 func (x *RegisterDefinitionRequest) Reset() {
 	*x = RegisterDefinitionRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[28]
+	mi := &file_amends_api_v1_api_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2151,7 +2233,7 @@ func (x *RegisterDefinitionRequest) String() string {
 func (*RegisterDefinitionRequest) ProtoMessage() {}
 
 func (x *RegisterDefinitionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[28]
+	mi := &file_amends_api_v1_api_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2164,7 +2246,7 @@ func (x *RegisterDefinitionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegisterDefinitionRequest.ProtoReflect.Descriptor instead.
 func (*RegisterDefinitionRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{28}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *RegisterDefinitionRequest) GetSource() string {
@@ -2194,7 +2276,7 @@ type RegisterDefinitionResponse struct {
 
 func (x *RegisterDefinitionResponse) Reset() {
 	*x = RegisterDefinitionResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[29]
+	mi := &file_amends_api_v1_api_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2206,7 +2288,7 @@ func (x *RegisterDefinitionResponse) String() string {
 func (*RegisterDefinitionResponse) ProtoMessage() {}
 
 func (x *RegisterDefinitionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[29]
+	mi := &file_amends_api_v1_api_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2219,7 +2301,7 @@ func (x *RegisterDefinitionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegisterDefinitionResponse.ProtoReflect.Descriptor instead.
 func (*RegisterDefinitionResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{29}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *RegisterDefinitionResponse) GetDefinition() *Definition {
@@ -2257,7 +2339,7 @@ type Definition struct {
 
 func (x *Definition) Reset() {
 	*x = Definition{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[30]
+	mi := &file_amends_api_v1_api_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2269,7 +2351,7 @@ func (x *Definition) String() string {
 func (*Definition) ProtoMessage() {}
 
 func (x *Definition) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[30]
+	mi := &file_amends_api_v1_api_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2282,7 +2364,7 @@ func (x *Definition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Definition.ProtoReflect.Descriptor instead.
 func (*Definition) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{30}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Definition) GetRef() *DefinitionRef {
@@ -2338,7 +2420,7 @@ type ListDefinitionsRequest struct {
 
 func (x *ListDefinitionsRequest) Reset() {
 	*x = ListDefinitionsRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[31]
+	mi := &file_amends_api_v1_api_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2350,7 +2432,7 @@ func (x *ListDefinitionsRequest) String() string {
 func (*ListDefinitionsRequest) ProtoMessage() {}
 
 func (x *ListDefinitionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[31]
+	mi := &file_amends_api_v1_api_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2363,7 +2445,7 @@ func (x *ListDefinitionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDefinitionsRequest.ProtoReflect.Descriptor instead.
 func (*ListDefinitionsRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{31}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ListDefinitionsRequest) GetName() string {
@@ -2384,7 +2466,7 @@ type ListDefinitionsResponse struct {
 
 func (x *ListDefinitionsResponse) Reset() {
 	*x = ListDefinitionsResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[32]
+	mi := &file_amends_api_v1_api_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2396,7 +2478,7 @@ func (x *ListDefinitionsResponse) String() string {
 func (*ListDefinitionsResponse) ProtoMessage() {}
 
 func (x *ListDefinitionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[32]
+	mi := &file_amends_api_v1_api_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2409,7 +2491,7 @@ func (x *ListDefinitionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDefinitionsResponse.ProtoReflect.Descriptor instead.
 func (*ListDefinitionsResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{32}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ListDefinitionsResponse) GetDefinitions() []*Definition {
@@ -2430,7 +2512,7 @@ type GetDefinitionRequest struct {
 
 func (x *GetDefinitionRequest) Reset() {
 	*x = GetDefinitionRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[33]
+	mi := &file_amends_api_v1_api_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2442,7 +2524,7 @@ func (x *GetDefinitionRequest) String() string {
 func (*GetDefinitionRequest) ProtoMessage() {}
 
 func (x *GetDefinitionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[33]
+	mi := &file_amends_api_v1_api_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2455,7 +2537,7 @@ func (x *GetDefinitionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDefinitionRequest.ProtoReflect.Descriptor instead.
 func (*GetDefinitionRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{33}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *GetDefinitionRequest) GetRef() *DefinitionRef {
@@ -2476,7 +2558,7 @@ type GetDefinitionResponse struct {
 
 func (x *GetDefinitionResponse) Reset() {
 	*x = GetDefinitionResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[34]
+	mi := &file_amends_api_v1_api_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2488,7 +2570,7 @@ func (x *GetDefinitionResponse) String() string {
 func (*GetDefinitionResponse) ProtoMessage() {}
 
 func (x *GetDefinitionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[34]
+	mi := &file_amends_api_v1_api_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2501,7 +2583,7 @@ func (x *GetDefinitionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDefinitionResponse.ProtoReflect.Descriptor instead.
 func (*GetDefinitionResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{34}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *GetDefinitionResponse) GetDefinition() *Definition {
@@ -2526,7 +2608,7 @@ type CompareDefinitionsRequest struct {
 
 func (x *CompareDefinitionsRequest) Reset() {
 	*x = CompareDefinitionsRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[35]
+	mi := &file_amends_api_v1_api_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2538,7 +2620,7 @@ func (x *CompareDefinitionsRequest) String() string {
 func (*CompareDefinitionsRequest) ProtoMessage() {}
 
 func (x *CompareDefinitionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[35]
+	mi := &file_amends_api_v1_api_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2551,7 +2633,7 @@ func (x *CompareDefinitionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompareDefinitionsRequest.ProtoReflect.Descriptor instead.
 func (*CompareDefinitionsRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{35}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *CompareDefinitionsRequest) GetFrom() *DefinitionRef {
@@ -2586,7 +2668,7 @@ type CompareDefinitionsResponse struct {
 
 func (x *CompareDefinitionsResponse) Reset() {
 	*x = CompareDefinitionsResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[36]
+	mi := &file_amends_api_v1_api_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2598,7 +2680,7 @@ func (x *CompareDefinitionsResponse) String() string {
 func (*CompareDefinitionsResponse) ProtoMessage() {}
 
 func (x *CompareDefinitionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[36]
+	mi := &file_amends_api_v1_api_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2611,7 +2693,7 @@ func (x *CompareDefinitionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompareDefinitionsResponse.ProtoReflect.Descriptor instead.
 func (*CompareDefinitionsResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{36}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *CompareDefinitionsResponse) GetDifferences() []*Difference {
@@ -2638,7 +2720,7 @@ type Difference struct {
 
 func (x *Difference) Reset() {
 	*x = Difference{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[37]
+	mi := &file_amends_api_v1_api_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2650,7 +2732,7 @@ func (x *Difference) String() string {
 func (*Difference) ProtoMessage() {}
 
 func (x *Difference) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[37]
+	mi := &file_amends_api_v1_api_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2663,7 +2745,7 @@ func (x *Difference) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Difference.ProtoReflect.Descriptor instead.
 func (*Difference) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{37}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Difference) GetPath() string {
@@ -2707,7 +2789,7 @@ type ListDeadLettersRequest struct {
 
 func (x *ListDeadLettersRequest) Reset() {
 	*x = ListDeadLettersRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[38]
+	mi := &file_amends_api_v1_api_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2719,7 +2801,7 @@ func (x *ListDeadLettersRequest) String() string {
 func (*ListDeadLettersRequest) ProtoMessage() {}
 
 func (x *ListDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[38]
+	mi := &file_amends_api_v1_api_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2732,7 +2814,7 @@ func (x *ListDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*ListDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{38}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ListDeadLettersRequest) GetAfter() uint64 {
@@ -2762,7 +2844,7 @@ type ListDeadLettersResponse struct {
 
 func (x *ListDeadLettersResponse) Reset() {
 	*x = ListDeadLettersResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[39]
+	mi := &file_amends_api_v1_api_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2774,7 +2856,7 @@ func (x *ListDeadLettersResponse) String() string {
 func (*ListDeadLettersResponse) ProtoMessage() {}
 
 func (x *ListDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[39]
+	mi := &file_amends_api_v1_api_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2787,7 +2869,7 @@ func (x *ListDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*ListDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{39}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ListDeadLettersResponse) GetDeadLetters() []*DeadLetter {
@@ -2827,7 +2909,7 @@ type DeadLetter struct {
 
 func (x *DeadLetter) Reset() {
 	*x = DeadLetter{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[40]
+	mi := &file_amends_api_v1_api_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2839,7 +2921,7 @@ func (x *DeadLetter) String() string {
 func (*DeadLetter) ProtoMessage() {}
 
 func (x *DeadLetter) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[40]
+	mi := &file_amends_api_v1_api_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2852,7 +2934,7 @@ func (x *DeadLetter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeadLetter.ProtoReflect.Descriptor instead.
 func (*DeadLetter) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{40}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *DeadLetter) GetSequence() uint64 {
@@ -2917,7 +2999,7 @@ type Header struct {
 
 func (x *Header) Reset() {
 	*x = Header{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[41]
+	mi := &file_amends_api_v1_api_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2929,7 +3011,7 @@ func (x *Header) String() string {
 func (*Header) ProtoMessage() {}
 
 func (x *Header) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[41]
+	mi := &file_amends_api_v1_api_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2942,7 +3024,7 @@ func (x *Header) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Header.ProtoReflect.Descriptor instead.
 func (*Header) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{41}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Header) GetName() string {
@@ -2970,7 +3052,7 @@ type ReplayDeadLettersRequest struct {
 
 func (x *ReplayDeadLettersRequest) Reset() {
 	*x = ReplayDeadLettersRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[42]
+	mi := &file_amends_api_v1_api_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2982,7 +3064,7 @@ func (x *ReplayDeadLettersRequest) String() string {
 func (*ReplayDeadLettersRequest) ProtoMessage() {}
 
 func (x *ReplayDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[42]
+	mi := &file_amends_api_v1_api_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2995,7 +3077,7 @@ func (x *ReplayDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplayDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*ReplayDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{42}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ReplayDeadLettersRequest) GetSequences() []uint64 {
@@ -3018,7 +3100,7 @@ type ReplayDeadLettersResponse struct {
 
 func (x *ReplayDeadLettersResponse) Reset() {
 	*x = ReplayDeadLettersResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[43]
+	mi := &file_amends_api_v1_api_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3030,7 +3112,7 @@ func (x *ReplayDeadLettersResponse) String() string {
 func (*ReplayDeadLettersResponse) ProtoMessage() {}
 
 func (x *ReplayDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[43]
+	mi := &file_amends_api_v1_api_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3043,7 +3125,7 @@ func (x *ReplayDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplayDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*ReplayDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{43}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ReplayDeadLettersResponse) GetReplayed() []uint64 {
@@ -3073,7 +3155,7 @@ type FailedDeadLetter struct {
 
 func (x *FailedDeadLetter) Reset() {
 	*x = FailedDeadLetter{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[44]
+	mi := &file_amends_api_v1_api_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3085,7 +3167,7 @@ func (x *FailedDeadLetter) String() string {
 func (*FailedDeadLetter) ProtoMessage() {}
 
 func (x *FailedDeadLetter) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[44]
+	mi := &file_amends_api_v1_api_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3098,7 +3180,7 @@ func (x *FailedDeadLetter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FailedDeadLetter.ProtoReflect.Descriptor instead.
 func (*FailedDeadLetter) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{44}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *FailedDeadLetter) GetSequence() uint64 {
@@ -3126,7 +3208,7 @@ type DiscardDeadLettersRequest struct {
 
 func (x *DiscardDeadLettersRequest) Reset() {
 	*x = DiscardDeadLettersRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[45]
+	mi := &file_amends_api_v1_api_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3138,7 +3220,7 @@ func (x *DiscardDeadLettersRequest) String() string {
 func (*DiscardDeadLettersRequest) ProtoMessage() {}
 
 func (x *DiscardDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[45]
+	mi := &file_amends_api_v1_api_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3151,7 +3233,7 @@ func (x *DiscardDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiscardDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*DiscardDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{45}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *DiscardDeadLettersRequest) GetSequences() []uint64 {
@@ -3174,7 +3256,7 @@ type DiscardDeadLettersResponse struct {
 
 func (x *DiscardDeadLettersResponse) Reset() {
 	*x = DiscardDeadLettersResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[46]
+	mi := &file_amends_api_v1_api_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3186,7 +3268,7 @@ func (x *DiscardDeadLettersResponse) String() string {
 func (*DiscardDeadLettersResponse) ProtoMessage() {}
 
 func (x *DiscardDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[46]
+	mi := &file_amends_api_v1_api_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3199,7 +3281,7 @@ func (x *DiscardDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiscardDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*DiscardDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{46}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *DiscardDeadLettersResponse) GetDiscarded() []uint64 {
@@ -3237,7 +3319,7 @@ const file_amends_api_v1_api_proto_rawDesc = "" +
 	"\x04step\x18\x02 \x01(\tR\x04step\"=\n" +
 	"\rDefinitionRef\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
-	"\aversion\x18\x02 \x01(\x03R\aversion\"\xb6\x03\n" +
+	"\aversion\x18\x02 \x01(\x03R\aversion\"\xce\x03\n" +
 	"\x06Filter\x12<\n" +
 	"\n" +
 	"definition\x18\x01 \x01(\v2\x1c.amends.api.v1.DefinitionRefR\n" +
@@ -3245,14 +3327,15 @@ const file_amends_api_v1_api_proto_rawDesc = "" +
 	"\x06phases\x18\x02 \x03(\tR\x06phases\x12\x10\n" +
 	"\x03ids\x18\x03 \x03(\tR\x03ids\x12\x1b\n" +
 	"\tid_prefix\x18\x04 \x01(\tR\bidPrefix\x12\x12\n" +
-	"\x04open\x18\x05 \x01(\bR\x04open\x12\x12\n" +
+	"\x04open\x18\x05 \x01(\bR\x04open\x12\x16\n" +
+	"\x06paused\x18\x06 \x01(\bR\x06paused\x12\x12\n" +
 	"\x04step\x18\a \x01(\tR\x04step\x12 \n" +
 	"\vparticipant\x18\b \x01(\tR\vparticipant\x12\x16\n" +
 	"\x06reason\x18\t \x01(\tR\x06reason\x12?\n" +
 	"\rstarted_after\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\fstartedAfter\x12A\n" +
 	"\x0estarted_before\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\rstartedBefore\x12A\n" +
-	"\x0eupdated_before\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\rupdatedBefore\"\x9a\x05\n" +
+	"\x0eupdated_before\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\rupdatedBefore\"\xc8\x05\n" +
 	"\x04Saga\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12<\n" +
 	"\n" +
@@ -3260,7 +3343,8 @@ const file_amends_api_v1_api_proto_rawDesc = "" +
 	"definition\x12\x14\n" +
 	"\x05phase\x18\x03 \x01(\tR\x05phase\x12\x1a\n" +
 	"\brevision\x18\x04 \x01(\x04R\brevision\x12\x18\n" +
-	"\aremoved\x18\x05 \x01(\bR\aremoved\x124\n" +
+	"\aremoved\x18\x05 \x01(\bR\aremoved\x12,\n" +
+	"\x06paused\x18\x06 \x01(\v2\x14.amends.api.v1.PauseR\x06paused\x124\n" +
 	"\astarted\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\astarted\x124\n" +
 	"\aupdated\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\aupdated\x120\n" +
 	"\x05ended\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\x05ended\x126\n" +
@@ -3273,7 +3357,11 @@ const file_amends_api_v1_api_proto_rawDesc = "" +
 	"\x04undo\x18\x0f \x03(\v2\x13.amends.api.v1.WaveR\x04undo\x12#\n" +
 	"\rbeyond_return\x18\x10 \x01(\bR\fbeyondReturn\x12)\n" +
 	"\x05steps\x18\x11 \x03(\v2\x13.amends.api.v1.StepR\x05steps\x12,\n" +
-	"\x05input\x18\x12 \x01(\v2\x16.amends.api.v1.PayloadR\x05input\"\x1c\n" +
+	"\x05input\x18\x12 \x01(\v2\x16.amends.api.v1.PayloadR\x05input\"a\n" +
+	"\x05Pause\x120\n" +
+	"\x05since\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x0e\n" +
+	"\x02by\x18\x02 \x01(\tR\x02by\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"\x1c\n" +
 	"\x04Wave\x12\x14\n" +
 	"\x05steps\x18\x01 \x03(\tR\x05steps\"\xf6\x02\n" +
 	"\x04Step\x12\x12\n" +
@@ -3482,7 +3570,7 @@ func file_amends_api_v1_api_proto_rawDescGZIP() []byte {
 	return file_amends_api_v1_api_proto_rawDescData
 }
 
-var file_amends_api_v1_api_proto_msgTypes = make([]protoimpl.MessageInfo, 47)
+var file_amends_api_v1_api_proto_msgTypes = make([]protoimpl.MessageInfo, 48)
 var file_amends_api_v1_api_proto_goTypes = []any{
 	(*Refusal)(nil),                    // 0: amends.api.v1.Refusal
 	(*Violation)(nil),                  // 1: amends.api.v1.Violation
@@ -3490,138 +3578,141 @@ var file_amends_api_v1_api_proto_goTypes = []any{
 	(*DefinitionRef)(nil),              // 3: amends.api.v1.DefinitionRef
 	(*Filter)(nil),                     // 4: amends.api.v1.Filter
 	(*Saga)(nil),                       // 5: amends.api.v1.Saga
-	(*Wave)(nil),                       // 6: amends.api.v1.Wave
-	(*Step)(nil),                       // 7: amends.api.v1.Step
-	(*Payload)(nil),                    // 8: amends.api.v1.Payload
-	(*Event)(nil),                      // 9: amends.api.v1.Event
-	(*StartRequest)(nil),               // 10: amends.api.v1.StartRequest
-	(*StartResponse)(nil),              // 11: amends.api.v1.StartResponse
-	(*GetRequest)(nil),                 // 12: amends.api.v1.GetRequest
-	(*GetResponse)(nil),                // 13: amends.api.v1.GetResponse
-	(*WaitRequest)(nil),                // 14: amends.api.v1.WaitRequest
-	(*WaitResponse)(nil),               // 15: amends.api.v1.WaitResponse
-	(*HistoryRequest)(nil),             // 16: amends.api.v1.HistoryRequest
-	(*HistoryResponse)(nil),            // 17: amends.api.v1.HistoryResponse
-	(*ListRequest)(nil),                // 18: amends.api.v1.ListRequest
-	(*ListResponse)(nil),               // 19: amends.api.v1.ListResponse
-	(*CountRequest)(nil),               // 20: amends.api.v1.CountRequest
-	(*CountResponse)(nil),              // 21: amends.api.v1.CountResponse
-	(*Count)(nil),                      // 22: amends.api.v1.Count
-	(*WatchRequest)(nil),               // 23: amends.api.v1.WatchRequest
-	(*WatchResponse)(nil),              // 24: amends.api.v1.WatchResponse
-	(*Decision)(nil),                   // 25: amends.api.v1.Decision
-	(*OperateRequest)(nil),             // 26: amends.api.v1.OperateRequest
-	(*OperateResponse)(nil),            // 27: amends.api.v1.OperateResponse
-	(*RegisterDefinitionRequest)(nil),  // 28: amends.api.v1.RegisterDefinitionRequest
-	(*RegisterDefinitionResponse)(nil), // 29: amends.api.v1.RegisterDefinitionResponse
-	(*Definition)(nil),                 // 30: amends.api.v1.Definition
-	(*ListDefinitionsRequest)(nil),     // 31: amends.api.v1.ListDefinitionsRequest
-	(*ListDefinitionsResponse)(nil),    // 32: amends.api.v1.ListDefinitionsResponse
-	(*GetDefinitionRequest)(nil),       // 33: amends.api.v1.GetDefinitionRequest
-	(*GetDefinitionResponse)(nil),      // 34: amends.api.v1.GetDefinitionResponse
-	(*CompareDefinitionsRequest)(nil),  // 35: amends.api.v1.CompareDefinitionsRequest
-	(*CompareDefinitionsResponse)(nil), // 36: amends.api.v1.CompareDefinitionsResponse
-	(*Difference)(nil),                 // 37: amends.api.v1.Difference
-	(*ListDeadLettersRequest)(nil),     // 38: amends.api.v1.ListDeadLettersRequest
-	(*ListDeadLettersResponse)(nil),    // 39: amends.api.v1.ListDeadLettersResponse
-	(*DeadLetter)(nil),                 // 40: amends.api.v1.DeadLetter
-	(*Header)(nil),                     // 41: amends.api.v1.Header
-	(*ReplayDeadLettersRequest)(nil),   // 42: amends.api.v1.ReplayDeadLettersRequest
-	(*ReplayDeadLettersResponse)(nil),  // 43: amends.api.v1.ReplayDeadLettersResponse
-	(*FailedDeadLetter)(nil),           // 44: amends.api.v1.FailedDeadLetter
-	(*DiscardDeadLettersRequest)(nil),  // 45: amends.api.v1.DiscardDeadLettersRequest
-	(*DiscardDeadLettersResponse)(nil), // 46: amends.api.v1.DiscardDeadLettersResponse
-	(*durationpb.Duration)(nil),        // 47: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),      // 48: google.protobuf.Timestamp
+	(*Pause)(nil),                      // 6: amends.api.v1.Pause
+	(*Wave)(nil),                       // 7: amends.api.v1.Wave
+	(*Step)(nil),                       // 8: amends.api.v1.Step
+	(*Payload)(nil),                    // 9: amends.api.v1.Payload
+	(*Event)(nil),                      // 10: amends.api.v1.Event
+	(*StartRequest)(nil),               // 11: amends.api.v1.StartRequest
+	(*StartResponse)(nil),              // 12: amends.api.v1.StartResponse
+	(*GetRequest)(nil),                 // 13: amends.api.v1.GetRequest
+	(*GetResponse)(nil),                // 14: amends.api.v1.GetResponse
+	(*WaitRequest)(nil),                // 15: amends.api.v1.WaitRequest
+	(*WaitResponse)(nil),               // 16: amends.api.v1.WaitResponse
+	(*HistoryRequest)(nil),             // 17: amends.api.v1.HistoryRequest
+	(*HistoryResponse)(nil),            // 18: amends.api.v1.HistoryResponse
+	(*ListRequest)(nil),                // 19: amends.api.v1.ListRequest
+	(*ListResponse)(nil),               // 20: amends.api.v1.ListResponse
+	(*CountRequest)(nil),               // 21: amends.api.v1.CountRequest
+	(*CountResponse)(nil),              // 22: amends.api.v1.CountResponse
+	(*Count)(nil),                      // 23: amends.api.v1.Count
+	(*WatchRequest)(nil),               // 24: amends.api.v1.WatchRequest
+	(*WatchResponse)(nil),              // 25: amends.api.v1.WatchResponse
+	(*Decision)(nil),                   // 26: amends.api.v1.Decision
+	(*OperateRequest)(nil),             // 27: amends.api.v1.OperateRequest
+	(*OperateResponse)(nil),            // 28: amends.api.v1.OperateResponse
+	(*RegisterDefinitionRequest)(nil),  // 29: amends.api.v1.RegisterDefinitionRequest
+	(*RegisterDefinitionResponse)(nil), // 30: amends.api.v1.RegisterDefinitionResponse
+	(*Definition)(nil),                 // 31: amends.api.v1.Definition
+	(*ListDefinitionsRequest)(nil),     // 32: amends.api.v1.ListDefinitionsRequest
+	(*ListDefinitionsResponse)(nil),    // 33: amends.api.v1.ListDefinitionsResponse
+	(*GetDefinitionRequest)(nil),       // 34: amends.api.v1.GetDefinitionRequest
+	(*GetDefinitionResponse)(nil),      // 35: amends.api.v1.GetDefinitionResponse
+	(*CompareDefinitionsRequest)(nil),  // 36: amends.api.v1.CompareDefinitionsRequest
+	(*CompareDefinitionsResponse)(nil), // 37: amends.api.v1.CompareDefinitionsResponse
+	(*Difference)(nil),                 // 38: amends.api.v1.Difference
+	(*ListDeadLettersRequest)(nil),     // 39: amends.api.v1.ListDeadLettersRequest
+	(*ListDeadLettersResponse)(nil),    // 40: amends.api.v1.ListDeadLettersResponse
+	(*DeadLetter)(nil),                 // 41: amends.api.v1.DeadLetter
+	(*Header)(nil),                     // 42: amends.api.v1.Header
+	(*ReplayDeadLettersRequest)(nil),   // 43: amends.api.v1.ReplayDeadLettersRequest
+	(*ReplayDeadLettersResponse)(nil),  // 44: amends.api.v1.ReplayDeadLettersResponse
+	(*FailedDeadLetter)(nil),           // 45: amends.api.v1.FailedDeadLetter
+	(*DiscardDeadLettersRequest)(nil),  // 46: amends.api.v1.DiscardDeadLettersRequest
+	(*DiscardDeadLettersResponse)(nil), // 47: amends.api.v1.DiscardDeadLettersResponse
+	(*durationpb.Duration)(nil),        // 48: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),      // 49: google.protobuf.Timestamp
 }
 var file_amends_api_v1_api_proto_depIdxs = []int32{
 	2,  // 0: amends.api.v1.Refusal.legal:type_name -> amends.api.v1.LegalVerb
-	47, // 1: amends.api.v1.Refusal.retry_after:type_name -> google.protobuf.Duration
+	48, // 1: amends.api.v1.Refusal.retry_after:type_name -> google.protobuf.Duration
 	1,  // 2: amends.api.v1.Refusal.violations:type_name -> amends.api.v1.Violation
 	3,  // 3: amends.api.v1.Filter.definition:type_name -> amends.api.v1.DefinitionRef
-	48, // 4: amends.api.v1.Filter.started_after:type_name -> google.protobuf.Timestamp
-	48, // 5: amends.api.v1.Filter.started_before:type_name -> google.protobuf.Timestamp
-	48, // 6: amends.api.v1.Filter.updated_before:type_name -> google.protobuf.Timestamp
+	49, // 4: amends.api.v1.Filter.started_after:type_name -> google.protobuf.Timestamp
+	49, // 5: amends.api.v1.Filter.started_before:type_name -> google.protobuf.Timestamp
+	49, // 6: amends.api.v1.Filter.updated_before:type_name -> google.protobuf.Timestamp
 	3,  // 7: amends.api.v1.Saga.definition:type_name -> amends.api.v1.DefinitionRef
-	48, // 8: amends.api.v1.Saga.started:type_name -> google.protobuf.Timestamp
-	48, // 9: amends.api.v1.Saga.updated:type_name -> google.protobuf.Timestamp
-	48, // 10: amends.api.v1.Saga.ended:type_name -> google.protobuf.Timestamp
-	48, // 11: amends.api.v1.Saga.deadline:type_name -> google.protobuf.Timestamp
-	2,  // 12: amends.api.v1.Saga.legal:type_name -> amends.api.v1.LegalVerb
-	6,  // 13: amends.api.v1.Saga.undo:type_name -> amends.api.v1.Wave
-	7,  // 14: amends.api.v1.Saga.steps:type_name -> amends.api.v1.Step
-	8,  // 15: amends.api.v1.Saga.input:type_name -> amends.api.v1.Payload
-	48, // 16: amends.api.v1.Step.due:type_name -> google.protobuf.Timestamp
-	48, // 17: amends.api.v1.Step.parked:type_name -> google.protobuf.Timestamp
-	8,  // 18: amends.api.v1.Step.result:type_name -> amends.api.v1.Payload
-	48, // 19: amends.api.v1.Event.at:type_name -> google.protobuf.Timestamp
-	8,  // 20: amends.api.v1.Event.payload:type_name -> amends.api.v1.Payload
-	5,  // 21: amends.api.v1.Event.saga:type_name -> amends.api.v1.Saga
-	3,  // 22: amends.api.v1.StartRequest.definition:type_name -> amends.api.v1.DefinitionRef
-	5,  // 23: amends.api.v1.StartResponse.saga:type_name -> amends.api.v1.Saga
-	5,  // 24: amends.api.v1.GetResponse.saga:type_name -> amends.api.v1.Saga
-	47, // 25: amends.api.v1.WaitRequest.at_most:type_name -> google.protobuf.Duration
-	5,  // 26: amends.api.v1.WaitResponse.saga:type_name -> amends.api.v1.Saga
-	9,  // 27: amends.api.v1.HistoryResponse.events:type_name -> amends.api.v1.Event
-	4,  // 28: amends.api.v1.ListRequest.filter:type_name -> amends.api.v1.Filter
-	5,  // 29: amends.api.v1.ListResponse.sagas:type_name -> amends.api.v1.Saga
-	4,  // 30: amends.api.v1.CountRequest.filter:type_name -> amends.api.v1.Filter
-	22, // 31: amends.api.v1.CountResponse.counts:type_name -> amends.api.v1.Count
-	3,  // 32: amends.api.v1.Count.definition:type_name -> amends.api.v1.DefinitionRef
-	4,  // 33: amends.api.v1.WatchRequest.filter:type_name -> amends.api.v1.Filter
-	5,  // 34: amends.api.v1.WatchResponse.saga:type_name -> amends.api.v1.Saga
-	25, // 35: amends.api.v1.OperateRequest.decision:type_name -> amends.api.v1.Decision
-	5,  // 36: amends.api.v1.OperateResponse.saga:type_name -> amends.api.v1.Saga
-	30, // 37: amends.api.v1.RegisterDefinitionResponse.definition:type_name -> amends.api.v1.Definition
-	3,  // 38: amends.api.v1.Definition.ref:type_name -> amends.api.v1.DefinitionRef
-	22, // 39: amends.api.v1.Definition.counts:type_name -> amends.api.v1.Count
-	30, // 40: amends.api.v1.ListDefinitionsResponse.definitions:type_name -> amends.api.v1.Definition
-	3,  // 41: amends.api.v1.GetDefinitionRequest.ref:type_name -> amends.api.v1.DefinitionRef
-	30, // 42: amends.api.v1.GetDefinitionResponse.definition:type_name -> amends.api.v1.Definition
-	3,  // 43: amends.api.v1.CompareDefinitionsRequest.from:type_name -> amends.api.v1.DefinitionRef
-	3,  // 44: amends.api.v1.CompareDefinitionsRequest.to:type_name -> amends.api.v1.DefinitionRef
-	37, // 45: amends.api.v1.CompareDefinitionsResponse.differences:type_name -> amends.api.v1.Difference
-	40, // 46: amends.api.v1.ListDeadLettersResponse.dead_letters:type_name -> amends.api.v1.DeadLetter
-	48, // 47: amends.api.v1.DeadLetter.since:type_name -> google.protobuf.Timestamp
-	41, // 48: amends.api.v1.DeadLetter.headers:type_name -> amends.api.v1.Header
-	8,  // 49: amends.api.v1.DeadLetter.data:type_name -> amends.api.v1.Payload
-	44, // 50: amends.api.v1.ReplayDeadLettersResponse.failed:type_name -> amends.api.v1.FailedDeadLetter
-	44, // 51: amends.api.v1.DiscardDeadLettersResponse.failed:type_name -> amends.api.v1.FailedDeadLetter
-	10, // 52: amends.api.v1.CoordinatorService.Start:input_type -> amends.api.v1.StartRequest
-	12, // 53: amends.api.v1.CoordinatorService.Get:input_type -> amends.api.v1.GetRequest
-	14, // 54: amends.api.v1.CoordinatorService.Wait:input_type -> amends.api.v1.WaitRequest
-	16, // 55: amends.api.v1.CoordinatorService.History:input_type -> amends.api.v1.HistoryRequest
-	18, // 56: amends.api.v1.CoordinatorService.List:input_type -> amends.api.v1.ListRequest
-	20, // 57: amends.api.v1.CoordinatorService.Count:input_type -> amends.api.v1.CountRequest
-	23, // 58: amends.api.v1.CoordinatorService.Watch:input_type -> amends.api.v1.WatchRequest
-	26, // 59: amends.api.v1.CoordinatorService.Operate:input_type -> amends.api.v1.OperateRequest
-	28, // 60: amends.api.v1.CoordinatorService.RegisterDefinition:input_type -> amends.api.v1.RegisterDefinitionRequest
-	31, // 61: amends.api.v1.CoordinatorService.ListDefinitions:input_type -> amends.api.v1.ListDefinitionsRequest
-	33, // 62: amends.api.v1.CoordinatorService.GetDefinition:input_type -> amends.api.v1.GetDefinitionRequest
-	35, // 63: amends.api.v1.CoordinatorService.CompareDefinitions:input_type -> amends.api.v1.CompareDefinitionsRequest
-	38, // 64: amends.api.v1.CoordinatorService.ListDeadLetters:input_type -> amends.api.v1.ListDeadLettersRequest
-	42, // 65: amends.api.v1.CoordinatorService.ReplayDeadLetters:input_type -> amends.api.v1.ReplayDeadLettersRequest
-	45, // 66: amends.api.v1.CoordinatorService.DiscardDeadLetters:input_type -> amends.api.v1.DiscardDeadLettersRequest
-	11, // 67: amends.api.v1.CoordinatorService.Start:output_type -> amends.api.v1.StartResponse
-	13, // 68: amends.api.v1.CoordinatorService.Get:output_type -> amends.api.v1.GetResponse
-	15, // 69: amends.api.v1.CoordinatorService.Wait:output_type -> amends.api.v1.WaitResponse
-	17, // 70: amends.api.v1.CoordinatorService.History:output_type -> amends.api.v1.HistoryResponse
-	19, // 71: amends.api.v1.CoordinatorService.List:output_type -> amends.api.v1.ListResponse
-	21, // 72: amends.api.v1.CoordinatorService.Count:output_type -> amends.api.v1.CountResponse
-	24, // 73: amends.api.v1.CoordinatorService.Watch:output_type -> amends.api.v1.WatchResponse
-	27, // 74: amends.api.v1.CoordinatorService.Operate:output_type -> amends.api.v1.OperateResponse
-	29, // 75: amends.api.v1.CoordinatorService.RegisterDefinition:output_type -> amends.api.v1.RegisterDefinitionResponse
-	32, // 76: amends.api.v1.CoordinatorService.ListDefinitions:output_type -> amends.api.v1.ListDefinitionsResponse
-	34, // 77: amends.api.v1.CoordinatorService.GetDefinition:output_type -> amends.api.v1.GetDefinitionResponse
-	36, // 78: amends.api.v1.CoordinatorService.CompareDefinitions:output_type -> amends.api.v1.CompareDefinitionsResponse
-	39, // 79: amends.api.v1.CoordinatorService.ListDeadLetters:output_type -> amends.api.v1.ListDeadLettersResponse
-	43, // 80: amends.api.v1.CoordinatorService.ReplayDeadLetters:output_type -> amends.api.v1.ReplayDeadLettersResponse
-	46, // 81: amends.api.v1.CoordinatorService.DiscardDeadLetters:output_type -> amends.api.v1.DiscardDeadLettersResponse
-	67, // [67:82] is the sub-list for method output_type
-	52, // [52:67] is the sub-list for method input_type
-	52, // [52:52] is the sub-list for extension type_name
-	52, // [52:52] is the sub-list for extension extendee
-	0,  // [0:52] is the sub-list for field type_name
+	6,  // 8: amends.api.v1.Saga.paused:type_name -> amends.api.v1.Pause
+	49, // 9: amends.api.v1.Saga.started:type_name -> google.protobuf.Timestamp
+	49, // 10: amends.api.v1.Saga.updated:type_name -> google.protobuf.Timestamp
+	49, // 11: amends.api.v1.Saga.ended:type_name -> google.protobuf.Timestamp
+	49, // 12: amends.api.v1.Saga.deadline:type_name -> google.protobuf.Timestamp
+	2,  // 13: amends.api.v1.Saga.legal:type_name -> amends.api.v1.LegalVerb
+	7,  // 14: amends.api.v1.Saga.undo:type_name -> amends.api.v1.Wave
+	8,  // 15: amends.api.v1.Saga.steps:type_name -> amends.api.v1.Step
+	9,  // 16: amends.api.v1.Saga.input:type_name -> amends.api.v1.Payload
+	49, // 17: amends.api.v1.Pause.since:type_name -> google.protobuf.Timestamp
+	49, // 18: amends.api.v1.Step.due:type_name -> google.protobuf.Timestamp
+	49, // 19: amends.api.v1.Step.parked:type_name -> google.protobuf.Timestamp
+	9,  // 20: amends.api.v1.Step.result:type_name -> amends.api.v1.Payload
+	49, // 21: amends.api.v1.Event.at:type_name -> google.protobuf.Timestamp
+	9,  // 22: amends.api.v1.Event.payload:type_name -> amends.api.v1.Payload
+	5,  // 23: amends.api.v1.Event.saga:type_name -> amends.api.v1.Saga
+	3,  // 24: amends.api.v1.StartRequest.definition:type_name -> amends.api.v1.DefinitionRef
+	5,  // 25: amends.api.v1.StartResponse.saga:type_name -> amends.api.v1.Saga
+	5,  // 26: amends.api.v1.GetResponse.saga:type_name -> amends.api.v1.Saga
+	48, // 27: amends.api.v1.WaitRequest.at_most:type_name -> google.protobuf.Duration
+	5,  // 28: amends.api.v1.WaitResponse.saga:type_name -> amends.api.v1.Saga
+	10, // 29: amends.api.v1.HistoryResponse.events:type_name -> amends.api.v1.Event
+	4,  // 30: amends.api.v1.ListRequest.filter:type_name -> amends.api.v1.Filter
+	5,  // 31: amends.api.v1.ListResponse.sagas:type_name -> amends.api.v1.Saga
+	4,  // 32: amends.api.v1.CountRequest.filter:type_name -> amends.api.v1.Filter
+	23, // 33: amends.api.v1.CountResponse.counts:type_name -> amends.api.v1.Count
+	3,  // 34: amends.api.v1.Count.definition:type_name -> amends.api.v1.DefinitionRef
+	4,  // 35: amends.api.v1.WatchRequest.filter:type_name -> amends.api.v1.Filter
+	5,  // 36: amends.api.v1.WatchResponse.saga:type_name -> amends.api.v1.Saga
+	26, // 37: amends.api.v1.OperateRequest.decision:type_name -> amends.api.v1.Decision
+	5,  // 38: amends.api.v1.OperateResponse.saga:type_name -> amends.api.v1.Saga
+	31, // 39: amends.api.v1.RegisterDefinitionResponse.definition:type_name -> amends.api.v1.Definition
+	3,  // 40: amends.api.v1.Definition.ref:type_name -> amends.api.v1.DefinitionRef
+	23, // 41: amends.api.v1.Definition.counts:type_name -> amends.api.v1.Count
+	31, // 42: amends.api.v1.ListDefinitionsResponse.definitions:type_name -> amends.api.v1.Definition
+	3,  // 43: amends.api.v1.GetDefinitionRequest.ref:type_name -> amends.api.v1.DefinitionRef
+	31, // 44: amends.api.v1.GetDefinitionResponse.definition:type_name -> amends.api.v1.Definition
+	3,  // 45: amends.api.v1.CompareDefinitionsRequest.from:type_name -> amends.api.v1.DefinitionRef
+	3,  // 46: amends.api.v1.CompareDefinitionsRequest.to:type_name -> amends.api.v1.DefinitionRef
+	38, // 47: amends.api.v1.CompareDefinitionsResponse.differences:type_name -> amends.api.v1.Difference
+	41, // 48: amends.api.v1.ListDeadLettersResponse.dead_letters:type_name -> amends.api.v1.DeadLetter
+	49, // 49: amends.api.v1.DeadLetter.since:type_name -> google.protobuf.Timestamp
+	42, // 50: amends.api.v1.DeadLetter.headers:type_name -> amends.api.v1.Header
+	9,  // 51: amends.api.v1.DeadLetter.data:type_name -> amends.api.v1.Payload
+	45, // 52: amends.api.v1.ReplayDeadLettersResponse.failed:type_name -> amends.api.v1.FailedDeadLetter
+	45, // 53: amends.api.v1.DiscardDeadLettersResponse.failed:type_name -> amends.api.v1.FailedDeadLetter
+	11, // 54: amends.api.v1.CoordinatorService.Start:input_type -> amends.api.v1.StartRequest
+	13, // 55: amends.api.v1.CoordinatorService.Get:input_type -> amends.api.v1.GetRequest
+	15, // 56: amends.api.v1.CoordinatorService.Wait:input_type -> amends.api.v1.WaitRequest
+	17, // 57: amends.api.v1.CoordinatorService.History:input_type -> amends.api.v1.HistoryRequest
+	19, // 58: amends.api.v1.CoordinatorService.List:input_type -> amends.api.v1.ListRequest
+	21, // 59: amends.api.v1.CoordinatorService.Count:input_type -> amends.api.v1.CountRequest
+	24, // 60: amends.api.v1.CoordinatorService.Watch:input_type -> amends.api.v1.WatchRequest
+	27, // 61: amends.api.v1.CoordinatorService.Operate:input_type -> amends.api.v1.OperateRequest
+	29, // 62: amends.api.v1.CoordinatorService.RegisterDefinition:input_type -> amends.api.v1.RegisterDefinitionRequest
+	32, // 63: amends.api.v1.CoordinatorService.ListDefinitions:input_type -> amends.api.v1.ListDefinitionsRequest
+	34, // 64: amends.api.v1.CoordinatorService.GetDefinition:input_type -> amends.api.v1.GetDefinitionRequest
+	36, // 65: amends.api.v1.CoordinatorService.CompareDefinitions:input_type -> amends.api.v1.CompareDefinitionsRequest
+	39, // 66: amends.api.v1.CoordinatorService.ListDeadLetters:input_type -> amends.api.v1.ListDeadLettersRequest
+	43, // 67: amends.api.v1.CoordinatorService.ReplayDeadLetters:input_type -> amends.api.v1.ReplayDeadLettersRequest
+	46, // 68: amends.api.v1.CoordinatorService.DiscardDeadLetters:input_type -> amends.api.v1.DiscardDeadLettersRequest
+	12, // 69: amends.api.v1.CoordinatorService.Start:output_type -> amends.api.v1.StartResponse
+	14, // 70: amends.api.v1.CoordinatorService.Get:output_type -> amends.api.v1.GetResponse
+	16, // 71: amends.api.v1.CoordinatorService.Wait:output_type -> amends.api.v1.WaitResponse
+	18, // 72: amends.api.v1.CoordinatorService.History:output_type -> amends.api.v1.HistoryResponse
+	20, // 73: amends.api.v1.CoordinatorService.List:output_type -> amends.api.v1.ListResponse
+	22, // 74: amends.api.v1.CoordinatorService.Count:output_type -> amends.api.v1.CountResponse
+	25, // 75: amends.api.v1.CoordinatorService.Watch:output_type -> amends.api.v1.WatchResponse
+	28, // 76: amends.api.v1.CoordinatorService.Operate:output_type -> amends.api.v1.OperateResponse
+	30, // 77: amends.api.v1.CoordinatorService.RegisterDefinition:output_type -> amends.api.v1.RegisterDefinitionResponse
+	33, // 78: amends.api.v1.CoordinatorService.ListDefinitions:output_type -> amends.api.v1.ListDefinitionsResponse
+	35, // 79: amends.api.v1.CoordinatorService.GetDefinition:output_type -> amends.api.v1.GetDefinitionResponse
+	37, // 80: amends.api.v1.CoordinatorService.CompareDefinitions:output_type -> amends.api.v1.CompareDefinitionsResponse
+	40, // 81: amends.api.v1.CoordinatorService.ListDeadLetters:output_type -> amends.api.v1.ListDeadLettersResponse
+	44, // 82: amends.api.v1.CoordinatorService.ReplayDeadLetters:output_type -> amends.api.v1.ReplayDeadLettersResponse
+	47, // 83: amends.api.v1.CoordinatorService.DiscardDeadLetters:output_type -> amends.api.v1.DiscardDeadLettersResponse
+	69, // [69:84] is the sub-list for method output_type
+	54, // [54:69] is the sub-list for method input_type
+	54, // [54:54] is the sub-list for extension type_name
+	54, // [54:54] is the sub-list for extension extendee
+	0,  // [0:54] is the sub-list for field type_name
 }
 
 func init() { file_amends_api_v1_api_proto_init() }
@@ -3635,7 +3726,7 @@ func file_amends_api_v1_api_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_amends_api_v1_api_proto_rawDesc), len(file_amends_api_v1_api_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   47,
+			NumMessages:   48,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
