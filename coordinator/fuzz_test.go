@@ -54,10 +54,17 @@ func FuzzRequest(f *testing.F) {
 		}
 		answer(ctx, t, c, name, request)
 		known := answer(ctx, t, c, transport.APIGet, &transport.Envelope{Saga: "known"})
-		if known.Code != "" {
+		if known.Code == string(transport.CodeNotFound) { // a verb or its timeouts have ended it, and it is forgotten
+			known = answer(ctx, t, c, transport.APIStart, startKnown())
+		}
+		if known.Code != "" && known.Code != string(transport.CodeResourceExhausted) {
 			t.Errorf("afterwards the saga that was there answers %s: %s", known.Code, known.Reason)
 		}
 	})
+}
+
+func startKnown() *transport.Envelope {
+	return &transport.Envelope{Saga: "known", Definition: checkout.Ref(), Data: []byte(`{"sku":"A"}`)}
 }
 
 // alone is a coordinator with one saga, called known, and no participants.
@@ -81,8 +88,7 @@ func alone(f *testing.F) *coordinator.Coordinator {
 		}
 		bus.Close()
 	})
-	start := &transport.Envelope{Saga: "known", Definition: checkout.Ref(), Data: []byte(`{"sku":"A"}`)}
-	if reply := c.Handle(ctx, transport.APIStart, start); reply.Code != "" {
+	if reply := c.Handle(ctx, transport.APIStart, startKnown()); reply.Code != "" {
 		f.Fatalf("start: %s: %s", reply.Code, reply.Reason)
 	}
 	return c

@@ -78,6 +78,11 @@ func fromEnvelope(m *amendsv1.Envelope) (transport.Envelope, error) {
 	if err != nil {
 		return transport.Envelope{}, err
 	}
+	retryAfter := time.Duration(m.RetryAfterMs) * time.Millisecond
+	if retryAfter > transport.MaxRetryAfter {
+		return transport.Envelope{}, fmt.Errorf("retry after %s, at most %s (MaxRetryAfter): the record is damaged or was written by a later release",
+			retryAfter, transport.MaxRetryAfter)
+	}
 	return transport.Envelope{
 		Subject:     m.Subject,
 		DedupID:     m.DedupId,
@@ -100,6 +105,6 @@ func fromEnvelope(m *amendsv1.Envelope) (transport.Envelope, error) {
 		Code:        m.Code,
 		Data:        protoconv.Bytes(m.Data),
 
-		RetryAfter: time.Duration(m.RetryAfterMs) * time.Millisecond,
+		RetryAfter: retryAfter,
 	}, nil
 }
