@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
+	"strings"
 	"time"
 
 	"github.com/amends-dev/amends/saga"
@@ -45,8 +46,9 @@ func (f *Filter) Position(cursor string) (Position, error) {
 	if len(cursor) > 512 {
 		return Position{}, fmt.Errorf("%w: it is %d bytes long", ErrCursor, len(cursor))
 	}
+	// base64 passes over line breaks, which no cursor of ours has
 	b, err := base64.RawURLEncoding.Strict().DecodeString(cursor)
-	if err != nil || len(b) < 1+8+1+4 || b[0] != cursorVersion {
+	if err != nil || strings.ContainsAny(cursor, "\r\n") || len(b) < 1+8+1+4 || b[0] != cursorVersion {
 		return Position{}, fmt.Errorf("%w: give the one that the page before answered", ErrCursor)
 	}
 	body, sum := b[:len(b)-4], binary.BigEndian.Uint32(b[len(b)-4:])

@@ -14,6 +14,8 @@ func FuzzCursor(f *testing.F) {
 	filter, other := store.Filter{Definition: "checkout"}, store.Filter{Definition: "refund"}
 	f.Add(filter.Cursor(store.Position{Started: time.Unix(1, 0), ID: "order-1"}))
 	f.Add(other.Cursor(store.Position{Started: time.Unix(1, 0), ID: "order-1"}))
+	broken := filter.Cursor(store.Position{Started: time.Unix(1, 0), ID: "order-1"})
+	f.Add(broken[:8] + "\r\n" + broken[8:])
 	f.Add("AQ")
 	f.Add("AQAAAAAAAAAAAAAA")
 	f.Fuzz(func(t *testing.T, cursor string) {
