@@ -116,8 +116,11 @@ func query[Reply any](ctx context.Context, c Coordinator, verb string, request *
 	}
 	request.Data = raw
 	fields := asIs
-	if verb == transport.APIList || verb == transport.APICount || verb == transport.APIWatch {
+	switch verb {
+	case transport.APIList, transport.APICount, transport.APIWatch:
 		fields = inFilter
+	case transport.APIOperateAll:
+		fields = inBulk
 	}
 	return askFor[Reply](ctx, c, verb, request, fields)
 }

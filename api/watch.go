@@ -134,8 +134,13 @@ func (w *watch) list(ctx context.Context, missed int64) (int64, error) {
 }
 
 func (w *watch) send(ctx context.Context, m *apiv1.WatchResponse) error {
-	if c, ok := ctx.Value(controller{}).(*http.ResponseController); ok {
-		_ = c.SetWriteDeadline(w.s.clock().Add(sendLimit))
-	}
+	w.s.patient(ctx)
 	return w.stream.Send(m)
+}
+
+// patient gives a stream's reader time for the next message, and not for ever.
+func (s *server) patient(ctx context.Context) {
+	if c, ok := ctx.Value(controller{}).(*http.ResponseController); ok {
+		_ = c.SetWriteDeadline(s.clock().Add(sendLimit))
+	}
 }

@@ -42,6 +42,7 @@ func (c *Coordinator) verbs() map[string]func(context.Context, *transport.Envelo
 		transport.APIDefinitions: c.reading(c.apiDefinitions),
 
 		transport.APIWatch:              c.apiWatch,
+		transport.APIOperateAll:         c.apiOperateAll,
 		transport.APICount:              c.reading(c.apiCount),
 		transport.APIDefinition:         c.reading(c.apiDefinition),
 		transport.APICheckDefinition:    c.reading(c.apiCheckDefinition),

@@ -44,6 +44,7 @@ type Coordinator struct {
 	observer    Observer
 	reads       chan struct{} // bounds reading requests that are served at once
 	watchers    chan struct{} // bounds watch requests that are held at once
+	bulk        chan struct{} // bounds decisions about many sagas that are taken at once
 	feed        *feed
 	seed        maphash.Seed
 
@@ -80,7 +81,7 @@ func New(config Config) (*Coordinator, error) {
 	c := &Coordinator{
 		config: config, definitions: defs, observer: config.Observer,
 		waiters: newWaiters(), reads: make(chan struct{}, maxReads),
-		watchers: make(chan struct{}, MaxWatchers), feed: newFeed(), seed: maphash.MakeSeed(),
+		watchers: make(chan struct{}, MaxWatchers), bulk: make(chan struct{}, MaxBulk), feed: newFeed(), seed: maphash.MakeSeed(),
 	}
 	c.relay = outbox.NewRelay(config.Bus, config.Store, outbox.Options{
 		OnPublish: c.observer.Published, OnRefused: c.refused, Now: config.Clock,

@@ -85,10 +85,11 @@ func refusalOf(err error) *transport.Envelope {
 	var bad *badRequest
 	var down unavailableError
 	var moved *movedError
+	var many *tooManyError
 	switch {
 	case errors.As(err, &down):
 		code = transport.CodeUnavailable
-	case errors.As(err, &verb), errors.As(err, &moved), errors.Is(err, store.ErrEnded), errors.Is(err, errNoOffice):
+	case errors.As(err, &verb), errors.As(err, &moved), errors.As(err, &many), errors.Is(err, store.ErrEnded), errors.Is(err, errNoOffice):
 		code = transport.CodeFailedPrecondition
 	case errors.As(err, &name), errors.As(err, &bad), errors.Is(err, saga.ErrInput), errors.Is(err, store.ErrCursor):
 		code = transport.CodeInvalidArgument

@@ -21,6 +21,9 @@ const (
 	// APIOperate takes a person's decision. Attribute: Saga. Data: Operation.
 	// Reply: Status.
 	APIOperate = "operate"
+	// APIOperateAll takes a person's decision about every saga that a filter matches,
+	// a page at a time. Data: OperateAllQuery. Reply: OperateAllReply.
+	APIOperateAll = "operate-all"
 	// APIList lists sagas. Data: ListQuery. Reply: ListReply.
 	APIList = "list"
 	// APICount counts sagas. Data: Filter. Reply: CountReply.

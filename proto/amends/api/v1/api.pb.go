@@ -2208,6 +2208,216 @@ func (x *OperateResponse) GetSaga() *Saga {
 	return nil
 }
 
+// OperateAllRequest is a decision about many sagas.
+type OperateAllRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Which sagas; an empty filter is refused.
+	Filter *Filter `protobuf:"bytes,1,opt,name=filter" json:"filter,omitempty"`
+	// What was decided.
+	Decision *Decision `protobuf:"bytes,2,opt,name=decision" json:"decision,omitempty"`
+	// Only count: how many match, and for how many the verb is legal.
+	DryRun bool `protobuf:"varint,3,opt,name=dry_run,json=dryRun" json:"dry_run,omitempty"`
+	// Refuse when more match than this, the number that a dry run showed; 0: no limit.
+	AtMost        int64 `protobuf:"varint,4,opt,name=at_most,json=atMost" json:"at_most,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OperateAllRequest) Reset() {
+	*x = OperateAllRequest{}
+	mi := &file_amends_api_v1_api_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OperateAllRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OperateAllRequest) ProtoMessage() {}
+
+func (x *OperateAllRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_amends_api_v1_api_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OperateAllRequest.ProtoReflect.Descriptor instead.
+func (*OperateAllRequest) Descriptor() ([]byte, []int) {
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *OperateAllRequest) GetFilter() *Filter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
+func (x *OperateAllRequest) GetDecision() *Decision {
+	if x != nil {
+		return x.Decision
+	}
+	return nil
+}
+
+func (x *OperateAllRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
+func (x *OperateAllRequest) GetAtMost() int64 {
+	if x != nil {
+		return x.AtMost
+	}
+	return 0
+}
+
+// OperateAllResponse is how far it is.
+type OperateAllResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Sagas that have matched so far.
+	Matched int64 `protobuf:"varint,1,opt,name=matched" json:"matched,omitempty"`
+	// Of these, for how many the decision was legal and, without dry_run, was taken.
+	Done int64 `protobuf:"varint,2,opt,name=done" json:"done,omitempty"`
+	// Of these, for how many it was refused.
+	Refused int64 `protobuf:"varint,3,opt,name=refused" json:"refused,omitempty"`
+	// The last of the stream: everything that matches has been looked at.
+	Finished bool `protobuf:"varint,4,opt,name=finished" json:"finished,omitempty"`
+	// Those that were refused since the message before; of a stream the first hundred.
+	Refusals      []*RefusedSaga `protobuf:"bytes,5,rep,name=refusals" json:"refusals,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OperateAllResponse) Reset() {
+	*x = OperateAllResponse{}
+	mi := &file_amends_api_v1_api_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OperateAllResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OperateAllResponse) ProtoMessage() {}
+
+func (x *OperateAllResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_amends_api_v1_api_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OperateAllResponse.ProtoReflect.Descriptor instead.
+func (*OperateAllResponse) Descriptor() ([]byte, []int) {
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *OperateAllResponse) GetMatched() int64 {
+	if x != nil {
+		return x.Matched
+	}
+	return 0
+}
+
+func (x *OperateAllResponse) GetDone() int64 {
+	if x != nil {
+		return x.Done
+	}
+	return 0
+}
+
+func (x *OperateAllResponse) GetRefused() int64 {
+	if x != nil {
+		return x.Refused
+	}
+	return 0
+}
+
+func (x *OperateAllResponse) GetFinished() bool {
+	if x != nil {
+		return x.Finished
+	}
+	return false
+}
+
+func (x *OperateAllResponse) GetRefusals() []*RefusedSaga {
+	if x != nil {
+		return x.Refusals
+	}
+	return nil
+}
+
+// RefusedSaga is a saga about which the decision was not legal.
+type RefusedSaga struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its id.
+	Id string `protobuf:"bytes,1,opt,name=id" json:"id,omitempty"`
+	// Why not, and what would be.
+	Reason        string `protobuf:"bytes,2,opt,name=reason" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RefusedSaga) Reset() {
+	*x = RefusedSaga{}
+	mi := &file_amends_api_v1_api_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RefusedSaga) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RefusedSaga) ProtoMessage() {}
+
+func (x *RefusedSaga) ProtoReflect() protoreflect.Message {
+	mi := &file_amends_api_v1_api_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RefusedSaga.ProtoReflect.Descriptor instead.
+func (*RefusedSaga) Descriptor() ([]byte, []int) {
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *RefusedSaga) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *RefusedSaga) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 // RegisterDefinitionRequest is a definition.
 type RegisterDefinitionRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2221,7 +2431,7 @@ type RegisterDefinitionRequest struct {
 
 func (x *RegisterDefinitionRequest) Reset() {
 	*x = RegisterDefinitionRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[29]
+	mi := &file_amends_api_v1_api_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2233,7 +2443,7 @@ func (x *RegisterDefinitionRequest) String() string {
 func (*RegisterDefinitionRequest) ProtoMessage() {}
 
 func (x *RegisterDefinitionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[29]
+	mi := &file_amends_api_v1_api_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2246,7 +2456,7 @@ func (x *RegisterDefinitionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegisterDefinitionRequest.ProtoReflect.Descriptor instead.
 func (*RegisterDefinitionRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{29}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *RegisterDefinitionRequest) GetSource() string {
@@ -2276,7 +2486,7 @@ type RegisterDefinitionResponse struct {
 
 func (x *RegisterDefinitionResponse) Reset() {
 	*x = RegisterDefinitionResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[30]
+	mi := &file_amends_api_v1_api_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2288,7 +2498,7 @@ func (x *RegisterDefinitionResponse) String() string {
 func (*RegisterDefinitionResponse) ProtoMessage() {}
 
 func (x *RegisterDefinitionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[30]
+	mi := &file_amends_api_v1_api_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2301,7 +2511,7 @@ func (x *RegisterDefinitionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegisterDefinitionResponse.ProtoReflect.Descriptor instead.
 func (*RegisterDefinitionResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{30}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *RegisterDefinitionResponse) GetDefinition() *Definition {
@@ -2339,7 +2549,7 @@ type Definition struct {
 
 func (x *Definition) Reset() {
 	*x = Definition{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[31]
+	mi := &file_amends_api_v1_api_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2351,7 +2561,7 @@ func (x *Definition) String() string {
 func (*Definition) ProtoMessage() {}
 
 func (x *Definition) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[31]
+	mi := &file_amends_api_v1_api_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2364,7 +2574,7 @@ func (x *Definition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Definition.ProtoReflect.Descriptor instead.
 func (*Definition) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{31}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Definition) GetRef() *DefinitionRef {
@@ -2420,7 +2630,7 @@ type ListDefinitionsRequest struct {
 
 func (x *ListDefinitionsRequest) Reset() {
 	*x = ListDefinitionsRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[32]
+	mi := &file_amends_api_v1_api_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2432,7 +2642,7 @@ func (x *ListDefinitionsRequest) String() string {
 func (*ListDefinitionsRequest) ProtoMessage() {}
 
 func (x *ListDefinitionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[32]
+	mi := &file_amends_api_v1_api_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2445,7 +2655,7 @@ func (x *ListDefinitionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDefinitionsRequest.ProtoReflect.Descriptor instead.
 func (*ListDefinitionsRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{32}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ListDefinitionsRequest) GetName() string {
@@ -2466,7 +2676,7 @@ type ListDefinitionsResponse struct {
 
 func (x *ListDefinitionsResponse) Reset() {
 	*x = ListDefinitionsResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[33]
+	mi := &file_amends_api_v1_api_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2478,7 +2688,7 @@ func (x *ListDefinitionsResponse) String() string {
 func (*ListDefinitionsResponse) ProtoMessage() {}
 
 func (x *ListDefinitionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[33]
+	mi := &file_amends_api_v1_api_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2491,7 +2701,7 @@ func (x *ListDefinitionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDefinitionsResponse.ProtoReflect.Descriptor instead.
 func (*ListDefinitionsResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{33}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ListDefinitionsResponse) GetDefinitions() []*Definition {
@@ -2512,7 +2722,7 @@ type GetDefinitionRequest struct {
 
 func (x *GetDefinitionRequest) Reset() {
 	*x = GetDefinitionRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[34]
+	mi := &file_amends_api_v1_api_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2524,7 +2734,7 @@ func (x *GetDefinitionRequest) String() string {
 func (*GetDefinitionRequest) ProtoMessage() {}
 
 func (x *GetDefinitionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[34]
+	mi := &file_amends_api_v1_api_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2537,7 +2747,7 @@ func (x *GetDefinitionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDefinitionRequest.ProtoReflect.Descriptor instead.
 func (*GetDefinitionRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{34}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *GetDefinitionRequest) GetRef() *DefinitionRef {
@@ -2558,7 +2768,7 @@ type GetDefinitionResponse struct {
 
 func (x *GetDefinitionResponse) Reset() {
 	*x = GetDefinitionResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[35]
+	mi := &file_amends_api_v1_api_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2570,7 +2780,7 @@ func (x *GetDefinitionResponse) String() string {
 func (*GetDefinitionResponse) ProtoMessage() {}
 
 func (x *GetDefinitionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[35]
+	mi := &file_amends_api_v1_api_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2583,7 +2793,7 @@ func (x *GetDefinitionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDefinitionResponse.ProtoReflect.Descriptor instead.
 func (*GetDefinitionResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{35}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *GetDefinitionResponse) GetDefinition() *Definition {
@@ -2608,7 +2818,7 @@ type CompareDefinitionsRequest struct {
 
 func (x *CompareDefinitionsRequest) Reset() {
 	*x = CompareDefinitionsRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[36]
+	mi := &file_amends_api_v1_api_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2620,7 +2830,7 @@ func (x *CompareDefinitionsRequest) String() string {
 func (*CompareDefinitionsRequest) ProtoMessage() {}
 
 func (x *CompareDefinitionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[36]
+	mi := &file_amends_api_v1_api_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2633,7 +2843,7 @@ func (x *CompareDefinitionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompareDefinitionsRequest.ProtoReflect.Descriptor instead.
 func (*CompareDefinitionsRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{36}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *CompareDefinitionsRequest) GetFrom() *DefinitionRef {
@@ -2668,7 +2878,7 @@ type CompareDefinitionsResponse struct {
 
 func (x *CompareDefinitionsResponse) Reset() {
 	*x = CompareDefinitionsResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[37]
+	mi := &file_amends_api_v1_api_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2680,7 +2890,7 @@ func (x *CompareDefinitionsResponse) String() string {
 func (*CompareDefinitionsResponse) ProtoMessage() {}
 
 func (x *CompareDefinitionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[37]
+	mi := &file_amends_api_v1_api_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2693,7 +2903,7 @@ func (x *CompareDefinitionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompareDefinitionsResponse.ProtoReflect.Descriptor instead.
 func (*CompareDefinitionsResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{37}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *CompareDefinitionsResponse) GetDifferences() []*Difference {
@@ -2720,7 +2930,7 @@ type Difference struct {
 
 func (x *Difference) Reset() {
 	*x = Difference{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[38]
+	mi := &file_amends_api_v1_api_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2732,7 +2942,7 @@ func (x *Difference) String() string {
 func (*Difference) ProtoMessage() {}
 
 func (x *Difference) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[38]
+	mi := &file_amends_api_v1_api_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2745,7 +2955,7 @@ func (x *Difference) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Difference.ProtoReflect.Descriptor instead.
 func (*Difference) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{38}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Difference) GetPath() string {
@@ -2789,7 +2999,7 @@ type ListDeadLettersRequest struct {
 
 func (x *ListDeadLettersRequest) Reset() {
 	*x = ListDeadLettersRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[39]
+	mi := &file_amends_api_v1_api_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2801,7 +3011,7 @@ func (x *ListDeadLettersRequest) String() string {
 func (*ListDeadLettersRequest) ProtoMessage() {}
 
 func (x *ListDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[39]
+	mi := &file_amends_api_v1_api_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2814,7 +3024,7 @@ func (x *ListDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*ListDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{39}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ListDeadLettersRequest) GetAfter() uint64 {
@@ -2844,7 +3054,7 @@ type ListDeadLettersResponse struct {
 
 func (x *ListDeadLettersResponse) Reset() {
 	*x = ListDeadLettersResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[40]
+	mi := &file_amends_api_v1_api_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2856,7 +3066,7 @@ func (x *ListDeadLettersResponse) String() string {
 func (*ListDeadLettersResponse) ProtoMessage() {}
 
 func (x *ListDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[40]
+	mi := &file_amends_api_v1_api_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2869,7 +3079,7 @@ func (x *ListDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*ListDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{40}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ListDeadLettersResponse) GetDeadLetters() []*DeadLetter {
@@ -2909,7 +3119,7 @@ type DeadLetter struct {
 
 func (x *DeadLetter) Reset() {
 	*x = DeadLetter{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[41]
+	mi := &file_amends_api_v1_api_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2921,7 +3131,7 @@ func (x *DeadLetter) String() string {
 func (*DeadLetter) ProtoMessage() {}
 
 func (x *DeadLetter) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[41]
+	mi := &file_amends_api_v1_api_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2934,7 +3144,7 @@ func (x *DeadLetter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeadLetter.ProtoReflect.Descriptor instead.
 func (*DeadLetter) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{41}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *DeadLetter) GetSequence() uint64 {
@@ -2999,7 +3209,7 @@ type Header struct {
 
 func (x *Header) Reset() {
 	*x = Header{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[42]
+	mi := &file_amends_api_v1_api_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3011,7 +3221,7 @@ func (x *Header) String() string {
 func (*Header) ProtoMessage() {}
 
 func (x *Header) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[42]
+	mi := &file_amends_api_v1_api_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3024,7 +3234,7 @@ func (x *Header) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Header.ProtoReflect.Descriptor instead.
 func (*Header) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{42}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Header) GetName() string {
@@ -3052,7 +3262,7 @@ type ReplayDeadLettersRequest struct {
 
 func (x *ReplayDeadLettersRequest) Reset() {
 	*x = ReplayDeadLettersRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[43]
+	mi := &file_amends_api_v1_api_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3064,7 +3274,7 @@ func (x *ReplayDeadLettersRequest) String() string {
 func (*ReplayDeadLettersRequest) ProtoMessage() {}
 
 func (x *ReplayDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[43]
+	mi := &file_amends_api_v1_api_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3077,7 +3287,7 @@ func (x *ReplayDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplayDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*ReplayDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{43}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ReplayDeadLettersRequest) GetSequences() []uint64 {
@@ -3100,7 +3310,7 @@ type ReplayDeadLettersResponse struct {
 
 func (x *ReplayDeadLettersResponse) Reset() {
 	*x = ReplayDeadLettersResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[44]
+	mi := &file_amends_api_v1_api_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3112,7 +3322,7 @@ func (x *ReplayDeadLettersResponse) String() string {
 func (*ReplayDeadLettersResponse) ProtoMessage() {}
 
 func (x *ReplayDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[44]
+	mi := &file_amends_api_v1_api_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3125,7 +3335,7 @@ func (x *ReplayDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplayDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*ReplayDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{44}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *ReplayDeadLettersResponse) GetReplayed() []uint64 {
@@ -3155,7 +3365,7 @@ type FailedDeadLetter struct {
 
 func (x *FailedDeadLetter) Reset() {
 	*x = FailedDeadLetter{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[45]
+	mi := &file_amends_api_v1_api_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3167,7 +3377,7 @@ func (x *FailedDeadLetter) String() string {
 func (*FailedDeadLetter) ProtoMessage() {}
 
 func (x *FailedDeadLetter) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[45]
+	mi := &file_amends_api_v1_api_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3180,7 +3390,7 @@ func (x *FailedDeadLetter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FailedDeadLetter.ProtoReflect.Descriptor instead.
 func (*FailedDeadLetter) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{45}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *FailedDeadLetter) GetSequence() uint64 {
@@ -3208,7 +3418,7 @@ type DiscardDeadLettersRequest struct {
 
 func (x *DiscardDeadLettersRequest) Reset() {
 	*x = DiscardDeadLettersRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[46]
+	mi := &file_amends_api_v1_api_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3220,7 +3430,7 @@ func (x *DiscardDeadLettersRequest) String() string {
 func (*DiscardDeadLettersRequest) ProtoMessage() {}
 
 func (x *DiscardDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[46]
+	mi := &file_amends_api_v1_api_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3233,7 +3443,7 @@ func (x *DiscardDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiscardDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*DiscardDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{46}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *DiscardDeadLettersRequest) GetSequences() []uint64 {
@@ -3256,7 +3466,7 @@ type DiscardDeadLettersResponse struct {
 
 func (x *DiscardDeadLettersResponse) Reset() {
 	*x = DiscardDeadLettersResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[47]
+	mi := &file_amends_api_v1_api_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3268,7 +3478,7 @@ func (x *DiscardDeadLettersResponse) String() string {
 func (*DiscardDeadLettersResponse) ProtoMessage() {}
 
 func (x *DiscardDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[47]
+	mi := &file_amends_api_v1_api_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3281,7 +3491,7 @@ func (x *DiscardDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiscardDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*DiscardDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{47}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *DiscardDeadLettersResponse) GetDiscarded() []uint64 {
@@ -3470,7 +3680,21 @@ const file_amends_api_v1_api_proto_rawDesc = "" +
 	"\bdecision\x18\x02 \x01(\v2\x17.amends.api.v1.DecisionR\bdecision\x12+\n" +
 	"\x11expected_revision\x18\x03 \x01(\x04R\x10expectedRevision\":\n" +
 	"\x0fOperateResponse\x12'\n" +
-	"\x04saga\x18\x01 \x01(\v2\x13.amends.api.v1.SagaR\x04saga\"L\n" +
+	"\x04saga\x18\x01 \x01(\v2\x13.amends.api.v1.SagaR\x04saga\"\xa9\x01\n" +
+	"\x11OperateAllRequest\x12-\n" +
+	"\x06filter\x18\x01 \x01(\v2\x15.amends.api.v1.FilterR\x06filter\x123\n" +
+	"\bdecision\x18\x02 \x01(\v2\x17.amends.api.v1.DecisionR\bdecision\x12\x17\n" +
+	"\adry_run\x18\x03 \x01(\bR\x06dryRun\x12\x17\n" +
+	"\aat_most\x18\x04 \x01(\x03R\x06atMost\"\xb0\x01\n" +
+	"\x12OperateAllResponse\x12\x18\n" +
+	"\amatched\x18\x01 \x01(\x03R\amatched\x12\x12\n" +
+	"\x04done\x18\x02 \x01(\x03R\x04done\x12\x18\n" +
+	"\arefused\x18\x03 \x01(\x03R\arefused\x12\x1a\n" +
+	"\bfinished\x18\x04 \x01(\bR\bfinished\x126\n" +
+	"\brefusals\x18\x05 \x03(\v2\x1a.amends.api.v1.RefusedSagaR\brefusals\"5\n" +
+	"\vRefusedSaga\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"L\n" +
 	"\x19RegisterDefinitionRequest\x12\x16\n" +
 	"\x06source\x18\x01 \x01(\tR\x06source\x12\x17\n" +
 	"\adry_run\x18\x02 \x01(\bR\x06dryRun\"q\n" +
@@ -3539,7 +3763,7 @@ const file_amends_api_v1_api_proto_rawDesc = "" +
 	"\tsequences\x18\x01 \x03(\x04R\tsequences\"s\n" +
 	"\x1aDiscardDeadLettersResponse\x12\x1c\n" +
 	"\tdiscarded\x18\x01 \x03(\x04R\tdiscarded\x127\n" +
-	"\x06failed\x18\x02 \x03(\v2\x1f.amends.api.v1.FailedDeadLetterR\x06failed2\xa7\n" +
+	"\x06failed\x18\x02 \x03(\v2\x1f.amends.api.v1.FailedDeadLetterR\x06failed2\xfc\n" +
 	"\n" +
 	"\x12CoordinatorService\x12B\n" +
 	"\x05Start\x12\x1b.amends.api.v1.StartRequest\x1a\x1c.amends.api.v1.StartResponse\x12A\n" +
@@ -3549,7 +3773,9 @@ const file_amends_api_v1_api_proto_rawDesc = "" +
 	"\x04List\x12\x1a.amends.api.v1.ListRequest\x1a\x1b.amends.api.v1.ListResponse\"\x03\x90\x02\x01\x12G\n" +
 	"\x05Count\x12\x1b.amends.api.v1.CountRequest\x1a\x1c.amends.api.v1.CountResponse\"\x03\x90\x02\x01\x12D\n" +
 	"\x05Watch\x12\x1b.amends.api.v1.WatchRequest\x1a\x1c.amends.api.v1.WatchResponse0\x01\x12H\n" +
-	"\aOperate\x12\x1d.amends.api.v1.OperateRequest\x1a\x1e.amends.api.v1.OperateResponse\x12i\n" +
+	"\aOperate\x12\x1d.amends.api.v1.OperateRequest\x1a\x1e.amends.api.v1.OperateResponse\x12S\n" +
+	"\n" +
+	"OperateAll\x12 .amends.api.v1.OperateAllRequest\x1a!.amends.api.v1.OperateAllResponse0\x01\x12i\n" +
 	"\x12RegisterDefinition\x12(.amends.api.v1.RegisterDefinitionRequest\x1a).amends.api.v1.RegisterDefinitionResponse\x12e\n" +
 	"\x0fListDefinitions\x12%.amends.api.v1.ListDefinitionsRequest\x1a&.amends.api.v1.ListDefinitionsResponse\"\x03\x90\x02\x01\x12_\n" +
 	"\rGetDefinition\x12#.amends.api.v1.GetDefinitionRequest\x1a$.amends.api.v1.GetDefinitionResponse\"\x03\x90\x02\x01\x12n\n" +
@@ -3570,7 +3796,7 @@ func file_amends_api_v1_api_proto_rawDescGZIP() []byte {
 	return file_amends_api_v1_api_proto_rawDescData
 }
 
-var file_amends_api_v1_api_proto_msgTypes = make([]protoimpl.MessageInfo, 48)
+var file_amends_api_v1_api_proto_msgTypes = make([]protoimpl.MessageInfo, 51)
 var file_amends_api_v1_api_proto_goTypes = []any{
 	(*Refusal)(nil),                    // 0: amends.api.v1.Refusal
 	(*Violation)(nil),                  // 1: amends.api.v1.Violation
@@ -3601,57 +3827,60 @@ var file_amends_api_v1_api_proto_goTypes = []any{
 	(*Decision)(nil),                   // 26: amends.api.v1.Decision
 	(*OperateRequest)(nil),             // 27: amends.api.v1.OperateRequest
 	(*OperateResponse)(nil),            // 28: amends.api.v1.OperateResponse
-	(*RegisterDefinitionRequest)(nil),  // 29: amends.api.v1.RegisterDefinitionRequest
-	(*RegisterDefinitionResponse)(nil), // 30: amends.api.v1.RegisterDefinitionResponse
-	(*Definition)(nil),                 // 31: amends.api.v1.Definition
-	(*ListDefinitionsRequest)(nil),     // 32: amends.api.v1.ListDefinitionsRequest
-	(*ListDefinitionsResponse)(nil),    // 33: amends.api.v1.ListDefinitionsResponse
-	(*GetDefinitionRequest)(nil),       // 34: amends.api.v1.GetDefinitionRequest
-	(*GetDefinitionResponse)(nil),      // 35: amends.api.v1.GetDefinitionResponse
-	(*CompareDefinitionsRequest)(nil),  // 36: amends.api.v1.CompareDefinitionsRequest
-	(*CompareDefinitionsResponse)(nil), // 37: amends.api.v1.CompareDefinitionsResponse
-	(*Difference)(nil),                 // 38: amends.api.v1.Difference
-	(*ListDeadLettersRequest)(nil),     // 39: amends.api.v1.ListDeadLettersRequest
-	(*ListDeadLettersResponse)(nil),    // 40: amends.api.v1.ListDeadLettersResponse
-	(*DeadLetter)(nil),                 // 41: amends.api.v1.DeadLetter
-	(*Header)(nil),                     // 42: amends.api.v1.Header
-	(*ReplayDeadLettersRequest)(nil),   // 43: amends.api.v1.ReplayDeadLettersRequest
-	(*ReplayDeadLettersResponse)(nil),  // 44: amends.api.v1.ReplayDeadLettersResponse
-	(*FailedDeadLetter)(nil),           // 45: amends.api.v1.FailedDeadLetter
-	(*DiscardDeadLettersRequest)(nil),  // 46: amends.api.v1.DiscardDeadLettersRequest
-	(*DiscardDeadLettersResponse)(nil), // 47: amends.api.v1.DiscardDeadLettersResponse
-	(*durationpb.Duration)(nil),        // 48: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),      // 49: google.protobuf.Timestamp
+	(*OperateAllRequest)(nil),          // 29: amends.api.v1.OperateAllRequest
+	(*OperateAllResponse)(nil),         // 30: amends.api.v1.OperateAllResponse
+	(*RefusedSaga)(nil),                // 31: amends.api.v1.RefusedSaga
+	(*RegisterDefinitionRequest)(nil),  // 32: amends.api.v1.RegisterDefinitionRequest
+	(*RegisterDefinitionResponse)(nil), // 33: amends.api.v1.RegisterDefinitionResponse
+	(*Definition)(nil),                 // 34: amends.api.v1.Definition
+	(*ListDefinitionsRequest)(nil),     // 35: amends.api.v1.ListDefinitionsRequest
+	(*ListDefinitionsResponse)(nil),    // 36: amends.api.v1.ListDefinitionsResponse
+	(*GetDefinitionRequest)(nil),       // 37: amends.api.v1.GetDefinitionRequest
+	(*GetDefinitionResponse)(nil),      // 38: amends.api.v1.GetDefinitionResponse
+	(*CompareDefinitionsRequest)(nil),  // 39: amends.api.v1.CompareDefinitionsRequest
+	(*CompareDefinitionsResponse)(nil), // 40: amends.api.v1.CompareDefinitionsResponse
+	(*Difference)(nil),                 // 41: amends.api.v1.Difference
+	(*ListDeadLettersRequest)(nil),     // 42: amends.api.v1.ListDeadLettersRequest
+	(*ListDeadLettersResponse)(nil),    // 43: amends.api.v1.ListDeadLettersResponse
+	(*DeadLetter)(nil),                 // 44: amends.api.v1.DeadLetter
+	(*Header)(nil),                     // 45: amends.api.v1.Header
+	(*ReplayDeadLettersRequest)(nil),   // 46: amends.api.v1.ReplayDeadLettersRequest
+	(*ReplayDeadLettersResponse)(nil),  // 47: amends.api.v1.ReplayDeadLettersResponse
+	(*FailedDeadLetter)(nil),           // 48: amends.api.v1.FailedDeadLetter
+	(*DiscardDeadLettersRequest)(nil),  // 49: amends.api.v1.DiscardDeadLettersRequest
+	(*DiscardDeadLettersResponse)(nil), // 50: amends.api.v1.DiscardDeadLettersResponse
+	(*durationpb.Duration)(nil),        // 51: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),      // 52: google.protobuf.Timestamp
 }
 var file_amends_api_v1_api_proto_depIdxs = []int32{
 	2,  // 0: amends.api.v1.Refusal.legal:type_name -> amends.api.v1.LegalVerb
-	48, // 1: amends.api.v1.Refusal.retry_after:type_name -> google.protobuf.Duration
+	51, // 1: amends.api.v1.Refusal.retry_after:type_name -> google.protobuf.Duration
 	1,  // 2: amends.api.v1.Refusal.violations:type_name -> amends.api.v1.Violation
 	3,  // 3: amends.api.v1.Filter.definition:type_name -> amends.api.v1.DefinitionRef
-	49, // 4: amends.api.v1.Filter.started_after:type_name -> google.protobuf.Timestamp
-	49, // 5: amends.api.v1.Filter.started_before:type_name -> google.protobuf.Timestamp
-	49, // 6: amends.api.v1.Filter.updated_before:type_name -> google.protobuf.Timestamp
+	52, // 4: amends.api.v1.Filter.started_after:type_name -> google.protobuf.Timestamp
+	52, // 5: amends.api.v1.Filter.started_before:type_name -> google.protobuf.Timestamp
+	52, // 6: amends.api.v1.Filter.updated_before:type_name -> google.protobuf.Timestamp
 	3,  // 7: amends.api.v1.Saga.definition:type_name -> amends.api.v1.DefinitionRef
 	6,  // 8: amends.api.v1.Saga.paused:type_name -> amends.api.v1.Pause
-	49, // 9: amends.api.v1.Saga.started:type_name -> google.protobuf.Timestamp
-	49, // 10: amends.api.v1.Saga.updated:type_name -> google.protobuf.Timestamp
-	49, // 11: amends.api.v1.Saga.ended:type_name -> google.protobuf.Timestamp
-	49, // 12: amends.api.v1.Saga.deadline:type_name -> google.protobuf.Timestamp
+	52, // 9: amends.api.v1.Saga.started:type_name -> google.protobuf.Timestamp
+	52, // 10: amends.api.v1.Saga.updated:type_name -> google.protobuf.Timestamp
+	52, // 11: amends.api.v1.Saga.ended:type_name -> google.protobuf.Timestamp
+	52, // 12: amends.api.v1.Saga.deadline:type_name -> google.protobuf.Timestamp
 	2,  // 13: amends.api.v1.Saga.legal:type_name -> amends.api.v1.LegalVerb
 	7,  // 14: amends.api.v1.Saga.undo:type_name -> amends.api.v1.Wave
 	8,  // 15: amends.api.v1.Saga.steps:type_name -> amends.api.v1.Step
 	9,  // 16: amends.api.v1.Saga.input:type_name -> amends.api.v1.Payload
-	49, // 17: amends.api.v1.Pause.since:type_name -> google.protobuf.Timestamp
-	49, // 18: amends.api.v1.Step.due:type_name -> google.protobuf.Timestamp
-	49, // 19: amends.api.v1.Step.parked:type_name -> google.protobuf.Timestamp
+	52, // 17: amends.api.v1.Pause.since:type_name -> google.protobuf.Timestamp
+	52, // 18: amends.api.v1.Step.due:type_name -> google.protobuf.Timestamp
+	52, // 19: amends.api.v1.Step.parked:type_name -> google.protobuf.Timestamp
 	9,  // 20: amends.api.v1.Step.result:type_name -> amends.api.v1.Payload
-	49, // 21: amends.api.v1.Event.at:type_name -> google.protobuf.Timestamp
+	52, // 21: amends.api.v1.Event.at:type_name -> google.protobuf.Timestamp
 	9,  // 22: amends.api.v1.Event.payload:type_name -> amends.api.v1.Payload
 	5,  // 23: amends.api.v1.Event.saga:type_name -> amends.api.v1.Saga
 	3,  // 24: amends.api.v1.StartRequest.definition:type_name -> amends.api.v1.DefinitionRef
 	5,  // 25: amends.api.v1.StartResponse.saga:type_name -> amends.api.v1.Saga
 	5,  // 26: amends.api.v1.GetResponse.saga:type_name -> amends.api.v1.Saga
-	48, // 27: amends.api.v1.WaitRequest.at_most:type_name -> google.protobuf.Duration
+	51, // 27: amends.api.v1.WaitRequest.at_most:type_name -> google.protobuf.Duration
 	5,  // 28: amends.api.v1.WaitResponse.saga:type_name -> amends.api.v1.Saga
 	10, // 29: amends.api.v1.HistoryResponse.events:type_name -> amends.api.v1.Event
 	4,  // 30: amends.api.v1.ListRequest.filter:type_name -> amends.api.v1.Filter
@@ -3663,56 +3892,61 @@ var file_amends_api_v1_api_proto_depIdxs = []int32{
 	5,  // 36: amends.api.v1.WatchResponse.saga:type_name -> amends.api.v1.Saga
 	26, // 37: amends.api.v1.OperateRequest.decision:type_name -> amends.api.v1.Decision
 	5,  // 38: amends.api.v1.OperateResponse.saga:type_name -> amends.api.v1.Saga
-	31, // 39: amends.api.v1.RegisterDefinitionResponse.definition:type_name -> amends.api.v1.Definition
-	3,  // 40: amends.api.v1.Definition.ref:type_name -> amends.api.v1.DefinitionRef
-	23, // 41: amends.api.v1.Definition.counts:type_name -> amends.api.v1.Count
-	31, // 42: amends.api.v1.ListDefinitionsResponse.definitions:type_name -> amends.api.v1.Definition
-	3,  // 43: amends.api.v1.GetDefinitionRequest.ref:type_name -> amends.api.v1.DefinitionRef
-	31, // 44: amends.api.v1.GetDefinitionResponse.definition:type_name -> amends.api.v1.Definition
-	3,  // 45: amends.api.v1.CompareDefinitionsRequest.from:type_name -> amends.api.v1.DefinitionRef
-	3,  // 46: amends.api.v1.CompareDefinitionsRequest.to:type_name -> amends.api.v1.DefinitionRef
-	38, // 47: amends.api.v1.CompareDefinitionsResponse.differences:type_name -> amends.api.v1.Difference
-	41, // 48: amends.api.v1.ListDeadLettersResponse.dead_letters:type_name -> amends.api.v1.DeadLetter
-	49, // 49: amends.api.v1.DeadLetter.since:type_name -> google.protobuf.Timestamp
-	42, // 50: amends.api.v1.DeadLetter.headers:type_name -> amends.api.v1.Header
-	9,  // 51: amends.api.v1.DeadLetter.data:type_name -> amends.api.v1.Payload
-	45, // 52: amends.api.v1.ReplayDeadLettersResponse.failed:type_name -> amends.api.v1.FailedDeadLetter
-	45, // 53: amends.api.v1.DiscardDeadLettersResponse.failed:type_name -> amends.api.v1.FailedDeadLetter
-	11, // 54: amends.api.v1.CoordinatorService.Start:input_type -> amends.api.v1.StartRequest
-	13, // 55: amends.api.v1.CoordinatorService.Get:input_type -> amends.api.v1.GetRequest
-	15, // 56: amends.api.v1.CoordinatorService.Wait:input_type -> amends.api.v1.WaitRequest
-	17, // 57: amends.api.v1.CoordinatorService.History:input_type -> amends.api.v1.HistoryRequest
-	19, // 58: amends.api.v1.CoordinatorService.List:input_type -> amends.api.v1.ListRequest
-	21, // 59: amends.api.v1.CoordinatorService.Count:input_type -> amends.api.v1.CountRequest
-	24, // 60: amends.api.v1.CoordinatorService.Watch:input_type -> amends.api.v1.WatchRequest
-	27, // 61: amends.api.v1.CoordinatorService.Operate:input_type -> amends.api.v1.OperateRequest
-	29, // 62: amends.api.v1.CoordinatorService.RegisterDefinition:input_type -> amends.api.v1.RegisterDefinitionRequest
-	32, // 63: amends.api.v1.CoordinatorService.ListDefinitions:input_type -> amends.api.v1.ListDefinitionsRequest
-	34, // 64: amends.api.v1.CoordinatorService.GetDefinition:input_type -> amends.api.v1.GetDefinitionRequest
-	36, // 65: amends.api.v1.CoordinatorService.CompareDefinitions:input_type -> amends.api.v1.CompareDefinitionsRequest
-	39, // 66: amends.api.v1.CoordinatorService.ListDeadLetters:input_type -> amends.api.v1.ListDeadLettersRequest
-	43, // 67: amends.api.v1.CoordinatorService.ReplayDeadLetters:input_type -> amends.api.v1.ReplayDeadLettersRequest
-	46, // 68: amends.api.v1.CoordinatorService.DiscardDeadLetters:input_type -> amends.api.v1.DiscardDeadLettersRequest
-	12, // 69: amends.api.v1.CoordinatorService.Start:output_type -> amends.api.v1.StartResponse
-	14, // 70: amends.api.v1.CoordinatorService.Get:output_type -> amends.api.v1.GetResponse
-	16, // 71: amends.api.v1.CoordinatorService.Wait:output_type -> amends.api.v1.WaitResponse
-	18, // 72: amends.api.v1.CoordinatorService.History:output_type -> amends.api.v1.HistoryResponse
-	20, // 73: amends.api.v1.CoordinatorService.List:output_type -> amends.api.v1.ListResponse
-	22, // 74: amends.api.v1.CoordinatorService.Count:output_type -> amends.api.v1.CountResponse
-	25, // 75: amends.api.v1.CoordinatorService.Watch:output_type -> amends.api.v1.WatchResponse
-	28, // 76: amends.api.v1.CoordinatorService.Operate:output_type -> amends.api.v1.OperateResponse
-	30, // 77: amends.api.v1.CoordinatorService.RegisterDefinition:output_type -> amends.api.v1.RegisterDefinitionResponse
-	33, // 78: amends.api.v1.CoordinatorService.ListDefinitions:output_type -> amends.api.v1.ListDefinitionsResponse
-	35, // 79: amends.api.v1.CoordinatorService.GetDefinition:output_type -> amends.api.v1.GetDefinitionResponse
-	37, // 80: amends.api.v1.CoordinatorService.CompareDefinitions:output_type -> amends.api.v1.CompareDefinitionsResponse
-	40, // 81: amends.api.v1.CoordinatorService.ListDeadLetters:output_type -> amends.api.v1.ListDeadLettersResponse
-	44, // 82: amends.api.v1.CoordinatorService.ReplayDeadLetters:output_type -> amends.api.v1.ReplayDeadLettersResponse
-	47, // 83: amends.api.v1.CoordinatorService.DiscardDeadLetters:output_type -> amends.api.v1.DiscardDeadLettersResponse
-	69, // [69:84] is the sub-list for method output_type
-	54, // [54:69] is the sub-list for method input_type
-	54, // [54:54] is the sub-list for extension type_name
-	54, // [54:54] is the sub-list for extension extendee
-	0,  // [0:54] is the sub-list for field type_name
+	4,  // 39: amends.api.v1.OperateAllRequest.filter:type_name -> amends.api.v1.Filter
+	26, // 40: amends.api.v1.OperateAllRequest.decision:type_name -> amends.api.v1.Decision
+	31, // 41: amends.api.v1.OperateAllResponse.refusals:type_name -> amends.api.v1.RefusedSaga
+	34, // 42: amends.api.v1.RegisterDefinitionResponse.definition:type_name -> amends.api.v1.Definition
+	3,  // 43: amends.api.v1.Definition.ref:type_name -> amends.api.v1.DefinitionRef
+	23, // 44: amends.api.v1.Definition.counts:type_name -> amends.api.v1.Count
+	34, // 45: amends.api.v1.ListDefinitionsResponse.definitions:type_name -> amends.api.v1.Definition
+	3,  // 46: amends.api.v1.GetDefinitionRequest.ref:type_name -> amends.api.v1.DefinitionRef
+	34, // 47: amends.api.v1.GetDefinitionResponse.definition:type_name -> amends.api.v1.Definition
+	3,  // 48: amends.api.v1.CompareDefinitionsRequest.from:type_name -> amends.api.v1.DefinitionRef
+	3,  // 49: amends.api.v1.CompareDefinitionsRequest.to:type_name -> amends.api.v1.DefinitionRef
+	41, // 50: amends.api.v1.CompareDefinitionsResponse.differences:type_name -> amends.api.v1.Difference
+	44, // 51: amends.api.v1.ListDeadLettersResponse.dead_letters:type_name -> amends.api.v1.DeadLetter
+	52, // 52: amends.api.v1.DeadLetter.since:type_name -> google.protobuf.Timestamp
+	45, // 53: amends.api.v1.DeadLetter.headers:type_name -> amends.api.v1.Header
+	9,  // 54: amends.api.v1.DeadLetter.data:type_name -> amends.api.v1.Payload
+	48, // 55: amends.api.v1.ReplayDeadLettersResponse.failed:type_name -> amends.api.v1.FailedDeadLetter
+	48, // 56: amends.api.v1.DiscardDeadLettersResponse.failed:type_name -> amends.api.v1.FailedDeadLetter
+	11, // 57: amends.api.v1.CoordinatorService.Start:input_type -> amends.api.v1.StartRequest
+	13, // 58: amends.api.v1.CoordinatorService.Get:input_type -> amends.api.v1.GetRequest
+	15, // 59: amends.api.v1.CoordinatorService.Wait:input_type -> amends.api.v1.WaitRequest
+	17, // 60: amends.api.v1.CoordinatorService.History:input_type -> amends.api.v1.HistoryRequest
+	19, // 61: amends.api.v1.CoordinatorService.List:input_type -> amends.api.v1.ListRequest
+	21, // 62: amends.api.v1.CoordinatorService.Count:input_type -> amends.api.v1.CountRequest
+	24, // 63: amends.api.v1.CoordinatorService.Watch:input_type -> amends.api.v1.WatchRequest
+	27, // 64: amends.api.v1.CoordinatorService.Operate:input_type -> amends.api.v1.OperateRequest
+	29, // 65: amends.api.v1.CoordinatorService.OperateAll:input_type -> amends.api.v1.OperateAllRequest
+	32, // 66: amends.api.v1.CoordinatorService.RegisterDefinition:input_type -> amends.api.v1.RegisterDefinitionRequest
+	35, // 67: amends.api.v1.CoordinatorService.ListDefinitions:input_type -> amends.api.v1.ListDefinitionsRequest
+	37, // 68: amends.api.v1.CoordinatorService.GetDefinition:input_type -> amends.api.v1.GetDefinitionRequest
+	39, // 69: amends.api.v1.CoordinatorService.CompareDefinitions:input_type -> amends.api.v1.CompareDefinitionsRequest
+	42, // 70: amends.api.v1.CoordinatorService.ListDeadLetters:input_type -> amends.api.v1.ListDeadLettersRequest
+	46, // 71: amends.api.v1.CoordinatorService.ReplayDeadLetters:input_type -> amends.api.v1.ReplayDeadLettersRequest
+	49, // 72: amends.api.v1.CoordinatorService.DiscardDeadLetters:input_type -> amends.api.v1.DiscardDeadLettersRequest
+	12, // 73: amends.api.v1.CoordinatorService.Start:output_type -> amends.api.v1.StartResponse
+	14, // 74: amends.api.v1.CoordinatorService.Get:output_type -> amends.api.v1.GetResponse
+	16, // 75: amends.api.v1.CoordinatorService.Wait:output_type -> amends.api.v1.WaitResponse
+	18, // 76: amends.api.v1.CoordinatorService.History:output_type -> amends.api.v1.HistoryResponse
+	20, // 77: amends.api.v1.CoordinatorService.List:output_type -> amends.api.v1.ListResponse
+	22, // 78: amends.api.v1.CoordinatorService.Count:output_type -> amends.api.v1.CountResponse
+	25, // 79: amends.api.v1.CoordinatorService.Watch:output_type -> amends.api.v1.WatchResponse
+	28, // 80: amends.api.v1.CoordinatorService.Operate:output_type -> amends.api.v1.OperateResponse
+	30, // 81: amends.api.v1.CoordinatorService.OperateAll:output_type -> amends.api.v1.OperateAllResponse
+	33, // 82: amends.api.v1.CoordinatorService.RegisterDefinition:output_type -> amends.api.v1.RegisterDefinitionResponse
+	36, // 83: amends.api.v1.CoordinatorService.ListDefinitions:output_type -> amends.api.v1.ListDefinitionsResponse
+	38, // 84: amends.api.v1.CoordinatorService.GetDefinition:output_type -> amends.api.v1.GetDefinitionResponse
+	40, // 85: amends.api.v1.CoordinatorService.CompareDefinitions:output_type -> amends.api.v1.CompareDefinitionsResponse
+	43, // 86: amends.api.v1.CoordinatorService.ListDeadLetters:output_type -> amends.api.v1.ListDeadLettersResponse
+	47, // 87: amends.api.v1.CoordinatorService.ReplayDeadLetters:output_type -> amends.api.v1.ReplayDeadLettersResponse
+	50, // 88: amends.api.v1.CoordinatorService.DiscardDeadLetters:output_type -> amends.api.v1.DiscardDeadLettersResponse
+	73, // [73:89] is the sub-list for method output_type
+	57, // [57:73] is the sub-list for method input_type
+	57, // [57:57] is the sub-list for extension type_name
+	57, // [57:57] is the sub-list for extension extendee
+	0,  // [0:57] is the sub-list for field type_name
 }
 
 func init() { file_amends_api_v1_api_proto_init() }
@@ -3726,7 +3960,7 @@ func file_amends_api_v1_api_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_amends_api_v1_api_proto_rawDesc), len(file_amends_api_v1_api_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   48,
+			NumMessages:   51,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -64,6 +64,9 @@ const (
 	// CoordinatorServiceOperateProcedure is the fully-qualified name of the CoordinatorService's
 	// Operate RPC.
 	CoordinatorServiceOperateProcedure = "/amends.api.v1.CoordinatorService/Operate"
+	// CoordinatorServiceOperateAllProcedure is the fully-qualified name of the CoordinatorService's
+	// OperateAll RPC.
+	CoordinatorServiceOperateAllProcedure = "/amends.api.v1.CoordinatorService/OperateAll"
 	// CoordinatorServiceRegisterDefinitionProcedure is the fully-qualified name of the
 	// CoordinatorService's RegisterDefinition RPC.
 	CoordinatorServiceRegisterDefinitionProcedure = "/amends.api.v1.CoordinatorService/RegisterDefinition"
@@ -111,6 +114,9 @@ type CoordinatorServiceClient interface {
 	// Operate takes one decision about one saga: it becomes part of its history.
 	// The answer, and every read after it, has seen it.
 	Operate(context.Context, *connect.Request[v1.OperateRequest]) (*connect.Response[v1.OperateResponse], error)
+	// OperateAll takes one decision about every saga that a filter matches. With
+	// dry_run it only counts. It sends its progress, and at the end what was refused.
+	OperateAll(context.Context, *connect.Request[v1.OperateAllRequest]) (*connect.ServerStreamForClient[v1.OperateAllResponse], error)
 	// RegisterDefinition stores a definition. The same content again changes nothing;
 	// another content under a known version is already_exists.
 	RegisterDefinition(context.Context, *connect.Request[v1.RegisterDefinitionRequest]) (*connect.Response[v1.RegisterDefinitionResponse], error)
@@ -191,6 +197,12 @@ func NewCoordinatorServiceClient(httpClient connect.HTTPClient, baseURL string, 
 			connect.WithSchema(coordinatorServiceMethods.ByName("Operate")),
 			connect.WithClientOptions(opts...),
 		),
+		operateAll: connect.NewClient[v1.OperateAllRequest, v1.OperateAllResponse](
+			httpClient,
+			baseURL+CoordinatorServiceOperateAllProcedure,
+			connect.WithSchema(coordinatorServiceMethods.ByName("OperateAll")),
+			connect.WithClientOptions(opts...),
+		),
 		registerDefinition: connect.NewClient[v1.RegisterDefinitionRequest, v1.RegisterDefinitionResponse](
 			httpClient,
 			baseURL+CoordinatorServiceRegisterDefinitionProcedure,
@@ -250,6 +262,7 @@ type coordinatorServiceClient struct {
 	count              *connect.Client[v1.CountRequest, v1.CountResponse]
 	watch              *connect.Client[v1.WatchRequest, v1.WatchResponse]
 	operate            *connect.Client[v1.OperateRequest, v1.OperateResponse]
+	operateAll         *connect.Client[v1.OperateAllRequest, v1.OperateAllResponse]
 	registerDefinition *connect.Client[v1.RegisterDefinitionRequest, v1.RegisterDefinitionResponse]
 	listDefinitions    *connect.Client[v1.ListDefinitionsRequest, v1.ListDefinitionsResponse]
 	getDefinition      *connect.Client[v1.GetDefinitionRequest, v1.GetDefinitionResponse]
@@ -297,6 +310,11 @@ func (c *coordinatorServiceClient) Watch(ctx context.Context, req *connect.Reque
 // Operate calls amends.api.v1.CoordinatorService.Operate.
 func (c *coordinatorServiceClient) Operate(ctx context.Context, req *connect.Request[v1.OperateRequest]) (*connect.Response[v1.OperateResponse], error) {
 	return c.operate.CallUnary(ctx, req)
+}
+
+// OperateAll calls amends.api.v1.CoordinatorService.OperateAll.
+func (c *coordinatorServiceClient) OperateAll(ctx context.Context, req *connect.Request[v1.OperateAllRequest]) (*connect.ServerStreamForClient[v1.OperateAllResponse], error) {
+	return c.operateAll.CallServerStream(ctx, req)
 }
 
 // RegisterDefinition calls amends.api.v1.CoordinatorService.RegisterDefinition.
@@ -358,6 +376,9 @@ type CoordinatorServiceHandler interface {
 	// Operate takes one decision about one saga: it becomes part of its history.
 	// The answer, and every read after it, has seen it.
 	Operate(context.Context, *connect.Request[v1.OperateRequest]) (*connect.Response[v1.OperateResponse], error)
+	// OperateAll takes one decision about every saga that a filter matches. With
+	// dry_run it only counts. It sends its progress, and at the end what was refused.
+	OperateAll(context.Context, *connect.Request[v1.OperateAllRequest], *connect.ServerStream[v1.OperateAllResponse]) error
 	// RegisterDefinition stores a definition. The same content again changes nothing;
 	// another content under a known version is already_exists.
 	RegisterDefinition(context.Context, *connect.Request[v1.RegisterDefinitionRequest]) (*connect.Response[v1.RegisterDefinitionResponse], error)
@@ -434,6 +455,12 @@ func NewCoordinatorServiceHandler(svc CoordinatorServiceHandler, opts ...connect
 		connect.WithSchema(coordinatorServiceMethods.ByName("Operate")),
 		connect.WithHandlerOptions(opts...),
 	)
+	coordinatorServiceOperateAllHandler := connect.NewServerStreamHandler(
+		CoordinatorServiceOperateAllProcedure,
+		svc.OperateAll,
+		connect.WithSchema(coordinatorServiceMethods.ByName("OperateAll")),
+		connect.WithHandlerOptions(opts...),
+	)
 	coordinatorServiceRegisterDefinitionHandler := connect.NewUnaryHandler(
 		CoordinatorServiceRegisterDefinitionProcedure,
 		svc.RegisterDefinition,
@@ -498,6 +525,8 @@ func NewCoordinatorServiceHandler(svc CoordinatorServiceHandler, opts ...connect
 			coordinatorServiceWatchHandler.ServeHTTP(w, r)
 		case CoordinatorServiceOperateProcedure:
 			coordinatorServiceOperateHandler.ServeHTTP(w, r)
+		case CoordinatorServiceOperateAllProcedure:
+			coordinatorServiceOperateAllHandler.ServeHTTP(w, r)
 		case CoordinatorServiceRegisterDefinitionProcedure:
 			coordinatorServiceRegisterDefinitionHandler.ServeHTTP(w, r)
 		case CoordinatorServiceListDefinitionsProcedure:
@@ -551,6 +580,10 @@ func (UnimplementedCoordinatorServiceHandler) Watch(context.Context, *connect.Re
 
 func (UnimplementedCoordinatorServiceHandler) Operate(context.Context, *connect.Request[v1.OperateRequest]) (*connect.Response[v1.OperateResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("amends.api.v1.CoordinatorService.Operate is not implemented"))
+}
+
+func (UnimplementedCoordinatorServiceHandler) OperateAll(context.Context, *connect.Request[v1.OperateAllRequest], *connect.ServerStream[v1.OperateAllResponse]) error {
+	return connect.NewError(connect.CodeUnimplemented, errors.New("amends.api.v1.CoordinatorService.OperateAll is not implemented"))
 }
 
 func (UnimplementedCoordinatorServiceHandler) RegisterDefinition(context.Context, *connect.Request[v1.RegisterDefinitionRequest]) (*connect.Response[v1.RegisterDefinitionResponse], error) {

@@ -1,0 +1,218 @@
+package coordinator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"time"
+
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/store"
+	"github.com/amends-dev/amends/transport"
+)
+
+// Bounds of decisions about many sagas (I10).
+const (
+	// MaxBulk bounds the requests about many sagas that are served at once; beyond
+	// it they are refused with resource_exhausted.
+	MaxBulk = 8
+	// bulkPage bounds the sagas that one such request decides about.
+	bulkPage = 100
+	// bulkRetry is how long a decision waits for room at its shard before it looks
+	// again.
+	bulkRetry = 5 * time.Millisecond
+)
+
+// verbWordsAll are the verbs that there are.
+var verbWordsAll = []saga.Verb{
+	saga.VerbCancel, saga.VerbRetry, saga.VerbResolve, saga.VerbSkip,
+	saga.VerbCompensate, saga.VerbAbandon, saga.VerbPause, saga.VerbResume,
+}
+
+// apiOperateAll takes one decision about a page of the sagas that a filter
+// matches. The list's order does not change by what is decided, so that page by
+// page each saga that matched at the beginning is met once.
+func (c *Coordinator) apiOperateAll(ctx context.Context, request *transport.Envelope, reply func(*transport.Envelope)) {
+	select {
+	case c.bulk <- struct{}{}:
+	default:
+		reply(exhausted(retryOpen, "too many decisions about many sagas at once (MaxBulk); try again"))
+		return
+	}
+	go func() {
+		defer func() { <-c.bulk }()
+		ctx, cancel := context.WithTimeout(ctx, MaxWait)
+		defer cancel()
+		reply(respond(c.operateAll(ctx, request)))
+	}()
+}
+
+func (c *Coordinator) operateAll(ctx context.Context, request *transport.Envelope) (*transport.OperateAllReply, error) {
+	var q transport.OperateAllQuery
+	if err := strict(request.Data, &q); err != nil {
+		return nil, err
+	}
+	f, err := c.filter(&q.Filter)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkBulk(&q); err != nil {
+		return nil, err
+	}
+	if q.Cursor == "" && q.AtMost > 0 {
+		if err := c.atMost(ctx, &f, q.AtMost); err != nil {
+			return nil, err
+		}
+	}
+	found, next, err := c.config.Store.List(ctx, f, store.Page{Limit: bulkPage, Cursor: q.Cursor})
+	if err != nil {
+		return nil, err
+	}
+	out := &transport.OperateAllReply{Matched: len(found), Next: next}
+	decide := c.decideAll
+	if q.DryRun {
+		decide = c.tryAll
+	}
+	for i, err := range decide(ctx, found, &q.Decision) {
+		if err == nil {
+			out.Done++
+			continue
+		}
+		out.Refused = append(out.Refused, transport.RefusedSaga{ID: found[i].ID, Reason: brief(err.Error())})
+	}
+	return out, nil
+}
+
+// checkBulk refuses what would go wrong with every saga, or with too many.
+func checkBulk(q *transport.OperateAllQuery) error {
+	var wrong violations
+	if reflect.ValueOf(q.Filter).IsZero() {
+		wrong.add("filter", "is empty, which would be every saga; say which ones, such as open: true")
+	}
+	d := &q.Decision
+	if !slices.Contains(verbWordsAll, saga.Verb(d.Verb)) {
+		wrong.add("decision.verb", fmt.Sprintf("%q is no verb; use cancel, retry, resolve, skip, compensate, abandon, pause or resume", brief(d.Verb)))
+	}
+	if d.By == "" || d.Reason == "" {
+		wrong.add("decision", "give by and reason: both become part of the history")
+	}
+	if d.ExpectedRevision != 0 {
+		wrong.add("decision.expected_revision", "is of one saga; leave it out")
+	}
+	if q.AtMost < 0 {
+		wrong.add("at_most", "is negative; give the number that a dry run showed, or 0")
+	}
+	return wrong.err()
+}
+
+// tooManyError refuses a decision about more sagas than its operator has seen.
+type tooManyError struct{ matched, allowed int }
+
+func (e *tooManyError) Error() string {
+	return fmt.Sprintf("%d sagas match now, more than at_most, %d: look again with dry_run before you decide", e.matched, e.allowed)
+}
+
+func (c *Coordinator) atMost(ctx context.Context, f *store.Filter, allowed int) error {
+	counts, _, err := c.countSagas(ctx, f)
+	if err != nil {
+		return err
+	}
+	matched := 0
+	for _, n := range counts {
+		matched += n.Sagas
+	}
+	if matched > allowed {
+		return &tooManyError{matched, allowed}
+	}
+	return nil
+}
+
+func (c *Coordinator) operated(op *transport.Operation) saga.Event {
+	return saga.Event{
+		Type: saga.Operated, At: c.config.Clock(), Verb: saga.Verb(op.Verb), Step: op.Step,
+		By: op.By, Reason: op.Reason, Outcome: op.Outcome, Payload: op.Result,
+	}
+}
+
+// tryAll says what would come of a decision about each saga: Decide is pure.
+func (c *Coordinator) tryAll(ctx context.Context, found []store.Summary, op *transport.Operation) []error {
+	errs := make([]error, len(found))
+	for i := range found {
+		errs[i] = c.try(ctx, found[i].ID, op)
+	}
+	return errs
+}
+
+func (c *Coordinator) try(ctx context.Context, id contract.SagaID, op *transport.Operation) error {
+	in, err := c.config.Store.Load(ctx, id)
+	if err != nil {
+		return err
+	}
+	def, err := c.definitions.find(in.Definition)
+	if err != nil {
+		return err
+	}
+	_, _, err = saga.Decide(def, *in, c.operated(op))
+	return err
+}
+
+// decideAll takes a decision about each saga, and waits until all are committed or
+// refused. They share commits.
+func (c *Coordinator) decideAll(ctx context.Context, found []store.Summary, op *transport.Operation) []error {
+	errs := make([]error, len(found))
+	type outcome struct {
+		i   int
+		err error
+	}
+	outcomes := make(chan outcome, len(found))
+	waiting := 0
+	for i := range found {
+		w := work{
+			input: Input{Saga: found[i].ID, Event: c.operated(op)},
+			reply: func(r Result) {
+				err := r.Err
+				if err == nil && r.Ignored != "" {
+					err = errors.New(string(r.Ignored))
+				}
+				outcomes <- outcome{i, err}
+			},
+		}
+		if errs[i] = c.insist(ctx, w); errs[i] == nil {
+			errs[i] = errNoAnswer
+			waiting++
+		}
+	}
+	for range waiting {
+		select {
+		case o := <-outcomes:
+			errs[o.i] = o.err
+		case <-ctx.Done():
+			return errs
+		}
+	}
+	return errs
+}
+
+// errNoAnswer is what is said of a decision that nobody answered in time.
+var errNoAnswer = errors.New("it may or may not have been decided; look at the saga")
+
+// insist offers work to its shard until there is room.
+func (c *Coordinator) insist(ctx context.Context, w work) error {
+	for {
+		taken, open := c.offer(w)
+		switch {
+		case taken:
+			return nil
+		case !open:
+			return errStopping
+		}
+		select {
+		case <-ctx.Done():
+			return errors.New("the coordinator is busy (MaxWaiting); try again in a moment")
+		case <-time.After(bulkRetry):
+		}
+	}
+}
