@@ -7,15 +7,17 @@ import (
 	"strings"
 
 	"github.com/amends-dev/amends/api"
+	"github.com/amends-dev/amends/console"
 	"github.com/amends-dev/amends/transport"
 )
 
-// mountAPI serves the API unless it is switched off.
+// mountAPI serves the API, and the console that lives on it, unless it is switched off.
 func (d *daemon) mountAPI(mux *http.ServeMux) {
 	if d.API == APIOff {
 		return
 	}
 	api.Mount(mux, api.Config{Coordinator: d, Ready: d.isReady, Guard: d.guard})
+	mux.Handle("/", d.guard(console.Handler()))
 }
 
 // Handle passes a request on to the coordinator, once there is one.

@@ -11,6 +11,15 @@ import (
 // backupLimit bounds one backup: while it runs the store cannot reuse space.
 const backupLimit = 30 * time.Minute
 
+// mountBackup takes the whole address, so that the console does not take the rest.
+func (d *daemon) mountBackup(mux *http.ServeMux) {
+	mux.Handle("POST /backup", d.backup())
+	mux.HandleFunc("/backup", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Allow", http.MethodPost)
+		http.Error(w, "a backup is asked for with POST", http.StatusMethodNotAllowed)
+	})
+}
+
 // backup streams a consistent copy of the store to an admin or, where nobody is
 // asked for a key, to a caller on the same machine. Nobody else may have it: it
 // holds every saga's data. Without a key a caller that comes through a browser or a

@@ -47,7 +47,7 @@ func (d *daemon) startHTTP(ctx context.Context) error {
 		return err
 	}
 	mux := observe.Handler{Metrics: d.metrics.Handler(), Ready: d.isReady, Pprof: d.Pprof}.Mux()
-	mux.Handle("POST /backup", d.backup())
+	d.mountBackup(mux)
 	d.mountAPI(mux)
 	guard.Mount(mux)
 	server := observe.Server(guard.Guard(mux))

@@ -52,6 +52,7 @@ var levels = map[string]int{
 
 	"access":          57,
 	"api":             60,
+	"console":         60,
 	"internal":        60,
 	"internal/daemon": 61,
 	"internal/cli":    65,

@@ -31,7 +31,9 @@ type Rule func(*Tree) []Finding
 type Tree struct {
 	Go    []*GoFile // every Go file, by path
 	Texts []*Text   // every other text file, by path
-	set   *token.FileSet
+
+	others []string // paths of what is neither: pictures
+	set    *token.FileSet
 }
 
 // GoFile is one parsed Go file.
@@ -104,6 +106,8 @@ func (t *Tree) add(root fs.FS, name string) error {
 	if path.Ext(name) != ".go" {
 		if !bytes.Contains(source[:min(len(source), 8<<10)], []byte{0}) {
 			t.Texts = append(t.Texts, &Text{Path: name, Source: source})
+		} else {
+			t.others = append(t.others, name)
 		}
 		return nil
 	}
@@ -153,5 +157,6 @@ func (t *Tree) Text(name string) *Text {
 func (t *Tree) Exists(name string) bool {
 	under := func(file string) bool { return file == name || strings.HasPrefix(file, name+"/") }
 	return slices.ContainsFunc(t.Go, func(f *GoFile) bool { return under(f.Path) }) ||
-		slices.ContainsFunc(t.Texts, func(f *Text) bool { return under(f.Path) })
+		slices.ContainsFunc(t.Texts, func(f *Text) bool { return under(f.Path) }) ||
+		slices.ContainsFunc(t.others, under)
 }

@@ -1,0 +1,58 @@
+package console_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+
+	"connectrpc.com/connect"
+	"github.com/chromedp/chromedp"
+
+	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
+)
+
+func nothingFails(context.Context, string, purchase) error { return nil }
+
+// holds keeps an action from answering until the channel is closed.
+func (w *world) holds(t *testing.T, held string) chan struct{} {
+	t.Helper()
+	let := make(chan struct{})
+	w.when(func(ctx context.Context, action string, _ purchase) error {
+		if action != held {
+			return nil
+		}
+		select {
+		case <-let:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	})
+	return let
+}
+
+func (w *world) operate(t *testing.T, id, verb string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	if _, err := w.Operate(ctx, connect.NewRequest(&apiv1.OperateRequest{Id: id, Decision: &apiv1.Decision{Verb: verb, By: "sam", Reason: "by hand"}})); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func focus(selector string) chromedp.Action { return chromedp.Focus(selector, chromedp.ByQuery) }
+
+// clickText presses the button that says so.
+func clickText(text string) chromedp.Action {
+	return chromedp.Click(fmt.Sprintf(`//button[normalize-space(.)=%q]`, text), chromedp.BySearch)
+}
+
+// shortened is the first part of a path, as a part of a file's name.
+func shortened(path string) string {
+	parts := strings.Split(path, "/")
+	if len(parts) > 2 {
+		return "-" + parts[1] + "-one"
+	}
+	return "-" + parts[1]
+}

@@ -1,0 +1,210 @@
+package console_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/chromedp/kb"
+)
+
+// TestAnOperatorUnparksASaga goes the way of somebody whom an alert woke: the link
+// to the saga, why it is parked, what is legal, the decision, the end.
+func TestAnOperatorUnparksASaga(t *testing.T) {
+	w := newWorld(t)
+	w.when(vanBreaks)
+	w.start(t, "order-42")
+	if phase := w.rests(t, "order-42"); phase != "parked" {
+		t.Fatalf("the saga is %s, want parked", phase)
+	}
+	b := w.open(t, 1280, 900)
+	b.goTo("/sagas/order-42")
+	b.sees("Parked at book-shipment")
+	b.sees(errVan.Error())
+	b.until(`document.querySelector('[data-step="book-shipment"]').dataset.status === "parked"`)
+	b.until(`document.querySelector('[data-step="charge-card"]').dataset.status === "done"`)
+	b.axe("a parked saga")
+	b.picture("console-parked")
+
+	b.until(`document.querySelector('[data-verb="cancel"]').disabled && !document.querySelector('[data-verb="retry"]').disabled`)
+	w.when(nothingFails)
+	b.click(`[data-verb="retry"]`)
+	b.write(`dialog [name="reason"]`, "the van is back")
+	b.write(`dialog [name="by"]`, "kim")
+	b.axe("a decision")
+	b.click(`dialog [data-confirm]`)
+	b.sees("kim decided: retry")
+	b.until(`document.querySelector('[data-step="confirm"]').dataset.status === "done"`)
+	if phase := w.rests(t, "order-42"); phase != "completed" {
+		t.Errorf("the saga is %s, want completed", phase)
+	}
+	b.sees("the van is back")
+}
+
+// TestWhatCancelWouldUndo is shown before it is pressed, in the order in which it
+// then happens.
+func TestWhatCancelWouldUndo(t *testing.T) {
+	w := newWorld(t)
+	hold := w.holds(t, "book")
+	w.start(t, "order-7")
+	b := w.open(t, 1280, 900)
+	b.goTo("/sagas/order-7")
+	b.until(`document.querySelector('[data-step="book-shipment"]').dataset.status === "doing"`)
+	b.until(`document.querySelector("[data-plan]").innerText.includes("charge-card")`)
+	b.sees("Beyond the point of no return")
+	b.picture("console-saga")
+	b.click(`[data-verb="cancel"]`)
+	b.until(`document.querySelector("dialog [data-plan]").innerText.includes("reserve-stock")`)
+	b.write(`dialog [name="reason"]`, "the customer called")
+	b.write(`dialog [name="by"]`, "kim")
+	b.click(`dialog [data-confirm]`)
+	b.sees("kim decided: cancel")
+	close(hold)
+	w.rests(t, "order-7")
+}
+
+// TestTheSliderGoesThroughTheHistory moves the diagram back to where the saga stood.
+func TestTheSliderGoesThroughTheHistory(t *testing.T) {
+	w := newWorld(t)
+	w.when(cardRefused)
+	w.start(t, "order-9")
+	if phase := w.rests(t, "order-9"); phase != "compensated" {
+		t.Fatalf("the saga is %s, want compensated", phase)
+	}
+	b := w.open(t, 1280, 1200)
+	b.goTo("/sagas/order-9")
+	b.until(`document.querySelector('[data-step="charge-card"]').dataset.status === "rejected"`)
+	b.until(`document.querySelector('[data-step="reserve-stock"]').dataset.status === "undone"`)
+	b.until(`document.querySelectorAll(".bar").length >= 4`)
+	b.axe("a compensated saga")
+	b.picture("console-history")
+	b.run(focus(`input[type="range"]`))
+	b.press(kb.Home)
+	b.sees("As it stood at revision 1")
+	b.until(`document.querySelector('[data-step="charge-card"]').dataset.status === "pending"`)
+	b.until(`document.querySelector('[data-step="check-address"]').dataset.status === "doing"`)
+	b.press(kb.End)
+	b.until(`document.querySelector('[data-step="reserve-stock"]').dataset.status === "undone"`)
+}
+
+// TestTheListFollowsTheAddress filters by what the address says, writes into it what
+// is chosen, and shows what happens meanwhile.
+func TestTheListFollowsTheAddress(t *testing.T) {
+	w := newWorld(t)
+	b := w.open(t, 1280, 900)
+	b.goTo("/")
+	b.sees("No saga yet")
+	w.start(t, "order-1")
+	b.sees("order-1")
+	w.when(vanBreaks)
+	w.start(t, "order-2")
+	w.rests(t, "order-2")
+	b.until(`document.querySelector('[data-id="order-2"]')?.innerText.includes("parked")`)
+	b.until(`document.querySelector(".badge")?.innerText.startsWith("1")`)
+	b.axe("the list")
+	b.click(`.toggle.c-bad`)
+	b.until(`location.search === "?phase=parked" && !document.querySelector('[data-id="order-1"]')`)
+	b.goTo("/sagas?id=order-1")
+	b.until(`document.querySelector('[data-id="order-1"]') && !document.querySelector('[data-id="order-2"]')`)
+	b.goTo("/sagas?reason=MOTORWAY&definition=checkout@2&step=book-shipment")
+	b.until(`document.querySelector('[data-id="order-2"]') && !document.querySelector('[data-id="order-1"]')`)
+	w.when(nothingFails)
+	w.operate(t, "order-2", "retry")
+	b.sees("No saga matches")
+}
+
+// TestTheKeyboardIsEnough goes from the list into a saga and back, and opens help.
+func TestTheKeyboardIsEnough(t *testing.T) {
+	w := newWorld(t)
+	for i := range 3 {
+		w.start(t, fmt.Sprintf("order-%d", i))
+		w.rests(t, fmt.Sprintf("order-%d", i))
+	}
+	b := w.open(t, 1280, 900)
+	b.goTo("/sagas")
+	b.sees("order-0")
+	b.press("j")
+	b.press("j")
+	b.until(`document.activeElement.innerText === "order-1"`)
+	b.press(kb.Enter)
+	b.until(`location.pathname === "/sagas/order-1"`)
+	b.sees("What Cancel would undo")
+	b.press(kb.Escape)
+	b.until(`location.pathname === "/sagas"`)
+	b.sees("order-0")
+	b.press("/")
+	b.until(`document.activeElement.type === "search"`)
+	b.press("order-2")
+	b.until(`location.search === "?id=order-2" && !document.querySelector('[data-id="order-0"]')`)
+	b.press(kb.Escape)
+	b.press("?")
+	b.until(`document.querySelector("dialog").open`)
+	b.axe("help")
+	b.press(kb.Escape)
+	b.until(`!document.querySelector("dialog")`)
+	b.press("g")
+	b.press("d")
+	b.until(`location.pathname === "/definitions"`)
+	b.press("t")
+	b.until(`document.documentElement.dataset.theme === "light"`)
+}
+
+// TestDefinitions draws one and says what changed between two versions.
+func TestDefinitions(t *testing.T) {
+	w := newWorld(t)
+	w.start(t, "order-1")
+	w.rests(t, "order-1")
+	b := w.open(t, 1280, 1000)
+	b.goTo("/definitions/checkout/2")
+	b.until(`document.querySelectorAll(".box").length === 5`)
+	b.sees("timeout")
+	b.sees("1 completed")
+	b.axe("a definition")
+	b.picture("console-definition")
+	b.goTo("/definitions/nothing")
+	b.sees("No definition is called nothing")
+}
+
+// TestDeadLetters shows what nobody understood, replays it and discards it.
+func TestDeadLetters(t *testing.T) {
+	w := newWorld(t)
+	b := w.open(t, 1280, 900)
+	b.goTo("/dead-letters")
+	b.sees("No dead letters")
+	w.stranger(t, "order-1")
+	b.until(`document.querySelectorAll(".letter").length === 1`)
+	b.sees(`"heard": "something"`)
+	b.axe("dead letters")
+	b.picture("console-dead-letters")
+	b.click(`.letter input`)
+	b.run(clickText("Replay 1"))
+	b.click(`dialog [data-confirm]`)
+	b.sees("1 replayed")
+	b.until(`document.querySelector(".letter")?.dataset.sequence === "2"`) // nobody understands it now either
+	b.click(`.letter input`)
+	b.run(clickText("Discard 1"))
+	b.click(`dialog [data-confirm]`)
+	b.sees("No dead letters")
+}
+
+// TestOnAPhone has nothing to scroll sideways and the same words.
+func TestOnAPhone(t *testing.T) {
+	w := newWorld(t)
+	w.when(vanBreaks)
+	w.start(t, "order-42-with-a-long-name-such-as-other-systems-give-8f3c2b1a")
+	w.rests(t, "order-42-with-a-long-name-such-as-other-systems-give-8f3c2b1a")
+	w.stranger(t, "order-1")
+	b := w.open(t, 390, 844)
+	for _, p := range []struct{ path, text string }{
+		{"/sagas", "order-42"}, {"/sagas/order-42-with-a-long-name-such-as-other-systems-give-8f3c2b1a", "Parked at"},
+		{"/definitions/checkout/2", "What changed"}, {"/dead-letters", "something"},
+	} {
+		b.goTo(p.path)
+		b.sees(p.text)
+		b.fits(p.path)
+		b.axe(p.path + " on a phone")
+		if strings.HasPrefix(p.path, "/sagas") {
+			b.picture("console-phone" + shortened(p.path))
+		}
+	}
+}

@@ -1,0 +1,82 @@
+package console_test
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+)
+
+// TestTenThousandSagasDoNotStallTheList scrolls through all of them. Only the rows in
+// view are there, and the time in which the page could not answer a key (what its
+// long tasks have beyond 50 ms each) is a small part of the whole.
+func TestTenThousandSagasDoNotStallTheList(t *testing.T) {
+	const sagas = 10_000
+	w := newWorld(t)
+	w.many(t, sagas)
+	b := w.open(t, 1280, 900)
+	b.goTo("/sagas")
+	b.sees("order-")
+	var first struct{ Blocked, Took float64 }
+	b.eval(scroll(sagas), &first)
+	t.Logf("scrolled through in %.0f ms, %.0f ms of it blocked", first.Took, first.Blocked)
+	if ratio := first.Blocked / first.Took; ratio > 0.25 {
+		t.Errorf("the page was blocked for %.0f %% of the time, want at most 25 %%", ratio*100)
+	}
+	var there struct {
+		Rows, Last int
+		Ids        []string
+	}
+	b.eval(`(() => {
+		const rows = [...document.querySelectorAll(".row[data-id]")];
+		return { rows: rows.length, last: Math.max(...rows.map((r) => Number(r.dataset.index))), ids: rows.map((r) => r.dataset.id) };
+	})()`, &there)
+	if there.Last != sagas-1 {
+		t.Errorf("the last row is the %d., want %d", there.Last+1, sagas)
+	}
+	if there.Rows > 80 {
+		t.Errorf("%d rows are in the page, want those in view", there.Rows)
+	}
+	slices.Sort(there.Ids)
+	if distinct := len(slices.Compact(there.Ids)); distinct != there.Rows {
+		t.Errorf("%d rows show %d sagas", there.Rows, distinct)
+	}
+}
+
+// many starts n sagas, many at a time.
+func (w *world) many(t *testing.T, n int) {
+	t.Helper()
+	ids := make(chan string)
+	var starting sync.WaitGroup
+	for range 64 {
+		starting.Go(func() {
+			for id := range ids {
+				w.start(t, id)
+			}
+		})
+	}
+	for i := range n {
+		ids <- fmt.Sprintf("order-%05d", i)
+	}
+	close(ids)
+	starting.Wait()
+}
+
+// scroll is a script that scrolls through the whole list, a step each frame, and
+// says how long that took and how much of it the page was blocked.
+func scroll(rows int) string {
+	return fmt.Sprintf(`new Promise((resolve, reject) => {
+		let blocked = 0;
+		const seen = new PerformanceObserver((list) => { for (const e of list.getEntries()) blocked += e.duration - 50; });
+		seen.observe({ entryTypes: ["longtask"] });
+		const grid = document.querySelector(".grid"), begun = performance.now();
+		const step = () => {
+			const last = document.querySelector('[data-index="%d"]');
+			if (performance.now() - begun > 50000) return reject(new Error("the end is not reached: " + grid.scrollTop + " of " + grid.scrollHeight));
+			if (last) return setTimeout(() => { seen.disconnect(); resolve({ blocked, took: performance.now() - begun }); }, 100);
+			grid.scrollTop += grid.clientHeight;
+			requestAnimationFrame(step);
+		};
+		requestAnimationFrame(step);
+	})`, rows-1)
+}

@@ -1,0 +1,128 @@
+// The coordinator's API: Connect's JSON over fetch. The messages are those of
+// proto/amends/api/v1/api.proto, with its field names; zero values are left out.
+
+export type Ref = { name: string; version?: string };
+export type LegalVerb = { verb: string; step?: string };
+export type Payload = { content_type?: string; size_bytes?: string; text?: string; binary?: string; left_out?: boolean };
+export type Step = {
+  name: string; kind: string; status: string; attempt?: number; budget?: number; due?: string; waiting?: boolean;
+  parked?: string; reason?: string; result?: Payload; participant?: string; action?: string;
+};
+export type Pause = { since?: string; by?: string; reason?: string };
+export type Saga = {
+  id: string; definition: Ref; phase: Phase; revision?: string; removed?: boolean; paused?: Pause; started?: string; updated?: string;
+  ended?: string; deadline?: string; overdue?: boolean; reason?: string; trace_id?: string; legal?: LegalVerb[];
+  undo?: { steps: string[] }[]; beyond_return?: boolean; steps?: Step[]; input?: Payload;
+};
+export type Phase = "running" | "compensating" | "completed" | "compensated" | "parked";
+export const phases: Phase[] = ["running", "compensating", "parked", "completed", "compensated"];
+export type HistoryEvent = {
+  revision: string; type: string; at?: string; participant?: string; step?: string; direction?: string; attempt?: number;
+  outcome?: string; verb?: string; by?: string; reason?: string; payload?: Payload; saga?: Saga;
+};
+export type Count = { definition: Ref; phase: Phase; sagas?: string; ended?: string };
+export type Latency = { count?: string; p50_seconds?: number; p99_seconds?: number };
+export type StepFigures = {
+  step: string; completed?: string; rejected?: string; failed?: string; timed_out?: string; do?: Latency; undo?: Latency;
+};
+export type Definition = {
+  ref: Ref; fingerprint?: string; source?: string; counts?: Count[]; newest?: boolean; steps?: StepFigures[]; duration?: Latency; mermaid?: string;
+};
+export type Difference = { path: string; change: string; from?: string; to?: string };
+export type DeadLetter = {
+  sequence: string; stream?: string; subject?: string; reason?: string; since?: string;
+  headers?: { name: string; values?: string[] }[]; data?: Payload;
+};
+export type Filter = {
+  definition?: Ref; phases?: string[]; ids?: string[]; id_prefix?: string; open?: boolean; paused?: boolean; step?: string; participant?: string;
+  reason?: string; started_after?: string; started_before?: string; updated_before?: string;
+};
+export type Decision = { verb: string; step?: string; by?: string; reason: string; outcome?: string; result?: string };
+
+// ApiError is a refusal: a code, a sentence that says what would be right, and
+// what a program can use of it.
+export class ApiError extends Error {
+  constructor(readonly code: string, message: string, readonly legal: LegalVerb[] = []) {
+    super(message);
+  }
+}
+
+const service = "/amends.api.v1.CoordinatorService/";
+
+type ErrorBody = { code?: string; message?: string; details?: { debug?: { legal?: LegalVerb[] } }[] };
+
+function refusal(body: ErrorBody, fallback: string): ApiError {
+  return new ApiError(body.code ?? fallback, body.message ?? "the coordinator answered without a reason", body.details?.find((d) => d.debug?.legal)?.debug?.legal);
+}
+
+async function post(method: string, contentType: string, body: BodyInit, signal?: AbortSignal): Promise<Response> {
+  let response: Response;
+  try {
+    response = await fetch(service + method, {
+      method: "POST", headers: { "Content-Type": contentType, "Connect-Protocol-Version": "1" }, body, signal: signal ?? null,
+    });
+  } catch (e) {
+    if (signal?.aborted) throw e;
+    throw new ApiError("unreachable", "The coordinator does not answer. Is it running? The console tries again by itself.");
+  }
+  if (response.status === 401) {
+    location.assign("/auth/login?next=" + encodeURIComponent(location.pathname + location.search));
+  }
+  if (!response.ok) {
+    const text = await response.text();
+    let problem: ErrorBody;
+    try {
+      problem = JSON.parse(text) as ErrorBody;
+    } catch {
+      problem = { code: response.status === 404 ? "unimplemented" : "http_" + response.status, message: text.trim() };
+    }
+    throw refusal(problem, "http_" + response.status);
+  }
+  return response;
+}
+
+// call asks one question.
+export async function call<R>(method: string, request: object, signal?: AbortSignal): Promise<R> {
+  const response = await post(method, "application/json", JSON.stringify(request), signal);
+  return (await response.json()) as R;
+}
+
+// stream asks a question that has many answers: Connect's envelopes, each a byte of
+// flags, four bytes of length, and JSON.
+export async function* stream<R>(method: string, request: object, signal?: AbortSignal): AsyncGenerator<R> {
+  const json = new TextEncoder().encode(JSON.stringify(request));
+  const body = new Uint8Array(5 + json.length);
+  new DataView(body.buffer).setUint32(1, json.length);
+  body.set(json, 5);
+  const response = await post(method, "application/connect+json", body, signal);
+  const reader = response.body!.getReader();
+  let have = new Uint8Array(0);
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) throw new ApiError("unavailable", "the stream was cut off");
+      const joined = new Uint8Array(have.length + value.length);
+      joined.set(have);
+      joined.set(value, have.length);
+      have = joined;
+      while (have.length >= 5) {
+        const size = new DataView(have.buffer, have.byteOffset).getUint32(1);
+        if (have.length < 5 + size) break;
+        const last = (have[0]! & 2) !== 0;
+        const message = JSON.parse(new TextDecoder().decode(have.subarray(5, 5 + size)));
+        have = have.slice(5 + size);
+        if (!last) {
+          yield message as R;
+          continue;
+        }
+        if (message.error) throw refusal(message.error, "unknown");
+        return;
+      }
+    }
+  } finally {
+    reader.cancel().catch(() => {});
+  }
+}
+
+export const number = (text: string | number | undefined): number => Number(text ?? 0);
+export const refText = (ref: Ref): string => `${ref.name}/${ref.version ?? 0}`;

@@ -1,0 +1,124 @@
+import { useState } from "preact/hooks";
+import { call, number, type ApiError, type DeadLetter } from "./api";
+import { Dialog } from "./dialog";
+import { Ago, Data, Empty, Icon, Problem } from "./pieces";
+import { asError, useQuery } from "./query";
+import { may, useWho } from "./who";
+
+type Done = { replayed?: string[]; discarded?: string[]; failed?: { sequence: string; problem?: string }[] };
+
+export function DeadLetters() {
+  const [pages, setPages] = useState(1);
+  const { data, error, refresh } = useQuery("dead letters " + pages, (signal) => call<{ dead_letters?: DeadLetter[] }>("ListDeadLetters", { limit: Math.min(1000, pages * 100) }, signal), 5000);
+  const [chosen, choose] = useState<Set<string>>(new Set());
+  const [asking, ask] = useState<"replay" | "discard">();
+  const [told, tell] = useState("");
+  const who = useWho();
+  const admin = may(who, "admin");
+  const letters = data?.dead_letters ?? [];
+  const selected = letters.filter((l) => chosen.has(l.sequence)).map((l) => l.sequence);
+  const why = admin ? (selected.length === 0 ? "Select letters first" : undefined) : "This takes the role admin.";
+  const mark = (sequence: string) => {
+    const next = new Set(chosen);
+    if (!next.delete(sequence)) next.add(sequence);
+    choose(next);
+  };
+  return (
+    <>
+      <div class="head">
+        <h1>Dead letters</h1>
+        <span class="muted" role="status">{told || "messages that could not be understood, oldest first"}</span>
+      </div>
+      <Problem error={error} doing="The dead letters could not be read" />
+      <div class="card">
+        {data && letters.length === 0 && (
+          <Empty title="No dead letters">
+            <p>A message that nobody could understand, such as an answer that is not JSON, is kept here with the reason. Mend its cause, then replay it: it is published again as it came.</p>
+          </Empty>
+        )}
+        {letters.length > 0 && (
+          <>
+            <div class="bulk">
+              <label class="small">
+                <input type="checkbox" checked={selected.length === letters.length} onChange={(e) => choose(new Set(e.currentTarget.checked ? letters.map((l) => l.sequence) : []))} /> all {letters.length}
+              </label>
+              <button disabled={!admin || selected.length === 0} title={why} onClick={() => ask("replay")}>Replay {selected.length || ""}</button>
+              <button class="danger" disabled={!admin || selected.length === 0} title={why} onClick={() => ask("discard")}>Discard {selected.length || ""}</button>
+            </div>
+            <ul>
+              {letters.map((l) => (
+                <Letter key={l.sequence} letter={l} chosen={chosen.has(l.sequence)} mark={() => mark(l.sequence)} />
+              ))}
+            </ul>
+            {letters.length === pages * 100 && pages < 10 && <div class="bulk"><button onClick={() => setPages(pages + 1)}>Show more</button></div>}
+          </>
+        )}
+      </div>
+      {asking && (
+        <Confirm
+          verb={asking} sequences={selected} close={() => ask(undefined)}
+          done={(text) => {
+            ask(undefined);
+            tell(text);
+            choose(new Set());
+            refresh();
+          }}
+        />
+      )}
+    </>
+  );
+}
+
+function Letter({ letter: l, chosen, mark }: { letter: DeadLetter; chosen: boolean; mark: () => void }) {
+  return (
+    <li class="letter" data-sequence={l.sequence}>
+      <input type="checkbox" checked={chosen} onChange={mark} aria-label={`Select letter ${l.sequence}`} />
+      <div class="what">
+        <div><Icon of="parked" /> {l.reason}</div>
+        <div class="muted small">
+          #{l.sequence} · from <span class="mono">{l.subject}</span> in {l.stream} · <Ago at={l.since} />
+        </div>
+        <Data of={l.data} title="data" />
+        {(l.headers?.length ?? 0) > 0 && (
+          <details class="payload">
+            <summary>{l.headers!.length} headers</summary>
+            <pre tabIndex={0}>{l.headers!.map((h) => `${h.name}: ${(h.values ?? []).join(", ")}`).join("\n")}</pre>
+          </details>
+        )}
+      </div>
+    </li>
+  );
+}
+
+type ConfirmProps = { verb: "replay" | "discard"; sequences: string[]; close: () => void; done: (told: string) => void };
+
+function Confirm({ verb, sequences, close, done }: ConfirmProps) {
+  const [error, setError] = useState<ApiError>();
+  const [busy, setBusy] = useState(false);
+  const replay = verb === "replay";
+  const go = async () => {
+    setBusy(true);
+    try {
+      const answer = await call<Done>(replay ? "ReplayDeadLetters" : "DiscardDeadLetters", { sequences: sequences.map(number) });
+      const failed = answer.failed ?? [];
+      const n = (answer.replayed ?? answer.discarded ?? []).length;
+      done(`${n} ${replay ? "replayed" : "discarded"}${failed.length > 0 ? `, ${failed.length} not: ${failed[0]!.problem ?? ""}` : ""}`);
+    } catch (e) {
+      setError(asError(e));
+      setBusy(false);
+    }
+  };
+  return (
+    <Dialog title={replay ? "Replay" : "Discard"} close={close}>
+      <div class="pad">
+        <h2>{replay ? "Replay" : "Discard"} {sequences.length} dead letter{sequences.length === 1 ? "" : "s"}?</h2>
+        <p>{replay ? "Each is published again on the subject it came on, as it came. What still cannot be understood comes back." : "They are removed for good. What they said is lost."}</p>
+        <Problem error={error} doing="Nothing was done" />
+        <div class="buttons">
+          <button onClick={close}>Leave them</button>
+          <button class={"primary " + (replay ? "" : "danger")} disabled={busy} onClick={go} autofocus data-confirm>{replay ? "Replay" : "Discard"}</button>
+        </div>
+      </div>
+    </Dialog>
+  );
+}

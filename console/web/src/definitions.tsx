@@ -1,0 +1,137 @@
+import { useMemo, useState } from "preact/hooks";
+import { call, number, phases, refText, type Count, type Definition, type Difference } from "./api";
+import { Diagram } from "./diagram";
+import { count } from "./format";
+import { nodesOf } from "./layout";
+import { Chip, Data, Empty, Problem } from "./pieces";
+import { useQuery } from "./query";
+import { definitionPath, navigate } from "./router";
+
+export function Definitions({ name, version }: { name: string; version: string }) {
+  const { data, error } = useQuery("definitions", (signal) => call<{ definitions?: Definition[] }>("ListDefinitions", {}, signal), 10000);
+  const all = data?.definitions ?? [];
+  const names = [...new Set(all.map((d) => d.ref.name))];
+  const shown = name || names[0];
+  const versions = all.filter((d) => d.ref.name === shown);
+  const at = versions.find((d) => d.ref.version === version) ?? versions.find((d) => d.newest) ?? versions[versions.length - 1];
+  return (
+    <>
+      <div class="head"><h1>Definitions</h1><span class="muted">{names.length} registered</span></div>
+      <Problem error={error} doing="The definitions could not be read" />
+      {data && all.length === 0 && (
+        <div class="card">
+          <Empty title="No definition yet">
+            <p>A definition says which steps a saga has, whom each asks, and what undoes it. Register one from a file, or let a Go program do it:</p>
+            <pre>coordinator definition apply checkout.yaml</pre>
+          </Empty>
+        </div>
+      )}
+      {data && all.length > 0 && (
+        <div class="aside">
+          <nav class="card names" aria-label="Definitions">
+            <ul>
+              {names.map((n) => (
+                <li>
+                  <a href={definitionPath(n, "")} aria-current={n === shown ? "page" : undefined}>
+                    {n}
+                    <span class="muted small">{versionsOf(all, n)}</span>
+                  </a>
+                </li>
+              ))}
+            </ul>
+          </nav>
+          {at ? (
+            <One key={refText(at.ref)} listed={at} versions={versions} />
+          ) : (
+            <div class="card"><Empty title={`No definition is called ${name}`}><p>Those that are registered stand beside this.</p></Empty></div>
+          )}
+        </div>
+      )}
+    </>
+  );
+}
+
+function versionsOf(all: Definition[], name: string): string {
+  const n = all.filter((d) => d.ref.name === name).length;
+  return n === 1 ? "1 version" : n + " versions";
+}
+
+function One({ listed, versions }: { listed: Definition; versions: Definition[] }) {
+  const { data: d, error } = useQuery(refText(listed.ref), async (signal) => (await call<{ definition: Definition }>("GetDefinition", { ref: listed.ref }, signal)).definition, 5000);
+  const nodes = useMemo(() => nodesOf(d?.source), [d?.source]);
+  return (
+    <div class="stack">
+      <section class="card" aria-label="Diagram">
+        <header>
+          <h2>{listed.ref.name}</h2>
+          <select aria-label="Version" value={listed.ref.version} onChange={(e) => navigate(definitionPath(listed.ref.name, e.currentTarget.value))}>
+            {versions.map((v) => (
+              <option value={v.ref.version}>version {v.ref.version}{v.newest ? " (newest)" : ""}</option>
+            ))}
+          </select>
+          <span class="fill" />
+          <span class="muted small">fingerprint <span class="mono" title={listed.fingerprint}>{listed.fingerprint?.slice(0, 12)}</span></span>
+        </header>
+        <Problem error={error} doing="The definition could not be read" />
+        <div class="picture" tabIndex={0} role="group" aria-label="Diagram of the definition">{nodes && <Diagram nodes={nodes} label={"Definition " + refText(listed.ref)} />}</div>
+        <p class="legend"><span>thick frame: pivot, the point of no return</span><span>↶ what undoes it</span></p>
+      </section>
+      <section class="card" aria-label="Sagas"><header><h2>Sagas of this version</h2></header><div class="body"><Counts counts={d?.counts} of={`${listed.ref.name}@${listed.ref.version}`} /></div></section>
+      <Compare versions={versions} at={listed} />
+      {d?.source && (
+        <section class="card" aria-label="Content"><header><h2>Content</h2></header><div class="body"><Data of={{ text: d.source, size_bytes: String(Math.max(2000, d.source.length)) }} title="canonical JSON" /></div></section>
+      )}
+    </div>
+  );
+}
+
+export function Counts({ counts, of }: { counts: Count[] | undefined; of: string }) {
+  const numbers = phases.map((phase) => [phase, counts?.filter((c) => c.phase === phase).reduce((n, c) => n + number(c.sagas), 0) ?? 0] as const).filter(([, n]) => n > 0);
+  if (numbers.length === 0) return <span class="muted">None. What is started from now on takes the newest version, unless it names another.</span>;
+  return (
+    <div class="verbs">
+      {numbers.map(([phase, n]) => (
+        <a href={`/sagas?definition=${of}&phase=${phase}`}><Chip of={phase}>{count(n)} {phase}</Chip></a>
+      ))}
+    </div>
+  );
+}
+
+function Compare({ versions, at }: { versions: Definition[]; at: Definition }) {
+  const others = versions.filter((v) => v !== at && v.ref.version !== at.ref.version);
+  const before = [...others].reverse().find((v) => number(v.ref.version) < number(at.ref.version)) ?? others[0];
+  const [from, setFrom] = useState<string | undefined>(before?.ref.version);
+  const { data, error } = useQuery(`compare ${from}`, async (signal) =>
+    from ? (await call<{ differences?: Difference[] }>("CompareDefinitions", { from: { name: at.ref.name, version: from }, to: at.ref }, signal)).differences ?? [] : undefined,
+  );
+  return (
+    <section class="card" aria-label="Comparison">
+      <header>
+        <h2>What changed</h2>
+        {others.length > 0 && (
+          <label class="muted small">
+            since{" "}
+            <select value={from} onChange={(e) => setFrom(e.currentTarget.value)} aria-label="Compare with version">
+              {others.map((v) => <option value={v.ref.version}>version {v.ref.version}</option>)}
+            </select>
+          </label>
+        )}
+      </header>
+      {others.length === 0 && <div class="body muted">It is the only version. A registered version never changes: a change is a new version, and sagas that run keep theirs.</div>}
+      <Problem error={error} doing="The versions could not be compared" />
+      {data && data.length === 0 && <div class="body muted">Nothing.</div>}
+      {data && data.length > 0 && (
+        <div class="scroll" tabIndex={0} role="group" aria-label="Differences">
+          <table class="diff">
+            <thead><tr><th>Where</th><th>Change</th><th>Before</th><th>Now</th></tr></thead>
+            <tbody>
+              {data.map((d) => (
+                <tr><td>{d.path}</td><td>{d.change}</td><td class="muted">{d.from}</td><td>{d.to}</td></tr>
+              ))}
+            </tbody>
+          </table>
+        </div>
+      )}
+    </section>
+  );
+}

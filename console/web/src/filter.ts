@@ -1,0 +1,49 @@
+import type { Filter } from "./api";
+
+// The list's filter stands in the address, so that it can be sent to somebody.
+
+export const ages: [string, string, number][] = [
+  ["5m", "5 minutes", 5 * 60],
+  ["15m", "15 minutes", 15 * 60],
+  ["1h", "hour", 3600],
+  ["24h", "24 hours", 86400],
+  ["7d", "7 days", 7 * 86400],
+];
+
+// The parts of a filter that are texts, with what they mean.
+export const texts = [
+  { name: "step", title: "Step", hint: "under way, waiting or parked" },
+  { name: "participant", title: "Participant", hint: "asked by a step that is under way" },
+  { name: "reason", title: "Reason", hint: "contains" },
+] as const;
+
+// filterOf turns the address's parameters into a filter. Ages count back from now.
+export function filterOf(p: URLSearchParams, now: number): Filter {
+  const f: Filter = {};
+  const [name, version] = (p.get("definition") ?? "").split("@");
+  if (name) f.definition = version ? { name, version } : { name };
+  const phases = (p.get("phase") ?? "").split(",").filter(Boolean);
+  if (phases.length > 0) f.phases = phases;
+  if (p.get("id")) f.id_prefix = p.get("id")!;
+  if (p.has("open")) f.open = true;
+  for (const { name } of texts) if (p.get(name)) f[name] = p.get(name)!;
+  const before = (parameter: string) => {
+    const age = ages.find(([word]) => word === p.get(parameter));
+    return age && new Date(now - age[2] * 1000).toISOString();
+  };
+  const started = before("since"), moved = before("still");
+  if (started) f.started_after = started;
+  if (moved) f.updated_before = moved;
+  return f;
+}
+
+// change gives the address with some parameters set, or removed where they are empty.
+export function change(p: URLSearchParams, to: Record<string, string>): string {
+  const next = new URLSearchParams(p);
+  for (const [name, value] of Object.entries(to)) {
+    if (value === "") next.delete(name);
+    else next.set(name, value);
+  }
+  const text = next.toString().replaceAll("%2C", ",").replaceAll("%40", "@");
+  return "/sagas" + (text ? "?" + text : "");
+}

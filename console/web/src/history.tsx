@@ -1,0 +1,66 @@
+import type { ComponentChildren } from "preact";
+import { number, type HistoryEvent } from "./api";
+import { absolute, clock, seconds } from "./format";
+import { Data, Icon } from "./pieces";
+
+function Sentence({ e }: { e: HistoryEvent }): ComponentChildren {
+  switch (e.type) {
+    case "started":
+      return <>started</>;
+    case "answered":
+      return (
+        <>
+          <b>{e.participant}</b> answered <b>{e.step}</b>{e.direction === "undo" ? " (undo)" : ""}: {e.outcome}
+          {number(e.attempt) > 1 && <span class="muted"> at attempt {e.attempt}</span>}
+        </>
+      );
+    case "woke":
+      return e.step ? <>time was up for <b>{e.step}</b></> : <>a timer went off</>;
+    case "operated":
+      return <><b>{e.by}</b> decided: {e.verb}{e.step && <> <b>{e.step}</b></>}{e.outcome && <> as {e.outcome}</>}</>;
+  }
+  return <>{e.type}</>;
+}
+
+const icon = (e: HistoryEvent): string => (e.type !== "answered" ? e.type : e.outcome === "completed" ? (e.direction === "undo" ? "undone" : "done") : "failed");
+
+type Props = { events: HistoryEvent[]; at: number; go: (revision: number) => void };
+
+// History is every recorded event, newest first as far as the eye is concerned:
+// what happened last is what one looks for.
+export function History({ events, at, go }: Props) {
+  return (
+    <div class="scroll">
+      <table class="history">
+        <thead>
+          <tr>
+            <th>Rev.</th>
+            <th>Time</th>
+            <th>What happened</th>
+          </tr>
+        </thead>
+        <tbody>
+          {events.map((e, i) => ({ e, i })).reverse().map(({ e, i }) => {
+            const revision = number(e.revision);
+            const date = new Date(e.at ?? 0);
+            const since = i > 0 ? (date.getTime() - Date.parse(events[i - 1]!.at ?? "")) / 1000 : 0;
+            return (
+              <tr key={e.revision} class={`event ${revision > at ? "future" : ""} ${revision === at ? "here" : ""}`} data-revision={e.revision}>
+                <td><button class="plain" onClick={() => go(revision)} aria-label={`Show the saga at revision ${revision}`}>{e.revision}</button></td>
+                <td class="nowrap">
+                  <time class="mono" dateTime={e.at} title={absolute(date)}>{clock(date)}</time>
+                  {i > 0 && <div class="muted small">+{seconds(Math.max(0, since))}</div>}
+                </td>
+                <td>
+                  <Icon of={icon(e)} /> <Sentence e={e} />
+                  {e.reason && <div class="muted">{e.reason}</div>}
+                  <Data of={e.payload} title={e.type === "started" ? "input" : "result"} />
+                </td>
+              </tr>
+            );
+          })}
+        </tbody>
+      </table>
+    </div>
+  );
+}

@@ -1,0 +1,236 @@
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
+import { call, number, phases, refText, type Count, type Definition, type Saga } from "./api";
+import { count } from "./format";
+import { ages, change, filterOf, texts } from "./filter";
+import { onKey } from "./keys";
+import { Ago, colour, Empty, Icon, PhaseChip, Problem } from "./pieces";
+import { useQuery } from "./query";
+import { navigate, sagaPath, useAddress } from "./router";
+import { useSagas, type Sagas } from "./sagas";
+
+type Counted = { counts?: Count[]; total?: string; at_least?: boolean };
+
+export function List() {
+  const address = useAddress();
+  const params = address.searchParams;
+  const key = params.toString();
+  const top = useRef<Saga>();
+  const sagas = useSagas(key, () => filterOf(params, Date.now()), () => top.current);
+  const counted = useQuery("count " + key, (signal) => call<Counted>("Count", { filter: filterOf(params, Date.now()) }, signal), 3000).data;
+  return (
+    <>
+      <div class="head">
+        <h1>Sagas</h1>
+        <span class="muted">
+          {counted ? `${counted.at_least ? "at least " : ""}${count(number(counted.total))}${key ? " match" : ""}, ` : ""}
+          newest start first
+        </span>
+      </div>
+      <Filters params={params} />
+      <Problem error={sagas.error} doing="The list could not be read" />
+      <div class="card">
+        {sagas.rows.length === 0 && !sagas.loading && !sagas.error ? <Nothing filtered={key !== ""} /> : <Grid sagas={sagas} seen={(s) => (top.current = s)} />}
+      </div>
+    </>
+  );
+}
+
+function Nothing({ filtered }: { filtered: boolean }) {
+  return filtered ? (
+    <Empty title="No saga matches">
+      <p>Every part of the filter stands in the address. Take one away, or begin again.</p>
+      <a class="button" href="/sagas">Show all sagas</a>
+    </Empty>
+  ) : (
+    <Empty title="No saga yet">
+      <p>A saga is one run of a definition. When one is started it appears here, and moves while you watch. Start one:</p>
+      <pre>coordinator start checkout --id order-42 --input @order.json</pre>
+    </Empty>
+  );
+}
+
+function Filters({ params }: { params: URLSearchParams }) {
+  const search = useRef<HTMLInputElement>(null);
+  const timer = useRef(0);
+  const [text, setText] = useState(params.get("id") ?? "");
+  useEffect(() => setText((t) => (t.trim() === (params.get("id") ?? "") ? t : params.get("id") ?? "")), [params.get("id")]);
+  const definitions = useQuery("definitions", (signal) => call<{ definitions?: Definition[] }>("ListDefinitions", {}, signal));
+  const go = (to: Record<string, string>) => navigate(change(params, to), true);
+  useLayoutEffect(() => onKey((key) => key === "/" && (search.current?.focus(), search.current?.select(), true)), []);
+  const special = [...texts.map((f) => f.name), "still"].filter((name) => params.has(name)).length;
+  const [more, setMore] = useState(special > 0);
+  const on = new Set((params.get("phase") ?? "").split(",").filter(Boolean));
+  const names = [...new Set(definitions.data?.definitions?.map((d) => d.ref.name))];
+  const toggle = (phase: string) => {
+    const next = new Set(on);
+    if (!next.delete(phase)) next.add(phase);
+    go({ phase: phases.filter((p) => next.has(p)).join(",") });
+  };
+  return (
+    <form class="filters" role="search" onSubmit={(e) => e.preventDefault()}>
+      <input
+        ref={search} class="search" type="search" placeholder="Id begins with …   ( / )" aria-label="Id begins with" value={text} spellcheck={false} autocomplete="off"
+        onInput={(e) => {
+          const value = e.currentTarget.value.trim();
+          setText(e.currentTarget.value);
+          clearTimeout(timer.current);
+          timer.current = window.setTimeout(() => go({ id: value }), 150);
+        }}
+      />
+      <select aria-label="Definition" value={params.get("definition") ?? ""} onChange={(e) => go({ definition: e.currentTarget.value })}>
+        <option value="">every definition</option>
+        {names.map((name) => (
+          <>
+            <option value={name}>{name}</option>
+            {definitions.data!.definitions!.filter((d) => d.ref.name === name).map((d) => (
+              <option value={`${name}@${d.ref.version}`}>{refText(d.ref)}</option>
+            ))}
+          </>
+        ))}
+      </select>
+      <select aria-label="Started" value={params.get("since") ?? ""} onChange={(e) => go({ since: e.currentTarget.value })}>
+        <option value="">started any time</option>
+        {ages.map(([word, text]) => (
+          <option value={word}>in the last {text}</option>
+        ))}
+      </select>
+      <div class="toggles" role="group" aria-label="Phases">
+        {phases.map((phase) => (
+          <button type="button" class={"toggle " + colour(phase)} aria-pressed={on.has(phase)} onClick={() => toggle(phase)}>
+            <Icon of={phase} />
+            {phase}
+          </button>
+        ))}
+        <button type="button" class="toggle" aria-pressed={params.has("open")} onClick={() => go({ open: params.has("open") ? "" : "1" })} title="that have not ended">
+          open
+        </button>
+        <button type="button" class="toggle" aria-expanded={more} onClick={() => setMore(!more)}>
+          {special > 0 ? `more (${special})` : "more"} {more ? "▴" : "▾"}
+        </button>
+      </div>
+      {more && (
+        <div class="more">
+          {texts.map(({ name, title, hint }) => (
+            <label>
+              {title}
+              <input type="text" defaultValue={params.get(name) ?? ""} placeholder={hint} onChange={(e) => go({ [name]: e.currentTarget.value.trim() })} spellcheck={false} />
+            </label>
+          ))}
+          <label>
+            Has not moved for
+            <select value={params.get("still") ?? ""} onChange={(e) => go({ still: e.currentTarget.value })}>
+              <option value="">any time</option>
+              {ages.map(([word, text]) => <option value={word}>{text.replace(/^hour/, "1 hour")}</option>)}
+            </select>
+          </label>
+        </div>
+      )}
+    </form>
+  );
+}
+
+// How high a row is; on a phone it has two lines. Known, so that only the rows in
+// view need to be there, however many sagas are listed.
+const narrow = matchMedia("(max-width: 720px)");
+const rowHeight = () => (narrow.matches ? 58 : 36);
+const spare = 8;
+
+function Grid({ sagas, seen }: { sagas: Sagas; seen: (s: Saga | undefined) => void }) {
+  const { rows } = sagas;
+  const box = useRef<HTMLDivElement>(null);
+  const [view, setView] = useState({ from: 0, to: 40 });
+  const [current, setCurrent] = useState(-1);
+  const at = useRef(-1); // what a key counts from: it may come before the next painting
+  const pick = (index: number) => setCurrent((at.current = index));
+  const height = rowHeight();
+  const title = narrow.matches ? 0 : 32;
+  const look = () => {
+    const el = box.current;
+    if (!el) return;
+    const from = Math.max(0, Math.floor(el.scrollTop / height) - spare);
+    const to = Math.ceil((el.scrollTop + el.clientHeight) / height) + spare;
+    setView((v) => (v.from === from && v.to === to ? v : { from, to }));
+    seen(rows[Math.min(rows.length - 1, from + spare)]);
+    if (sagas.more && to + 200 > rows.length) sagas.loadMore();
+  };
+  useLayoutEffect(look, [rows.length, sagas.loading]);
+  useEffect(() => {
+    addEventListener("resize", look);
+    return () => removeEventListener("resize", look);
+  });
+  useEffect(() => {
+    const move = (to: number) => {
+      to = Math.max(0, Math.min(rows.length - 1, to));
+      pick(to);
+      const el = box.current!;
+      const y = to * height, room = el.clientHeight - title;
+      if (y < el.scrollTop) el.scrollTop = y;
+      else if (y + height > el.scrollTop + room) el.scrollTop = y + height - room;
+      requestAnimationFrame(() => el.querySelector<HTMLElement>(`[data-index="${to}"] a`)?.focus({ preventScroll: true }));
+      return true;
+    };
+    return onKey((key, event) => {
+      if (rows.length === 0) return false;
+      switch (key) {
+        case "j":
+        case "ArrowDown":
+          return move(at.current + 1);
+        case "k":
+        case "ArrowUp":
+          return move(at.current - 1);
+        case "Home":
+          return move(0);
+        case "End":
+          return move(rows.length - 1);
+        case "Enter":
+          if (at.current < 0 || (event.target as Element).closest("button, a, input")) return false;
+          navigate(sagaPath(rows[at.current]!.id));
+          return true;
+      }
+      return false;
+    });
+  });
+  return (
+    <div class="grid" ref={box} onScroll={look} role="table" aria-label="Sagas" aria-rowcount={rows.length + 1} tabIndex={0}>
+      <div class="row titles" role="row" aria-rowindex={1}>
+        <span class="k-select" role="columnheader"><span class="hidden">Selected</span></span>
+        <span role="columnheader">Phase</span>
+        <span role="columnheader">Id</span>
+        <span role="columnheader">Definition</span>
+        <span role="columnheader">Reason</span>
+        <span role="columnheader" class="right">Revision</span>
+        <span role="columnheader" class="right">Started</span>
+        <span role="columnheader" class="right">Moved</span>
+      </div>
+      <div class="space" role="rowgroup" style={{ height: rows.length * height + "px" }}>
+        {rows.slice(view.from, view.to).map((saga, i) => (
+          <Row key={saga.id} saga={saga} index={view.from + i} height={height} current={current === view.from + i} fresh={sagas.fresh.has(saga.id)} pick={pick} />
+        ))}
+      </div>
+    </div>
+  );
+}
+
+type RowProps = { saga: Saga; index: number; height: number; current: boolean; fresh: boolean; pick: (index: number) => void };
+
+function Row({ saga, index, height, current, fresh, pick }: RowProps) {
+  return (
+    <div
+      class={`row ${current ? "current" : ""} ${fresh ? "fresh" : ""}`} role="row" aria-rowindex={index + 2} data-index={index} data-id={saga.id}
+      style={{ top: index * height + "px", height: height + "px" }}
+      onClick={(e) => {
+        pick(index);
+        if (!(e.target as Element).closest("a, input, label")) navigate(sagaPath(saga.id));
+      }}
+    >
+      <span class="k-select" role="cell" />
+      <span class="k-phase" role="cell"><PhaseChip phase={saga.phase} ended={!!saga.ended} /></span>
+      <span class="k-id" role="cell"><a href={sagaPath(saga.id)} onFocus={() => pick(index)}>{saga.id}</a></span>
+      <span class="k-definition" role="cell">{refText(saga.definition)}</span>
+      <span class="k-reason muted" role="cell" title={saga.reason}>{saga.reason}</span>
+      <span class="k-revision right muted" role="cell">{saga.revision}</span>
+      <span class="k-started right muted" role="cell"><Ago at={saga.started} /></span>
+      <span class="k-updated right muted" role="cell"><Ago at={saga.updated} /></span>
+    </div>
+  );
+}

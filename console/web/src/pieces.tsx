@@ -1,0 +1,126 @@
+import type { ComponentChildren } from "preact";
+import type { ApiError, Payload, Phase } from "./api";
+import { number } from "./api";
+import { absolute, pretty, relative, size } from "./format";
+import { useNow } from "./query";
+
+// Icons: one stroke, 16 by 16. Each status has a form of its own, so that colour is
+// never the only sign.
+const paths: Record<string, string> = {
+  running: "M5 3.5l7 4.5-7 4.5z",
+  compensating: "M6 3L2.5 6.5 6 10M3 6.5h6.5a3.5 3.5 0 010 7H6",
+  completed: "M3 8.5l3.5 3.5L13 4.5",
+  compensated: "M6 3L2.5 6.5 6 10M3 6.5h6.5a3.5 3.5 0 010 7H6M12.5 2.5v4",
+  parked: "M8 1.8l6.4 11.7H1.6zM8 6.2v3.4M8 11.4v.4",
+  paused: "M5 3.5v9M11 3.5v9",
+  pending: "M8 3a5 5 0 100 10A5 5 0 008 3z",
+  doing: "M8 3a5 5 0 11-5 5",
+  waiting: "M8 2.5a5.5 5.5 0 100 11 5.5 5.5 0 000-11zM8 5v3.2l2.2 1.4",
+  done: "M3 8.5l3.5 3.5L13 4.5",
+  rejected: "M4 4l8 8M12 4l-8 8",
+  failed: "M4 4l8 8M12 4l-8 8",
+  unknown: "M5.5 6a2.5 2.5 0 114 2c-1 .7-1.5 1.2-1.5 2.2M8 12.5v.2",
+  undoing: "M6 3L2.5 6.5 6 10M3 6.5h6.5a3.5 3.5 0 010 7H6",
+  undone: "M6 3L2.5 6.5 6 10M3 6.5h6.5a3.5 3.5 0 010 7H6",
+  skipped: "M2.5 4l5 4-5 4M8.5 4l5 4-5 4",
+  overview: "M2.5 13.5h11M4 11V8M7 11V4M10 11V6.5M13 11V9",
+  list: "M2.5 4h11M2.5 8h11M2.5 12h7",
+  definitions: "M5.5 2.5h5v3h-5zM2 10.5h5v3H2zM9 10.5h5v3H9zM8 5.5V8M4.5 10.5V8h7v2.5",
+  letters: "M2 4h12v8.5H2zM2 4.5l6 4.5 6-4.5",
+  sun: "M8 5a3 3 0 100 6 3 3 0 000-6zM8 1v1.5M8 13.5V15M1 8h1.5M13.5 8H15M3 3l1 1M12 12l1 1M3 13l1-1M12 4l1-1",
+  moon: "M13 9.5A5.5 5.5 0 016.5 3 5.5 5.5 0 1013 9.5z",
+  auto: "M8 2.5a5.5 5.5 0 100 11zM8 2.5a5.5 5.5 0 010 11",
+  help: "M5.5 6a2.5 2.5 0 114 2c-1 .7-1.5 1.2-1.5 2.2M8 12.5v.2",
+  started: "M5 3.5l7 4.5-7 4.5z",
+  woke: "M8 2.5a5.5 5.5 0 100 11 5.5 5.5 0 000-11zM8 5v3.2l2.2 1.4",
+  operated: "M8 2.5a2.5 2.5 0 100 5 2.5 2.5 0 000-5zM3 13.5c.5-3 2.5-4 5-4s4.5 1 5 4",
+  out: "M6.5 3H3v10h3.5M7 8h6.5M11 5.5L13.5 8 11 10.5",
+};
+
+export function Icon({ of }: { of: string }) {
+  return (
+    <svg class="icon" viewBox="0 0 16 16" fill="none" stroke="currentColor" stroke-width="1.7" stroke-linecap="round" stroke-linejoin="round" aria-hidden="true">
+      <path d={paths[of] ?? paths.pending!} />
+    </svg>
+  );
+}
+
+// Glyph is an icon inside another picture.
+export function Glyph({ of, x, y }: { of: string; x: number; y: number }) {
+  return (
+    <g class="glyph" transform={`translate(${x} ${y})`} fill="none" stroke="currentColor" stroke-width="1.8" stroke-linecap="round" stroke-linejoin="round">
+      <path d={paths[of] ?? paths.pending!} />
+    </g>
+  );
+}
+
+// colour of a word of the contract: a class that sets --c.
+const colours: Record<string, string> = {
+  running: "c-run", compensating: "c-back", completed: "c-ok", compensated: "c-undone", parked: "c-bad", paused: "c-back",
+  pending: "c-idle", doing: "c-run", waiting: "c-back", done: "c-ok", rejected: "c-bad", failed: "c-bad", unknown: "c-bad",
+  undoing: "c-back", undone: "c-undone", skipped: "c-idle",
+};
+export const colour = (word: string): string => colours[word] ?? "c-idle";
+
+export function Chip({ of, children }: { of: string; children?: ComponentChildren }) {
+  return (
+    <span class={"chip " + colour(of)}>
+      <Icon of={of} />
+      {children ?? of}
+    </span>
+  );
+}
+
+export const PhaseChip = ({ phase, ended }: { phase: Phase; ended?: boolean }) => <Chip of={phase}>{phase === "parked" && ended ? "abandoned" : phase}</Chip>;
+
+// Ago is a time as people say it; the pointer shows it whole.
+export function Ago({ at }: { at: string | undefined }) {
+  const now = useNow();
+  if (!at) return <span class="muted">–</span>;
+  const date = new Date(at);
+  return (
+    <time dateTime={at} title={absolute(date)}>
+      {relative(date.getTime(), now)}
+    </time>
+  );
+}
+
+export function Problem({ error, doing }: { error: ApiError | undefined; doing?: string }) {
+  if (!error) return null;
+  return (
+    <div class="notice" role="alert">
+      <Icon of="parked" />
+      <span class="fill">
+        <strong>{doing ?? "That did not work"}.</strong> {error.message}
+        {error.legal.length > 0 && <> Legal now: {error.legal.map((v) => (v.step ? `${v.verb} (${v.step})` : v.verb)).join(", ")}.</>}
+      </span>
+    </div>
+  );
+}
+
+export function Empty({ title, children }: { title: string; children?: ComponentChildren }) {
+  return (
+    <div class="empty">
+      <h2>{title}</h2>
+      {children}
+    </div>
+  );
+}
+
+const large = 1024;
+
+// Data is a payload: JSON is indented, what is large is folded.
+export function Data({ of, title }: { of: Payload | undefined; title: string }) {
+  if (!of) return null;
+  const bytes = number(of.size_bytes);
+  const about = `${title} · ${size(bytes)}${of.content_type ? " · " + of.content_type : ""}`;
+  if (of.left_out) return <div class="payload muted small">{about} · too large for this answer, or not yours to see</div>;
+  const text = of.text !== undefined ? pretty(of.text) : of.binary !== undefined ? of.binary : "";
+  if (text === "") return null;
+  return (
+    <details class="payload" open={bytes <= large}>
+      <summary>{of.binary !== undefined && of.text === undefined ? about + " · base64" : about}</summary>
+      <pre tabIndex={0}>{text}</pre>
+    </details>
+  );
+}

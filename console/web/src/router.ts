@@ -1,0 +1,40 @@
+import { useEffect, useState } from "preact/hooks";
+
+// The address is the state: what is shown can be sent to somebody else.
+
+const moved = new Set<() => void>();
+
+export function navigate(to: string, replace = false): void {
+  if (replace) history.replaceState(null, "", to);
+  else history.pushState(null, "", to);
+  for (const f of moved) f();
+}
+
+export function useAddress(): URL {
+  const [address, set] = useState(() => new URL(location.href));
+  useEffect(() => {
+    const f = () => set(new URL(location.href));
+    moved.add(f);
+    addEventListener("popstate", f);
+    return () => {
+      moved.delete(f);
+      removeEventListener("popstate", f);
+    };
+  }, []);
+  return address;
+}
+
+// Links within the console do not load the page again.
+export function interceptLinks(): void {
+  addEventListener("click", (event) => {
+    const link = (event.target as Element | null)?.closest?.("a");
+    if (!link || event.defaultPrevented || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
+    if (link.target || link.origin !== location.origin || link.hasAttribute("data-native")) return;
+    event.preventDefault();
+    navigate(link.pathname + link.search);
+    scrollTo(0, 0);
+  });
+}
+
+export const sagaPath = (id: string): string => "/sagas/" + encodeURIComponent(id);
+export const definitionPath = (name: string, version: string | number | undefined): string => `/definitions/${name}/${version ?? ""}`;

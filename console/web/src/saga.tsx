@@ -1,0 +1,226 @@
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
+import { call, number, refText, type Definition, type HistoryEvent, type Saga } from "./api";
+import { Diagram, show } from "./diagram";
+import { Gantt } from "./gantt";
+import { History } from "./history";
+import { onKey } from "./keys";
+import { nodesOf, type Node } from "./layout";
+import { Ago, Chip, Data, Empty, Icon, PhaseChip, Problem } from "./pieces";
+import { Plan } from "./plan";
+import { useNow, useQuery } from "./query";
+import { definitionPath, navigate } from "./router";
+import { Decide, VerbButtons, type Verb } from "./verbs";
+
+// useHistory is the whole history with where the saga stood behind each event; it
+// asks for what is missing when the saga has moved.
+function useHistory(id: string, revision: number): HistoryEvent[] {
+  const [events, set] = useState<HistoryEvent[]>([]);
+  const have = useRef<HistoryEvent[]>([]);
+  useEffect(() => {
+    if (have.current.length >= revision) return;
+    const abort = new AbortController();
+    (async () => {
+      let from = have.current.length + 1;
+      while (from > 0 && from <= revision) {
+        const part = await call<{ events?: HistoryEvent[]; next?: string }>("History", { id, from, with_saga: true }, abort.signal);
+        have.current = have.current.concat(part.events ?? []);
+        from = number(part.next);
+      }
+      set(have.current);
+    })().catch(() => {});
+    return () => abort.abort();
+  }, [id, revision]);
+  return events;
+}
+
+function useDefinition(saga: Saga | undefined): Node[] | undefined {
+  const ref = saga?.definition;
+  const { data } = useQuery(ref ? refText(ref) : "", async (signal) => (ref ? (await call<{ definition: Definition }>("GetDefinition", { ref }, signal)).definition : undefined));
+  return useMemo(() => nodesOf(data?.source), [data?.source]);
+}
+
+export function SagaPage({ id }: { id: string }) {
+  const { data, error, refresh } = useQuery("saga " + id, async (signal) => (await call<{ saga: Saga }>("Get", { id }, signal)).saga, 1000);
+  const [decided, setDecided] = useState<Saga>();
+  const saga = data && decided && number(decided.revision) > number(data.revision) ? decided : data;
+  useLayoutEffect(() => onKey((key) => key === "Escape" && (navigate("/sagas"), true)), []);
+  useEffect(() => {
+    document.title = id + " · Amends";
+    return () => void (document.title = "Amends");
+  }, [id]);
+  if (!saga) {
+    if (error?.code === "not_found") {
+      return (
+        <Empty title={`There is no saga ${id}`}>
+          <p>It was never started here, or ended so long ago that it was removed. Ids are compared letter by letter.</p>
+          <a class="button" href="/sagas">Look in the list</a>
+        </Empty>
+      );
+    }
+    return <Problem error={error} doing="The saga could not be read" />;
+  }
+  return (
+    <>
+      {error && <Problem error={error} doing="This may be out of date" />}
+      <Known saga={saga} decided={(s) => (setDecided(s), refresh())} />
+    </>
+  );
+}
+
+function Known({ saga, decided }: { saga: Saga; decided: (s: Saga) => void }) {
+  const newest = number(saga.revision);
+  const events = useHistory(saga.id, saga.removed ? 0 : newest);
+  const nodes = useDefinition(saga);
+  const time = useNow();
+  const [at, setAt] = useState<number>(); // a revision of the past; undefined: now
+  const [chosen, choose] = useState<string>();
+  const [verb, setVerb] = useState<{ verb: Verb; step?: string | undefined }>();
+  const past = at !== undefined && at < newest ? events[at - 1]?.saga : undefined;
+  const shown = past ? { ...saga, ...past, definition: saga.definition } : saga;
+  const go = (revision: number) => setAt(revision >= newest ? undefined : Math.max(1, revision));
+  const waves = useMemo(() => new Map(shown.undo?.flatMap((w, i) => w.steps.map((s) => [s, i + 1] as const))), [shown]);
+  const step = shown.steps?.find((s) => s.name === chosen);
+  return (
+    <>
+      <Head saga={saga} />
+      {saga.phase === "parked" && !saga.ended && <Parked saga={saga} />}
+      <div class="two">
+        <div class="stack">
+          <section class="card" aria-label="Diagram">
+            <header>
+              <h2>{past ? `As it stood at revision ${at}` : "As it stands"}</h2>
+              {past && <PhaseChip phase={shown.phase} ended={!!shown.ended} />}
+              <span class="fill" />
+              {past && <button onClick={() => setAt(undefined)}>Back to now</button>}
+            </header>
+            <div class="picture" tabIndex={0} role="group" aria-label="Diagram of the definition">
+              {nodes ? (
+                <Diagram nodes={nodes} label={`Saga ${saga.id}`} steps={shown.steps} waves={waves} chosen={chosen} choose={(s) => choose(s === chosen ? undefined : s)} />
+              ) : (
+                <span class="muted">{saga.removed ? "Only its end is known: the saga was removed." : "…"}</span>
+              )}
+            </div>
+            {newest > 1 && events.length > 1 && (
+              <label class="slider">
+                <span class="small muted nowrap">Revision {at !== undefined ? at : newest} of {newest}</span>
+                <input type="range" min={1} max={newest} value={Math.min(at ?? newest, newest)} onInput={(e) => go(Number(e.currentTarget.value))} aria-label="Revision of the history" />
+              </label>
+            )}
+            <p class="legend">
+              {["done", "doing", "waiting", "pending", "undone", "parked"].map((word) => (
+                <span><Icon of={word} />{word}</span>
+              ))}
+              {waves.size > 0 && <span>↶ 1 would be undone first</span>}
+            </p>
+          </section>
+        </div>
+        <div class="stack">
+          {!saga.removed && (
+            <section class="card" aria-label="Decide">
+              <header><h2>Decide</h2></header>
+              <div class="body">
+                <VerbButtons legal={saga.legal ?? []} choose={(v) => setVerb({ verb: v, step: chosen })} />
+              </div>
+            </section>
+          )}
+          {!saga.removed && (
+            <section class="card" aria-label="What Cancel would undo">
+              <header><h2>{planTitle(shown, !!past)}</h2></header>
+              <div class="body"><Plan saga={shown} /></div>
+            </section>
+          )}
+          {step && (
+            <section class="card" aria-label="Step">
+              <header>
+                <h2>{step.name}</h2>
+                <Chip of={show(step)} />
+                <span class="fill" />
+                <button class="plain" onClick={() => choose(undefined)} aria-label="Close the step">✕</button>
+              </header>
+              <div class="body">
+                <dl class="facts">
+                  <dt>kind</dt><dd>{step.kind}</dd>
+                  <dt>asks</dt><dd class="mono">{step.participant}: {step.action}</dd>
+                  {number(step.attempt) > 0 && <><dt>attempt</dt><dd>{step.attempt} of {step.budget}</dd></>}
+                  {step.due && <><dt>{step.waiting ? "next attempt" : "times out"}</dt><dd><Ago at={step.due} /></dd></>}
+                  {step.parked && <><dt>parked</dt><dd><Ago at={step.parked} /></dd></>}
+                  {step.reason && <><dt>reason</dt><dd>{step.reason}</dd></>}
+                </dl>
+                <Data of={step.result} title="result" />
+              </div>
+            </section>
+          )}
+          <section class="card" aria-label="Facts">
+            <header><h2>Facts</h2></header>
+            <div class="body">
+              <Facts saga={saga} />
+              <Data of={saga.input} title="input" />
+            </div>
+          </section>
+        </div>
+      </div>
+      {events.length > 0 && (
+        <div class="stack">
+          <section class="card" aria-label="Timeline">
+            <header><h2>Attempts</h2><span class="muted small">hatched: undo · dashed: failed or rejected · open to the right: goes on</span></header>
+            <Gantt events={events} steps={saga.steps?.map((s) => s.name) ?? []} ended={!!saga.ended} at={at ?? newest} time={time} />
+          </section>
+          <section class="card" aria-label="History">
+            <header><h2>History</h2><span class="muted small">newest first; a revision's number shows the saga as it stood then</span></header>
+            <History events={events} at={at ?? newest} go={go} />
+          </section>
+        </div>
+      )}
+      {verb && <Decide saga={saga} verb={verb.verb} step={verb.step} close={() => setVerb(undefined)} done={(s) => (setVerb(undefined), setAt(undefined), decided(s))} />}
+    </>
+  );
+}
+
+function planTitle(s: Saga, past: boolean): string {
+  if (s.phase === "compensating") return past ? "What was still to be undone" : "What is still to be undone";
+  const verb = !s.legal?.some((l) => l.verb === "cancel") && s.legal?.some((l) => l.verb === "compensate") ? "Compensate" : "Cancel";
+  return past ? `What ${verb} would have undone` : `What ${verb} would undo now`;
+}
+
+function Head({ saga }: { saga: Saga }) {
+  return (
+    <div class="head">
+      <h1 class="mono">{saga.id}</h1>
+      <PhaseChip phase={saga.phase} ended={!!saga.ended} />
+      {saga.overdue && <Chip of="waiting">overdue</Chip>}
+      <a href={definitionPath(saga.definition.name, saga.definition.version)}>{refText(saga.definition)}</a>
+      <span class="fill" />
+      <span class="muted small">
+        revision {saga.revision ?? 0} · moved <Ago at={saga.updated ?? saga.ended} />
+      </span>
+    </div>
+  );
+}
+
+function Parked({ saga }: { saga: Saga }) {
+  const steps = saga.steps?.filter((s) => s.parked) ?? [];
+  const ways = [...new Set(saga.legal?.map((l) => l.verb))];
+  return (
+    <div class="notice" role="status" data-parked>
+      <Icon of="parked" />
+      <span class="fill">
+        <strong>Parked{steps.length > 0 && <> at {steps.map((s) => s.name).join(", ")}, <Ago at={steps[0]!.parked} /></>}.</strong> {saga.reason}
+        <br />
+        <span class="muted">It waits for you. Legal now: {ways.join(", ")}.</span>
+      </span>
+    </div>
+  );
+}
+
+function Facts({ saga }: { saga: Saga }) {
+  return (
+    <dl class="facts">
+      <dt>started</dt><dd><Ago at={saga.started} /></dd>
+      <dt>moved</dt><dd><Ago at={saga.updated} /></dd>
+      {saga.ended && <><dt>ended</dt><dd><Ago at={saga.ended} /></dd></>}
+      {saga.deadline && !saga.ended && <><dt>deadline</dt><dd><Ago at={saga.deadline} /></dd></>}
+      {saga.reason && <><dt>reason</dt><dd>{saga.reason}</dd></>}
+      {saga.trace_id && <><dt>trace</dt><dd class="mono">{saga.trace_id}</dd></>}
+    </dl>
+  );
+}

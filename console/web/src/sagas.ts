@@ -1,0 +1,149 @@
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { call, number, type ApiError, type Filter, type Saga } from "./api";
+import { asError } from "./query";
+
+type Page = { sagas?: Saga[]; next?: string };
+
+// Sagas is a list that grows page by page and keeps up with what happens.
+export type Sagas = { rows: Saga[]; more: boolean; loading: boolean; error: ApiError | undefined; loadMore: () => void; refresh: () => void; fresh: Set<string> };
+
+const first = 200, further = 1000;
+
+// instant is a time that can be compared as a text: with all nine digits. The API
+// leaves out zeros at the end.
+function instant(at: string | undefined): string {
+  const [whole = "", digits = ""] = (at ?? "").replace("Z", "").split(".");
+  return whole + "." + digits.padEnd(9, "0");
+}
+
+// newestFirst is the API's order.
+function newestFirst(a: Saga, b: Saga): number {
+  if (a.started !== b.started) {
+    const x = instant(a.started), y = instant(b.started);
+    if (x !== y) return x < y ? 1 : -1;
+  }
+  return a.id === b.id ? 0 : a.id < b.id ? -1 : 1;
+}
+
+// Book is what is known of the sagas of one filter.
+class Book {
+  rows: Saga[] = [];
+  next: string | undefined = undefined;
+  begun = false;
+  private at = new Map<string, number>();
+
+  // take adds or replaces sagas, and says which are news.
+  take(sagas: Saga[]): string[] {
+    const news: string[] = [];
+    const added: Saga[] = [];
+    for (const s of sagas) {
+      const i = this.at.get(s.id);
+      if (i === undefined) {
+        added.push(s);
+        news.push(s.id);
+      } else if (number(this.rows[i]!.revision) <= number(s.revision)) {
+        if (this.rows[i]!.revision !== s.revision) news.push(s.id);
+        this.rows[i] = s;
+      }
+    }
+    if (added.length > 0) {
+      const last = this.rows[this.rows.length - 1];
+      this.rows = this.rows.concat(added);
+      if (last && newestFirst(last, added[0]!) > 0 || !sorted(added)) this.rows.sort(newestFirst);
+    } else {
+      this.rows = this.rows.slice();
+    }
+    this.at = new Map(this.rows.map((s, i) => [s.id, i]));
+    return news;
+  }
+
+  // drop removes what left the filter: what should have been on a page and was not.
+  drop(gone: (s: Saga) => boolean): void {
+    this.rows = this.rows.filter((s) => !gone(s));
+    this.at = new Map(this.rows.map((s, i) => [s.id, i]));
+  }
+}
+
+const sorted = (sagas: Saga[]) => sagas.every((s, i) => i === 0 || newestFirst(sagas[i - 1]!, s) <= 0);
+
+// useSagas lists what a filter matches. Every two seconds it asks for the newest
+// page again, and for the page on which the visible rows are.
+export function useSagas(key: string, filter: () => Filter, visible: () => Saga | undefined): Sagas {
+  const book = useMemo(() => new Book(), [key]);
+  const [, redraw] = useState(0);
+  const [loading, setLoading] = useState(false);
+  const [error, setError] = useState<ApiError>();
+  const fresh = useRef(new Set<string>());
+  const acts = useRef({ loadMore: () => {}, refresh: () => {} });
+  useEffect(() => {
+    const abort = new AbortController();
+    let timer = 0, busy = false;
+    const page = (limit: number, more: object = {}) => call<Page>("List", { filter: { ...filter(), ...more }, limit }, abort.signal);
+    const guarded = async (f: () => Promise<void>) => {
+      if (busy) return;
+      busy = true;
+      setLoading(true);
+      try {
+        await f();
+        setError(undefined);
+      } catch (e) {
+        if (!abort.signal.aborted) setError(asError(e));
+      }
+      busy = false;
+      if (abort.signal.aborted) return;
+      setLoading(false);
+      redraw((n) => n + 1);
+    };
+    const begin = async () => {
+      const answer = await page(first);
+      book.take(answer.sagas ?? []);
+      book.next = answer.next;
+      book.begun = true;
+    };
+    // Sagas that started between the first and the last of a page, and are not on
+    // it, have left the filter.
+    const keepUp = async (limit: number, more: object) => {
+      const { sagas = [], next } = await page(limit, more);
+      const last = sagas[sagas.length - 1];
+      const on = new Set(sagas.map((s) => s.id));
+      const before = (more as Filter).started_before;
+      book.drop((s) => !on.has(s.id) && (!before || instant(s.started) < instant(before)) && (last !== undefined && next !== undefined ? newestFirst(s, last) < 0 : !next));
+      const news = book.take(sagas);
+      fresh.current = new Set(news.length <= 50 ? news : []);
+    };
+    const tick = async () => {
+      if (!document.hidden) {
+        await guarded(async () => {
+          if (!book.begun) return begin();
+          await keepUp(100, {});
+          const top = visible();
+          const index = top ? book.rows.indexOf(top) : -1;
+          if (top?.started && index >= 100) await keepUp(60, { started_before: new Date(Date.parse(top.started) + 1).toISOString() });
+        });
+      }
+      if (!abort.signal.aborted) timer = window.setTimeout(tick, 2000);
+    };
+    acts.current = {
+      loadMore: () =>
+        void guarded(async () => {
+          if (!book.next) return;
+          const answer = await call<Page>("List", { filter: filter(), limit: further, cursor: book.next }, abort.signal);
+          book.take(answer.sagas ?? []);
+          book.next = answer.next;
+        }),
+      refresh: () => {
+        clearTimeout(timer);
+        void tick();
+      },
+    };
+    void tick();
+    return () => {
+      abort.abort();
+      clearTimeout(timer);
+    };
+  }, [key]);
+  return {
+    rows: book.rows, more: !book.begun || !!book.next, loading, error, fresh: fresh.current,
+    loadMore: () => acts.current.loadMore(), refresh: () => acts.current.refresh(),
+  };
+}

@@ -1,0 +1,117 @@
+import { useState } from "preact/hooks";
+import { call, type ApiError, type LegalVerb, type Saga } from "./api";
+import { Dialog } from "./dialog";
+import { Problem } from "./pieces";
+import { asError } from "./query";
+import { may, rememberedName, rememberName, useWho } from "./who";
+import { Plan } from "./plan";
+
+export type Verb = { verb: string; title: string; does: string; when: string; danger?: boolean };
+
+export const verbs: Verb[] = [
+  { verb: "retry", title: "Retry now", does: "Attempts the step now, with a fresh budget.", when: "on a step that waits for its next attempt, or is parked" },
+  { verb: "resolve", title: "Resolve", does: "Says how the step was settled outside. Nothing is sent to the participant.", when: "on a step that waits for its next attempt, or is parked" },
+  { verb: "skip", title: "Skip", does: "Goes on without the step.", when: "on a parked step", danger: true },
+  { verb: "compensate", title: "Compensate", does: "Goes back. You vouch that the pivot did not happen.", when: "with a parked pivot", danger: true },
+  { verb: "cancel", title: "Cancel", does: "Goes back: what was done is undone.", when: "before the point of no return", danger: true },
+  { verb: "abandon", title: "Abandon", does: "Ends the saga as it is. What was done stays done.", when: "on a parked saga", danger: true },
+];
+
+// VerbButtons offers every verb; those that are not legal now say when they are.
+export function VerbButtons({ legal, choose }: { legal: LegalVerb[]; choose: (v: Verb) => void }) {
+  const who = useWho();
+  const allowed = may(who, "operator");
+  return (
+    <div class="verbs">
+      {verbs.map((v) => {
+        const on = allowed && legal.some((l) => l.verb === v.verb);
+        const why = on ? v.does : allowed ? `Not now: ${v.title} is legal ${v.when}.` : "Your role may look. Deciding takes the role operator.";
+        return (
+          <button class={v.danger ? "danger" : ""} disabled={!on} title={why} data-verb={v.verb} onClick={() => choose(v)}>
+            {v.title}
+          </button>
+        );
+      })}
+    </div>
+  );
+}
+
+type Props = { saga: Saga; verb: Verb; step?: string | undefined; close: () => void; done: (s: Saga) => void };
+
+// Decide asks for what a decision needs, and takes it at the revision that is on show.
+export function Decide({ saga, verb, step, close, done }: Props) {
+  const who = useWho();
+  const steps = (saga.legal ?? []).filter((l) => l.verb === verb.verb).map((l) => l.step ?? "");
+  const [error, setError] = useState<ApiError>();
+  const [busy, setBusy] = useState(false);
+  const [outcome, setOutcome] = useState("completed");
+  const submit = async (e: Event) => {
+    e.preventDefault();
+    const form = new FormData(e.currentTarget as HTMLFormElement);
+    const text = (name: string) => String(form.get(name) ?? "").trim();
+    const decision: Record<string, string> = { verb: verb.verb, reason: text("reason"), by: who.known ? who.name : text("by") };
+    if (text("step")) decision.step = text("step");
+    if (verb.verb === "resolve") {
+      decision.outcome = outcome;
+      if (outcome === "completed" && text("result")) decision.result = text("result");
+    }
+    if (!who.known) rememberName(decision.by!);
+    setBusy(true);
+    try {
+      const answer = await call<{ saga: Saga }>("Operate", { id: saga.id, decision });
+      done(answer.saga);
+    } catch (e) {
+      setError(asError(e));
+      setBusy(false);
+    }
+  };
+  return (
+    <Dialog title={verb.title} close={close}>
+      <form onSubmit={submit}>
+        <h2>{verb.title} <span class="mono">{saga.id}</span></h2>
+        <p style={{ marginBottom: "12px" }}>{verb.does}</p>
+        {(verb.verb === "cancel" || verb.verb === "compensate") && <div style={{ marginBottom: "14px" }}><Plan saga={saga} /></div>}
+        {steps.some(Boolean) && (
+          <label class="field">
+            <span>Step</span>
+            <select name="step" defaultValue={step && steps.includes(step) ? step : steps[0]}>
+              {steps.map((s) => <option value={s}>{s}</option>)}
+            </select>
+          </label>
+        )}
+        {verb.verb === "resolve" && (
+          <>
+            <label class="field">
+              <span>How it was settled</span>
+              <select value={outcome} onChange={(e) => setOutcome(e.currentTarget.value)}>
+                <option value="completed">completed: it was done</option>
+                <option value="rejected">rejected: it was not done, and left no trace</option>
+              </select>
+            </label>
+            {outcome === "completed" && (
+              <label class="field">
+                <span>Result, as JSON (what the participant would have answered; may be empty)</span>
+                <textarea name="result" class="mono" spellcheck={false} placeholder='{"receipt": "…"}' />
+              </label>
+            )}
+          </>
+        )}
+        <label class="field">
+          <span>Reason (becomes part of the history)</span>
+          <textarea name="reason" required maxLength={1000} autofocus placeholder="What you know, and who said so" />
+        </label>
+        {!who.known && (
+          <label class="field">
+            <span>Your name (becomes part of the history)</span>
+            <input type="text" name="by" required maxLength={64} defaultValue={rememberedName(who)} autocomplete="name" />
+          </label>
+        )}
+        <Problem error={error} doing="Nothing was decided" />
+        <div class="buttons">
+          <button type="button" onClick={close}>Leave it</button>
+          <button class={"primary " + (verb.danger ? "danger" : "")} disabled={busy} data-confirm>{verb.title}</button>
+        </div>
+      </form>
+    </Dialog>
+  );
+}

@@ -1,0 +1,41 @@
+import { useEffect, useState } from "preact/hooks";
+
+// Who is logged in. A coordinator that asks nobody for a name does not know
+// /auth/whoami; then a person says who he is with each decision.
+export type Who = { known: boolean; name: string; role: string };
+
+const anonymous: Who = { known: false, name: "", role: "admin" };
+
+let asked: Promise<Who> | undefined;
+
+async function ask(): Promise<Who> {
+  const response = await fetch("/auth/whoami", { headers: { Accept: "application/json" } });
+  if (response.status === 401) location.assign("/auth/login?next=" + encodeURIComponent(location.pathname + location.search));
+  if (!response.ok) return anonymous;
+  const { name = "", role = "viewer", via = "" } = (await response.json()) as { name?: string; role?: string; via?: string };
+  return { known: via !== "" && via !== "anonymous", name, role };
+}
+
+export function useWho(): Who {
+  const [who, set] = useState<Who>(anonymous);
+  useEffect(() => {
+    asked ??= ask();
+    asked.then(set, () => {});
+  }, []);
+  return who;
+}
+
+const rank: Record<string, number> = { viewer: 0, operator: 1, admin: 2 };
+
+export const may = (who: Who, role: "operator" | "admin"): boolean => (rank[who.role] ?? 0) >= rank[role]!;
+
+export function rememberedName(who: Who): string {
+  return who.known ? who.name : localStorage.getItem("amends.name") ?? "";
+}
+
+export const rememberName = (name: string): void => localStorage.setItem("amends.name", name);
+
+export async function logout(): Promise<void> {
+  await fetch("/auth/logout", { method: "POST", redirect: "manual" });
+  location.assign("/auth/login");
+}
