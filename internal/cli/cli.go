@@ -45,6 +45,8 @@ type root struct {
 	Healthcheck healthCmd     `cmd:"" group:"Running it" help:"Exit 0 when the coordinator takes work: for containers without a shell."`
 	Bench       benchCmd      `cmd:"" group:"Running it" help:"Measure the whole system on this machine: sagas per second, latency, CPU, fsyncs."`
 	Simulate    simulateCmd   `cmd:"" group:"Running it" help:"Run sagas under every fault from a seed, in virtual time, and check the invariants."`
+	Completion  completionCmd `cmd:"" group:"Running it" help:"Print a script that completes commands in your shell."`
+	Complete    completeCmd   `cmd:"" hidden:""`
 	Version     versionCmd    `cmd:"" group:"Running it" help:"Say what this is."`
 }
 
