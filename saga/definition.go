@@ -74,6 +74,17 @@ func (d *Definition) action(i int, dir Direction) *Action {
 	return &d.steps[i].do
 }
 
+// Action is what step i asks for in a direction, as it applies: with the
+// definition's and the default timeout and retry policy filled in. Treat it as
+// read-only; ok is false when the step has no such direction.
+func (d *Definition) Action(i int, dir Direction) (a Action, ok bool) {
+	applied := d.action(i, dir)
+	if applied == nil {
+		return a, false
+	}
+	return *applied, true
+}
+
 // request is the data of step i's do: the saga's input byte for byte, or what
 // the step's mapping makes of the input and the results so far. The same
 // arguments give the same bytes. An error says which data the mapping could not

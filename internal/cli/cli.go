@@ -37,6 +37,7 @@ type root struct {
 	Definition  definitionCmd `cmd:"" group:"Definitions" help:"Check, register and list definitions."`
 	DeadLetters deadCmd       `cmd:"" group:"Running it" name:"dead-letters" help:"What came in and could not be understood."`
 	Token       tokenCmd      `cmd:"" group:"Running it" help:"Make tokens for whoever uses the API."`
+	Doctor      doctorCmd     `cmd:"" group:"Running it" help:"Examine a running deployment, and say what to do about each finding."`
 	Config      configCmd     `cmd:"" group:"Running it" help:"Look at the configuration."`
 	Context     contextCmd    `cmd:"" group:"Running it" help:"Remember coordinators by name."`
 	Export      exportCmd     `cmd:"" group:"Running it" help:"Write the sagas that have ended, with their histories, as JSON lines."`

@@ -12,14 +12,15 @@ import (
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/saga/definitionfile"
-	"github.com/amends-dev/amends/saga/diagram"
 )
 
 type definitionCmd struct {
-	Lint  lintCmd  `cmd:"" help:"Check definition files; lists every problem."`
-	Apply applyCmd `cmd:"" help:"Register definitions at a running coordinator."`
-	List  defsCmd  `cmd:"" help:"List the registered definitions."`
-	Graph graphCmd `cmd:"" help:"Draw a definition, as Mermaid or SVG."`
+	Lint  lintCmd    `cmd:"" help:"Check definition files; lists every problem."`
+	Apply applyCmd   `cmd:"" help:"Register definitions at a running coordinator."`
+	List  defsCmd    `cmd:"" help:"List the registered definitions."`
+	Show  defShowCmd `cmd:"" help:"Show a definition: its steps, timeouts and retries."`
+	Graph graphCmd   `cmd:"" help:"Draw a definition, as Mermaid or SVG."`
+	Diff  diffCmd    `cmd:"" help:"Say what differs between two definitions, step by step."`
 }
 
 // Help gives examples.
@@ -27,7 +28,9 @@ func (definitionCmd) Help() string {
 	return `Examples:
   coordinator definition lint definitions/            # needs no coordinator
   coordinator definition apply definitions/checkout.yaml
-  coordinator definition graph checkout.yaml --format svg > checkout.svg`
+  coordinator definition show checkout
+  coordinator definition graph checkout/2 --format svg > checkout.svg
+  coordinator definition diff checkout checkout.yaml  # what an apply would change`
 }
 
 type lintCmd struct {
@@ -128,31 +131,4 @@ func (c *defsCmd) Run(env *environment) error {
 			tableOf(w, rows, screenOf(w), paletteOf(w))
 		})
 	})
-}
-
-type graphCmd struct {
-	File   string `arg:"" type:"existingfile" help:"A file of definitions in YAML or JSON."`
-	Format string `enum:"mermaid,svg" default:"mermaid" help:"How to draw: ${enum}."`
-}
-
-// Run draws the definitions of a file.
-func (c *graphCmd) Run(env *environment) error {
-	defs, err := definitionfile.Load(c.File)
-	if err != nil {
-		return err
-	}
-	if c.Format == "svg" && len(defs) != 1 {
-		return &exitError{code: ExitUsage, err: fmt.Errorf("%s holds %d definitions; a picture is of one", c.File, len(defs))}
-	}
-	for _, d := range defs {
-		if c.Format == "svg" {
-			_, err = env.stdout.Write(diagram.SVG(d))
-		} else {
-			_, err = fmt.Fprint(env.stdout, diagram.Mermaid(d))
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }

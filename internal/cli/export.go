@@ -184,7 +184,7 @@ func (e *exporter) wants(s *apiv1.Saga) bool {
 func (e *exporter) line(ctx context.Context, api service, s *apiv1.Saga) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, e.Timeout)
 	defer cancel()
-	events, err := history(ctx, api, s.GetId())
+	events, err := history(ctx, api, &apiv1.HistoryRequest{Id: s.GetId()})
 	if connect.CodeOf(err) == connect.CodeNotFound {
 		return nil, nil
 	}

@@ -29,7 +29,7 @@ Examples:
 // Run shows the recorded events of a saga.
 func (c *historyCmd) Run(env *environment) error {
 	return c.call(env, c.Timeout, func(ctx context.Context, api service) error {
-		all, err := history(ctx, api, c.ID)
+		all, err := history(ctx, api, &apiv1.HistoryRequest{Id: c.ID})
 		if err != nil {
 			return err
 		}
@@ -48,16 +48,16 @@ func (c *historyCmd) Run(env *environment) error {
 	})
 }
 
-// history reads all events of a saga.
-func history(ctx context.Context, api service, id string) ([]*apiv1.Event, error) {
+// history reads all parts of a history.
+func history(ctx context.Context, api service, ask *apiv1.HistoryRequest) ([]*apiv1.Event, error) {
 	var all []*apiv1.Event
-	for from := uint64(0); ; {
-		r, err := api.History(ctx, connect.NewRequest(&apiv1.HistoryRequest{Id: id, From: from}))
+	for {
+		r, err := api.History(ctx, connect.NewRequest(ask))
 		if err != nil {
 			return nil, err
 		}
 		all = append(all, r.Msg.GetEvents()...)
-		if from = r.Msg.GetNext(); from == 0 {
+		if ask.From = r.Msg.GetNext(); ask.GetFrom() == 0 {
 			return all, nil
 		}
 	}

@@ -18,19 +18,26 @@ type filterFlags struct {
 	Phase       []string      `short:"p" enum:"running,compensating,completed,compensated,parked" help:"Only in these phases: ${enum}."`
 	IDPrefix    string        `name:"id-prefix" help:"Only ids that begin so."`
 	Open        bool          `help:"Only sagas that have not ended."`
+	Step        string        `help:"Only where this step is under way, waits for its next attempt or is parked."`
+	Participant string        `help:"Only where a step that is under way asks this participant."`
+	Why         string        `name:"reason-contains" placeholder:"TEXT" help:"Only whose reason contains this, upper and lower case alike."`
+	Still       time.Duration `name:"unmoved-for" placeholder:"DURATION" help:"Only sagas that have not moved for so long: the stuck ones."`
 	OlderThan   time.Duration `placeholder:"DURATION" help:"Only sagas that were started longer ago, such as 24h."`
 	YoungerThan time.Duration `placeholder:"DURATION" help:"Only sagas that were started since, such as 10m."`
 }
 
 // filter is the same as the API takes it.
 func (f *filterFlags) filter(now time.Time) (*apiv1.Filter, error) {
-	filter := &apiv1.Filter{Phases: f.Phase, IdPrefix: f.IDPrefix, Open: f.Open}
+	filter := &apiv1.Filter{Phases: f.Phase, IdPrefix: f.IDPrefix, Open: f.Open, Step: f.Step, Participant: f.Participant, Reason: f.Why}
 	if f.Definition != "" {
 		ref, err := parseRef(f.Definition)
 		if err != nil {
 			return nil, &exitError{code: ExitUsage, err: err}
 		}
 		filter.Definition = ref
+	}
+	if f.Still > 0 {
+		filter.UpdatedBefore = timestamppb.New(now.Add(-f.Still))
 	}
 	if f.OlderThan > 0 {
 		filter.StartedBefore = timestamppb.New(now.Add(-f.OlderThan))
@@ -44,14 +51,16 @@ func (f *filterFlags) filter(now time.Time) (*apiv1.Filter, error) {
 type listCmd struct {
 	callFlags
 	filterFlags
-	Limit int `short:"n" default:"100" help:"How many at most. 0: all."`
+	Limit int  `short:"n" default:"100" help:"How many at most. 0: all."`
+	Count bool `help:"Only count, by definition and phase."`
 }
 
 // Help gives examples.
 func (listCmd) Help() string {
 	return `Examples:
   coordinator list --phase parked               # what waits for somebody
-  coordinator list --open --older-than 1h       # what takes long
+  coordinator list --open --unmoved-for 1h      # what is stuck
+  coordinator list --step charge-payment --participant payment
   coordinator list -d checkout/2 -n 0 -o json | jq -r '.sagas[].id'`
 }
 
@@ -63,6 +72,9 @@ func (c *listCmd) Run(env *environment) error {
 	filter, err := c.filter(time.Now())
 	if err != nil {
 		return err
+	}
+	if c.Count {
+		return c.count(env, filter)
 	}
 	all, more := &apiv1.ListResponse{}, false
 	err = c.call(env, c.Timeout, func(ctx context.Context, api service) error {
@@ -97,5 +109,26 @@ func (c *listCmd) Run(env *environment) error {
 			rows = append(rows, []string{s.GetId(), refOf(s.GetDefinition()), s.GetPhase(), stamp(s.GetStarted()), stamp(s.GetUpdated()), oneLine(s.GetReason(), 60)})
 		}
 		tableOf(w, rows, screenOf(w), paletteOf(w))
+	})
+}
+
+// count prints how many sagas there are.
+func (c *listCmd) count(env *environment, filter *apiv1.Filter) error {
+	return c.call(env, c.Timeout, func(ctx context.Context, api service) error {
+		r, err := api.Count(ctx, connect.NewRequest(&apiv1.CountRequest{Filter: filter}))
+		if err != nil {
+			return err
+		}
+		return c.print(env.stdout, r.Msg, func(w io.Writer) {
+			rows := [][]string{{"DEFINITION", "PHASE", "SAGAS"}}
+			for _, n := range r.Msg.GetCounts() {
+				rows = append(rows, []string{refOf(n.GetDefinition()), n.GetPhase(), fmt.Sprint(n.GetSagas())})
+			}
+			rows = append(rows, []string{"total", "", fmt.Sprint(r.Msg.GetTotal())})
+			tableOf(w, rows, screenOf(w), paletteOf(w))
+			if r.Msg.GetAtLeast() {
+				_, _ = fmt.Fprintln(env.stderr, "there are at least so many: not every saga was looked at; narrow it with --definition or --phase")
+			}
+		})
 	})
 }

@@ -36,7 +36,7 @@ func (c *showCmd) Run(env *environment) error {
 			return err
 		}
 		s := r.Msg.GetSaga()
-		return c.print(env.stdout, s, func(w io.Writer) { printSaga(w, s) })
+		return c.print(env.stdout, s, func(w io.Writer) { printWhole(w, s, viewOf(ctx, api, s)) })
 	})
 }
 
@@ -101,7 +101,10 @@ func settled(s *apiv1.Saga) bool {
 }
 
 // printSaga writes where a saga stands.
-func printSaga(w io.Writer, s *apiv1.Saga) {
+func printSaga(w io.Writer, s *apiv1.Saga) { printWhole(w, s, view{}) }
+
+// printWhole is printSaga with what else is known of the saga.
+func printWhole(w io.Writer, s *apiv1.Saga, v view) {
 	p, now := paletteOf(w), time.Now()
 	rows := [][]string{
 		{"saga", s.GetId()},
@@ -137,7 +140,7 @@ func printSaga(w io.Writer, s *apiv1.Saga) {
 	tableOf(w, rows, screenOf(w), p)
 	if len(s.GetSteps()) > 0 {
 		_, _ = fmt.Fprintln(w)
-		tableOf(w, stepRows(s, now), screenOf(w), p)
+		tableOf(w, stepRows(s, v, now), screenOf(w), p)
 	}
 	printUndo(w, s)
 }
@@ -159,9 +162,9 @@ var signs = map[string]string{
 }
 
 // stepRows are the steps as a table.
-func stepRows(s *apiv1.Saga, now time.Time) [][]string {
-	rows := [][]string{{"", "STEP", "KIND", "STATUS", "ATTEMPT", "ASKED", "NEXT", "REASON"}}
-	for _, step := range s.GetSteps() {
+func stepRows(s *apiv1.Saga, v view, now time.Time) [][]string {
+	rows := [][]string{{"", "STEP", "KIND", "STATUS", "ATTEMPT", "TOOK", "ASKED", "NEXT", "REASON"}}
+	for i, step := range s.GetSteps() {
 		attempt, next, asked := "", since(step.GetDue(), now), ""
 		if step.GetAttempt() > 0 {
 			attempt = fmt.Sprintf("%d of %d", step.GetAttempt(), max(step.GetBudget(), step.GetAttempt()))
@@ -176,7 +179,7 @@ func stepRows(s *apiv1.Saga, now time.Time) [][]string {
 		default:
 			next = "times out " + next
 		}
-		rows = append(rows, []string{signs[step.GetStatus()], step.GetName(), step.GetKind(), step.GetStatus(), attempt, asked, next, oneLine(step.GetReason(), 80)})
+		rows = append(rows, []string{signs[step.GetStatus()], v.lead(i) + step.GetName(), step.GetKind(), step.GetStatus(), attempt, v.took[step.GetName()], asked, next, oneLine(step.GetReason(), 80)})
 	}
 	return rows
 }

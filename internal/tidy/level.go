@@ -55,6 +55,7 @@ var levels = map[string]int{
 	"console":         60,
 	"internal":        60,
 	"internal/daemon": 61,
+	"internal/doctor": 62,
 	"internal/cli":    65,
 
 	"cmd":      70,

@@ -1,0 +1,184 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"connectrpc.com/connect"
+
+	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/definitionfile"
+	"github.com/amends-dev/amends/saga/diagram"
+)
+
+// lookup finds a definition: that of a file, if there is one of this name, or else
+// one that is registered.
+func (f *serverFlags) lookup(env *environment, what string) (*saga.Definition, error) {
+	if _, err := os.Stat(what); err == nil {
+		defs, err := definitionfile.Load(what)
+		if err != nil {
+			return nil, err
+		}
+		if len(defs) != 1 {
+			return nil, &exitError{code: ExitUsage, err: fmt.Errorf("%s holds %d definitions; name a file with one", what, len(defs))}
+		}
+		return defs[0], nil
+	}
+	ref, err := parseRef(what)
+	if err != nil {
+		return nil, &exitError{code: ExitUsage, err: fmt.Errorf("%s is neither a file nor the name of a definition: %w", what, err)}
+	}
+	var def *saga.Definition
+	err = f.call(env, f.Timeout, func(ctx context.Context, api service) error {
+		r, err := api.GetDefinition(ctx, connect.NewRequest(&apiv1.GetDefinitionRequest{Ref: ref}))
+		if err != nil {
+			return err
+		}
+		def, err = saga.ParseJSON([]byte(r.Msg.GetDefinition().GetSource()))
+		return err
+	})
+	return def, err
+}
+
+type defShowCmd struct {
+	callFlags
+	What string `arg:"" name:"definition" help:"A name, name/version or a file."`
+}
+
+// Run shows a definition.
+func (c *defShowCmd) Run(env *environment) error {
+	def, err := c.lookup(env, c.What)
+	if err != nil {
+		return err
+	}
+	return c.print(env.stdout, def, func(w io.Writer) {
+		_, _ = fmt.Fprintf(w, "%s  %d steps  %.12s\n\n", def.Ref(), def.Len(), def.Fingerprint())
+		rows := [][]string{{"STEP", "KIND", "DO", "TIMEOUT", "ATTEMPTS", "UNDO"}}
+		branches := branchesOf(def.Spec().Steps)
+		for i := range def.Len() {
+			step := def.Step(i)
+			do, _ := def.Action(i, saga.DirectionDo)
+			back := ""
+			if undo, ok := def.Action(i, saga.DirectionUndo); ok {
+				back = actionText(&undo)
+			}
+			rows = append(rows, []string{branches[i] + string(step.Name), string(step.Kind), actionText(&do), do.Timeout.String(), fmt.Sprint(do.Retry.Attempts), back})
+		}
+		tableOf(w, rows, screenOf(w), paletteOf(w))
+	})
+}
+
+func actionText(a *saga.Action) string { return a.Participant + "." + a.Action }
+
+// branchesOf are the lines that lead to each step, in the order of the definition:
+// branches of a parallel hang side by side from one line.
+func branchesOf(nodes []saga.Node) []string {
+	var lines []string
+	var walk func(nodes []saga.Node, lead string)
+	walk = func(nodes []saga.Node, lead string) {
+		for i := range nodes {
+			switch n := &nodes[i]; {
+			case n.Step != nil:
+				lines = append(lines, lead)
+				lead = strings.NewReplacer("├─ ", "│  ", "└─ ", "   ").Replace(lead)
+			case n.Parallel != nil:
+				for k := range n.Parallel {
+					mark := "├─ "
+					if k == len(n.Parallel)-1 {
+						mark = "└─ "
+					}
+					walk(n.Parallel[k:k+1], lead+mark)
+				}
+			default:
+				walk(n.Sequence, lead)
+			}
+		}
+	}
+	walk(nodes, "")
+	return lines
+}
+
+type graphCmd struct {
+	callFlags
+	What   string `arg:"" name:"definition" help:"A name, name/version or a file."`
+	Format string `enum:"mermaid,svg" default:"mermaid" help:"How to draw: ${enum}."`
+}
+
+// Run draws a definition.
+func (c *graphCmd) Run(env *environment) error {
+	def, err := c.lookup(env, c.What)
+	if err != nil {
+		return err
+	}
+	picture := []byte(diagram.Mermaid(def))
+	if c.Format == "svg" {
+		picture = diagram.SVG(def)
+	}
+	_, err = env.stdout.Write(append(bytes.TrimRight(picture, "\n"), '\n'))
+	return err
+}
+
+type diffCmd struct {
+	callFlags
+	From string `arg:"" help:"A name, name/version or a file: how it is."`
+	To   string `arg:"" help:"A name, name/version or a file: how it will be."`
+}
+
+// Help says what the exit code means.
+func (diffCmd) Help() string {
+	return `Compares what sagas would do: defaults are filled in, versions are not compared. Exit code 1:
+something differs.
+
+Examples:
+  coordinator definition diff checkout/1 checkout/2
+  coordinator definition diff checkout checkout.yaml`
+}
+
+// Run says what differs.
+func (c *diffCmd) Run(env *environment) error {
+	from, err := c.lookup(env, c.From)
+	if err != nil {
+		return err
+	}
+	to, err := c.lookup(env, c.To)
+	if err != nil {
+		return err
+	}
+	differences := saga.Compare(from, to)
+	told := make([]difference, len(differences))
+	for i, d := range differences {
+		told[i] = difference(d)
+	}
+	if err := c.print(env.stdout, told, func(w io.Writer) {
+		if len(differences) == 0 {
+			_, _ = fmt.Fprintf(w, "%s and %s do the same\n", from.Ref(), to.Ref())
+			return
+		}
+		rows := [][]string{{"", "WHERE", from.Ref().String(), to.Ref().String()}}
+		for _, d := range differences {
+			rows = append(rows, []string{changeSigns[d.Change], d.Path, oneLine(d.From, 200), oneLine(d.To, 200)})
+		}
+		tableOf(w, rows, screenOf(w), paletteOf(w))
+	}); err != nil {
+		return err
+	}
+	if len(differences) > 0 {
+		return &exitError{code: ExitFailed}
+	}
+	return nil
+}
+
+// difference is a saga.Difference as it is printed, with the API's names.
+type difference struct {
+	Path   string      `json:"path"`
+	Change saga.Change `json:"change"`
+	From   string      `json:"from"`
+	To     string      `json:"to"`
+}
+
+var changeSigns = map[saga.Change]string{saga.Added: "+", saga.Removed: "-", saga.Changed: "~", saga.Moved: ">"}

@@ -1,0 +1,83 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+
+	"github.com/amends-dev/amends/internal/daemon"
+	"github.com/amends-dev/amends/internal/doctor"
+)
+
+type doctorCmd struct {
+	callFlags
+	natsFlags `group:"NATS"`
+	Monitor   string `name:"nats-monitor" env:"AMENDS_NATS_MONITOR" placeholder:"URL" help:"The server's monitoring, such as http://127.0.0.1:8222, for what only it can say."`
+	DataDir   string `env:"AMENDS_DATA_DIR" type:"path" placeholder:"DIR" help:"The coordinator's data directory, if it is on this machine."`
+}
+
+// Help says what it does.
+func (doctorCmd) Help() string {
+	return `Looks at a running deployment and says for each finding what to do: whether the coordinator takes
+work, clocks, access and encryption, what waits for a person, streams, copies, the window of
+deduplication against the longest attempt, subscriptions, JetStream's storage and sync, the disk.
+It changes nothing. Exit code 1: there is a problem.
+
+Examples:
+  coordinator doctor
+  coordinator doctor --server https://sagas.example.com --nats-url tls://nats.example.com -o json
+  coordinator doctor --data-dir /var/lib/amends --nats-monitor http://127.0.0.1:8222`
+}
+
+// Run examines a deployment.
+func (c *doctorCmd) Run(env *environment) error {
+	ctx, cancel := context.WithTimeout(env.ctx, c.Timeout)
+	defer cancel()
+	t, err := c.target()
+	if err != nil {
+		return err
+	}
+	client, err := t.transport()
+	if err != nil {
+		return err
+	}
+	bare, err := target{ca: t.ca}.transport()
+	if err != nil {
+		return err
+	}
+	bus, err := c.server().Bus("amends-doctor", c.Prefix)
+	if err != nil {
+		return &exitError{code: ExitUsage, err: err}
+	}
+	patient := doctor.Patient{Server: t.server, Client: client, Bare: bare, NATS: bus, Monitor: c.Monitor}
+	if c.DataDir != "" {
+		patient.Store = filepath.Join(c.DataDir, daemon.StoreFile)
+	}
+	return c.report(env, doctor.Examine(ctx, patient))
+}
+
+// report prints the findings, problems last, where one looks first.
+func (c *doctorCmd) report(env *environment, findings []doctor.Finding) error {
+	if err := c.print(env.stdout, findings, func(w io.Writer) {
+		p := paletteOf(w)
+		for _, grade := range []doctor.Grade{doctor.OK, doctor.Unknown, doctor.Warning, doctor.Problem} {
+			for _, f := range findings {
+				if f.Grade != grade {
+					continue
+				}
+				_, _ = fmt.Fprintf(w, "%s%*s %s: %s\n", p.word(string(f.Grade)), 8-len(f.Grade), "", f.Check, oneLine(f.Found, 1000))
+				if f.Mend != "" {
+					_, _ = fmt.Fprintf(w, "%8s → %s\n", "", f.Mend)
+				}
+			}
+		}
+	}); err != nil {
+		return err
+	}
+	if doctor.Worst(findings) == doctor.Problem {
+		return &exitError{code: ExitFailed, err: errors.New("there is a problem")}
+	}
+	return nil
+}

@@ -1,0 +1,103 @@
+package cli
+
+import (
+	"context"
+	"time"
+
+	"connectrpc.com/connect"
+
+	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
+	"github.com/amends-dev/amends/saga"
+)
+
+// view is what show knows of a saga beside where it stands. The zero value knows
+// nothing.
+type view struct {
+	branches []string          // lines that lead to each step
+	took     map[string]string // by step: how long its do took, and its undo
+}
+
+// lead is the line that leads to a step.
+func (v view) lead(i int) string {
+	if i < len(v.branches) {
+		return v.branches[i]
+	}
+	return ""
+}
+
+// viewOf asks for the shape of the saga's definition and for its history. What
+// cannot be had is left out: the saga is shown all the same.
+func viewOf(ctx context.Context, api service, s *apiv1.Saga) (v view) {
+	if s.GetRemoved() {
+		return v
+	}
+	if r, err := api.GetDefinition(ctx, connect.NewRequest(&apiv1.GetDefinitionRequest{Ref: s.GetDefinition()})); err == nil {
+		if def, err := saga.ParseJSON([]byte(r.Msg.GetDefinition().GetSource())); err == nil && def.Len() == len(s.GetSteps()) {
+			v.branches = branchesOf(def.Spec().Steps)
+		}
+	}
+	if events, err := history(ctx, api, &apiv1.HistoryRequest{Id: s.GetId(), WithSaga: true}); err == nil {
+		v.took = tookOf(events)
+	}
+	return v
+}
+
+// stretch is when a step began something and when that was settled.
+type stretch struct{ from, to time.Time }
+
+func (s stretch) String() string {
+	if s.from.IsZero() || s.to.IsZero() {
+		return ""
+	}
+	return short(s.to.Sub(s.from))
+}
+
+// tookOf finds how long each step took from a history with where the saga stood
+// behind each event.
+func tookOf(events []*apiv1.Event) map[string]string {
+	do, undo := map[string]*stretch{}, map[string]*stretch{}
+	of := func(all map[string]*stretch, name string) *stretch {
+		if all[name] == nil {
+			all[name] = &stretch{}
+		}
+		return all[name]
+	}
+	for _, e := range events {
+		at := e.GetAt().AsTime()
+		for _, step := range e.GetSaga().GetSteps() {
+			d, u := of(do, step.GetName()), of(undo, step.GetName())
+			switch step.GetStatus() {
+			case "doing":
+				d.begin(at)
+			case "done", "rejected", "unknown":
+				d.end(at)
+			case "undoing":
+				d.end(at)
+				u.begin(at)
+			case "undone":
+				u.end(at)
+			}
+		}
+	}
+	took := map[string]string{}
+	for name, d := range do {
+		text := d.String()
+		if u := undo[name].String(); u != "" {
+			text += " + " + u
+		}
+		took[name] = text
+	}
+	return took
+}
+
+func (s *stretch) begin(at time.Time) {
+	if s.from.IsZero() {
+		s.from = at
+	}
+}
+
+func (s *stretch) end(at time.Time) {
+	if !s.from.IsZero() && s.to.IsZero() {
+		s.to = at
+	}
+}

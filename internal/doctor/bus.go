@@ -1,0 +1,234 @@
+package doctor
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/transport"
+	"github.com/amends-dev/amends/transport/natsbus"
+)
+
+// bus examines NATS.
+func (e *exam) bus(ctx context.Context) {
+	config := e.NATS
+	config.Provision = natsbus.Verify
+	bus, err := dial(ctx, config)
+	var drift *natsbus.DriftError
+	switch {
+	case errors.As(err, &drift):
+		e.add("streams", Problem, err.Error(), drift.Mend)
+		config.Provision = natsbus.Trust
+		if bus, err = dial(ctx, config); err != nil {
+			return
+		}
+	case err != nil:
+		e.add("NATS", Problem, err.Error(), "say where NATS is and who you are there: --nats-url, --nats-creds; a coordinator with an embedded server logs its address when it is ready")
+		return
+	default:
+		e.add("streams", OK, "are as they should be", "")
+	}
+	defer func() { _ = bus.Close() }()
+	e.connection(bus.Conn())
+	js, err := jetstream.New(bus.Conn())
+	if err != nil {
+		e.add("JetStream", Problem, err.Error(), "start nats-server with -js")
+		return
+	}
+	for _, s := range []transport.Stream{transport.Commands, transport.Events} {
+		e.stream(ctx, js, bus.StreamName(s))
+	}
+	e.account(ctx, js)
+	e.subscriptions(ctx, js, bus)
+}
+
+// patience is how long a server may take to answer; a bus would wait for ever.
+const patience = 3 * time.Second
+
+func dial(ctx context.Context, config natsbus.Config) (*natsbus.Bus, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	return natsbus.Connect(ctx, config)
+}
+
+// connection examines how one gets in.
+func (e *exam) connection(nc *nats.Conn) {
+	address := nc.ConnectedUrl()
+	_, err := nc.TLSConnectionState()
+	switch {
+	case err == nil:
+		e.add("encryption of NATS", OK, "TLS", "")
+	case local(address):
+		e.add("encryption of NATS", OK, "none, and it does not leave this machine", "")
+	default:
+		e.add("encryption of NATS", Problem, "commands, answers and passwords cross the network as they are", "give nats-server a tls block, and connect with tls:// and --nats-ca")
+	}
+	switch {
+	case nc.AuthRequired():
+		e.add("access to NATS", OK, "nobody is let in without a key", "")
+	case local(address):
+		e.add("access to NATS", Warning, "anybody on this machine may publish, and answer for any participant", "give each service a user of its own, whose permissions hold it to its own subjects (docs/WIRE.md, Permissions)")
+	default:
+		e.add("access to NATS", Problem, "anybody who reaches it may publish, and answer for any participant", "give each service a user of its own, whose permissions hold it to its own subjects (docs/WIRE.md, Permissions)")
+	}
+}
+
+// stream examines one stream of messages that must not be dropped.
+func (e *exam) stream(ctx context.Context, js jetstream.JetStream, name string) {
+	s, err := js.Stream(ctx, name)
+	if err != nil {
+		e.add("stream "+name, Problem, err.Error(), "start a coordinator: it makes its streams")
+		return
+	}
+	info := s.CachedInfo()
+	c := info.Config
+	if !info.TimeStamp.IsZero() && strings.HasSuffix(name, "COMMANDS") {
+		e.clock("clock of NATS", info.TimeStamp, 0)
+	}
+	switch clustered := info.Cluster != nil && info.Cluster.Name != ""; {
+	case clustered && c.Replicas < 3:
+		e.add("replicas of "+name, Warning, fmt.Sprintf("%d copies in a cluster: when that server is away, no saga moves", c.Replicas), fmt.Sprintf("nats stream edit %s --replicas 3, and run the coordinator with --nats-replicas 3", name))
+	case clustered:
+		e.add("replicas of "+name, OK, fmt.Sprintf("%d copies", c.Replicas), "")
+	default:
+		e.add("replicas of "+name, OK, "one server, one copy: while it is away no saga moves, and none is lost", "")
+	}
+	if c.MaxBytes > 0 {
+		share := float64(info.State.Bytes) / float64(c.MaxBytes)
+		grade := OK
+		if share > 0.8 {
+			grade = Problem
+		} else if share > 0.5 {
+			grade = Warning
+		}
+		e.add("room in "+name, grade, fmt.Sprintf("%.0f %% of %d MiB", 100*share, c.MaxBytes>>20), "somebody does not take his messages: see subscriptions below; at 100 % publishing is refused")
+	}
+	horizon, where := e.horizon()
+	switch {
+	case where == "":
+		e.add("window of "+name, Unknown, fmt.Sprintf("%s, and no definition to hold it against", c.Duplicates), "register a definition, or give a token that may read them")
+	case c.Duplicates < horizon:
+		e.add("window of "+name, Warning, fmt.Sprintf("a message that is sent again after %s is delivered twice, and %s waits %s for its answer; an inbox bears that, a service without one acts twice", c.Duplicates, where, horizon),
+			fmt.Sprintf("nats stream edit %s --dupe-window %s; or see that every participant has an inbox", name, horizon))
+	default:
+		e.add("window of "+name, OK, fmt.Sprintf("%s, longer than any attempt (%s)", c.Duplicates, horizon), "")
+	}
+}
+
+// horizon is the longest attempt of all definitions, and whose it is: within it a
+// message may be sent again.
+func (e *exam) horizon() (longest time.Duration, where string) {
+	for _, d := range e.definitions {
+		for i := range d.Len() {
+			for _, dir := range []saga.Direction{saga.DirectionDo, saga.DirectionUndo} {
+				a, ok := d.Action(i, dir)
+				if timeout := time.Duration(a.Timeout); ok && timeout > longest {
+					longest, where = timeout, fmt.Sprintf("%s %s of %s", dir, d.Step(i).Name, d.Ref())
+				}
+			}
+		}
+	}
+	return longest, where
+}
+
+// account examines what JetStream may use.
+func (e *exam) account(ctx context.Context, js jetstream.JetStream) {
+	const check = "storage of JetStream"
+	info, err := js.AccountInfo(ctx)
+	switch {
+	case err != nil:
+		e.add(check, Unknown, err.Error(), "use credentials that may ask for $JS.API.INFO")
+	case info.Limits.MaxStore <= 0:
+		e.add(check, OK, fmt.Sprintf("%d MiB in use, no limit of the account", info.Store>>20), "")
+	case float64(info.Store) > 0.8*float64(info.Limits.MaxStore):
+		e.add(check, Problem, fmt.Sprintf("%d of %d MiB in use", info.Store>>20, info.Limits.MaxStore>>20), "give the account more storage, or find out whose messages lie there")
+	default:
+		e.add(check, OK, fmt.Sprintf("%d of %d MiB in use", info.Store>>20, info.Limits.MaxStore>>20), "")
+	}
+}
+
+// subscriptions examines who takes commands: that somebody asks, and that handlers
+// do not outlast what the server waits for them.
+func (e *exam) subscriptions(ctx context.Context, js jetstream.JetStream, bus *natsbus.Bus) {
+	load, err := bus.Load(ctx)
+	if err != nil {
+		e.add("subscriptions", Unknown, err.Error(), "use credentials that may look at streams and consumers")
+		return
+	}
+	for _, c := range load.Consumers {
+		check := "subscription of " + c.Name
+		wait := ackWait(ctx, js, bus.StreamName(c.Stream), c.Name)
+		switch {
+		case c.Asking == 0 && c.Pending+uint64(c.InFlight) > 0:
+			e.add(check, Problem, fmt.Sprintf("nobody takes its messages: %d wait, %d were given and not answered", c.Pending, c.InFlight), "start the service; if it runs, its log says why it does not reach the bus")
+		case c.Asking == 0:
+			e.add(check, Warning, "nobody asks for its messages now", "start the service; if it is gone for good: nats consumer rm "+bus.StreamName(c.Stream)+" "+c.Name)
+		case c.Redelivered > 0:
+			e.add(check, Warning, fmt.Sprintf("%d of the %d messages under way were given more than once: handlers take longer than AckWait (%s), or die", c.Redelivered, c.InFlight, wait),
+				"participants of the SDK say in time that they are alive; one of your own has to send +WPI, or its consumer needs a longer AckWait than its slowest handler")
+		default:
+			e.add(check, OK, fmt.Sprintf("%d wait, %d under way, AckWait %s", c.Pending, c.InFlight, wait), "")
+		}
+	}
+}
+
+func ackWait(ctx context.Context, js jetstream.JetStream, stream, name string) time.Duration {
+	c, err := js.Consumer(ctx, stream, name)
+	if err != nil {
+		return 0
+	}
+	return c.CachedInfo().Config.AckWait
+}
+
+// sync asks the monitoring how often JetStream syncs its files.
+func (e *exam) sync(ctx context.Context) {
+	const check = "sync of NATS's files"
+	if e.Monitor == "" {
+		e.add(check, Unknown, "only the server's monitoring says it", "give its address with --nats-monitor, such as http://127.0.0.1:8222")
+		return
+	}
+	var page struct {
+		Config struct {
+			Interval time.Duration `json:"sync_interval"`
+			Always   bool          `json:"sync_always"`
+		} `json:"config"`
+	}
+	if err := e.fetch(ctx, strings.TrimSuffix(e.Monitor, "/")+"/jsz?config=true", &page); err != nil {
+		e.add(check, Unknown, err.Error(), "is this the address of a server's monitoring (http_port)?")
+		return
+	}
+	switch {
+	case page.Config.Always:
+		e.add(check, OK, "with every message; sagas do not need that, and it costs most of the throughput", "")
+	case page.Config.Interval > 2*time.Minute:
+		e.add(check, Warning, fmt.Sprintf("every %s: a power cut costs so much of the bus, and sagas wait until it is sent again", page.Config.Interval), "jetstream { sync_interval: 10s }")
+	default:
+		e.add(check, OK, fmt.Sprintf("every %s: a power cut costs so much of the bus; no saga is lost, what was owed is sent again", page.Config.Interval), "")
+	}
+}
+
+// fetch reads a JSON page.
+func (e *exam) fetch(ctx context.Context, url string, into any) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+	if err != nil {
+		return err
+	}
+	response, err := e.Bare.Do(request)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = response.Body.Close() }()
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s answers %s", url, response.Status)
+	}
+	return json.NewDecoder(io.LimitReader(response.Body, maxBody)).Decode(into)
+}

@@ -1,0 +1,188 @@
+package doctor_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/amends-dev/amends/internal/daemon"
+	"github.com/amends-dev/amends/internal/doctor"
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/transport/natsbus"
+	"github.com/amends-dev/amends/transport/natsbus/embedded"
+)
+
+// running starts a whole coordinator with a definition of one slow step.
+func running(t *testing.T, timeout string) (dir string, a daemon.Addresses) {
+	t.Helper()
+	def, err := saga.ParseJSON(fmt.Appendf(nil, `{"name":"slow","version":1,"steps":[{"step":{"name":"print","kind":"retriable","do":{"participant":"printer","action":"print","timeout":%q}}}]}`, timeout))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir = t.TempDir()
+	ctx, cancel := context.WithCancel(t.Context())
+	ready, done := make(chan daemon.Addresses, 1), make(chan error, 1)
+	go func() {
+		done <- daemon.Run(ctx, daemon.Config{
+			DataDir: dir, HTTP: "127.0.0.1:0", NATS: daemon.NATS{Listen: "127.0.0.1:0"},
+			Definitions: []*saga.Definition{def}, Logger: slog.New(slog.DiscardHandler),
+		}, func(a daemon.Addresses) { ready <- a })
+	}()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	select {
+	case a = <-ready:
+	case err := <-done:
+		done <- err
+		t.Fatal(err)
+	}
+	return dir, a
+}
+
+func patient(dir string, a daemon.Addresses) doctor.Patient {
+	return doctor.Patient{
+		Server: a.HTTP, Client: http.DefaultClient, Bare: http.DefaultClient,
+		NATS: natsbus.Config{URL: a.NATS}, Store: filepath.Join(dir, daemon.StoreFile),
+	}
+}
+
+// holds fails unless there is exactly one finding of a check, with this grade and words.
+func holds(t *testing.T, findings []doctor.Finding, check string, grade doctor.Grade, words ...string) {
+	t.Helper()
+	var of []doctor.Finding
+	for _, f := range findings {
+		if f.Check == check {
+			of = append(of, f)
+		}
+	}
+	if len(of) != 1 || of[0].Grade != grade {
+		t.Errorf("%s: %+v, want one of grade %s", check, of, grade)
+		return
+	}
+	if (of[0].Mend == "") != (grade == doctor.OK) {
+		t.Errorf("%s is %s, and what to do is %q", check, grade, of[0].Mend)
+	}
+	for _, word := range words {
+		if !strings.Contains(of[0].Found+" "+of[0].Mend, word) {
+			t.Errorf("%s: %q, to mend with %q, does not say %q", check, of[0].Found, of[0].Mend, word)
+		}
+	}
+}
+
+func TestAllIsWell(t *testing.T) {
+	dir, a := running(t, "1m")
+	findings := doctor.Examine(t.Context(), patient(dir, a))
+	for _, check := range []string{
+		"coordinator", "clock of the coordinator", "access to the API", "parked sagas", "dead letters", "outbox", "streams",
+		"clock of NATS", "replicas of SAGA_COMMANDS", "window of SAGA_COMMANDS", "room in SAGA_EVENTS", "storage of JetStream",
+		"subscription of coordinator", "disk of the store",
+	} {
+		holds(t, findings, check, doctor.OK)
+	}
+	holds(t, findings, "sync of NATS's files", doctor.Unknown, "--nats-monitor")
+	holds(t, findings, "access to NATS", doctor.Warning, "permissions")
+	if worst := doctor.Worst(findings); worst != doctor.Warning {
+		t.Errorf("the worst is %s", worst)
+	}
+}
+
+func TestNobodyIsThere(t *testing.T) {
+	findings := doctor.Examine(t.Context(), patient(t.TempDir(), daemon.Addresses{HTTP: "http://127.0.0.1:1", NATS: "nats://127.0.0.1:1"}))
+	holds(t, findings, "coordinator", doctor.Problem, "coordinator serve")
+	holds(t, findings, "NATS", doctor.Problem, "--nats-url")
+}
+
+// Each thing that is wrong in a running system is found.
+func TestWhatIsWrong(t *testing.T) {
+	dir, a := running(t, "10m")
+	nc, err := nats.Connect(a.NATS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A service that left, a command that waits for it, and an answer nobody understands.
+	if _, err := js.CreateConsumer(t.Context(), "SAGA_COMMANDS", jetstream.ConsumerConfig{Durable: "printer", FilterSubject: "saga.command.printer.>", AckPolicy: jetstream.AckExplicitPolicy}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := js.Publish(t.Context(), "saga.command.printer.print", []byte("{}")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := js.Publish(t.Context(), "saga.event.printer.nobody.print.do.1", []byte("{}"), jetstream.WithMsgID("x")); err != nil {
+		t.Fatal(err)
+	}
+	letters, err := js.OrderedConsumer(t.Context(), "SAGA_DEAD", jetstream.OrderedConsumerConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := letters.Next(jetstream.FetchMaxWait(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	p := patient(dir, a)
+	p.Now = func() time.Time { return time.Now().Add(time.Minute) } // this machine's clock is wrong
+	p.Bare, p.Monitor = http.DefaultClient, monitor(t, `{"config":{"sync_interval":600000000000}}`)
+	findings := doctor.Examine(t.Context(), p)
+	holds(t, findings, "subscription of printer", doctor.Problem, "1 wait", "start the service")
+	holds(t, findings, "window of SAGA_COMMANDS", doctor.Warning, "do print of slow/1 waits 10m", "--dupe-window 10m")
+	holds(t, findings, "clock of NATS", doctor.Warning, "NTP")
+	holds(t, findings, "clock of the coordinator", doctor.Warning, "NTP")
+	holds(t, findings, "dead letters", doctor.Warning, "coordinator dead-letters list")
+	holds(t, findings, "sync of NATS's files", doctor.Warning, "every 10m0s", "sync_interval")
+	if worst := doctor.Worst(findings); worst != doctor.Problem {
+		t.Errorf("the worst is %s", worst)
+	}
+}
+
+// A stream that somebody changed would lose messages; the way to mend it is said.
+func TestDrift(t *testing.T) {
+	server, err := embedded.Start(embedded.Config{StoreDir: t.TempDir(), Port: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Shutdown()
+	nc, err := nats.Connect(server.ClientURL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "SAGA_COMMANDS", Subjects: []string{"saga.command.>"}, MaxBytes: 1 << 20}); err != nil {
+		t.Fatal(err)
+	}
+	findings := doctor.Examine(t.Context(), patient(t.TempDir(), daemon.Addresses{HTTP: "http://127.0.0.1:1", NATS: server.ClientURL()}))
+	holds(t, findings, "streams", doctor.Problem, "retention", "nats stream rm SAGA_COMMANDS")
+	holds(t, findings, "window of SAGA_COMMANDS", doctor.Unknown)
+}
+
+// monitor stands in for a server's monitoring page.
+func monitor(t *testing.T, page string) string {
+	t.Helper()
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/jsz" {
+			http.NotFound(w, r)
+			return
+		}
+		_, _ = w.Write([]byte(page))
+	}))
+	t.Cleanup(s.Close)
+	return s.URL
+}
