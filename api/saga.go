@@ -115,7 +115,9 @@ func (s *server) Operate(ctx context.Context, r *connect.Request[apiv1.OperateRe
 		return nil, err
 	}
 	operation.ExpectedRevision = r.Msg.ExpectedRevision
-	status, err := query[transport.Status](ctx, s.coordinator, transport.APIOperate, &transport.Envelope{Saga: contract.SagaID(r.Msg.Id)}, operation)
+	status, err := query[transport.Status](ctx, s.coordinator, transport.APIOperate, &transport.Envelope{
+		Saga: contract.SagaID(r.Msg.Id), TraceParent: r.Header().Get(transport.AttrTraceParent), TraceState: r.Header().Get(transport.AttrTraceState),
+	}, operation)
 	if err != nil {
 		return nil, err
 	}

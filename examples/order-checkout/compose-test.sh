@@ -71,6 +71,8 @@ killed() {
 	docker start "$id" >/dev/null
 }
 
+say "the profile observability, whose images are not started here, is well-formed"
+compose --profile observability config -q
 say "build the image"
 compose build coordinator
 say "start everything, and wait until it is healthy"

@@ -22,6 +22,7 @@ import (
 	"github.com/amends-dev/amends/observe/tracing"
 	"github.com/amends-dev/amends/participant"
 	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/transport"
 )
 
 type order struct {
@@ -139,6 +140,8 @@ func (s *shop) services(t *testing.T) []*participant.Participant[*participant.Me
 				close(s.failed)
 			}
 			return struct{}{}, errors.New("the bank is closed")
+		case o.Sku == "odd" && participant.Command(ctx).Attempt == 1:
+			return struct{}{}, participant.Fatal(errors.New("never heard of this card"))
 		}
 		return struct{}{}, nil
 	})
@@ -338,5 +341,40 @@ func TestUndoAndSampling(t *testing.T) {
 	defer s.mu.Unlock()
 	if n := len(s.spans[silent]); n != 0 {
 		t.Errorf("%d spans of a trace that its caller does not sample", n)
+	}
+}
+
+// A person's decision is linked to the request that brought it and to the
+// transition in which the saga was parked, which is an error.
+func TestOperatorsDecision(t *testing.T) {
+	s := open(t, true)
+	const caller = "00-" + callersTrace + "-b7ad6b7169203331-01"
+	s.finish(t, "order-5", "odd", contract.Parked, client.Trace(caller, ""))
+	parent, _ := tracing.Parse(caller, "")
+	ctx, cancel := context.WithTimeout(trace.ContextWithRemoteSpanContext(t.Context(), parent), limit)
+	defer cancel()
+	if _, err := s.client.Operate(ctx, "order-5", transport.Operation{Verb: "retry", Step: "charge", By: "ada", Reason: "the card is known now"}); err != nil {
+		t.Fatal(err)
+	}
+	if status, err := s.client.Wait(ctx, "order-5"); err != nil || status.Phase != contract.Completed {
+		t.Fatalf("%+v, %v", status, err)
+	}
+	s.stop()
+	spans := s.trace(t, callersTrace, ended(10))
+	drawn := tree(t, spans, "b7ad6b7169203331")
+	for _, want := range []string{
+		"\n    coordinator: retry checkout ~request:send saga.api.operate ~wait:answer charge\n      bank: process saga.command.bank.charge\n",
+		"\ncaller: send saga.api.operate\n",
+	} {
+		if !strings.Contains(drawn, want) {
+			t.Errorf("want %q in:\n%s", want, drawn)
+		}
+	}
+	parked, retry := named(spans, "answer charge")[0], named(spans, "retry checkout")[0]
+	if parked.status != wire.Status_STATUS_CODE_ERROR || parked.attributes["error.type"] != "parked" || parked.attributes["amends.saga.phase"] != "parked" {
+		t.Errorf("the transition that parked: %+v", parked)
+	}
+	if retry.attributes["amends.operator.verb"] != "retry" || retry.attributes["amends.reason"] != "the card is known now" || retry.kind != wire.Span_SPAN_KIND_CONSUMER {
+		t.Errorf("the decision: %+v", retry)
 	}
 }
