@@ -38,6 +38,7 @@ type root struct {
 	DeadLetters deadCmd       `cmd:"" group:"Running it" name:"dead-letters" help:"What came in and could not be understood."`
 	Token       tokenCmd      `cmd:"" group:"Running it" help:"Make tokens for whoever uses the API."`
 	Doctor      doctorCmd     `cmd:"" group:"Running it" help:"Examine a running deployment, and say what to do about each finding."`
+	Permissions grantCmd      `cmd:"" group:"Running it" name:"nats-permissions" help:"Print what users of the NATS server have to be allowed, for its configuration or serve --nats-users."`
 	Config      configCmd     `cmd:"" group:"Running it" help:"Look at the configuration."`
 	Context     contextCmd    `cmd:"" group:"Running it" help:"Remember coordinators by name."`
 	Export      exportCmd     `cmd:"" group:"Running it" help:"Write the sagas that have ended, with their histories, as JSON lines."`

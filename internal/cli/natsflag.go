@@ -6,19 +6,21 @@ import "github.com/amends-dev/amends/internal/daemon"
 type natsFlags struct {
 	NATSURL      string `name:"nats-url" env:"AMENDS_NATS_URL,NATS_URL" placeholder:"URL" help:"NATS server, or several with commas between."`
 	NATSCreds    string `name:"nats-creds" env:"AMENDS_NATS_CREDS,NATS_CREDS" type:"path" placeholder:"FILE" help:"Credentials file for NATS."`
+	NATSNKey     string `name:"nats-nkey" env:"AMENDS_NATS_NKEY" type:"path" placeholder:"FILE" help:"File with the seed of an nkey for NATS."`
 	NATSUser     string `name:"nats-user" env:"AMENDS_NATS_USER" help:"User for NATS."`
 	NATSPassword string `name:"nats-password" env:"AMENDS_NATS_PASSWORD" secret:"" help:"Password for NATS; better in the environment than on the command line."`
 	NATSToken    string `name:"nats-token" env:"AMENDS_NATS_TOKEN" secret:"" help:"Token for NATS; better in the environment than on the command line."`
 	NATSCA       string `name:"nats-ca" env:"AMENDS_NATS_CA" type:"path" placeholder:"FILE" help:"Certificates of the authorities to trust, PEM."`
 	NATSCert     string `name:"nats-cert" env:"AMENDS_NATS_CERT" type:"path" placeholder:"FILE" help:"Client certificate, PEM."`
 	NATSKey      string `name:"nats-key" env:"AMENDS_NATS_KEY" type:"path" placeholder:"FILE" help:"Key of the client certificate, PEM."`
+	NATSInbox    string `name:"nats-inbox" env:"AMENDS_NATS_INBOX" placeholder:"PREFIX" help:"First token of the subjects on which replies come, if NATS permits only one of its own. Default: _INBOX."`
 	Prefix       string `env:"AMENDS_PREFIX" default:"saga" help:"First token of every subject."`
 }
 
 // server is the same as the daemon takes it.
 func (f *natsFlags) server() daemon.NATS {
 	return daemon.NATS{
-		URL: f.NATSURL, Creds: f.NATSCreds, User: f.NATSUser, Password: f.NATSPassword, Token: f.NATSToken,
+		URL: f.NATSURL, Creds: f.NATSCreds, NKey: f.NATSNKey, Inbox: f.NATSInbox, User: f.NATSUser, Password: f.NATSPassword, Token: f.NATSToken,
 		CA: f.NATSCA, Cert: f.NATSCert, Key: f.NATSKey,
 	}
 }

@@ -22,7 +22,11 @@ type serveFlags struct {
 	DataDir     string `env:"AMENDS_DATA_DIR" type:"path" default:"data" help:"Directory of everything that must survive."`
 	Definitions string `env:"AMENDS_DEFINITIONS" type:"path" placeholder:"DIR" help:"Directory, or file, of definitions to register at the start."`
 
-	NATSListen   string `name:"nats-listen" env:"AMENDS_NATS_LISTEN" default:"127.0.0.1:4222" help:"Where the embedded NATS server listens; port 0: a free one. It asks nobody for a password."`
+	NATSListen   string `name:"nats-listen" env:"AMENDS_NATS_LISTEN" default:"127.0.0.1:4222" help:"Where the embedded NATS server listens; port 0: a free one."`
+	NATSUsers    string `name:"nats-users" env:"AMENDS_NATS_USERS" type:"path" placeholder:"FILE" help:"Who may use the embedded NATS server, as coordinator nats-permissions prints it. Default: whoever reaches it."`
+	NATSTLSCert  string `name:"nats-listen-cert" env:"AMENDS_NATS_LISTEN_CERT" type:"path" placeholder:"FILE" help:"Certificate of the embedded NATS server, PEM; read again when it changes."`
+	NATSTLSKey   string `name:"nats-listen-key" env:"AMENDS_NATS_LISTEN_KEY" type:"path" placeholder:"FILE" help:"Key of --nats-listen-cert, PEM."`
+	NATSOpen     bool   `name:"nats-open" env:"AMENDS_NATS_OPEN" help:"Let the embedded NATS server listen beyond loopback without users or without TLS."`
 	natsFlags    `group:"External NATS (with --nats-url no server is embedded)"`
 	NATSReplicas int `name:"nats-replicas" env:"AMENDS_NATS_REPLICAS" default:"1" help:"Copies of each stream at the external server." group:"External NATS (with --nats-url no server is embedded)"`
 
@@ -49,7 +53,8 @@ type serveFlags struct {
 func (f *serveFlags) daemon() daemon.Config {
 	server := f.server()
 	server.Replicas = f.NATSReplicas
-	server.Listen = f.NATSListen
+	server.Listen, server.Users, server.Open = f.NATSListen, f.NATSUsers, f.NATSOpen
+	server.ListenCert, server.ListenKey = f.NATSTLSCert, f.NATSTLSKey
 	who, _ := f.accessFlags.config() // problem says what is wrong with it
 	return daemon.Config{
 		DataDir: f.DataDir, NATS: server, Prefix: f.Prefix, HTTP: f.HTTP, API: daemon.API(f.API), Pprof: f.Pprof,

@@ -40,12 +40,32 @@ func (c *Config) validateAccess() error {
 	return errors.Join(errs...)
 }
 
-// tls is the configuration of the HTTP server's TLS; nil: plain HTTP.
-func (d *daemon) tls() (*tls.Config, error) {
-	if d.TLSCert == "" {
-		return nil, nil //nolint:nilnil // the server takes nil for plain HTTP as well
+// validateListen returns what is wrong with who may reach the embedded server, and how.
+func (n *NATS) validateListen() error {
+	var errs []error
+	bad := func(format string, a ...any) { errs = append(errs, fmt.Errorf(format, a...)) }
+	given := n.Users != "" || n.ListenCert != "" || n.ListenKey != "" || n.Open
+	beyond := n.URL == "" && n.Listen != "" && !localAddress(n.Listen)
+	switch {
+	case n.URL != "" && given:
+		bad("nats: users, a certificate or openness of the embedded server are given, but the messages go to %s; leave out one of the two", redact(n.URL))
+	case beyond && !n.Open && (n.Users == "" || n.ListenCert == ""):
+		bad("nats listen: %s can be reached from other machines, and whoever reaches the bus may answer for every service: "+
+			"say who may (nats-users: FILE, see coordinator nats-permissions) and give a certificate (nats-listen-cert, nats-listen-key), "+
+			"or listen on loopback, or say that only trusted networks reach it (nats-open: true)", n.Listen)
 	}
-	c, err := access.LoadCertificate(d.TLSCert, d.TLSKey, d.Logger)
+	if (n.ListenCert == "") != (n.ListenKey == "") {
+		bad("nats listen: a certificate and its key are given together or not at all")
+	}
+	return errors.Join(errs...)
+}
+
+// certified is the configuration of a server with a certificate; nil: there is none.
+func certified(cert, key string, logger *slog.Logger) (*tls.Config, error) {
+	if cert == "" {
+		return nil, nil //nolint:nilnil // servers take nil for no TLS as well
+	}
+	c, err := access.LoadCertificate(cert, key, logger)
 	if err != nil {
 		return nil, err
 	}

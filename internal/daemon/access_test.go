@@ -71,6 +71,11 @@ func trusting(t *testing.T, cert, name string) *http.Client {
 	return client
 }
 
+// clientTLS is the configuration of a trusting client.
+func clientTLS(c *http.Client) *tls.Config {
+	return c.Transport.(*http.Transport).TLSClientConfig.Clone() //nolint:forcetypeassert // trusting made it
+}
+
 // keyed adds a key to every request.
 type keyed struct {
 	next http.RoundTripper

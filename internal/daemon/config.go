@@ -75,15 +75,28 @@ type NATS struct {
 	// URL of an external server, or several with commas between. Default: none, a
 	// server is embedded and keeps its streams under DataDir.
 	URL string
-	// Creds, User, Password, Token, CA, Cert and Key authenticate at the external
-	// server; Creds, CA, Cert and Key are names of files.
-	Creds, User, Password, Token, CA, Cert, Key string
+	// Creds, NKey, User, Password, Token, CA, Cert and Key authenticate at the external
+	// server; Creds, NKey, CA, Cert and Key are names of files.
+	Creds, NKey, User, Password, Token, CA, Cert, Key string
+	// Inbox begins the subjects on which replies come from the external server.
+	// Default: _INBOX.
+	Inbox string
 	// Replicas of each stream at the external server. Default: 1.
 	Replicas int
 	// Listen is the host:port of the embedded server, for services in other
-	// processes; port 0 chooses a free one. The embedded server asks nobody for a
-	// password: loopback, or a network that is trusted. Default: 127.0.0.1:0.
+	// processes; port 0 chooses a free one. Beyond loopback it wants Users and
+	// ListenCert, unless Open. Default: 127.0.0.1:0.
 	Listen string
+	// Users names a file with the block authorization of a NATS server's
+	// configuration: who may connect to the embedded server, and what he may do
+	// there. Default: everybody may do everything.
+	Users string
+	// ListenCert and ListenKey name PEM files: the embedded server speaks TLS. They
+	// are read again when they change. Default: plain TCP.
+	ListenCert, ListenKey string
+	// Open says that the embedded server may be reached from other machines without
+	// Users or without TLS.
+	Open bool
 }
 
 // Validate returns everything that is wrong with the configuration, joined.
@@ -106,7 +119,8 @@ func (c *Config) Validate() error {
 		}
 	}
 	n := c.NATS
-	if n.URL == "" && (n.Creds != "" || n.User != "" || n.Password != "" || n.Token != "" || n.CA != "" || n.Cert != "" || n.Key != "") {
+	errs = append(errs, n.validateListen())
+	if n.URL == "" && (n.Creds != "" || n.NKey != "" || n.User != "" || n.Password != "" || n.Token != "" || n.CA != "" || n.Cert != "" || n.Key != "") {
 		bad("nats: credentials are given, but no URL of an external server to use them at")
 	}
 	if (n.Cert == "") != (n.Key == "") {

@@ -255,16 +255,21 @@ func (d *daemon) startServer(ctx context.Context) error {
 	} else if err := probe(ctx, d.NATS.Listen); err != nil {
 		return err
 	}
+	secure, err := certified(d.NATS.ListenCert, d.NATS.ListenKey, d.Logger)
+	if err != nil {
+		return err
+	}
 	s, err := embedded.Start(embedded.Config{
 		StoreDir: filepath.Join(d.DataDir, "nats"), Host: host, Port: port, Logger: serverLog{d.Logger},
+		UsersFile: d.NATS.Users, TLS: secure,
 	})
 	if err != nil {
 		return err
 	}
 	d.server = s
 	d.closing("the embedded NATS server", func() error { s.Shutdown(); return nil })
-	if !loopback(host) {
-		d.Logger.Warn("the embedded NATS server asks nobody for a password and listens beyond this machine; let only trusted networks reach it, or use --nats-url",
+	if !loopback(host) && d.NATS.Open {
+		d.Logger.Warn("the embedded NATS server listens beyond this machine and asks nobody for a password, or has it sent in the clear; let only trusted networks reach it",
 			slog.String("listen", d.NATS.Listen))
 	}
 	return nil

@@ -36,7 +36,9 @@ type running struct {
 // start runs a daemon until the test ends or stop is called.
 func start(t *testing.T, c daemon.Config) running {
 	t.Helper()
-	c.Logger = slog.New(slog.DiscardHandler)
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ready, ended := make(chan daemon.Addresses, 1), make(chan error, 1)
 	go func() { ended <- daemon.Run(ctx, c, func(a daemon.Addresses) { ready <- a }) }()

@@ -38,7 +38,7 @@ func (d *daemon) startHTTP(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	secure, err := d.tls()
+	secure, err := certified(d.TLSCert, d.TLSKey, d.Logger)
 	if err != nil {
 		return err
 	}

@@ -19,7 +19,7 @@ import (
 func (n NATS) Bus(name, prefix string) (natsbus.Config, error) {
 	c := natsbus.Config{
 		URL: n.URL, Name: name, Prefix: prefix, Replicas: n.Replicas,
-		User: n.User, Password: n.Password, Token: n.Token, CredentialsFile: n.Creds,
+		User: n.User, Password: n.Password, Token: n.Token, CredentialsFile: n.Creds, NKeyFile: n.NKey, InboxPrefix: n.Inbox,
 	}
 	if n.CA == "" && n.Cert == "" {
 		return c, nil

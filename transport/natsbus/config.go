@@ -23,6 +23,7 @@ type Config struct {
 	Token           string        //
 	CredentialsFile string        // a .creds file (JWT and seed)
 	NKeyFile        string        // a file with an nkey seed
+	InboxPrefix     string        // of the subjects on which replies come, see InboxPrefix; "": _INBOX, which everybody shares
 	TLS             *tls.Config   // nil: as the URL says
 	ConnectTimeout  time.Duration // of one attempt; 0: 5 s
 	Options         []nats.Option // further ones, applied last
@@ -156,6 +157,9 @@ func (c Config) options() ([]nats.Option, error) {
 			return nil, fmt.Errorf("read nkey file %s: %w", c.NKeyFile, err)
 		}
 		options = append(options, nkey)
+	}
+	if c.InboxPrefix != "" {
+		options = append(options, nats.CustomInboxPrefix(c.InboxPrefix))
 	}
 	if c.TLS != nil {
 		options = append(options, nats.Secure(c.TLS))

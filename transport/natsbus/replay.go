@@ -46,6 +46,9 @@ func (b *Bus) ReplayDeadLetter(ctx context.Context, sequence uint64) error {
 	if letter.Subject == "" {
 		return fmt.Errorf("replay dead letter %d: it does not say where it came from; it was not put there by a bus", sequence)
 	}
+	if err := b.admitLetter(raw.Subject, &letter); err != nil {
+		return fmt.Errorf("replay dead letter %d: %w", sequence, err)
+	}
 	if size := raw.Header.Get(headerCut); size != "" {
 		return fmt.Errorf("replay dead letter %d: only %d of its %s bytes were kept, because it was too long", sequence, len(letter.Data), size)
 	}
@@ -67,6 +70,20 @@ func (b *Bus) ReplayDeadLetter(ctx context.Context, sequence uint64) error {
 	crashpoint.Here("natsbus: dead letter replayed")
 	if err := stream.DeleteMsg(ctx, sequence); err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
 		return fmt.Errorf("replay dead letter %d: it was sent, but could not be removed: %w", sequence, err)
+	}
+	return nil
+}
+
+// admitLetter holds what a dead letter says of its origin against its own subject,
+// which the server vouches for: whoever may write dead letters of commands could
+// otherwise have answers sent in another service's name.
+func (b *Bus) admitLetter(subject string, letter *transport.DeadLetter) error {
+	origin, err := b.subjects.StreamOf(letter.Subject)
+	if err != nil {
+		return fmt.Errorf("it says that it came from %s, which is no subject here", letter.Subject)
+	}
+	if want := b.subjects.DeadLetter(origin); subject != want || letter.Stream != origin {
+		return fmt.Errorf("it says that it came from %s, but lies on %s and not on %s; whoever put it there is no bus, or up to no good", letter.Subject, subject, want)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"time"
@@ -19,6 +20,8 @@ type Config struct {
 	MaxStore     int64         // bytes on disk; 0: three quarters of what is free
 	MaxPayload   int32         // bytes per message, headers included; 0: 1 MiB
 	User         string        // with Password: what clients must give; "": nobody is asked
+	UsersFile    string        // instead: file with the block authorization of a NATS server's configuration; clients of this process have all rights; "": none
+	TLS          *tls.Config   // of clients outside of the process; nil: none
 	Password     string
 	Logger       server.Logger // nil: silent
 	Debug        bool          // with Logger: also debug output
@@ -28,6 +31,7 @@ type Config struct {
 // Server is a running NATS server.
 type Server struct {
 	server *server.Server
+	inside *server.User // who clients of this process are; nil: nobody is asked
 }
 
 // Start runs a server and returns when it takes connections.
@@ -36,6 +40,10 @@ func Start(config Config) (*Server, error) {
 		return nil, errors.New("start embedded NATS server: Config.StoreDir is empty; name a directory for its files")
 	}
 	options := config.options()
+	inside, err := config.admit(options)
+	if err != nil {
+		return nil, fmt.Errorf("start embedded NATS server: %w", err)
+	}
 	s, err := server.NewServer(options)
 	if err != nil {
 		return nil, fmt.Errorf("start embedded NATS server: %w", err)
@@ -54,7 +62,7 @@ func Start(config Config) (*Server, error) {
 		return nil, fmt.Errorf("start embedded NATS server: not ready after %s with store %s, host %s, port %d; is the directory writable and the port free?",
 			ready, options.StoreDir, options.Host, options.Port)
 	}
-	return &Server{server: s}, nil
+	return &Server{server: s, inside: inside}, nil
 }
 
 func (config Config) options() *server.Options {
@@ -73,6 +81,7 @@ func (config Config) options() *server.Options {
 		NoSigs:                true,
 		NoLog:                 config.Logger == nil,
 		DisableShortFirstPing: true,
+		TLSConfig:             config.TLS,
 	}
 	if options.ServerName == "" {
 		options.ServerName = "amends"
@@ -99,7 +108,14 @@ func (s *Server) ClientURL() string {
 
 // InProcess is the option with which a client of this process connects without a
 // network: nats.Connect("", server.InProcess()).
-func (s *Server) InProcess() nats.Option { return nats.InProcessServer(s.server) }
+func (s *Server) InProcess() nats.Option {
+	return func(o *nats.Options) error {
+		if s.inside != nil {
+			o.User, o.Password = s.inside.Username, s.inside.Password
+		}
+		return nats.InProcessServer(s.server)(o)
+	}
+}
 
 // Healthy is nil while the server runs.
 func (s *Server) Healthy() error {

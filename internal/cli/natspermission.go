@@ -1,0 +1,110 @@
+package cli
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/nats-io/nkeys"
+	"golang.org/x/crypto/bcrypt"
+
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/transport/natsbus"
+)
+
+type grantCmd struct {
+	Users        []string `arg:"" name:"user" help:"Participants, and others as role:name: caller:shop, operator:ada, listener:mail, coordinator:amends."`
+	NewPasswords bool     `xor:"proof" help:"Make passwords: their bcrypt hashes are printed, the passwords themselves to stderr."`
+	NewNkeys     bool     `xor:"proof" help:"Make nkeys: the public ones are printed, the seeds to stderr."`
+	Prefix       string   `env:"AMENDS_PREFIX" default:"saga" help:"First token of every subject."`
+}
+
+// Help explains the output.
+func (grantCmd) Help() string {
+	return `Without --new-passwords and --new-nkeys the passwords are variables of the NATS configuration,
+which the server takes from its environment: $PAYMENT_PASSWORD for payment.
+
+Examples:
+  coordinator nats-permissions --new-passwords payment inventory caller:shop > users.conf
+  coordinator nats-permissions --new-nkeys coordinator:amends`
+}
+
+// Run prints the users as a block of a NATS server's configuration.
+func (c *grantCmd) Run(env *environment) error {
+	var blocks []string
+	seen := map[string]bool{}
+	for _, word := range c.Users {
+		role, name, found := strings.Cut(word, ":")
+		if !found {
+			role, name = "participant", word
+		}
+		grant, err := c.grant(role, name)
+		if err == nil && seen[name] {
+			err = fmt.Errorf("user %s is named twice; a service and a program of the same name need users of their own", name)
+		}
+		if err != nil {
+			return &exitError{code: ExitUsage, err: err}
+		}
+		seen[name] = true
+		proof, err := c.proof(env.stderr, name)
+		if err != nil {
+			return err
+		}
+		blocks = append(blocks, "    "+strings.ReplaceAll(grant.User(proof...), "\n", "\n    "))
+	}
+	_, err := fmt.Fprintf(env.stdout, "authorization {\n  users = [\n%s\n  ]\n}\n", strings.Join(blocks, "\n"))
+	return err
+}
+
+func (c *grantCmd) grant(role, name string) (natsbus.Grant, error) {
+	if err := contract.CheckName("user", name); err != nil {
+		return natsbus.Grant{}, err
+	}
+	config := natsbus.Config{Prefix: c.Prefix}
+	if err := config.Validate(); err != nil {
+		return natsbus.Grant{}, err
+	}
+	switch role {
+	case "participant":
+		return config.ParticipantGrant(name), nil
+	case "caller":
+		return config.CallerGrant(name), nil
+	case "operator":
+		return config.OperatorGrant(name), nil
+	case "listener":
+		return config.ListenerGrant(name), nil
+	case "coordinator":
+		return config.CoordinatorGrant(name), nil
+	}
+	return natsbus.Grant{}, fmt.Errorf("%q is no role at the bus; write participant, caller, operator, listener or coordinator", role)
+}
+
+// proof is how a user proves himself. What only he may know goes to secrets.
+func (c *grantCmd) proof(secrets io.Writer, name string) ([]string, error) {
+	switch {
+	case c.NewPasswords:
+		password := rand.Text()
+		hash, err := bcrypt.GenerateFromPassword([]byte(password), 11)
+		if err != nil {
+			return nil, err
+		}
+		_, err = fmt.Fprintf(secrets, "%s %s\n", name, password)
+		return []string{"user: " + name, fmt.Sprintf("password: %q", hash)}, err
+	case c.NewNkeys:
+		pair, err := nkeys.CreateUser()
+		if err != nil {
+			return nil, err
+		}
+		public, errPublic := pair.PublicKey()
+		seed, errSeed := pair.Seed()
+		if err := errors.Join(errPublic, errSeed); err != nil {
+			return nil, err
+		}
+		_, err = fmt.Fprintf(secrets, "%s %s\n", name, seed)
+		return []string{"# " + name, "nkey: " + public}, err
+	}
+	variable := strings.ToUpper(strings.ReplaceAll(name, "-", "_")) + "_PASSWORD"
+	return []string{"user: " + name, "password: $" + variable}, nil
+}

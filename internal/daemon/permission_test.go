@@ -1,0 +1,354 @@
+package daemon_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/amends-dev/amends/client"
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/internal/cli"
+	"github.com/amends-dev/amends/internal/daemon"
+	"github.com/amends-dev/amends/participant"
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/transport"
+	"github.com/amends-dev/amends/transport/natsbus"
+	"github.com/amends-dev/amends/transport/natsbus/embedded"
+)
+
+type order struct {
+	Order string `json:"order"`
+}
+
+var (
+	charge = contract.NewCommand[order, order]("payment", "charge")
+	refill = contract.UndoOf(charge, "refund")
+	send   = contract.NewCommand[order, struct{}]("shipping", "send")
+)
+
+// secrets are what nats-permissions makes for the users of a test: the file, and
+// each user's password.
+func secrets(t *testing.T, users ...string) (file string, passwords map[string]string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	if code := cli.Run(t.Context(), append([]string{"nats-permissions", "--new-passwords"}, users...), strings.NewReader(""), &out, &errs); code != 0 {
+		t.Fatalf("exit %d: %s", code, &errs)
+	}
+	file, passwords = filepath.Join(t.TempDir(), "users.conf"), map[string]string{}
+	if err := os.WriteFile(file, out.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(errs.String()) {
+		name, password, _ := strings.Cut(strings.TrimSpace(line), " ")
+		passwords[name] = password
+	}
+	return file, passwords
+}
+
+// notes is a log that several goroutines write.
+type notes struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (n *notes) Write(p []byte) (int, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.text.Write(p)
+}
+
+func (n *notes) violations() (found []string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for line := range strings.Lines(n.text.String()) {
+		if strings.Contains(strings.ToLower(line), "violation") {
+			found = append(found, line)
+		}
+	}
+	return found
+}
+
+// harbour is a bus with users, whose services answer with their own rights only.
+type harbour struct {
+	url       string
+	tls       *tls.Config
+	passwords map[string]string
+	log       *notes
+}
+
+func (h *harbour) bus(t *testing.T, user string, provision natsbus.Provisioning) *natsbus.Bus {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	bus, err := natsbus.Connect(ctx, natsbus.Config{
+		URL: h.url, User: user, Password: h.passwords[user], InboxPrefix: natsbus.InboxPrefix(user), TLS: h.tls, Provision: provision,
+		Logger: slog.New(slog.NewTextHandler(h.log, nil)),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = bus.Close() })
+	return bus
+}
+
+// run runs a participant until the test ends.
+func run(t *testing.T, p *participant.Participant[*participant.MemoryTx], bus transport.Bus) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- p.Run(ctx, bus) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// carry runs sagas that complete and that go back, over participants and a caller
+// with their own rights and no others.
+func (h *harbour) carry(t *testing.T) {
+	t.Helper()
+	quiet := participant.Logger(slog.New(slog.DiscardHandler))
+	payment := participant.New("payment", &participant.MemoryInbox{}, quiet)
+	participant.Handle(payment, charge, func(_ context.Context, _ *participant.MemoryTx, o order) (order, error) { return o, nil })
+	participant.HandleUndo(payment, refill, func(context.Context, *participant.MemoryTx, contract.Undo[order, order]) error { return nil })
+	shipping := participant.New("shipping", &participant.MemoryInbox{}, quiet)
+	participant.Handle(shipping, send, func(_ context.Context, _ *participant.MemoryTx, o order) (struct{}, error) {
+		if o.Order == "bad" {
+			return struct{}{}, participant.Reject("no such address")
+		}
+		return struct{}{}, nil
+	})
+	run(t, payment, h.bus(t, "payment", natsbus.Verify))
+	run(t, shipping, h.bus(t, "shipping", natsbus.Verify))
+	shop := client.New(h.bus(t, "shop", natsbus.Trust))
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	for what, want := range map[string]contract.Phase{"good": contract.Completed, "bad": contract.Compensated} {
+		id := contract.SagaID("order-" + what)
+		if _, err := shop.Start(ctx, contract.DefinitionRef{Name: "checkout"}, order{what}, client.ID(id)); err != nil {
+			t.Fatal(err)
+		}
+		status, err := shop.Wait(ctx, id)
+		if err != nil || status.Phase != want {
+			t.Fatalf("%s: %+v, %v", what, status, err)
+		}
+	}
+	if found := h.log.violations(); len(found) > 0 {
+		t.Errorf("the rights do not suffice: %s", strings.Join(found, ""))
+	}
+}
+
+func checkout() *saga.Definition {
+	return saga.MustDefine[order]("checkout", saga.Timeout(time.Minute),
+		saga.Compensable("charge", saga.Do(charge), saga.Undo(refill)),
+		saga.Pivot("send", saga.Do(send)))
+}
+
+// TestPermissionsSuffice: with an embedded server over TLS and the users that
+// nats-permissions prints, participants and callers can do their work; a participant
+// can do nothing else.
+func TestPermissionsSuffice(t *testing.T) {
+	dir := t.TempDir()
+	cert, key := certificate(t, dir, "bus.example.com")
+	users, passwords := secrets(t, "payment", "shipping", "caller:shop", "operator:ada", "listener:mail")
+	d := start(t, daemon.Config{
+		DataDir: filepath.Join(dir, "data"), Definitions: []*saga.Definition{checkout()},
+		NATS: daemon.NATS{Listen: "127.0.0.1:0", Users: users, ListenCert: cert, ListenKey: key},
+	})
+	trust := trusting(t, cert, "bus.example.com")
+	h := &harbour{url: d.NATS, passwords: passwords, log: &notes{}, tls: clientTLS(trust)}
+	h.carry(t)
+	for name, options := range map[string][]nats.Option{
+		"nobody":             {nats.Secure(h.tls)},
+		"a wrong password":   {nats.Secure(h.tls), nats.UserInfo("payment", passwords["shipping"])},
+		"an unknown name":    {nats.Secure(h.tls), nats.UserInfo("stranger", "x")},
+		"without trusting":   {nats.Secure(&tls.Config{MinVersion: tls.VersionTLS12}), nats.UserInfo("payment", passwords["payment"])},
+		"an old TLS version": {nats.Secure(&tls.Config{RootCAs: h.tls.RootCAs, ServerName: h.tls.ServerName, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}), nats.UserInfo("payment", passwords["payment"])},
+	} {
+		if nc, err := nats.Connect(d.NATS, options...); err == nil {
+			nc.Close()
+			t.Errorf("%s is let in", name)
+		}
+	}
+	h.attack(t)
+}
+
+// attack tries, as payment, what only others may do.
+func (h *harbour) attack(t *testing.T) {
+	t.Helper()
+	violations := make(chan error, 64)
+	nc, err := nats.Connect(h.url, nats.Secure(h.tls), nats.UserInfo("payment", h.passwords["payment"]), nats.CustomInboxPrefix(natsbus.InboxPrefix("payment")),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { violations <- err }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	refused := func(what string, try func() error) {
+		t.Helper()
+		if err := try(); err != nil {
+			return // the client knows at once
+		}
+		if err := nc.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case err := <-violations:
+			if !strings.Contains(strings.ToLower(err.Error()), "permissions violation") {
+				t.Errorf("%s: %v", what, err)
+			}
+		case <-time.After(limit):
+			t.Errorf("%s is allowed", what)
+		}
+	}
+	publish := func(subject, data string) func() error {
+		return func() error { return nc.PublishRequest(subject, nc.NewInbox(), []byte(data)) }
+	}
+	listen := func(subject string) func() error {
+		return func() error { _, err := nc.SubscribeSync(subject); return err }
+	}
+	refused("to answer for shipping", publish("saga.event.shipping.order-1.send.do.1", "{}"))
+	refused("to command shipping", publish("saga.command.shipping.send", "{}"))
+	refused("to command itself", publish("saga.command.payment.charge", "{}"))
+	refused("to announce", publish("saga.lifecycle.checkout.completed", "{}"))
+	refused("to fill the dead letters", publish("saga.dead.events", "{}"))
+	refused("to ask the coordinator", publish("saga.api.operate", "{}"))
+	refused("to listen to commands", listen("saga.command.>"))
+	refused("to listen to its commands past the queue", listen("saga.command.payment.>"))
+	refused("to listen to answers", listen("saga.event.>"))
+	refused("to listen to requests", listen("saga.api.>"))
+	refused("to listen to others' replies", listen("_INBOX.>"))
+	refused("to listen to shipping's replies", listen("_INBOX_shipping.>"))
+	refused("to listen to everything", listen(">"))
+	const js = "$JS.API."
+	refused("to take shipping's commands", publish(js+"CONSUMER.MSG.NEXT.SAGA_COMMANDS.shipping", "1"))
+	refused("to acknowledge shipping's commands", publish("$JS.ACK.SAGA_COMMANDS.shipping.1.1.1.1.0", "+ACK"))
+	refused("to take the coordinator's answers", publish(js+"CONSUMER.MSG.NEXT.SAGA_EVENTS.coordinator", "1"))
+	refused("a consumer of others' commands", publish(js+"CONSUMER.CREATE.SAGA_COMMANDS.payment.saga.command.shipping.>", "{}"))
+	refused("a consumer without a filter", publish(js+"CONSUMER.CREATE.SAGA_COMMANDS.payment", "{}"))
+	refused("a consumer the old way", publish(js+"CONSUMER.DURABLE.CREATE.SAGA_COMMANDS.payment", "{}"))
+	refused("a consumer of answers", publish(js+"CONSUMER.CREATE.SAGA_EVENTS.payment.saga.event.>", "{}"))
+	refused("to delete shipping's consumer", publish(js+"CONSUMER.DELETE.SAGA_COMMANDS.shipping", ""))
+	refused("to read a stream", publish(js+"STREAM.MSG.GET.SAGA_COMMANDS", `{"seq":1}`))
+	refused("to read a stream directly", publish(js+"DIRECT.GET.SAGA_COMMANDS", `{"seq":1}`))
+	for _, verb := range []string{"DELETE", "PURGE", "UPDATE", "CREATE"} {
+		refused("to "+verb+" a stream", publish(js+"STREAM."+verb+".SAGA_COMMANDS", "{}"))
+	}
+	refused("a stream of its own", publish(js+"STREAM.CREATE.MINE", `{"name":"MINE","subjects":["saga.event.shipping.>"]}`))
+	h.trickServer(t, nc)
+}
+
+// trickServer gives the server, in allowed requests, what the user may not say: the
+// filter of another in the body, and a subject of another to deliver to.
+func (h *harbour) trickServer(t *testing.T, nc *nats.Conn) {
+	t.Helper()
+	for name, config := range map[string]string{
+		"another filter":      `"filter_subject":"saga.command.shipping.>"`,
+		"more filters":        `"filter_subjects":["saga.command.payment.>","saga.command.shipping.>"]`,
+		"another name":        `"durable_name":"shipping","name":"shipping","filter_subject":"saga.command.payment.>"`,
+		"delivery to a queue": `"durable_name":"payment","filter_subject":"saga.command.payment.>","ack_policy":"explicit","deliver_subject":"saga.command.shipping.send"`,
+	} {
+		reply, err := nc.Request("$JS.API.CONSUMER.CREATE.SAGA_COMMANDS.payment.saga.command.payment.>",
+			fmt.Appendf(nil, `{"stream_name":"SAGA_COMMANDS","config":{%s}}`, config), limit)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		var answer struct{ Error *struct{ Description string } }
+		if err := json.Unmarshal(reply.Data, &answer); err != nil || answer.Error == nil {
+			t.Errorf("the server takes %s: %s", name, reply.Data)
+		}
+	}
+}
+
+// TestCoordinatorPermissions: a coordinator works with its own rights at a server
+// that is not its own.
+func TestCoordinatorPermissions(t *testing.T) {
+	users, passwords := secrets(t, "coordinator:amends", "payment", "shipping", "caller:shop")
+	server, err := embedded.Start(embedded.Config{StoreDir: t.TempDir(), Port: -1, UsersFile: users})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(server.Shutdown)
+	h := &harbour{url: server.ClientURL(), passwords: passwords, log: &notes{}}
+	c := daemon.Config{
+		DataDir: t.TempDir(), Definitions: []*saga.Definition{checkout()},
+		NATS: daemon.NATS{URL: h.url, User: "amends", Password: passwords["amends"], Inbox: natsbus.InboxPrefix("amends")},
+	}
+	c.Logger = slog.New(slog.NewTextHandler(h.log, nil))
+	start(t, c)
+	h.carry(t)
+}
+
+// TestForgedDeadLetter: who may write dead letters of commands cannot have an
+// answer sent in another's name by having it replayed (I9).
+func TestForgedDeadLetter(t *testing.T) {
+	d := start(t, daemon.Config{DataDir: t.TempDir(), Definitions: []*saga.Definition{checkout()}})
+	nc, err := nats.Connect(d.NATS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	forged := nats.NewMsg("saga.dead.commands")
+	for name, value := range map[string]string{"dead-stream": "events", "dead-subject": "saga.event.shipping.order-1.send.do.1", "original-ce-type": "dev.amends.completed.v1"} {
+		forged.Header.Set(name, value)
+	}
+	if _, err := nc.RequestMsg(forged, limit); err != nil {
+		t.Fatal(err)
+	}
+	bus, err := d.Connect(t.Context(), "operator")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = bus.Close() }()
+	if err := bus.ReplayDeadLetter(t.Context(), 1); err == nil || !strings.Contains(err.Error(), "up to no good") {
+		t.Errorf("it is replayed: %v", err)
+	}
+}
+
+// TestOpenBus: a bus that others reach wants users and TLS, or a word that it is open.
+func TestOpenBus(t *testing.T) {
+	for name, tt := range map[string]struct {
+		nats daemon.NATS
+		want string // "": right
+	}{
+		"loopback":        {daemon.NATS{Listen: "127.0.0.1:4222"}, ""},
+		"beyond":          {daemon.NATS{Listen: "0.0.0.0:4222"}, "nats-users: FILE"},
+		"without TLS":     {daemon.NATS{Listen: "0.0.0.0:4222", Users: "u"}, "nats-listen-cert"},
+		"closed":          {daemon.NATS{Listen: "0.0.0.0:4222", Users: "u", ListenCert: "c", ListenKey: "k"}, ""},
+		"said":            {daemon.NATS{Listen: "0.0.0.0:4222", Open: true}, ""},
+		"half":            {daemon.NATS{ListenCert: "c"}, "together or not at all"},
+		"of nobody":       {daemon.NATS{URL: "nats://a:4222", Users: "u"}, "leave out one of the two"},
+		"external beyond": {daemon.NATS{URL: "nats://a:4222", Listen: "0.0.0.0:4222"}, ""},
+	} {
+		c := daemon.Config{DataDir: t.TempDir(), NATS: tt.nats}
+		if err := c.Validate(); (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: %v, want %q", name, err, tt.want)
+		}
+	}
+	for name, tt := range map[string]struct{ file, want string }{
+		"other blocks": {`port: 4222, authorization { users = [ {user: a, password: b} ] }`, `"port" is not read here`},
+		"nobody":       {`authorization { user: a, password: b }`, "names none"},
+		"no syntax":    {`authorization {`, "read the NATS users"},
+	} {
+		file := filepath.Join(t.TempDir(), "users.conf")
+		if err := os.WriteFile(file, []byte(tt.file), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		err := daemon.Run(t.Context(), daemon.Config{DataDir: t.TempDir(), NATS: daemon.NATS{Users: file}, Logger: slog.New(slog.DiscardHandler)}, nil)
+		if err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: %v, want %q", name, err, tt.want)
+		}
+	}
+}
