@@ -76,6 +76,7 @@ func definitionMessage(d *transport.DefinitionReply) *apiv1.Definition {
 	return &apiv1.Definition{
 		Ref: refMessage(d.Definition), Fingerprint: d.Fingerprint, Newest: d.Newest,
 		Counts: countMessages(d.Counts), Source: string(d.Source), Mermaid: d.Mermaid,
+		Steps: stepFigures(d.Steps), Duration: latencyMessage(d.Duration),
 	}
 }
 

@@ -42,6 +42,8 @@ func (c *Coordinator) verbs() map[string]func(context.Context, *transport.Envelo
 		transport.APIDefinitions: c.reading(c.apiDefinitions),
 
 		transport.APIWatch:              c.apiWatch,
+		transport.APIParticipants:       c.reading(c.apiParticipants),
+		transport.APIOverview:           c.reading(c.apiOverview),
 		transport.APIOperateAll:         c.apiOperateAll,
 		transport.APICount:              c.reading(c.apiCount),
 		transport.APIDefinition:         c.reading(c.apiDefinition),

@@ -83,6 +83,8 @@ type Config struct {
 	// Tracer follows sagas in a tracing system. Default: nobody; the trace context
 	// that a caller gives is passed on as it came.
 	Tracer Tracer
+	// Version is what the overview says runs here. Default: nothing.
+	Version string
 	// Clock tells the time. Default: time.Now.
 	Clock func() time.Time
 }

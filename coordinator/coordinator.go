@@ -46,6 +46,7 @@ type Coordinator struct {
 	watchers    chan struct{} // bounds watch requests that are held at once
 	bulk        chan struct{} // bounds decisions about many sagas that are taken at once
 	feed        *feed
+	figures     *figures
 	seed        maphash.Seed
 
 	ready    atomic.Bool
@@ -79,10 +80,11 @@ func New(config Config) (*Coordinator, error) {
 	}
 	crashpoint.Here("coordinator: definitions loaded")
 	c := &Coordinator{
-		config: config, definitions: defs, observer: config.Observer,
+		config: config, definitions: defs, figures: newFigures(config.Clock()),
 		waiters: newWaiters(), reads: make(chan struct{}, maxReads),
 		watchers: make(chan struct{}, MaxWatchers), bulk: make(chan struct{}, MaxBulk), feed: newFeed(), seed: maphash.MakeSeed(),
 	}
+	c.observer = both{c.figures, config.Observer}
 	c.relay = outbox.NewRelay(config.Bus, config.Store, outbox.Options{
 		OnPublish: c.observer.Published, OnRefused: c.refused, Now: config.Clock,
 	})

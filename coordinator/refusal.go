@@ -64,6 +64,9 @@ type unavailableError struct{ error }
 
 func (e unavailableError) Unwrap() error { return e.error }
 
+// errNoLoad: the bus does not tell what lies on it now.
+var errNoLoad = errors.New("the bus does not tell what lies on it; is it reachable? try again")
+
 func unavailable(err error) error { return unavailableError{err} }
 
 func refusal(code transport.Code, reason string) *transport.Envelope {

@@ -14,9 +14,13 @@ type DefinitionReply struct {
 	Newest      bool                   `json:"newest,omitempty"`  // the newest version of its name
 	Counts      []Count                `json:"counts,omitempty"`  // of its sagas, by phase; not of APIDefine
 
+	// How long its sagas took, of those that ended since the coordinator started.
+	Duration *Latency `json:"duration,omitempty"`
+
 	// Of APIDefinition only.
 	Source  json.RawMessage `json:"source,omitempty"`  // its canonical JSON
 	Mermaid string          `json:"mermaid,omitempty"` // a diagram in Mermaid's language
+	Steps   []StepFigures   `json:"steps,omitempty"`   // in order; since the coordinator started
 }
 
 // DefinitionsReply answers APIDefinitions.

@@ -48,6 +48,10 @@ const (
 	// APICompareDefinitions says what differs between two definitions. Data:
 	// CompareQuery. Reply: CompareReply.
 	APICompareDefinitions = "compare-definitions"
+	// APIParticipants says who answers. Reply: ParticipantsReply.
+	APIParticipants = "participants"
+	// APIOverview is the coordinator at a glance. Reply: Overview.
+	APIOverview = "overview"
 	// APIDeadLetters lists dead letters. Data: DeadLettersQuery. Reply: DeadLettersReply.
 	APIDeadLetters = "dead-letters"
 	// APIReplayDeadLetters publishes dead letters again as they came and removes

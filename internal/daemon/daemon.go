@@ -300,7 +300,7 @@ func (d *daemon) makeCoordinator(context.Context) error {
 		Name: d.Name, Shards: d.Shards, MaxBatch: d.MaxBatch, MaxOpen: d.MaxOpen,
 		Retention: d.Retention, TombstoneRetention: d.TombstoneRetention,
 		Secret: secret, Definitions: d.Definitions,
-		Logger: d.Logger, Observer: d.metrics, Tracer: d.tracer(),
+		Version: d.Version, Logger: d.Logger, Observer: d.metrics, Tracer: d.tracer(),
 	})
 	if err != nil {
 		return err

@@ -4,37 +4,23 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/amends-dev/amends/transport"
 )
 
-// Load is what lies on the bus.
-type Load struct {
-	Streams   map[transport.Stream]StreamLoad
-	Consumers []ConsumerLoad // of the commands and of the events: participants, and the coordinator
-}
-
-// StreamLoad is what a stream holds.
-type StreamLoad struct{ Messages, Bytes uint64 }
-
-// ConsumerLoad is what waits for one subscription.
-type ConsumerLoad struct {
-	Stream      transport.Stream
-	Name        string    // of the subscription: of commands, the participant's
-	Pending     uint64    // messages that it has not been given
-	InFlight    int       // messages that it was given and has not answered
-	Redelivered int       // of those in flight, how many were given before
-	Asking      int       // requests for messages that wait at the server; 0 for long: nobody is there
-	Delivered   time.Time // when it was last given one; zero: never
-}
+// What lies on the bus.
+type (
+	Load         = transport.Load
+	StreamLoad   = transport.StreamLoad
+	ConsumerLoad = transport.ConsumerLoad
+)
 
 // MaxConsumers bounds Load.Consumers for each stream.
 const MaxConsumers = 1024
 
-// Load asks the server what lies on the bus. It is for people and metrics: it takes
+// Load implements transport.Scale: it asks the server what lies on the bus. It is for people and metrics: it takes
 // a request for each stream and for every 256 subscriptions.
 func (b *Bus) Load(ctx context.Context) (Load, error) {
 	if b.isClosed() {

@@ -2541,6 +2541,10 @@ type Definition struct {
 	Counts []*Count `protobuf:"bytes,4,rep,name=counts" json:"counts,omitempty"`
 	// It is the newest version of its name.
 	Newest bool `protobuf:"varint,5,opt,name=newest" json:"newest,omitempty"`
+	// Its steps, in order. Not in lists.
+	Steps []*StepFigures `protobuf:"bytes,6,rep,name=steps" json:"steps,omitempty"`
+	// How long its sagas took, of those that ended since the coordinator started.
+	Duration *Latency `protobuf:"bytes,7,opt,name=duration" json:"duration,omitempty"`
 	// A diagram in Mermaid's language. Not in lists.
 	Mermaid       string `protobuf:"bytes,8,opt,name=mermaid" json:"mermaid,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -2612,11 +2616,180 @@ func (x *Definition) GetNewest() bool {
 	return false
 }
 
+func (x *Definition) GetSteps() []*StepFigures {
+	if x != nil {
+		return x.Steps
+	}
+	return nil
+}
+
+func (x *Definition) GetDuration() *Latency {
+	if x != nil {
+		return x.Duration
+	}
+	return nil
+}
+
 func (x *Definition) GetMermaid() string {
 	if x != nil {
 		return x.Mermaid
 	}
 	return ""
+}
+
+// StepFigures is how a step fares since the coordinator started.
+type StepFigures struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its name.
+	Step string `protobuf:"bytes,1,opt,name=step" json:"step,omitempty"`
+	// Completed, in both directions.
+	Completed int64 `protobuf:"varint,2,opt,name=completed" json:"completed,omitempty"`
+	// The business said no.
+	Rejected int64 `protobuf:"varint,3,opt,name=rejected" json:"rejected,omitempty"`
+	// Something broke.
+	Failed int64 `protobuf:"varint,4,opt,name=failed" json:"failed,omitempty"`
+	// From the commit that owed the command to its answer.
+	Do *Latency `protobuf:"bytes,5,opt,name=do" json:"do,omitempty"`
+	// The same for undo.
+	Undo          *Latency `protobuf:"bytes,6,opt,name=undo" json:"undo,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StepFigures) Reset() {
+	*x = StepFigures{}
+	mi := &file_amends_api_v1_api_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StepFigures) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StepFigures) ProtoMessage() {}
+
+func (x *StepFigures) ProtoReflect() protoreflect.Message {
+	mi := &file_amends_api_v1_api_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StepFigures.ProtoReflect.Descriptor instead.
+func (*StepFigures) Descriptor() ([]byte, []int) {
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *StepFigures) GetStep() string {
+	if x != nil {
+		return x.Step
+	}
+	return ""
+}
+
+func (x *StepFigures) GetCompleted() int64 {
+	if x != nil {
+		return x.Completed
+	}
+	return 0
+}
+
+func (x *StepFigures) GetRejected() int64 {
+	if x != nil {
+		return x.Rejected
+	}
+	return 0
+}
+
+func (x *StepFigures) GetFailed() int64 {
+	if x != nil {
+		return x.Failed
+	}
+	return 0
+}
+
+func (x *StepFigures) GetDo() *Latency {
+	if x != nil {
+		return x.Do
+	}
+	return nil
+}
+
+func (x *StepFigures) GetUndo() *Latency {
+	if x != nil {
+		return x.Undo
+	}
+	return nil
+}
+
+// Latency is a distribution of durations, from histogram buckets.
+type Latency struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many.
+	Count int64 `protobuf:"varint,1,opt,name=count" json:"count,omitempty"`
+	// Half were quicker, in seconds.
+	P50Seconds float64 `protobuf:"fixed64,2,opt,name=p50_seconds,json=p50Seconds" json:"p50_seconds,omitempty"`
+	// 99 in 100 were quicker, in seconds.
+	P99Seconds    float64 `protobuf:"fixed64,3,opt,name=p99_seconds,json=p99Seconds" json:"p99_seconds,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Latency) Reset() {
+	*x = Latency{}
+	mi := &file_amends_api_v1_api_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Latency) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Latency) ProtoMessage() {}
+
+func (x *Latency) ProtoReflect() protoreflect.Message {
+	mi := &file_amends_api_v1_api_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Latency.ProtoReflect.Descriptor instead.
+func (*Latency) Descriptor() ([]byte, []int) {
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *Latency) GetCount() int64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *Latency) GetP50Seconds() float64 {
+	if x != nil {
+		return x.P50Seconds
+	}
+	return 0
+}
+
+func (x *Latency) GetP99Seconds() float64 {
+	if x != nil {
+		return x.P99Seconds
+	}
+	return 0
 }
 
 // ListDefinitionsRequest asks for all definitions.
@@ -2630,7 +2803,7 @@ type ListDefinitionsRequest struct {
 
 func (x *ListDefinitionsRequest) Reset() {
 	*x = ListDefinitionsRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[35]
+	mi := &file_amends_api_v1_api_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2642,7 +2815,7 @@ func (x *ListDefinitionsRequest) String() string {
 func (*ListDefinitionsRequest) ProtoMessage() {}
 
 func (x *ListDefinitionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[35]
+	mi := &file_amends_api_v1_api_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2655,7 +2828,7 @@ func (x *ListDefinitionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDefinitionsRequest.ProtoReflect.Descriptor instead.
 func (*ListDefinitionsRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{35}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ListDefinitionsRequest) GetName() string {
@@ -2676,7 +2849,7 @@ type ListDefinitionsResponse struct {
 
 func (x *ListDefinitionsResponse) Reset() {
 	*x = ListDefinitionsResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[36]
+	mi := &file_amends_api_v1_api_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2688,7 +2861,7 @@ func (x *ListDefinitionsResponse) String() string {
 func (*ListDefinitionsResponse) ProtoMessage() {}
 
 func (x *ListDefinitionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[36]
+	mi := &file_amends_api_v1_api_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2701,7 +2874,7 @@ func (x *ListDefinitionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDefinitionsResponse.ProtoReflect.Descriptor instead.
 func (*ListDefinitionsResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{36}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ListDefinitionsResponse) GetDefinitions() []*Definition {
@@ -2722,7 +2895,7 @@ type GetDefinitionRequest struct {
 
 func (x *GetDefinitionRequest) Reset() {
 	*x = GetDefinitionRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[37]
+	mi := &file_amends_api_v1_api_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2734,7 +2907,7 @@ func (x *GetDefinitionRequest) String() string {
 func (*GetDefinitionRequest) ProtoMessage() {}
 
 func (x *GetDefinitionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[37]
+	mi := &file_amends_api_v1_api_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2747,7 +2920,7 @@ func (x *GetDefinitionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDefinitionRequest.ProtoReflect.Descriptor instead.
 func (*GetDefinitionRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{37}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *GetDefinitionRequest) GetRef() *DefinitionRef {
@@ -2768,7 +2941,7 @@ type GetDefinitionResponse struct {
 
 func (x *GetDefinitionResponse) Reset() {
 	*x = GetDefinitionResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[38]
+	mi := &file_amends_api_v1_api_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2780,7 +2953,7 @@ func (x *GetDefinitionResponse) String() string {
 func (*GetDefinitionResponse) ProtoMessage() {}
 
 func (x *GetDefinitionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[38]
+	mi := &file_amends_api_v1_api_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2793,7 +2966,7 @@ func (x *GetDefinitionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDefinitionResponse.ProtoReflect.Descriptor instead.
 func (*GetDefinitionResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{38}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *GetDefinitionResponse) GetDefinition() *Definition {
@@ -2818,7 +2991,7 @@ type CompareDefinitionsRequest struct {
 
 func (x *CompareDefinitionsRequest) Reset() {
 	*x = CompareDefinitionsRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[39]
+	mi := &file_amends_api_v1_api_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2830,7 +3003,7 @@ func (x *CompareDefinitionsRequest) String() string {
 func (*CompareDefinitionsRequest) ProtoMessage() {}
 
 func (x *CompareDefinitionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[39]
+	mi := &file_amends_api_v1_api_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2843,7 +3016,7 @@ func (x *CompareDefinitionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompareDefinitionsRequest.ProtoReflect.Descriptor instead.
 func (*CompareDefinitionsRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{39}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *CompareDefinitionsRequest) GetFrom() *DefinitionRef {
@@ -2878,7 +3051,7 @@ type CompareDefinitionsResponse struct {
 
 func (x *CompareDefinitionsResponse) Reset() {
 	*x = CompareDefinitionsResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[40]
+	mi := &file_amends_api_v1_api_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2890,7 +3063,7 @@ func (x *CompareDefinitionsResponse) String() string {
 func (*CompareDefinitionsResponse) ProtoMessage() {}
 
 func (x *CompareDefinitionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[40]
+	mi := &file_amends_api_v1_api_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2903,7 +3076,7 @@ func (x *CompareDefinitionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompareDefinitionsResponse.ProtoReflect.Descriptor instead.
 func (*CompareDefinitionsResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{40}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *CompareDefinitionsResponse) GetDifferences() []*Difference {
@@ -2930,7 +3103,7 @@ type Difference struct {
 
 func (x *Difference) Reset() {
 	*x = Difference{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[41]
+	mi := &file_amends_api_v1_api_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2942,7 +3115,7 @@ func (x *Difference) String() string {
 func (*Difference) ProtoMessage() {}
 
 func (x *Difference) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[41]
+	mi := &file_amends_api_v1_api_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2955,7 +3128,7 @@ func (x *Difference) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Difference.ProtoReflect.Descriptor instead.
 func (*Difference) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{41}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Difference) GetPath() string {
@@ -2986,6 +3159,626 @@ func (x *Difference) GetTo() string {
 	return ""
 }
 
+// ListParticipantsRequest asks for all participants.
+type ListParticipantsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListParticipantsRequest) Reset() {
+	*x = ListParticipantsRequest{}
+	mi := &file_amends_api_v1_api_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListParticipantsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListParticipantsRequest) ProtoMessage() {}
+
+func (x *ListParticipantsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_amends_api_v1_api_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListParticipantsRequest.ProtoReflect.Descriptor instead.
+func (*ListParticipantsRequest) Descriptor() ([]byte, []int) {
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{44}
+}
+
+// ListParticipantsResponse is the participants.
+type ListParticipantsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// By name.
+	Participants  []*Participant `protobuf:"bytes,1,rep,name=participants" json:"participants,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListParticipantsResponse) Reset() {
+	*x = ListParticipantsResponse{}
+	mi := &file_amends_api_v1_api_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListParticipantsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListParticipantsResponse) ProtoMessage() {}
+
+func (x *ListParticipantsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_amends_api_v1_api_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListParticipantsResponse.ProtoReflect.Descriptor instead.
+func (*ListParticipantsResponse) Descriptor() ([]byte, []int) {
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *ListParticipantsResponse) GetParticipants() []*Participant {
+	if x != nil {
+		return x.Participants
+	}
+	return nil
+}
+
+// Participant is a service as the coordinator sees it.
+type Participant struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its name.
+	Name string `protobuf:"bytes,1,opt,name=name" json:"name,omitempty"`
+	// When it answered last; absent: not since the coordinator started.
+	LastAnswer *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=last_answer,json=lastAnswer" json:"last_answer,omitempty"`
+	// Commands on the bus that it has not fetched.
+	Waiting int64 `protobuf:"varint,3,opt,name=waiting" json:"waiting,omitempty"`
+	// Commands that it has fetched and not acknowledged.
+	InFlight int64 `protobuf:"varint,4,opt,name=in_flight,json=inFlight" json:"in_flight,omitempty"`
+	// Of these, how many were delivered before.
+	Redelivered int64 `protobuf:"varint,5,opt,name=redelivered" json:"redelivered,omitempty"`
+	// It asks the bus for commands now.
+	Listening bool `protobuf:"varint,6,opt,name=listening" json:"listening,omitempty"`
+	// Its answers since the coordinator started.
+	Answers int64 `protobuf:"varint,7,opt,name=answers" json:"answers,omitempty"`
+	// From the commit that owed a command to its answer.
+	Latency *Latency `protobuf:"bytes,8,opt,name=latency" json:"latency,omitempty"`
+	// Names of the actions that registered definitions ask of it.
+	Actions []string `protobuf:"bytes,9,rep,name=actions" json:"actions,omitempty"`
+	// The bus knows no consumer for it: nobody of this name was ever there.
+	Unknown       bool `protobuf:"varint,10,opt,name=unknown" json:"unknown,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Participant) Reset() {
+	*x = Participant{}
+	mi := &file_amends_api_v1_api_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Participant) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Participant) ProtoMessage() {}
+
+func (x *Participant) ProtoReflect() protoreflect.Message {
+	mi := &file_amends_api_v1_api_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Participant.ProtoReflect.Descriptor instead.
+func (*Participant) Descriptor() ([]byte, []int) {
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *Participant) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Participant) GetLastAnswer() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastAnswer
+	}
+	return nil
+}
+
+func (x *Participant) GetWaiting() int64 {
+	if x != nil {
+		return x.Waiting
+	}
+	return 0
+}
+
+func (x *Participant) GetInFlight() int64 {
+	if x != nil {
+		return x.InFlight
+	}
+	return 0
+}
+
+func (x *Participant) GetRedelivered() int64 {
+	if x != nil {
+		return x.Redelivered
+	}
+	return 0
+}
+
+func (x *Participant) GetListening() bool {
+	if x != nil {
+		return x.Listening
+	}
+	return false
+}
+
+func (x *Participant) GetAnswers() int64 {
+	if x != nil {
+		return x.Answers
+	}
+	return 0
+}
+
+func (x *Participant) GetLatency() *Latency {
+	if x != nil {
+		return x.Latency
+	}
+	return nil
+}
+
+func (x *Participant) GetActions() []string {
+	if x != nil {
+		return x.Actions
+	}
+	return nil
+}
+
+func (x *Participant) GetUnknown() bool {
+	if x != nil {
+		return x.Unknown
+	}
+	return false
+}
+
+// GetOverviewRequest asks for the figures.
+type GetOverviewRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetOverviewRequest) Reset() {
+	*x = GetOverviewRequest{}
+	mi := &file_amends_api_v1_api_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetOverviewRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetOverviewRequest) ProtoMessage() {}
+
+func (x *GetOverviewRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_amends_api_v1_api_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetOverviewRequest.ProtoReflect.Descriptor instead.
+func (*GetOverviewRequest) Descriptor() ([]byte, []int) {
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{47}
+}
+
+// GetOverviewResponse is the coordinator at a glance. Rates are of the last ten
+// seconds; the series has a point each second of the last two minutes, oldest first.
+type GetOverviewResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// When.
+	At *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=at" json:"at,omitempty"`
+	// What runs here.
+	Version string `protobuf:"bytes,2,opt,name=version" json:"version,omitempty"`
+	// Since when.
+	Since *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=since" json:"since,omitempty"`
+	// The coordinator takes work.
+	Ready bool `protobuf:"varint,4,opt,name=ready" json:"ready,omitempty"`
+	// Why not.
+	NotReady string `protobuf:"bytes,5,opt,name=not_ready,json=notReady" json:"not_ready,omitempty"`
+	// Sagas that have not ended.
+	Open int64 `protobuf:"varint,6,opt,name=open" json:"open,omitempty"`
+	// Sagas that wait for an operator.
+	Parked int64 `protobuf:"varint,7,opt,name=parked" json:"parked,omitempty"`
+	// Dead letters that are kept; -1: the bus does not tell now.
+	DeadLetters int64 `protobuf:"varint,8,opt,name=dead_letters,json=deadLetters" json:"dead_letters,omitempty"`
+	// Messages that the bus has not accepted yet.
+	Outbox int64 `protobuf:"varint,9,opt,name=outbox" json:"outbox,omitempty"`
+	// How long the first of them has waited, in seconds.
+	OutboxOldestSeconds float64 `protobuf:"fixed64,10,opt,name=outbox_oldest_seconds,json=outboxOldestSeconds" json:"outbox_oldest_seconds,omitempty"`
+	// Sagas by definition and phase.
+	Counts []*Count `protobuf:"bytes,11,rep,name=counts" json:"counts,omitempty"`
+	// Reads of instances that the cache answered, of all since the start; 0 to 1.
+	CacheHitRatio float64 `protobuf:"fixed64,12,opt,name=cache_hit_ratio,json=cacheHitRatio" json:"cache_hit_ratio,omitempty"`
+	// Sagas started a second.
+	StartedPerSecond float64 `protobuf:"fixed64,13,opt,name=started_per_second,json=startedPerSecond" json:"started_per_second,omitempty"`
+	// Sagas ended a second.
+	EndedPerSecond float64 `protobuf:"fixed64,14,opt,name=ended_per_second,json=endedPerSecond" json:"ended_per_second,omitempty"`
+	// Transitions a second.
+	TransitionsPerSecond float64 `protobuf:"fixed64,15,opt,name=transitions_per_second,json=transitionsPerSecond" json:"transitions_per_second,omitempty"`
+	// Of the sagas that ended since the start, those that did not complete; 0 to 1.
+	CompensatedShare float64 `protobuf:"fixed64,16,opt,name=compensated_share,json=compensatedShare" json:"compensated_share,omitempty"`
+	// Of the answers since the start, those that failed; 0 to 1.
+	FailedShare float64 `protobuf:"fixed64,17,opt,name=failed_share,json=failedShare" json:"failed_share,omitempty"`
+	// How long sagas took, by definition.
+	Durations []*DefinitionLatency `protobuf:"bytes,18,rep,name=durations" json:"durations,omitempty"`
+	// The last two minutes.
+	Series []*Second `protobuf:"bytes,19,rep,name=series" json:"series,omitempty"`
+	// Of a batch: to decide and to commit it.
+	Commit        *Latency `protobuf:"bytes,20,opt,name=commit" json:"commit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetOverviewResponse) Reset() {
+	*x = GetOverviewResponse{}
+	mi := &file_amends_api_v1_api_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetOverviewResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetOverviewResponse) ProtoMessage() {}
+
+func (x *GetOverviewResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_amends_api_v1_api_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetOverviewResponse.ProtoReflect.Descriptor instead.
+func (*GetOverviewResponse) Descriptor() ([]byte, []int) {
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *GetOverviewResponse) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *GetOverviewResponse) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *GetOverviewResponse) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *GetOverviewResponse) GetReady() bool {
+	if x != nil {
+		return x.Ready
+	}
+	return false
+}
+
+func (x *GetOverviewResponse) GetNotReady() string {
+	if x != nil {
+		return x.NotReady
+	}
+	return ""
+}
+
+func (x *GetOverviewResponse) GetOpen() int64 {
+	if x != nil {
+		return x.Open
+	}
+	return 0
+}
+
+func (x *GetOverviewResponse) GetParked() int64 {
+	if x != nil {
+		return x.Parked
+	}
+	return 0
+}
+
+func (x *GetOverviewResponse) GetDeadLetters() int64 {
+	if x != nil {
+		return x.DeadLetters
+	}
+	return 0
+}
+
+func (x *GetOverviewResponse) GetOutbox() int64 {
+	if x != nil {
+		return x.Outbox
+	}
+	return 0
+}
+
+func (x *GetOverviewResponse) GetOutboxOldestSeconds() float64 {
+	if x != nil {
+		return x.OutboxOldestSeconds
+	}
+	return 0
+}
+
+func (x *GetOverviewResponse) GetCounts() []*Count {
+	if x != nil {
+		return x.Counts
+	}
+	return nil
+}
+
+func (x *GetOverviewResponse) GetCacheHitRatio() float64 {
+	if x != nil {
+		return x.CacheHitRatio
+	}
+	return 0
+}
+
+func (x *GetOverviewResponse) GetStartedPerSecond() float64 {
+	if x != nil {
+		return x.StartedPerSecond
+	}
+	return 0
+}
+
+func (x *GetOverviewResponse) GetEndedPerSecond() float64 {
+	if x != nil {
+		return x.EndedPerSecond
+	}
+	return 0
+}
+
+func (x *GetOverviewResponse) GetTransitionsPerSecond() float64 {
+	if x != nil {
+		return x.TransitionsPerSecond
+	}
+	return 0
+}
+
+func (x *GetOverviewResponse) GetCompensatedShare() float64 {
+	if x != nil {
+		return x.CompensatedShare
+	}
+	return 0
+}
+
+func (x *GetOverviewResponse) GetFailedShare() float64 {
+	if x != nil {
+		return x.FailedShare
+	}
+	return 0
+}
+
+func (x *GetOverviewResponse) GetDurations() []*DefinitionLatency {
+	if x != nil {
+		return x.Durations
+	}
+	return nil
+}
+
+func (x *GetOverviewResponse) GetSeries() []*Second {
+	if x != nil {
+		return x.Series
+	}
+	return nil
+}
+
+func (x *GetOverviewResponse) GetCommit() *Latency {
+	if x != nil {
+		return x.Commit
+	}
+	return nil
+}
+
+// DefinitionLatency is how long the sagas of a definition took.
+type DefinitionLatency struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its name.
+	Definition string `protobuf:"bytes,1,opt,name=definition" json:"definition,omitempty"`
+	// Of those that ended since the coordinator started.
+	Duration      *Latency `protobuf:"bytes,2,opt,name=duration" json:"duration,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DefinitionLatency) Reset() {
+	*x = DefinitionLatency{}
+	mi := &file_amends_api_v1_api_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DefinitionLatency) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DefinitionLatency) ProtoMessage() {}
+
+func (x *DefinitionLatency) ProtoReflect() protoreflect.Message {
+	mi := &file_amends_api_v1_api_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DefinitionLatency.ProtoReflect.Descriptor instead.
+func (*DefinitionLatency) Descriptor() ([]byte, []int) {
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *DefinitionLatency) GetDefinition() string {
+	if x != nil {
+		return x.Definition
+	}
+	return ""
+}
+
+func (x *DefinitionLatency) GetDuration() *Latency {
+	if x != nil {
+		return x.Duration
+	}
+	return nil
+}
+
+// Second is what happened in one second.
+type Second struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// When it began.
+	At *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=at" json:"at,omitempty"`
+	// Sagas started.
+	Started int64 `protobuf:"varint,2,opt,name=started" json:"started,omitempty"`
+	// Sagas completed.
+	Completed int64 `protobuf:"varint,3,opt,name=completed" json:"completed,omitempty"`
+	// Sagas compensated.
+	Compensated int64 `protobuf:"varint,4,opt,name=compensated" json:"compensated,omitempty"`
+	// Sagas parked.
+	Parked int64 `protobuf:"varint,5,opt,name=parked" json:"parked,omitempty"`
+	// Answers that failed.
+	Failed int64 `protobuf:"varint,6,opt,name=failed" json:"failed,omitempty"`
+	// Transitions.
+	Transitions   int64 `protobuf:"varint,7,opt,name=transitions" json:"transitions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Second) Reset() {
+	*x = Second{}
+	mi := &file_amends_api_v1_api_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Second) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Second) ProtoMessage() {}
+
+func (x *Second) ProtoReflect() protoreflect.Message {
+	mi := &file_amends_api_v1_api_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Second.ProtoReflect.Descriptor instead.
+func (*Second) Descriptor() ([]byte, []int) {
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{50}
+}
+
+func (x *Second) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *Second) GetStarted() int64 {
+	if x != nil {
+		return x.Started
+	}
+	return 0
+}
+
+func (x *Second) GetCompleted() int64 {
+	if x != nil {
+		return x.Completed
+	}
+	return 0
+}
+
+func (x *Second) GetCompensated() int64 {
+	if x != nil {
+		return x.Compensated
+	}
+	return 0
+}
+
+func (x *Second) GetParked() int64 {
+	if x != nil {
+		return x.Parked
+	}
+	return 0
+}
+
+func (x *Second) GetFailed() int64 {
+	if x != nil {
+		return x.Failed
+	}
+	return 0
+}
+
+func (x *Second) GetTransitions() int64 {
+	if x != nil {
+		return x.Transitions
+	}
+	return 0
+}
+
 // ListDeadLettersRequest asks for a page.
 type ListDeadLettersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2999,7 +3792,7 @@ type ListDeadLettersRequest struct {
 
 func (x *ListDeadLettersRequest) Reset() {
 	*x = ListDeadLettersRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[42]
+	mi := &file_amends_api_v1_api_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3011,7 +3804,7 @@ func (x *ListDeadLettersRequest) String() string {
 func (*ListDeadLettersRequest) ProtoMessage() {}
 
 func (x *ListDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[42]
+	mi := &file_amends_api_v1_api_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3024,7 +3817,7 @@ func (x *ListDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*ListDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{42}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ListDeadLettersRequest) GetAfter() uint64 {
@@ -3054,7 +3847,7 @@ type ListDeadLettersResponse struct {
 
 func (x *ListDeadLettersResponse) Reset() {
 	*x = ListDeadLettersResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[43]
+	mi := &file_amends_api_v1_api_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3066,7 +3859,7 @@ func (x *ListDeadLettersResponse) String() string {
 func (*ListDeadLettersResponse) ProtoMessage() {}
 
 func (x *ListDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[43]
+	mi := &file_amends_api_v1_api_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3079,7 +3872,7 @@ func (x *ListDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*ListDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{43}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ListDeadLettersResponse) GetDeadLetters() []*DeadLetter {
@@ -3119,7 +3912,7 @@ type DeadLetter struct {
 
 func (x *DeadLetter) Reset() {
 	*x = DeadLetter{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[44]
+	mi := &file_amends_api_v1_api_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3131,7 +3924,7 @@ func (x *DeadLetter) String() string {
 func (*DeadLetter) ProtoMessage() {}
 
 func (x *DeadLetter) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[44]
+	mi := &file_amends_api_v1_api_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3144,7 +3937,7 @@ func (x *DeadLetter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeadLetter.ProtoReflect.Descriptor instead.
 func (*DeadLetter) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{44}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *DeadLetter) GetSequence() uint64 {
@@ -3209,7 +4002,7 @@ type Header struct {
 
 func (x *Header) Reset() {
 	*x = Header{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[45]
+	mi := &file_amends_api_v1_api_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3221,7 +4014,7 @@ func (x *Header) String() string {
 func (*Header) ProtoMessage() {}
 
 func (x *Header) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[45]
+	mi := &file_amends_api_v1_api_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3234,7 +4027,7 @@ func (x *Header) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Header.ProtoReflect.Descriptor instead.
 func (*Header) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{45}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *Header) GetName() string {
@@ -3262,7 +4055,7 @@ type ReplayDeadLettersRequest struct {
 
 func (x *ReplayDeadLettersRequest) Reset() {
 	*x = ReplayDeadLettersRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[46]
+	mi := &file_amends_api_v1_api_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3274,7 +4067,7 @@ func (x *ReplayDeadLettersRequest) String() string {
 func (*ReplayDeadLettersRequest) ProtoMessage() {}
 
 func (x *ReplayDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[46]
+	mi := &file_amends_api_v1_api_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3287,7 +4080,7 @@ func (x *ReplayDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplayDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*ReplayDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{46}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *ReplayDeadLettersRequest) GetSequences() []uint64 {
@@ -3310,7 +4103,7 @@ type ReplayDeadLettersResponse struct {
 
 func (x *ReplayDeadLettersResponse) Reset() {
 	*x = ReplayDeadLettersResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[47]
+	mi := &file_amends_api_v1_api_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3322,7 +4115,7 @@ func (x *ReplayDeadLettersResponse) String() string {
 func (*ReplayDeadLettersResponse) ProtoMessage() {}
 
 func (x *ReplayDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[47]
+	mi := &file_amends_api_v1_api_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3335,7 +4128,7 @@ func (x *ReplayDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplayDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*ReplayDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{47}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *ReplayDeadLettersResponse) GetReplayed() []uint64 {
@@ -3365,7 +4158,7 @@ type FailedDeadLetter struct {
 
 func (x *FailedDeadLetter) Reset() {
 	*x = FailedDeadLetter{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[48]
+	mi := &file_amends_api_v1_api_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3377,7 +4170,7 @@ func (x *FailedDeadLetter) String() string {
 func (*FailedDeadLetter) ProtoMessage() {}
 
 func (x *FailedDeadLetter) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[48]
+	mi := &file_amends_api_v1_api_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3390,7 +4183,7 @@ func (x *FailedDeadLetter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FailedDeadLetter.ProtoReflect.Descriptor instead.
 func (*FailedDeadLetter) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{48}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *FailedDeadLetter) GetSequence() uint64 {
@@ -3418,7 +4211,7 @@ type DiscardDeadLettersRequest struct {
 
 func (x *DiscardDeadLettersRequest) Reset() {
 	*x = DiscardDeadLettersRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[49]
+	mi := &file_amends_api_v1_api_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3430,7 +4223,7 @@ func (x *DiscardDeadLettersRequest) String() string {
 func (*DiscardDeadLettersRequest) ProtoMessage() {}
 
 func (x *DiscardDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[49]
+	mi := &file_amends_api_v1_api_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3443,7 +4236,7 @@ func (x *DiscardDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiscardDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*DiscardDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{49}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *DiscardDeadLettersRequest) GetSequences() []uint64 {
@@ -3466,7 +4259,7 @@ type DiscardDeadLettersResponse struct {
 
 func (x *DiscardDeadLettersResponse) Reset() {
 	*x = DiscardDeadLettersResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[50]
+	mi := &file_amends_api_v1_api_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3478,7 +4271,7 @@ func (x *DiscardDeadLettersResponse) String() string {
 func (*DiscardDeadLettersResponse) ProtoMessage() {}
 
 func (x *DiscardDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[50]
+	mi := &file_amends_api_v1_api_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3491,7 +4284,7 @@ func (x *DiscardDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiscardDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*DiscardDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{50}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *DiscardDeadLettersResponse) GetDiscarded() []uint64 {
@@ -3702,15 +4495,30 @@ const file_amends_api_v1_api_proto_rawDesc = "" +
 	"\n" +
 	"definition\x18\x01 \x01(\v2\x19.amends.api.v1.DefinitionR\n" +
 	"definition\x12\x18\n" +
-	"\aexisted\x18\x02 \x01(\bR\aexisted\"\xd6\x01\n" +
+	"\aexisted\x18\x02 \x01(\bR\aexisted\"\xbc\x02\n" +
 	"\n" +
 	"Definition\x12.\n" +
 	"\x03ref\x18\x01 \x01(\v2\x1c.amends.api.v1.DefinitionRefR\x03ref\x12 \n" +
 	"\vfingerprint\x18\x02 \x01(\tR\vfingerprint\x12\x16\n" +
 	"\x06source\x18\x03 \x01(\tR\x06source\x12,\n" +
 	"\x06counts\x18\x04 \x03(\v2\x14.amends.api.v1.CountR\x06counts\x12\x16\n" +
-	"\x06newest\x18\x05 \x01(\bR\x06newest\x12\x18\n" +
-	"\amermaid\x18\b \x01(\tR\amermaid\",\n" +
+	"\x06newest\x18\x05 \x01(\bR\x06newest\x120\n" +
+	"\x05steps\x18\x06 \x03(\v2\x1a.amends.api.v1.StepFiguresR\x05steps\x122\n" +
+	"\bduration\x18\a \x01(\v2\x16.amends.api.v1.LatencyR\bduration\x12\x18\n" +
+	"\amermaid\x18\b \x01(\tR\amermaid\"\xc7\x01\n" +
+	"\vStepFigures\x12\x12\n" +
+	"\x04step\x18\x01 \x01(\tR\x04step\x12\x1c\n" +
+	"\tcompleted\x18\x02 \x01(\x03R\tcompleted\x12\x1a\n" +
+	"\brejected\x18\x03 \x01(\x03R\brejected\x12\x16\n" +
+	"\x06failed\x18\x04 \x01(\x03R\x06failed\x12&\n" +
+	"\x02do\x18\x05 \x01(\v2\x16.amends.api.v1.LatencyR\x02do\x12*\n" +
+	"\x04undo\x18\x06 \x01(\v2\x16.amends.api.v1.LatencyR\x04undo\"a\n" +
+	"\aLatency\x12\x14\n" +
+	"\x05count\x18\x01 \x01(\x03R\x05count\x12\x1f\n" +
+	"\vp50_seconds\x18\x02 \x01(\x01R\n" +
+	"p50Seconds\x12\x1f\n" +
+	"\vp99_seconds\x18\x03 \x01(\x01R\n" +
+	"p99Seconds\",\n" +
 	"\x16ListDefinitionsRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\"V\n" +
 	"\x17ListDefinitionsResponse\x12;\n" +
@@ -3732,7 +4540,59 @@ const file_amends_api_v1_api_proto_rawDesc = "" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x16\n" +
 	"\x06change\x18\x02 \x01(\tR\x06change\x12\x12\n" +
 	"\x04from\x18\x03 \x01(\tR\x04from\x12\x0e\n" +
-	"\x02to\x18\x04 \x01(\tR\x02to\"D\n" +
+	"\x02to\x18\x04 \x01(\tR\x02to\"\x19\n" +
+	"\x17ListParticipantsRequest\"Z\n" +
+	"\x18ListParticipantsResponse\x12>\n" +
+	"\fparticipants\x18\x01 \x03(\v2\x1a.amends.api.v1.ParticipantR\fparticipants\"\xd5\x02\n" +
+	"\vParticipant\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12;\n" +
+	"\vlast_answer\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"lastAnswer\x12\x18\n" +
+	"\awaiting\x18\x03 \x01(\x03R\awaiting\x12\x1b\n" +
+	"\tin_flight\x18\x04 \x01(\x03R\binFlight\x12 \n" +
+	"\vredelivered\x18\x05 \x01(\x03R\vredelivered\x12\x1c\n" +
+	"\tlistening\x18\x06 \x01(\bR\tlistening\x12\x18\n" +
+	"\aanswers\x18\a \x01(\x03R\aanswers\x120\n" +
+	"\alatency\x18\b \x01(\v2\x16.amends.api.v1.LatencyR\alatency\x12\x18\n" +
+	"\aactions\x18\t \x03(\tR\aactions\x12\x18\n" +
+	"\aunknown\x18\n" +
+	" \x01(\bR\aunknown\"\x14\n" +
+	"\x12GetOverviewRequest\"\xae\x06\n" +
+	"\x13GetOverviewResponse\x12*\n" +
+	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\tR\aversion\x120\n" +
+	"\x05since\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x14\n" +
+	"\x05ready\x18\x04 \x01(\bR\x05ready\x12\x1b\n" +
+	"\tnot_ready\x18\x05 \x01(\tR\bnotReady\x12\x12\n" +
+	"\x04open\x18\x06 \x01(\x03R\x04open\x12\x16\n" +
+	"\x06parked\x18\a \x01(\x03R\x06parked\x12!\n" +
+	"\fdead_letters\x18\b \x01(\x03R\vdeadLetters\x12\x16\n" +
+	"\x06outbox\x18\t \x01(\x03R\x06outbox\x122\n" +
+	"\x15outbox_oldest_seconds\x18\n" +
+	" \x01(\x01R\x13outboxOldestSeconds\x12,\n" +
+	"\x06counts\x18\v \x03(\v2\x14.amends.api.v1.CountR\x06counts\x12&\n" +
+	"\x0fcache_hit_ratio\x18\f \x01(\x01R\rcacheHitRatio\x12,\n" +
+	"\x12started_per_second\x18\r \x01(\x01R\x10startedPerSecond\x12(\n" +
+	"\x10ended_per_second\x18\x0e \x01(\x01R\x0eendedPerSecond\x124\n" +
+	"\x16transitions_per_second\x18\x0f \x01(\x01R\x14transitionsPerSecond\x12+\n" +
+	"\x11compensated_share\x18\x10 \x01(\x01R\x10compensatedShare\x12!\n" +
+	"\ffailed_share\x18\x11 \x01(\x01R\vfailedShare\x12>\n" +
+	"\tdurations\x18\x12 \x03(\v2 .amends.api.v1.DefinitionLatencyR\tdurations\x12-\n" +
+	"\x06series\x18\x13 \x03(\v2\x15.amends.api.v1.SecondR\x06series\x12.\n" +
+	"\x06commit\x18\x14 \x01(\v2\x16.amends.api.v1.LatencyR\x06commit\"g\n" +
+	"\x11DefinitionLatency\x12\x1e\n" +
+	"\n" +
+	"definition\x18\x01 \x01(\tR\n" +
+	"definition\x122\n" +
+	"\bduration\x18\x02 \x01(\v2\x16.amends.api.v1.LatencyR\bduration\"\xe0\x01\n" +
+	"\x06Second\x12*\n" +
+	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x18\n" +
+	"\astarted\x18\x02 \x01(\x03R\astarted\x12\x1c\n" +
+	"\tcompleted\x18\x03 \x01(\x03R\tcompleted\x12 \n" +
+	"\vcompensated\x18\x04 \x01(\x03R\vcompensated\x12\x16\n" +
+	"\x06parked\x18\x05 \x01(\x03R\x06parked\x12\x16\n" +
+	"\x06failed\x18\x06 \x01(\x03R\x06failed\x12 \n" +
+	"\vtransitions\x18\a \x01(\x03R\vtransitions\"D\n" +
 	"\x16ListDeadLettersRequest\x12\x14\n" +
 	"\x05after\x18\x01 \x01(\x04R\x05after\x12\x14\n" +
 	"\x05limit\x18\x02 \x01(\x05R\x05limit\"k\n" +
@@ -3763,8 +4623,7 @@ const file_amends_api_v1_api_proto_rawDesc = "" +
 	"\tsequences\x18\x01 \x03(\x04R\tsequences\"s\n" +
 	"\x1aDiscardDeadLettersResponse\x12\x1c\n" +
 	"\tdiscarded\x18\x01 \x03(\x04R\tdiscarded\x127\n" +
-	"\x06failed\x18\x02 \x03(\v2\x1f.amends.api.v1.FailedDeadLetterR\x06failed2\xfc\n" +
-	"\n" +
+	"\x06failed\x18\x02 \x03(\v2\x1f.amends.api.v1.FailedDeadLetterR\x06failed2\xc1\f\n" +
 	"\x12CoordinatorService\x12B\n" +
 	"\x05Start\x12\x1b.amends.api.v1.StartRequest\x1a\x1c.amends.api.v1.StartResponse\x12A\n" +
 	"\x03Get\x12\x19.amends.api.v1.GetRequest\x1a\x1a.amends.api.v1.GetResponse\"\x03\x90\x02\x01\x12?\n" +
@@ -3779,7 +4638,9 @@ const file_amends_api_v1_api_proto_rawDesc = "" +
 	"\x12RegisterDefinition\x12(.amends.api.v1.RegisterDefinitionRequest\x1a).amends.api.v1.RegisterDefinitionResponse\x12e\n" +
 	"\x0fListDefinitions\x12%.amends.api.v1.ListDefinitionsRequest\x1a&.amends.api.v1.ListDefinitionsResponse\"\x03\x90\x02\x01\x12_\n" +
 	"\rGetDefinition\x12#.amends.api.v1.GetDefinitionRequest\x1a$.amends.api.v1.GetDefinitionResponse\"\x03\x90\x02\x01\x12n\n" +
-	"\x12CompareDefinitions\x12(.amends.api.v1.CompareDefinitionsRequest\x1a).amends.api.v1.CompareDefinitionsResponse\"\x03\x90\x02\x01\x12e\n" +
+	"\x12CompareDefinitions\x12(.amends.api.v1.CompareDefinitionsRequest\x1a).amends.api.v1.CompareDefinitionsResponse\"\x03\x90\x02\x01\x12h\n" +
+	"\x10ListParticipants\x12&.amends.api.v1.ListParticipantsRequest\x1a'.amends.api.v1.ListParticipantsResponse\"\x03\x90\x02\x01\x12Y\n" +
+	"\vGetOverview\x12!.amends.api.v1.GetOverviewRequest\x1a\".amends.api.v1.GetOverviewResponse\"\x03\x90\x02\x01\x12e\n" +
 	"\x0fListDeadLetters\x12%.amends.api.v1.ListDeadLettersRequest\x1a&.amends.api.v1.ListDeadLettersResponse\"\x03\x90\x02\x01\x12f\n" +
 	"\x11ReplayDeadLetters\x12'.amends.api.v1.ReplayDeadLettersRequest\x1a(.amends.api.v1.ReplayDeadLettersResponse\x12i\n" +
 	"\x12DiscardDeadLetters\x12(.amends.api.v1.DiscardDeadLettersRequest\x1a).amends.api.v1.DiscardDeadLettersResponseB=Z6github.com/amends-dev/amends/proto/amends/api/v1;apiv1\x92\x03\x02\b\x02b\beditionsp\xe8\a"
@@ -3796,7 +4657,7 @@ func file_amends_api_v1_api_proto_rawDescGZIP() []byte {
 	return file_amends_api_v1_api_proto_rawDescData
 }
 
-var file_amends_api_v1_api_proto_msgTypes = make([]protoimpl.MessageInfo, 51)
+var file_amends_api_v1_api_proto_msgTypes = make([]protoimpl.MessageInfo, 60)
 var file_amends_api_v1_api_proto_goTypes = []any{
 	(*Refusal)(nil),                    // 0: amends.api.v1.Refusal
 	(*Violation)(nil),                  // 1: amends.api.v1.Violation
@@ -3833,54 +4694,63 @@ var file_amends_api_v1_api_proto_goTypes = []any{
 	(*RegisterDefinitionRequest)(nil),  // 32: amends.api.v1.RegisterDefinitionRequest
 	(*RegisterDefinitionResponse)(nil), // 33: amends.api.v1.RegisterDefinitionResponse
 	(*Definition)(nil),                 // 34: amends.api.v1.Definition
-	(*ListDefinitionsRequest)(nil),     // 35: amends.api.v1.ListDefinitionsRequest
-	(*ListDefinitionsResponse)(nil),    // 36: amends.api.v1.ListDefinitionsResponse
-	(*GetDefinitionRequest)(nil),       // 37: amends.api.v1.GetDefinitionRequest
-	(*GetDefinitionResponse)(nil),      // 38: amends.api.v1.GetDefinitionResponse
-	(*CompareDefinitionsRequest)(nil),  // 39: amends.api.v1.CompareDefinitionsRequest
-	(*CompareDefinitionsResponse)(nil), // 40: amends.api.v1.CompareDefinitionsResponse
-	(*Difference)(nil),                 // 41: amends.api.v1.Difference
-	(*ListDeadLettersRequest)(nil),     // 42: amends.api.v1.ListDeadLettersRequest
-	(*ListDeadLettersResponse)(nil),    // 43: amends.api.v1.ListDeadLettersResponse
-	(*DeadLetter)(nil),                 // 44: amends.api.v1.DeadLetter
-	(*Header)(nil),                     // 45: amends.api.v1.Header
-	(*ReplayDeadLettersRequest)(nil),   // 46: amends.api.v1.ReplayDeadLettersRequest
-	(*ReplayDeadLettersResponse)(nil),  // 47: amends.api.v1.ReplayDeadLettersResponse
-	(*FailedDeadLetter)(nil),           // 48: amends.api.v1.FailedDeadLetter
-	(*DiscardDeadLettersRequest)(nil),  // 49: amends.api.v1.DiscardDeadLettersRequest
-	(*DiscardDeadLettersResponse)(nil), // 50: amends.api.v1.DiscardDeadLettersResponse
-	(*durationpb.Duration)(nil),        // 51: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),      // 52: google.protobuf.Timestamp
+	(*StepFigures)(nil),                // 35: amends.api.v1.StepFigures
+	(*Latency)(nil),                    // 36: amends.api.v1.Latency
+	(*ListDefinitionsRequest)(nil),     // 37: amends.api.v1.ListDefinitionsRequest
+	(*ListDefinitionsResponse)(nil),    // 38: amends.api.v1.ListDefinitionsResponse
+	(*GetDefinitionRequest)(nil),       // 39: amends.api.v1.GetDefinitionRequest
+	(*GetDefinitionResponse)(nil),      // 40: amends.api.v1.GetDefinitionResponse
+	(*CompareDefinitionsRequest)(nil),  // 41: amends.api.v1.CompareDefinitionsRequest
+	(*CompareDefinitionsResponse)(nil), // 42: amends.api.v1.CompareDefinitionsResponse
+	(*Difference)(nil),                 // 43: amends.api.v1.Difference
+	(*ListParticipantsRequest)(nil),    // 44: amends.api.v1.ListParticipantsRequest
+	(*ListParticipantsResponse)(nil),   // 45: amends.api.v1.ListParticipantsResponse
+	(*Participant)(nil),                // 46: amends.api.v1.Participant
+	(*GetOverviewRequest)(nil),         // 47: amends.api.v1.GetOverviewRequest
+	(*GetOverviewResponse)(nil),        // 48: amends.api.v1.GetOverviewResponse
+	(*DefinitionLatency)(nil),          // 49: amends.api.v1.DefinitionLatency
+	(*Second)(nil),                     // 50: amends.api.v1.Second
+	(*ListDeadLettersRequest)(nil),     // 51: amends.api.v1.ListDeadLettersRequest
+	(*ListDeadLettersResponse)(nil),    // 52: amends.api.v1.ListDeadLettersResponse
+	(*DeadLetter)(nil),                 // 53: amends.api.v1.DeadLetter
+	(*Header)(nil),                     // 54: amends.api.v1.Header
+	(*ReplayDeadLettersRequest)(nil),   // 55: amends.api.v1.ReplayDeadLettersRequest
+	(*ReplayDeadLettersResponse)(nil),  // 56: amends.api.v1.ReplayDeadLettersResponse
+	(*FailedDeadLetter)(nil),           // 57: amends.api.v1.FailedDeadLetter
+	(*DiscardDeadLettersRequest)(nil),  // 58: amends.api.v1.DiscardDeadLettersRequest
+	(*DiscardDeadLettersResponse)(nil), // 59: amends.api.v1.DiscardDeadLettersResponse
+	(*durationpb.Duration)(nil),        // 60: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),      // 61: google.protobuf.Timestamp
 }
 var file_amends_api_v1_api_proto_depIdxs = []int32{
 	2,  // 0: amends.api.v1.Refusal.legal:type_name -> amends.api.v1.LegalVerb
-	51, // 1: amends.api.v1.Refusal.retry_after:type_name -> google.protobuf.Duration
+	60, // 1: amends.api.v1.Refusal.retry_after:type_name -> google.protobuf.Duration
 	1,  // 2: amends.api.v1.Refusal.violations:type_name -> amends.api.v1.Violation
 	3,  // 3: amends.api.v1.Filter.definition:type_name -> amends.api.v1.DefinitionRef
-	52, // 4: amends.api.v1.Filter.started_after:type_name -> google.protobuf.Timestamp
-	52, // 5: amends.api.v1.Filter.started_before:type_name -> google.protobuf.Timestamp
-	52, // 6: amends.api.v1.Filter.updated_before:type_name -> google.protobuf.Timestamp
+	61, // 4: amends.api.v1.Filter.started_after:type_name -> google.protobuf.Timestamp
+	61, // 5: amends.api.v1.Filter.started_before:type_name -> google.protobuf.Timestamp
+	61, // 6: amends.api.v1.Filter.updated_before:type_name -> google.protobuf.Timestamp
 	3,  // 7: amends.api.v1.Saga.definition:type_name -> amends.api.v1.DefinitionRef
 	6,  // 8: amends.api.v1.Saga.paused:type_name -> amends.api.v1.Pause
-	52, // 9: amends.api.v1.Saga.started:type_name -> google.protobuf.Timestamp
-	52, // 10: amends.api.v1.Saga.updated:type_name -> google.protobuf.Timestamp
-	52, // 11: amends.api.v1.Saga.ended:type_name -> google.protobuf.Timestamp
-	52, // 12: amends.api.v1.Saga.deadline:type_name -> google.protobuf.Timestamp
+	61, // 9: amends.api.v1.Saga.started:type_name -> google.protobuf.Timestamp
+	61, // 10: amends.api.v1.Saga.updated:type_name -> google.protobuf.Timestamp
+	61, // 11: amends.api.v1.Saga.ended:type_name -> google.protobuf.Timestamp
+	61, // 12: amends.api.v1.Saga.deadline:type_name -> google.protobuf.Timestamp
 	2,  // 13: amends.api.v1.Saga.legal:type_name -> amends.api.v1.LegalVerb
 	7,  // 14: amends.api.v1.Saga.undo:type_name -> amends.api.v1.Wave
 	8,  // 15: amends.api.v1.Saga.steps:type_name -> amends.api.v1.Step
 	9,  // 16: amends.api.v1.Saga.input:type_name -> amends.api.v1.Payload
-	52, // 17: amends.api.v1.Pause.since:type_name -> google.protobuf.Timestamp
-	52, // 18: amends.api.v1.Step.due:type_name -> google.protobuf.Timestamp
-	52, // 19: amends.api.v1.Step.parked:type_name -> google.protobuf.Timestamp
+	61, // 17: amends.api.v1.Pause.since:type_name -> google.protobuf.Timestamp
+	61, // 18: amends.api.v1.Step.due:type_name -> google.protobuf.Timestamp
+	61, // 19: amends.api.v1.Step.parked:type_name -> google.protobuf.Timestamp
 	9,  // 20: amends.api.v1.Step.result:type_name -> amends.api.v1.Payload
-	52, // 21: amends.api.v1.Event.at:type_name -> google.protobuf.Timestamp
+	61, // 21: amends.api.v1.Event.at:type_name -> google.protobuf.Timestamp
 	9,  // 22: amends.api.v1.Event.payload:type_name -> amends.api.v1.Payload
 	5,  // 23: amends.api.v1.Event.saga:type_name -> amends.api.v1.Saga
 	3,  // 24: amends.api.v1.StartRequest.definition:type_name -> amends.api.v1.DefinitionRef
 	5,  // 25: amends.api.v1.StartResponse.saga:type_name -> amends.api.v1.Saga
 	5,  // 26: amends.api.v1.GetResponse.saga:type_name -> amends.api.v1.Saga
-	51, // 27: amends.api.v1.WaitRequest.at_most:type_name -> google.protobuf.Duration
+	60, // 27: amends.api.v1.WaitRequest.at_most:type_name -> google.protobuf.Duration
 	5,  // 28: amends.api.v1.WaitResponse.saga:type_name -> amends.api.v1.Saga
 	10, // 29: amends.api.v1.HistoryResponse.events:type_name -> amends.api.v1.Event
 	4,  // 30: amends.api.v1.ListRequest.filter:type_name -> amends.api.v1.Filter
@@ -3898,55 +4768,74 @@ var file_amends_api_v1_api_proto_depIdxs = []int32{
 	34, // 42: amends.api.v1.RegisterDefinitionResponse.definition:type_name -> amends.api.v1.Definition
 	3,  // 43: amends.api.v1.Definition.ref:type_name -> amends.api.v1.DefinitionRef
 	23, // 44: amends.api.v1.Definition.counts:type_name -> amends.api.v1.Count
-	34, // 45: amends.api.v1.ListDefinitionsResponse.definitions:type_name -> amends.api.v1.Definition
-	3,  // 46: amends.api.v1.GetDefinitionRequest.ref:type_name -> amends.api.v1.DefinitionRef
-	34, // 47: amends.api.v1.GetDefinitionResponse.definition:type_name -> amends.api.v1.Definition
-	3,  // 48: amends.api.v1.CompareDefinitionsRequest.from:type_name -> amends.api.v1.DefinitionRef
-	3,  // 49: amends.api.v1.CompareDefinitionsRequest.to:type_name -> amends.api.v1.DefinitionRef
-	41, // 50: amends.api.v1.CompareDefinitionsResponse.differences:type_name -> amends.api.v1.Difference
-	44, // 51: amends.api.v1.ListDeadLettersResponse.dead_letters:type_name -> amends.api.v1.DeadLetter
-	52, // 52: amends.api.v1.DeadLetter.since:type_name -> google.protobuf.Timestamp
-	45, // 53: amends.api.v1.DeadLetter.headers:type_name -> amends.api.v1.Header
-	9,  // 54: amends.api.v1.DeadLetter.data:type_name -> amends.api.v1.Payload
-	48, // 55: amends.api.v1.ReplayDeadLettersResponse.failed:type_name -> amends.api.v1.FailedDeadLetter
-	48, // 56: amends.api.v1.DiscardDeadLettersResponse.failed:type_name -> amends.api.v1.FailedDeadLetter
-	11, // 57: amends.api.v1.CoordinatorService.Start:input_type -> amends.api.v1.StartRequest
-	13, // 58: amends.api.v1.CoordinatorService.Get:input_type -> amends.api.v1.GetRequest
-	15, // 59: amends.api.v1.CoordinatorService.Wait:input_type -> amends.api.v1.WaitRequest
-	17, // 60: amends.api.v1.CoordinatorService.History:input_type -> amends.api.v1.HistoryRequest
-	19, // 61: amends.api.v1.CoordinatorService.List:input_type -> amends.api.v1.ListRequest
-	21, // 62: amends.api.v1.CoordinatorService.Count:input_type -> amends.api.v1.CountRequest
-	24, // 63: amends.api.v1.CoordinatorService.Watch:input_type -> amends.api.v1.WatchRequest
-	27, // 64: amends.api.v1.CoordinatorService.Operate:input_type -> amends.api.v1.OperateRequest
-	29, // 65: amends.api.v1.CoordinatorService.OperateAll:input_type -> amends.api.v1.OperateAllRequest
-	32, // 66: amends.api.v1.CoordinatorService.RegisterDefinition:input_type -> amends.api.v1.RegisterDefinitionRequest
-	35, // 67: amends.api.v1.CoordinatorService.ListDefinitions:input_type -> amends.api.v1.ListDefinitionsRequest
-	37, // 68: amends.api.v1.CoordinatorService.GetDefinition:input_type -> amends.api.v1.GetDefinitionRequest
-	39, // 69: amends.api.v1.CoordinatorService.CompareDefinitions:input_type -> amends.api.v1.CompareDefinitionsRequest
-	42, // 70: amends.api.v1.CoordinatorService.ListDeadLetters:input_type -> amends.api.v1.ListDeadLettersRequest
-	46, // 71: amends.api.v1.CoordinatorService.ReplayDeadLetters:input_type -> amends.api.v1.ReplayDeadLettersRequest
-	49, // 72: amends.api.v1.CoordinatorService.DiscardDeadLetters:input_type -> amends.api.v1.DiscardDeadLettersRequest
-	12, // 73: amends.api.v1.CoordinatorService.Start:output_type -> amends.api.v1.StartResponse
-	14, // 74: amends.api.v1.CoordinatorService.Get:output_type -> amends.api.v1.GetResponse
-	16, // 75: amends.api.v1.CoordinatorService.Wait:output_type -> amends.api.v1.WaitResponse
-	18, // 76: amends.api.v1.CoordinatorService.History:output_type -> amends.api.v1.HistoryResponse
-	20, // 77: amends.api.v1.CoordinatorService.List:output_type -> amends.api.v1.ListResponse
-	22, // 78: amends.api.v1.CoordinatorService.Count:output_type -> amends.api.v1.CountResponse
-	25, // 79: amends.api.v1.CoordinatorService.Watch:output_type -> amends.api.v1.WatchResponse
-	28, // 80: amends.api.v1.CoordinatorService.Operate:output_type -> amends.api.v1.OperateResponse
-	30, // 81: amends.api.v1.CoordinatorService.OperateAll:output_type -> amends.api.v1.OperateAllResponse
-	33, // 82: amends.api.v1.CoordinatorService.RegisterDefinition:output_type -> amends.api.v1.RegisterDefinitionResponse
-	36, // 83: amends.api.v1.CoordinatorService.ListDefinitions:output_type -> amends.api.v1.ListDefinitionsResponse
-	38, // 84: amends.api.v1.CoordinatorService.GetDefinition:output_type -> amends.api.v1.GetDefinitionResponse
-	40, // 85: amends.api.v1.CoordinatorService.CompareDefinitions:output_type -> amends.api.v1.CompareDefinitionsResponse
-	43, // 86: amends.api.v1.CoordinatorService.ListDeadLetters:output_type -> amends.api.v1.ListDeadLettersResponse
-	47, // 87: amends.api.v1.CoordinatorService.ReplayDeadLetters:output_type -> amends.api.v1.ReplayDeadLettersResponse
-	50, // 88: amends.api.v1.CoordinatorService.DiscardDeadLetters:output_type -> amends.api.v1.DiscardDeadLettersResponse
-	73, // [73:89] is the sub-list for method output_type
-	57, // [57:73] is the sub-list for method input_type
-	57, // [57:57] is the sub-list for extension type_name
-	57, // [57:57] is the sub-list for extension extendee
-	0,  // [0:57] is the sub-list for field type_name
+	35, // 45: amends.api.v1.Definition.steps:type_name -> amends.api.v1.StepFigures
+	36, // 46: amends.api.v1.Definition.duration:type_name -> amends.api.v1.Latency
+	36, // 47: amends.api.v1.StepFigures.do:type_name -> amends.api.v1.Latency
+	36, // 48: amends.api.v1.StepFigures.undo:type_name -> amends.api.v1.Latency
+	34, // 49: amends.api.v1.ListDefinitionsResponse.definitions:type_name -> amends.api.v1.Definition
+	3,  // 50: amends.api.v1.GetDefinitionRequest.ref:type_name -> amends.api.v1.DefinitionRef
+	34, // 51: amends.api.v1.GetDefinitionResponse.definition:type_name -> amends.api.v1.Definition
+	3,  // 52: amends.api.v1.CompareDefinitionsRequest.from:type_name -> amends.api.v1.DefinitionRef
+	3,  // 53: amends.api.v1.CompareDefinitionsRequest.to:type_name -> amends.api.v1.DefinitionRef
+	43, // 54: amends.api.v1.CompareDefinitionsResponse.differences:type_name -> amends.api.v1.Difference
+	46, // 55: amends.api.v1.ListParticipantsResponse.participants:type_name -> amends.api.v1.Participant
+	61, // 56: amends.api.v1.Participant.last_answer:type_name -> google.protobuf.Timestamp
+	36, // 57: amends.api.v1.Participant.latency:type_name -> amends.api.v1.Latency
+	61, // 58: amends.api.v1.GetOverviewResponse.at:type_name -> google.protobuf.Timestamp
+	61, // 59: amends.api.v1.GetOverviewResponse.since:type_name -> google.protobuf.Timestamp
+	23, // 60: amends.api.v1.GetOverviewResponse.counts:type_name -> amends.api.v1.Count
+	49, // 61: amends.api.v1.GetOverviewResponse.durations:type_name -> amends.api.v1.DefinitionLatency
+	50, // 62: amends.api.v1.GetOverviewResponse.series:type_name -> amends.api.v1.Second
+	36, // 63: amends.api.v1.GetOverviewResponse.commit:type_name -> amends.api.v1.Latency
+	36, // 64: amends.api.v1.DefinitionLatency.duration:type_name -> amends.api.v1.Latency
+	61, // 65: amends.api.v1.Second.at:type_name -> google.protobuf.Timestamp
+	53, // 66: amends.api.v1.ListDeadLettersResponse.dead_letters:type_name -> amends.api.v1.DeadLetter
+	61, // 67: amends.api.v1.DeadLetter.since:type_name -> google.protobuf.Timestamp
+	54, // 68: amends.api.v1.DeadLetter.headers:type_name -> amends.api.v1.Header
+	9,  // 69: amends.api.v1.DeadLetter.data:type_name -> amends.api.v1.Payload
+	57, // 70: amends.api.v1.ReplayDeadLettersResponse.failed:type_name -> amends.api.v1.FailedDeadLetter
+	57, // 71: amends.api.v1.DiscardDeadLettersResponse.failed:type_name -> amends.api.v1.FailedDeadLetter
+	11, // 72: amends.api.v1.CoordinatorService.Start:input_type -> amends.api.v1.StartRequest
+	13, // 73: amends.api.v1.CoordinatorService.Get:input_type -> amends.api.v1.GetRequest
+	15, // 74: amends.api.v1.CoordinatorService.Wait:input_type -> amends.api.v1.WaitRequest
+	17, // 75: amends.api.v1.CoordinatorService.History:input_type -> amends.api.v1.HistoryRequest
+	19, // 76: amends.api.v1.CoordinatorService.List:input_type -> amends.api.v1.ListRequest
+	21, // 77: amends.api.v1.CoordinatorService.Count:input_type -> amends.api.v1.CountRequest
+	24, // 78: amends.api.v1.CoordinatorService.Watch:input_type -> amends.api.v1.WatchRequest
+	27, // 79: amends.api.v1.CoordinatorService.Operate:input_type -> amends.api.v1.OperateRequest
+	29, // 80: amends.api.v1.CoordinatorService.OperateAll:input_type -> amends.api.v1.OperateAllRequest
+	32, // 81: amends.api.v1.CoordinatorService.RegisterDefinition:input_type -> amends.api.v1.RegisterDefinitionRequest
+	37, // 82: amends.api.v1.CoordinatorService.ListDefinitions:input_type -> amends.api.v1.ListDefinitionsRequest
+	39, // 83: amends.api.v1.CoordinatorService.GetDefinition:input_type -> amends.api.v1.GetDefinitionRequest
+	41, // 84: amends.api.v1.CoordinatorService.CompareDefinitions:input_type -> amends.api.v1.CompareDefinitionsRequest
+	44, // 85: amends.api.v1.CoordinatorService.ListParticipants:input_type -> amends.api.v1.ListParticipantsRequest
+	47, // 86: amends.api.v1.CoordinatorService.GetOverview:input_type -> amends.api.v1.GetOverviewRequest
+	51, // 87: amends.api.v1.CoordinatorService.ListDeadLetters:input_type -> amends.api.v1.ListDeadLettersRequest
+	55, // 88: amends.api.v1.CoordinatorService.ReplayDeadLetters:input_type -> amends.api.v1.ReplayDeadLettersRequest
+	58, // 89: amends.api.v1.CoordinatorService.DiscardDeadLetters:input_type -> amends.api.v1.DiscardDeadLettersRequest
+	12, // 90: amends.api.v1.CoordinatorService.Start:output_type -> amends.api.v1.StartResponse
+	14, // 91: amends.api.v1.CoordinatorService.Get:output_type -> amends.api.v1.GetResponse
+	16, // 92: amends.api.v1.CoordinatorService.Wait:output_type -> amends.api.v1.WaitResponse
+	18, // 93: amends.api.v1.CoordinatorService.History:output_type -> amends.api.v1.HistoryResponse
+	20, // 94: amends.api.v1.CoordinatorService.List:output_type -> amends.api.v1.ListResponse
+	22, // 95: amends.api.v1.CoordinatorService.Count:output_type -> amends.api.v1.CountResponse
+	25, // 96: amends.api.v1.CoordinatorService.Watch:output_type -> amends.api.v1.WatchResponse
+	28, // 97: amends.api.v1.CoordinatorService.Operate:output_type -> amends.api.v1.OperateResponse
+	30, // 98: amends.api.v1.CoordinatorService.OperateAll:output_type -> amends.api.v1.OperateAllResponse
+	33, // 99: amends.api.v1.CoordinatorService.RegisterDefinition:output_type -> amends.api.v1.RegisterDefinitionResponse
+	38, // 100: amends.api.v1.CoordinatorService.ListDefinitions:output_type -> amends.api.v1.ListDefinitionsResponse
+	40, // 101: amends.api.v1.CoordinatorService.GetDefinition:output_type -> amends.api.v1.GetDefinitionResponse
+	42, // 102: amends.api.v1.CoordinatorService.CompareDefinitions:output_type -> amends.api.v1.CompareDefinitionsResponse
+	45, // 103: amends.api.v1.CoordinatorService.ListParticipants:output_type -> amends.api.v1.ListParticipantsResponse
+	48, // 104: amends.api.v1.CoordinatorService.GetOverview:output_type -> amends.api.v1.GetOverviewResponse
+	52, // 105: amends.api.v1.CoordinatorService.ListDeadLetters:output_type -> amends.api.v1.ListDeadLettersResponse
+	56, // 106: amends.api.v1.CoordinatorService.ReplayDeadLetters:output_type -> amends.api.v1.ReplayDeadLettersResponse
+	59, // 107: amends.api.v1.CoordinatorService.DiscardDeadLetters:output_type -> amends.api.v1.DiscardDeadLettersResponse
+	90, // [90:108] is the sub-list for method output_type
+	72, // [72:90] is the sub-list for method input_type
+	72, // [72:72] is the sub-list for extension type_name
+	72, // [72:72] is the sub-list for extension extendee
+	0,  // [0:72] is the sub-list for field type_name
 }
 
 func init() { file_amends_api_v1_api_proto_init() }
@@ -3960,7 +4849,7 @@ func file_amends_api_v1_api_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_amends_api_v1_api_proto_rawDesc), len(file_amends_api_v1_api_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   51,
+			NumMessages:   60,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -79,6 +79,12 @@ const (
 	// CoordinatorServiceCompareDefinitionsProcedure is the fully-qualified name of the
 	// CoordinatorService's CompareDefinitions RPC.
 	CoordinatorServiceCompareDefinitionsProcedure = "/amends.api.v1.CoordinatorService/CompareDefinitions"
+	// CoordinatorServiceListParticipantsProcedure is the fully-qualified name of the
+	// CoordinatorService's ListParticipants RPC.
+	CoordinatorServiceListParticipantsProcedure = "/amends.api.v1.CoordinatorService/ListParticipants"
+	// CoordinatorServiceGetOverviewProcedure is the fully-qualified name of the CoordinatorService's
+	// GetOverview RPC.
+	CoordinatorServiceGetOverviewProcedure = "/amends.api.v1.CoordinatorService/GetOverview"
 	// CoordinatorServiceListDeadLettersProcedure is the fully-qualified name of the
 	// CoordinatorService's ListDeadLetters RPC.
 	CoordinatorServiceListDeadLettersProcedure = "/amends.api.v1.CoordinatorService/ListDeadLetters"
@@ -122,10 +128,14 @@ type CoordinatorServiceClient interface {
 	RegisterDefinition(context.Context, *connect.Request[v1.RegisterDefinitionRequest]) (*connect.Response[v1.RegisterDefinitionResponse], error)
 	// ListDefinitions lists all definitions, by name and version.
 	ListDefinitions(context.Context, *connect.Request[v1.ListDefinitionsRequest]) (*connect.Response[v1.ListDefinitionsResponse], error)
-	// GetDefinition is one definition with its content.
+	// GetDefinition is one definition with its content and the figures of its steps.
 	GetDefinition(context.Context, *connect.Request[v1.GetDefinitionRequest]) (*connect.Response[v1.GetDefinitionResponse], error)
 	// CompareDefinitions says what differs between two definitions, step by step.
 	CompareDefinitions(context.Context, *connect.Request[v1.CompareDefinitionsRequest]) (*connect.Response[v1.CompareDefinitionsResponse], error)
+	// ListParticipants says who answers: since when, how far behind, how much is in flight.
+	ListParticipants(context.Context, *connect.Request[v1.ListParticipantsRequest]) (*connect.Response[v1.ListParticipantsResponse], error)
+	// GetOverview is the coordinator at a glance: rates, latencies, what is parked.
+	GetOverview(context.Context, *connect.Request[v1.GetOverviewRequest]) (*connect.Response[v1.GetOverviewResponse], error)
 	// ListDeadLetters lists messages that could not be understood, oldest first.
 	ListDeadLetters(context.Context, *connect.Request[v1.ListDeadLettersRequest]) (*connect.Response[v1.ListDeadLettersResponse], error)
 	// ReplayDeadLetters publishes dead letters again as they came and removes them.
@@ -230,6 +240,20 @@ func NewCoordinatorServiceClient(httpClient connect.HTTPClient, baseURL string, 
 			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
+		listParticipants: connect.NewClient[v1.ListParticipantsRequest, v1.ListParticipantsResponse](
+			httpClient,
+			baseURL+CoordinatorServiceListParticipantsProcedure,
+			connect.WithSchema(coordinatorServiceMethods.ByName("ListParticipants")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+		getOverview: connect.NewClient[v1.GetOverviewRequest, v1.GetOverviewResponse](
+			httpClient,
+			baseURL+CoordinatorServiceGetOverviewProcedure,
+			connect.WithSchema(coordinatorServiceMethods.ByName("GetOverview")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
 		listDeadLetters: connect.NewClient[v1.ListDeadLettersRequest, v1.ListDeadLettersResponse](
 			httpClient,
 			baseURL+CoordinatorServiceListDeadLettersProcedure,
@@ -267,6 +291,8 @@ type coordinatorServiceClient struct {
 	listDefinitions    *connect.Client[v1.ListDefinitionsRequest, v1.ListDefinitionsResponse]
 	getDefinition      *connect.Client[v1.GetDefinitionRequest, v1.GetDefinitionResponse]
 	compareDefinitions *connect.Client[v1.CompareDefinitionsRequest, v1.CompareDefinitionsResponse]
+	listParticipants   *connect.Client[v1.ListParticipantsRequest, v1.ListParticipantsResponse]
+	getOverview        *connect.Client[v1.GetOverviewRequest, v1.GetOverviewResponse]
 	listDeadLetters    *connect.Client[v1.ListDeadLettersRequest, v1.ListDeadLettersResponse]
 	replayDeadLetters  *connect.Client[v1.ReplayDeadLettersRequest, v1.ReplayDeadLettersResponse]
 	discardDeadLetters *connect.Client[v1.DiscardDeadLettersRequest, v1.DiscardDeadLettersResponse]
@@ -337,6 +363,16 @@ func (c *coordinatorServiceClient) CompareDefinitions(ctx context.Context, req *
 	return c.compareDefinitions.CallUnary(ctx, req)
 }
 
+// ListParticipants calls amends.api.v1.CoordinatorService.ListParticipants.
+func (c *coordinatorServiceClient) ListParticipants(ctx context.Context, req *connect.Request[v1.ListParticipantsRequest]) (*connect.Response[v1.ListParticipantsResponse], error) {
+	return c.listParticipants.CallUnary(ctx, req)
+}
+
+// GetOverview calls amends.api.v1.CoordinatorService.GetOverview.
+func (c *coordinatorServiceClient) GetOverview(ctx context.Context, req *connect.Request[v1.GetOverviewRequest]) (*connect.Response[v1.GetOverviewResponse], error) {
+	return c.getOverview.CallUnary(ctx, req)
+}
+
 // ListDeadLetters calls amends.api.v1.CoordinatorService.ListDeadLetters.
 func (c *coordinatorServiceClient) ListDeadLetters(ctx context.Context, req *connect.Request[v1.ListDeadLettersRequest]) (*connect.Response[v1.ListDeadLettersResponse], error) {
 	return c.listDeadLetters.CallUnary(ctx, req)
@@ -384,10 +420,14 @@ type CoordinatorServiceHandler interface {
 	RegisterDefinition(context.Context, *connect.Request[v1.RegisterDefinitionRequest]) (*connect.Response[v1.RegisterDefinitionResponse], error)
 	// ListDefinitions lists all definitions, by name and version.
 	ListDefinitions(context.Context, *connect.Request[v1.ListDefinitionsRequest]) (*connect.Response[v1.ListDefinitionsResponse], error)
-	// GetDefinition is one definition with its content.
+	// GetDefinition is one definition with its content and the figures of its steps.
 	GetDefinition(context.Context, *connect.Request[v1.GetDefinitionRequest]) (*connect.Response[v1.GetDefinitionResponse], error)
 	// CompareDefinitions says what differs between two definitions, step by step.
 	CompareDefinitions(context.Context, *connect.Request[v1.CompareDefinitionsRequest]) (*connect.Response[v1.CompareDefinitionsResponse], error)
+	// ListParticipants says who answers: since when, how far behind, how much is in flight.
+	ListParticipants(context.Context, *connect.Request[v1.ListParticipantsRequest]) (*connect.Response[v1.ListParticipantsResponse], error)
+	// GetOverview is the coordinator at a glance: rates, latencies, what is parked.
+	GetOverview(context.Context, *connect.Request[v1.GetOverviewRequest]) (*connect.Response[v1.GetOverviewResponse], error)
 	// ListDeadLetters lists messages that could not be understood, oldest first.
 	ListDeadLetters(context.Context, *connect.Request[v1.ListDeadLettersRequest]) (*connect.Response[v1.ListDeadLettersResponse], error)
 	// ReplayDeadLetters publishes dead letters again as they came and removes them.
@@ -488,6 +528,20 @@ func NewCoordinatorServiceHandler(svc CoordinatorServiceHandler, opts ...connect
 		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
+	coordinatorServiceListParticipantsHandler := connect.NewUnaryHandler(
+		CoordinatorServiceListParticipantsProcedure,
+		svc.ListParticipants,
+		connect.WithSchema(coordinatorServiceMethods.ByName("ListParticipants")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	coordinatorServiceGetOverviewHandler := connect.NewUnaryHandler(
+		CoordinatorServiceGetOverviewProcedure,
+		svc.GetOverview,
+		connect.WithSchema(coordinatorServiceMethods.ByName("GetOverview")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
 	coordinatorServiceListDeadLettersHandler := connect.NewUnaryHandler(
 		CoordinatorServiceListDeadLettersProcedure,
 		svc.ListDeadLetters,
@@ -535,6 +589,10 @@ func NewCoordinatorServiceHandler(svc CoordinatorServiceHandler, opts ...connect
 			coordinatorServiceGetDefinitionHandler.ServeHTTP(w, r)
 		case CoordinatorServiceCompareDefinitionsProcedure:
 			coordinatorServiceCompareDefinitionsHandler.ServeHTTP(w, r)
+		case CoordinatorServiceListParticipantsProcedure:
+			coordinatorServiceListParticipantsHandler.ServeHTTP(w, r)
+		case CoordinatorServiceGetOverviewProcedure:
+			coordinatorServiceGetOverviewHandler.ServeHTTP(w, r)
 		case CoordinatorServiceListDeadLettersProcedure:
 			coordinatorServiceListDeadLettersHandler.ServeHTTP(w, r)
 		case CoordinatorServiceReplayDeadLettersProcedure:
@@ -600,6 +658,14 @@ func (UnimplementedCoordinatorServiceHandler) GetDefinition(context.Context, *co
 
 func (UnimplementedCoordinatorServiceHandler) CompareDefinitions(context.Context, *connect.Request[v1.CompareDefinitionsRequest]) (*connect.Response[v1.CompareDefinitionsResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("amends.api.v1.CoordinatorService.CompareDefinitions is not implemented"))
+}
+
+func (UnimplementedCoordinatorServiceHandler) ListParticipants(context.Context, *connect.Request[v1.ListParticipantsRequest]) (*connect.Response[v1.ListParticipantsResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("amends.api.v1.CoordinatorService.ListParticipants is not implemented"))
+}
+
+func (UnimplementedCoordinatorServiceHandler) GetOverview(context.Context, *connect.Request[v1.GetOverviewRequest]) (*connect.Response[v1.GetOverviewResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("amends.api.v1.CoordinatorService.GetOverview is not implemented"))
 }
 
 func (UnimplementedCoordinatorServiceHandler) ListDeadLetters(context.Context, *connect.Request[v1.ListDeadLettersRequest]) (*connect.Response[v1.ListDeadLettersResponse], error) {

@@ -1,0 +1,210 @@
+package coordinator
+
+import (
+	"sync"
+	"time"
+
+	"github.com/amends-dev/amends/saga"
+)
+
+// Bounds of the figures that a coordinator keeps of itself (I10). What comes first
+// is counted; beyond a bound there are no figures for what is new.
+const (
+	MaxDefinitionFigures  = 1024
+	MaxStepFigures        = 4096
+	MaxParticipantFigures = 1024
+	// seriesSeconds is how far back the series of the overview goes.
+	seriesSeconds = 120
+	// rateSeconds is what rates are of.
+	rateSeconds = 10
+)
+
+// figures are what a coordinator has counted since it was made: what its operators
+// look at. They are gone with the process; metrics are for the long run.
+type figures struct {
+	mu           sync.Mutex
+	since        time.Time
+	seconds      [seriesSeconds]second
+	completed    int64
+	ended        int64
+	answers      int64
+	failed       int64
+	commit       histogram
+	definitions  map[saga.Ref]*definitionFigures
+	steps        int // in all definitions
+	participants map[string]*participantFigures
+}
+
+// second is what happened in one second.
+type second struct {
+	at                                                           int64 // Unix; another one's: empty
+	started, completed, compensated, parked, failed, transitions int64
+}
+
+type definitionFigures struct {
+	duration histogram
+	steps    map[saga.StepName]*stepFigures
+}
+
+type stepFigures struct {
+	completed, rejected, failed int64
+	do, undo                    histogram
+}
+
+type participantFigures struct {
+	answers int64
+	last    time.Time
+	latency histogram
+}
+
+var _ Observer = (*figures)(nil)
+
+func newFigures(since time.Time) *figures {
+	return &figures{since: since, definitions: map[saga.Ref]*definitionFigures{}, participants: map[string]*participantFigures{}}
+}
+
+// Transition counts one accepted event.
+func (f *figures) Transition(t Transition) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s := f.second(t.At)
+	s.transitions++
+	if t.Event == saga.Started {
+		s.started++
+	}
+	if t.After == saga.Parked && t.Before != saga.Parked {
+		s.parked++
+	}
+	d := f.definition(t.Definition)
+	if t.Ended {
+		f.end(s, &t)
+		if d != nil {
+			d.duration.add(t.At.Sub(t.Started))
+		}
+	}
+	if t.Event == saga.Answered {
+		f.answer(s, d, &t)
+	}
+}
+
+func (f *figures) end(s *second, t *Transition) {
+	f.ended++
+	switch t.After {
+	case saga.Completed:
+		f.completed++
+		s.completed++
+	case saga.Compensated:
+		s.compensated++
+	}
+}
+
+func (f *figures) answer(s *second, d *definitionFigures, t *Transition) {
+	f.answers++
+	if t.Outcome == saga.OutcomeFailed {
+		f.failed++
+		s.failed++
+	}
+	if p := f.participant(t.Participant); p != nil {
+		p.answers++
+		p.last = t.At
+		if t.Waited > 0 {
+			p.latency.add(t.Waited)
+		}
+	}
+	step := f.step(d, t.Step)
+	if step == nil {
+		return
+	}
+	switch t.Outcome {
+	case saga.OutcomeCompleted:
+		step.completed++
+	case saga.OutcomeRejected:
+		step.rejected++
+	case saga.OutcomeFailed:
+		step.failed++
+	}
+	switch {
+	case t.Waited <= 0:
+	case t.Direction == saga.DirectionUndo:
+		step.undo.add(t.Waited)
+	default:
+		step.do.add(t.Waited)
+	}
+}
+
+// second is the place of a time in the series. A clock that goes back does not
+// take away what was counted since.
+func (f *figures) second(t time.Time) *second {
+	at := t.Unix()
+	s := &f.seconds[uint64(at)%seriesSeconds]
+	if s.at < at {
+		*s = second{at: at}
+	}
+	return s
+}
+
+func (f *figures) definition(ref saga.Ref) *definitionFigures {
+	d := f.definitions[ref]
+	if d == nil && len(f.definitions) < MaxDefinitionFigures {
+		d = &definitionFigures{steps: map[saga.StepName]*stepFigures{}}
+		f.definitions[ref] = d
+	}
+	return d
+}
+
+func (f *figures) step(d *definitionFigures, name saga.StepName) *stepFigures {
+	if d == nil {
+		return nil
+	}
+	s := d.steps[name]
+	if s == nil && f.steps < MaxStepFigures {
+		f.steps++
+		s = &stepFigures{}
+		d.steps[name] = s
+	}
+	return s
+}
+
+func (f *figures) participant(name string) *participantFigures {
+	p := f.participants[name]
+	if p == nil && len(f.participants) < MaxParticipantFigures {
+		p = &participantFigures{}
+		f.participants[name] = p
+	}
+	return p
+}
+
+// Committed counts one batch.
+func (f *figures) Committed(_ int, took time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.commit.add(took)
+}
+
+// Ignored is not counted.
+func (f *figures) Ignored(saga.Ignored) {}
+
+// DeadLetter is not counted: the bus knows how many there are.
+func (f *figures) DeadLetter(string) {}
+
+// Published is not counted.
+func (f *figures) Published(int, int) {}
+
+// both tells two observers.
+type both struct{ one, other Observer }
+
+func (b both) Transition(t Transition) { b.one.Transition(t); b.other.Transition(t) }
+
+func (b both) Ignored(i saga.Ignored) { b.one.Ignored(i); b.other.Ignored(i) }
+
+func (b both) DeadLetter(reason string) { b.one.DeadLetter(reason); b.other.DeadLetter(reason) }
+
+func (b both) Committed(sagas int, took time.Duration) {
+	b.one.Committed(sagas, took)
+	b.other.Committed(sagas, took)
+}
+
+func (b both) Published(accepted, refused int) {
+	b.one.Published(accepted, refused)
+	b.other.Published(accepted, refused)
+}

@@ -1,0 +1,185 @@
+package coordinator
+
+import (
+	"cmp"
+	"context"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/transport"
+)
+
+// loadTime bounds how long a request waits for the bus to tell what lies on it.
+const loadTime = 3 * time.Second
+
+// load asks the bus what lies on it; false: it does not tell.
+func (c *Coordinator) load(ctx context.Context) (transport.Load, bool) {
+	scale, ok := c.config.Bus.(transport.Scale)
+	if !ok {
+		return transport.Load{}, false
+	}
+	ctx, cancel := context.WithTimeout(ctx, loadTime)
+	defer cancel()
+	load, err := scale.Load(ctx)
+	return load, err == nil
+}
+
+func (c *Coordinator) apiOverview(ctx context.Context, _ *transport.Envelope) (any, error) {
+	stats, err := c.Stats(ctx)
+	if err != nil {
+		return nil, err
+	}
+	o := transport.Overview{
+		At: c.config.Clock().UTC(), Version: c.config.Version, Open: stats.Open,
+		Outbox: stats.OutboxBacklog, OutboxOldestSeconds: stats.OutboxOldest.Seconds(),
+		CacheHitRatio: share(int64(stats.CacheHits), int64(stats.CacheHits+stats.CacheMisses)),
+		DeadLetters:   -1,
+	}
+	if err := c.Ready(ctx); err != nil {
+		o.NotReady = err.Error()
+	} else {
+		o.Ready = true
+	}
+	for _, n := range stats.Sagas {
+		o.Counts = append(o.Counts, transport.Count(n))
+		if n.Phase == saga.Parked {
+			o.Parked += n.Sagas - n.Ended
+		}
+	}
+	if load, ok := c.load(ctx); ok {
+		o.DeadLetters = int64(load.Streams[transport.DeadLetters].Messages)
+	}
+	c.figures.overview(&o)
+	return o, nil
+}
+
+// overview fills in what is counted.
+func (f *figures) overview(o *transport.Overview) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	o.Since = f.since.UTC()
+	o.CompensatedShare = share(f.ended-f.completed, f.ended)
+	o.FailedShare = share(f.failed, f.answers)
+	o.Commit = f.commit.latency()
+	now, sum := o.At.Unix(), second{}
+	for at := now - seriesSeconds + 1; at <= now; at++ {
+		s := f.seconds[uint64(at)%seriesSeconds]
+		if s.at != at {
+			s = second{}
+		}
+		o.Series = append(o.Series, transport.Second{
+			At: time.Unix(at, 0).UTC(), Started: s.started, Completed: s.completed, Compensated: s.compensated,
+			Parked: s.parked, Failed: s.failed, Transitions: s.transitions,
+		})
+		if at >= now-rateSeconds && at < now { // the present second is not over
+			sum.started += s.started
+			sum.completed += s.completed + s.compensated
+			sum.transitions += s.transitions
+		}
+	}
+	o.StartedPerSecond = float64(sum.started) / rateSeconds
+	o.EndedPerSecond = float64(sum.completed) / rateSeconds
+	o.TransitionsPerSec = float64(sum.transitions) / rateSeconds
+	byName := map[string]*histogram{}
+	for ref, d := range f.definitions {
+		if byName[ref.Name] == nil {
+			byName[ref.Name] = &histogram{}
+		}
+		byName[ref.Name].merge(&d.duration)
+	}
+	for _, name := range slices.Sorted(maps.Keys(byName)) {
+		if l := byName[name].latency(); l != nil {
+			o.Durations = append(o.Durations, transport.DefinitionLatency{Definition: name, Duration: *l})
+		}
+	}
+}
+
+func share(part, whole int64) float64 {
+	if whole == 0 {
+		return 0
+	}
+	return float64(part) / float64(whole)
+}
+
+// of fills in how the sagas and steps of a definition fare.
+func (f *figures) of(def *saga.Definition, reply *transport.DefinitionReply, steps bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	d := f.definitions[def.Ref()]
+	if d == nil {
+		d = &definitionFigures{}
+	}
+	reply.Duration = d.duration.latency()
+	for i := range def.Len() {
+		if !steps {
+			break
+		}
+		one := transport.StepFigures{Step: string(def.Step(i).Name)}
+		if s := d.steps[def.Step(i).Name]; s != nil {
+			one.Completed, one.Rejected, one.Failed = s.completed, s.rejected, s.failed
+			one.Do, one.Undo = s.do.latency(), s.undo.latency()
+		}
+		reply.Steps = append(reply.Steps, one)
+	}
+}
+
+func (c *Coordinator) apiParticipants(ctx context.Context, _ *transport.Envelope) (any, error) {
+	load, told := c.load(ctx)
+	if !told {
+		if _, ok := c.config.Bus.(transport.Scale); ok {
+			return nil, unavailable(errNoLoad)
+		}
+	}
+	all := map[string]*transport.ParticipantStatus{}
+	of := func(name string) *transport.ParticipantStatus {
+		if all[name] == nil {
+			all[name] = &transport.ParticipantStatus{Name: name, Unknown: told}
+		}
+		return all[name]
+	}
+	for _, def := range c.definitions.all() {
+		actions(def, func(a *saga.Action) {
+			if p := of(a.Participant); !slices.Contains(p.Actions, a.Action) {
+				p.Actions = append(p.Actions, a.Action)
+			}
+		})
+	}
+	for i := range load.Consumers {
+		if n := &load.Consumers[i]; n.Stream == transport.Commands {
+			p := of(n.Name)
+			p.Unknown = false
+			p.Waiting, p.InFlight, p.Redelivered, p.Listening = int64(n.Pending), int64(n.InFlight), int64(n.Redelivered), n.Asking > 0
+		}
+	}
+	c.figures.participantsOf(of)
+	reply := transport.ParticipantsReply{Participants: []transport.ParticipantStatus{}}
+	for _, p := range all {
+		slices.Sort(p.Actions)
+		reply.Participants = append(reply.Participants, *p)
+	}
+	slices.SortFunc(reply.Participants, func(a, b transport.ParticipantStatus) int { return cmp.Compare(a.Name, b.Name) })
+	return reply, nil
+}
+
+// actions yields both directions of every step.
+func actions(def *saga.Definition, yield func(*saga.Action)) {
+	for i := range def.Len() {
+		step := def.Step(i)
+		yield(&step.Do)
+		if step.Undo != nil {
+			yield(step.Undo)
+		}
+	}
+}
+
+// participantsOf fills in what was counted of each participant.
+func (f *figures) participantsOf(of func(string) *transport.ParticipantStatus) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for name, n := range f.participants {
+		p := of(name)
+		p.Answers, p.LastAnswer, p.Latency = n.answers, n.last.UTC(), n.latency.latency()
+	}
+}

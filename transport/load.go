@@ -1,0 +1,32 @@
+package transport
+
+import (
+	"context"
+	"time"
+)
+
+// Load is what lies on a bus.
+type Load struct {
+	Streams   map[Stream]StreamLoad
+	Consumers []ConsumerLoad // of the commands and of the events: participants, and the coordinator
+}
+
+// StreamLoad is what a stream holds.
+type StreamLoad struct{ Messages, Bytes uint64 }
+
+// ConsumerLoad is what waits for one subscription.
+type ConsumerLoad struct {
+	Stream      Stream
+	Name        string    // of the subscription: of commands, the participant's
+	Pending     uint64    // messages that it has not been given
+	InFlight    int       // messages that it was given and has not answered
+	Redelivered int       // of those in flight, how many were given before
+	Asking      int       // requests for messages that wait at the server; 0 for long: nobody is there
+	Delivered   time.Time // when it was last given one; zero: never
+}
+
+// Scale is implemented by buses that can tell what lies on them.
+type Scale interface {
+	// Load asks the bus. It is for people and metrics, and may take a while.
+	Load(ctx context.Context) (Load, error)
+}

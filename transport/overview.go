@@ -1,0 +1,83 @@
+package transport
+
+import "time"
+
+// Overview is the coordinator at a glance. What is counted is counted since Since;
+// rates are of the last ten seconds.
+type Overview struct {
+	At                  time.Time           `json:"at"`
+	Version             string              `json:"version,omitempty"`
+	Since               time.Time           `json:"since"`
+	Ready               bool                `json:"ready"`
+	NotReady            string              `json:"not_ready,omitempty"` // why not
+	Open                int                 `json:"open"`                // sagas that have not ended
+	Parked              int                 `json:"parked"`              // of them, those that wait for an operator
+	DeadLetters         int64               `json:"dead_letters"`        // that are kept; -1: the bus does not tell
+	Outbox              int                 `json:"outbox"`              // messages that the bus has not accepted yet
+	OutboxOldestSeconds float64             `json:"outbox_oldest_seconds,omitempty"`
+	Counts              []Count             `json:"counts,omitempty"`
+	CacheHitRatio       float64             `json:"cache_hit_ratio"` // 0 to 1
+	StartedPerSecond    float64             `json:"started_per_second"`
+	EndedPerSecond      float64             `json:"ended_per_second"`
+	TransitionsPerSec   float64             `json:"transitions_per_second"`
+	CompensatedShare    float64             `json:"compensated_share"` // of the sagas that ended, those that did not complete; 0 to 1
+	FailedShare         float64             `json:"failed_share"`      // of the answers, those that failed; 0 to 1
+	Durations           []DefinitionLatency `json:"durations,omitempty"`
+	Series              []Second            `json:"series,omitempty"` // the last two minutes, oldest first; seconds in which nothing happened too
+	Commit              *Latency            `json:"commit,omitempty"` // of a batch: to decide and to commit it
+}
+
+// Latency is a distribution of durations.
+type Latency struct {
+	Count int64   `json:"count"`
+	P50   float64 `json:"p50_seconds"`
+	P99   float64 `json:"p99_seconds"`
+}
+
+// DefinitionLatency is how long the sagas of a definition took, all versions
+// together.
+type DefinitionLatency struct {
+	Definition string  `json:"definition"`
+	Duration   Latency `json:"duration"`
+}
+
+// Second is what happened in one second.
+type Second struct {
+	At          time.Time `json:"at"`
+	Started     int64     `json:"started,omitempty"`
+	Completed   int64     `json:"completed,omitempty"`
+	Compensated int64     `json:"compensated,omitempty"`
+	Parked      int64     `json:"parked,omitempty"`
+	Failed      int64     `json:"failed,omitempty"` // answers
+	Transitions int64     `json:"transitions,omitempty"`
+}
+
+// ParticipantsReply is the participants, by name: those of registered definitions,
+// those that the bus knows, and those that have answered.
+type ParticipantsReply struct {
+	Participants []ParticipantStatus `json:"participants"`
+}
+
+// ParticipantStatus is a service as the coordinator sees it.
+type ParticipantStatus struct {
+	Name        string    `json:"name"`
+	LastAnswer  time.Time `json:"last_answer,omitzero"`
+	Waiting     int64     `json:"waiting"`     // commands on the bus that it has not fetched
+	InFlight    int64     `json:"in_flight"`   // commands that it has fetched and not acknowledged
+	Redelivered int64     `json:"redelivered"` // of those, how many were delivered before
+	Listening   bool      `json:"listening"`   // it asks the bus for commands now
+	Answers     int64     `json:"answers"`
+	Latency     *Latency  `json:"latency,omitempty"` // from the commit that owed a command to the answer
+	Actions     []string  `json:"actions,omitempty"` // that registered definitions ask of it
+	Unknown     bool      `json:"unknown,omitempty"` // the bus has no subscription of this name: it was never there
+}
+
+// StepFigures is how a step fares since the coordinator started.
+type StepFigures struct {
+	Step      string   `json:"step"`
+	Completed int64    `json:"completed"`
+	Rejected  int64    `json:"rejected"`
+	Failed    int64    `json:"failed"`
+	Do        *Latency `json:"do,omitempty"`
+	Undo      *Latency `json:"undo,omitempty"`
+}
