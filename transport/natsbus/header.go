@@ -105,26 +105,31 @@ func decode(m *nats.Msg) (e transport.Envelope, err error) {
 			}
 			value = strings.Join(values, ",")
 		}
+		if plain(name) && strings.ContainsFunc(value, unicode.IsControl) {
+			continue // it could not be passed on as it is; a trace that cannot be read is dropped, says W3C, and the message goes on
+		}
 		if name == "nats-msg-id" {
 			e.DedupID = value
 			continue
 		}
-		if (name == transport.AttrTraceParent || name == transport.AttrTraceState) && strings.ContainsFunc(value, unicode.IsControl) {
-			continue // it could not be passed on as it is; a trace that cannot be read is dropped, says W3C, and the message goes on
-		}
 		if strings.HasPrefix(name, "ce-") {
-			plain, ok := percent.Decode(value)
+			decoded, ok := percent.Decode(value)
 			if !ok {
 				fail(&transport.AttributeError{Name: name, Value: cut(value), Why: "is not percent-encoded: % is followed by two hexadecimal digits, or written %25"})
 				continue
 			}
-			value = plain
+			value = decoded
 		}
 		if problem := e.SetAttribute(name, value); problem != nil {
 			fail(problem)
 		}
 	}
 	return e, err
+}
+
+// plain says whether a header is passed on as it is, without percent-encoding.
+func plain(name string) bool {
+	return name == transport.AttrTraceParent || name == transport.AttrTraceState || name == "nats-msg-id"
 }
 
 // known says whether a header is read; others may be repeated and be as they like.
