@@ -23,6 +23,7 @@ type root struct {
 	List    listCmd    `cmd:"" group:"Sagas" help:"List sagas, newest first."`
 	Show    showCmd    `cmd:"" group:"Sagas" help:"Show where a saga stands, and what may be done about it."`
 	Wait    waitCmd    `cmd:"" group:"Sagas" help:"Wait until a saga has ended or is parked. Exit code 5: compensated, 6: parked."`
+	Watch   watchCmd   `cmd:"" group:"Sagas" help:"See sagas move, one or all that match."`
 	History historyCmd `cmd:"" group:"Sagas" help:"Show the recorded events of a saga."`
 
 	Cancel     cancelCmd     `cmd:"" group:"Operator" help:"Make a saga go back, while there is a way back."`

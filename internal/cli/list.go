@@ -18,6 +18,7 @@ type filterFlags struct {
 	Phase       []string      `short:"p" enum:"running,compensating,completed,compensated,parked" help:"Only in these phases: ${enum}."`
 	IDPrefix    string        `name:"id-prefix" help:"Only ids that begin so."`
 	Open        bool          `help:"Only sagas that have not ended."`
+	Paused      bool          `help:"Only sagas that are paused."`
 	Step        string        `help:"Only where this step is under way, waits for its next attempt or is parked."`
 	Participant string        `help:"Only where a step that is under way asks this participant."`
 	Why         string        `name:"reason-contains" placeholder:"TEXT" help:"Only whose reason contains this, upper and lower case alike."`
@@ -26,9 +27,14 @@ type filterFlags struct {
 	YoungerThan time.Duration `placeholder:"DURATION" help:"Only sagas that were started since, such as 10m."`
 }
 
+// empty says that no flag was given.
+func (f *filterFlags) empty() bool {
+	return f.Definition+f.IDPrefix+f.Step+f.Participant+f.Why == "" && len(f.Phase) == 0 && !f.Open && !f.Paused && f.Still+f.OlderThan+f.YoungerThan == 0
+}
+
 // filter is the same as the API takes it.
 func (f *filterFlags) filter(now time.Time) (*apiv1.Filter, error) {
-	filter := &apiv1.Filter{Phases: f.Phase, IdPrefix: f.IDPrefix, Open: f.Open, Step: f.Step, Participant: f.Participant, Reason: f.Why}
+	filter := &apiv1.Filter{Phases: f.Phase, IdPrefix: f.IDPrefix, Open: f.Open, Paused: f.Paused, Step: f.Step, Participant: f.Participant, Reason: f.Why}
 	if f.Definition != "" {
 		ref, err := parseRef(f.Definition)
 		if err != nil {

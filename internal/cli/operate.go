@@ -10,17 +10,27 @@ import (
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 )
 
-// decisionFlags are what every decision of a person takes.
+// decisionFlags are what every decision of a person takes: about one saga, or about
+// all that a filter matches.
 type decisionFlags struct {
 	callFlags
-	ID     string `arg:"" help:"The saga's id."`
-	By     string `required:"" env:"AMENDS_BY" help:"Who decides; becomes part of the saga's history."`
-	Reason string `required:"" help:"Why; becomes part of the saga's history."`
+	ID     string      `arg:"" optional:"" help:"The saga's id. Without it the decision is about every saga that the --where flags match."`
+	By     string      `required:"" env:"AMENDS_BY" help:"Who decides; becomes part of the saga's history."`
+	Reason string      `required:"" help:"Why; becomes part of the saga's history."`
+	Where  filterFlags `embed:"" prefix:"where-" group:"Many sagas"`
+	DryRun bool        `group:"Many sagas" help:"Only count the sagas, and for how many the verb is legal."`
+	Yes    bool        `group:"Many sagas" help:"Do not ask before many sagas are decided about."`
 }
 
 // operate sends a decision and prints where the saga stands after it.
 func (f *decisionFlags) operate(env *environment, d *apiv1.Decision) error {
 	d.By, d.Reason = f.By, f.Reason
+	if f.ID == "" || !f.Where.empty() {
+		return f.operateAll(env, d)
+	}
+	if f.DryRun {
+		return &exitError{code: ExitUsage, err: errors.New("--dry-run is for many sagas; what is legal for one says: coordinator show " + f.ID)}
+	}
 	err := f.call(env, f.Timeout, func(ctx context.Context, api service) error {
 		r, err := api.Operate(ctx, connect.NewRequest(&apiv1.OperateRequest{Id: f.ID, Decision: d}))
 		if err != nil {
@@ -49,7 +59,8 @@ func (cancelCmd) Help() string {
 the point of no return it is refused.
 
 Examples:
-  coordinator cancel order-42 --reason 'the customer called'`
+  coordinator cancel order-42 --reason 'the customer called'
+  coordinator cancel --where-definition checkout/3 --where-open --dry-run --reason 'bad prices'`
 }
 
 // Run makes a saga go back.
@@ -69,7 +80,8 @@ attempts.
 
 Examples:
   coordinator retry order-42 --reason 'the bank is back'
-  coordinator retry order-42 --step charge-payment --reason 'the bank is back'`
+  coordinator retry order-42 --step charge-payment --reason 'the bank is back'
+  coordinator retry --where-phase parked --where-step charge-payment --reason 'the bank is back'`
 }
 
 // Run attempts a step again.

@@ -104,8 +104,11 @@ func settled(s *apiv1.Saga) bool {
 func printSaga(w io.Writer, s *apiv1.Saga) { printWhole(w, s, view{}) }
 
 // printWhole is printSaga with what else is known of the saga.
-func printWhole(w io.Writer, s *apiv1.Saga, v view) {
-	p, now := paletteOf(w), time.Now()
+func printWhole(w io.Writer, s *apiv1.Saga, v view) { printAs(w, s, v, screenOf(w), paletteOf(w)) }
+
+// printAs is printWhole for a screen of this width.
+func printAs(w io.Writer, s *apiv1.Saga, v view, screen int, p palette) {
+	now := time.Now()
 	rows := [][]string{
 		{"saga", s.GetId()},
 		{"definition", refOf(s.GetDefinition())},
@@ -137,10 +140,10 @@ func printWhole(w io.Writer, s *apiv1.Saga, v view) {
 		add("note", "beyond its point of no return: it cannot go back any more")
 	}
 	add("you may", words(legalWords(s.GetLegal())))
-	tableOf(w, rows, screenOf(w), p)
+	tableOf(w, rows, screen, p)
 	if len(s.GetSteps()) > 0 {
 		_, _ = fmt.Fprintln(w)
-		tableOf(w, stepRows(s, v, now), screenOf(w), p)
+		tableOf(w, stepRows(s, v, now), screen, p)
 	}
 	printUndo(w, s)
 }

@@ -1,0 +1,111 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"connectrpc.com/connect"
+	"golang.org/x/term"
+
+	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
+)
+
+// operateAll takes a decision about every saga that the filter matches: it counts,
+// asks, and goes on only while no more match than were counted.
+func (f *decisionFlags) operateAll(env *environment, d *apiv1.Decision) error {
+	switch {
+	case f.ID != "":
+		return &exitError{code: ExitUsage, err: errors.New("name one saga, or say which with the --where flags, not both")}
+	case f.Where.empty():
+		return &exitError{code: ExitUsage, err: fmt.Errorf("which saga? name one, or say which with the --where flags, such as --where-phase parked"), hint: "see: coordinator " + d.GetVerb() + " --help"}
+	}
+	filter, err := f.Where.filter(time.Now())
+	if err != nil {
+		return err
+	}
+	would, err := f.all(env, &apiv1.OperateAllRequest{Filter: filter, Decision: d, DryRun: true})
+	if err != nil {
+		return err
+	}
+	if f.DryRun || would.GetMatched() == 0 {
+		return f.tell(env, d, would, "would "+d.GetVerb())
+	}
+	if err := f.confirm(env, d, would); err != nil {
+		return err
+	}
+	did, err := f.all(env, &apiv1.OperateAllRequest{Filter: filter, Decision: d, AtMost: would.GetMatched()})
+	if err != nil {
+		return err
+	}
+	if err := f.tell(env, d, did, d.GetVerb()); err != nil {
+		return err
+	}
+	if did.GetRefused() > 0 {
+		return &exitError{code: ExitFailed, err: fmt.Errorf("%s was refused for %d of %d sagas", d.GetVerb(), did.GetRefused(), did.GetMatched())}
+	}
+	return nil
+}
+
+// all sends the request, shows its progress and returns its sum.
+func (f *decisionFlags) all(env *environment, request *apiv1.OperateAllRequest) (*apiv1.OperateAllResponse, error) {
+	sum := &apiv1.OperateAllResponse{}
+	err := f.call(env, 0, func(ctx context.Context, api service) error {
+		stream, err := api.OperateAll(ctx, connect.NewRequest(request))
+		if err != nil {
+			return err
+		}
+		defer func() { _ = stream.Close() }()
+		seen := newPace(env.stderr, request.GetDecision().GetVerb(), "sagas", request.GetAtMost())
+		for stream.Receive() {
+			m := stream.Msg()
+			seen.add(m.GetMatched() - seen.done)
+			m.Refusals = append(sum.GetRefusals(), m.GetRefusals()...)
+			sum = m
+		}
+		return stream.Err()
+	})
+	if err == nil && !sum.GetFinished() {
+		err = errors.New("the coordinator broke off; what it did is in the histories: ask again, what was decided is not decided twice")
+	}
+	return sum, err
+}
+
+// tell prints what was done or would be.
+func (f *decisionFlags) tell(env *environment, d *apiv1.Decision, sum *apiv1.OperateAllResponse, what string) error {
+	return f.print(env.stdout, sum, func(w io.Writer) {
+		_, _ = fmt.Fprintf(w, "%s: %d of %d sagas that match, refused for %d\n", what, sum.GetDone(), sum.GetMatched(), sum.GetRefused())
+		for _, r := range sum.GetRefusals() {
+			_, _ = fmt.Fprintf(w, "  %s: %s\n", oneLine(r.GetId(), 128), oneLine(r.GetReason(), 200))
+		}
+		if rest := sum.GetRefused() - int64(len(sum.GetRefusals())); rest > 0 {
+			_, _ = fmt.Fprintf(w, "  and %d more\n", rest)
+		}
+	})
+}
+
+// confirm asks a person; a program has to say --yes.
+func (f *decisionFlags) confirm(env *environment, d *apiv1.Decision, would *apiv1.OperateAllResponse) error {
+	if f.Yes {
+		return nil
+	}
+	question := fmt.Sprintf("%s %d sagas (%d match, refused for %d)?", d.GetVerb(), would.GetDone(), would.GetMatched(), would.GetRefused())
+	in, ok := env.stdin.(*os.File)
+	if !ok || !term.IsTerminal(int(in.Fd())) {
+		return &exitError{code: ExitUsage, err: errors.New(question), hint: "nothing was done; say --yes to do it, or --dry-run to see more"}
+	}
+	_, _ = fmt.Fprintf(env.stderr, "%s [y/N] ", question)
+	answer, err := bufio.NewReader(in).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	if a := strings.ToLower(strings.TrimSpace(answer)); a != "y" && a != "yes" {
+		return &exitError{code: ExitFailed, err: errors.New("nothing was done")}
+	}
+	return nil
+}
