@@ -34,7 +34,7 @@ func (f *decisionFlags) operateAll(env *environment, d *apiv1.Decision) error {
 		return err
 	}
 	if f.DryRun || would.GetMatched() == 0 {
-		return f.tell(env, d, would, "would "+d.GetVerb())
+		return f.tell(env, would, "would "+d.GetVerb())
 	}
 	if err := f.confirm(env, d, would); err != nil {
 		return err
@@ -43,7 +43,7 @@ func (f *decisionFlags) operateAll(env *environment, d *apiv1.Decision) error {
 	if err != nil {
 		return err
 	}
-	if err := f.tell(env, d, did, d.GetVerb()); err != nil {
+	if err := f.tell(env, did, d.GetVerb()); err != nil {
 		return err
 	}
 	if did.GetRefused() > 0 {
@@ -77,7 +77,7 @@ func (f *decisionFlags) all(env *environment, request *apiv1.OperateAllRequest) 
 }
 
 // tell prints what was done or would be.
-func (f *decisionFlags) tell(env *environment, d *apiv1.Decision, sum *apiv1.OperateAllResponse, what string) error {
+func (f *decisionFlags) tell(env *environment, sum *apiv1.OperateAllResponse, what string) error {
 	return f.print(env.stdout, sum, func(w io.Writer) {
 		_, _ = fmt.Fprintf(w, "%s: %d of %d sagas that match, refused for %d\n", what, sum.GetDone(), sum.GetMatched(), sum.GetRefused())
 		for _, r := range sum.GetRefusals() {
