@@ -82,15 +82,15 @@ docker logs -f "$load" 2>&1 &
 follower=$!
 
 ended $((ORDERS / 10))
-killed inventory 3
+killed payment 3
 ended $((ORDERS / 4))
 killed coordinator 2
 ended $((ORDERS * 4 / 10))
-say "pause shipping"
-docker pause "$(container shipping)" >/dev/null
+say "pause inventory"
+docker pause "$(container inventory)" >/dev/null
 sleep 4
-say "let shipping go on"
-docker unpause "$(container shipping)" >/dev/null
+say "let inventory go on"
+docker unpause "$(container inventory)" >/dev/null
 ended $((ORDERS / 2))
 say "restart nats"
 docker restart --time 5 "$(container nats)" >/dev/null
