@@ -1,0 +1,58 @@
+package boltstore_test
+
+import (
+	"fmt"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/store"
+	"github.com/amends-dev/amends/store/boltstore"
+	"github.com/amends-dev/amends/store/storetest"
+)
+
+// TestASearchIsCutIntoPages: to find one saga among thousands by what only its
+// state tells takes several calls, each of which does a bounded amount of work
+// (I10), and finds it all the same.
+func TestASearchIsCutIntoPages(t *testing.T) {
+	s := open(t, filepath.Join(t.TempDir(), "store.db"), boltstore.Options{})
+	const sagas = 5000
+	var changes []store.Change
+	for i := range sagas {
+		changes = append(changes, storetest.Start(saga.ID(fmt.Sprintf("order-%04d", i)), storetest.Checkout, storetest.Epoch.Add(time.Duration(i)*time.Second)))
+	}
+	results, err := s.Commit(t.Context(), changes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, err := range results {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	filter := store.Filter{UpdatedBefore: storetest.Epoch.Add(time.Second)} // the oldest only, which is listed last
+	var found []store.Summary
+	pages, cursor := 0, ""
+	for {
+		list, next, err := s.List(t.Context(), filter, store.Page{Cursor: cursor})
+		if err != nil {
+			t.Fatal(err)
+		}
+		pages++
+		found = append(found, list...)
+		if cursor = next; cursor == "" {
+			break
+		}
+	}
+	if len(found) != 1 || found[0].ID != "order-0000" {
+		t.Errorf("found are %v", found)
+	}
+	if pages != 3 {
+		t.Errorf("it took %d pages, want 3: two that look at as many as they may, and the rest", pages)
+	}
+	byID := store.Filter{IDs: []saga.ID{"order-0000"}, UpdatedBefore: filter.UpdatedBefore}
+	if list, next, err := s.List(t.Context(), byID, store.Page{}); err != nil || len(list) != 1 || next != "" {
+		t.Errorf("by its id: %v, %q, %v", list, next, err)
+	}
+}
