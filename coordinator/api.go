@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -55,36 +58,41 @@ func (c *Coordinator) verbs() map[string]func(context.Context, *transport.Envelo
 	}
 }
 
-// serve answers the requests that come over the bus.
+// serve answers the requests that come over the bus: all of them, so that a verb that
+// is misspelt gets a refusal that says which there are, and not silence.
 func (c *Coordinator) serve() (stop func(), err error) {
 	crashpoint.Here("coordinator: before serving requests")
-	var stops []func()
-	stop = func() {
+	verbs, first := c.verbs(), c.config.Subjects.API("")
+	end, err := c.config.Bus.Respond(first+"*", c.config.Name, func(request *transport.Envelope, reply func(*transport.Envelope)) {
+		handle, ok := verbs[strings.TrimPrefix(request.Subject, first)]
+		if !ok {
+			reply(noVerb(strings.TrimPrefix(request.Subject, first), verbs))
+			return
+		}
+		handle(context.Background(), request, reply)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("serve requests: %w", err)
+	}
+	return func() {
 		c.feed.close() // those who watch are told to ask elsewhere
-		for _, s := range stops {
-			s()
-		}
-	}
-	for verb, handle := range c.verbs() {
-		s, err := c.config.Bus.Respond(c.config.Subjects.API(verb), c.config.Name, func(request *transport.Envelope, reply func(*transport.Envelope)) {
-			handle(context.Background(), request, reply)
-		})
-		if err != nil {
-			stop()
-			return nil, fmt.Errorf("serve %s requests: %w", verb, err)
-		}
-		stops = append(stops, s)
-	}
-	return stop, nil
+		end()
+	}, nil
+}
+
+// noVerb refuses a request that there is not.
+func noVerb[T any](verb string, verbs map[string]T) *transport.Envelope {
+	return refusal(transport.CodeInvalidArgument, fmt.Sprintf("there is no request %q; there are %s", verb, strings.Join(slices.Sorted(maps.Keys(verbs)), ", ")))
 }
 
 // Handle serves one request and waits for its reply: the same code that answers
 // on the bus, for faces that do not come over it. verb is one of the
 // transport.API constants.
 func (c *Coordinator) Handle(ctx context.Context, verb string, request *transport.Envelope) *transport.Envelope {
-	handle, ok := c.verbs()[verb]
+	verbs := c.verbs()
+	handle, ok := verbs[verb]
 	if !ok {
-		return refusal(transport.CodeInvalidArgument, fmt.Sprintf("there is no request %q", verb))
+		return noVerb(verb, verbs)
 	}
 	replies := make(chan *transport.Envelope, 1)
 	handle(ctx, request, func(e *transport.Envelope) { replies <- e })

@@ -70,6 +70,7 @@ func badRequests(w *wire) {
 		w.asks(verb, "", "no such saga", "ce-sagaid", "nobody")
 	}
 	w.asks("operate", `{"verb":"explode","by":"kim","reason":"x"}`, "no such verb", "ce-sagaid", "e1")
+	w.asks("lst", `{}`, `there is no request "lst"; there are `)
 	w.asks("list", `[]`, "is a JSON array; write an object")
 	w.asks("list", `{"limit":"ten"}`, "field limit is a JSON string; write a whole number")
 	w.asks("list", `{"limits":10}`, `unknown field "limits"`)
