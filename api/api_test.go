@@ -57,16 +57,19 @@ type town struct {
 }
 
 // newTown runs until the test ends.
-func newTown(t *testing.T, options ...connect.ClientOption) *town {
+func newTown(t *testing.T) *town {
+	t.Helper()
+	return newTownOf(t, daemon.Config{})
+}
+
+// newTownOf is newTown with settings of its own.
+func newTownOf(t *testing.T, config daemon.Config) *town {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	ready, ended := make(chan daemon.Addresses, 1), make(chan error, 1)
-	dir := t.TempDir() // before the cleanup below, so that it is removed after it
-	go func() {
-		ended <- daemon.Run(ctx, daemon.Config{
-			DataDir: dir, HTTP: "127.0.0.1:0", Logger: slog.New(slog.DiscardHandler), Definitions: []*saga.Definition{bakery},
-		}, func(a daemon.Addresses) { ready <- a })
-	}()
+	config.DataDir = t.TempDir() // before the cleanup below, so that it is removed after it
+	config.HTTP, config.Logger, config.Definitions = "127.0.0.1:0", slog.New(slog.DiscardHandler), []*saga.Definition{bakery}
+	go func() { ended <- daemon.Run(ctx, config, func(a daemon.Addresses) { ready <- a }) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-ended; err != nil {
@@ -80,7 +83,7 @@ func newTown(t *testing.T, options ...connect.ClientOption) *town {
 		t.Fatal("the coordinator is not ready")
 	}
 	t.Cleanup(w.http.CloseIdleConnections)
-	w.CoordinatorServiceClient = apiv1connect.NewCoordinatorServiceClient(w.http, w.HTTP, options...)
+	w.CoordinatorServiceClient = apiv1connect.NewCoordinatorServiceClient(w.http, w.HTTP)
 	w.services(t)
 	return w
 }
@@ -300,6 +303,18 @@ func TestRefusalsSayWhatWouldBeRight(t *testing.T) {
 		if tt.field != "" && !slices.ContainsFunc(detail.Violations, func(v *apiv1.Violation) bool { return v.Field == tt.field && strings.Contains(v.Problem, tt.words) }) {
 			t.Errorf("%s: violations are %v, want one of %s", name, detail.Violations, tt.field)
 		}
+	}
+}
+
+// TestBusyIsSaidWithATime: who is refused for now learns when it is worth asking
+// again.
+func TestBusyIsSaidWithATime(t *testing.T) {
+	w := newTownOf(t, daemon.Config{MaxOpen: 1})
+	w.park(t, "stuck")
+	_, err := w.Start(within(t), order("more"))
+	code, detail := refusal(t, err)
+	if code != connect.CodeResourceExhausted || detail.RetryAfter.AsDuration() <= 0 || detail.RetryAfter.AsDuration() > time.Minute {
+		t.Errorf("%v, %v", err, detail)
 	}
 }
 

@@ -38,7 +38,7 @@ func (c *Coordinator) apiCount(ctx context.Context, request *transport.Envelope)
 // else saga by saga.
 func (c *Coordinator) countSagas(ctx context.Context, f *store.Filter) (counts []transport.Count, atLeast bool, err error) {
 	if f.ByState() || f.IDPrefix != "" || len(f.IDs) > 0 || !f.StartedAfter.IsZero() || !f.StartedBefore.IsZero() {
-		return c.countOneByOne(ctx, f)
+		return c.countOneByOne(ctx, f, countPages)
 	}
 	all, err := c.config.Store.Counts(ctx)
 	if err != nil {
@@ -55,14 +55,14 @@ func (c *Coordinator) countSagas(ctx context.Context, f *store.Filter) (counts [
 	return counts, false, nil
 }
 
-func (c *Coordinator) countOneByOne(ctx context.Context, f *store.Filter) (counts []transport.Count, atLeast bool, err error) {
+func (c *Coordinator) countOneByOne(ctx context.Context, f *store.Filter, pages int) (counts []transport.Count, atLeast bool, err error) {
 	type key struct {
 		definition saga.Ref
 		phase      saga.Phase
 	}
 	numbers := map[key]transport.Count{}
 	page := store.Page{Limit: store.MaxPage}
-	for range countPages {
+	for range pages {
 		found, next, err := c.config.Store.List(ctx, *f, page)
 		if err != nil {
 			return nil, false, err

@@ -1,0 +1,34 @@
+package coordinator
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/store"
+	"github.com/amends-dev/amends/store/memstore"
+	"github.com/amends-dev/amends/store/storetest"
+)
+
+// TestACountIsBounded: a count that has to look at every saga looks at so many,
+// and says that there may be more (I10).
+func TestACountIsBounded(t *testing.T) {
+	s := memstore.New()
+	var changes []store.Change
+	for i := range 1500 {
+		changes = append(changes, storetest.Start(saga.ID(fmt.Sprint("order-", i)), storetest.Checkout, storetest.Epoch))
+	}
+	if _, err := s.Commit(t.Context(), changes); err != nil {
+		t.Fatal(err)
+	}
+	c := &Coordinator{config: Config{Store: s}}
+	for _, tt := range []struct {
+		pages, want int
+		atLeast     bool
+	}{{1, 1000, true}, {2, 1500, false}, {countPages, 1500, false}} {
+		counts, atLeast, err := c.countOneByOne(t.Context(), &store.Filter{IDPrefix: "order-"}, tt.pages)
+		if err != nil || len(counts) != 1 || counts[0].Sagas != tt.want || atLeast != tt.atLeast {
+			t.Errorf("%d pages: %v, at least %t, %v; want %d", tt.pages, counts, atLeast, err, tt.want)
+		}
+	}
+}
