@@ -76,9 +76,9 @@ func (e *exam) connection(nc *nats.Conn) {
 	case nc.AuthRequired():
 		e.add("access to NATS", OK, "nobody is let in without a key", "")
 	case local(address):
-		e.add("access to NATS", Warning, "anybody on this machine may publish, and answer for any participant", "give each service a user of its own, whose permissions hold it to its own subjects (docs/WIRE.md, Permissions)")
+		e.add("access to NATS", Warning, "anybody on this machine may publish, and answer for any participant", "give each service a user of its own, whose permissions hold it to its own subjects; docs/SECURITY-GUIDE.md says how")
 	default:
-		e.add("access to NATS", Problem, "anybody who reaches it may publish, and answer for any participant", "give each service a user of its own, whose permissions hold it to its own subjects (docs/WIRE.md, Permissions)")
+		e.add("access to NATS", Problem, "anybody who reaches it may publish, and answer for any participant", "give each service a user of its own, whose permissions hold it to its own subjects; docs/SECURITY-GUIDE.md says how")
 	}
 }
 

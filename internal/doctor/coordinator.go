@@ -79,7 +79,7 @@ func (e *exam) doors(ctx context.Context) {
 	case err == nil && local(e.Server):
 		e.add(check, OK, "anybody on this machine is let in", "")
 	case err == nil:
-		e.add(check, Problem, "anybody who reaches "+e.Server+" may read sagas and decide about them", "give the coordinator tokens or OIDC, or let it listen on loopback only; docs/OPERATING.md says how")
+		e.add(check, Problem, "anybody who reaches "+e.Server+" may read sagas and decide about them", "give the coordinator tokens or OpenID Connect, or let it listen on loopback only; docs/SECURITY-GUIDE.md says how")
 	case code == connect.CodeUnauthenticated || code == connect.CodePermissionDenied:
 		e.add(check, OK, "nobody is let in without a key", "")
 	default:
