@@ -16,6 +16,7 @@ import (
 
 type backupCmd struct {
 	serverFlags
+	keysFlag
 	File    string `arg:"" type:"path" help:"Where to write the copy; must not exist."`
 	DataDir string `type:"existingdir" placeholder:"DIR" help:"Copy the store of this directory instead; no coordinator may run on it."`
 }
@@ -74,7 +75,11 @@ func (c *backupCmd) offline(ctx context.Context, w io.Writer) (n int64, err erro
 	if _, err := os.Stat(path); err != nil {
 		return 0, fmt.Errorf("there is no store to copy: %w", err)
 	}
-	s, err := boltstore.Open(path, boltstore.Options{})
+	keys, err := c.keys()
+	if err != nil {
+		return 0, &exitError{code: ExitUsage, err: err}
+	}
+	s, err := boltstore.Open(path, boltstore.Options{Keys: keys})
 	if errors.Is(err, boltstore.ErrLocked) {
 		return 0, &exitError{code: ExitFailed, err: err, hint: "a coordinator runs on this directory: leave out --data-dir and it is asked for the copy"}
 	}
@@ -118,6 +123,7 @@ func writeWhole(path string, write func(io.Writer) (int64, error)) (n int64, err
 }
 
 type restoreCmd struct {
+	keysFlag
 	File    string `arg:"" type:"existingfile" help:"The backup."`
 	DataDir string `env:"AMENDS_DATA_DIR" type:"path" default:"data" help:"The directory to make; it must not hold a store."`
 }
@@ -131,6 +137,10 @@ func (c *restoreCmd) Run(env *environment) error {
 	if err := os.MkdirAll(c.DataDir, 0o700); err != nil {
 		return err
 	}
+	keys, err := c.keys()
+	if err != nil {
+		return &exitError{code: ExitUsage, err: err}
+	}
 	backup, err := os.Open(c.File)
 	if err != nil {
 		return err
@@ -141,7 +151,7 @@ func (c *restoreCmd) Run(env *environment) error {
 		return err
 	}
 	seen := newPace(env.stderr, path, "bytes", info.Size())
-	if err := boltstore.Restore(env.ctx, io.TeeReader(backup, seen), path, nil); err != nil {
+	if err := boltstore.RestoreSealed(env.ctx, io.TeeReader(backup, seen), path, keys, nil); err != nil {
 		return err
 	}
 	_, _ = fmt.Fprintf(env.stdout, "%s: restored; start it with: coordinator serve --data-dir %s\n", path, c.DataDir)

@@ -37,6 +37,7 @@ type root struct {
 
 	Definition  definitionCmd `cmd:"" group:"Definitions" help:"Check, register and list definitions."`
 	DeadLetters deadCmd       `cmd:"" group:"Running it" name:"dead-letters" help:"What came in and could not be understood."`
+	Key         keyCmd        `cmd:"" group:"Running it" help:"Make keys that seal what is stored."`
 	Token       tokenCmd      `cmd:"" group:"Running it" help:"Make tokens for whoever uses the API."`
 	Doctor      doctorCmd     `cmd:"" group:"Running it" help:"Examine a running deployment, and say what to do about each finding."`
 	Permissions grantCmd      `cmd:"" group:"Running it" name:"nats-permissions" help:"Print what users of the NATS server have to be allowed, for its configuration or serve --nats-users."`

@@ -20,6 +20,7 @@ import (
 type serveFlags struct {
 	ConfigFile  string `name:"config" env:"AMENDS_CONFIG" type:"path" placeholder:"FILE" help:"YAML file whose keys are the names of these flags."`
 	DataDir     string `env:"AMENDS_DATA_DIR" type:"path" default:"data" help:"Directory of everything that must survive."`
+	StoreKeys   string `env:"AMENDS_STORE_KEYS" type:"path" placeholder:"FILE" help:"Keys that seal what is stored, see coordinator key create. Default: it is stored as it is."`
 	Definitions string `env:"AMENDS_DEFINITIONS" type:"path" placeholder:"DIR" help:"Directory, or file, of definitions to register at the start."`
 
 	NATSListen   string `name:"nats-listen" env:"AMENDS_NATS_LISTEN" default:"127.0.0.1:4222" help:"Where the embedded NATS server listens; port 0: a free one."`
@@ -57,7 +58,7 @@ func (f *serveFlags) daemon() daemon.Config {
 	server.ListenCert, server.ListenKey = f.NATSTLSCert, f.NATSTLSKey
 	who, _ := f.accessFlags.config() // problem says what is wrong with it
 	return daemon.Config{
-		DataDir: f.DataDir, NATS: server, Prefix: f.Prefix, HTTP: f.HTTP, API: daemon.API(f.API), Pprof: f.Pprof,
+		DataDir: f.DataDir, StoreKeys: f.StoreKeys, NATS: server, Prefix: f.Prefix, HTTP: f.HTTP, API: daemon.API(f.API), Pprof: f.Pprof,
 		Access: who, TLSCert: f.TLSCert, TLSKey: f.TLSKey, Plaintext: f.Plaintext,
 		Name: f.Name, Shards: f.Shards, MaxBatch: f.MaxBatch, MaxOpen: f.MaxOpen,
 		Retention: f.Retention, TombstoneRetention: f.TombstoneRetention, Version: version(),

@@ -20,6 +20,9 @@ type Config struct {
 	// server's streams, the secret. It is made with mode 0700 if it is missing.
 	// One process at a time.
 	DataDir string
+	// StoreKeys names a file of keys (boltstore.LoadKeys) that seal what people said, in
+	// the store and in the embedded server's streams. Default: nothing is sealed.
+	StoreKeys string
 	// NATS says which server carries the messages. Default: an embedded one.
 	NATS NATS
 	// Prefix is the first token, or tokens, of all subjects. Default: "saga".

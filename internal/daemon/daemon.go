@@ -59,6 +59,7 @@ type daemon struct {
 	server  *embedded.Server // nil: external
 	bus     *natsbus.Bus
 	store   *boltstore.Store
+	keys    *boltstore.Keys                         // nil: nothing is sealed
 	coord   atomic.Pointer[coordinator.Coordinator] // nil: starting
 	stops   atomic.Bool
 	listen  net.Listener // nil: no HTTP
@@ -230,7 +231,12 @@ func (d *daemon) openStore(context.Context) error {
 	if err := os.MkdirAll(d.DataDir, 0o700); err != nil {
 		return err
 	}
-	s, err := boltstore.Open(filepath.Join(d.DataDir, StoreFile), boltstore.Options{OnCorrupt: func(err error) {
+	keys, err := loadKeys(d.StoreKeys)
+	if err != nil {
+		return err
+	}
+	d.keys = keys
+	s, err := boltstore.Open(filepath.Join(d.DataDir, StoreFile), boltstore.Options{Keys: keys, OnCorrupt: func(err error) {
 		d.Logger.Error("a damaged record was passed over; restore a backup beside this store and compare", slog.Any("error", err))
 	}})
 	if err != nil {
@@ -259,7 +265,12 @@ func (d *daemon) startServer(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	streamKeys, err := d.streamKeys()
+	if err != nil {
+		return err
+	}
 	s, err := embedded.Start(embedded.Config{
+		Keys:     streamKeys,
 		StoreDir: filepath.Join(d.DataDir, "nats"), Host: host, Port: port, Logger: serverLog{d.Logger},
 		UsersFile: d.NATS.Users, TLS: secure,
 	})

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"github.com/amends-dev/amends/internal/crashpoint"
+	"github.com/amends-dev/amends/store/boltstore"
 )
 
 // secretSize is the length of the secret in bytes.
@@ -37,6 +38,22 @@ func loadSecret(dir string) ([]byte, error) {
 	}
 	crashpoint.Here("daemon: secret not named yet")
 	return secret, os.Rename(temporary, path)
+}
+
+// loadKeys reads the keys that seal the store; nil: there are none.
+func loadKeys(path string) (*boltstore.Keys, error) {
+	if path == "" {
+		return nil, nil //nolint:nilnil // no file, no keys
+	}
+	return boltstore.LoadKeys(path)
+}
+
+// streamKeys are those that seal the embedded server's streams.
+func (d *daemon) streamKeys() ([]string, error) {
+	if d.keys == nil {
+		return nil, nil
+	}
+	return d.keys.Derive("streams")
 }
 
 // writeSynced writes a file whose content is on disk when it returns: a name

@@ -37,7 +37,10 @@ func (g *group) bucket(t table) *bolt.Bucket {
 
 func (g *group) get(t table, key []byte) ([]byte, error) { return t.get(g.bucket(t), key) }
 func (g *group) put(t table, key, body []byte) error     { return t.put(g.bucket(t), key, body) }
-func (g *group) delete(t table, key []byte) error        { return t.delete(g.bucket(t), key) }
+func (g *group) putAs(format byte, t table, key, body []byte) error {
+	return t.putAs(format, g.bucket(t), key, body)
+}
+func (g *group) delete(t table, key []byte) error { return t.delete(g.bucket(t), key) }
 
 // apply makes one change part of the transaction. A fatalError: the transaction
 // cannot go on. Any other error is the change's result, and nothing of it was
@@ -52,12 +55,13 @@ func (g *group) apply(p *prepared) error {
 		return fatalError{err}
 	}
 	h := p.head
-	record := p.chain(&h, old, seq)
-	if err := g.put(tableJournal, sequenceKey(seq), record.append(nil)); err != nil {
+	keys := g.s.options.Keys
+	record := p.chain(keys, &h, old, seq)
+	if err := g.putAs(keys.format(), tableJournal, sequenceKey(seq), record.append(nil)); err != nil {
 		return err
 	}
 	crashpoint.Here("boltstore: after journal put")
-	if err := g.put(tableSagas, []byte(p.id), append(h.append(make([]byte, 0, 96+len(p.slim))), p.slim...)); err != nil {
+	if err := g.putAs(keys.format(), tableSagas, []byte(p.id), append(h.append(make([]byte, 0, 96+len(p.slim))), p.slim...)); err != nil {
 		return err
 	}
 	crashpoint.Here("boltstore: after state put")
@@ -67,7 +71,7 @@ func (g *group) apply(p *prepared) error {
 	crashpoint.Here("boltstore: after index")
 	for i, o := range p.owe {
 		place := owedKey(seq, i)
-		if err := g.put(tableOwed, place, o.record); err != nil {
+		if err := g.putAs(keys.format(), tableOwed, place, o.record); err != nil {
 			return err
 		}
 		crashpoint.Here("boltstore: between record and outbox key")
@@ -87,12 +91,12 @@ func (g *group) current(p *prepared) (*head, error) {
 		return nil, err
 	}
 	if body == nil { // a saga is buried in the transaction that removes it
-		stone, err := g.get(tableTombstones, []byte(p.id))
+		stone, sealed, err := tableTombstones.find(g.bucket(tableTombstones), []byte(p.id))
 		if err != nil {
 			return nil, err
 		}
 		if stone != nil {
-			return nil, entombed(p.id, stone)
+			return nil, g.s.entombed(p.id, stone, sealed)
 		}
 	}
 	var old *head
@@ -111,7 +115,11 @@ func (g *group) current(p *prepared) (*head, error) {
 }
 
 // entombed is the error that a tombstone stands for.
-func entombed(id saga.ID, body []byte) error {
+func (s *Store) entombed(id saga.ID, body []byte, sealed bool) error {
+	body, err := s.options.Keys.opening(sealed, "tombstone", string(id), 0, body)
+	if err != nil {
+		return tableTombstones.corrupt([]byte(id), err.Error())
+	}
 	t, err := parseTombstone(id, body)
 	if err != nil {
 		return tableTombstones.corrupt([]byte(id), err.Error())
@@ -121,7 +129,7 @@ func entombed(id saga.ID, body []byte) error {
 
 // chain links the change to the saga's earlier ones, in the head and in the
 // journal record.
-func (p *prepared) chain(h, old *head, seq uint64) *entry {
+func (p *prepared) chain(keys *Keys, h, old *head, seq uint64) *entry {
 	e := &entry{saga: p.id, first: p.expected + 1, events: p.events}
 	if old == nil {
 		old = &head{}
@@ -134,7 +142,7 @@ func (p *prepared) chain(h, old *head, seq uint64) *entry {
 	}
 	h.birth = old.birth
 	if old.changes == 0 || old.birthSum != h.birthSum {
-		h.birth, e.birth = seq, p.birth
+		h.birth, e.birth = seq, keys.closing("birth", string(p.id), 0, p.birth)
 	}
 	return e
 }

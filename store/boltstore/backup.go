@@ -90,13 +90,19 @@ func (b *backupWriter) Write(p []byte) (n int, err error) {
 //
 // ErrBackup: r is not a whole backup. os.ErrExist: there is a file at path.
 func Restore(ctx context.Context, r io.Reader, path string, progress func(bytes int64)) error {
-	if err := restore(ctx, r, path, progress); err != nil {
+	return RestoreSealed(ctx, r, path, nil, progress)
+}
+
+// RestoreSealed is Restore for a store in which something is sealed: the keys are
+// needed to check it. ErrKey: one is missing.
+func RestoreSealed(ctx context.Context, r io.Reader, path string, keys *Keys, progress func(bytes int64)) error {
+	if err := restore(ctx, r, path, keys, progress); err != nil {
 		return fmt.Errorf("restore store %s: %w", path, err)
 	}
 	return nil
 }
 
-func restore(ctx context.Context, r io.Reader, path string, progress func(int64)) error {
+func restore(ctx context.Context, r io.Reader, path string, keys *Keys, progress func(int64)) error {
 	if _, err := os.Lstat(path); err == nil {
 		return fmt.Errorf("%w: move it away first; a restore never replaces a store", os.ErrExist)
 	} else if !errors.Is(err, os.ErrNotExist) {
@@ -117,7 +123,7 @@ func restore(ctx context.Context, r io.Reader, path string, progress func(int64)
 		return err
 	}
 	crashpoint.Here("boltstore: restore received")
-	if err := adopt(ctx, f.Name()); err != nil {
+	if err := adopt(ctx, f.Name(), keys); err != nil {
 		return err
 	}
 	crashpoint.Here("boltstore: restore adopted")
@@ -168,8 +174,8 @@ func receive(ctx context.Context, r io.Reader, f *os.File, progress func(int64))
 }
 
 // adopt verifies the restored file and counts its incarnation up.
-func adopt(ctx context.Context, path string) error {
-	options := Options{MapSize: 1, CheckLimit: math.MaxInt64}
+func adopt(ctx context.Context, path string, keys *Keys) error {
+	options := Options{MapSize: 1, CheckLimit: math.MaxInt64, Keys: keys}
 	var damage []error
 	options.OnCorrupt = func(err error) { damage = append(damage, err) }
 	s, err := open(path, options)

@@ -26,15 +26,21 @@ func open(t testing.TB, path string, options boltstore.Options) *boltstore.Store
 }
 
 func TestLaw(t *testing.T) {
+	t.Run("plain", func(t *testing.T) { law(t, boltstore.Options{}) })
+	t.Run("sealed", func(t *testing.T) { law(t, boltstore.Options{Keys: keys(t, line(t, "key-1"))}) })
+}
+
+func law(t *testing.T, options boltstore.Options) {
+	t.Helper()
 	storetest.Run(t, func(t *testing.T) storetest.Harness {
 		path := filepath.Join(t.TempDir(), "store.db")
-		s := open(t, path, boltstore.Options{})
+		s := open(t, path, options)
 		restored := 0
 		return storetest.Harness{
 			Store: s,
 			Reopen: func(t testing.TB) store.Store {
 				s.Abort()
-				s = open(t, path, boltstore.Options{})
+				s = open(t, path, options)
 				if err := s.Verify(t.Context()); err != nil {
 					t.Fatalf("after a crash: %v", err)
 				}
@@ -43,10 +49,10 @@ func TestLaw(t *testing.T) {
 			Restore: func(t testing.TB, backup io.Reader) (store.Store, error) {
 				restored++
 				path := filepath.Join(t.TempDir(), "restored.db")
-				if err := boltstore.Restore(t.Context(), backup, path, nil); err != nil {
+				if err := boltstore.RestoreSealed(t.Context(), backup, path, options.Keys, nil); err != nil {
 					return nil, err
 				}
-				return open(t, path, boltstore.Options{}), nil
+				return open(t, path, options), nil
 			},
 		}
 	})

@@ -29,7 +29,7 @@ type owed struct {
 	record []byte
 }
 
-func prepare(c *store.Change) (*prepared, error) {
+func prepare(keys *Keys, c *store.Change) (*prepared, error) {
 	if err := c.Check(); err != nil {
 		return nil, err
 	}
@@ -42,6 +42,7 @@ func prepare(c *store.Change) (*prepared, error) {
 	if p.slim, err = slim(in); err != nil {
 		return nil, invalid(err)
 	}
+	p.slim = keys.closing("state", string(in.ID), in.Revision, p.slim)
 	p.head = head{
 		revision: in.Revision,
 		class:    class,
@@ -49,13 +50,14 @@ func prepare(c *store.Change) (*prepared, error) {
 		wake:     nano(in.Wake()),
 		ended:    nano(in.Ended),
 		ref:      in.Definition,
-		birthSum: checksum(p.birth),
+		birthSum: keys.sum(p.birth),
 	}
 	p.events = make([][]byte, len(c.Events))
 	for i := range c.Events {
 		if p.events[i], err = sagapb.MarshalEvent(&c.Events[i]); err != nil {
 			return nil, invalid(err)
 		}
+		p.events[i] = keys.closing("event", string(in.ID), c.Expected+1+uint64(i), p.events[i])
 	}
 	p.owe = make([]owed, len(c.Owe))
 	for i := range c.Owe {
@@ -63,6 +65,7 @@ func prepare(c *store.Change) (*prepared, error) {
 		if p.owe[i].record, err = outboxpb.MarshalRecord(&c.Owe[i]); err != nil {
 			return nil, invalid(err)
 		}
+		p.owe[i].record = keys.closing("owed", string(p.owe[i].key), 0, p.owe[i].record)
 	}
 	p.settle = append(p.settle, c.Settle...)
 	return p, nil

@@ -35,7 +35,7 @@ func (s *Store) Commit(ctx context.Context, changes []store.Change) ([]error, er
 		done:    make(chan struct{}),
 	}
 	for i := range changes {
-		r.changes[i], r.results[i] = prepare(&changes[i])
+		r.changes[i], r.results[i] = prepare(s.options.Keys, &changes[i])
 	}
 	if err := s.submit(ctx, r); err != nil {
 		return nil, err

@@ -132,7 +132,7 @@ func (g *group) expire(before time.Time, limit int) (removed int, more bool, err
 		return 0, false, err
 	}
 	for _, e := range list {
-		in, err := load(g.tx, e.id)
+		in, err := g.s.load(g.tx, e.id)
 		if err == nil {
 			err = g.bury(in)
 		}
@@ -153,11 +153,11 @@ func (g *group) expire(before time.Time, limit int) (removed int, more bool, err
 
 // bury replaces a saga by its tombstone.
 func (g *group) bury(in *saga.Instance) error {
-	h, _, err := loadHead(g.tx, in.ID)
+	h, _, err := g.s.loadHead(g.tx, in.ID)
 	if err != nil {
 		return err
 	}
-	entries, err := chain(g.tx, in.ID, &h, 1, h.revision)
+	entries, err := g.s.chain(g.tx, in.ID, &h, 1, h.revision)
 	if err != nil {
 		return err
 	}
@@ -184,7 +184,8 @@ func (g *group) bury(in *saga.Instance) error {
 		Saga: in.ID, Definition: in.Definition, Phase: in.Phase, InputHash: sha256.Sum256(in.Input), Ended: in.Ended,
 	}
 	crashpoint.Here("boltstore: before a tombstone")
-	if err := g.put(tableTombstones, []byte(in.ID), appendTombstone(nil, t, h.class)); err != nil {
+	keys := g.s.options.Keys
+	if err := g.putAs(keys.format(), tableTombstones, []byte(in.ID), keys.closing("tombstone", string(in.ID), 0, appendTombstone(nil, t, h.class))); err != nil {
 		return err
 	}
 	return g.put(tableExpiry, timeKey(string(rune(expiryTombstone)), h.ended, in.ID), nil)

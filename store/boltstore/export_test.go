@@ -45,5 +45,17 @@ func (s *Store) SetSchema(n uint64) error {
 	})
 }
 
+// OwedKey is the key of the first owed record of a journal record.
+func OwedKey(seq uint64) []byte { return owedKey(seq, 0) }
+
 // JournalKey is the key of the journal record with a sequence number.
 func JournalKey(seq uint64) []byte { return sequenceKey(seq) }
+
+// Transplant puts the body of one record under another's key, with right checksums.
+func (s *Store) Transplant(bucket string, from, to []byte) error {
+	return s.db.Update(func(tx *bolt.Tx) error {
+		b := tx.Bucket([]byte(bucket))
+		v := append([]byte(nil), b.Get(from)...)
+		return table{name: bucket}.putAs(v[0], b, to, v[frameSize:])
+	})
+}

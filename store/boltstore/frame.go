@@ -21,6 +21,7 @@ import (
 // the key's the second: see absent.
 const (
 	frameFormat = 1
+	frameSealed = 2 // parts of the body are sealed: see seal.go
 	frameSize   = 9
 )
 
@@ -61,10 +62,13 @@ func bodySum(keySum uint32, body []byte) uint32 {
 }
 
 // put stores a framed body.
-func (t table) put(b *bolt.Bucket, key, body []byte) error {
+func (t table) put(b *bolt.Bucket, key, body []byte) error { return t.putAs(frameFormat, b, key, body) }
+
+// putAs is put for a format.
+func (t table) putAs(format byte, b *bolt.Bucket, key, body []byte) error {
 	sum := t.keySum(key)
 	v := make([]byte, frameSize, frameSize+len(body))
-	v[0] = frameFormat
+	v[0] = format
 	binary.BigEndian.PutUint32(v[1:], sum)
 	binary.BigEndian.PutUint32(v[5:], bodySum(sum, body))
 	if err := b.Put(key, append(v, body...)); err != nil {
@@ -85,7 +89,7 @@ func (t table) open(key, v []byte) ([]byte, error) {
 	switch {
 	case len(v) < frameSize:
 		return nil, t.corrupt(key, fmt.Sprintf("it is %d bytes long", len(v)))
-	case v[0] != frameFormat:
+	case v[0] != frameFormat && v[0] != frameSealed:
 		return nil, t.corrupt(key, fmt.Sprintf("format %d is not known", v[0]))
 	case binary.BigEndian.Uint32(v[1:]) != t.keySum(key):
 		return nil, t.corrupt(key, "the checksum of its key is wrong")
@@ -103,10 +107,18 @@ func (t table) corrupt(key []byte, why string) *store.CorruptError {
 // transaction's. A *store.CorruptError: it is damaged, or it cannot be told
 // whether it exists.
 func (t table) get(b *bolt.Bucket, key []byte) ([]byte, error) {
-	if v := b.Get(key); v != nil {
-		return t.open(key, v)
+	body, _, err := t.find(b, key)
+	return body, err
+}
+
+// find is get that also says whether parts of the body are sealed.
+func (t table) find(b *bolt.Bucket, key []byte) (body []byte, sealed bool, err error) {
+	v := b.Get(key)
+	if v == nil {
+		return nil, false, t.absent(b, key)
 	}
-	return nil, t.absent(b, key)
+	body, err = t.open(key, v)
+	return body, err == nil && v[0] == frameSealed, err
 }
 
 // absent returns nil when the keys around the place where key would be prove

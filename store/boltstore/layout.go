@@ -9,8 +9,12 @@ import (
 	"github.com/amends-dev/amends/store"
 )
 
-// schemaVersion is the layout below. A file with a later one is refused.
-const schemaVersion = 1
+// The layouts. A file with a later one is refused. A file has the second one once a
+// key has sealed something in it.
+const (
+	schemaVersion = 1 // the layout below
+	schemaSealed  = 2 // … in which the slim states, births, events, owed records and tombstones may be sealed (seal.go)
+)
 
 // The file has eleven buckets. Every value is framed (frame.go: format, checksum
 // of the key, checksum of the body). Times are nanoseconds since 1970 with the

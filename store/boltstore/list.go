@@ -58,7 +58,7 @@ func (s *Store) fill(tx *bolt.Tx, filter *store.Filter, size int, next func() (l
 		if !filter.WantsDefinition(l.ref) || !filter.WantsStart(instant(l.started)) || !filter.WantsID(l.id) {
 			continue
 		}
-		in, err := load(tx, l.id)
+		in, err := s.load(tx, l.id)
 		if err != nil {
 			s.report(err)
 			continue
@@ -211,7 +211,7 @@ func (s *Store) byIDs(tx *bolt.Tx, filter *store.Filter, behind *store.Position)
 	}
 	var lines []line
 	for _, id := range slices.Compact(slices.Sorted(slices.Values(filter.IDs[:min(len(filter.IDs), store.MaxPage)]))) {
-		h, _, err := loadHead(tx, id)
+		h, _, err := s.loadHead(tx, id)
 		switch {
 		case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrEnded):
 			continue

@@ -28,7 +28,7 @@ var (
 // Open opens the store in the file at path and makes it if it is not there. The
 // directory must exist. The file belongs to this process until Close: ErrLocked
 // when another one has it. ErrDamaged: restore a backup with Restore. ErrLater,
-// ErrForeign: this program must not touch it.
+// ErrForeign: this program must not touch it. ErrKey: Options.Keys lacks a key.
 func Open(path string, options Options) (*Store, error) {
 	s, err := open(path, options)
 	if err != nil {
@@ -185,6 +185,12 @@ func (s *Store) prepareFile() error {
 	if err := s.db.View(s.readMeta); err != nil {
 		return err
 	}
+	if err := s.db.View(s.checkKeys); err != nil {
+		return err
+	}
+	if err := s.noteKey(); err != nil {
+		return err
+	}
 	if err := s.db.View(s.readCounts); err != nil {
 		return err
 	}
@@ -215,9 +221,9 @@ func (s *Store) readMeta(tx *bolt.Tx) error {
 	if err != nil {
 		return err
 	}
-	if schema > schemaVersion {
+	if schema > schemaSealed {
 		return fmt.Errorf("%w: its layout is %d, this program knows up to %d: use that release, or restore a backup of this one",
-			ErrLater, schema, schemaVersion)
+			ErrLater, schema, schemaSealed)
 	}
 	created, err := number(metaCreated)
 	if err != nil {

@@ -31,6 +31,10 @@ type Options struct {
 	// damaged. The newest commits may be missing then, although they were
 	// acknowledged; without it such a file is refused.
 	AcceptDamagedRoot bool
+	// Keys seal and open what people said: see LoadKeys. nil: nothing is sealed, and a
+	// file in which something is sealed is refused with ErrKey. What was written
+	// before keys were given stays as it was.
+	Keys *Keys
 	// OnCorrupt is told of every damaged record that is passed over, with a
 	// *store.CorruptError. It may be called from several goroutines and must not
 	// block or call the store; nil: damage is only counted (Stats.Damaged).

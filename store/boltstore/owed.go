@@ -58,7 +58,7 @@ func (s *Store) owedBatch(ctx context.Context, behind []byte) (records []outbox.
 				return nil
 			}
 			last = bytes.Clone(k)
-			id, record, err := readOwed(places, k, v)
+			id, record, err := s.readOwed(places, k, v)
 			if err != nil {
 				s.report(err)
 				continue
@@ -73,7 +73,7 @@ func (s *Store) owedBatch(ctx context.Context, behind []byte) (records []outbox.
 	return records, last, err
 }
 
-func readOwed(places *bolt.Bucket, k, v []byte) (id outbox.ID, record outbox.Record, err error) {
+func (s *Store) readOwed(places *bolt.Bucket, k, v []byte) (id outbox.ID, record outbox.Record, err error) {
 	place, err := tableOutbox.open(k, v)
 	if err != nil {
 		return id, record, err
@@ -82,13 +82,16 @@ func readOwed(places *bolt.Bucket, k, v []byte) (id outbox.ID, record outbox.Rec
 	if !ok {
 		return id, record, tableOutbox.corrupt(k, "its key cannot be read")
 	}
-	body, err := tableOwed.get(places, place)
+	body, sealed, err := tableOwed.find(places, place)
 	if err != nil {
 		return id, record, err
 	}
 	what := fmt.Sprintf("outbox record %s", id)
 	if body == nil {
 		return id, record, &store.CorruptError{What: what, Why: "its message is missing"}
+	}
+	if body, err = s.options.Keys.opening(sealed, "owed", string(k), 0, body); err != nil {
+		return id, record, &store.CorruptError{What: what, Why: err.Error()}
 	}
 	record, err = outboxpb.UnmarshalRecord(body)
 	if err != nil {

@@ -18,26 +18,34 @@ import (
 // Load implements store.Store.
 func (s *Store) Load(ctx context.Context, id saga.ID) (in *saga.Instance, err error) {
 	err = s.view(ctx, func(tx *bolt.Tx) error {
-		in, err = load(tx, id)
+		in, err = s.load(tx, id)
 		return err
 	})
 	return in, err
 }
 
 // load reads a saga's state.
-func load(tx *bolt.Tx, id saga.ID) (*saga.Instance, error) {
-	h, state, err := loadHead(tx, id)
+func (s *Store) load(tx *bolt.Tx, id saga.ID) (*saga.Instance, error) {
+	h, state, err := s.loadHead(tx, id)
 	if err != nil {
 		return nil, err
 	}
-	birth, err := loadEntry(tx, id, h.birth)
+	keys := s.options.Keys
+	birth, err := s.loadEntry(tx, id, h.birth)
 	if err != nil {
 		return nil, err
 	}
-	if checksum(birth.birth) != h.birthSum {
+	began, err := keys.opening(birth.sealed, "birth", string(id), 0, birth.birth)
+	if err != nil {
+		return nil, tableJournal.corrupt(sequenceKey(h.birth), err.Error())
+	}
+	if !birth.sealed && !h.sealed && checksum(began) != h.birthSum { // a seal says more
 		return nil, tableJournal.corrupt(sequenceKey(h.birth), fmt.Sprintf("it is not how saga %s began", id))
 	}
-	in, err := whole(state, birth.birth)
+	if state, err = keys.opening(h.sealed, "state", string(id), h.revision, state); err != nil {
+		return nil, tableSagas.corrupt([]byte(id), err.Error())
+	}
+	in, err := whole(state, began)
 	if err != nil {
 		return nil, tableSagas.corrupt([]byte(id), err.Error())
 	}
@@ -46,17 +54,17 @@ func load(tx *bolt.Tx, id saga.ID) (*saga.Instance, error) {
 
 // loadHead reads what the store knows of a saga, and its slim state. The error
 // is that of Load.
-func loadHead(tx *bolt.Tx, id saga.ID) (head, []byte, error) {
-	body, err := tableSagas.get(tableSagas.bucket(tx), []byte(id))
+func (s *Store) loadHead(tx *bolt.Tx, id saga.ID) (head, []byte, error) {
+	body, sealed, err := tableSagas.find(tableSagas.bucket(tx), []byte(id))
 	if err != nil {
 		return head{}, nil, err
 	}
 	if body == nil {
-		if body, err = tableTombstones.get(tableTombstones.bucket(tx), []byte(id)); err != nil {
+		if body, sealed, err = tableTombstones.find(tableTombstones.bucket(tx), []byte(id)); err != nil {
 			return head{}, nil, err
 		}
 		if body != nil {
-			return head{}, nil, entombed(id, body)
+			return head{}, nil, s.entombed(id, body, sealed)
 		}
 		return head{}, nil, fmt.Errorf("saga %.128s: %w", id, store.ErrNotFound)
 	}
@@ -64,13 +72,14 @@ func loadHead(tx *bolt.Tx, id saga.ID) (head, []byte, error) {
 	if err != nil {
 		return head{}, nil, tableSagas.corrupt([]byte(id), err.Error())
 	}
+	h.sealed = sealed
 	return h, state, nil
 }
 
 // loadEntry reads a journal record of a saga.
-func loadEntry(tx *bolt.Tx, id saga.ID, seq uint64) (*entry, error) {
+func (s *Store) loadEntry(tx *bolt.Tx, id saga.ID, seq uint64) (*entry, error) {
 	key := sequenceKey(seq)
-	body, err := tableJournal.get(tableJournal.bucket(tx), key)
+	body, sealed, err := tableJournal.find(tableJournal.bucket(tx), key)
 	if err != nil {
 		return nil, err
 	}
@@ -81,6 +90,7 @@ func loadEntry(tx *bolt.Tx, id saga.ID, seq uint64) (*entry, error) {
 	if err != nil {
 		return nil, tableJournal.corrupt(key, err.Error())
 	}
+	e.sealed = sealed
 	if e.saga != id {
 		return nil, tableJournal.corrupt(key, fmt.Sprintf("it belongs to saga %s and not to %s", e.saga, id))
 	}
@@ -91,7 +101,7 @@ func loadEntry(tx *bolt.Tx, id saga.ID, seq uint64) (*entry, error) {
 func (s *Store) History(ctx context.Context, id saga.ID, from uint64, limit int) (events []saga.Event, err error) {
 	from = max(from, 1)
 	err = s.view(ctx, func(tx *bolt.Tx) error {
-		h, _, err := loadHead(tx, id)
+		h, _, err := s.loadHead(tx, id)
 		if err != nil || from > h.revision {
 			return err
 		}
@@ -99,11 +109,11 @@ func (s *Store) History(ctx context.Context, id saga.ID, from uint64, limit int)
 		if n := uint64(store.Bounded(limit)); h.revision-from >= n {
 			to = from + n - 1
 		}
-		entries, err := chain(tx, id, &h, from, to)
+		entries, err := s.chain(tx, id, &h, from, to)
 		if err != nil {
 			return err
 		}
-		events, err = decodeEvents(entries, id, from, to)
+		events, err = s.decodeEvents(entries, id, from, to)
 		return err
 	})
 	return events, err
@@ -111,11 +121,11 @@ func (s *Store) History(ctx context.Context, id saga.ID, from uint64, limit int)
 
 // chain walks the journal of a saga backwards and returns the records that hold
 // the revisions from … to, oldest first.
-func chain(tx *bolt.Tx, id saga.ID, h *head, from, to uint64) ([]*entry, error) {
+func (s *Store) chain(tx *bolt.Tx, id saga.ID, h *head, from, to uint64) ([]*entry, error) {
 	var entries []*entry
 	seq, end := h.last, h.revision // end: the last revision of the record at seq
 	for skip, skipRevision := h.skip, h.skipRevision; skip != 0 && skipRevision > to; {
-		e, err := loadEntry(tx, id, skip)
+		e, err := s.loadEntry(tx, id, skip)
 		if err != nil {
 			return nil, err
 		}
@@ -123,7 +133,7 @@ func chain(tx *bolt.Tx, id saga.ID, h *head, from, to uint64) ([]*entry, error) 
 		skip, skipRevision = e.skip, e.skipRevision
 	}
 	for seq != 0 && end >= from {
-		e, err := loadEntry(tx, id, seq)
+		e, err := s.loadEntry(tx, id, seq)
 		if err != nil {
 			return nil, err
 		}
@@ -139,13 +149,17 @@ func chain(tx *bolt.Tx, id saga.ID, h *head, from, to uint64) ([]*entry, error) 
 	return entries, nil
 }
 
-func decodeEvents(entries []*entry, id saga.ID, from, to uint64) ([]saga.Event, error) {
+func (s *Store) decodeEvents(entries []*entry, id saga.ID, from, to uint64) ([]saga.Event, error) {
 	events := make([]saga.Event, 0, to-from+1)
 	for _, e := range entries {
 		for i, data := range e.events {
 			revision := e.first + uint64(i)
 			if revision < from || revision > to {
 				continue
+			}
+			data, err := s.options.Keys.opening(e.sealed, "event", string(id), revision, data)
+			if err != nil {
+				return nil, &store.CorruptError{What: fmt.Sprintf("event %d of saga %s", revision, id), Why: err.Error()}
 			}
 			event, err := sagapb.UnmarshalEvent(data)
 			if err != nil {

@@ -27,7 +27,9 @@ type head struct {
 	skipRevision uint64 // its first revision
 
 	birth    uint64 // sequence of the journal record that has the birth
-	birthSum uint32 // CRC32C of the birth
+	birthSum uint32 // CRC32C of the birth; if that is sealed, the beginning of its HMAC
+
+	sealed bool // the slim state behind it is sealed; not part of the record
 }
 
 func (h *head) append(b []byte) []byte {
@@ -66,6 +68,7 @@ type entry struct {
 	skipRevision uint64
 	birth        []byte   // nil: said by an earlier change
 	events       [][]byte // encoded
+	sealed       bool     // birth and events are; not part of the record
 }
 
 func (e *entry) append(b []byte) []byte {

@@ -43,10 +43,10 @@ func (s *Store) verify(ctx context.Context) error {
 				return err
 			}
 		}
-		if err := verifySagas(ctx, tx, find); err != nil {
+		if err := s.verifySagas(ctx, tx, find); err != nil {
 			return err
 		}
-		return verifyOwed(ctx, tx, find)
+		return s.verifyOwed(ctx, tx, find)
 	})
 	return errors.Join(append(findings, err)...)
 }
@@ -72,7 +72,7 @@ func (t table) verify(ctx context.Context, tx *bolt.Tx, find func(error)) error 
 
 // verifySagas checks that every saga can be loaded with its whole history and
 // is in the index where it should be.
-func verifySagas(ctx context.Context, tx *bolt.Tx, find func(error)) error {
+func (s *Store) verifySagas(ctx context.Context, tx *bolt.Tx, find func(error)) error {
 	c := tableSagas.bucket(tx).Cursor()
 	index, timers := tableIndex.bucket(tx), tableTimers.bucket(tx)
 	for k, _ := c.First(); k != nil; k, _ = c.Next() {
@@ -80,17 +80,17 @@ func verifySagas(ctx context.Context, tx *bolt.Tx, find func(error)) error {
 			return err
 		}
 		id := saga.ID(k)
-		h, _, err := loadHead(tx, id)
+		h, _, err := s.loadHead(tx, id)
 		if err != nil {
 			find(err)
 			continue
 		}
-		_, err = load(tx, id)
+		_, err = s.load(tx, id)
 		find(err)
-		if entries, err := chain(tx, id, &h, 1, h.revision); err != nil {
+		if entries, err := s.chain(tx, id, &h, 1, h.revision); err != nil {
 			find(err)
 		} else {
-			_, err = decodeEvents(entries, id, 1, h.revision)
+			_, err = s.decodeEvents(entries, id, 1, h.revision)
 			find(err)
 		}
 		if index.Get(indexKey(h.class, h.started, id)) == nil {
@@ -103,14 +103,14 @@ func verifySagas(ctx context.Context, tx *bolt.Tx, find func(error)) error {
 	return nil
 }
 
-func verifyOwed(ctx context.Context, tx *bolt.Tx, find func(error)) error {
+func (s *Store) verifyOwed(ctx context.Context, tx *bolt.Tx, find func(error)) error {
 	places := tableOwed.bucket(tx)
 	c := tableOutbox.bucket(tx).Cursor()
 	for k, v := c.First(); k != nil; k, v = c.Next() {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if _, _, err := readOwed(places, k, v); err != nil {
+		if _, _, err := s.readOwed(places, k, v); err != nil {
 			find(fmt.Errorf("outbox: %w", err))
 		}
 	}

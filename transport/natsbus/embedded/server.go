@@ -23,6 +23,7 @@ type Config struct {
 	UsersFile    string        // instead: file with the block authorization of a NATS server's configuration; clients of this process have all rights; "": none
 	TLS          *tls.Config   // of clients outside of the process; nil: none
 	Password     string
+	Keys         []string      // secrets that seal the streams' files: the newest, and at most one before it; none: not sealed
 	Logger       server.Logger // nil: silent
 	Debug        bool          // with Logger: also debug output
 	ReadyTimeout time.Duration // how long Start waits for the server; 0: 10 s
@@ -88,6 +89,12 @@ func (config Config) options() *server.Options {
 	}
 	if options.Host == "" {
 		options.Host = "127.0.0.1"
+	}
+	if len(config.Keys) > 0 {
+		options.JetStreamKey, options.JetStreamCipher = config.Keys[0], server.AES
+	}
+	if len(config.Keys) > 1 {
+		options.JetStreamOldKey = config.Keys[1]
 	}
 	switch {
 	case config.SyncInterval == 0:

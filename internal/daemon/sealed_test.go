@@ -1,0 +1,135 @@
+package daemon_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/amends-dev/amends/client"
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/internal/daemon"
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/store/boltstore"
+	"github.com/amends-dev/amends/transport"
+)
+
+// TestNothingIsReadableAtRest: with keys, no file of the data directory holds what
+// people said, neither in the store nor in the streams; a new key goes in front of
+// the old one; without keys the same words are found, so the search can find them.
+func TestNothingIsReadableAtRest(t *testing.T) {
+	const word = "4111-1111-1111-1111"
+	first, second := keyLine(t, "key-1"), keyLine(t, "key-2")
+	for name, tt := range map[string]struct {
+		rounds []string // the file of keys at each start
+		found  bool
+	}{
+		"plain":   {[]string{""}, true},
+		"sealed":  {[]string{first}, false},
+		"later":   {[]string{"", first}, true}, // what was there stays as it was, and is read
+		"rotated": {[]string{first, second + "\n" + first, second + "\n" + first}, false},
+	} {
+		dir := t.TempDir()
+		data := filepath.Join(dir, "data")
+		for i, lines := range tt.rounds {
+			c := daemon.Config{DataDir: data, Definitions: []*saga.Definition{checkout()}}
+			if lines != "" {
+				c.StoreKeys = filepath.Join(dir, "keys")
+				if err := os.WriteFile(c.StoreKeys, []byte(lines), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			d := start(t, c)
+			startOrders(t, d, word, i)
+			if err := d.stop(); err != nil {
+				t.Fatal(err)
+			}
+			if found := search(t, data, word); (len(found) > 0) != tt.found {
+				t.Errorf("%s, round %d: the word is in %v", name, i, found)
+			}
+		}
+	}
+	// Without its keys the daemon does not start.
+	dir := t.TempDir()
+	file := filepath.Join(dir, "keys")
+	if err := os.WriteFile(file, []byte(first), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := start(t, daemon.Config{DataDir: dir, StoreKeys: file}).stop(); err != nil {
+		t.Fatal(err)
+	}
+	if err := daemon.Run(t.Context(), daemon.Config{DataDir: dir, Logger: slog.New(slog.DiscardHandler)}, nil); !errors.Is(err, boltstore.ErrKey) {
+		t.Errorf("without keys: %v", err)
+	}
+}
+
+func keyLine(t *testing.T, name string) string {
+	t.Helper()
+	line, err := boltstore.NewKey(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return line
+}
+
+// startOrders starts a saga whose command waits in its stream, and finds the sagas
+// of the rounds before.
+func startOrders(t *testing.T, d running, word string, round int) {
+	t.Helper()
+	bus, err := d.Connect(t.Context(), "shop")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = bus.Close() }()
+	shop := client.New(bus)
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	id := func(n int) contract.SagaID { return contract.SagaID("order-" + string(rune('a'+n))) }
+	if _, err := shop.Start(ctx, contract.DefinitionRef{Name: "checkout"}, order{word}, client.ID(id(round))); err != nil {
+		t.Fatal(err)
+	}
+	for n := range round + 1 {
+		status, err := shop.Get(ctx, id(n))
+		if err != nil || status.Input == nil || !bytes.Contains(status.Input.JSON, []byte(word)) {
+			t.Fatalf("%s in round %d: %+v, %v", id(n), round, status, err)
+		}
+	}
+	for { // until the stream holds the commands
+		load, err := bus.Load(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if load.Streams[transport.Commands].Messages > uint64(round) {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatal("no command reaches its stream")
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+// search returns the files below dir that hold a word.
+func search(t *testing.T, dir, word string) (found []string) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		if bytes.Contains(data, []byte(word)) {
+			found = append(found, path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}

@@ -1,0 +1,237 @@
+package boltstore
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync/atomic"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+
+	"github.com/amends-dev/amends/contract"
+)
+
+// A sealed part of a record is
+//
+//	length of the key's name (1) · name · salt (16) · counter (8) · AES-256-GCM of the part (16 more than it)
+//
+// The key of AES is derived from the named key and the salt, which is new each time
+// keys are loaded; the counter is the nonce. So no nonce comes twice under one key,
+// however many records there are: a random one of 96 bits would do for a day at full
+// load only. What the part is, and of which saga, is authenticated with it: no part
+// passes for another's.
+const (
+	saltSize    = 16
+	counterSize = 8
+	keySize     = 32
+
+	maxKeys    = 64      // in a file (I10)
+	maxSalts   = 1024    // derived keys that are kept at hand (I10)
+	maxKeyFile = 1 << 16 // bytes
+)
+
+// ErrKey: the store is sealed with a key that is not given, or another one.
+var ErrKey = errors.New("the store is sealed, and the key for it is missing or wrong")
+
+// Keys seal what people said in a store's records: inputs, results, events and
+// messages. The first one seals, all of them open.
+type Keys struct {
+	names   []string
+	secrets map[string][]byte
+	salt    [saltSize]byte
+	seal    cipher.AEAD
+	counter atomic.Uint64
+	derived *lru.Cache[string, cipher.AEAD] // by name and salt
+}
+
+// LoadKeys reads a file of keys: lines of a name and 32 bytes in base64, the newest
+// first. coordinator key create prints such a line. Comments begin with #.
+func LoadKeys(path string) (*Keys, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("store keys: %w; make one with: coordinator key create", err)
+	}
+	if info.Mode().Perm()&0o007 != 0 || info.Size() > maxKeyFile {
+		return nil, fmt.Errorf("store keys: %s: everybody may read or write it, or it is longer than %d bytes; take the rights away: chmod o-rwx", path, maxKeyFile)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("store keys: %w", err)
+	}
+	k, err := ParseKeys(data)
+	if err != nil {
+		return nil, fmt.Errorf("store keys: %s: %w", path, err)
+	}
+	return k, nil
+}
+
+// ParseKeys reads what LoadKeys does.
+func ParseKeys(data []byte) (*Keys, error) {
+	k := &Keys{secrets: map[string][]byte{}}
+	lines := bufio.NewScanner(bytes.NewReader(data))
+	for n := 1; lines.Scan(); n++ {
+		line := strings.TrimSpace(lines.Text())
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		name, text, _ := strings.Cut(line, " ")
+		secret, err := base64.StdEncoding.DecodeString(strings.TrimSpace(text))
+		switch _, twice := k.secrets[name]; {
+		case contract.CheckName("key", name) != nil:
+			return nil, fmt.Errorf("line %d: a key's name is made of small letters, digits and hyphens", n)
+		case err != nil || len(secret) != keySize:
+			return nil, fmt.Errorf("line %d: behind the name %s there are no %d bytes in base64; coordinator key create prints a line", n, name, keySize)
+		case twice:
+			return nil, fmt.Errorf("line %d: the name %s stands there twice", n, name)
+		}
+		k.names, k.secrets[name] = append(k.names, name), secret
+	}
+	switch err := lines.Err(); {
+	case err != nil:
+		return nil, err
+	case len(k.names) == 0 || len(k.names) > maxKeys:
+		return nil, fmt.Errorf("it holds %d keys; give 1 to %d", len(k.names), maxKeys)
+	}
+	var err error
+	if k.derived, err = lru.New[string, cipher.AEAD](maxSalts); err != nil {
+		return nil, err
+	}
+	_, _ = rand.Read(k.salt[:]) // never fails (crypto/rand)
+	k.seal, err = k.derive(k.names[0], k.salt[:])
+	return k, err
+}
+
+// NewKey makes a line for a file of keys.
+func NewKey(name string) (line string, err error) {
+	if err := contract.CheckName("key", name); err != nil {
+		return "", err
+	}
+	secret := make([]byte, keySize)
+	_, _ = rand.Read(secret) // never fails (crypto/rand)
+	return name + " " + base64.StdEncoding.EncodeToString(secret), nil
+}
+
+// Derive makes other secrets of the keys, for a purpose, in their order: for what is
+// stored beside the store.
+func (k *Keys) Derive(purpose string) ([]string, error) {
+	var out []string
+	for _, name := range k.names {
+		secret, err := hkdf.Key(sha256.New, k.secrets[name], nil, "amends "+purpose, keySize)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, base64.RawStdEncoding.EncodeToString(secret))
+	}
+	return out, nil
+}
+
+func (k *Keys) derive(name string, salt []byte) (cipher.AEAD, error) {
+	at := name + " " + string(salt)
+	if known, ok := k.derived.Get(at); ok {
+		return known, nil
+	}
+	secret, err := hkdf.Key(sha256.New, k.secrets[name], salt, "amends store", keySize)
+	if err != nil {
+		return nil, err
+	}
+	block, err := aes.NewCipher(secret)
+	if err != nil {
+		return nil, err
+	}
+	aead, err := cipher.NewGCM(block)
+	if err == nil {
+		k.derived.Add(at, aead)
+	}
+	return aead, err
+}
+
+func nonce(counter uint64) []byte {
+	return binary.BigEndian.AppendUint64(make([]byte, 4, 12), counter)
+}
+
+// part says what is sealed: its kind, and of which saga and revision.
+func part(kind string, id string, revision uint64) []byte {
+	return binary.BigEndian.AppendUint64([]byte(kind+" "+id+"\x00"), revision)
+}
+
+// close seals a part.
+func (k *Keys) close(what, plain []byte) []byte {
+	name := k.names[0]
+	counter := k.counter.Add(1)
+	out := make([]byte, 0, 1+len(name)+saltSize+counterSize+len(plain)+k.seal.Overhead())
+	out = append(append(out, byte(len(name))), name...)
+	out = binary.BigEndian.AppendUint64(append(out, k.salt[:]...), counter)
+	return k.seal.Seal(out, nonce(counter), plain, what)
+}
+
+// open gives a sealed part back.
+func (k *Keys) open(what, sealed []byte) ([]byte, error) {
+	if k == nil {
+		return nil, ErrKey
+	}
+	r := reader{b: sealed}
+	name := string(r.take(uint64(r.byte())))
+	salt, counter := r.take(saltSize), r.uint64()
+	if r.err != nil {
+		return nil, r.err
+	}
+	if k.secrets[name] == nil {
+		return nil, fmt.Errorf("it is sealed with the key %.64q, which is not given", name)
+	}
+	aead, err := k.derive(name, salt)
+	if err != nil {
+		return nil, err
+	}
+	plain, err := aead.Open(nil, nonce(counter), r.b, what)
+	if err != nil {
+		return nil, fmt.Errorf("its seal is broken: it was changed, or sealed with another key than %s", name)
+	}
+	return plain, nil
+}
+
+// sum is how equal births are told. With keys it is keyed as well: a checksum would
+// confirm a guess of what was sealed.
+func (k *Keys) sum(b []byte) uint32 {
+	if k == nil {
+		return checksum(b)
+	}
+	mac := hmac.New(sha256.New, k.secrets[k.names[0]])
+	mac.Write([]byte("birth"))
+	mac.Write(b)
+	return binary.BigEndian.Uint32(mac.Sum(nil))
+}
+
+// closing is what is to be stored of a part, and the format of its record.
+func (k *Keys) closing(kind, id string, revision uint64, plain []byte) []byte {
+	if k == nil {
+		return plain
+	}
+	return k.close(part(kind, id, revision), plain)
+}
+
+// format is that of records with parts that may be sealed.
+func (k *Keys) format() byte {
+	if k == nil {
+		return frameFormat
+	}
+	return frameSealed
+}
+
+// opening gives a part as it was, whether it is sealed or not.
+func (k *Keys) opening(sealed bool, kind, id string, revision uint64, stored []byte) ([]byte, error) {
+	if !sealed {
+		return stored, nil
+	}
+	return k.open(part(kind, id, revision), stored)
+}

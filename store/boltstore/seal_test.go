@@ -1,0 +1,268 @@
+package boltstore_test
+
+import (
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/amends-dev/amends/outbox"
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/store"
+	"github.com/amends-dev/amends/store/boltstore"
+	"github.com/amends-dev/amends/store/storetest"
+)
+
+// line is a new line of a file of keys.
+func line(t *testing.T, name string) string {
+	t.Helper()
+	l, err := boltstore.NewKey(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// keys are those of lines, as another process would read them.
+func keys(t *testing.T, lines ...string) *boltstore.Keys {
+	t.Helper()
+	k, err := boltstore.ParseKeys([]byte("# newest first\n\n" + strings.Join(lines, "\n")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+// fill commits sagas whose input, results, reasons and messages hold a word.
+func fill(t *testing.T, s store.Store, word string, ids ...saga.ID) {
+	t.Helper()
+	for _, id := range ids {
+		start := storetest.Start(id, storetest.Checkout, storetest.Epoch)
+		start.Instance.Input = []byte(`{"card":"` + word + `"}`)
+		start.Events[0].Payload = start.Instance.Input
+		for i := range start.Owe {
+			start.Owe[i].Envelope.Data = []byte(word)
+		}
+		next := storetest.Next(start.Instance, storetest.Epoch.Add(time.Hour))
+		for i := range next.Instance.Steps {
+			next.Instance.Steps[i].Reason = word
+		}
+		for i := range next.Events {
+			next.Events[i].Payload, next.Events[i].Reason = []byte(`"`+word+`"`), word
+		}
+		for _, c := range []store.Change{start, next} {
+			results, err := s.Commit(t.Context(), []store.Change{c})
+			if err = errors.Join(append(results, err)...); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// picture is all that a store tells of its sagas.
+func picture(t *testing.T, s store.Store, ids ...saga.ID) []any {
+	t.Helper()
+	var all []any
+	for _, id := range ids {
+		in, err := s.Load(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		events, err := s.History(t.Context(), id, 1, 100)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, in, events)
+	}
+	err := s.Owed(t.Context(), outbox.ID{}, func(r outbox.Record) bool { all = append(all, r); return true })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+const secret = "4111-1111-1111-1111"
+
+// TestSealedFileHoldsNoPlainText: what people said cannot be found in the file, nor
+// in its backup; without keys, it can.
+func TestSealedFileHoldsNoPlainText(t *testing.T) {
+	for name, tt := range map[string]struct {
+		options boltstore.Options
+		found   bool
+	}{
+		"plain":  {boltstore.Options{}, true},
+		"sealed": {boltstore.Options{Keys: keys(t, line(t, "key-1"))}, false},
+	} {
+		path := filepath.Join(t.TempDir(), "store.db")
+		s := open(t, path, tt.options)
+		fill(t, s, secret, "order-1", "order-2")
+		var backup bytes.Buffer
+		if _, err := s.Backup(t.Context(), &backup); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		file, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for what, data := range map[string][]byte{"file": file, "backup": backup.Bytes()} {
+			if !bytes.Contains(data, []byte("order-1")) {
+				t.Errorf("%s, %s: the saga's id is not there: is this the store?", name, what)
+			}
+			for _, word := range []string{secret, base64.StdEncoding.EncodeToString([]byte(secret))} {
+				if found := bytes.Contains(data, []byte(word)); found != (tt.found && word == secret) {
+					t.Errorf("%s, %s: %q found: %v", name, what, word, found)
+				}
+			}
+		}
+	}
+}
+
+// TestWrongKeys are refused when the file is opened, and the error says which.
+func TestWrongKeys(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "store.db")
+	first := line(t, "key-1")
+	s := open(t, path, boltstore.Options{Keys: keys(t, first)})
+	fill(t, s, secret, "order-1")
+	var backup bytes.Buffer
+	if _, err := s.Backup(t.Context(), &backup); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for name, tt := range map[string]struct {
+		keys *boltstore.Keys
+		want string
+	}{
+		"no keys":                  {nil, "sealed with key-1, not given"},
+		"another key":              {keys(t, line(t, "key-2")), "sealed with key-1, not given"},
+		"another of the same name": {keys(t, line(t, "key-1")), "the key key-1 is not the one"},
+	} {
+		s, err := boltstore.Open(path, boltstore.Options{Keys: tt.keys})
+		if err == nil {
+			_ = s.Close()
+		}
+		if !errors.Is(err, boltstore.ErrKey) || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: %v, want %q", name, err, tt.want)
+		}
+		err = boltstore.RestoreSealed(t.Context(), bytes.NewReader(backup.Bytes()), filepath.Join(t.TempDir(), "restored.db"), tt.keys, nil)
+		if !errors.Is(err, boltstore.ErrKey) {
+			t.Errorf("%s: the backup is restored: %v", name, err)
+		}
+	}
+	restored := filepath.Join(t.TempDir(), "restored.db")
+	if err := boltstore.RestoreSealed(t.Context(), &backup, restored, keys(t, first), nil); err != nil {
+		t.Fatal(err)
+	}
+	if in, err := open(t, restored, boltstore.Options{Keys: keys(t, first)}).Load(t.Context(), "order-1"); err != nil || !bytes.Contains(in.Input, []byte(secret)) {
+		t.Errorf("the restored saga: %v, %v", in, err)
+	}
+}
+
+// TestKeysRotate: a new key seals, the old one opens what it sealed; what was
+// written before any key was given is read as well.
+func TestKeysRotate(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "store.db")
+	first, second := line(t, "key-1"), line(t, "key-2")
+	var ids []saga.ID
+	var want []any
+	for i, given := range []*boltstore.Keys{nil, keys(t, first), keys(t, second, first), keys(t, second, first)} {
+		s := open(t, path, boltstore.Options{Keys: given})
+		if got := picture(t, s, ids...); !reflect.DeepEqual(got, want) {
+			t.Errorf("round %d: %v, want %v", i, got, want)
+		}
+		if err := s.Verify(t.Context()); err != nil {
+			t.Errorf("round %d: %v", i, err)
+		}
+		id := saga.ID("order-" + string(rune('a'+i)))
+		fill(t, s, secret, id)
+		ids = append(ids, id)
+		// A saga that began under other keys goes on.
+		in, err := s.Load(t.Context(), ids[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		results, err := s.Commit(t.Context(), []store.Change{storetest.Next(in, storetest.Epoch.Add(2*time.Hour))})
+		if err = errors.Join(append(results, err)...); err != nil {
+			t.Fatal(err)
+		}
+		want = picture(t, s, ids...)
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := boltstore.Open(path, boltstore.Options{Keys: keys(t, second)}); !errors.Is(err, boltstore.ErrKey) {
+		t.Errorf("without the old key: %v", err)
+	}
+}
+
+// TestSealsAreBoundToTheirPlace: a sealed state that is put in another saga's place,
+// with right checksums, is damage; one that was changed is too.
+func TestSealsAreBoundToTheirPlace(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "store.db")
+	given := line(t, "key-1")
+	var reported []error
+	s := open(t, path, boltstore.Options{Keys: keys(t, given), OnCorrupt: func(err error) { reported = append(reported, err) }})
+	fill(t, s, secret, "order-1", "order-2") // four changes: journal records 1 to 4
+	if err := s.Transplant("owed", boltstore.OwedKey(2), boltstore.OwedKey(4)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Owed(t.Context(), outbox.ID{}, func(outbox.Record) bool { return true }); err != nil {
+		t.Fatal(err)
+	}
+	if len(reported) != 1 || !strings.Contains(reported[0].Error(), "its seal is broken") {
+		t.Errorf("another's message is taken: %v", reported)
+	}
+	if err := s.Transplant("sagas", []byte("order-1"), []byte("order-2")); err != nil {
+		t.Fatal(err)
+	}
+	var corrupt *store.CorruptError
+	if _, err := s.Load(t.Context(), "order-2"); !errors.As(err, &corrupt) {
+		t.Errorf("another's state is taken: %v", err)
+	}
+	if _, err := s.Load(t.Context(), "order-1"); err != nil {
+		t.Errorf("a sound saga: %v", err)
+	}
+	if err := s.Verify(t.Context()); err == nil {
+		t.Error("Verify finds nothing")
+	}
+}
+
+// TestKeyFiles: a file of keys is not readable by everybody, and mistakes are said
+// without the secret.
+func TestKeyFiles(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "keys")
+	good := line(t, "key-1")
+	for name, tt := range map[string]struct {
+		text string
+		mode os.FileMode
+		want string // "": right
+	}{
+		"good":          {good + "\n", 0o600, ""},
+		"for the group": {good, 0o640, ""},
+		"for everybody": {good, 0o644, "chmod o-rwx"},
+		"empty":         {"# none\n", 0o600, "it holds 0 keys"},
+		"short":         {"key-1 c2hvcnQ=\n", 0o600, "line 1"},
+		"no name":       {strings.TrimPrefix(good, "key-1 "), 0o600, "line 1"},
+		"twice":         {good + "\n" + good, 0o600, "line 2: the name key-1 stands there twice"},
+	} {
+		if err := errors.Join(os.WriteFile(path, []byte(tt.text), 0o600), os.Chmod(path, tt.mode)); err != nil {
+			t.Fatal(err)
+		}
+		_, err := boltstore.LoadKeys(path)
+		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: %v, want %q", name, err, tt.want)
+		}
+		if err != nil && strings.Contains(err.Error(), strings.TrimPrefix(good, "key-1 ")) {
+			t.Errorf("%s: the error shows the key: %v", name, err)
+		}
+	}
+}
