@@ -56,3 +56,13 @@ func shortened(path string) string {
 	}
 	return "-" + parts[1]
 }
+
+// choose chooses an option of a select as a person does: the page hears of it.
+func choose(selector, value string) chromedp.Action {
+	return chromedp.Evaluate(fmt.Sprintf(`(() => {
+		const s = document.querySelector(%q);
+		if (s.disabled) throw new Error("it is off");
+		s.value = %q;
+		s.dispatchEvent(new Event("change", { bubbles: true }));
+	})()`, selector, value), nil)
+}

@@ -26,6 +26,7 @@ export function filterOf(p: URLSearchParams, now: number): Filter {
   if (phases.length > 0) f.phases = phases;
   if (p.get("id")) f.id_prefix = p.get("id")!;
   if (p.has("open")) f.open = true;
+  if (p.has("paused")) f.paused = true;
   for (const { name } of texts) if (p.get(name)) f[name] = p.get(name)!;
   const before = (parameter: string) => {
     const age = ages.find(([word]) => word === p.get(parameter));

@@ -5,7 +5,7 @@ const keys: [string[], string][] = [
   [["/"], "search by id"],
   [["j", "k"], "next, previous row"],
   [["Enter"], "open the row"],
-  [["x"], "select the row"],
+  [["x"], "select the row, to decide about many"],
   [["Esc"], "back, or close"],
   [["g", "s"], "go to sagas"],
   [["g", "d"], "go to definitions"],

@@ -2,6 +2,7 @@ import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { call, number, phases, refText, type Count, type Definition, type Saga } from "./api";
 import { count } from "./format";
 import { ages, change, filterOf, texts } from "./filter";
+import { BulkBar } from "./bulk";
 import { onKey } from "./keys";
 import { Ago, colour, Empty, Icon, PhaseChip, Problem } from "./pieces";
 import { useQuery } from "./query";
@@ -17,6 +18,14 @@ export function List() {
   const top = useRef<Saga>();
   const sagas = useSagas(key, () => filterOf(params, Date.now()), () => top.current);
   const counted = useQuery("count " + key, (signal) => call<Counted>("Count", { filter: filterOf(params, Date.now()) }, signal), 3000).data;
+  const [chosen, choose] = useState<Set<string>>(new Set());
+  useEffect(() => choose(new Set()), [key]);
+  const mark = (id: string) =>
+    choose((before) => {
+      const next = new Set(before);
+      if (!next.delete(id)) next.add(id);
+      return next;
+    });
   return (
     <>
       <div class="head">
@@ -25,11 +34,20 @@ export function List() {
           {counted ? `${counted.at_least ? "at least " : ""}${count(number(counted.total))}${key ? " match" : ""}, ` : ""}
           newest start first
         </span>
+        <span class="fill" />
+        <span class="muted small" data-live={sagas.live}>{sagas.live ? "● live" : "○ asked every 2 s"}</span>
       </div>
       <Filters params={params} />
       <Problem error={sagas.error} doing="The list could not be read" />
       <div class="card">
-        {sagas.rows.length === 0 && !sagas.loading && !sagas.error ? <Nothing filtered={key !== ""} /> : <Grid sagas={sagas} seen={(s) => (top.current = s)} />}
+        {sagas.rows.length === 0 && !sagas.loading && !sagas.error ? (
+          <Nothing filtered={key !== ""} />
+        ) : (
+          <>
+            <BulkBar chosen={chosen} clear={() => choose(new Set())} filter={() => filterOf(params, Date.now())} filtered={key !== ""} matching={number(counted?.total)} done={sagas.refresh} />
+            <Grid sagas={sagas} seen={(s) => (top.current = s)} chosen={chosen} mark={mark} />
+          </>
+        )}
       </div>
     </>
   );
@@ -104,6 +122,10 @@ function Filters({ params }: { params: URLSearchParams }) {
         <button type="button" class="toggle" aria-pressed={params.has("open")} onClick={() => go({ open: params.has("open") ? "" : "1" })} title="that have not ended">
           open
         </button>
+        <button type="button" class="toggle c-back" aria-pressed={params.has("paused")} onClick={() => go({ paused: params.has("paused") ? "" : "1" })}>
+          <Icon of="paused" />
+          paused
+        </button>
         <button type="button" class="toggle" aria-expanded={more} onClick={() => setMore(!more)}>
           {special > 0 ? `more (${special})` : "more"} {more ? "▴" : "▾"}
         </button>
@@ -135,7 +157,9 @@ const narrow = matchMedia("(max-width: 720px)");
 const rowHeight = () => (narrow.matches ? 58 : 36);
 const spare = 8;
 
-function Grid({ sagas, seen }: { sagas: Sagas; seen: (s: Saga | undefined) => void }) {
+type GridProps = { sagas: Sagas; seen: (s: Saga | undefined) => void; chosen: Set<string>; mark: (id: string) => void };
+
+function Grid({ sagas, seen, chosen, mark }: GridProps) {
   const { rows } = sagas;
   const box = useRef<HTMLDivElement>(null);
   const [view, setView] = useState({ from: 0, to: 40 });
@@ -158,7 +182,7 @@ function Grid({ sagas, seen }: { sagas: Sagas; seen: (s: Saga | undefined) => vo
     addEventListener("resize", look);
     return () => removeEventListener("resize", look);
   });
-  useEffect(() => {
+  useLayoutEffect(() => {
     const move = (to: number) => {
       to = Math.max(0, Math.min(rows.length - 1, to));
       pick(to);
@@ -182,6 +206,9 @@ function Grid({ sagas, seen }: { sagas: Sagas; seen: (s: Saga | undefined) => vo
           return move(0);
         case "End":
           return move(rows.length - 1);
+        case "x":
+          if (at.current >= 0) mark(rows[at.current]!.id);
+          return true;
         case "Enter":
           if (at.current < 0 || (event.target as Element).closest("button, a, input")) return false;
           navigate(sagaPath(rows[at.current]!.id));
@@ -204,16 +231,16 @@ function Grid({ sagas, seen }: { sagas: Sagas; seen: (s: Saga | undefined) => vo
       </div>
       <div class="space" role="rowgroup" style={{ height: rows.length * height + "px" }}>
         {rows.slice(view.from, view.to).map((saga, i) => (
-          <Row key={saga.id} saga={saga} index={view.from + i} height={height} current={current === view.from + i} fresh={sagas.fresh.has(saga.id)} pick={pick} />
+          <Row key={saga.id} saga={saga} index={view.from + i} height={height} current={current === view.from + i} fresh={sagas.fresh.has(saga.id)} pick={pick} chosen={chosen.has(saga.id)} mark={mark} />
         ))}
       </div>
     </div>
   );
 }
 
-type RowProps = { saga: Saga; index: number; height: number; current: boolean; fresh: boolean; pick: (index: number) => void };
+type RowProps = { saga: Saga; index: number; height: number; current: boolean; fresh: boolean; pick: (index: number) => void; chosen: boolean; mark: (id: string) => void };
 
-function Row({ saga, index, height, current, fresh, pick }: RowProps) {
+function Row({ saga, index, height, current, fresh, pick, chosen, mark }: RowProps) {
   return (
     <div
       class={`row ${current ? "current" : ""} ${fresh ? "fresh" : ""}`} role="row" aria-rowindex={index + 2} data-index={index} data-id={saga.id}
@@ -223,8 +250,11 @@ function Row({ saga, index, height, current, fresh, pick }: RowProps) {
         if (!(e.target as Element).closest("a, input, label")) navigate(sagaPath(saga.id));
       }}
     >
-      <span class="k-select" role="cell" />
-      <span class="k-phase" role="cell"><PhaseChip phase={saga.phase} ended={!!saga.ended} /></span>
+      <label class="k-select" role="cell"><input type="checkbox" checked={chosen} onChange={() => mark(saga.id)} aria-label={`Select ${saga.id}`} /></label>
+      <span class="k-phase" role="cell">
+        <PhaseChip phase={saga.phase} ended={!!saga.ended} />
+        {saga.paused && <span title="paused"> <Icon of="paused" /><span class="hidden">paused</span></span>}
+      </span>
       <span class="k-id" role="cell"><a href={sagaPath(saga.id)} onFocus={() => pick(index)}>{saga.id}</a></span>
       <span class="k-definition" role="cell">{refText(saga.definition)}</span>
       <span class="k-reason muted" role="cell" title={saga.reason}>{saga.reason}</span>

@@ -10,6 +10,7 @@ import { Plan } from "./plan";
 import { useNow, useQuery } from "./query";
 import { definitionPath, navigate } from "./router";
 import { Decide, VerbButtons, type Verb } from "./verbs";
+import { useWatch } from "./watch";
 
 // useHistory is the whole history with where the saga stood behind each event; it
 // asks for what is missing when the saga has moved.
@@ -39,10 +40,17 @@ function useDefinition(saga: Saga | undefined): Node[] | undefined {
   return useMemo(() => nodesOf(data?.source), [data?.source]);
 }
 
+// useSaga is the saga as it stands: what it is told, and what it asks now and then.
+function useSaga(id: string) {
+  const [told, tell] = useState<Saga>();
+  const live = useWatch("saga " + id, () => ({ id }), (m) => void (m.saga && tell(m.saga)));
+  const { data, error, refresh } = useQuery("saga " + id, async (signal) => (await call<{ saga: Saga }>("Get", { id }, signal)).saga, live ? 15000 : 2000);
+  const newest = told && (!data || number(told.revision) > number(data.revision)) ? told : data;
+  return { saga: newest, error: live ? undefined : error, decided: (s: Saga) => (tell(s), refresh()) };
+}
+
 export function SagaPage({ id }: { id: string }) {
-  const { data, error, refresh } = useQuery("saga " + id, async (signal) => (await call<{ saga: Saga }>("Get", { id }, signal)).saga, 1000);
-  const [decided, setDecided] = useState<Saga>();
-  const saga = data && decided && number(decided.revision) > number(data.revision) ? decided : data;
+  const { saga, error, decided } = useSaga(id);
   useLayoutEffect(() => onKey((key) => key === "Escape" && (navigate("/sagas"), true)), []);
   useEffect(() => {
     document.title = id + " · Amends";
@@ -62,7 +70,7 @@ export function SagaPage({ id }: { id: string }) {
   return (
     <>
       {error && <Problem error={error} doing="This may be out of date" />}
-      <Known saga={saga} decided={(s) => (setDecided(s), refresh())} />
+      <Known saga={saga} decided={decided} />
     </>
   );
 }
@@ -84,6 +92,7 @@ function Known({ saga, decided }: { saga: Saga; decided: (s: Saga) => void }) {
     <>
       <Head saga={saga} />
       {saga.phase === "parked" && !saga.ended && <Parked saga={saga} />}
+      {saga.paused && <Held saga={saga} />}
       <div class="two">
         <div class="stack">
           <section class="card" aria-label="Diagram">
@@ -187,6 +196,7 @@ function Head({ saga }: { saga: Saga }) {
     <div class="head">
       <h1 class="mono">{saga.id}</h1>
       <PhaseChip phase={saga.phase} ended={!!saga.ended} />
+      {saga.paused && <Chip of="paused" />}
       {saga.overdue && <Chip of="waiting">overdue</Chip>}
       <a href={definitionPath(saga.definition.name, saga.definition.version)}>{refText(saga.definition)}</a>
       <span class="fill" />
@@ -207,6 +217,19 @@ function Parked({ saga }: { saga: Saga }) {
         <strong>Parked{steps.length > 0 && <> at {steps.map((s) => s.name).join(", ")}, <Ago at={steps[0]!.parked} /></>}.</strong> {saga.reason}
         <br />
         <span class="muted">It waits for you. Legal now: {ways.join(", ")}.</span>
+      </span>
+    </div>
+  );
+}
+
+function Held({ saga }: { saga: Saga }) {
+  return (
+    <div class="notice c-back" role="status" data-paused>
+      <Icon of="paused" />
+      <span class="fill">
+        <strong>Paused by {saga.paused!.by}, <Ago at={saga.paused!.since} />.</strong> {saga.paused!.reason}
+        <br />
+        <span class="muted">Nothing new is sent and its timers stand still, until somebody resumes it.</span>
       </span>
     </div>
   );

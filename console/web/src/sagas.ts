@@ -1,11 +1,12 @@
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { call, number, type ApiError, type Filter, type Saga } from "./api";
 import { asError } from "./query";
+import { useWatch } from "./watch";
 
 type Page = { sagas?: Saga[]; next?: string };
 
 // Sagas is a list that grows page by page and keeps up with what happens.
-export type Sagas = { rows: Saga[]; more: boolean; loading: boolean; error: ApiError | undefined; loadMore: () => void; refresh: () => void; fresh: Set<string> };
+export type Sagas = { rows: Saga[]; more: boolean; loading: boolean; error: ApiError | undefined; loadMore: () => void; refresh: () => void; fresh: Set<string>; live: boolean };
 
 const first = 200, further = 1000;
 
@@ -57,6 +58,13 @@ class Book {
     return news;
   }
 
+  // knows says whether a saga that moved belongs among the rows there are: what is
+  // older than they are comes with its page.
+  knows(s: Saga): boolean {
+    const last = this.rows[this.rows.length - 1];
+    return this.at.has(s.id) || !this.next || (last !== undefined && newestFirst(s, last) < 0);
+  }
+
   // drop removes what left the filter: what should have been on a page and was not.
   drop(gone: (s: Saga) => boolean): void {
     this.rows = this.rows.filter((s) => !gone(s));
@@ -66,8 +74,13 @@ class Book {
 
 const sorted = (sagas: Saga[]) => sagas.every((s, i) => i === 0 || newestFirst(sagas[i - 1]!, s) <= 0);
 
-// useSagas lists what a filter matches. Every two seconds it asks for the newest
-// page again, and for the page on which the visible rows are.
+// More than this in one look, and nobody could follow with his eyes: then the list
+// asks every two seconds instead of being told each move.
+const most = 400, look = 400;
+
+// useSagas lists what a filter matches and is told what moves. While it is not, it
+// asks every two seconds for the newest page again, and for the page on which the
+// visible rows are; otherwise now and then, for what time alone changes.
 export function useSagas(key: string, filter: () => Filter, visible: () => Saga | undefined): Sagas {
   const book = useMemo(() => new Book(), [key]);
   const [, redraw] = useState(0);
@@ -75,6 +88,32 @@ export function useSagas(key: string, filter: () => Filter, visible: () => Saga 
   const [error, setError] = useState<ApiError>();
   const fresh = useRef(new Set<string>());
   const acts = useRef({ loadMore: () => {}, refresh: () => {} });
+  const moved = useRef({ sagas: new Map<string, Saga>(), gone: new Set<string>(), timer: 0 });
+  const flush = () => {
+    const m = moved.current;
+    m.timer = 0;
+    if (m.gone.size > 0) book.drop((s) => m.gone.has(s.id));
+    const news = book.take([...m.sagas.values()].filter((s) => book.knows(s)).sort(newestFirst));
+    fresh.current = new Set(news.length <= 50 ? news : []);
+    m.sagas.clear();
+    m.gone.clear();
+    redraw((n) => n + 1);
+  };
+  const live = useWatch("list " + key, () => ({ filter: filter(), only_changes: true }), ({ saga, left, missed }) => {
+    const m = moved.current;
+    if (missed || m.sagas.size >= most) return false;
+    if (!saga || !book.begun) return;
+    if (left) {
+      m.gone.add(saga.id);
+      m.sagas.delete(saga.id);
+    } else {
+      m.sagas.set(saga.id, saga);
+      m.gone.delete(saga.id);
+    }
+    m.timer ||= window.setTimeout(flush, look);
+  });
+  const pause = useRef(0);
+  pause.current = live ? 15000 : 2000;
   useEffect(() => {
     const abort = new AbortController();
     let timer = 0, busy = false;
@@ -121,7 +160,7 @@ export function useSagas(key: string, filter: () => Filter, visible: () => Saga 
           if (top?.started && index >= 100) await keepUp(60, { started_before: new Date(Date.parse(top.started) + 1).toISOString() });
         });
       }
-      if (!abort.signal.aborted) timer = window.setTimeout(tick, 2000);
+      if (!abort.signal.aborted) timer = window.setTimeout(tick, pause.current);
     };
     acts.current = {
       loadMore: () =>
@@ -140,10 +179,15 @@ export function useSagas(key: string, filter: () => Filter, visible: () => Saga 
     return () => {
       abort.abort();
       clearTimeout(timer);
+      clearTimeout(moved.current.timer);
+      moved.current = { sagas: new Map(), gone: new Set(), timer: 0 };
     };
   }, [key]);
+  useEffect(() => {
+    if (!live && book.begun) acts.current.refresh(); // what moved meanwhile
+  }, [live]);
   return {
-    rows: book.rows, more: !book.begun || !!book.next, loading, error, fresh: fresh.current,
+    rows: book.rows, more: !book.begun || !!book.next, loading, error, fresh: fresh.current, live,
     loadMore: () => acts.current.loadMore(), refresh: () => acts.current.refresh(),
   };
 }

@@ -13,6 +13,8 @@ export const verbs: Verb[] = [
   { verb: "resolve", title: "Resolve", does: "Says how the step was settled outside. Nothing is sent to the participant.", when: "on a step that waits for its next attempt, or is parked" },
   { verb: "skip", title: "Skip", does: "Goes on without the step.", when: "on a parked step", danger: true },
   { verb: "compensate", title: "Compensate", does: "Goes back. You vouch that the pivot did not happen.", when: "with a parked pivot", danger: true },
+  { verb: "pause", title: "Pause", does: "Holds the saga: nothing new is sent, its timers stand still. What is under way is still answered.", when: "on a saga that is open and not paused" },
+  { verb: "resume", title: "Resume", does: "Lets the saga go on where it was paused.", when: "on a paused saga" },
   { verb: "cancel", title: "Cancel", does: "Goes back: what was done is undone.", when: "before the point of no return", danger: true },
   { verb: "abandon", title: "Abandon", does: "Ends the saga as it is. What was done stays done.", when: "on a parked saga", danger: true },
 ];

@@ -1,0 +1,138 @@
+import { useEffect, useRef, useState } from "preact/hooks";
+import { number, stream, type ApiError, type Filter } from "./api";
+import { Dialog } from "./dialog";
+import { count } from "./format";
+import { Problem } from "./pieces";
+import { asError } from "./query";
+import { verbs, type Verb } from "./verbs";
+import { may, rememberedName, rememberName, useWho } from "./who";
+
+type Progress = { matched?: string; done?: string; refused?: string; finished?: boolean; refusals?: { id: string; reason?: string }[] };
+
+// A result is told once for each saga: it cannot be told about many.
+const forMany = verbs.filter((v) => v.verb !== "resolve");
+
+type BarProps = { chosen: Set<string>; clear: () => void; filter: () => Filter; filtered: boolean; matching: number; done: () => void };
+
+// BulkBar decides about the rows that are selected or, if none is, about all that
+// the filter matches.
+export function BulkBar({ chosen, clear, filter, filtered, matching, done }: BarProps) {
+  const who = useWho();
+  const [asking, ask] = useState<{ verb: Verb; filter: Filter; what: string }>();
+  const some = chosen.size > 0;
+  const open = (verb: Verb) =>
+    ask(some ? { verb, filter: { ids: [...chosen] }, what: `${count(chosen.size)} selected` } : { verb, filter: filter(), what: "all that match the filter" });
+  return (
+    <>
+      {some || filtered ? (
+        <div class="bulk">
+          <span class="small">{some ? <b>{count(chosen.size)} selected</b> : <>All <b>{count(matching)}</b> that match</>}</span>
+          <select
+            aria-label="Decide about them" value="" disabled={!may(who, "operator") || chosen.size > 1000}
+            title={chosen.size > 1000 ? "At most 1,000 can be selected; use the filter" : undefined}
+            onChange={(e) => {
+              const verb = forMany.find((v) => v.verb === e.currentTarget.value);
+              e.currentTarget.value = "";
+              if (verb) open(verb);
+            }}
+          >
+            <option value="">Decide …</option>
+            {forMany.map((v) => <option value={v.verb}>{v.title}</option>)}
+          </select>
+          {some && <button class="plain" onClick={clear}>Select none</button>}
+        </div>
+      ) : (
+        <div class="bulk muted small">Select rows, or filter, to decide about many at once.</div>
+      )}
+      {/* It outlives the selection: it tells what became of it. */}
+      {asking && <BulkDialog {...asking} close={() => ask(undefined)} done={() => (clear(), done())} />}
+    </>
+  );
+}
+
+type DialogProps = { verb: Verb; filter: Filter; what: string; close: () => void; done: () => void };
+
+// BulkDialog counts first, and takes the decision about no more than it counted.
+function BulkDialog({ verb, filter, what, close, done }: DialogProps) {
+  const who = useWho();
+  const [dry, setDry] = useState<Progress>();
+  const [progress, setProgress] = useState<Progress>();
+  const [error, setError] = useState<ApiError>();
+  const abort = useRef(new AbortController());
+  const all = async (decision: object, more: object, show: (p: Progress) => void) => {
+    let refusals: Progress["refusals"] = [];
+    for await (const p of stream<Progress>("OperateAll", { filter, decision: { verb: verb.verb, ...decision }, ...more }, abort.current.signal)) {
+      refusals = refusals.concat(p.refusals ?? []).slice(0, 100);
+      show({ ...p, refusals });
+    }
+  };
+  useEffect(() => {
+    all({ by: rememberedName(who) || "nobody yet", reason: "only to count" }, { dry_run: true }, setDry).catch((e) => setError(asError(e)));
+    return () => abort.current.abort();
+  }, []);
+  const submit = async (e: Event) => {
+    e.preventDefault();
+    const form = new FormData(e.currentTarget as HTMLFormElement);
+    const by = who.known ? who.name : String(form.get("by") ?? "").trim();
+    if (!who.known) rememberName(by);
+    setError(undefined);
+    setProgress({});
+    try {
+      await all({ by, reason: String(form.get("reason") ?? "").trim() }, { at_most: number(dry?.matched) }, setProgress);
+      done();
+    } catch (e) {
+      setError(asError(e));
+    }
+  };
+  const matched = number(dry?.matched), legal = number(dry?.done);
+  const shown = progress?.finished ? progress : dry;
+  return (
+    <Dialog title={`${verb.title}: ${what}`} close={close}>
+      <form onSubmit={submit}>
+        <h2>{verb.title}: {what}</h2>
+        <p style={{ marginBottom: "12px" }}>{verb.does}</p>
+        {progress?.finished ? (
+          <p role="status" data-finished>
+            Decided about <b>{count(number(progress.done))}</b>{number(progress.refused) > 0 && <>, refused for <b>{count(number(progress.refused))}</b></>}.
+          </p>
+        ) : (
+          <p role="status" data-dry={dry?.finished}>
+            {dry?.finished ? "" : "Counting: "}
+            <b>{count(matched)}</b> match. For <b>{count(legal)}</b> {verb.title} is legal now
+            {number(dry?.refused) > 0 && <>, for <b>{count(number(dry?.refused))}</b> it would be refused</>}.
+          </p>
+        )}
+        {(shown?.refusals?.length ?? 0) > 0 && (
+          <details class="payload">
+            <summary>why it is refused</summary>
+            <pre tabIndex={0}>{shown!.refusals!.map((r) => `${r.id}: ${r.reason ?? ""}`).join("\n")}</pre>
+          </details>
+        )}
+        {progress && !progress.finished && !error && <progress max={matched} value={number(progress.matched)} aria-label="Decided" />}
+        {!progress && (
+          <>
+            <label class="field" style={{ marginTop: "12px" }}>
+              <span>Reason (becomes part of each history)</span>
+              <textarea name="reason" required maxLength={1000} autofocus />
+            </label>
+            {!who.known && (
+              <label class="field">
+                <span>Your name (becomes part of each history)</span>
+                <input type="text" name="by" required maxLength={64} defaultValue={rememberedName(who)} autocomplete="name" />
+              </label>
+            )}
+          </>
+        )}
+        <Problem error={error} doing={progress ? "It stopped. What was decided stays decided" : "It could not be counted"} />
+        <div class="buttons">
+          <button type="button" onClick={close}>{progress?.finished ? "Close" : progress ? "Stop" : "Leave them"}</button>
+          {!progress && (
+            <button class={"primary " + (verb.danger ? "danger" : "")} disabled={!dry?.finished || legal === 0} data-confirm>
+              {verb.title} {dry?.finished ? count(legal) : ""}
+            </button>
+          )}
+        </div>
+      </form>
+    </Dialog>
+  );
+}

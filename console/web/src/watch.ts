@@ -1,0 +1,52 @@
+import { useEffect, useRef, useState } from "preact/hooks";
+import { stream, type Saga } from "./api";
+
+export type Moved = { saga?: Saga; missed?: string; caught_up?: boolean; left?: boolean };
+
+// useWatch follows the API's Watch and says whether it does so now. A page that
+// nobody sees does not watch: a browser has few connections to give, and every tab
+// would keep one. take may return false to rest for a while, because more happens
+// than anybody could look at; whoever watches asks from time to time meanwhile.
+export function useWatch(key: string, request: () => object, take: (m: Moved) => boolean | void): boolean {
+  const [live, setLive] = useState(false);
+  const taker = useRef(take);
+  taker.current = take;
+  useEffect(() => {
+    let abort: AbortController | undefined, timer = 0, ended = false, patience = 1000;
+    const follow = async () => {
+      clearTimeout(timer);
+      if (ended || document.hidden || abort) return;
+      const mine = (abort = new AbortController());
+      let rest = 0;
+      try {
+        for await (const m of stream<Moved>("Watch", request(), mine.signal)) {
+          if (mine.signal.aborted) break;
+          setLive(true);
+          patience = 1000;
+          if (taker.current(m) === false) {
+            rest = 10000;
+            break;
+          }
+        }
+      } catch {
+        // It is tried again, and who watches asks meanwhile.
+      }
+      mine.abort();
+      if (abort === mine) abort = undefined;
+      setLive(false);
+      if (ended || document.hidden) return;
+      timer = window.setTimeout(follow, rest || patience);
+      patience = Math.min(patience * 2, 10000);
+    };
+    const seen = () => (document.hidden ? abort?.abort() : void follow());
+    document.addEventListener("visibilitychange", seen);
+    void follow();
+    return () => {
+      ended = true;
+      abort?.abort();
+      clearTimeout(timer);
+      document.removeEventListener("visibilitychange", seen);
+    };
+  }, [key]);
+  return live;
+}
