@@ -1,0 +1,79 @@
+package saga_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/amends-dev/amends/saga"
+)
+
+// four is a saga of four steps; mapped, the last one takes what a mapping makes.
+func four(t testing.TB, with string) *saga.Definition {
+	t.Helper()
+	step := func(name, kind, more string) string {
+		return fmt.Sprintf(`{"step":{"name":%q,"kind":%q,"do":{"participant":%q,"action":"act"%s}}}`, name, kind, "p-"+name, more)
+	}
+	mapping := ""
+	if with != "" {
+		mapping = fmt.Sprintf(`,"with":%q`, with)
+	}
+	def, err := saga.ParseJSON([]byte(`{"name":"four","version":1,"input":{"id":"string"},"steps":[` +
+		step("one", "retriable", "") + "," + step("two", "retriable", "") + "," + step("three", "retriable", `,"result":{"n":"int"}`) + "," +
+		step("last", "retriable", mapping) + `]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return def
+}
+
+// run takes a saga from its start through all answers.
+func run(t testing.TB, def *saga.Definition) (transitions int) {
+	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	in, _, err := saga.Decide(def, saga.Instance{}, saga.Event{Type: saga.Started, At: at, ID: "order-42", Payload: []byte(`{"id":"order-42"}`)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range def.Len() {
+		step := def.Step(i)
+		in, _, err = saga.Decide(def, in, saga.Event{
+			Type: saga.Answered, At: at, Participant: step.Do.Participant, Step: step.Name, Direction: saga.DirectionDo, Attempt: 1,
+			Outcome: saga.OutcomeCompleted, Payload: []byte(`{"n":7}`),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if in.Phase != saga.Completed {
+		t.Fatalf("phase %s", in.Phase)
+	}
+	return 1 + def.Len()
+}
+
+func BenchmarkDecide(b *testing.B) {
+	def, n := four(b, ""), 0
+	b.ReportAllocs()
+	for b.Loop() {
+		n = run(b, def)
+	}
+	b.ReportMetric(float64(n), "transitions/op")
+}
+
+func BenchmarkMapping(b *testing.B) {
+	def := four(b, `{"id": input.id, "n": result.three.n}`)
+	b.ReportAllocs()
+	for b.Loop() {
+		run(b, def)
+	}
+}
+
+// A transition asks for memory for the state behind it and for its effects, and
+// for little else.
+func TestDecideAllocates(t *testing.T) {
+	def, n := four(t, ""), 0
+	each := testing.AllocsPerRun(100, func() { n = run(t, def) }) / float64(n)
+	t.Logf("%.1f allocations a transition", each)
+	if each > 6 {
+		t.Errorf("%.1f allocations a transition, at most 6", each)
+	}
+}
