@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"connectrpc.com/connect"
 
@@ -176,4 +177,33 @@ func TestWatchRefuses(t *testing.T) {
 		}
 		_ = stream.Close()
 	}
+}
+
+// TestWatchersAreToldOfTheEnd: an open stream does not keep the coordinator from
+// stopping, and its reader learns to ask elsewhere.
+func TestWatchersAreToldOfTheEnd(t *testing.T) {
+	ctx := within(t)
+	var stream *connect.ServerStreamForClient[apiv1.WatchResponse]
+	var began time.Time
+	t.Run("coordinator", func(t *testing.T) {
+		w := newTown(t)
+		t.Cleanup(func() { began = time.Now() }) // the first cleanup, so the coordinator's is behind it
+		var err error
+		if stream, err = w.Watch(ctx, connect.NewRequest(&apiv1.WatchRequest{Filter: &apiv1.Filter{Open: true}})); err != nil {
+			t.Fatal(err)
+		}
+		if !stream.Receive() || !stream.Msg().CaughtUp {
+			t.Fatalf("it begins with %v, %v", stream.Msg(), stream.Err())
+		}
+	})
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("the coordinator took %s to stop", took)
+	}
+	for stream.Receive() {
+		continue
+	}
+	if connect.CodeOf(stream.Err()) != connect.CodeUnavailable {
+		t.Errorf("the stream ends with %v", stream.Err())
+	}
+	_ = stream.Close()
 }
