@@ -34,7 +34,7 @@ func (s *server) GetOverview(ctx context.Context, _ *connect.Request[apiv1.GetOv
 	}
 	out := &apiv1.GetOverviewResponse{
 		At: stamp(o.At), Version: o.Version, Since: stamp(o.Since), Ready: o.Ready, NotReady: o.NotReady,
-		Open: int64(o.Open), Parked: int64(o.Parked), DeadLetters: o.DeadLetters,
+		Open: int64(o.Open), Parked: int64(o.Parked), Paused: int64(o.Paused), DeadLetters: o.DeadLetters,
 		Outbox: int64(o.Outbox), OutboxOldestSeconds: o.OutboxOldestSeconds, Counts: countMessages(o.Counts),
 		CacheHitRatio: o.CacheHitRatio, StartedPerSecond: o.StartedPerSecond, EndedPerSecond: o.EndedPerSecond,
 		TransitionsPerSecond: o.TransitionsPerSec, CompensatedShare: o.CompensatedShare, FailedShare: o.FailedShare,

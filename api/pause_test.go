@@ -45,6 +45,9 @@ func TestPauseAndResume(t *testing.T) {
 	if got := w.ids(t, &apiv1.Filter{Paused: true}); got != "slow" {
 		t.Errorf("paused are %q", got)
 	}
+	if o, err := w.GetOverview(within(t), connect.NewRequest(&apiv1.GetOverviewRequest{})); err != nil || o.Msg.Paused != 1 {
+		t.Errorf("the overview counts %v, %v", o, err)
+	}
 	follow := w.watch(t, w, &apiv1.WatchRequest{Id: "slow"})
 	close(baked)
 	for m := follow.next(); m.Saga == nil || m.Saga.Revision < 3; m = follow.next() {
@@ -66,5 +69,8 @@ func TestPauseAndResume(t *testing.T) {
 	}
 	if got := w.ids(t, &apiv1.Filter{Paused: true}); got != "" {
 		t.Errorf("paused are %q", got)
+	}
+	if o, err := w.GetOverview(within(t), connect.NewRequest(&apiv1.GetOverviewRequest{})); err != nil || o.Msg.Paused != 0 {
+		t.Errorf("the overview counts %v, %v", o, err)
 	}
 }

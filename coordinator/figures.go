@@ -33,6 +33,7 @@ type figures struct {
 	definitions  map[saga.Ref]*definitionFigures
 	steps        int // in all definitions
 	participants map[string]*participantFigures
+	held         held
 }
 
 // second is what happened in one second.
@@ -60,7 +61,7 @@ type participantFigures struct {
 var _ Observer = (*figures)(nil)
 
 func newFigures(since time.Time) *figures {
-	return &figures{since: since, definitions: map[saga.Ref]*definitionFigures{}, participants: map[string]*participantFigures{}}
+	return &figures{since: since, definitions: map[saga.Ref]*definitionFigures{}, participants: map[string]*participantFigures{}, held: held{ids: map[saga.ID]bool{}}}
 }
 
 // Transition counts one accepted event.
@@ -69,6 +70,7 @@ func (f *figures) Transition(t Transition) {
 	defer f.mu.Unlock()
 	s := f.second(t.At)
 	s.transitions++
+	f.see(&t)
 	if t.Event == saga.Started {
 		s.started++
 	}

@@ -48,6 +48,9 @@ func (c *Coordinator) apiOverview(ctx context.Context, _ *transport.Envelope) (a
 			o.Parked += n.Sagas - n.Ended
 		}
 	}
+	if o.Paused, err = c.figures.paused(ctx, c.config.Store); err != nil {
+		return nil, err
+	}
 	if load, ok := c.load(ctx); ok {
 		o.DeadLetters = int64(load.Streams[transport.DeadLetters].Messages)
 	}

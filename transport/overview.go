@@ -12,6 +12,7 @@ type Overview struct {
 	NotReady            string              `json:"not_ready,omitempty"` // why not
 	Open                int                 `json:"open"`                // sagas that have not ended
 	Parked              int                 `json:"parked"`              // of them, those that wait for an operator
+	Paused              int                 `json:"paused"`              // sagas that an operator holds; -1: not all have been looked at yet
 	DeadLetters         int64               `json:"dead_letters"`        // that are kept; -1: the bus does not tell
 	Outbox              int                 `json:"outbox"`              // messages that the bus has not accepted yet
 	OutboxOldestSeconds float64             `json:"outbox_oldest_seconds,omitempty"`

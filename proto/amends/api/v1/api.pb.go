@@ -3449,7 +3449,9 @@ type GetOverviewResponse struct {
 	// The last two minutes.
 	Series []*Second `protobuf:"bytes,19,rep,name=series" json:"series,omitempty"`
 	// Of a batch: to decide and to commit it.
-	Commit        *Latency `protobuf:"bytes,20,opt,name=commit" json:"commit,omitempty"`
+	Commit *Latency `protobuf:"bytes,20,opt,name=commit" json:"commit,omitempty"`
+	// Sagas that an operator holds; -1: not all have been looked at yet since the coordinator started.
+	Paused        int64 `protobuf:"varint,21,opt,name=paused" json:"paused,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3622,6 +3624,13 @@ func (x *GetOverviewResponse) GetCommit() *Latency {
 		return x.Commit
 	}
 	return nil
+}
+
+func (x *GetOverviewResponse) GetPaused() int64 {
+	if x != nil {
+		return x.Paused
+	}
+	return 0
 }
 
 // DefinitionLatency is how long the sagas of a definition took.
@@ -4557,7 +4566,7 @@ const file_amends_api_v1_api_proto_rawDesc = "" +
 	"\aactions\x18\t \x03(\tR\aactions\x12\x18\n" +
 	"\aunknown\x18\n" +
 	" \x01(\bR\aunknown\"\x14\n" +
-	"\x12GetOverviewRequest\"\xae\x06\n" +
+	"\x12GetOverviewRequest\"\xc6\x06\n" +
 	"\x13GetOverviewResponse\x12*\n" +
 	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x120\n" +
@@ -4579,7 +4588,8 @@ const file_amends_api_v1_api_proto_rawDesc = "" +
 	"\ffailed_share\x18\x11 \x01(\x01R\vfailedShare\x12>\n" +
 	"\tdurations\x18\x12 \x03(\v2 .amends.api.v1.DefinitionLatencyR\tdurations\x12-\n" +
 	"\x06series\x18\x13 \x03(\v2\x15.amends.api.v1.SecondR\x06series\x12.\n" +
-	"\x06commit\x18\x14 \x01(\v2\x16.amends.api.v1.LatencyR\x06commit\"g\n" +
+	"\x06commit\x18\x14 \x01(\v2\x16.amends.api.v1.LatencyR\x06commit\x12\x16\n" +
+	"\x06paused\x18\x15 \x01(\x03R\x06paused\"g\n" +
 	"\x11DefinitionLatency\x12\x1e\n" +
 	"\n" +
 	"definition\x18\x01 \x01(\tR\n" +
