@@ -31,6 +31,10 @@ type Config struct {
 	Ready func(context.Context) error
 	// Guard stands before every handler. Default: nobody does.
 	Guard func(http.Handler) http.Handler
+	// Redact names JSON fields whose values are not shown in any answer, wherever they
+	// stand in a payload; upper and lower case are the same. A payload that is not JSON
+	// is not shown then. Default: all is shown.
+	Redact []string
 	// Clock tells the time. Default: time.Now.
 	Clock func() time.Time
 }
@@ -59,9 +63,13 @@ func Mount(mux *http.ServeMux, c Config) {
 	}
 	serve := func(path string, h http.Handler) { mux.Handle(path, c.Guard(h)) }
 	service := &server{coordinator: c.Coordinator, clock: c.Clock, streams: make(chan struct{}, MaxStreams)}
+	chain := []connect.Interceptor{patience{}, signature{}}
+	if len(c.Redact) > 0 {
+		chain = append(chain, newRedaction(c.Redact))
+	}
 	path, handler := apiv1connect.NewCoordinatorServiceHandler(service,
 		connect.WithReadMaxBytes(MaxMessage), connect.WithCodec(codec{}),
-		connect.WithInterceptors(patience{}, signature{}))
+		connect.WithInterceptors(chain...))
 	serve(path, withController(handler))
 
 	reflector := grpcreflect.NewStaticReflector(apiv1connect.CoordinatorServiceName, grpchealth.HealthV1ServiceName)

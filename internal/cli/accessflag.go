@@ -14,6 +14,7 @@ type accessFlags struct {
 	Plaintext bool   `name:"http-plaintext" env:"AMENDS_HTTP_PLAINTEXT" help:"Take keys beyond loopback without TLS, because a proxy in front ends it."`
 
 	Tokens      string `env:"AMENDS_TOKENS" type:"path" placeholder:"FILE" help:"File of tokens that let in, see coordinator token create; read again when it changes."`
+	Redact      string `env:"AMENDS_REDACT" placeholder:"FIELD,…" help:"JSON fields whose values the API, and so the command line and the console, do not show."`
 	OpenMetrics bool   `name:"open-metrics" env:"AMENDS_OPEN_METRICS" help:"Let everybody read /metrics."`
 
 	OIDCIssuer       string `name:"oidc-issuer" env:"AMENDS_OIDC_ISSUER" placeholder:"URL" help:"OpenID Connect provider whose tokens let in."`

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/amends-dev/amends/internal/daemon"
@@ -59,7 +60,7 @@ func (f *serveFlags) daemon() daemon.Config {
 	who, _ := f.accessFlags.config() // problem says what is wrong with it
 	return daemon.Config{
 		DataDir: f.DataDir, StoreKeys: f.StoreKeys, NATS: server, Prefix: f.Prefix, HTTP: f.HTTP, API: daemon.API(f.API), Pprof: f.Pprof,
-		Access: who, TLSCert: f.TLSCert, TLSKey: f.TLSKey, Plaintext: f.Plaintext,
+		Access: who, TLSCert: f.TLSCert, TLSKey: f.TLSKey, Plaintext: f.Plaintext, Redact: strings.FieldsFunc(f.Redact, func(r rune) bool { return r == ',' || r == ' ' }),
 		Name: f.Name, Shards: f.Shards, MaxBatch: f.MaxBatch, MaxOpen: f.MaxOpen,
 		Retention: f.Retention, TombstoneRetention: f.TombstoneRetention, Version: version(),
 	}

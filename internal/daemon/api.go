@@ -16,7 +16,7 @@ func (d *daemon) mountAPI(mux *http.ServeMux) {
 	if d.API == APIOff {
 		return
 	}
-	api.Mount(mux, api.Config{Coordinator: d, Ready: d.isReady, Guard: d.guard})
+	api.Mount(mux, api.Config{Coordinator: d, Ready: d.isReady, Guard: d.guard, Redact: d.Redact})
 	mux.Handle("/", d.guard(console.Handler()))
 }
 

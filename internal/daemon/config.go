@@ -33,6 +33,8 @@ type Config struct {
 	// API says whether the API is served at HTTP, and to whom. Default: APILocal,
 	// or, with Access, whoever has a key.
 	API API
+	// Redact names JSON fields whose values the API does not show. Default: it shows all.
+	Redact []string
 	// Access says who may pass at HTTP. The zero value asks nobody for a key.
 	Access access.Config
 	// TLSCert and TLSKey name PEM files: HTTP is served over TLS. They are read

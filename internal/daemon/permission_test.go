@@ -68,6 +68,12 @@ func (n *notes) Write(p []byte) (int, error) {
 	return n.text.Write(p)
 }
 
+func (n *notes) all() string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.text.String()
+}
+
 func (n *notes) violations() (found []string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
