@@ -31,7 +31,12 @@ func TestPowerCuts(t *testing.T) {
 	want := form(*cuts, 300, 24)
 	dice := diceOf(*seed, "cuts")
 	sum := tally{began: time.Now()}
+	told := sum.began
 	for ; sum.cuts < want; sum.disks++ {
+		if time.Since(told) > 30*time.Second {
+			told = time.Now()
+			t.Logf("%d of %d cuts, %s", sum.cuts, want, time.Since(sum.began).Round(time.Second))
+		}
 		cutDisk(t, dice, "", min(cutsPerDisk, want-sum.cuts), anyTime(dice), &sum)
 		if t.Failed() {
 			break
@@ -100,6 +105,7 @@ func TestWithoutFsync(t *testing.T) {
 func cutDisk(t *testing.T, dice *rand.Rand, lie string, n int, when func() int, sum *tally) {
 	t.Helper()
 	d := newDisk(t)
+	defer d.end() // a long run has thousands of disks
 	heard := newLedger()
 	defer func() { sum.acks, sum.sagas = sum.acks+heard.acks, sum.sagas+len(heard.promises) }()
 	d.order("lie", lie)

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -27,6 +28,7 @@ type disk struct {
 	orders  io.WriteCloser
 	answers chan string
 	cuts    chan struct{}
+	end     func() // takes the disk and its process away; at the end of the test at the latest
 }
 
 // newDisk starts an empty disk, and skips the test where there cannot be one.
@@ -59,14 +61,16 @@ func newDisk(t *testing.T) *disk {
 			}
 		}
 	}()
-	t.Cleanup(func() {
+	d.end = sync.OnceFunc(func() {
 		_ = d.orders.Close()
 		<-read
 		if err := d.cmd.Wait(); err != nil {
 			t.Errorf("the disk's process: %v", err)
 		}
 		_ = syscall.Unmount(d.dir, syscall.MNT_DETACH) // if it died
+		_ = os.RemoveAll(d.dir)
 	})
+	t.Cleanup(d.end)
 	return d
 }
 
