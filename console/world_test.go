@@ -67,15 +67,19 @@ type world struct {
 }
 
 // newWorld runs until the test ends.
-func newWorld(t *testing.T) *world {
+func newWorld(t *testing.T, change ...func(*daemon.Config)) *world {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	ready, ended := make(chan daemon.Addresses, 1), make(chan error, 1)
 	go func() {
-		ended <- daemon.Run(ctx, daemon.Config{
+		config := daemon.Config{
 			DataDir: t.TempDir(), HTTP: "127.0.0.1:0", Logger: slog.New(slog.DiscardHandler),
 			Definitions: []*saga.Definition{checkout(1, time.Minute), checkout(2, 2*time.Minute)},
-		}, func(a daemon.Addresses) { ready <- a })
+		}
+		for _, f := range change {
+			f(&config)
+		}
+		ended <- daemon.Run(ctx, config, func(a daemon.Addresses) { ready <- a })
 	}()
 	t.Cleanup(func() {
 		cancel()

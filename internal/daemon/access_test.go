@@ -1,6 +1,7 @@
 package daemon_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -22,6 +23,7 @@ import (
 	"connectrpc.com/connect"
 
 	"github.com/amends-dev/amends/access"
+	"github.com/amends-dev/amends/internal/cli"
 	"github.com/amends-dev/amends/internal/daemon"
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 	"github.com/amends-dev/amends/proto/amends/api/v1/apiv1connect"
@@ -190,6 +192,13 @@ func knock(t *testing.T, transport http.RoundTripper, method, address string) in
 	return response.StatusCode
 }
 
+// other is a certificate that nobody shows.
+func other(t *testing.T) string {
+	t.Helper()
+	cert, _ := certificate(t, t.TempDir(), "first.example.com")
+	return cert
+}
+
 // TestTLS: old protocols are refused, and a renewed certificate is shown without a
 // restart.
 func TestTLS(t *testing.T) {
@@ -200,6 +209,12 @@ func TestTLS(t *testing.T) {
 		t.Errorf("with the first certificate: %d", got)
 	}
 	address := strings.TrimPrefix(d.HTTP, "https://")
+	for trusted, want := range map[string]int{cert: cli.ExitOK, other(t): cli.ExitNotReachable} { // as in a container, by the address it listens on
+		var out bytes.Buffer
+		if code := cli.Run(t.Context(), []string{"healthcheck", "--http", address, "--tls-cert", trusted}, strings.NewReader(""), &out, &out); code != want {
+			t.Errorf("healthcheck: exit %d, want %d: %s", code, want, &out)
+		}
+	}
 	old := &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11, InsecureSkipVerify: true} // asks whether the server refuses
 	if c, err := (&tls.Dialer{Config: old}).DialContext(t.Context(), "tcp", address); err == nil {
 		_ = c.Close()
