@@ -45,11 +45,14 @@ func focus(selector string) chromedp.Action { return chromedp.Focus(selector, ch
 
 // clickText presses the button that says so.
 func clickText(text string) chromedp.Action {
-	return chromedp.Click(fmt.Sprintf(`//button[normalize-space(.)=%q]`, text), chromedp.BySearch)
+	return chromedp.Click(fmt.Sprintf(`//*[self::button or self::a][normalize-space(.)=%q]`, text), chromedp.BySearch)
 }
 
 // shortened is the first part of a path, as a part of a file's name.
 func shortened(path string) string {
+	if path == "/" {
+		return "-overview"
+	}
 	parts := strings.Split(path, "/")
 	if len(parts) > 2 {
 		return "-" + parts[1] + "-one"

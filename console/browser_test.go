@@ -106,7 +106,11 @@ func (b *tab) run(actions ...chromedp.Action) {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.ctx, limit)
 	defer cancel()
-	if err := chromedp.Run(ctx, actions...); err != nil {
+	err := chromedp.Run(ctx, actions...)
+	for err != nil && ctx.Err() == nil && strings.Contains(err.Error(), "Cannot find context") { // asked of a page that was just left
+		err = chromedp.Run(ctx, actions...)
+	}
+	if err != nil {
 		var seen string
 		_ = chromedp.Run(b.ctx, chromedp.Evaluate(`document.body.innerText.slice(0, 3000)`, &seen))
 		b.t.Fatalf("%v; on the page: %s", err, seen)

@@ -92,7 +92,7 @@ func TestTheSliderGoesThroughTheHistory(t *testing.T) {
 func TestTheListFollowsTheAddress(t *testing.T) {
 	w := newWorld(t)
 	b := w.open(t, 1280, 900)
-	b.goTo("/")
+	b.goTo("/sagas")
 	b.sees("No saga yet")
 	w.start(t, "order-1")
 	b.sees("order-1")
@@ -159,6 +159,7 @@ func TestDefinitions(t *testing.T) {
 	b.until(`document.querySelectorAll(".box").length === 5`)
 	b.sees("timeout")
 	b.sees("1 completed")
+	b.until(`[...document.querySelectorAll("[data-figures] tbody tr")].some((r) => /^charge-card\s+1\s+0\s+0\s/.test(r.innerText))`)
 	b.axe("a definition")
 	b.picture("console-definition")
 	b.goTo("/definitions/nothing")
@@ -196,14 +197,14 @@ func TestOnAPhone(t *testing.T) {
 	w.stranger(t, "order-1")
 	b := w.open(t, 390, 844)
 	for _, p := range []struct{ path, text string }{
-		{"/sagas", "order-42"}, {"/sagas/order-42-with-a-long-name-such-as-other-systems-give-8f3c2b1a", "Parked at"},
+		{"/", "1 saga is parked"}, {"/sagas", "order-42"}, {"/sagas/order-42-with-a-long-name-such-as-other-systems-give-8f3c2b1a", "Parked at"},
 		{"/definitions/checkout/2", "What changed"}, {"/dead-letters", "something"},
 	} {
 		b.goTo(p.path)
 		b.sees(p.text)
 		b.fits(p.path)
 		b.axe(p.path + " on a phone")
-		if strings.HasPrefix(p.path, "/sagas") {
+		if p.path == "/" || strings.HasPrefix(p.path, "/sagas") {
 			b.picture("console-phone" + shortened(p.path))
 		}
 	}

@@ -48,7 +48,7 @@ func (c demoCmd) Run(ctx context.Context, t *terminal) (err error) {
 		board:  progress.New(t.out, len(orders)),
 	}
 	return d.run(ctx, func(ctx context.Context, a daemon.Addresses) error {
-		fmt.Fprintf(t.out, "NATS at %s, the coordinator on bbolt, and four services on SQLite are up in %s.\n\n", a.NATS, dir)
+		fmt.Fprintf(t.out, "NATS at %s, the coordinator on bbolt, and four services on SQLite are up in %s.\nWatch the orders in the console: %s/\n\n", a.NATS, dir, a.HTTP)
 		bus, err := a.Connect(ctx, "customers")
 		if err != nil {
 			return err

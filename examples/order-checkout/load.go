@@ -26,6 +26,7 @@ type loadCmd struct {
 	ordersFlags
 	Data    string `type:"path" default:"/data" env:"DATA" help:"Write down here which orders were accepted, for the audit."`
 	NATSURL string `name:"nats-url" env:"NATS_URL" default:"nats://127.0.0.1:4222" help:"The NATS server of the coordinator and the services."`
+	Console string `name:"console-url" env:"CONSOLE_URL" help:"Where the coordinator's console is; it is printed."`
 }
 
 // Run implements the command.
@@ -47,6 +48,9 @@ func (c loadCmd) Run(ctx context.Context, t *terminal) error {
 	var options []client.Option
 	if provider != nil {
 		options = append(options, client.Follow(tracing.Client(provider)))
+	}
+	if c.Console != "" {
+		fmt.Fprintf(t.out, "Watch the orders in the console: %s\n\n", c.Console)
 	}
 	board := progress.New(t.out, len(orders))
 	err = place(ctx, bus, client.New(bus, options...), orders, c.Every, c.Data, board)

@@ -23,7 +23,7 @@ export type HistoryEvent = {
 export type Count = { definition: Ref; phase: Phase; sagas?: string; ended?: string };
 export type Latency = { count?: string; p50_seconds?: number; p99_seconds?: number };
 export type StepFigures = {
-  step: string; completed?: string; rejected?: string; failed?: string; timed_out?: string; do?: Latency; undo?: Latency;
+  step: string; completed?: string; rejected?: string; failed?: string; do?: Latency; undo?: Latency;
 };
 export type Definition = {
   ref: Ref; fingerprint?: string; source?: string; counts?: Count[]; newest?: boolean; steps?: StepFigures[]; duration?: Latency; mermaid?: string;
@@ -32,6 +32,17 @@ export type Difference = { path: string; change: string; from?: string; to?: str
 export type DeadLetter = {
   sequence: string; stream?: string; subject?: string; reason?: string; since?: string;
   headers?: { name: string; values?: string[] }[]; data?: Payload;
+};
+export type Participant = {
+  name: string; last_answer?: string; waiting?: string; in_flight?: string; redelivered?: string; listening?: boolean; answers?: string;
+  latency?: Latency; actions?: string[]; unknown?: boolean;
+};
+export type Second = { at?: string; started?: string; completed?: string; compensated?: string; parked?: string; failed?: string; transitions?: string };
+export type Overview = {
+  version?: string; since?: string; ready?: boolean; not_ready?: string; open?: string; parked?: string; dead_letters?: string;
+  outbox?: string; outbox_oldest_seconds?: number; counts?: Count[]; cache_hit_ratio?: number; started_per_second?: number; ended_per_second?: number;
+  transitions_per_second?: number; compensated_share?: number; failed_share?: number; durations?: { definition: string; duration?: Latency }[];
+  series?: Second[]; commit?: Latency;
 };
 export type Filter = {
   definition?: Ref; phases?: string[]; ids?: string[]; id_prefix?: string; open?: boolean; paused?: boolean; step?: string; participant?: string;

@@ -1,7 +1,7 @@
 import { useMemo, useState } from "preact/hooks";
-import { call, number, phases, refText, type Count, type Definition, type Difference } from "./api";
+import { call, number, phases, refText, type Count, type Definition, type Difference, type Latency } from "./api";
 import { Diagram } from "./diagram";
-import { count } from "./format";
+import { count, seconds } from "./format";
 import { nodesOf } from "./layout";
 import { Chip, Data, Empty, Problem } from "./pieces";
 import { useQuery } from "./query";
@@ -77,6 +77,7 @@ function One({ listed, versions }: { listed: Definition; versions: Definition[] 
         <p class="legend"><span>thick frame: pivot, the point of no return</span><span>↶ what undoes it</span></p>
       </section>
       <section class="card" aria-label="Sagas"><header><h2>Sagas of this version</h2></header><div class="body"><Counts counts={d?.counts} of={`${listed.ref.name}@${listed.ref.version}`} /></div></section>
+      <Figures d={d} />
       <Compare versions={versions} at={listed} />
       {d?.source && (
         <section class="card" aria-label="Content"><header><h2>Content</h2></header><div class="body"><Data of={{ text: d.source, size_bytes: String(Math.max(2000, d.source.length)) }} title="canonical JSON" /></div></section>
@@ -85,7 +86,41 @@ function One({ listed, versions }: { listed: Definition; versions: Definition[] 
   );
 }
 
-export function Counts({ counts, of }: { counts: Count[] | undefined; of: string }) {
+function Took({ of }: { of: Latency | undefined }) {
+  if (!number(of?.count)) return <span class="muted">–</span>;
+  return <>{seconds(of!.p50_seconds ?? 0)} <span class="muted">/ {seconds(of!.p99_seconds ?? 0)}</span></>;
+}
+
+function Figures({ d }: { d: Definition | undefined }) {
+  if (!d?.steps?.length) return null;
+  return (
+    <section class="card" aria-label="Statistics">
+      <header>
+        <h2>Steps, since the coordinator started</h2>
+        {number(d.duration?.count) > 0 && <span class="muted small">a whole saga: <Took of={d.duration} /> (p50 / p99)</span>}
+      </header>
+      <div class="scroll" tabIndex={0} role="group" aria-label="Statistics of the steps">
+        <table data-figures>
+          <thead><tr><th>Step</th><th class="right">Completed</th><th class="right">Rejected</th><th class="right">Failed</th><th class="right">Do, p50 / p99</th><th class="right">Undo, p50 / p99</th></tr></thead>
+          <tbody>
+            {d.steps.map((s) => (
+              <tr>
+                <td>{s.step}</td>
+                <td class="right">{count(number(s.completed))}</td>
+                <td class="right">{count(number(s.rejected))}</td>
+                <td class="right">{count(number(s.failed))}</td>
+                <td class="right nowrap"><Took of={s.do} /></td>
+                <td class="right nowrap"><Took of={s.undo} /></td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+    </section>
+  );
+}
+
+function Counts({ counts, of }: { counts: Count[] | undefined; of: string }) {
   const numbers = phases.map((phase) => [phase, counts?.filter((c) => c.phase === phase).reduce((n, c) => n + number(c.sagas), 0) ?? 0] as const).filter(([, n]) => n > 0);
   if (numbers.length === 0) return <span class="muted">None. What is started from now on takes the newest version, unless it names another.</span>;
   return (

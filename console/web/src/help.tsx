@@ -7,6 +7,7 @@ const keys: [string[], string][] = [
   [["Enter"], "open the row"],
   [["x"], "select the row, to decide about many"],
   [["Esc"], "back, or close"],
+  [["g", "o"], "go to the overview"],
   [["g", "s"], "go to sagas"],
   [["g", "d"], "go to definitions"],
   [["g", "l"], "go to dead letters"],

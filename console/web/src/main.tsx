@@ -7,11 +7,13 @@ import { onKey } from "./keys";
 import { List } from "./list";
 import { Empty, Icon } from "./pieces";
 import { interceptLinks, navigate, useAddress } from "./router";
+import { OverviewPage } from "./overview";
 import { SagaPage } from "./saga";
 import { logout, useWho } from "./who";
 import { useParked } from "./parked";
 
 const places = [
+  { path: "/", title: "Overview", icon: "overview", key: "o" },
   { path: "/sagas", title: "Sagas", icon: "list", key: "s" },
   { path: "/definitions", title: "Definitions", icon: "definitions", key: "d" },
   { path: "/dead-letters", title: "Dead letters", icon: "letters", key: "l" },
@@ -21,6 +23,7 @@ function Page({ path }: { path: string }) {
   const [, first = "", second = "", third = ""] = path.split("/").map(decodeURIComponent);
   switch (first) {
     case "":
+      return <OverviewPage />;
     case "sagas":
       return second ? <SagaPage key={second} id={second} /> : <List />;
     case "definitions":
@@ -78,7 +81,7 @@ function Console() {
       return true;
     });
   }, []);
-  const here = (path: string) => pathname === path || (path !== "/" && pathname.startsWith(path + "/")) || (path === "/sagas" && pathname === "/");
+  const here = (path: string) => pathname === path || (path !== "/" && pathname.startsWith(path + "/"));
   return (
     <>
       <header class="top">

@@ -1,0 +1,59 @@
+package console_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/amends-dev/amends/participant"
+)
+
+// TestTheOverviewIsLive: what is parked comes first and loud, and the figures move
+// while somebody looks.
+func TestTheOverviewIsLive(t *testing.T) {
+	w := newWorld(t)
+	b := w.open(t, 1280, 900)
+	b.goTo("/")
+	b.sees("No saga yet")
+	b.until(`document.querySelector('[data-participant="shipping"]').innerText.includes("listening")`)
+	w.when(mixed)
+	for i := range 60 {
+		w.start(t, fmt.Sprintf("order-%02d", i))
+	}
+	for i := range 60 {
+		w.rests(t, fmt.Sprintf("order-%02d", i))
+	}
+	b.until(`document.querySelector("main > [data-parked]").innerText.includes("3 sagas are parked.")`)
+	b.until(`document.querySelector(".tile").innerText.startsWith("Parked\n3")`)
+	b.until(`document.querySelector('section[aria-label="By definition"]').innerText.includes("12 compensated")`)
+	b.until(`Number(document.querySelector(".three .chart[role=img]").ariaLabel.match(/started at most ([0-9]+)/)[1]) > 0`)
+	b.until(`/shipping\s+listening\s+0\s+0\s+[0-9.]+ m?s/.test(document.querySelector('[data-participant="shipping"]').innerText)`)
+	b.axe("the overview")
+	b.picture("console-overview")
+	b.press("t")
+	b.press("t")
+	b.until(`document.documentElement.dataset.theme === "dark"`)
+	b.axe("the overview in the dark")
+	b.picture("console-overview-dark")
+	b.run(clickText("Look at them"))
+	b.until(`location.search === "?phase=parked&open=1"`)
+	b.until(`document.querySelectorAll(".row[data-id]").length === 3`)
+	b.axe("the list in the dark")
+}
+
+// mixed goes as a day goes: most is well, some cards are refused, one van in twenty
+// breaks down.
+func mixed(_ context.Context, action string, p purchase) error {
+	var n int
+	if _, err := fmt.Sscanf(p.Order, "order-%d", &n); err != nil {
+		return err
+	}
+	switch {
+	case action == "charge" && n%5 == 1:
+		return participant.Reject("insufficient funds")
+	case action == "book" && n%20 == 10:
+		return errors.New("the van broke down")
+	}
+	return nil
+}

@@ -1,0 +1,224 @@
+import { call, number, phases, type Latency, type Overview, type Participant, type Phase, type Second } from "./api";
+import { count, rate, seconds, share } from "./format";
+import { Ago, colour, Empty, Icon, Problem } from "./pieces";
+import { useQuery } from "./query";
+
+export function OverviewPage() {
+  const { data: o, error } = useQuery("overview", (signal) => call<Overview>("GetOverview", {}, signal), 2000);
+  const { data: p } = useQuery("participants", async (signal) => (await call<{ participants?: Participant[] }>("ListParticipants", {}, signal)).participants ?? [], 5000);
+  if (!o) return <Problem error={error} doing="The overview could not be read" />;
+  const parked = number(o.parked);
+  return (
+    <>
+      <Problem error={error} doing="This may be out of date" />
+      {o.not_ready && (
+        <div class="notice" role="alert"><Icon of="parked" /><span><strong>The coordinator takes no work.</strong> {o.not_ready}</span></div>
+      )}
+      {parked > 0 && (
+        <div class="notice" role="status" data-parked>
+          <Icon of="parked" />
+          <span class="fill"><strong>{count(parked)} {parked === 1 ? "saga is" : "sagas are"} parked.</strong> Each cannot go on alone and waits for somebody to decide.</span>
+          <a class="button" href="/sagas?phase=parked&open=1">Look at {parked === 1 ? "it" : "them"}</a>
+        </div>
+      )}
+      <div class="head">
+        <h1>Overview</h1>
+        <span class="muted">coordinator {o.version}, started <Ago at={o.since} /></span>
+      </div>
+      <Tiles o={o} />
+      <Charts series={o.series ?? []} />
+      <div class="half">
+        <ByDefinition o={o} />
+        <Participants of={p} />
+      </div>
+    </>
+  );
+}
+
+function Tile({ title, value, more, href, loud }: { title: string; value: string; more?: string; href?: string; loud?: boolean }) {
+  const inside = (
+    <>
+      <small>{title}</small>
+      <b>{value}</b>
+      <small>{more ?? " "}</small>
+    </>
+  );
+  const name = "tile" + (loud ? " loud" : "");
+  return href ? <a class={name} href={href}>{inside}</a> : <div class={name}>{inside}</div>;
+}
+
+function Tiles({ o }: { o: Overview }) {
+  const parked = number(o.parked), letters = number(o.dead_letters), outbox = number(o.outbox);
+  const oldest = o.outbox_oldest_seconds ?? 0;
+  return (
+    <div class="tiles">
+      <Tile title="Parked" value={count(parked)} more={parked > 0 ? "wait for somebody" : "nobody has to decide"} href="/sagas?phase=parked&open=1" loud={parked > 0} />
+      <Tile title="Open" value={count(number(o.open))} more="have not ended" href="/sagas?open=1" />
+      <Tile title="Started" value={rate(o.started_per_second ?? 0) + "/s"} more="in the last 10 s" />
+      <Tile title="Ended" value={rate(o.ended_per_second ?? 0) + "/s"} more={`${rate(o.transitions_per_second ?? 0)} transitions/s`} />
+      <Tile title="Did not complete" value={share(o.compensated_share ?? 0)} more="of the ended" href="/sagas?phase=compensated" />
+      <Tile title="Answers that failed" value={share(o.failed_share ?? 0)} more="and were tried again" />
+      <Tile title="Dead letters" value={letters < 0 ? "?" : count(letters)} more={letters < 0 ? "the bus does not tell" : "not understood"} href="/dead-letters" loud={letters > 0} />
+      <Tile title="Outbox" value={count(outbox)} more={outbox > 0 ? `oldest waits ${seconds(oldest)}` : "all is sent"} loud={oldest > 30} />
+      <Tile title="Commit, p99" value={number(o.commit?.count) > 0 ? seconds(o.commit!.p99_seconds ?? 0) : "–"} more={number(o.commit?.count) > 0 ? `p50 ${seconds(o.commit!.p50_seconds ?? 0)}` : "none yet"} />
+      <Tile title="Cache" value={share(o.cache_hit_ratio ?? 0)} more="of reads answered" />
+    </div>
+  );
+}
+
+type Line = { name: string; kind: string; of: (s: Second) => number };
+
+// Chart is the last two minutes: lines that differ in dash as well as in colour.
+function Chart({ title, series, lines }: { title: string; series: Second[]; lines: Line[] }) {
+  const width = 360, height = 84, foot = 14;
+  const top = Math.max(1, ...series.flatMap((s) => lines.map((l) => l.of(s))));
+  const x = (i: number) => (series.length > 1 ? (i / (series.length - 1)) * width : 0);
+  const y = (n: number) => height - foot - (n / top) * (height - foot - 12);
+  const last = series[series.length - 1];
+  const said = `${title}, the last two minutes: ` + lines.map((l) => `${l.name} at most ${count(Math.max(0, ...series.map(l.of)))} a second, now ${count(last ? l.of(last) : 0)}`).join("; ");
+  return (
+    <section class="card">
+      <header>
+        <h2>{title}</h2>
+        <span class="keyline">
+          {lines.map((l) => (
+            <span>
+              <svg class="chart" viewBox="0 0 22 8" aria-hidden="true"><path class={l.kind} d="M0 4H22" /></svg> {l.name}
+            </span>
+          ))}
+        </span>
+      </header>
+      <div class="body">
+        <svg class="chart" viewBox={`0 0 ${width} ${height}`} preserveAspectRatio="none" role="img" aria-label={said}>
+          <path class="base" d={`M0 ${height - foot}H${width}`} />
+          {lines.map((l, k) => {
+            const d = series.map((s, i) => `${i === 0 ? "M" : "L"}${x(i).toFixed(1)} ${y(l.of(s)).toFixed(1)}`).join("");
+            return (
+              <>
+                {k === 0 && d && <path class="fill" d={`${d}L${width} ${height - foot}L0 ${height - foot}Z`} />}
+                <path class={l.kind} d={d} vector-effect="non-scaling-stroke" />
+              </>
+            );
+          })}
+        </svg>
+        <div class="ends"><span>2 min ago</span><span>most: {count(top)}/s</span><span>now</span></div>
+      </div>
+    </section>
+  );
+}
+
+function Charts({ series }: { series: Second[] }) {
+  return (
+    <div class="three">
+      <Chart
+        title="Sagas" series={series}
+        lines={[
+          { name: "started", kind: "a", of: (s) => number(s.started) },
+          { name: "completed", kind: "b", of: (s) => number(s.completed) },
+        ]}
+      />
+      <Chart
+        title="Trouble" series={series}
+        lines={[
+          { name: "compensated", kind: "undone", of: (s) => number(s.compensated) },
+          { name: "failed", kind: "b", of: (s) => number(s.failed) },
+          { name: "parked", kind: "bad", of: (s) => number(s.parked) },
+        ]}
+      />
+      <Chart title="Transitions" series={series} lines={[{ name: "a second", kind: "a", of: (s) => number(s.transitions) }]} />
+    </div>
+  );
+}
+
+const took = (l: Latency | undefined, of: "p50_seconds" | "p99_seconds") => (number(l?.count) > 0 ? seconds(l![of] ?? 0) : "–");
+
+function ByDefinition({ o }: { o: Overview }) {
+  const by = new Map<string, Map<Phase, number>>();
+  for (const c of o.counts ?? []) {
+    const name = c.definition.name;
+    const phases = by.get(name) ?? new Map<Phase, number>();
+    phases.set(c.phase, (phases.get(c.phase) ?? 0) + number(c.sagas));
+    by.set(name, phases);
+  }
+  const names = [...by.keys()].sort();
+  return (
+    <section class="card" aria-label="By definition">
+      <header><h2>By definition</h2></header>
+      {names.length === 0 ? (
+        <Empty title="No saga yet"><p>Start one, and it is counted here:</p><pre>coordinator start checkout --id order-42 --input @order.json</pre></Empty>
+      ) : (
+        <div class="scroll" tabIndex={0} role="group" aria-label="Sagas by definition">
+          <table>
+            <thead><tr><th>Definition</th><th>Phases</th><th class="right">Sagas</th><th class="right">p50</th><th class="right">p99</th></tr></thead>
+            <tbody>
+              {names.map((name) => {
+                const counts = by.get(name)!;
+                const whole = [...counts.values()].reduce((a, b) => a + b, 0);
+                const duration = o.durations?.find((d) => d.definition === name)?.duration;
+                return (
+                  <tr>
+                    <td><a href={`/sagas?definition=${name}`}>{name}</a></td>
+                    <td><Phases counts={counts} whole={whole} /></td>
+                    <td class="right">{count(whole)}</td>
+                    <td class="right nowrap">{took(duration, "p50_seconds")}</td>
+                    <td class="right nowrap">{took(duration, "p99_seconds")}</td>
+                  </tr>
+                );
+              })}
+            </tbody>
+          </table>
+        </div>
+      )}
+    </section>
+  );
+}
+
+function Phases({ counts, whole }: { counts: Map<Phase, number>; whole: number }) {
+  const there = phases.filter((p) => (counts.get(p) ?? 0) > 0);
+  return (
+    <>
+      <div class="parts" aria-hidden="true">
+        {there.map((p) => <i class={colour(p)} style={{ width: Math.max(2, (counts.get(p)! / whole) * 100) + "%" }} />)}
+      </div>
+      <div class="small muted">{there.map((p) => `${count(counts.get(p)!)} ${p}`).join(" · ")}</div>
+    </>
+  );
+}
+
+function state(p: Participant): { word: string; icon: string; tone: string } {
+  if (p.unknown) return { word: "never there", icon: "unknown", tone: "c-bad" };
+  if (!p.listening) return { word: "not listening", icon: "paused", tone: "c-bad" };
+  return { word: "listening", icon: "done", tone: "c-ok" };
+}
+
+function Participants({ of }: { of: Participant[] | undefined }) {
+  if (of && of.length === 0) {
+    return <section class="card"><header><h2>Participants</h2></header><div class="body muted">None is asked for anything yet: there is no definition.</div></section>;
+  }
+  return (
+    <section class="card" aria-label="Participants">
+      <header><h2>Participants</h2><span class="muted small">what waits on the bus is their lag</span></header>
+      <div class="scroll" tabIndex={0} role="group" aria-label="Participants">
+        <table>
+          <thead><tr><th>Name</th><th>State</th><th class="right">Waiting</th><th class="right">In flight</th><th class="right">p50</th><th class="right">p99</th><th class="right">Last answer</th></tr></thead>
+          <tbody>
+            {(of ?? []).map((p) => {
+              const s = state(p);
+              return (
+                <tr data-participant={p.name}>
+                  <td><a href={`/sagas?open=1&participant=${p.name}`} title={p.actions?.join(", ")}>{p.name}</a></td>
+                  <td><span class={"chip " + s.tone}><Icon of={s.icon} />{s.word}</span></td>
+                  <td class="right">{count(number(p.waiting))}</td>
+                  <td class="right">{count(number(p.in_flight))}</td>
+                  <td class="right nowrap">{took(p.latency, "p50_seconds")}</td>
+                  <td class="right nowrap">{took(p.latency, "p99_seconds")}</td>
+                  <td class="right nowrap"><Ago at={p.last_answer} /></td>
+                </tr>
+              );
+            })}
+          </tbody>
+        </table>
+      </div>
+    </section>
+  );
+}
