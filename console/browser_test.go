@@ -102,6 +102,15 @@ func (b *tab) judge() {
 	}
 }
 
+// forget drops what was heard so far and gives it: for what a test provokes.
+func (b *tab) forget() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	was := b.problems
+	b.problems = nil
+	return was
+}
+
 func (b *tab) run(actions ...chromedp.Action) {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.ctx, limit)

@@ -1,11 +1,16 @@
 package console_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/chromedp/chromedp/kb"
+
+	"github.com/amends-dev/amends/participant"
 )
 
 // TestAnOperatorUnparksASaga goes the way of somebody whom an alert woke: the link
@@ -63,11 +68,22 @@ func TestWhatCancelWouldUndo(t *testing.T) {
 	w.rests(t, "order-7")
 }
 
-// TestTheSliderGoesThroughTheHistory moves the diagram back to where the saga stood.
+// TestTheSliderGoesThroughTheHistory moves the diagram back to where the saga stood,
+// and draws what every attempt came to: one failed, its wait, one was rejected, and
+// what was undone.
 func TestTheSliderGoesThroughTheHistory(t *testing.T) {
 	w := newWorld(t)
-	w.when(cardRefused)
-	w.start(t, "order-9")
+	var charges atomic.Int32
+	w.when(func(_ context.Context, action string, _ purchase) error {
+		switch {
+		case action != "charge":
+			return nil
+		case charges.Add(1) == 1:
+			return errors.New("the bank does not answer")
+		}
+		return participant.Reject("insufficient funds")
+	})
+	w.startWith(t, "order-9", strings.Repeat("a long note ", 200))
 	if phase := w.rests(t, "order-9"); phase != "compensated" {
 		t.Fatalf("the saga is %s, want compensated", phase)
 	}
@@ -75,7 +91,13 @@ func TestTheSliderGoesThroughTheHistory(t *testing.T) {
 	b.goTo("/sagas/order-9")
 	b.until(`document.querySelector('[data-step="charge-card"]').dataset.status === "rejected"`)
 	b.until(`document.querySelector('[data-step="reserve-stock"]').dataset.status === "undone"`)
-	b.until(`document.querySelectorAll(".bar").length >= 4`)
+	b.until(`document.querySelectorAll(".bar").length === 6`)
+	bars := []string{"check-address: attempt 1, .*, completed", "reserve-stock: attempt 1, .*, completed", "reserve-stock: undo, attempt 1, .*, completed",
+		"charge-card: attempt 1, .*, failed", "charge-card: waiting, .*", "charge-card: attempt 2, .*, rejected"}
+	for i, bar := range bars {
+		b.until(fmt.Sprintf(`/^%s$/.test(document.querySelectorAll(".bar")[%d].ariaLabel)`, bar, i))
+	}
+	b.until(`document.querySelector('section[aria-label="Facts"] details').open === false`) // large payloads are folded
 	b.axe("a compensated saga")
 	b.picture("console-history")
 	b.run(focus(`input[type="range"]`))

@@ -158,10 +158,15 @@ func takeBack(w *world, p *participant.Participant[*participant.MemoryTx], c con
 // start starts a saga.
 func (w *world) start(t *testing.T, id string) {
 	t.Helper()
+	w.startWith(t, id, "leave it at the door")
+}
+
+func (w *world) startWith(t *testing.T, id, note string) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	if _, err := w.Start(ctx, connect.NewRequest(&apiv1.StartRequest{
-		Id: id, Definition: &apiv1.DefinitionRef{Name: "checkout"}, Input: `{"order": "` + id + `", "cents": 4200, "note": "leave it at the door"}`,
+		Id: id, Definition: &apiv1.DefinitionRef{Name: "checkout"}, Input: `{"order": "` + id + `", "cents": 4200, "note": "` + note + `"}`,
 	})); err != nil {
 		t.Fatal(err)
 	}
@@ -185,14 +190,6 @@ var errVan = errors.New("the van broke down on the motorway")
 func vanBreaks(_ context.Context, action string, _ purchase) error {
 	if action == "book" {
 		return errVan
-	}
-	return nil
-}
-
-// cardRefused has the charge rejected: the saga goes back.
-func cardRefused(_ context.Context, action string, _ purchase) error {
-	if action == "charge" {
-		return participant.Reject("insufficient funds")
 	}
 	return nil
 }

@@ -78,6 +78,10 @@ compose build coordinator
 say "start everything, and wait until it is healthy"
 compose up -d --no-build load
 load=$(container load)
+console=http://$(docker port "$(container coordinator)" 8080/tcp | head -n 1)/
+page=$(curl -fsS --max-time 10 "$console")
+[[ $page == *'<div id="console">'* ]] || { say "there is no console at $console"; exit 1; }
+say "the console is at $console"
 docker logs -f "$load" 2>&1 &
 follower=$!
 

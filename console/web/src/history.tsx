@@ -1,4 +1,5 @@
 import type { ComponentChildren } from "preact";
+import { useState } from "preact/hooks";
 import { number, type HistoryEvent } from "./api";
 import { absolute, clock, seconds } from "./format";
 import { Data, Icon } from "./pieces";
@@ -29,6 +30,8 @@ type Props = { events: HistoryEvent[]; at: number; go: (revision: number) => voi
 // History is every recorded event, newest first as far as the eye is concerned:
 // what happened last is what one looks for.
 export function History({ events, at, go }: Props) {
+  const [shown, show] = useState(200);
+  const left = Math.max(0, events.length - shown);
   return (
     <div class="scroll">
       <table class="history">
@@ -40,7 +43,7 @@ export function History({ events, at, go }: Props) {
           </tr>
         </thead>
         <tbody>
-          {events.map((e, i) => ({ e, i })).reverse().map(({ e, i }) => {
+          {events.map((e, i) => ({ e, i })).slice(left).reverse().map(({ e, i }) => {
             const revision = number(e.revision);
             const date = new Date(e.at ?? 0);
             const since = i > 0 ? (date.getTime() - Date.parse(events[i - 1]!.at ?? "")) / 1000 : 0;
@@ -61,6 +64,7 @@ export function History({ events, at, go }: Props) {
           })}
         </tbody>
       </table>
+      {left > 0 && <div class="bulk"><button onClick={() => show(shown + 500)}>Show older ({left})</button></div>}
     </div>
   );
 }

@@ -12,19 +12,24 @@ import { definitionPath, navigate } from "./router";
 import { Decide, VerbButtons, type Verb } from "./verbs";
 import { useWatch } from "./watch";
 
-// useHistory is the whole history with where the saga stood behind each event; it
-// asks for what is missing when the saga has moved.
+// How much of a history is held: more than this, and the oldest part is left out.
+const most = 2000;
+
+// useHistory is the history with where the saga stood behind each event; it asks for
+// what is missing when the saga has moved.
 function useHistory(id: string, revision: number): HistoryEvent[] {
   const [events, set] = useState<HistoryEvent[]>([]);
   const have = useRef<HistoryEvent[]>([]);
   useEffect(() => {
-    if (have.current.length >= revision) return;
+    const newest = () => number(have.current[have.current.length - 1]?.revision);
+    if (newest() >= revision) return;
     const abort = new AbortController();
     (async () => {
-      let from = have.current.length + 1;
+      let from = Math.max(newest() + 1, revision - most + 1);
       while (from > 0 && from <= revision) {
         const part = await call<{ events?: HistoryEvent[]; next?: string }>("History", { id, from, with_saga: true }, abort.signal);
-        have.current = have.current.concat(part.events ?? []);
+        if (abort.signal.aborted) return;
+        have.current = have.current.concat(part.events ?? []).slice(-most);
         from = number(part.next);
       }
       set(have.current);
@@ -80,12 +85,13 @@ function Known({ saga, decided }: { saga: Saga; decided: (s: Saga) => void }) {
   const events = useHistory(saga.id, saga.removed ? 0 : newest);
   const nodes = useDefinition(saga);
   const time = useNow();
+  const oldest = Math.max(1, number(events[0]?.revision));
   const [at, setAt] = useState<number>(); // a revision of the past; undefined: now
   const [chosen, choose] = useState<string>();
   const [verb, setVerb] = useState<{ verb: Verb; step?: string | undefined }>();
-  const past = at !== undefined && at < newest ? events[at - 1]?.saga : undefined;
+  const past = at !== undefined && at < newest ? events[at - oldest]?.saga : undefined;
   const shown = past ? { ...saga, ...past, definition: saga.definition } : saga;
-  const go = (revision: number) => setAt(revision >= newest ? undefined : Math.max(1, revision));
+  const go = (revision: number) => setAt(revision >= newest ? undefined : Math.max(oldest, revision));
   const waves = useMemo(() => new Map(shown.undo?.flatMap((w, i) => w.steps.map((s) => [s, i + 1] as const))), [shown]);
   const step = shown.steps?.find((s) => s.name === chosen);
   return (
@@ -112,7 +118,7 @@ function Known({ saga, decided }: { saga: Saga; decided: (s: Saga) => void }) {
             {newest > 1 && events.length > 1 && (
               <label class="slider">
                 <span class="small muted nowrap">Revision {at !== undefined ? at : newest} of {newest}</span>
-                <input type="range" min={1} max={newest} value={Math.min(at ?? newest, newest)} onInput={(e) => go(Number(e.currentTarget.value))} aria-label="Revision of the history" />
+                <input type="range" min={oldest} max={newest} value={Math.min(at ?? newest, newest)} onInput={(e) => go(Number(e.currentTarget.value))} aria-label="Revision of the history" />
               </label>
             )}
             <p class="legend">
