@@ -118,6 +118,7 @@ func TestTheListFollowsTheAddress(t *testing.T) {
 	b.sees("No saga yet")
 	w.start(t, "order-1")
 	b.sees("order-1")
+	w.rests(t, "order-1")
 	w.when(vanBreaks)
 	w.start(t, "order-2")
 	w.rests(t, "order-2")
