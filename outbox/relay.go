@@ -197,14 +197,25 @@ func (r *Relay) Run(ctx context.Context) error {
 // the front again. It is for callers without goroutines, such as a simulator,
 // and must not be called while Run runs. An error is the ledger's.
 func (r *Relay) Step(ctx context.Context) (handed, refused int, err error) {
-	if err := r.readLedger(ctx); err != nil {
-		return 0, 0, err
+	for {
+		if err := r.readLedger(ctx); err != nil {
+			return 0, 0, err
+		}
+		if batch := r.next(); len(batch) > 0 {
+			return len(batch), r.send(ctx, batch), nil
+		}
+		if !r.unread() {
+			return 0, 0, nil
+		}
 	}
-	batch := r.next()
-	if len(batch) == 0 {
-		return 0, 0, nil
-	}
-	return len(batch), r.send(ctx, batch), nil
+}
+
+// unread reports whether the ledger is to be read, or read on: asked for while it was
+// being read, that begins when the reading has come to its end.
+func (r *Relay) unread() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.rescan || r.reading
 }
 
 // readLedger refills an empty queue from the ledger, when asked to: as much as

@@ -257,6 +257,32 @@ func TestBacklogIsBounded(t *testing.T) {
 }
 
 // When the bus forgot, everything owed is sent once more.
+// A record that found the backlog full while the ledger was read in parts, behind
+// which it lies, is sent although nobody pushes anything any more: the next reading
+// begins at once, and not with the next record. Found by the simulator.
+func TestReadsAgainAtOnce(t *testing.T) {
+	b, l := &bus{}, &ledger{records: records(5, 7)}
+	r := outbox.NewRelay(b, l, outbox.Options{Backlog: 2, Window: 2})
+	step := func(want int) {
+		t.Helper()
+		if handed, _, err := r.Step(t.Context()); err != nil || handed != want {
+			t.Fatalf("handed %d (%v), want %d", handed, err, want)
+		}
+	}
+	step(2) // as much as fits; there may be more behind 6
+	r.Push(append(records(7, 9), record(1)))
+	step(2)
+	l.records = records(1, 2) // the others are settled
+	step(1)
+	step(0)
+	if got, want := b.taken(), append(ids(5, 9), ids(1, 2)...); !slices.Equal(got, want) {
+		t.Errorf("sent %v, want %v", got, want)
+	}
+	if s := r.Stats(); s.Busy() {
+		t.Errorf("busy: %+v", s)
+	}
+}
+
 func TestResend(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, l := &bus{}, &ledger{records: records(0, 3)}
