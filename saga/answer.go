@@ -55,11 +55,18 @@ func addressed(def *Definition, in *Instance, ev *Event) (step int, ignored Igno
 		return 0, IgnoredStale
 	case ev.Outcome == OutcomeFailed && (s.Waiting || !s.Parked.IsZero()):
 		return 0, IgnoredDuplicate
+	case ev.Outcome == OutcomeRejected && heldBack(in, s):
+		return 0, IgnoredDuplicate
 	case ev.Outcome == OutcomeRejected && ev.Direction == DirectionUndo && !s.Parked.IsZero():
 		return 0, IgnoredDuplicate // a parked step is moved only by what settles it
 	}
 	return i, ""
 }
+
+// heldBack reports whether a step waits for the end of a pause to be attempted
+// again. What was answered to the attempt before may be what it was retried for: it
+// comes again, and is answered to the next attempt as well if it still holds.
+func heldBack(in *Instance, s *StepState) bool { return s.Waiting && in.Paused != nil }
 
 func settledIn(status Status, dir Direction) bool {
 	switch status {
@@ -83,7 +90,7 @@ func (d *decision) completed(i int, ev Event) {
 	case problem != "" && ev.Attempt < d.in.Steps[i].Attempt: // what cannot be used is a failure
 		d.eff.Ignored = IgnoredStale
 		return
-	case problem != "" && !d.in.Steps[i].Parked.IsZero():
+	case problem != "" && (!d.in.Steps[i].Parked.IsZero() || heldBack(&d.in, &d.in.Steps[i])):
 		d.eff.Ignored = IgnoredDuplicate
 		return
 	case problem != "":
