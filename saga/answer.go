@@ -55,7 +55,7 @@ func addressed(def *Definition, in *Instance, ev *Event) (step int, ignored Igno
 		return 0, IgnoredStale
 	case ev.Outcome == OutcomeFailed && (s.Waiting || !s.Parked.IsZero()):
 		return 0, IgnoredDuplicate
-	case ev.Outcome == OutcomeRejected && heldBack(in, s):
+	case ev.Outcome == OutcomeRejected && ev.Direction == DirectionUndo && retriedInPause(in, s):
 		return 0, IgnoredDuplicate
 	case ev.Outcome == OutcomeRejected && ev.Direction == DirectionUndo && !s.Parked.IsZero():
 		return 0, IgnoredDuplicate // a parked step is moved only by what settles it
@@ -63,10 +63,12 @@ func addressed(def *Definition, in *Instance, ev *Event) (step int, ignored Igno
 	return i, ""
 }
 
-// heldBack reports whether a step waits for the end of a pause to be attempted
-// again. What was answered to the attempt before may be what it was retried for: it
-// comes again, and is answered to the next attempt as well if it still holds.
-func heldBack(in *Instance, s *StepState) bool { return s.Waiting && in.Paused != nil }
+// retriedInPause reports whether an operator has retried a parked step while the
+// saga is paused, so that it waits for the resume, due since the pause began. What
+// was answered to the attempt before is what it was parked for, and may come again.
+func retriedInPause(in *Instance, s *StepState) bool {
+	return in.Paused != nil && s.Waiting && s.Due.Equal(in.Paused.At)
+}
 
 func settledIn(status Status, dir Direction) bool {
 	switch status {
@@ -90,7 +92,7 @@ func (d *decision) completed(i int, ev Event) {
 	case problem != "" && ev.Attempt < d.in.Steps[i].Attempt: // what cannot be used is a failure
 		d.eff.Ignored = IgnoredStale
 		return
-	case problem != "" && (!d.in.Steps[i].Parked.IsZero() || heldBack(&d.in, &d.in.Steps[i])):
+	case problem != "" && (!d.in.Steps[i].Parked.IsZero() || retriedInPause(&d.in, &d.in.Steps[i])):
 		d.eff.Ignored = IgnoredDuplicate
 		return
 	case problem != "":
