@@ -44,7 +44,7 @@ func TestWaitOutlivesRestarts(t *testing.T) {
 func TestWaitSaysWhereTheSagaStands(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bus := &fakeBus{answer: func(_ context.Context, _ int, r *transport.Envelope) (*transport.Envelope, error) {
-			time.Sleep(time.Until(r.Expires))
+			time.Sleep(time.Until(r.Expires)) // held as long as it may be; the bubble's clock, which costs no time
 			return reply(transport.Status{ID: r.Saga, Phase: contract.Running})
 		}}
 		ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
