@@ -220,7 +220,8 @@ func (r *Relay) unread() bool {
 
 // readLedger refills an empty queue from the ledger, when asked to: as much as
 // fits, from where it stopped the last time. What was pushed meanwhile may be
-// sent twice; the receivers can bear that.
+// sent twice; the receivers can bear that. What of it does not fit behind what was
+// read is forgotten, and found by the next reading.
 func (r *Relay) readLedger(ctx context.Context) error {
 	r.mu.Lock()
 	if r.rescan && !r.reading {
@@ -246,6 +247,12 @@ func (r *Relay) readLedger(ctx context.Context) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.reading = full
+	if room := r.options.Backlog - len(found); len(r.queue) > room {
+		for _, it := range r.queue[room:] {
+			delete(r.waiting, it.ID)
+		}
+		r.queue, r.rescan = r.queue[:room], true
+	}
 	for _, it := range found {
 		r.waiting[it.ID] = false
 		r.cursor = it.ID

@@ -54,12 +54,16 @@ type ledger struct {
 	records []outbox.Record
 	settled []outbox.ID
 	fail    error
+	onOwed  func() // what happens while the ledger is read
 }
 
 func (l *ledger) Owed(_ context.Context, after outbox.ID, yield func(outbox.Record) bool) error {
 	l.mu.Lock()
 	records := slices.Clone(l.records)
 	l.mu.Unlock()
+	if l.onOwed != nil {
+		l.onOwed()
+	}
 	slices.SortFunc(records, func(a, b outbox.Record) int { return compare(a.ID, b.ID) })
 	for _, r := range records {
 		if compare(r.ID, after) > 0 && !yield(r) {
@@ -256,7 +260,34 @@ func TestBacklogIsBounded(t *testing.T) {
 	})
 }
 
-// When the bus forgot, everything owed is sent once more.
+// What is pushed while the ledger is read comes on top of what is read, and the sum
+// stays within the bound too.
+func TestBacklogIsBoundedWhileTheLedgerIsRead(t *testing.T) {
+	b, l := &bus{}, &ledger{records: records(0, 12)}
+	r := outbox.NewRelay(b, l, outbox.Options{Window: 2, Backlog: 5})
+	l.onOwed = func() {
+		l.onOwed = nil
+		r.Push(records(0, 12))
+	}
+	for {
+		handed, _, err := r.Step(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := r.Stats().Backlog; n > 5-2 {
+			t.Errorf("%d records in memory after two of at most 5 were sent", n)
+		}
+		if handed == 0 {
+			break
+		}
+	}
+	for _, id := range ids(0, 12) {
+		if !slices.Contains(b.taken(), id) {
+			t.Errorf("%s was not sent", id)
+		}
+	}
+}
+
 // A record that found the backlog full while the ledger was read in parts, behind
 // which it lies, is sent although nobody pushes anything any more: the next reading
 // begins at once, and not with the next record. Found by the simulator.
@@ -283,6 +314,7 @@ func TestReadsAgainAtOnce(t *testing.T) {
 	}
 }
 
+// When the bus forgot, everything owed is sent once more.
 func TestResend(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, l := &bus{}, &ledger{records: records(0, 3)}
