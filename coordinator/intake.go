@@ -19,7 +19,7 @@ const answerWait = 10 * time.Second
 // cannot be reached yet is waited for by the bus itself.
 func (c *Coordinator) subscribe(ctx context.Context) (transport.Source, error) {
 	source, err := c.config.Bus.Subscribe(ctx, transport.Subscription{
-		Stream: transport.Events, Name: c.config.Name, MaxInFlight: c.config.MaxBatch * 8, AckWait: answerWait,
+		Stream: transport.Events, Name: c.config.Name, MaxInFlight: c.config.MaxBatch * 8, AckWait: answerWait, Bundle: c.config.MaxBatch,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("subscribe to the participants' answers: %w", err)

@@ -37,7 +37,9 @@ func defaults() options {
 
 // Concurrency is how many handlers run at once; default 16, at least 1. As many
 // commands again wait in line, received but not begun, and as many in the bus's
-// buffer. So few, because what waits here cannot be served by another process.
+// buffer. So few, because what waits here cannot be served by another process. As
+// many, at most, come in one message of the bus where it can do that: they can be
+// begun together, and are acknowledged together.
 func Concurrency(n int) Option {
 	return func(o *options) { o.concurrency = max(n, 1) }
 }
@@ -55,9 +57,18 @@ func AckWait(d time.Duration) Option {
 
 // MaxInFlight bounds the commands that the bus has delivered and nobody has
 // answered yet, over all processes of this participant; default 0: the bus's own
-// bound.
+// bound. With a bound, each command comes as a message of its own, so that it can be
+// counted: that costs the bus more.
 func MaxInFlight(n int) Option {
 	return func(o *options) { o.maxInFlight = max(n, 0) }
+}
+
+// bundle is how many commands may come in one message.
+func (o *options) bundle() int {
+	if o.maxInFlight > 0 {
+		return 1
+	}
+	return o.concurrency
 }
 
 // GracePeriod is how long Run lets handlers finish, and their answers go out,

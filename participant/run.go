@@ -37,6 +37,7 @@ func (p *Participant[Tx]) Run(ctx context.Context, bus transport.Bus) error {
 		AckWait:     o.ackWait,
 		MaxInFlight: o.maxInFlight,
 		Prefetch:    o.concurrency,
+		Bundle:      o.bundle(),
 	})
 	if err != nil && ctx.Err() != nil {
 		return nil // stopped while it started

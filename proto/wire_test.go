@@ -48,7 +48,7 @@ func TestExamples(t *testing.T) {
 }
 
 // write follows docs/WIRE.md: attributes as headers, sorted by name as Go's client
-// sorts them, percent-encoded where the name begins with ce-.
+// sorts them when it publishes, percent-encoded where the name begins with ce-.
 func write(e wiretest.Example) wiretest.Message {
 	var lines []string
 	add := func(name, value string) { lines = append(lines, name+": "+value+"\r\n") }
@@ -67,13 +67,15 @@ func write(e wiretest.Example) wiretest.Message {
 	for name, value := range e.Extra {
 		add(name, value)
 	}
-	slices.Sort(lines)
-	return wiretest.Message{
-		Subject: e.Envelope.Subject,
-		Reply:   e.Reply,
-		Header:  "NATS/1.0\r\n" + strings.Join(lines, "") + "\r\n",
-		Data:    string(e.Envelope.Data),
+	if !e.InBundle {
+		slices.Sort(lines)
 	}
+	header, data := "NATS/1.0\r\n"+strings.Join(lines, "")+"\r\n", string(e.Envelope.Data)
+	for _, carried := range e.Bundle {
+		m := write(wiretest.Example{Envelope: carried, InBundle: true})
+		data += fmt.Sprintf("HPUB %s %d %d\r\n%s%s\r\n", m.Subject, len(m.Header), len(m.Header)+len(m.Data), m.Header, m.Data)
+	}
+	return wiretest.Message{Subject: e.Envelope.Subject, Reply: e.Reply, Header: header, Data: data}
 }
 
 // encoded is CloudEvents' percent-encoding of header values.

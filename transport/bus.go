@@ -13,8 +13,8 @@ import (
 type Bus interface {
 	// Publish hands a batch to the bus and waits until each envelope is accepted
 	// or refused. Nil: all accepted. Otherwise one error (or nil) per envelope, in
-	// order. Envelopes of one batch are sent in order; accepted does not mean
-	// durable.
+	// order. Envelopes of one batch to, or from, the same participant are sent in
+	// order; accepted does not mean durable.
 	Publish(ctx context.Context, batch []Envelope) []error
 
 	// Subscribe opens a source of deliveries. The bus remembers by name how far
@@ -36,6 +36,7 @@ type Subscription struct {
 	AckWait     time.Duration // how long a delivery may stay unanswered before it comes again; 0: 30 s
 	MaxInFlight int           // bound on unanswered deliveries; 0: 4096
 	Prefetch    int           // deliveries that the bus holds ready ahead of Receive, where AckWait already runs; 0: the bus's default
+	Bundle      int           // how many commands or answers may come in one message of a bus that can do that; each is a delivery of its own all the same, but what one message brought comes again together; 0: one
 	Ephemeral   bool          // forget the position when the source is closed; begin with what arrives from now on
 }
 

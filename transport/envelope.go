@@ -55,6 +55,7 @@ const (
 	TypeDead      = "dev.amends.dead.v1"
 	TypeRequest   = "dev.amends.request.v1" // to the coordinator's API
 	TypeReply     = "dev.amends.reply.v1"   // from it
+	TypeBundle    = "dev.amends.bundle.v1"  // several commands or answers in one message of the bus; no envelope has it
 )
 
 // MaxRetryAfter bounds Envelope.RetryAfter.

@@ -11,10 +11,11 @@ type Load struct {
 	Consumers []ConsumerLoad // of the commands and of the events: participants, and the coordinator
 }
 
-// StreamLoad is what a stream holds.
+// StreamLoad is what a stream holds. What travels in a bundle counts one by one.
 type StreamLoad struct{ Messages, Bytes uint64 }
 
-// ConsumerLoad is what waits for one subscription.
+// ConsumerLoad is what waits for one subscription. Where bundles wait and others are
+// in flight, each is taken to be as large as the other.
 type ConsumerLoad struct {
 	Stream      Stream
 	Name        string    // of the subscription: of commands, the participant's

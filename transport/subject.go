@@ -92,6 +92,48 @@ func (s Subjects) ParseEvent(subject string) (participant string, key contract.K
 	return tokens[0], key, attempt, nil
 }
 
+// Bundle is the subject of n commands to, or n answers from, one participant that
+// travel as one message. No single command or answer has such a subject.
+func (s Subjects) Bundle(stream Stream, participant string, n int) string {
+	return s.prefix() + "." + streamWords[stream] + "." + participant + bundleToken + strconv.Itoa(n)
+}
+
+const bundleToken = ".bundle."
+
+// Bundles is the filter for the bundles in a stream.
+func (s Subjects) Bundles(stream Stream) string {
+	return s.prefix() + "." + streamWords[stream] + ".*" + bundleToken + "*"
+}
+
+// ParseBundle reads the subject of a bundle; false: it is of a single message.
+func (s Subjects) ParseBundle(subject string) (participant string, n int, ok bool) {
+	before, count, ok := strings.Cut(subject, bundleToken)
+	if !ok {
+		return "", 0, false
+	}
+	participant = s.Participant(before)
+	if participant == "" || !strings.HasSuffix(before, "."+participant) {
+		return "", 0, false
+	}
+	n, err := strconv.Atoi(count)
+	return participant, n, err == nil && n > 0
+}
+
+// Participant is the token of a command's, an answer's or a bundle's subject that
+// names the participant; "" if there is none.
+func (s Subjects) Participant(subject string) string {
+	rest, ok := strings.CutPrefix(subject, s.prefix())
+	if !ok || !strings.HasPrefix(rest, ".") {
+		return ""
+	}
+	word, rest, _ := strings.Cut(rest[1:], ".")
+	if word != streamWords[Commands] && word != streamWords[Events] {
+		return ""
+	}
+	participant, _, _ := strings.Cut(rest, ".")
+	return participant
+}
+
 // Lifecycle is the subject of an announcement.
 func (s Subjects) Lifecycle(definition string, phase contract.Phase) string {
 	return s.prefix() + ".lifecycle." + definition + "." + string(phase)

@@ -53,7 +53,7 @@ func services(mix Mix, quiet *slog.Logger) []*participant.Participant[*participa
 	named := map[string]*participant.Participant[*participant.MemoryTx]{}
 	var all []*participant.Participant[*participant.MemoryTx]
 	for _, name := range []string{"inventory", "payment", "shipping", "order"} {
-		named[name] = participant.New(name, &participant.MemoryInbox{}, participant.Logger(quiet), participant.MaxInFlight(4096), participant.Concurrency(64))
+		named[name] = participant.New(name, &participant.MemoryInbox{}, participant.Logger(quiet), participant.Concurrency(64))
 		all = append(all, named[name])
 	}
 	answer := func(o order) done { return done{o.OrderID, strings.Repeat("r", 60)} }

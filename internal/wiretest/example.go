@@ -14,6 +14,11 @@ type Example struct {
 	Reply    string // NATS reply subject, of requests; empty: none
 	// Extra are headers that no attribute of the envelope stands for, by name.
 	Extra map[string]string
+	// Bundle are the messages that it carries, of a bundle: its data is made of them.
+	Bundle []transport.Envelope
+	// InBundle says that it stands in a bundle, where headers are in the order in which
+	// the envelope gives them.
+	InBundle bool
 	// OneWay examples are read as Envelope says, but our own writers put more into
 	// such a message.
 	OneWay bool
@@ -34,7 +39,7 @@ func at(seconds float64) time.Time { return noon.Add(time.Duration(seconds * flo
 func Examples() []Example {
 	return []Example{
 		command(), undoCommand(),
-		completed(), rejected(), failed(), failedFinal(), shortest(),
+		completed(), rejected(), failed(), failedFinal(), shortest(), bundle(),
 		lifecycle(), deadLetter(),
 		startRequest(), startReply(), errorReply(),
 	}
@@ -105,6 +110,24 @@ func rejected() Example {
 	e := answer(contract.OutcomeRejected, transport.TypeRejected, "6a0d9f52-3c1c-4a77-8a57-0e8c2b9d4f61")
 	e.Reason = "card declined: 100% of the limit is used"
 	return Example{Name: "rejected", Envelope: e}
+}
+
+func bundled() []transport.Envelope {
+	first, second := completed().Envelope, rejected().Envelope
+	second.Saga, second.DedupID, second.ID = "order-43", "1b6f6c5e-8f7d-4d17-9d4e-5f0a3c1b2d3e", "order-43/charge-card/do/1/rejected"
+	second.Subject = "saga.event.payment.order-43.charge-card.do.1"
+	return []transport.Envelope{first, second}
+}
+
+func bundle() Example {
+	return Example{Name: "bundle", Bundle: bundled(), Envelope: transport.Envelope{
+		Subject:     "saga.event.payment.bundle.2",
+		DedupID:     "5b54be1a0f5f4c0a8a5d0c7be1a3f3d2",
+		ID:          "order-42/charge-card/do/1/completed+1",
+		Source:      "/amends/participant/payment",
+		Type:        transport.TypeBundle,
+		ContentType: "application/vnd.amends.bundle",
+	}}
 }
 
 func failed() Example {

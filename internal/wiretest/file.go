@@ -48,7 +48,11 @@ func parse(text string) (m Message) {
 	header, data, _ := strings.Cut(rest, "\n"+eol+"\n")
 	m.Header = strings.ReplaceAll(header, eol+"\n", "\r\n")
 	m.Header = strings.TrimSuffix(m.Header, eol) + "\r\n\r\n"
-	m.Data = strings.TrimSuffix(data, "\n")
+	m.Data = strings.ReplaceAll(data, eol+"\n", "\r\n")
+	m.Data = strings.TrimSuffix(m.Data, "\n")
+	if strings.HasSuffix(data, eol+"\n") {
+		m.Data += "\n" // it ends with CR LF of its own
+	}
 	return m
 }
 
@@ -62,7 +66,7 @@ func (m Message) String() string {
 	b.WriteByte('\n')
 	b.WriteString(strings.ReplaceAll(m.Header, "\r\n", eol+"\n"))
 	if m.Data != "" {
-		b.WriteString(m.Data + "\n")
+		b.WriteString(strings.TrimSuffix(strings.ReplaceAll(m.Data, "\r\n", eol+"\n"), "\n") + "\n")
 	}
 	return b.String()
 }

@@ -48,6 +48,9 @@ type Bus struct {
 	marks   map[transport.Stream]mark
 	highest map[transport.Stream]*atomic.Uint64 // sequence the server has acknowledged
 
+	readers *readers
+	most    func(transport.Stream, string) int // messages in a bundle: what readers says
+
 	mu      sync.Mutex
 	closed  bool
 	sources map[*source]struct{}
@@ -121,6 +124,8 @@ func newBus(ctx context.Context, nc *nats.Conn, config Config, owned bool) (*Bus
 		sources:  map[*source]struct{}{},
 		serving:  map[*nats.Subscription]struct{}{},
 	}
+	b.readers = newReaders(config.Provision == Create, b.lookSoon)
+	b.most = b.readers.most
 	for _, stream := range transport.Streams {
 		b.names[stream] = config.streamName(stream)
 		b.highest[stream] = new(atomic.Uint64)

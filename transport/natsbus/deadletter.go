@@ -33,9 +33,12 @@ var againAfter = 5 * time.Second
 
 // letter is a message on its way to the dead letters.
 type letter struct {
-	source *source
-	msg    *nats.Msg
-	reason string
+	delivery *delivery
+	source   *source
+	msg      *nats.Msg // if it came in a bundle, as if it had come alone
+	place    int       // in the bundle, from 1; 0: it did come alone
+	block    string    // its headers, if they cannot be read
+	reason   string
 }
 
 // bury moves messages to the dead letters. One that could not be moved comes again
@@ -44,19 +47,19 @@ func (b *Bus) bury(ctx context.Context, letters []*letter) {
 	ctx, cancel := context.WithTimeout(ctx, buryTimeout)
 	defer cancel()
 	for i, err := range b.storeLetters(ctx, letters) {
-		d := delivery{source: letters[i].source, msg: letters[i].msg}
+		d, subject := letters[i].delivery, letters[i].msg.Subject
 		if err != nil {
 			b.config.Logger.Warn("a message could not be moved to the dead letters; it comes again",
-				"subject", d.msg.Subject, "reason", letters[i].reason, "error", err)
+				"subject", subject, "reason", letters[i].reason, "error", err)
 			d.Nak(againAfter)
 			continue
 		}
-		b.config.Logger.Warn("a message was moved to the dead letters", "subject", d.msg.Subject, "reason", letters[i].reason)
+		b.config.Logger.Warn("a message was moved to the dead letters", "subject", subject, "reason", letters[i].reason)
 		if b.config.OnMalformed != nil {
 			b.config.OnMalformed(letters[i].source.sub.Stream, letters[i].reason)
 		}
 		crashpoint.Here("natsbus: malformed message moved")
-		d.answer("+TERM")
+		d.answer(term)
 	}
 }
 
@@ -91,10 +94,14 @@ func (b *Bus) deadLetter(ctx context.Context, l *letter) *nats.Msg {
 		reason = strings.ToValidUTF8(reason[:maxReason], "") + "…"
 	}
 	sequence := streamSequence(l.msg.Reply)
+	place := ""
+	if l.place > 0 {
+		place = fmt.Sprintf("-%d", l.place)
+	}
 	m := encode(&transport.Envelope{
 		Subject: b.subjects.DeadLetter(stream),
-		DedupID: fmt.Sprintf("dead-%s-%d-%d", stream, sequence, storedAt(l.msg.Reply)), // moved twice, kept once
-		ID:      fmt.Sprintf("%s/%d", b.names[stream], sequence),
+		DedupID: fmt.Sprintf("dead-%s-%d-%d%s", stream, sequence, storedAt(l.msg.Reply), place), // moved twice, kept once
+		ID:      fmt.Sprintf("%s/%d%s", b.names[stream], sequence, place),
 		Source:  "/amends/bus",
 		Type:    transport.TypeDead,
 		Time:    time.Now(),
@@ -125,8 +132,8 @@ const maxBlock = 4 << 10
 // the client drops a block that it cannot parse. "": there are none, or the server
 // does not say.
 func (b *Bus) headerBlock(ctx context.Context, l *letter) string {
-	if len(l.msg.Header) > 0 || b.config.Provision == Trust {
-		return ""
+	if l.place > 0 || len(l.msg.Header) > 0 || b.config.Provision == Trust {
+		return l.block[:min(len(l.block), maxBlock)]
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()

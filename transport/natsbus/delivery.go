@@ -19,7 +19,10 @@ import (
 type delivery struct {
 	source    *source
 	msg       *nats.Msg
+	opened    *opened // the bundle it came in; nil: it came alone, as msg
+	place     int     // in the bundle
 	envelope  transport.Envelope
+	arrived   time.Time
 	delivered int // how often, this time included
 	answered  atomic.Bool
 }
@@ -27,26 +30,40 @@ type delivery struct {
 func (d *delivery) Envelope() *transport.Envelope { return &d.envelope }
 func (d *delivery) Redeliveries() int             { return max(d.delivered-1, 0) }
 
-func (d *delivery) Ack() { d.answer("+ACK") }
+func (d *delivery) Ack() { d.answer(ack) }
 
-func (d *delivery) Nak(delay time.Duration) {
+func (d *delivery) Nak(delay time.Duration) { d.answer(nak(delay)) }
+
+const (
+	ack  = "+ACK"
+	term = "+TERM"
+)
+
+func nak(delay time.Duration) string {
 	if delay <= 0 {
-		d.answer("-NAK")
-		return
+		return "-NAK"
 	}
-	d.answer(fmt.Sprintf(`-NAK {"delay": %d}`, delay.Nanoseconds()))
+	return fmt.Sprintf(`-NAK {"delay": %d}`, delay.Nanoseconds())
 }
 
 func (d *delivery) InProgress() {
 	if !d.answered.Load() {
-		_ = d.source.bus.nc.Publish(d.msg.Reply, []byte("+WPI"))
+		d.source.inProgress(d.msg)
 	}
 }
 
-// answer sends the one answer that ends the delivery.
+func (s *source) inProgress(m *nats.Msg) { _ = s.bus.nc.Publish(m.Reply, []byte("+WPI")) }
+
+// answer sends the one answer that ends the delivery; of a bundle, when each of its
+// messages has one.
 func (d *delivery) answer(word string) {
 	if d.answered.Swap(true) {
 		return
+	}
+	if d.opened != nil {
+		if word = d.opened.answered(word); word == "" {
+			return
+		}
 	}
 	crashpoint.Here("natsbus: before an answer to the server")
 	_ = d.source.bus.nc.Publish(d.msg.Reply, []byte(word)) // lost: it comes again
@@ -56,12 +73,22 @@ func (d *delivery) DeadLetter(ctx context.Context, reason string) error {
 	if d.answered.Load() {
 		return nil
 	}
-	if err := d.source.bus.storeLetters(ctx, []*letter{{source: d.source, msg: d.msg, reason: reason}})[0]; err != nil {
-		return fmt.Errorf("move a message on %s to the dead letters: %w", d.msg.Subject, err)
+	if err := d.source.bus.storeLetters(ctx, []*letter{d.letter(reason)})[0]; err != nil {
+		return fmt.Errorf("move a message on %s to the dead letters: %w", d.envelope.Subject, err)
 	}
 	crashpoint.Here("natsbus: dead letter stored")
 	d.Ack()
 	return nil
+}
+
+// letter is the delivery on its way to the dead letters.
+func (d *delivery) letter(reason string) *letter {
+	l := &letter{delivery: d, source: d.source, msg: d.msg, reason: reason}
+	if d.opened != nil {
+		l.place = d.place + 1
+		l.msg, l.block = d.opened.frames[d.place].message(d.msg.Reply)
+	}
+	return l
 }
 
 // The server's reply subject is

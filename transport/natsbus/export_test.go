@@ -3,6 +3,8 @@ package natsbus
 import (
 	"context"
 	"time"
+
+	"github.com/amends-dev/amends/transport"
 )
 
 // SetAgainAfter shortens the wait of messages that could not be moved to the dead
@@ -36,3 +38,16 @@ func (b *Bus) JudgeServer(err error, since time.Duration) {
 	b.stranded = time.Now().Add(-since)
 	b.judgeServer(err)
 }
+
+// ForceBundles makes the bus send bundles of n whatever their readers say.
+func (b *Bus) ForceBundles(n int) {
+	b.most = func(s transport.Stream, _ string) int {
+		if s.WorkQueue() {
+			return n
+		}
+		return 0
+	}
+}
+
+// BundleMost bounds the messages in a bundle.
+const BundleMost = bundleMost

@@ -74,36 +74,65 @@ func (f *form) write(e *transport.Envelope) {
 
 // decode reads a NATS message. An error says what in its headers is wrong; what
 // could be read is returned all the same.
-func decode(m *nats.Msg) (e transport.Envelope, err error) {
-	e.Subject, e.Data = m.Subject, m.Data
-	var seen map[string]bool // of names that are not in lower case
+func decode(m *nats.Msg) (transport.Envelope, error) {
+	list := make([]pair, 0, 24)
+	for key, values := range m.Header {
+		for _, value := range values {
+			list = join(list, key, value)
+		}
+	}
+	return read(m.Subject, list, m.Data)
+}
+
+// decodeFrame is decode for a message in a bundle.
+func decodeFrame(f *frame) (transport.Envelope, error) {
+	list, err := f.pairs()
+	if err != nil {
+		return transport.Envelope{Subject: f.subject, Data: f.data}, err
+	}
+	return read(f.subject, list, f.data)
+}
+
+// pair is a header that is read.
+type pair struct {
+	name, value string // the name in lower case
+	again       string // why it may not be there, if it is there more than once
+}
+
+// join adds a header to the list, if it is one that is read.
+func join(list []pair, key, value string) []pair {
+	name := strings.ToLower(key)
+	if !known(name) {
+		return list
+	}
+	for i := range list {
+		p := &list[i]
+		switch {
+		case p.name != name:
+			continue
+		case name == transport.AttrTraceState: // a list by its nature
+			p.value += "," + value
+		default:
+			p.again = "is there more than once, perhaps in different cases; give it once"
+		}
+		return list
+	}
+	return append(list, pair{name: name, value: value})
+}
+
+// read makes an envelope of headers and data.
+func read(subject string, list []pair, data []byte) (e transport.Envelope, err error) {
+	e.Subject, e.Data = subject, data
 	fail := func(problem error) {
 		if err == nil {
 			err = problem
 		}
 	}
-	for key, values := range m.Header {
-		name := strings.ToLower(key)
-		if !known(name) {
+	for _, p := range list {
+		name, value := p.name, p.value
+		if p.again != "" {
+			fail(&transport.AttributeError{Name: name, Value: cut(value), Why: p.again})
 			continue
-		}
-		if name != key {
-			if seen == nil {
-				seen = map[string]bool{}
-			}
-			if _, twice := m.Header[name]; twice || seen[name] {
-				fail(&transport.AttributeError{Name: name, Value: cut(values[0]), Why: "is there more than once, in different cases; give it once"})
-				continue
-			}
-			seen[name] = true
-		}
-		value := values[0]
-		if len(values) > 1 {
-			if name != transport.AttrTraceState { // a list by its nature
-				fail(&transport.AttributeError{Name: name, Value: cut(value), Why: "is there more than once; give it once"})
-				continue
-			}
-			value = strings.Join(values, ",")
 		}
 		if plain(name) && strings.ContainsFunc(value, unicode.IsControl) {
 			continue // it could not be passed on as it is; a trace that cannot be read is dropped, says W3C, and the message goes on

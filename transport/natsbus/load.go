@@ -39,13 +39,43 @@ func (b *Bus) Load(ctx context.Context) (Load, error) {
 		if !s.WorkQueue() {
 			continue
 		}
+		bundled, err := b.bundled(ctx, s, stream)
+		if err != nil {
+			return Load{}, fmt.Errorf("look at the bundles of stream %s: %w", b.names[s], err)
+		}
+		load.Streams[s] = StreamLoad{Messages: state.Msgs + bundled[""], Bytes: state.Bytes}
 		consumers, err := consumersOf(ctx, s, stream)
 		if err != nil {
 			return Load{}, fmt.Errorf("look at the subscriptions of stream %s: %w", b.names[s], err)
 		}
+		for i := range consumers {
+			further := bundled[consumers[i].Name]
+			if s == transport.Events {
+				further = bundled[""] // the coordinators share what all participants send
+			}
+			spread(&consumers[i], further)
+		}
 		load.Consumers = append(load.Consumers, consumers...)
 	}
 	return load, nil
+}
+
+// bundled is how many more commands or answers lie on a stream than messages, of each
+// participant, and of all under "".
+func (b *Bus) bundled(ctx context.Context, s transport.Stream, stream jetstream.Stream) (map[string]uint64, error) {
+	info, err := stream.Info(ctx, jetstream.WithSubjectFilter(b.subjects.Bundles(s)))
+	if err != nil {
+		return nil, err
+	}
+	further := map[string]uint64{}
+	for subject, messages := range info.State.Subjects {
+		if participant, n, ok := b.subjects.ParseBundle(subject); ok {
+			more := messages * uint64(n-1)
+			further[participant] += more
+			further[""] += more
+		}
+	}
+	return further, nil
 }
 
 func consumersOf(ctx context.Context, s transport.Stream, stream jetstream.Stream) ([]ConsumerLoad, error) {
@@ -69,4 +99,16 @@ func consumersOf(ctx context.Context, s transport.Stream, stream jetstream.Strea
 		return nil, err
 	}
 	return found, nil
+}
+
+// spread counts further commands or answers, which lie in the bundles that wait and
+// in those in flight, to both in proportion.
+func spread(c *ConsumerLoad, further uint64) {
+	all := c.Pending + uint64(c.InFlight)
+	if all == 0 {
+		return
+	}
+	waiting := further * c.Pending / all
+	c.Pending += waiting
+	c.InFlight += int(further - waiting)
 }

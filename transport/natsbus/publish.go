@@ -16,21 +16,17 @@ import (
 // is given up and made anew.
 const forceAfter = 3
 
-// Publish implements transport.Bus: all envelopes are sent at once and in order,
-// then each acknowledgement is waited for. One call at a time keeps the order
-// among calls.
+// Publish implements transport.Bus: all envelopes are sent at once, then each
+// acknowledgement is waited for. One call at a time keeps the order among calls.
+// Commands to one participant, and answers of one, travel in bundles where their
+// reader takes them.
 func (b *Bus) Publish(ctx context.Context, batch []transport.Envelope) []error {
-	messages := make([]*nats.Msg, len(batch))
-	written := make([]*form, len(batch))
 	errs := make([]error, len(batch))
-	for i := range batch {
-		if written[i], errs[i] = b.prepare(&batch[i]); errs[i] == nil {
-			messages[i] = &written[i].msg
-		}
-	}
-	b.send(ctx, messages, errs)
-	if missing := b.missingStream(errs); missing && ctx.Err() == nil {
-		b.retryMissing(ctx, messages, errs)
+	list := b.pack(batch, errs)
+	b.deliver(ctx, list, errs)
+	list = b.split(batch, list, errs)
+	if len(list) > 0 {
+		b.deliver(ctx, list, errs)
 	}
 	bad := false
 	for i, err := range errs {
@@ -40,7 +36,6 @@ func (b *Bus) Publish(ctx context.Context, batch []transport.Envelope) []error {
 			b.stats.publishFailed.Add(1)
 		} else {
 			b.stats.published.Add(1)
-			written[i].release() // acknowledged: the client has forgotten it
 		}
 	}
 	if !bad {
@@ -49,19 +44,25 @@ func (b *Bus) Publish(ctx context.Context, batch []transport.Envelope) []error {
 	return errs
 }
 
-// prepare writes a message, and refuses what cannot be accepted anyway.
-func (b *Bus) prepare(e *transport.Envelope) (*form, error) {
-	if b.isClosed() {
-		return nil, transport.ErrClosed
+// deliver sends parcels and notes for each envelope what became of it.
+func (b *Bus) deliver(ctx context.Context, list []parcel, errs []error) {
+	messages := make([]*nats.Msg, len(list))
+	said := make([]error, len(list))
+	for i := range list {
+		messages[i] = list[i].message()
 	}
-	if _, err := b.subjects.StreamOf(e.Subject); err != nil {
-		return nil, err
+	b.send(ctx, messages, said)
+	if b.missingStream(said) && ctx.Err() == nil {
+		b.retryMissing(ctx, messages, said)
 	}
-	f := borrow(e)
-	if limit := b.nc.MaxPayload(); limit > 0 && int64(f.size) > limit {
-		return nil, fmt.Errorf("%w: %d bytes with headers, at most %d", transport.ErrTooLarge, f.size, limit)
+	for i := range list {
+		for _, at := range list[i].items {
+			errs[at] = said[i]
+		}
+		if said[i] == nil {
+			list[i].release() // acknowledged: the client has forgotten it
+		}
 	}
-	return f, nil
 }
 
 // send publishes the messages that have no error yet and waits for all of them.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -35,6 +37,9 @@ type source struct {
 	suspect atomic.Bool   // the consumer seems to be gone
 	head    atomic.Uint64 // the first message of the stream, if it does not move; 0: it does
 	once    sync.Once
+
+	mu    sync.Mutex
+	ready []*delivery // of opened bundles, not handed out yet
 }
 
 // Subscribe implements transport.Bus.
@@ -79,6 +84,7 @@ func (b *Bus) subscribe(ctx context.Context, sub transport.Subscription) (*sourc
 		MaxBytes:  max(prefetchBytes, 2*int(b.nc.MaxPayload())),
 		Expiry:    pullExpiry,
 		Heartbeat: b.config.Heartbeat,
+		Weigh:     s.weigh,
 		OnLost:    s.lost,
 	})
 	if err != nil {
@@ -136,6 +142,9 @@ func (s *source) provision(ctx context.Context) error {
 		c.DeliverPolicy, c.InactiveThreshold = jetstream.DeliverNewPolicy, inactive
 	} else {
 		c.Durable = s.name
+	}
+	if s.sub.Bundle > 1 && s.sub.Stream == transport.Commands {
+		c.Metadata = map[string]string{metaBundle: strconv.Itoa(s.sub.Bundle)}
 	}
 	crashpoint.Here("natsbus: before a consumer is made")
 	_, err := s.bus.js.CreateOrUpdateConsumer(ctx, s.bus.names[s.sub.Stream], c)
@@ -238,62 +247,6 @@ func (s *source) mend(ctx context.Context) error {
 	return nil
 }
 
-// Receive implements transport.Source.
-func (s *source) Receive(ctx context.Context, max int) ([]transport.Delivery, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	for {
-		batch, err := s.puller.Take(ctx, max)
-		if err != nil {
-			return nil, err
-		}
-		if deliveries := s.open(ctx, batch); len(deliveries) > 0 {
-			return deliveries, nil
-		}
-	}
-}
-
-// open decodes a batch. What cannot be understood goes to the dead letters.
-func (s *source) open(ctx context.Context, batch []pull.Message) []transport.Delivery {
-	deliveries := make([]transport.Delivery, 0, len(batch))
-	list := make([]delivery, len(batch)) // one array for all
-	var bad []*letter
-	now := time.Now()
-	for i, m := range batch {
-		held := now.Sub(m.Arrived)
-		if held >= s.sub.AckWait {
-			s.bus.stats.stale.Add(1) // AckWait has passed: it comes again
-			continue
-		}
-		d := &list[i]
-		d.source, d.msg = s, m.Msg
-		envelope, err := decode(m.Msg)
-		if err == nil {
-			err = s.bus.subjects.Admit(s.sub.Stream, &envelope)
-		}
-		if err != nil {
-			bad = append(bad, &letter{source: s, msg: m.Msg, reason: err.Error()})
-			continue
-		}
-		if held > s.sub.AckWait/2 {
-			d.InProgress()
-		}
-		d.envelope = envelope
-		d.delivered = timesDelivered(m.Reply)
-		if d.delivered > 1 {
-			s.bus.stats.redelivered.Add(1)
-		}
-		deliveries = append(deliveries, d)
-	}
-	s.bus.stats.received.Add(int64(len(deliveries)))
-	if len(bad) > 0 {
-		crashpoint.Here("natsbus: malformed message received")
-		s.bus.bury(ctx, bad)
-	}
-	return deliveries
-}
-
 // Close implements transport.Source.
 func (s *source) Close() error {
 	s.close(true)
@@ -303,6 +256,9 @@ func (s *source) Close() error {
 func (s *source) close(forget bool) {
 	s.once.Do(func() {
 		s.puller.Close()
+		for _, d := range s.takeReady(math.MaxInt) {
+			d.Nak(0)
+		}
 		if forget {
 			s.bus.mu.Lock()
 			delete(s.bus.sources, s)

@@ -11,6 +11,7 @@ import (
 
 type counters struct {
 	published, publishFailed, duplicates  atomic.Int64
+	bundles                               atomic.Int64
 	received, redelivered, stale          atomic.Int64
 	deadLettered, deadFailed, repliesLost atomic.Int64
 	resets, reconnects, forced, recreated atomic.Int64
@@ -19,6 +20,7 @@ type counters struct {
 // Stats are counts since the bus was made.
 type Stats struct {
 	Published        int64 // accepted by the server
+	Bundles          int64 // messages made that carry several commands or answers
 	PublishFailed    int64 // not accepted, or nobody knows
 	Duplicates       int64 // accepted, but known already
 	Received         int64 // handed out, redeliveries included
@@ -37,6 +39,7 @@ type Stats struct {
 func (b *Bus) Stats() Stats {
 	return Stats{
 		Published:        b.stats.published.Load(),
+		Bundles:          b.stats.bundles.Load(),
 		PublishFailed:    b.stats.publishFailed.Load(),
 		Duplicates:       b.stats.duplicates.Load(),
 		Received:         b.stats.received.Load(),

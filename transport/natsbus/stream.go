@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -56,6 +58,9 @@ func (b *Bus) wanted(s transport.Stream) jetstream.StreamConfig {
 		c.MaxMsgSize = int32(b.config.MaxMessageBytes)
 		if c.MaxMsgSize == 0 {
 			c.MaxMsgSize = int32(max(b.nc.MaxPayload()-headroom, b.nc.MaxPayload()/2))
+		}
+		if s == transport.Events {
+			c.Metadata = map[string]string{metaBundle: strconv.Itoa(bundleMost)}
 		}
 	case transport.Lifecycle:
 		c.Description = "Amends: what became of sagas, for whoever listens"
@@ -143,7 +148,32 @@ func (b *Bus) ensure(ctx context.Context, s transport.Stream, settle func(contex
 	}
 	crashpoint.Here("natsbus: stream found or made")
 	info = handle.CachedInfo()
-	return info, created, drift(want, info.Config)
+	if err := drift(want, info.Config); err != nil {
+		return info, created, err
+	}
+	if s == transport.Events {
+		b.readers.events.Store(int32(b.offer(ctx, want, info.Config)))
+	}
+	return info, created, nil
+}
+
+// offer says on a stream that was made before there were bundles that they are read
+// now, if streams are ours to change, and returns how many messages they may have.
+func (b *Bus) offer(ctx context.Context, want, have jetstream.StreamConfig) int {
+	n := bundleOf(have.Metadata)
+	if n > 0 || b.config.Provision != Create {
+		return n
+	}
+	have.Metadata = maps.Clone(have.Metadata)
+	if have.Metadata == nil {
+		have.Metadata = map[string]string{}
+	}
+	maps.Copy(have.Metadata, want.Metadata)
+	if _, err := b.js.UpdateStream(ctx, have); err != nil {
+		b.config.Logger.Debug("the stream of events could not be marked as taking bundles; answers go one by one", "error", err)
+		return 0
+	}
+	return bundleOf(want.Metadata)
 }
 
 // question bounds questions to the server by apiTimeout and by the life of the

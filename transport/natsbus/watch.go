@@ -57,6 +57,7 @@ func (b *Bus) watch(ctx context.Context) {
 		}
 		b.eachSource(func(s *source) { reached = append(reached, s.mend(ctx), s.sweep(ctx)) })
 		b.judgeServer(errors.Join(reached...))
+		b.learn(ctx)
 	}
 }
 

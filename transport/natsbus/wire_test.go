@@ -8,6 +8,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/amends-dev/amends/internal/wiretest"
+	"github.com/amends-dev/amends/transport"
 )
 
 // TestWire: the bytes that docs/WIRE.md shows are what encode writes and decode
@@ -18,6 +19,9 @@ func TestWire(t *testing.T) {
 			message, err := wiretest.Read(example.Name)
 			if err != nil {
 				t.Fatal(err)
+			}
+			if example.Bundle != nil {
+				example.Envelope.Data = []byte(message.Data) // TestBundleWire is for that
 			}
 			header, err := nats.DecodeHeadersMsg([]byte(message.Header))
 			if err != nil {
@@ -49,5 +53,42 @@ func TestWire(t *testing.T) {
 				t.Errorf("encode writes the data %q, want %q", written.Data, message.Data)
 			}
 		})
+	}
+}
+
+// TestBundleWire: the bundle that docs/WIRE.md shows is what a bus writes of its
+// answers, and is read as them.
+func TestBundleWire(t *testing.T) {
+	message, err := wiretest.Read("bundle")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want []transport.Envelope
+	for _, example := range wiretest.Examples() {
+		want = append(want, example.Bundle...)
+	}
+	var p packet
+	for i := range want {
+		p.add(&want[i])
+	}
+	if diff := cmp.Diff(string(p.bytes), message.Data); diff != "" {
+		t.Errorf("written (-is +shown):\n%s", diff)
+	}
+	participant, n, ok := transport.Subjects{}.ParseBundle(message.Subject)
+	if !ok || participant != "payment" || n != len(want) {
+		t.Errorf("its subject says %d messages of %q", n, participant)
+	}
+	frames, err := unpack([]byte(message.Data), n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range frames {
+		got, err := decodeFrame(&frames[i])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want[i], got, cmpopts.EquateEmpty()); diff != "" {
+			t.Errorf("message %d (-want +got):\n%s", i+1, diff)
+		}
 	}
 }

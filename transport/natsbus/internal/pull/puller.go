@@ -17,10 +17,13 @@ type Config struct {
 	Conn      *nats.Conn
 	Stream    string
 	Consumer  string
-	Prefetch  int           // messages held at most; at least 1
+	Prefetch  int           // deliveries held at most; at least 1
 	MaxBytes  int           // bytes held at most, roughly; more than the largest message
 	Expiry    time.Duration // of a pull request; 0: 5 s
 	Heartbeat time.Duration // the server shows it is there; 0: 500 ms
+
+	// Weigh says how many deliveries are in a message. nil: one.
+	Weigh func(*nats.Msg) int
 
 	// OnLost, if set, is called when the consumer or its stream seems to be gone.
 	// It must not block and may be called many times.
@@ -42,9 +45,11 @@ type Puller struct {
 
 	mu       sync.Mutex
 	buffer   []Message
-	bytes    int // in buffer
-	asked    int // messages asked for that did not arrive yet
-	missed   int // heartbeats missed in a row
+	bytes    int     // in buffer
+	weight   int     // deliveries in buffer
+	mean     float64 // deliveries in a message, of late
+	asked    int     // messages asked for that did not arrive yet
+	missed   int     // heartbeats missed in a row
 	closed   bool
 	watchdog *time.Timer // fires when the server is silent although something was asked
 	arrived  chan struct{}
@@ -56,11 +61,15 @@ func New(config Config) (*Puller, error) {
 	if config.Expiry == 0 {
 		config.Expiry = 5 * time.Second
 	}
+	if config.Weigh == nil {
+		config.Weigh = func(*nats.Msg) int { return 1 }
+	}
 	if config.Heartbeat == 0 {
 		config.Heartbeat = 500 * time.Millisecond
 	}
 	p := &Puller{
 		config:  config,
+		mean:    1,
 		inbox:   config.Conn.NewInbox(),
 		next:    "$JS.API.CONSUMER.MSG.NEXT." + config.Stream + "." + config.Consumer,
 		arrived: make(chan struct{}, 1),
@@ -112,6 +121,7 @@ func (p *Puller) cut(n int) []Message {
 	p.buffer = p.buffer[n:]
 	for _, m := range batch {
 		p.bytes -= m.Size()
+		p.weight -= p.config.Weigh(m.Msg)
 	}
 	if len(p.buffer) > 0 {
 		p.signal() // for the next one who takes
@@ -175,6 +185,9 @@ func (p *Puller) receive(m *nats.Msg) {
 	p.watchdog.Reset(2 * p.config.Heartbeat)
 	p.buffer = append(p.buffer, Message{Msg: m, Arrived: time.Now()})
 	p.bytes += m.Size()
+	weight := p.config.Weigh(m)
+	p.weight += weight
+	p.mean += (float64(weight) - p.mean) / 16
 	p.asked = max(p.asked-1, 0)
 	p.signal()
 	p.ask()
@@ -191,10 +204,11 @@ type request struct {
 // ask asks for as much as there is room for, once half of it is free. Called with
 // the lock held.
 func (p *Puller) ask() {
-	room := p.config.Prefetch - len(p.buffer) - p.asked
+	room := p.config.Prefetch - p.weight - int(float64(p.asked)*p.mean)
 	if p.closed || room < (p.config.Prefetch+1)/2 || p.config.MaxBytes > 0 && p.bytes >= p.config.MaxBytes {
 		return
 	}
+	room = max(int(float64(room)/p.mean), 1)
 	body, err := json.Marshal(request{Batch: room, MaxBytes: p.config.MaxBytes, Expires: p.config.Expiry, Heartbeat: p.config.Heartbeat})
 	if err == nil {
 		err = p.config.Conn.PublishRequest(p.next, p.inbox, body)

@@ -1,0 +1,156 @@
+package natsbus
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/amends-dev/amends/transport"
+	"github.com/amends-dev/amends/transport/natsbus/internal/percent"
+)
+
+// A bundle is one message that carries several: each as a client would publish it,
+//
+//	HPUB <subject> <bytes of headers> <bytes of headers and data>\r\n
+//	NATS/1.0\r\n<name>: <value>\r\n…\r\n
+//	<data>\r\n
+//
+// one behind the other (docs/WIRE.md; docs/adr/0018-bundles.md says why).
+const (
+	bundleType   = "application/vnd.amends.bundle"
+	bundleMost   = 64        // commands or answers in one
+	bundleBytes  = 256 << 10 // a bundle takes no further message when it has as many
+	headerPrefix = "NATS/1.0\r\n"
+)
+
+// metaBundle is where a consumer of commands, and the stream of events, says in its
+// metadata how many messages its readers take in a bundle.
+const metaBundle = "amends-bundle"
+
+// frame is one message in a bundle.
+type frame struct {
+	subject string
+	header  string // with the status line and the empty line at the end
+	data    []byte
+}
+
+// packet is a buffer in which a bundle is written, used again and again.
+type packet struct {
+	bytes  []byte
+	header []byte
+}
+
+// oneLine keeps a value that is passed on as it is from ending its header, as the
+// NATS client does.
+var oneLine = strings.NewReplacer("\r", " ", "\n", " ")
+
+var packets = sync.Pool{New: func() any { return new(packet) }}
+
+func (p *packet) release() {
+	p.bytes = p.bytes[:0]
+	packets.Put(p)
+}
+
+// add writes an envelope behind what is there.
+func (p *packet) add(e *transport.Envelope) {
+	h := append(p.header[:0], headerPrefix...)
+	set := func(name, value string) {
+		h = append(h, name...)
+		h = append(h, ": "...)
+		h = append(h, value...)
+		h = append(h, "\r\n"...)
+	}
+	e.Attributes(func(name, value string) {
+		if strings.HasPrefix(name, "ce-") {
+			value = percent.Encode(value)
+		} else {
+			value = oneLine.Replace(value)
+		}
+		set(name, value)
+	})
+	if e.DedupID != "" {
+		set(jetstream.MsgIDHeader, oneLine.Replace(e.DedupID))
+	}
+	h = append(h, "\r\n"...)
+	p.header = h
+
+	b := append(p.bytes, "HPUB "...)
+	b = append(b, e.Subject...)
+	b = append(b, ' ')
+	b = strconv.AppendInt(b, int64(len(h)), 10)
+	b = append(b, ' ')
+	b = strconv.AppendInt(b, int64(len(h)+len(e.Data)), 10)
+	b = append(b, "\r\n"...)
+	b = append(b, h...)
+	b = append(b, e.Data...)
+	p.bytes = append(b, "\r\n"...)
+}
+
+// unpack reads a bundle of n messages. Frames refer to data. An error says where it
+// is none.
+func unpack(data []byte, n int) ([]frame, error) {
+	if n < 1 || n > bundleMost {
+		return nil, fmt.Errorf("a bundle has 1 to %d messages, and this one says %d in its subject", bundleMost, n)
+	}
+	frames := make([]frame, 0, n)
+	for rest := data; len(rest) > 0; {
+		if len(frames) == n {
+			return nil, fmt.Errorf("the bundle has more than the %d messages that its subject says", n)
+		}
+		f, after, err := unpackOne(rest)
+		if err != nil {
+			return nil, fmt.Errorf("message %d of the bundle, at byte %d: %w", len(frames)+1, len(data)-len(rest), err)
+		}
+		frames = append(frames, f)
+		rest = after
+	}
+	if len(frames) != n {
+		return nil, fmt.Errorf("the bundle has %d messages, and its subject says %d", len(frames), n)
+	}
+	return frames, nil
+}
+
+var errFrame = errors.New("HPUB, subject, bytes of headers and bytes in all are expected, separated by single spaces and ended by CR LF; then the headers, the data and CR LF")
+
+func unpackOne(data []byte) (f frame, rest []byte, err error) {
+	line, rest, ok := bytes.Cut(data, []byte("\r\n"))
+	words := strings.Split(string(line[:min(len(line), 4096)]), " ")
+	if !ok || len(words) != 4 || words[0] != "HPUB" {
+		return f, nil, errFrame
+	}
+	header, err1 := strconv.ParseUint(words[2], 10, 31)
+	total, err2 := strconv.ParseUint(words[3], 10, 31)
+	if err1 != nil || err2 != nil || header > total || total+2 > uint64(len(rest)) || string(rest[total:total+2]) != "\r\n" {
+		return f, nil, errFrame
+	}
+	f.subject = words[1]
+	f.header = string(rest[:header])
+	f.data = rest[header:total:total]
+	return f, rest[total+2:], nil
+}
+
+// pairs are the headers of a frame.
+func (f *frame) pairs() ([]pair, error) {
+	rest, ok := strings.CutPrefix(f.header, headerPrefix)
+	if !ok || !strings.HasSuffix(rest, "\r\n") {
+		return nil, errors.New("its headers begin with NATS/1.0 and end with an empty line")
+	}
+	list := make([]pair, 0, 24)
+	for {
+		line, more, _ := strings.Cut(rest, "\r\n")
+		if line == "" && more == "" {
+			return list, nil
+		}
+		key, value, ok := strings.Cut(line, ":")
+		if !ok || key == "" {
+			return nil, fmt.Errorf("header %q is no name, colon and value", cut(line))
+		}
+		list = join(list, key, strings.Trim(value, " \t"))
+		rest = more
+	}
+}

@@ -1,0 +1,157 @@
+package natsbus
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/transport"
+)
+
+// What is written into a bundle is read from it: the envelopes that single messages
+// would have brought.
+func TestBundleRoundTrip(t *testing.T) {
+	text := rapid.StringMatching(`[ -~äß%\n"]{0,20}`)
+	rapid.Check(t, func(t *rapid.T) {
+		batch := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) transport.Envelope {
+			key := contract.Key{Saga: contract.SagaID(rapid.StringMatching(`[A-Za-z0-9_:=@-]{1,20}`).Draw(t, "saga")), Step: "reserve", Direction: contract.Do}
+			e := transport.Envelope{
+				Subject: transport.Subjects{}.Event("inventory", key, 1), DedupID: rapid.StringMatching(`[a-f0-9]{0,32}`).Draw(t, "dedup"),
+				Type: transport.TypeFailed, ID: text.Draw(t, "id"), Reason: text.Draw(t, "reason"), Final: rapid.Bool().Draw(t, "final"),
+				Saga: key.Saga, Step: key.Step, Direction: key.Direction, Attempt: 1,
+				Data: rapid.SliceOfN(rapid.Byte(), 0, 50).Draw(t, "data"),
+			}
+			if rapid.Bool().Draw(t, "dated") {
+				e.Time = time.Unix(rapid.Int64Range(0, 4e9).Draw(t, "seconds"), 125e6).UTC()
+			}
+			if rapid.Bool().Draw(t, "traced") {
+				e.TraceParent, e.TraceState = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "vendor=abc"
+			}
+			return e
+		}), 1, bundleMost).Draw(t, "batch")
+		var p packet
+		for i := range batch {
+			p.add(&batch[i])
+		}
+		frames, err := unpack(p.bytes, len(batch))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range frames {
+			got, err := decodeFrame(&frames[i])
+			if err != nil {
+				t.Fatal(err)
+			}
+			alone, err := decode(encode(&batch[i]))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(alone, got); diff != "" {
+				t.Errorf("in a bundle it is another than alone (-alone +bundle):\n%s", diff)
+			}
+			if string(got.Data) != string(batch[i].Data) || got.Reason != batch[i].Reason {
+				t.Errorf("%+v came as %+v", batch[i], got)
+			}
+			m, block := frames[i].message("")
+			if block != "" || m.Header.Get("ce-type") != transport.TypeFailed {
+				t.Errorf("its headers cannot be read: %q", block)
+			}
+		}
+	})
+}
+
+// A value that is passed on as it is does not end its header.
+func TestBundleHeaderIsOneLine(t *testing.T) {
+	e := transport.Envelope{Subject: "saga.event.a.s.t.do.1", Type: transport.TypeCompleted, TraceState: "a=1\r\nce-final: true", DedupID: "x\ny"}
+	var p packet
+	p.add(&e)
+	frames, err := unpack(p.bytes, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := decodeFrame(&frames[0])
+	if err != nil || got.Final || got.DedupID != "x y" {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+// What is no bundle is refused with a sentence that says where and what.
+func TestUnpackRefuses(t *testing.T) {
+	const one = "HPUB saga.event.a.s.t.do.1 12 14\r\nNATS/1.0\r\n\r\n{}\r\n"
+	cases := map[string]struct {
+		data string
+		n    int
+		why  string
+	}{
+		"empty":               {"", 1, "has 0 messages, and its subject says 1"},
+		"none promised":       {one, 0, "1 to 64"},
+		"too many promised":   {one, 65, "1 to 64"},
+		"fewer than promised": {one, 2, "has 1 messages, and its subject says 2"},
+		"more than promised":  {one + one, 1, "more than the 1"},
+		"another verb":        {strings.Replace(one, "HPUB", "PUB", 1), 1, "message 1 of the bundle, at byte 0: HPUB"},
+		"no numbers":          {strings.Replace(one, "12 14", "a b", 1), 1, "HPUB"},
+		"a negative number":   {strings.Replace(one, "12 14", "-1 14", 1), 1, "HPUB"},
+		"more headers":        {strings.Replace(one, "12 14", "15 14", 1), 1, "HPUB"},
+		"cut off":             {one[:len(one)-3], 1, "HPUB"},
+		"a number too high":   {strings.Replace(one, "12 14", "12 99999999999999999999", 1), 1, "HPUB"},
+		"longer than it is":   {strings.Replace(one, "12 14", "12 16", 1), 1, "HPUB"},
+		"no end":              {strings.Replace(one, "{}\r\n", "{}\r\r", 1), 1, "HPUB"},
+		"the second":          {one + "PING\r\n", 2, fmt.Sprintf("message 2 of the bundle, at byte %d", len(one))},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			if _, err := unpack([]byte(c.data), c.n); err == nil || !strings.Contains(err.Error(), c.why) {
+				t.Errorf("%v, want %q", err, c.why)
+			}
+		})
+	}
+	if frames, err := unpack([]byte(one+one), 2); err != nil || len(frames) != 2 {
+		t.Errorf("%d messages (%v)", len(frames), err)
+	}
+	for _, header := range []string{"", "NATS/1.0\r\n", "NATS/1.0\r\nce-type\r\n\r\n", "NATS/1.0\r\n: x\r\n\r\n", "ce-type: a\r\n\r\n"} {
+		if _, err := decodeFrame(&frame{header: header}); err == nil {
+			t.Errorf("headers %q were read", header)
+		}
+	}
+}
+
+// FuzzUnpack reads whatever somebody may put into a bundle: nothing panics, reasons
+// are short, and what is taken for messages has the bytes that were there.
+func FuzzUnpack(f *testing.F) {
+	f.Add([]byte("HPUB saga.event.a.s.t.do.1 12 14\r\nNATS/1.0\r\n\r\n{}\r\n"), 1)
+	f.Add([]byte("HPUB saga.command.a.b 40 40\r\nNATS/1.0\r\nce-type: x\r\nTraceState: a\r\n\r\n\r\nHPUB a 0 0\r\n\r\n"), 2)
+	var p packet
+	e := transport.Envelope{Subject: "saga.event.a.s.t.do.1", Type: transport.TypeRejected, Reason: "50 % off", DedupID: "a"}
+	p.add(&e)
+	p.add(&e)
+	f.Add(p.bytes, 2)
+	f.Fuzz(func(t *testing.T, data []byte, n int) {
+		frames, err := unpack(data, n)
+		if err != nil {
+			if len(err.Error()) > 2000 {
+				t.Errorf("the reason has %d bytes", len(err.Error()))
+			}
+			return
+		}
+		held := 0
+		for i := range frames {
+			held += len(frames[i].header) + len(frames[i].data)
+			e, err := decodeFrame(&frames[i])
+			if err != nil && len(err.Error()) > 2000 {
+				t.Errorf("the reason has %d bytes", len(err.Error()))
+			}
+			if string(e.Data) != string(frames[i].data) {
+				t.Errorf("data %q came as %q", frames[i].data, e.Data)
+			}
+			frames[i].message("")
+		}
+		if held > len(data) {
+			t.Errorf("%d bytes of %d", held, len(data))
+		}
+	})
+}

@@ -1,0 +1,174 @@
+package natsbus
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/amends-dev/amends/transport"
+)
+
+// parcel is a message to be published: of one envelope, or of a bundle.
+type parcel struct {
+	items  []int   // which envelopes of the batch
+	form   *form   // of one
+	packet *packet // of a bundle
+	bundle nats.Msg
+}
+
+func (p *parcel) message() *nats.Msg {
+	if p.form != nil {
+		return &p.form.msg
+	}
+	return &p.bundle
+}
+
+// release gives the parcel's buffers back.
+func (p *parcel) release() {
+	if p.form != nil {
+		p.form.release()
+	} else {
+		p.packet.release()
+	}
+}
+
+// pile is what goes to, or comes from, one participant and can share a parcel.
+type pile struct {
+	stream      transport.Stream
+	participant string
+	items       []int
+	bytes       int
+}
+
+// pack makes parcels of a batch, and notes in errs what cannot be accepted anyway.
+func (b *Bus) pack(batch []transport.Envelope, errs []error) []parcel {
+	list := make([]parcel, 0, len(batch))
+	piles := make(map[string]*pile, 8)
+	add := func(items []int, as *pile) {
+		if len(items) == 0 {
+			return
+		}
+		p, err := b.wrap(batch, items, as)
+		if err != nil {
+			for _, i := range items {
+				errs[i] = err
+			}
+			return
+		}
+		list = append(list, p)
+	}
+	order := make([]*pile, 0, 8)
+	for i := range batch {
+		e := &batch[i]
+		stream, err := b.admit(e)
+		if err != nil {
+			errs[i] = err
+			continue
+		}
+		participant := b.subjects.Participant(e.Subject)
+		most := b.most(stream, participant)
+		if most < 2 {
+			add([]int{i}, nil)
+			continue
+		}
+		key := string(stream) + participant
+		open := piles[key]
+		if open == nil {
+			open = &pile{stream: stream, participant: participant}
+			piles[key] = open
+			order = append(order, open)
+		}
+		size := len(e.Data) + len(e.Subject)
+		if len(open.items) >= most || open.bytes+size > b.bundleBytes() {
+			add(open.items, open)
+			open.items, open.bytes = nil, 0
+		}
+		open.items = append(open.items, i)
+		open.bytes += size
+	}
+	for _, rest := range order {
+		add(rest.items, rest)
+	}
+	return list
+}
+
+// bundleBytes bounds the data in a bundle.
+func (b *Bus) bundleBytes() int {
+	bytes := bundleBytes
+	if most := b.config.MaxMessageBytes; most > 0 {
+		bytes = min(bytes, most/4) // headers may be three times as much
+	}
+	return bytes
+}
+
+// admit refuses what cannot be published.
+func (b *Bus) admit(e *transport.Envelope) (transport.Stream, error) {
+	if b.isClosed() {
+		return "", transport.ErrClosed
+	}
+	return b.subjects.StreamOf(e.Subject)
+}
+
+// wrap writes the message for some envelopes: a bundle of as, if there are several.
+func (b *Bus) wrap(batch []transport.Envelope, items []int, as *pile) (parcel, error) {
+	limit := int(b.nc.MaxPayload())
+	if len(items) == 1 {
+		f := borrow(&batch[items[0]])
+		if limit > 0 && f.size > limit {
+			return parcel{}, fmt.Errorf("%w: %d bytes with headers, at most %d", transport.ErrTooLarge, f.size, limit)
+		}
+		return parcel{items: items, form: f}, nil
+	}
+	buffer := packets.Get().(*packet)
+	for _, i := range items {
+		buffer.add(&batch[i])
+	}
+	first := &batch[items[0]]
+	envelope := transport.Envelope{
+		Subject:     b.subjects.Bundle(as.stream, as.participant, len(items)),
+		DedupID:     bundleID(batch, items),
+		ID:          first.ID + "+" + strconv.Itoa(len(items)-1),
+		Source:      first.Source,
+		Type:        transport.TypeBundle,
+		ContentType: bundleType,
+		Data:        buffer.bytes,
+	}
+	b.stats.bundles.Add(1)
+	return parcel{items: items, packet: buffer, bundle: *encode(&envelope)}, nil
+}
+
+// bundleID is made of its messages' ids: the same for the same messages, and as hard
+// to guess; "" if one has none.
+func bundleID(batch []transport.Envelope, items []int) string {
+	id := sha256.New()
+	for _, i := range items {
+		if batch[i].DedupID == "" {
+			return ""
+		}
+		_, _ = fmt.Fprintf(id, "%q", batch[i].DedupID)
+	}
+	return hex.EncodeToString(id.Sum(nil)[:16])
+}
+
+// split makes single parcels of the bundles that were too large for the server,
+// which may carry each of their messages.
+func (b *Bus) split(batch []transport.Envelope, list []parcel, errs []error) []parcel {
+	var singles []parcel
+	for _, p := range list {
+		if p.packet == nil || !errors.Is(errs[p.items[0]], transport.ErrTooLarge) {
+			continue
+		}
+		for _, i := range p.items {
+			if one, err := b.wrap(batch, []int{i}, nil); err == nil {
+				singles, errs[i] = append(singles, one), nil
+			} else {
+				errs[i] = err
+			}
+		}
+	}
+	return singles
+}
