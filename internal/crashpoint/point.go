@@ -114,6 +114,7 @@ var All = []string{
 	"natsbus: before a reply",
 	"natsbus: dead letter replayed",
 	"natsbus: sources closed",
+	"natsbus: bundle opened",
 
 	"participant: command received",
 	"participant: before answering",

@@ -58,7 +58,8 @@ func (p *packet) release() {
 
 // add writes an envelope behind what is there.
 func (p *packet) add(e *transport.Envelope) {
-	h := append(p.header[:0], headerPrefix...)
+	h := p.header[:0]
+	h = append(h, headerPrefix...)
 	set := func(name, value string) {
 		h = append(h, name...)
 		h = append(h, ": "...)
@@ -79,7 +80,8 @@ func (p *packet) add(e *transport.Envelope) {
 	h = append(h, "\r\n"...)
 	p.header = h
 
-	b := append(p.bytes, "HPUB "...)
+	b := p.bytes
+	b = append(b, "HPUB "...)
 	b = append(b, e.Subject...)
 	b = append(b, ' ')
 	b = strconv.AppendInt(b, int64(len(h)), 10)
@@ -88,7 +90,8 @@ func (p *packet) add(e *transport.Envelope) {
 	b = append(b, "\r\n"...)
 	b = append(b, h...)
 	b = append(b, e.Data...)
-	p.bytes = append(b, "\r\n"...)
+	b = append(b, "\r\n"...)
+	p.bytes = b
 }
 
 // unpack reads a bundle of n messages. Frames refer to data. An error says where it

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nuid"
 
@@ -42,16 +43,22 @@ type source struct {
 	ready []*delivery // of opened bundles, not handed out yet
 }
 
-// Subscribe implements transport.Bus.
+// Subscribe implements transport.Bus. A server that goes away meanwhile, or is not
+// ready, is waited for until ctx ends.
 func (b *Bus) Subscribe(ctx context.Context, sub transport.Subscription) (transport.Source, error) {
-	if b.isClosed() {
-		return nil, transport.ErrClosed
+	for {
+		if b.isClosed() {
+			return nil, transport.ErrClosed
+		}
+		s, err := b.subscribe(ctx, sub)
+		if err == nil {
+			return s, nil
+		}
+		if !notReady(err) || pause(ctx, 200*time.Millisecond) != nil {
+			return nil, fmt.Errorf("subscribe %s to %s: %w", sub.Name, sub.Stream, err)
+		}
+		b.config.Logger.Debug("a subscription is tried again", "consumer", sub.Name, "error", err)
 	}
-	s, err := b.subscribe(ctx, sub)
-	if err != nil {
-		return nil, fmt.Errorf("subscribe %s to %s: %w", sub.Name, sub.Stream, err)
-	}
-	return s, nil
 }
 
 func (b *Bus) subscribe(ctx context.Context, sub transport.Subscription) (*source, error) {
@@ -157,6 +164,9 @@ func (s *source) provision(ctx context.Context) error {
 	var api *jetstream.APIError
 	if errors.As(err, &api) && (api.ErrorCode == 10099 || api.ErrorCode == 10100) {
 		return fmt.Errorf("its subjects overlap those of another consumer, and a message of a work queue goes to one only: %w", err)
+	}
+	if err != nil && errors.Is(context.Cause(ctx), nats.ErrDisconnected) {
+		err = nats.ErrDisconnected // that is why ctx ended
 	}
 	if err != nil {
 		return fmt.Errorf("consumer %s: %w", s.name, err)
