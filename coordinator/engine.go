@@ -68,6 +68,7 @@ type Engine struct {
 	definitions *definitions
 	writer      writer
 	cache       *simplelru.LRU[saga.ID, *saga.Instance]
+	scratch     scratch
 	hits        uint64
 	misses      uint64
 }
@@ -135,11 +136,30 @@ type draft struct {
 	inputs   []int
 }
 
+// scratch is what one step needs and the next one can use again.
+type scratch struct {
+	drafts  map[saga.ID]*draft
+	order   []*draft
+	changed []*draft
+	changes []store.Change
+}
+
+func (s *scratch) reset() {
+	if s.drafts == nil {
+		s.drafts = map[saga.ID]*draft{}
+	}
+	clear(s.drafts)
+	clear(s.order)
+	clear(s.changed)
+	clear(s.changes)
+	s.order, s.changed, s.changes = s.order[:0], s.changed[:0], s.changes[:0]
+}
+
 // step decides and commits the inputs named by todo, and returns those whose
 // saga was moved by somebody else meanwhile.
 func (e *Engine) step(ctx context.Context, inputs []Input, todo []int, out *Output) (again []int, err error) {
-	drafts := make(map[saga.ID]*draft, len(todo))
-	order := make([]*draft, 0, len(todo))
+	e.scratch.reset()
+	drafts, order := e.scratch.drafts, e.scratch.order
 	for _, i := range todo {
 		d := drafts[inputs[i].Saga]
 		if d == nil {
@@ -154,14 +174,14 @@ func (e *Engine) step(ctx context.Context, inputs []Input, todo []int, out *Outp
 			out.Results[i] = e.decide(d, &inputs[i])
 		}
 	}
-	changes := make([]store.Change, 0, len(order))
-	changed := order[:0:0]
+	changes, changed := e.scratch.changes, e.scratch.changed
 	for _, d := range order {
 		if len(d.events) > 0 {
 			changes = append(changes, store.Change{Expected: d.expected, Instance: d.instance, Events: d.events, Owe: d.owe, Settle: d.settle})
 			changed = append(changed, d)
 		}
 	}
+	e.scratch.order, e.scratch.changes, e.scratch.changed = order, changes, changed
 	if len(changes) == 0 {
 		return nil, nil
 	}
@@ -171,6 +191,7 @@ func (e *Engine) step(ctx context.Context, inputs []Input, todo []int, out *Outp
 		return nil, fmt.Errorf("commit %d sagas: %w", len(changes), err)
 	}
 	crashpoint.Here("coordinator: after commit")
+	out.Owed, out.Settled = slices.Grow(out.Owed, len(changes)), slices.Grow(out.Settled, len(changes))
 	for k, d := range changed {
 		var failure error
 		if results != nil {
@@ -273,7 +294,11 @@ func (e *Engine) decide(d *draft, input *Input) Result {
 	d.def, d.instance = def, &after
 	d.events = append(d.events, *ev)
 	d.settled(eff.Settled)
-	d.owe = append(d.owe, e.writer.records(&after, &eff, ev.At)...)
+	if owe := e.writer.records(&after, &eff, ev.At); d.owe == nil {
+		d.owe = owe
+	} else {
+		d.owe = append(d.owe, owe...)
+	}
 	return Result{
 		Instance: &after, Definition: def, Revision: after.Revision,
 		Before: before.Phase, After: after.Phase, EndedNow: !after.Open(), Waited: waited(def, &before, ev),

@@ -57,6 +57,7 @@ type Relay struct {
 
 	mu      sync.Mutex
 	queue   []item        // waiting, in order
+	array   []item        // in which the queue began last
 	waiting map[ID]bool   // of the records in queue: true, it was settled meanwhile
 	sending map[ID]bool   // handed to the bus and not yet accepted: true, it was settled meanwhile
 	rescan  bool          // the ledger is to be read, from its beginning
@@ -98,6 +99,10 @@ func (r *Relay) Push(records []Record) {
 		if len(r.queue) >= r.options.Backlog {
 			r.rescan = true
 			break
+		}
+		if len(r.queue) == cap(r.queue) {
+			r.array = slices.Grow(r.queue, max(len(r.queue), r.options.Window))
+			r.queue = r.array
 		}
 		r.queue = append(r.queue, item{record, now})
 		r.waiting[record.ID] = false
@@ -278,11 +283,21 @@ func (r *Relay) next() []item {
 		}
 		delete(r.waiting, it.ID)
 	}
+	clear(r.queue[:taken]) // let go of what is sent
 	r.queue = r.queue[taken:]
 	if len(r.queue) == 0 {
-		r.queue = nil // let go of the backing array
+		r.rewind()
 	}
 	return batch
+}
+
+// rewind goes back to the beginning of an empty queue's array, unless that has grown
+// large in an outage.
+func (r *Relay) rewind() {
+	if cap(r.array) > 4*r.options.Window {
+		r.array = nil
+	}
+	r.queue = r.array[:0]
 }
 
 // send publishes a batch, settles the announcements the bus has accepted, and

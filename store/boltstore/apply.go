@@ -40,6 +40,9 @@ func (g *group) put(t table, key, body []byte) error     { return t.put(g.bucket
 func (g *group) putAs(format byte, t table, key, body []byte) error {
 	return t.putAs(format, g.bucket(t), key, body)
 }
+func (g *group) putFrame(format byte, t table, key, v []byte) error {
+	return t.putFrame(format, g.bucket(t), key, v)
+}
 func (g *group) delete(t table, key []byte) error { return t.delete(g.bucket(t), key) }
 
 // apply makes one change part of the transaction. A fatalError: the transaction
@@ -57,11 +60,11 @@ func (g *group) apply(p *prepared) error {
 	h := p.head
 	keys := g.s.options.Keys
 	record := p.chain(keys, &h, old, seq)
-	if err := g.putAs(keys.format(), tableJournal, sequenceKey(seq), record.append(nil)); err != nil {
+	if err := g.putFrame(keys.format(), tableJournal, sequenceKey(seq), record.append(newFrame(record.size()))); err != nil {
 		return err
 	}
 	crashpoint.Here("boltstore: after journal put")
-	if err := g.putAs(keys.format(), tableSagas, []byte(p.id), append(h.append(make([]byte, 0, 96+len(p.slim))), p.slim...)); err != nil {
+	if err := g.putFrame(keys.format(), tableSagas, []byte(p.id), append(h.append(newFrame(headSize+len(h.ref.Name)+len(p.slim))), p.slim...)); err != nil {
 		return err
 	}
 	crashpoint.Here("boltstore: after state put")
@@ -71,7 +74,7 @@ func (g *group) apply(p *prepared) error {
 	crashpoint.Here("boltstore: after index")
 	for i, o := range p.owe {
 		place := owedKey(seq, i)
-		if err := g.putAs(keys.format(), tableOwed, place, o.record); err != nil {
+		if err := g.putFrame(keys.format(), tableOwed, place, o.frame); err != nil {
 			return err
 		}
 		crashpoint.Here("boltstore: between record and outbox key")

@@ -25,8 +25,8 @@ type prepared struct {
 }
 
 type owed struct {
-	key    []byte // of outbox
-	record []byte
+	key   []byte // of outbox
+	frame []byte // with room for what putFrame fills in
 }
 
 func prepare(keys *Keys, c *store.Change) (*prepared, error) {
@@ -62,12 +62,17 @@ func prepare(keys *Keys, c *store.Change) (*prepared, error) {
 	p.owe = make([]owed, len(c.Owe))
 	for i := range c.Owe {
 		p.owe[i].key = outboxKey(c.Owe[i].ID)
-		if p.owe[i].record, err = outboxpb.MarshalRecord(&c.Owe[i]); err != nil {
+		frame, err := outboxpb.AppendRecord(newFrame(0), &c.Owe[i])
+		if err != nil {
 			return nil, invalid(err)
 		}
-		p.owe[i].record = keys.closing("owed", string(p.owe[i].key), 0, p.owe[i].record)
+		if keys != nil {
+			sealed := keys.closing("owed", string(p.owe[i].key), 0, frame[frameSize:])
+			frame = append(newFrame(len(sealed)), sealed...)
+		}
+		p.owe[i].frame = frame
 	}
-	p.settle = append(p.settle, c.Settle...)
+	p.settle = c.Settle
 	return p, nil
 }
 

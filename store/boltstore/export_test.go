@@ -56,6 +56,6 @@ func (s *Store) Transplant(bucket string, from, to []byte) error {
 	return s.db.Update(func(tx *bolt.Tx) error {
 		b := tx.Bucket([]byte(bucket))
 		v := append([]byte(nil), b.Get(from)...)
-		return table{name: bucket}.putAs(v[0], b, to, v[frameSize:])
+		return newTable(bucket, 0).putAs(v[0], b, to, v[frameSize:])
 	})
 }

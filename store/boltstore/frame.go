@@ -35,6 +35,11 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 type table struct {
 	name string
 	fill float64 // how full a page is left when it splits: high where keys are appended
+	seed uint32  // checksum of the name, with which those of its keys begin
+}
+
+func newTable(name string, fill float64) table {
+	return table{name: name, fill: fill, seed: checksum([]byte(name))}
 }
 
 // fatalError is a failure of the database itself, not of one record.
@@ -53,7 +58,7 @@ func (t table) bucket(tx *bolt.Tx) *bolt.Bucket {
 }
 
 func (t table) keySum(key []byte) uint32 {
-	return crc32.Update(crc32.Checksum([]byte(t.name), castagnoli), castagnoli, key)
+	return crc32.Update(t.seed, castagnoli, key)
 }
 
 // bodySum covers the key as well, so that no value passes for another's.
@@ -66,12 +71,20 @@ func (t table) put(b *bolt.Bucket, key, body []byte) error { return t.putAs(fram
 
 // putAs is put for a format.
 func (t table) putAs(format byte, b *bolt.Bucket, key, body []byte) error {
+	return t.putFrame(format, b, key, append(newFrame(len(body)), body...))
+}
+
+// newFrame is room for a frame, behind which a body of about size bytes is appended
+// for putFrame: that saves its copy.
+func newFrame(size int) []byte { return make([]byte, frameSize, frameSize+size) }
+
+// putFrame is putAs of a body that was appended to newFrame.
+func (t table) putFrame(format byte, b *bolt.Bucket, key, v []byte) error {
 	sum := t.keySum(key)
-	v := make([]byte, frameSize, frameSize+len(body))
 	v[0] = format
 	binary.BigEndian.PutUint32(v[1:], sum)
-	binary.BigEndian.PutUint32(v[5:], bodySum(sum, body))
-	if err := b.Put(key, append(v, body...)); err != nil {
+	binary.BigEndian.PutUint32(v[5:], bodySum(sum, v[frameSize:]))
+	if err := b.Put(key, v); err != nil {
 		return fatalError{fmt.Errorf("put into %s: %w", t.name, err)}
 	}
 	return nil

@@ -44,17 +44,17 @@ const (
 // link that skips skipEvery changes, so that reading the middle of a long
 // history is cheap.
 var (
-	tableMeta        = table{"meta", 0.5}
-	tableSagas       = table{"sagas", 0.7}
-	tableJournal     = table{"journal", 0.95}
-	tableOutbox      = table{"outbox", 0.7}
-	tableOwed        = table{"owed", 0.95}
-	tableTimers      = table{"timers", 0.9}
-	tableIndex       = table{"index", 0.7}
-	tableCounts      = table{"counts", 0.5}
-	tableDefinitions = table{"definitions", 0.5}
-	tableTombstones  = table{"tombstones", 0.9}
-	tableExpiry      = table{"expiry", 0.9}
+	tableMeta        = newTable("meta", 0.5)
+	tableSagas       = newTable("sagas", 0.7)
+	tableJournal     = newTable("journal", 0.95)
+	tableOutbox      = newTable("outbox", 0.7)
+	tableOwed        = newTable("owed", 0.95)
+	tableTimers      = newTable("timers", 0.9)
+	tableIndex       = newTable("index", 0.7)
+	tableCounts      = newTable("counts", 0.5)
+	tableDefinitions = newTable("definitions", 0.5)
+	tableTombstones  = newTable("tombstones", 0.9)
+	tableExpiry      = newTable("expiry", 0.9)
 )
 
 var tables = []table{

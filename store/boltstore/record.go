@@ -32,6 +32,9 @@ type head struct {
 	sealed bool // the slim state behind it is sealed; not part of the record
 }
 
+// headSize is what a head takes at most, without the definition's name.
+const headSize = 1 + 3*8 + 4 + 8*binary.MaxVarintLen64
+
 func (h *head) append(b []byte) []byte {
 	b = append(b, byte(h.class))
 	for _, t := range []int64{h.started, h.wake, h.ended} {
@@ -69,6 +72,15 @@ type entry struct {
 	birth        []byte   // nil: said by an earlier change
 	events       [][]byte // encoded
 	sealed       bool     // birth and events are; not part of the record
+}
+
+// size is what append appends at most.
+func (e *entry) size() int {
+	n := len(e.saga) + len(e.birth) + 7*binary.MaxVarintLen64
+	for _, event := range e.events {
+		n += len(event) + binary.MaxVarintLen64
+	}
+	return n
 }
 
 func (e *entry) append(b []byte) []byte {

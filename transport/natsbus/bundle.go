@@ -137,13 +137,12 @@ func unpackOne(data []byte) (f frame, rest []byte, err error) {
 	return f, rest[total+2:], nil
 }
 
-// pairs are the headers of a frame.
-func (f *frame) pairs() ([]pair, error) {
+// pairs appends the headers of a frame to list.
+func (f *frame) pairs(list []pair) ([]pair, error) {
 	rest, ok := strings.CutPrefix(f.header, headerPrefix)
 	if !ok || !strings.HasSuffix(rest, "\r\n") {
-		return nil, errors.New("its headers begin with NATS/1.0 and end with an empty line")
+		return list, errors.New("its headers begin with NATS/1.0 and end with an empty line")
 	}
-	list := make([]pair, 0, 24)
 	for {
 		line, more, _ := strings.Cut(rest, "\r\n")
 		if line == "" && more == "" {
@@ -151,7 +150,7 @@ func (f *frame) pairs() ([]pair, error) {
 		}
 		key, value, ok := strings.Cut(line, ":")
 		if !ok || key == "" {
-			return nil, fmt.Errorf("header %q is no name, colon and value", cut(line))
+			return list, fmt.Errorf("header %q is no name, colon and value", cut(line))
 		}
 		list = join(list, key, strings.Trim(value, " \t"))
 		rest = more

@@ -75,18 +75,24 @@ func (f *form) write(e *transport.Envelope) {
 // decode reads a NATS message. An error says what in its headers is wrong; what
 // could be read is returned all the same.
 func decode(m *nats.Msg) (transport.Envelope, error) {
-	list := make([]pair, 0, 24)
+	l := lists.Get().(*pairs)
+	defer l.release()
+	list := l.list
 	for key, values := range m.Header {
 		for _, value := range values {
 			list = join(list, key, value)
 		}
 	}
+	l.list = list
 	return read(m.Subject, list, m.Data)
 }
 
 // decodeFrame is decode for a message in a bundle.
 func decodeFrame(f *frame) (transport.Envelope, error) {
-	list, err := f.pairs()
+	l := lists.Get().(*pairs)
+	defer l.release()
+	list, err := f.pairs(l.list)
+	l.list = list
 	if err != nil {
 		return transport.Envelope{Subject: f.subject, Data: f.data}, err
 	}
@@ -97,6 +103,17 @@ func decodeFrame(f *frame) (transport.Envelope, error) {
 type pair struct {
 	name, value string // the name in lower case
 	again       string // why it may not be there, if it is there more than once
+}
+
+// pairs is a list of headers that is used again and again.
+type pairs struct{ list []pair }
+
+var lists = sync.Pool{New: func() any { return &pairs{list: make([]pair, 0, 24)} }}
+
+func (p *pairs) release() {
+	clear(p.list)
+	p.list = p.list[:0]
+	lists.Put(p)
 }
 
 // join adds a header to the list, if it is one that is read.
