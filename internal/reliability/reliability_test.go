@@ -153,10 +153,15 @@ func campaign(t *testing.T, bug string, deck []fault, n int) result {
 	return conclude(t, s, l, made, stuck)
 }
 
-// oneCycle makes a fault at a random moment and waits until sagas move again.
+// oneCycle makes a fault at a random moment at which a saga is under way, and waits
+// until sagas move again.
 func oneCycle(s *system, l *load, f fault, dice *rand.Rand) (c cycle, err error) {
 	hold(between(dice, 20*time.Millisecond, 250*time.Millisecond))
-	c = cycle{fault: f.name, made: time.Now(), met: l.underWay()}
+	c = cycle{fault: f.name}
+	if err := poll("a saga is under way", func() bool { c.met = l.underWay(); return c.met > 0 }); err != nil {
+		return c, err
+	}
+	c.made = time.Now()
 	s.struck = ""
 	c.mended, err = f.make(s, dice)
 	c.struck = s.struck
