@@ -12,6 +12,12 @@ import (
 	"github.com/amends-dev/amends/internal/bench"
 )
 
+// benchCmds are the benchmarks; without a name it is the first.
+type benchCmds struct {
+	Run   benchCmd      `cmd:"" default:"withargs" help:"Measure sagas of every number in flight, beside the bare bus and a hand-written saga (the default)."`
+	Large benchLargeCmd `cmd:"" help:"Measure a coordinator with a full store beside one with an empty store: start, memory, throughput, lists, retention."`
+}
+
 type benchCmd struct {
 	outputFlag
 	InFlight []int         `default:"1,64,512,4096" placeholder:"N,…" help:"Sagas under way at the same time; one run for each. Default: ${default}."`

@@ -1,0 +1,223 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+)
+
+// LargeOptions are of a measurement beside a full store.
+type LargeOptions struct {
+	Open, Ended int           // sagas that the store holds: waiting on a timer, and kept after their end
+	InFlight    int           // sagas under way at the same time when throughput is measured
+	For         time.Duration // how long each figure is measured
+	Dir         string        // where the files go; emptied by the caller
+	Store       string        // name of the store's file within a data directory
+	Progress    io.Writer     // what is being done, once a second; nil: nobody looks
+	// Serve makes the command that runs a coordinator on a data directory until it
+	// is interrupted, keeps ended sagas for the given time, and says in the file
+	// ready where it is reached, as JSON.
+	Serve func(dir, ready string, retention time.Duration) *exec.Cmd
+}
+
+// LargeFigures are what a full store costs, beside an empty one in the same run.
+type LargeFigures struct {
+	Open      int   `json:"open"`
+	Ended     int   `json:"ended"`
+	FileBytes int64 `json:"file_bytes"`
+	// FillSeconds is how long it took to fill the store.
+	FillSeconds float64 `json:"fill_seconds"`
+
+	// From the start of the process until it takes work, with nothing of the store
+	// in the system's cache; and its resident memory then. Anonymous memory is what
+	// the process has for itself, the rest are pages of files, which the system
+	// takes back when it needs them.
+	ReadySeconds      float64 `json:"ready_seconds"`
+	EmptyReadySeconds float64 `json:"empty_ready_seconds"`
+	RSSBytes          int64   `json:"rss_bytes"`
+	RSSAnonBytes      int64   `json:"rss_anon_bytes"`
+	LoadedRSSBytes    int64   `json:"loaded_rss_bytes"` // after throughput was measured
+	LoadedAnonBytes   int64   `json:"loaded_rss_anon_bytes"`
+
+	// New sagas on the full and on the empty store, in slices that take turns, and
+	// the processor time of the coordinators' processes.
+	SagasPerSecond      float64 `json:"sagas_per_second"`
+	EmptySagasPerSecond float64 `json:"empty_sagas_per_second"`
+	ThroughputRatio     float64 `json:"throughput_ratio"`
+	CPUPer1000          float64 `json:"coordinator_cpu_seconds_per_1000"`
+	EmptyCPUPer1000     float64 `json:"empty_coordinator_cpu_seconds_per_1000"`
+
+	Lists []ListFigures `json:"lists"`
+
+	Expiry *ExpiryFigures `json:"expiry,omitempty"` // nil: there was nothing to forget
+}
+
+// ExpiryFigures compare new sagas, at a rate below what the system can carry,
+// while the store forgets and while it does not.
+type ExpiryFigures struct {
+	Rate             float64 `json:"rate"` // sagas started in a second
+	QuietP50Ms       float64 `json:"quiet_p50_ms"`
+	QuietP99Ms       float64 `json:"quiet_p99_ms"`
+	P50Ms            float64 `json:"p50_ms"`
+	P99Ms            float64 `json:"p99_ms"`
+	ExpiredPerSecond float64 `json:"expired_per_second"`
+}
+
+// quietRetention keeps everything that was filled in; half of what has ended
+// is older than shortRetention.
+const (
+	quietRetention = 2 * filledPeriod
+	shortRetention = filledPeriod / 2
+)
+
+// Large fills a store and measures a coordinator on it, and another one on an
+// empty store beside it.
+func Large(ctx context.Context, o LargeOptions) (figures LargeFigures, err error) {
+	if o.Progress == nil {
+		o.Progress = io.Discard
+	}
+	l := &large{LargeOptions: o, figures: LargeFigures{Open: o.Open, Ended: o.Ended}}
+	defer func() { err = errors.Join(err, l.close()) }()
+	for _, part := range []struct {
+		what string
+		do   func(context.Context) error
+	}{
+		{"fill the store", l.fill},
+		{"start the coordinators", l.start},
+		{"measure throughput", l.throughput},
+		{"list sagas", l.list},
+		{"measure expiry", l.expire},
+	} {
+		if err := part.do(ctx); err != nil {
+			return LargeFigures{}, fmt.Errorf("%s: %w", part.what, err)
+		}
+	}
+	return l.figures, nil
+}
+
+// large is a measurement under way.
+type large struct {
+	LargeOptions
+	figures     LargeFigures
+	full, empty *process
+}
+
+func (l *large) say(format string, a ...any) {
+	_, _ = fmt.Fprintf(l.Progress, format+"\n", a...)
+}
+
+func (l *large) fill(ctx context.Context) error {
+	began := time.Now()
+	for _, dir := range []string{"full", "empty"} {
+		if err := os.Mkdir(filepath.Join(l.Dir, dir), 0o700); err != nil {
+			return err
+		}
+	}
+	path := filepath.Join(l.Dir, "full", l.Store)
+	if err := fillStore(ctx, path, l.Open, l.Ended, l.Progress); err != nil {
+		return err
+	}
+	if err := fillStore(ctx, filepath.Join(l.Dir, "empty", l.Store), 0, 0, l.Progress); err != nil {
+		return err
+	}
+	l.figures.FillSeconds = time.Since(began).Seconds()
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	l.figures.FileBytes = info.Size()
+	return forgetCached(path)
+}
+
+// start starts both coordinators, one after the other, each with its participants.
+func (l *large) start(ctx context.Context) (err error) {
+	if l.empty, err = l.serve(ctx, "empty", quietRetention); err != nil {
+		return err
+	}
+	if l.full, err = l.serve(ctx, "full", quietRetention); err != nil {
+		return err
+	}
+	l.figures.EmptyReadySeconds, l.figures.ReadySeconds = l.empty.readyAfter.Seconds(), l.full.readyAfter.Seconds()
+	m := l.full.memory()
+	l.figures.RSSBytes, l.figures.RSSAnonBytes = m.rss, m.anon
+	l.say("ready after %.2f s, the empty one after %.2f s; %d MiB resident, %d of them anonymous",
+		l.figures.ReadySeconds, l.figures.EmptyReadySeconds, m.rss>>20, m.anon>>20)
+	return l.crews(ctx)
+}
+
+// crews connects participants and callers to both.
+func (l *large) crews(ctx context.Context) error {
+	for _, p := range []*process{l.full, l.empty} {
+		if p.crew != nil {
+			continue
+		}
+		c, err := muster(ctx, p.address)
+		if err != nil {
+			return err
+		}
+		p.crew = c
+	}
+	return nil
+}
+
+// turns is how often the two stores take turns when they are compared.
+const turns = 4
+
+func (l *large) throughput(ctx context.Context) error {
+	type sum struct {
+		ended   int
+		seconds float64
+		cpu     time.Duration
+	}
+	sums := map[*process]*sum{l.full: {}, l.empty: {}}
+	slice := l.For / turns
+	for turn := range turns + 1 {
+		for _, p := range l.order(turn) {
+			before := p.cpu()
+			ended, took, err := p.crew.rush(ctx, l.InFlight, slice)
+			if err != nil {
+				return fmt.Errorf("the %s store: %w", p.name, err)
+			}
+			l.say("%s store: %.0f sagas/s", p.name, float64(ended)/took.Seconds())
+			if turn == 0 { // warming up
+				continue
+			}
+			s := sums[p]
+			s.ended, s.seconds, s.cpu = s.ended+ended, s.seconds+took.Seconds(), s.cpu+p.cpu()-before
+		}
+	}
+	full, empty := sums[l.full], sums[l.empty]
+	if full.ended == 0 || empty.ended == 0 {
+		return fmt.Errorf("no saga ended within %s", slice)
+	}
+	f := &l.figures
+	f.SagasPerSecond, f.EmptySagasPerSecond = float64(full.ended)/full.seconds, float64(empty.ended)/empty.seconds
+	f.ThroughputRatio = f.SagasPerSecond / f.EmptySagasPerSecond
+	f.CPUPer1000, f.EmptyCPUPer1000 = full.cpu.Seconds()/float64(full.ended)*1000, empty.cpu.Seconds()/float64(empty.ended)*1000
+	m := l.full.memory()
+	f.LoadedRSSBytes, f.LoadedAnonBytes = m.rss, m.anon
+	return nil
+}
+
+// order is which store goes first: each as often as the other.
+func (l *large) order(turn int) []*process {
+	if turn%2 == 0 {
+		return []*process{l.full, l.empty}
+	}
+	return []*process{l.empty, l.full}
+}
+
+func (l *large) close() error {
+	var errs []error
+	for _, p := range []*process{l.full, l.empty} {
+		if p != nil {
+			errs = append(errs, p.stop())
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,98 @@
+package bench
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"github.com/amends-dev/amends/proto/amends/api/v1/apiv1connect"
+)
+
+const (
+	// readyWithin bounds the start of a coordinator, restWithin its end.
+	readyWithin = 5 * time.Minute
+	restWithin  = time.Minute
+)
+
+// process is a coordinator in a process of its own, with its participants and
+// callers, which are in this one.
+type process struct {
+	name       string
+	command    *exec.Cmd
+	log        *bytes.Buffer // what it said on stderr; read it when the process has ended
+	ended      chan error
+	readyAfter time.Duration
+	address    string // of its bus
+	api        apiv1connect.CoordinatorServiceClient
+	crew       *crew
+}
+
+// memory is resident memory, in bytes; zeros where the system does not tell.
+type memory struct{ rss, anon int64 }
+
+// serve starts a coordinator and waits until it takes work.
+func (l *large) serve(ctx context.Context, name string, retention time.Duration) (*process, error) {
+	dir, ready := filepath.Join(l.Dir, name), filepath.Join(l.Dir, name+".ready")
+	_ = os.Remove(ready)
+	p := &process{name: name, command: l.Serve(dir, ready, retention), log: &bytes.Buffer{}, ended: make(chan error, 1)}
+	p.command.Stderr = p.log
+	began := time.Now()
+	if err := p.command.Start(); err != nil {
+		return nil, err
+	}
+	go func() { p.ended <- p.command.Wait() }()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case err := <-p.ended:
+			return nil, fmt.Errorf("the coordinator of the %s store ended: %w\n%s", name, errors.Join(err), p.log)
+		case <-ctx.Done():
+			return nil, errors.Join(ctx.Err(), p.stop())
+		case <-tick.C:
+		}
+		data, err := os.ReadFile(ready)
+		if err == nil {
+			var where struct{ NATS, HTTP string }
+			if err := json.Unmarshal(data, &where); err != nil {
+				return nil, errors.Join(err, p.stop())
+			}
+			p.address, p.readyAfter = where.NATS, time.Since(began)
+			p.api = apiv1connect.NewCoordinatorServiceClient(http.DefaultClient, where.HTTP)
+			return p, nil
+		}
+		if time.Since(began) > readyWithin {
+			return nil, errors.Join(fmt.Errorf("the coordinator of the %s store is not ready after %s", name, readyWithin), p.stop())
+		}
+	}
+}
+
+// stop ends the process in order, and its participants before it.
+func (p *process) stop() error {
+	var errs []error
+	if p.crew != nil {
+		errs = append(errs, p.crew.leave())
+	}
+	if err := p.command.Process.Signal(os.Interrupt); err != nil {
+		return errors.Join(append(errs, err)...)
+	}
+	select {
+	case err := <-p.ended:
+		if err != nil {
+			errs = append(errs, fmt.Errorf("the coordinator of the %s store: %w\n%s", p.name, err, p.log))
+		}
+	case <-time.After(restWithin):
+		errs = append(errs, fmt.Errorf("the coordinator of the %s store did not end within %s", p.name, restWithin), p.command.Process.Kill())
+	}
+	return errors.Join(errs...)
+}
+
+func (p *process) memory() memory     { return memoryOf(p.command.Process.Pid) }
+func (p *process) cpu() time.Duration { return cpuOf(p.command.Process.Pid) }
