@@ -60,6 +60,10 @@ ci: ## Run everything that has to hold before a change lands (Debian, as root)
 bench: ## Measure sagas per second beside the bare bus and a hand-written saga, and write docs/benchmarks
 	go run ./cmd/coordinator bench --carrier tcp,in-process --write docs/benchmarks/figures.jsonl
 
+.PHONY: benchstat
+benchstat: ## Compare the benchmarks of the parts with BASE (the last tag, else the last commit), briefly
+	test/benchstat.sh $(BASE)
+
 ##@ Run
 
 .PHONY: demo
