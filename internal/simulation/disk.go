@@ -72,7 +72,7 @@ func (d *disk) commit(ctx context.Context, changes []store.Change) ([]error, err
 // noteCommits records what was committed.
 func (d *disk) noteCommits(changes []store.Change, results []error) {
 	for i := range changes {
-		if c := &changes[i]; results == nil || results[i] == nil {
+		if c := new(changes[i]); results == nil || results[i] == nil { // the caller uses its list again
 			d.n.w.record(Record{Kind: Committed, Who: d.n.name, Saga: c.Instance.ID, Revision: c.Instance.Revision, Change: c})
 		} else if errors.Is(results[i], store.ErrConflict) {
 			d.n.w.sights[Conflict]++
