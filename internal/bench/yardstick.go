@@ -148,7 +148,7 @@ func carrierOptions(server *embedded.Server, inside bool) []nats.Option {
 
 // pace keeps o.InFlight rounds under way and counts them after a warm-up. Both
 // last until as many rounds have ended as are in flight, because what is slow
-// ends them in waves; ten times as long at most.
+// ends them in waves; ten times as long at most, or until one has ended.
 func pace(ctx context.Context, o Options, what string, round func(context.Context) error) (Yardstick, error) {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
@@ -166,8 +166,13 @@ func pace(ctx context.Context, o Options, what string, round func(context.Contex
 		})
 	}
 	wave := func(what string, d time.Duration) {
-		for n, left := ended.Load(), 10; ctx.Err() == nil && left > 0 && (left == 10 || ended.Load()-n < int64(o.InFlight)); left-- {
+		n := ended.Load()
+		for passes := 1; ctx.Err() == nil; passes++ {
 			pass(ctx, o, &ended, d, what)
+			rounds := ended.Load() - n
+			if rounds >= int64(o.InFlight) || rounds > 0 && passes >= 10 || passes >= 60 {
+				return
+			}
 		}
 	}
 	wave(what+", warming up", o.For/5)
