@@ -18,10 +18,12 @@ import (
 //
 // The pages of bbolt carry no checksum, so a flipped bit would change a value,
 // or hide a record by changing its key. The body's checksum finds the first,
-// the key's the second: see absent.
+// the key's the second: see absent. The body's covers the format as well.
 const (
 	frameFormat = 1
-	frameSealed = 2 // parts of the body are sealed: see seal.go
+	// Parts of the body are sealed: see seal.go. It was 2 before the first release,
+	// when a 2 that had become a 1 was not noticed.
+	frameSealed = 3
 	frameSize   = 9
 )
 
@@ -61,8 +63,13 @@ func (t table) keySum(key []byte) uint32 {
 	return crc32.Update(t.seed, castagnoli, key)
 }
 
-// bodySum covers the key as well, so that no value passes for another's.
-func bodySum(keySum uint32, body []byte) uint32 {
+// bodySum covers the key as well, so that no value passes for another's, and the
+// format, so that nothing sealed is read as if it were plain. A plain value's
+// begins with the key's sum itself.
+func bodySum(format byte, keySum uint32, body []byte) uint32 {
+	if format != frameFormat {
+		keySum ^= uint32(format)
+	}
 	return crc32.Update(keySum, castagnoli, body)
 }
 
@@ -83,7 +90,7 @@ func (t table) putFrame(format byte, b *bolt.Bucket, key, v []byte) error {
 	sum := t.keySum(key)
 	v[0] = format
 	binary.BigEndian.PutUint32(v[1:], sum)
-	binary.BigEndian.PutUint32(v[5:], bodySum(sum, v[frameSize:]))
+	binary.BigEndian.PutUint32(v[5:], bodySum(format, sum, v[frameSize:]))
 	if err := b.Put(key, v); err != nil {
 		return fatalError{fmt.Errorf("put into %s: %w", t.name, err)}
 	}
@@ -106,7 +113,7 @@ func (t table) open(key, v []byte) ([]byte, error) {
 		return nil, t.corrupt(key, fmt.Sprintf("format %d is not known", v[0]))
 	case binary.BigEndian.Uint32(v[1:]) != t.keySum(key):
 		return nil, t.corrupt(key, "the checksum of its key is wrong")
-	case binary.BigEndian.Uint32(v[5:]) != bodySum(binary.BigEndian.Uint32(v[1:]), v[frameSize:]):
+	case binary.BigEndian.Uint32(v[5:]) != bodySum(v[0], binary.BigEndian.Uint32(v[1:]), v[frameSize:]):
 		return nil, t.corrupt(key, "its checksum is wrong")
 	}
 	return v[frameSize:], nil
@@ -182,7 +189,7 @@ func (t table) known(key, v []byte) bool {
 		return false
 	}
 	sum, body := binary.BigEndian.Uint32(v[5:]), v[frameSize:]
-	return sum == bodySum(binary.BigEndian.Uint32(v[1:]), body) || sum == bodySum(t.keySum(key), body)
+	return sum == bodySum(v[0], binary.BigEndian.Uint32(v[1:]), body) || sum == bodySum(v[0], t.keySum(key), body)
 }
 
 // intact reports whether a key is the one that was written.

@@ -15,19 +15,27 @@ import (
 // in this bucket; whatever else it is, the error says that it is damaged, and
 // names the record in few bytes.
 func FuzzFrame(f *testing.F) {
-	good := func(key, body []byte) []byte {
+	as := func(format byte, key, body []byte) []byte {
 		sum := tableSagas.keySum(key)
-		v := append([]byte{frameFormat}, be(sum)...)
-		return append(append(v, be(bodySum(sum, body))...), body...)
+		v := append([]byte{format}, be(sum)...)
+		return append(append(v, be(bodySum(format, sum, body))...), body...)
 	}
+	good := func(key, body []byte) []byte { return as(frameFormat, key, body) }
 	f.Add([]byte("order-1"), good([]byte("order-1"), []byte("body")))
 	f.Add([]byte("order-2"), good([]byte("order-1"), []byte("body")))
+	f.Add([]byte("order-1"), as(frameSealed, []byte("order-1"), []byte("body")))
 	f.Add([]byte{}, []byte{1, 0, 0})
 	f.Fuzz(func(t *testing.T, key, v []byte) {
 		body, err := tableSagas.open(key, v)
 		if err == nil {
-			if !bytes.Equal(good(key, body), v) {
+			if !bytes.Equal(as(v[0], key, body), v) {
 				t.Errorf("%x under %q is read as %x", v, key, body)
+			}
+			for other := range 256 { // sealed and plain are told apart, whatever has become of the format
+				changed := append([]byte{byte(other)}, v[1:]...)
+				if _, err := tableSagas.open(key, changed); err == nil && byte(other) != v[0] {
+					t.Errorf("a value of format %d is opened as one of format %d", v[0], other)
+				}
 			}
 			if _, err := tableOwed.open(key, v); err == nil {
 				t.Error("it passes for a record of another bucket")
