@@ -2,8 +2,11 @@ package participant
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"time"
+
+	"github.com/amends-dev/amends/contract"
 )
 
 // MemoryInbox is an inbox in memory, for tests and examples: it loses everything
@@ -42,7 +45,7 @@ func (m *MemoryInbox) Update(ctx context.Context, key StepKey, work Work[*Memory
 		if m.entries == nil {
 			m.entries = make(map[StepKey]Entry)
 		}
-		m.entries[key] = next
+		m.entries[key.own()] = next
 		m.mu.Unlock()
 	}
 	if keep {
@@ -51,6 +54,13 @@ func (m *MemoryInbox) Update(ctx context.Context, key StepKey, work Work[*Memory
 		}
 	}
 	return nil
+}
+
+// own is the key in memory of its own: as it comes from the bus it is a part of
+// all headers of its message, which would stay for as long as the entry.
+func (k StepKey) own() StepKey {
+	k.Saga, k.Step = contract.SagaID(strings.Clone(string(k.Saga))), contract.StepName(strings.Clone(string(k.Step)))
+	return k
 }
 
 // Prune implements Inbox.

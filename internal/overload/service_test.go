@@ -125,12 +125,16 @@ func (h handling) carry(ctx context.Context, tx *participant.MemoryTx, in parcel
 	return h.do(ctx, tx, in)
 }
 
-// prune forgets all that the inbox holds: the sagas have ended.
-func (s *service) prune(ctx context.Context) error {
-	for {
-		n, err := s.inbox.Prune(ctx, s.name, time.Now().Add(time.Hour), 1000)
-		if err != nil || n == 0 {
-			return err
+// forget lets the participants' inboxes go of what was answered before a time. They
+// are in this process's memory, where those of a service are in its database.
+func (s *system) forget(before time.Time) {
+	s.t.Helper()
+	for _, one := range s.services {
+		for n := 1; n > 0; {
+			var err error
+			if n, err = one.inbox.Prune(s.t.Context(), one.name, before, 1000); err != nil {
+				s.t.Fatal(err)
+			}
 		}
 	}
 }

@@ -9,6 +9,10 @@ import (
 	"github.com/amends-dev/amends/store/boltstore"
 )
 
+// soakMemory is how much memory everything together, NATS server and participants
+// included, may ever need in a soak, in MiB: however many sagas a round has.
+const soakMemory = 512
+
 // TestSoak holds I10 over time: a mix of sagas with a fault every so often, and
 // between the faults quiet points at which everything is counted. The first one
 // is what the others are held against.
@@ -25,14 +29,17 @@ func TestSoak(t *testing.T) {
 		func() { s.stopCoordinator(); s.startCoordinator() },
 		func() { s.stopService("south"); s.startService("south") },
 	}
+	memory := watchMemory(t)
 	var first census
 	var most int64 // bytes in use in the store at once
 	var sagas int64
+	began := time.Now()
 	for round := range rounds {
 		c := s.keep(16, deliver, func(n int64) parcel { return parcel{N: n, Refuse: n%4 == 0} })
 		for n := range faults {
 			c.measure(every)
 			breaks[n%len(breaks)]()
+			s.forget(time.Now().Add(-limit))
 		}
 		c.measure(every / 2)
 		c.stop()
@@ -40,7 +47,10 @@ func TestSoak(t *testing.T) {
 		sagas += c.ended.Load()
 		now := s.count(*soakMinutes > 0)
 		most = max(most, now.full.Used)
-		t.Logf("after %d faults and %d sagas: %s", (round+1)*faults, sagas, now)
+		peak := memory.take()
+		t.Logf("%s: after %d faults and %d sagas: %s; at most in between: %s",
+			time.Since(began).Round(time.Second), (round+1)*faults, sagas, now, peak)
+		atMost(t, "resident memory in MiB at its most", peak.anon, soakMemory)
 		atLeast(t, "sagas that ended in a round", float64(c.ended.Load()), 100)
 		if round == 0 {
 			first = now
