@@ -80,6 +80,15 @@ type Figures struct {
 	HandWrittenPerSecond  float64 `json:"hand_written_per_second"`
 	HandWrittenCPUPer1000 float64 `json:"hand_written_cpu_seconds_per_1000"`
 	HandWrittenRatio      float64 `json:"hand_written_ratio"`
+
+	// MessagesPerSaga are the commands, answers and announcements of a saga of the mix,
+	// however they travel.
+	MessagesPerSaga int `json:"messages_per_saga"`
+	// FsyncMs is what the disk took for a page and its fsync, right after.
+	FsyncMs float64 `json:"fsync_ms"`
+	// LatencyRatio is, with one saga in flight, P50Ms over a round on the bare bus and the
+	// saga's fsyncs: what nothing could be below. Otherwise 0: others are waited for.
+	LatencyRatio float64 `json:"latency_ratio,omitempty"`
 }
 
 // Run measures one mix with one number of sagas in flight, and then the bare bus
@@ -108,6 +117,16 @@ func Run(ctx context.Context, o Options) (figures Figures, err error) {
 	figures.BusRatio = figures.SagasPerSecond / bus.PerSecond
 	figures.HandWrittenPerSecond, figures.HandWrittenCPUPer1000 = hand.PerSecond, hand.CPUSecondsPer1000
 	figures.HandWrittenRatio = figures.SagasPerSecond / hand.PerSecond
+	fsync, err := fsyncTime(o.Dir)
+	if err != nil {
+		return Figures{}, err
+	}
+	messages := scriptOf(o.Mix)
+	figures.MessagesPerSaga = 2*len(messages.legs) + messages.announcements
+	figures.FsyncMs = float64(fsync) / float64(time.Millisecond)
+	if o.InFlight == 1 {
+		figures.LatencyRatio = figures.P50Ms / (1000/bus.PerSecond + figures.FsyncsPerSaga*figures.FsyncMs)
+	}
 	return figures, nil
 }
 

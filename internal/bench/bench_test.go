@@ -20,6 +20,9 @@ func TestRun(t *testing.T) {
 			if f.Sagas == 0 || f.P50Ms <= 0 || f.P99Ms < f.P50Ms {
 				t.Errorf("implausible figures: %+v", f)
 			}
+			if f.MessagesPerSaga < 10 || f.FsyncMs <= 0 || f.LatencyRatio != 0 {
+				t.Errorf("implausible yardsticks: %+v", f)
+			}
 			// Five to seven transitions a saga, two fsyncs a transaction: without sharing
 			// ten or more.
 			if f.FsyncsPerSaga > 0.5 {

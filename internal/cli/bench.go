@@ -119,4 +119,26 @@ Four steps a saga; embedded NATS with file storage, every commit on disk, partic
 that start and wait, all in this process. Right after each run the bare bus carries the same messages by plain nats.go
 code, and a saga written by hand on Watermill's router and a bbolt table does the same work: the ratios are to them, and
 BUS CPU and HAND CPU are theirs. Figures of different machines do not compare; ratios of one run do.`))
+	for _, line := range remarks(all) {
+		_, _ = fmt.Fprintln(w, line)
+	}
+}
+
+// remarks are what can be said of runs that belong together.
+func remarks(all []bench.Figures) (lines []string) {
+	well := map[string]bench.Figures{}
+	for _, f := range all {
+		of := fmt.Sprintf("%s, %d in flight", f.Carrier, f.InFlight)
+		if f.LatencyRatio > 0 {
+			lines = append(lines, fmt.Sprintf("%s, %s: a saga took %.2f times its round on the bare bus and its %.0f fsyncs of %.2f ms.",
+				of, f.Mix, f.LatencyRatio, f.FsyncsPerSaga, f.FsyncMs))
+		}
+		if f.Mix == bench.AllWell {
+			well[of] = f
+		} else if w, ok := well[of]; ok {
+			lines = append(lines, fmt.Sprintf("%s: messages a second of the mix %s over those of all-well: %.2f.",
+				of, f.Mix, f.SagasPerSecond*float64(f.MessagesPerSaga)/(w.SagasPerSecond*float64(w.MessagesPerSaga))))
+		}
+	}
+	return lines
 }
