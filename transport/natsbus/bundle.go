@@ -94,8 +94,9 @@ func (p *packet) add(e *transport.Envelope) {
 	p.bytes = b
 }
 
-// unpack reads a bundle of n messages. Frames refer to data. An error says where it
-// is none.
+// unpack reads a bundle of n messages. Frames keep nothing of data: a result may be
+// remembered for months, and would keep everything that it travelled with. An error
+// says where it is none.
 func unpack(data []byte, n int) ([]frame, error) {
 	if n < 1 || n > bundleMost {
 		return nil, fmt.Errorf("a bundle has 1 to %d messages, and this one says %d in its subject", bundleMost, n)
@@ -133,7 +134,7 @@ func unpackOne(data []byte) (f frame, rest []byte, err error) {
 	}
 	f.subject = words[1]
 	f.header = string(rest[:header])
-	f.data = rest[header:total:total]
+	f.data = bytes.Clone(rest[header:total])
 	return f, rest[total+2:], nil
 }
 

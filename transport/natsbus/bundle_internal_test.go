@@ -65,6 +65,21 @@ func TestBundleRoundTrip(t *testing.T) {
 	})
 }
 
+// What is kept of one message does not keep the others that it travelled with.
+func TestUnpackKeepsNothingOfTheBundle(t *testing.T) {
+	var p packet
+	p.add(&transport.Envelope{Subject: "saga.event.a.s.t.do.1", Type: transport.TypeCompleted, Data: []byte(`{"receipt":1}`)})
+	frames, err := unpack(p.bytes, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	clear(p.bytes)
+	e, err := decodeFrame(&frames[0])
+	if err != nil || e.Subject != "saga.event.a.s.t.do.1" || string(e.Data) != `{"receipt":1}` {
+		t.Errorf("%+v, %v", e, err)
+	}
+}
+
 // A value that is passed on as it is does not end its header.
 func TestBundleHeaderIsOneLine(t *testing.T) {
 	e := transport.Envelope{Subject: "saga.event.a.s.t.do.1", Type: transport.TypeCompleted, TraceState: "a=1\r\nce-final: true", DedupID: "x\ny"}
