@@ -13,6 +13,8 @@
 //
 //   - ten times the sustainable rate, measured in the same run: memory bounded,
 //     starts refused with a hint when to come back, what was accepted ends (I2, I10);
+//   - the same while participants are away, the disk is slow, or the bus restarts
+//     again and again (I2, I10);
 //   - sagas that are stuck at a dead participant do not delay the others (I10);
 //   - poison costs its own saga only (I9);
 //   - participants that are away, a slow disk, a bus that is restarted: slower,

@@ -103,27 +103,41 @@ type flood struct {
 // flood offers rate starts a second for a while, and returns when each is
 // answered.
 func (s *system) flood(rate float64, d time.Duration) *flood {
-	ctx, cancel := context.WithTimeout(context.Background(), d+limit)
-	defer cancel()
 	f := &flood{}
+	began, before := time.Now(), s.finished()
+	ctx, cancel := context.WithTimeout(context.Background(), d)
+	defer cancel()
+	answered := s.offerAll(ctx, f, rate)
+	f.took = time.Since(began)
+	f.ended = s.finished() - before
+	answered()
+	return f
+}
+
+// offerAll offers rate starts a second until ctx ends. It returns what waits until
+// each is answered.
+func (s *system) offerAll(ctx context.Context, f *flood, rate float64) (answered func()) {
+	calling, cancel := context.WithCancel(context.Background())
 	room := make(chan struct{}, outstanding)
 	var calls sync.WaitGroup
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
-	began, before := time.Now(), s.finished()
-	for n := 0; time.Since(began) < d; <-tick.C {
-		for due := int(time.Since(began).Seconds() * rate); n < due; n++ {
+	began := time.Now()
+	for n := 0; ctx.Err() == nil; <-tick.C {
+		for due := int(time.Since(began).Seconds() * rate); n < due && ctx.Err() == nil; n++ {
 			room <- struct{}{}
 			calls.Go(func() {
 				defer func() { <-room }()
-				s.offer(ctx, f)
+				s.offer(calling, f)
 			})
 		}
 	}
-	f.took = time.Since(began)
-	f.ended = s.finished() - before
-	calls.Wait()
-	return f
+	return func() {
+		late := time.AfterFunc(limit, cancel)
+		calls.Wait()
+		late.Stop()
+		cancel()
+	}
 }
 
 // offer starts one saga and takes no for an answer.
