@@ -56,10 +56,11 @@ func resident() memory {
 
 // peaks samples memory until stop.
 type peaks struct {
-	mu   sync.Mutex
-	most memory
-	quit chan struct{}
-	done sync.WaitGroup
+	mu    sync.Mutex
+	most  memory
+	still time.Duration // the longest between two samples, which a busy machine explains, or one that stood still
+	quit  chan struct{}
+	done  sync.WaitGroup
 }
 
 func watchMemory(t *testing.T) *peaks {
@@ -67,9 +68,10 @@ func watchMemory(t *testing.T) *peaks {
 	p.done.Go(func() {
 		tick := time.NewTicker(20 * time.Millisecond)
 		defer tick.Stop()
-		for {
+		for last := time.Now(); ; {
 			now := resident()
 			p.mu.Lock()
+			p.still, last = max(p.still, time.Since(last)), time.Now()
 			p.most.heap, p.most.anon, p.most.idle = max(p.most.heap, now.heap), max(p.most.anon, now.anon), max(p.most.idle, now.idle)
 			p.mu.Unlock()
 			select {
@@ -81,6 +83,16 @@ func watchMemory(t *testing.T) *peaks {
 	})
 	t.Cleanup(func() { close(p.quit); p.done.Wait() })
 	return p
+}
+
+// standstill is the longest between two samples since the last call. Time in which
+// nobody in this process ran is not the product's.
+func (p *peaks) standstill() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	still := p.still
+	p.still = 0
+	return still.Round(time.Millisecond)
 }
 
 // take returns the peaks since the last call.

@@ -48,8 +48,8 @@ func TestSoak(t *testing.T) {
 		now := s.count(*soakMinutes > 0)
 		most = max(most, now.full.Used)
 		peak := memory.take()
-		t.Logf("%s: after %d faults and %d sagas: %s; at most in between: %s",
-			time.Since(began).Round(time.Second), (round+1)*faults, sagas, now, peak)
+		t.Logf("%s: after %d faults and %d sagas: %s; at most in between: %s, and %s in which nothing in the process ran",
+			time.Since(began).Round(time.Second), (round+1)*faults, sagas, now, peak, memory.standstill())
 		atMost(t, "resident memory in MiB at its most", peak.anon, soakMemory)
 		atLeast(t, "sagas that ended in a round", float64(c.ended.Load()), 100)
 		if round == 0 {
