@@ -29,7 +29,7 @@ const goal = time.Second
 const suspicious = 5 * time.Second
 
 // shortForm is how many times the short form makes each fault.
-const shortForm = 3
+const shortForm = 5
 
 // TestFaults makes faults under load, one after the other, and audits what is
 // left (I1 to I5, I8).
