@@ -22,9 +22,6 @@ const (
 	// flushTime bounds how long a stopping coordinator waits for the bus to take
 	// what is committed. What it does not take is sent after the next start.
 	flushTime = 2 * time.Second
-	// expireEvery and expireSlice bound the work of retention.
-	expireEvery = 10 * time.Second
-	expireSlice = 1000
 	// maxReads bounds the reading requests that are served at once.
 	maxReads = 256
 )
@@ -266,33 +263,6 @@ func (c *Coordinator) watchBus(ctx context.Context) error {
 			c.config.Logger.WarnContext(ctx, "the bus may have lost messages; everything owed is sent again")
 			crashpoint.Here("coordinator: loss noticed")
 			c.relay.Resend()
-		}
-	}
-}
-
-// expire keeps retention: ended sagas become tombstones, old tombstones go.
-func (c *Coordinator) expire(ctx context.Context) error {
-	ticker := time.NewTicker(expireEvery)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-ticker.C:
-		}
-		for {
-			crashpoint.Here("coordinator: before expiring")
-			now := c.config.Clock()
-			removed, dropped, err := c.config.Store.Expire(ctx, now.Add(-c.config.Retention), now.Add(-c.config.TombstoneRetention), expireSlice)
-			if ctx.Err() != nil {
-				return nil
-			}
-			if err != nil {
-				return fmt.Errorf("expire ended sagas: %w", err)
-			}
-			if removed < expireSlice && dropped < expireSlice {
-				break
-			}
 		}
 	}
 }

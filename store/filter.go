@@ -8,9 +8,11 @@ import (
 	"github.com/amends-dev/amends/saga"
 )
 
-// Wants reports whether sagas of a class can match the filter.
+// Wants reports whether sagas of a class can match the filter. No saga that has
+// ended is paused or has a step under way.
 func (f *Filter) Wants(c Class) bool {
-	return (!f.OpenOnly || c.Open()) && (len(f.Phases) == 0 || slices.Contains(f.Phases, c.Phase()))
+	open := f.OpenOnly || f.Paused || f.Step != "" || f.Participant != ""
+	return (!open || c.Open()) && (len(f.Phases) == 0 || slices.Contains(f.Phases, c.Phase()))
 }
 
 // WantsDefinition reports whether sagas of a definition can match.
@@ -19,10 +21,20 @@ func (f *Filter) WantsDefinition(r saga.Ref) bool {
 }
 
 // WantsStart reports whether sagas that started then can match. The range is
-// half open: StartedAfter belongs to it, StartedBefore does not.
+// half open: StartedAfter belongs to it, StartsBefore does not.
 func (f *Filter) WantsStart(t time.Time) bool {
-	return (f.StartedAfter.IsZero() || !t.Before(f.StartedAfter)) &&
-		(f.StartedBefore.IsZero() || t.Before(f.StartedBefore))
+	before := f.StartsBefore()
+	return (f.StartedAfter.IsZero() || !t.Before(f.StartedAfter)) && (before.IsZero() || t.Before(before))
+}
+
+// StartsBefore is the time before which every saga that matches has started:
+// StartedBefore or UpdatedBefore, whichever is earlier, because no saga moves
+// before it starts; zero: there is none.
+func (f *Filter) StartsBefore() time.Time {
+	if f.StartedBefore.IsZero() || !f.UpdatedBefore.IsZero() && f.UpdatedBefore.Before(f.StartedBefore) {
+		return f.UpdatedBefore
+	}
+	return f.StartedBefore
 }
 
 // Match reports whether a state matches the filter.

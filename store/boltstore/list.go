@@ -115,8 +115,8 @@ type scan struct {
 // of starts, whichever comes first.
 func (c *scan) start(filter *store.Filter, behind *store.Position) []byte {
 	from := []byte{c.class + 1}
-	if !filter.StartedBefore.IsZero() {
-		from = startKey(c.class, nano(filter.StartedBefore))
+	if before := filter.StartsBefore(); !before.IsZero() {
+		from = startKey(c.class, nano(before))
 	}
 	if behind != nil {
 		if key := indexKey(store.Class(c.class), nano(behind.Started), behind.ID); bytes.Compare(key, from) < 0 {

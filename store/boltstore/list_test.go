@@ -31,27 +31,36 @@ func TestASearchIsCutIntoPages(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	filter := store.Filter{UpdatedBefore: storetest.Epoch.Add(time.Second)} // the oldest only, which is listed last
-	var found []store.Summary
-	pages, cursor := 0, ""
-	for {
-		list, next, err := s.List(t.Context(), filter, store.Page{Cursor: cursor})
-		if err != nil {
-			t.Fatal(err)
-		}
-		pages++
-		found = append(found, list...)
-		if cursor = next; cursor == "" {
-			break
+	oldest := storetest.Park(changes[0].Instance, storetest.Epoch.Add(time.Hour)) // it is listed last
+	if results, err := s.Commit(t.Context(), []store.Change{oldest}); err != nil || results[0] != nil {
+		t.Fatal(results, err)
+	}
+	search := func(filter store.Filter) (found []store.Summary, pages int) {
+		for cursor := ""; ; {
+			list, next, err := s.List(t.Context(), filter, store.Page{Cursor: cursor})
+			if err != nil {
+				t.Fatal(err)
+			}
+			pages++
+			found = append(found, list...)
+			if cursor = next; cursor == "" {
+				return found, pages
+			}
 		}
 	}
+	found, pages := search(store.Filter{Reason: "no such customer"})
 	if len(found) != 1 || found[0].ID != "order-0000" {
 		t.Errorf("found are %v", found)
 	}
-	if pages != 3 {
-		t.Errorf("it took %d pages, want 3: two that look at as many as they may, and the rest", pages)
+	if pages != 10 {
+		t.Errorf("it took %d pages, want 10: nine that load as many as they may, and the rest", pages)
 	}
-	byID := store.Filter{IDs: []saga.ID{"order-0000"}, UpdatedBefore: filter.UpdatedBefore}
+	// What has not moved since has not started since: nothing newer is looked at.
+	filter := store.Filter{UpdatedBefore: storetest.Epoch.Add(2 * time.Second)}
+	if found, pages := search(filter); len(found) != 1 || found[0].ID != "order-0001" || pages != 1 {
+		t.Errorf("unmoved are %v, on %d pages; want order-0001 on one", found, pages)
+	}
+	byID := store.Filter{IDs: []saga.ID{"order-0001"}, UpdatedBefore: filter.UpdatedBefore}
 	if list, next, err := s.List(t.Context(), byID, store.Page{}); err != nil || len(list) != 1 || next != "" {
 		t.Errorf("by its id: %v, %q, %v", list, next, err)
 	}

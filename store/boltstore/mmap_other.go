@@ -2,7 +2,6 @@
 
 package boltstore
 
-const (
-	mapFlags       = 0
-	defaultMapSize = 0
-)
+const defaultMapSize = 0
+
+func mapFlags(int64) int { return 0 }

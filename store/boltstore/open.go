@@ -76,13 +76,17 @@ func openFile(path string, options Options, report func(error)) (*bolt.DB, error
 		return nil, err
 	}
 	crashpoint.Here("boltstore: file checked")
+	var size int64
+	if info, err := os.Stat(path); err == nil {
+		size = info.Size()
+	}
 	var file *os.File
 	var db *bolt.DB
 	err := guard(func() (err error) {
 		db, err = bolt.Open(path, 0o600, &bolt.Options{
 			Timeout:         options.LockTimeout,
 			FreelistType:    bolt.FreelistMapType,
-			MmapFlags:       mapFlags,
+			MmapFlags:       mapFlags(size),
 			InitialMmapSize: options.MapSize,
 			MaxSize:         options.MaxSize,
 			OpenFile: func(name string, flag int, mode os.FileMode) (*os.File, error) {

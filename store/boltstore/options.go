@@ -66,7 +66,7 @@ const (
 	// scanLimit bounds the index entries that one List call looks at.
 	scanLimit = 20_000
 	// loadLimit bounds the states that one List call loads and does not return.
-	loadLimit = 2000
+	loadLimit = 500
 	// prefixLimit bounds the sagas that List sorts itself when an id prefix is
 	// given; beyond it the index is scanned.
 	prefixLimit = 1000
