@@ -83,10 +83,9 @@ func (v *visit[Tx]) understand() error {
 	if stream, err := subjects.StreamOf(c.ReplyTo); err != nil || stream != transport.Events {
 		return fmt.Errorf("the answer is wanted on %q, where no answers go: leave %s as the coordinator wrote it", c.ReplyTo, transport.AttrReplyTo)
 	}
-	address := subjects.Command(v.p.name, "")
-	action, ok := strings.CutPrefix(c.Subject, address)
+	action, ok := strings.CutPrefix(c.Subject, v.p.address)
 	if !ok {
-		return fmt.Errorf("subject %q is not for participant %q: its commands come on %s<action>", c.Subject, v.p.name, address)
+		return fmt.Errorf("subject %q is not for participant %q: its commands come on %s<action>", c.Subject, v.p.name, v.p.address)
 	}
 	v.action = action
 	if v.handler, ok = v.p.handlers[v.action]; !ok {
@@ -186,7 +185,7 @@ func (v *visit[Tx]) envelope(a Answer, final bool) *transport.Envelope {
 		Subject:     c.ReplyTo,
 		DedupID:     uuid.NewString(),
 		ID:          keyOf(c).String() + "/" + strconv.Itoa(c.Attempt) + "/" + string(a.Outcome),
-		Source:      "/amends/participant/" + v.p.name,
+		Source:      v.p.source,
 		Type:        types[a.Outcome],
 		Time:        time.Now().UTC(),
 		TraceParent: traceParent,

@@ -14,7 +14,7 @@ import (
 type MemoryInbox struct {
 	mu      sync.Mutex
 	entries map[StepKey]Entry
-	busy    map[StepKey]chan struct{} // closed when the key is free again
+	busy    map[StepKey]chan struct{} // closed when the key is free again; nil while nobody waits
 }
 
 // MemoryTx is a transaction of a MemoryInbox.
@@ -89,9 +89,13 @@ func (m *MemoryInbox) lock(ctx context.Context, key StepKey) error {
 			if m.busy == nil {
 				m.busy = make(map[StepKey]chan struct{})
 			}
-			m.busy[key] = make(chan struct{})
+			m.busy[key] = nil
 			m.mu.Unlock()
 			return nil
+		}
+		if free == nil {
+			free = make(chan struct{})
+			m.busy[key] = free
 		}
 		m.mu.Unlock()
 		select {
@@ -105,7 +109,9 @@ func (m *MemoryInbox) lock(ctx context.Context, key StepKey) error {
 func (m *MemoryInbox) unlock(key StepKey) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	close(m.busy[key])
+	if free := m.busy[key]; free != nil {
+		close(free)
+	}
 	delete(m.busy, key)
 }
 

@@ -45,6 +45,9 @@ func Fatal(err error) error {
 // Rejected reports whether err, or an error it wraps, was made by Reject or
 // Rejectf.
 func Rejected(err error) bool {
+	if err == nil {
+		return false // as most often, and without memory for r
+	}
 	var r *rejection
 	return errors.As(err, &r)
 }

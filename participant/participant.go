@@ -14,6 +14,8 @@ import (
 // HandleUndo, then Run it, or call Answer from a carrier of your own.
 type Participant[Tx any] struct {
 	name     string
+	source   string // of its answers
+	address  string // of its commands, without the action
 	inbox    Inbox[Tx]
 	options  options
 	handlers map[string]handler[Tx] // by action; not changed once commands come
@@ -36,6 +38,7 @@ type handler[Tx any] struct {
 func New[Tx any](name string, inbox Inbox[Tx], opts ...Option) *Participant[Tx] {
 	p := &Participant[Tx]{
 		name:     name,
+		source:   "/amends/participant/" + name,
 		inbox:    inbox,
 		options:  defaults(),
 		handlers: make(map[string]handler[Tx]),
@@ -43,6 +46,7 @@ func New[Tx any](name string, inbox Inbox[Tx], opts ...Option) *Participant[Tx] 
 	for _, opt := range opts {
 		opt(&p.options)
 	}
+	p.address = p.options.subjects.Command(name, "")
 	p.problem(contract.CheckName("participant", name))
 	if any(inbox) == nil {
 		p.problem(fmt.Errorf("participant %q has no inbox: give New one, for example sqlinbox.New(db, sqlinbox.SQLite)", name))

@@ -1,0 +1,60 @@
+package participant_test
+
+import (
+	"context"
+	"strconv"
+	"testing"
+
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/participant"
+	"github.com/amends-dev/amends/transport"
+)
+
+// stockroom is a participant in memory whose handler does nothing.
+func stockroom() *participant.Participant[*participant.MemoryTx] {
+	p := participant.New("inventory", new(participant.MemoryInbox))
+	participant.Handle(p, reserveStock, func(context.Context, *participant.MemoryTx, reserve) (reserved, error) {
+		return reserved{Shelf: 7}, nil
+	})
+	participant.HandleUndo(p, releaseStock, func(context.Context, *participant.MemoryTx, contract.Undo[reserve, reserved]) error {
+		return nil
+	})
+	return p
+}
+
+// BenchmarkAnswer is what a command costs a service beside its bus and its handler.
+func BenchmarkAnswer(b *testing.B) {
+	p, next := stockroom(), commands()
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := p.Answer(b.Context(), next()); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// A command asks for memory for its answer, its entry and the JSON of its data,
+// and for little else.
+func TestAnswerAllocates(t *testing.T) {
+	p, next := stockroom(), commands()
+	each := testing.AllocsPerRun(1000, func() {
+		if _, err := p.Answer(t.Context(), next()); err != nil {
+			t.Fatal(err)
+		}
+	})
+	t.Logf("%.0f allocations a command", each)
+	if each > 23 {
+		t.Errorf("%.0f allocations a command, at most 23", each)
+	}
+}
+
+// commands gives the same command of one saga after the other.
+func commands() func() *transport.Envelope {
+	command, n := doCommand(), 0
+	return func() *transport.Envelope {
+		n++
+		command.Saga = contract.SagaID("order-" + strconv.Itoa(n))
+		command.ID = "42"
+		return command
+	}
+}
