@@ -284,24 +284,33 @@ func profiled(w io.Writer, do func()) error {
 	return nil
 }
 
-// pass lets time go by and says how it goes.
+// longestWave bounds how long the sagas in flight are waited for.
+const longestWave = 2 * time.Minute
+
+// pass lets time go by, and goes on until as many sagas have ended as are in flight:
+// they may move in waves, and less than one wave is no measure. It does not wait
+// for longer than longestWave. It says how it goes.
 func pass(ctx context.Context, o Options, ended *atomic.Int64, d time.Duration, what string) {
-	timer, ticker := time.NewTimer(d), time.NewTicker(time.Second)
+	timer, ticker, began := time.NewTimer(d), time.NewTicker(time.Second), time.Now()
 	defer timer.Stop()
 	defer ticker.Stop()
-	last := ended.Load()
+	first, late := ended.Load(), false
+	last := first
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-timer.C:
-			return
+			late = true
 		case <-ticker.C:
 			now := ended.Load()
 			if o.Progress != nil {
 				_, _ = fmt.Fprintf(o.Progress, "%s, %d in flight, %s: %d sagas in the last second\n", o.Mix, o.InFlight, what, now-last)
 			}
 			last = now
+		}
+		if late && (ended.Load()-first >= int64(o.InFlight) || time.Since(began) > d+longestWave) {
+			return
 		}
 	}
 }

@@ -23,7 +23,7 @@ type benchCmd struct {
 	InFlight []int         `default:"1,64,512,4096" placeholder:"N,…" help:"Sagas under way at the same time; one run for each. Default: ${default}."`
 	Mix      []string      `default:"all-well,compensating" enum:"all-well,compensating" help:"What becomes of the sagas: ${enum}; one run for each. Default: both."`
 	Carrier  []string      `default:"tcp" enum:"tcp,in-process" help:"How everybody reaches the embedded server: ${enum}; one run for each. Default: ${default}."`
-	For      time.Duration `default:"5s" help:"How long each run is measured, after a warm-up of a fifth of it."`
+	For      time.Duration `default:"5s" help:"How long each run is measured, after a warm-up of a fifth of it; longer with many in flight, until as many have ended."`
 	Write    string        `type:"path" placeholder:"FILE" help:"Write the figures to FILE as well, as JSON, one object per run."`
 	Profile  string        `name:"cpu-profile" type:"path" placeholder:"FILE" help:"Write a CPU profile of the run, without warm-up and bare bus; read it with go tool pprof -top FILE."`
 	Dir      string        `type:"existingdir" placeholder:"DIR" help:"Where the files go: the disk that is measured. Default: the system's directory for temporary files."`
