@@ -35,8 +35,8 @@ reliability: ## Break real processes CYCLES times under load, and audit (1000: a
 
 MINUTES ?= 60
 .PHONY: soak
-soak: ## Run a system for MINUTES with a fault every 10 s, after a minute of ten times its load
-	go test ./internal/overload -count=1 -v -timeout 0 -run '^(TestTenTimesTooMuch|TestSoak)$$' -overload.minutes=1 -overload.soak=$(MINUTES)
+soak: ## Run a system for MINUTES with a fault every 10 s, after minutes of ten times its load
+	go test ./internal/overload -count=1 -v -timeout 0 -run '^(TestTenTimesTooMuch|TestPressure|TestSoak)$$' -overload.minutes=1 -overload.soak=$(MINUTES)
 
 CUTS ?= 10000
 .PHONY: powercut

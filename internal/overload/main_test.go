@@ -12,7 +12,7 @@ import (
 )
 
 var (
-	overloadMinutes = flag.Float64("overload.minutes", 0, "how long ten times too much is offered; 0: the short form, some seconds")
+	overloadMinutes = flag.Float64("overload.minutes", 0, "how long ten times too much is offered, and each trouble under it lasts; 0: the short form, some seconds")
 	soakMinutes     = flag.Float64("overload.soak", 0, "how long the soak takes; 0: the short form, some seconds")
 	soakEvery       = flag.Duration("overload.every", 10*time.Second, "a fault this often in a long soak")
 )
