@@ -58,7 +58,7 @@ func resident() memory {
 type peaks struct {
 	mu    sync.Mutex
 	most  memory
-	still time.Duration // the longest between two samples without a tenth of a processor used
+	still time.Duration // the longest between two samples, which a busy machine explains, or one that stood still
 	quit  chan struct{}
 	done  sync.WaitGroup
 }
@@ -68,13 +68,10 @@ func watchMemory(t *testing.T) *peaks {
 	p.done.Go(func() {
 		tick := time.NewTicker(20 * time.Millisecond)
 		defer tick.Stop()
-		for last, used := time.Now(), cpu(); ; {
+		for last := time.Now(); ; {
 			now := resident()
 			p.mu.Lock()
-			if gap := time.Since(last); cpu()-used < gap/10 {
-				p.still = max(p.still, gap)
-			}
-			last, used = time.Now(), cpu()
+			p.still, last = max(p.still, time.Since(last)), time.Now()
 			p.most.heap, p.most.anon, p.most.idle = max(p.most.heap, now.heap), max(p.most.anon, now.anon), max(p.most.idle, now.idle)
 			p.mu.Unlock()
 			select {
@@ -88,9 +85,8 @@ func watchMemory(t *testing.T) *peaks {
 	return p
 }
 
-// standstill is the longest since the last call in which nothing in this process ran,
-// this sampler of every 20 ms included: the machine stood still, or gave the process
-// no time. A process that kept its sampler waiting would have used time itself.
+// standstill is the longest between two samples since the last call. Time in which
+// nobody in this process ran is not the product's.
 func (p *peaks) standstill() time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -119,7 +115,6 @@ type census struct {
 	full       boltstore.Space // of the store, with the round's sagas in it
 	quiet      boltstore.Space // of the store, when all are forgotten
 	slowest    time.Duration   // from the start of a saga to its end
-	still      time.Duration   // before this look: the longest in which nothing in the process ran
 }
 
 func (c census) String() string {

@@ -48,9 +48,8 @@ func TestSoak(t *testing.T) {
 		now := s.count(*soakMinutes > 0)
 		most = max(most, now.full.Used)
 		peak := memory.take()
-		now.still = memory.standstill()
 		t.Logf("%s: after %d faults and %d sagas: %s; at most in between: %s, and %s in which nothing in the process ran",
-			time.Since(began).Round(time.Second), (round+1)*faults, sagas, now, peak, now.still)
+			time.Since(began).Round(time.Second), (round+1)*faults, sagas, now, peak, memory.standstill())
 		atMost(t, "resident memory in MiB at its most", peak.anon, soakMemory)
 		atLeast(t, "sagas that ended in a round", float64(c.ended.Load()), 100)
 		if round == 0 {
@@ -71,7 +70,7 @@ func (c census) compare(t *testing.T, first census) {
 	atMost(t, "live heap in MiB", c.heap, 1.5*first.heap+16)
 	atMost(t, "resident memory in MiB", c.anon, 1.5*first.anon+64)
 	atMost(t, "messages in the work queues", float64(c.queued), 64)
-	atMost(t, "the slowest saga in s, without a standstill of the machine", (c.slowest - c.still).Seconds(), 40)
+	atMost(t, "the slowest saga in s", c.slowest.Seconds(), 40)
 	atMost(t, "goroutines", float64(c.goroutines), float64(first.goroutines+16))
 	atMost(t, "open files", float64(c.files), float64(first.files+16))
 	if c.streams != first.streams || c.consumers != first.consumers {
