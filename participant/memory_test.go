@@ -5,7 +5,9 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/participant"
@@ -32,6 +34,41 @@ func TestMemoryInbox(t *testing.T) {
 			n, _ := counters.LoadOrStore(counter, 0)
 			return n.(int)
 		},
+	})
+}
+
+// TestMemoryInboxWaits: commands of one step come one after the other, and each that
+// waits is woken (I5).
+func TestMemoryInboxWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var inbox participant.MemoryInbox
+		key := participant.StepKey{Participant: "depot", Saga: "order-42", Step: "reserve"}
+		release := make(chan struct{})
+		var entered, left atomic.Int32
+		for range 3 {
+			go func() {
+				err := inbox.Update(t.Context(), key, func(_ context.Context, _ *participant.MemoryTx, e participant.Entry) (participant.Entry, bool, error) {
+					entered.Add(1)
+					<-release
+					return e, true, nil
+				})
+				if err != nil {
+					t.Error(err)
+				}
+				left.Add(1)
+			}()
+		}
+		for n := range int32(3) {
+			synctest.Wait()
+			if entered.Load() != n+1 || left.Load() != n {
+				t.Fatalf("%d have entered and %d have left, expected %d and %d", entered.Load(), left.Load(), n+1, n)
+			}
+			release <- struct{}{}
+		}
+		synctest.Wait()
+		if left.Load() != 3 {
+			t.Errorf("%d of 3 have left", left.Load())
+		}
 	})
 }
 
