@@ -71,6 +71,7 @@ var situations = map[string]situation{
 	"natsbus: dead letter stored":                 {"coordinator", unknownSaga},
 	"natsbus: malformed message received":         {"coordinator", malformed},
 	"natsbus: malformed message moved":            {"coordinator", malformed},
+	"natsbus: bundle opened":                      {"coordinator", bundled},
 	"natsbus: dead letter replayed":               {"tool", replaying},
 	"natsbus: sources closed":                     {"coordinator", stopping},
 	"participant: before a dead letter":           {"clearing", unknownAction},

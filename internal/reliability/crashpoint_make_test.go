@@ -212,6 +212,18 @@ func malformed(n *lane, c *crash) error {
 	})
 }
 
+// bundled sends two answers in one message, which participants do under load only.
+func bundled(n *lane, c *crash) error {
+	return disturb(n, c, func(context.Context) error {
+		return n.s.byHand(func(ctx context.Context, js jetstream.JetStream) error {
+			header := "NATS/1.0\r\nce-type: " + transport.TypeCompleted + "\r\n\r\n"
+			one := fmt.Sprintf("HPUB %s %d %d\r\n%s\r\n", subjects.Event("bank", nobody, 1), len(header), len(header), header)
+			_, err := js.Publish(ctx, subjects.Bundle(transport.Events, "bank", 2), []byte(one+one))
+			return err
+		})
+	})
+}
+
 // streamDeleted deletes the commands by hand.
 func streamDeleted(n *lane, c *crash) error {
 	return disturb(n, c, func(context.Context) error {
