@@ -54,7 +54,7 @@ func step(t *testing.T, e *coordinator.Engine, inputs ...coordinator.Input) coor
 
 func owed(t *testing.T, s store.Store) (ids []string) {
 	t.Helper()
-	if err := s.Owed(t.Context(), outbox.ID{}, func(r outbox.Record) bool {
+	if err := s.Owed(t.Context(), outbox.Place{}, func(_ outbox.Place, r outbox.Record) bool {
 		if r.Answered {
 			ids = append(ids, r.Envelope.ID)
 		}

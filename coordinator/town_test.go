@@ -196,7 +196,7 @@ func (w *town) everythingFolds() {
 		}
 		ended[s.ID] = !in.Open()
 	}
-	err = w.store.Owed(ctx, outbox.ID{}, func(r outbox.Record) bool {
+	err = w.store.Owed(ctx, outbox.Place{}, func(_ outbox.Place, r outbox.Record) bool {
 		if r.Answered && ended[r.ID.Saga] {
 			w.t.Errorf("I2: %s has ended and still owes %s", r.ID.Saga, r.Envelope.ID)
 		}

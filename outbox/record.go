@@ -18,6 +18,19 @@ type ID struct {
 // String is saga@revision#index.
 func (id ID) String() string { return fmt.Sprintf("%s@%d#%d", id.Saga, id.Revision, id.Index) }
 
+// Place is where a record stands in a ledger: in the order of the commits that owe the
+// records, and within a commit in the order in which it owes them. It stays the same as
+// long as the record is owed. The zero Place is before all records.
+type Place struct {
+	Commit uint64 // number of the commit, from 1
+	Index  uint16 // from 0
+}
+
+// Before reports whether p comes before q.
+func (p Place) Before(q Place) bool {
+	return p.Commit < q.Commit || p.Commit == q.Commit && p.Index < q.Index
+}
+
 // Record is a message that is owed: committed together with the state that owes
 // it, and sent until it is settled.
 type Record struct {

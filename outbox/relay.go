@@ -20,7 +20,7 @@ type Publisher interface {
 
 // Ledger is the part of the store that the Relay needs.
 type Ledger interface {
-	Owed(ctx context.Context, after ID, yield func(Record) bool) error
+	Owed(ctx context.Context, after Place, yield func(Place, Record) bool) error
 	Settle(ctx context.Context, ids []ID) error
 }
 
@@ -62,7 +62,7 @@ type Relay struct {
 	sending map[ID]bool   // handed to the bus and not yet accepted: true, it was settled meanwhile
 	rescan  bool          // the ledger is to be read, from its beginning
 	reading bool          // the ledger is being read, in parts
-	cursor  ID            // how far
+	cursor  Place         // how far
 	wake    chan struct{} // capacity 1
 }
 
@@ -230,7 +230,7 @@ func (r *Relay) unread() bool {
 func (r *Relay) readLedger(ctx context.Context) error {
 	r.mu.Lock()
 	if r.rescan && !r.reading {
-		r.rescan, r.reading, r.cursor = false, true, ID{}
+		r.rescan, r.reading, r.cursor = false, true, Place{}
 	}
 	needed, after := r.reading && len(r.queue) == 0, r.cursor
 	r.mu.Unlock()
@@ -240,9 +240,9 @@ func (r *Relay) readLedger(ctx context.Context) error {
 	now, full := r.options.Now(), false
 	var found []item
 	crashpoint.Here("outbox: before the ledger is read")
-	err := r.ledger.Owed(ctx, after, func(record Record) bool {
+	err := r.ledger.Owed(ctx, after, func(place Place, record Record) bool {
 		crashpoint.Here("outbox: in the ledger")
-		found = append(found, item{record, now})
+		found, after = append(found, item{record, now}), place
 		full = len(found) >= r.options.Backlog
 		return !full
 	})
@@ -251,7 +251,7 @@ func (r *Relay) readLedger(ctx context.Context) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.reading = full
+	r.reading, r.cursor = full, after
 	if room := r.options.Backlog - len(found); len(r.queue) > room {
 		for _, it := range r.queue[room:] {
 			delete(r.waiting, it.ID)
@@ -260,7 +260,6 @@ func (r *Relay) readLedger(ctx context.Context) error {
 	}
 	for _, it := range found {
 		r.waiting[it.ID] = false
-		r.cursor = it.ID
 	}
 	r.queue = append(found, r.queue...)
 	return nil

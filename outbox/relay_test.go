@@ -1,7 +1,6 @@
 package outbox_test
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -57,16 +56,15 @@ type ledger struct {
 	onOwed  func() // what happens while the ledger is read
 }
 
-func (l *ledger) Owed(_ context.Context, after outbox.ID, yield func(outbox.Record) bool) error {
+func (l *ledger) Owed(_ context.Context, after outbox.Place, yield func(outbox.Place, outbox.Record) bool) error {
 	l.mu.Lock()
 	records := slices.Clone(l.records)
 	l.mu.Unlock()
 	if l.onOwed != nil {
 		l.onOwed()
 	}
-	slices.SortFunc(records, func(a, b outbox.Record) int { return compare(a.ID, b.ID) })
 	for _, r := range records {
-		if compare(r.ID, after) > 0 && !yield(r) {
+		if place := (outbox.Place{Commit: r.ID.Revision + 1}); after.Before(place) && !yield(place, r) {
 			break
 		}
 	}
@@ -78,10 +76,6 @@ func (l *ledger) Settle(_ context.Context, ids []outbox.ID) error {
 	defer l.mu.Unlock()
 	l.settled = append(l.settled, ids...)
 	return nil
-}
-
-func compare(a, b outbox.ID) int {
-	return cmp.Or(cmp.Compare(a.Saga, b.Saga), cmp.Compare(a.Revision, b.Revision), cmp.Compare(a.Index, b.Index))
 }
 
 func record(n int) outbox.Record {

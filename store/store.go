@@ -56,16 +56,17 @@ type Store interface {
 	Counts(ctx context.Context) ([]Count, error)
 
 	// Due returns ids of sagas that want to be woken at now or before, earliest
-	// first, then by id, at most limit (below 1: MaxPage), and when the next one
-	// after them is due (zero: none). It changes nothing.
+	// first, then by id, at most limit (below 1: MaxPage), and when to ask again: no
+	// later than when the next one after them is due (zero: none). It changes nothing
+	// that can be seen.
 	Due(ctx context.Context, now time.Time, limit int) (ids []saga.ID, next time.Time, err error)
 
-	// Owed calls yield with every outbox record that is not settled, ordered by
-	// id (saga, revision, index), starting behind after (zero: from the start),
-	// until yield returns false. It does not block commits while yield runs for
-	// longer than one batch, and it need not show records that are committed
-	// meanwhile.
-	Owed(ctx context.Context, after outbox.ID, yield func(outbox.Record) bool) error
+	// Owed calls yield with every outbox record that is not settled, in the order of
+	// the commits that owe them and within a commit in the order of Change.Owe,
+	// starting behind after (zero: from the start), until yield returns false. It does
+	// not block commits while yield runs for longer than one batch, and it need not
+	// show records that are committed meanwhile.
+	Owed(ctx context.Context, after outbox.Place, yield func(outbox.Place, outbox.Record) bool) error
 	// Settle removes records that are no longer owed; unknown ones are ignored.
 	// It need not be on disk when it returns: a record that comes back is sent
 	// twice, which everybody can bear.

@@ -97,7 +97,7 @@ func work(dir, seed string) error {
 
 // owedBy shares the commands that were owed before the cut out to the workers.
 func owedBy(ctx context.Context, s store.Store) (queues [workers][]outbox.Record, err error) {
-	err = s.Owed(ctx, outbox.ID{}, func(r outbox.Record) bool {
+	err = s.Owed(ctx, outbox.Place{}, func(_ outbox.Place, r outbox.Record) bool {
 		if r.Answered {
 			h := fnv.New32()
 			_, _ = h.Write([]byte(r.ID.Saga))

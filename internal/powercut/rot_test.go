@@ -127,7 +127,7 @@ func newSample(t *testing.T) *sample {
 		}
 	}
 	waiting := map[saga.ID]bool{}
-	err = s.Owed(t.Context(), outbox.ID{}, func(r outbox.Record) bool {
+	err = s.Owed(t.Context(), outbox.Place{}, func(_ outbox.Place, r outbox.Record) bool {
 		f.owed[r.ID] = recordBytes(&r)
 		if e := &r.Envelope; r.Answered && !waiting[e.Saga] {
 			waiting[e.Saga] = true
@@ -220,7 +220,7 @@ func (f *sample) compare(ctx context.Context, path string, sum *verdicts) (err e
 	}
 	owed := 0
 	var wrong error
-	err = s.Owed(ctx, outbox.ID{}, func(r outbox.Record) bool {
+	err = s.Owed(ctx, outbox.Place{}, func(_ outbox.Place, r outbox.Record) bool {
 		if owed++; !bytes.Equal(recordBytes(&r), f.owed[r.ID]) {
 			wrong = errors.New("outbox record " + r.ID.String() + " is not what it was")
 		}

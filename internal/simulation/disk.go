@@ -90,7 +90,7 @@ func (d *disk) Due(ctx context.Context, now time.Time, limit int) ([]saga.ID, ti
 }
 
 // Owed implements outbox.Ledger.
-func (d *disk) Owed(ctx context.Context, after outbox.ID, yield func(outbox.Record) bool) error {
+func (d *disk) Owed(ctx context.Context, after outbox.Place, yield func(outbox.Place, outbox.Record) bool) error {
 	if d.n.recovering && d.n.w.faulty(CrashInRecovery) {
 		return errDied
 	}

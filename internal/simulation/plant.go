@@ -84,7 +84,7 @@ func (n *node) settleAll(batch []transport.Envelope, errs []error) {
 		taken[batch[i].ID] = errs[i] == nil
 	}
 	var ids []outbox.ID
-	_ = n.w.disk.Owed(n.w.ctx, outbox.ID{}, func(r outbox.Record) bool {
+	_ = n.w.disk.Owed(n.w.ctx, outbox.Place{}, func(_ outbox.Place, r outbox.Record) bool {
 		if r.Answered && taken[r.Envelope.ID] {
 			ids = append(ids, r.ID)
 		}
@@ -99,7 +99,7 @@ func (n *node) loseOutbox() {
 		return
 	}
 	var ids []outbox.ID
-	_ = n.w.disk.Owed(n.w.ctx, outbox.ID{}, func(r outbox.Record) bool { ids = append(ids, r.ID); return true })
+	_ = n.w.disk.Owed(n.w.ctx, outbox.Place{}, func(_ outbox.Place, r outbox.Record) bool { ids = append(ids, r.ID); return true })
 	_ = n.w.disk.Settle(n.w.ctx, ids)
 }
 

@@ -19,6 +19,7 @@ type group struct {
 	buckets map[table]*bolt.Bucket
 	tallies map[tally]int // what changes in the counts
 	swept   [][]byte      // keys of owed that nothing points to any more
+	settled []outbox.ID   // what Settle was told, and is applied
 }
 
 func (s *Store) newGroup(tx *bolt.Tx) *group {
@@ -60,30 +61,42 @@ func (g *group) apply(p *prepared) error {
 	h := p.head
 	keys := g.s.options.Keys
 	record := p.chain(keys, &h, old, seq)
+	p.place(keys, &h, old, seq)
+	g.owe(p, &h, old, seq)
 	if err := g.putFrame(keys.format(), tableJournal, sequenceKey(seq), record.append(newFrame(record.size()))); err != nil {
 		return err
 	}
 	crashpoint.Here("boltstore: after journal put")
-	if err := g.putFrame(keys.format(), tableSagas, []byte(p.id), append(h.append(newFrame(headSize+len(h.ref.Name)+len(p.slim))), p.slim...)); err != nil {
-		return err
-	}
-	crashpoint.Here("boltstore: after state put")
 	if err := g.reindex(p.id, old, &h); err != nil {
 		return err
 	}
 	crashpoint.Here("boltstore: after index")
+	if err := g.putHead(keys != nil, p.id, &h, p.slim); err != nil {
+		return err
+	}
+	crashpoint.Here("boltstore: after state put")
 	for i, o := range p.owe {
-		place := owedKey(seq, i)
-		if err := g.putFrame(keys.format(), tableOwed, place, o.frame); err != nil {
+		if err := g.putFrame(keys.format(), tableOwed, owedKey(seq, i), o.frame); err != nil {
 			return err
 		}
-		crashpoint.Here("boltstore: between record and outbox key")
-		if err := g.put(tableOutbox, o.key, place); err != nil {
-			return err
+		crashpoint.Here("boltstore: between owed records")
+	}
+	crashpoint.Here("boltstore: after owed records")
+	return g.settleOthers(p)
+}
+
+// settleOthers settles what a change makes unnecessary of other sagas.
+func (g *group) settleOthers(p *prepared) error {
+	for _, id := range p.settle {
+		if id.Saga != p.id {
+			if err := g.settle(id.Saga, []outbox.ID{id}); isFatal(err) {
+				return err
+			} else if err != nil {
+				g.s.report(err)
+			}
 		}
 	}
-	crashpoint.Here("boltstore: after outbox")
-	return g.settle(p.settle)
+	return nil
 }
 
 // current returns the head of the saga as it is, nil when it does not exist, or
@@ -133,7 +146,7 @@ func (s *Store) entombed(id saga.ID, body []byte, sealed bool) error {
 // chain links the change to the saga's earlier ones, in the head and in the
 // journal record.
 func (p *prepared) chain(keys *Keys, h, old *head, seq uint64) *entry {
-	e := &entry{saga: p.id, first: p.expected + 1, events: p.events}
+	e := &entry{saga: p.id, first: p.expected + 1, events: p.events, began: p.began}
 	if old == nil {
 		old = &head{}
 	}
@@ -162,8 +175,16 @@ func (g *group) reindex(id saga.ID, old, now *head) error {
 		}
 		return timeKey(prefix, at(h), id)
 	}
-	wake := func(h *head) int64 { return h.wake }
-	if err := g.move(tableTimers, keyOf("", old, wake), keyOf("", now, wake)); err != nil {
+	if now != nil {
+		now.timer = now.wake
+		// A key that comes too early stays: most sagas have ended before it is due, and
+		// Due moves it otherwise.
+		if old != nil && old.timer != 0 && old.timer < now.wake {
+			now.timer = old.timer
+		}
+	}
+	timer := func(h *head) int64 { return h.timer }
+	if err := g.move(tableTimers, keyOf("", old, timer), keyOf("", now, timer)); err != nil {
 		return err
 	}
 	ended := func(h *head) int64 { return h.ended }
@@ -204,28 +225,6 @@ func (g *group) move(t table, from, to []byte) error {
 		return nil
 	}
 	return g.put(t, to, nil)
-}
-
-// settle removes records that are no longer owed. The records themselves are
-// swept later, many at a time.
-func (g *group) settle(ids []outbox.ID) error {
-	for _, id := range ids {
-		key := outboxKey(id)
-		place, err := g.get(tableOutbox, key)
-		if err != nil {
-			g.s.report(err)
-			continue
-		}
-		if place == nil {
-			continue
-		}
-		crashpoint.Here("boltstore: before a debt is settled")
-		if err := g.delete(tableOutbox, key); err != nil {
-			return err
-		}
-		g.swept = append(g.swept, bytes.Clone(place))
-	}
-	return nil
 }
 
 // sweep removes records that nothing points to.

@@ -4,7 +4,6 @@ import (
 	"fmt"
 
 	"github.com/amends-dev/amends/outbox"
-	"github.com/amends-dev/amends/outbox/outboxpb"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/saga/sagapb"
 	"github.com/amends-dev/amends/store"
@@ -20,12 +19,14 @@ type prepared struct {
 	slim     []byte
 	birth    []byte
 	events   [][]byte
+	began    bool // the first event lacks what the birth says
+	results  []given
 	owe      []owed
 	settle   []outbox.ID
 }
 
 type owed struct {
-	key   []byte // of outbox
+	id    outbox.ID
 	frame []byte // with room for what putFrame fills in
 }
 
@@ -38,8 +39,9 @@ func prepare(keys *Keys, c *store.Change) (*prepared, error) {
 	if err != nil {
 		return nil, invalid(err)
 	}
-	p := &prepared{id: in.ID, expected: c.Expected, birth: appendBirth(nil, in)}
-	if p.slim, err = slim(in); err != nil {
+	p := &prepared{id: in.ID, expected: c.Expected, birth: appendBirth(nil, in), settle: c.Settle}
+	p.results = elsewhere(keys, in, c.Events)
+	if p.slim, err = slim(in, p.results); err != nil {
 		return nil, invalid(err)
 	}
 	p.slim = keys.closing("state", string(in.ID), in.Revision, p.slim)
@@ -50,30 +52,36 @@ func prepare(keys *Keys, c *store.Change) (*prepared, error) {
 		wake:     nano(in.Wake()),
 		ended:    nano(in.Ended),
 		ref:      in.Definition,
-		birthSum: keys.sum(p.birth),
+		birthSum: keys.sum("birth", p.birth),
 	}
+	if err := p.record(keys, c); err != nil {
+		return nil, invalid(err)
+	}
+	return p, nil
+}
+
+// record encodes what is appended: the events, and the messages that are owed.
+func (p *prepared) record(keys *Keys, c *store.Change) (err error) {
+	p.began = c.Expected == 0 && begins(&c.Events[0], c.Instance)
 	p.events = make([][]byte, len(c.Events))
 	for i := range c.Events {
-		if p.events[i], err = sagapb.MarshalEvent(&c.Events[i]); err != nil {
-			return nil, invalid(err)
+		e := c.Events[i]
+		if i == 0 && p.began {
+			e.ID, e.ContentType, e.TraceParent, e.Payload = "", "", "", nil
 		}
-		p.events[i] = keys.closing("event", string(in.ID), c.Expected+1+uint64(i), p.events[i])
+		if p.events[i], err = sagapb.MarshalEvent(&e); err != nil {
+			return err
+		}
+		p.events[i] = keys.closing("event", string(p.id), c.Expected+1+uint64(i), p.events[i])
 	}
 	p.owe = make([]owed, len(c.Owe))
 	for i := range c.Owe {
-		p.owe[i].key = outboxKey(c.Owe[i].ID)
-		frame, err := outboxpb.AppendRecord(newFrame(0), &c.Owe[i])
-		if err != nil {
-			return nil, invalid(err)
+		p.owe[i].id = c.Owe[i].ID
+		if p.owe[i].frame, err = owedFrame(keys, &c.Owe[i], c.Instance.Input); err != nil {
+			return err
 		}
-		if keys != nil {
-			sealed := keys.closing("owed", string(p.owe[i].key), 0, frame[frameSize:])
-			frame = append(newFrame(len(sealed)), sealed...)
-		}
-		p.owe[i].frame = frame
 	}
-	p.settle = c.Settle
-	return p, nil
+	return nil
 }
 
 func invalid(err error) error { return fmt.Errorf("%w: %w", store.ErrInvalid, err) }

@@ -10,7 +10,6 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"github.com/amends-dev/amends/internal/crashpoint"
-	"github.com/amends-dev/amends/outbox"
 	"github.com/amends-dev/amends/store"
 )
 
@@ -122,7 +121,7 @@ func (s *Store) lastCommit() {
 	}
 	crashpoint.Here("boltstore: before the last commit")
 	flush := &request{done: make(chan struct{}), work: func(g *group) error {
-		return g.sweep(append(s.swept, g.swept...))
+		return g.settleAll()
 	}}
 	s.commit([]*request{flush})
 }
@@ -167,7 +166,7 @@ func (s *Store) transact(requests []*request) (err error) {
 	}()
 	crashpoint.Here("boltstore: begun")
 	g := s.newGroup(tx)
-	settled, err := s.applyAll(g, requests)
+	swept, err := s.applyAll(g, requests)
 	if err != nil {
 		return err
 	}
@@ -186,32 +185,18 @@ func (s *Store) transact(requests []*request) (err error) {
 		return fmt.Errorf("commit: %w", err)
 	}
 	crashpoint.Here("boltstore: after commit")
-	s.committed(g, next, settled)
+	s.committed(g, next, swept)
 	s.measure(tx, requests, time.Since(start))
 	return nil
 }
 
-// applyAll applies what was settled, what can be swept and the requests. It
-// returns what was settled, for committed.
-func (s *Store) applyAll(g *group, requests []*request) (map[outbox.ID]uint64, error) {
-	settled := s.takeSettled()
-	crashpoint.Here("boltstore: before the settled records are removed")
-	for id := range settled {
-		if err := g.settle([]outbox.ID{id}); err != nil {
-			return nil, err
-		}
-	}
-	crashpoint.Here("boltstore: after the settled records are removed")
-	if len(s.swept) >= sweepAt {
-		if err := g.sweep(s.swept); err != nil {
-			return nil, err
-		}
-		s.swept = nil
-	}
+// applyAll applies the requests and, when much has gathered, what is settled. It
+// reports whether it did that.
+func (s *Store) applyAll(g *group, requests []*request) (swept bool, err error) {
 	for _, r := range requests {
 		if r.work != nil {
 			if r.err = r.work(g); isFatal(r.err) {
-				return nil, r.err
+				return false, r.err
 			}
 		}
 		for i, p := range r.changes {
@@ -219,15 +204,27 @@ func (s *Store) applyAll(g *group, requests []*request) (map[outbox.ID]uint64, e
 				continue
 			}
 			if r.results[i] = g.apply(p); isFatal(r.results[i]) {
-				return nil, r.results[i]
+				return false, r.results[i]
 			}
 		}
 	}
-	return settled, nil
+	s.mu.Lock()
+	gathered := len(s.unsettle) - len(g.settled)
+	s.mu.Unlock()
+	if len(s.swept)+gathered < sweepAt {
+		return false, nil
+	}
+	crashpoint.Here("boltstore: before the settled records are removed")
+	err = g.settleAll()
+	crashpoint.Here("boltstore: after the settled records are removed")
+	return true, err
 }
 
 // committed makes the group's effects visible in memory.
-func (s *Store) committed(g *group, counts map[tally]int, settled map[outbox.ID]uint64) {
+func (s *Store) committed(g *group, counts map[tally]int, swept bool) {
+	if swept {
+		s.swept = nil
+	}
 	s.swept = append(s.swept, g.swept...)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -238,10 +235,8 @@ func (s *Store) committed(g *group, counts map[tally]int, settled map[outbox.ID]
 		}
 		s.counts[t] = n
 	}
-	for id, round := range settled {
-		if s.unsettle[id] == round {
-			delete(s.unsettle, id)
-		}
+	for _, id := range g.settled {
+		delete(s.unsettle, id)
 	}
 }
 

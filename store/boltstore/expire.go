@@ -171,8 +171,9 @@ func (g *group) bury(in *saga.Instance) error {
 		}
 	}
 	crashpoint.Here("boltstore: journal of an ended saga removed")
-	if err := g.forget(in.ID); err != nil {
-		return err
+	for _, d := range h.debts { // what it still owes
+		g.takeSettled(d.id(in.ID))
+		g.swept = append(g.swept, d.key())
 	}
 	if err := g.delete(tableSagas, []byte(in.ID)); err != nil {
 		return err
@@ -189,26 +190,4 @@ func (g *group) bury(in *saga.Instance) error {
 		return err
 	}
 	return g.put(tableExpiry, timeKey(string(rune(expiryTombstone)), h.ended, in.ID), nil)
-}
-
-// forget removes what a saga still owes.
-func (g *group) forget(id saga.ID) error {
-	prefix := append([]byte(id), 0)
-	var keys, places [][]byte
-	c := g.bucket(tableOutbox).Cursor()
-	for k, v := c.Seek(prefix); k != nil && bytes.HasPrefix(k, prefix); k, v = c.Next() {
-		keys = append(keys, bytes.Clone(k))
-		if place, err := tableOutbox.open(k, v); err != nil {
-			g.s.report(err)
-		} else {
-			places = append(places, bytes.Clone(place))
-		}
-	}
-	for _, k := range keys {
-		if err := g.delete(tableOutbox, k); err != nil {
-			return err
-		}
-	}
-	g.swept = append(g.swept, places...)
-	return nil
 }

@@ -66,8 +66,15 @@ func be(n uint32) []byte { return []byte{byte(n >> 24), byte(n >> 16), byte(n >>
 func FuzzRecord(f *testing.F) {
 	h := head{revision: 7, class: 2, started: 1, wake: 2, ended: 3, ref: saga.Ref{Name: "checkout", Version: 3}, changes: 4, last: 9, skip: 1, skipRevision: 1, birth: 1, birthSum: 5}
 	f.Add(h.append(nil))
+	h.timer = 1
+	h.debts = []debt{{revision: 6, index: 1, seq: 8}, {revision: 7, index: 1 << 15, seq: 9, place: 1}}
+	h.results = []result{{step: 0, sum: 4, seq: 9, event: 1}, {step: 2, sum: 5, inline: []byte("result")}}
+	f.Add(h.append(nil))
 	e := entry{saga: "order-1", first: 1, birth: []byte("birth"), events: [][]byte{[]byte("a"), {}}}
 	f.Add(e.append(nil))
+	e.began = true
+	f.Add(e.append(nil))
+	f.Add(appendOwner(nil, outbox.ID{Saga: "order-1", Revision: 3, Index: 2}))
 	f.Add(appendTombstone(nil, &store.TombstoneError{Definition: saga.Ref{Name: "checkout", Version: 1}}, 3))
 	f.Add(appendBirth(nil, &saga.Instance{Fingerprint: "f", Input: []byte("{}")}))
 	f.Add(outboxKey(outbox.ID{Saga: "order-1", Revision: 3, Index: 2}))
@@ -89,8 +96,19 @@ func FuzzRecord(f *testing.F) {
 			again, err := parseTombstone("order-1", appendTombstone(nil, s, store.Class(b[0])))
 			same(t, "tombstone", s, again, err)
 		}
-		_, _ = whole(nil, b)
-		_, _ = whole(b, nil)
+		if began, err := parseBirth(b); err == nil {
+			again, err := parseBirth(appendBirth(nil, &saga.Instance{
+				Fingerprint: began.fingerprint, ContentType: began.contentType, TraceParent: began.traceParent, Input: began.input,
+			}))
+			same(t, "birth", began, again, err)
+			_, _ = whole(b, began)
+		}
+		_, _ = parseOwed(nil, b, false, func(saga.ID) ([]byte, error) { return b, nil })
+		if id, rest, err := parseOwner(b); err == nil {
+			again, left, err := parseOwner(append(appendOwner(nil, id), rest...))
+			same(t, "owner", id, again, err)
+			same(t, "what is owed", string(rest), string(left), nil)
+		}
 		if id, ok := parseOutboxKey(b); ok {
 			same(t, "outbox key", b, outboxKey(id), nil)
 		}

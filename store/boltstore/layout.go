@@ -12,22 +12,25 @@ import (
 // The layouts. A file with a later one is refused. A file has the second one once a
 // key has sealed something in it.
 const (
-	schemaVersion = 1 // the layout below
-	schemaSealed  = 2 // … in which the slim states, births, events, owed records and tombstones may be sealed (seal.go)
+	schemaVersion = 3 // the layout below
+	schemaSealed  = 4 // … in which the slim states, births, events, owed records and tombstones may be sealed (seal.go)
+
+	// 1 and 2 were the same with a bucket for what is owed by whom; Open turns them into
+	// 3 and 4 (upgrade.go).
+	schemaOutbox = 2
 )
 
-// The file has eleven buckets. Every value is framed (frame.go: format, checksum
+// The file has ten buckets. Every value is framed (frame.go: format, checksum
 // of the key, checksum of the body). Times are nanoseconds since 1970 with the
 // sign bit turned, big endian, so that they sort; ids have no byte below 0x2d,
 // so that 0x00 separates.
 //
 //	bucket       key                      body
 //	meta         word                     schema, store id, created, incarnation
-//	sagas        id                       head (revision, class, times, places in the journal), slim state
+//	sagas        id                       head (revision, class, times, what it owes, places in the journal), slim state
 //	journal      sequence                 one change: its events, and what is said once (input …)
-//	outbox       id 0 revision index      place in owed
-//	owed         sequence place           one outbox record
-//	timers       wake id                  -
+//	owed         sequence place           one outbox record, abridged
+//	timers       time id                  -
 //	index        class start ~id 0xff     definition
 //	counts       name 0 version class     number of sagas
 //	definitions  name 0 version           definition
@@ -37,8 +40,11 @@ const (
 // A page is the unit of writing, so a commit costs the pages it touches. What
 // is large (events, inputs, messages) is appended by sequence: a group of
 // changes shares the pages at the end, whatever the ids are. What has to be
-// replaced in place is small: the slim state and a few keys. Records of owed
-// are removed many at a time, so that whole pages fall free.
+// replaced in place is small: the slim state and a few keys. Nothing is said twice: the
+// input is the birth's, results are where the events are that brought them (result.go),
+// and of a message only what does not follow from the rest is kept. Records of owed
+// are removed many at a time, so that whole pages fall free. A timer that is put off
+// keeps its key until that has come due.
 //
 // The journal is a chain: head → last change → the one before … with a second
 // link that skips skipEvery changes, so that reading the middle of a long
@@ -47,7 +53,6 @@ var (
 	tableMeta        = newTable("meta", 0.5)
 	tableSagas       = newTable("sagas", 0.7)
 	tableJournal     = newTable("journal", 0.95)
-	tableOutbox      = newTable("outbox", 0.7)
 	tableOwed        = newTable("owed", 0.95)
 	tableTimers      = newTable("timers", 0.9)
 	tableIndex       = newTable("index", 0.7)
@@ -58,8 +63,8 @@ var (
 )
 
 var tables = []table{
-	tableMeta, tableSagas, tableJournal, tableOutbox, tableOwed, tableTimers,
-	tableIndex, tableCounts, tableDefinitions, tableTombstones, tableExpiry,
+	tableMeta, tableSagas, tableJournal, tableOwed, tableTimers, tableIndex,
+	tableCounts, tableDefinitions, tableTombstones, tableExpiry,
 }
 
 // Keys of the meta bucket.
@@ -104,6 +109,14 @@ func sequenceKey(seq uint64) []byte { return binary.BigEndian.AppendUint64(nil, 
 
 func owedKey(seq uint64, place int) []byte {
 	return binary.BigEndian.AppendUint16(sequenceKey(seq), uint16(place))
+}
+
+// parseOwedKey is where the record under a key of owed stands.
+func parseOwedKey(k []byte) outbox.Place {
+	if len(k) != 10 {
+		return outbox.Place{}
+	}
+	return outbox.Place{Commit: binary.BigEndian.Uint64(k), Index: binary.BigEndian.Uint16(k[8:])}
 }
 
 func outboxKey(id outbox.ID) []byte {

@@ -51,7 +51,7 @@ func open(path string, options Options) (*Store, error) {
 		closing:  make(chan struct{}),
 		stopped:  make(chan struct{}),
 		counts:   map[tally]int{},
-		unsettle: map[outbox.ID]uint64{},
+		unsettle: map[outbox.ID]struct{}{},
 		info:     Info{Path: path},
 	}
 	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
@@ -190,6 +190,9 @@ func (s *Store) prepareFile() error {
 		return err
 	}
 	if err := s.db.View(s.checkKeys); err != nil {
+		return err
+	}
+	if err := s.upgrade(); err != nil {
 		return err
 	}
 	if err := s.noteKey(); err != nil {

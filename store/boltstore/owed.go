@@ -3,26 +3,23 @@ package boltstore
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
-	"maps"
 
 	bolt "go.etcd.io/bbolt"
 
 	"github.com/amends-dev/amends/internal/crashpoint"
 	"github.com/amends-dev/amends/outbox"
-	"github.com/amends-dev/amends/outbox/outboxpb"
+	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/store"
 )
 
 // Owed implements store.Store. It reads in batches, each in a transaction of
 // its own, and calls yield between them.
-func (s *Store) Owed(ctx context.Context, after outbox.ID, yield func(outbox.Record) bool) error {
-	var from []byte // the key to go on behind
-	if after != (outbox.ID{}) {
-		from = outboxKey(after)
-	}
+func (s *Store) Owed(ctx context.Context, after outbox.Place, yield func(outbox.Place, outbox.Record) bool) error {
+	from := owedKey(after.Commit, int(after.Index)) // the key to go on behind
 	for {
-		records, last, err := s.owedBatch(ctx, from)
+		records, places, last, err := s.owedBatch(ctx, from)
 		if err != nil {
 			return err
 		}
@@ -30,7 +27,7 @@ func (s *Store) Owed(ctx context.Context, after outbox.ID, yield func(outbox.Rec
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			if !yield(records[i]) {
+			if !yield(places[i], records[i]) {
 				return nil
 			}
 		}
@@ -42,13 +39,9 @@ func (s *Store) Owed(ctx context.Context, after outbox.ID, yield func(outbox.Rec
 }
 
 // owedBatch reads the records behind a key; last is nil at the end.
-func (s *Store) owedBatch(ctx context.Context, behind []byte) (records []outbox.Record, last []byte, err error) {
-	s.mu.Lock()
-	settled := maps.Clone(s.unsettle)
-	s.mu.Unlock()
+func (s *Store) owedBatch(ctx context.Context, behind []byte) (records []outbox.Record, places []outbox.Place, last []byte, err error) {
 	err = s.view(ctx, func(tx *bolt.Tx) error {
-		places := tableOwed.bucket(tx)
-		c := tableOutbox.bucket(tx).Cursor()
+		c := tableOwed.bucket(tx).Cursor()
 		k, v := c.Seek(behind)
 		if k != nil && bytes.Equal(k, behind) {
 			k, v = c.Next()
@@ -58,61 +51,92 @@ func (s *Store) owedBatch(ctx context.Context, behind []byte) (records []outbox.
 				return nil
 			}
 			last = bytes.Clone(k)
-			id, record, err := s.readOwed(places, k, v)
+			record, owed, err := s.readOwed(tx, k, v)
 			if err != nil {
 				s.report(err)
 				continue
 			}
-			if _, gone := settled[id]; !gone {
-				records = append(records, record)
+			if owed {
+				records, places = append(records, record), append(places, parseOwedKey(k))
 			}
 		}
 		last = nil
 		return nil
 	})
-	return records, last, err
+	return records, places, last, err
 }
 
-func (s *Store) readOwed(places *bolt.Bucket, k, v []byte) (id outbox.ID, record outbox.Record, err error) {
-	place, err := tableOutbox.open(k, v)
+// readOwed reads a record of owed, if it is owed: the saga's head says so, and it was
+// not settled meanwhile.
+func (s *Store) readOwed(tx *bolt.Tx, k, v []byte) (record outbox.Record, owed bool, err error) {
+	id, owed, err := s.isOwed(tx, k, v)
+	if err != nil || !owed {
+		return record, false, err
+	}
+	s.mu.Lock()
+	_, settled := s.unsettle[id]
+	s.mu.Unlock()
+	if settled {
+		return record, false, nil
+	}
+	body, err := tableOwed.open(k, v)
 	if err != nil {
-		return id, record, err
+		return record, false, err
 	}
-	id, ok := parseOutboxKey(k)
-	if !ok {
-		return id, record, tableOutbox.corrupt(k, "its key cannot be read")
-	}
-	body, sealed, err := tableOwed.find(places, place)
+	record, err = parseOwed(s.options.Keys, body, v[0] == frameSealed, func(of saga.ID) ([]byte, error) {
+		h, _, err := s.loadHead(tx, of)
+		if err != nil {
+			return nil, err
+		}
+		b, err := s.loadBirth(tx, of, &h)
+		return own(b.input), err
+	})
 	if err != nil {
-		return id, record, err
+		return record, false, &store.CorruptError{What: fmt.Sprintf("outbox record %s", id), Why: err.Error()}
 	}
-	what := fmt.Sprintf("outbox record %s", id)
-	if body == nil {
-		return id, record, &store.CorruptError{What: what, Why: "its message is missing"}
-	}
-	if body, err = s.options.Keys.opening(sealed, "owed", string(k), 0, body); err != nil {
-		return id, record, &store.CorruptError{What: what, Why: err.Error()}
-	}
-	record, err = outboxpb.UnmarshalRecord(body)
-	if err != nil {
-		return id, record, &store.CorruptError{What: what, Why: err.Error()}
-	}
-	if record.ID != id {
-		return id, record, &store.CorruptError{What: what, Why: fmt.Sprintf("it holds record %s", record.ID)}
-	}
-	return id, record, nil
+	return record, true, nil
 }
 
-// Settle implements store.Store. The records are removed by the next
-// transaction that is written anyway; Owed passes them over until then.
+// isOwed tells whose record it is, and whether that saga's head names it.
+func (s *Store) isOwed(tx *bolt.Tx, k, v []byte) (id outbox.ID, owed bool, err error) {
+	body, err := tableOwed.open(k, v)
+	if err != nil {
+		return id, false, err
+	}
+	if id, _, err = parseOwner(body); err != nil {
+		return id, false, tableOwed.corrupt(k, err.Error())
+	}
+	h, _, err := s.loadHead(tx, id.Saga)
+	switch {
+	case errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrEnded):
+		return id, false, nil
+	case err != nil:
+		return id, false, fmt.Errorf("it cannot be told whether %s is owed: %w", id, err)
+	}
+	place := parseOwedKey(k)
+	for _, d := range h.debts {
+		if d.seq == place.Commit && d.place == place.Index {
+			if d.id(id.Saga) != id {
+				return id, false, tableOwed.corrupt(k, fmt.Sprintf("it holds record %s, and should hold %s", id, d.id(id.Saga)))
+			}
+			return id, true, nil
+		}
+	}
+	// It is settled and not yet swept, unless it stands in another's place.
+	_, err = s.loadEntry(tx, id.Saga, place.Commit)
+	return id, false, err
+}
+
+// Settle implements store.Store. The records are removed when their sagas move, or when
+// many have gathered, by a transaction that is written anyway; Owed passes them over
+// until then.
 func (s *Store) Settle(ctx context.Context, ids []outbox.ID) error {
 	if err := s.usable(ctx); err != nil {
 		return err
 	}
 	s.mu.Lock()
-	s.round++
 	for _, id := range ids {
-		s.unsettle[id] = s.round
+		s.unsettle[id] = struct{}{}
 	}
 	crashpoint.Here("boltstore: settled in memory")
 	full := len(s.unsettle) >= MaxUnsettled
@@ -123,9 +147,21 @@ func (s *Store) Settle(ctx context.Context, ids []outbox.ID) error {
 	return s.write(ctx, func(*group) error { return nil })
 }
 
-// takeSettled copies what is settled and not yet written.
-func (s *Store) takeSettled() map[outbox.ID]uint64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return maps.Clone(s.unsettle)
+// sweepLeftovers removes records of owed that nothing points to: those that
+// were settled and not yet swept when the process died. What is damaged stays.
+func (s *Store) sweepLeftovers() error {
+	var places [][]byte
+	err := s.db.View(func(tx *bolt.Tx) error {
+		c := tableOwed.bucket(tx).Cursor()
+		for k, v := c.First(); k != nil; k, v = c.Next() {
+			if _, owed, err := s.isOwed(tx, k, v); err == nil && !owed {
+				places = append(places, bytes.Clone(k))
+			}
+		}
+		return nil
+	})
+	if err != nil || len(places) == 0 {
+		return err
+	}
+	return s.db.Update(func(tx *bolt.Tx) error { return s.newGroup(tx).sweep(places) })
 }

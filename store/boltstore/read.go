@@ -1,12 +1,10 @@
 package boltstore
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"fmt"
 	"slices"
-	"time"
 
 	bolt "go.etcd.io/bbolt"
 
@@ -30,26 +28,38 @@ func (s *Store) load(tx *bolt.Tx, id saga.ID) (*saga.Instance, error) {
 	if err != nil {
 		return nil, err
 	}
-	keys := s.options.Keys
-	birth, err := s.loadEntry(tx, id, h.birth)
+	b, err := s.loadBirth(tx, id, &h)
 	if err != nil {
 		return nil, err
 	}
-	began, err := keys.opening(birth.sealed, "birth", string(id), 0, birth.birth)
-	if err != nil {
-		return nil, tableJournal.corrupt(sequenceKey(h.birth), err.Error())
-	}
-	if !birth.sealed && !h.sealed && checksum(began) != h.birthSum { // a seal says more
-		return nil, tableJournal.corrupt(sequenceKey(h.birth), fmt.Sprintf("it is not how saga %s began", id))
-	}
-	if state, err = keys.opening(h.sealed, "state", string(id), h.revision, state); err != nil {
+	if state, err = s.options.Keys.opening(h.sealed, "state", string(id), h.revision, state); err != nil {
 		return nil, tableSagas.corrupt([]byte(id), err.Error())
 	}
-	in, err := whole(state, began)
+	in, err := whole(state, b)
 	if err != nil {
 		return nil, tableSagas.corrupt([]byte(id), err.Error())
 	}
-	return in, nil
+	return in, s.fillResults(tx, in, &h)
+}
+
+// loadBirth reads how a saga began; its input is the transaction's memory.
+func (s *Store) loadBirth(tx *bolt.Tx, id saga.ID, h *head) (birth, error) {
+	e, err := s.loadEntry(tx, id, h.birth)
+	if err != nil {
+		return birth{}, err
+	}
+	began, err := s.options.Keys.opening(e.sealed, "birth", string(id), 0, e.birth)
+	if err == nil && !e.sealed && !h.sealed && checksum(began) != h.birthSum { // a seal says more
+		err = fmt.Errorf("it is not how saga %s began", id)
+	}
+	var b birth
+	if err == nil {
+		b, err = parseBirth(began)
+	}
+	if err != nil {
+		return birth{}, tableJournal.corrupt(sequenceKey(h.birth), err.Error())
+	}
+	return b, nil
 }
 
 // loadHead reads what the store knows of a saga, and its slim state. The error
@@ -113,7 +123,7 @@ func (s *Store) History(ctx context.Context, id saga.ID, from uint64, limit int)
 		if err != nil {
 			return err
 		}
-		events, err = s.decodeEvents(entries, id, from, to)
+		events, err = s.decodeEvents(tx, &h, entries, id, from, to)
 		return err
 	})
 	return events, err
@@ -149,7 +159,7 @@ func (s *Store) chain(tx *bolt.Tx, id saga.ID, h *head, from, to uint64) ([]*ent
 	return entries, nil
 }
 
-func (s *Store) decodeEvents(entries []*entry, id saga.ID, from, to uint64) ([]saga.Event, error) {
+func (s *Store) decodeEvents(tx *bolt.Tx, h *head, entries []*entry, id saga.ID, from, to uint64) ([]saga.Event, error) {
 	events := make([]saga.Event, 0, to-from+1)
 	for _, e := range entries {
 		for i, data := range e.events {
@@ -165,6 +175,13 @@ func (s *Store) decodeEvents(entries []*entry, id saga.ID, from, to uint64) ([]s
 			if err != nil {
 				return nil, &store.CorruptError{What: fmt.Sprintf("event %d of saga %s", revision, id), Why: err.Error()}
 			}
+			if e.began && i == 0 {
+				b, err := s.loadBirth(tx, id, h)
+				if err != nil {
+					return nil, err
+				}
+				b.begin(event, id)
+			}
 			events = append(events, *event)
 		}
 	}
@@ -172,27 +189,6 @@ func (s *Store) decodeEvents(entries []*entry, id saga.ID, from, to uint64) ([]s
 		return nil, &store.CorruptError{What: "history of saga " + string(id), Why: "events are missing"}
 	}
 	return events, nil
-}
-
-// Due implements store.Store.
-func (s *Store) Due(ctx context.Context, now time.Time, limit int) (ids []saga.ID, next time.Time, err error) {
-	err = s.view(ctx, func(tx *bolt.Tx) error {
-		c := tableTimers.bucket(tx).Cursor()
-		for k, v := c.First(); k != nil; k, v = c.Next() {
-			at, id, ok := parseTimeKey(0, k)
-			if _, err := tableTimers.open(k, v); err != nil || !ok {
-				s.report(cmp.Or[error](err, tableTimers.corrupt(k, "its key is too short")))
-				continue
-			}
-			if instant(at).After(now) || len(ids) == store.Bounded(limit) {
-				next = instant(at)
-				return nil
-			}
-			ids = append(ids, id)
-		}
-		return nil
-	})
-	return ids, next, err
 }
 
 // Counts implements store.Store. They are kept in memory and on disk with every
@@ -278,32 +274,4 @@ func parseLine(k, v []byte) (line, error) {
 		return line{}, tableIndex.corrupt(k, "it cannot be read")
 	}
 	return l, nil
-}
-
-// sweepLeftovers removes records of owed that nothing points to: those that
-// were settled and not yet swept when the process died.
-func (s *Store) sweepLeftovers() error {
-	var places [][]byte
-	err := s.db.View(func(tx *bolt.Tx) error {
-		owed := map[string]bool{}
-		c := tableOutbox.bucket(tx).Cursor()
-		for k, v := c.First(); k != nil; k, v = c.Next() {
-			place, err := tableOutbox.open(k, v)
-			if err != nil {
-				return nil // it may point to any of them: leave them all
-			}
-			owed[string(place)] = true
-		}
-		c = tableOwed.bucket(tx).Cursor()
-		for k, _ := c.First(); k != nil; k, _ = c.Next() {
-			if !owed[string(k)] {
-				places = append(places, bytes.Clone(k))
-			}
-		}
-		return nil
-	})
-	if err != nil || len(places) == 0 {
-		return err
-	}
-	return s.db.Update(func(tx *bolt.Tx) error { return s.newGroup(tx).sweep(places) })
 }

@@ -7,7 +7,6 @@ import (
 	"hash/crc32"
 
 	"github.com/amends-dev/amends/saga"
-	"github.com/amends-dev/amends/saga/sagapb"
 	"github.com/amends-dev/amends/store"
 )
 
@@ -29,14 +28,37 @@ type head struct {
 	birth    uint64 // sequence of the journal record that has the birth
 	birthSum uint32 // CRC32C of the birth; if that is sealed, the beginning of its HMAC
 
+	timer   int64    // time of the saga's key in timers, never after wake; 0: it has none
+	debts   []debt   // what it owes
+	results []result // of its steps, said elsewhere
+
 	sealed bool // the slim state behind it is sealed; not part of the record
 }
 
-// headSize is what a head takes at most, without the definition's name.
-const headSize = 1 + 3*8 + 4 + 8*binary.MaxVarintLen64
+// Bits beside the class in a head's first byte: which parts follow.
+const (
+	headTimer   = 1 << 5 // the timer, because it is not at wake
+	headDebts   = 1 << 6
+	headResults = 1 << 7
+	headClass   = headTimer - 1
+)
+
+// headSize is what a head takes at most, without the definition's name, debts and
+// results.
+const headSize = 1 + 4*8 + 4 + 8*binary.MaxVarintLen64
 
 func (h *head) append(b []byte) []byte {
-	b = append(b, byte(h.class))
+	first := byte(h.class)
+	if h.timer != h.wake {
+		first |= headTimer
+	}
+	if len(h.debts) > 0 {
+		first |= headDebts
+	}
+	if len(h.results) > 0 {
+		first |= headResults
+	}
+	b = append(b, first)
 	for _, t := range []int64{h.started, h.wake, h.ended} {
 		b = binary.BigEndian.AppendUint64(b, uint64(t))
 	}
@@ -44,19 +66,41 @@ func (h *head) append(b []byte) []byte {
 	for _, n := range []uint64{h.revision, uint64(h.ref.Version), h.changes, h.last, h.skip, h.skipRevision, h.birth} {
 		b = binary.AppendUvarint(b, n)
 	}
-	return appendBytes(b, []byte(h.ref.Name))
+	b = appendBytes(b, []byte(h.ref.Name))
+	if first&headTimer != 0 {
+		b = binary.BigEndian.AppendUint64(b, uint64(h.timer))
+	}
+	if first&headDebts != 0 {
+		b = appendDebts(b, h)
+	}
+	if first&headResults != 0 {
+		b = appendResults(b, h)
+	}
+	return b
 }
 
-// parseHead reads a head and returns the slim state behind it.
+// parseHead reads a head and returns the slim state behind it. Its results share the
+// memory of b.
 func parseHead(b []byte) (head, []byte, error) {
 	r := reader{b: b}
-	h := head{class: store.Class(r.byte())}
+	first := r.byte()
+	h := head{class: store.Class(first & headClass)}
 	h.started, h.wake, h.ended = int64(r.uint64()), int64(r.uint64()), int64(r.uint64())
 	h.birthSum = r.uint32()
 	h.revision = r.uvarint()
 	h.ref.Version = int(r.uvarint())
 	h.changes, h.last, h.skip, h.skipRevision, h.birth = r.uvarint(), r.uvarint(), r.uvarint(), r.uvarint(), r.uvarint()
 	h.ref.Name = string(r.bytes())
+	h.timer = h.wake
+	if first&headTimer != 0 {
+		h.timer = int64(r.uint64())
+	}
+	if first&headDebts != 0 {
+		h.debts = r.debts(&h)
+	}
+	if first&headResults != 0 {
+		h.results = r.results(&h)
+	}
 	return h, r.b, r.err
 }
 
@@ -71,12 +115,16 @@ type entry struct {
 	skipRevision uint64
 	birth        []byte   // nil: said by an earlier change
 	events       [][]byte // encoded
+	began        bool     // the first event lacks what the birth says
 	sealed       bool     // birth and events are; not part of the record
 }
 
+// entryBegan is the last byte of a record whose first event lacks what the birth says.
+const entryBegan = 1
+
 // size is what append appends at most.
 func (e *entry) size() int {
-	n := len(e.saga) + len(e.birth) + 7*binary.MaxVarintLen64
+	n := len(e.saga) + len(e.birth) + 7*binary.MaxVarintLen64 + 1
 	for _, event := range e.events {
 		n += len(event) + binary.MaxVarintLen64
 	}
@@ -93,6 +141,9 @@ func (e *entry) append(b []byte) []byte {
 	for _, event := range e.events {
 		b = appendBytes(b, event)
 	}
+	if e.began {
+		b = append(b, entryBegan)
+	}
 	return b
 }
 
@@ -108,39 +159,8 @@ func parseEntry(b []byte) (*entry, error) {
 		}
 		e.events = append(e.events, r.bytes())
 	}
+	e.began = r.err == nil && len(r.b) == 1 && r.b[0] == entryBegan
 	return e, r.err
-}
-
-// birth is what is said once of a saga, when it starts: the large and constant
-// part of its state.
-func appendBirth(b []byte, in *saga.Instance) []byte {
-	b = appendBytes(b, []byte(in.Fingerprint))
-	b = appendBytes(b, []byte(in.ContentType))
-	b = appendBytes(b, []byte(in.TraceParent))
-	return appendBytes(b, in.Input)
-}
-
-// slim encodes the rest of the state.
-func slim(in *saga.Instance) ([]byte, error) {
-	rest := *in
-	rest.Fingerprint, rest.ContentType, rest.TraceParent, rest.Input = "", "", "", nil
-	return sagapb.MarshalInstance(&rest)
-}
-
-// whole puts the two parts together again.
-func whole(slim, birth []byte) (*saga.Instance, error) {
-	in, err := sagapb.UnmarshalInstance(slim)
-	if err != nil {
-		return nil, err
-	}
-	r := reader{b: birth}
-	in.Fingerprint = string(r.bytes())
-	in.ContentType = string(r.bytes())
-	in.TraceParent = string(r.bytes())
-	if input := r.bytes(); len(input) > 0 {
-		in.Input = append([]byte(nil), input...)
-	}
-	return in, r.err
 }
 
 // appendTombstone and parseTombstone write down what is left of a saga.

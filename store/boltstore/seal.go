@@ -200,14 +200,14 @@ func (k *Keys) open(what, sealed []byte) ([]byte, error) {
 	return plain, nil
 }
 
-// sum is how equal births are told. With keys it is keyed as well: a checksum would
-// confirm a guess of what was sealed.
-func (k *Keys) sum(b []byte) uint32 {
+// sum is how equal births, and equal results, are told. With keys it is keyed as well: a
+// checksum would confirm a guess of what was sealed.
+func (k *Keys) sum(kind string, b []byte) uint32 {
 	if k == nil {
 		return checksum(b)
 	}
 	mac := hmac.New(sha256.New, k.secrets[k.names[0]])
-	mac.Write([]byte("birth"))
+	mac.Write([]byte(kind))
 	mac.Write(b)
 	return binary.BigEndian.Uint32(mac.Sum(nil))
 }

@@ -79,7 +79,7 @@ func picture(t *testing.T, s store.Store, ids ...saga.ID) []any {
 		}
 		all = append(all, in, events)
 	}
-	err := s.Owed(t.Context(), outbox.ID{}, func(r outbox.Record) bool { all = append(all, r); return true })
+	err := s.Owed(t.Context(), outbox.Place{}, func(_ outbox.Place, r outbox.Record) bool { all = append(all, r); return true })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -215,10 +215,10 @@ func TestSealsAreBoundToTheirPlace(t *testing.T) {
 	if err := s.Transplant("owed", boltstore.OwedKey(2), boltstore.OwedKey(4)); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Owed(t.Context(), outbox.ID{}, func(outbox.Record) bool { return true }); err != nil {
+	if err := s.Owed(t.Context(), outbox.Place{}, func(outbox.Place, outbox.Record) bool { return true }); err != nil {
 		t.Fatal(err)
 	}
-	if len(reported) != 1 || !strings.Contains(reported[0].Error(), "its seal is broken") {
+	if len(reported) != 1 || !strings.Contains(reported[0].Error(), "it belongs to saga order-2 and not to order-1") {
 		t.Errorf("another's message is taken: %v", reported)
 	}
 	if err := s.Transplant("sagas", []byte("order-1"), []byte("order-2")); err != nil {

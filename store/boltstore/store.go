@@ -33,10 +33,9 @@ type Store struct {
 	closeErr error
 
 	mu       sync.Mutex
-	broken   error                // ErrBroken with its cause
-	counts   map[tally]int        // as committed
-	unsettle map[outbox.ID]uint64 // settled, not yet on disk; the value says in which round it was asked for
-	round    uint64
+	broken   error                  // ErrBroken with its cause
+	counts   map[tally]int          // as committed
+	unsettle map[outbox.ID]struct{} // settled, not yet on disk
 
 	// failCommit is a failure that tests inject between the last write and the
 	// commit.

@@ -43,10 +43,7 @@ func (s *Store) verify(ctx context.Context) error {
 				return err
 			}
 		}
-		if err := s.verifySagas(ctx, tx, find); err != nil {
-			return err
-		}
-		return s.verifyOwed(ctx, tx, find)
+		return s.verifySagas(ctx, tx, find)
 	})
 	return errors.Join(append(findings, err)...)
 }
@@ -90,28 +87,35 @@ func (s *Store) verifySagas(ctx context.Context, tx *bolt.Tx, find func(error)) 
 		if entries, err := s.chain(tx, id, &h, 1, h.revision); err != nil {
 			find(err)
 		} else {
-			_, err = s.decodeEvents(entries, id, 1, h.revision)
+			_, err = s.decodeEvents(tx, &h, entries, id, 1, h.revision)
 			find(err)
 		}
 		if index.Get(indexKey(h.class, h.started, id)) == nil {
 			find(&store.CorruptError{What: "index of saga " + string(id), Why: "it is missing"})
 		}
-		if h.wake != 0 && timers.Get(timeKey("", h.wake, id)) == nil {
+		if h.timer != 0 && timers.Get(timeKey("", h.timer, id)) == nil {
 			find(&store.CorruptError{What: "timer of saga " + string(id), Why: "it is missing"})
 		}
+		find(s.verifyDebts(tx, id, &h))
 	}
 	return nil
 }
 
-func (s *Store) verifyOwed(ctx context.Context, tx *bolt.Tx, find func(error)) error {
+// verifyDebts checks that what an open saga owes is there. The records of one that has
+// ended are removed when they are settled, and its head keeps their places.
+func (s *Store) verifyDebts(tx *bolt.Tx, id saga.ID, h *head) error {
 	places := tableOwed.bucket(tx)
-	c := tableOutbox.bucket(tx).Cursor()
-	for k, v := c.First(); k != nil; k, v = c.Next() {
-		if err := ctx.Err(); err != nil {
-			return err
+	for _, d := range h.debts {
+		v := places.Get(d.key())
+		if v == nil && !h.class.Open() {
+			continue
 		}
-		if _, _, err := s.readOwed(places, k, v); err != nil {
-			find(fmt.Errorf("outbox: %w", err))
+		what := fmt.Sprintf("outbox record %s", d.id(id))
+		if v == nil {
+			return &store.CorruptError{What: what, Why: "its message is missing"}
+		}
+		if _, _, err := s.readOwed(tx, d.key(), v); err != nil {
+			return fmt.Errorf("%s: %w", what, err)
 		}
 	}
 	return nil

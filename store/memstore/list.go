@@ -6,7 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/amends-dev/amends/outbox"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/store"
 )
@@ -167,8 +166,4 @@ func (s *Store) Definitions(ctx context.Context) ([]*saga.Definition, error) {
 
 func compareRef(a, b saga.Ref) int {
 	return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Version, b.Version))
-}
-
-func compareID(a, b outbox.ID) int {
-	return cmp.Or(cmp.Compare(a.Saga, b.Saga), cmp.Compare(a.Revision, b.Revision), cmp.Compare(a.Index, b.Index))
 }

@@ -45,10 +45,17 @@ type Hooks struct {
 // data is what survives Reopen.
 type data struct {
 	sagas       map[saga.ID]*record
-	owed        map[outbox.ID][]byte
+	owed        map[outbox.ID]debt
+	commits     uint64 // changes that were committed
 	tombstones  map[saga.ID]store.TombstoneError
 	definitions map[saga.Ref]*saga.Definition
 	buffer      []byte // in which states are written down
+}
+
+// debt is an owed record, as it was written down.
+type debt struct {
+	place   outbox.Place
+	written []byte
 }
 
 // record is one saga, as it was written down; and what it is found by.
@@ -78,7 +85,7 @@ func (r *record) read() (*saga.Instance, error) {
 func New() *Store {
 	return &Store{data: data{
 		sagas:       map[saga.ID]*record{},
-		owed:        map[outbox.ID][]byte{},
+		owed:        map[outbox.ID]debt{},
 		tombstones:  map[saga.ID]store.TombstoneError{},
 		definitions: map[saga.Ref]*saga.Definition{},
 	}}
@@ -178,8 +185,9 @@ func (d *data) apply(c *store.Change) error {
 	r.written, r.state = append(r.written[:0], state...), nil
 	r.summary, r.class, r.wake = store.Summarize(in), class, in.Wake()
 	r.events = append(r.events, events...)
+	d.commits++
 	for i := range c.Owe {
-		d.owed[c.Owe[i].ID] = owed[i]
+		d.owed[c.Owe[i].ID] = debt{outbox.Place{Commit: d.commits, Index: uint16(i)}, owed[i]}
 	}
 	for _, id := range c.Settle {
 		delete(d.owed, id)
@@ -288,31 +296,32 @@ func (s *Store) History(ctx context.Context, id saga.ID, from uint64, limit int)
 }
 
 // Owed implements store.Store.
-func (s *Store) Owed(ctx context.Context, after outbox.ID, yield func(outbox.Record) bool) error {
+func (s *Store) Owed(ctx context.Context, after outbox.Place, yield func(outbox.Place, outbox.Record) bool) error {
 	if err := s.lock(ctx); err != nil {
 		return err
 	}
-	type record struct {
-		id   outbox.ID
-		data []byte
-	}
-	var records []record
-	for id, data := range s.data.owed {
-		if compareID(after, id) < 0 {
-			records = append(records, record{id, data})
+	var debts []debt
+	for _, d := range s.data.owed {
+		if after.Before(d.place) {
+			debts = append(debts, d)
 		}
 	}
 	s.mu.Unlock()
-	slices.SortFunc(records, func(a, b record) int { return compareID(a.id, b.id) })
-	for i := range records {
+	slices.SortFunc(debts, func(a, b debt) int {
+		if a.place.Before(b.place) {
+			return -1
+		}
+		return 1 // no two have the same place
+	})
+	for _, d := range debts {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		r, err := outboxpb.UnmarshalRecord(records[i].data)
+		r, err := outboxpb.UnmarshalRecord(d.written)
 		if err != nil {
 			return err
 		}
-		if !yield(r) {
+		if !yield(d.place, r) {
 			return nil
 		}
 	}

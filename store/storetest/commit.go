@@ -60,7 +60,7 @@ func testRevisions(t *testing.T, h Harness) {
 	equal(t, "state after conflicts", load(t, s, "order-1"), second.Instance)
 	third := Next(Next(second.Instance, Epoch).Instance, Epoch)
 	wantConflict(t, commitOne(t, s, third), store.ConflictError{Saga: "order-1", Expected: 3, Actual: 2})
-	equal(t, "owed after conflicts", ids(owedBy(t, s, outbox.ID{})), []outbox.ID{{Saga: "order-1", Revision: 2}})
+	equal(t, "owed after conflicts", ids(owedBy(t, s, outbox.Place{})), []outbox.ID{{Saga: "order-1", Revision: 2}})
 }
 
 func testIndependent(t *testing.T, h Harness) {
@@ -112,7 +112,7 @@ func testSeveral(t *testing.T, h Harness) {
 	equal(t, "history", history(t, s, "order-1", 0, 0), []saga.Event{
 		one.Events[0], two.Events[0], three.Events[0], four.Events[0], five.Events[0],
 	})
-	equal(t, "what is owed", ids(owedBy(t, s, outbox.ID{})), []outbox.ID{{Saga: "order-1", Revision: 5, Index: 1}})
+	equal(t, "what is owed", ids(owedBy(t, s, outbox.Place{})), []outbox.ID{{Saga: "order-1", Revision: 5, Index: 1}})
 }
 
 func testInvalid(t *testing.T, h Harness) {
@@ -147,7 +147,7 @@ func testInvalid(t *testing.T, h Harness) {
 	broken("the same debt twice", func(c *store.Change) { c.Owe = append(c.Owe, c.Owe[0]) })
 	_, err := s.Load(t.Context(), "order-1")
 	wantError(t, "Load after invalid changes", err, store.ErrNotFound)
-	equal(t, "what is owed", owedBy(t, s, outbox.ID{}), []outbox.Record(nil))
+	equal(t, "what is owed", owedBy(t, s, outbox.Place{}), []outbox.Record(nil))
 }
 
 func testSharing(t *testing.T, h Harness) {
@@ -163,8 +163,8 @@ func testSharing(t *testing.T, h Harness) {
 	equal(t, "state", load(t, s, "order-1"), want.Instance)
 	history(t, s, "order-1", 1, 1)[0].Payload[0] = '#'
 	equal(t, "history", history(t, s, "order-1", 1, 1), want.Events)
-	owedBy(t, s, outbox.ID{})[0].Envelope.Data[0] = '#'
-	equal(t, "what is owed", owedBy(t, s, outbox.ID{}), want.Owe)
+	owedBy(t, s, outbox.Place{})[0].Envelope.Data[0] = '#'
+	equal(t, "what is owed", owedBy(t, s, outbox.Place{}), want.Owe)
 }
 
 func testConstants(t *testing.T, h Harness) {
@@ -316,7 +316,7 @@ func readAround(t testing.TB, s store.Store) error {
 		}
 	}
 	_, _, due := s.Due(ctx, Epoch.Add(time.Hour), 10)
-	owed := s.Owed(ctx, outbox.ID{}, func(outbox.Record) bool { return true })
+	owed := s.Owed(ctx, outbox.Place{}, func(outbox.Place, outbox.Record) bool { return true })
 	_, counts := s.Counts(ctx)
 	return errors.Join(err, due, owed, counts)
 }

@@ -56,7 +56,7 @@ func snapshot(t testing.TB, s store.Store, all []*saga.Instance) picture {
 	if err := errors.Join(errs[:]...); err != nil {
 		t.Fatal(err)
 	}
-	p.Owed = owedBy(t, s, outbox.ID{})
+	p.Owed = owedBy(t, s, outbox.Place{})
 	return p
 }
 
@@ -84,13 +84,15 @@ func testClosed(t *testing.T, h Harness) {
 	}
 	ctx := t.Context()
 	for name, call := range map[string]func() error{
-		"Commit":        func() error { _, err := s.Commit(ctx, nil); return err },
-		"Load":          func() error { _, err := s.Load(ctx, "order-1"); return err },
-		"History":       func() error { _, err := s.History(ctx, "order-1", 1, 1); return err },
-		"List":          func() error { _, _, err := s.List(ctx, store.Filter{}, store.Page{}); return err },
-		"Counts":        func() error { _, err := s.Counts(ctx); return err },
-		"Due":           func() error { _, _, err := s.Due(ctx, Epoch, 1); return err },
-		"Owed":          func() error { return s.Owed(ctx, outbox.ID{}, func(outbox.Record) bool { return true }) },
+		"Commit":  func() error { _, err := s.Commit(ctx, nil); return err },
+		"Load":    func() error { _, err := s.Load(ctx, "order-1"); return err },
+		"History": func() error { _, err := s.History(ctx, "order-1", 1, 1); return err },
+		"List":    func() error { _, _, err := s.List(ctx, store.Filter{}, store.Page{}); return err },
+		"Counts":  func() error { _, err := s.Counts(ctx); return err },
+		"Due":     func() error { _, _, err := s.Due(ctx, Epoch, 1); return err },
+		"Owed": func() error {
+			return s.Owed(ctx, outbox.Place{}, func(outbox.Place, outbox.Record) bool { return true })
+		},
 		"Settle":        func() error { return s.Settle(ctx, nil) },
 		"PutDefinition": func() error { return s.PutDefinition(ctx, d) },
 		"Definitions":   func() error { _, err := s.Definitions(ctx); return err },

@@ -75,22 +75,22 @@ func testOwed(t *testing.T, h Harness) {
 	s := h.Store
 	c := Start("order-1", Checkout, Epoch)
 	commit(t, s, c)
-	equal(t, "owed after the start", owedBy(t, s, outbox.ID{}), c.Owe)
+	equal(t, "owed after the start", owedBy(t, s, outbox.Place{}), c.Owe)
 	next := Next(c.Instance, Epoch.Add(time.Second))
 	commit(t, s, next)
-	equal(t, "owed after the answer", owedBy(t, s, outbox.ID{}), next.Owe)
+	equal(t, "owed after the answer", owedBy(t, s, outbox.Place{}), next.Owe)
 	s = h.Reopen(t)
-	equal(t, "owed after a restart", owedBy(t, s, outbox.ID{}), next.Owe)
+	equal(t, "owed after a restart", owedBy(t, s, outbox.Place{}), next.Owe)
 	unknown := outbox.ID{Saga: "order-9", Revision: 7}
 	if err := s.Settle(t.Context(), []outbox.ID{unknown, next.Owe[0].ID}); err != nil {
 		t.Fatal(err)
 	}
-	equal(t, "owed after settling", owedBy(t, s, outbox.ID{}), []outbox.Record(nil))
+	equal(t, "owed after settling", owedBy(t, s, outbox.Place{}), []outbox.Record(nil))
 	if err := s.Settle(t.Context(), []outbox.ID{next.Owe[0].ID}); err != nil {
 		t.Fatalf("settle twice: %v", err)
 	}
 	in := finish(t, s, next.Instance, Epoch.Add(time.Minute))
-	equal(t, "owed at the end", ids(owedBy(t, s, outbox.ID{})), []outbox.ID{{Saga: "order-1", Revision: in.Revision, Index: 1}})
+	equal(t, "owed at the end", ids(owedBy(t, s, outbox.Place{})), []outbox.ID{{Saga: "order-1", Revision: in.Revision, Index: 1}})
 	var many []outbox.ID
 	for i := range 10_000 {
 		many = append(many, outbox.ID{Saga: "order-9", Revision: uint64(i + 1)})
@@ -98,13 +98,13 @@ func testOwed(t *testing.T, h Harness) {
 	if err := s.Settle(t.Context(), append(many, outbox.ID{Saga: "order-1", Revision: in.Revision, Index: 1})); err != nil {
 		t.Fatalf("settle many: %v", err)
 	}
-	equal(t, "owed after settling many", owedBy(t, s, outbox.ID{}), []outbox.Record(nil))
+	equal(t, "owed after settling many", owedBy(t, s, outbox.Place{}), []outbox.Record(nil))
 }
 
 func testOwedOrder(t *testing.T, h Harness) {
 	s := h.Store
 	var want []outbox.ID
-	for _, id := range []saga.ID{"A", "a", "a-", "a-b", "a:", "aa", "b"} {
+	for _, id := range []saga.ID{"b", "A", "a-b", "a", "a-", "a:", "aa"} {
 		c := Start(id, Checkout, Epoch)
 		for i := range 300 {
 			r := c.Owe[0]
@@ -120,19 +120,27 @@ func testOwedOrder(t *testing.T, h Harness) {
 		commit(t, s, next)
 		want = append(want, next.Owe[0].ID)
 	}
-	got := ids(owedBy(t, s, outbox.ID{}))
+	var got []outbox.ID
+	var places []outbox.Place
+	if err := s.Owed(t.Context(), outbox.Place{}, func(p outbox.Place, r outbox.Record) bool {
+		got, places = append(got, r.ID), append(places, p)
+		return true
+	}); err != nil {
+		t.Fatal(err)
+	}
 	equal(t, "order", got, want)
 	for _, i := range []int{0, 1, 255, 256, 257, 300, 301, 1000, len(want) - 2, len(want) - 1} {
-		equal(t, fmt.Sprintf("behind record %d", i), ids(owedBy(t, s, want[i])), want[i+1:])
+		equal(t, fmt.Sprintf("behind record %d", i), ids(owedBy(t, s, places[i])), want[i+1:])
 	}
-	equal(t, "behind a record that is not there", ids(owedBy(t, s, outbox.ID{Saga: "a-b", Revision: 1<<64 - 1}))[0].Saga, saga.ID("a:"))
+	between := outbox.Place{Commit: places[300].Commit - 1, Index: 1<<16 - 1}
+	equal(t, "behind a record that is not there", ids(owedBy(t, s, between))[0], want[300])
 	n := 0
-	if err := s.Owed(t.Context(), outbox.ID{}, func(outbox.Record) bool { n++; return n < 5 }); err != nil || n != 5 {
+	if err := s.Owed(t.Context(), outbox.Place{}, func(outbox.Place, outbox.Record) bool { n++; return n < 5 }); err != nil || n != 5 {
 		t.Fatalf("yield was called %d times after it returned false at 5 (%v)", n, err)
 	}
 	// Commits and settlements while yield runs.
 	seen := map[outbox.ID]bool{}
-	if err := s.Owed(t.Context(), outbox.ID{}, func(r outbox.Record) bool {
+	if err := s.Owed(t.Context(), outbox.Place{}, func(_ outbox.Place, r outbox.Record) bool {
 		if seen[r.ID] {
 			t.Fatalf("record %s came twice", r.ID)
 		}

@@ -140,10 +140,10 @@ func wantConflict(t testing.TB, err error, want store.ConflictError) {
 }
 
 // owedBy lists what is owed.
-func owedBy(t testing.TB, s store.Store, after outbox.ID) []outbox.Record {
+func owedBy(t testing.TB, s store.Store, after outbox.Place) []outbox.Record {
 	t.Helper()
 	var list []outbox.Record
-	if err := s.Owed(t.Context(), after, func(r outbox.Record) bool {
+	if err := s.Owed(t.Context(), after, func(_ outbox.Place, r outbox.Record) bool {
 		list = append(list, r)
 		return true
 	}); err != nil {

@@ -1,0 +1,165 @@
+package outboxpb
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/outbox"
+	"github.com/amends-dev/amends/transport"
+)
+
+// What is left out of an abridged record, or written otherwise, because it follows
+// from the rest. The bits are stored; they never change.
+const (
+	isAnswered      = 1 << iota // Record.Answered
+	leftSaga                    // the saga is that of the record's ID
+	leftID                      // the id is saga/step/direction/attempt, or saga/revision/place
+	leftSource                  // the source is usualSource
+	leftCommand                 // the type is that of a command
+	leftLifecycle               // … of an announcement
+	leftJSON                    // the content type is transport.JSON
+	leftReply                   // the answer is expected where subject and key say
+	leftInput                   // the data is the saga's input
+	dedupIsHex                  // the id for deduplication is hexadecimal, and written as the bytes
+	firstUnknownBit             // from here on a later release wrote it
+)
+
+// usualSource is the CloudEvents source of a coordinator unless it is configured.
+const usualSource = "/amends/coordinator"
+
+// announcementPlace is the bit of a record's index that announcements have.
+const announcementPlace = 1 << 15
+
+// AppendAbridged appends a record without its ID, which the caller keeps beside it,
+// and without what follows from the rest: a third of what AppendRecord takes. input
+// is the saga's input, which many commands carry on as it is. The errors are those of
+// AppendRecord.
+func AppendAbridged(dst []byte, r *outbox.Record, input []byte) ([]byte, error) {
+	if err := checkRecord(r); err != nil {
+		return dst, fmt.Errorf("write down outbox record %s: %w", r.ID, err)
+	}
+	e := r.Envelope
+	left := abridge(&e, r.ID, input)
+	if r.Answered {
+		left |= isAnswered
+	}
+	out, err := AppendEnvelope(binary.AppendUvarint(dst, left), &e)
+	if err != nil {
+		return dst, fmt.Errorf("write down outbox record %s: %w", r.ID, err)
+	}
+	return out, nil
+}
+
+// UnmarshalAbridged reads what AppendAbridged wrote of the record with this ID. input
+// is asked for the saga's input if the record carries it. The result shares no memory
+// with data; its data is what input returned then.
+func UnmarshalAbridged(data []byte, id outbox.ID, input func() ([]byte, error)) (outbox.Record, error) {
+	r, err := fromAbridged(data, id, input)
+	if err != nil {
+		return outbox.Record{}, fmt.Errorf("read outbox record %s: %w", id, err)
+	}
+	return r, nil
+}
+
+func fromAbridged(data []byte, id outbox.ID, input func() ([]byte, error)) (outbox.Record, error) {
+	left, size := binary.Uvarint(data)
+	if size <= 0 || left >= firstUnknownBit {
+		return outbox.Record{}, errors.New("it does not begin like one: it is damaged or was written by a later release")
+	}
+	e, err := UnmarshalEnvelope(data[size:])
+	if err != nil {
+		return outbox.Record{}, err
+	}
+	if err := complete(e, left, id); err != nil {
+		return outbox.Record{}, err
+	}
+	if left&leftInput != 0 {
+		if e.Data, err = input(); err != nil {
+			return outbox.Record{}, fmt.Errorf("the saga's input, which it carries: %w", err)
+		}
+	}
+	r := outbox.Record{ID: id, Envelope: *e, Answered: left&isAnswered != 0}
+	return r, checkRecord(&r)
+}
+
+// abridge takes out of an envelope what complete can put back, and says what that is.
+func abridge(e *transport.Envelope, id outbox.ID, input []byte) (left uint64) {
+	leave := func(bit uint64, field *string, same string) {
+		if *field == same && same != "" && left&bit == 0 {
+			*field, left = "", left|bit
+		}
+	}
+	// The reply and the id are told from the saga and the step, so they go first.
+	leave(leftReply, &e.ReplyTo, replyTo(e))
+	if e.Saga == id.Saga {
+		leave(leftID, &e.ID, usualID(e, id))
+		e.Saga, left = "", left|leftSaga
+	}
+	leave(leftSource, &e.Source, usualSource)
+	leave(leftCommand, &e.Type, transport.TypeCommand)
+	leave(leftLifecycle, &e.Type, transport.TypeLifecycle)
+	leave(leftJSON, &e.ContentType, transport.JSON)
+	if raw, err := hex.DecodeString(e.DedupID); err == nil && len(raw) > 0 && hex.EncodeToString(raw) == e.DedupID {
+		e.DedupID, left = string(raw), left|dedupIsHex
+	}
+	if len(input) > 0 && bytes.Equal(e.Data, input) {
+		e.Data, left = nil, left|leftInput
+	}
+	return left
+}
+
+// complete puts back what abridge took out, but for the input.
+func complete(e *transport.Envelope, left uint64, id outbox.ID) error {
+	put := func(bit uint64, field *string, is string) error {
+		if left&bit == 0 {
+			return nil
+		}
+		if *field != "" || is == "" {
+			return errors.New("it says that something is left out that is there, or that does not follow from the rest")
+		}
+		*field = is
+		return nil
+	}
+	if left&dedupIsHex != 0 {
+		e.DedupID = hex.EncodeToString([]byte(e.DedupID))
+	}
+	if left&leftSaga != 0 {
+		e.Saga = id.Saga
+	}
+	return errors.Join(
+		put(leftReply, &e.ReplyTo, replyTo(e)),
+		put(leftID, &e.ID, usualID(e, id)),
+		put(leftSource, &e.Source, usualSource),
+		put(leftCommand, &e.Type, transport.TypeCommand),
+		put(leftLifecycle, &e.Type, transport.TypeLifecycle),
+		put(leftJSON, &e.ContentType, transport.JSON),
+	)
+}
+
+func key(e *transport.Envelope) contract.Key {
+	return contract.Key{Saga: e.Saga, Step: e.Step, Direction: e.Direction}
+}
+
+// usualID is the id that a coordinator gives the message of a record.
+func usualID(e *transport.Envelope, id outbox.ID) string {
+	if e.Step == "" {
+		return string(id.Saga) + "/" + strconv.FormatUint(id.Revision, 10) + "/" + strconv.Itoa(int(id.Index&^announcementPlace))
+	}
+	return key(e).String() + "/" + strconv.Itoa(e.Attempt)
+}
+
+// replyTo is where the answer to a command is expected; "" if it is none.
+func replyTo(e *transport.Envelope) string {
+	prefix, rest, ok := strings.Cut(e.Subject, ".command.")
+	participant, _, more := strings.Cut(rest, ".")
+	if !ok || !more || prefix == "" || e.Step == "" {
+		return ""
+	}
+	return transport.Subjects{Prefix: prefix}.Event(participant, key(e), e.Attempt)
+}

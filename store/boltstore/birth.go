@@ -1,0 +1,72 @@
+package boltstore
+
+import (
+	"bytes"
+
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/sagapb"
+)
+
+// birth is what is said once of a saga, when it starts: the large and constant part
+// of its state.
+type birth struct {
+	fingerprint, contentType, traceParent string
+
+	input []byte
+}
+
+func appendBirth(b []byte, in *saga.Instance) []byte {
+	b = appendBytes(b, []byte(in.Fingerprint))
+	b = appendBytes(b, []byte(in.ContentType))
+	b = appendBytes(b, []byte(in.TraceParent))
+	return appendBytes(b, in.Input)
+}
+
+// parseBirth reads what appendBirth wrote; the input shares its memory.
+func parseBirth(b []byte) (birth, error) {
+	r := reader{b: b}
+	out := birth{fingerprint: string(r.bytes()), contentType: string(r.bytes()), traceParent: string(r.bytes()), input: r.bytes()}
+	return out, r.err
+}
+
+// slim encodes the rest of the state, without the results that are said elsewhere.
+func slim(in *saga.Instance, elsewhere []given) ([]byte, error) {
+	rest := *in
+	rest.Fingerprint, rest.ContentType, rest.TraceParent, rest.Input = "", "", "", nil
+	if len(elsewhere) > 0 {
+		rest.Steps = append([]saga.StepState(nil), in.Steps...)
+		for i := range elsewhere {
+			rest.Steps[elsewhere[i].step].Result = nil
+		}
+	}
+	return sagapb.MarshalInstance(&rest)
+}
+
+// whole puts the parts together again, but for the results.
+func whole(slim []byte, b birth) (*saga.Instance, error) {
+	in, err := sagapb.UnmarshalInstance(slim)
+	if err != nil {
+		return nil, err
+	}
+	in.Fingerprint, in.ContentType, in.TraceParent, in.Input = b.fingerprint, b.contentType, b.traceParent, own(b.input)
+	return in, nil
+}
+
+// begins reports whether an event says nothing but what the birth says too, and when.
+func begins(e *saga.Event, in *saga.Instance) bool {
+	return e.Type == saga.Started && e.ID == in.ID && e.ContentType == in.ContentType && e.TraceParent == in.TraceParent &&
+		bytes.Equal(e.Payload, in.Input)
+}
+
+// begin gives the first event of a saga what its birth says.
+func (b *birth) begin(e *saga.Event, id saga.ID) {
+	e.ID, e.ContentType, e.TraceParent, e.Payload = id, b.contentType, b.traceParent, own(b.input)
+}
+
+// own is a copy for a caller; nil when there is nothing.
+func own(b []byte) []byte {
+	if len(b) == 0 {
+		return nil
+	}
+	return bytes.Clone(b)
+}

@@ -1,0 +1,185 @@
+package boltstore
+
+import (
+	"encoding/binary"
+	"errors"
+	"slices"
+
+	"github.com/amends-dev/amends/outbox"
+	"github.com/amends-dev/amends/outbox/outboxpb"
+	"github.com/amends-dev/amends/saga"
+)
+
+// debt is an entry in a saga's head: a record that it owes, and where in owed that is.
+// It is what makes the record owed: one that no head names is settled. A saga that has
+// ended may name records that are not there any more (group.settleAll).
+type debt struct {
+	revision uint64
+	index    uint16
+	seq      uint64 // of the change that owes it
+	place    uint16 // among those of the change
+}
+
+func (d debt) id(of saga.ID) outbox.ID {
+	return outbox.ID{Saga: of, Revision: d.revision, Index: d.index}
+}
+
+func (d debt) key() []byte { return owedKey(d.seq, int(d.place)) }
+
+// appendDebts writes the debts of a head; revisions and sequences as what lies between
+// them and the head's own.
+func appendDebts(b []byte, h *head) []byte {
+	b = binary.AppendUvarint(b, uint64(len(h.debts)))
+	for _, d := range h.debts {
+		b = binary.AppendUvarint(b, h.revision-d.revision)
+		b = binary.AppendUvarint(b, uint64(d.index))
+		b = binary.AppendUvarint(b, h.last-d.seq)
+		b = binary.AppendUvarint(b, uint64(d.place))
+	}
+	return b
+}
+
+func (r *reader) debts(h *head) (list []debt) {
+	for n := r.uvarint(); n > 0 && r.err == nil; n-- {
+		list = append(list, debt{
+			revision: h.revision - r.uvarint(), index: uint16(r.small()),
+			seq: h.last - r.uvarint(), place: uint16(r.small()),
+		})
+	}
+	return list
+}
+
+// An owed record is
+//
+//	saga · revision · index · the rest, abridged (outboxpb.AppendAbridged); that may be sealed
+//
+// so that it can be told without a key whose it is.
+
+// appendOwner writes whose record it is.
+func appendOwner(b []byte, id outbox.ID) []byte {
+	b = appendBytes(b, []byte(id.Saga))
+	b = binary.AppendUvarint(b, id.Revision)
+	return binary.AppendUvarint(b, uint64(id.Index))
+}
+
+// owedFrame is an owed record in its frame, for putFrame.
+func owedFrame(keys *Keys, r *outbox.Record, input []byte) ([]byte, error) {
+	frame := appendOwner(newFrame(256), r.ID)
+	if keys == nil {
+		return outboxpb.AppendAbridged(frame, r, input)
+	}
+	rest, err := outboxpb.AppendAbridged(nil, r, input)
+	return append(frame, keys.closing("owed", string(outboxKey(r.ID)), 0, rest)...), err
+}
+
+// parseOwner reads whose record it is, and returns what is behind that.
+func parseOwner(body []byte) (id outbox.ID, rest []byte, err error) {
+	r := reader{b: body}
+	id = outbox.ID{Saga: saga.ID(r.bytes()), Revision: r.uvarint(), Index: uint16(r.small())}
+	return id, r.b, r.err
+}
+
+// parseOwed reads an owed record; input returns that of its saga.
+func parseOwed(keys *Keys, body []byte, sealed bool, input func(saga.ID) ([]byte, error)) (outbox.Record, error) {
+	id, rest, err := parseOwner(body)
+	if err != nil {
+		return outbox.Record{}, err
+	}
+	if rest, err = keys.opening(sealed, "owed", string(outboxKey(id)), 0, rest); err != nil {
+		return outbox.Record{}, err
+	}
+	return outboxpb.UnmarshalAbridged(rest, id, func() ([]byte, error) { return input(id.Saga) })
+}
+
+// owe gives a head its debts: the old ones and the new ones that are not settled.
+func (g *group) owe(p *prepared, h, old *head, seq uint64) {
+	if old != nil {
+		h.debts = g.unsettled(p.id, old.debts, p.settle)
+	}
+	for i := range p.owe {
+		id := p.owe[i].id
+		g.takeSettled(id) // it was told of a saga of this id that was removed
+		if d := (debt{id.Revision, id.Index, seq, uint16(i)}); slices.Contains(p.settle, id) {
+			g.swept = append(g.swept, d.key())
+		} else {
+			h.debts = append(h.debts, d)
+		}
+	}
+}
+
+// unsettled are the debts of a saga that are settled neither by ids nor by Settle. The
+// records of the others are swept later, many at a time.
+func (g *group) unsettled(id saga.ID, debts []debt, ids []outbox.ID) (left []debt) {
+	for _, d := range debts {
+		if one := d.id(id); g.takeSettled(one) || slices.Contains(ids, one) {
+			g.swept = append(g.swept, d.key())
+		} else {
+			left = append(left, d)
+		}
+	}
+	return left
+}
+
+// takeSettled reports whether Settle was told of a record; the group sees to it.
+func (g *group) takeSettled(id outbox.ID) bool {
+	g.s.mu.Lock()
+	defer g.s.mu.Unlock()
+	_, settled := g.s.unsettle[id]
+	if settled {
+		g.settled = append(g.settled, id)
+	}
+	return settled
+}
+
+// settle removes the debts of other sagas than the one that a change moves. A saga that
+// has ended keeps its entry, which costs a few bytes and spares writing its page again:
+// its record is gone.
+func (g *group) settle(id saga.ID, ids []outbox.ID) error {
+	body, sealed, err := tableSagas.find(g.bucket(tableSagas), []byte(id))
+	if err != nil || body == nil {
+		return err
+	}
+	h, state, err := parseHead(body)
+	if err != nil {
+		return tableSagas.corrupt([]byte(id), err.Error())
+	}
+	before := len(h.debts)
+	h.debts = g.unsettled(id, h.debts, ids)
+	if len(h.debts) == before || !h.class.Open() {
+		return nil
+	}
+	return g.putHead(sealed, id, &h, state)
+}
+
+// putHead writes a head and the slim state behind it.
+func (g *group) putHead(sealed bool, id saga.ID, h *head, state []byte) error {
+	format := byte(frameFormat)
+	if sealed {
+		format = frameSealed
+	}
+	size := headSize + len(h.ref.Name) + 16*len(h.debts) + 32*len(h.results) + len(state)
+	return g.putFrame(format, tableSagas, []byte(id), append(h.append(newFrame(size)), state...))
+}
+
+// settleAll applies what Settle was told of sagas that did not move since, and sweeps.
+func (g *group) settleAll() error {
+	g.s.mu.Lock()
+	sagas := map[saga.ID][]outbox.ID{}
+	for id := range g.s.unsettle {
+		sagas[id.Saga] = append(sagas[id.Saga], id)
+		g.settled = append(g.settled, id)
+	}
+	g.s.mu.Unlock()
+	for id, ids := range sagas {
+		err := g.settle(id, ids)
+		if isFatal(err) {
+			return err
+		}
+		if err != nil {
+			g.s.report(err)
+		}
+	}
+	swept := g.swept
+	g.swept = nil
+	return errors.Join(g.sweep(swept), g.sweep(g.s.swept))
+}

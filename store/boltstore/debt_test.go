@@ -1,0 +1,53 @@
+package boltstore
+
+import (
+	"bytes"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/amends-dev/amends/outbox"
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/transport"
+)
+
+// A sealed message is bound to the saga, the revision and the index that stand before
+// it in the clear.
+func TestOwedSealIsBound(t *testing.T) {
+	line, err := NewKey("key-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, err := ParseKeys([]byte(line))
+	if err != nil {
+		t.Fatal(err)
+	}
+	record := outbox.Record{
+		ID:       outbox.ID{Saga: "order-1", Revision: 3, Index: 2},
+		Envelope: transport.Envelope{Subject: "saga.command.bank.pay", Data: []byte("secret")},
+	}
+	frame, err := owedFrame(keys, &record, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body := frame[frameSize:]
+	none := func(saga.ID) ([]byte, error) { return nil, nil }
+	read, err := parseOwed(keys, body, true, none)
+	if err != nil || !reflect.DeepEqual(read, record) {
+		t.Fatalf("got %+v (%v), want %+v", read, err, record)
+	}
+	_, rest, err := parseOwner(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []outbox.ID{
+		{Saga: "order-2", Revision: 3, Index: 2}, {Saga: "order-1", Revision: 4, Index: 2}, {Saga: "order-1", Revision: 3, Index: 1},
+	} {
+		if _, err := parseOwed(keys, append(appendOwner(nil, id), rest...), true, none); err == nil || !strings.Contains(err.Error(), "its seal is broken") {
+			t.Errorf("taken as %s: %v", id, err)
+		}
+	}
+	if bytes.Contains(frame, []byte("secret")) {
+		t.Error("it is not sealed")
+	}
+}

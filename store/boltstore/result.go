@@ -1,0 +1,168 @@
+package boltstore
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+
+	bolt "go.etcd.io/bbolt"
+
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/sagapb"
+)
+
+// result is an entry in a saga's head: what a step gave is said by the event that
+// brought it, and not again in every state that follows.
+type result struct {
+	step  int
+	sum   uint32 // as head.birthSum
+	seq   uint64 // of the change with the event; 0: inline
+	event int    // place among the events of the change
+
+	inline []byte // when no event says it; may be sealed
+}
+
+// minElsewhere is from which size on, in bytes, a result is not in the state itself.
+const minElsewhere = 24
+
+func appendResults(b []byte, h *head) []byte {
+	b = binary.AppendUvarint(b, uint64(len(h.results)))
+	for _, r := range h.results {
+		b = binary.AppendUvarint(b, uint64(r.step))
+		b = binary.BigEndian.AppendUint32(b, r.sum)
+		if r.seq == 0 {
+			b = appendBytes(append(b, 0), r.inline)
+			continue
+		}
+		b = binary.AppendUvarint(b, h.last-r.seq+1)
+		b = binary.AppendUvarint(b, uint64(r.event))
+	}
+	return b
+}
+
+func (r *reader) results(h *head) (list []result) {
+	for n := r.uvarint(); n > 0 && r.err == nil; n-- {
+		one := result{step: r.small(), sum: r.uint32()}
+		switch back := r.uvarint(); {
+		case back == 0:
+			one.inline = r.bytes()
+		case back > h.last:
+			r.err = errors.New("it has a result that was said before the first change")
+		default:
+			one.seq, one.event = h.last-back+1, r.small()
+		}
+		list = append(list, one)
+	}
+	return list
+}
+
+// small reads a number that counts things of one saga.
+func (r *reader) small() int {
+	n := r.uvarint()
+	if n > math.MaxUint16 && r.err == nil {
+		r.err = fmt.Errorf("a number is damaged: %d is above %d", n, math.MaxUint16)
+	}
+	return int(n & math.MaxUint16)
+}
+
+// given is a result of a change: the step's, and which of the change's events says it
+// (-1: none does).
+type given struct {
+	result
+
+	plain []byte
+}
+
+// elsewhere are the results of a state that need not be in it.
+func elsewhere(keys *Keys, in *saga.Instance, events []saga.Event) (list []given) {
+	for i := range in.Steps {
+		data := in.Steps[i].Result
+		if len(data) < minElsewhere {
+			continue
+		}
+		event := -1
+		for k := range events {
+			if e := &events[k]; (e.Type == saga.Answered || e.Type == saga.Operated) && bytes.Equal(e.Payload, data) {
+				event = k
+			}
+		}
+		list = append(list, given{result{step: i, sum: keys.sum("result", data), event: event}, data})
+	}
+	return list
+}
+
+// place says where the results of a change are: in its own events, where the old head
+// says, or with the new head.
+func (p *prepared) place(keys *Keys, h, old *head, seq uint64) {
+	for _, g := range p.results {
+		r := g.result
+		before := old.result(r.step, r.sum)
+		switch {
+		case r.event >= 0:
+			r.seq = seq
+		case before != nil:
+			r = *before
+		default:
+			r.event, r.inline = 0, keys.closing("result", string(p.id), uint64(r.step), g.plain)
+		}
+		h.results = append(h.results, r)
+	}
+}
+
+// result is the entry of a step, if it is of the same result.
+func (h *head) result(step int, sum uint32) *result {
+	if h == nil {
+		return nil
+	}
+	for i := range h.results {
+		if h.results[i].step == step && h.results[i].sum == sum {
+			return &h.results[i]
+		}
+	}
+	return nil
+}
+
+// fill puts the results into a state.
+func (s *Store) fillResults(tx *bolt.Tx, in *saga.Instance, h *head) error {
+	for i := range h.results {
+		r := &h.results[i]
+		if r.step >= len(in.Steps) {
+			return tableSagas.corrupt([]byte(in.ID), fmt.Sprintf("it has a result of step %d, and %d steps", r.step, len(in.Steps)))
+		}
+		data, sealed, err := s.readResult(tx, in.ID, h, r)
+		if err != nil {
+			return err
+		}
+		if !sealed && checksum(data) != r.sum { // a seal says more
+			return tableSagas.corrupt([]byte(in.ID), fmt.Sprintf("the result of step %d is another one where it is said", r.step))
+		}
+		in.Steps[r.step].Result = own(data)
+	}
+	return nil
+}
+
+func (s *Store) readResult(tx *bolt.Tx, id saga.ID, h *head, r *result) (data []byte, sealed bool, err error) {
+	keys := s.options.Keys
+	if r.seq == 0 {
+		data, err = keys.opening(h.sealed, "result", string(id), uint64(r.step), r.inline)
+		if err != nil {
+			return nil, h.sealed, tableSagas.corrupt([]byte(id), err.Error())
+		}
+		return data, h.sealed, nil
+	}
+	e, err := s.loadEntry(tx, id, r.seq)
+	if err != nil {
+		return nil, false, err
+	}
+	if r.event >= len(e.events) {
+		err = errors.New("it lacks an event that has a result")
+	} else if data, err = keys.opening(e.sealed, "event", string(id), e.first+uint64(r.event), e.events[r.event]); err == nil {
+		var event *saga.Event
+		if event, err = sagapb.UnmarshalEvent(data); err == nil {
+			return event.Payload, e.sealed, nil
+		}
+	}
+	return nil, false, tableJournal.corrupt(sequenceKey(r.seq), err.Error())
+}

@@ -1,0 +1,71 @@
+package boltstore
+
+import (
+	"cmp"
+	"context"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/store"
+)
+
+// Due implements store.Store. A key that has come due although its saga has put its
+// timer off moves to where that is now; most sagas have ended before.
+func (s *Store) Due(ctx context.Context, now time.Time, limit int) (ids []saga.ID, next time.Time, err error) {
+	for {
+		var late []saga.ID
+		err = s.view(ctx, func(tx *bolt.Tx) error {
+			ids, late, next = s.due(tx, now, store.Bounded(limit))
+			return nil
+		})
+		if err != nil || len(late) == 0 {
+			return ids, next, err
+		}
+		if err := s.write(ctx, func(g *group) error { return g.retime(late) }); err != nil {
+			return nil, time.Time{}, err
+		}
+	}
+}
+
+// due reads the keys up to now: of sagas to be woken, and of those that are to be woken
+// later; and when the next key comes due. It stops at limit of the one or of the other.
+func (s *Store) due(tx *bolt.Tx, now time.Time, limit int) (ids, late []saga.ID, next time.Time) {
+	c := tableTimers.bucket(tx).Cursor()
+	for k, v := c.First(); k != nil; k, v = c.Next() {
+		at, id, ok := parseTimeKey(0, k)
+		if _, err := tableTimers.open(k, v); err != nil || !ok {
+			s.report(cmp.Or[error](err, tableTimers.corrupt(k, "its key is too short")))
+			continue
+		}
+		if instant(at).After(now) || len(ids) == limit || len(late) == limit {
+			return ids, late, instant(at)
+		}
+		// A saga whose head cannot be read is woken, and refused then.
+		if h, _, err := s.loadHead(tx, id); err == nil && h.timer == at && h.wake > at {
+			late = append(late, id)
+			continue
+		}
+		ids = append(ids, id)
+	}
+	return ids, late, time.Time{}
+}
+
+// retime gives sagas whose timers were put off the keys of their times.
+func (g *group) retime(ids []saga.ID) error {
+	for _, id := range ids {
+		h, state, err := g.s.loadHead(g.tx, id)
+		if err != nil || h.timer == h.wake {
+			continue // it has moved on meanwhile
+		}
+		if err := g.move(tableTimers, timeKey("", h.timer, id), timeKey("", h.wake, id)); err != nil {
+			return err
+		}
+		h.timer = h.wake
+		if err := g.putHead(h.sealed, id, &h, state); err != nil {
+			return err
+		}
+	}
+	return nil
+}
