@@ -3,9 +3,11 @@
 package reliability
 
 import (
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -313,6 +315,23 @@ func (n *lane) twice(c *crash, verb, file, to string) error {
 
 func making(n *lane, c *crash) error {
 	return n.offline(c, func(_, scratch string) error { return n.twice(c, "make", scratch+"new", "") })
+}
+
+// upgrading: a file of an earlier layout dies on its way to today's, and arrives.
+func upgrading(n *lane, c *crash) error {
+	return n.offline(c, func(_, scratch string) error {
+		packed, err := os.Open(filepath.Join("..", "..", "store", "boltstore", "testdata", "layout-1.db.gz"))
+		if err != nil {
+			return err
+		}
+		defer packed.Close()
+		z, err := gzip.NewReader(packed)
+		if err != nil {
+			return err
+		}
+		file, err := io.ReadAll(z)
+		return errors.Join(err, os.WriteFile(scratch+"old", file, 0o600), n.twice(c, "make", scratch+"old", ""))
+	})
 }
 
 // backingUp: half a backup is refused, and the store has not suffered.

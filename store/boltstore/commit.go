@@ -214,10 +214,7 @@ func (s *Store) applyAll(g *group, requests []*request) (swept bool, err error) 
 	if len(s.swept)+gathered < sweepAt {
 		return false, nil
 	}
-	crashpoint.Here("boltstore: before the settled records are removed")
-	err = g.settleAll()
-	crashpoint.Here("boltstore: after the settled records are removed")
-	return true, err
+	return true, g.settleAll()
 }
 
 // committed makes the group's effects visible in memory.

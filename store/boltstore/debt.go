@@ -2,9 +2,9 @@ package boltstore
 
 import (
 	"encoding/binary"
-	"errors"
 	"slices"
 
+	"github.com/amends-dev/amends/internal/crashpoint"
 	"github.com/amends-dev/amends/outbox"
 	"github.com/amends-dev/amends/outbox/outboxpb"
 	"github.com/amends-dev/amends/saga"
@@ -163,6 +163,7 @@ func (g *group) putHead(sealed bool, id saga.ID, h *head, state []byte) error {
 
 // settleAll applies what Settle was told of sagas that did not move since, and sweeps.
 func (g *group) settleAll() error {
+	crashpoint.Here("boltstore: before the settled records are removed")
 	g.s.mu.Lock()
 	sagas := map[saga.ID][]outbox.ID{}
 	for id := range g.s.unsettle {
@@ -179,7 +180,9 @@ func (g *group) settleAll() error {
 			g.s.report(err)
 		}
 	}
-	swept := g.swept
+	swept := append(g.s.swept, g.swept...)
 	g.swept = nil
-	return errors.Join(g.sweep(swept), g.sweep(g.s.swept))
+	err := g.sweep(swept)
+	crashpoint.Here("boltstore: after the settled records are removed")
+	return err
 }

@@ -17,7 +17,7 @@ import (
 var tableOutbox = newTable("outbox", 0.7)
 
 // upgradeStep is how many records one transaction of an upgrade takes.
-const upgradeStep = 1000
+const upgradeStep = 256
 
 // upgrade turns the layouts 1 and 2 into the present one: what is owed goes into the
 // heads of the sagas that owe it. It may die at any moment and goes on at the next Open.
