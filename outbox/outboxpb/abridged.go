@@ -105,13 +105,24 @@ func abridge(e *transport.Envelope, id outbox.ID, input []byte) (left uint64) {
 	leave(leftCommand, &e.Type, transport.TypeCommand)
 	leave(leftLifecycle, &e.Type, transport.TypeLifecycle)
 	leave(leftJSON, &e.ContentType, transport.JSON)
-	if raw, err := hex.DecodeString(e.DedupID); err == nil && len(raw) > 0 && hex.EncodeToString(raw) == e.DedupID {
+	if isHex(e.DedupID) {
+		raw, _ := hex.DecodeString(e.DedupID)
 		e.DedupID, left = string(raw), left|dedupIsHex
 	}
 	if len(input) > 0 && bytes.Equal(e.Data, input) {
 		e.Data, left = nil, left|leftInput
 	}
 	return left
+}
+
+// isHex reports whether a text is what hex.EncodeToString gives of some bytes.
+func isHex(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return false
+		}
+	}
+	return len(s) > 0 && len(s)%2 == 0
 }
 
 // complete puts back what abridge took out, but for the input.
