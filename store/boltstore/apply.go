@@ -177,9 +177,7 @@ func (g *group) reindex(id saga.ID, old, now *head) error {
 	}
 	if now != nil {
 		now.timer = now.wake
-		// A key that comes too early stays: most sagas have ended before it is due, and
-		// Due moves it otherwise.
-		if old != nil && old.timer != 0 && old.timer < now.wake {
+		if old != nil && old.comesInTime(now) {
 			now.timer = old.timer
 		}
 	}
@@ -190,6 +188,13 @@ func (g *group) reindex(id saga.ID, old, now *head) error {
 	ended := func(h *head) int64 { return h.ended }
 	prefix := string(rune(expirySaga))
 	return g.move(tableExpiry, keyOf(prefix, old, ended), keyOf(prefix, now, ended))
+}
+
+// comesInTime reports whether the key that a saga has in timers may stay although it
+// wants to be woken later now. Due moves it when it comes due, but most sagas have ended
+// by then; unless they are to wait for much longer than until then.
+func (h *head) comesInTime(now *head) bool {
+	return h.timer != 0 && h.timer < now.wake && h.timer-now.updated > (now.wake-now.updated)/2
 }
 
 // relist keeps the index and the counts.

@@ -51,6 +51,7 @@ func prepare(keys *Keys, c *store.Change) (*prepared, error) {
 		started:  nano(in.Started),
 		wake:     nano(in.Wake()),
 		ended:    nano(in.Ended),
+		updated:  nano(in.Updated),
 		ref:      in.Definition,
 		birthSum: keys.sum("birth", p.birth),
 	}

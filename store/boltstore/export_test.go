@@ -2,6 +2,7 @@ package boltstore
 
 import (
 	"encoding/binary"
+	"time"
 
 	bolt "go.etcd.io/bbolt"
 )
@@ -58,4 +59,16 @@ func (s *Store) Transplant(bucket string, from, to []byte) error {
 		v := append([]byte(nil), b.Get(from)...)
 		return newTable(bucket, 0).putAs(v[0], b, to, v[frameSize:])
 	})
+}
+
+// TimerTimes are the times of the keys in the bucket timers.
+func (s *Store) TimerTimes() (times []time.Time) {
+	_ = s.db.View(func(tx *bolt.Tx) error {
+		return tx.Bucket([]byte("timers")).ForEach(func(k, _ []byte) error {
+			at, _, _ := parseTimeKey(0, k)
+			times = append(times, instant(at))
+			return nil
+		})
+	})
+	return times
 }

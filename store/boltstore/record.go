@@ -32,7 +32,9 @@ type head struct {
 	debts   []debt   // what it owes
 	results []result // of its steps, said elsewhere
 
-	sealed bool // the slim state behind it is sealed; not part of the record
+	// Not part of the record.
+	sealed  bool  // the slim state behind it is
+	updated int64 // time of the last event; of a head that is to be written
 }
 
 // Bits beside the class in a head's first byte: which parts follow.

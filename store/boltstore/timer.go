@@ -12,21 +12,20 @@ import (
 )
 
 // Due implements store.Store. A key that has come due although its saga has put its
-// timer off moves to where that is now; most sagas have ended before.
+// timer off moves to where that is now.
 func (s *Store) Due(ctx context.Context, now time.Time, limit int) (ids []saga.ID, next time.Time, err error) {
-	for {
-		var late []saga.ID
-		err = s.view(ctx, func(tx *bolt.Tx) error {
-			ids, late, next = s.due(tx, now, store.Bounded(limit))
-			return nil
-		})
-		if err != nil || len(late) == 0 {
-			return ids, next, err
-		}
-		if err := s.write(ctx, func(g *group) error { return g.retime(late) }); err != nil {
-			return nil, time.Time{}, err
-		}
+	var late []saga.ID
+	err = s.view(ctx, func(tx *bolt.Tx) error {
+		ids, late, next = s.due(tx, now, store.Bounded(limit))
+		return nil
+	})
+	if err != nil || len(late) == 0 {
+		return ids, next, err
 	}
+	if err := s.write(ctx, func(g *group) error { return g.retime(late) }); err != nil {
+		return nil, time.Time{}, err
+	}
+	return ids, now, nil // those that moved come due as well, perhaps before next
 }
 
 // due reads the keys up to now: of sagas to be woken, and of those that are to be woken

@@ -1,0 +1,62 @@
+package boltstore_test
+
+import (
+	"path/filepath"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/store"
+	"github.com/amends-dev/amends/store/boltstore"
+	"github.com/amends-dev/amends/store/storetest"
+)
+
+// A timer that is put off by little keeps its key, and moves when that comes due; one
+// that is put off by much moves at once.
+func TestTimerThatIsPutOff(t *testing.T) {
+	s := open(t, filepath.Join(t.TempDir(), "store.db"), boltstore.Options{})
+	commit := func(c store.Change) *saga.Instance {
+		t.Helper()
+		if results, err := s.Commit(t.Context(), []store.Change{c}); err != nil || results[0] != nil {
+			t.Fatal(results, err)
+		}
+		return c.Instance
+	}
+	keys := func(what string, want ...time.Time) {
+		t.Helper()
+		if got := s.TimerTimes(); !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: keys at %s, want %s", what, got, want)
+		}
+	}
+	due := func(now time.Time, want ...saga.ID) (next time.Time) {
+		t.Helper()
+		got, next, err := s.Due(t.Context(), now, 10)
+		if err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("due at %s: %s (%v), want %s", now, got, err, want)
+		}
+		return next
+	}
+	in := commit(storetest.Start("order-1", storetest.Checkout, storetest.Epoch))
+	first := in.Wake()
+	in = commit(storetest.Next(in, storetest.Epoch.Add(time.Second)))
+	second := in.Wake()
+	keys("put off by a second", first)
+	if next := due(first); next.After(second) || next.IsZero() {
+		t.Errorf("ask again at %s, it is due at %s", next, second)
+	}
+	keys("the first has come due", second)
+	if next := due(second.Add(-1)); !next.Equal(second) {
+		t.Errorf("ask again at %s, it is due at %s", next, second)
+	}
+	due(second, "order-1")
+	in = commit(storetest.Next(in, second.Add(-time.Second))) // it comes due in a second, and is put off by half a minute
+	keys("put off by much", in.Wake())
+	for in.Open() {
+		in = commit(storetest.Next(in, in.Updated.Add(time.Second)))
+	}
+	keys("at its end")
+	if err := s.Verify(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
