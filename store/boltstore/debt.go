@@ -180,7 +180,7 @@ func (g *group) settleAll() error {
 			g.s.report(err)
 		}
 	}
-	swept := append(g.s.swept, g.swept...)
+	swept := slices.Concat(g.s.swept, g.swept)
 	g.swept = nil
 	err := g.sweep(swept)
 	crashpoint.Here("boltstore: after the settled records are removed")
