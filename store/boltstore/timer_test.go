@@ -56,6 +56,11 @@ func TestTimerThatIsPutOff(t *testing.T) {
 		in = commit(storetest.Next(in, in.Updated.Add(time.Second)))
 	}
 	keys("at its end")
+
+	c := storetest.Start("order-2", storetest.Checkout, storetest.Epoch)
+	c.Instance.Steps[0].Due = storetest.Epoch.Add(time.Hour)
+	in = commit(storetest.Next(commit(c), storetest.Epoch.Add(time.Second)))
+	keys("brought forward", in.Wake())
 	if err := s.Verify(t.Context()); err != nil {
 		t.Error(err)
 	}
