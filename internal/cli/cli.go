@@ -13,6 +13,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/amends-dev/amends/coordinator"
+	"github.com/amends-dev/amends/internal/setting"
 )
 
 // root is the grammar of the command line.
@@ -60,8 +61,8 @@ type environment struct {
 	stdin  io.Reader
 	stdout io.Writer
 	stderr io.Writer
-	origin *origin    // where the values of the flags came from
-	model  *kong.Kong // the grammar
+	origin *setting.Origin // where the values of the flags came from
+	model  *kong.Kong      // the grammar
 	parsed *kong.Context
 }
 
@@ -89,7 +90,7 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 			code = int(e)
 		}
 	}()
-	env := &environment{ctx: ctx, stdin: stdin, stdout: stdout, stderr: stderr, origin: newOrigin(os.LookupEnv)}
+	env := &environment{ctx: ctx, stdin: stdin, stdout: stdout, stderr: stderr, origin: setting.New(os.LookupEnv, os.ReadFile)}
 	parser, err := kong.New(&root{},
 		kong.Name("coordinator"),
 		kong.Description("Amends carries a business transaction across services and makes amends when a step fails.\n\n"+
@@ -118,7 +119,7 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return report(stderr, usage(err))
 	}
 	if !strings.HasPrefix(env.parsed.Command(), "config") {
-		if err := env.origin.problem(); err != nil {
+		if err := env.origin.Problem(); err != nil {
 			return report(stderr, &exitError{code: ExitUsage, err: err, hint: "coordinator config check shows every value and where it comes from"})
 		}
 	}

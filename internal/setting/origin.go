@@ -1,9 +1,8 @@
-package cli
+package setting
 
 import (
 	"errors"
 	"fmt"
-	"os"
 	"reflect"
 	"slices"
 	"sort"
@@ -13,11 +12,13 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// origin finds the value of every flag that is not on the command line: in the
+// Origin finds the value of every flag that is not on the command line: in the
 // environment, or else in the config file, or else the default. It remembers
-// which, and collects what is wrong instead of stopping at the first mistake.
-type origin struct {
+// which, and collects what is wrong instead of stopping at the first mistake. It
+// is good for one command line.
+type Origin struct {
 	lookup   func(string) (string, bool)
+	readFile func(string) ([]byte, error)
 	from     map[string]string // flag → "env AMENDS_HTTP", "file amends.yaml", "default"
 	problems []error
 	path     string            // of the config file; "": none
@@ -25,30 +26,33 @@ type origin struct {
 	read     map[*kong.Flag]bool
 }
 
-var _ kong.Resolver = (*origin)(nil)
+var _ kong.Resolver = (*Origin)(nil)
 
-func newOrigin(lookup func(string) (string, bool)) *origin {
-	return &origin{lookup: lookup, from: map[string]string{}, read: map[*kong.Flag]bool{}}
+// New returns an origin that asks lookup for variables of the environment
+// (os.LookupEnv) and readFile for the config file (os.ReadFile).
+func New(lookup func(string) (string, bool), readFile func(path string) ([]byte, error)) *Origin {
+	return &Origin{lookup: lookup, readFile: readFile, from: map[string]string{}, read: map[*kong.Flag]bool{}}
 }
 
-// of says where a flag's value came from.
-func (o *origin) of(flag string) string {
+// Of says where a flag's value came from: "flag", "env AMENDS_HTTP", "file
+// amends.yaml" or "default".
+func (o *Origin) Of(flag string) string {
 	if from, ok := o.from[flag]; ok {
 		return from
 	}
 	return "flag"
 }
 
-// problem is everything that is wrong with the environment and the config file,
+// Problem is everything that is wrong with the environment and the config file,
 // nil when nothing is.
-func (o *origin) problem() error { return errors.Join(o.problems...) }
+func (o *Origin) Problem() error { return errors.Join(o.problems...) }
 
 // Validate is part of kong.Resolver; values are checked one by one in Resolve.
-func (o *origin) Validate(*kong.Application) error { return nil }
+func (o *Origin) Validate(*kong.Application) error { return nil }
 
 // Resolve is part of kong.Resolver: it gives the value of a flag that is not on
 // the command line; nil means the default.
-func (o *origin) Resolve(ctx *kong.Context, parent *kong.Path, flag *kong.Flag) (any, error) {
+func (o *Origin) Resolve(ctx *kong.Context, parent *kong.Path, flag *kong.Flag) (any, error) {
 	for _, f := range parent.Flags {
 		if f.Name == "config" && !o.read[f] {
 			o.read[f] = true
@@ -71,7 +75,7 @@ func (o *origin) Resolve(ctx *kong.Context, parent *kong.Path, flag *kong.Flag) 
 
 // checked returns value if the flag can take it. If not, it takes note and
 // returns the default, so that the next mistake is found as well.
-func (o *origin) checked(flag *kong.Flag, value, where string) (any, error) {
+func (o *Origin) checked(flag *kong.Flag, value, where string) (any, error) {
 	scratch := reflect.New(flag.Target.Type()).Elem()
 	err := flag.Parse(kong.Scan().PushTyped(value, kong.FlagValueToken), scratch)
 	if err == nil && flag.Enum != "" && !flag.EnumMap()[fmt.Sprint(scratch)] {
@@ -80,26 +84,31 @@ func (o *origin) checked(flag *kong.Flag, value, where string) (any, error) {
 	if err == nil {
 		return value, nil
 	}
+	why := strings.TrimPrefix(err.Error(), "--"+flag.Name+": ")
 	if flag.Tag.Has("secret") {
-		value = "(secret)"
+		value, why = "(secret)", "it has another form" // kong's reason quotes the value
 	}
-	o.problems = append(o.problems, fmt.Errorf("%s: %q is not a value for --%s: %s", where, value, flag.Name,
-		strings.TrimPrefix(err.Error(), "--"+flag.Name+": ")))
+	o.problems = append(o.problems, fmt.Errorf("%s: %q is not a value for --%s: %s", where, value, flag.Name, why))
 	o.from[flag.Name] = "default, because " + where + " is wrong"
 	return flag.Default, nil
 }
 
 // load reads the config file: a YAML mapping from names of flags to values.
-func (o *origin) load(path string, flags []*kong.Flag) {
+func (o *Origin) load(path string, flags []*kong.Flag) {
 	if path == "" {
 		return
 	}
 	o.path = path
-	data, err := os.ReadFile(path)
+	data, err := o.readFile(path)
 	if err != nil {
 		o.problems = append(o.problems, fmt.Errorf("read the config file: %w", err))
 		return
 	}
+	o.parse(path, data, flags)
+}
+
+// parse takes the values of the config file's content.
+func (o *Origin) parse(path string, data []byte, flags []*kong.Flag) {
 	var values map[string]any
 	if err := yaml.Unmarshal(data, &values); err != nil {
 		o.problems = append(o.problems, fmt.Errorf("%s is not a YAML mapping from names of flags to values: %w", path, err))

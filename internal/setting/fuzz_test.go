@@ -1,0 +1,105 @@
+package setting
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/alecthomas/kong"
+)
+
+// testFlags have every kind of value that a flag of "serve" has.
+type testFlags struct {
+	Config    string        `env:"AMENDS_CONFIG" type:"path"`
+	HTTP      string        `name:"http" env:"AMENDS_HTTP" default:"127.0.0.1:8080"`
+	DataDir   string        `env:"AMENDS_DATA_DIR" type:"path" default:"data"`
+	NATSURL   string        `name:"nats-url" env:"AMENDS_NATS_URL,NATS_URL"`
+	Password  string        `name:"nats-password" env:"AMENDS_NATS_PASSWORD" secret:""`
+	Token     string        `name:"nats-token" env:"AMENDS_NATS_TOKEN" secret:""`
+	Key       int           `env:"AMENDS_KEY" secret:"" default:"0"` // a secret that can be of the wrong type
+	Pprof     bool          `env:"AMENDS_PPROF"`
+	API       string        `name:"api" env:"AMENDS_API" enum:"local,off,insecure" default:"local"`
+	Shards    int           `env:"AMENDS_SHARDS" default:"1"`
+	Retention time.Duration `env:"AMENDS_RETENTION" default:"720h"`
+}
+
+// parsing is a grammar that is made once and used with one origin after the other.
+type parsing struct {
+	*Origin
+	parser *kong.Kong
+}
+
+func newParsing(tb testing.TB) *parsing {
+	tb.Helper()
+	var p parsing
+	parser, err := kong.New(&testFlags{}, kong.NoDefaultHelp(), kong.Resolvers(&p), kong.Writers(io.Discard, io.Discard),
+		kong.Exit(func(code int) { panic(fmt.Sprintf("exit code %d", code)) }))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	p.parser = parser
+	return &p
+}
+
+// parse reads data as the config file, in an environment with the given variables.
+func (p *parsing) parse(data []byte, variables map[string]string) error {
+	p.Origin = New(
+		func(name string) (string, bool) { v, ok := variables[name]; return v, ok },
+		func(string) ([]byte, error) { return data, nil })
+	_, err := p.parser.Parse([]string{"--config", "/etc/amends.yaml"})
+	return err
+}
+
+// FuzzConfigFile checks arbitrary config files (I9): the parser gets a value for
+// every flag, whatever is wrong is a problem, and the value is the default then;
+// never a panic, and what is in a secret's place is never shown.
+func FuzzConfigFile(f *testing.F) {
+	f.Add([]byte("http: 127.0.0.1:8080\nshards: 8\n"), "swordfish")
+	f.Add([]byte("shards: many\nretention: 3 weeks\nhtpp: x\n"), "swordfish")
+	f.Add([]byte("a: &a [*a]\n"), "swordfish")
+	f.Add([]byte("? [x]\n: y\n"), "swordfish")
+	f.Add([]byte("nats-url: nats://ada:swordfish@localhost\n"), "swordfish")
+	f.Add([]byte("a: &a [x,x]\nb: &b [*a,*a]\nc: &c [*b,*b]\nd: [*c,*c]\n"), "swordfish")
+	f.Add([]byte("pprof: true\napi: off\nkey: 7\nshards: 1.5\ndata-dir: ~/x\n"), "7")
+	p := newParsing(f)
+	f.Fuzz(func(t *testing.T, data []byte, secret string) {
+		canary := "canary-" + secret
+		err := p.parse(data, map[string]string{"AMENDS_NATS_PASSWORD": canary, "AMENDS_KEY": canary})
+		if err != nil {
+			t.Fatalf("the parser stops at the first mistake: %v", err)
+		}
+		var said strings.Builder
+		for _, flag := range p.parser.Model.Flags {
+			from := p.Of(flag.Name)
+			fmt.Fprintln(&said, flag.Name, Shown(flag), from)
+			if strings.HasPrefix(from, "default") && !isDefault(flag) {
+				t.Errorf("--%s is %v, from %s", flag.Name, flag.Target, from)
+			}
+		}
+		if p.Problem() == nil { // AMENDS_KEY is no number
+			t.Error("a wrong variable is no problem")
+		}
+		fmt.Fprintln(&said, p.Problem())
+		if strings.Contains(said.String(), canary) && !bytes.Contains(data, []byte("canary")) {
+			t.Errorf("the password is shown: %s", said.String())
+		}
+	})
+}
+
+// isDefault says whether a flag has the value that it has when nobody gives one.
+func isDefault(flag *kong.Flag) bool {
+	switch v := flag.Target.Interface().(type) {
+	case time.Duration:
+		return v.String() == "720h0m0s"
+	case bool:
+		return !v
+	case int:
+		return fmt.Sprint(v) == flag.Default
+	case string:
+		return strings.HasSuffix(v, flag.Default)
+	}
+	return false
+}
