@@ -47,6 +47,10 @@ powercut: ## Cut the power CUTS times, damage the file as often, and audit (Linu
 crashpoints: ## Kill a process at every crash point, and audit (a minute)
 	go test -tags crashpoints ./internal/reliability -count=1 -v -run '^TestCrashPoints'
 
+.PHONY: older
+older: ## Kill the coordinator of an earlier release BASE under load, and go on with this one (a minute)
+	test/older.sh $(BASE)
+
 FUZZTIME ?= 10s
 .PHONY: fuzz
 fuzz: ## Fuzz every decoder for FUZZTIME each (10s; 20000x is a number of inputs)

@@ -31,6 +31,7 @@ var (
 type part struct {
 	Role     string   // node, server, coordinator or bank
 	Args     []string // of the coordinator's command line
+	Program  string   // that is run with Args instead of this one, "" for none
 	Dir      string   // where it keeps its data
 	Node     int      // which of the three
 	URL      string   // of the servers

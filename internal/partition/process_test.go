@@ -73,6 +73,9 @@ func start(t *testing.T, in *namespace, name, dir string, p part, env ...string)
 	}
 	defer log.Close() // the child has its own
 	proc.cmd = exec.Command(os.Args[0])
+	if p.Program != "" {
+		proc.cmd = exec.Command(p.Program, p.Args...)
+	}
 	proc.cmd.Env = append(append(os.Environ(), roleEnv+"="+string(role)), env...)
 	proc.cmd.Stdout, proc.cmd.Stderr = log, log
 	proc.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
