@@ -72,3 +72,14 @@ func (s *Store) TimerTimes() (times []time.Time) {
 	})
 	return times
 }
+
+// Remove takes a record out of a bucket, as if it had never been.
+func (s *Store) Remove(bucket string, key []byte) error {
+	return s.db.Update(func(tx *bolt.Tx) error { return tx.Bucket([]byte(bucket)).Delete(key) })
+}
+
+// Records counts the records in a bucket.
+func (s *Store) Records(bucket string) (n int) {
+	_ = s.db.View(func(tx *bolt.Tx) error { n = tx.Bucket([]byte(bucket)).Stats().KeyN; return nil })
+	return n
+}

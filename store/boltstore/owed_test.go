@@ -1,0 +1,89 @@
+package boltstore_test
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/amends-dev/amends/outbox"
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/store"
+	"github.com/amends-dev/amends/store/boltstore"
+	"github.com/amends-dev/amends/store/storetest"
+)
+
+// What is settled and not yet swept when the process dies is swept by the next one.
+func TestLeftoversAreSwept(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "store.db")
+	s := open(t, path, boltstore.Options{})
+	for i := range 20 {
+		c := storetest.Start(saga.ID(fmt.Sprintf("order-%02d", i)), storetest.Checkout, storetest.Epoch)
+		next := storetest.Next(c.Instance, storetest.Epoch.Add(time.Second)) // it settles what the start owes
+		for _, c := range []store.Change{c, next} {
+			if results, err := s.Commit(t.Context(), []store.Change{c}); err != nil || results[0] != nil {
+				t.Fatal(results, err)
+			}
+		}
+	}
+	if n := s.Records("owed"); n != 40 {
+		t.Fatalf("%d records, want those of 40 changes: nothing was swept yet", n)
+	}
+	s.Abort()
+	s = open(t, path, boltstore.Options{})
+	if n := s.Records("owed"); n != 20 {
+		t.Errorf("%d records after a crash, want the 20 that are owed", n)
+	}
+}
+
+// A message that is owed and has vanished without a trace is found by Verify.
+func TestVerifyMissesMessages(t *testing.T) {
+	s := open(t, filepath.Join(t.TempDir(), "store.db"), boltstore.Options{})
+	for _, id := range []saga.ID{"order-1", "order-2"} {
+		if results, err := s.Commit(t.Context(), []store.Change{storetest.Start(id, storetest.Checkout, storetest.Epoch)}); err != nil || results[0] != nil {
+			t.Fatal(results, err)
+		}
+	}
+	if err := s.Verify(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Remove("owed", boltstore.OwedKey(2)); err != nil {
+		t.Fatal(err)
+	}
+	err := s.Verify(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "order-2@1#0") || !strings.Contains(err.Error(), "its message is missing") ||
+		strings.Contains(err.Error(), "order-1") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// Settled announcements of sagas that have ended, and of some that have not, gather and
+// are removed together, with nothing left behind.
+func TestSettledGather(t *testing.T) {
+	s := open(t, filepath.Join(t.TempDir(), "store.db"), boltstore.Options{})
+	var ids []outbox.ID
+	for from := 0; from < 3000; from += 100 {
+		var changes []store.Change
+		for i := range 100 {
+			c := storetest.Start(saga.ID(fmt.Sprintf("order-%04d", from+i)), storetest.Checkout, storetest.Epoch)
+			changes, ids = append(changes, c), append(ids, c.Owe[0].ID)
+		}
+		if _, err := s.Commit(t.Context(), changes); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Settle(t.Context(), ids[:2500]); err != nil {
+		t.Fatal(err)
+	}
+	c := storetest.Start("another", storetest.Checkout, storetest.Epoch)
+	if _, err := s.Commit(t.Context(), []store.Change{c}); err != nil {
+		t.Fatal(err)
+	}
+	if n := s.Records("owed"); n != 501 {
+		t.Errorf("%d records, want the 501 that are owed", n)
+	}
+	if err := s.Verify(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
