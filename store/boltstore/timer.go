@@ -11,25 +11,27 @@ import (
 	"github.com/amends-dev/amends/store"
 )
 
-// Due implements store.Store. A key that has come due although its saga has put its
-// timer off moves to where that is now.
+// Due implements store.Store. Keys that have come due although their sagas have put
+// their timers off move to where those are now, before the answer.
 func (s *Store) Due(ctx context.Context, now time.Time, limit int) (ids []saga.ID, next time.Time, err error) {
-	var late []saga.ID
-	err = s.view(ctx, func(tx *bolt.Tx) error {
-		ids, late, next = s.due(tx, now, store.Bounded(limit))
-		return nil
-	})
-	if err != nil || len(late) == 0 {
-		return ids, next, err
+	for {
+		var late []saga.ID
+		err = s.view(ctx, func(tx *bolt.Tx) error {
+			ids, late, next = s.due(tx, now, store.Bounded(limit))
+			return nil
+		})
+		if err != nil || len(late) == 0 {
+			return ids, next, err
+		}
+		if err := s.write(ctx, func(g *group) error { return g.retime(late) }); err != nil {
+			return nil, time.Time{}, err
+		}
 	}
-	if err := s.write(ctx, func(g *group) error { return g.retime(late) }); err != nil {
-		return nil, time.Time{}, err
-	}
-	return ids, now, nil // those that moved come due as well, perhaps before next
 }
 
 // due reads the keys up to now: of sagas to be woken, and of those that are to be woken
-// later; and when the next key comes due. It stops at limit of the one or of the other.
+// later; and when the next key comes due. It stops at limit of the one, or at a page of
+// the other.
 func (s *Store) due(tx *bolt.Tx, now time.Time, limit int) (ids, late []saga.ID, next time.Time) {
 	c := tableTimers.bucket(tx).Cursor()
 	for k, v := c.First(); k != nil; k, v = c.Next() {
@@ -38,7 +40,7 @@ func (s *Store) due(tx *bolt.Tx, now time.Time, limit int) (ids, late []saga.ID,
 			s.report(cmp.Or[error](err, tableTimers.corrupt(k, "its key is too short")))
 			continue
 		}
-		if instant(at).After(now) || len(ids) == limit || len(late) == limit {
+		if instant(at).After(now) || len(ids) == limit || len(late) == store.MaxPage {
 			return ids, late, instant(at)
 		}
 		// A saga whose head cannot be read is woken, and refused then.
