@@ -16,7 +16,7 @@ const (
 	expireEvery = 10 * time.Second
 	// expireSlice bounds the sagas that are forgotten in one transaction, which the
 	// next commit of sagas under way may have to wait for.
-	expireSlice = 100
+	expireSlice = 20
 	// After each slice retention rests expireRest times as long as it took: it has
 	// a tenth of the store's time. When it has been behind for expirePatience, more
 	// ends than that lets it forget: then it has half.
