@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"strings"
+	"time"
 
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/participant"
@@ -41,11 +42,14 @@ var (
 	ship    = contract.NewCommand[order, done]("shipping", "create-shipment")
 	confirm = contract.NewCommand[order, done]("order", "confirm-order")
 
+	// With a hundred thousand in flight a step waits longer than the usual half minute.
+	late = saga.Timeout(10 * time.Minute)
+
 	checkout = saga.MustDefine[order]("checkout",
-		saga.Compensable("reserve-inventory", saga.Do(reserve), saga.Undo(release)),
-		saga.Compensable("charge-payment", saga.Do(charge), saga.Undo(refund)),
-		saga.Pivot("create-shipment", saga.Do(ship)),
-		saga.Retriable("confirm-order", saga.Do(confirm)))
+		saga.Compensable("reserve-inventory", saga.Do(reserve, late), saga.Undo(release, late)),
+		saga.Compensable("charge-payment", saga.Do(charge, late), saga.Undo(refund, late)),
+		saga.Pivot("create-shipment", saga.Do(ship, late)),
+		saga.Retriable("confirm-order", saga.Do(confirm, late)))
 )
 
 // services are the four participants; their handlers do nothing.

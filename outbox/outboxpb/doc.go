@@ -2,8 +2,11 @@
 // outbox.Record (proto/amends/v1/record.proto, envelope.proto).
 //
 //	outbox.Record ──AppendRecord──▶ bytes ──UnmarshalRecord──▶ outbox.Record
+//	outbox.Record ──AppendAbridged──▶ bytes ──UnmarshalAbridged──▶ outbox.Record
 //
-// Laws: what AppendRecord accepts, UnmarshalRecord gives back equal, except that
+// The abridged form leaves out what follows from the rest (docs/adr/0019).
+//
+// Laws: what is accepted when it is written is given back equal, except that
 // times come back in UTC and empty data comes back nil; the same record makes
 // the same bytes; arbitrary bytes make an error, never a panic (I9).
 //
