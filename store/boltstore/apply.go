@@ -61,6 +61,11 @@ func (g *group) apply(p *prepared) error {
 	h := p.head
 	keys := g.s.options.Keys
 	record := p.chain(keys, &h, old, seq)
+	if old != nil && old.birth != h.birth {
+		if err := g.detach(p.id, old); err != nil {
+			return err
+		}
+	}
 	p.place(keys, &h, old, seq)
 	g.owe(p, &h, old, seq)
 	if err := g.putFrame(keys.format(), tableJournal, sequenceKey(seq), record.append(newFrame(record.size()))); err != nil {

@@ -166,8 +166,7 @@ func (s *Store) transact(requests []*request) (err error) {
 	}()
 	crashpoint.Here("boltstore: begun")
 	g := s.newGroup(tx)
-	swept, err := s.applyAll(g, requests)
-	if err != nil {
+	if err := s.applyAll(g, requests); err != nil {
 		return err
 	}
 	crashpoint.Here("boltstore: before counts")
@@ -185,18 +184,17 @@ func (s *Store) transact(requests []*request) (err error) {
 		return fmt.Errorf("commit: %w", err)
 	}
 	crashpoint.Here("boltstore: after commit")
-	s.committed(g, next, swept)
+	s.committed(g, next)
 	s.measure(tx, requests, time.Since(start))
 	return nil
 }
 
-// applyAll applies the requests and, when much has gathered, what is settled. It
-// reports whether it did that.
-func (s *Store) applyAll(g *group, requests []*request) (swept bool, err error) {
+// applyAll applies the requests and, when much has gathered, what is settled.
+func (s *Store) applyAll(g *group, requests []*request) error {
 	for _, r := range requests {
 		if r.work != nil {
 			if r.err = r.work(g); isFatal(r.err) {
-				return false, r.err
+				return r.err
 			}
 		}
 		for i, p := range r.changes {
@@ -204,7 +202,7 @@ func (s *Store) applyAll(g *group, requests []*request) (swept bool, err error) 
 				continue
 			}
 			if r.results[i] = g.apply(p); isFatal(r.results[i]) {
-				return false, r.results[i]
+				return r.results[i]
 			}
 		}
 	}
@@ -212,16 +210,13 @@ func (s *Store) applyAll(g *group, requests []*request) (swept bool, err error) 
 	gathered := len(s.unsettle) - len(g.settled)
 	s.mu.Unlock()
 	if len(s.swept)+gathered < sweepAt {
-		return false, nil
+		return nil
 	}
-	return true, g.settleAll()
+	return g.settleAll()
 }
 
 // committed makes the group's effects visible in memory.
-func (s *Store) committed(g *group, counts map[tally]int, swept bool) {
-	if swept {
-		s.swept = nil
-	}
+func (s *Store) committed(g *group, counts map[tally]int) {
 	s.swept = append(s.swept, g.swept...)
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -2,6 +2,7 @@ package boltstore
 
 import (
 	"encoding/binary"
+	"fmt"
 	"slices"
 
 	"github.com/amends-dev/amends/internal/crashpoint"
@@ -72,23 +73,59 @@ func owedFrame(keys *Keys, r *outbox.Record, input []byte) ([]byte, error) {
 	return append(frame, keys.closing("owed", string(outboxKey(r.ID)), 0, rest)...), err
 }
 
-// parseOwner reads whose record it is, and returns what is behind that.
-func parseOwner(body []byte) (id outbox.ID, rest []byte, err error) {
-	r := reader{b: body}
-	id = outbox.ID{Saga: saga.ID(r.bytes()), Revision: r.uvarint(), Index: uint16(r.small())}
-	return id, r.b, r.err
+// stored is an owed record as it is stored.
+type stored struct {
+	id     outbox.ID
+	rest   []byte
+	sealed bool // the rest is
 }
 
-// parseOwed reads an owed record; input returns that of its saga.
-func parseOwed(keys *Keys, body []byte, sealed bool, input func(saga.ID) ([]byte, error)) (outbox.Record, error) {
-	id, rest, err := parseOwner(body)
+// parseOwed reads whose record it is.
+func parseOwed(body []byte, sealed bool) (stored, error) {
+	r := reader{b: body}
+	id := outbox.ID{Saga: saga.ID(r.bytes()), Revision: r.uvarint(), Index: uint16(r.small())}
+	return stored{id, r.b, sealed}, r.err
+}
+
+// read reads all of a record; input returns its saga's.
+func (o stored) read(keys *Keys, input func() ([]byte, error)) (outbox.Record, error) {
+	rest, err := keys.opening(o.sealed, "owed", string(outboxKey(o.id)), 0, o.rest)
 	if err != nil {
 		return outbox.Record{}, err
 	}
-	if rest, err = keys.opening(sealed, "owed", string(outboxKey(id)), 0, rest); err != nil {
-		return outbox.Record{}, err
+	return outboxpb.UnmarshalAbridged(rest, o.id, input)
+}
+
+// detach writes what a saga owes anew, with the input in it: what the birth says from now
+// on is another one. No coordinator does that to a saga.
+func (g *group) detach(id saga.ID, old *head) error {
+	for _, d := range old.debts {
+		v := g.bucket(tableOwed).Get(d.key())
+		if v == nil { // settled
+			continue
+		}
+		o, h, err := g.s.openOwed(g.tx, d.key(), v)
+		if err == nil && h == nil {
+			continue
+		}
+		var record outbox.Record
+		if err == nil {
+			record, err = g.s.completeOwed(g.tx, o, old)
+		}
+		if err != nil { // it is as damaged as before
+			g.s.report(err)
+			continue
+		}
+		keys := g.s.options.Keys
+		frame, err := owedFrame(keys, &record, nil)
+		if err != nil {
+			return fatalError{fmt.Errorf("saga %s: %w", id, err)}
+		}
+		if err := g.putFrame(keys.format(), tableOwed, d.key(), frame); err != nil {
+			return err
+		}
 	}
-	return outboxpb.UnmarshalAbridged(rest, id, func() ([]byte, error) { return input(id.Saga) })
+	return nil
 }
 
 // owe gives a head its debts: the old ones and the new ones that are not settled.
@@ -181,7 +218,7 @@ func (g *group) settleAll() error {
 		}
 	}
 	swept := slices.Concat(g.s.swept, g.swept)
-	g.swept = nil
+	g.s.swept, g.swept = nil, nil
 	err := g.sweep(swept)
 	crashpoint.Here("boltstore: after the settled records are removed")
 	return err

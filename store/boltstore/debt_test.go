@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"github.com/amends-dev/amends/outbox"
-	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/transport"
 )
 
@@ -31,19 +30,24 @@ func TestOwedSealIsBound(t *testing.T) {
 		t.Fatal(err)
 	}
 	body := frame[frameSize:]
-	none := func(saga.ID) ([]byte, error) { return nil, nil }
-	read, err := parseOwed(keys, body, true, none)
-	if err != nil || !reflect.DeepEqual(read, record) {
-		t.Fatalf("got %+v (%v), want %+v", read, err, record)
+	read := func(body []byte) (outbox.Record, error) {
+		o, err := parseOwed(body, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return o.read(keys, func() ([]byte, error) { return nil, nil })
 	}
-	_, rest, err := parseOwner(body)
+	if got, err := read(body); err != nil || !reflect.DeepEqual(got, record) {
+		t.Fatalf("got %+v (%v), want %+v", got, err, record)
+	}
+	o, err := parseOwed(body, true)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, id := range []outbox.ID{
 		{Saga: "order-2", Revision: 3, Index: 2}, {Saga: "order-1", Revision: 4, Index: 2}, {Saga: "order-1", Revision: 3, Index: 1},
 	} {
-		if _, err := parseOwed(keys, append(appendOwner(nil, id), rest...), true, none); err == nil || !strings.Contains(err.Error(), "its seal is broken") {
+		if _, err := read(append(appendOwner(nil, id), o.rest...)); err == nil || !strings.Contains(err.Error(), "its seal is broken") {
 			t.Errorf("taken as %s: %v", id, err)
 		}
 	}

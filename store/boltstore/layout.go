@@ -119,23 +119,12 @@ func parseOwedKey(k []byte) outbox.Place {
 	return outbox.Place{Commit: binary.BigEndian.Uint64(k), Index: binary.BigEndian.Uint16(k[8:])}
 }
 
+// outboxKey is an outbox.ID as bytes: what seals are bound to.
 func outboxKey(id outbox.ID) []byte {
 	k := make([]byte, 0, len(id.Saga)+11)
 	k = append(append(k, id.Saga...), 0)
 	k = binary.BigEndian.AppendUint64(k, id.Revision)
 	return binary.BigEndian.AppendUint16(k, id.Index)
-}
-
-func parseOutboxKey(k []byte) (outbox.ID, bool) {
-	n := len(k) - 11
-	if n < 1 || k[n] != 0 {
-		return outbox.ID{}, false
-	}
-	return outbox.ID{
-		Saga:     saga.ID(k[:n]),
-		Revision: binary.BigEndian.Uint64(k[n+1:]),
-		Index:    binary.BigEndian.Uint16(k[n+9:]),
-	}, true
 }
 
 // timeKey is prefix, time, id: keys of timers (no prefix) and expiry.

@@ -10,7 +10,6 @@ import (
 
 	"github.com/amends-dev/amends/internal/crashpoint"
 	"github.com/amends-dev/amends/outbox"
-	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/store"
 )
 
@@ -69,62 +68,63 @@ func (s *Store) owedBatch(ctx context.Context, behind []byte) (records []outbox.
 // readOwed reads a record of owed, if it is owed: the saga's head says so, and it was
 // not settled meanwhile.
 func (s *Store) readOwed(tx *bolt.Tx, k, v []byte) (record outbox.Record, owed bool, err error) {
-	id, owed, err := s.isOwed(tx, k, v)
-	if err != nil || !owed {
+	o, h, err := s.openOwed(tx, k, v)
+	if err != nil || h == nil {
 		return record, false, err
 	}
 	s.mu.Lock()
-	_, settled := s.unsettle[id]
+	_, settled := s.unsettle[o.id]
 	s.mu.Unlock()
 	if settled {
 		return record, false, nil
 	}
-	body, err := tableOwed.open(k, v)
-	if err != nil {
-		return record, false, err
-	}
-	record, err = parseOwed(s.options.Keys, body, v[0] == frameSealed, func(of saga.ID) ([]byte, error) {
-		h, _, err := s.loadHead(tx, of)
-		if err != nil {
-			return nil, err
-		}
-		b, err := s.loadBirth(tx, of, &h)
+	record, err = s.completeOwed(tx, o, h)
+	return record, err == nil, err
+}
+
+// completeOwed reads all of a record; h is the head of the saga that owes it.
+func (s *Store) completeOwed(tx *bolt.Tx, o stored, h *head) (outbox.Record, error) {
+	record, err := o.read(s.options.Keys, func() ([]byte, error) {
+		b, err := s.loadBirth(tx, o.id.Saga, h)
 		return own(b.input), err
 	})
 	if err != nil {
-		return record, false, &store.CorruptError{What: fmt.Sprintf("outbox record %s", id), Why: err.Error()}
+		return record, &store.CorruptError{What: fmt.Sprintf("outbox record %s", o.id), Why: err.Error()}
 	}
-	return record, true, nil
+	return record, nil
 }
 
-// isOwed tells whose record it is, and whether that saga's head names it.
-func (s *Store) isOwed(tx *bolt.Tx, k, v []byte) (id outbox.ID, owed bool, err error) {
+// openOwed tells whose record it is, and returns the saga's head if that names it; nil:
+// it is not owed.
+func (s *Store) openOwed(tx *bolt.Tx, k, v []byte) (stored, *head, error) {
 	body, err := tableOwed.open(k, v)
 	if err != nil {
-		return id, false, err
+		return stored{}, nil, err
 	}
-	if id, _, err = parseOwner(body); err != nil {
-		return id, false, tableOwed.corrupt(k, err.Error())
+	o, err := parseOwed(body, v[0] == frameSealed)
+	if err != nil {
+		return o, nil, tableOwed.corrupt(k, err.Error())
 	}
-	h, _, err := s.loadHead(tx, id.Saga)
+	h, _, err := s.loadHead(tx, o.id.Saga)
 	switch {
 	case errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrEnded):
-		return id, false, nil
+		return o, nil, nil
 	case err != nil:
-		return id, false, fmt.Errorf("it cannot be told whether %s is owed: %w", id, err)
+		return o, nil, fmt.Errorf("it cannot be told whether %s is owed: %w", o.id, err)
 	}
 	place := parseOwedKey(k)
 	for _, d := range h.debts {
-		if d.seq == place.Commit && d.place == place.Index {
-			if d.id(id.Saga) != id {
-				return id, false, tableOwed.corrupt(k, fmt.Sprintf("it holds record %s, and should hold %s", id, d.id(id.Saga)))
-			}
-			return id, true, nil
+		if d.seq != place.Commit || d.place != place.Index {
+			continue
 		}
+		if d.id(o.id.Saga) != o.id {
+			return o, nil, tableOwed.corrupt(k, fmt.Sprintf("it holds record %s, and should hold %s", o.id, d.id(o.id.Saga)))
+		}
+		return o, &h, nil
 	}
 	// It is settled and not yet swept, unless it stands in another's place.
-	_, err = s.loadEntry(tx, id.Saga, place.Commit)
-	return id, false, err
+	_, err = s.loadEntry(tx, o.id.Saga, place.Commit)
+	return o, nil, err
 }
 
 // Settle implements store.Store. The records are removed when their sagas move, or when
@@ -154,7 +154,7 @@ func (s *Store) sweepLeftovers() error {
 	err := s.db.View(func(tx *bolt.Tx) error {
 		c := tableOwed.bucket(tx).Cursor()
 		for k, v := c.First(); k != nil; k, v = c.Next() {
-			if _, owed, err := s.isOwed(tx, k, v); err == nil && !owed {
+			if _, h, err := s.openOwed(tx, k, v); err == nil && h == nil {
 				places = append(places, bytes.Clone(k))
 			}
 		}

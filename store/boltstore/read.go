@@ -48,18 +48,40 @@ func (s *Store) loadBirth(tx *bolt.Tx, id saga.ID, h *head) (birth, error) {
 	if err != nil {
 		return birth{}, err
 	}
-	began, err := s.options.Keys.opening(e.sealed, "birth", string(id), 0, e.birth)
+	b, began, err := s.birthOf(e)
 	if err == nil && !e.sealed && !h.sealed && checksum(began) != h.birthSum { // a seal says more
 		err = fmt.Errorf("it is not how saga %s began", id)
-	}
-	var b birth
-	if err == nil {
-		b, err = parseBirth(began)
 	}
 	if err != nil {
 		return birth{}, tableJournal.corrupt(sequenceKey(h.birth), err.Error())
 	}
 	return b, nil
+}
+
+// birthOf reads the birth that a journal record has, and returns it as it was written too.
+func (s *Store) birthOf(e *entry) (b birth, began []byte, err error) {
+	if began, err = s.options.Keys.opening(e.sealed, "birth", string(e.saga), 0, e.birth); err != nil {
+		return birth{}, nil, err
+	}
+	b, err = parseBirth(began)
+	return b, began, err
+}
+
+// eventOf reads an event of a journal record.
+func (s *Store) eventOf(e *entry, i int) (*saga.Event, error) {
+	data, err := s.options.Keys.opening(e.sealed, "event", string(e.saga), e.first+uint64(i), e.events[i])
+	if err != nil {
+		return nil, err
+	}
+	event, err := sagapb.UnmarshalEvent(data)
+	if err != nil || !e.began || i > 0 {
+		return event, err
+	}
+	b, _, err := s.birthOf(e) // that of then: what is constant may still change
+	if err == nil {
+		b.begin(event, e.saga)
+	}
+	return event, err
 }
 
 // loadHead reads what the store knows of a saga, and its slim state. The error
@@ -123,7 +145,7 @@ func (s *Store) History(ctx context.Context, id saga.ID, from uint64, limit int)
 		if err != nil {
 			return err
 		}
-		events, err = s.decodeEvents(tx, &h, entries, id, from, to)
+		events, err = s.decodeEvents(entries, id, from, to)
 		return err
 	})
 	return events, err
@@ -159,28 +181,17 @@ func (s *Store) chain(tx *bolt.Tx, id saga.ID, h *head, from, to uint64) ([]*ent
 	return entries, nil
 }
 
-func (s *Store) decodeEvents(tx *bolt.Tx, h *head, entries []*entry, id saga.ID, from, to uint64) ([]saga.Event, error) {
+func (s *Store) decodeEvents(entries []*entry, id saga.ID, from, to uint64) ([]saga.Event, error) {
 	events := make([]saga.Event, 0, to-from+1)
 	for _, e := range entries {
-		for i, data := range e.events {
+		for i := range e.events {
 			revision := e.first + uint64(i)
 			if revision < from || revision > to {
 				continue
 			}
-			data, err := s.options.Keys.opening(e.sealed, "event", string(id), revision, data)
+			event, err := s.eventOf(e, i)
 			if err != nil {
 				return nil, &store.CorruptError{What: fmt.Sprintf("event %d of saga %s", revision, id), Why: err.Error()}
-			}
-			event, err := sagapb.UnmarshalEvent(data)
-			if err != nil {
-				return nil, &store.CorruptError{What: fmt.Sprintf("event %d of saga %s", revision, id), Why: err.Error()}
-			}
-			if e.began && i == 0 {
-				b, err := s.loadBirth(tx, id, h)
-				if err != nil {
-					return nil, err
-				}
-				b.begin(event, id)
 			}
 			events = append(events, *event)
 		}

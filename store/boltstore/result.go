@@ -10,7 +10,6 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"github.com/amends-dev/amends/saga"
-	"github.com/amends-dev/amends/saga/sagapb"
 )
 
 // result is an entry in a saga's head: what a step gave is said by the event that
@@ -124,7 +123,7 @@ func (h *head) result(step int, sum uint32) *result {
 	return nil
 }
 
-// fill puts the results into a state.
+// fillResults puts the results into a state.
 func (s *Store) fillResults(tx *bolt.Tx, in *saga.Instance, h *head) error {
 	for i := range h.results {
 		r := &h.results[i]
@@ -144,11 +143,10 @@ func (s *Store) fillResults(tx *bolt.Tx, in *saga.Instance, h *head) error {
 }
 
 func (s *Store) readResult(tx *bolt.Tx, id saga.ID, h *head, r *result) (data []byte, sealed bool, err error) {
-	keys := s.options.Keys
 	if r.seq == 0 {
-		data, err = keys.opening(h.sealed, "result", string(id), uint64(r.step), r.inline)
+		data, err := s.options.Keys.opening(h.sealed, "result", string(id), uint64(r.step), r.inline)
 		if err != nil {
-			return nil, h.sealed, tableSagas.corrupt([]byte(id), err.Error())
+			return nil, false, tableSagas.corrupt([]byte(id), err.Error())
 		}
 		return data, h.sealed, nil
 	}
@@ -157,12 +155,11 @@ func (s *Store) readResult(tx *bolt.Tx, id saga.ID, h *head, r *result) (data []
 		return nil, false, err
 	}
 	if r.event >= len(e.events) {
-		err = errors.New("it lacks an event that has a result")
-	} else if data, err = keys.opening(e.sealed, "event", string(id), e.first+uint64(r.event), e.events[r.event]); err == nil {
-		var event *saga.Event
-		if event, err = sagapb.UnmarshalEvent(data); err == nil {
-			return event.Payload, e.sealed, nil
-		}
+		return nil, false, tableJournal.corrupt(sequenceKey(r.seq), "it lacks an event that has a result")
 	}
-	return nil, false, tableJournal.corrupt(sequenceKey(r.seq), err.Error())
+	event, err := s.eventOf(e, r.event)
+	if err != nil {
+		return nil, false, tableJournal.corrupt(sequenceKey(r.seq), err.Error())
+	}
+	return event.Payload, e.sealed, nil
 }

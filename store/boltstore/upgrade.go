@@ -8,7 +8,9 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"github.com/amends-dev/amends/internal/crashpoint"
+	"github.com/amends-dev/amends/outbox"
 	"github.com/amends-dev/amends/outbox/outboxpb"
+	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/store"
 )
 
@@ -104,4 +106,16 @@ func (g *group) upgradeOwed(k []byte) error {
 	at := parseOwedKey(place)
 	h.debts = append(h.debts, debt{id.Revision, id.Index, at.Commit, at.Index})
 	return g.putHead(h.sealed, id.Saga, &h, state)
+}
+
+func parseOutboxKey(k []byte) (outbox.ID, bool) {
+	n := len(k) - 11
+	if n < 1 || k[n] != 0 {
+		return outbox.ID{}, false
+	}
+	return outbox.ID{
+		Saga:     saga.ID(k[:n]),
+		Revision: binary.BigEndian.Uint64(k[n+1:]),
+		Index:    binary.BigEndian.Uint16(k[n+9:]),
+	}, true
 }

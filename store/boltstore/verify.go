@@ -87,7 +87,7 @@ func (s *Store) verifySagas(ctx context.Context, tx *bolt.Tx, find func(error)) 
 		if entries, err := s.chain(tx, id, &h, 1, h.revision); err != nil {
 			find(err)
 		} else {
-			_, err = s.decodeEvents(tx, &h, entries, id, 1, h.revision)
+			_, err = s.decodeEvents(entries, id, 1, h.revision)
 			find(err)
 		}
 		if index.Get(indexKey(h.class, h.started, id)) == nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -169,14 +170,19 @@ func testSharing(t *testing.T, h Harness) {
 
 func testConstants(t *testing.T, h Harness) {
 	s := h.Store
-	in := begin(t, s, "order-1", Epoch)
-	c := Next(in, Epoch.Add(time.Second))
+	start := Start("order-1", Checkout, Epoch)
+	start.Owe[0].Envelope.Data = start.Instance.Input
+	commit(t, s, start)
+	c := Next(start.Instance, Epoch.Add(time.Second))
+	c.Settle = nil
 	c.Instance.Input = []byte(`{"other":true}`)
 	c.Instance.TraceParent, c.Instance.ContentType, c.Instance.Fingerprint = "", "text/plain", "f"
 	c.Instance.Definition = saga.Ref{Name: "other", Version: 9}
 	c.Instance.Started = Epoch.Add(-time.Hour)
 	commit(t, s, c)
 	equal(t, "state", load(t, s, "order-1"), c.Instance)
+	equal(t, "history", history(t, s, "order-1", 1, 10), slices.Concat(start.Events, c.Events))
+	equal(t, "what is owed", owedBy(t, s, outbox.Place{}), slices.Concat(start.Owe, c.Owe))
 	list, _, err := listAll(t.Context(), s, store.Filter{}, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -191,6 +197,7 @@ func testConstants(t *testing.T, h Harness) {
 	c.Instance.Input = nil
 	commit(t, s, c)
 	equal(t, "state without input", load(t, s, "order-1"), c.Instance)
+	equal(t, "what began it", history(t, s, "order-1", 1, 1), start.Events)
 }
 
 func testLarge(t *testing.T, h Harness) {
