@@ -1,6 +1,7 @@
 package boltstore_test
 
 import (
+	"errors"
 	"io"
 	"path/filepath"
 	"testing"
@@ -23,6 +24,17 @@ func open(t testing.TB, path string, options boltstore.Options) *boltstore.Store
 	}
 	t.Cleanup(func() { _ = s.Close() })
 	return s
+}
+
+// commit commits changes, one after the other.
+func commit(t testing.TB, s store.Store, changes ...store.Change) {
+	t.Helper()
+	for _, c := range changes {
+		results, err := s.Commit(t.Context(), []store.Change{c})
+		if err = errors.Join(append(results, err)...); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 func TestLaw(t *testing.T) {

@@ -20,12 +20,7 @@ func TestLeftoversAreSwept(t *testing.T) {
 	s := open(t, path, boltstore.Options{})
 	for i := range 20 {
 		c := storetest.Start(saga.ID(fmt.Sprintf("order-%02d", i)), storetest.Checkout, storetest.Epoch)
-		next := storetest.Next(c.Instance, storetest.Epoch.Add(time.Second)) // it settles what the start owes
-		for _, c := range []store.Change{c, next} {
-			if results, err := s.Commit(t.Context(), []store.Change{c}); err != nil || results[0] != nil {
-				t.Fatal(results, err)
-			}
-		}
+		commit(t, s, c, storetest.Next(c.Instance, storetest.Epoch.Add(time.Second))) // it settles what the start owes
 	}
 	if n := s.Records("owed"); n != 40 {
 		t.Fatalf("%d records, want those of 40 changes: nothing was swept yet", n)
@@ -41,9 +36,7 @@ func TestLeftoversAreSwept(t *testing.T) {
 func TestVerifyMissesMessages(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "store.db"), boltstore.Options{})
 	for _, id := range []saga.ID{"order-1", "order-2"} {
-		if results, err := s.Commit(t.Context(), []store.Change{storetest.Start(id, storetest.Checkout, storetest.Epoch)}); err != nil || results[0] != nil {
-			t.Fatal(results, err)
-		}
+		commit(t, s, storetest.Start(id, storetest.Checkout, storetest.Epoch))
 	}
 	if err := s.Verify(t.Context()); err != nil {
 		t.Fatal(err)
@@ -58,8 +51,8 @@ func TestVerifyMissesMessages(t *testing.T) {
 	}
 }
 
-// Settled announcements of sagas that have ended, and of some that have not, gather and
-// are removed together, with nothing left behind.
+// What is settled of sagas that do not move gathers, and is removed together, with nothing
+// left behind in their heads.
 func TestSettledGather(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "store.db"), boltstore.Options{})
 	var ids []outbox.ID
@@ -76,10 +69,7 @@ func TestSettledGather(t *testing.T) {
 	if err := s.Settle(t.Context(), ids[:2500]); err != nil {
 		t.Fatal(err)
 	}
-	c := storetest.Start("another", storetest.Checkout, storetest.Epoch)
-	if _, err := s.Commit(t.Context(), []store.Change{c}); err != nil {
-		t.Fatal(err)
-	}
+	commit(t, s, storetest.Start("another", storetest.Checkout, storetest.Epoch))
 	if n := s.Records("owed"); n != 501 {
 		t.Errorf("%d records, want the 501 that are owed", n)
 	}

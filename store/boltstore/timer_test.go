@@ -16,11 +16,8 @@ import (
 // that is put off by much moves at once.
 func TestTimerThatIsPutOff(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "store.db"), boltstore.Options{})
-	commit := func(c store.Change) *saga.Instance {
-		t.Helper()
-		if results, err := s.Commit(t.Context(), []store.Change{c}); err != nil || results[0] != nil {
-			t.Fatal(results, err)
-		}
+	made := func(c store.Change) *saga.Instance {
+		commit(t, s, c)
 		return c.Instance
 	}
 	keys := func(what string, want ...time.Time) {
@@ -37,9 +34,9 @@ func TestTimerThatIsPutOff(t *testing.T) {
 		}
 		return next
 	}
-	in := commit(storetest.Start("order-1", storetest.Checkout, storetest.Epoch))
+	in := made(storetest.Start("order-1", storetest.Checkout, storetest.Epoch))
 	first := in.Wake()
-	in = commit(storetest.Next(in, storetest.Epoch.Add(time.Second)))
+	in = made(storetest.Next(in, storetest.Epoch.Add(time.Second)))
 	second := in.Wake()
 	keys("put off by a second", first)
 	if next := due(first); next.After(second) || next.IsZero() {
@@ -50,16 +47,16 @@ func TestTimerThatIsPutOff(t *testing.T) {
 		t.Errorf("ask again at %s, it is due at %s", next, second)
 	}
 	due(second, "order-1")
-	in = commit(storetest.Next(in, second.Add(-time.Second))) // it comes due in a second, and is put off by half a minute
+	in = made(storetest.Next(in, second.Add(-time.Second))) // it comes due in a second, and is put off by half a minute
 	keys("put off by much", in.Wake())
 	for in.Open() {
-		in = commit(storetest.Next(in, in.Updated.Add(time.Second)))
+		in = made(storetest.Next(in, in.Updated.Add(time.Second)))
 	}
 	keys("at its end")
 
 	c := storetest.Start("order-2", storetest.Checkout, storetest.Epoch)
 	c.Instance.Steps[0].Due = storetest.Epoch.Add(time.Hour)
-	in = commit(storetest.Next(commit(c), storetest.Epoch.Add(time.Second)))
+	in = made(storetest.Next(made(c), storetest.Epoch.Add(time.Second)))
 	keys("brought forward", in.Wake())
 	if err := s.Verify(t.Context()); err != nil {
 		t.Error(err)

@@ -3,7 +3,6 @@ package boltstore_test
 import (
 	"bytes"
 	"compress/gzip"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -33,19 +32,13 @@ var before = map[string]struct {
 // ids.
 func fillBefore(t *testing.T, s store.Store, sagas int) (ids []saga.ID) {
 	t.Helper()
-	commit := func(changes ...store.Change) {
-		results, err := s.Commit(t.Context(), changes)
-		if err = errors.Join(append(results, err)...); err != nil {
-			t.Fatal(err)
-		}
-	}
 	for i := range sagas {
 		c := storetest.Start(saga.ID(fmt.Sprintf("order-%04d", (i*7)%sagas)), storetest.Checkout, storetest.Epoch.Add(time.Duration(i)*time.Millisecond))
 		ids = append(ids, c.Instance.ID)
-		commit(c)
+		commit(t, s, c)
 		for n := 0; c.Instance.Open() && (i%10 == 0 || i%2 == n+1); n++ {
 			c = storetest.Next(c.Instance, storetest.Epoch.Add(time.Minute+time.Duration(n)*time.Second))
-			commit(c)
+			commit(t, s, c)
 		}
 	}
 	return ids
@@ -111,10 +104,7 @@ func TestUpgrade(t *testing.T) {
 					if !in.Open() {
 						continue
 					}
-					c := storetest.Next(in, storetest.Epoch.Add(time.Hour))
-					if results, err := st.Commit(t.Context(), []store.Change{c}); err != nil || results[0] != nil {
-						t.Fatal(results, err)
-					}
+					commit(t, st, storetest.Next(in, storetest.Epoch.Add(time.Hour)))
 				}
 			}
 			if diff := cmp.Diff(picture(t, fresh, ids...), picture(t, s, ids...)); diff != "" {

@@ -302,17 +302,12 @@ func (s *Store) Owed(ctx context.Context, after outbox.Place, yield func(outbox.
 	}
 	var debts []debt
 	for _, d := range s.data.owed {
-		if after.Before(d.place) {
+		if after.Compare(d.place) < 0 {
 			debts = append(debts, d)
 		}
 	}
 	s.mu.Unlock()
-	slices.SortFunc(debts, func(a, b debt) int {
-		if a.place.Before(b.place) {
-			return -1
-		}
-		return 1 // no two have the same place
-	})
+	slices.SortFunc(debts, func(a, b debt) int { return a.place.Compare(b.place) })
 	for _, d := range debts {
 		if err := ctx.Err(); err != nil {
 			return err
