@@ -88,7 +88,7 @@ func NewEngine(ctx context.Context, s store.Store, subjects transport.Subjects, 
 	if err != nil {
 		return nil, err
 	}
-	return newEngine(s, d, writer{subjects: subjects, source: "/amends/coordinator", secret: secret}, cacheSize)
+	return newEngine(s, d, writer{subjects: subjects, source: transport.CoordinatorSource, secret: secret}, cacheSize)
 }
 
 // Register stores a definition; see store.Store.PutDefinition.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/amends-dev/amends/coordinator"
 	"github.com/amends-dev/amends/outbox"
+	"github.com/amends-dev/amends/outbox/outboxpb"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/store/memstore"
@@ -63,6 +64,39 @@ func owed(t *testing.T, s store.Store) (ids []string) {
 		t.Fatal(err)
 	}
 	return ids
+}
+
+// What a coordinator sends is mostly what follows from the rest, so that a store that
+// abridges it (outboxpb) keeps at most half: ids, reply subjects and sources are of the
+// form that is left out.
+func TestOwedIsMostlyAbridged(t *testing.T) {
+	s := memstore.New()
+	e := newEngine(t, s)
+	step(t, e, start("order-4711"))
+	step(t, e, completed("order-4711", "stock", "reserve"))
+	n := 0
+	if err := s.Owed(t.Context(), outbox.Place{}, func(_ outbox.Place, r outbox.Record) bool {
+		n++
+		long, err := outboxpb.MarshalRecord(&r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		short, err := outboxpb.AppendAbridged(nil, &r, []byte(`{"sku":"tea"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, word := range []string{r.Envelope.ID, transport.CoordinatorSource, r.Envelope.Type} {
+			if strings.Contains(string(short), word) {
+				t.Errorf("%s is not left out of %s", word, r.ID)
+			}
+		}
+		if r.Answered && (2*len(short) > len(long) || strings.Contains(string(short), r.Envelope.ReplyTo)) {
+			t.Errorf("%s: %d bytes of %d: %q", r.ID, len(short), len(long), short)
+		}
+		return true
+	}); err != nil || n < 2 {
+		t.Fatalf("%d records, want a command and an announcement (%v)", n, err)
+	}
 }
 
 // One batch: several sagas and several events of one saga are one commit, and a

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"hash"
-	"strconv"
 	"time"
 
 	"github.com/amends-dev/amends/contract"
@@ -14,10 +13,6 @@ import (
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/transport"
 )
-
-// announcementIndex is where the indexes of announcements begin among the
-// outbox records of a revision; below are the numbers of steps.
-const announcementIndex = 1 << 15
 
 // writer turns effects into outbox records.
 type writer struct {
@@ -50,9 +45,10 @@ func (w *writer) records(in *saga.Instance, eff *saga.Effects, at time.Time) []o
 		})
 	}
 	for i := range eff.Announcements {
+		id := outbox.ID{Saga: in.ID, Revision: in.Revision, Index: uint16(outbox.Announcements + i)}
 		out = append(out, outbox.Record{
-			ID:       outbox.ID{Saga: in.ID, Revision: in.Revision, Index: uint16(announcementIndex + i)},
-			Envelope: w.announcement(in, &eff.Announcements[i], i, at, trace),
+			ID:       id,
+			Envelope: w.announcement(in, &eff.Announcements[i], id.MessageID(), at, trace),
 		})
 	}
 	return out
@@ -60,7 +56,7 @@ func (w *writer) records(in *saga.Instance, eff *saga.Effects, at time.Time) []o
 
 func (w *writer) command(in *saga.Instance, c *saga.Command, at time.Time, trace string) transport.Envelope {
 	key := contract.Key{Saga: in.ID, Step: c.Step, Direction: c.Direction}
-	id := key.String() + "/" + strconv.Itoa(c.Attempt)
+	id := transport.CommandID(key, c.Attempt)
 	return transport.Envelope{
 		Subject:     w.subjects.Command(c.Participant, c.Action),
 		DedupID:     w.dedup(id),
@@ -98,7 +94,7 @@ type Lifecycle struct {
 // passed beyond the point of no return. It is not a phase.
 const Overdue contract.Phase = "overdue"
 
-func (w *writer) announcement(in *saga.Instance, a *saga.Announcement, n int, at time.Time, trace string) transport.Envelope {
+func (w *writer) announcement(in *saga.Instance, a *saga.Announcement, id string, at time.Time, trace string) transport.Envelope {
 	data, err := json.Marshal(Lifecycle{
 		ID: in.ID, Definition: in.Definition.Name, Version: in.Definition.Version, Phase: a.Phase,
 		Revision: in.Revision, Ended: a.Ended, Overdue: a.Overdue, Reason: a.Reason, At: at.UTC(),
@@ -110,7 +106,6 @@ func (w *writer) announcement(in *saga.Instance, a *saga.Announcement, n int, at
 	if a.Overdue {
 		token = Overdue
 	}
-	id := string(in.ID) + "/" + strconv.FormatUint(in.Revision, 10) + "/" + strconv.Itoa(n)
 	return transport.Envelope{
 		Subject:     w.subjects.Lifecycle(in.Definition.Name, token),
 		DedupID:     w.dedup(id),

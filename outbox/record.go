@@ -1,7 +1,9 @@
 package outbox
 
 import (
+	"cmp"
 	"fmt"
+	"strconv"
 
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/transport"
@@ -15,6 +17,15 @@ type ID struct {
 	Index    uint16
 }
 
+// Announcements is where the indexes of announcements begin; below are the numbers of
+// steps, for their commands.
+const Announcements = 1 << 15
+
+// MessageID is the CloudEvents id of the announcement of a record: saga/revision/number.
+func (id ID) MessageID() string {
+	return string(id.Saga) + "/" + strconv.FormatUint(id.Revision, 10) + "/" + strconv.Itoa(int(id.Index&^Announcements))
+}
+
 // String is saga@revision#index.
 func (id ID) String() string { return fmt.Sprintf("%s@%d#%d", id.Saga, id.Revision, id.Index) }
 
@@ -26,9 +37,9 @@ type Place struct {
 	Index  uint16 // from 0
 }
 
-// Before reports whether p comes before q.
-func (p Place) Before(q Place) bool {
-	return p.Commit < q.Commit || p.Commit == q.Commit && p.Index < q.Index
+// Compare is below 0 when p comes before q, and 0 when they are the same.
+func (p Place) Compare(q Place) int {
+	return cmp.Or(cmp.Compare(p.Commit, q.Commit), cmp.Compare(p.Index, q.Index))
 }
 
 // Record is a message that is owed: committed together with the state that owes

@@ -64,7 +64,7 @@ func (l *ledger) Owed(_ context.Context, after outbox.Place, yield func(outbox.P
 		l.onOwed()
 	}
 	for _, r := range records {
-		if place := (outbox.Place{Commit: r.ID.Revision + 1}); after.Before(place) && !yield(place, r) {
+		if place := (outbox.Place{Commit: r.ID.Revision + 1}); after.Compare(place) < 0 && !yield(place, r) {
 			break
 		}
 	}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
-	"strconv"
 	"strings"
 	"time"
 
@@ -184,7 +183,7 @@ func (v *visit[Tx]) envelope(a Answer, final bool) *transport.Envelope {
 	e := &transport.Envelope{
 		Subject:     c.ReplyTo,
 		DedupID:     uuid.NewString(),
-		ID:          keyOf(c).String() + "/" + strconv.Itoa(c.Attempt) + "/" + string(a.Outcome),
+		ID:          transport.CommandID(keyOf(c), c.Attempt) + "/" + string(a.Outcome),
 		Source:      v.p.source,
 		Type:        types[a.Outcome],
 		Time:        time.Now().UTC(),

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"strconv"
 	"time"
 
 	"github.com/amends-dev/amends/contract"
@@ -57,6 +58,14 @@ const (
 	TypeReply     = "dev.amends.reply.v1"   // from it
 	TypeBundle    = "dev.amends.bundle.v1"  // several commands or answers in one message of the bus; no envelope has it
 )
+
+// CoordinatorSource is the CloudEvents source of what a coordinator sends.
+const CoordinatorSource = "/amends/coordinator"
+
+// CommandID is the CloudEvents id of one attempt's command: saga/step/direction/attempt.
+func CommandID(key contract.Key, attempt int) string {
+	return key.String() + "/" + strconv.Itoa(attempt)
+}
 
 // MaxRetryAfter bounds Envelope.RetryAfter.
 const MaxRetryAfter = 24 * time.Hour

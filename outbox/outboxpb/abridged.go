@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 
 	"github.com/amends-dev/amends/contract"
@@ -20,7 +19,7 @@ const (
 	isAnswered      = 1 << iota // Record.Answered
 	leftSaga                    // the saga is that of the record's ID
 	leftID                      // the id is saga/step/direction/attempt, or saga/revision/place
-	leftSource                  // the source is usualSource
+	leftSource                  // the source is transport.CoordinatorSource
 	leftCommand                 // the type is that of a command
 	leftLifecycle               // … of an announcement
 	leftJSON                    // the content type is transport.JSON
@@ -29,12 +28,6 @@ const (
 	dedupIsHex                  // the id for deduplication is hexadecimal, and written as the bytes
 	firstUnknownBit             // from here on a later release wrote it
 )
-
-// usualSource is the CloudEvents source of a coordinator unless it is configured.
-const usualSource = "/amends/coordinator"
-
-// announcementPlace is the bit of a record's index that announcements have.
-const announcementPlace = 1 << 15
 
 // AppendAbridged appends a record without its ID, which the caller keeps beside it,
 // and without what follows from the rest: a third of what AppendRecord takes. input
@@ -101,7 +94,7 @@ func abridge(e *transport.Envelope, id outbox.ID, input []byte) (left uint64) {
 		leave(leftID, &e.ID, usualID(e, id))
 		e.Saga, left = "", left|leftSaga
 	}
-	leave(leftSource, &e.Source, usualSource)
+	leave(leftSource, &e.Source, transport.CoordinatorSource)
 	leave(leftCommand, &e.Type, transport.TypeCommand)
 	leave(leftLifecycle, &e.Type, transport.TypeLifecycle)
 	leave(leftJSON, &e.ContentType, transport.JSON)
@@ -146,7 +139,7 @@ func complete(e *transport.Envelope, left uint64, id outbox.ID) error {
 	return errors.Join(
 		put(leftReply, &e.ReplyTo, replyTo(e)),
 		put(leftID, &e.ID, usualID(e, id)),
-		put(leftSource, &e.Source, usualSource),
+		put(leftSource, &e.Source, transport.CoordinatorSource),
 		put(leftCommand, &e.Type, transport.TypeCommand),
 		put(leftLifecycle, &e.Type, transport.TypeLifecycle),
 		put(leftJSON, &e.ContentType, transport.JSON),
@@ -160,9 +153,9 @@ func key(e *transport.Envelope) contract.Key {
 // usualID is the id that a coordinator gives the message of a record.
 func usualID(e *transport.Envelope, id outbox.ID) string {
 	if e.Step == "" {
-		return string(id.Saga) + "/" + strconv.FormatUint(id.Revision, 10) + "/" + strconv.Itoa(int(id.Index&^announcementPlace))
+		return id.MessageID()
 	}
-	return key(e).String() + "/" + strconv.Itoa(e.Attempt)
+	return transport.CommandID(key(e), e.Attempt)
 }
 
 // replyTo is where the answer to a command is expected; "" if it is none.

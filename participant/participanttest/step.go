@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"strconv"
 	"testing"
 	"time"
 
@@ -75,7 +74,7 @@ func (s *saga[Req, Res]) command(direction contract.Direction, result []byte) *t
 	key := contract.Key{Saga: s.id, Step: "step-under-test", Direction: direction}
 	return &transport.Envelope{
 		Subject:     subjects.Command(participant, action),
-		ID:          key.String() + "/" + strconv.Itoa(s.attempt),
+		ID:          transport.CommandID(key, s.attempt),
 		Source:      "/amends/participanttest",
 		Type:        transport.TypeCommand,
 		ContentType: contentType,

@@ -100,7 +100,7 @@ func (b *Bus) reply(to string, e *transport.Envelope) {
 		full.Type = transport.TypeReply
 	}
 	if full.Source == "" {
-		full.Source = "/amends/coordinator"
+		full.Source = transport.CoordinatorSource
 	}
 	if full.Time.IsZero() {
 		full.Time = time.Now()
