@@ -2,8 +2,10 @@ package daemon
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -42,6 +44,25 @@ func loopback(host string) bool {
 func localAddress(address string) bool {
 	host, _, err := net.SplitHostPort(address)
 	return err != nil || loopback(host)
+}
+
+// checkURLs returns an error unless every part of a list is the address of a NATS
+// server. It does not repeat the part, which may hold a password.
+func checkURLs(urls string) error {
+	if urls == "" {
+		return nil
+	}
+	for i, s := range strings.Split(urls, ",") {
+		s = strings.TrimSpace(s)
+		if !strings.Contains(s, "://") {
+			s = "nats://" + s // as the client does
+		}
+		u, err := url.Parse(s)
+		if err != nil || u.Hostname() == "" || !slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme) {
+			return fmt.Errorf("number %d of the list is no address of a NATS server; give such as nats://nats.example.com:4222 (nats, tls, ws or wss)", i+1)
+		}
+	}
+	return nil
 }
 
 // redact hides the passwords in a list of URLs.

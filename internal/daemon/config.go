@@ -124,6 +124,9 @@ func (c *Config) Validate() error {
 		}
 	}
 	n := c.NATS
+	if err := checkURLs(n.URL); err != nil {
+		bad("nats url: %w", err)
+	}
 	errs = append(errs, n.validateListen())
 	if n.URL == "" && (n.Creds != "" || n.NKey != "" || n.User != "" || n.Password != "" || n.Token != "" || n.CA != "" || n.Cert != "" || n.Key != "") {
 		bad("nats: credentials are given, but no URL of an external server to use them at")
