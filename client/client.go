@@ -13,19 +13,20 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// Client asks a coordinator over the bus. It is safe for concurrent use and
-// needs no Close.
+// Client asks a coordinator over the bus. It is safe for concurrent use, by a
+// hundred thousand goroutines too (see Concurrency), and needs no Close.
 type Client struct {
 	bus      transport.Requester
 	subjects transport.Subjects
 	timeout  time.Duration
 	poll     time.Duration
-	tracer   Tracer // nil: nobody follows
+	tracer   Tracer        // nil: nobody follows
+	slots    chan struct{} // one for each request that may be under way
 }
 
 // New makes a client of the coordinators that listen on bus.
 func New(bus transport.Requester, options ...Option) *Client {
-	c := &Client{bus: bus, timeout: 5 * time.Second, poll: 5 * time.Second}
+	c := &Client{bus: bus, timeout: 5 * time.Second, poll: 5 * time.Second, slots: make(chan struct{}, defaultConcurrency)}
 	for _, o := range options {
 		o.configure(c)
 	}

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -357,4 +358,70 @@ func TestImportsLittle(t *testing.T) {
 			t.Errorf("client imports %s; it may import %s and the standard library", path, strings.Join(allowed, ", "))
 		}
 	}
+}
+
+// TestRequestsTakeTurns: a crowd of callers has no more requests under way than the
+// client allows, and all are answered. What the coordinator holds does not count.
+func TestRequestsTakeTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const crowd, allowed = 1000, 8
+		var now, most, held atomic.Int64
+		bus := &fakeBus{answer: func(_ context.Context, _ int, r *transport.Envelope) (*transport.Envelope, error) {
+			if r.Subject == "saga.api.wait" {
+				held.Add(1)
+				time.Sleep(time.Second)
+				return reply(transport.Status{ID: r.Saga, Phase: contract.Completed})
+			}
+			if n := now.Add(1); n > most.Load() {
+				most.Store(n)
+			}
+			time.Sleep(10 * time.Millisecond)
+			now.Add(-1)
+			return reply(transport.Status{ID: r.Saga, Phase: contract.Running})
+		}}
+		c := client.New(bus, client.Concurrency(allowed))
+		var callers sync.WaitGroup
+		for range crowd {
+			callers.Go(func() {
+				status, err := c.Start(t.Context(), checkout, nil)
+				if err == nil {
+					_, err = c.Wait(t.Context(), status.ID)
+				}
+				if err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		began := time.Now()
+		callers.Wait()
+		if most.Load() != allowed || held.Load() != crowd {
+			t.Errorf("%d requests at once, want %d; %d were held, want %d", most.Load(), allowed, held.Load(), crowd)
+		}
+		if took := time.Since(began); took > crowd/allowed*10*time.Millisecond+time.Second { // not: the held ones one after the other
+			t.Errorf("it took %s", took)
+		}
+	})
+}
+
+// TestNoTurn: whose patience ends before his turn comes learns that
+// nothing was sent.
+func TestNoTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bus := &fakeBus{answer: func(ctx context.Context, _ int, _ *transport.Envelope) (*transport.Envelope, error) {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}}
+		c := client.New(bus, client.Concurrency(1), client.Timeout(time.Hour))
+		go func() { _, _ = c.Get(t.Context(), "order-1") }()
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := c.Start(ctx, checkout, nil, client.ID("order-2"))
+		if !errors.Is(err, client.ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "it was not sent, because as many requests") {
+			t.Errorf("error is %v", err)
+		}
+		if len(bus.requests) != 1 {
+			t.Errorf("%d requests were sent, want 1", len(bus.requests))
+		}
+	})
 }

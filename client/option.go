@@ -33,9 +33,27 @@ func Timeout(d time.Duration) Option {
 	return option(func(c *Client) { c.timeout = d })
 }
 
-// Poll is how long the coordinator is asked to hold one Wait before it answers
-// where the saga stands. A coordinator that dies forgets whom it held; the caller
-// asks the next one after this time. Default: 5 s.
+// defaultConcurrency is the default of Concurrency.
+const defaultConcurrency = 512
+
+// Concurrency is how many requests of the client may be under way at once, those
+// that Wait has the coordinator hold not counted; further ones wait for their turn
+// in the client. More than a coordinator can answer at once would only wait
+// elsewhere, and be sent again when they have waited there for too long. Less than
+// 1 means the default, 512.
+func Concurrency(n int) Option {
+	return option(func(c *Client) {
+		if n < 1 {
+			n = defaultConcurrency
+		}
+		c.slots = make(chan struct{}, n)
+	})
+}
+
+// Poll is how long the coordinator is asked to hold a Wait before it answers where
+// the saga stands. Further requests of the same Wait are held as long as it has
+// lasted already, up to eight times this. A coordinator that dies forgets whom it
+// held; the caller asks the next one after that time. Default: 5 s.
 func Poll(d time.Duration) Option {
 	return option(func(c *Client) { c.poll = d })
 }

@@ -67,8 +67,19 @@ func repeatable(err error, q *call) bool {
 	return false
 }
 
-// ask sends the request once.
+// ask sends the request once, when it is its turn.
 func (c *Client) ask(ctx context.Context, q call, reply any) error {
+	if q.hold == 0 {
+		select {
+		case c.slots <- struct{}{}:
+			defer func() { <-c.slots }()
+		case <-ctx.Done():
+			return &Error{
+				Op: q.verb, ID: q.envelope.Saga, Code: transport.CodeUnavailable, Err: context.Cause(ctx),
+				Reason: fmt.Sprintf("it was not sent, because as many requests of this client were under way as may be (client.Concurrency, %d)", cap(c.slots)),
+			}
+		}
+	}
 	limit := c.timeout + q.hold
 	attempt, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()

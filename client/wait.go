@@ -23,9 +23,11 @@ func (c *Client) Wait(ctx context.Context, id contract.SagaID) (*transport.Statu
 	pause := backoff.NewExponentialBackOff()
 	pause.InitialInterval, pause.MaxInterval = 20*time.Millisecond, time.Second
 	var last *transport.Status
+	began := time.Now()
 	for {
 		asked := time.Now()
-		status, err := c.status(ctx, call{verb: transport.APIWait, envelope: transport.Envelope{Saga: id}, hold: c.holdFor(ctx), patient: true})
+		hold := c.holdFor(ctx, asked.Sub(began))
+		status, err := c.status(ctx, call{verb: transport.APIWait, envelope: transport.Envelope{Saga: id}, hold: hold, patient: true})
 		switch {
 		case err != nil && last != nil && errors.Is(err, ErrUnavailable):
 			return last, err
@@ -35,7 +37,7 @@ func (c *Client) Wait(ctx context.Context, id contract.SagaID) (*transport.Statu
 			return status, nil
 		}
 		last = status
-		if time.Since(asked) >= c.poll/2 {
+		if time.Since(asked) >= max(hold, c.poll)/2 {
 			pause.Reset() // the coordinator held the request, as it should
 			continue
 		}
@@ -52,15 +54,21 @@ func (c *Client) Wait(ctx context.Context, id contract.SagaID) (*transport.Statu
 	}
 }
 
-// holdFor is how long the coordinator may hold a request: not beyond the caller's
-// patience, so that it still says where the saga stands.
-func (c *Client) holdFor(ctx context.Context) time.Duration {
+// maxPolls is how many times as long as the first one the longest request is held.
+const maxPolls = 8
+
+// holdFor is how long the coordinator may hold a request: as long again as the
+// caller has waited already, so that a hundred thousand who wait for long do not
+// keep it busy with asking; and not beyond his patience, so that it still says
+// where the saga stands.
+func (c *Client) holdFor(ctx context.Context, waited time.Duration) time.Duration {
+	hold := min(max(waited, c.poll), maxPolls*c.poll)
 	end, ok := ctx.Deadline()
 	if !ok {
-		return c.poll
+		return hold
 	}
 	left := time.Until(end)
-	return min(c.poll, max(left-left/8, time.Millisecond))
+	return min(hold, max(left-left/8, time.Millisecond))
 }
 
 // Settled reports whether the saga has ended or is parked: what Wait waits for.

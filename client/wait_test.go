@@ -3,6 +3,7 @@ package client_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -52,6 +53,29 @@ func TestWaitSaysWhereTheSagaStands(t *testing.T) {
 		status, err := client.New(bus).Wait(ctx, "order-42")
 		if !errors.Is(err, context.DeadlineExceeded) || status == nil || status.Phase != contract.Running {
 			t.Errorf("status %+v, error %v", status, err)
+		}
+	})
+}
+
+// TestWaitAsksLessAndLess: who waits for long is held for long, within bounds.
+func TestWaitAsksLessAndLess(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var held []time.Duration
+		bus := &fakeBus{answer: func(_ context.Context, n int, r *transport.Envelope) (*transport.Envelope, error) {
+			held = append(held, time.Until(r.Expires))
+			time.Sleep(time.Until(r.Expires))
+			phase := contract.Running
+			if n == 7 {
+				phase = contract.Completed
+			}
+			return reply(transport.Status{ID: r.Saga, Phase: phase})
+		}}
+		if _, err := client.New(bus).Wait(t.Context(), "order-42"); err != nil {
+			t.Fatal(err)
+		}
+		want := []time.Duration{5 * time.Second, 5 * time.Second, 10 * time.Second, 20 * time.Second, 40 * time.Second, 40 * time.Second, 40 * time.Second}
+		if !slices.Equal(held, want) {
+			t.Errorf("held %v, want %v", held, want)
 		}
 	})
 }
