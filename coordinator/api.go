@@ -25,13 +25,6 @@ const (
 	MaxWait     = time.Minute
 )
 
-// What a refused caller is told to wait: for room in a queue, which is worked off
-// in a moment, and for sagas to end.
-const (
-	retryBusy = 250 * time.Millisecond
-	retryOpen = time.Second
-)
-
 // verbs are the requests and who serves them.
 func (c *Coordinator) verbs() map[string]func(context.Context, *transport.Envelope, func(*transport.Envelope)) {
 	return map[string]func(context.Context, *transport.Envelope, func(*transport.Envelope)){
@@ -139,10 +132,10 @@ func (c *Coordinator) apiStart(_ context.Context, request *transport.Envelope, r
 		reply(refusalOf(id.Check()))
 		return
 	case c.open.Load() >= int64(c.config.MaxOpen):
-		reply(exhausted(retryOpen, fmt.Sprintf("%d sagas are open, as many as are allowed (MaxOpen); try again later", c.open.Load())))
+		reply(exhausted(c.comeBack(retryOpen), fmt.Sprintf("%d sagas are open, as many as are allowed (MaxOpen); try again later", c.open.Load())))
 		return
 	case c.relay.Stats().Backlog >= c.config.MaxBacklog:
-		reply(exhausted(retryBusy, "the bus is behind with what was accepted (MaxBacklog); try again in a moment"))
+		reply(exhausted(c.comeBack(retryBusy), "the bus is behind with what was accepted (MaxBacklog); try again in a moment"))
 		return
 	}
 	crashpoint.Here("coordinator: start received")
@@ -154,6 +147,11 @@ func (c *Coordinator) apiStart(_ context.Context, request *transport.Envelope, r
 		request: request,
 		reply:   func(r Result) { reply(c.replyTo(&r, false)) },
 	}, reply)
+}
+
+// comeBack is how long a caller whose start is refused waits, at least so long.
+func (c *Coordinator) comeBack(least time.Duration) time.Duration {
+	return c.turns.next(c.config.Clock(), least)
 }
 
 func (c *Coordinator) apiOperate(_ context.Context, request *transport.Envelope, reply func(*transport.Envelope)) {
@@ -178,8 +176,13 @@ func (c *Coordinator) apiOperate(_ context.Context, request *transport.Envelope,
 
 // submit hands a request to its shard without blocking the bus.
 func (c *Coordinator) submit(w work, reply func(*transport.Envelope)) {
+	start := w.input.Event.Type == saga.Started
 	switch taken, open := c.offer(w); {
+	case taken && start:
+		c.turns.took()
 	case taken:
+	case open && start:
+		reply(exhausted(c.comeBack(retryBusy), "the coordinator is busy (MaxWaiting); try again when it says so"))
 	case open:
 		reply(exhausted(retryBusy, "the coordinator is busy (MaxWaiting); try again in a moment"))
 	default:

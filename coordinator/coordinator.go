@@ -44,6 +44,7 @@ type Coordinator struct {
 	bulk        chan struct{} // bounds decisions about many sagas that are taken at once
 	feed        *feed
 	figures     *figures
+	turns       turns
 	seed        maphash.Seed
 
 	ready    atomic.Bool

@@ -1,0 +1,62 @@
+package coordinator
+
+import (
+	"container/heap"
+	"math/rand/v2"
+	"testing"
+	"time"
+)
+
+// TestTurnsComeAsThereIsRoom: a crowd asks at once, a thousand are let in a second,
+// and whoever is refused comes back when he was told to, give or take a half. The
+// crowd is in about as early as it can be, and nobody asks many times.
+func TestTurnsComeAsThereIsRoom(t *testing.T) {
+	const perSecond, room = 1000, 100
+	for _, crowd := range []int{500, 20_000, 60_000} {
+		dice := rand.New(rand.NewPCG(1, uint64(crowd)))
+		start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+		turns := turns{since: start.Add(-time.Hour)}
+		var queue callers
+		for range crowd {
+			queue = append(queue, start.Add(time.Duration(dice.IntN(1000))*time.Millisecond))
+		}
+		heap.Init(&queue)
+		asked, in, free := 0, 0, float64(room)
+		now := start
+		for in < crowd {
+			at := heap.Pop(&queue).(time.Time)
+			free = min(room, free+at.Sub(now).Seconds()*perSecond)
+			now = at
+			if asked++; free >= 1 {
+				free--
+				in++
+				turns.took()
+				continue
+			}
+			wait := turns.next(now, retryBusy)
+			if wait < retryBusy || wait > retryMost {
+				t.Fatalf("told to wait %s", wait)
+			}
+			heap.Push(&queue, now.Add(wait/2+rand.N(wait+1)))
+		}
+		least := time.Duration(crowd) * time.Second / perSecond
+		if took := now.Sub(start); took > 2*time.Second+least*3/2 {
+			t.Errorf("a crowd of %d took %s, and %d are let in a second", crowd, took, perSecond)
+		}
+		if asked > 8*crowd {
+			t.Errorf("a crowd of %d asked %d times", crowd, asked)
+		}
+	}
+}
+
+type callers []time.Time
+
+func (c callers) Len() int           { return len(c) }
+func (c callers) Less(i, j int) bool { return c[i].Before(c[j]) }
+func (c callers) Swap(i, j int)      { c[i], c[j] = c[j], c[i] }
+func (c *callers) Push(x any)        { *c = append(*c, x.(time.Time)) }
+func (c *callers) Pop() any {
+	last := (*c)[len(*c)-1]
+	*c = (*c)[:len(*c)-1]
+	return last
+}
