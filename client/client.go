@@ -22,6 +22,7 @@ type Client struct {
 	poll     time.Duration
 	tracer   Tracer        // nil: nobody follows
 	slots    chan struct{} // one for each request that may be under way
+	patient  bool
 }
 
 // New makes a client of the coordinators that listen on bus.
@@ -47,7 +48,7 @@ type Definition interface{ Ref() contract.DefinitionRef }
 // Errors: ErrInvalid (id, definition or input), ErrNotFound (no such
 // definition), ErrConflict (the id is taken by a saga with another input or
 // definition), ErrOverloaded (a limit is reached; Error.RetryAfter says when to
-// try again), ErrUnavailable (ctx ended first: the saga may have been started;
+// try again; not of a client that is Patient), ErrUnavailable (ctx ended first: the saga may have been started;
 // Error.ID is its id, start it again).
 func (c *Client) Start(ctx context.Context, d Definition, input any, options ...StartOption) (*transport.Status, error) {
 	e := transport.Envelope{Definition: d.Ref(), ContentType: transport.JSON}
@@ -69,7 +70,7 @@ func (c *Client) Start(ctx context.Context, d Definition, input any, options ...
 		return nil, invalid(transport.APIStart, e.Saga, fmt.Errorf("write the input as JSON: %w", err))
 	}
 	e.Data = data
-	return c.status(ctx, call{verb: transport.APIStart, envelope: e, moves: true})
+	return c.status(ctx, call{verb: transport.APIStart, envelope: e, moves: true, patient: c.patient})
 }
 
 // Get answers where a saga stands. A saga that ended and was removed answers

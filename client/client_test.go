@@ -185,6 +185,31 @@ func TestRetryAfter(t *testing.T) {
 	}
 }
 
+// TestPatientStart waits as long as the coordinator says, give or take a half, and
+// says why when its caller's patience ends before.
+func TestPatientStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bus := &fakeBus{answer: func(_ context.Context, n int, r *transport.Envelope) (*transport.Envelope, error) {
+			if n < 4 {
+				return &transport.Envelope{Code: string(transport.CodeResourceExhausted), RetryAfter: 20 * time.Second}, nil
+			}
+			return reply(transport.Status{ID: r.Saga, Phase: contract.Running})
+		}}
+		c, began := client.New(bus, client.Patient()), time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), 9*time.Second)
+		defer cancel()
+		if _, err := c.Start(ctx, checkout, 1); !errors.Is(err, client.ErrOverloaded) || !errors.Is(err, context.DeadlineExceeded) || len(bus.requests) != 1 {
+			t.Errorf("after %d requests the error is %v", len(bus.requests), err)
+		}
+		if _, err := c.Start(t.Context(), checkout, 1); err != nil || len(bus.requests) != 4 {
+			t.Errorf("after %d requests the error is %v", len(bus.requests), err)
+		}
+		if took := time.Since(began); took < 9*time.Second+2*10*time.Second || took > 9*time.Second+2*30*time.Second {
+			t.Errorf("it took %s", took)
+		}
+	})
+}
+
 // A refusal says nothing about an earlier request that nobody answered: the saga
 // may have been started, so the caller must not be told that it was not.
 func TestARefusalAfterSilenceIsNotTheLastWord(t *testing.T) {

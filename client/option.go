@@ -50,6 +50,14 @@ func Concurrency(n int) Option {
 	})
 }
 
+// Patient makes Start wait when the coordinator has too much to do, as long as it
+// says (see Error.RetryAfter), and ask again, until ctx ends. Without it Start
+// returns ErrOverloaded at once, for a caller who would rather do something else.
+// Requests that only read are always patient.
+func Patient() Option {
+	return option(func(c *Client) { c.patient = true })
+}
+
 // Poll is how long the coordinator is asked to hold a Wait before it answers where
 // the saga stands. Further requests of the same Wait are held as long as it has
 // lasted already, up to eight times this. A coordinator that dies forgets whom it

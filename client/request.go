@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -23,12 +24,23 @@ type call struct {
 	moves    bool               // it moves a saga: a Tracer follows it
 }
 
-// do asks until there is an answer, and reads the reply's data into reply. What
-// nobody answered is asked again until ctx ends.
+// do asks, when it is its turn, until there is an answer, and reads the reply's data
+// into reply. What nobody answered is asked again until ctx ends.
 func (c *Client) do(ctx context.Context, q call, reply any) error {
-	wait := backoff.NewExponentialBackOff()
-	wait.InitialInterval, wait.MaxInterval = 50*time.Millisecond, 2*time.Second
+	if q.hold == 0 { // others are held on purpose
+		select {
+		case c.slots <- struct{}{}:
+			defer func() { <-c.slots }()
+		case <-ctx.Done():
+			return &Error{
+				Op: q.verb, ID: q.envelope.Saga, Code: transport.CodeUnavailable, Err: context.Cause(ctx),
+				Reason: fmt.Sprintf("it was not sent, because as many requests of this client were under way as may be (client.Concurrency, %d)", cap(c.slots)),
+			}
+		}
+	}
 	var last error
+	wait := &pauses{ExponentialBackOff: backoff.NewExponentialBackOff(), last: &last}
+	wait.InitialInterval, wait.MaxInterval = 50*time.Millisecond, 2*time.Second
 	uncertain := false // an earlier request may have been carried out
 	_, err := backoff.Retry(ctx, func() (struct{}, error) {
 		last = c.ask(ctx, q, reply)
@@ -54,6 +66,23 @@ func (c *Client) do(ctx context.Context, q call, reply any) error {
 	}
 }
 
+// pauses are between two requests for the same: as the coordinator says, give or
+// take a half, so that those who were refused together do not come back together;
+// else longer and longer.
+type pauses struct {
+	*backoff.ExponentialBackOff
+	last *error // why the request is repeated
+}
+
+// NextBackOff implements backoff.BackOff.
+func (p *pauses) NextBackOff() time.Duration {
+	var refused *Error
+	if errors.As(*p.last, &refused) && refused.RetryAfter > 0 {
+		return refused.RetryAfter/2 + rand.N(refused.RetryAfter+1)
+	}
+	return p.ExponentialBackOff.NextBackOff()
+}
+
 // repeatable reports whether the request may be sent again.
 func repeatable(err error, q *call) bool {
 	switch {
@@ -67,19 +96,8 @@ func repeatable(err error, q *call) bool {
 	return false
 }
 
-// ask sends the request once, when it is its turn.
+// ask sends the request once.
 func (c *Client) ask(ctx context.Context, q call, reply any) error {
-	if q.hold == 0 {
-		select {
-		case c.slots <- struct{}{}:
-			defer func() { <-c.slots }()
-		case <-ctx.Done():
-			return &Error{
-				Op: q.verb, ID: q.envelope.Saga, Code: transport.CodeUnavailable, Err: context.Cause(ctx),
-				Reason: fmt.Sprintf("it was not sent, because as many requests of this client were under way as may be (client.Concurrency, %d)", cap(c.slots)),
-			}
-		}
-	}
 	limit := c.timeout + q.hold
 	attempt, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()

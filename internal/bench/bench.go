@@ -2,11 +2,9 @@ package bench
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"runtime/pprof"
@@ -20,7 +18,6 @@ import (
 	"github.com/amends-dev/amends/coordinator"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/store/boltstore"
-	"github.com/amends-dev/amends/transport"
 	"github.com/amends-dev/amends/transport/natsbus"
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
 )
@@ -178,7 +175,7 @@ func open(ctx context.Context, o Options) (w *world, err error) {
 	if err != nil {
 		return nil, err
 	}
-	w.caller = client.New(calls)
+	w.caller = client.New(calls, client.Patient())
 	return w, nil
 }
 
@@ -320,7 +317,7 @@ func pass(ctx context.Context, o Options, ended *atomic.Int64, d time.Duration, 
 
 // one runs one saga to its end.
 func (w *world) one(ctx context.Context, n int64, mix Mix) error {
-	status, err := w.start(ctx, n)
+	status, err := w.caller.Start(ctx, checkout, input(n))
 	if err != nil {
 		return err
 	}
@@ -336,24 +333,6 @@ func (w *world) one(ctx context.Context, n int64, mix Mix) error {
 		return fmt.Errorf("saga %s is %s (%s), want %s", end.ID, end.Phase, end.Reason, want)
 	}
 	return nil
-}
-
-// start starts a saga, and comes again when it is refused because there is too much
-// to do, as a caller should: when it was told to, give or take a half, so that those
-// who were refused together do not come back together.
-func (w *world) start(ctx context.Context, n int64) (*transport.Status, error) {
-	for {
-		status, err := w.caller.Start(ctx, checkout, input(n))
-		var refused *client.Error
-		if !errors.Is(err, client.ErrOverloaded) || !errors.As(err, &refused) {
-			return status, err
-		}
-		select {
-		case <-time.After(refused.RetryAfter/2 + rand.N(refused.RetryAfter+1)):
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-	}
 }
 
 // TempDir makes the directory for a run's files below dir ("": the system's

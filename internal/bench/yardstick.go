@@ -104,16 +104,21 @@ func (h *hub) end(round string) {
 	close(h.waiting[round])
 }
 
+// startsAtOnce is how many starts are under way at once, as with the client of sagas
+// (client.Concurrency).
+const startsAtOnce = 512
+
 // caller runs one round from start to end.
 func caller(nc *nats.Conn, prefix string) func(context.Context, string) error {
-	data := mustJSON(input(1))
+	data, slots := mustJSON(input(1)), make(chan struct{}, startsAtOnce)
 	return func(ctx context.Context, round string) error {
-		for _, m := range []*nats.Msg{natsMessage(prefix+".start", round, data), natsMessage(prefix+".wait", round, nil)} {
-			if _, err := nc.RequestMsgWithContext(ctx, m); err != nil {
-				return err
-			}
+		slots <- struct{}{}
+		_, err := nc.RequestMsgWithContext(ctx, natsMessage(prefix+".start", round, data))
+		<-slots
+		if err == nil {
+			_, err = nc.RequestMsgWithContext(ctx, natsMessage(prefix+".wait", round, nil))
 		}
-		return nil
+		return err
 	}
 }
 
