@@ -16,8 +16,9 @@ const (
 
 // turns tells callers whose start is refused when to come back: one after the
 // other, somewhat faster than others are let in, because some do not come back,
-// and because there may be room for more than came. A hundred thousand callers
-// who were all told to come back in a moment would do little else.
+// and because there may be room for more than came; and never slower than asking
+// costs little. A hundred thousand callers who were all told to come back in a
+// moment would do little else.
 type turns struct {
 	taken atomic.Int64 // starts since the last count
 
@@ -27,9 +28,14 @@ type turns struct {
 	last  time.Time     // the last turn that was given
 }
 
-// turnsCount is how often the starts that are taken are counted, while some are
-// refused.
-const turnsCount = time.Second
+const (
+	// turnsCount is how often the starts that are taken are counted, while some are
+	// refused.
+	turnsCount = time.Second
+	// turnsEach is the longest time between two turns: a moment without room, which
+	// says nothing about the next, must not send a small crowd away for long.
+	turnsEach = time.Millisecond
+)
 
 // took counts a start that was let in.
 func (t *turns) took() { t.taken.Add(1) }
@@ -43,7 +49,7 @@ func (t *turns) next(now time.Time, least time.Duration) time.Duration {
 		t.taken.Store(0)
 		t.each, t.since = 0, now
 	case passed >= turnsCount:
-		t.each, t.since = passed*2/3/time.Duration(max(t.taken.Swap(0), 1)), now
+		t.each, t.since = min(passed*2/3/time.Duration(max(t.taken.Swap(0), 1)), turnsEach), now
 	}
 	if t.last.Before(now) || t.last.After(now.Add(retryMost)) {
 		t.last = now

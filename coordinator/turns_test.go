@@ -11,7 +11,7 @@ import (
 // and whoever is refused comes back when he was told to, give or take a half. The
 // crowd is in about as early as it can be, and nobody asks many times.
 func TestTurnsComeAsThereIsRoom(t *testing.T) {
-	const perSecond, room = 1000, 100
+	const perSecond, room = 2000, 100
 	for _, crowd := range []int{500, 20_000, 60_000} {
 		dice := rand.New(rand.NewPCG(1, uint64(crowd)))
 		start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -46,6 +46,26 @@ func TestTurnsComeAsThereIsRoom(t *testing.T) {
 		if asked > 8*crowd {
 			t.Errorf("a crowd of %d asked %d times", crowd, asked)
 		}
+	}
+}
+
+// TestTurnsAfterAStandstill: a coordinator that lets nobody in for seconds does not
+// send the few who are refused away for long, and a crowd not for ever.
+func TestTurnsAfterAStandstill(t *testing.T) {
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	var turns turns
+	for range 20 * 200 { // two hundred callers, refused every quarter of a second
+		if now = now.Add(5 * time.Second / (20 * 200)); turns.next(now, retryBusy) > 2*retryBusy {
+			t.Fatalf("after %s of a standstill", now.Sub(turns.since))
+		}
+	}
+	for range 100_000 {
+		if wait := turns.next(now, retryBusy); wait > retryMost {
+			t.Fatalf("told to wait %s", wait)
+		}
+	}
+	if wait := turns.next(now.Add(time.Minute), retryBusy); wait != retryBusy {
+		t.Errorf("when the crowd has gone the next one is told to wait %s", wait)
 	}
 }
 
