@@ -41,8 +41,11 @@ type Options struct {
 	Dir      string        // where the files go; emptied by the caller
 	// InProcess: all connections are inside the process, without TCP.
 	InProcess bool
-	Progress  io.Writer // one line per second; nil: none
-	Profile   io.Writer // a CPU profile of what is counted; nil: none
+	// Listen: callers learn from the announcements how their sagas end, and do not
+	// wait for each with a request.
+	Listen   bool
+	Progress io.Writer // one line per second; nil: none
+	Profile  io.Writer // a CPU profile of what is counted; nil: none
 }
 
 func (o *Options) carrier() string {
@@ -57,6 +60,7 @@ type Figures struct {
 	Mix                 Mix     `json:"mix"`
 	InFlight            int     `json:"in_flight"`
 	Carrier             string  `json:"carrier"` // tcp or in-process
+	Listen              bool    `json:"listen,omitempty"`
 	Sagas               int     `json:"sagas"`
 	Seconds             float64 `json:"seconds"`
 	SagasPerSecond      float64 `json:"sagas_per_second"`
@@ -135,6 +139,7 @@ type world struct {
 	inside  bool
 	store   *boltstore.Store
 	caller  *client.Client
+	ends    *ends // nil: callers wait
 	closers []func() error
 }
 
@@ -176,6 +181,9 @@ func open(ctx context.Context, o Options) (w *world, err error) {
 		return nil, err
 	}
 	w.caller = client.New(calls, client.Patient())
+	if o.Listen {
+		return w, w.listen(server)
+	}
 	return w, nil
 }
 
@@ -254,7 +262,7 @@ func (w *world) measure(ctx context.Context, o Options) (Figures, error) {
 	}
 	transactions, changes := float64(storeAfter.Transactions-storeBefore.Transactions), float64(storeAfter.Changes-storeBefore.Changes)
 	return Figures{
-		Mix: o.Mix, InFlight: o.InFlight, Carrier: o.carrier(), Sagas: int(sagas), Seconds: took.Seconds(),
+		Mix: o.Mix, InFlight: o.InFlight, Carrier: o.carrier(), Listen: o.Listen, Sagas: int(sagas), Seconds: took.Seconds(),
 		SagasPerSecond: sagas / took.Seconds(),
 		P50Ms:          times.quantile(0.5), P99Ms: times.quantile(0.99), P999Ms: times.quantile(0.999),
 		CPUSecondsPer1000:   (after.cpu - before.cpu).Seconds() / sagas * 1000,
@@ -317,13 +325,16 @@ func pass(ctx context.Context, o Options, ended *atomic.Int64, d time.Duration, 
 
 // one runs one saga to its end.
 func (w *world) one(ctx context.Context, n int64, mix Mix) error {
-	status, err := w.caller.Start(ctx, checkout, input(n))
-	if err != nil {
-		return err
-	}
 	want := contract.Completed
 	if mix == Compensating {
 		want = contract.Compensated
+	}
+	if w.ends != nil {
+		return w.heard(ctx, n, want)
+	}
+	status, err := w.caller.Start(ctx, checkout, input(n))
+	if err != nil {
+		return err
 	}
 	end, err := w.caller.Wait(ctx, status.ID)
 	if err != nil {

@@ -12,7 +12,8 @@ import (
 func TestRun(t *testing.T) {
 	for _, mix := range []bench.Mix{bench.AllWell, bench.Compensating} {
 		t.Run(string(mix), func(t *testing.T) {
-			f, err := bench.Run(t.Context(), bench.Options{Mix: mix, InFlight: 256, For: 2 * time.Second, Dir: t.TempDir()})
+			o := bench.Options{Mix: mix, InFlight: 256, For: 2 * time.Second, Dir: t.TempDir(), Listen: mix == bench.Compensating}
+			f, err := bench.Run(t.Context(), o)
 			if err != nil {
 				t.Fatal(err)
 			}

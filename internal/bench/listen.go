@@ -1,0 +1,78 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go"
+
+	"github.com/amends-dev/amends/client"
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/transport"
+	"github.com/amends-dev/amends/transport/natsbus/embedded"
+)
+
+// ends are the sagas whose callers listen for the announcement of their end.
+type ends struct {
+	mu      sync.Mutex
+	waiting map[string]chan contract.Phase // by saga; one phase is put into it
+}
+
+// listen hears every announcement.
+func (w *world) listen(server *embedded.Server) error {
+	nc, err := nats.Connect(server.ClientURL(), carrierOptions(server, w.inside)...)
+	if err != nil {
+		return err
+	}
+	w.closers = append(w.closers, func() error { nc.Close(); return nil })
+	w.ends = &ends{waiting: map[string]chan contract.Phase{}}
+	heard, err := nc.Subscribe(transport.Subjects{}.Lifecycle(checkout.Ref().Name, "*"), w.ends.announced)
+	if err != nil {
+		return err
+	}
+	return heard.SetPendingLimits(-1, -1) // none may be missed, there is no second one
+}
+
+func (e *ends) announced(m *nats.Msg) {
+	phase := contract.Phase(m.Subject[strings.LastIndexByte(m.Subject, '.')+1:])
+	if phase != contract.Completed && phase != contract.Compensated {
+		return
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	id := m.Header.Get(transport.AttrSaga)
+	if end := e.waiting[id]; end != nil {
+		delete(e.waiting, id) // announced twice after a crash
+		end <- phase
+	}
+}
+
+// of registers a saga that is about to be started.
+func (e *ends) of(id string) <-chan contract.Phase {
+	end := make(chan contract.Phase, 1)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.waiting[id] = end
+	return end
+}
+
+// heard starts a saga and listens for its end.
+func (w *world) heard(ctx context.Context, n int64, want contract.Phase) error {
+	id := uuid.Must(uuid.NewV7()).String()
+	end := w.ends.of(id)
+	if _, err := w.caller.Start(ctx, checkout, input(n), client.ID(contract.SagaID(id))); err != nil {
+		return err
+	}
+	select {
+	case phase := <-end:
+		if phase != want {
+			return fmt.Errorf("saga %s is %s, want %s", id, phase, want)
+		}
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
