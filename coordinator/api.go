@@ -229,7 +229,8 @@ func (c *Coordinator) statusOf(ctx context.Context, id saga.ID) (*transport.Stat
 }
 
 // apiWait registers the caller first and looks then, so that no end is missed
-// between the two.
+// between the two. A saga that is known to move needs no look: what brings it to rest
+// makes it unknown before it tells those who are registered.
 func (c *Coordinator) apiWait(ctx context.Context, request *transport.Envelope, reply func(*transport.Envelope)) {
 	id := request.Saga
 	hold := DefaultWait
@@ -249,13 +250,20 @@ func (c *Coordinator) apiWait(ctx context.Context, request *transport.Envelope, 
 		}()
 	}
 	answer := func(s *transport.Status, err error) { reply(respond(s, err)) }
+	keep := func() {
+		c.waiters.hold(one, hold, func() {
+			if c.waiters.remove(id, one) {
+				look(context.Background(), answer)
+			}
+		})
+	}
+	if c.moving.knows(id) {
+		keep()
+		return
+	}
 	look(ctx, func(s *transport.Status, err error) {
 		if err == nil && !settled(s) {
-			c.waiters.hold(one, hold, func() {
-				if c.waiters.remove(id, one) {
-					look(context.Background(), answer)
-				}
-			})
+			keep()
 			return
 		}
 		if c.waiters.remove(id, one) {

@@ -38,6 +38,7 @@ type Coordinator struct {
 	relay       *outbox.Relay
 	timekeeper  *timekeeper
 	waiters     *waiters
+	moving      *moving
 	observer    Observer
 	reads       chan struct{} // bounds reading requests that are served at once
 	watchers    chan struct{} // bounds watch requests that are held at once
@@ -79,7 +80,7 @@ func New(config Config) (*Coordinator, error) {
 	crashpoint.Here("coordinator: definitions loaded")
 	c := &Coordinator{
 		config: config, definitions: defs, figures: newFigures(config.Clock()),
-		waiters: newWaiters(), reads: make(chan struct{}, maxReads),
+		waiters: newWaiters(), moving: newMoving(), reads: make(chan struct{}, maxReads),
 		watchers: make(chan struct{}, MaxWatchers), bulk: make(chan struct{}, MaxBulk), feed: newFeed(), seed: maphash.MakeSeed(),
 	}
 	c.observer = both{c.figures, config.Observer}

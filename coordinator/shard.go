@@ -117,6 +117,7 @@ func (s *shard) speak(ctx context.Context, batch []work, out *Output) {
 	for i := range batch {
 		w, r := &batch[i], &out.Results[i]
 		s.observe(ctx, w, r)
+		s.c.moving.saw(w.input.Saga, r.Instance) // before those who wait are told: see apiWait
 		if w.delivery != nil {
 			s.acknowledge(ctx, w, r)
 			crashpoint.Here("coordinator: before acknowledging")
@@ -130,7 +131,7 @@ func (s *shard) speak(ctx context.Context, batch []work, out *Output) {
 		}
 		if r.Instance != nil {
 			s.c.timekeeper.expect(r.Instance.Wake())
-			if !r.Instance.Open() || r.Instance.Phase == saga.Parked {
+			if restful(r.Instance) {
 				crashpoint.Here("coordinator: before waiters are told")
 				// Where the saga stands, and not what became of this input: one that comes
 				// late is refused, and a refusal is nothing that those who wait have asked for.

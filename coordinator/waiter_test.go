@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 
 	"github.com/amends-dev/amends/client"
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/coordinator"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/store"
@@ -27,6 +28,48 @@ func (s *lateStore) Load(ctx context.Context, id saga.ID) (*saga.Instance, error
 		<-s.gate
 	}
 	return s.Store.Load(ctx, id)
+}
+
+// TestWaitNeedsNoLook: whoever waits for a saga that moves is told its end, although
+// the store would not answer; and who comes later is told as well.
+func TestWaitNeedsNoLook(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t, membus.Options{})
+		defer w.close()
+		stuck := &lateStore{Store: w.store, gate: make(chan struct{})}
+		w.restart(coordinator.Config{Store: stuck})
+		w.stopServices()
+		c := client.New(w.bus)
+		if _, err := c.Start(t.Context(), checkout, order{"tea"}, client.ID("s1")); err != nil {
+			t.Fatal(err)
+		}
+		stuck.armed.Store(true)
+		ends := make(chan contract.Phase, 3)
+		for range cap(ends) {
+			go func() {
+				s, err := c.Wait(t.Context(), "s1")
+				if err != nil {
+					t.Error(err)
+					s = &transport.Status{}
+				}
+				ends <- s.Phase
+			}()
+		}
+		synctest.Wait() // all are registered
+		w.services()
+		for range cap(ends) {
+			if phase := <-ends; phase != saga.Completed {
+				t.Errorf("the saga is %s", phase)
+			}
+		}
+		if !stuck.armed.Load() {
+			t.Error("the store was asked where the saga stands")
+		}
+		close(stuck.gate)
+		if s, err := c.Wait(t.Context(), "s1"); err != nil || s.Phase != saga.Completed || stuck.armed.Load() {
+			t.Errorf("afterwards: %+v, %v; the store was not asked: %t", s, err, stuck.armed.Load())
+		}
+	})
 }
 
 // I9: whoever waits for a saga that has ended is told how, whatever else comes for

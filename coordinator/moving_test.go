@@ -1,0 +1,56 @@
+package coordinator
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/amends-dev/amends/saga"
+)
+
+// TestMovingKnowsNoSagaAtRest: after any sightings, what is known was seen to move
+// last; and of as many as there is room for, every one is known.
+func TestMovingKnowsNoSagaAtRest(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m, moves := newMoving(), map[saga.ID]bool{}
+		for range rapid.IntRange(0, 200).Draw(t, "sightings") {
+			id := saga.ID(fmt.Sprint("s", rapid.IntRange(0, 9).Draw(t, "saga")))
+			in := rapid.SampledFrom([]*saga.Instance{
+				nil, {Phase: saga.Running}, {Phase: saga.Compensating}, {Phase: saga.Parked},
+				{Phase: saga.Completed, Ended: time.Unix(1, 0)}, {Phase: saga.Compensated, Ended: time.Unix(1, 0)},
+			}).Draw(t, "instance")
+			m.saw(id, in)
+			moves[id] = in != nil && (in.Phase == saga.Running || in.Phase == saga.Compensating)
+			for id, want := range moves {
+				if m.knows(id) != want {
+					t.Fatalf("knows %s: %t, want %t", id, m.knows(id), want)
+				}
+			}
+		}
+	})
+}
+
+// TestMovingIsBounded: the oldest are forgotten, whatever came to rest in between.
+func TestMovingIsBounded(t *testing.T) {
+	m, running := newMoving(), &saga.Instance{Phase: saga.Running}
+	id := func(i int) saga.ID { return saga.ID(fmt.Sprint("s", i)) }
+	for i := range 3 * maxMoving {
+		m.saw(id(i), running)
+		if i%3 == 0 {
+			m.saw(id(i), nil)
+		}
+	}
+	if len(m.ring) != maxMoving || len(m.at) > maxMoving || len(m.at) < maxMoving/2 {
+		t.Errorf("%d are known, in a ring of %d", len(m.at), len(m.ring))
+	}
+	for i := 3*maxMoving - 100; i < 3*maxMoving; i++ {
+		if m.knows(id(i)) != (i%3 != 0) {
+			t.Errorf("knows %s: %t", id(i), m.knows(id(i)))
+		}
+	}
+	if m.knows(id(1)) {
+		t.Error("the oldest is still known")
+	}
+}
