@@ -39,7 +39,12 @@
 //
 // Failure looks like an *Error: what was tried, on which saga, the
 // coordinator's code and the reason in words. errors.Is tells the conditions
-// apart (ErrConflict, ErrNotFound …). An overloaded coordinator is asked again,
-// except to start: ErrOverloaded lets the caller slow down. ErrUnavailable alone leaves the outcome
-// open; what cannot be repeated without harm, such as Operate, says so.
+// apart (ErrConflict, ErrNotFound …). An overloaded coordinator is asked again when
+// it says so, except to start: ErrOverloaded lets the caller slow down, unless the
+// client is Patient. ErrUnavailable alone leaves the outcome open; what cannot be
+// repeated without harm, such as Operate, says so.
+//
+// One client serves any number of goroutines, with at most 512 requests under way
+// (Concurrency). Whoever has tens of thousands of sagas under way listens to the
+// announcements of their ends, saga.lifecycle.>, rather than wait for each.
 package client
