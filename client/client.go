@@ -21,13 +21,15 @@ type Client struct {
 	timeout  time.Duration
 	poll     time.Duration
 	tracer   Tracer        // nil: nobody follows
-	slots    chan struct{} // one for each request that may be under way
+	starts   chan struct{} // holds one for each start that is under way
+	others   chan struct{} // and for each other request, but those that are held
 	patient  bool
 }
 
 // New makes a client of the coordinators that listen on bus.
 func New(bus transport.Requester, options ...Option) *Client {
-	c := &Client{bus: bus, timeout: 5 * time.Second, poll: 5 * time.Second, slots: make(chan struct{}, defaultConcurrency)}
+	c := &Client{bus: bus, timeout: 5 * time.Second, poll: 5 * time.Second}
+	Concurrency(DefaultConcurrency).configure(c)
 	for _, o := range options {
 		o.configure(c)
 	}
@@ -48,8 +50,9 @@ type Definition interface{ Ref() contract.DefinitionRef }
 // Errors: ErrInvalid (id, definition or input), ErrNotFound (no such
 // definition), ErrConflict (the id is taken by a saga with another input or
 // definition), ErrOverloaded (a limit is reached; Error.RetryAfter says when to
-// try again; not of a client that is Patient), ErrUnavailable (ctx ended first: the saga may have been started;
-// Error.ID is its id, start it again).
+// try again; not of a client that is Patient, unless ctx ended meanwhile),
+// ErrUnavailable (ctx ended first: the saga may have been started; Error.ID is its
+// id, start it again).
 func (c *Client) Start(ctx context.Context, d Definition, input any, options ...StartOption) (*transport.Status, error) {
 	e := transport.Envelope{Definition: d.Ref(), ContentType: transport.JSON}
 	for _, o := range options {

@@ -44,7 +44,7 @@
 // client is Patient. ErrUnavailable alone leaves the outcome open; what cannot be
 // repeated without harm, such as Operate, says so.
 //
-// One client serves any number of goroutines, with at most 512 requests under way
-// (Concurrency). Whoever has tens of thousands of sagas under way listens to the
+// One client serves any number of goroutines, with at most 512 starts under way, and
+// as many other requests (Concurrency). Whoever has tens of thousands of sagas under way listens to the
 // announcements of their ends, saga.lifecycle.>, rather than wait for each.
 package client

@@ -33,20 +33,20 @@ func Timeout(d time.Duration) Option {
 	return option(func(c *Client) { c.timeout = d })
 }
 
-// defaultConcurrency is the default of Concurrency.
-const defaultConcurrency = 512
+// DefaultConcurrency is the default of Concurrency.
+const DefaultConcurrency = 512
 
-// Concurrency is how many requests of the client may be under way at once, those
-// that Wait has the coordinator hold not counted; further ones wait for their turn
-// in the client. More than a coordinator can answer at once would only wait
-// elsewhere, and be sent again when they have waited there for too long. Less than
-// 1 means the default, 512.
+// Concurrency is how many starts of the client may be under way at once, and how
+// many other requests, those that Wait has the coordinator hold not counted; further
+// ones wait for their turn in the client. More than a coordinator can answer at once
+// would only wait elsewhere, and be sent again when they have waited there for too
+// long. Less than 1 means the default.
 func Concurrency(n int) Option {
 	return option(func(c *Client) {
 		if n < 1 {
-			n = defaultConcurrency
+			n = DefaultConcurrency
 		}
-		c.slots = make(chan struct{}, n)
+		c.starts, c.others = make(chan struct{}, n), make(chan struct{}, n)
 	})
 }
 

@@ -28,13 +28,17 @@ type call struct {
 // into reply. What nobody answered is asked again until ctx ends.
 func (c *Client) do(ctx context.Context, q call, reply any) error {
 	if q.hold == 0 { // others are held on purpose
+		slots := c.others
+		if q.verb == transport.APIStart { // a patient one may be under way for long
+			slots = c.starts
+		}
 		select {
-		case c.slots <- struct{}{}:
-			defer func() { <-c.slots }()
+		case slots <- struct{}{}:
+			defer func() { <-slots }()
 		case <-ctx.Done():
 			return &Error{
 				Op: q.verb, ID: q.envelope.Saga, Code: transport.CodeUnavailable, Err: context.Cause(ctx),
-				Reason: fmt.Sprintf("it was not sent, because as many requests of this client were under way as may be (client.Concurrency, %d)", cap(c.slots)),
+				Reason: fmt.Sprintf("it was not sent, because as many requests of this client were under way as may be (client.Concurrency, %d)", cap(slots)),
 			}
 		}
 	}

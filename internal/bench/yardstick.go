@@ -11,6 +11,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
 )
 
@@ -104,13 +105,10 @@ func (h *hub) end(round string) {
 	close(h.waiting[round])
 }
 
-// startsAtOnce is how many starts are under way at once, as with the client of sagas
-// (client.Concurrency).
-const startsAtOnce = 512
-
-// caller runs one round from start to end.
+// caller runs one round from start to end. As many are started at once as the client
+// of sagas does.
 func caller(nc *nats.Conn, prefix string) func(context.Context, string) error {
-	data, slots := mustJSON(input(1)), make(chan struct{}, startsAtOnce)
+	data, slots := mustJSON(input(1)), make(chan struct{}, client.DefaultConcurrency)
 	return func(ctx context.Context, round string) error {
 		slots <- struct{}{}
 		_, err := nc.RequestMsgWithContext(ctx, natsMessage(prefix+".start", round, data))

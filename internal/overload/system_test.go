@@ -39,8 +39,11 @@ type system struct {
 	dead     deadLetters
 
 	calls  *natsbus.Bus
-	client *client.Client
+	client *client.Client // sends all there is at once: the coordinator is to bear it
 }
+
+// crowd is more than any test starts at once.
+const crowd = 1 << 16
 
 // core is a running coordinator with its store and its bus.
 type core struct {
@@ -101,7 +104,7 @@ func newSystem(t *testing.T, h handling, tune func(*coordinator.Config)) *system
 	}
 	s.calls = s.connect("callers")
 	t.Cleanup(func() { _ = s.calls.Close() })
-	s.client = client.New(s.calls, client.Timeout(time.Second), client.Poll(2*time.Second))
+	s.client = client.New(s.calls, client.Timeout(time.Second), client.Poll(2*time.Second), client.Concurrency(crowd))
 	return s
 }
 
