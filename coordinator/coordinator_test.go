@@ -363,6 +363,42 @@ func TestBadRequests(t *testing.T) {
 	})
 }
 
+// TestRefusedStartsTakeTurns: the more are refused, the later the next one is told to
+// come back, and the first one soon.
+func TestRefusedStartsTakeTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t, membus.Options{})
+		defer w.close()
+		w.restart(coordinator.Config{MaxOpen: 1})
+		w.stopServices()
+		c := client.New(w.bus)
+		if _, err := c.Start(t.Context(), checkout, order{"tea"}); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		told := func() time.Duration {
+			_, err := c.Start(t.Context(), checkout, order{"tea"})
+			var refused *client.Error
+			if !errors.Is(err, client.ErrOverloaded) || !errors.As(err, &refused) {
+				t.Fatalf("beyond MaxOpen: %v", err)
+			}
+			return refused.RetryAfter
+		}
+		if d := told(); d != time.Second {
+			t.Errorf("the first one is told to wait %s", d)
+		}
+		time.Sleep(2 * time.Second) // virtual: the pace is known
+		var last time.Duration
+		for range 5000 {
+			last = told()
+		}
+		if last < 4*time.Second || last > 6*time.Second {
+			t.Errorf("the 5,000th at once is told to wait %s, and a thousand are let in a second at least", last)
+		}
+		w.services()
+	})
+}
+
 // Starts are refused while the bus is behind with what was accepted, and taken
 // again afterwards (I10).
 func TestStartsWaitForTheBus(t *testing.T) {

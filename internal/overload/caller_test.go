@@ -4,7 +4,6 @@ package overload
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -19,7 +18,7 @@ import (
 
 // callers run sagas one after the other, each from its start to its end.
 type callers struct {
-	s      *system
+	client *client.Client // comes back when it is told to
 	def    *saga.Definition
 	input  func(n int64) parcel
 	cancel context.CancelFunc
@@ -38,7 +37,7 @@ func ordinary(n int64) parcel { return parcel{N: n} }
 // keep keeps n sagas under way until stop.
 func (s *system) keep(n int, def *saga.Definition, input func(int64) parcel) *callers {
 	ctx, cancel := context.WithCancel(context.Background())
-	c := &callers{s: s, def: def, input: input, cancel: cancel}
+	c := &callers{client: s.newClient(client.Patient()), def: def, input: input, cancel: cancel}
 	for range n {
 		c.done.Go(func() {
 			for ctx.Err() == nil {
@@ -63,7 +62,7 @@ func (c *callers) one() {
 	in := c.input(numbers.Add(1))
 	id := contract.SagaID(fmt.Sprintf("%s-%d", c.def.Ref().Name, in.N))
 	began := time.Now()
-	err := c.start(ctx, id, in)
+	_, err := c.client.Start(ctx, c.def, in, client.ID(id))
 	if err == nil {
 		err = c.await(ctx, id, in)
 	}
@@ -78,20 +77,8 @@ func (c *callers) one() {
 	c.ended.Add(1)
 }
 
-// start insists, and comes back when it is told to.
-func (c *callers) start(ctx context.Context, id contract.SagaID, in parcel) error {
-	for {
-		_, err := c.s.client.Start(ctx, c.def, in, client.ID(id))
-		var refused *client.Error
-		if !errors.Is(err, client.ErrOverloaded) || !errors.As(err, &refused) || ctx.Err() != nil {
-			return err
-		}
-		pause(ctx, refused.RetryAfter)
-	}
-}
-
 func (c *callers) await(ctx context.Context, id contract.SagaID, in parcel) error {
-	status, err := c.s.client.Wait(ctx, id)
+	status, err := c.client.Wait(ctx, id)
 	if err != nil {
 		return err
 	}

@@ -77,7 +77,7 @@ func (m misfortune) run(t *testing.T) {
 
 	// A start that is not answered in time is repeated, and a refusal after that is
 	// not the last word: patience keeps what the machine delays countable.
-	s.client = client.New(s.calls, client.Timeout(patience), client.Concurrency(crowd))
+	s.client = s.newClient(client.Timeout(patience))
 	p := &pressure{system: s, f: &flood{}, trouble: time.Duration(*overloadMinutes * float64(time.Minute))}
 	stop := p.begin(max(calm.rate, leastRate) * factor)
 	p.until(t, "starts are refused", func() bool { return p.f.refused.Load() >= enough })

@@ -104,8 +104,13 @@ func newSystem(t *testing.T, h handling, tune func(*coordinator.Config)) *system
 	}
 	s.calls = s.connect("callers")
 	t.Cleanup(func() { _ = s.calls.Close() })
-	s.client = client.New(s.calls, client.Timeout(time.Second), client.Poll(2*time.Second), client.Concurrency(crowd))
+	s.client = s.newClient()
 	return s
+}
+
+func (s *system) newClient(options ...client.Option) *client.Client {
+	usual := []client.Option{client.Timeout(time.Second), client.Poll(2 * time.Second), client.Concurrency(crowd)}
+	return client.New(s.calls, append(usual, options...)...)
 }
 
 func (s *system) startServer() {
