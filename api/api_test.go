@@ -228,6 +228,11 @@ func TestEveryProtocol(t *testing.T) {
 			if step := got.Msg.Saga.Steps[0]; step.Participant != "oven" || step.Action != "bake" || step.Status != "done" || step.Result.Text != `{"order":"`+name+`"}` {
 				t.Errorf("its first step is %v", step)
 			}
+			both := order(name + "-waited")
+			both.Msg.AtMost = durationpb.New(limit)
+			if run, err := c.Start(ctx, both); err != nil || run.Msg.Existed || run.Msg.Saga.Phase != "completed" || len(run.Msg.Saga.Steps) != 2 {
+				t.Errorf("a start that waits: %v, %v", run, err)
+			}
 			history, err := c.History(ctx, connect.NewRequest(&apiv1.HistoryRequest{Id: name}))
 			if err != nil || len(history.Msg.Events) != 3 || history.Msg.Events[2].Participant != "courier" || history.Msg.Next != 0 {
 				t.Errorf("history: %v, %v", history, err)
@@ -272,6 +277,12 @@ func TestRefusalsSayWhatWouldBeRight(t *testing.T) {
 			_, err := w.Start(ctx, connect.NewRequest(&apiv1.StartRequest{Definition: &apiv1.DefinitionRef{Name: "bakery", Version: -1}}))
 			return err
 		}, connect.CodeInvalidArgument, "definition.version", "versions count from 1"},
+		"time of a start": {func() error {
+			r := order("stuck")
+			r.Msg.AtMost = durationpb.New(-time.Second)
+			_, err := w.Start(ctx, r)
+			return err
+		}, connect.CodeInvalidArgument, "at_most", "write it such as 30s"},
 		"two inputs": {func() error {
 			_, err := w.Start(ctx, connect.NewRequest(&apiv1.StartRequest{Input: "{}", InputBinary: []byte("{}")}))
 			return err

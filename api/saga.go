@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/amends-dev/amends/contract"
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
@@ -28,8 +29,16 @@ func (s *server) Start(ctx context.Context, r *connect.Request[apiv1.StartReques
 	if m.Input != "" {
 		data = []byte(m.Input)
 	}
-	status, err := ask[transport.Status](ctx, s.coordinator, transport.APIStart, &transport.Envelope{
-		Saga: contract.SagaID(m.Id), Definition: ref, ContentType: m.ContentType, Data: data,
+	verb := transport.APIStart
+	if m.AtMost != nil {
+		verb = transport.APIRun
+	}
+	expires, err := s.expires(m.AtMost)
+	if err != nil {
+		return nil, err
+	}
+	status, err := ask[transport.Status](ctx, s.coordinator, verb, &transport.Envelope{
+		Saga: contract.SagaID(m.Id), Definition: ref, ContentType: m.ContentType, Data: data, Expires: expires,
 		TraceParent: r.Header().Get(transport.AttrTraceParent), TraceState: r.Header().Get(transport.AttrTraceState),
 	})
 	if err != nil {
@@ -49,18 +58,26 @@ func (s *server) Get(ctx context.Context, r *connect.Request[apiv1.GetRequest]) 
 
 // Wait is Get that answers when the saga has ended or is parked.
 func (s *server) Wait(ctx context.Context, r *connect.Request[apiv1.WaitRequest]) (*connect.Response[apiv1.WaitResponse], error) {
-	request := &transport.Envelope{Saga: contract.SagaID(r.Msg.Id)}
-	if r.Msg.AtMost != nil {
-		if err := r.Msg.AtMost.CheckValid(); err != nil || r.Msg.AtMost.AsDuration() < 0 {
-			return nil, invalid("at_most", "is not a duration from 0 on; write it such as 30s")
-		}
-		request.Expires = s.clock().Add(min(r.Msg.AtMost.AsDuration(), time.Hour))
+	expires, err := s.expires(r.Msg.AtMost)
+	if err != nil {
+		return nil, err
 	}
-	status, err := ask[transport.Status](ctx, s.coordinator, transport.APIWait, request)
+	status, err := ask[transport.Status](ctx, s.coordinator, transport.APIWait, &transport.Envelope{Saga: contract.SagaID(r.Msg.Id), Expires: expires})
 	if err != nil {
 		return nil, err
 	}
 	return connect.NewResponse(&apiv1.WaitResponse{Saga: sagaMessage(status)}), nil
+}
+
+// expires is until when a request may be held; absent: not said.
+func (s *server) expires(atMost *durationpb.Duration) (time.Time, error) {
+	if atMost == nil {
+		return time.Time{}, nil
+	}
+	if err := atMost.CheckValid(); err != nil || atMost.AsDuration() < 0 {
+		return time.Time{}, invalid("at_most", "is not a duration from 0 on; write it such as 30s")
+	}
+	return s.clock().Add(min(atMost.AsDuration(), time.Hour)), nil
 }
 
 // History is the recorded events of a saga.

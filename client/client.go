@@ -22,6 +22,7 @@ type Client struct {
 	poll     time.Duration
 	tracer   Tracer        // nil: nobody follows
 	starts   chan struct{} // holds one for each start that is under way
+	runs     chan struct{} // for each run whose start and wait are one request
 	others   chan struct{} // and for each other request, but those that are held
 	patient  bool
 }
@@ -54,6 +55,15 @@ type Definition interface{ Ref() contract.DefinitionRef }
 // ErrUnavailable (ctx ended first: the saga may have been started; Error.ID is its
 // id, start it again).
 func (c *Client) Start(ctx context.Context, d Definition, input any, options ...StartOption) (*transport.Status, error) {
+	q, err := c.starting(transport.APIStart, d, input, options)
+	if err != nil {
+		return nil, err
+	}
+	return c.status(ctx, q)
+}
+
+// starting makes the call that starts a saga.
+func (c *Client) starting(verb string, d Definition, input any, options []StartOption) (call, error) {
 	e := transport.Envelope{Definition: d.Ref(), ContentType: transport.JSON}
 	for _, o := range options {
 		o.start(&e)
@@ -61,19 +71,19 @@ func (c *Client) Start(ctx context.Context, d Definition, input any, options ...
 	if e.Saga == "" {
 		id, err := uuid.NewV7()
 		if err != nil {
-			return nil, &Error{Op: transport.APIStart, Code: transport.CodeInternal, Reason: "make an id", Err: err}
+			return call{}, &Error{Op: verb, Code: transport.CodeInternal, Reason: "make an id", Err: err}
 		}
 		e.Saga = contract.SagaID(id.String())
 	}
 	if err := contract.CheckName("definition", e.Definition.Name); err != nil {
-		return nil, invalid(transport.APIStart, e.Saga, err)
+		return call{}, invalid(verb, e.Saga, err)
 	}
 	data, err := encode(input)
 	if err != nil {
-		return nil, invalid(transport.APIStart, e.Saga, fmt.Errorf("write the input as JSON: %w", err))
+		return call{}, invalid(verb, e.Saga, fmt.Errorf("write the input as JSON: %w", err))
 	}
 	e.Data = data
-	return c.status(ctx, call{verb: transport.APIStart, envelope: e, moves: true, patient: c.patient})
+	return call{verb: verb, envelope: e, moves: true, patient: c.patient}, nil
 }
 
 // Get answers where a saga stands. A saga that ended and was removed answers

@@ -7,7 +7,7 @@
 //
 // A start is idempotent by the saga's id: Start sends it again with the same id
 // until the coordinator has answered, and a start that was answered is on disk
-// (I1, I2). A complete caller:
+// (I1, I2). Run is a start that returns when the saga has ended. A complete caller:
 //
 //	bus, err := natsbus.Connect(ctx, natsbus.Config{URL: "nats://127.0.0.1:4222"})
 //	if err != nil {
@@ -18,16 +18,12 @@
 //
 //	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 //	defer cancel()
-//	_, err = c.Start(ctx, contract.DefinitionRef{Name: "checkout"}, order, client.ID("order-42"))
+//	status, err := c.Run(ctx, contract.DefinitionRef{Name: "checkout"}, order, client.ID("order-42"))
 //	switch {
 //	case errors.Is(err, client.ErrConflict):
 //		return fmt.Errorf("order-42 was placed before, with another content: %w", err)
 //	case err != nil:
-//		return err // the caller may call Start again, with the same id
-//	}
-//	status, err := c.Wait(ctx, "order-42")
-//	if err != nil {
-//		return err // the saga goes on all the same
+//		return err // the caller may call Run again, with the same id: a saga that was started goes on
 //	}
 //	if status.Phase != contract.Completed {
 //		return fmt.Errorf("order-42 was not carried out: %s", status.Reason)

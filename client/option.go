@@ -36,6 +36,10 @@ func Timeout(d time.Duration) Option {
 // DefaultConcurrency is the default of Concurrency.
 const DefaultConcurrency = 512
 
+// runsPerStart is how many runs may be one request at once, for each start: a run
+// that has arrived only waits, and is answered before it would be sent again.
+const runsPerStart = 8
+
 // Concurrency is how many starts of the client may be under way at once, and how
 // many other requests, those that Wait has the coordinator hold not counted; further
 // ones wait for their turn in the client. More than a coordinator can answer at once
@@ -47,6 +51,7 @@ func Concurrency(n int) Option {
 			n = DefaultConcurrency
 		}
 		c.starts, c.others = make(chan struct{}, n), make(chan struct{}, n)
+		c.runs = make(chan struct{}, runsPerStart*n)
 	})
 }
 

@@ -20,10 +20,49 @@ import (
 // context.Cause(ctx), with the last known status if there is one. The saga goes
 // on all the same.
 func (c *Client) Wait(ctx context.Context, id contract.SagaID) (*transport.Status, error) {
+	return c.await(ctx, id, nil, time.Now())
+}
+
+// Run starts a saga and returns when it has ended or is parked: Start and Wait, in
+// one request where that is possible. It is idempotent as Start is: whoever runs the
+// same id with the same input again is told how the saga ended, with Status.Existed.
+//
+// Of runs that are under way at once, eight times as many as Concurrency allows are
+// one request each; further ones start in their turn and wait then.
+//
+// Errors: those of Start, and when ctx ends those of Wait: ErrUnavailable and
+// context.Cause(ctx), with the last known status if there is one. Without one the
+// saga may have been started; with one it was, and goes on all the same.
+func (c *Client) Run(ctx context.Context, d Definition, input any, options ...StartOption) (*transport.Status, error) {
+	began := time.Now()
+	q, err := c.starting(transport.APIRun, d, input, options)
+	if err != nil {
+		return nil, err
+	}
+	var status *transport.Status
+	select {
+	case c.runs <- struct{}{}:
+		q.hold = c.holdFor(ctx, 0)
+		status, err = c.status(ctx, q)
+		<-c.runs
+	default:
+		q.verb = transport.APIStart
+		status, err = c.status(ctx, q)
+	}
+	if err != nil || Settled(status) {
+		return status, err
+	}
+	end, err := c.await(ctx, status.ID, status, began)
+	if end != nil {
+		end.Existed = status.Existed
+	}
+	return end, err
+}
+
+// await asks until the saga has come to rest; began is when the caller did.
+func (c *Client) await(ctx context.Context, id contract.SagaID, last *transport.Status, began time.Time) (*transport.Status, error) {
 	pause := backoff.NewExponentialBackOff()
 	pause.InitialInterval, pause.MaxInterval = 20*time.Millisecond, time.Second
-	var last *transport.Status
-	began := time.Now()
 	for {
 		asked := time.Now()
 		hold := c.holdFor(ctx, asked.Sub(began))

@@ -29,6 +29,7 @@ const (
 func (c *Coordinator) verbs() map[string]func(context.Context, *transport.Envelope, func(*transport.Envelope)) {
 	return map[string]func(context.Context, *transport.Envelope, func(*transport.Envelope)){
 		transport.APIStart:       c.apiStart,
+		transport.APIRun:         c.apiRun,
 		transport.APIGet:         c.reading(c.apiGet),
 		transport.APIWait:        c.apiWait,
 		transport.APIOperate:     c.apiOperate,
@@ -115,6 +116,40 @@ func (c *Coordinator) reading(serve func(context.Context, *transport.Envelope) (
 }
 
 func (c *Coordinator) apiStart(_ context.Context, request *transport.Envelope, reply func(*transport.Envelope)) {
+	c.start(request, reply, func(r *Result) { reply(c.replyTo(r, false)) })
+}
+
+// apiRun registers the caller in the shard's turn, right behind the commit of the
+// start: what ends the saga comes later, so no end is missed and nobody has to look.
+// Of a saga that is at rest already the shard tells him right behind this.
+func (c *Coordinator) apiRun(_ context.Context, request *transport.Envelope, reply func(*transport.Envelope)) {
+	c.start(request, reply, func(r *Result) {
+		if r.Err != nil || r.Ended != nil || r.Ignored != "" {
+			reply(c.replyTo(r, true))
+			return
+		}
+		id, existed := r.Instance.ID, r.Existed
+		one := c.waiters.add(id, func(end *Result) {
+			mine := *end // it is everybody's who waits
+			mine.Existed = existed && end.Err == nil
+			reply(c.replyTo(&mine, true))
+		})
+		if one == nil {
+			reply(c.replyTo(r, true))
+			return
+		}
+		c.keep(id, one, request, func(s *transport.Status, err error) {
+			if err == nil {
+				s.Existed = existed
+			}
+			reply(respond(s, err))
+		})
+	})
+}
+
+// start submits a request that starts a saga. What comes of it is told to done; reply
+// is for what is refused before.
+func (c *Coordinator) start(request *transport.Envelope, reply func(*transport.Envelope), done func(*Result)) {
 	id := request.Saga
 	if id == "" {
 		made, err := uuid.NewV7()
@@ -145,7 +180,7 @@ func (c *Coordinator) apiStart(_ context.Context, request *transport.Envelope, r
 			ContentType: request.ContentType, TraceParent: c.root(id, request.TraceParent),
 		}},
 		request: request,
-		reply:   func(r Result) { reply(c.replyTo(&r, false)) },
+		reply:   func(r Result) { done(&r) },
 	}, reply)
 }
 
@@ -233,43 +268,49 @@ func (c *Coordinator) statusOf(ctx context.Context, id saga.ID) (*transport.Stat
 // makes it unknown before it tells those who are registered.
 func (c *Coordinator) apiWait(ctx context.Context, request *transport.Envelope, reply func(*transport.Envelope)) {
 	id := request.Saga
-	hold := DefaultWait
-	if !request.Expires.IsZero() {
-		hold = min(max(request.Expires.Sub(c.config.Clock()), 0), MaxWait)
-	}
 	one := c.waiters.add(id, func(r *Result) { reply(c.replyTo(r, true)) })
 	if one == nil {
 		c.reading(c.apiGet)(ctx, request, reply)
 		return
 	}
-	look := func(ctx context.Context, then func(*transport.Status, error)) {
-		go func() { // bounded by MaxWaiters; waits for its turn among the readers
-			c.reads <- struct{}{}
-			defer func() { <-c.reads }()
-			then(c.statusOf(ctx, id))
-		}()
-	}
 	answer := func(s *transport.Status, err error) { reply(respond(s, err)) }
-	keep := func() {
-		c.waiters.hold(one, hold, func() {
-			if c.waiters.remove(id, one) {
-				look(context.Background(), answer)
-			}
-		})
-	}
 	if c.moving.knows(id) {
-		keep()
+		c.keep(id, one, request, answer)
 		return
 	}
-	look(ctx, func(s *transport.Status, err error) {
+	c.look(ctx, id, func(s *transport.Status, err error) {
 		if err == nil && !settled(s) {
-			keep()
+			c.keep(id, one, request, answer)
 			return
 		}
 		if c.waiters.remove(id, one) {
 			answer(s, err)
 		}
 	})
+}
+
+// keep holds a request that is registered until it expires, and answers then where
+// the saga stands.
+func (c *Coordinator) keep(id saga.ID, one *waiter, request *transport.Envelope, answer func(*transport.Status, error)) {
+	hold := DefaultWait
+	if !request.Expires.IsZero() {
+		hold = min(max(request.Expires.Sub(c.config.Clock()), 0), MaxWait)
+	}
+	c.waiters.hold(one, hold, func() {
+		if c.waiters.remove(id, one) {
+			c.look(context.Background(), id, answer)
+		}
+	})
+}
+
+// look reads where a saga stands, on a goroutine that waits for its turn among the
+// readers. MaxWaiters bounds them.
+func (c *Coordinator) look(ctx context.Context, id saga.ID, then func(*transport.Status, error)) {
+	go func() {
+		c.reads <- struct{}{}
+		defer func() { <-c.reads }()
+		then(c.statusOf(ctx, id))
+	}()
 }
 
 // settled reports whether there is nothing to wait for.

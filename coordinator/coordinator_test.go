@@ -120,6 +120,10 @@ func TestStartTwice(t *testing.T) {
 		if err != nil || !again.Existed || !again.Removed {
 			t.Errorf("the same start after it was removed: %+v, %v", again, err)
 		}
+		run, err := c.Run(t.Context(), checkout, order{"tea"}, client.ID("s1"))
+		if err != nil || !run.Existed || !run.Removed || run.Phase != saga.Completed {
+			t.Errorf("the same run after it was removed: %+v, %v", run, err)
+		}
 		if _, err := c.Start(t.Context(), checkout, order{"coffee"}, client.ID("s1")); !errors.Is(err, client.ErrConflict) {
 			t.Errorf("the same id with another input after it was removed: %v", err)
 		}

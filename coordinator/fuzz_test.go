@@ -18,7 +18,7 @@ import (
 
 var apiVerbs = []string{
 	transport.APIStart, transport.APIGet, transport.APIWait, transport.APIOperate,
-	transport.APIList, transport.APIHistory, transport.APIDefine, transport.APIDefinitions,
+	transport.APIList, transport.APIHistory, transport.APIDefine, transport.APIDefinitions, transport.APIRun,
 }
 
 // callersFault are the codes that a request may be refused with while nothing is
@@ -44,6 +44,7 @@ func FuzzRequest(f *testing.F) {
 	f.Add(uint8(5), "known", "", 0, []byte(`{"from":18446744073709551615,"limit":1000}`))
 	f.Add(uint8(6), "", "", 0, []byte(`{"name":"x","version":1,"steps":[{"parallel":[{"step":null}]}]}`))
 	f.Add(uint8(7), "", "", 0, []byte(`[`))
+	f.Add(uint8(8), "order-3", "checkout", 1, []byte(`{"sku":"A"}`))
 	c := alone(f)
 	f.Fuzz(func(t *testing.T, verb uint8, id, definition string, version int, data []byte) {
 		name := apiVerbs[int(verb)%len(apiVerbs)]

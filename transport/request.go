@@ -18,6 +18,10 @@ const (
 	// APIWait is APIGet that answers when the saga has ended or is parked, or when
 	// the request Expires, whichever comes first. Reply: Status.
 	APIWait = "wait"
+	// APIRun is APIStart and APIWait in one request: it answers when the saga, which
+	// is started unless it was before with the same input, has ended or is parked, or
+	// when the request Expires. Attributes and data: those of APIStart. Reply: Status.
+	APIRun = "run"
 	// APIOperate takes a person's decision. Attribute: Saga. Data: Operation.
 	// Reply: Status.
 	APIOperate = "operate"
@@ -68,7 +72,7 @@ type Status struct {
 	Definition contract.DefinitionRef `json:"definition"`
 	Phase      contract.Phase         `json:"phase"`
 	Revision   uint64                 `json:"revision"`
-	Existed    bool                   `json:"existed,omitempty"` // of a start: the saga was there already, with the same input
+	Existed    bool                   `json:"existed,omitempty"` // of a start or run: the saga was there already, with the same input
 	Removed    bool                   `json:"removed,omitempty"` // ended so long ago that only this much is known
 	Started    time.Time              `json:"started,omitzero"`
 	Updated    time.Time              `json:"updated,omitzero"`

@@ -79,10 +79,7 @@ func book(ctx context.Context, c *client.Client, out io.Writer) error {
 	}
 	for _, trip := range []Trip{{"ada", 2}, {"bob", 3}} {
 		id := contract.SagaID("trip-of-" + trip.Traveller)
-		if _, err := c.Start(ctx, BookTrip, trip, client.ID(id)); err != nil {
-			return err
-		}
-		status, err := c.Wait(ctx, id)
+		status, err := c.Run(ctx, BookTrip, trip, client.ID(id))
 		if err != nil {
 			return err
 		}

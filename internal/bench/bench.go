@@ -332,11 +332,7 @@ func (w *world) one(ctx context.Context, n int64, mix Mix) error {
 	if w.ends != nil {
 		return w.heard(ctx, n, want)
 	}
-	status, err := w.caller.Start(ctx, checkout, input(n))
-	if err != nil {
-		return err
-	}
-	end, err := w.caller.Wait(ctx, status.ID)
+	end, err := w.caller.Run(ctx, checkout, input(n))
 	if err != nil {
 		return err
 	}

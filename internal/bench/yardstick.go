@@ -69,21 +69,31 @@ func newHub(mix Mix) *hub { return &hub{script: scriptOf(mix), waiting: map[stri
 
 // serve takes the callers' requests on subjects that begin with prefix.
 func (h *hub) serve(nc *nats.Conn, prefix string) error {
-	if _, err := nc.QueueSubscribe(prefix+".start", "hub", func(m *nats.Msg) { go h.started(m) }); err != nil {
-		return err
+	for verb, handle := range map[string]func(*nats.Msg){"start": h.started, "wait": h.awaited, "run": h.ran} {
+		if _, err := nc.QueueSubscribe(prefix+"."+verb, "hub", func(m *nats.Msg) { go handle(m) }); err != nil {
+			return err
+		}
 	}
-	_, err := nc.QueueSubscribe(prefix+".wait", "hub", func(m *nats.Msg) { go h.awaited(m) })
-	return err
+	return nil
 }
 
 func (h *hub) started(m *nats.Msg) {
-	round := m.Header.Get("ce-sagaid")
+	if round := m.Header.Get("ce-sagaid"); h.begin(round) == nil {
+		_ = m.RespondMsg(natsMessage("", round, []byte(`{"phase":"running"}`)))
+	}
+}
+
+func (h *hub) ran(m *nats.Msg) {
+	if h.begin(m.Header.Get("ce-sagaid")) == nil {
+		h.awaited(m)
+	}
+}
+
+func (h *hub) begin(round string) error {
 	h.mu.Lock()
 	h.waiting[round] = make(chan struct{})
 	h.mu.Unlock()
-	if h.start(round) == nil {
-		_ = m.RespondMsg(natsMessage("", round, []byte(`{"phase":"running"}`)))
-	}
+	return h.start(round)
 }
 
 func (h *hub) awaited(m *nats.Msg) {
@@ -105,11 +115,20 @@ func (h *hub) end(round string) {
 	close(h.waiting[round])
 }
 
-// caller runs one round from start to end. As many are started at once as the client
-// of sagas does.
+// caller runs one round from start to end, with as many requests as the client of
+// sagas: one for each of the first 4,096 that are under way, else two, and as many of
+// those starts at once.
 func caller(nc *nats.Conn, prefix string) func(context.Context, string) error {
 	data, slots := mustJSON(input(1)), make(chan struct{}, client.DefaultConcurrency)
+	runs := make(chan struct{}, 8*client.DefaultConcurrency)
 	return func(ctx context.Context, round string) error {
+		select {
+		case runs <- struct{}{}:
+			defer func() { <-runs }()
+			_, err := nc.RequestMsgWithContext(ctx, natsMessage(prefix+".run", round, data))
+			return err
+		default:
+		}
 		slots <- struct{}{}
 		_, err := nc.RequestMsgWithContext(ctx, natsMessage(prefix+".start", round, data))
 		<-slots

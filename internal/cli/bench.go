@@ -117,7 +117,7 @@ func printFigures(w io.Writer, all []bench.Figures) {
 	table(w, rows)
 	_, _ = fmt.Fprintln(w, strings.TrimSpace(`
 Four steps a saga; embedded NATS with file storage, every commit on disk, participants with an inbox in memory, callers
-that start and wait, all in this process. Right after each run the bare bus carries the same messages by plain nats.go
+that run them, all in this process. Right after each run the bare bus carries the same messages by plain nats.go
 code, and a saga written by hand on Watermill's router and a bbolt table does the same work: the ratios are to them, and
 BUS CPU and HAND CPU are theirs. Figures of different machines do not compare; ratios of one run do.`))
 	for _, line := range remarks(all) {

@@ -103,7 +103,12 @@ func (l *load) work(ctx context.Context, w int, dice *rand.Rand) {
 		if w == 0 {
 			from = l.hasty
 		}
-		if l.start(r, from) {
+		if w%3 == 1 { // its callers start and wait with one request
+			l.done.Go(func() {
+				l.carry(r)
+				<-l.places
+			})
+		} else if l.start(r, from) {
 			l.done.Go(func() {
 				_ = l.await(r) // the audit looks for itself
 				<-l.places
@@ -131,6 +136,24 @@ func (l *load) start(r *run, from *client.Client) bool {
 	r.acked = time.Now()
 	l.mu.Unlock()
 	return true
+}
+
+// carry starts a saga and waits for its end, which is its acknowledgement.
+func (l *load) carry(r *run) {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	status, err := l.client.Run(ctx, transferMoney, r.input, client.ID(r.id))
+	l.mu.Lock()
+	if status != nil { // also when it has not ended
+		r.acked = time.Now()
+	}
+	if err == nil {
+		r.ended, r.told = time.Now(), *status
+	}
+	l.mu.Unlock()
+	if err != nil {
+		l.refused(r, "run", err)
+	}
 }
 
 // await waits for the end of a saga.

@@ -54,7 +54,7 @@ func (c Config) ParticipantGrant(participant string) Grant {
 func (c Config) CallerGrant(user string) Grant {
 	subjects, _ := c.granting()
 	g := Grant{Subscribe: []string{InboxPrefix(user) + ".>"}}
-	for _, verb := range []string{transport.APIStart, transport.APIGet, transport.APIWait} {
+	for _, verb := range []string{transport.APIStart, transport.APIRun, transport.APIGet, transport.APIWait} {
 		g.Publish = append(g.Publish, subjects.API(verb))
 	}
 	return g

@@ -1118,7 +1118,10 @@ type StartRequest struct {
 	// The input if it is not text. Give one of the two.
 	InputBinary []byte `protobuf:"bytes,4,opt,name=input_binary,json=inputBinary" json:"input_binary,omitempty"`
 	// Its media type; empty: application/json.
-	ContentType   string `protobuf:"bytes,5,opt,name=content_type,json=contentType" json:"content_type,omitempty"`
+	ContentType string `protobuf:"bytes,5,opt,name=content_type,json=contentType" json:"content_type,omitempty"`
+	// Answer once the saga has ended or is parked, or after this time, at most a
+	// minute: Start and Wait in one. Absent: answer as soon as it is started.
+	AtMost        *durationpb.Duration `protobuf:"bytes,6,opt,name=at_most,json=atMost" json:"at_most,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1186,6 +1189,13 @@ func (x *StartRequest) GetContentType() string {
 		return x.ContentType
 	}
 	return ""
+}
+
+func (x *StartRequest) GetAtMost() *durationpb.Duration {
+	if x != nil {
+		return x.AtMost
+	}
+	return nil
 }
 
 // StartResponse is the saga.
@@ -4411,7 +4421,7 @@ const file_amends_api_v1_api_proto_rawDesc = "" +
 	" \x01(\tR\x02by\x12\x16\n" +
 	"\x06reason\x18\v \x01(\tR\x06reason\x120\n" +
 	"\apayload\x18\f \x01(\v2\x16.amends.api.v1.PayloadR\apayload\x12'\n" +
-	"\x04saga\x18\r \x01(\v2\x13.amends.api.v1.SagaR\x04saga\"\xb8\x01\n" +
+	"\x04saga\x18\r \x01(\v2\x13.amends.api.v1.SagaR\x04saga\"\xec\x01\n" +
 	"\fStartRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12<\n" +
 	"\n" +
@@ -4419,7 +4429,8 @@ const file_amends_api_v1_api_proto_rawDesc = "" +
 	"definition\x12\x14\n" +
 	"\x05input\x18\x03 \x01(\tR\x05input\x12!\n" +
 	"\finput_binary\x18\x04 \x01(\fR\vinputBinary\x12!\n" +
-	"\fcontent_type\x18\x05 \x01(\tR\vcontentType\"R\n" +
+	"\fcontent_type\x18\x05 \x01(\tR\vcontentType\x122\n" +
+	"\aat_most\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\x06atMost\"R\n" +
 	"\rStartResponse\x12'\n" +
 	"\x04saga\x18\x01 \x01(\v2\x13.amends.api.v1.SagaR\x04saga\x12\x18\n" +
 	"\aexisted\x18\x02 \x01(\bR\aexisted\"\x1c\n" +
@@ -4758,94 +4769,95 @@ var file_amends_api_v1_api_proto_depIdxs = []int32{
 	9,  // 22: amends.api.v1.Event.payload:type_name -> amends.api.v1.Payload
 	5,  // 23: amends.api.v1.Event.saga:type_name -> amends.api.v1.Saga
 	3,  // 24: amends.api.v1.StartRequest.definition:type_name -> amends.api.v1.DefinitionRef
-	5,  // 25: amends.api.v1.StartResponse.saga:type_name -> amends.api.v1.Saga
-	5,  // 26: amends.api.v1.GetResponse.saga:type_name -> amends.api.v1.Saga
-	60, // 27: amends.api.v1.WaitRequest.at_most:type_name -> google.protobuf.Duration
-	5,  // 28: amends.api.v1.WaitResponse.saga:type_name -> amends.api.v1.Saga
-	10, // 29: amends.api.v1.HistoryResponse.events:type_name -> amends.api.v1.Event
-	4,  // 30: amends.api.v1.ListRequest.filter:type_name -> amends.api.v1.Filter
-	5,  // 31: amends.api.v1.ListResponse.sagas:type_name -> amends.api.v1.Saga
-	4,  // 32: amends.api.v1.CountRequest.filter:type_name -> amends.api.v1.Filter
-	23, // 33: amends.api.v1.CountResponse.counts:type_name -> amends.api.v1.Count
-	3,  // 34: amends.api.v1.Count.definition:type_name -> amends.api.v1.DefinitionRef
-	4,  // 35: amends.api.v1.WatchRequest.filter:type_name -> amends.api.v1.Filter
-	5,  // 36: amends.api.v1.WatchResponse.saga:type_name -> amends.api.v1.Saga
-	26, // 37: amends.api.v1.OperateRequest.decision:type_name -> amends.api.v1.Decision
-	5,  // 38: amends.api.v1.OperateResponse.saga:type_name -> amends.api.v1.Saga
-	4,  // 39: amends.api.v1.OperateAllRequest.filter:type_name -> amends.api.v1.Filter
-	26, // 40: amends.api.v1.OperateAllRequest.decision:type_name -> amends.api.v1.Decision
-	31, // 41: amends.api.v1.OperateAllResponse.refusals:type_name -> amends.api.v1.RefusedSaga
-	34, // 42: amends.api.v1.RegisterDefinitionResponse.definition:type_name -> amends.api.v1.Definition
-	3,  // 43: amends.api.v1.Definition.ref:type_name -> amends.api.v1.DefinitionRef
-	23, // 44: amends.api.v1.Definition.counts:type_name -> amends.api.v1.Count
-	35, // 45: amends.api.v1.Definition.steps:type_name -> amends.api.v1.StepFigures
-	36, // 46: amends.api.v1.Definition.duration:type_name -> amends.api.v1.Latency
-	36, // 47: amends.api.v1.StepFigures.do:type_name -> amends.api.v1.Latency
-	36, // 48: amends.api.v1.StepFigures.undo:type_name -> amends.api.v1.Latency
-	34, // 49: amends.api.v1.ListDefinitionsResponse.definitions:type_name -> amends.api.v1.Definition
-	3,  // 50: amends.api.v1.GetDefinitionRequest.ref:type_name -> amends.api.v1.DefinitionRef
-	34, // 51: amends.api.v1.GetDefinitionResponse.definition:type_name -> amends.api.v1.Definition
-	3,  // 52: amends.api.v1.CompareDefinitionsRequest.from:type_name -> amends.api.v1.DefinitionRef
-	3,  // 53: amends.api.v1.CompareDefinitionsRequest.to:type_name -> amends.api.v1.DefinitionRef
-	43, // 54: amends.api.v1.CompareDefinitionsResponse.differences:type_name -> amends.api.v1.Difference
-	46, // 55: amends.api.v1.ListParticipantsResponse.participants:type_name -> amends.api.v1.Participant
-	61, // 56: amends.api.v1.Participant.last_answer:type_name -> google.protobuf.Timestamp
-	36, // 57: amends.api.v1.Participant.latency:type_name -> amends.api.v1.Latency
-	61, // 58: amends.api.v1.GetOverviewResponse.at:type_name -> google.protobuf.Timestamp
-	61, // 59: amends.api.v1.GetOverviewResponse.since:type_name -> google.protobuf.Timestamp
-	23, // 60: amends.api.v1.GetOverviewResponse.counts:type_name -> amends.api.v1.Count
-	49, // 61: amends.api.v1.GetOverviewResponse.durations:type_name -> amends.api.v1.DefinitionLatency
-	50, // 62: amends.api.v1.GetOverviewResponse.series:type_name -> amends.api.v1.Second
-	36, // 63: amends.api.v1.GetOverviewResponse.commit:type_name -> amends.api.v1.Latency
-	36, // 64: amends.api.v1.DefinitionLatency.duration:type_name -> amends.api.v1.Latency
-	61, // 65: amends.api.v1.Second.at:type_name -> google.protobuf.Timestamp
-	53, // 66: amends.api.v1.ListDeadLettersResponse.dead_letters:type_name -> amends.api.v1.DeadLetter
-	61, // 67: amends.api.v1.DeadLetter.since:type_name -> google.protobuf.Timestamp
-	54, // 68: amends.api.v1.DeadLetter.headers:type_name -> amends.api.v1.Header
-	9,  // 69: amends.api.v1.DeadLetter.data:type_name -> amends.api.v1.Payload
-	57, // 70: amends.api.v1.ReplayDeadLettersResponse.failed:type_name -> amends.api.v1.FailedDeadLetter
-	57, // 71: amends.api.v1.DiscardDeadLettersResponse.failed:type_name -> amends.api.v1.FailedDeadLetter
-	11, // 72: amends.api.v1.CoordinatorService.Start:input_type -> amends.api.v1.StartRequest
-	13, // 73: amends.api.v1.CoordinatorService.Get:input_type -> amends.api.v1.GetRequest
-	15, // 74: amends.api.v1.CoordinatorService.Wait:input_type -> amends.api.v1.WaitRequest
-	17, // 75: amends.api.v1.CoordinatorService.History:input_type -> amends.api.v1.HistoryRequest
-	19, // 76: amends.api.v1.CoordinatorService.List:input_type -> amends.api.v1.ListRequest
-	21, // 77: amends.api.v1.CoordinatorService.Count:input_type -> amends.api.v1.CountRequest
-	24, // 78: amends.api.v1.CoordinatorService.Watch:input_type -> amends.api.v1.WatchRequest
-	27, // 79: amends.api.v1.CoordinatorService.Operate:input_type -> amends.api.v1.OperateRequest
-	29, // 80: amends.api.v1.CoordinatorService.OperateAll:input_type -> amends.api.v1.OperateAllRequest
-	32, // 81: amends.api.v1.CoordinatorService.RegisterDefinition:input_type -> amends.api.v1.RegisterDefinitionRequest
-	37, // 82: amends.api.v1.CoordinatorService.ListDefinitions:input_type -> amends.api.v1.ListDefinitionsRequest
-	39, // 83: amends.api.v1.CoordinatorService.GetDefinition:input_type -> amends.api.v1.GetDefinitionRequest
-	41, // 84: amends.api.v1.CoordinatorService.CompareDefinitions:input_type -> amends.api.v1.CompareDefinitionsRequest
-	44, // 85: amends.api.v1.CoordinatorService.ListParticipants:input_type -> amends.api.v1.ListParticipantsRequest
-	47, // 86: amends.api.v1.CoordinatorService.GetOverview:input_type -> amends.api.v1.GetOverviewRequest
-	51, // 87: amends.api.v1.CoordinatorService.ListDeadLetters:input_type -> amends.api.v1.ListDeadLettersRequest
-	55, // 88: amends.api.v1.CoordinatorService.ReplayDeadLetters:input_type -> amends.api.v1.ReplayDeadLettersRequest
-	58, // 89: amends.api.v1.CoordinatorService.DiscardDeadLetters:input_type -> amends.api.v1.DiscardDeadLettersRequest
-	12, // 90: amends.api.v1.CoordinatorService.Start:output_type -> amends.api.v1.StartResponse
-	14, // 91: amends.api.v1.CoordinatorService.Get:output_type -> amends.api.v1.GetResponse
-	16, // 92: amends.api.v1.CoordinatorService.Wait:output_type -> amends.api.v1.WaitResponse
-	18, // 93: amends.api.v1.CoordinatorService.History:output_type -> amends.api.v1.HistoryResponse
-	20, // 94: amends.api.v1.CoordinatorService.List:output_type -> amends.api.v1.ListResponse
-	22, // 95: amends.api.v1.CoordinatorService.Count:output_type -> amends.api.v1.CountResponse
-	25, // 96: amends.api.v1.CoordinatorService.Watch:output_type -> amends.api.v1.WatchResponse
-	28, // 97: amends.api.v1.CoordinatorService.Operate:output_type -> amends.api.v1.OperateResponse
-	30, // 98: amends.api.v1.CoordinatorService.OperateAll:output_type -> amends.api.v1.OperateAllResponse
-	33, // 99: amends.api.v1.CoordinatorService.RegisterDefinition:output_type -> amends.api.v1.RegisterDefinitionResponse
-	38, // 100: amends.api.v1.CoordinatorService.ListDefinitions:output_type -> amends.api.v1.ListDefinitionsResponse
-	40, // 101: amends.api.v1.CoordinatorService.GetDefinition:output_type -> amends.api.v1.GetDefinitionResponse
-	42, // 102: amends.api.v1.CoordinatorService.CompareDefinitions:output_type -> amends.api.v1.CompareDefinitionsResponse
-	45, // 103: amends.api.v1.CoordinatorService.ListParticipants:output_type -> amends.api.v1.ListParticipantsResponse
-	48, // 104: amends.api.v1.CoordinatorService.GetOverview:output_type -> amends.api.v1.GetOverviewResponse
-	52, // 105: amends.api.v1.CoordinatorService.ListDeadLetters:output_type -> amends.api.v1.ListDeadLettersResponse
-	56, // 106: amends.api.v1.CoordinatorService.ReplayDeadLetters:output_type -> amends.api.v1.ReplayDeadLettersResponse
-	59, // 107: amends.api.v1.CoordinatorService.DiscardDeadLetters:output_type -> amends.api.v1.DiscardDeadLettersResponse
-	90, // [90:108] is the sub-list for method output_type
-	72, // [72:90] is the sub-list for method input_type
-	72, // [72:72] is the sub-list for extension type_name
-	72, // [72:72] is the sub-list for extension extendee
-	0,  // [0:72] is the sub-list for field type_name
+	60, // 25: amends.api.v1.StartRequest.at_most:type_name -> google.protobuf.Duration
+	5,  // 26: amends.api.v1.StartResponse.saga:type_name -> amends.api.v1.Saga
+	5,  // 27: amends.api.v1.GetResponse.saga:type_name -> amends.api.v1.Saga
+	60, // 28: amends.api.v1.WaitRequest.at_most:type_name -> google.protobuf.Duration
+	5,  // 29: amends.api.v1.WaitResponse.saga:type_name -> amends.api.v1.Saga
+	10, // 30: amends.api.v1.HistoryResponse.events:type_name -> amends.api.v1.Event
+	4,  // 31: amends.api.v1.ListRequest.filter:type_name -> amends.api.v1.Filter
+	5,  // 32: amends.api.v1.ListResponse.sagas:type_name -> amends.api.v1.Saga
+	4,  // 33: amends.api.v1.CountRequest.filter:type_name -> amends.api.v1.Filter
+	23, // 34: amends.api.v1.CountResponse.counts:type_name -> amends.api.v1.Count
+	3,  // 35: amends.api.v1.Count.definition:type_name -> amends.api.v1.DefinitionRef
+	4,  // 36: amends.api.v1.WatchRequest.filter:type_name -> amends.api.v1.Filter
+	5,  // 37: amends.api.v1.WatchResponse.saga:type_name -> amends.api.v1.Saga
+	26, // 38: amends.api.v1.OperateRequest.decision:type_name -> amends.api.v1.Decision
+	5,  // 39: amends.api.v1.OperateResponse.saga:type_name -> amends.api.v1.Saga
+	4,  // 40: amends.api.v1.OperateAllRequest.filter:type_name -> amends.api.v1.Filter
+	26, // 41: amends.api.v1.OperateAllRequest.decision:type_name -> amends.api.v1.Decision
+	31, // 42: amends.api.v1.OperateAllResponse.refusals:type_name -> amends.api.v1.RefusedSaga
+	34, // 43: amends.api.v1.RegisterDefinitionResponse.definition:type_name -> amends.api.v1.Definition
+	3,  // 44: amends.api.v1.Definition.ref:type_name -> amends.api.v1.DefinitionRef
+	23, // 45: amends.api.v1.Definition.counts:type_name -> amends.api.v1.Count
+	35, // 46: amends.api.v1.Definition.steps:type_name -> amends.api.v1.StepFigures
+	36, // 47: amends.api.v1.Definition.duration:type_name -> amends.api.v1.Latency
+	36, // 48: amends.api.v1.StepFigures.do:type_name -> amends.api.v1.Latency
+	36, // 49: amends.api.v1.StepFigures.undo:type_name -> amends.api.v1.Latency
+	34, // 50: amends.api.v1.ListDefinitionsResponse.definitions:type_name -> amends.api.v1.Definition
+	3,  // 51: amends.api.v1.GetDefinitionRequest.ref:type_name -> amends.api.v1.DefinitionRef
+	34, // 52: amends.api.v1.GetDefinitionResponse.definition:type_name -> amends.api.v1.Definition
+	3,  // 53: amends.api.v1.CompareDefinitionsRequest.from:type_name -> amends.api.v1.DefinitionRef
+	3,  // 54: amends.api.v1.CompareDefinitionsRequest.to:type_name -> amends.api.v1.DefinitionRef
+	43, // 55: amends.api.v1.CompareDefinitionsResponse.differences:type_name -> amends.api.v1.Difference
+	46, // 56: amends.api.v1.ListParticipantsResponse.participants:type_name -> amends.api.v1.Participant
+	61, // 57: amends.api.v1.Participant.last_answer:type_name -> google.protobuf.Timestamp
+	36, // 58: amends.api.v1.Participant.latency:type_name -> amends.api.v1.Latency
+	61, // 59: amends.api.v1.GetOverviewResponse.at:type_name -> google.protobuf.Timestamp
+	61, // 60: amends.api.v1.GetOverviewResponse.since:type_name -> google.protobuf.Timestamp
+	23, // 61: amends.api.v1.GetOverviewResponse.counts:type_name -> amends.api.v1.Count
+	49, // 62: amends.api.v1.GetOverviewResponse.durations:type_name -> amends.api.v1.DefinitionLatency
+	50, // 63: amends.api.v1.GetOverviewResponse.series:type_name -> amends.api.v1.Second
+	36, // 64: amends.api.v1.GetOverviewResponse.commit:type_name -> amends.api.v1.Latency
+	36, // 65: amends.api.v1.DefinitionLatency.duration:type_name -> amends.api.v1.Latency
+	61, // 66: amends.api.v1.Second.at:type_name -> google.protobuf.Timestamp
+	53, // 67: amends.api.v1.ListDeadLettersResponse.dead_letters:type_name -> amends.api.v1.DeadLetter
+	61, // 68: amends.api.v1.DeadLetter.since:type_name -> google.protobuf.Timestamp
+	54, // 69: amends.api.v1.DeadLetter.headers:type_name -> amends.api.v1.Header
+	9,  // 70: amends.api.v1.DeadLetter.data:type_name -> amends.api.v1.Payload
+	57, // 71: amends.api.v1.ReplayDeadLettersResponse.failed:type_name -> amends.api.v1.FailedDeadLetter
+	57, // 72: amends.api.v1.DiscardDeadLettersResponse.failed:type_name -> amends.api.v1.FailedDeadLetter
+	11, // 73: amends.api.v1.CoordinatorService.Start:input_type -> amends.api.v1.StartRequest
+	13, // 74: amends.api.v1.CoordinatorService.Get:input_type -> amends.api.v1.GetRequest
+	15, // 75: amends.api.v1.CoordinatorService.Wait:input_type -> amends.api.v1.WaitRequest
+	17, // 76: amends.api.v1.CoordinatorService.History:input_type -> amends.api.v1.HistoryRequest
+	19, // 77: amends.api.v1.CoordinatorService.List:input_type -> amends.api.v1.ListRequest
+	21, // 78: amends.api.v1.CoordinatorService.Count:input_type -> amends.api.v1.CountRequest
+	24, // 79: amends.api.v1.CoordinatorService.Watch:input_type -> amends.api.v1.WatchRequest
+	27, // 80: amends.api.v1.CoordinatorService.Operate:input_type -> amends.api.v1.OperateRequest
+	29, // 81: amends.api.v1.CoordinatorService.OperateAll:input_type -> amends.api.v1.OperateAllRequest
+	32, // 82: amends.api.v1.CoordinatorService.RegisterDefinition:input_type -> amends.api.v1.RegisterDefinitionRequest
+	37, // 83: amends.api.v1.CoordinatorService.ListDefinitions:input_type -> amends.api.v1.ListDefinitionsRequest
+	39, // 84: amends.api.v1.CoordinatorService.GetDefinition:input_type -> amends.api.v1.GetDefinitionRequest
+	41, // 85: amends.api.v1.CoordinatorService.CompareDefinitions:input_type -> amends.api.v1.CompareDefinitionsRequest
+	44, // 86: amends.api.v1.CoordinatorService.ListParticipants:input_type -> amends.api.v1.ListParticipantsRequest
+	47, // 87: amends.api.v1.CoordinatorService.GetOverview:input_type -> amends.api.v1.GetOverviewRequest
+	51, // 88: amends.api.v1.CoordinatorService.ListDeadLetters:input_type -> amends.api.v1.ListDeadLettersRequest
+	55, // 89: amends.api.v1.CoordinatorService.ReplayDeadLetters:input_type -> amends.api.v1.ReplayDeadLettersRequest
+	58, // 90: amends.api.v1.CoordinatorService.DiscardDeadLetters:input_type -> amends.api.v1.DiscardDeadLettersRequest
+	12, // 91: amends.api.v1.CoordinatorService.Start:output_type -> amends.api.v1.StartResponse
+	14, // 92: amends.api.v1.CoordinatorService.Get:output_type -> amends.api.v1.GetResponse
+	16, // 93: amends.api.v1.CoordinatorService.Wait:output_type -> amends.api.v1.WaitResponse
+	18, // 94: amends.api.v1.CoordinatorService.History:output_type -> amends.api.v1.HistoryResponse
+	20, // 95: amends.api.v1.CoordinatorService.List:output_type -> amends.api.v1.ListResponse
+	22, // 96: amends.api.v1.CoordinatorService.Count:output_type -> amends.api.v1.CountResponse
+	25, // 97: amends.api.v1.CoordinatorService.Watch:output_type -> amends.api.v1.WatchResponse
+	28, // 98: amends.api.v1.CoordinatorService.Operate:output_type -> amends.api.v1.OperateResponse
+	30, // 99: amends.api.v1.CoordinatorService.OperateAll:output_type -> amends.api.v1.OperateAllResponse
+	33, // 100: amends.api.v1.CoordinatorService.RegisterDefinition:output_type -> amends.api.v1.RegisterDefinitionResponse
+	38, // 101: amends.api.v1.CoordinatorService.ListDefinitions:output_type -> amends.api.v1.ListDefinitionsResponse
+	40, // 102: amends.api.v1.CoordinatorService.GetDefinition:output_type -> amends.api.v1.GetDefinitionResponse
+	42, // 103: amends.api.v1.CoordinatorService.CompareDefinitions:output_type -> amends.api.v1.CompareDefinitionsResponse
+	45, // 104: amends.api.v1.CoordinatorService.ListParticipants:output_type -> amends.api.v1.ListParticipantsResponse
+	48, // 105: amends.api.v1.CoordinatorService.GetOverview:output_type -> amends.api.v1.GetOverviewResponse
+	52, // 106: amends.api.v1.CoordinatorService.ListDeadLetters:output_type -> amends.api.v1.ListDeadLettersResponse
+	56, // 107: amends.api.v1.CoordinatorService.ReplayDeadLetters:output_type -> amends.api.v1.ReplayDeadLettersResponse
+	59, // 108: amends.api.v1.CoordinatorService.DiscardDeadLetters:output_type -> amends.api.v1.DiscardDeadLettersResponse
+	91, // [91:109] is the sub-list for method output_type
+	73, // [73:91] is the sub-list for method input_type
+	73, // [73:73] is the sub-list for extension type_name
+	73, // [73:73] is the sub-list for extension extendee
+	0,  // [0:73] is the sub-list for field type_name
 }
 
 func init() { file_amends_api_v1_api_proto_init() }

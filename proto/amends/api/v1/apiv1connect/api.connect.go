@@ -99,7 +99,8 @@ const (
 // CoordinatorServiceClient is a client for the amends.api.v1.CoordinatorService service.
 type CoordinatorServiceClient interface {
 	// Start starts a saga. The same id again with the same input answers the saga
-	// that exists; with another input it is already_exists. Answered after the commit.
+	// that exists; with another input it is already_exists. Answered after the commit;
+	// with at_most once the saga has ended or is parked.
 	Start(context.Context, *connect.Request[v1.StartRequest]) (*connect.Response[v1.StartResponse], error)
 	// Get tells where a saga stands.
 	Get(context.Context, *connect.Request[v1.GetRequest]) (*connect.Response[v1.GetResponse], error)
@@ -391,7 +392,8 @@ func (c *coordinatorServiceClient) DiscardDeadLetters(ctx context.Context, req *
 // CoordinatorServiceHandler is an implementation of the amends.api.v1.CoordinatorService service.
 type CoordinatorServiceHandler interface {
 	// Start starts a saga. The same id again with the same input answers the saga
-	// that exists; with another input it is already_exists. Answered after the commit.
+	// that exists; with another input it is already_exists. Answered after the commit;
+	// with at_most once the saga has ended or is parked.
 	Start(context.Context, *connect.Request[v1.StartRequest]) (*connect.Response[v1.StartResponse], error)
 	// Get tells where a saga stands.
 	Get(context.Context, *connect.Request[v1.GetRequest]) (*connect.Response[v1.GetResponse], error)

@@ -1,0 +1,165 @@
+package coordinator_test
+
+import (
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/amends-dev/amends/client"
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/coordinator"
+	"github.com/amends-dev/amends/participant"
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/transport"
+	"github.com/amends-dev/amends/transport/membus"
+)
+
+// ask sends one run request, which may be held for so long.
+func (w *town) ask(id contract.SagaID, sku string, hold time.Duration) (*transport.Status, *transport.Envelope) {
+	w.t.Helper()
+	data, err := json.Marshal(order{sku})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	e, err := w.bus.Request(w.t.Context(), &transport.Envelope{
+		Subject: transport.Subjects{}.API(transport.APIRun), Type: transport.TypeRequest, Saga: id, Definition: contract.DefinitionRef{Name: "checkout"},
+		Data: data, Expires: time.Now().Add(hold),
+	})
+	if err != nil {
+		w.t.Error(err)
+		return nil, &transport.Envelope{}
+	}
+	if e.Code != "" {
+		return nil, e
+	}
+	var s transport.Status
+	if err := json.Unmarshal(e.Data, &s); err != nil {
+		w.t.Error(err)
+	}
+	return &s, e
+}
+
+// TestRunTellsTheEnd of a saga, whatever it is, in the reply to the request that
+// started it, with its steps; and tells it again to whoever asks again.
+func TestRunTellsTheEnd(t *testing.T) {
+	for name, tt := range map[string]struct {
+		decide func(action string, attempt int) error
+		phase  contract.Phase
+		reason string
+	}{
+		"completed":   {nil, saga.Completed, ""},
+		"compensated": {func(action string, _ int) error { return refusing(action, "charge") }, saga.Compensated, "charge"},
+		"parked": {func(action string, _ int) error {
+			if action == "ship" {
+				return errors.New("the van broke down")
+			}
+			return nil
+		}, saga.Parked, "van"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newTown(t, membus.Options{})
+				defer w.close()
+				if tt.decide != nil {
+					w.when(tt.decide)
+				}
+				for _, again := range []bool{false, true} {
+					s, e := w.ask("s1", "tea", time.Hour)
+					if s == nil {
+						t.Fatalf("refused: %s", e.Reason)
+					}
+					if s.Phase != tt.phase || !strings.Contains(s.Reason, tt.reason) || len(s.Steps) != 3 || s.Existed != again {
+						t.Errorf("answered %+v; again: %t", s, again)
+					}
+				}
+				if _, e := w.ask("s1", "coffee", time.Hour); e.Code != string(transport.CodeAlreadyExists) {
+					t.Errorf("with another input: %q %s", e.Code, e.Reason)
+				}
+			})
+		})
+	}
+}
+
+// TestRunSaysWhereTheSagaStands when it may not be held any longer, and to others
+// who run it meanwhile; all hear of the end.
+func TestRunSaysWhereTheSagaStands(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t, membus.Options{})
+		defer w.close()
+		w.stopServices()
+		began := time.Now()
+		s, _ := w.ask("s1", "tea", 3*time.Second)
+		if s == nil || s.Phase != saga.Running || s.Existed || time.Since(began) != 3*time.Second {
+			t.Errorf("after %s: %+v", time.Since(began), s)
+		}
+		if s, _ := w.ask("s1", "tea", time.Second); s == nil || s.Phase != saga.Running || !s.Existed {
+			t.Errorf("the second: %+v", s)
+		}
+		ends := make(chan *transport.Status, 3)
+		for range cap(ends) {
+			go func() { s, _ := w.ask("s1", "tea", time.Minute); ends <- s }()
+		}
+		synctest.Wait()
+		w.services()
+		for range cap(ends) {
+			if s := <-ends; s == nil || s.Phase != saga.Completed || !s.Existed {
+				t.Errorf("at the end: %+v", s)
+			}
+		}
+	})
+}
+
+// TestRunIsNotHeldWhenTooManyAre: where the saga stands is answered at once (I10).
+func TestRunIsNotHeldWhenTooManyAre(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t, membus.Options{})
+		defer w.close()
+		if err := w.stopCoordinator(); err != nil {
+			t.Fatal(err)
+		}
+		undo := coordinator.FillWaiters(w.start(coordinator.Config{}))
+		w.stopServices()
+		began := time.Now()
+		if s, _ := w.ask("s1", "tea", time.Minute); s == nil || s.Phase != saga.Running || time.Since(began) > time.Second {
+			t.Errorf("after %s: %+v", time.Since(began), s)
+		}
+		undo()
+		w.services()
+		if s, err := client.New(w.bus).Run(t.Context(), checkout, order{"tea"}, client.ID("s1")); err != nil || s.Phase != saga.Completed || !s.Existed {
+			t.Errorf("later: %+v, %v", s, err)
+		}
+	})
+}
+
+// TestStoppingAnswersThoseWhoRun: the saga is on disk, and they are told to ask again.
+func TestStoppingAnswersThoseWhoRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t, membus.Options{})
+		defer w.close()
+		w.stopServices()
+		answers := make(chan *transport.Envelope, 1)
+		go func() { _, e := w.ask("s1", "tea", time.Minute); answers <- e }()
+		synctest.Wait()
+		if err := w.stopCoordinator(); err != nil {
+			t.Error(err)
+		}
+		if e := <-answers; e.Code != string(transport.CodeUnavailable) || !strings.Contains(e.Reason, "stopping") {
+			t.Errorf("answered %q %s", e.Code, e.Reason)
+		}
+		w.start(coordinator.Config{})
+		w.services()
+		if s, err := client.New(w.bus).Run(t.Context(), checkout, order{"tea"}, client.ID("s1")); err != nil || s.Phase != saga.Completed || !s.Existed {
+			t.Errorf("asked again: %+v, %v", s, err)
+		}
+	})
+}
+
+func refusing(action, refused string) error {
+	if action == refused {
+		return participant.Reject("no " + refused)
+	}
+	return nil
+}
