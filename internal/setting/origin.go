@@ -90,6 +90,9 @@ func (o *Origin) checked(flag *kong.Flag, value, where string) (any, error) {
 	}
 	o.problems = append(o.problems, fmt.Errorf("%s: %q is not a value for --%s: %s", where, value, flag.Name, why))
 	o.from[flag.Name] = "default, because " + where + " is wrong"
+	if !flag.HasDefault {
+		return reflect.Zero(flag.Target.Type()).Interface(), nil // "" is no value for every flag
+	}
 	return flag.Default, nil
 }
 
