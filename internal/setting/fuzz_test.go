@@ -67,7 +67,9 @@ func FuzzConfigFile(f *testing.F) {
 	p := newParsing(f)
 	f.Fuzz(func(t *testing.T, data []byte, secret string) {
 		canary := "canary-" + secret
-		t.Setenv("AMENDS_KEY", canary) // the parser looks there itself
+		if !strings.Contains(canary, "\x00") { // no variable can hold that
+			t.Setenv("AMENDS_KEY", canary) // the parser looks there itself
+		}
 		err := p.parse(data, map[string]string{"AMENDS_NATS_PASSWORD": canary, "AMENDS_KEY": canary})
 		if err != nil {
 			t.Fatalf("the parser stops at the first mistake: %v", err)
