@@ -129,21 +129,26 @@ func (c *Coordinator) apiRun(_ context.Context, request *transport.Envelope, rep
 			return
 		}
 		id, existed := r.Instance.ID, r.Existed
-		one := c.waiters.add(id, func(end *Result) {
-			mine := *end // it is everybody's who waits
-			mine.Existed = existed && end.Err == nil
-			reply(c.replyTo(&mine, true))
-		})
-		if one == nil {
-			reply(c.replyTo(r, true))
-			return
-		}
-		c.keep(id, one, request, func(s *transport.Status, err error) {
+		answer := func(s *transport.Status, err error) {
 			if err == nil {
 				s.Existed = existed
+				s.Input = nil // the caller has just sent it
 			}
 			reply(respond(s, err))
-		})
+		}
+		tell := func(r *Result) {
+			if r.Err != nil {
+				reply(refusalOf(r.Err))
+				return
+			}
+			answer(status(r.Definition, r.Instance, true), nil)
+		}
+		one := c.waiters.add(id, tell)
+		if one == nil {
+			tell(r)
+			return
+		}
+		c.keep(id, one, request, answer)
 	})
 }
 

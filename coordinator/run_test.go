@@ -71,7 +71,7 @@ func TestRunTellsTheEnd(t *testing.T) {
 					if s == nil {
 						t.Fatalf("refused: %s", e.Reason)
 					}
-					if s.Phase != tt.phase || !strings.Contains(s.Reason, tt.reason) || len(s.Steps) != 3 || s.Existed != again {
+					if s.Phase != tt.phase || !strings.Contains(s.Reason, tt.reason) || len(s.Steps) != 3 || s.Existed != again || s.Input != nil {
 						t.Errorf("answered %+v; again: %t", s, again)
 					}
 				}

@@ -20,7 +20,8 @@ const (
 	APIWait = "wait"
 	// APIRun is APIStart and APIWait in one request: it answers when the saga, which
 	// is started unless it was before with the same input, has ended or is parked, or
-	// when the request Expires. Attributes and data: those of APIStart. Reply: Status.
+	// when the request Expires. Attributes and data: those of APIStart. Reply: Status,
+	// without the input.
 	APIRun = "run"
 	// APIOperate takes a person's decision. Attribute: Saga. Data: Operation.
 	// Reply: Status.
