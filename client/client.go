@@ -63,7 +63,7 @@ func (c *Client) Start(ctx context.Context, d Definition, input any, options ...
 }
 
 // starting makes the call that starts a saga.
-func (c *Client) starting(verb string, d Definition, input any, options []StartOption) (call, error) {
+func (c *Client) starting(verb string, d Definition, input any, options []StartOption) (*call, error) {
 	e := transport.Envelope{Definition: d.Ref(), ContentType: transport.JSON}
 	for _, o := range options {
 		o.start(&e)
@@ -71,19 +71,19 @@ func (c *Client) starting(verb string, d Definition, input any, options []StartO
 	if e.Saga == "" {
 		id, err := uuid.NewV7()
 		if err != nil {
-			return call{}, &Error{Op: verb, Code: transport.CodeInternal, Reason: "make an id", Err: err}
+			return nil, &Error{Op: verb, Code: transport.CodeInternal, Reason: "make an id", Err: err}
 		}
 		e.Saga = contract.SagaID(id.String())
 	}
 	if err := contract.CheckName("definition", e.Definition.Name); err != nil {
-		return call{}, invalid(verb, e.Saga, err)
+		return nil, invalid(verb, e.Saga, err)
 	}
 	data, err := encode(input)
 	if err != nil {
-		return call{}, invalid(verb, e.Saga, fmt.Errorf("write the input as JSON: %w", err))
+		return nil, invalid(verb, e.Saga, fmt.Errorf("write the input as JSON: %w", err))
 	}
 	e.Data = data
-	return call{verb: verb, envelope: e, moves: true, patient: c.patient}, nil
+	return &call{verb: verb, envelope: e, moves: true, patient: c.patient}, nil
 }
 
 // Get answers where a saga stands. A saga that ended and was removed answers
@@ -91,7 +91,7 @@ func (c *Client) starting(verb string, d Definition, input any, options []StartO
 //
 // Errors: ErrInvalid, ErrNotFound, ErrUnavailable.
 func (c *Client) Get(ctx context.Context, id contract.SagaID) (*transport.Status, error) {
-	return c.status(ctx, call{verb: transport.APIGet, envelope: transport.Envelope{Saga: id}, patient: true})
+	return c.status(ctx, &call{verb: transport.APIGet, envelope: transport.Envelope{Saga: id}, patient: true})
 }
 
 // Operate takes a person's decision about a saga: op.Verb is one of
@@ -106,7 +106,7 @@ func (c *Client) Operate(ctx context.Context, id contract.SagaID, op transport.O
 	if err != nil {
 		return nil, invalid(transport.APIOperate, id, err)
 	}
-	return c.status(ctx, call{verb: transport.APIOperate, envelope: transport.Envelope{Saga: id, Data: data}, once: true, moves: true})
+	return c.status(ctx, &call{verb: transport.APIOperate, envelope: transport.Envelope{Saga: id, Data: data}, once: true, moves: true})
 }
 
 // Cancel asks a saga to go back, for a person or a program named by. Beyond the
@@ -124,7 +124,7 @@ func (c *Client) List(ctx context.Context, query transport.ListQuery) (*transpor
 		return nil, invalid(transport.APIList, "", err)
 	}
 	var reply transport.ListReply
-	if err := c.do(ctx, call{verb: transport.APIList, envelope: transport.Envelope{Data: data}, patient: true}, &reply); err != nil {
+	if err := c.do(ctx, &call{verb: transport.APIList, envelope: transport.Envelope{Data: data}, patient: true}, &reply); err != nil {
 		return nil, err
 	}
 	return &reply, nil
@@ -167,7 +167,7 @@ func (c *Client) History(ctx context.Context, id contract.SagaID) ([]transport.H
 			return nil, invalid(transport.APIHistory, id, err)
 		}
 		var reply transport.HistoryReply
-		q := call{verb: transport.APIHistory, envelope: transport.Envelope{Saga: id, Data: data}, patient: true}
+		q := &call{verb: transport.APIHistory, envelope: transport.Envelope{Saga: id, Data: data}, patient: true}
 		if err := c.do(ctx, q, &reply); err != nil {
 			return nil, err
 		}
@@ -194,7 +194,7 @@ func (c *Client) Register(ctx context.Context, d interface {
 		return nil, invalid(transport.APIDefine, "", fmt.Errorf("write definition %s as JSON: %w", d.Ref(), err))
 	}
 	var reply transport.DefinitionReply
-	q := call{verb: transport.APIDefine, envelope: transport.Envelope{Definition: d.Ref(), Data: data}, patient: true}
+	q := &call{verb: transport.APIDefine, envelope: transport.Envelope{Definition: d.Ref(), Data: data}, patient: true}
 	if err := c.do(ctx, q, &reply); err != nil {
 		return nil, err
 	}
@@ -206,18 +206,18 @@ func (c *Client) Register(ctx context.Context, d interface {
 // Errors: ErrUnavailable.
 func (c *Client) Definitions(ctx context.Context) ([]transport.DefinitionReply, error) {
 	var reply transport.DefinitionsReply
-	if err := c.do(ctx, call{verb: transport.APIDefinitions, patient: true}, &reply); err != nil {
+	if err := c.do(ctx, &call{verb: transport.APIDefinitions, patient: true}, &reply); err != nil {
 		return nil, err
 	}
 	return reply.Definitions, nil
 }
 
 // status does a call that is about one saga and answers where it stands.
-func (c *Client) status(ctx context.Context, q call) (*transport.Status, error) {
+func (c *Client) status(ctx context.Context, q *call) (*transport.Status, error) {
 	if err := q.envelope.Saga.Check(); err != nil {
 		return nil, invalid(q.verb, "", err)
 	}
-	q, end := c.follow(ctx, q)
+	end := c.follow(ctx, q)
 	var status transport.Status
 	err := c.do(ctx, q, &status)
 	if end != nil {

@@ -14,7 +14,8 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// call is one question to the coordinator.
+// call is one question to the coordinator. It is handed on by its address: a hundred
+// thousand callers who wait have it on their stacks once, or not at all.
 type call struct {
 	verb     string
 	envelope transport.Envelope // Saga, Definition, Data and what else the verb takes
@@ -26,7 +27,7 @@ type call struct {
 
 // do asks, when it is its turn, until there is an answer, and reads the reply's data
 // into reply. What nobody answered is asked again until ctx ends.
-func (c *Client) do(ctx context.Context, q call, reply any) error {
+func (c *Client) do(ctx context.Context, q *call, reply any) error {
 	if q.hold == 0 { // others are held on purpose
 		slots := c.others
 		if q.verb == transport.APIStart { // a patient one may be under way for long
@@ -48,7 +49,7 @@ func (c *Client) do(ctx context.Context, q call, reply any) error {
 	uncertain := false // an earlier request may have been carried out
 	_, err := backoff.Retry(ctx, func() (struct{}, error) {
 		last = c.ask(ctx, q, reply)
-		if last != nil && !repeatable(last, &q) && !(uncertain && errors.Is(last, ErrOverloaded)) {
+		if last != nil && !repeatable(last, q) && !(uncertain && errors.Is(last, ErrOverloaded)) {
 			return struct{}{}, backoff.Permanent(last)
 		}
 		uncertain = uncertain || errors.Is(last, ErrUnavailable) && !errors.Is(last, transport.ErrNoResponders)
@@ -101,7 +102,7 @@ func repeatable(err error, q *call) bool {
 }
 
 // ask sends the request once.
-func (c *Client) ask(ctx context.Context, q call, reply any) error {
+func (c *Client) ask(ctx context.Context, q *call, reply any) error {
 	limit := c.timeout + q.hold
 	attempt, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()

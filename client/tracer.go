@@ -23,13 +23,10 @@ func Follow(t Tracer) Option {
 }
 
 // follow begins the span of a call that moves a saga, if anybody follows.
-func (c *Client) follow(ctx context.Context, q call) (_ call, end func(error)) {
+func (c *Client) follow(ctx context.Context, q *call) (end func(error)) {
 	if c.tracer == nil || !q.moves {
-		return q, nil
+		return nil
 	}
-	e := q.envelope // a copy: what nobody follows need not be on the heap
-	e.Subject, e.Type = c.subjects.API(q.verb), transport.TypeRequest
-	end = c.tracer.Request(ctx, &e)
-	q.envelope = e
-	return q, end
+	q.envelope.Subject, q.envelope.Type = c.subjects.API(q.verb), transport.TypeRequest
+	return c.tracer.Request(ctx, &q.envelope)
 }

@@ -66,7 +66,7 @@ func (c *Client) await(ctx context.Context, id contract.SagaID, last *transport.
 	for {
 		asked := time.Now()
 		hold := c.holdFor(ctx, asked.Sub(began))
-		status, err := c.status(ctx, call{verb: transport.APIWait, envelope: transport.Envelope{Saga: id}, hold: hold, patient: true})
+		status, err := c.status(ctx, &call{verb: transport.APIWait, envelope: transport.Envelope{Saga: id}, hold: hold, patient: true})
 		switch {
 		case err != nil && last != nil && errors.Is(err, ErrUnavailable):
 			return last, err

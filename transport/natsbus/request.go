@@ -37,6 +37,14 @@ func (b *Bus) Request(ctx context.Context, request *transport.Envelope) (*transp
 	case err != nil:
 		return nil, fmt.Errorf("request %s: %w", request.Subject, translate(err))
 	}
+	return answered(request, m)
+}
+
+// answered reads a reply. It is not part of Request, so that those who wait for one
+// have no place for it on their stacks.
+//
+//go:noinline
+func answered(request *transport.Envelope, m *nats.Msg) (*transport.Envelope, error) {
 	reply, err := decode(m)
 	if err != nil {
 		return nil, fmt.Errorf("read the reply to %s: %w", request.Subject, err)

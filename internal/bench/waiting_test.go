@@ -1,0 +1,76 @@
+package bench
+
+import (
+	"runtime"
+	"sync"
+	"testing"
+
+	"github.com/amends-dev/amends/client"
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/transport"
+	"github.com/amends-dev/amends/transport/natsbus"
+	"github.com/amends-dev/amends/transport/natsbus/embedded"
+)
+
+// TestWaitingTakesLittle: a caller who waits for his saga has a stack of 4 kB, and a
+// few kilobytes beside it, the bus's included. With a hundred thousand of them that
+// is the memory of the process.
+func TestWaitingTakesLittle(t *testing.T) {
+	const callers = 1000
+	server, err := embedded.Start(embedded.Config{StoreDir: t.TempDir(), Port: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Shutdown()
+	bus, err := natsbus.Connect(t.Context(), natsbus.Config{URL: server.ClientURL()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = bus.Close() }()
+	for verb, ask := range map[string]func(*client.Client) (*transport.Status, error){
+		transport.APIWait: func(c *client.Client) (*transport.Status, error) { return c.Wait(t.Context(), "order-42") },
+		transport.APIRun: func(c *client.Client) (*transport.Status, error) {
+			return c.Run(t.Context(), checkout, input(1), client.ID("order-42"))
+		},
+	} {
+		t.Run(verb, func(t *testing.T) {
+			replies := make(chan func(*transport.Envelope), callers)
+			stop, err := bus.Respond("saga.api."+verb, "coordinator", func(_ *transport.Envelope, reply func(*transport.Envelope)) { replies <- reply })
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer stop()
+			before := inUse()
+			c, held := client.New(bus), make([]func(*transport.Envelope), callers)
+			var waiting sync.WaitGroup
+			for range callers {
+				waiting.Go(func() {
+					if s, err := ask(c); err != nil || s.Phase != contract.Completed {
+						t.Errorf("%+v, %v", s, err)
+					}
+				})
+			}
+			for i := range held {
+				held[i] = <-replies
+			}
+			after := inUse()
+			for _, reply := range held {
+				reply(&transport.Envelope{Data: []byte(`{"phase":"completed"}`)})
+			}
+			waiting.Wait()
+			stack, heap := int(after.StackInuse-before.StackInuse)/callers, int(after.HeapAlloc-before.HeapAlloc)/callers
+			if t.Logf("%d bytes of stack, %d of heap for each", stack, heap); stack > 6<<10 || heap > 9<<10 {
+				t.Errorf("a caller who waits takes %d bytes of stack and %d of heap", stack, heap)
+			}
+		})
+	}
+}
+
+// inUse is memory in use once stacks have shrunk to what is needed of them.
+func inUse() (m runtime.MemStats) {
+	for range 3 {
+		runtime.GC()
+	}
+	runtime.ReadMemStats(&m)
+	return m
+}
