@@ -59,7 +59,7 @@ func TestWaitingTakesLittle(t *testing.T) {
 			}
 			waiting.Wait()
 			stack, heap := int(after.StackInuse-before.StackInuse)/callers, int(after.HeapAlloc-before.HeapAlloc)/callers
-			if t.Logf("%d bytes of stack, %d of heap for each", stack, heap); stack > 6<<10 || heap > 9<<10 {
+			if t.Logf("%d bytes of stack, %d of heap for each", stack, heap); stack > 6<<10 || heap > 5632 {
 				t.Errorf("a caller who waits takes %d bytes of stack and %d of heap", stack, heap)
 			}
 		})

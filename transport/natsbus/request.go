@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -67,9 +67,11 @@ func (b *Bus) Respond(subject, queue string, handle func(*transport.Envelope, fu
 		if m.Reply == "" {
 			return // nobody waits for an answer
 		}
-		var once sync.Once
-		reply := func(e *transport.Envelope) {
-			once.Do(func() { b.reply(m.Reply, e) })
+		to, replied := m.Reply, new(atomic.Bool)
+		reply := func(e *transport.Envelope) { // keeps nothing of the request, which may be held for long
+			if !replied.Swap(true) {
+				b.reply(to, e)
+			}
 		}
 		request, err := decode(m)
 		if err == nil && request.Type != "" && request.Type != transport.TypeRequest {
