@@ -11,14 +11,17 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
+// brief is the data of the requests of a Wait (transport.WaitQuery).
+var brief = []byte(`{"brief":true}`)
+
 // Wait returns when the saga has ended or is parked, and asks again and again
 // until then: coordinators may restart and the bus may be away meanwhile. A
 // parked saga waits for a person; Status.Legal says what can be done, and Wait
 // may be called again afterwards.
 //
 // Errors: ErrInvalid, ErrNotFound; when ctx ends, ErrUnavailable and
-// context.Cause(ctx), with the last known status if there is one. The saga goes
-// on all the same.
+// context.Cause(ctx), with the last known status, without steps, if there is one. The
+// saga goes on all the same.
 func (c *Client) Wait(ctx context.Context, id contract.SagaID) (*transport.Status, error) {
 	return c.await(ctx, id, nil, time.Now())
 }
@@ -66,7 +69,7 @@ func (c *Client) await(ctx context.Context, id contract.SagaID, last *transport.
 	for {
 		asked := time.Now()
 		hold := c.holdFor(ctx, asked.Sub(began))
-		status, err := c.status(ctx, &call{verb: transport.APIWait, envelope: transport.Envelope{Saga: id}, hold: hold, patient: true})
+		status, err := c.status(ctx, &call{verb: transport.APIWait, envelope: transport.Envelope{Saga: id, Data: brief}, hold: hold, patient: true})
 		switch {
 		case err != nil && last != nil && errors.Is(err, ErrUnavailable):
 			return last, err

@@ -63,6 +63,9 @@ func TestWaitAsksLessAndLess(t *testing.T) {
 		var held []time.Duration
 		bus := &fakeBus{answer: func(_ context.Context, n int, r *transport.Envelope) (*transport.Envelope, error) {
 			held = append(held, time.Until(r.Expires))
+			if string(r.Data) != `{"brief":true}` {
+				t.Errorf("asked with %q", r.Data)
+			}
 			time.Sleep(time.Until(r.Expires)) // held as long as it may be; the bubble's clock, which costs no time
 			phase := contract.Running
 			if n == 7 {

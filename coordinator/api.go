@@ -148,7 +148,7 @@ func (c *Coordinator) apiRun(_ context.Context, request *transport.Envelope, rep
 			tell(r)
 			return
 		}
-		c.keep(id, one, request, answer)
+		c.keep(id, one, request, true, answer)
 	})
 }
 
@@ -273,6 +273,11 @@ func (c *Coordinator) statusOf(ctx context.Context, id saga.ID) (*transport.Stat
 // makes it unknown before it tells those who are registered.
 func (c *Coordinator) apiWait(ctx context.Context, request *transport.Envelope, reply func(*transport.Envelope)) {
 	id := request.Saga
+	var query transport.WaitQuery
+	if err := strict(request.Data, &query); err != nil {
+		reply(refusalOf(err))
+		return
+	}
 	one := c.waiters.add(id, func(r *Result) { reply(c.replyTo(r, true)) })
 	if one == nil {
 		c.reading(c.apiGet)(ctx, request, reply)
@@ -280,12 +285,12 @@ func (c *Coordinator) apiWait(ctx context.Context, request *transport.Envelope, 
 	}
 	answer := func(s *transport.Status, err error) { reply(respond(s, err)) }
 	if c.moving.knows(id) {
-		c.keep(id, one, request, answer)
+		c.keep(id, one, request, query.Brief, answer)
 		return
 	}
 	c.look(ctx, id, func(s *transport.Status, err error) {
 		if err == nil && !settled(s) {
-			c.keep(id, one, request, answer)
+			c.keep(id, one, request, query.Brief, answer)
 			return
 		}
 		if c.waiters.remove(id, one) {
@@ -295,16 +300,23 @@ func (c *Coordinator) apiWait(ctx context.Context, request *transport.Envelope, 
 }
 
 // keep holds a request that is registered until it expires, and answers then where
-// the saga stands.
-func (c *Coordinator) keep(id saga.ID, one *waiter, request *transport.Envelope, answer func(*transport.Status, error)) {
+// the saga stands: in few words, if that is enough and it is known to move.
+func (c *Coordinator) keep(id saga.ID, one *waiter, request *transport.Envelope, brief bool, answer func(*transport.Status, error)) {
 	hold := DefaultWait
 	if !request.Expires.IsZero() {
 		hold = min(max(request.Expires.Sub(c.config.Clock()), 0), MaxWait)
 	}
 	c.waiters.hold(one, hold, func() {
-		if c.waiters.remove(id, one) {
-			c.look(context.Background(), id, answer)
+		if !c.waiters.remove(id, one) {
+			return
 		}
+		if brief {
+			if s := c.moving.brief(id); s != nil {
+				answer(s, nil)
+				return
+			}
+		}
+		c.look(context.Background(), id, answer)
 	})
 }
 

@@ -3,42 +3,58 @@ package coordinator
 import (
 	"sync"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/transport"
 )
 
-// maxMoving bounds the sagas that moving knows.
-const maxMoving = 1 << 16
+// maxMoving bounds the sagas that moving knows: more than may be waited for.
+const maxMoving = 1 << 17
 
 // moving are the sagas that this coordinator has seen move and not come to rest
 // since, the latest ones: whoever waits for one of them is told its end, and nobody
 // has to look where it stands.
 type moving struct {
 	mu   sync.Mutex
-	at   map[saga.ID]int // its place in ring
-	ring []saga.ID       // "": came to rest
-	next int             // the oldest place
+	at   map[saga.ID]*sighting
+	ring []*sighting
+	next int // the oldest place
 }
 
-func newMoving() *moving { return &moving{at: map[saga.ID]int{}} }
+// sighting is where a saga stood when it was seen last.
+type sighting struct {
+	id         saga.ID // "": it came to rest
+	definition contract.DefinitionRef
+	phase      saga.Phase
+	revision   uint64
+}
+
+func newMoving() *moving { return &moving{at: map[saga.ID]*sighting{}} }
 
 // saw takes note of where a saga stands after an input; nil: it could not be seen.
 func (m *moving) saw(id saga.ID, in *saga.Instance) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	place, known := m.at[id]
-	switch goes := in != nil && !restful(in); {
-	case goes == known:
-	case known:
-		delete(m.at, id)
-		m.ring[place] = ""
-	case len(m.ring) < maxMoving:
-		m.at[id] = len(m.ring)
-		m.ring = append(m.ring, id)
-	default:
-		delete(m.at, m.ring[m.next])
-		m.ring[m.next], m.at[id] = id, m.next
-		m.next = (m.next + 1) % maxMoving
+	one, known := m.at[id]
+	if in == nil || restful(in) {
+		if known {
+			delete(m.at, id)
+			one.id = ""
+		}
+		return
 	}
+	if !known {
+		if len(m.ring) < maxMoving {
+			one = &sighting{}
+			m.ring = append(m.ring, one)
+		} else {
+			one = m.ring[m.next]
+			delete(m.at, one.id)
+			m.next = (m.next + 1) % maxMoving
+		}
+		one.id, m.at[id] = id, one
+	}
+	one.definition, one.phase, one.revision = in.Definition, in.Phase, in.Revision
 }
 
 // knows reports whether a saga moves. False says nothing.
@@ -47,6 +63,17 @@ func (m *moving) knows(id saga.ID) bool {
 	defer m.mu.Unlock()
 	_, known := m.at[id]
 	return known
+}
+
+// brief is where a saga that is known to move stood when it moved last, in few words;
+// nil says nothing.
+func (m *moving) brief(id saga.ID) *transport.Status {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if one, known := m.at[id]; known {
+		return &transport.Status{ID: id, Definition: one.definition, Phase: one.phase, Revision: one.revision}
+	}
+	return nil
 }
 
 // restful reports whether those who wait for a saga are told where it stands.

@@ -18,11 +18,14 @@ func TestMovingKnowsNoSagaAtRest(t *testing.T) {
 		for range rapid.IntRange(0, 200).Draw(t, "sightings") {
 			id := saga.ID(fmt.Sprint("s", rapid.IntRange(0, 9).Draw(t, "saga")))
 			in := rapid.SampledFrom([]*saga.Instance{
-				nil, {Phase: saga.Running}, {Phase: saga.Compensating}, {Phase: saga.Parked},
+				nil, {Phase: saga.Running, Revision: 1, Definition: saga.Ref{Name: "a", Version: 1}}, {Phase: saga.Compensating, Revision: 2, Definition: saga.Ref{Name: "b", Version: 2}}, {Phase: saga.Parked},
 				{Phase: saga.Completed, Ended: time.Unix(1, 0)}, {Phase: saga.Compensated, Ended: time.Unix(1, 0)},
 			}).Draw(t, "instance")
 			m.saw(id, in)
 			moves[id] = in != nil && (in.Phase == saga.Running || in.Phase == saga.Compensating)
+			if s := m.brief(id); (s != nil) != moves[id] || s != nil && (s.ID != id || s.Phase != in.Phase || s.Revision != in.Revision || s.Definition != in.Definition) {
+				t.Fatalf("of %s, which is %+v, it says %+v", id, in, s)
+			}
 			for id, want := range moves {
 				if m.knows(id) != want {
 					t.Fatalf("knows %s: %t, want %t", id, m.knows(id), want)
@@ -52,5 +55,21 @@ func TestMovingIsBounded(t *testing.T) {
 	}
 	if m.knows(id(1)) {
 		t.Error("the oldest is still known")
+	}
+}
+
+// TestMovingAgain: a saga that came to rest and moved again is known although its
+// first place is taken by another.
+func TestMovingAgain(t *testing.T) {
+	m, running := newMoving(), &saga.Instance{Phase: saga.Running}
+	m.saw("again", running)
+	m.saw("again", nil)
+	for i := range maxMoving - 2 {
+		m.saw(saga.ID(fmt.Sprint("s", i)), running)
+	}
+	m.saw("again", running)
+	m.saw("another", running)
+	if !m.knows("again") || !m.knows("another") || len(m.ring) != maxMoving {
+		t.Errorf("knows again: %t, another: %t, in a ring of %d", m.knows("again"), m.knows("another"), len(m.ring))
 	}
 }

@@ -92,7 +92,7 @@ func TestRunSaysWhereTheSagaStands(t *testing.T) {
 		w.stopServices()
 		began := time.Now()
 		s, _ := w.ask("s1", "tea", 3*time.Second)
-		if s == nil || s.Phase != saga.Running || s.Existed || time.Since(began) != 3*time.Second {
+		if s == nil || s.Phase != saga.Running || s.Existed || s.Revision != 1 || s.Definition != checkout.Ref() || s.Steps != nil || time.Since(began) != 3*time.Second {
 			t.Errorf("after %s: %+v", time.Since(began), s)
 		}
 		if s, _ := w.ask("s1", "tea", time.Second); s == nil || s.Phase != saga.Running || !s.Existed {

@@ -3,9 +3,11 @@ package coordinator_test
 import (
 	"context"
 	"encoding/json"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/contract"
@@ -68,6 +70,58 @@ func TestWaitNeedsNoLook(t *testing.T) {
 		close(stuck.gate)
 		if s, err := c.Wait(t.Context(), "s1"); err != nil || s.Phase != saga.Completed || stuck.armed.Load() {
 			t.Errorf("afterwards: %+v, %v; the store was not asked: %t", s, err, stuck.armed.Load())
+		}
+	})
+}
+
+// TestBriefWait: a saga that goes on is told in few words to whoever wants no more,
+// and the store is not asked; others are told everything.
+func TestBriefWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t, membus.Options{})
+		defer w.close()
+		stuck := &lateStore{Store: w.store, gate: make(chan struct{})}
+		w.restart(coordinator.Config{Store: stuck})
+		w.stopServices()
+		if _, err := client.New(w.bus).Start(t.Context(), checkout, order{"tea"}, client.ID("s1")); err != nil {
+			t.Fatal(err)
+		}
+		wait := func(data string) (*transport.Envelope, transport.Status) {
+			e, err := w.bus.Request(t.Context(), &transport.Envelope{
+				Subject: transport.Subjects{}.API(transport.APIWait), Type: transport.TypeRequest, Saga: "s1", Data: []byte(data), Expires: time.Now().Add(time.Second),
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var s transport.Status
+			if e.Code == "" {
+				err = json.Unmarshal(e.Data, &s)
+			}
+			if err != nil {
+				t.Error(err)
+			}
+			return e, s
+		}
+		stuck.armed.Store(true)
+		if _, s := wait(`{"brief":true}`); s.ID != "s1" || s.Phase != saga.Running || s.Revision != 1 || s.Steps != nil || !stuck.armed.Load() {
+			t.Errorf("briefly: %+v; the store was not asked: %t", s, stuck.armed.Load())
+		}
+		stuck.armed.Store(false)
+		for _, data := range []string{``, `{}`, `{"brief":false}`} {
+			if _, s := wait(data); s.Phase != saga.Running || len(s.Steps) != 3 {
+				t.Errorf("with %q: %+v", data, s)
+			}
+		}
+		if e, _ := wait(`{"breif":true}`); e.Code != string(transport.CodeInvalidArgument) || !strings.Contains(e.Reason, "breif") {
+			t.Errorf("misspelt: %q %s", e.Code, e.Reason)
+		}
+		w.restart(coordinator.Config{}) // which has not seen it move
+		if _, s := wait(`{"brief":true}`); s.Phase != saga.Running {
+			t.Errorf("after a restart: %+v", s)
+		}
+		w.services()
+		if _, s := wait(`{"brief":true}`); s.Phase != saga.Completed || len(s.Steps) != 3 {
+			t.Errorf("at the end: %+v", s)
 		}
 	})
 }

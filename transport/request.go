@@ -16,12 +16,13 @@ const (
 	// APIGet answers where a saga stands. Attribute: Saga. Reply: Status.
 	APIGet = "get"
 	// APIWait is APIGet that answers when the saga has ended or is parked, or when
-	// the request Expires, whichever comes first. Reply: Status.
+	// the request Expires, whichever comes first. Data: WaitQuery, or nothing. Reply:
+	// Status.
 	APIWait = "wait"
 	// APIRun is APIStart and APIWait in one request: it answers when the saga, which
 	// is started unless it was before with the same input, has ended or is parked, or
 	// when the request Expires. Attributes and data: those of APIStart. Reply: Status,
-	// without the input.
+	// without the input; without steps as well when the request has expired.
 	APIRun = "run"
 	// APIOperate takes a person's decision. Attribute: Saga. Data: Operation.
 	// Reply: Status.
@@ -138,6 +139,13 @@ type Operation struct {
 	// ExpectedRevision refuses the decision when the saga is not at this revision
 	// any more; 0: as it stands.
 	ExpectedRevision uint64 `json:"expected_revision,omitempty"`
+}
+
+// WaitQuery says how a wait is answered.
+type WaitQuery struct {
+	// Brief: when the request expires and the saga goes on, its id, definition, phase and
+	// revision are enough. Reading the rest is most of what such an answer costs.
+	Brief bool `json:"brief,omitempty"`
 }
 
 // HistoryQuery says which part of a history is wanted.
