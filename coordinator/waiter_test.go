@@ -112,8 +112,8 @@ func TestBriefWait(t *testing.T) {
 				t.Errorf("with %q: %+v", data, s)
 			}
 		}
-		if e, _ := wait(`{"breif":true}`); e.Code != string(transport.CodeInvalidArgument) || !strings.Contains(e.Reason, "breif") {
-			t.Errorf("misspelt: %q %s", e.Code, e.Reason)
+		if e, _ := wait(`{"short":true}`); e.Code != string(transport.CodeInvalidArgument) || !strings.Contains(e.Reason, "short") {
+			t.Errorf("with another field: %q %s", e.Code, e.Reason)
 		}
 		w.restart(coordinator.Config{}) // which has not seen it move
 		if _, s := wait(`{"brief":true}`); s.Phase != saga.Running {

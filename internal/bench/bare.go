@@ -32,7 +32,7 @@ func Bare(ctx context.Context, o Options) (y Yardstick, err error) {
 	if err != nil {
 		return y, fmt.Errorf("bare bus: %w", err)
 	}
-	run := caller(callers, "bare")
+	run := caller(callers, "bare", o.Callers)
 	return pace(ctx, o, "bare bus", func(ctx context.Context) error { return run(ctx, uuid.NewString()) })
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/amends-dev/amends/coordinator"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/store/boltstore"
+	"github.com/amends-dev/amends/transport"
 	"github.com/amends-dev/amends/transport/natsbus"
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
 )
@@ -33,6 +34,20 @@ const (
 	Compensating Mix = "compensating"
 )
 
+// Callers is how callers have their sagas run, and learn how they end.
+type Callers string
+
+// The ways of callers. A start is acknowledged after its commit in each of them.
+const (
+	// CallersRun: one request, which is answered when the saga has ended.
+	CallersRun Callers = "run"
+	// CallersWait: one that starts the saga and is answered at once, and another one that is
+	// answered when it has ended.
+	CallersWait Callers = "wait"
+	// CallersListen: one that starts it, and the announcement of its end.
+	CallersListen Callers = "listen"
+)
+
 // Options of a run.
 type Options struct {
 	Mix      Mix
@@ -41,11 +56,9 @@ type Options struct {
 	Dir      string        // where the files go; emptied by the caller
 	// InProcess: all connections are inside the process, without TCP.
 	InProcess bool
-	// Listen: callers learn from the announcements how their sagas end, and do not
-	// wait for each with a request.
-	Listen   bool
-	Progress io.Writer // one line per second; nil: none
-	Profile  io.Writer // a CPU profile of what is counted; nil: none
+	Callers   Callers   // "": CallersRun
+	Progress  io.Writer // one line per second; nil: none
+	Profile   io.Writer // a CPU profile of what is counted; nil: none
 }
 
 func (o *Options) carrier() string {
@@ -60,7 +73,7 @@ type Figures struct {
 	Mix                 Mix     `json:"mix"`
 	InFlight            int     `json:"in_flight"`
 	Carrier             string  `json:"carrier"` // tcp or in-process
-	Listen              bool    `json:"listen,omitempty"`
+	Callers             Callers `json:"callers"`
 	Sagas               int     `json:"sagas"`
 	Seconds             float64 `json:"seconds"`
 	SagasPerSecond      float64 `json:"sagas_per_second"`
@@ -98,6 +111,9 @@ type Figures struct {
 // Run measures one mix with one number of sagas in flight, and then the bare bus
 // and the hand-written saga with as many.
 func Run(ctx context.Context, o Options) (figures Figures, err error) {
+	if o.Callers == "" {
+		o.Callers = CallersRun
+	}
 	w, err := open(ctx, o)
 	if err != nil {
 		return Figures{}, err
@@ -139,12 +155,13 @@ type world struct {
 	inside  bool
 	store   *boltstore.Store
 	caller  *client.Client
-	ends    *ends // nil: callers wait
+	ends    *ends // nil: callers ask
+	callers Callers
 	closers []func() error
 }
 
 func open(ctx context.Context, o Options) (w *world, err error) {
-	w = &world{inside: o.InProcess}
+	w = &world{inside: o.InProcess, callers: o.Callers}
 	defer func() {
 		if err != nil {
 			_ = w.close()
@@ -181,7 +198,7 @@ func open(ctx context.Context, o Options) (w *world, err error) {
 		return nil, err
 	}
 	w.caller = client.New(calls, client.Patient())
-	if o.Listen {
+	if o.Callers == CallersListen {
 		return w, w.listen(server)
 	}
 	return w, nil
@@ -262,7 +279,7 @@ func (w *world) measure(ctx context.Context, o Options) (Figures, error) {
 	}
 	transactions, changes := float64(storeAfter.Transactions-storeBefore.Transactions), float64(storeAfter.Changes-storeBefore.Changes)
 	return Figures{
-		Mix: o.Mix, InFlight: o.InFlight, Carrier: o.carrier(), Listen: o.Listen, Sagas: int(sagas), Seconds: took.Seconds(),
+		Mix: o.Mix, InFlight: o.InFlight, Carrier: o.carrier(), Callers: o.Callers, Sagas: int(sagas), Seconds: took.Seconds(),
 		SagasPerSecond: sagas / took.Seconds(),
 		P50Ms:          times.quantile(0.5), P99Ms: times.quantile(0.99), P999Ms: times.quantile(0.999),
 		CPUSecondsPer1000:   (after.cpu - before.cpu).Seconds() / sagas * 1000,
@@ -332,7 +349,7 @@ func (w *world) one(ctx context.Context, n int64, mix Mix) error {
 	if w.ends != nil {
 		return w.heard(ctx, n, want)
 	}
-	end, err := w.caller.Run(ctx, checkout, input(n))
+	end, err := w.outcome(ctx, n)
 	if err != nil {
 		return err
 	}
@@ -340,6 +357,18 @@ func (w *world) one(ctx context.Context, n int64, mix Mix) error {
 		return fmt.Errorf("saga %s is %s (%s), want %s", end.ID, end.Phase, end.Reason, want)
 	}
 	return nil
+}
+
+// outcome starts a saga and asks how it ends.
+func (w *world) outcome(ctx context.Context, n int64) (*transport.Status, error) {
+	if w.callers != CallersWait {
+		return w.caller.Run(ctx, checkout, input(n))
+	}
+	status, err := w.caller.Start(ctx, checkout, input(n))
+	if err != nil {
+		return nil, err
+	}
+	return w.caller.Wait(ctx, status.ID)
 }
 
 // TempDir makes the directory for a run's files below dir ("": the system's

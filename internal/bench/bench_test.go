@@ -10,9 +10,9 @@ import (
 // The benchmark runs, its sagas end as they should, and group commit shares
 // fsyncs: counts that hold on any machine.
 func TestRun(t *testing.T) {
-	for _, mix := range []bench.Mix{bench.AllWell, bench.Compensating} {
-		t.Run(string(mix), func(t *testing.T) {
-			o := bench.Options{Mix: mix, InFlight: 256, For: 2 * time.Second, Dir: t.TempDir(), Listen: mix == bench.Compensating}
+	for callers, mix := range map[bench.Callers]bench.Mix{bench.CallersRun: bench.AllWell, bench.CallersWait: bench.Compensating, bench.CallersListen: bench.Compensating} {
+		t.Run(string(callers), func(t *testing.T) {
+			o := bench.Options{Mix: mix, InFlight: 256, For: 2 * time.Second, Dir: t.TempDir(), Callers: callers}
 			f, err := bench.Run(t.Context(), o)
 			if err != nil {
 				t.Fatal(err)

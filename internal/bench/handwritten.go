@@ -48,7 +48,7 @@ func HandWritten(ctx context.Context, o Options) (y Yardstick, err error) {
 	if err != nil {
 		return y, err
 	}
-	run := caller(callers, "hand")
+	run := caller(callers, "hand", o.Callers)
 	return pace(ctx, o, "hand-written saga", func(ctx context.Context) error { return run(ctx, uuid.NewString()) })
 }
 

@@ -115,12 +115,16 @@ func (h *hub) end(round string) {
 	close(h.waiting[round])
 }
 
-// caller runs one round from start to end, with as many requests as the client of
-// sagas: one for each of the first 4,096 that are under way, else two, and as many of
-// those starts at once.
-func caller(nc *nats.Conn, prefix string) func(context.Context, string) error {
+// caller runs one round from start to end, with as many requests as callers of that
+// kind. Of those who run, those beyond the first 4,096 start and wait, and as many are
+// started at once, as the client of sagas does it. For those who listen, the answer to
+// the one request is in the place of the announcement.
+func caller(nc *nats.Conn, prefix string, callers Callers) func(context.Context, string) error {
 	data, slots := mustJSON(input(1)), make(chan struct{}, client.DefaultConcurrency)
 	runs := make(chan struct{}, 8*client.DefaultConcurrency)
+	if callers == CallersWait {
+		runs = nil // nobody does
+	}
 	return func(ctx context.Context, round string) error {
 		select {
 		case runs <- struct{}{}:

@@ -23,7 +23,7 @@ type benchCmd struct {
 	InFlight []int         `default:"1,64,512,4096" placeholder:"N,…" help:"Sagas under way at the same time; one run for each. Default: ${default}."`
 	Mix      []string      `default:"all-well,compensating" enum:"all-well,compensating" help:"What becomes of the sagas: ${enum}; one run for each. Default: both."`
 	Carrier  []string      `default:"tcp" enum:"tcp,in-process" help:"How everybody reaches the embedded server: ${enum}; one run for each. Default: ${default}."`
-	Listen   bool          `help:"Callers learn from the announcements how their sagas end, and do not wait for each with a request."`
+	Callers  string        `default:"run" enum:"run,wait,listen" help:"What callers do: run a saga with one request that is answered at its end; start it with one that is answered after the commit, and wait with another one; or start it and listen for the announcement of its end: ${enum}. Default: ${default}."`
 	For      time.Duration `default:"5s" help:"How long each run is measured, after a warm-up of a fifth of it; longer with many in flight, until as many have ended."`
 	Write    string        `type:"path" placeholder:"FILE" help:"Write the figures to FILE as well, as JSON, one object per run."`
 	Profile  string        `name:"cpu-profile" type:"path" placeholder:"FILE" help:"Write a CPU profile of the run, without warm-up and bare bus; read it with go tool pprof -top FILE."`
@@ -71,7 +71,7 @@ func (c *benchCmd) runs() (all []bench.Options) {
 	for _, carrier := range c.Carrier {
 		for _, mix := range c.Mix {
 			for _, n := range c.InFlight {
-				all = append(all, bench.Options{Mix: bench.Mix(mix), InFlight: n, For: c.For, InProcess: carrier == "in-process", Listen: c.Listen})
+				all = append(all, bench.Options{Mix: bench.Mix(mix), InFlight: n, For: c.For, InProcess: carrier == "in-process", Callers: bench.Callers(c.Callers)})
 			}
 		}
 	}
