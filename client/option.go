@@ -36,12 +36,13 @@ func Timeout(d time.Duration) Option {
 // DefaultConcurrency is the default of Concurrency.
 const DefaultConcurrency = 512
 
-// runsPerStart is how many runs may be one request at once, for each start: a run
-// that has arrived only waits, and is answered before it would be sent again.
-const runsPerStart = 8
+// RunsPerStart is how many runs (Client.Run) may be one request at once, for each start
+// that may be under way: a run that has arrived only waits, and is answered before it
+// would be sent again.
+const RunsPerStart = 8
 
 // Concurrency is how many starts of the client may be under way at once, and how
-// many other requests, those that Wait has the coordinator hold not counted; further
+// many other requests, those that Wait and Run have the coordinator hold not counted; further
 // ones wait for their turn in the client. More than a coordinator can answer at once
 // would only wait elsewhere, and be sent again when they have waited there for too
 // long. Less than 1 means the default.
@@ -51,20 +52,20 @@ func Concurrency(n int) Option {
 			n = DefaultConcurrency
 		}
 		c.starts, c.others = make(chan struct{}, n), make(chan struct{}, n)
-		c.runs = make(chan struct{}, runsPerStart*n)
+		c.runs = make(chan struct{}, RunsPerStart*n)
 	})
 }
 
-// Patient makes Start wait when the coordinator has too much to do, as long as it
-// says (see Error.RetryAfter), and ask again, until ctx ends. Without it Start
-// returns ErrOverloaded at once, for a caller who would rather do something else.
+// Patient makes Start and Run wait when the coordinator has too much to do, as long as
+// it says (see Error.RetryAfter), and ask again, until ctx ends. Without it they
+// return ErrOverloaded at once, for a caller who would rather do something else.
 // Requests that only read are always patient.
 func Patient() Option {
 	return option(func(c *Client) { c.patient = true })
 }
 
-// Poll is how long the coordinator is asked to hold a Wait before it answers where
-// the saga stands. Further requests of the same Wait are held as long as it has
+// Poll is how long the coordinator is asked to hold a Wait or a Run before it answers
+// where the saga stands. Further requests of the same call are held as long as it has
 // lasted already, up to eight times this. A coordinator that dies forgets whom it
 // held; the caller asks the next one after that time. Default: 5 s.
 func Poll(d time.Duration) Option {

@@ -43,14 +43,16 @@ func TestRunIsOneRequest(t *testing.T) {
 func TestRunGoesOnWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var asked []string
-		bus := &fakeBus{answer: func(_ context.Context, n int, r *transport.Envelope) (*transport.Envelope, error) {
-			hold := time.Until(r.Expires)
-			asked = append(asked, strings.TrimPrefix(r.Subject, "saga.api.")+" "+string(r.Saga)+" "+hold.String())
-			if n == 4 {
+		bus := &fakeBus{answer: func(ctx context.Context, n int, r *transport.Envelope) (*transport.Envelope, error) {
+			asked = append(asked, strings.TrimPrefix(r.Subject, "saga.api.")+" "+string(r.Saga)+" "+time.Until(r.Expires).String())
+			switch n {
+			case 1:
+				_, _ = held(ctx, n, r)
+				return reply(transport.Status{ID: r.Saga, Phase: contract.Running, Existed: true})
+			case 4:
 				return reply(transport.Status{ID: r.Saga, Phase: contract.Completed})
 			}
-			time.Sleep(hold) // held as long as it may be; the bubble's clock, which costs no time
-			return reply(transport.Status{ID: r.Saga, Phase: contract.Running, Existed: n == 1})
+			return held(ctx, n, r)
 		}}
 		status, err := client.New(bus).Run(t.Context(), checkout, 1, client.ID("order-42"))
 		if err != nil || status.Phase != contract.Completed || !status.Existed {
@@ -116,10 +118,7 @@ func TestRunIsRefused(t *testing.T) {
 // TestRunSaysWhereTheSagaStands when its caller's patience ends.
 func TestRunSaysWhereTheSagaStands(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		bus := &fakeBus{answer: func(_ context.Context, _ int, r *transport.Envelope) (*transport.Envelope, error) {
-			time.Sleep(time.Until(r.Expires)) // held as long as it may be; the bubble's clock, which costs no time
-			return reply(transport.Status{ID: r.Saga, Phase: contract.Running})
-		}}
+		bus := &fakeBus{answer: held}
 		ctx, cancel := context.WithTimeout(t.Context(), 8*time.Second)
 		defer cancel()
 		status, err := client.New(bus).Run(ctx, checkout, 1, client.ID("order-42"))

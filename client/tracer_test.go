@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/amends-dev/amends/contract"
@@ -16,6 +17,9 @@ func (a *answering) Request(_ context.Context, request *transport.Envelope) (*tr
 	a.requests = append(a.requests, *request)
 	if len(a.requests) == 1 {
 		return nil, transport.ErrNoResponders
+	}
+	if strings.HasSuffix(request.Subject, ".wait") {
+		return &transport.Envelope{Data: []byte(`{"phase":"completed"}`)}, nil
 	}
 	return &transport.Envelope{Data: []byte(`{}`)}, nil
 }
@@ -46,8 +50,14 @@ func TestFollow(t *testing.T) {
 	if _, err := c.Get(t.Context(), "a"); err != nil {
 		t.Fatal(err)
 	}
-	if f.begun != 2 || f.ended != 2 {
-		t.Errorf("%d spans begun, %d ended; want 2: the start and the cancel", f.begun, f.ended)
+	if _, err := c.Run(t.Context(), contract.DefinitionRef{Name: "checkout"}, 1, ID("b"), Trace("caller", "")); err != nil {
+		t.Fatal(err)
+	}
+	if ran := bus.requests[4]; ran.Subject != "saga.api.run" || ran.TraceParent != "00-of-caller" || bus.requests[5].Subject != "saga.api.wait" || bus.requests[5].TraceParent != "" {
+		t.Errorf("the run and its wait are %+v", bus.requests[4:])
+	}
+	if f.begun != 3 || f.ended != 3 {
+		t.Errorf("%d spans begun, %d ended; want 3: the start, the cancel and the run", f.begun, f.ended)
 	}
 	if _, err := c.Start(t.Context(), contract.DefinitionRef{}, 1); !errors.Is(err, ErrInvalid) || f.begun != f.ended {
 		t.Errorf("%v; %d spans begun, %d ended", err, f.begun, f.ended)

@@ -30,8 +30,8 @@ func (c *Client) Wait(ctx context.Context, id contract.SagaID) (*transport.Statu
 // one request where that is possible. It is idempotent as Start is: whoever runs the
 // same id with the same input again is told how the saga ended, with Status.Existed.
 //
-// Of runs that are under way at once, eight times as many as Concurrency allows are
-// one request each; further ones start in their turn and wait then.
+// Of runs that are under way at once, RunsPerStart times as many as Concurrency allows
+// starts are one request each; further ones start in their turn and wait then.
 //
 // Errors: those of Start, and when ctx ends those of Wait: ErrUnavailable and
 // context.Cause(ctx), with the last known status if there is one. Without one the
@@ -55,7 +55,7 @@ func (c *Client) Run(ctx context.Context, d Definition, input any, options ...St
 	if err != nil || Settled(status) {
 		return status, err
 	}
-	end, err := c.await(ctx, status.ID, status, began)
+	end, err := c.await(ctx, q.envelope.Saga, status, began)
 	if end != nil {
 		end.Existed = status.Existed
 	}

@@ -3,25 +3,32 @@ package client_test
 import (
 	"context"
 	"errors"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+	"unsafe"
 
 	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/transport"
 )
 
+// held answers as a coordinator does whose saga goes on: as late as it may.
+func held(_ context.Context, _ int, r *transport.Envelope) (*transport.Envelope, error) {
+	time.Sleep(time.Until(r.Expires)) // in a bubble of synctest, whose clock costs no time
+	return reply(transport.Status{ID: r.Saga, Phase: contract.Running})
+}
+
 func TestWaitOutlivesRestarts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bus := &fakeBus{}
 		bus.answer = func(ctx context.Context, n int, r *transport.Envelope) (*transport.Envelope, error) {
 			switch n {
-			case 1: // held as long as it may be
-				time.Sleep(time.Until(r.Expires))
-				return reply(transport.Status{ID: r.Saga, Phase: contract.Running})
+			case 1:
+				return held(ctx, n, r)
 			case 2: // the coordinator dies with the request
 				<-ctx.Done()
 				return nil, ctx.Err()
@@ -44,10 +51,7 @@ func TestWaitOutlivesRestarts(t *testing.T) {
 // coordinator's: the request is not held beyond it.
 func TestWaitSaysWhereTheSagaStands(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		bus := &fakeBus{answer: func(_ context.Context, _ int, r *transport.Envelope) (*transport.Envelope, error) {
-			time.Sleep(time.Until(r.Expires)) // held as long as it may be; the bubble's clock, which costs no time
-			return reply(transport.Status{ID: r.Saga, Phase: contract.Running})
-		}}
+		bus := &fakeBus{answer: held}
 		ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
 		defer cancel()
 		status, err := client.New(bus).Wait(ctx, "order-42")
@@ -60,25 +64,23 @@ func TestWaitSaysWhereTheSagaStands(t *testing.T) {
 // TestWaitAsksLessAndLess: who waits for long is held for long, within bounds.
 func TestWaitAsksLessAndLess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var held []time.Duration
-		bus := &fakeBus{answer: func(_ context.Context, n int, r *transport.Envelope) (*transport.Envelope, error) {
-			held = append(held, time.Until(r.Expires))
+		var holds []time.Duration
+		bus := &fakeBus{answer: func(ctx context.Context, n int, r *transport.Envelope) (*transport.Envelope, error) {
+			holds = append(holds, time.Until(r.Expires))
 			if string(r.Data) != `{"brief":true}` {
 				t.Errorf("asked with %q", r.Data)
 			}
-			time.Sleep(time.Until(r.Expires)) // held as long as it may be; the bubble's clock, which costs no time
-			phase := contract.Running
 			if n == 7 {
-				phase = contract.Completed
+				return reply(transport.Status{ID: r.Saga, Phase: contract.Completed})
 			}
-			return reply(transport.Status{ID: r.Saga, Phase: phase})
+			return held(ctx, n, r)
 		}}
 		if _, err := client.New(bus).Wait(t.Context(), "order-42"); err != nil {
 			t.Fatal(err)
 		}
 		want := []time.Duration{5 * time.Second, 5 * time.Second, 10 * time.Second, 20 * time.Second, 40 * time.Second, 40 * time.Second, 40 * time.Second}
-		if !slices.Equal(held, want) {
-			t.Errorf("held %v, want %v", held, want)
+		if !slices.Equal(holds, want) {
+			t.Errorf("held %v, want %v", holds, want)
 		}
 	})
 }
@@ -159,5 +161,38 @@ func TestHistoryReadsEveryPart(t *testing.T) {
 	events, err := client.New(bus).History(t.Context(), "order-42")
 	if err != nil || len(events) != 3 || events[2].Revision != 3 {
 		t.Errorf("History: %+v, %v", events, err)
+	}
+}
+
+// depth notes how far down the stack a request is sent.
+type depth struct{ at uintptr }
+
+func (d *depth) Request(_ context.Context, r *transport.Envelope) (*transport.Envelope, error) {
+	var here byte
+	d.at = uintptr(unsafe.Pointer(&here))
+	return reply(transport.Status{ID: r.Saga, Phase: contract.Completed})
+}
+
+// TestShallow: a caller who waits, and a hundred thousand of them may, has little of
+// this package on his stack.
+func TestShallow(t *testing.T) {
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // which moves stacks
+	d := &depth{}
+	c := client.New(d)
+	for name, ask := range map[string]func() (*transport.Status, error){
+		"wait": func() (*transport.Status, error) { return c.Wait(t.Context(), "order-42") },
+		"run":  func() (*transport.Status, error) { return c.Run(t.Context(), checkout, 1) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			var here byte
+			for range 2 { // the first time makes the stack as large as it becomes
+				if _, err := ask(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if took := uintptr(unsafe.Pointer(&here)) - d.at; took > 3<<10 {
+				t.Errorf("%d bytes of stack between the caller and the bus, at most 3 kB", took)
+			}
+		})
 	}
 }

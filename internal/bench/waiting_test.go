@@ -12,9 +12,10 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
 )
 
-// TestWaitingTakesLittle: a caller who waits for his saga has a stack of 4 kB, and a
-// few kilobytes beside it, the bus's included. With a hundred thousand of them that
-// is the memory of the process.
+// TestWaitingTakesLittle: a caller who waits for his saga has a stack of 4 kB, some of
+// them one of 8, and a few kilobytes beside it, the bus's included. With a hundred
+// thousand of them that is the memory of the process. (client.TestShallow counts what
+// is on the stack.)
 func TestWaitingTakesLittle(t *testing.T) {
 	const callers = 1000
 	server, err := embedded.Start(embedded.Config{StoreDir: t.TempDir(), Port: -1})
@@ -59,7 +60,7 @@ func TestWaitingTakesLittle(t *testing.T) {
 			}
 			waiting.Wait()
 			stack, heap := int(after.StackInuse-before.StackInuse)/callers, int(after.HeapAlloc-before.HeapAlloc)/callers
-			if t.Logf("%d bytes of stack, %d of heap for each", stack, heap); stack > 6<<10 || heap > 5632 {
+			if t.Logf("%d bytes of stack, %d of heap for each", stack, heap); stack > 7<<10 || heap > 5632 {
 				t.Errorf("a caller who waits takes %d bytes of stack and %d of heap", stack, heap)
 			}
 		})

@@ -121,7 +121,7 @@ func (h *hub) end(round string) {
 // the one request is in the place of the announcement.
 func caller(nc *nats.Conn, prefix string, callers Callers) func(context.Context, string) error {
 	data, slots := mustJSON(input(1)), make(chan struct{}, client.DefaultConcurrency)
-	runs := make(chan struct{}, 8*client.DefaultConcurrency)
+	runs := make(chan struct{}, client.RunsPerStart*client.DefaultConcurrency)
 	if callers == CallersWait {
 		runs = nil // nobody does
 	}
