@@ -278,12 +278,16 @@ func (c *Coordinator) apiWait(ctx context.Context, request *transport.Envelope, 
 		reply(refusalOf(err))
 		return
 	}
+	answer := func(s *transport.Status, err error) { reply(respond(s, err)) }
 	one := c.waiters.add(id, func(r *Result) { reply(c.replyTo(r, true)) })
 	if one == nil {
+		if s := c.briefly(id, query.Brief); s != nil {
+			answer(s, nil)
+			return
+		}
 		c.reading(c.apiGet)(ctx, request, reply)
 		return
 	}
-	answer := func(s *transport.Status, err error) { reply(respond(s, err)) }
 	if c.moving.knows(id) {
 		c.keep(id, one, request, query.Brief, answer)
 		return
@@ -310,14 +314,21 @@ func (c *Coordinator) keep(id saga.ID, one *waiter, request *transport.Envelope,
 		if !c.waiters.remove(id, one) {
 			return
 		}
-		if brief {
-			if s := c.moving.brief(id); s != nil {
-				answer(s, nil)
-				return
-			}
+		if s := c.briefly(id, brief); s != nil {
+			answer(s, nil)
+			return
 		}
 		c.look(context.Background(), id, answer)
 	})
+}
+
+// briefly is where a saga stands in few words; nil: that is not enough, or it is not
+// known to move.
+func (c *Coordinator) briefly(id saga.ID, enough bool) *transport.Status {
+	if !enough {
+		return nil
+	}
+	return c.moving.brief(id)
 }
 
 // look reads where a saga stands, on a goroutine that waits for its turn among the

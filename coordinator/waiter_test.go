@@ -32,19 +32,29 @@ func (s *lateStore) Load(ctx context.Context, id saga.ID) (*saga.Instance, error
 	return s.Store.Load(ctx, id)
 }
 
+// standing is a town whose saga s1 waits for a service, on a store that can be held up.
+func standing(t *testing.T) (*town, *lateStore, *coordinator.Coordinator) {
+	t.Helper()
+	w := newTown(t, membus.Options{})
+	if err := w.stopCoordinator(); err != nil {
+		t.Fatal(err)
+	}
+	stuck := &lateStore{Store: w.store, gate: make(chan struct{})}
+	c := w.start(coordinator.Config{Store: stuck})
+	w.stopServices()
+	if _, err := client.New(w.bus).Start(t.Context(), checkout, order{"tea"}, client.ID("s1")); err != nil {
+		t.Fatal(err)
+	}
+	return w, stuck, c
+}
+
 // TestWaitNeedsNoLook: whoever waits for a saga that moves is told its end, although
 // the store would not answer; and who comes later is told as well.
 func TestWaitNeedsNoLook(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newTown(t, membus.Options{})
+		w, stuck, _ := standing(t)
 		defer w.close()
-		stuck := &lateStore{Store: w.store, gate: make(chan struct{})}
-		w.restart(coordinator.Config{Store: stuck})
-		w.stopServices()
 		c := client.New(w.bus)
-		if _, err := c.Start(t.Context(), checkout, order{"tea"}, client.ID("s1")); err != nil {
-			t.Fatal(err)
-		}
 		stuck.armed.Store(true)
 		ends := make(chan contract.Phase, 3)
 		for range cap(ends) {
@@ -78,14 +88,8 @@ func TestWaitNeedsNoLook(t *testing.T) {
 // and the store is not asked; others are told everything.
 func TestBriefWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newTown(t, membus.Options{})
+		w, stuck, co := standing(t)
 		defer w.close()
-		stuck := &lateStore{Store: w.store, gate: make(chan struct{})}
-		w.restart(coordinator.Config{Store: stuck})
-		w.stopServices()
-		if _, err := client.New(w.bus).Start(t.Context(), checkout, order{"tea"}, client.ID("s1")); err != nil {
-			t.Fatal(err)
-		}
 		wait := func(data string) (*transport.Envelope, transport.Status) {
 			e, err := w.bus.Request(t.Context(), &transport.Envelope{
 				Subject: transport.Subjects{}.API(transport.APIWait), Type: transport.TypeRequest, Saga: "s1", Data: []byte(data), Expires: time.Now().Add(time.Second),
@@ -106,7 +110,15 @@ func TestBriefWait(t *testing.T) {
 		if _, s := wait(`{"brief":true}`); s.ID != "s1" || s.Phase != saga.Running || s.Revision != 1 || s.Steps != nil || !stuck.armed.Load() {
 			t.Errorf("briefly: %+v; the store was not asked: %t", s, stuck.armed.Load())
 		}
+		undo := coordinator.FillWaiters(co) // it is not held then, and answered all the same
+		if _, s := wait(`{"brief":true}`); s.ID != "s1" || s.Revision != 1 || s.Steps != nil || !stuck.armed.Load() {
+			t.Errorf("briefly, when too many wait: %+v; the store was not asked: %t", s, stuck.armed.Load())
+		}
 		stuck.armed.Store(false)
+		if _, s := wait(``); len(s.Steps) != 3 {
+			t.Errorf("when too many wait: %+v", s)
+		}
+		undo()
 		for _, data := range []string{``, `{}`, `{"brief":false}`} {
 			if _, s := wait(data); s.Phase != saga.Running || len(s.Steps) != 3 {
 				t.Errorf("with %q: %+v", data, s)
