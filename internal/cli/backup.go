@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/amends-dev/amends/internal/daemon"
+	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/store/boltstore"
 )
 
@@ -124,8 +125,9 @@ func writeWhole(path string, write func(io.Writer) (int64, error)) (n int64, err
 
 type restoreCmd struct {
 	keysFlag
-	File    string `arg:"" type:"existingfile" help:"The backup."`
-	DataDir string `env:"AMENDS_DATA_DIR" type:"path" default:"data" help:"The directory to make; it must not hold a store."`
+	File          string `arg:"" type:"existingfile" help:"The backup."`
+	DataDir       string `env:"AMENDS_DATA_DIR" type:"path" default:"data" help:"The directory to make; it must not hold a store."`
+	AcceptDamaged bool   `help:"Take a backup of a store in which records were damaged already: their sagas cannot be moved, the others go on."`
 }
 
 // Run makes a data directory from a backup.
@@ -141,7 +143,23 @@ func (c *restoreCmd) Run(env *environment) error {
 	if err != nil {
 		return &exitError{code: ExitUsage, err: err}
 	}
-	backup, err := os.Open(c.File)
+	options := boltstore.RestoreOptions{Keys: keys}
+	if c.AcceptDamaged {
+		options.OnDamaged = func(err error) { _, _ = fmt.Fprintf(env.stderr, "taken as it is: %v\n", err) }
+	}
+	if err := restoreFile(env, c.File, path, options); err != nil {
+		if errors.Is(err, store.ErrCorrupt) && !errors.Is(err, boltstore.ErrBackup) {
+			return &exitError{code: ExitStoreBroken, err: err, hint: "restore an older backup, or this one as it is with --accept-damaged: the sagas named above cannot be moved then, the others go on"}
+		}
+		return err
+	}
+	_, _ = fmt.Fprintf(env.stdout, "%s: restored; start it with: coordinator serve --data-dir %s\n", path, c.DataDir)
+	return nil
+}
+
+// restoreFile makes a store of a backup, and shows how far it has come.
+func restoreFile(env *environment, file, path string, options boltstore.RestoreOptions) error {
+	backup, err := os.Open(file)
 	if err != nil {
 		return err
 	}
@@ -151,9 +169,5 @@ func (c *restoreCmd) Run(env *environment) error {
 		return err
 	}
 	seen := newPace(env.stderr, path, "bytes", info.Size())
-	if err := boltstore.RestoreSealed(env.ctx, io.TeeReader(backup, seen), path, keys, nil); err != nil {
-		return err
-	}
-	_, _ = fmt.Fprintf(env.stdout, "%s: restored; start it with: coordinator serve --data-dir %s\n", path, c.DataDir)
-	return nil
+	return boltstore.Restore(env.ctx, io.TeeReader(backup, seen), path, options)
 }

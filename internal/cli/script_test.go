@@ -16,6 +16,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/amends-dev/amends/internal/cli"
+	"github.com/amends-dev/amends/internal/rot"
+	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/transport"
 	"github.com/amends-dev/amends/transport/natsbus"
 )
@@ -34,12 +36,13 @@ func TestMain(m *testing.M) {
 //	exits code command…         run a command that must exit with this code
 //	secret file field to        take a field of a JSON file into a variable AMENDS_…, or a file
 //	answer participant outcome  answer every command of a participant from now on
+//	rot store saga other        damage the record of one saga, and nothing of the other
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 filepath.Join("testdata", "script"),
 		RequireExplicitExec: true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"ready": ready, "term": term, "exits": exits, "secret": secret, "answer": answer,
+			"ready": ready, "term": term, "exits": exits, "secret": secret, "answer": answer, "rot": rotten,
 		},
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("AMENDS_READY_FILE", filepath.Join(e.WorkDir, "ready.json"))
@@ -103,6 +106,10 @@ func exits(ts *testscript.TestScript, _ bool, args []string) {
 	if code != want {
 		ts.Fatalf("exit code is %d, want %d", code, want)
 	}
+}
+
+func rotten(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(rot.Saga(context.Background(), ts.MkAbs(args[0]), saga.ID(args[1]), saga.ID(args[2])))
 }
 
 func secret(ts *testscript.TestScript, _ bool, args []string) {

@@ -192,7 +192,7 @@ func TestBackupIsForThisMachine(t *testing.T) {
 		t.Fatalf("backup: %d %s", code, body)
 	}
 	path := filepath.Join(t.TempDir(), "restored.db")
-	if err := boltstore.Restore(t.Context(), strings.NewReader(body), path, nil); err != nil {
+	if err := boltstore.Restore(t.Context(), strings.NewReader(body), path, boltstore.RestoreOptions{}); err != nil {
 		t.Errorf("the copy is not whole: %v", err)
 	}
 	for name, change := range map[string]func(*http.Request){

@@ -71,7 +71,7 @@ func TestBackupUnderLoad(t *testing.T) {
 			load.Wait()
 		}
 		dir := t.TempDir()
-		if err := boltstore.Restore(t.Context(), bytes.NewReader(last.Bytes()), filepath.Join(dir, storeFile), nil); err != nil {
+		if err := boltstore.Restore(t.Context(), bytes.NewReader(last.Bytes()), filepath.Join(dir, storeFile), boltstore.RestoreOptions{}); err != nil {
 			t.Fatal(err)
 		}
 		// What came between the two looks is in the backup or not.
@@ -94,7 +94,7 @@ func refuseDamaged(t *testing.T, backup []byte) {
 		changed := bytes.Clone(backup)
 		changed[at] ^= 1 << dice.IntN(8)
 		for what, data := range map[string][]byte{"cut off": backup[:at], "changed": changed} {
-			err := boltstore.Restore(t.Context(), bytes.NewReader(data), path, nil)
+			err := boltstore.Restore(t.Context(), bytes.NewReader(data), path, boltstore.RestoreOptions{})
 			if !errors.Is(err, boltstore.ErrBackup) {
 				t.Errorf("seed %d: a backup %s at byte %d: %v, want ErrBackup", *seed, what, at, err)
 			}

@@ -3,10 +3,8 @@
 package powercut
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -15,9 +13,8 @@ import (
 	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/daemon"
+	"github.com/amends-dev/amends/internal/rot"
 	"github.com/amends-dev/amends/saga"
-	"github.com/amends-dev/amends/store"
-	"github.com/amends-dev/amends/store/boltstore"
 )
 
 // lonely waits for somebody who is not there, attempt after attempt.
@@ -45,7 +42,9 @@ func TestDamagedSaga(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.child.kill()
-	damage(t, filepath.Join(s.disk.dir, "data", daemon.StoreFile), sick, well)
+	if err := rot.Saga(ctx, filepath.Join(s.disk.dir, "data", daemon.StoreFile), sick, well); err != nil {
+		t.Fatal(err)
+	}
 	s.start()
 	s.await()
 
@@ -83,37 +82,4 @@ func TestDamagedSaga(t *testing.T) {
 		t.Errorf("%d alarms about the damaged saga, want a few: %s", alarms, s.log.String())
 	}
 	s.child.kill()
-}
-
-// damage flips a bit in the state of one saga, and in nothing of the other.
-func damage(t *testing.T, path string, sick, well saga.ID) {
-	t.Helper()
-	sound, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for at := 0; ; at++ {
-		found := bytes.Index(sound[at:], []byte(sick))
-		if found < 0 {
-			t.Fatal("the saga's state is not found in the file")
-		}
-		at += found
-		data := bytes.Clone(sound)
-		data[at+len(sick)+12] ^= 4 // behind key and checksums
-		if err := os.WriteFile(path, data, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		s, err := boltstore.Open(path, boltstore.Options{MapSize: 1})
-		if err != nil {
-			continue
-		}
-		_, sickErr := s.Load(t.Context(), sick)
-		_, wellErr := s.Load(t.Context(), well)
-		if err := s.Close(); err != nil {
-			t.Fatal(err)
-		}
-		if errors.Is(sickErr, store.ErrCorrupt) && wellErr == nil {
-			return
-		}
-	}
 }

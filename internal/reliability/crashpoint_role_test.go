@@ -223,7 +223,7 @@ func restoreStore(ctx context.Context, file, to string) error {
 		return err
 	}
 	defer f.Close()
-	if err := boltstore.Restore(ctx, f, to, nil); err != nil && !errors.Is(err, os.ErrExist) {
+	if err := boltstore.Restore(ctx, f, to, boltstore.RestoreOptions{}); err != nil && !errors.Is(err, os.ErrExist) {
 		return err
 	}
 	s, err := boltstore.Open(to, boltstore.Options{})

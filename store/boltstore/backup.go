@@ -83,26 +83,33 @@ func (b *backupWriter) Write(p []byte) (n int, err error) {
 	return n, err
 }
 
-// Restore makes a store of a backup, in a file that does not exist yet. It
-// writes beside it, checks the whole of it, every record included, and only
-// then gives it its name. progress, which may be nil, is told the bytes read so
-// far. The store keeps its id; its incarnation is one higher.
-//
-// ErrBackup: r is not a whole backup. os.ErrExist: there is a file at path.
-func Restore(ctx context.Context, r io.Reader, path string, progress func(bytes int64)) error {
-	return RestoreSealed(ctx, r, path, nil, progress)
+// RestoreOptions say how a backup becomes a store. The zero value is for one in which
+// nothing is sealed and nothing is damaged.
+type RestoreOptions struct {
+	Keys     *Keys             // open what is sealed
+	Progress func(bytes int64) // is told the bytes read so far; nil: nobody is
+
+	// OnDamaged takes a backup of a store in which records were damaged already, and is
+	// told of each, at most 100. In the store they are what they were: their sagas
+	// cannot be moved, the others go on. nil: such a backup is refused.
+	OnDamaged func(error)
 }
 
-// RestoreSealed is Restore for a store in which something is sealed: the keys are
-// needed to check it. ErrKey: one is missing.
-func RestoreSealed(ctx context.Context, r io.Reader, path string, keys *Keys, progress func(bytes int64)) error {
-	if err := restore(ctx, r, path, keys, progress); err != nil {
+// Restore makes a store of a backup, in a file that does not exist yet. It
+// writes beside it, checks the whole of it, every record included, and only
+// then gives it its name. The store keeps its id; its incarnation is one higher.
+//
+// ErrBackup: r is not a whole backup. os.ErrExist: there is a file at path. ErrKey: a
+// key is missing. store.ErrCorrupt: records are damaged, and OnDamaged is nil, or the
+// structure is.
+func Restore(ctx context.Context, r io.Reader, path string, options RestoreOptions) error {
+	if err := restore(ctx, r, path, &options); err != nil {
 		return fmt.Errorf("restore store %s: %w", path, err)
 	}
 	return nil
 }
 
-func restore(ctx context.Context, r io.Reader, path string, keys *Keys, progress func(int64)) error {
+func restore(ctx context.Context, r io.Reader, path string, options *RestoreOptions) error {
 	if _, err := os.Lstat(path); err == nil {
 		return fmt.Errorf("%w: move it away first; a restore never replaces a store", os.ErrExist)
 	} else if !errors.Is(err, os.ErrNotExist) {
@@ -114,6 +121,7 @@ func restore(ctx context.Context, r io.Reader, path string, keys *Keys, progress
 		return err
 	}
 	defer os.Remove(f.Name())
+	progress := options.Progress
 	if progress == nil {
 		progress = func(int64) {}
 	}
@@ -123,7 +131,7 @@ func restore(ctx context.Context, r io.Reader, path string, keys *Keys, progress
 		return err
 	}
 	crashpoint.Here("boltstore: restore received")
-	if err := adopt(ctx, f.Name(), keys); err != nil {
+	if err := adopt(ctx, f.Name(), options); err != nil {
 		return err
 	}
 	crashpoint.Here("boltstore: restore adopted")
@@ -174,20 +182,22 @@ func receive(ctx context.Context, r io.Reader, f *os.File, progress func(int64))
 }
 
 // adopt verifies the restored file and counts its incarnation up.
-func adopt(ctx context.Context, path string, keys *Keys) error {
-	options := Options{MapSize: 1, CheckLimit: math.MaxInt64, Keys: keys}
+func adopt(ctx context.Context, path string, options *RestoreOptions) error {
 	var damage []error
-	options.OnCorrupt = func(err error) { damage = append(damage, err) }
-	s, err := open(path, options)
+	s, err := open(path, Options{
+		MapSize: 1, CheckLimit: math.MaxInt64, Keys: options.Keys, OnCorrupt: func(err error) { damage = append(damage, err) },
+	})
 	if err != nil {
 		return err
 	}
 	err = guard(func() error {
-		if err := s.verify(ctx); err != nil {
-			return err
+		findings, err := s.verify(ctx)
+		damage = append(damage, findings...)
+		if err != nil || len(damage) > 0 && options.OnDamaged == nil {
+			return errors.Join(append(damage, err)...)
 		}
-		if err := errors.Join(damage...); err != nil {
-			return err
+		for _, err := range damage {
+			options.OnDamaged(err)
 		}
 		return s.db.Update(func(tx *bolt.Tx) error {
 			crashpoint.Here("boltstore: restore verified")

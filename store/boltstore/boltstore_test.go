@@ -61,7 +61,7 @@ func law(t *testing.T, options boltstore.Options) {
 			Restore: func(t testing.TB, backup io.Reader) (store.Store, error) {
 				restored++
 				path := filepath.Join(t.TempDir(), "restored.db")
-				if err := boltstore.RestoreSealed(t.Context(), backup, path, options.Keys, nil); err != nil {
+				if err := boltstore.Restore(t.Context(), backup, path, boltstore.RestoreOptions{Keys: options.Keys}); err != nil {
 					return nil, err
 				}
 				return open(t, path, options), nil

@@ -241,6 +241,7 @@ func (s *Store) measure(tx *bolt.Tx, requests []*request, took time.Duration) {
 		for _, err := range r.results {
 			if err != nil {
 				refused++
+				s.counters.met(err)
 			} else {
 				changes++
 			}

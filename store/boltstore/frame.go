@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"strconv"
 
 	bolt "go.etcd.io/bbolt"
 
@@ -120,7 +121,11 @@ func (t table) open(key, v []byte) ([]byte, error) {
 }
 
 func (t table) corrupt(key []byte, why string) *store.CorruptError {
-	return &store.CorruptError{What: fmt.Sprintf("record %.160q of %s", key, t.name), Why: why}
+	name := fmt.Sprintf("%.160q", key)
+	if t.name == tableJournal.name && len(key) == 8 {
+		name = strconv.FormatUint(binary.BigEndian.Uint64(key), 10)
+	}
+	return &store.CorruptError{What: "record " + name + " of " + t.name, Why: why}
 }
 
 // get returns the body under key, nil when there is none; the memory is the

@@ -2,7 +2,9 @@ package boltstore_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -101,7 +103,7 @@ func TestRestoreRefuses(t *testing.T) {
 	target := filepath.Join(dir, "restored.db")
 	fails := func(name string, data []byte, want error) {
 		t.Helper()
-		err := boltstore.Restore(t.Context(), bytes.NewReader(data), target, nil)
+		err := boltstore.Restore(t.Context(), bytes.NewReader(data), target, boltstore.RestoreOptions{})
 		if !errors.Is(err, want) {
 			t.Errorf("%s: got %v, want %v", name, err, want)
 		}
@@ -131,21 +133,65 @@ func TestRestoreRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	fails("a backup of a damaged store", sick.Bytes(), store.ErrCorrupt)
+	if err := s.Damage("sagas", []byte(orderID(7)), 4); err != nil {
+		t.Fatal(err)
+	}
+	sick.Reset()
+	if _, err := s.Backup(t.Context(), &sick); err != nil {
+		t.Fatal(err)
+	}
+	takeDamaged(t, sick.Bytes(), filepath.Join(dir, "sick.db"))
 
 	var seen []int64
 	progress := func(n int64) { seen = append(seen, n) }
-	if err := boltstore.Restore(t.Context(), bytes.NewReader(whole), target, progress); err != nil {
+	if err := boltstore.Restore(t.Context(), bytes.NewReader(whole), target, boltstore.RestoreOptions{Progress: progress}); err != nil {
 		t.Fatal(err)
 	}
 	if len(seen) == 0 || seen[len(seen)-1] != int64(len(whole)-60) {
 		t.Errorf("progress said %v of %d bytes", seen, len(whole))
 	}
-	if err := boltstore.Restore(t.Context(), bytes.NewReader(whole), target, nil); !errors.Is(err, os.ErrExist) {
+	if err := boltstore.Restore(t.Context(), bytes.NewReader(whole), target, boltstore.RestoreOptions{}); !errors.Is(err, os.ErrExist) {
 		t.Errorf("restore over a store: %v, want ErrExist", err)
 	}
 	restored := open(t, target, boltstore.Options{})
 	if a, b := s.Info(), restored.Info(); a.ID != b.ID || b.Incarnation != a.Incarnation+1 || a.ID == "" {
 		t.Errorf("the restored store is %+v, it was %+v", b, a)
+	}
+}
+
+// takeDamaged restores a backup in which orders 3 and 7 are damaged, as its owner may
+// choose: each is named, and every other saga is there.
+func takeDamaged(t *testing.T, backup []byte, path string) {
+	t.Helper()
+	var damage []error
+	err := boltstore.Restore(t.Context(), bytes.NewReader(backup), path, boltstore.RestoreOptions{OnDamaged: func(err error) { damage = append(damage, err) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if said := fmt.Sprint(damage); !strings.Contains(said, string(orderID(3))) || !strings.Contains(said, string(orderID(7))) || strings.Contains(said, string(orderID(4))) {
+		t.Errorf("it was told of %v", damage)
+	}
+	s := open(t, path, boltstore.Options{})
+	for i := range 50 {
+		_, err := s.Load(t.Context(), orderID(i))
+		if sick := i == 3 || i == 7; sick != errors.Is(err, store.ErrCorrupt) || !sick && err != nil {
+			t.Errorf("saga %d of the restored store: %v", i, err)
+		}
+	}
+	results, err := s.Commit(t.Context(), []store.Change{storetest.Start(orderID(3), storetest.Checkout, storetest.Epoch)})
+	if err != nil || !errors.Is(results[0], store.ErrCorrupt) {
+		t.Errorf("a damaged saga was started again: %v, %v", results, err)
+	}
+	if s.Stats().Damaged != 3 {
+		t.Errorf("%d damaged records are counted, 3 were met", s.Stats().Damaged)
+	}
+
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	path += ".cut-short" // while it is checked: what has not been looked at is not taken
+	err = boltstore.Restore(ctx, bytes.NewReader(backup), path, boltstore.RestoreOptions{OnDamaged: func(error) {}, Progress: func(int64) { cancel() }})
+	if _, there := os.Stat(path); !errors.Is(err, context.Canceled) || there == nil {
+		t.Errorf("a restore that was cut short: %v, and the store: %v", err, there)
 	}
 }
 

@@ -153,13 +153,13 @@ func TestWrongKeys(t *testing.T) {
 		if !errors.Is(err, boltstore.ErrKey) || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: %v, want %q", name, err, tt.want)
 		}
-		err = boltstore.RestoreSealed(t.Context(), bytes.NewReader(backup.Bytes()), filepath.Join(t.TempDir(), "restored.db"), tt.keys, nil)
+		err = boltstore.Restore(t.Context(), bytes.NewReader(backup.Bytes()), filepath.Join(t.TempDir(), "restored.db"), boltstore.RestoreOptions{Keys: tt.keys})
 		if !errors.Is(err, boltstore.ErrKey) {
 			t.Errorf("%s: the backup is restored: %v", name, err)
 		}
 	}
 	restored := filepath.Join(t.TempDir(), "restored.db")
-	if err := boltstore.RestoreSealed(t.Context(), &backup, restored, keys(t, first), nil); err != nil {
+	if err := boltstore.Restore(t.Context(), &backup, restored, boltstore.RestoreOptions{Keys: keys(t, first)}); err != nil {
 		t.Fatal(err)
 	}
 	if in, err := open(t, restored, boltstore.Options{Keys: keys(t, first)}).Load(t.Context(), "order-1"); err != nil || !bytes.Contains(in.Input, []byte(secret)) {

@@ -1,6 +1,11 @@
 package boltstore
 
-import "sync/atomic"
+import (
+	"errors"
+	"sync/atomic"
+
+	"github.com/amends-dev/amends/store"
+)
 
 // Stats are counters since Open. Reading them is cheap.
 type Stats struct {
@@ -11,7 +16,7 @@ type Stats struct {
 	BytesWritten  uint64 // pages written
 	LastGroup     uint64 // changes in the last transaction that had any
 	LargestGroup  uint64
-	Damaged       uint64 // damaged records that were met
+	Damaged       uint64 // damaged records that were met, passed over or answered with an error; one that is met again counts again
 	CommitSeconds float64
 }
 
@@ -19,6 +24,13 @@ type Stats struct {
 type counters struct {
 	calls, changes, refused, transactions, written atomic.Uint64
 	last, largest, damaged, commitNanos            atomic.Uint64
+}
+
+// met counts err when it is of a damaged record.
+func (c *counters) met(err error) {
+	if errors.Is(err, store.ErrCorrupt) {
+		c.damaged.Add(1)
+	}
 }
 
 // Stats returns the counters.

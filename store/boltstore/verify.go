@@ -21,22 +21,29 @@ func (s *Store) Verify(ctx context.Context) error {
 	if err := s.usable(ctx); err != nil {
 		return err
 	}
-	return guard(func() error { return s.verify(ctx) })
+	return guard(func() error {
+		findings, err := s.verify(ctx)
+		return errors.Join(append(findings, err)...)
+	})
 }
 
-func (s *Store) verify(ctx context.Context) error {
-	var findings []error
+// errStructure: what is read through a broken structure says nothing.
+var errStructure = errors.New("the structure of the database file is damaged")
+
+// verify returns what it finds of records, and an error when it could not look at
+// them all: errStructure, or that of ctx.
+func (s *Store) verify(ctx context.Context) (findings []error, err error) {
 	find := func(err error) {
 		if err != nil && len(findings) < maxFindings {
 			findings = append(findings, err)
 		}
 	}
-	err := s.db.View(func(tx *bolt.Tx) error {
+	err = s.db.View(func(tx *bolt.Tx) error {
 		for err := range tx.Check() {
 			find(&store.CorruptError{What: "structure of the database file", Why: err.Error()})
 		}
 		if len(findings) > 0 {
-			return nil // what is read through a broken structure says nothing
+			return errStructure
 		}
 		for _, t := range tables {
 			if err := t.verify(ctx, tx, find); err != nil {
@@ -45,7 +52,7 @@ func (s *Store) verify(ctx context.Context) error {
 		}
 		return s.verifySagas(ctx, tx, find)
 	})
-	return errors.Join(append(findings, err)...)
+	return findings, err
 }
 
 // verify checks every frame of a table.

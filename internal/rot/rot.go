@@ -1,0 +1,52 @@
+package rot
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/store"
+	"github.com/amends-dev/amends/store/boltstore"
+)
+
+// Saga flips a bit in the state of one saga in the file of a store that nobody has
+// open, and in nothing of another saga. It tries one place after the other until that
+// is what it has done.
+func Saga(ctx context.Context, path string, sick, well saga.ID) error {
+	sound, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	for at := 0; ; at++ {
+		found := bytes.Index(sound[at:], []byte(sick))
+		if found < 0 {
+			return fmt.Errorf("the state of saga %s is not found in %s", sick, path)
+		}
+		at += found
+		data, bit := bytes.Clone(sound), at+len(sick)+12 // behind key and checksums
+		if bit >= len(data) {
+			continue
+		}
+		data[bit] ^= 4
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			return err
+		}
+		if hit, err := onlyHit(ctx, path, sick, well); err != nil || hit {
+			return err
+		}
+	}
+}
+
+// onlyHit reports whether the one saga is damaged and the other is not.
+func onlyHit(ctx context.Context, path string, sick, well saga.ID) (bool, error) {
+	s, err := boltstore.Open(path, boltstore.Options{MapSize: 1})
+	if err != nil {
+		return false, nil //nolint:nilerr // what was hit is more than a saga
+	}
+	_, sickErr := s.Load(ctx, sick)
+	_, wellErr := s.Load(ctx, well)
+	return errors.Is(sickErr, store.ErrCorrupt) && wellErr == nil, s.Close()
+}
