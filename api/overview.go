@@ -38,7 +38,10 @@ func (s *server) GetOverview(ctx context.Context, _ *connect.Request[apiv1.GetOv
 		Outbox: int64(o.Outbox), OutboxOldestSeconds: o.OutboxOldestSeconds, Counts: countMessages(o.Counts),
 		CacheHitRatio: o.CacheHitRatio, StartedPerSecond: o.StartedPerSecond, EndedPerSecond: o.EndedPerSecond,
 		TransitionsPerSecond: o.TransitionsPerSec, CompensatedShare: o.CompensatedShare, FailedShare: o.FailedShare,
-		Commit: latencyMessage(o.Commit),
+		Commit: latencyMessage(o.Commit), Blocked: int64(o.Blocked),
+	}
+	for _, b := range o.BlockedSagas {
+		out.BlockedSagas = append(out.BlockedSagas, &apiv1.BlockedSaga{Id: b.Saga, Since: stamp(b.Since), Reason: b.Reason})
 	}
 	for i := range o.Durations {
 		out.Durations = append(out.Durations, &apiv1.DefinitionLatency{Definition: o.Durations[i].Definition, Duration: latencyMessage(&o.Durations[i].Duration)})

@@ -4,9 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
+	"strings"
 	"testing"
 
+	"connectrpc.com/connect"
+
+	"github.com/amends-dev/amends/internal/daemon"
+	"github.com/amends-dev/amends/internal/rot"
 	"github.com/amends-dev/amends/participant"
+	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 )
 
 // TestTheOverviewIsLive: what is parked comes first and loud, and the figures move
@@ -56,4 +63,33 @@ func mixed(_ context.Context, action string, p purchase) error {
 		return errors.New("the van broke down")
 	}
 	return nil
+}
+
+// TestBlockedSagasAreAnAlarm: a saga whose record has rotted is named on the overview as
+// soon as the coordinator has met it, with what is damaged.
+func TestBlockedSagasAreAnAlarm(t *testing.T) {
+	dir := t.TempDir()
+	here := func(config *daemon.Config) { config.DataDir = dir }
+	t.Run("before", func(t *testing.T) {
+		w := newWorld(t, here)
+		for _, id := range []string{"order-1", "order-2"} {
+			w.start(t, id)
+			w.rests(t, id)
+		}
+	})
+	if err := rot.Saga(t.Context(), filepath.Join(dir, daemon.StoreFile), "order-1", "order-2"); err != nil {
+		t.Fatal(err)
+	}
+	w := newWorld(t, here)
+	b := w.open(t, 1280, 900)
+	b.goTo("/")
+	b.until(`document.querySelector(".tile") && !document.querySelector("[data-blocked]")`)
+	_, err := w.Start(t.Context(), connect.NewRequest(&apiv1.StartRequest{Id: "order-1", Definition: &apiv1.DefinitionRef{Name: "checkout"}, Input: `{"order": "order-1", "cents": 1}`}))
+	if err == nil || !strings.Contains(err.Error(), "damaged record") {
+		t.Fatalf("starting what is damaged: %v", err)
+	}
+	b.until(`document.querySelector("main > [data-blocked]")?.innerText.includes("1 saga cannot be moved.")`)
+	b.until(`/order-1, met .*: .*damaged record/.test(document.querySelector("main > [data-blocked] li").innerText)`)
+	b.axe("the overview with a blocked saga")
+	b.picture("console-overview-blocked")
 }

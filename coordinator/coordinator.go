@@ -45,6 +45,7 @@ type Coordinator struct {
 	bulk        chan struct{} // bounds decisions about many sagas that are taken at once
 	feed        *feed
 	figures     *figures
+	blocked     blocked
 	turns       turns
 	seed        maphash.Seed
 
@@ -104,6 +105,7 @@ func (c *Coordinator) Register(ctx context.Context, def *saga.Definition) error 
 	if err := c.definitions.register(ctx, def); err != nil {
 		return err
 	}
+	c.blocked.defined()
 	c.timekeeper.again() // sagas may have waited for it
 	return nil
 }

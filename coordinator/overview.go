@@ -32,7 +32,7 @@ func (c *Coordinator) apiOverview(ctx context.Context, _ *transport.Envelope) (a
 		return nil, err
 	}
 	o := transport.Overview{
-		At: c.config.Clock().UTC(), Version: c.config.Version, Open: stats.Open,
+		At: c.config.Clock().UTC(), Version: c.config.Version, Open: stats.Open, Blocked: stats.Blocked, BlockedSagas: c.blocked.told(),
 		Outbox: stats.OutboxBacklog, OutboxOldestSeconds: stats.OutboxOldest.Seconds(),
 		CacheHitRatio: share(int64(stats.CacheHits), int64(stats.CacheHits+stats.CacheMisses)),
 		DeadLetters:   -1,

@@ -126,7 +126,7 @@ func (s *shard) speak(ctx context.Context, batch []work, out *Output) {
 			crashpoint.Here("coordinator: before a reply")
 			w.reply(*r)
 		}
-		if w.timer && !helpless(w, r) { // such a saga stays due: it is not woken again and again
+		if w.timer && !blocks(r.Err, w.input.Event.Type) { // such a saga stays due: it is not woken again and again
 			s.c.timekeeper.done(w.input.Saga)
 		}
 		if r.Instance != nil {
@@ -142,12 +142,16 @@ func (s *shard) speak(ctx context.Context, batch []work, out *Output) {
 }
 
 func (s *shard) observe(ctx context.Context, w *work, r *Result) {
+	if r.Err == nil {
+		s.c.blocked.moved(w.input.Saga)
+	}
 	switch {
 	case r.Ignored != "":
 		s.c.observer.Ignored(r.Ignored)
 		return
-	case helpless(w, r):
-		s.c.config.Logger.ErrorContext(ctx, "a saga stands still because its record is damaged or its definition is gone; restore a backup beside this store and compare, or register the definition again",
+	case blocks(r.Err, w.input.Event.Type):
+		s.c.blocked.met(w.input.Saga, r.Err, s.c.config.Clock())
+		s.c.config.Logger.ErrorContext(ctx, "a saga stands still because its record is damaged or its definition is gone; docs/RUNBOOK.md#amendssagasblocked says what to do",
 			LogSaga, string(w.input.Saga), LogError, r.Err.Error())
 		return
 	case r.Err != nil, r.Existed, r.Instance == nil:
@@ -159,13 +163,6 @@ func (s *shard) observe(ctx context.Context, w *work, r *Result) {
 	s.c.observer.Transition(t)
 	s.trace(w, t)
 	logTransition(ctx, s.c.config.Logger, &t)
-}
-
-// helpless reports whether a saga that exists cannot be moved until somebody has
-// mended the store.
-func helpless(w *work, r *Result) bool {
-	return errors.Is(r.Err, store.ErrCorrupt) ||
-		errors.Is(r.Err, ErrUnknownDefinition) && w.input.Event.Type != saga.Started
 }
 
 // acknowledge answers the bus for an event: done with, or to the dead letters.

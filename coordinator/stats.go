@@ -11,6 +11,7 @@ import (
 type Stats struct {
 	Sagas          []store.Count // by definition, version and phase
 	Open           int           // sagas that have not ended
+	Blocked        int           // sagas that were met, since the start, and could not be moved: their record is damaged, or their definition is gone; at most MaxBlocked
 	OutboxBacklog  int           // messages that the bus has not accepted
 	OutboxOldest   time.Duration // how long the first of them has waited
 	CacheHits      uint64        // since the start
@@ -27,7 +28,7 @@ func (c *Coordinator) Stats(ctx context.Context) (Stats, error) {
 	}
 	relay := c.relay.Stats()
 	s := Stats{
-		Sagas: counts, Open: int(c.open.Load()),
+		Sagas: counts, Open: int(c.open.Load()), Blocked: int(c.blocked.count.Load()),
 		OutboxBacklog: relay.Backlog + relay.UnderWay, OutboxOldest: relay.Oldest,
 		CacheHits: c.cacheHits.Load(), CacheMisses: c.cacheMisses.Load(),
 		WaitingCallers: c.waiters.count(),

@@ -99,6 +99,13 @@ func (m *Metrics) Spans(counts func() (exported, dropped, failed uint64)) {
 	m.spans.counts.Store(&counts)
 }
 
+// Store adds the count of damaged records that boltstore keeps (Stats.Damaged). Call
+// it once; without it there is no such metric.
+func (m *Metrics) Store(damaged func() uint64) {
+	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: StoreDamaged, Help: help(StoreDamaged)},
+		func() float64 { return float64(damaged()) }))
+}
+
 // Handler serves the metrics in Prometheus text format.
 func (m *Metrics) Handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: 20 * time.Second})

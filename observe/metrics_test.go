@@ -41,7 +41,7 @@ func observed(ready error) *observe.Metrics {
 				{Definition: checkout, Phase: contract.Parked, Sagas: 8, Ended: 7},
 				{Definition: checkout, Phase: contract.Completed, Sagas: 70, Ended: 70},
 			},
-			OutboxBacklog: 4, OutboxOldest: 1500 * time.Millisecond, CacheHits: 9, CacheMisses: 1,
+			OutboxBacklog: 4, OutboxOldest: 1500 * time.Millisecond, Blocked: 6, CacheHits: 9, CacheMisses: 1,
 		}, nil
 	}, func(context.Context) error { return ready })
 	m.Transition(coordinator.Transition{Saga: "order-42", Definition: checkout, Event: saga.Started, After: contract.Running, Started: start, At: start})
@@ -54,6 +54,7 @@ func observed(ready error) *observe.Metrics {
 	m.Committed(5, 3*time.Millisecond)
 	m.Published(7, 2)
 	m.WatchBus(onTheBus{})
+	m.Store(func() uint64 { return 8 })
 	m.Spans(func() (exported, dropped, failed uint64) { return 30, 2, 1 })
 	return m
 }
@@ -103,6 +104,8 @@ func TestMetricsOfASaga(t *testing.T) {
 		`amends_sagas_open{definition="checkout",phase="running"} 5`,
 		`amends_sagas_open{definition="checkout",phase="parked"} 1`,
 		`amends_sagas_parked 1`,
+		`amends_sagas_blocked 6`,
+		`amends_store_damaged_records_total 8`,
 		`amends_cache_hits_total 9`,
 		`amends_cache_misses_total 1`,
 		`amends_trace_spans_exported_total 30`,

@@ -30,6 +30,8 @@ const (
 	Redeliveries   = "amends_bus_redeliveries_total"
 	SagasOpen      = "amends_sagas_open"
 	SagasParked    = "amends_sagas_parked"
+	SagasBlocked   = "amends_sagas_blocked"
+	StoreDamaged   = "amends_store_damaged_records_total"
 	CacheHits      = "amends_cache_hits_total"
 	CacheMisses    = "amends_cache_misses_total"
 	SpansExported  = "amends_trace_spans_exported_total"
@@ -92,6 +94,7 @@ func Catalogue() []Metric {
 		{SagasEnded, "counter", []string{LabelDefinition, LabelPhase}, "Sagas that ended; phase parked means that an operator abandoned them."},
 		{SagasOpen, "gauge", []string{LabelDefinition, LabelPhase}, "Sagas that have not ended."},
 		{SagasParked, "gauge", nil, "Open sagas that wait for an operator. Anything above zero wants a person."},
+		{SagasBlocked, "gauge", nil, "Sagas that were met and could not be moved: their record is damaged, or their definition is gone. At most 1,000 are counted."},
 		{SagaDuration, "histogram", []string{LabelDefinition, LabelPhase}, "From a saga's start to its end."},
 		{StepDuration, "histogram", []string{LabelDefinition, LabelStep, LabelDirection}, "From the moment an attempt of a step is owed to its answer; attempts that time out are not in it."},
 		{Transitions, "counter", []string{LabelDefinition, LabelEvent}, "Events that moved a saga."},
@@ -101,6 +104,7 @@ func Catalogue() []Metric {
 		{CommitSagas, "histogram", nil, "Sagas that one commit moved."},
 		{Published, "counter", nil, "Messages that the bus accepted, repeated ones included."},
 		{PublishFailed, "counter", nil, "Messages that the bus refused or did not accept in time; they are sent again."},
+		{StoreDamaged, "counter", nil, "Damaged records that the store met: one that is met again counts again. Anything above zero wants a backup restored beside the store and compared."},
 		{OutboxBacklog, "gauge", nil, "Messages that are owed and not sent yet."},
 		{OutboxOldest, "gauge", nil, "Age of the oldest message that is owed and not sent yet; 0 when there is none."},
 		{Pending, "gauge", []string{LabelParticipant}, "Commands on the bus that the participant has not been given."},

@@ -25,6 +25,7 @@ var (
 	readyDesc   = describe(Ready)
 	openDesc    = describe(SagasOpen, LabelDefinition, LabelPhase)
 	parkedDesc  = describe(SagasParked)
+	blockedDesc = describe(SagasBlocked)
 	backlogDesc = describe(OutboxBacklog)
 	oldestDesc  = describe(OutboxOldest)
 	hitsDesc    = describe(CacheHits)
@@ -37,7 +38,7 @@ func describe(name string, labels ...string) *prometheus.Desc {
 
 // Describe is part of prometheus.Collector.
 func (w *watch) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{readyDesc, openDesc, parkedDesc, backlogDesc, oldestDesc, hitsDesc, missesDesc} {
+	for _, d := range []*prometheus.Desc{readyDesc, openDesc, parkedDesc, blockedDesc, backlogDesc, oldestDesc, hitsDesc, missesDesc} {
 		out <- d
 	}
 }
@@ -73,6 +74,7 @@ func (w *watch) Collect(out chan<- prometheus.Metric) {
 		gauge(openDesc, float64(n), key.definition, key.phase)
 	}
 	gauge(parkedDesc, float64(parked))
+	gauge(blockedDesc, float64(s.Blocked))
 	gauge(backlogDesc, float64(s.OutboxBacklog))
 	gauge(oldestDesc, s.OutboxOldest.Seconds())
 	out <- prometheus.MustNewConstMetric(hitsDesc, prometheus.CounterValue, float64(s.CacheHits))

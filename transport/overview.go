@@ -9,12 +9,14 @@ type Overview struct {
 	Version             string              `json:"version,omitempty"`
 	Since               time.Time           `json:"since"`
 	Ready               bool                `json:"ready"`
-	NotReady            string              `json:"not_ready,omitempty"` // why not
-	Open                int                 `json:"open"`                // sagas that have not ended
-	Parked              int                 `json:"parked"`              // of them, those that wait for an operator
-	Paused              int                 `json:"paused"`              // sagas that an operator holds; -1: not all have been looked at yet
-	DeadLetters         int64               `json:"dead_letters"`        // that are kept; -1: the bus does not tell
-	Outbox              int                 `json:"outbox"`              // messages that the bus has not accepted yet
+	NotReady            string              `json:"not_ready,omitempty"`     // why not
+	Open                int                 `json:"open"`                    // sagas that have not ended
+	Parked              int                 `json:"parked"`                  // of them, those that wait for an operator
+	Paused              int                 `json:"paused"`                  // sagas that an operator holds; -1: not all have been looked at yet
+	Blocked             int                 `json:"blocked"`                 // sagas that were met and could not be moved: their record is damaged, or their definition is gone
+	BlockedSagas        []BlockedSaga       `json:"blocked_sagas,omitempty"` // the first of them, at most 20
+	DeadLetters         int64               `json:"dead_letters"`            // that are kept; -1: the bus does not tell
+	Outbox              int                 `json:"outbox"`                  // messages that the bus has not accepted yet
 	OutboxOldestSeconds float64             `json:"outbox_oldest_seconds,omitempty"`
 	Counts              []Count             `json:"counts,omitempty"`
 	CacheHitRatio       float64             `json:"cache_hit_ratio"` // 0 to 1
@@ -26,6 +28,14 @@ type Overview struct {
 	Durations           []DefinitionLatency `json:"durations,omitempty"`
 	Series              []Second            `json:"series,omitempty"` // the last two minutes, oldest first; seconds in which nothing happened too
 	Commit              *Latency            `json:"commit,omitempty"` // of a batch: to decide and to commit it
+}
+
+// BlockedSaga is a saga that cannot be moved until somebody has mended what it
+// needs.
+type BlockedSaga struct {
+	Saga   string    `json:"saga"`
+	Since  time.Time `json:"since"`  // when this coordinator met it
+	Reason string    `json:"reason"` // what is damaged or missing
 }
 
 // Latency is a distribution of durations.

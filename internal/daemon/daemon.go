@@ -237,13 +237,14 @@ func (d *daemon) openStore(context.Context) error {
 	}
 	d.keys = keys
 	s, err := boltstore.Open(filepath.Join(d.DataDir, StoreFile), boltstore.Options{Keys: keys, OnCorrupt: func(err error) {
-		d.Logger.Error("a damaged record was passed over; restore a backup beside this store and compare", slog.Any("error", err))
+		d.Logger.Error("a damaged record was passed over; docs/RUNBOOK.md#amendsstoredamaged says what to do", slog.Any("error", err))
 	}})
 	if err != nil {
 		return err
 	}
 	crashpoint.Here("daemon: store opened")
 	d.store = s
+	d.metrics.Store(func() uint64 { return s.Stats().Damaged })
 	d.closing("the store", s.Close)
 	return nil
 }

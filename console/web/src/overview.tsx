@@ -1,4 +1,4 @@
-import { call, number, phases, type Latency, type Overview, type Participant, type Phase, type Second } from "./api";
+import { call, number, phases, type Blocked, type Latency, type Overview, type Participant, type Phase, type Second } from "./api";
 import { count, rate, seconds, share } from "./format";
 import { Ago, colour, Empty, Icon, Problem } from "./pieces";
 import { useQuery } from "./query";
@@ -14,6 +14,7 @@ export function OverviewPage() {
       {o.not_ready && (
         <div class="notice" role="alert"><Icon of="parked" /><span><strong>The coordinator takes no work.</strong> {o.not_ready}</span></div>
       )}
+      {number(o.blocked) > 0 && <BlockedSagas count={number(o.blocked)} sagas={o.blocked_sagas ?? []} />}
       {parked > 0 && (
         <div class="notice" role="status" data-parked>
           <Icon of="parked" />
@@ -32,6 +33,23 @@ export function OverviewPage() {
         <Participants of={p} />
       </div>
     </>
+  );
+}
+
+// BlockedSagas is an alarm: what no button here can mend.
+function BlockedSagas({ count: n, sagas }: { count: number; sagas: Blocked[] }) {
+  return (
+    <div class="notice" role="alert" data-blocked>
+      <Icon of="parked" />
+      <div class="fill">
+        <strong>{count(n)} {n === 1 ? "saga" : "sagas"} cannot be moved.</strong> The record is damaged, or the definition is gone. The others go on. The
+        runbook says what to do, under AmendsSagasBlocked.
+        <ul>
+          {sagas.map((s) => <li><code>{s.id}</code>, met <Ago at={s.since} />: {s.reason}</li>)}
+          {n > sagas.length && <li>and {count(n - sagas.length)} more</li>}
+        </ul>
+      </div>
+    </div>
   );
 }
 

@@ -3462,7 +3462,11 @@ type GetOverviewResponse struct {
 	// Of a batch: to decide and to commit it.
 	Commit *Latency `protobuf:"bytes,20,opt,name=commit" json:"commit,omitempty"`
 	// Sagas that an operator holds; -1: not all have been looked at yet since the coordinator started.
-	Paused        int64 `protobuf:"varint,21,opt,name=paused" json:"paused,omitempty"`
+	Paused int64 `protobuf:"varint,21,opt,name=paused" json:"paused,omitempty"`
+	// Sagas that were met since the coordinator started and could not be moved: their record is damaged, or their definition is gone. At most 1000.
+	Blocked int64 `protobuf:"varint,22,opt,name=blocked" json:"blocked,omitempty"`
+	// The first of them, at most 20.
+	BlockedSagas  []*BlockedSaga `protobuf:"bytes,23,rep,name=blocked_sagas,json=blockedSagas" json:"blocked_sagas,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3644,6 +3648,84 @@ func (x *GetOverviewResponse) GetPaused() int64 {
 	return 0
 }
 
+func (x *GetOverviewResponse) GetBlocked() int64 {
+	if x != nil {
+		return x.Blocked
+	}
+	return 0
+}
+
+func (x *GetOverviewResponse) GetBlockedSagas() []*BlockedSaga {
+	if x != nil {
+		return x.BlockedSagas
+	}
+	return nil
+}
+
+// BlockedSaga is a saga that cannot be moved until somebody has mended what it needs.
+type BlockedSaga struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its id.
+	Id string `protobuf:"bytes,1,opt,name=id" json:"id,omitempty"`
+	// When the coordinator met it.
+	Since *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=since" json:"since,omitempty"`
+	// What is damaged or missing.
+	Reason        string `protobuf:"bytes,3,opt,name=reason" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BlockedSaga) Reset() {
+	*x = BlockedSaga{}
+	mi := &file_amends_api_v1_api_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BlockedSaga) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BlockedSaga) ProtoMessage() {}
+
+func (x *BlockedSaga) ProtoReflect() protoreflect.Message {
+	mi := &file_amends_api_v1_api_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BlockedSaga.ProtoReflect.Descriptor instead.
+func (*BlockedSaga) Descriptor() ([]byte, []int) {
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *BlockedSaga) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *BlockedSaga) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *BlockedSaga) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 // DefinitionLatency is how long the sagas of a definition took.
 type DefinitionLatency struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -3657,7 +3739,7 @@ type DefinitionLatency struct {
 
 func (x *DefinitionLatency) Reset() {
 	*x = DefinitionLatency{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[49]
+	mi := &file_amends_api_v1_api_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3669,7 +3751,7 @@ func (x *DefinitionLatency) String() string {
 func (*DefinitionLatency) ProtoMessage() {}
 
 func (x *DefinitionLatency) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[49]
+	mi := &file_amends_api_v1_api_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3682,7 +3764,7 @@ func (x *DefinitionLatency) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DefinitionLatency.ProtoReflect.Descriptor instead.
 func (*DefinitionLatency) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{49}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *DefinitionLatency) GetDefinition() string {
@@ -3722,7 +3804,7 @@ type Second struct {
 
 func (x *Second) Reset() {
 	*x = Second{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[50]
+	mi := &file_amends_api_v1_api_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3734,7 +3816,7 @@ func (x *Second) String() string {
 func (*Second) ProtoMessage() {}
 
 func (x *Second) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[50]
+	mi := &file_amends_api_v1_api_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3747,7 +3829,7 @@ func (x *Second) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Second.ProtoReflect.Descriptor instead.
 func (*Second) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{50}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *Second) GetAt() *timestamppb.Timestamp {
@@ -3812,7 +3894,7 @@ type ListDeadLettersRequest struct {
 
 func (x *ListDeadLettersRequest) Reset() {
 	*x = ListDeadLettersRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[51]
+	mi := &file_amends_api_v1_api_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3824,7 +3906,7 @@ func (x *ListDeadLettersRequest) String() string {
 func (*ListDeadLettersRequest) ProtoMessage() {}
 
 func (x *ListDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[51]
+	mi := &file_amends_api_v1_api_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3837,7 +3919,7 @@ func (x *ListDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*ListDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{51}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ListDeadLettersRequest) GetAfter() uint64 {
@@ -3867,7 +3949,7 @@ type ListDeadLettersResponse struct {
 
 func (x *ListDeadLettersResponse) Reset() {
 	*x = ListDeadLettersResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[52]
+	mi := &file_amends_api_v1_api_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3879,7 +3961,7 @@ func (x *ListDeadLettersResponse) String() string {
 func (*ListDeadLettersResponse) ProtoMessage() {}
 
 func (x *ListDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[52]
+	mi := &file_amends_api_v1_api_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3892,7 +3974,7 @@ func (x *ListDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*ListDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{52}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ListDeadLettersResponse) GetDeadLetters() []*DeadLetter {
@@ -3932,7 +4014,7 @@ type DeadLetter struct {
 
 func (x *DeadLetter) Reset() {
 	*x = DeadLetter{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[53]
+	mi := &file_amends_api_v1_api_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3944,7 +4026,7 @@ func (x *DeadLetter) String() string {
 func (*DeadLetter) ProtoMessage() {}
 
 func (x *DeadLetter) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[53]
+	mi := &file_amends_api_v1_api_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3957,7 +4039,7 @@ func (x *DeadLetter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeadLetter.ProtoReflect.Descriptor instead.
 func (*DeadLetter) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{53}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *DeadLetter) GetSequence() uint64 {
@@ -4022,7 +4104,7 @@ type Header struct {
 
 func (x *Header) Reset() {
 	*x = Header{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[54]
+	mi := &file_amends_api_v1_api_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4034,7 +4116,7 @@ func (x *Header) String() string {
 func (*Header) ProtoMessage() {}
 
 func (x *Header) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[54]
+	mi := &file_amends_api_v1_api_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4047,7 +4129,7 @@ func (x *Header) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Header.ProtoReflect.Descriptor instead.
 func (*Header) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{54}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *Header) GetName() string {
@@ -4075,7 +4157,7 @@ type ReplayDeadLettersRequest struct {
 
 func (x *ReplayDeadLettersRequest) Reset() {
 	*x = ReplayDeadLettersRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[55]
+	mi := &file_amends_api_v1_api_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4087,7 +4169,7 @@ func (x *ReplayDeadLettersRequest) String() string {
 func (*ReplayDeadLettersRequest) ProtoMessage() {}
 
 func (x *ReplayDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[55]
+	mi := &file_amends_api_v1_api_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4100,7 +4182,7 @@ func (x *ReplayDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplayDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*ReplayDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{55}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *ReplayDeadLettersRequest) GetSequences() []uint64 {
@@ -4123,7 +4205,7 @@ type ReplayDeadLettersResponse struct {
 
 func (x *ReplayDeadLettersResponse) Reset() {
 	*x = ReplayDeadLettersResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[56]
+	mi := &file_amends_api_v1_api_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4135,7 +4217,7 @@ func (x *ReplayDeadLettersResponse) String() string {
 func (*ReplayDeadLettersResponse) ProtoMessage() {}
 
 func (x *ReplayDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[56]
+	mi := &file_amends_api_v1_api_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4148,7 +4230,7 @@ func (x *ReplayDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplayDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*ReplayDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{56}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *ReplayDeadLettersResponse) GetReplayed() []uint64 {
@@ -4178,7 +4260,7 @@ type FailedDeadLetter struct {
 
 func (x *FailedDeadLetter) Reset() {
 	*x = FailedDeadLetter{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[57]
+	mi := &file_amends_api_v1_api_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4190,7 +4272,7 @@ func (x *FailedDeadLetter) String() string {
 func (*FailedDeadLetter) ProtoMessage() {}
 
 func (x *FailedDeadLetter) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[57]
+	mi := &file_amends_api_v1_api_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4203,7 +4285,7 @@ func (x *FailedDeadLetter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FailedDeadLetter.ProtoReflect.Descriptor instead.
 func (*FailedDeadLetter) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{57}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *FailedDeadLetter) GetSequence() uint64 {
@@ -4231,7 +4313,7 @@ type DiscardDeadLettersRequest struct {
 
 func (x *DiscardDeadLettersRequest) Reset() {
 	*x = DiscardDeadLettersRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[58]
+	mi := &file_amends_api_v1_api_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4243,7 +4325,7 @@ func (x *DiscardDeadLettersRequest) String() string {
 func (*DiscardDeadLettersRequest) ProtoMessage() {}
 
 func (x *DiscardDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[58]
+	mi := &file_amends_api_v1_api_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4256,7 +4338,7 @@ func (x *DiscardDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiscardDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*DiscardDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{58}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *DiscardDeadLettersRequest) GetSequences() []uint64 {
@@ -4279,7 +4361,7 @@ type DiscardDeadLettersResponse struct {
 
 func (x *DiscardDeadLettersResponse) Reset() {
 	*x = DiscardDeadLettersResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[59]
+	mi := &file_amends_api_v1_api_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4291,7 +4373,7 @@ func (x *DiscardDeadLettersResponse) String() string {
 func (*DiscardDeadLettersResponse) ProtoMessage() {}
 
 func (x *DiscardDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[59]
+	mi := &file_amends_api_v1_api_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4304,7 +4386,7 @@ func (x *DiscardDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiscardDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*DiscardDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{59}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *DiscardDeadLettersResponse) GetDiscarded() []uint64 {
@@ -4578,7 +4660,7 @@ const file_amends_api_v1_api_proto_rawDesc = "" +
 	"\aactions\x18\t \x03(\tR\aactions\x12\x18\n" +
 	"\aunknown\x18\n" +
 	" \x01(\bR\aunknown\"\x14\n" +
-	"\x12GetOverviewRequest\"\xc6\x06\n" +
+	"\x12GetOverviewRequest\"\xa1\a\n" +
 	"\x13GetOverviewResponse\x12*\n" +
 	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x120\n" +
@@ -4601,7 +4683,13 @@ const file_amends_api_v1_api_proto_rawDesc = "" +
 	"\tdurations\x18\x12 \x03(\v2 .amends.api.v1.DefinitionLatencyR\tdurations\x12-\n" +
 	"\x06series\x18\x13 \x03(\v2\x15.amends.api.v1.SecondR\x06series\x12.\n" +
 	"\x06commit\x18\x14 \x01(\v2\x16.amends.api.v1.LatencyR\x06commit\x12\x16\n" +
-	"\x06paused\x18\x15 \x01(\x03R\x06paused\"g\n" +
+	"\x06paused\x18\x15 \x01(\x03R\x06paused\x12\x18\n" +
+	"\ablocked\x18\x16 \x01(\x03R\ablocked\x12?\n" +
+	"\rblocked_sagas\x18\x17 \x03(\v2\x1a.amends.api.v1.BlockedSagaR\fblockedSagas\"g\n" +
+	"\vBlockedSaga\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x120\n" +
+	"\x05since\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"g\n" +
 	"\x11DefinitionLatency\x12\x1e\n" +
 	"\n" +
 	"definition\x18\x01 \x01(\tR\n" +
@@ -4679,7 +4767,7 @@ func file_amends_api_v1_api_proto_rawDescGZIP() []byte {
 	return file_amends_api_v1_api_proto_rawDescData
 }
 
-var file_amends_api_v1_api_proto_msgTypes = make([]protoimpl.MessageInfo, 60)
+var file_amends_api_v1_api_proto_msgTypes = make([]protoimpl.MessageInfo, 61)
 var file_amends_api_v1_api_proto_goTypes = []any{
 	(*Refusal)(nil),                    // 0: amends.api.v1.Refusal
 	(*Violation)(nil),                  // 1: amends.api.v1.Violation
@@ -4730,50 +4818,51 @@ var file_amends_api_v1_api_proto_goTypes = []any{
 	(*Participant)(nil),                // 46: amends.api.v1.Participant
 	(*GetOverviewRequest)(nil),         // 47: amends.api.v1.GetOverviewRequest
 	(*GetOverviewResponse)(nil),        // 48: amends.api.v1.GetOverviewResponse
-	(*DefinitionLatency)(nil),          // 49: amends.api.v1.DefinitionLatency
-	(*Second)(nil),                     // 50: amends.api.v1.Second
-	(*ListDeadLettersRequest)(nil),     // 51: amends.api.v1.ListDeadLettersRequest
-	(*ListDeadLettersResponse)(nil),    // 52: amends.api.v1.ListDeadLettersResponse
-	(*DeadLetter)(nil),                 // 53: amends.api.v1.DeadLetter
-	(*Header)(nil),                     // 54: amends.api.v1.Header
-	(*ReplayDeadLettersRequest)(nil),   // 55: amends.api.v1.ReplayDeadLettersRequest
-	(*ReplayDeadLettersResponse)(nil),  // 56: amends.api.v1.ReplayDeadLettersResponse
-	(*FailedDeadLetter)(nil),           // 57: amends.api.v1.FailedDeadLetter
-	(*DiscardDeadLettersRequest)(nil),  // 58: amends.api.v1.DiscardDeadLettersRequest
-	(*DiscardDeadLettersResponse)(nil), // 59: amends.api.v1.DiscardDeadLettersResponse
-	(*durationpb.Duration)(nil),        // 60: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),      // 61: google.protobuf.Timestamp
+	(*BlockedSaga)(nil),                // 49: amends.api.v1.BlockedSaga
+	(*DefinitionLatency)(nil),          // 50: amends.api.v1.DefinitionLatency
+	(*Second)(nil),                     // 51: amends.api.v1.Second
+	(*ListDeadLettersRequest)(nil),     // 52: amends.api.v1.ListDeadLettersRequest
+	(*ListDeadLettersResponse)(nil),    // 53: amends.api.v1.ListDeadLettersResponse
+	(*DeadLetter)(nil),                 // 54: amends.api.v1.DeadLetter
+	(*Header)(nil),                     // 55: amends.api.v1.Header
+	(*ReplayDeadLettersRequest)(nil),   // 56: amends.api.v1.ReplayDeadLettersRequest
+	(*ReplayDeadLettersResponse)(nil),  // 57: amends.api.v1.ReplayDeadLettersResponse
+	(*FailedDeadLetter)(nil),           // 58: amends.api.v1.FailedDeadLetter
+	(*DiscardDeadLettersRequest)(nil),  // 59: amends.api.v1.DiscardDeadLettersRequest
+	(*DiscardDeadLettersResponse)(nil), // 60: amends.api.v1.DiscardDeadLettersResponse
+	(*durationpb.Duration)(nil),        // 61: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),      // 62: google.protobuf.Timestamp
 }
 var file_amends_api_v1_api_proto_depIdxs = []int32{
 	2,  // 0: amends.api.v1.Refusal.legal:type_name -> amends.api.v1.LegalVerb
-	60, // 1: amends.api.v1.Refusal.retry_after:type_name -> google.protobuf.Duration
+	61, // 1: amends.api.v1.Refusal.retry_after:type_name -> google.protobuf.Duration
 	1,  // 2: amends.api.v1.Refusal.violations:type_name -> amends.api.v1.Violation
 	3,  // 3: amends.api.v1.Filter.definition:type_name -> amends.api.v1.DefinitionRef
-	61, // 4: amends.api.v1.Filter.started_after:type_name -> google.protobuf.Timestamp
-	61, // 5: amends.api.v1.Filter.started_before:type_name -> google.protobuf.Timestamp
-	61, // 6: amends.api.v1.Filter.updated_before:type_name -> google.protobuf.Timestamp
+	62, // 4: amends.api.v1.Filter.started_after:type_name -> google.protobuf.Timestamp
+	62, // 5: amends.api.v1.Filter.started_before:type_name -> google.protobuf.Timestamp
+	62, // 6: amends.api.v1.Filter.updated_before:type_name -> google.protobuf.Timestamp
 	3,  // 7: amends.api.v1.Saga.definition:type_name -> amends.api.v1.DefinitionRef
 	6,  // 8: amends.api.v1.Saga.paused:type_name -> amends.api.v1.Pause
-	61, // 9: amends.api.v1.Saga.started:type_name -> google.protobuf.Timestamp
-	61, // 10: amends.api.v1.Saga.updated:type_name -> google.protobuf.Timestamp
-	61, // 11: amends.api.v1.Saga.ended:type_name -> google.protobuf.Timestamp
-	61, // 12: amends.api.v1.Saga.deadline:type_name -> google.protobuf.Timestamp
+	62, // 9: amends.api.v1.Saga.started:type_name -> google.protobuf.Timestamp
+	62, // 10: amends.api.v1.Saga.updated:type_name -> google.protobuf.Timestamp
+	62, // 11: amends.api.v1.Saga.ended:type_name -> google.protobuf.Timestamp
+	62, // 12: amends.api.v1.Saga.deadline:type_name -> google.protobuf.Timestamp
 	2,  // 13: amends.api.v1.Saga.legal:type_name -> amends.api.v1.LegalVerb
 	7,  // 14: amends.api.v1.Saga.undo:type_name -> amends.api.v1.Wave
 	8,  // 15: amends.api.v1.Saga.steps:type_name -> amends.api.v1.Step
 	9,  // 16: amends.api.v1.Saga.input:type_name -> amends.api.v1.Payload
-	61, // 17: amends.api.v1.Pause.since:type_name -> google.protobuf.Timestamp
-	61, // 18: amends.api.v1.Step.due:type_name -> google.protobuf.Timestamp
-	61, // 19: amends.api.v1.Step.parked:type_name -> google.protobuf.Timestamp
+	62, // 17: amends.api.v1.Pause.since:type_name -> google.protobuf.Timestamp
+	62, // 18: amends.api.v1.Step.due:type_name -> google.protobuf.Timestamp
+	62, // 19: amends.api.v1.Step.parked:type_name -> google.protobuf.Timestamp
 	9,  // 20: amends.api.v1.Step.result:type_name -> amends.api.v1.Payload
-	61, // 21: amends.api.v1.Event.at:type_name -> google.protobuf.Timestamp
+	62, // 21: amends.api.v1.Event.at:type_name -> google.protobuf.Timestamp
 	9,  // 22: amends.api.v1.Event.payload:type_name -> amends.api.v1.Payload
 	5,  // 23: amends.api.v1.Event.saga:type_name -> amends.api.v1.Saga
 	3,  // 24: amends.api.v1.StartRequest.definition:type_name -> amends.api.v1.DefinitionRef
-	60, // 25: amends.api.v1.StartRequest.at_most:type_name -> google.protobuf.Duration
+	61, // 25: amends.api.v1.StartRequest.at_most:type_name -> google.protobuf.Duration
 	5,  // 26: amends.api.v1.StartResponse.saga:type_name -> amends.api.v1.Saga
 	5,  // 27: amends.api.v1.GetResponse.saga:type_name -> amends.api.v1.Saga
-	60, // 28: amends.api.v1.WaitRequest.at_most:type_name -> google.protobuf.Duration
+	61, // 28: amends.api.v1.WaitRequest.at_most:type_name -> google.protobuf.Duration
 	5,  // 29: amends.api.v1.WaitResponse.saga:type_name -> amends.api.v1.Saga
 	10, // 30: amends.api.v1.HistoryResponse.events:type_name -> amends.api.v1.Event
 	4,  // 31: amends.api.v1.ListRequest.filter:type_name -> amends.api.v1.Filter
@@ -4802,63 +4891,65 @@ var file_amends_api_v1_api_proto_depIdxs = []int32{
 	3,  // 54: amends.api.v1.CompareDefinitionsRequest.to:type_name -> amends.api.v1.DefinitionRef
 	43, // 55: amends.api.v1.CompareDefinitionsResponse.differences:type_name -> amends.api.v1.Difference
 	46, // 56: amends.api.v1.ListParticipantsResponse.participants:type_name -> amends.api.v1.Participant
-	61, // 57: amends.api.v1.Participant.last_answer:type_name -> google.protobuf.Timestamp
+	62, // 57: amends.api.v1.Participant.last_answer:type_name -> google.protobuf.Timestamp
 	36, // 58: amends.api.v1.Participant.latency:type_name -> amends.api.v1.Latency
-	61, // 59: amends.api.v1.GetOverviewResponse.at:type_name -> google.protobuf.Timestamp
-	61, // 60: amends.api.v1.GetOverviewResponse.since:type_name -> google.protobuf.Timestamp
+	62, // 59: amends.api.v1.GetOverviewResponse.at:type_name -> google.protobuf.Timestamp
+	62, // 60: amends.api.v1.GetOverviewResponse.since:type_name -> google.protobuf.Timestamp
 	23, // 61: amends.api.v1.GetOverviewResponse.counts:type_name -> amends.api.v1.Count
-	49, // 62: amends.api.v1.GetOverviewResponse.durations:type_name -> amends.api.v1.DefinitionLatency
-	50, // 63: amends.api.v1.GetOverviewResponse.series:type_name -> amends.api.v1.Second
+	50, // 62: amends.api.v1.GetOverviewResponse.durations:type_name -> amends.api.v1.DefinitionLatency
+	51, // 63: amends.api.v1.GetOverviewResponse.series:type_name -> amends.api.v1.Second
 	36, // 64: amends.api.v1.GetOverviewResponse.commit:type_name -> amends.api.v1.Latency
-	36, // 65: amends.api.v1.DefinitionLatency.duration:type_name -> amends.api.v1.Latency
-	61, // 66: amends.api.v1.Second.at:type_name -> google.protobuf.Timestamp
-	53, // 67: amends.api.v1.ListDeadLettersResponse.dead_letters:type_name -> amends.api.v1.DeadLetter
-	61, // 68: amends.api.v1.DeadLetter.since:type_name -> google.protobuf.Timestamp
-	54, // 69: amends.api.v1.DeadLetter.headers:type_name -> amends.api.v1.Header
-	9,  // 70: amends.api.v1.DeadLetter.data:type_name -> amends.api.v1.Payload
-	57, // 71: amends.api.v1.ReplayDeadLettersResponse.failed:type_name -> amends.api.v1.FailedDeadLetter
-	57, // 72: amends.api.v1.DiscardDeadLettersResponse.failed:type_name -> amends.api.v1.FailedDeadLetter
-	11, // 73: amends.api.v1.CoordinatorService.Start:input_type -> amends.api.v1.StartRequest
-	13, // 74: amends.api.v1.CoordinatorService.Get:input_type -> amends.api.v1.GetRequest
-	15, // 75: amends.api.v1.CoordinatorService.Wait:input_type -> amends.api.v1.WaitRequest
-	17, // 76: amends.api.v1.CoordinatorService.History:input_type -> amends.api.v1.HistoryRequest
-	19, // 77: amends.api.v1.CoordinatorService.List:input_type -> amends.api.v1.ListRequest
-	21, // 78: amends.api.v1.CoordinatorService.Count:input_type -> amends.api.v1.CountRequest
-	24, // 79: amends.api.v1.CoordinatorService.Watch:input_type -> amends.api.v1.WatchRequest
-	27, // 80: amends.api.v1.CoordinatorService.Operate:input_type -> amends.api.v1.OperateRequest
-	29, // 81: amends.api.v1.CoordinatorService.OperateAll:input_type -> amends.api.v1.OperateAllRequest
-	32, // 82: amends.api.v1.CoordinatorService.RegisterDefinition:input_type -> amends.api.v1.RegisterDefinitionRequest
-	37, // 83: amends.api.v1.CoordinatorService.ListDefinitions:input_type -> amends.api.v1.ListDefinitionsRequest
-	39, // 84: amends.api.v1.CoordinatorService.GetDefinition:input_type -> amends.api.v1.GetDefinitionRequest
-	41, // 85: amends.api.v1.CoordinatorService.CompareDefinitions:input_type -> amends.api.v1.CompareDefinitionsRequest
-	44, // 86: amends.api.v1.CoordinatorService.ListParticipants:input_type -> amends.api.v1.ListParticipantsRequest
-	47, // 87: amends.api.v1.CoordinatorService.GetOverview:input_type -> amends.api.v1.GetOverviewRequest
-	51, // 88: amends.api.v1.CoordinatorService.ListDeadLetters:input_type -> amends.api.v1.ListDeadLettersRequest
-	55, // 89: amends.api.v1.CoordinatorService.ReplayDeadLetters:input_type -> amends.api.v1.ReplayDeadLettersRequest
-	58, // 90: amends.api.v1.CoordinatorService.DiscardDeadLetters:input_type -> amends.api.v1.DiscardDeadLettersRequest
-	12, // 91: amends.api.v1.CoordinatorService.Start:output_type -> amends.api.v1.StartResponse
-	14, // 92: amends.api.v1.CoordinatorService.Get:output_type -> amends.api.v1.GetResponse
-	16, // 93: amends.api.v1.CoordinatorService.Wait:output_type -> amends.api.v1.WaitResponse
-	18, // 94: amends.api.v1.CoordinatorService.History:output_type -> amends.api.v1.HistoryResponse
-	20, // 95: amends.api.v1.CoordinatorService.List:output_type -> amends.api.v1.ListResponse
-	22, // 96: amends.api.v1.CoordinatorService.Count:output_type -> amends.api.v1.CountResponse
-	25, // 97: amends.api.v1.CoordinatorService.Watch:output_type -> amends.api.v1.WatchResponse
-	28, // 98: amends.api.v1.CoordinatorService.Operate:output_type -> amends.api.v1.OperateResponse
-	30, // 99: amends.api.v1.CoordinatorService.OperateAll:output_type -> amends.api.v1.OperateAllResponse
-	33, // 100: amends.api.v1.CoordinatorService.RegisterDefinition:output_type -> amends.api.v1.RegisterDefinitionResponse
-	38, // 101: amends.api.v1.CoordinatorService.ListDefinitions:output_type -> amends.api.v1.ListDefinitionsResponse
-	40, // 102: amends.api.v1.CoordinatorService.GetDefinition:output_type -> amends.api.v1.GetDefinitionResponse
-	42, // 103: amends.api.v1.CoordinatorService.CompareDefinitions:output_type -> amends.api.v1.CompareDefinitionsResponse
-	45, // 104: amends.api.v1.CoordinatorService.ListParticipants:output_type -> amends.api.v1.ListParticipantsResponse
-	48, // 105: amends.api.v1.CoordinatorService.GetOverview:output_type -> amends.api.v1.GetOverviewResponse
-	52, // 106: amends.api.v1.CoordinatorService.ListDeadLetters:output_type -> amends.api.v1.ListDeadLettersResponse
-	56, // 107: amends.api.v1.CoordinatorService.ReplayDeadLetters:output_type -> amends.api.v1.ReplayDeadLettersResponse
-	59, // 108: amends.api.v1.CoordinatorService.DiscardDeadLetters:output_type -> amends.api.v1.DiscardDeadLettersResponse
-	91, // [91:109] is the sub-list for method output_type
-	73, // [73:91] is the sub-list for method input_type
-	73, // [73:73] is the sub-list for extension type_name
-	73, // [73:73] is the sub-list for extension extendee
-	0,  // [0:73] is the sub-list for field type_name
+	49, // 65: amends.api.v1.GetOverviewResponse.blocked_sagas:type_name -> amends.api.v1.BlockedSaga
+	62, // 66: amends.api.v1.BlockedSaga.since:type_name -> google.protobuf.Timestamp
+	36, // 67: amends.api.v1.DefinitionLatency.duration:type_name -> amends.api.v1.Latency
+	62, // 68: amends.api.v1.Second.at:type_name -> google.protobuf.Timestamp
+	54, // 69: amends.api.v1.ListDeadLettersResponse.dead_letters:type_name -> amends.api.v1.DeadLetter
+	62, // 70: amends.api.v1.DeadLetter.since:type_name -> google.protobuf.Timestamp
+	55, // 71: amends.api.v1.DeadLetter.headers:type_name -> amends.api.v1.Header
+	9,  // 72: amends.api.v1.DeadLetter.data:type_name -> amends.api.v1.Payload
+	58, // 73: amends.api.v1.ReplayDeadLettersResponse.failed:type_name -> amends.api.v1.FailedDeadLetter
+	58, // 74: amends.api.v1.DiscardDeadLettersResponse.failed:type_name -> amends.api.v1.FailedDeadLetter
+	11, // 75: amends.api.v1.CoordinatorService.Start:input_type -> amends.api.v1.StartRequest
+	13, // 76: amends.api.v1.CoordinatorService.Get:input_type -> amends.api.v1.GetRequest
+	15, // 77: amends.api.v1.CoordinatorService.Wait:input_type -> amends.api.v1.WaitRequest
+	17, // 78: amends.api.v1.CoordinatorService.History:input_type -> amends.api.v1.HistoryRequest
+	19, // 79: amends.api.v1.CoordinatorService.List:input_type -> amends.api.v1.ListRequest
+	21, // 80: amends.api.v1.CoordinatorService.Count:input_type -> amends.api.v1.CountRequest
+	24, // 81: amends.api.v1.CoordinatorService.Watch:input_type -> amends.api.v1.WatchRequest
+	27, // 82: amends.api.v1.CoordinatorService.Operate:input_type -> amends.api.v1.OperateRequest
+	29, // 83: amends.api.v1.CoordinatorService.OperateAll:input_type -> amends.api.v1.OperateAllRequest
+	32, // 84: amends.api.v1.CoordinatorService.RegisterDefinition:input_type -> amends.api.v1.RegisterDefinitionRequest
+	37, // 85: amends.api.v1.CoordinatorService.ListDefinitions:input_type -> amends.api.v1.ListDefinitionsRequest
+	39, // 86: amends.api.v1.CoordinatorService.GetDefinition:input_type -> amends.api.v1.GetDefinitionRequest
+	41, // 87: amends.api.v1.CoordinatorService.CompareDefinitions:input_type -> amends.api.v1.CompareDefinitionsRequest
+	44, // 88: amends.api.v1.CoordinatorService.ListParticipants:input_type -> amends.api.v1.ListParticipantsRequest
+	47, // 89: amends.api.v1.CoordinatorService.GetOverview:input_type -> amends.api.v1.GetOverviewRequest
+	52, // 90: amends.api.v1.CoordinatorService.ListDeadLetters:input_type -> amends.api.v1.ListDeadLettersRequest
+	56, // 91: amends.api.v1.CoordinatorService.ReplayDeadLetters:input_type -> amends.api.v1.ReplayDeadLettersRequest
+	59, // 92: amends.api.v1.CoordinatorService.DiscardDeadLetters:input_type -> amends.api.v1.DiscardDeadLettersRequest
+	12, // 93: amends.api.v1.CoordinatorService.Start:output_type -> amends.api.v1.StartResponse
+	14, // 94: amends.api.v1.CoordinatorService.Get:output_type -> amends.api.v1.GetResponse
+	16, // 95: amends.api.v1.CoordinatorService.Wait:output_type -> amends.api.v1.WaitResponse
+	18, // 96: amends.api.v1.CoordinatorService.History:output_type -> amends.api.v1.HistoryResponse
+	20, // 97: amends.api.v1.CoordinatorService.List:output_type -> amends.api.v1.ListResponse
+	22, // 98: amends.api.v1.CoordinatorService.Count:output_type -> amends.api.v1.CountResponse
+	25, // 99: amends.api.v1.CoordinatorService.Watch:output_type -> amends.api.v1.WatchResponse
+	28, // 100: amends.api.v1.CoordinatorService.Operate:output_type -> amends.api.v1.OperateResponse
+	30, // 101: amends.api.v1.CoordinatorService.OperateAll:output_type -> amends.api.v1.OperateAllResponse
+	33, // 102: amends.api.v1.CoordinatorService.RegisterDefinition:output_type -> amends.api.v1.RegisterDefinitionResponse
+	38, // 103: amends.api.v1.CoordinatorService.ListDefinitions:output_type -> amends.api.v1.ListDefinitionsResponse
+	40, // 104: amends.api.v1.CoordinatorService.GetDefinition:output_type -> amends.api.v1.GetDefinitionResponse
+	42, // 105: amends.api.v1.CoordinatorService.CompareDefinitions:output_type -> amends.api.v1.CompareDefinitionsResponse
+	45, // 106: amends.api.v1.CoordinatorService.ListParticipants:output_type -> amends.api.v1.ListParticipantsResponse
+	48, // 107: amends.api.v1.CoordinatorService.GetOverview:output_type -> amends.api.v1.GetOverviewResponse
+	53, // 108: amends.api.v1.CoordinatorService.ListDeadLetters:output_type -> amends.api.v1.ListDeadLettersResponse
+	57, // 109: amends.api.v1.CoordinatorService.ReplayDeadLetters:output_type -> amends.api.v1.ReplayDeadLettersResponse
+	60, // 110: amends.api.v1.CoordinatorService.DiscardDeadLetters:output_type -> amends.api.v1.DiscardDeadLettersResponse
+	93, // [93:111] is the sub-list for method output_type
+	75, // [75:93] is the sub-list for method input_type
+	75, // [75:75] is the sub-list for extension type_name
+	75, // [75:75] is the sub-list for extension extendee
+	0,  // [0:75] is the sub-list for field type_name
 }
 
 func init() { file_amends_api_v1_api_proto_init() }
@@ -4872,7 +4963,7 @@ func file_amends_api_v1_api_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_amends_api_v1_api_proto_rawDesc), len(file_amends_api_v1_api_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   60,
+			NumMessages:   61,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -1,0 +1,101 @@
+package coordinator
+
+import (
+	"cmp"
+	"errors"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/store"
+	"github.com/amends-dev/amends/transport"
+)
+
+const (
+	// MaxBlocked bounds the blocked sagas that a coordinator keeps in mind (I10).
+	MaxBlocked = 1000
+	// toldBlocked bounds those that an overview names.
+	toldBlocked = 20
+)
+
+// blocked is the sagas that cannot be moved until somebody has mended what they
+// need: their record is damaged, or their definition is gone. They are met again
+// after a restart, when they are due or an event for them comes. The zero blocked
+// is none.
+type blocked struct {
+	count atomic.Int64 // of sagas: nobody locks to find that there is none
+	mu    sync.Mutex
+	sagas map[saga.ID]obstacle
+}
+
+// obstacle is why a saga cannot be moved.
+type obstacle struct {
+	since time.Time
+	err   error
+}
+
+// blocks reports whether err is of a saga that exists and cannot be moved until
+// somebody has mended the store, or registered its definition.
+func blocks(err error, event saga.EventType) bool {
+	return errors.Is(err, store.ErrCorrupt) || errors.Is(err, ErrUnknownDefinition) && event != saga.Started
+}
+
+// met takes note that a saga could not be moved.
+func (b *blocked) met(id saga.ID, err error, now time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	one, known := b.sagas[id]
+	switch {
+	case known:
+		one.err = err
+	case len(b.sagas) == MaxBlocked:
+		return
+	default:
+		one = obstacle{now, err}
+	}
+	if b.sagas == nil {
+		b.sagas = map[saga.ID]obstacle{}
+	}
+	b.sagas[id] = one
+	b.count.Store(int64(len(b.sagas)))
+}
+
+// moved takes note that a saga could be read, and its definition found.
+func (b *blocked) moved(id saga.ID) {
+	if b.count.Load() == 0 {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.sagas, id)
+	b.count.Store(int64(len(b.sagas)))
+}
+
+// defined forgets the sagas whose definition was gone: those for which that has not
+// changed are met again.
+func (b *blocked) defined() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for id, one := range b.sagas {
+		if errors.Is(one.err, ErrUnknownDefinition) {
+			delete(b.sagas, id)
+		}
+	}
+	b.count.Store(int64(len(b.sagas)))
+}
+
+// told is the first ones, by the time they were met.
+func (b *blocked) told() []transport.BlockedSaga {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var all []transport.BlockedSaga
+	for id, one := range b.sagas {
+		all = append(all, transport.BlockedSaga{Saga: string(id), Since: one.since.UTC(), Reason: one.err.Error()})
+	}
+	slices.SortFunc(all, func(x, y transport.BlockedSaga) int {
+		return cmp.Or(x.Since.Compare(y.Since), cmp.Compare(x.Saga, y.Saga))
+	})
+	return all[:min(len(all), toldBlocked)]
+}

@@ -1,0 +1,68 @@
+package coordinator
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/store"
+)
+
+// Sagas that cannot be moved are counted once each, until they can be, and never more
+// than the bound.
+func TestBlocked(t *testing.T) {
+	var b blocked
+	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	rot := &store.CorruptError{What: "record", Why: "its checksum is wrong"}
+	count := func(want int64) {
+		t.Helper()
+		if n := b.count.Load(); n != want {
+			t.Fatalf("%d are blocked, want %d", n, want)
+		}
+	}
+	b.moved("healthy") // nothing is known
+	b.met("young", fmt.Errorf("load: %w", rot), at.Add(time.Second))
+	b.met("old", rot, at)
+	b.met("orphan", fmt.Errorf("x/1: %w", ErrUnknownDefinition), at.Add(time.Minute))
+	b.met("old", rot, at.Add(time.Hour))
+	count(3)
+	told := b.told()
+	if len(told) != 3 || told[0].Saga != "old" || !told[0].Since.Equal(at) || told[2].Saga != "orphan" || told[1].Reason != "load: "+rot.Error() {
+		t.Errorf("told %+v", told)
+	}
+	b.moved("healthy")
+	count(3)
+	b.defined() // a definition came: what waits for one is tried again
+	count(2)
+	b.moved("old")
+	count(1)
+	for i := range 2 * MaxBlocked {
+		b.met(saga.ID(fmt.Sprintf("saga-%04d", i)), rot, at)
+	}
+	count(MaxBlocked)
+	if told := b.told(); len(told) != toldBlocked || told[0].Saga != "saga-0000" {
+		t.Errorf("told %d, the first %+v", len(told), told[0])
+	}
+}
+
+func TestBlocks(t *testing.T) {
+	rot, gone := &store.CorruptError{What: "record"}, fmt.Errorf("x/1: %w", ErrUnknownDefinition)
+	for _, test := range []struct {
+		err   error
+		event saga.EventType
+		want  bool
+	}{
+		{nil, saga.Woke, false},
+		{errors.New("anything"), saga.Woke, false},
+		{rot, saga.Woke, true},
+		{rot, saga.Started, true}, // the id is taken by what cannot be read
+		{gone, saga.Answered, true},
+		{gone, saga.Started, false}, // its caller was wrong; there is no saga
+	} {
+		if got := blocks(test.err, test.event); got != test.want {
+			t.Errorf("%v of %s: %t", test.err, test.event, got)
+		}
+	}
+}
