@@ -44,7 +44,14 @@ func (s *server) Start(ctx context.Context, r *connect.Request[apiv1.StartReques
 	if err != nil {
 		return nil, err
 	}
-	return connect.NewResponse(&apiv1.StartResponse{Saga: sagaMessage(status), Existed: status.Existed}), nil
+	existed := status.Existed
+	if verb == transport.APIRun && len(status.Steps) == 0 && !status.Removed {
+		// The time is over, and the coordinator answered in few words.
+		if all, err := ask[transport.Status](ctx, s.coordinator, transport.APIGet, &transport.Envelope{Saga: status.ID}); err == nil {
+			status = all
+		}
+	}
+	return connect.NewResponse(&apiv1.StartResponse{Saga: sagaMessage(status), Existed: existed}), nil
 }
 
 // Get tells where a saga stands.

@@ -1120,8 +1120,7 @@ type StartRequest struct {
 	// Its media type; empty: application/json.
 	ContentType string `protobuf:"bytes,5,opt,name=content_type,json=contentType" json:"content_type,omitempty"`
 	// Answer once the saga has ended or is parked, or after this time, at most a
-	// minute: Start and Wait in one. After that time the answer has no more than the
-	// saga's id, definition, phase and revision. Absent: answer as soon as it is started.
+	// minute: Start and Wait in one. Absent: answer as soon as it is started.
 	AtMost        *durationpb.Duration `protobuf:"bytes,6,opt,name=at_most,json=atMost" json:"at_most,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
