@@ -55,7 +55,7 @@ func (c *verifyCmd) Run(env *environment) (err error) {
 		path = filepath.Join(dir, daemon.StoreFile)
 		// What is damaged is found once more below.
 		if err := restoreFile(env, c.File, path, boltstore.RestoreOptions{Keys: keys, OnDamaged: func(error) {}}); err != nil {
-			return err
+			return fmt.Errorf("%s: %w", c.File, errors.Unwrap(err)) // not the path beside it
 		}
 	}
 	sagas, open, err := check(env.ctx, path, keys)
