@@ -47,6 +47,33 @@ var faults = []fault{
 	{"a road flaps", flapOne},
 }
 
+// outages last for minutes in the long form: longer than everything that waits.
+var outages = []fault{
+	{"the bus is out of reach for long", func(s *system, _ *rand.Rand) (time.Time, error) { return cutFor(s, *outage, roads...) }},
+	{"the bus is dead for long", func(s *system, _ *rand.Rand) (time.Time, error) {
+		if err := s.bus().kill(); err != nil {
+			return time.Time{}, err
+		}
+		hold(*outage)
+		return s.again("bus")
+	}},
+	{"a participant is out of reach for long", func(s *system, dice *rand.Rand) (time.Time, error) {
+		return cutFor(s, *outage, s.victim(dice, participantNames))
+	}},
+}
+
+// cutFor cuts roads to the bus for a time.
+func cutFor(s *system, d time.Duration, names ...string) (time.Time, error) {
+	for _, name := range names {
+		s.proxies[name].cut()
+	}
+	hold(d)
+	for _, name := range names {
+		s.proxies[name].heal()
+	}
+	return time.Now(), nil
+}
+
 // between is a duration drawn from a range.
 func between(dice *rand.Rand, least, most time.Duration) time.Duration {
 	return least + time.Duration(dice.Int64N(int64(most-least)))
@@ -255,22 +282,11 @@ func (s *system) victim(dice *rand.Rand, names []string) string {
 }
 
 func cutOne(s *system, dice *rand.Rand) (time.Time, error) {
-	road := s.proxies[s.victim(dice, roads)]
-	road.cut()
-	hold(lasting(dice, 100*time.Millisecond, 1500*time.Millisecond))
-	road.heal()
-	return time.Now(), nil
+	return cutFor(s, lasting(dice, 100*time.Millisecond, 1500*time.Millisecond), s.victim(dice, roads))
 }
 
 func cutAll(s *system, dice *rand.Rand) (time.Time, error) {
-	for _, name := range roads {
-		s.proxies[name].cut()
-	}
-	hold(lasting(dice, 300*time.Millisecond, 2*time.Second))
-	for _, name := range roads {
-		s.proxies[name].heal()
-	}
-	return time.Now(), nil
+	return cutFor(s, lasting(dice, 300*time.Millisecond, 2*time.Second), roads...)
 }
 
 func hushOne(s *system, dice *rand.Rand) (time.Time, error) {

@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"syscall"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 )
@@ -25,6 +26,7 @@ const (
 var (
 	cycles = flag.Int("reliability.cycles", 0, "how many faults to make; 0: the short form")
 	seed   = flag.Uint64("reliability.seed", 0, "what the faults are drawn from; 0: a new one")
+	outage = flag.Duration("reliability.outage", 3*time.Second, "how long TestOutages has the bus away each time")
 	only   = flag.String("reliability.only", "", "make only the faults whose names match this regular expression")
 )
 

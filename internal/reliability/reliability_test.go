@@ -49,18 +49,29 @@ func TestFaults(t *testing.T) {
 			n = len(deck)
 		}
 	}
+	r := faultless(t, deck, n)
+	if len(r.phases) < 2 {
+		t.Errorf("sagas ended %v; a run in which nothing goes back shows little", r.phases)
+	}
+}
+
+// TestOutages has the bus away, dead, and away for one participant, each for as long as
+// -reliability.outage says.
+func TestOutages(t *testing.T) { faultless(t, outages, len(outages)) }
+
+// faultless is a campaign that must find nothing, and whose every fault met a saga.
+func faultless(t *testing.T, deck []fault, n int) result {
+	t.Helper()
 	r := campaign(t, "", deck, n)
 	for _, f := range r.found {
 		t.Errorf("%s: saga %s: %s", f.kind, f.saga, f.what)
-	}
-	if len(r.phases) < 2 {
-		t.Errorf("sagas ended %v; a run in which nothing goes back shows little", r.phases)
 	}
 	for name, met := range r.met {
 		if met == 0 {
 			t.Errorf("no saga was under way whenever this was made: %s", name)
 		}
 	}
+	return r
 }
 
 // TestHarnessCanFail plants bugs, which must be found: a participant whose inbox
