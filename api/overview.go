@@ -36,7 +36,7 @@ func (s *server) GetOverview(ctx context.Context, _ *connect.Request[apiv1.GetOv
 		At: stamp(o.At), Version: o.Version, Since: stamp(o.Since), Ready: o.Ready, NotReady: o.NotReady,
 		Open: int64(o.Open), Parked: int64(o.Parked), Paused: int64(o.Paused), DeadLetters: o.DeadLetters,
 		Outbox: int64(o.Outbox), OutboxOldestSeconds: o.OutboxOldestSeconds, Counts: countMessages(o.Counts),
-		CacheHitRatio: o.CacheHitRatio, StartedPerSecond: o.StartedPerSecond, EndedPerSecond: o.EndedPerSecond,
+		CacheHitRatio: o.CacheHitRatio, StartedPerSecond: o.StartedPerSecond, RefusedPerSecond: o.RefusedPerSecond, EndedPerSecond: o.EndedPerSecond,
 		TransitionsPerSecond: o.TransitionsPerSec, CompensatedShare: o.CompensatedShare, FailedShare: o.FailedShare,
 		Commit: latencyMessage(o.Commit), Blocked: int64(o.Blocked),
 	}
@@ -49,7 +49,7 @@ func (s *server) GetOverview(ctx context.Context, _ *connect.Request[apiv1.GetOv
 	for _, n := range o.Series {
 		out.Series = append(out.Series, &apiv1.Second{
 			At: stamp(n.At), Started: n.Started, Completed: n.Completed, Compensated: n.Compensated,
-			Parked: n.Parked, Failed: n.Failed, Transitions: n.Transitions,
+			Parked: n.Parked, Failed: n.Failed, Transitions: n.Transitions, Refused: n.Refused,
 		})
 	}
 	return connect.NewResponse(out), nil

@@ -172,10 +172,10 @@ func (c *Coordinator) start(request *transport.Envelope, reply func(*transport.E
 		reply(refusalOf(id.Check()))
 		return
 	case c.open.Load() >= int64(c.config.MaxOpen):
-		reply(exhausted(c.comeBack(retryOpen), fmt.Sprintf("%d sagas are open, as many as are allowed (MaxOpen); try again later", c.open.Load())))
+		reply(c.tooMuch(LimitOpen, retryOpen, fmt.Sprintf("%d sagas are open, as many as are allowed (MaxOpen); try again later", c.open.Load())))
 		return
 	case c.relay.Stats().Backlog >= c.config.MaxBacklog:
-		reply(exhausted(c.comeBack(retryBusy), "the bus is behind with what was accepted (MaxBacklog); try again in a moment"))
+		reply(c.tooMuch(LimitBacklog, retryBusy, "the bus is behind with what was accepted (MaxBacklog); try again in a moment"))
 		return
 	}
 	crashpoint.Here("coordinator: start received")
@@ -189,9 +189,12 @@ func (c *Coordinator) start(request *transport.Envelope, reply func(*transport.E
 	}, reply)
 }
 
-// comeBack is how long a caller whose start is refused waits, at least so long.
-func (c *Coordinator) comeBack(least time.Duration) time.Duration {
-	return c.turns.next(c.config.Clock(), least)
+// tooMuch refuses a start that met a limit. Its caller comes back in his turn, after
+// least or later.
+func (c *Coordinator) tooMuch(limit string, least time.Duration, reason string) *transport.Envelope {
+	now := c.config.Clock()
+	c.observer.StartRefused(limit, now)
+	return exhausted(c.turns.next(now, least), reason)
 }
 
 func (c *Coordinator) apiOperate(_ context.Context, request *transport.Envelope, reply func(*transport.Envelope)) {
@@ -222,7 +225,7 @@ func (c *Coordinator) submit(w work, reply func(*transport.Envelope)) {
 		c.turns.took()
 	case taken:
 	case open && start:
-		reply(exhausted(c.comeBack(retryBusy), "the coordinator is busy (MaxWaiting); try again when it says so"))
+		reply(c.tooMuch(LimitWaiting, retryBusy, "the coordinator is busy (MaxWaiting); try again when it says so"))
 	case open:
 		reply(exhausted(retryBusy, "the coordinator is busy (MaxWaiting); try again in a moment"))
 	default:

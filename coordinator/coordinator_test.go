@@ -2,10 +2,10 @@ package coordinator_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -375,7 +375,8 @@ func TestRefusedStartsTakeTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newTown(t, membus.Options{})
 		defer w.close()
-		w.restart(coordinator.Config{MaxOpen: 1})
+		var seen refusals
+		w.restart(coordinator.Config{MaxOpen: 1, Observer: &seen})
 		w.stopServices()
 		c := client.New(w.bus)
 		if _, err := c.Start(t.Context(), checkout, order{"tea"}); err != nil {
@@ -401,6 +402,10 @@ func TestRefusedStartsTakeTurns(t *testing.T) {
 		if last < 4*time.Second || last > 6*time.Second {
 			t.Errorf("the 5,000th at once is told to wait %s, and a thousand are let in a second at least", last)
 		}
+		time.Sleep(time.Second) // virtual: the present second is not in the rate
+		if o := w.overview(); o.RefusedPerSecond != 500.1 || !maps.Equal(seen.by, map[string]int{coordinator.LimitOpen: 5001}) {
+			t.Errorf("5,001 starts were refused, and it counts %v, %v a second", seen.by, o.RefusedPerSecond)
+		}
 		w.services()
 	})
 }
@@ -418,7 +423,8 @@ func TestStartsWaitForTheBus(t *testing.T) {
 			return fate
 		}})
 		defer w.close()
-		w.restart(coordinator.Config{MaxBacklog: 3})
+		var seen refusals
+		w.restart(coordinator.Config{MaxBacklog: 3, Observer: &seen})
 		started := 0
 		var err error
 		for ; err == nil && started < 100; started++ {
@@ -428,6 +434,9 @@ func TestStartsWaitForTheBus(t *testing.T) {
 		var refused *client.Error
 		if !errors.Is(err, client.ErrOverloaded) || !errors.As(err, &refused) || refused.RetryAfter <= 0 || !strings.Contains(refused.Reason, "MaxBacklog") || started > 10 {
 			t.Fatalf("after %d starts: %v", started, err)
+		}
+		if !maps.Equal(seen.by, map[string]int{coordinator.LimitBacklog: 1}) {
+			t.Errorf("one start was refused for the backlog, and it counts %v", seen.by)
 		}
 		full.Store(false)
 		time.Sleep(10 * time.Second)
@@ -585,16 +594,7 @@ func TestRecordIsDamaged(t *testing.T) {
 		time.Sleep(6 * time.Second) // in virtual time: the first attempts have timed out
 		blocked := func(want ...transport.BlockedSaga) {
 			t.Helper()
-			e, err := w.bus.Request(t.Context(), &transport.Envelope{
-				Subject: transport.Subjects{}.API(transport.APIOverview), Type: transport.TypeRequest, Expires: time.Now().Add(time.Minute),
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			var o transport.Overview
-			if err := json.Unmarshal(e.Data, &o); err != nil {
-				t.Fatal(err)
-			}
+			o := w.overview()
 			for i := range o.BlockedSagas {
 				o.BlockedSagas[i].Since = time.Time{}
 			}

@@ -38,8 +38,8 @@ type figures struct {
 
 // second is what happened in one second.
 type second struct {
-	at                                                           int64 // Unix; another one's: empty
-	started, completed, compensated, parked, failed, transitions int64
+	at                                                                    int64 // Unix; another one's: empty
+	started, refused, completed, compensated, parked, failed, transitions int64
 }
 
 type definitionFigures struct {
@@ -192,6 +192,13 @@ func (f *figures) DeadLetter(string) {}
 // Published is not counted.
 func (f *figures) Published(int, int) {}
 
+// StartRefused counts one start that was too much.
+func (f *figures) StartRefused(_ string, at time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.second(at).refused++
+}
+
 // both tells two observers.
 type both struct{ one, other Observer }
 
@@ -200,6 +207,11 @@ func (b both) Transition(t Transition) { b.one.Transition(t); b.other.Transition
 func (b both) Ignored(i saga.Ignored) { b.one.Ignored(i); b.other.Ignored(i) }
 
 func (b both) DeadLetter(reason string) { b.one.DeadLetter(reason); b.other.DeadLetter(reason) }
+
+func (b both) StartRefused(limit string, at time.Time) {
+	b.one.StartRefused(limit, at)
+	b.other.StartRefused(limit, at)
+}
 
 func (b both) Committed(sagas int, took time.Duration) {
 	b.one.Committed(sagas, took)

@@ -18,6 +18,9 @@ type Observer interface {
 	DeadLetter(reason string)
 	// Committed is one commit: how many sagas it moved and how long it took.
 	Committed(sagas int, took time.Duration)
+	// StartRefused is one start that was too much, and the limit that it met, one of
+	// the Limit constants.
+	StartRefused(limit string, at time.Time)
 	// Published is one batch: how many messages the bus took and how many it refused.
 	Published(accepted, refused int)
 }
@@ -60,10 +63,18 @@ const (
 	DeadLetterDamaged   = "damaged"   // the saga's record cannot be read
 )
 
+// The limits of a Config that refuse starts, for metrics.
+const (
+	LimitOpen    = "open"    // MaxOpen: sagas that have not ended
+	LimitBacklog = "backlog" // MaxBacklog: messages that the bus has not taken
+	LimitWaiting = "waiting" // MaxWaiting: inputs at a shard
+)
+
 type nobody struct{}
 
-func (nobody) Transition(Transition)        {}
-func (nobody) Ignored(saga.Ignored)         {}
-func (nobody) DeadLetter(string)            {}
-func (nobody) Committed(int, time.Duration) {}
-func (nobody) Published(int, int)           {}
+func (nobody) Transition(Transition)          {}
+func (nobody) StartRefused(string, time.Time) {}
+func (nobody) Ignored(saga.Ignored)           {}
+func (nobody) DeadLetter(string)              {}
+func (nobody) Committed(int, time.Duration)   {}
+func (nobody) Published(int, int)             {}

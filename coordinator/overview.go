@@ -74,15 +74,17 @@ func (f *figures) overview(o *transport.Overview) {
 		}
 		o.Series = append(o.Series, transport.Second{
 			At: time.Unix(at, 0).UTC(), Started: s.started, Completed: s.completed, Compensated: s.compensated,
-			Parked: s.parked, Failed: s.failed, Transitions: s.transitions,
+			Parked: s.parked, Failed: s.failed, Transitions: s.transitions, Refused: s.refused,
 		})
 		if at >= now-rateSeconds && at < now { // the present second is not over
 			sum.started += s.started
+			sum.refused += s.refused
 			sum.completed += s.completed + s.compensated
 			sum.transitions += s.transitions
 		}
 	}
 	o.StartedPerSecond = float64(sum.started) / rateSeconds
+	o.RefusedPerSecond = float64(sum.refused) / rateSeconds
 	o.EndedPerSecond = float64(sum.completed) / rateSeconds
 	o.TransitionsPerSec = float64(sum.transitions) / rateSeconds
 	byName := map[string]*histogram{}

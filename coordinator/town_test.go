@@ -246,6 +246,42 @@ func (w *town) expect(s *transport.Status, phase contract.Phase, ledger ...strin
 	}
 }
 
+// overview is what the coordinator tells at a glance.
+func (w *town) overview() (o transport.Overview) {
+	w.t.Helper()
+	e, err := w.bus.Request(w.t.Context(), &transport.Envelope{
+		Subject: transport.Subjects{}.API(transport.APIOverview), Type: transport.TypeRequest, Expires: time.Now().Add(time.Minute),
+	})
+	if err == nil {
+		err = json.Unmarshal(e.Data, &o)
+	}
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return o
+}
+
+// refusals is an Observer of starts that are refused: how many for each limit.
+type refusals struct {
+	mu sync.Mutex
+	by map[string]int
+}
+
+func (r *refusals) StartRefused(limit string, _ time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.by == nil {
+		r.by = map[string]int{}
+	}
+	r.by[limit]++
+}
+
+func (r *refusals) Transition(coordinator.Transition) {}
+func (r *refusals) Ignored(saga.Ignored)              {}
+func (r *refusals) DeadLetter(string)                 {}
+func (r *refusals) Committed(int, time.Duration)      {}
+func (r *refusals) Published(int, int)                {}
+
 func (w *town) restart(config coordinator.Config) {
 	w.t.Helper()
 	if err := w.stopCoordinator(); err != nil {

@@ -23,6 +23,7 @@ type Metrics struct {
 	definitions bounded
 
 	started        *prometheus.CounterVec
+	startsRefused  *prometheus.CounterVec
 	ended          *prometheus.CounterVec
 	sagaDuration   *prometheus.HistogramVec
 	stepDuration   *prometheus.HistogramVec
@@ -47,13 +48,14 @@ func NewMetrics(version string) *Metrics {
 		definitions: bounded{most: MaxDefinitions, known: map[string]bool{}},
 		bus:         bus{names: bounded{most: MaxParticipants, known: map[string]bool{}}},
 
-		started:      counters(SagasStarted, LabelDefinition),
-		ended:        counters(SagasEnded, LabelDefinition, LabelPhase),
-		transitions:  counters(Transitions, LabelDefinition, LabelEvent),
-		ignored:      counters(EventsIgnored, LabelReason),
-		deadLetters:  counters(DeadLetters, LabelReason),
-		sagaDuration: histograms(SagaDuration, prometheus.ExponentialBuckets(0.01, 4, 12), LabelDefinition, LabelPhase), // 10 ms … 12 h
-		stepDuration: histograms(StepDuration, prometheus.ExponentialBuckets(0.001, 4, 11), LabelDefinition, LabelStep, LabelDirection),
+		started:       counters(SagasStarted, LabelDefinition),
+		startsRefused: counters(StartsRefused, LabelReason),
+		ended:         counters(SagasEnded, LabelDefinition, LabelPhase),
+		transitions:   counters(Transitions, LabelDefinition, LabelEvent),
+		ignored:       counters(EventsIgnored, LabelReason),
+		deadLetters:   counters(DeadLetters, LabelReason),
+		sagaDuration:  histograms(SagaDuration, prometheus.ExponentialBuckets(0.01, 4, 12), LabelDefinition, LabelPhase), // 10 ms … 12 h
+		stepDuration:  histograms(StepDuration, prometheus.ExponentialBuckets(0.001, 4, 11), LabelDefinition, LabelStep, LabelDirection),
 
 		commitDuration: prometheus.NewHistogram(options(CommitDuration, prometheus.ExponentialBuckets(0.00025, 2, 14))), // 0.25 ms … 2 s
 		commitSagas:    prometheus.NewHistogram(options(CommitSagas, prometheus.ExponentialBuckets(1, 2, 11))),          // 1 … 1024
@@ -63,13 +65,16 @@ func NewMetrics(version string) *Metrics {
 	for _, reason := range deadLetterReasons {
 		m.deadLetters.WithLabelValues(reason) // from 0, or the first one would be no increase
 	}
+	for _, limit := range limits {
+		m.startsRefused.WithLabelValues(limit)
+	}
 	for _, reason := range ignoredReasons {
 		m.ignored.WithLabelValues(string(reason))
 	}
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: BuildInfo, Help: help(BuildInfo)}, []string{LabelVersion, LabelGoVersion})
 	build.WithLabelValues(version, runtime.Version()).Set(1)
 	m.registry.MustRegister(
-		&m.spans, &m.bus, m.started, m.ended, m.sagaDuration, m.stepDuration, m.transitions, m.ignored, m.deadLetters,
+		&m.spans, &m.bus, m.started, m.startsRefused, m.ended, m.sagaDuration, m.stepDuration, m.transitions, m.ignored, m.deadLetters,
 		m.commitDuration, m.commitSagas, m.published, m.publishFailed, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
@@ -138,6 +143,11 @@ func (m *Metrics) Ignored(reason saga.Ignored) {
 // DeadLetter counts one message that went to the dead letters.
 func (m *Metrics) DeadLetter(reason string) {
 	m.deadLetters.WithLabelValues(reason).Inc()
+}
+
+// StartRefused counts one start that was too much.
+func (m *Metrics) StartRefused(limit string, _ time.Time) {
+	m.startsRefused.WithLabelValues(limit).Inc()
 }
 
 // Committed counts one commit.

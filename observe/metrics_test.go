@@ -51,6 +51,7 @@ func observed(ready error) *observe.Metrics {
 	})
 	m.Ignored(saga.IgnoredDuplicate)
 	m.DeadLetter(coordinator.DeadLetterSubject)
+	m.StartRefused(coordinator.LimitOpen, start)
 	m.Committed(5, 3*time.Millisecond)
 	m.Published(7, 2)
 	m.WatchBus(onTheBus{})
@@ -104,6 +105,8 @@ func TestMetricsOfASaga(t *testing.T) {
 		`amends_sagas_open{definition="checkout",phase="running"} 5`,
 		`amends_sagas_open{definition="checkout",phase="parked"} 1`,
 		`amends_sagas_parked 1`,
+		`amends_starts_refused_total{reason="open"} 1`,
+		`amends_starts_refused_total{reason="backlog"} 0`,
 		`amends_sagas_blocked 6`,
 		`amends_store_damaged_records_total 8`,
 		`amends_cache_hits_total 9`,

@@ -9,6 +9,7 @@ import (
 // another meaning.
 const (
 	SagasStarted   = "amends_sagas_started_total"
+	StartsRefused  = "amends_starts_refused_total"
 	SagasEnded     = "amends_sagas_ended_total"
 	SagaDuration   = "amends_saga_duration_seconds"
 	StepDuration   = "amends_step_duration_seconds"
@@ -71,6 +72,7 @@ var (
 		coordinator.DeadLetterMalformed, coordinator.DeadLetterSubject, coordinator.DeadLetterType, coordinator.DeadLetterUnknown,
 		coordinator.DeadLetterStep, coordinator.DeadLetterSender, coordinator.DeadLetterOversize, coordinator.DeadLetterDamaged,
 	}
+	limits         = []string{coordinator.LimitOpen, coordinator.LimitBacklog, coordinator.LimitWaiting}
 	ignoredReasons = []saga.Ignored{
 		saga.IgnoredEnded, saga.IgnoredDuplicate, saga.IgnoredStale, saga.IgnoredEarly,
 		saga.IgnoredNothing, saga.IgnoredDirection, saga.IgnoredStep, saga.IgnoredSender,
@@ -91,6 +93,7 @@ func Catalogue() []Metric {
 	definition := []string{LabelDefinition}
 	return []Metric{
 		{SagasStarted, "counter", definition, "Sagas that were started: their first commit is on disk."},
+		{StartsRefused, "counter", []string{LabelReason}, "Starts that were refused because they were too much, by the limit that they met: open (max-open), backlog of messages to the bus, inputs waiting. Who is refused comes back later, and may be refused again."},
 		{SagasEnded, "counter", []string{LabelDefinition, LabelPhase}, "Sagas that ended; phase parked means that an operator abandoned them."},
 		{SagasOpen, "gauge", []string{LabelDefinition, LabelPhase}, "Sagas that have not ended."},
 		{SagasParked, "gauge", nil, "Open sagas that wait for an operator. Anything above zero wants a person."},

@@ -21,6 +21,7 @@ type Overview struct {
 	Counts              []Count             `json:"counts,omitempty"`
 	CacheHitRatio       float64             `json:"cache_hit_ratio"` // 0 to 1
 	StartedPerSecond    float64             `json:"started_per_second"`
+	RefusedPerSecond    float64             `json:"refused_per_second"` // starts that were too much
 	EndedPerSecond      float64             `json:"ended_per_second"`
 	TransitionsPerSec   float64             `json:"transitions_per_second"`
 	CompensatedShare    float64             `json:"compensated_share"` // of the sagas that ended, those that did not complete; 0 to 1
@@ -56,6 +57,7 @@ type DefinitionLatency struct {
 type Second struct {
 	At          time.Time `json:"at"`
 	Started     int64     `json:"started,omitempty"`
+	Refused     int64     `json:"refused,omitempty"` // starts that were too much
 	Completed   int64     `json:"completed,omitempty"`
 	Compensated int64     `json:"compensated,omitempty"`
 	Parked      int64     `json:"parked,omitempty"`

@@ -67,12 +67,12 @@ function Tile({ title, value, more, href, loud }: { title: string; value: string
 
 function Tiles({ o }: { o: Overview }) {
   const parked = number(o.parked), letters = number(o.dead_letters), outbox = number(o.outbox);
-  const oldest = o.outbox_oldest_seconds ?? 0;
+  const oldest = o.outbox_oldest_seconds ?? 0, refused = o.refused_per_second ?? 0;
   return (
     <div class="tiles">
       <Tile title="Parked" value={count(parked)} more={parked > 0 ? "wait for somebody" : "nobody has to decide"} href="/sagas?phase=parked&open=1" loud={parked > 0} />
       <Tile title="Open" value={count(number(o.open))} more="have not ended" href="/sagas?open=1" />
-      <Tile title="Started" value={rate(o.started_per_second ?? 0) + "/s"} more="in the last 10 s" />
+      <Tile title="Started" value={rate(o.started_per_second ?? 0) + "/s"} more={refused > 0 ? `${rate(refused)}/s refused: too much` : "in the last 10 s"} loud={refused > 0} />
       <Tile title="Ended" value={rate(o.ended_per_second ?? 0) + "/s"} more={`${rate(o.transitions_per_second ?? 0)} transitions/s`} />
       <Tile title="Did not complete" value={share(o.compensated_share ?? 0)} more="of the ended" href="/sagas?phase=compensated" />
       <Tile title="Answers that failed" value={share(o.failed_share ?? 0)} more="and were tried again" />

@@ -3465,9 +3465,11 @@ type GetOverviewResponse struct {
 	// Sagas that were met since the coordinator started and could not be moved: their record is damaged, or their definition is gone. At most 1000.
 	Blocked int64 `protobuf:"varint,22,opt,name=blocked" json:"blocked,omitempty"`
 	// The first of them, at most 20.
-	BlockedSagas  []*BlockedSaga `protobuf:"bytes,23,rep,name=blocked_sagas,json=blockedSagas" json:"blocked_sagas,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	BlockedSagas []*BlockedSaga `protobuf:"bytes,23,rep,name=blocked_sagas,json=blockedSagas" json:"blocked_sagas,omitempty"`
+	// Starts a second that were refused, because they were too much.
+	RefusedPerSecond float64 `protobuf:"fixed64,24,opt,name=refused_per_second,json=refusedPerSecond" json:"refused_per_second,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *GetOverviewResponse) Reset() {
@@ -3661,6 +3663,13 @@ func (x *GetOverviewResponse) GetBlockedSagas() []*BlockedSaga {
 	return nil
 }
 
+func (x *GetOverviewResponse) GetRefusedPerSecond() float64 {
+	if x != nil {
+		return x.RefusedPerSecond
+	}
+	return 0
+}
+
 // BlockedSaga is a saga that cannot be moved until somebody has mended what it needs.
 type BlockedSaga struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -3796,7 +3805,9 @@ type Second struct {
 	// Answers that failed.
 	Failed int64 `protobuf:"varint,6,opt,name=failed" json:"failed,omitempty"`
 	// Transitions.
-	Transitions   int64 `protobuf:"varint,7,opt,name=transitions" json:"transitions,omitempty"`
+	Transitions int64 `protobuf:"varint,7,opt,name=transitions" json:"transitions,omitempty"`
+	// Starts that were refused, because they were too much.
+	Refused       int64 `protobuf:"varint,8,opt,name=refused" json:"refused,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3876,6 +3887,13 @@ func (x *Second) GetFailed() int64 {
 func (x *Second) GetTransitions() int64 {
 	if x != nil {
 		return x.Transitions
+	}
+	return 0
+}
+
+func (x *Second) GetRefused() int64 {
+	if x != nil {
+		return x.Refused
 	}
 	return 0
 }
@@ -4659,7 +4677,7 @@ const file_amends_api_v1_api_proto_rawDesc = "" +
 	"\aactions\x18\t \x03(\tR\aactions\x12\x18\n" +
 	"\aunknown\x18\n" +
 	" \x01(\bR\aunknown\"\x14\n" +
-	"\x12GetOverviewRequest\"\xa1\a\n" +
+	"\x12GetOverviewRequest\"\xcf\a\n" +
 	"\x13GetOverviewResponse\x12*\n" +
 	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x120\n" +
@@ -4684,7 +4702,8 @@ const file_amends_api_v1_api_proto_rawDesc = "" +
 	"\x06commit\x18\x14 \x01(\v2\x16.amends.api.v1.LatencyR\x06commit\x12\x16\n" +
 	"\x06paused\x18\x15 \x01(\x03R\x06paused\x12\x18\n" +
 	"\ablocked\x18\x16 \x01(\x03R\ablocked\x12?\n" +
-	"\rblocked_sagas\x18\x17 \x03(\v2\x1a.amends.api.v1.BlockedSagaR\fblockedSagas\"g\n" +
+	"\rblocked_sagas\x18\x17 \x03(\v2\x1a.amends.api.v1.BlockedSagaR\fblockedSagas\x12,\n" +
+	"\x12refused_per_second\x18\x18 \x01(\x01R\x10refusedPerSecond\"g\n" +
 	"\vBlockedSaga\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x120\n" +
 	"\x05since\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x16\n" +
@@ -4693,7 +4712,7 @@ const file_amends_api_v1_api_proto_rawDesc = "" +
 	"\n" +
 	"definition\x18\x01 \x01(\tR\n" +
 	"definition\x122\n" +
-	"\bduration\x18\x02 \x01(\v2\x16.amends.api.v1.LatencyR\bduration\"\xe0\x01\n" +
+	"\bduration\x18\x02 \x01(\v2\x16.amends.api.v1.LatencyR\bduration\"\xfa\x01\n" +
 	"\x06Second\x12*\n" +
 	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x18\n" +
 	"\astarted\x18\x02 \x01(\x03R\astarted\x12\x1c\n" +
@@ -4701,7 +4720,8 @@ const file_amends_api_v1_api_proto_rawDesc = "" +
 	"\vcompensated\x18\x04 \x01(\x03R\vcompensated\x12\x16\n" +
 	"\x06parked\x18\x05 \x01(\x03R\x06parked\x12\x16\n" +
 	"\x06failed\x18\x06 \x01(\x03R\x06failed\x12 \n" +
-	"\vtransitions\x18\a \x01(\x03R\vtransitions\"D\n" +
+	"\vtransitions\x18\a \x01(\x03R\vtransitions\x12\x18\n" +
+	"\arefused\x18\b \x01(\x03R\arefused\"D\n" +
 	"\x16ListDeadLettersRequest\x12\x14\n" +
 	"\x05after\x18\x01 \x01(\x04R\x05after\x12\x14\n" +
 	"\x05limit\x18\x02 \x01(\x05R\x05limit\"k\n" +
