@@ -66,11 +66,11 @@ func TestMonth(t *testing.T) {
 		// ago, to the second.
 		s.stopCoordinator()
 		s.sleepUntil(ended + lifecycleAge - time.Second)
-		if n := s.announced(); n != 3 {
+		if n := s.held(transport.Lifecycle); n != 3 {
 			t.Errorf("%d announcements after almost a week, want both starts and one end", n)
 		}
 		s.sleepUntil(ended + lifecycleAge + housekeeping)
-		if n := s.announced(); n != 0 {
+		if n := s.held(transport.Lifecycle); n != 0 {
 			t.Errorf("%d announcements after more than a week", n)
 		}
 		s.sleepUntil(17 * day)
@@ -129,16 +129,16 @@ func (s *stack) parked(id contract.SagaID, b *bank) {
 	}
 }
 
-// announced is how many messages the lifecycle stream holds.
-func (s *stack) announced() uint64 {
+// held is how many messages a stream holds.
+func (s *stack) held(of transport.Stream) int {
 	s.t.Helper()
 	js, err := jetstream.New(s.coordBus.Conn())
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	stream, err := js.Stream(s.t.Context(), s.coordBus.StreamName(transport.Lifecycle))
+	stream, err := js.Stream(s.t.Context(), s.coordBus.StreamName(of))
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	return stream.CachedInfo().State.Msgs
+	return int(stream.CachedInfo().State.Msgs)
 }

@@ -51,6 +51,8 @@ type Bus struct {
 	readers *readers
 	most    func(transport.Stream, string) int // messages in a bundle: what readers says
 
+	expiring atomic.Bool // the stream of commands lets messages expire
+
 	mu      sync.Mutex
 	closed  bool
 	sources map[*source]struct{}

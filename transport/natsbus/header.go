@@ -55,21 +55,22 @@ func (f *form) write(e *transport.Envelope) {
 	m := &f.msg
 	m.Subject, m.Data = e.Subject, e.Data
 	f.size = len(e.Subject) + len(e.Data) + len("NATS/1.0\r\n\r\n")
-	set := func(name, value string) {
-		f.size += len(name) + len(": ") + len(value) + len("\r\n")
-		f.values = append(f.values, value)
-		n := len(f.values)
-		m.Header[name] = f.values[n-1 : n : n]
-	}
 	e.Attributes(func(name, value string) {
 		if strings.HasPrefix(name, "ce-") {
 			value = percent.Encode(value)
 		}
-		set(name, value)
+		f.set(name, value)
 	})
 	if e.DedupID != "" {
-		set(jetstream.MsgIDHeader, e.DedupID)
+		f.set(jetstream.MsgIDHeader, e.DedupID)
 	}
+}
+
+func (f *form) set(name, value string) {
+	f.size += len(name) + len(": ") + len(value) + len("\r\n")
+	f.values = append(f.values, value)
+	n := len(f.values)
+	f.msg.Header[name] = f.values[n-1 : n : n]
 }
 
 // decode reads a NATS message. An error says what in its headers is wrong; what

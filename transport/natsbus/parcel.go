@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/amends-dev/amends/transport"
 )
@@ -36,12 +38,14 @@ func (p *parcel) release() {
 	}
 }
 
-// pile is what goes to, or comes from, one participant and can share a parcel.
+// pile is what goes to, or comes from, one participant and can share a parcel: what
+// expires, or what does not.
 type pile struct {
 	stream      transport.Stream
 	participant string
 	items       []int
 	bytes       int
+	life        time.Duration // the longest of any; 0: until it is taken
 }
 
 // pack makes parcels of a batch, and notes in errs what cannot be accepted anyway.
@@ -75,7 +79,11 @@ func (b *Bus) pack(batch []transport.Envelope, errs []error) []parcel {
 			add([]int{i}, nil)
 			continue
 		}
+		life := b.life(e)
 		key := string(stream) + participant
+		if life > 0 {
+			key += " expiring"
+		}
 		open := piles[key]
 		if open == nil {
 			open = &pile{stream: stream, participant: participant}
@@ -85,10 +93,11 @@ func (b *Bus) pack(batch []transport.Envelope, errs []error) []parcel {
 		size := len(e.Data) + len(e.Subject)
 		if len(open.items) >= most || open.bytes+size > b.bundleBytes() {
 			add(open.items, open)
-			open.items, open.bytes = nil, 0
+			open.items, open.bytes, open.life = nil, 0, 0
 		}
 		open.items = append(open.items, i)
 		open.bytes += size
+		open.life = max(open.life, life)
 	}
 	for _, rest := range order {
 		add(rest.items, rest)
@@ -118,6 +127,9 @@ func (b *Bus) wrap(batch []transport.Envelope, items []int, as *pile) (parcel, e
 	limit := int(b.nc.MaxPayload())
 	if len(items) == 1 {
 		f := borrow(&batch[items[0]])
+		if life := b.life(&batch[items[0]]); life > 0 {
+			f.set(jetstream.MsgTTLHeader, ttl(life))
+		}
 		if limit > 0 && f.size > limit {
 			return parcel{}, fmt.Errorf("%w: %d bytes with headers, at most %d", transport.ErrTooLarge, f.size, limit)
 		}
@@ -138,7 +150,11 @@ func (b *Bus) wrap(batch []transport.Envelope, items []int, as *pile) (parcel, e
 		Data:        buffer.bytes,
 	}
 	b.stats.bundles.Add(1)
-	return parcel{items: items, packet: buffer, bundle: *encode(&envelope)}, nil
+	m := encode(&envelope)
+	if as.life > 0 {
+		m.Header.Set(jetstream.MsgTTLHeader, ttl(as.life))
+	}
+	return parcel{items: items, packet: buffer, bundle: *m}, nil
 }
 
 // bundleID is made of its messages' ids: the same for the same messages, and as hard

@@ -95,6 +95,7 @@ func (b *Bus) send(ctx context.Context, messages []*nats.Msg, errs []error) {
 			crashpoint.Here("natsbus: between acknowledgements")
 		case err := <-future.Err():
 			errs[i] = translate(err)
+			b.refusedLife(err)
 			silent = silent || errors.Is(err, jetstream.ErrAsyncPublishTimeout)
 		case <-ctx.Done():
 			errs[i] = ctx.Err()

@@ -59,7 +59,9 @@ func (b *Bus) wanted(s transport.Stream) jetstream.StreamConfig {
 		if c.MaxMsgSize == 0 {
 			c.MaxMsgSize = int32(max(b.nc.MaxPayload()-headroom, b.nc.MaxPayload()/2))
 		}
-		if s == transport.Events {
+		if s == transport.Commands {
+			c.AllowMsgTTL = true
+		} else {
 			c.Metadata = map[string]string{metaBundle: strconv.Itoa(bundleMost)}
 		}
 	case transport.Lifecycle:
@@ -151,7 +153,10 @@ func (b *Bus) ensure(ctx context.Context, s transport.Stream, settle func(contex
 	if err := drift(want, info.Config); err != nil {
 		return info, created, err
 	}
-	if s == transport.Events {
+	switch s {
+	case transport.Commands:
+		b.expiring.Store(b.expire(ctx, info.Config))
+	case transport.Events:
 		b.readers.events.Store(int32(b.offer(ctx, want, info.Config)))
 	}
 	return info, created, nil
