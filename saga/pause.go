@@ -11,15 +11,20 @@ func (d *decision) pause(ev Event) {
 
 // resume lets the saga go on with as much time as it had left when it was paused.
 func (d *decision) resume() {
-	held := d.at.Sub(d.in.Paused.At)
-	d.in.Paused = nil
+	held, retried := d.at.Sub(d.in.Paused.At), false
 	for i := range d.in.Steps {
-		if s := &d.in.Steps[i]; !s.Due.IsZero() {
+		s := &d.in.Steps[i]
+		retried = retried || retriedInPause(&d.in, s)
+		if !s.Due.IsZero() {
 			s.Due = s.Due.Add(held)
 		}
 	}
+	d.in.Paused = nil
 	if !d.in.Deadline.IsZero() && !d.in.Overdue {
 		d.in.Deadline = d.in.Deadline.Add(held)
+	}
+	if retried {
+		d.wake() // at once: until it is attempted, what it was parked for may come again and park it
 	}
 }
 

@@ -8,9 +8,9 @@ import (
 )
 
 // A step that an operator retries while the saga is paused is attempted when it is
-// resumed; until then the answer for which it was parked may come again, and moves
-// nothing (I9). Found by the simulator, whose seed retried-in-a-pause.txt is the same with
-// an undo that was rejected.
+// resumed, at once; before and after that the answer for which it was parked may come
+// again, and moves nothing (I9). Found by the simulator, whose seeds retried-in-a-pause.txt
+// and resumed-after-a-retry.txt are the same with an undo that was rejected.
 func TestRetryInAPause(t *testing.T) {
 	for name, ev := range map[string]saga.Event{
 		"failed for good":    {Outcome: saga.OutcomeFailed, Reason: "no", Final: true},
@@ -44,8 +44,11 @@ func TestRetryInAPause(t *testing.T) {
 				t.Errorf("the answer once more: ignored %q, phase %s", ignored, in.Phase)
 			}
 			decide(saga.Event{Type: saga.Operated, Verb: saga.VerbResume, By: "ada", Reason: "go"})
-			if s := in.Steps[0]; in.Phase != saga.Running || !s.Waiting {
+			if s := in.Steps[0]; in.Phase != saga.Running || s.Waiting || s.Attempt != 2 {
 				t.Errorf("phase %s, step %+v", in.Phase, s)
+			}
+			if ignored := decide(ev); ignored != saga.IgnoredStale {
+				t.Errorf("the answer once more after the resume: ignored %q, phase %s", ignored, in.Phase)
 			}
 		})
 	}
