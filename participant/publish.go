@@ -21,6 +21,7 @@ const publishTries = 10
 // command comes again.
 func (r *runner[Tx]) publish(ctx context.Context) {
 	pause := patience()
+	pause.MaxInterval = time.Second // while it waits its places are taken, and nothing is served
 	var batch []*holding
 	for {
 		var more bool

@@ -343,6 +343,33 @@ func TestBusRefuses(t *testing.T) {
 	})
 }
 
+// TestBusComesBack: after any time without a bus the answers that wait are out within
+// two seconds, and commands are served again.
+func TestBusComesBack(t *testing.T) {
+	for away := time.Second; away < 200*time.Second; away += 7 * time.Second {
+		synctest.Test(t, func(t *testing.T) {
+			back := time.Now().Add(away)
+			c := newCounting(membus.Options{Fault: func(stream transport.Stream, _ *transport.Envelope) (fate membus.Fate) {
+				if stream == transport.Events && time.Now().Before(back) {
+					fate.Refuse = transport.ErrFull
+				}
+				return fate
+			}}, participant.Concurrency(2))
+			stop := c.start(t)
+			for n := range 200 {
+				c.send(t, n, 1)
+			}
+			time.Sleep(away + 2*time.Second)
+			if n := len(c.answers(t)); n < 3 { // more than there were places
+				t.Errorf("%d answers are out two seconds after %s", n, away)
+			}
+			if err := stop(); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
 // TestNeverTaken: answers that the bus never takes do not fill the places of the
 // others.
 func TestNeverTaken(t *testing.T) {
