@@ -46,7 +46,8 @@ func (s *server) Start(ctx context.Context, r *connect.Request[apiv1.StartReques
 	}
 	existed := status.Existed
 	if verb == transport.APIRun && len(status.Steps) == 0 && !status.Removed {
-		// The time is over, and the coordinator answered in few words.
+		// The time is over, and the coordinator answered in few words. They are true, and the
+		// saga is started, also when more cannot be learnt: that is no error of the start.
 		if all, err := ask[transport.Status](ctx, s.coordinator, transport.APIGet, &transport.Envelope{Saga: status.ID}); err == nil {
 			status = all
 		}

@@ -402,7 +402,7 @@ func TestRefusedStartsTakeTurns(t *testing.T) {
 		if last < 4*time.Second || last > 6*time.Second {
 			t.Errorf("the 5,000th at once is told to wait %s, and a thousand are let in a second at least", last)
 		}
-		time.Sleep(time.Second) // virtual: the present second is not in the rate
+		time.Sleep(time.Second) // virtual, in the bubble of synctest: the present second is not in the rate
 		if o := w.overview(); o.RefusedPerSecond != 500.1 || !maps.Equal(seen.by, map[string]int{coordinator.LimitOpen: 5001}) {
 			t.Errorf("5,001 starts were refused, and it counts %v, %v a second", seen.by, o.RefusedPerSecond)
 		}
@@ -591,7 +591,7 @@ func TestRecordIsDamaged(t *testing.T) {
 		done := make(chan error, 1)
 		go func() { done <- c.Run(ctx) }()
 		w.stopCoordinator = sync.OnceValue(func() error { cancel(); return <-done })
-		time.Sleep(6 * time.Second) // in virtual time: the first attempts have timed out
+		time.Sleep(6 * time.Second) // virtual, in the bubble of synctest: the first attempts have timed out
 		blocked := func(want ...transport.BlockedSaga) {
 			t.Helper()
 			o := w.overview()

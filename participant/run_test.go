@@ -359,7 +359,7 @@ func TestBusComesBack(t *testing.T) {
 			for n := range 200 {
 				c.send(t, n, 1)
 			}
-			time.Sleep(away + 2*time.Second)
+			time.Sleep(away + 2*time.Second)   // virtual, in the bubble of synctest: the bus comes back, and two seconds pass
 			if n := len(c.answers(t)); n < 3 { // more than there were places
 				t.Errorf("%d answers are out two seconds after %s", n, away)
 			}

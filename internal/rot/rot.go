@@ -43,8 +43,11 @@ func Saga(ctx context.Context, path string, sick, well saga.ID) error {
 // onlyHit reports whether the one saga is damaged and the other is not.
 func onlyHit(ctx context.Context, path string, sick, well saga.ID) (bool, error) {
 	s, err := boltstore.Open(path, boltstore.Options{MapSize: 1})
-	if err != nil {
-		return false, nil //nolint:nilerr // what was hit is more than a saga
+	switch {
+	case errors.Is(err, boltstore.ErrDamaged), errors.Is(err, store.ErrCorrupt):
+		return false, nil // what was hit is more than a saga: try another place
+	case err != nil:
+		return false, err
 	}
 	_, sickErr := s.Load(ctx, sick)
 	_, wellErr := s.Load(ctx, well)

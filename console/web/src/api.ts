@@ -132,7 +132,7 @@ export async function* stream<R>(method: string, request: object, signal?: Abort
       }
     }
   } finally {
-    reader.cancel().catch(() => {});
+    reader.cancel().catch(() => {}); // whoever read has all, or knows why not: a stream that is broken already need not be ended
   }
 }
 
