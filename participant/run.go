@@ -18,7 +18,7 @@ import (
 // It returns an error if the participant is not fit to run, if the subscription
 // is refused, or if the bus is closed.
 //
-//	Receive ──▶ serve (one goroutine per held command, Concurrency at work)
+//	receive ──▶ serve (Concurrency goroutines, each begun when a command first needs it)
 //	                └──▶ publish (one goroutine: batch, then Ack each)
 //	heartbeat (one goroutine: InProgress for all that is held)
 //	prune     (one goroutine, with Retention)
@@ -57,8 +57,8 @@ type runner[Tx any] struct {
 	p       *Participant[Tx]
 	bus     transport.Bus
 	source  transport.Source
-	working chan struct{} // one element per handler at work
 	held    *holdings
+	begun   chan *holding // received, not yet served; never full
 	answers chan *holding // answered, not yet published; never full
 }
 
@@ -66,8 +66,8 @@ func newRunner[Tx any](p *Participant[Tx], bus transport.Bus, source transport.S
 	bound := 2 * p.options.concurrency
 	return &runner[Tx]{
 		p: p, bus: bus, source: source,
-		working: make(chan struct{}, p.options.concurrency),
 		held:    newHoldings(bound),
+		begun:   make(chan *holding, bound),
 		answers: make(chan *holding, bound),
 	}
 }
@@ -81,13 +81,22 @@ func (r *runner[Tx]) run(ctx context.Context) error {
 	ticking.Go(func() { r.heartbeat(ticks) })
 	ticking.Go(func() { r.prune(ticks) })
 
+	servers := 0
 	err := r.receive(ctx, func(h *holding) {
-		serving.Go(func() { r.serve(ctx, work, h) })
+		r.begun <- h
+		if servers < r.p.options.concurrency {
+			servers++
+			serving.Go(func() { r.serve(ctx, work) })
+		}
 	})
 
 	grace := time.AfterFunc(r.p.options.gracePeriod, cut)
 	defer grace.Stop()
 	crashpoint.Here("participant: stopping, no more commands")
+	close(r.begun)
+	if ctx.Err() != nil {
+		r.serve(ctx, work) // gives back what waits behind handlers that take their time
+	}
 	serving.Wait()
 	close(r.answers)
 	crashpoint.Here("participant: stopping, all served")
@@ -128,24 +137,28 @@ func (r *runner[Tx]) receive(ctx context.Context, begin func(*holding)) error {
 	}
 }
 
-// serve takes one delivery to its answer. ctx says whether to begin, work how
-// long to go on.
-func (r *runner[Tx]) serve(ctx, work context.Context, h *holding) {
+// serve takes deliveries to their answers until no more will begin. It stays, because
+// a goroutine for each would have to grow its stack for each. ctx says whether to
+// begin one, work how long to go on.
+func (r *runner[Tx]) serve(ctx, work context.Context) {
+	for h := range r.begun {
+		if ctx.Err() != nil {
+			h.delivery.Nak(0) // somebody else may begin it at once
+			r.held.remove(h)
+			continue
+		}
+		r.answer(work, h)
+	}
+}
+
+// answer takes one delivery to its answer.
+func (r *runner[Tx]) answer(work context.Context, h *holding) {
 	answered := false
 	defer func() {
 		if !answered {
 			r.held.remove(h)
 		}
 	}()
-	select {
-	case r.working <- struct{}{}:
-		defer func() { <-r.working }()
-	case <-ctx.Done():
-	}
-	if ctx.Err() != nil {
-		h.delivery.Nak(0) // somebody else may begin it at once
-		return
-	}
 	crashpoint.Here("participant: before answering")
 	answer, err := r.p.Answer(work, h.delivery.Envelope())
 	var wrong *CommandError

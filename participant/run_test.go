@@ -271,6 +271,37 @@ func TestShutdown(t *testing.T) {
 
 // TestGracePeriod: a handler that takes too long is cut off; its command is not
 // answered and comes again.
+// TestStoppingGivesBack: commands that wait behind a handler are somebody else's as soon
+// as the process is told to stop, and not when that handler is done (I9).
+func TestStoppingGivesBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCounting(membus.Options{}, participant.Concurrency(2), participant.GracePeriod(10*time.Second))
+		slow := true
+		c.handler = func(context.Context, int) (string, error) {
+			if slow {
+				time.Sleep(5 * time.Second)
+			}
+			return "", nil
+		}
+		for n := range 4 {
+			c.send(t, n, 1)
+		}
+		stop := c.start(t)
+		time.Sleep(time.Second) // virtual: two are at work, two wait
+		stopped := make(chan error, 1)
+		go func() { stopped <- stop() }()
+		synctest.Wait()
+		slow = false
+		stopOther := c.start(t)
+		time.Sleep(time.Second) // virtual: the first two are still at work
+		c.wantAnswers(t, 2, transport.TypeCompleted)
+		if err := errors.Join(<-stopped, stopOther()); err != nil {
+			t.Fatal(err)
+		}
+		c.wantAnswers(t, 2, transport.TypeCompleted)
+	})
+}
+
 func TestGracePeriod(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCounting(membus.Options{}, participant.GracePeriod(4*time.Second))
