@@ -199,7 +199,7 @@ func (e *Engine) step(ctx context.Context, inputs []Input, todo []int, out *Outp
 		}
 		switch {
 		case failure == nil:
-			e.cache.Add(d.instance.ID, d.instance)
+			e.remember(d.instance)
 			out.Moved++
 			out.Owed = append(out.Owed, d.owe...)
 			out.Settled = append(out.Settled, d.settle...)
@@ -215,6 +215,17 @@ func (e *Engine) step(ctx context.Context, inputs []Input, todo []int, out *Outp
 	}
 	slices.Sort(again)
 	return again, nil
+}
+
+// remember puts a saga into the cache, and takes it out when it has ended: then little
+// more than a repeated answer asks for it, and it would keep its input and results in
+// memory.
+func (e *Engine) remember(in *saga.Instance) {
+	if in.Open() {
+		e.cache.Add(in.ID, in)
+	} else {
+		e.cache.Remove(in.ID)
+	}
 }
 
 // doubtful reports whether a refusal, or the answer that a saga exists, may be
