@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"strings"
 	"time"
 
 	"github.com/amends-dev/amends/internal/bench"
+	"github.com/amends-dev/amends/internal/heap"
 )
 
 // benchCmds are the benchmarks; without a name it is the first.
@@ -47,6 +49,7 @@ func (c *benchCmd) Run(env *environment) error {
 		defer func() { _ = f.Close() }() // each object was written with its error
 		to = io.MultiWriter(to, f)
 	}
+	heap.Suit(env.ctx, slog.New(slog.NewTextHandler(env.stderr, nil))) // as serve does
 	var all []bench.Figures
 	encoder := json.NewEncoder(to)
 	for _, o := range c.runs() {

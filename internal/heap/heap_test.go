@@ -1,0 +1,108 @@
+package heap
+
+import (
+	"context"
+	"log/slog"
+	"runtime"
+	"runtime/metrics"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestPercent(t *testing.T) {
+	const mb = 1 << 20
+	for name, tt := range map[string]struct {
+		floor, live, roots uint64
+		want               int
+	}{
+		"up to the floor":                 {256 * mb, 64 * mb, 0, 300},
+		"roots count for the goal":        {256 * mb, 60 * mb, 4 * mb, 306},
+		"at most five times":              {256 * mb, 5 * mb, 0, 400},
+		"at least twice":                  {256 * mb, 200 * mb, 0, 100},
+		"more in use than the floor":      {256 * mb, 3000 * mb, 0, 100},
+		"nothing collected so far":        {256 * mb, 0, 0, 400},
+		"a floor of half a small machine": {32 * mb, 16 * mb, 0, 100},
+	} {
+		if got := percent(tt.floor, tt.live, tt.roots); got != tt.want {
+			t.Errorf("%s: percent(%d, %d, %d) = %d, want %d", name, tt.floor, tt.live, tt.roots, got, tt.want)
+		}
+	}
+}
+
+// TestSuit: a process that keeps little collects less often, one that keeps much as often
+// as ever, and afterwards everything is as it was.
+func TestSuit(t *testing.T) {
+	t.Setenv("GOGC", "")
+	synctest.Test(t, func(t *testing.T) {
+		keep := pointers(40 << 20)
+		ordinarily := collections(1 << 30)
+		ctx, cancel := context.WithCancel(t.Context())
+		Suit(ctx, slog.New(slog.DiscardHandler))
+		synctest.Wait()
+		if suited := collections(1 << 30); suited > ordinarily/2 {
+			t.Errorf("%d collections for a gigabyte of garbage, and %d without the floor: expected half as many at most", suited, ordinarily)
+		}
+		keep = append(keep, pointers(Floor)...)
+		runtime.GC()
+		time.Sleep(pace) // virtual
+		synctest.Wait()
+		if got := gogc(); got != ordinary {
+			t.Errorf("GOGC is %d with more in use than the floor, want %d", got, ordinary)
+		}
+		runtime.KeepAlive(keep)
+		keep = nil
+		runtime.GC()
+		time.Sleep(pace) // virtual
+		synctest.Wait()
+		if got := gogc(); got != largest {
+			t.Errorf("GOGC is %d with next to nothing in use, want %d", got, largest)
+		}
+		cancel()
+		synctest.Wait()
+		if got := gogc(); got != ordinary {
+			t.Errorf("GOGC is %d after the end, want %d", got, ordinary)
+		}
+	})
+}
+
+// TestSuitLeavesTheEnvironment: whoever sets GOGC has it.
+func TestSuitLeavesTheEnvironment(t *testing.T) {
+	t.Setenv("GOGC", "100")
+	synctest.Test(t, func(t *testing.T) {
+		Suit(t.Context(), slog.New(slog.DiscardHandler))
+		synctest.Wait()
+		if got := gogc(); got != ordinary {
+			t.Errorf("GOGC is %d, and the environment says %d", got, ordinary)
+		}
+	})
+}
+
+// pointers returns memory of a size in bytes that holds pointers, as what a coordinator
+// keeps does.
+func pointers(size int) (all []*[1 << 10]byte) {
+	for range size >> 10 {
+		all = append(all, new([1 << 10]byte))
+	}
+	return all
+}
+
+var garbage *[1 << 10]byte
+
+// collections says how often garbage is collected while a size in bytes of it is made.
+func collections(size int) uint32 {
+	runtime.GC()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for range size >> 10 {
+		garbage = new([1 << 10]byte)
+	}
+	runtime.ReadMemStats(&after)
+	return after.NumGC - before.NumGC
+}
+
+func gogc() int {
+	sample := []metrics.Sample{{Name: "/gc/gogc:percent"}}
+	metrics.Read(sample)
+	return int(sample[0].Value.Uint64())
+}
