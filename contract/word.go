@@ -1,6 +1,6 @@
 package contract
 
-import "fmt"
+import "strconv"
 
 // Phase is where a saga stands.
 type Phase string
@@ -51,7 +51,7 @@ func (r DefinitionRef) String() string {
 	if r.Version == 0 {
 		return r.Name
 	}
-	return fmt.Sprintf("%s/%d", r.Name, r.Version)
+	return r.Name + "/" + strconv.Itoa(r.Version)
 }
 
 // Key is the idempotency key of one direction of one step: the same for all

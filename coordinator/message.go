@@ -20,6 +20,7 @@ type writer struct {
 	source   string // CloudEvents source
 	secret   []byte // of the keyed hash in DedupID
 	mac      hash.Hash
+	sum      []byte // what mac says, used again and again
 	tracer   Tracer // nil: nobody follows
 }
 
@@ -126,6 +127,8 @@ func (w *writer) announcement(in *saga.Instance, a *saga.Announcement, id string
 func (w *writer) dedup(id string) string {
 	w.mac.Reset()
 	w.mac.Write([]byte(id))
-	var sum [sha256.Size]byte
-	return hex.EncodeToString(w.mac.Sum(sum[:0])[:16])
+	w.sum = w.mac.Sum(w.sum[:0])
+	var text [32]byte
+	hex.Encode(text[:], w.sum[:16])
+	return string(text[:])
 }

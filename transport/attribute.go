@@ -158,9 +158,12 @@ func (e *Envelope) SetAttribute(name, value string) (err error) {
 // setContentType refuses CloudEvents' structured mode: there the attributes are
 // in the data, which Amends does not read.
 func (e *Envelope) setContentType(name, value string) error {
-	media, _, err := mime.ParseMediaType(value)
-	if err != nil {
-		return badAttribute(name, value, "is not a media type such as application/json")
+	media := value
+	if value != JSON { // which nearly every message is
+		var err error
+		if media, _, err = mime.ParseMediaType(value); err != nil {
+			return badAttribute(name, value, "is not a media type such as application/json")
+		}
 	}
 	if strings.HasPrefix(media, "application/cloudevents") {
 		return badAttribute(name, value, "is CloudEvents' structured or batched mode; send binary mode: attributes as headers, data as the body")

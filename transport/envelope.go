@@ -64,7 +64,7 @@ const CoordinatorSource = "/amends/coordinator"
 
 // CommandID is the CloudEvents id of one attempt's command: saga/step/direction/attempt.
 func CommandID(key contract.Key, attempt int) string {
-	return key.String() + "/" + strconv.Itoa(attempt)
+	return string(key.Saga) + "/" + string(key.Step) + "/" + string(key.Direction) + "/" + strconv.Itoa(attempt)
 }
 
 // MaxRetryAfter bounds Envelope.RetryAfter.

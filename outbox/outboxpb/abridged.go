@@ -99,7 +99,8 @@ func abridge(e *transport.Envelope, id outbox.ID, input []byte) (left uint64) {
 	leave(leftLifecycle, &e.Type, transport.TypeLifecycle)
 	leave(leftJSON, &e.ContentType, transport.JSON)
 	if isHex(e.DedupID) {
-		raw, _ := hex.DecodeString(e.DedupID)
+		raw := make([]byte, 0, 64) // it is 16 bytes
+		raw, _ = hex.AppendDecode(raw, []byte(e.DedupID))
 		e.DedupID, left = string(raw), left|dedupIsHex
 	}
 	if len(input) > 0 && bytes.Equal(e.Data, input) {

@@ -16,35 +16,51 @@ import (
 type group struct {
 	s       *Store
 	tx      *bolt.Tx
-	buckets map[table]*bolt.Bucket
+	opened  []place
 	tallies map[tally]int // what changes in the counts
 	swept   [][]byte      // keys of owed that nothing points to any more
 	settled []outbox.ID   // what Settle was told, and is applied
 }
 
 func (s *Store) newGroup(tx *bolt.Tx) *group {
-	return &group{s: s, tx: tx, buckets: map[table]*bolt.Bucket{}, tallies: map[tally]int{}}
+	return &group{s: s, tx: tx, opened: make([]place, 0, len(tables)), tallies: map[tally]int{}}
 }
 
-func (g *group) bucket(t table) *bolt.Bucket {
-	b, ok := g.buckets[t]
-	if !ok {
-		b = t.bucket(g.tx)
-		b.FillPercent = t.fill
-		g.buckets[t] = b
+// place is a table in a transaction. Its cursor is used again and again, because a new
+// one allocates for each level of the tree.
+type place struct {
+	table  string
+	bucket *bolt.Bucket
+	cursor *bolt.Cursor
+}
+
+func (g *group) open(t table) place {
+	for _, p := range g.opened {
+		if p.table == t.name {
+			return p
+		}
 	}
-	return b
+	b := t.bucket(g.tx)
+	b.FillPercent = t.fill
+	p := place{table: t.name, bucket: b, cursor: b.Cursor()}
+	g.opened = append(g.opened, p)
+	return p
 }
 
-func (g *group) get(t table, key []byte) ([]byte, error) { return t.get(g.bucket(t), key) }
-func (g *group) put(t table, key, body []byte) error     { return t.put(g.bucket(t), key, body) }
+func (g *group) bucket(t table) *bolt.Bucket { return g.open(t).bucket }
+
+func (g *group) get(t table, key []byte) ([]byte, error) { return t.get(g.open(t).cursor, key) }
+func (g *group) find(t table, key []byte) (body []byte, sealed bool, err error) {
+	return t.find(g.open(t).cursor, key)
+}
+func (g *group) put(t table, key, body []byte) error { return t.put(g.bucket(t), key, body) }
 func (g *group) putAs(format byte, t table, key, body []byte) error {
 	return t.putAs(format, g.bucket(t), key, body)
 }
 func (g *group) putFrame(format byte, t table, key, v []byte) error {
 	return t.putFrame(format, g.bucket(t), key, v)
 }
-func (g *group) delete(t table, key []byte) error { return t.delete(g.bucket(t), key) }
+func (g *group) delete(t table, key []byte) error { return t.delete(g.open(t).cursor, key) }
 
 // apply makes one change part of the transaction. A fatalError: the transaction
 // cannot go on. Any other error is the change's result, and nothing of it was
@@ -112,7 +128,7 @@ func (g *group) current(p *prepared) (*head, error) {
 		return nil, err
 	}
 	if body == nil { // a saga is buried in the transaction that removes it
-		stone, sealed, err := tableTombstones.find(g.bucket(tableTombstones), []byte(p.id))
+		stone, sealed, err := g.find(tableTombstones, []byte(p.id))
 		if err != nil {
 			return nil, err
 		}

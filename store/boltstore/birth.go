@@ -2,6 +2,7 @@ package boltstore
 
 import (
 	"bytes"
+	"encoding/binary"
 
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/saga/sagapb"
@@ -15,14 +16,15 @@ type birth struct {
 	input []byte
 }
 
-func appendBirth(b []byte, in *saga.Instance) []byte {
+func encodeBirth(in *saga.Instance) []byte {
+	b := make([]byte, 0, len(in.Fingerprint)+len(in.ContentType)+len(in.TraceParent)+len(in.Input)+4*binary.MaxVarintLen64)
 	b = appendBytes(b, []byte(in.Fingerprint))
 	b = appendBytes(b, []byte(in.ContentType))
 	b = appendBytes(b, []byte(in.TraceParent))
 	return appendBytes(b, in.Input)
 }
 
-// parseBirth reads what appendBirth wrote; the input shares its memory.
+// parseBirth reads what encodeBirth wrote; the input shares its memory.
 func parseBirth(b []byte) (birth, error) {
 	r := reader{b: b}
 	out := birth{fingerprint: string(r.bytes()), contentType: string(r.bytes()), traceParent: string(r.bytes()), input: r.bytes()}

@@ -39,7 +39,7 @@ func prepare(keys *Keys, c *store.Change) (*prepared, error) {
 	if err != nil {
 		return nil, invalid(err)
 	}
-	p := &prepared{id: in.ID, expected: c.Expected, birth: appendBirth(nil, in), settle: c.Settle}
+	p := &prepared{id: in.ID, expected: c.Expected, birth: encodeBirth(in), settle: c.Settle}
 	p.results = elsewhere(keys, in, c.Events)
 	if p.slim, err = slim(in, p.results); err != nil {
 		return nil, invalid(err)

@@ -172,7 +172,7 @@ func (g *group) takeSettled(id outbox.ID) bool {
 // has ended keeps its entry, which costs a few bytes and spares writing its page again:
 // its record is gone.
 func (g *group) settle(id saga.ID, ids []outbox.ID) error {
-	body, sealed, err := tableSagas.find(g.bucket(tableSagas), []byte(id))
+	body, sealed, err := g.find(tableSagas, []byte(id))
 	if err != nil || body == nil {
 		return err
 	}

@@ -60,6 +60,9 @@ func (t table) bucket(tx *bolt.Tx) *bolt.Bucket {
 	return b
 }
 
+// cursor is for looking at a table. Looking again moves it, so one is enough.
+func (t table) cursor(tx *bolt.Tx) *bolt.Cursor { return t.bucket(tx).Cursor() }
+
 func (t table) keySum(key []byte) uint32 {
 	return crc32.Update(t.seed, castagnoli, key)
 }
@@ -98,8 +101,12 @@ func (t table) putFrame(format byte, b *bolt.Bucket, key, v []byte) error {
 	return nil
 }
 
-func (t table) delete(b *bolt.Bucket, key []byte) error {
-	if err := b.Delete(key); err != nil {
+// delete removes a key, if it is there.
+func (t table) delete(c *bolt.Cursor, key []byte) error {
+	if k, _ := c.Seek(key); k == nil || !bytes.Equal(k, key) {
+		return nil
+	}
+	if err := c.Delete(); err != nil {
 		return fatalError{fmt.Errorf("delete from %s: %w", t.name, err)}
 	}
 	return nil
@@ -131,16 +138,16 @@ func (t table) corrupt(key []byte, why string) *store.CorruptError {
 // get returns the body under key, nil when there is none; the memory is the
 // transaction's. A *store.CorruptError: it is damaged, or it cannot be told
 // whether it exists.
-func (t table) get(b *bolt.Bucket, key []byte) ([]byte, error) {
-	body, _, err := t.find(b, key)
+func (t table) get(c *bolt.Cursor, key []byte) ([]byte, error) {
+	body, _, err := t.find(c, key)
 	return body, err
 }
 
 // find is get that also says whether parts of the body are sealed.
-func (t table) find(b *bolt.Bucket, key []byte) (body []byte, sealed bool, err error) {
-	v := b.Get(key)
-	if v == nil {
-		return nil, false, t.absent(b, key)
+func (t table) find(c *bolt.Cursor, key []byte) (body []byte, sealed bool, err error) {
+	k, v := c.Seek(key)
+	if k == nil || !bytes.Equal(k, key) {
+		return nil, false, t.absent(c, key)
 	}
 	body, err = t.open(key, v)
 	return body, err == nil && v[0] == frameSealed, err
@@ -149,8 +156,7 @@ func (t table) find(b *bolt.Bucket, key []byte) (body []byte, sealed bool, err e
 // absent returns nil when the keys around the place where key would be prove
 // that it is not there. A key with a flipped bit can hide itself and, because
 // the search is binary, others; then absent looks at every record around.
-func (t table) absent(b *bolt.Bucket, key []byte) error {
-	c := b.Cursor()
+func (t table) absent(c *bolt.Cursor, key []byte) error {
 	next, nextValue := c.Seek(key)
 	var prev, prevValue []byte
 	if next == nil {

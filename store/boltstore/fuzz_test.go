@@ -76,7 +76,7 @@ func FuzzRecord(f *testing.F) {
 	f.Add(e.append(nil))
 	f.Add(appendOwner(nil, outbox.ID{Saga: "order-1", Revision: 3, Index: 2}))
 	f.Add(appendTombstone(nil, &store.TombstoneError{Definition: saga.Ref{Name: "checkout", Version: 1}}, 3))
-	f.Add(appendBirth(nil, &saga.Instance{Fingerprint: "f", Input: []byte("{}")}))
+	f.Add(encodeBirth(&saga.Instance{Fingerprint: "f", Input: []byte("{}")}))
 	f.Add(outboxKey(outbox.ID{Saga: "order-1", Revision: 3, Index: 2}))
 	f.Add(indexKey(1, 5, "order-1"))
 	f.Add(timeKey("s", 5, "order-1"))
@@ -97,7 +97,7 @@ func FuzzRecord(f *testing.F) {
 			same(t, "tombstone", s, again, err)
 		}
 		if began, err := parseBirth(b); err == nil {
-			again, err := parseBirth(appendBirth(nil, &saga.Instance{
+			again, err := parseBirth(encodeBirth(&saga.Instance{
 				Fingerprint: began.fingerprint, ContentType: began.contentType, TraceParent: began.traceParent, Input: began.input,
 			}))
 			same(t, "birth", began, again, err)

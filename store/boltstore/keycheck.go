@@ -50,7 +50,7 @@ func (s *Store) noteKey() error {
 	at := []byte(metaKey + keys.names[0])
 	known := false
 	if err := s.db.View(func(tx *bolt.Tx) (err error) {
-		word, err := tableMeta.get(tableMeta.bucket(tx), at)
+		word, err := tableMeta.get(tableMeta.cursor(tx), at)
 		known = word != nil
 		return err
 	}); err != nil || known {

@@ -108,7 +108,10 @@ func unsortable(u uint64) int64 { return int64(u ^ 1<<63) }
 func sequenceKey(seq uint64) []byte { return binary.BigEndian.AppendUint64(nil, seq) }
 
 func owedKey(seq uint64, place int) []byte {
-	return binary.BigEndian.AppendUint16(sequenceKey(seq), uint16(place))
+	k := make([]byte, 10)
+	binary.BigEndian.PutUint64(k, seq)
+	binary.BigEndian.PutUint16(k[8:], uint16(place))
+	return k
 }
 
 // parseOwedKey is where the record under a key of owed stands.

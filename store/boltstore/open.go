@@ -212,9 +212,9 @@ func isEmpty(tx *bolt.Tx) bool {
 
 // readMeta checks that the file is ours and fills Info.
 func (s *Store) readMeta(tx *bolt.Tx) error {
-	b := tableMeta.bucket(tx)
+	c := tableMeta.cursor(tx)
 	number := func(key string) (uint64, error) {
-		body, err := tableMeta.get(b, []byte(key))
+		body, err := tableMeta.get(c, []byte(key))
 		if err == nil && body == nil {
 			err = fmt.Errorf("%w: %s is missing", ErrForeign, key)
 		}
@@ -240,7 +240,7 @@ func (s *Store) readMeta(tx *bolt.Tx) error {
 	if err != nil {
 		return err
 	}
-	id, err := tableMeta.get(b, []byte(metaStore))
+	id, err := tableMeta.get(c, []byte(metaStore))
 	if err != nil {
 		return err
 	}

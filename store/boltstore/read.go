@@ -87,12 +87,12 @@ func (s *Store) eventOf(e *entry, i int) (*saga.Event, error) {
 // loadHead reads what the store knows of a saga, and its slim state. The error
 // is that of Load.
 func (s *Store) loadHead(tx *bolt.Tx, id saga.ID) (head, []byte, error) {
-	body, sealed, err := tableSagas.find(tableSagas.bucket(tx), []byte(id))
+	body, sealed, err := tableSagas.find(tableSagas.cursor(tx), []byte(id))
 	if err != nil {
 		return head{}, nil, err
 	}
 	if body == nil {
-		if body, sealed, err = tableTombstones.find(tableTombstones.bucket(tx), []byte(id)); err != nil {
+		if body, sealed, err = tableTombstones.find(tableTombstones.cursor(tx), []byte(id)); err != nil {
 			return head{}, nil, err
 		}
 		if body != nil {
@@ -111,7 +111,7 @@ func (s *Store) loadHead(tx *bolt.Tx, id saga.ID) (head, []byte, error) {
 // loadEntry reads a journal record of a saga.
 func (s *Store) loadEntry(tx *bolt.Tx, id saga.ID, seq uint64) (*entry, error) {
 	key := sequenceKey(seq)
-	body, sealed, err := tableJournal.find(tableJournal.bucket(tx), key)
+	body, sealed, err := tableJournal.find(tableJournal.cursor(tx), key)
 	if err != nil {
 		return nil, err
 	}

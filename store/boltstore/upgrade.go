@@ -77,7 +77,7 @@ func (g *group) upgradeOwed(k []byte) error {
 		return tableOutbox.corrupt(k, "it cannot be read, so that its message is not sent again")
 	}
 	place = bytes.Clone(place)
-	body, sealed, err := tableOwed.find(g.bucket(tableOwed), place)
+	body, sealed, err := g.find(tableOwed, place)
 	keys := g.s.options.Keys
 	if err == nil {
 		body, err = keys.opening(sealed, "owed", string(k), 0, body)

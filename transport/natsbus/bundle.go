@@ -25,6 +25,7 @@ const (
 	bundleType   = "application/vnd.amends.bundle"
 	bundleMost   = 64        // commands or answers in one
 	bundleBytes  = 256 << 10 // a bundle takes no further message when it has as many
+	maxSubject   = 4096
 	headerPrefix = "NATS/1.0\r\n"
 )
 
@@ -123,17 +124,20 @@ var errFrame = errors.New("HPUB, subject, bytes of headers and bytes in all are 
 
 func unpackOne(data []byte) (f frame, rest []byte, err error) {
 	line, rest, ok := bytes.Cut(data, []byte("\r\n"))
-	words := strings.Split(string(line[:min(len(line), 4096)]), " ")
-	if !ok || len(words) != 4 || words[0] != "HPUB" {
+	line, ours := bytes.CutPrefix(line, []byte("HPUB "))
+	subject, sizes, _ := bytes.Cut(line, []byte(" "))
+	first, second, _ := bytes.Cut(sizes, []byte(" "))
+	if !ok || !ours || len(subject) > maxSubject {
 		return f, nil, errFrame
 	}
-	header, err1 := strconv.ParseUint(words[2], 10, 31)
-	total, err2 := strconv.ParseUint(words[3], 10, 31)
+	header, err1 := strconv.ParseUint(string(first), 10, 31)
+	total, err2 := strconv.ParseUint(string(second), 10, 31)
 	if err1 != nil || err2 != nil || header > total || total+2 > uint64(len(rest)) || string(rest[total:total+2]) != "\r\n" {
 		return f, nil, errFrame
 	}
-	f.subject = words[1]
-	f.header = string(rest[:header])
+	text := string(data[:len(data)-len(rest)+int(header)]) // one for all of the attributes
+	f.subject = text[len("HPUB ") : len("HPUB ")+len(subject)]
+	f.header = text[len(text)-int(header):]
 	f.data = bytes.Clone(rest[header:total])
 	return f, rest[total+2:], nil
 }
