@@ -50,7 +50,7 @@ type fatalError struct{ error }
 
 func (e fatalError) Unwrap() error { return e.error }
 
-func isFatal(err error) bool { return errors.As(err, new(fatalError)) }
+func isFatal(err error) bool { return err != nil && errors.As(err, new(fatalError)) }
 
 func (t table) bucket(tx *bolt.Tx) *bolt.Bucket {
 	b := tx.Bucket([]byte(t.name))

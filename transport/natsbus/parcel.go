@@ -2,6 +2,7 @@ package natsbus
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -160,14 +161,16 @@ func (b *Bus) wrap(batch []transport.Envelope, items []int, as *pile) (parcel, e
 // bundleID is made of its messages' ids: the same for the same messages, and as hard
 // to guess; "" if one has none.
 func bundleID(batch []transport.Envelope, items []int) string {
-	id := sha256.New()
+	text := make([]byte, 0, len(items)*40)
 	for _, i := range items {
 		if batch[i].DedupID == "" {
 			return ""
 		}
-		_, _ = fmt.Fprintf(id, "%q", batch[i].DedupID)
+		text = binary.AppendUvarint(text, uint64(len(batch[i].DedupID)))
+		text = append(text, batch[i].DedupID...)
 	}
-	return hex.EncodeToString(id.Sum(nil)[:16])
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:16])
 }
 
 // split makes single parcels of the bundles that were too large for the server,
