@@ -2,6 +2,7 @@ package participant
 
 import (
 	"context"
+	"encoding/binary"
 	"strings"
 	"sync"
 	"time"
@@ -12,9 +13,11 @@ import (
 // MemoryInbox is an inbox in memory, for tests and examples: it loses everything
 // when the process ends, and with it the promise of I5. The zero value is ready.
 type MemoryInbox struct {
-	mu      sync.Mutex
-	entries map[StepKey]Entry
-	busy    map[StepKey]chan struct{} // closed when the key is free again; nil while nobody waits
+	mu sync.Mutex
+	// Keys and entries are packed: as structs they have thirteen pointers each, and what an
+	// inbox of a hundred thousand costs is that the garbage collector follows them.
+	entries map[string][]byte
+	busy    map[string]chan struct{} // closed when the key is free again; nil while nobody waits
 }
 
 // MemoryTx is a transaction of a MemoryInbox.
@@ -28,25 +31,20 @@ func (tx *MemoryTx) OnCommit(f func()) { tx.commits = append(tx.commits, f) }
 
 // Update implements Inbox.
 func (m *MemoryInbox) Update(ctx context.Context, key StepKey, work Work[*MemoryTx]) error {
-	if err := m.lock(ctx, key); err != nil {
+	k := key.pack()
+	stored, err := m.lock(ctx, k)
+	if err != nil {
 		return err
 	}
-	defer m.unlock(key)
-	m.mu.Lock()
-	entry := m.entries[key]
-	m.mu.Unlock()
+	defer m.unlock(k)
+	entry := unpack(stored)
 	tx := new(MemoryTx)
 	next, keep, err := work(ctx, tx, entry)
 	if err != nil {
 		return err
 	}
 	if !next.Equal(entry) {
-		m.mu.Lock()
-		if m.entries == nil {
-			m.entries = make(map[StepKey]Entry)
-		}
-		m.entries[key.own()] = next
-		m.mu.Unlock()
+		m.store(k, next.pack())
 	}
 	if keep {
 		for _, commit := range tx.commits {
@@ -56,11 +54,13 @@ func (m *MemoryInbox) Update(ctx context.Context, key StepKey, work Work[*Memory
 	return nil
 }
 
-// own is the key in memory of its own: as it comes from the bus it is a part of
-// all headers of its message, which would stay for as long as the entry.
-func (k StepKey) own() StepKey {
-	k.Saga, k.Step = contract.SagaID(strings.Clone(string(k.Saga))), contract.StepName(strings.Clone(string(k.Step)))
-	return k
+func (m *MemoryInbox) store(key string, entry []byte) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.entries == nil {
+		m.entries = make(map[string][]byte)
+	}
+	m.entries[key] = entry
 }
 
 // Prune implements Inbox.
@@ -72,7 +72,7 @@ func (m *MemoryInbox) Prune(_ context.Context, participant string, before time.T
 		if removed >= limit {
 			break
 		}
-		if key.Participant == participant && entry.Updated.Before(before) {
+		if strings.HasPrefix(key, participant+"\x00") && unpack(entry).Updated.Before(before) {
 			delete(m.entries, key)
 			removed++
 		}
@@ -80,18 +80,60 @@ func (m *MemoryInbox) Prune(_ context.Context, participant string, before time.T
 	return removed, nil
 }
 
-// lock waits until nobody works on the key.
-func (m *MemoryInbox) lock(ctx context.Context, key StepKey) error {
+// pack is the key as one string. No name has a zero byte.
+func (k StepKey) pack() string {
+	return k.Participant + "\x00" + string(k.Saga) + "\x00" + string(k.Step)
+}
+
+// pack writes an entry down for unpack.
+func (e Entry) pack() []byte {
+	b := make([]byte, 0, 32+len(e.Do.Reason)+len(e.Do.Data)+len(e.Undo.Reason)+len(e.Undo.Data))
+	b = binary.AppendVarint(b, e.Updated.UnixMilli())
+	for _, a := range []*Answer{&e.Do, &e.Undo} {
+		b = appendField(b, a.Outcome)
+		b = appendField(b, a.Reason)
+		b = appendField(b, a.Data)
+	}
+	return b
+}
+
+func appendField[T ~string | ~[]byte](b []byte, field T) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(field))), field...)
+}
+
+// unpack reads what pack wrote, and nothing as no entry. The data of its answers is b's.
+func unpack(b []byte) (e Entry) {
+	if len(b) == 0 {
+		return e
+	}
+	ms, n := binary.Varint(b)
+	e.Updated = time.UnixMilli(ms).UTC()
+	b = b[n:]
+	field := func() (f []byte) {
+		size, n := binary.Uvarint(b)
+		end := n + int(size)
+		f, b = b[n:end:end], b[end:]
+		return f
+	}
+	for _, a := range []*Answer{&e.Do, &e.Undo} {
+		a.Outcome, a.Reason, a.Data = contract.Outcome(field()), string(field()), field()
+	}
+	return e
+}
+
+// lock waits until nobody works on the key, and returns its entry.
+func (m *MemoryInbox) lock(ctx context.Context, key string) ([]byte, error) {
 	for {
 		m.mu.Lock()
 		free, busy := m.busy[key]
 		if !busy {
 			if m.busy == nil {
-				m.busy = make(map[StepKey]chan struct{})
+				m.busy = make(map[string]chan struct{})
 			}
 			m.busy[key] = nil
+			entry := m.entries[key]
 			m.mu.Unlock()
-			return nil
+			return entry, nil
 		}
 		if free == nil {
 			free = make(chan struct{})
@@ -101,12 +143,12 @@ func (m *MemoryInbox) lock(ctx context.Context, key StepKey) error {
 		select {
 		case <-free:
 		case <-ctx.Done():
-			return ctx.Err()
+			return nil, ctx.Err()
 		}
 	}
 }
 
-func (m *MemoryInbox) unlock(key StepKey) {
+func (m *MemoryInbox) unlock(key string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if free := m.busy[key]; free != nil {
