@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
+	"weak"
 
 	"github.com/amends-dev/amends/coordinator"
 	"github.com/amends-dev/amends/outbox"
@@ -139,6 +141,54 @@ func TestCommandEnvelope(t *testing.T) {
 	}
 	if l.Subject != "saga.lifecycle.checkout.running" || !strings.Contains(string(l.Data), `"phase":"running"`) {
 		t.Errorf("announcement %s %s", l.Subject, l.Data)
+	}
+}
+
+// Deduplication knows a message again, whichever engine says it and whatever it said
+// before, and nobody else knows it.
+func TestDedupID(t *testing.T) {
+	id := func(e *coordinator.Engine) string { return step(t, e, start("a")).Owed[0].Envelope.DedupID }
+	one, other := newEngine(t, memstore.New()), newEngine(t, memstore.New())
+	step(t, other, start("b"))
+	if a, b := id(one), id(other); a != b {
+		t.Errorf("the same command has the ids %s and %s", a, b)
+	}
+	stranger, err := coordinator.NewEngine(t.Context(), memstore.New(), transport.Subjects{}, []byte("another secret"), 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := stranger.Register(t.Context(), checkout); err != nil {
+		t.Fatal(err)
+	}
+	if id(newEngine(t, memstore.New())) == id(stranger) {
+		t.Error("an engine with another secret makes the same id")
+	}
+}
+
+// A saga is remembered for as long as it is open: its input and its results are not kept
+// in memory once it has ended.
+func TestEndedIsNotRemembered(t *testing.T) {
+	e := newEngine(t, memstore.New())
+	remembered := func(out coordinator.Output) func() bool {
+		is := weak.Make(out.Results[0].Instance)
+		return func() bool {
+			step(t, e, start("another")) // an engine keeps what its last step needed for the next one
+			runtime.GC()
+			return is.Value() != nil
+		}
+	}
+	begun := remembered(step(t, e, start("a")))
+	if !begun() {
+		t.Error("an open saga is not remembered")
+	}
+	step(t, e, completed("a", "stock", "reserve"))
+	charged := remembered(step(t, e, completed("a", "bank", "charge")))
+	ended := remembered(step(t, e, completed("a", "post", "ship")))
+	if ended() || charged() {
+		t.Error("a saga that has ended is remembered")
+	}
+	if r := step(t, e, completed("a", "post", "ship")).Results[0]; r.Ignored == "" || r.Err != nil {
+		t.Errorf("a late answer: %+v", r)
 	}
 }
 

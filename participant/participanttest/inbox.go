@@ -254,10 +254,14 @@ func (i Inbox[Tx]) races(t *testing.T) {
 
 func (i Inbox[Tx]) distinguishes(t *testing.T) {
 	base := newKey()
-	keys := []participant.StepKey{base, base, base, base}
+	keys := []participant.StepKey{base, base, base, base, base, base, base}
 	keys[1].Participant += "-other"
 	keys[2].Saga = contract.SagaID(bytes.ToUpper([]byte(base.Saga)))
 	keys[3].Step += "-other"
+	// The same letters, parted elsewhere.
+	keys[4].Saga, keys[4].Step = base.Saga+"x", "y"
+	keys[5].Saga, keys[5].Step = base.Saga, "xy"
+	keys[6].Participant, keys[6].Saga = base.Participant+"x", "y"+base.Saga
 	for n, key := range keys {
 		i.wantEntry(t, key, participant.Entry{})
 		err := i.update(t, key, func(_ context.Context, _ Tx, e participant.Entry) (participant.Entry, bool, error) {

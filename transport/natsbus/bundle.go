@@ -25,7 +25,6 @@ const (
 	bundleType   = "application/vnd.amends.bundle"
 	bundleMost   = 64        // commands or answers in one
 	bundleBytes  = 256 << 10 // a bundle takes no further message when it has as many
-	maxSubject   = 4096
 	headerPrefix = "NATS/1.0\r\n"
 )
 
@@ -127,7 +126,7 @@ func unpackOne(data []byte) (f frame, rest []byte, err error) {
 	line, ours := bytes.CutPrefix(line, []byte("HPUB "))
 	subject, sizes, _ := bytes.Cut(line, []byte(" "))
 	first, second, _ := bytes.Cut(sizes, []byte(" "))
-	if !ok || !ours || len(subject) > maxSubject {
+	if !ok || !ours {
 		return f, nil, errFrame
 	}
 	header, err1 := strconv.ParseUint(string(first), 10, 31)

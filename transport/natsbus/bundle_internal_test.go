@@ -170,3 +170,24 @@ func FuzzUnpack(f *testing.F) {
 		}
 	})
 }
+
+// The id for deduplication says which messages are in a bundle, and where one ends.
+func TestBundleID(t *testing.T) {
+	id := func(ids ...string) string {
+		var batch []transport.Envelope
+		var items []int
+		for i, id := range ids {
+			batch, items = append(batch, transport.Envelope{DedupID: id}), append(items, i)
+		}
+		return bundleID(batch, items)
+	}
+	if id("ab", "c") != id("ab", "c") {
+		t.Error("the same messages have two ids")
+	}
+	if id("ab", "c") == id("a", "bc") {
+		t.Error("other messages have the same id")
+	}
+	if got := id("ab", ""); got != "" {
+		t.Errorf("id %q, though one of them is not to be deduplicated", got)
+	}
+}
