@@ -62,7 +62,7 @@ type Config struct {
 	// starts are refused with resource_exhausted, so that what was accepted is not
 	// delayed until it times out. Default: 4096.
 	MaxBacklog int
-	// CacheSize is how many instances are remembered, over all shards.
+	// CacheSize is how many open sagas are remembered, over all shards.
 	// Default: 65,536.
 	CacheSize int
 	// Retention is how long a saga is kept after it ended, with its history; after

@@ -60,7 +60,8 @@ func services(mix Mix, quiet *slog.Logger) []*participant.Participant[*participa
 		named[name] = participant.New(name, &participant.MemoryInbox{}, participant.Logger(quiet), participant.Concurrency(64))
 		all = append(all, named[name])
 	}
-	answer := func(o order) done { return done{o.OrderID, strings.Repeat("r", 60)} }
+	note := strings.Repeat("r", 60)
+	answer := func(o order) done { return done{o.OrderID, note} }
 	do := func(_ context.Context, _ *participant.MemoryTx, o order) (done, error) { return answer(o), nil }
 	undo := func(context.Context, *participant.MemoryTx, contract.Undo[order, done]) error { return nil }
 	participant.Handle(named["inventory"], reserve, do)

@@ -1,10 +1,9 @@
-// Package heap suits the garbage collector to a service that makes much garbage and
-// keeps little. It sets what belongs to the whole process, so only programs use it.
 package heap
 
 import (
 	"context"
 	"log/slog"
+	"math"
 	"os"
 	"runtime/debug"
 	"runtime/metrics"
@@ -39,10 +38,16 @@ func Suit(ctx context.Context, logger *slog.Logger) {
 	if err != nil {
 		logger.Warn("cannot find out how much memory this process may use; set GOMEMLIMIT if it is limited", slog.Any("error", err))
 	}
+	if limit < math.MaxInt64 {
+		logger.Info("memory is limited", slog.Int64("limit_bytes", limit))
+	}
 	if os.Getenv("GOGC") == "" {
-		go hold(ctx, uint64(min(Floor, limit/2)))
+		go hold(ctx, floor(limit))
 	}
 }
+
+// floor is Floor, or half of what the process may use.
+func floor(limit int64) uint64 { return uint64(min(Floor, limit/2)) }
 
 // hold fits GOGC to a floor until ctx ends; then it is ordinary.
 func hold(ctx context.Context, floor uint64) {

@@ -3,6 +3,7 @@ package heap
 import (
 	"context"
 	"log/slog"
+	"math"
 	"runtime"
 	"runtime/metrics"
 	"testing"
@@ -30,12 +31,20 @@ func TestPercent(t *testing.T) {
 	}
 }
 
+func TestFloor(t *testing.T) {
+	for limit, want := range map[int64]uint64{math.MaxInt64: Floor, 400 << 20: 200 << 20, 72 << 20: 36 << 20} {
+		if got := floor(limit); got != want {
+			t.Errorf("floor(%d) = %d, want %d", limit, got, want)
+		}
+	}
+}
+
 // TestSuit: a process that keeps little collects less often, one that keeps much as often
 // as ever, and afterwards everything is as it was.
 func TestSuit(t *testing.T) {
 	t.Setenv("GOGC", "")
 	synctest.Test(t, func(t *testing.T) {
-		keep := pointers(40 << 20)
+		little := pointers(40 << 20)
 		ordinarily := collections(1 << 30)
 		ctx, cancel := context.WithCancel(t.Context())
 		Suit(ctx, slog.New(slog.DiscardHandler))
@@ -43,15 +52,15 @@ func TestSuit(t *testing.T) {
 		if suited := collections(1 << 30); suited > ordinarily/2 {
 			t.Errorf("%d collections for a gigabyte of garbage, and %d without the floor: expected half as many at most", suited, ordinarily)
 		}
-		keep = append(keep, pointers(Floor)...)
+		runtime.KeepAlive(little)
+		much := pointers(Floor)
 		runtime.GC()
 		time.Sleep(pace) // virtual
 		synctest.Wait()
 		if got := gogc(); got != ordinary {
 			t.Errorf("GOGC is %d with more in use than the floor, want %d", got, ordinary)
 		}
-		runtime.KeepAlive(keep)
-		keep = nil
+		runtime.KeepAlive(much)
 		runtime.GC()
 		time.Sleep(pace) // virtual
 		synctest.Wait()
