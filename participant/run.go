@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -81,12 +82,15 @@ func (r *runner[Tx]) run(ctx context.Context) error {
 	ticking.Go(func() { r.heartbeat(ticks) })
 	ticking.Go(func() { r.prune(ticks) })
 
-	servers := 0
+	var servers atomic.Int32 // a handler that ends its goroutine, as t.Fatal does, ends a server
 	err := r.receive(ctx, func(h *holding) {
 		r.begun <- h
-		if servers < r.p.options.concurrency {
-			servers++
-			serving.Go(func() { r.serve(ctx, work) })
+		if int(servers.Load()) < r.p.options.concurrency {
+			servers.Add(1)
+			serving.Go(func() {
+				defer servers.Add(-1)
+				r.serve(ctx, work)
+			})
 		}
 	})
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -269,8 +270,6 @@ func TestShutdown(t *testing.T) {
 	})
 }
 
-// TestGracePeriod: a handler that takes too long is cut off; its command is not
-// answered and comes again.
 // TestStoppingGivesBack: commands that wait behind a handler are somebody else's as soon
 // as the process is told to stop, and not when that handler is done (I9).
 func TestStoppingGivesBack(t *testing.T) {
@@ -279,7 +278,7 @@ func TestStoppingGivesBack(t *testing.T) {
 		slow := true
 		c.handler = func(context.Context, int) (string, error) {
 			if slow {
-				time.Sleep(5 * time.Second)
+				time.Sleep(5 * time.Second) // virtual, in the bubble of synctest: what a slow handler takes
 			}
 			return "", nil
 		}
@@ -287,13 +286,13 @@ func TestStoppingGivesBack(t *testing.T) {
 			c.send(t, n, 1)
 		}
 		stop := c.start(t)
-		time.Sleep(time.Second) // virtual: two are at work, two wait
+		time.Sleep(time.Second) // virtual, in the bubble of synctest: two are at work, two wait
 		stopped := make(chan error, 1)
 		go func() { stopped <- stop() }()
 		synctest.Wait()
 		slow = false
 		stopOther := c.start(t)
-		time.Sleep(time.Second) // virtual: the first two are still at work
+		time.Sleep(time.Second) // virtual, in the bubble of synctest: the first two are still at work
 		c.wantAnswers(t, 2, transport.TypeCompleted)
 		if err := errors.Join(<-stopped, stopOther()); err != nil {
 			t.Fatal(err)
@@ -302,6 +301,33 @@ func TestStoppingGivesBack(t *testing.T) {
 	})
 }
 
+// TestHandlerEndsItsGoroutine: a handler that ends its goroutine, as t.Fatal does, takes
+// nobody's place for good.
+func TestHandlerEndsItsGoroutine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCounting(membus.Options{}, participant.Concurrency(1), participant.AckWait(time.Second))
+		ends := true
+		c.handler = func(context.Context, int) (string, error) {
+			if ends {
+				ends = false
+				runtime.Goexit()
+			}
+			return "", nil
+		}
+		stop := c.start(t)
+		c.send(t, 1, 1)
+		synctest.Wait()
+		c.send(t, 2, 1)
+		time.Sleep(2 * time.Second) // virtual, in the bubble of synctest: the first command comes again
+		if err := stop(); err != nil {
+			t.Fatal(err)
+		}
+		c.wantAnswers(t, 2, transport.TypeCompleted)
+	})
+}
+
+// TestGracePeriod: a handler that takes too long is cut off; its command is not
+// answered and comes again.
 func TestGracePeriod(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCounting(membus.Options{}, participant.GracePeriod(4*time.Second))
