@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"maps"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -19,8 +17,6 @@ import (
 	"github.com/amends-dev/amends/coordinator"
 	"github.com/amends-dev/amends/participant"
 	"github.com/amends-dev/amends/saga"
-	"github.com/amends-dev/amends/store"
-	"github.com/amends-dev/amends/store/memstore"
 	"github.com/amends-dev/amends/transport"
 	"github.com/amends-dev/amends/transport/membus"
 )
@@ -495,122 +491,5 @@ func TestBrokenStore(t *testing.T) {
 		w.stopServices()
 		_ = w.dead.Close()
 		w.bus.Close()
-	})
-}
-
-// forgetful is a store whose definitions cannot be read.
-type forgetful struct{ *memstore.Store }
-
-func (forgetful) Definitions(context.Context) ([]*saga.Definition, error) { return nil, nil }
-
-// A saga whose definition is gone stands still, is spoken of once, and goes on
-// when the definition is registered again.
-func TestDefinitionIsGone(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newTown(t, membus.Options{})
-		defer w.close()
-		w.stopServices()
-		cl := client.New(w.bus)
-		if _, err := cl.Start(t.Context(), checkout, order{"tea"}, client.ID("s1")); err != nil {
-			t.Fatal(err)
-		}
-		if err := w.stopCoordinator(); err != nil {
-			t.Fatal(err)
-		}
-		var said strings.Builder
-		c, err := coordinator.New(coordinator.Config{Store: forgetful{w.store}, Bus: w.bus, Logger: slog.New(slog.NewTextHandler(&said, nil))})
-		if err != nil {
-			t.Fatal(err)
-		}
-		ctx, cancel := context.WithCancel(context.Background())
-		done := make(chan error, 1)
-		go func() { done <- c.Run(ctx) }()
-		w.stopCoordinator = sync.OnceValue(func() error { cancel(); return <-done })
-		time.Sleep(time.Minute) // in virtual time: the attempt has timed out long ago
-		synctest.Wait()
-		if n := strings.Count(said.String(), "stands still"); n != 1 {
-			t.Errorf("it is spoken of %d times, want once: %.300s", n, said.String())
-		}
-		blocked := func(want int) {
-			t.Helper()
-			if s, err := c.Stats(t.Context()); err != nil || s.Blocked != want {
-				t.Errorf("%d sagas are blocked, want %d; %v", s.Blocked, want, err)
-			}
-		}
-		blocked(1)
-		w.services()
-		if err := c.Register(t.Context(), checkout); err != nil {
-			t.Fatal(err)
-		}
-		blocked(0) // at once: whether it is due or not
-		s, err := cl.Wait(t.Context(), "s1")
-		if err != nil || s.Phase != saga.Completed {
-			t.Errorf("after the definition came back: %+v, %v", s, err)
-		}
-		blocked(0)
-	})
-}
-
-// rotten is a store in which one saga cannot be read.
-type rotten struct {
-	*memstore.Store
-	id atomic.Pointer[saga.ID]
-}
-
-func (r *rotten) Load(ctx context.Context, id saga.ID) (*saga.Instance, error) {
-	if sick := r.id.Load(); sick != nil && *sick == id {
-		return nil, &store.CorruptError{What: "record of saga " + string(id), Why: "its checksum is wrong"}
-	}
-	return r.Store.Load(ctx, id)
-}
-
-// A saga whose record is damaged is counted and named until it can be read, and holds
-// up no other.
-func TestRecordIsDamaged(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newTown(t, membus.Options{})
-		defer w.close()
-		w.stopServices()
-		cl := client.New(w.bus)
-		for _, id := range []saga.ID{"sick", "well"} {
-			if _, err := cl.Start(t.Context(), checkout, order{"tea"}, client.ID(id)); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := w.stopCoordinator(); err != nil {
-			t.Fatal(err)
-		}
-		disk := &rotten{Store: w.store}
-		sick := saga.ID("sick")
-		disk.id.Store(&sick)
-		c, err := coordinator.New(coordinator.Config{Store: disk, Bus: w.bus, Logger: slog.New(slog.DiscardHandler)})
-		if err != nil {
-			t.Fatal(err)
-		}
-		ctx, cancel := context.WithCancel(context.Background())
-		done := make(chan error, 1)
-		go func() { done <- c.Run(ctx) }()
-		w.stopCoordinator = sync.OnceValue(func() error { cancel(); return <-done })
-		time.Sleep(6 * time.Second) // virtual, in the bubble of synctest: the first attempts have timed out
-		blocked := func(want ...transport.BlockedSaga) {
-			t.Helper()
-			o := w.overview()
-			for i := range o.BlockedSagas {
-				o.BlockedSagas[i].Since = time.Time{}
-			}
-			if o.Blocked != len(want) || !slices.Equal(o.BlockedSagas, want) {
-				t.Errorf("the overview tells of %d: %v; want %v", o.Blocked, o.BlockedSagas, want)
-			}
-		}
-		blocked(transport.BlockedSaga{Saga: "sick", Reason: "load saga sick: damaged record: record of saga sick: its checksum is wrong"})
-		w.services()
-		if s, err := cl.Wait(t.Context(), "well"); err != nil || s.Phase != saga.Completed {
-			t.Errorf("the other saga: %+v, %v", s, err)
-		}
-		disk.id.Store(nil)
-		if _, err := cl.Cancel(t.Context(), "sick", "ada", "nobody wants it"); err != nil {
-			t.Error(err)
-		}
-		blocked()
 	})
 }
