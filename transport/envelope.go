@@ -62,7 +62,8 @@ const (
 // CoordinatorSource is the CloudEvents source of what a coordinator sends.
 const CoordinatorSource = "/amends/coordinator"
 
-// CommandID is the CloudEvents id of one attempt's command: saga/step/direction/attempt.
+// CommandID is the CloudEvents id of one attempt's command: saga/step/direction/attempt,
+// which is key.String() and the attempt, made in one piece.
 func CommandID(key contract.Key, attempt int) string {
 	return string(key.Saga) + "/" + string(key.Step) + "/" + string(key.Direction) + "/" + strconv.Itoa(attempt)
 }

@@ -55,14 +55,14 @@ func TestSuit(t *testing.T) {
 		runtime.KeepAlive(little)
 		much := pointers(Floor)
 		runtime.GC()
-		time.Sleep(pace) // virtual
+		time.Sleep(pace) // virtual, in the bubble of synctest: GOGC is fitted once more
 		synctest.Wait()
 		if got := gogc(); got != ordinary {
 			t.Errorf("GOGC is %d with more in use than the floor, want %d", got, ordinary)
 		}
 		runtime.KeepAlive(much)
 		runtime.GC()
-		time.Sleep(pace) // virtual
+		time.Sleep(pace) // virtual, in the bubble of synctest: GOGC is fitted once more
 		synctest.Wait()
 		if got := gogc(); got != largest {
 			t.Errorf("GOGC is %d with next to nothing in use, want %d", got, largest)

@@ -16,35 +16,35 @@ import (
 type group struct {
 	s       *Store
 	tx      *bolt.Tx
-	opened  []place
+	opened  []handle
 	tallies map[tally]int // what changes in the counts
 	swept   [][]byte      // keys of owed that nothing points to any more
 	settled []outbox.ID   // what Settle was told, and is applied
 }
 
 func (s *Store) newGroup(tx *bolt.Tx) *group {
-	return &group{s: s, tx: tx, opened: make([]place, 0, len(tables)), tallies: map[tally]int{}}
+	return &group{s: s, tx: tx, opened: make([]handle, 0, len(tables)), tallies: map[tally]int{}}
 }
 
-// place is a table in a transaction. Its cursor is used again and again, because a new
+// handle is a table in a transaction. Its cursor is used again and again, because a new
 // one allocates for each level of the tree.
-type place struct {
+type handle struct {
 	table  string
 	bucket *bolt.Bucket
 	cursor *bolt.Cursor
 }
 
-func (g *group) open(t table) place {
-	for _, p := range g.opened {
-		if p.table == t.name {
-			return p
+func (g *group) open(t table) handle {
+	for _, h := range g.opened {
+		if h.table == t.name {
+			return h
 		}
 	}
 	b := t.bucket(g.tx)
 	b.FillPercent = t.fill
-	p := place{table: t.name, bucket: b, cursor: b.Cursor()}
-	g.opened = append(g.opened, p)
-	return p
+	h := handle{table: t.name, bucket: b, cursor: b.Cursor()}
+	g.opened = append(g.opened, h)
+	return h
 }
 
 func (g *group) bucket(t table) *bolt.Bucket { return g.open(t).bucket }
