@@ -1,8 +1,6 @@
 package contract
 
-import (
-	"fmt"
-)
+import "fmt"
 
 // Limits on names. Names become tokens of bus subjects and keys of stores, so
 // they are short and plain (I10).
@@ -44,16 +42,21 @@ func (id SagaID) Check() error {
 		return &NameError{"saga id", string(id[:64]) + "…", fmt.Sprintf("is %d characters long; %s", len(id), right)}
 	}
 	for i := range len(id) {
-		c := id[i]
-		switch {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9',
-			c == '_', c == '-', c == ':', c == '=', c == '@':
-		default:
+		if c := id[i]; !inSagaID[c] {
 			return &NameError{"saga id", string(id), fmt.Sprintf("has %q at position %d; %s", c, i, right)}
 		}
 	}
 	return nil
 }
+
+// inSagaID says which bytes a saga's id is made of: a table, because every message
+// and every record has an id that is looked at.
+var inSagaID = func() (is [256]bool) {
+	for _, c := range []byte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-:=@") {
+		is[c] = true
+	}
+	return is
+}()
 
 // CheckName returns a *NameError unless name may name a definition, step,
 // participant or action (what says which, for the message).

@@ -36,13 +36,19 @@ func (s Subjects) StreamOf(subject string) (Stream, error) {
 // separated by dots, none empty, no wildcards, spaces or control characters.
 func CheckSubject(subject string) error {
 	const right = "a subject is made of tokens separated by single dots, without spaces, * or >"
-	if subject == "" || strings.HasPrefix(subject, ".") || strings.HasSuffix(subject, ".") || strings.Contains(subject, "..") {
-		return fmt.Errorf("subject %q has an empty token: %s", short(subject), right)
-	}
-	for _, c := range subject {
-		if c <= ' ' || c == '*' || c == '>' || c == 0x7f {
+	before := byte('.')
+	for i := range len(subject) {
+		c := subject[i]
+		switch {
+		case c == '.' && before == '.':
+			return fmt.Errorf("subject %q has an empty token: %s", short(subject), right)
+		case c <= ' ', c == '*', c == '>', c == 0x7f:
 			return fmt.Errorf("subject %q has %q: %s", short(subject), c, right)
 		}
+		before = c
+	}
+	if before == '.' {
+		return fmt.Errorf("subject %q has an empty token: %s", short(subject), right)
 	}
 	return nil
 }

@@ -6,7 +6,14 @@ const hex = "0123456789ABCDEF"
 
 // plain says whether a byte stands for itself: printable ASCII but space, double
 // quote and percent (CloudEvents HTTP binding 3.1.3.2, which the NATS binding uses).
-func plain(c byte) bool { return c > ' ' && c < 0x7f && c != '"' && c != '%' }
+func plain(c byte) bool { return isPlain[c] }
+
+var isPlain = func() (is [256]bool) {
+	for c := byte('!'); c <= '~'; c++ {
+		is[c] = c != '"' && c != '%'
+	}
+	return is
+}()
 
 // Encode returns s with %XX for what does not stand for itself.
 func Encode(s string) string {
