@@ -80,7 +80,7 @@ func (c *backupCmd) offline(ctx context.Context, w io.Writer) (n int64, err erro
 	if err != nil {
 		return 0, &exitError{code: ExitUsage, err: err}
 	}
-	s, err := boltstore.Open(path, boltstore.Options{Keys: keys})
+	s, err := boltstore.OpenReadOnly(path, boltstore.Options{Keys: keys})
 	if errors.Is(err, boltstore.ErrLocked) {
 		return 0, &exitError{code: ExitFailed, err: err, hint: "a coordinator runs on this directory: leave out --data-dir and it is asked for the copy"}
 	}

@@ -62,6 +62,8 @@ func (c *verifyCmd) Run(env *environment) (err error) {
 	switch {
 	case errors.Is(err, boltstore.ErrLocked):
 		return &exitError{code: ExitFailed, err: err, hint: "a coordinator runs on this directory: make a backup, and check that"}
+	case errors.Is(err, boltstore.ErrEarlier):
+		return &exitError{code: ExitFailed, err: fmt.Errorf("%s: %w", what, err), hint: "a check leaves the store as it is, so check a backup of it: coordinator backup FILE --data-dir " + c.DataDir + " && coordinator verify FILE"}
 	case errors.Is(err, store.ErrCorrupt):
 		return &exitError{code: ExitStoreBroken, err: fmt.Errorf("%s is damaged:\n%w", what, err),
 			hint: "what is named cannot be used, the other sagas can; docs/RUNBOOK.md (AmendsSagasBlocked) says how to look at what they were in an older backup"}
@@ -74,7 +76,7 @@ func (c *verifyCmd) Run(env *environment) (err error) {
 
 // check reads the whole store at path.
 func check(ctx context.Context, path string, keys *boltstore.Keys) (sagas, open int, err error) {
-	s, err := boltstore.Open(path, boltstore.Options{Keys: keys})
+	s, err := boltstore.OpenReadOnly(path, boltstore.Options{Keys: keys})
 	if err != nil {
 		return 0, 0, err
 	}

@@ -36,8 +36,11 @@ var ErrBackup = errors.New("not a whole backup of an Amends store")
 // Backup implements store.Store. It reads one consistent state while commits go
 // on; the file grows meanwhile, because pages of that state cannot be reused.
 func (s *Store) Backup(ctx context.Context, w io.Writer) (int64, error) {
+	if err := s.alive(ctx); err != nil {
+		return 0, err
+	}
 	out := &backupWriter{ctx: ctx, closing: s.closing, w: w, hash: sha256.New()}
-	err := s.view(ctx, func(tx *bolt.Tx) error {
+	err := s.read(func(tx *bolt.Tx) error {
 		header := binary.BigEndian.AppendUint64([]byte(backupBegin), uint64(tx.Size()))
 		header = binary.BigEndian.AppendUint32(header, checksum(header))
 		if _, err := out.Write(header); err != nil {

@@ -54,6 +54,9 @@ func (s *Store) write(ctx context.Context, work func(*group) error) error {
 // the wait in front of the queue only: what was taken up has an outcome that
 // the caller must learn.
 func (s *Store) submit(ctx context.Context, r *request) error {
+	if s.options.readOnly {
+		return ErrReadOnly
+	}
 	select {
 	case s.requests <- r:
 	case <-ctx.Done():

@@ -25,6 +25,15 @@ var (
 	ErrDamaged = errors.New("the database file is damaged")
 )
 
+// Errors of a store that OpenReadOnly made.
+var (
+	// ErrReadOnly: it takes no changes.
+	ErrReadOnly = errors.New("the store is open for reading only")
+	// ErrEarlier: an earlier release wrote the file, and Open would bring it to the
+	// present layout. It can be copied as it is, with Backup, and nothing else.
+	ErrEarlier = errors.New("written by an earlier release")
+)
+
 // Open opens the store in the file at path and makes it if it is not there. The
 // directory must exist. The file belongs to this process until Close: ErrLocked
 // when another one has it. ErrDamaged: restore a backup with Restore. ErrLater,
@@ -39,13 +48,47 @@ func Open(path string, options Options) (*Store, error) {
 	return s, nil
 }
 
-// open does everything but start the committer.
-func open(path string, options Options) (*Store, error) {
+// OpenReadOnly opens the store in the file at path to look at it or to copy it, and
+// changes nothing in it, not even its layout. What writes returns ErrReadOnly; in a file
+// of an earlier layout everything but Backup returns ErrEarlier. The file must exist
+// (os.ErrNotExist), and nobody may write to it meanwhile: ErrLocked. Other errors are
+// those of Open.
+func OpenReadOnly(path string, options Options) (*Store, error) {
+	s, err := openReadOnly(path, options)
+	if err != nil {
+		return nil, fmt.Errorf("open store %s for reading: %w", path, err)
+	}
+	close(s.stopped) // there is no committer
+	return s, nil
+}
+
+func openReadOnly(path string, options Options) (*Store, error) {
 	options, err := options.withDefaults()
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if info.Size() == 0 {
+		return nil, fmt.Errorf("%w: it is empty", ErrForeign)
+	}
+	options.readOnly = true
+	s := newStore(path, options)
+	if s.db, err = openFile(path, options, s.report); err != nil {
+		return nil, err
+	}
+	if err := guard(s.lookOver); err != nil {
+		_ = guard(s.db.Close)
+		return nil, err
+	}
+	return s, nil
+}
+
+// newStore is a store without a file yet.
+func newStore(path string, options Options) *Store {
+	return &Store{
 		options:  options,
 		requests: make(chan *request, MaxQueue),
 		closing:  make(chan struct{}),
@@ -54,6 +97,15 @@ func open(path string, options Options) (*Store, error) {
 		unsettle: map[outbox.ID]struct{}{},
 		info:     Info{Path: path},
 	}
+}
+
+// open does everything but start the committer.
+func open(path string, options Options) (*Store, error) {
+	options, err := options.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	s := newStore(path, options)
 	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
 		if err := makeFile(path, options); err != nil {
 			return nil, fmt.Errorf("make it: %w", err)
@@ -84,6 +136,7 @@ func openFile(path string, options Options, report func(error)) (*bolt.DB, error
 	var db *bolt.DB
 	err := guard(func() (err error) {
 		db, err = bolt.Open(path, 0o600, &bolt.Options{
+			ReadOnly:        options.readOnly,
 			Timeout:         options.LockTimeout,
 			FreelistType:    bolt.FreelistMapType,
 			MmapFlags:       mapFlags(size),
@@ -185,11 +238,7 @@ func (s *Store) prepareFile() error {
 			return err
 		}
 	}
-	crashpoint.Here("boltstore: before meta is read")
-	if err := s.db.View(s.readMeta); err != nil {
-		return err
-	}
-	if err := s.db.View(s.checkKeys); err != nil {
+	if err := s.readSelf(); err != nil {
 		return err
 	}
 	if err := s.upgrade(); err != nil {
@@ -203,6 +252,36 @@ func (s *Store) prepareFile() error {
 	}
 	crashpoint.Here("boltstore: before leftovers are swept")
 	return s.sweepLeftovers()
+}
+
+// readSelf reads what the store keeps about itself.
+func (s *Store) readSelf() error {
+	crashpoint.Here("boltstore: before meta is read")
+	if err := s.db.View(s.readMeta); err != nil {
+		return err
+	}
+	return s.db.View(s.checkKeys)
+}
+
+// lookOver is prepareFile for a file in which nothing is changed.
+func (s *Store) lookOver() error {
+	err := s.db.View(func(tx *bolt.Tx) error {
+		if tx.Bucket([]byte(tableMeta.name)) == nil {
+			return ErrForeign
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if err := s.readSelf(); err != nil {
+		return err
+	}
+	if s.info.Schema <= schemaOutbox {
+		s.earlier = fmt.Errorf("%w: its layout is %d, and this release reads from %d: open it with the other one, or look at a copy", ErrEarlier, s.info.Schema, schemaVersion)
+		return nil
+	}
+	return s.db.View(s.readCounts)
 }
 
 func isEmpty(tx *bolt.Tx) bool {

@@ -41,6 +41,8 @@ type Options struct {
 	OnCorrupt func(error)
 	// Now is the clock for the time of creation; nil: time.Now.
 	Now func() time.Time
+
+	readOnly bool // of OpenReadOnly
 }
 
 // Defaults of Options.

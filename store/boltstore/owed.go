@@ -134,6 +134,9 @@ func (s *Store) Settle(ctx context.Context, ids []outbox.ID) error {
 	if err := s.usable(ctx); err != nil {
 		return err
 	}
+	if s.options.readOnly {
+		return ErrReadOnly
+	}
 	s.mu.Lock()
 	for _, id := range ids {
 		s.unsettle[id] = struct{}{}

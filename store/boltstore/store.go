@@ -1,6 +1,7 @@
 package boltstore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,6 +26,7 @@ type Store struct {
 	db       *bolt.DB
 	info     Info
 	counters counters
+	earlier  error // ErrEarlier: only Backup may read it
 
 	requests chan *request
 	closing  chan struct{} // closed by Close
@@ -77,6 +79,11 @@ func (s *Store) Close() error {
 
 // usable returns why the store cannot be used.
 func (s *Store) usable(ctx context.Context) error {
+	return cmp.Or(s.alive(ctx), s.earlier)
+}
+
+// alive is usable for what does not ask how the file is laid out.
+func (s *Store) alive(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -115,6 +122,11 @@ func (s *Store) view(ctx context.Context, fn func(tx *bolt.Tx) error) error {
 	if err := s.usable(ctx); err != nil {
 		return err
 	}
+	return s.read(fn)
+}
+
+// read is view of a store that is usable.
+func (s *Store) read(fn func(tx *bolt.Tx) error) error {
 	err := guard(func() error { return s.db.View(fn) })
 	s.counters.met(err)
 	if errors.Is(err, bolterrors.ErrDatabaseNotOpen) {

@@ -1,0 +1,201 @@
+package boltstore_test
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/amends-dev/amends/outbox"
+	"github.com/amends-dev/amends/store"
+	"github.com/amends-dev/amends/store/boltstore"
+	"github.com/amends-dev/amends/store/storetest"
+)
+
+// TestReadOnly looks at a store and copies it, and not a byte of it is another
+// afterwards, although a process that died left messages in it that are sent.
+func TestReadOnly(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "store.db")
+	s := open(t, path, boltstore.Options{})
+	ids := fillBefore(t, s, 40)
+	want := picture(t, s, ids...)
+	if _, err := boltstore.OpenReadOnly(path, boltstore.Options{LockTimeout: time.Millisecond}); !errors.Is(err, boltstore.ErrLocked) {
+		t.Errorf("while it is in use: %v", err)
+	}
+	path = died(t, path)
+	untouched(t, path, func() {
+		r := openReadOnly(t, path, boltstore.Options{})
+		second := openReadOnly(t, path, boltstore.Options{}) // readers do not mind each other
+		for _, r := range []*boltstore.Store{r, second} {
+			if diff := cmp.Diff(want, picture(t, r, ids...)); diff != "" {
+				t.Errorf("(-written +read):\n%.3000s", diff)
+			}
+			if err := r.Verify(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+		if counts, err := r.Counts(t.Context()); err != nil || len(counts) == 0 {
+			t.Errorf("counts %v, %v", counts, err)
+		}
+		for what, err := range changes(t, r) {
+			if !errors.Is(err, boltstore.ErrReadOnly) {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+		if diff := cmp.Diff(want, picture(t, restored(t, r, boltstore.RestoreOptions{}), ids...)); diff != "" {
+			t.Errorf("(-written +copied):\n%.3000s", diff)
+		}
+		if err := errors.Join(r.Close(), second.Close(), r.Close()); err != nil {
+			t.Error(err)
+		}
+		if _, err := r.Load(t.Context(), ids[0]); !errors.Is(err, store.ErrClosed) {
+			t.Errorf("after Close: %v", err)
+		}
+	})
+	left, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := open(t, path, boltstore.Options{}).Close(); err != nil {
+		t.Fatal(err)
+	}
+	if swept, err := os.ReadFile(path); err != nil || bytes.Equal(left, swept) {
+		t.Errorf("Open changes nothing here, so that the test shows nothing; %v", err)
+	}
+}
+
+// TestReadOnlyEarlier: a file of an earlier release is copied as it is, so that this
+// release can go back; the copy becomes a store of today.
+func TestReadOnlyEarlier(t *testing.T) {
+	for name, was := range before {
+		t.Run(name, func(t *testing.T) {
+			var options boltstore.Options
+			if was.key != "" {
+				options.Keys = keys(t, was.key)
+			}
+			fresh := open(t, filepath.Join(t.TempDir(), "store.db"), options)
+			ids := fillBefore(t, fresh, was.sagas)
+			path := unpackStore(t, name)
+			untouched(t, path, func() {
+				r := openReadOnly(t, path, options)
+				copied := restored(t, r, boltstore.RestoreOptions{Keys: options.Keys})
+				if diff := cmp.Diff(picture(t, fresh, ids...), picture(t, copied, ids...)); diff != "" {
+					t.Errorf("(-fresh +copied):\n%.3000s", diff)
+				}
+				all := changes(t, r)
+				_, all["Load"] = r.Load(t.Context(), ids[0])
+				_, _, all["List"] = r.List(t.Context(), store.Filter{}, store.Page{Limit: 1})
+				_, all["Counts"] = r.Counts(t.Context())
+				all["Owed"] = r.Owed(t.Context(), outbox.Place{}, func(outbox.Place, outbox.Record) bool { return true })
+				all["Verify"] = r.Verify(t.Context())
+				for what, err := range all {
+					if !errors.Is(err, boltstore.ErrEarlier) {
+						t.Errorf("%s: %v", what, err)
+					}
+				}
+				if err := r.Close(); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
+// TestReadOnlyOfNothing: what is not there is not made, and what is foreign is refused.
+func TestReadOnlyOfNothing(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "store.db")
+	if _, err := boltstore.OpenReadOnly(path, boltstore.Options{}); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("no file: %v", err)
+	}
+	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("it was made: %v", err)
+	}
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := boltstore.OpenReadOnly(path, boltstore.Options{}); !errors.Is(err, boltstore.ErrForeign) {
+		t.Errorf("an empty file: %v", err)
+	}
+	if err := os.WriteFile(path, bytes.Repeat([]byte("x"), 1<<15), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := boltstore.OpenReadOnly(path, boltstore.Options{}); !errors.Is(err, boltstore.ErrDamaged) {
+		t.Errorf("another file: %v", err)
+	}
+}
+
+func openReadOnly(t *testing.T, path string, options boltstore.Options) *boltstore.Store {
+	t.Helper()
+	s, err := boltstore.OpenReadOnly(path, options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() }) // a second Close answers as the first did
+	return s
+}
+
+// died returns a copy of the file of a store that is idle: what a process leaves that
+// is killed now. Close would sweep it.
+func died(t *testing.T, path string) string {
+	t.Helper()
+	file, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path = filepath.Join(t.TempDir(), "store.db")
+	if err := os.WriteFile(path, file, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// untouched fails when the file is another after do.
+func untouched(t *testing.T, path string, do func()) {
+	t.Helper()
+	was, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	do()
+	is, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(was, is) {
+		t.Error("the file was changed")
+	}
+}
+
+// changes tries all that writes, and returns what each said.
+func changes(t *testing.T, s *boltstore.Store) map[string]error {
+	t.Helper()
+	said := map[string]error{}
+	_, said["Commit"] = s.Commit(t.Context(), []store.Change{storetest.Start("order-new", storetest.Checkout, storetest.Epoch)})
+	said["Settle"] = s.Settle(t.Context(), []outbox.ID{{Saga: "order-0001", Revision: 1}})
+	d, err := storetest.Definition("other", 1, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	said["PutDefinition"] = s.PutDefinition(t.Context(), d)
+	_, _, said["Expire"] = s.Expire(t.Context(), storetest.Epoch.Add(time.Hour), storetest.Epoch, 10)
+	return said
+}
+
+// restored makes a store of a backup of s.
+func restored(t *testing.T, s store.Store, options boltstore.RestoreOptions) *boltstore.Store {
+	t.Helper()
+	var backup bytes.Buffer
+	if _, err := s.Backup(t.Context(), &backup); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "restored.db")
+	if err := boltstore.Restore(t.Context(), io.Reader(&backup), path, options); err != nil {
+		t.Fatal(err)
+	}
+	return open(t, path, boltstore.Options{Keys: options.Keys})
+}
