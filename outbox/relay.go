@@ -14,6 +14,8 @@ import (
 )
 
 // Publisher is the part of the bus that the Relay needs.
+//
+// Publish is transport.Bus's. The batch is the Relay's again when it returns.
 type Publisher interface {
 	Publish(ctx context.Context, batch []transport.Envelope) []error
 }
@@ -64,6 +66,9 @@ type Relay struct {
 	reading bool          // the ledger is being read, in parts
 	cursor  Place         // how far
 	wake    chan struct{} // capacity 1
+
+	batch     []item               // of the step that is done, used again
+	envelopes []transport.Envelope // likewise
 }
 
 type item struct {
@@ -207,7 +212,9 @@ func (r *Relay) Step(ctx context.Context) (handed, refused int, err error) {
 			return 0, 0, err
 		}
 		if batch := r.next(); len(batch) > 0 {
-			return len(batch), r.send(ctx, batch), nil
+			refused := r.send(ctx, batch)
+			clear(batch) // let go of what is sent
+			return len(batch), refused, nil
 		}
 		if !r.unread() {
 			return 0, 0, nil
@@ -269,7 +276,7 @@ func (r *Relay) readLedger(ctx context.Context) error {
 func (r *Relay) next() []item {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	batch := make([]item, 0, min(len(r.queue), r.options.Window))
+	batch := slices.Grow(r.batch[:0], min(len(r.queue), r.options.Window))
 	taken := 0
 	for _, it := range r.queue {
 		if len(batch) == r.options.Window {
@@ -282,11 +289,12 @@ func (r *Relay) next() []item {
 		}
 		delete(r.waiting, it.ID)
 	}
-	clear(r.queue[:taken]) // let go of what is sent
+	clear(r.queue[:taken])
 	r.queue = r.queue[taken:]
 	if len(r.queue) == 0 {
 		r.rewind()
 	}
+	r.batch = batch[:0]
 	return batch
 }
 
@@ -302,12 +310,14 @@ func (r *Relay) rewind() {
 // send publishes a batch, settles the announcements the bus has accepted, and
 // puts back to the front what it refused: so many does it return.
 func (r *Relay) send(ctx context.Context, batch []item) (back int) {
-	envelopes := make([]transport.Envelope, len(batch))
+	envelopes := slices.Grow(r.envelopes[:0], len(batch))
 	for i := range batch {
-		envelopes[i] = batch[i].Envelope
+		envelopes = append(envelopes, batch[i].Envelope)
 	}
 	crashpoint.Here("outbox: before publish")
 	errs := r.publisher.Publish(ctx, envelopes)
+	clear(envelopes)
+	r.envelopes = envelopes[:0]
 	crashpoint.Here("outbox: after publish")
 	var settled []ID
 	var again []item

@@ -14,7 +14,8 @@ type Bus interface {
 	// Publish hands a batch to the bus and waits until each envelope is accepted
 	// or refused. Nil: all accepted. Otherwise one error (or nil) per envelope, in
 	// order. Envelopes of one batch to, or from, the same participant are sent in
-	// order; accepted does not mean durable.
+	// order; accepted does not mean durable. The batch is the caller's again afterwards;
+	// what its envelopes refer to, their data too, must not change any more.
 	Publish(ctx context.Context, batch []Envelope) []error
 
 	// Subscribe opens a source of deliveries. The bus remembers by name how far

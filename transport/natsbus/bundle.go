@@ -141,6 +141,16 @@ func unpackOne(data []byte) (f frame, rest []byte, err error) {
 	return f, rest[total+2:], nil
 }
 
+// trim takes the white space off that may be around a header's value: nearly always
+// one space before it.
+func trim(value string) string {
+	value = strings.TrimPrefix(value, " ")
+	if n := len(value); n == 0 || value[0] > ' ' && value[n-1] > ' ' {
+		return value
+	}
+	return strings.Trim(value, " \t")
+}
+
 // pairs appends the headers of a frame to list.
 func (f *frame) pairs(list []pair) ([]pair, error) {
 	rest, ok := strings.CutPrefix(f.header, headerPrefix)
@@ -156,7 +166,7 @@ func (f *frame) pairs(list []pair) ([]pair, error) {
 		if !ok || key == "" {
 			return list, fmt.Errorf("header %q is no name, colon and value", cut(line))
 		}
-		list = join(list, key, strings.Trim(value, " \t"))
+		list = join(list, key, trim(value))
 		rest = more
 	}
 }
