@@ -191,7 +191,11 @@ func (e *Engine) step(ctx context.Context, inputs []Input, todo []int, out *Outp
 		return nil, fmt.Errorf("commit %d sagas: %w", len(changes), err)
 	}
 	crashpoint.Here("coordinator: after commit")
-	out.Owed, out.Settled = slices.Grow(out.Owed, len(changes)), slices.Grow(out.Settled, len(changes))
+	owed, settled := 0, 0
+	for _, d := range changed {
+		owed, settled = owed+len(d.owe), settled+len(d.settle)
+	}
+	out.Owed, out.Settled = slices.Grow(out.Owed, owed), slices.Grow(out.Settled, settled)
 	for k, d := range changed {
 		var failure error
 		if results != nil {
