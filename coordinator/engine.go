@@ -191,11 +191,7 @@ func (e *Engine) step(ctx context.Context, inputs []Input, todo []int, out *Outp
 		return nil, fmt.Errorf("commit %d sagas: %w", len(changes), err)
 	}
 	crashpoint.Here("coordinator: after commit")
-	owed, settled := 0, 0
-	for _, d := range changed {
-		owed, settled = owed+len(d.owe), settled+len(d.settle)
-	}
-	out.Owed, out.Settled = slices.Grow(out.Owed, owed), slices.Grow(out.Settled, settled)
+	out.makeRoom(changed)
 	for k, d := range changed {
 		var failure error
 		if results != nil {
@@ -219,6 +215,15 @@ func (e *Engine) step(ctx context.Context, inputs []Input, todo []int, out *Outp
 	}
 	slices.Sort(again)
 	return again, nil
+}
+
+// makeRoom lets what the drafts owe and settle be appended without growing.
+func (out *Output) makeRoom(drafts []*draft) {
+	owed, settled := 0, 0
+	for _, d := range drafts {
+		owed, settled = owed+len(d.owe), settled+len(d.settle)
+	}
+	out.Owed, out.Settled = slices.Grow(out.Owed, owed), slices.Grow(out.Settled, settled)
 }
 
 // remember puts a saga into the cache, and takes it out when it has ended: then little
