@@ -67,14 +67,15 @@ type hub struct {
 
 func newHub(mix Mix) *hub { return &hub{script: scriptOf(mix), waiting: map[string]chan struct{}{}} }
 
-// serve takes the callers' requests on subjects that begin with prefix.
+// serve takes the callers' requests on subjects that begin with prefix. The server knows
+// of it when it returns: the callers have a connection of their own, which may be quicker.
 func (h *hub) serve(nc *nats.Conn, prefix string) error {
 	for verb, handle := range map[string]func(*nats.Msg){"start": h.started, "wait": h.awaited, "run": h.ran} {
 		if _, err := nc.QueueSubscribe(prefix+"."+verb, "hub", func(m *nats.Msg) { go handle(m) }); err != nil {
 			return err
 		}
 	}
-	return nil
+	return nc.Flush()
 }
 
 func (h *hub) started(m *nats.Msg) {
