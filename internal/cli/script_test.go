@@ -1,12 +1,9 @@
 package cli_test
 
 import (
-	"bytes"
-	"compress/gzip"
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,6 +16,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/amends-dev/amends/internal/cli"
+	"github.com/amends-dev/amends/internal/packed"
 	"github.com/amends-dev/amends/internal/rot"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/transport"
@@ -118,13 +116,7 @@ func rotten(ts *testscript.TestScript, _ bool, args []string) {
 
 // earlier unpacks one of boltstore's samples.
 func earlier(ts *testscript.TestScript, _ bool, args []string) {
-	packed, err := os.ReadFile(filepath.Join("..", "..", "store", "boltstore", "testdata", args[0]+".db.gz"))
-	ts.Check(err)
-	z, err := gzip.NewReader(bytes.NewReader(packed))
-	ts.Check(err)
-	file, err := io.ReadAll(z)
-	ts.Check(err)
-	ts.Check(os.WriteFile(ts.MkAbs(args[1]), file, 0o600))
+	ts.Check(packed.Unpack(filepath.Join("..", "..", "store", "boltstore", "testdata", args[0]+".db.gz"), ts.MkAbs(args[1])))
 }
 
 func secret(ts *testscript.TestScript, _ bool, args []string) {

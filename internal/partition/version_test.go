@@ -8,7 +8,6 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"hash/crc32"
-	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -24,6 +23,7 @@ import (
 
 	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/internal/packed"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/saga/sagapb"
 	"github.com/amends-dev/amends/store/boltstore"
@@ -231,11 +231,11 @@ func rewriteGolden(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var packed bytes.Buffer
-	z := gzip.NewWriter(&packed)
+	var zipped bytes.Buffer
+	z := gzip.NewWriter(&zipped)
 	_, _ = z.Write(db)
 	_ = z.Close()
-	write(t, filepath.Join(current, "sagas.db.gz"), packed.Bytes())
+	write(t, filepath.Join(current, "sagas.db.gz"), zipped.Bytes())
 	records := export(t, s.data)
 	for _, id := range slices.Sorted(maps.Keys(records)) {
 		text, err := json.MarshalIndent(records[id], "", "  ")
@@ -249,23 +249,12 @@ func rewriteGolden(t *testing.T) {
 // unpack makes a data directory of a golden store.
 func unpack(t *testing.T, file, data string) {
 	t.Helper()
-	f, err := os.Open(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	z, err := gzip.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	db, err := io.ReadAll(z)
-	if err != nil {
-		t.Fatal(err)
-	}
 	if err := os.MkdirAll(data, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	write(t, filepath.Join(data, "sagas.db"), db)
+	if err := packed.Unpack(file, filepath.Join(data, "sagas.db")); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // TestLaterStore: a store of a later release is refused with a message that says

@@ -3,11 +3,9 @@
 package reliability
 
 import (
-	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,6 +17,7 @@ import (
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/crashpoint"
 	"github.com/amends-dev/amends/internal/daemon"
+	"github.com/amends-dev/amends/internal/packed"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/transport"
 )
@@ -320,17 +319,8 @@ func making(n *lane, c *crash) error {
 // upgrading: a file of an earlier layout dies on its way to today's, and arrives.
 func upgrading(n *lane, c *crash) error {
 	return n.offline(c, func(_, scratch string) error {
-		packed, err := os.Open(filepath.Join("..", "..", "store", "boltstore", "testdata", "layout-1.db.gz"))
-		if err != nil {
-			return err
-		}
-		defer packed.Close()
-		z, err := gzip.NewReader(packed)
-		if err != nil {
-			return err
-		}
-		file, err := io.ReadAll(z)
-		return errors.Join(err, os.WriteFile(scratch+"old", file, 0o600), n.twice(c, "make", scratch+"old", ""))
+		err := packed.Unpack(filepath.Join("..", "..", "store", "boltstore", "testdata", "layout-1.db.gz"), scratch+"old")
+		return errors.Join(err, n.twice(c, "make", scratch+"old", ""))
 	})
 }
 

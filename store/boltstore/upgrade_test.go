@@ -1,17 +1,14 @@
 package boltstore_test
 
 import (
-	"bytes"
-	"compress/gzip"
 	"fmt"
-	"io"
-	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/amends-dev/amends/internal/packed"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/store/boltstore"
@@ -47,20 +44,8 @@ func fillBefore(t *testing.T, s store.Store, sagas int) (ids []saga.ID) {
 // unpackStore makes a store of a packed one.
 func unpackStore(t *testing.T, name string) string {
 	t.Helper()
-	packed, err := os.ReadFile(filepath.Join("testdata", name+".db.gz"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	z, err := gzip.NewReader(bytes.NewReader(packed))
-	if err != nil {
-		t.Fatal(err)
-	}
-	file, err := io.ReadAll(z)
-	if err != nil {
-		t.Fatal(err)
-	}
 	path := filepath.Join(t.TempDir(), "store.db")
-	if err := os.WriteFile(path, file, 0o600); err != nil {
+	if err := packed.Unpack(filepath.Join("testdata", name+".db.gz"), path); err != nil {
 		t.Fatal(err)
 	}
 	return path
