@@ -25,7 +25,7 @@ type request struct {
 // Commit implements store.Store. Calls that wait while a transaction is on its
 // way to the disk share the next one.
 func (s *Store) Commit(ctx context.Context, changes []store.Change) ([]error, error) {
-	if err := s.usable(ctx); err != nil {
+	if err := s.writable(ctx); err != nil {
 		return nil, err
 	}
 	r := &request{
@@ -44,7 +44,7 @@ func (s *Store) Commit(ctx context.Context, changes []store.Change) ([]error, er
 
 // write runs work in the committer's next transaction.
 func (s *Store) write(ctx context.Context, work func(*group) error) error {
-	if err := s.usable(ctx); err != nil {
+	if err := s.writable(ctx); err != nil {
 		return err
 	}
 	return s.submit(ctx, &request{work: work, done: make(chan struct{})})
@@ -54,9 +54,6 @@ func (s *Store) write(ctx context.Context, work func(*group) error) error {
 // the wait in front of the queue only: what was taken up has an outcome that
 // the caller must learn.
 func (s *Store) submit(ctx context.Context, r *request) error {
-	if s.options.readOnly {
-		return ErrReadOnly
-	}
 	select {
 	case s.requests <- r:
 	case <-ctx.Done():

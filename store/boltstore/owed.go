@@ -131,11 +131,8 @@ func (s *Store) openOwed(tx *bolt.Tx, k, v []byte) (stored, *head, error) {
 // many have gathered, by a transaction that is written anyway; Owed passes them over
 // until then.
 func (s *Store) Settle(ctx context.Context, ids []outbox.ID) error {
-	if err := s.usable(ctx); err != nil {
+	if err := s.writable(ctx); err != nil {
 		return err
-	}
-	if s.options.readOnly {
-		return ErrReadOnly
 	}
 	s.mu.Lock()
 	for _, id := range ids {

@@ -183,6 +183,7 @@ func changes(t *testing.T, s *boltstore.Store) map[string]error {
 	}
 	said["PutDefinition"] = s.PutDefinition(t.Context(), d)
 	_, _, said["Expire"] = s.Expire(t.Context(), storetest.Epoch.Add(time.Hour), storetest.Epoch, 10)
+	said["Check"] = s.Check(t.Context())
 	return said
 }
 

@@ -82,6 +82,14 @@ func (s *Store) usable(ctx context.Context) error {
 	return cmp.Or(s.alive(ctx), s.earlier)
 }
 
+// writable returns why the store takes no changes.
+func (s *Store) writable(ctx context.Context) error {
+	if err := s.usable(ctx); err != nil || !s.options.readOnly {
+		return err
+	}
+	return ErrReadOnly
+}
+
 // alive is usable for what does not ask how the file is laid out.
 func (s *Store) alive(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
@@ -153,7 +161,7 @@ func guard(fn func() error) (err error) {
 // Check says whether the store can take a commit: it is open, not broken, and
 // the disk has room (Options.MinFree).
 func (s *Store) Check(ctx context.Context) error {
-	if err := s.usable(ctx); err != nil {
+	if err := s.writable(ctx); err != nil {
 		return err
 	}
 	if s.options.MinFree < 0 {
