@@ -65,6 +65,16 @@ func TestBundleRoundTrip(t *testing.T) {
 	})
 }
 
+// White space around a header's value is not part of it, whoever wrote the bundle.
+func TestTrim(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		value := rapid.StringMatching(`[ \t]{0,2}([a\x01é]|[a ]{0,3})[ \t]{0,2}`).Draw(t, "value")
+		if got, want := trim(value), strings.Trim(value, " \t"); got != want {
+			t.Errorf("%q becomes %q, want %q", value, got, want)
+		}
+	})
+}
+
 // What is kept of one message does not keep the others that it travelled with.
 func TestUnpackKeepsNothingOfTheBundle(t *testing.T) {
 	var p packet

@@ -46,6 +46,14 @@ func order(t *testing.T, b *bench) {
 	}
 }
 
+func callersAgain(_ *testing.T, b *bench) {
+	batch, ids := b.commands("inventory", 20)
+	source := b.subscribe(inventory())
+	b.publish(batch...)
+	clear(batch)
+	b.same("what was published before the batch was used for something else", ids, b.take(source, len(ids)))
+}
+
 func batches(t *testing.T, b *bench) {
 	batch, _ := b.commands("inventory", 100)
 	source := b.subscribe(inventory())

@@ -62,6 +62,7 @@ func Run(t *testing.T, f Factory) {
 	}{
 		{"every attribute arrives", nil, everyAttribute},
 		{"a batch keeps its order", []Feature{Order}, order},
+		{"a batch is the caller's again", nil, callersAgain},
 		{"what is there comes in one batch", []Feature{Batches}, batches},
 		{"subjects are filtered", nil, filters},
 		{"an error per envelope", nil, errorPerEnvelope},
