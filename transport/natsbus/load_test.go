@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/amends-dev/amends/transport"
+	"github.com/amends-dev/amends/transport/natsbus"
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
 )
 
@@ -34,19 +35,27 @@ func TestLoad(t *testing.T) {
 		}
 		got += len(deliveries)
 	}
-	// The server counts for a subscription what it has stored a moment later.
+	load := counted(t, bus, 3, 2)
+	if s := load.Streams[transport.Commands]; s.Messages != 5 || s.Bytes == 0 || len(load.Streams) != len(transport.Streams) {
+		t.Errorf("streams: %+v", load.Streams)
+	}
+	if c := load.Consumers[0]; len(load.Consumers) != 1 || c.Name != "stock" || c.Delivered.IsZero() {
+		t.Errorf("subscriptions: %+v", load.Consumers)
+	}
+}
+
+// counted waits until so many commands wait for the only subscription and are in flight
+// there: the server counts for it what it has stored a moment later.
+func counted(t *testing.T, bus *natsbus.Bus, pending uint64, inFlight int) natsbus.Load {
+	t.Helper()
 	ctx, c := within(t), transport.ConsumerLoad{}
-	for c.Name != "stock" || c.Pending != 3 || c.InFlight != 2 || c.Delivered.IsZero() {
+	for {
 		load, err := bus.Load(ctx)
 		if err != nil {
-			t.Fatalf("5 commands, of which 2 were given, are seen as %+v: %v", c, err)
+			t.Fatalf("%d wait and %d are in flight, want %d and %d: %v", c.Pending, c.InFlight, pending, inFlight, err)
 		}
-		if s := load.Streams[transport.Commands]; s.Messages != 5 || s.Bytes == 0 || len(load.Streams) != len(transport.Streams) {
-			t.Fatalf("streams: %+v", load.Streams)
+		if c = load.Consumers[0]; c.Pending == pending && c.InFlight == inFlight {
+			return load
 		}
-		if len(load.Consumers) != 1 {
-			t.Fatalf("subscriptions: %+v", load.Consumers)
-		}
-		c = load.Consumers[0]
 	}
 }
