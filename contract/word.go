@@ -35,6 +35,9 @@ const (
 	OutcomeRejected Outcome = "rejected"
 	// OutcomeFailed: something broke. May be tried again, unless it is marked final.
 	OutcomeFailed Outcome = "failed"
+	// OutcomeNotSent: the bus will never take the command, and has taken none of this
+	// step: it did not happen. A coordinator notes it; no participant answers so.
+	OutcomeNotSent Outcome = "not-sent"
 )
 
 // DefinitionRef names a definition. Version 0 means the newest one registered.

@@ -13,6 +13,8 @@ func (d *decision) answer(i int, ev Event) {
 		d.completed(i, ev)
 	case OutcomeRejected:
 		d.rejected(i, ev)
+	case OutcomeNotSent:
+		d.notSent(i, ev)
 	default:
 		reason := ev.Reason
 		if reason == "" {
@@ -53,7 +55,7 @@ func addressed(def *Definition, in *Instance, ev *Event) (step int, ignored Igno
 		return 0, IgnoredEarly
 	case ev.Attempt < s.Attempt && ev.Outcome != OutcomeCompleted:
 		return 0, IgnoredStale
-	case ev.Outcome == OutcomeFailed && (s.Waiting || !s.Parked.IsZero()):
+	case (ev.Outcome == OutcomeFailed || ev.Outcome == OutcomeNotSent) && (s.Waiting || !s.Parked.IsZero()):
 		return 0, IgnoredDuplicate
 	case ev.Outcome == OutcomeRejected && ev.Direction == DirectionUndo && retriedInPause(in, s):
 		return 0, IgnoredDuplicate
@@ -151,6 +153,28 @@ func (d *decision) refuse(i int, reason string) {
 		d.goBack(*d.in.Cancel)
 	default:
 		d.goBack(Cause{Why: WhyRejected, Step: d.def.steps[i].Name, Reason: reason})
+	}
+}
+
+// notSent takes in that the bus will never take a command. A do of which nothing was
+// ever sent did not happen: it is as if it had not been asked for. What else cannot be
+// sent is a failure that another attempt cannot help.
+func (d *decision) notSent(i int, ev Event) {
+	reason := cut("not sent: " + ev.Reason)
+	s, step := &d.in.Steps[i], &d.def.steps[i]
+	if ev.Direction == DirectionUndo || s.Attempt > 1 || ev.Final {
+		d.failed(i, ev.Direction, reason, true)
+		return
+	}
+	d.close(i, DirectionDo, Pending)
+	s.Attempt, s.Reason = 0, reason
+	switch {
+	case step.Kind == KindRetriable:
+		d.park(i, reason)
+	case d.in.Cancel != nil:
+		d.goBack(*d.in.Cancel)
+	default:
+		d.goBack(Cause{Why: WhyExhausted, Step: step.Name, Reason: reason})
 	}
 }
 

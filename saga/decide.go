@@ -67,7 +67,7 @@ func Decide(def *Definition, in Instance, ev Event) (Instance, Effects, error) {
 	case Answered:
 		d.answer(step, ev)
 	case Woke:
-		d.wake()
+		d.wake(&ev)
 	case Operated:
 		err = d.operate(ev)
 	default:

@@ -23,6 +23,7 @@ const (
 	OutcomeCompleted = contract.OutcomeCompleted
 	OutcomeRejected  = contract.OutcomeRejected
 	OutcomeFailed    = contract.OutcomeFailed
+	OutcomeNotSent   = contract.OutcomeNotSent
 )
 
 // EventType is what happened.
@@ -33,11 +34,11 @@ const (
 	// Started is the first event of every saga: ID, Payload (the input),
 	// ContentType, TraceParent.
 	Started EventType = "started"
-	// Answered is a participant's answer: Participant, Step, Direction, Attempt,
-	// Outcome, Payload (the result), Reason, Final.
+	// Answered is a participant's answer, or with OutcomeNotSent the bus's in its place:
+	// Participant, Step, Direction, Attempt, Outcome, Payload (the result), Reason, Final.
 	Answered EventType = "answered"
 	// Woke says that time has come to At: attempts time out, go out again, the
-	// deadline passes.
+	// deadline passes. Unsent and Reason tell of commands that did not go out.
 	Woke EventType = "woke"
 	// Operated is a person's decision: Verb, Step, By, Reason, and for resolve
 	// Outcome and Payload.
@@ -58,9 +59,10 @@ type Event struct {
 	Attempt     int
 	Outcome     Outcome
 	Reason      string
-	Final       bool // a failure that trying again cannot mend
+	Final       bool // of a failure: trying again cannot help; of not-sent: an earlier attempt to send it may have arrived
 	Verb        Verb
 	By          string
+	Unsent      []StepName // steps whose command the bus had not taken; Reason says why
 }
 
 // Verb is a decision that a person may take about a saga.

@@ -65,7 +65,7 @@ type Why string
 // The reasons to go back. They all lead to the same plan.
 const (
 	WhyRejected   Why = "rejected"   // a participant said no
-	WhyExhausted  Why = "exhausted"  // no answer, or only failures, in all attempts: outcome unknown
+	WhyExhausted  Why = "exhausted"  // no answer, or only failures, in all attempts: outcome unknown. Or not sent: it did not happen
 	WhyUnmappable Why = "unmappable" // the step's mapping failed on this saga's data
 	WhyDeadline   Why = "deadline"
 	WhyCancelled  Why = "cancelled"

@@ -2,6 +2,7 @@ package saga
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/amends-dev/amends/compensation"
@@ -30,7 +31,7 @@ func timely(in *Instance, at time.Time) Ignored {
 // wake does everything that is due: first what may turn the saga round (the
 // deadline, attempts without answer), then the next attempts, so that nothing is
 // asked for that is not wanted any more.
-func (d *decision) wake() {
+func (d *decision) wake(ev *Event) {
 	var room [few]int
 	due := d.due(room[:0])
 	if d.in.deadlineDue(d.at) {
@@ -39,7 +40,7 @@ func (d *decision) wake() {
 	for _, i := range due {
 		if s := &d.in.Steps[i]; !s.Waiting && (s.Status == Doing || s.Status == Undoing) {
 			dir := d.direction(i)
-			d.failed(i, dir, fmt.Sprintf("no answer within %s", time.Duration(d.def.action(i, dir).Timeout)), false)
+			d.failed(i, dir, d.silence(i, dir, ev), false)
 		}
 	}
 	for _, i := range due {
@@ -47,6 +48,15 @@ func (d *decision) wake() {
 			d.attempt(i, d.direction(i))
 		}
 	}
+}
+
+// silence is why there was no answer to an attempt in time.
+func (d *decision) silence(i int, dir Direction, ev *Event) string {
+	timeout := time.Duration(d.def.action(i, dir).Timeout)
+	if slices.Contains(ev.Unsent, d.def.steps[i].Name) {
+		return cut(fmt.Sprintf("not sent within %s: %s", timeout, ev.Reason))
+	}
+	return fmt.Sprintf("no answer within %s", timeout)
 }
 
 // due appends the steps whose time has come.

@@ -80,6 +80,7 @@ var (
 		contract.OutcomeCompleted: amendsv1.Outcome_OUTCOME_COMPLETED,
 		contract.OutcomeRejected:  amendsv1.Outcome_OUTCOME_REJECTED,
 		contract.OutcomeFailed:    amendsv1.Outcome_OUTCOME_FAILED,
+		contract.OutcomeNotSent:   amendsv1.Outcome_OUTCOME_NOT_SENT,
 	})
 )
 

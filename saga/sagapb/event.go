@@ -70,6 +70,9 @@ func fillEvent(m *amendsv1.Event, e *saga.Event) error {
 	m.Reason = e.Reason
 	m.Final = e.Final
 	m.By = e.By
+	for _, step := range e.Unsent {
+		m.Unsent = append(m.Unsent, string(step))
+	}
 	var errs [5]error
 	m.Type, errs[0] = eventTypes.Required(e.Type)
 	m.AtUnixNano, errs[1] = protoconv.Nano("time", e.At)
@@ -92,6 +95,9 @@ func fromEvent(m *amendsv1.Event) (*saga.Event, error) {
 		Reason:      m.Reason,
 		Final:       m.Final,
 		By:          m.By,
+	}
+	for _, step := range m.Unsent {
+		e.Unsent = append(e.Unsent, saga.StepName(step))
 	}
 	var errs [5]error
 	if e.At.IsZero() {

@@ -807,7 +807,9 @@ type Event struct {
 	// The person's decision.
 	Verb Verb `protobuf:"varint,14,opt,name=verb,enum=amends.v1.Verb" json:"verb,omitempty"`
 	// The person's name.
-	By            string `protobuf:"bytes,15,opt,name=by" json:"by,omitempty"`
+	By string `protobuf:"bytes,15,opt,name=by" json:"by,omitempty"`
+	// Of woke: the steps whose command the bus had not taken; the reason says why.
+	Unsent        []string `protobuf:"bytes,16,rep,name=unsent" json:"unsent,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -947,6 +949,13 @@ func (x *Event) GetBy() string {
 	return ""
 }
 
+func (x *Event) GetUnsent() []string {
+	if x != nil {
+		return x.Unsent
+	}
+	return nil
+}
+
 // OutboxRecord is a message that is owed to the bus until it is settled.
 type OutboxRecord struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -958,8 +967,8 @@ type OutboxRecord struct {
 	Index uint32 `protobuf:"varint,3,opt,name=index" json:"index,omitempty"`
 	// The message.
 	Envelope *Envelope `protobuf:"bytes,4,opt,name=envelope" json:"envelope,omitempty"`
-	// Settled by the commit that takes in the answer, not by the bus.
-	Answered      bool `protobuf:"varint,5,opt,name=answered" json:"answered,omitempty"`
+	// The participant whose command it is; empty: it is an announcement.
+	To            string `protobuf:"bytes,6,opt,name=to" json:"to,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1022,11 +1031,11 @@ func (x *OutboxRecord) GetEnvelope() *Envelope {
 	return nil
 }
 
-func (x *OutboxRecord) GetAnswered() bool {
+func (x *OutboxRecord) GetTo() string {
 	if x != nil {
-		return x.Answered
+		return x.To
 	}
-	return false
+	return ""
 }
 
 // Tombstone is what is left of a saga that ended and was removed.
@@ -1160,7 +1169,7 @@ const file_amends_v1_record_proto_rawDesc = "" +
 	"\x04sent\x18\x06 \x01(\x04R\x04sent\x12\x16\n" +
 	"\x06result\x18\a \x01(\fR\x06result\x12\x16\n" +
 	"\x06reason\x18\b \x01(\tR\x06reason\x12(\n" +
-	"\x10parked_unix_nano\x18\t \x01(\x10R\x0eparkedUnixNano\"\xd8\x03\n" +
+	"\x10parked_unix_nano\x18\t \x01(\x10R\x0eparkedUnixNano\"\xf0\x03\n" +
 	"\x05Event\x12(\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x14.amends.v1.EventTypeR\x04type\x12 \n" +
 	"\fat_unix_nano\x18\x02 \x01(\x10R\n" +
@@ -1178,13 +1187,14 @@ const file_amends_v1_record_proto_rawDesc = "" +
 	"\x06reason\x18\f \x01(\tR\x06reason\x12\x14\n" +
 	"\x05final\x18\r \x01(\bR\x05final\x12#\n" +
 	"\x04verb\x18\x0e \x01(\x0e2\x0f.amends.v1.VerbR\x04verb\x12\x0e\n" +
-	"\x02by\x18\x0f \x01(\tR\x02by\"\xa1\x01\n" +
+	"\x02by\x18\x0f \x01(\tR\x02by\x12\x16\n" +
+	"\x06unsent\x18\x10 \x03(\tR\x06unsent\"\xa5\x01\n" +
 	"\fOutboxRecord\x12\x12\n" +
 	"\x04saga\x18\x01 \x01(\tR\x04saga\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\x12\x14\n" +
 	"\x05index\x18\x03 \x01(\rR\x05index\x12/\n" +
-	"\benvelope\x18\x04 \x01(\v2\x13.amends.v1.EnvelopeR\benvelope\x12\x1a\n" +
-	"\banswered\x18\x05 \x01(\bR\banswered\"\xc8\x01\n" +
+	"\benvelope\x18\x04 \x01(\v2\x13.amends.v1.EnvelopeR\benvelope\x12\x0e\n" +
+	"\x02to\x18\x06 \x01(\tR\x02toJ\x04\b\x05\x10\x06R\banswered\"\xc8\x01\n" +
 	"\tTombstone\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x128\n" +
 	"\n" +

@@ -154,6 +154,8 @@ const (
 	Outcome_OUTCOME_REJECTED Outcome = 2
 	// Something broke: may be tried again, unless it is marked final.
 	Outcome_OUTCOME_FAILED Outcome = 3
+	// No answer: the bus will never take the command, and has taken none of this step.
+	Outcome_OUTCOME_NOT_SENT Outcome = 4
 )
 
 // Enum value maps for Outcome.
@@ -163,12 +165,14 @@ var (
 		1: "OUTCOME_COMPLETED",
 		2: "OUTCOME_REJECTED",
 		3: "OUTCOME_FAILED",
+		4: "OUTCOME_NOT_SENT",
 	}
 	Outcome_value = map[string]int32{
 		"OUTCOME_UNSPECIFIED": 0,
 		"OUTCOME_COMPLETED":   1,
 		"OUTCOME_REJECTED":    2,
 		"OUTCOME_FAILED":      3,
+		"OUTCOME_NOT_SENT":    4,
 	}
 )
 
@@ -272,12 +276,13 @@ const file_amends_v1_word_proto_rawDesc = "" +
 	"\tDirection\x12\x19\n" +
 	"\x15DIRECTION_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fDIRECTION_DO\x10\x01\x12\x12\n" +
-	"\x0eDIRECTION_UNDO\x10\x02*c\n" +
+	"\x0eDIRECTION_UNDO\x10\x02*y\n" +
 	"\aOutcome\x12\x17\n" +
 	"\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11OUTCOME_COMPLETED\x10\x01\x12\x14\n" +
 	"\x10OUTCOME_REJECTED\x10\x02\x12\x12\n" +
-	"\x0eOUTCOME_FAILED\x10\x03B<Z5github.com/amends-dev/amends/proto/amends/v1;amendsv1\x92\x03\x02\b\x02b\beditionsp\xe8\a"
+	"\x0eOUTCOME_FAILED\x10\x03\x12\x14\n" +
+	"\x10OUTCOME_NOT_SENT\x10\x04B<Z5github.com/amends-dev/amends/proto/amends/v1;amendsv1\x92\x03\x02\b\x02b\beditionsp\xe8\a"
 
 var (
 	file_amends_v1_word_proto_rawDescOnce sync.Once
