@@ -29,7 +29,7 @@ func (id ID) MessageID() string {
 // String is saga@revision#index.
 func (id ID) String() string { return fmt.Sprintf("%s@%d#%d", id.Saga, id.Revision, id.Index) }
 
-// Place is where a record stands in a ledger: in the order of the commits that owe the
+// Place is where a record stands in a ledger, among those of its destination: in the order of the commits that owe the
 // records, and within a commit in the order in which it owes them. It stays the same as
 // long as the record is owed. The zero Place is before all records.
 type Place struct {
@@ -42,13 +42,44 @@ func (p Place) Compare(q Place) int {
 	return cmp.Or(cmp.Compare(p.Commit, q.Commit), cmp.Compare(p.Index, q.Index))
 }
 
+// Destination is where a record goes: the participant whose command it is, or
+// Lifecycle. What one destination does not take delays no other (I13).
+type Destination string
+
+// Lifecycle is the destination of announcements. No participant has an empty name.
+const Lifecycle Destination = ""
+
+// Stream is the stream that carries what goes to the destination.
+func (d Destination) Stream() transport.Stream {
+	if d == Lifecycle {
+		return transport.Lifecycle
+	}
+	return transport.Commands
+}
+
+// String is the participant's name, or "lifecycle".
+func (d Destination) String() string {
+	if d == Lifecycle {
+		return string(transport.Lifecycle)
+	}
+	return string(d)
+}
+
 // Record is a message that is owed: committed together with the state that owes
 // it, and sent until it is settled.
 type Record struct {
 	ID       ID
+	To       Destination
 	Envelope transport.Envelope
-	// Answered records are settled by the commit that takes in the answer, not by
-	// the bus: a bus that loses what it accepted costs latency only (I2). The
-	// others, announcements, are settled when the bus has accepted them.
-	Answered bool
 }
+
+// Answered reports whether the record is settled by the commit that takes in its
+// answer, and not by the bus: a bus that loses what it accepted costs latency only
+// (I2). The others, announcements, are settled when the bus has accepted them.
+func (r *Record) Answered() bool { return r.To != Lifecycle }
+
+// size is about how many bytes the record takes on the bus.
+func (r *Record) size() int { return len(r.Envelope.Data) + len(r.Envelope.Subject) + headerBytes }
+
+// headerBytes is about what a command's headers take.
+const headerBytes = 512

@@ -1,95 +1,204 @@
 package outbox
 
 import (
+	"cmp"
 	"context"
-	"errors"
-	"slices"
 	"sync"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
+	"golang.org/x/sync/errgroup"
 
-	"github.com/amends-dev/amends/internal/crashpoint"
 	"github.com/amends-dev/amends/transport"
 )
 
 // Publisher is the part of the bus that the Relay needs.
 //
-// Publish is transport.Bus's. The batch is the Relay's again when it returns.
+// Publish is transport.Bus's. The batch is the Relay's again when it returns. It is
+// called once at a time for each stream.
 type Publisher interface {
 	Publish(ctx context.Context, batch []transport.Envelope) []error
 }
 
-// Ledger is the part of the store that the Relay needs.
+// Ledger is the part of the store that the Relay needs; see store.Store.
 type Ledger interface {
-	Owed(ctx context.Context, after Place, yield func(Place, Record) bool) error
+	Owed(ctx context.Context, to Destination, after Place, yield func(Place, Record) bool) error
+	Destinations(ctx context.Context) (map[Destination]int, error)
 	Settle(ctx context.Context, ids []ID) error
+}
+
+// All calls yield with everything that is owed: destination by destination, by name, and
+// there in order, until yield returns false.
+func All(ctx context.Context, ledger Ledger, yield func(Place, Record) bool) error {
+	counts, err := ledger.Destinations(ctx)
+	if err != nil {
+		return err
+	}
+	more := true
+	for _, to := range sorted(counts) {
+		err := ledger.Owed(ctx, to, Place{}, func(place Place, record Record) bool {
+			more = yield(place, record)
+			return more
+		})
+		if err != nil || !more {
+			return err
+		}
+	}
+	return nil
 }
 
 // Options of a Relay. The zero value is usable.
 type Options struct {
-	// Window bounds the envelopes handed to the bus at once. 0: 512.
-	Window int
-	// Backlog bounds the records held in memory. Beyond it pushed records are
-	// dropped from memory (not from the ledger) and read back when the backlog is
-	// worked off. 0: 65,536.
-	Backlog int
+	// Window bounds the envelopes that are handed to the bus at once, for each stream;
+	// WindowBytes bounds their bytes. 0: 512, and 8 MiB.
+	Window, WindowBytes int
+	// Backlog bounds the records of one destination that are held in memory;
+	// BacklogBytes bounds their bytes. Further ones stay in the ledger and are read
+	// when those are worked off. 0: 16,384, and 16 MiB.
+	Backlog, BacklogBytes int
+	// Credit bounds the commands of one participant that the bus holds unanswered;
+	// CreditBytes bounds their bytes. Beyond that, or when they take up as much as is
+	// still free in the stream, further ones wait here. 0: 20,000, and 64 MiB.
+	Credit, CreditBytes int
+	// Announcements bounds those that are owed while the bus does not take any: beyond
+	// it the oldest are dropped. 0: 262,144.
+	Announcements int
 	// OnPublish is told about every batch: how many the bus accepted and refused.
 	OnPublish func(accepted, refused int)
-	// OnRefused is told about a record that the bus will never take
-	// (transport.ErrTooLarge). It stays owed in the ledger until it is settled or
-	// superseded, and is not sent again before the next Resend.
-	OnRefused func(Record, error)
-	// Now is the clock for Stats. nil: time.Now.
+	// OnRefused is told about a command that the bus will never take
+	// (transport.ErrRefusedForGood). sent: an earlier attempt to publish it may have
+	// succeeded. It is owed until a commit settles it, and is not sent again before the
+	// next start or Resend. It is called from Step and must not block.
+	OnRefused func(r Record, sent bool, err error)
+	// OnDropped is told how many announcements were given up: the bus will never take
+	// them, or they were too many.
+	OnDropped func(announcements int, err error)
+	// Now is the clock. nil: time.Now.
 	Now func() time.Time
 }
 
+func (o Options) withDefaults() Options {
+	for _, field := range []struct {
+		value *int
+		def   int
+	}{
+		{&o.Window, 512},
+		{&o.WindowBytes, 8 << 20},
+		{&o.Backlog, 16_384},
+		{&o.BacklogBytes, 16 << 20},
+		{&o.Credit, 20_000},
+		{&o.CreditBytes, 64 << 20},
+		{&o.Announcements, 1 << 18},
+	} {
+		*field.value = cmp.Or(*field.value, field.def)
+	}
+	if o.OnPublish == nil {
+		o.OnPublish = func(int, int) {}
+	}
+	if o.OnRefused == nil {
+		o.OnRefused = func(Record, bool, error) {}
+	}
+	if o.OnDropped == nil {
+		o.OnDropped = func(int, error) {}
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return o
+}
+
 // Relay sends what is owed: at once when it is pushed after its commit, again
-// from the ledger after a start and whenever the bus may have forgotten
-// (Resend). Records are sent in the order in which they were pushed; one that the
-// bus refuses for the moment goes back to the front, overtaken by the others of
-// its batch.
+// from the ledger after a start and whenever the bus may have forgotten (Resend).
 //
-// New wires it; Run owns the only goroutine. Push, Drop, Resend and Stats may be
-// called from any goroutine.
+// It sends destination by destination (I13): each has a queue, a share of the bus and a
+// backoff of its own, and they take turns by bytes. Within a destination records are
+// sent in the order of their commits; one that the bus refuses for the moment goes back
+// to the front, overtaken by the others of its batch. No order is kept between
+// destinations.
+//
+// New wires it; Run owns its goroutines, one for each stream. Push, Drop, Supersede,
+// Resend, Correct and the methods that report may be called from any goroutine.
 type Relay struct {
 	publisher Publisher
 	ledger    Ledger
 	options   Options
 
 	mu      sync.Mutex
-	queue   []item        // waiting, in order
-	array   []item        // in which the queue began last
-	waiting map[ID]bool   // of the records in queue: true, it was settled meanwhile
-	sending map[ID]bool   // handed to the bus and not yet accepted: true, it was settled meanwhile
-	rescan  bool          // the ledger is to be read, from its beginning
-	reading bool          // the ledger is being read, in parts
-	cursor  Place         // how far
-	wake    chan struct{} // capacity 1
-
-	batch     []item               // of the step that is done, used again
-	envelopes []transport.Envelope // likewise
+	lines   map[Destination]*line
+	lanes   [2]*lane // of commands, of announcements
+	known   map[ID]entry
+	epoch   int       // grows when the bus may have forgotten
+	sweepAt time.Time // when expired messages are next looked for
+	room    int64     // bytes that the stream of commands may hold; 0: not known
+	used    int64     // of them, those that it holds
+	backlog int       // commands in all queues
+	sending int       // records that were handed to the bus and not yet accepted
 }
 
-type item struct {
-	Record
-	since time.Time
+// entry is what is known of a record in memory, or of a command on the bus.
+type entry struct {
+	line  *line
+	bytes int
+	state state
+	owed  bool
+	until time.Time // when the bus lets go of it; zero: when it is answered
 }
+
+// disown notes that the record is not owed any more.
+func (e *entry) disown() {
+	if e.owed {
+		e.owed = false
+		e.line.owed--
+	}
+}
+
+type state int8
+
+const (
+	waiting    state = iota // in its line's queue
+	sending                 // handed to the bus
+	answered                // handed to the bus, and not owed any more: if it is refused, it does not come back
+	superseded              // likewise, but if it is accepted, the bus holds it until it expires
+	onBus                   // accepted
+)
 
 // NewRelay makes a Relay; nothing happens before Run.
 func NewRelay(publisher Publisher, ledger Ledger, options Options) *Relay {
-	if options.Window == 0 {
-		options.Window = 512
+	r := &Relay{
+		publisher: publisher, ledger: ledger, options: options.withDefaults(),
+		lines: map[Destination]*line{}, known: map[ID]entry{},
 	}
-	if options.Backlog == 0 {
-		options.Backlog = 65_536
+	for i, stream := range []transport.Stream{transport.Commands, transport.Lifecycle} {
+		r.lanes[i] = &lane{stream: stream, wake: make(chan struct{}, 1), unlisted: true}
 	}
-	if options.Now == nil {
-		options.Now = time.Now
+	return r
+}
+
+// laneOf is the index of a destination's lane.
+func laneOf(to Destination) int {
+	if to == Lifecycle {
+		return 1
 	}
-	return &Relay{
-		publisher: publisher, ledger: ledger, options: options,
-		waiting: map[ID]bool{}, sending: map[ID]bool{}, rescan: true, wake: make(chan struct{}, 1),
+	return 0
+}
+
+// lineOf is the line of a destination, made when it is first asked for. Called with the
+// lock held.
+func (r *Relay) lineOf(to Destination) *line {
+	l := r.lines[to]
+	if l == nil {
+		l = &line{to: to}
+		r.lines[to] = l
+	}
+	return l
+}
+
+// activate puts a line with something to do into its lane's ring. Called with the lock
+// held.
+func (r *Relay) activate(l *line) {
+	if !l.active {
+		l.active = true
+		lane := r.lanes[laneOf(l.to)]
+		lane.ring = append(lane.ring, l)
 	}
 }
 
@@ -99,272 +208,221 @@ func (r *Relay) Push(records []Record) {
 		return
 	}
 	now := r.options.Now()
+	var nudged [len(r.lanes)]bool
 	r.mu.Lock()
-	for _, record := range records {
-		if len(r.queue) >= r.options.Backlog {
-			r.rescan = true
-			break
-		}
-		if len(r.queue) == cap(r.queue) {
-			r.array = slices.Grow(r.queue, max(len(r.queue), r.options.Window))
-			r.queue = r.array
-		}
-		r.queue = append(r.queue, item{record, now})
-		r.waiting[record.ID] = false
+	for i := range records {
+		r.push(&records[i], now)
+		nudged[laneOf(records[i].To)] = true
 	}
 	r.mu.Unlock()
-	r.nudge()
+	for i, yes := range nudged {
+		if yes {
+			r.lanes[i].nudge()
+		}
+	}
 }
 
-// Drop says that records need not be sent any more, because a commit settled
-// them.
-func (r *Relay) Drop(ids []ID) {
+func (r *Relay) push(record *Record, now time.Time) {
+	l := r.lineOf(record.To)
+	r.activate(l)
+	if l.rescan || l.reading || l.waiting() >= r.options.Backlog || l.bytes >= r.options.BacklogBytes {
+		l.rescan = true // it is found there, behind what was committed earlier
+		return
+	}
+	if _, there := r.known[record.ID]; there {
+		return
+	}
+	l.push(item{Record: *record, since: now}, r.options.Window)
+	r.count(l, 1)
+	r.known[record.ID] = entry{line: l, bytes: record.size(), state: waiting, owed: true}
+	l.owed++
+}
+
+// count notes that so many more records wait in a line.
+func (r *Relay) count(l *line, more int) {
+	if l.to != Lifecycle {
+		r.backlog += more
+	}
+}
+
+// Drop says that commands were answered, or announcements settled: they need not be sent
+// any more, and the bus does not hold them.
+func (r *Relay) Drop(ids []ID) { r.drop(ids, true) }
+
+// Supersede says that commands need not be sent any more because another attempt is, or
+// none. What the bus has of them it holds until they expire.
+func (r *Relay) Supersede(ids []ID) { r.drop(ids, false) }
+
+func (r *Relay) drop(ids []ID, isAnswered bool) {
 	if len(ids) == 0 {
 		return
 	}
+	freed := false
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	for _, id := range ids {
-		if _, ok := r.waiting[id]; ok {
-			r.waiting[id] = true
-		}
-		if _, ok := r.sending[id]; ok { // if the bus refuses it, it does not come back
-			r.sending[id] = true
+		e, ok := r.known[id]
+		e.disown()
+		switch {
+		case !ok:
+		case e.state == waiting:
+			delete(r.known, id)
+			r.count(e.line, -1)
+			e.line.lose(r.waits)
+		case e.state == sending && isAnswered:
+			e.state = answered
+			r.known[id] = e
+		case e.state == sending:
+			e.state = superseded
+			r.known[id] = e
+		case e.state == onBus && isAnswered:
+			freed = r.letGo(id, e) || freed
+		default:
+			r.known[id] = e
 		}
 	}
+	r.mu.Unlock()
+	if freed {
+		r.lanes[0].nudge()
+	}
+}
+
+// waits reports whether a record waits in its line. Called with the lock held.
+func (r *Relay) waits(id ID) bool {
+	e, there := r.known[id]
+	return there && e.state == waiting
+}
+
+// hold notes that the bus holds so many messages and bytes more for a destination. Called
+// with the lock held.
+func (r *Relay) hold(l *line, messages, bytes int) {
+	l.held += messages
+	l.heldBytes += bytes
+	if l.to != Lifecycle {
+		r.used += int64(bytes)
+	}
+}
+
+// letGo notes that the bus does not hold a message any more, and reports whether its
+// destination was waiting for that. Called with the lock held.
+func (r *Relay) letGo(id ID, e entry) bool {
+	e.disown()
+	r.hold(e.line, -1, -e.bytes)
+	delete(r.known, id)
+	return e.line.full
 }
 
 // Resend sends everything that is still owed once more: the bus may have
 // forgotten what it had accepted.
 func (r *Relay) Resend() {
 	r.mu.Lock()
-	r.rescan = true
-	r.mu.Unlock()
-	r.nudge()
-}
-
-// Stats says how far the relay is behind.
-func (r *Relay) Stats() Stats {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	s := Stats{Backlog: len(r.queue), UnderWay: len(r.sending), Rescan: r.rescan || r.reading}
-	if len(r.queue) > 0 {
-		s.Oldest = r.options.Now().Sub(r.queue[0].since)
+	r.epoch++
+	for id, e := range r.known {
+		if e.state == onBus {
+			r.letGo(id, e)
+		}
 	}
-	return s
-}
-
-// Busy reports whether something owed has not been accepted by the bus.
-func (s Stats) Busy() bool { return s.Backlog > 0 || s.UnderWay > 0 || s.Rescan }
-
-// Stats is how far a relay is behind.
-type Stats struct {
-	Backlog  int           // records in memory that wait to be sent
-	UnderWay int           // records that were handed to the bus and not yet accepted
-	Oldest   time.Duration // how long the first of them has waited
-	Rescan   bool          // the ledger is about to be read again
-}
-
-func (r *Relay) nudge() {
-	select {
-	case r.wake <- struct{}{}:
-	default:
+	for _, l := range r.lines {
+		l.unseen, l.full = 0, false
+		l.accepted() // it is tried at once
+	}
+	r.used = 0
+	for _, lane := range r.lanes {
+		lane.unlisted = true
+	}
+	r.mu.Unlock()
+	for _, lane := range r.lanes {
+		lane.nudge()
 	}
 }
 
 // Run sends until ctx ends. It returns an error only when the ledger fails.
 func (r *Relay) Run(ctx context.Context) error {
-	pause := backoff.NewExponentialBackOff()
-	pause.InitialInterval, pause.MaxInterval = 20*time.Millisecond, 2*time.Second
+	group, ctx := errgroup.WithContext(ctx)
+	for _, lane := range r.lanes {
+		group.Go(func() error { return r.run(ctx, lane) })
+	}
+	return group.Wait()
+}
+
+func (r *Relay) run(ctx context.Context, lane *lane) error {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
 	for {
-		handed, refused, err := r.Step(ctx)
+		handed, _, err := r.step(ctx, lane)
 		switch {
-		case err != nil && ctx.Err() != nil:
+		case ctx.Err() != nil:
 			return nil
 		case err != nil:
 			return err
-		case handed == 0:
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-r.wake:
-			}
-		case refused < handed:
-			pause.Reset()
-		default:
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-time.After(pause.NextBackOff()):
-			}
+		case handed > 0:
+			continue
+		}
+		timer.Stop()
+		var later <-chan time.Time
+		if due, ok := r.due(lane); ok {
+			timer.Reset(due.Sub(r.options.Now()))
+			later = timer.C
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-lane.wake:
+		case <-later:
 		}
 	}
 }
 
-// Step is one round of Run, which waits between the rounds: it reads the ledger
-// if that is due and hands a window of records to the bus. It returns how many
-// those were and how many of them the bus refused for the moment, which wait at
-// the front again. It is for callers without goroutines, such as a simulator,
-// and must not be called while Run runs. An error is the ledger's.
+// Step is one round of Run, for each stream: it reads the ledger if that is due and
+// hands a window of records to the bus. It returns how many those were and how many of
+// them the bus refused for the moment, which wait at the front of their destinations. It
+// is for callers without goroutines, such as a simulator, and must not be called while
+// Run runs. An error is the ledger's.
 func (r *Relay) Step(ctx context.Context) (handed, refused int, err error) {
-	for {
-		if err := r.readLedger(ctx); err != nil {
-			return 0, 0, err
-		}
-		if batch := r.next(); len(batch) > 0 {
-			refused := r.send(ctx, batch)
-			clear(batch) // let go of what is sent
-			return len(batch), refused, nil
-		}
-		if !r.unread() {
-			return 0, 0, nil
+	for _, lane := range r.lanes {
+		n, back, err := r.step(ctx, lane)
+		handed, refused = handed+n, refused+back
+		if err != nil {
+			return handed, refused, err
 		}
 	}
+	return handed, refused, nil
 }
 
-// unread reports whether the ledger is to be read, or read on: asked for while it was
-// being read, that begins when the reading has come to its end.
-func (r *Relay) unread() bool {
+// Due is when a Step has something to do again if nothing is pushed or dropped
+// meanwhile; false: never.
+func (r *Relay) Due() (at time.Time, ok bool) {
+	for _, lane := range r.lanes {
+		if due, yes := r.due(lane); yes && (!ok || due.Before(at)) {
+			at, ok = due, true
+		}
+	}
+	return at, ok
+}
+
+// creditPause is how often a destination that has used up its share of the bus is looked
+// at, besides each time that one of its commands is answered.
+const creditPause = time.Second
+
+func (r *Relay) due(lane *lane) (at time.Time, ok bool) {
+	now := r.options.Now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.rescan || r.reading
-}
-
-// readLedger refills an empty queue from the ledger, when asked to: as much as
-// fits, from where it stopped the last time. What was pushed meanwhile may be
-// sent twice; the receivers can bear that. What of it does not fit behind what was
-// read is forgotten, and found by the next reading.
-func (r *Relay) readLedger(ctx context.Context) error {
-	r.mu.Lock()
-	if r.rescan && !r.reading {
-		r.rescan, r.reading, r.cursor = false, true, Place{}
-	}
-	needed, after := r.reading && len(r.queue) == 0, r.cursor
-	r.mu.Unlock()
-	if !needed {
-		return nil
-	}
-	now, full := r.options.Now(), false
-	var found []item
-	crashpoint.Here("outbox: before the ledger is read")
-	err := r.ledger.Owed(ctx, after, func(place Place, record Record) bool {
-		crashpoint.Here("outbox: in the ledger")
-		found, after = append(found, item{record, now}), place
-		full = len(found) >= r.options.Backlog
-		return !full
-	})
-	if err != nil {
-		return err
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.reading, r.cursor = full, after
-	if room := r.options.Backlog - len(found); len(r.queue) > room {
-		for _, it := range r.queue[room:] {
-			delete(r.waiting, it.ID)
-		}
-		r.queue, r.rescan = r.queue[:room], true
-	}
-	for _, it := range found {
-		r.waiting[it.ID] = false
-	}
-	r.queue = append(found, r.queue...)
-	return nil
-}
-
-// next takes up to a window of records from the queue, in order.
-func (r *Relay) next() []item {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	batch := slices.Grow(r.batch[:0], min(len(r.queue), r.options.Window))
-	taken := 0
-	for _, it := range r.queue {
-		if len(batch) == r.options.Window {
-			break
-		}
-		taken++
-		if !r.waiting[it.ID] {
-			batch = append(batch, it)
-			r.sending[it.ID] = false
-		}
-		delete(r.waiting, it.ID)
-	}
-	clear(r.queue[:taken])
-	r.queue = r.queue[taken:]
-	if len(r.queue) == 0 {
-		r.rewind()
-	}
-	r.batch = batch[:0]
-	return batch
-}
-
-// rewind goes back to the beginning of an empty queue's array, unless that has grown
-// large in an outage.
-func (r *Relay) rewind() {
-	if cap(r.array) > 4*r.options.Window {
-		r.array = nil
-	}
-	r.queue = r.array[:0]
-}
-
-// send publishes a batch, settles the announcements the bus has accepted, and
-// puts back to the front what it refused: so many does it return.
-func (r *Relay) send(ctx context.Context, batch []item) (back int) {
-	envelopes := slices.Grow(r.envelopes[:0], len(batch))
-	for i := range batch {
-		envelopes = append(envelopes, batch[i].Envelope)
-	}
-	crashpoint.Here("outbox: before publish")
-	errs := r.publisher.Publish(ctx, envelopes)
-	clear(envelopes)
-	r.envelopes = envelopes[:0]
-	crashpoint.Here("outbox: after publish")
-	var settled []ID
-	var again []item
-	refused := 0
-	for i, it := range batch {
-		var err error
-		if errs != nil {
-			err = errs[i]
-		}
+	for _, l := range lane.ring {
+		due := now
 		switch {
-		case err == nil:
-			if !it.Answered {
-				settled = append(settled, it.ID)
-			}
-		case errors.Is(err, transport.ErrTooLarge):
-			refused++
-			if r.options.OnRefused != nil {
-				r.options.OnRefused(it.Record, err)
-			}
-		default:
-			refused++
-			again = append(again, it)
+		case l.idle():
+			continue
+		case l.waits(now):
+			due = l.retryAt
+		case l.full:
+			due = now.Add(creditPause)
+		}
+		if !ok || due.Before(at) {
+			at, ok = due, true
 		}
 	}
-	if r.options.OnPublish != nil {
-		r.options.OnPublish(len(batch)-refused, refused)
+	if lane.unlisted {
+		return now, true
 	}
-	if len(settled) > 0 {
-		// Best effort: what is not settled is sent once more after the next start.
-		_ = r.ledger.Settle(ctx, settled)
-		crashpoint.Here("outbox: after settle")
-	}
-	r.putBack(again)
-	return len(again)
-}
-
-func (r *Relay) putBack(again []item) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	again = slices.DeleteFunc(again, func(it item) bool { return r.sending[it.ID] })
-	clear(r.sending)
-	if len(again) == 0 {
-		return
-	}
-	crashpoint.Here("outbox: before refused records are put back")
-	for _, it := range again {
-		r.waiting[it.ID] = false
-	}
-	r.queue = append(again, r.queue...)
+	return at, ok
 }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -56,9 +58,19 @@ type ledger struct {
 	onOwed  func() // what happens while the ledger is read
 }
 
-func (l *ledger) Owed(_ context.Context, after outbox.Place, yield func(outbox.Place, outbox.Record) bool) error {
+func (l *ledger) Destinations(context.Context) (map[outbox.Destination]int, error) {
 	l.mu.Lock()
-	records := slices.Clone(l.records)
+	defer l.mu.Unlock()
+	counts := map[outbox.Destination]int{}
+	for _, r := range l.records {
+		counts[r.To]++
+	}
+	return counts, l.fail
+}
+
+func (l *ledger) Owed(_ context.Context, to outbox.Destination, after outbox.Place, yield func(outbox.Place, outbox.Record) bool) error {
+	l.mu.Lock()
+	records := slices.DeleteFunc(slices.Clone(l.records), func(r outbox.Record) bool { return r.To != to })
 	l.mu.Unlock()
 	if l.onOwed != nil {
 		l.onOwed()
@@ -75,12 +87,21 @@ func (l *ledger) Settle(_ context.Context, ids []outbox.ID) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.settled = append(l.settled, ids...)
+	l.records = slices.DeleteFunc(l.records, func(r outbox.Record) bool { return slices.Contains(ids, r.ID) })
 	return nil
 }
 
 func record(n int) outbox.Record {
+	to := outbox.Destination("shop")
+	if n%5 == 0 {
+		to = outbox.Lifecycle
+	}
+	return recordTo(to, n)
+}
+
+func recordTo(to outbox.Destination, n int) outbox.Record {
 	id := outbox.ID{Saga: contract.SagaID(fmt.Sprintf("s%d", n/7)), Revision: uint64(n)}
-	return outbox.Record{ID: id, Answered: n%5 != 0, Envelope: transport.Envelope{ID: fmt.Sprint(n)}}
+	return outbox.Record{ID: id, To: to, Envelope: transport.Envelope{ID: fmt.Sprint(n)}}
 }
 
 func records(from, to int) (out []outbox.Record) {
@@ -88,6 +109,22 @@ func records(from, to int) (out []outbox.Record) {
 		out = append(out, record(n))
 	}
 	return out
+}
+
+// commands are records for one participant.
+func commands(to outbox.Destination, from, upTo int) (out []outbox.Record) {
+	for n := from; n < upTo; n++ {
+		out = append(out, recordTo(to, n))
+	}
+	return out
+}
+
+// of is what of a list goes to a destination, by the message's number.
+func of(list []string, announcements bool) []string {
+	return slices.DeleteFunc(slices.Clone(list), func(id string) bool {
+		n, err := strconv.Atoi(id)
+		return err != nil || (n%5 == 0) != announcements
+	})
 }
 
 func ids(from, to int) (out []string) {
@@ -111,7 +148,7 @@ func run(t *testing.T, r *outbox.Relay) (stop func()) {
 	}
 }
 
-// After a start everything owed is sent, then what is pushed, in order.
+// After a start everything owed is sent, then what is pushed: to each destination in order.
 // Announcements are settled when the bus has them, commands are not.
 func TestSendsInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -121,8 +158,10 @@ func TestSendsInOrder(t *testing.T) {
 		synctest.Wait()
 		r.Push(records(10, 20))
 		synctest.Wait()
-		if got := b.taken(); !slices.Equal(got, ids(0, 20)) {
-			t.Errorf("sent %v", got)
+		for _, announcements := range []bool{true, false} {
+			if got, want := of(b.taken(), announcements), of(ids(0, 20), announcements); !slices.Equal(got, want) {
+				t.Errorf("sent %v, want %v", got, want)
+			}
 		}
 		if want := []outbox.ID{record(0).ID, record(5).ID, record(10).ID, record(15).ID}; !slices.Equal(l.settled, want) {
 			t.Errorf("settled %v, want %v", l.settled, want)
@@ -163,44 +202,66 @@ func TestRefusedIsSentAgain(t *testing.T) {
 	})
 }
 
-// What the bus will never take is reported once and does not block the others.
-func TestTooLarge(t *testing.T) {
+// What the bus will never take is reported once and does not block the others. Whether an
+// earlier attempt may have arrived is said: it may unless each was refused for certain.
+func TestRefusedForGood(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		tries := map[string]int{}
 		b := &bus{refuse: func(id string) error {
-			if id == "1" {
+			tries[id]++
+			switch {
+			case id == "1", tries[id] > 1:
 				return fmt.Errorf("2 MB: %w", transport.ErrTooLarge)
+			case id == "3":
+				return fmt.Errorf("for now: %w", transport.ErrFull)
+			case id == "4":
+				return errors.New("no answer in time")
 			}
 			return nil
 		}}
-		var reported []string
-		r := outbox.NewRelay(b, &ledger{}, outbox.Options{OnRefused: func(r outbox.Record, _ error) { reported = append(reported, r.Envelope.ID) }})
+		reported := map[string]bool{}
+		owed := recordTo("shop", 6)
+		tries["6"] = 1
+		r := outbox.NewRelay(b, &ledger{records: []outbox.Record{owed}}, outbox.Options{
+			OnRefused: func(r outbox.Record, sent bool, _ error) { reported[r.Envelope.ID] = sent },
+		})
+		r.Push(commands("shop", 1, 5))
 		defer run(t, r)()
-		r.Push(records(0, 3))
+		for len(reported) < 4 {
+			synctest.Wait()
+			<-after(t)
+		}
 		synctest.Wait()
-		if got := b.taken(); !slices.Equal(got, []string{"0", "2"}) || !slices.Equal(reported, []string{"1"}) || r.Stats().Busy() {
-			t.Errorf("sent %v, reported %v, %+v", got, reported, r.Stats())
+		if got := b.taken(); !slices.Equal(got, []string{"2"}) || r.Stats().Busy() {
+			t.Errorf("sent %v, %+v", got, r.Stats())
+		}
+		if want := map[string]bool{"1": false, "3": false, "4": true, "6": true}; !maps.Equal(reported, want) {
+			t.Errorf("reported %v, want %v", reported, want)
 		}
 	})
 }
 
 // What was settled while it waited is not sent.
 func TestDrop(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := &bus{gate: make(chan struct{})}
-		r := outbox.NewRelay(b, &ledger{}, outbox.Options{Window: 1})
-		defer run(t, r)()
-		r.Push(records(0, 4))
-		synctest.Wait() // 0 is with the bus
-		r.Drop([]outbox.ID{record(0).ID, record(2).ID, record(99).ID})
-		close(b.gate)
-		synctest.Wait()
-		if got := b.taken(); !slices.Equal(got, []string{"0", "1", "3"}) {
-			t.Errorf("sent %v", got)
-		}
-	})
+	for name, drop := range map[string]func(*outbox.Relay, []outbox.ID){"answered": (*outbox.Relay).Drop, "superseded": (*outbox.Relay).Supersede} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := &bus{gate: make(chan struct{})}
+				r := outbox.NewRelay(b, &ledger{}, outbox.Options{Window: 1})
+				defer run(t, r)()
+				r.Push(commands("shop", 0, 4))
+				synctest.Wait() // 0 is with the bus
+				drop(r, []outbox.ID{record(0).ID, record(2).ID, record(99).ID})
+				close(b.gate)
+				synctest.Wait()
+				if got := b.taken(); !slices.Equal(got, []string{"0", "1", "3"}) {
+					t.Errorf("sent %v", got)
+				}
+			})
+		})
+	}
 }
 
-// Beyond its backlog the relay forgets and reads the ledger again later (I10).
 // What is settled while the bus has it, and is refused, does not come back: else
 // an outage would gather every attempt that timed out meanwhile.
 func TestDropWhileSending(t *testing.T) {
@@ -223,7 +284,11 @@ func TestDropWhileSending(t *testing.T) {
 			t.Errorf("%d records wait to be sent again, want 2", n)
 		}
 		up.Store(true)
-		b.gate <- struct{}{}
+		close(b.gate)
+		for len(b.taken()) < 2 {
+			synctest.Wait()
+			<-after(t)
+		}
 		synctest.Wait()
 		if got := b.taken(); !slices.Equal(got, []string{"1", "3"}) {
 			t.Errorf("sent %v, want 1 and 3", got)
@@ -231,37 +296,38 @@ func TestDropWhileSending(t *testing.T) {
 	})
 }
 
+// Beyond its backlog the relay forgets and reads the ledger again later (I10).
 func TestBacklogIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, l := &bus{gate: make(chan struct{})}, &ledger{}
 		r := outbox.NewRelay(b, l, outbox.Options{Window: 2, Backlog: 5})
 		defer run(t, r)()
 		l.mu.Lock()
-		l.records = records(0, 12)
+		l.records = commands("shop", 0, 12)
 		l.mu.Unlock()
-		r.Push(records(0, 12))
+		r.Push(commands("shop", 0, 12))
 		synctest.Wait()
 		if n := r.Stats().Backlog; n > 5 {
 			t.Errorf("%d records in memory, at most 5", n)
 		}
 		close(b.gate)
 		synctest.Wait()
-		for _, id := range ids(0, 12) {
-			if !slices.Contains(b.taken(), id) {
-				t.Errorf("%s was not sent", id)
-			}
+		if got := b.taken(); !slices.Equal(got, ids(0, 12)) {
+			t.Errorf("sent %v", got)
 		}
 	})
 }
 
-// What is pushed while the ledger is read comes on top of what is read, and the sum
-// stays within the bound too.
-func TestBacklogIsBoundedWhileTheLedgerIsRead(t *testing.T) {
-	b, l := &bus{}, &ledger{records: records(0, 12)}
+// What is pushed while the ledger is read waits there, and is sent in its turn.
+func TestPushedWhileTheLedgerIsRead(t *testing.T) {
+	b, l := &bus{}, &ledger{records: commands("shop", 0, 12)}
 	r := outbox.NewRelay(b, l, outbox.Options{Window: 2, Backlog: 5})
 	l.onOwed = func() {
 		l.onOwed = nil
-		r.Push(records(0, 12))
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.records = append(l.records, commands("shop", 12, 20)...)
+		r.Push(commands("shop", 12, 20))
 	}
 	for {
 		handed, _, err := r.Step(t.Context())
@@ -275,10 +341,8 @@ func TestBacklogIsBoundedWhileTheLedgerIsRead(t *testing.T) {
 			break
 		}
 	}
-	for _, id := range ids(0, 12) {
-		if !slices.Contains(b.taken(), id) {
-			t.Errorf("%s was not sent", id)
-		}
+	if got := b.taken(); !slices.Equal(got, ids(0, 20)) {
+		t.Errorf("sent %v", got)
 	}
 }
 
@@ -286,7 +350,7 @@ func TestBacklogIsBoundedWhileTheLedgerIsRead(t *testing.T) {
 // which it lies, is sent although nobody pushes anything any more: the next reading
 // begins at once, and not with the next record. Found by the simulator.
 func TestReadsAgainAtOnce(t *testing.T) {
-	b, l := &bus{}, &ledger{records: records(5, 7)}
+	b, l := &bus{}, &ledger{records: commands("shop", 6, 8)}
 	r := outbox.NewRelay(b, l, outbox.Options{Backlog: 2, Window: 2})
 	step := func(want int) {
 		t.Helper()
@@ -294,13 +358,12 @@ func TestReadsAgainAtOnce(t *testing.T) {
 			t.Fatalf("handed %d (%v), want %d", handed, err, want)
 		}
 	}
-	step(2) // as much as fits; there may be more behind 6
-	r.Push(append(records(7, 9), record(1)))
-	step(2)
-	l.records = records(1, 2) // the others are settled
+	step(2)                            // as much as fits; there may be more behind 7
+	l.records = commands("shop", 1, 2) // the others are settled, and this one lies in front of them
+	r.Push(l.records)
 	step(1)
 	step(0)
-	if got, want := b.taken(), append(ids(5, 9), ids(1, 2)...); !slices.Equal(got, want) {
+	if got, want := b.taken(), append(ids(6, 8), ids(1, 2)...); !slices.Equal(got, want) {
 		t.Errorf("sent %v, want %v", got, want)
 	}
 	if s := r.Stats(); s.Busy() {
@@ -311,11 +374,27 @@ func TestReadsAgainAtOnce(t *testing.T) {
 // When the bus forgot, everything owed is sent once more.
 func TestResend(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b, l := &bus{}, &ledger{records: records(0, 3)}
+		b, l := &bus{}, &ledger{records: commands("shop", 0, 3)}
 		r := outbox.NewRelay(b, l, outbox.Options{})
 		defer run(t, r)()
 		synctest.Wait()
 		r.Resend()
+		synctest.Wait()
+		if got := b.taken(); !slices.Equal(got, append(ids(0, 3), ids(0, 3)...)) {
+			t.Errorf("sent %v", got)
+		}
+	})
+}
+
+// What was under way when the bus forgot is sent once more too.
+func TestResendWhileSending(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, l := &bus{gate: make(chan struct{})}, &ledger{records: commands("shop", 0, 3)}
+		r := outbox.NewRelay(b, l, outbox.Options{})
+		defer run(t, r)()
+		synctest.Wait()
+		r.Resend()
+		close(b.gate)
 		synctest.Wait()
 		if got := b.taken(); !slices.Equal(got, append(ids(0, 3), ids(0, 3)...)) {
 			t.Errorf("sent %v", got)

@@ -61,12 +61,16 @@ type Store interface {
 	// that can be seen.
 	Due(ctx context.Context, now time.Time, limit int) (ids []saga.ID, next time.Time, err error)
 
-	// Owed calls yield with every outbox record that is not settled, in the order of
-	// the commits that owe them and within a commit in the order of Change.Owe,
-	// starting behind after (zero: from the start), until yield returns false. It does
-	// not block commits while yield runs for longer than one batch, and it need not
-	// show records that are committed meanwhile.
-	Owed(ctx context.Context, after outbox.Place, yield func(outbox.Place, outbox.Record) bool) error
+	// Owed calls yield with every outbox record for a destination that is not settled, in
+	// the order of the commits that owe them and within a commit in the order of
+	// Change.Owe, starting behind after (zero: from the start), until yield returns false.
+	// What other destinations are owed does not slow it down. It does not block commits
+	// while yield runs for longer than one batch, and it need not show records that are
+	// committed meanwhile.
+	Owed(ctx context.Context, to outbox.Destination, after outbox.Place, yield func(outbox.Place, outbox.Record) bool) error
+	// Destinations returns how many records each destination is owed; without zeros. It is
+	// quick: it is asked for every second.
+	Destinations(ctx context.Context) (map[outbox.Destination]int, error)
 	// Settle removes records that are no longer owed; unknown ones are ignored.
 	// It need not be on disk when it returns: a record that comes back is sent
 	// twice, which everybody can bear.

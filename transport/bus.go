@@ -96,6 +96,33 @@ var (
 	ErrClosed = errors.New("transport: closed")
 	// ErrNoResponders: nobody serves the subject of a request now.
 	ErrNoResponders = errors.New("transport: no coordinator answers")
-	// ErrTooLarge: the envelope exceeds what the bus carries; sending it again is useless.
-	ErrTooLarge = errors.New("transport: message too large for the bus")
+	// ErrRefused: the bus has refused the envelope, and it is certain that it does not
+	// have it. It may take it later. Other errors of Publish leave open whether it has it.
+	ErrRefused = errors.New("transport: refused by the bus")
+	// ErrRefusedForGood: the bus will never take the envelope, however often it is sent.
+	// errors.Is(err, ErrRefused) holds too.
+	ErrRefusedForGood error = &refusal{"transport: refused by the bus for good", ErrRefused}
+	// ErrTooLarge: the envelope exceeds what the bus carries. errors.Is(err,
+	// ErrRefusedForGood) holds too.
+	ErrTooLarge error = &refusal{"transport: message too large for the bus", ErrRefusedForGood}
+	// ErrFull: the stream holds as much as it may. errors.Is(err, ErrRefused) holds too.
+	ErrFull error = &refusal{"transport: the stream is full", ErrRefused}
+	// ErrNotPermitted: the bus does not let the publisher write on the subject; an
+	// operator may change that. errors.Is(err, ErrRefused) holds too.
+	ErrNotPermitted error = &refusal{"transport: not permitted by the bus", ErrRefused}
 )
+
+// refusal is an error that is a kind of another one.
+type refusal struct {
+	text string
+	kind error
+}
+
+func (e *refusal) Error() string { return e.text }
+
+// Unwrap is the kind.
+func (e *refusal) Unwrap() error { return e.kind }
+
+// MinLife is how long a bus that lets commands expire keeps the first attempt's at least,
+// so that a participant that was away for a moment finds them.
+const MinLife = time.Minute

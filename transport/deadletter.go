@@ -30,12 +30,8 @@ type DeadLetterOffice interface {
 	DiscardDeadLetter(ctx context.Context, sequence uint64) error
 }
 
-var (
-	// ErrNoDeadLetter: no dead letter has this sequence.
-	ErrNoDeadLetter = errors.New("transport: no such dead letter")
-	// ErrFull: the stream holds as much as it may; try again when some of it was taken.
-	ErrFull = errors.New("transport: the stream is full")
-)
+// ErrNoDeadLetter: no dead letter has this sequence.
+var ErrNoDeadLetter = errors.New("transport: no such dead letter")
 
 // DeadLettersQuery asks for a page of dead letters.
 type DeadLettersQuery struct {

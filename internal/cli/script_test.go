@@ -16,7 +16,6 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/amends-dev/amends/internal/cli"
-	"github.com/amends-dev/amends/internal/packed"
 	"github.com/amends-dev/amends/internal/rot"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/transport"
@@ -38,13 +37,12 @@ func TestMain(m *testing.M) {
 //	secret file field to        take a field of a JSON file into a variable AMENDS_…, or a file
 //	answer participant outcome  answer every command of a participant from now on
 //	rot store saga other        damage the record of one saga, and nothing of the other
-//	earlier layout store        make the store that an earlier release left
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 filepath.Join("testdata", "script"),
 		RequireExplicitExec: true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"ready": ready, "term": term, "exits": exits, "secret": secret, "answer": answer, "rot": rotten, "earlier": earlier,
+			"ready": ready, "term": term, "exits": exits, "secret": secret, "answer": answer, "rot": rotten,
 		},
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("AMENDS_READY_FILE", filepath.Join(e.WorkDir, "ready.json"))
@@ -112,11 +110,6 @@ func exits(ts *testscript.TestScript, _ bool, args []string) {
 
 func rotten(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(rot.Saga(context.Background(), ts.MkAbs(args[0]), saga.ID(args[1]), saga.ID(args[2])))
-}
-
-// earlier unpacks one of boltstore's samples.
-func earlier(ts *testscript.TestScript, _ bool, args []string) {
-	ts.Check(packed.Unpack(filepath.Join("..", "..", "store", "boltstore", "testdata", args[0]+".db.gz"), ts.MkAbs(args[1])))
 }
 
 func secret(ts *testscript.TestScript, _ bool, args []string) {

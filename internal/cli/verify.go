@@ -62,8 +62,6 @@ func (c *verifyCmd) Run(env *environment) (err error) {
 	switch {
 	case errors.Is(err, boltstore.ErrLocked):
 		return &exitError{code: ExitFailed, err: err, hint: "a coordinator runs on this directory: make a backup, and check that"}
-	case errors.Is(err, boltstore.ErrEarlier):
-		return &exitError{code: ExitFailed, err: fmt.Errorf("%s: %w", what, err), hint: "a check leaves the store as it is, so check a backup of it: coordinator backup FILE --data-dir " + c.DataDir + " && coordinator verify FILE"}
 	case errors.Is(err, store.ErrCorrupt):
 		return &exitError{code: ExitStoreBroken, err: fmt.Errorf("%s is damaged:\n%w", what, err),
 			hint: "what is named cannot be used, the other sagas can; docs/RUNBOOK.md (AmendsSagasBlocked) says how to look at what they were in an older backup"}

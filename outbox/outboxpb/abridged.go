@@ -16,8 +16,7 @@ import (
 // What is left out of an abridged record, or written otherwise, because it follows
 // from the rest. The bits are stored; they never change.
 const (
-	isAnswered      = 1 << iota // Record.Answered
-	leftSaga                    // the saga is that of the record's ID
+	leftSaga        = 1 << iota // the saga is that of the record's ID
 	leftID                      // the id is saga/step/direction/attempt, or saga/revision/place
 	leftSource                  // the source is transport.CoordinatorSource
 	leftCommand                 // the type is that of a command
@@ -29,7 +28,7 @@ const (
 	firstUnknownBit             // from here on a later release wrote it
 )
 
-// AppendAbridged appends a record without its ID, which the caller keeps beside it,
+// AppendAbridged appends a record without its ID and To, which the caller keeps beside it,
 // and without what follows from the rest: a third of what AppendRecord takes. input
 // is the saga's input, which many commands carry on as it is. The errors are those of
 // AppendRecord.
@@ -39,9 +38,6 @@ func AppendAbridged(dst []byte, r *outbox.Record, input []byte) ([]byte, error) 
 	}
 	e := r.Envelope
 	left := abridge(&e, r.ID, input)
-	if r.Answered {
-		left |= isAnswered
-	}
 	out, err := AppendEnvelope(binary.AppendUvarint(dst, left), &e)
 	if err != nil {
 		return dst, fmt.Errorf("write down outbox record %s: %w", r.ID, err)
@@ -49,18 +45,18 @@ func AppendAbridged(dst []byte, r *outbox.Record, input []byte) ([]byte, error) 
 	return out, nil
 }
 
-// UnmarshalAbridged reads what AppendAbridged wrote of the record with this ID. input
+// UnmarshalAbridged reads what AppendAbridged wrote of the record with this ID and To. input
 // is asked for the saga's input if the record carries it. The result shares no memory
 // with data; its data is what input returned then.
-func UnmarshalAbridged(data []byte, id outbox.ID, input func() ([]byte, error)) (outbox.Record, error) {
-	r, err := fromAbridged(data, id, input)
+func UnmarshalAbridged(data []byte, id outbox.ID, to outbox.Destination, input func() ([]byte, error)) (outbox.Record, error) {
+	r, err := fromAbridged(data, id, to, input)
 	if err != nil {
 		return outbox.Record{}, fmt.Errorf("read outbox record %s: %w", id, err)
 	}
 	return r, nil
 }
 
-func fromAbridged(data []byte, id outbox.ID, input func() ([]byte, error)) (outbox.Record, error) {
+func fromAbridged(data []byte, id outbox.ID, to outbox.Destination, input func() ([]byte, error)) (outbox.Record, error) {
 	left, size := binary.Uvarint(data)
 	if size <= 0 || left >= firstUnknownBit {
 		return outbox.Record{}, errors.New("it does not begin like one: it is damaged or was written by a later release")
@@ -77,7 +73,7 @@ func fromAbridged(data []byte, id outbox.ID, input func() ([]byte, error)) (outb
 			return outbox.Record{}, fmt.Errorf("the saga's input, which it carries: %w", err)
 		}
 	}
-	r := outbox.Record{ID: id, Envelope: *e, Answered: left&isAnswered != 0}
+	r := outbox.Record{ID: id, To: to, Envelope: *e}
 	return r, checkRecord(&r)
 }
 

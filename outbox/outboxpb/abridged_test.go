@@ -29,14 +29,14 @@ func usual() (*outbox.Record, []byte) {
 			ReplyTo: "saga.event.payment.01a21e68-9adc-751c-80c2-df6776e5eb3c.charge-payment.do.2", Expires: time.Unix(31, 2).UTC(),
 			Data: input,
 		},
-		Answered: true,
+		To: "payment",
 	}, input
 }
 
 // mixed are records of which some attributes follow from others and some do not.
 var mixed = rapid.Custom(func(t *rapid.T) *outbox.Record {
 	r, from := records.Draw(t, "record"), func() *outbox.Record { r, _ := usual(); return r }()
-	r.Answered = rapid.Bool().Draw(t, "answered")
+	r.To = rapid.SampledFrom([]outbox.Destination{outbox.Lifecycle, "payment"}).Draw(t, "to")
 	if rapid.Bool().Draw(t, "usual saga") {
 		r.Envelope.Saga = r.ID.Saga
 	}
@@ -71,7 +71,7 @@ func TestAbridgedReadsBack(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		again, err := UnmarshalAbridged(data[len("before"):], r.ID, func() ([]byte, error) { return input, nil })
+		again, err := UnmarshalAbridged(data[len("before"):], r.ID, r.To, func() ([]byte, error) { return input, nil })
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -104,7 +104,7 @@ func TestAbridgedRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	read := func(data []byte) error {
-		_, err := UnmarshalAbridged(data, r.ID, func() ([]byte, error) { return nil, errors.New("is lost") })
+		_, err := UnmarshalAbridged(data, r.ID, r.To, func() ([]byte, error) { return nil, errors.New("is lost") })
 		return err
 	}
 	for want, err := range map[string]error{
@@ -138,7 +138,7 @@ func FuzzUnmarshalAbridged(f *testing.F) {
 	f.Add([]byte{leftLifecycle | leftID | leftSaga, 0x0a, 1, 's'}, []byte{})
 	f.Fuzz(func(t *testing.T, data, input []byte) {
 		ask := func() ([]byte, error) { return input, nil }
-		read, err := UnmarshalAbridged(data, r.ID, ask)
+		read, err := UnmarshalAbridged(data, r.ID, r.To, ask)
 		if err != nil {
 			return
 		}
@@ -146,7 +146,7 @@ func FuzzUnmarshalAbridged(f *testing.F) {
 		if err != nil {
 			t.Fatalf("was read and cannot be written: %v", err)
 		}
-		again, err := UnmarshalAbridged(written, r.ID, ask)
+		again, err := UnmarshalAbridged(written, r.ID, r.To, ask)
 		if err != nil {
 			t.Fatalf("was written and cannot be read: %v", err)
 		}

@@ -67,7 +67,7 @@ func recordMessage(r *outbox.Record) (*amendsv1.OutboxRecord, error) {
 		Revision: r.ID.Revision,
 		Index:    uint32(r.ID.Index),
 		Envelope: envelope,
-		Answered: r.Answered,
+		To:       string(r.To),
 	}, nil
 }
 
@@ -85,7 +85,7 @@ func fromRecord(m *amendsv1.OutboxRecord) (outbox.Record, error) {
 	r := outbox.Record{
 		ID:       outbox.ID{Saga: contract.SagaID(m.Saga), Revision: m.Revision, Index: uint16(m.Index)},
 		Envelope: envelope,
-		Answered: m.Answered,
+		To:       outbox.Destination(m.To),
 	}
 	return r, checkRecord(&r)
 }

@@ -56,7 +56,7 @@ var records = rapid.Custom(func(t *rapid.T) *outbox.Record {
 			RetryAfter:  time.Duration(rapid.IntRange(0, 86_400_000).Draw(t, "retry after")) * time.Millisecond,
 			Data:        rapid.OneOf(rapid.Just([]byte(nil)), rapid.SliceOfN(rapid.Byte(), 0, 60)).Draw(t, "data"),
 		},
-		Answered: rapid.Bool().Draw(t, "answered"),
+		To: rapid.SampledFrom([]outbox.Destination{outbox.Lifecycle, "payment"}).Draw(t, "to"),
 	}
 })
 

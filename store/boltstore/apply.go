@@ -17,13 +17,14 @@ type group struct {
 	s       *Store
 	tx      *bolt.Tx
 	opened  []handle
-	tallies map[tally]int // what changes in the counts
-	swept   [][]byte      // keys of owed that nothing points to any more
-	settled []outbox.ID   // what Settle was told, and is applied
+	tallies map[tally]int              // what changes in the counts
+	swept   [][]byte                   // keys of owed that nothing points to any more
+	owing   map[outbox.Destination]int // what changes in Destinations
+	settled []outbox.ID                // what Settle was told, and is applied
 }
 
 func (s *Store) newGroup(tx *bolt.Tx) *group {
-	return &group{s: s, tx: tx, opened: make([]handle, 0, len(tables)), tallies: map[tally]int{}}
+	return &group{s: s, tx: tx, opened: make([]handle, 0, len(tables)), tallies: map[tally]int{}, owing: map[outbox.Destination]int{}}
 }
 
 // handle is a table in a transaction. Its cursor is used again and again, because a new
@@ -97,9 +98,10 @@ func (g *group) apply(p *prepared) error {
 	}
 	crashpoint.Here("boltstore: after state put")
 	for i, o := range p.owe {
-		if err := g.putFrame(keys.format(), tableOwed, owedKey(seq, i), o.frame); err != nil {
+		if err := g.putFrame(keys.format(), tableOwed, owedKey(o.to, seq, i), o.frame); err != nil {
 			return err
 		}
+		g.owing[o.to]++
 		crashpoint.Here("boltstore: between owed records")
 	}
 	crashpoint.Here("boltstore: after owed records")
@@ -257,8 +259,12 @@ func (g *group) move(t table, from, to []byte) error {
 func (g *group) sweep(places [][]byte) error {
 	crashpoint.Here("boltstore: before sweeping")
 	for _, place := range places {
-		if err := g.delete(tableOwed, place); err != nil {
+		there, err := tableOwed.deleteIf(g.open(tableOwed).cursor, place)
+		if err != nil {
 			return err
+		}
+		if to, _ := parseOwedKey(place); there {
+			g.owing[to]--
 		}
 	}
 	return nil

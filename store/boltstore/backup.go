@@ -36,7 +36,7 @@ var ErrBackup = errors.New("not a whole backup of an Amends store")
 // Backup implements store.Store. It reads one consistent state while commits go
 // on; the file grows meanwhile, because pages of that state cannot be reused.
 func (s *Store) Backup(ctx context.Context, w io.Writer) (int64, error) {
-	if err := s.alive(ctx); err != nil {
+	if err := s.usable(ctx); err != nil {
 		return 0, err
 	}
 	out := &backupWriter{ctx: ctx, closing: s.closing, w: w, hash: sha256.New()}

@@ -27,6 +27,7 @@ type prepared struct {
 
 type owed struct {
 	id    outbox.ID
+	to    outbox.Destination
 	frame []byte // with room for what putFrame fills in
 }
 
@@ -77,7 +78,7 @@ func (p *prepared) record(keys *Keys, c *store.Change) (err error) {
 	}
 	p.owe = make([]owed, len(c.Owe))
 	for i := range c.Owe {
-		p.owe[i].id = c.Owe[i].ID
+		p.owe[i].id, p.owe[i].to = c.Owe[i].ID, c.Owe[i].To
 		if p.owe[i].frame, err = owedFrame(keys, &c.Owe[i], c.Instance.Input); err != nil {
 			return err
 		}

@@ -230,6 +230,9 @@ func (s *Store) committed(g *group, counts map[tally]int) {
 	for _, id := range g.settled {
 		delete(s.unsettle, id)
 	}
+	for to, n := range g.owing {
+		s.owing[to] += n
+	}
 }
 
 func (s *Store) measure(tx *bolt.Tx, requests []*request, took time.Duration) {

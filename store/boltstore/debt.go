@@ -17,6 +17,7 @@ import (
 type debt struct {
 	revision uint64
 	index    uint16
+	to       outbox.Destination
 	seq      uint64 // of the change that owes it
 	place    uint16 // among those of the change
 }
@@ -25,7 +26,7 @@ func (d debt) id(of saga.ID) outbox.ID {
 	return outbox.ID{Saga: of, Revision: d.revision, Index: d.index}
 }
 
-func (d debt) key() []byte { return owedKey(d.seq, int(d.place)) }
+func (d debt) key() []byte { return owedKey(d.to, d.seq, int(d.place)) }
 
 // appendDebts writes the debts of a head; revisions and sequences as what lies between
 // them and the head's own.
@@ -36,6 +37,7 @@ func appendDebts(b []byte, h *head) []byte {
 		b = binary.AppendUvarint(b, uint64(d.index))
 		b = binary.AppendUvarint(b, h.last-d.seq)
 		b = binary.AppendUvarint(b, uint64(d.place))
+		b = appendBytes(b, []byte(d.to))
 	}
 	return b
 }
@@ -44,7 +46,7 @@ func (r *reader) debts(h *head) (list []debt) {
 	for n := r.uvarint(); n > 0 && r.err == nil; n-- {
 		list = append(list, debt{
 			revision: h.revision - r.uvarint(), index: uint16(r.small()),
-			seq: h.last - r.uvarint(), place: uint16(r.small()),
+			seq: h.last - r.uvarint(), place: uint16(r.small()), to: outbox.Destination(r.bytes()),
 		})
 	}
 	return list
@@ -88,12 +90,12 @@ func parseOwed(body []byte, sealed bool) (stored, error) {
 }
 
 // read reads all of a record; input returns its saga's.
-func (o stored) read(keys *Keys, input func() ([]byte, error)) (outbox.Record, error) {
+func (o stored) read(keys *Keys, to outbox.Destination, input func() ([]byte, error)) (outbox.Record, error) {
 	rest, err := keys.opening(o.sealed, "owed", string(outboxKey(o.id)), 0, o.rest)
 	if err != nil {
 		return outbox.Record{}, err
 	}
-	return outboxpb.UnmarshalAbridged(rest, o.id, input)
+	return outboxpb.UnmarshalAbridged(rest, o.id, to, input)
 }
 
 // detach writes what a saga owes anew, with the input in it: what the birth says from now
@@ -110,7 +112,7 @@ func (g *group) detach(id saga.ID, old *head) error {
 		}
 		var record outbox.Record
 		if err == nil {
-			record, err = g.s.completeOwed(g.tx, o, old)
+			record, err = g.s.completeOwed(g.tx, o, d.to, old)
 		}
 		if err != nil { // it is as damaged as before
 			g.s.report(err)
@@ -136,7 +138,7 @@ func (g *group) owe(p *prepared, h, old *head, seq uint64) {
 	for i := range p.owe {
 		id := p.owe[i].id
 		g.takeSettled(id) // it was told of a saga of this id that was removed
-		if d := (debt{id.Revision, id.Index, seq, uint16(i)}); slices.Contains(p.settle, id) {
+		if d := (debt{id.Revision, id.Index, p.owe[i].to, seq, uint16(i)}); slices.Contains(p.settle, id) {
 			g.swept = append(g.swept, d.key())
 		} else {
 			h.debts = append(h.debts, d)

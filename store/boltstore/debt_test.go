@@ -23,6 +23,7 @@ func TestOwedSealIsBound(t *testing.T) {
 	}
 	record := outbox.Record{
 		ID:       outbox.ID{Saga: "order-1", Revision: 3, Index: 2},
+		To:       "bank",
 		Envelope: transport.Envelope{Subject: "saga.command.bank.pay", Data: []byte("secret")},
 	}
 	frame, err := owedFrame(keys, &record, nil)
@@ -35,7 +36,7 @@ func TestOwedSealIsBound(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return o.read(keys, func() ([]byte, error) { return nil, nil })
+		return o.read(keys, "bank", func() ([]byte, error) { return nil, nil })
 	}
 	if got, err := read(body); err != nil || !reflect.DeepEqual(got, record) {
 		t.Fatalf("got %+v (%v), want %+v", got, err, record)

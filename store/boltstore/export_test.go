@@ -5,6 +5,8 @@ import (
 	"time"
 
 	bolt "go.etcd.io/bbolt"
+
+	"github.com/amends-dev/amends/outbox"
 )
 
 // Abort ends the store as a crash would: what is queued or settled is not
@@ -47,7 +49,7 @@ func (s *Store) SetSchema(n uint64) error {
 }
 
 // OwedKey is the key of the first owed record of a journal record.
-func OwedKey(seq uint64) []byte { return owedKey(seq, 0) }
+func OwedKey(to outbox.Destination, seq uint64) []byte { return owedKey(to, seq, 0) }
 
 // JournalKey is the key of the journal record with a sequence number.
 func JournalKey(seq uint64) []byte { return sequenceKey(seq) }
@@ -83,3 +85,6 @@ func (s *Store) Records(bucket string) (n int) {
 	_ = s.db.View(func(tx *bolt.Tx) error { n = tx.Bucket([]byte(bucket)).Stats().KeyN; return nil })
 	return n
 }
+
+// Schema is the layout of a store without keys.
+const Schema = schemaVersion

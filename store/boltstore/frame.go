@@ -103,13 +103,19 @@ func (t table) putFrame(format byte, b *bolt.Bucket, key, v []byte) error {
 
 // delete removes a key, if it is there.
 func (t table) delete(c *bolt.Cursor, key []byte) error {
+	_, err := t.deleteIf(c, key)
+	return err
+}
+
+// deleteIf is delete that also reports whether the key was there.
+func (t table) deleteIf(c *bolt.Cursor, key []byte) (there bool, err error) {
 	if k, _ := c.Seek(key); k == nil || !bytes.Equal(k, key) {
-		return nil
+		return false, nil
 	}
 	if err := c.Delete(); err != nil {
-		return fatalError{fmt.Errorf("delete from %s: %w", t.name, err)}
+		return true, fatalError{fmt.Errorf("delete from %s: %w", t.name, err)}
 	}
-	return nil
+	return true, nil
 }
 
 // open checks a value that was found under key and returns its body.

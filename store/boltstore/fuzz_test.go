@@ -104,13 +104,13 @@ func FuzzRecord(f *testing.F) {
 			_, _ = whole(b, began)
 		}
 		if o, err := parseOwed(b, false); err == nil {
-			_, _ = o.read(nil, func() ([]byte, error) { return b, nil })
+			_, _ = o.read(nil, "bank", func() ([]byte, error) { return b, nil })
 			again, err := parseOwed(append(appendOwner(nil, o.id), o.rest...), false)
 			same(t, "owner", o.id, again.id, err)
 			same(t, "what is owed", string(o.rest), string(again.rest), nil)
 		}
-		if id, ok := parseOutboxKey(b); ok {
-			same(t, "outbox key", b, outboxKey(id), nil)
+		if to, place := parseOwedKey(b); place.Commit > 0 {
+			same(t, "key of owed", b, owedKey(to, place.Commit, int(place.Index)), nil)
 		}
 		if at, id, ok := parseTimeKey(0, b); ok {
 			same(t, "timer key", b, timeKey("", at, id), nil)

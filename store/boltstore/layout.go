@@ -9,15 +9,11 @@ import (
 	"github.com/amends-dev/amends/store"
 )
 
-// The layouts. A file with a later one is refused. A file has the second one once a
+// The layouts. A file with another one is refused. A file has the second one once a
 // key has sealed something in it.
 const (
-	schemaVersion = 3 // the layout below
-	schemaSealed  = 4 // … in which the slim states, births, events, owed records and tombstones may be sealed (seal.go)
-
-	// 1 and 2 were the same with a bucket for what is owed by whom; Open turns them into
-	// 3 and 4 (upgrade.go).
-	schemaOutbox = 2
+	schemaVersion = 5 // the layout below
+	schemaSealed  = 6 // … in which the slim states, births, events, owed records and tombstones may be sealed (seal.go)
 )
 
 // The file has ten buckets. Every value is framed (frame.go: format, checksum
@@ -29,7 +25,7 @@ const (
 //	meta         word                     schema, store id, created, incarnation
 //	sagas        id                       head (revision, class, times, what it owes, places in the journal), slim state
 //	journal      sequence                 one change: its events, and what is said once (input …)
-//	owed         sequence place           one outbox record, abridged
+//	owed         to 0 sequence place      one outbox record, abridged
 //	timers       time id                  -
 //	index        class start ~id 0xff     definition
 //	counts       name 0 version class     number of sagas
@@ -107,19 +103,22 @@ func unsortable(u uint64) int64 { return int64(u ^ 1<<63) }
 
 func sequenceKey(seq uint64) []byte { return binary.BigEndian.AppendUint64(nil, seq) }
 
-func owedKey(seq uint64, place int) []byte {
-	k := make([]byte, 10)
-	binary.BigEndian.PutUint64(k, seq)
-	binary.BigEndian.PutUint16(k[8:], uint16(place))
-	return k
+// owedKey sorts by destination, and there in the order of the commits: what one is owed
+// is read without passing over what others are.
+func owedKey(to outbox.Destination, seq uint64, place int) []byte {
+	k := make([]byte, 0, len(to)+11)
+	k = append(append(k, to...), 0)
+	k = binary.BigEndian.AppendUint64(k, seq)
+	return binary.BigEndian.AppendUint16(k, uint16(place))
 }
 
-// parseOwedKey is where the record under a key of owed stands.
-func parseOwedKey(k []byte) outbox.Place {
-	if len(k) != 10 {
-		return outbox.Place{}
+// parseOwedKey is to whom the record under a key of owed goes, and where it stands.
+func parseOwedKey(k []byte) (outbox.Destination, outbox.Place) {
+	n := len(k) - 11
+	if n < 0 || k[n] != 0 {
+		return "", outbox.Place{}
 	}
-	return outbox.Place{Commit: binary.BigEndian.Uint64(k), Index: binary.BigEndian.Uint16(k[8:])}
+	return outbox.Destination(k[:n]), outbox.Place{Commit: binary.BigEndian.Uint64(k[n+1:]), Index: binary.BigEndian.Uint16(k[n+9:])}
 }
 
 // outboxKey is an outbox.ID as bytes: what seals are bound to.

@@ -19,25 +19,22 @@ var (
 	ErrLocked = errors.New("already open by another process")
 	// ErrLater: a later release wrote the file.
 	ErrLater = errors.New("written by a later release")
+	// ErrEarlier: an earlier program wrote the file, in a layout that is not read any
+	// more.
+	ErrEarlier = errors.New("written by an earlier release")
 	// ErrForeign: the file is no store of Amends.
 	ErrForeign = errors.New("not an Amends store")
 	// ErrDamaged: the file cannot be opened.
 	ErrDamaged = errors.New("the database file is damaged")
 )
 
-// Errors of a store that OpenReadOnly made.
-var (
-	// ErrReadOnly: it takes no changes.
-	ErrReadOnly = errors.New("the store is open for reading only")
-	// ErrEarlier: an earlier release wrote the file, and Open would bring it to the
-	// present layout. It can be copied as it is, with Backup, and nothing else.
-	ErrEarlier = errors.New("written by an earlier release")
-)
+// ErrReadOnly: a store that OpenReadOnly made takes no changes.
+var ErrReadOnly = errors.New("the store is open for reading only")
 
 // Open opens the store in the file at path and makes it if it is not there. The
 // directory must exist. The file belongs to this process until Close: ErrLocked
 // when another one has it. ErrDamaged: restore a backup with Restore. ErrLater,
-// ErrForeign: this program must not touch it. ErrKey: Options.Keys lacks a key.
+// ErrEarlier, ErrForeign: this program must not touch it. ErrKey: Options.Keys lacks a key.
 func Open(path string, options Options) (*Store, error) {
 	s, err := open(path, options)
 	if err != nil {
@@ -49,8 +46,7 @@ func Open(path string, options Options) (*Store, error) {
 }
 
 // OpenReadOnly opens the store in the file at path to look at it or to copy it, and
-// changes nothing in it, not even its layout. What writes returns ErrReadOnly; in a file
-// of an earlier layout everything but Backup returns ErrEarlier. The file must exist
+// changes nothing in it. What writes returns ErrReadOnly. The file must exist
 // (os.ErrNotExist), and nobody may write to it meanwhile: ErrLocked. Other errors are
 // those of Open.
 func OpenReadOnly(path string, options Options) (*Store, error) {
@@ -95,6 +91,7 @@ func newStore(path string, options Options) *Store {
 		stopped:  make(chan struct{}),
 		counts:   map[tally]int{},
 		unsettle: map[outbox.ID]struct{}{},
+		owing:    map[outbox.Destination]int{},
 		info:     Info{Path: path},
 	}
 }
@@ -241,9 +238,6 @@ func (s *Store) prepareFile() error {
 	if err := s.readSelf(); err != nil {
 		return err
 	}
-	if err := s.upgrade(); err != nil {
-		return err
-	}
 	if err := s.noteKey(); err != nil {
 		return err
 	}
@@ -277,11 +271,10 @@ func (s *Store) lookOver() error {
 	if err := s.readSelf(); err != nil {
 		return err
 	}
-	if s.info.Schema <= schemaOutbox {
-		s.earlier = fmt.Errorf("%w: its layout is %d, and this release reads from %d: open it with the other one, or look at a copy", ErrEarlier, s.info.Schema, schemaVersion)
-		return nil
+	if err := s.db.View(s.readCounts); err != nil {
+		return err
 	}
-	return s.db.View(s.readCounts)
+	return s.db.View(func(tx *bolt.Tx) error { s.countOwed(tx); return nil })
 }
 
 func isEmpty(tx *bolt.Tx) bool {
@@ -310,6 +303,9 @@ func (s *Store) readMeta(tx *bolt.Tx) error {
 	if schema > schemaSealed {
 		return fmt.Errorf("%w: its layout is %d, this program knows up to %d: use that release, or restore a backup of this one",
 			ErrLater, schema, schemaSealed)
+	}
+	if schema < schemaVersion {
+		return fmt.Errorf("%w: its layout is %d, and this program reads from %d: finish its sagas with the program that wrote it", ErrEarlier, schema, schemaVersion)
 	}
 	created, err := number(metaCreated)
 	if err != nil {

@@ -37,7 +37,7 @@ func TestOpenRefuses(t *testing.T) {
 	path := filepath.Join(dir, "store.db")
 	s := open(t, path, boltstore.Options{})
 	fails("a file that is in use", path, boltstore.ErrLocked)
-	if err := s.SetSchema(5); err != nil {
+	if err := s.SetSchema(boltstore.Schema + 2); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Close(); err != nil {

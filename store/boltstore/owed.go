@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 
 	bolt "go.etcd.io/bbolt"
 
@@ -15,10 +16,10 @@ import (
 
 // Owed implements store.Store. It reads in batches, each in a transaction of
 // its own, and calls yield between them.
-func (s *Store) Owed(ctx context.Context, after outbox.Place, yield func(outbox.Place, outbox.Record) bool) error {
-	from := owedKey(after.Commit, int(after.Index)) // the key to go on behind
+func (s *Store) Owed(ctx context.Context, to outbox.Destination, after outbox.Place, yield func(outbox.Place, outbox.Record) bool) error {
+	from := owedKey(to, after.Commit, int(after.Index)) // the key to go on behind
 	for {
-		records, places, last, err := s.owedBatch(ctx, from)
+		records, places, last, err := s.owedBatch(ctx, to, from)
 		if err != nil {
 			return err
 		}
@@ -37,15 +38,16 @@ func (s *Store) Owed(ctx context.Context, after outbox.Place, yield func(outbox.
 	}
 }
 
-// owedBatch reads the records behind a key; last is nil at the end.
-func (s *Store) owedBatch(ctx context.Context, behind []byte) (records []outbox.Record, places []outbox.Place, last []byte, err error) {
+// owedBatch reads the records for a destination behind a key; last is nil at the end.
+func (s *Store) owedBatch(ctx context.Context, to outbox.Destination, behind []byte) (records []outbox.Record, places []outbox.Place, last []byte, err error) {
+	prefix := append([]byte(to), 0)
 	err = s.view(ctx, func(tx *bolt.Tx) error {
 		c := tableOwed.bucket(tx).Cursor()
 		k, v := c.Seek(behind)
 		if k != nil && bytes.Equal(k, behind) {
 			k, v = c.Next()
 		}
-		for n := 0; k != nil; k, v = c.Next() {
+		for n := 0; bytes.HasPrefix(k, prefix); k, v = c.Next() {
 			if n++; n > owedBatch {
 				return nil
 			}
@@ -56,13 +58,42 @@ func (s *Store) owedBatch(ctx context.Context, behind []byte) (records []outbox.
 				continue
 			}
 			if owed {
-				records, places = append(records, record), append(places, parseOwedKey(k))
+				_, place := parseOwedKey(k)
+				records, places = append(records, record), append(places, place)
 			}
 		}
 		last = nil
 		return nil
 	})
 	return records, places, last, err
+}
+
+// Destinations implements store.Store. What was settled a moment ago may still be counted:
+// at most as many records as are removed together.
+func (s *Store) Destinations(ctx context.Context) (map[outbox.Destination]int, error) {
+	if err := s.usable(ctx); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	counts := maps.Clone(s.owing)
+	maps.DeleteFunc(counts, func(_ outbox.Destination, n int) bool { return n <= 0 })
+	return counts, nil
+}
+
+// countOwed counts the records of owed. One whose key is damaged counts for nobody, and
+// is found by no destination.
+func (s *Store) countOwed(tx *bolt.Tx) {
+	clear(s.owing)
+	c := tableOwed.bucket(tx).Cursor()
+	for k, v := c.First(); k != nil; k, v = c.Next() {
+		if !tableOwed.intact(k, v) {
+			s.report(tableOwed.corrupt(k, "the checksum of its key is wrong"))
+			continue
+		}
+		to, _ := parseOwedKey(k)
+		s.owing[to]++
+	}
 }
 
 // readOwed reads a record of owed, if it is owed: the saga's head says so, and it was
@@ -78,13 +109,14 @@ func (s *Store) readOwed(tx *bolt.Tx, k, v []byte) (record outbox.Record, owed b
 	if settled {
 		return record, false, nil
 	}
-	record, err = s.completeOwed(tx, o, h)
+	to, _ := parseOwedKey(k)
+	record, err = s.completeOwed(tx, o, to, h)
 	return record, err == nil, err
 }
 
 // completeOwed reads all of a record; h is the head of the saga that owes it.
-func (s *Store) completeOwed(tx *bolt.Tx, o stored, h *head) (outbox.Record, error) {
-	record, err := o.read(s.options.Keys, func() ([]byte, error) {
+func (s *Store) completeOwed(tx *bolt.Tx, o stored, to outbox.Destination, h *head) (outbox.Record, error) {
+	record, err := o.read(s.options.Keys, to, func() ([]byte, error) {
 		b, err := s.loadBirth(tx, o.id.Saga, h)
 		return own(b.input), err
 	})
@@ -112,9 +144,9 @@ func (s *Store) openOwed(tx *bolt.Tx, k, v []byte) (stored, *head, error) {
 	case err != nil:
 		return o, nil, fmt.Errorf("it cannot be told whether %s is owed: %w", o.id, err)
 	}
-	place := parseOwedKey(k)
+	to, place := parseOwedKey(k)
 	for _, d := range h.debts {
-		if d.seq != place.Commit || d.place != place.Index {
+		if d.seq != place.Commit || d.place != place.Index || d.to != to {
 			continue
 		}
 		if d.id(o.id.Saga) != o.id {
@@ -160,8 +192,11 @@ func (s *Store) sweepLeftovers() error {
 		}
 		return nil
 	})
-	if err != nil || len(places) == 0 {
+	if err == nil && len(places) > 0 {
+		err = s.db.Update(func(tx *bolt.Tx) error { return s.newGroup(tx).sweep(places) })
+	}
+	if err != nil {
 		return err
 	}
-	return s.db.Update(func(tx *bolt.Tx) error { return s.newGroup(tx).sweep(places) })
+	return s.db.View(func(tx *bolt.Tx) error { s.countOwed(tx); return nil })
 }

@@ -41,7 +41,7 @@ func TestVerifyMissesMessages(t *testing.T) {
 	if err := s.Verify(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Remove("owed", boltstore.OwedKey(2)); err != nil {
+	if err := s.Remove("owed", boltstore.OwedKey("shop", 2)); err != nil {
 		t.Fatal(err)
 	}
 	err := s.Verify(t.Context())

@@ -79,7 +79,7 @@ func picture(t *testing.T, s store.Store, ids ...saga.ID) []any {
 		}
 		all = append(all, in, events)
 	}
-	err := s.Owed(t.Context(), outbox.Place{}, func(_ outbox.Place, r outbox.Record) bool { all = append(all, r); return true })
+	err := outbox.All(t.Context(), s, func(_ outbox.Place, r outbox.Record) bool { all = append(all, r); return true })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,10 +212,10 @@ func TestSealsAreBoundToTheirPlace(t *testing.T) {
 	var reported []error
 	s := open(t, path, boltstore.Options{Keys: keys(t, given), OnCorrupt: func(err error) { reported = append(reported, err) }})
 	fill(t, s, secret, "order-1", "order-2") // four changes: journal records 1 to 4
-	if err := s.Transplant("owed", boltstore.OwedKey(2), boltstore.OwedKey(4)); err != nil {
+	if err := s.Transplant("owed", boltstore.OwedKey("bank", 2), boltstore.OwedKey("bank", 4)); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Owed(t.Context(), outbox.Place{}, func(outbox.Place, outbox.Record) bool { return true }); err != nil {
+	if err := outbox.All(t.Context(), s, func(outbox.Place, outbox.Record) bool { return true }); err != nil {
 		t.Fatal(err)
 	}
 	if len(reported) != 1 || !strings.Contains(reported[0].Error(), "it belongs to saga order-2 and not to order-1") {

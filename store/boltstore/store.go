@@ -1,7 +1,6 @@
 package boltstore
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,7 +25,6 @@ type Store struct {
 	db       *bolt.DB
 	info     Info
 	counters counters
-	earlier  error // ErrEarlier: only Backup may read it
 
 	requests chan *request
 	closing  chan struct{} // closed by Close
@@ -35,9 +33,10 @@ type Store struct {
 	closeErr error
 
 	mu       sync.Mutex
-	broken   error                  // ErrBroken with its cause
-	counts   map[tally]int          // as committed
-	unsettle map[outbox.ID]struct{} // settled, not yet on disk
+	broken   error                      // ErrBroken with its cause
+	counts   map[tally]int              // as committed
+	unsettle map[outbox.ID]struct{}     // settled, not yet on disk
+	owing    map[outbox.Destination]int // records of owed
 
 	// failCommit is a failure that tests inject between the last write and the
 	// commit.
@@ -77,11 +76,6 @@ func (s *Store) Close() error {
 	return s.closeErr
 }
 
-// usable returns why the store cannot be used.
-func (s *Store) usable(ctx context.Context) error {
-	return cmp.Or(s.alive(ctx), s.earlier)
-}
-
 // writable returns why the store takes no changes.
 func (s *Store) writable(ctx context.Context) error {
 	if err := s.usable(ctx); err != nil || !s.options.readOnly {
@@ -90,8 +84,8 @@ func (s *Store) writable(ctx context.Context) error {
 	return ErrReadOnly
 }
 
-// alive is usable for what does not ask how the file is laid out.
-func (s *Store) alive(ctx context.Context) error {
+// usable returns why the store cannot be used.
+func (s *Store) usable(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}

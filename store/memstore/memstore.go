@@ -54,6 +54,7 @@ type data struct {
 
 // debt is an owed record, as it was written down.
 type debt struct {
+	to      outbox.Destination
 	place   outbox.Place
 	written []byte
 }
@@ -187,7 +188,7 @@ func (d *data) apply(c *store.Change) error {
 	r.events = append(r.events, events...)
 	d.commits++
 	for i := range c.Owe {
-		d.owed[c.Owe[i].ID] = debt{outbox.Place{Commit: d.commits, Index: uint16(i)}, owed[i]}
+		d.owed[c.Owe[i].ID] = debt{c.Owe[i].To, outbox.Place{Commit: d.commits, Index: uint16(i)}, owed[i]}
 	}
 	for _, id := range c.Settle {
 		delete(d.owed, id)
@@ -296,13 +297,13 @@ func (s *Store) History(ctx context.Context, id saga.ID, from uint64, limit int)
 }
 
 // Owed implements store.Store.
-func (s *Store) Owed(ctx context.Context, after outbox.Place, yield func(outbox.Place, outbox.Record) bool) error {
+func (s *Store) Owed(ctx context.Context, to outbox.Destination, after outbox.Place, yield func(outbox.Place, outbox.Record) bool) error {
 	if err := s.lock(ctx); err != nil {
 		return err
 	}
 	var debts []debt
 	for _, d := range s.data.owed {
-		if after.Compare(d.place) < 0 {
+		if d.to == to && after.Compare(d.place) < 0 {
 			debts = append(debts, d)
 		}
 	}
@@ -321,6 +322,19 @@ func (s *Store) Owed(ctx context.Context, after outbox.Place, yield func(outbox.
 		}
 	}
 	return nil
+}
+
+// Destinations implements store.Store.
+func (s *Store) Destinations(ctx context.Context) (map[outbox.Destination]int, error) {
+	if err := s.lock(ctx); err != nil {
+		return nil, err
+	}
+	defer s.mu.Unlock()
+	counts := map[outbox.Destination]int{}
+	for _, d := range s.data.owed {
+		counts[d.to]++
+	}
+	return counts, nil
 }
 
 // Settle implements store.Store.

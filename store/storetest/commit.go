@@ -61,7 +61,7 @@ func testRevisions(t *testing.T, h Harness) {
 	equal(t, "state after conflicts", load(t, s, "order-1"), second.Instance)
 	third := Next(Next(second.Instance, Epoch).Instance, Epoch)
 	wantConflict(t, commitOne(t, s, third), store.ConflictError{Saga: "order-1", Expected: 3, Actual: 2})
-	equal(t, "owed after conflicts", ids(owedBy(t, s, outbox.Place{})), []outbox.ID{{Saga: "order-1", Revision: 2}})
+	equal(t, "owed after conflicts", ids(owedBy(t, s)), []outbox.ID{{Saga: "order-1", Revision: 2}})
 }
 
 func testIndependent(t *testing.T, h Harness) {
@@ -113,7 +113,7 @@ func testSeveral(t *testing.T, h Harness) {
 	equal(t, "history", history(t, s, "order-1", 0, 0), []saga.Event{
 		one.Events[0], two.Events[0], three.Events[0], four.Events[0], five.Events[0],
 	})
-	equal(t, "what is owed", ids(owedBy(t, s, outbox.Place{})), []outbox.ID{{Saga: "order-1", Revision: 5, Index: 1}})
+	equal(t, "what is owed", ids(owedBy(t, s)), []outbox.ID{{Saga: "order-1", Revision: 5, Index: 1}})
 }
 
 func testInvalid(t *testing.T, h Harness) {
@@ -148,7 +148,7 @@ func testInvalid(t *testing.T, h Harness) {
 	broken("the same debt twice", func(c *store.Change) { c.Owe = append(c.Owe, c.Owe[0]) })
 	_, err := s.Load(t.Context(), "order-1")
 	wantError(t, "Load after invalid changes", err, store.ErrNotFound)
-	equal(t, "what is owed", owedBy(t, s, outbox.Place{}), []outbox.Record(nil))
+	equal(t, "what is owed", owedBy(t, s), []outbox.Record(nil))
 }
 
 func testSharing(t *testing.T, h Harness) {
@@ -164,8 +164,8 @@ func testSharing(t *testing.T, h Harness) {
 	equal(t, "state", load(t, s, "order-1"), want.Instance)
 	history(t, s, "order-1", 1, 1)[0].Payload[0] = '#'
 	equal(t, "history", history(t, s, "order-1", 1, 1), want.Events)
-	owedBy(t, s, outbox.Place{})[0].Envelope.Data[0] = '#'
-	equal(t, "what is owed", owedBy(t, s, outbox.Place{}), want.Owe)
+	owedBy(t, s)[0].Envelope.Data[0] = '#'
+	equal(t, "what is owed", owedBy(t, s), want.Owe)
 }
 
 func testConstants(t *testing.T, h Harness) {
@@ -182,7 +182,7 @@ func testConstants(t *testing.T, h Harness) {
 	commit(t, s, c)
 	equal(t, "state", load(t, s, "order-1"), c.Instance)
 	equal(t, "history", history(t, s, "order-1", 1, 10), slices.Concat(start.Events, c.Events))
-	equal(t, "what is owed", owedBy(t, s, outbox.Place{}), slices.Concat(start.Owe, c.Owe))
+	equal(t, "what is owed", owedBy(t, s), slices.Concat(start.Owe, c.Owe))
 	list, _, err := listAll(t.Context(), s, store.Filter{}, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -323,7 +323,7 @@ func readAround(t testing.TB, s store.Store) error {
 		}
 	}
 	_, _, due := s.Due(ctx, Epoch.Add(time.Hour), 10)
-	owed := s.Owed(ctx, outbox.Place{}, func(outbox.Place, outbox.Record) bool { return true })
+	owed := outbox.All(ctx, s, func(outbox.Place, outbox.Record) bool { return true })
 	_, counts := s.Counts(ctx)
 	return errors.Join(err, due, owed, counts)
 }

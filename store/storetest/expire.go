@@ -61,7 +61,7 @@ func testExpire(t *testing.T, h Harness) {
 		if err != nil || len(list) != 2 {
 			t.Fatalf("list after Expire: %v, %v", list, err)
 		}
-		for _, r := range owedBy(t, s, outbox.Place{}) {
+		for _, r := range owedBy(t, s) {
 			if r.ID.Saga == "order-1" {
 				t.Fatalf("%s is owed by a saga that was removed", r.ID)
 			}
@@ -93,7 +93,7 @@ func testExpire(t *testing.T, h Harness) {
 	commit(t, s, start)
 	equal(t, "the same id starts anew", load(t, s, "order-1"), start.Instance)
 	equal(t, "its history", history(t, s, "order-1", 1, 10), start.Events)
-	if all := owedBy(t, s, outbox.Place{}); !slices.Contains(ids(all), start.Owe[0].ID) {
+	if all := owedBy(t, s); !slices.Contains(ids(all), start.Owe[0].ID) {
 		t.Fatalf("owed are %v, and not %s", ids(all), start.Owe[0].ID)
 	}
 }

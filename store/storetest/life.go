@@ -56,7 +56,7 @@ func snapshot(t testing.TB, s store.Store, all []*saga.Instance) picture {
 	if err := errors.Join(errs[:]...); err != nil {
 		t.Fatal(err)
 	}
-	p.Owed = owedBy(t, s, outbox.Place{})
+	p.Owed = owedBy(t, s)
 	return p
 }
 
@@ -91,7 +91,7 @@ func testClosed(t *testing.T, h Harness) {
 		"Counts":  func() error { _, err := s.Counts(ctx); return err },
 		"Due":     func() error { _, _, err := s.Due(ctx, Epoch, 1); return err },
 		"Owed": func() error {
-			return s.Owed(ctx, outbox.Place{}, func(outbox.Place, outbox.Record) bool { return true })
+			return outbox.All(ctx, s, func(outbox.Place, outbox.Record) bool { return true })
 		},
 		"Settle":        func() error { return s.Settle(ctx, nil) },
 		"PutDefinition": func() error { return s.PutDefinition(ctx, d) },

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"testing"
 	"time"
 
@@ -75,22 +76,22 @@ func testOwed(t *testing.T, h Harness) {
 	s := h.Store
 	c := Start("order-1", Checkout, Epoch)
 	commit(t, s, c)
-	equal(t, "owed after the start", owedBy(t, s, outbox.Place{}), c.Owe)
+	equal(t, "owed after the start", owedBy(t, s), c.Owe)
 	next := Next(c.Instance, Epoch.Add(time.Second))
 	commit(t, s, next)
-	equal(t, "owed after the answer", owedBy(t, s, outbox.Place{}), next.Owe)
+	equal(t, "owed after the answer", owedBy(t, s), next.Owe)
 	s = h.Reopen(t)
-	equal(t, "owed after a restart", owedBy(t, s, outbox.Place{}), next.Owe)
+	equal(t, "owed after a restart", owedBy(t, s), next.Owe)
 	unknown := outbox.ID{Saga: "order-9", Revision: 7}
 	if err := s.Settle(t.Context(), []outbox.ID{unknown, next.Owe[0].ID}); err != nil {
 		t.Fatal(err)
 	}
-	equal(t, "owed after settling", owedBy(t, s, outbox.Place{}), []outbox.Record(nil))
+	equal(t, "owed after settling", owedBy(t, s), []outbox.Record(nil))
 	if err := s.Settle(t.Context(), []outbox.ID{next.Owe[0].ID}); err != nil {
 		t.Fatalf("settle twice: %v", err)
 	}
 	in := finish(t, s, next.Instance, Epoch.Add(time.Minute))
-	equal(t, "owed at the end", ids(owedBy(t, s, outbox.Place{})), []outbox.ID{{Saga: "order-1", Revision: in.Revision, Index: 1}})
+	equal(t, "owed at the end", ids(owedBy(t, s)), []outbox.ID{{Saga: "order-1", Revision: in.Revision, Index: 1}})
 	var many []outbox.ID
 	for i := range 10_000 {
 		many = append(many, outbox.ID{Saga: "order-9", Revision: uint64(i + 1)})
@@ -98,12 +99,12 @@ func testOwed(t *testing.T, h Harness) {
 	if err := s.Settle(t.Context(), append(many, outbox.ID{Saga: "order-1", Revision: in.Revision, Index: 1})); err != nil {
 		t.Fatalf("settle many: %v", err)
 	}
-	equal(t, "owed after settling many", owedBy(t, s, outbox.Place{}), []outbox.Record(nil))
+	equal(t, "owed after settling many", owedBy(t, s), []outbox.Record(nil))
 }
 
 func testOwedOrder(t *testing.T, h Harness) {
 	s := h.Store
-	var want []outbox.ID
+	want := map[outbox.Destination][]outbox.ID{}
 	for _, id := range []saga.ID{"b", "A", "a-b", "a", "a-", "a:", "aa"} {
 		c := Start(id, Checkout, Epoch)
 		for i := range 300 {
@@ -112,35 +113,45 @@ func testOwedOrder(t *testing.T, h Harness) {
 			if i > 0 {
 				c.Owe = append(c.Owe, r)
 			}
-			want = append(want, r.ID)
+			want[r.To] = append(want[r.To], r.ID)
 		}
 		commit(t, s, c)
 		next := Next(c.Instance, Epoch)
 		next.Settle = nil
 		commit(t, s, next)
-		want = append(want, next.Owe[0].ID)
+		want[next.Owe[0].To] = append(want[next.Owe[0].To], next.Owe[0].ID)
 	}
-	var got []outbox.ID
-	var places []outbox.Place
-	if err := s.Owed(t.Context(), outbox.Place{}, func(p outbox.Place, r outbox.Record) bool {
-		got, places = append(got, r.ID), append(places, p)
-		return true
-	}); err != nil {
-		t.Fatal(err)
+	for to, want := range want {
+		got, places := owedTo(t, s, to, outbox.Place{})
+		equal(t, "order for "+to.String(), ids(got), want)
+		for _, i := range []int{0, 1, 5, 255, 256, 257, 300, 301, 1000, len(want) - 2, len(want) - 1} {
+			if i < len(want) {
+				behind, _ := owedTo(t, s, to, places[i])
+				equal(t, fmt.Sprintf("for %s behind record %d", to, i), ids(behind), want[min(i+1, len(want)):])
+			}
+		}
 	}
-	equal(t, "order", got, want)
-	for _, i := range []int{0, 1, 255, 256, 257, 300, 301, 1000, len(want) - 2, len(want) - 1} {
-		equal(t, fmt.Sprintf("behind record %d", i), ids(owedBy(t, s, places[i])), want[i+1:])
+	_, places := owedTo(t, s, "bank", outbox.Place{})
+	between := outbox.Place{Commit: places[3].Commit - 1, Index: 1<<16 - 1}
+	behind, _ := owedTo(t, s, "bank", between)
+	equal(t, "behind a record that is not there", ids(behind)[0], want["bank"][3])
+	for _, to := range []outbox.Destination{outbox.Lifecycle, "ban", "banks", "nobody"} {
+		if none, _ := owedTo(t, s, to, outbox.Place{}); none != nil {
+			t.Errorf("%d records are owed to %q, of whom nobody has heard", len(none), to)
+		}
 	}
-	between := outbox.Place{Commit: places[300].Commit - 1, Index: 1<<16 - 1}
-	equal(t, "behind a record that is not there", ids(owedBy(t, s, between))[0], want[300])
+	testOwedMoves(t, s, want)
+}
+
+// testOwedMoves has commits and settlements happen while Owed yields.
+func testOwedMoves(t *testing.T, s store.Store, all map[outbox.Destination][]outbox.ID) {
+	want := slices.Concat(all["shop"], all["bank"])
 	n := 0
-	if err := s.Owed(t.Context(), outbox.Place{}, func(outbox.Place, outbox.Record) bool { n++; return n < 5 }); err != nil || n != 5 {
+	if err := outbox.All(t.Context(), s, func(outbox.Place, outbox.Record) bool { n++; return n < 5 }); err != nil || n != 5 {
 		t.Fatalf("yield was called %d times after it returned false at 5 (%v)", n, err)
 	}
-	// Commits and settlements while yield runs.
 	seen := map[outbox.ID]bool{}
-	if err := s.Owed(t.Context(), outbox.Place{}, func(_ outbox.Place, r outbox.Record) bool {
+	if err := outbox.All(t.Context(), s, func(_ outbox.Place, r outbox.Record) bool {
 		if seen[r.ID] {
 			t.Fatalf("record %s came twice", r.ID)
 		}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"testing"
 	"time"
 
@@ -139,17 +140,58 @@ func wantConflict(t testing.TB, err error, want store.ConflictError) {
 	equal(t, "conflict", *conflict, want)
 }
 
-// owedBy lists what is owed.
-func owedBy(t testing.TB, s store.Store, after outbox.Place) []outbox.Record {
+// owedBy lists what is owed, in the order of the commits, and checks that Destinations
+// counts it.
+func owedBy(t testing.TB, s store.Store) []outbox.Record {
 	t.Helper()
-	var list []outbox.Record
-	if err := s.Owed(t.Context(), after, func(_ outbox.Place, r outbox.Record) bool {
-		list = append(list, r)
+	records, _ := owedAt(t, s)
+	return records
+}
+
+// owedAt is owedBy with the places of the records.
+func owedAt(t testing.TB, s store.Store) (records []outbox.Record, places []outbox.Place) {
+	t.Helper()
+	counts, err := s.Destinations(t.Context())
+	if err != nil {
+		t.Fatalf("Destinations: %v", err)
+	}
+	type at struct {
+		place  outbox.Place
+		record outbox.Record
+	}
+	var list []at
+	if err := outbox.All(t.Context(), s, func(p outbox.Place, r outbox.Record) bool {
+		list = append(list, at{p, r})
+		counts[r.To]--
 		return true
 	}); err != nil {
 		t.Fatalf("Owed: %v", err)
 	}
-	return list
+	for to, n := range counts {
+		if n < 0 {
+			t.Errorf("%s is owed %d records more than Destinations says", to, -n)
+		}
+	}
+	slices.SortFunc(list, func(a, b at) int { return a.place.Compare(b.place) })
+	for _, one := range list {
+		records, places = append(records, one.record), append(places, one.place)
+	}
+	return records, places
+}
+
+// owedTo lists what one destination is owed, behind a place.
+func owedTo(t testing.TB, s store.Store, to outbox.Destination, after outbox.Place) (records []outbox.Record, places []outbox.Place) {
+	t.Helper()
+	if err := s.Owed(t.Context(), to, after, func(p outbox.Place, r outbox.Record) bool {
+		if r.To != to {
+			t.Errorf("Owed(%s) shows %s, which goes to %s", to, r.ID, r.To)
+		}
+		records, places = append(records, r), append(places, p)
+		return true
+	}); err != nil {
+		t.Fatalf("Owed(%s): %v", to, err)
+	}
+	return records, places
 }
 
 func ids(records []outbox.Record) []outbox.ID {

@@ -149,7 +149,7 @@ func answer(in *saga.Instance, i int, outcome saga.Outcome, reason string, at ti
 		direction = saga.DirectionUndo
 	}
 	c := change(in, saga.Event{
-		Type: saga.Answered, At: at, Participant: "shop", Step: saga.StepName(steps[i]),
+		Type: saga.Answered, At: at, Participant: participant(i), Step: saga.StepName(steps[i]),
 		Direction: direction, Attempt: in.Steps[i].Attempt, Outcome: outcome, Reason: reason,
 	})
 	c.Settle = settle(nil, in, i)
@@ -165,6 +165,9 @@ func settle(ids []outbox.ID, in *saga.Instance, i int) []outbox.ID {
 	return ids
 }
 
+// participant is whose step it is: neighbours belong to different ones.
+func participant(i int) string { return []string{"shop", "bank"}[i%2] }
+
 // ask owes a command for step i and sets its timer.
 func ask(c store.Change, i int, direction saga.Direction, at time.Time) store.Change {
 	in := c.Instance
@@ -175,10 +178,10 @@ func ask(c store.Change, i int, direction saga.Direction, at time.Time) store.Ch
 	}
 	key := fmt.Sprintf("%s/%s/%s/1", in.ID, steps[i], direction)
 	c.Owe = append(c.Owe, outbox.Record{
-		ID:       outbox.ID{Saga: in.ID, Revision: in.Revision},
-		Answered: true,
+		ID: outbox.ID{Saga: in.ID, Revision: in.Revision},
+		To: outbox.Destination(participant(i)),
 		Envelope: transport.Envelope{
-			Subject:     "saga.command.shop." + steps[i],
+			Subject:     "saga.command." + participant(i) + "." + steps[i],
 			DedupID:     fmt.Sprintf("%x", sha256.Sum256([]byte(key)))[:32],
 			ID:          key,
 			Source:      "/amends/coordinator",
@@ -191,7 +194,7 @@ func ask(c store.Change, i int, direction saga.Direction, at time.Time) store.Ch
 			Step:        saga.StepName(steps[i]),
 			Direction:   direction,
 			Attempt:     1,
-			ReplyTo:     "saga.event.shop." + key,
+			ReplyTo:     "saga.event." + participant(i) + "." + key,
 			Expires:     s.Due,
 			Data:        in.Input,
 		},

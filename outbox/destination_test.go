@@ -1,0 +1,294 @@
+package outbox_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/amends-dev/amends/outbox"
+	"github.com/amends-dev/amends/transport"
+)
+
+// sizedTo is a record with so many bytes of data.
+func sizedTo(to outbox.Destination, n, bytes int) outbox.Record {
+	r := recordTo(to, n)
+	r.Envelope.Data = make([]byte, bytes)
+	return r
+}
+
+// A destination that the bus refuses, for whatever time, delays no other (I13): not those
+// of the same stream, and not those of another.
+func TestRefusedDestinationDelaysNobody(t *testing.T) {
+	for _, refused := range []outbox.Destination{"bank", outbox.Lifecycle} {
+		t.Run(refused.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b, l := &bus{}, &ledger{}
+				b.refuse = func(id string) error {
+					if strings.HasPrefix(id, "1") {
+						return fmt.Errorf("full: %w", transport.ErrFull)
+					}
+					return nil
+				}
+				r := outbox.NewRelay(b, l, outbox.Options{Window: 4, Backlog: 20})
+				defer run(t, r)()
+				var stuck []outbox.Record
+				for n := range 60 {
+					stuck = append(stuck, recordTo(refused, 1000+n))
+				}
+				l.mu.Lock()
+				l.records = slices.Clone(stuck)
+				l.mu.Unlock()
+				r.Push(stuck)
+				for n := range 50 {
+					r.Push(commands("shop", 200+n, 201+n))
+					synctest.Wait() // no time passes
+					if got := b.taken(); len(got) != n+1 || got[n] != fmt.Sprint(200+n) {
+						t.Fatalf("command %d was not sent at once: %v", n, got)
+					}
+				}
+			})
+		})
+	}
+}
+
+// A stream that does not answer holds up no other.
+func TestSilentStreamDelaysNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		silent := make(chan struct{})
+		b := &bus{}
+		r := outbox.NewRelay(perStream{b, map[transport.Stream]chan struct{}{transport.Lifecycle: silent}}, &ledger{}, outbox.Options{})
+		defer run(t, r)()
+		defer close(silent)
+		announcement := recordTo(outbox.Lifecycle, 1)
+		announcement.Envelope.Subject = "saga.lifecycle.checkout.completed"
+		r.Push([]outbox.Record{announcement})
+		synctest.Wait()
+		command := recordTo("shop", 2)
+		command.Envelope.Subject = "saga.command.shop.sell"
+		r.Push([]outbox.Record{command})
+		synctest.Wait()
+		if got := b.taken(); !slices.Equal(got, []string{"2"}) {
+			t.Errorf("sent %v, want the command", got)
+		}
+	})
+}
+
+// perStream is a bus whose streams answer when their gates open.
+type perStream struct {
+	*bus
+	gates map[transport.Stream]chan struct{}
+}
+
+func (p perStream) Publish(ctx context.Context, batch []transport.Envelope) []error {
+	if stream, err := (transport.Subjects{}).StreamOf(batch[0].Subject); err == nil && p.gates[stream] != nil {
+		<-p.gates[stream]
+	}
+	return p.bus.Publish(ctx, batch)
+}
+
+// The destinations take turns by bytes: a short command does not wait behind a hundred
+// long ones of somebody else.
+func TestTurnsByBytes(t *testing.T) {
+	b := &bus{}
+	r := outbox.NewRelay(b, &ledger{}, outbox.Options{Window: 16})
+	for n := range 100 {
+		r.Push([]outbox.Record{sizedTo("bank", 1000+n, 60<<10)})
+	}
+	r.Push(commands("shop", 0, 16))
+	for range 2 {
+		if _, _, err := r.Step(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := b.taken()
+	if short := slices.DeleteFunc(slices.Clone(got), func(id string) bool { return len(id) == 4 }); !slices.Equal(short, ids(0, 16)) {
+		t.Errorf("of two windows of 16, the short ones are %v", short)
+	}
+}
+
+// The law of shares: however many participants do not answer, however much is owed to
+// them, each holds at most what the fixed bounds allow, and a participant that comes
+// later always gets a command in.
+func TestShares(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		room := rapid.IntRange(100_000, 2_000_000).Draw(t, "room")
+		credit := rapid.IntRange(1, 200).Draw(t, "credit")
+		b := &bus{}
+		r := outbox.NewRelay(b, &ledger{}, outbox.Options{Credit: credit})
+		r.Correct(outbox.Held{Limit: int64(room)})
+		step := func() {
+			for {
+				handed, _, err := r.Step(context.Background())
+				if err != nil {
+					t.Fatal(err)
+				}
+				if handed == 0 {
+					return
+				}
+			}
+		}
+		held, total, n := map[string]int{}, 0, 0
+		for p := range rapid.IntRange(1, 8).Draw(t, "participants") {
+			to := outbox.Destination(fmt.Sprintf("p%d", p))
+			size := rapid.IntRange(1, 5_000).Draw(t, "size")
+			var list []outbox.Record
+			for range 500 {
+				n++
+				list = append(list, sizedTo(to, n, size))
+			}
+			r.Push(list)
+			step()
+			for _, line := range r.Lines() {
+				if line.To != to {
+					continue
+				}
+				switch free := room - total; {
+				case line.OnBus == 0:
+					t.Fatalf("%s came %dth and got nothing in", to, p+1)
+				case line.OnBus > credit:
+					t.Fatalf("%s holds %d commands, at most %d", to, line.OnBus, credit)
+				case line.OnBus > 1 && line.Bytes > free-line.Bytes+line.Bytes/line.OnBus:
+					t.Fatalf("%s holds %d of %d bytes that were free", to, line.Bytes, free)
+				case !line.Full && line.Waiting > 0:
+					t.Fatalf("%s has %d commands waiting, and nobody says why", to, line.Waiting)
+				}
+				held[string(to)], total = line.Bytes, total+line.Bytes
+			}
+		}
+	})
+}
+
+// What a participant has answered is not held against it, nor what has expired; a
+// superseded attempt is, until it expires.
+func TestCreditComesBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &bus{}
+		r := outbox.NewRelay(b, &ledger{}, outbox.Options{Credit: 2})
+		defer run(t, r)()
+		list := commands("shop", 1, 8)
+		for i := range list {
+			list[i].Envelope.Expires = time.Now().Add(10 * time.Second)
+		}
+		r.Push(list)
+		sent := func(want int) {
+			t.Helper()
+			synctest.Wait()
+			if got := b.taken(); !slices.Equal(got, ids(1, want+1)) {
+				t.Fatalf("sent %v, want %d", got, want)
+			}
+		}
+		sent(2)
+		r.Drop([]outbox.ID{list[0].ID})
+		sent(3)
+		r.Supersede([]outbox.ID{list[1].ID})
+		sent(3)
+		if why := r.Unsent("shop", list[3].ID); !strings.Contains(why, "2 commands") || !strings.Contains(why, "unanswered") {
+			t.Errorf("why it is not sent: %q", why)
+		}
+		if why := r.Unsent("shop", list[2].ID); why != "" {
+			t.Errorf("it was sent, and yet: %q", why)
+		}
+		for len(b.taken()) < 5 { // a minute at least, and then those two have expired
+			<-after(t)
+		}
+		if passed := time.Since(time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)); passed < transport.MinLife {
+			t.Errorf("after %s, and commands are kept for %s", passed, transport.MinLife)
+		}
+		sent(5)
+		r.Correct(outbox.Held{Messages: map[outbox.Destination]int{"shop": 0}}) // it takes and does not answer yet
+		sent(7)
+	})
+}
+
+// The bus tells of commands that an earlier process has sent.
+func TestCorrected(t *testing.T) {
+	b := &bus{}
+	r := outbox.NewRelay(b, &ledger{}, outbox.Options{Credit: 10})
+	r.Correct(outbox.Held{Messages: map[outbox.Destination]int{"shop": 8}})
+	r.Push(commands("shop", 1, 6))
+	if _, _, err := r.Step(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := b.taken(); len(got) != 2 {
+		t.Errorf("sent %v beside 8 that lie there, at most 10", got)
+	}
+}
+
+// While the bus takes no announcements they wait, but not without bound: the oldest are
+// dropped, and counted. Commands never are.
+func TestAnnouncementsAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var up atomic.Bool
+		b := &bus{refuse: func(string) error {
+			if up.Load() {
+				return nil
+			}
+			return fmt.Errorf("disk: %w", transport.ErrFull)
+		}}
+		var list []outbox.Record
+		for n := range 50 {
+			list = append(list, recordTo(outbox.Lifecycle, 100+n))
+		}
+		l := &ledger{records: slices.Clone(list)}
+		dropped := 0
+		r := outbox.NewRelay(b, l, outbox.Options{Window: 4, Backlog: 10, Announcements: 20, OnDropped: func(n int, err error) { dropped += n }})
+		defer run(t, r)()
+		for dropped < 30 {
+			<-after(t)
+		}
+		up.Store(true)
+		for len(b.taken()) < 20 {
+			<-after(t)
+		}
+		synctest.Wait()
+		if got := b.taken(); !slices.Equal(got, ids(130, 150)) || dropped != 30 {
+			t.Errorf("dropped %d, sent %v", dropped, got)
+		}
+	})
+}
+
+// Half of a limit is one's own share, and who is within it is admitted whatever others do.
+func TestCrowded(t *testing.T) {
+	b := &bus{refuse: func(string) error { return fmt.Errorf("away: %w", transport.ErrRefused) }}
+	r := outbox.NewRelay(b, &ledger{}, outbox.Options{})
+	crowded := func(want bool, to ...outbox.Destination) {
+		t.Helper()
+		if who, got := r.Crowded(to, 100); got != want {
+			t.Errorf("%v: crowded is %t (%s), want %t", to, got, who, want)
+		}
+	}
+	r.Push(commands("bank", 1, 50))
+	crowded(false, "bank", "shop")
+	r.Push(commands("bank", 50, 51))
+	crowded(true, "shop", "bank")
+	crowded(false, "shop")
+	r.Push(commands("shop", 51, 75))
+	crowded(false, "shop")
+	r.Push(commands("shop", 75, 101))
+	crowded(true, "mail") // 100 of 100
+}
+
+// A command that is not owed any more does not take up memory behind one that is.
+func TestQueueIsRewritten(t *testing.T) {
+	b := &bus{refuse: func(string) error { return fmt.Errorf("away: %w", transport.ErrRefused) }}
+	r := outbox.NewRelay(b, &ledger{}, outbox.Options{Backlog: 300})
+	for attempt := range 50 {
+		r.Push(commands("shop", 1000*attempt, 1000*attempt+250))
+		if lines := r.Lines(); lines[0].Ledger || lines[0].Waiting != 250 {
+			t.Fatalf("attempt %d: %+v", attempt, lines[0])
+		}
+		for n := range 250 {
+			r.Supersede([]outbox.ID{recordTo("shop", 1000*attempt+n).ID})
+		}
+	}
+	if lines := r.Lines(); len(lines) > 0 && lines[0].Waiting > 0 {
+		t.Errorf("%+v", lines)
+	}
+}
