@@ -8,11 +8,15 @@ import (
 // Load is what lies on a bus.
 type Load struct {
 	Streams   map[Stream]StreamLoad
-	Consumers []ConsumerLoad // of the commands and of the events: participants, and the coordinator
+	Commands  map[string]uint64 // that lie on the bus, of each participant that has any; those it was given and has not answered are among them
+	Consumers []ConsumerLoad    // of the commands and of the events: participants, and the coordinator
 }
 
 // StreamLoad is what a stream holds. What travels in a bundle counts one by one.
-type StreamLoad struct{ Messages, Bytes uint64 }
+type StreamLoad struct {
+	Messages, Bytes uint64
+	Limit           uint64 // of Bytes; 0: none
+}
 
 // ConsumerLoad is what waits for one subscription. Where bundles wait and others are
 // in flight, each is taken to be as large as the other.

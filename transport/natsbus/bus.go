@@ -44,9 +44,7 @@ type Bus struct {
 	stop   context.CancelFunc
 	done   sync.WaitGroup
 
-	repair  chan struct{} // capacity 1: one look at the streams at a time
-	marks   map[transport.Stream]mark
-	highest map[transport.Stream]*atomic.Uint64 // sequence the server has acknowledged
+	streams map[transport.Stream]*kept
 
 	readers *readers
 	most    func(transport.Stream, string) int // messages in a bundle: what readers says
@@ -57,6 +55,9 @@ type Bus struct {
 	closed  bool
 	sources map[*source]struct{}
 	serving map[*nats.Subscription]struct{}
+
+	violations *violations
+	odd        sync.Map // codes of refusals that are not known, and were logged
 
 	failed   atomic.Int32 // publishes without an answer, in a row
 	stranded time.Time    // since when the streams may have been out of reach; watch's own
@@ -120,17 +121,17 @@ func newBus(ctx context.Context, nc *nats.Conn, config Config, owned bool) (*Bus
 		js:       js,
 		resets:   make(chan struct{}, 1),
 		poke:     make(chan struct{}, 1),
-		repair:   make(chan struct{}, 1),
-		marks:    map[transport.Stream]mark{},
-		highest:  map[transport.Stream]*atomic.Uint64{},
+		streams:  map[transport.Stream]*kept{},
 		sources:  map[*source]struct{}{},
 		serving:  map[*nats.Subscription]struct{}{},
 	}
 	b.readers = newReaders(config.Provision == Create, b.lookSoon)
 	b.most = b.readers.most
+	b.violations = newViolations(b.subjects)
+	b.watchViolations()
 	for _, stream := range transport.Streams {
 		b.names[stream] = config.streamName(stream)
-		b.highest[stream] = new(atomic.Uint64)
+		b.streams[stream] = &kept{repair: make(chan struct{}, 1)}
 	}
 	crashpoint.Here("natsbus: connected")
 	if err := b.provision(ctx); err != nil {

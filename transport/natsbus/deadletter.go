@@ -72,9 +72,7 @@ func (b *Bus) storeLetters(ctx context.Context, letters []*letter) []error {
 	}
 	crashpoint.Here("natsbus: before a dead letter")
 	b.send(ctx, messages, errs)
-	if b.missingStream(errs) {
-		b.retryMissing(ctx, messages, errs)
-	}
+	b.retryMissing(ctx, messages, errs)
 	for _, err := range errs {
 		if err != nil {
 			b.stats.deadFailed.Add(1)

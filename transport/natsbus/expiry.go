@@ -11,17 +11,21 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// Commands that repeat an attempt leave the stream when nobody has taken them by the
-// time the attempt is over (docs/adr/0020-repeated-commands-expire.md). A first attempt
-// stays until it is taken: it is what a participant finds that was away.
+// Commands leave the stream when nobody has taken them by the time their attempt is over
+// (docs/adr/0020-commands-expire.md): the outbox holds them, and a participant that is
+// away must not fill the stream that all share.
 
 // life is how long the stream of commands keeps a message, in whole seconds, as the
-// server counts; 0: until it is taken.
+// server counts; 0: until it is taken. A first attempt's is a minute at least: it is what
+// a participant finds that was away for a moment.
 func (b *Bus) life(e *transport.Envelope) time.Duration {
-	if e.Attempt < 2 || e.Expires.IsZero() || e.Type != transport.TypeCommand || !b.expiring.Load() {
+	if e.Expires.IsZero() || e.Type != transport.TypeCommand || !b.expiring.Load() {
 		return 0
 	}
 	left := time.Until(e.Expires)
+	if e.Attempt < 2 {
+		left = max(left, transport.MinLife)
+	}
 	return max(time.Second, (left + time.Second - 1).Truncate(time.Second))
 }
 

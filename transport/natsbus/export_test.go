@@ -28,8 +28,14 @@ func (b *Bus) Look(ctx context.Context) error { return b.look(ctx) }
 
 // Busy is as if somebody looked at the streams, until free is called.
 func (b *Bus) Busy() (free func()) {
-	b.repair <- struct{}{}
-	return func() { <-b.repair }
+	for _, stream := range transport.Streams {
+		b.streams[stream].repair <- struct{}{}
+	}
+	return func() {
+		for _, stream := range transport.Streams {
+			<-b.streams[stream].repair
+		}
+	}
 }
 
 // JudgeServer judges the server by what a look said, as if it had said nothing else

@@ -35,15 +35,22 @@ func (b *Bus) Load(ctx context.Context) (Load, error) {
 			return Load{}, fmt.Errorf("look at stream %s: %w%s", b.names[s], err, hint(err))
 		}
 		state := stream.CachedInfo().State
-		load.Streams[s] = StreamLoad{Messages: state.Msgs, Bytes: state.Bytes}
+		total := StreamLoad{Messages: state.Msgs, Bytes: state.Bytes, Limit: uint64(max(stream.CachedInfo().Config.MaxBytes, 0))}
 		if !s.WorkQueue() {
+			load.Streams[s] = total
 			continue
 		}
 		bundled, err := b.bundled(ctx, s, stream)
 		if err != nil {
 			return Load{}, fmt.Errorf("look at the bundles of stream %s: %w", b.names[s], err)
 		}
-		load.Streams[s] = StreamLoad{Messages: state.Msgs + bundled[""], Bytes: state.Bytes}
+		total.Messages += bundled[""]
+		load.Streams[s] = total
+		if s == transport.Commands {
+			if load.Commands, err = b.commands(ctx, stream); err != nil {
+				return Load{}, fmt.Errorf("look at the subjects of stream %s: %w", b.names[s], err)
+			}
+		}
 		consumers, err := consumersOf(ctx, s, stream)
 		if err != nil {
 			return Load{}, fmt.Errorf("look at the subscriptions of stream %s: %w", b.names[s], err)
@@ -76,6 +83,23 @@ func (b *Bus) bundled(ctx context.Context, s transport.Stream, stream jetstream.
 		}
 	}
 	return further, nil
+}
+
+// commands is how many commands lie on the bus for each participant.
+func (b *Bus) commands(ctx context.Context, stream jetstream.Stream) (map[string]uint64, error) {
+	info, err := stream.Info(ctx, jetstream.WithSubjectFilter(b.subjects.All(transport.Commands)))
+	if err != nil {
+		return nil, err
+	}
+	counts := map[string]uint64{}
+	for subject, messages := range info.State.Subjects {
+		if participant, n, ok := b.subjects.ParseBundle(subject); ok {
+			counts[participant] += messages * uint64(n)
+		} else if participant := b.subjects.Participant(subject); participant != "" {
+			counts[participant] += messages
+		}
+	}
+	return counts, nil
 }
 
 func consumersOf(ctx context.Context, s transport.Stream, stream jetstream.Stream) ([]ConsumerLoad, error) {

@@ -173,12 +173,12 @@ func bundleID(batch []transport.Envelope, items []int) string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// split makes single parcels of the bundles that were too large for the server,
-// which may carry each of their messages.
+// split makes single parcels of the bundles that the server will never take: it may take
+// each of their messages.
 func (b *Bus) split(batch []transport.Envelope, list []parcel, errs []error) []parcel {
 	var singles []parcel
 	for _, p := range list {
-		if p.packet == nil || !errors.Is(errs[p.items[0]], transport.ErrTooLarge) {
+		if p.packet == nil || !errors.Is(errs[p.items[0]], transport.ErrRefusedForGood) {
 			continue
 		}
 		for _, i := range p.items {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -52,9 +54,7 @@ func (b *Bus) deliver(ctx context.Context, list []parcel, errs []error) {
 		messages[i] = list[i].message()
 	}
 	b.send(ctx, messages, said)
-	if b.missingStream(said) && ctx.Err() == nil {
-		b.retryMissing(ctx, messages, said)
-	}
+	b.retryMissing(ctx, messages, said)
 	for i := range list {
 		for _, at := range list[i].items {
 			errs[at] = said[i]
@@ -68,6 +68,7 @@ func (b *Bus) deliver(ctx context.Context, list []parcel, errs []error) {
 // send publishes the messages that have no error yet and waits for all of them.
 func (b *Bus) send(ctx context.Context, messages []*nats.Msg, errs []error) {
 	crashpoint.Here("natsbus: before sending")
+	began := time.Now()
 	futures := make([]jetstream.PubAckFuture, len(messages))
 	for i, m := range messages {
 		if errs[i] != nil {
@@ -80,7 +81,7 @@ func (b *Bus) send(ctx context.Context, messages []*nats.Msg, errs []error) {
 		// No retries inside: they would overtake each other. The stall wait is
 		// as long as an acknowledgement may take, for a slow disk.
 		futures[i], errs[i] = b.js.PublishMsgAsync(m, jetstream.WithRetryAttempts(0), jetstream.WithStallWait(b.config.PublishTimeout))
-		errs[i] = translate(errs[i])
+		errs[i] = b.translate(errs[i])
 	}
 	crashpoint.Here("natsbus: sent")
 	answered, silent := false, false
@@ -88,21 +89,34 @@ func (b *Bus) send(ctx context.Context, messages []*nats.Msg, errs []error) {
 		if future == nil {
 			continue
 		}
-		select {
-		case ack := <-future.Ok():
-			answered = true
-			b.accepted(messages[i].Subject, ack)
-			crashpoint.Here("natsbus: between acknowledgements")
-		case err := <-future.Err():
-			errs[i] = translate(err)
-			b.refusedLife(err)
-			silent = silent || errors.Is(err, jetstream.ErrAsyncPublishTimeout)
-		case <-ctx.Done():
-			errs[i] = ctx.Err()
-		}
+		var late bool
+		late, errs[i] = b.await(ctx, messages[i], future, began)
+		answered, silent = answered || errs[i] == nil, silent || late
 	}
 	crashpoint.Here("natsbus: all acknowledged")
 	b.judgeConnection(answered, silent)
+}
+
+// await waits for the server's word about one message. silent: there was none in time.
+func (b *Bus) await(ctx context.Context, m *nats.Msg, future jetstream.PubAckFuture, began time.Time) (silent bool, err error) {
+	for {
+		violated := b.violations.changed() // before looking: one that comes later closes it
+		if err := b.violations.of(m.Subject, began); err != nil {
+			return false, err
+		}
+		select {
+		case ack := <-future.Ok():
+			b.accepted(m.Subject, ack)
+			crashpoint.Here("natsbus: between acknowledgements")
+			return false, nil
+		case err := <-future.Err():
+			b.refusedLife(err)
+			return errors.Is(err, jetstream.ErrAsyncPublishTimeout), b.translate(err)
+		case <-violated:
+		case <-ctx.Done():
+			return false, ctx.Err()
+		}
+	}
 }
 
 // accepted remembers how far the stream has come, so that a stream that goes
@@ -111,8 +125,9 @@ func (b *Bus) accepted(subject string, ack *jetstream.PubAck) {
 	if ack.Duplicate {
 		b.stats.duplicates.Add(1)
 	}
+	b.violations.forget(subject)
 	if stream, err := b.subjects.StreamOf(subject); err == nil && ack.Stream == b.names[stream] {
-		raise(b.highest[stream], ack.Sequence)
+		raise(&b.streams[stream].highest, ack.Sequence)
 	}
 }
 
@@ -131,45 +146,27 @@ func (b *Bus) judgeConnection(answered, silent bool) {
 	}
 }
 
-// errNoStream: nobody stores what is published.
-var errNoStream = errors.New("no stream takes this subject; it is missing or its server is away: try again")
-
-func translate(err error) error {
-	var api *jetstream.APIError
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, nats.ErrMaxPayload):
-		return fmt.Errorf("%w: %w", transport.ErrTooLarge, err)
-	case errors.Is(err, nats.ErrConnectionClosed), errors.Is(err, nats.ErrConnectionDraining):
-		return fmt.Errorf("%w: %w", transport.ErrClosed, err)
-	case errors.Is(err, jetstream.ErrNoStreamResponse), errors.Is(err, nats.ErrNoResponders):
-		return errNoStream
-	case !errors.As(err, &api):
-		return err
-	case api.ErrorCode == jetstream.JSErrCodeStreamMessageExceedsMaximum:
-		return fmt.Errorf("%w: %w", transport.ErrTooLarge, err)
-	case api.ErrorCode == 10077: // store failed: maximum bytes or messages reached
-		return fmt.Errorf("%w: %w", transport.ErrFull, err)
-	}
-	return err
-}
-
-func (b *Bus) missingStream(errs []error) bool {
+// missingStreams are the streams that some messages did not find, if they are ours to
+// make.
+func (b *Bus) missingStreams(messages []*nats.Msg, errs []error) (missing []transport.Stream) {
 	if b.config.Provision == Trust {
-		return false
+		return nil
 	}
-	for _, err := range errs {
-		if errors.Is(err, errNoStream) {
-			return true
+	for i, err := range errs {
+		if !errors.Is(err, errNoStream) {
+			continue
+		}
+		if s, err := b.subjects.StreamOf(messages[i].Subject); err == nil && !slices.Contains(missing, s) {
+			missing = append(missing, s)
 		}
 	}
-	return false
+	return missing
 }
 
-// retryMissing makes missing streams anew and sends once more what found none.
+// retryMissing makes missing streams again and sends once more what found none.
 func (b *Bus) retryMissing(ctx context.Context, messages []*nats.Msg, errs []error) {
-	if err := b.look(ctx); err != nil {
+	missing := b.missingStreams(messages, errs)
+	if len(missing) == 0 || ctx.Err() != nil || b.look(ctx, missing...) != nil {
 		return
 	}
 	crashpoint.Here("natsbus: before sending once more")

@@ -65,7 +65,7 @@ func (b *Bus) ReplayDeadLetter(ctx context.Context, sequence uint64) error {
 	}
 	id := fmt.Sprintf("replay-%d-%d", sequence, raw.Time.UnixNano()) // replayed twice, because of an error below: sent once
 	if _, err := b.js.PublishMsg(ctx, m, jetstream.WithMsgID(id)); err != nil {
-		return fmt.Errorf("replay dead letter %d on %s: %w", sequence, letter.Subject, translate(err))
+		return fmt.Errorf("replay dead letter %d on %s: %w", sequence, letter.Subject, b.translate(err))
 	}
 	crashpoint.Here("natsbus: dead letter replayed")
 	if err := stream.DeleteMsg(ctx, sequence); err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {

@@ -35,7 +35,7 @@ func (b *Bus) Request(ctx context.Context, request *transport.Envelope) (*transp
 	case errors.Is(err, nats.ErrNoResponders):
 		return nil, fmt.Errorf("request %s: %w", request.Subject, transport.ErrNoResponders)
 	case err != nil:
-		return nil, fmt.Errorf("request %s: %w", request.Subject, translate(err))
+		return nil, fmt.Errorf("request %s: %w", request.Subject, b.translate(err))
 	}
 	return answered(request, m)
 }

@@ -19,6 +19,14 @@ type mark struct {
 	last    uint64
 }
 
+// kept is what is known of a stream from one look to the next.
+type kept struct {
+	repair  chan struct{} // capacity 1: one look at a time
+	mark    mark          // guarded by repair
+	known   bool          // it was looked at; guarded by repair
+	highest atomic.Uint64 // sequence that the server has acknowledged
+}
+
 // watch looks at the streams after each reconnect, when something seems wrong, and
 // every few seconds. It ends with ctx.
 func (b *Bus) watch(ctx context.Context) {
@@ -102,17 +110,13 @@ func (b *Bus) lookSoon() {
 	}
 }
 
-// look creates missing streams. If one may have forgotten messages, Resets has
-// been signalled and all sources renew their consumers.
-func (b *Bus) look(ctx context.Context) error {
-	select { // not a mutex: whoever looks may wait for the server, and ctx may end
-	case b.repair <- struct{}{}:
-		defer func() { <-b.repair }()
-	case <-ctx.Done():
-		return ctx.Err()
+// look creates missing streams, of those given; none: of all. If one may have forgotten
+// messages, Resets has been signalled and all sources renew their consumers.
+func (b *Bus) look(ctx context.Context, streams ...transport.Stream) error {
+	if len(streams) == 0 {
+		streams = transport.Streams[:]
 	}
-	first := len(b.marks) == 0
-	settled := first // nothing was there before
+	settled := false
 	settle := func(ctx context.Context) error {
 		if settled {
 			return nil
@@ -122,29 +126,9 @@ func (b *Bus) look(ctx context.Context) error {
 	}
 	var errs []error
 	lost := false
-	for _, stream := range transport.Streams {
-		was, known := b.marks[stream]
-		highest := b.highest[stream].Load() // before asking: what is acknowledged later is not in the answer
-		info, created, err := b.ensure(ctx, stream, settle)
-		if err != nil {
-			errs = append(errs, err)
-			if info == nil || first {
-				continue // a drift that comes up later is reported and does not stop the work
-			}
-		}
-		now := mark{created: info.Created, last: info.State.LastSeq}
-		if info.State.Msgs > 0 {
-			now.first = info.State.FirstSeq
-		}
-		if now.first > 0 && now.first == was.first && now.created.Equal(was.created) {
-			b.eachSource(func(s *source) { s.unmoved(stream, now.first) })
-		}
-		if known && (created || !now.created.Equal(was.created) || now.last < max(was.last, highest)) {
-			lost = true
-			b.highest[stream].Store(now.last)
-			b.config.Logger.Warn("a NATS stream has lost what it held; what is owed is sent again", "stream", b.names[stream])
-		}
-		b.marks[stream] = now
+	for _, stream := range streams {
+		gone, err := b.lookAt(ctx, stream, settle)
+		errs, lost = append(errs, err), lost || gone
 	}
 	if lost {
 		crashpoint.Here("natsbus: loss noticed")
@@ -157,6 +141,40 @@ func (b *Bus) look(ctx context.Context) error {
 		b.lookSoon()
 	}
 	return errors.Join(errs...)
+}
+
+// lookAt looks at one stream, and reports whether it has lost what it held. Whoever looks
+// at another one does not wait for this.
+func (b *Bus) lookAt(ctx context.Context, stream transport.Stream, settle func(context.Context) error) (lost bool, err error) {
+	kept := b.streams[stream]
+	select { // not a mutex: whoever looks may wait for the server, and ctx may end
+	case kept.repair <- struct{}{}:
+		defer func() { <-kept.repair }()
+	case <-ctx.Done():
+		return false, ctx.Err()
+	}
+	if !kept.known {
+		settle = func(context.Context) error { return nil } // nothing was there before
+	}
+	highest := kept.highest.Load() // before asking: what is acknowledged later is not in the answer
+	info, created, err := b.ensure(ctx, stream, settle)
+	if err != nil && (info == nil || !kept.known) {
+		return false, err // a drift that comes up later is reported and does not stop the work
+	}
+	was, now := kept.mark, mark{created: info.Created, last: info.State.LastSeq}
+	if info.State.Msgs > 0 {
+		now.first = info.State.FirstSeq
+	}
+	if now.first > 0 && now.first == was.first && now.created.Equal(was.created) {
+		b.eachSource(func(s *source) { s.unmoved(stream, now.first) })
+	}
+	if kept.known && (created || !now.created.Equal(was.created) || now.last < max(was.last, highest)) {
+		lost = true
+		kept.highest.Store(now.last)
+		b.config.Logger.Warn("a NATS stream has lost what it held; what is owed is sent again", "stream", b.names[stream])
+	}
+	kept.mark, kept.known = now, true
+	return lost, err
 }
 
 func (b *Bus) eachSource(f func(*source)) {

@@ -1,0 +1,189 @@
+package natsbus
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/amends-dev/amends/transport"
+)
+
+// errNoStream: nobody stores what is published.
+var errNoStream = fmt.Errorf("no stream takes this subject; it is missing or its server is away: try again (%w)", transport.ErrRefused)
+
+// refusals are the codes with which JetStream refuses a message, and of which kind that
+// is. A code that is not here is a refusal for now. Those that only headers can bring
+// about that a bus never sends (expectations, batches, counters, schedules) are for good:
+// sending the same again changes nothing. TestRefusals brings them about at a real server.
+var refusals = map[jetstream.ErrorCode]error{
+	10054: transport.ErrTooLarge,       // message size exceeds maximum allowed
+	10097: transport.ErrTooLarge,       // header size exceeds maximum allowed of 64k
+	10165: transport.ErrRefusedForGood, // invalid per-message TTL
+	10060: transport.ErrRefusedForGood, // expected stream does not match
+	10070: transport.ErrRefusedForGood, // wrong last message id
+	10071: transport.ErrRefusedForGood, // wrong last sequence
+	10193: transport.ErrRefusedForGood, // missing sequence for expected last sequence per subject
+	10111: transport.ErrRefusedForGood, // rollup failed
+	10168: transport.ErrRefusedForGood, // message counters is disabled
+	10174: transport.ErrRefusedForGood, // atomic publish is disabled
+	10188: transport.ErrRefusedForGood, // message schedules is disabled
+	10189: transport.ErrRefusedForGood, // message schedules pattern is invalid
+	10190: transport.ErrRefusedForGood, // message schedules target is invalid
+	10191: transport.ErrRefusedForGood, // message schedules invalid per-message TTL
+	10192: transport.ErrRefusedForGood, // message schedules invalid rollup
+	10203: transport.ErrRefusedForGood, // message schedules source is invalid
+	10212: transport.ErrRefusedForGood, // message schedules invalid scheduler
+
+	10002: transport.ErrFull,    // resource limits exceeded for account
+	10023: transport.ErrFull,    // insufficient resources
+	10047: transport.ErrFull,    // insufficient storage resources available
+	10077: transport.ErrFull,    // maximum messages, messages per subject or bytes exceeded; or the disk is full
+	10008: transport.ErrRefused, // JetStream system temporarily unavailable
+	10009: transport.ErrRefused, // not leader
+	10109: transport.ErrRefused, // sealed stream
+	10158: transport.ErrRefused, // the same message id is in process
+	10166: transport.ErrRefused, // per-message TTL is disabled: sent again without
+	10167: transport.ErrRefused, // too many requests
+	10194: transport.ErrRefused, // stream is offline
+}
+
+// translate brings an error of publishing into the words of package transport: whether
+// the server has the message, and whether it makes sense to send it again.
+func (b *Bus) translate(err error) error {
+	var api *jetstream.APIError
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, nats.ErrMaxPayload):
+		return fmt.Errorf("%w: %w", transport.ErrTooLarge, err)
+	case errors.Is(err, nats.ErrConnectionClosed), errors.Is(err, nats.ErrConnectionDraining):
+		return fmt.Errorf("%w: %w", transport.ErrClosed, err)
+	case errors.Is(err, jetstream.ErrNoStreamResponse), errors.Is(err, nats.ErrNoResponders):
+		return errNoStream
+	case !errors.As(err, &api):
+		return err
+	}
+	kind, known := refusals[api.ErrorCode]
+	if !known {
+		kind = transport.ErrRefused
+		if _, told := b.odd.LoadOrStore(api.ErrorCode, true); !told {
+			b.config.Logger.Warn("the NATS server refuses a message for a reason that is not known; it is sent again until it is taken",
+				"code", int(api.ErrorCode), "error", api.Description)
+		}
+	}
+	return fmt.Errorf("%w: %w", kind, err)
+}
+
+// violations are the destinations on which the server does not let us publish. It says so
+// on the connection and not in answer to the message, which is dropped in silence.
+type violations struct {
+	subjects transport.Subjects
+	some     atomic.Bool
+
+	mu   sync.Mutex
+	seen map[string]violation // by destination; at most maxViolations
+	next chan struct{}        // closed when there is another one
+}
+
+type violation struct{ first, last time.Time }
+
+const (
+	maxViolations = 1024
+	// forbiddenAfter is how long the server has to say no before it counts as for good: an
+	// operator who sees it may put it right.
+	forbiddenAfter = time.Minute
+)
+
+func newViolations(subjects transport.Subjects) *violations {
+	return &violations{subjects: subjects, seen: map[string]violation{}, next: make(chan struct{})}
+}
+
+var publishViolation = regexp.MustCompile(`(?i)permissions violation for publish to "([^"]+)"`)
+
+// note takes in an error of the connection.
+func (v *violations) note(err error, now time.Time) {
+	if !errors.Is(err, nats.ErrPermissionViolation) {
+		return
+	}
+	match := publishViolation.FindStringSubmatch(err.Error())
+	if match == nil {
+		return
+	}
+	key := v.key(match[1])
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	one, known := v.seen[key]
+	if !known && len(v.seen) >= maxViolations {
+		return
+	}
+	if !known {
+		one.first = now
+	}
+	one.last = now
+	v.seen[key] = one
+	v.some.Store(true)
+	close(v.next)
+	v.next = make(chan struct{})
+}
+
+// key is what permissions are given for: the stream and the participant of a subject.
+func (v *violations) key(subject string) string {
+	stream, err := v.subjects.StreamOf(subject)
+	if err != nil || !stream.WorkQueue() {
+		return subject
+	}
+	return string(stream) + " " + v.subjects.Participant(subject)
+}
+
+// changed is closed when the server has said no once more.
+func (v *violations) changed() <-chan struct{} {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.next
+}
+
+// of is the error of a message that was published at a time or later; nil: the server has
+// not said no since.
+func (v *violations) of(subject string, published time.Time) error {
+	if !v.some.Load() {
+		return nil
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	one, known := v.seen[v.key(subject)]
+	switch {
+	case !known || one.last.Before(published):
+		return nil
+	case one.last.Sub(one.first) >= forbiddenAfter:
+		return fmt.Errorf("%w (%w since %s): allow it in the NATS server's permissions", transport.ErrRefusedForGood, transport.ErrNotPermitted, one.first.UTC().Format(time.RFC3339))
+	}
+	return fmt.Errorf("%w: allow it in the NATS server's permissions", transport.ErrNotPermitted)
+}
+
+// forget takes note that a message was accepted.
+func (v *violations) forget(subject string) {
+	if !v.some.Load() {
+		return
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	delete(v.seen, v.key(subject))
+	v.some.Store(len(v.seen) > 0)
+}
+
+// watchViolations has errors of the connection noted, beside whoever is told of them.
+func (b *Bus) watchViolations() {
+	before := b.nc.ErrorHandler()
+	b.nc.SetErrorHandler(func(nc *nats.Conn, sub *nats.Subscription, err error) {
+		b.violations.note(err, time.Now())
+		if before != nil {
+			before(nc, sub, err)
+		}
+	})
+}
