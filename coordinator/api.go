@@ -171,11 +171,9 @@ func (c *Coordinator) start(request *transport.Envelope, reply func(*transport.E
 	case id.Check() != nil:
 		reply(refusalOf(id.Check()))
 		return
-	case c.open.Load() >= int64(c.config.MaxOpen):
-		reply(c.tooMuch(LimitOpen, retryOpen, fmt.Sprintf("%d sagas are open, as many as are allowed (MaxOpen); try again later", c.open.Load())))
-		return
-	case c.relay.Stats().Backlog >= c.config.MaxBacklog:
-		reply(c.tooMuch(LimitBacklog, retryBusy, "the bus is behind with what was accepted (MaxBacklog); try again in a moment"))
+	}
+	if refused := c.admit(request.Definition); refused != nil {
+		reply(refused)
 		return
 	}
 	crashpoint.Here("coordinator: start received")

@@ -57,6 +57,7 @@ type Coordinator struct {
 	closed bool         // the inboxes are closed; guarded by intake
 
 	open        atomic.Int64
+	owing       atomic.Pointer[map[outbox.Destination]int] // records in the ledger, a moment ago
 	cacheHits   atomic.Uint64
 	cacheMisses atomic.Uint64
 }
@@ -86,7 +87,7 @@ func New(config Config) (*Coordinator, error) {
 	}
 	c.observer = both{c.figures, config.Observer}
 	c.relay = outbox.NewRelay(config.Bus, config.Store, outbox.Options{
-		OnPublish: c.observer.Published, OnRefused: c.refused, Now: config.Clock,
+		OnPublish: c.observer.Published, OnRefused: c.refused, OnDropped: c.dropped, Now: config.Clock,
 	})
 	c.timekeeper = newTimekeeper(config.Store, config.Clock, c.put)
 	w := writer{subjects: config.Subjects, source: "/amends/" + config.Name, secret: config.Secret, tracer: config.Tracer}
@@ -95,6 +96,7 @@ func New(config Config) (*Coordinator, error) {
 		if err != nil {
 			return nil, err
 		}
+		engine.AskUnsent(c.relay.Unsent)
 		c.shards = append(c.shards, &shard{c: c, engine: engine, inbox: make(chan work, config.MaxWaiting)})
 	}
 	return c, nil
@@ -153,6 +155,7 @@ func (c *Coordinator) Run(ctx context.Context) error {
 	intake.Go(guard(c.timekeeper.run, in))
 	intake.Go(guard(c.expire, in))
 	intake.Go(guard(c.watchBus, in))
+	intake.Go(guard(c.weigh, in))
 	c.ready.Store(true)
 
 	<-in.Done()
@@ -271,11 +274,20 @@ func (c *Coordinator) watchBus(ctx context.Context) error {
 	}
 }
 
-// refused notes a message that the bus will never take.
-func (c *Coordinator) refused(r outbox.Record, err error) {
-	c.config.Logger.Error("the bus refuses a message for good; its step will time out",
+// refused takes in that the bus will never take a command. It may wait for a shard, which
+// waits for nobody.
+func (c *Coordinator) refused(r outbox.Record, sent bool, err error) {
+	c.config.Logger.Error("the bus will never take a command: its step has failed",
 		LogSaga, string(r.ID.Saga), LogStep, string(r.Envelope.Step), LogDirection, string(r.Envelope.Direction),
 		LogAttempt, r.Envelope.Attempt, LogError, err.Error())
+	// Stopping: it is still owed, and sent and refused again after the next start.
+	_ = c.put(context.Background(), work{input: ReadRefusal(&r, sent, err, c.config.Clock())})
+}
+
+// dropped notes announcements that nobody will hear.
+func (c *Coordinator) dropped(announcements int, err error) {
+	c.config.Logger.Error("announcements were dropped", "announcements", announcements, LogError, err.Error())
+	c.observer.AnnouncementsDropped(announcements)
 }
 
 func (c *Coordinator) count(t *Transition) {

@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/amends-dev/amends/internal/crashpoint"
+	"github.com/amends-dev/amends/outbox"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/store"
 )
@@ -29,10 +30,12 @@ type definitions struct {
 	mu     sync.RWMutex
 	byRef  map[saga.Ref]*saga.Definition
 	newest map[string]int
+
+	participants map[saga.Ref][]outbox.Destination // that its sagas need on their way forward
 }
 
 func loadDefinitions(ctx context.Context, s store.Store) (*definitions, error) {
-	d := &definitions{store: s, byRef: map[saga.Ref]*saga.Definition{}, newest: map[string]int{}}
+	d := &definitions{store: s, byRef: map[saga.Ref]*saga.Definition{}, newest: map[string]int{}, participants: map[saga.Ref][]outbox.Destination{}}
 	all, err := s.Definitions(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read the definitions: %w", err)
@@ -47,6 +50,13 @@ func (d *definitions) add(def *saga.Definition) {
 	ref := def.Ref()
 	d.byRef[ref] = def
 	d.newest[ref.Name] = max(d.newest[ref.Name], ref.Version)
+	var needed []outbox.Destination
+	for i := range def.Len() {
+		if to := outbox.Destination(def.Step(i).Do.Participant); !slices.Contains(needed, to) {
+			needed = append(needed, to)
+		}
+	}
+	d.participants[ref] = needed
 }
 
 // register stores a definition. Registering the same content again is nothing.

@@ -51,7 +51,9 @@ type Output struct {
 	Results []Result // one per input, in order
 	Moved   int      // sagas that were committed
 	Owed    []outbox.Record
-	Settled []outbox.ID
+	// Answered and Superseded are the records that are not owed any more: their answer
+	// came, or another attempt takes their place, or none.
+	Answered, Superseded []outbox.ID
 }
 
 // ErrIDTaken: a saga with this id exists with another input or definition.
@@ -68,6 +70,7 @@ type Engine struct {
 	definitions *definitions
 	writer      writer
 	cache       *simplelru.LRU[saga.ID, *saga.Instance]
+	unsent      func(outbox.Destination, outbox.ID) string
 	scratch     scratch
 	hits        uint64
 	misses      uint64
@@ -90,6 +93,10 @@ func NewEngine(ctx context.Context, s store.Store, subjects transport.Subjects, 
 	}
 	return newEngine(s, d, writer{subjects: subjects, source: transport.CoordinatorSource, secret: secret}, cacheSize)
 }
+
+// AskUnsent has the engine ask why a command has not gone out ("": it has, or that is not
+// known) when its attempt times out: outbox.Relay.Unsent.
+func (e *Engine) AskUnsent(ask func(outbox.Destination, outbox.ID) string) { e.unsent = ask }
 
 // Register stores a definition; see store.Store.PutDefinition.
 func (e *Engine) Register(ctx context.Context, def *saga.Definition) error {
@@ -132,7 +139,8 @@ type draft struct {
 	cached   bool  // instance came from the cache
 	events   []saga.Event
 	owe      []outbox.Record
-	settle   []outbox.ID
+	settle   []outbox.ID // those that were answered first
+	answered int         // how many of settle were
 	inputs   []int
 }
 
@@ -202,7 +210,8 @@ func (e *Engine) step(ctx context.Context, inputs []Input, todo []int, out *Outp
 			e.remember(d.instance)
 			out.Moved++
 			out.Owed = append(out.Owed, d.owe...)
-			out.Settled = append(out.Settled, d.settle...)
+			out.Answered = append(out.Answered, d.settle[:d.answered]...)
+			out.Superseded = append(out.Superseded, d.settle[d.answered:]...)
 		case errors.Is(failure, store.ErrConflict), errors.Is(failure, store.ErrEnded):
 			e.cache.Remove(d.instance.ID)
 			again = append(again, d.inputs...)
@@ -219,11 +228,12 @@ func (e *Engine) step(ctx context.Context, inputs []Input, todo []int, out *Outp
 
 // makeRoom lets what the drafts owe and settle be appended without growing.
 func (out *Output) makeRoom(drafts []*draft) {
-	owed, settled := 0, 0
+	owed, answered, superseded := 0, 0, 0
 	for _, d := range drafts {
-		owed, settled = owed+len(d.owe), settled+len(d.settle)
+		owed, answered, superseded = owed+len(d.owe), answered+d.answered, superseded+len(d.settle)-d.answered
 	}
-	out.Owed, out.Settled = slices.Grow(out.Owed, owed), slices.Grow(out.Settled, settled)
+	out.Owed = slices.Grow(out.Owed, owed)
+	out.Answered, out.Superseded = slices.Grow(out.Answered, answered), slices.Grow(out.Superseded, superseded)
 }
 
 // remember puts a saga into the cache, and takes it out when it has ended: then little
@@ -306,6 +316,9 @@ func (e *Engine) decide(d *draft, input *Input) Result {
 			return Result{Err: err}
 		}
 	}
+	if ev.Type == saga.Woke {
+		e.explain(def, &before, ev)
+	}
 	crashpoint.Here("coordinator: before deciding")
 	after, eff, err := saga.Decide(def, before, *ev)
 	if err != nil || eff.Ignored != "" {
@@ -313,7 +326,7 @@ func (e *Engine) decide(d *draft, input *Input) Result {
 	}
 	d.def, d.instance = def, &after
 	d.events = append(d.events, *ev)
-	d.settled(eff.Settled)
+	d.settled(eff.Settled, ev.Type == saga.Answered)
 	if owe := e.writer.records(&after, &eff, ev.At); d.owe == nil {
 		d.owe = owe
 	} else {
@@ -326,7 +339,7 @@ func (e *Engine) decide(d *draft, input *Input) Result {
 }
 
 // settled takes debts off: those of this very batch need not be recorded at all.
-func (d *draft) settled(debts []saga.Debt) {
+func (d *draft) settled(debts []saga.Debt, answered bool) {
 	for _, debt := range debts {
 		id := outbox.ID{Saga: d.instance.ID, Revision: debt.Revision, Index: uint16(debt.Index)}
 		own := slices.IndexFunc(d.owe, func(r outbox.Record) bool { return r.ID == id })
@@ -335,6 +348,11 @@ func (d *draft) settled(debts []saga.Debt) {
 			continue
 		}
 		d.settle = append(d.settle, id)
+		if answered {
+			last := len(d.settle) - 1
+			d.settle[d.answered], d.settle[last] = d.settle[last], d.settle[d.answered]
+			d.answered++
+		}
 	}
 }
 

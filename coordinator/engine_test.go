@@ -57,8 +57,8 @@ func step(t *testing.T, e *coordinator.Engine, inputs ...coordinator.Input) coor
 
 func owed(t *testing.T, s store.Store) (ids []string) {
 	t.Helper()
-	if err := s.Owed(t.Context(), outbox.Place{}, func(_ outbox.Place, r outbox.Record) bool {
-		if r.Answered {
+	if err := outbox.All(t.Context(), s, func(_ outbox.Place, r outbox.Record) bool {
+		if r.Answered() {
 			ids = append(ids, r.Envelope.ID)
 		}
 		return true
@@ -77,7 +77,7 @@ func TestOwedIsMostlyAbridged(t *testing.T) {
 	step(t, e, start("order-4711"))
 	step(t, e, completed("order-4711", "stock", "reserve"))
 	n := 0
-	if err := s.Owed(t.Context(), outbox.Place{}, func(_ outbox.Place, r outbox.Record) bool {
+	if err := outbox.All(t.Context(), s, func(_ outbox.Place, r outbox.Record) bool {
 		n++
 		long, err := outboxpb.MarshalRecord(&r)
 		if err != nil {
@@ -92,7 +92,7 @@ func TestOwedIsMostlyAbridged(t *testing.T) {
 				t.Errorf("%s is not left out of %s", word, r.ID)
 			}
 		}
-		if r.Answered && (2*len(short) > len(long) || strings.Contains(string(short), r.Envelope.ReplyTo)) {
+		if r.Answered() && (2*len(short) > len(long) || strings.Contains(string(short), r.Envelope.ReplyTo)) {
 			t.Errorf("%s: %d bytes of %d: %q", r.ID, len(short), len(long), short)
 		}
 		return true

@@ -192,6 +192,9 @@ func (f *figures) DeadLetter(string) {}
 // Published is not counted.
 func (f *figures) Published(int, int) {}
 
+// AnnouncementsDropped is not counted.
+func (f *figures) AnnouncementsDropped(int) {}
+
 // StartRefused counts one start that was too much.
 func (f *figures) StartRefused(_ string, at time.Time) {
 	f.mu.Lock()
@@ -221,4 +224,9 @@ func (b both) Committed(sagas int, took time.Duration) {
 func (b both) Published(accepted, refused int) {
 	b.one.Published(accepted, refused)
 	b.other.Published(accepted, refused)
+}
+
+func (b both) AnnouncementsDropped(announcements int) {
+	b.one.AnnouncementsDropped(announcements)
+	b.other.AnnouncementsDropped(announcements)
 }

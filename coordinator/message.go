@@ -41,8 +41,8 @@ func (w *writer) records(in *saga.Instance, eff *saga.Effects, at time.Time) []o
 		c := &eff.Commands[i]
 		out = append(out, outbox.Record{
 			ID:       outbox.ID{Saga: in.ID, Revision: in.Revision, Index: uint16(c.Index)},
+			To:       outbox.Destination(c.Participant),
 			Envelope: w.command(in, c, at, trace),
-			Answered: true,
 		})
 	}
 	for i := range eff.Announcements {

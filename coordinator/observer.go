@@ -23,6 +23,9 @@ type Observer interface {
 	StartRefused(limit string, at time.Time)
 	// Published is one batch: how many messages the bus took and how many it refused.
 	Published(accepted, refused int)
+	// AnnouncementsDropped is how many announcements were given up, because the bus never
+	// takes them or has taken none for too long.
+	AnnouncementsDropped(announcements int)
 }
 
 // Transition is one accepted event and what it did.
@@ -78,3 +81,4 @@ func (nobody) Ignored(saga.Ignored)           {}
 func (nobody) DeadLetter(string)              {}
 func (nobody) Committed(int, time.Duration)   {}
 func (nobody) Published(int, int)             {}
+func (nobody) AnnouncementsDropped(int)       {}

@@ -110,7 +110,8 @@ func (s *shard) linger(batch []work, before int) []work {
 
 // speak tells the outside what is durable now.
 func (s *shard) speak(ctx context.Context, batch []work, out *Output) {
-	s.c.relay.Drop(out.Settled)
+	s.c.relay.Drop(out.Answered)
+	s.c.relay.Supersede(out.Superseded)
 	crashpoint.Here("coordinator: before push")
 	s.c.relay.Push(out.Owed)
 	crashpoint.Here("coordinator: after push")

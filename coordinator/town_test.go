@@ -196,8 +196,8 @@ func (w *town) everythingFolds() {
 		}
 		ended[s.ID] = !in.Open()
 	}
-	err = w.store.Owed(ctx, outbox.Place{}, func(_ outbox.Place, r outbox.Record) bool {
-		if r.Answered && ended[r.ID.Saga] {
+	err = outbox.All(ctx, w.store, func(_ outbox.Place, r outbox.Record) bool {
+		if r.Answered() && ended[r.ID.Saga] {
 			w.t.Errorf("I2: %s has ended and still owes %s", r.ID.Saga, r.Envelope.ID)
 		}
 		return true
@@ -281,6 +281,7 @@ func (r *refusals) Ignored(saga.Ignored)              {}
 func (r *refusals) DeadLetter(string)                 {}
 func (r *refusals) Committed(int, time.Duration)      {}
 func (r *refusals) Published(int, int)                {}
+func (r *refusals) AnnouncementsDropped(int)          {}
 
 func (w *town) restart(config coordinator.Config) {
 	w.t.Helper()

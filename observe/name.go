@@ -8,37 +8,38 @@ import (
 // The metrics. Seconds and counts are base units; a name is never reused with
 // another meaning.
 const (
-	SagasStarted   = "amends_sagas_started_total"
-	StartsRefused  = "amends_starts_refused_total"
-	SagasEnded     = "amends_sagas_ended_total"
-	SagaDuration   = "amends_saga_duration_seconds"
-	StepDuration   = "amends_step_duration_seconds"
-	Transitions    = "amends_transitions_total"
-	EventsIgnored  = "amends_events_ignored_total"
-	DeadLetters    = "amends_dead_letters_total"
-	CommitDuration = "amends_commit_duration_seconds"
-	CommitSagas    = "amends_commit_sagas"
-	Published      = "amends_outbox_published_total"
-	PublishFailed  = "amends_outbox_publish_failures_total"
-	OutboxBacklog  = "amends_outbox_backlog"
-	OutboxOldest   = "amends_outbox_oldest_age_seconds"
-	Pending        = "amends_participant_pending"
-	InFlight       = "amends_participant_in_flight"
-	BusMessages    = "amends_bus_messages"
-	BusBytes       = "amends_bus_bytes"
-	BusReconnects  = "amends_bus_reconnects_total"
-	BusResets      = "amends_bus_resets_total"
-	Redeliveries   = "amends_bus_redeliveries_total"
-	SagasOpen      = "amends_sagas_open"
-	SagasParked    = "amends_sagas_parked"
-	SagasBlocked   = "amends_sagas_blocked"
-	StoreDamaged   = "amends_store_damaged_records_total"
-	CacheHits      = "amends_cache_hits_total"
-	CacheMisses    = "amends_cache_misses_total"
-	SpansExported  = "amends_trace_spans_exported_total"
-	SpansDropped   = "amends_trace_spans_dropped_total"
-	Ready          = "amends_ready"
-	BuildInfo      = "amends_build_info"
+	SagasStarted         = "amends_sagas_started_total"
+	StartsRefused        = "amends_starts_refused_total"
+	SagasEnded           = "amends_sagas_ended_total"
+	SagaDuration         = "amends_saga_duration_seconds"
+	StepDuration         = "amends_step_duration_seconds"
+	Transitions          = "amends_transitions_total"
+	EventsIgnored        = "amends_events_ignored_total"
+	DeadLetters          = "amends_dead_letters_total"
+	CommitDuration       = "amends_commit_duration_seconds"
+	CommitSagas          = "amends_commit_sagas"
+	Published            = "amends_outbox_published_total"
+	PublishFailed        = "amends_outbox_publish_failures_total"
+	AnnouncementsDropped = "amends_announcements_dropped_total"
+	OutboxBacklog        = "amends_outbox_backlog"
+	OutboxOldest         = "amends_outbox_oldest_age_seconds"
+	Pending              = "amends_participant_pending"
+	InFlight             = "amends_participant_in_flight"
+	BusMessages          = "amends_bus_messages"
+	BusBytes             = "amends_bus_bytes"
+	BusReconnects        = "amends_bus_reconnects_total"
+	BusResets            = "amends_bus_resets_total"
+	Redeliveries         = "amends_bus_redeliveries_total"
+	SagasOpen            = "amends_sagas_open"
+	SagasParked          = "amends_sagas_parked"
+	SagasBlocked         = "amends_sagas_blocked"
+	StoreDamaged         = "amends_store_damaged_records_total"
+	CacheHits            = "amends_cache_hits_total"
+	CacheMisses          = "amends_cache_misses_total"
+	SpansExported        = "amends_trace_spans_exported_total"
+	SpansDropped         = "amends_trace_spans_dropped_total"
+	Ready                = "amends_ready"
+	BuildInfo            = "amends_build_info"
 )
 
 // The labels.
@@ -106,6 +107,7 @@ func Catalogue() []Metric {
 		{CommitDuration, "histogram", nil, "One commit to the store, fsync included."},
 		{CommitSagas, "histogram", nil, "Sagas that one commit moved."},
 		{Published, "counter", nil, "Messages that the bus accepted, repeated ones included."},
+		{AnnouncementsDropped, "counter", nil, "Announcements on the lifecycle stream that were given up: the bus never takes them, or has taken none for so long that too many waited."},
 		{PublishFailed, "counter", nil, "Messages that the bus refused or did not accept in time; they are sent again."},
 		{StoreDamaged, "counter", nil, "Damaged records that the store met: one that is met again counts again. Anything above zero wants a backup restored beside the store and compared."},
 		{OutboxBacklog, "gauge", nil, "Messages that are owed and not sent yet."},

@@ -1,0 +1,99 @@
+package coordinator
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/amends-dev/amends/outbox"
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/transport"
+)
+
+// admit says why a saga of a definition is not started for now; nil: it is. Limits that
+// all sagas have in common are shared: a participant that does not answer, or does not
+// get its commands, may take up as much as the others leave and no more, so that only
+// sagas which need it are refused (I13).
+func (c *Coordinator) admit(ref saga.Ref) *transport.Envelope {
+	open := int(c.open.Load())
+	if open >= c.config.MaxOpen {
+		return c.tooMuch(LimitOpen, retryOpen, fmt.Sprintf("%d sagas are open, as many as are allowed (MaxOpen); try again later", open))
+	}
+	needed := c.definitions.needed(ref)
+	if to, crowded := c.relay.Crowded(needed, c.config.MaxBacklog); crowded {
+		return c.tooMuch(LimitBacklog, retryBusy, fmt.Sprintf(
+			"the bus is behind with the commands for %s, which take up their share of what may wait (MaxBacklog %d); try again in a moment", to, c.config.MaxBacklog))
+	}
+	for _, to := range needed {
+		if owed := c.owedTo(to); owed > 0 && owed >= c.config.MaxOpen-open {
+			return c.tooMuch(LimitOpen, retryOpen, fmt.Sprintf(
+				"%d sagas wait for %s, as many as may (its share of MaxOpen %d): a saga of %s would wait behind them; look why %s does not answer",
+				owed, to, c.config.MaxOpen, ref.Name, to))
+		}
+	}
+	return nil
+}
+
+// owedTo is how many commands a participant has not answered.
+func (c *Coordinator) owedTo(to outbox.Destination) int {
+	owed, more := c.relay.Owed(to)
+	if counts := c.owing.Load(); more && counts != nil {
+		owed = max(owed, (*counts)[to])
+	}
+	return owed
+}
+
+// needed are the participants that every saga of a definition asks for something on its
+// way forward.
+func (d *definitions) needed(ref saga.Ref) []outbox.Destination {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	if ref.Version == 0 {
+		ref.Version = d.newest[ref.Name]
+	}
+	return d.participants[ref]
+}
+
+// How often the store is asked how much is owed, and the bus how much lies on it.
+const (
+	owingEvery = time.Second
+	heldEvery  = 30 * time.Second
+)
+
+// weigh keeps the shares right: it counts what is owed to each participant, and tells the
+// relay what the bus holds for it.
+func (c *Coordinator) weigh(ctx context.Context) error {
+	tick := time.NewTicker(owingEvery)
+	defer tick.Stop()
+	var next time.Time
+	for {
+		counts, err := c.config.Store.Destinations(ctx)
+		if err != nil && ctx.Err() == nil {
+			return fmt.Errorf("count what is owed: %w", err)
+		}
+		c.owing.Store(&counts)
+		if now := time.Now(); !now.Before(next) {
+			next = now.Add(heldEvery)
+			c.correct(ctx)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// correct tells the relay what the bus holds.
+func (c *Coordinator) correct(ctx context.Context) {
+	load, ok := c.load(ctx)
+	if !ok {
+		return
+	}
+	commands := load.Streams[transport.Commands]
+	held := outbox.Held{Limit: int64(commands.Limit), Used: int64(commands.Bytes), Messages: map[outbox.Destination]int{}}
+	for participant, messages := range load.Commands {
+		held.Messages[outbox.Destination(participant)] = int(messages)
+	}
+	c.relay.Correct(held)
+}
