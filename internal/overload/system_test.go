@@ -246,4 +246,5 @@ func (d *deadLetters) Ignored(saga.Ignored)              { d.ignored.Add(1) }
 func (d *deadLetters) DeadLetter(string)                 { d.letters.Add(1) }
 func (d *deadLetters) Committed(int, time.Duration)      {}
 func (d *deadLetters) Published(int, int)                {}
+func (d *deadLetters) AnnouncementsDropped(int)          {}
 func (d *deadLetters) StartRefused(string, time.Time)    {}

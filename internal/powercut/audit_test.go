@@ -100,7 +100,7 @@ func (l *ledger) audit(ctx context.Context, s *boltstore.Store) error {
 		}
 	}
 	owed := map[outbox.ID]bool{}
-	if err := s.Owed(ctx, outbox.Place{}, func(_ outbox.Place, r outbox.Record) bool { owed[r.ID] = true; return true }); err != nil {
+	if err := outbox.All(ctx, s, func(_ outbox.Place, r outbox.Record) bool { owed[r.ID] = true; return true }); err != nil {
 		return err
 	}
 	sagas := 0

@@ -97,8 +97,8 @@ func work(dir, seed string) error {
 
 // owedBy shares the commands that were owed before the cut out to the workers.
 func owedBy(ctx context.Context, s store.Store) (queues [workers][]outbox.Record, err error) {
-	err = s.Owed(ctx, outbox.Place{}, func(_ outbox.Place, r outbox.Record) bool {
-		if r.Answered {
+	err = outbox.All(ctx, s, func(_ outbox.Place, r outbox.Record) bool {
+		if r.Answered() {
 			h := fnv.New32()
 			_, _ = h.Write([]byte(r.ID.Saga))
 			n := h.Sum32() % workers
@@ -196,7 +196,7 @@ func (w *worker) acknowledge(inputs []coordinator.Input, out *coordinator.Output
 		}
 	}
 	for _, record := range out.Owed {
-		if record.Answered {
+		if record.Answered() {
 			w.open = append(w.open, record)
 		}
 	}
@@ -209,7 +209,7 @@ func (w *worker) acknowledge(inputs []coordinator.Input, out *coordinator.Output
 func (w *worker) tidy(ctx context.Context, out *coordinator.Output) error {
 	var sent []outbox.ID
 	for _, r := range out.Owed {
-		if !r.Answered && r.ID.Revision%2 == 0 {
+		if !r.Answered() && r.ID.Revision%2 == 0 {
 			sent = append(sent, r.ID)
 		}
 	}

@@ -127,9 +127,9 @@ func newSample(t *testing.T) *sample {
 		}
 	}
 	waiting := map[saga.ID]bool{}
-	err = s.Owed(t.Context(), outbox.Place{}, func(_ outbox.Place, r outbox.Record) bool {
+	err = outbox.All(t.Context(), s, func(_ outbox.Place, r outbox.Record) bool {
 		f.owed[r.ID] = recordBytes(&r)
-		if e := &r.Envelope; r.Answered && !waiting[e.Saga] {
+		if e := &r.Envelope; r.Answered() && !waiting[e.Saga] {
 			waiting[e.Saga] = true
 			f.next = append(f.next, coordinator.Input{Saga: e.Saga, Event: saga.Event{
 				Type: saga.Answered, At: time.Now().Round(0).Add(time.Hour), Participant: "agency",
@@ -220,7 +220,7 @@ func (f *sample) compare(ctx context.Context, path string, sum *verdicts) (err e
 	}
 	owed := 0
 	var wrong error
-	err = s.Owed(ctx, outbox.Place{}, func(_ outbox.Place, r outbox.Record) bool {
+	err = outbox.All(ctx, s, func(_ outbox.Place, r outbox.Record) bool {
 		if owed++; !bytes.Equal(recordBytes(&r), f.owed[r.ID]) {
 			wrong = errors.New("outbox record " + r.ID.String() + " is not what it was")
 		}

@@ -30,6 +30,7 @@ const (
 	BugPushesNothing      Bug = "relay-not-told"
 	BugSomeTimersLost     Bug = "some-timers-lost"
 	BugDecidesByClock     Bug = "decides-by-the-clock"
+	BugForgetsSent        Bug = "forgets-that-it-was-sent"
 )
 
 // The planted bugs in the store.
@@ -78,6 +79,7 @@ var Bugs = []struct {
 	{BugRefusalIgnored, "I2"},
 	{BugConflictIgnored, "I1"},
 	{BugUnknownSkipped, "I3"},
+	{BugForgetsSent, "I3"},
 	{BugUnknownCompleted, "I3"},
 	{BugStaleAccepted, "I9"},
 	{BugSenderIgnored, "I9"},

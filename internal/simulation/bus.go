@@ -1,7 +1,9 @@
 package simulation
 
 import (
+	"cmp"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -12,8 +14,13 @@ import (
 // message again.
 const ackWait = 5 * time.Second
 
-// errRefused is what the bus says when it does not take a message.
-var errRefused = errors.New("the bus is not reachable")
+// What the bus says when it does not take a message, or when it cannot be told whether it
+// did, or when it never will.
+var (
+	errRefused   = fmt.Errorf("%w: the stream is full", transport.ErrRefused)
+	errUncertain = errors.New("the bus does not answer")
+	errForbidden = fmt.Errorf("%w: it is too large", transport.ErrRefusedForGood)
+)
 
 // bus is the simulated bus: at least once, in any order, unless it loses,
 // corrupts or forgets.
@@ -34,9 +41,24 @@ type message struct {
 // publish takes an envelope, or refuses it.
 func (b *bus) publish(e *transport.Envelope) error {
 	w := b.w
-	if w.faulty(BusRefuses) {
-		return errRefused
+	if e.Type == transport.TypeCommand && w.faulty(BusForbids) {
+		return errForbidden
 	}
+	if w.faulty(BusRefuses) {
+		switch chosen := w.dice.IntN(3); {
+		case chosen == 0 || e.Type != transport.TypeCommand:
+			return errRefused
+		case chosen == 1:
+			return errUncertain
+		}
+		return cmp.Or(b.take(e), errUncertain)
+	}
+	return b.take(e)
+}
+
+// take has an envelope delivered.
+func (b *bus) take(e *transport.Envelope) error {
+	w := b.w
 	stream, err := transport.Subjects{}.StreamOf(e.Subject)
 	if err != nil {
 		return err

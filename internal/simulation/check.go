@@ -66,6 +66,7 @@ type debt struct {
 	id       outbox.ID
 	answered bool // settled by its answer
 	sent     bool // the bus has accepted it
+	never    bool // the bus has refused it for good
 	settled  bool
 }
 
@@ -188,8 +189,8 @@ func (a *audit) learn(r *Record) {
 	case Committed:
 		a.committed(r)
 	case Sent:
-		if d := a.messages[r.Message]; d != nil && r.Taken {
-			d.sent = true
+		if d := a.messages[r.Message]; d != nil {
+			d.sent, d.never = d.sent || r.Taken, d.never || r.Never
 		}
 	case Settled:
 		if d := a.debts[r.Debt]; d != nil {
@@ -227,7 +228,7 @@ func (a *audit) committed(r *Record) {
 	acc.last, acc.writer = c.Instance, r.Who
 	acc.events += len(c.Events)
 	for i := range c.Owe {
-		d := &debt{id: c.Owe[i].ID, answered: c.Owe[i].Answered}
+		d := &debt{id: c.Owe[i].ID, answered: c.Owe[i].Answered()}
 		a.debts[d.id], a.messages[c.Owe[i].Envelope.ID] = d, d
 	}
 	for _, id := range c.Settle {

@@ -90,14 +90,14 @@ func (d *disk) Due(ctx context.Context, now time.Time, limit int) ([]saga.ID, ti
 }
 
 // Owed implements outbox.Ledger.
-func (d *disk) Owed(ctx context.Context, after outbox.Place, yield func(outbox.Place, outbox.Record) bool) error {
+func (d *disk) Owed(ctx context.Context, to outbox.Destination, after outbox.Place, yield func(outbox.Place, outbox.Record) bool) error {
 	if d.n.recovering && d.n.w.faulty(CrashInRecovery) {
 		return errDied
 	}
 	if d.n.w.bug == BugNothingResent && d.n.life > 1 {
 		return nil
 	}
-	return d.Store.Owed(ctx, after, yield)
+	return d.Store.Owed(ctx, to, after, yield)
 }
 
 // Settle implements outbox.Ledger.

@@ -18,6 +18,7 @@ const (
 	BusReorders
 	BusCorrupts
 	BusRefuses
+	BusForbids
 	BusForgets
 	CrashBeforeCommit
 	CrashTornCommit
@@ -59,6 +60,7 @@ var knob = [knobs]struct {
 	BusReorders:             {"bus-reorders", 1},
 	BusCorrupts:             {"bus-corrupts", 0.05},
 	BusRefuses:              {"bus-refuses", 0.3},
+	BusForbids:              {"bus-forbids", 0.01},
 	BusForgets:              {"bus-forgets", 0.1},
 	CrashBeforeCommit:       {"crash-before-commit", 0.05},
 	CrashTornCommit:         {"crash-torn-commit", 0.05},

@@ -1,6 +1,7 @@
 package simulation
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -97,7 +98,14 @@ func (n *node) start() {
 		return
 	}
 	n.engine = engine
-	n.relay = outbox.NewRelay(n.disk, n.disk, outbox.Options{Window: w.dice.between(1, 64), Backlog: w.dice.between(4, 256), Now: n.clock})
+	n.engine.AskUnsent(func(to outbox.Destination, id outbox.ID) string { return n.relay.Unsent(to, id) })
+	credit := w.dice.between(1, 64)
+	if len(w.nodes) > 1 {
+		credit = 0 // the answers that the other one takes free none of it; there the bus tells what it holds
+	}
+	n.relay = outbox.NewRelay(n.disk, n.disk, outbox.Options{
+		Window: w.dice.between(1, 64), Backlog: w.dice.between(4, 256), Credit: credit, Now: n.clock, OnRefused: n.refused,
+	})
 	n.recovering = true
 	n.round()
 	if n.up {
@@ -198,7 +206,8 @@ func (n *node) step() {
 
 // speak tells the outside what is durable now.
 func (n *node) speak(batch []*work, out *coordinator.Output) {
-	n.relay.Drop(out.Settled)
+	n.relay.Drop(out.Answered)
+	n.relay.Supersede(out.Superseded)
 	if n.w.bug != BugPushesNothing {
 		n.relay.Push(out.Owed)
 	}
@@ -258,14 +267,25 @@ func (n *node) pump(delay time.Duration) {
 // round lets the relay send a window.
 func (n *node) round() {
 	handed, refused, err := n.relay.Step(n.w.ctx)
-	switch {
-	case err != nil || n.dying:
+	if err != nil || n.dying {
 		n.crash("while sending")
-	case handed > 0 && refused == handed:
-		n.pump(n.w.dice.span(20*time.Millisecond, 2*time.Second))
-	case handed > 0:
-		n.pump(time.Millisecond)
+		return
 	}
+	due, ok := n.relay.Due()
+	switch {
+	case handed > refused:
+		n.pump(time.Millisecond)
+	case ok:
+		n.pump(max(due.Sub(n.clock()), time.Millisecond))
+	}
+}
+
+// refused takes in that the bus will never take a command.
+func (n *node) refused(r outbox.Record, sent bool, err error) {
+	if n.w.bug == BugForgetsSent {
+		sent = false
+	}
+	n.put(work{input: coordinator.ReadRefusal(&r, sent, err, n.clock())})
 }
 
 // send hands one envelope to the bus.
@@ -273,7 +293,7 @@ func (n *node) send(e *transport.Envelope) error {
 	err := n.w.bus.publish(e)
 	n.w.record(Record{
 		Kind: Sent, Who: n.name, Saga: e.Saga, Message: e.ID, Step: e.Step,
-		Direction: e.Direction, Attempt: e.Attempt, Taken: err == nil,
+		Direction: e.Direction, Attempt: e.Attempt, Taken: err == nil, Never: errors.Is(err, transport.ErrRefusedForGood),
 	})
 	n.overreach(e)
 	return err

@@ -35,7 +35,7 @@ func (d *disk) spoil(changes []store.Change) []store.Change {
 			moved.Updated = d.n.clock()
 			c.Instance = &moved
 		case BugNotAnnounced:
-			c.Owe = slices.DeleteFunc(slices.Clone(c.Owe), func(r outbox.Record) bool { return !r.Answered })
+			c.Owe = slices.DeleteFunc(slices.Clone(c.Owe), func(r outbox.Record) bool { return !r.Answered() })
 		case BugOutboxApart:
 			if len(c.Owe) > 0 && w.dice.chance(0.05) {
 				c.Owe = c.Owe[:len(c.Owe)-1]
@@ -84,8 +84,8 @@ func (n *node) settleAll(batch []transport.Envelope, errs []error) {
 		taken[batch[i].ID] = errs[i] == nil
 	}
 	var ids []outbox.ID
-	_ = n.w.disk.Owed(n.w.ctx, outbox.Place{}, func(_ outbox.Place, r outbox.Record) bool {
-		if r.Answered && taken[r.Envelope.ID] {
+	_ = outbox.All(n.w.ctx, n.w.disk, func(_ outbox.Place, r outbox.Record) bool {
+		if r.Answered() && taken[r.Envelope.ID] {
 			ids = append(ids, r.ID)
 		}
 		return true
@@ -99,7 +99,7 @@ func (n *node) loseOutbox() {
 		return
 	}
 	var ids []outbox.ID
-	_ = n.w.disk.Owed(n.w.ctx, outbox.Place{}, func(_ outbox.Place, r outbox.Record) bool { ids = append(ids, r.ID); return true })
+	_ = outbox.All(n.w.ctx, n.w.disk, func(_ outbox.Place, r outbox.Record) bool { ids = append(ids, r.ID); return true })
 	_ = n.w.disk.Settle(n.w.ctx, ids)
 }
 

@@ -52,6 +52,7 @@ type Record struct {
 	Outcome   saga.Outcome
 	Revision  uint64
 	Message   string // id of the message
+	Never     bool   // of Sent: the bus will never take it
 	Taken     bool
 	Debt      outbox.ID
 	Change    *store.Change

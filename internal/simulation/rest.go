@@ -112,7 +112,7 @@ func (a *audit) recorded(id saga.ID) (events []saga.Event, err error) {
 func (a *audit) quiet() {
 	owed := 0
 	var first outbox.ID
-	err := a.w.disk.Owed(a.w.ctx, outbox.Place{}, func(_ outbox.Place, r outbox.Record) bool {
+	err := outbox.All(a.w.ctx, a.w.disk, func(_ outbox.Place, r outbox.Record) bool {
 		if owed++; owed == 1 {
 			first = r.ID
 		}

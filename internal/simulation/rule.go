@@ -5,7 +5,9 @@ import (
 	"slices"
 
 	"github.com/amends-dev/amends/compensation"
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/transport"
 )
 
 // onlyCommittedLeaves is I1: a message leaves, and a caller is answered, only
@@ -54,7 +56,7 @@ func owedInTheCommit(a *audit, r *Record) string {
 	if last == nil || last.Phase != in.Phase {
 		announced := false
 		for k := range r.Change.Owe {
-			announced = announced || !r.Change.Owe[k].Answered
+			announced = announced || !r.Change.Owe[k].Answered()
 		}
 		if !announced {
 			return fmt.Sprintf("%s became %s, and the commit of revision %d announces nothing", r.Saga, in.Phase, in.Revision)
@@ -232,6 +234,11 @@ func answersAreReal(a *audit, r *Record) string {
 		switch {
 		case slices.Contains(acc.moved, moved{given, string(ev.Payload)}):
 			return fmt.Sprintf("%s was moved twice by %s of %s/%s/%d", r.Saga, ev.Outcome, ev.Step, ev.Direction, ev.Attempt)
+		case ev.Outcome == saga.OutcomeNotSent:
+			id := transport.CommandID(contract.Key{Saga: r.Saga, Step: ev.Step, Direction: ev.Direction}, ev.Attempt)
+			if d := a.messages[id]; d == nil || !d.never {
+				return fmt.Sprintf("%s was moved by a refusal of %s, which the bus has not refused for good", r.Saga, id)
+			}
 		case !acc.gave(given):
 			return fmt.Sprintf("%s was moved by %s of %s/%s/%d, which %s has not given", r.Saga, ev.Outcome, ev.Step, ev.Direction, ev.Attempt, ev.Participant)
 		}
