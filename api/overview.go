@@ -43,6 +43,12 @@ func (s *server) GetOverview(ctx context.Context, _ *connect.Request[apiv1.GetOv
 	for _, b := range o.BlockedSagas {
 		out.BlockedSagas = append(out.BlockedSagas, &apiv1.BlockedSaga{Id: b.Saga, Since: stamp(b.Since), Reason: b.Reason})
 	}
+	for i := range o.Standstills {
+		s := &o.Standstills[i]
+		out.Standstills = append(out.Standstills, &apiv1.Standstill{
+			Kind: string(s.Kind), Object: s.Object, Since: stamp(s.Since), Reason: s.Reason, Fix: s.Fix, Stops: s.Stops,
+		})
+	}
 	for i := range o.Durations {
 		out.Durations = append(out.Durations, &apiv1.DefinitionLatency{Definition: o.Durations[i].Definition, Duration: latencyMessage(&o.Durations[i].Duration)})
 	}

@@ -73,6 +73,14 @@ func (b *blocked) moved(id saga.ID) {
 	b.count.Store(int64(len(b.sagas)))
 }
 
+// has reports whether a saga is known to be blocked.
+func (b *blocked) has(id saga.ID) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	_, known := b.sagas[id]
+	return known
+}
+
 // defined forgets the sagas whose definition was gone: those for which that has not
 // changed are met again.
 func (b *blocked) defined() {

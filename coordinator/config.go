@@ -56,12 +56,19 @@ type Config struct {
 	// Default: 4096.
 	MaxWaiting int
 	// MaxOpen bounds the sagas that have not ended; starts beyond it are refused
-	// with resource_exhausted. Default: 1,000,000.
+	// with resource_exhausted. Those that wait for one participant may be as many as are
+	// still allowed, so that one which is away refuses only sagas that need it.
+	// Default: 1,000,000.
 	MaxOpen int
-	// MaxBacklog bounds the messages that wait for the bus to take them; beyond it
-	// starts are refused with resource_exhausted, so that what was accepted is not
+	// MaxBacklog bounds the commands that wait for the bus to take them. Those for one
+	// participant may take up as much as the others leave; beyond that, starts of sagas
+	// that need it are refused with resource_exhausted, so that what was accepted is not
 	// delayed until it times out. Default: 4096.
 	MaxBacklog int
+	// MaxUnanswered bounds the commands of one participant that lie on the bus unanswered;
+	// MaxUnansweredBytes bounds their bytes. Further ones wait in the store, where they
+	// delay nobody else's. Default: 20,000, and 64 MiB.
+	MaxUnanswered, MaxUnansweredBytes int
 	// CacheSize is how many open sagas are remembered, over all shards.
 	// Default: 65,536.
 	CacheSize int
@@ -102,7 +109,7 @@ func (c *Config) Validate() error {
 	for _, n := range []struct {
 		field string
 		value int
-	}{{"Shards", c.Shards}, {"MaxBatch", c.MaxBatch}, {"MaxWaiting", c.MaxWaiting}, {"MaxOpen", c.MaxOpen}, {"MaxBacklog", c.MaxBacklog}, {"CacheSize", c.CacheSize}} {
+	}{{"Shards", c.Shards}, {"MaxBatch", c.MaxBatch}, {"MaxWaiting", c.MaxWaiting}, {"MaxOpen", c.MaxOpen}, {"MaxBacklog", c.MaxBacklog}, {"CacheSize", c.CacheSize}, {"MaxUnanswered", c.MaxUnanswered}, {"MaxUnansweredBytes", c.MaxUnansweredBytes}} {
 		if n.value < 0 {
 			bad(n.field, fmt.Sprintf("is %d; give a positive number, or 0 for the default", n.value))
 		}

@@ -58,6 +58,8 @@ type Coordinator struct {
 
 	open        atomic.Int64
 	owing       atomic.Pointer[map[outbox.Destination]int] // records in the ledger, a moment ago
+	received    atomic.Int64                               // when the bus last gave answers, in Unix nanoseconds
+	monitor     *monitor
 	cacheHits   atomic.Uint64
 	cacheMisses atomic.Uint64
 }
@@ -88,9 +90,11 @@ func New(config Config) (*Coordinator, error) {
 	c.observer = both{c.figures, config.Observer}
 	c.relay = outbox.NewRelay(config.Bus, config.Store, outbox.Options{
 		OnPublish: c.observer.Published, OnRefused: c.refused, OnDropped: c.dropped, Now: config.Clock,
+		Credit: config.MaxUnanswered, CreditBytes: config.MaxUnansweredBytes,
 	})
 	c.timekeeper = newTimekeeper(config.Store, config.Clock, c.put)
 	w := writer{subjects: config.Subjects, source: "/amends/" + config.Name, secret: config.Secret, tracer: config.Tracer}
+	c.monitor = newMonitor(c)
 	for range config.Shards {
 		engine, err := newEngine(config.Store, defs, w, max(1, config.CacheSize/config.Shards))
 		if err != nil {
@@ -155,7 +159,9 @@ func (c *Coordinator) Run(ctx context.Context) error {
 	intake.Go(guard(c.timekeeper.run, in))
 	intake.Go(guard(c.expire, in))
 	intake.Go(guard(c.watchBus, in))
-	intake.Go(guard(c.weigh, in))
+	for _, look := range c.monitor.loops() {
+		intake.Go(guard(look, in))
+	}
 	c.ready.Store(true)
 
 	<-in.Done()
@@ -178,8 +184,9 @@ func (c *Coordinator) Run(ctx context.Context) error {
 	return errors.Join(closeErr, intakeErr, shardErr, relayErr)
 }
 
-// Ready reports whether the coordinator takes work: nil, or why not.
-func (c *Coordinator) Ready(ctx context.Context) error {
+// Ready reports whether the coordinator takes work: nil, or why not. It waits for nothing:
+// what it says was seen a moment ago.
+func (c *Coordinator) Ready(context.Context) error {
 	switch {
 	case c.broken.Load() != nil:
 		return fmt.Errorf("the store failed: %w", *c.broken.Load())
@@ -188,8 +195,12 @@ func (c *Coordinator) Ready(ctx context.Context) error {
 	case !c.ready.Load():
 		return errors.New("starting")
 	}
-	return c.config.Store.Check(ctx)
+	return c.monitor.ready()
 }
+
+// Standstills is what does not move although it should, the oldest first. It is known from
+// what was seen a moment ago, and costs nothing.
+func (c *Coordinator) Standstills() []transport.Standstill { return c.monitor.current() }
 
 func (c *Coordinator) countOpen(ctx context.Context) error {
 	counts, err := c.config.Store.Counts(ctx)

@@ -31,6 +31,9 @@ func (c *Coordinator) subscribe(ctx context.Context) (transport.Source, error) {
 func (c *Coordinator) receive(ctx context.Context, source transport.Source) error {
 	for {
 		deliveries, err := source.Receive(ctx, c.config.MaxBatch)
+		if len(deliveries) > 0 {
+			c.received.Store(c.config.Clock().UnixNano())
+		}
 		for _, d := range deliveries {
 			c.arrive(ctx, d)
 		}

@@ -25,6 +25,8 @@ const (
 	LogTrace      = "trace_id"
 	LogError      = "error"
 	LogShard      = "shard"
+	LogKind       = "kind"   // of a standstill
+	LogObject     = "object" // that stands still
 )
 
 // logTransition writes one line: debug while a saga goes on, info when it starts

@@ -37,6 +37,7 @@ func (c *Coordinator) apiOverview(ctx context.Context, _ *transport.Envelope) (a
 		CacheHitRatio: share(int64(stats.CacheHits), int64(stats.CacheHits+stats.CacheMisses)),
 		DeadLetters:   -1,
 	}
+	o.Standstills = c.Standstills()
 	if err := c.Ready(ctx); err != nil {
 		o.NotReady = err.Error()
 	} else {

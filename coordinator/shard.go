@@ -3,6 +3,7 @@ package coordinator
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/amends-dev/amends/internal/crashpoint"
@@ -25,6 +26,7 @@ type shard struct {
 	c      *Coordinator
 	engine *Engine
 	inbox  chan work
+	busy   atomic.Int64 // since when it is at work on a batch, in Unix nanoseconds; 0: it waits for one
 }
 
 // run gathers what is waiting, lingers under load, steps, and speaks, until the inbox is closed and
@@ -39,6 +41,7 @@ func (s *shard) run(ctx context.Context) error {
 		for i := range batch {
 			inputs = append(inputs, batch[i].input)
 		}
+		s.busy.Store(s.c.config.Clock().UnixNano())
 		began := time.Now()
 		before := s.engine.stats()
 		out, err := s.engine.Step(ctx, inputs)
@@ -52,6 +55,7 @@ func (s *shard) run(ctx context.Context) error {
 		}
 		s.speak(ctx, batch, &out)
 		clear(batch)
+		s.busy.Store(0)
 	}
 	return nil
 }

@@ -1,9 +1,7 @@
 package coordinator
 
 import (
-	"context"
 	"fmt"
-	"time"
 
 	"github.com/amends-dev/amends/outbox"
 	"github.com/amends-dev/amends/saga"
@@ -54,42 +52,21 @@ func (d *definitions) needed(ref saga.Ref) []outbox.Destination {
 	return d.participants[ref]
 }
 
-// How often the store is asked how much is owed, and the bus how much lies on it.
-const (
-	owingEvery = time.Second
-	heldEvery  = 30 * time.Second
-)
-
-// weigh keeps the shares right: it counts what is owed to each participant, and tells the
-// relay what the bus holds for it.
-func (c *Coordinator) weigh(ctx context.Context) error {
-	tick := time.NewTicker(owingEvery)
-	defer tick.Stop()
-	var next time.Time
-	for {
-		counts, err := c.config.Store.Destinations(ctx)
-		if err != nil && ctx.Err() == nil {
-			return fmt.Errorf("count what is owed: %w", err)
-		}
-		c.owing.Store(&counts)
-		if now := time.Now(); !now.Before(next) {
-			next = now.Add(heldEvery)
-			c.correct(ctx)
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
+// participantCount is how many participants the definitions need.
+func (d *definitions) participantCount() int {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	all := map[outbox.Destination]bool{}
+	for _, needed := range d.participants {
+		for _, to := range needed {
+			all[to] = true
 		}
 	}
+	return len(all)
 }
 
-// correct tells the relay what the bus holds.
-func (c *Coordinator) correct(ctx context.Context) {
-	load, ok := c.load(ctx)
-	if !ok {
-		return
-	}
+// correct tells the relay what the bus holds, so that the shares are right.
+func (c *Coordinator) correct(load *transport.Load) {
 	commands := load.Streams[transport.Commands]
 	held := outbox.Held{Limit: int64(commands.Limit), Used: int64(commands.Bytes), Messages: map[outbox.Destination]int{}}
 	for participant, messages := range load.Commands {

@@ -5,16 +5,18 @@ import (
 	"time"
 
 	"github.com/amends-dev/amends/store"
+	"github.com/amends-dev/amends/transport"
 )
 
 // Stats is what a coordinator knows about itself.
 type Stats struct {
-	Sagas          []store.Count // by definition, version and phase
-	Open           int           // sagas that have not ended
-	Blocked        int           // sagas that were met, since the start, and could not be moved: their record is damaged, or their definition is gone; at most MaxBlocked
-	OutboxBacklog  int           // messages that the bus has not accepted
-	OutboxOldest   time.Duration // how long the first of them has waited
-	CacheHits      uint64        // since the start
+	Sagas          []store.Count          // by definition, version and phase
+	Open           int                    // sagas that have not ended
+	Blocked        int                    // sagas that were met, since the start, and could not be moved: their record is damaged, or their definition is gone; at most MaxBlocked
+	Standstills    []transport.Standstill // what does not move although it should
+	OutboxBacklog  int                    // messages that the bus has not accepted
+	OutboxOldest   time.Duration          // how long the first of them has waited
+	CacheHits      uint64                 // since the start
 	CacheMisses    uint64
 	WaitingInputs  int // inputs in the shards' inboxes
 	WaitingCallers int // open wait requests
@@ -30,7 +32,8 @@ func (c *Coordinator) Stats(ctx context.Context) (Stats, error) {
 	s := Stats{
 		Sagas: counts, Open: int(c.open.Load()), Blocked: int(c.blocked.count.Load()),
 		OutboxBacklog: relay.Backlog + relay.UnderWay, OutboxOldest: relay.Oldest,
-		CacheHits: c.cacheHits.Load(), CacheMisses: c.cacheMisses.Load(),
+		Standstills: c.Standstills(),
+		CacheHits:   c.cacheHits.Load(), CacheMisses: c.cacheMisses.Load(),
 		WaitingCallers: c.waiters.count(),
 	}
 	for _, shard := range c.shards {

@@ -13,20 +13,21 @@ type Handler struct {
 	Metrics http.Handler                // nil: no /metrics
 	Live    func(context.Context) error // nil: always live. Live means: do not restart the process
 	Ready   func(context.Context) error // nil: always ready. Ready means: send work here
+	Stands  func() []string             // what stands still although the process is ready; nil: nothing
 	Pprof   bool                        // profiles under /debug/pprof/; for a loopback address only
 }
 
 // Mux returns a mux with the endpoints, to which the caller may add his own:
 //
 //	/livez    200 "ok", or 503 and the reason: the process should be restarted
-//	/readyz   200 "ok", or 503 and the reason: it takes no work now
+//	/readyz   200 "ok" and, a line each, what stands still all the same; or 503 and the reason: it takes no work now
 //	/healthz  the same as /readyz
 //	/metrics  Prometheus text format
 func (h Handler) Mux() *http.ServeMux {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /livez", probe(h.Live))
-	mux.HandleFunc("GET /readyz", probe(h.Ready))
-	mux.HandleFunc("GET /healthz", probe(h.Ready))
+	mux.HandleFunc("GET /livez", probe(h.Live, nil))
+	mux.HandleFunc("GET /readyz", probe(h.Ready, h.Stands))
+	mux.HandleFunc("GET /healthz", probe(h.Ready, h.Stands))
 	if h.Metrics != nil {
 		mux.Handle("GET /metrics", h.Metrics)
 	}
@@ -53,7 +54,7 @@ func Server(handler http.Handler) *http.Server {
 	}
 }
 
-func probe(check func(context.Context) error) http.HandlerFunc {
+func probe(check func(context.Context) error, more func() []string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		w.Header().Set("Cache-Control", "no-store")
@@ -65,5 +66,10 @@ func probe(check func(context.Context) error) http.HandlerFunc {
 			}
 		}
 		_, _ = fmt.Fprintln(w, "ok")
+		if more != nil {
+			for _, line := range more() {
+				_, _ = fmt.Fprintln(w, line)
+			}
+		}
 	}
 }

@@ -21,6 +21,7 @@ const (
 	Published            = "amends_outbox_published_total"
 	PublishFailed        = "amends_outbox_publish_failures_total"
 	AnnouncementsDropped = "amends_announcements_dropped_total"
+	Standstills = "amends_standstills"
 	OutboxBacklog        = "amends_outbox_backlog"
 	OutboxOldest         = "amends_outbox_oldest_age_seconds"
 	Pending              = "amends_participant_pending"
@@ -47,9 +48,10 @@ const (
 	LabelDefinition  = "definition" // name without version; "other" beyond MaxDefinitions
 	LabelPhase       = "phase"      // see contract.Phase
 	LabelStep        = "step"
-	LabelDirection   = "direction"   // do, undo
-	LabelEvent       = "event"       // see saga.EventType
-	LabelReason      = "reason"      // a closed set: see saga.Ignored and the coordinator's dead-letter reasons
+	LabelDirection   = "direction" // do, undo
+	LabelEvent       = "event"     // see saga.EventType
+	LabelReason      = "reason"    // a closed set: see saga.Ignored and the coordinator's dead-letter reasons
+	LabelKind        = "kind"
 	LabelParticipant = "participant" // "other" beyond MaxParticipants
 	LabelStream      = "stream"      // see transport.Stream
 	LabelVersion     = "version"
@@ -110,6 +112,7 @@ func Catalogue() []Metric {
 		{AnnouncementsDropped, "counter", nil, "Announcements on the lifecycle stream that were given up: the bus never takes them, or has taken none for so long that too many waited."},
 		{PublishFailed, "counter", nil, "Messages that the bus refused or did not accept in time; they are sent again."},
 		{StoreDamaged, "counter", nil, "Damaged records that the store met: one that is met again counts again. Anything above zero wants a backup restored beside the store and compared."},
+		{Standstills, "gauge", []string{LabelKind}, "What does not move although it should, by kind (docs/OPERATING.md). Anything above zero wants a person."},
 		{OutboxBacklog, "gauge", nil, "Messages that are owed and not sent yet."},
 		{OutboxOldest, "gauge", nil, "Age of the oldest message that is owed and not sent yet; 0 when there is none."},
 		{Pending, "gauge", []string{LabelParticipant}, "Commands on the bus that the participant has not been given."},

@@ -9,6 +9,7 @@ import (
 
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/coordinator"
+	"github.com/amends-dev/amends/transport"
 )
 
 // watchTime bounds how long one scrape waits for the coordinator's figures.
@@ -26,6 +27,7 @@ var (
 	openDesc    = describe(SagasOpen, LabelDefinition, LabelPhase)
 	parkedDesc  = describe(SagasParked)
 	blockedDesc = describe(SagasBlocked)
+	standsDesc  = describe(Standstills, LabelKind)
 	backlogDesc = describe(OutboxBacklog)
 	oldestDesc  = describe(OutboxOldest)
 	hitsDesc    = describe(CacheHits)
@@ -38,7 +40,7 @@ func describe(name string, labels ...string) *prometheus.Desc {
 
 // Describe is part of prometheus.Collector.
 func (w *watch) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{readyDesc, openDesc, parkedDesc, blockedDesc, backlogDesc, oldestDesc, hitsDesc, missesDesc} {
+	for _, d := range []*prometheus.Desc{readyDesc, openDesc, parkedDesc, blockedDesc, standsDesc, backlogDesc, oldestDesc, hitsDesc, missesDesc} {
 		out <- d
 	}
 }
@@ -75,6 +77,13 @@ func (w *watch) Collect(out chan<- prometheus.Metric) {
 	}
 	gauge(parkedDesc, float64(parked))
 	gauge(blockedDesc, float64(s.Blocked))
+	stands := map[transport.StandstillKind]int{}
+	for i := range s.Standstills {
+		stands[s.Standstills[i].Kind]++
+	}
+	for _, kind := range transport.StandstillKinds {
+		gauge(standsDesc, float64(stands[kind]), string(kind))
+	}
 	gauge(backlogDesc, float64(s.OutboxBacklog))
 	gauge(oldestDesc, s.OutboxOldest.Seconds())
 	out <- prometheus.MustNewConstMetric(hitsDesc, prometheus.CounterValue, float64(s.CacheHits))

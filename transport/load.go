@@ -26,6 +26,8 @@ type ConsumerLoad struct {
 	Pending     uint64    // messages that it has not been given
 	InFlight    int       // messages that it was given and has not answered
 	Redelivered int       // of those in flight, how many were given before
+	MaxInFlight int       // how many it is given at most without an answer
+	Paused      bool      // somebody has paused it: it is given nothing
 	Asking      int       // requests for messages that wait at the server; 0 for long: nobody is there
 	Delivered   time.Time // when it was last given one; zero: never
 }

@@ -15,6 +15,7 @@ type Overview struct {
 	Paused              int                 `json:"paused"`                  // sagas that an operator holds; -1: not all have been looked at yet
 	Blocked             int                 `json:"blocked"`                 // sagas that were met and could not be moved: their record is damaged, or their definition is gone
 	BlockedSagas        []BlockedSaga       `json:"blocked_sagas,omitempty"` // the first of them, at most 20
+	Standstills         []Standstill        `json:"standstills,omitempty"`   // what does not move although it should, the oldest first
 	DeadLetters         int64               `json:"dead_letters"`            // that are kept; -1: the bus does not tell
 	Outbox              int                 `json:"outbox"`                  // messages that the bus has not accepted yet
 	OutboxOldestSeconds float64             `json:"outbox_oldest_seconds,omitempty"`

@@ -33,6 +33,13 @@ type serveFlags struct {
 	natsFlags    `group:"External NATS (with --nats-url no server is embedded)"`
 	NATSReplicas int `name:"nats-replicas" env:"AMENDS_NATS_REPLICAS" default:"1" help:"Copies of each stream at the external server." group:"External NATS (with --nats-url no server is embedded)"`
 
+	QueueBytes     int64         `name:"queue-bytes" env:"AMENDS_QUEUE_BYTES" placeholder:"N" help:"Bytes that the stream of commands may hold, and that of answers; at it, publishing is refused. Default: 512 MiB for a new stream; one that is there keeps its own." group:"Streams"`
+	LifecycleBytes int64         `name:"lifecycle-bytes" env:"AMENDS_LIFECYCLE_BYTES" placeholder:"N" help:"Bytes that the lifecycle stream may hold; at it, the oldest go. Default: 256 MiB for a new stream; one that is there keeps its own." group:"Streams"`
+	LifecycleAge   time.Duration `name:"lifecycle-age" env:"AMENDS_LIFECYCLE_AGE" placeholder:"DURATION" help:"How long announcements are kept. Default: 168h for a new stream; one that is there keeps its own." group:"Streams"`
+	DeadBytes      int64         `name:"dead-letter-bytes" env:"AMENDS_DEAD_LETTER_BYTES" placeholder:"N" help:"Bytes that the dead letters may hold; at it, the oldest go. Default: 256 MiB for a new stream; one that is there keeps its own." group:"Streams"`
+	DeadAge        time.Duration `name:"dead-letter-age" env:"AMENDS_DEAD_LETTER_AGE" placeholder:"DURATION" help:"How long dead letters are kept. Default: 720h for a new stream; one that is there keeps its own." group:"Streams"`
+	MaxMessage     int           `name:"max-message-bytes" env:"AMENDS_MAX_MESSAGE_BYTES" placeholder:"N" help:"Bytes of a command or answer with its headers. Default: what the NATS server takes less 32 KiB, which dead letters need." group:"Streams"`
+
 	HTTP        string `name:"http" env:"AMENDS_HTTP" default:"127.0.0.1:8080" help:"Where to serve the API, health and metrics; port 0: a free one; empty: nowhere."`
 	API         string `name:"api" env:"AMENDS_API" enum:"local,off,insecure" default:"local" help:"Whom to serve the API when nobody is asked for a key (see Access): local, this machine (--http must be loopback); off, nobody; insecure, whoever reaches --http."`
 	accessFlags `group:"Access (who may use --http beyond loopback)"`
@@ -45,6 +52,9 @@ type serveFlags struct {
 	Shards             int           `env:"AMENDS_SHARDS" default:"${shards}" help:"Goroutines that decide. Default: ${default}, one for every four processors and at least one."`
 	MaxBatch           int           `env:"AMENDS_MAX_BATCH" default:"${max_batch}" help:"Inputs that are committed together. Default: ${default}."`
 	MaxOpen            int           `env:"AMENDS_MAX_OPEN" default:"${max_open}" help:"Open sagas beyond which starts are refused. Default: ${default}."`
+	MaxBacklog         int           `env:"AMENDS_MAX_BACKLOG" default:"4096" help:"Commands that may wait for the bus to take them; one participant may take up as much as the others leave. Default: ${default}."`
+	MaxUnanswered      int           `env:"AMENDS_MAX_UNANSWERED" default:"20000" help:"Commands of one participant that may lie on the bus unanswered; further ones wait in the store. Default: ${default}."`
+	MaxUnansweredBytes int           `env:"AMENDS_MAX_UNANSWERED_BYTES" default:"67108864" help:"Bytes of the same. Default: ${default}."`
 	Retention          time.Duration `env:"AMENDS_RETENTION" default:"720h" help:"How long a saga and its history are kept after its end."`
 	TombstoneRetention time.Duration `env:"AMENDS_TOMBSTONE_RETENTION" default:"8760h" help:"How long after its end a saga's id is remembered, so that the same start does not run twice."`
 
@@ -56,6 +66,8 @@ type serveFlags struct {
 func (f *serveFlags) daemon() daemon.Config {
 	server := f.server()
 	server.Replicas = f.NATSReplicas
+	server.QueueBytes, server.LifecycleBytes, server.DeadBytes = f.QueueBytes, f.LifecycleBytes, f.DeadBytes
+	server.LifecycleAge, server.DeadAge, server.MaxMessageBytes = f.LifecycleAge, f.DeadAge, f.MaxMessage
 	server.Listen, server.Users, server.Open = f.NATSListen, f.NATSUsers, f.NATSOpen
 	server.ListenCert, server.ListenKey = f.NATSTLSCert, f.NATSTLSKey
 	who, _ := f.accessFlags.config() // problem says what is wrong with it
@@ -63,6 +75,7 @@ func (f *serveFlags) daemon() daemon.Config {
 		DataDir: f.DataDir, StoreKeys: f.StoreKeys, NATS: server, Prefix: f.Prefix, HTTP: f.HTTP, API: daemon.API(f.API), Pprof: f.Pprof,
 		Access: who, TLSCert: f.TLSCert, TLSKey: f.TLSKey, Plaintext: f.Plaintext, Redact: strings.FieldsFunc(f.Redact, func(r rune) bool { return r == ',' || r == ' ' }),
 		Name: f.Name, Shards: f.Shards, MaxBatch: f.MaxBatch, MaxOpen: f.MaxOpen,
+		MaxBacklog: f.MaxBacklog, MaxUnanswered: f.MaxUnanswered, MaxUnansweredBytes: f.MaxUnansweredBytes,
 		Retention: f.Retention, TombstoneRetention: f.TombstoneRetention, Version: version(),
 	}
 }

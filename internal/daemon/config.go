@@ -54,6 +54,9 @@ type Config struct {
 	Shards             int
 	MaxBatch           int
 	MaxOpen            int
+	MaxBacklog         int
+	MaxUnanswered      int
+	MaxUnansweredBytes int
 	Retention          time.Duration
 	TombstoneRetention time.Duration
 
@@ -88,6 +91,11 @@ type NATS struct {
 	Inbox string
 	// Replicas of each stream at the external server. Default: 1.
 	Replicas int
+	// QueueBytes, LifecycleBytes, DeadBytes, LifecycleAge, DeadAge and MaxMessageBytes are
+	// limits of the streams; see natsbus.Config, which has the defaults.
+	QueueBytes, LifecycleBytes, DeadBytes int64
+	LifecycleAge, DeadAge                 time.Duration
+	MaxMessageBytes                       int
 	// Listen is the host:port of the embedded server, for services in other
 	// processes; port 0 chooses a free one. Beyond loopback it wants Users and
 	// ListenCert, unless Open. Default: 127.0.0.1:0.
@@ -143,7 +151,7 @@ func (c *Config) Validate() error {
 	for _, f := range []struct {
 		name  string
 		value int
-	}{{"shards", c.Shards}, {"max batch", c.MaxBatch}, {"max open", c.MaxOpen}} {
+	}{{"shards", c.Shards}, {"max batch", c.MaxBatch}, {"max open", c.MaxOpen}, {"max backlog", c.MaxBacklog}, {"max unanswered", c.MaxUnanswered}, {"max unanswered bytes", c.MaxUnansweredBytes}} {
 		if f.value < 0 {
 			bad("%s: %d; give a positive number, or 0 for the default", f.name, f.value)
 		}

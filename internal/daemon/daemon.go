@@ -31,9 +31,6 @@ const StoreFile = "sagas.db"
 // come to rest.
 const stopLimit = 10 * time.Second
 
-// checkLimit bounds how long a probe waits for the bus.
-const checkLimit = 2 * time.Second
-
 // flushSpans bounds how long the end waits for the collector of spans.
 const flushSpans = 2 * time.Second
 
@@ -310,6 +307,7 @@ func (d *daemon) makeCoordinator(context.Context) error {
 	c, err := coordinator.New(coordinator.Config{
 		Store: d.store, Bus: d.bus, Subjects: transport.Subjects{Prefix: d.Prefix},
 		Name: d.Name, Shards: d.Shards, MaxBatch: d.MaxBatch, MaxOpen: d.MaxOpen,
+		MaxBacklog: d.MaxBacklog, MaxUnanswered: d.MaxUnanswered, MaxUnansweredBytes: d.MaxUnansweredBytes,
 		Retention: d.Retention, TombstoneRetention: d.TombstoneRetention,
 		Secret: secret, Definitions: d.Definitions,
 		Version: d.Version, Logger: d.Logger, Observer: d.metrics, Tracer: d.tracer(),

@@ -20,12 +20,17 @@ func (d *daemon) isReady(ctx context.Context) error {
 	case c == nil:
 		return errors.New("starting")
 	}
-	if err := c.Ready(ctx); err != nil {
-		return err
+	return c.Ready(ctx)
+}
+
+// stands says what does not move although it should, in sentences.
+func (d *daemon) stands() (lines []string) {
+	if c := d.coord.Load(); c != nil {
+		for _, one := range c.Standstills() {
+			lines = append(lines, one.String())
+		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, checkLimit)
-	defer cancel()
-	return d.bus.Check(ctx)
+	return lines
 }
 
 func (d *daemon) startHTTP(ctx context.Context) error {
@@ -46,7 +51,7 @@ func (d *daemon) startHTTP(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	mux := observe.Handler{Metrics: d.metrics.Handler(), Ready: d.isReady, Pprof: d.Pprof}.Mux()
+	mux := observe.Handler{Metrics: d.metrics.Handler(), Ready: d.isReady, Stands: d.stands, Pprof: d.Pprof}.Mux()
 	d.mountBackup(mux)
 	d.mountAPI(mux)
 	guard.Mount(mux)

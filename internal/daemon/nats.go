@@ -20,6 +20,8 @@ func (n NATS) Bus(name, prefix string) (natsbus.Config, error) {
 	c := natsbus.Config{
 		URL: n.URL, Name: name, Prefix: prefix, Replicas: n.Replicas,
 		User: n.User, Password: n.Password, Token: n.Token, CredentialsFile: n.Creds, NKeyFile: n.NKey, InboxPrefix: n.Inbox,
+		QueueBytes: n.QueueBytes, LifecycleBytes: n.LifecycleBytes, DeadBytes: n.DeadBytes,
+		LifecycleAge: n.LifecycleAge, DeadAge: n.DeadAge, MaxMessageBytes: n.MaxMessageBytes,
 	}
 	if n.CA == "" && n.Cert == "" {
 		return c, nil

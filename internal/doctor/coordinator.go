@@ -141,6 +141,30 @@ func (e *exam) metrics(ctx context.Context) {
 	e.count(families, "bus resets", "amends_bus_resets_total", Warning, "%.0f times the bus may have lost what it had accepted; everything owed was sent again", "look at the NATS server's restarts, at its disk, and at who deletes streams")
 }
 
+// standstills tells what the coordinator says does not move.
+func (e *exam) standstills(ctx context.Context) {
+	const check = "standstill"
+	overview, err := e.api.GetOverview(ctx, connect.NewRequest(&apiv1.GetOverviewRequest{}))
+	if err != nil {
+		e.add(check, Unknown, err.Error(), "give a token whose role may read")
+		return
+	}
+	for _, s := range overview.Msg.GetStandstills() {
+		grade := Warning
+		if s.GetStops() {
+			grade = Problem
+		}
+		name := check + " of " + s.GetKind()
+		if s.GetObject() != "" {
+			name += " " + s.GetObject()
+		}
+		e.add(name, grade, fmt.Sprintf("since %s: %s", s.GetSince().AsTime().Format(time.RFC3339), s.GetReason()), s.GetFix())
+	}
+	if len(overview.Msg.GetStandstills()) == 0 {
+		e.add(check, OK, "nothing stands still", "")
+	}
+}
+
 // count reports a figure that should be small.
 func (e *exam) count(families map[string]*dto.MetricFamily, check, name string, grade Grade, found, mend string) {
 	family, ok := families[name]

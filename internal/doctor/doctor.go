@@ -59,6 +59,7 @@ func Examine(ctx context.Context, p Patient) []Finding {
 	if e.ready(ctx) {
 		e.doors(ctx)
 		e.metrics(ctx)
+		e.standstills(ctx)
 		e.readDefinitions(ctx)
 	}
 	e.bus(ctx)

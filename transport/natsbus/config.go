@@ -31,7 +31,8 @@ type Config struct {
 	Prefix    string       // first token of every subject and stream; "": transport.DefaultPrefix
 	Provision Provisioning // whether streams and consumers are created; default: Create
 
-	// What new streams are like, and what existing ones are held against.
+	// What new streams are like, and what existing ones are held against. Bytes and ages that
+	// are given, and not left to their defaults, are given to existing streams too.
 	Replicas        int           // copies of each stream; 0: 1
 	Memory          bool          // keep streams in memory instead of files
 	QueueBytes      int64         // bound of commands and of events, each; at it, publishing is refused; 0: 512 MiB
@@ -48,7 +49,9 @@ type Config struct {
 	Heartbeat      time.Duration // within which a silent server is noticed; 0: 500 ms
 	CheckInterval  time.Duration // between looks at the streams; 0: 3 s
 
-	Logger *slog.Logger // for what goes wrong in the background; nil: silent
+	Logger *slog.Logger              // for what goes wrong in the background; nil: silent
+	given  map[transport.Stream]bool // streams some limit of which is given
+
 	// OnMalformed is told of every message that could not be decoded and was moved
 	// to the dead letters. It must not block. nil: nobody is told.
 	OnMalformed func(stream transport.Stream, reason string)
@@ -98,6 +101,11 @@ func (c Config) Validate() error {
 }
 
 func (c Config) withDefaults() Config {
+	c.given = map[transport.Stream]bool{
+		transport.Commands: c.QueueBytes != 0 || c.MaxMessageBytes != 0, transport.Events: c.QueueBytes != 0 || c.MaxMessageBytes != 0,
+		transport.Lifecycle:   c.LifecycleBytes != 0 || c.LifecycleAge != 0,
+		transport.DeadLetters: c.DeadBytes != 0 || c.DeadAge != 0,
+	}
 	def(&c.URL, nats.DefaultURL)
 	def(&c.Name, "amends")
 	def(&c.ConnectTimeout, 5*time.Second)

@@ -111,6 +111,7 @@ func consumersOf(ctx context.Context, s transport.Stream, stream jetstream.Strea
 		one := ConsumerLoad{
 			Stream: s, Name: info.Name, Pending: info.NumPending, InFlight: info.NumAckPending,
 			Redelivered: info.NumRedelivered, Asking: info.NumWaiting,
+			MaxInFlight: info.Config.MaxAckPending, Paused: info.Paused,
 		}
 		if info.Delivered.Last != nil {
 			one.Delivered = info.Delivered.Last.UTC()

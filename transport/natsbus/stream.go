@@ -150,6 +150,11 @@ func (b *Bus) ensure(ctx context.Context, s transport.Stream, settle func(contex
 	}
 	crashpoint.Here("natsbus: stream found or made")
 	info = handle.CachedInfo()
+	if changed, err := b.relimit(ctx, s, want, info.Config); err != nil {
+		return info, created, err
+	} else if changed != nil {
+		info = changed
+	}
 	if err := drift(want, info.Config); err != nil {
 		return info, created, err
 	}
@@ -160,6 +165,25 @@ func (b *Bus) ensure(ctx context.Context, s transport.Stream, settle func(contex
 		b.readers.events.Store(int32(b.offer(ctx, want, info.Config)))
 	}
 	return info, created, nil
+}
+
+// relimit gives an existing stream the limits that are given, if streams are ours to
+// change; nil: they are right.
+func (b *Bus) relimit(ctx context.Context, s transport.Stream, want, have jetstream.StreamConfig) (*jetstream.StreamInfo, error) {
+	same := have.MaxBytes == want.MaxBytes && have.MaxAge == want.MaxAge && have.MaxMsgSize == want.MaxMsgSize
+	if same || !b.config.given[s] || b.config.Provision != Create {
+		return nil, nil
+	}
+	have.MaxBytes, have.MaxAge, have.MaxMsgSize = want.MaxBytes, want.MaxAge, want.MaxMsgSize
+	if have.MaxAge > 0 {
+		have.Duplicates = min(have.Duplicates, have.MaxAge)
+	}
+	changed, err := b.js.UpdateStream(ctx, have)
+	if err != nil {
+		return nil, fmt.Errorf("stream %s: give it the configured limits: %w%s", have.Name, err, hint(err))
+	}
+	b.config.Logger.Info("a NATS stream has other limits now", "stream", have.Name, "bytes", want.MaxBytes, "age", want.MaxAge)
+	return changed.CachedInfo(), nil
 }
 
 // offer says on a stream that was made before there were bundles that they are read

@@ -1,4 +1,4 @@
-import { call, number, phases, type Blocked, type Latency, type Overview, type Participant, type Phase, type Second } from "./api";
+import { call, number, phases, type Blocked, type Latency, type Overview, type Participant, type Phase, type Second, type Standstill } from "./api";
 import { count, rate, seconds, share } from "./format";
 import { Ago, colour, Empty, Icon, Problem } from "./pieces";
 import { useQuery } from "./query";
@@ -14,6 +14,7 @@ export function OverviewPage() {
       {o.not_ready && (
         <div class="notice" role="alert"><Icon of="parked" /><span><strong>The coordinator takes no work.</strong> {o.not_ready}</span></div>
       )}
+      <Standstills of={(o.standstills ?? []).filter((s) => s.kind !== "sagas")} />
       {number(o.blocked) > 0 && <BlockedSagas count={number(o.blocked)} sagas={o.blocked_sagas ?? []} />}
       {parked > 0 && (
         <div class="notice" role="status" data-parked>
@@ -33,6 +34,26 @@ export function OverviewPage() {
         <Participants of={p} />
       </div>
     </>
+  );
+}
+
+// Standstills is what does not move although it should, each with what to do about it.
+function Standstills({ of: all }: { of: Standstill[] }) {
+  if (all.length === 0) return null;
+  return (
+    <div class="notice" role="alert" data-standstills>
+      <Icon of="parked" />
+      <div class="fill">
+        <strong>{all.length === 1 ? "Something stands still." : `${count(all.length)} things stand still.`}</strong>
+        <ul>
+          {all.map((s) => (
+            <li key={s.kind + s.object}>
+              <b>{s.kind}{s.object ? ` ${s.object}` : ""}</b>, since <Ago at={s.since} />: {s.reason}. <em>What to do:</em> {s.fix}.
+            </li>
+          ))}
+        </ul>
+      </div>
+    </div>
   );
 }
 

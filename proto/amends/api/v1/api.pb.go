@@ -3468,8 +3468,10 @@ type GetOverviewResponse struct {
 	BlockedSagas []*BlockedSaga `protobuf:"bytes,23,rep,name=blocked_sagas,json=blockedSagas" json:"blocked_sagas,omitempty"`
 	// Starts a second that were refused, because they were too much.
 	RefusedPerSecond float64 `protobuf:"fixed64,24,opt,name=refused_per_second,json=refusedPerSecond" json:"refused_per_second,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// What does not move although it should, the oldest first.
+	Standstills   []*Standstill `protobuf:"bytes,25,rep,name=standstills" json:"standstills,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetOverviewResponse) Reset() {
@@ -3670,6 +3672,104 @@ func (x *GetOverviewResponse) GetRefusedPerSecond() float64 {
 	return 0
 }
 
+func (x *GetOverviewResponse) GetStandstills() []*Standstill {
+	if x != nil {
+		return x.Standstills
+	}
+	return nil
+}
+
+// Standstill is something that does not move although it should.
+type Standstill struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What stands: bus, store, shard, timers, answers, commands, participant, lifecycle or sagas.
+	Kind string `protobuf:"bytes,1,opt,name=kind" json:"kind,omitempty"`
+	// Which one of the kind, such as a participant.
+	Object string `protobuf:"bytes,2,opt,name=object" json:"object,omitempty"`
+	// Since when.
+	Since *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=since" json:"since,omitempty"`
+	// What happens, or does not.
+	Reason string `protobuf:"bytes,4,opt,name=reason" json:"reason,omitempty"`
+	// What to do about it.
+	Fix string `protobuf:"bytes,5,opt,name=fix" json:"fix,omitempty"`
+	// No saga moves because of it: the coordinator is not ready.
+	Stops         bool `protobuf:"varint,6,opt,name=stops" json:"stops,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Standstill) Reset() {
+	*x = Standstill{}
+	mi := &file_amends_api_v1_api_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Standstill) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Standstill) ProtoMessage() {}
+
+func (x *Standstill) ProtoReflect() protoreflect.Message {
+	mi := &file_amends_api_v1_api_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Standstill.ProtoReflect.Descriptor instead.
+func (*Standstill) Descriptor() ([]byte, []int) {
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *Standstill) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Standstill) GetObject() string {
+	if x != nil {
+		return x.Object
+	}
+	return ""
+}
+
+func (x *Standstill) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *Standstill) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Standstill) GetFix() string {
+	if x != nil {
+		return x.Fix
+	}
+	return ""
+}
+
+func (x *Standstill) GetStops() bool {
+	if x != nil {
+		return x.Stops
+	}
+	return false
+}
+
 // BlockedSaga is a saga that cannot be moved until somebody has mended what it needs.
 type BlockedSaga struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -3685,7 +3785,7 @@ type BlockedSaga struct {
 
 func (x *BlockedSaga) Reset() {
 	*x = BlockedSaga{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[49]
+	mi := &file_amends_api_v1_api_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3697,7 +3797,7 @@ func (x *BlockedSaga) String() string {
 func (*BlockedSaga) ProtoMessage() {}
 
 func (x *BlockedSaga) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[49]
+	mi := &file_amends_api_v1_api_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3710,7 +3810,7 @@ func (x *BlockedSaga) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BlockedSaga.ProtoReflect.Descriptor instead.
 func (*BlockedSaga) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{49}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *BlockedSaga) GetId() string {
@@ -3747,7 +3847,7 @@ type DefinitionLatency struct {
 
 func (x *DefinitionLatency) Reset() {
 	*x = DefinitionLatency{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[50]
+	mi := &file_amends_api_v1_api_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3759,7 +3859,7 @@ func (x *DefinitionLatency) String() string {
 func (*DefinitionLatency) ProtoMessage() {}
 
 func (x *DefinitionLatency) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[50]
+	mi := &file_amends_api_v1_api_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3772,7 +3872,7 @@ func (x *DefinitionLatency) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DefinitionLatency.ProtoReflect.Descriptor instead.
 func (*DefinitionLatency) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{50}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *DefinitionLatency) GetDefinition() string {
@@ -3814,7 +3914,7 @@ type Second struct {
 
 func (x *Second) Reset() {
 	*x = Second{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[51]
+	mi := &file_amends_api_v1_api_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3826,7 +3926,7 @@ func (x *Second) String() string {
 func (*Second) ProtoMessage() {}
 
 func (x *Second) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[51]
+	mi := &file_amends_api_v1_api_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3839,7 +3939,7 @@ func (x *Second) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Second.ProtoReflect.Descriptor instead.
 func (*Second) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{51}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *Second) GetAt() *timestamppb.Timestamp {
@@ -3911,7 +4011,7 @@ type ListDeadLettersRequest struct {
 
 func (x *ListDeadLettersRequest) Reset() {
 	*x = ListDeadLettersRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[52]
+	mi := &file_amends_api_v1_api_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3923,7 +4023,7 @@ func (x *ListDeadLettersRequest) String() string {
 func (*ListDeadLettersRequest) ProtoMessage() {}
 
 func (x *ListDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[52]
+	mi := &file_amends_api_v1_api_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3936,7 +4036,7 @@ func (x *ListDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*ListDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{52}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ListDeadLettersRequest) GetAfter() uint64 {
@@ -3966,7 +4066,7 @@ type ListDeadLettersResponse struct {
 
 func (x *ListDeadLettersResponse) Reset() {
 	*x = ListDeadLettersResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[53]
+	mi := &file_amends_api_v1_api_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3978,7 +4078,7 @@ func (x *ListDeadLettersResponse) String() string {
 func (*ListDeadLettersResponse) ProtoMessage() {}
 
 func (x *ListDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[53]
+	mi := &file_amends_api_v1_api_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3991,7 +4091,7 @@ func (x *ListDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*ListDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{53}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *ListDeadLettersResponse) GetDeadLetters() []*DeadLetter {
@@ -4031,7 +4131,7 @@ type DeadLetter struct {
 
 func (x *DeadLetter) Reset() {
 	*x = DeadLetter{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[54]
+	mi := &file_amends_api_v1_api_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4043,7 +4143,7 @@ func (x *DeadLetter) String() string {
 func (*DeadLetter) ProtoMessage() {}
 
 func (x *DeadLetter) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[54]
+	mi := &file_amends_api_v1_api_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4056,7 +4156,7 @@ func (x *DeadLetter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeadLetter.ProtoReflect.Descriptor instead.
 func (*DeadLetter) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{54}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *DeadLetter) GetSequence() uint64 {
@@ -4121,7 +4221,7 @@ type Header struct {
 
 func (x *Header) Reset() {
 	*x = Header{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[55]
+	mi := &file_amends_api_v1_api_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4133,7 +4233,7 @@ func (x *Header) String() string {
 func (*Header) ProtoMessage() {}
 
 func (x *Header) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[55]
+	mi := &file_amends_api_v1_api_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4146,7 +4246,7 @@ func (x *Header) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Header.ProtoReflect.Descriptor instead.
 func (*Header) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{55}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *Header) GetName() string {
@@ -4174,7 +4274,7 @@ type ReplayDeadLettersRequest struct {
 
 func (x *ReplayDeadLettersRequest) Reset() {
 	*x = ReplayDeadLettersRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[56]
+	mi := &file_amends_api_v1_api_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4186,7 +4286,7 @@ func (x *ReplayDeadLettersRequest) String() string {
 func (*ReplayDeadLettersRequest) ProtoMessage() {}
 
 func (x *ReplayDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[56]
+	mi := &file_amends_api_v1_api_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4199,7 +4299,7 @@ func (x *ReplayDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplayDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*ReplayDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{56}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *ReplayDeadLettersRequest) GetSequences() []uint64 {
@@ -4222,7 +4322,7 @@ type ReplayDeadLettersResponse struct {
 
 func (x *ReplayDeadLettersResponse) Reset() {
 	*x = ReplayDeadLettersResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[57]
+	mi := &file_amends_api_v1_api_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4234,7 +4334,7 @@ func (x *ReplayDeadLettersResponse) String() string {
 func (*ReplayDeadLettersResponse) ProtoMessage() {}
 
 func (x *ReplayDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[57]
+	mi := &file_amends_api_v1_api_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4247,7 +4347,7 @@ func (x *ReplayDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplayDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*ReplayDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{57}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *ReplayDeadLettersResponse) GetReplayed() []uint64 {
@@ -4277,7 +4377,7 @@ type FailedDeadLetter struct {
 
 func (x *FailedDeadLetter) Reset() {
 	*x = FailedDeadLetter{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[58]
+	mi := &file_amends_api_v1_api_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4289,7 +4389,7 @@ func (x *FailedDeadLetter) String() string {
 func (*FailedDeadLetter) ProtoMessage() {}
 
 func (x *FailedDeadLetter) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[58]
+	mi := &file_amends_api_v1_api_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4302,7 +4402,7 @@ func (x *FailedDeadLetter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FailedDeadLetter.ProtoReflect.Descriptor instead.
 func (*FailedDeadLetter) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{58}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *FailedDeadLetter) GetSequence() uint64 {
@@ -4330,7 +4430,7 @@ type DiscardDeadLettersRequest struct {
 
 func (x *DiscardDeadLettersRequest) Reset() {
 	*x = DiscardDeadLettersRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[59]
+	mi := &file_amends_api_v1_api_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4342,7 +4442,7 @@ func (x *DiscardDeadLettersRequest) String() string {
 func (*DiscardDeadLettersRequest) ProtoMessage() {}
 
 func (x *DiscardDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[59]
+	mi := &file_amends_api_v1_api_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4355,7 +4455,7 @@ func (x *DiscardDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiscardDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*DiscardDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{59}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *DiscardDeadLettersRequest) GetSequences() []uint64 {
@@ -4378,7 +4478,7 @@ type DiscardDeadLettersResponse struct {
 
 func (x *DiscardDeadLettersResponse) Reset() {
 	*x = DiscardDeadLettersResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[60]
+	mi := &file_amends_api_v1_api_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4390,7 +4490,7 @@ func (x *DiscardDeadLettersResponse) String() string {
 func (*DiscardDeadLettersResponse) ProtoMessage() {}
 
 func (x *DiscardDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[60]
+	mi := &file_amends_api_v1_api_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4403,7 +4503,7 @@ func (x *DiscardDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiscardDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*DiscardDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{60}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *DiscardDeadLettersResponse) GetDiscarded() []uint64 {
@@ -4677,7 +4777,7 @@ const file_amends_api_v1_api_proto_rawDesc = "" +
 	"\aactions\x18\t \x03(\tR\aactions\x12\x18\n" +
 	"\aunknown\x18\n" +
 	" \x01(\bR\aunknown\"\x14\n" +
-	"\x12GetOverviewRequest\"\xcf\a\n" +
+	"\x12GetOverviewRequest\"\x8c\b\n" +
 	"\x13GetOverviewResponse\x12*\n" +
 	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x120\n" +
@@ -4703,7 +4803,16 @@ const file_amends_api_v1_api_proto_rawDesc = "" +
 	"\x06paused\x18\x15 \x01(\x03R\x06paused\x12\x18\n" +
 	"\ablocked\x18\x16 \x01(\x03R\ablocked\x12?\n" +
 	"\rblocked_sagas\x18\x17 \x03(\v2\x1a.amends.api.v1.BlockedSagaR\fblockedSagas\x12,\n" +
-	"\x12refused_per_second\x18\x18 \x01(\x01R\x10refusedPerSecond\"g\n" +
+	"\x12refused_per_second\x18\x18 \x01(\x01R\x10refusedPerSecond\x12;\n" +
+	"\vstandstills\x18\x19 \x03(\v2\x19.amends.api.v1.StandstillR\vstandstills\"\xaa\x01\n" +
+	"\n" +
+	"Standstill\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x16\n" +
+	"\x06object\x18\x02 \x01(\tR\x06object\x120\n" +
+	"\x05since\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x10\n" +
+	"\x03fix\x18\x05 \x01(\tR\x03fix\x12\x14\n" +
+	"\x05stops\x18\x06 \x01(\bR\x05stops\"g\n" +
 	"\vBlockedSaga\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x120\n" +
 	"\x05since\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x16\n" +
@@ -4786,7 +4895,7 @@ func file_amends_api_v1_api_proto_rawDescGZIP() []byte {
 	return file_amends_api_v1_api_proto_rawDescData
 }
 
-var file_amends_api_v1_api_proto_msgTypes = make([]protoimpl.MessageInfo, 61)
+var file_amends_api_v1_api_proto_msgTypes = make([]protoimpl.MessageInfo, 62)
 var file_amends_api_v1_api_proto_goTypes = []any{
 	(*Refusal)(nil),                    // 0: amends.api.v1.Refusal
 	(*Violation)(nil),                  // 1: amends.api.v1.Violation
@@ -4837,51 +4946,52 @@ var file_amends_api_v1_api_proto_goTypes = []any{
 	(*Participant)(nil),                // 46: amends.api.v1.Participant
 	(*GetOverviewRequest)(nil),         // 47: amends.api.v1.GetOverviewRequest
 	(*GetOverviewResponse)(nil),        // 48: amends.api.v1.GetOverviewResponse
-	(*BlockedSaga)(nil),                // 49: amends.api.v1.BlockedSaga
-	(*DefinitionLatency)(nil),          // 50: amends.api.v1.DefinitionLatency
-	(*Second)(nil),                     // 51: amends.api.v1.Second
-	(*ListDeadLettersRequest)(nil),     // 52: amends.api.v1.ListDeadLettersRequest
-	(*ListDeadLettersResponse)(nil),    // 53: amends.api.v1.ListDeadLettersResponse
-	(*DeadLetter)(nil),                 // 54: amends.api.v1.DeadLetter
-	(*Header)(nil),                     // 55: amends.api.v1.Header
-	(*ReplayDeadLettersRequest)(nil),   // 56: amends.api.v1.ReplayDeadLettersRequest
-	(*ReplayDeadLettersResponse)(nil),  // 57: amends.api.v1.ReplayDeadLettersResponse
-	(*FailedDeadLetter)(nil),           // 58: amends.api.v1.FailedDeadLetter
-	(*DiscardDeadLettersRequest)(nil),  // 59: amends.api.v1.DiscardDeadLettersRequest
-	(*DiscardDeadLettersResponse)(nil), // 60: amends.api.v1.DiscardDeadLettersResponse
-	(*durationpb.Duration)(nil),        // 61: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),      // 62: google.protobuf.Timestamp
+	(*Standstill)(nil),                 // 49: amends.api.v1.Standstill
+	(*BlockedSaga)(nil),                // 50: amends.api.v1.BlockedSaga
+	(*DefinitionLatency)(nil),          // 51: amends.api.v1.DefinitionLatency
+	(*Second)(nil),                     // 52: amends.api.v1.Second
+	(*ListDeadLettersRequest)(nil),     // 53: amends.api.v1.ListDeadLettersRequest
+	(*ListDeadLettersResponse)(nil),    // 54: amends.api.v1.ListDeadLettersResponse
+	(*DeadLetter)(nil),                 // 55: amends.api.v1.DeadLetter
+	(*Header)(nil),                     // 56: amends.api.v1.Header
+	(*ReplayDeadLettersRequest)(nil),   // 57: amends.api.v1.ReplayDeadLettersRequest
+	(*ReplayDeadLettersResponse)(nil),  // 58: amends.api.v1.ReplayDeadLettersResponse
+	(*FailedDeadLetter)(nil),           // 59: amends.api.v1.FailedDeadLetter
+	(*DiscardDeadLettersRequest)(nil),  // 60: amends.api.v1.DiscardDeadLettersRequest
+	(*DiscardDeadLettersResponse)(nil), // 61: amends.api.v1.DiscardDeadLettersResponse
+	(*durationpb.Duration)(nil),        // 62: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),      // 63: google.protobuf.Timestamp
 }
 var file_amends_api_v1_api_proto_depIdxs = []int32{
 	2,  // 0: amends.api.v1.Refusal.legal:type_name -> amends.api.v1.LegalVerb
-	61, // 1: amends.api.v1.Refusal.retry_after:type_name -> google.protobuf.Duration
+	62, // 1: amends.api.v1.Refusal.retry_after:type_name -> google.protobuf.Duration
 	1,  // 2: amends.api.v1.Refusal.violations:type_name -> amends.api.v1.Violation
 	3,  // 3: amends.api.v1.Filter.definition:type_name -> amends.api.v1.DefinitionRef
-	62, // 4: amends.api.v1.Filter.started_after:type_name -> google.protobuf.Timestamp
-	62, // 5: amends.api.v1.Filter.started_before:type_name -> google.protobuf.Timestamp
-	62, // 6: amends.api.v1.Filter.updated_before:type_name -> google.protobuf.Timestamp
+	63, // 4: amends.api.v1.Filter.started_after:type_name -> google.protobuf.Timestamp
+	63, // 5: amends.api.v1.Filter.started_before:type_name -> google.protobuf.Timestamp
+	63, // 6: amends.api.v1.Filter.updated_before:type_name -> google.protobuf.Timestamp
 	3,  // 7: amends.api.v1.Saga.definition:type_name -> amends.api.v1.DefinitionRef
 	6,  // 8: amends.api.v1.Saga.paused:type_name -> amends.api.v1.Pause
-	62, // 9: amends.api.v1.Saga.started:type_name -> google.protobuf.Timestamp
-	62, // 10: amends.api.v1.Saga.updated:type_name -> google.protobuf.Timestamp
-	62, // 11: amends.api.v1.Saga.ended:type_name -> google.protobuf.Timestamp
-	62, // 12: amends.api.v1.Saga.deadline:type_name -> google.protobuf.Timestamp
+	63, // 9: amends.api.v1.Saga.started:type_name -> google.protobuf.Timestamp
+	63, // 10: amends.api.v1.Saga.updated:type_name -> google.protobuf.Timestamp
+	63, // 11: amends.api.v1.Saga.ended:type_name -> google.protobuf.Timestamp
+	63, // 12: amends.api.v1.Saga.deadline:type_name -> google.protobuf.Timestamp
 	2,  // 13: amends.api.v1.Saga.legal:type_name -> amends.api.v1.LegalVerb
 	7,  // 14: amends.api.v1.Saga.undo:type_name -> amends.api.v1.Wave
 	8,  // 15: amends.api.v1.Saga.steps:type_name -> amends.api.v1.Step
 	9,  // 16: amends.api.v1.Saga.input:type_name -> amends.api.v1.Payload
-	62, // 17: amends.api.v1.Pause.since:type_name -> google.protobuf.Timestamp
-	62, // 18: amends.api.v1.Step.due:type_name -> google.protobuf.Timestamp
-	62, // 19: amends.api.v1.Step.parked:type_name -> google.protobuf.Timestamp
+	63, // 17: amends.api.v1.Pause.since:type_name -> google.protobuf.Timestamp
+	63, // 18: amends.api.v1.Step.due:type_name -> google.protobuf.Timestamp
+	63, // 19: amends.api.v1.Step.parked:type_name -> google.protobuf.Timestamp
 	9,  // 20: amends.api.v1.Step.result:type_name -> amends.api.v1.Payload
-	62, // 21: amends.api.v1.Event.at:type_name -> google.protobuf.Timestamp
+	63, // 21: amends.api.v1.Event.at:type_name -> google.protobuf.Timestamp
 	9,  // 22: amends.api.v1.Event.payload:type_name -> amends.api.v1.Payload
 	5,  // 23: amends.api.v1.Event.saga:type_name -> amends.api.v1.Saga
 	3,  // 24: amends.api.v1.StartRequest.definition:type_name -> amends.api.v1.DefinitionRef
-	61, // 25: amends.api.v1.StartRequest.at_most:type_name -> google.protobuf.Duration
+	62, // 25: amends.api.v1.StartRequest.at_most:type_name -> google.protobuf.Duration
 	5,  // 26: amends.api.v1.StartResponse.saga:type_name -> amends.api.v1.Saga
 	5,  // 27: amends.api.v1.GetResponse.saga:type_name -> amends.api.v1.Saga
-	61, // 28: amends.api.v1.WaitRequest.at_most:type_name -> google.protobuf.Duration
+	62, // 28: amends.api.v1.WaitRequest.at_most:type_name -> google.protobuf.Duration
 	5,  // 29: amends.api.v1.WaitResponse.saga:type_name -> amends.api.v1.Saga
 	10, // 30: amends.api.v1.HistoryResponse.events:type_name -> amends.api.v1.Event
 	4,  // 31: amends.api.v1.ListRequest.filter:type_name -> amends.api.v1.Filter
@@ -4910,65 +5020,67 @@ var file_amends_api_v1_api_proto_depIdxs = []int32{
 	3,  // 54: amends.api.v1.CompareDefinitionsRequest.to:type_name -> amends.api.v1.DefinitionRef
 	43, // 55: amends.api.v1.CompareDefinitionsResponse.differences:type_name -> amends.api.v1.Difference
 	46, // 56: amends.api.v1.ListParticipantsResponse.participants:type_name -> amends.api.v1.Participant
-	62, // 57: amends.api.v1.Participant.last_answer:type_name -> google.protobuf.Timestamp
+	63, // 57: amends.api.v1.Participant.last_answer:type_name -> google.protobuf.Timestamp
 	36, // 58: amends.api.v1.Participant.latency:type_name -> amends.api.v1.Latency
-	62, // 59: amends.api.v1.GetOverviewResponse.at:type_name -> google.protobuf.Timestamp
-	62, // 60: amends.api.v1.GetOverviewResponse.since:type_name -> google.protobuf.Timestamp
+	63, // 59: amends.api.v1.GetOverviewResponse.at:type_name -> google.protobuf.Timestamp
+	63, // 60: amends.api.v1.GetOverviewResponse.since:type_name -> google.protobuf.Timestamp
 	23, // 61: amends.api.v1.GetOverviewResponse.counts:type_name -> amends.api.v1.Count
-	50, // 62: amends.api.v1.GetOverviewResponse.durations:type_name -> amends.api.v1.DefinitionLatency
-	51, // 63: amends.api.v1.GetOverviewResponse.series:type_name -> amends.api.v1.Second
+	51, // 62: amends.api.v1.GetOverviewResponse.durations:type_name -> amends.api.v1.DefinitionLatency
+	52, // 63: amends.api.v1.GetOverviewResponse.series:type_name -> amends.api.v1.Second
 	36, // 64: amends.api.v1.GetOverviewResponse.commit:type_name -> amends.api.v1.Latency
-	49, // 65: amends.api.v1.GetOverviewResponse.blocked_sagas:type_name -> amends.api.v1.BlockedSaga
-	62, // 66: amends.api.v1.BlockedSaga.since:type_name -> google.protobuf.Timestamp
-	36, // 67: amends.api.v1.DefinitionLatency.duration:type_name -> amends.api.v1.Latency
-	62, // 68: amends.api.v1.Second.at:type_name -> google.protobuf.Timestamp
-	54, // 69: amends.api.v1.ListDeadLettersResponse.dead_letters:type_name -> amends.api.v1.DeadLetter
-	62, // 70: amends.api.v1.DeadLetter.since:type_name -> google.protobuf.Timestamp
-	55, // 71: amends.api.v1.DeadLetter.headers:type_name -> amends.api.v1.Header
-	9,  // 72: amends.api.v1.DeadLetter.data:type_name -> amends.api.v1.Payload
-	58, // 73: amends.api.v1.ReplayDeadLettersResponse.failed:type_name -> amends.api.v1.FailedDeadLetter
-	58, // 74: amends.api.v1.DiscardDeadLettersResponse.failed:type_name -> amends.api.v1.FailedDeadLetter
-	11, // 75: amends.api.v1.CoordinatorService.Start:input_type -> amends.api.v1.StartRequest
-	13, // 76: amends.api.v1.CoordinatorService.Get:input_type -> amends.api.v1.GetRequest
-	15, // 77: amends.api.v1.CoordinatorService.Wait:input_type -> amends.api.v1.WaitRequest
-	17, // 78: amends.api.v1.CoordinatorService.History:input_type -> amends.api.v1.HistoryRequest
-	19, // 79: amends.api.v1.CoordinatorService.List:input_type -> amends.api.v1.ListRequest
-	21, // 80: amends.api.v1.CoordinatorService.Count:input_type -> amends.api.v1.CountRequest
-	24, // 81: amends.api.v1.CoordinatorService.Watch:input_type -> amends.api.v1.WatchRequest
-	27, // 82: amends.api.v1.CoordinatorService.Operate:input_type -> amends.api.v1.OperateRequest
-	29, // 83: amends.api.v1.CoordinatorService.OperateAll:input_type -> amends.api.v1.OperateAllRequest
-	32, // 84: amends.api.v1.CoordinatorService.RegisterDefinition:input_type -> amends.api.v1.RegisterDefinitionRequest
-	37, // 85: amends.api.v1.CoordinatorService.ListDefinitions:input_type -> amends.api.v1.ListDefinitionsRequest
-	39, // 86: amends.api.v1.CoordinatorService.GetDefinition:input_type -> amends.api.v1.GetDefinitionRequest
-	41, // 87: amends.api.v1.CoordinatorService.CompareDefinitions:input_type -> amends.api.v1.CompareDefinitionsRequest
-	44, // 88: amends.api.v1.CoordinatorService.ListParticipants:input_type -> amends.api.v1.ListParticipantsRequest
-	47, // 89: amends.api.v1.CoordinatorService.GetOverview:input_type -> amends.api.v1.GetOverviewRequest
-	52, // 90: amends.api.v1.CoordinatorService.ListDeadLetters:input_type -> amends.api.v1.ListDeadLettersRequest
-	56, // 91: amends.api.v1.CoordinatorService.ReplayDeadLetters:input_type -> amends.api.v1.ReplayDeadLettersRequest
-	59, // 92: amends.api.v1.CoordinatorService.DiscardDeadLetters:input_type -> amends.api.v1.DiscardDeadLettersRequest
-	12, // 93: amends.api.v1.CoordinatorService.Start:output_type -> amends.api.v1.StartResponse
-	14, // 94: amends.api.v1.CoordinatorService.Get:output_type -> amends.api.v1.GetResponse
-	16, // 95: amends.api.v1.CoordinatorService.Wait:output_type -> amends.api.v1.WaitResponse
-	18, // 96: amends.api.v1.CoordinatorService.History:output_type -> amends.api.v1.HistoryResponse
-	20, // 97: amends.api.v1.CoordinatorService.List:output_type -> amends.api.v1.ListResponse
-	22, // 98: amends.api.v1.CoordinatorService.Count:output_type -> amends.api.v1.CountResponse
-	25, // 99: amends.api.v1.CoordinatorService.Watch:output_type -> amends.api.v1.WatchResponse
-	28, // 100: amends.api.v1.CoordinatorService.Operate:output_type -> amends.api.v1.OperateResponse
-	30, // 101: amends.api.v1.CoordinatorService.OperateAll:output_type -> amends.api.v1.OperateAllResponse
-	33, // 102: amends.api.v1.CoordinatorService.RegisterDefinition:output_type -> amends.api.v1.RegisterDefinitionResponse
-	38, // 103: amends.api.v1.CoordinatorService.ListDefinitions:output_type -> amends.api.v1.ListDefinitionsResponse
-	40, // 104: amends.api.v1.CoordinatorService.GetDefinition:output_type -> amends.api.v1.GetDefinitionResponse
-	42, // 105: amends.api.v1.CoordinatorService.CompareDefinitions:output_type -> amends.api.v1.CompareDefinitionsResponse
-	45, // 106: amends.api.v1.CoordinatorService.ListParticipants:output_type -> amends.api.v1.ListParticipantsResponse
-	48, // 107: amends.api.v1.CoordinatorService.GetOverview:output_type -> amends.api.v1.GetOverviewResponse
-	53, // 108: amends.api.v1.CoordinatorService.ListDeadLetters:output_type -> amends.api.v1.ListDeadLettersResponse
-	57, // 109: amends.api.v1.CoordinatorService.ReplayDeadLetters:output_type -> amends.api.v1.ReplayDeadLettersResponse
-	60, // 110: amends.api.v1.CoordinatorService.DiscardDeadLetters:output_type -> amends.api.v1.DiscardDeadLettersResponse
-	93, // [93:111] is the sub-list for method output_type
-	75, // [75:93] is the sub-list for method input_type
-	75, // [75:75] is the sub-list for extension type_name
-	75, // [75:75] is the sub-list for extension extendee
-	0,  // [0:75] is the sub-list for field type_name
+	50, // 65: amends.api.v1.GetOverviewResponse.blocked_sagas:type_name -> amends.api.v1.BlockedSaga
+	49, // 66: amends.api.v1.GetOverviewResponse.standstills:type_name -> amends.api.v1.Standstill
+	63, // 67: amends.api.v1.Standstill.since:type_name -> google.protobuf.Timestamp
+	63, // 68: amends.api.v1.BlockedSaga.since:type_name -> google.protobuf.Timestamp
+	36, // 69: amends.api.v1.DefinitionLatency.duration:type_name -> amends.api.v1.Latency
+	63, // 70: amends.api.v1.Second.at:type_name -> google.protobuf.Timestamp
+	55, // 71: amends.api.v1.ListDeadLettersResponse.dead_letters:type_name -> amends.api.v1.DeadLetter
+	63, // 72: amends.api.v1.DeadLetter.since:type_name -> google.protobuf.Timestamp
+	56, // 73: amends.api.v1.DeadLetter.headers:type_name -> amends.api.v1.Header
+	9,  // 74: amends.api.v1.DeadLetter.data:type_name -> amends.api.v1.Payload
+	59, // 75: amends.api.v1.ReplayDeadLettersResponse.failed:type_name -> amends.api.v1.FailedDeadLetter
+	59, // 76: amends.api.v1.DiscardDeadLettersResponse.failed:type_name -> amends.api.v1.FailedDeadLetter
+	11, // 77: amends.api.v1.CoordinatorService.Start:input_type -> amends.api.v1.StartRequest
+	13, // 78: amends.api.v1.CoordinatorService.Get:input_type -> amends.api.v1.GetRequest
+	15, // 79: amends.api.v1.CoordinatorService.Wait:input_type -> amends.api.v1.WaitRequest
+	17, // 80: amends.api.v1.CoordinatorService.History:input_type -> amends.api.v1.HistoryRequest
+	19, // 81: amends.api.v1.CoordinatorService.List:input_type -> amends.api.v1.ListRequest
+	21, // 82: amends.api.v1.CoordinatorService.Count:input_type -> amends.api.v1.CountRequest
+	24, // 83: amends.api.v1.CoordinatorService.Watch:input_type -> amends.api.v1.WatchRequest
+	27, // 84: amends.api.v1.CoordinatorService.Operate:input_type -> amends.api.v1.OperateRequest
+	29, // 85: amends.api.v1.CoordinatorService.OperateAll:input_type -> amends.api.v1.OperateAllRequest
+	32, // 86: amends.api.v1.CoordinatorService.RegisterDefinition:input_type -> amends.api.v1.RegisterDefinitionRequest
+	37, // 87: amends.api.v1.CoordinatorService.ListDefinitions:input_type -> amends.api.v1.ListDefinitionsRequest
+	39, // 88: amends.api.v1.CoordinatorService.GetDefinition:input_type -> amends.api.v1.GetDefinitionRequest
+	41, // 89: amends.api.v1.CoordinatorService.CompareDefinitions:input_type -> amends.api.v1.CompareDefinitionsRequest
+	44, // 90: amends.api.v1.CoordinatorService.ListParticipants:input_type -> amends.api.v1.ListParticipantsRequest
+	47, // 91: amends.api.v1.CoordinatorService.GetOverview:input_type -> amends.api.v1.GetOverviewRequest
+	53, // 92: amends.api.v1.CoordinatorService.ListDeadLetters:input_type -> amends.api.v1.ListDeadLettersRequest
+	57, // 93: amends.api.v1.CoordinatorService.ReplayDeadLetters:input_type -> amends.api.v1.ReplayDeadLettersRequest
+	60, // 94: amends.api.v1.CoordinatorService.DiscardDeadLetters:input_type -> amends.api.v1.DiscardDeadLettersRequest
+	12, // 95: amends.api.v1.CoordinatorService.Start:output_type -> amends.api.v1.StartResponse
+	14, // 96: amends.api.v1.CoordinatorService.Get:output_type -> amends.api.v1.GetResponse
+	16, // 97: amends.api.v1.CoordinatorService.Wait:output_type -> amends.api.v1.WaitResponse
+	18, // 98: amends.api.v1.CoordinatorService.History:output_type -> amends.api.v1.HistoryResponse
+	20, // 99: amends.api.v1.CoordinatorService.List:output_type -> amends.api.v1.ListResponse
+	22, // 100: amends.api.v1.CoordinatorService.Count:output_type -> amends.api.v1.CountResponse
+	25, // 101: amends.api.v1.CoordinatorService.Watch:output_type -> amends.api.v1.WatchResponse
+	28, // 102: amends.api.v1.CoordinatorService.Operate:output_type -> amends.api.v1.OperateResponse
+	30, // 103: amends.api.v1.CoordinatorService.OperateAll:output_type -> amends.api.v1.OperateAllResponse
+	33, // 104: amends.api.v1.CoordinatorService.RegisterDefinition:output_type -> amends.api.v1.RegisterDefinitionResponse
+	38, // 105: amends.api.v1.CoordinatorService.ListDefinitions:output_type -> amends.api.v1.ListDefinitionsResponse
+	40, // 106: amends.api.v1.CoordinatorService.GetDefinition:output_type -> amends.api.v1.GetDefinitionResponse
+	42, // 107: amends.api.v1.CoordinatorService.CompareDefinitions:output_type -> amends.api.v1.CompareDefinitionsResponse
+	45, // 108: amends.api.v1.CoordinatorService.ListParticipants:output_type -> amends.api.v1.ListParticipantsResponse
+	48, // 109: amends.api.v1.CoordinatorService.GetOverview:output_type -> amends.api.v1.GetOverviewResponse
+	54, // 110: amends.api.v1.CoordinatorService.ListDeadLetters:output_type -> amends.api.v1.ListDeadLettersResponse
+	58, // 111: amends.api.v1.CoordinatorService.ReplayDeadLetters:output_type -> amends.api.v1.ReplayDeadLettersResponse
+	61, // 112: amends.api.v1.CoordinatorService.DiscardDeadLetters:output_type -> amends.api.v1.DiscardDeadLettersResponse
+	95, // [95:113] is the sub-list for method output_type
+	77, // [77:95] is the sub-list for method input_type
+	77, // [77:77] is the sub-list for extension type_name
+	77, // [77:77] is the sub-list for extension extendee
+	0,  // [0:77] is the sub-list for field type_name
 }
 
 func init() { file_amends_api_v1_api_proto_init() }
@@ -4982,7 +5094,7 @@ func file_amends_api_v1_api_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_amends_api_v1_api_proto_rawDesc), len(file_amends_api_v1_api_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   61,
+			NumMessages:   62,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

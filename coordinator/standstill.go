@@ -1,0 +1,387 @@
+package coordinator
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/amends-dev/amends/outbox"
+	"github.com/amends-dev/amends/transport"
+)
+
+// How often is looked, and for how long something stands before that is said.
+const (
+	lookEvery = time.Second     // at what is in memory
+	askEvery  = 5 * time.Second // at the bus and the store
+	// standsAfter is how long something has to stand: a moment's wait is no standstill.
+	standsAfter = 10 * time.Second
+	// hangsAfter is how long the bus or the store may take to answer.
+	hangsAfter = 10 * time.Second
+	// lateAfter is how late a timer may be.
+	lateAfter = 30 * time.Second
+	// saidEvery is how often the log repeats a standstill that lasts.
+	saidEvery = 5 * time.Minute
+)
+
+// monitor keeps the table of what stands still (docs/OPERATING.md), from which readiness,
+// log, metrics, overview and doctor tell. Each probe looks for itself, so that a bus or a
+// store that hangs hides nothing but itself, and its hanging is seen.
+type monitor struct {
+	c      *Coordinator
+	probes []*probe
+
+	mu    sync.Mutex
+	table []transport.Standstill // the oldest first
+	known map[place]*standing
+}
+
+// place is what stands still, from one look to the next.
+type place struct {
+	kind   transport.StandstillKind
+	object string
+}
+
+// standing is since when something stands, and when the log has last said so.
+type standing struct {
+	since, said time.Time
+	shown       bool
+}
+
+// probe looks at one thing, again and again.
+type probe struct {
+	kind  transport.StandstillKind
+	every time.Duration
+	look  func(context.Context) ([]transport.Standstill, error)
+
+	mu    sync.Mutex
+	began time.Time // of the look that is under way; zero: none is
+	ran   bool      // one look at least is done
+	found []transport.Standstill
+}
+
+func newMonitor(c *Coordinator) *monitor {
+	m := &monitor{c: c, known: map[place]*standing{}}
+	m.probes = []*probe{
+		{kind: transport.StandsBus, every: askEvery, look: m.bus},
+		{kind: transport.StandsStore, every: askEvery, look: m.store},
+		{kind: transport.StandsShard, every: lookEvery, look: m.memory},
+	}
+	return m
+}
+
+// loops are what looks, each for a goroutine of its own, until its context ends.
+func (m *monitor) loops() []func(context.Context) error {
+	loops := []func(context.Context) error{func(ctx context.Context) error {
+		tick := time.NewTicker(lookEvery)
+		defer tick.Stop()
+		for {
+			m.gather(ctx)
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-tick.C:
+			}
+		}
+	}}
+	for _, p := range m.probes {
+		loops = append(loops, func(ctx context.Context) error { return m.run(ctx, p) })
+	}
+	return loops
+}
+
+func (m *monitor) run(ctx context.Context, p *probe) error {
+	tick := time.NewTicker(p.every)
+	defer tick.Stop()
+	for {
+		p.mu.Lock()
+		p.began = m.c.config.Clock()
+		p.mu.Unlock()
+		found, err := p.look(ctx)
+		if err != nil && ctx.Err() == nil {
+			return err
+		}
+		p.mu.Lock()
+		first := !p.ran
+		p.found, p.began, p.ran = found, time.Time{}, true
+		p.mu.Unlock()
+		if first {
+			m.gather(ctx)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// seen is what a probe has found, its own hanging included.
+func (p *probe) seen(now time.Time) (found []transport.Standstill, ran bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	found, ran = slices.Clone(p.found), p.ran
+	if took := now.Sub(p.began); !p.began.IsZero() && took > hangsAfter {
+		found = append(found, transport.Standstill{
+			Kind: p.kind, Since: p.began, Stops: true, Reason: fmt.Sprintf("has not answered for %s", took.Round(time.Second)),
+			Fix: "look at its disk and its network; restarting this process loses nothing",
+		})
+	}
+	return found, ran
+}
+
+// gather makes the table of what the probes have found.
+func (m *monitor) gather(ctx context.Context) {
+	now := m.c.config.Clock()
+	var all []transport.Standstill
+	for _, p := range m.probes {
+		found, _ := p.seen(now)
+		all = append(all, found...)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	there := map[place]bool{}
+	m.table = m.table[:0:0]
+	for i := range all {
+		one := &all[i]
+		at := place{one.Kind, one.Object}
+		if there[at] {
+			continue
+		}
+		there[at] = true
+		s := m.known[at]
+		if s == nil {
+			s = &standing{since: now}
+			m.known[at] = s
+		}
+		if !one.Since.IsZero() {
+			s.since = one.Since
+		}
+		one.Since = s.since
+		// What stops everything is said at once, by the probe that knows since when.
+		if s.shown = s.shown || one.Stops || now.Sub(s.since) >= standsAfter; s.shown {
+			m.table = append(m.table, *one)
+			m.say(ctx, now, one, s)
+		}
+	}
+	for at, s := range m.known {
+		if !there[at] {
+			delete(m.known, at)
+			if s.shown {
+				m.c.config.Logger.InfoContext(ctx, "no standstill any more", LogKind, string(at.kind), LogObject, at.object, "for", now.Sub(s.since).Round(time.Second))
+			}
+		}
+	}
+	slices.SortFunc(m.table, func(a, b transport.Standstill) int {
+		return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Object, b.Object))
+	})
+}
+
+func (m *monitor) say(ctx context.Context, now time.Time, one *transport.Standstill, s *standing) {
+	if !s.said.IsZero() && now.Sub(s.said) < saidEvery {
+		return
+	}
+	s.said = now
+	m.c.config.Logger.WarnContext(ctx, "standstill", LogKind, string(one.Kind), LogObject, one.Object, "since", one.Since.UTC(),
+		LogReason, one.Reason, "fix", one.Fix, "stops", one.Stops)
+}
+
+func (m *monitor) current() []transport.Standstill {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.table)
+}
+
+// ready is why no saga moves now; nil: they do.
+func (m *monitor) ready() error {
+	for _, p := range m.probes {
+		if _, ran := p.seen(m.c.config.Clock()); !ran {
+			return errors.New("starting: it looks whether all is there")
+		}
+	}
+	for _, one := range m.current() {
+		if one.Stops {
+			return errors.New(one.String())
+		}
+	}
+	return nil
+}
+
+// memory looks at what is known without asking anybody.
+func (m *monitor) memory(context.Context) (found []transport.Standstill, err error) {
+	now := m.c.config.Clock()
+	for i, s := range m.c.shards {
+		since := s.busy.Load()
+		if took := now.Sub(time.Unix(0, since)); since != 0 && took > standsAfter {
+			found = append(found, transport.Standstill{
+				Kind: transport.StandsShard, Object: fmt.Sprint(i + 1), Since: time.Unix(0, since), Stops: true,
+				Reason: fmt.Sprintf("has been deciding and committing one batch for %s, %d inputs wait", took.Round(time.Second), len(s.inbox)),
+				Fix:    "look at the disk of the data directory first (iostat); a restart is safe",
+			})
+		}
+	}
+	if n := m.c.blocked.count.Load(); n > 0 {
+		found = append(found, transport.Standstill{
+			Kind: transport.StandsSagas, Since: m.c.blocked.told()[0].Since, Reason: fmt.Sprintf("%d cannot be moved: their record is damaged, or their definition is gone", n),
+			Fix: "the overview names them; docs/RUNBOOK.md (AmendsSagasBlocked) says what to do",
+		})
+	}
+	return append(found, m.relay()...), nil
+}
+
+// relay looks at what goes out.
+func (m *monitor) relay() (found []transport.Standstill) {
+	lines := m.c.relay.Lines()
+	stops := m.refusesAll(lines)
+	for i := range lines {
+		l := &lines[i]
+		waiting := fmt.Sprint(l.Waiting)
+		if l.Ledger {
+			waiting = "more than " + waiting
+		}
+		switch {
+		case l.To == outbox.Lifecycle && l.Problem != nil:
+			found = append(found, transport.Standstill{
+				Kind: transport.StandsLifecycle, Since: l.Since, Reason: fmt.Sprintf("the bus does not take announcements, of which %s wait: %v", waiting, l.Problem),
+				Fix: "sagas go on; look at the lifecycle stream and its disk (nats stream info)",
+			})
+		case l.Problem != nil:
+			found = append(found, transport.Standstill{
+				Kind: transport.StandsCommands, Object: l.To.String(), Since: l.Since, Stops: stops && m.c.config.Clock().Sub(l.Since) >= standsAfter,
+				Reason: fmt.Sprintf("the bus does not take its commands, of which %s wait: %v", waiting, l.Problem),
+				Fix:    "look at the stream of commands: its limits, its disk, and the coordinator's permissions (nats stream info; coordinator doctor)",
+			})
+		case l.Full:
+			found = append(found, transport.Standstill{
+				Kind: transport.StandsParticipant, Object: l.To.String(),
+				Reason: fmt.Sprintf("%d of its commands (%d KiB) lie on the bus unanswered, which is its share; %s more wait here", l.OnBus, l.Bytes>>10, waiting),
+				Fix:    "start the service, or more of it; what waits is sent as it answers",
+			})
+		}
+	}
+	return found
+}
+
+// refusesAll reports whether the bus takes nobody's commands: that is no one participant's
+// trouble.
+func (m *monitor) refusesAll(lines []outbox.Line) bool {
+	refused := 0
+	for i := range lines {
+		switch l := &lines[i]; {
+		case l.To == outbox.Lifecycle || l.Waiting == 0:
+		case l.Problem != nil:
+			refused++
+		case !l.Full:
+			return false
+		}
+	}
+	return refused > 1 || refused == 1 && m.c.definitions.participantCount() == 1
+}
+
+// bus asks the bus what is wrong with it and what lies on it.
+func (m *monitor) bus(ctx context.Context) (found []transport.Standstill, err error) {
+	if checker, ok := m.c.config.Bus.(transport.Checker); ok {
+		if err := checker.Check(ctx); err != nil {
+			return []transport.Standstill{{
+				Kind: transport.StandsBus, Stops: true, Reason: err.Error(),
+				Fix: "see that the NATS server runs and can be reached, and that its streams are as they should be: coordinator doctor",
+			}}, nil
+		}
+	}
+	load, ok := m.c.load(ctx)
+	if !ok {
+		return nil, nil
+	}
+	m.c.correct(&load)
+	consumers := map[string]bool{}
+	for i := range load.Consumers {
+		n := &load.Consumers[i]
+		switch {
+		case n.Stream == transport.Events && n.Name == m.c.config.Name:
+			found = append(found, m.answers(n)...)
+		case n.Stream == transport.Commands:
+			consumers[n.Name] = true
+			found = append(found, participant(n)...)
+		}
+	}
+	for name, commands := range load.Commands {
+		if !consumers[name] && commands > 0 {
+			found = append(found, transport.Standstill{
+				Kind: transport.StandsParticipant, Object: name, Reason: fmt.Sprintf("%d commands wait for it, and it has never subscribed", commands),
+				Fix: "start the service; if it runs, compare its name with the definition's and look at its log",
+			})
+		}
+	}
+	return found, nil
+}
+
+// answers looks at how the coordinator itself is given answers.
+func (m *monitor) answers(n *transport.ConsumerLoad) []transport.Standstill {
+	one := transport.Standstill{Kind: transport.StandsAnswers, Stops: true}
+	quiet := m.c.config.Clock().Sub(time.Unix(0, m.c.received.Load()))
+	switch {
+	case n.Paused:
+		one.Reason = fmt.Sprintf("somebody has paused the coordinator's consumer %s; %d answers wait", n.Name, n.Pending)
+		one.Fix = "nats consumer resume on the stream of events"
+	case n.Pending == 0 || quiet < standsAfter:
+		return nil
+	case n.MaxInFlight > 0 && n.InFlight >= n.MaxInFlight:
+		one.Reason = fmt.Sprintf("all %d deliveries that the consumer %s may have are under way, none of them is acknowledged; %d answers wait", n.MaxInFlight, n.Name, n.Pending)
+		one.Fix = "look whether another process uses the same consumer, and at the dead letters; a restart is safe"
+	default:
+		one.Reason = fmt.Sprintf("%d answers wait, and the consumer %s has given none for %s", n.Pending, n.Name, quiet.Round(time.Second))
+		one.Fix = "look at the consumer (nats consumer info) and at the NATS server; a restart is safe"
+	}
+	return []transport.Standstill{one}
+}
+
+// participant looks at how a participant takes its commands.
+func participant(n *transport.ConsumerLoad) []transport.Standstill {
+	one := transport.Standstill{Kind: transport.StandsParticipant, Object: n.Name}
+	switch waiting := n.Pending + uint64(n.InFlight); {
+	case n.Paused && waiting > 0:
+		one.Reason, one.Fix = fmt.Sprintf("somebody has paused its consumer; %d commands wait", waiting), "nats consumer resume on the stream of commands"
+	case waiting == 0:
+		return nil
+	case n.Asking == 0 && n.MaxInFlight > 0 && n.InFlight >= n.MaxInFlight:
+		one.Reason = fmt.Sprintf("it was given %d commands, as many as it may, and acknowledges none; %d more wait", n.InFlight, n.Pending)
+		one.Fix = "look at the service's log and its database; one of your own has to acknowledge what it has answered"
+	case n.Asking == 0 && n.Pending > 0:
+		one.Reason = fmt.Sprintf("%d commands wait for it, and nobody asks for them", n.Pending)
+		one.Fix = "start the service; if it runs, its log says why it does not reach the bus"
+	default:
+		return nil
+	}
+	return []transport.Standstill{one}
+}
+
+// store asks the store whether it takes commits, how much is owed, and whether timers are
+// late.
+func (m *monitor) store(ctx context.Context) (found []transport.Standstill, err error) {
+	if err := m.c.config.Store.Check(ctx); err != nil {
+		return []transport.Standstill{{
+			Kind: transport.StandsStore, Stops: true, Reason: err.Error(), Fix: "make room on the disk of the data directory, or move it to a good one",
+		}}, nil
+	}
+	counts, err := m.c.config.Store.Destinations(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("count what is owed: %w", err)
+	}
+	m.c.owing.Store(&counts)
+	late := m.c.config.Clock().Add(-lateAfter)
+	ids, _, err := m.c.config.Store.Due(ctx, late, MaxBlocked+1)
+	if err != nil {
+		return nil, fmt.Errorf("look for late timers: %w", err)
+	}
+	ids = slices.DeleteFunc(ids, m.c.blocked.has)
+	if len(ids) > 0 {
+		found = append(found, transport.Standstill{
+			Kind: transport.StandsTimers, Reason: fmt.Sprintf("%d sagas were due more than %s ago and are not woken, such as %s", len(ids), lateAfter, ids[0]),
+			Fix: "look whether the coordinator gets enough processor time, and at its disk; a restart is safe",
+		})
+	}
+	return found, nil
+}
