@@ -89,9 +89,11 @@ func Overlap(a, b string) bool {
 }
 
 // Admit decides whether an envelope that came on a stream makes sense there, and
-// fills in what its subject says: an answer needs no attribute but its type. The
-// error is the reason for which the message belongs into the dead-letter stream.
+// fills in what its subject says: an answer needs no attribute but its type. A reason
+// is cut at MaxReason. The error is the reason for which the message belongs into the
+// dead-letter stream.
 func (s Subjects) Admit(stream Stream, e *Envelope) error {
+	e.Reason = Cut(e.Reason, MaxReason)
 	switch stream {
 	case Commands:
 		return s.admitCommand(e)
