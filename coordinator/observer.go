@@ -23,6 +23,9 @@ type Observer interface {
 	StartRefused(limit string, at time.Time)
 	// Published is one batch: how many messages the bus took and how many it refused.
 	Published(accepted, refused int)
+	// TraceDropped is one request or answer whose trace context was not, or not all of
+	// it, W3C's: that was dropped, and the message went on.
+	TraceDropped()
 }
 
 // Transition is one accepted event and what it did.
@@ -78,3 +81,4 @@ func (nobody) Ignored(saga.Ignored)           {}
 func (nobody) DeadLetter(string)              {}
 func (nobody) Committed(int, time.Duration)   {}
 func (nobody) Published(int, int)             {}
+func (nobody) TraceDropped()                  {}

@@ -281,6 +281,7 @@ func (r *refusals) Ignored(saga.Ignored)              {}
 func (r *refusals) DeadLetter(string)                 {}
 func (r *refusals) Committed(int, time.Duration)      {}
 func (r *refusals) Published(int, int)                {}
+func (r *refusals) TraceDropped()                     {}
 
 func (w *town) restart(config coordinator.Config) {
 	w.t.Helper()

@@ -34,6 +34,7 @@ type Metrics struct {
 	commitSagas    prometheus.Histogram
 	published      prometheus.Counter
 	publishFailed  prometheus.Counter
+	tracesDropped  prometheus.Counter
 	spans          spans
 	bus            bus
 }
@@ -61,6 +62,7 @@ func NewMetrics(version string) *Metrics {
 		commitSagas:    prometheus.NewHistogram(options(CommitSagas, prometheus.ExponentialBuckets(1, 2, 11))),          // 1 … 1024
 		published:      prometheus.NewCounter(prometheus.CounterOpts{Name: Published, Help: help(Published)}),
 		publishFailed:  prometheus.NewCounter(prometheus.CounterOpts{Name: PublishFailed, Help: help(PublishFailed)}),
+		tracesDropped:  prometheus.NewCounter(prometheus.CounterOpts{Name: TracesDropped, Help: help(TracesDropped)}),
 	}
 	for _, reason := range deadLetterReasons {
 		m.deadLetters.WithLabelValues(reason) // from 0, or the first one would be no increase
@@ -75,7 +77,7 @@ func NewMetrics(version string) *Metrics {
 	build.WithLabelValues(version, runtime.Version()).Set(1)
 	m.registry.MustRegister(
 		&m.spans, &m.bus, m.started, m.startsRefused, m.ended, m.sagaDuration, m.stepDuration, m.transitions, m.ignored, m.deadLetters,
-		m.commitDuration, m.commitSagas, m.published, m.publishFailed, build,
+		m.commitDuration, m.commitSagas, m.published, m.publishFailed, m.tracesDropped, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	return m
@@ -161,6 +163,9 @@ func (m *Metrics) Published(accepted, refused int) {
 	m.published.Add(float64(accepted))
 	m.publishFailed.Add(float64(refused))
 }
+
+// TraceDropped counts one message whose trace context was dropped.
+func (m *Metrics) TraceDropped() { m.tracesDropped.Inc() }
 
 // bounded bounds the values of a label whose values come from outside.
 type bounded struct {

@@ -35,6 +35,7 @@ const (
 	StoreDamaged   = "amends_store_damaged_records_total"
 	CacheHits      = "amends_cache_hits_total"
 	CacheMisses    = "amends_cache_misses_total"
+	TracesDropped  = "amends_trace_contexts_dropped_total"
 	SpansExported  = "amends_trace_spans_exported_total"
 	SpansDropped   = "amends_trace_spans_dropped_total"
 	Ready          = "amends_ready"
@@ -119,6 +120,7 @@ func Catalogue() []Metric {
 		{Redeliveries, "counter", nil, "Answers that the coordinator was given again."},
 		{CacheHits, "counter", nil, "Events whose saga was in memory."},
 		{CacheMisses, "counter", nil, "Events whose saga had to be read from the store."},
+		{TracesDropped, "counter", nil, "Requests and answers whose trace context was not, or not all of it, W3C's, or a tracestate of more than 512 bytes: that was dropped, and the message went on."},
 		{SpansExported, "counter", nil, "Spans that the collector took; 0 while nobody traces."},
 		{SpansDropped, "counter", []string{LabelReason}, "Spans that were lost: reason queue, there was no room; reason collector, it did not take them."},
 		{Ready, "gauge", nil, "1 when the coordinator takes work, 0 when it does not."},

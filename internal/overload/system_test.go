@@ -247,3 +247,4 @@ func (d *deadLetters) DeadLetter(string)                 { d.letters.Add(1) }
 func (d *deadLetters) Committed(int, time.Duration)      {}
 func (d *deadLetters) Published(int, int)                {}
 func (d *deadLetters) StartRefused(string, time.Time)    {}
+func (d *deadLetters) TraceDropped()                     {}
