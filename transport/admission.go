@@ -33,8 +33,12 @@ func (s Subjects) StreamOf(subject string) (Stream, error) {
 }
 
 // CheckSubject returns an error unless one can publish to the subject: tokens
-// separated by dots, none empty, no wildcards, spaces or control characters.
+// separated by dots, none empty, no wildcards, spaces or control characters, at most
+// MaxSubject bytes.
 func CheckSubject(subject string) error {
+	if len(subject) > MaxSubject {
+		return fmt.Errorf("subject %q %s", short(subject), tooLong(len(subject), MaxSubject))
+	}
 	const right = "a subject is made of tokens separated by single dots, without spaces, * or >"
 	before := byte('.')
 	for i := range len(subject) {

@@ -17,9 +17,6 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// headroom is what a dead letter may need beyond the message it holds.
-const headroom = 32 << 10
-
 // DriftError says that a stream exists with a configuration with which the bus
 // would lose messages or not work, and how to put it right.
 type DriftError struct {
@@ -57,7 +54,7 @@ func (b *Bus) wanted(s transport.Stream) jetstream.StreamConfig {
 		c.MaxBytes = b.config.QueueBytes
 		c.MaxMsgSize = int32(b.config.MaxMessageBytes)
 		if c.MaxMsgSize == 0 {
-			c.MaxMsgSize = int32(max(b.nc.MaxPayload()-headroom, b.nc.MaxPayload()/2))
+			c.MaxMsgSize = int32(max(b.nc.MaxPayload()-headroom, transport.MaxMessage))
 		}
 		if s == transport.Commands {
 			c.AllowMsgTTL = true
@@ -248,6 +245,9 @@ func drift(want, have jetstream.StreamConfig) error {
 	}
 	if have.MaxMsgsPerSubject > 0 {
 		add("max_msgs_per_subject", "unlimited", have.MaxMsgsPerSubject, edit+"--max-msgs-per-subject=-1")
+	}
+	if have.MaxMsgSize > 0 && have.MaxMsgSize < transport.MaxMessage {
+		add("max_msg_size", fmt.Sprintf("%d or more", transport.MaxMessage), have.MaxMsgSize, fmt.Sprintf("%s--max-msg-size=%d", edit, MinPayload))
 	}
 	if want.Retention == jetstream.WorkQueuePolicy && have.MaxAge > 0 {
 		add("max_age", "unlimited", have.MaxAge, edit+"--max-age=-1")
