@@ -100,7 +100,7 @@ func (e *Envelope) Attributes(yield func(name, value string)) {
 // a reason is cut at MaxRefusal; a trace context that is not exactly W3C's is
 // dropped (TraceDropped), as W3C wants it, and never refused. Names that are not
 // known are ignored: CloudEvents lets anybody add extensions.
-func (e *Envelope) SetAttribute(name, value string) (err error) {
+func (e *Envelope) SetAttribute(name, value string) error {
 	switch name {
 	case AttrTraceParent:
 		e.setTraceParent(value)
@@ -118,6 +118,11 @@ func (e *Envelope) SetAttribute(name, value string) (err error) {
 	if err := checkLength(name, value); err != nil {
 		return err
 	}
+	return e.set(name, value)
+}
+
+// set reads an attribute that is as long as it may be.
+func (e *Envelope) set(name, value string) (err error) {
 	switch name {
 	case AttrSpecVersion:
 		if value != SpecVersion {

@@ -396,7 +396,7 @@ func (h *hall) answersToLetters() {
 		h.answer(id, c.data, c.header...)
 		switch c.phase {
 		case "":
-			h.asks("dead-letters", "{}", c.reason)
+			h.buried(c.reason)
 			h.answer(id, "1", done...)
 		case contract.Compensated:
 			h.open = h.open[:len(h.open)-1]
@@ -404,6 +404,22 @@ func (h *hall) answersToLetters() {
 			h.asks("get", "", c.reason, "ce-sagaid", id)
 		default:
 			h.dropped++
+		}
+	}
+}
+
+// buried waits until a dead letter says why.
+func (h *hall) buried(reason string) {
+	h.t.Helper()
+	ctx, cancel := context.WithTimeout(h.t.Context(), limit)
+	defer cancel()
+	for {
+		reply, err := h.conn.RequestMsgWithContext(ctx, &nats.Msg{Subject: "saga.api.dead-letters", Data: []byte("{}")})
+		if err != nil {
+			h.t.Fatalf("waiting for a dead letter that says %q: %v", reason, err)
+		}
+		if strings.Contains(string(reply.Data), reason) {
+			return
 		}
 	}
 }
