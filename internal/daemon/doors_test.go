@@ -227,7 +227,7 @@ func (h *hall) natsDoor(verb string) door {
 // traced are the headers of a request over HTTP with one that is too long, though not
 // so long that the HTTP server refuses it (431).
 func traced(header http.Header, field, value string) {
-	header.Set("traceparent", traceParent)
+	header.Set("Traceparent", traceParent)
 	if strings.HasPrefix(field, "trace") {
 		header.Set(field, value[:8_000])
 	}
