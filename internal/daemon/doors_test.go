@@ -229,7 +229,7 @@ func (h *hall) natsDoor(verb string) door {
 func traced(header http.Header, field, value string) {
 	header.Set("Traceparent", traceParent)
 	if strings.HasPrefix(field, "trace") {
-		header.Set(field, value[:8_000])
+		header.Set(field, value[:50_000])
 	}
 }
 
