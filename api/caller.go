@@ -8,7 +8,9 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/amends-dev/amends/access"
+	"github.com/amends-dev/amends/contract"
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
+	"github.com/amends-dev/amends/transport"
 )
 
 // signature writes the name of a caller who is known into the decisions that he
@@ -60,7 +62,7 @@ func signed(ctx context.Context, message any) {
 // sign finds the decisions in a request, which hold no others.
 func sign(m protoreflect.Message, name string) {
 	if d, ok := m.Interface().(*apiv1.Decision); ok {
-		d.By = name
+		d.By = transport.Cut(name, contract.MaxReason) // it is not theirs to shorten
 		return
 	}
 	m.Range(func(field protoreflect.FieldDescriptor, value protoreflect.Value) bool {

@@ -11,7 +11,10 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/amends-dev/amends/api"
+	"github.com/amends-dev/amends/contract"
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
+	"github.com/amends-dev/amends/transport"
 )
 
 var example = regexp.MustCompile("(?s)```sh\n(.*?)```\n\n```json\n(.*?)```")
@@ -115,6 +118,28 @@ func TestOpenAPIDescribesEveryRPC(t *testing.T) {
 		m := messages.Get(i)
 		if have := len(document.Components.Schemas[string(m.Name())].Properties); have != m.Fields().Len() {
 			t.Errorf("%s is described with %d of %d fields", m.Name(), have, m.Fields().Len())
+		}
+	}
+}
+
+// TestLimitsDocument: docs/API.md names the bounds that are held.
+func TestLimitsDocument(t *testing.T) {
+	page, err := os.ReadFile("../docs/API.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for words, bound := range map[string]int{
+		"| `id` | %d |": contract.MaxSagaIDLength,
+		"| `definition.name`, `decision.step`, `decision.verb` | %d |": contract.MaxNameLength,
+		"| `content_type` | %d |":                                      transport.MaxContentType,
+		"| `input`, `input_binary`, `decision.result` | %d |":          contract.MaxPayload,
+		"| `decision.by`, `decision.reason` | %d |":                    contract.MaxReason,
+		"| a message | %d |":                                           api.MaxMessage,
+		"`tracestate` of more than %d bytes":                           transport.MaxTraceState,
+	} {
+		want := fmt.Sprintf(words, bound)
+		if !strings.Contains(strings.ReplaceAll(string(page), ",", ""), strings.ReplaceAll(want, ",", "")) {
+			t.Errorf("docs/API.md does not say %q", want)
 		}
 	}
 }

@@ -74,6 +74,9 @@ func legalVerbs(words []string) []*apiv1.LegalVerb {
 // asIs renames nothing.
 func asIs(field string) string { return field }
 
+// inDecision renames the fields of a decision about one saga.
+func inDecision(field string) string { return "decision." + field }
+
 // inFilter renames the fields of a list, which has its filter's beside its own.
 func inFilter(field string) string {
 	switch field {
@@ -119,6 +122,8 @@ func query[Reply any](ctx context.Context, c Coordinator, verb string, request *
 	switch verb {
 	case transport.APIList, transport.APICount, transport.APIWatch:
 		fields = inFilter
+	case transport.APIOperate:
+		fields = inDecision
 	case transport.APIOperateAll:
 		fields = inBulk
 	}

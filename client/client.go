@@ -78,6 +78,10 @@ func (c *Client) starting(verb string, d Definition, input any, options []StartO
 	if err := contract.CheckName("definition", e.Definition.Name); err != nil {
 		return nil, invalid(verb, e.Saga, err)
 	}
+	if err := transport.CheckContentType(e.ContentType); err != nil {
+		return nil, invalid(verb, e.Saga, err)
+	}
+	e.TraceParent, e.TraceState, _ = transport.TraceContext(e.TraceParent, e.TraceState)
 	data, err := encode(input)
 	if err != nil {
 		return nil, invalid(verb, e.Saga, fmt.Errorf("write the input as JSON: %w", err))

@@ -18,6 +18,8 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
+const traceParent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
 var checkout = contract.DefinitionRef{Name: "checkout", Version: 3}
 
 // fakeBus answers requests in place of a bus with a coordinator behind it, and
@@ -63,7 +65,7 @@ func TestStartSendsTheInputAndTheAttributes(t *testing.T) {
 				return reply(transport.Status{ID: r.Saga, Definition: r.Definition, Phase: contract.Running, Revision: 1})
 			}}
 			c := client.New(bus, client.Prefix("shop"))
-			status, err := c.Start(t.Context(), checkout, tt.input, client.ID("order-42"), client.Trace("00-parent", "state"))
+			status, err := c.Start(t.Context(), checkout, tt.input, client.ID("order-42"), client.Trace(traceParent, "vendor=a"))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -74,7 +76,7 @@ func TestStartSendsTheInputAndTheAttributes(t *testing.T) {
 			if r.Subject != "shop.api.start" || r.Type != transport.TypeRequest || r.Definition != checkout || r.Saga != "order-42" {
 				t.Errorf("request is %+v", r)
 			}
-			if r.TraceParent != "00-parent" || r.TraceState != "state" || r.ContentType != transport.JSON || r.ID == "" {
+			if r.TraceParent != traceParent || r.TraceState != "vendor=a" || r.ContentType != transport.JSON || r.ID == "" {
 				t.Errorf("request's attributes are %+v", r)
 			}
 			if !bytes.Equal(r.Data, []byte(tt.want)) {
@@ -458,4 +460,48 @@ func TestNoTurn(t *testing.T) {
 			t.Errorf("%d requests were sent, want 2", len(bus.requests))
 		}
 	})
+}
+
+// What no coordinator would take is refused before it is sent; a trace context that is
+// none is no reason to refuse, and not sent.
+func TestStartBounds(t *testing.T) {
+	long := strings.Repeat("x", 70_000)
+	bus := &fakeBus{answer: func(_ context.Context, _ int, r *transport.Envelope) (*transport.Envelope, error) {
+		return reply(transport.Status{ID: r.Saga})
+	}}
+	for name, start := range map[string]func() error{
+		"id": func() error {
+			_, err := client.New(bus).Start(t.Context(), checkout, 1, client.ID(contract.SagaID(long)))
+			return err
+		},
+		"definition": func() error {
+			_, err := client.New(bus).Start(t.Context(), contract.DefinitionRef{Name: long}, 1)
+			return err
+		},
+		"content type": func() error {
+			_, err := client.New(bus).Start(t.Context(), checkout, []byte("x"), client.ContentType(long))
+			return err
+		},
+		"prefix": func() error {
+			_, err := client.New(bus, client.Prefix(long)).Start(t.Context(), checkout, 1)
+			return err
+		},
+	} {
+		if err := start(); !errors.Is(err, client.ErrInvalid) || !strings.Contains(err.Error(), "70000") || len(err.Error()) > 500 {
+			t.Errorf("%s: %.600v", name, err)
+		}
+	}
+	if len(bus.requests) != 0 {
+		t.Errorf("%d requests were sent", len(bus.requests))
+	}
+	for parent, state := range map[string]string{long: "a=1", traceParent: long} {
+		if _, err := client.New(bus).Start(t.Context(), checkout, 1, client.Trace(parent, state)); err != nil {
+			t.Errorf("a trace context was refused: %.600v", err)
+		}
+	}
+	for _, r := range bus.requests {
+		if len(r.TraceParent) > transport.MaxTraceParent || r.TraceState != "" {
+			t.Errorf("%.100s, %.100s was sent", r.TraceParent, r.TraceState)
+		}
+	}
 }

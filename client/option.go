@@ -79,14 +79,14 @@ func ID(id contract.SagaID) StartOption {
 	return startOption(func(e *transport.Envelope) { e.Saga = id })
 }
 
-// ContentType is the media type of an input that is given as bytes. Default:
-// application/json.
+// ContentType is the media type of an input that is given as bytes, at most
+// transport.MaxContentType of them. Default: application/json.
 func ContentType(mediaType string) StartOption {
 	return startOption(func(e *transport.Envelope) { e.ContentType = mediaType })
 }
 
-// Trace is the W3C trace context of the caller; every command of the saga
-// carries it on.
+// Trace is the W3C trace context of the caller; every command of the saga carries it
+// on. What is not exactly one is not sent, and no error: see transport.TraceContext.
 func Trace(traceParent, traceState string) StartOption {
 	return startOption(func(e *transport.Envelope) { e.TraceParent, e.TraceState = traceParent, traceState })
 }

@@ -28,6 +28,9 @@ type call struct {
 // do asks, when it is its turn, until there is an answer, and reads the reply's data
 // into reply. What nobody answered is asked again until ctx ends.
 func (c *Client) do(ctx context.Context, q *call, reply any) error {
+	if err := transport.CheckPrefix(c.subjects.Prefix); err != nil {
+		return invalid(q.verb, q.envelope.Saga, err)
+	}
 	if q.hold == 0 { // others are held on purpose
 		slots := c.others
 		if q.verb == transport.APIStart { // a patient one may be under way for long

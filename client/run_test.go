@@ -21,7 +21,7 @@ func TestRunIsOneRequest(t *testing.T) {
 		bus := &fakeBus{answer: func(_ context.Context, _ int, r *transport.Envelope) (*transport.Envelope, error) {
 			return reply(transport.Status{ID: r.Saga, Phase: contract.Compensated, Reason: "card declined"})
 		}}
-		status, err := client.New(bus).Run(t.Context(), checkout, map[string]int{"total": 3}, client.ID("order-42"), client.Trace("00-parent", "state"))
+		status, err := client.New(bus).Run(t.Context(), checkout, map[string]int{"total": 3}, client.ID("order-42"), client.Trace(traceParent, "vendor=a"))
 		if err != nil || status.Phase != contract.Compensated || status.Reason != "card declined" {
 			t.Fatalf("Run: %+v, %v", status, err)
 		}
@@ -29,7 +29,7 @@ func TestRunIsOneRequest(t *testing.T) {
 			t.Fatalf("asked %d times", len(bus.requests))
 		}
 		r := bus.requests[0]
-		if r.Subject != "saga.api.run" || r.Saga != "order-42" || r.Definition != checkout || string(r.Data) != `{"total":3}` || r.TraceParent != "00-parent" || r.ContentType != transport.JSON {
+		if r.Subject != "saga.api.run" || r.Saga != "order-42" || r.Definition != checkout || string(r.Data) != `{"total":3}` || r.TraceParent != traceParent || r.ContentType != transport.JSON {
 			t.Errorf("request is %+v", r)
 		}
 		if hold := time.Until(r.Expires); hold != 5*time.Second {

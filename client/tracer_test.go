@@ -24,12 +24,18 @@ func (a *answering) Request(_ context.Context, request *transport.Envelope) (*tr
 	return &transport.Envelope{Data: []byte(`{}`)}, nil
 }
 
+// The trace context of a caller, and the one that the follower makes of it.
+const (
+	caller   = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	ofCaller = "00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01"
+)
+
 // follower is a Tracer that notes what it is told.
 type follower struct{ begun, ended int }
 
 func (f *follower) Request(_ context.Context, request *transport.Envelope) func(error) {
 	f.begun++
-	request.TraceParent = "00-of-" + request.TraceParent
+	request.TraceParent = strings.Replace(request.TraceParent, "-b7ad6b7169203331-", "-00f067aa0ba902b7-", 1)
 	return func(error) { f.ended++ }
 }
 
@@ -38,10 +44,10 @@ func (f *follower) Request(_ context.Context, request *transport.Envelope) func(
 func TestFollow(t *testing.T) {
 	bus, f := &answering{}, &follower{}
 	c := New(bus, Follow(f))
-	if _, err := c.Start(t.Context(), contract.DefinitionRef{Name: "checkout"}, 1, ID("a"), Trace("caller", "")); err != nil {
+	if _, err := c.Start(t.Context(), contract.DefinitionRef{Name: "checkout"}, 1, ID("a"), Trace(caller, "")); err != nil {
 		t.Fatal(err)
 	}
-	if len(bus.requests) != 2 || bus.requests[0].TraceParent != "00-of-caller" || bus.requests[1].TraceParent != "00-of-caller" {
+	if len(bus.requests) != 2 || bus.requests[0].TraceParent != ofCaller || bus.requests[1].TraceParent != ofCaller {
 		t.Errorf("the start went out as %+v", bus.requests)
 	}
 	if _, err := c.Cancel(t.Context(), "a", "ada", "why"); err != nil {
@@ -50,10 +56,10 @@ func TestFollow(t *testing.T) {
 	if _, err := c.Get(t.Context(), "a"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.Run(t.Context(), contract.DefinitionRef{Name: "checkout"}, 1, ID("b"), Trace("caller", "")); err != nil {
+	if _, err := c.Run(t.Context(), contract.DefinitionRef{Name: "checkout"}, 1, ID("b"), Trace(caller, "")); err != nil {
 		t.Fatal(err)
 	}
-	if ran := bus.requests[4]; ran.Subject != "saga.api.run" || ran.TraceParent != "00-of-caller" || bus.requests[5].Subject != "saga.api.wait" || bus.requests[5].TraceParent != "" {
+	if ran := bus.requests[4]; ran.Subject != "saga.api.run" || ran.TraceParent != ofCaller || bus.requests[5].Subject != "saga.api.wait" || bus.requests[5].TraceParent != "" {
 		t.Errorf("the run and its wait are %+v", bus.requests[4:])
 	}
 	if f.begun != 3 || f.ended != 3 {

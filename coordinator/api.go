@@ -63,6 +63,7 @@ func (c *Coordinator) serve() (stop func(), err error) {
 			reply(noVerb(strings.TrimPrefix(request.Subject, first), verbs))
 			return
 		}
+		c.cleanTrace(request)
 		handle(context.Background(), request, reply)
 	})
 	if err != nil {
@@ -76,7 +77,7 @@ func (c *Coordinator) serve() (stop func(), err error) {
 
 // noVerb refuses a request that there is not.
 func noVerb[T any](verb string, verbs map[string]T) *transport.Envelope {
-	return refusal(transport.CodeInvalidArgument, fmt.Sprintf("there is no request %q; there are %s", verb, strings.Join(slices.Sorted(maps.Keys(verbs)), ", ")))
+	return refusal(transport.CodeInvalidArgument, fmt.Sprintf("there is no request %q; there are %s", brief(verb), strings.Join(slices.Sorted(maps.Keys(verbs)), ", ")))
 }
 
 // Handle serves one request and waits for its reply: the same code that answers
@@ -88,6 +89,7 @@ func (c *Coordinator) Handle(ctx context.Context, verb string, request *transpor
 	if !ok {
 		return noVerb(verb, verbs)
 	}
+	c.cleanTrace(request)
 	replies := make(chan *transport.Envelope, 1)
 	handle(ctx, request, func(e *transport.Envelope) { replies <- e })
 	select {
@@ -168,8 +170,8 @@ func (c *Coordinator) start(request *transport.Envelope, reply func(*transport.E
 	case request.Definition.Name == "":
 		reply(refusal(transport.CodeInvalidArgument, "the start names no definition; give it in the definition attribute (ce-definition), for example checkout or checkout/2"))
 		return
-	case id.Check() != nil:
-		reply(refusalOf(id.Check()))
+	case checkStart(id, request) != nil:
+		reply(refusalOf(checkStart(id, request)))
 		return
 	}
 	if refused := c.admit(request.Definition); refused != nil {
@@ -185,6 +187,20 @@ func (c *Coordinator) start(request *transport.Envelope, reply func(*transport.E
 		request: request,
 		reply:   func(r Result) { done(&r) },
 	}, reply)
+}
+
+// checkStart refuses what could not be sent on, whichever door it came through.
+func checkStart(id saga.ID, request *transport.Envelope) error {
+	if err := id.Check(); err != nil {
+		return err
+	}
+	if err := contract.CheckName("definition", request.Definition.Name); err != nil {
+		return err
+	}
+	if err := transport.CheckContentType(request.ContentType); err != nil {
+		return violation("content_type", err.Error())
+	}
+	return nil
 }
 
 // tooMuch refuses a start that met a limit. Its caller comes back in his turn, after
@@ -205,11 +221,12 @@ func (c *Coordinator) apiOperate(_ context.Context, request *transport.Envelope,
 		reply(refusalOf(err))
 		return
 	}
+	if err := checkOperation(&op, ""); err != nil {
+		reply(refusalOf(err))
+		return
+	}
 	c.submit(work{
-		input: Input{Saga: request.Saga, Expected: op.ExpectedRevision, Event: saga.Event{
-			Type: saga.Operated, At: c.config.Clock(), Verb: saga.Verb(op.Verb), Step: op.Step,
-			By: op.By, Reason: op.Reason, Outcome: op.Outcome, Payload: op.Result,
-		}},
+		input:   Input{Saga: request.Saga, Expected: op.ExpectedRevision, Event: c.operated(&op)},
 		request: request,
 		reply:   func(r Result) { reply(c.replyTo(&r, true)) },
 	}, reply)

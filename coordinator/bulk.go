@@ -102,6 +102,7 @@ func checkBulk(q *transport.OperateAllQuery) error {
 	if d.ExpectedRevision != 0 {
 		wrong.add("decision.expected_revision", "is of one saga; leave it out")
 	}
+	wrong.operation(d, "decision.")
 	if q.AtMost < 0 {
 		wrong.add("at_most", "is negative; give the number that a dry run showed, or 0")
 	}
@@ -128,13 +129,6 @@ func (c *Coordinator) atMost(ctx context.Context, f *store.Filter, allowed int) 
 		return &tooManyError{matched, allowed}
 	}
 	return nil
-}
-
-func (c *Coordinator) operated(op *transport.Operation) saga.Event {
-	return saga.Event{
-		Type: saga.Operated, At: c.config.Clock(), Verb: saga.Verb(op.Verb), Step: op.Step,
-		By: op.By, Reason: op.Reason, Outcome: op.Outcome, Payload: op.Result,
-	}
 }
 
 // tryAll says what would come of a decision about each saga: Decide is pure.

@@ -106,6 +106,9 @@ func (c *Config) Validate() error {
 	if c.Bus == nil {
 		bad("Bus", "is missing; connect one with natsbus.Connect")
 	}
+	if err := transport.CheckPrefix(c.Subjects.Prefix); err != nil {
+		bad("Subjects", err.Error())
+	}
 	for _, n := range []struct {
 		field string
 		value int

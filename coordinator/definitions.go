@@ -127,7 +127,7 @@ func (d *definitions) find(ref saga.Ref) (*saga.Definition, error) {
 	if known {
 		return nil, fmt.Errorf("%w: %s is registered, but not version %d; the newest is %d", ErrUnknownDefinition, ref.Name, ref.Version, newest)
 	}
-	return nil, fmt.Errorf("%w: %q is not registered; register it with client.Register, the define request, or --definitions", ErrUnknownDefinition, ref.Name)
+	return nil, fmt.Errorf("%w: %q is not registered; register it with client.Register, the define request, or --definitions", ErrUnknownDefinition, brief(ref.Name))
 }
 
 // all returns every definition, by name and version.

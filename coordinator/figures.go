@@ -195,6 +195,9 @@ func (f *figures) Published(int, int) {}
 // AnnouncementsDropped is not counted.
 func (f *figures) AnnouncementsDropped(int) {}
 
+// TraceDropped is not counted.
+func (f *figures) TraceDropped() {}
+
 // StartRefused counts one start that was too much.
 func (f *figures) StartRefused(_ string, at time.Time) {
 	f.mu.Lock()
@@ -215,6 +218,8 @@ func (b both) StartRefused(limit string, at time.Time) {
 	b.one.StartRefused(limit, at)
 	b.other.StartRefused(limit, at)
 }
+
+func (b both) TraceDropped() { b.one.TraceDropped(); b.other.TraceDropped() }
 
 func (b both) Committed(sagas int, took time.Duration) {
 	b.one.Committed(sagas, took)

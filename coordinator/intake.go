@@ -51,6 +51,7 @@ func (c *Coordinator) receive(ctx context.Context, source transport.Source) erro
 func (c *Coordinator) arrive(ctx context.Context, d transport.Delivery) {
 	crashpoint.Here("coordinator: answer received")
 	e := d.Envelope()
+	c.cleanTrace(e)
 	input, class, err := ReadAnswer(c.config.Subjects, e, c.config.Clock())
 	if err != nil {
 		c.deadLetter(ctx, d, class, err.Error())
@@ -65,8 +66,8 @@ func (c *Coordinator) arrive(ctx context.Context, d transport.Delivery) {
 
 // ReadAnswer reads an envelope from the events stream, which came at the given
 // time. Who answers, and what, is what the subject says: the bus vouches for the
-// subject only. An error says why it is no answer, with the class of its dead
-// letter.
+// subject only. An answer whose content type cannot be used is a final failure. An
+// error says why it is no answer, with the class of its dead letter.
 func ReadAnswer(subjects transport.Subjects, e *transport.Envelope, at time.Time) (input Input, class string, err error) {
 	participant, key, attempt, err := subjects.ParseEvent(e.Subject)
 	if err != nil {
@@ -80,11 +81,18 @@ func ReadAnswer(subjects transport.Subjects, e *transport.Envelope, at time.Time
 	if len(e.Data) > saga.MaxPayload {
 		return input, DeadLetterOversize, fmt.Errorf("%d bytes of data, at most %d (MaxPayload); put large results elsewhere and answer with their address", len(e.Data), saga.MaxPayload)
 	}
-	return Input{Saga: key.Saga, Event: saga.Event{
+	ev := saga.Event{
 		Type: saga.Answered, At: at, Participant: participant,
 		Step: key.Step, Direction: key.Direction, Attempt: attempt, Outcome: outcome,
 		Payload: e.Data, ContentType: e.ContentType, Reason: reasonOf(e), Final: e.Final,
-	}}, "", nil
+	}
+	if err := transport.CheckContentType(e.ContentType); err != nil {
+		ev.Payload, ev.ContentType = nil, ""
+		if outcome == saga.OutcomeCompleted {
+			ev.Outcome, ev.Final, ev.Reason = saga.OutcomeFailed, true, "the result of "+string(key.Step)+" cannot be used: "+err.Error()
+		}
+	}
+	return Input{Saga: key.Saga, Event: ev}, "", nil
 }
 
 var outcomes = map[string]saga.Outcome{
@@ -100,7 +108,7 @@ func reasonOf(e *transport.Envelope) string {
 	if reason == "" && e.Type != transport.TypeCompleted {
 		reason = string(e.Data)
 	}
-	return reason[:min(len(reason), 2*saga.MaxReason)]
+	return transport.Cut(reason, transport.MaxReason)
 }
 
 // deadLetter moves a delivery to the dead letters. If the bus does not take it,

@@ -117,7 +117,7 @@ func (w *writer) announcement(in *saga.Instance, a *saga.Announcement, id string
 		TraceParent: trace,
 		Saga:        in.ID,
 		Definition:  in.Definition,
-		Reason:      a.Reason,
+		Reason:      transport.Cut(a.Reason, transport.MaxReason), // whole in the data
 		Data:        data,
 	}
 }

@@ -26,6 +26,9 @@ type Observer interface {
 	// AnnouncementsDropped is how many announcements were given up, because the bus never
 	// takes them or has taken none for too long.
 	AnnouncementsDropped(announcements int)
+	// TraceDropped is one request or answer whose trace context was not, or not all of
+	// it, W3C's: that was dropped, and the message went on.
+	TraceDropped()
 }
 
 // Transition is one accepted event and what it did.
@@ -82,3 +85,4 @@ func (nobody) DeadLetter(string)              {}
 func (nobody) Committed(int, time.Duration)   {}
 func (nobody) Published(int, int)             {}
 func (nobody) AnnouncementsDropped(int)       {}
+func (nobody) TraceDropped()                  {}

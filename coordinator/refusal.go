@@ -70,7 +70,7 @@ var errNoLoad = errors.New("the bus does not tell what lies on it; is it reachab
 func unavailable(err error) error { return unavailableError{err} }
 
 func refusal(code transport.Code, reason string) *transport.Envelope {
-	return &transport.Envelope{Type: transport.TypeReply, Code: string(code), Reason: reason}
+	return &transport.Envelope{Type: transport.TypeReply, Code: string(code), Reason: transport.Cut(reason, transport.MaxRefusal)}
 }
 
 // exhausted refuses for now: a limit is reached, and retry is when to ask again.

@@ -282,6 +282,7 @@ func (r *refusals) DeadLetter(string)                 {}
 func (r *refusals) Committed(int, time.Duration)      {}
 func (r *refusals) Published(int, int)                {}
 func (r *refusals) AnnouncementsDropped(int)          {}
+func (r *refusals) TraceDropped()                     {}
 
 func (w *town) restart(config coordinator.Config) {
 	w.t.Helper()

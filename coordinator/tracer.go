@@ -1,6 +1,9 @@
 package coordinator
 
-import "github.com/amends-dev/amends/saga"
+import (
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/transport"
+)
 
 // Tracer follows sagas in a tracing system; observe.NewTracer makes one for
 // OpenTelemetry. Trace contexts are W3C traceparents. Its methods are called from
@@ -40,6 +43,13 @@ func (s *shard) trace(w *work, t Transition) {
 		t.Cause, t.Subject = e.TraceParent, e.Subject
 	}
 	s.c.config.Tracer.Transition(t)
+}
+
+// cleanTrace drops a trace context that is none from what came in, and counts it.
+func (c *Coordinator) cleanTrace(e *transport.Envelope) {
+	if e.CleanTrace() {
+		c.observer.TraceDropped()
+	}
 }
 
 // root is the trace context that a start gives to its saga.

@@ -54,6 +54,7 @@ func observed(ready error) *observe.Metrics {
 	m.StartRefused(coordinator.LimitOpen, start)
 	m.Committed(5, 3*time.Millisecond)
 	m.Published(7, 2)
+	m.TraceDropped()
 	m.WatchBus(onTheBus{})
 	m.Store(func() uint64 { return 8 })
 	m.Spans(func() (exported, dropped, failed uint64) { return 30, 2, 1 })
@@ -96,6 +97,7 @@ func TestMetricsOfASaga(t *testing.T) {
 		`amends_transitions_total{definition="checkout",event="answered"} 1`,
 		`amends_events_ignored_total{reason="already answered"} 1`,
 		`amends_dead_letters_total{reason="subject"} 1`,
+		`amends_trace_contexts_dropped_total 1`,
 		`amends_commit_sagas_sum 5`,
 		`amends_commit_duration_seconds_sum 0.003`,
 		`amends_outbox_published_total 7`,

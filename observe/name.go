@@ -21,7 +21,7 @@ const (
 	Published            = "amends_outbox_published_total"
 	PublishFailed        = "amends_outbox_publish_failures_total"
 	AnnouncementsDropped = "amends_announcements_dropped_total"
-	Standstills = "amends_standstills"
+	Standstills          = "amends_standstills"
 	OutboxBacklog        = "amends_outbox_backlog"
 	OutboxOldest         = "amends_outbox_oldest_age_seconds"
 	Pending              = "amends_participant_pending"
@@ -41,6 +41,7 @@ const (
 	SpansDropped         = "amends_trace_spans_dropped_total"
 	Ready                = "amends_ready"
 	BuildInfo            = "amends_build_info"
+	TracesDropped        = "amends_trace_contexts_dropped_total"
 )
 
 // The labels.
@@ -124,6 +125,7 @@ func Catalogue() []Metric {
 		{Redeliveries, "counter", nil, "Answers that the coordinator was given again."},
 		{CacheHits, "counter", nil, "Events whose saga was in memory."},
 		{CacheMisses, "counter", nil, "Events whose saga had to be read from the store."},
+		{TracesDropped, "counter", nil, "Requests and answers whose trace context was not, or not all of it, W3C's, or a tracestate of more than 512 bytes: that was dropped, and the message went on."},
 		{SpansExported, "counter", nil, "Spans that the collector took; 0 while nobody traces."},
 		{SpansDropped, "counter", []string{LabelReason}, "Spans that were lost: reason queue, there was no room; reason collector, it did not take them."},
 		{Ready, "gauge", nil, "1 when the coordinator takes work, 0 when it does not."},

@@ -179,7 +179,7 @@ var types = map[contract.Outcome]string{
 // envelope is the answer as it travels.
 func (v *visit[Tx]) envelope(a Answer, final bool) *transport.Envelope {
 	c := v.command
-	traceParent, traceState := v.traceContext()
+	traceParent, traceState, _ := transport.TraceContext(v.traceContext())
 	e := &transport.Envelope{
 		Subject:     c.ReplyTo,
 		DedupID:     uuid.NewString(),

@@ -5,16 +5,18 @@ import (
 	"fmt"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/amends-dev/amends/contract"
 )
 
 // Limits on what a participant says (I10).
 const (
 	// MaxResult bounds the encoded result of a handler, in bytes. A larger one is
 	// a final failure, and the handler's writes are undone.
-	MaxResult = 256 << 10
+	MaxResult = contract.MaxPayload
 	// MaxReason bounds the reason of a rejection or failure, in bytes. Longer ones
 	// are cut.
-	MaxReason = 1 << 10
+	MaxReason = contract.MaxReason
 )
 
 // Reject returns the error with which a do handler says the business's no: card

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/transport"
 )
 
 // Participant answers the commands of one service. Tx is the transaction its
@@ -48,6 +49,7 @@ func New[Tx any](name string, inbox Inbox[Tx], opts ...Option) *Participant[Tx] 
 	}
 	p.address = p.options.subjects.Command(name, "")
 	p.problem(contract.CheckName("participant", name))
+	p.problem(transport.CheckPrefix(p.options.subjects.Prefix))
 	if any(inbox) == nil {
 		p.problem(fmt.Errorf("participant %q has no inbox: give New one, for example sqlinbox.New(db, sqlinbox.SQLite)", name))
 	}

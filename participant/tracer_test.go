@@ -27,6 +27,9 @@ func TestNobodyFollows(t *testing.T) {
 	}
 }
 
+// own is the trace context of the follower's spans.
+const own = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
 // follower is a Tracer that notes what it is told.
 type follower struct {
 	begun, ended int
@@ -39,7 +42,7 @@ func (f *follower) Command(ctx context.Context, _ *transport.Envelope) (context.
 	f.begun++
 	return context.WithValue(ctx, inHandler{}, true), f
 }
-func (f *follower) Context() (traceParent, traceState string) { return "00-own", "own=1" }
+func (f *follower) Context() (traceParent, traceState string) { return own, "own=1" }
 func (f *follower) End(r Report)                              { f.ended++; f.last = r }
 
 // Every command that can be answered has one span, which the handler is below and
@@ -60,7 +63,7 @@ func TestFollowed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if answer.TraceParent != "00-own" || answer.TraceState != "own=1" {
+	if answer.TraceParent != own || answer.TraceState != "own=1" {
 		t.Errorf("the answer carries %q, %q", answer.TraceParent, answer.TraceState)
 	}
 	if !below || f.begun != 1 || f.ended != 1 || f.last.Outcome != contract.OutcomeRejected || f.last.Reason != "no" {

@@ -1,6 +1,10 @@
 package saga
 
-import "time"
+import (
+	"time"
+
+	"github.com/amends-dev/amends/contract"
+)
 
 // Limits of a definition and of a run (I10). Beyond them a definition is
 // refused by New; what happens to a run at its limits is said at each of them.
@@ -18,7 +22,7 @@ const (
 	// MaxPayload bounds the data of one message: a saga's input, a request, a
 	// result; in bytes. A start with more is refused; a result with more counts
 	// as a final failure of the step, whose outcome is then unknown.
-	MaxPayload = 256 << 10
+	MaxPayload = contract.MaxPayload
 	// MaxState bounds input and results of one saga together, in bytes. A result
 	// that would exceed it counts as a final failure of the step.
 	MaxState = 4 << 20
@@ -28,7 +32,7 @@ const (
 	MaxHistory = 50_000
 	// MaxReason bounds a reason given by a participant or operator, in bytes;
 	// longer ones are cut.
-	MaxReason = 1 << 10
+	MaxReason = contract.MaxReason
 	// MaxTimeout bounds the timeout of an attempt, the wait between attempts and
 	// the deadline of a saga.
 	MaxTimeout = 366 * 24 * time.Hour

@@ -3,6 +3,7 @@ package saga
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -150,6 +151,9 @@ func (d *decision) legal(ev Event) (StepName, error) {
 func (d *decision) whyNot(ev Event) string {
 	beyond := compensation.BeyondReturn(&d.def.tree, d.in.State)
 	goingBack := ev.Verb == VerbCancel || ev.Verb == VerbCompensate
+	if ev.Step != "" && slices.Contains(Legal(d.def, &d.in), LegalVerb{Verb: ev.Verb}) {
+		return "this is about the whole saga; leave the step out"
+	}
 	switch {
 	case !d.in.Open() && d.in.Phase == Parked:
 		return "the saga was abandoned"

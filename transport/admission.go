@@ -33,8 +33,12 @@ func (s Subjects) StreamOf(subject string) (Stream, error) {
 }
 
 // CheckSubject returns an error unless one can publish to the subject: tokens
-// separated by dots, none empty, no wildcards, spaces or control characters.
+// separated by dots, none empty, no wildcards, spaces or control characters, at most
+// MaxSubject bytes.
 func CheckSubject(subject string) error {
+	if len(subject) > MaxSubject {
+		return fmt.Errorf("subject %q %s", short(subject), tooLong(len(subject), MaxSubject))
+	}
 	const right = "a subject is made of tokens separated by single dots, without spaces, * or >"
 	before := byte('.')
 	for i := range len(subject) {
@@ -89,9 +93,11 @@ func Overlap(a, b string) bool {
 }
 
 // Admit decides whether an envelope that came on a stream makes sense there, and
-// fills in what its subject says: an answer needs no attribute but its type. The
-// error is the reason for which the message belongs into the dead-letter stream.
+// fills in what its subject says: an answer needs no attribute but its type. A reason
+// is cut at MaxReason. The error is the reason for which the message belongs into the
+// dead-letter stream.
 func (s Subjects) Admit(stream Stream, e *Envelope) error {
+	e.Reason = Cut(e.Reason, MaxReason)
 	switch stream {
 	case Commands:
 		return s.admitCommand(e)

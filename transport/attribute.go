@@ -2,7 +2,6 @@ package transport
 
 import (
 	"fmt"
-	"mime"
 	"strconv"
 	"strings"
 	"time"
@@ -55,7 +54,8 @@ func badAttribute(name, value, why string) error {
 }
 
 // Attributes calls yield with the name and the plain value of each attribute that
-// is set, always in the same order. Subject, DedupID and Data are not attributes.
+// is set, always in the same order. Subject, DedupID and Data are not attributes. A
+// trace context that may not be passed on (see TraceContext) is left out.
 func (e *Envelope) Attributes(yield func(name, value string)) {
 	yield(AttrSpecVersion, SpecVersion)
 	text := func(name, value string) {
@@ -90,17 +90,39 @@ func (e *Envelope) Attributes(yield func(name, value string)) {
 	if ms := e.RetryAfter.Milliseconds(); ms > 0 {
 		yield(AttrRetryAfter, strconv.FormatInt(min(ms, MaxRetryAfter.Milliseconds()), 10))
 	}
-	text(AttrTraceParent, e.TraceParent)
-	text(AttrTraceState, e.TraceState)
+	traceParent, traceState, _ := TraceContext(e.TraceParent, e.TraceState)
+	text(AttrTraceParent, traceParent)
+	text(AttrTraceState, traceState)
 }
 
 // SetAttribute reads one attribute, by its lower-case name and plain value. A
-// value that cannot be right is an *AttributeError. Names that are not known are
-// ignored: CloudEvents lets anybody add extensions.
-func (e *Envelope) SetAttribute(name, value string) (err error) {
+// value that cannot be right, or is longer than its bound, is an *AttributeError;
+// a reason is cut at MaxRefusal; a trace context that is not exactly W3C's is
+// dropped (TraceDropped), as W3C wants it, and never refused. Names that are not
+// known are ignored: CloudEvents lets anybody add extensions.
+func (e *Envelope) SetAttribute(name, value string) error {
+	switch name {
+	case AttrTraceParent:
+		e.setTraceParent(value)
+		return nil
+	case AttrTraceState:
+		e.setTraceState(value)
+		return nil
+	}
 	if !utf8.ValidString(value) {
 		return badAttribute(name, strings.ToValidUTF8(value, "?"), "is not UTF-8")
 	}
+	if name == AttrContentType || name == "content-type" {
+		return e.setContentType(name, value)
+	}
+	if err := checkLength(name, value); err != nil {
+		return err
+	}
+	return e.set(name, value)
+}
+
+// set reads an attribute that is as long as it may be.
+func (e *Envelope) set(name, value string) (err error) {
 	switch name {
 	case AttrSpecVersion:
 		if value != SpecVersion {
@@ -114,8 +136,6 @@ func (e *Envelope) SetAttribute(name, value string) (err error) {
 		e.Type = value
 	case AttrTime:
 		e.Time, err = parseMoment(name, value)
-	case AttrContentType, "content-type":
-		err = e.setContentType(name, value)
 	case AttrSaga:
 		e.Saga = contract.SagaID(value)
 		err = e.Saga.Check()
@@ -140,39 +160,29 @@ func (e *Envelope) SetAttribute(name, value string) (err error) {
 	case AttrExpires:
 		e.Expires, err = parseMoment(name, value)
 	case AttrReason:
-		e.Reason = value
+		e.Reason = Cut(value, MaxRefusal)
 	case AttrFinal:
 		e.Final, err = parseBool(name, value)
 	case AttrCode:
 		e.Code = value
 	case AttrRetryAfter:
 		e.RetryAfter, err = parseRetryAfter(name, value)
-	case AttrTraceParent:
-		e.TraceParent = value
-	case AttrTraceState:
-		e.TraceState = value
 	}
 	return err
 }
 
-// setContentType refuses CloudEvents' structured mode: there the attributes are
-// in the data, which Amends does not read.
+// setContentType refuses what CheckContentType refuses. It is kept all the same: see
+// ContentTypeError.
 func (e *Envelope) setContentType(name, value string) error {
-	media := value
-	if value != JSON { // which nearly every message is
-		var err error
-		if media, _, err = mime.ParseMediaType(value); err != nil {
-			return badAttribute(name, value, "is not a media type such as application/json")
-		}
+	if name == AttrContentType || e.ContentType == "" {
+		e.ContentType = value // ce-datacontenttype wins over a plain content-type
 	}
-	if strings.HasPrefix(media, "application/cloudevents") {
-		return badAttribute(name, value, "is CloudEvents' structured or batched mode; send binary mode: attributes as headers, data as the body")
-	}
-	if name != AttrContentType && e.ContentType != "" {
-		return nil // ce-datacontenttype wins over a plain content-type
-	}
-	e.ContentType = value
-	return nil
+	return checkMediaType(name, value)
+}
+
+// IsAnswer reports whether the type is that of an answer.
+func (e *Envelope) IsAnswer() bool {
+	return e.Type == TypeCompleted || e.Type == TypeRejected || e.Type == TypeFailed
 }
 
 func parseBool(name, value string) (bool, error) {

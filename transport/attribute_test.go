@@ -21,11 +21,11 @@ func TestAttributesRoundTrip(t *testing.T) {
 	})
 	rapid.Check(t, func(t *rapid.T) {
 		want := transport.Envelope{
-			ID:          rapid.String().Draw(t, "id"),
-			Source:      rapid.String().Draw(t, "source"),
-			Type:        rapid.String().Draw(t, "type"),
+			ID:          rapid.StringN(0, -1, transport.MaxID).Draw(t, "id"),
+			Source:      rapid.StringN(0, -1, transport.MaxSource).Draw(t, "source"),
+			Type:        rapid.StringN(0, -1, transport.MaxType).Draw(t, "type"),
 			ContentType: rapid.SampledFrom([]string{"", "application/json", `text/plain; charset="utf-8"`}).Draw(t, "content type"),
-			TraceParent: rapid.String().Draw(t, "trace"),
+			TraceParent: rapid.SampledFrom([]string{"", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}).Draw(t, "trace"),
 			Saga:        contract.SagaID(rapid.StringMatching(`[A-Za-z0-9_:=@-]{0,40}`).Draw(t, "saga")),
 			Step:        contract.StepName(name.Draw(t, "step")),
 			Direction:   rapid.SampledFrom([]contract.Direction{"", contract.Do, contract.Back}).Draw(t, "direction"),
@@ -33,7 +33,7 @@ func TestAttributesRoundTrip(t *testing.T) {
 			Definition:  contract.DefinitionRef{Name: name.Draw(t, "definition"), Version: rapid.IntRange(0, 9).Draw(t, "version")},
 			Reason:      rapid.String().Draw(t, "reason"),
 			Final:       rapid.Bool().Draw(t, "final"),
-			Code:        rapid.String().Draw(t, "code"),
+			Code:        rapid.StringN(0, -1, transport.MaxCode).Draw(t, "code"),
 			RetryAfter:  time.Duration(rapid.IntRange(0, 86_400_000).Draw(t, "retry after")) * time.Millisecond,
 			Time:        moment.Draw(t, "time"),
 			Expires:     moment.Draw(t, "expires"),

@@ -25,8 +25,12 @@ type Envelope struct {
 	Time        time.Time // CloudEvents time
 	ContentType string    // CloudEvents datacontenttype; "" is read as application/json
 
-	TraceParent string // W3C traceparent, passed on as it came
-	TraceState  string // W3C tracestate, passed on as it came
+	TraceParent string // W3C traceparent
+	TraceState  string // W3C tracestate
+
+	// TraceDropped: the trace context that the message came with, or a part of it, may
+	// not be passed on and was dropped; see TraceContext. It is not sent.
+	TraceDropped bool
 
 	Saga       contract.SagaID
 	Definition contract.DefinitionRef
@@ -76,7 +80,7 @@ func (e *Envelope) TraceID() string { return TraceID(e.TraceParent) }
 
 // TraceID is the trace id in a W3C traceparent, "" if there is none.
 func TraceID(traceParent string) string {
-	if len(traceParent) < 55 || traceParent[2] != '-' || traceParent[35] != '-' {
+	if len(traceParent) < MaxTraceParent || traceParent[2] != '-' || traceParent[35] != '-' {
 		return ""
 	}
 	return traceParent[3:35]

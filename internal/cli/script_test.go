@@ -48,6 +48,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("AMENDS_READY_FILE", filepath.Join(e.WorkDir, "ready.json"))
 			e.Setenv("AMENDS_NATS_LISTEN", "127.0.0.1:0")
 			e.Setenv("AMENDS_BY", "ada")
+			e.Setenv("LONG", strings.Repeat("x", 70_000)) // more than any attribute may have
 			e.Setenv("AMENDS_CONTEXTS", filepath.Join(e.WorkDir, "contexts.yaml"))
 			return nil
 		},

@@ -11,6 +11,7 @@ import (
 	"github.com/amends-dev/amends/access"
 	"github.com/amends-dev/amends/observe/otlp"
 	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/transport"
 )
 
 // Config of a coordinator process. DataDir is required; the zero value of every
@@ -130,6 +131,9 @@ func (c *Config) Validate() error {
 		if err := otlp.CheckEndpoint(c.Traces.Endpoint); err != nil {
 			bad("otlp endpoint: %w", err)
 		}
+	}
+	if err := transport.CheckPrefix(c.Prefix); err != nil {
+		bad("prefix: %w", err)
 	}
 	n := c.NATS
 	if err := checkURLs(n.URL); err != nil {

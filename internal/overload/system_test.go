@@ -248,3 +248,4 @@ func (d *deadLetters) Committed(int, time.Duration)      {}
 func (d *deadLetters) Published(int, int)                {}
 func (d *deadLetters) AnnouncementsDropped(int)          {}
 func (d *deadLetters) StartRefused(string, time.Time)    {}
+func (d *deadLetters) TraceDropped()                     {}

@@ -30,7 +30,7 @@ func (c clients) Request(ctx context.Context, request *transport.Envelope) func(
 	carrier := propagation.MapCarrier{}
 	propagation.TraceContext{}.Inject(ctx, carrier)
 	if carrier["traceparent"] != "" {
-		request.TraceParent, request.TraceState = carrier["traceparent"], carrier["tracestate"]
+		request.TraceParent, request.TraceState, _ = transport.TraceContext(carrier["traceparent"], carrier["tracestate"])
 	}
 	return func(err error) {
 		defer span.End()

@@ -6,11 +6,15 @@ import (
 
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/amends-dev/amends/transport"
 )
 
-// Parse reads a W3C trace context. ok is false when there is none, or none that
-// can be used; tracestate may be empty, and is dropped when it is malformed.
+// Parse reads a W3C trace context. ok is false when there is none, or none that may be
+// passed on (see transport.TraceContext); tracestate may be empty, and is dropped when
+// it is malformed.
 func Parse(traceParent, traceState string) (_ trace.SpanContext, ok bool) {
+	traceParent, traceState, _ = transport.TraceContext(traceParent, traceState)
 	if traceParent == "" {
 		return trace.SpanContext{}, false
 	}

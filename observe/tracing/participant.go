@@ -41,7 +41,8 @@ type commandSpan struct {
 func (s commandSpan) Context() (traceParent, traceState string) {
 	carrier := propagation.MapCarrier{}
 	propagation.TraceContext{}.Inject(s.ctx, carrier)
-	return carrier["traceparent"], carrier["tracestate"]
+	traceParent, traceState, _ = transport.TraceContext(carrier["traceparent"], carrier["tracestate"])
+	return traceParent, traceState
 }
 
 // End is part of participant.Span. A rejection is the business's no, and no

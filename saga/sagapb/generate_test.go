@@ -115,6 +115,7 @@ var events = rapid.Custom(func(t *rapid.T) *saga.Event {
 		Reason:      texts.Draw(t, "reason"),
 		Final:       rapid.Bool().Draw(t, "final"),
 		Verb:        someVerbs.Draw(t, "verb"),
+		Unsent:      rapid.SliceOfN(rapid.Map(texts, func(s string) saga.StepName { return saga.StepName(s) }), 0, 3).Draw(t, "unsent"),
 		By:          texts.Draw(t, "by"),
 	}
 })

@@ -138,7 +138,7 @@ func TestEventRefuses(t *testing.T) {
 		"type of event is missing": {AtUnixNano: 1},
 		"type of event 9":          {AtUnixNano: 1, Type: 9},
 		"direction 3":              {AtUnixNano: 1, Type: 2, Direction: 3},
-		"outcome 4":                {AtUnixNano: 1, Type: 2, Outcome: 4},
+		"outcome 9":                {AtUnixNano: 1, Type: 2, Outcome: 9},
 		"verb 9":                   {AtUnixNano: 1, Type: 4, Verb: 9},
 	} {
 		b, err := proto.Marshal(m)

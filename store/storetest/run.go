@@ -58,6 +58,7 @@ func Run(t *testing.T, open func(t *testing.T) Harness) {
 		{"definitions/conflicts", testDefinitions},
 		{"expire/tombstones", testExpire},
 		{"expire/limits and order", testExpireLimits},
+		{"expire/a removed saga owes nothing", testRemovedOweNothing},
 		{"reopen/everything is as it was", testReopen},
 		{"close/errors", testClosed},
 		{"backup/restore under load", testBackup},

@@ -2,6 +2,7 @@ package natsbus
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -66,7 +67,8 @@ type Bus struct {
 
 // Connect connects to a server and makes the bus, streams included. It waits for
 // the server until ctx ends: services may be started before it. Afterwards the
-// connection is kept up for ever.
+// connection is kept up for ever. A server whose max_payload is less than MinPayload
+// is refused with ErrPayload.
 func Connect(ctx context.Context, config Config) (*Bus, error) {
 	if err := config.Validate(); err != nil {
 		return nil, fmt.Errorf("connect to NATS: %w", err)
@@ -102,7 +104,7 @@ func New(ctx context.Context, nc *nats.Conn, config Config) (*Bus, error) {
 }
 
 func newBus(ctx context.Context, nc *nats.Conn, config Config, owned bool) (*Bus, error) {
-	if err := checkVersion(nc.ConnectedServerVersion()); err != nil {
+	if err := errors.Join(checkVersion(nc.ConnectedServerVersion()), checkPayload(nc.MaxPayload())); err != nil {
 		return nil, err
 	}
 	js, err := jetstream.New(nc,

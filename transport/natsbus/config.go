@@ -71,13 +71,23 @@ const (
 	Trust
 )
 
+// maxInboxPrefix bounds the subjects on which replies come, so that one fits a line
+// of the protocol beside the longest subject.
+const maxInboxPrefix = 256
+
 // Validate reports all that is wrong with the configuration.
 func (c Config) Validate() error {
 	var errs []error
-	if c.Prefix != "" {
-		if err := transport.CheckSubject(c.Prefix); err != nil {
-			errs = append(errs, fmt.Errorf("prefix: %w", err))
+	if err := transport.CheckPrefix(c.Prefix); err != nil {
+		errs = append(errs, fmt.Errorf("prefix: %w", err))
+	}
+	if c.InboxPrefix != "" {
+		if err := errors.Join(transport.CheckLength("it", c.InboxPrefix, maxInboxPrefix), transport.CheckSubject(c.InboxPrefix)); err != nil {
+			errs = append(errs, fmt.Errorf("inbox prefix: %w", err))
 		}
+	}
+	if c.MaxMessageBytes != 0 && c.MaxMessageBytes < transport.MaxMessage {
+		errs = append(errs, fmt.Errorf("max message bytes is %d; a saga's largest command has %d, so give at least as many, or 0", c.MaxMessageBytes, transport.MaxMessage))
 	}
 	if c.Replicas < 0 || c.Replicas > 5 {
 		errs = append(errs, fmt.Errorf("replicas is %d; JetStream keeps 1 to 5 copies", c.Replicas))

@@ -1,6 +1,7 @@
 package natsbus
 
 import (
+	"errors"
 	"strings"
 	"sync"
 	"unicode"
@@ -138,45 +139,51 @@ func join(list []pair, key, value string) []pair {
 	return append(list, pair{name: name, value: value})
 }
 
-// read makes an envelope of headers and data.
+// read makes an envelope of headers and data. An answer whose content type cannot be
+// used is one all the same.
 func read(subject string, list []pair, data []byte) (e transport.Envelope, err error) {
 	e.Subject, e.Data = subject, data
-	fail := func(problem error) {
-		if err == nil {
+	var unusable error
+	for i := range list {
+		problem := list[i].setOn(&e)
+		if content, ok := errors.AsType[*transport.ContentTypeError](problem); ok {
+			unusable = content
+		} else if err == nil {
 			err = problem
 		}
 	}
-	for _, p := range list {
-		name, value := p.name, p.value
-		if p.again != "" {
-			fail(&transport.AttributeError{Name: name, Value: cut(value), Why: p.again})
-			continue
-		}
-		if plain(name) && strings.ContainsFunc(value, unicode.IsControl) {
-			continue // it could not be passed on as it is; a trace that cannot be read is dropped, says W3C, and the message goes on
-		}
-		if name == "nats-msg-id" {
-			e.DedupID = value
-			continue
-		}
-		if strings.HasPrefix(name, "ce-") {
-			decoded, ok := percent.Decode(value)
-			if !ok {
-				fail(&transport.AttributeError{Name: name, Value: cut(value), Why: "is not percent-encoded: % is followed by two hexadecimal digits, or written %25"})
-				continue
-			}
-			value = decoded
-		}
-		if problem := e.SetAttribute(name, value); problem != nil {
-			fail(problem)
-		}
+	if e.TraceParent == "" {
+		e.TraceState = "" // means nothing alone
+	}
+	if err == nil && !e.IsAnswer() {
+		err = unusable
 	}
 	return e, err
 }
 
-// plain says whether a header is passed on as it is, without percent-encoding.
-func plain(name string) bool {
-	return name == transport.AttrTraceParent || name == transport.AttrTraceState || name == "nats-msg-id"
+// setOn sets the attribute that a header is.
+func (p *pair) setOn(e *transport.Envelope) error {
+	name, value := p.name, p.value
+	switch {
+	case p.again != "" && name == transport.AttrTraceParent:
+		e.DropTrace()
+		return nil
+	case p.again != "":
+		return &transport.AttributeError{Name: name, Value: cut(value), Why: p.again}
+	case name == "nats-msg-id":
+		if len(value) <= transport.MaxDedupID && !strings.ContainsFunc(value, unicode.IsControl) {
+			e.DedupID = value
+		}
+		return nil
+	}
+	if strings.HasPrefix(name, "ce-") {
+		decoded, ok := percent.Decode(value)
+		if !ok {
+			return &transport.AttributeError{Name: name, Value: cut(value), Why: "is not percent-encoded: % is followed by two hexadecimal digits, or written %25"}
+		}
+		value = decoded
+	}
+	return e.SetAttribute(name, value)
 }
 
 // known says whether a header is read; others may be repeated and be as they like.

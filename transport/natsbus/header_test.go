@@ -19,6 +19,8 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
 )
 
+const trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
 const answer = "saga.event.inventory.order-1.reserve.do.1"
 
 func right() nats.Header { return nats.Header{"ce-type": {transport.TypeCompleted}} }
@@ -53,7 +55,12 @@ func malformed() map[string]struct {
 		"wrong specversion":           bad("ce-specversion", "ce-specversion", "0.3"),
 		"structured mode":             bad("structured", "Content-Type", "application/cloudevents+json; charset=utf-8"),
 		"batched mode":                bad("structured", "ce-datacontenttype", "application/cloudevents-batch+json"),
-		"no media type":               bad("media type", "ce-datacontenttype", "json;;"),
+		"an id of 513 bytes":          bad("is 513 bytes long, at most 512", "ce-id", strings.Repeat("%20", 513)),
+		"a source of 257 bytes":       bad("is 257 bytes long, at most 256", "ce-source", strings.Repeat("s", 257)),
+		"a type of 129 bytes":         bad("is 129 bytes long, at most 128", "ce-type", strings.Repeat("t", 129)),
+		"a code of 65 bytes":          bad("is 65 bytes long, at most 64", "ce-code", strings.Repeat("c", 65)),
+		"a time of 65 bytes":          bad("is 65 bytes long, at most 64", "ce-time", strings.Repeat("0", 65)),
+		"a subject of 513 bytes":      bad("is 513 bytes long, at most 512", "ce-replyto", strings.Repeat("s", 513)),
 		"percent at the end":          bad("percent-encoded", "ce-reason", "100%"),
 		"percent and no digits":       bad("percent-encoded", "ce-reason", "50% off"),
 		"not UTF-8":                   bad("UTF-8", "ce-reason", "%ff%fe"),
@@ -154,7 +161,7 @@ func TestLenientHeaders(t *testing.T) {
 	source := subscribe(t, bus, transport.Subscription{Stream: transport.Events, Name: "coordinator"})
 	header := nats.Header{
 		"CE-TYPE": {transport.TypeRejected}, "Ce-Reason": {"50%25%20off, Gr%c3%bc%C3%9Fe ✓"}, "Content-Type": {"text/plain"},
-		"baggage": {"a=1", "b=2"}, "Tracestate": {"a=1", "b=2"}, "ce-other": {"x"}, "ce-attempt": {"1"},
+		"baggage": {"a=1", "b=2"}, "Traceparent": {trace}, "Tracestate": {"a=1", "b=2"}, "ce-other": {"x"}, "ce-attempt": {"1"},
 	}
 	if _, err := jetStream(t, bus).PublishMsg(within(t), &nats.Msg{Subject: answer, Header: header}); err != nil {
 		t.Fatal(err)
@@ -166,10 +173,44 @@ func TestLenientHeaders(t *testing.T) {
 	got := *batch[0].Envelope()
 	want := transport.Envelope{
 		Subject: answer, ID: "order-1/reserve/do/1", Type: transport.TypeRejected, Reason: "50% off, Grüße ✓", ContentType: "text/plain",
-		TraceState: "a=1,b=2", Saga: "order-1", Step: "reserve", Direction: contract.Do, Attempt: 1, Data: got.Data,
+		TraceParent: trace, TraceState: "a=1,b=2", Saga: "order-1", Step: "reserve", Direction: contract.Do, Attempt: 1, Data: got.Data,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// An answer whose content type cannot be used is an answer; a trace context that is
+// none is dropped, and never a reason to refuse a message.
+func TestAnswersThatAreTakenAllTheSame(t *testing.T) {
+	bus := connect(t, start(t, embedded.Config{}), nil)
+	source := subscribe(t, bus, transport.Subscription{Stream: transport.Events, Name: "coordinator"})
+	for name, c := range map[string]struct {
+		header nats.Header
+		want   transport.Envelope
+	}{
+		"a content type of 60,000 bytes": {nats.Header{"ce-datacontenttype": {strings.Repeat("x", 60_000)}}, transport.Envelope{ContentType: strings.Repeat("x", 60_000)}},
+		"no media type":                  {nats.Header{"ce-datacontenttype": {"json;;"}}, transport.Envelope{ContentType: "json;;"}},
+		"a traceparent of 60,000 bytes":  {nats.Header{"traceparent": {strings.Repeat("x", 60_000)}, "tracestate": {"a=1"}}, transport.Envelope{TraceDropped: true}},
+		"two traceparents":               {nats.Header{"traceparent": {trace, trace}, "tracestate": {"a=1"}}, transport.Envelope{TraceDropped: true}},
+		"a traceparent not in UTF-8":     {nats.Header{"traceparent": {"\xff"}}, transport.Envelope{TraceDropped: true}},
+		"a tracestate of 513 bytes":      {nats.Header{"traceparent": {trace}, "tracestate": {strings.Repeat("a", 513)}}, transport.Envelope{TraceParent: trace, TraceDropped: true}},
+		"a tracestate with a tab":        {nats.Header{"traceparent": {trace}, "tracestate": {"a=1\tb"}}, transport.Envelope{TraceParent: trace, TraceDropped: true}},
+	} {
+		if _, err := jetStream(t, bus).PublishMsg(within(t), &nats.Msg{Subject: answer, Header: with(right(), c.header)}); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		batch, err := source.Receive(within(t), 1)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		got := *batch[0].Envelope()
+		batch[0].Ack()
+		c.want.Subject, c.want.ID, c.want.Type, c.want.Data = answer, "order-1/reserve/do/1", transport.TypeCompleted, got.Data
+		c.want.Saga, c.want.Step, c.want.Direction, c.want.Attempt = "order-1", "reserve", contract.Do, 1
+		if diff := cmp.Diff(c.want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
 	}
 }
 

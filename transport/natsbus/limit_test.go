@@ -41,6 +41,8 @@ func TestDrift(t *testing.T) {
 		{"discard", change(func(c *jetstream.StreamConfig) { c.Discard = jetstream.DiscardOld }), "discard"},
 		{"max age", change(func(c *jetstream.StreamConfig) { c.MaxAge = time.Hour }), "max_age"},
 		{"one per subject", change(func(c *jetstream.StreamConfig) { c.MaxMsgsPerSubject = 1 }), "max_msgs_per_subject"},
+		{"small messages", change(func(c *jetstream.StreamConfig) { c.MaxMsgSize = transport.MaxMessage - 1 }), "max_msg_size"},
+		{"messages that are just large enough", change(func(c *jetstream.StreamConfig) { c.MaxMsgSize = transport.MaxMessage }), ""},
 		{"no ack", change(func(c *jetstream.StreamConfig) { c.NoAck = true }), "no_ack"},
 	}
 	server := start(t, embedded.Config{})

@@ -17,9 +17,6 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// headroom is what a dead letter may need beyond the message it holds.
-const headroom = 32 << 10
-
 // DriftError says that a stream exists with a configuration with which the bus
 // would lose messages or not work, and how to put it right.
 type DriftError struct {
@@ -57,7 +54,7 @@ func (b *Bus) wanted(s transport.Stream) jetstream.StreamConfig {
 		c.MaxBytes = b.config.QueueBytes
 		c.MaxMsgSize = int32(b.config.MaxMessageBytes)
 		if c.MaxMsgSize == 0 {
-			c.MaxMsgSize = int32(max(b.nc.MaxPayload()-headroom, b.nc.MaxPayload()/2))
+			c.MaxMsgSize = int32(max(b.nc.MaxPayload()-headroom, transport.MaxMessage))
 		}
 		if s == transport.Commands {
 			c.AllowMsgTTL = true
@@ -170,6 +167,9 @@ func (b *Bus) ensure(ctx context.Context, s transport.Stream, settle func(contex
 // relimit gives an existing stream the limits that are given, if streams are ours to
 // change; nil: they are right.
 func (b *Bus) relimit(ctx context.Context, s transport.Stream, want, have jetstream.StreamConfig) (*jetstream.StreamInfo, error) {
+	if want.MaxMsgSize == 0 { // as it is
+		want.MaxMsgSize = have.MaxMsgSize
+	}
 	same := have.MaxBytes == want.MaxBytes && have.MaxAge == want.MaxAge && have.MaxMsgSize == want.MaxMsgSize
 	if same || !b.config.given[s] || b.config.Provision != Create {
 		return nil, nil
@@ -272,6 +272,9 @@ func drift(want, have jetstream.StreamConfig) error {
 	}
 	if have.MaxMsgsPerSubject > 0 {
 		add("max_msgs_per_subject", "unlimited", have.MaxMsgsPerSubject, edit+"--max-msgs-per-subject=-1")
+	}
+	if have.MaxMsgSize > 0 && have.MaxMsgSize < transport.MaxMessage {
+		add("max_msg_size", fmt.Sprintf("%d or more", transport.MaxMessage), have.MaxMsgSize, fmt.Sprintf("%s--max-msg-size=%d", edit, MinPayload))
 	}
 	if want.Retention == jetstream.WorkQueuePolicy && have.MaxAge > 0 {
 		add("max_age", "unlimited", have.MaxAge, edit+"--max-age=-1")

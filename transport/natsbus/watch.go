@@ -56,6 +56,7 @@ func (b *Bus) watch(ctx context.Context) {
 		if b.config.Provision != Trust {
 			err := b.glance(ctx)
 			reached = append(reached, err)
+			err = errors.Join(err, checkPayload(b.nc.MaxPayload())) // it may be another server
 			if err != nil && ctx.Err() == nil && err.Error() != said {
 				b.config.Logger.Warn("looking after the NATS streams failed; it is tried again", "error", err)
 				said = err.Error()

@@ -174,13 +174,18 @@ func marshal(ctx context.Context, e *transport.Envelope) *message.Message {
 }
 
 // unmarshal reads a message that came on a topic. What could be read is returned
-// also with an error.
+// also with an error. An answer whose content type cannot be used is one all the same.
 func unmarshal(topic string, m *message.Message) (e transport.Envelope, err error) {
 	e.Subject, e.Data = topic, m.Payload
+	var unusable error
 	seen := map[string]bool{}
 	for key, value := range m.Metadata {
 		name := strings.ToLower(key)
-		if seen[name] {
+		switch {
+		case seen[name] && name == transport.AttrTraceParent:
+			e.DropTrace()
+			continue
+		case seen[name]:
 			err = errors.Join(err, &transport.AttributeError{Name: name, Value: value, Why: "is there more than once, in different cases; give it once"})
 		}
 		seen[name] = true
@@ -188,7 +193,15 @@ func unmarshal(topic string, m *message.Message) (e transport.Envelope, err erro
 			e.Subject = value
 			continue
 		}
-		err = errors.Join(err, e.SetAttribute(name, value))
+		problem := e.SetAttribute(name, value)
+		if content, ok := errors.AsType[*transport.ContentTypeError](problem); ok {
+			unusable = content
+			continue
+		}
+		err = errors.Join(err, problem)
+	}
+	if !e.IsAnswer() {
+		err = errors.Join(err, unusable)
 	}
 	return e, err
 }

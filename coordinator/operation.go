@@ -1,0 +1,53 @@
+package coordinator
+
+import (
+	"fmt"
+
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/transport"
+)
+
+// checkOperation refuses a decision that could not be kept in a history or sent on,
+// whatever the saga; what is legal on it is Decide's to say. prefix stands before the
+// names of the fields.
+func checkOperation(op *transport.Operation, prefix string) error {
+	var wrong violations
+	wrong.operation(op, prefix)
+	return wrong.err()
+}
+
+// operation adds what is wrong with the fields of a decision.
+func (v *violations) operation(op *transport.Operation, prefix string) {
+	for _, field := range [...]struct {
+		name, value string
+		most        int
+	}{
+		{"by", op.By, saga.MaxReason},
+		{"reason", op.Reason, saga.MaxReason},
+		{"verb", op.Verb, contract.MaxNameLength},
+		{"result", string(op.Result), saga.MaxPayload},
+	} {
+		if len(field.value) > field.most {
+			v.add(prefix+field.name, fmt.Sprintf("is %d bytes long, at most %d are allowed", len(field.value), field.most))
+		}
+	}
+	if op.Step != "" {
+		if err := contract.CheckName("step", string(op.Step)); err != nil {
+			v.add(prefix+"step", err.Error())
+		}
+	}
+	switch op.Outcome {
+	case "", saga.OutcomeCompleted, saga.OutcomeRejected, saga.OutcomeFailed:
+	default:
+		v.add(prefix+"outcome", fmt.Sprintf("%q is no outcome; use completed or rejected", brief(string(op.Outcome))))
+	}
+}
+
+// operated is the event of a decision.
+func (c *Coordinator) operated(op *transport.Operation) saga.Event {
+	return saga.Event{
+		Type: saga.Operated, At: c.config.Clock(), Verb: saga.Verb(op.Verb), Step: op.Step,
+		By: op.By, Reason: op.Reason, Outcome: op.Outcome, Payload: op.Result,
+	}
+}

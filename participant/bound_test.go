@@ -1,0 +1,31 @@
+package participant
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/transport"
+)
+
+// What a handler says, or a command carries on, never makes an answer that the bus
+// does not take: a reason is cut, a trace context that is none is dropped.
+func TestAnswersAreBounded(t *testing.T) {
+	long := strings.Repeat("é", 35_000)
+	p := New("stock", &MemoryInbox{})
+	Handle(p, contract.NewCommand[int, int]("stock", "count"), func(context.Context, *MemoryTx, int) (int, error) { return 0, Reject(long) })
+	answer, err := p.Answer(t.Context(), &transport.Envelope{
+		Subject: "saga.command.stock.count", Type: transport.TypeCommand, ReplyTo: "saga.event.stock.s1.count.do.1", ID: "s1/count/do/1",
+		Saga: "s1", Step: "count", Direction: contract.Do, Attempt: 1, TraceParent: long, TraceState: long, Data: []byte("1"),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(answer.Reason) > contract.MaxReason || !strings.HasSuffix(answer.Reason, "é…") || answer.TraceParent+answer.TraceState != "" {
+		t.Errorf("reason of %d bytes, trace context of %d", len(answer.Reason), len(answer.TraceParent+answer.TraceState))
+	}
+	if err := New("stock", &MemoryInbox{}, SubjectPrefix(strings.Repeat("p", transport.MaxPrefix+1))).Check(); err == nil || !strings.Contains(err.Error(), "is 65 bytes long, at most 64") {
+		t.Errorf("a long prefix: %v", err)
+	}
+}

@@ -1,0 +1,141 @@
+package transport_test
+
+import (
+	"math"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"pgregory.net/rapid"
+
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/transport"
+)
+
+// largest has every attribute at its bound, of bytes that have to be encoded where
+// an attribute may have such.
+func largest() transport.Envelope {
+	text := func(n int) string { return strings.Repeat("\x01", n) }
+	name := strings.Repeat("n", contract.MaxNameLength)
+	moment := time.Date(9999, 12, 31, 23, 59, 59, 999_999_999, time.UTC)
+	return transport.Envelope{
+		Subject: strings.Repeat("s", transport.MaxSubject), DedupID: text(transport.MaxDedupID),
+		ID: text(transport.MaxID), Source: text(transport.MaxSource), Type: text(transport.MaxType), Time: moment,
+		ContentType: text(transport.MaxContentType),
+		TraceParent: traceParent, TraceState: strings.Repeat("~", transport.MaxTraceState),
+		Saga: contract.SagaID(strings.Repeat("x", contract.MaxSagaIDLength)), Definition: contract.DefinitionRef{Name: name, Version: math.MaxInt},
+		Step: contract.StepName(name), Direction: contract.Back, Attempt: math.MaxInt, ReplyTo: strings.Repeat("ÿ", transport.MaxSubject/2),
+		Expires: moment, Reason: text(transport.MaxReason), Final: true, Code: text(transport.MaxCode), RetryAfter: transport.MaxRetryAfter,
+	}
+}
+
+// encoded is how long a header is at most: percent-encoding makes three bytes of one.
+func encoded(name, value string) int {
+	return len(name) + len(": ") + 3*len(value) + len("\r\n")
+}
+
+// What fits is what all attributes together have at their worst (I10): without this
+// sum nobody would notice that a larger bound makes messages that no bus takes.
+func TestLargestAttributesFit(t *testing.T) {
+	e, sum, count := largest(), 0, 0
+	e.Attributes(func(name, value string) {
+		count++
+		if strings.HasPrefix(name, "ce-") {
+			sum += encoded(name, value)
+		} else {
+			sum += len(name) + len(": ") + len(value) + len("\r\n")
+		}
+	})
+	const attributes = 19 // a new one needs a bound, a line in largest, and this number
+	if count != attributes {
+		t.Errorf("%d attributes are written, %d are bounded here", count, attributes)
+	}
+	sum += len("NATS/1.0\r\n\r\n") + encoded("Nats-Msg-Id", e.DedupID) + encoded("Nats-TTL", "31622400s")
+	if sum > transport.MaxAttributes {
+		t.Errorf("all attributes have %d bytes, more than MaxAttributes, %d", sum, transport.MaxAttributes)
+	}
+	dead := sum + count*len("original-") + encoded(transport.AttrReason, strings.Repeat("x", transport.MaxReason)) +
+		encoded("dead-subject", e.Subject) + encoded("dead-header-block", strings.Repeat("x", 4<<10)) + 1024
+	if dead > math.MaxUint16 {
+		t.Errorf("a dead letter's headers have %d bytes, more than JetStream's %d", dead, math.MaxUint16)
+	}
+	t.Logf("attributes %d, dead letter %d, data %d, message %d bytes", sum, dead, transport.MaxData, transport.MaxMessage)
+}
+
+// With the longest prefix and names every subject has at most MaxSubject bytes, and
+// two of them fit a line of the NATS protocol.
+func TestLongestSubjectsFit(t *testing.T) {
+	e := largest()
+	prefix := strings.Repeat("p", transport.MaxPrefix)
+	if err := transport.CheckPrefix(prefix); err != nil {
+		t.Error(err)
+	}
+	s, name := transport.Subjects{Prefix: prefix}, string(e.Step)
+	key := contract.Key{Saga: e.Saga, Step: e.Step, Direction: contract.Back}
+	for _, subject := range []string{
+		s.Command(name, name), s.Event(name, key, math.MaxInt), s.Bundle(transport.Events, name, math.MaxInt),
+		s.Lifecycle(name, contract.Compensating), s.DeadLetter(transport.DeadLetters), s.API(transport.APICompareDefinitions),
+	} {
+		if len(subject) > transport.MaxSubject {
+			t.Errorf("subject %s has %d bytes, more than MaxSubject, %d", subject, len(subject), transport.MaxSubject)
+		}
+	}
+	if id := transport.CommandID(key, math.MaxInt) + "/completed/too-large"; len(id) > transport.MaxID {
+		t.Errorf("id %s has %d bytes, more than MaxID", id, len(id))
+	}
+	const maxControlLine = 4096 // of a NATS server
+	if 2*transport.MaxSubject+256 > maxControlLine {
+		t.Errorf("subject and reply subject do not fit %d", maxControlLine)
+	}
+	for _, bad := range []string{prefix + "p", "sagä", "a b", "a..b", ">"} {
+		if transport.CheckPrefix(bad) == nil {
+			t.Errorf("the prefix %q is taken", bad)
+		}
+	}
+}
+
+// Each attribute is taken at its bound; one byte more is refused with its name, its
+// length and its bound, cut, or dropped.
+func TestBounds(t *testing.T) {
+	e := largest()
+	e.ContentType = "text/plain; a=" + strings.Repeat("x", transport.MaxContentType-len("text/plain; a="))
+	e.Attributes(func(name, value string) {
+		if err := new(transport.Envelope).SetAttribute(name, value); err != nil {
+			t.Errorf("%s at its bound: %v", name, err)
+		}
+	})
+	for name, most := range map[string]int{
+		transport.AttrID: 512, transport.AttrSource: 256, transport.AttrType: 128, transport.AttrContentType: 255, "content-type": 255,
+		transport.AttrReplyTo: 512, transport.AttrCode: 64, transport.AttrTime: 64, transport.AttrExpires: 64,
+		transport.AttrSaga: 128, transport.AttrStep: 64, transport.AttrDefinition: 64, transport.AttrDirection: 4, transport.AttrAttempt: 19,
+		transport.AttrFinal: 5, transport.AttrRetryAfter: 10, transport.AttrSpecVersion: 3,
+	} {
+		for _, n := range []int{most + 1, 70_000} {
+			err := new(transport.Envelope).SetAttribute(name, strings.Repeat("7", n))
+			if err == nil || len(err.Error()) > 400 {
+				t.Errorf("%s of %d bytes: %.500v", name, n, err)
+			}
+		}
+	}
+	var cut transport.Envelope
+	if err := cut.SetAttribute(transport.AttrReason, strings.Repeat("é", 35_000)); err != nil || len(cut.Reason) > transport.MaxRefusal || !utf8.ValidString(cut.Reason) {
+		t.Errorf("a reason of 70,000 bytes: %v, and %d bytes are kept", err, len(cut.Reason))
+	}
+}
+
+func TestCut(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		text, most := string(rapid.SliceOf(rapid.Byte()).Draw(t, "text")), rapid.IntRange(3, 40).Draw(t, "most")
+		got := transport.Cut(text, most)
+		kept, isCut := strings.CutSuffix(got, "…")
+		switch {
+		case len(got) > max(most, 3) && len(text) > most || !utf8.ValidString(got):
+			t.Fatalf("%q of %q", got, text)
+		case utf8.ValidString(text) && len(text) <= most && got != text:
+			t.Fatalf("%q of %q", got, text)
+		case utf8.ValidString(text) && len(text) > most && (!isCut || !strings.HasPrefix(text, kept) || most-len(got) > utf8.UTFMax):
+			t.Fatalf("%q of %q", got, text)
+		}
+	})
+}

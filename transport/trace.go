@@ -1,0 +1,103 @@
+package transport
+
+import "strings"
+
+// TraceContext is a W3C trace context as it is passed on: of what is not exactly
+// one, nothing. A traceparent of a later version is read as far as version 00
+// goes, and sent as version 00 (https://www.w3.org/TR/trace-context/#versioning-of-traceparent).
+// A tracestate is dropped with its traceparent, and alone if it has more than
+// MaxTraceState bytes or anything but printable ASCII. dropped reports whether
+// something that was given is not passed on.
+func TraceContext(traceParent, traceState string) (parent, state string, dropped bool) {
+	if traceParent == "" {
+		return "", "", false // without a traceparent a tracestate means nothing
+	}
+	parent, ok := readTraceParent(traceParent)
+	if !ok {
+		return "", "", true
+	}
+	if !fineTraceState(traceState) {
+		return parent, "", true
+	}
+	return parent, traceState, false
+}
+
+// CleanTrace drops what TraceContext does not pass on, and reports whether
+// anything of the message's trace context was dropped, now or when it was read.
+func (e *Envelope) CleanTrace() (dropped bool) {
+	e.TraceParent, e.TraceState, dropped = TraceContext(e.TraceParent, e.TraceState)
+	e.TraceDropped = e.TraceDropped || dropped
+	return e.TraceDropped
+}
+
+// DropTrace drops the trace context: what came as one is none.
+func (e *Envelope) DropTrace() {
+	e.TraceParent, e.TraceState, e.TraceDropped = "", "", true
+}
+
+// setTraceParent reads a traceparent, whichever of the two comes first.
+func (e *Envelope) setTraceParent(value string) {
+	parent, ok := readTraceParent(value)
+	if !ok {
+		e.DropTrace()
+		return
+	}
+	e.TraceParent = parent
+}
+
+// setTraceState reads a tracestate, whichever of the two comes first.
+func (e *Envelope) setTraceState(value string) {
+	switch {
+	case !fineTraceState(value):
+		e.TraceDropped = true
+	case e.TraceDropped: // the traceparent was none
+	default:
+		e.TraceState = value
+	}
+}
+
+// readTraceParent returns a traceparent as version 00: 00-<32 hex>-<16 hex>-<2 hex>.
+func readTraceParent(s string) (string, bool) {
+	const version00 = MaxTraceParent
+	switch {
+	case len(s) < version00,
+		!hexadecimal(s[:2]), s[:2] == "ff",
+		s[2] != '-', !hexadecimal(s[3:35]), zeros(s[3:35]),
+		s[35] != '-', !hexadecimal(s[36:52]), zeros(s[36:52]),
+		s[52] != '-', !hexadecimal(s[53:55]):
+		return "", false
+	case s[:2] == "00":
+		return s, len(s) == version00
+	case len(s) > version00 && s[version00] != '-':
+		return "", false
+	}
+	flags := "-00"
+	if strings.IndexByte("13579bdf", s[54]) >= 0 {
+		flags = "-01" // sampled, the only flag whose meaning every version keeps
+	}
+	return "00" + s[2:52] + flags, true
+}
+
+func hexadecimal(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return false
+		}
+	}
+	return true
+}
+
+func zeros(s string) bool { return strings.Trim(s, "0") == "" }
+
+// fineTraceState reports whether a tracestate may be passed on.
+func fineTraceState(s string) bool {
+	if len(s) > MaxTraceState {
+		return false
+	}
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
+}
