@@ -138,7 +138,13 @@ func (p *player) event(words []string) Event {
 		ev.Type, ev.ID, ev.Payload = Started, ID(words[1]), []byte(rest(2))
 	case "wake":
 		ev.Type = Woke
-	case "completed", "rejected", "failed", "broken":
+		if len(words) > 1 { // the steps whose command has not gone out, with commas between
+			for step := range strings.SplitSeq(words[1], ",") {
+				ev.Unsent = append(ev.Unsent, StepName(step))
+			}
+			ev.Reason = rest(2)
+		}
+	case "completed", "rejected", "failed", "broken", "not-sent", "not-sent-now":
 		ev.Type, ev.Participant, ev.Step, ev.Direction = Answered, words[1], StepName(words[2]), Direction(words[3])
 		attempt, err := strconv.Atoi(words[4])
 		if err != nil {
@@ -148,6 +154,8 @@ func (p *player) event(words []string) Event {
 		switch words[0] {
 		case "completed":
 			ev.Payload = []byte(rest(5))
+		case "not-sent-now": // an earlier attempt may have arrived
+			ev.Outcome, ev.Final, ev.Reason = OutcomeNotSent, true, rest(5)
 		case "broken":
 			ev.Outcome, ev.Final, ev.Reason = OutcomeFailed, true, rest(5)
 		default:
