@@ -231,9 +231,9 @@ func TestShareOfOpenSagas(t *testing.T) {
 func TestNeverTaken(t *testing.T) {
 	var log notes
 	n := withNeighbours(t, func(c *daemon.Config) {
-		c.NATS.MaxMessageBytes = 20_000
 		c.Logger = slog.New(slog.NewTextHandler(&log, nil))
 	})
+	n.edit(transport.Commands, func(c *jetstream.StreamConfig) { c.MaxMsgSize = 20_000 })
 	ids := n.start("well", 1, 30_000)
 	n.ends(ids, contract.Compensated)
 	status, err := n.client.Get(t.Context(), contract.SagaID(ids[0]))

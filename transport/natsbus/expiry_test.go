@@ -22,10 +22,10 @@ func attempt(id string, number int, d time.Duration) transport.Envelope {
 	return e
 }
 
-// Of the commands that nobody takes, those that repeat an attempt leave the stream when
-// the attempt is over. First attempts stay, and so does what is not over: alone as in
-// bundles.
-func TestRepeatedCommandsExpire(t *testing.T) {
+// Commands that nobody takes leave the stream when their attempt is over: a first attempt
+// after a minute at least, which is more than this test lasts; alone as in bundles. What
+// says nothing of an end stays.
+func TestCommandsExpire(t *testing.T) {
 	for name, most := range map[string]int{"alone": 1, "in bundles": 16} {
 		t.Run(name, func(t *testing.T) {
 			bus := connect(t, start(t, embedded.Config{}), nil)

@@ -24,7 +24,25 @@ func (b *Bus) Question(ctx context.Context) (context.Context, context.CancelFunc
 }
 
 // Look looks at the streams, after whoever looks now.
-func (b *Bus) Look(ctx context.Context) error { return b.look(ctx) }
+func (b *Bus) Look(ctx context.Context, streams ...transport.Stream) error {
+	return b.look(ctx, streams...)
+}
+
+// BusyWith is as if somebody looked at one stream, until free is called.
+func (b *Bus) BusyWith(s transport.Stream) (free func()) {
+	b.streams[s].repair <- struct{}{}
+	return func() { <-b.streams[s].repair }
+}
+
+// Translate says of which kind a refusal of the server is.
+func (b *Bus) Translate(err error) error { return b.translate(err) }
+
+// NoteViolation and Violation are what the connection says, and what that means for a
+// message published at a time.
+func (b *Bus) NoteViolation(err error, at time.Time) { b.violations.note(err, at) }
+func (b *Bus) Violation(subject string, published time.Time) error {
+	return b.violations.of(subject, published)
+}
 
 // Busy is as if somebody looked at the streams, until free is called.
 func (b *Bus) Busy() (free func()) {
