@@ -155,12 +155,8 @@ func (c *Coordinator) Run(ctx context.Context) error {
 		shards.Go(guard(s.run, out))
 	}
 	relay.Go(guard(c.relay.Run, out))
-	intake.Go(guard(func(ctx context.Context) error { return c.receive(ctx, source) }, in))
-	intake.Go(guard(c.timekeeper.run, in))
-	intake.Go(guard(c.expire, in))
-	intake.Go(guard(c.watchBus, in))
-	for _, look := range c.monitor.loops() {
-		intake.Go(guard(look, in))
+	for _, run := range c.intakes(source) {
+		intake.Go(guard(run, in))
 	}
 	c.ready.Store(true)
 
@@ -182,6 +178,13 @@ func (c *Coordinator) Run(ctx context.Context) error {
 		return fmt.Errorf("coordinator: %w", *broken)
 	}
 	return errors.Join(closeErr, intakeErr, shardErr, relayErr)
+}
+
+// intakes are what takes something in, or looks after it, until it ends; each on a goroutine
+// of its own.
+func (c *Coordinator) intakes(source transport.Source) []func(context.Context) error {
+	receive := func(ctx context.Context) error { return c.receive(ctx, source) }
+	return append([]func(context.Context) error{receive, c.timekeeper.run, c.expire, c.watchBus}, c.monitor.loops()...)
 }
 
 // Ready reports whether the coordinator takes work: nil, or why not. It waits for nothing:

@@ -141,11 +141,17 @@ func busRefuses(what ...string) func(*stage) {
 	}
 }
 
+// slow is checkout with time to see what stands.
+var slow = saga.MustDefine[order]("slow", saga.Timeout(time.Hour),
+	saga.Compensable("reserve", saga.Do(reserve), saga.Undo(release)),
+	saga.Compensable("charge", saga.Do(charge), saga.Undo(refund)))
+
 // row is one of the table in docs/OPERATING.md: what stands, and how it shows.
 type row struct {
 	name  string
 	stand func(*stage) // makes it stand
-	sagas int          // that are started then, of two steps: stock and bank
+	sagas int          // that are started then, of slow
+	quick bool         // of checkout instead, whose attempts time out after five seconds
 	kind  transport.StandstillKind
 	of    string   // which one
 	stops bool     // no saga moves: not ready
@@ -176,7 +182,7 @@ func rows() []row {
 			kind: transport.StandsShard, of: "1", stops: true, words: []string{"committing one batch", "disk"},
 		},
 		{
-			name: "timers are late", stand: func(s *stage) { s.asleep = true; busRefuses("stock")(s) }, again: func(s *stage) { s.asleep = false; s.refuse = nil }, sagas: 2,
+			name: "timers are late", stand: func(s *stage) { s.asleep = true; busRefuses("stock")(s) }, again: func(s *stage) { s.asleep = false; s.refuse = nil }, sagas: 2, quick: true,
 			kind: transport.StandsTimers, words: []string{"2 sagas were due"},
 		},
 		{
@@ -242,7 +248,7 @@ func (r *row) try(t *testing.T) {
 	w.services()
 	defer w.stopServices()
 	c, err := coordinator.New(coordinator.Config{
-		Bus: s, Store: stagedStore{s.store, s}, Definitions: []*saga.Definition{checkout},
+		Bus: s, Store: stagedStore{s.store, s}, Definitions: []*saga.Definition{checkout, slow},
 		Logger: slog.New(slog.NewTextHandler(&said, &slog.HandlerOptions{Level: slog.LevelInfo})), Secret: []byte("secret"),
 	})
 	if err != nil {
@@ -263,9 +269,13 @@ func (r *row) try(t *testing.T) {
 		t.Fatalf("before: %v, %v", err, c.Standstills())
 	}
 	s.set(r.stand)
+	def := slow
+	if r.quick {
+		def = checkout
+	}
 	for n := range r.sagas {
 		go func() { // a commit that hangs answers later
-			_, _ = client.New(s.Bus).Start(ctx, checkout, order{"tea"}, client.ID(contract.SagaID(fmt.Sprint("s", n))))
+			_, _ = client.New(s.Bus).Start(ctx, def, order{"tea"}, client.ID(contract.SagaID(fmt.Sprint("s", n))))
 		}()
 	}
 	began := time.Now()
