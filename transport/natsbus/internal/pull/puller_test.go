@@ -28,10 +28,10 @@ func TestRequestsAreNotInStep(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const expiry = time.Hour
+	const expiry, heartbeat = time.Hour, 25 * time.Minute // the server refuses less than two heartbeats
 	seen := map[time.Duration]bool{}
 	for range 10 {
-		p, err := pull.New(pull.Config{Conn: nc, Stream: "STREAM", Consumer: "process", Prefetch: 1, Expiry: expiry, Heartbeat: time.Minute})
+		p, err := pull.New(pull.Config{Conn: nc, Stream: "STREAM", Consumer: "process", Prefetch: 1, Expiry: expiry, Heartbeat: heartbeat})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -44,8 +44,8 @@ func TestRequestsAreNotInStep(t *testing.T) {
 		if err := json.Unmarshal(m.Data, &request); err != nil {
 			t.Fatal(err)
 		}
-		if request.Expires > expiry || request.Expires < expiry/2 {
-			t.Errorf("a request expires after %s, want %s to %s", request.Expires, expiry/2, expiry)
+		if request.Expires > expiry || request.Expires < 2*heartbeat {
+			t.Errorf("a request expires after %s, want %s to %s", request.Expires, 2*heartbeat, expiry)
 		}
 		seen[request.Expires] = true
 	}
