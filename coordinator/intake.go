@@ -74,14 +74,26 @@ func ReadAnswer(subjects transport.Subjects, e *transport.Envelope, at time.Time
 		return input, DeadLetterType, fmt.Errorf("type %q is not an answer; use %s, %s or %s",
 			e.Type, transport.TypeCompleted, transport.TypeRejected, transport.TypeFailed)
 	}
-	if len(e.Data) > saga.MaxPayload {
-		return input, DeadLetterOversize, fmt.Errorf("%d bytes of data, at most %d (MaxPayload); put large results elsewhere and answer with their address", len(e.Data), saga.MaxPayload)
-	}
-	return Input{Saga: key.Saga, Event: saga.Event{
+	event := saga.Event{
 		Type: saga.Answered, At: at, Participant: participant,
 		Step: key.Step, Direction: key.Direction, Attempt: attempt, Outcome: outcome,
 		Payload: e.Data, ContentType: e.ContentType, Reason: reasonOf(e), Final: e.Final,
-	}}, "", nil
+	}
+	if len(e.Data) > saga.MaxPayload {
+		oversize(&event)
+	}
+	return Input{Saga: key.Saga, Event: event}, "", nil
+}
+
+// oversize drops data that is too large to be kept. A do whose result it was has failed
+// for good: another attempt would be answered with the same. For everything else the
+// data is not needed.
+func oversize(ev *saga.Event) {
+	if ev.Outcome == saga.OutcomeCompleted && ev.Direction == saga.DirectionDo {
+		ev.Outcome, ev.Final = saga.OutcomeFailed, true
+		ev.Reason = fmt.Sprintf("the result is %d bytes, at most %d (MaxPayload); put large results elsewhere and answer with their address", len(ev.Payload), saga.MaxPayload)
+	}
+	ev.Payload, ev.ContentType = nil, ""
 }
 
 var outcomes = map[string]saga.Outcome{
