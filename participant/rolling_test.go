@@ -124,7 +124,7 @@ func TestUnknownActionInAShortAttempt(t *testing.T) {
 		c.ask(t, 1, contract.Do, "count-v2", expires)
 		time.Sleep(2*time.Second - time.Millisecond) // virtual
 		answers := c.answers(t)
-		if len(answers) != 1 || answers[0].Final || !strings.Contains(answers[0].Reason, "delivered 6 times in this attempt") || !answers[0].Time.Before(expires) {
+		if len(answers) != 1 || answers[0].Final || !strings.Contains(answers[0].Reason, "delivered 4 times in this attempt") || !answers[0].Time.Before(expires) {
 			t.Errorf("answers %+v", answers)
 		}
 		if err := stop(); err != nil {

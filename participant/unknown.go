@@ -17,9 +17,9 @@ const (
 	// processes of the participant, before it is answered as failed.
 	MaxUnknownDeliveries = 12
 
-	firstHandBack = time.Second      // doubled with each delivery,
-	maxHandBack   = 10 * time.Second // up to this
-	minHandBack   = 50 * time.Millisecond
+	firstHandBack = time.Second            // doubled with each delivery,
+	maxHandBack   = 10 * time.Second       // up to this
+	minHandBack   = 250 * time.Millisecond // enough for an answer to be in time
 
 	// busInFlight is the default of transport.Subscription.MaxInFlight.
 	busInFlight = 4096

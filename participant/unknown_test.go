@@ -41,8 +41,8 @@ func TestFateOf(t *testing.T) {
 		{contract.Do, 0, 1500 * time.Millisecond, is{delay: time.Second}},
 		{contract.Do, 0, time.Second, is{delay: 500 * time.Millisecond}},
 		{contract.Do, 5, 8 * time.Second, is{delay: 4 * time.Second}},
-		{contract.Do, 5, 80 * time.Millisecond, is{failed: "delivered 6 times in this attempt"}},
-		{contract.Do, 11, 80 * time.Millisecond, is{failed: "delivered 12 times", final: true}},
+		{contract.Do, 5, 499 * time.Millisecond, is{failed: "delivered 6 times in this attempt"}},
+		{contract.Do, 11, 499 * time.Millisecond, is{failed: "delivered 12 times", final: true}},
 
 		// A backlog is old at first sight.
 		{contract.Do, 0, -hour, is{delay: time.Second}},
