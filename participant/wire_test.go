@@ -196,12 +196,15 @@ func publish(t *testing.T, bus *natsbus.Bus, action, saga string) {
 func background(t *testing.T, p *participant.Participant[*participant.MemoryTx], bus transport.Bus) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- p.Run(ctx, bus) }()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := p.Run(ctx, bus); err != nil {
+			t.Error(err) // at once: whoever waits for what it sends waits in vain
+		}
+	}()
 	return func() {
 		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
+		<-done
 	}
 }
