@@ -57,8 +57,7 @@ func (p *Participant[Tx]) answer(ctx context.Context, command *transport.Envelop
 		return nil, ctx.Err()
 	}
 	final := false
-	var u *unknownAction
-	if errors.As(err, &u) {
+	if u, strange := errors.AsType[*unknownAction](err); strange {
 		f := unknown(&c)
 		if err = visit.strange(u, f); f.delay > 0 {
 			return nil, err
