@@ -78,21 +78,28 @@ func ReadAnswer(subjects transport.Subjects, e *transport.Envelope, at time.Time
 		return input, DeadLetterType, fmt.Errorf("type %q is not an answer; use %s, %s or %s",
 			e.Type, transport.TypeCompleted, transport.TypeRejected, transport.TypeFailed)
 	}
-	if len(e.Data) > saga.MaxPayload {
-		return input, DeadLetterOversize, fmt.Errorf("%d bytes of data, at most %d (MaxPayload); put large results elsewhere and answer with their address", len(e.Data), saga.MaxPayload)
-	}
-	ev := saga.Event{
+	event := saga.Event{
 		Type: saga.Answered, At: at, Participant: participant,
 		Step: key.Step, Direction: key.Direction, Attempt: attempt, Outcome: outcome,
 		Payload: e.Data, ContentType: e.ContentType, Reason: reasonOf(e), Final: e.Final,
 	}
 	if err := transport.CheckContentType(e.ContentType); err != nil {
-		ev.Payload, ev.ContentType = nil, ""
-		if outcome == saga.OutcomeCompleted {
-			ev.Outcome, ev.Final, ev.Reason = saga.OutcomeFailed, true, "the result of "+string(key.Step)+" cannot be used: "+err.Error()
-		}
+		unusable(&event, "the result cannot be used: "+err.Error())
 	}
-	return Input{Saga: key.Saga, Event: ev}, "", nil
+	if len(e.Data) > saga.MaxPayload {
+		unusable(&event, fmt.Sprintf("the result is %d bytes, at most %d (MaxPayload); put large results elsewhere and answer with their address", len(e.Data), saga.MaxPayload))
+	}
+	return Input{Saga: key.Saga, Event: event}, "", nil
+}
+
+// unusable drops data that cannot be kept. A do whose result it was has failed for good:
+// another attempt would be answered with the same. For everything else the data is not
+// needed.
+func unusable(ev *saga.Event, why string) {
+	if ev.Outcome == saga.OutcomeCompleted && ev.Direction == saga.DirectionDo {
+		ev.Outcome, ev.Final, ev.Reason = saga.OutcomeFailed, true, why
+	}
+	ev.Payload, ev.ContentType = nil, ""
 }
 
 var outcomes = map[string]saga.Outcome{

@@ -28,8 +28,18 @@ import (
 // there is nobody to answer, ctx's error if ctx ended before the command was
 // settled (it should then come again), or what Check reports.
 //
+// An action that has no handler here is answered as failed, not final, so that the next
+// attempt may find a process that has one. Run hands such a command back to the bus
+// first.
+//
 // Answer may be called from any goroutine, concurrently.
 func (p *Participant[Tx]) Answer(ctx context.Context, command *transport.Envelope) (*transport.Envelope, error) {
+	return p.answer(ctx, command, notHandedBack)
+}
+
+// answer is Answer with what becomes of a command whose action is not served here. Its
+// error is also a *handedBack.
+func (p *Participant[Tx]) answer(ctx context.Context, command *transport.Envelope, unknown func(*transport.Envelope) fate) (*transport.Envelope, error) {
 	if err := p.Check(); err != nil {
 		return nil, err
 	}
@@ -47,12 +57,19 @@ func (p *Participant[Tx]) Answer(ctx context.Context, command *transport.Envelop
 		return nil, ctx.Err()
 	}
 	final := false
+	if u, strange := errors.AsType[*unknownAction](err); strange {
+		f := unknown(&c)
+		if err = visit.strange(u, f); f.delay > 0 {
+			return nil, err
+		}
+		final = f.final
+	}
 	if err != nil {
 		answer = Answer{Outcome: contract.OutcomeFailed, Reason: cleanReason(err.Error())}
 		if Rejected(err) {
 			answer.Outcome = contract.OutcomeRejected
 		}
-		final = answer.Outcome == contract.OutcomeFailed && IsFatal(err)
+		final = final || answer.Outcome == contract.OutcomeFailed && IsFatal(err)
 	}
 	visit.report(answer, final)
 	return visit.envelope(answer, final), nil
@@ -70,7 +87,7 @@ type visit[Tx any] struct {
 }
 
 // understand checks that the message is a command that can be answered, and
-// finds its handler.
+// finds its handler, or what stands in for one.
 func (v *visit[Tx]) understand() error {
 	c, subjects := v.command, v.p.options.subjects
 	if err := subjects.Admit(transport.Commands, c); err != nil {
@@ -87,13 +104,38 @@ func (v *visit[Tx]) understand() error {
 		return fmt.Errorf("subject %q is not for participant %q: its commands come on %s<action>", c.Subject, v.p.name, v.p.address)
 	}
 	v.action = action
-	if v.handler, ok = v.p.handlers[v.action]; !ok {
-		return fmt.Errorf("participant %q has no action %q", v.p.name, v.action)
+	if err := contract.CheckName("action", action); err != nil {
+		return err
 	}
-	if c.Direction != v.handler.direction {
-		return fmt.Errorf("action %q of participant %q serves direction %q, not %q", v.action, v.p.name, v.handler.direction, c.Direction)
+	if c.Direction != contract.Do && c.Direction != contract.Back {
+		return fmt.Errorf("direction %q of action %q: it is %s or %s", c.Direction, action, contract.Do, contract.Back)
+	}
+	v.handler, ok = v.p.handlers[action]
+	switch {
+	case !ok:
+		v.handler = stranger[Tx](&unknownAction{name: v.p.name + "." + action, dir: c.Direction})
+	case v.handler.direction != c.Direction:
+		note := "; here it is a handler of " + string(v.handler.direction)
+		v.handler = stranger[Tx](&unknownAction{name: v.p.name + "." + action, dir: c.Direction, note: note})
 	}
 	return nil
+}
+
+// strange tells the observer, the tracer and the log of a command whose action is not
+// served here, and returns the reason for which it is answered as failed, or handed back.
+func (v *visit[Tx]) strange(u *unknownAction, f fate) error {
+	u.note += f.note
+	if commands, say := v.p.unknown.due(u, v.started); say {
+		v.log().Warn("nobody here knows this action", LogReason, cleanReason(u.Error()), LogCount, commands)
+	}
+	if f.delay == 0 {
+		return u
+	}
+	r := v.reportOf(Answer{Reason: cleanReason(u.Error())}, false)
+	r.HandedBack = true
+	v.end(r)
+	v.p.options.onAnswer(r)
+	return &handedBack{u, f.delay}
 }
 
 // settle finds the answer, under the lock of the step's entry. An error is a
@@ -137,6 +179,9 @@ func (a Answer) sent(e Entry, d contract.Direction) bool {
 func (v *visit[Tx]) decided(ctx context.Context, tx Tx, entry Entry, in input) (answer Answer, keep bool, err error) {
 	happened := v.handler.unrecorded || in.resultKnown()
 	verdict, answer := decide(entry, v.command.Direction, happened)
+	if u := v.handler.stranger; u != nil && len(answer.Data) > 0 {
+		return Answer{}, false, u // of which content type this is, only its handler knows
+	}
 	if verdict != call {
 		answer.Data = bytes.Clone(answer.Data)
 		return answer, true, nil
@@ -144,7 +189,7 @@ func (v *visit[Tx]) decided(ctx context.Context, tx Tx, entry Entry, in input) (
 	if entry.Do.Outcome == contract.OutcomeCompleted {
 		in.result, in.recorded = body{data: entry.Do.Data}, true
 	}
-	v.called = true
+	v.called = v.handler.stranger == nil
 	crashpoint.Here("participant: before the handler")
 	answer, err = v.call(ctx, tx, in)
 	crashpoint.Here("participant: after the handler")
@@ -216,7 +261,7 @@ func (v *visit[Tx]) report(a Answer, final bool) {
 	r := v.reportOf(a, final)
 	v.end(r)
 	level := slog.LevelDebug
-	if a.Outcome == contract.OutcomeFailed || a.Outcome == "" {
+	if (a.Outcome == contract.OutcomeFailed || a.Outcome == "") && v.handler.stranger == nil { // strange has said it
 		level = slog.LevelWarn
 	}
 	if v.p.options.logger.Enabled(context.Background(), level) {

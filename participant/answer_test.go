@@ -232,11 +232,11 @@ func TestUnanswerable(t *testing.T) {
 		"ce-step":                  func(c *transport.Envelope) { c.Step = "" },
 		"step":                     func(c *transport.Envelope) { c.Step = "Reserve" },
 		"ce-direction":             func(c *transport.Envelope) { c.Direction = "" },
-		`not "undo"`:               func(c *transport.Envelope) { c.Direction = contract.Back },
+		`direction "sideways"`:     func(c *transport.Envelope) { c.Direction = "sideways" },
 		"ce-attempt":               func(c *transport.Envelope) { c.Attempt = 0 },
 		"ce-replyto":               func(c *transport.Envelope) { c.ReplyTo = "" },
 		"no answers go":            func(c *transport.Envelope) { c.ReplyTo = "saga.command.payment.charge" },
-		`no action "reserve"`:      func(c *transport.Envelope) { c.Subject = "saga.command.inventory.reserve" },
+		`action "Reserve"`:         func(c *transport.Envelope) { c.Subject = "saga.command.inventory.Reserve" },
 		`for participant "invent`:  func(c *transport.Envelope) { c.Subject = "saga.command.payment.reserve-stock" },
 		`participant "inventory":`: func(c *transport.Envelope) { c.Subject = "" },
 	} {

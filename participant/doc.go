@@ -24,12 +24,16 @@
 //   - I1: a command is acknowledged only after the answer was handed to the bus,
 //     the answer only after the commit.
 //   - I9: what is no command for this participant goes to the dead letters with
-//     the reason; a request of the wrong shape is answered as failed for good.
-//   - I10: handlers at once, commands held, results and reasons are bounded.
+//     the reason; a request of the wrong shape is answered as failed for good; an
+//     action that has no handler here is handed back for a while, because another
+//     process may have one.
+//   - I10: handlers at once, commands held and handed back, results and reasons are
+//     bounded.
 //
 // It does not retry: a failure is answered at once, and the definition says when
 // the next attempt comes. It does not order commands: the inbox locks a step, and
-// different steps run at once. It does not make effects outside the transaction
+// different steps run at once. It does not tell an older process from a newer one:
+// docs/WIRE.md says what may differ while processes are replaced. It does not make effects outside the transaction
 // happen once; for those there is KeyFrom, and UndoUnrecorded.
 //
 // Failure looks like an answer of type failed with its reason, like an error from

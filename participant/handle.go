@@ -12,7 +12,7 @@ import (
 // for another saga step of the same participant.
 //
 // Its error says how it ended: nil: completed with the result; Reject: the
-// business's no; Fatal: failed for good; any other, or a panic: failed, may be
+// business's no; Fatal, and a request that is not a Req: failed for good; any other, or a panic: failed, may be
 // tried again, in which case the function is called again, and must make the
 // same use of KeyFrom(ctx) towards services it calls.
 func Handle[Tx, Req, Res any](p *Participant[Tx], c contract.Command[Req, Res], f func(ctx context.Context, tx Tx, request Req) (Res, error)) {
@@ -41,7 +41,8 @@ func Handle[Tx, Req, Res any](p *Participant[Tx], c contract.Command[Req, Res], 
 // at most once per step with success, and only for a do that was completed here;
 // the inbox answers for all others. The result is the recorded one, whether or
 // not the coordinator ever learned it. Errors are those of Handle; see Reject for
-// the difference in an undo.
+// the difference in an undo. An undo whose request or result this process cannot
+// decode has failed, but not for good: they may be those of a newer process.
 func HandleUndo[Tx, Req, Res any](p *Participant[Tx], c contract.UndoCommand[Req, Res], f func(ctx context.Context, tx Tx, undo contract.Undo[Req, Res]) error, opts ...UndoOption) {
 	h := handler[Tx]{
 		direction: contract.Back,
@@ -49,7 +50,7 @@ func HandleUndo[Tx, Req, Res any](p *Participant[Tx], c contract.UndoCommand[Req
 			var undo contract.Undo[Req, Res]
 			var err error
 			if undo.Request, err = decode[Req]("request", in.request); err != nil {
-				return Answer{}, Fatal(err)
+				return Answer{}, err // not final: what a newer process wrote, a newer process can undo
 			}
 			if in.resultKnown() {
 				if in.recorded {
@@ -57,7 +58,7 @@ func HandleUndo[Tx, Req, Res any](p *Participant[Tx], c contract.UndoCommand[Req
 				}
 				result, err := decode[Res]("result", in.result)
 				if err != nil {
-					return Answer{}, Fatal(err)
+					return Answer{}, err
 				}
 				undo.Result = &result
 			}

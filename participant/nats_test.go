@@ -3,6 +3,7 @@ package participant_test
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -83,6 +84,88 @@ func TestRunOnNATS(t *testing.T) {
 		stop()
 	}
 	if got := len(effects); got != commands {
+		t.Errorf("%d commands took effect %d times", commands, got)
+	}
+}
+
+// TestUnknownActionInABundle: of the commands that came in one message one is not known
+// here. The others are answered at once, and have one effect although all come again (I5, I9).
+func TestUnknownActionInABundle(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	server, err := embedded.Start(embedded.Config{StoreDir: t.TempDir(), Port: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Shutdown()
+	bus, err := natsbus.Connect(ctx, natsbus.Config{URL: server.ClientURL()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer bus.Close()
+	answers, err := bus.Subscribe(ctx, transport.Subscription{Stream: transport.Events, Name: "coordinator"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answers.Close()
+	var effects, back atomic.Int64
+	again := make(chan struct{})
+	p := participant.New("inventory", new(participant.MemoryInbox), participant.OnAnswer(func(r participant.Report) {
+		if r.HandedBack && back.Add(1) == 2 {
+			close(again)
+		}
+	}))
+	participant.Handle(p, reserveStock, func(_ context.Context, tx *participant.MemoryTx, _ reserve) (reserved, error) {
+		tx.OnCommit(func() { effects.Add(1) })
+		return reserved{}, nil
+	})
+	own, err := natsbus.Connect(ctx, natsbus.Config{URL: server.ClientURL()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer own.Close()
+	defer background(t, p, own)()
+
+	commands := 0
+	send := func(more ...transport.Envelope) (bundles int64) {
+		before := bus.Stats().Bundles
+		for range 10 {
+			commands++
+			e := *doCommand()
+			e.Saga = contract.SagaID(fmt.Sprint("saga-", commands))
+			e.ReplyTo = transport.Subjects{}.Event("inventory", contract.Key{Saga: e.Saga, Step: e.Step, Direction: e.Direction}, 1)
+			more = append(more, e)
+		}
+		if errs := bus.Publish(ctx, more); errs != nil {
+			t.Fatal(errs)
+		}
+		return bus.Stats().Bundles - before
+	}
+	for send() == 0 { // until the bus knows that bundles are taken
+	}
+	if n := send(*command(contract.Do, 1, "reserve-stock-v2", `{}`)); n != 1 {
+		t.Fatalf("the commands were sent in %d bundles, want 1", n)
+	}
+	answered := map[contract.SagaID]bool{}
+	for len(answered) < commands {
+		batch, err := answers.Receive(ctx, 256)
+		if err != nil {
+			t.Fatalf("%d of %d commands were answered: %v", len(answered), commands, err)
+		}
+		for _, d := range batch {
+			if e := d.Envelope(); e.Type != transport.TypeCompleted {
+				t.Errorf("answered %s: %s", e.Type, e.Reason)
+			}
+			answered[d.Envelope().Saga] = true
+			d.Ack()
+		}
+	}
+	select {
+	case <-again:
+	case <-ctx.Done():
+		t.Fatal("what was not known never came again")
+	}
+	if got := effects.Load(); got != int64(commands) {
 		t.Errorf("%d commands took effect %d times", commands, got)
 	}
 }

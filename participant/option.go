@@ -58,7 +58,8 @@ func AckWait(d time.Duration) Option {
 // MaxInFlight bounds the commands that the bus has delivered and nobody has
 // answered yet, over all processes of this participant; default 0: the bus's own
 // bound. With a bound, each command comes as a message of its own, so that it can be
-// counted: that costs the bus more.
+// counted: that costs the bus more. At most a quarter of the bound is held by commands
+// whose action is not known here and that were handed back.
 func MaxInFlight(n int) Option {
 	return func(o *options) { o.maxInFlight = max(n, 0) }
 }
@@ -69,6 +70,14 @@ func (o *options) bundle() int {
 		return 1
 	}
 	return o.concurrency
+}
+
+// returns is how many commands may be handed back at a time.
+func (o *options) returns() int {
+	if o.maxInFlight > 0 {
+		return o.maxInFlight / 4
+	}
+	return busInFlight / 4
 }
 
 // GracePeriod is how long Run lets handlers finish, and their answers go out,
@@ -129,8 +138,9 @@ type Report struct {
 	Action      string
 	Key         contract.Key
 	Attempt     int
-	Outcome     contract.Outcome // "": no answer, it goes to the dead letters
+	Outcome     contract.Outcome // "": no answer; it goes to the dead letters unless HandedBack
 	Reason      string           // of rejected, failed and of no answer
+	HandedBack  bool             // its action is not known here; it comes again, here or to another process
 	Final       bool             // of failed: trying again cannot mend it
 	Called      bool             // the handler ran; false: answered from the inbox
 	Took        time.Duration    // from the receipt of the command to its commit

@@ -21,12 +21,14 @@ type Participant[Tx any] struct {
 	options  options
 	handlers map[string]handler[Tx] // by action; not changed once commands come
 	problems []error
+	unknown  notices // of actions that have no handler here
 }
 
 // handler is a registered function with its types erased.
 type handler[Tx any] struct {
 	direction  contract.Direction
-	unrecorded bool // an undo that is called even when no do is recorded
+	unrecorded bool           // an undo that is called even when no do is recorded
+	stranger   *unknownAction // it stands in for a handler that another process may have; nil: it is one
 	// serve decodes, calls and encodes. The answer is completed; everything else
 	// is an error.
 	serve func(ctx context.Context, tx Tx, in input) (Answer, error)

@@ -59,6 +59,7 @@ type runner[Tx any] struct {
 	bus     transport.Bus
 	source  transport.Source
 	held    *holdings
+	back    returns
 	begun   chan *holding // received, not yet served; never full
 	answers chan *holding // answered, not yet published; never full
 }
@@ -68,6 +69,7 @@ func newRunner[Tx any](p *Participant[Tx], bus transport.Bus, source transport.S
 	return &runner[Tx]{
 		p: p, bus: bus, source: source,
 		held:    newHoldings(bound),
+		back:    returns{bound: p.options.returns()},
 		begun:   make(chan *holding, bound),
 		answers: make(chan *holding, bound),
 	}
@@ -164,9 +166,12 @@ func (r *runner[Tx]) answer(work context.Context, h *holding) {
 		}
 	}()
 	crashpoint.Here("participant: before answering")
-	answer, err := r.p.Answer(work, h.delivery.Envelope())
+	answer, err := r.p.answer(work, h.delivery.Envelope(), func(c *transport.Envelope) fate { return r.unknown(c, h.delivery) })
 	var wrong *CommandError
+	var back *handedBack
 	switch {
+	case errors.As(err, &back):
+		h.delivery.Nak(back.delay)
 	case errors.As(err, &wrong):
 		r.bury(work, h, wrong.Reason)
 	case err != nil:
@@ -176,6 +181,16 @@ func (r *runner[Tx]) answer(work context.Context, h *holding) {
 		h.answer, answered = answer, true
 		r.answers <- h
 	}
+}
+
+// unknown is what becomes of a command whose action is not served here.
+func (r *runner[Tx]) unknown(c *transport.Envelope, d transport.Delivery) fate {
+	now := time.Now()
+	f := fateOf(c, d.Redeliveries(), now)
+	if f.delay > 0 && !r.back.take(now, f.delay) {
+		return fate{note: "; too many commands are handed back already"}
+	}
+	return f
 }
 
 // bury moves a message that cannot be answered to the dead letters.

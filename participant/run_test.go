@@ -476,15 +476,15 @@ func TestDeadLetters(t *testing.T) {
 		stop := c.start(t)
 		key := contract.Key{Saga: "saga-1", Step: "count", Direction: contract.Do}
 		if errs := c.bus.Publish(t.Context(), []transport.Envelope{{
-			Subject: transport.Subjects{}.Command("counter", "recount"), Type: transport.TypeCommand, Saga: key.Saga, Step: key.Step,
-			Direction: key.Direction, Attempt: 1, ReplyTo: transport.Subjects{}.Event("counter", key, 1),
+			Subject: transport.Subjects{}.Command("counter", "count"), Type: transport.TypeCommand, Saga: key.Saga, Step: key.Step,
+			Direction: key.Direction, Attempt: 1, ReplyTo: "saga.command.counter.count",
 		}}); errs != nil {
 			t.Fatal(errs)
 		}
 		c.send(t, 1, 1)
 		synctest.Wait()
 		letters, err := c.bus.ListDeadLetters(t.Context(), 0, 10)
-		if err != nil || len(letters) != 1 || !strings.Contains(letters[0].Reason, `no action "recount"`) {
+		if err != nil || len(letters) != 1 || !strings.Contains(letters[0].Reason, "no answers go") {
 			t.Errorf("dead letters %+v, %v", letters, err)
 		}
 		c.wantAnswers(t, 1, transport.TypeCompleted)

@@ -71,7 +71,7 @@ type Delivery interface {
 	Ack()                                                // done, do not deliver again
 	Nak(delay time.Duration)                             // deliver again after delay
 	InProgress()                                         // still at work: restart AckWait
-	Redeliveries() int                                   // how often it was delivered before; 0: the first time
+	Redeliveries() int                                   // how often it was delivered before; 0: the first time; -1: the bus does not count
 	DeadLetter(ctx context.Context, reason string) error // move it to the dead-letter stream, then Ack; on error it was not acked
 }
 

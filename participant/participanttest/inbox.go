@@ -286,7 +286,7 @@ func (i Inbox[Tx]) preserves(t *testing.T) {
 	} {
 		key := newKey()
 		want := done(participant.Entry{}, string(data))
-		want.Undo = participant.Answer{Outcome: contract.OutcomeRejected, Reason: "é ' \" \\ \n 🙂", Data: data}
+		want.Undo = participant.Answer{Outcome: contract.OutcomeCompleted, Reason: "é ' \" \\ \n 🙂", Data: data}
 		err := i.update(t, key, func(context.Context, Tx, participant.Entry) (participant.Entry, bool, error) {
 			return want, true, nil
 		})
@@ -349,6 +349,7 @@ func (i Inbox[Tx]) handlers(t *testing.T) {
 	do := contract.NewCommand[request, result]("inbox-test", "count")
 	undo := contract.UndoOf(do, "uncount")
 	p := participant.New("inbox-test", i.Inbox)
+	var closed sync.Map // counters that are not to be undone now
 	participant.Handle(p, do, func(ctx context.Context, tx Tx, r request) (result, error) {
 		if err := i.Add(ctx, tx, r.Counter); err != nil {
 			return result{}, err
@@ -362,7 +363,13 @@ func (i Inbox[Tx]) handlers(t *testing.T) {
 		if u.Result == nil {
 			t.Error("the undo was called without the result that the inbox has")
 		}
-		return i.Add(ctx, tx, "undo of "+u.Request.Counter)
+		if err := i.Add(ctx, tx, "undo of "+u.Request.Counter); err != nil {
+			return err
+		}
+		if _, no := closed.Load(u.Request.Counter); no {
+			return participant.Reject("the counter is closed")
+		}
+		return nil
 	})
 	Run(t, Step[request, result]{
 		Answer:   p.Answer,
@@ -370,6 +377,11 @@ func (i Inbox[Tx]) handlers(t *testing.T) {
 		Undo:     undo,
 		Request:  func() request { return request{Counter: uuid.NewString()} },
 		Rejected: func() request { return request{Counter: uuid.NewString(), Refuse: true} },
+		RejectedUndo: func() (request, func()) {
+			r := request{Counter: uuid.NewString()}
+			closed.Store(r.Counter, true)
+			return r, func() { closed.Delete(r.Counter) }
+		},
 		Effects: func(t testing.TB, r request) int {
 			return i.Count(t, r.Counter) - i.Count(t, "undo of "+r.Counter)
 		},

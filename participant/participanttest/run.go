@@ -33,6 +33,9 @@ func Run[Req, Res any](t *testing.T, s Step[Req, Res]) {
 	if s.Rejected != nil {
 		t.Run("undo of a rejected do", s.undoRejected)
 	}
+	if s.RejectedUndo != nil {
+		t.Run("rejected undo", s.rejectedUndo)
+	}
 }
 
 func (s Step[Req, Res]) twice(t *testing.T) {
@@ -142,6 +145,24 @@ func (s Step[Req, Res]) undoRejected(t *testing.T) {
 	g.want(g.undo(nil), transport.TypeCompleted, "undo of a rejected do")
 	g.wantEffects(0, "after the undo of a rejected do")
 	g.wantSame(first, g.do(), "a rejected do after its undo")
+}
+
+// rejectedUndo: the rejection of an undo is not recorded, so that an operator who has
+// removed the cause can have it tried again.
+func (s Step[Req, Res]) rejectedUndo(t *testing.T) {
+	request, allow := s.RejectedUndo()
+	g := s.begin(t, request)
+	done := g.do()
+	g.want(done, transport.TypeCompleted, "do whose undo is to be rejected")
+	for range 2 {
+		g.want(g.undo(done.Data), transport.TypeRejected, "undo that is to be rejected")
+		g.wantEffects(1, "after a rejected undo")
+	}
+	g.wantSame(done, g.do(), "the do after its undo was rejected")
+	allow()
+	g.want(g.undo(done.Data), transport.TypeCompleted, "undo after its cause was removed: is its rejection recorded?")
+	g.wantEffects(0, "after the undo that was rejected at first")
+	g.want(g.do(), transport.TypeRejected, "a do after it was undone")
 }
 
 // atOnce delivers several commands at the same time and returns their answers.

@@ -27,6 +27,9 @@ type Step[Req, Res any] struct {
 	Request func() Req
 	// Rejected makes a request that will be rejected; nil skips rejections.
 	Rejected func() Req
+	// RejectedUndo makes a request that will be completed and whose undo is rejected until
+	// allow is called; nil skips undos that are rejected.
+	RejectedUndo func() (request Req, allow func())
 	// Effects says how often the effect of a request is in place now: 0 before it
 	// was done and after it was undone, 1 between. Count what a second effect would
 	// change (rows, stock taken), in the service's own database.

@@ -21,6 +21,11 @@
 // not drop messages it takes for duplicates, and must not retry failures: they
 // are answers.
 //
+// Watermill has no delay after which a message comes again, so an action that this
+// process does not know is answered as failed, not final, and the next attempt may find
+// a process that does. While processes are replaced, attempts are used up by that:
+// deploy them before a definition asks for what is new.
+//
 // Failure looks like an error from the handler, which has the message come again:
 // for ever if nobody can answer it. Put those aside with Watermill's
 // PoisonQueueWithFilter and Unanswerable.

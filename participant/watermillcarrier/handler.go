@@ -41,7 +41,9 @@ func Handler(p Answerer) message.HandlerFunc {
 
 // Unanswerable reports whether a handler's error says that the message can never
 // be answered: it is no command, or not one for this participant. All other
-// errors are mended by another delivery.
+// errors are gone with another delivery. An action that the participant does not know
+// is no error: it is answered as failed, not final, since Watermill cannot hand a message
+// back for a while.
 //
 //	aside, err := middleware.PoisonQueueWithFilter(publisher, "saga.dead.commands", watermillcarrier.Unanswerable)
 //	router.AddMiddleware(aside)

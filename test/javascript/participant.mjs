@@ -6,38 +6,74 @@
 // the inbox in the same database transaction as the money it moves.
 import { pathToFileURL } from "node:url";
 import { connect, headers } from "@nats-io/transport-node";
-import { AckPolicy, jetstream, jetstreamManager } from "@nats-io/jetstream";
+import { jetstream } from "@nats-io/jetstream";
 
 /** Thrown by an action to say the business's no: final, nothing was done. */
 export class Rejection extends Error {}
 
-// answerer returns answer(action, command) for a table of actions. The inbox
-// holds what was answered, by saga, step and direction: repeated commands are
-// answered again and do nothing again.
+// answerer returns answer(action, command) for tables of actions, one for each
+// direction. The inbox holds what was answered, by saga, step and direction: repeated
+// commands are answered again and do nothing again. An answer of type "unknown" says
+// that only another process could answer.
 export function answerer(actions) {
   const inbox = new Map();
   return (action, { saga, step, direction, data }) => {
-    const key = `${saga}/${step}/${direction}`; // the idempotency key: the same for all attempts
-    const settle = (answer) => (inbox.set(key, answer), answer);
+    const record = (answer) => (inbox.set(`${saga}/${step}/${direction}`, answer), answer); // the key: the same for all attempts
     const done = inbox.get(`${saga}/${step}/do`);
-    if (direction === "do" && inbox.has(`${saga}/${step}/undo`) && done?.type !== "rejected") {
+    const undone = inbox.get(`${saga}/${step}/undo`);
+    if (direction === "do" && undone && done?.type !== "rejected") {
       return { type: "rejected", reason: "this step was undone" }; // the do comes after its undo
     }
-    if (inbox.has(key)) return inbox.get(key);
-    const happened = done ? done.type === "completed" : data?.result != null;
-    if (direction === "undo" && !happened) {
-      return settle({ type: "completed" }); // nothing to take back; what is recorded is the tombstone
-    }
-    if (!Object.hasOwn(actions, action)) {
-      return { type: "failed", reason: `there is no action ${action}`, final: true };
+    const recorded = direction === "do" ? done : undone;
+    if (recorded) return recorded;
+    if (direction === "undo" && done?.type === "rejected") return record({ type: "completed" });
+    if (!Object.hasOwn(actions[direction] ?? {}, action)) return { type: "unknown" };
+    if (direction === "undo" && !done && data?.result == null) {
+      return record({ type: "completed" }); // nothing to take back; what is recorded is the tombstone
     }
     try {
-      return settle({ type: "completed", data: actions[action](data, done?.data) });
+      return record({ type: "completed", data: actions[direction][action](data, done?.data) });
     } catch (error) {
-      if (error instanceof Rejection) return settle({ type: "rejected", reason: error.message });
-      return { type: "failed", reason: error.message }; // not recorded: the next attempt may do better
+      if (!(error instanceof Rejection)) return { type: "failed", reason: error.message }; // the next attempt may do better
+      const rejected = { type: "rejected", reason: error.message };
+      return direction === "do" ? record(rejected) : rejected; // an operator may have a rejected undo tried again
     }
   };
+}
+
+// What docs/WIRE.md says of an action that this process does not know.
+const deliveries = 12; // then it is answered
+const longest = 10_000; // ms between two deliveries
+const least = 250;
+
+// HandedBack counts the commands that were handed back and have not come again.
+class HandedBack {
+  due = [];
+  constructor(bound) { this.bound = bound; }
+  take(delay) {
+    const now = Date.now();
+    this.due = this.due.filter((due) => due > now);
+    if (this.due.length >= this.bound) return false;
+    return this.due.push(now + delay) > 0;
+  }
+}
+
+// unknown hands a command back, or says how it is answered.
+function unknown(command, back) {
+  const [, , name, action] = command.subject.split(".");
+  const direction = attribute(command, "direction");
+  const delivered = command.info.deliveryCount;
+  const failed = (note, final) => ({
+    type: "failed", final,
+    reason: `nobody here knows this action: ${name}.${action} (${direction}; ${note}): deploy a process that handles it`,
+  });
+  if (delivered >= deliveries) return failed(`delivered ${delivered} times`, direction === "do");
+  let delay = Math.min(1000 * 2 ** (delivered - 1), longest);
+  const left = Date.parse(attribute(command, "expirytime")) - Date.now(); // NaN where there is none
+  if (left > 0 && delay >= left) delay = left / 2;
+  if (delay < least) return failed(`delivered ${delivered} times in this attempt`, false);
+  if (!back.take(delay)) return failed("too many commands are handed back already", false);
+  command.nak(Math.round(delay));
 }
 
 // encode writes an attribute's value as CloudEvents does in headers.
@@ -61,46 +97,79 @@ async function reply(js, command, answer) {
   await js.publish(attribute(command, "replyto"), data, { headers: h });
 }
 
-// serve answers the commands of a participant until the connection closes.
+// The participant's consumer; durations are in nanoseconds.
+const ackWait = 30e9;
+const maxAckPending = 1000;
+
+// makeConsumer creates the participant's consumer, or brings it to what this process
+// understands: a neighbour may have said that it takes bundles.
+async function makeConsumer(nc, name) {
+  const filter = `saga.command.${name}.>`;
+  const reply = await nc.request(`$JS.API.CONSUMER.CREATE.SAGA_COMMANDS.${name}.${filter}`, JSON.stringify({
+    stream_name: "SAGA_COMMANDS",
+    config: {
+      durable_name: name, filter_subject: filter, deliver_policy: "all", ack_policy: "explicit", replay_policy: "instant",
+      ack_wait: ackWait, max_deliver: -1, max_ack_pending: maxAckPending,
+    },
+    action: "",
+  }), { timeout: 5000 });
+  const { error } = reply.json();
+  if (error) throw new Error(`consumer ${name}: ${error.description}`);
+}
+
+// serve answers the commands of a participant until the connection closes. A consumer
+// that is gone, with its stream or alone, ends the inner loop and is made again.
 export async function serve(nc, name, answer) {
   const js = jetstream(nc);
-  const manager = await jetstreamManager(nc, { checkAPI: false });
-  await manager.consumers.info("SAGA_COMMANDS", name).catch(() =>
-    manager.consumers.add("SAGA_COMMANDS", {
-      durable_name: name,
-      filter_subject: `saga.command.${name}.>`,
-      ack_policy: AckPolicy.Explicit,
-    }));
-  const consumer = await js.consumers.get("SAGA_COMMANDS", name);
-  const messages = await consumer.consume({ max_messages: 64 });
-  console.log(`${name} is ready`);
-  for await (const command of messages) {
-    if (!command.headers?.has("ce-replyto")) {
-      command.term("not a command: ce-replyto is missing"); // nobody to answer
-      continue;
-    }
+  const back = new HandedBack(maxAckPending / 4);
+  const over = () => nc.isClosed() || nc.isDraining();
+  while (!over()) {
     try {
-      await reply(js, command, respond(command, answer));
-      command.ack(); // only now: what was not answered comes again
+      await makeConsumer(nc, name);
+      const consumer = await js.consumers.get("SAGA_COMMANDS", name);
+      const messages = await consumer.consume({ max_messages: 64, expires: 5000, idle_heartbeat: 1000, abort_on_missing_resource: true });
+      console.log(`${name} is ready`);
+      for await (const command of messages) await handle(js, command, answer, back);
     } catch (error) {
-      console.error(`${command.subject}: ${error.message}`);
-      command.nak(1000);
+      if (over()) return;
+      console.log(`${name} has no consumer: ${error.message}; it is made again`);
+      await new Promise((resolve) => setTimeout(resolve, 500));
     }
   }
 }
 
+async function handle(js, command, answer, back) {
+  if (command.subject.split(".")[3] === "bundle") { // a neighbour takes bundles: it may get this one
+    if (command.info.deliveryCount < deliveries && back.take(longest)) command.nak(1000);
+    else command.term("bundles are not understood here");
+    return;
+  }
+  if (!command.headers?.has("ce-replyto")) {
+    command.term("not a command: ce-replyto is missing"); // nobody to answer
+    return;
+  }
+  try {
+    let answered = respond(command, answer);
+    if (answered.type === "unknown") answered = unknown(command, back);
+    if (!answered) return; // it was handed back
+    await reply(js, command, answered);
+    command.ack(); // only now: what was not answered comes again
+  } catch (error) {
+    console.error(`${command.subject}: ${error.message}`);
+    command.nak(1000);
+  }
+}
+
 function respond(command, answer) {
+  const direction = attribute(command, "direction");
   let data;
   try {
     data = JSON.parse(command.string() || "null");
   } catch (error) {
-    return { type: "failed", reason: error.message, final: true }; // another attempt brings the same bytes
+    return { type: "failed", reason: error.message, final: direction === "do" }; // another attempt brings the same bytes
   }
-  return answer(command.subject.split(".").pop(), {
-    saga: attribute(command, "sagaid"),
-    step: attribute(command, "step"),
-    direction: attribute(command, "direction"),
-    data,
+  return answer(command.subject.split(".")[3], {
+    saga: attribute(command, "sagaid"), step: attribute(command, "step"), direction, data,
   });
 }
 
@@ -108,11 +177,18 @@ function respond(command, answer) {
 const limit = 10_000;
 let receipts = 0;
 export const payment = {
-  "charge-card": ({ amount_cents }) => {
-    if (amount_cents > limit) throw new Rejection(`card declined: ${amount_cents} is above the limit, ${limit}`);
-    return { receipt: `r-${++receipts}` };
+  do: {
+    "charge-card": ({ amount_cents }) => {
+      if (amount_cents > limit) throw new Rejection(`card declined: ${amount_cents} is above the limit, ${limit}`);
+      return { receipt: `r-${++receipts}` };
+    },
   },
-  "refund-card": ({ result }, recorded) => ({ refunded: (result ?? recorded).receipt }),
+  undo: {
+    "refund-card": ({ request, result }, recorded) => {
+      if (request?.account === "closed") throw new Rejection("the account is closed");
+      return { refunded: (result ?? recorded).receipt };
+    },
+  },
 };
 
 if (import.meta.url === pathToFileURL(process.argv[1]).href) {

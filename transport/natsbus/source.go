@@ -242,7 +242,11 @@ func (s *source) mend(ctx context.Context) error {
 	crashpoint.Here("natsbus: consumer gone")
 	gone := errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrStreamNotFound)
 	if gone {
-		err = s.provision(ctx)
+		// A server that is still busy deleting it would remove the files of its successor, and
+		// refuse the next process that subscribes (see homeless).
+		if err = pause(ctx, afterDeletion); err == nil {
+			err = s.provision(ctx)
+		}
 	}
 	if err != nil {
 		s.suspect.Store(true) // the next look tries again

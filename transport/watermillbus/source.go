@@ -230,7 +230,7 @@ func (d *delivery) Envelope() *transport.Envelope { return &d.envelope }
 func (d *delivery) Ack()                          { d.m.Ack() }
 func (d *delivery) Nak(delay time.Duration)       { d.source.nackLater(d.m, delay) }
 func (d *delivery) InProgress()                   {}
-func (d *delivery) Redeliveries() int             { return 0 }
+func (d *delivery) Redeliveries() int             { return -1 }
 
 func (d *delivery) DeadLetter(ctx context.Context, reason string) error {
 	b, stream := d.source.bus, d.source.sub.Stream

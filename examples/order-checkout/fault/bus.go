@@ -149,7 +149,7 @@ func (b *Bus) delay(answer transport.Envelope) {
 // service gets it now.
 func (b *Bus) let(ctx context.Context, d transport.Delivery) bool {
 	command := d.Envelope()
-	first := command.Attempt == 1 && d.Redeliveries() == 0
+	first := command.Attempt == 1 && d.Redeliveries() <= 0
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch card := cardOf(command); {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -19,8 +20,8 @@ type Config struct {
 	Consumer  string
 	Prefetch  int           // deliveries held at most; at least 1
 	MaxBytes  int           // bytes held at most, roughly; more than the largest message
-	Expiry    time.Duration // of a pull request; 0: 5 s
-	Heartbeat time.Duration // the server shows it is there; 0: 500 ms
+	Expiry    time.Duration // of a pull request, at most; half of it at least; 0: 5 s
+	Heartbeat time.Duration // the server shows it is there; at most Expiry/2; 0: 500 ms
 
 	// Weigh says how many deliveries are in a message. nil: one.
 	Weigh func(*nats.Msg) int
@@ -201,6 +202,15 @@ type request struct {
 	Heartbeat time.Duration `json:"idle_heartbeat"`
 }
 
+// expiry is that of the next request. The server serves the request that has waited
+// longest; if all were renewed in step, one process would be served first each time, and
+// a message that it hands back would come to it again and again. The server refuses an
+// expiry of less than two heartbeats.
+func (p *Puller) expiry() time.Duration {
+	least := max(p.config.Expiry/2, 2*p.config.Heartbeat)
+	return p.config.Expiry - rand.N(max(p.config.Expiry-least, 1))
+}
+
 // ask asks for as much as there is room for, once half of it is free. Called with
 // the lock held.
 func (p *Puller) ask() {
@@ -209,7 +219,7 @@ func (p *Puller) ask() {
 		return
 	}
 	room = max(int(float64(room)/p.mean), 1)
-	body, err := json.Marshal(request{Batch: room, MaxBytes: p.config.MaxBytes, Expires: p.config.Expiry, Heartbeat: p.config.Heartbeat})
+	body, err := json.Marshal(request{Batch: room, MaxBytes: p.config.MaxBytes, Expires: p.expiry(), Heartbeat: p.config.Heartbeat})
 	if err == nil {
 		err = p.config.Conn.PublishRequest(p.next, p.inbox, body)
 	}

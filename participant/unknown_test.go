@@ -1,0 +1,131 @@
+package participant
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/transport"
+)
+
+// TestFateOf is the rule of docs/WIRE.md about actions that a process does not know,
+// line by line.
+func TestFateOf(t *testing.T) {
+	now := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+	const hour = time.Hour
+	type is struct {
+		delay  time.Duration
+		failed string // what the reason says, if it is answered
+		final  bool
+	}
+	for _, c := range []struct {
+		direction    contract.Direction
+		redeliveries int
+		left         time.Duration // of the attempt; 0: it says nothing
+		want         is
+	}{
+		{contract.Do, 0, hour, is{delay: time.Second}},
+		{contract.Do, 1, hour, is{delay: 2 * time.Second}},
+		{contract.Do, 2, hour, is{delay: 4 * time.Second}},
+		{contract.Do, 3, hour, is{delay: 8 * time.Second}},
+		{contract.Do, 4, hour, is{delay: 10 * time.Second}},
+		{contract.Do, 10, hour, is{delay: 10 * time.Second}},
+		{contract.Do, 11, hour, is{failed: "delivered 12 times", final: true}},
+		{contract.Do, 1_000_000, hour, is{failed: "delivered 1000001 times", final: true}},
+		{contract.Back, 10, hour, is{delay: 10 * time.Second}},
+		{contract.Back, 11, hour, is{failed: "delivered 12 times"}},
+
+		// It has to come again within its attempt, or else nobody learns why there was no answer.
+		{contract.Do, 0, 1500 * time.Millisecond, is{delay: time.Second}},
+		{contract.Do, 0, time.Second, is{delay: 500 * time.Millisecond}},
+		{contract.Do, 5, 8 * time.Second, is{delay: 4 * time.Second}},
+		{contract.Do, 5, 499 * time.Millisecond, is{failed: "delivered 6 times in this attempt"}},
+		{contract.Do, 11, 499 * time.Millisecond, is{failed: "delivered 12 times", final: true}},
+
+		// A backlog is old at first sight.
+		{contract.Do, 0, -hour, is{delay: time.Second}},
+		{contract.Do, 10, -hour, is{delay: 10 * time.Second}},
+		{contract.Do, 11, -hour, is{failed: "delivered 12 times", final: true}},
+		{contract.Do, 3, 0, is{delay: 8 * time.Second}},
+
+		{contract.Do, -1, hour, is{failed: "cannot be handed back"}},
+		{contract.Back, -1, hour, is{failed: "cannot be handed back"}},
+	} {
+		command := &transport.Envelope{Direction: c.direction}
+		if c.left != 0 {
+			command.Expires = now.Add(c.left)
+		}
+		got := fateOf(command, c.redeliveries, now)
+		name := fmt.Sprintf("%s, delivered %d times before, %s left", c.direction, c.redeliveries, c.left)
+		if got.delay != c.want.delay || got.final != c.want.final || !strings.Contains(got.note, c.want.failed) || got.delay > 0 && got.note != "" {
+			t.Errorf("%s: %+v, want %+v", name, got, c.want)
+		}
+	}
+}
+
+// TestReturns: as many as the bound are handed back at a time, and those that are due
+// again leave room for others (I10).
+func TestReturns(t *testing.T) {
+	now := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+	r := returns{bound: 2}
+	for i, c := range []struct {
+		after, delay time.Duration
+		taken        bool
+	}{
+		{0, time.Second, true},
+		{0, 10 * time.Second, true},
+		{0, time.Second, false},
+		{time.Second - 1, time.Second, false},
+		{time.Second, time.Second, true},
+		{time.Second, time.Second, false},
+		{10 * time.Second, time.Second, true},
+		{10 * time.Second, time.Second, true},
+	} {
+		if taken := r.take(now.Add(c.after), c.delay); taken != c.taken {
+			t.Errorf("the %dth, after %s: taken %t, want %t", i+1, c.after, taken, c.taken)
+		}
+	}
+	if none := (&returns{}); none.take(now, time.Second) {
+		t.Error("one was handed back although none may be")
+	}
+}
+
+// TestNotices: the log has a line for each action, and again after a while, however
+// many commands and however many names come (I10).
+func TestNotices(t *testing.T) {
+	now := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+	var n notices
+	charge := &unknownAction{name: "payment.charge", dir: contract.Do}
+	said := func(u *unknownAction, after time.Duration) int {
+		commands, say := n.due(u, now.Add(after))
+		if say != (commands > 0) {
+			t.Errorf("say %t, %d commands", say, commands)
+		}
+		return commands
+	}
+	if got := said(charge, 0); got != 1 {
+		t.Errorf("the first command stands for %d", got)
+	}
+	for range 500 {
+		if said(charge, unknownEvery-1) > 0 {
+			t.Fatal("it is said again at once")
+		}
+	}
+	if got := said(&unknownAction{name: "payment.charge", dir: contract.Back}, 0); got != 1 {
+		t.Error("nothing is said of the other direction")
+	}
+	if got := said(charge, unknownEvery); got != 501 {
+		t.Errorf("the next line stands for %d commands, want 501", got)
+	}
+	lines := 0
+	for i := range 10_000 {
+		if said(&unknownAction{name: fmt.Sprint("payment.action-", i), dir: contract.Do}, 0) > 0 {
+			lines++
+		}
+	}
+	if lines > maxUnknownNames || len(n.said) > maxUnknownNames+1 {
+		t.Errorf("%d lines, %d names are kept; at most %d", lines, len(n.said), maxUnknownNames)
+	}
+}

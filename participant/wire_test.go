@@ -1,0 +1,210 @@
+package participant_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/internal/wiretest"
+	"github.com/amends-dev/amends/participant"
+	"github.com/amends-dev/amends/transport"
+	"github.com/amends-dev/amends/transport/natsbus"
+	"github.com/amends-dev/amends/transport/natsbus/embedded"
+)
+
+// tap hears everything on a server.
+type tap struct {
+	t    *testing.T
+	sub  *nats.Subscription
+	seen []string // what the participant sent, and was sent, in the form of docs/WIRE.md
+}
+
+// The parts of a message that differ from run to run, and what stands for them in docs/WIRE.md.
+var variable = []struct {
+	pattern *regexp.Regexp
+	name    string
+}{
+	{regexp.MustCompile(`_INBOX_payment\.\S+`), "_INBOX_payment.<token>"},
+	{regexp.MustCompile(`(\$JS\.ACK\.SAGA_COMMANDS\.payment)\.\d+\.\d+\.\d+\.\d+\.\d+`), "$1.<delivered>.<stream sequence>.<consumer sequence>.<time>.<pending>"},
+	{regexp.MustCompile(`"expires":\d+`), `"expires":<2500000000 to 5000000000>`},
+	{regexp.MustCompile(`"stream":"SAGA_EVENTS","seq":\d+`), `"stream":"SAGA_EVENTS","seq":<number>`},
+}
+
+// form is a message as docs/WIRE.md shows it: subject, reply subject, body.
+func form(m *nats.Msg) string {
+	text := m.Subject
+	if m.Reply != "" {
+		text += "\nreply to " + m.Reply
+	}
+	if len(m.Data) > 0 {
+		text += "\n" + string(m.Data)
+	}
+	for _, v := range variable {
+		text = v.pattern.ReplaceAllString(text, v.name)
+	}
+	return text + "\n"
+}
+
+// until reads on until a message of this form has come.
+func (w *tap) until(want string) {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(w.t.Context(), 20*time.Second)
+	defer cancel()
+	for {
+		m, err := w.sub.NextMsgWithContext(ctx)
+		if err != nil {
+			w.t.Fatalf("the participant never sent\n%s(%v); it sent\n%s", want, err, strings.Join(w.seen, "\n"))
+		}
+		if text := form(m); strings.Contains(m.Reply, "_INBOX_payment.") || strings.HasPrefix(m.Subject, "$JS.ACK.") {
+			w.seen = append(w.seen, text)
+			if text == want {
+				return
+			}
+		} else if text == want {
+			return
+		}
+	}
+}
+
+// shown are the requests that docs/WIRE.md shows, by name.
+func shown(t *testing.T) map[string]string {
+	t.Helper()
+	page, err := os.ReadFile("../docs/WIRE.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := map[string]string{}
+	for _, m := range regexp.MustCompile("<!-- wire: ([a-z-]+) -->\n```text\n((?s:.*?))```\n").FindAllStringSubmatch(string(page), -1) {
+		blocks[m[1]] = m[2]
+	}
+	return blocks
+}
+
+// charging is a participant that the wire contract's examples ask.
+func charging(opts ...participant.Option) (p *participant.Participant[*participant.MemoryTx], slow chan struct{}) {
+	slow = make(chan struct{})
+	p = participant.New("payment", new(participant.MemoryInbox), opts...)
+	charge := contract.NewCommand[map[string]any, map[string]string]("payment", "charge-card")
+	participant.Handle(p, charge, func(ctx context.Context, _ *participant.MemoryTx, _ map[string]any) (map[string]string, error) {
+		if participant.KeyFrom(ctx).Saga == "slow" {
+			<-slow
+		}
+		return map[string]string{"receipt": "r-17"}, nil
+	})
+	return p, slow
+}
+
+// TestRequests: docs/WIRE.md shows each JetStream request that a participant sends, as
+// our SDK sends it to a real server, and the SDK sends no others.
+func TestRequests(t *testing.T) {
+	server, err := embedded.Start(embedded.Config{StoreDir: t.TempDir(), Port: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Shutdown()
+	coordinator, err := natsbus.Connect(t.Context(), natsbus.Config{URL: server.ClientURL()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer coordinator.Close()
+	sub, err := coordinator.Conn().SubscribeSync(">")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, blocks := &tap{t: t, sub: sub}, shown(t)
+	bus, err := natsbus.Connect(t.Context(), natsbus.Config{URL: server.ClientURL(), InboxPrefix: natsbus.InboxPrefix("payment"), Provision: natsbus.Verify})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer bus.Close()
+	defer func() { _ = sub.Unsubscribe() }() // or its connection waits at its end for what it has heard
+	p, _ := charging()
+	stop := background(t, p, bus)
+	w.until(blocks["stream-info"])
+	w.until(blocks["create"])
+	w.until(blocks["next"])
+	publish(t, coordinator, "charge-card", "order-42")
+	w.until(blocks["answer"])
+	w.until(blocks["puback"])
+	w.until(blocks["ack"])
+	publish(t, coordinator, "charge-card-v2", "order-43")
+	w.until(blocks["nak"])
+	js, err := jetstream.New(coordinator.Conn())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := js.DeleteConsumer(t.Context(), "SAGA_COMMANDS", "payment"); err != nil {
+		t.Fatal(err)
+	}
+	w.until(blocks["info"])
+	w.until(blocks["create"])
+	stop()
+
+	p, slow := charging(participant.AckWait(300 * time.Millisecond))
+	stop = background(t, p, bus)
+	publish(t, coordinator, "charge-card", "slow")
+	w.until(blocks["in-progress"])
+	close(slow)
+	stop()
+	w.onlyShown(blocks)
+}
+
+// onlyShown: what the participant sent is what is shown, but for the other streams and
+// the settings of the second participant.
+func (w *tap) onlyShown(blocks map[string]string) {
+	w.t.Helper()
+	known := map[string]bool{}
+	for _, text := range blocks {
+		subject, _, _ := strings.Cut(text, "\n")
+		known[subject] = true
+	}
+	for _, text := range w.seen {
+		subject, _, _ := strings.Cut(text, "\n")
+		if !known[subject] && !strings.HasPrefix(subject, "$JS.API.STREAM.INFO.SAGA_") && !strings.HasPrefix(subject, "saga.event.payment.") {
+			w.t.Errorf("docs/WIRE.md does not show that a participant sends\n%s", text)
+		}
+	}
+}
+
+// publish sends the command of docs/WIRE.md with another action, for another saga.
+func publish(t *testing.T, bus *natsbus.Bus, action, saga string) {
+	t.Helper()
+	for _, example := range wiretest.Examples() {
+		if example.Name != "command" {
+			continue
+		}
+		e := example.Envelope
+		e.Subject, e.DedupID, e.Saga, e.Expires = "saga.command.payment."+action, "", contract.SagaID(saga), time.Time{}
+		e.ReplyTo = fmt.Sprintf("saga.event.payment.%s.charge-card.do.1", saga)
+		if errs := bus.Publish(t.Context(), []transport.Envelope{e}); errs != nil {
+			t.Fatal(errs)
+		}
+		return
+	}
+	t.Fatal("there is no example of a command")
+}
+
+// background runs a participant until stop is called.
+func background(t *testing.T, p *participant.Participant[*participant.MemoryTx], bus transport.Bus) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := p.Run(ctx, bus); err != nil {
+			t.Error(err) // at once: whoever waits for what it sends waits in vain
+		}
+	}()
+	return func() {
+		cancel()
+		<-done
+	}
+}

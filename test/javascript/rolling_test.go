@@ -1,0 +1,178 @@
+package javascript
+
+import (
+	"context"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// renamed is a copy of a command with another action.
+func renamed(m *nats.Msg, action, saga string) *nats.Msg {
+	m = attempt(m, saga, "1")
+	m.Subject = "saga.command.payment." + action
+	m.Header.Del("ce-expirytime")
+	return m
+}
+
+// deliver makes the participant's consumer as a neighbour would that takes bundles, and has
+// a command delivered to it and handed back n times.
+func (c *coordinator) deliver(t *testing.T, n int, command *nats.Msg) {
+	t.Helper()
+	consumer, err := c.commands.CreateOrUpdateConsumer(t.Context(), jetstream.ConsumerConfig{
+		Durable: "payment", FilterSubject: "saga.command.payment.>", AckPolicy: jetstream.AckExplicitPolicy, MaxDeliver: -1,
+		Metadata: map[string]string{"amends-bundle": "16"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n > 0 {
+		c.publish(t, command)
+	}
+	for range n {
+		m, err := consumer.Next(jetstream.FetchMaxWait(patience))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := m.Nak(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestUnknownAction: the rule of docs/WIRE.md about actions that a process does not know.
+func TestUnknownAction(t *testing.T) {
+	requireNode(t)
+	for _, last := range []struct{ command, action, reason, final string }{
+		{"command", "charge-card-v2", "nobody here knows this action: payment.charge-card-v2 (do; delivered 12 times): deploy a process that handles it", "true"},
+		{"undo-command", "refund-card-v2", "nobody here knows this action: payment.refund-card-v2 (undo; delivered 12 times): deploy a process that handles it", ""},
+		{"undo-command", "charge-card", "nobody here knows this action: payment.charge-card (undo; delivered 12 times): deploy a process that handles it", ""},
+	} {
+		t.Run("the last delivery of "+last.action+", "+last.command, func(t *testing.T) {
+			c := newCoordinator(t)
+			c.deliver(t, 11, renamed(example(t, last.command), last.action, "order-1"))
+			startParticipant(t, c.url)
+			answer := c.next(t)
+			c.want(t, answer, "failed", "")
+			if got := plain(t, answer); got != last.reason || answer.Headers().Get("ce-final") != last.final {
+				t.Errorf("reason %q, final %q", got, answer.Headers().Get("ce-final"))
+			}
+		})
+	}
+	c := newCoordinator(t)
+	startParticipant(t, c.url)
+	t.Run("within its attempt", func(t *testing.T) {
+		short := renamed(example(t, "command"), "charge-card-v2", "order-3")
+		short.Header.Set("ce-expirytime", time.Now().Add(1500*time.Millisecond).UTC().Format(time.RFC3339Nano))
+		answer := c.ask(t, short)
+		c.want(t, answer, "failed", "")
+		got := plain(t, answer)
+		if !strings.HasPrefix(got, "nobody here knows this action: payment.charge-card-v2 (do; delivered ") || !strings.Contains(got, "in this attempt") {
+			t.Errorf("reason %q", got)
+		}
+		if answer.Headers().Get("ce-final") == "true" {
+			t.Error("it failed for good")
+		}
+	})
+}
+
+// TestRejectedUndo: an operator may have it tried again, so it is not recorded.
+func TestRejectedUndo(t *testing.T) {
+	requireNode(t)
+	c := newCoordinator(t)
+	startParticipant(t, c.url)
+	undo := example(t, "undo-command")
+	closed := attempt(undo, "order-48", "1")
+	closed.Data = []byte(`{"request":{"account":"closed"},"result":{"receipt":"r-17"}}`)
+	c.want(t, c.ask(t, closed), "rejected", "")
+	c.want(t, c.ask(t, attempt(undo, "order-48", "2")), "completed", `{"refunded":"r-17"}`)
+}
+
+// TestConsumerIsMadeAgain: somebody deletes the participant's consumer, or the stream
+// with it, which the coordinator then makes again.
+func TestConsumerIsMadeAgain(t *testing.T) {
+	requireNode(t)
+	c := newCoordinator(t)
+	startParticipant(t, c.url)
+	do := example(t, "command")
+	c.want(t, c.ask(t, attempt(do, "order-1", "1")), "completed", `{"receipt":"r-1"}`)
+	c.drained(t)
+	if err := c.commands.DeleteConsumer(t.Context(), "payment"); err != nil {
+		t.Fatal(err)
+	}
+	c.want(t, c.ask(t, attempt(do, "order-2", "1")), "completed", `{"receipt":"r-2"}`)
+	c.drained(t)
+	if err := c.js.DeleteStream(t.Context(), "SAGA_COMMANDS"); err != nil {
+		t.Fatal(err)
+	}
+	c.commands = c.stream(t, "SAGA_COMMANDS", "saga.command.>")
+	c.want(t, c.ask(t, attempt(do, "order-3", "1")), "completed", `{"receipt":"r-3"}`)
+}
+
+// TestBundlesAreNotForIt: it says so in its consumer, and one that comes nevertheless is
+// handed back to a neighbour who takes them.
+func TestBundlesAreNotForIt(t *testing.T) {
+	requireNode(t)
+	c := newCoordinator(t)
+	c.deliver(t, 0, nil) // a neighbour has made the consumer
+	startParticipant(t, c.url)
+	consumer, err := c.commands.Consumer(t.Context(), "payment")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if said := consumer.CachedInfo().Config.Metadata["amends-bundle"]; said != "" {
+		t.Errorf("its consumer still says that it takes bundles of %s", said)
+	}
+	bundle := example(t, "bundle")
+	bundle.Subject = "saga.command.payment.bundle.2"
+	c.publish(t, bundle)
+	c.redelivered(t)
+}
+
+// next is the next answer, whatever it answers.
+func (c *coordinator) next(t *testing.T) jetstream.Msg {
+	t.Helper()
+	answer, err := c.answers.Next(jetstream.FetchMaxWait(patience))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := answer.DoubleAck(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return answer
+}
+
+// redelivered waits until a command has been handed back and is delivered again.
+func (c *coordinator) redelivered(t *testing.T) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	consumer, err := c.commands.Consumer(ctx, "payment")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for tick := time.NewTicker(20 * time.Millisecond); ; <-tick.C {
+		info, err := consumer.Info(ctx)
+		if err != nil {
+			t.Fatalf("nothing was handed back: %v", err)
+		}
+		if info.NumRedelivered > 0 {
+			tick.Stop()
+			return
+		}
+	}
+}
+
+// plain is an answer's reason, decoded.
+func plain(t *testing.T, answer jetstream.Msg) string {
+	t.Helper()
+	reason, err := url.PathUnescape(answer.Headers().Get("ce-reason"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return reason
+}
