@@ -10,6 +10,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/amends-dev/amends/internal/loglimit"
 	"github.com/amends-dev/amends/transport"
 )
 
@@ -48,7 +49,7 @@ type Config struct {
 	Heartbeat      time.Duration // within which a silent server is noticed; 0: 500 ms
 	CheckInterval  time.Duration // between looks at the streams; 0: 3 s
 
-	Logger *slog.Logger // for what goes wrong in the background; nil: silent
+	Logger *slog.Logger // for what goes wrong in the background, repeated lines of one kind limited; nil: silent
 	// OnMalformed is told of every message that could not be decoded and was moved
 	// to the dead letters. It must not block. nil: nobody is told.
 	OnMalformed func(stream transport.Stream, reason string)
@@ -117,6 +118,7 @@ func (c Config) withDefaults() Config {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
+	c.Logger = loglimit.Logger(c.Logger)
 	return c
 }
 
