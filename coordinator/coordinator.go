@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/amends-dev/amends/internal/crashpoint"
+	"github.com/amends-dev/amends/internal/loglimit"
 	"github.com/amends-dev/amends/outbox"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/transport"
@@ -40,6 +42,7 @@ type Coordinator struct {
 	waiters     *waiters
 	moving      *moving
 	observer    Observer
+	limited     *slog.Logger  // for lines that anybody's message can cause
 	reads       chan struct{} // bounds reading requests that are served at once
 	watchers    chan struct{} // bounds watch requests that are held at once
 	bulk        chan struct{} // bounds decisions about many sagas that are taken at once
@@ -80,7 +83,7 @@ func New(config Config) (*Coordinator, error) {
 	}
 	crashpoint.Here("coordinator: definitions loaded")
 	c := &Coordinator{
-		config: config, definitions: defs, figures: newFigures(config.Clock()),
+		config: config, definitions: defs, figures: newFigures(config.Clock()), limited: loglimit.Logger(config.Logger),
 		waiters: newWaiters(), moving: newMoving(), reads: make(chan struct{}, maxReads),
 		watchers: make(chan struct{}, MaxWatchers), bulk: make(chan struct{}, MaxBulk), feed: newFeed(), seed: maphash.MakeSeed(),
 	}
@@ -273,7 +276,7 @@ func (c *Coordinator) watchBus(ctx context.Context) error {
 
 // refused notes a message that the bus will never take.
 func (c *Coordinator) refused(r outbox.Record, err error) {
-	c.config.Logger.Error("the bus refuses a message for good; its step will time out",
+	c.limited.Error("the bus refuses a message for good; its step will time out",
 		LogSaga, string(r.ID.Saga), LogStep, string(r.Envelope.Step), LogDirection, string(r.Envelope.Direction),
 		LogAttempt, r.Envelope.Attempt, LogError, err.Error())
 }

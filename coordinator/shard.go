@@ -150,9 +150,10 @@ func (s *shard) observe(ctx context.Context, w *work, r *Result) {
 		s.c.observer.Ignored(r.Ignored)
 		return
 	case blocks(r.Err, w.input.Event.Type):
-		s.c.blocked.met(w.input.Saga, r.Err, s.c.config.Clock())
-		s.c.config.Logger.ErrorContext(ctx, "a saga stands still because its record is damaged or its definition is gone; docs/RUNBOOK.md#amendssagasblocked says what to do",
-			LogSaga, string(w.input.Saga), LogError, r.Err.Error())
+		if s.c.blocked.met(w.input.Saga, r.Err, s.c.config.Clock()) { // once a saga: whoever answers it could fill the log
+			s.c.config.Logger.ErrorContext(ctx, "a saga stands still because its record is damaged or its definition is gone; docs/RUNBOOK.md#amendssagasblocked says what to do",
+				LogSaga, string(w.input.Saga), LogError, r.Err.Error())
+		}
 		return
 	case r.Err != nil, r.Existed, r.Instance == nil:
 		return
@@ -175,6 +176,8 @@ func (s *shard) acknowledge(ctx context.Context, w *work, r *Result) {
 		reason, class = r.Err.Error(), DeadLetterDamaged
 	case r.Ignored == saga.IgnoredSender:
 		reason, class = "this step belongs to another participant than the one whose subject the answer came on", DeadLetterSender
+	case r.Ignored == saga.IgnoredContradiction:
+		reason, class = "the step was rejected before, without a trace, and is now reported as completed: its effect stays, and nobody takes it back", DeadLetterContradiction
 	case r.Ignored == saga.IgnoredStep, r.Ignored == saga.IgnoredEarly, r.Ignored == saga.IgnoredDirection:
 		reason, class = "the saga does not wait for this answer: "+string(r.Ignored), DeadLetterStep
 	default:

@@ -71,11 +71,12 @@ var (
 	deadLetterReasons = []string{
 		coordinator.DeadLetterMalformed, coordinator.DeadLetterSubject, coordinator.DeadLetterType, coordinator.DeadLetterUnknown,
 		coordinator.DeadLetterStep, coordinator.DeadLetterSender, coordinator.DeadLetterOversize, coordinator.DeadLetterDamaged,
+		coordinator.DeadLetterContradiction,
 	}
 	limits         = []string{coordinator.LimitOpen, coordinator.LimitBacklog, coordinator.LimitWaiting}
 	ignoredReasons = []saga.Ignored{
 		saga.IgnoredEnded, saga.IgnoredDuplicate, saga.IgnoredStale, saga.IgnoredEarly,
-		saga.IgnoredNothing, saga.IgnoredDirection, saga.IgnoredStep, saga.IgnoredSender,
+		saga.IgnoredNothing, saga.IgnoredDirection, saga.IgnoredStep, saga.IgnoredSender, saga.IgnoredContradiction,
 	}
 )
 
