@@ -72,7 +72,11 @@ type Delivery interface {
 	Nak(delay time.Duration)                             // deliver again after delay
 	InProgress()                                         // still at work: restart AckWait
 	Redeliveries() int                                   // how often it was delivered before; 0: the first time
-	DeadLetter(ctx context.Context, reason string) error // move it to the dead-letter stream, then Ack; on error it was not acked
+	// DeadLetter hands it over to be moved to the dead-letter stream, perhaps after the
+	// call has returned, and answers the bus for it, whatever comes of that: a bus that
+	// cannot keep it says so in its log and its counts, and does not deliver it again
+	// and again. An error: it was not handed over and is unanswered.
+	DeadLetter(ctx context.Context, reason string) error
 }
 
 // Requester asks a coordinator and waits for its reply.

@@ -26,10 +26,11 @@ const (
 	pullExpiry = 5 * time.Second  // of a pull request
 	apiTimeout = 5 * time.Second  // of a question to the server
 	drainLimit = 10 * time.Second // how long Close waits for the connection
+	deadDrain  = 2 * time.Second  // how long Close waits for the dead letters
 )
 
-// Bus is a transport.Bus on JetStream. Make one with Connect or New. It has one
-// goroutine of its own, which looks after the streams.
+// Bus is a transport.Bus on JetStream. Make one with Connect or New. It has two
+// goroutines of its own: one looks after the streams, one moves dead letters.
 type Bus struct {
 	config   Config
 	subjects transport.Subjects
@@ -50,6 +51,9 @@ type Bus struct {
 
 	readers *readers
 	most    func(transport.Stream, string) int // messages in a bundle: what readers says
+
+	dead  *deadQueue
+	rings *rings
 
 	expiring atomic.Bool // the stream of commands lets messages expire
 
@@ -128,6 +132,8 @@ func newBus(ctx context.Context, nc *nats.Conn, config Config, owned bool) (*Bus
 	}
 	b.readers = newReaders(config.Provision == Create, b.lookSoon)
 	b.most = b.readers.most
+	b.rings = newRings(b)
+	b.dead = newDeadQueue(b)
 	for _, stream := range transport.Streams {
 		b.names[stream] = config.streamName(stream)
 		b.highest[stream] = new(atomic.Uint64)
@@ -139,8 +145,8 @@ func newBus(ctx context.Context, nc *nats.Conn, config Config, owned bool) (*Bus
 	watching, stop := context.WithCancel(context.Background())
 	b.stop = stop
 	b.status = nc.StatusChanged(nats.CONNECTED)
-	b.done.Add(1)
-	go b.watch(watching)
+	b.done.Go(func() { b.watch(watching) })
+	b.done.Go(func() { b.dead.run(watching) })
 	return b, nil
 }
 
@@ -207,6 +213,9 @@ func (b *Bus) Close() error {
 		_ = sub.Drain()
 	}
 	crashpoint.Here("natsbus: sources closed")
+	moved, cancel := context.WithTimeout(context.Background(), deadDrain)
+	b.dead.close(moved)
+	cancel()
 	b.stop()
 	b.nc.RemoveStatusListener(b.status)
 	b.done.Wait()

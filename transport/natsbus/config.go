@@ -50,8 +50,8 @@ type Config struct {
 	CheckInterval  time.Duration // between looks at the streams; 0: 3 s
 
 	Logger *slog.Logger // for what goes wrong in the background, repeated lines of one kind limited; nil: silent
-	// OnMalformed is told of every message that could not be decoded and was moved
-	// to the dead letters. It must not block. nil: nobody is told.
+	// OnMalformed is told of every message that could not be decoded and goes to the
+	// dead letters. It must not block. nil: nobody is told.
 	OnMalformed func(stream transport.Stream, reason string)
 }
 

@@ -7,12 +7,12 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// SetAgainAfter shortens the wait of messages that could not be moved to the dead
+// SetLetterPause shortens the wait between two tries to move a message to the dead
 // letters, for a test.
-func SetAgainAfter(d time.Duration) (restore func()) {
-	old := againAfter
-	againAfter = d
-	return func() { againAfter = old }
+func SetLetterPause(d time.Duration) (restore func()) {
+	old := letterPause
+	letterPause = d
+	return func() { letterPause = old }
 }
 
 // CheckVersion is for a test: there is no old server at hand.

@@ -110,6 +110,7 @@ func TestMalformedMessages(t *testing.T) {
 		t.Fatal(err)
 	}
 	await(t, source, "order-1/reserve/do/1")
+	awaitEmpty(t, bus, transport.Events)
 	list, err := bus.ListDeadLetters(within(t), 0, 1000)
 	if err != nil || len(list) != len(cases) {
 		t.Errorf("%d dead letters, %v; want %d", len(list), err, len(cases))
@@ -127,7 +128,6 @@ func TestMalformedMessages(t *testing.T) {
 			t.Errorf("%s: headers (-sent +kept):\n%s", name, diff)
 		}
 	}
-	awaitEmpty(t, bus, transport.Events)
 	if n := bus.Stats().DeadLettered; n != int64(len(cases)) {
 		t.Errorf("%d dead letters counted, want %d", n, len(cases))
 	}
@@ -214,6 +214,7 @@ func TestBrokenHeaderBlocks(t *testing.T) {
 		t.Fatal(err)
 	}
 	await(t, source, "order-1/reserve/do/1")
+	awaitEmpty(t, bus, transport.Events)
 	list, err := bus.ListDeadLetters(within(t), 0, 100)
 	if err != nil || len(list) != len(blocks) {
 		t.Errorf("%d dead letters, %v; want %d (the server said %q)", len(list), err, len(blocks), said.String())
@@ -228,5 +229,4 @@ func TestBrokenHeaderBlocks(t *testing.T) {
 			t.Errorf("block %d: kept %q, %v; want %q", i, plain, err, blocks[i])
 		}
 	}
-	awaitEmpty(t, bus, transport.Events)
 }

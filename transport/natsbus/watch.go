@@ -22,7 +22,6 @@ type mark struct {
 // watch looks at the streams after each reconnect, when something seems wrong, and
 // every few seconds. It ends with ctx.
 func (b *Bus) watch(ctx context.Context) {
-	defer b.done.Done()
 	ticker := time.NewTicker(b.config.CheckInterval)
 	defer ticker.Stop()
 	said := "" // the last complaint: each is made once
@@ -58,6 +57,7 @@ func (b *Bus) watch(ctx context.Context) {
 		b.eachSource(func(s *source) { reached = append(reached, s.mend(ctx), s.sweep(ctx)) })
 		b.judgeServer(errors.Join(reached...))
 		b.learn(ctx)
+		b.rings.look(ctx)
 	}
 }
 
@@ -145,6 +145,9 @@ func (b *Bus) look(ctx context.Context) error {
 			b.config.Logger.Warn("a NATS stream has lost what it held; what is owed is sent again", "stream", b.names[stream])
 		}
 		b.marks[stream] = now
+		if stream == transport.DeadLetters {
+			b.rings.last.Store(now.last)
+		}
 	}
 	if lost {
 		crashpoint.Here("natsbus: loss noticed")

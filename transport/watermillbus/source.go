@@ -235,7 +235,7 @@ func (d *delivery) Redeliveries() int             { return 0 }
 func (d *delivery) DeadLetter(ctx context.Context, reason string) error {
 	b, stream := d.source.bus, d.source.sub.Stream
 	e := transport.Envelope{
-		Subject: b.subjects.DeadLetter(stream),
+		Subject: b.subjects.DeadLetter(stream, b.subjects.Participant(d.envelope.Subject)),
 		ID:      d.m.UUID,
 		Source:  "/amends/bus",
 		Type:    transport.TypeDead,
