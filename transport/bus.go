@@ -68,10 +68,10 @@ type Source interface {
 // are asynchronous and best effort: a lost one means another delivery.
 type Delivery interface {
 	Envelope() *Envelope
-	Ack()                                                // done, do not deliver again
-	Nak(delay time.Duration)                             // deliver again after delay
-	InProgress()                                         // still at work: restart AckWait
-	Redeliveries() int                                   // how often it was delivered before; 0: the first time
+	Ack()                    // done, do not deliver again
+	Nak(delay time.Duration) // deliver again after delay
+	InProgress()             // still at work: restart AckWait
+	Redeliveries() int       // how often it was delivered before; 0: the first time
 	// DeadLetter hands it over to be moved to the dead-letter stream, perhaps after the
 	// call has returned, and answers the bus for it, whatever comes of that: a bus that
 	// cannot keep it says so in its log and its counts, and does not deliver it again

@@ -39,10 +39,11 @@ type Bus struct {
 	owned    bool // Close closes nc
 	js       jetstream.JetStream
 
+	broken chan string // reply subjects of deliveries that have ended the connection
 	resets chan struct{}
 	poke   chan struct{} // look at the streams now
 	status chan nats.Status
-	stop   context.CancelFunc
+	stop   func()
 	done   sync.WaitGroup
 
 	repair  chan struct{} // capacity 1: one look at the streams at a time
@@ -122,6 +123,7 @@ func newBus(ctx context.Context, nc *nats.Conn, config Config, owned bool) (*Bus
 		nc:       nc,
 		owned:    owned,
 		js:       js,
+		broken:   make(chan string, 64),
 		resets:   make(chan struct{}, 1),
 		poke:     make(chan struct{}, 1),
 		repair:   make(chan struct{}, 1),
@@ -143,7 +145,8 @@ func newBus(ctx context.Context, nc *nats.Conn, config Config, owned bool) (*Bus
 		return nil, err
 	}
 	watching, stop := context.WithCancel(context.Background())
-	b.stop = stop
+	heard := b.watchDisconnects()
+	b.stop = func() { stop(); heard() }
 	b.status = nc.StatusChanged(nats.CONNECTED)
 	b.done.Go(func() { b.watch(watching) })
 	b.done.Go(func() { b.dead.run(watching) })

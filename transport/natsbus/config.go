@@ -12,6 +12,7 @@ import (
 
 	"github.com/amends-dev/amends/internal/loglimit"
 	"github.com/amends-dev/amends/transport"
+	"github.com/amends-dev/amends/transport/natsbus/internal/strict"
 )
 
 // Config says where the server is and what the streams are like. The zero value
@@ -140,6 +141,7 @@ func (c Config) options() ([]nats.Option, error) {
 		nats.ReconnectJitter(100*time.Millisecond, 500*time.Millisecond),
 		nats.PingInterval(10 * time.Second),
 		nats.MaxPingsOutstanding(2),
+		nats.SetCustomDialer(strict.Dialer{Timeout: c.ConnectTimeout}),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { // else it writes to stderr
 			c.Logger.Warn("NATS connection", "error", err)
 		}),

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/amends-dev/amends/internal/crashpoint"
 	"github.com/amends-dev/amends/transport"
@@ -218,7 +219,7 @@ func (q *deadQueue) ended(l *letter, err error) bool {
 	now := time.Now()
 	l.tries--
 	l.due = now.Add(letterPause)
-	again := l.tries > 0 && l.due.Before(l.deadline) && !errors.Is(err, transport.ErrTooLarge) && !errors.Is(err, nats.ErrBadHeaderMsg)
+	again := l.tries > 0 && l.due.Before(l.deadline) && !forGood(err)
 	switch {
 	case err == nil:
 		q.bus.stats.deadLettered.Add(1)
@@ -269,21 +270,44 @@ func (q *deadQueue) close(ctx context.Context) {
 	}
 }
 
-// storeLetters publishes letters and returns one error, or nil, each.
+// storeLetters publishes letters and returns one error, or nil, each. Unlike Publish it
+// draws no conclusions about the connection: one that may not write dead letters is never
+// answered, and is not lost.
 func (b *Bus) storeLetters(ctx context.Context, letters []*letter) []error {
-	messages := make([]*nats.Msg, len(letters))
+	futures := make([]jetstream.PubAckFuture, len(letters))
 	errs := make([]error, len(letters))
 	asks := b.config.Provision == Create // others have no right to
 	bytes := 0
 	for i, l := range letters {
-		messages[i] = b.deadLetter(ctx, l, &asks)
-		bytes += messages[i].Size()
+		m := b.deadLetter(ctx, l, &asks)
+		bytes += m.Size()
+		crashpoint.Here("natsbus: before a dead letter")
+		futures[i], errs[i] = b.js.PublishMsgAsync(m, jetstream.WithRetryAttempts(0), jetstream.WithStallWait(b.config.PublishTimeout))
 	}
-	crashpoint.Here("natsbus: before a dead letter")
-	b.send(ctx, messages, errs)
-	if b.missingStream(errs) {
-		b.retryMissing(ctx, messages, errs)
+	missing := false
+	for i, future := range futures {
+		if errs[i] != nil {
+			continue
+		}
+		select {
+		case ack := <-future.Ok():
+			b.accepted(future.Msg().Subject, ack)
+		case errs[i] = <-future.Err():
+			missing = missing || errors.Is(errs[i], jetstream.ErrNoStreamResponse) || errors.Is(errs[i], nats.ErrNoResponders)
+		case <-ctx.Done():
+			errs[i] = ctx.Err()
+		}
+	}
+	if missing && b.config.Provision != Trust {
+		_ = b.look(ctx) // makes it anew, for the next try
 	}
 	b.rings.stored(ctx, bytes)
 	return errs
+}
+
+// forGood reports whether an error of a publish will be the same next time.
+func forGood(err error) bool {
+	var api *jetstream.APIError
+	return errors.Is(err, nats.ErrMaxPayload) || errors.Is(err, nats.ErrBadHeaderMsg) || errors.Is(err, nats.ErrBadSubject) ||
+		errors.As(err, &api) && api.ErrorCode == jetstream.JSErrCodeStreamMessageExceedsMaximum
 }

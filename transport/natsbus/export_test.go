@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
 	"github.com/amends-dev/amends/transport"
 )
 
@@ -51,3 +53,8 @@ func (b *Bus) ForceBundles(n int) {
 
 // BundleMost bounds the messages in a bundle.
 const BundleMost = bundleMost
+
+// Late is a delivery of a source that is not answered yet.
+func Late(s transport.Source) transport.Delivery {
+	return &delivery{source: s.(*source), msg: &nats.Msg{Subject: "saga.event.inventory.order-1.reserve.do.1"}}
+}

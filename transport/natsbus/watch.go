@@ -43,6 +43,7 @@ func (b *Bus) watch(ctx context.Context) {
 		if !b.nc.IsConnected() {
 			continue
 		}
+		b.terminateBroken()
 		var reached []error
 		if b.config.Provision != Trust {
 			err := b.glance(ctx)
