@@ -98,7 +98,7 @@ func New(config Config) (*Coordinator, error) {
 		if err != nil {
 			return nil, err
 		}
-		c.shards = append(c.shards, &shard{c: c, engine: engine, inbox: make(chan work, config.MaxWaiting)})
+		c.shards = append(c.shards, &shard{c: c, engine: engine, inbox: newInbox(config.MaxWaiting)})
 	}
 	return c, nil
 }
@@ -217,12 +217,7 @@ func (c *Coordinator) put(ctx context.Context, w work) error {
 	if c.closed {
 		return transport.ErrClosed
 	}
-	select {
-	case c.shardOf(w.input.Saga).inbox <- w:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return c.shardOf(w.input.Saga).inbox.put(ctx, w)
 }
 
 // offer hands work to its shard if there is room.
@@ -232,12 +227,7 @@ func (c *Coordinator) offer(w work) (taken, open bool) {
 	if c.closed {
 		return false, false
 	}
-	select {
-	case c.shardOf(w.input.Saga).inbox <- w:
-		return true, true
-	default:
-		return false, true
-	}
+	return c.shardOf(w.input.Saga).inbox.offer(w), true
 }
 
 func (c *Coordinator) closeInboxes() {
@@ -246,7 +236,7 @@ func (c *Coordinator) closeInboxes() {
 	crashpoint.Here("coordinator: stopping, intake ended")
 	c.closed = true
 	for _, s := range c.shards {
-		close(s.inbox)
+		s.inbox.close()
 	}
 }
 

@@ -24,7 +24,7 @@ type work struct {
 type shard struct {
 	c      *Coordinator
 	engine *Engine
-	inbox  chan work
+	inbox  *inbox
 }
 
 // run gathers what is waiting, lingers under load, steps, and speaks, until the inbox is closed and
@@ -32,8 +32,8 @@ type shard struct {
 func (s *shard) run(ctx context.Context) error {
 	batch := make([]work, 0, s.c.config.MaxBatch)
 	inputs := make([]Input, 0, s.c.config.MaxBatch)
-	for first := range s.inbox {
-		batch = s.linger(s.gather(append(batch[:0], first)), len(batch))
+	for s.inbox.wait() {
+		batch = s.linger(s.inbox.take(batch[:0]), len(batch))
 		crashpoint.Here("coordinator: batch gathered")
 		inputs = inputs[:0]
 		for i := range batch {
@@ -54,22 +54,6 @@ func (s *shard) run(ctx context.Context) error {
 		clear(batch)
 	}
 	return nil
-}
-
-// gather takes what is waiting, without waiting for more.
-func (s *shard) gather(batch []work) []work {
-	for len(batch) < cap(batch) {
-		select {
-		case w, ok := <-s.inbox:
-			if !ok {
-				return batch
-			}
-			batch = append(batch, w)
-		default:
-			return batch
-		}
-	}
-	return batch
 }
 
 // Under load a shard waits for more before it commits: a commit costs the disk and
@@ -93,11 +77,11 @@ func (s *shard) linger(batch []work, before int) []work {
 	defer quiet.Stop()
 	for len(batch) < cap(batch)/2 {
 		select {
-		case w, ok := <-s.inbox:
-			if !ok {
+		case <-s.inbox.arrived:
+			before := len(batch)
+			if batch = s.inbox.take(batch); len(batch) == before && s.inbox.ended() {
 				return batch
 			}
-			batch = s.gather(append(batch, w))
 			quiet.Reset(lingerQuiet)
 		case <-quiet.C:
 			return batch
