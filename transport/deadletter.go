@@ -87,6 +87,7 @@ type DeadLetterReply struct {
 // DeadLettersRequest names dead letters, at most MaxDeadLetters of them.
 type DeadLettersRequest struct {
 	Sequences []uint64 `json:"sequences"`
+	By        string   `json:"by,omitempty"` // who asks, for the log
 }
 
 // MaxDeadLetters bounds the dead letters that one request names or gets.
@@ -101,6 +102,7 @@ type PurgeDeadLettersRequest struct {
 	OlderThanMs int64  `json:"older_than_ms,omitempty"` // kept for longer than that, in milliseconds
 	All         bool   `json:"all,omitempty"`           // whatever they are
 	DryRun      bool   `json:"dry_run,omitempty"`       // only count them
+	By          string `json:"by,omitempty"`            // who asks, for the log
 	After       uint64 `json:"after,omitempty"`         // Next of the reply before
 }
 

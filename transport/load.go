@@ -9,6 +9,9 @@ import (
 type Load struct {
 	Streams   map[Stream]StreamLoad
 	Consumers []ConsumerLoad // of the commands and of the events: participants, and the coordinator
+	// Dropped counts the dead letters that this end of the bus has not kept since it was
+	// opened: beyond their participant's rate or share, or the stream did not take them.
+	Dropped int64
 }
 
 // StreamLoad is what a stream holds. What travels in a bundle counts one by one.

@@ -63,6 +63,9 @@ func (b *Bus) Stats() Stats {
 	}
 }
 
+// dropped counts the dead letters that were not kept.
+func (s Stats) dropped() int64 { return s.DeadOverRate + s.DeadUnstored + s.DeadEvicted }
+
 // Check says what is wrong now, or nil: the connection stands, the server answers,
 // the streams are there and as they should be. It changes nothing. With Trust only
 // the connection is checked.
