@@ -496,3 +496,33 @@ func TestDeadLetterOfWhatIsNoBundle(t *testing.T) {
 		t.Errorf("%+v, %v", list, err)
 	}
 }
+
+// A purge that looks at many dead letters does so page by page, and removes what matches in
+// all of them.
+func TestPurgeGoesOn(t *testing.T) {
+	bus := connect(t, start(t, embedded.Config{}), nil)
+	const n = 2*natsbus.PurgePage + 100
+	batch := make([]transport.Envelope, n)
+	for i := range batch {
+		batch[i] = transport.Envelope{Subject: "saga.dead.events.payment", Type: transport.TypeDead, Reason: "odd"}
+		if i%2 == 0 {
+			batch[i].Reason = "even"
+		}
+	}
+	insist(t, bus, batch...)
+	calls, sum := 0, 0
+	for which := (transport.DeadLetterFilter{Reason: "even"}); calls == 0 || which.After > 0; calls++ {
+		matched, next, err := bus.PurgeDeadLetters(within(t), which, false)
+		if err != nil || calls > 5 {
+			t.Fatalf("call %d: %v", calls, err)
+		}
+		sum += matched
+		which.After = next
+	}
+	if sum != n/2 || calls != 3 {
+		t.Errorf("%d removed in %d calls, want %d in 3", sum, calls, n/2)
+	}
+	if left, _, err := bus.PurgeDeadLetters(within(t), transport.DeadLetterFilter{}, false); left != n/2 || err != nil {
+		t.Errorf("%d were left, %v; want %d", left, err, n/2)
+	}
+}

@@ -51,6 +51,9 @@ func (b *Bus) ForceBundles(n int) {
 	}
 }
 
+// PurgePage bounds the dead letters that one call looks at.
+const PurgePage = purgePage
+
 // BundleMost bounds the messages in a bundle.
 const BundleMost = bundleMost
 
