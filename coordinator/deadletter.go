@@ -146,11 +146,11 @@ func checkPurge(q *transport.PurgeDeadLettersRequest) error {
 	if q.OlderThanMs < 0 || q.OlderThanMs > int64(maxAge/time.Millisecond) {
 		wrong.add("older_than", fmt.Sprintf("is %d ms; use up to %s", q.OlderThanMs, maxAge))
 	}
-	any := q.Stream == "" && q.Participant == "" && q.Reason == "" && q.OlderThanMs == 0
+	filtered := q.Stream != "" || q.Participant != "" || q.Reason != "" || q.OlderThanMs != 0
 	switch {
-	case any && !q.All:
+	case !filtered && !q.All:
 		wrong.add("all", "no filter is given: to remove all dead letters, say so with all")
-	case !any && q.All:
+	case filtered && q.All:
 		wrong.add("all", "is for all dead letters, and there is a filter too: leave one out")
 	}
 	return wrong.err()

@@ -60,8 +60,7 @@ func (l *letter) stream() transport.Stream { return l.delivery.source.sub.Stream
 // participant is whose message it is, as the subject says for which the server vouches.
 func (l *letter) participant() string {
 	subjects := l.delivery.source.bus.subjects
-	_, participant := splitLast(subjects.DeadLetter(l.stream(), subjects.Participant(l.delivery.msg.Subject)))
-	return participant
+	return lastToken(subjects.DeadLetter(l.stream(), subjects.Participant(l.delivery.msg.Subject)))
 }
 
 // size is about how many bytes it takes in memory and in the stream.

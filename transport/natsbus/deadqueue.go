@@ -225,7 +225,11 @@ func (q *deadQueue) ended(l *letter, err error) bool {
 		q.bus.stats.deadLettered.Add(1)
 		q.bus.config.Logger.Warn("a message was moved to the dead letters", "stream", string(l.stream()), "participant", l.participant(),
 			"subject", cut(l.msg.Subject), "reason", l.reason)
-		crashpoint.Here("natsbus: dead letter stored")
+		if l.word == term {
+			crashpoint.Here("natsbus: malformed message moved")
+		} else {
+			crashpoint.Here("natsbus: dead letter stored")
+		}
 		l.delivery.end(l.word)
 	case again:
 		q.bus.stats.deadFailed.Add(1)

@@ -248,9 +248,8 @@ func (r *rings) shrink(ctx context.Context, subject string, bytes int64) error {
 	one.bytes -= gone.bytes
 	one.letters -= gone.letters
 	r.bus.stats.deadEvicted.Add(int64(purged))
-	_, participant := splitLast(subject)
 	r.bus.config.Logger.Warn("the oldest dead letters of a participant were deleted: it has as many as it may",
-		"participant", participant, "subject", subject, "deleted", purged, "bytes", one.bytes)
+		"participant", lastToken(subject), "subject", subject, "deleted", purged, "bytes", one.bytes)
 	return nil
 }
 

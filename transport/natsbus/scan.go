@@ -100,8 +100,5 @@ func headersOf(m *nats.Msg) *scanned {
 	return l
 }
 
-// splitLast cuts a subject before its last token.
-func splitLast(subject string) (before, last string) {
-	i := strings.LastIndexByte(subject, '.')
-	return subject[:max(i, 0)], subject[i+1:]
-}
+// lastToken is the last token of a subject.
+func lastToken(subject string) string { return subject[strings.LastIndexByte(subject, '.')+1:] }
