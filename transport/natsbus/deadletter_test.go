@@ -172,7 +172,7 @@ func (n *notes) String() string {
 // Earlier deliveries count as tries: what was delivered to a coordinator that died has
 // fewer left, and the third delivery is the last (I10).
 func TestTriesAcrossRestarts(t *testing.T) {
-	defer natsbus.SetLetterPause(time.Hour)() // one try each
+	defer natsbus.SetLetterPause(20 * time.Millisecond)()
 	server := start(t, embedded.Config{})
 	bus := connect(t, server, nil)
 	source := subscribe(t, bus, answers())
