@@ -55,8 +55,8 @@ const (
 // Source delivers messages in batches.
 type Source interface {
 	// Receive waits until at least one delivery is there and returns all that
-	// are, at most max, without waiting for more. What could not be decoded has
-	// already gone to the dead-letter stream. It returns ctx.Err() when ctx ends
+	// are, at most max, without waiting for more. What could not be decoded is
+	// on its way to the dead-letter stream. It returns ctx.Err() when ctx ends
 	// and ErrClosed after Close.
 	Receive(ctx context.Context, max int) ([]Delivery, error)
 	// Close stops the deliveries. What was delivered and not answered comes again,

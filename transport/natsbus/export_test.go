@@ -51,6 +51,13 @@ func (b *Bus) ForceBundles(n int) {
 	}
 }
 
+// Looked reports whether all dead letters have been looked at that this bus has stored.
+func (b *Bus) Looked() bool {
+	b.rings.looking <- struct{}{}
+	defer func() { <-b.rings.looking }()
+	return b.rings.some.Load() == 0 && b.rings.seen == b.rings.last.Load() && b.rings.seen > 0
+}
+
 // PurgePage bounds the dead letters that one call looks at.
 const PurgePage = purgePage
 
