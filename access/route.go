@@ -22,7 +22,7 @@ var procedures = map[string]Role{
 
 	"Start": Operator, "Operate": Operator, "OperateAll": Operator,
 
-	"RegisterDefinition": Admin, "ReplayDeadLetters": Admin, "DiscardDeadLetters": Admin,
+	"RegisterDefinition": Admin, "ReplayDeadLetters": Admin, "DiscardDeadLetters": Admin, "PurgeDeadLetters": Admin,
 }
 
 // patterns are the roles that the other ways demand, by their pattern in the mux;

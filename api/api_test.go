@@ -452,6 +452,18 @@ func TestDeadLetters(t *testing.T) {
 	if again := list(2); again.DeadLetters[0].Sequence == next { // it came back as a new one
 		t.Errorf("the replayed one is still there: %v", again)
 	}
+	purge := func(r *apiv1.PurgeDeadLettersRequest, want int64) {
+		t.Helper()
+		if purged, err := w.PurgeDeadLetters(ctx, connect.NewRequest(r)); err != nil || purged.Msg.Matched != want || purged.Msg.Next != 0 {
+			t.Errorf("purge %v: %v, %v; want %d", r, purged, err, want)
+		}
+	}
+	purge(&apiv1.PurgeDeadLettersRequest{Participant: "oven", Stream: "events", Reason: "ce-type", DryRun: true}, 2)
+	purge(&apiv1.PurgeDeadLettersRequest{OlderThan: durationpb.New(time.Hour)}, 0)
+	purge(&apiv1.PurgeDeadLettersRequest{Participant: "oven", OlderThan: durationpb.New(time.Nanosecond)}, 2)
+	if _, err := w.PurgeDeadLetters(ctx, connect.NewRequest(&apiv1.PurgeDeadLettersRequest{})); connect.CodeOf(err) != connect.CodeInvalidArgument {
+		t.Errorf("without a filter: %v, want that it is refused", err)
+	}
 }
 
 // TestJSONIsStrict: what cannot be meant is refused, with what could be (I9, I10).

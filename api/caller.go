@@ -61,9 +61,16 @@ func signed(ctx context.Context, message any) {
 
 // sign finds the decisions in a request, which hold no others.
 func sign(m protoreflect.Message, name string) {
-	if d, ok := m.Interface().(*apiv1.Decision); ok {
+	switch d := m.Interface().(type) {
+	case *apiv1.Decision:
 		d.By = transport.Cut(name, contract.MaxReason) // it is not theirs to shorten
 		return
+	case *apiv1.ReplayDeadLettersRequest:
+		d.By = name
+	case *apiv1.DiscardDeadLettersRequest:
+		d.By = name
+	case *apiv1.PurgeDeadLettersRequest:
+		d.By = name
 	}
 	m.Range(func(field protoreflect.FieldDescriptor, value protoreflect.Value) bool {
 		switch {

@@ -4,8 +4,10 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"time"
 
 	"connectrpc.com/connect"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 	"github.com/amends-dev/amends/transport"
@@ -39,7 +41,7 @@ func deadLetterMessage(l *transport.DeadLetterReply) *apiv1.DeadLetter {
 
 // ReplayDeadLetters publishes dead letters again and removes them.
 func (s *server) ReplayDeadLetters(ctx context.Context, r *connect.Request[apiv1.ReplayDeadLettersRequest]) (*connect.Response[apiv1.ReplayDeadLettersResponse], error) {
-	done, failed, err := s.eachDeadLetter(ctx, transport.APIReplayDeadLetters, r.Msg.Sequences)
+	done, failed, err := s.eachDeadLetter(ctx, transport.APIReplayDeadLetters, r.Msg.Sequences, r.Msg.By)
 	if err != nil {
 		return nil, err
 	}
@@ -48,15 +50,15 @@ func (s *server) ReplayDeadLetters(ctx context.Context, r *connect.Request[apiv1
 
 // DiscardDeadLetters removes dead letters.
 func (s *server) DiscardDeadLetters(ctx context.Context, r *connect.Request[apiv1.DiscardDeadLettersRequest]) (*connect.Response[apiv1.DiscardDeadLettersResponse], error) {
-	done, failed, err := s.eachDeadLetter(ctx, transport.APIDiscardDeadLetters, r.Msg.Sequences)
+	done, failed, err := s.eachDeadLetter(ctx, transport.APIDiscardDeadLetters, r.Msg.Sequences, r.Msg.By)
 	if err != nil {
 		return nil, err
 	}
 	return connect.NewResponse(&apiv1.DiscardDeadLettersResponse{Discarded: done, Failed: failed}), nil
 }
 
-func (s *server) eachDeadLetter(ctx context.Context, verb string, sequences []uint64) ([]uint64, []*apiv1.FailedDeadLetter, error) {
-	reply, err := query[transport.DeadLettersDone](ctx, s.coordinator, verb, &transport.Envelope{}, transport.DeadLettersRequest{Sequences: sequences})
+func (s *server) eachDeadLetter(ctx context.Context, verb string, sequences []uint64, by string) ([]uint64, []*apiv1.FailedDeadLetter, error) {
+	reply, err := query[transport.DeadLettersDone](ctx, s.coordinator, verb, &transport.Envelope{}, transport.DeadLettersRequest{Sequences: sequences, By: by})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -65,4 +67,21 @@ func (s *server) eachDeadLetter(ctx context.Context, verb string, sequences []ui
 		failed = append(failed, &apiv1.FailedDeadLetter{Sequence: f.Sequence, Problem: f.Problem})
 	}
 	return reply.Done, failed, nil
+}
+
+// PurgeDeadLetters removes the dead letters that match, or counts them.
+func (s *server) PurgeDeadLetters(ctx context.Context, r *connect.Request[apiv1.PurgeDeadLettersRequest]) (*connect.Response[apiv1.PurgeDeadLettersResponse], error) {
+	reply, err := query[transport.PurgeDeadLettersReply](ctx, s.coordinator, transport.APIPurgeDeadLetters, &transport.Envelope{}, transport.PurgeDeadLettersRequest{
+		Stream: transport.Stream(r.Msg.Stream), Participant: r.Msg.Participant, Reason: r.Msg.Reason, OlderThanMs: milliseconds(r.Msg.OlderThan),
+		All: r.Msg.All, DryRun: r.Msg.DryRun, By: r.Msg.By, After: r.Msg.After,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return connect.NewResponse(&apiv1.PurgeDeadLettersResponse{Matched: int64(reply.Matched), Next: reply.Next}), nil
+}
+
+// milliseconds rounds up: what is given and tiny is not nothing.
+func milliseconds(d *durationpb.Duration) int64 {
+	return int64((d.AsDuration() + time.Millisecond - 1) / time.Millisecond)
 }

@@ -35,7 +35,8 @@ func (s *server) GetOverview(ctx context.Context, _ *connect.Request[apiv1.GetOv
 	out := &apiv1.GetOverviewResponse{
 		At: stamp(o.At), Version: o.Version, Since: stamp(o.Since), Ready: o.Ready, NotReady: o.NotReady,
 		Open: int64(o.Open), Parked: int64(o.Parked), Paused: int64(o.Paused), DeadLetters: o.DeadLetters,
-		Outbox: int64(o.Outbox), OutboxOldestSeconds: o.OutboxOldestSeconds, Counts: countMessages(o.Counts),
+		DeadLettersDropped: o.DeadLettersDropped,
+		Outbox:             int64(o.Outbox), OutboxOldestSeconds: o.OutboxOldestSeconds, Counts: countMessages(o.Counts),
 		CacheHitRatio: o.CacheHitRatio, StartedPerSecond: o.StartedPerSecond, RefusedPerSecond: o.RefusedPerSecond, EndedPerSecond: o.EndedPerSecond,
 		TransitionsPerSecond: o.TransitionsPerSec, CompensatedShare: o.CompensatedShare, FailedShare: o.FailedShare,
 		Commit: latencyMessage(o.Commit), Blocked: int64(o.Blocked),

@@ -47,8 +47,9 @@ func (c *Coordinator) verbs() map[string]func(context.Context, *transport.Envelo
 		transport.APICheckDefinition:    c.reading(c.apiCheckDefinition),
 		transport.APICompareDefinitions: c.reading(c.apiCompareDefinitions),
 		transport.APIDeadLetters:        c.reading(c.apiDeadLetters),
-		transport.APIReplayDeadLetters:  c.reading(c.eachDeadLetter(transport.DeadLetterOffice.ReplayDeadLetter)),
-		transport.APIDiscardDeadLetters: c.reading(c.eachDeadLetter(transport.DeadLetterOffice.DiscardDeadLetter)),
+		transport.APIReplayDeadLetters:  c.reading(c.eachDeadLetter("replayed", transport.DeadLetterOffice.ReplayDeadLetter)),
+		transport.APIDiscardDeadLetters: c.reading(c.eachDeadLetter("discarded", transport.DeadLetterOffice.DiscardDeadLetter)),
+		transport.APIPurgeDeadLetters:   c.reading(c.apiPurgeDeadLetters),
 	}
 }
 

@@ -42,8 +42,9 @@ func blocks(err error, event saga.EventType) bool {
 	return errors.Is(err, store.ErrCorrupt) || errors.Is(err, ErrUnknownDefinition) && event != saga.Started
 }
 
-// met takes note that a saga could not be moved.
-func (b *blocked) met(id saga.ID, err error, now time.Time) {
+// met takes note that a saga could not be moved, and reports whether that is news: it
+// was not known, and there was room for it.
+func (b *blocked) met(id saga.ID, err error, now time.Time) (news bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	one, known := b.sagas[id]
@@ -51,7 +52,7 @@ func (b *blocked) met(id saga.ID, err error, now time.Time) {
 	case known:
 		one.err = err
 	case len(b.sagas) == MaxBlocked:
-		return
+		return false
 	default:
 		one = obstacle{now, err}
 	}
@@ -60,6 +61,7 @@ func (b *blocked) met(id saga.ID, err error, now time.Time) {
 	}
 	b.sagas[id] = one
 	b.count.Store(int64(len(b.sagas)))
+	return !known
 }
 
 // moved takes note that a saga could be read, and its definition found.

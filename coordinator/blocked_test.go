@@ -23,10 +23,13 @@ func TestBlocked(t *testing.T) {
 		}
 	}
 	b.moved("healthy") // nothing is known
-	b.met("young", fmt.Errorf("load: %w", rot), at.Add(time.Second))
-	b.met("old", rot, at)
+	if !b.met("young", fmt.Errorf("load: %w", rot), at.Add(time.Second)) || !b.met("old", rot, at) {
+		t.Error("a saga that was not known is no news")
+	}
 	b.met("orphan", fmt.Errorf("x/1: %w", ErrUnknownDefinition), at.Add(time.Minute))
-	b.met("old", rot, at.Add(time.Hour))
+	if b.met("old", rot, at.Add(time.Hour)) {
+		t.Error("a saga is news twice: whoever answers it again and again would fill the log")
+	}
 	count(3)
 	told := b.told()
 	if len(told) != 3 || told[0].Saga != "old" || !told[0].Since.Equal(at) || told[2].Saga != "orphan" || told[1].Reason != "load: "+rot.Error() {
@@ -42,6 +45,9 @@ func TestBlocked(t *testing.T) {
 		b.met(saga.ID(fmt.Sprintf("saga-%04d", i)), rot, at)
 	}
 	count(MaxBlocked)
+	if b.met("one more", rot, at) {
+		t.Error("a saga for which there is no room is news every time")
+	}
 	if told := b.told(); len(told) != toldBlocked || told[0].Saga != "saga-0000" {
 		t.Errorf("told %d, the first %+v", len(told), told[0])
 	}

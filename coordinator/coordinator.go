@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/amends-dev/amends/internal/crashpoint"
+	"github.com/amends-dev/amends/internal/loglimit"
 	"github.com/amends-dev/amends/outbox"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/transport"
@@ -40,6 +42,7 @@ type Coordinator struct {
 	waiters     *waiters
 	moving      *moving
 	observer    Observer
+	limited     *slog.Logger  // for lines that anybody's message can cause
 	reads       chan struct{} // bounds reading requests that are served at once
 	watchers    chan struct{} // bounds watch requests that are held at once
 	bulk        chan struct{} // bounds decisions about many sagas that are taken at once
@@ -83,7 +86,7 @@ func New(config Config) (*Coordinator, error) {
 	}
 	crashpoint.Here("coordinator: definitions loaded")
 	c := &Coordinator{
-		config: config, definitions: defs, figures: newFigures(config.Clock()),
+		config: config, definitions: defs, figures: newFigures(config.Clock()), limited: loglimit.Logger(config.Logger),
 		waiters: newWaiters(), moving: newMoving(), reads: make(chan struct{}, maxReads),
 		watchers: make(chan struct{}, MaxWatchers), bulk: make(chan struct{}, MaxBulk), feed: newFeed(), seed: maphash.MakeSeed(),
 	}
@@ -101,7 +104,7 @@ func New(config Config) (*Coordinator, error) {
 			return nil, err
 		}
 		engine.AskUnsent(c.relay.Unsent)
-		c.shards = append(c.shards, &shard{c: c, engine: engine, inbox: make(chan work, config.MaxWaiting)})
+		c.shards = append(c.shards, &shard{c: c, engine: engine, inbox: newInbox(config.MaxWaiting)})
 	}
 	return c, nil
 }
@@ -231,12 +234,7 @@ func (c *Coordinator) put(ctx context.Context, w work) error {
 	if c.closed {
 		return transport.ErrClosed
 	}
-	select {
-	case c.shardOf(w.input.Saga).inbox <- w:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return c.shardOf(w.input.Saga).inbox.put(ctx, w)
 }
 
 // offer hands work to its shard if there is room.
@@ -246,12 +244,7 @@ func (c *Coordinator) offer(w work) (taken, open bool) {
 	if c.closed {
 		return false, false
 	}
-	select {
-	case c.shardOf(w.input.Saga).inbox <- w:
-		return true, true
-	default:
-		return false, true
-	}
+	return c.shardOf(w.input.Saga).inbox.offer(w), true
 }
 
 func (c *Coordinator) closeInboxes() {
@@ -260,7 +253,7 @@ func (c *Coordinator) closeInboxes() {
 	crashpoint.Here("coordinator: stopping, intake ended")
 	c.closed = true
 	for _, s := range c.shards {
-		close(s.inbox)
+		s.inbox.close()
 	}
 }
 
@@ -291,7 +284,7 @@ func (c *Coordinator) watchBus(ctx context.Context) error {
 // refused takes in that the bus will never take a command. It may wait for a shard, which
 // waits for nobody.
 func (c *Coordinator) refused(r outbox.Record, sent bool, err error) {
-	c.config.Logger.Error("the bus will never take a command: its step has failed",
+	c.limited.Error("the bus will never take a command: its step has failed",
 		LogSaga, string(r.ID.Saga), LogStep, string(r.Envelope.Step), LogDirection, string(r.Envelope.Direction),
 		LogAttempt, r.Envelope.Attempt, LogError, err.Error())
 	// Stopping: it is still owed, and sent and refused again after the next start.

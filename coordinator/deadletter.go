@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"time"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/transport"
 )
 
@@ -64,8 +67,8 @@ func deadLetterReply(l *transport.DeadLetter) transport.DeadLetterReply {
 }
 
 // eachDeadLetter does one thing to every dead letter that is named, and says what
-// went wrong with which.
-func (c *Coordinator) eachDeadLetter(do func(transport.DeadLetterOffice, context.Context, uint64) error) func(context.Context, *transport.Envelope) (any, error) {
+// went wrong with which. did is what it did, for the log.
+func (c *Coordinator) eachDeadLetter(did string, do func(transport.DeadLetterOffice, context.Context, uint64) error) func(context.Context, *transport.Envelope) (any, error) {
 	return func(ctx context.Context, request *transport.Envelope) (any, error) {
 		office, ok := c.config.Bus.(transport.DeadLetterOffice)
 		if !ok {
@@ -89,6 +92,69 @@ func (c *Coordinator) eachDeadLetter(do func(transport.DeadLetterOffice, context
 				reply.Failed = append(reply.Failed, transport.FailedDeadLetter{Sequence: n, Problem: err.Error()})
 			}
 		}
+		c.config.Logger.InfoContext(ctx, "dead letters "+did, LogBy, brief(q.By), "sequences", reply.Done, "failed", len(reply.Failed))
 		return reply, nil
 	}
 }
+
+// maxPart bounds the part of a reason that a purge looks for.
+const maxPart = 1024
+
+// apiPurgeDeadLetters removes the dead letters that match, or counts them.
+func (c *Coordinator) apiPurgeDeadLetters(ctx context.Context, request *transport.Envelope) (any, error) {
+	office, ok := c.config.Bus.(transport.DeadLetterOffice)
+	if !ok {
+		return nil, errNoOffice
+	}
+	var q transport.PurgeDeadLettersRequest
+	if err := strict(request.Data, &q); err != nil {
+		return nil, err
+	}
+	if err := checkPurge(&q); err != nil {
+		return nil, err
+	}
+	which := transport.DeadLetterFilter{Stream: q.Stream, Participant: q.Participant, Reason: q.Reason, After: q.After}
+	if q.OlderThanMs > 0 {
+		which.Before = c.config.Clock().Add(-time.Duration(q.OlderThanMs) * time.Millisecond)
+	}
+	matched, next, err := office.PurgeDeadLetters(ctx, which, q.DryRun)
+	if !q.DryRun {
+		c.config.Logger.InfoContext(ctx, "dead letters purged", LogBy, brief(q.By), "matched", matched,
+			"stream", string(q.Stream), "participant", q.Participant, LogReason, q.Reason, "before", which.Before)
+	}
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	return transport.PurgeDeadLettersReply{Matched: matched, Next: next}, nil
+}
+
+// checkPurge refuses what matches nothing, and what matches everything without being
+// asked for.
+func checkPurge(q *transport.PurgeDeadLettersRequest) error {
+	var wrong violations
+	if q.Stream != "" && !slices.Contains(transport.Streams[:], q.Stream) {
+		wrong.add("stream", fmt.Sprintf("%q is none; use commands, events or lifecycle", brief(string(q.Stream))))
+	}
+	if q.Participant != "" {
+		if err := contract.CheckName("participant", q.Participant); err != nil {
+			wrong.add("participant", err.Error()+"; the dead letters of messages without a participant are of "+transport.UnknownParticipant)
+		}
+	}
+	if len(q.Reason) > maxPart {
+		wrong.add("reason", fmt.Sprintf("has %d bytes, at most %d", len(q.Reason), maxPart))
+	}
+	if q.OlderThanMs < 0 || q.OlderThanMs > int64(maxAge/time.Millisecond) {
+		wrong.add("older_than", fmt.Sprintf("is %d ms; use up to %s", q.OlderThanMs, maxAge))
+	}
+	filtered := q.Stream != "" || q.Participant != "" || q.Reason != "" || q.OlderThanMs != 0
+	switch {
+	case !filtered && !q.All:
+		wrong.add("all", "no filter is given: to remove all dead letters, say so with all")
+	case filtered && q.All:
+		wrong.add("all", "is for all dead letters, and there is a filter too: leave one out")
+	}
+	return wrong.err()
+}
+
+// maxAge bounds the age of dead letters that a purge asks for.
+const maxAge = 10 * 366 * 24 * time.Hour

@@ -118,10 +118,10 @@ func reasonOf(e *transport.Envelope) string {
 	return transport.Cut(reason, transport.MaxReason)
 }
 
-// deadLetter moves a delivery to the dead letters. If the bus does not take it,
-// it is not acknowledged and comes again.
+// deadLetter hands a delivery to the bus to be kept as a dead letter. The bus answers for
+// it from then on; only one that is closing does not take it, and it comes again.
 func (c *Coordinator) deadLetter(ctx context.Context, d transport.Delivery, class, reason string) {
-	c.config.Logger.WarnContext(ctx, "dead letter", "subject", d.Envelope().Subject, "class", class, LogReason, reason)
+	c.limited.WarnContext(ctx, "dead letter", "subject", d.Envelope().Subject, "class", class, LogReason, reason)
 	crashpoint.Here("coordinator: before a dead letter")
 	if err := d.DeadLetter(ctx, reason); err != nil {
 		d.Nak(time.Second)

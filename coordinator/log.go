@@ -24,6 +24,7 @@ const (
 	LogReason     = "reason"
 	LogTrace      = "trace_id"
 	LogError      = "error"
+	LogBy         = "by" // who asked
 	LogShard      = "shard"
 	LogKind       = "kind"   // of a standstill
 	LogObject     = "object" // that stands still

@@ -67,6 +67,9 @@ const (
 	DeadLetterSender    = "sender"    // the step belongs to another participant
 	DeadLetterOversize  = "oversize"  // larger than saga.MaxPayload
 	DeadLetterDamaged   = "damaged"   // the saga's record cannot be read
+	// DeadLetterContradiction is a do that was rejected and is now reported as completed:
+	// an effect that nobody takes back. See saga.IgnoredContradiction.
+	DeadLetterContradiction = "contradiction"
 )
 
 // The limits of a Config that refuse starts, for metrics.

@@ -54,6 +54,7 @@ func (c *Coordinator) apiOverview(ctx context.Context, _ *transport.Envelope) (a
 	}
 	if load, ok := c.load(ctx); ok {
 		o.DeadLetters = int64(load.Streams[transport.DeadLetters].Messages)
+		o.DeadLettersDropped = load.Dropped
 	}
 	c.figures.overview(&o)
 	return o, nil

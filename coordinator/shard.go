@@ -25,7 +25,7 @@ type work struct {
 type shard struct {
 	c      *Coordinator
 	engine *Engine
-	inbox  chan work
+	inbox  *inbox
 	busy   atomic.Int64 // since when it is at work on a batch, in Unix nanoseconds; 0: it waits for one
 }
 
@@ -34,8 +34,8 @@ type shard struct {
 func (s *shard) run(ctx context.Context) error {
 	batch := make([]work, 0, s.c.config.MaxBatch)
 	inputs := make([]Input, 0, s.c.config.MaxBatch)
-	for first := range s.inbox {
-		batch = s.linger(s.gather(append(batch[:0], first)), len(batch))
+	for s.inbox.wait() {
+		batch = s.linger(s.inbox.take(batch[:0]), len(batch))
 		crashpoint.Here("coordinator: batch gathered")
 		inputs = inputs[:0]
 		for i := range batch {
@@ -60,22 +60,6 @@ func (s *shard) run(ctx context.Context) error {
 	return nil
 }
 
-// gather takes what is waiting, without waiting for more.
-func (s *shard) gather(batch []work) []work {
-	for len(batch) < cap(batch) {
-		select {
-		case w, ok := <-s.inbox:
-			if !ok {
-				return batch
-			}
-			batch = append(batch, w)
-		default:
-			return batch
-		}
-	}
-	return batch
-}
-
 // Under load a shard waits for more before it commits: a commit costs the disk and
 // the bus about as much with a hundred sagas as with ten.
 const (
@@ -97,11 +81,11 @@ func (s *shard) linger(batch []work, before int) []work {
 	defer quiet.Stop()
 	for len(batch) < cap(batch)/2 {
 		select {
-		case w, ok := <-s.inbox:
-			if !ok {
+		case <-s.inbox.arrived:
+			before := len(batch)
+			if batch = s.inbox.take(batch); len(batch) == before && s.inbox.ended() {
 				return batch
 			}
-			batch = s.gather(append(batch, w))
 			quiet.Reset(lingerQuiet)
 		case <-quiet.C:
 			return batch
@@ -155,9 +139,10 @@ func (s *shard) observe(ctx context.Context, w *work, r *Result) {
 		s.c.observer.Ignored(r.Ignored)
 		return
 	case blocks(r.Err, w.input.Event.Type):
-		s.c.blocked.met(w.input.Saga, r.Err, s.c.config.Clock())
-		s.c.config.Logger.ErrorContext(ctx, "a saga stands still because its record is damaged or its definition is gone; docs/RUNBOOK.md#amendssagasblocked says what to do",
-			LogSaga, string(w.input.Saga), LogError, r.Err.Error())
+		if s.c.blocked.met(w.input.Saga, r.Err, s.c.config.Clock()) { // once a saga: whoever answers it could fill the log
+			s.c.config.Logger.ErrorContext(ctx, "a saga stands still because its record is damaged or its definition is gone; docs/RUNBOOK.md#amendssagasblocked says what to do",
+				LogSaga, string(w.input.Saga), LogError, r.Err.Error())
+		}
 		return
 	case r.Err != nil, r.Existed, r.Instance == nil:
 		return
@@ -180,6 +165,8 @@ func (s *shard) acknowledge(ctx context.Context, w *work, r *Result) {
 		reason, class = r.Err.Error(), DeadLetterDamaged
 	case r.Ignored == saga.IgnoredSender:
 		reason, class = "this step belongs to another participant than the one whose subject the answer came on", DeadLetterSender
+	case r.Ignored == saga.IgnoredContradiction:
+		reason, class = "the step was rejected before, without a trace, and is now reported as completed: its effect stays, and nobody takes it back", DeadLetterContradiction
 	case r.Ignored == saga.IgnoredStep, r.Ignored == saga.IgnoredEarly, r.Ignored == saga.IgnoredDirection:
 		reason, class = "the saga does not wait for this answer: "+string(r.Ignored), DeadLetterStep
 	default:

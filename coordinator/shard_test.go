@@ -26,13 +26,13 @@ func TestLinger(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := &shard{c: &Coordinator{config: Config{MaxLinger: test.limit}}, inbox: make(chan work, 100)}
+				s := &shard{c: &Coordinator{config: Config{MaxLinger: test.limit}}, inbox: newInbox(100)}
 				stop := make(chan struct{})
 				go func() {
 					for {
 						select {
 						case <-time.After(test.every):
-							s.inbox <- work{}
+							s.inbox.offer(work{})
 						case <-stop:
 							return
 						}

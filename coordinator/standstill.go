@@ -218,7 +218,7 @@ func (m *monitor) memory(context.Context) (found []transport.Standstill, err err
 		if took := now.Sub(time.Unix(0, since)); since != 0 && took > standsAfter {
 			found = append(found, transport.Standstill{
 				Kind: transport.StandsShard, Object: fmt.Sprint(i + 1), Since: time.Unix(0, since), Stops: true,
-				Reason: fmt.Sprintf("has been deciding and committing one batch for %s, %d inputs wait", took.Round(time.Second), len(s.inbox)),
+				Reason: fmt.Sprintf("has been deciding and committing one batch for %s, %d inputs wait", took.Round(time.Second), s.inbox.len()),
 				Fix:    "look at the disk of the data directory first (iostat); a restart is safe",
 			})
 		}

@@ -37,7 +37,7 @@ func (c *Coordinator) Stats(ctx context.Context) (Stats, error) {
 		WaitingCallers: c.waiters.count(),
 	}
 	for _, shard := range c.shards {
-		s.WaitingInputs += len(shard.inbox)
+		s.WaitingInputs += shard.inbox.len()
 	}
 	return s, nil
 }

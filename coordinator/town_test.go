@@ -86,7 +86,9 @@ func (w *town) start(config coordinator.Config) *coordinator.Coordinator {
 	}
 	config.Bus = w.bus
 	config.Definitions = []*saga.Definition{checkout}
-	config.Logger = slog.New(slog.DiscardHandler)
+	if config.Logger == nil {
+		config.Logger = slog.New(slog.DiscardHandler)
+	}
 	config.Secret = []byte("secret")
 	c, err := coordinator.New(config)
 	if err != nil {

@@ -33,11 +33,12 @@ var (
 	reconnectsDesc   = describe(BusReconnects)
 	resetsDesc       = describe(BusResets)
 	redeliveriesDesc = describe(Redeliveries)
+	deadDroppedDesc  = describe(DeadDropped, LabelReason)
 )
 
 // Describe is part of prometheus.Collector.
 func (b *bus) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{pendingDesc, inFlightDesc, messagesDesc, bytesDesc, reconnectsDesc, resetsDesc, redeliveriesDesc} {
+	for _, d := range []*prometheus.Desc{pendingDesc, inFlightDesc, messagesDesc, bytesDesc, reconnectsDesc, resetsDesc, redeliveriesDesc, deadDroppedDesc} {
 		out <- d
 	}
 }
@@ -55,6 +56,9 @@ func (b *bus) Collect(out chan<- prometheus.Metric) {
 		value int64
 	}{{reconnectsDesc, s.Reconnects}, {resetsDesc, s.Resets}, {redeliveriesDesc, s.Redelivered}} {
 		out <- prometheus.MustNewConstMetric(c.desc, prometheus.CounterValue, float64(c.value))
+	}
+	for i, n := range []int64{s.DeadOverRate, s.DeadUnstored, s.DeadEvicted} {
+		out <- prometheus.MustNewConstMetric(deadDroppedDesc, prometheus.CounterValue, float64(n), dropReasons[i])
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), watchTime)
 	defer cancel()

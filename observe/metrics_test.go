@@ -64,7 +64,9 @@ func observed(ready error) *observe.Metrics {
 // onTheBus is a bus with two participants, one of which is behind.
 type onTheBus struct{}
 
-func (onTheBus) Stats() natsbus.Stats { return natsbus.Stats{Reconnects: 1, Resets: 2, Redelivered: 3} }
+func (onTheBus) Stats() natsbus.Stats {
+	return natsbus.Stats{Reconnects: 1, Resets: 2, Redelivered: 3, DeadOverRate: 4, DeadUnstored: 5, DeadEvicted: 6}
+}
 
 func (onTheBus) Load(context.Context) (natsbus.Load, error) {
 	return natsbus.Load{
@@ -125,6 +127,9 @@ func TestMetricsOfASaga(t *testing.T) {
 		`amends_bus_reconnects_total 1`,
 		`amends_bus_resets_total 2`,
 		`amends_bus_redeliveries_total 3`,
+		`amends_dead_letters_dropped_total{reason="rate"} 4`,
+		`amends_dead_letters_dropped_total{reason="unstored"} 5`,
+		`amends_dead_letters_dropped_total{reason="ring"} 6`,
 		`amends_ready 1`,
 	} {
 		if !strings.Contains(text, want+"\n") {
@@ -214,6 +219,8 @@ Watch first: ` + "`amends_sagas_parked`" + ` above 0 (a person is needed), ` + "
 
 ## Log keys
 
+Warnings and errors that a message can cause are limited: the first of a kind at once, then one in ten seconds with "(and n more)" and the key "more".
+
 One line for each transition: at debug while a saga goes on, at info when it
 starts, changes its phase or is operated, at warn when it is parked.
 
@@ -235,6 +242,7 @@ starts, changes its phase or is operated, at warn when it is parked.
 		{coordinator.LogTrace, "the W3C trace id that the start carried"},
 		{coordinator.LogShard, "the shard, of lines about the coordinator itself"},
 		{coordinator.LogError, "what went wrong"},
+		{coordinator.LogBy, "who replayed, discarded or purged dead letters"},
 	} {
 		fmt.Fprintf(&b, "| `%s` | %s |\n", k[0], k[1])
 	}

@@ -42,6 +42,7 @@ const (
 	Ready                = "amends_ready"
 	BuildInfo            = "amends_build_info"
 	TracesDropped        = "amends_trace_contexts_dropped_total"
+	DeadDropped          = "amends_dead_letters_dropped_total"
 )
 
 // The labels.
@@ -70,16 +71,25 @@ const MaxParticipants = 256
 // Other is the label value of what lies beyond MaxDefinitions or MaxParticipants.
 const Other = "other"
 
+// Why a dead letter was not kept: values of the label reason of DeadDropped.
+const (
+	DroppedByRate   = "rate"     // beyond natsbus.LetterRate and LetterBurst of its participant
+	DroppedUnstored = "unstored" // the stream did not take it, or too many waited for it
+	DroppedByRing   = "ring"     // the oldest of a participant whose share of the stream was full
+)
+
 // The values of the label reason.
 var (
 	deadLetterReasons = []string{
 		coordinator.DeadLetterMalformed, coordinator.DeadLetterSubject, coordinator.DeadLetterType, coordinator.DeadLetterUnknown,
 		coordinator.DeadLetterStep, coordinator.DeadLetterSender, coordinator.DeadLetterOversize, coordinator.DeadLetterDamaged,
+		coordinator.DeadLetterContradiction,
 	}
+	dropReasons    = []string{DroppedByRate, DroppedUnstored, DroppedByRing}
 	limits         = []string{coordinator.LimitOpen, coordinator.LimitBacklog, coordinator.LimitWaiting}
 	ignoredReasons = []saga.Ignored{
 		saga.IgnoredEnded, saga.IgnoredDuplicate, saga.IgnoredStale, saga.IgnoredEarly,
-		saga.IgnoredNothing, saga.IgnoredDirection, saga.IgnoredStep, saga.IgnoredSender,
+		saga.IgnoredNothing, saga.IgnoredDirection, saga.IgnoredStep, saga.IgnoredSender, saga.IgnoredContradiction,
 	}
 )
 
@@ -106,7 +116,8 @@ func Catalogue() []Metric {
 		{StepDuration, "histogram", []string{LabelDefinition, LabelStep, LabelDirection}, "From the moment an attempt of a step is owed to its answer; attempts that time out are not in it."},
 		{Transitions, "counter", []string{LabelDefinition, LabelEvent}, "Events that moved a saga."},
 		{EventsIgnored, "counter", []string{LabelReason}, "Events that changed nothing: late, repeated or foreign ones."},
-		{DeadLetters, "counter", []string{LabelReason}, "Messages that were moved to the dead-letter stream."},
+		{DeadLetters, "counter", []string{LabelReason}, "Messages that belong into the dead-letter stream. Reason contradiction is a step that was rejected and then reported as completed: an effect that nobody takes back, and one is one too many."},
+		{DeadDropped, "counter", []string{LabelReason}, "Dead letters that were not kept: reason rate, beyond what one participant may have in a second; reason unstored, the stream did not take them; reason ring, the oldest of a participant whose share of the stream was full."},
 		{CommitDuration, "histogram", nil, "One commit to the store, fsync included."},
 		{CommitSagas, "histogram", nil, "Sagas that one commit moved."},
 		{Published, "counter", nil, "Messages that the bus accepted, repeated ones included."},

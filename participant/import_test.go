@@ -7,7 +7,7 @@ import (
 )
 
 // TestImports: who imports the SDK compiles the standard library, uuid, backoff,
-// and three small packages of ours (one of them of empty functions), and nothing
+// and four small packages of ours (one of them of empty functions), and nothing
 // else.
 func TestImports(t *testing.T) {
 	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", ".").Output()
@@ -20,6 +20,7 @@ func TestImports(t *testing.T) {
 		"github.com/amends-dev/amends/transport":   true,
 
 		"github.com/amends-dev/amends/internal/crashpoint": true,
+		"github.com/amends-dev/amends/internal/loglimit":   true,
 
 		"github.com/google/uuid":         true,
 		"github.com/cenkalti/backoff/v5": true,

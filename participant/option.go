@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/internal/loglimit"
 	"github.com/amends-dev/amends/transport"
 )
 
@@ -111,13 +112,13 @@ func SubjectPrefix(prefix string) Option {
 	return func(o *options) { o.subjects.Prefix = prefix }
 }
 
-// Logger receives what went wrong (warn and error) and every answer (debug);
-// default: nothing is logged. The keys are saga, step, direction, attempt,
+// Logger receives what went wrong (warn and error, repeated lines of one kind once in
+// ten seconds) and every answer (debug); default: nothing is logged. The keys are saga, step, direction, attempt,
 // action, participant, outcome, reason.
 func Logger(l *slog.Logger) Option {
 	return func(o *options) {
 		if l != nil {
-			o.logger = l
+			o.logger = loglimit.Logger(l)
 		}
 	}
 }

@@ -45,6 +45,8 @@ func addressed(def *Definition, in *Instance, ev *Event) (step int, ignored Igno
 		want = Undoing
 	}
 	switch {
+	case s.Status == Refused && ev.Direction == DirectionDo && ev.Outcome == OutcomeCompleted:
+		return 0, IgnoredContradiction
 	case !in.Open():
 		return 0, IgnoredEnded
 	case s.Status != want && settledIn(s.Status, ev.Direction):

@@ -135,4 +135,13 @@ const (
 	IgnoredDirection Ignored = "step is not waiting in this direction"
 	IgnoredStep      Ignored = "no such step"
 	IgnoredSender    Ignored = "step belongs to another participant"
+	// IgnoredContradiction is a do that was recorded as rejected, by its participant or
+	// by an operator's word, and is now reported as completed: there is an effect that
+	// no undo takes back. It comes before IgnoredEnded, because a saga that was rejected
+	// has often ended by then. The other contradictions leave nothing behind and are
+	// IgnoredDuplicate: a rejected after a completed (the do counts, and is undone if
+	// the saga goes back), a completed after the outcome was unknown or the undo was
+	// done (the undo takes it back, or has left a tombstone), and a completed for a step
+	// that an operator skipped (leaving it as it is was the decision).
+	IgnoredContradiction Ignored = "completed after rejection"
 )

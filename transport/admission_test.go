@@ -56,7 +56,7 @@ func TestStreamOf(t *testing.T) {
 		s.Command("inventory", "reserve"):                   transport.Commands,
 		s.Event("inventory", key, 1):                        transport.Events,
 		s.Lifecycle("checkout", contract.Completed):         transport.Lifecycle,
-		s.DeadLetter(transport.Events):                      transport.DeadLetters,
+		s.DeadLetter(transport.Events, "x"):                 transport.DeadLetters,
 		"saga.api.start":                                    "",
 		"saga.command":                                      "",
 		"saga.command.":                                     "",

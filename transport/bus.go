@@ -55,8 +55,8 @@ const (
 // Source delivers messages in batches.
 type Source interface {
 	// Receive waits until at least one delivery is there and returns all that
-	// are, at most max, without waiting for more. What could not be decoded has
-	// already gone to the dead-letter stream. It returns ctx.Err() when ctx ends
+	// are, at most max, without waiting for more. What could not be decoded is
+	// on its way to the dead-letter stream. It returns ctx.Err() when ctx ends
 	// and ErrClosed after Close.
 	Receive(ctx context.Context, max int) ([]Delivery, error)
 	// Close stops the deliveries. What was delivered and not answered comes again,
@@ -68,11 +68,15 @@ type Source interface {
 // are asynchronous and best effort: a lost one means another delivery.
 type Delivery interface {
 	Envelope() *Envelope
-	Ack()                                                // done, do not deliver again
-	Nak(delay time.Duration)                             // deliver again after delay
-	InProgress()                                         // still at work: restart AckWait
-	Redeliveries() int                                   // how often it was delivered before; 0: the first time; -1: the bus does not count
-	DeadLetter(ctx context.Context, reason string) error // move it to the dead-letter stream, then Ack; on error it was not acked
+	Ack()                    // done, do not deliver again
+	Nak(delay time.Duration) // deliver again after delay
+	InProgress()             // still at work: restart AckWait
+	Redeliveries() int       // how often it was delivered before; 0: the first time; -1: the bus does not count
+	// DeadLetter hands it over to be moved to the dead-letter stream, perhaps after the
+	// call has returned, and answers the bus for it, whatever comes of that: a bus that
+	// cannot keep it says so in its log and its counts, and does not deliver it again
+	// and again. An error: it was not handed over and is unanswered.
+	DeadLetter(ctx context.Context, reason string) error
 }
 
 // Requester asks a coordinator and waits for its reply.

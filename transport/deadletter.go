@@ -3,6 +3,7 @@ package transport
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 )
 
@@ -28,6 +29,29 @@ type DeadLetterOffice interface {
 	ReplayDeadLetter(ctx context.Context, sequence uint64) error
 	// DiscardDeadLetter removes the dead letter. ErrNoDeadLetter: it is not there.
 	DiscardDeadLetter(ctx context.Context, sequence uint64) error
+	// PurgeDeadLetters removes the dead letters that match, or with dry counts them, and
+	// returns how many. next is the After with which to go on, because it looks at a
+	// bounded number in one call; 0: that was all.
+	PurgeDeadLetters(ctx context.Context, which DeadLetterFilter, dry bool) (matched int, next uint64, err error)
+}
+
+// DeadLetterFilter says which dead letters are meant: those that match all of its
+// fields. The zero value matches all.
+type DeadLetterFilter struct {
+	Stream      Stream    // where they came from; "": any
+	Participant string    // the participant that their subject names, or UnknownParticipant; "": any
+	Reason      string    // a part of their reason; "": any
+	Before      time.Time // kept since before then; zero: any time
+	After       uint64    // only behind this sequence
+}
+
+// Matches reports whether a dead letter is meant; subjects are those of its bus.
+func (f *DeadLetterFilter) Matches(subjects Subjects, l *DeadLetter) bool {
+	if f.Participant != "" && subjects.DeadLetter(l.Stream, subjects.Participant(l.Subject)) != subjects.DeadLetter(l.Stream, f.Participant) {
+		return false
+	}
+	return l.Sequence > f.After && (f.Stream == "" || l.Stream == f.Stream) &&
+		strings.Contains(l.Reason, f.Reason) && (f.Before.IsZero() || l.Time.Before(f.Before))
 }
 
 // ErrNoDeadLetter: no dead letter has this sequence.
@@ -59,10 +83,30 @@ type DeadLetterReply struct {
 // DeadLettersRequest names dead letters, at most MaxDeadLetters of them.
 type DeadLettersRequest struct {
 	Sequences []uint64 `json:"sequences"`
+	By        string   `json:"by,omitempty"` // who asks, for the log
 }
 
 // MaxDeadLetters bounds the dead letters that one request names or gets.
 const MaxDeadLetters = 1000
+
+// PurgeDeadLettersRequest asks to remove the dead letters that match all of its fields.
+// One without any of Stream, Participant, Reason and OlderThanMs needs All.
+type PurgeDeadLettersRequest struct {
+	Stream      Stream `json:"stream,omitempty"`        // where they came from
+	Participant string `json:"participant,omitempty"`   // whose messages they were; "unknown": nobody's
+	Reason      string `json:"reason,omitempty"`        // a part of their reason
+	OlderThanMs int64  `json:"older_than_ms,omitempty"` // kept for longer than that, in milliseconds
+	All         bool   `json:"all,omitempty"`           // whatever they are
+	DryRun      bool   `json:"dry_run,omitempty"`       // only count them
+	By          string `json:"by,omitempty"`            // who asks, for the log
+	After       uint64 `json:"after,omitempty"`         // Next of the reply before
+}
+
+// PurgeDeadLettersReply says how many were removed, or would be.
+type PurgeDeadLettersReply struct {
+	Matched int    `json:"matched"`
+	Next    uint64 `json:"next,omitempty"` // After with which to go on; 0: that was all
+}
 
 // DeadLettersDone says what was done to dead letters.
 type DeadLettersDone struct {

@@ -75,7 +75,7 @@ func TestLongestSubjectsFit(t *testing.T) {
 	key := contract.Key{Saga: e.Saga, Step: e.Step, Direction: contract.Back}
 	for _, subject := range []string{
 		s.Command(name, name), s.Event(name, key, math.MaxInt), s.Bundle(transport.Events, name, math.MaxInt),
-		s.Lifecycle(name, contract.Compensating), s.DeadLetter(transport.DeadLetters), s.API(transport.APICompareDefinitions),
+		s.Lifecycle(name, contract.Compensating), s.DeadLetter(transport.DeadLetters, name), s.API(transport.APICompareDefinitions),
 	} {
 		if len(subject) > transport.MaxSubject {
 			t.Errorf("subject %s has %d bytes, more than MaxSubject, %d", subject, len(subject), transport.MaxSubject)

@@ -10,6 +10,9 @@ type Load struct {
 	Streams   map[Stream]StreamLoad
 	Commands  map[string]uint64 // that lie on the bus, of each participant that has any; those it was given and has not answered are among them
 	Consumers []ConsumerLoad    // of the commands and of the events: participants, and the coordinator
+	// Dropped counts the dead letters that this end of the bus has not kept since it was
+	// opened: beyond their participant's rate or share, or the stream did not take them.
+	Dropped int64
 }
 
 // StreamLoad is what a stream holds. What travels in a bundle counts one by one.

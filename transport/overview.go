@@ -17,6 +17,7 @@ type Overview struct {
 	BlockedSagas        []BlockedSaga       `json:"blocked_sagas,omitempty"` // the first of them, at most 20
 	Standstills         []Standstill        `json:"standstills,omitempty"`   // what does not move although it should, the oldest first
 	DeadLetters         int64               `json:"dead_letters"`            // that are kept; -1: the bus does not tell
+	DeadLettersDropped  int64               `json:"dead_letters_dropped"`    // that were not kept since Since: beyond their participant's rate or share, or the stream did not take them
 	Outbox              int                 `json:"outbox"`                  // messages that the bus has not accepted yet
 	OutboxOldestSeconds float64             `json:"outbox_oldest_seconds,omitempty"`
 	Counts              []Count             `json:"counts,omitempty"`

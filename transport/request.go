@@ -66,6 +66,9 @@ const (
 	// APIDiscardDeadLetters removes dead letters. Data: DeadLettersRequest. Reply:
 	// DeadLettersDone.
 	APIDiscardDeadLetters = "discard-dead-letters"
+	// APIPurgeDeadLetters removes the dead letters that match. Data:
+	// PurgeDeadLettersRequest. Reply: PurgeDeadLettersReply.
+	APIPurgeDeadLetters = "purge-dead-letters"
 )
 
 // Status is where a saga stands, as of a revision.

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -139,9 +140,27 @@ func (s Subjects) Lifecycle(definition string, phase contract.Phase) string {
 	return s.prefix() + ".lifecycle." + definition + "." + string(phase)
 }
 
-// DeadLetter is the subject under which a message that came on origin is kept.
-func (s Subjects) DeadLetter(origin Stream) string {
-	return s.prefix() + ".dead." + string(origin)
+// UnknownParticipant is the token of the dead letters of messages whose subject names no
+// participant, or none that could be one.
+const UnknownParticipant = "unknown"
+
+// DeadLetter is the subject under which a message of a participant that came on origin is
+// kept. What is no name of a participant, "" too, is UnknownParticipant: whoever writes
+// nonsense does not choose how many subjects there are.
+func (s Subjects) DeadLetter(origin Stream, participant string) string {
+	if contract.CheckName("participant", participant) != nil {
+		participant = UnknownParticipant
+	}
+	return s.prefix() + ".dead." + string(origin) + "." + participant
+}
+
+// DeadLetters is the filter for the dead letters of an origin and a participant; "" is
+// any.
+func (s Subjects) DeadLetters(origin Stream, participant string) string {
+	if origin == "" && participant == "" {
+		return s.All(DeadLetters)
+	}
+	return s.prefix() + ".dead." + cmp.Or(string(origin), "*") + "." + cmp.Or(participant, "*")
 }
 
 // All is the filter for everything in a stream.

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 )
@@ -18,6 +20,7 @@ type deadCmd struct {
 	Show    deadShowCmd    `cmd:"" help:"Show a dead letter with its headers and data."`
 	Replay  deadReplayCmd  `cmd:"" help:"Publish dead letters again as they came, and remove them."`
 	Discard deadDiscardCmd `cmd:"" help:"Remove dead letters."`
+	Purge   deadPurgeCmd   `cmd:"" help:"Remove all dead letters that match."`
 }
 
 // Help gives examples.
@@ -28,7 +31,8 @@ definition that does not know them, then replay them; or discard what is of no u
 Examples:
   coordinator dead-letters list
   coordinator dead-letters show 17
-  coordinator dead-letters replay 17 18`
+  coordinator dead-letters replay 17 18
+  coordinator dead-letters purge --where-participant payment --dry-run`
 }
 
 type deadListCmd struct {
@@ -88,15 +92,21 @@ func (c *deadShowCmd) Run(env *environment) error {
 	})
 }
 
+// byFlag names who handles dead letters.
+type byFlag struct {
+	By string `env:"AMENDS_BY" help:"Who asks, for the coordinator's log."`
+}
+
 type deadReplayCmd struct {
 	callFlags
+	byFlag
 	Sequences []uint64 `arg:"" name:"sequence" help:"Which ones, as list shows them."`
 }
 
 // Run publishes dead letters again.
 func (c *deadReplayCmd) Run(env *environment) error {
 	return c.call(env, c.Timeout, func(ctx context.Context, api service) error {
-		r, err := api.ReplayDeadLetters(ctx, connect.NewRequest(&apiv1.ReplayDeadLettersRequest{Sequences: c.Sequences}))
+		r, err := api.ReplayDeadLetters(ctx, connect.NewRequest(&apiv1.ReplayDeadLettersRequest{Sequences: c.Sequences, By: c.By}))
 		if err != nil {
 			return err
 		}
@@ -106,18 +116,84 @@ func (c *deadReplayCmd) Run(env *environment) error {
 
 type deadDiscardCmd struct {
 	callFlags
+	byFlag
 	Sequences []uint64 `arg:"" name:"sequence" help:"Which ones, as list shows them."`
 }
 
 // Run removes dead letters.
 func (c *deadDiscardCmd) Run(env *environment) error {
 	return c.call(env, c.Timeout, func(ctx context.Context, api service) error {
-		r, err := api.DiscardDeadLetters(ctx, connect.NewRequest(&apiv1.DiscardDeadLettersRequest{Sequences: c.Sequences}))
+		r, err := api.DiscardDeadLetters(ctx, connect.NewRequest(&apiv1.DiscardDeadLettersRequest{Sequences: c.Sequences, By: c.By}))
 		if err != nil {
 			return err
 		}
 		return c.each(env, r.Msg, "discarded", r.Msg.GetDiscarded(), r.Msg.GetFailed())
 	})
+}
+
+// deadFilterFlags say which dead letters: those that match all that is given.
+type deadFilterFlags struct {
+	Stream      string        `help:"The stream they came from: commands, events or lifecycle."`
+	Participant string        `help:"The participant whose messages they were; unknown: nobody's."`
+	Reason      string        `help:"A part of their reason."`
+	OlderThan   time.Duration `help:"Kept for longer than that, such as 24h."`
+}
+
+type deadPurgeCmd struct {
+	callFlags
+	byFlag
+	Where  deadFilterFlags `embed:"" prefix:"where-"`
+	All    bool            `help:"All dead letters, whatever they are."`
+	DryRun bool            `help:"Only count them."`
+}
+
+// Help gives examples.
+func (deadPurgeCmd) Help() string {
+	return `Removed is what matches all of the --where flags, for good: look at it first with --dry-run and list.
+
+Examples:
+  coordinator dead-letters purge --where-participant payment --where-reason 'no such saga'
+  coordinator dead-letters purge --where-older-than 168h --dry-run
+  coordinator dead-letters purge --all`
+}
+
+// Run removes the dead letters that match, page by page.
+func (c *deadPurgeCmd) Run(env *environment) error {
+	switch filtered := c.Where != (deadFilterFlags{}); {
+	case !filtered && !c.All:
+		return &exitError{code: ExitUsage, err: errors.New("which dead letters? say so with the --where flags, or remove all of them with --all"), hint: "see: coordinator dead-letters purge --help"}
+	case filtered && c.All:
+		return &exitError{code: ExitUsage, err: errors.New("--all is for all dead letters, and --where for some: give one")}
+	case c.Where.OlderThan < 0:
+		return &exitError{code: ExitUsage, err: fmt.Errorf("--where-older-than is %s; give how old they are, such as 24h", c.Where.OlderThan)}
+	}
+	request := &apiv1.PurgeDeadLettersRequest{
+		Stream: c.Where.Stream, Participant: c.Where.Participant, Reason: c.Where.Reason, All: c.All, DryRun: c.DryRun, By: c.By,
+	}
+	if c.Where.OlderThan > 0 {
+		request.OlderThan = durationpb.New(c.Where.OlderThan)
+	}
+	sum := &apiv1.PurgeDeadLettersResponse{}
+	for done := false; !done; {
+		err := c.call(env, c.Timeout, func(ctx context.Context, api service) error {
+			r, err := api.PurgeDeadLetters(ctx, connect.NewRequest(request))
+			if err != nil {
+				return err
+			}
+			sum.Matched += r.Msg.GetMatched()
+			request.After = r.Msg.GetNext()
+			done = request.After == 0
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	did := "purged"
+	if c.DryRun {
+		did = "would purge"
+	}
+	return c.print(env.stdout, sum, func(w io.Writer) { _, _ = fmt.Fprintf(w, "%s %d dead letters\n", did, sum.GetMatched()) })
 }
 
 // each says what was done to which dead letter, and reports all that failed.

@@ -16,6 +16,7 @@ import (
 
 	"github.com/amends-dev/amends/coordinator"
 	"github.com/amends-dev/amends/internal/crashpoint"
+	"github.com/amends-dev/amends/internal/loglimit"
 	"github.com/amends-dev/amends/observe"
 	"github.com/amends-dev/amends/observe/otlp"
 	"github.com/amends-dev/amends/store/boltstore"
@@ -269,7 +270,7 @@ func (d *daemon) startServer(ctx context.Context) error {
 	}
 	s, err := embedded.Start(embedded.Config{
 		Keys:     streamKeys,
-		StoreDir: filepath.Join(d.DataDir, "nats"), Host: host, Port: port, Logger: serverLog{d.Logger},
+		StoreDir: filepath.Join(d.DataDir, "nats"), Host: host, Port: port, Logger: serverLog{d.Logger, loglimit.NewLimiter()},
 		UsersFile: d.NATS.Users, TLS: secure,
 	})
 	if err != nil {

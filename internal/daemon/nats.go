@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"time"
 
 	"github.com/nats-io/nats.go"
 
 	"github.com/amends-dev/amends/coordinator"
+	"github.com/amends-dev/amends/internal/loglimit"
 	"github.com/amends-dev/amends/transport"
 	"github.com/amends-dev/amends/transport/natsbus"
 )
@@ -62,11 +64,25 @@ func (d *daemon) connect(ctx context.Context, name string) (*natsbus.Bus, error)
 	return natsbus.Connect(ctx, c)
 }
 
-// serverLog passes on what the embedded server has to say.
-type serverLog struct{ logger *slog.Logger }
+// serverLog passes on what the embedded server has to say, repeated warnings limited:
+// it has one for each message that a client may not publish.
+type serverLog struct {
+	logger  *slog.Logger
+	limiter *loglimit.Limiter
+}
 
 func (l serverLog) say(level slog.Level, format string, v []any) {
-	l.logger.Log(context.Background(), level, fmt.Sprintf(format, v...), slog.String("component", "nats-server"))
+	attrs := []slog.Attr{slog.String("component", "nats-server")}
+	if level >= slog.LevelWarn {
+		more, ok := l.limiter.Admit(format, time.Now(), nil)
+		if !ok {
+			return
+		}
+		if more > 0 {
+			attrs = append(attrs, slog.Int(loglimit.MoreKey, more))
+		}
+	}
+	l.logger.LogAttrs(context.Background(), level, fmt.Sprintf(format, v...), attrs...)
 }
 
 // Noticef is what the server says when all is well: debug for us.

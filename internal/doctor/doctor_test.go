@@ -86,7 +86,7 @@ func TestAllIsWell(t *testing.T) {
 	dir, a := running(t, "1m")
 	findings := doctor.Examine(t.Context(), patient(dir, a))
 	for _, check := range []string{
-		"coordinator", "clock of the coordinator", "access to the API", "parked sagas", "blocked sagas", "records of the store", "dead letters", "outbox", "streams",
+		"coordinator", "clock of the coordinator", "access to the API", "parked sagas", "blocked sagas", "records of the store", "dead letters", "dropped dead letters", "outbox", "streams",
 		"clock of NATS", "replicas of SAGA_COMMANDS", "window of SAGA_COMMANDS", "room in SAGA_EVENTS", "storage of JetStream",
 		"subscription of coordinator", "disk of the store",
 	} {

@@ -144,7 +144,7 @@ func (s *system) connect(name string) *natsbus.Bus {
 	bus, err := natsbus.Connect(ctx, natsbus.Config{
 		URL: s.server.ClientURL(), Name: name,
 		// Small, so that what the bus keeps on purpose does not look like growth.
-		LifecycleBytes: 1 << 20, DeadBytes: 16 << 20, Duplicates: 5 * time.Second,
+		LifecycleBytes: 1 << 20, DeadBytes: 64 << 20, Duplicates: 5 * time.Second,
 		OnMalformed: func(transport.Stream, string) { s.malform.Add(1) },
 		Options:     []nats.Option{nats.ReconnectWait(50 * time.Millisecond)},
 	})

@@ -15,6 +15,7 @@ var levels = map[string]int{
 	"proto":        0,
 
 	"internal/crashpoint": 0, // empty unless its build tag is given
+	"internal/loglimit":   0,
 	"internal/protoconv":  5,
 
 	"saga":                10,

@@ -44,6 +44,7 @@ var light = []string{
 	Module + "/transport",
 	Module + "/proto",
 	Module + "/internal/crashpoint", // empty functions
+	Module + "/internal/loglimit",   // standard library only
 	"github.com/nats-io/nats.go",
 	"github.com/nats-io/nkeys",
 	"github.com/nats-io/nuid",

@@ -172,7 +172,7 @@ func deadLetter() Example {
 	return Example{
 		Name: "dead-letter",
 		Envelope: transport.Envelope{
-			Subject: "saga.dead.events",
+			Subject: "saga.dead.events.payment",
 			DedupID: "dead-Nm4zGqYb1xX7Lr0sT2uVwE-events-918",
 			ID:      "SAGA_EVENTS/918",
 			Source:  "/amends/bus",
@@ -182,10 +182,10 @@ func deadLetter() Example {
 			Data:    []byte(`{"receipt":"r-17"}`),
 		},
 		Extra: map[string]string{
-			"dead-stream":      "events",
-			"dead-subject":     answers + "do.1",
-			"dead-sequence":    "918",
-			"original-ce-type": "done",
+			"dead-stream":       "events",
+			"dead-subject":      answers + "do.1",
+			"dead-sequence":     "918",
+			"dead-header-block": "NATS/1.0%0D%0Ace-type:%20done%0D%0A%0D%0A",
 		},
 	}
 }

@@ -9,7 +9,7 @@ import (
 // bury moves a message to the dead letters and acknowledges it.
 func (b *Bus) bury(c *consumer, m *message, reason string) {
 	dead := m.envelope
-	dead.Subject = b.subjects.DeadLetter(c.stream.name)
+	dead.Subject = b.subjects.DeadLetter(c.stream.name, b.subjects.Participant(m.envelope.Subject))
 	dead.Type = transport.TypeDead
 	dead.Reason = reason
 	now := b.options.Now()
@@ -54,6 +54,26 @@ func (b *Bus) ReplayDeadLetter(ctx context.Context, sequence uint64) error {
 // DiscardDeadLetter implements transport.DeadLetterOffice.
 func (b *Bus) DiscardDeadLetter(ctx context.Context, sequence uint64) error {
 	return b.takeDeadLetter(ctx, sequence, func(*message) error { return nil })
+}
+
+// PurgeDeadLetters implements transport.DeadLetterOffice, in one call.
+func (b *Bus) PurgeDeadLetters(ctx context.Context, which transport.DeadLetterFilter, dry bool) (matched int, next uint64, err error) {
+	if err := ctx.Err(); err != nil {
+		return 0, 0, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s := b.streams[transport.DeadLetters]
+	for _, m := range s.sorted() {
+		if m.origin == nil || !which.Matches(b.subjects, m.origin) {
+			continue
+		}
+		matched++
+		if !dry {
+			s.remove(m)
+		}
+	}
+	return matched, 0, nil
 }
 
 func (b *Bus) takeDeadLetter(ctx context.Context, sequence uint64, with func(*message) error) error {

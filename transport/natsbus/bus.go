@@ -27,10 +27,11 @@ const (
 	pullExpiry = 5 * time.Second  // of a pull request
 	apiTimeout = 5 * time.Second  // of a question to the server
 	drainLimit = 10 * time.Second // how long Close waits for the connection
+	deadDrain  = 2 * time.Second  // how long Close waits for the dead letters
 )
 
-// Bus is a transport.Bus on JetStream. Make one with Connect or New. It has one
-// goroutine of its own, which looks after the streams.
+// Bus is a transport.Bus on JetStream. Make one with Connect or New. It has two
+// goroutines of its own: one looks after the streams, one moves dead letters.
 type Bus struct {
 	config   Config
 	subjects transport.Subjects
@@ -39,16 +40,20 @@ type Bus struct {
 	owned    bool // Close closes nc
 	js       jetstream.JetStream
 
+	broken chan string // reply subjects of deliveries that have ended the connection
 	resets chan struct{}
 	poke   chan struct{} // look at the streams now
 	status chan nats.Status
-	stop   context.CancelFunc
+	stop   func()
 	done   sync.WaitGroup
 
 	streams map[transport.Stream]*kept
 
 	readers *readers
 	most    func(transport.Stream, string) int // messages in a bundle: what readers says
+
+	dead  *deadQueue
+	rings *rings
 
 	expiring atomic.Bool // the stream of commands lets messages expire
 
@@ -121,6 +126,7 @@ func newBus(ctx context.Context, nc *nats.Conn, config Config, owned bool) (*Bus
 		nc:       nc,
 		owned:    owned,
 		js:       js,
+		broken:   make(chan string, 64),
 		resets:   make(chan struct{}, 1),
 		poke:     make(chan struct{}, 1),
 		streams:  map[transport.Stream]*kept{},
@@ -131,6 +137,8 @@ func newBus(ctx context.Context, nc *nats.Conn, config Config, owned bool) (*Bus
 	b.most = b.readers.most
 	b.violations = newViolations(b.subjects)
 	b.watchViolations()
+	b.rings = newRings(b)
+	b.dead = newDeadQueue(b)
 	for _, stream := range transport.Streams {
 		b.names[stream] = config.streamName(stream)
 		b.streams[stream] = &kept{repair: make(chan struct{}, 1)}
@@ -140,10 +148,11 @@ func newBus(ctx context.Context, nc *nats.Conn, config Config, owned bool) (*Bus
 		return nil, err
 	}
 	watching, stop := context.WithCancel(context.Background())
-	b.stop = stop
+	heard := b.watchDisconnects()
+	b.stop = func() { stop(); heard() }
 	b.status = nc.StatusChanged(nats.CONNECTED)
-	b.done.Add(1)
-	go b.watch(watching)
+	b.done.Go(func() { b.watch(watching) })
+	b.done.Go(func() { b.dead.run(watching) })
 	return b, nil
 }
 
@@ -210,6 +219,9 @@ func (b *Bus) Close() error {
 		_ = sub.Drain()
 	}
 	crashpoint.Here("natsbus: sources closed")
+	moved, cancel := context.WithTimeout(context.Background(), deadDrain)
+	b.dead.close(moved)
+	cancel()
 	b.stop()
 	b.nc.RemoveStatusListener(b.status)
 	b.done.Wait()

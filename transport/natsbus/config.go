@@ -10,7 +10,9 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/amends-dev/amends/internal/loglimit"
 	"github.com/amends-dev/amends/transport"
+	"github.com/amends-dev/amends/transport/natsbus/internal/strict"
 )
 
 // Config says where the server is and what the streams are like. The zero value
@@ -49,11 +51,11 @@ type Config struct {
 	Heartbeat      time.Duration // within which a silent server is noticed; 0: 500 ms
 	CheckInterval  time.Duration // between looks at the streams; 0: 3 s
 
-	Logger *slog.Logger              // for what goes wrong in the background; nil: silent
+	Logger *slog.Logger              // for what goes wrong in the background, repeated lines of one kind limited; nil: silent
 	given  map[transport.Stream]bool // streams some limit of which is given
 
-	// OnMalformed is told of every message that could not be decoded and was moved
-	// to the dead letters. It must not block. nil: nobody is told.
+	// OnMalformed is told of every message that could not be decoded and goes to the
+	// dead letters. It must not block. nil: nobody is told.
 	OnMalformed func(stream transport.Stream, reason string)
 }
 
@@ -135,6 +137,7 @@ func (c Config) withDefaults() Config {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
+	c.Logger = loglimit.Logger(c.Logger)
 	return c
 }
 
@@ -156,6 +159,7 @@ func (c Config) options() ([]nats.Option, error) {
 		nats.ReconnectJitter(100*time.Millisecond, 500*time.Millisecond),
 		nats.PingInterval(10 * time.Second),
 		nats.MaxPingsOutstanding(2),
+		nats.SetCustomDialer(strict.Dialer{Timeout: c.ConnectTimeout}),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { // else it writes to stderr
 			c.Logger.Warn("NATS connection", "error", err)
 		}),

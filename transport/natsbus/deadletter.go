@@ -4,102 +4,86 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
 
-	"github.com/amends-dev/amends/internal/crashpoint"
 	"github.com/amends-dev/amends/transport"
 	"github.com/amends-dev/amends/transport/natsbus/internal/percent"
 )
 
-// Headers of a dead letter beside those of an envelope. The headers of the message
-// that it holds are kept under their own names behind originalPrefix.
+// Headers of a dead letter beside those of an envelope. The headers of the message that
+// it holds are kept as one block, because a client may send names that no header of ours
+// could have.
 const (
-	headerOrigin   = "dead-stream"  // commands, events or lifecycle
-	headerSubject  = "dead-subject" // where the message came
-	headerSequence = "dead-sequence"
-	headerBlock    = "dead-header-block" // percent-encoded, if the original's headers could not be read at all
-	headerCut      = "dead-data-bytes"   // only if data was too long to be kept whole: how long it was
-	originalPrefix = "original-"
+	headerOrigin   = "dead-stream"       // commands, events or lifecycle
+	headerSubject  = "dead-subject"      // where the message came, percent-encoded
+	headerSequence = "dead-sequence"     // of the message in its stream
+	headerBlock    = "dead-header-block" // the original's headers, percent-encoded; absent if it has none
+	headerBlockCut = "dead-header-cut"   // only if the block was too long to be kept whole: how many bytes it had
+	headerCut      = "dead-data-bytes"   // only if data was too long to be kept whole: how many bytes it had
 
-	buryTimeout = 10 * time.Second
-	maxReason   = 2048 // bytes
+	maxReason = 2048    // bytes of a reason
+	maxBlock  = 4 << 10 // bytes of a header block, before they are encoded
 )
-
-// againAfter is when a message comes again that could not be moved.
-var againAfter = 5 * time.Second
 
 // letter is a message on its way to the dead letters.
 type letter struct {
 	delivery *delivery
-	source   *source
 	msg      *nats.Msg // if it came in a bundle, as if it had come alone
-	place    int       // in the bundle, from 1; 0: it did come alone
+	index    int       // in the bundle, from 1; 0: it did come alone
 	block    string    // its headers, if they cannot be read
 	reason   string
+	word     string // what ends the delivery when it is stored
+
+	tries    int       // that are left
+	due      time.Time // of the next
+	deadline time.Time // of the last
 }
 
-// bury moves messages to the dead letters. One that could not be moved comes again
-// later: nothing is lost.
-func (b *Bus) bury(ctx context.Context, letters []*letter) {
-	ctx, cancel := context.WithTimeout(ctx, buryTimeout)
-	defer cancel()
-	for i, err := range b.storeLetters(ctx, letters) {
-		d, subject := letters[i].delivery, letters[i].msg.Subject
-		if err != nil {
-			b.config.Logger.Warn("a message could not be moved to the dead letters; it comes again",
-				"subject", subject, "reason", letters[i].reason, "error", err)
-			d.Nak(againAfter)
-			continue
-		}
-		b.config.Logger.Warn("a message was moved to the dead letters", "subject", subject, "reason", letters[i].reason)
-		if b.config.OnMalformed != nil {
-			b.config.OnMalformed(letters[i].source.sub.Stream, letters[i].reason)
-		}
-		crashpoint.Here("natsbus: malformed message moved")
-		d.answer(term)
+// letter is the delivery on its way to the dead letters.
+func (d *delivery) letter(reason string) *letter {
+	l := &letter{delivery: d, msg: d.msg, reason: reason, word: term}
+	if d.opened != nil {
+		l.index = d.place + 1
+		l.msg, l.block = d.opened.frames[d.place].message(d.msg.Reply)
 	}
+	return l
 }
 
-// storeLetters publishes letters and returns one error, or nil, each.
-func (b *Bus) storeLetters(ctx context.Context, letters []*letter) []error {
-	messages := make([]*nats.Msg, len(letters))
-	errs := make([]error, len(letters))
-	for i, l := range letters {
-		messages[i] = b.deadLetter(ctx, l)
-	}
-	crashpoint.Here("natsbus: before a dead letter")
-	b.send(ctx, messages, errs)
-	b.retryMissing(ctx, messages, errs)
-	for _, err := range errs {
-		if err != nil {
-			b.stats.deadFailed.Add(1)
-		} else {
-			b.stats.deadLettered.Add(1)
-		}
-	}
-	return errs
+func (l *letter) stream() transport.Stream { return l.delivery.source.sub.Stream }
+
+// participant is whose message it is, as the subject says for which the server vouches.
+func (l *letter) participant() string {
+	subjects := l.delivery.source.bus.subjects
+	return lastToken(subjects.DeadLetter(l.stream(), subjects.Participant(l.delivery.msg.Subject)))
 }
 
-// deadLetter wraps a message: an envelope of its own with the reason, the origin,
-// and the original's bytes and headers.
-func (b *Bus) deadLetter(ctx context.Context, l *letter) *nats.Msg {
-	stream := l.source.sub.Stream
+// size is about how many bytes it takes in memory and in the stream.
+func (l *letter) size() int { return len(l.msg.Data) + len(l.reason) + len(l.block) + 1024 }
+
+// deadLetter wraps a message: an envelope of its own with the reason, the origin, and
+// the original's bytes and headers. asks says whether the server may be asked for
+// headers that the client has dropped.
+func (b *Bus) deadLetter(ctx context.Context, l *letter, asks *bool) *nats.Msg {
+	stream := l.stream()
 	reason := l.reason
 	if len(reason) > maxReason {
 		reason = strings.ToValidUTF8(reason[:maxReason], "") + "…"
 	}
 	sequence := streamSequence(l.msg.Reply)
-	place := ""
-	if l.place > 0 {
-		place = fmt.Sprintf("-%d", l.place)
+	index := ""
+	if l.index > 0 {
+		index = fmt.Sprintf("-%d", l.index)
 	}
 	m := encode(&transport.Envelope{
-		Subject: b.subjects.DeadLetter(stream),
-		DedupID: fmt.Sprintf("dead-%s-%d-%d%s", stream, sequence, storedAt(l.msg.Reply), place), // moved twice, kept once
-		ID:      fmt.Sprintf("%s/%d%s", b.names[stream], sequence, place),
+		Subject: b.subjects.DeadLetter(stream, l.participant()),
+		DedupID: fmt.Sprintf("dead-%s-%d-%d%s", stream, sequence, storedAt(l.msg.Reply), index), // moved twice, kept once
+		ID:      fmt.Sprintf("%s/%d%s", b.names[stream], sequence, index),
 		Source:  "/amends/bus",
 		Type:    transport.TypeDead,
 		Time:    time.Now(),
@@ -107,46 +91,107 @@ func (b *Bus) deadLetter(ctx context.Context, l *letter) *nats.Msg {
 		Data:    l.msg.Data,
 	})
 	m.Header.Set(headerOrigin, string(stream))
-	m.Header.Set(headerSubject, l.msg.Subject)
-	m.Header.Set(headerSequence, fmt.Sprint(sequence))
-	for name, values := range l.msg.Header {
-		m.Header[originalPrefix+name] = values
-	}
-	if block := b.headerBlock(ctx, l); block != "" {
-		m.Header.Set(headerBlock, percent.Encode(block))
+	m.Header.Set(headerSubject, percent.Encode(l.msg.Subject))
+	m.Header.Set(headerSequence, strconv.FormatUint(sequence, 10))
+	if block := b.blockOf(ctx, l, asks); block != "" {
+		m.Header.Set(headerBlock, percent.Encode(block[:min(len(block), maxBlock)]))
+		if len(block) > maxBlock {
+			m.Header.Set(headerBlockCut, strconv.Itoa(len(block)))
+		}
 	}
 	if limit := int(b.nc.MaxPayload()); limit > 0 && m.Size() > limit {
 		// Only with a stream that takes messages of any length: see headroom.
-		m.Header.Set(headerCut, fmt.Sprint(len(m.Data)))
+		m.Header.Set(headerCut, strconv.Itoa(len(m.Data)))
 		m.Data = m.Data[:max(len(m.Data)-(m.Size()-limit), 0)]
 	}
 	return m
 }
 
-// maxBlock bounds what is kept of headers that cannot be read.
-const maxBlock = 4 << 10
-
-// headerBlock asks the server for the headers of a message that came without any:
-// the client drops a block that it cannot parse. "": there are none, or the server
-// does not say.
-func (b *Bus) headerBlock(ctx context.Context, l *letter) string {
-	if l.place > 0 || len(l.msg.Header) > 0 || b.config.Provision == Trust {
-		return l.block[:min(len(l.block), maxBlock)]
+// blockOf is the header block of a message; "" if it has none, or nobody can tell.
+func (b *Bus) blockOf(ctx context.Context, l *letter, asks *bool) string {
+	switch {
+	case len(l.msg.Header) > 0:
+		return writeBlock(l.msg.Header)
+	case l.index > 0 || !*asks:
+		return l.block
 	}
+	block, err := b.storedBlock(ctx, l)
+	*asks = err == nil // a server that does not answer now is not asked for the next one
+	return block
+}
+
+// writeBlock is a header block as a client would send it, its names in order.
+func writeBlock(header nats.Header) string {
+	var b strings.Builder
+	b.WriteString(headerPrefix)
+	for _, name := range slices.Sorted(maps.Keys(header)) {
+		for _, value := range header[name] {
+			b.WriteString(name)
+			b.WriteString(": ")
+			b.WriteString(value)
+			b.WriteString("\r\n")
+		}
+	}
+	b.WriteString("\r\n")
+	return b.String()
+}
+
+// storedBlock asks the server for the headers of a message that came without any: the
+// client drops a block that it cannot parse.
+func (b *Bus) storedBlock(ctx context.Context, l *letter) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	reply, err := b.nc.RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET."+b.names[l.source.sub.Stream],
+	reply, err := b.nc.RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET."+b.names[l.stream()],
 		fmt.Appendf(nil, `{"seq":%d}`, streamSequence(l.msg.Reply)))
 	if err != nil {
-		return ""
+		return "", err
 	}
 	var stored struct {
 		Message struct {
 			Headers []byte `json:"hdrs"`
 		} `json:"message"`
 	}
-	if json.Unmarshal(reply.Data, &stored) != nil {
-		return ""
+	if err := json.Unmarshal(reply.Data, &stored); err != nil {
+		return "", nil // it is gone, or something that is not known here
 	}
-	return string(stored.Message.Headers[:min(len(stored.Message.Headers), maxBlock)])
+	return string(stored.Message.Headers), nil
+}
+
+// readBlock reads the headers of a block as far as they can be read, and reports whether
+// that is all of it.
+func readBlock(block string) (header map[string][]string, whole bool) {
+	header = map[string][]string{}
+	rest, whole := strings.CutPrefix(block, headerPrefix)
+	if !whole {
+		_, rest, _ = strings.Cut(block, "\r\n") // a status line with more in it, or none
+	}
+	for {
+		line, more, ended := strings.Cut(rest, "\r\n")
+		if !ended {
+			return header, false // cut, or without the empty line
+		}
+		if line == "" {
+			return header, whole && more == ""
+		}
+		name, value, ok := strings.Cut(line, ":")
+		if !ok || name == "" {
+			whole = false
+		} else {
+			header[name] = append(header[name], trim(value))
+		}
+		rest = more
+	}
+}
+
+// excerpt is the beginning of data as a log may show it.
+func excerpt(data []byte) string {
+	const most = 256
+	var b strings.Builder
+	for _, r := range string(data[:min(len(data), most)]) {
+		if !strconv.IsPrint(r) {
+			r = '.'
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
 }

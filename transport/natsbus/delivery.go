@@ -54,12 +54,16 @@ func (d *delivery) InProgress() {
 
 func (s *source) inProgress(m *nats.Msg) { _ = s.bus.nc.Publish(m.Reply, []byte("+WPI")) }
 
-// answer sends the one answer that ends the delivery; of a bundle, when each of its
-// messages has one.
+// answer is the receiver's word, which ends the delivery; the first one counts.
 func (d *delivery) answer(word string) {
-	if d.answered.Swap(true) {
-		return
+	if !d.answered.Swap(true) {
+		d.end(word)
 	}
+}
+
+// end sends the one answer that ends the delivery; of a bundle, when each of its
+// messages has one.
+func (d *delivery) end(word string) {
 	if d.opened != nil {
 		if word = d.opened.answered(word); word == "" {
 			return
@@ -69,26 +73,19 @@ func (d *delivery) answer(word string) {
 	_ = d.source.bus.nc.Publish(d.msg.Reply, []byte(word)) // lost: it comes again
 }
 
-func (d *delivery) DeadLetter(ctx context.Context, reason string) error {
-	if d.answered.Load() {
+// DeadLetter hands the message to the queue of dead letters, which ends the delivery
+// within 3 tries or 15 s.
+func (d *delivery) DeadLetter(_ context.Context, reason string) error {
+	if d.answered.Swap(true) {
 		return nil
 	}
-	if err := d.source.bus.storeLetters(ctx, []*letter{d.letter(reason)})[0]; err != nil {
+	l := d.letter(reason)
+	l.word = ack
+	if err := d.source.bus.dead.put(l); err != nil {
+		d.answered.Store(false)
 		return fmt.Errorf("move a message on %s to the dead letters: %w", d.envelope.Subject, err)
 	}
-	crashpoint.Here("natsbus: dead letter stored")
-	d.Ack()
 	return nil
-}
-
-// letter is the delivery on its way to the dead letters.
-func (d *delivery) letter(reason string) *letter {
-	l := &letter{delivery: d, source: d.source, msg: d.msg, reason: reason}
-	if d.opened != nil {
-		l.place = d.place + 1
-		l.msg, l.block = d.opened.frames[d.place].message(d.msg.Reply)
-	}
-	return l
 }
 
 // The server's reply subject is

@@ -13,7 +13,9 @@
 //
 // Messages are CloudEvents 1.0 in binary mode of the NATS binding; docs/WIRE.md
 // shows the bytes. What cannot be understood is moved to SAGA_DEAD with its bytes,
-// headers, reason and origin (I9), and can be replayed.
+// headers, reason and origin (I9), and can be replayed. No delivery is held for that:
+// within 3 tries or 15 s it is kept there or terminated, and each participant has a rate
+// and a ring of dead letters of its own (I10, docs/adr/0021-dead-letter-rings.md).
 //
 // It does not import a server (see embedded) and not Watermill (see
 // natswatermill). It trusts neither the broker's memory (I2) nor its

@@ -4,15 +4,17 @@ import (
 	"context"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
 	"github.com/amends-dev/amends/transport"
 )
 
-// SetAgainAfter shortens the wait of messages that could not be moved to the dead
+// SetLetterPause shortens the wait between two tries to move a message to the dead
 // letters, for a test.
-func SetAgainAfter(d time.Duration) (restore func()) {
-	old := againAfter
-	againAfter = d
-	return func() { againAfter = old }
+func SetLetterPause(d time.Duration) (restore func()) {
+	old := letterPause
+	letterPause = d
+	return func() { letterPause = old }
 }
 
 // CheckVersion is for a test: there is no old server at hand.
@@ -73,5 +75,20 @@ func (b *Bus) ForceBundles(n int) {
 	}
 }
 
+// Looked reports whether all dead letters have been looked at that this bus has stored.
+func (b *Bus) Looked() bool {
+	b.rings.looking <- struct{}{}
+	defer func() { <-b.rings.looking }()
+	return b.rings.some.Load() == 0 && b.rings.seen == b.rings.last.Load() && b.rings.seen > 0
+}
+
+// PurgePage bounds the dead letters that one call looks at.
+const PurgePage = purgePage
+
 // BundleMost bounds the messages in a bundle.
 const BundleMost = bundleMost
+
+// Late is a delivery of a source that is not answered yet.
+func Late(s transport.Source) transport.Delivery {
+	return &delivery{source: s.(*source), msg: &nats.Msg{Subject: "saga.event.inventory.order-1.reserve.do.1"}}
+}

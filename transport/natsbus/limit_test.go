@@ -1,7 +1,6 @@
 package natsbus_test
 
 import (
-	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -121,6 +120,7 @@ func TestLargestMessage(t *testing.T) {
 	insist(t, bus, e)
 	insist(t, bus, transport.Envelope{Subject: answer, Type: transport.TypeCompleted})
 	await(t, source, "order-1/reserve/do/1")
+	awaitEmpty(t, bus, transport.Events)
 	list, err := bus.ListDeadLetters(within(t), 0, 10)
 	if err != nil || len(list) != 1 || len(list[0].Data) != size {
 		t.Fatalf("%d dead letters, %v", len(list), err)
@@ -129,56 +129,6 @@ func TestLargestMessage(t *testing.T) {
 	if errs := bus.Publish(within(t), []transport.Envelope{e}); len(errs) != 1 || !errors.Is(errs[0], transport.ErrTooLarge) {
 		t.Errorf("%v, want ErrTooLarge", errs)
 	}
-}
-
-// While the dead letters cannot be written, a malformed message comes again and is
-// counted; it is moved as soon as that is possible.
-func TestDeadLettersUnavailable(t *testing.T) {
-	defer natsbus.SetAgainAfter(100 * time.Millisecond)()
-	server := start(t, embedded.Config{})
-	js := jetStream(t, connect(t, server, nil)) // makes the streams
-	verify := connect(t, server, func(c *natsbus.Config) { c.Provision = natsbus.Verify; c.CheckInterval = time.Hour })
-	events := subscribe(t, verify, transport.Subscription{Stream: transport.Events, Name: "coordinator"})
-	stream, err := js.Stream(within(t), "SAGA_DEAD")
-	if err != nil {
-		t.Fatal(err)
-	}
-	config := stream.CachedInfo().Config
-	closed := config
-	closed.Subjects = []string{"closed.for.now"}
-	if _, err := js.UpdateStream(within(t), closed); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := js.Publish(within(t), answer, []byte("nonsense")); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(within(t))
-	defer cancel()
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		for ctx.Err() == nil {
-			_, _ = events.Receive(ctx, 10)
-		}
-	}()
-	for deadline := within(t); verify.Stats().DeadLetterFailed < 2; {
-		if deadline.Err() != nil {
-			t.Fatalf("the failure was not counted: %+v", verify.Stats())
-		}
-	}
-	if _, err := js.UpdateStream(within(t), config); err != nil {
-		t.Fatal(err)
-	}
-	for deadline := within(t); ; {
-		if list, err := verify.ListDeadLetters(deadline, 0, 10); err != nil {
-			t.Fatal(err)
-		} else if len(list) == 1 && string(list[0].Data) == "nonsense" {
-			break
-		}
-	}
-	awaitEmpty(t, verify, transport.Events)
-	cancel()
-	<-ended
 }
 
 // With Trust the bus asks the server for nothing that it has no right to.

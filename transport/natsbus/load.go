@@ -28,7 +28,7 @@ func (b *Bus) Load(ctx context.Context) (Load, error) {
 	}
 	ctx, cancel := b.question(ctx)
 	defer cancel()
-	load := Load{Streams: map[transport.Stream]StreamLoad{}}
+	load := Load{Streams: map[transport.Stream]StreamLoad{}, Dropped: b.Stats().dropped()}
 	for _, s := range transport.Streams {
 		stream, err := b.js.Stream(ctx, b.names[s])
 		if err != nil {

@@ -27,7 +27,7 @@ func (s *source) Receive(ctx context.Context, max int) ([]transport.Delivery, er
 		if err != nil {
 			return nil, err
 		}
-		s.open(ctx, batch)
+		s.open(batch)
 	}
 }
 
@@ -63,7 +63,7 @@ func (s *source) handOut(ready []*delivery) []transport.Delivery {
 
 // open decodes a batch, bundles included, and makes it ready. What cannot be
 // understood goes to the dead letters.
-func (s *source) open(ctx context.Context, batch []pull.Message) {
+func (s *source) open(batch []pull.Message) {
 	ready := make([]*delivery, 0, len(batch))
 	list := make([]delivery, len(batch)) // one array for all
 	var bad []*letter
@@ -93,9 +93,15 @@ func (s *source) open(ctx context.Context, batch []pull.Message) {
 	s.mu.Lock()
 	s.ready = append(s.ready, ready...)
 	s.mu.Unlock()
-	if len(bad) > 0 {
+	for _, l := range bad {
 		crashpoint.Here("natsbus: malformed message received")
-		s.bus.bury(ctx, bad)
+		l.delivery.answered.Store(true)
+		if s.bus.dead.put(l) != nil {
+			return // closed: it comes again
+		}
+		if s.bus.config.OnMalformed != nil {
+			s.bus.config.OnMalformed(s.sub.Stream, l.reason)
+		}
 	}
 }
 

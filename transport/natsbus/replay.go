@@ -49,19 +49,9 @@ func (b *Bus) ReplayDeadLetter(ctx context.Context, sequence uint64) error {
 	if err := b.admitLetter(raw.Subject, &letter); err != nil {
 		return fmt.Errorf("replay dead letter %d: %w", sequence, err)
 	}
-	if size := raw.Header.Get(headerCut); size != "" {
-		return fmt.Errorf("replay dead letter %d: only %d of its %s bytes were kept, because it was too long", sequence, len(letter.Data), size)
-	}
-	if raw.Header.Get(headerBlock) != "" {
-		return fmt.Errorf("replay dead letter %d: its headers cannot be read, so it would come back; publish it anew with right ones", sequence)
-	}
-	m := &nats.Msg{Subject: letter.Subject, Header: nats.Header{}, Data: letter.Data}
-	for name, values := range letter.Header {
-		// Words to the server, such as the id by which it would take the message
-		// for a duplicate, are not said again.
-		if !strings.HasPrefix(strings.ToLower(name), "nats-") {
-			m.Header[name] = values
-		}
+	m, err := originalOf(raw, &letter)
+	if err != nil {
+		return fmt.Errorf("replay dead letter %d: %w", sequence, err)
 	}
 	id := fmt.Sprintf("replay-%d-%d", sequence, raw.Time.UnixNano()) // replayed twice, because of an error below: sent once
 	if _, err := b.js.PublishMsg(ctx, m, jetstream.WithMsgID(id)); err != nil {
@@ -74,6 +64,49 @@ func (b *Bus) ReplayDeadLetter(ctx context.Context, sequence uint64) error {
 	return nil
 }
 
+// originalOf is the message that a dead letter holds, without words to the server and
+// without what only dead letters have. An error says why it cannot be sent again.
+func originalOf(raw *jetstream.RawStreamMsg, letter *transport.DeadLetter) (*nats.Msg, error) {
+	if size := raw.Header.Get(headerCut); size != "" {
+		return nil, fmt.Errorf("only %d of its %s bytes were kept, because it was too long", len(letter.Data), size)
+	}
+	if size := raw.Header.Get(headerBlockCut); size != "" {
+		return nil, fmt.Errorf("only the first %d of its %s bytes of headers were kept; publish it anew with fewer", maxBlock, size)
+	}
+	m := &nats.Msg{Subject: letter.Subject, Data: letter.Data}
+	encoded := raw.Header.Get(headerBlock)
+	if encoded == "" {
+		return m, nil
+	}
+	block, ok := percent.Decode(encoded)
+	header, whole := readBlock(block)
+	if !ok || !whole {
+		return nil, errors.New("its headers cannot be read, so it would come back; publish it anew with right ones")
+	}
+	m.Header = nats.Header{}
+	for name, values := range header {
+		if !control(name) && sendable(name) {
+			m.Header[name] = values
+		}
+	}
+	return m, nil
+}
+
+// control reports whether a header is a word to the server or of it, such as the id by
+// which it would take the message for a duplicate, or one that only dead letters have.
+func control(name string) bool {
+	name = strings.ToLower(name)
+	return strings.HasPrefix(name, "nats-") || strings.HasPrefix(name, "dead-") || name == "status" || name == "description"
+}
+
+// sendable reports whether a client sends a header of this name: a token of HTTP. Nobody
+// reads the others; what the contract knows are plain names.
+func sendable(name string) bool {
+	return name != "" && !strings.ContainsFunc(name, func(r rune) bool {
+		return (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z') && !strings.ContainsRune("!#$%&'*+-.^_`|~", r)
+	})
+}
+
 // admitLetter holds what a dead letter says of its origin against its own subject,
 // which the server vouches for: whoever may write dead letters of commands could
 // otherwise have answers sent in another service's name.
@@ -82,7 +115,7 @@ func (b *Bus) admitLetter(subject string, letter *transport.DeadLetter) error {
 	if err != nil {
 		return fmt.Errorf("it says that it came from %s, which is no subject here", letter.Subject)
 	}
-	if want := b.subjects.DeadLetter(origin); subject != want || letter.Stream != origin {
+	if want := b.subjects.DeadLetter(origin, b.subjects.Participant(letter.Subject)); subject != want || letter.Stream != origin {
 		return fmt.Errorf("it says that it came from %s, but lies on %s and not on %s; whoever put it there is no bus, or up to no good", letter.Subject, subject, want)
 	}
 	return nil
@@ -98,6 +131,52 @@ func (b *Bus) DiscardDeadLetter(ctx context.Context, sequence uint64) error {
 		return fmt.Errorf("discard dead letter %d: %w", sequence, err)
 	}
 	return nil
+}
+
+// purgePage bounds the dead letters that one call of PurgeDeadLetters looks at.
+const purgePage = 2000
+
+// PurgeDeadLetters implements transport.DeadLetterOffice. What the subject alone can tell
+// goes in one request to the server; otherwise each is looked at.
+func (b *Bus) PurgeDeadLetters(ctx context.Context, which transport.DeadLetterFilter, dry bool) (matched int, next uint64, err error) {
+	subject := b.subjects.DeadLetters(which.Stream, which.Participant)
+	if !dry && which.Reason == "" && which.Before.IsZero() && which.After == 0 {
+		matched, err = b.purge(ctx, subject, 0)
+		return matched, 0, err
+	}
+	stream, err := b.deadStream(ctx)
+	if err != nil {
+		return 0, 0, err
+	}
+	var found []uint64
+	seen := 0
+	err = b.scan(ctx, subject, which.After+1, func(l *scanned) bool {
+		letter := openLetter(&jetstream.RawStreamMsg{Sequence: l.sequence, Header: l.header, Time: l.stored})
+		late := !which.Before.IsZero() && !letter.Time.Before(which.Before) // so are all behind it
+		if !late && strings.Contains(letter.Reason, which.Reason) {
+			found = append(found, l.sequence)
+		}
+		if seen++; seen == purgePage {
+			next = l.sequence
+		}
+		return !late && next == 0
+	})
+	for _, sequence := range found {
+		if err != nil || dry {
+			break
+		}
+		if err = stream.DeleteMsg(ctx, sequence); errors.Is(err, jetstream.ErrMsgNotFound) {
+			err = nil
+		}
+		matched++
+	}
+	if dry {
+		matched = len(found)
+	}
+	if err != nil {
+		return matched, 0, fmt.Errorf("purge dead letters: %w", err)
+	}
+	return matched, next, nil
 }
 
 func (b *Bus) deadStream(ctx context.Context) (jetstream.Stream, error) {
@@ -129,19 +208,24 @@ func openLetter(raw *jetstream.RawStreamMsg) transport.DeadLetter {
 	letter := transport.DeadLetter{
 		Sequence: raw.Sequence,
 		Stream:   transport.Stream(raw.Header.Get(headerOrigin)),
-		Subject:  raw.Header.Get(headerSubject),
 		Time:     raw.Time,
 		Header:   map[string][]string{},
 		Data:     raw.Data,
 	}
 	letter.Reason, _ = percent.Decode(raw.Header.Get(transport.AttrReason))
-	if block := raw.Header.Get(headerBlock); block != "" {
-		letter.Header[headerBlock] = []string{block}
+	letter.Subject, _ = percent.Decode(raw.Header.Get(headerSubject))
+	encoded := raw.Header.Get(headerBlock)
+	if encoded == "" {
+		return letter
 	}
-	for name, values := range raw.Header {
-		if original, ok := strings.CutPrefix(name, originalPrefix); ok {
-			letter.Header[original] = values
-		}
+	block, _ := percent.Decode(encoded)
+	header, whole := readBlock(block)
+	letter.Header = header
+	if size := raw.Header.Get(headerBlockCut); size != "" {
+		letter.Header[headerBlockCut] = []string{size}
+	}
+	if !whole {
+		letter.Header[headerBlock] = []string{encoded}
 	}
 	return letter
 }

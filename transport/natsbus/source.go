@@ -106,6 +106,10 @@ func (b *Bus) subscribe(ctx context.Context, sub transport.Subscription) (*sourc
 	}
 	crashpoint.Here("natsbus: subscribed")
 	b.sources[s] = struct{}{}
+	if sub.Stream == transport.Events && b.config.Provision == Create {
+		b.rings.kept.Store(true) // a coordinator
+		b.lookSoon()
+	}
 	return s, nil
 }
 

@@ -14,6 +14,8 @@ type counters struct {
 	bundles                               atomic.Int64
 	received, redelivered, stale          atomic.Int64
 	deadLettered, deadFailed, repliesLost atomic.Int64
+	deadOverRate, deadUnstored            atomic.Int64
+	deadEvicted                           atomic.Int64
 	resets, reconnects, forced, recreated atomic.Int64
 }
 
@@ -27,7 +29,10 @@ type Stats struct {
 	Redelivered      int64 // of those, not for the first time
 	Stale            int64 // held ready for so long that they come again, and not handed out
 	DeadLettered     int64 // moved to the dead letters
-	DeadLetterFailed int64 // could not be moved; they come again
+	DeadLetterFailed int64 // tries to move one that failed
+	DeadOverRate     int64 // terminated and not kept: their participant had as many dead letters as it may, LetterRate and LetterBurst
+	DeadUnstored     int64 // terminated and not kept: the stream did not take them, or too many waited for it
+	DeadEvicted      int64 // dead letters deleted by this bus because there were newer ones: the oldest of a ring that was full
 	RepliesLost      int64 // replies that could not be sent
 	Resets           int64 // a stream may have forgotten messages
 	Reconnects       int64 // connections after the first
@@ -47,6 +52,9 @@ func (b *Bus) Stats() Stats {
 		Stale:            b.stats.stale.Load(),
 		DeadLettered:     b.stats.deadLettered.Load(),
 		DeadLetterFailed: b.stats.deadFailed.Load(),
+		DeadOverRate:     b.stats.deadOverRate.Load(),
+		DeadUnstored:     b.stats.deadUnstored.Load(),
+		DeadEvicted:      b.stats.deadEvicted.Load(),
 		RepliesLost:      b.stats.repliesLost.Load(),
 		Resets:           b.stats.resets.Load(),
 		Reconnects:       b.stats.reconnects.Load(),
@@ -54,6 +62,9 @@ func (b *Bus) Stats() Stats {
 		ConsumersRemade:  b.stats.recreated.Load(),
 	}
 }
+
+// dropped counts the dead letters that were not kept.
+func (s Stats) dropped() int64 { return s.DeadOverRate + s.DeadUnstored + s.DeadEvicted }
 
 // Check says what is wrong now, or nil: the connection stands, the server answers,
 // the streams are there and as they should be. It changes nothing. With Trust only

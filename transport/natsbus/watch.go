@@ -30,7 +30,6 @@ type kept struct {
 // watch looks at the streams after each reconnect, when something seems wrong, and
 // every few seconds. It ends with ctx.
 func (b *Bus) watch(ctx context.Context) {
-	defer b.done.Done()
 	ticker := time.NewTicker(b.config.CheckInterval)
 	defer ticker.Stop()
 	said := "" // the last complaint: each is made once
@@ -52,6 +51,7 @@ func (b *Bus) watch(ctx context.Context) {
 		if !b.nc.IsConnected() {
 			continue
 		}
+		b.terminateBroken()
 		var reached []error
 		if b.config.Provision != Trust {
 			err := b.glance(ctx)
@@ -67,6 +67,7 @@ func (b *Bus) watch(ctx context.Context) {
 		b.eachSource(func(s *source) { reached = append(reached, s.mend(ctx), s.sweep(ctx)) })
 		b.judgeServer(errors.Join(reached...))
 		b.learn(ctx)
+		b.rings.look(ctx)
 	}
 }
 
@@ -175,6 +176,9 @@ func (b *Bus) lookAt(ctx context.Context, stream transport.Stream, settle func(c
 		b.config.Logger.Warn("a NATS stream has lost what it held; what is owed is sent again", "stream", b.names[stream])
 	}
 	kept.mark, kept.known = now, true
+	if stream == transport.DeadLetters {
+		b.rings.last.Store(now.last)
+	}
 	return lost, err
 }
 

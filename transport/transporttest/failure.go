@@ -95,7 +95,7 @@ func deadLetter(t *testing.T, b *bench) {
 	}
 	d.Ack() // says nothing new
 	got := b.receive(b.deadLetters(), 1)[0].Envelope()
-	if got.Reason != "no such action: reserve-stock" || got.Subject != b.subjects.DeadLetter(transport.Commands) || string(got.Data) != `{"n":1}` {
+	if got.Reason != "no such action: reserve-stock" || got.Subject != b.subjects.DeadLetter(transport.Commands, "inventory") || string(got.Data) != `{"n":1}` {
 		t.Errorf("dead letter is %+v", got)
 	}
 	b.nothing(source)
@@ -112,10 +112,7 @@ func replay(t *testing.T, b *bench) {
 			t.Fatal(err)
 		}
 	}
-	list, err := office.ListDeadLetters(b.ctx(), 0, 10)
-	if err != nil || len(list) != 2 {
-		t.Fatalf("%d dead letters, %v; want 2", len(list), err)
-	}
+	list := b.letters(office, 2)
 	if l := list[0]; l.Stream != transport.Commands || l.Subject != sent.Subject || l.Reason != "not now" || string(l.Data) != string(sent.Data) || l.Time.IsZero() {
 		t.Errorf("dead letter is %+v", l)
 	}
@@ -139,6 +136,75 @@ func replay(t *testing.T, b *bench) {
 		}
 	}
 	b.nothing(source)
+}
+
+// letters waits until there are n dead letters, and returns them.
+func (b *bench) letters(office transport.DeadLetterOffice, n int) []transport.DeadLetter {
+	for ctx := b.ctx(); ; {
+		list, err := office.ListDeadLetters(ctx, 0, 1000)
+		if err != nil || len(list) > n {
+			b.t.Fatalf("%d dead letters, %v; want %d", len(list), err, n)
+		}
+		if len(list) == n {
+			return list
+		}
+	}
+}
+
+// purge removes what matches all that was asked for, and counts it when it is dry.
+func purge(t *testing.T, b *bench) {
+	office := b.bus.(transport.DeadLetterOffice)
+	source := b.subscribe(transport.Subscription{Stream: transport.Commands, Name: "everybody"})
+	send := func(participant string, n int, reason string) {
+		b.publish(b.command(participant, n))
+		if err := b.receive(source, 1)[0].DeadLetter(b.ctx(), reason); err != nil {
+			t.Fatal(err)
+		}
+	}
+	send("inventory", 1, "not now")
+	send("payment", 2, "not now")
+	send("payment", 3, "never")
+	send("inventory", 4, "never ever")
+	b.letters(office, 4)
+	list := b.letters(office, 4)
+	last := list[3].Time
+	for _, c := range []struct {
+		which transport.DeadLetterFilter
+		want  int
+	}{
+		{transport.DeadLetterFilter{}, 4},
+		{transport.DeadLetterFilter{Stream: transport.Events}, 0},
+		{transport.DeadLetterFilter{Stream: transport.Commands, Participant: "payment"}, 2},
+		{transport.DeadLetterFilter{Reason: "never"}, 2},
+		{transport.DeadLetterFilter{Participant: "inventory", Reason: "never"}, 1},
+		{transport.DeadLetterFilter{Before: last}, 3},
+		{transport.DeadLetterFilter{Participant: "payment", Before: list[0].Time}, 0},
+		{transport.DeadLetterFilter{After: list[1].Sequence}, 2},
+		{transport.DeadLetterFilter{Participant: "unknown"}, 0},
+	} {
+		if n, next, err := office.PurgeDeadLetters(b.ctx(), c.which, true); n != c.want || next != 0 || err != nil {
+			t.Errorf("%+v matches %d (next %d, %v), want %d", c.which, n, next, err, c.want)
+		}
+	}
+	b.letters(office, 4) // nothing was removed
+	for _, c := range []struct {
+		which transport.DeadLetterFilter
+		left  int
+	}{
+		{transport.DeadLetterFilter{Reason: "never ever"}, 3},
+		{transport.DeadLetterFilter{Participant: "payment"}, 1},
+		{transport.DeadLetterFilter{Stream: transport.Events}, 1},
+		{transport.DeadLetterFilter{Before: last.Add(time.Hour)}, 0},
+	} {
+		before, err := office.ListDeadLetters(b.ctx(), 0, 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n, next, err := office.PurgeDeadLetters(b.ctx(), c.which, false); n != len(before)-c.left || next != 0 || err != nil {
+			t.Errorf("%+v removed %d (next %d, %v), want %d", c.which, n, next, err, len(before)-c.left)
+		}
+		b.letters(office, c.left)
+	}
 }
 
 func requests(t *testing.T, b *bench) {

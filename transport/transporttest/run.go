@@ -82,6 +82,7 @@ func Run(t *testing.T, f Factory) {
 		{"nonsense goes to the dead letters", nil, nonsense},
 		{"a receiver can move to the dead letters", nil, deadLetter},
 		{"a dead letter is replayed", []Feature{Letters}, replay},
+		{"dead letters are purged", []Feature{Letters}, purge},
 		{"request and reply", []Feature{Requests}, requests},
 		{"nobody answers", []Feature{Requests}, noResponders},
 		{"receive ends with its context", nil, receiveContext},

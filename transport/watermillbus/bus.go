@@ -27,6 +27,10 @@ type Config struct {
 	Topic func(stream transport.Stream, subject string) (string, error)
 	// Prefix is the first token of every subject; "": transport.DefaultPrefix.
 	Prefix string
+	// OnDropped is told of every message that belongs into the dead letters and could not
+	// be published there, in three tries: it is acknowledged all the same. It must not
+	// block. nil: nobody is told.
+	OnDropped func(subject string, err error)
 }
 
 // Bus is a transport.Bus over Watermill. Make one with New.
@@ -154,11 +158,12 @@ func (b *Bus) isClosed() bool {
 // attrSubject is where the subject travels.
 const attrSubject = "ce-subject"
 
-// Metadata of a dead letter beside those of an envelope; the same as natsbus's.
+// Metadata of a dead letter beside those of an envelope; the first two as natsbus's.
 const (
 	keyOrigin      = "dead-stream"
-	keySubject     = "dead-subject"
-	originalPrefix = "original-"
+	keySubject     = "dead-subject"      // percent-encoded
+	keyMetadata    = "dead-metadata"     // the message's own, as JSON, percent-encoded
+	keyMetadataCut = "dead-metadata-cut" // only if that was too long to be kept whole: how many bytes it had
 )
 
 func marshal(ctx context.Context, e *transport.Envelope) *message.Message {

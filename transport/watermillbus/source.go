@@ -2,7 +2,10 @@ package watermillbus
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"net/url"
+	"strconv"
 	"sync"
 	"time"
 
@@ -10,10 +13,6 @@ import (
 
 	"github.com/amends-dev/amends/transport"
 )
-
-// againAfter is when a message comes again that could not be moved to the dead
-// letters.
-const againAfter = 5 * time.Second
 
 // source is an open subscription: a subscriber of its own, and one goroutine per
 // topic that merges what comes.
@@ -165,8 +164,8 @@ func (s *source) open(ctx context.Context, batch []transport.Delivery, in incomi
 	if err == nil {
 		return append(batch, d)
 	}
-	if err := d.DeadLetter(ctx, err.Error()); err != nil {
-		d.Nak(againAfter)
+	if d.DeadLetter(ctx, err.Error()) != nil {
+		d.Nak(0) // ctx has ended
 	}
 	return batch
 }
@@ -232,10 +231,48 @@ func (d *delivery) Nak(delay time.Duration)       { d.source.nackLater(d.m, dela
 func (d *delivery) InProgress()                   {}
 func (d *delivery) Redeliveries() int             { return -1 }
 
+// DeadLetter publishes the dead letter, in letterTries tries, and acknowledges the message
+// whatever comes of that: one that came again and again would hold up what is behind it.
 func (d *delivery) DeadLetter(ctx context.Context, reason string) error {
+	var err error
+	for try := range letterTries {
+		if try > 0 && !pause(ctx, letterPause) {
+			return fmt.Errorf("move a message on %s to the dead letters: %w", d.envelope.Subject, ctx.Err())
+		}
+		if err = d.publishLetter(ctx, reason); err == nil {
+			break
+		}
+	}
+	if err != nil && d.source.bus.config.OnDropped != nil {
+		d.source.bus.config.OnDropped(d.envelope.Subject, err)
+	}
+	d.m.Ack()
+	return nil
+}
+
+// Bounds of the way to the dead letters.
+const (
+	letterTries = 3
+	letterPause = 500 * time.Millisecond
+	maxMetadata = 4 << 10 // bytes of a message's metadata that are kept, as JSON
+)
+
+// pause reports whether a time has passed before ctx ended.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func (d *delivery) publishLetter(ctx context.Context, reason string) error {
 	b, stream := d.source.bus, d.source.sub.Stream
 	e := transport.Envelope{
-		Subject: b.subjects.DeadLetter(stream),
+		Subject: b.subjects.DeadLetter(stream, b.subjects.Participant(d.envelope.Subject)),
 		ID:      d.m.UUID,
 		Source:  "/amends/bus",
 		Type:    transport.TypeDead,
@@ -244,18 +281,21 @@ func (d *delivery) DeadLetter(ctx context.Context, reason string) error {
 		Data:    d.m.Payload,
 	}
 	topic, err := b.config.Topic(transport.DeadLetters, e.Subject)
-	if err == nil {
-		m := marshal(ctx, &e)
-		m.Metadata.Set(keyOrigin, string(stream))
-		m.Metadata.Set(keySubject, d.envelope.Subject)
-		for key, value := range d.m.Metadata {
-			m.Metadata.Set(originalPrefix+key, value)
-		}
-		err = b.config.Publisher.Publish(topic, m)
-	}
 	if err != nil {
-		return fmt.Errorf("move a message on %s to the dead letters: %w", d.envelope.Subject, err)
+		return err
 	}
-	d.m.Ack()
-	return nil
+	m := marshal(ctx, &e)
+	m.Metadata.Set(keyOrigin, string(stream))
+	m.Metadata.Set(keySubject, url.PathEscape(d.envelope.Subject))
+	if len(d.m.Metadata) > 0 {
+		text, err := json.Marshal(d.m.Metadata) // its keys may be no keys to another publisher
+		if err != nil {
+			return err
+		}
+		m.Metadata.Set(keyMetadata, url.PathEscape(string(text[:min(len(text), maxMetadata)])))
+		if len(text) > maxMetadata {
+			m.Metadata.Set(keyMetadataCut, strconv.Itoa(len(text)))
+		}
+	}
+	return b.config.Publisher.Publish(topic, m)
 }

@@ -41,7 +41,7 @@ export type Second = { at?: string; started?: string; completed?: string; compen
 export type Standstill = { kind: string; object?: string; since?: string; reason: string; fix: string; stops?: boolean };
 export type Blocked = { id: string; since?: string; reason: string };
 export type Overview = {
-  version?: string; since?: string; ready?: boolean; not_ready?: string; open?: string; parked?: string; dead_letters?: string;
+  version?: string; since?: string; ready?: boolean; not_ready?: string; open?: string; parked?: string; dead_letters?: string; dead_letters_dropped?: string;
   outbox?: string; outbox_oldest_seconds?: number; counts?: Count[]; cache_hit_ratio?: number; started_per_second?: number; refused_per_second?: number; ended_per_second?: number;
   transitions_per_second?: number; compensated_share?: number; failed_share?: number; durations?: { definition: string; duration?: Latency }[];
   series?: Second[]; commit?: Latency; blocked?: string; blocked_sagas?: Blocked[]; standstills?: Standstill[];

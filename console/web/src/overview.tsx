@@ -87,7 +87,7 @@ function Tile({ title, value, more, href, loud }: { title: string; value: string
 }
 
 function Tiles({ o }: { o: Overview }) {
-  const parked = number(o.parked), letters = number(o.dead_letters), outbox = number(o.outbox);
+  const parked = number(o.parked), letters = number(o.dead_letters), dropped = number(o.dead_letters_dropped), outbox = number(o.outbox);
   const oldest = o.outbox_oldest_seconds ?? 0, refused = o.refused_per_second ?? 0;
   return (
     <div class="tiles">
@@ -97,7 +97,7 @@ function Tiles({ o }: { o: Overview }) {
       <Tile title="Ended" value={rate(o.ended_per_second ?? 0) + "/s"} more={`${rate(o.transitions_per_second ?? 0)} transitions/s`} />
       <Tile title="Did not complete" value={share(o.compensated_share ?? 0)} more="of the ended" href="/sagas?phase=compensated" />
       <Tile title="Answers that failed" value={share(o.failed_share ?? 0)} more="and were tried again" />
-      <Tile title="Dead letters" value={letters < 0 ? "?" : count(letters)} more={letters < 0 ? "the bus does not tell" : "not understood"} href="/dead-letters" loud={letters > 0} />
+      <Tile title="Dead letters" value={letters < 0 ? "?" : count(letters)} more={letters < 0 ? "the bus does not tell" : dropped > 0 ? `${count(dropped)} more were not kept` : "not understood"} href="/dead-letters" loud={letters > 0 || dropped > 0} />
       <Tile title="Outbox" value={count(outbox)} more={outbox > 0 ? `oldest waits ${seconds(oldest)}` : "all is sent"} loud={oldest > 30} />
       <Tile title="Commit, p99" value={number(o.commit?.count) > 0 ? seconds(o.commit!.p99_seconds ?? 0) : "–"} more={number(o.commit?.count) > 0 ? `p50 ${seconds(o.commit!.p50_seconds ?? 0)}` : "none yet"} />
       <Tile title="Cache" value={share(o.cache_hit_ratio ?? 0)} more="of reads answered" />

@@ -49,7 +49,7 @@ func route(ctx context.Context, p watermillcarrier.Answerer, bus *natsbus.Bus, l
 		return fmt.Errorf("make the router: %w", err)
 	}
 	var subjects transport.Subjects
-	aside, err := middleware.PoisonQueueWithFilter(dead, subjects.DeadLetter(transport.Commands), watermillcarrier.Unanswerable)
+	aside, err := middleware.PoisonQueueWithFilter(dead, subjects.DeadLetter(transport.Commands, "shipping"), watermillcarrier.Unanswerable)
 	if err != nil {
 		return fmt.Errorf("put aside what nobody can answer: %w", err)
 	}

@@ -4,10 +4,13 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
+
+	"github.com/amends-dev/amends/transport/natsbus/internal/strict"
 )
 
 // Config says how to run the server. StoreDir is needed, all else has defaults.
@@ -120,8 +123,20 @@ func (s *Server) InProcess() nats.Option {
 		if s.inside != nil {
 			o.User, o.Password = s.inside.Username, s.inside.Password
 		}
-		return nats.InProcessServer(s.server)(o)
+		return nats.InProcessServer(inside{s.server})(o)
 	}
+}
+
+// inside is the server for connections within the process.
+type inside struct{ server *server.Server }
+
+// InProcessConn implements nats.InProcessConnProvider.
+func (i inside) InProcessConn() (net.Conn, error) {
+	conn, err := i.server.InProcessConn()
+	if err != nil {
+		return nil, err
+	}
+	return strict.New(conn), nil
 }
 
 // Healthy is nil while the server runs.

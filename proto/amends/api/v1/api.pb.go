@@ -3469,9 +3469,12 @@ type GetOverviewResponse struct {
 	// Starts a second that were refused, because they were too much.
 	RefusedPerSecond float64 `protobuf:"fixed64,24,opt,name=refused_per_second,json=refusedPerSecond" json:"refused_per_second,omitempty"`
 	// What does not move although it should, the oldest first.
-	Standstills   []*Standstill `protobuf:"bytes,25,rep,name=standstills" json:"standstills,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Standstills []*Standstill `protobuf:"bytes,25,rep,name=standstills" json:"standstills,omitempty"`
+	// Dead letters that were not kept since the coordinator started: beyond their
+	// participant's rate or share, or the stream did not take them.
+	DeadLettersDropped int64 `protobuf:"varint,26,opt,name=dead_letters_dropped,json=deadLettersDropped" json:"dead_letters_dropped,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *GetOverviewResponse) Reset() {
@@ -3677,6 +3680,13 @@ func (x *GetOverviewResponse) GetStandstills() []*Standstill {
 		return x.Standstills
 	}
 	return nil
+}
+
+func (x *GetOverviewResponse) GetDeadLettersDropped() int64 {
+	if x != nil {
+		return x.DeadLettersDropped
+	}
+	return 0
 }
 
 // Standstill is something that does not move although it should.
@@ -4267,7 +4277,9 @@ func (x *Header) GetValues() []string {
 type ReplayDeadLettersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Their sequences.
-	Sequences     []uint64 `protobuf:"varint,1,rep,packed,name=sequences" json:"sequences,omitempty"`
+	Sequences []uint64 `protobuf:"varint,1,rep,packed,name=sequences" json:"sequences,omitempty"`
+	// Who asks, for the log; of a caller with a name that name.
+	By            string `protobuf:"bytes,2,opt,name=by" json:"by,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4307,6 +4319,13 @@ func (x *ReplayDeadLettersRequest) GetSequences() []uint64 {
 		return x.Sequences
 	}
 	return nil
+}
+
+func (x *ReplayDeadLettersRequest) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
 }
 
 // ReplayDeadLettersResponse is what was done.
@@ -4423,7 +4442,9 @@ func (x *FailedDeadLetter) GetProblem() string {
 type DiscardDeadLettersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Their sequences.
-	Sequences     []uint64 `protobuf:"varint,1,rep,packed,name=sequences" json:"sequences,omitempty"`
+	Sequences []uint64 `protobuf:"varint,1,rep,packed,name=sequences" json:"sequences,omitempty"`
+	// Who asks, for the log; of a caller with a name that name.
+	By            string `protobuf:"bytes,2,opt,name=by" json:"by,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4463,6 +4484,13 @@ func (x *DiscardDeadLettersRequest) GetSequences() []uint64 {
 		return x.Sequences
 	}
 	return nil
+}
+
+func (x *DiscardDeadLettersRequest) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
 }
 
 // DiscardDeadLettersResponse is what was done.
@@ -4518,6 +4546,171 @@ func (x *DiscardDeadLettersResponse) GetFailed() []*FailedDeadLetter {
 		return x.Failed
 	}
 	return nil
+}
+
+// PurgeDeadLettersRequest says which dead letters: those that match all that is given.
+type PurgeDeadLettersRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The stream they came from: commands, events or lifecycle; "": any.
+	Stream string `protobuf:"bytes,1,opt,name=stream" json:"stream,omitempty"`
+	// The participant whose messages they were, or unknown for nobody's; "": any.
+	Participant string `protobuf:"bytes,2,opt,name=participant" json:"participant,omitempty"`
+	// A part of their reason; "": any.
+	Reason string `protobuf:"bytes,3,opt,name=reason" json:"reason,omitempty"`
+	// Kept for longer than that; absent: any time.
+	OlderThan *durationpb.Duration `protobuf:"bytes,4,opt,name=older_than,json=olderThan" json:"older_than,omitempty"`
+	// Needed when nothing above is given: all of them.
+	All bool `protobuf:"varint,5,opt,name=all" json:"all,omitempty"`
+	// Only count them.
+	DryRun bool `protobuf:"varint,6,opt,name=dry_run,json=dryRun" json:"dry_run,omitempty"`
+	// Who asks, for the log; of a caller with a name that name.
+	By string `protobuf:"bytes,7,opt,name=by" json:"by,omitempty"`
+	// The next of the response before, to go on; 0: from the oldest.
+	After         uint64 `protobuf:"varint,8,opt,name=after" json:"after,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PurgeDeadLettersRequest) Reset() {
+	*x = PurgeDeadLettersRequest{}
+	mi := &file_amends_api_v1_api_proto_msgTypes[62]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PurgeDeadLettersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PurgeDeadLettersRequest) ProtoMessage() {}
+
+func (x *PurgeDeadLettersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_amends_api_v1_api_proto_msgTypes[62]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PurgeDeadLettersRequest.ProtoReflect.Descriptor instead.
+func (*PurgeDeadLettersRequest) Descriptor() ([]byte, []int) {
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{62}
+}
+
+func (x *PurgeDeadLettersRequest) GetStream() string {
+	if x != nil {
+		return x.Stream
+	}
+	return ""
+}
+
+func (x *PurgeDeadLettersRequest) GetParticipant() string {
+	if x != nil {
+		return x.Participant
+	}
+	return ""
+}
+
+func (x *PurgeDeadLettersRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *PurgeDeadLettersRequest) GetOlderThan() *durationpb.Duration {
+	if x != nil {
+		return x.OlderThan
+	}
+	return nil
+}
+
+func (x *PurgeDeadLettersRequest) GetAll() bool {
+	if x != nil {
+		return x.All
+	}
+	return false
+}
+
+func (x *PurgeDeadLettersRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
+func (x *PurgeDeadLettersRequest) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *PurgeDeadLettersRequest) GetAfter() uint64 {
+	if x != nil {
+		return x.After
+	}
+	return 0
+}
+
+// PurgeDeadLettersResponse is how many it were.
+type PurgeDeadLettersResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Removed, or with dry_run those that would be.
+	Matched int64 `protobuf:"varint,1,opt,name=matched" json:"matched,omitempty"`
+	// The after with which to go on, because a bounded number is looked at in one call; 0:
+	// that was all.
+	Next          uint64 `protobuf:"varint,2,opt,name=next" json:"next,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PurgeDeadLettersResponse) Reset() {
+	*x = PurgeDeadLettersResponse{}
+	mi := &file_amends_api_v1_api_proto_msgTypes[63]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PurgeDeadLettersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PurgeDeadLettersResponse) ProtoMessage() {}
+
+func (x *PurgeDeadLettersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_amends_api_v1_api_proto_msgTypes[63]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PurgeDeadLettersResponse.ProtoReflect.Descriptor instead.
+func (*PurgeDeadLettersResponse) Descriptor() ([]byte, []int) {
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{63}
+}
+
+func (x *PurgeDeadLettersResponse) GetMatched() int64 {
+	if x != nil {
+		return x.Matched
+	}
+	return 0
+}
+
+func (x *PurgeDeadLettersResponse) GetNext() uint64 {
+	if x != nil {
+		return x.Next
+	}
+	return 0
 }
 
 var File_amends_api_v1_api_proto protoreflect.FileDescriptor
@@ -4777,7 +4970,7 @@ const file_amends_api_v1_api_proto_rawDesc = "" +
 	"\aactions\x18\t \x03(\tR\aactions\x12\x18\n" +
 	"\aunknown\x18\n" +
 	" \x01(\bR\aunknown\"\x14\n" +
-	"\x12GetOverviewRequest\"\x8c\b\n" +
+	"\x12GetOverviewRequest\"\xbe\b\n" +
 	"\x13GetOverviewResponse\x12*\n" +
 	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x120\n" +
@@ -4804,7 +4997,8 @@ const file_amends_api_v1_api_proto_rawDesc = "" +
 	"\ablocked\x18\x16 \x01(\x03R\ablocked\x12?\n" +
 	"\rblocked_sagas\x18\x17 \x03(\v2\x1a.amends.api.v1.BlockedSagaR\fblockedSagas\x12,\n" +
 	"\x12refused_per_second\x18\x18 \x01(\x01R\x10refusedPerSecond\x12;\n" +
-	"\vstandstills\x18\x19 \x03(\v2\x19.amends.api.v1.StandstillR\vstandstills\"\xaa\x01\n" +
+	"\vstandstills\x18\x19 \x03(\v2\x19.amends.api.v1.StandstillR\vstandstills\x120\n" +
+	"\x14dead_letters_dropped\x18\x1a \x01(\x03R\x12deadLettersDropped\"\xaa\x01\n" +
 	"\n" +
 	"Standstill\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x16\n" +
@@ -4848,20 +5042,35 @@ const file_amends_api_v1_api_proto_rawDesc = "" +
 	"\x04data\x18\a \x01(\v2\x16.amends.api.v1.PayloadR\x04data\"4\n" +
 	"\x06Header\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
-	"\x06values\x18\x02 \x03(\tR\x06values\"8\n" +
+	"\x06values\x18\x02 \x03(\tR\x06values\"H\n" +
 	"\x18ReplayDeadLettersRequest\x12\x1c\n" +
-	"\tsequences\x18\x01 \x03(\x04R\tsequences\"p\n" +
+	"\tsequences\x18\x01 \x03(\x04R\tsequences\x12\x0e\n" +
+	"\x02by\x18\x02 \x01(\tR\x02by\"p\n" +
 	"\x19ReplayDeadLettersResponse\x12\x1a\n" +
 	"\breplayed\x18\x01 \x03(\x04R\breplayed\x127\n" +
 	"\x06failed\x18\x02 \x03(\v2\x1f.amends.api.v1.FailedDeadLetterR\x06failed\"H\n" +
 	"\x10FailedDeadLetter\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12\x18\n" +
-	"\aproblem\x18\x02 \x01(\tR\aproblem\"9\n" +
+	"\aproblem\x18\x02 \x01(\tR\aproblem\"I\n" +
 	"\x19DiscardDeadLettersRequest\x12\x1c\n" +
-	"\tsequences\x18\x01 \x03(\x04R\tsequences\"s\n" +
+	"\tsequences\x18\x01 \x03(\x04R\tsequences\x12\x0e\n" +
+	"\x02by\x18\x02 \x01(\tR\x02by\"s\n" +
 	"\x1aDiscardDeadLettersResponse\x12\x1c\n" +
 	"\tdiscarded\x18\x01 \x03(\x04R\tdiscarded\x127\n" +
-	"\x06failed\x18\x02 \x03(\v2\x1f.amends.api.v1.FailedDeadLetterR\x06failed2\xc1\f\n" +
+	"\x06failed\x18\x02 \x03(\v2\x1f.amends.api.v1.FailedDeadLetterR\x06failed\"\xf6\x01\n" +
+	"\x17PurgeDeadLettersRequest\x12\x16\n" +
+	"\x06stream\x18\x01 \x01(\tR\x06stream\x12 \n" +
+	"\vparticipant\x18\x02 \x01(\tR\vparticipant\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x128\n" +
+	"\n" +
+	"older_than\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\tolderThan\x12\x10\n" +
+	"\x03all\x18\x05 \x01(\bR\x03all\x12\x17\n" +
+	"\adry_run\x18\x06 \x01(\bR\x06dryRun\x12\x0e\n" +
+	"\x02by\x18\a \x01(\tR\x02by\x12\x14\n" +
+	"\x05after\x18\b \x01(\x04R\x05after\"H\n" +
+	"\x18PurgeDeadLettersResponse\x12\x18\n" +
+	"\amatched\x18\x01 \x01(\x03R\amatched\x12\x12\n" +
+	"\x04next\x18\x02 \x01(\x04R\x04next2\xa6\r\n" +
 	"\x12CoordinatorService\x12B\n" +
 	"\x05Start\x12\x1b.amends.api.v1.StartRequest\x1a\x1c.amends.api.v1.StartResponse\x12A\n" +
 	"\x03Get\x12\x19.amends.api.v1.GetRequest\x1a\x1a.amends.api.v1.GetResponse\"\x03\x90\x02\x01\x12?\n" +
@@ -4881,7 +5090,8 @@ const file_amends_api_v1_api_proto_rawDesc = "" +
 	"\vGetOverview\x12!.amends.api.v1.GetOverviewRequest\x1a\".amends.api.v1.GetOverviewResponse\"\x03\x90\x02\x01\x12e\n" +
 	"\x0fListDeadLetters\x12%.amends.api.v1.ListDeadLettersRequest\x1a&.amends.api.v1.ListDeadLettersResponse\"\x03\x90\x02\x01\x12f\n" +
 	"\x11ReplayDeadLetters\x12'.amends.api.v1.ReplayDeadLettersRequest\x1a(.amends.api.v1.ReplayDeadLettersResponse\x12i\n" +
-	"\x12DiscardDeadLetters\x12(.amends.api.v1.DiscardDeadLettersRequest\x1a).amends.api.v1.DiscardDeadLettersResponseB=Z6github.com/amends-dev/amends/proto/amends/api/v1;apiv1\x92\x03\x02\b\x02b\beditionsp\xe8\a"
+	"\x12DiscardDeadLetters\x12(.amends.api.v1.DiscardDeadLettersRequest\x1a).amends.api.v1.DiscardDeadLettersResponse\x12c\n" +
+	"\x10PurgeDeadLetters\x12&.amends.api.v1.PurgeDeadLettersRequest\x1a'.amends.api.v1.PurgeDeadLettersResponseB=Z6github.com/amends-dev/amends/proto/amends/api/v1;apiv1\x92\x03\x02\b\x02b\beditionsp\xe8\a"
 
 var (
 	file_amends_api_v1_api_proto_rawDescOnce sync.Once
@@ -4895,7 +5105,7 @@ func file_amends_api_v1_api_proto_rawDescGZIP() []byte {
 	return file_amends_api_v1_api_proto_rawDescData
 }
 
-var file_amends_api_v1_api_proto_msgTypes = make([]protoimpl.MessageInfo, 62)
+var file_amends_api_v1_api_proto_msgTypes = make([]protoimpl.MessageInfo, 64)
 var file_amends_api_v1_api_proto_goTypes = []any{
 	(*Refusal)(nil),                    // 0: amends.api.v1.Refusal
 	(*Violation)(nil),                  // 1: amends.api.v1.Violation
@@ -4959,39 +5169,41 @@ var file_amends_api_v1_api_proto_goTypes = []any{
 	(*FailedDeadLetter)(nil),           // 59: amends.api.v1.FailedDeadLetter
 	(*DiscardDeadLettersRequest)(nil),  // 60: amends.api.v1.DiscardDeadLettersRequest
 	(*DiscardDeadLettersResponse)(nil), // 61: amends.api.v1.DiscardDeadLettersResponse
-	(*durationpb.Duration)(nil),        // 62: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),      // 63: google.protobuf.Timestamp
+	(*PurgeDeadLettersRequest)(nil),    // 62: amends.api.v1.PurgeDeadLettersRequest
+	(*PurgeDeadLettersResponse)(nil),   // 63: amends.api.v1.PurgeDeadLettersResponse
+	(*durationpb.Duration)(nil),        // 64: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),      // 65: google.protobuf.Timestamp
 }
 var file_amends_api_v1_api_proto_depIdxs = []int32{
 	2,  // 0: amends.api.v1.Refusal.legal:type_name -> amends.api.v1.LegalVerb
-	62, // 1: amends.api.v1.Refusal.retry_after:type_name -> google.protobuf.Duration
+	64, // 1: amends.api.v1.Refusal.retry_after:type_name -> google.protobuf.Duration
 	1,  // 2: amends.api.v1.Refusal.violations:type_name -> amends.api.v1.Violation
 	3,  // 3: amends.api.v1.Filter.definition:type_name -> amends.api.v1.DefinitionRef
-	63, // 4: amends.api.v1.Filter.started_after:type_name -> google.protobuf.Timestamp
-	63, // 5: amends.api.v1.Filter.started_before:type_name -> google.protobuf.Timestamp
-	63, // 6: amends.api.v1.Filter.updated_before:type_name -> google.protobuf.Timestamp
+	65, // 4: amends.api.v1.Filter.started_after:type_name -> google.protobuf.Timestamp
+	65, // 5: amends.api.v1.Filter.started_before:type_name -> google.protobuf.Timestamp
+	65, // 6: amends.api.v1.Filter.updated_before:type_name -> google.protobuf.Timestamp
 	3,  // 7: amends.api.v1.Saga.definition:type_name -> amends.api.v1.DefinitionRef
 	6,  // 8: amends.api.v1.Saga.paused:type_name -> amends.api.v1.Pause
-	63, // 9: amends.api.v1.Saga.started:type_name -> google.protobuf.Timestamp
-	63, // 10: amends.api.v1.Saga.updated:type_name -> google.protobuf.Timestamp
-	63, // 11: amends.api.v1.Saga.ended:type_name -> google.protobuf.Timestamp
-	63, // 12: amends.api.v1.Saga.deadline:type_name -> google.protobuf.Timestamp
+	65, // 9: amends.api.v1.Saga.started:type_name -> google.protobuf.Timestamp
+	65, // 10: amends.api.v1.Saga.updated:type_name -> google.protobuf.Timestamp
+	65, // 11: amends.api.v1.Saga.ended:type_name -> google.protobuf.Timestamp
+	65, // 12: amends.api.v1.Saga.deadline:type_name -> google.protobuf.Timestamp
 	2,  // 13: amends.api.v1.Saga.legal:type_name -> amends.api.v1.LegalVerb
 	7,  // 14: amends.api.v1.Saga.undo:type_name -> amends.api.v1.Wave
 	8,  // 15: amends.api.v1.Saga.steps:type_name -> amends.api.v1.Step
 	9,  // 16: amends.api.v1.Saga.input:type_name -> amends.api.v1.Payload
-	63, // 17: amends.api.v1.Pause.since:type_name -> google.protobuf.Timestamp
-	63, // 18: amends.api.v1.Step.due:type_name -> google.protobuf.Timestamp
-	63, // 19: amends.api.v1.Step.parked:type_name -> google.protobuf.Timestamp
+	65, // 17: amends.api.v1.Pause.since:type_name -> google.protobuf.Timestamp
+	65, // 18: amends.api.v1.Step.due:type_name -> google.protobuf.Timestamp
+	65, // 19: amends.api.v1.Step.parked:type_name -> google.protobuf.Timestamp
 	9,  // 20: amends.api.v1.Step.result:type_name -> amends.api.v1.Payload
-	63, // 21: amends.api.v1.Event.at:type_name -> google.protobuf.Timestamp
+	65, // 21: amends.api.v1.Event.at:type_name -> google.protobuf.Timestamp
 	9,  // 22: amends.api.v1.Event.payload:type_name -> amends.api.v1.Payload
 	5,  // 23: amends.api.v1.Event.saga:type_name -> amends.api.v1.Saga
 	3,  // 24: amends.api.v1.StartRequest.definition:type_name -> amends.api.v1.DefinitionRef
-	62, // 25: amends.api.v1.StartRequest.at_most:type_name -> google.protobuf.Duration
+	64, // 25: amends.api.v1.StartRequest.at_most:type_name -> google.protobuf.Duration
 	5,  // 26: amends.api.v1.StartResponse.saga:type_name -> amends.api.v1.Saga
 	5,  // 27: amends.api.v1.GetResponse.saga:type_name -> amends.api.v1.Saga
-	62, // 28: amends.api.v1.WaitRequest.at_most:type_name -> google.protobuf.Duration
+	64, // 28: amends.api.v1.WaitRequest.at_most:type_name -> google.protobuf.Duration
 	5,  // 29: amends.api.v1.WaitResponse.saga:type_name -> amends.api.v1.Saga
 	10, // 30: amends.api.v1.HistoryResponse.events:type_name -> amends.api.v1.Event
 	4,  // 31: amends.api.v1.ListRequest.filter:type_name -> amends.api.v1.Filter
@@ -5020,67 +5232,70 @@ var file_amends_api_v1_api_proto_depIdxs = []int32{
 	3,  // 54: amends.api.v1.CompareDefinitionsRequest.to:type_name -> amends.api.v1.DefinitionRef
 	43, // 55: amends.api.v1.CompareDefinitionsResponse.differences:type_name -> amends.api.v1.Difference
 	46, // 56: amends.api.v1.ListParticipantsResponse.participants:type_name -> amends.api.v1.Participant
-	63, // 57: amends.api.v1.Participant.last_answer:type_name -> google.protobuf.Timestamp
+	65, // 57: amends.api.v1.Participant.last_answer:type_name -> google.protobuf.Timestamp
 	36, // 58: amends.api.v1.Participant.latency:type_name -> amends.api.v1.Latency
-	63, // 59: amends.api.v1.GetOverviewResponse.at:type_name -> google.protobuf.Timestamp
-	63, // 60: amends.api.v1.GetOverviewResponse.since:type_name -> google.protobuf.Timestamp
+	65, // 59: amends.api.v1.GetOverviewResponse.at:type_name -> google.protobuf.Timestamp
+	65, // 60: amends.api.v1.GetOverviewResponse.since:type_name -> google.protobuf.Timestamp
 	23, // 61: amends.api.v1.GetOverviewResponse.counts:type_name -> amends.api.v1.Count
 	51, // 62: amends.api.v1.GetOverviewResponse.durations:type_name -> amends.api.v1.DefinitionLatency
 	52, // 63: amends.api.v1.GetOverviewResponse.series:type_name -> amends.api.v1.Second
 	36, // 64: amends.api.v1.GetOverviewResponse.commit:type_name -> amends.api.v1.Latency
 	50, // 65: amends.api.v1.GetOverviewResponse.blocked_sagas:type_name -> amends.api.v1.BlockedSaga
 	49, // 66: amends.api.v1.GetOverviewResponse.standstills:type_name -> amends.api.v1.Standstill
-	63, // 67: amends.api.v1.Standstill.since:type_name -> google.protobuf.Timestamp
-	63, // 68: amends.api.v1.BlockedSaga.since:type_name -> google.protobuf.Timestamp
+	65, // 67: amends.api.v1.Standstill.since:type_name -> google.protobuf.Timestamp
+	65, // 68: amends.api.v1.BlockedSaga.since:type_name -> google.protobuf.Timestamp
 	36, // 69: amends.api.v1.DefinitionLatency.duration:type_name -> amends.api.v1.Latency
-	63, // 70: amends.api.v1.Second.at:type_name -> google.protobuf.Timestamp
+	65, // 70: amends.api.v1.Second.at:type_name -> google.protobuf.Timestamp
 	55, // 71: amends.api.v1.ListDeadLettersResponse.dead_letters:type_name -> amends.api.v1.DeadLetter
-	63, // 72: amends.api.v1.DeadLetter.since:type_name -> google.protobuf.Timestamp
+	65, // 72: amends.api.v1.DeadLetter.since:type_name -> google.protobuf.Timestamp
 	56, // 73: amends.api.v1.DeadLetter.headers:type_name -> amends.api.v1.Header
 	9,  // 74: amends.api.v1.DeadLetter.data:type_name -> amends.api.v1.Payload
 	59, // 75: amends.api.v1.ReplayDeadLettersResponse.failed:type_name -> amends.api.v1.FailedDeadLetter
 	59, // 76: amends.api.v1.DiscardDeadLettersResponse.failed:type_name -> amends.api.v1.FailedDeadLetter
-	11, // 77: amends.api.v1.CoordinatorService.Start:input_type -> amends.api.v1.StartRequest
-	13, // 78: amends.api.v1.CoordinatorService.Get:input_type -> amends.api.v1.GetRequest
-	15, // 79: amends.api.v1.CoordinatorService.Wait:input_type -> amends.api.v1.WaitRequest
-	17, // 80: amends.api.v1.CoordinatorService.History:input_type -> amends.api.v1.HistoryRequest
-	19, // 81: amends.api.v1.CoordinatorService.List:input_type -> amends.api.v1.ListRequest
-	21, // 82: amends.api.v1.CoordinatorService.Count:input_type -> amends.api.v1.CountRequest
-	24, // 83: amends.api.v1.CoordinatorService.Watch:input_type -> amends.api.v1.WatchRequest
-	27, // 84: amends.api.v1.CoordinatorService.Operate:input_type -> amends.api.v1.OperateRequest
-	29, // 85: amends.api.v1.CoordinatorService.OperateAll:input_type -> amends.api.v1.OperateAllRequest
-	32, // 86: amends.api.v1.CoordinatorService.RegisterDefinition:input_type -> amends.api.v1.RegisterDefinitionRequest
-	37, // 87: amends.api.v1.CoordinatorService.ListDefinitions:input_type -> amends.api.v1.ListDefinitionsRequest
-	39, // 88: amends.api.v1.CoordinatorService.GetDefinition:input_type -> amends.api.v1.GetDefinitionRequest
-	41, // 89: amends.api.v1.CoordinatorService.CompareDefinitions:input_type -> amends.api.v1.CompareDefinitionsRequest
-	44, // 90: amends.api.v1.CoordinatorService.ListParticipants:input_type -> amends.api.v1.ListParticipantsRequest
-	47, // 91: amends.api.v1.CoordinatorService.GetOverview:input_type -> amends.api.v1.GetOverviewRequest
-	53, // 92: amends.api.v1.CoordinatorService.ListDeadLetters:input_type -> amends.api.v1.ListDeadLettersRequest
-	57, // 93: amends.api.v1.CoordinatorService.ReplayDeadLetters:input_type -> amends.api.v1.ReplayDeadLettersRequest
-	60, // 94: amends.api.v1.CoordinatorService.DiscardDeadLetters:input_type -> amends.api.v1.DiscardDeadLettersRequest
-	12, // 95: amends.api.v1.CoordinatorService.Start:output_type -> amends.api.v1.StartResponse
-	14, // 96: amends.api.v1.CoordinatorService.Get:output_type -> amends.api.v1.GetResponse
-	16, // 97: amends.api.v1.CoordinatorService.Wait:output_type -> amends.api.v1.WaitResponse
-	18, // 98: amends.api.v1.CoordinatorService.History:output_type -> amends.api.v1.HistoryResponse
-	20, // 99: amends.api.v1.CoordinatorService.List:output_type -> amends.api.v1.ListResponse
-	22, // 100: amends.api.v1.CoordinatorService.Count:output_type -> amends.api.v1.CountResponse
-	25, // 101: amends.api.v1.CoordinatorService.Watch:output_type -> amends.api.v1.WatchResponse
-	28, // 102: amends.api.v1.CoordinatorService.Operate:output_type -> amends.api.v1.OperateResponse
-	30, // 103: amends.api.v1.CoordinatorService.OperateAll:output_type -> amends.api.v1.OperateAllResponse
-	33, // 104: amends.api.v1.CoordinatorService.RegisterDefinition:output_type -> amends.api.v1.RegisterDefinitionResponse
-	38, // 105: amends.api.v1.CoordinatorService.ListDefinitions:output_type -> amends.api.v1.ListDefinitionsResponse
-	40, // 106: amends.api.v1.CoordinatorService.GetDefinition:output_type -> amends.api.v1.GetDefinitionResponse
-	42, // 107: amends.api.v1.CoordinatorService.CompareDefinitions:output_type -> amends.api.v1.CompareDefinitionsResponse
-	45, // 108: amends.api.v1.CoordinatorService.ListParticipants:output_type -> amends.api.v1.ListParticipantsResponse
-	48, // 109: amends.api.v1.CoordinatorService.GetOverview:output_type -> amends.api.v1.GetOverviewResponse
-	54, // 110: amends.api.v1.CoordinatorService.ListDeadLetters:output_type -> amends.api.v1.ListDeadLettersResponse
-	58, // 111: amends.api.v1.CoordinatorService.ReplayDeadLetters:output_type -> amends.api.v1.ReplayDeadLettersResponse
-	61, // 112: amends.api.v1.CoordinatorService.DiscardDeadLetters:output_type -> amends.api.v1.DiscardDeadLettersResponse
-	95, // [95:113] is the sub-list for method output_type
-	77, // [77:95] is the sub-list for method input_type
-	77, // [77:77] is the sub-list for extension type_name
-	77, // [77:77] is the sub-list for extension extendee
-	0,  // [0:77] is the sub-list for field type_name
+	64, // 77: amends.api.v1.PurgeDeadLettersRequest.older_than:type_name -> google.protobuf.Duration
+	11, // 78: amends.api.v1.CoordinatorService.Start:input_type -> amends.api.v1.StartRequest
+	13, // 79: amends.api.v1.CoordinatorService.Get:input_type -> amends.api.v1.GetRequest
+	15, // 80: amends.api.v1.CoordinatorService.Wait:input_type -> amends.api.v1.WaitRequest
+	17, // 81: amends.api.v1.CoordinatorService.History:input_type -> amends.api.v1.HistoryRequest
+	19, // 82: amends.api.v1.CoordinatorService.List:input_type -> amends.api.v1.ListRequest
+	21, // 83: amends.api.v1.CoordinatorService.Count:input_type -> amends.api.v1.CountRequest
+	24, // 84: amends.api.v1.CoordinatorService.Watch:input_type -> amends.api.v1.WatchRequest
+	27, // 85: amends.api.v1.CoordinatorService.Operate:input_type -> amends.api.v1.OperateRequest
+	29, // 86: amends.api.v1.CoordinatorService.OperateAll:input_type -> amends.api.v1.OperateAllRequest
+	32, // 87: amends.api.v1.CoordinatorService.RegisterDefinition:input_type -> amends.api.v1.RegisterDefinitionRequest
+	37, // 88: amends.api.v1.CoordinatorService.ListDefinitions:input_type -> amends.api.v1.ListDefinitionsRequest
+	39, // 89: amends.api.v1.CoordinatorService.GetDefinition:input_type -> amends.api.v1.GetDefinitionRequest
+	41, // 90: amends.api.v1.CoordinatorService.CompareDefinitions:input_type -> amends.api.v1.CompareDefinitionsRequest
+	44, // 91: amends.api.v1.CoordinatorService.ListParticipants:input_type -> amends.api.v1.ListParticipantsRequest
+	47, // 92: amends.api.v1.CoordinatorService.GetOverview:input_type -> amends.api.v1.GetOverviewRequest
+	53, // 93: amends.api.v1.CoordinatorService.ListDeadLetters:input_type -> amends.api.v1.ListDeadLettersRequest
+	57, // 94: amends.api.v1.CoordinatorService.ReplayDeadLetters:input_type -> amends.api.v1.ReplayDeadLettersRequest
+	60, // 95: amends.api.v1.CoordinatorService.DiscardDeadLetters:input_type -> amends.api.v1.DiscardDeadLettersRequest
+	62, // 96: amends.api.v1.CoordinatorService.PurgeDeadLetters:input_type -> amends.api.v1.PurgeDeadLettersRequest
+	12, // 97: amends.api.v1.CoordinatorService.Start:output_type -> amends.api.v1.StartResponse
+	14, // 98: amends.api.v1.CoordinatorService.Get:output_type -> amends.api.v1.GetResponse
+	16, // 99: amends.api.v1.CoordinatorService.Wait:output_type -> amends.api.v1.WaitResponse
+	18, // 100: amends.api.v1.CoordinatorService.History:output_type -> amends.api.v1.HistoryResponse
+	20, // 101: amends.api.v1.CoordinatorService.List:output_type -> amends.api.v1.ListResponse
+	22, // 102: amends.api.v1.CoordinatorService.Count:output_type -> amends.api.v1.CountResponse
+	25, // 103: amends.api.v1.CoordinatorService.Watch:output_type -> amends.api.v1.WatchResponse
+	28, // 104: amends.api.v1.CoordinatorService.Operate:output_type -> amends.api.v1.OperateResponse
+	30, // 105: amends.api.v1.CoordinatorService.OperateAll:output_type -> amends.api.v1.OperateAllResponse
+	33, // 106: amends.api.v1.CoordinatorService.RegisterDefinition:output_type -> amends.api.v1.RegisterDefinitionResponse
+	38, // 107: amends.api.v1.CoordinatorService.ListDefinitions:output_type -> amends.api.v1.ListDefinitionsResponse
+	40, // 108: amends.api.v1.CoordinatorService.GetDefinition:output_type -> amends.api.v1.GetDefinitionResponse
+	42, // 109: amends.api.v1.CoordinatorService.CompareDefinitions:output_type -> amends.api.v1.CompareDefinitionsResponse
+	45, // 110: amends.api.v1.CoordinatorService.ListParticipants:output_type -> amends.api.v1.ListParticipantsResponse
+	48, // 111: amends.api.v1.CoordinatorService.GetOverview:output_type -> amends.api.v1.GetOverviewResponse
+	54, // 112: amends.api.v1.CoordinatorService.ListDeadLetters:output_type -> amends.api.v1.ListDeadLettersResponse
+	58, // 113: amends.api.v1.CoordinatorService.ReplayDeadLetters:output_type -> amends.api.v1.ReplayDeadLettersResponse
+	61, // 114: amends.api.v1.CoordinatorService.DiscardDeadLetters:output_type -> amends.api.v1.DiscardDeadLettersResponse
+	63, // 115: amends.api.v1.CoordinatorService.PurgeDeadLetters:output_type -> amends.api.v1.PurgeDeadLettersResponse
+	97, // [97:116] is the sub-list for method output_type
+	78, // [78:97] is the sub-list for method input_type
+	78, // [78:78] is the sub-list for extension type_name
+	78, // [78:78] is the sub-list for extension extendee
+	0,  // [0:78] is the sub-list for field type_name
 }
 
 func init() { file_amends_api_v1_api_proto_init() }
@@ -5094,7 +5309,7 @@ func file_amends_api_v1_api_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_amends_api_v1_api_proto_rawDesc), len(file_amends_api_v1_api_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   62,
+			NumMessages:   64,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -94,6 +94,9 @@ const (
 	// CoordinatorServiceDiscardDeadLettersProcedure is the fully-qualified name of the
 	// CoordinatorService's DiscardDeadLetters RPC.
 	CoordinatorServiceDiscardDeadLettersProcedure = "/amends.api.v1.CoordinatorService/DiscardDeadLetters"
+	// CoordinatorServicePurgeDeadLettersProcedure is the fully-qualified name of the
+	// CoordinatorService's PurgeDeadLetters RPC.
+	CoordinatorServicePurgeDeadLettersProcedure = "/amends.api.v1.CoordinatorService/PurgeDeadLetters"
 )
 
 // CoordinatorServiceClient is a client for the amends.api.v1.CoordinatorService service.
@@ -143,6 +146,8 @@ type CoordinatorServiceClient interface {
 	ReplayDeadLetters(context.Context, *connect.Request[v1.ReplayDeadLettersRequest]) (*connect.Response[v1.ReplayDeadLettersResponse], error)
 	// DiscardDeadLetters removes dead letters.
 	DiscardDeadLetters(context.Context, *connect.Request[v1.DiscardDeadLettersRequest]) (*connect.Response[v1.DiscardDeadLettersResponse], error)
+	// PurgeDeadLetters removes all dead letters that match, or counts them.
+	PurgeDeadLetters(context.Context, *connect.Request[v1.PurgeDeadLettersRequest]) (*connect.Response[v1.PurgeDeadLettersResponse], error)
 }
 
 // NewCoordinatorServiceClient constructs a client for the amends.api.v1.CoordinatorService service.
@@ -274,6 +279,12 @@ func NewCoordinatorServiceClient(httpClient connect.HTTPClient, baseURL string, 
 			connect.WithSchema(coordinatorServiceMethods.ByName("DiscardDeadLetters")),
 			connect.WithClientOptions(opts...),
 		),
+		purgeDeadLetters: connect.NewClient[v1.PurgeDeadLettersRequest, v1.PurgeDeadLettersResponse](
+			httpClient,
+			baseURL+CoordinatorServicePurgeDeadLettersProcedure,
+			connect.WithSchema(coordinatorServiceMethods.ByName("PurgeDeadLetters")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -297,6 +308,7 @@ type coordinatorServiceClient struct {
 	listDeadLetters    *connect.Client[v1.ListDeadLettersRequest, v1.ListDeadLettersResponse]
 	replayDeadLetters  *connect.Client[v1.ReplayDeadLettersRequest, v1.ReplayDeadLettersResponse]
 	discardDeadLetters *connect.Client[v1.DiscardDeadLettersRequest, v1.DiscardDeadLettersResponse]
+	purgeDeadLetters   *connect.Client[v1.PurgeDeadLettersRequest, v1.PurgeDeadLettersResponse]
 }
 
 // Start calls amends.api.v1.CoordinatorService.Start.
@@ -389,6 +401,11 @@ func (c *coordinatorServiceClient) DiscardDeadLetters(ctx context.Context, req *
 	return c.discardDeadLetters.CallUnary(ctx, req)
 }
 
+// PurgeDeadLetters calls amends.api.v1.CoordinatorService.PurgeDeadLetters.
+func (c *coordinatorServiceClient) PurgeDeadLetters(ctx context.Context, req *connect.Request[v1.PurgeDeadLettersRequest]) (*connect.Response[v1.PurgeDeadLettersResponse], error) {
+	return c.purgeDeadLetters.CallUnary(ctx, req)
+}
+
 // CoordinatorServiceHandler is an implementation of the amends.api.v1.CoordinatorService service.
 type CoordinatorServiceHandler interface {
 	// Start starts a saga. The same id again with the same input answers the saga
@@ -436,6 +453,8 @@ type CoordinatorServiceHandler interface {
 	ReplayDeadLetters(context.Context, *connect.Request[v1.ReplayDeadLettersRequest]) (*connect.Response[v1.ReplayDeadLettersResponse], error)
 	// DiscardDeadLetters removes dead letters.
 	DiscardDeadLetters(context.Context, *connect.Request[v1.DiscardDeadLettersRequest]) (*connect.Response[v1.DiscardDeadLettersResponse], error)
+	// PurgeDeadLetters removes all dead letters that match, or counts them.
+	PurgeDeadLetters(context.Context, *connect.Request[v1.PurgeDeadLettersRequest]) (*connect.Response[v1.PurgeDeadLettersResponse], error)
 }
 
 // NewCoordinatorServiceHandler builds an HTTP handler from the service implementation. It returns
@@ -563,6 +582,12 @@ func NewCoordinatorServiceHandler(svc CoordinatorServiceHandler, opts ...connect
 		connect.WithSchema(coordinatorServiceMethods.ByName("DiscardDeadLetters")),
 		connect.WithHandlerOptions(opts...),
 	)
+	coordinatorServicePurgeDeadLettersHandler := connect.NewUnaryHandler(
+		CoordinatorServicePurgeDeadLettersProcedure,
+		svc.PurgeDeadLetters,
+		connect.WithSchema(coordinatorServiceMethods.ByName("PurgeDeadLetters")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/amends.api.v1.CoordinatorService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case CoordinatorServiceStartProcedure:
@@ -601,6 +626,8 @@ func NewCoordinatorServiceHandler(svc CoordinatorServiceHandler, opts ...connect
 			coordinatorServiceReplayDeadLettersHandler.ServeHTTP(w, r)
 		case CoordinatorServiceDiscardDeadLettersProcedure:
 			coordinatorServiceDiscardDeadLettersHandler.ServeHTTP(w, r)
+		case CoordinatorServicePurgeDeadLettersProcedure:
+			coordinatorServicePurgeDeadLettersHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -680,4 +707,8 @@ func (UnimplementedCoordinatorServiceHandler) ReplayDeadLetters(context.Context,
 
 func (UnimplementedCoordinatorServiceHandler) DiscardDeadLetters(context.Context, *connect.Request[v1.DiscardDeadLettersRequest]) (*connect.Response[v1.DiscardDeadLettersResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("amends.api.v1.CoordinatorService.DiscardDeadLetters is not implemented"))
+}
+
+func (UnimplementedCoordinatorServiceHandler) PurgeDeadLetters(context.Context, *connect.Request[v1.PurgeDeadLettersRequest]) (*connect.Response[v1.PurgeDeadLettersResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("amends.api.v1.CoordinatorService.PurgeDeadLetters is not implemented"))
 }

@@ -1,0 +1,164 @@
+package coordinator_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/amends-dev/amends/client"
+	"github.com/amends-dev/amends/coordinator"
+	"github.com/amends-dev/amends/participant"
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/transport"
+	"github.com/amends-dev/amends/transport/membus"
+)
+
+// letters is an Observer of dead letters, by class.
+type letters struct {
+	refusals
+
+	mu      sync.Mutex
+	classes []string
+}
+
+func (l *letters) DeadLetter(class string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.classes = append(l.classes, class)
+}
+
+func (l *letters) seen() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.classes)
+}
+
+// A step that was rejected and is reported as completed has left an effect that nobody
+// takes back: a dead letter of a class of its own, also when the saga has ended. The other
+// order is a late answer like any other.
+func TestContradictingAnswers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t, membus.Options{})
+		defer w.close()
+		var seen letters
+		w.restart(coordinator.Config{Observer: &seen})
+		w.when(func(action string, _ int) error {
+			if action == "charge" {
+				return participant.Reject("no money")
+			}
+			return nil
+		})
+		w.expect(w.run("s1"), saga.Compensated, "s1 reserve", "s1 release")
+		for _, e := range []transport.Envelope{
+			{Subject: "saga.event.stock.s1.reserve.do.1", Type: transport.TypeRejected, Reason: "no, after all"},
+			{Subject: "saga.event.bank.s1.charge.do.1", Type: transport.TypeRejected, Reason: "no money"},
+			{Subject: "saga.event.bank.s1.charge.do.1", Type: transport.TypeCompleted, Data: []byte(`{"receipt":7}`)},
+		} {
+			if errs := w.bus.Publish(t.Context(), []transport.Envelope{e}); errs != nil {
+				t.Fatal(errs)
+			}
+		}
+		reasons := w.deadLetters()
+		if len(reasons) != 1 || !strings.Contains(reasons[0], "its effect stays") || !slices.Equal(seen.seen(), []string{coordinator.DeadLetterContradiction}) {
+			t.Errorf("dead letters %q of the classes %q, want one of a contradiction", reasons, seen.seen())
+		}
+	})
+}
+
+// Whatever matches is purged, what matches nothing or everything by mistake is refused, and
+// the log says who did it.
+func TestPurge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t, membus.Options{})
+		defer w.close()
+		if err := w.stopCoordinator(); err != nil {
+			t.Fatal(err)
+		}
+		var log bytes.Buffer
+		c := w.start(coordinator.Config{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		for _, subject := range []string{"saga.event.bank.nobody.charge.do.1", "saga.event.bank.nobody.charge.do.2", "saga.event.post.x"} {
+			if errs := w.bus.Publish(t.Context(), []transport.Envelope{{Subject: subject, Type: transport.TypeCompleted}}); errs != nil {
+				t.Fatal(errs)
+			}
+		}
+		synctest.Wait()
+		purge := func(q transport.PurgeDeadLettersRequest) (transport.PurgeDeadLettersReply, *transport.Envelope) {
+			t.Helper()
+			data, err := json.Marshal(q)
+			if err != nil {
+				t.Fatal(err)
+			}
+			e := c.Handle(t.Context(), transport.APIPurgeDeadLetters, &transport.Envelope{Data: data})
+			var reply transport.PurgeDeadLettersReply
+			if e.Code == "" {
+				err = json.Unmarshal(e.Data, &reply)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			return reply, e
+		}
+		for _, wrong := range []transport.PurgeDeadLettersRequest{
+			{}, {DryRun: true}, {All: true, Stream: "events"}, {Stream: ">"}, {Participant: "*"}, {Participant: "a.b"},
+			{Reason: strings.Repeat("x", 2000)}, {OlderThanMs: -1}, {OlderThanMs: 1 << 60},
+		} {
+			if _, e := purge(wrong); e.Code != string(transport.CodeInvalidArgument) {
+				t.Errorf("%+v: %q %s, want that it is refused", wrong, e.Code, e.Reason)
+			}
+		}
+		for _, q := range []struct {
+			request transport.PurgeDeadLettersRequest
+			want    int
+		}{
+			{transport.PurgeDeadLettersRequest{Participant: "bank", DryRun: true}, 2},
+			{transport.PurgeDeadLettersRequest{OlderThanMs: 60_000}, 0},
+			{transport.PurgeDeadLettersRequest{Participant: "bank", Reason: "no such saga", By: "ada"}, 2},
+			{transport.PurgeDeadLettersRequest{All: true}, 1},
+		} {
+			if reply, e := purge(q.request); e.Code != "" || reply.Matched != q.want || reply.Next != 0 {
+				t.Errorf("%+v: %+v %s, want %d", q.request, reply, e.Reason, q.want)
+			}
+		}
+		time.Sleep(time.Second)
+		if said := log.String(); !strings.Contains(said, `msg="dead letters purged" by=ada matched=2`) || strings.Count(said, "dead letters purged") != 3 {
+			t.Errorf("the log says %s", said)
+		}
+	})
+}
+
+// A saga whose answers come twice as often as it can be logged: the log has the first line
+// of a kind, and not one for each message (I10).
+func TestLogOfDeadLettersIsLimited(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t, membus.Options{})
+		defer w.close()
+		if err := w.stopCoordinator(); err != nil {
+			t.Fatal(err)
+		}
+		var log bytes.Buffer
+		w.start(coordinator.Config{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		if _, err := client.New(w.bus).Start(t.Context(), checkout, order{"tea"}); err != nil {
+			t.Fatal(err)
+		}
+		batch := make([]transport.Envelope, 500)
+		for i := range batch {
+			batch[i] = transport.Envelope{Subject: "saga.event.bank.nobody.charge.do.1", Type: transport.TypeCompleted}
+		}
+		if errs := w.bus.Publish(t.Context(), batch); errs != nil {
+			t.Fatal(errs)
+		}
+		synctest.Wait()
+		if n := strings.Count(log.String(), `msg="dead letter`); n != 1 {
+			t.Errorf("%d lines for %d dead letters of one kind at once, want 1", n, len(batch))
+		}
+		if n := len(w.deadLetters()); n != len(batch) {
+			t.Errorf("%d dead letters, want %d: only the log is limited", n, len(batch))
+		}
+	})
+}

@@ -1,0 +1,158 @@
+package coordinator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/transport"
+)
+
+// from is work that came from a participant; "" is a start, a timer or a request.
+func from(participant string, n int) work {
+	return work{input: Input{Event: saga.Event{Participant: participant, Attempt: n}}}
+}
+
+// A participant that floods a shard delays itself: what others send is in the next turn
+// (I10).
+func TestTakesTurns(t *testing.T) {
+	b := newInbox(1000)
+	for n := range 900 {
+		b.offer(from("flood", n))
+	}
+	b.offer(from("bank", 0))
+	b.offer(from("", 0))
+	b.offer(from("bank", 1))
+	var got []string
+	for _, w := range b.take(make([]work, 0, 8)) {
+		got = append(got, fmt.Sprint(w.input.Event.Participant, w.input.Event.Attempt))
+	}
+	want := "[flood0 bank0 0 flood1 bank1 flood2 flood3 flood4]"
+	if fmt.Sprint(got) != want {
+		t.Errorf("taken %v, want %v", got, want)
+	}
+	b.offer(from("bank", 2))
+	if next := b.take(make([]work, 0, 2)); next[0].input.Event.Participant == next[1].input.Event.Participant {
+		t.Error("a class that comes again waits for more than a turn")
+	}
+}
+
+// Against a model: nothing is lost or doubled, each class keeps its order, a class is never
+// passed over twice in a row, and the bound holds.
+func TestInboxIsFairAndComplete(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		most := rapid.IntRange(1, 12).Draw(t, "most")
+		b := newInbox(most)
+		model, sent, size := map[string][]int{}, 0, 0
+		for range rapid.IntRange(1, 60).Draw(t, "steps") {
+			if rapid.Bool().Draw(t, "offer") {
+				who := rapid.SampledFrom([]string{"", "a", "b", "c"}).Draw(t, "who")
+				if taken := b.offer(from(who, sent)); taken != (size < most) {
+					t.Fatalf("taken: %v, with %d of %d there", taken, size, most)
+				} else if taken {
+					model[who] = append(model[who], sent)
+					size++
+				}
+				sent++
+				continue
+			}
+			waiting := map[string]bool{}
+			for who, list := range model {
+				if len(list) > 0 {
+					waiting[who] = true
+				}
+			}
+			classes := len(waiting)
+			batch := b.take(make([]work, 0, rapid.IntRange(1, 8).Draw(t, "batch")))
+			for i, w := range batch {
+				who := w.input.Event.Participant
+				if len(model[who]) == 0 || model[who][0] != w.input.Event.Attempt {
+					t.Fatalf("%q: taken %d, want the first of %v", who, w.input.Event.Attempt, model[who])
+				}
+				model[who] = model[who][1:]
+				if i < classes {
+					if !waiting[who] {
+						t.Fatalf("%q has a second turn before others have one", who)
+					}
+					delete(waiting, who)
+				}
+				size--
+			}
+			if len(batch) < cap(batch) && size > 0 || b.len() != size {
+				t.Fatalf("%d are left, and %d say so; %d were taken of at most %d", size, b.len(), len(batch), cap(batch))
+			}
+		}
+	})
+}
+
+// Who puts waits for room, and goes before who offers; it ends with its context, and with
+// the inbox. What is in it is taken all the same.
+func TestPutWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newInbox(2)
+		b.offer(from("a", 0))
+		b.offer(from("a", 1))
+		put := func(ctx context.Context, n int) <-chan error {
+			done := make(chan error, 1)
+			go func() { done <- b.put(ctx, from("b", n)) }()
+			synctest.Wait()
+			return done
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		gaveUp, first, second := put(ctx, 9), put(t.Context(), 2), put(t.Context(), 3)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if err := <-gaveUp; !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%v, want that its context has ended", err)
+		}
+		b.take(make([]work, 0, 1))
+		if b.offer(from("c", 0)) {
+			t.Error("an offer is taken before those who wait")
+		}
+		b.take(make([]work, 0, 8))
+		if err := errors.Join(<-first, <-second); err != nil {
+			t.Error(err)
+		}
+		synctest.Wait()
+		if !b.wait() || b.len() == 0 {
+			t.Error("nothing is there")
+		}
+		for b.len() < 2 {
+			b.offer(from("c", 0))
+		}
+		late := put(t.Context(), 4)
+		b.close()
+		if err := <-late; !errors.Is(err, transport.ErrClosed) {
+			t.Errorf("%v, want ErrClosed", err)
+		}
+		if b.offer(from("c", 0)) || !errors.Is(b.put(t.Context(), from("c", 0)), transport.ErrClosed) {
+			t.Error("a closed inbox takes more")
+		}
+		if !b.wait() || len(b.take(make([]work, 0, 8))) != 2 || b.wait() || !b.ended() {
+			t.Error("what was in it when it was closed is not taken")
+		}
+	})
+}
+
+// An input costs no allocation on its way (the hot path).
+func TestInboxAllocatesNothing(t *testing.T) {
+	b := newInbox(64)
+	batch := make([]work, 0, 64)
+	names := []string{"a", "b", "c", ""}
+	n := testing.AllocsPerRun(100, func() {
+		for i := range 60 {
+			b.offer(from(names[i%4], i))
+		}
+		batch = b.take(batch[:0])
+	})
+	if n > 0 {
+		t.Errorf("%.1f allocations for 60 inputs", n)
+	}
+}

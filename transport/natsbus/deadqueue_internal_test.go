@@ -1,0 +1,100 @@
+package natsbus
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/amends-dev/amends/transport"
+	"github.com/amends-dev/amends/transport/natsbus/embedded"
+)
+
+// still is a queue whose letters wait: nobody moves them.
+func still(t *testing.T) (*deadQueue, func(participant string, size int) *letter) {
+	t.Helper()
+	server, err := embedded.Start(embedded.Config{StoreDir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(server.Shutdown)
+	bus, err := Connect(t.Context(), Config{Options: []nats.Option{server.InProcess()}, QueueBytes: 1 << 20, LifecycleBytes: 1 << 20, DeadBytes: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = bus.Close() })
+	from := &source{bus: bus, sub: transport.Subscription{Stream: transport.Events}}
+	n := 0
+	return newDeadQueue(bus), func(participant string, size int) *letter {
+		n++
+		m := &nats.Msg{Subject: "saga.event." + participant + ".x", Reply: fmt.Sprintf("$JS.ACK.S.C.1.%d.1.1.0", n), Data: make([]byte, size)}
+		return (&delivery{source: from, msg: m, arrived: time.Now(), delivered: 1}).letter("nonsense")
+	}
+}
+
+// While nothing can be stored, one participant's letters leave room for everybody's: each
+// has half of what is free at most, in number and in bytes (I10).
+func TestLettersThatWaitAreShared(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		size int
+		most int // of one that is alone
+	}{{"many", 10, maxLetters/2 + 1}, {"large", 1 << 20, maxLetterBytes/(1<<20)/2 + 1}} {
+		t.Run(c.name, func(t *testing.T) {
+			q, write := still(t)
+			shares := []int{}
+			for _, participant := range []string{"a", "b", "c", "d"} {
+				for range LetterBurst {
+					if err := q.put(write(participant, c.size)); err != nil {
+						t.Fatal(err)
+					}
+				}
+				shares = append(shares, q.shares[participant])
+			}
+			if shares[0] > c.most || shares[0] < c.most-2 || shares[1] < shares[0]/2-1 || shares[3] < 2 {
+				t.Errorf("they have %v that wait, want about %d, and each half of what is left", shares, c.most)
+			}
+			if len(q.waiting) > maxLetters || q.bytes > maxLetterBytes {
+				t.Errorf("%d letters wait, of %d bytes", len(q.waiting), q.bytes)
+			}
+			q.remove(q.waiting)
+			if len(q.waiting) != 0 || q.bytes != 0 || len(q.shares) != 0 {
+				t.Errorf("%d letters, %d bytes and %d shares are left of nothing", len(q.waiting), q.bytes, len(q.shares))
+			}
+		})
+	}
+}
+
+// The rate is that of a participant, comes back with time, and is remembered of a bounded
+// number of participants (I10).
+func TestLetterRate(t *testing.T) {
+	q, _ := still(t)
+	now := time.Now()
+	spent := func(participant string) (n int) {
+		for q.spend(participant, now) {
+			n++
+		}
+		return n
+	}
+	if n := spent("a"); n != LetterBurst {
+		t.Errorf("%d at once, want %d", n, LetterBurst)
+	}
+	if n := spent("b"); n != LetterBurst {
+		t.Errorf("another has %d", n)
+	}
+	now = now.Add(2 * time.Second)
+	if n := spent("a"); n != 2*LetterRate {
+		t.Errorf("%d after two seconds, want %d", n, 2*LetterRate)
+	}
+	for i := range 3 * maxBuckets {
+		q.spend(fmt.Sprint("p", i), now)
+	}
+	if len(q.buckets) > maxBuckets+1 {
+		t.Errorf("%d participants are remembered", len(q.buckets))
+	}
+	now = now.Add(time.Minute)
+	if n := spent("new"); n != LetterBurst || len(q.buckets) > 2 {
+		t.Errorf("%d of a new one a minute later, with %d remembered", n, len(q.buckets))
+	}
+}

@@ -1,0 +1,131 @@
+package strict
+
+import (
+	"bytes"
+	"net"
+	"strconv"
+	"time"
+)
+
+// Dialer connects as net.Dialer does. It is a nats.CustomDialer.
+type Dialer struct{ Timeout time.Duration }
+
+// Dial connects to an address.
+func (d Dialer) Dial(network, address string) (net.Conn, error) {
+	conn, err := (&net.Dialer{Timeout: d.Timeout}).Dial(network, address)
+	if err != nil {
+		return nil, err
+	}
+	return New(conn), nil
+}
+
+// New returns a connection to a NATS server whose client never reads a carriage return
+// that ends no line of the protocol. Read has one caller at a time, as nats.go has.
+func New(conn net.Conn) net.Conn { return &Conn{Conn: conn} }
+
+// Conn is a connection on its way from the server to the client.
+type Conn struct {
+	net.Conn
+	cleaner cleaner
+	held    bool // the last byte read was a carriage return, and is not passed on yet
+}
+
+// Read reads what the server says.
+func (c *Conn) Read(p []byte) (int, error) {
+	for {
+		from := 0
+		if c.held && len(p) > 1 {
+			p[0], from = '\r', 1
+			c.held = false
+		}
+		n, err := c.Conn.Read(p[from:])
+		n += from
+		if n > 0 && p[n-1] == '\r' && err == nil { // what follows decides
+			n--
+			c.held = true
+		}
+		c.cleaner.clean(p[:n])
+		if n > 0 || err != nil {
+			return n, err
+		}
+	}
+}
+
+// cleaner follows the protocol through the pieces in which it arrives.
+type cleaner struct {
+	begun bool   // the first line has been seen
+	alien bool   // it is no NATS protocol, or none any more
+	skip  int    // bytes of a message's headers and data that are still to come
+	line  []byte // the beginning of a line whose end has not come
+}
+
+// maxLine bounds the beginning of a line that is kept: that of a message is shorter
+// (max_control_line is 4,096 bytes).
+const maxLine = 64 << 10
+
+// tls is the first byte of a TLS record.
+const tls = 0x16
+
+// clean replaces carriage returns in the lines of b. A carriage return at its end ends
+// nothing: Read keeps it back until it knows.
+func (c *cleaner) clean(b []byte) {
+	for len(b) > 0 && !c.alien {
+		if c.skip > 0 {
+			n := min(c.skip, len(b))
+			c.skip -= n
+			b = b[n:]
+			continue
+		}
+		if len(c.line) == 0 && (b[0] == tls || !c.begun && b[0] != 'I') {
+			c.alien = true
+			return
+		}
+		end := bytes.IndexByte(b, '\n')
+		if end < 0 {
+			blank(b)
+			if c.line = append(c.line, b...); len(c.line) > maxLine {
+				c.alien = true
+			}
+			return
+		}
+		c.ended(b[:end])
+		b = b[end+1:]
+	}
+}
+
+// ended takes in the rest of a line, without its line feed.
+func (c *cleaner) ended(rest []byte) {
+	if n := len(rest); n > 0 && rest[n-1] == '\r' {
+		rest = rest[:n-1]
+	}
+	blank(rest)
+	line := rest
+	if len(c.line) > 0 {
+		c.line = append(c.line, rest...)
+		line = c.line
+	}
+	if !c.begun {
+		c.begun = true
+		c.alien = !bytes.HasPrefix(line, []byte("INFO"))
+	}
+	if bytes.HasPrefix(line, []byte("MSG ")) || bytes.HasPrefix(line, []byte("HMSG ")) {
+		size, err := strconv.Atoi(string(line[bytes.LastIndexByte(line, ' ')+1:]))
+		if err != nil || size < 0 {
+			c.alien = true // the client says what is wrong
+			return
+		}
+		c.skip = size + len("\r\n")
+	}
+	c.line = c.line[:0]
+}
+
+func blank(line []byte) {
+	for {
+		at := bytes.IndexByte(line, '\r')
+		if at < 0 {
+			return
+		}
+		line[at] = 0x01
+		line = line[at+1:]
+	}
+}

@@ -1,0 +1,89 @@
+package strict
+
+import (
+	"bytes"
+	"io"
+	"net"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// pieces is a connection on which bytes arrive in pieces of given lengths.
+type pieces struct {
+	net.Conn
+	text []byte
+	cuts []int
+}
+
+func (p *pieces) Read(b []byte) (int, error) {
+	if len(p.text) == 0 {
+		return 0, io.EOF
+	}
+	n := len(p.text)
+	if len(p.cuts) > 0 {
+		n, p.cuts = min(p.cuts[0], n), p.cuts[1:]
+	}
+	n = copy(b, p.text[:n])
+	p.text = p.text[n:]
+	return n, nil
+}
+
+func through(t interface{ Fatal(...any) }, text string, cuts ...int) string {
+	got, err := io.ReadAll(New(&pieces{text: []byte(text), cuts: cuts}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(got)
+}
+
+const info = "INFO {\"server_id\":\"A\"}\r\n"
+
+// Only carriage returns within lines are replaced; headers and data pass as they are,
+// whatever they look like.
+func TestClean(t *testing.T) {
+	for _, c := range []struct{ text, want string }{
+		{info + "PING\r\n", info + "PING\r\n"},
+		{info + "MSG a\rb 1 $JS.ACK.x 4\r\n\r\r\n\r\r\nMSG a 1 2\r\nab\r\n", info + "MSG a\x01b 1 $JS.ACK.x 4\r\n\r\r\n\r\r\nMSG a 1 2\r\nab\r\n"},
+		{info + "HMSG \r\ra\r 1 r 12 14\r\nNATS/1.0\r\n\r\n\ra\r\nPONG\r\n", info + "HMSG \x01\x01a\x01 1 r 12 14\r\nNATS/1.0\r\n\r\n\ra\r\nPONG\r\n"},
+		{info + "MSG a 1 13\r\nMSG a\rb 1 1\r\n\r\nMSG c\rd 1 0\r\n\r\n", info + "MSG a 1 13\r\nMSG a\rb 1 1\r\n\r\nMSG c\x01d 1 0\r\n\r\n"},
+		{info + "\x16\x03\x01\r\ra", info + "\x16\x03\x01\r\ra"}, // TLS begins
+		{"\x16\x03\x01\r\ra", "\x16\x03\x01\r\ra"}, // TLS from the first byte
+		{"HTTP/1.1 101 Switching\r\n\r\ra", "HTTP/1.1 101 Switching\r\n\r\ra"},
+		{info + "MSG a 1 x\r\nb\rc", info + "MSG a 1 x\r\nb\rc"}, // no protocol that is known
+		{info + "-ERR 'a\rb'\r\n", info + "-ERR 'a\x01b'\r\n"},
+	} {
+		if got := through(t, c.text); got != c.want {
+			t.Errorf("%q became %q, want %q", c.text, got, c.want)
+		}
+	}
+}
+
+// It does not matter in which pieces the bytes arrive, and what has no carriage return in
+// a line is not changed.
+func TestPieces(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var text, want bytes.Buffer
+		text.WriteString(info)
+		want.WriteString(info)
+		for range rapid.IntRange(1, 5).Draw(t, "messages") {
+			subject := rapid.StringOfN(rapid.SampledFrom([]rune("a.\r")), 1, 8, -1).Draw(t, "subject")
+			data := rapid.StringOfN(rapid.SampledFrom([]rune("a \r\nMSG")), 0, 20, -1).Draw(t, "data")
+			for out, s := range map[*bytes.Buffer]string{&text: subject, &want: strings.ReplaceAll(subject, "\r", "\x01")} {
+				out.WriteString("MSG " + s + " 1 " + itoa(len(data)) + "\r\n" + data + "\r\n")
+			}
+		}
+		cuts := rapid.SliceOf(rapid.IntRange(1, 9)).Draw(t, "cuts")
+		if got := through(t, text.String(), cuts...); got != want.String() {
+			t.Fatalf("%q became %q", text.String(), got)
+		}
+	})
+}
+
+func itoa(n int) string {
+	if n < 10 {
+		return string(rune('0' + n))
+	}
+	return itoa(n/10) + itoa(n%10)
+}

@@ -1,0 +1,282 @@
+package natsbus
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/amends-dev/amends/transport"
+)
+
+// Each participant has a ring of its own in the dead-letter stream: when what it has
+// there takes more than a share of the stream's bytes, its oldest dead letters are
+// deleted, and nobody else's (docs/adr/0021-dead-letter-rings.md).
+const (
+	ringShare = 8 // a ring has 1/8 of the stream's bytes
+	// allShare is how much all rings may have, in eighths: beyond it the largest gives
+	// way, before the stream itself would delete the oldest, whosesoever they are.
+	allShare     = 7
+	ringSegments = 32 // parts of a ring that are deleted one by one
+	maxRings     = 1024
+	ringTime     = 2 * time.Second // of one look
+)
+
+// rings is an index of the dead-letter stream, read from the headers of what is in it.
+// It is kept where answers are taken, by a coordinator.
+type rings struct {
+	bus  *Bus
+	kept atomic.Bool   // somebody takes answers here
+	last atomic.Uint64 // sequence that the stream has reached, as far as it is known
+	room atomic.Int64  // bytes that the stream may have, as far as it is known
+	some atomic.Int64  // bytes stored here since the last look
+
+	looking chan struct{} // capacity 1: one look at a time; guards what follows
+
+	created time.Time
+	seen    uint64
+	rings   map[string]*ring // by subject
+}
+
+// ring is what a subject has in the stream, in the order of its sequences.
+type ring struct {
+	segments []segment
+	bytes    int64
+	letters  uint64
+}
+
+// segment is a part of a ring that is deleted at once.
+type segment struct {
+	last    uint64 // sequence
+	bytes   int64
+	letters uint64
+}
+
+func newRings(b *Bus) *rings {
+	r := &rings{bus: b, looking: make(chan struct{}, 1), rings: map[string]*ring{}}
+	r.room.Store(b.config.DeadBytes)
+	return r
+}
+
+// batch is how many bytes of letters are stored at once: so few that what is stored
+// between two looks cannot fill the part of the stream that rings leave free.
+func (r *rings) batch() int { return int(r.room.Load()) / ringShare / 4 }
+
+// stored takes note of bytes that were stored, and looks when they are many.
+func (r *rings) stored(ctx context.Context, bytes int) {
+	if r.some.Add(int64(bytes)) >= r.room.Load()/ringShare/2 {
+		r.look(ctx)
+	}
+}
+
+// look reads what has come since the last look, and deletes what is too much. It takes
+// about ringTime at most; what it leaves is for the next one.
+func (r *rings) look(ctx context.Context) {
+	b := r.bus
+	if !r.kept.Load() || !b.nc.IsConnected() {
+		return
+	}
+	select {
+	case r.looking <- struct{}{}:
+		defer func() { <-r.looking }()
+	case <-ctx.Done():
+		return
+	}
+	if r.last.Load() <= r.seen && r.some.Load() == 0 && !r.created.IsZero() {
+		return // nothing came
+	}
+	ctx, cancel := context.WithTimeout(ctx, ringTime)
+	defer cancel()
+	if err := r.update(ctx); err != nil && ctx.Err() == nil {
+		b.config.Logger.Warn("the rings of the dead letters could not be looked after; it is tried again", "error", err)
+	}
+}
+
+// update reads on from what was seen, and evicts.
+func (r *rings) update(ctx context.Context) error {
+	stream, err := r.bus.deadStream(ctx)
+	if err != nil {
+		return err
+	}
+	info := stream.CachedInfo()
+	if !info.Created.Equal(r.created) || info.State.LastSeq < r.seen {
+		r.created, r.seen = info.Created, 0
+		clear(r.rings)
+	}
+	room := info.Config.MaxBytes
+	if room <= 0 {
+		room = r.bus.config.DeadBytes
+	}
+	r.room.Store(room)
+	r.last.Store(info.State.LastSeq)
+	r.some.Store(0)
+	if info.State.LastSeq > r.seen {
+		err = r.bus.scan(ctx, r.bus.subjects.All(transport.DeadLetters), r.seen+1, func(l *scanned) bool {
+			r.add(l, room)
+			return true
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return r.evict(ctx, stream, room)
+}
+
+// add takes in a letter.
+func (r *rings) add(l *scanned, room int64) {
+	r.seen = l.sequence
+	one := r.rings[l.subject]
+	if one == nil {
+		if len(r.rings) >= maxRings {
+			return // the stream's own bound holds those beyond
+		}
+		one = &ring{}
+		r.rings[l.subject] = one
+	}
+	one.bytes += l.bytes
+	one.letters++
+	n := len(one.segments)
+	if n == 0 || one.segments[n-1].bytes >= room/ringShare/ringSegments {
+		one.segments = append(one.segments, segment{})
+		n++
+	}
+	s := &one.segments[n-1]
+	s.last, s.bytes, s.letters = l.sequence, s.bytes+l.bytes, s.letters+1
+}
+
+// evict deletes the oldest of each ring that is too large, and of the largest when all of
+// them are. The index may say too much, because letters are replayed, discarded and
+// expire: a ring is read anew before anything of it is deleted for nothing.
+func (r *rings) evict(ctx context.Context, stream jetstream.Stream, room int64) error {
+	for subject, one := range r.rings {
+		if one.bytes <= room/ringShare {
+			continue
+		}
+		if err := r.confirm(ctx, stream, subject, room); err != nil {
+			return err
+		}
+		if err := r.shrink(ctx, subject, room/ringShare); err != nil {
+			return err
+		}
+	}
+	for {
+		info, err := stream.Info(ctx)
+		if err != nil {
+			return err
+		}
+		excess := int64(info.State.Bytes) - room/ringShare*allShare
+		subject := r.largest()
+		if excess <= 0 || subject == "" {
+			return nil
+		}
+		if err := r.confirm(ctx, stream, subject, room); err != nil {
+			return err
+		}
+		one := r.rings[subject]
+		if one == nil {
+			continue
+		}
+		if len(one.segments) < 2 {
+			return nil
+		}
+		if err := r.shrink(ctx, subject, max(one.bytes-excess, 0)); err != nil {
+			return err
+		}
+	}
+}
+
+func (r *rings) largest() (subject string) {
+	most := int64(0)
+	for name, one := range r.rings {
+		if one.bytes > most {
+			subject, most = name, one.bytes
+		}
+	}
+	return subject
+}
+
+// confirm reads a ring anew when the stream has less of it than the index says.
+func (r *rings) confirm(ctx context.Context, stream jetstream.Stream, subject string, room int64) error {
+	info, err := stream.Info(ctx, jetstream.WithSubjectFilter(subject))
+	if err != nil {
+		return err
+	}
+	if info.State.Subjects[subject] >= r.rings[subject].letters {
+		return nil
+	}
+	seen := r.seen
+	delete(r.rings, subject)
+	err = r.bus.scan(ctx, subject, 1, func(l *scanned) bool {
+		if l.sequence > seen {
+			return false // the next look finds it
+		}
+		r.add(l, room)
+		return true
+	})
+	r.seen = seen
+	if err != nil {
+		delete(r.rings, subject)
+		r.created = time.Time{} // half a ring is worse than none: all is read anew
+	}
+	return err
+}
+
+// shrink deletes the oldest letters of a ring until it has no more than so many bytes,
+// but the last segment.
+func (r *rings) shrink(ctx context.Context, subject string, bytes int64) error {
+	one := r.rings[subject]
+	if one == nil {
+		return nil
+	}
+	n, gone := 0, segment{}
+	for n < len(one.segments)-1 && one.bytes-gone.bytes > bytes {
+		s := one.segments[n]
+		gone = segment{s.last, gone.bytes + s.bytes, gone.letters + s.letters}
+		n++
+	}
+	if n == 0 {
+		return nil
+	}
+	purged, err := r.bus.purge(ctx, subject, gone.last)
+	if err != nil {
+		return err
+	}
+	one.segments = append([]segment(nil), one.segments[n:]...)
+	one.bytes -= gone.bytes
+	one.letters -= gone.letters
+	r.bus.stats.deadEvicted.Add(int64(purged))
+	r.bus.config.Logger.Warn("the oldest dead letters of a participant were deleted: it has as many as it may",
+		"participant", lastToken(subject), "subject", subject, "deleted", purged, "bytes", one.bytes)
+	return nil
+}
+
+// purge deletes what the dead-letter stream has on a subject up to a sequence, and
+// returns how many that were.
+func (b *Bus) purge(ctx context.Context, subject string, upTo uint64) (int, error) {
+	request := map[string]any{"filter": subject}
+	if upTo > 0 {
+		request["seq"] = upTo + 1
+	}
+	body, err := json.Marshal(request)
+	if err != nil {
+		return 0, err
+	}
+	reply, err := b.nc.RequestWithContext(ctx, "$JS.API.STREAM.PURGE."+b.names[transport.DeadLetters], body)
+	if err != nil {
+		return 0, fmt.Errorf("purge %s: %w", subject, err)
+	}
+	var said struct {
+		Error  *jetstream.APIError `json:"error"`
+		Purged int                 `json:"purged"`
+	}
+	if err := json.Unmarshal(reply.Data, &said); err != nil {
+		return 0, fmt.Errorf("purge %s: %w", subject, err)
+	}
+	if said.Error != nil {
+		return 0, fmt.Errorf("purge %s: %w", subject, said.Error)
+	}
+	return said.Purged, nil
+}

@@ -1,0 +1,95 @@
+package natsbus_test
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/amends-dev/amends/transport/natsbus"
+	"github.com/amends-dev/amends/transport/natsbus/embedded"
+)
+
+// socket is a client without a library: it says what no library would.
+type socket struct {
+	conn net.Conn
+	out  strings.Builder
+}
+
+// usersFile has a coordinator and a participant with what each may do, and their names
+// as passwords.
+func usersFile(t testing.TB) string {
+	t.Helper()
+	entry := func(name string, g natsbus.Grant) string {
+		return g.User(fmt.Sprintf("user: %q", name), fmt.Sprintf("password: %q", name))
+	}
+	file := filepath.Join(t.TempDir(), "users.conf")
+	text := "authorization { users = [\n" + entry("amends", natsbus.Config{}.CoordinatorGrant("amends")) + "\n" +
+		entry("inventory", natsbus.Config{}.ParticipantGrant("inventory")) + "\n] }\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// dial connects to a server that listens; to nobody, if it does not.
+func dial(server *embedded.Server) *socket {
+	conn, err := net.Dial("tcp", strings.TrimPrefix(server.ClientURL(), "nats://"))
+	if err != nil {
+		conn, _ = net.Pipe() // every write fails
+		_ = conn.Close()
+	}
+	s := &socket{conn: conn}
+	s.out.WriteString("CONNECT {\"headers\":true,\"verbose\":false,\"protocol\":1}\r\n")
+	return s
+}
+
+// connected dials for one test.
+func connected(t *testing.T, server *embedded.Server) *socket {
+	t.Helper()
+	s := dial(server)
+	t.Cleanup(func() { _ = s.conn.Close() })
+	return s
+}
+
+func (s *socket) pub(subject, reply, data string) {
+	fmt.Fprintf(&s.out, "PUB %s %s %d\r\n%s\r\n", subject, reply, len(data), data)
+}
+
+func (s *socket) hpub(subject, reply, block, data string) {
+	fmt.Fprintf(&s.out, "HPUB %s %s %d %d\r\n%s%s\r\n", subject, reply, len(block), len(block)+len(data), block, data)
+}
+
+// flush sends what was written and waits until the server has read it. It returns what
+// the server has said.
+func (s *socket) flush(t *testing.T) string {
+	t.Helper()
+	said, err := s.tryFlush()
+	if err != nil {
+		t.Fatalf("the server said %q, then %v", said, err)
+	}
+	return said
+}
+
+func (s *socket) tryFlush() (string, error) {
+	s.out.WriteString("PING\r\n")
+	_, err := io.WriteString(s.conn, s.out.String())
+	s.out.Reset()
+	if err != nil {
+		return "", err
+	}
+	_ = s.conn.SetReadDeadline(time.Now().Add(patience))
+	var said strings.Builder
+	for buffer := make([]byte, 4096); !strings.Contains(said.String(), "PONG"); {
+		n, err := s.conn.Read(buffer)
+		said.Write(buffer[:n])
+		if err != nil {
+			return said.String(), err
+		}
+	}
+	return said.String(), nil
+}
