@@ -380,7 +380,7 @@ func (h *hall) answersToLetters() {
 		phase  contract.Phase // in which the saga ends; "": the answer is a dead letter
 		reason string         // words of it
 	}{
-		"content type":  {"1", append(done, "ce-datacontenttype", long), contract.Compensated, "the result of write cannot be used: attribute ce-datacontenttype"},
+		"content type":  {"1", append(done, "ce-datacontenttype", long), contract.Compensated, "the result cannot be used: attribute ce-datacontenttype"},
 		"no media type": {"1", append(done, "ce-datacontenttype", "///"), contract.Compensated, "is not a media type"},
 		"rejected":      {"no", append(rejected, "ce-datacontenttype", long), contract.Compensated, "no"},
 		"reason":        {"", append(rejected, "ce-reason", long), contract.Compensated, "xxx…"},

@@ -27,8 +27,8 @@ const (
 	headerBlockCut = "dead-header-cut"   // only if the block was too long to be kept whole: how many bytes it had
 	headerCut      = "dead-data-bytes"   // only if data was too long to be kept whole: how many bytes it had
 
-	maxReason = 2048    // bytes of a reason
-	maxBlock  = 4 << 10 // bytes of a header block, before they are encoded
+	maxReason = 2048                    // bytes of a reason
+	maxBlock  = transport.MaxAttributes // bytes of a header block, before they are encoded: whatever a message of ours may have
 )
 
 // letter is a message on its way to the dead letters.
