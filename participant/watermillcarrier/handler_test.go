@@ -53,7 +53,7 @@ func (shared) Close() error { return nil }
 // TestRouter has a participant in a user's router answer a bus on the same
 // broker: a command, its duplicate, and one that nobody can answer.
 func TestRouter(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	broker := gochannel.NewGoChannel(gochannel.Config{Persistent: true, OutputChannelBuffer: 16}, watermill.NopLogger{})
 	defer broker.Close()

@@ -18,7 +18,7 @@ import (
 	"github.com/amends-dev/amends/transport/transporttest"
 )
 
-const patience = 15 * time.Second // for what has to happen
+const patience = 2 * time.Minute // for what has to happen
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 

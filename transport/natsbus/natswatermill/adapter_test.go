@@ -18,7 +18,7 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/natswatermill"
 )
 
-const patience = 15 * time.Second
+const patience = 2 * time.Minute
 
 func pair(t *testing.T, nc *nats.Conn, change func(*natswatermill.Config)) (message.Publisher, message.Subscriber, jetstream.JetStream) {
 	t.Helper()
