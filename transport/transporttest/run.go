@@ -204,7 +204,7 @@ func (b *bench) silent(source transport.Source, meanwhile time.Duration) error {
 	ctx, cancel := context.WithTimeout(b.t.Context(), meanwhile)
 	defer cancel()
 	if batch, err := source.Receive(ctx, 1); !errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Errorf("received %d deliveries, %w; want nothing", len(batch), err)
+		return fmt.Errorf("received %d deliveries, %v; want nothing", len(batch), err)
 	}
 	return nil
 }
