@@ -152,7 +152,7 @@ func TestDeletedByHand(t *testing.T) {
 // single publisher holds among first deliveries.
 func TestRestarts(t *testing.T) {
 	b := newBroker(t)
-	pub, sub, _ := pair(t, b.connect(), func(c *natswatermill.Config) { c.PublishTimeout = time.Second })
+	pub, sub, _ := pair(t, b.connect(), func(c *natswatermill.Config) { c.PublishTimeout, c.AckWait = time.Second, 3*time.Second })
 	in, err := sub.Subscribe(t.Context(), "topic")
 	if err != nil {
 		t.Fatal(err)

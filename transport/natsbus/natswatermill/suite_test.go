@@ -102,7 +102,7 @@ func pubSub(nc *nats.Conn, change func(*natswatermill.Config)) tests.ConsumerGro
 			Conn:           nc,
 			Group:          group,
 			NackDelay:      func(int) time.Duration { return 10 * time.Millisecond },
-			AckWait:        3 * time.Second,
+			AckWait:        15 * time.Second,
 			PublishTimeout: patience,
 			Heartbeat:      200 * time.Millisecond,
 			CloseTimeout:   100 * time.Millisecond,
