@@ -203,10 +203,14 @@ func (b *bench) nothing(source transport.Source) {
 func (b *bench) silent(source transport.Source, meanwhile time.Duration) error {
 	ctx, cancel := context.WithTimeout(b.t.Context(), meanwhile)
 	defer cancel()
-	if batch, err := source.Receive(ctx, 1); !errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Errorf("received %d deliveries, %v; want nothing", len(batch), err)
+	batch, err := source.Receive(ctx, 1)
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return nil
+	case err != nil:
+		return fmt.Errorf("receive: %w, want nothing", err)
 	}
-	return nil
+	return fmt.Errorf("received %d deliveries, want nothing", len(batch))
 }
 
 // command is a right command, number i.
