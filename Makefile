@@ -10,7 +10,7 @@ PKG ?= ./...
 help: ## Show this help
 	@awk 'BEGIN { FS = ":.*## " } \
 		/^##@/ { printf "\n%s\n", substr($$0, 5) } \
-		/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+		/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: test
 test: ## Run the tests (PKG=./saga/... for a part of them)
@@ -28,37 +28,66 @@ lint: ## Run golangci-lint (the first time it is compiled, which takes minutes)
 tidy: ## Check the repository's own rules
 	go test ./internal/tidy
 
-CYCLES ?= 1000
-.PHONY: reliability
-reliability: ## Break real processes CYCLES times under load, take the bus away for minutes, and audit (1000: about 40 minutes)
-	go test ./internal/reliability -count=1 -v -timeout 0 -run '^Test(Faults|Outages)$$' -reliability.cycles=$(CYCLES) -reliability.outage=3m
+.PHONY: busy
+busy: ## Run the tests RUNS times beside four endless loops per core (RUNS=10)
+	test/busy.sh $(RUNS)
 
-MINUTES ?= 60
-.PHONY: soak
-soak: ## Run a system for MINUTES with a fault every 10 s, after minutes of ten times its load
-	go test ./internal/overload -count=1 -v -timeout 0 -run '^(TestTenTimesTooMuch|TestPressure|TestSoak)$$' -overload.minutes=1 -overload.soak=$(MINUTES)
+.PHONY: ci
+ci: ## Run everything that has to hold before a change lands (Debian, as root)
+	.ci/run
 
-CUTS ?= 10000
-.PHONY: powercut
-powercut: ## Cut the power CUTS times, damage the file as often, and audit (Linux, root; 10000: about an hour)
-	go test ./internal/powercut -count=1 -v -timeout 0 -powercut.cuts=$(CUTS) -powercut.flips=$(CUTS)
+##@ Laboratories (tests behind the tag lab; docs/TESTING.md)
+
+.PHONY: lab
+lab: ## Run all of them, at the scale of CI
+	test/labs.sh
+
+LAB = go test -tags lab -count=1 -v -timeout 0
+
+CYCLES ?= 0
+OUTAGE ?= 3s
+.PHONY: lab-reliability
+lab-reliability: ## Break real processes under load, and audit (CYCLES=1000 OUTAGE=3m: about 40 minutes)
+	$(LAB) ./internal/reliability -run '^Test(Faults|Outages|HarnessCanFail|AuditCanFail)$$' -reliability.cycles=$(CYCLES) -reliability.outage=$(OUTAGE)
+
+CUTS ?= 0
+.PHONY: lab-powercut
+lab-powercut: ## Cut the power, damage the file, and audit (Linux, root; CUTS=10000: about an hour)
+	$(LAB) ./internal/powercut -powercut.cuts=$(CUTS) -powercut.flips=$(CUTS)
+
+ROUNDS ?= 0
+.PHONY: lab-partition
+lab-partition: ## Take network, memory, files, disk and release away, and audit (Linux, root; ROUNDS=3: every fault so often)
+	$(LAB) ./internal/partition $(if $(filter-out 0,$(ROUNDS)),-partition.long -partition.rounds=$(ROUNDS))
+
+MINUTES ?= 0
+SOAK ?= 0
+.PHONY: lab-overload
+lab-overload: ## Ask for more than can be had (MINUTES=1 SOAK=60: ten times too much for minutes, then an hour of faults)
+	$(LAB) ./internal/overload -overload.minutes=$(MINUTES) -overload.soak=$(SOAK)
+
+.PHONY: lab-timelapse
+lab-timelapse: ## Let weeks of virtual time pass over the whole system
+	$(LAB) ./internal/timelapse
+
+.PHONY: lab-console
+lab-console: ## Use the console in a browser (Chromium)
+	$(LAB) ./console
 
 .PHONY: crashpoints
 crashpoints: ## Kill a process at every crash point, and audit (a minute)
-	go test -tags crashpoints ./internal/reliability -count=1 -v -run '^TestCrashPoints'
+	go test -tags lab,crashpoints ./internal/reliability -count=1 -v -run '^TestCrashPoints'
 
 .PHONY: older
 older: ## Kill the coordinator of an earlier release BASE under load, and go on with this one (a minute)
 	test/older.sh $(BASE)
 
+##@ Fuzz and measure
+
 FUZZTIME ?= 10s
 .PHONY: fuzz
 fuzz: ## Fuzz every decoder for FUZZTIME each (10s; 20000x is a number of inputs)
 	test/fuzz.sh $(FUZZTIME)
-
-.PHONY: ci
-ci: ## Run everything that has to hold before a change lands (Debian, as root)
-	.ci/run
 
 .PHONY: bench
 bench: ## Measure sagas per second beside the bare bus and a hand-written saga, and write docs/benchmarks

@@ -108,7 +108,7 @@ type reply struct {
 // knock makes a request and returns the status and the body.
 func (h *house) knock(t *testing.T, client *http.Client, method, path, key string, change ...func(*http.Request)) (reply, string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, method, h.URL+path, nil)
 	if err != nil {

@@ -29,7 +29,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // limit is how long a test waits for anything.
-const limit = 30 * time.Second
+const limit = 2 * time.Minute
 
 type cake struct {
 	Order string `json:"order"`
@@ -41,7 +41,7 @@ var (
 	ship   = contract.NewCommand[cake, struct{}]("courier", "ship")
 
 	// bakery completes when oven and courier say so.
-	bakery = saga.MustDefine[cake]("bakery", saga.Timeout(10*time.Second),
+	bakery = saga.MustDefine[cake]("bakery", saga.Timeout(time.Minute),
 		saga.Compensable("bake", saga.Do(bake), saga.Undo(unbake)),
 		saga.Pivot("ship", saga.Do(ship, saga.Retry(1, time.Second, time.Second))))
 )

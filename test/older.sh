@@ -21,4 +21,4 @@ trap 'git worktree remove --force "$out/tree" 2>/dev/null || true; rm -rf "$out"
 git worktree add --quiet --detach "$out/tree" "$base"
 echo "build the coordinator of $base"
 (cd "$out/tree" && CGO_ENABLED=0 go build -o "$out/coordinator" ./cmd/coordinator)
-go test -tags older ./internal/partition -count=1 -v -run '^TestOlderProgram$' -partition.older="$out/coordinator"
+go test -tags lab,older ./internal/partition -count=1 -v -run '^TestOlderProgram$' -partition.older="$out/coordinator"

@@ -12,7 +12,7 @@ import (
 // TestTutorial runs the tutorial's program against a coordinator, twice: the
 // second run starts the same sagas again, and nothing happens twice (I2, I5).
 func TestTutorial(t *testing.T) {
-	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
+	ctx, stop := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer stop()
 	ready, ended := make(chan daemon.Addresses, 1), make(chan error, 1)
 	go func() {

@@ -319,6 +319,8 @@ func pass(ctx context.Context, o Options, ended *atomic.Int64, d time.Duration, 
 	timer, ticker, began := time.NewTimer(d), time.NewTicker(time.Second), time.Now()
 	defer timer.Stop()
 	defer ticker.Stop()
+	check := time.NewTicker(min(d, 100*time.Millisecond)) // whether a wave is complete
+	defer check.Stop()
 	first, late := ended.Load(), false
 	last := first
 	for {
@@ -327,6 +329,7 @@ func pass(ctx context.Context, o Options, ended *atomic.Int64, d time.Duration, 
 			return
 		case <-timer.C:
 			late = true
+		case <-check.C:
 		case <-ticker.C:
 			now := ended.Load()
 			if o.Progress != nil {

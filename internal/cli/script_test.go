@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -35,11 +36,15 @@ func TestMain(m *testing.M) {
 //	term file                   send SIGTERM to the process that wrote the ready file
 //	exits code command…         run a command that must exit with this code
 //	secret file field to        take a field of a JSON file into a variable AMENDS_…, or a file
-//	answer participant outcome  answer every command of a participant from now on
+//	answer participant outcome  answer every command of a participant from now on, no longer as before
 //	rot store saga other        damage the record of one saga, and nothing of the other
-func TestScripts(t *testing.T) {
+func TestScripts(t *testing.T) { scripts(t, "script") }
+
+// scripts runs the scripts of one directory of testdata.
+func scripts(t *testing.T, dir string) {
+	t.Helper()
 	testscript.Run(t, testscript.Params{
-		Dir:                 filepath.Join("testdata", "script"),
+		Dir:                 filepath.Join("testdata", dir),
 		RequireExplicitExec: true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"ready": ready, "term": term, "exits": exits, "secret": secret, "answer": answer, "rot": rotten,
@@ -49,6 +54,8 @@ func TestScripts(t *testing.T) {
 			e.Setenv("AMENDS_NATS_LISTEN", "127.0.0.1:0")
 			e.Setenv("AMENDS_BY", "ada")
 			e.Setenv("LONG", strings.Repeat("x", 70_000)) // more than any attribute may have
+			e.Setenv("AMENDS_TIMEOUT", "2m")              // of a busy machine
+			e.Values[answering{}] = map[string]func(){}
 			e.Setenv("AMENDS_CONTEXTS", filepath.Join(e.WorkDir, "contexts.yaml"))
 			return nil
 		},
@@ -56,7 +63,7 @@ func TestScripts(t *testing.T) {
 }
 
 // readyLimit is how long a script waits for a coordinator.
-const readyLimit = 30 * time.Second
+const readyLimit = 2 * time.Minute
 
 type addresses struct {
 	NATS, HTTP string
@@ -123,9 +130,16 @@ func secret(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
+// answering is the key of a script's services that answer, with what ends each.
+type answering struct{}
+
 // answer stands in for a service.
 func answer(ts *testscript.TestScript, _ bool, args []string) {
 	participant, outcome := args[0], args[1]
+	services := ts.Value(answering{}).(map[string]func())
+	if stop, ok := services[participant]; ok {
+		stop()
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	bus, err := natsbus.Connect(ctx, natsbus.Config{URL: ts.Getenv("NATS_URL"), Name: participant})
 	ts.Check(err)
@@ -151,10 +165,12 @@ func answer(ts *testscript.TestScript, _ bool, args []string) {
 			}
 		}
 	}()
-	ts.Defer(func() {
+	stop := sync.OnceFunc(func() {
 		cancel()
 		<-done
 		_ = source.Close()
 		_ = bus.Close()
 	})
+	ts.Defer(stop)
+	services[participant] = stop
 }

@@ -5,7 +5,6 @@ import (
 	"net/url"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -169,7 +168,7 @@ func (w *wire) dead(want map[string]int) {
 		w.t.Fatal(err)
 	}
 	for range want {
-		m, err := consumer.Next(jetstream.FetchMaxWait(5 * time.Second))
+		m, err := consumer.Next(jetstream.FetchMaxWait(limit))
 		if err != nil {
 			break // what is missing is reported below
 		}

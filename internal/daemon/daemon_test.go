@@ -25,7 +25,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // limit is how long a test waits for anything.
-const limit = 30 * time.Second
+const limit = 2 * time.Minute
 
 // running is a daemon that runs in the background of a test.
 type running struct {

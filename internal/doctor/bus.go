@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -51,12 +52,15 @@ func (e *exam) bus(ctx context.Context) {
 	e.subscriptions(ctx, js, bus)
 }
 
-// patience is how long a server may take to answer; a bus would wait for ever.
-const patience = 3 * time.Second
+// patience is how long a server that takes connections may take to answer; a bus would
+// wait for ever.
+const patience = 30 * time.Second
 
+// dial connects, and does not wait for a server that is not there.
 func dial(ctx context.Context, config natsbus.Config) (*natsbus.Bus, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+	config.Options = append(slices.Clip(config.Options), nats.RetryOnFailedConnect(false))
 	return natsbus.Connect(ctx, config)
 }
 
@@ -84,6 +88,7 @@ func (e *exam) connection(nc *nats.Conn) {
 
 // stream examines one stream of messages that must not be dropped.
 func (e *exam) stream(ctx context.Context, js jetstream.JetStream, name string) {
+	asked := e.Now()
 	s, err := js.Stream(ctx, name)
 	if err != nil {
 		e.add("stream "+name, Problem, err.Error(), "start a coordinator: it makes its streams")
@@ -92,7 +97,7 @@ func (e *exam) stream(ctx context.Context, js jetstream.JetStream, name string) 
 	info := s.CachedInfo()
 	c := info.Config
 	if !info.TimeStamp.IsZero() && strings.HasSuffix(name, "COMMANDS") {
-		e.clock("clock of NATS", info.TimeStamp, 0)
+		e.clock("clock of NATS", info.TimeStamp, asked, 0)
 	}
 	switch clustered := info.Cluster != nil && info.Cluster.Name != ""; {
 	case clustered && c.Replicas < 3:

@@ -40,6 +40,7 @@ func (e *exam) get(ctx context.Context, path string) (status int, body string, d
 
 // ready asks whether the coordinator takes work, and compares clocks.
 func (e *exam) ready(ctx context.Context) (reachable bool) {
+	asked := e.Now()
 	status, body, date, err := e.get(ctx, "/readyz")
 	switch {
 	case err != nil:
@@ -51,7 +52,7 @@ func (e *exam) ready(ctx context.Context) (reachable bool) {
 		e.add("coordinator", OK, e.Server+" takes work", "")
 	}
 	if !date.IsZero() {
-		e.clock("clock of the coordinator", date, time.Second) // the header has seconds
+		e.clock("clock of the coordinator", date, asked, time.Second) // the header has seconds
 	}
 	return true
 }
@@ -59,9 +60,10 @@ func (e *exam) ready(ctx context.Context) (reachable bool) {
 // maxSkew is how far two clocks may be apart: attempts and deadlines are longer.
 const maxSkew = 2 * time.Second
 
-// clock compares another machine's clock with this one.
-func (e *exam) clock(check string, theirs time.Time, resolution time.Duration) {
-	skew := e.Now().Sub(theirs).Abs()
+// clock compares what another machine's clock showed, some time between asked and now,
+// with this one. However long the answer took, that is no difference of clocks.
+func (e *exam) clock(check string, theirs, asked time.Time, resolution time.Duration) {
+	skew := max(asked.Sub(theirs), theirs.Sub(e.Now()), 0)
 	if skew > maxSkew+resolution {
 		e.add(check, Warning, fmt.Sprintf("is %s away from this machine's", skew.Round(time.Millisecond)),
 			"let both follow NTP: timeouts, deadlines and the expiry of requests are compared between machines")

@@ -131,7 +131,7 @@ func TestWhatIsWrong(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := letters.Next(jetstream.FetchMaxWait(20 * time.Second)); err != nil {
+	if _, err := letters.Next(jetstream.FetchMaxWait(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	p := patient(dir, a)
@@ -147,6 +147,20 @@ func TestWhatIsWrong(t *testing.T) {
 	if worst := doctor.Worst(findings); worst != doctor.Problem {
 		t.Errorf("the worst is %s", worst)
 	}
+}
+
+// An answer that took a minute does not show another clock.
+func TestSlowAnswerIsNoSkew(t *testing.T) {
+	slow := httptest.NewServer(http.NotFoundHandler()) // with the time of its answer
+	t.Cleanup(slow.Close)
+	p := patient(t.TempDir(), daemon.Addresses{HTTP: slow.URL, NATS: "nats://127.0.0.1:1"})
+	var asked time.Duration
+	p.Now = func() time.Time {
+		now := time.Now().Add(asked)
+		asked += time.Minute
+		return now
+	}
+	holds(t, doctor.Examine(t.Context(), p), "clock of the coordinator", doctor.OK)
 }
 
 // A stream that somebody changed would lose messages; the way to mend it is said.

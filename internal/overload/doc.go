@@ -7,9 +7,9 @@
 //	                 north, south (slow, stopped on demand) · void (never answers)
 //
 // It holds tests only. Everything is real and in one process, so that memory,
-// goroutines and files of all parts are counted together. The tests belong to
-// the ordinary run in a short form; the long forms are behind flags, see "make
-// soak":
+// goroutines and files of all parts are counted together. They are behind the build
+// tag lab: "make lab-overload" runs them in the short form that CI runs, "make
+// lab-overload MINUTES=1 SOAK=60" in the long one:
 //
 //   - ten times the sustainable rate, measured in the same run: memory bounded,
 //     starts refused with a hint when to come back, what was accepted ends (I2, I10);

@@ -22,6 +22,10 @@
 // few file descriptors and on a small disk (I10), open the stores that releases
 // have left in testdata, and fold the histories recorded there (I8).
 //
+// The tests are behind the build tag lab: "make lab-partition" runs them in the short
+// form that CI runs, "make lab-partition ROUNDS=3" in the long one. They are Linux's, and
+// most need root.
+//
 // It does not test power cuts, and it does not kill processes at random.
 //
 // Failure looks like a failed test that names each saga and what is wrong with

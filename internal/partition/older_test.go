@@ -1,4 +1,4 @@
-//go:build linux && older
+//go:build linux && older && lab
 
 package partition
 

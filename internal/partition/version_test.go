@@ -1,4 +1,4 @@
-//go:build linux
+//go:build linux && lab
 
 package partition
 
@@ -57,7 +57,7 @@ var golden = map[contract.SagaID]transfer{
 // fold to their states (I8), and those that have not ended go on and end, in a
 // coordinator of today (I2).
 //
-//	go test ./internal/partition -run TestGoldenStore -partition.rewrite
+//	go test -tags lab ./internal/partition -run TestGoldenStore -partition.rewrite
 //
 // writes the store and the histories of this release anew.
 func TestGoldenStore(t *testing.T) {

@@ -24,7 +24,8 @@
 // disk that only pretends to fsync has to be caught, or the test is worth
 // nothing.
 //
-// The short form belongs to the tests; "make powercut" runs the long one. Where
+// The tests are behind the build tag lab: "make lab-powercut" runs them in the short
+// form that CI runs, "make lab-powercut CUTS=10000" in the long one. Where
 // root, FUSE or loop devices are missing the tests skip and say so.
 //
 // It does not test buses and participants that lose their disks (that is

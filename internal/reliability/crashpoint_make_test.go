@@ -1,4 +1,4 @@
-//go:build linux && crashpoints
+//go:build linux && crashpoints && lab
 
 package reliability
 

@@ -1,4 +1,4 @@
-//go:build linux && crashpoints
+//go:build linux && crashpoints && lab
 
 package reliability
 
@@ -43,7 +43,7 @@ func TestCrashPoints(t *testing.T) {
 			chosen = append(chosen, c)
 		}
 	}
-	t.Logf("seed %d, %d of %d deaths; to repeat: go test -tags crashpoints ./internal/reliability -run '^%s$' -v -reliability.share=%d -reliability.seed=%d",
+	t.Logf("seed %d, %d of %d deaths; to repeat: go test -tags lab,crashpoints ./internal/reliability -run '^%s$' -v -reliability.share=%d -reliability.seed=%d",
 		from, len(chosen), len(crashes()), t.Name(), *share, from)
 	all := die(t, "", chosen)
 	for _, n := range all {

@@ -20,7 +20,8 @@
 //     does not add up;
 //   - stuck (I2): a saga has not ended within the bound after the last fault.
 //
-// The short form belongs to the tests; "make reliability" runs the long one. The
+// The tests are behind the build tag lab: "make lab-reliability" runs them in the short
+// form that CI runs, "make lab-reliability CYCLES=1000 OUTAGE=3m" in the long one. The
 // seed fixes the order of the faults and their measures, not what the machine
 // makes of them: a finding is repeated by running the seed again, often.
 //

@@ -1,4 +1,4 @@
-//go:build linux
+//go:build linux && lab
 
 package reliability
 
@@ -133,7 +133,7 @@ func campaign(t *testing.T, bug string, deck []fault, n int) result {
 	if *cycles > 0 {
 		form = fmt.Sprintf(" -reliability.cycles=%d", n)
 	}
-	t.Logf("seed %d; to repeat: go test ./internal/reliability -run '^%s$' -v -reliability.seed=%d%s", from, t.Name(), from, form)
+	t.Logf("seed %d; to repeat: go test -tags lab ./internal/reliability -run '^%s$' -v -reliability.seed=%d%s", from, t.Name(), from, form)
 	dice := rand.New(rand.NewPCG(from, 0))
 	s := newSystem(t, bug)
 	l := startLoad(t, s, from)

@@ -82,6 +82,11 @@ var fixtures = []fixture{
 	{"sleeps", "between two looks", files("p/p_test.go", "package p\nimport \"time\"\nfunc f() { for !g() { time.Sleep(1) } }\n"), ""},
 	{"sleeps", "virtual", files("p/p_test.go", "package p\nimport (\n\t\"testing/synctest\"\n\t\"time\"\n)\nvar _ = synctest.Wait\nfunc f() { time.Sleep(1) }\n"), ""},
 
+	{"durations", "measured", files("p/p_test.go", "package p\nimport \"time\"\nfunc f(t time.Time) bool { return time.Since(t) > time.Second }\n"), "how long something took"},
+	{"durations", "virtual", files("p/p_test.go", "package p\nimport (\n\t\"testing/synctest\"\n\t\"time\"\n)\nvar _ = synctest.Wait\nvar _ = time.Since(time.Time{})\n"), ""},
+	{"durations", "in a laboratory", files("p/p_test.go", "//go:build linux && lab\n\npackage p\nimport \"time\"\nvar _ = time.Since(time.Time{})\n"), ""},
+	{"durations", "without the laboratories", files("p/p_test.go", "//go:build !lab\n\npackage p\nimport \"time\"\nvar _ = time.Since(time.Time{})\n"), "how long something took"},
+
 	{"identifiers", "method", files("p/p.go", "package p\ntype s int\nfunc (s) runTask() {}\n"), "runTask says task"},
 	{"identifiers", "type", files("p/p.go", "package p\ntype WorkflowRun struct{}\n"), "here it is called saga"},
 	{"identifiers", "field", files("p/p.go", "package p\ntype s struct{ next_job int }\n"), "says job"},

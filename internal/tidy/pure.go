@@ -2,6 +2,7 @@ package tidy
 
 import (
 	"go/ast"
+	"go/build/constraint"
 	"path"
 	"slices"
 	"strconv"
@@ -94,6 +95,35 @@ func NoSleeps(t *Tree) []Finding {
 		})
 	}
 	return found
+}
+
+// NoDurations reports tests that ask how long something took: on a busy machine everything
+// takes long. In a bubble of testing/synctest time is virtual, and the laboratories, which
+// are behind the build tag lab, may measure.
+func NoDurations(t *Tree) []Finding {
+	var found []Finding
+	for _, f := range t.Go {
+		if !f.Test || importsPath(f, "testing/synctest") || laboratory(f) {
+			continue
+		}
+		ast.Inspect(f.AST, func(n ast.Node) bool {
+			if s, ok := n.(*ast.SelectorExpr); ok && s.Sel.Name == "Since" {
+				if pkg, ok := s.X.(*ast.Ident); ok && pkg.Name == "time" {
+					found = append(found, Finding{t.Line(n.Pos()), "a test asks how long something took",
+						"count, or look at an order; use testing/synctest, or the build tag lab (docs/TESTING.md)"})
+				}
+			}
+			return true
+		})
+	}
+	return found
+}
+
+// laboratory reports whether a file is behind the build tag lab.
+func laboratory(f *GoFile) bool {
+	first, _, _ := strings.Cut(string(f.Source), "\n")
+	expr, err := constraint.Parse(first)
+	return err == nil && !expr.Eval(func(tag string) bool { return tag != "lab" })
 }
 
 func importsPath(f *GoFile, want string) bool {

@@ -18,6 +18,7 @@ var rules = map[string]Rule{
 	"sizes":            sizes.Check,
 	"purity":           Purity,
 	"sleeps":           NoSleeps,
+	"durations":        NoDurations,
 	"identifiers":      Identifiers,
 	"prose":            Prose,
 	"open ends":        OpenEnds,

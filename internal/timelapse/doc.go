@@ -12,6 +12,9 @@
 // every goroutine waits for something. So the tests say when things happen, to
 // the millisecond, and what a saga looks like after a month.
 //
+// The tests are behind the build tag lab: "make lab-timelapse" runs them, in half a
+// minute of real time.
+//
 // What it does not do: it does not repeat itself exactly (the scheduler chooses
 // the order of what happens at one instant), it has one server and no network
 // (only connections inside the process let virtual time pass), and no process

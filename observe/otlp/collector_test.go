@@ -17,7 +17,7 @@ import (
 )
 
 // limit is how long a test waits for anything.
-const limit = 30 * time.Second
+const limit = 2 * time.Minute
 
 // span is one span as it came over the wire.
 type span struct {

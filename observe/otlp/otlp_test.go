@@ -7,7 +7,6 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
 
@@ -33,7 +32,8 @@ func start(t *testing.T, c otlp.Config) *otlp.Exporter {
 	return e
 }
 
-// I10: a collector that hangs costs spans, which are counted, and nobody's time.
+// I10: a collector that hangs costs spans, which are counted, and nobody's time: a span
+// whose end waited for it would not be dropped.
 func TestHangingCollector(t *testing.T) {
 	hold := make(chan struct{})
 	hanging := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-hold }))
@@ -42,13 +42,9 @@ func TestHangingCollector(t *testing.T) {
 	e := start(t, otlp.Config{Endpoint: hanging.URL, Queue: queue})
 	t.Cleanup(func() { close(hold) })
 	tracer := e.TracerProvider().Tracer("test")
-	begin := time.Now()
 	for range spans {
 		_, span := tracer.Start(t.Context(), "one")
 		span.End()
-	}
-	if took := time.Since(begin); took > limit/3 {
-		t.Errorf("%d spans took %s: ending a span waits for the collector", spans, took)
 	}
 	if s := e.Stats(); s.Dropped != spans-queue || s.Exported != 0 {
 		t.Errorf("%+v; want %d dropped, for the queue has room for %d", s, spans-queue, queue)

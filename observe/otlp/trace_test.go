@@ -34,7 +34,7 @@ var (
 	release = contract.UndoOf(reserve, "release")
 	charge  = contract.NewCommand[order, struct{}]("bank", "charge")
 
-	checkout = saga.MustDefine[order]("checkout", saga.Timeout(20*time.Second),
+	checkout = saga.MustDefine[order]("checkout", saga.Timeout(time.Minute),
 		saga.Compensable("reserve", saga.Do(reserve), saga.Undo(release)),
 		saga.Pivot("charge", saga.Do(charge, saga.Retry(3, 200*time.Millisecond, time.Second))))
 )

@@ -62,7 +62,7 @@ func done(e participant.Entry, data string) participant.Entry {
 // update is Update with a deadline.
 func (i Inbox[Tx]) update(t testing.TB, key participant.StepKey, work participant.Work[Tx]) error {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	return i.Inbox.Update(ctx, key, work)
 }

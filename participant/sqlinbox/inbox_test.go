@@ -174,7 +174,7 @@ func TestDeadlock(t *testing.T) {
 		}
 		t.Cleanup(func() { _, _ = db.Exec("DROP TABLE " + rows) })
 
-		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 		defer cancel()
 		bump := func(tx *sql.Tx, id int) error {
 			_, err := tx.ExecContext(ctx, fmt.Sprintf("UPDATE %s SET n = n + 1 WHERE id = %d", rows, id))

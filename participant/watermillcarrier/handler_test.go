@@ -55,7 +55,7 @@ func (shared) Close() error { return nil }
 // broker: a command, its duplicate, one whose action is not known here, and one that
 // nobody can answer.
 func TestRouter(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	broker := gochannel.NewGoChannel(gochannel.Config{Persistent: true, OutputChannelBuffer: 16}, watermill.NopLogger{})
 	defer broker.Close()

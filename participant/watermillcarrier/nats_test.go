@@ -18,7 +18,7 @@ import (
 
 // TestNATS has a participant in a router answer the native bus on a real server.
 func TestNATS(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	server, err := embedded.Start(embedded.Config{StoreDir: t.TempDir(), Port: -1})
 	if err != nil {

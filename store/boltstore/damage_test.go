@@ -207,11 +207,10 @@ func sameEvents(a, b []saga.Event) bool {
 
 // TestBitFlips flips one bit of the file at a time: it is found, or does no
 // harm; it never makes a wrong value and never ends the process.
-func TestBitFlips(t *testing.T) {
-	flips := 300
-	if testing.Short() {
-		flips = 50
-	}
+func TestBitFlips(t *testing.T) { bitFlips(t, 50) }
+
+func bitFlips(t *testing.T, flips int) {
+	t.Helper()
 	f := newSample(t, 100)
 	random := rand.New(rand.NewPCG(20, 26))
 	path := filepath.Join(t.TempDir(), "flipped.db")

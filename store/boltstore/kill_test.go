@@ -61,10 +61,11 @@ func TestKill(t *testing.T) {
 		}
 		return
 	}
-	rounds := 8
-	if testing.Short() {
-		rounds = 2
-	}
+	kills(t, 2)
+}
+
+func kills(t *testing.T, rounds int) {
+	t.Helper()
 	path := filepath.Join(t.TempDir(), "store.db")
 	acknowledged := map[saga.ID]uint64{}
 	for round := range rounds {

@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	patience = 20 * time.Second
+	patience = 2 * time.Minute
 	password = "not-a-secret"
 )
 

@@ -18,7 +18,7 @@ import (
 	"github.com/amends-dev/amends/transport/transporttest"
 )
 
-const patience = 15 * time.Second // for what has to happen
+const patience = 2 * time.Minute // for what has to happen
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
@@ -41,7 +41,7 @@ func connect(t *testing.T, server *embedded.Server, change func(*natsbus.Config)
 	t.Helper()
 	config := natsbus.Config{
 		URL:            server.ClientURL(),
-		PublishTimeout: time.Second,
+		PublishTimeout: 10 * time.Second,
 		Heartbeat:      100 * time.Millisecond,
 		CheckInterval:  200 * time.Millisecond,
 		QueueBytes:     64 << 20,
@@ -104,7 +104,7 @@ func command(i string) transport.Envelope {
 }
 
 func inventory() transport.Subscription {
-	return transport.Subscription{Stream: transport.Commands, Name: "inventory", Subjects: []string{"saga.command.inventory.>"}, AckWait: 2 * time.Second}
+	return transport.Subscription{Stream: transport.Commands, Name: "inventory", Subjects: []string{"saga.command.inventory.>"}, AckWait: 10 * time.Second}
 }
 
 func subscribe(t *testing.T, bus *natsbus.Bus, sub transport.Subscription) transport.Source {
@@ -168,7 +168,7 @@ func awaitReset(t *testing.T, bus *natsbus.Bus) {
 func TestServerRestart(t *testing.T) {
 	dir := t.TempDir()
 	server := start(t, embedded.Config{StoreDir: dir, Port: -1})
-	bus := connect(t, server, nil)
+	bus := connect(t, server, func(c *natsbus.Config) { c.PublishTimeout = time.Second }) // a server is away
 	source := subscribe(t, bus, inventory())
 	insist(t, bus, command("a"), command("b"))
 	await(t, source, "a")

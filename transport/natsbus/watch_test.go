@@ -15,15 +15,27 @@ import (
 // What was asked on a connection that is lost is never answered: who waits for it,
 // publishers among them, is not kept until the time for an answer is over.
 func TestQuestionEndsWithTheConnection(t *testing.T) {
+	cause := lostQuestion(t)
+	for range 5 { // a server that takes too long to end is no connection that is lost
+		if errors.Is(cause, context.DeadlineExceeded) {
+			cause = lostQuestion(t)
+		}
+	}
+	if !errors.Is(cause, nats.ErrDisconnected) {
+		t.Errorf("it ended with %v", cause)
+	}
+}
+
+// lostQuestion ends the server under a question, and returns why the question ended.
+func lostQuestion(t *testing.T) error {
+	t.Helper()
 	server := start(t, embedded.Config{Port: -1})
 	bus := connect(t, server, func(c *natsbus.Config) { c.CheckInterval = time.Hour })
 	ctx, cancel := bus.Question(context.WithoutCancel(t.Context()))
 	defer cancel()
 	server.Shutdown()
 	<-ctx.Done()
-	if cause := context.Cause(ctx); !errors.Is(cause, nats.ErrDisconnected) {
-		t.Errorf("it ended with %v", cause)
-	}
+	return context.Cause(ctx)
 }
 
 // Who waits for another's look at the streams, waits no longer than his own context.

@@ -87,18 +87,20 @@ func (b *bench) pump(source transport.Source) <-chan transport.Envelope {
 }
 
 func deadLetter(t *testing.T, b *bench) {
-	source := b.subscribe(impatientIf(b))
-	b.publish(b.command("inventory", 1))
-	d := b.receive(source, 1)[0]
-	if err := d.DeadLetter(b.ctx(), "no such action: reserve-stock"); err != nil {
-		t.Fatal(err)
-	}
-	d.Ack() // says nothing new
-	got := b.receive(b.deadLetters(), 1)[0].Envelope()
-	if got.Reason != "no such action: reserve-stock" || got.Subject != b.subjects.DeadLetter(transport.Commands, "inventory") || string(got.Data) != `{"n":1}` {
-		t.Errorf("dead letter is %+v", got)
-	}
-	b.nothing(source)
+	b.inTime(func(b *bench, ackWait time.Duration) error {
+		source := b.subscribe(impatientIf(b, ackWait))
+		b.publish(b.command("inventory", 1))
+		d := b.receive(source, 1)[0]
+		if err := d.DeadLetter(b.ctx(), "no such action: reserve-stock"); err != nil {
+			t.Fatal(err)
+		}
+		d.Ack() // says nothing new
+		got := b.receive(b.deadLetters(), 1)[0].Envelope()
+		if got.Reason != "no such action: reserve-stock" || got.Subject != b.subjects.DeadLetter(transport.Commands, "inventory") || string(got.Data) != `{"n":1}` {
+			t.Errorf("dead letter is %+v", got)
+		}
+		return b.silent(source, ackWait)
+	})
 }
 
 func replay(t *testing.T, b *bench) {

@@ -1,12 +1,10 @@
 package natswatermill_test
 
 import (
-	"context"
 	"errors"
 	"io"
 	"log"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"strconv"
 	"strings"
@@ -88,22 +86,6 @@ func (b *broker) restart() error {
 	return err
 }
 
-// restartCommand is a command that restarts the broker.
-func (b *broker) restartCommand() []string {
-	control := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		if err := b.restart(); err != nil {
-			http.Error(w, err.Error(), http.StatusInternalServerError)
-		}
-	}))
-	b.t.Cleanup(control.Close)
-	b.t.Setenv(restartURL, control.URL)
-	self, err := os.Executable()
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	return []string{self, "restart"}
-}
-
 func (b *broker) connect() *nats.Conn {
 	nc, err := nats.Connect(b.server.ClientURL(), nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond), nats.ReconnectJitter(0, 0))
 	if err != nil {
@@ -120,8 +102,8 @@ func pubSub(nc *nats.Conn, change func(*natswatermill.Config)) tests.ConsumerGro
 			Conn:           nc,
 			Group:          group,
 			NackDelay:      func(int) time.Duration { return 10 * time.Millisecond },
-			AckWait:        3 * time.Second,
-			PublishTimeout: time.Second,
+			AckWait:        15 * time.Second,
+			PublishTimeout: patience,
 			Heartbeat:      200 * time.Millisecond,
 			CloseTimeout:   100 * time.Millisecond,
 		}
@@ -140,93 +122,34 @@ func pubSub(nc *nats.Conn, change func(*natswatermill.Config)) tests.ConsumerGro
 	}
 }
 
-// settle is longer than a goroutine needs to append to a list.
-const settle = 50 * time.Millisecond
-
-// late hands messages on a moment after they came. The suite's TestReconnect
-// compares what was received with a list to which a goroutine of its own may still
-// be appending: a subscriber that is faster than that goroutine would fail it.
-type late struct{ message.Subscriber }
-
-func (l late) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
-	type held struct {
-		m   *message.Message
-		due time.Time
-	}
-	in, err := l.Subscriber.Subscribe(ctx, topic)
-	if err != nil {
-		return nil, err
-	}
-	queue, out := make(chan held, 10_000), make(chan *message.Message)
-	go func() {
-		defer close(queue)
-		for m := range in {
-			queue <- held{m, time.Now().Add(settle)}
-		}
-	}()
-	go func() {
-		defer close(out)
-		for h := range queue {
-			<-time.After(time.Until(h.due))
-			select {
-			case out <- h.m:
-			case <-h.m.Context().Done():
-			}
-		}
-	}()
-	return out, nil
-}
-
-// byTest gives two tests of the suite what they need: TestReconnect late
-// subscribers, with as much in flight as that takes; and the test about old
-// messages subscribers without a group, who alone receive them.
-func byTest(nc *nats.Conn) tests.ConsumerGroupPubSubConstructor {
-	usual := pubSub(nc, nil)
-	many := pubSub(nc, func(c *natswatermill.Config) { c.InFlight = 1000 })
-	return func(t *testing.T, group string) (message.Publisher, message.Subscriber) {
-		switch {
-		case strings.Contains(t.Name(), "/TestReconnect/"):
-			pub, sub := many(t, group)
-			return pub, late{sub}
-		case strings.Contains(t.Name(), "/TestNewSubscriberReceivesOldMessages/"):
-			return usual(t, "")
-		}
-		return usual(t, group)
-	}
-}
-
 func inGroup(c tests.ConsumerGroupPubSubConstructor, group string) tests.PubSubConstructor {
 	return func(t *testing.T) (message.Publisher, message.Subscriber) { return c(t, group) }
 }
 
-// Watermill's universal suite, as a service would use the adapter by default.
-func TestPubSub(t *testing.T) {
-	b := newBroker(t)
-	construct := byTest(b.connect())
-	features := tests.Features{
-		ConsumerGroups:                      true,
-		ExactlyOnceDelivery:                 false, // nobody can; it would also leave out three tests
-		GuaranteedOrder:                     true,  // within one subscription, while nothing is nacked
-		GuaranteedOrderWithSingleSubscriber: true,
-		Persistent:                          true,
-		RequireSingleInstance:               false,
-		NewSubscriberReceivesOldMessages:    true, // without a group; a group receives a message once
-		RestartServiceCommand:               b.restartCommand(),
-		ContextPreserved:                    false, // a context does not travel over a network
-	}
-	if raceDetector {
-		// The suite's TestReconnect reads its list of messages while a goroutine of
-		// its own writes to it. TestRestarts is run instead.
-		one(t, features, construct, map[string]suiteTest{
-			"publish and subscribe": tests.TestPublishSubscribe, "subscribers": tests.TestConcurrentSubscribe,
-			"several topics": tests.TestConcurrentSubscribeMultipleTopics, "resend": tests.TestResendOnError, "no ack": tests.TestNoAck,
-			"after close": tests.TestContinueAfterSubscribeClose, "close at once": tests.TestConcurrentClose,
-			"after errors": tests.TestContinueAfterErrors, "in order": tests.TestPublishSubscribeInOrder, "publisher": tests.TestPublisherClose,
-			"topic": tests.TestTopic, "the context": tests.TestMessageCtx, "its end": tests.TestSubscribeCtx,
-		})
-		return
-	}
-	tests.TestPubSub(t, features, inGroup(construct, "suite"), construct)
+// usual are the features of a service that uses the adapter by default.
+var usual = tests.Features{
+	ConsumerGroups:                      true,
+	ExactlyOnceDelivery:                 false, // nobody can; it would also leave out three tests
+	GuaranteedOrder:                     true,  // within one subscription, while nothing is nacked
+	GuaranteedOrderWithSingleSubscriber: true,
+	Persistent:                          true,
+	RequireSingleInstance:               false,
+	NewSubscriberReceivesOldMessages:    true,  // without a group; a group receives a message once
+	ContextPreserved:                    false, // a context does not travel over a network
+}
+
+// Watermill's universal suite in its short form, but for what takes it seconds and ends
+// the server (the laboratory has all of it; here it is TestRestarts).
+func TestPubSubShort(t *testing.T) {
+	features := usual
+	features.ForceShort = true
+	one(t, features, pubSub(newBroker(t).connect(), nil), map[string]suiteTest{
+		"publish and subscribe": tests.TestPublishSubscribe, "subscribers": tests.TestConcurrentSubscribe,
+		"several topics": tests.TestConcurrentSubscribeMultipleTopics, "resend": tests.TestResendOnError, "no ack": tests.TestNoAck,
+		"after close": tests.TestContinueAfterSubscribeClose, "close at once": tests.TestConcurrentClose,
+		"after errors": tests.TestContinueAfterErrors, "in order": tests.TestPublishSubscribeInOrder, "publisher": tests.TestPublisherClose,
+		"topic": tests.TestTopic, "the context": tests.TestMessageCtx, "its end": tests.TestSubscribeCtx,
+	})
 }
 
 type suiteTest = func(*testing.T, tests.TestContext, tests.PubSubConstructor)

@@ -1,0 +1,23 @@
+//go:build lab
+
+package bench_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/amends-dev/amends/internal/bench"
+)
+
+// TestSharedFsyncs: with hundreds of sagas in flight group commit shares fsyncs. Five to
+// seven transitions a saga, two fsyncs a transaction: without sharing ten or more.
+func TestSharedFsyncs(t *testing.T) {
+	for callers, mix := range mixes {
+		t.Run(string(callers), func(t *testing.T) {
+			f := run(t, bench.Options{Mix: mix, InFlight: 256, For: 2 * time.Second, Dir: t.TempDir(), Callers: callers})
+			if f.FsyncsPerSaga > 0.5 {
+				t.Errorf("%.2f fsyncs per saga with %d in flight, at most 0.5", f.FsyncsPerSaga, f.InFlight)
+			}
+		})
+	}
+}

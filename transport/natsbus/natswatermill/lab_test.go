@@ -1,0 +1,100 @@
+//go:build lab && !race
+
+package natswatermill_test
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/ThreeDotsLabs/watermill/pubsub/tests"
+	"github.com/nats-io/nats.go"
+
+	"github.com/amends-dev/amends/transport/natsbus/natswatermill"
+)
+
+// Watermill's universal suite. Not with the race detector: its TestReconnect reads its
+// list of messages while a goroutine of its own writes to it.
+func TestPubSub(t *testing.T) {
+	b := newBroker(t)
+	construct := byTest(b.connect())
+	features := usual
+	features.RestartServiceCommand = b.restartCommand()
+	tests.TestPubSub(t, features, inGroup(construct, "suite"), construct)
+}
+
+// restartCommand is a command that restarts the broker.
+func (b *broker) restartCommand() []string {
+	control := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if err := b.restart(); err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+		}
+	}))
+	b.t.Cleanup(control.Close)
+	b.t.Setenv(restartURL, control.URL)
+	self, err := os.Executable()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return []string{self, "restart"}
+}
+
+// settle is longer than a goroutine needs to append to a list.
+const settle = 50 * time.Millisecond
+
+// late hands messages on a moment after they came. The suite's TestReconnect
+// compares what was received with a list to which a goroutine of its own may still
+// be appending: a subscriber that is faster than that goroutine would fail it.
+type late struct{ message.Subscriber }
+
+func (l late) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
+	type held struct {
+		m   *message.Message
+		due time.Time
+	}
+	in, err := l.Subscriber.Subscribe(ctx, topic)
+	if err != nil {
+		return nil, err
+	}
+	queue, out := make(chan held, 10_000), make(chan *message.Message)
+	go func() {
+		defer close(queue)
+		for m := range in {
+			queue <- held{m, time.Now().Add(settle)}
+		}
+	}()
+	go func() {
+		defer close(out)
+		for h := range queue {
+			<-time.After(time.Until(h.due))
+			select {
+			case out <- h.m:
+			case <-h.m.Context().Done():
+			}
+		}
+	}()
+	return out, nil
+}
+
+// byTest gives two tests of the suite what they need: TestReconnect late
+// subscribers, with as much in flight as that takes; and the test about old
+// messages subscribers without a group, who alone receive them.
+func byTest(nc *nats.Conn) tests.ConsumerGroupPubSubConstructor {
+	usual := pubSub(nc, nil)
+	many := pubSub(nc, func(c *natswatermill.Config) { c.InFlight = 1000 })
+	return func(t *testing.T, group string) (message.Publisher, message.Subscriber) {
+		switch {
+		case strings.Contains(t.Name(), "/TestReconnect/"):
+			pub, sub := many(t, group)
+			return pub, late{sub}
+		case strings.Contains(t.Name(), "/TestNewSubscriberReceivesOldMessages/"):
+			return usual(t, "")
+		}
+		return usual(t, group)
+	}
+}

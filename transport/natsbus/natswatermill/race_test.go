@@ -1,5 +1,0 @@
-//go:build race
-
-package natswatermill_test
-
-const raceDetector = true
