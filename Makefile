@@ -78,10 +78,6 @@ lab-console: ## Use the console in a browser (Chromium)
 crashpoints: ## Kill a process at every crash point, and audit (a minute)
 	go test -tags lab,crashpoints ./internal/reliability -count=1 -v -run '^TestCrashPoints'
 
-.PHONY: older
-older: ## Kill the coordinator of an earlier release BASE under load, and go on with this one (a minute)
-	test/older.sh $(BASE)
-
 ##@ Fuzz and measure
 
 FUZZTIME ?= 10s

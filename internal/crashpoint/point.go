@@ -69,7 +69,6 @@ var All = []string{
 	"boltstore: file made",
 	"boltstore: buckets made",
 	"boltstore: before meta is read",
-	"boltstore: a step of an upgrade done",
 	"boltstore: before leftovers are swept",
 	"boltstore: before the committer starts",
 	"boltstore: before the file is closed",

@@ -49,7 +49,6 @@ var situations = map[string]situation{
 	"boltstore: before the file is closed":              {"coordinator", stopping},
 	"boltstore: before the settled records are removed": {"coordinator", stopping},
 	"boltstore: after the settled records are removed":  {"coordinator", stopping},
-	"boltstore: a step of an upgrade done":              {"tool", upgrading},
 	"boltstore: before a definition is written":         {"coordinator", registering},
 	"boltstore: file made":                              {"tool", making},
 	"boltstore: buckets made":                           {"tool", making},

@@ -17,7 +17,6 @@ import (
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/crashpoint"
 	"github.com/amends-dev/amends/internal/daemon"
-	"github.com/amends-dev/amends/internal/packed"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/transport"
 )
@@ -314,14 +313,6 @@ func (n *lane) twice(c *crash, verb, file, to string) error {
 
 func making(n *lane, c *crash) error {
 	return n.offline(c, func(_, scratch string) error { return n.twice(c, "make", scratch+"new", "") })
-}
-
-// upgrading: a file of an earlier layout dies on its way to today's, and arrives.
-func upgrading(n *lane, c *crash) error {
-	return n.offline(c, func(_, scratch string) error {
-		err := packed.Unpack(filepath.Join("..", "..", "store", "boltstore", "testdata", "layout-1.db.gz"), scratch+"old")
-		return errors.Join(err, n.twice(c, "make", scratch+"old", ""))
-	})
 }
 
 // backingUp: half a backup is refused, and the store has not suffered.
