@@ -82,9 +82,13 @@ func (n *neighbours) serve(who string) {
 	n.t.Helper()
 	serve := contract.NewCommand[json.RawMessage, struct{}](who, "serve")
 	p := participant.New(who, new(participant.MemoryInbox), participant.Logger(slog.New(slog.DiscardHandler)))
-	participant.Handle(p, serve, func(context.Context, *participant.MemoryTx, json.RawMessage) (struct{}, error) { return struct{}{}, nil })
+	participant.Handle(p, serve, func(context.Context, *participant.MemoryTx, json.RawMessage) (struct{}, error) {
+		return struct{}{}, nil
+	})
 	participant.HandleUndo(p, contract.UndoOf(serve, "withdraw"),
-		func(context.Context, *participant.MemoryTx, contract.Undo[json.RawMessage, struct{}]) error { return nil })
+		func(context.Context, *participant.MemoryTx, contract.Undo[json.RawMessage, struct{}]) error {
+			return nil
+		})
 	bus, err := n.running.Connect(n.t.Context(), who)
 	if err != nil {
 		n.t.Fatal(err)

@@ -79,13 +79,11 @@ func TestPoisonOfOneParticipant(t *testing.T) {
 	}
 	wire.hpub("saga.event.stock.order-1.reserve.do.1", "", "NATS/1.0\r\nce-type: nonsense\r\n\r\n", "a neighbour's")
 	wire.flush(t)
-	began := time.Now()
 	insist(t, bus, transport.Envelope{Subject: answer, Type: transport.TypeCompleted})
 	await(t, source, "order-1/reserve/do/1")
-	t.Logf("a right answer behind %d of them was taken after %s", flood, time.Since(began))
 	unsaid(t, bus)
 	s := bus.Stats()
-	if s.DeadLettered < natsbus.LetterBurst/2 || s.DeadLettered+s.DeadOverRate+s.DeadUnstored != flood+1 || s.DeadOverRate < flood/2 {
+	if s.DeadLettered < natsbus.LetterBurst/2 || s.DeadLettered+s.DeadOverRate+s.DeadUnstored != flood+1 || s.DeadOverRate == 0 {
 		t.Errorf("%+v; want %d moved at first, then as many as the rate allows, and the rest terminated and counted", s, natsbus.LetterBurst)
 	}
 	list, err := bus.ListDeadLetters(within(t), 0, 10*flood)
