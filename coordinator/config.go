@@ -61,9 +61,9 @@ type Config struct {
 	// Default: 1,000,000.
 	MaxOpen int
 	// MaxBacklog bounds the commands that wait for the bus to take them. Those for one
-	// participant may take up as much as the others leave; beyond that, starts of sagas
-	// that need it are refused with resource_exhausted, so that what was accepted is not
-	// delayed until it times out. Default: 4096.
+	// participant may take up as much as is left, and a sixteenth of it at least; beyond
+	// that, starts of sagas that need it are refused with resource_exhausted, so that what
+	// was accepted is not delayed until it times out. Default: 4096.
 	MaxBacklog int
 	// MaxUnanswered bounds the commands of one participant that lie on the bus unanswered;
 	// MaxUnansweredBytes bounds their bytes. Further ones wait in the store, where they

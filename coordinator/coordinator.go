@@ -261,7 +261,7 @@ func (c *Coordinator) closeInboxes() {
 func (c *Coordinator) flush() {
 	crashpoint.Here("coordinator: stopping, all committed")
 	deadline := time.Now().Add(flushTime)
-	for time.Now().Before(deadline) && c.relay.Stats().Busy() {
+	for s := c.relay.Stats(); (s.UnderWay > 0 || s.Able) && time.Now().Before(deadline); s = c.relay.Stats() {
 		time.Sleep(2 * time.Millisecond)
 	}
 }

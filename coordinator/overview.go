@@ -160,6 +160,11 @@ func (c *Coordinator) apiParticipants(ctx context.Context, _ *transport.Envelope
 			p.Waiting, p.InFlight, p.Redelivered, p.Listening = int64(n.Pending), int64(n.InFlight), int64(n.Redelivered), n.Asking > 0
 		}
 	}
+	for name, commands := range load.Commands {
+		if p := of(name); p.Unknown { // what lies there for nobody
+			p.Waiting = int64(commands)
+		}
+	}
 	c.figures.participantsOf(of)
 	reply := transport.ParticipantsReply{Participants: []transport.ParticipantStatus{}}
 	for _, p := range all {

@@ -254,7 +254,8 @@ func TestAnnouncementsAreBounded(t *testing.T) {
 	})
 }
 
-// Half of a limit is one's own share, and who is within it is admitted whatever others do.
+// Half of a limit is one's own share, and whoever has few that wait is let in whatever
+// waits for others.
 func TestCrowded(t *testing.T) {
 	b := &bus{refuse: func(string) error { return fmt.Errorf("away: %w", transport.ErrRefused) }}
 	r := outbox.NewRelay(b, &ledger{}, outbox.Options{})
@@ -269,10 +270,13 @@ func TestCrowded(t *testing.T) {
 	r.Push(commands("bank", 50, 51))
 	crowded(true, "shop", "bank")
 	crowded(false, "shop")
-	r.Push(commands("shop", 51, 75))
+	r.Push(commands("bank", 51, 1051)) // undos do not ask whether they may
 	crowded(false, "shop")
-	r.Push(commands("shop", 75, 101))
-	crowded(true, "mail") // 100 of 100
+	r.Push(commands("shop", 2000, 2005))
+	crowded(false, "shop")
+	r.Push(commands("shop", 2005, 2006))
+	crowded(true, "shop")
+	crowded(false, "mail")
 }
 
 // A command that is not owed any more does not take up memory behind one that is.

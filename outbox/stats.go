@@ -13,6 +13,7 @@ type Stats struct {
 	UnderWay int           // records that were handed to the bus and not yet accepted
 	Oldest   time.Duration // how long the first record of all has waited
 	Rescan   bool          // the ledger is about to be read again
+	Able     bool          // something could be sent now: its destination is not refused, and within its share
 }
 
 // Busy reports whether something owed has not been accepted by the bus.
@@ -29,6 +30,7 @@ func (r *Relay) Stats() Stats {
 		for _, l := range lane.ring {
 			s.Rescan = s.Rescan || l.rescan || l.reading
 			s.Oldest = max(s.Oldest, l.oldest(now))
+			s.Able = s.Able || !l.idle() && !l.full && !l.waits(now)
 		}
 	}
 	return s
@@ -43,13 +45,13 @@ func (l *line) oldest(now time.Time) time.Duration {
 }
 
 // Crowded is one of some destinations that takes up its share of a limit that all
-// commands which wait to be sent have in common: as much as the others leave, so that one
-// alone has half of it. false: none does.
+// commands which wait to be sent have in common: as much as is left of it, so that one
+// alone has half; and a sixteenth at least, however many wait for others. false: none does.
 func (r *Relay) Crowded(of []Destination, limit int) (Destination, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, to := range of {
-		if l := r.lines[to]; r.backlog >= limit || l != nil && l.waiting() > 0 && l.waiting() >= limit-r.backlog {
+		if l := r.lines[to]; l != nil && l.waiting() >= max(limit-r.backlog, limit/16, 1) {
 			return to, true
 		}
 	}
