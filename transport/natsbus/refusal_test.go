@@ -62,7 +62,7 @@ func TestRefusals(t *testing.T) {
 		{"sealed", jetstream.StreamConfig{}, nil, 1, 10109, transport.ErrRefused},
 	} {
 		stream(c.config)
-		if c.want == transport.ErrFull {
+		if errors.Is(c.want, transport.ErrFull) {
 			if _, err := js.Publish(within(t), "odd.x", nil); err != nil {
 				t.Fatal(err)
 			}
