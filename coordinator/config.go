@@ -51,9 +51,9 @@ type Config struct {
 	// which it does only while its batches are large: with many sagas under way
 	// that saves commits, with few it never happens. Negative: never. Default: 8 ms.
 	MaxLinger time.Duration
-	// MaxWaiting bounds the inputs that wait at one shard. When it is full the bus
-	// is not asked for more and starts are refused with resource_exhausted.
-	// Default: 4096.
+	// MaxWaiting bounds the inputs that wait at one shard; those of one participant may be
+	// half of them, and so may starts, requests and timers. When its half is full the bus is
+	// not asked for more, and starts are refused with resource_exhausted. Default: 4096.
 	MaxWaiting int
 	// MaxOpen bounds the sagas that have not ended; starts beyond it are refused
 	// with resource_exhausted. Those that wait for one participant may be as many as are

@@ -25,6 +25,7 @@ type inbox struct {
 	next    int
 	spare   []*class // empty ones, to be used again
 	blocked int      // who waits in put
+	timers  int      // of them, those with what comes from no participant
 	closed  bool
 }
 
@@ -51,16 +52,17 @@ func newInbox(most int) *inbox {
 
 // put adds work, waiting while there is no room. transport.ErrClosed: it is closed.
 func (b *inbox) put(ctx context.Context, w work) error {
+	name := w.input.Event.Participant
 	b.mu.Lock()
 	for waited := false; ; waited = true {
 		if waited {
-			b.blocked--
+			b.block(name, -1)
 		}
 		if b.closed {
 			b.mu.Unlock()
 			return transport.ErrClosed
 		}
-		if b.size < len(b.slots) {
+		if b.fits(name) {
 			b.add(w)
 			if b.size < len(b.slots) && b.blocked > 0 {
 				signal(b.room) // there is room for the next one too
@@ -69,13 +71,13 @@ func (b *inbox) put(ctx context.Context, w work) error {
 			signal(b.arrived)
 			return nil
 		}
-		b.blocked++
+		b.block(name, 1)
 		b.mu.Unlock()
 		select {
 		case <-b.room:
 		case <-ctx.Done():
 			b.mu.Lock()
-			b.blocked--
+			b.block(name, -1)
 			if b.blocked > 0 {
 				signal(b.room) // it may have been meant for this one
 			}
@@ -86,10 +88,26 @@ func (b *inbox) put(ctx context.Context, w work) error {
 	}
 }
 
-// offer adds work if there is room and nobody waits for it.
+// fits reports whether there is room for what comes from a participant, which may take up
+// half of it; so may what comes from none. Called with the lock held.
+func (b *inbox) fits(participant string) bool {
+	c := b.classes[participant]
+	return b.size < len(b.slots) && (c == nil || c.size < (len(b.slots)+1)/2)
+}
+
+// block counts who waits in put. Called with the lock held.
+func (b *inbox) block(participant string, more int) {
+	b.blocked += more
+	if participant == "" {
+		b.timers += more
+	}
+}
+
+// offer adds work if there is room, and no timer waits for it. Answers that wait do not
+// keep starts out: their participant has its half.
 func (b *inbox) offer(w work) bool {
 	b.mu.Lock()
-	taken := !b.closed && b.size < len(b.slots) && b.blocked == 0
+	taken := !b.closed && b.fits(w.input.Event.Participant) && b.timers == 0
 	if taken {
 		b.add(w)
 	}

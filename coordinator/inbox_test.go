@@ -44,7 +44,7 @@ func TestTakesTurns(t *testing.T) {
 }
 
 // Against a model: nothing is lost or doubled, each class keeps its order, a class is never
-// passed over twice in a row, and the bound holds.
+// passed over twice in a row, and the bounds hold: of the whole, and half of it for each.
 func TestInboxIsFairAndComplete(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		most := rapid.IntRange(1, 12).Draw(t, "most")
@@ -53,8 +53,8 @@ func TestInboxIsFairAndComplete(t *testing.T) {
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {
 			if rapid.Bool().Draw(t, "offer") {
 				who := rapid.SampledFrom([]string{"", "a", "b", "c"}).Draw(t, "who")
-				if taken := b.offer(from(who, sent)); taken != (size < most) {
-					t.Fatalf("taken: %v, with %d of %d there", taken, size, most)
+				if taken := b.offer(from(who, sent)); taken != (size < most && 2*len(model[who]) < most) {
+					t.Fatalf("taken: %v, with %d of %d there, %d of %q", taken, size, most, len(model[who]), who)
 				} else if taken {
 					model[who] = append(model[who], sent)
 					size++
@@ -95,37 +95,50 @@ func TestInboxIsFairAndComplete(t *testing.T) {
 // the inbox. What is in it is taken all the same.
 func TestPutWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newInbox(2)
-		b.offer(from("a", 0))
-		b.offer(from("a", 1))
-		put := func(ctx context.Context, n int) <-chan error {
+		b := newInbox(4)
+		for n := range 3 {
+			if got, want := b.offer(from("a", n)), n < 2; got != want {
+				t.Errorf("input %d of one participant is taken: %t, and it may have half of four", n, got)
+			}
+		}
+		putFrom := func(ctx context.Context, who string, n int) <-chan error {
 			done := make(chan error, 1)
-			go func() { done <- b.put(ctx, from("b", n)) }()
+			go func() { done <- b.put(ctx, from(who, n)) }()
 			synctest.Wait()
 			return done
 		}
+		put := func(ctx context.Context, n int) <-chan error { return putFrom(ctx, "b", n) }
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
+		flood := putFrom(ctx, "a", 3)
+		if !b.offer(from("", 0)) {
+			t.Error("a start is kept out by a participant that floods")
+		}
+		if err := <-putFrom(ctx, "c", 0); err != nil {
+			t.Errorf("another participant is kept out by one that floods: %v", err)
+		}
 		gaveUp, first, second := put(ctx, 9), put(t.Context(), 2), put(t.Context(), 3)
 		time.Sleep(time.Second)
 		synctest.Wait()
-		if err := <-gaveUp; !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("%v, want that its context has ended", err)
+		for _, late := range []<-chan error{gaveUp, flood} {
+			if err := <-late; !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("%v, want that its context has ended", err)
+			}
 		}
-		b.take(make([]work, 0, 1))
-		if b.offer(from("c", 0)) {
-			t.Error("an offer is taken before those who wait")
+		timer := putFrom(t.Context(), "", 1)
+		if b.offer(from("", 2)) {
+			t.Error("a start is taken before a timer that waits")
 		}
 		b.take(make([]work, 0, 8))
-		if err := errors.Join(<-first, <-second); err != nil {
+		if err := errors.Join(<-first, <-second, <-timer); err != nil {
 			t.Error(err)
 		}
 		synctest.Wait()
-		if !b.wait() || b.len() == 0 {
-			t.Error("nothing is there")
+		if !b.wait() || b.len() != 3 {
+			t.Errorf("%d inputs are there, want 3", b.len())
 		}
-		for b.len() < 2 {
-			b.offer(from("c", 0))
+		for n := 0; b.len() < 4; n++ {
+			b.offer(from("c", n))
 		}
 		late := put(t.Context(), 4)
 		b.close()
@@ -135,7 +148,7 @@ func TestPutWaits(t *testing.T) {
 		if b.offer(from("c", 0)) || !errors.Is(b.put(t.Context(), from("c", 0)), transport.ErrClosed) {
 			t.Error("a closed inbox takes more")
 		}
-		if !b.wait() || len(b.take(make([]work, 0, 8))) != 2 || b.wait() || !b.ended() {
+		if !b.wait() || len(b.take(make([]work, 0, 8))) != 4 || b.wait() || !b.ended() {
 			t.Error("what was in it when it was closed is not taken")
 		}
 	})
