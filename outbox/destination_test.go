@@ -296,3 +296,28 @@ func TestQueueIsRewritten(t *testing.T) {
 		t.Errorf("%+v", lines)
 	}
 }
+
+// Records of many destinations that take nothing have a bound in memory together, and each
+// has some room whatever the others have.
+func TestMemoryIsBounded(t *testing.T) {
+	b := &bus{refuse: func(string) error { return fmt.Errorf("away: %w", transport.ErrRefused) }}
+	r := outbox.NewRelay(b, &ledger{}, outbox.Options{MemoryBytes: 8 << 20, BacklogBytes: 6 << 20})
+	total := 0
+	for p := range 10 {
+		to := outbox.Destination(fmt.Sprintf("p%d", p))
+		for n := range 100 {
+			r.Push([]outbox.Record{sizedTo(to, 1000*p+n, 100<<10)})
+		}
+		for _, line := range r.Lines() {
+			if line.To == to {
+				total += line.Waiting
+				if line.Waiting < 10 || line.Waiting > 60 || !line.Ledger {
+					t.Errorf("%s has %d records of 100 KiB in memory, the rest in the ledger: %t", to, line.Waiting, line.Ledger)
+				}
+			}
+		}
+	}
+	if mib := total / 10; mib > 8+10+1 {
+		t.Errorf("%d MiB in all", mib)
+	}
+}

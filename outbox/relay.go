@@ -55,6 +55,9 @@ type Options struct {
 	// BacklogBytes bounds their bytes. Further ones stay in the ledger and are read
 	// when those are worked off. 0: 16,384, and 16 MiB.
 	Backlog, BacklogBytes int
+	// MemoryBytes bounds the bytes of all records in memory: beyond a MiB a destination has
+	// at most as many as are left of it. 0: 256 MiB.
+	MemoryBytes int
 	// Credit bounds the commands of one participant that the bus holds unanswered;
 	// CreditBytes bounds their bytes. Beyond that, or when they take up as much as is
 	// still free in the stream, further ones wait here. 0: 20,000, and 64 MiB.
@@ -85,6 +88,7 @@ func (o Options) withDefaults() Options {
 		{&o.WindowBytes, 8 << 20},
 		{&o.Backlog, 16_384},
 		{&o.BacklogBytes, 16 << 20},
+		{&o.MemoryBytes, 256 << 20},
 		{&o.Credit, 20_000},
 		{&o.CreditBytes, 64 << 20},
 		{&o.Announcements, 1 << 18},
@@ -225,7 +229,7 @@ func (r *Relay) Push(records []Record) {
 func (r *Relay) push(record *Record, now time.Time) {
 	l := r.lineOf(record.To)
 	r.activate(l)
-	if l.rescan || l.reading || l.waiting() >= r.options.Backlog || l.bytes >= r.options.BacklogBytes {
+	if l.rescan || l.reading || r.atBound(l) {
 		l.rescan = true // it is found there, behind what was committed earlier
 		return
 	}
@@ -236,6 +240,25 @@ func (r *Relay) push(record *Record, now time.Time) {
 	r.count(l, 1)
 	r.known[record.ID] = entry{line: l, bytes: record.size(), state: waiting, owed: true}
 	l.owed++
+}
+
+// atBound reports whether a destination has as much in memory as it may. Called with the lock
+// held.
+func (r *Relay) atBound(l *line) bool {
+	return l.waiting() >= r.options.Backlog || l.bytes >= ownBytes && l.bytes >= r.mayKeep()
+}
+
+// ownBytes is what each destination may have in memory whatever the others have.
+const ownBytes = 1 << 20
+
+// mayKeep is how many bytes of records a destination may have in memory now. Called with
+// the lock held.
+func (r *Relay) mayKeep() int {
+	left := r.options.MemoryBytes
+	for _, l := range r.lines {
+		left -= l.bytes
+	}
+	return min(max(left, ownBytes), r.options.BacklogBytes)
 }
 
 // count notes that so many more records wait in a line.

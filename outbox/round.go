@@ -107,6 +107,9 @@ func (r *Relay) unread(lane *lane) (*line, Place) {
 func (r *Relay) refill(ctx context.Context, l *line, after Place) error {
 	now, bytes, full := r.options.Now(), 0, false
 	var found []item
+	r.mu.Lock()
+	most := r.mayKeep()
+	r.mu.Unlock()
 	crashpoint.Here("outbox: before the ledger is read")
 	err := r.ledger.Owed(ctx, l.to, after, func(place Place, record Record) bool {
 		crashpoint.Here("outbox: in the ledger")
@@ -116,7 +119,7 @@ func (r *Relay) refill(ctx context.Context, l *line, after Place) error {
 		}
 		found = append(found, item{Record: record, since: now, sent: true})
 		bytes += record.size()
-		full = len(found) >= r.options.Backlog || bytes >= r.options.BacklogBytes
+		full = len(found) >= r.options.Backlog || bytes >= most
 		return !full
 	})
 	if err != nil {
