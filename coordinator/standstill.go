@@ -15,8 +15,8 @@ import (
 
 // How often is looked, and for how long something stands before that is said.
 const (
-	lookEvery = time.Second     // at what is in memory
-	askEvery  = 5 * time.Second // at the bus and the store
+	lookEvery = time.Second     // at what is in memory, and at the store
+	askEvery  = 5 * time.Second // at the bus
 	// standsAfter is how long something has to stand: a moment's wait is no standstill.
 	standsAfter = 10 * time.Second
 	// hangsAfter is how long the bus or the store may take to answer.
@@ -67,7 +67,7 @@ func newMonitor(c *Coordinator) *monitor {
 	m := &monitor{c: c, known: map[place]*standing{}}
 	m.probes = []*probe{
 		{kind: transport.StandsBus, every: askEvery, look: m.bus},
-		{kind: transport.StandsStore, every: askEvery, look: m.store},
+		{kind: transport.StandsStore, every: lookEvery, look: m.store},
 		{kind: transport.StandsShard, every: lookEvery, look: m.memory},
 	}
 	return m
