@@ -112,8 +112,9 @@ var (
 	// ErrFull: the stream holds as much as it may. errors.Is(err, ErrRefused) holds too.
 	ErrFull error = &refusal{"transport: the stream is full", ErrRefused}
 	// ErrNotPermitted: the bus does not let the publisher write on the subject; an
-	// operator may change that. errors.Is(err, ErrRefused) holds too.
-	ErrNotPermitted error = &refusal{"transport: not permitted by the bus", ErrRefused}
+	// operator may change that. It says so of a subject and not of an envelope, so that it
+	// is not certain that it does not have this one.
+	ErrNotPermitted = errors.New("transport: not permitted by the bus")
 )
 
 // refusal is an error that is a kind of another one.

@@ -89,32 +89,44 @@ func (b *Bus) send(ctx context.Context, messages []*nats.Msg, errs []error) {
 		if future == nil {
 			continue
 		}
-		var late bool
-		late, errs[i] = b.await(ctx, messages[i], future, began)
-		answered, silent = answered || errs[i] == nil, silent || late
+		said, late, err := b.await(ctx, messages[i], future, began)
+		answered, silent, errs[i] = answered || said, silent || late, err
 	}
 	crashpoint.Here("natsbus: all acknowledged")
 	b.judgeConnection(answered, silent)
 }
 
-// await waits for the server's word about one message. silent: there was none in time.
-func (b *Bus) await(ctx context.Context, m *nats.Msg, future jetstream.PubAckFuture, began time.Time) (silent bool, err error) {
+// await waits for the server's word about one message. answered: there was one; silent:
+// there was none in time.
+func (b *Bus) await(ctx context.Context, m *nats.Msg, future jetstream.PubAckFuture, began time.Time) (answered, silent bool, err error) {
+	refused := func(err error) (bool, bool, error) {
+		b.refusedLife(err)
+		var api *jetstream.APIError
+		return errors.As(err, &api), errors.Is(err, jetstream.ErrAsyncPublishTimeout), b.translate(err)
+	}
 	for {
 		violated := b.violations.changed() // before looking: one that comes later closes it
+		select {                           // what is said of the message goes before what is said of its subject
+		case ack := <-future.Ok():
+			b.accepted(m.Subject, ack)
+			return true, false, nil
+		case err := <-future.Err():
+			return refused(err)
+		default:
+		}
 		if err := b.violations.of(m.Subject, began); err != nil {
-			return false, err
+			return true, false, err
 		}
 		select {
 		case ack := <-future.Ok():
 			b.accepted(m.Subject, ack)
 			crashpoint.Here("natsbus: between acknowledgements")
-			return false, nil
+			return true, false, nil
 		case err := <-future.Err():
-			b.refusedLife(err)
-			return errors.Is(err, jetstream.ErrAsyncPublishTimeout), b.translate(err)
+			return refused(err)
 		case <-violated:
 		case <-ctx.Done():
-			return false, ctx.Err()
+			return false, false, ctx.Err()
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -43,11 +44,10 @@ var refusals = map[jetstream.ErrorCode]error{
 	10002: transport.ErrFull,    // resource limits exceeded for account
 	10023: transport.ErrFull,    // insufficient resources
 	10047: transport.ErrFull,    // insufficient storage resources available
-	10077: transport.ErrFull,    // maximum messages, messages per subject or bytes exceeded; or the disk is full
+	10077: transport.ErrFull,    // maximum messages, messages per subject or bytes exceeded; see storeFailed
 	10008: transport.ErrRefused, // JetStream system temporarily unavailable
 	10009: transport.ErrRefused, // not leader
 	10109: transport.ErrRefused, // sealed stream
-	10158: transport.ErrRefused, // the same message id is in process
 	10166: transport.ErrRefused, // per-message TTL is disabled: sent again without
 	10167: transport.ErrRefused, // too many requests
 	10194: transport.ErrRefused, // stream is offline
@@ -70,15 +70,21 @@ func (b *Bus) translate(err error) error {
 		return err
 	}
 	kind, known := refusals[api.ErrorCode]
-	if !known {
-		kind = transport.ErrRefused
+	switch {
+	case !known:
 		if _, told := b.odd.LoadOrStore(api.ErrorCode, true); !told {
 			b.config.Logger.Warn("the NATS server refuses a message for a reason that is not known; it is sent again until it is taken",
 				"code", int(api.ErrorCode), "error", api.Description)
 		}
+		return err
+	case api.ErrorCode == storeFailed && !strings.HasPrefix(api.Description, "maximum "):
+		return err // of the disk: it may have been written
 	}
 	return fmt.Errorf("%w: %w", kind, err)
 }
+
+// storeFailed is the code for a limit of the stream, and for an error of the disk.
+const storeFailed jetstream.ErrorCode = 10077
 
 // violations are the destinations on which the server does not let us publish. It says so
 // on the connection and not in answer to the message, which is dropped in silence.
@@ -115,14 +121,17 @@ func (v *violations) note(err error, now time.Time) {
 	if match == nil {
 		return
 	}
-	key := v.key(match[1])
+	key, ours := v.key(match[1])
+	if !ours {
+		return // not published by a bus: acknowledgements, requests
+	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	one, known := v.seen[key]
 	if !known && len(v.seen) >= maxViolations {
-		return
+		v.evict()
 	}
-	if !known {
+	if !known || now.Sub(one.last) > forbiddenAfter {
 		one.first = now
 	}
 	one.last = now
@@ -132,13 +141,32 @@ func (v *violations) note(err error, now time.Time) {
 	v.next = make(chan struct{})
 }
 
-// key is what permissions are given for: the stream and the participant of a subject.
-func (v *violations) key(subject string) string {
-	stream, err := v.subjects.StreamOf(subject)
-	if err != nil || !stream.WorkQueue() {
-		return subject
+// evict drops the one that was seen longest ago. Called with the lock held.
+func (v *violations) evict() {
+	oldest, at := "", time.Time{}
+	for key, one := range v.seen {
+		if at.IsZero() || one.last.Before(at) {
+			oldest, at = key, one.last
+		}
 	}
-	return string(stream) + " " + v.subjects.Participant(subject)
+	delete(v.seen, oldest)
+}
+
+// key is what a permission is given for: the subject of a command, all answers of a
+// participant; false: it is of no stream.
+func (v *violations) key(subject string) (key string, ours bool) {
+	stream, err := v.subjects.StreamOf(subject)
+	if err != nil {
+		return "", false
+	}
+	participant, _, bundle := v.subjects.ParseBundle(subject)
+	switch {
+	case bundle:
+		return string(stream) + " bundle " + participant, true
+	case stream == transport.Events:
+		return string(stream) + " " + v.subjects.Participant(subject), true
+	}
+	return subject, true
 }
 
 // changed is closed when the server has said no once more.
@@ -154,9 +182,13 @@ func (v *violations) of(subject string, published time.Time) error {
 	if !v.some.Load() {
 		return nil
 	}
+	key, ours := v.key(subject)
+	if !ours {
+		return nil
+	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	one, known := v.seen[v.key(subject)]
+	one, known := v.seen[key]
 	switch {
 	case !known || one.last.Before(published):
 		return nil
@@ -171,9 +203,13 @@ func (v *violations) forget(subject string) {
 	if !v.some.Load() {
 		return
 	}
+	key, ours := v.key(subject)
+	if !ours {
+		return
+	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	delete(v.seen, v.key(subject))
+	delete(v.seen, key)
 	v.some.Store(len(v.seen) > 0)
 }
 

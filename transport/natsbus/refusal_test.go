@@ -97,8 +97,14 @@ func TestRefusals(t *testing.T) {
 			t.Errorf("%s: %v, for good: want %t", c.name, got, forGood)
 		}
 	}
-	if err := bus.Translate(&jetstream.APIError{ErrorCode: 10_999}); !errors.Is(err, transport.ErrRefused) || errors.Is(err, transport.ErrRefusedForGood) {
-		t.Errorf("a code of a later server: %v, want: for now", err)
+	for what, err := range map[string]*jetstream.APIError{
+		"a code of a later server":       {ErrorCode: 10_999},
+		"an error of the server's disk":  {ErrorCode: 10_077, Description: "write /data: input/output error"},
+		"the first copy is being stored": {ErrorCode: 10_158},
+	} {
+		if err := bus.Translate(err); err == nil || errors.Is(err, transport.ErrRefused) {
+			t.Errorf("%s: %v, and it may well have been stored", what, err)
+		}
 	}
 	if err := bus.Translate(context.DeadlineExceeded); errors.Is(err, transport.ErrRefused) {
 		t.Errorf("no answer: %v, and it may well have been taken", err)
@@ -144,21 +150,35 @@ func TestNotPermitted(t *testing.T) {
 	forbidden := command("forbidden")
 	forbidden.Subject = "saga.command.bank.pay"
 	errs := bus.Publish(within(t), []transport.Envelope{forbidden, command("a"), command("b")})
-	if len(errs) != 3 || errs[1] != nil || errs[2] != nil || !errors.Is(errs[0], transport.ErrNotPermitted) || errors.Is(errs[0], transport.ErrRefusedForGood) {
-		t.Errorf("%v, want that the first one is not permitted for now", errs)
+	if len(errs) != 3 || errs[1] != nil || errs[2] != nil || !errors.Is(errs[0], transport.ErrNotPermitted) || errors.Is(errs[0], transport.ErrRefused) {
+		t.Errorf("%v, want that the first one is not permitted for now, and that it is not certain that it was not stored", errs)
 	}
 	// An operator has a minute to allow it; then it is for good.
 	now := time.Now()
 	violation := fmt.Errorf("%w: Permissions Violation for Publish to %q", nats.ErrPermissionViolation, forbidden.Subject)
+	bus.NoteViolation(violation, now.Add(30*time.Second))
 	bus.NoteViolation(violation, now.Add(time.Minute))
 	if err := bus.Violation(forbidden.Subject, now); !errors.Is(err, transport.ErrRefusedForGood) || !errors.Is(err, transport.ErrNotPermitted) {
 		t.Errorf("after a minute: %v, want: for good", err)
 	}
-	if err := bus.Violation("saga.command.shop.sell", now); err != nil {
-		t.Errorf("another participant's: %v", err)
+	for _, other := range []string{"saga.command.shop.sell", "saga.command.bank.refund", "saga.lifecycle.checkout.completed"} {
+		if err := bus.Violation(other, now); err != nil {
+			t.Errorf("%s: %v, and only %s is forbidden", other, err, forbidden.Subject)
+		}
 	}
 	if err := bus.Violation(forbidden.Subject, now.Add(2*time.Minute)); err != nil {
 		t.Errorf("published since: %v", err)
+	}
+	bus.NoteViolation(violation, now.Add(time.Hour)) // after a long time without: another minute
+	if err := bus.Violation(forbidden.Subject, now.Add(time.Hour)); !errors.Is(err, transport.ErrNotPermitted) || errors.Is(err, transport.ErrRefusedForGood) {
+		t.Errorf("an hour later: %v, want: for now", err)
+	}
+	for n := range 3000 { // a stranger's scan fills no table, nor do answers to it
+		bus.NoteViolation(fmt.Errorf("%w: Permissions Violation for Publish to %q", nats.ErrPermissionViolation, fmt.Sprintf("_INBOX.%d", n)), now.Add(time.Hour))
+		bus.NoteViolation(fmt.Errorf("%w: Permissions Violation for Publish to %q", nats.ErrPermissionViolation, fmt.Sprintf("saga.command.x.a%d", n)), now.Add(2*time.Hour))
+	}
+	if err := bus.Violation("saga.command.x.a2999", now.Add(2*time.Hour)); !errors.Is(err, transport.ErrNotPermitted) {
+		t.Errorf("the last of many: %v", err)
 	}
 }
 
