@@ -63,6 +63,7 @@ type Coordinator struct {
 	owing       atomic.Pointer[map[outbox.Destination]int] // records in the ledger, a moment ago
 	received    atomic.Int64                               // when the bus last gave answers, in Unix nanoseconds
 	monitor     *monitor
+	refusals    chan Input // that wait for takeRefusals
 	cacheHits   atomic.Uint64
 	cacheMisses atomic.Uint64
 }
@@ -93,11 +94,12 @@ func New(config Config) (*Coordinator, error) {
 	c.observer = both{c.figures, config.Observer}
 	c.relay = outbox.NewRelay(config.Bus, config.Store, outbox.Options{
 		OnPublish: c.observer.Published, OnRefused: c.refused, OnDropped: c.dropped, Now: config.Clock,
-		Credit: config.MaxUnanswered, CreditBytes: config.MaxUnansweredBytes,
+		Credit: config.MaxUnanswered, CreditBytes: config.MaxUnansweredBytes, Shared: config.Store.Shared(),
 	})
 	c.timekeeper = newTimekeeper(config.Store, config.Clock, c.put)
 	w := writer{subjects: config.Subjects, source: "/amends/" + config.Name, secret: config.Secret, tracer: config.Tracer}
 	c.monitor = newMonitor(c)
+	c.refusals = make(chan Input, maxRefusals)
 	for range config.Shards {
 		engine, err := newEngine(config.Store, defs, w, max(1, config.CacheSize/config.Shards))
 		if err != nil {
@@ -187,7 +189,7 @@ func (c *Coordinator) Run(ctx context.Context) error {
 // of its own.
 func (c *Coordinator) intakes(source transport.Source) []func(context.Context) error {
 	receive := func(ctx context.Context) error { return c.receive(ctx, source) }
-	return append([]func(context.Context) error{receive, c.timekeeper.run, c.expire, c.watchBus}, c.monitor.loops()...)
+	return append([]func(context.Context) error{receive, c.timekeeper.run, c.expire, c.watchBus, c.takeRefusals}, c.monitor.loops()...)
 }
 
 // Ready reports whether the coordinator takes work: nil, or why not. It waits for nothing:
@@ -281,19 +283,9 @@ func (c *Coordinator) watchBus(ctx context.Context) error {
 	}
 }
 
-// refused takes in that the bus will never take a command. It may wait for a shard, which
-// waits for nobody.
-func (c *Coordinator) refused(r outbox.Record, sent bool, err error) {
-	c.limited.Error("the bus will never take a command: its step has failed",
-		LogSaga, string(r.ID.Saga), LogStep, string(r.Envelope.Step), LogDirection, string(r.Envelope.Direction),
-		LogAttempt, r.Envelope.Attempt, LogError, err.Error())
-	// Stopping: it is still owed, and sent and refused again after the next start.
-	_ = c.put(context.Background(), work{input: ReadRefusal(&r, sent, err, c.config.Clock())})
-}
-
 // dropped notes announcements that nobody will hear.
 func (c *Coordinator) dropped(announcements int, err error) {
-	c.config.Logger.Error("announcements were dropped", "announcements", announcements, LogError, err.Error())
+	c.limited.Error("announcements were dropped", "announcements", announcements, LogError, err.Error())
 	c.observer.AnnouncementsDropped(announcements)
 }
 

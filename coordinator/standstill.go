@@ -291,11 +291,12 @@ func (m *monitor) bus(ctx context.Context) (found []transport.Standstill, err er
 			}}, nil
 		}
 	}
+	before := m.c.relay.InFlight()
 	load, ok := m.c.load(ctx)
 	if !ok {
 		return nil, nil
 	}
-	m.c.correct(&load)
+	m.c.correct(before, &load)
 	consumers := map[string]bool{}
 	for i := range load.Consumers {
 		n := &load.Consumers[i]

@@ -1,10 +1,13 @@
 package coordinator
 
 import (
+	"context"
+	"strings"
 	"time"
 
 	"github.com/amends-dev/amends/outbox"
 	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/transport"
 )
 
 // explain adds to a wake-up which of the commands that time out now have not gone out,
@@ -25,8 +28,14 @@ func (e *Engine) explain(def *saga.Definition, in *saga.Instance, ev *saga.Event
 			to = outbox.Destination(step.Undo.Participant)
 		}
 		why := e.unsent(to, outbox.ID{Saga: in.ID, Revision: s.Sent, Index: uint16(i)})
-		if why != "" {
-			ev.Unsent, ev.Reason = append(ev.Unsent, step.Name), why
+		if why == "" {
+			continue
+		}
+		ev.Unsent = append(ev.Unsent, step.Name)
+		if ev.Reason == "" {
+			ev.Reason = why
+		} else if !strings.Contains(ev.Reason, why) {
+			ev.Reason += "; " + why
 		}
 	}
 }
@@ -35,9 +44,39 @@ func (e *Engine) explain(def *saga.Definition, in *saga.Instance, ev *saga.Event
 // the bus had answered in the participant's place. sent: it may have arrived all the same.
 func ReadRefusal(r *outbox.Record, sent bool, err error, at time.Time) Input {
 	e := &r.Envelope
-	reason := err.Error()
 	return Input{Saga: r.ID.Saga, Event: saga.Event{
 		Type: saga.Answered, At: at, Participant: string(r.To), Step: e.Step, Direction: e.Direction, Attempt: e.Attempt,
-		Outcome: saga.OutcomeNotSent, Reason: reason[:min(len(reason), 2*saga.MaxReason)], Final: sent,
+		Outcome: saga.OutcomeNotSent, Reason: transport.Cut(err.Error(), saga.MaxReason), Final: sent,
 	}}
+}
+
+// maxRefusals bounds the refusals that wait for their shards. One that does not fit is
+// heard of again when its attempt times out, and its next one is refused.
+const maxRefusals = 4096
+
+// refused takes in that the bus will never take a command. It does not wait: the relay has
+// others to serve.
+func (c *Coordinator) refused(r outbox.Record, sent bool, err error) {
+	c.limited.Error("the bus will never take a command: its step has failed",
+		LogSaga, string(r.ID.Saga), LogStep, string(r.Envelope.Step), LogDirection, string(r.Envelope.Direction),
+		LogAttempt, r.Envelope.Attempt, LogError, err.Error())
+	select {
+	case c.refusals <- ReadRefusal(&r, sent, err, c.config.Clock()):
+	default:
+	}
+}
+
+// takeRefusals hands refusals to their shards. Those that are left at a stop are still
+// owed, and sent and refused again after the next start.
+func (c *Coordinator) takeRefusals(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case input := <-c.refusals:
+			if c.put(ctx, work{input: input}) != nil {
+				return nil
+			}
+		}
+	}
 }

@@ -202,7 +202,7 @@ func TestCreditComesBack(t *testing.T) {
 			t.Errorf("after %s, and commands are kept for %s", passed, transport.MinLife)
 		}
 		sent(5)
-		r.Correct(outbox.Held{Messages: map[outbox.Destination]int{"shop": 0}}) // it takes and does not answer yet
+		r.Correct(outbox.Held{Before: r.InFlight(), Messages: map[outbox.Destination]int{"shop": 0}}) // it takes and does not answer yet
 		sent(7)
 	})
 }
@@ -237,10 +237,10 @@ func TestAnnouncementsAreBounded(t *testing.T) {
 			list = append(list, recordTo(outbox.Lifecycle, 100+n))
 		}
 		l := &ledger{records: slices.Clone(list)}
-		dropped := 0
-		r := outbox.NewRelay(b, l, outbox.Options{Window: 4, Backlog: 10, Announcements: 20, OnDropped: func(n int, err error) { dropped += n }})
+		var dropped atomic.Int64
+		r := outbox.NewRelay(b, l, outbox.Options{Window: 4, Backlog: 10, Announcements: 20, OnDropped: func(n int, err error) { dropped.Add(int64(n)) }})
 		defer run(t, r)()
-		for dropped < 30 {
+		for dropped.Load() < 30 {
 			<-after(t)
 		}
 		up.Store(true)
@@ -248,8 +248,8 @@ func TestAnnouncementsAreBounded(t *testing.T) {
 			<-after(t)
 		}
 		synctest.Wait()
-		if got := b.taken(); !slices.Equal(got, ids(130, 150)) || dropped != 30 {
-			t.Errorf("dropped %d, sent %v", dropped, got)
+		if got := b.taken(); !slices.Equal(got, ids(130, 150)) || dropped.Load() != 30 {
+			t.Errorf("dropped %d, sent %v", dropped.Load(), got)
 		}
 	})
 }

@@ -35,7 +35,7 @@ type line struct {
 	dead      int // items of the queue that are not owed any more
 	held      int // messages on the bus, those under way included, that are neither answered nor expired
 	heldBytes int
-	unseen    int  // further ones that the bus told of; below 0: so many of held it has let go
+	unseen    int  // the bus's own count less held, when it was last told
 	full      bool // what comes next in the queue is beyond the destination's share of the bus
 
 	deficit int  // bytes that the destination may send in this round

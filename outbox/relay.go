@@ -65,11 +65,14 @@ type Options struct {
 	// Announcements bounds those that are owed while the bus does not take any: beyond
 	// it the oldest are dropped. 0: 262,144.
 	Announcements int
+	// Shared says that other processes send what the same ledger owes: that this one has
+	// not sent a command is then not certain to mean that nobody has.
+	Shared bool
 	// OnPublish is told about every batch: how many the bus accepted and refused.
 	OnPublish func(accepted, refused int)
 	// OnRefused is told about a command that the bus will never take
-	// (transport.ErrRefusedForGood). sent: an earlier attempt to publish it may have
-	// succeeded. It is owed until a commit settles it, and is not sent again before the
+	// (transport.ErrRefusedForGood). sent: an earlier attempt to publish it, or another
+	// process's, may have succeeded. It is owed until a commit settles it, and is not sent again before the
 	// next start or Resend. It is called from Step and must not block.
 	OnRefused func(r Record, sent bool, err error)
 	// OnDropped is told how many announcements were given up: the bus will never take

@@ -219,15 +219,25 @@ func TestRefusedForGood(t *testing.T) {
 			}
 			return nil
 		}}
+		var mu sync.Mutex
 		reported := map[string]bool{}
+		all := func() int {
+			mu.Lock()
+			defer mu.Unlock()
+			return len(reported)
+		}
 		owed := recordTo("shop", 6)
 		tries["6"] = 1
 		r := outbox.NewRelay(b, &ledger{records: []outbox.Record{owed}}, outbox.Options{
-			OnRefused: func(r outbox.Record, sent bool, _ error) { reported[r.Envelope.ID] = sent },
+			OnRefused: func(r outbox.Record, sent bool, _ error) {
+				mu.Lock()
+				defer mu.Unlock()
+				reported[r.Envelope.ID] = sent
+			},
 		})
 		r.Push(commands("shop", 1, 5))
 		defer run(t, r)()
-		for len(reported) < 4 {
+		for all() < 4 {
 			synctest.Wait()
 			<-after(t)
 		}
@@ -237,6 +247,24 @@ func TestRefusedForGood(t *testing.T) {
 		}
 		if want := map[string]bool{"1": false, "3": false, "4": true, "6": true}; !maps.Equal(reported, want) {
 			t.Errorf("reported %v, want %v", reported, want)
+		}
+	})
+}
+
+// Who shares the ledger may have sent what this process has not.
+func TestSharedIsNeverCertain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &bus{refuse: func(string) error { return fmt.Errorf("too large: %w", transport.ErrRefusedForGood) }}
+		var certain []bool
+		r := outbox.NewRelay(b, &ledger{}, outbox.Options{
+			Shared: true, OnRefused: func(_ outbox.Record, sent bool, _ error) { certain = append(certain, !sent) },
+		})
+		r.Push(commands("shop", 1, 3))
+		stop := run(t, r)
+		synctest.Wait()
+		stop()
+		if !slices.Equal(certain, []bool{false, false}) {
+			t.Errorf("certain: %v", certain)
 		}
 	})
 }

@@ -199,7 +199,7 @@ func (r *Relay) take(l *line, batch []item, bytes int) ([]item, int, bool) {
 		case e.bytes > l.deficit:
 			return batch, bytes, true
 		case !r.mayHold(l, e.bytes):
-			l.full = true
+			l.full, l.deficit = true, 0
 			return batch, bytes, false
 		}
 		e.state = sending
@@ -259,8 +259,9 @@ func (r *Relay) send(ctx context.Context, lane *lane, batch []item, epoch int) (
 			}
 		case errors.Is(err, transport.ErrRefusedForGood) && it.Answered():
 			refused++
-			r.options.OnRefused(it.Record, it.sent, err)
-		case errors.Is(err, transport.ErrRefusedForGood):
+			// What is said of a subject is not certain of this record.
+			r.options.OnRefused(it.Record, it.sent || r.options.Shared || errors.Is(err, transport.ErrNotPermitted), err)
+		case dropped(it, err):
 			refused++
 			accepted = append(accepted, it.ID)
 			r.options.OnDropped(1, err)
@@ -281,6 +282,12 @@ func (r *Relay) send(ctx context.Context, lane *lane, batch []item, epoch int) (
 	return back
 }
 
+// dropped reports whether an announcement is given up: the bus will never take it. One that
+// is not permitted waits for an operator.
+func dropped(it *item, err error) bool {
+	return !it.Answered() && errors.Is(err, transport.ErrRefusedForGood) && !errors.Is(err, transport.ErrNotPermitted)
+}
+
 // learn takes note of what the bus has accepted and refused.
 func (r *Relay) learn(lane *lane, batch []item, errs []error, epoch int) {
 	now := r.options.Now()
@@ -295,9 +302,11 @@ func (r *Relay) learn(lane *lane, batch []item, errs []error, epoch int) {
 			lane.touched = append(lane.touched, l)
 		}
 		switch {
-		case err == nil, errors.Is(err, transport.ErrRefusedForGood):
-			l.took = true
+		case err == nil, dropped(it, err), it.Answered() && errors.Is(err, transport.ErrRefusedForGood):
 			r.taken(it, err == nil && epoch == r.epoch, now)
+			if l.took = l.took || !errors.Is(err, transport.ErrNotPermitted); !l.took {
+				l.failed = err // for this one that is the end, for those behind it it is not
+			}
 		default:
 			l.failed = err
 			if r.back(it) {
@@ -363,12 +372,13 @@ func (r *Relay) sweep(now time.Time) {
 		return
 	}
 	r.sweepAt = now.Add(sweepEvery)
+	pace := creditPause * time.Duration(1+len(r.known)/50_000) // it holds up everybody
 	for id, e := range r.known {
 		if e.state == onBus && !e.until.IsZero() && !now.Before(e.until) {
 			r.letGo(id, e)
 		}
-		if e.line.full {
-			r.sweepAt = now.Add(creditPause)
+		if e.line.full && pace < sweepEvery {
+			r.sweepAt = now.Add(pace)
 		}
 	}
 }
@@ -392,7 +402,8 @@ func (r *Relay) trim(ctx context.Context, lane *lane) error {
 	if err != nil {
 		return err
 	}
-	excess := counts[Lifecycle] - r.options.Announcements
+	unswept := r.options.Announcements / 64 // what was settled a moment ago may still be counted
+	excess := counts[Lifecycle] - r.options.Announcements - unswept
 	if excess <= 0 {
 		return nil
 	}

@@ -93,7 +93,10 @@ func (r *Relay) Lines() []Line {
 	for _, l := range r.lines {
 		one := Line{
 			To: l.to, Waiting: l.waiting(), Ledger: l.rescan || l.reading, Oldest: l.oldest(now),
-			Full: l.full && l.waiting() > 0, Problem: l.problem,
+			Full: l.full && l.waiting() > 0,
+		}
+		if l.waiting() > 0 || one.Ledger {
+			one.Problem = l.problem
 		}
 		if one.Problem != nil {
 			one.Since = l.since
@@ -127,8 +130,26 @@ func (r *Relay) Unsent(to Destination, id ID) string {
 	return "the bus has not taken it yet"
 }
 
+// InFlight is what the relay takes the bus to hold.
+type InFlight struct {
+	messages map[Destination]int
+	bytes    int64
+}
+
+// InFlight is what the relay takes the bus to hold, for Held.Before.
+func (r *Relay) InFlight() InFlight {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	f := InFlight{messages: make(map[Destination]int, len(r.lines)), bytes: r.used}
+	for to, l := range r.lines {
+		f.messages[to] = l.held
+	}
+	return f
+}
+
 // Held is what the bus holds for the participants.
 type Held struct {
+	Before   InFlight            // what the relay knew before the bus was asked
 	Limit    int64               // bytes that the stream of commands may hold; 0: not known
 	Used     int64               // bytes that it holds
 	Messages map[Destination]int // of each participant that has any
@@ -136,16 +157,17 @@ type Held struct {
 
 // Correct tells the relay what the bus holds, which cannot be known from what was sent
 // and answered alone: participants acknowledge, messages expire, an earlier process has
-// sent some. It is for every half minute, and after a start.
+// sent some. It is for every few seconds, and after a start.
 func (r *Relay) Correct(held Held) {
 	r.mu.Lock()
-	r.room, r.used = held.Limit, held.Used
+	r.room = held.Limit
+	r.used += held.Used - held.Before.bytes // what was sent and answered meanwhile stays
 	for to := range held.Messages {
 		r.lineOf(to)
 	}
 	for _, l := range r.lines {
 		if l.to != Lifecycle {
-			l.unseen = held.Messages[l.to] - l.held
+			l.unseen = held.Messages[l.to] - held.Before.messages[l.to]
 		}
 	}
 	r.mu.Unlock()

@@ -76,6 +76,10 @@ type Store interface {
 	// twice, which everybody can bear.
 	Settle(ctx context.Context, ids []outbox.ID) error
 
+	// Shared says whether other processes may have the store open: what this one has not
+	// sent of it another one may have.
+	Shared() bool
+
 	// PutDefinition stores a definition. The same name, version and fingerprint
 	// again: nothing happens. Another fingerprint: *DefinitionConflictError.
 	PutDefinition(ctx context.Context, d *saga.Definition) error

@@ -21,6 +21,9 @@ type disk struct {
 
 var _ store.Store = (*disk)(nil)
 
+// Shared implements store.Store.
+func (d *disk) Shared() bool { return len(d.n.w.nodes) > 1 }
+
 // Commit implements store.Store.
 func (d *disk) Commit(ctx context.Context, changes []store.Change) ([]error, error) {
 	n, w := d.n, d.n.w

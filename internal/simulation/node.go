@@ -105,6 +105,7 @@ func (n *node) start() {
 	}
 	n.relay = outbox.NewRelay(n.disk, n.disk, outbox.Options{
 		Window: w.dice.between(1, 64), Backlog: w.dice.between(4, 256), Credit: credit, Now: n.clock, OnRefused: n.refused,
+		Shared: n.disk.Shared(),
 	})
 	n.recovering = true
 	n.round()

@@ -65,6 +65,8 @@ const (
 	sweepAt = 2048
 	// owedBatch is how many records Owed reads in one transaction.
 	owedBatch = 256
+	// owedBytes is how many bytes of data end a batch of Owed early.
+	owedBytes = 8 << 20
 	// scanLimit bounds the index entries that one List call looks at.
 	scanLimit = 20_000
 	// loadLimit bounds the states that one List call loads and does not return.

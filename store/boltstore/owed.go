@@ -47,8 +47,9 @@ func (s *Store) owedBatch(ctx context.Context, to outbox.Destination, behind []b
 		if k != nil && bytes.Equal(k, behind) {
 			k, v = c.Next()
 		}
-		for n := 0; bytes.HasPrefix(k, prefix); k, v = c.Next() {
-			if n++; n > owedBatch {
+		n, size := 0, 0
+		for ; bytes.HasPrefix(k, prefix); k, v = c.Next() {
+			if n++; n > owedBatch || size > owedBytes {
 				return nil
 			}
 			last = bytes.Clone(k)
@@ -60,6 +61,7 @@ func (s *Store) owedBatch(ctx context.Context, to outbox.Destination, behind []b
 			if owed {
 				_, place := parseOwedKey(k)
 				records, places = append(records, record), append(places, place)
+				size += len(record.Envelope.Data)
 			}
 		}
 		last = nil
@@ -158,6 +160,9 @@ func (s *Store) openOwed(tx *bolt.Tx, k, v []byte) (stored, *head, error) {
 	_, err = s.loadEntry(tx, o.id.Saga, place.Commit)
 	return o, nil, err
 }
+
+// Shared implements store.Store: the file is locked.
+func (s *Store) Shared() bool { return false }
 
 // Settle implements store.Store. The records are removed when their sagas move, or when
 // many have gathered, by a transaction that is written anyway; Owed passes them over

@@ -324,6 +324,9 @@ func (s *Store) Owed(ctx context.Context, to outbox.Destination, after outbox.Pl
 	return nil
 }
 
+// Shared implements store.Store: no other process has this one's memory.
+func (s *Store) Shared() bool { return false }
+
 // Destinations implements store.Store.
 func (s *Store) Destinations(ctx context.Context) (map[outbox.Destination]int, error) {
 	if err := s.lock(ctx); err != nil {
