@@ -1,7 +1,6 @@
 package coordinator_test
 
 import (
-	"bytes"
 	"encoding/json"
 	"log/slog"
 	"slices"
@@ -80,7 +79,7 @@ func TestPurge(t *testing.T) {
 		if err := w.stopCoordinator(); err != nil {
 			t.Fatal(err)
 		}
-		var log bytes.Buffer
+		var log notes
 		c := w.start(coordinator.Config{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 		for _, subject := range []string{"saga.event.bank.nobody.charge.do.1", "saga.event.bank.nobody.charge.do.2", "saga.event.post.x"} {
 			if errs := w.bus.Publish(t.Context(), []transport.Envelope{{Subject: subject, Type: transport.TypeCompleted}}); errs != nil {
@@ -141,7 +140,7 @@ func TestLogOfDeadLettersIsLimited(t *testing.T) {
 		if err := w.stopCoordinator(); err != nil {
 			t.Fatal(err)
 		}
-		var log bytes.Buffer
+		var log notes
 		w.start(coordinator.Config{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 		if _, err := client.New(w.bus).Start(t.Context(), checkout, order{"tea"}); err != nil {
 			t.Fatal(err)

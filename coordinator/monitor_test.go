@@ -241,8 +241,26 @@ func TestStandstills(t *testing.T) {
 	}
 }
 
+// notes are what a logger has written, safe to read meanwhile.
+type notes struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (n *notes) Write(p []byte) (int, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.text.Write(p)
+}
+
+func (n *notes) String() string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.text.String()
+}
+
 func (r *row) try(t *testing.T) {
-	var said strings.Builder
+	var said notes
 	s := newStage()
 	w := &town{t: t, bus: s.Bus, store: s.store, decide: func(string, int) error { return nil }}
 	w.services()

@@ -39,7 +39,7 @@ func TestDefinitionIsGone(t *testing.T) {
 		if err := w.stopCoordinator(); err != nil {
 			t.Fatal(err)
 		}
-		var said strings.Builder
+		var said notes
 		c, err := coordinator.New(coordinator.Config{Store: forgetful{w.store}, Bus: w.bus, Logger: slog.New(slog.NewTextHandler(&said, nil))})
 		if err != nil {
 			t.Fatal(err)
