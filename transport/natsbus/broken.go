@@ -2,6 +2,8 @@ package natsbus
 
 import (
 	"strings"
+	"sync"
+	"sync/atomic"
 
 	"github.com/nats-io/nats.go"
 )
@@ -11,24 +13,41 @@ import (
 // connection is the caller's or has TLS, it is terminated by what the client says of the
 // line that it could not read: the server's reply subject is in it.
 
-// watchDisconnects listens to why the connection is lost, beside whoever does so.
+// handlers guards the handlers of connections: of two buses that are made on one at the
+// same time, none overwrites the other's.
+var handlers sync.Mutex
+
+// watchDisconnects listens to why the connection is lost, beside whoever does so. A handler
+// is never taken out again, since others may have put theirs before it: after stop it only
+// passes on what it hears, and keeps nothing of the bus.
 func (b *Bus) watchDisconnects() (stop func()) {
+	handlers.Lock()
+	defer handlers.Unlock()
+	var open atomic.Pointer[Bus]
+	open.Store(b)
 	before := b.nc.DisconnectErrHandler()
 	b.nc.SetDisconnectErrHandler(func(nc *nats.Conn, err error) {
 		if before != nil {
 			before(nc, err)
 		}
-		reply := brokenBy(err)
-		if reply == "" {
-			return
-		}
-		select {
-		case b.broken <- reply:
-			b.lookSoon()
-		default: // many are: they come again
+		if b := open.Load(); b != nil {
+			b.disconnected(err)
 		}
 	})
-	return func() { b.nc.SetDisconnectErrHandler(before) }
+	return func() { open.Store(nil) }
+}
+
+// disconnected has the delivery terminated that has ended the connection, if one has.
+func (b *Bus) disconnected(err error) {
+	reply := brokenBy(err)
+	if reply == "" {
+		return
+	}
+	select {
+	case b.broken <- reply:
+		b.lookSoon()
+	default: // many are: they come again
+	}
 }
 
 // brokenBy is the reply subject of the delivery that the client could not read; "" if

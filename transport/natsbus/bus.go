@@ -136,7 +136,7 @@ func newBus(ctx context.Context, nc *nats.Conn, config Config, owned bool) (*Bus
 	b.readers = newReaders(config.Provision == Create, b.lookSoon)
 	b.most = b.readers.most
 	b.violations = newViolations(b.subjects)
-	b.watchViolations()
+	unwatch := b.watchViolations()
 	b.rings = newRings(b)
 	b.dead = newDeadQueue(b)
 	for _, stream := range transport.Streams {
@@ -145,11 +145,12 @@ func newBus(ctx context.Context, nc *nats.Conn, config Config, owned bool) (*Bus
 	}
 	crashpoint.Here("natsbus: connected")
 	if err := b.provision(ctx); err != nil {
+		unwatch()
 		return nil, err
 	}
 	watching, stop := context.WithCancel(context.Background())
-	heard := b.watchDisconnects()
-	b.stop = func() { stop(); heard() }
+	unhear := b.watchDisconnects()
+	b.stop = func() { stop(); unhear(); unwatch() }
 	b.status = nc.StatusChanged(nats.CONNECTED)
 	b.done.Go(func() { b.watch(watching) })
 	b.done.Go(func() { b.dead.run(watching) })

@@ -483,6 +483,49 @@ func TestCloseMovesDeadLetters(t *testing.T) {
 	}
 }
 
+// A bus that may not write dead letters is closed although one is being tried, which the
+// server never answers: it comes again.
+func TestCloseDespiteALetter(t *testing.T) {
+	users := start(t, embedded.Config{Port: -1, UsersFile: usersFile(t)})
+	owner := connect(t, users, func(c *natsbus.Config) {
+		c.User, c.Password, c.InboxPrefix = "amends", "amends", natsbus.InboxPrefix("amends")
+	})
+	tried := make(chan struct{}, 1)
+	participant := connect(t, users, func(c *natsbus.Config) {
+		c.User, c.Password, c.InboxPrefix = "inventory", "inventory", natsbus.InboxPrefix("inventory")
+		c.Provision = natsbus.Verify
+		c.PublishTimeout = time.Hour
+		c.Options = append(c.Options, nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+			if strings.Contains(strings.ToLower(err.Error()), `publish to "saga.dead.`) {
+				select {
+				case tried <- struct{}{}:
+				default:
+				}
+			}
+		}))
+	})
+	pump(t, subscribe(t, participant, inventory()))
+	_, err := jetStream(t, owner).Publish(within(t), "saga.command.inventory.reserve-stock", []byte("poison"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-tried:
+	case <-within(t).Done():
+		t.Fatal("the server has refused no dead letter")
+	}
+	closed := make(chan error, 1)
+	go func() { closed <- participant.Close() }()
+	select {
+	case err := <-closed:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-within(t).Done():
+		t.Fatal("the bus is not closed")
+	}
+}
+
 // What came with a subject that looks like a bundle, and is none, is kept whole.
 func TestDeadLetterOfWhatIsNoBundle(t *testing.T) {
 	bus := connect(t, start(t, embedded.Config{}), nil)

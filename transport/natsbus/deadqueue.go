@@ -152,10 +152,12 @@ func (q *deadQueue) drop(l *letter, why string, err error) {
 func (q *deadQueue) run(ctx context.Context) {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
-	for {
+	for ctx.Err() == nil {
 		batch, next := q.take(time.Now())
 		if len(batch) > 0 {
-			q.move(ctx, batch)
+			if q.move(ctx, batch) != nil {
+				return // they are still due
+			}
 			continue
 		}
 		if !next.IsZero() {
@@ -187,8 +189,9 @@ func (q *deadQueue) take(now time.Time) (batch []*letter, next time.Time) {
 	return batch, next
 }
 
-// move tries to store a batch and ends what is stored, or is not tried any more.
-func (q *deadQueue) move(ctx context.Context, batch []*letter) {
+// move tries to store a batch and ends what is stored, or is not tried any more. It returns
+// the error of ctx if that has ended meanwhile; then the batch stays as it was.
+func (q *deadQueue) move(ctx context.Context, batch []*letter) error {
 	now := time.Now()
 	end := now.Add(letterTry)
 	for _, l := range batch {
@@ -202,8 +205,8 @@ func (q *deadQueue) move(ctx context.Context, batch []*letter) {
 	try, cancel := context.WithDeadline(ctx, end)
 	defer cancel()
 	errs := q.bus.storeLetters(try, batch)
-	if ctx.Err() != nil {
-		return // closing: what is not stored comes again
+	if err := ctx.Err(); err != nil {
+		return err // closing: what is not stored comes again
 	}
 	var done []*letter
 	for i, l := range batch {
@@ -212,6 +215,7 @@ func (q *deadQueue) move(ctx context.Context, batch []*letter) {
 		}
 	}
 	q.remove(done)
+	return nil
 }
 
 // ended ends a letter after a try, or plans the next.

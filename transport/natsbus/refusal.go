@@ -213,13 +213,21 @@ func (v *violations) forget(subject string) {
 	v.some.Store(len(v.seen) > 0)
 }
 
-// watchViolations has errors of the connection noted, beside whoever is told of them.
-func (b *Bus) watchViolations() {
+// watchViolations has errors of the connection noted, beside whoever is told of them, until
+// stop; then its handler only passes them on, as that of watchDisconnects does.
+func (b *Bus) watchViolations() (stop func()) {
+	handlers.Lock()
+	defer handlers.Unlock()
+	var open atomic.Pointer[violations]
+	open.Store(b.violations)
 	before := b.nc.ErrorHandler()
 	b.nc.SetErrorHandler(func(nc *nats.Conn, sub *nats.Subscription, err error) {
-		b.violations.note(err, time.Now())
+		if v := open.Load(); v != nil {
+			v.note(err, time.Now())
+		}
 		if before != nil {
 			before(nc, sub, err)
 		}
 	})
+	return func() { open.Store(nil) }
 }

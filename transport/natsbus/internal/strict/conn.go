@@ -27,24 +27,42 @@ func New(conn net.Conn) net.Conn { return &Conn{Conn: conn} }
 type Conn struct {
 	net.Conn
 	cleaner cleaner
-	held    bool // the last byte read was a carriage return, and is not passed on yet
+	held    bool    // the last byte read was a carriage return, and is not passed on yet
+	two     [2]byte // for a reader of one byte
+	rest    []byte  // of two: read, and not passed on yet
 }
 
 // Read reads what the server says.
 func (c *Conn) Read(p []byte) (int, error) {
+	if len(c.rest) == 0 && len(p) >= len(c.two) {
+		return c.read(p)
+	}
+	var err error
+	if len(c.rest) == 0 && len(p) > 0 { // no room for a carriage return and what follows it
+		var n int
+		n, err = c.read(c.two[:])
+		c.rest = c.two[:n]
+	}
+	n := copy(p, c.rest)
+	c.rest = c.rest[n:]
+	if n > 0 {
+		err = nil // it comes again
+	}
+	return n, err
+}
+
+// read is Read with room for two bytes at least.
+func (c *Conn) read(p []byte) (int, error) {
 	for {
 		from := 0
-		if c.held && len(p) > 1 {
-			p[0], from = '\r', 1
-			c.held = false
+		if c.held {
+			from = copy(p, "\r")
 		}
 		n, err := c.Conn.Read(p[from:])
 		n += from
-		if n > 0 && p[n-1] == '\r' && err == nil { // what follows decides
+		if c.held = c.cleaner.clean(p[:n]); c.held {
 			n--
-			c.held = true
 		}
-		c.cleaner.clean(p[:n])
 		if n > 0 || err != nil {
 			return n, err
 		}
@@ -66,9 +84,9 @@ const maxLine = 64 << 10
 // tls is the first byte of a TLS record.
 const tls = 0x16
 
-// clean replaces carriage returns in the lines of b. A carriage return at its end ends
-// nothing: Read keeps it back until it knows.
-func (c *cleaner) clean(b []byte) {
+// clean replaces carriage returns in the lines of b. It reports whether b ends with one that
+// may end a line: what follows decides, and it has to be given again in front of that.
+func (c *cleaner) clean(b []byte) (undecided bool) {
 	for len(b) > 0 && !c.alien {
 		if c.skip > 0 {
 			n := min(c.skip, len(b))
@@ -78,19 +96,23 @@ func (c *cleaner) clean(b []byte) {
 		}
 		if len(c.line) == 0 && (b[0] == tls || !c.begun && b[0] != 'I') {
 			c.alien = true
-			return
+			return false
 		}
 		end := bytes.IndexByte(b, '\n')
 		if end < 0 {
+			if last := len(b) - 1; b[last] == '\r' {
+				b, undecided = b[:last], true
+			}
 			blank(b)
 			if c.line = append(c.line, b...); len(c.line) > maxLine {
 				c.alien = true
 			}
-			return
+			return undecided && !c.alien
 		}
 		c.ended(b[:end])
 		b = b[end+1:]
 	}
+	return false
 }
 
 // ended takes in the rest of a line, without its line feed.

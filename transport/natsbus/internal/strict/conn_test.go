@@ -2,10 +2,14 @@ package strict
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"testing"
+	"testing/iotest"
+	"time"
 
 	"pgregory.net/rapid"
 )
@@ -57,10 +61,66 @@ func TestClean(t *testing.T) {
 		if got := through(t, c.text); got != c.want {
 			t.Errorf("%q became %q, want %q", c.text, got, c.want)
 		}
+		got, err := io.ReadAll(iotest.OneByteReader(New(&pieces{text: []byte(c.text)})))
+		if err != nil || string(got) != c.want {
+			t.Errorf("%q became %q, %v, read byte by byte; want %q", c.text, got, err, c.want)
+		}
 	}
 }
 
-// It does not matter in which pieces the bytes arrive, and what has no carriage return in
+// What is no line of the protocol is passed on at once, whatever it ends with: the server
+// may say nothing more before it is answered, such as in a TLS handshake.
+func TestNothingIsHeldOfOtherProtocols(t *testing.T) {
+	for name, parts := range map[string][]string{
+		"TLS from the first byte":   {"\x16\x03\x03\x00\x02\x02\r"},
+		"TLS behind the first line": {info, "\x16\x03\x03\x00\x02\x02\r", "\x17\x03\x03\x00\x01\r"},
+		"WebSocket":                 {"HTTP/1.1 101 Switching\r\n\r\n", "\x82\x01\r"},
+		"data of a message":         {info + "MSG a 1 2\r\n\r"},
+	} {
+		client, server := net.Pipe()
+		_ = client.SetReadDeadline(time.Now().Add(time.Minute)) // bounds a hang
+		conn := New(client)
+		for _, part := range parts {
+			go func() { _, _ = io.WriteString(server, part) }()
+			got := make([]byte, len(part))
+			if n, err := io.ReadFull(conn, got); err != nil || string(got) != part {
+				t.Errorf("%s: %q of %q, %v", name, got[:n], part, err)
+				break
+			}
+		}
+		_, _ = client.Close(), server.Close()
+	}
+}
+
+// interrupted has one read fail before what follows arrives.
+type interrupted struct {
+	pieces
+	failed bool
+}
+
+func (i *interrupted) Read(b []byte) (int, error) {
+	if len(i.cuts) == 0 && !i.failed {
+		i.failed = true
+		return 0, os.ErrDeadlineExceeded
+	}
+	return i.pieces.Read(b)
+}
+
+// A read that fails decides nothing about the carriage return before it.
+func TestHeldOverAnError(t *testing.T) {
+	text := info + "PING\r\n"
+	conn := New(&interrupted{pieces: pieces{text: []byte(text), cuts: []int{len(text) - 1}}})
+	before, err := io.ReadAll(conn)
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatal(err)
+	}
+	after, err := io.ReadAll(conn)
+	if err != nil || string(before)+string(after) != text {
+		t.Errorf("%q, then %q, %v; want %q", before, after, err, text)
+	}
+}
+
+// It does not matter in which pieces the bytes arrive and are read, and what has no carriage return in
 // a line is not changed.
 func TestPieces(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -77,6 +137,19 @@ func TestPieces(t *testing.T) {
 		cuts := rapid.SliceOf(rapid.IntRange(1, 9)).Draw(t, "cuts")
 		if got := through(t, text.String(), cuts...); got != want.String() {
 			t.Fatalf("%q became %q", text.String(), got)
+		}
+		conn, sizes := New(&pieces{text: text.Bytes(), cuts: cuts}), rapid.IntRange(0, 3)
+		var got []byte
+		for {
+			b := make([]byte, sizes.Draw(t, "size"))
+			n, err := conn.Read(b)
+			got = append(got, b[:n]...)
+			if err != nil {
+				break
+			}
+		}
+		if string(got) != want.String() {
+			t.Fatalf("%q became %q, read in pieces", text.String(), got)
 		}
 	})
 }
