@@ -47,6 +47,8 @@ func addressed(def *Definition, in *Instance, ev *Event) (step int, ignored Igno
 	switch {
 	case s.Status == Refused && ev.Direction == DirectionDo && ev.Outcome == OutcomeCompleted:
 		return 0, IgnoredContradiction
+	case s.Status == Pending && s.Reason != "" && ev.Direction == DirectionDo && ev.Outcome == OutcomeCompleted:
+		return 0, IgnoredContradiction // it counts as not sent
 	case !in.Open():
 		return 0, IgnoredEnded
 	case s.Status != want && settledIn(s.Status, ev.Direction):

@@ -136,7 +136,7 @@ const (
 	IgnoredStep      Ignored = "no such step"
 	IgnoredSender    Ignored = "step belongs to another participant"
 	// IgnoredContradiction is a do that was recorded as rejected, by its participant or
-	// by an operator's word, and is now reported as completed: there is an effect that
+	// by an operator's word, or as never sent, and is now reported as completed: there is an effect that
 	// no undo takes back. It comes before IgnoredEnded, because a saga that was rejected
 	// has often ended by then. The other contradictions leave nothing behind and are
 	// IgnoredDuplicate: a rejected after a completed (the do counts, and is undone if
