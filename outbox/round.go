@@ -297,6 +297,9 @@ func (r *Relay) learn(lane *lane, batch []item, errs []error, epoch int) {
 		switch {
 		case err == nil, errors.Is(err, transport.ErrRefusedForGood):
 			l.took = true
+			if err == nil && it.Answered() {
+				r.took = now
+			}
 			r.taken(it, err == nil && epoch == r.epoch, now)
 		default:
 			l.failed = err
