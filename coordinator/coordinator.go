@@ -62,6 +62,8 @@ type Coordinator struct {
 	open        atomic.Int64
 	owing       atomic.Pointer[map[outbox.Destination]int] // records in the ledger, a moment ago
 	received    atomic.Int64                               // when the bus last gave answers, in Unix nanoseconds
+	handing     atomic.Int64                               // since when an answer is being put into its shard's inbox, in Unix nanoseconds; 0: none is
+	handingTo   atomic.Int64                               // index of that shard
 	monitor     *monitor
 	refusals    chan Input // that wait for takeRefusals
 	cacheHits   atomic.Uint64
@@ -224,9 +226,14 @@ func (c *Coordinator) countOpen(ctx context.Context) error {
 	return nil
 }
 
+// shardIndex is the index of the shard that handles a saga.
+func (c *Coordinator) shardIndex(id saga.ID) uint64 {
+	return maphash.String(c.seed, string(id)) % uint64(len(c.shards))
+}
+
 // shardOf is the shard that handles a saga.
 func (c *Coordinator) shardOf(id saga.ID) *shard {
-	return c.shards[maphash.String(c.seed, string(id))%uint64(len(c.shards))]
+	return c.shards[c.shardIndex(id)]
 }
 
 // put hands work to its shard, waiting while the shard is full.

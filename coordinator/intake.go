@@ -58,7 +58,12 @@ func (c *Coordinator) arrive(ctx context.Context, d transport.Delivery) {
 		return
 	}
 	w := work{delivery: d, input: input}
-	if c.put(ctx, w) != nil {
+	c.handingTo.Store(int64(c.shardIndex(input.Saga)))
+	c.handing.Store(input.Event.At.UnixNano())
+	err = c.put(ctx, w)
+	c.received.Store(c.config.Clock().UnixNano())
+	c.handing.Store(0)
+	if err != nil {
 		return // stopping; it was not acknowledged and comes again
 	}
 	crashpoint.Here("coordinator: answer routed")

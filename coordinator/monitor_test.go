@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -32,11 +33,15 @@ type stage struct {
 	check   error
 	hang    chan struct{} // when not nil, Check waits for it
 	load    transport.Load
-	full    error         // what the store's Check says
-	slow    chan struct{} // when not nil, the store's Check waits for it
-	commit  chan struct{} // when not nil, a commit waits for it
-	asleep  bool          // the timekeeper is told of nothing that is due
-	missing bool          // no definition is there after a restart
+	unload  error                 // what Load says instead
+	moves   func(*transport.Load) // what happens from one Load to the next
+	gone    bool                  // the coordinator's consumer
+	full    error                 // what the store's Check says
+	slow    chan struct{}         // when not nil, the store's Check waits for it
+	commit  chan struct{}         // when not nil, a commit waits for it
+	crawl   time.Duration         // how long a commit takes
+	asleep  bool                  // the timekeeper is told of nothing that is due
+	missing bool                  // no definition is there after a restart
 }
 
 func newStage() *stage {
@@ -72,7 +77,16 @@ func (s *stage) Check(context.Context) error {
 func (s *stage) Load(context.Context) (transport.Load, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.load, nil
+	if s.moves != nil {
+		s.moves(&s.load)
+	}
+	load := s.load
+	load.Consumers = slices.Clone(load.Consumers)
+	own := func(c transport.ConsumerLoad) bool { return c.Stream == transport.Events }
+	if !s.gone && !slices.ContainsFunc(load.Consumers, own) {
+		load.Consumers = append(load.Consumers, transport.ConsumerLoad{Stream: transport.Events, Name: "coordinator", MaxInFlight: 100})
+	}
+	return load, s.unload
 }
 
 // stagedStore is the store of a stage.
@@ -93,8 +107,9 @@ func (d stagedStore) Check(ctx context.Context) error {
 
 func (d stagedStore) Commit(ctx context.Context, changes []store.Change) ([]error, error) {
 	d.s.mu.Lock()
-	wait := d.s.commit
+	wait, crawl := d.s.commit, d.s.crawl
 	d.s.mu.Unlock()
+	time.Sleep(crawl) // virtual
 	if wait != nil {
 		<-wait
 	}
@@ -141,6 +156,17 @@ func busRefuses(what ...string) func(*stage) {
 	}
 }
 
+// streamIs has streams be without a leader.
+func streamIs(without ...transport.Stream) func(*stage) {
+	return func(s *stage) {
+		var errs []error
+		for _, stream := range without {
+			errs = append(errs, &transport.StreamError{Stream: stream, Err: fmt.Errorf("%s: no leader", stream)})
+		}
+		s.check = errors.Join(errs...)
+	}
+}
+
 // slow is checkout with time to see what stands.
 var slow = saga.MustDefine[order]("slow", saga.Timeout(time.Hour),
 	saga.Compensable("reserve", saga.Do(reserve), saga.Undo(release)),
@@ -149,9 +175,11 @@ var slow = saga.MustDefine[order]("slow", saga.Timeout(time.Hour),
 // row is one of the table in docs/OPERATING.md: what stands, and how it shows.
 type row struct {
 	name  string
-	stand func(*stage) // makes it stand
-	sagas int          // that are started then, of slow
-	quick bool         // of checkout instead, whose attempts time out after five seconds
+	stand func(*stage)     // makes it stand
+	sagas int              // that are started then, of slow
+	also  *saga.Definition // of which as many are started
+	late  bool             // they are started when the bus has been looked at
+	quick bool             // of checkout instead, whose attempts time out after five seconds
 	kind  transport.StandstillKind
 	of    string   // which one
 	stops bool     // no saga moves: not ready
@@ -168,6 +196,39 @@ func rows() []row {
 		{
 			name: "the bus hangs", stand: func(s *stage) { s.hang = make(chan struct{}) }, again: func(s *stage) { close(s.hang); s.hang = nil },
 			kind: transport.StandsBus, stops: true, words: []string{"has not answered for"},
+		},
+		{
+			name: "the stream of commands is not as it should be", stand: streamIs(transport.Commands), again: func(s *stage) { s.check = nil },
+			kind: transport.StandsBus, of: "commands", stops: true, words: []string{"no leader", "doctor"},
+		},
+		{
+			name: "the stream of answers is not as it should be", stand: streamIs(transport.Lifecycle, transport.Events), again: func(s *stage) { s.check = nil },
+			kind: transport.StandsBus, of: "events", stops: true, words: []string{"no leader", "doctor"},
+		},
+		{
+			name: "the stream of announcements is not as it should be", stand: streamIs(transport.Lifecycle), again: func(s *stage) { s.check = nil },
+			kind: transport.StandsLifecycle, words: []string{"no leader", "sagas go on"},
+		},
+		{
+			name: "the stream of dead letters is not as it should be", stand: streamIs(transport.DeadLetters), again: func(s *stage) { s.check = nil },
+			kind: transport.StandsBus, of: "dead-letters", words: []string{"no leader", "doctor"},
+		},
+		{
+			// What is wrong with one stream hides nobody who takes nothing.
+			name: "a participant is away, and a stream not as it should be", again: func(s *stage) { s.load, s.check = transport.Load{}, nil },
+			stand: func(s *stage) {
+				consumer(transport.Commands, transport.ConsumerLoad{Name: "stock", Pending: 3, MaxInFlight: 10})(s)
+				streamIs(transport.DeadLetters)(s)
+			},
+			kind: transport.StandsParticipant, of: "stock", words: []string{"nobody has asked for any"},
+		},
+		{
+			name: "the bus does not tell what lies on it", stand: func(s *stage) { s.unload = errors.New("no permission") }, again: func(s *stage) { s.unload = nil },
+			kind: transport.StandsBus, of: "load", words: []string{"does not tell what lies on it", "no permission"},
+		},
+		{
+			name: "the coordinator's consumer is gone", stand: func(s *stage) { s.gone = true }, again: func(s *stage) { s.gone = false },
+			kind: transport.StandsAnswers, stops: true, words: []string{"consumer coordinator is gone", "create consumers"},
 		},
 		{
 			name: "the store takes nothing", stand: func(s *stage) { s.full = errors.New("3 MiB left") }, again: func(s *stage) { s.full = nil },
@@ -192,7 +253,7 @@ func rows() []row {
 		},
 		{
 			name: "the coordinator's consumer is clogged", again: func(s *stage) { s.load = transport.Load{} },
-			stand: consumer(transport.Events, transport.ConsumerLoad{Name: "coordinator", Pending: 7, InFlight: 100, MaxInFlight: 100}),
+			stand: consumer(transport.Events, transport.ConsumerLoad{Name: "coordinator", Pending: 7, InFlight: 100, RawInFlight: 100, MaxInFlight: 100}),
 			kind:  transport.StandsAnswers, stops: true, words: []string{"none of them is acknowledged"},
 		},
 		{
@@ -203,6 +264,18 @@ func rows() []row {
 		{
 			name: "one participant's commands are refused", stand: busRefuses("bank"), again: func(s *stage) { s.refuse = nil }, sagas: 1,
 			kind: transport.StandsCommands, of: "bank", words: []string{"does not take its commands", "of which 1 wait", "full"},
+		},
+		{
+			name: "a participant has used up its share", again: func(s *stage) { s.load = transport.Load{} }, sagas: 3, late: true,
+			// What lies on the bus leaves no room for a second command.
+			stand: func(s *stage) {
+				s.load = transport.Load{
+					Streams:   map[transport.Stream]transport.StreamLoad{transport.Commands: {Limit: 1000, Bytes: 999}},
+					Commands:  map[string]uint64{"stock": 1},
+					Consumers: []transport.ConsumerLoad{{Stream: transport.Commands, Name: "stock", InFlight: 1, RawInFlight: 1, MaxInFlight: 10}},
+				}
+			},
+			kind: transport.StandsParticipant, of: "stock", words: []string{"which is its share", "start the service"},
 		},
 		{
 			name: "announcements are refused", stand: busRefuses("lifecycle"), again: func(s *stage) { s.refuse = nil }, sagas: 1,
@@ -216,12 +289,19 @@ func rows() []row {
 		{
 			name: "a participant is away", again: func(s *stage) { s.load = transport.Load{} },
 			stand: consumer(transport.Commands, transport.ConsumerLoad{Name: "stock", Pending: 3, MaxInFlight: 10}),
-			kind:  transport.StandsParticipant, of: "stock", words: []string{"nobody asks for them", "start the service"},
+			kind:  transport.StandsParticipant, of: "stock", words: []string{"nobody has asked for any", "start the service"},
 		},
 		{
 			name: "a participant acknowledges nothing", again: func(s *stage) { s.load = transport.Load{} },
-			stand: consumer(transport.Commands, transport.ConsumerLoad{Name: "stock", Pending: 3, InFlight: 10, MaxInFlight: 10}),
-			kind:  transport.StandsParticipant, of: "stock", words: []string{"acknowledges none"},
+			// Its next request waits until it has acknowledged something.
+			stand: consumer(transport.Commands, transport.ConsumerLoad{Name: "stock", Pending: 3, InFlight: 10, RawInFlight: 10, MaxInFlight: 10, Asking: 1}),
+			kind:  transport.StandsParticipant, of: "stock", words: []string{"acknowledged none"},
+		},
+		{
+			name: "a participant is given nothing", again: func(s *stage) { s.load = transport.Load{} },
+			// Two bundles of it are under way.
+			stand: consumer(transport.Commands, transport.ConsumerLoad{Name: "stock", Pending: 3, InFlight: 200, RawInFlight: 2, MaxInFlight: 10, Asking: 1}),
+			kind:  transport.StandsParticipant, of: "stock", words: []string{"it asks for them", "given it none"},
 		},
 		{
 			name: "a participant was never there", again: func(s *stage) { s.load = transport.Load{} },
@@ -266,7 +346,7 @@ func (r *row) try(t *testing.T) {
 	w.services()
 	defer w.stopServices()
 	c, err := coordinator.New(coordinator.Config{
-		Bus: s, Store: stagedStore{s.store, s}, Definitions: []*saga.Definition{checkout, slow},
+		Bus: s, Store: stagedStore{s.store, s}, Definitions: []*saga.Definition{checkout, slow, paid},
 		Logger: slog.New(slog.NewTextHandler(&said, &slog.HandlerOptions{Level: slog.LevelInfo})), Secret: []byte("secret"),
 	})
 	if err != nil {
@@ -286,17 +366,25 @@ func (r *row) try(t *testing.T) {
 	if err := c.Ready(ctx); err != nil || len(c.Standstills()) != 0 {
 		t.Fatalf("before: %v, %v", err, c.Standstills())
 	}
+	began := time.Now()
 	s.set(r.stand)
+	if r.late {
+		time.Sleep(10 * time.Second)
+	}
 	def := slow
 	if r.quick {
 		def = checkout
 	}
-	for n := range r.sagas {
-		go func() { // a commit that hangs answers later
-			_, _ = client.New(s.Bus).Start(ctx, def, order{"tea"}, client.ID(contract.SagaID(fmt.Sprint("s", n))))
-		}()
+	for _, def := range []*saga.Definition{def, r.also} {
+		for n := range r.sagas {
+			if def == nil {
+				break
+			}
+			go func() { // a commit that hangs answers later
+				_, _ = client.New(s.Bus).Start(ctx, def, order{"tea"}, client.ID(contract.SagaID(fmt.Sprint(def.Ref().Name, n))))
+			}()
+		}
 	}
-	began := time.Now()
 	time.Sleep(50 * time.Second)
 	r.shows(t, c, said.String(), began)
 	s.set(r.again)
@@ -364,14 +452,231 @@ func TestEveryKindHasARow(t *testing.T) {
 	}
 }
 
-// A bus that takes nobody's commands is no participant's trouble: the coordinator is not
-// ready.
+// paid is slow the other way round: it asks bank first.
+var paid = saga.MustDefine[order]("paid", saga.Timeout(time.Hour),
+	saga.Compensable("charge", saga.Do(charge), saga.Undo(refund)),
+	saga.Compensable("reserve", saga.Do(reserve), saga.Undo(release)))
+
+// TestRefusedByAll: a bus that takes nobody's commands is no participant's trouble, and the
+// coordinator is not ready.
 func TestRefusedByAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := row{
-			name: "everybody's commands are refused", stand: busRefuses("stock", "bank"), again: func(s *stage) { s.refuse = nil }, sagas: 3,
-			kind: transport.StandsCommands, of: "stock", stops: false, words: []string{"of which 3 wait"},
+			name: "everybody's commands are refused", stand: busRefuses("stock", "bank"), again: func(s *stage) { s.refuse = nil }, sagas: 3, also: paid,
+			kind: transport.StandsCommands, of: "bank", stops: true, words: []string{"of which 3 wait"},
 		}
 		r.try(t)
+	})
+}
+
+// watched is a coordinator on a stage with services for all, which runs until the test ends.
+func watched(t *testing.T, s *stage, change ...func(*town)) *coordinator.Coordinator {
+	t.Helper()
+	w := &town{t: t, bus: s.Bus, store: s.store, decide: func(string, int) error { return nil }}
+	for _, one := range change {
+		one(w)
+	}
+	w.services()
+	c, err := coordinator.New(coordinator.Config{
+		Bus: s, Store: stagedStore{s.store, s}, Definitions: []*saga.Definition{checkout, slow, paid, shipped}, Logger: slog.New(slog.DiscardHandler),
+		Shards: 1, MaxWaiting: 2, MaxBatch: 1, Secret: []byte("secret"),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- c.Run(ctx) }()
+	t.Cleanup(func() {
+		w.stopServices()
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		s.Bus.Close()
+	})
+	return c
+}
+
+func begin(t *testing.T, s *stage, def *saga.Definition, id saga.ID) {
+	t.Helper()
+	if _, err := client.New(s.Bus).Start(t.Context(), def, order{"tea"}, client.ID(id)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// shipped asks one participant, of whom the others need not know.
+var shipped = saga.MustDefine[order]("shipped", saga.Timeout(time.Hour), saga.Retriable("ship", saga.Do(ship)))
+
+// TestTwoStrangersAreRefused: while the bus takes the others' commands, the coordinator is
+// ready, also when none of them has one to send.
+func TestTwoStrangersAreRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage()
+		c := watched(t, s)
+		s.set(busRefuses("stock", "bank"))
+		begin(t, s, slow, "a")
+		begin(t, s, paid, "b")
+		time.Sleep(5 * time.Second) // virtual
+		begin(t, s, shipped, "c")
+		for range 60 {
+			time.Sleep(time.Second)
+			if err := c.Ready(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if list := c.Standstills(); len(list) != 2 || list[0].Kind != transport.StandsCommands || list[1].Kind != transport.StandsCommands {
+			t.Errorf("there stands %v", list)
+		}
+	})
+}
+
+// TestBusyIsNoStandstill: who is given commands and acknowledges them stands not still,
+// whatever waits and however seldom they are seen to ask; neither does a coordinator for
+// which an answer has just come after a long time.
+func TestBusyIsNoStandstill(t *testing.T) {
+	for name, moves := range map[string]func(*transport.ConsumerLoad){
+		"it is given commands":         func(c *transport.ConsumerLoad) { c.Last++ },
+		"it acknowledges":              func(c *transport.ConsumerLoad) { c.AckFloor++ },
+		"it acknowledges out of order": func(c *transport.ConsumerLoad) { c.RawInFlight = 19 - c.RawInFlight },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newStage()
+				c := watched(t, s)
+				s.set(consumer(transport.Commands, transport.ConsumerLoad{Name: "stock", Pending: 1000, InFlight: 10, RawInFlight: 10, MaxInFlight: 10}))
+				s.set(func(s *stage) { s.moves = func(l *transport.Load) { moves(&l.Consumers[0]) } })
+				for range 60 {
+					time.Sleep(time.Second)
+					if list := c.Standstills(); len(list) > 0 {
+						t.Fatal(list)
+					}
+				}
+			})
+		})
+	}
+	t.Run("its consumer is made again", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s := newStage()
+			c := watched(t, s)
+			for _, gone := range []bool{true, false, true, false} { // twice: each absence counts for itself
+				s.set(func(s *stage) { s.gone = gone })
+				for range 8 {
+					time.Sleep(time.Second)
+					if list := c.Standstills(); len(list) > 0 {
+						t.Fatal(list)
+					}
+				}
+			}
+		})
+	})
+	t.Run("an answer comes after a long time", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s := newStage()
+			c := watched(t, s)
+			s.set(consumer(transport.Events, transport.ConsumerLoad{Name: "coordinator", Pending: 7, InFlight: 100, RawInFlight: 100, MaxInFlight: 100}))
+			ready := func(how string) { // until what a predecessor was given has come again, and a little longer
+				t.Helper()
+				for range 18 {
+					time.Sleep(time.Second)
+					if err := c.Ready(t.Context()); err != nil {
+						t.Fatalf("%s: %v", how, err)
+					}
+				}
+			}
+			time.Sleep(time.Second) // it has looked
+			ready("at the start")
+			s.set(func(s *stage) { s.load = transport.Load{} })
+			time.Sleep(time.Hour)
+			s.set(consumer(transport.Events, transport.ConsumerLoad{Name: "coordinator", Pending: 1, MaxInFlight: 100}))
+			ready("after an hour")
+		})
+	})
+}
+
+// TestMoreThanAreListed: of participants beyond those that a bus lists nobody says that they
+// were never there.
+func TestMoreThanAreListed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage()
+		c := watched(t, s)
+		s.set(func(s *stage) {
+			s.gone = true
+			s.load = transport.Load{
+				Commands: map[string]uint64{"stock": 4},
+				Streams:  map[transport.Stream]transport.StreamLoad{transport.Commands: {Cut: true}, transport.Events: {Cut: true}},
+			}
+		})
+		time.Sleep(time.Minute)
+		if list := c.Standstills(); len(list) > 0 {
+			t.Error(list)
+		}
+	})
+}
+
+// TestAnswersWaitAtTheirShard: a reader that waits for a shard is the shard's trouble, and not
+// that of the consumer.
+func TestAnswersWaitAtTheirShard(t *testing.T) {
+	// answering has six sagas whose answers come when the store has become slow.
+	answering := func(t *testing.T, slower func(*stage)) (*stage, *coordinator.Coordinator) {
+		t.Helper()
+		s := newStage()
+		answer := make(chan struct{})
+		c := watched(t, s, func(w *town) { w.decide = func(string, int) error { <-answer; return nil } })
+		for n := range 6 {
+			begin(t, s, slow, saga.ID(fmt.Sprint("s", n)))
+		}
+		s.set(consumer(transport.Events, transport.ConsumerLoad{Name: "coordinator", Pending: 7, MaxInFlight: 100}))
+		s.set(slower)
+		t.Cleanup(func() { // before the coordinator stops
+			s.set(func(s *stage) {
+				if s.crawl = 0; s.commit != nil {
+					close(s.commit)
+				}
+				s.commit = nil
+			})
+		})
+		close(answer)
+		return s, c
+	}
+	// blamed looks for a minute who is said to stand still, and why.
+	blamed := func(t *testing.T, c *coordinator.Coordinator) (reasons string) {
+		t.Helper()
+		for range 60 {
+			time.Sleep(time.Second)
+			for _, one := range c.Standstills() {
+				if one.Kind != transport.StandsShard || one.Object != "1" || !one.Stops {
+					t.Fatal(one.String())
+				}
+				reasons += one.Reason + "\n"
+			}
+		}
+		return reasons
+	}
+	t.Run("a commit hangs", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			_, c := answering(t, func(s *stage) { s.commit = make(chan struct{}) })
+			if said := blamed(t, c); !strings.Contains(said, "committing one batch") {
+				t.Errorf("the shard is not named: %s", said)
+			}
+		})
+	})
+	t.Run("no commit takes long", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s, c := answering(t, func(s *stage) { s.crawl = 9 * time.Second })
+			for n := range 20 { // which take turns with the answers
+				go func() {
+					_, _ = client.New(s.Bus).Start(t.Context(), shipped, order{"tea"}, client.ID(contract.SagaID(fmt.Sprint("further", n))))
+				}()
+			}
+			if said := blamed(t, c); !strings.Contains(said, "no room for an answer") {
+				t.Errorf("the shard is not named: %s", said)
+			}
+			s.set(func(s *stage) { s.crawl, s.load = 0, transport.Load{} })
+			time.Sleep(time.Minute)
+			if list := c.Standstills(); len(list) > 0 {
+				t.Errorf("afterwards there stands %v", list)
+			}
+		})
 	})
 }

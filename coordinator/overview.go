@@ -14,16 +14,15 @@ import (
 // loadTime bounds how long a request waits for the bus to tell what lies on it.
 const loadTime = 3 * time.Second
 
-// load asks the bus what lies on it; false: it does not tell.
-func (c *Coordinator) load(ctx context.Context) (transport.Load, bool) {
+// load asks the bus what lies on it; errNoLoad: it cannot tell.
+func (c *Coordinator) load(ctx context.Context) (transport.Load, error) {
 	scale, ok := c.config.Bus.(transport.Scale)
 	if !ok {
-		return transport.Load{}, false
+		return transport.Load{}, errNoLoad
 	}
 	ctx, cancel := context.WithTimeout(ctx, loadTime)
 	defer cancel()
-	load, err := scale.Load(ctx)
-	return load, err == nil
+	return scale.Load(ctx)
 }
 
 func (c *Coordinator) apiOverview(ctx context.Context, _ *transport.Envelope) (any, error) {
@@ -52,8 +51,10 @@ func (c *Coordinator) apiOverview(ctx context.Context, _ *transport.Envelope) (a
 	if o.Paused, err = c.figures.paused(ctx, c.config.Store); err != nil {
 		return nil, err
 	}
-	if load, ok := c.load(ctx); ok {
-		o.DeadLetters = int64(load.Streams[transport.DeadLetters].Messages)
+	if load, err := c.load(ctx); err == nil {
+		if letters, ok := load.Streams[transport.DeadLetters]; ok {
+			o.DeadLetters = int64(letters.Messages)
+		}
 		o.DeadLettersDropped = load.Dropped
 	}
 	c.figures.overview(&o)
@@ -133,7 +134,8 @@ func (f *figures) of(def *saga.Definition, reply *transport.DefinitionReply, ste
 }
 
 func (c *Coordinator) apiParticipants(ctx context.Context, _ *transport.Envelope) (any, error) {
-	load, told := c.load(ctx)
+	load, err := c.load(ctx)
+	told := err == nil
 	if !told {
 		if _, ok := c.config.Bus.(transport.Scale); ok {
 			return nil, unavailable(errNoLoad)
@@ -157,7 +159,7 @@ func (c *Coordinator) apiParticipants(ctx context.Context, _ *transport.Envelope
 		if n := &load.Consumers[i]; n.Stream == transport.Commands {
 			p := of(n.Name)
 			p.Unknown = false
-			p.Waiting, p.InFlight, p.Redelivered, p.Listening = int64(n.Pending), int64(n.InFlight), int64(n.Redelivered), n.Asking > 0
+			p.Waiting, p.InFlight, p.Redelivered, p.Listening = int64(n.Pending), int64(n.InFlight), int64(n.Redelivered), n.Asking > 0 || c.config.Clock().Sub(n.Delivered) < standsAfter
 		}
 	}
 	for name, commands := range load.Commands {

@@ -37,6 +37,11 @@ type monitor struct {
 	mu    sync.Mutex
 	table []transport.Standstill // the oldest first
 	known map[place]*standing
+
+	// Of the probe of the bus.
+	pace   map[subscription]*pace
+	gone   time.Time // since when the coordinator's consumer is missing; zero: it is not
+	untold int       // how often in a row the bus has not said what lies on it
 }
 
 // place is what stands still, from one look to the next.
@@ -64,7 +69,7 @@ type probe struct {
 }
 
 func newMonitor(c *Coordinator) *monitor {
-	m := &monitor{c: c, known: map[place]*standing{}}
+	m := &monitor{c: c, known: map[place]*standing{}, pace: map[subscription]*pace{}}
 	m.probes = []*probe{
 		{kind: transport.StandsBus, every: askEvery, look: m.bus},
 		{kind: transport.StandsStore, every: lookEvery, look: m.store},
@@ -135,14 +140,20 @@ func (p *probe) seen(now time.Time) (found []transport.Standstill, ran bool) {
 
 // gather makes the table of what the probes have found.
 func (m *monitor) gather(ctx context.Context) {
-	now := m.c.config.Clock()
+	for _, say := range m.tabulate(m.c.config.Clock()) { // a log that is slow holds up nobody who asks
+		say(ctx)
+	}
+}
+
+// tabulate makes the table, and returns what the log is to say of it.
+func (m *monitor) tabulate(now time.Time) (lines []func(context.Context)) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	var all []transport.Standstill
 	for _, p := range m.probes {
 		found, _ := p.seen(now)
 		all = append(all, found...)
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
 	there := map[place]bool{}
 	m.table = m.table[:0:0]
 	for i := range all {
@@ -164,27 +175,29 @@ func (m *monitor) gather(ctx context.Context) {
 		// What stops everything is said at once, by the probe that knows since when.
 		if s.shown = s.shown || one.Stops || now.Sub(s.since) >= standsAfter; s.shown {
 			m.table = append(m.table, *one)
-			m.say(ctx, now, one, s)
+			if s.said.IsZero() || now.Sub(s.said) >= saidEvery {
+				s.said = now
+				lines = append(lines, func(ctx context.Context) { m.say(ctx, one) })
+			}
 		}
 	}
 	for at, s := range m.known {
 		if !there[at] {
 			delete(m.known, at)
 			if s.shown {
-				m.c.config.Logger.InfoContext(ctx, "no standstill any more", LogKind, string(at.kind), LogObject, at.object, "for", now.Sub(s.since).Round(time.Second))
+				lines = append(lines, func(ctx context.Context) {
+					m.c.config.Logger.InfoContext(ctx, "no standstill any more", LogKind, string(at.kind), LogObject, at.object, "for", now.Sub(s.since).Round(time.Second))
+				})
 			}
 		}
 	}
 	slices.SortFunc(m.table, func(a, b transport.Standstill) int {
 		return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Object, b.Object))
 	})
+	return lines
 }
 
-func (m *monitor) say(ctx context.Context, now time.Time, one *transport.Standstill, s *standing) {
-	if !s.said.IsZero() && now.Sub(s.said) < saidEvery {
-		return
-	}
-	s.said = now
+func (m *monitor) say(ctx context.Context, one *transport.Standstill) {
 	m.c.config.Logger.WarnContext(ctx, "standstill", LogKind, string(one.Kind), LogObject, one.Object, "since", one.Since.UTC(),
 		LogReason, one.Reason, "fix", one.Fix, "stops", one.Stops)
 }
@@ -223,9 +236,17 @@ func (m *monitor) memory(context.Context) (found []transport.Standstill, err err
 			})
 		}
 	}
-	if n := m.c.blocked.count.Load(); n > 0 {
+	if since := m.c.handing.Load(); since != 0 && now.Sub(time.Unix(0, since)) > standsAfter {
 		found = append(found, transport.Standstill{
-			Kind: transport.StandsSagas, Since: m.c.blocked.told()[0].Since, Reason: fmt.Sprintf("%d cannot be moved: their record is damaged, or their definition is gone", n),
+			Kind: transport.StandsShard, Object: fmt.Sprint(m.c.handingTo.Load() + 1), Since: time.Unix(0, since), Stops: true,
+			Reason: fmt.Sprintf("has had no room for an answer for %s; the answers behind it wait, for all shards", now.Sub(time.Unix(0, since)).Round(time.Second)),
+			Fix:    "look at the disk of the data directory first (iostat), and whether the coordinator gets enough processor time; a restart is safe",
+		})
+	}
+	// The list alone: the last one may move while it is looked at.
+	if list := m.c.blocked.told(); len(list) > 0 {
+		found = append(found, transport.Standstill{
+			Kind: transport.StandsSagas, Since: list[0].Since, Reason: fmt.Sprintf("%d cannot be moved: their record is damaged, or their definition is gone", max(m.c.blocked.count.Load(), int64(len(list)))),
 			Fix: "the overview names them; docs/RUNBOOK.md (AmendsSagasBlocked) says what to do",
 		})
 	}
@@ -250,7 +271,7 @@ func (m *monitor) relay() (found []transport.Standstill) {
 			})
 		case l.Problem != nil:
 			found = append(found, transport.Standstill{
-				Kind: transport.StandsCommands, Object: l.To.String(), Since: l.Since, Stops: stops && m.c.config.Clock().Sub(l.Since) >= standsAfter,
+				Kind: transport.StandsCommands, Object: l.To.String(), Since: l.Since, Stops: stops,
 				Reason: fmt.Sprintf("the bus does not take its commands, of which %s wait: %v", waiting, l.Problem),
 				Fix:    "look at the stream of commands: its limits, its disk, and the coordinator's permissions (nats stream info; coordinator doctor)",
 			})
@@ -266,97 +287,26 @@ func (m *monitor) relay() (found []transport.Standstill) {
 }
 
 // refusesAll reports whether the bus takes nobody's commands: that is no one participant's
-// trouble.
+// trouble. Those that were refused before it last took any say nothing of the others. Of
+// those that it has refused since, for as long as something has to stand, there is more than
+// one; or all participants are refused.
 func (m *monitor) refusesAll(lines []outbox.Line) bool {
-	refused := 0
+	now, accepted := m.c.config.Clock(), m.c.relay.Stats().Accepted
+	refused, lately, first := 0, 0, now
 	for i := range lines {
-		switch l := &lines[i]; {
-		case l.To == outbox.Lifecycle || l.Waiting == 0:
-		case l.Problem != nil:
-			refused++
-		case !l.Full:
-			return false
+		l := &lines[i]
+		if l.To == outbox.Lifecycle || l.Problem == nil {
+			continue
+		}
+		refused++
+		if !l.Since.Before(accepted) {
+			lately++
+			if l.Since.Before(first) {
+				first = l.Since
+			}
 		}
 	}
-	return refused > 1 || refused == 1 && m.c.definitions.participantCount() == 1
-}
-
-// bus asks the bus what is wrong with it and what lies on it.
-func (m *monitor) bus(ctx context.Context) (found []transport.Standstill, err error) {
-	if checker, ok := m.c.config.Bus.(transport.Checker); ok {
-		if err := checker.Check(ctx); err != nil {
-			return []transport.Standstill{{
-				Kind: transport.StandsBus, Stops: true, Reason: err.Error(),
-				Fix: "see that the NATS server runs and can be reached, and that its streams are as they should be: coordinator doctor",
-			}}, nil
-		}
-	}
-	before := m.c.relay.InFlight()
-	load, ok := m.c.load(ctx)
-	if !ok {
-		return nil, nil
-	}
-	m.c.correct(before, &load)
-	consumers := map[string]bool{}
-	for i := range load.Consumers {
-		n := &load.Consumers[i]
-		switch {
-		case n.Stream == transport.Events && n.Name == m.c.config.Name:
-			found = append(found, m.answers(n)...)
-		case n.Stream == transport.Commands:
-			consumers[n.Name] = true
-			found = append(found, participant(n)...)
-		}
-	}
-	for name, commands := range load.Commands {
-		if !consumers[name] && commands > 0 {
-			found = append(found, transport.Standstill{
-				Kind: transport.StandsParticipant, Object: name, Reason: fmt.Sprintf("%d commands wait for it, and it has never subscribed", commands),
-				Fix: "start the service; if it runs, compare its name with the definition's and look at its log",
-			})
-		}
-	}
-	return found, nil
-}
-
-// answers looks at how the coordinator itself is given answers.
-func (m *monitor) answers(n *transport.ConsumerLoad) []transport.Standstill {
-	one := transport.Standstill{Kind: transport.StandsAnswers, Stops: true}
-	quiet := m.c.config.Clock().Sub(time.Unix(0, m.c.received.Load()))
-	switch {
-	case n.Paused:
-		one.Reason = fmt.Sprintf("somebody has paused the coordinator's consumer %s; %d answers wait", n.Name, n.Pending)
-		one.Fix = "nats consumer resume on the stream of events"
-	case n.Pending == 0 || quiet < standsAfter:
-		return nil
-	case n.MaxInFlight > 0 && n.InFlight >= n.MaxInFlight:
-		one.Reason = fmt.Sprintf("all %d deliveries that the consumer %s may have are under way, none of them is acknowledged; %d answers wait", n.MaxInFlight, n.Name, n.Pending)
-		one.Fix = "look whether another process uses the same consumer, and at the dead letters; a restart is safe"
-	default:
-		one.Reason = fmt.Sprintf("%d answers wait, and the consumer %s has given none for %s", n.Pending, n.Name, quiet.Round(time.Second))
-		one.Fix = "look at the consumer (nats consumer info) and at the NATS server; a restart is safe"
-	}
-	return []transport.Standstill{one}
-}
-
-// participant looks at how a participant takes its commands.
-func participant(n *transport.ConsumerLoad) []transport.Standstill {
-	one := transport.Standstill{Kind: transport.StandsParticipant, Object: n.Name}
-	switch waiting := n.Pending + uint64(n.InFlight); {
-	case n.Paused && waiting > 0:
-		one.Reason, one.Fix = fmt.Sprintf("somebody has paused its consumer; %d commands wait", waiting), "nats consumer resume on the stream of commands"
-	case waiting == 0:
-		return nil
-	case n.Asking == 0 && n.MaxInFlight > 0 && n.InFlight >= n.MaxInFlight:
-		one.Reason = fmt.Sprintf("it was given %d commands, as many as it may, and acknowledges none; %d more wait", n.InFlight, n.Pending)
-		one.Fix = "look at the service's log and its database; one of your own has to acknowledge what it has answered"
-	case n.Asking == 0 && n.Pending > 0:
-		one.Reason = fmt.Sprintf("%d commands wait for it, and nobody asks for them", n.Pending)
-		one.Fix = "start the service; if it runs, its log says why it does not reach the bus"
-	default:
-		return nil
-	}
-	return []transport.Standstill{one}
+	return now.Sub(first) >= standsAfter && (lately > 1 || lately > 0 && refused >= m.c.definitions.participantCount())
 }
 
 // store asks the store whether it takes commits, how much is owed, and whether timers are

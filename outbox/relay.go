@@ -139,6 +139,7 @@ type Relay struct {
 	used    int64     // of them, those that it holds
 	backlog int       // commands in all queues
 	sending int       // records that were handed to the bus and not yet accepted
+	took    time.Time // when the bus last accepted a command
 }
 
 // entry is what is known of a record in memory, or of a command on the bus.

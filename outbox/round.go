@@ -303,6 +303,9 @@ func (r *Relay) learn(lane *lane, batch []item, errs []error, epoch int) {
 		}
 		switch {
 		case err == nil, dropped(it, err), it.Answered() && errors.Is(err, transport.ErrRefusedForGood):
+			if err == nil && it.Answered() {
+				r.took = now
+			}
 			r.taken(it, err == nil && epoch == r.epoch, now)
 			if l.took = l.took || !errors.Is(err, transport.ErrNotPermitted); !l.took {
 				l.failed = err // for this one that is the end, for those behind it it is not

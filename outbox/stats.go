@@ -14,6 +14,7 @@ type Stats struct {
 	Oldest   time.Duration // how long the first record of all has waited
 	Rescan   bool          // the ledger is about to be read again
 	Able     bool          // something could be sent now: its destination is not refused, and within its share
+	Accepted time.Time     // when the bus last accepted a command; zero: it never has
 }
 
 // Busy reports whether something owed has not been accepted by the bus.
@@ -24,7 +25,7 @@ func (r *Relay) Stats() Stats {
 	now := r.options.Now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	s := Stats{Backlog: r.backlog, UnderWay: r.sending}
+	s := Stats{Backlog: r.backlog, UnderWay: r.sending, Accepted: r.took}
 	for _, lane := range r.lanes {
 		s.Rescan = s.Rescan || lane.unlisted
 		for _, l := range lane.ring {

@@ -80,7 +80,7 @@ type ParticipantStatus struct {
 	Waiting     int64     `json:"waiting"`     // commands on the bus that it has not fetched
 	InFlight    int64     `json:"in_flight"`   // commands that it has fetched and not acknowledged
 	Redelivered int64     `json:"redelivered"` // of those, how many were delivered before
-	Listening   bool      `json:"listening"`   // it asks the bus for commands now
+	Listening   bool      `json:"listening"`   // it asks the bus for commands now, or was given one a moment ago
 	Answers     int64     `json:"answers"`
 	Latency     *Latency  `json:"latency,omitempty"` // from the commit that owed a command to the answer
 	Actions     []string  `json:"actions,omitempty"` // that registered definitions ask of it

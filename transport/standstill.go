@@ -56,6 +56,18 @@ func (s *Standstill) String() string {
 
 // Checker is implemented by buses that can say what is wrong with them.
 type Checker interface {
-	// Check says what is wrong now, or nil. It changes nothing.
+	// Check says what is wrong now, or nil. It changes nothing. What is wrong with one
+	// stream is a *StreamError; several errors are joined.
 	Check(ctx context.Context) error
 }
+
+// StreamError is what is wrong with one stream of a bus.
+type StreamError struct {
+	Stream Stream
+	Err    error
+}
+
+func (e *StreamError) Error() string { return e.Err.Error() }
+
+// Unwrap returns Err.
+func (e *StreamError) Unwrap() error { return e.Err }

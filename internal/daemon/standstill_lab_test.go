@@ -58,10 +58,16 @@ func TestStandstillsOfTheBus(t *testing.T) {
 			limited(func(c *jetstream.StreamConfig) { c.MaxBytes = 100 }, func(c *jetstream.StreamConfig) { c.MaxBytes = 64 << 20 }), "well",
 			"commands well: the bus does not take its commands, of which 3 wait", http.StatusServiceUnavailable,
 		},
+		"a stream of announcements that is not as it should be": {
+			func(n *neighbours) func() {
+				n.edit(transport.Lifecycle, func(c *jetstream.StreamConfig) { c.MaxMsgSize = 100 })
+				return func() { n.edit(transport.Lifecycle, func(c *jetstream.StreamConfig) { c.MaxMsgSize = -1 }) }
+			}, "well", "lifecycle: stream SAGA_LIFECYCLE: max_msg_size is 100", http.StatusOK,
+		},
 		"a limit for each subject": {
 			limited(func(c *jetstream.StreamConfig) { c.MaxMsgsPerSubject, c.DiscardNewPerSubject = 1, true },
 				func(c *jetstream.StreamConfig) { c.MaxMsgsPerSubject, c.DiscardNewPerSubject = -1, false }), "away",
-			"bus: stream SAGA_COMMANDS: max_msgs_per_subject is 1", http.StatusServiceUnavailable, // which is drift of the stream
+			"bus commands: stream SAGA_COMMANDS: max_msgs_per_subject is 1", http.StatusServiceUnavailable, // which is drift of the stream
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

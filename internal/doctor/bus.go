@@ -164,7 +164,7 @@ func (e *exam) account(ctx context.Context, js jetstream.JetStream) {
 // subscriptions examines who takes commands: that somebody asks, and that handlers
 // do not outlast what the server waits for them.
 func (e *exam) subscriptions(ctx context.Context, js jetstream.JetStream, bus *natsbus.Bus) {
-	load, err := bus.Load(ctx)
+	load, stuck, err := twice(ctx, bus)
 	if err != nil {
 		e.add("subscriptions", Unknown, err.Error(), "use credentials that may look at streams and consumers")
 		return
@@ -173,10 +173,11 @@ func (e *exam) subscriptions(ctx context.Context, js jetstream.JetStream, bus *n
 		check := "subscription of " + c.Name
 		wait := ackWait(ctx, js, bus.StreamName(c.Stream), c.Name)
 		switch {
-		case c.Asking == 0 && c.Pending+uint64(c.InFlight) > 0:
-			e.add(check, Problem, fmt.Sprintf("nobody takes its messages: %d wait, %d were given and not answered", c.Pending, c.InFlight), "start the service; if it runs, its log says why it does not reach the bus")
-		case c.Asking == 0:
-			e.add(check, Warning, "nobody asks for its messages now", "start the service; if it is gone for good: nats consumer rm "+bus.StreamName(c.Stream)+" "+c.Name)
+		case stuck[subscription{c.Stream, c.Name}]:
+			e.add(check, Warning, fmt.Sprintf("%d messages wait, and within %s none was given or acknowledged; %d were given before and are not answered", c.Pending, aMoment, c.InFlight),
+				"is the service there? If it is, its log says whether it reaches the bus and what it is busy with; the coordinator's standstills, above, say for how long")
+		case c.Asking == 0 && c.Pending == 0:
+			e.add(check, Warning, fmt.Sprintf("nobody asks for its messages now; %d were given before and are not answered", c.InFlight), "start the service; if it is gone for good: nats consumer rm "+bus.StreamName(c.Stream)+" "+c.Name)
 		case c.Redelivered > 0:
 			e.add(check, Warning, fmt.Sprintf("%d of the %d messages under way were given more than once: handlers take longer than AckWait (%s), or die", c.Redelivered, c.InFlight, wait),
 				"participants of the SDK say in time that they are alive; one of your own has to send +WPI, or its consumer needs a longer AckWait than its slowest handler")
@@ -184,6 +185,47 @@ func (e *exam) subscriptions(ctx context.Context, js jetstream.JetStream, bus *n
 			e.add(check, OK, fmt.Sprintf("%d wait, %d under way, AckWait %s", c.Pending, c.InFlight, wait), "")
 		}
 	}
+}
+
+// subscription is a consumer of a stream.
+type subscription struct {
+	stream transport.Stream
+	name   string
+}
+
+// aMoment is what lies between two looks at subscriptions for which something waits.
+const aMoment = 2 * time.Second
+
+// twice looks at what lies on the bus, and when something waits for somebody once more:
+// stuck are those for whom it waits and who have neither been given nor acknowledged a message
+// since. One look does not tell: requests of a busy service are answered at once.
+func twice(ctx context.Context, bus *natsbus.Bus) (load natsbus.Load, stuck map[subscription]bool, err error) {
+	if load, err = bus.Load(ctx); err != nil {
+		return load, nil, err
+	}
+	waits := map[subscription]natsbus.ConsumerLoad{}
+	for _, c := range load.Consumers {
+		if c.Pending > 0 {
+			waits[subscription{c.Stream, c.Name}] = c
+		}
+	}
+	if len(waits) == 0 {
+		return load, nil, nil
+	}
+	select {
+	case <-time.After(aMoment):
+	case <-ctx.Done():
+	}
+	if load, err = bus.Load(ctx); err != nil {
+		return load, nil, err
+	}
+	stuck = map[subscription]bool{}
+	for _, c := range load.Consumers {
+		at := subscription{c.Stream, c.Name}
+		w, waited := waits[at]
+		stuck[at] = waited && c.Pending > 0 && c.Last == w.Last && c.AckFloor == w.AckFloor && c.RawInFlight == w.RawInFlight
+	}
+	return load, stuck, nil
 }
 
 func ackWait(ctx context.Context, js jetstream.JetStream, stream, name string) time.Duration {

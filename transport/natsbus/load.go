@@ -31,6 +31,9 @@ func (b *Bus) Load(ctx context.Context) (Load, error) {
 	load := Load{Streams: map[transport.Stream]StreamLoad{}, Dropped: b.Stats().dropped()}
 	for _, s := range transport.Streams {
 		stream, err := b.js.Stream(ctx, b.names[s])
+		if err != nil && !s.WorkQueue() {
+			continue // it keeps nothing from being told of the others, which come first
+		}
 		if err != nil {
 			return Load{}, fmt.Errorf("look at stream %s: %w%s", b.names[s], err, hint(err))
 		}
@@ -45,7 +48,6 @@ func (b *Bus) Load(ctx context.Context) (Load, error) {
 			return Load{}, fmt.Errorf("look at the bundles of stream %s: %w", b.names[s], err)
 		}
 		total.Messages += bundled[""]
-		load.Streams[s] = total
 		if s == transport.Commands {
 			if load.Commands, err = b.commands(ctx, stream); err != nil {
 				return Load{}, fmt.Errorf("look at the subjects of stream %s: %w", b.names[s], err)
@@ -55,6 +57,8 @@ func (b *Bus) Load(ctx context.Context) (Load, error) {
 		if err != nil {
 			return Load{}, fmt.Errorf("look at the subscriptions of stream %s: %w", b.names[s], err)
 		}
+		total.Cut = len(consumers) < stream.CachedInfo().State.Consumers
+		load.Streams[s] = total
 		for i := range consumers {
 			further := bundled[consumers[i].Name]
 			if s == transport.Events {
@@ -112,6 +116,7 @@ func consumersOf(ctx context.Context, s transport.Stream, stream jetstream.Strea
 			Stream: s, Name: info.Name, Pending: info.NumPending, InFlight: info.NumAckPending,
 			Redelivered: info.NumRedelivered, Asking: info.NumWaiting,
 			MaxInFlight: info.Config.MaxAckPending, Paused: info.Paused,
+			Last: info.Delivered.Stream, AckFloor: info.AckFloor.Stream, RawInFlight: info.NumAckPending,
 		}
 		if info.Delivered.Last != nil {
 			one.Delivered = info.Delivered.Last.UTC()

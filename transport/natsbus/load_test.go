@@ -1,7 +1,11 @@
 package natsbus_test
 
 import (
+	"errors"
+	"slices"
 	"testing"
+
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/amends-dev/amends/transport"
 	"github.com/amends-dev/amends/transport/natsbus"
@@ -57,5 +61,104 @@ func counted(t *testing.T, bus *natsbus.Bus, pending uint64, inFlight int) natsb
 		if c = load.Consumers[0]; c.Pending == pending && c.InFlight == inFlight {
 			return load
 		}
+	}
+}
+
+// TestLoadSaysHowFarTheyAre: what was given and what was acknowledged, in messages as they lie
+// on the stream, so that a busy participant is told from one that stands still.
+func TestLoadSaysHowFarTheyAre(t *testing.T) {
+	bus := connect(t, start(t, embedded.Config{}), nil)
+	s := inventory()
+	s.MaxInFlight, s.Prefetch = 2, 1
+	source := subscribe(t, bus, s)
+	insist(t, bus, command("a"), command("b"), command("c"), command("d"))
+	far := func(last, floor uint64, inFlight int) {
+		t.Helper()
+		for ctx, c := within(t), (transport.ConsumerLoad{}); ; {
+			load, err := bus.Load(ctx)
+			if err != nil {
+				t.Fatalf("%+v, want %d given, %d acknowledged, %d in flight: %v", c, last, floor, inFlight, err)
+			}
+			if c = load.Consumers[0]; c.Last == last && c.AckFloor == floor && c.RawInFlight == inFlight && !load.Streams[transport.Commands].Cut {
+				return
+			}
+		}
+	}
+	var taken []transport.Delivery
+	take := func(most int) {
+		t.Helper()
+		for len(taken) < most {
+			deliveries, err := source.Receive(within(t), 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			taken = append(taken, deliveries...)
+		}
+	}
+	take(2)
+	far(2, 0, 2)
+	taken[0].Ack()
+	take(3)
+	far(3, 1, 2)
+}
+
+// TestCheckNamesTheStream: what is wrong with one stream is told of that one, and what lies on
+// the others is told all the same.
+func TestCheckNamesTheStream(t *testing.T) {
+	bus := connect(t, start(t, embedded.Config{}), nil)
+	js, err := jetstream.New(bus.Conn())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []transport.Stream{transport.Lifecycle, transport.DeadLetters} {
+		stream, err := js.Stream(t.Context(), bus.StreamName(s))
+		if err != nil {
+			t.Fatal(err)
+		}
+		config := stream.CachedInfo().Config
+		config.MaxMsgSize = 100
+		if _, err := js.UpdateStream(t.Context(), config); err != nil {
+			t.Fatal(err)
+		}
+	}
+	joined, ok := bus.Check(within(t)).(interface{ Unwrap() []error })
+	if !ok {
+		t.Fatal("Check joins nothing")
+	}
+	var of []transport.Stream
+	for _, err := range joined.Unwrap() {
+		var one *transport.StreamError
+		var drift *natsbus.DriftError
+		if !errors.As(err, &one) || !errors.As(err, &drift) || drift.Stream != bus.StreamName(one.Stream) {
+			t.Errorf("%v is no drift of a stream", err)
+			continue
+		}
+		of = append(of, one.Stream)
+	}
+	if !slices.Equal(of, []transport.Stream{transport.Lifecycle, transport.DeadLetters}) {
+		t.Errorf("it tells of %v", of)
+	}
+}
+
+// TestLoadWithoutAStream: a stream that nobody waits for may be missing; what lies on the
+// others is told.
+func TestLoadWithoutAStream(t *testing.T) {
+	server := start(t, embedded.Config{})
+	owner := connect(t, server, nil)
+	subscribe(t, owner, inventory())
+	if err := owner.Close(); err != nil { // it would make it again
+		t.Fatal(err)
+	}
+	bus := connect(t, server, func(c *natsbus.Config) { c.Provision = natsbus.Trust })
+	js, err := jetstream.New(bus.Conn())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := js.DeleteStream(t.Context(), bus.StreamName(transport.Lifecycle)); err != nil {
+		t.Fatal(err)
+	}
+	load, err := bus.Load(within(t))
+	if _, there := load.Streams[transport.Lifecycle]; err != nil || there || len(load.Streams) != len(transport.Streams)-1 || len(load.Consumers) != 1 {
+		t.Errorf("%+v, %v", load, err)
 	}
 }

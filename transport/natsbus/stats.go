@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 
 	"github.com/amends-dev/amends/transport"
@@ -67,8 +68,8 @@ func (b *Bus) Stats() Stats {
 func (s Stats) dropped() int64 { return s.DeadOverRate + s.DeadUnstored + s.DeadEvicted }
 
 // Check says what is wrong now, or nil: the connection stands, the server answers,
-// the streams are there and as they should be. It changes nothing. With Trust only
-// the connection is checked.
+// the streams are there and as they should be; what is wrong with one of them is a
+// *transport.StreamError. It changes nothing. With Trust only the connection is checked.
 func (b *Bus) Check(ctx context.Context) error {
 	if b.isClosed() {
 		return transport.ErrClosed
@@ -85,14 +86,24 @@ func (b *Bus) Check(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
-	var errs []error
-	for _, stream := range transport.Streams {
-		handle, err := b.js.Stream(ctx, b.names[stream])
-		if err != nil {
-			errs = append(errs, fmt.Errorf("NATS stream %s: %w%s", b.names[stream], err, hint(err)))
-			continue
-		}
-		errs = append(errs, drift(b.wanted(stream), handle.CachedInfo().Config))
+	// All at once: one that does not answer takes no time from the others.
+	var errs [len(transport.Streams)]error
+	var asked sync.WaitGroup
+	for i, stream := range transport.Streams {
+		asked.Go(func() {
+			if err := b.checkStream(ctx, stream); err != nil {
+				errs[i] = &transport.StreamError{Stream: stream, Err: err}
+			}
+		})
 	}
-	return errors.Join(errs...)
+	asked.Wait()
+	return errors.Join(errs[:]...)
+}
+
+func (b *Bus) checkStream(ctx context.Context, stream transport.Stream) error {
+	handle, err := b.js.Stream(ctx, b.names[stream])
+	if err != nil {
+		return fmt.Errorf("NATS stream %s: %w%s", b.names[stream], err, hint(err))
+	}
+	return drift(b.wanted(stream), handle.CachedInfo().Config)
 }

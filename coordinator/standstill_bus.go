@@ -1,0 +1,203 @@
+package coordinator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/amends-dev/amends/transport"
+)
+
+// bus asks the bus what is wrong with it and what lies on it. It is asked the second
+// whatever it says to the first.
+func (m *monitor) bus(ctx context.Context) (found []transport.Standstill, err error) {
+	if checker, ok := m.c.config.Bus.(transport.Checker); ok {
+		found = wrong(checker.Check(ctx))
+	}
+	if _, ok := m.c.config.Bus.(transport.Scale); !ok {
+		return found, nil
+	}
+	before := m.c.relay.InFlight()
+	load, err := m.c.load(ctx)
+	if err != nil {
+		m.pace, m.gone = nil, time.Time{} // what stands is measured from when it is seen again
+		// Once is an accident. Where the bus has said what is wrong, that is why.
+		if m.untold++; m.untold > 1 && len(found) == 0 {
+			found = append(found, transport.Standstill{
+				Kind: transport.StandsBus, Object: "load", Reason: fmt.Sprintf("the bus does not tell what lies on it, so that nobody sees who takes nothing: %v", err),
+				Fix: "see that the coordinator's user may ask for its streams and consumers, and how busy the NATS server is: coordinator doctor",
+			})
+		}
+		return found, nil
+	}
+	m.untold = 0
+	m.c.correct(before, &load)
+	return append(found, m.subscriptions(&load)...), nil
+}
+
+// wrong makes rows of what a bus says is wrong with it: one for each stream, and one for
+// all that is wrong with the bus itself.
+func wrong(err error) (found []transport.Standstill) {
+	var all []error
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		all = joined.Unwrap()
+	} else if err != nil {
+		all = []error{err}
+	}
+	for _, err := range all {
+		one := transport.Standstill{
+			Kind: transport.StandsBus, Reason: err.Error(),
+			Fix: "see that the NATS server runs and can be reached, and that its streams are as they should be: coordinator doctor",
+		}
+		var of *transport.StreamError
+		switch {
+		case !errors.As(err, &of):
+			one.Stops = true
+		case of.Stream == transport.Lifecycle:
+			one.Kind, one.Fix = transport.StandsLifecycle, "sagas go on; look at the lifecycle stream: nats stream info, coordinator doctor"
+		default:
+			one.Object, one.Stops = string(of.Stream), of.Stream.WorkQueue()
+		}
+		found = append(found, one)
+	}
+	return found
+}
+
+// subscription is a consumer of a stream.
+type subscription struct {
+	stream transport.Stream
+	name   string
+}
+
+// pace is how far a subscription was when it was last looked at.
+type pace struct {
+	last, floor uint64
+	inFlight    int
+	moved       time.Time // when it last had
+	waits       time.Time // since when something waits for it; zero: nothing does
+}
+
+// step takes note of how far a subscription is now: it has moved when it was given a
+// message or has acknowledged one, when nothing waits, or when it may not.
+func (p *pace) step(n *transport.ConsumerLoad, now time.Time) {
+	if n.Pending == 0 || n.Paused || p.last != n.Last || p.floor != n.AckFloor || p.inFlight != n.RawInFlight {
+		p.last, p.floor, p.inFlight, p.moved = n.Last, n.AckFloor, n.RawInFlight, now
+	}
+	switch {
+	case n.Pending == 0 || n.Paused:
+		p.waits = time.Time{}
+	case p.waits.IsZero():
+		p.waits = now
+	}
+}
+
+// subscriptions looks at how the coordinator and the participants take what is theirs.
+func (m *monitor) subscriptions(load *transport.Load) (found []transport.Standstill) {
+	now, before := m.c.config.Clock(), m.pace
+	m.pace = make(map[subscription]*pace, len(load.Consumers))
+	for i := range load.Consumers {
+		n := &load.Consumers[i]
+		at := subscription{n.Stream, n.Name}
+		p := before[at]
+		if p == nil {
+			p = &pace{moved: now}
+		}
+		p.step(n, now)
+		m.pace[at] = p
+		switch {
+		case n.Stream == transport.Events && n.Name == m.c.config.Name:
+			found = append(found, m.answers(n, p, now)...)
+		case n.Stream == transport.Commands:
+			found = append(found, participant(n, p, now)...)
+		}
+	}
+	found = append(found, m.missing(load, now)...)
+	if load.Streams[transport.Commands].Cut {
+		return found
+	}
+	for name, commands := range load.Commands {
+		if m.pace[subscription{transport.Commands, name}] == nil && commands > 0 {
+			found = append(found, transport.Standstill{
+				Kind: transport.StandsParticipant, Object: name, Reason: fmt.Sprintf("%d commands wait for it, and it has never subscribed", commands),
+				Fix: "start the service; if it runs, compare its name with the definition's and look at its log",
+			})
+		}
+	}
+	return found
+}
+
+// missing looks whether the coordinator's own consumer is there. The bus makes it again when
+// somebody has deleted it, which takes a moment.
+func (m *monitor) missing(load *transport.Load, now time.Time) []transport.Standstill {
+	switch {
+	case m.pace[subscription{transport.Events, m.c.config.Name}] != nil || load.Streams[transport.Events].Cut:
+		m.gone = time.Time{}
+		return nil
+	case m.gone.IsZero():
+		m.gone = now
+	}
+	if now.Sub(m.gone) < standsAfter {
+		return nil
+	}
+	return []transport.Standstill{{
+		Kind: transport.StandsAnswers, Since: m.gone, Stops: true, Reason: fmt.Sprintf("the coordinator's consumer %s is gone from the stream of events", m.c.config.Name),
+		Fix: "see that the coordinator's user may create consumers, and who deletes them; a restart is safe",
+	}}
+}
+
+// answers looks at how the coordinator itself is given answers.
+func (m *monitor) answers(n *transport.ConsumerLoad, p *pace, now time.Time) []transport.Standstill {
+	one := transport.Standstill{Kind: transport.StandsAnswers, Stops: true}
+	if n.Paused {
+		one.Reason = fmt.Sprintf("somebody has paused the coordinator's consumer %s; %d answers wait", n.Name, n.Pending)
+		one.Fix = "nats consumer resume on the stream of events"
+		return []transport.Standstill{one}
+	}
+	// In this order: what was handed over counts as received before it is noted that it was.
+	handing, received := m.c.handing.Load() != 0, time.Unix(0, m.c.received.Load())
+	one.Since = p.waits
+	if received.After(one.Since) {
+		one.Since = received
+	}
+	quiet := now.Sub(one.Since)
+	switch {
+	// What a coordinator that died was given comes again after answerWait; and while an answer
+	// waits at its shard, none is asked for: that is the shard's.
+	case n.Pending == 0 || handing || quiet < answerWait+standsAfter:
+		return nil
+	case n.MaxInFlight > 0 && n.RawInFlight >= n.MaxInFlight:
+		one.Reason = fmt.Sprintf("all %d deliveries that the consumer %s may have are under way, none of them is acknowledged; %d answers wait", n.MaxInFlight, n.Name, n.Pending)
+		one.Fix = "look whether another process uses the same consumer, and at the dead letters; a restart is safe"
+	default:
+		one.Reason = fmt.Sprintf("%d answers wait, and the consumer %s has given none for %s", n.Pending, n.Name, quiet.Round(time.Second))
+		one.Fix = "look at the consumer (nats consumer info) and at the NATS server; a restart is safe"
+	}
+	return []transport.Standstill{one}
+}
+
+// participant looks at how a participant takes its commands. Whether it asks at the moment
+// says nothing: one that is busy finds what it asks for and does not wait; one that is given
+// no more waits.
+func participant(n *transport.ConsumerLoad, p *pace, now time.Time) []transport.Standstill {
+	one := transport.Standstill{Kind: transport.StandsParticipant, Object: n.Name}
+	waiting, stood := n.Pending+uint64(n.InFlight), now.Sub(p.moved)
+	switch {
+	case n.Paused && waiting > 0:
+		one.Reason, one.Fix = fmt.Sprintf("somebody has paused its consumer; %d commands wait", waiting), "nats consumer resume on the stream of commands"
+		return []transport.Standstill{one}
+	case n.Pending == 0 || stood < standsAfter:
+		return nil
+	case n.MaxInFlight > 0 && n.RawInFlight >= n.MaxInFlight:
+		one.Reason = fmt.Sprintf("it was given %d commands, as many as it may have at once, and has acknowledged none for %s; %d more wait", n.InFlight, stood.Round(time.Second), n.Pending)
+		one.Fix = "look at the service's log and its database; one of your own has to acknowledge what it has answered"
+	case n.Asking == 0:
+		one.Reason = fmt.Sprintf("%d commands wait for it, and nobody has asked for any for %s; %d were given to it before and are not acknowledged", n.Pending, stood.Round(time.Second), n.InFlight)
+		one.Fix = "start the service; if it runs, its log says why it does not reach the bus, or what it is busy with"
+	default:
+		one.Reason = fmt.Sprintf("%d commands wait for it, it asks for them, and the bus has given it none for %s", n.Pending, stood.Round(time.Second))
+		one.Fix = "look at its consumer (nats consumer info) and at the NATS server"
+	}
+	one.Since = p.moved
+	return []transport.Standstill{one}
+}
