@@ -76,7 +76,7 @@ var situations = map[string]situation{
 	"natsbus: bundle opened":                            {"coordinator", bundled},
 	"natsbus: dead letter replayed":                     {"tool", replaying},
 	"natsbus: sources closed":                           {"coordinator", stopping},
-	"participant: before a dead letter":                 {"clearing", unknownAction},
+	"participant: before a dead letter":                 {"clearing", unanswerable},
 	"participant: stopping, no more commands":           {"clearing", stopping},
 	"participant: stopping, all served":                 {"clearing", stopping},
 	"participant: stopping, all published":              {"clearing", stopping},

@@ -191,13 +191,13 @@ func (n *lane) answerOfNobody(ctx context.Context) error {
 	})
 }
 
-// unknownAction sends a command that the participant does not know.
-func unknownAction(n *lane, c *crash) error {
+// unanswerable sends a command whose answer is wanted where none go.
+func unanswerable(n *lane, c *crash) error {
 	return disturb(n, c, func(ctx context.Context) error {
 		return n.publish(ctx, transport.Envelope{
 			Subject: subjects.Command("clearing", "nonsense"), ID: "nobody", Type: transport.TypeCommand,
 			Saga: nobody.Saga, Step: nobody.Step, Direction: nobody.Direction, Attempt: 1,
-			ReplyTo: subjects.Event("clearing", nobody, 1),
+			ReplyTo: subjects.Command("clearing", "nonsense"),
 		})
 	})
 }
