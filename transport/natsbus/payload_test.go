@@ -73,6 +73,7 @@ func TestLargestMessageLives(t *testing.T) {
 	if err := receive().DeadLetter(within(t), reason); err != nil {
 		t.Fatal(err)
 	}
+	awaitEmpty(t, bus, transport.Commands)
 	list, err := bus.ListDeadLetters(within(t), 0, 10)
 	if err != nil || len(list) != 1 || list[0].Reason != reason || !bytes.Equal(list[0].Data, want.Data) {
 		t.Fatalf("%d dead letters, %v", len(list), err)
