@@ -396,7 +396,7 @@ func (h *hall) answersToLetters() {
 		h.answer(id, c.data, c.header...)
 		switch c.phase {
 		case "":
-			h.buried(c.reason)
+			h.waitForLetter(c.reason)
 			h.answer(id, "1", done...)
 		case contract.Compensated:
 			h.open = h.open[:len(h.open)-1]
@@ -408,8 +408,8 @@ func (h *hall) answersToLetters() {
 	}
 }
 
-// buried waits until a dead letter says why.
-func (h *hall) buried(reason string) {
+// waitForLetter waits until a dead letter says why.
+func (h *hall) waitForLetter(reason string) {
 	h.t.Helper()
 	ctx, cancel := context.WithTimeout(h.t.Context(), limit)
 	defer cancel()

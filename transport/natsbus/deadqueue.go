@@ -307,7 +307,7 @@ func (b *Bus) storeLetters(ctx context.Context, letters []*letter) []error {
 		}
 	}
 	if missing && b.config.Provision != Trust {
-		_ = b.look(ctx) // makes it anew, for the next try
+		_ = b.look(ctx) // makes it again, for the next try
 	}
 	b.rings.stored(ctx, bytes)
 	return errs

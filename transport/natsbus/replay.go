@@ -71,7 +71,7 @@ func originalOf(raw *jetstream.RawStreamMsg, letter *transport.DeadLetter) (*nat
 		return nil, fmt.Errorf("only %d of its %s bytes were kept, because it was too long", len(letter.Data), size)
 	}
 	if size := raw.Header.Get(headerBlockCut); size != "" {
-		return nil, fmt.Errorf("only the first %d of its %s bytes of headers were kept; publish it anew with fewer", maxBlock, size)
+		return nil, fmt.Errorf("only the first %d of its %s bytes of headers were kept; publish it again with fewer", maxBlock, size)
 	}
 	m := &nats.Msg{Subject: letter.Subject, Data: letter.Data}
 	encoded := raw.Header.Get(headerBlock)
@@ -81,7 +81,7 @@ func originalOf(raw *jetstream.RawStreamMsg, letter *transport.DeadLetter) (*nat
 	block, ok := percent.Decode(encoded)
 	header, whole := readBlock(block)
 	if !ok || !whole {
-		return nil, errors.New("its headers cannot be read, so it would come back; publish it anew with right ones")
+		return nil, errors.New("its headers cannot be read, so it would come back; publish it again with right ones")
 	}
 	m.Header = nats.Header{}
 	for name, values := range header {

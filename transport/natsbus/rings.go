@@ -149,7 +149,7 @@ func (r *rings) add(l *scanned, room int64) {
 
 // evict deletes the oldest of each ring that is too large, and of the largest when all of
 // them are. The index may say too much, because letters are replayed, discarded and
-// expire: a ring is read anew before anything of it is deleted for nothing.
+// expire: a ring is read again before anything of it is deleted for nothing.
 func (r *rings) evict(ctx context.Context, stream jetstream.Stream, room int64) error {
 	for subject, one := range r.rings {
 		if one.bytes <= room/ringShare {
@@ -198,7 +198,7 @@ func (r *rings) largest() (subject string) {
 	return subject
 }
 
-// confirm reads a ring anew when the stream has less of it than the index says.
+// confirm reads a ring again when the stream has less of it than the index says.
 func (r *rings) confirm(ctx context.Context, stream jetstream.Stream, subject string, room int64) error {
 	info, err := stream.Info(ctx, jetstream.WithSubjectFilter(subject))
 	if err != nil {
@@ -219,7 +219,7 @@ func (r *rings) confirm(ctx context.Context, stream jetstream.Stream, subject st
 	r.seen = seen
 	if err != nil {
 		delete(r.rings, subject)
-		r.created = time.Time{} // half a ring is worse than none: all is read anew
+		r.created = time.Time{} // half a ring is worse than none: all is read again
 	}
 	return err
 }
