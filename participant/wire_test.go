@@ -56,7 +56,7 @@ func form(m *nats.Msg) string {
 // until reads on until a message of this form has come.
 func (w *tap) until(want string) {
 	w.t.Helper()
-	ctx, cancel := context.WithTimeout(w.t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(w.t.Context(), time.Minute)
 	defer cancel()
 	for {
 		m, err := w.sub.NextMsgWithContext(ctx)
