@@ -344,7 +344,6 @@ func (r *row) try(t *testing.T) {
 	s := newStage()
 	w := &town{t: t, bus: s.Bus, store: s.store, decide: func(string, int) error { return nil }}
 	w.services()
-	defer w.stopServices()
 	c, err := coordinator.New(coordinator.Config{
 		Bus: s, Store: stagedStore{s.store, s}, Definitions: []*saga.Definition{checkout, slow, paid},
 		Logger: slog.New(slog.NewTextHandler(&said, &slog.HandlerOptions{Level: slog.LevelInfo})), Secret: []byte("secret"),
@@ -360,6 +359,7 @@ func (r *row) try(t *testing.T) {
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
+		w.stopServices()
 		s.Bus.Close()
 	}()
 	time.Sleep(time.Minute) // virtual, as all times here: nothing has come for long
@@ -664,14 +664,21 @@ func TestAnswersWaitAtTheirShard(t *testing.T) {
 	t.Run("no commit takes long", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s, c := answering(t, func(s *stage) { s.crawl = 9 * time.Second })
-			for n := range 20 { // which take turns with the answers
-				go func() {
-					_, _ = client.New(s.Bus).Start(t.Context(), shipped, order{"tea"}, client.ID(contract.SagaID(fmt.Sprint("further", n))))
-				}()
+			ctx, stop := context.WithCancel(t.Context())
+			var starts sync.WaitGroup
+			for n := range 20 { // which take turns with the answers; those that find no room are tried again
+				starts.Go(func() {
+					for ctx.Err() == nil {
+						_, _ = client.New(s.Bus).Start(ctx, shipped, order{"tea"}, client.ID(contract.SagaID(fmt.Sprint("further", n))))
+						time.Sleep(time.Second)
+					}
+				})
 			}
 			if said := blamed(t, c); !strings.Contains(said, "no room for an answer") {
 				t.Errorf("the shard is not named: %s", said)
 			}
+			stop()
+			starts.Wait()
 			s.set(func(s *stage) { s.crawl, s.load = 0, transport.Load{} })
 			time.Sleep(time.Minute)
 			if list := c.Standstills(); len(list) > 0 {
