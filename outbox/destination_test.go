@@ -321,3 +321,30 @@ func TestMemoryIsBounded(t *testing.T) {
 		t.Errorf("%d MiB in all", mib)
 	}
 }
+
+// What was reported as refused for good is not sent after all, when all that is owed is.
+func TestRefusedIsNotSentAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var open atomic.Bool
+		b := &bus{refuse: func(string) error {
+			if open.Load() {
+				return nil
+			}
+			return fmt.Errorf("too large: %w", transport.ErrRefusedForGood)
+		}}
+		list := commands("shop", 1, 3)
+		r := outbox.NewRelay(b, &ledger{records: slices.Clone(list)}, outbox.Options{OnRefused: func(outbox.Record, bool, error) {}})
+		r.Push(list)
+		defer run(t, r)()
+		synctest.Wait()
+		open.Store(true)
+		r.Resend()
+		for range 3 {
+			synctest.Wait()
+			<-after(t)
+		}
+		if got := b.taken(); len(got) != 0 {
+			t.Errorf("sent %v", got)
+		}
+	})
+}

@@ -72,8 +72,8 @@ type Options struct {
 	OnPublish func(accepted, refused int)
 	// OnRefused is told about a command that the bus will never take
 	// (transport.ErrRefusedForGood). sent: an earlier attempt to publish it, or another
-	// process's, may have succeeded. It is owed until a commit settles it, and is not sent again before the
-	// next start or Resend. It is called from Step and must not block.
+	// process's, may have succeeded. It is owed until a commit settles it, and is not sent
+	// again before the next start. It is called from Step and must not block.
 	OnRefused func(r Record, sent bool, err error)
 	// OnDropped is told how many announcements were given up: the bus will never take
 	// them, or they were too many.
@@ -129,10 +129,15 @@ type Relay struct {
 	ledger    Ledger
 	options   Options
 
-	mu      sync.Mutex
-	lines   map[Destination]*line
-	lanes   [2]*lane // of commands, of announcements
-	known   map[ID]entry
+	mu    sync.Mutex
+	lines map[Destination]*line
+	lanes [2]*lane // of commands, of announcements
+	known map[ID]entry
+	// refused are the commands that the bus will never take, until they are settled: what
+	// was reported must not be sent after all. true: settled while the ledger was read,
+	// which may still show it.
+	refused map[ID]bool
+	reading bool      // the ledger of commands is being read
 	epoch   int       // grows when the bus may have forgotten
 	sweepAt time.Time // when expired messages are next looked for
 	room    int64     // bytes that the stream of commands may hold; 0: not known
@@ -173,7 +178,7 @@ const (
 func NewRelay(publisher Publisher, ledger Ledger, options Options) *Relay {
 	r := &Relay{
 		publisher: publisher, ledger: ledger, options: options.withDefaults(),
-		lines: map[Destination]*line{}, known: map[ID]entry{},
+		lines: map[Destination]*line{}, known: map[ID]entry{}, refused: map[ID]bool{},
 	}
 	for i, stream := range []transport.Stream{transport.Commands, transport.Lifecycle} {
 		r.lanes[i] = &lane{stream: stream, wake: make(chan struct{}, 1), unlisted: true}
@@ -287,6 +292,11 @@ func (r *Relay) drop(ids []ID, isAnswered bool) {
 	freed := false
 	r.mu.Lock()
 	for _, id := range ids {
+		if _, there := r.refused[id]; there && r.reading {
+			r.refused[id] = true
+		} else if there {
+			delete(r.refused, id)
+		}
 		e, ok := r.known[id]
 		e.disown()
 		switch {

@@ -3,6 +3,7 @@ package outbox
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"time"
 
@@ -109,6 +110,9 @@ func (r *Relay) refill(ctx context.Context, l *line, after Place) error {
 	var found []item
 	r.mu.Lock()
 	most := r.mayKeep()
+	if l.to != Lifecycle {
+		r.reading = true
+	}
 	r.mu.Unlock()
 	crashpoint.Here("outbox: before the ledger is read")
 	err := r.ledger.Owed(ctx, l.to, after, func(place Place, record Record) bool {
@@ -122,11 +126,15 @@ func (r *Relay) refill(ctx context.Context, l *line, after Place) error {
 		full = len(found) >= r.options.Backlog || bytes >= most
 		return !full
 	})
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if l.to != Lifecycle {
+		r.reading = false
+		maps.DeleteFunc(r.refused, func(_ ID, settled bool) bool { return settled })
+	}
 	if err != nil {
 		return err
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	l.reading, l.cursor = full, after
 	for _, it := range found {
 		l.push(it, r.options.Window)
@@ -141,7 +149,8 @@ func (r *Relay) knows(id ID) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	_, there := r.known[id]
-	return there
+	_, refused := r.refused[id]
+	return there || refused
 }
 
 // quantum is how many bytes a destination may send before it is the next one's turn.
@@ -303,8 +312,11 @@ func (r *Relay) learn(lane *lane, batch []item, errs []error, epoch int) {
 		}
 		switch {
 		case err == nil, dropped(it, err), it.Answered() && errors.Is(err, transport.ErrRefusedForGood):
-			if err == nil && it.Answered() {
+			switch {
+			case err == nil && it.Answered():
 				r.took = now
+			case err != nil && it.Answered() && r.known[it.ID].state == sending:
+				r.refused[it.ID] = false
 			}
 			r.taken(it, err == nil && epoch == r.epoch, now)
 			if l.took = l.took || !errors.Is(err, transport.ErrNotPermitted); !l.took {
