@@ -2,6 +2,7 @@ package simulation
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/amends-dev/amends/compensation"
 	"github.com/amends-dev/amends/outbox"
@@ -241,6 +242,12 @@ func (a *audit) committed(r *Record) {
 		acc.vouch(ev)
 		if ev.Type == saga.Answered {
 			acc.moved = append(acc.moved, moved{answer{ev.Participant, ev.Step, ev.Direction, ev.Attempt, ev.Outcome}, string(ev.Payload)})
+		}
+		// A retry of what was never sent is that attempt once more, and may be refused again.
+		if ev.Type == saga.Operated && ev.Verb == saga.VerbRetry {
+			acc.moved = slices.DeleteFunc(acc.moved, func(m moved) bool {
+				return m.answer.outcome == saga.OutcomeNotSent && m.answer.step == ev.Step
+			})
 		}
 	}
 }
