@@ -362,7 +362,9 @@ func (r *row) try(t *testing.T) {
 		w.stopServices()
 		s.Bus.Close()
 	}()
-	time.Sleep(time.Minute) // virtual, as all times here: nothing has come for long
+	// Virtual, as all times here: nothing has come for long. All that follows happens between
+	// two looks, so that what is asked one after the other is told of the same one.
+	time.Sleep(time.Minute + time.Second/2)
 	if err := c.Ready(ctx); err != nil || len(c.Standstills()) != 0 {
 		t.Fatalf("before: %v, %v", err, c.Standstills())
 	}
