@@ -119,6 +119,9 @@ func TestRequests(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := coordinator.Conn().Flush(); err != nil { // or what another connection sends may be there first
+		t.Fatal(err)
+	}
 	w, blocks := &tap{t: t, sub: sub}, shown(t)
 	bus, err := natsbus.Connect(t.Context(), natsbus.Config{URL: server.ClientURL(), InboxPrefix: natsbus.InboxPrefix("payment"), Provision: natsbus.Verify})
 	if err != nil {
