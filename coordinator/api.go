@@ -70,9 +70,15 @@ func (c *Coordinator) serve() (stop func(), err error) {
 	if err != nil {
 		return nil, fmt.Errorf("serve requests: %w", err)
 	}
+	endSubscribe, err := c.serveSubscribe()
+	if err != nil {
+		end()
+		return nil, err
+	}
 	return func() {
 		c.feed.close() // those who watch are told to ask elsewhere
 		end()
+		endSubscribe()
 	}, nil
 }
 

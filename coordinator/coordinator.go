@@ -118,6 +118,7 @@ func (c *Coordinator) Register(ctx context.Context, def *saga.Definition) error 
 	if err := c.definitions.register(ctx, def); err != nil {
 		return err
 	}
+	c.expectParticipants()
 	c.blocked.defined()
 	c.timekeeper.again() // sagas may have waited for it
 	return nil
@@ -140,6 +141,7 @@ func (c *Coordinator) Run(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(err, source.Close())
 	}
+	c.expectParticipants()
 
 	// Intake ends first (in), then the shards, then the relay (out).
 	in, stopIn := context.WithCancel(ctx)

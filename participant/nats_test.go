@@ -24,7 +24,7 @@ func TestRunOnNATS(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer server.Shutdown()
-	bus, err := natsbus.Connect(ctx, natsbus.Config{URL: server.ClientURL()})
+	bus, err := natsbus.Connect(ctx, natsbus.Config{URL: server.ClientURL(), Provision: natsbus.Create})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +98,7 @@ func TestUnknownActionInABundle(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer server.Shutdown()
-	bus, err := natsbus.Connect(ctx, natsbus.Config{URL: server.ClientURL()})
+	bus, err := natsbus.Connect(ctx, natsbus.Config{URL: server.ClientURL(), Provision: natsbus.Create})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,7 +119,7 @@ func TestUnknownActionInABundle(t *testing.T) {
 		tx.OnCommit(func() { effects.Add(1) })
 		return reserved{}, nil
 	})
-	own, err := natsbus.Connect(ctx, natsbus.Config{URL: server.ClientURL()})
+	own, err := natsbus.Connect(ctx, natsbus.Config{URL: server.ClientURL(), Provision: natsbus.Create})
 	if err != nil {
 		t.Fatal(err)
 	}

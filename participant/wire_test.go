@@ -2,6 +2,7 @@ package participant_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"regexp"
@@ -110,7 +111,7 @@ func TestRequests(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer server.Shutdown()
-	coordinator, err := natsbus.Connect(t.Context(), natsbus.Config{URL: server.ClientURL()})
+	coordinator, err := natsbus.Connect(t.Context(), natsbus.Config{URL: server.ClientURL(), Provision: natsbus.Create})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +124,8 @@ func TestRequests(t *testing.T) {
 		t.Fatal(err)
 	}
 	w, blocks := &tap{t: t, sub: sub}, shown(t)
-	bus, err := natsbus.Connect(t.Context(), natsbus.Config{URL: server.ClientURL(), InboxPrefix: natsbus.InboxPrefix("payment"), Provision: natsbus.Verify})
+	serveSubscriptions(t, coordinator)
+	bus, err := natsbus.Connect(t.Context(), natsbus.Config{URL: server.ClientURL(), InboxPrefix: natsbus.InboxPrefix("payment")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,8 +133,8 @@ func TestRequests(t *testing.T) {
 	defer func() { _ = sub.Unsubscribe() }() // or its connection waits at its end for what it has heard
 	p, _ := charging()
 	stop := background(t, p, bus)
-	w.until(blocks["stream-info"])
-	w.until(blocks["create"])
+	w.until(blocks["subscribe"])
+	w.until(blocks["subscribed"])
 	w.until(blocks["next"])
 	publish(t, coordinator, "charge-card", "order-42")
 	w.until(blocks["answer"])
@@ -147,8 +149,7 @@ func TestRequests(t *testing.T) {
 	if err := js.DeleteConsumer(t.Context(), "SAGA_COMMANDS", "payment"); err != nil {
 		t.Fatal(err)
 	}
-	w.until(blocks["info"])
-	w.until(blocks["create"])
+	w.until(blocks["subscribe"])
 	stop()
 
 	p, slow := charging(participant.AckWait(300 * time.Millisecond))
@@ -160,8 +161,35 @@ func TestRequests(t *testing.T) {
 	w.onlyShown(blocks)
 }
 
-// onlyShown: what the participant sent is what is shown, but for the other streams and
-// the settings of the second participant.
+// serveSubscriptions answers the participant that asks for its consumer, as a coordinator does.
+func serveSubscriptions(t *testing.T, bus *natsbus.Bus) {
+	t.Helper()
+	stop, err := bus.Respond("saga.api.subscribe.payment", "coordinator", func(request *transport.Envelope, reply func(*transport.Envelope)) {
+		go func() {
+			var q transport.SubscribeQuery
+			if err := json.Unmarshal(request.Data, &q); err != nil {
+				t.Error(err)
+			}
+			answer, err := bus.Provide(context.Background(), "payment", q)
+			if err != nil {
+				reply(&transport.Envelope{Code: string(transport.CodeUnavailable), Reason: err.Error()})
+				return
+			}
+			data, err := json.Marshal(answer)
+			if err != nil {
+				t.Error(err)
+			}
+			reply(&transport.Envelope{Data: data})
+		}()
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(stop)
+}
+
+// onlyShown: what the participant sent is what is shown, but for the settings of the second
+// participant.
 func (w *tap) onlyShown(blocks map[string]string) {
 	w.t.Helper()
 	known := map[string]bool{}
@@ -171,7 +199,7 @@ func (w *tap) onlyShown(blocks map[string]string) {
 	}
 	for _, text := range w.seen {
 		subject, _, _ := strings.Cut(text, "\n")
-		if !known[subject] && !strings.HasPrefix(subject, "$JS.API.STREAM.INFO.SAGA_") && !strings.HasPrefix(subject, "saga.event.payment.") {
+		if !known[subject] && !strings.HasPrefix(subject, "saga.event.payment.") {
 			w.t.Errorf("docs/WIRE.md does not show that a participant sends\n%s", text)
 		}
 	}

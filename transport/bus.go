@@ -94,6 +94,18 @@ type Responder interface {
 	Respond(subject, queue string, handle func(request *Envelope, reply func(*Envelope))) (stop func(), err error)
 }
 
+// Provisioner is implemented by buses on which the coordinator makes the subscriptions of
+// participants. These need no right to make one then, and whoever may make one could have
+// their commands delivered to where only the coordinator may write.
+type Provisioner interface {
+	// Provide makes a participant's subscription to its commands, or changes it to what is
+	// asked for.
+	Provide(ctx context.Context, participant string, q SubscribeQuery) (SubscribeReply, error)
+	// Expect says who the participants are: whoever has no subscription gets one in a
+	// moment, again when it is lost. It replaces what was said before, and does not wait.
+	Expect(participants []string)
+}
+
 // Errors of buses.
 var (
 	// ErrClosed: the source or the bus is closed.

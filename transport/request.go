@@ -69,6 +69,34 @@ const (
 	// APIPurgeDeadLetters removes the dead letters that match. Data:
 	// PurgeDeadLettersRequest. Reply: PurgeDeadLettersReply.
 	APIPurgeDeadLetters = "purge-dead-letters"
+	// APISubscribe makes ready the subscription from which a participant takes its commands,
+	// on a bus where the coordinator makes it; see Provisioner. The participant is one more
+	// token of the subject: Subjects.Subscribe. Data: SubscribeQuery, or nothing. Reply:
+	// SubscribeReply. Asking again is safe.
+	APISubscribe = "subscribe"
+)
+
+// SubscribeQuery says how a participant takes its commands. All of its processes share
+// one subscription; the last one that asks decides.
+type SubscribeQuery struct {
+	AckWaitMS   int64 `json:"ack_wait_ms,omitempty"`   // how long a command may stay unacknowledged before it comes again, 1 s to 1 h; 0: 30 s
+	MaxInFlight int   `json:"max_in_flight,omitempty"` // commands that it is given at most without acknowledging any, up to 65,536; 0: 4096
+	Bundle      int   `json:"bundle,omitempty"`        // commands that may come in one message; 0: one
+}
+
+// SubscribeReply says where a participant takes its commands.
+type SubscribeReply struct {
+	Stream   string `json:"stream"`           // as the bus calls it, such as SAGA_COMMANDS
+	Consumer string `json:"consumer"`         // of that stream: pull from it
+	Bundle   int    `json:"bundle,omitempty"` // answers that may go in one message; 0: one
+}
+
+// Bounds of SubscribeQuery.
+const (
+	MinAckWait    = time.Second
+	MaxAckWait    = time.Hour
+	MostInFlight  = 1 << 16
+	MaxBundleSize = 1 << 10
 )
 
 // Status is where a saga stands, as of a revision.

@@ -173,3 +173,9 @@ var streamWords = map[Stream]string{Commands: "command", Events: "event", Lifecy
 
 // API is the subject of one of the coordinator's requests, such as "start".
 func (s Subjects) API(verb string) string { return s.prefix() + ".api." + verb }
+
+// Subscribe is the subject of the request APISubscribe of a participant. The token that
+// names it is what the bus's permissions can bind to the service's credentials.
+func (s Subjects) Subscribe(participant string) string {
+	return s.API(APISubscribe) + "." + participant
+}

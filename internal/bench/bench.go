@@ -177,7 +177,7 @@ func open(ctx context.Context, o Options) (w *world, err error) {
 	}
 	w.closers = append(w.closers, w.store.Close)
 	quiet := slog.New(slog.DiscardHandler)
-	bus, err := w.connect(ctx, server, "coordinator")
+	bus, err := w.connect(ctx, server, "coordinator", natsbus.Create)
 	if err != nil {
 		return nil, err
 	}
@@ -187,13 +187,13 @@ func open(ctx context.Context, o Options) (w *world, err error) {
 	}
 	w.run(ctx, c.Run)
 	for _, p := range services(o.Mix, quiet) {
-		bus, err := w.connect(ctx, server, p.Name())
+		bus, err := w.connect(ctx, server, p.Name(), natsbus.Ask)
 		if err != nil {
 			return nil, err
 		}
 		w.run(ctx, func(ctx context.Context) error { return p.Run(ctx, bus) })
 	}
-	calls, err := w.connect(ctx, server, "callers")
+	calls, err := w.connect(ctx, server, "callers", natsbus.Ask)
 	if err != nil {
 		return nil, err
 	}
@@ -205,8 +205,8 @@ func open(ctx context.Context, o Options) (w *world, err error) {
 }
 
 // connect opens a connection of its own, as a service of its own would.
-func (w *world) connect(ctx context.Context, server *embedded.Server, name string) (*natsbus.Bus, error) {
-	bus, err := natsbus.Connect(ctx, natsbus.Config{URL: server.ClientURL(), Name: name, Options: carrierOptions(server, w.inside)})
+func (w *world) connect(ctx context.Context, server *embedded.Server, name string, provision natsbus.Provisioning) (*natsbus.Bus, error) {
+	bus, err := natsbus.Connect(ctx, natsbus.Config{URL: server.ClientURL(), Name: name, Provision: provision, Options: carrierOptions(server, w.inside)})
 	if err != nil {
 		return nil, err
 	}

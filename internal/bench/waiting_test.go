@@ -23,7 +23,7 @@ func TestWaitingTakesLittle(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer server.Shutdown()
-	bus, err := natsbus.Connect(t.Context(), natsbus.Config{URL: server.ClientURL()})
+	bus, err := natsbus.Connect(t.Context(), natsbus.Config{URL: server.ClientURL(), Provision: natsbus.Create})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,37 +10,42 @@ import (
 	"github.com/nats-io/nkeys"
 	"golang.org/x/crypto/bcrypt"
 
-	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/transport/natsbus"
 )
 
 type grantCmd struct {
-	Users        []string `arg:"" name:"user" help:"Participants, and others as role:name: caller:shop, operator:ada, listener:mail, coordinator:amends."`
-	NewPasswords bool     `xor:"proof" help:"Make passwords: their bcrypt hashes are printed, the passwords themselves to stderr."`
-	NewNkeys     bool     `xor:"proof" help:"Make nkeys: the public ones are printed, the seeds to stderr."`
-	Prefix       string   `env:"AMENDS_PREFIX" default:"saga" help:"First token of every subject."`
+	Users         []string `arg:"" name:"user" help:"Participants, and others as role:name: caller:shop, operator:ada, listener:mail, coordinator:amends, responder:amends-requests."`
+	NewPasswords  bool     `xor:"proof" help:"Make passwords: their bcrypt hashes are printed, the passwords themselves to stderr."`
+	NewNkeys      bool     `xor:"proof" help:"Make nkeys: the public ones are printed, the seeds to stderr."`
+	SingleAccount bool     `help:"For a server where users cannot have accounts of their own. A participant can purge and delete streams there, by the reply subject of its acknowledgements."`
+	Prefix        string   `env:"AMENDS_PREFIX" default:"saga" help:"First token of every subject."`
 }
 
 // Help explains the output.
 func (grantCmd) Help() string {
-	return `Without --new-passwords and --new-nkeys the passwords are variables of the NATS configuration,
-which the server takes from its environment: $PAYMENT_PASSWORD for payment.
+	return `Prints accounts: one for the coordinator and its streams, and one for each user, which imports what
+he needs. Without --new-passwords and --new-nkeys the passwords are variables of the NATS
+configuration, which the server takes from its environment: $PAYMENT_PASSWORD for payment.
 
 Examples:
   coordinator nats-permissions --new-passwords payment inventory caller:shop > users.conf
-  coordinator nats-permissions --new-nkeys coordinator:amends`
+  coordinator nats-permissions --new-nkeys coordinator:amends responder:amends-requests payment > users.conf`
 }
 
 // Run prints the users as a block of a NATS server's configuration.
 func (c *grantCmd) Run(env *environment) error {
-	var blocks []string
+	config := natsbus.Config{Prefix: c.Prefix}
+	if err := config.Validate(); err != nil {
+		return &exitError{code: ExitUsage, err: err}
+	}
+	var users []natsbus.User
 	seen := map[string]bool{}
 	for _, word := range c.Users {
 		role, name, found := strings.Cut(word, ":")
 		if !found {
-			role, name = "participant", word
+			role, name = string(natsbus.RoleParticipant), word
 		}
-		grant, err := c.grant(role, name)
+		_, err := config.Grant(natsbus.Role(role), name)
 		if err == nil && seen[name] {
 			err = fmt.Errorf("user %s is named twice; a service and a program of the same name need users of their own", name)
 		}
@@ -52,33 +57,18 @@ func (c *grantCmd) Run(env *environment) error {
 		if err != nil {
 			return err
 		}
-		blocks = append(blocks, "    "+strings.ReplaceAll(grant.User(proof...), "\n", "\n    "))
+		users = append(users, natsbus.User{Name: name, Role: natsbus.Role(role), Proof: proof})
 	}
-	_, err := fmt.Fprintf(env.stdout, "authorization {\n  users = [\n%s\n  ]\n}\n", strings.Join(blocks, "\n"))
+	block := config.Accounts
+	if c.SingleAccount {
+		block = config.Authorization
+	}
+	text, err := block(users)
+	if err != nil {
+		return err
+	}
+	_, err = io.WriteString(env.stdout, text)
 	return err
-}
-
-func (c *grantCmd) grant(role, name string) (natsbus.Grant, error) {
-	if err := contract.CheckName("user", name); err != nil {
-		return natsbus.Grant{}, err
-	}
-	config := natsbus.Config{Prefix: c.Prefix}
-	if err := config.Validate(); err != nil {
-		return natsbus.Grant{}, err
-	}
-	switch role {
-	case "participant":
-		return config.ParticipantGrant(name), nil
-	case "caller":
-		return config.CallerGrant(name), nil
-	case "operator":
-		return config.OperatorGrant(name), nil
-	case "listener":
-		return config.ListenerGrant(name), nil
-	case "coordinator":
-		return config.CoordinatorGrant(name), nil
-	}
-	return natsbus.Grant{}, fmt.Errorf("%q is no role at the bus; write participant, caller, operator, listener or coordinator", role)
 }
 
 // proof is how a user proves himself. What only he may know goes to secrets.

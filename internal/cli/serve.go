@@ -15,6 +15,7 @@ import (
 	"github.com/amends-dev/amends/internal/heap"
 	"github.com/amends-dev/amends/observe/otlp"
 	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/transport/natsbus"
 )
 
 // serveFlags are the configuration of a coordinator. Every one of them may stand
@@ -25,13 +26,17 @@ type serveFlags struct {
 	StoreKeys   string `env:"AMENDS_STORE_KEYS" type:"path" placeholder:"FILE" help:"Keys that seal what is stored, see coordinator key create. Default: it is stored as it is."`
 	Definitions string `env:"AMENDS_DEFINITIONS" type:"path" placeholder:"DIR" help:"Directory, or file, of definitions to register at the start."`
 
-	NATSListen   string `name:"nats-listen" env:"AMENDS_NATS_LISTEN" default:"127.0.0.1:4222" help:"Where the embedded NATS server listens; port 0: a free one."`
-	NATSUsers    string `name:"nats-users" env:"AMENDS_NATS_USERS" type:"path" placeholder:"FILE" help:"Who may use the embedded NATS server, as coordinator nats-permissions prints it. Default: whoever reaches it."`
-	NATSTLSCert  string `name:"nats-listen-cert" env:"AMENDS_NATS_LISTEN_CERT" type:"path" placeholder:"FILE" help:"Certificate of the embedded NATS server, PEM; read again when it changes."`
-	NATSTLSKey   string `name:"nats-listen-key" env:"AMENDS_NATS_LISTEN_KEY" type:"path" placeholder:"FILE" help:"Key of --nats-listen-cert, PEM."`
-	NATSOpen     bool   `name:"nats-open" env:"AMENDS_NATS_OPEN" help:"Let the embedded NATS server listen beyond loopback without users or without TLS."`
-	natsFlags    `group:"External NATS (with --nats-url no server is embedded)"`
-	NATSReplicas int `name:"nats-replicas" env:"AMENDS_NATS_REPLICAS" default:"1" help:"Copies of each stream at the external server." group:"External NATS (with --nats-url no server is embedded)"`
+	NATSListen            string `name:"nats-listen" env:"AMENDS_NATS_LISTEN" default:"127.0.0.1:4222" help:"Where the embedded NATS server listens; port 0: a free one."`
+	NATSUsers             string `name:"nats-users" env:"AMENDS_NATS_USERS" type:"path" placeholder:"FILE" help:"Who may use the embedded NATS server, as coordinator nats-permissions prints it. Default: whoever reaches it."`
+	NATSTLSCert           string `name:"nats-listen-cert" env:"AMENDS_NATS_LISTEN_CERT" type:"path" placeholder:"FILE" help:"Certificate of the embedded NATS server, PEM; read again when it changes."`
+	NATSTLSKey            string `name:"nats-listen-key" env:"AMENDS_NATS_LISTEN_KEY" type:"path" placeholder:"FILE" help:"Key of --nats-listen-cert, PEM."`
+	NATSOpen              bool   `name:"nats-open" env:"AMENDS_NATS_OPEN" help:"Let the embedded NATS server listen beyond loopback without users or without TLS."`
+	natsFlags             `group:"External NATS (with --nats-url no server is embedded)"`
+	NATSResponderUser     string `name:"nats-responder-user" env:"AMENDS_NATS_RESPONDER_USER" help:"User for NATS who answers requests and may do nothing else. Default: whoever does the rest." group:"External NATS (with --nats-url no server is embedded)"`
+	NATSResponderPassword string `name:"nats-responder-password" env:"AMENDS_NATS_RESPONDER_PASSWORD" secret:"" help:"His password; better in the environment than on the command line." group:"External NATS (with --nats-url no server is embedded)"`
+	NATSResponderCreds    string `name:"nats-responder-creds" env:"AMENDS_NATS_RESPONDER_CREDS" type:"path" placeholder:"FILE" help:"Or his credentials file." group:"External NATS (with --nats-url no server is embedded)"`
+	NATSResponderNKey     string `name:"nats-responder-nkey" env:"AMENDS_NATS_RESPONDER_NKEY" type:"path" placeholder:"FILE" help:"Or the file with the seed of his nkey." group:"External NATS (with --nats-url no server is embedded)"`
+	NATSReplicas          int    `name:"nats-replicas" env:"AMENDS_NATS_REPLICAS" default:"1" help:"Copies of each stream at the external server." group:"External NATS (with --nats-url no server is embedded)"`
 
 	QueueBytes     int64         `name:"queue-bytes" env:"AMENDS_QUEUE_BYTES" placeholder:"N" help:"Bytes that the stream of commands may hold, and that of answers; at it, publishing is refused. Default: 512 MiB for a new stream; one that is there keeps its own." group:"Streams"`
 	LifecycleBytes int64         `name:"lifecycle-bytes" env:"AMENDS_LIFECYCLE_BYTES" placeholder:"N" help:"Bytes that the lifecycle stream may hold; at it, the oldest go. Default: 256 MiB for a new stream; one that is there keeps its own." group:"Streams"`
@@ -66,6 +71,7 @@ type serveFlags struct {
 func (f *serveFlags) daemon() daemon.Config {
 	server := f.server()
 	server.Replicas = f.NATSReplicas
+	server.Responder = natsbus.Credentials{User: f.NATSResponderUser, Password: f.NATSResponderPassword, CredentialsFile: f.NATSResponderCreds, NKeyFile: f.NATSResponderNKey}
 	server.QueueBytes, server.LifecycleBytes, server.DeadBytes = f.QueueBytes, f.LifecycleBytes, f.DeadBytes
 	server.LifecycleAge, server.DeadAge, server.MaxMessageBytes = f.LifecycleAge, f.DeadAge, f.MaxMessage
 	server.Listen, server.Users, server.Open = f.NATSListen, f.NATSUsers, f.NATSOpen

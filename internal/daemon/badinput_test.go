@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -108,7 +109,7 @@ type wire struct {
 
 func newWire(t *testing.T, server string) *wire {
 	t.Helper()
-	conn, err := nats.Connect(server)
+	conn, err := nats.Connect(server, nats.Timeout(time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/amends-dev/amends/observe/otlp"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/transport"
+	"github.com/amends-dev/amends/transport/natsbus"
 )
 
 // Config of a coordinator process. DataDir is required; the zero value of every
@@ -87,6 +88,9 @@ type NATS struct {
 	// Creds, NKey, User, Password, Token, CA, Cert and Key authenticate at the external
 	// server; Creds, NKey, CA, Cert and Key are names of files.
 	Creds, NKey, User, Password, Token, CA, Cert, Key string
+	// Responder are the credentials of a user who answers requests there and may do nothing
+	// else; see natsbus.Config.Responder. Default: it is done with those above.
+	Responder natsbus.Credentials
 	// Inbox begins the subjects on which replies come from the external server.
 	// Default: _INBOX.
 	Inbox string
@@ -101,9 +105,8 @@ type NATS struct {
 	// processes; port 0 chooses a free one. Beyond loopback it wants Users and
 	// ListenCert, unless Open. Default: 127.0.0.1:0.
 	Listen string
-	// Users names a file with the block authorization of a NATS server's
-	// configuration: who may connect to the embedded server, and what he may do
-	// there. Default: everybody may do everything.
+	// Users names a file with the block accounts of a NATS server's configuration: who may
+	// connect to the embedded server, and what he may do there. Default: everybody may do everything.
 	Users string
 	// ListenCert and ListenKey name PEM files: the embedded server speaks TLS. They
 	// are read again when they change. Default: plain TCP.
@@ -140,7 +143,7 @@ func (c *Config) Validate() error {
 		bad("nats url: %w", err)
 	}
 	errs = append(errs, n.validateListen())
-	if n.URL == "" && (n.Creds != "" || n.NKey != "" || n.User != "" || n.Password != "" || n.Token != "" || n.CA != "" || n.Cert != "" || n.Key != "") {
+	if n.URL == "" && (n.Responder != (natsbus.Credentials{}) || n.Creds != "" || n.NKey != "" || n.User != "" || n.Password != "" || n.Token != "" || n.CA != "" || n.Cert != "" || n.Key != "") {
 		bad("nats: credentials are given, but no URL of an external server to use them at")
 	}
 	if (n.Cert == "") != (n.Key == "") {

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/amends-dev/amends/coordinator"
@@ -268,10 +269,14 @@ func (d *daemon) startServer(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	rights, err := responderRights(d.Prefix)
+	if err != nil {
+		return err
+	}
 	s, err := embedded.Start(embedded.Config{
 		Keys:     streamKeys,
 		StoreDir: filepath.Join(d.DataDir, "nats"), Host: host, Port: port, Logger: serverLog{d.Logger, loglimit.NewLimiter()},
-		UsersFile: d.NATS.Users, TLS: secure,
+		UsersFile: d.NATS.Users, Account: natsbus.Account, Responder: rights, TLS: secure,
 	})
 	if err != nil {
 		return err
@@ -290,7 +295,20 @@ func (d *daemon) connectBus(ctx context.Context) error {
 		d.Logger.Warn("waiting for NATS; is the server running there, and are the credentials right?", slog.String("nats", redact(d.NATS.URL)))
 	})
 	defer waiting.Stop()
-	bus, err := d.connect(ctx, "amends-coordinator")
+	c, err := d.busConfig("amends-coordinator")
+	if err != nil {
+		return err
+	}
+	switch {
+	case d.server == nil:
+		c.Responder, err = d.NATS.Responder.Options()
+	case d.NATS.Users != "":
+		c.Responder = []nats.Option{d.server.Responder()}
+	}
+	if err != nil {
+		return err
+	}
+	bus, err := natsbus.Connect(ctx, c)
 	if err != nil {
 		return err
 	}

@@ -59,7 +59,7 @@ func withNeighbours(t *testing.T, change func(*daemon.Config)) *neighbours {
 		change(&config)
 	}
 	n := &neighbours{t: t, running: start(t, config)}
-	nc, err := nats.Connect(server.ClientURL())
+	nc, err := nats.Connect(server.ClientURL(), nats.Timeout(time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,7 +212,7 @@ func TestShareOfOpenSagas(t *testing.T) {
 	n.start("away", 10, 10)
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
-	nc, err := nats.Connect(n.running.NATS)
+	nc, err := nats.Connect(n.running.NATS, nats.Timeout(time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 
 	"github.com/amends-dev/amends/coordinator"
@@ -49,19 +50,38 @@ func (n NATS) Bus(name, prefix string) (natsbus.Config, error) {
 	return c, nil
 }
 
-// connect opens a connection to the daemon's server, without the network if it
-// is embedded.
-func (d *daemon) connect(ctx context.Context, name string) (*natsbus.Bus, error) {
-	c, err := d.NATS.Bus(name, d.Prefix)
+// responderRights are those of the connection over which requests are answered, at the
+// embedded server.
+func responderRights(prefix string) (*server.Permissions, error) {
+	grant, err := natsbus.Config{Prefix: prefix}.Grant(natsbus.RoleResponder, "coordinator")
 	if err != nil {
 		return nil, err
 	}
+	return &server.Permissions{Publish: &server.SubjectPermission{Allow: grant.Publish}, Subscribe: &server.SubjectPermission{Allow: grant.Subscribe}}, nil
+}
+
+// connect opens one more connection to the daemon's server, without the network if it
+// is embedded.
+func (d *daemon) connect(ctx context.Context, name string) (*natsbus.Bus, error) {
+	c, err := d.busConfig(name)
+	if err != nil {
+		return nil, err
+	}
+	return natsbus.Connect(ctx, c)
+}
+
+func (d *daemon) busConfig(name string) (natsbus.Config, error) {
+	c, err := d.NATS.Bus(name, d.Prefix)
+	if err != nil {
+		return c, err
+	}
+	c.Provision = natsbus.Create
 	c.Logger = d.Logger
 	c.OnMalformed = func(transport.Stream, string) { d.metrics.DeadLetter(coordinator.DeadLetterMalformed) }
 	if d.server != nil {
 		c.Options = []nats.Option{d.server.InProcess()}
 	}
-	return natsbus.Connect(ctx, c)
+	return c, nil
 }
 
 // serverLog passes on what the embedded server has to say, repeated warnings limited:

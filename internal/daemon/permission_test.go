@@ -4,17 +4,18 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"encoding/json"
-	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/contract"
@@ -93,12 +94,12 @@ type harbour struct {
 	log       *notes
 }
 
-func (h *harbour) bus(t *testing.T, user string, provision natsbus.Provisioning) *natsbus.Bus {
+func (h *harbour) bus(t *testing.T, user string) *natsbus.Bus {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	bus, err := natsbus.Connect(ctx, natsbus.Config{
-		URL: h.url, User: user, Password: h.passwords[user], InboxPrefix: natsbus.InboxPrefix(user), TLS: h.tls, Provision: provision,
+		URL: h.url, User: user, Password: h.passwords[user], InboxPrefix: natsbus.InboxPrefix(user), TLS: h.tls,
 		Logger: slog.New(slog.NewTextHandler(h.log, nil)),
 	})
 	if err != nil {
@@ -137,9 +138,9 @@ func (h *harbour) carry(t *testing.T) {
 		}
 		return struct{}{}, nil
 	})
-	run(t, payment, h.bus(t, "payment", natsbus.Verify))
-	run(t, shipping, h.bus(t, "shipping", natsbus.Verify))
-	shop := client.New(h.bus(t, "shop", natsbus.Trust))
+	run(t, payment, h.bus(t, "payment"))
+	run(t, shipping, h.bus(t, "shipping"))
+	shop := client.New(h.bus(t, "shop"))
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	for what, want := range map[string]contract.Phase{"good": contract.Completed, "bad": contract.Compensated} {
@@ -177,6 +178,7 @@ func TestPermissionsSuffice(t *testing.T) {
 	trust := trusting(t, cert, "bus.example.com")
 	h := &harbour{url: d.NATS, passwords: passwords, log: &notes{}, tls: clientTLS(trust)}
 	h.carry(t)
+	h.lookAround(t)
 	for name, options := range map[string][]nats.Option{
 		"nobody":             {nats.Secure(h.tls)},
 		"a wrong password":   {nats.Secure(h.tls), nats.UserInfo("payment", passwords["shipping"])},
@@ -184,7 +186,7 @@ func TestPermissionsSuffice(t *testing.T) {
 		"without trusting":   {nats.Secure(&tls.Config{MinVersion: tls.VersionTLS12}), nats.UserInfo("payment", passwords["payment"])},
 		"an old TLS version": {nats.Secure(&tls.Config{RootCAs: h.tls.RootCAs, ServerName: h.tls.ServerName, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}), nats.UserInfo("payment", passwords["payment"])},
 	} {
-		if nc, err := nats.Connect(d.NATS, options...); err == nil {
+		if nc, err := nats.Connect(d.NATS, append(options, nats.Timeout(time.Minute))...); err == nil {
 			nc.Close()
 			t.Errorf("%s is let in", name)
 		}
@@ -192,16 +194,52 @@ func TestPermissionsSuffice(t *testing.T) {
 	h.attack(t)
 }
 
-// attack tries, as payment, what only others may do.
-func (h *harbour) attack(t *testing.T) {
+// connection is one of a user, without a bus of ours around it. What the server forbids
+// comes out of violations.
+func (h *harbour) connection(t *testing.T, user string) (nc *nats.Conn, violations chan error) {
 	t.Helper()
-	violations := make(chan error, 64)
-	nc, err := nats.Connect(h.url, nats.Secure(h.tls), nats.UserInfo("payment", h.passwords["payment"]), nats.CustomInboxPrefix(natsbus.InboxPrefix("payment")),
-		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { violations <- err }))
+	violations = make(chan error, 64)
+	options := []nats.Option{
+		nats.UserInfo(user, h.passwords[user]), nats.CustomInboxPrefix(natsbus.InboxPrefix(user)), nats.Timeout(time.Minute),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+			select {
+			case violations <- err:
+			default: // nobody looks
+			}
+		}),
+	}
+	if h.tls != nil {
+		options = append(options, nats.Secure(h.tls))
+	}
+	nc, err := nats.Connect(h.url, options...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer nc.Close()
+	t.Cleanup(nc.Close)
+	return nc, violations
+}
+
+// lookAround does what a client library of another language does before it pulls.
+func (h *harbour) lookAround(t *testing.T) {
+	t.Helper()
+	nc, _ := h.connection(t, "payment")
+	js, err := jetstream.NewWithAPIPrefix(nc, natsbus.APIPrefix)
+	if err != nil {
+		t.Fatal(err)
+	}
+	consumer, err := js.Consumer(t.Context(), "SAGA_COMMANDS", "payment")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := consumer.FetchNoWait(1); err != nil {
+		t.Error(err)
+	}
+}
+
+// attack tries, as payment, what only others may do.
+func (h *harbour) attack(t *testing.T) {
+	t.Helper()
+	nc, violations := h.connection(t, "payment")
 	refused := func(what string, try func() error) {
 		t.Helper()
 		if err := try(); err != nil {
@@ -231,6 +269,7 @@ func (h *harbour) attack(t *testing.T) {
 	refused("to announce", publish("saga.lifecycle.checkout.completed", "{}"))
 	refused("to fill the dead letters", publish("saga.dead.events", "{}"))
 	refused("to ask the coordinator", publish("saga.api.operate", "{}"))
+	refused("to subscribe for shipping", publish("saga.api.subscribe.shipping", `{"max_in_flight":1}`))
 	refused("to listen to commands", listen("saga.command.>"))
 	refused("to listen to its commands past the queue", listen("saga.command.payment.>"))
 	refused("to listen to answers", listen("saga.event.>"))
@@ -242,66 +281,101 @@ func (h *harbour) attack(t *testing.T) {
 	refused("to take shipping's commands", publish(js+"CONSUMER.MSG.NEXT.SAGA_COMMANDS.shipping", "1"))
 	refused("to acknowledge shipping's commands", publish("$JS.ACK.SAGA_COMMANDS.shipping.1.1.1.1.0", "+ACK"))
 	refused("to take the coordinator's answers", publish(js+"CONSUMER.MSG.NEXT.SAGA_EVENTS.coordinator", "1"))
+	refused("a consumer of its own commands", publish(js+"CONSUMER.CREATE.SAGA_COMMANDS.payment.saga.command.payment.>", "{}"))
 	refused("a consumer of others' commands", publish(js+"CONSUMER.CREATE.SAGA_COMMANDS.payment.saga.command.shipping.>", "{}"))
 	refused("a consumer without a filter", publish(js+"CONSUMER.CREATE.SAGA_COMMANDS.payment", "{}"))
 	refused("a consumer the old way", publish(js+"CONSUMER.DURABLE.CREATE.SAGA_COMMANDS.payment", "{}"))
 	refused("a consumer of answers", publish(js+"CONSUMER.CREATE.SAGA_EVENTS.payment.saga.event.>", "{}"))
+	refused("to look at its consumer", publish(js+"CONSUMER.INFO.SAGA_COMMANDS.payment", ""))
 	refused("to delete shipping's consumer", publish(js+"CONSUMER.DELETE.SAGA_COMMANDS.shipping", ""))
 	refused("to read a stream", publish(js+"STREAM.MSG.GET.SAGA_COMMANDS", `{"seq":1}`))
 	refused("to read a stream directly", publish(js+"DIRECT.GET.SAGA_COMMANDS", `{"seq":1}`))
-	for _, verb := range []string{"DELETE", "PURGE", "UPDATE", "CREATE"} {
+	for _, verb := range []string{"DELETE", "PURGE", "UPDATE", "CREATE", "INFO"} {
 		refused("to "+verb+" a stream", publish(js+"STREAM."+verb+".SAGA_COMMANDS", "{}"))
 	}
 	refused("a stream of its own", publish(js+"STREAM.CREATE.MINE", `{"name":"MINE","subjects":["saga.event.shipping.>"]}`))
-	h.trickServer(t, nc)
-}
-
-// trickServer gives the server, in allowed requests, what the user may not say: the
-// filter of another in the body, and a subject of another to deliver to.
-func (h *harbour) trickServer(t *testing.T, nc *nats.Conn) {
-	t.Helper()
-	for name, config := range map[string]string{
-		"another filter":      `"filter_subject":"saga.command.shipping.>"`,
-		"more filters":        `"filter_subjects":["saga.command.payment.>","saga.command.shipping.>"]`,
-		"another name":        `"durable_name":"shipping","name":"shipping","filter_subject":"saga.command.payment.>"`,
-		"delivery to a queue": `"durable_name":"payment","filter_subject":"saga.command.payment.>","ack_policy":"explicit","deliver_subject":"saga.command.shipping.send"`,
-	} {
-		reply, err := nc.Request("$JS.API.CONSUMER.CREATE.SAGA_COMMANDS.payment.saga.command.payment.>",
-			fmt.Appendf(nil, `{"stream_name":"SAGA_COMMANDS","config":{%s}}`, config), limit)
-		if err != nil {
-			t.Fatalf("%s: %v", name, err)
-		}
-		var answer struct{ Error *struct{ Description string } }
-		if err := json.Unmarshal(reply.Data, &answer); err != nil || answer.Error == nil {
-			t.Errorf("the server takes %s: %s", name, reply.Data)
-		}
-	}
 }
 
 // TestCoordinatorPermissions: a coordinator works with its own rights at a server
-// that is not its own.
+// that is not its own, with accounts and where there is one account for all.
 func TestCoordinatorPermissions(t *testing.T) {
-	users, passwords := secrets(t, "coordinator:amends", "payment", "shipping", "caller:shop")
-	server, err := embedded.Start(embedded.Config{StoreDir: t.TempDir(), Port: -1, UsersFile: users})
+	for name, flags := range map[string][]string{"accounts": nil, "one account": {"--single-account"}} {
+		t.Run(name, func(t *testing.T) {
+			h := external(t, false, append(flags, "coordinator:amends", "responder:amends-requests", "payment", "shipping", "caller:shop")...)
+			h.carry(t)
+			if warned := strings.Contains(h.log.all(), "purge and delete streams"); warned != (flags != nil) {
+				t.Errorf("it warns of the account: %t\n%s", warned, h.log.all())
+			}
+		})
+	}
+}
+
+// watcher is the name, and the password, of a user who may do everything in the
+// coordinator's account.
+const watcher = "watcher"
+
+// external runs a coordinator at a server of its own, with the users that nats-permissions
+// prints, and a watcher. A lenient server takes requests to JetStream that have unknown
+// fields.
+func external(t *testing.T, lenient bool, arguments ...string) *harbour {
+	t.Helper()
+	users, passwords := secrets(t, arguments...)
+	options, err := server.ProcessConfigFile(users)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(server.Shutdown)
-	h := &harbour{url: server.ClientURL(), passwords: passwords, log: &notes{}}
+	all := &server.User{Username: watcher, Password: watcher}
+	if at := slices.IndexFunc(options.Accounts, func(a *server.Account) bool { return a.Name == natsbus.Account }); at >= 0 {
+		all.Account = options.Accounts[at]
+	}
+	options.Users = append(options.Users, all)
+	options.Host, options.Port, options.NoLog, options.NoSigs = "127.0.0.1", -1, true, true
+	options.JetStream, options.StoreDir, options.NoJetStreamStrict = true, t.TempDir(), lenient
+	s, err := server.NewServer(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+	if !s.ReadyForConnections(limit) {
+		t.Fatal("the server is not ready")
+	}
+	h := &harbour{url: s.ClientURL(), passwords: passwords, log: &notes{}}
 	c := daemon.Config{
 		DataDir: t.TempDir(), Definitions: []*saga.Definition{checkout()},
-		NATS: daemon.NATS{URL: h.url, User: "amends", Password: passwords["amends"], Inbox: natsbus.InboxPrefix("amends")},
+		NATS: daemon.NATS{
+			URL: h.url, User: "amends", Password: passwords["amends"], Inbox: natsbus.InboxPrefix("amends"),
+			Responder: natsbus.Credentials{User: "amends-requests", Password: passwords["amends-requests"]},
+		},
 	}
 	c.Logger = slog.New(slog.NewTextHandler(h.log, nil))
 	start(t, c)
-	h.carry(t)
+	return h
+}
+
+// TestResponderIsNeeded: a coordinator whose user may not listen to requests, and that has
+// no other for it, does not start in silence.
+func TestResponderIsNeeded(t *testing.T) {
+	users, passwords := secrets(t, "coordinator:amends")
+	s, err := embedded.Start(embedded.Config{StoreDir: t.TempDir(), Port: -1, UsersFile: users, Account: natsbus.Account})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Shutdown)
+	err = daemon.Run(t.Context(), daemon.Config{
+		DataDir: t.TempDir(), Logger: slog.New(slog.DiscardHandler),
+		NATS: daemon.NATS{URL: s.ClientURL(), User: "amends", Password: passwords["amends"], Inbox: natsbus.InboxPrefix("amends")},
+	}, nil)
+	if err == nil || !strings.Contains(err.Error(), "role responder") {
+		t.Errorf("%v; want an error that names the role responder", err)
+	}
 }
 
 // TestForgedDeadLetter: who may write dead letters of commands cannot have an
 // answer sent in another's name by having it replayed (I9).
 func TestForgedDeadLetter(t *testing.T) {
 	d := start(t, daemon.Config{DataDir: t.TempDir(), Definitions: []*saga.Definition{checkout()}})
-	nc, err := nats.Connect(d.NATS)
+	nc, err := nats.Connect(d.NATS, nats.Timeout(time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -344,9 +418,11 @@ func TestOpenBus(t *testing.T) {
 		}
 	}
 	for name, tt := range map[string]struct{ file, want string }{
-		"other blocks": {`port: 4222, authorization { users = [ {user: a, password: b} ] }`, `"port" is not read here`},
-		"nobody":       {`authorization { user: a, password: b }`, "names none"},
-		"no syntax":    {`authorization {`, "read the NATS users"},
+		"other blocks": {`port: 4222, accounts { AMENDS { users = [ {user: a, password: b} ] } }`, `"port" is not read here`},
+		"one account":  {`authorization { users = [ {user: a, password: b} ] }`, `"authorization" is not read here`},
+		"nobody":       {`accounts { AMENDS { jetstream: enabled } }`, "has no users"},
+		"no home":      {`accounts { A { users = [ {user: a, password: b} ] } }`, "no account AMENDS"},
+		"no syntax":    {`accounts {`, "read the NATS users"},
 	} {
 		file := filepath.Join(t.TempDir(), "users.conf")
 		if err := os.WriteFile(file, []byte(tt.file), 0o600); err != nil {

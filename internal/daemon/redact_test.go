@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"connectrpc.com/connect"
 	"github.com/nats-io/nats.go"
@@ -128,7 +129,7 @@ func watched(ctx context.Context, t *testing.T, c apiv1connect.CoordinatorServic
 // bury sends an answer that cannot be understood.
 func bury(ctx context.Context, t *testing.T, d running, c apiv1connect.CoordinatorServiceClient) proto.Message {
 	t.Helper()
-	nc, err := nats.Connect(d.NATS)
+	nc, err := nats.Connect(d.NATS, nats.Timeout(time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -28,7 +28,7 @@ func (e *exam) bus(ctx context.Context) {
 	switch {
 	case errors.As(err, &drift):
 		e.add("streams", Problem, err.Error(), drift.Mend)
-		config.Provision = natsbus.Trust
+		config.Provision = natsbus.Ask
 		if bus, err = dial(ctx, config); err != nil {
 			return
 		}
@@ -39,7 +39,7 @@ func (e *exam) bus(ctx context.Context) {
 		e.add("streams", OK, "are as they should be", "")
 	}
 	defer func() { _ = bus.Close() }()
-	e.connection(bus.Conn())
+	e.connection(ctx, bus.Conn())
 	js, err := jetstream.New(bus.Conn())
 	if err != nil {
 		e.add("JetStream", Problem, err.Error(), "start nats-server with -js")
@@ -65,7 +65,7 @@ func dial(ctx context.Context, config natsbus.Config) (*natsbus.Bus, error) {
 }
 
 // connection examines how one gets in.
-func (e *exam) connection(nc *nats.Conn) {
+func (e *exam) connection(ctx context.Context, nc *nats.Conn) {
 	address := nc.ConnectedUrl()
 	_, err := nc.TLSConnectionState()
 	switch {
@@ -79,10 +79,24 @@ func (e *exam) connection(nc *nats.Conn) {
 	switch {
 	case nc.AuthRequired():
 		e.add("access to NATS", OK, "nobody is let in without a key", "")
+		e.accounts(ctx, nc)
 	case local(address):
 		e.add("access to NATS", Warning, "anybody on this machine may publish, and answer for any participant", "give each service a user of its own, whose permissions hold it to its own subjects; docs/SECURITY-GUIDE.md says how")
 	default:
 		e.add("access to NATS", Problem, "anybody who reaches it may publish, and answer for any participant", "give each service a user of its own, whose permissions hold it to its own subjects; docs/SECURITY-GUIDE.md says how")
+	}
+}
+
+// accounts examines who shares the coordinator's account.
+func (e *exam) accounts(ctx context.Context, nc *nats.Conn) {
+	const check = "accounts of NATS"
+	switch account, err := natsbus.AccountOf(ctx, nc); {
+	case err != nil:
+		e.add(check, Unknown, err.Error(), "use the coordinator's credentials, and let them publish on $SYS.REQ.USER.INFO")
+	case account == "$G":
+		e.add(check, Problem, "all users are in one account: "+natsbus.SharedAccount, natsbus.SharedAccountMend)
+	default:
+		e.add(check, OK, "the coordinator is in the account "+account, "")
 	}
 }
 
@@ -171,7 +185,10 @@ func (e *exam) subscriptions(ctx context.Context, js jetstream.JetStream, bus *n
 	}
 	for _, c := range load.Consumers {
 		check := "subscription of " + c.Name
-		wait := ackWait(ctx, js, bus.StreamName(c.Stream), c.Name)
+		wait, shared := settings(ctx, js, bus.StreamName(c.Stream), c.Name)
+		if shared && bus.Conn().AuthRequired() {
+			e.add("account of "+c.Name, Problem, natsbus.SharedAccount, natsbus.SharedAccountMend)
+		}
 		switch {
 		case stuck[subscription{c.Stream, c.Name}]:
 			e.add(check, Warning, fmt.Sprintf("%d messages wait, and within %s none was given or acknowledged; %d were given before and are not answered", c.Pending, aMoment, c.InFlight),
@@ -228,12 +245,14 @@ func twice(ctx context.Context, bus *natsbus.Bus) (load natsbus.Load, stuck map[
 	return load, stuck, nil
 }
 
-func ackWait(ctx context.Context, js jetstream.JetStream, stream, name string) time.Duration {
+// settings are how long the server waits for an acknowledgement of a consumer, and whether
+// its participant is in the coordinator's account.
+func settings(ctx context.Context, js jetstream.JetStream, stream, name string) (ackWait time.Duration, shared bool) {
 	c, err := js.Consumer(ctx, stream, name)
 	if err != nil {
-		return 0
+		return 0, false
 	}
-	return c.CachedInfo().Config.AckWait
+	return c.CachedInfo().Config.AckWait, natsbus.InCoordinatorsAccount(c.CachedInfo().Config.Metadata)
 }
 
 // sync asks the monitoring how often JetStream syncs its files.

@@ -111,7 +111,7 @@ func TestNobodyIsThere(t *testing.T) {
 // Each thing that is wrong in a running system is found.
 func TestWhatIsWrong(t *testing.T) {
 	dir, a := running(t, "10m")
-	nc, err := nats.Connect(a.NATS)
+	nc, err := nats.Connect(a.NATS, nats.Timeout(time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -173,7 +173,7 @@ func TestDrift(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer server.Shutdown()
-	nc, err := nats.Connect(server.ClientURL())
+	nc, err := nats.Connect(server.ClientURL(), nats.Timeout(time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -102,7 +102,7 @@ func newSystem(t *testing.T, h handling, tune func(*coordinator.Config)) *system
 			}
 		})
 	}
-	s.calls = s.connect("callers")
+	s.calls = s.connect("callers", natsbus.Ask)
 	t.Cleanup(func() { _ = s.calls.Close() })
 	s.client = s.newClient()
 	return s
@@ -137,12 +137,12 @@ func (s *system) restartServer() {
 }
 
 // connect opens a connection over loopback, as a service of its own would.
-func (s *system) connect(name string) *natsbus.Bus {
+func (s *system) connect(name string, provision natsbus.Provisioning) *natsbus.Bus {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	bus, err := natsbus.Connect(ctx, natsbus.Config{
-		URL: s.server.ClientURL(), Name: name,
+		URL: s.server.ClientURL(), Name: name, Provision: provision,
 		// Small, so that what the bus keeps on purpose does not look like growth.
 		LifecycleBytes: 1 << 20, DeadBytes: 64 << 20, Duplicates: 5 * time.Second,
 		OnMalformed: func(transport.Stream, string) { s.malform.Add(1) },
@@ -160,7 +160,7 @@ func (s *system) startCoordinator() {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	bus := s.connect("coordinator")
+	bus := s.connect("coordinator", natsbus.Create)
 	config := coordinator.Config{
 		Store: &slowStore{Store: db, delay: &s.delay}, Bus: bus, CacheSize: 1024, Secret: []byte("the same after every restart"),
 		Definitions: []*saga.Definition{deliver, vanish, venture},
@@ -186,7 +186,7 @@ func (s *system) stopCoordinator() {
 }
 
 func (s *system) startService(name string) {
-	one, bus := s.services[name], s.connect(name)
+	one, bus := s.services[name], s.connect(name, natsbus.Ask)
 	p := one.make(one)
 	s.running[name] = run(bus, func(ctx context.Context) error { return p.Run(ctx, bus) })
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -107,7 +108,7 @@ func (s *system) wipe() error {
 func (s *system) byHand(do func(context.Context, jetstream.JetStream) error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
-	nc, err := nats.Connect(s.server.Load().(string))
+	nc, err := nats.Connect(s.server.Load().(string), nats.Timeout(time.Minute))
 	if err != nil {
 		return err
 	}

@@ -25,12 +25,12 @@ func TestNATS(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer server.Shutdown()
-	bus, err := natsbus.Connect(ctx, natsbus.Config{URL: server.ClientURL()})
+	bus, err := natsbus.Connect(ctx, natsbus.Config{URL: server.ClientURL(), Provision: natsbus.Create})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer bus.Close()
-	conn, err := nats.Connect(server.ClientURL())
+	conn, err := nats.Connect(server.ClientURL(), nats.Timeout(time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}

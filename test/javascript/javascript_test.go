@@ -3,9 +3,11 @@ package javascript
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"net/url"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -16,6 +18,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/amends-dev/amends/internal/wiretest"
+	"github.com/amends-dev/amends/transport/natsbus"
 )
 
 const (
@@ -128,18 +131,25 @@ func attempt(m *nats.Msg, saga, number string) *nats.Msg {
 	return copied
 }
 
-// TestPermissions: docs/WIRE.md gives the permissions with which this test runs.
+// TestPermissions: docs/WIRE.md shows the accounts with which this test runs.
 func TestPermissions(t *testing.T) {
 	page, err := os.ReadFile("../../docs/WIRE.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := permissions()
-	for _, subject := range append(p.Publish.Allow, p.Subscribe.Allow...) {
-		if !strings.Contains(string(page), `"`+subject+`"`) {
-			t.Errorf("docs/WIRE.md does not allow %s", subject)
-		}
+	if accounts := accounts(t); !strings.Contains(string(page), "```\n"+accounts+"```\n") {
+		t.Errorf("docs/WIRE.md does not show\n%s", accounts)
 	}
+}
+
+// accounts are those that coordinator nats-permissions payment prints.
+func accounts(t *testing.T) string {
+	t.Helper()
+	text, err := natsbus.Config{}.Accounts([]natsbus.User{{Name: "payment", Role: natsbus.RoleParticipant, Proof: []string{"user: payment", "password: $PAYMENT_PASSWORD"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
 }
 
 // coordinator is a server with the streams that docs/WIRE.md names, and a client
@@ -154,7 +164,7 @@ type coordinator struct {
 func newCoordinator(t *testing.T) *coordinator {
 	t.Helper()
 	url := newServer(t)
-	nc, err := nats.Connect(url, nats.UserInfo("coordinator", password))
+	nc, err := nats.Connect(url, nats.Timeout(time.Minute), nats.UserInfo("coordinator", password))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,6 +175,12 @@ func newCoordinator(t *testing.T) *coordinator {
 	}
 	c := &coordinator{url: url, js: js}
 	c.commands = c.stream(t, "SAGA_COMMANDS", "saga.command.>")
+	if _, err := nc.Subscribe("saga.api.subscribe.payment", func(m *nats.Msg) { c.subscribe(t, m) }); err != nil {
+		t.Fatal(err)
+	}
+	if err := nc.Flush(); err != nil {
+		t.Fatal(err)
+	}
 	c.answers, err = c.stream(t, "SAGA_EVENTS", "saga.event.>").CreateConsumer(t.Context(), jetstream.ConsumerConfig{Durable: "coordinator"})
 	if err != nil {
 		t.Fatal(err)
@@ -172,17 +188,45 @@ func newCoordinator(t *testing.T) *coordinator {
 	return c
 }
 
-// newServer is a server with a user for the coordinator and one for the
+// subscribe answers a participant that asks for its consumer.
+func (c *coordinator) subscribe(t *testing.T, m *nats.Msg) {
+	var asked struct {
+		AckWaitMS   int64 `json:"ack_wait_ms"`
+		MaxInFlight int   `json:"max_in_flight"`
+	}
+	if err := json.Unmarshal(m.Data, &asked); err != nil {
+		t.Errorf("asked with %s: %v", m.Data, err)
+	}
+	_, err := c.commands.CreateOrUpdateConsumer(context.Background(), jetstream.ConsumerConfig{
+		Durable: "payment", FilterSubject: "saga.command.payment.>", AckPolicy: jetstream.AckExplicitPolicy, MaxDeliver: -1,
+		AckWait: time.Duration(asked.AckWaitMS) * time.Millisecond, MaxAckPending: asked.MaxInFlight,
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	_ = m.Respond([]byte(`{"stream":"SAGA_COMMANDS","consumer":"payment"}`))
+}
+
+// newServer is a server with a user for the coordinator, and an account for the
 // participant.
 func newServer(t *testing.T) (url string) {
 	t.Helper()
-	s, err := server.NewServer(&server.Options{
-		Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: t.TempDir(), NoSigs: true, NoLog: true,
-		Users: []*server.User{
-			{Username: "coordinator", Password: password},
-			{Username: "payment", Password: password, Permissions: permissions()},
-		},
-	})
+	t.Setenv("PAYMENT_PASSWORD", password)
+	file := filepath.Join(t.TempDir(), "accounts.conf")
+	if err := os.WriteFile(file, []byte(accounts(t)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	o, err := server.ProcessConfigFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Host, o.Port, o.JetStream, o.StoreDir, o.NoSigs, o.NoLog = "127.0.0.1", -1, true, t.TempDir(), true, true
+	for _, account := range o.Accounts {
+		if account.Name == natsbus.Account {
+			o.Users = append(o.Users, &server.User{Username: "coordinator", Password: password, Account: account})
+		}
+	}
+	s, err := server.NewServer(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -203,20 +247,6 @@ func (c *coordinator) stream(t *testing.T, name, subjects string) jetstream.Stre
 		t.Fatal(err)
 	}
 	return stream
-}
-
-// permissions are those of docs/WIRE.md for the participant payment.
-func permissions() *server.Permissions {
-	return &server.Permissions{
-		Publish: &server.SubjectPermission{Allow: []string{
-			"saga.event.payment.>",
-			"$JS.API.CONSUMER.CREATE.SAGA_COMMANDS.payment.saga.command.payment.>",
-			"$JS.API.CONSUMER.INFO.SAGA_COMMANDS.payment",
-			"$JS.API.CONSUMER.MSG.NEXT.SAGA_COMMANDS.payment",
-			"$JS.ACK.SAGA_COMMANDS.payment.>",
-		}},
-		Subscribe: &server.SubjectPermission{Allow: []string{"_INBOX_payment.>"}},
-	}
 }
 
 // publish sends a command.
@@ -277,7 +307,7 @@ func (c *coordinator) drained(t *testing.T) {
 func startParticipant(t *testing.T, url string) {
 	t.Helper()
 	node := exec.CommandContext(t.Context(), "node", "participant.mjs")
-	node.Env = append(os.Environ(), "NATS_URL="+url, "NATS_USER=payment", "NATS_PASSWORD="+password)
+	node.Env = append(os.Environ(), "NATS_URL="+url, "NATS_USER=payment", "NATS_PASSWORD="+password, "NATS_JS_PREFIX="+natsbus.APIPrefix)
 	node.Cancel = func() error { return node.Process.Signal(syscall.SIGTERM) }
 	node.WaitDelay = patience
 	var complaints strings.Builder

@@ -97,36 +97,29 @@ async function reply(js, command, answer) {
   await js.publish(attribute(command, "replyto"), data, { headers: h });
 }
 
-// The participant's consumer; durations are in nanoseconds.
-const ackWait = 30e9;
-const maxAckPending = 1000;
+// How the participant takes its commands.
+const ackWait = 30_000; // milliseconds
+const maxInFlight = 1000;
 
-// makeConsumer creates the participant's consumer, or brings it to what this process
-// understands: a neighbour may have said that it takes bundles.
-async function makeConsumer(nc, name) {
-  const filter = `saga.command.${name}.>`;
-  const reply = await nc.request(`$JS.API.CONSUMER.CREATE.SAGA_COMMANDS.${name}.${filter}`, JSON.stringify({
-    stream_name: "SAGA_COMMANDS",
-    config: {
-      durable_name: name, filter_subject: filter, deliver_policy: "all", ack_policy: "explicit", replay_policy: "instant",
-      ack_wait: ackWait, max_deliver: -1, max_ack_pending: maxAckPending,
-    },
-    action: "",
-  }), { timeout: 5000 });
-  const { error } = reply.json();
-  if (error) throw new Error(`consumer ${name}: ${error.description}`);
+// subscribe has the coordinator make the participant's consumer, or bring it to what this
+// process understands: a neighbour may have said that it takes bundles.
+async function subscribe(nc, name) {
+  const reply = await nc.request(`saga.api.subscribe.${name}`, JSON.stringify({ ack_wait_ms: ackWait, max_in_flight: maxInFlight }), { timeout: 5000 });
+  const code = attribute(reply, "code");
+  if (code) throw new Error(`${code}: ${attribute(reply, "reason")}`);
+  return reply.json();
 }
 
 // serve answers the commands of a participant until the connection closes. A consumer
 // that is gone, with its stream or alone, ends the inner loop and is made again.
 export async function serve(nc, name, answer) {
-  const js = jetstream(nc);
-  const back = new HandedBack(maxAckPending / 4);
+  const js = jetstream(nc, { apiPrefix: process.env.NATS_JS_PREFIX ?? "$JS.API" });
+  const back = new HandedBack(maxInFlight / 4);
   const over = () => nc.isClosed() || nc.isDraining();
   while (!over()) {
     try {
-      await makeConsumer(nc, name);
-      const consumer = await js.consumers.get("SAGA_COMMANDS", name);
+      const at = await subscribe(nc, name);
+      const consumer = await js.consumers.get(at.stream, at.consumer);
       const messages = await consumer.consume({ max_messages: 64, expires: 5000, idle_heartbeat: 1000, abort_on_missing_resource: true });
       console.log(`${name} is ready`);
       for await (const command of messages) await handle(js, command, answer, back);

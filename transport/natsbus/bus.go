@@ -37,7 +37,8 @@ type Bus struct {
 	subjects transport.Subjects
 	names    map[transport.Stream]string // of the streams on the server
 	nc       *nats.Conn
-	owned    bool // Close closes nc
+	owned    bool       // Close closes nc
+	answers  *nats.Conn // over which requests are answered: nc, or one of its own
 	js       jetstream.JetStream
 
 	broken chan string // reply subjects of deliveries that have ended the connection
@@ -52,8 +53,9 @@ type Bus struct {
 	readers *readers
 	most    func(transport.Stream, string) int // messages in a bundle: what readers says
 
-	dead  *deadQueue
-	rings *rings
+	dead     *deadQueue
+	rings    *rings
+	provided provided
 
 	expiring atomic.Bool // the stream of commands lets messages expire
 
@@ -91,12 +93,36 @@ func Connect(ctx context.Context, config Config) (*Bus, error) {
 		nc.Close()
 		return nil, fmt.Errorf("connect to NATS at %s: %w; is the server running there, and are the credentials right?", config.URL, err)
 	}
-	b, err := newBus(ctx, nc, config, true)
+	answers, err := config.connectResponder(ctx, nc)
 	if err != nil {
+		nc.Close()
+		return nil, fmt.Errorf("connect to NATS at %s to answer requests: %w", config.URL, err)
+	}
+	b, err := newBus(ctx, nc, answers, config, true)
+	if err != nil {
+		answers.Close()
 		nc.Close()
 		return nil, err
 	}
 	return b, nil
+}
+
+// connectResponder opens the connection over which requests are answered, or returns the
+// one that there is.
+func (c Config) connectResponder(ctx context.Context, nc *nats.Conn) (*nats.Conn, error) {
+	if c.Responder == nil {
+		return nc, nil
+	}
+	c.Name += " (requests)"
+	answers, err := nats.Connect(c.URL, append(c.basic(), c.Responder...)...)
+	if err != nil {
+		return nil, err
+	}
+	if err := awaitConnected(ctx, answers); err != nil {
+		answers.Close()
+		return nil, err
+	}
+	return answers, nil
 }
 
 // New makes a bus over a connection that the caller has opened, and closes after
@@ -105,10 +131,10 @@ func New(ctx context.Context, nc *nats.Conn, config Config) (*Bus, error) {
 	if err := config.Validate(); err != nil {
 		return nil, fmt.Errorf("make NATS bus: %w", err)
 	}
-	return newBus(ctx, nc, config.withDefaults(), false)
+	return newBus(ctx, nc, nc, config.withDefaults(), false)
 }
 
-func newBus(ctx context.Context, nc *nats.Conn, config Config, owned bool) (*Bus, error) {
+func newBus(ctx context.Context, nc, answers *nats.Conn, config Config, owned bool) (*Bus, error) {
 	if err := errors.Join(checkVersion(nc.ConnectedServerVersion()), checkPayload(nc.MaxPayload())); err != nil {
 		return nil, err
 	}
@@ -125,6 +151,7 @@ func newBus(ctx context.Context, nc *nats.Conn, config Config, owned bool) (*Bus
 		names:    map[transport.Stream]string{},
 		nc:       nc,
 		owned:    owned,
+		answers:  answers,
 		js:       js,
 		broken:   make(chan string, 64),
 		resets:   make(chan struct{}, 1),
@@ -148,6 +175,7 @@ func newBus(ctx context.Context, nc *nats.Conn, config Config, owned bool) (*Bus
 		unwatch()
 		return nil, err
 	}
+	b.warnOfAccount(ctx)
 	watching, stop := context.WithCancel(context.Background())
 	unhear := b.watchDisconnects()
 	b.stop = func() { stop(); unhear(); unwatch() }
@@ -231,23 +259,27 @@ func (b *Bus) Close() error {
 		b.js.CleanupPublisher()
 		return nil
 	}
-	return b.drain()
+	var err error
+	if b.answers != b.nc {
+		err = drain(b.answers)
+	}
+	return errors.Join(err, drain(b.nc))
 }
 
-func (b *Bus) drain() error {
-	closed := b.nc.StatusChanged(nats.CLOSED)
-	defer b.nc.RemoveStatusListener(closed)
-	if !b.nc.IsConnected() || b.nc.Drain() != nil {
-		b.nc.Close() // nobody is there to drain to
+func drain(nc *nats.Conn) error {
+	closed := nc.StatusChanged(nats.CLOSED)
+	defer nc.RemoveStatusListener(closed)
+	if !nc.IsConnected() || nc.Drain() != nil {
+		nc.Close() // nobody is there to drain to
 		return nil
 	}
 	limit := time.NewTimer(drainLimit)
 	defer limit.Stop()
-	for !b.nc.IsClosed() {
+	for !nc.IsClosed() {
 		select {
 		case <-closed:
 		case <-limit.C:
-			b.nc.Close()
+			nc.Close()
 			return fmt.Errorf("close NATS bus: the connection did not drain within %s", drainLimit)
 		}
 	}

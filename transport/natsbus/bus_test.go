@@ -41,6 +41,7 @@ func connect(t *testing.T, server *embedded.Server, change func(*natsbus.Config)
 	t.Helper()
 	config := natsbus.Config{
 		URL:            server.ClientURL(),
+		Provision:      natsbus.Create,
 		PublishTimeout: 10 * time.Second,
 		Heartbeat:      100 * time.Millisecond,
 		CheckInterval:  200 * time.Millisecond,
@@ -285,12 +286,12 @@ func TestStreamPurged(t *testing.T) {
 // A bus over a connection of the caller's leaves it open.
 func TestForeignConnection(t *testing.T) {
 	server := start(t, embedded.Config{})
-	nc, err := nats.Connect("", server.InProcess())
+	nc, err := nats.Connect("", nats.Timeout(time.Minute), server.InProcess())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer nc.Close()
-	bus, err := natsbus.New(within(t), nc, natsbus.Config{})
+	bus, err := natsbus.New(within(t), nc, natsbus.Config{Provision: natsbus.Create})
 	if err != nil {
 		t.Fatal(err)
 	}

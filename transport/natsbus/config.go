@@ -29,9 +29,17 @@ type Config struct {
 	TLS             *tls.Config   // nil: as the URL says
 	ConnectTimeout  time.Duration // of one attempt; 0: 5 s
 	Options         []nats.Option // further ones, applied last
+	// Responder are options of one more connection, over which requests are answered: the
+	// credentials of a user who may do that and nothing else (ResponderGrant). Of those
+	// above, the credentials, InboxPrefix and Options do not count for it. nil: they are
+	// answered over the same connection.
+	Responder []nats.Option
+	// ReplyPrefixes are the first tokens of subjects on which replies may be sent, beside
+	// inboxes: _INBOX.>, _INBOX_<user>.>, and _R_.>, which stands for one in another account.
+	ReplyPrefixes []string
 
 	Prefix    string       // first token of every subject and stream; "": transport.DefaultPrefix
-	Provision Provisioning // whether streams and consumers are created; default: Create
+	Provision Provisioning // who makes streams and consumers; default: Ask, the coordinator
 
 	// What new streams are like, and what existing ones are held against. Bytes and ages that
 	// are given, and not left to their defaults, are given to existing streams too.
@@ -64,13 +72,15 @@ type Provisioning int
 
 // The ways.
 const (
-	// Create makes what is missing and checks what is there.
-	Create Provisioning = iota
+	// Ask leaves streams to the coordinator, and asks it for a participant's consumer: for
+	// participants and callers, who need no right at JetStream beyond pulling, acknowledging
+	// and publishing their own. Resets never signals. Other consumers it makes itself.
+	Ask Provisioning = iota
+	// Create makes what is missing and checks what is there: for the coordinator, and where
+	// there is none.
+	Create
 	// Verify checks streams and reports a missing one; it makes consumers.
 	Verify
-	// Trust asks nothing and makes nothing: for credentials that may only publish,
-	// pull and acknowledge. Resets never signals.
-	Trust
 )
 
 // maxInboxPrefix bounds the subjects on which replies come, so that one fits a line
@@ -150,6 +160,20 @@ func def[T comparable](field *T, value T) {
 
 // options are those of the connection.
 func (c Config) options() ([]nats.Option, error) {
+	options := c.basic()
+	credentials, err := Credentials{User: c.User, Password: c.Password, Token: c.Token, CredentialsFile: c.CredentialsFile, NKeyFile: c.NKeyFile}.Options()
+	if err != nil {
+		return nil, err
+	}
+	options = append(options, credentials...)
+	if c.InboxPrefix != "" {
+		options = append(options, nats.CustomInboxPrefix(c.InboxPrefix))
+	}
+	return append(options, c.Options...), nil
+}
+
+// basic are the options of every connection.
+func (c Config) basic() []nats.Option {
 	options := []nats.Option{
 		nats.Name(c.Name),
 		nats.Timeout(c.ConnectTimeout),
@@ -164,6 +188,22 @@ func (c Config) options() ([]nats.Option, error) {
 			c.Logger.Warn("NATS connection", "error", err)
 		}),
 	}
+	if c.TLS != nil {
+		options = append(options, nats.Secure(c.TLS))
+	}
+	return options
+}
+
+// Credentials prove to a server who connects: at most one kind is needed.
+type Credentials struct {
+	User, Password  string
+	Token           string
+	CredentialsFile string // a .creds file (JWT and seed)
+	NKeyFile        string // a file with an nkey seed
+}
+
+// Options are those of a connection with the credentials; none: it has none.
+func (c Credentials) Options() (options []nats.Option, err error) {
 	if c.User != "" {
 		options = append(options, nats.UserInfo(c.User, c.Password))
 	}
@@ -180,13 +220,7 @@ func (c Config) options() ([]nats.Option, error) {
 		}
 		options = append(options, nkey)
 	}
-	if c.InboxPrefix != "" {
-		options = append(options, nats.CustomInboxPrefix(c.InboxPrefix))
-	}
-	if c.TLS != nil {
-		options = append(options, nats.Secure(c.TLS))
-	}
-	return append(options, c.Options...), nil
+	return options, nil
 }
 
 // streamName is how a stream is called on the server: the prefix and the kind in

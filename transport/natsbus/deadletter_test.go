@@ -182,7 +182,7 @@ func TestTriesAcrossRestarts(t *testing.T) {
 	if d.Redeliveries() != 2 {
 		t.Fatalf("it came %d times before", d.Redeliveries())
 	}
-	defer closeDeadLetters(t, connect(t, server, func(c *natsbus.Config) { c.Provision = natsbus.Trust }))()
+	defer closeDeadLetters(t, connect(t, server, func(c *natsbus.Config) { c.Provision = natsbus.Ask }))()
 	if err := d.DeadLetter(within(t), "no such saga"); err != nil {
 		t.Fatal(err)
 	}
@@ -364,12 +364,12 @@ func TestSubjectThatBreaksConnections(t *testing.T) {
 			return connect(t, s, func(c *natsbus.Config) { c.Options = append(c.Options, s.InProcess()) })
 		}, 3},
 		{"on the caller's connection", func(t *testing.T, s *embedded.Server) *natsbus.Bus {
-			nc, err := nats.Connect(s.ClientURL(), nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond))
+			nc, err := nats.Connect(s.ClientURL(), nats.Timeout(time.Minute), nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond))
 			if err != nil {
 				t.Fatal(err)
 			}
 			t.Cleanup(nc.Close)
-			bus, err := natsbus.New(within(t), nc, natsbus.Config{CheckInterval: 200 * time.Millisecond, QueueBytes: 1 << 20, LifecycleBytes: 1 << 20, DeadBytes: 1 << 20})
+			bus, err := natsbus.New(within(t), nc, natsbus.Config{Provision: natsbus.Create, CheckInterval: 200 * time.Millisecond, QueueBytes: 1 << 20, LifecycleBytes: 1 << 20, DeadBytes: 1 << 20})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -430,12 +430,11 @@ func TestOriginsAreBounded(t *testing.T) {
 // it is terminated.
 func TestPoisonedCommand(t *testing.T) {
 	defer natsbus.SetLetterPause(20 * time.Millisecond)()
-	users := start(t, embedded.Config{Port: -1, UsersFile: usersFile(t)})
-	owner := connect(t, users, func(c *natsbus.Config) {
-		c.User, c.Password, c.InboxPrefix = "amends", "amends", natsbus.InboxPrefix("amends")
-	})
+	users := start(t, embedded.Config{Port: -1, UsersFile: usersFile(t), Account: natsbus.Account})
+	owner := connect(t, users, asOwner)
+	serveSubscriptions(t, owner)
 	participant := connect(t, users, func(c *natsbus.Config) {
-		c.User, c.Password, c.Provision, c.InboxPrefix = "inventory", "inventory", natsbus.Verify, natsbus.InboxPrefix("inventory")
+		c.User, c.Password, c.Provision, c.InboxPrefix = "inventory", "inventory", natsbus.Ask, natsbus.InboxPrefix("inventory")
 		c.PublishTimeout = 100 * time.Millisecond // a publish that is not allowed is not answered
 	})
 	source := subscribe(t, participant, inventory())
@@ -486,14 +485,13 @@ func TestCloseMovesDeadLetters(t *testing.T) {
 // A bus that may not write dead letters is closed although one is being tried, which the
 // server never answers: it comes again.
 func TestCloseDespiteALetter(t *testing.T) {
-	users := start(t, embedded.Config{Port: -1, UsersFile: usersFile(t)})
-	owner := connect(t, users, func(c *natsbus.Config) {
-		c.User, c.Password, c.InboxPrefix = "amends", "amends", natsbus.InboxPrefix("amends")
-	})
+	users := start(t, embedded.Config{Port: -1, UsersFile: usersFile(t), Account: natsbus.Account})
+	owner := connect(t, users, asOwner)
+	serveSubscriptions(t, owner)
 	tried := make(chan struct{}, 1)
 	participant := connect(t, users, func(c *natsbus.Config) {
 		c.User, c.Password, c.InboxPrefix = "inventory", "inventory", natsbus.InboxPrefix("inventory")
-		c.Provision = natsbus.Verify
+		c.Provision = natsbus.Ask
 		c.PublishTimeout = time.Hour
 		c.Options = append(c.Options, nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			if strings.Contains(strings.ToLower(err.Error()), `publish to "saga.dead.`) {

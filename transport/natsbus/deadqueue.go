@@ -306,7 +306,7 @@ func (b *Bus) storeLetters(ctx context.Context, letters []*letter) []error {
 			errs[i] = ctx.Err()
 		}
 	}
-	if missing && b.config.Provision != Trust {
+	if missing && b.config.Provision != Ask {
 		_ = b.look(ctx) // makes it again, for the next try
 	}
 	b.rings.stored(ctx, bytes)

@@ -87,7 +87,7 @@ func TestExpiryOfAnEarlierStream(t *testing.T) {
 	for name, provision := range map[string]natsbus.Provisioning{"ours": natsbus.Create, "another's": natsbus.Verify} {
 		t.Run(name, func(t *testing.T) {
 			server := start(t, embedded.Config{})
-			nc, err := nats.Connect("", server.InProcess())
+			nc, err := nats.Connect("", nats.Timeout(time.Minute), server.InProcess())
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -2,102 +2,230 @@ package natsbus
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
-	"time"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/transport"
 )
 
-// Grant is what a user of the NATS server needs to be allowed, and no more:
-// subjects, in the server's own language. docs/SECURITY-GUIDE.md explains each.
+// Role is what a user of the NATS server is there for.
+type Role string
+
+// The roles.
+const (
+	RoleParticipant Role = "participant" // the service that answers for the participant of this name
+	RoleCaller      Role = "caller"      // a program that starts sagas and looks at them
+	RoleOperator    Role = "operator"    // a program that may ask the coordinator for everything
+	RoleListener    Role = "listener"    // a program that follows what becomes of sagas; it misses what happens while it is away
+	RoleCoordinator Role = "coordinator" // the coordinator
+	RoleResponder   Role = "responder"   // the coordinator's connection over which it answers requests: Config.Responder
+)
+
+// Roles are all roles.
+var Roles = []Role{RoleParticipant, RoleCaller, RoleOperator, RoleListener, RoleCoordinator, RoleResponder}
+
+// Account is the account of the coordinator and its streams, in the configuration that
+// Accounts makes.
+const Account = "AMENDS"
+
+// APIPrefix is what stands for $JS.API in a participant's own account, for client libraries
+// that look at a consumer before they pull from it: $JS.API.CONSUMER.INFO is answered there
+// by the account itself, which has no JetStream.
+const APIPrefix = "amends.js"
+
+// Grant is what a user of the NATS server needs to be allowed, and no more: subjects, in
+// the server's own language. docs/SECURITY-GUIDE.md explains each.
 type Grant struct {
 	Publish, Subscribe []string
-	// Answers is for how long the user may answer a request that reached him, on the
-	// inbox that it names; 0: never.
-	Answers time.Duration
 }
 
 // InboxPrefix is what Config.InboxPrefix of a user has to be, so that nobody else
 // can listen to the replies he gets.
 func InboxPrefix(user string) string { return "_INBOX_" + user }
 
-func (c Config) granting() (transport.Subjects, func(transport.Stream) string) {
+// Grant is that of a user. Only Prefix of c counts. others are users of the same account,
+// whose requests a responder answers.
+func (c Config) Grant(role Role, user string, others ...string) (Grant, error) {
+	if err := contract.CheckName("user", user); err != nil {
+		return Grant{}, err
+	}
 	c = c.withDefaults()
-	return transport.Subjects{Prefix: c.Prefix}, c.streamName
-}
-
-// ParticipantGrant is that of the service that answers for a participant: its own
-// answers, and its own consumer with its own filter. It connects with Provision
-// Verify, or Trust if its consumer is made for it. Only Prefix of c counts.
-func (c Config) ParticipantGrant(participant string) Grant {
-	subjects, name := c.granting()
-	commands := name(transport.Commands)
-	g := Grant{
-		Publish: []string{
-			strings.TrimSuffix(subjects.All(transport.Events), ">") + participant + ".>",
-			"$JS.API.CONSUMER.CREATE." + commands + "." + participant + "." + subjects.Commands(participant),
-			"$JS.API.CONSUMER.INFO." + commands + "." + participant,
-			"$JS.API.CONSUMER.MSG.NEXT." + commands + "." + participant,
-			"$JS.ACK." + commands + "." + participant + ".>",
-		},
-		Subscribe: []string{InboxPrefix(participant) + ".>"},
-	}
-	for _, s := range transport.Streams {
-		g.Publish = append(g.Publish, "$JS.API.STREAM.INFO."+name(s))
-	}
-	return g
-}
-
-// CallerGrant is that of a program that starts sagas and looks at them. It connects
-// with Provision Trust. Only Prefix of c counts.
-func (c Config) CallerGrant(user string) Grant {
-	subjects, _ := c.granting()
+	subjects := transport.Subjects{Prefix: c.Prefix}
 	g := Grant{Subscribe: []string{InboxPrefix(user) + ".>"}}
-	for _, verb := range []string{transport.APIStart, transport.APIRun, transport.APIGet, transport.APIWait} {
-		g.Publish = append(g.Publish, subjects.API(verb))
+	switch role {
+	case RoleParticipant:
+		commands := c.streamName(transport.Commands)
+		g.Publish = []string{
+			strings.TrimSuffix(subjects.All(transport.Events), ">") + user + ".>",
+			subjects.Subscribe(user),
+			pulls + commands + "." + user,
+			"$JS.ACK." + commands + "." + user + ".>",
+		}
+	case RoleCaller:
+		for _, verb := range []string{transport.APIStart, transport.APIRun, transport.APIGet, transport.APIWait} {
+			g.Publish = append(g.Publish, subjects.API(verb))
+		}
+	case RoleOperator:
+		g.Publish = []string{subjects.API(">")}
+	case RoleListener:
+		g.Subscribe = append(g.Subscribe, subjects.All(transport.Lifecycle))
+	case RoleCoordinator:
+		g.Publish = c.coordinating(subjects)
+	case RoleResponder:
+		g.Publish, g.Subscribe = []string{"_INBOX.>", "_R_.>"}, []string{subjects.API(">")}
+		for _, other := range others {
+			g.Publish = append(g.Publish, InboxPrefix(other)+".>")
+		}
+	default:
+		return Grant{}, fmt.Errorf("%q is no role at the bus; write %s or %s", role, joinRoles(Roles[:len(Roles)-1]), Roles[len(Roles)-1])
 	}
-	return g
+	return g, nil
 }
 
-// OperatorGrant is that of a program that may ask the coordinator for everything.
-// It connects with Provision Trust. Only Prefix of c counts.
-func (c Config) OperatorGrant(user string) Grant {
-	subjects, _ := c.granting()
-	return Grant{Publish: []string{subjects.API(">")}, Subscribe: []string{InboxPrefix(user) + ".>"}}
+// pulls and looks begin the subjects of requests at a consumer.
+const (
+	pulls = "$JS.API.CONSUMER.MSG.NEXT."
+	looks = "$JS.API.CONSUMER.INFO."
+)
+
+func joinRoles(roles []Role) string {
+	words := make([]string, len(roles))
+	for i, r := range roles {
+		words[i] = string(r)
+	}
+	return strings.Join(words, ", ")
 }
 
-// ListenerGrant is that of a program that follows what becomes of sagas, without a
-// stream of its own: it misses what happens while it is away. Only Prefix of c counts.
-func (c Config) ListenerGrant(user string) Grant {
-	subjects, _ := c.granting()
-	return Grant{Subscribe: []string{subjects.All(transport.Lifecycle), InboxPrefix(user) + ".>"}}
-}
-
-// CoordinatorGrant is that of the coordinator at a server that is not its own. Only
-// Prefix of c counts.
-func (c Config) CoordinatorGrant(user string) Grant {
-	subjects, name := c.granting()
-	g := Grant{Subscribe: []string{subjects.API(">"), InboxPrefix(user) + ".>"}, Answers: 5 * time.Minute}
+// coordinating is what a coordinator publishes at a server that is not its own.
+func (c Config) coordinating(subjects transport.Subjects) (publish []string) {
+	publish = append(publish, "$SYS.REQ.USER.INFO")
 	for _, s := range transport.Streams {
-		g.Publish = append(g.Publish, subjects.All(s))
+		publish = append(publish, subjects.All(s))
 	}
 	for _, s := range transport.Streams {
+		name := c.streamName(s)
 		for _, verb := range []string{"CREATE", "UPDATE", "INFO", "DELETE", "PURGE", "MSG.GET", "MSG.DELETE"} {
-			g.Publish = append(g.Publish, "$JS.API.STREAM."+verb+"."+name(s))
+			publish = append(publish, "$JS.API.STREAM."+verb+"."+name)
 		}
 		for _, verb := range []string{"CONSUMER.CREATE", "CONSUMER.INFO", "CONSUMER.DELETE", "CONSUMER.MSG.NEXT", "DIRECT.GET"} {
-			g.Publish = append(g.Publish, "$JS.API."+verb+"."+name(s)+".>")
+			publish = append(publish, "$JS.API."+verb+"."+name+".>")
 		}
-		g.Publish = append(g.Publish, "$JS.API.CONSUMER.LIST."+name(s), "$JS.API.CONSUMER.NAMES."+name(s), "$JS.API.DIRECT.GET."+name(s), "$JS.ACK."+name(s)+".>")
+		publish = append(publish, "$JS.API.CONSUMER.LIST."+name, "$JS.API.CONSUMER.NAMES."+name, "$JS.API.DIRECT.GET."+name, "$JS.ACK."+name+".>")
 	}
-	return g
+	return publish
 }
 
-// User is the grant as an entry of the users of a NATS server's configuration.
-// proof is the line that says how the user proves himself, such as
-// `password: "$2a$…"`, beside his name, or `nkey: U…` alone.
-func (g Grant) User(proof ...string) string {
+// User is a user of the NATS server.
+type User struct {
+	Name string
+	Role Role
+	// Proof are the lines that say how he proves himself: `user: payment` and
+	// `password: "$2a$…"`, or `nkey: U…` alone.
+	Proof []string
+}
+
+// Accounts is a block of a NATS server's configuration with an account for each user, but
+// one for coordinators and responders. The server checks what somebody publishes, and not
+// where he wants the reply; in an account of his own, a reply goes nowhere that he could
+// not publish himself. docs/adr/0024-accounts.md has the whole story.
+func (c Config) Accounts(users []User) (string, error) {
+	subjects := transport.Subjects{Prefix: c.withDefaults().Prefix}
+	services, streams := map[string][]string{}, map[string][]string{} // exported subjects, and to whom
+	var inside, others []string
+	for _, u := range users {
+		grant, err := c.Grant(u.Role, u.Name)
+		if err != nil {
+			return "", err
+		}
+		exported := slices.Clone(grant.Publish)
+		renamed := map[string]string{} // what is imported under another subject, and that
+		if u.Role == RoleParticipant {
+			consumer := c.withDefaults().streamName(transport.Commands) + "." + u.Name
+			exported = append(exported, looks+consumer)
+			for _, subject := range []string{pulls + consumer, looks + consumer} {
+				renamed[subject] = APIPrefix + strings.TrimPrefix(subject, "$JS.API")
+				grant.Publish = append(grant.Publish, renamed[subject])
+			}
+		}
+		entry := indented(grant.entry(u.Proof), 3)
+		if u.Role == RoleCoordinator || u.Role == RoleResponder {
+			inside = append(inside, entry)
+			continue
+		}
+		var imports strings.Builder
+		for _, subject := range exported {
+			services[subject] = append(services[subject], u.Name)
+			if !strings.HasPrefix(subject, looks) {
+				fmt.Fprintf(&imports, "      { service: { account: %s, subject: %q } }\n", Account, subject)
+			}
+			if renamed[subject] != "" {
+				fmt.Fprintf(&imports, "      { service: { account: %s, subject: %q }, to: %q }\n", Account, subject, renamed[subject])
+			}
+		}
+		if u.Role == RoleListener {
+			subject := subjects.All(transport.Lifecycle)
+			streams[subject] = append(streams[subject], u.Name)
+			fmt.Fprintf(&imports, "      { stream: { account: %s, subject: %q } }\n", Account, subject)
+		}
+		others = append(others, fmt.Sprintf("  %q: {\n    users: [\n%s\n    ]\n    imports: [\n%s    ]\n  }\n", u.Name, entry, &imports))
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "accounts {\n  %s: {\n    jetstream: enabled\n", Account)
+	if len(inside) > 0 {
+		fmt.Fprintf(&b, "    users: [\n%s\n    ]\n", strings.Join(inside, "\n"))
+	}
+	b.WriteString("    exports: [\n")
+	for _, subject := range slices.Sorted(maps.Keys(services)) {
+		more := ""
+		if strings.HasPrefix(subject, pulls) {
+			more = "response_type: stream, " // one request, many messages
+		}
+		fmt.Fprintf(&b, "      { service: %q, %saccounts: [%s] }\n", subject, more, quoted(services[subject]))
+	}
+	for _, subject := range slices.Sorted(maps.Keys(streams)) {
+		fmt.Fprintf(&b, "      { stream: %q, accounts: [%s] }\n", subject, quoted(streams[subject]))
+	}
+	b.WriteString("    ]\n  }\n" + strings.Join(others, "") + "}\n")
+	return b.String(), nil
+}
+
+// Authorization is a block of a NATS server's configuration with all users in one account,
+// for a server where they cannot have accounts of their own. A participant, and a caller,
+// can do there by the reply subject of a request or an acknowledgement what the server and
+// the coordinator may do: purge and delete streams.
+func (c Config) Authorization(users []User) (string, error) {
+	var names []string
+	for _, u := range users {
+		names = append(names, u.Name)
+	}
+	var entries []string
+	for _, u := range users {
+		grant, err := c.Grant(u.Role, u.Name, names...)
+		if err != nil {
+			return "", err
+		}
+		entries = append(entries, indented(grant.entry(u.Proof), 2))
+	}
+	return fmt.Sprintf("authorization {\n  users = [\n%s\n  ]\n}\n", strings.Join(entries, "\n")), nil
+}
+
+func quoted(names []string) string {
+	list := make([]string, len(names))
+	for i, name := range names {
+		list[i] = fmt.Sprintf("%q", name)
+	}
+	return strings.Join(list, ", ")
+}
+
+func indented(text string, levels int) string {
+	pad := strings.Repeat("  ", levels)
+	return pad + strings.ReplaceAll(text, "\n", "\n"+pad)
+}
+
+// entry is the grant as an entry of the users of a NATS server's configuration.
+func (g Grant) entry(proof []string) string {
 	var b strings.Builder
 	b.WriteString("{\n")
 	for _, line := range proof {
@@ -110,16 +238,13 @@ func (g Grant) User(proof ...string) string {
 			return
 		}
 		fmt.Fprintf(&b, "    %s: { allow: [\n", what)
-		for _, s := range slices.Compact(slices.Clone(subjects)) {
+		for _, s := range subjects {
 			fmt.Fprintf(&b, "      %q\n", s)
 		}
 		b.WriteString("    ] }\n")
 	}
 	list("publish", g.Publish)
 	list("subscribe", g.Subscribe)
-	if g.Answers > 0 {
-		fmt.Fprintf(&b, "    allow_responses: { max: 1, expires: %q }\n", fmt.Sprintf("%ds", int(g.Answers.Seconds())))
-	}
 	b.WriteString("  }\n}")
 	return b.String()
 }

@@ -45,7 +45,7 @@ func TestDrift(t *testing.T) {
 		{"no ack", change(func(c *jetstream.StreamConfig) { c.NoAck = true }), "no_ack"},
 	}
 	server := start(t, embedded.Config{})
-	nc, err := nats.Connect("", server.InProcess())
+	nc, err := nats.Connect("", nats.Timeout(time.Minute), server.InProcess())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +64,7 @@ func TestDrift(t *testing.T) {
 					t.Fatal(err)
 				}
 			}()
-			bus, err := natsbus.New(within(t), nc, natsbus.Config{})
+			bus, err := natsbus.New(within(t), nc, natsbus.Config{Provision: natsbus.Create})
 			if bus != nil {
 				bus.Close()
 			}
@@ -131,24 +131,10 @@ func TestLargestMessage(t *testing.T) {
 	}
 }
 
-// With Trust the bus asks the server for nothing that it has no right to.
-func TestTrust(t *testing.T) {
-	server := start(t, embedded.Config{})
-	owner := connect(t, server, nil)
-	subscribe(t, owner, inventory()).Close() // makes the consumer
-	bus := connect(t, server, func(c *natsbus.Config) { c.Provision = natsbus.Trust })
-	source := subscribe(t, bus, inventory())
-	insist(t, bus, command("a"))
-	await(t, source, "a")
-	if err := bus.Check(within(t)); err != nil {
-		t.Error(err)
-	}
-}
-
 // With Verify a missing stream is an error.
 func TestVerify(t *testing.T) {
 	server := start(t, embedded.Config{})
-	nc, err := nats.Connect("", server.InProcess())
+	nc, err := nats.Connect("", nats.Timeout(time.Minute), server.InProcess())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -161,7 +147,7 @@ func TestVerify(t *testing.T) {
 // A server that takes publishes and never answers is given up after some time.
 func TestForcedReconnect(t *testing.T) {
 	server := start(t, embedded.Config{})
-	bus := connect(t, server, func(c *natsbus.Config) { c.Provision, c.PublishTimeout = natsbus.Trust, 20*time.Millisecond })
+	bus := connect(t, server, func(c *natsbus.Config) { c.Provision, c.PublishTimeout = natsbus.Ask, 20*time.Millisecond })
 	deaf, err := bus.Conn().SubscribeSync("saga.command.>") // somebody is there, who is no stream
 	if err != nil {
 		t.Fatal(err)

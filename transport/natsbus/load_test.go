@@ -149,7 +149,7 @@ func TestLoadWithoutAStream(t *testing.T) {
 	if err := owner.Close(); err != nil { // it would make it again
 		t.Fatal(err)
 	}
-	bus := connect(t, server, func(c *natsbus.Config) { c.Provision = natsbus.Trust })
+	bus := connect(t, server, func(c *natsbus.Config) { c.Provision = natsbus.Ask })
 	js, err := jetstream.New(bus.Conn())
 	if err != nil {
 		t.Fatal(err)

@@ -87,12 +87,12 @@ func TestLargestMessageLives(t *testing.T) {
 // A server that would refuse what a saga may need is refused, with what to set.
 func TestSmallPayloadIsRefused(t *testing.T) {
 	server := start(t, embedded.Config{MaxPayload: natsbus.MinPayload - 1})
-	nc, err := nats.Connect("", server.InProcess())
+	nc, err := nats.Connect("", nats.Timeout(time.Minute), server.InProcess())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer nc.Close()
-	for name, provision := range map[string]natsbus.Provisioning{"create": natsbus.Create, "verify": natsbus.Verify, "trust": natsbus.Trust} {
+	for name, provision := range map[string]natsbus.Provisioning{"create": natsbus.Create, "verify": natsbus.Verify, "ask": natsbus.Ask} {
 		bus, err := natsbus.New(within(t), nc, natsbus.Config{Provision: provision})
 		if bus != nil {
 			bus.Close()

@@ -161,7 +161,7 @@ func (b *Bus) judgeConnection(answered, silent bool) {
 // missingStreams are the streams that some messages did not find, if they are ours to
 // make.
 func (b *Bus) missingStreams(messages []*nats.Msg, errs []error) (missing []transport.Stream) {
-	if b.config.Provision == Trust {
+	if b.config.Provision == Ask {
 		return nil
 	}
 	for i, err := range errs {

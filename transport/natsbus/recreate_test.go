@@ -15,7 +15,7 @@ import (
 func TestStreamReplaced(t *testing.T) {
 	server := start(t, embedded.Config{})
 	bus := connect(t, server, nil)
-	other := connect(t, server, func(c *natsbus.Config) { c.Provision = natsbus.Trust })
+	other := connect(t, server, func(c *natsbus.Config) { c.Provision = natsbus.Ask })
 	insist(t, bus, command("a"))
 	js, name := jetStream(t, bus), bus.StreamName(transport.Commands)
 	stream, err := js.Stream(within(t), name)

@@ -138,11 +138,11 @@ func TestRefusedBundleIsSplit(t *testing.T) {
 // acknowledgement is overdue; and it does not hold up what goes along with it.
 func TestNotPermitted(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "users.conf")
-	if err := os.WriteFile(file, []byte(`authorization { users: [
-		{ user: some, password: some, permissions: { publish: { allow: [">"], deny: ["saga.command.bank.>"] } } } ] }`), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(`accounts { AMENDS: { jetstream: enabled, users: [
+		{ user: some, password: some, permissions: { publish: { allow: [">"], deny: ["saga.command.bank.>"] } } } ] } }`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	server := start(t, embedded.Config{Port: -1, UsersFile: file})
+	server := start(t, embedded.Config{Port: -1, UsersFile: file, Account: natsbus.Account})
 	bus := connect(t, server, func(c *natsbus.Config) {
 		c.URL, c.Options = server.ClientURL(), nil
 		c.User, c.Password, c.PublishTimeout = "some", "some", time.Hour

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -63,10 +65,17 @@ func (b *Bus) Respond(subject, queue string, handle func(*transport.Envelope, fu
 	if b.isClosed() {
 		return nil, transport.ErrClosed
 	}
-	sub, err := b.nc.QueueSubscribe(subject, queue, func(m *nats.Msg) {
+	sub, err := b.answers.QueueSubscribe(subject, queue, func(m *nats.Msg) {
 		if m.Reply == "" {
 			return // nobody waits for an answer
 		}
+		if !b.inbox(m.Reply) {
+			b.stats.repliesRefused.Add(1)
+			b.config.Logger.Warn("a request wants its reply on a subject that is no inbox, and is not served: the server would take the reply for the coordinator's own word; "+
+				"connect with an inbox prefix such as _INBOX_shop", "subject", m.Subject, "reply", cut(m.Reply))
+			return
+		}
+		b.noteAccount(m)
 		to, replied := m.Reply, new(atomic.Bool)
 		reply := func(e *transport.Envelope) { // keeps nothing of the request, which may be held for long
 			if !replied.Swap(true) {
@@ -87,6 +96,11 @@ func (b *Bus) Respond(subject, queue string, handle func(*transport.Envelope, fu
 	if err != nil {
 		return nil, fmt.Errorf("respond on %s: %w", subject, err)
 	}
+	// Whoever asks from now on is heard, if the server is there.
+	if flushed := b.answers.FlushTimeout(apiTimeout); flushed == nil && forbids(b.answers.LastError(), subject) {
+		_ = sub.Unsubscribe()
+		return nil, fmt.Errorf("respond on %s: %w; give the coordinator a user who may, of the role %s (coordinator nats-permissions)", subject, b.answers.LastError(), RoleResponder)
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.closed {
@@ -100,6 +114,24 @@ func (b *Bus) Respond(subject, queue string, handle func(*transport.Envelope, fu
 		b.mu.Unlock()
 		_ = sub.Drain() // what has arrived is still handled
 	}, nil
+}
+
+// forbids reports whether an error says that one may not listen on a subject.
+func forbids(err error, subject string) bool {
+	return err != nil && errors.Is(err, nats.ErrPermissionViolation) && strings.Contains(err.Error(), "Subscription to \""+subject+"\"")
+}
+
+// inbox reports whether a reply may be sent on a subject. The server delivers what is
+// published to whoever listens, itself included, and asks only whether the publisher may: a
+// request that named one of the server's own subjects would be carried out with the
+// coordinator's rights.
+func (b *Bus) inbox(subject string) bool {
+	first, rest, _ := strings.Cut(subject, ".")
+	if rest == "" || transport.CheckSubject(subject) != nil {
+		return false
+	}
+	return first == "_INBOX" || first == "_R_" || strings.HasPrefix(first, "_INBOX_") ||
+		slices.ContainsFunc(b.config.ReplyPrefixes, func(prefix string) bool { return strings.HasPrefix(subject, prefix+".") })
 }
 
 // reply sends a reply. One that is too large is replaced by saying so.
@@ -134,7 +166,7 @@ func (b *Bus) reply(to string, e *transport.Envelope) {
 		return
 	}
 	crashpoint.Here("natsbus: before a reply")
-	if err := b.nc.PublishMsg(m); err != nil {
+	if err := b.answers.PublishMsg(m); err != nil {
 		b.stats.repliesLost.Add(1)
 		b.config.Logger.Warn("a reply could not be sent", "error", err)
 	}

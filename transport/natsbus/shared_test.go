@@ -19,13 +19,13 @@ import (
 // more, and the second one and the caller hear what they heard before.
 func TestTwoBusesOnOneConnection(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "users.conf")
-	if err := os.WriteFile(file, []byte(`authorization { users: [ { user: some, password: some,
-		permissions: { publish: { allow: [">"], deny: ["saga.command.bank.>"] } } } ] }`), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(`accounts { AMENDS: { jetstream: enabled, users: [ { user: some, password: some,
+		permissions: { publish: { allow: [">"], deny: ["saga.command.bank.>"] } } } ] } }`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	server := start(t, embedded.Config{Port: -1, UsersFile: file})
+	server := start(t, embedded.Config{Port: -1, UsersFile: file, Account: natsbus.Account})
 	var disconnects, violations atomic.Int64 // that the caller was told of
-	nc, err := nats.Connect(server.ClientURL(),
+	nc, err := nats.Connect(server.ClientURL(), nats.Timeout(time.Minute),
 		nats.UserInfo("some", "some"), nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond),
 		nats.DisconnectErrHandler(func(*nats.Conn, error) { disconnects.Add(1) }),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
@@ -40,7 +40,7 @@ func TestTwoBusesOnOneConnection(t *testing.T) {
 	buses := make([]*natsbus.Bus, 2)
 	for i := range buses {
 		if buses[i], err = natsbus.New(within(t), nc, natsbus.Config{
-			CheckInterval: 200 * time.Millisecond, PublishTimeout: time.Hour,
+			Provision: natsbus.Create, CheckInterval: 200 * time.Millisecond, PublishTimeout: time.Hour,
 			QueueBytes: 1 << 20, LifecycleBytes: 1 << 20, DeadBytes: 1 << 20,
 		}); err != nil {
 			t.Fatal(err)

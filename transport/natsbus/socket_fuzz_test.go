@@ -66,7 +66,7 @@ func newHarbour(f *testing.F) *harbour {
 		f.Fatal(err)
 	}
 	f.Cleanup(server.Shutdown)
-	bus, err := natsbus.Connect(f.Context(), natsbus.Config{URL: server.ClientURL(), QueueBytes: 64 << 20, LifecycleBytes: 1 << 20, DeadBytes: 16 << 20, Logger: slog.New(slog.DiscardHandler)})
+	bus, err := natsbus.Connect(f.Context(), natsbus.Config{URL: server.ClientURL(), Provision: natsbus.Create, QueueBytes: 64 << 20, LifecycleBytes: 1 << 20, DeadBytes: 16 << 20, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
 	"github.com/amends-dev/amends/transport/natsbus"
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
 )
@@ -24,16 +26,24 @@ type socket struct {
 // as passwords.
 func usersFile(t testing.TB) string {
 	t.Helper()
-	entry := func(name string, g natsbus.Grant) string {
-		return g.User(fmt.Sprintf("user: %q", name), fmt.Sprintf("password: %q", name))
+	user := func(name string, role natsbus.Role) natsbus.User {
+		return natsbus.User{Name: name, Role: role, Proof: []string{fmt.Sprintf("user: %q", name), fmt.Sprintf("password: %q", name)}}
 	}
 	file := filepath.Join(t.TempDir(), "users.conf")
-	text := "authorization { users = [\n" + entry("amends", natsbus.Config{}.CoordinatorGrant("amends")) + "\n" +
-		entry("inventory", natsbus.Config{}.ParticipantGrant("inventory")) + "\n] }\n"
+	text, err := natsbus.Config{}.Accounts([]natsbus.User{user("amends", natsbus.RoleCoordinator), user("requests", natsbus.RoleResponder), user("inventory", natsbus.RoleParticipant)})
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return file
+}
+
+// asOwner is a coordinator with its own rights.
+func asOwner(c *natsbus.Config) {
+	c.User, c.Password, c.InboxPrefix = "amends", "amends", natsbus.InboxPrefix("amends")
+	c.Responder = []nats.Option{nats.UserInfo("requests", "requests")}
 }
 
 // dial connects to a server that listens; to nobody, if it does not.

@@ -26,6 +26,7 @@ const (
 	defaultMaxInFlight = 4096
 	inactive           = time.Minute // after which the server removes an ephemeral consumer
 	prefetchBytes      = 32 << 20
+	slowSubscribe      = 2 * time.Second // after which it is said that a subscription waits
 )
 
 // source is an open subscription: a durable consumer on the server and a buffer
@@ -36,6 +37,7 @@ type source struct {
 	name    string // of the consumer
 	puller  *pull.Puller
 	suspect atomic.Bool   // the consumer seems to be gone
+	asked   atomic.Int64  // when the coordinator last made the consumer, in Unix nanoseconds
 	head    atomic.Uint64 // the first message of the stream, if it does not move; 0: it does
 	once    sync.Once
 
@@ -44,20 +46,38 @@ type source struct {
 }
 
 // Subscribe implements transport.Bus. A server that goes away meanwhile, or is not
-// ready, is waited for until ctx ends.
-func (b *Bus) Subscribe(ctx context.Context, sub transport.Subscription) (transport.Source, error) {
-	for {
-		if b.isClosed() {
-			return nil, transport.ErrClosed
-		}
-		s, err := b.subscribe(ctx, sub)
+// ready, is waited for until ctx ends, and so is a coordinator that is to make the
+// consumer.
+func (b *Bus) Subscribe(ctx context.Context, sub transport.Subscription) (s transport.Source, err error) {
+	err = b.whenReady(ctx, sub.Name, func() error {
+		opened, err := b.subscribe(ctx, sub)
 		if err == nil {
-			return s, nil
+			s = opened
 		}
-		if !notReady(err) || pause(ctx, 200*time.Millisecond) != nil {
-			return nil, fmt.Errorf("subscribe %s to %s: %w", sub.Name, sub.Stream, err)
+		return err
+	})
+	if err != nil && !errors.Is(err, transport.ErrClosed) {
+		return nil, fmt.Errorf("subscribe %s to %s: %w", sub.Name, sub.Stream, err)
+	}
+	return s, err
+}
+
+// whenReady tries something that needs the server, and perhaps a coordinator, until these
+// are ready for it, or ctx ends.
+func (b *Bus) whenReady(ctx context.Context, consumer string, try func() error) error {
+	for began, said := time.Now(), false; ; {
+		if b.isClosed() {
+			return transport.ErrClosed
 		}
-		b.config.Logger.Debug("a subscription is tried again", "consumer", sub.Name, "error", err)
+		err := try()
+		if err == nil || !notReady(err) || pause(ctx, 200*time.Millisecond) != nil {
+			return err
+		}
+		if !said && errors.Is(err, errNoCoordinator) && time.Since(began) > slowSubscribe {
+			said = true
+			b.config.Logger.Warn("waiting for the coordinator, which makes the consumer; is it running, on this server and with this prefix?", "consumer", consumer, "error", err)
+		}
+		b.config.Logger.Debug("a subscription is tried again", "consumer", consumer, "error", err)
 	}
 }
 
@@ -78,10 +98,8 @@ func (b *Bus) subscribe(ctx context.Context, sub transport.Subscription) (*sourc
 	if sub.Ephemeral {
 		s.name = strings.TrimPrefix(sub.Name+"-"+nuid.Next(), "-")
 	}
-	if b.config.Provision != Trust {
-		if err := s.provision(ctx); err != nil {
-			return nil, err
-		}
+	if err := s.provision(ctx); err != nil {
+		return nil, err
 	}
 	puller, err := pull.New(pull.Config{
 		Conn:      b.nc,
@@ -130,8 +148,16 @@ func check(sub transport.Subscription) error {
 	return fmt.Errorf("stream %q is none of the four", sub.Stream)
 }
 
-// provision creates the consumer, or adapts it to the subscription.
+// asks reports whether the consumer is the coordinator's to make.
+func (s *source) asks() bool {
+	return s.bus.config.Provision == Ask && s.sub.Stream == transport.Commands && !s.sub.Ephemeral
+}
+
+// provision makes the consumer, or adapts it to the subscription.
 func (s *source) provision(ctx context.Context) error {
+	if s.asks() {
+		return s.ask(ctx)
+	}
 	ctx, cancel := s.bus.question(ctx)
 	defer cancel()
 	c := jetstream.ConsumerConfig{
@@ -157,25 +183,35 @@ func (s *source) provision(ctx context.Context) error {
 	if s.sub.Bundle > 1 && s.sub.Stream == transport.Commands {
 		c.Metadata = map[string]string{metaBundle: strconv.Itoa(s.sub.Bundle)}
 	}
+	return s.bus.makeConsumer(ctx, s.sub.Stream, c)
+}
+
+// makeConsumer makes a consumer, or changes the one that is there.
+func (b *Bus) makeConsumer(ctx context.Context, stream transport.Stream, c jetstream.ConsumerConfig) error {
 	crashpoint.Here("natsbus: before a consumer is made")
-	_, err := s.bus.js.CreateOrUpdateConsumer(ctx, s.bus.names[s.sub.Stream], c)
-	if homeless(err) && s.bus.config.Provision == Create {
-		err = s.renew(ctx, c)
+	_, err := b.js.CreateOrUpdateConsumer(ctx, b.names[stream], c)
+	if homeless(err) && b.config.Provision == Create {
+		err = b.renew(ctx, stream, c)
 	}
-	if unreadable(err) && s.bus.config.Provision == Create {
-		err = s.remake(ctx, c)
+	if unreadable(err) && b.config.Provision == Create {
+		err = b.remake(ctx, stream, c)
 	}
-	var api *jetstream.APIError
-	if errors.As(err, &api) && (api.ErrorCode == 10099 || api.ErrorCode == 10100) {
+	if overlaps(err) {
 		return fmt.Errorf("its subjects overlap those of another consumer, and a message of a work queue goes to one only: %w", err)
 	}
 	if err != nil && errors.Is(context.Cause(ctx), nats.ErrDisconnected) {
 		err = nats.ErrDisconnected // that is why ctx ended
 	}
 	if err != nil {
-		return fmt.Errorf("consumer %s: %w", s.name, err)
+		return fmt.Errorf("consumer %s: %w", c.Name, err)
 	}
 	return nil
+}
+
+// overlaps says whether another consumer of a work queue takes what this one would.
+func overlaps(err error) bool {
+	var api *jetstream.APIError
+	return errors.As(err, &api) && (api.ErrorCode == 10099 || api.ErrorCode == 10100)
 }
 
 // unreadable says whether the server cannot make a consumer because an earlier
@@ -188,16 +224,16 @@ func unreadable(err error) bool {
 
 // remake makes the stream anew, which alone removes such a file, and then the
 // consumer. What the stream held is lost, and owed again: the bus may forget.
-func (s *source) remake(ctx context.Context, c jetstream.ConsumerConfig) error {
-	name := s.bus.names[s.sub.Stream]
-	s.bus.config.Logger.Warn("the NATS server cannot read what it stored of a consumer; its stream is made anew", "stream", name, "consumer", s.name)
-	if err := s.bus.js.DeleteStream(ctx, name); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
+func (b *Bus) remake(ctx context.Context, stream transport.Stream, c jetstream.ConsumerConfig) error {
+	name := b.names[stream]
+	b.config.Logger.Warn("the NATS server cannot read what it stored of a consumer; its stream is made anew", "stream", name, "consumer", c.Name)
+	if err := b.js.DeleteStream(ctx, name); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
 		return err
 	}
-	if err := s.bus.look(ctx); err != nil {
+	if err := b.look(ctx); err != nil {
 		return err
 	}
-	_, err := s.bus.js.CreateOrUpdateConsumer(ctx, name, c)
+	_, err := b.js.CreateOrUpdateConsumer(ctx, name, c)
 	return err
 }
 
@@ -212,16 +248,16 @@ func homeless(err error) bool {
 
 // renew deletes the consumer, waits until that is over, and makes it anew. What
 // it had delivered and was not acknowledged is delivered again.
-func (s *source) renew(ctx context.Context, c jetstream.ConsumerConfig) error {
-	name := s.bus.names[s.sub.Stream]
-	s.bus.config.Logger.Warn("the NATS server has lost the files of a consumer; it is made anew", "stream", name, "consumer", s.name)
-	if err := s.bus.js.DeleteConsumer(ctx, name, s.name); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
+func (b *Bus) renew(ctx context.Context, stream transport.Stream, c jetstream.ConsumerConfig) error {
+	name := b.names[stream]
+	b.config.Logger.Warn("the NATS server has lost the files of a consumer; it is made anew", "stream", name, "consumer", c.Name)
+	if err := b.js.DeleteConsumer(ctx, name, c.Name); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
 		return err
 	}
 	if err := pause(ctx, afterDeletion); err != nil {
 		return err
 	}
-	_, err := s.bus.js.CreateOrUpdateConsumer(ctx, name, c)
+	_, err := b.js.CreateOrUpdateConsumer(ctx, name, c)
 	return err
 }
 
@@ -234,7 +270,10 @@ func (s *source) lost(string) {
 // mend makes the consumer anew if it is gone. An error says why it is not known
 // whether it is there.
 func (s *source) mend(ctx context.Context) error {
-	if !s.suspect.Swap(false) || s.bus.config.Provision == Trust {
+	if s.asks() {
+		return s.askOnce(ctx)
+	}
+	if !s.suspect.Swap(false) {
 		return nil
 	}
 	look, cancel := s.bus.question(ctx)
@@ -265,6 +304,29 @@ func (s *source) mend(ctx context.Context) error {
 	return nil
 }
 
+// askOnce asks for the consumer again when it seems to be gone, or was not asked for for
+// long.
+func (s *source) askOnce(ctx context.Context) error {
+	suspect := s.suspect.Swap(false)
+	if !suspect && time.Since(time.Unix(0, s.asked.Load())) < askAgain {
+		return nil
+	}
+	var err error
+	if suspect {
+		err = pause(ctx, afterDeletion) // as in mend
+	}
+	if err == nil {
+		err = s.ask(ctx)
+	}
+	if err != nil && suspect {
+		s.suspect.Store(true) // the next look tries again
+		if ctx.Err() == nil {
+			s.bus.config.Logger.Warn("a NATS consumer seems to be gone, and the coordinator does not make it; it is tried again", "consumer", s.name, "error", err)
+		}
+	}
+	return nil // that the coordinator is away is not the server's fault
+}
+
 // Close implements transport.Source.
 func (s *source) Close() error {
 	s.close(true)
@@ -282,7 +344,7 @@ func (s *source) close(forget bool) {
 			delete(s.bus.sources, s)
 			s.bus.mu.Unlock()
 		}
-		if s.sub.Ephemeral && s.bus.config.Provision != Trust && s.bus.nc.IsConnected() {
+		if s.sub.Ephemeral && s.bus.nc.IsConnected() {
 			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 			defer cancel()
 			_ = s.bus.js.DeleteConsumer(ctx, s.bus.names[s.sub.Stream], s.name) // else the server does, after a while

@@ -18,6 +18,7 @@ type counters struct {
 	deadOverRate, deadUnstored            atomic.Int64
 	deadEvicted                           atomic.Int64
 	resets, reconnects, forced, recreated atomic.Int64
+	righted, repliesRefused               atomic.Int64
 }
 
 // Stats are counts since the bus was made.
@@ -39,6 +40,8 @@ type Stats struct {
 	Reconnects       int64 // connections after the first
 	ForcedReconnects int64 // of those, because the server did not answer
 	ConsumersRemade  int64 // consumers made anew because they were gone
+	ConsumersRighted int64 // consumers of commands deleted, and those of participants made anew, because they were not as they should be
+	RepliesRefused   int64 // requests that named a subject for the reply that is no inbox
 }
 
 // Stats are counts since the bus was made.
@@ -61,6 +64,8 @@ func (b *Bus) Stats() Stats {
 		Reconnects:       b.stats.reconnects.Load(),
 		ForcedReconnects: b.stats.forced.Load(),
 		ConsumersRemade:  b.stats.recreated.Load(),
+		ConsumersRighted: b.stats.righted.Load(),
+		RepliesRefused:   b.stats.repliesRefused.Load(),
 	}
 }
 
@@ -69,7 +74,7 @@ func (s Stats) dropped() int64 { return s.DeadOverRate + s.DeadUnstored + s.Dead
 
 // Check says what is wrong now, or nil: the connection stands, the server answers,
 // the streams are there and as they should be; what is wrong with one of them is a
-// *transport.StreamError. It changes nothing. With Trust only the connection is checked.
+// *transport.StreamError. It changes nothing. With Ask only the connection is checked.
 func (b *Bus) Check(ctx context.Context) error {
 	if b.isClosed() {
 		return transport.ErrClosed
@@ -81,7 +86,7 @@ func (b *Bus) Check(ctx context.Context) error {
 		}
 		return err
 	}
-	if b.config.Provision == Trust {
+	if b.config.Provision == Ask {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)

@@ -77,7 +77,7 @@ func (b *Bus) wanted(s transport.Stream) jetstream.StreamConfig {
 // provision creates or checks all streams, until ctx ends while the server is
 // not ready.
 func (b *Bus) provision(ctx context.Context) error {
-	if b.config.Provision == Trust {
+	if b.config.Provision == Ask {
 		return nil
 	}
 	for {
@@ -107,7 +107,7 @@ func pause(ctx context.Context, d time.Duration) error {
 // starting, or electing a leader.
 func notReady(err error) bool {
 	var api *jetstream.APIError
-	return errors.Is(err, nats.ErrTimeout) || errors.Is(err, nats.ErrNoResponders) || errors.Is(err, nats.ErrDisconnected) ||
+	return errors.Is(err, errNoCoordinator) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, nats.ErrNoResponders) || errors.Is(err, nats.ErrDisconnected) ||
 		errors.Is(err, context.DeadlineExceeded) || errors.As(err, &api) && api.Code == 503 && api.ErrorCode != jetstream.JSErrCodeJetStreamNotEnabled &&
 		api.ErrorCode != jetstream.JSErrCodeJetStreamNotEnabledForAccount
 }

@@ -53,7 +53,7 @@ func (b *Bus) watch(ctx context.Context) {
 		}
 		b.terminateBroken()
 		var reached []error
-		if b.config.Provision != Trust {
+		if b.config.Provision != Ask {
 			err := b.glance(ctx)
 			reached = append(reached, err)
 			err = errors.Join(err, checkPayload(b.nc.MaxPayload())) // it may be another server
@@ -64,6 +64,7 @@ func (b *Bus) watch(ctx context.Context) {
 				said = ""
 			}
 		}
+		reached = append(reached, b.keepConsumers(ctx))
 		b.eachSource(func(s *source) { reached = append(reached, s.mend(ctx), s.sweep(ctx)) })
 		b.judgeServer(errors.Join(reached...))
 		b.learn(ctx)

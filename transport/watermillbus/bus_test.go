@@ -86,7 +86,7 @@ func TestConformanceOverNATS(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Cleanup(server.Shutdown)
-			nc, err := nats.Connect("", server.InProcess())
+			nc, err := nats.Connect("", nats.Timeout(time.Minute), server.InProcess())
 			if err != nil {
 				t.Fatal(err)
 			}

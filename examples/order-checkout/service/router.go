@@ -30,6 +30,9 @@ func route(ctx context.Context, p watermillcarrier.Answerer, bus *natsbus.Bus, l
 	}
 	commands := on(transport.Commands)
 	commands.Group, commands.InFlight, commands.AckWait = "shipping", inFlight, ackWait
+	commands.MakeConsumer = func(ctx context.Context, _, name string) error { // the coordinator does
+		return bus.AskConsumer(ctx, name, transport.SubscribeQuery{AckWaitMS: ackWait.Milliseconds(), MaxInFlight: 64 * inFlight})
+	}
 	subscriber, err := natswatermill.NewSubscriber(commands)
 	if err != nil {
 		return fmt.Errorf("subscribe to commands: %w", err)

@@ -15,16 +15,18 @@ import (
 
 // Config says how to run the server. StoreDir is needed, all else has defaults.
 type Config struct {
-	StoreDir     string        // where JetStream keeps its files; created if missing
-	Name         string        // of the server; "": amends
-	Host         string        // to listen on; "": 127.0.0.1
-	Port         int           // 0: no port, clients in this process only (InProcess); -1: a free one
-	SyncInterval time.Duration // how often files are fsynced; 0: 200 ms; negative: after every message (slow)
-	MaxStore     int64         // bytes on disk; 0: three quarters of what is free
-	MaxPayload   int32         // bytes per message, headers included; 0: 1 MiB
-	User         string        // with Password: what clients must give; "": nobody is asked
-	UsersFile    string        // instead: file with the block authorization of a NATS server's configuration; clients of this process have all rights; "": none
-	TLS          *tls.Config   // of clients outside of the process; nil: none
+	StoreDir     string              // where JetStream keeps its files; created if missing
+	Name         string              // of the server; "": amends
+	Host         string              // to listen on; "": 127.0.0.1
+	Port         int                 // 0: no port, clients in this process only (InProcess); -1: a free one
+	SyncInterval time.Duration       // how often files are fsynced; 0: 200 ms; negative: after every message (slow)
+	MaxStore     int64               // bytes on disk; 0: three quarters of what is free
+	MaxPayload   int32               // bytes per message, headers included; 0: 1 MiB
+	User         string              // with Password: what clients must give; "": nobody is asked
+	UsersFile    string              // instead: file with the block accounts of a NATS server's configuration; "": none
+	Account      string              // with UsersFile: the account that has JetStream, in which clients of this process have all rights
+	Responder    *server.Permissions // with UsersFile: what clients of this process may do that connect with Responder
+	TLS          *tls.Config         // of clients outside of the process; nil: none
 	Password     string
 	Keys         []string      // secrets that seal the streams' files: the newest, and at most one before it; none: not sealed
 	Logger       server.Logger // nil: silent
@@ -34,8 +36,8 @@ type Config struct {
 
 // Server is a running NATS server.
 type Server struct {
-	server *server.Server
-	inside *server.User // who clients of this process are; nil: nobody is asked
+	server            *server.Server
+	inside, responder *server.User // who clients of this process are; nil: nobody is asked
 }
 
 // Start runs a server and returns when it takes connections.
@@ -44,7 +46,7 @@ func Start(config Config) (*Server, error) {
 		return nil, errors.New("start embedded NATS server: Config.StoreDir is empty; name a directory for its files")
 	}
 	options := config.options()
-	inside, err := config.admit(options)
+	inside, responder, err := config.admit(options)
 	if err != nil {
 		return nil, fmt.Errorf("start embedded NATS server: %w", err)
 	}
@@ -66,8 +68,12 @@ func Start(config Config) (*Server, error) {
 		return nil, fmt.Errorf("start embedded NATS server: not ready after %s with store %s, host %s, port %d; is the directory writable and the port free?",
 			ready, options.StoreDir, options.Host, options.Port)
 	}
-	return &Server{server: s, inside: inside}, nil
+	return &Server{server: s, inside: inside, responder: responder}, nil
 }
+
+// handshake is how long a client may take for TLS; on a busy machine the server's own two
+// seconds are not enough.
+const handshake = 10 * time.Second
 
 func (config Config) options() *server.Options {
 	options := &server.Options{
@@ -86,6 +92,8 @@ func (config Config) options() *server.Options {
 		NoLog:                 config.Logger == nil,
 		DisableShortFirstPing: true,
 		TLSConfig:             config.TLS,
+		TLSTimeout:            handshake.Seconds(),
+		AuthTimeout:           (handshake + 2*time.Second).Seconds(),
 	}
 	if options.ServerName == "" {
 		options.ServerName = "amends"
@@ -118,10 +126,15 @@ func (s *Server) ClientURL() string {
 
 // InProcess is the option with which a client of this process connects without a
 // network: nats.Connect("", server.InProcess()).
-func (s *Server) InProcess() nats.Option {
+func (s *Server) InProcess() nats.Option { return s.as(s.inside) }
+
+// Responder is InProcess for a client that has the rights of Config.Responder.
+func (s *Server) Responder() nats.Option { return s.as(s.responder) }
+
+func (s *Server) as(u *server.User) nats.Option {
 	return func(o *nats.Options) error {
-		if s.inside != nil {
-			o.User, o.Password = s.inside.Username, s.inside.Password
+		if u != nil {
+			o.User, o.Password = u.Username, u.Password
 		}
 		return nats.InProcessServer(inside{s.server})(o)
 	}

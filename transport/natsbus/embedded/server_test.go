@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"go.uber.org/goleak"
@@ -22,7 +23,7 @@ func TestInProcess(t *testing.T) {
 	if url := server.ClientURL(); url != "" {
 		t.Errorf("it listens on %s", url)
 	}
-	nc, err := nats.Connect("", server.InProcess())
+	nc, err := nats.Connect("", nats.Timeout(time.Minute), server.InProcess())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,10 +44,10 @@ func TestPassword(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer server.Shutdown()
-	if _, err := nats.Connect(server.ClientURL()); err == nil {
+	if _, err := nats.Connect(server.ClientURL(), nats.Timeout(time.Minute)); err == nil {
 		t.Error("connected without a password")
 	}
-	nc, err := nats.Connect(server.ClientURL(), nats.UserInfo("amends", "secret"))
+	nc, err := nats.Connect(server.ClientURL(), nats.Timeout(time.Minute), nats.UserInfo("amends", "secret"))
 	if err != nil {
 		t.Fatal(err)
 	}

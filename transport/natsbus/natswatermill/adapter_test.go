@@ -283,7 +283,7 @@ func TestPublishContext(t *testing.T) {
 // understood there.
 func TestTogetherWithNatsbus(t *testing.T) {
 	nc := newBroker(t).connect()
-	bus, err := natsbus.New(t.Context(), nc, natsbus.Config{})
+	bus, err := natsbus.New(t.Context(), nc, natsbus.Config{Provision: natsbus.Create})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package natswatermill
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -38,6 +39,10 @@ type Config struct {
 	// Consumer names the durable consumer of a topic, where a group reads several
 	// topics of one stream: they must not share one. Nil: Group.
 	Consumer func(topic string) string
+	// MakeConsumer has the durable consumer of a topic made by somebody else, such as the
+	// coordinator (natsbus.Bus.AskConsumer), and is called again when it seems to be gone.
+	// Nil: the subscriber makes it.
+	MakeConsumer func(ctx context.Context, topic, consumer string) error
 	// FromNew: a new group begins with what comes from now on, not with the oldest
 	// message that is kept.
 	FromNew bool

@@ -43,10 +43,13 @@ func NewSubscriber(config Config) (*Subscriber, error) {
 // SubscribeInitialize makes the topic's stream and the group's consumer, so that
 // the group receives what is published from now on.
 func (s *Subscriber) SubscribeInitialize(topic string) error {
+	return s.initialize(context.Background(), topic)
+}
+
+func (s *Subscriber) initialize(ctx context.Context, topic string) error {
 	if err := checkTopic(topic, s.config.NoProvision); err != nil {
 		return fmt.Errorf("subscribe: %w", err)
 	}
-	ctx := context.Background()
 	if err := s.config.provision(ctx, s.js, topic, false); err != nil {
 		return fmt.Errorf("subscribe to %s: %w", topic, err)
 	}

@@ -37,7 +37,7 @@ type subscription struct {
 }
 
 func (s *Subscriber) open(ctx context.Context, topic string) (*subscription, error) {
-	if err := s.SubscribeInitialize(topic); err != nil {
+	if err := s.initialize(ctx, topic); err != nil {
 		return nil, err
 	}
 	sub := &subscription{
@@ -78,6 +78,9 @@ func (s *Subscriber) open(ctx context.Context, topic string) (*subscription, err
 }
 
 func (s *Subscriber) provisionConsumer(ctx context.Context, topic, name string) error {
+	if s.config.MakeConsumer != nil && s.config.Group != "" {
+		return s.config.MakeConsumer(ctx, topic, name)
+	}
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
 	c := jetstream.ConsumerConfig{
@@ -227,6 +230,9 @@ func (sub *subscription) mend() error {
 	s := sub.subscriber
 	ctx, cancel := context.WithTimeout(context.Background(), apiTimeout)
 	defer cancel()
+	if sub.config.MakeConsumer != nil && sub.config.Group != "" {
+		return s.provisionConsumer(ctx, sub.topic, sub.consumer) // the puller asks on
+	}
 	_, err := s.js.Consumer(ctx, sub.config.Stream(sub.topic), sub.consumer)
 	if err == nil || !errors.Is(err, jetstream.ErrConsumerNotFound) && !errors.Is(err, jetstream.ErrStreamNotFound) {
 		return err

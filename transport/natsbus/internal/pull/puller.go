@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"time"
 
@@ -166,12 +167,18 @@ func (p *Puller) Close() {
 	}
 }
 
+// ackPrefix begins the reply subjects of all deliveries.
+const ackPrefix = "$JS.ACK."
+
 func giveBack(nc *nats.Conn, m *nats.Msg) { _ = nc.Publish(m.Reply, []byte("-NAK")) }
 
 // receive is the callback of the subscription.
 func (p *Puller) receive(m *nats.Msg) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if m.Reply != "" && !strings.HasPrefix(m.Reply, ackPrefix) {
+		return // no delivery: what acknowledges one must not go anywhere else
+	}
 	if p.closed {
 		if m.Reply != "" {
 			giveBack(p.config.Conn, m)

@@ -19,7 +19,7 @@ func TestRequestsAreNotInStep(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer server.Shutdown()
-	nc, err := nats.Connect(server.ClientURL())
+	nc, err := nats.Connect(server.ClientURL(), nats.Timeout(time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}

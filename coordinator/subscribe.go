@@ -1,0 +1,71 @@
+package coordinator
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/transport"
+)
+
+// serveSubscribe answers participants that ask for their subscription.
+func (c *Coordinator) serveSubscribe() (stop func(), err error) {
+	first := c.config.Subjects.Subscribe("")
+	answer := c.reading(func(ctx context.Context, request *transport.Envelope) (any, error) {
+		return c.apiSubscribe(ctx, strings.TrimPrefix(request.Subject, first), request)
+	})
+	stop, err = c.config.Bus.Respond(first+"*", c.config.Name, func(request *transport.Envelope, reply func(*transport.Envelope)) {
+		answer(context.Background(), request, reply)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("serve participants that subscribe: %w", err)
+	}
+	return stop, nil
+}
+
+func (c *Coordinator) apiSubscribe(ctx context.Context, participant string, request *transport.Envelope) (any, error) {
+	if err := contract.CheckName("participant", participant); err != nil {
+		return nil, err
+	}
+	var query transport.SubscribeQuery
+	if err := strict(request.Data, &query); err != nil {
+		return nil, err
+	}
+	var wrong violations
+	bounded := func(field string, value, least, most int64) {
+		if value != 0 && (value < least || value > most) {
+			wrong = append(wrong, transport.Violation{Field: field, Problem: fmt.Sprintf("is %d; give %d to %d, or leave it out", value, least, most)})
+		}
+	}
+	bounded("ack_wait_ms", query.AckWaitMS, transport.MinAckWait.Milliseconds(), transport.MaxAckWait.Milliseconds())
+	bounded("max_in_flight", int64(query.MaxInFlight), 1, transport.MostInFlight)
+	bounded("bundle", int64(query.Bundle), 1, transport.MaxBundleSize)
+	if err := wrong.err(); err != nil {
+		return nil, err
+	}
+	bus, ok := c.config.Bus.(transport.Provisioner)
+	if !ok {
+		return nil, &badRequest{why: "participants of this bus subscribe by themselves"}
+	}
+	reply, err := bus.Provide(ctx, participant, query)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	return reply, nil
+}
+
+// expectParticipants tells the bus who answers in the definitions that there are, so that
+// whoever makes no subscription himself has one.
+func (c *Coordinator) expectParticipants() {
+	bus, ok := c.config.Bus.(transport.Provisioner)
+	if !ok {
+		return
+	}
+	var names []string
+	for _, def := range c.definitions.all() {
+		actions(def, func(a *saga.Action) { names = append(names, a.Participant) })
+	}
+	bus.Expect(names)
+}
