@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
 	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/coordinator"
@@ -56,14 +58,20 @@ type Options struct {
 	Dir      string        // where the files go; emptied by the caller
 	// InProcess: all connections are inside the process, without TCP.
 	InProcess bool
-	Callers   Callers   // "": CallersRun
-	Progress  io.Writer // one line per second; nil: none
-	Profile   io.Writer // a CPU profile of what is counted; nil: none
+	// Accounts: over TCP, the coordinator, each participant and the callers have accounts of
+	// their own at the server, as docs/SECURITY-GUIDE.md recommends. The yardsticks do not.
+	Accounts bool
+	Callers  Callers   // "": CallersRun
+	Progress io.Writer // one line per second; nil: none
+	Profile  io.Writer // a CPU profile of what is counted; nil: none
 }
 
 func (o *Options) carrier() string {
-	if o.InProcess {
+	switch {
+	case o.InProcess:
 		return "in-process"
+	case o.Accounts:
+		return "accounts"
 	}
 	return "tcp"
 }
@@ -72,7 +80,7 @@ func (o *Options) carrier() string {
 type Figures struct {
 	Mix                 Mix     `json:"mix"`
 	InFlight            int     `json:"in_flight"`
-	Carrier             string  `json:"carrier"` // tcp or in-process
+	Carrier             string  `json:"carrier"` // tcp, in-process or accounts
 	Callers             Callers `json:"callers"`
 	Sagas               int     `json:"sagas"`
 	Seconds             float64 `json:"seconds"`
@@ -153,6 +161,7 @@ func Run(ctx context.Context, o Options) (figures Figures, err error) {
 // world is the system under measurement.
 type world struct {
 	inside  bool
+	users   bool // everybody has an account of his own
 	store   *boltstore.Store
 	caller  *client.Client
 	ends    *ends // nil: callers ask
@@ -161,13 +170,20 @@ type world struct {
 }
 
 func open(ctx context.Context, o Options) (w *world, err error) {
-	w = &world{inside: o.InProcess, callers: o.Callers}
+	w = &world{inside: o.InProcess, users: o.Accounts, callers: o.Callers}
 	defer func() {
 		if err != nil {
 			_ = w.close()
 		}
 	}()
-	server, err := embedded.Start(embedded.Config{StoreDir: filepath.Join(o.Dir, "nats"), Port: -1})
+	config := embedded.Config{StoreDir: filepath.Join(o.Dir, "nats"), Port: -1}
+	if o.Accounts {
+		if config.UsersFile, err = accounts(o); err != nil {
+			return nil, err
+		}
+		config.Account = natsbus.Account
+	}
+	server, err := embedded.Start(config)
 	if err != nil {
 		return nil, err
 	}
@@ -204,9 +220,33 @@ func open(ctx context.Context, o Options) (w *world, err error) {
 	return w, nil
 }
 
+// accounts writes the users of a server; each has his name for a password.
+func accounts(o Options) (file string, err error) {
+	user := func(name string, role natsbus.Role) natsbus.User {
+		return natsbus.User{Name: name, Role: role, Proof: []string{"user: " + name, "password: " + name}}
+	}
+	users := []natsbus.User{user("coordinator", natsbus.RoleCoordinator), user("requests", natsbus.RoleResponder), user("callers", natsbus.RoleCaller)}
+	for _, p := range services(o.Mix, slog.New(slog.DiscardHandler)) {
+		users = append(users, user(p.Name(), natsbus.RoleParticipant))
+	}
+	text, err := natsbus.Config{}.Accounts(users)
+	if err != nil {
+		return "", err
+	}
+	file = filepath.Join(o.Dir, "users.conf")
+	return file, os.WriteFile(file, []byte(text), 0o600)
+}
+
 // connect opens a connection of its own, as a service of its own would.
 func (w *world) connect(ctx context.Context, server *embedded.Server, name string, provision natsbus.Provisioning) (*natsbus.Bus, error) {
-	bus, err := natsbus.Connect(ctx, natsbus.Config{URL: server.ClientURL(), Name: name, Provision: provision, Options: carrierOptions(server, w.inside)})
+	config := natsbus.Config{URL: server.ClientURL(), Name: name, Provision: provision, Options: carrierOptions(server, w.inside)}
+	if w.users {
+		config.User, config.Password, config.InboxPrefix = name, name, natsbus.InboxPrefix(name)
+		if provision == natsbus.Create {
+			config.Responder = []nats.Option{nats.UserInfo("requests", "requests")}
+		}
+	}
+	bus, err := natsbus.Connect(ctx, config)
 	if err != nil {
 		return nil, err
 	}

@@ -24,7 +24,7 @@ type benchCmd struct {
 	outputFlag
 	InFlight []int         `default:"1,64,512,4096" placeholder:"N,…" help:"Sagas under way at the same time; one run for each. Default: ${default}."`
 	Mix      []string      `default:"all-well,compensating" enum:"all-well,compensating" help:"What becomes of the sagas: ${enum}; one run for each. Default: both."`
-	Carrier  []string      `default:"tcp" enum:"tcp,in-process" help:"How everybody reaches the embedded server: ${enum}; one run for each. Default: ${default}."`
+	Carrier  []string      `default:"tcp" enum:"tcp,in-process,accounts" help:"How everybody reaches the embedded server: ${enum}, which is tcp with an account for each; one run for each. Default: ${default}."`
 	Callers  string        `default:"run" enum:"run,wait,listen" help:"What callers do: run a saga with one request that is answered at its end; start it with one that is answered after the commit, and wait with another one; or start it and listen for the announcement of its end: ${enum}. Default: ${default}."`
 	For      time.Duration `default:"5s" help:"How long each run is measured, after a warm-up of a fifth of it; longer with many in flight, until as many have ended."`
 	Write    string        `type:"path" placeholder:"FILE" help:"Write the figures to FILE as well, as JSON, one object per run."`
@@ -74,7 +74,7 @@ func (c *benchCmd) runs() (all []bench.Options) {
 	for _, carrier := range c.Carrier {
 		for _, mix := range c.Mix {
 			for _, n := range c.InFlight {
-				all = append(all, bench.Options{Mix: bench.Mix(mix), InFlight: n, For: c.For, InProcess: carrier == "in-process", Callers: bench.Callers(c.Callers)})
+				all = append(all, bench.Options{Mix: bench.Mix(mix), InFlight: n, For: c.For, InProcess: carrier == "in-process", Accounts: carrier == "accounts", Callers: bench.Callers(c.Callers)})
 			}
 		}
 	}
@@ -83,6 +83,8 @@ func (c *benchCmd) runs() (all []bench.Options) {
 
 func (c *benchCmd) one(env *environment, o bench.Options) (bench.Figures, error) {
 	switch {
+	case o.Accounts && o.Callers == bench.CallersListen:
+		return bench.Figures{}, &exitError{code: ExitUsage, err: errors.New("--callers listen hears announcements, which callers with accounts of their own may not; choose another carrier")}
 	case o.InFlight < 1 || o.InFlight > 100_000:
 		return bench.Figures{}, &exitError{code: ExitUsage, err: fmt.Errorf("--in-flight %d: use 1 to 100,000", o.InFlight)}
 	case c.For < time.Second:

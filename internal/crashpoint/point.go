@@ -105,6 +105,8 @@ var All = []string{
 	"natsbus: stream found or made",
 	"natsbus: connected",
 	"natsbus: before a consumer is made",
+	"natsbus: before a consumer is asked for",
+	"natsbus: before a consumer is put right",
 	"natsbus: subscribed",
 	"natsbus: consumer gone",
 	"natsbus: consumer made anew",

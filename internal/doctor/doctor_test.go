@@ -6,17 +6,21 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/amends-dev/amends/internal/daemon"
 	"github.com/amends-dev/amends/internal/doctor"
 	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/transport"
 	"github.com/amends-dev/amends/transport/natsbus"
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
 )
@@ -164,6 +168,85 @@ func TestSlowAnswerIsNoSkew(t *testing.T) {
 		return now
 	}
 	holds(t, doctor.Examine(t.Context(), p), "clock of the coordinator", doctor.OK)
+}
+
+// Whether participants are in the coordinator's account, where they can do what it can, is
+// said; and of each of them that is.
+func TestAccounts(t *testing.T) {
+	prove := func(name string, role natsbus.Role) natsbus.User {
+		return natsbus.User{Name: name, Role: role, Proof: []string{"user: " + name, "password: " + name}}
+	}
+	users := []natsbus.User{prove("amends", natsbus.RoleCoordinator), prove("requests", natsbus.RoleResponder), prove("payment", natsbus.RoleParticipant)}
+	for name, tt := range map[string]struct {
+		print func([]natsbus.User) (string, error)
+		grade doctor.Grade
+		found string
+	}{
+		"accounts":    {natsbus.Config{}.Accounts, doctor.OK, "the account AMENDS"},
+		"one account": {natsbus.Config{}.Authorization, doctor.Problem, "purge and delete streams"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			text, err := tt.print(users)
+			if err != nil {
+				t.Fatal(err)
+			}
+			file := filepath.Join(t.TempDir(), "users.conf")
+			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			options, err := server.ProcessConfigFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			options.Host, options.Port, options.JetStream, options.StoreDir, options.NoLog, options.NoSigs = "127.0.0.1", -1, true, t.TempDir(), true, true
+			s, err := server.NewServer(options)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.Start()
+			t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+			if !s.ReadyForConnections(time.Minute) {
+				t.Fatal("the server is not ready")
+			}
+			as := natsbus.Config{URL: s.ClientURL(), User: "amends", Password: "amends", InboxPrefix: natsbus.InboxPrefix("amends")}
+			coordinator := as
+			coordinator.Provision, coordinator.Responder = natsbus.Create, []nats.Option{nats.UserInfo("requests", "requests")}
+			bus, err := natsbus.Connect(t.Context(), coordinator)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = bus.Close() })
+			stop, err := bus.Respond("saga.api.subscribe.*", "coordinator", func(_ *transport.Envelope, reply func(*transport.Envelope)) {
+				go func() {
+					_, err := bus.Provide(context.Background(), "payment", transport.SubscribeQuery{})
+					if err != nil {
+						t.Error(err)
+					}
+					reply(&transport.Envelope{Data: []byte(`{"stream":"SAGA_COMMANDS","consumer":"payment"}`)})
+				}()
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(stop)
+			payment, err := natsbus.Connect(t.Context(), natsbus.Config{URL: s.ClientURL(), User: "payment", Password: "payment", InboxPrefix: natsbus.InboxPrefix("payment")})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = payment.Close() })
+			if err := payment.AskConsumer(t.Context(), "payment", transport.SubscribeQuery{}); err != nil {
+				t.Fatal(err)
+			}
+			p := patient(t.TempDir(), daemon.Addresses{HTTP: "http://127.0.0.1:1", NATS: s.ClientURL()})
+			p.NATS = as
+			findings := doctor.Examine(t.Context(), p)
+			holds(t, findings, "accounts of NATS", tt.grade, tt.found)
+			said := slices.ContainsFunc(findings, func(f doctor.Finding) bool { return f.Check == "account of payment" && f.Grade == doctor.Problem })
+			if said != (tt.grade == doctor.Problem) {
+				t.Errorf("payment's account: %t; findings %+v", said, findings)
+			}
+		})
+	}
 }
 
 // A stream that somebody changed would lose messages; the way to mend it is said.

@@ -67,6 +67,8 @@ var situations = map[string]situation{
 	"natsbus: before sending once more":                 {"coordinator", streamDeleted},
 	"natsbus: loss noticed":                             {"coordinator", streamDeleted},
 	"natsbus: before a stream is made":                  {"coordinator", bareServer},
+	"natsbus: before a consumer is asked for":           {"clearing", underLoad},
+	"natsbus: before a consumer is put right":           {"coordinator", pushed},
 	"natsbus: consumer gone":                            {"coordinator", consumerDeleted},
 	"natsbus: consumer made anew":                       {"coordinator", consumerDeleted},
 	"natsbus: before a dead letter":                     {"coordinator", unknownSaga},

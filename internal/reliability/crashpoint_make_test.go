@@ -242,6 +242,18 @@ func consumerDeleted(n *lane, c *crash) error {
 	})
 }
 
+// pushed is a consumer that delivers with the server's rights.
+func pushed(n *lane, c *crash) error {
+	return disturb(n, c, func(context.Context) error {
+		return n.s.byHand(func(ctx context.Context, js jetstream.JetStream) error {
+			_, err := js.CreateOrUpdatePushConsumer(ctx, "SAGA_COMMANDS", jetstream.ConsumerConfig{
+				Durable: "stranger", FilterSubject: "saga.command.stranger.>", AckPolicy: jetstream.AckExplicitPolicy, DeliverSubject: "stranger",
+			})
+			return err
+		})
+	})
+}
+
 // bareServer is a server that has never seen us.
 func bareServer(n *lane, c *crash) error {
 	for _, name := range append([]string{"coordinator"}, participantNames...) {
