@@ -50,6 +50,7 @@ type Coordinator struct {
 	figures     *figures
 	blocked     blocked
 	turns       turns
+	subscribing sync.Map // participants whose subscription is being made
 	seed        maphash.Seed
 
 	ready    atomic.Bool

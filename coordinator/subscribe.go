@@ -13,11 +13,19 @@ import (
 // serveSubscribe answers participants that ask for their subscription.
 func (c *Coordinator) serveSubscribe() (stop func(), err error) {
 	first := c.config.Subjects.Subscribe("")
-	answer := c.reading(func(ctx context.Context, request *transport.Envelope) (any, error) {
-		return c.apiSubscribe(ctx, strings.TrimPrefix(request.Subject, first), request)
-	})
 	stop, err = c.config.Bus.Respond(first+"*", c.config.Name, func(request *transport.Envelope, reply func(*transport.Envelope)) {
-		answer(context.Background(), request, reply)
+		participant := strings.TrimPrefix(request.Subject, first)
+		// One at a time for each: who asks and asks takes no turn of anybody else.
+		if _, busy := c.subscribing.LoadOrStore(participant, struct{}{}); busy {
+			reply(exhausted(retryBusy, "the participant's subscription is being made already; ask again in a moment"))
+			return
+		}
+		c.reading(func(ctx context.Context, request *transport.Envelope) (any, error) {
+			return c.apiSubscribe(ctx, participant, request)
+		})(context.Background(), request, func(e *transport.Envelope) {
+			c.subscribing.Delete(participant)
+			reply(e)
+		})
 	})
 	if err != nil {
 		return nil, fmt.Errorf("serve participants that subscribe: %w", err)

@@ -1,0 +1,124 @@
+package coordinator_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/amends-dev/amends/coordinator"
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/store/memstore"
+	"github.com/amends-dev/amends/transport"
+	"github.com/amends-dev/amends/transport/membus"
+)
+
+// provisioner is a bus on which the coordinator makes subscriptions.
+type provisioner struct {
+	*membus.Bus
+	expected []string
+	asked    map[string]transport.SubscribeQuery
+	fails    error
+}
+
+func (p *provisioner) Provide(_ context.Context, participant string, q transport.SubscribeQuery) (transport.SubscribeReply, error) {
+	if p.fails != nil {
+		return transport.SubscribeReply{}, p.fails
+	}
+	p.asked[participant] = q
+	return transport.SubscribeReply{Stream: "COMMANDS", Consumer: participant}, nil
+}
+
+func (p *provisioner) Expect(participants []string) { p.expected = participants }
+
+// TestSubscribe: a participant gets the subscription that it asks for, within bounds, and
+// the bus knows of all participants of definitions, those that come later too.
+func TestSubscribe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bus := &provisioner{Bus: membus.New(membus.Options{}), asked: map[string]transport.SubscribeQuery{}}
+		defer bus.Close()
+		c, err := coordinator.New(coordinator.Config{Bus: bus, Store: memstore.New(), Definitions: []*saga.Definition{checkout}, Logger: slog.New(slog.DiscardHandler), Secret: []byte("s")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		done := make(chan error, 1)
+		go func() { done <- c.Run(ctx) }()
+		defer func() { cancel(); <-done }()
+		synctest.Wait()
+		knows := func(name string) bool { return slices.Contains(bus.expected, name) }
+		if !knows("stock") || !knows("bank") || knows("printer") {
+			t.Errorf("the bus expects %q", bus.expected)
+		}
+		late, err := saga.ParseJSON([]byte(`{"name":"late","version":1,"steps":[{"step":{"name":"print","kind":"retriable","do":{"participant":"printer","action":"print"}}}]}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Register(ctx, late); err != nil {
+			t.Fatal(err)
+		}
+		if !knows("printer") || !knows("stock") {
+			t.Errorf("with one more definition the bus expects %q", bus.expected)
+		}
+		ask := func(participant, data string) *transport.Envelope {
+			t.Helper()
+			e, err := bus.Request(ctx, &transport.Envelope{Subject: transport.Subjects{}.Subscribe(participant), Type: transport.TypeRequest, Data: []byte(data)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return e
+		}
+		if e := ask("stock", `{"ack_wait_ms":7000,"max_in_flight":9,"bundle":4}`); e.Code != "" {
+			t.Errorf("refused: %s", e.Reason)
+		} else if want := (transport.SubscribeQuery{AckWaitMS: 7000, MaxInFlight: 9, Bundle: 4}); bus.asked["stock"] != want {
+			t.Errorf("the bus is asked for %+v, want %+v", bus.asked["stock"], want)
+		} else {
+			var reply transport.SubscribeReply
+			if err := json.Unmarshal(e.Data, &reply); err != nil || reply != (transport.SubscribeReply{Stream: "COMMANDS", Consumer: "stock"}) {
+				t.Errorf("the reply is %s (%v)", e.Data, err)
+			}
+		}
+		if e := ask("stock", ""); e.Code != "" || bus.asked["stock"] != (transport.SubscribeQuery{}) {
+			t.Errorf("without settings: %q %s, %+v", e.Code, e.Reason, bus.asked["stock"])
+		}
+		for data, want := range map[string]string{
+			`{"ack_wait_ms":999}`:        "ack_wait_ms",
+			`{"ack_wait_ms":3600001}`:    "ack_wait_ms",
+			`{"max_in_flight":-1}`:       "max_in_flight",
+			`{"max_in_flight":65537}`:    "max_in_flight",
+			`{"bundle":1025}`:            "bundle",
+			`{"deliver_subject":"a"}`:    "deliver_subject",
+			`{"filter":"saga.command.>"`: "JSON",
+		} {
+			if e := ask("bank", data); e.Code != string(transport.CodeInvalidArgument) || !strings.Contains(e.Reason, want) {
+				t.Errorf("%s: %q %q; want that it is refused for %s", data, e.Code, e.Reason, want)
+			}
+		}
+		if e := ask("Bank", ""); e.Code != string(transport.CodeInvalidArgument) {
+			t.Errorf("a participant that has no name: %q %s", e.Code, e.Reason)
+		}
+		bus.fails = errors.New("the server is away")
+		if e := ask("bank", ""); e.Code != string(transport.CodeUnavailable) || !strings.Contains(e.Reason, "away") {
+			t.Errorf("while the server is away: %q %s", e.Code, e.Reason)
+		}
+		if len(bus.asked) != 1 {
+			t.Errorf("the bus was asked for %v", bus.asked)
+		}
+	})
+}
+
+// A bus whose participants subscribe by themselves says so.
+func TestSubscribeElsewhere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t, membus.Options{})
+		defer w.close()
+		e, err := w.bus.Request(t.Context(), &transport.Envelope{Subject: transport.Subjects{}.Subscribe("bank"), Type: transport.TypeRequest})
+		if err != nil || e.Code != string(transport.CodeInvalidArgument) || !strings.Contains(e.Reason, "by themselves") {
+			t.Errorf("%+v, %v", e, err)
+		}
+	})
+}
