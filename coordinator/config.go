@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/amends-dev/amends/ownership"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/transport"
@@ -36,8 +37,12 @@ type Config struct {
 	Bus   Bus
 	// Subjects holds the prefix of all subjects. Default: "saga".
 	Subjects transport.Subjects
-	// Name is the durable name of the event subscription and the queue of the
-	// requests; coordinators that share a store share it. Default: "coordinator".
+	// Owner gets the store its claim on the prefix, and keeps it (I11). Moved signals that it
+	// should be confirmed now. Default: nil, nobody else uses the bus.
+	Owner *ownership.Keeper
+	Moved <-chan struct{}
+	// Name begins the durable name of the event subscription, and is the queue of the
+	// requests. Default: "coordinator".
 	Name string
 	// Shards is the number of goroutines that decide; one saga is always handled
 	// by the same one. One is quickest on two processors: what arrives while it

@@ -56,6 +56,7 @@ type Coordinator struct {
 	ready    atomic.Bool
 	stopping atomic.Bool
 	broken   atomic.Pointer[error]
+	waits    atomic.Pointer[string] // for what it waits before it owns the prefix
 
 	intake sync.RWMutex // held for reading while something is put into a shard's inbox
 	closed bool         // the inboxes are closed; guarded by intake
@@ -95,7 +96,7 @@ func New(config Config) (*Coordinator, error) {
 		watchers: make(chan struct{}, MaxWatchers), bulk: make(chan struct{}, MaxBulk), feed: newFeed(), seed: maphash.MakeSeed(),
 	}
 	c.observer = both{c.figures, config.Observer}
-	c.relay = outbox.NewRelay(config.Bus, config.Store, outbox.Options{
+	c.relay = outbox.NewRelay(c.publisher(), config.Store, outbox.Options{
 		OnPublish: c.observer.Published, OnRefused: c.refused, OnDropped: c.dropped, Now: config.Clock,
 		Credit: config.MaxUnanswered, CreditBytes: config.MaxUnansweredBytes, Shared: config.Store.Shared(),
 	})
@@ -130,20 +131,10 @@ func (c *Coordinator) Register(ctx context.Context, def *saga.Definition) error 
 // bus would take within two seconds is sent. It returns nil after an orderly
 // end, and the reason when the store broke: then the process has to end.
 func (c *Coordinator) Run(ctx context.Context) error {
-	if err := c.countOpen(ctx); err != nil {
+	source, stopRequests, err := c.begin(ctx)
+	if err != nil || source == nil {
 		return err
 	}
-	crashpoint.Here("coordinator: before subscribing")
-	source, err := c.subscribe(ctx)
-	if err != nil {
-		return err
-	}
-	stopRequests, err := c.serve()
-	if err != nil {
-		return errors.Join(err, source.Close())
-	}
-	c.expectParticipants()
-
 	// Intake ends first (in), then the shards, then the relay (out).
 	in, stopIn := context.WithCancel(ctx)
 	defer stopIn()
@@ -187,24 +178,55 @@ func (c *Coordinator) Run(ctx context.Context) error {
 	if broken := c.broken.Load(); broken != nil {
 		return fmt.Errorf("coordinator: %w", *broken)
 	}
+	c.release(ctx)
 	return errors.Join(closeErr, intakeErr, shardErr, relayErr)
+}
+
+// begin opens what brings work; nil: it was stopped before the prefix was this store's.
+func (c *Coordinator) begin(ctx context.Context) (source transport.Source, stopRequests func(), err error) {
+	if err := c.countOpen(ctx); err != nil {
+		return nil, nil, err
+	}
+	if err := c.acquire(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil, nil, nil
+		}
+		return nil, nil, err
+	}
+	crashpoint.Here("coordinator: before subscribing")
+	if source, err = c.subscribe(ctx); err != nil {
+		return nil, nil, err
+	}
+	if stopRequests, err = c.serve(); err != nil {
+		return nil, nil, errors.Join(err, source.Close())
+	}
+	c.expectParticipants()
+	return source, stopRequests, nil
 }
 
 // intakes are what takes something in, or looks after it, until it ends; each on a goroutine
 // of its own.
 func (c *Coordinator) intakes(source transport.Source) []func(context.Context) error {
 	receive := func(ctx context.Context) error { return c.receive(ctx, source) }
-	return append([]func(context.Context) error{receive, c.timekeeper.run, c.expire, c.watchBus, c.takeRefusals}, c.monitor.loops()...)
+	all := append([]func(context.Context) error{receive, c.timekeeper.run, c.expire, c.watchBus, c.takeRefusals}, c.monitor.loops()...)
+	if c.config.Owner != nil {
+		all = append(all, func(ctx context.Context) error { return c.keepClaim(ctx, c.config.Moved) })
+	}
+	return all
 }
 
 // Ready reports whether the coordinator takes work: nil, or why not. It waits for nothing:
 // what it says was seen a moment ago.
 func (c *Coordinator) Ready(context.Context) error {
 	switch {
+	case c.broken.Load() != nil && replaced(*c.broken.Load()):
+		return *c.broken.Load()
 	case c.broken.Load() != nil:
 		return fmt.Errorf("the store failed: %w", *c.broken.Load())
 	case c.stopping.Load():
 		return errors.New("stopping")
+	case !c.ready.Load() && c.waits.Load() != nil:
+		return errors.New("starting: " + *c.waits.Load())
 	case !c.ready.Load():
 		return errors.New("starting")
 	}

@@ -18,8 +18,12 @@ const answerWait = 10 * time.Second
 // subscribe opens the subscription to the participants' answers. A bus that
 // cannot be reached yet is waited for by the bus itself.
 func (c *Coordinator) subscribe(ctx context.Context) (transport.Source, error) {
+	var claim func(context.Context) error
+	if c.config.Owner != nil {
+		claim = c.config.Owner.Check
+	}
 	source, err := c.config.Bus.Subscribe(ctx, transport.Subscription{
-		Stream: transport.Events, Name: c.config.Name, MaxInFlight: c.config.MaxBatch * 8, AckWait: answerWait, Bundle: c.config.MaxBatch,
+		Stream: transport.Events, Name: c.consumer(), Claim: claim, MaxInFlight: c.config.MaxBatch * 8, AckWait: answerWait, Bundle: c.config.MaxBatch,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("subscribe to the participants' answers: %w", err)
@@ -30,6 +34,9 @@ func (c *Coordinator) subscribe(ctx context.Context) (transport.Source, error) {
 // receive takes in what the bus delivers until ctx ends.
 func (c *Coordinator) receive(ctx context.Context, source transport.Source) error {
 	for {
+		if c.awaitSure(ctx) != nil {
+			return nil
+		}
 		deliveries, err := source.Receive(ctx, c.config.MaxBatch)
 		if len(deliveries) > 0 {
 			c.received.Store(c.config.Clock().UnixNano())

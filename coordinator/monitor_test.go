@@ -16,6 +16,7 @@ import (
 	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/coordinator"
+	"github.com/amends-dev/amends/ownership"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/store/memstore"
@@ -27,8 +28,10 @@ import (
 type stage struct {
 	*membus.Bus
 	store *memstore.Store
+	owned *ownership.Keeper // nil: nobody claims the prefix
 
 	mu      sync.Mutex
+	unsure  error // what the registry of the claim says
 	refuse  func(transport.Stream, *transport.Envelope) error
 	check   error
 	hang    chan struct{} // when not nil, Check waits for it
@@ -84,9 +87,44 @@ func (s *stage) Load(context.Context) (transport.Load, error) {
 	load.Consumers = slices.Clone(load.Consumers)
 	own := func(c transport.ConsumerLoad) bool { return c.Stream == transport.Events }
 	if !s.gone && !slices.ContainsFunc(load.Consumers, own) {
-		load.Consumers = append(load.Consumers, transport.ConsumerLoad{Stream: transport.Events, Name: "coordinator", MaxInFlight: 100})
+		load.Consumers = append(load.Consumers, transport.ConsumerLoad{Stream: transport.Events, Name: s.consumer(), MaxInFlight: 100})
 	}
 	return load, s.unload
+}
+
+// consumer is the name of the coordinator's subscription.
+func (s *stage) consumer() string {
+	if s.owned == nil {
+		return "coordinator"
+	}
+	claim := s.owned.Status().Claim
+	return fmt.Sprintf("coordinator-%s-%d", claim.Store, claim.Number)
+}
+
+// registry holds the claim of whoever was there last.
+type registry struct {
+	s     *stage
+	entry ownership.Entry
+}
+
+func (r *registry) away() error {
+	r.s.mu.Lock()
+	defer r.s.mu.Unlock()
+	return r.s.unsure
+}
+
+func (r *registry) Read(context.Context) (ownership.Entry, error)     { return r.entry, r.away() }
+func (r *registry) Confirm(context.Context, ownership.Position) error { return r.away() }
+func (r *registry) Fences() bool                                      { return true }
+func (r *registry) Moved() <-chan struct{}                            { return nil }
+
+func (r *registry) Write(_ context.Context, c *ownership.Claim, _ ownership.Position) (ownership.Position, error) {
+	if err := r.away(); err != nil {
+		return ownership.Position{}, err
+	}
+	r.entry.Claim = c
+	r.entry.At.Sequence++
+	return r.entry.At, nil
 }
 
 // stagedStore is the store of a stage.
@@ -180,6 +218,7 @@ type row struct {
 	also  *saga.Definition // of which as many are started
 	late  bool             // they are started when the bus has been looked at
 	quick bool             // of checkout instead, whose attempts time out after five seconds
+	owned bool             // the prefix is claimed
 	kind  transport.StandstillKind
 	of    string   // which one
 	stops bool     // no saga moves: not ready
@@ -225,6 +264,10 @@ func rows() []row {
 		{
 			name: "the bus does not tell what lies on it", stand: func(s *stage) { s.unload = errors.New("no permission") }, again: func(s *stage) { s.unload = nil },
 			kind: transport.StandsBus, of: "load", words: []string{"does not tell what lies on it", "no permission"},
+		},
+		{
+			name: "the claim cannot be confirmed", owned: true, stand: func(s *stage) { s.unsure = errors.New("away") }, again: func(s *stage) { s.unsure = nil }, sagas: 1,
+			kind: transport.StandsOwner, stops: true, words: []string{"could not be confirmed", "starts are accepted"},
 		},
 		{
 			name: "the coordinator's consumer is gone", stand: func(s *stage) { s.gone = true }, again: func(s *stage) { s.gone = false },
@@ -341,11 +384,17 @@ func (n *notes) String() string {
 
 func (r *row) try(t *testing.T) {
 	var said notes
-	s := newStage()
+	s, started := newStage(), time.Now()
 	w := &town{t: t, bus: s.Bus, store: s.store, decide: func(string, int) error { return nil }}
 	w.services()
+	if r.owned {
+		s.owned = ownership.New(ownership.Config{
+			Registry: &registry{s: s}, Memory: s.store, Me: ownership.Claim{Incarnation: "one"}, Clock: func() time.Duration { return time.Since(started) }, Now: time.Now,
+		})
+	}
 	c, err := coordinator.New(coordinator.Config{
-		Bus: s, Store: stagedStore{s.store, s}, Definitions: []*saga.Definition{checkout, slow, paid},
+		Owner: s.owned,
+		Bus:   s, Store: stagedStore{s.store, s}, Definitions: []*saga.Definition{checkout, slow, paid},
 		Logger: slog.New(slog.NewTextHandler(&said, &slog.HandlerOptions{Level: slog.LevelInfo})), Secret: []byte("secret"),
 	})
 	if err != nil {

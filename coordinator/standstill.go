@@ -72,6 +72,7 @@ func newMonitor(c *Coordinator) *monitor {
 	m := &monitor{c: c, known: map[place]*standing{}, pace: map[subscription]*pace{}}
 	m.probes = []*probe{
 		{kind: transport.StandsBus, every: askEvery, look: m.bus},
+		{kind: transport.StandsOwner, every: lookEvery, look: m.ownership},
 		{kind: transport.StandsStore, every: lookEvery, look: m.store},
 		{kind: transport.StandsShard, every: lookEvery, look: m.memory},
 	}

@@ -106,7 +106,7 @@ func (m *monitor) subscriptions(load *transport.Load) (found []transport.Standst
 		p.step(n, now)
 		m.pace[at] = p
 		switch {
-		case n.Stream == transport.Events && n.Name == m.c.config.Name:
+		case n.Stream == transport.Events && n.Name == m.c.consumer():
 			found = append(found, m.answers(n, p, now)...)
 		case n.Stream == transport.Commands:
 			found = append(found, participant(n, p, now)...)
@@ -131,7 +131,7 @@ func (m *monitor) subscriptions(load *transport.Load) (found []transport.Standst
 // somebody has deleted it, which takes a moment.
 func (m *monitor) missing(load *transport.Load, now time.Time) []transport.Standstill {
 	switch {
-	case m.pace[subscription{transport.Events, m.c.config.Name}] != nil || load.Streams[transport.Events].Cut:
+	case m.pace[subscription{transport.Events, m.c.consumer()}] != nil || load.Streams[transport.Events].Cut:
 		m.gone = time.Time{}
 		return nil
 	case m.gone.IsZero():
@@ -141,7 +141,7 @@ func (m *monitor) missing(load *transport.Load, now time.Time) []transport.Stand
 		return nil
 	}
 	return []transport.Standstill{{
-		Kind: transport.StandsAnswers, Since: m.gone, Stops: true, Reason: fmt.Sprintf("the coordinator's consumer %s is gone from the stream of events", m.c.config.Name),
+		Kind: transport.StandsAnswers, Since: m.gone, Stops: true, Reason: fmt.Sprintf("the coordinator's consumer %s is gone from the stream of events", m.c.consumer()),
 		Fix: "see that the coordinator's user may create consumers, and who deletes them; a restart is safe",
 	}}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/outbox"
+	"github.com/amends-dev/amends/ownership"
 	"github.com/amends-dev/amends/saga"
 )
 
@@ -79,6 +80,9 @@ type Store interface {
 	// Shared says whether other processes may have the store open: what this one has not
 	// sent of it another one may have.
 	Shared() bool
+
+	// Memory keeps what the store knows of its claim on a prefix.
+	ownership.Memory
 
 	// PutDefinition stores a definition. The same name, version and fingerprint
 	// again: nothing happens. Another fingerprint: *DefinitionConflictError.

@@ -38,7 +38,11 @@ type Subscription struct {
 	MaxInFlight int           // bound on unanswered deliveries; 0: 4096
 	Prefetch    int           // deliveries that the bus holds ready ahead of Receive, where AckWait already runs; 0: the bus's default
 	Bundle      int           // how many commands or answers may come in one message of a bus that can do that; each is a delivery of its own all the same, but what one message brought comes again together; 0: one
-	Ephemeral   bool          // forget the position when the source is closed; begin with what arrives from now on
+	// Claim, if it is not nil, makes it the only subscription to its stream, which whoever owns
+	// the prefix has: those of others are removed. It is asked before, and when the
+	// subscription was lost and is to be made again; an error says that the owner is another one.
+	Claim     func(context.Context) error
+	Ephemeral bool // forget the position when the source is closed; begin with what arrives from now on
 }
 
 // Stream is one of the four streams.
@@ -123,6 +127,9 @@ var (
 	ErrTooLarge error = &refusal{"transport: message too large for the bus", ErrRefusedForGood}
 	// ErrFull: the stream holds as much as it may. errors.Is(err, ErrRefused) holds too.
 	ErrFull error = &refusal{"transport: the stream is full", ErrRefused}
+	// ErrFenced: the bus holds the claim of another store, or none. errors.Is(err, ErrRefused)
+	// holds too.
+	ErrFenced error = &refusal{"transport: the claim of this store does not hold on the bus", ErrRefused}
 	// ErrNotPermitted: the bus does not let the publisher write on the subject; an
 	// operator may change that. It says so of a subject and not of an envelope, so that it
 	// is not certain that it does not have this one.

@@ -12,6 +12,8 @@ type StandstillKind string
 const (
 	// StandsBus: the bus cannot be reached, or a stream is missing or not as it should be.
 	StandsBus StandstillKind = "bus"
+	// StandsOwner: it is not certain that the prefix is this store's.
+	StandsOwner StandstillKind = "owner"
 	// StandsStore: the store takes no commits, or does not answer.
 	StandsStore StandstillKind = "store"
 	// StandsShard: a shard of the coordinator does not finish what it decides or commits.
@@ -32,7 +34,7 @@ const (
 
 // StandstillKinds are all kinds.
 var StandstillKinds = []StandstillKind{
-	StandsBus, StandsStore, StandsShard, StandsTimers, StandsAnswers, StandsCommands, StandsParticipant, StandsLifecycle, StandsSagas,
+	StandsBus, StandsOwner, StandsStore, StandsShard, StandsTimers, StandsAnswers, StandsCommands, StandsParticipant, StandsLifecycle, StandsSagas,
 }
 
 // Standstill is something that does not move although it should.

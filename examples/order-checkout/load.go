@@ -9,8 +9,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/examples/order-checkout/audit"
 	"github.com/amends-dev/amends/examples/order-checkout/checkout"
@@ -90,15 +88,11 @@ const quietLimit = time.Minute
 func quiet(ctx context.Context, bus *natsbus.Bus) error {
 	ctx, cancel := context.WithTimeout(ctx, quietLimit)
 	defer cancel()
-	js, err := jetstream.New(bus.Conn())
-	if err != nil {
-		return err
-	}
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		stream, err := js.Stream(ctx, bus.StreamName(transport.Commands))
-		if err == nil && stream.CachedInfo().State.Msgs == 0 {
+		load, err := bus.Load(ctx)
+		if err == nil && load.Streams[transport.Commands].Messages == 0 {
 			return nil
 		}
 		select {

@@ -18,6 +18,7 @@ import (
 	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/coordinator"
+	"github.com/amends-dev/amends/ownership"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/store/boltstore"
 	"github.com/amends-dev/amends/transport"
@@ -197,7 +198,12 @@ func open(ctx context.Context, o Options) (w *world, err error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := coordinator.New(coordinator.Config{Store: w.store, Bus: bus, Definitions: []*saga.Definition{checkout}, Logger: quiet})
+	began := time.Now()
+	owner := ownership.New(ownership.Config{
+		Registry: bus.Claims(), Memory: w.store, Me: ownership.Claim{Prefix: transport.DefaultPrefix, Incarnation: "bench"},
+		Alone: true, Clock: func() time.Duration { return time.Since(began) }, Now: time.Now,
+	})
+	c, err := coordinator.New(coordinator.Config{Owner: owner, Store: w.store, Bus: bus, Definitions: []*saga.Definition{checkout}, Logger: quiet})
 	if err != nil {
 		return nil, err
 	}

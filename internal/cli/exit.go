@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/amends-dev/amends/ownership"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/store/boltstore"
 )
@@ -17,6 +18,7 @@ const (
 	ExitNotReachable = 4 // no coordinator answered in time
 	ExitCompensated  = 5 // wait, start --wait: the saga went back
 	ExitParked       = 6 // wait, start --wait: the saga waits for an operator, or was abandoned
+	ExitOwned        = 7 // serve: the prefix belongs to another store
 )
 
 // exitError carries an exit code, and a line that says what to do next.
@@ -38,11 +40,14 @@ func (e *exitError) Unwrap() error { return e.err }
 // exitOf gives the exit code of an error and the line that says what to do next.
 func exitOf(err error) (code int, hint string) {
 	var known *exitError
+	var owned *ownership.OwnedError
 	switch {
 	case err == nil:
 		return ExitOK, ""
 	case errors.As(err, &known):
 		return known.code, known.hint
+	case errors.As(err, &owned):
+		return ExitOwned, "restarting does not help: docs/OPERATING.md#one-store-one-owner"
 	case errors.Is(err, store.ErrBroken):
 		return ExitStoreBroken, "nothing that was acknowledged is lost; check the disk's space and health, then start again, or restore a backup with: coordinator restore <file>"
 	case errors.Is(err, store.ErrCorrupt), errors.Is(err, boltstore.ErrDamaged):

@@ -63,6 +63,7 @@ type serveFlags struct {
 	Retention          time.Duration `env:"AMENDS_RETENTION" default:"720h" help:"How long a saga and its history are kept after its end."`
 	TombstoneRetention time.Duration `env:"AMENDS_TOMBSTONE_RETENTION" default:"8760h" help:"How long after its end a saga's id is remembered, so that the same start does not run twice."`
 
+	TakeOver  bool   `env:"AMENDS_TAKE_OVER" help:"Take the prefix although the bus says that another store has it. That one stops when it notices; make sure that it should."`
 	ReadyFile string `env:"AMENDS_READY_FILE" type:"path" placeholder:"FILE" help:"Write the addresses here, as JSON, once the coordinator takes work; removed when it stops."`
 }
 
@@ -82,7 +83,7 @@ func (f *serveFlags) daemon() daemon.Config {
 		Access: who, TLSCert: f.TLSCert, TLSKey: f.TLSKey, Plaintext: f.Plaintext, Redact: strings.FieldsFunc(f.Redact, func(r rune) bool { return r == ',' || r == ' ' }),
 		Name: f.Name, Shards: f.Shards, MaxBatch: f.MaxBatch, MaxOpen: f.MaxOpen,
 		MaxBacklog: f.MaxBacklog, MaxUnanswered: f.MaxUnanswered, MaxUnansweredBytes: f.MaxUnansweredBytes,
-		Retention: f.Retention, TombstoneRetention: f.TombstoneRetention, Version: version(),
+		Retention: f.Retention, TombstoneRetention: f.TombstoneRetention, Version: version(), TakeOver: f.TakeOver,
 	}
 }
 

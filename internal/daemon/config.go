@@ -27,6 +27,8 @@ type Config struct {
 	StoreKeys string
 	// NATS says which server carries the messages. Default: an embedded one.
 	NATS NATS
+	// TakeOver takes the prefix although the bus says that it belongs to another store.
+	TakeOver bool
 	// Prefix is the first token, or tokens, of all subjects. Default: "saga".
 	Prefix string
 	// HTTP is the host:port of the API, health and metrics; port 0 chooses a free

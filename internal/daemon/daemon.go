@@ -20,6 +20,7 @@ import (
 	"github.com/amends-dev/amends/internal/loglimit"
 	"github.com/amends-dev/amends/observe"
 	"github.com/amends-dev/amends/observe/otlp"
+	"github.com/amends-dev/amends/ownership"
 	"github.com/amends-dev/amends/store/boltstore"
 	"github.com/amends-dev/amends/transport"
 	"github.com/amends-dev/amends/transport/natsbus"
@@ -132,6 +133,10 @@ func (d *daemon) run(ctx context.Context, ready func(Addresses)) error {
 		return nil
 	})
 	err := g.Wait()
+	var replaced *ownership.OwnedError
+	if errors.As(err, &replaced) && replaced.Replaced {
+		d.listMoved(replaced.Since)
+	}
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		return nil
 	}
@@ -323,7 +328,9 @@ func (d *daemon) makeCoordinator(context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read the secret: %w", err)
 	}
+	claims := d.bus.Claims()
 	c, err := coordinator.New(coordinator.Config{
+		Owner: d.keeper(claims), Moved: claims.Moved(),
 		Store: d.store, Bus: d.bus, Subjects: transport.Subjects{Prefix: d.Prefix},
 		Name: d.Name, Shards: d.Shards, MaxBatch: d.MaxBatch, MaxOpen: d.MaxOpen,
 		MaxBacklog: d.MaxBacklog, MaxUnanswered: d.MaxUnanswered, MaxUnansweredBytes: d.MaxUnansweredBytes,

@@ -48,6 +48,7 @@ func (e *exam) bus(ctx context.Context) {
 	for _, s := range []transport.Stream{transport.Commands, transport.Events} {
 		e.stream(ctx, js, bus.StreamName(s))
 	}
+	e.owner(ctx, bus)
 	e.account(ctx, js)
 	e.subscriptions(ctx, js, bus)
 }
@@ -84,6 +85,22 @@ func (e *exam) connection(ctx context.Context, nc *nats.Conn) {
 		e.add("access to NATS", Warning, "anybody on this machine may publish, and answer for any participant", "give each service a user of its own, whose permissions hold it to its own subjects; docs/SECURITY-GUIDE.md says how")
 	default:
 		e.add("access to NATS", Problem, "anybody who reaches it may publish, and answer for any participant", "give each service a user of its own, whose permissions hold it to its own subjects; docs/SECURITY-GUIDE.md says how")
+	}
+}
+
+// owner examines whose the prefix is.
+func (e *exam) owner(ctx context.Context, bus *natsbus.Bus) {
+	const check = "owner of the prefix"
+	entry, err := bus.Claims().Read(ctx)
+	switch c := entry.Claim; {
+	case err != nil:
+		e.add(check, Unknown, err.Error(), "use the coordinator's credentials")
+	case c == nil:
+		e.add(check, Warning, "nobody: no coordinator has claimed it since the bus was empty", "start a coordinator")
+	case !c.Released.IsZero():
+		e.add(check, Warning, fmt.Sprintf("nobody: the store %s has given it up at %s", c.Store, c.Released.UTC().Format(time.RFC3339)), "start a coordinator")
+	default:
+		e.add(check, OK, fmt.Sprintf("the store %s, on %s %s, since %s (claim %d)", c.Store, c.Host, c.Address, c.Since.UTC().Format(time.RFC3339), c.Number), "")
 	}
 }
 
@@ -185,6 +202,9 @@ func (e *exam) subscriptions(ctx context.Context, js jetstream.JetStream, bus *n
 	}
 	for _, c := range load.Consumers {
 		check := "subscription of " + c.Name
+		if c.Stream == transport.Events { // its name is its claim's
+			check = "subscription of the coordinator"
+		}
 		wait, shared := settings(ctx, js, bus.StreamName(c.Stream), c.Name)
 		if shared && bus.Conn().AuthRequired() {
 			e.add("account of "+c.Name, Problem, natsbus.SharedAccount, natsbus.SharedAccountMend)

@@ -92,7 +92,7 @@ func TestAllIsWell(t *testing.T) {
 	for _, check := range []string{
 		"coordinator", "clock of the coordinator", "access to the API", "parked sagas", "blocked sagas", "records of the store", "dead letters", "dropped dead letters", "outbox", "streams",
 		"clock of NATS", "replicas of SAGA_COMMANDS", "window of SAGA_COMMANDS", "room in SAGA_EVENTS", "storage of JetStream",
-		"subscription of coordinator", "disk of the store",
+		"subscription of the coordinator", "owner of the prefix", "disk of the store",
 	} {
 		holds(t, findings, check, doctor.OK)
 	}

@@ -38,6 +38,7 @@ var situations = map[string]situation{
 	"coordinator: stopping, intake ended":               {"coordinator", stopping},
 	"coordinator: stopping, all committed":              {"coordinator", stopping},
 	"coordinator: stopping, all sent":                   {"coordinator", stopping},
+	"coordinator: before the claim is given up":         {"coordinator", stopping},
 	"coordinator: timers read":                          {"coordinator", silence},
 	"coordinator: wake-up routed":                       {"coordinator", silence},
 	"coordinator: definition stored":                    {"coordinator", registering},

@@ -131,7 +131,17 @@ func (s *system) awaitDrained() error {
 				if err != nil {
 					return err
 				}
-				if n := stream.CachedInfo().State.Msgs; n > 0 {
+				info, err := stream.Info(ctx, jetstream.WithSubjectFilter(">"))
+				if err != nil {
+					return err
+				}
+				n := info.State.Msgs
+				for subject, of := range info.State.Subjects {
+					if strings.Contains(subject, "._owner.") { // the claim stays
+						n -= of
+					}
+				}
+				if n > 0 {
 					waiting = append(waiting, fmt.Sprintf("%s has %d", name, n))
 				}
 			}

@@ -25,6 +25,7 @@ var levels = map[string]int{
 	"saga/diagram":        15,
 	"transport":           10,
 	"outbox":              20,
+	"ownership":           20,
 	"outbox/outboxpb":     25,
 	"store":               30,
 

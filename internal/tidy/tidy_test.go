@@ -43,6 +43,7 @@ var sizes = Sizes{
 var light = []string{
 	Module + "/contract",
 	Module + "/transport",
+	Module + "/ownership", // standard library only
 	Module + "/proto",
 	Module + "/internal/crashpoint", // empty functions
 	Module + "/internal/loglimit",   // standard library only

@@ -142,12 +142,12 @@ func (s *stack) stopServer() {
 }
 
 // connect makes a bus, closed at the end of the story.
-func (s *stack) connect() *natsbus.Bus { return s.connectAs(natsbus.Ask) }
-
-func (s *stack) connectAs(provision natsbus.Provisioning) *natsbus.Bus {
+// connect opens a connection. Each makes its own consumers, so that who starts first waits for
+// nobody.
+func (s *stack) connect() *natsbus.Bus {
 	s.t.Helper()
 	config := s.config
-	config.Provision = provision
+	config.Provision = natsbus.Create
 	config.Options = append([]nats.Option{nats.InProcessServer(&s.wire), nats.PingInterval(10 * time.Minute)}, config.Options...)
 	bus, err := natsbus.Connect(s.t.Context(), config)
 	if err != nil {
@@ -166,7 +166,7 @@ func (s *stack) startCoordinator(config coordinator.Config, definitions ...*saga
 		s.t.Fatal(err)
 	}
 	if s.coordBus == nil {
-		s.coordBus = s.connectAs(natsbus.Create)
+		s.coordBus = s.connect()
 	}
 	config.Store, config.Bus, config.Definitions = kept, s.coordBus, definitions
 	config.Secret = []byte("secret")

@@ -22,7 +22,7 @@ const (
 // so that 0x00 separates.
 //
 //	bucket       key                      body
-//	meta         word                     schema, store id, created, incarnation
+//	meta         word                     schema, store id, created, incarnation, claim
 //	sagas        id                       head (revision, class, times, what it owes, places in the journal), slim state
 //	journal      sequence                 one change: its events, and what is said once (input …)
 //	owed         to 0 sequence place      one outbox record, abridged
@@ -69,6 +69,7 @@ const (
 	metaStore       = "store"
 	metaCreated     = "created"
 	metaIncarnation = "incarnation"
+	metaClaim       = "claim"
 )
 
 // Kinds of keys in the expiry bucket.

@@ -3,6 +3,7 @@ package memstore
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/amends-dev/amends/outbox"
 	"github.com/amends-dev/amends/outbox/outboxpb"
+	"github.com/amends-dev/amends/ownership"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/saga/sagapb"
 	"github.com/amends-dev/amends/store"
@@ -44,6 +46,7 @@ type Hooks struct {
 
 // data is what survives Reopen.
 type data struct {
+	owned       ownership.Owned
 	sagas       map[saga.ID]*record
 	owed        map[outbox.ID]debt
 	commits     uint64 // changes that were committed
@@ -85,6 +88,7 @@ func (r *record) read() (*saga.Instance, error) {
 // New makes an empty store.
 func New() *Store {
 	return &Store{data: data{
+		owned:       ownership.Owned{Store: rand.Text()},
 		sagas:       map[saga.ID]*record{},
 		owed:        map[outbox.ID]debt{},
 		tombstones:  map[saga.ID]store.TombstoneError{},
@@ -326,6 +330,26 @@ func (s *Store) Owed(ctx context.Context, to outbox.Destination, after outbox.Pl
 
 // Shared implements store.Store: no other process has this one's memory.
 func (s *Store) Shared() bool { return false }
+
+// Owned implements store.Store.
+func (s *Store) Owned(ctx context.Context) (ownership.Owned, error) {
+	if err := s.lock(ctx); err != nil {
+		return ownership.Owned{}, err
+	}
+	defer s.mu.Unlock()
+	return s.data.owned, nil
+}
+
+// Own implements store.Store.
+func (s *Store) Own(ctx context.Context, o ownership.Owned) error {
+	if err := s.lock(ctx); err != nil {
+		return err
+	}
+	defer s.mu.Unlock()
+	o.Store = s.data.owned.Store
+	s.data.owned = o
+	return nil
+}
 
 // Destinations implements store.Store.
 func (s *Store) Destinations(ctx context.Context) (map[outbox.Destination]int, error) {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/amends-dev/amends/outbox"
+	"github.com/amends-dev/amends/ownership"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/store"
 )
@@ -29,6 +30,51 @@ func testReopen(t *testing.T, h Harness) {
 		}
 	}
 	begin(t, s, "after", Epoch)
+}
+
+// testOwned: a claim outlives a restart with the store's identity; a restored backup is
+// another store, which remembers the claim.
+func testOwned(t *testing.T, h Harness) {
+	s := h.Store
+	first, err := s.Owned(t.Context())
+	if err != nil || first.Store == "" || first.Number != 0 || first.Incarnation != "" {
+		t.Fatalf("a new store owns %+v, %v", first, err)
+	}
+	want := ownership.Owned{Store: first.Store, Number: 1_767_225_600, Incarnation: "b", Before: "a"}
+	given := want
+	given.Store = "not the store's to be told"
+	if err := s.Own(t.Context(), given); err != nil {
+		t.Fatal(err)
+	}
+	holds := func(what string, s store.Store, want ownership.Owned) {
+		t.Helper()
+		if got, err := s.Owned(t.Context()); err != nil || got != want {
+			t.Errorf("%s it owns %+v, %v; want %+v", what, got, err, want)
+		}
+	}
+	holds("at once", s, want)
+	s = h.Reopen(t)
+	holds("after a restart", s, want)
+	if h.Restore == nil {
+		return
+	}
+	seen := map[string]bool{want.Store: true}
+	for range 2 {
+		var backup bytes.Buffer
+		if _, err := s.Backup(t.Context(), &backup); err != nil {
+			t.Fatal(err)
+		}
+		if s, err = h.Restore(t, &backup); err != nil {
+			t.Fatal(err)
+		}
+		got, err := s.Owned(t.Context())
+		if err != nil || seen[got.Store] {
+			t.Fatalf("restored, it is the store %s, %v, as one before it", got.Store, err)
+		}
+		seen[got.Store] = true
+		want.Store = got.Store
+		holds("restored,", s, want)
+	}
 }
 
 // picture is all that can be read of a store.

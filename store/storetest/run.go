@@ -60,6 +60,7 @@ func Run(t *testing.T, open func(t *testing.T) Harness) {
 		{"expire/limits and order", testExpireLimits},
 		{"expire/a removed saga owes nothing", testRemovedOweNothing},
 		{"reopen/everything is as it was", testReopen},
+		{"claim/remembered, and of another store after a restore", testOwned},
 		{"close/errors", testClosed},
 		{"backup/restore under load", testBackup},
 		{"model/the same as memstore", testModel},

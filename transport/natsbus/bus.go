@@ -57,6 +57,9 @@ type Bus struct {
 	rings    *rings
 	provided provided
 
+	fence atomic.Pointer[fence] // of the claim; nil: there is none
+	moved chan struct{}         // the claim should be confirmed
+
 	expiring atomic.Bool // the stream of commands lets messages expire
 
 	mu      sync.Mutex
@@ -156,6 +159,7 @@ func newBus(ctx context.Context, nc, answers *nats.Conn, config Config, owned bo
 		broken:   make(chan string, 64),
 		resets:   make(chan struct{}, 1),
 		poke:     make(chan struct{}, 1),
+		moved:    make(chan struct{}, 1),
 		streams:  map[transport.Stream]*kept{},
 		sources:  map[*source]struct{}{},
 		serving:  map[*nats.Subscription]struct{}{},

@@ -49,9 +49,11 @@ func (b *Bus) Load(ctx context.Context) (Load, error) {
 		}
 		total.Messages += bundled[""]
 		if s == transport.Commands {
-			if load.Commands, err = b.commands(ctx, stream); err != nil {
+			var claims uint64
+			if load.Commands, claims, err = b.commands(ctx, stream); err != nil {
 				return Load{}, fmt.Errorf("look at the subjects of stream %s: %w", b.names[s], err)
 			}
+			total.Messages -= min(total.Messages, claims)
 		}
 		consumers, err := consumersOf(ctx, s, stream)
 		if err != nil {
@@ -89,21 +91,26 @@ func (b *Bus) bundled(ctx context.Context, s transport.Stream, stream jetstream.
 	return further, nil
 }
 
-// commands is how many commands lie on the bus for each participant.
-func (b *Bus) commands(ctx context.Context, stream jetstream.Stream) (map[string]uint64, error) {
+// commands is how many commands lie on the bus for each participant, and how many messages
+// of the claim.
+func (b *Bus) commands(ctx context.Context, stream jetstream.Stream) (counts map[string]uint64, claims uint64, err error) {
 	info, err := stream.Info(ctx, jetstream.WithSubjectFilter(b.subjects.All(transport.Commands)))
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	counts := map[string]uint64{}
+	counts = map[string]uint64{}
 	for subject, messages := range info.State.Subjects {
+		if b.isClaim(subject) {
+			claims += messages
+			continue
+		}
 		if participant, n, ok := b.subjects.ParseBundle(subject); ok {
 			counts[participant] += messages * uint64(n)
 		} else if participant := b.subjects.Participant(subject); participant != "" {
 			counts[participant] += messages
 		}
 	}
-	return counts, nil
+	return counts, claims, nil
 }
 
 func consumersOf(ctx context.Context, s transport.Stream, stream jetstream.Stream) ([]ConsumerLoad, error) {

@@ -19,10 +19,6 @@ import (
 
 var _ transport.Provisioner = (*Bus)(nil)
 
-// checkConsumersEvery is how often the consumers of commands are held against what they
-// should be.
-const checkConsumersEvery = 5 * time.Second
-
 // provided are the participants for whom this bus makes consumers.
 type provided struct {
 	mu       sync.Mutex
@@ -82,12 +78,12 @@ func (b *Bus) Expect(participants []string) {
 	}
 }
 
-// keepConsumers makes the consumers of expected participants that are missing, and puts
+// keepConsumers, at every other look, makes the consumers of expected participants that are missing, and puts
 // right those that would let a participant do more than take its commands, or miss some.
 func (b *Bus) keepConsumers(ctx context.Context) error {
 	p := &b.provided
 	p.mu.Lock()
-	expected, due := p.expected, p.fresh || time.Since(p.looked) >= checkConsumersEvery
+	expected, due := p.expected, p.fresh || time.Since(p.looked) >= 2*b.config.CheckInterval
 	if due {
 		p.fresh, p.looked = false, time.Now()
 	}

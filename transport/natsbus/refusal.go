@@ -28,7 +28,6 @@ var refusals = map[jetstream.ErrorCode]error{
 	10165: transport.ErrRefusedForGood, // invalid per-message TTL
 	10060: transport.ErrRefusedForGood, // expected stream does not match
 	10070: transport.ErrRefusedForGood, // wrong last message id
-	10071: transport.ErrRefusedForGood, // wrong last sequence
 	10193: transport.ErrRefusedForGood, // missing sequence for expected last sequence per subject
 	10111: transport.ErrRefusedForGood, // rollup failed
 	10168: transport.ErrRefusedForGood, // message counters is disabled
@@ -45,6 +44,8 @@ var refusals = map[jetstream.ErrorCode]error{
 	10023: transport.ErrFull,    // insufficient resources
 	10047: transport.ErrFull,    // insufficient storage resources available
 	10077: transport.ErrFull,    // maximum messages, messages per subject or bytes exceeded; see storeFailed
+	10071: transport.ErrFenced,  // wrong last sequence: of the claim, see claim.go
+	10164: transport.ErrFenced,  // the same, while something is under way
 	10008: transport.ErrRefused, // JetStream system temporarily unavailable
 	10009: transport.ErrRefused, // not leader
 	10109: transport.ErrRefused, // sealed stream
@@ -79,6 +80,9 @@ func (b *Bus) translate(err error) error {
 		return err
 	case api.ErrorCode == storeFailed && !strings.HasPrefix(api.Description, "maximum "):
 		return err // of the disk: it may have been written
+	}
+	if errors.Is(kind, transport.ErrFenced) {
+		b.movedSoon()
 	}
 	return fmt.Errorf("%w: %w", kind, err)
 }

@@ -49,7 +49,7 @@ func TestRefusals(t *testing.T) {
 		{"must not expire", plain, []string{"Nats-TTL", "10s"}, 0, 10166, transport.ErrRefused},
 		{"another stream", plain, []string{"Nats-Expected-Stream", "OTHER"}, 0, 10060, transport.ErrRefusedForGood},
 		{"another last id", plain, []string{"Nats-Expected-Last-Msg-Id", "x"}, 0, 10070, transport.ErrRefusedForGood},
-		{"another last sequence", plain, []string{"Nats-Expected-Last-Sequence", "7"}, 0, 10071, transport.ErrRefusedForGood},
+		{"another last sequence", plain, []string{"Nats-Expected-Last-Sequence", "7"}, 0, 10071, transport.ErrFenced},
 		{"no last sequence", plain, []string{"Nats-Expected-Last-Subject-Sequence-Subject", "odd.x"}, 0, 10193, transport.ErrRefusedForGood},
 		{"rollup", plain, []string{"Nats-Rollup", "sub"}, 0, 10111, transport.ErrRefusedForGood},
 		{"counter", plain, []string{"Nats-Incr", "1"}, 0, 10168, transport.ErrRefusedForGood},

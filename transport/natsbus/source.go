@@ -160,6 +160,11 @@ func (s *source) provision(ctx context.Context) error {
 	}
 	ctx, cancel := s.bus.question(ctx)
 	defer cancel()
+	if s.sub.Claim != nil {
+		if err := s.sub.Claim(ctx); err != nil {
+			return fmt.Errorf("consumer %s is the owner's: %w", s.name, err)
+		}
+	}
 	c := jetstream.ConsumerConfig{
 		Name:          s.name,
 		AckPolicy:     jetstream.AckExplicitPolicy,
@@ -183,7 +188,13 @@ func (s *source) provision(ctx context.Context) error {
 	if s.sub.Bundle > 1 && s.sub.Stream == transport.Commands {
 		c.Metadata = map[string]string{metaBundle: strconv.Itoa(s.sub.Bundle)}
 	}
-	return s.bus.makeConsumer(ctx, s.sub.Stream, c)
+	err := s.bus.makeConsumer(ctx, s.sub.Stream, c)
+	if s.sub.Claim != nil && overlaps(err) {
+		if err = s.exclude(ctx); err == nil {
+			err = s.bus.makeConsumer(ctx, s.sub.Stream, c)
+		}
+	}
+	return err
 }
 
 // makeConsumer makes a consumer, or changes the one that is there.

@@ -1,0 +1,183 @@
+package coordinator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/amends-dev/amends/internal/crashpoint"
+	"github.com/amends-dev/amends/ownership"
+	"github.com/amends-dev/amends/transport"
+)
+
+// releaseTime bounds how long a stopping coordinator tries to give its claim up.
+const releaseTime = 2 * time.Second
+
+// errUnsure refuses to send while it is not certain that the prefix is this store's.
+var errUnsure = fmt.Errorf("it is not certain that the prefix is still this store's: %w", transport.ErrFenced)
+
+// sender is what the relay publishes on.
+type sender struct {
+	Bus
+	owner *ownership.Keeper
+}
+
+// Publish sends if this store owns the prefix. The server does not take for a duplicate what
+// an earlier owner has sent: that may be refused by whoever knows of this one.
+func (s sender) Publish(ctx context.Context, batch []transport.Envelope) []error {
+	if !s.owner.Sure() {
+		errs := make([]error, len(batch))
+		for i := range errs {
+			errs[i] = errUnsure
+		}
+		return errs
+	}
+	crashpoint.Here("coordinator: owner sends")
+	ours := make([]transport.Envelope, len(batch))
+	number := "." + strconv.FormatUint(s.owner.Number(), 36)
+	for i := range batch {
+		if ours[i] = batch[i]; ours[i].DedupID != "" {
+			ours[i].DedupID += number
+		}
+	}
+	return s.Bus.Publish(ctx, ours)
+}
+
+// publisher is what the relay publishes on.
+func (c *Coordinator) publisher() Bus {
+	if c.config.Owner == nil {
+		return c.config.Bus
+	}
+	return sender{c.config.Bus, c.config.Owner}
+}
+
+// consumer is the name of the subscription to the answers. Another owner's has another one,
+// and the bus has one only.
+func (c *Coordinator) consumer() string {
+	if c.config.Owner == nil {
+		return c.config.Name
+	}
+	claim := c.config.Owner.Status().Claim
+	return c.config.Name + "-" + claim.Store + "-" + strconv.FormatUint(claim.Number, 10)
+}
+
+// acquire waits until the prefix is this store's.
+func (c *Coordinator) acquire(ctx context.Context) error {
+	keeper := c.config.Owner
+	if keeper == nil {
+		return nil
+	}
+	said := ""
+	for {
+		again, err := keeper.Step(ctx)
+		status := keeper.Status()
+		switch {
+		case err != nil:
+			return fmt.Errorf("claim the prefix: %w", err)
+		case status.Owner:
+			c.config.Logger.InfoContext(ctx, "the prefix is this store's", "store", status.Claim.Store, "claim", status.Claim.Number, "taken_from", status.Claim.TakenFrom)
+			return nil
+		case status.Waiting != said:
+			said = status.Waiting
+			c.config.Logger.WarnContext(ctx, "the prefix is not this store's yet", LogReason, said, "store", status.Claim.Store, "claim", status.Claim.Number, "host", status.Claim.Host)
+		}
+		c.waits.Store(&said)
+		if sleep(ctx, again) != nil {
+			return ctx.Err()
+		}
+	}
+}
+
+// keepClaim confirms the claim until ctx ends, or another store has it.
+func (c *Coordinator) keepClaim(ctx context.Context, moved <-chan struct{}) error {
+	sure := true
+	for {
+		timer := time.NewTimer(ownership.DefaultEvery)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return nil
+		case <-timer.C:
+		case <-moved:
+			timer.Stop()
+		}
+		if _, err := c.config.Owner.Step(ctx); err != nil && ctx.Err() == nil {
+			return err
+		}
+		if now := c.config.Owner.Sure(); now != sure {
+			sure = now
+			if sure {
+				c.config.Logger.InfoContext(ctx, "it is certain again that the prefix is this store's")
+				c.relay.Resend()
+			} else {
+				c.config.Logger.WarnContext(ctx, "it is not certain that the prefix is still this store's: starts are accepted and committed, nothing is sent or taken", "since", c.config.Owner.Status().Last.UTC())
+			}
+		}
+	}
+}
+
+// awaitSure waits until this store is certain to be the owner, before it takes anything.
+func (c *Coordinator) awaitSure(ctx context.Context) error {
+	for c.config.Owner != nil && !c.config.Owner.Sure() {
+		if err := sleep(ctx, unsureEvery); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unsureEvery is how often is looked whether it is certain again.
+const unsureEvery = 50 * time.Millisecond
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// release gives the claim up, so that whoever comes next has to wait for nobody.
+func (c *Coordinator) release(ctx context.Context) {
+	if c.config.Owner == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTime)
+	defer cancel()
+	crashpoint.Here("coordinator: before the claim is given up")
+	if err := c.config.Owner.Release(ctx); err != nil {
+		c.config.Logger.WarnContext(ctx, "the claim on the prefix could not be given up: whoever comes next waits until it was silent for long", LogError, err)
+	}
+}
+
+// Owner is where this store stands with the prefix; nil: there are no claims.
+func (c *Coordinator) Owner() *ownership.Status {
+	if c.config.Owner == nil {
+		return nil
+	}
+	s := c.config.Owner.Status()
+	return &s
+}
+
+// ownership looks whether this store is certain to be the owner.
+func (m *monitor) ownership(context.Context) (found []transport.Standstill, err error) {
+	status := m.c.Owner()
+	if status == nil || status.Sure {
+		return nil, nil
+	}
+	return []transport.Standstill{{
+		Kind: transport.StandsOwner, Since: status.Last, Stops: true, Reason: status.Waiting,
+		Fix: "starts are accepted and kept, nothing is sent or taken; see that the bus can be reached, and that no other coordinator has the prefix: coordinator doctor",
+	}}, nil
+}
+
+// replaced reports whether an error says that another store has taken over.
+func replaced(err error) bool {
+	var owned *ownership.OwnedError
+	return errors.As(err, &owned) && owned.Replaced
+}

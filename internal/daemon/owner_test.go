@@ -1,0 +1,205 @@
+package daemon_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/amends-dev/amends/client"
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/internal/daemon"
+	"github.com/amends-dev/amends/ownership"
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/transport/natsbus/embedded"
+)
+
+// sharedServer is a server that several coordinators use.
+func sharedServer(t *testing.T) daemon.NATS {
+	t.Helper()
+	s, err := embedded.Start(embedded.Config{StoreDir: t.TempDir(), Port: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Shutdown)
+	return daemon.NATS{URL: s.ClientURL()}
+}
+
+// ends runs a daemon that ends by itself, and returns why.
+func ends(t *testing.T, c daemon.Config) error {
+	t.Helper()
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	err := daemon.Run(ctx, c, func(daemon.Addresses) { t.Error("it is ready") })
+	if ctx.Err() != nil {
+		t.Fatalf("it did not end within %s", limit)
+	}
+	return err
+}
+
+// TestOneStoreOneOwner: of two coordinators with stores of their own on one bus the second
+// one does not start, and says who is there; the first one notices nothing. When that has
+// stopped in order, the second one starts at once (I11).
+func TestOneStoreOneOwner(t *testing.T) {
+	bus := sharedServer(t)
+	first := start(t, daemon.Config{DataDir: t.TempDir(), NATS: bus, Definitions: []*saga.Definition{refund(t)}, HTTP: "127.0.0.1:0"})
+	second := daemon.Config{DataDir: t.TempDir(), NATS: bus}
+	err := ends(t, second)
+	var owned *ownership.OwnedError
+	if !errors.As(err, &owned) || owned.Replaced {
+		t.Fatalf("the second one ends with %v", err)
+	}
+	host, _ := os.Hostname()
+	for _, word := range []string{"the prefix saga belongs to", host, strings.TrimPrefix(first.HTTP, "http://"), "--take-over", "--prefix"} {
+		if !strings.Contains(err.Error(), word) {
+			t.Errorf("%q does not say %q", err, word)
+		}
+	}
+	ask(t, first, func(ctx context.Context, c *client.Client) {
+		if _, err := c.Start(ctx, contract.DefinitionRef{Name: "refund"}, 1, client.ID("order-1")); err != nil {
+			t.Errorf("the first one: %v", err)
+		}
+	})
+	if err := first.stop(); err != nil {
+		t.Fatal(err)
+	}
+	start(t, second)
+}
+
+// TestPrefixesApart: with prefixes of their own they do not meet.
+func TestPrefixesApart(t *testing.T) {
+	bus := sharedServer(t)
+	start(t, daemon.Config{DataDir: t.TempDir(), NATS: bus})
+	start(t, daemon.Config{DataDir: t.TempDir(), NATS: bus, Prefix: "other"})
+}
+
+// TestTakeOver: whoever is taken over sends nothing more and ends, and writes down what it
+// has accepted since it was last certain; what participants answer goes to the new owner.
+func TestTakeOver(t *testing.T) {
+	bus := sharedServer(t)
+	old := daemon.Config{DataDir: t.TempDir(), NATS: bus, Definitions: []*saga.Definition{refund(t)}, Logger: slog.New(slog.DiscardHandler)}
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	ready, ended := make(chan daemon.Addresses, 1), make(chan error, 1)
+	go func() { ended <- daemon.Run(ctx, old, func(a daemon.Addresses) { ready <- a }) }()
+	<-ready
+	next := daemon.Config{DataDir: t.TempDir(), NATS: bus, TakeOver: true, Definitions: []*saga.Definition{refund(t)}}
+	n := start(t, next)
+	// It is accepted by the old one, or by nobody: both listen until the old one has noticed.
+	ask(t, n, func(ctx context.Context, c *client.Client) {
+		if _, err := c.Start(ctx, contract.DefinitionRef{Name: "refund"}, 1, client.ID("order-1")); err != nil {
+			t.Log(err)
+		}
+	})
+	err := <-ended
+	var owned *ownership.OwnedError
+	if !errors.As(err, &owned) || !owned.Replaced {
+		t.Fatalf("the old one ends with %v", err)
+	}
+	lists, _ := filepath.Glob(filepath.Join(old.DataDir, "replaced-*.txt"))
+	if len(lists) != 1 {
+		t.Fatalf("lists of what was accepted: %q", lists)
+	}
+	text, err := os.ReadFile(lists[0])
+	if err != nil || !strings.HasPrefix(string(text), "# Sagas that this store has accepted or moved since") {
+		t.Errorf("the list says %q, %v", text, err)
+	}
+	nc, errConn := n.Connect(t.Context(), "looker")
+	if errConn != nil {
+		t.Fatal(errConn)
+	}
+	defer func() { _ = nc.Close() }()
+	js, err := jetstream.New(nc.Conn())
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream, err := js.Stream(t.Context(), "SAGA_EVENTS")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	list := stream.ConsumerNames(t.Context())
+	for name := range list.Name() {
+		names = append(names, name)
+	}
+	if len(names) != 1 {
+		t.Errorf("consumers of the answers: %q, want the owner's", names)
+	}
+	if err := ends(t, old); !errors.As(err, &owned) {
+		t.Errorf("started again, the old one ends with %v", err)
+	}
+}
+
+// TestCopyOfADirectory: a copy that is started beside the original does not act (I11).
+func TestCopyOfADirectory(t *testing.T) {
+	bus := sharedServer(t)
+	c := daemon.Config{DataDir: t.TempDir(), NATS: bus, Definitions: []*saga.Definition{refund(t)}}
+	first := start(t, c)
+	if err := first.stop(); err != nil {
+		t.Fatal(err)
+	}
+	copied := t.TempDir()
+	for _, name := range []string{daemon.StoreFile, "secret"} {
+		copyFile(t, filepath.Join(c.DataDir, name), filepath.Join(copied, name))
+	}
+	start(t, c)
+	err := ends(t, daemon.Config{DataDir: copied, NATS: bus})
+	var owned *ownership.OwnedError
+	if !errors.As(err, &owned) || owned.Replaced || !strings.Contains(err.Error(), "copy") {
+		t.Errorf("the copy ends with %v", err)
+	}
+}
+
+func copyFile(t *testing.T, from, to string) {
+	t.Helper()
+	in, err := os.Open(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = in.Close() }()
+	out, err := os.Create(to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(out, in); err != nil {
+		t.Fatal(err)
+	}
+	if err := out.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestBusForgetsTheClaim: the stream that holds the claim is deleted; the owner makes it
+// again, and sagas go on.
+func TestBusForgetsTheClaim(t *testing.T) {
+	bus := sharedServer(t)
+	d := start(t, daemon.Config{DataDir: t.TempDir(), NATS: bus, Definitions: []*saga.Definition{checkout()}})
+	h := &harbour{url: bus.URL, log: &notes{}}
+	looker, err := d.Connect(t.Context(), "looker")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = looker.Close() }()
+	js, err := jetstream.New(looker.Conn())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, stream := range []string{"SAGA_COMMANDS", "SAGA_EVENTS"} {
+		if err := js.DeleteStream(t.Context(), stream); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h.carry(t)
+	if entry, err := looker.Claims().Read(t.Context()); err != nil || entry.Claim == nil {
+		t.Errorf("the claim is %+v, %v", entry.Claim, err)
+	}
+}

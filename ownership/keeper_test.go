@@ -1,0 +1,529 @@
+package ownership_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/amends-dev/amends/ownership"
+)
+
+const (
+	every = ownership.DefaultEvery
+	bound = ownership.DefaultBound
+)
+
+// bus is a registry in memory, with what a bus can do.
+type bus struct {
+	claim         *ownership.Claim
+	sequence      uint64
+	at            uint64 // of claim
+	token, pulse  uint64
+	away          bool
+	fences        bool
+	mute          bool // does what it is asked, and the answer is lost
+	confirmations int
+}
+
+var errAway = errors.New("away")
+
+func (b *bus) Fences() bool           { return b.fences }
+func (b *bus) Moved() <-chan struct{} { return nil }
+
+func (b *bus) answer(err error) error {
+	if b.mute {
+		return errAway
+	}
+	return err
+}
+
+func (b *bus) Read(context.Context) (e ownership.Entry, err error) {
+	if b.away || b.mute {
+		return e, errAway
+	}
+	if b.claim != nil {
+		c := *b.claim
+		e.Claim, e.At.Sequence = &c, b.at
+	}
+	e.Pulse = b.pulse
+	return e, nil
+}
+
+func (b *bus) Write(_ context.Context, c *ownership.Claim, over ownership.Position) (at ownership.Position, err error) {
+	if b.away {
+		return at, errAway
+	}
+	if over.Sequence != b.at {
+		return at, b.answer(ownership.ErrMoved)
+	}
+	copied := *c
+	b.claim, b.at, b.token = &copied, b.sequence+1, b.sequence+2
+	b.sequence += 2
+	return ownership.Position{Sequence: b.at, Token: b.token}, b.answer(nil)
+}
+
+func (b *bus) Confirm(_ context.Context, at ownership.Position) error {
+	switch {
+	case b.away:
+		return errAway
+	case at.Token != b.token:
+		return b.answer(ownership.ErrMoved)
+	}
+	b.sequence++
+	b.pulse = b.sequence
+	b.confirmations++
+	return b.answer(nil)
+}
+
+// wipe loses everything, and begins to count anew.
+func (b *bus) wipe() {
+	*b = bus{fences: b.fences, away: b.away, mute: b.mute, sequence: 1_000_000 * (b.sequence/1_000_000 + 1)}
+}
+
+// disk is what a store remembers.
+type disk struct {
+	owned ownership.Owned
+	full  bool
+}
+
+func (d *disk) Owned(context.Context) (ownership.Owned, error) { return d.owned, nil }
+
+func (d *disk) Own(_ context.Context, o ownership.Owned) error {
+	if d.full {
+		return errors.New("disk full")
+	}
+	d.owned = o
+	return nil
+}
+
+// stage is a world with one clock.
+type stage struct {
+	now  time.Duration
+	bus  *bus
+	runs int
+}
+
+var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+type process struct {
+	*ownership.Keeper
+	s    *stage
+	next time.Duration
+	err  error
+	dead bool
+}
+
+// place is a machine and a directory there.
+type place struct{ boot, directory string }
+
+func (s *stage) start(d *disk, at place, change ...func(*ownership.Config)) *process {
+	s.runs++
+	c := ownership.Config{
+		Registry: s.bus, Memory: d,
+		Me:    ownership.Claim{Prefix: "saga", Incarnation: fmt.Sprint("run-", s.runs), Host: at.boot, Boot: at.boot, Directory: at.directory},
+		Clock: func() time.Duration { return s.now }, Now: func() time.Time { return epoch.Add(s.now) },
+	}
+	for _, f := range change {
+		f(&c)
+	}
+	return &process{Keeper: ownership.New(c), s: s, next: s.now}
+}
+
+func takeOver(c *ownership.Config) { c.TakeOver = true }
+func alone(c *ownership.Config)    { c.Alone = true }
+
+// due steps a process if its time has come.
+func (p *process) due() {
+	if p.dead || p.err != nil || p.s.now < p.next {
+		return
+	}
+	again, err := p.Step(context.Background())
+	p.err, p.next = err, p.s.now+again
+}
+
+// pass lets time go by.
+func (s *stage) pass(d time.Duration, all ...*process) {
+	for end := s.now + d; ; s.now += 250 * time.Millisecond {
+		for _, p := range all {
+			p.due()
+		}
+		if s.now >= end {
+			return
+		}
+	}
+}
+
+func newStage() *stage { return &stage{bus: &bus{}} }
+
+func store(name string) *disk { return &disk{owned: ownership.Owned{Store: name}} }
+
+var here, there = place{"m1", "8:1"}, place{"m2", "8:2"}
+
+// owner starts a store that owns the prefix.
+func (s *stage) owner(t *testing.T, d *disk, at place) *process {
+	t.Helper()
+	p := s.start(d, at)
+	s.pass(every, p)
+	if p.err != nil || !p.Sure() {
+		t.Fatalf("the first store is not the owner: %v", p.err)
+	}
+	return p
+}
+
+func (p *process) is(t *testing.T, what string, sure bool) {
+	t.Helper()
+	if p.err != nil || p.Sure() != sure {
+		t.Errorf("%s: sure %t, %v; want %t", what, p.Sure(), p.err, sure)
+	}
+}
+
+// refused: the process ends, and says why.
+func (p *process) refused(t *testing.T, replaced bool, words ...string) {
+	t.Helper()
+	var owned *ownership.OwnedError
+	if !errors.As(p.err, &owned) || owned.Replaced != replaced || p.Sure() {
+		t.Errorf("%v (sure: %t); want that the prefix is another's, replaced: %t", p.err, p.Sure(), replaced)
+		return
+	}
+	for _, word := range words {
+		if !strings.Contains(p.err.Error(), word) {
+			t.Errorf("%q does not say %q", p.err, word)
+		}
+	}
+}
+
+func TestRestartAfterAKillDoesNotWait(t *testing.T) {
+	s, d := newStage(), store("a")
+	first := s.owner(t, d, here)
+	number := first.Number()
+	first.dead = true
+	again := s.start(d, here)
+	again.due()
+	again.is(t, "at once", true)
+	if again.Number() != number {
+		t.Errorf("the claim's number went from %d to %d", number, again.Number())
+	}
+}
+
+// A process that died between remembering a claim and making it, in a row, is still the
+// heir of the one that is registered.
+func TestDiedWhileItClaimed(t *testing.T) {
+	s, d := newStage(), store("a")
+	s.owner(t, d, here).dead = true
+	for range 3 {
+		s.bus.away = false
+		p := s.start(d, here)
+		read := p.s.bus
+		// The claim is remembered, and the bus goes away before it is written.
+		registry := &between{bus: read, before: func() { read.away = true }}
+		p.Keeper = ownership.New(ownership.Config{
+			Registry: registry, Memory: d, Me: ownership.Claim{Prefix: "saga", Incarnation: fmt.Sprint("dying-", s.runs), Boot: here.boot, Directory: here.directory},
+			Clock: func() time.Duration { return s.now }, Now: func() time.Time { return epoch.Add(s.now) },
+		})
+		p.due()
+		p.dead = true
+	}
+	s.bus.away = false
+	p := s.start(d, here)
+	p.due()
+	p.is(t, "the heir", true)
+}
+
+// between does something before a write.
+type between struct {
+	*bus
+	before func()
+}
+
+func (b *between) Write(ctx context.Context, c *ownership.Claim, over ownership.Position) (ownership.Position, error) {
+	b.before()
+	return b.bus.Write(ctx, c, over)
+}
+
+func TestMovedToAnotherMachine(t *testing.T) {
+	for _, fences := range []bool{false, true} {
+		s, d := newStage(), store("a")
+		s.bus.fences = fences
+		first := s.owner(t, d, here)
+		number := first.Number()
+		first.dead = true
+		moved := s.start(d, there)
+		s.pass(2*bound-time.Second, moved)
+		moved.is(t, "before two bounds of silence", false)
+		if w := moved.Status().Waiting; !strings.Contains(w, "m1") {
+			t.Errorf("it says that it waits for %q", w)
+		}
+		s.pass(2*time.Second, moved)
+		moved.is(t, "after them", fences)
+		if moved.Number() <= number {
+			t.Errorf("its claim is %d, after %d", moved.Number(), number)
+		}
+		s.pass(2*bound, moved)
+		moved.is(t, "when the other one has had time to notice", true)
+	}
+}
+
+func TestCopyBesideTheOriginal(t *testing.T) {
+	s, d := newStage(), store("a")
+	original := s.owner(t, d, here)
+	double := *d
+	twin := s.start(&double, there)
+	s.pass(3*bound, original, twin)
+	original.is(t, "the original", true)
+	twin.refused(t, false, "is alive", "m1", "--take-over", "--prefix")
+}
+
+func TestOlderCopy(t *testing.T) {
+	s, d := newStage(), store("a")
+	s.owner(t, d, here).dead = true
+	old := *d
+	next := s.start(d, here)
+	s.pass(every, next)
+	next.dead = true
+	for _, at := range []place{here, there} { // also put in the place of the newer one
+		copied := old
+		p := s.start(&copied, at)
+		s.pass(3*bound, p)
+		p.refused(t, false, "older copy")
+	}
+}
+
+func TestAnotherStore(t *testing.T) {
+	s := newStage()
+	first := s.owner(t, store("a"), here)
+	second := s.start(store("b"), there)
+	s.pass(every, first, second)
+	second.refused(t, false, "belongs to the store a", "this store is b")
+	first.is(t, "the owner", true)
+	if err := first.Release(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	first.dead = true
+	if first.Sure() || first.Number() != 0 {
+		t.Error("whoever has released it is sure")
+	}
+	third := s.start(store("b"), there)
+	third.due()
+	third.is(t, "after the release", true)
+}
+
+func TestTakeOver(t *testing.T) {
+	s := newStage()
+	first := s.owner(t, store("a"), here)
+	last := epoch.Add(s.now)
+	s.now += every / 2
+	second := s.start(store("b"), there, takeOver)
+	second.due()
+	second.is(t, "at once", false)
+	s.pass(every, first, second)
+	first.refused(t, true, "another store has taken over", "store b")
+	var owned *ownership.OwnedError
+	if errors.As(first.err, &owned) && !owned.Since.Equal(last) {
+		t.Errorf("it was last sure at %s, want %s", owned.Since, last)
+	}
+	s.pass(2*bound, second)
+	second.is(t, "after two bounds", true)
+	second.dead = true
+	again := s.start(store("b"), there, takeOver) // not the same disk: it does not know of its claim
+	again.due()
+	again.is(t, "a take-over of a take-over", false)
+}
+
+func TestBusIsAway(t *testing.T) {
+	s := newStage()
+	p := s.owner(t, store("a"), here)
+	s.bus.away = true
+	s.pass(bound-every-time.Second, p)
+	p.is(t, "for less than a bound", true)
+	s.pass(every+2*time.Second, p)
+	p.is(t, "for longer", false)
+	if st := p.Status(); !st.Owner || !strings.Contains(st.Waiting, "out of reach") {
+		t.Errorf("it says %+v", st)
+	}
+	s.bus.away = false
+	s.pass(every, p)
+	p.is(t, "back", true)
+}
+
+func TestBusForgets(t *testing.T) {
+	s, d := newStage(), store("a")
+	p := s.owner(t, d, here)
+	number := p.Number()
+	s.bus.wipe()
+	started := s.start(&disk{owned: d.owned}, there) // a copy that starts now
+	s.pass(every, started, p)
+	p.is(t, "the owner makes its claim again", true)
+	if s.bus.claim == nil || s.bus.claim.Number != number {
+		t.Errorf("the claim is %+v", s.bus.claim)
+	}
+	s.pass(3*bound, started, p)
+	p.is(t, "the owner", true)
+	started.refused(t, false)
+
+	p.dead = true
+	s.bus.wipe()
+	heir := s.start(d, here)
+	s.pass(2*bound-time.Second, heir)
+	heir.is(t, "it waits whether somebody makes the claim again", false)
+	s.pass(2*time.Second, heir)
+	heir.is(t, "nobody has", true)
+	if heir.Number() <= number {
+		t.Errorf("its claim is %d, after %d", heir.Number(), number)
+	}
+}
+
+func TestFirstClaimAfterAWipeWins(t *testing.T) {
+	s := newStage()
+	p := s.owner(t, store("a"), here)
+	s.bus.wipe()
+	fresh := s.start(store("b"), there)
+	fresh.due()
+	fresh.is(t, "a store that has never had a claim", true)
+	s.pass(every, p)
+	p.refused(t, true, "store b")
+}
+
+func TestAnswerOfAWriteIsLost(t *testing.T) {
+	s, d := newStage(), store("a")
+	s.bus.mute = true
+	p := s.start(d, here)
+	s.pass(time.Second, p)
+	s.bus.mute = false
+	p.is(t, "without answers", false)
+	s.pass(2*time.Second, p)
+	p.is(t, "with answers", true)
+}
+
+func TestAloneWaitsForNobody(t *testing.T) {
+	s, d := newStage(), store("a")
+	s.owner(t, d, here).dead = true
+	s.bus.wipe()
+	p := s.start(d, there, alone)
+	p.due()
+	p.is(t, "with an empty bus", true)
+	restored := s.start(store("b"), there, alone)
+	restored.due()
+	restored.is(t, "another store in the same directory", true)
+}
+
+func TestStoreThatRemembersNothing(t *testing.T) {
+	s, d := newStage(), store("a")
+	d.full = true
+	p := s.start(d, here)
+	p.due()
+	if p.err == nil || s.bus.claim != nil {
+		t.Errorf("%v; the claim is %+v: it was made before it was on disk", p.err, s.bus.claim)
+	}
+}
+
+func TestTokenIsLost(t *testing.T) {
+	s := newStage()
+	p := s.owner(t, store("a"), here)
+	s.bus.token = 0 // somebody has purged
+	s.pass(every, p)
+	p.is(t, "with a new token", true)
+	s.pass(2*bound, p)
+	p.is(t, "and later", true)
+}
+
+func TestCheck(t *testing.T) {
+	s := newStage()
+	p := s.owner(t, store("a"), here)
+	if err := p.Check(t.Context()); err != nil {
+		t.Error(err)
+	}
+	s.start(store("b"), there, takeOver).due()
+	var owned *ownership.OwnedError
+	if err := p.Check(t.Context()); !errors.As(err, &owned) || p.Sure() {
+		t.Errorf("%v, sure %t", err, p.Sure())
+	}
+	s.bus.wipe()
+	if err := p.Check(t.Context()); err == nil {
+		t.Error("there is no claim, and it is ours")
+	}
+}
+
+// TestOneIsSure: whatever processes, disks and the bus do, no two processes are sure at the
+// same time, on a bus that fences nobody: but for the moment after the bus has lost all, in
+// which one that never had a claim is quicker than the owner.
+func TestOneIsSure(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := newStage()
+		disks := []*disk{store("a"), store("b")}
+		var all []*process
+		wiped := -time.Hour
+		places := []place{here, there, {"", ""}}
+		busyDisk := map[*disk]*process{}
+		for range rapid.IntRange(5, 60).Draw(t, "steps") {
+			switch rapid.SampledFrom([]string{"pass", "pass", "start", "start", "kill", "stop", "away", "back", "wipe", "copy", "mute", "pause"}).Draw(t, "what") {
+			case "pass":
+			case "start":
+				d := rapid.SampledFrom(disks).Draw(t, "disk")
+				if old := busyDisk[d]; old != nil && !old.dead && old.err == nil {
+					break // the lock of the file
+				}
+				var change []func(*ownership.Config)
+				if rapid.IntRange(0, 5).Draw(t, "take over") == 0 {
+					change = append(change, takeOver)
+				}
+				at := rapid.SampledFrom(places).Draw(t, "place")
+				if at.directory != "" {
+					at.directory += fmt.Sprintf("%p", d) // a directory of its own
+				}
+				p := s.start(d, at, change...)
+				busyDisk[d] = p
+				all = append(all, p)
+			case "kill":
+				if len(all) > 0 {
+					rapid.SampledFrom(all).Draw(t, "process").dead = true
+				}
+			case "stop":
+				if len(all) > 0 {
+					p := rapid.SampledFrom(all).Draw(t, "process")
+					if !p.dead {
+						_ = p.Release(context.Background())
+						p.dead = true
+					}
+				}
+			case "away":
+				s.bus.away = true
+			case "mute":
+				s.bus.mute = true
+			case "back":
+				s.bus.away, s.bus.mute = false, false
+			case "wipe":
+				s.bus.wipe()
+				wiped = s.now
+			case "copy":
+				copied := *rapid.SampledFrom(disks).Draw(t, "disk")
+				disks = append(disks, &copied)
+			case "pause": // a process does not run for a while
+				if len(all) > 0 {
+					rapid.SampledFrom(all).Draw(t, "process").next += rapid.SampledFrom([]time.Duration{time.Second, 10 * time.Second, time.Minute}).Draw(t, "pause")
+				}
+			}
+			for end := s.now + time.Duration(rapid.IntRange(0, 40).Draw(t, "for"))*time.Second/2; ; s.now += 250 * time.Millisecond {
+				for _, p := range all {
+					p.due()
+				}
+				var sure []string
+				for _, p := range all {
+					if !p.dead && p.err == nil && p.Sure() {
+						sure = append(sure, fmt.Sprintf("%s (claim %d)", p.Status().Claim.Store, p.Number()))
+					}
+				}
+				if len(sure) > 1 && s.now-wiped > bound {
+					t.Fatalf("at %s, %s after the bus was last wiped, these are sure: %v", s.now, s.now-wiped, sure)
+				}
+				if s.now >= end {
+					break
+				}
+			}
+		}
+	})
+}

@@ -1,0 +1,37 @@
+package boltstore
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+
+	bolt "go.etcd.io/bbolt"
+
+	"github.com/amends-dev/amends/ownership"
+)
+
+// identity tells this store from others, and from those that a backup of it was restored to.
+func (s *Store) identity() string { return fmt.Sprintf("%s-%d", s.info.ID, s.info.Incarnation) }
+
+// Owned implements ownership.Memory. What was remembered before a backup was taken is
+// remembered after it was restored, under the identity that the restore has given.
+func (s *Store) Owned(ctx context.Context) (o ownership.Owned, err error) {
+	o.Store = s.identity()
+	err = s.view(ctx, func(tx *bolt.Tx) error {
+		body, err := tableMeta.get(tableMeta.bucket(tx).Cursor(), []byte(metaClaim))
+		if err != nil || body == nil {
+			return err
+		}
+		r := reader{b: body}
+		o.Number, o.Incarnation, o.Before = r.uvarint(), string(r.bytes()), string(r.bytes())
+		return r.err
+	})
+	return o, err
+}
+
+// Own implements ownership.Memory.
+func (s *Store) Own(ctx context.Context, o ownership.Owned) error {
+	body := binary.AppendUvarint(nil, o.Number)
+	body = appendBytes(appendBytes(body, []byte(o.Incarnation)), []byte(o.Before))
+	return s.write(ctx, func(g *group) error { return g.put(tableMeta, []byte(metaClaim), body) })
+}
