@@ -153,19 +153,21 @@ func (b *Bus) checkConsumer(ctx context.Context, info *jetstream.ConsumerInfo) e
 	}
 	b.config.Logger.Warn("a consumer of commands is not as the coordinator makes it, and is put right", "consumer", name,
 		"deliver_subject", c.DeliverSubject, "filter", cut(fmt.Sprint(filters)), "ack_policy", c.AckPolicy.String())
-	b.stats.righted.Add(1)
 	crashpoint.Here("natsbus: before a consumer is put right")
 	if err := b.js.DeleteConsumer(ctx, b.names[transport.Commands], name); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
 		return fmt.Errorf("delete consumer %s, which is not as it should be: %w", name, err)
 	}
-	if !ours {
-		return nil
+	if ours {
+		if err := pause(ctx, afterDeletion); err != nil {
+			return err
+		}
+		q := transport.SubscribeQuery{AckWaitMS: c.AckWait.Milliseconds(), MaxInFlight: c.MaxAckPending, Bundle: bundleOf(c.Metadata)}
+		if err := b.makeConsumer(ctx, transport.Commands, b.commandsConsumer(name, q)); err != nil {
+			return err
+		}
 	}
-	if err := pause(ctx, afterDeletion); err != nil {
-		return err
-	}
-	q := transport.SubscribeQuery{AckWaitMS: c.AckWait.Milliseconds(), MaxInFlight: c.MaxAckPending, Bundle: bundleOf(c.Metadata)}
-	return b.makeConsumer(ctx, transport.Commands, b.commandsConsumer(name, q))
+	b.stats.righted.Add(1)
+	return nil
 }
 
 func (b *Bus) isExpected(participant string) bool {

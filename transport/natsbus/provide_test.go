@@ -128,13 +128,13 @@ func TestConsumersArePutRight(t *testing.T) {
 		"another filter": {Durable: "inventory", FilterSubject: "saga.command.inventory.reserve-stock", AckPolicy: jetstream.AckExplicitPolicy},
 		"a few tries":    {Durable: "inventory", FilterSubject: "saga.command.inventory.>", AckPolicy: jetstream.AckExplicitPolicy, MaxDeliver: 2},
 	} {
+		righted := owner.Stats().ConsumersRighted
 		if err := js.DeleteConsumer(within(t), "SAGA_COMMANDS", "inventory"); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := js.CreateOrUpdateConsumer(within(t), "SAGA_COMMANDS", wrong); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		righted := owner.Stats().ConsumersRighted
 		eventually(t, name+" is put right", func() bool { return owner.Stats().ConsumersRighted > righted })
 		are(name, "inventory", "payment")
 	}
