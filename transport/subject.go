@@ -174,6 +174,9 @@ var streamWords = map[Stream]string{Commands: "command", Events: "event", Lifecy
 // API is the subject of one of the coordinator's requests, such as "start".
 func (s Subjects) API(verb string) string { return s.prefix() + ".api." + verb }
 
+// Owner is a subject under which it stands whose the prefix is.
+func (s Subjects) Owner(what string) string { return s.prefix() + ".owner." + what }
+
 // Subscribe is the subject of the request APISubscribe of a participant. The token that
 // names it is what the bus's permissions can bind to the service's credentials.
 func (s Subjects) Subscribe(participant string) string {

@@ -237,7 +237,17 @@ func streamDeleted(n *lane, c *crash) error {
 func consumerDeleted(n *lane, c *crash) error {
 	return disturb(n, c, func(context.Context) error {
 		return n.s.byHand(func(ctx context.Context, js jetstream.JetStream) error {
-			return js.DeleteConsumer(ctx, "SAGA_EVENTS", "coordinator")
+			stream, err := js.Stream(ctx, "SAGA_EVENTS")
+			if err != nil {
+				return err
+			}
+			names := stream.ConsumerNames(ctx)
+			for name := range names.Name() {
+				if err := js.DeleteConsumer(ctx, "SAGA_EVENTS", name); err != nil {
+					return err
+				}
+			}
+			return names.Err()
 		})
 	})
 }

@@ -57,8 +57,10 @@ type Bus struct {
 	rings    *rings
 	provided provided
 
-	fence atomic.Pointer[fence] // of the claim; nil: there is none
-	moved chan struct{}         // the claim should be confirmed
+	token  atomic.Pointer[string] // by which the claim is known to be ours; nil: it is not
+	fence  atomic.Pointer[fence]  // of the claim; nil: there is none
+	fallen atomic.Bool            // the fence seems to be gone
+	moved  chan struct{}          // the claim should be confirmed
 
 	expiring atomic.Bool // the stream of commands lets messages expire
 

@@ -16,16 +16,22 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// The claim lies in the stream of commands, where no participant can be: names begin with a
-// letter.
+// The claim lies in a stream of its own, where nothing that fills, stands still or is purged
+// elsewhere reaches it. It keeps the last message of each subject.
 //
-//	saga.command._owner.claim         the claim, changed by compare-and-set
-//	saga.command._owner.token.<inc>   by which its owner is known; gone when another one has it
-//	saga.command._owner.pulse         the newest confirmation
+//	saga.owner.claim         the claim, changed by compare-and-set
+//	saga.owner.token.<inc>   by which its owner is known; gone when another one has it
+//	saga.owner.pulse         the newest confirmation
 //
 // A token has a subject of its own for each process: what expects it to be where it was finds
-// nothing once another owner has removed it, or the stream was made anew.
-const ownerToken = "_owner"
+// nothing once another owner has removed it, or the stream was made anew. The same in the
+// stream of commands is the fence, which the server holds every command against. Whoever
+// raises one looks at the latch, makes sure that the claim is its own, and moves the latch
+// on: an owner that was replaced in between finds it moved.
+//
+//	saga.command._owner.fence.<inc>
+//	saga.command._owner.latch
+const fenceToken = "_owner" // no participant: names begin with a letter
 
 const errWrongLast jetstream.ErrorCode = 10071 // "wrong last sequence"
 
@@ -38,9 +44,9 @@ type claims struct{ bus *Bus }
 // Claims is the registry of the claim on the bus's prefix.
 func (b *Bus) Claims() ownership.Registry { return claims{b} }
 
-func (c claims) subject(rest string) string {
-	return c.bus.subjects.Command(ownerToken, rest)
-}
+func (c claims) subject(rest string) string { return c.bus.subjects.Owner(rest) }
+
+func (c claims) name() string { return c.bus.config.ownerStream() }
 
 // Moved implements ownership.Registry.
 func (c claims) Moved() <-chan struct{} { return c.bus.moved }
@@ -49,13 +55,36 @@ func (c claims) Moved() <-chan struct{} { return c.bus.moved }
 // held against what it expects. One with more takes no second one that expects something of
 // a subject while the first is under way, so that commands could not be sent one behind the
 // other.
-func (c claims) Fences() bool { return c.bus.config.Replicas == 1 }
+func (c claims) Fences() bool { return c.bus.fence.Load() != nil }
+
+// stream is that of claims; it is made if it is missing and ours to make.
+func (c claims) stream(ctx context.Context) (jetstream.Stream, error) {
+	stream, err := c.bus.js.Stream(ctx, c.name())
+	if !errors.Is(err, jetstream.ErrStreamNotFound) || c.bus.config.Provision != Create {
+		return stream, err
+	}
+	config := jetstream.StreamConfig{
+		Name: c.name(), Subjects: []string{c.subject(">")}, Description: "Amends: whose the prefix is",
+		MaxMsgsPerSubject: 1, MaxBytes: 1 << 20, Replicas: c.bus.config.Replicas,
+	}
+	if c.bus.config.Memory {
+		config.Storage = jetstream.MemoryStorage
+	}
+	if err := pause(ctx, afterDeletion); err != nil { // as for the others
+		return nil, err
+	}
+	stream, err = c.bus.js.CreateStream(ctx, config)
+	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+		return c.bus.js.Stream(ctx, c.name())
+	}
+	return stream, err
+}
 
 // Read implements ownership.Registry.
 func (c claims) Read(ctx context.Context) (entry ownership.Entry, err error) {
 	ctx, cancel := c.bus.question(ctx)
 	defer cancel()
-	stream, err := c.bus.js.Stream(ctx, c.bus.names[transport.Commands])
+	stream, err := c.stream(ctx)
 	if err != nil {
 		return entry, fmt.Errorf("read the claim: %w", err)
 	}
@@ -68,7 +97,7 @@ func (c claims) Read(ctx context.Context) (entry ownership.Entry, err error) {
 	}
 	var claim ownership.Claim
 	if err := json.Unmarshal(m.Data, &claim); err != nil {
-		return entry, fmt.Errorf("read the claim: message %d of %s is none: %w; delete it if no coordinator runs: nats stream rmm", m.Sequence, c.bus.names[transport.Commands], err)
+		return entry, fmt.Errorf("read the claim: message %d of %s is none: %w; delete it if no coordinator runs: nats stream rmm", m.Sequence, c.name(), err)
 	}
 	entry.Claim, entry.At.Sequence = &claim, m.Sequence
 	if m, err = stream.GetLastMsgForSubject(ctx, c.subject("pulse")); err == nil {
@@ -87,50 +116,100 @@ func (c claims) Write(ctx context.Context, claim *ownership.Claim, over ownershi
 	if err != nil {
 		return at, err
 	}
+	stream, err := c.stream(ctx)
+	if err != nil {
+		return at, fmt.Errorf("write the claim: %w", err)
+	}
 	crashpoint.Here("natsbus: before a claim")
+	c.bus.fence.Store(nil)
 	if at.Sequence, err = c.publish(ctx, c.subject("claim"), data, c.subject("claim"), over.Sequence); err != nil {
 		return at, fmt.Errorf("write the claim: %w", err)
 	}
 	crashpoint.Here("natsbus: claimed")
-	stream, err := c.bus.js.Stream(ctx, c.bus.names[transport.Commands])
-	if err != nil {
-		return at, fmt.Errorf("write the claim: %w", err)
-	}
 	if err := stream.Purge(ctx, jetstream.WithPurgeSubject(c.subject("token.*"))); err != nil {
 		return at, fmt.Errorf("remove the token of the claim before: %w", err)
 	}
-	if over.Sequence > 0 {
-		_ = stream.DeleteMsg(ctx, over.Sequence) // it counts for nothing, and would lie there
-	}
 	crashpoint.Here("natsbus: the claim before is void")
 	if !claim.Released.IsZero() {
-		c.bus.fence.Store(nil)
+		c.bus.token.Store(nil)
 		return at, nil
 	}
-	token := c.subject("token." + claim.Incarnation)
-	if at.Token, err = c.publish(ctx, token, nil, c.subject("claim"), at.Sequence); err != nil {
+	latch, latched := c.latch(ctx)
+	if at.Token, err = c.publish(ctx, c.subject("token."+claim.Incarnation), nil, c.subject("claim"), at.Sequence); err != nil {
 		return at, fmt.Errorf("write the token of the claim: %w", err)
 	}
-	c.bus.fence.Store(&fence{token, strconv.FormatUint(at.Token, 10)})
+	c.bus.token.Store(&claim.Incarnation)
+	if latched {
+		c.raise(ctx, latch)
+	}
 	c.bus.lookSoon() // consumers that waited for the claim
 	return at, nil
 }
 
+// latch is where the latch is, if the server says so.
+func (c claims) latch(ctx context.Context) (at uint64, ok bool) {
+	if c.bus.config.Replicas != 1 {
+		return 0, false
+	}
+	stream, err := c.bus.js.Stream(ctx, c.bus.names[transport.Commands])
+	if err != nil {
+		return 0, false // it is made again, and the fence with it
+	}
+	m, err := stream.GetLastMsgForSubject(ctx, c.bus.subjects.Command(fenceToken, "latch"))
+	switch {
+	case errors.Is(err, jetstream.ErrMsgNotFound):
+		return 0, true
+	case err != nil:
+		return 0, false
+	}
+	return m.Sequence, true
+}
+
+// raise puts our fence into the stream of commands, and takes those of others away, if the
+// latch is where it was when it was last certain that the claim is ours. Without a fence,
+// because the stream is full for example, the claim is what it is where nothing fences.
+func (c claims) raise(ctx context.Context, latch uint64) {
+	c.bus.fence.Store(nil)
+	at, commands := c.bus.subjects.Command(fenceToken, "latch"), c.bus.names[transport.Commands]
+	fenced := c.bus.subjects.Command(fenceToken, "fence."+*c.bus.token.Load())
+	moved, err := c.publish(ctx, at, nil, at, latch)
+	if err == nil {
+		var stream jetstream.Stream
+		if stream, err = c.bus.js.Stream(ctx, commands); err == nil {
+			err = errors.Join(
+				stream.Purge(ctx, jetstream.WithPurgeSubject(c.bus.subjects.Command(fenceToken, "fence.*"))),
+				stream.Purge(ctx, jetstream.WithPurgeSubject(at), jetstream.WithPurgeSequence(moved)))
+		}
+	}
+	var sequence uint64
+	if err == nil {
+		sequence, err = c.publish(ctx, fenced, nil, at, moved)
+	}
+	if err != nil {
+		c.bus.config.Logger.Warn("the NATS server cannot be told to refuse what an earlier owner of the prefix sends; it is tried again", "error", err)
+		return
+	}
+	c.bus.fence.Store(&fence{fenced, strconv.FormatUint(sequence, 10)})
+}
+
 // Confirm implements ownership.Registry.
 func (c claims) Confirm(ctx context.Context, at ownership.Position) error {
-	f := c.bus.fence.Load()
-	if f == nil {
+	incarnation := c.bus.token.Load()
+	if incarnation == nil {
 		return ownership.ErrMoved
 	}
 	ctx, cancel := c.bus.question(ctx)
 	defer cancel()
-	sequence, err := c.publish(ctx, c.subject("pulse"), nil, f.subject, at.Token)
-	if err != nil {
+	var latch uint64
+	latched := false
+	if c.bus.config.Replicas == 1 && (c.bus.fallen.Swap(false) || c.bus.fence.Load() == nil) {
+		latch, latched = c.latch(ctx)
+	}
+	if _, err := c.publish(ctx, c.subject("pulse"), nil, c.subject("token."+*incarnation), at.Token); err != nil {
 		return fmt.Errorf("confirm the claim: %w", err)
 	}
-	stream, err := c.bus.js.Stream(ctx, c.bus.names[transport.Commands])
-	if err == nil { // one pulse is enough
-		_ = stream.Purge(ctx, jetstream.WithPurgeSubject(c.subject("pulse")), jetstream.WithPurgeSequence(sequence))
+	if latched {
+		c.raise(ctx, latch)
 	}
 	return nil
 }
@@ -146,11 +225,8 @@ func (c claims) publish(ctx context.Context, subject string, data []byte, expect
 	ack, err := c.bus.js.PublishMsg(ctx, m, jetstream.WithRetryAttempts(0))
 	var api *jetstream.APIError
 	switch {
-	case errors.As(err, &api) && api.ErrorCode == errWrongLast:
+	case errors.As(err, &api) && api.ErrorCode == errWrongLast, errors.Is(err, jetstream.ErrNoStreamResponse): // which is seen by reading it
 		return 0, fmt.Errorf("%w (%w)", ownership.ErrMoved, err)
-	case errors.Is(err, jetstream.ErrNoStreamResponse):
-		c.bus.lookSoon() // it makes it again
-		return 0, err
 	case err != nil:
 		return 0, err
 	}
@@ -172,17 +248,24 @@ func (b *Bus) hold(messages []*nats.Msg) {
 	}
 }
 
-// movedSoon signals that the claim should be confirmed now.
-func (b *Bus) movedSoon() {
+// refusedByFence takes note that the server has refused a command: another store owns the
+// prefix, or the stream has lost our fence.
+func (b *Bus) refusedByFence() {
+	b.fallen.Store(true)
+	b.confirmSoon()
+}
+
+// confirmSoon signals that the claim should be confirmed now.
+func (b *Bus) confirmSoon() {
 	select {
 	case b.moved <- struct{}{}:
 	default:
 	}
 }
 
-// isClaim reports whether a subject is that of the claim, its token or its pulse.
-func (b *Bus) isClaim(subject string) bool {
-	return strings.HasPrefix(subject, b.subjects.Command(ownerToken, ""))
+// isFence reports whether a subject is that of a fence.
+func (b *Bus) isFence(subject string) bool {
+	return strings.HasPrefix(subject, b.subjects.Command(fenceToken, ""))
 }
 
 // exclude removes the subscriptions of others to a work queue: those of earlier owners.

@@ -7,8 +7,11 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/amends-dev/amends/ownership"
 	"github.com/amends-dev/amends/transport"
+	"github.com/amends-dev/amends/transport/natsbus"
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
 )
 
@@ -73,22 +76,98 @@ func TestClaims(t *testing.T) {
 	refused("the old owner")
 	insist(t, two, command("e"))
 
-	// The stream is made anew and counts from one again: the old owner's sequence may be there
-	// once more, and its token is not.
+	// The stream of commands is made anew and counts from one again: sequences come again, and
+	// the fence of the old owner does not.
 	js := jetStream(t, one)
 	if err := js.DeleteStream(within(t), "SAGA_COMMANDS"); err != nil {
 		t.Fatal(err)
 	}
 	awaitReset(t, one)
 	refused("the old owner, on a new stream")
-	if err := b.Confirm(within(t), taken); !errors.Is(err, ownership.ErrMoved) {
-		t.Errorf("the owner confirms what the bus has lost: %v", err)
+	if errs := two.Publish(within(t), []transport.Envelope{command("f")}); len(errs) != 1 || !errors.Is(errs[0], transport.ErrFenced) {
+		t.Errorf("the owner, before it has raised its fence again: %v", errs)
 	}
-	if _, err := b.Write(within(t), claimOf("b", "two", 2), ownership.Position{}); err != nil {
-		t.Fatal(err)
+	if err := b.Confirm(within(t), taken); err != nil || !b.Fences() {
+		t.Fatalf("the owner confirms: %v, fences: %t", err, b.Fences())
 	}
 	insist(t, two, command("f"))
 	refused("the old owner, beside the new one")
+
+	// All is lost.
+	for _, stream := range []string{"SAGA_OWNER", "SAGA_COMMANDS"} {
+		if err := js.DeleteStream(within(t), stream); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := b.Confirm(within(t), taken); !errors.Is(err, ownership.ErrMoved) {
+		t.Errorf("the owner confirms what the bus has lost: %v", err)
+	}
+	if entry, err := b.Read(within(t)); err != nil || entry != (ownership.Entry{}) {
+		t.Fatalf("an empty bus holds %+v, %v", entry, err)
+	}
+	if taken, err = b.Write(within(t), claimOf("b", "two", 2), ownership.Position{}); err != nil {
+		t.Fatal(err)
+	}
+	awaitReset(t, two)
+	if err := b.Confirm(within(t), taken); err != nil {
+		t.Fatal(err)
+	}
+	insist(t, two, command("g"))
+	refused("the old owner, on a new bus")
+}
+
+// A stream of commands that takes nothing keeps nobody from being the owner.
+func TestClaimOnAFullBus(t *testing.T) {
+	server := start(t, embedded.Config{})
+	bus := connect(t, server, func(c *natsbus.Config) { c.QueueBytes = 4096 })
+	js := jetStream(t, bus)
+	for full := false; !full; {
+		_, err := js.Publish(within(t), "saga.command.x.y", nil, jetstream.WithRetryAttempts(0))
+		full = err != nil
+	}
+	claims := bus.Claims()
+	at, err := claims.Write(within(t), claimOf("a", "one", 1), ownership.Position{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if claims.Fences() {
+		t.Error("it fences without a fence")
+	}
+	if err := claims.Confirm(within(t), at); err != nil {
+		t.Error(err)
+	}
+	stream, err := js.Stream(within(t), "SAGA_COMMANDS")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := stream.Purge(within(t)); err != nil {
+		t.Fatal(err)
+	}
+	if err := claims.Confirm(within(t), at); err != nil || !claims.Fences() {
+		t.Errorf("with room again: %v, fences: %t", err, claims.Fences())
+	}
+}
+
+// An owner that was replaced while it raised its fence does not raise it.
+func TestLatch(t *testing.T) {
+	server := start(t, embedded.Config{})
+	one, two := connect(t, server, nil), connect(t, server, nil)
+	if _, err := one.Claims().Write(within(t), claimOf("a", "one", 1), ownership.Position{}); err != nil {
+		t.Fatal(err)
+	}
+	latch := one.Latch(within(t))
+	entry, err := two.Claims().Read(within(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := two.Claims().Write(within(t), claimOf("b", "two", 2), entry.At); err != nil {
+		t.Fatal(err)
+	}
+	one.Raise(within(t), latch)
+	if one.Claims().Fences() {
+		t.Error("it has raised its fence after it was replaced")
+	}
+	insist(t, two, command("a"))
 }
 
 // The subscription to the answers is the owner's only, and is not made again for whoever is

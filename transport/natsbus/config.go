@@ -223,6 +223,11 @@ func (c Credentials) Options() (options []nats.Option, err error) {
 	return options, nil
 }
 
+// ownerStream is how the stream of claims is called on the server.
+func (c Config) ownerStream() string {
+	return strings.TrimSuffix(c.streamName(transport.Commands), "COMMANDS") + "OWNER"
+}
+
 // streamName is how a stream is called on the server: the prefix and the kind in
 // capitals, such as SAGA_COMMANDS.
 func (c Config) streamName(s transport.Stream) string {

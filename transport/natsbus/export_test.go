@@ -82,6 +82,14 @@ func (b *Bus) Looked() bool {
 	return b.rings.some.Load() == 0 && b.rings.seen == b.rings.last.Load() && b.rings.seen > 0
 }
 
+// Latch is where the latch of the fence is, and Raise raises the fence if it is there.
+func (b *Bus) Latch(ctx context.Context) uint64 {
+	at, _ := claims{b}.latch(ctx)
+	return at
+}
+
+func (b *Bus) Raise(ctx context.Context, latch uint64) { claims{b}.raise(ctx, latch) }
+
 // PurgePage bounds the dead letters that one call looks at.
 const PurgePage = purgePage
 

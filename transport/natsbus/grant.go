@@ -104,8 +104,12 @@ func (c Config) coordinating(subjects transport.Subjects) (publish []string) {
 	for _, s := range transport.Streams {
 		publish = append(publish, subjects.All(s))
 	}
+	publish = append(publish, subjects.Owner(">"))
+	names := []string{c.ownerStream()}
 	for _, s := range transport.Streams {
-		name := c.streamName(s)
+		names = append(names, c.streamName(s))
+	}
+	for _, name := range names {
 		for _, verb := range []string{"CREATE", "UPDATE", "INFO", "DELETE", "PURGE", "MSG.GET", "MSG.DELETE"} {
 			publish = append(publish, "$JS.API.STREAM."+verb+"."+name)
 		}

@@ -49,11 +49,11 @@ func (b *Bus) Load(ctx context.Context) (Load, error) {
 		}
 		total.Messages += bundled[""]
 		if s == transport.Commands {
-			var claims uint64
-			if load.Commands, claims, err = b.commands(ctx, stream); err != nil {
+			var fences uint64
+			if load.Commands, fences, err = b.commands(ctx, stream); err != nil {
 				return Load{}, fmt.Errorf("look at the subjects of stream %s: %w", b.names[s], err)
 			}
-			total.Messages -= min(total.Messages, claims)
+			total.Messages -= min(total.Messages, fences)
 		}
 		consumers, err := consumersOf(ctx, s, stream)
 		if err != nil {
@@ -91,17 +91,17 @@ func (b *Bus) bundled(ctx context.Context, s transport.Stream, stream jetstream.
 	return further, nil
 }
 
-// commands is how many commands lie on the bus for each participant, and how many messages
-// of the claim.
-func (b *Bus) commands(ctx context.Context, stream jetstream.Stream) (counts map[string]uint64, claims uint64, err error) {
+// commands is how many commands lie on the bus for each participant, and how many fences
+// (claim.go).
+func (b *Bus) commands(ctx context.Context, stream jetstream.Stream) (counts map[string]uint64, fences uint64, err error) {
 	info, err := stream.Info(ctx, jetstream.WithSubjectFilter(b.subjects.All(transport.Commands)))
 	if err != nil {
 		return nil, 0, err
 	}
 	counts = map[string]uint64{}
 	for subject, messages := range info.State.Subjects {
-		if b.isClaim(subject) {
-			claims += messages
+		if b.isFence(subject) {
+			fences += messages
 			continue
 		}
 		if participant, n, ok := b.subjects.ParseBundle(subject); ok {
@@ -110,7 +110,7 @@ func (b *Bus) commands(ctx context.Context, stream jetstream.Stream) (counts map
 			counts[participant] += messages
 		}
 	}
-	return counts, claims, nil
+	return counts, fences, nil
 }
 
 func consumersOf(ctx context.Context, s transport.Stream, stream jetstream.Stream) ([]ConsumerLoad, error) {

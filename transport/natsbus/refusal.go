@@ -82,7 +82,7 @@ func (b *Bus) translate(err error) error {
 		return err // of the disk: it may have been written
 	}
 	if errors.Is(kind, transport.ErrFenced) {
-		b.movedSoon()
+		b.refusedByFence()
 	}
 	return fmt.Errorf("%w: %w", kind, err)
 }

@@ -140,7 +140,7 @@ func (b *Bus) look(ctx context.Context, streams ...transport.Stream) error {
 		case b.resets <- struct{}{}:
 		default:
 		}
-		b.movedSoon()
+		b.confirmSoon()
 		b.eachSource(func(s *source) { s.suspect.Store(true) })
 		b.lookSoon()
 	}
