@@ -165,15 +165,15 @@ func (c *Coordinator) Owner() *ownership.Status {
 }
 
 // ownership looks whether this store is certain to be the owner.
-func (m *monitor) ownership(context.Context) (found []transport.Standstill, err error) {
+func (m *monitor) ownership() []transport.Standstill {
 	status := m.c.Owner()
 	if status == nil || status.Sure {
-		return nil, nil
+		return nil
 	}
 	return []transport.Standstill{{
 		Kind: transport.StandsOwner, Since: status.Last, Stops: true, Reason: status.Waiting,
 		Fix: "starts are accepted and kept, nothing is sent or taken; see that the bus can be reached, and that no other coordinator has the prefix: coordinator doctor",
-	}}, nil
+	}}
 }
 
 // replaced reports whether an error says that another store has taken over.

@@ -72,7 +72,6 @@ func newMonitor(c *Coordinator) *monitor {
 	m := &monitor{c: c, known: map[place]*standing{}, pace: map[subscription]*pace{}}
 	m.probes = []*probe{
 		{kind: transport.StandsBus, every: askEvery, look: m.bus},
-		{kind: transport.StandsOwner, every: lookEvery, look: m.ownership},
 		{kind: transport.StandsStore, every: lookEvery, look: m.store},
 		{kind: transport.StandsShard, every: lookEvery, look: m.memory},
 	}
@@ -251,7 +250,7 @@ func (m *monitor) memory(context.Context) (found []transport.Standstill, err err
 			Fix: "the overview names them; docs/RUNBOOK.md (AmendsSagasBlocked) says what to do",
 		})
 	}
-	return append(found, m.relay()...), nil
+	return append(append(found, m.ownership()...), m.relay()...), nil
 }
 
 // relay looks at what goes out.
