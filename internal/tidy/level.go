@@ -16,6 +16,7 @@ var levels = map[string]int{
 
 	"internal/crashpoint": 0, // empty unless its build tag is given
 	"internal/loglimit":   0,
+	"internal/quota":      0,
 	"internal/protoconv":  5,
 
 	"saga":                10,
