@@ -32,6 +32,10 @@ type Envelope struct {
 	// not be passed on and was dropped; see TraceContext. It is not sent.
 	TraceDropped bool
 
+	// Caller is, of a request, who makes it as far as its carrier can tell: what is counted
+	// against limits, and no proof of anything. "": it cannot tell. It is not sent.
+	Caller string
+
 	Saga       contract.SagaID
 	Definition contract.DefinitionRef
 	Step       contract.StepName

@@ -90,7 +90,7 @@ func (b *Bus) Respond(subject, queue string, handle func(*transport.Envelope, fu
 			reply(&transport.Envelope{Code: string(transport.CodeInvalidArgument), Reason: err.Error(), TraceParent: request.TraceParent})
 			return
 		}
-		request.Type = transport.TypeRequest
+		request.Type, request.Caller = transport.TypeRequest, callerOf(m)
 		handle(&request, reply)
 	})
 	if err != nil {

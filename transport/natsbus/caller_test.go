@@ -1,0 +1,106 @@
+package natsbus_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+
+	"github.com/amends-dev/amends/transport"
+	"github.com/amends-dev/amends/transport/natsbus"
+	"github.com/amends-dev/amends/transport/natsbus/embedded"
+)
+
+// TestCallersAreToldApart by what they cannot choose, or at least do not: connections, users
+// with an inbox of their own, accounts (I13).
+func TestCallersAreToldApart(t *testing.T) {
+	s := start(t, embedded.Config{})
+	bus := connect(t, s, nil)
+	seen := make(chan string, 1)
+	serve(t, bus, func(request *transport.Envelope, reply func(*transport.Envelope)) {
+		seen <- request.Caller
+		reply(&transport.Envelope{Type: transport.TypeReply})
+	})
+	ask := func(name string, options ...nats.Option) string {
+		c, err := nats.Connect("", append(options, s.InProcess(), nats.Name(name))...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		var who string
+		for i := range 2 {
+			if _, err := c.RequestWithContext(within(t), "saga.api.get", nil); err != nil {
+				t.Fatal(err)
+			}
+			next := <-seen
+			if i > 0 && next != who {
+				t.Errorf("%s is %s and then %s", name, who, next)
+			}
+			who = next
+		}
+		return who
+	}
+	one, other := ask("one"), ask("other")
+	if one == other || one == "" {
+		t.Errorf("two connections are %q and %q", one, other)
+	}
+	inbox := nats.CustomInboxPrefix(natsbus.InboxPrefix("shop"))
+	if one, other := ask("shop's first", inbox), ask("shop's second", inbox); one != other || one != "_INBOX_shop" {
+		t.Errorf("two connections of one user are %q and %q", one, other)
+	}
+}
+
+// TestCallersOfAccounts: through an import all replies look alike, and the server says whose
+// request it is, whatever the request itself says.
+func TestCallersOfAccounts(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "nats.conf")
+	if err := os.WriteFile(file, []byte(`listen: "127.0.0.1:-1"
+		accounts {
+			amends: { users: [{user: amends, password: x}], exports: [{service: "saga.api.>"}] }
+			shop: { users: [{user: shop, password: x}], imports: [{service: {account: amends, subject: "saga.api.>"}}] }
+			crm: { users: [{user: crm, password: x}], imports: [{service: {account: amends, subject: "saga.api.>"}}] }
+		}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	options, err := server.ProcessConfigFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	options.NoLog, options.NoSigs = true, true
+	s, err := server.NewServer(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+	if !s.ReadyForConnections(patience) {
+		t.Fatal("the server does not start")
+	}
+	bus, err := natsbus.Connect(within(t), natsbus.Config{URL: s.ClientURL(), User: "amends", Password: "x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = bus.Close() })
+	seen := make(chan string, 1)
+	serve(t, bus, func(request *transport.Envelope, reply func(*transport.Envelope)) {
+		seen <- request.Caller
+		reply(&transport.Envelope{Type: transport.TypeReply})
+	})
+	for _, user := range []string{"shop", "crm"} {
+		c, err := nats.Connect(s.ClientURL(), nats.UserInfo(user, "x"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(c.Close)
+		m := &nats.Msg{Subject: "saga.api.get", Header: nats.Header{"Nats-Request-Info": {`{"acc":"somebody else"}`}}}
+		if _, err := c.RequestMsgWithContext(within(t), m); err != nil {
+			t.Fatal(err)
+		}
+		if got, want := <-seen, fmt.Sprintf("account/%s", user); got != want {
+			t.Errorf("%s is %q, want %q", user, got, want)
+		}
+	}
+}
