@@ -41,15 +41,15 @@ func (c *Coordinator) verbs() map[string]func(context.Context, *transport.Envelo
 		transport.APIWatch:              c.apiWatch,
 		transport.APIParticipants:       c.reading(c.apiParticipants),
 		transport.APIOverview:           c.reading(c.apiOverview),
-		transport.APIOperateAll:         c.apiOperateAll,
+		transport.APIOperateAll:         c.inBulk(c.apiOperateAll),
 		transport.APICount:              c.reading(c.apiCount),
 		transport.APIDefinition:         c.reading(c.apiDefinition),
 		transport.APICheckDefinition:    c.reading(c.apiCheckDefinition),
 		transport.APICompareDefinitions: c.reading(c.apiCompareDefinitions),
 		transport.APIDeadLetters:        c.reading(c.apiDeadLetters),
-		transport.APIReplayDeadLetters:  c.reading(c.eachDeadLetter("replayed", transport.DeadLetterOffice.ReplayDeadLetter)),
-		transport.APIDiscardDeadLetters: c.reading(c.eachDeadLetter("discarded", transport.DeadLetterOffice.DiscardDeadLetter)),
-		transport.APIPurgeDeadLetters:   c.reading(c.apiPurgeDeadLetters),
+		transport.APIReplayDeadLetters:  c.inBulk(c.eachDeadLetter("replayed", transport.DeadLetterOffice.ReplayDeadLetter)),
+		transport.APIDiscardDeadLetters: c.inBulk(c.eachDeadLetter("discarded", transport.DeadLetterOffice.DiscardDeadLetter)),
+		transport.APIPurgeDeadLetters:   c.inBulk(c.apiPurgeDeadLetters),
 	}
 }
 
@@ -107,23 +107,6 @@ func (c *Coordinator) Handle(ctx context.Context, verb string, request *transpor
 	}
 }
 
-// reading runs a request that reads on a goroutine of its own, at most as many
-// at once as c.reads holds.
-func (c *Coordinator) reading(serve func(context.Context, *transport.Envelope) (any, error)) func(context.Context, *transport.Envelope, func(*transport.Envelope)) {
-	return func(ctx context.Context, request *transport.Envelope, reply func(*transport.Envelope)) {
-		select {
-		case c.reads <- struct{}{}:
-		default:
-			reply(exhausted(retryBusy, "too many reading requests at once; try again"))
-			return
-		}
-		go func() {
-			defer func() { <-c.reads }()
-			reply(respond(serve(ctx, request)))
-		}()
-	}
-}
-
 func (c *Coordinator) apiStart(_ context.Context, request *transport.Envelope, reply func(*transport.Envelope)) {
 	c.start(request, reply, func(r *Result) { reply(c.replyTo(r, false)) })
 }
@@ -152,7 +135,7 @@ func (c *Coordinator) apiRun(_ context.Context, request *transport.Envelope, rep
 			}
 			answer(status(r.Definition, r.Instance, true), nil)
 		}
-		one := c.waiters.add(id, tell)
+		one := c.waiters.add(id, request.Caller, tell)
 		if one == nil {
 			tell(r)
 			return
@@ -304,7 +287,7 @@ func (c *Coordinator) apiWait(ctx context.Context, request *transport.Envelope, 
 		return
 	}
 	answer := func(s *transport.Status, err error) { reply(respond(s, err)) }
-	one := c.waiters.add(id, func(r *Result) { reply(c.replyTo(r, true)) })
+	one := c.waiters.add(id, request.Caller, func(r *Result) { reply(c.replyTo(r, true)) })
 	if one == nil {
 		if s := c.briefly(id, query.Brief); s != nil {
 			answer(s, nil)
@@ -356,12 +339,12 @@ func (c *Coordinator) briefly(id saga.ID, enough bool) *transport.Status {
 	return c.moving.brief(id)
 }
 
-// look reads where a saga stands, on a goroutine that waits for its turn among the
-// readers. MaxWaiters bounds them.
+// look reads where a saga stands, on a goroutine that waits for its turn. MaxWaiters
+// bounds them.
 func (c *Coordinator) look(ctx context.Context, id saga.ID, then func(*transport.Status, error)) {
 	go func() {
-		c.reads <- struct{}{}
-		defer func() { <-c.reads }()
+		c.looks <- struct{}{}
+		defer func() { <-c.looks }()
 		then(c.statusOf(ctx, id))
 	}()
 }

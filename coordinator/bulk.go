@@ -16,14 +16,14 @@ import (
 
 // Bounds of decisions about many sagas (I10).
 const (
-	// MaxBulk bounds the requests about many sagas that are served at once; beyond
-	// it they are refused with resource_exhausted.
-	MaxBulk = 8
 	// bulkPage bounds the sagas that one such request decides about.
 	bulkPage = 100
 	// bulkRetry is how long a decision waits for room at its shard before it looks
 	// again.
 	bulkRetry = 5 * time.Millisecond
+	// bulkClass begins the classes of such decisions in a shard's inbox; no participant's
+	// name has a slash.
+	bulkClass = "bulk/"
 )
 
 // verbWordsAll are the verbs that there are.
@@ -35,22 +35,7 @@ var verbWordsAll = []saga.Verb{
 // apiOperateAll takes one decision about a page of the sagas that a filter
 // matches. The list's order does not change by what is decided, so that page by
 // page each saga that matched at the beginning is met once.
-func (c *Coordinator) apiOperateAll(ctx context.Context, request *transport.Envelope, reply func(*transport.Envelope)) {
-	select {
-	case c.bulk <- struct{}{}:
-	default:
-		reply(exhausted(retryOpen, "too many decisions about many sagas at once (MaxBulk); try again"))
-		return
-	}
-	go func() {
-		defer func() { <-c.bulk }()
-		ctx, cancel := context.WithTimeout(ctx, MaxWait)
-		defer cancel()
-		reply(respond(c.operateAll(ctx, request)))
-	}()
-}
-
-func (c *Coordinator) operateAll(ctx context.Context, request *transport.Envelope) (*transport.OperateAllReply, error) {
+func (c *Coordinator) apiOperateAll(ctx context.Context, request *transport.Envelope) (any, error) {
 	var q transport.OperateAllQuery
 	if err := strict(request.Data, &q); err != nil {
 		return nil, err
@@ -76,7 +61,7 @@ func (c *Coordinator) operateAll(ctx context.Context, request *transport.Envelop
 	if q.DryRun {
 		decide = c.tryAll
 	}
-	for i, err := range decide(ctx, found, &q.Decision) {
+	for i, err := range decide(ctx, request.Caller, found, &q.Decision) {
 		if err == nil {
 			out.Done++
 			continue
@@ -132,7 +117,7 @@ func (c *Coordinator) atMost(ctx context.Context, f *store.Filter, allowed int) 
 }
 
 // tryAll says what would come of a decision about each saga: Decide is pure.
-func (c *Coordinator) tryAll(ctx context.Context, found []store.Summary, op *transport.Operation) []error {
+func (c *Coordinator) tryAll(ctx context.Context, _ string, found []store.Summary, op *transport.Operation) []error {
 	errs := make([]error, len(found))
 	for i := range found {
 		errs[i] = c.try(ctx, found[i].ID, op)
@@ -153,9 +138,9 @@ func (c *Coordinator) try(ctx context.Context, id contract.SagaID, op *transport
 	return err
 }
 
-// decideAll takes a decision about each saga, and waits until all are committed or
+// decideAll takes a caller's decision about each saga, and waits until all are committed or
 // refused. They share commits.
-func (c *Coordinator) decideAll(ctx context.Context, found []store.Summary, op *transport.Operation) []error {
+func (c *Coordinator) decideAll(ctx context.Context, caller string, found []store.Summary, op *transport.Operation) []error {
 	errs := make([]error, len(found))
 	type outcome struct {
 		i   int
@@ -165,7 +150,7 @@ func (c *Coordinator) decideAll(ctx context.Context, found []store.Summary, op *
 	waiting := 0
 	for i := range found {
 		w := work{
-			input: Input{Saga: found[i].ID, Event: c.operated(op)},
+			input: Input{Saga: found[i].ID, Event: c.operated(op)}, class: bulkClass + caller,
 			reply: func(r Result) {
 				err := r.Err
 				if err == nil && r.Ignored != "" {

@@ -74,6 +74,10 @@ type Config struct {
 	// MaxUnansweredBytes bounds their bytes. Further ones wait in the store, where they
 	// delay nobody else's. Default: 20,000, and 64 MiB.
 	MaxUnanswered, MaxUnansweredBytes int
+	// MaxWatches bounds the watch requests of one caller that are held at once; ten times as
+	// many are held in all. Further ones are refused with resource_exhausted.
+	// Default: DefaultMaxWatches.
+	MaxWatches int
 	// CacheSize is how many open sagas are remembered, over all shards.
 	// Default: 65,536.
 	CacheSize int
@@ -117,7 +121,7 @@ func (c *Config) Validate() error {
 	for _, n := range []struct {
 		field string
 		value int
-	}{{"Shards", c.Shards}, {"MaxBatch", c.MaxBatch}, {"MaxWaiting", c.MaxWaiting}, {"MaxOpen", c.MaxOpen}, {"MaxBacklog", c.MaxBacklog}, {"CacheSize", c.CacheSize}, {"MaxUnanswered", c.MaxUnanswered}, {"MaxUnansweredBytes", c.MaxUnansweredBytes}} {
+	}{{"Shards", c.Shards}, {"MaxBatch", c.MaxBatch}, {"MaxWaiting", c.MaxWaiting}, {"MaxOpen", c.MaxOpen}, {"MaxBacklog", c.MaxBacklog}, {"CacheSize", c.CacheSize}, {"MaxWatches", c.MaxWatches}, {"MaxUnanswered", c.MaxUnanswered}, {"MaxUnansweredBytes", c.MaxUnansweredBytes}} {
 		if n.value < 0 {
 			bad(n.field, fmt.Sprintf("is %d; give a positive number, or 0 for the default", n.value))
 		}
@@ -146,6 +150,7 @@ func (c Config) withDefaults() Config {
 	fill(&c.MaxOpen, DefaultMaxOpen)
 	fill(&c.MaxBacklog, 4096)
 	fill(&c.CacheSize, 65_536)
+	fill(&c.MaxWatches, DefaultMaxWatches)
 	if c.Name == "" {
 		c.Name = "coordinator"
 	}

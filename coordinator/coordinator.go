@@ -14,6 +14,7 @@ import (
 
 	"github.com/amends-dev/amends/internal/crashpoint"
 	"github.com/amends-dev/amends/internal/loglimit"
+	"github.com/amends-dev/amends/internal/quota"
 	"github.com/amends-dev/amends/outbox"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/transport"
@@ -24,8 +25,6 @@ const (
 	// flushTime bounds how long a stopping coordinator waits for the bus to take
 	// what is committed. What it does not take is sent after the next start.
 	flushTime = 2 * time.Second
-	// maxReads bounds the reading requests that are served at once.
-	maxReads = 256
 )
 
 // Coordinator runs the sagas of one store on one bus.
@@ -43,9 +42,10 @@ type Coordinator struct {
 	moving      *moving
 	observer    Observer
 	limited     *slog.Logger  // for lines that anybody's message can cause
-	reads       chan struct{} // bounds reading requests that are served at once
-	watchers    chan struct{} // bounds watch requests that are held at once
-	bulk        chan struct{} // bounds decisions about many sagas that are taken at once
+	reads       *quota.Quota  // of requests that read; see limit.go
+	watches     *quota.Quota  // of watch requests that are held
+	bulk        *quota.Quota  // of requests about many sagas or dead letters
+	looks       chan struct{} // bounds the looks at the store for requests that are held
 	feed        *feed
 	figures     *figures
 	blocked     blocked
@@ -92,8 +92,8 @@ func New(config Config) (*Coordinator, error) {
 	crashpoint.Here("coordinator: definitions loaded")
 	c := &Coordinator{
 		config: config, definitions: defs, figures: newFigures(config.Clock()), limited: loglimit.Logger(config.Logger),
-		waiters: newWaiters(), moving: newMoving(), reads: make(chan struct{}, maxReads),
-		watchers: make(chan struct{}, MaxWatchers), bulk: make(chan struct{}, MaxBulk), feed: newFeed(), seed: maphash.MakeSeed(),
+		waiters: newWaiters(), moving: newMoving(), reads: quota.New(MaxReads, 0),
+		watches: quota.New(10*config.MaxWatches, config.MaxWatches), bulk: quota.New(MaxBulk, MaxBulkPerCaller), looks: make(chan struct{}, maxLooks), feed: newFeed(), seed: maphash.MakeSeed(),
 	}
 	c.observer = both{c.figures, config.Observer}
 	c.relay = outbox.NewRelay(c.publisher(), config.Store, outbox.Options{

@@ -87,7 +87,7 @@ func (c *Coordinator) eachDeadLetter(did string, do func(transport.DeadLetterOff
 			case err == nil:
 				reply.Done = append(reply.Done, n)
 			case ctx.Err() != nil:
-				return nil, unavailable(ctx.Err())
+				reply.Failed = append(reply.Failed, transport.FailedDeadLetter{Sequence: n, Problem: "the time for one request is over; name it again: " + err.Error()})
 			default:
 				reply.Failed = append(reply.Failed, transport.FailedDeadLetter{Sequence: n, Problem: err.Error()})
 			}

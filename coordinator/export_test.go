@@ -1,12 +1,14 @@
 package coordinator
 
-// FillWaiters makes c hold as many requests as it may, until undo is called.
-func FillWaiters(c *Coordinator) (undo func()) {
-	add := func(n int) {
-		c.waiters.mu.Lock()
-		defer c.waiters.mu.Unlock()
-		c.waiters.length += n
+// FillWaiters makes c hold as many wait requests of a caller as it may, until undo is called.
+func FillWaiters(c *Coordinator, caller string) (undo func()) {
+	n := 0
+	for c.waiters.quota.Take(caller) == nil {
+		n++
 	}
-	add(MaxWaiters)
-	return func() { add(-MaxWaiters) }
+	return func() {
+		for range n {
+			c.waiters.quota.Give(caller)
+		}
+	}
 }

@@ -8,8 +8,9 @@ import (
 )
 
 // inbox is what waits for a shard, up to a bound. What comes from one participant is
-// taken in the order in which it came; participants take turns, and starts, timers and
-// requests are one class among them: whoever floods the shard waits behind its own.
+// taken in the order in which it came; participants take turns, starts, timers and requests
+// are one class among them, and decisions of one caller about many sagas another: whoever
+// floods the shard waits behind its own.
 //
 //	put, offer ──▶ a queue for each participant ──▶ take: one of each, and again
 type inbox struct {
@@ -35,7 +36,7 @@ type slot struct {
 	next int
 }
 
-// class is the queue of one participant, or of what comes from none.
+// class is the queue of one participant, of what comes from none, or of bulk work.
 type class struct {
 	name        string
 	first, last int // slots
@@ -52,7 +53,7 @@ func newInbox(most int) *inbox {
 
 // put adds work, waiting while there is no room. transport.ErrClosed: it is closed.
 func (b *inbox) put(ctx context.Context, w work) error {
-	name := w.input.Event.Participant
+	name := w.turn()
 	b.mu.Lock()
 	for waited := false; ; waited = true {
 		if waited {
@@ -107,7 +108,7 @@ func (b *inbox) block(participant string, more int) {
 // keep starts out: their participant has its half.
 func (b *inbox) offer(w work) bool {
 	b.mu.Lock()
-	taken := !b.closed && b.fits(w.input.Event.Participant) && b.timers == 0
+	taken := !b.closed && b.fits(w.turn()) && b.timers == 0
 	if taken {
 		b.add(w)
 	}
@@ -120,7 +121,7 @@ func (b *inbox) offer(w work) bool {
 
 // add is called with the lock held.
 func (b *inbox) add(w work) {
-	name := w.input.Event.Participant
+	name := w.turn()
 	c := b.classes[name]
 	if c == nil {
 		if n := len(b.spare); n > 0 {

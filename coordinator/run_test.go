@@ -120,7 +120,7 @@ func TestRunIsNotHeldWhenTooManyAre(t *testing.T) {
 		if err := w.stopCoordinator(); err != nil {
 			t.Fatal(err)
 		}
-		undo := coordinator.FillWaiters(w.start(coordinator.Config{}))
+		undo := coordinator.FillWaiters(w.start(coordinator.Config{}), "")
 		w.stopServices()
 		began := time.Now()
 		if s, _ := w.ask("s1", "tea", time.Minute); s == nil || s.Phase != saga.Running || time.Since(began) > time.Second {

@@ -19,6 +19,15 @@ type work struct {
 	reply    func(Result)        // of a request; else nil
 	timer    bool                // of a wake-up
 	request  *transport.Envelope // of a request, for the tracer; else nil
+	class    string              // whose turn it takes; "": that of the participant it comes from
+}
+
+// turn is the class in which work waits.
+func (w *work) turn() string {
+	if w.class != "" {
+		return w.class
+	}
+	return w.input.Event.Participant
 }
 
 // shard is one goroutine that decides for its share of the sagas.

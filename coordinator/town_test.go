@@ -84,7 +84,9 @@ func (w *town) start(config coordinator.Config) *coordinator.Coordinator {
 	if config.Store == nil {
 		config.Store = w.store
 	}
-	config.Bus = w.bus
+	if config.Bus == nil {
+		config.Bus = w.bus
+	}
 	config.Definitions = []*saga.Definition{checkout}
 	if config.Logger == nil {
 		config.Logger = slog.New(slog.DiscardHandler)

@@ -6,27 +6,36 @@ import (
 	"time"
 
 	"github.com/amends-dev/amends/internal/crashpoint"
+	"github.com/amends-dev/amends/internal/quota"
 	"github.com/amends-dev/amends/saga"
 )
 
-// MaxWaiters bounds the wait requests that are held at once (I10). Beyond it
-// where the saga stands is answered at once, and the caller asks again.
-const MaxWaiters = 100_000
+// MaxWaiters bounds the wait requests that are held at once, MaxWaitersPerCaller those of
+// one caller (I10). Beyond them where the saga stands is answered at once, and the caller
+// asks again.
+const (
+	MaxWaiters          = 150_000
+	MaxWaitersPerCaller = 100_000
+)
 
 // waiters are the callers that wait for a saga to end or to be parked.
 type waiters struct {
 	mu     sync.Mutex
 	byID   map[saga.ID][]*waiter
+	quota  *quota.Quota
 	length int
 	closed bool
 }
 
 type waiter struct {
+	caller string
 	answer func(*Result)
 	timer  *time.Timer // ends the wait; nil until hold
 }
 
-func newWaiters() *waiters { return &waiters{byID: map[saga.ID][]*waiter{}} }
+func newWaiters() *waiters {
+	return &waiters{byID: map[saga.ID][]*waiter{}, quota: quota.New(MaxWaiters, MaxWaitersPerCaller)}
+}
 
 // count is the number of wait requests that are held.
 func (w *waiters) count() int {
@@ -35,14 +44,14 @@ func (w *waiters) count() int {
 	return w.length
 }
 
-// add registers a waiter. It returns nil when there are too many.
-func (w *waiters) add(id saga.ID, answer func(*Result)) *waiter {
+// add registers a caller's waiter. It returns nil when there are too many.
+func (w *waiters) add(id saga.ID, caller string, answer func(*Result)) *waiter {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.closed || w.length >= MaxWaiters {
+	if w.closed || w.quota.Take(caller) != nil {
 		return nil
 	}
-	one := &waiter{answer: answer}
+	one := &waiter{caller: caller, answer: answer}
 	w.byID[id] = append(w.byID[id], one)
 	w.length++
 	return one
@@ -70,8 +79,7 @@ func (w *waiters) remove(id saga.ID, one *waiter) bool {
 		if len(list) == 1 {
 			delete(w.byID, id)
 		}
-		w.length--
-		one.stop()
+		w.drop(one)
 		return true
 	}
 	return false
@@ -82,9 +90,8 @@ func (w *waiters) notify(r *Result) {
 	w.mu.Lock()
 	list := w.byID[r.Instance.ID]
 	delete(w.byID, r.Instance.ID)
-	w.length -= len(list)
 	for _, one := range list {
-		one.stop()
+		w.drop(one)
 	}
 	w.mu.Unlock()
 	for _, one := range list {
@@ -102,10 +109,10 @@ func (w *waiters) close() {
 	crashpoint.Here("coordinator: stopping, all sent")
 	w.closed = true
 	left := w.byID
-	w.byID, w.length = map[saga.ID][]*waiter{}, 0
+	w.byID = map[saga.ID][]*waiter{}
 	for _, list := range left {
 		for _, one := range list {
-			one.stop()
+			w.drop(one)
 		}
 	}
 	w.mu.Unlock()
@@ -116,7 +123,10 @@ func (w *waiters) close() {
 	}
 }
 
-func (one *waiter) stop() {
+// drop ends what a waiter takes up. Called with the lock held.
+func (w *waiters) drop(one *waiter) {
+	w.length--
+	w.quota.Give(one.caller)
 	if one.timer != nil {
 		one.timer.Stop()
 	}

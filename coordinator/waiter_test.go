@@ -110,7 +110,7 @@ func TestBriefWait(t *testing.T) {
 		if _, s := wait(`{"brief":true}`); s.ID != "s1" || s.Phase != saga.Running || s.Revision != 1 || s.Steps != nil || !stuck.armed.Load() {
 			t.Errorf("briefly: %+v; the store was not asked: %t", s, stuck.armed.Load())
 		}
-		undo := coordinator.FillWaiters(co) // it is not held then, and answered all the same
+		undo := coordinator.FillWaiters(co, "") // it is not held then, and answered all the same
 		if _, s := wait(`{"brief":true}`); s.ID != "s1" || s.Revision != 1 || s.Steps != nil || !stuck.armed.Load() {
 			t.Errorf("briefly, when too many wait: %+v; the store was not asked: %t", s, stuck.armed.Load())
 		}

@@ -12,9 +12,6 @@ import (
 
 // Bounds of watching (I10).
 const (
-	// MaxWatchers bounds the watch requests that are held at once; beyond it they
-	// are refused with resource_exhausted.
-	MaxWatchers = 1000
 	// watchSagas bounds the sagas in one watch reply; the rest comes with the next.
 	watchSagas = 200
 	// watchGather is how long a watch gathers once something has moved: a saga that
@@ -41,17 +38,17 @@ func (c *Coordinator) apiWatch(ctx context.Context, request *transport.Envelope,
 	if !request.Expires.IsZero() {
 		hold = min(max(request.Expires.Sub(c.config.Clock()), 0), MaxWait)
 	}
-	select {
-	case c.watchers <- struct{}{}:
-	default:
-		reply(exhausted(retryOpen, "too many watch at once (MaxWatchers); try again"))
+	caller := request.Caller
+	if refused := admit(c.watches, caller, "watch requests", "MaxWatches"); refused != nil {
+		reply(refused)
 		return
 	}
 	go func() {
-		defer func() { <-c.watchers }()
 		ctx, cancel := context.WithTimeout(ctx, hold)
 		defer cancel()
-		reply(respond(w.wait(ctx)))
+		answer := respond(w.wait(ctx))
+		c.watches.Give(caller) // before the caller, who may ask again at once, has the answer
+		reply(answer)
 	}()
 }
 
@@ -128,8 +125,8 @@ func (w *watcher) look(ctx context.Context) (*transport.WatchReply, error) {
 		wanted[m.id] = wanted[m.id] || w.matched(m.before)
 	}
 	if len(order) > 0 {
-		w.c.reads <- struct{}{} // waits for its turn among the readers
-		defer func() { <-w.c.reads }()
+		w.c.looks <- struct{}{} // waits for its turn
+		defer func() { <-w.c.looks }()
 	}
 	for _, id := range order {
 		if err := w.tell(ctx, id, wanted[id], reply); err != nil {

@@ -1,0 +1,324 @@
+package coordinator_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/amends-dev/amends/coordinator"
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/store"
+	"github.com/amends-dev/amends/store/memstore"
+	"github.com/amends-dev/amends/transport"
+	"github.com/amends-dev/amends/transport/membus"
+)
+
+// stiff is a store and a bus that do not answer what reads much, or works much, until they
+// are let go.
+type stiff struct {
+	*memstore.Store
+
+	letGo chan struct{}
+}
+
+func (s *stiff) List(ctx context.Context, f store.Filter, p store.Page) ([]store.Summary, string, error) {
+	select {
+	case <-s.letGo:
+		return s.Store.List(ctx, f, p)
+	case <-ctx.Done():
+		return nil, "", ctx.Err()
+	}
+}
+
+type stiffBus struct {
+	*membus.Bus
+
+	letGo chan struct{}
+}
+
+func (b *stiffBus) hold(ctx context.Context) error {
+	select {
+	case <-b.letGo:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (b *stiffBus) ReplayDeadLetter(ctx context.Context, sequence uint64) error {
+	if sequence == quick {
+		return nil
+	}
+	return b.hold(ctx)
+}
+
+// quick is a dead letter that is replayed at once.
+const quick = 100
+
+func (b *stiffBus) DiscardDeadLetter(ctx context.Context, _ uint64) error { return b.hold(ctx) }
+
+func (b *stiffBus) PurgeDeadLetters(ctx context.Context, _ transport.DeadLetterFilter, _ bool) (int, uint64, error) {
+	return 0, 0, b.hold(ctx)
+}
+
+// crowd asks a coordinator in several names.
+type crowd struct {
+	t    *testing.T
+	bus  transport.Requester
+	held int                      // requests that have no answer yet
+	came chan *transport.Envelope // their replies
+}
+
+// ask makes a request that may be held, and returns its reply if it has one at once.
+func (c *crowd) ask(caller, verb string, data any) *transport.Envelope {
+	c.t.Helper()
+	raw, err := json.Marshal(data)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.held++
+	go func() {
+		reply, err := c.bus.Request(context.Background(), &transport.Envelope{
+			Subject: transport.Subjects{}.API(verb), Type: transport.TypeRequest, Caller: caller, Saga: "one", Data: raw, Expires: time.Now().Add(time.Minute),
+		})
+		if err != nil {
+			reply = &transport.Envelope{Code: err.Error()}
+		}
+		c.came <- reply
+	}()
+	synctest.Wait()
+	select {
+	case reply := <-c.came:
+		c.held--
+		return reply
+	default:
+		return nil
+	}
+}
+
+// refused asks, and wants that a limit says no for now.
+func (c *crowd) refused(caller, verb string, data any, limit string) {
+	c.t.Helper()
+	reply := c.ask(caller, verb, data)
+	if reply == nil {
+		c.t.Errorf("%s by %s is held, want that it is refused by %s", verb, caller, limit)
+	} else if reply.Code != string(transport.CodeResourceExhausted) || !strings.Contains(reply.Reason, limit) || reply.RetryAfter <= 0 {
+		c.t.Errorf("%s by %s: %q %q, again in %s; want that it is refused by %s", verb, caller, reply.Code, reply.Reason, reply.RetryAfter, limit)
+	}
+}
+
+// is asks, and wants that it is held, or served at once.
+func (c *crowd) is(held bool, caller, verb string, data any) {
+	c.t.Helper()
+	if reply := c.ask(caller, verb, data); (reply == nil) != held || reply != nil && reply.Code != "" {
+		c.t.Errorf("%s by %s: answered %v, %.300s; want that it is held: %v", verb, caller, reply != nil, said(reply), held)
+	}
+}
+
+// said is what a reply says; nil: there is none.
+func said(reply *transport.Envelope) string {
+	if reply == nil {
+		return "nothing"
+	}
+	return reply.Code + " " + reply.Reason + string(reply.Data)
+}
+
+// newCrowd has a saga, one, that has ended, and whatever reads or works much stands still.
+func newCrowd(t *testing.T, w *town) (c *crowd, letGo func()) {
+	t.Helper()
+	w.run("one")
+	if err := w.stopCoordinator(); err != nil {
+		t.Fatal(err)
+	}
+	free := make(chan struct{})
+	w.start(coordinator.Config{Store: &stiff{w.store, free}, Bus: &stiffBus{w.bus, free}})
+	c = &crowd{t: t, bus: w.bus, came: make(chan *transport.Envelope, 10_000)}
+	return c, func() {
+		close(free)
+		for range c.held {
+			<-c.came
+		}
+	}
+}
+
+var everyOpen = transport.OperateAllQuery{Filter: transport.Filter{Open: true}, Decision: transport.Operation{Verb: "cancel", By: "ada", Reason: "a test"}}
+
+// TestBulkIsApart: whoever has many requests about many things has two of them under way, all
+// together eight, and nobody else waits for those (I13).
+func TestBulkIsApart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t, membus.Options{})
+		defer w.close()
+		c, letGo := newCrowd(t, w)
+		letters := transport.DeadLettersRequest{Sequences: []uint64{1}, By: "ada"}
+		bulk := []struct {
+			verb string
+			data any
+		}{
+			{transport.APIOperateAll, everyOpen}, {transport.APIReplayDeadLetters, letters}, {transport.APIDiscardDeadLetters, letters},
+			{transport.APIPurgeDeadLetters, transport.PurgeDeadLettersRequest{All: true, By: "ada"}},
+		}
+		for i, caller := range []string{"ada", "kim", "bo", "cy"} {
+			c.is(true, caller, bulk[i].verb, bulk[i].data)
+			c.is(true, caller, bulk[(i+1)%4].verb, bulk[(i+1)%4].data)
+			if i < 3 {
+				for _, b := range bulk {
+					c.refused(caller, b.verb, b.data, "MaxBulkPerCaller")
+				}
+			}
+		}
+		c.refused("di", transport.APIOperateAll, everyOpen, "MaxBulk")
+		for _, caller := range []string{"ada", "di", ""} {
+			c.is(false, caller, transport.APIGet, nil)
+			c.is(false, caller, transport.APIHistory, transport.HistoryQuery{})
+			c.is(false, caller, transport.APIDeadLetters, transport.DeadLettersQuery{})
+		}
+		letGo()
+		c.is(false, "di", transport.APIOperateAll, everyOpen)
+	})
+}
+
+// TestReplayInParts: a request that takes too long tells what it has done, so that nobody
+// replays it again.
+func TestReplayInParts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t, membus.Options{})
+		defer w.close()
+		c, letGo := newCrowd(t, w)
+		c.is(true, "ada", transport.APIReplayDeadLetters, transport.DeadLettersRequest{Sequences: []uint64{quick, 1, 2}, By: "ada"})
+		time.Sleep(coordinator.MaxWait)
+		reply := <-c.came
+		c.held--
+		var done transport.DeadLettersDone
+		if err := json.Unmarshal(reply.Data, &done); err != nil || !slices.Equal(done.Done, []uint64{quick}) || len(done.Failed) != 2 {
+			t.Errorf("it says %s, %v", said(reply), err)
+		}
+		letGo()
+	})
+}
+
+// TestReadsAreShared: one caller's reads leave as many places as they take.
+func TestReadsAreShared(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t, membus.Options{})
+		defer w.close()
+		c, letGo := newCrowd(t, w)
+		for range coordinator.MaxReads / 2 {
+			c.is(true, "ada", transport.APIList, transport.ListQuery{})
+		}
+		c.refused("ada", transport.APIList, transport.ListQuery{}, "MaxReads")
+		c.is(false, "kim", transport.APIGet, nil)
+		c.is(true, "kim", transport.APIList, transport.ListQuery{})
+		letGo()
+		c.is(false, "ada", transport.APIGet, nil)
+	})
+}
+
+// TestWatchesPerCaller: a caller has as many watches as are allowed, takes them up again at
+// once when one is answered, and keeps nobody else out.
+func TestWatchesPerCaller(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t, membus.Options{})
+		defer w.close()
+		if err := w.stopCoordinator(); err != nil {
+			t.Fatal(err)
+		}
+		w.start(coordinator.Config{MaxWatches: 3})
+		c := &crowd{t: t, bus: w.bus, came: make(chan *transport.Envelope, 1000)}
+		for range 3 {
+			c.is(true, "ada", transport.APIWatch, transport.WatchQuery{})
+		}
+		c.refused("ada", transport.APIWatch, transport.WatchQuery{}, "MaxWatches")
+		c.is(true, "kim", transport.APIWatch, transport.WatchQuery{})
+		w.run("one")
+		for range 4 {
+			if reply := <-c.came; reply.Code != "" {
+				t.Errorf("a watch was answered %q %s", reply.Code, reply.Reason)
+			}
+		}
+		for range 3 {
+			c.is(true, "ada", transport.APIWatch, transport.WatchQuery{})
+		}
+		time.Sleep(time.Minute)
+	})
+}
+
+// TestWaitsPerCaller: one caller's waits do not use up those of all.
+func TestWaitsPerCaller(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t, membus.Options{})
+		defer w.close()
+		w.when(func(string, int) error { return errors.New("try again") })
+		if err := w.stopCoordinator(); err != nil {
+			t.Fatal(err)
+		}
+		k := w.start(coordinator.Config{})
+		c := &crowd{t: t, bus: w.bus, came: make(chan *transport.Envelope, 1000)}
+		start := transport.Envelope{Subject: transport.Subjects{}.API(transport.APIStart), Type: transport.TypeRequest, Saga: "one", Definition: checkout.Ref(), Data: []byte(`{}`)}
+		if reply, err := w.bus.Request(t.Context(), &start); err != nil || reply.Code != "" {
+			t.Fatal(reply, err)
+		}
+		undo := coordinator.FillWaiters(k, "ada")
+		c.is(false, "ada", transport.APIWait, nil)
+		c.is(true, "kim", transport.APIWait, nil)
+		undo()
+		c.is(true, "ada", transport.APIWait, nil)
+		time.Sleep(2 * time.Minute)
+	})
+}
+
+// TestBulkTakesTurns: a start does not wait behind all the decisions that were taken before it.
+func TestBulkTakesTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t, membus.Options{})
+		defer w.close()
+		w.when(func(string, int) error { return errors.New("try again") })
+		c := &crowd{t: t, bus: w.bus, came: make(chan *transport.Envelope, 1000)}
+		start := func(id saga.ID) {
+			request := &transport.Envelope{Subject: transport.Subjects{}.API(transport.APIStart), Type: transport.TypeRequest, Saga: id, Definition: checkout.Ref(), Data: []byte(`{}`)}
+			if reply, err := w.bus.Request(t.Context(), request); err != nil || reply.Code != "" {
+				t.Errorf("start %s: %s, %v", id, said(reply), err)
+			}
+		}
+		const many, batch = 64, 8
+		for i := range many {
+			start(saga.ID(fmt.Sprintf("old-%d", i)))
+		}
+		if err := w.stopCoordinator(); err != nil {
+			t.Fatal(err)
+		}
+		seen := &turns{gate: make(chan struct{})}
+		w.start(coordinator.Config{Shards: 1, MaxBatch: batch, MaxLinger: -1, Observer: seen})
+		pause := transport.OperateAllQuery{Filter: transport.Filter{Open: true}, Decision: transport.Operation{Verb: "pause", By: "ada", Reason: "a test"}}
+		c.is(true, "ada", transport.APIOperateAll, pause)
+		go start("new")
+		synctest.Wait()
+		close(seen.gate)
+		if reply := <-c.came; reply.Code != "" {
+			t.Error(said(reply))
+		}
+		synctest.Wait()
+		if at := slices.Index(seen.sagas, "new"); at < 0 || at > 2*batch {
+			t.Errorf("a start behind %d decisions is number %d, want it in the next batch of %d", many, at, batch)
+		}
+	})
+}
+
+// turns is an Observer that holds up the shard, and notes in which order sagas move.
+type turns struct {
+	refusals
+
+	gate  chan struct{}
+	sagas []saga.ID
+}
+
+func (o *turns) Transition(t coordinator.Transition) {
+	<-o.gate
+	o.sagas = append(o.sagas, t.Saga)
+}
