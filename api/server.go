@@ -29,12 +29,12 @@ type Config struct {
 	// Ready says why no work is taken; nil: it is. It answers grpc.health.v1.
 	// Default: always ready.
 	Ready func(context.Context) error
-	// Guard stands before every handler. Default: nobody does.
-	Guard func(http.Handler) http.Handler
 	// Redact names JSON fields whose values are not shown in any answer, wherever they
 	// stand in a payload; upper and lower case are the same. A payload that is not JSON
 	// is not shown then. Default: all is shown.
 	Redact []string
+	// Guard stands before every handler. Default: nobody does.
+	Guard func(http.Handler) http.Handler
 	// Clock tells the time. Default: time.Now.
 	Clock func() time.Time
 }
@@ -70,7 +70,7 @@ func Mount(mux *http.ServeMux, c Config) {
 	path, handler := apiv1connect.NewCoordinatorServiceHandler(service,
 		connect.WithReadMaxBytes(MaxMessage), connect.WithCodec(codec{}),
 		connect.WithInterceptors(chain...))
-	serve(path, withController(handler))
+	serve(path, withConnection(handler))
 
 	reflector := grpcreflect.NewStaticReflector(apiv1connect.CoordinatorServiceName, grpchealth.HealthV1ServiceName)
 	serve(grpcreflect.NewHandlerV1(reflector))
@@ -92,40 +92,4 @@ func (h health) Check(ctx context.Context, r *grpchealth.CheckRequest) (*grpchea
 		status = grpchealth.StatusNotServing
 	}
 	return &grpchealth.CheckResponse{Status: status}, nil
-}
-
-// controller is the key of a request's http.ResponseController.
-type controller struct{}
-
-// withController lets the interceptor below reach the connection.
-func withController(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), controller{}, http.NewResponseController(w))))
-	})
-}
-
-// patience takes the server's read timeout off a request that has been read: it
-// is there against slow senders, and would also end a Wait.
-type patience struct{}
-
-func (patience) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
-	return func(ctx context.Context, r connect.AnyRequest) (connect.AnyResponse, error) {
-		hasRead(ctx)
-		return next(ctx, r)
-	}
-}
-
-func (patience) WrapStreamingClient(next connect.StreamingClientFunc) connect.StreamingClientFunc {
-	return next
-}
-
-func (patience) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.StreamingHandlerFunc {
-	return next
-}
-
-// hasRead says that a request has been read whole.
-func hasRead(ctx context.Context) {
-	if c, ok := ctx.Value(controller{}).(*http.ResponseController); ok {
-		_ = c.SetReadDeadline(time.Time{}) // a connection without deadlines needs none taken off
-	}
 }

@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"errors"
-	"net/http"
 	"time"
 
 	"connectrpc.com/connect"
@@ -17,15 +16,11 @@ import (
 // refused with resource_exhausted.
 const MaxStreams = 1000
 
-// Times of a stream.
-const (
-	signOfLife = 15 * time.Second // between two responses at most
-	sendLimit  = time.Minute      // a watcher that takes nothing for so long is given up
-)
+// signOfLife is the longest time between two responses of a stream.
+const signOfLife = 15 * time.Second
 
 // Watch sends sagas whenever they move.
 func (s *server) Watch(ctx context.Context, r *connect.Request[apiv1.WatchRequest], stream *connect.ServerStream[apiv1.WatchResponse]) error {
-	hasRead(ctx)
 	if r.Msg.Id != "" && r.Msg.Filter != nil {
 		return invalid("filter", "id is given as well; watch one saga, or all that a filter matches")
 	}
@@ -67,7 +62,7 @@ func (w *watch) run(ctx context.Context, onlyChanges bool) error {
 		missed := int64(reply.Missed)
 		for i := range reply.Sagas {
 			m := &apiv1.WatchResponse{Saga: sagaMessage(&reply.Sagas[i].Saga), Left: reply.Sagas[i].Left, Missed: missed}
-			if err := w.send(ctx, m); err != nil {
+			if err := w.stream.Send(m); err != nil {
 				return err
 			}
 			missed = 0
@@ -75,7 +70,7 @@ func (w *watch) run(ctx context.Context, onlyChanges bool) error {
 		if reply.Lost {
 			err = w.begin(ctx, true, missed)
 		} else if len(reply.Sagas) == 0 {
-			err = w.send(ctx, &apiv1.WatchResponse{Missed: missed})
+			err = w.stream.Send(&apiv1.WatchResponse{Missed: missed})
 		}
 		if err != nil {
 			return err
@@ -102,7 +97,7 @@ func (w *watch) begin(ctx context.Context, all bool, missed int64) error {
 	case w.id != "": // also without all: a saga that is not there is told at once
 		var status *transport.Status
 		if status, err = ask[transport.Status](ctx, w.s.coordinator, transport.APIGet, &transport.Envelope{Saga: contract.SagaID(w.id)}); err == nil && all {
-			err = w.send(ctx, &apiv1.WatchResponse{Saga: sagaMessage(status), Missed: missed})
+			err = w.stream.Send(&apiv1.WatchResponse{Saga: sagaMessage(status), Missed: missed})
 			missed = 0
 		}
 	case all:
@@ -111,7 +106,7 @@ func (w *watch) begin(ctx context.Context, all bool, missed int64) error {
 	if err != nil {
 		return err
 	}
-	return w.send(ctx, &apiv1.WatchResponse{CaughtUp: true, Missed: missed})
+	return w.stream.Send(&apiv1.WatchResponse{CaughtUp: true, Missed: missed})
 }
 
 func (w *watch) list(ctx context.Context, missed int64) (int64, error) {
@@ -122,7 +117,7 @@ func (w *watch) list(ctx context.Context, missed int64) (int64, error) {
 			return missed, err
 		}
 		for i := range page.Sagas {
-			if err := w.send(ctx, &apiv1.WatchResponse{Saga: sagaMessage(&page.Sagas[i]), Missed: missed}); err != nil {
+			if err := w.stream.Send(&apiv1.WatchResponse{Saga: sagaMessage(&page.Sagas[i]), Missed: missed}); err != nil {
 				return missed, err
 			}
 			missed = 0
@@ -130,17 +125,5 @@ func (w *watch) list(ctx context.Context, missed int64) (int64, error) {
 		if cursor = page.Next; cursor == "" {
 			return missed, nil
 		}
-	}
-}
-
-func (w *watch) send(ctx context.Context, m *apiv1.WatchResponse) error {
-	w.s.patient(ctx)
-	return w.stream.Send(m)
-}
-
-// patient gives a stream's reader time for the next message, and not for ever.
-func (s *server) patient(ctx context.Context) {
-	if c, ok := ctx.Value(controller{}).(*http.ResponseController); ok {
-		_ = c.SetWriteDeadline(s.clock().Add(sendLimit))
 	}
 }

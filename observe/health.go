@@ -41,16 +41,27 @@ func (h Handler) Mux() *http.ServeMux {
 	return mux
 }
 
+// Limits of a Server. A handler that takes longer to answer takes them off with an
+// http.ResponseController: profiles, backups and streams do.
+const (
+	HeaderLimit = 5 * time.Second  // for the headers of a request, and a TLS handshake
+	ReadLimit   = 30 * time.Second // for a whole request
+	WriteLimit  = time.Minute      // for an answer, from the headers of its request on; a minute for each part of a stream
+	IdleLimit   = 2 * time.Minute  // between two requests
+	MaxHeader   = 64 << 10         // bytes of headers
+)
+
 // Server returns an HTTP server for handler whose limits keep one slow client
-// from holding anything for long. A response may take any time: profiles and
-// backups do.
+// from holding anything for long.
 func Server(handler http.Handler) *http.Server {
 	return &http.Server{
 		Handler:           handler,
-		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       30 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    64 << 10,
+		ReadHeaderTimeout: HeaderLimit,
+		ReadTimeout:       ReadLimit,
+		WriteTimeout:      WriteLimit,
+		IdleTimeout:       IdleLimit,
+		MaxHeaderBytes:    MaxHeader,
+		HTTP2:             &http.HTTP2Config{WriteByteTimeout: WriteLimit, SendPingTimeout: ReadLimit},
 	}
 }
 
