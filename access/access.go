@@ -2,7 +2,6 @@ package access
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,7 +10,8 @@ import (
 	"time"
 )
 
-// Config of who may pass. The zero value lets everybody do everything.
+// Config of who may pass. The zero value lets programs on this machine do everything,
+// and nobody else anything.
 type Config struct {
 	// Tokens is the name of a token file (see NewToken for its lines). It is read
 	// again when it changes. "": no tokens.
@@ -20,8 +20,21 @@ type Config struct {
 	OIDC OIDC
 	// OpenMetrics lets everybody read /metrics, for a collector without a key.
 	OpenMetrics bool
+	// Open lets whoever reaches the address do everything but take backups and profiles,
+	// where nobody is asked for a key. Default: only programs on this machine.
+	Open bool
+	// Hosts are names and addresses, without a port, for which the server may be asked
+	// beside these: localhost and loopback addresses, the address at which a request
+	// arrives, the host of PublicURL, and the names in Certificate.
+	Hosts []string
+	// PublicURL is where browsers reach the coordinator, such as
+	// https://sagas.example.com; an OIDC provider sends them back to /auth/callback there.
+	// Default: nowhere else; of a provider, bearer tokens only are taken.
+	PublicURL string
+	// Certificate is the server's. Default: none.
+	Certificate *Certificate
 	// Secure says that browsers come over TLS although the requests do not, because
-	// a proxy in front ends it.
+	// a proxy in front ends it. Those that ask for the host of an https PublicURL do.
 	Secure bool
 	// Logger. Default: slog.Default().
 	Logger *slog.Logger
@@ -30,20 +43,20 @@ type Config struct {
 }
 
 // Enabled reports whether anybody is asked for a key.
-func (c Config) Enabled() bool { return c.Tokens != "" || c.OIDC.Issuer != "" }
+func (c *Config) Enabled() bool { return c.Tokens != "" || c.OIDC.Issuer != "" }
 
 // Validate returns everything that is wrong with the configuration, joined.
-func (c Config) Validate() error {
+func (c *Config) Validate() error {
 	var errs []error
 	if c.OIDC.Issuer != "" {
 		errs = append(errs, c.OIDC.validate())
-	} else if c.OIDC.ClientID != "" || c.OIDC.ClientSecret != "" || c.OIDC.PublicURL != "" {
+	} else if c.OIDC.ClientID != "" || c.OIDC.ClientSecret != "" {
 		errs = append(errs, errors.New("oidc: a client is given, but no issuer to use it at"))
 	}
 	if c.OpenMetrics && !c.Enabled() {
 		errs = append(errs, errors.New("open metrics: nothing is closed; give tokens or an OIDC issuer, or leave it out"))
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, c.validateHosts())...)
 }
 
 // Access knows who may pass.
@@ -54,6 +67,7 @@ type Access struct {
 	sessions *sessions
 	logins   *logins
 	limits   *limits
+	hosts    *hosts
 }
 
 // New reads the token file. The OIDC provider is asked when it is needed first.
@@ -71,9 +85,10 @@ func New(c Config) (*Access, error) {
 		config: c, limits: newLimits(c.Clock),
 		sessions: &sessions{clock: c.Clock, byID: map[digest]*session{}},
 		logins:   &logins{clock: c.Clock, byState: map[string]login{}},
+		hosts:    newHosts(&c),
 	}
 	if c.OIDC.Issuer != "" {
-		a.provider = newProvider(c.OIDC, c.Clock)
+		a.provider = newProvider(c.OIDC, c.PublicURL, c.Clock)
 	}
 	if c.Tokens != "" {
 		t, err := openTokens(c.Tokens, c.Logger, c.Clock)
@@ -91,9 +106,12 @@ var (
 )
 
 // who finds out who makes a request.
-func (a *Access) who(r *http.Request) (Caller, error) {
+func (a *Access) who(r *http.Request, way route) (Caller, error) {
 	if !a.config.Enabled() {
-		return Caller{Role: Admin, Via: ViaAnonymous}, nil
+		if a.config.Open && !way.here {
+			return Caller{Role: Admin, Via: ViaAnonymous}, nil
+		}
+		return Caller{Role: Admin, Via: ViaAnonymous}, fromHere(r)
 	}
 	if header := r.Header.Get("Authorization"); header != "" {
 		scheme, key, _ := strings.Cut(header, " ")
@@ -144,7 +162,7 @@ func (a *Access) check(ctx context.Context, key string) (Caller, digest, error) 
 	caller, err := a.provider.bearer(ctx, key)
 	if errors.Is(err, errNoProvider) {
 		a.config.Logger.Error("a bearer token cannot be checked", slog.Any("error", err))
-		return Caller{}, digest{}, err
+		return Caller{}, digest{}, errNoProvider
 	}
 	if err != nil {
 		a.config.Logger.Debug("a bearer token was refused", slog.Any("error", err))
@@ -153,13 +171,15 @@ func (a *Access) check(ctx context.Context, key string) (Caller, digest, error) 
 	return caller, digest{}, nil
 }
 
-// secure reports whether a request's browser speaks TLS.
-func (a *Access) secure(state *tls.ConnectionState) bool { return state != nil || a.config.Secure }
+// secure reports whether a request's browser speaks TLS, to us or to a proxy in front.
+func (a *Access) secure(r *http.Request) bool {
+	return r.TLS != nil || a.config.Secure || a.hosts.public != "" && plainHost(r.Host) == a.hosts.public
+}
 
 // cookieName is the session cookie's. Over TLS its name makes browsers insist that
 // it came from this host, over TLS.
 func (a *Access) cookieName(r *http.Request) string {
-	if a.secure(r.TLS) {
+	if a.secure(r) {
 		return "__Host-amends_session"
 	}
 	return "amends_session"

@@ -67,7 +67,7 @@ func newHouse(t *testing.T, change ...func(*access.Config)) *house {
 	h.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, 0)
 	c := access.Config{
 		Tokens: filepath.Join(h.dir, tokenFile), Logger: slog.New(slog.NewTextHandler(h.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Clock: h.clock.now,
-		OIDC: access.OIDC{Issuer: h.issuer.URL, ClientID: "amends", PublicURL: "http://" + h.Listener.Addr().String()},
+		OIDC: access.OIDC{Issuer: h.issuer.URL, ClientID: "amends"}, PublicURL: "http://" + h.Listener.Addr().String(),
 	}
 	for _, f := range change {
 		f(&c)

@@ -2,7 +2,6 @@ package access
 
 import (
 	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -10,63 +9,82 @@ import (
 	"connectrpc.com/connect"
 )
 
-// Guard stands before a whole mux: every request gets the security headers, pages
-// from elsewhere are kept out, and what its way demands is held against the role
-// of whoever makes it. The caller is in the context of what passes.
+// Guard stands before a whole mux: every request gets the security headers, other hosts'
+// names and pages from elsewhere are kept out, what its way demands is held against the
+// role of whoever makes it, and no more of its body is read than its way needs. The caller
+// is in the context of what passes.
 func (a *Access) Guard(mux *http.ServeMux) http.Handler {
 	protection := http.NewCrossOriginProtection()
-	if u := a.config.OIDC.PublicURL; u != "" {
-		_ = protection.AddTrustedOrigin(strings.TrimSuffix(u, "/")) // a proxy may change Host; an odd URL is only not trusted
+	if u, err := url.Parse(a.config.PublicURL); err == nil && u.Host != "" {
+		_ = protection.AddTrustedOrigin(u.Scheme + "://" + u.Host) // a proxy may change Host; an odd URL is only not trusted
 	}
 	refusals := connect.NewErrorWriter()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		protect(w.Header())
-		if err := protection.Check(r); err != nil {
-			http.Error(w, "a page from another site may not do this: "+err.Error(), http.StatusForbidden)
-			return
-		}
 		_, pattern := mux.Handler(r)
-		role := demand(r, pattern)
-		if pattern == "GET /metrics" && a.config.OpenMetrics {
-			role = open
-		}
-		if role == open {
-			mux.ServeHTTP(w, r)
+		way := a.demand(r, pattern)
+		caller, err := a.admit(r, way, protection)
+		if err != nil {
+			a.refuse(w, r, refusals, err)
 			return
 		}
-		caller, err := a.who(r)
-		switch {
-		case errors.Is(err, errNoProvider):
-			a.refuse(w, r, refusals, http.StatusServiceUnavailable, connect.NewError(connect.CodeUnavailable, errNoProvider))
-		case err != nil:
-			a.refuse(w, r, refusals, http.StatusUnauthorized, connect.NewError(connect.CodeUnauthenticated, err))
-		case caller.Role < role:
-			a.refuse(w, r, refusals, http.StatusForbidden, connect.NewError(connect.CodePermissionDenied,
-				fmt.Errorf("this needs the role %s, and %s has the role %s", role, caller.Name, caller.Role)))
-		default:
-			mux.ServeHTTP(w, r.WithContext(With(r.Context(), caller)))
+		passed := r.WithContext(With(r.Context(), caller)) // the server looks at the body of its own one
+		if !bound(w, passed, way.body) {
+			a.refuse(w, r, refusals, &bodyError{r.ContentLength, way.body})
+			return
 		}
+		if way.health && r.Method != http.MethodPost && !a.hosts.know(r) {
+			w = statusOnly{w}
+		}
+		mux.ServeHTTP(w, passed)
 	})
 }
 
+// admit returns who makes a request, or why it is refused.
+func (a *Access) admit(r *http.Request, way route, protection *http.CrossOriginProtection) (Caller, error) {
+	if !way.health && !a.hosts.know(r) {
+		return Caller{}, &hostError{r.Host}
+	}
+	if err := protection.Check(r); err != nil {
+		return Caller{}, &siteError{err}
+	}
+	if way.role == open {
+		return Caller{network: network(r.RemoteAddr)}, nil
+	}
+	caller, err := a.who(r, way)
+	caller.network = network(r.RemoteAddr)
+	if err == nil && caller.Role < way.role {
+		err = &roleError{way.role, caller}
+	}
+	return caller, err
+}
+
+// statusOnly answers a probe that asks for whichever host it likes, and tells a page of
+// elsewhere nothing more.
+type statusOnly struct{ http.ResponseWriter }
+
+func (statusOnly) Write(text []byte) (int, error) { return len(text), nil }
+
 // refuse answers in the words of the protocol that was spoken.
-func (a *Access) refuse(w http.ResponseWriter, r *http.Request, refusals *connect.ErrorWriter, status int, failure *connect.Error) {
+func (a *Access) refuse(w http.ResponseWriter, r *http.Request, refusals *connect.ErrorWriter, err error) {
+	unread(w, r)
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")
+	status, code := refusal(err)
 	if status == http.StatusUnauthorized {
 		challenge := `Bearer realm="amends"`
-		if errors.Is(failure, errBadKey) {
+		if errors.Is(err, errBadKey) {
 			challenge += `, error="invalid_token"`
 		}
 		h.Set("WWW-Authenticate", challenge)
 	}
 	switch {
 	case strings.HasPrefix(r.URL.Path, servicePath) && refusals.IsSupported(r):
-		_ = refusals.Write(w, r, failure) // nobody is there to be told
+		_ = refusals.Write(w, r, connect.NewError(code, err)) // nobody is there to be told
 	case status == http.StatusUnauthorized && r.Method == http.MethodGet && strings.Contains(r.Header.Get("Accept"), "text/html"):
 		http.Redirect(w, r, "/auth/login?next="+url.QueryEscape(r.URL.RequestURI()), http.StatusSeeOther)
 	default:
-		http.Error(w, failure.Message(), status)
+		http.Error(w, err.Error(), status)
 	}
 }
 

@@ -2,6 +2,7 @@ package access
 
 import (
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -16,7 +17,6 @@ import (
 const (
 	loginLimit = 10 * time.Minute // for the way to the provider and back
 	maxLogins  = 10_000           // under way at a time (I10)
-	maxForm    = 64 << 10         // bytes of a login
 )
 
 // Mount adds what browsers need, below /auth/: the login page and where it leads,
@@ -26,10 +26,12 @@ func (a *Access) Mount(mux *http.ServeMux) {
 	if !a.config.Enabled() {
 		return
 	}
-	mux.HandleFunc("GET /auth/login", func(w http.ResponseWriter, r *http.Request) { a.page(w, r, http.StatusOK, "") })
+	mux.HandleFunc("GET /auth/login", func(w http.ResponseWriter, r *http.Request) {
+		a.page(w, http.StatusOK, r.URL.Query().Get("next"), "")
+	})
 	mux.HandleFunc("POST /auth/login", a.login)
 	mux.HandleFunc("POST /auth/logout", a.logout)
-	if a.provider != nil && a.provider.PublicURL != "" {
+	if a.provider != nil && a.config.PublicURL != "" {
 		mux.HandleFunc("GET /auth/oidc", a.toProvider)
 		mux.HandleFunc("GET /auth/callback", a.fromProvider)
 	}
@@ -50,21 +52,30 @@ func (a *Access) whoami(w http.ResponseWriter, r *http.Request) {
 
 // login takes a key that was typed in and begins a session.
 func (a *Access) login(w http.ResponseWriter, r *http.Request) {
-	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
-	if !a.limits.allows(r.RemoteAddr) {
-		w.Header().Set("Retry-After", strconv.Itoa(int(LoginPause.Seconds())))
-		a.page(w, r, http.StatusTooManyRequests, "Too many attempts. Wait a little, then try again.")
+	if err := r.ParseForm(); err != nil || !r.PostForm.Has("token") { // it reads no multipart form, which would go to files
+		status := http.StatusBadRequest
+		if _, long := errors.AsType[*http.MaxBytesError](err); long {
+			status = http.StatusRequestEntityTooLarge
+		}
+		unread(w, r)
+		a.page(w, status, "", "This form cannot be read. Fill it in here, and send it again.")
 		return
 	}
-	caller, token, err := a.check(r.Context(), strings.TrimSpace(r.PostFormValue("token")))
+	next := r.PostForm.Get("next")
+	if !a.limits.allows(r.RemoteAddr) {
+		w.Header().Set("Retry-After", strconv.Itoa(int(LoginPause.Seconds())))
+		a.page(w, http.StatusTooManyRequests, next, "Too many attempts. Wait a little, then try again.")
+		return
+	}
+	caller, token, err := a.check(r.Context(), strings.TrimSpace(r.PostForm.Get("token")))
 	if err != nil || caller.Role == Nobody {
 		a.limits.failed(r.RemoteAddr)
 		a.config.Logger.Warn("a login failed", slog.String("from", r.RemoteAddr))
-		a.page(w, r, http.StatusUnauthorized, "This token is not valid here.")
+		a.page(w, http.StatusUnauthorized, next, "This token is not valid here.")
 		return
 	}
 	a.enter(w, r, caller, token)
-	http.Redirect(w, r, local(r.PostFormValue("next")), http.StatusSeeOther) //nolint:gosec // local lets paths of this host through only
+	http.Redirect(w, r, local(next), http.StatusSeeOther) //nolint:gosec // local lets paths of this host through only
 }
 
 // enter begins a session, never one that was there before.
@@ -81,7 +92,7 @@ func (a *Access) enter(w http.ResponseWriter, r *http.Request, caller Caller, to
 func (a *Access) setCookie(w http.ResponseWriter, r *http.Request, name, value string, site http.SameSite, age int) {
 	http.SetCookie(w, &http.Cookie{ //nolint:gosec // Secure is said below
 		Name: name, Value: value, Path: "/", MaxAge: age, HttpOnly: true, SameSite: site,
-		Secure: a.secure(r.TLS), // not over plain HTTP, which only loopback may speak: some browsers would drop it
+		Secure: a.secure(r), // not over plain HTTP, which only loopback may speak: some browsers would drop it
 	})
 }
 
@@ -153,13 +164,13 @@ const stateCookie = "amends_login"
 func (a *Access) toProvider(w http.ResponseWriter, r *http.Request) {
 	state, one, ok := a.logins.begin(local(r.URL.Query().Get("next")))
 	if !ok {
-		a.page(w, r, http.StatusServiceUnavailable, "Too many logins are under way. Wait a little, then try again.")
+		a.page(w, http.StatusServiceUnavailable, "", "Too many logins are under way. Wait a little, then try again.")
 		return
 	}
 	to, err := a.provider.leave(r.Context(), state, one.nonce, one.verifier)
 	if err != nil {
 		a.config.Logger.Error("a login could not begin", slog.Any("error", err))
-		a.page(w, r, http.StatusBadGateway, "The login provider does not answer. Use a token, or try again later.")
+		a.page(w, http.StatusBadGateway, "", "The login provider does not answer. Use a token, or try again later.")
 		return
 	}
 	a.setCookie(w, r, stateCookie, state, http.SameSiteLaxMode, int(loginLimit.Seconds()))
@@ -174,16 +185,16 @@ func (a *Access) fromProvider(w http.ResponseWriter, r *http.Request) {
 	one, known := a.logins.end(state)
 	a.setCookie(w, r, stateCookie, "", http.SameSiteLaxMode, -1)
 	if err != nil || cookie.Value != state || !known {
-		a.page(w, r, http.StatusBadRequest, "This login was begun elsewhere, or too long ago. Begin again.")
+		a.page(w, http.StatusBadRequest, "", "This login was begun elsewhere, or too long ago. Begin again.")
 		return
 	}
 	caller, err := a.provider.comeBack(r.Context(), query.Get("code"), one.nonce, one.verifier)
 	switch {
 	case err != nil:
 		a.config.Logger.Warn("a login failed", slog.String("from", r.RemoteAddr), slog.Any("error", err), slog.String("provider_says", query.Get("error")))
-		a.page(w, r, http.StatusUnauthorized, "The login provider did not vouch for you.")
+		a.page(w, http.StatusUnauthorized, one.next, "The login provider did not vouch for you.")
 	case caller.Role == Nobody:
-		a.page(w, r, http.StatusForbidden, "You are known as "+caller.Name+", but no role here was given to you. Ask whoever runs the coordinator.")
+		a.page(w, http.StatusForbidden, one.next, "You are known as "+caller.Name+", but no role here was given to you. Ask whoever runs the coordinator.")
 	default:
 		a.enter(w, r, caller, digest{})
 		// Not a redirect: it would count as coming from the provider's site, and the

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -23,10 +22,6 @@ type OIDC struct {
 	ClientID string
 	// ClientSecret is the coordinator's password at the provider, if it has one.
 	ClientSecret string
-	// PublicURL is where browsers reach the coordinator, such as
-	// https://sagas.example.com; the provider sends them back to /auth/callback
-	// there. "": bearer tokens only.
-	PublicURL string
 	// Audience that a bearer token must name. Default: ClientID.
 	Audience string
 	// RolesClaim names the claim with a caller's roles or groups, a list or a text
@@ -56,23 +51,13 @@ func (o *OIDC) validate() error {
 	switch {
 	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
 		errs = append(errs, fmt.Errorf("oidc issuer: %q is not the URL of a provider, such as https://login.example.com/realm", o.Issuer))
-	case u.Scheme == "http" && !onThisMachine(u.Hostname()):
+	case u.Scheme == "http" && !loopback(plainHost(u.Host)):
 		errs = append(errs, fmt.Errorf("oidc issuer: %s is asked without TLS, and whoever is in between could sign for it; write https", o.Issuer))
 	}
 	if o.ClientID == "" {
 		errs = append(errs, errors.New("oidc client id: is missing; the provider gives it when the coordinator is registered there"))
 	}
-	if o.PublicURL != "" {
-		if u, err := url.Parse(o.PublicURL); err != nil || u.Host == "" || u.Scheme != "https" && !(u.Scheme == "http" && onThisMachine(u.Hostname())) {
-			errs = append(errs, fmt.Errorf("public url: %q; write where browsers reach the coordinator: https://sagas.example.com", o.PublicURL))
-		}
-	}
 	return errors.Join(errs...)
-}
-
-func onThisMachine(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // errNoProvider: nobody can say whether a key is valid.
@@ -82,6 +67,7 @@ var errNoProvider = errors.New("the OIDC provider does not answer as one; try ag
 // first, so that the coordinator starts without it.
 type provider struct {
 	OIDC
+	back   string // where it sends browsers back to
 	client *http.Client
 	clock  func() time.Time
 
@@ -91,7 +77,7 @@ type provider struct {
 	err   error
 }
 
-func newProvider(o OIDC, clock func() time.Time) *provider {
+func newProvider(o OIDC, public string, clock func() time.Time) *provider {
 	if o.Audience == "" {
 		o.Audience = o.ClientID
 	}
@@ -104,7 +90,7 @@ func newProvider(o OIDC, clock func() time.Time) *provider {
 			o.Roles[name] = r
 		}
 	}
-	return &provider{OIDC: o, client: &http.Client{Timeout: issuerLimit}, clock: clock}
+	return &provider{OIDC: o, back: strings.TrimSuffix(public, "/") + "/auth/callback", client: &http.Client{Timeout: issuerLimit}, clock: clock}
 }
 
 func (p *provider) find(ctx context.Context) (*oidc.Provider, error) {
@@ -200,7 +186,7 @@ func words(v any) []string {
 func (p *provider) oauth(found *oidc.Provider) *oauth2.Config {
 	return &oauth2.Config{
 		ClientID: p.ClientID, ClientSecret: p.ClientSecret, Endpoint: found.Endpoint(),
-		RedirectURL: strings.TrimSuffix(p.PublicURL, "/") + "/auth/callback",
+		RedirectURL: p.back,
 		Scopes:      []string{oidc.ScopeOpenID, "profile", "email"},
 	}
 }

@@ -60,12 +60,11 @@ type content struct {
 	Style       template.CSS
 }
 
-// page is the login page, with what went wrong.
-func (a *Access) page(w http.ResponseWriter, r *http.Request, status int, problem string) {
-	next := r.FormValue("next") // of the form, or of the address
+// page is the login page, with what went wrong. next is where to go after the login.
+func (a *Access) page(w http.ResponseWriter, status int, next, problem string) {
 	a.write(w, status, content{
 		Problem: problem, Next: local(next), Token: a.tokens != nil || a.provider != nil,
-		OIDC: a.provider != nil && a.provider.PublicURL != "",
+		OIDC: a.provider != nil && a.config.PublicURL != "",
 	})
 }
 

@@ -50,6 +50,17 @@ type Caller struct {
 	Name string
 	Role Role
 	Via  string
+
+	network string // from which the request came
+}
+
+// Key is the name under which a caller's requests are counted against limits: of one
+// without a name it is the address that they come from.
+func (c Caller) Key() string {
+	if c.Name == "" {
+		return "from/" + c.network
+	}
+	return c.Via + "/" + c.Name
 }
 
 type callerKey struct{}

@@ -13,6 +13,22 @@ const open = Nobody
 // servicePath begins the path of every procedure.
 const servicePath = "/" + apiv1connect.CoordinatorServiceName + "/"
 
+// Bytes of a body that are read, by what it is (I10). A way that names none reads none.
+const (
+	maxForm       = 64 << 10 // a login
+	maxProbe      = 4 << 10  // a question of grpc.health.v1
+	maxReflection = 64 << 10 // questions of gRPC reflection
+	maxCall       = 5 << 20  // a procedure: api.MaxMessage, which package api holds, with its framing
+)
+
+// route is what a way demands of a request, and how much of it is read.
+type route struct {
+	role   Role
+	body   int64
+	here   bool // without keys it is for this machine only, also where Config.Open lets others in
+	health bool // it answers probes, for whichever host they ask
+}
+
 // procedures are the roles that the API's procedures demand; one that is missing
 // demands Admin.
 var procedures = map[string]Role{
@@ -25,16 +41,20 @@ var procedures = map[string]Role{
 	"RegisterDefinition": Admin, "ReplayDeadLetters": Admin, "DiscardDeadLetters": Admin, "PurgeDeadLetters": Admin,
 }
 
-// patterns are the roles that the other ways demand, by their pattern in the mux;
-// one that is missing demands Admin: backups, profiles, and what is new.
-var patterns = map[string]Role{
-	"GET /livez": open, "GET /readyz": open, "GET /healthz": open, "/grpc.health.v1.Health/": open,
-	"GET /auth/login": open, "POST /auth/login": open, "POST /auth/logout": open,
-	"GET /auth/oidc": open, "GET /auth/callback": open, "GET /auth/whoami": Viewer,
+// routes are the other ways, by their pattern in the mux. One that is missing demands
+// Admin, reads no body, and is for this machine only where nobody is asked for a key:
+// backups, profiles, and what is new.
+var routes = map[string]route{
+	"GET /livez": {health: true}, "GET /readyz": {health: true}, "GET /healthz": {health: true},
+	"/grpc.health.v1.Health/": {health: true, body: maxProbe},
 
-	"GET /metrics": Viewer, "GET /openapi.yaml": Viewer,
-	"/grpc.reflection.v1.ServerReflection/": Viewer, "/grpc.reflection.v1alpha.ServerReflection/": Viewer,
-	"/": Viewer, // the console: GET and HEAD
+	"GET /auth/login": {role: open}, "POST /auth/login": {role: open, body: maxForm}, "POST /auth/logout": {role: open},
+	"GET /auth/oidc": {role: open}, "GET /auth/callback": {role: open}, "GET /auth/whoami": {role: Viewer},
+
+	"GET /metrics": {role: Viewer}, "GET /openapi.yaml": {role: Viewer},
+	"/grpc.reflection.v1.ServerReflection/":      {role: Viewer, body: maxReflection},
+	"/grpc.reflection.v1alpha.ServerReflection/": {role: Viewer, body: maxReflection},
+	"/": {role: Viewer}, // the console: GET and HEAD
 }
 
 // RoleOf is the role that a procedure of the API demands, by its name such as
@@ -47,18 +67,25 @@ func RoleOf(procedure string) (Role, bool) {
 	return r, ok
 }
 
-// demand is the role that a request demands, which the mux matched with pattern.
-func demand(r *http.Request, pattern string) Role {
-	if pattern == servicePath {
+// demand is the route of a request that the mux matched with pattern.
+func (a *Access) demand(r *http.Request, pattern string) route {
+	switch pattern {
+	case servicePath:
 		role, _ := RoleOf(strings.TrimPrefix(r.URL.Path, servicePath))
-		return role
+		return route{role: role, body: maxCall}
+	case "":
+		return route{role: Viewer} // nothing is there, and whoever may look may hear so
+	case "GET /metrics":
+		if a.config.OpenMetrics {
+			return route{role: open}
+		}
 	}
-	if pattern == "" {
-		return Viewer // nothing is there, and whoever may look may hear so
+	way, ok := routes[pattern]
+	switch {
+	case !ok:
+		return route{role: Admin, here: true}
+	case pattern == "/" && r.Method != http.MethodGet && r.Method != http.MethodHead:
+		return route{role: Admin}
 	}
-	role, ok := patterns[pattern]
-	if !ok || pattern == "/" && r.Method != http.MethodGet && r.Method != http.MethodHead {
-		return Admin
-	}
-	return role
+	return way
 }

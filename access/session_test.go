@@ -49,12 +49,23 @@ func TestSession(t *testing.T) {
 	}
 }
 
-// TestSecureCookie: behind TLS, the cookie's name binds it to this host and TLS.
+// TestSecureCookie: behind TLS, the cookie's name binds it to this host and TLS, also where a
+// proxy ends it.
 func TestSecureCookie(t *testing.T) {
-	h := newHouse(t, func(c *access.Config) { c.Secure = true })
-	cookie := h.login(t, h.browser(t), h.keys["viewer"]).cookies[0]
-	if !cookie.Secure || cookie.Name != "__Host-amends_session" {
-		t.Errorf("%+v", cookie)
+	said := newHouse(t, func(c *access.Config) { c.Secure = true })
+	public := newHouse(t, func(c *access.Config) { c.PublicURL = "https://sagas.example.com:8443" })
+	asked := func(host string) func(*http.Request) { return func(r *http.Request) { r.Host = host } }
+	for name, tt := range map[string]struct {
+		cookie *http.Cookie
+		secure bool
+	}{
+		"said":               {said.login(t, said.browser(t), said.keys["viewer"]).cookies[0], true},
+		"by its public name": {public.login(t, public.browser(t), public.keys["viewer"], asked("sagas.example.com:8443")).cookies[0], true},
+		"on this machine":    {public.login(t, public.browser(t), public.keys["viewer"]).cookies[0], false},
+	} {
+		if c := tt.cookie; c.Secure != tt.secure || (c.Name == "__Host-amends_session") != tt.secure {
+			t.Errorf("%s: %+v", name, c)
+		}
 	}
 }
 

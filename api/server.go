@@ -33,8 +33,6 @@ type Config struct {
 	// stand in a payload; upper and lower case are the same. A payload that is not JSON
 	// is not shown then. Default: all is shown.
 	Redact []string
-	// Guard stands before every handler. Default: nobody does.
-	Guard func(http.Handler) http.Handler
 	// Clock tells the time. Default: time.Now.
 	Clock func() time.Time
 }
@@ -58,10 +56,6 @@ func Mount(mux *http.ServeMux, c Config) {
 	if c.Ready == nil {
 		c.Ready = func(context.Context) error { return nil }
 	}
-	if c.Guard == nil {
-		c.Guard = func(h http.Handler) http.Handler { return h }
-	}
-	serve := func(path string, h http.Handler) { mux.Handle(path, c.Guard(h)) }
 	service := &server{coordinator: c.Coordinator, clock: c.Clock, streams: make(chan struct{}, MaxStreams)}
 	chain := []connect.Interceptor{patience{}, signature{}}
 	if len(c.Redact) > 0 {
@@ -70,13 +64,13 @@ func Mount(mux *http.ServeMux, c Config) {
 	path, handler := apiv1connect.NewCoordinatorServiceHandler(service,
 		connect.WithReadMaxBytes(MaxMessage), connect.WithCodec(codec{}),
 		connect.WithInterceptors(chain...))
-	serve(path, withConnection(handler))
+	mux.Handle(path, withConnection(handler))
 
 	reflector := grpcreflect.NewStaticReflector(apiv1connect.CoordinatorServiceName, grpchealth.HealthV1ServiceName)
-	serve(grpcreflect.NewHandlerV1(reflector))
-	serve(grpcreflect.NewHandlerV1Alpha(reflector))
-	serve(grpchealth.NewHandler(health{c.Ready}))
-	serve("GET /openapi.yaml", http.HandlerFunc(document))
+	mux.Handle(grpcreflect.NewHandlerV1(reflector))
+	mux.Handle(grpcreflect.NewHandlerV1Alpha(reflector))
+	mux.Handle(grpchealth.NewHandler(health{c.Ready}))
+	mux.Handle("GET /openapi.yaml", http.HandlerFunc(document))
 }
 
 // health answers grpc.health.v1 for the whole process and for the service.

@@ -13,6 +13,8 @@ type accessFlags struct {
 	TLSKey    string `name:"tls-key" env:"AMENDS_TLS_KEY" type:"path" placeholder:"FILE" help:"Key of --tls-cert, PEM."`
 	Plaintext bool   `name:"http-plaintext" env:"AMENDS_HTTP_PLAINTEXT" help:"Take keys beyond loopback without TLS, because a proxy in front ends it."`
 
+	Hosts string `name:"http-hosts" env:"AMENDS_HTTP_HOSTS" placeholder:"NAME,…" help:"Further host names and addresses under which --http may be asked. Always: localhost, loopback, the address that is asked, the host of --public-url, the names in --tls-cert."`
+
 	Tokens      string `env:"AMENDS_TOKENS" type:"path" placeholder:"FILE" help:"File of tokens that let in, see coordinator token create; read again when it changes."`
 	Redact      string `env:"AMENDS_REDACT" placeholder:"FIELD,…" help:"JSON fields whose values the API, and so the command line and the console, do not show."`
 	OpenMetrics bool   `name:"open-metrics" env:"AMENDS_OPEN_METRICS" help:"Let everybody read /metrics."`
@@ -24,13 +26,13 @@ type accessFlags struct {
 	OIDCRolesClaim   string `name:"oidc-roles-claim" env:"AMENDS_OIDC_ROLES_CLAIM" default:"roles" help:"Claim with a caller's roles or groups; dots lead into objects."`
 	OIDCRoles        string `name:"oidc-roles" env:"AMENDS_OIDC_ROLES" default:"viewer=viewer,operator=operator,admin=admin" placeholder:"VALUE=ROLE,…" help:"Which role a value of the claim means."`
 	OIDCNameClaim    string `name:"oidc-name-claim" env:"AMENDS_OIDC_NAME_CLAIM" help:"Claim with a caller's name, for histories. Default: email if verified, or else sub."`
-	PublicURL        string `name:"public-url" env:"AMENDS_PUBLIC_URL" placeholder:"URL" help:"Where browsers reach the coordinator; the OIDC provider sends them back there."`
+	PublicURL        string `name:"public-url" env:"AMENDS_PUBLIC_URL" placeholder:"URL" help:"Where browsers reach the coordinator; the OIDC provider sends them back there, and its host is one of --http-hosts."`
 }
 
 // config is the same as package access takes it.
 func (f *accessFlags) config() (access.Config, error) {
-	c := access.Config{Tokens: f.Tokens, OpenMetrics: f.OpenMetrics, OIDC: access.OIDC{
-		Issuer: f.OIDCIssuer, ClientID: f.OIDCClientID, ClientSecret: f.OIDCClientSecret, PublicURL: f.PublicURL,
+	c := access.Config{Tokens: f.Tokens, OpenMetrics: f.OpenMetrics, PublicURL: f.PublicURL, Hosts: list(f.Hosts), OIDC: access.OIDC{
+		Issuer: f.OIDCIssuer, ClientID: f.OIDCClientID, ClientSecret: f.OIDCClientSecret,
 		Audience: f.OIDCAudience, RolesClaim: f.OIDCRolesClaim, NameClaim: f.OIDCNameClaim, Roles: map[string]access.Role{},
 	}}
 	for pair := range strings.SplitSeq(f.OIDCRoles, ",") {
@@ -42,4 +44,9 @@ func (f *accessFlags) config() (access.Config, error) {
 		c.OIDC.Roles[value] = role
 	}
 	return c, nil
+}
+
+// list reads words with commas or spaces between.
+func list(words string) []string {
+	return strings.FieldsFunc(words, func(r rune) bool { return r == ',' || r == ' ' })
 }

@@ -1,10 +1,11 @@
 package daemon
 
 import (
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
+	"slices"
 
 	"github.com/amends-dev/amends/access"
 )
@@ -27,6 +28,13 @@ func (c *Config) validateAccess() error {
 	case beyond && asks && c.TLSCert == "" && !c.Plaintext:
 		bad("http: %s can be reached from other machines, and keys would pass in the clear: give a certificate (tls-cert, tls-key), "+
 			"or, when a proxy in front ends TLS, say so (http-plaintext: true)", c.HTTP)
+	}
+	if !asks && (c.API == "" || c.API == APILocal) && (len(c.Access.Hosts) > 0 || c.Access.PublicURL != "") {
+		bad("http hosts, public url: nobody is asked for a key, so that only programs on this machine are served, which need no such names: " +
+			"ask for keys (tokens: FILE, or oidc-issuer: URL), or say that only trusted networks reach it (api: insecure)")
+	}
+	if c.Pprof && beyond && !asks {
+		bad("pprof: profiles tell much, and at %s nobody is asked for a key: listen on loopback, ask for keys (tokens: FILE, or oidc-issuer: URL), or leave it out", c.HTTP)
 	}
 	switch {
 	case (c.TLSCert == "") != (c.TLSKey == ""):
@@ -60,16 +68,12 @@ func (n *NATS) validateListen() error {
 	return errors.Join(errs...)
 }
 
-// certified is the configuration of a server with a certificate; nil: there is none.
-func certified(cert, key string, logger *slog.Logger) (*tls.Config, error) {
+// certificate reads one of a server; nil: there is none.
+func certificate(cert, key string, logger *slog.Logger) (*access.Certificate, error) {
 	if cert == "" {
-		return nil, nil //nolint:nilnil // servers take nil for no TLS as well
+		return nil, nil //nolint:nilnil // no file, no certificate
 	}
-	c, err := access.LoadCertificate(cert, key, logger)
-	if err != nil {
-		return nil, err
-	}
-	return c.Config(), nil
+	return access.LoadCertificate(cert, key, logger)
 }
 
 // scheme begins the URL of the HTTP address.
@@ -86,4 +90,17 @@ func (d *daemon) sayOpen() {
 		d.Logger.Warn("whoever reaches the HTTP address may start sagas, decide about them and register definitions; let only trusted networks reach it, or ask for keys: --tokens or --oidc-issuer",
 			slog.String("http", d.HTTP))
 	}
+}
+
+// guard says who may pass at the HTTP address, at which l listens.
+func (d *daemon) guard(certificate *access.Certificate, l net.Listener) (*access.Access, error) {
+	c := d.Access
+	c.Logger, c.Secure, c.Certificate = d.Logger, d.Plaintext, certificate
+	c.Open, c.Hosts = d.API != APILocal, slices.Clone(c.Hosts)
+	for _, address := range []string{d.HTTP, l.Addr().String()} { // as it was said, and as it turned out
+		if host, _, err := net.SplitHostPort(address); err == nil && host != "" {
+			c.Hosts = append(c.Hosts, host)
+		}
+	}
+	return access.New(c)
 }

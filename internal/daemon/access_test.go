@@ -192,6 +192,30 @@ func knock(t *testing.T, transport http.RoundTripper, method, address string) in
 	return response.StatusCode
 }
 
+// TestHostNames: beyond loopback without keys, as in a compose file, a web page of elsewhere
+// gets nothing by a name that was made to lead here; probes ask for whatever they like.
+func TestHostNames(t *testing.T) {
+	d := start(t, daemon.Config{DataDir: t.TempDir(), HTTP: "0.0.0.0:0", API: daemon.APIInsecure, Access: access.Config{Hosts: []string{"coordinator"}}})
+	t.Cleanup(http.DefaultClient.CloseIdleConnections)
+	base := "http://127.0.0.1:" + d.HTTP[strings.LastIndex(d.HTTP, ":")+1:]
+	for host, want := range map[string]int{
+		"coordinator:8080": http.StatusOK, "localhost:8080": http.StatusOK, "127.0.0.1": http.StatusOK, "0.0.0.0:8080": http.StatusOK, "[::]:8080": http.StatusOK,
+		"evil.example": http.StatusForbidden, "coordinator.evil.example": http.StatusForbidden,
+	} {
+		change := func(r *http.Request) { r.Host = host }
+		for _, path := range []string{"/", "/metrics", "/auth/whoami", "/openapi.yaml"} {
+			if code, _ := fetch(t, http.MethodGet, base+path, change); code != want {
+				t.Errorf("%s as %s: %d, want %d", path, host, code, want)
+			}
+		}
+		for _, path := range []string{"/livez", "/readyz", "/healthz"} {
+			if code, body := fetch(t, http.MethodGet, base+path, change); code != http.StatusOK || (body == "") != (want == http.StatusForbidden) {
+				t.Errorf("%s as %s: %d %q", path, host, code, body)
+			}
+		}
+	}
+}
+
 // other is a certificate that nobody shows.
 func other(t *testing.T) string {
 	t.Helper()
@@ -257,6 +281,16 @@ func TestAccessConfiguration(t *testing.T) {
 		"half a certificate":     {daemon.Config{HTTP: "127.0.0.1:8080", TLSCert: "c"}, "together or not at all"},
 		"certificate for nobody": {daemon.Config{TLSCert: "c", TLSKey: "k"}, "no http address"},
 		"provider in the clear":  {daemon.Config{HTTP: "127.0.0.1:8080", Access: access.Config{OIDC: access.OIDC{Issuer: "http://login.example.com", ClientID: "a"}}}, "write https"},
+		"profiles beyond":        {daemon.Config{HTTP: "0.0.0.0:8080", API: daemon.APIInsecure, Pprof: true}, "pprof: profiles tell much"},
+		"profiles, API off":      {daemon.Config{HTTP: "0.0.0.0:8080", API: daemon.APIOff, Pprof: true}, "pprof: profiles tell much"},
+		"profiles, keys":         {daemon.Config{HTTP: "0.0.0.0:8080", Access: asks, Plaintext: true, Pprof: true}, ""},
+		"profiles here":          {daemon.Config{HTTP: "127.0.0.1:8080", Pprof: true}, ""},
+		"names for nobody":       {daemon.Config{HTTP: "127.0.0.1:8080", Access: access.Config{Hosts: []string{"sagas.example.com"}}}, "need no such names"},
+		"public for nobody":      {daemon.Config{HTTP: "127.0.0.1:8080", Access: access.Config{PublicURL: "https://sagas.example.com"}}, "need no such names"},
+		"names, keys":            {daemon.Config{HTTP: "127.0.0.1:8080", Access: access.Config{Tokens: "tokens", Hosts: []string{"sagas.example.com"}}}, ""},
+		"names, open":            {daemon.Config{HTTP: "0.0.0.0:8080", API: daemon.APIInsecure, Access: access.Config{Hosts: []string{"coordinator"}}}, ""},
+		"names, API off":         {daemon.Config{HTTP: "127.0.0.1:8080", API: daemon.APIOff, Access: access.Config{Hosts: []string{"coordinator"}}}, ""},
+		"a name with a port":     {daemon.Config{HTTP: "0.0.0.0:8080", API: daemon.APIInsecure, Access: access.Config{Hosts: []string{"coordinator:80"}}}, "without a port"},
 		"provider of nobody":     {daemon.Config{HTTP: "127.0.0.1:8080", Access: access.Config{OIDC: access.OIDC{Issuer: "https://login.example.com"}}}, "client id: is missing"},
 	} {
 		tt.config.DataDir = t.TempDir()

@@ -39,7 +39,8 @@ type Config struct {
 	API API
 	// Redact names JSON fields whose values the API does not show. Default: it shows all.
 	Redact []string
-	// Access says who may pass at HTTP. The zero value asks nobody for a key.
+	// Access says who may pass at HTTP, and under which names it may be asked. The zero value
+	// asks nobody for a key. Open and Certificate are the daemon's to say.
 	Access access.Config
 	// TLSCert and TLSKey name PEM files: HTTP is served over TLS. They are read
 	// again when they change. Default: plain HTTP.
@@ -47,8 +48,8 @@ type Config struct {
 	// Plaintext says that keys may come to an HTTP address beyond loopback without
 	// TLS, because a proxy in front ends it.
 	Plaintext bool
-	// Pprof adds profiles under /debug/pprof/. They tell much about the process:
-	// for an HTTP address on loopback.
+	// Pprof adds profiles under /debug/pprof/. They tell much about the process: an HTTP
+	// address beyond loopback wants keys for them.
 	Pprof bool
 	// Definitions are registered before anything else.
 	Definitions []*saga.Definition
@@ -77,7 +78,7 @@ type API string
 
 // The values of API.
 const (
-	APILocal    API = "local"    // to this machine: an HTTP address beyond loopback is refused, unless Access asks for keys
+	APILocal    API = "local"    // to programs on this machine: an HTTP address beyond loopback is refused, unless Access asks for keys
 	APIOff      API = "off"      // to nobody; health and metrics are served anywhere
 	APIInsecure API = "insecure" // to whoever reaches the HTTP address, without asking for a key
 )

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -266,9 +267,13 @@ func (d *daemon) startServer(ctx context.Context) error {
 	} else if err := probe(ctx, d.NATS.Listen); err != nil {
 		return err
 	}
-	secure, err := certified(d.NATS.ListenCert, d.NATS.ListenKey, d.Logger)
+	cert, err := certificate(d.NATS.ListenCert, d.NATS.ListenKey, d.Logger)
 	if err != nil {
 		return err
+	}
+	var secure *tls.Config
+	if cert != nil {
+		secure = cert.Config()
 	}
 	streamKeys, err := d.streamKeys()
 	if err != nil {

@@ -183,9 +183,16 @@ func TestMalformedMessagesAreCounted(t *testing.T) {
 }
 
 // TestBackupIsForThisMachine: a backup holds everything, so a browser, a proxy
-// and a stranger do not get it.
+// and a stranger do not get it where nobody is asked for a key; nor anything else, unless
+// everybody may have that.
 func TestBackupIsForThisMachine(t *testing.T) {
-	d := start(t, daemon.Config{DataDir: t.TempDir(), HTTP: "127.0.0.1:0"})
+	for _, api := range []daemon.API{daemon.APILocal, daemon.APIInsecure, daemon.APIOff} {
+		t.Run(string(api), func(t *testing.T) { backupIsForThisMachine(t, api) })
+	}
+}
+
+func backupIsForThisMachine(t *testing.T, api daemon.API) {
+	d := start(t, daemon.Config{DataDir: t.TempDir(), HTTP: "127.0.0.1:0", API: api, Pprof: true})
 	t.Cleanup(http.DefaultClient.CloseIdleConnections)
 	code, body := fetch(t, http.MethodPost, d.HTTP+"/backup", nil)
 	if code != http.StatusOK {
@@ -196,12 +203,24 @@ func TestBackupIsForThisMachine(t *testing.T) {
 		t.Errorf("the copy is not whole: %v", err)
 	}
 	for name, change := range map[string]func(*http.Request){
-		"browser":  func(r *http.Request) { r.Header.Set("Origin", "https://evil.example") },
-		"proxy":    func(r *http.Request) { r.Header.Set("X-Forwarded-For", "192.0.2.1") },
-		"rebinder": func(r *http.Request) { r.Host = "evil.example" },
+		"browser":        func(r *http.Request) { r.Header.Set("Origin", "https://evil.example") },
+		"proxy":          func(r *http.Request) { r.Header.Set("X-Forwarded-For", "192.0.2.1") },
+		"standard proxy": func(r *http.Request) { r.Header.Set("Forwarded", "for=192.0.2.1") },
+		"named proxy":    func(r *http.Request) { r.Header.Set("Via", "1.1 proxy") },
+		"other proxy":    func(r *http.Request) { r.Header.Set("X-Real-IP", "192.0.2.1") },
+		"rebinder":       func(r *http.Request) { r.Host = "evil.example" },
 	} {
 		if code, _ := fetch(t, http.MethodPost, d.HTTP+"/backup", change); code != http.StatusForbidden {
 			t.Errorf("%s: %d, want 403", name, code)
+		}
+		for _, path := range []string{"/metrics", "/auth/whoami", "/", "/openapi.yaml", "/debug/pprof/cmdline"} {
+			allowed := api != daemon.APILocal && !strings.HasPrefix(path, "/debug") && name != "rebinder"
+			if name == "browser" {
+				allowed = true // reading is safe: the page does not get the answer
+			}
+			if code, _ := fetch(t, http.MethodGet, d.HTTP+path, change); (code == http.StatusForbidden) == allowed {
+				t.Errorf("%s, GET %s: %d", name, path, code)
+			}
 		}
 	}
 	if code, _ := fetch(t, http.MethodGet, d.HTTP+"/backup", nil); code != http.StatusMethodNotAllowed {

@@ -37,18 +37,17 @@ func (d *daemon) startHTTP(ctx context.Context) error {
 	if d.HTTP == "" {
 		return nil
 	}
-	config := d.Access
-	config.Logger, config.Secure = d.Logger, d.Plaintext
-	guard, err := access.New(config)
-	if err != nil {
-		return err
-	}
-	secure, err := certified(d.TLSCert, d.TLSKey, d.Logger)
+	cert, err := certificate(d.TLSCert, d.TLSKey, d.Logger)
 	if err != nil {
 		return err
 	}
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", d.HTTP)
 	if err != nil {
+		return err
+	}
+	guard, err := d.guard(cert, l)
+	if err != nil {
+		_ = l.Close()
 		return err
 	}
 	mux := observe.Handler{Metrics: d.metrics.Handler(), Ready: d.isReady, Stands: d.stands, Pprof: d.Pprof}.Mux()
@@ -61,15 +60,15 @@ func (d *daemon) startHTTP(ctx context.Context) error {
 	server.Protocols.SetUnencryptedHTTP2(true) // gRPC speaks nothing else
 	server.ErrorLog = slog.NewLogLogger(d.Logger.Handler(), slog.LevelWarn)
 	serve := server.Serve
-	if secure != nil {
-		server.TLSConfig = secure
+	if cert != nil {
+		server.TLSConfig = cert.Config()
 		server.Protocols.SetHTTP2(true)
 		serve = func(l net.Listener) error { return server.ServeTLS(l, "", "") }
 	}
 	d.listen = l
 	d.sayOpen()
 	go func() {
-		if err := serve(l); !errors.Is(err, http.ErrServerClosed) {
+		if err := serve(access.Limit(l, access.MaxConnections)); !errors.Is(err, http.ErrServerClosed) {
 			d.failed <- err
 		}
 	}()

@@ -87,6 +87,9 @@ var fixtures = []fixture{
 	{"durations", "in a laboratory", files("p/p_test.go", "//go:build linux && lab\n\npackage p\nimport \"time\"\nvar _ = time.Since(time.Time{})\n"), ""},
 	{"durations", "without the laboratories", files("p/p_test.go", "//go:build !lab\n\npackage p\nimport \"time\"\nvar _ = time.Since(time.Time{})\n"), "how long something took"},
 
+	{"multipart", "query", files("p/p.go", "package p\nfunc f(r *http.Request) { _ = r.URL.Query(); _ = r.ParseForm(); _ = r.PostForm.Get(\"a\") }\n"), ""},
+	{"multipart", "form value", files("p/p.go", "package p\nfunc f(r *http.Request) { _ = r.FormValue(\"a\") }\n"), "FormValue reads a multipart form"},
+
 	{"identifiers", "method", files("p/p.go", "package p\ntype s int\nfunc (s) runTask() {}\n"), "runTask says task"},
 	{"identifiers", "type", files("p/p.go", "package p\ntype WorkflowRun struct{}\n"), "here it is called saga"},
 	{"identifiers", "field", files("p/p.go", "package p\ntype s struct{ next_job int }\n"), "says job"},

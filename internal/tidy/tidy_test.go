@@ -19,6 +19,7 @@ var rules = map[string]Rule{
 	"purity":           Purity,
 	"sleeps":           NoSleeps,
 	"durations":        NoDurations,
+	"multipart":        NoMultipart,
 	"identifiers":      Identifiers,
 	"prose":            Prose,
 	"open ends":        OpenEnds,
