@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/amends-dev/amends/internal/loglimit"
 )
 
 // Config of who may pass. The zero value lets programs on this machine do everything,
@@ -68,6 +70,7 @@ type Access struct {
 	logins   *logins
 	limits   *limits
 	hosts    *hosts
+	limited  *slog.Logger // for lines that strangers can cause
 }
 
 // New reads the token file. The OIDC provider is asked when it is needed first.
@@ -85,7 +88,7 @@ func New(c Config) (*Access, error) {
 		config: c, limits: newLimits(c.Clock),
 		sessions: &sessions{clock: c.Clock, byID: map[digest]*session{}},
 		logins:   &logins{clock: c.Clock, byState: map[string]login{}},
-		hosts:    newHosts(&c),
+		hosts:    newHosts(&c), limited: loglimit.Logger(c.Logger),
 	}
 	if c.OIDC.Issuer != "" {
 		a.provider = newProvider(c.OIDC, c.PublicURL, c.Clock)
@@ -161,7 +164,7 @@ func (a *Access) check(ctx context.Context, key string) (Caller, digest, error) 
 	}
 	caller, err := a.provider.bearer(ctx, key)
 	if errors.Is(err, errNoProvider) {
-		a.config.Logger.Error("a bearer token cannot be checked", slog.Any("error", err))
+		a.limited.Error("a bearer token cannot be checked", slog.Any("error", err))
 		return Caller{}, digest{}, errNoProvider
 	}
 	if err != nil {

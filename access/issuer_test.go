@@ -33,6 +33,15 @@ type issuer struct {
 
 func newIssuer(t *testing.T) *issuer {
 	t.Helper()
+	i := newIssuerHere(t)
+	i.URL = "" // Start makes it
+	i.Start()
+	return i
+}
+
+// newIssuerHere is one whose handler is called, and that serves nobody.
+func newIssuerHere(t *testing.T) *issuer {
+	t.Helper()
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		t.Fatal(err)
@@ -57,7 +66,8 @@ func newIssuer(t *testing.T) *issuer {
 		http.Redirect(w, r, query.Get("redirect_uri")+"?"+url.Values{"code": {code}, "state": {query.Get("state")}}.Encode(), http.StatusFound)
 	})
 	mux.HandleFunc("POST /token", i.token)
-	i.Server = httptest.NewServer(mux)
+	i.Server = httptest.NewUnstartedServer(mux)
+	i.URL = "http://" + i.Listener.Addr().String()
 	t.Cleanup(i.Close)
 	return i
 }
@@ -122,6 +132,7 @@ func unsigned(claims map[string]any) string {
 	if err != nil {
 		panic(err)
 	}
-	encode := base64.RawURLEncoding.EncodeToString
-	return strings.Join([]string{encode([]byte(`{"alg":"none","typ":"JWT"}`)), encode(data), ""}, ".")
+	return strings.Join([]string{encoded([]byte(`{"alg":"none","typ":"JWT"}`)), encoded(data), ""}, ".")
 }
+
+func encoded(part []byte) string { return base64.RawURLEncoding.EncodeToString(part) }

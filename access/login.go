@@ -19,6 +19,9 @@ const (
 	maxLogins  = 10_000           // under way at a time (I10)
 )
 
+// providerAway is told on the login page.
+const providerAway = "The login provider does not answer. Use a token of this coordinator, or try again later."
+
 // Mount adds what browsers need, below /auth/: the login page and where it leads,
 // and whoami.
 func (a *Access) Mount(mux *http.ServeMux) {
@@ -68,6 +71,10 @@ func (a *Access) login(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	caller, token, err := a.check(r.Context(), strings.TrimSpace(r.PostForm.Get("token")))
+	if errors.Is(err, errNoProvider) {
+		a.page(w, http.StatusServiceUnavailable, next, providerAway)
+		return
+	}
 	if err != nil || caller.Role == Nobody {
 		a.limits.failed(r.RemoteAddr)
 		a.config.Logger.Warn("a login failed", slog.String("from", r.RemoteAddr))
@@ -169,8 +176,8 @@ func (a *Access) toProvider(w http.ResponseWriter, r *http.Request) {
 	}
 	to, err := a.provider.leave(r.Context(), state, one.nonce, one.verifier)
 	if err != nil {
-		a.config.Logger.Error("a login could not begin", slog.Any("error", err))
-		a.page(w, http.StatusBadGateway, "", "The login provider does not answer. Use a token, or try again later.")
+		a.limited.Error("a login could not begin", slog.Any("error", err))
+		a.page(w, http.StatusBadGateway, "", providerAway)
 		return
 	}
 	a.setCookie(w, r, stateCookie, state, http.SameSiteLaxMode, int(loginLimit.Seconds()))
@@ -190,6 +197,9 @@ func (a *Access) fromProvider(w http.ResponseWriter, r *http.Request) {
 	}
 	caller, err := a.provider.comeBack(r.Context(), query.Get("code"), one.nonce, one.verifier)
 	switch {
+	case errors.Is(err, errNoProvider):
+		a.limited.Error("a login could not end", slog.Any("error", err))
+		a.page(w, http.StatusBadGateway, one.next, providerAway)
 	case err != nil:
 		a.config.Logger.Warn("a login failed", slog.String("from", r.RemoteAddr), slog.Any("error", err), slog.String("provider_says", query.Get("error")))
 		a.page(w, http.StatusUnauthorized, one.next, "The login provider did not vouch for you.")

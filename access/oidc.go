@@ -12,6 +12,7 @@ import (
 
 	"github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/oauth2"
+	"golang.org/x/sync/singleflight"
 )
 
 // OIDC is an OpenID Connect provider whose tokens are trusted.
@@ -34,6 +35,8 @@ type OIDC struct {
 	// cannot choose themselves, because it becomes part of histories. Default:
 	// email if it is verified, or else sub.
 	NameClaim string
+	// Transport carries the requests to the provider. Default: http.DefaultTransport.
+	Transport http.RoundTripper
 }
 
 // algorithms that a signature may have: those with two keys. What the provider
@@ -41,7 +44,7 @@ type OIDC struct {
 var algorithms = []string{oidc.RS256, oidc.RS384, oidc.RS512, oidc.ES256, oidc.ES384, oidc.ES512, oidc.PS256, oidc.PS384, oidc.PS512, oidc.EdDSA}
 
 const (
-	issuerLimit = 10 * time.Second // of one request to the provider
+	issuerLimit = 10 * time.Second // of one question to the provider, and of what a caller waits for all
 	askAgain    = 5 * time.Second  // between two looks at a provider that does not answer
 )
 
@@ -64,16 +67,18 @@ func (o *OIDC) validate() error {
 var errNoProvider = errors.New("the OIDC provider does not answer as one; try again later, and have its address looked at")
 
 // provider asks an OIDC provider who somebody is. It is found when it is needed
-// first, so that the coordinator starts without it.
+// first, so that the coordinator starts without it. No lock is held while it is asked,
+// and who waits for its answer waits for one question, for issuerLimit at most.
 type provider struct {
 	OIDC
 	back   string // where it sends browsers back to
 	client *http.Client
 	clock  func() time.Time
+	asking singleflight.Group
 
 	mu    sync.Mutex
 	found *oidc.Provider
-	asked time.Time
+	asked time.Time // when the last question ended
 	err   error
 }
 
@@ -90,27 +95,45 @@ func newProvider(o OIDC, public string, clock func() time.Time) *provider {
 			o.Roles[name] = r
 		}
 	}
-	return &provider{OIDC: o, back: strings.TrimSuffix(public, "/") + "/auth/callback", client: &http.Client{Timeout: issuerLimit}, clock: clock}
+	return &provider{OIDC: o, back: strings.TrimSuffix(public, "/") + "/auth/callback", client: &http.Client{Timeout: issuerLimit, Transport: o.Transport}, clock: clock}
 }
 
 func (p *provider) find(ctx context.Context) (*oidc.Provider, error) {
+	if found, err, known := p.known(); known {
+		return found, err
+	}
+	answer := p.asking.DoChan("", func() (any, error) {
+		// Not the request's context: others wait for the answer, and the provider keeps it.
+		found, err := oidc.NewProvider(oidc.ClientContext(context.Background(), p.client), p.Issuer)
+		if err != nil {
+			err = fmt.Errorf("%w: %w", errNoProvider, err)
+		}
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.found, p.err, p.asked = found, err, p.clock()
+		return nil, nil //nolint:nilnil // known has the answer
+	})
+	select {
+	case <-answer:
+		found, err, _ := p.known()
+		return found, err
+	case <-ctx.Done():
+		return nil, fmt.Errorf("%w: %w", errNoProvider, ctx.Err())
+	}
+}
+
+// known is what is known of the provider; false: nothing, or it has not answered for a
+// while and is asked again.
+func (p *provider) known() (*oidc.Provider, error, bool) { //nolint:revive // error is a part of what is known
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	now := p.clock()
-	if p.found != nil || !p.asked.IsZero() && now.Sub(p.asked) < askAgain {
-		return p.found, p.err
-	}
-	p.asked = now
-	// The provider keeps the context for its keys: it must outlive the request.
-	p.found, p.err = oidc.NewProvider(oidc.ClientContext(context.WithoutCancel(ctx), p.client), p.Issuer)
-	if p.err != nil {
-		p.err = fmt.Errorf("%w: %w", errNoProvider, p.err)
-	}
-	return p.found, p.err
+	return p.found, p.err, p.found != nil || !p.asked.IsZero() && p.clock().Sub(p.asked) < askAgain
 }
 
 // bearer is the caller of a token that came with a request.
 func (p *provider) bearer(ctx context.Context, raw string) (Caller, error) {
+	ctx, cancel := context.WithTimeout(ctx, issuerLimit)
+	defer cancel()
 	token, err := p.verify(ctx, raw, p.Audience)
 	if err != nil {
 		return Caller{}, err
@@ -123,7 +146,11 @@ func (p *provider) verify(ctx context.Context, raw, audience string) (*oidc.IDTo
 	if err != nil {
 		return nil, err
 	}
-	return found.Verifier(&oidc.Config{ClientID: audience, SupportedSigningAlgs: algorithms, Now: p.clock}).Verify(ctx, raw)
+	token, err := found.Verifier(&oidc.Config{ClientID: audience, SupportedSigningAlgs: algorithms, Now: p.clock}).Verify(ctx, raw)
+	if err != nil && strings.Contains(err.Error(), "fetching keys") { // the library has no error of its own for it
+		return nil, fmt.Errorf("%w: %w", errNoProvider, err)
+	}
+	return token, err
 }
 
 func (p *provider) caller(token *oidc.IDToken) (Caller, error) {
@@ -202,11 +229,16 @@ func (p *provider) leave(ctx context.Context, state, nonce, verifier string) (st
 
 // comeBack is the caller who comes back with a code.
 func (p *provider) comeBack(ctx context.Context, code, nonce, verifier string) (Caller, error) {
+	ctx, cancel := context.WithTimeout(ctx, issuerLimit) // the library asks a second time, in another way
+	defer cancel()
 	found, err := p.find(ctx)
 	if err != nil {
 		return Caller{}, err
 	}
 	answer, err := p.oauth(found).Exchange(oidc.ClientContext(ctx, p.client), code, oauth2.VerifierOption(verifier))
+	if _, silent := errors.AsType[*url.Error](err); silent {
+		return Caller{}, fmt.Errorf("%w: exchange the code: %w", errNoProvider, err)
+	}
 	if err != nil {
 		return Caller{}, fmt.Errorf("exchange the code: %w", err)
 	}
