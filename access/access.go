@@ -87,7 +87,7 @@ func New(c Config) (*Access, error) {
 	a := &Access{
 		config: c, limits: newLimits(c.Clock),
 		sessions: &sessions{clock: c.Clock, byID: map[digest]*session{}},
-		logins:   &logins{clock: c.Clock, byState: map[string]login{}},
+		logins:   newLogins(c.Clock),
 		hosts:    newHosts(&c), limited: loglimit.Logger(c.Logger),
 	}
 	if c.OIDC.Issuer != "" {

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/oauth2"
+
+	"github.com/amends-dev/amends/internal/quota"
 )
 
 const (
@@ -125,42 +127,61 @@ func local(next string) string {
 // login is a browser that is away at the provider.
 type login struct {
 	nonce, verifier, next string
+	network               string // from which it was begun
 	begun                 time.Time
 }
 
 // logins are known by their state, which the browser also keeps as a cookie: a
-// login that one browser began cannot end in another.
+// login that one browser began cannot end in another. A network may have as many as the
+// others leave, so that a stranger who begins thousands keeps nobody else out.
 type logins struct {
-	clock   func() time.Time
+	clock func() time.Time
+
 	mu      sync.Mutex
 	byState map[string]login
+	quota   *quota.Quota
 }
 
-func (l *logins) begin(next string) (state string, one login, ok bool) {
+func newLogins(clock func() time.Time) *logins {
+	return &logins{clock: clock, byState: map[string]login{}, quota: quota.New(maxLogins, 0)}
+}
+
+func (l *logins) begin(network, next string) (state string, one login, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := l.clock()
-	if len(l.byState) >= maxLogins {
+	err := l.quota.Take(network)
+	if err != nil {
 		for s, old := range l.byState {
 			if now.Sub(old.begun) >= loginLimit {
-				delete(l.byState, s)
+				l.remove(s)
 			}
 		}
+		err = l.quota.Take(network)
 	}
-	if len(l.byState) >= maxLogins {
+	if err != nil {
 		return "", login{}, false
 	}
-	state, one = random(), login{nonce: random(), verifier: oauth2.GenerateVerifier(), next: next, begun: now}
+	state, one = random(), login{nonce: random(), verifier: oauth2.GenerateVerifier(), next: next, network: network, begun: now}
 	l.byState[state] = one
 	return state, one, true
+}
+
+// remove is called with the lock held.
+func (l *logins) remove(state string) (login, bool) {
+	one, ok := l.byState[state]
+	if ok {
+		delete(l.byState, state)
+		l.quota.Give(one.network)
+	}
+	return one, ok
 }
 
 // end takes a login out: it can be used once.
 func (l *logins) end(state string) (login, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	one, ok := l.byState[state]
-	delete(l.byState, state)
+	one, ok := l.remove(state)
 	return one, ok && l.clock().Sub(one.begun) < loginLimit
 }
 
@@ -169,7 +190,7 @@ func (l *logins) end(state string) (login, bool) {
 const stateCookie = "amends_login"
 
 func (a *Access) toProvider(w http.ResponseWriter, r *http.Request) {
-	state, one, ok := a.logins.begin(local(r.URL.Query().Get("next")))
+	state, one, ok := a.logins.begin(network(r.RemoteAddr), local(r.URL.Query().Get("next")))
 	if !ok {
 		a.page(w, http.StatusServiceUnavailable, "", "Too many logins are under way. Wait a little, then try again.")
 		return

@@ -2,6 +2,7 @@ package access_test
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -131,6 +132,34 @@ func TestLoginIsSlowedDown(t *testing.T) {
 	h.clock.forward(access.LoginPause + time.Second)
 	if response := h.login(t, h.browser(t), h.keys["viewer"]); response.StatusCode != http.StatusSeeOther {
 		t.Errorf("after the pause: %s", response.Status)
+	}
+}
+
+// TestStrangersBegunLogins: whoever begins thousands of logins at the provider and ends none
+// leaves room for others (I13).
+func TestStrangersBegunLogins(t *testing.T) {
+	h := newHouse(t)
+	h.issuer.claims = h.issuer.person("ada", "operator")
+	begin := func(from string) int {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, h.URL+"/auth/oidc", nil)
+		r.RemoteAddr = from
+		w := httptest.NewRecorder()
+		h.Config.Handler.ServeHTTP(w, r)
+		return w.Code
+	}
+	begun := 0
+	for begin("192.0.2.1:1") == http.StatusSeeOther {
+		if begun++; begun > 20_000 {
+			t.Fatalf("%d logins are under way", begun)
+		}
+	}
+	browser := h.browser(t)
+	if response, _ := h.knock(t, browser, http.MethodGet, h.comeBack(t, browser), ""); response.StatusCode != http.StatusOK {
+		t.Errorf("a login from elsewhere: %s", response.Status)
+	}
+	h.clock.forward(11 * time.Minute)
+	if code := begin("192.0.2.1:2"); code != http.StatusSeeOther {
+		t.Errorf("when all that were begun are over: %d", code)
 	}
 }
 
