@@ -2,8 +2,8 @@ package api
 
 import (
 	"context"
-	"errors"
 	"strings"
+	"time"
 
 	"connectrpc.com/connect"
 
@@ -24,17 +24,16 @@ func (s *server) OperateAll(ctx context.Context, r *connect.Request[apiv1.Operat
 	if err != nil {
 		return err
 	}
-	select {
-	case s.streams <- struct{}{}:
-		defer func() { <-s.streams }()
-	default:
-		return connect.NewError(connect.CodeResourceExhausted, errors.New("too many streams at once (MaxStreams); try again"))
+	give, err := s.streams.take(ctx)
+	if err != nil {
+		return err
 	}
+	defer give()
 	q := transport.OperateAllQuery{Filter: filter, Decision: decision, DryRun: r.Msg.DryRun, AtMost: int(r.Msg.AtMost)}
 	sum := &apiv1.OperateAllResponse{}
 	named := 0
 	for !sum.Finished {
-		page, err := query[transport.OperateAllReply](ctx, s.coordinator, transport.APIOperateAll, &transport.Envelope{}, q)
+		page, err := s.nextPage(ctx, q)
 		if err != nil {
 			return err
 		}
@@ -53,6 +52,22 @@ func (s *server) OperateAll(ctx context.Context, r *connect.Request[apiv1.Operat
 		}
 	}
 	return nil
+}
+
+// nextPage decides about the next sagas. Where other such requests have all the places, one
+// that has begun waits for its turn.
+func (s *server) nextPage(ctx context.Context, q transport.OperateAllQuery) (*transport.OperateAllReply, error) {
+	for {
+		page, err := query[transport.OperateAllReply](ctx, s.coordinator, transport.APIOperateAll, &transport.Envelope{}, q)
+		if q.Cursor == "" || connect.CodeOf(err) != connect.CodeResourceExhausted {
+			return page, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(retryLimit):
+		}
+	}
 }
 
 // inBulk renames the fields of a decision about many sagas: its filter's stand

@@ -14,6 +14,7 @@ import (
 
 	"connectrpc.com/connect"
 
+	"github.com/amends-dev/amends/access"
 	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/observe"
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
@@ -86,6 +87,9 @@ func (p *pipes) dial(context.Context, string, string) (net.Conn, error) {
 	return ours, nil
 }
 
+// whoHeader names the caller of a request.
+const whoHeader = "Who"
+
 // served is the API at a server with its limits, in virtual time; ended is told of each
 // request that is.
 func served(t *testing.T, c api.Config) (p *pipes, ended chan string) {
@@ -94,6 +98,9 @@ func served(t *testing.T, c api.Config) (p *pipes, ended chan string) {
 	api.Mount(mux, c)
 	ended = make(chan string, 1000)
 	server := observe.Server(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if name := r.Header.Get(whoHeader); name != "" {
+			r = r.WithContext(access.With(r.Context(), access.Caller{Name: name, Role: access.Admin, Via: access.ViaToken}))
+		}
 		mux.ServeHTTP(w, r)
 		ended <- r.URL.Path
 	}))

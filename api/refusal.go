@@ -96,7 +96,7 @@ func ask[Reply any](ctx context.Context, c Coordinator, verb string, request *tr
 }
 
 func askFor[Reply any](ctx context.Context, c Coordinator, verb string, request *transport.Envelope, fields func(string) string) (*Reply, error) {
-	request.Type = transport.TypeRequest
+	request.Type, request.Caller = transport.TypeRequest, callerKey(ctx)
 	reply := c.Handle(ctx, verb, request)
 	switch {
 	case ctx.Err() != nil && reply.Code != "": // the caller's patience is over, whatever the reply says

@@ -37,6 +37,13 @@ func (s *server) Start(ctx context.Context, r *connect.Request[apiv1.StartReques
 	if err != nil {
 		return nil, err
 	}
+	if m.AtMost != nil {
+		give, err := s.waits.take(ctx)
+		if err != nil {
+			return nil, err
+		}
+		defer give()
+	}
 	status, err := ask[transport.Status](ctx, s.coordinator, verb, &transport.Envelope{
 		Saga: contract.SagaID(m.Id), Definition: ref, ContentType: m.ContentType, Data: data, Expires: expires,
 		TraceParent: r.Header().Get(transport.AttrTraceParent), TraceState: r.Header().Get(transport.AttrTraceState),
@@ -70,6 +77,11 @@ func (s *server) Wait(ctx context.Context, r *connect.Request[apiv1.WaitRequest]
 	if err != nil {
 		return nil, err
 	}
+	give, err := s.waits.take(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer give()
 	status, err := ask[transport.Status](ctx, s.coordinator, transport.APIWait, &transport.Envelope{Saga: contract.SagaID(r.Msg.Id), Expires: expires})
 	if err != nil {
 		return nil, err

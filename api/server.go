@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"time"
@@ -33,6 +34,11 @@ type Config struct {
 	// stand in a payload; upper and lower case are the same. A payload that is not JSON
 	// is not shown then. Default: all is shown.
 	Redact []string
+	// MaxStreams bounds the streams of one caller that are open at once, and MaxWaits the
+	// requests that are held until a saga has ended; of each there are ten times as many in
+	// all. Further ones are refused with resource_exhausted.
+	// Defaults: DefaultMaxStreams and DefaultMaxWaits.
+	MaxStreams, MaxWaits int
 	// Clock tells the time. Default: time.Now.
 	Clock func() time.Time
 }
@@ -41,7 +47,8 @@ type Config struct {
 type server struct {
 	coordinator Coordinator
 	clock       func() time.Time
-	streams     chan struct{} // bounds those that are open
+	streams     limit // of those that are open
+	waits       limit // of requests that are held
 }
 
 var _ apiv1connect.CoordinatorServiceHandler = (*server)(nil)
@@ -56,7 +63,11 @@ func Mount(mux *http.ServeMux, c Config) {
 	if c.Ready == nil {
 		c.Ready = func(context.Context) error { return nil }
 	}
-	service := &server{coordinator: c.Coordinator, clock: c.Clock, streams: make(chan struct{}, MaxStreams)}
+	service := &server{
+		coordinator: c.Coordinator, clock: c.Clock,
+		streams: newLimit("streams", "max-streams", cmp.Or(c.MaxStreams, DefaultMaxStreams)),
+		waits:   newLimit("requests that wait", "max-waits", cmp.Or(c.MaxWaits, DefaultMaxWaits)),
+	}
 	chain := []connect.Interceptor{patience{}, signature{}}
 	if len(c.Redact) > 0 {
 		chain = append(chain, newRedaction(c.Redact))

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"connectrpc.com/connect"
@@ -11,10 +10,6 @@ import (
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 	"github.com/amends-dev/amends/transport"
 )
-
-// MaxStreams bounds the streams that are open at once (I10); beyond it they are
-// refused with resource_exhausted.
-const MaxStreams = 1000
 
 // signOfLife is the longest time between two responses of a stream.
 const signOfLife = 15 * time.Second
@@ -28,12 +23,11 @@ func (s *server) Watch(ctx context.Context, r *connect.Request[apiv1.WatchReques
 	if err != nil {
 		return err
 	}
-	select {
-	case s.streams <- struct{}{}:
-		defer func() { <-s.streams }()
-	default:
-		return connect.NewError(connect.CodeResourceExhausted, errors.New("too many streams at once (MaxStreams); try again"))
+	give, err := s.streams.take(ctx)
+	if err != nil {
+		return err
 	}
+	defer give()
 	w := &watch{s: s, id: r.Msg.Id, filter: filter, stream: stream}
 	return w.run(ctx, r.Msg.OnlyChanges)
 }

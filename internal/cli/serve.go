@@ -47,6 +47,8 @@ type serveFlags struct {
 	HTTP        string `name:"http" env:"AMENDS_HTTP" default:"127.0.0.1:8080" help:"Where to serve the API, health and metrics; port 0: a free one; empty: nowhere."`
 	API         string `name:"api" env:"AMENDS_API" enum:"local,off,insecure" default:"local" help:"Whom to serve the API when nobody is asked for a key (see Access): local, this machine (--http must be loopback); off, nobody; insecure, whoever reaches --http."`
 	accessFlags `group:"Access (who may use --http beyond loopback)"`
+	MaxStreams  int    `env:"AMENDS_MAX_STREAMS" default:"100" help:"Streams that one caller may have open, and watch requests over NATS; ten times as many in all. Default: ${default}."`
+	MaxWaits    int    `env:"AMENDS_MAX_WAITS" default:"1000" help:"Requests over HTTP of one caller that may wait for the end of a saga; ten times as many in all. Default: ${default}."`
 	Pprof       bool   `env:"AMENDS_PPROF" help:"Serve profiles under /debug/pprof/ as well, to admins; without keys, on loopback only."`
 	OTLP        string `name:"otlp-endpoint" env:"AMENDS_OTLP_ENDPOINT" placeholder:"URL" help:"Collector to send traces to, by OTLP over HTTP, such as http://127.0.0.1:4318. OpenTelemetry's own OTEL_* variables are understood as well; without either there are no traces."`
 	LogLevel    string `env:"AMENDS_LOG_LEVEL" enum:"debug,info,warn,error" default:"info" help:"How much to log: ${enum}. Debug has a line for every transition."`
@@ -81,7 +83,7 @@ func (f *serveFlags) daemon() daemon.Config {
 		DataDir: f.DataDir, StoreKeys: f.StoreKeys, NATS: server, Prefix: f.Prefix, HTTP: f.HTTP, API: daemon.API(f.API), Pprof: f.Pprof,
 		Access: who, TLSCert: f.TLSCert, TLSKey: f.TLSKey, Plaintext: f.Plaintext, Redact: list(f.Redact),
 		Name: f.Name, Shards: f.Shards, MaxBatch: f.MaxBatch, MaxOpen: f.MaxOpen,
-		MaxBacklog: f.MaxBacklog, MaxUnanswered: f.MaxUnanswered, MaxUnansweredBytes: f.MaxUnansweredBytes,
+		MaxBacklog: f.MaxBacklog, MaxUnanswered: f.MaxUnanswered, MaxUnansweredBytes: f.MaxUnansweredBytes, MaxStreams: f.MaxStreams, MaxWaits: f.MaxWaits,
 		Retention: f.Retention, TombstoneRetention: f.TombstoneRetention, Version: version(), TakeOver: f.TakeOver,
 	}
 }

@@ -14,7 +14,7 @@ func (d *daemon) mountAPI(mux *http.ServeMux) {
 	if d.API == APIOff {
 		return
 	}
-	api.Mount(mux, api.Config{Coordinator: d, Ready: d.isReady, Redact: d.Redact})
+	api.Mount(mux, api.Config{Coordinator: d, Ready: d.isReady, Redact: d.Redact, MaxStreams: d.MaxStreams, MaxWaits: d.MaxWaits})
 	mux.Handle("/", console.Handler())
 }
 

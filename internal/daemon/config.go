@@ -51,6 +51,10 @@ type Config struct {
 	// Pprof adds profiles under /debug/pprof/. They tell much about the process: an HTTP
 	// address beyond loopback wants keys for them.
 	Pprof bool
+	// MaxStreams bounds the streams of one caller that are open at once, over HTTP, and the
+	// watch requests that are held, over either; MaxWaits the requests over HTTP that wait for
+	// the end of a saga. Defaults: api.DefaultMaxStreams and api.DefaultMaxWaits.
+	MaxStreams, MaxWaits int
 	// Definitions are registered before anything else.
 	Definitions []*saga.Definition
 
@@ -161,7 +165,7 @@ func (c *Config) Validate() error {
 	for _, f := range []struct {
 		name  string
 		value int
-	}{{"shards", c.Shards}, {"max batch", c.MaxBatch}, {"max open", c.MaxOpen}, {"max backlog", c.MaxBacklog}, {"max unanswered", c.MaxUnanswered}, {"max unanswered bytes", c.MaxUnansweredBytes}} {
+	}{{"shards", c.Shards}, {"max batch", c.MaxBatch}, {"max open", c.MaxOpen}, {"max backlog", c.MaxBacklog}, {"max unanswered", c.MaxUnanswered}, {"max unanswered bytes", c.MaxUnansweredBytes}, {"max streams", c.MaxStreams}, {"max waits", c.MaxWaits}} {
 		if f.value < 0 {
 			bad("%s: %d; give a positive number, or 0 for the default", f.name, f.value)
 		}

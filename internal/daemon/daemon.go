@@ -338,7 +338,7 @@ func (d *daemon) makeCoordinator(context.Context) error {
 		Owner: d.keeper(claims), Moved: claims.Moved(),
 		Store: d.store, Bus: d.bus, Subjects: transport.Subjects{Prefix: d.Prefix},
 		Name: d.Name, Shards: d.Shards, MaxBatch: d.MaxBatch, MaxOpen: d.MaxOpen,
-		MaxBacklog: d.MaxBacklog, MaxUnanswered: d.MaxUnanswered, MaxUnansweredBytes: d.MaxUnansweredBytes,
+		MaxBacklog: d.MaxBacklog, MaxUnanswered: d.MaxUnanswered, MaxUnansweredBytes: d.MaxUnansweredBytes, MaxWatches: d.MaxStreams,
 		Retention: d.Retention, TombstoneRetention: d.TombstoneRetention,
 		Secret: secret, Definitions: d.Definitions,
 		Version: d.Version, Logger: d.Logger, Observer: d.metrics, Tracer: d.tracer(),
