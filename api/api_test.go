@@ -416,7 +416,7 @@ func TestDeadLetters(t *testing.T) {
 	}
 	defer func() { _ = bus.Close() }()
 	for range 3 {
-		if _, err := bus.Conn().Request("saga.event.oven.nobody.bake.do.1", []byte("no header"), limit); err != nil {
+		if _, err := bus.Conn().Request("saga.event.oven.nobody.7.bake.do.1", []byte("no header"), limit); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -437,7 +437,7 @@ func TestDeadLetters(t *testing.T) {
 		page = list(2)
 	}
 	letter := page.DeadLetters[0]
-	if letter.Stream != "events" || letter.Subject != "saga.event.oven.nobody.bake.do.1" || letter.Reason == "" || string(letter.Data.Binary) != "no header" {
+	if letter.Stream != "events" || letter.Subject != "saga.event.oven.nobody.7.bake.do.1" || letter.Reason == "" || string(letter.Data.Binary) != "no header" {
 		t.Errorf("the first is %v", letter)
 	}
 	discarded, err := w.DiscardDeadLetters(ctx, connect.NewRequest(&apiv1.DiscardDeadLettersRequest{Sequences: []uint64{letter.Sequence, 999}}))

@@ -1,6 +1,9 @@
 package contract
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // Limits on names. Names become tokens of bus subjects and keys of stores, so
 // they are short and plain (I10).
@@ -32,6 +35,14 @@ func (e *NameError) Error() string {
 	return fmt.Sprintf("%s %q: %s", e.What, e.Name, e.Why)
 }
 
+// shortened is a name for a message, of at most MaxNameLength characters.
+func shortened(name string) string {
+	if len(name) > MaxNameLength {
+		return strings.ToValidUTF8(name[:MaxNameLength], "") + "…"
+	}
+	return name
+}
+
 // Check returns a *NameError unless the id may be used.
 func (id SagaID) Check() error {
 	const right = "use 1 to 128 characters out of A-Z a-z 0-9 _ - : = @, for example order-42"
@@ -39,7 +50,7 @@ func (id SagaID) Check() error {
 	case id == "":
 		return &NameError{"saga id", "", "is empty; " + right}
 	case len(id) > MaxSagaIDLength:
-		return &NameError{"saga id", string(id[:64]) + "…", fmt.Sprintf("is %d characters long; %s", len(id), right)}
+		return &NameError{"saga id", shortened(string(id)), fmt.Sprintf("is %d characters long; %s", len(id), right)}
 	}
 	for i := range len(id) {
 		if c := id[i]; !inSagaID[c] {
@@ -66,7 +77,7 @@ func CheckName(what, name string) error {
 	case name == "":
 		return &NameError{what, "", "is empty; " + right}
 	case len(name) > MaxNameLength:
-		return &NameError{what, name[:MaxNameLength] + "…", fmt.Sprintf("is %d characters long; %s", len(name), right)}
+		return &NameError{what, shortened(name), fmt.Sprintf("is %d characters long; %s", len(name), right)}
 	case name[0] < 'a' || name[0] > 'z':
 		return &NameError{what, name, fmt.Sprintf("starts with %q; %s", name[0], right)}
 	}

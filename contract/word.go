@@ -24,6 +24,14 @@ const (
 	Back Direction = "undo"
 )
 
+// Check returns a *NameError unless the direction is one of the two.
+func (d Direction) Check() error {
+	if d != Do && d != Back {
+		return &NameError{"direction", shortened(string(d)), "is neither do nor undo"}
+	}
+	return nil
+}
+
 // Outcome is a participant's answer to a command.
 type Outcome string
 
@@ -55,17 +63,4 @@ func (r DefinitionRef) String() string {
 		return r.Name
 	}
 	return r.Name + "/" + strconv.Itoa(r.Version)
-}
-
-// Key is the idempotency key of one direction of one step: the same for all
-// attempts. On the wire it is saga/step/direction.
-type Key struct {
-	Saga      SagaID
-	Step      StepName
-	Direction Direction
-}
-
-// String is saga/step/direction.
-func (k Key) String() string {
-	return string(k.Saga) + "/" + string(k.Step) + "/" + string(k.Direction)
 }

@@ -273,12 +273,13 @@ func TestBadEvents(t *testing.T) {
 		synctest.Wait()
 		for _, bad := range []transport.Envelope{
 			{Subject: "saga.event.bank.s1.charge", Type: transport.TypeCompleted},
-			{Subject: "saga.event.bank.nobody.charge.do.1", Type: transport.TypeCompleted},
-			{Subject: "saga.event.stock.s1.charge.do.1", Type: transport.TypeCompleted},
-			{Subject: "saga.event.bank.s1.fly.do.1", Type: transport.TypeCompleted},
-			{Subject: "saga.event.post.s1.ship.do.1", Type: transport.TypeCompleted},
-			{Subject: "saga.event.bank.s1.charge.do.9", Type: transport.TypeCompleted},
-			{Subject: "saga.event.bank.s1.charge.do.1", Type: transport.TypeCommand},
+			{Subject: "saga.event.bank.nobody.7.charge.do.1", Type: transport.TypeCompleted},
+			{Subject: "saga.event.bank.s1.7.charge.do.1", Type: transport.TypeCompleted},
+			{Subject: "saga.event.stock.s1.9bkkzr8qo0.charge.do.1", Type: transport.TypeCompleted},
+			{Subject: "saga.event.bank.s1.9bkkzr8qo0.fly.do.1", Type: transport.TypeCompleted},
+			{Subject: "saga.event.post.s1.9bkkzr8qo0.ship.do.1", Type: transport.TypeCompleted},
+			{Subject: "saga.event.bank.s1.9bkkzr8qo0.charge.do.9", Type: transport.TypeCompleted},
+			{Subject: "saga.event.bank.s1.9bkkzr8qo0.charge.do.1", Type: transport.TypeCommand},
 		} {
 			if errs := w.bus.Publish(t.Context(), []transport.Envelope{bad}); errs != nil {
 				t.Fatal(errs)
@@ -286,7 +287,7 @@ func TestBadEvents(t *testing.T) {
 		}
 		reasons := w.deadLetters()
 		wants := []string{
-			"3 tokens behind event instead of 5", "no such saga", "belongs to another participant", "no such step",
+			"3 tokens behind event instead of 6", "saga nobody: no such saga", "the one with this id was born at 2000-01-01T00:00:00Z", "belongs to another participant", "no such step",
 			"not waiting in this direction", "attempt not sent yet", "dev.amends.command.v1",
 		}
 		for _, want := range wants {

@@ -55,9 +55,9 @@ func TestContradictingAnswers(t *testing.T) {
 		})
 		w.expect(w.run("s1"), saga.Compensated, "s1 reserve", "s1 release")
 		for _, e := range []transport.Envelope{
-			{Subject: "saga.event.stock.s1.reserve.do.1", Type: transport.TypeRejected, Reason: "no, after all"},
-			{Subject: "saga.event.bank.s1.charge.do.1", Type: transport.TypeRejected, Reason: "no money"},
-			{Subject: "saga.event.bank.s1.charge.do.1", Type: transport.TypeCompleted, Data: []byte(`{"receipt":7}`)},
+			{Subject: "saga.event.stock.s1.9bkkzr8qo0.reserve.do.1", Type: transport.TypeRejected, Reason: "no, after all"},
+			{Subject: "saga.event.bank.s1.9bkkzr8qo0.charge.do.1", Type: transport.TypeRejected, Reason: "no money"},
+			{Subject: "saga.event.bank.s1.9bkkzr8qo0.charge.do.1", Type: transport.TypeCompleted, Data: []byte(`{"receipt":7}`)},
 		} {
 			if errs := w.bus.Publish(t.Context(), []transport.Envelope{e}); errs != nil {
 				t.Fatal(errs)
@@ -81,7 +81,7 @@ func TestPurge(t *testing.T) {
 		}
 		var log notes
 		c := w.start(coordinator.Config{Logger: slog.New(slog.NewTextHandler(&log, nil))})
-		for _, subject := range []string{"saga.event.bank.nobody.charge.do.1", "saga.event.bank.nobody.charge.do.2", "saga.event.post.x"} {
+		for _, subject := range []string{"saga.event.bank.nobody.7.charge.do.1", "saga.event.bank.nobody.7.charge.do.2", "saga.event.post.x"} {
 			if errs := w.bus.Publish(t.Context(), []transport.Envelope{{Subject: subject, Type: transport.TypeCompleted}}); errs != nil {
 				t.Fatal(errs)
 			}
@@ -147,7 +147,7 @@ func TestLogOfDeadLettersIsLimited(t *testing.T) {
 		}
 		batch := make([]transport.Envelope, 500)
 		for i := range batch {
-			batch[i] = transport.Envelope{Subject: "saga.event.bank.nobody.charge.do.1", Type: transport.TypeCompleted}
+			batch[i] = transport.Envelope{Subject: "saga.event.bank.nobody.7.charge.do.1", Type: transport.TypeCompleted}
 		}
 		if errs := w.bus.Publish(t.Context(), batch); errs != nil {
 			t.Fatal(errs)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/crashpoint"
 	"github.com/amends-dev/amends/outbox"
 	"github.com/amends-dev/amends/saga"
@@ -22,6 +23,8 @@ import (
 type Input struct {
 	Saga  saga.ID
 	Event saga.Event
+	// Birth is which saga of that id an answer is to; 0: the one that there is.
+	Birth contract.Birth
 	// Definition is what a start (saga.Started) wants; unused otherwise.
 	Definition saga.Ref
 	// Expected refuses the event when the saga is at another revision; 0: it does not.
@@ -142,6 +145,23 @@ type draft struct {
 	settle   []outbox.ID // those that were answered first
 	answered int         // how many of settle were
 	inputs   []int
+}
+
+// birth is that of the saga as it stands; 0: there is none.
+func (d *draft) birth() contract.Birth {
+	switch {
+	case d.instance != nil:
+		return d.instance.Birth()
+	case d.stone != nil:
+		return d.stone.Birth()
+	}
+	return 0
+}
+
+// otherBirth is the error of an answer to a saga that is not the one with its id.
+func otherBirth(input *Input, there contract.Birth) error {
+	return fmt.Errorf("saga %s, born at %s (%s): %w; the one with this id was born at %s (%s)", input.Saga,
+		input.Birth.Time().Format(time.RFC3339Nano), input.Birth, store.ErrNotFound, there.Time().Format(time.RFC3339Nano), there)
 }
 
 // scratch is what one step needs and the next one can use again.
@@ -297,6 +317,8 @@ func (e *Engine) decide(d *draft, input *Input) Result {
 		return Result{Err: d.err}
 	case ev.Type == saga.Started && (d.instance != nil || d.stone != nil):
 		return e.startAgain(d, input)
+	case input.Birth != 0 && d.birth() != 0 && input.Birth != d.birth():
+		return Result{Err: otherBirth(input, d.birth())}
 	case d.stone != nil && ev.Type == saga.Operated:
 		return Result{Err: d.stone}
 	case d.stone != nil:
@@ -341,7 +363,7 @@ func (e *Engine) decide(d *draft, input *Input) Result {
 // settled takes debts off: those of this very batch need not be recorded at all.
 func (d *draft) settled(debts []saga.Debt, answered bool) {
 	for _, debt := range debts {
-		id := outbox.ID{Saga: d.instance.ID, Revision: debt.Revision, Index: uint16(debt.Index)}
+		id := outbox.ID{Saga: d.instance.ID, Birth: d.instance.Birth(), Revision: debt.Revision, Index: uint16(debt.Index)}
 		own := slices.IndexFunc(d.owe, func(r outbox.Record) bool { return r.ID == id })
 		if own >= 0 {
 			d.owe = slices.Delete(d.owe, own, own+1)

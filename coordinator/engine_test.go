@@ -118,7 +118,7 @@ func TestBatchIsOneCommit(t *testing.T) {
 	if err := out.Results[4].Err; !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("an answer for a saga that does not exist: %v", err)
 	}
-	if got, want := fmt.Sprint(owed(t, s)), "[a/charge/do/1 b/reserve/do/1]"; got != want {
+	if got, want := fmt.Sprint(owed(t, s)), "[a/heg02tzpc0/charge/do/1 b/heg02tzpc0/reserve/do/1]"; got != want {
 		t.Errorf("owed %s, want %s", got, want)
 	}
 }
@@ -131,7 +131,7 @@ func TestCommandEnvelope(t *testing.T) {
 		t.Fatalf("owed %d messages, want a command and an announcement", len(out.Owed))
 	}
 	c, l := out.Owed[0].Envelope, out.Owed[1].Envelope
-	if c.Subject != "saga.command.stock.reserve" || c.ReplyTo != "saga.event.stock.a.reserve.do.1" || c.ID != "a/reserve/do/1" ||
+	if c.Subject != "saga.command.stock.reserve" || c.ReplyTo != "saga.event.stock.a.heg02tzpc0.reserve.do.1" || c.ID != "a/heg02tzpc0/reserve/do/1" ||
 		c.Type != transport.TypeCommand || string(c.Data) != `{"sku":"tea"}` || !c.Expires.Equal(noon.Add(5*time.Second)) ||
 		!strings.HasPrefix(c.TraceParent, "00-0af7") || c.Definition != checkout.Ref() {
 		t.Errorf("command %+v", c)

@@ -101,7 +101,7 @@ func ReadAnswer(subjects transport.Subjects, e *transport.Envelope, at time.Time
 	if len(e.Data) > saga.MaxPayload {
 		unusable(&event, fmt.Sprintf("the result is %d bytes, at most %d (MaxPayload); put large results elsewhere and answer with their address", len(e.Data), saga.MaxPayload))
 	}
-	return Input{Saga: key.Saga, Event: event}, "", nil
+	return Input{Saga: key.Saga, Birth: key.Birth, Event: event}, "", nil
 }
 
 // unusable drops data that cannot be kept. A do whose result it was has failed for good:

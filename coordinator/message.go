@@ -36,27 +36,28 @@ func (w *writer) records(in *saga.Instance, eff *saga.Effects, at time.Time) []o
 		return nil
 	}
 	out := make([]outbox.Record, 0, len(eff.Commands)+len(eff.Announcements))
+	birth := in.Birth()
 	trace := w.traced(in)
 	for i := range eff.Commands {
 		c := &eff.Commands[i]
 		out = append(out, outbox.Record{
-			ID:       outbox.ID{Saga: in.ID, Revision: in.Revision, Index: uint16(c.Index)},
+			ID:       outbox.ID{Saga: in.ID, Birth: birth, Revision: in.Revision, Index: uint16(c.Index)},
 			To:       outbox.Destination(c.Participant),
 			Envelope: w.command(in, c, at, trace),
 		})
 	}
 	for i := range eff.Announcements {
-		id := outbox.ID{Saga: in.ID, Revision: in.Revision, Index: uint16(outbox.Announcements + i)}
+		id := outbox.ID{Saga: in.ID, Birth: birth, Revision: in.Revision, Index: uint16(outbox.Announcements + i)}
 		out = append(out, outbox.Record{
 			ID:       id,
-			Envelope: w.announcement(in, &eff.Announcements[i], id.MessageID(), at, trace),
+			Envelope: w.announcement(in, &eff.Announcements[i], id, at, trace),
 		})
 	}
 	return out
 }
 
 func (w *writer) command(in *saga.Instance, c *saga.Command, at time.Time, trace string) transport.Envelope {
-	key := contract.Key{Saga: in.ID, Step: c.Step, Direction: c.Direction}
+	key := contract.Key{Saga: in.ID, Birth: in.Birth(), Step: c.Step, Direction: c.Direction}
 	id := transport.CommandID(key, c.Attempt)
 	return transport.Envelope{
 		Subject:     w.subjects.Command(c.Participant, c.Action),
@@ -68,6 +69,7 @@ func (w *writer) command(in *saga.Instance, c *saga.Command, at time.Time, trace
 		ContentType: c.ContentType,
 		TraceParent: trace,
 		Saga:        in.ID,
+		Birth:       key.Birth,
 		Definition:  in.Definition,
 		Step:        c.Step,
 		Direction:   c.Direction,
@@ -89,16 +91,20 @@ type Lifecycle struct {
 	Overdue    bool       `json:"overdue,omitempty"`
 	Reason     string     `json:"reason,omitempty"`
 	At         time.Time  `json:"at"`
+
+	// Birth tells the saga from earlier and later ones with its id.
+	Birth contract.Birth `json:"birth"`
 }
 
 // Overdue is the last token of the subject of an announcement that the deadline
 // passed beyond the point of no return. It is not a phase.
 const Overdue contract.Phase = "overdue"
 
-func (w *writer) announcement(in *saga.Instance, a *saga.Announcement, id string, at time.Time, trace string) transport.Envelope {
+func (w *writer) announcement(in *saga.Instance, a *saga.Announcement, record outbox.ID, at time.Time, trace string) transport.Envelope {
 	data, err := json.Marshal(Lifecycle{
 		ID: in.ID, Definition: in.Definition.Name, Version: in.Definition.Version, Phase: a.Phase,
 		Revision: in.Revision, Ended: a.Ended, Overdue: a.Overdue, Reason: a.Reason, At: at.UTC(),
+		Birth: record.Birth,
 	})
 	if err != nil { // strings, numbers and a time: cannot happen, and must not be sent as something else
 		data = []byte("null")
@@ -107,6 +113,7 @@ func (w *writer) announcement(in *saga.Instance, a *saga.Announcement, id string
 	if a.Overdue {
 		token = Overdue
 	}
+	id := record.MessageID()
 	return transport.Envelope{
 		Subject:     w.subjects.Lifecycle(in.Definition.Name, token),
 		DedupID:     w.dedup(id),
@@ -116,6 +123,7 @@ func (w *writer) announcement(in *saga.Instance, a *saga.Announcement, id string
 		Time:        at,
 		TraceParent: trace,
 		Saga:        in.ID,
+		Birth:       record.Birth,
 		Definition:  in.Definition,
 		Reason:      transport.Cut(a.Reason, transport.MaxReason), // whole in the data
 		Data:        data,

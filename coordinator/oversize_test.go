@@ -30,7 +30,7 @@ func TestOversizeAnswers(t *testing.T) {
 	} {
 		name := c.kind + " of a " + c.direction
 		data := []byte(strings.Repeat("x", saga.MaxPayload+1))
-		e := &transport.Envelope{Subject: "saga.event.bank.s1.charge." + c.direction + ".1", Type: c.kind, ContentType: "text/plain", Data: data}
+		e := &transport.Envelope{Subject: "saga.event.bank.s1.7.charge." + c.direction + ".1", Type: c.kind, ContentType: "text/plain", Data: data}
 		input, class, err := coordinator.ReadAnswer(transport.Subjects{}, e, time.Unix(1, 0))
 		if err != nil {
 			t.Errorf("%s: class %s, %v", name, class, err)
@@ -59,8 +59,8 @@ func TestOversizeResultEndsTheStep(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, answer := range []transport.Envelope{
-			{Subject: "saga.event.stock.s1.reserve.do.1", Type: transport.TypeCompleted, Data: []byte(`{"shelf":"A7"}`)},
-			{Subject: "saga.event.bank.s1.charge.do.1", Type: transport.TypeCompleted, Data: make([]byte, saga.MaxPayload+1)},
+			{Subject: "saga.event.stock.s1.9bkkzr8qo0.reserve.do.1", Type: transport.TypeCompleted, Data: []byte(`{"shelf":"A7"}`)},
+			{Subject: "saga.event.bank.s1.9bkkzr8qo0.charge.do.1", Type: transport.TypeCompleted, Data: make([]byte, saga.MaxPayload+1)},
 		} {
 			if errs := w.bus.Publish(t.Context(), []transport.Envelope{answer}); errs != nil {
 				t.Fatal(errs)

@@ -19,6 +19,7 @@ func status(def *saga.Definition, in *saga.Instance, steps bool) *transport.Stat
 	if !steps {
 		return s
 	}
+	s.Birth = in.Birth()
 	s.Legal = verbWords(saga.Legal(def, in))
 	s.Input = payload(in.Input, in.ContentType, false) // at most saga.MaxPayload
 	s.BeyondReturn = compensation.BeyondReturn(def.Tree(), in.State)
@@ -66,7 +67,7 @@ func stepStatus(step *saga.Step, state *saga.StepState) transport.StepStatus {
 
 // stoneStatus tells what is known of a saga that ended and was removed.
 func stoneStatus(t *store.TombstoneError, existed bool) *transport.Status {
-	return &transport.Status{ID: t.Saga, Definition: t.Definition, Phase: t.Phase, Ended: t.Ended, Removed: true, Existed: existed}
+	return &transport.Status{ID: t.Saga, Definition: t.Definition, Phase: t.Phase, Started: t.Started, Birth: t.Birth(), Ended: t.Ended, Removed: true, Existed: existed}
 }
 
 // reasonFor is why a saga is parked, goes back or went back.

@@ -27,7 +27,7 @@ func (e *Engine) explain(def *saga.Definition, in *saga.Instance, ev *saga.Event
 		if s.Status == saga.Undoing {
 			to = outbox.Destination(step.Undo.Participant)
 		}
-		why := e.unsent(to, outbox.ID{Saga: in.ID, Revision: s.Sent, Index: uint16(i)})
+		why := e.unsent(to, outbox.ID{Saga: in.ID, Birth: in.Birth(), Revision: s.Sent, Index: uint16(i)})
 		if why == "" {
 			continue
 		}
@@ -44,7 +44,7 @@ func (e *Engine) explain(def *saga.Definition, in *saga.Instance, ev *saga.Event
 // the bus had answered in the participant's place. sent: it may have arrived all the same.
 func ReadRefusal(r *outbox.Record, sent bool, err error, at time.Time) Input {
 	e := &r.Envelope
-	return Input{Saga: r.ID.Saga, Event: saga.Event{
+	return Input{Saga: r.ID.Saga, Birth: r.ID.Birth, Event: saga.Event{
 		Type: saga.Answered, At: at, Participant: string(r.To), Step: e.Step, Direction: e.Direction, Attempt: e.Attempt,
 		Outcome: saga.OutcomeNotSent, Reason: transport.Cut(err.Error(), saga.MaxReason), Final: sent,
 	}}

@@ -143,7 +143,7 @@ func TestBriefWait(t *testing.T) {
 func TestWaitIsNotAnsweredWithAnothersRefusal(t *testing.T) {
 	for name, late := range map[string]func(t *testing.T, w *town){
 		"a late answer": func(t *testing.T, w *town) {
-			e := transport.Envelope{Subject: "saga.event.bank.s1.charge.do.1", Type: transport.TypeCompleted}
+			e := transport.Envelope{Subject: "saga.event.bank.s1.9bkkzr8qo0.charge.do.1", Type: transport.TypeCompleted}
 			if errs := w.bus.Publish(t.Context(), []transport.Envelope{e}); errs != nil {
 				t.Error(errs)
 			}

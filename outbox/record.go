@@ -10,9 +10,11 @@ import (
 )
 
 // ID identifies a record: the saga, the revision whose commit owes the message,
-// and the message's place within that commit. It is known before the commit.
+// and the message's place within that commit. It is known before the commit, and no
+// later saga with the same id has it.
 type ID struct {
 	Saga     contract.SagaID
+	Birth    contract.Birth
 	Revision uint64
 	Index    uint16
 }
@@ -21,13 +23,16 @@ type ID struct {
 // steps, for their commands.
 const Announcements = 1 << 15
 
-// MessageID is the CloudEvents id of the announcement of a record: saga/revision/number.
+// MessageID is the CloudEvents id of the announcement of a record:
+// saga/birth/revision/number.
 func (id ID) MessageID() string {
-	return string(id.Saga) + "/" + strconv.FormatUint(id.Revision, 10) + "/" + strconv.Itoa(int(id.Index&^Announcements))
+	return string(id.Saga) + "/" + id.Birth.String() + "/" + strconv.FormatUint(id.Revision, 10) + "/" + strconv.Itoa(int(id.Index&^Announcements))
 }
 
-// String is saga@revision#index.
-func (id ID) String() string { return fmt.Sprintf("%s@%d#%d", id.Saga, id.Revision, id.Index) }
+// String is saga/birth@revision#index.
+func (id ID) String() string {
+	return fmt.Sprintf("%s/%s@%d#%d", id.Saga, id.Birth, id.Revision, id.Index)
+}
 
 // Place is where a record stands in a ledger, among those of its destination: in the order of the commits that owe the
 // records, and within a commit in the order in which it owes them. It stays the same as

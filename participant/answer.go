@@ -93,7 +93,7 @@ func (v *visit[Tx]) understand() error {
 	if err := subjects.Admit(transport.Commands, c); err != nil {
 		return err
 	}
-	if err := errors.Join(c.Saga.Check(), contract.CheckName("step", string(c.Step))); err != nil {
+	if err := c.Key().Check(); err != nil {
 		return err
 	}
 	if stream, err := subjects.StreamOf(c.ReplyTo); err != nil || stream != transport.Events {
@@ -148,7 +148,7 @@ func (v *visit[Tx]) settle(ctx context.Context) (answer Answer, err error) {
 			return answer, Fatal(err)
 		}
 	}
-	key := StepKey{Participant: v.p.name, Saga: c.Saga, Step: c.Step}
+	key := StepKey{Participant: v.p.name, Saga: c.Saga, Birth: c.Birth, Step: c.Step}
 	ctx = context.WithValue(ctx, commandKey{}, c)
 	crashpoint.Here("participant: before the inbox")
 	err = v.p.inbox.Update(ctx, key, func(ctx context.Context, tx Tx, entry Entry) (next Entry, keep bool, err error) {
@@ -228,13 +228,14 @@ func (v *visit[Tx]) envelope(a Answer, final bool) *transport.Envelope {
 	e := &transport.Envelope{
 		Subject:     c.ReplyTo,
 		DedupID:     uuid.NewString(),
-		ID:          transport.CommandID(keyOf(c), c.Attempt) + "/" + string(a.Outcome),
+		ID:          transport.CommandID(c.Key(), c.Attempt) + "/" + string(a.Outcome),
 		Source:      v.p.source,
 		Type:        types[a.Outcome],
 		Time:        time.Now().UTC(),
 		TraceParent: traceParent,
 		TraceState:  traceState,
 		Saga:        c.Saga,
+		Birth:       c.Birth,
 		Definition:  c.Definition,
 		Step:        c.Step,
 		Direction:   c.Direction,
@@ -251,7 +252,7 @@ func (v *visit[Tx]) envelope(a Answer, final bool) *transport.Envelope {
 
 func (v *visit[Tx]) reportOf(a Answer, final bool) Report {
 	return Report{
-		Participant: v.p.name, Action: v.action, Key: keyOf(v.command), Attempt: v.command.Attempt,
+		Participant: v.p.name, Action: v.action, Key: v.command.Key(), Attempt: v.command.Attempt,
 		Outcome: a.Outcome, Reason: a.Reason, Final: final, Called: v.called, Took: time.Since(v.started),
 	}
 }

@@ -65,13 +65,14 @@ func undoCommand(result string) *transport.Envelope {
 }
 
 func command(direction contract.Direction, attempt int, action, data string) *transport.Envelope {
-	key := contract.Key{Saga: "order-42", Step: "reserve", Direction: direction}
+	key := contract.Key{Saga: "order-42", Birth: 7, Step: "reserve", Direction: direction}
 	return &transport.Envelope{
 		Subject:     transport.Subjects{}.Command("inventory", action),
 		Type:        transport.TypeCommand,
 		TraceParent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
 		TraceState:  "a=b",
 		Saga:        key.Saga,
+		Birth:       key.Birth,
 		Definition:  contract.DefinitionRef{Name: "checkout", Version: 2},
 		Step:        key.Step,
 		Direction:   direction,
@@ -113,9 +114,9 @@ func TestAnswerEnvelope(t *testing.T) {
 	}
 	got.DedupID, got.Time = "", time.Time{}
 	want := &transport.Envelope{
-		Subject: "saga.event.inventory.order-42.reserve.do.1", ID: "order-42/reserve/do/1/completed",
+		Subject: "saga.event.inventory.order-42.7.reserve.do.1", ID: "order-42/7/reserve/do/1/completed",
 		Source: "/amends/participant/inventory", Type: transport.TypeCompleted, ContentType: transport.JSON,
-		TraceParent: command.TraceParent, TraceState: "a=b", Saga: "order-42",
+		TraceParent: command.TraceParent, TraceState: "a=b", Saga: "order-42", Birth: 7,
 		Definition: command.Definition, Step: "reserve", Direction: contract.Do, Attempt: 1, Data: []byte(`{"shelf":7}`),
 	}
 	if !reflect.DeepEqual(got, want) {
@@ -229,6 +230,8 @@ func TestUnanswerable(t *testing.T) {
 		"type":                     func(c *transport.Envelope) { c.Type = transport.TypeCompleted },
 		"ce-sagaid":                func(c *transport.Envelope) { c.Saga = "" },
 		"saga id":                  func(c *transport.Envelope) { c.Saga = "order 42" },
+		"ce-birth":                 func(c *transport.Envelope) { c.Birth = 0 },
+		"birth":                    func(c *transport.Envelope) { c.Birth = -1 },
 		"ce-step":                  func(c *transport.Envelope) { c.Step = "" },
 		"step":                     func(c *transport.Envelope) { c.Step = "Reserve" },
 		"ce-direction":             func(c *transport.Envelope) { c.Direction = "" },
@@ -257,7 +260,7 @@ func TestUnanswerable(t *testing.T) {
 func TestContext(t *testing.T) {
 	s := newService(nil)
 	s.do = func(ctx context.Context, _ reserve) (reserved, error) {
-		if got := participant.KeyFrom(ctx).String(); got != "order-42/reserve/do" {
+		if got := participant.KeyFrom(ctx).String(); got != "order-42/7/reserve/do" {
 			t.Errorf("key %q", got)
 		}
 		if got := participant.Command(ctx); got.Attempt != 1 || got.TraceParent == "" {
@@ -389,7 +392,7 @@ func TestReport(t *testing.T) {
 		got.Took = 0
 		want := participant.Report{
 			Participant: "inventory", Action: "reserve-stock", Attempt: 1, Called: called, Outcome: contract.OutcomeCompleted,
-			Key: contract.Key{Saga: "order-42", Step: "reserve", Direction: contract.Do},
+			Key: contract.Key{Saga: "order-42", Birth: 7, Step: "reserve", Direction: contract.Do},
 		}
 		if got != want {
 			t.Errorf("report %d: %+v, expected %+v", i, got, want)

@@ -17,16 +17,12 @@ func Command(ctx context.Context) *transport.Envelope {
 }
 
 // KeyFrom is the idempotency key of the command that a handler was called for:
-// the same for all attempts. Give its String to the services the handler calls,
+// the same for all attempts, and another one for a later saga with the same id. Give its String to the services the handler calls,
 // so that they too do it once. The zero key outside a handler.
 func KeyFrom(ctx context.Context) contract.Key {
 	command := Command(ctx)
 	if command == nil {
 		return contract.Key{}
 	}
-	return keyOf(command)
-}
-
-func keyOf(command *transport.Envelope) contract.Key {
-	return contract.Key{Saga: command.Saga, Step: command.Step, Direction: command.Direction}
+	return command.Key()
 }

@@ -2,7 +2,7 @@
 // handlers for commands, run in the service's own database transaction, so that
 // each takes effect at most once however often its command comes.
 //
-//	bus ──command──▶ Run ──▶ Inbox.Update ─┬─ lock entry (saga, step)
+//	bus ──command──▶ Run ──▶ Inbox.Update ─┬─ lock entry (saga, birth, step)
 //	                                       ├─ decide: call · repeat · settle · refuse
 //	                                       ├─ handler(ctx, tx, request)
 //	                                       └─ store entry, commit
@@ -19,7 +19,7 @@
 // What it keeps:
 //
 //   - I5: one effect per idempotency key. A second delivery is answered with what
-//     was recorded; a rejection is kept although its writes are undone; an undo
+//     was recorded, never with what was recorded of an earlier saga with the same id; a rejection is kept although its writes are undone; an undo
 //     that overtakes its do leaves a tombstone, and the late do is refused.
 //   - I1: a command is acknowledged only after the answer was handed to the bus,
 //     the answer only after the commit.

@@ -36,13 +36,13 @@ func FuzzAnswer(f *testing.F) {
 			called = true
 			return nil
 		}, UndoUnrecorded())
-		key := contract.Key{Saga: contract.SagaID(id), Step: "reserve", Direction: contract.Do}
+		key := contract.Key{Saga: contract.SagaID(id), Birth: 7, Step: "reserve", Direction: contract.Do}
 		action := "reserve"
 		if undo {
 			key.Direction, action = contract.Back, "release"
 		}
 		e := &transport.Envelope{
-			Subject: transport.Subjects{}.Command("stock", action), Type: transport.TypeCommand, Saga: key.Saga, Step: key.Step,
+			Subject: transport.Subjects{}.Command("stock", action), Type: transport.TypeCommand, Saga: key.Saga, Birth: key.Birth, Step: key.Step,
 			Direction: key.Direction, Attempt: attempt, ReplyTo: transport.Subjects{}.Event("stock", key, attempt), ContentType: contentType, Data: data,
 		}
 		answer, err := p.Answer(t.Context(), e)

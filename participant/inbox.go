@@ -36,10 +36,11 @@ type Inbox[Tx any] interface {
 type Work[Tx any] func(ctx context.Context, tx Tx, entry Entry) (next Entry, keep bool, err error)
 
 // StepKey names an entry: one step of one saga at one participant, in both
-// directions.
+// directions. A later saga with the same id has another birth, and entries of its own.
 type StepKey struct {
 	Participant string
 	Saga        contract.SagaID
+	Birth       contract.Birth
 	Step        contract.StepName
 }
 

@@ -82,7 +82,7 @@ func (m *MemoryInbox) Prune(_ context.Context, participant string, before time.T
 
 // pack is the key as one string. No name has a zero byte.
 func (k StepKey) pack() string {
-	return k.Participant + "\x00" + string(k.Saga) + "\x00" + string(k.Step)
+	return k.Participant + "\x00" + string(k.Saga) + "\x00" + k.Birth.String() + "\x00" + string(k.Step)
 }
 
 // pack writes an entry down for unpack.

@@ -33,7 +33,7 @@ func TestRunOnNATS(t *testing.T) {
 	const commands = 2000
 	batch := make([]transport.Envelope, commands)
 	for n := range batch {
-		key := contract.Key{Saga: contract.SagaID(fmt.Sprint("saga-", n)), Step: "reserve", Direction: contract.Do}
+		key := contract.Key{Saga: contract.SagaID(fmt.Sprint("saga-", n)), Birth: 7, Step: "reserve", Direction: contract.Do}
 		batch[n] = *doCommand()
 		batch[n].Saga, batch[n].ReplyTo = key.Saga, transport.Subjects{}.Event("inventory", key, 1)
 	}
@@ -133,7 +133,7 @@ func TestUnknownActionInABundle(t *testing.T) {
 			commands++
 			e := *doCommand()
 			e.Saga = contract.SagaID(fmt.Sprint("saga-", commands))
-			e.ReplyTo = transport.Subjects{}.Event("inventory", contract.Key{Saga: e.Saga, Step: e.Step, Direction: e.Direction}, 1)
+			e.ReplyTo = transport.Subjects{}.Event("inventory", contract.Key{Saga: e.Saga, Birth: e.Birth, Step: e.Step, Direction: e.Direction}, 1)
 			more = append(more, e)
 		}
 		if errs := bus.Publish(ctx, more); errs != nil {

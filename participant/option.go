@@ -99,10 +99,11 @@ func HandlerTimeout(d time.Duration) Option {
 	return func(o *options) { o.handlerTimeout = max(d, 0) }
 }
 
-// Retention makes Run remove, once an hour, inbox entries that are older;
-// default 0: never. It is safe when it exceeds the life of the longest saga and
-// the time the bus keeps a command together: of a removed entry a late duplicate
-// would take effect again.
+// Retention makes Run remove, once an hour, inbox entries that are older,
+// whichever saga they are of; default 0: never. It is safe when it exceeds the life of
+// the longest saga and the time the bus keeps a command together: of a removed entry a
+// late duplicate would take effect again. After a restore of a coordinator's backup
+// that is older than it, coordinator orphans cannot find what was removed.
 func Retention(d time.Duration) Option {
 	return func(o *options) { o.retention = max(d, 0) }
 }

@@ -38,9 +38,9 @@ func (r *reports) all() []participant.Report {
 // ask publishes a command to the counter with an action that it does not know.
 func (c *counting) ask(t *testing.T, n int, direction contract.Direction, action string, expires time.Time) {
 	t.Helper()
-	key := contract.Key{Saga: contract.SagaID(fmt.Sprint("saga-", n)), Step: "count", Direction: direction}
+	key := contract.Key{Saga: contract.SagaID(fmt.Sprint("saga-", n)), Birth: 7, Step: "count", Direction: direction}
 	if errs := c.bus.Publish(t.Context(), []transport.Envelope{{
-		Subject: transport.Subjects{}.Command("counter", action), Type: transport.TypeCommand, Saga: key.Saga, Step: key.Step,
+		Subject: transport.Subjects{}.Command("counter", action), Type: transport.TypeCommand, Saga: key.Saga, Birth: key.Birth, Step: key.Step,
 		Direction: key.Direction, Attempt: 1, ReplyTo: transport.Subjects{}.Event("counter", key, 1), Expires: expires,
 		Data: []byte(`{"request":1,"result":"one"}`),
 	}}); errs != nil {

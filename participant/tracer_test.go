@@ -56,8 +56,8 @@ func TestFollowed(t *testing.T) {
 		return n, Reject("no")
 	})
 	command := &transport.Envelope{
-		Subject: "saga.command.stock.count", Type: transport.TypeCommand, ReplyTo: "saga.event.stock.s1.count.do.1", ID: "s1/count/do/1",
-		Saga: "s1", Step: "count", Direction: contract.Do, Attempt: 1, TraceParent: "00-command", Data: []byte("1"),
+		Subject: "saga.command.stock.count", Type: transport.TypeCommand, ReplyTo: "saga.event.stock.s1.7.count.do.1", ID: "s1/7/count/do/1",
+		Saga: "s1", Birth: 7, Step: "count", Direction: contract.Do, Attempt: 1, TraceParent: "00-command", Data: []byte("1"),
 	}
 	answer, err := p.Answer(t.Context(), command)
 	if err != nil {
@@ -71,7 +71,7 @@ func TestFollowed(t *testing.T) {
 	}
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	command.Saga, command.ID, command.ReplyTo = "s2", "s2/count/do/1", "saga.event.stock.s2.count.do.1"
+	command.Saga, command.ID, command.ReplyTo = "s2", "s2/7/count/do/1", "saga.event.stock.s2.7.count.do.1"
 	if _, err := p.Answer(ended, command); err != nil && f.last.Outcome != "" {
 		t.Errorf("a command that was cut off ended as %+v", f.last)
 	}

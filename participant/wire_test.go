@@ -3,7 +3,6 @@ package participant_test
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"os"
 	"regexp"
 	"strings"
@@ -214,7 +213,7 @@ func publish(t *testing.T, bus *natsbus.Bus, action, saga string) {
 		}
 		e := example.Envelope
 		e.Subject, e.DedupID, e.Saga, e.Expires = "saga.command.payment."+action, "", contract.SagaID(saga), time.Time{}
-		e.ReplyTo = fmt.Sprintf("saga.event.payment.%s.charge-card.do.1", saga)
+		e.ReplyTo = transport.Subjects{}.Event("payment", e.Key(), 1)
 		if errs := bus.Publish(t.Context(), []transport.Envelope{e}); errs != nil {
 			t.Fatal(errs)
 		}

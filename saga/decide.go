@@ -402,5 +402,5 @@ func (c *Cause) String() string {
 
 // key is the idempotency key of one direction of a step.
 func (d *decision) key(i int, dir Direction) contract.Key {
-	return contract.Key{Saga: d.in.ID, Step: d.def.steps[i].Name, Direction: dir}
+	return contract.Key{Saga: d.in.ID, Birth: d.in.Birth(), Step: d.def.steps[i].Name, Direction: dir}
 }

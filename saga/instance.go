@@ -122,6 +122,10 @@ func (in *Instance) State(i int) compensation.State {
 	return compensation.Untouched
 }
 
+// Birth tells the saga from earlier and later ones with its id: it is the time of the
+// recorded start, so that every replay gives the same.
+func (in *Instance) Birth() contract.Birth { return contract.BirthOf(in.Started) }
+
 // Open reports whether the saga has not ended.
 func (in *Instance) Open() bool { return in.Ended.IsZero() }
 

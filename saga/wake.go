@@ -143,7 +143,7 @@ func backoff(policy RetryPolicy, key contract.Key, attempt int) time.Duration {
 }
 
 // hash is FNV-1a with a final mix, so that neighbouring attempts differ in all
-// bits.
+// bits. The key's birth has no part in it: the jitter of recorded histories stays.
 func hash(key contract.Key, attempt int) uint64 {
 	const prime = 1099511628211
 	h := uint64(14695981039346656037)

@@ -29,9 +29,9 @@ func (c *Change) Check() error {
 	}
 	for i := range c.Owe {
 		id := c.Owe[i].ID
-		if id.Saga != in.ID || id.Revision <= c.Expected || id.Revision > in.Revision {
-			return fmt.Errorf("%w of saga %s: record %s is not owed by revisions %d to %d",
-				ErrInvalid, in.ID, id, c.Expected+1, in.Revision)
+		if id.Saga != in.ID || id.Birth != in.Birth() || id.Revision <= c.Expected || id.Revision > in.Revision {
+			return fmt.Errorf("%w of saga %s: record %s is not owed by revisions %d to %d of the one born %s",
+				ErrInvalid, in.ID, id, c.Expected+1, in.Revision, in.Birth())
 		}
 		for j := range i {
 			if c.Owe[j].ID == id {

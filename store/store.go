@@ -25,7 +25,8 @@ type Store interface {
 	// survived (fsync).
 	//
 	// It returns one error (or nil) per change, in order: *ConflictError when the
-	// saga is not at the expected revision (I7), *TombstoneError when a saga with
+	// saga is not at the expected revision (I7) or is another one that was started with
+	// this id since, *TombstoneError when a saga with
 	// this id ended and was removed. err != nil means that nothing is known to be
 	// committed: the store is broken (ErrBroken) and every later call fails; the
 	// process ends, because a failed fsync must not be tried again. The exceptions
@@ -112,7 +113,8 @@ type Change struct {
 	// Expected is the revision the saga must be at; 0: it must not exist.
 	Expected uint64
 	// Instance is the new state. Its Revision is Expected + len(Events). The store
-	// keeps its indexes (phase, definition, wake, ended) from it.
+	// keeps its indexes (phase, definition, wake, ended) from it. Its ID and Started say
+	// which saga it is.
 	Instance *saga.Instance
 	// Events are recorded as revisions Expected+1 … Instance.Revision.
 	Events []saga.Event
@@ -184,7 +186,8 @@ var (
 	ErrDefinitionConflict = errors.New("this version is registered with another content")
 )
 
-// ConflictError says where the saga is instead. errors.Is(err, ErrConflict).
+// ConflictError says where the saga is instead. errors.Is(err, ErrConflict). If that is
+// where it was expected, it is a later saga with the same id.
 type ConflictError struct {
 	Saga     contract.SagaID
 	Expected uint64
@@ -198,8 +201,12 @@ type TombstoneError struct {
 	Definition saga.Ref
 	Phase      saga.Phase // completed, compensated or parked (abandoned)
 	InputHash  [32]byte   // SHA-256 of the input: the same start again is answered, another one refused
+	Started    time.Time
 	Ended      time.Time
 }
+
+// Birth is that of the saga.
+func (e *TombstoneError) Birth() contract.Birth { return contract.BirthOf(e.Started) }
 
 // CorruptError names a damaged record. errors.Is(err, ErrCorrupt).
 type CorruptError struct {
@@ -214,6 +221,9 @@ type DefinitionConflictError struct {
 }
 
 func (e *ConflictError) Error() string {
+	if e.Actual == e.Expected {
+		return fmt.Sprintf("saga %s ended, and was started again: %v", e.Saga, ErrConflict)
+	}
 	return fmt.Sprintf("saga %s is at revision %d, not %d: %v", e.Saga, e.Actual, e.Expected, ErrConflict)
 }
 

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-
-	"github.com/amends-dev/amends/contract"
 )
 
 // Streams are the four streams, in a fixed order.
@@ -132,11 +130,14 @@ func (s Subjects) admitCommand(e *Envelope) error {
 			return badAttribute(need.name, "", "is missing; a command carries it")
 		}
 	}
+	if e.Birth == 0 {
+		return badAttribute(AttrBirth, "", "is missing; a command carries it")
+	}
 	if e.Attempt < 1 {
 		return badAttribute(AttrAttempt, "", "is missing; a command carries it, from 1")
 	}
 	if e.ID == "" {
-		e.ID = messageID(contract.Key{Saga: e.Saga, Step: e.Step, Direction: e.Direction}, e.Attempt)
+		e.ID = CommandID(e.Key(), e.Attempt)
 	}
 	return nil
 }
@@ -158,6 +159,9 @@ func (s Subjects) admitEvent(e *Envelope) error {
 	if err := contradicts(AttrSaga, string(e.Saga), string(key.Saga)); err != nil {
 		return err
 	}
+	if e.Birth != 0 && e.Birth != key.Birth {
+		return contradicts(AttrBirth, e.Birth.String(), key.Birth.String())
+	}
 	if err := contradicts(AttrStep, string(e.Step), string(key.Step)); err != nil {
 		return err
 	}
@@ -167,15 +171,11 @@ func (s Subjects) admitEvent(e *Envelope) error {
 	if e.Attempt != 0 && e.Attempt != attempt {
 		return contradicts(AttrAttempt, fmt.Sprint(e.Attempt), fmt.Sprint(attempt))
 	}
-	e.Saga, e.Step, e.Direction, e.Attempt = key.Saga, key.Step, key.Direction, attempt
+	e.Saga, e.Birth, e.Step, e.Direction, e.Attempt = key.Saga, key.Birth, key.Step, key.Direction, attempt
 	if e.ID == "" {
-		e.ID = messageID(key, attempt)
+		e.ID = CommandID(key, attempt)
 	}
 	return nil
-}
-
-func messageID(key contract.Key, attempt int) string {
-	return fmt.Sprintf("%s/%d", key, attempt)
 }
 
 func short(s string) string {

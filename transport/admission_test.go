@@ -51,7 +51,7 @@ func TestOverlapFollowsFromMatches(t *testing.T) {
 
 func TestStreamOf(t *testing.T) {
 	s := transport.Subjects{}
-	key := contract.Key{Saga: "order-1", Step: "reserve", Direction: contract.Do}
+	key := contract.Key{Saga: "order-1", Birth: 1, Step: "reserve", Direction: contract.Do}
 	for subject, want := range map[string]transport.Stream{
 		s.Command("inventory", "reserve"):                   transport.Commands,
 		s.Event("inventory", key, 1):                        transport.Events,
@@ -84,16 +84,17 @@ func TestStreamOf(t *testing.T) {
 // Each attribute that a command needs is missed.
 func TestAdmitCommand(t *testing.T) {
 	right := transport.Envelope{
-		Type: transport.TypeCommand, Saga: "order-1", Step: "reserve", Direction: contract.Do, Attempt: 2, ReplyTo: "saga.event.inventory.order-1.reserve.do.2",
+		Type: transport.TypeCommand, Saga: "order-1", Birth: 36, Step: "reserve", Direction: contract.Do, Attempt: 2, ReplyTo: "saga.event.inventory.order-1.10.reserve.do.2",
 	}
 	s := transport.Subjects{}
 	e := right
-	if err := s.Admit(transport.Commands, &e); err != nil || e.ID != "order-1/reserve/do/2" {
+	if err := s.Admit(transport.Commands, &e); err != nil || e.ID != "order-1/10/reserve/do/2" {
 		t.Errorf("id %q, %v", e.ID, err)
 	}
 	for name, spoil := range map[string]func(*transport.Envelope){
 		transport.AttrType:      func(e *transport.Envelope) { e.Type = transport.TypeCompleted },
 		transport.AttrSaga:      func(e *transport.Envelope) { e.Saga = "" },
+		transport.AttrBirth:     func(e *transport.Envelope) { e.Birth = 0 },
 		transport.AttrStep:      func(e *transport.Envelope) { e.Step = "" },
 		transport.AttrDirection: func(e *transport.Envelope) { e.Direction = "" },
 		transport.AttrAttempt:   func(e *transport.Envelope) { e.Attempt = 0 },
@@ -115,6 +116,7 @@ func TestParseEventRoundTrip(t *testing.T) {
 		participant := name.Draw(t, "participant")
 		key := contract.Key{
 			Saga:      contract.SagaID(rapid.StringMatching(`[A-Za-z0-9_:=@-]{1,128}`).Draw(t, "saga")),
+			Birth:     contract.Birth(rapid.Int64Min(1).Draw(t, "birth")),
 			Step:      contract.StepName(name.Draw(t, "step")),
 			Direction: rapid.SampledFrom([]contract.Direction{contract.Do, contract.Back}).Draw(t, "direction"),
 		}
@@ -127,11 +129,11 @@ func TestParseEventRoundTrip(t *testing.T) {
 }
 
 func FuzzAdmitEvent(f *testing.F) {
-	f.Add("saga.event.inventory.order-1.reserve.do.1", transport.TypeCompleted)
-	f.Add("saga.event.....", "x")
+	f.Add("saga.event.inventory.order-1.hod85snpc0.reserve.do.1", transport.TypeCompleted)
+	f.Add("saga.event......", "x")
 	f.Fuzz(func(t *testing.T, subject, kind string) {
 		e := transport.Envelope{Subject: subject, Type: kind}
-		if err := (transport.Subjects{}).Admit(transport.Events, &e); err == nil && (e.Saga.Check() != nil || e.Attempt < 1) {
+		if err := (transport.Subjects{}).Admit(transport.Events, &e); err == nil && (e.Key().Check() != nil || e.Attempt < 1) {
 			t.Errorf("%q was admitted as %+v", subject, e)
 		}
 	})

@@ -20,6 +20,7 @@ const (
 	AttrTime        = "ce-time"
 	AttrContentType = "ce-datacontenttype"
 	AttrSaga        = "ce-sagaid"
+	AttrBirth       = "ce-birth"
 	AttrDefinition  = "ce-definition"
 	AttrStep        = "ce-step"
 	AttrDirection   = "ce-direction"
@@ -74,6 +75,9 @@ func (e *Envelope) Attributes(yield func(name, value string)) {
 	moment(AttrTime, e.Time)
 	text(AttrContentType, e.ContentType)
 	text(AttrSaga, string(e.Saga))
+	if e.Birth != 0 {
+		yield(AttrBirth, e.Birth.String())
+	}
 	text(AttrDefinition, e.Definition.String())
 	text(AttrStep, string(e.Step))
 	text(AttrDirection, string(e.Direction))
@@ -139,6 +143,8 @@ func (e *Envelope) set(name, value string) (err error) {
 	case AttrSaga:
 		e.Saga = contract.SagaID(value)
 		err = e.Saga.Check()
+	case AttrBirth:
+		e.Birth, err = contract.ParseBirth(value)
 	case AttrDefinition:
 		e.Definition, err = parseDefinition(value)
 	case AttrStep:
@@ -146,9 +152,7 @@ func (e *Envelope) set(name, value string) (err error) {
 		err = contract.CheckName("step", value)
 	case AttrDirection:
 		e.Direction = contract.Direction(value)
-		if e.Direction != contract.Do && e.Direction != contract.Back {
-			err = badAttribute(name, value, "is neither do nor undo")
-		}
+		err = e.Direction.Check()
 	case AttrAttempt:
 		e.Attempt, err = strconv.Atoi(value)
 		if err != nil || e.Attempt < 1 {

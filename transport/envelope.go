@@ -19,7 +19,7 @@ type Envelope struct {
 	// suppress somebody else's message. Empty: the bus does not deduplicate.
 	DedupID string
 
-	ID          string    // CloudEvents id: saga/step/direction/attempt for commands
+	ID          string    // CloudEvents id: saga/birth/step/direction/attempt for commands
 	Source      string    // CloudEvents source, a URI reference such as /amends/coordinator
 	Type        string    // CloudEvents type, one of the Type constants
 	Time        time.Time // CloudEvents time
@@ -37,6 +37,7 @@ type Envelope struct {
 	Caller string
 
 	Saga       contract.SagaID
+	Birth      contract.Birth // of a command, an answer and an announcement: with Saga, which saga it is
 	Definition contract.DefinitionRef
 	Step       contract.StepName
 	Direction  contract.Direction
@@ -70,10 +71,25 @@ const (
 // CoordinatorSource is the CloudEvents source of what a coordinator sends.
 const CoordinatorSource = "/amends/coordinator"
 
-// CommandID is the CloudEvents id of one attempt's command: saga/step/direction/attempt,
-// which is key.String() and the attempt, made in one piece.
+// usualLength is about what an id or a subject has at most: a longer one costs an
+// allocation more.
+const usualLength = 192
+
+// CommandID is the CloudEvents id of one attempt's command:
+// saga/birth/step/direction/attempt, which is key.String() and the attempt, made in one
+// piece.
 func CommandID(key contract.Key, attempt int) string {
-	return string(key.Saga) + "/" + string(key.Step) + "/" + string(key.Direction) + "/" + strconv.Itoa(attempt)
+	var room [usualLength]byte
+	b := append(room[:0], key.Saga...)
+	b = key.Birth.Append(append(b, '/'))
+	b = append(append(b, '/'), key.Step...)
+	b = append(append(b, '/'), key.Direction...)
+	return string(strconv.AppendInt(append(b, '/'), int64(attempt), 10))
+}
+
+// Key is the idempotency key of the command that the envelope is, or answers.
+func (e *Envelope) Key() contract.Key {
+	return contract.Key{Saga: e.Saga, Birth: e.Birth, Step: e.Step, Direction: e.Direction}
 }
 
 // MaxRetryAfter bounds Envelope.RetryAfter.

@@ -15,7 +15,7 @@ import (
 // coordinator accepted it can also send. Names and saga ids have the bounds of
 // package contract.
 const (
-	// MaxID bounds the CloudEvents id. Ours have at most 220 bytes.
+	// MaxID bounds the CloudEvents id. Ours have at most 252 bytes.
 	MaxID = 512
 	// MaxSource bounds the CloudEvents source.
 	MaxSource = 256
@@ -44,7 +44,7 @@ const (
 	// MaxPrefix bounds Subjects.Prefix.
 	MaxPrefix = 64
 	// MaxSubject bounds a subject, which with the longest prefix and names has at
-	// most 360 bytes. A NATS server takes 4,096 of subject and reply subject together
+	// most 368 bytes. A NATS server takes 4,096 of subject and reply subject together
 	// (max_control_line).
 	MaxSubject = 512
 

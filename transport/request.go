@@ -66,6 +66,9 @@ const (
 	// APIDiscardDeadLetters removes dead letters. Data: DeadLettersRequest. Reply:
 	// DeadLettersDone.
 	APIDiscardDeadLetters = "discard-dead-letters"
+	// APIOrphans says of which keys of a participant's inbox the coordinator does not
+	// know what the participant did. Data: OrphansQuery. Reply: OrphansReply.
+	APIOrphans = "orphans"
 	// APIPurgeDeadLetters removes the dead letters that match. Data:
 	// PurgeDeadLettersRequest. Reply: PurgeDeadLettersReply.
 	APIPurgeDeadLetters = "purge-dead-letters"
@@ -116,12 +119,13 @@ type Status struct {
 	Overdue    bool                   `json:"overdue,omitempty"`  // the deadline has passed beyond the point of no return
 	TraceID    string                 `json:"trace_id,omitempty"` // W3C trace id of the start
 
-	// Not in lists.
-	Legal        []string     `json:"legal,omitempty"`         // verbs that are legal now: "cancel", "retry charge-card"
-	Undo         [][]string   `json:"undo,omitempty"`          // what going back would undo now: waves of step names
-	BeyondReturn bool         `json:"beyond_return,omitempty"` // going back is not possible any more
-	Steps        []StepStatus `json:"steps,omitempty"`
-	Input        *Payload     `json:"input,omitempty"` // what it was started with
+	// Not in lists, and not in the reply to a start.
+	Birth        contract.Birth `json:"birth,omitzero"`          // tells it from earlier and later sagas with its id
+	Legal        []string       `json:"legal,omitempty"`         // verbs that are legal now: "cancel", "retry charge-card"
+	Undo         [][]string     `json:"undo,omitempty"`          // what going back would undo now: waves of step names
+	BeyondReturn bool           `json:"beyond_return,omitempty"` // going back is not possible any more
+	Steps        []StepStatus   `json:"steps,omitempty"`
+	Input        *Payload       `json:"input,omitempty"` // what it was started with
 }
 
 // Payload is data of the user's: JSON, or Binary if it is anything else.

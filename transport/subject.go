@@ -41,54 +41,41 @@ func (s Subjects) Commands(participant string) string {
 // type; and its third token is the sender, which the bus's permissions can bind
 // to the service's credentials.
 func (s Subjects) Event(participant string, key contract.Key, attempt int) string {
-	var b strings.Builder
-	b.Grow(len(s.prefix()) + len(participant) + len(key.Saga) + len(key.Step) + 24)
-	b.WriteString(s.prefix())
-	b.WriteString(".event.")
-	b.WriteString(participant)
-	b.WriteByte('.')
-	b.WriteString(string(key.Saga))
-	b.WriteByte('.')
-	b.WriteString(string(key.Step))
-	b.WriteByte('.')
-	b.WriteString(string(key.Direction))
-	b.WriteByte('.')
-	b.WriteString(strconv.Itoa(attempt))
-	return b.String()
+	var room [usualLength]byte
+	b := append(room[:0], s.prefix()...)
+	b = append(append(b, ".event."...), participant...)
+	b = append(append(b, '.'), key.Saga...)
+	b = key.Birth.Append(append(b, '.'))
+	b = append(append(b, '.'), key.Step...)
+	b = append(append(b, '.'), key.Direction...)
+	return string(strconv.AppendInt(append(b, '.'), int64(attempt), 10))
 }
 
 // ParseEvent reads the subject of an answer. An error names little of a subject
 // that is none: it becomes the reason of a dead letter.
 func (s Subjects) ParseEvent(subject string) (participant string, key contract.Key, attempt int, err error) {
-	const right = "an answer's subject is <prefix>.event.<participant>.<saga>.<step>.<do|undo>.<attempt>, as the command's reply attribute gives it"
+	const right = "an answer's subject is <prefix>.event.<participant>.<saga>.<birth>.<step>.<do|undo>.<attempt>, as the command's reply attribute gives it"
 	rest, ok := strings.CutPrefix(subject, s.prefix()+".event.")
 	if !ok {
 		return "", key, 0, fmt.Errorf("subject %q: %s", short(subject), right)
 	}
 	tokens := strings.Split(rest, ".")
-	if len(tokens) != 5 {
-		return "", key, 0, fmt.Errorf("subject %q has %d tokens behind event instead of 5: %s", short(subject), len(tokens), right)
-	}
-	key = contract.Key{
-		Saga:      contract.SagaID(tokens[1]),
-		Step:      contract.StepName(tokens[2]),
-		Direction: contract.Direction(tokens[3]),
+	if len(tokens) != 6 {
+		return "", key, 0, fmt.Errorf("subject %q has %d tokens behind event instead of 6: %s", short(subject), len(tokens), right)
 	}
 	if err := contract.CheckName("participant", tokens[0]); err != nil {
 		return "", key, 0, err
 	}
-	if err := key.Saga.Check(); err != nil {
-		return "", key, 0, err
+	if key.Birth, err = contract.ParseBirth(tokens[2]); err != nil {
+		return "", key, 0, fmt.Errorf("subject %q: %w: %s", short(subject), err, right)
 	}
-	if err := contract.CheckName("step", string(key.Step)); err != nil {
-		return "", key, 0, err
+	key.Saga, key.Step, key.Direction = contract.SagaID(tokens[1]), contract.StepName(tokens[3]), contract.Direction(tokens[4])
+	if err := key.Check(); err != nil {
+		return "", key, 0, fmt.Errorf("subject %q: %w: %s", short(subject), err, right)
 	}
-	if key.Direction != contract.Do && key.Direction != contract.Back {
-		return "", key, 0, fmt.Errorf("subject %q: direction %q is neither do nor undo: %s", short(subject), short(tokens[3]), right)
-	}
-	attempt, err = strconv.Atoi(tokens[4])
+	attempt, err = strconv.Atoi(tokens[5])
 	if err != nil || attempt < 1 {
-		return "", key, 0, fmt.Errorf("subject %q: attempt %q is not a number from 1: %s", short(subject), short(tokens[4]), right)
+		return "", key, 0, fmt.Errorf("subject %q: attempt %q is not a number from 1: %s", short(subject), short(tokens[5]), right)
 	}
 	return tokens[0], key, attempt, nil
 }

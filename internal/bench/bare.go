@@ -122,10 +122,10 @@ func legOf(subject string) int {
 func natsMessage(subject, round string, data []byte) *nats.Msg {
 	id := uuid.NewString()
 	return &nats.Msg{Subject: subject, Data: data, Header: nats.Header{
-		"Nats-Msg-Id": {id}, "ce-specversion": {"1.0"}, "ce-id": {round + "/create-shipment/do/1"},
+		"Nats-Msg-Id": {id}, "ce-specversion": {"1.0"}, "ce-id": {round + "/hod85snpc0/create-shipment/do/1"},
 		"ce-source": {"/amends/coordinator"}, "ce-type": {"dev.amends.command.v1"}, "ce-time": {"2026-01-01T12:00:00.000000000Z"},
-		"ce-sagaid": {round}, "ce-definition": {"checkout/1"}, "ce-step": {"create-shipment"}, "ce-direction": {"do"},
-		"ce-attempt": {"1"}, "ce-replyto": {"saga.event.shipping." + round + ".create-shipment.do.1"},
+		"ce-sagaid": {round}, "ce-birth": {"hod85snpc0"}, "ce-definition": {"checkout/1"}, "ce-step": {"create-shipment"}, "ce-direction": {"do"},
+		"ce-attempt": {"1"}, "ce-replyto": {"saga.event.shipping." + round + ".hod85snpc0.create-shipment.do.1"},
 		"ce-expirytime": {"2026-01-01T12:00:30.000000000Z"},
 	}}
 }

@@ -2,6 +2,7 @@ package daemon_test
 
 import (
 	"context"
+	"encoding/json"
 	"net/url"
 	"strings"
 	"testing"
@@ -30,14 +31,15 @@ func TestBadInputOnTheWire(t *testing.T) {
 	w := newWire(t, r.NATS)
 	w.asks("start", `{"id":"e1"}`, "", "ce-sagaid", "e1", "ce-definition", "cake")
 	badRequests(w)
-	badAnswers(w)
+	e1 := "e1." + w.birth("e1")
+	badAnswers(w, e1)
 	w.dead(map[string]int{
-		"no such saga": 1, "not waiting in this direction": 1, "another participant": 1, "no such step": 1, `direction "sideways"`: 1, `attempt "x"`: 1,
-		"attempt not sent yet": 1, "instead of 5": 1, `ce-type ""`: 1, `ce-type "done"`: 1, "more than once": 1, "contradicts the subject": 1,
+		"saga nobody: no such saga": 1, "the one with this id was born": 1, "birth \"E1\"": 1, "not waiting in this direction": 1, "another participant": 1, "no such step": 1, `direction "sideways"`: 1, `attempt "x"`: 1,
+		"attempt not sent yet": 1, "instead of 6": 1, `ce-type ""`: 1, `ce-type "done"`: 1, "more than once": 1, "contradicts the subject": 1,
 		"structured": 1, "not percent-encoded": 1, "characters long": 1,
 	})
-	w.answers("saga.event.oven.e1.bake.do.1", `{"shelf":"A"}`, "ce-type", transport.TypeCompleted)
-	w.answers("saga.event.courier.e1.ship.do.1", ``, "ce-type", transport.TypeCompleted)
+	w.answers("saga.event.oven."+e1+".bake.do.1", `{"shelf":"A"}`, "ce-type", transport.TypeCompleted)
+	w.answers("saga.event.courier."+e1+".ship.do.1", ``, "ce-type", transport.TypeCompleted)
 	w.asks("wait", "", `"phase":"completed"`, "ce-sagaid", "e1")
 }
 
@@ -79,17 +81,19 @@ func badRequests(w *wire) {
 	w.asks("define", `{"name":"cake","version":1,"steps":[{"step":{"name":"a","kind":"retriable","do":{"participant":"p","action":"a"}}}]}`, "new version")
 }
 
-// badAnswers publishes what a participant can get wrong.
-func badAnswers(w *wire) {
+// badAnswers publishes what a participant can get wrong. e1 are the tokens of a saga.
+func badAnswers(w *wire, e1 string) {
 	done := []string{"ce-type", transport.TypeCompleted}
-	const bake = "saga.event.oven.e1.bake.do.1"
-	w.answers("saga.event.oven.nobody.bake.do.1", `{}`, done...)
-	w.answers("saga.event.courier.e1.ship.do.1", `{}`, done...)
-	w.answers("saga.event.courier.e1.bake.do.1", `{"shelf":"stolen"}`, done...)
-	w.answers("saga.event.oven.e1.burn.do.1", `{}`, done...)
-	w.answers("saga.event.oven.e1.bake.sideways.1", `{}`, done...)
-	w.answers("saga.event.oven.e1.bake.do.x", `{}`, done...)
-	w.answers("saga.event.oven.e1.bake.do.99", `{}`, done...)
+	bake := "saga.event.oven." + e1 + ".bake.do.1"
+	w.answers("saga.event.oven.nobody.7.bake.do.1", `{}`, done...)
+	w.answers("saga.event.oven.e1.7.bake.do.1", `{}`, done...)
+	w.answers("saga.event.oven.e1.E1.bake.do.1", `{}`, done...)
+	w.answers("saga.event.courier."+e1+".ship.do.1", `{}`, done...)
+	w.answers("saga.event.courier."+e1+".bake.do.1", `{"shelf":"stolen"}`, done...)
+	w.answers("saga.event.oven."+e1+".burn.do.1", `{}`, done...)
+	w.answers("saga.event.oven."+e1+".bake.sideways.1", `{}`, done...)
+	w.answers("saga.event.oven."+e1+".bake.do.x", `{}`, done...)
+	w.answers("saga.event.oven."+e1+".bake.do.99", `{}`, done...)
 	w.answers("saga.event.oven", `{}`, done...)
 	w.answers(bake, `{}`)
 	w.answers(bake, `{}`, "ce-type", "done")
@@ -97,7 +101,7 @@ func badAnswers(w *wire) {
 	w.answers(bake, `{}`, append(done, "ce-step", "ship")...)
 	w.answers(bake, `{}`, "Content-Type", "application/cloudevents+json")
 	w.answers(bake, `{}`, append(done, "ce-reason", "100%")...)
-	w.answers("saga.event.oven."+strings.Repeat("x", 3000)+".bake.do.1", `{}`, done...)
+	w.answers("saga.event.oven."+strings.Repeat("x", 3000)+".7.bake.do.1", `{}`, done...)
 }
 
 // wire speaks to a coordinator with a plain NATS client.
@@ -146,6 +150,20 @@ func (w *wire) asks(verb, data, want string, header ...string) {
 	if want == "" && code != "" || !strings.Contains(said, want) {
 		w.t.Errorf("%s %.80q with %.60v answers %.300q, which does not say %q", verb, data, header, said, want)
 	}
+}
+
+// birth asks for the birth of a saga, which is in the subject of its answers.
+func (w *wire) birth(id string) string {
+	w.t.Helper()
+	reply, err := w.conn.RequestMsg(&nats.Msg{Subject: "saga.api.get", Header: headers([]string{"ce-sagaid", id})}, limit)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var s transport.Status
+	if err := json.Unmarshal(reply.Data, &s); err != nil || s.Birth == 0 {
+		w.t.Fatalf("saga %s: %v: %s", id, err, reply.Data)
+	}
+	return s.Birth.String()
 }
 
 // answers publishes as a participant does: the bus has it when this returns.

@@ -161,7 +161,7 @@ func TestMalformedMessagesAreCounted(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = bus.Close() }()
-	if _, err := bus.Conn().Request("saga.event.payment.order-42.pay.do.1", []byte("no header at all"), limit); err != nil {
+	if _, err := bus.Conn().Request("saga.event.payment.order-42.7.pay.do.1", []byte("no header at all"), limit); err != nil {
 		t.Fatal(err)
 	}
 	want := `amends_dead_letters_total{reason="malformed"} 1`

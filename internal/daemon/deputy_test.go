@@ -28,7 +28,7 @@ var errands = []string{
 	"$JS.API.CONSUMER.DELETE.SAGA_COMMANDS.shipping",
 	"$JS.API.CONSUMER.DELETE.SAGA_EVENTS.coordinator",
 	"$JS.API.CONSUMER.MSG.NEXT.SAGA_COMMANDS.shipping",
-	"saga.event.shipping.order-1.send.do.1",
+	"saga.event.shipping.order-1.7.send.do.1",
 	"saga.command.shipping.send",
 	"saga.command.payment.never",
 	"saga.lifecycle.checkout.completed",
@@ -154,7 +154,7 @@ func (h *harbour) errands(t *testing.T, home *nats.Conn) (run []errand) {
 	ways := map[string]func(reply string){
 		"subscribe":  by(payment, "saga.api.subscribe.payment", ""),
 		"nonsense":   by(payment, "saga.api.subscribe.payment", "}"),
-		"answer":     by(payment, "saga.event.payment.order-1.charge.do.1", "{}"),
+		"answer":     by(payment, "saga.event.payment.order-1.7.charge.do.1", "{}"),
 		"pull {}":    func(reply string) { charge(); by(payment, next, "{}")(reply) },
 		"pull":       func(reply string) { charge(); by(payment, next, `{"batch":1,"expires":60000000000}`)(reply) },
 		"get":        by(shop, "saga.api.get", ""),

@@ -365,7 +365,7 @@ func (h *hall) natsDecisionDoor() door {
 // answer answers the first step of a letter.
 func (h *hall) answer(id, data string, header ...string) {
 	h.t.Helper()
-	h.answers("saga.event.ghost."+id+".write.do.1", data, header...)
+	h.answers("saga.event.ghost."+id+"."+h.birth(id)+".write.do.1", data, header...)
 }
 
 // answersToLetters are a participant's, each to a saga of its own, and move it on; those

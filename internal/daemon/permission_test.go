@@ -263,7 +263,7 @@ func (h *harbour) attack(t *testing.T) {
 	listen := func(subject string) func() error {
 		return func() error { _, err := nc.SubscribeSync(subject); return err }
 	}
-	refused("to answer for shipping", publish("saga.event.shipping.order-1.send.do.1", "{}"))
+	refused("to answer for shipping", publish("saga.event.shipping.order-1.7.send.do.1", "{}"))
 	refused("to command shipping", publish("saga.command.shipping.send", "{}"))
 	refused("to command itself", publish("saga.command.payment.charge", "{}"))
 	refused("to announce", publish("saga.lifecycle.checkout.completed", "{}"))
@@ -381,7 +381,7 @@ func TestForgedDeadLetter(t *testing.T) {
 	}
 	defer nc.Close()
 	forged := nats.NewMsg("saga.dead.commands")
-	for name, value := range map[string]string{"dead-stream": "events", "dead-subject": "saga.event.shipping.order-1.send.do.1", "original-ce-type": "dev.amends.completed.v1"} {
+	for name, value := range map[string]string{"dead-stream": "events", "dead-subject": "saga.event.shipping.order-1.7.send.do.1", "original-ce-type": "dev.amends.completed.v1"} {
 		forged.Header.Set(name, value)
 	}
 	if _, err := nc.RequestMsg(forged, limit); err != nil {

@@ -134,7 +134,7 @@ func bury(ctx context.Context, t *testing.T, d running, c apiv1connect.Coordinat
 		t.Fatal(err)
 	}
 	defer nc.Close()
-	if err := nc.Publish("saga.event.payment.order-1.charge.do.1", []byte(`{"order":"`+hidden+`"}`)); err != nil {
+	if err := nc.Publish("saga.event.payment.order-1.7.charge.do.1", []byte(`{"order":"`+hidden+`"}`)); err != nil {
 		t.Fatal(err)
 	}
 	if err := nc.Flush(); err != nil {

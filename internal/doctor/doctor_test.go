@@ -131,7 +131,7 @@ func TestWhatIsWrong(t *testing.T) {
 	if _, err := js.Publish(t.Context(), "saga.command.printer.print", []byte("{}")); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := js.Publish(t.Context(), "saga.event.printer.nobody.print.do.1", []byte("{}"), jetstream.WithMsgID("x")); err != nil {
+	if _, err := js.Publish(t.Context(), "saga.event.printer.nobody.7.print.do.1", []byte("{}"), jetstream.WithMsgID("x")); err != nil {
 		t.Fatal(err)
 	}
 	letters, err := js.OrderedConsumer(t.Context(), "SAGA_DEAD", jetstream.OrderedConsumerConfig{})

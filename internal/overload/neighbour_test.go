@@ -107,7 +107,7 @@ func (s *system) pour(t *testing.T, rounds int) (sent int64) {
 			for k, body := range bodies {
 				subject := fmt.Sprintf("saga.command.south.carry-%d-%d", n, k)
 				if kind == "event" {
-					subject = fmt.Sprintf("saga.event.south.nobody-%d.carry.do.%d", n, k+1)
+					subject = fmt.Sprintf("saga.event.south.nobody-%d.7.carry.do.%d", n, k+1)
 				}
 				if _, err := s.calls.Conn().RequestWithContext(t.Context(), subject, []byte(body)); err != nil {
 					t.Fatal(err)

@@ -32,7 +32,7 @@ import (
 
 // current is the directory of what this release writes down. It changes when the
 // layout of the store does; the directories of earlier releases stay.
-const current = "testdata/layout-5"
+const current = "testdata/layout-7"
 
 // record is the recorded history of a saga: what a store keeps, as protobuf.
 type record struct {
@@ -319,7 +319,7 @@ func TestLaterParticipant(t *testing.T) {
 	}
 	taken, err := consumer.Consume(func(m jetstream.Msg) {
 		answer := &nats.Msg{Subject: m.Headers().Get("ce-replyto"), Data: []byte(`7`), Header: nats.Header{}}
-		for _, name := range []string{"ce-sagaid", "ce-definition", "ce-step", "ce-direction", "ce-attempt"} {
+		for _, name := range []string{"ce-sagaid", "ce-birth", "ce-definition", "ce-step", "ce-direction", "ce-attempt"} {
 			answer.Header[name] = m.Headers()[name]
 		}
 		answer.Header["ce-type"] = []string{"dev.amends.completed.v1"}

@@ -154,13 +154,13 @@ func (l *ledger) fold(ctx context.Context, s store.Store, def *saga.Definition, 
 			return fmt.Errorf("event %d of its history cannot be replayed: %w %s", in.Revision+1, err, eff.Ignored)
 		}
 		for _, d := range eff.Settled {
-			delete(must, outbox.ID{Saga: id, Revision: d.Revision, Index: uint16(d.Index)})
+			delete(must, outbox.ID{Saga: id, Birth: in.Birth(), Revision: d.Revision, Index: uint16(d.Index)})
 		}
 		for _, c := range eff.Commands {
-			must[outbox.ID{Saga: id, Revision: in.Revision, Index: uint16(c.Index)}] = true
+			must[outbox.ID{Saga: id, Birth: in.Birth(), Revision: in.Revision, Index: uint16(c.Index)}] = true
 		}
 		for i := range eff.Announcements {
-			record := outbox.ID{Saga: id, Revision: in.Revision, Index: uint16(1<<15 + i)}
+			record := outbox.ID{Saga: id, Birth: in.Birth(), Revision: in.Revision, Index: uint16(1<<15 + i)}
 			if in.Revision%2 == 0 {
 				may[record] = true // the load may have settled it
 			} else {

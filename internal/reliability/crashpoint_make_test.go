@@ -162,7 +162,7 @@ func registering(n *lane, c *crash) error {
 // subjects are those of the system.
 var subjects = transport.Subjects{}
 
-var nobody = contract.Key{Saga: "nobody", Step: "reserve", Direction: contract.Do}
+var nobody = contract.Key{Saga: "nobody", Birth: 7, Step: "reserve", Direction: contract.Do}
 
 // publish publishes until the bus has taken it.
 func (n *lane) publish(ctx context.Context, e transport.Envelope) error {
@@ -187,7 +187,7 @@ func unknownSaga(n *lane, c *crash) error {
 func (n *lane) answerOfNobody(ctx context.Context) error {
 	return n.publish(ctx, transport.Envelope{
 		Subject: subjects.Event("bank", nobody, 1), ID: "nobody", Type: transport.TypeCompleted,
-		Saga: nobody.Saga, Step: nobody.Step, Direction: nobody.Direction, Attempt: 1,
+		Saga: nobody.Saga, Birth: nobody.Birth, Step: nobody.Step, Direction: nobody.Direction, Attempt: 1,
 	})
 }
 
@@ -196,7 +196,7 @@ func unanswerable(n *lane, c *crash) error {
 	return disturb(n, c, func(ctx context.Context) error {
 		return n.publish(ctx, transport.Envelope{
 			Subject: subjects.Command("clearing", "nonsense"), ID: "nobody", Type: transport.TypeCommand,
-			Saga: nobody.Saga, Step: nobody.Step, Direction: nobody.Direction, Attempt: 1,
+			Saga: nobody.Saga, Birth: nobody.Birth, Step: nobody.Step, Direction: nobody.Direction, Attempt: 1,
 			ReplyTo: subjects.Command("clearing", "nonsense"),
 		})
 	})

@@ -26,11 +26,14 @@ type Example struct {
 
 const (
 	trace   = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
-	answers = "saga.event.payment.order-42.charge-card."
+	answers = "saga.event.payment.order-42.hod85snpc0.charge-card."
 	charge  = `{"order_id":"order-42","amount_cents":4200}`
 )
 
+// noon is when order-42 was started, and born is how that is written in keys.
 var noon = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+
+const born contract.Birth = 1_795_262_400_000_000 // hod85snpc0
 
 // at is seconds after noon.
 func at(seconds float64) time.Time { return noon.Add(time.Duration(seconds * float64(time.Second))) }
@@ -49,7 +52,7 @@ func command() Example {
 	return Example{Name: "command", Envelope: transport.Envelope{
 		Subject:     "saga.command.payment.charge-card",
 		DedupID:     "4b1f0b8e5c0d4a6f9e7d3c2b1a098f7e",
-		ID:          "order-42/charge-card/do/1",
+		ID:          "order-42/hod85snpc0/charge-card/do/1",
 		Source:      "/amends/coordinator",
 		Type:        transport.TypeCommand,
 		Time:        at(0),
@@ -57,6 +60,7 @@ func command() Example {
 		TraceParent: trace,
 		TraceState:  "vendor=abc",
 		Saga:        "order-42",
+		Birth:       born,
 		Definition:  contract.DefinitionRef{Name: "checkout", Version: 1},
 		Step:        "charge-card",
 		Direction:   contract.Do,
@@ -71,7 +75,7 @@ func undoCommand() Example {
 	e := command().Envelope
 	e.Subject = "saga.command.payment.refund-card"
 	e.DedupID = "c7d90a54e21b4f3b8a6655d0f1e2c3b4"
-	e.ID = "order-42/charge-card/undo/1"
+	e.ID = "order-42/hod85snpc0/charge-card/undo/1"
 	e.Time, e.Expires = at(1.25), at(31.25)
 	e.TraceState = ""
 	e.Direction = contract.Back
@@ -85,13 +89,14 @@ func answer(outcome contract.Outcome, kind, dedup string) transport.Envelope {
 	return transport.Envelope{
 		Subject:     answers + "do.1",
 		DedupID:     dedup,
-		ID:          "order-42/charge-card/do/1/" + string(outcome),
+		ID:          "order-42/hod85snpc0/charge-card/do/1/" + string(outcome),
 		Source:      "/amends/participant/payment",
 		Type:        kind,
 		Time:        at(0.125),
 		TraceParent: trace,
 		TraceState:  "vendor=abc",
 		Saga:        "order-42",
+		Birth:       born,
 		Definition:  contract.DefinitionRef{Name: "checkout", Version: 1},
 		Step:        "charge-card",
 		Direction:   contract.Do,
@@ -114,8 +119,8 @@ func rejected() Example {
 
 func bundled() []transport.Envelope {
 	first, second := completed().Envelope, rejected().Envelope
-	second.Saga, second.DedupID, second.ID = "order-43", "1b6f6c5e-8f7d-4d17-9d4e-5f0a3c1b2d3e", "order-43/charge-card/do/1/rejected"
-	second.Subject = "saga.event.payment.order-43.charge-card.do.1"
+	second.Saga, second.DedupID, second.ID = "order-43", "1b6f6c5e-8f7d-4d17-9d4e-5f0a3c1b2d3e", "order-43/hod85snpc0/charge-card/do/1/rejected"
+	second.Subject = "saga.event.payment.order-43.hod85snpc0.charge-card.do.1"
 	return []transport.Envelope{first, second}
 }
 
@@ -123,7 +128,7 @@ func bundle() Example {
 	return Example{Name: "bundle", Bundle: bundled(), Envelope: transport.Envelope{
 		Subject:     "saga.event.payment.bundle.2",
 		DedupID:     "5b54be1a0f5f4c0a8a5d0c7be1a3f3d2",
-		ID:          "order-42/charge-card/do/1/completed+1",
+		ID:          "order-42/hod85snpc0/charge-card/do/1/completed+1",
 		Source:      "/amends/participant/payment",
 		Type:        transport.TypeBundle,
 		ContentType: "application/vnd.amends.bundle",
@@ -155,16 +160,17 @@ func lifecycle() Example {
 	return Example{Name: "lifecycle", Envelope: transport.Envelope{
 		Subject:     "saga.lifecycle.checkout.compensated",
 		DedupID:     "8d969eef6ecad3c29a3a629280e686cf",
-		ID:          "order-42/7/0",
+		ID:          "order-42/hod85snpc0/7/0",
 		Source:      "/amends/coordinator",
 		Type:        transport.TypeLifecycle,
 		Time:        at(2.5),
 		TraceParent: trace,
 		Saga:        "order-42",
+		Birth:       born,
 		Definition:  contract.DefinitionRef{Name: "checkout", Version: 1},
 		Reason:      "ship: rejected: no courier",
 		Data: []byte(`{"id":"order-42","definition":"checkout","version":1,"phase":"compensated","revision":7,` +
-			`"ended":true,"reason":"ship: rejected: no courier","at":"2026-11-21T12:00:02.5Z"}`),
+			`"ended":true,"reason":"ship: rejected: no courier","at":"2026-11-21T12:00:02.5Z","birth":"hod85snpc0"}`),
 	}}
 }
 

@@ -149,7 +149,7 @@ func (s *shop) services(t *testing.T) []*participant.Participant[*participant.Me
 }
 
 // finish starts a saga and waits for its end.
-func (s *shop) finish(t *testing.T, id contract.SagaID, sku string, want contract.Phase, options ...client.StartOption) {
+func (s *shop) finish(t *testing.T, id contract.SagaID, sku string, want contract.Phase, options ...client.StartOption) contract.Birth {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
@@ -160,6 +160,7 @@ func (s *shop) finish(t *testing.T, id contract.SagaID, sku string, want contrac
 	if err != nil || status.Phase != want {
 		t.Fatalf("saga %s: %+v, %v; want %s", id, status, err, want)
 	}
+	return status.Birth
 }
 
 const callersTrace = "0af7651916cd43dd8448eb211c80319c"
@@ -219,7 +220,7 @@ func tree(t *testing.T, spans []span, root string) string {
 func TestOneTreeAcrossTheBus(t *testing.T) {
 	s := open(t, true)
 	const caller = "00-" + callersTrace + "-b7ad6b7169203331-01"
-	s.finish(t, "order-1", "flaky", contract.Completed, client.Trace(caller, "vendor=1"))
+	birth := s.finish(t, "order-1", "flaky", contract.Completed, client.Trace(caller, "vendor=1"))
 	s.stop()
 	spans := s.trace(t, callersTrace, ended(9))
 	want := `caller: send saga.api.start
@@ -235,12 +236,12 @@ func TestOneTreeAcrossTheBus(t *testing.T) {
 	if diff := cmp.Diff(want, tree(t, spans, "b7ad6b7169203331")); diff != "" {
 		t.Errorf("the trace is not the tree that it should be (-want +got):\n%s", diff)
 	}
-	checkAttributes(t, spans)
+	checkAttributes(t, spans, birth)
 }
 
 // checkAttributes compares single spans with the semantic conventions for
 // messaging and with docs/OBSERVABILITY.md.
-func checkAttributes(t *testing.T, spans []span) {
+func checkAttributes(t *testing.T, spans []span, birth contract.Birth) {
 	t.Helper()
 	charged := named(spans, "answer charge")
 	for _, tt := range []struct {
@@ -259,7 +260,7 @@ func checkAttributes(t *testing.T, spans []span) {
 		}},
 		{named(spans, "process saga.command.bank.charge")[0], wire.Span_SPAN_KIND_CONSUMER, wire.Status_STATUS_CODE_ERROR, map[string]any{
 			"messaging.system": "nats", "messaging.operation.type": "process", "messaging.destination.name": "saga.command.bank.charge",
-			"messaging.message.id": "order-1/charge/do/1", "messaging.consumer.group.name": "bank", "amends.step.name": "charge",
+			"messaging.message.id": "order-1/" + birth.String() + "/charge/do/1", "messaging.consumer.group.name": "bank", "amends.step.name": "charge",
 			"amends.step.direction": "do", "amends.step.attempt": int64(1), "amends.step.outcome": "failed", "amends.handler.called": true,
 			"error.type": "failed", "amends.reason": "the bank is closed",
 		}},
@@ -267,7 +268,7 @@ func checkAttributes(t *testing.T, spans []span) {
 			"amends.event": "woke", "amends.saga.revision": int64(4), "messaging.system": nil,
 		}},
 		{charged[len(charged)-1], wire.Span_SPAN_KIND_CONSUMER, wire.Status_STATUS_CODE_UNSET, map[string]any{
-			"messaging.system": "nats", "messaging.operation.type": "process", "messaging.destination.name": "saga.event.bank.order-1.charge.do.2",
+			"messaging.system": "nats", "messaging.operation.type": "process", "messaging.destination.name": "saga.event.bank.order-1." + birth.String() + ".charge.do.2",
 			"amends.step.name": "charge", "amends.step.attempt": int64(2), "amends.step.outcome": "completed", "amends.participant": "bank",
 			"amends.saga.revision": int64(5), "amends.saga.phase": "completed", "amends.saga.ended": true,
 		}},

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/outbox"
 	"github.com/amends-dev/amends/transport"
 )
@@ -16,8 +15,8 @@ import (
 // What is left out of an abridged record, or written otherwise, because it follows
 // from the rest. The bits are stored; they never change.
 const (
-	leftSaga        = 1 << iota // the saga is that of the record's ID
-	leftID                      // the id is saga/step/direction/attempt, or saga/revision/place
+	leftSaga        = 1 << iota // the saga and its birth are those of the record's ID
+	leftID                      // the id is saga/birth/step/direction/attempt, or saga/birth/revision/place
 	leftSource                  // the source is transport.CoordinatorSource
 	leftCommand                 // the type is that of a command
 	leftLifecycle               // … of an announcement
@@ -86,9 +85,9 @@ func abridge(e *transport.Envelope, id outbox.ID, input []byte) (left uint64) {
 	}
 	// The reply and the id are told from the saga and the step, so they go first.
 	leave(leftReply, &e.ReplyTo, replyTo(e))
-	if e.Saga == id.Saga {
+	if e.Saga == id.Saga && e.Birth == id.Birth {
 		leave(leftID, &e.ID, usualID(e, id))
-		e.Saga, left = "", left|leftSaga
+		e.Saga, e.Birth, left = "", 0, left|leftSaga
 	}
 	leave(leftSource, &e.Source, transport.CoordinatorSource)
 	leave(leftCommand, &e.Type, transport.TypeCommand)
@@ -131,7 +130,7 @@ func complete(e *transport.Envelope, left uint64, id outbox.ID) error {
 		e.DedupID = hex.EncodeToString([]byte(e.DedupID))
 	}
 	if left&leftSaga != 0 {
-		e.Saga = id.Saga
+		e.Saga, e.Birth = id.Saga, id.Birth
 	}
 	return errors.Join(
 		put(leftReply, &e.ReplyTo, replyTo(e)),
@@ -143,16 +142,12 @@ func complete(e *transport.Envelope, left uint64, id outbox.ID) error {
 	)
 }
 
-func key(e *transport.Envelope) contract.Key {
-	return contract.Key{Saga: e.Saga, Step: e.Step, Direction: e.Direction}
-}
-
 // usualID is the id that a coordinator gives the message of a record.
 func usualID(e *transport.Envelope, id outbox.ID) string {
 	if e.Step == "" {
 		return id.MessageID()
 	}
-	return transport.CommandID(key(e), e.Attempt)
+	return transport.CommandID(e.Key(), e.Attempt)
 }
 
 // replyTo is where the answer to a command is expected; "" if it is none.
@@ -162,5 +157,5 @@ func replyTo(e *transport.Envelope) string {
 	if !ok || !more || prefix == "" || e.Step == "" {
 		return ""
 	}
-	return transport.Subjects{Prefix: prefix}.Event(participant, key(e), e.Attempt)
+	return transport.Subjects{Prefix: prefix}.Event(participant, e.Key(), e.Attempt)
 }

@@ -19,14 +19,14 @@ import (
 func usual() (*outbox.Record, []byte) {
 	input := []byte(`{"order_id":1,"lines":[{"sku":"tea-earl-grey-100g","quantity":2}]}`)
 	return &outbox.Record{
-		ID: outbox.ID{Saga: "01a21e68-9adc-751c-80c2-df6776e5eb3c", Revision: 3, Index: 1},
+		ID: outbox.ID{Saga: "01a21e68-9adc-751c-80c2-df6776e5eb3c", Birth: 1_795_262_400_000_000, Revision: 3, Index: 1},
 		Envelope: transport.Envelope{
 			Subject: "saga.command.payment.charge-payment", DedupID: "6ce69e6c68fcb683eeef94015c36bd3d",
-			ID:     "01a21e68-9adc-751c-80c2-df6776e5eb3c/charge-payment/do/2",
+			ID:     "01a21e68-9adc-751c-80c2-df6776e5eb3c/hod85snpc0/charge-payment/do/2",
 			Source: "/amends/coordinator", Type: transport.TypeCommand, Time: time.Unix(1, 2).UTC(), ContentType: transport.JSON,
-			Saga: "01a21e68-9adc-751c-80c2-df6776e5eb3c", Definition: contract.DefinitionRef{Name: "checkout", Version: 1},
+			Saga: "01a21e68-9adc-751c-80c2-df6776e5eb3c", Birth: 1_795_262_400_000_000, Definition: contract.DefinitionRef{Name: "checkout", Version: 1},
 			Step: "charge-payment", Direction: contract.Do, Attempt: 2,
-			ReplyTo: "saga.event.payment.01a21e68-9adc-751c-80c2-df6776e5eb3c.charge-payment.do.2", Expires: time.Unix(31, 2).UTC(),
+			ReplyTo: "saga.event.payment.01a21e68-9adc-751c-80c2-df6776e5eb3c.hod85snpc0.charge-payment.do.2", Expires: time.Unix(31, 2).UTC(),
 			Data: input,
 		},
 		To: "payment",
@@ -39,6 +39,9 @@ var mixed = rapid.Custom(func(t *rapid.T) *outbox.Record {
 	r.To = rapid.SampledFrom([]outbox.Destination{outbox.Lifecycle, "payment"}).Draw(t, "to")
 	if rapid.Bool().Draw(t, "usual saga") {
 		r.Envelope.Saga = r.ID.Saga
+	}
+	if rapid.Bool().Draw(t, "usual birth") {
+		r.Envelope.Birth = r.ID.Birth
 	}
 	if rapid.Bool().Draw(t, "usual step") {
 		r.Envelope.Step, r.Envelope.Direction, r.Envelope.Attempt = from.Envelope.Step, from.Envelope.Direction, from.Envelope.Attempt

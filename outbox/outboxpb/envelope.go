@@ -61,7 +61,8 @@ func envelopeMessage(e *transport.Envelope) (*amendsv1.Envelope, error) {
 		Code:        e.Code,
 		Data:        e.Data,
 
-		RetryAfterMs: uint32(min(max(e.RetryAfter, 0), transport.MaxRetryAfter).Milliseconds()),
+		BirthUnixMicro: int64(e.Birth),
+		RetryAfterMs:   uint32(min(max(e.RetryAfter, 0), transport.MaxRetryAfter).Milliseconds()),
 	}
 	var errs [3]error
 	m.Direction, errs[0] = protoconv.Directions.Optional(e.Direction)
@@ -105,6 +106,7 @@ func fromEnvelope(m *amendsv1.Envelope) (transport.Envelope, error) {
 		Code:        m.Code,
 		Data:        protoconv.Bytes(m.Data),
 
+		Birth:      contract.Birth(m.BirthUnixMicro),
 		RetryAfter: retryAfter,
 	}, nil
 }

@@ -48,6 +48,8 @@ func checkRecord(r *outbox.Record) error {
 	switch {
 	case r.ID.Revision == 0:
 		return errors.New("revision is missing: a message is owed by a revision from 1")
+	case r.ID.Birth <= 0:
+		return errors.New("birth is missing: a message is owed by a saga that was started")
 	case r.Envelope.Subject == "":
 		return errors.New("subject is missing: nobody could be sent the message")
 	}
@@ -68,6 +70,8 @@ func recordMessage(r *outbox.Record) (*amendsv1.OutboxRecord, error) {
 		Index:    uint32(r.ID.Index),
 		Envelope: envelope,
 		To:       string(r.To),
+
+		BirthUnixMicro: int64(r.ID.Birth),
 	}, nil
 }
 
@@ -83,7 +87,7 @@ func fromRecord(m *amendsv1.OutboxRecord) (outbox.Record, error) {
 		return outbox.Record{}, err
 	}
 	r := outbox.Record{
-		ID:       outbox.ID{Saga: contract.SagaID(m.Saga), Revision: m.Revision, Index: uint16(m.Index)},
+		ID:       outbox.ID{Saga: contract.SagaID(m.Saga), Birth: contract.Birth(m.BirthUnixMicro), Revision: m.Revision, Index: uint16(m.Index)},
 		Envelope: envelope,
 		To:       outbox.Destination(m.To),
 	}

@@ -30,6 +30,7 @@ var records = rapid.Custom(func(t *rapid.T) *outbox.Record {
 	return &outbox.Record{
 		ID: outbox.ID{
 			Saga:     contract.SagaID(rapid.StringMatching(`[A-Za-z0-9_:=@-]{1,128}`).Draw(t, "saga")),
+			Birth:    contract.Birth(rapid.Int64Min(1).Draw(t, "birth")),
 			Revision: rapid.Uint64Min(1).Draw(t, "revision"),
 			Index:    rapid.Uint16().Draw(t, "index"),
 		},
@@ -44,6 +45,7 @@ var records = rapid.Custom(func(t *rapid.T) *outbox.Record {
 			TraceParent: texts.Draw(t, "trace parent"),
 			TraceState:  texts.Draw(t, "trace state"),
 			Saga:        contract.SagaID(texts.Draw(t, "saga attribute")),
+			Birth:       contract.Birth(rapid.Int64().Draw(t, "birth attribute")),
 			Definition:  contract.DefinitionRef{Name: rapid.String().Draw(t, "definition"), Version: rapid.Int().Draw(t, "version")},
 			Step:        contract.StepName(texts.Draw(t, "step")),
 			Direction:   rapid.SampledFrom([]contract.Direction{"", contract.Do, contract.Back}).Draw(t, "direction"),
@@ -123,7 +125,7 @@ func TestNoFieldIsForgotten(t *testing.T) {
 
 func minimal() *outbox.Record {
 	return &outbox.Record{
-		ID:       outbox.ID{Saga: "order-42", Revision: 1},
+		ID:       outbox.ID{Saga: "order-42", Birth: 1, Revision: 1},
 		Envelope: transport.Envelope{Subject: "saga.command.payment.charge", Direction: contract.Do},
 	}
 }
@@ -133,6 +135,7 @@ func TestAppendRecordRefuses(t *testing.T) {
 	for want, spoil := range map[string]func(*outbox.Record){
 		"saga id":              func(r *outbox.Record) { r.ID.Saga = "" },
 		"revision is missing":  func(r *outbox.Record) { r.ID.Revision = 0 },
+		"birth is missing":     func(r *outbox.Record) { r.ID.Birth = 0 },
 		"subject is missing":   func(r *outbox.Record) { r.Envelope.Subject = "" },
 		`direction "sideways"`: func(r *outbox.Record) { r.Envelope.Direction = "sideways" },
 		"time of expiry 9999":  func(r *outbox.Record) { r.Envelope.Expires = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC) },
@@ -158,6 +161,7 @@ func TestUnmarshalRecordRefuses(t *testing.T) {
 	for want, spoil := range map[string]func(*amendsv1.OutboxRecord){
 		"saga id":              func(m *amendsv1.OutboxRecord) { m.Saga = "a b" },
 		"revision is missing":  func(m *amendsv1.OutboxRecord) { m.Revision = 0 },
+		"birth is missing":     func(m *amendsv1.OutboxRecord) { m.BirthUnixMicro = 0 },
 		"index 65536 is above": func(m *amendsv1.OutboxRecord) { m.Index = 65536 },
 		"envelope is missing":  func(m *amendsv1.OutboxRecord) { m.Envelope = nil },
 		"subject is missing":   func(m *amendsv1.OutboxRecord) { m.Envelope.Subject = "" },

@@ -168,9 +168,9 @@ func (t tables) put(key participant.StepKey, entry, next participant.Entry) erro
 	return nil
 }
 
-// entryKey is participant/saga/step; none of them contains a slash.
+// entryKey is participant/saga/birth/step; none of them contains a slash.
 func entryKey(key participant.StepKey) []byte {
-	return []byte(key.Participant + "/" + string(key.Saga) + "/" + string(key.Step))
+	return []byte(key.Participant + "/" + string(key.Saga) + "/" + key.Birth.String() + "/" + string(key.Step))
 }
 
 // updatedKey is participant/<8 bytes of milliseconds><entryKey>.

@@ -20,7 +20,7 @@ type DamageError struct {
 }
 
 func (e *DamageError) Error() string {
-	return fmt.Sprintf("inbox entry %s/%s/%s is damaged: %v", e.Key.Participant, e.Key.Saga, e.Key.Step, e.Err)
+	return fmt.Sprintf("inbox entry %s is damaged: %v", entryKey(e.Key), e.Err)
 }
 
 func (e *DamageError) Unwrap() error { return e.Err }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -47,7 +48,7 @@ func RunInbox[Tx any](t *testing.T, i Inbox[Tx]) {
 var errBroken = errors.New("something broke")
 
 func newKey() participant.StepKey {
-	return participant.StepKey{Participant: "inbox-test", Saga: contract.SagaID("saga-" + uuid.NewString()), Step: "step"}
+	return participant.StepKey{Participant: "inbox-test", Saga: contract.SagaID("saga-" + uuid.NewString()), Birth: contract.BirthOf(now), Step: "step"}
 }
 
 var now = time.Date(2026, 11, 21, 9, 30, 0, 123e6, time.UTC)
@@ -254,7 +255,7 @@ func (i Inbox[Tx]) races(t *testing.T) {
 
 func (i Inbox[Tx]) distinguishes(t *testing.T) {
 	base := newKey()
-	keys := []participant.StepKey{base, base, base, base, base, base, base}
+	keys := slices.Repeat([]participant.StepKey{base}, 10)
 	keys[1].Participant += "-other"
 	keys[2].Saga = contract.SagaID(bytes.ToUpper([]byte(base.Saga)))
 	keys[3].Step += "-other"
@@ -262,6 +263,10 @@ func (i Inbox[Tx]) distinguishes(t *testing.T) {
 	keys[4].Saga, keys[4].Step = base.Saga+"x", "y"
 	keys[5].Saga, keys[5].Step = base.Saga, "xy"
 	keys[6].Participant, keys[6].Saga = base.Participant+"x", "y"+base.Saga
+	// A later saga with the same id, and one that would end in its birth.
+	keys[7].Birth = base.Birth + 1
+	keys[8].Saga, keys[8].Birth = base.Saga+"-1", base.Birth
+	keys[9].Saga, keys[9].Birth = base.Saga+"-", base.Birth+36*36
 	for n, key := range keys {
 		i.wantEntry(t, key, participant.Entry{})
 		err := i.update(t, key, func(_ context.Context, _ Tx, e participant.Entry) (participant.Entry, bool, error) {

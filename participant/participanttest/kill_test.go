@@ -113,10 +113,10 @@ func die(instruction, file string) {
 }
 
 func chargeCommand(attempt int) *transport.Envelope {
-	key := contract.Key{Saga: "order-42", Step: "charge", Direction: contract.Do}
+	key := contract.Key{Saga: "order-42", Birth: 7, Step: "charge", Direction: contract.Do}
 	return &transport.Envelope{
 		Subject: transport.Subjects{}.Command("payment", "charge"), Type: transport.TypeCommand,
-		Saga: key.Saga, Step: key.Step, Direction: key.Direction, Attempt: attempt,
+		Saga: key.Saga, Birth: key.Birth, Step: key.Step, Direction: key.Direction, Attempt: attempt,
 		ReplyTo: transport.Subjects{}.Event("payment", key, attempt), Data: []byte(`"card"`),
 	}
 }

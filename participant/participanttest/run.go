@@ -19,6 +19,7 @@ func Run[Req, Res any](t *testing.T, s Step[Req, Res]) {
 	t.Run("twice", s.twice)
 	t.Run("concurrently", s.concurrently)
 	t.Run("answer lost after commit", s.answerLost)
+	t.Run("the same id again", s.sameID)
 	if s.Rejected != nil {
 		t.Run("rejected twice", s.rejectedTwice)
 	}
@@ -30,6 +31,7 @@ func Run[Req, Res any](t *testing.T, s Step[Req, Res]) {
 	t.Run("undo before do", s.undoFirst)
 	t.Run("undo without result", s.undoUnknown)
 	t.Run("do and undo at once", s.doAndUndo)
+	t.Run("the same id again after an undo", s.sameIDAfterUndo)
 	if s.Rejected != nil {
 		t.Run("undo of a rejected do", s.undoRejected)
 	}
@@ -71,6 +73,41 @@ func (s Step[Req, Res]) answerLost(t *testing.T) {
 	g.want(lost, transport.TypeCompleted, "do")
 	g.wantSame(lost, g.do(), "after the answer was lost")
 	g.wantEffects(1, "after the answer was lost")
+}
+
+// later is a saga that is started with the id of another one that is forgotten.
+func (s Step[Req, Res]) later(t testing.TB, than *saga[Req, Res]) *saga[Req, Res] {
+	g := s.begin(t, s.Request())
+	g.id, g.birth = than.id, than.birth+1
+	return g
+}
+
+// sameID: an id may be started again when the saga that had it is forgotten. The later
+// one must not get what the earlier one did.
+func (s Step[Req, Res]) sameID(t *testing.T) {
+	g := s.begin(t, s.Request())
+	first := g.do()
+	g.want(first, transport.TypeCompleted, "do")
+	again := s.later(t, g)
+	again.want(again.do(), transport.TypeCompleted, "do of a later saga with the same id")
+	again.wantEffects(1, "after the do of a later saga with the same id: is its birth part of the inbox's key?")
+	g.wantSame(first, g.do(), "the earlier saga's do again")
+	g.wantEffects(1, "after a later saga with the same id")
+	again.wantEffects(1, "after the earlier saga's do again")
+}
+
+func (s Step[Req, Res]) sameIDAfterUndo(t *testing.T) {
+	tombstone := s.begin(t, s.Request())
+	tombstone.want(tombstone.undo(nil), transport.TypeCompleted, "an undo that came before its do")
+	g := s.later(t, tombstone)
+	g.want(g.do(), transport.TypeCompleted, "do of a later saga with the id of a tombstone: is its birth part of the inbox's key?")
+	g.want(g.undo(nil), transport.TypeCompleted, "undo")
+	again := s.later(t, g)
+	again.want(again.do(), transport.TypeCompleted, "do of a later saga with the id of one that was undone")
+	g.want(g.undo(nil), transport.TypeCompleted, "the earlier saga's undo again")
+	again.wantEffects(1, "after the undo of an earlier saga with the same id")
+	tombstone.want(tombstone.do(), transport.TypeRejected, "the late do of the tombstone")
+	tombstone.wantEffects(0, "after a late do")
 }
 
 func (s Step[Req, Res]) rejectedTwice(t *testing.T) {

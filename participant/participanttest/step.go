@@ -48,6 +48,7 @@ type saga[Req, Res any] struct {
 	ctx     context.Context
 	step    Step[Req, Res]
 	id      contract.SagaID
+	birth   contract.Birth
 	request Req
 	attempt int
 }
@@ -59,7 +60,7 @@ func (s Step[Req, Res]) begin(t testing.TB, request Req) *saga[Req, Res] {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), timeout)
 	t.Cleanup(cancel)
-	return &saga[Req, Res]{t: t, ctx: ctx, step: s, id: contract.SagaID("test-" + uuid.NewString()), request: request}
+	return &saga[Req, Res]{t: t, ctx: ctx, step: s, id: contract.SagaID("test-" + uuid.NewString()), birth: contract.BirthOf(time.Now()), request: request}
 }
 
 // command is the next attempt of a direction. result is what the coordinator
@@ -74,7 +75,7 @@ func (s *saga[Req, Res]) command(direction contract.Direction, result []byte) *t
 		action = s.step.Undo.Action()
 		data, contentType = undoData(s.t, data, contentType, result), ""
 	}
-	key := contract.Key{Saga: s.id, Step: "step-under-test", Direction: direction}
+	key := contract.Key{Saga: s.id, Birth: s.birth, Step: "step-under-test", Direction: direction}
 	return &transport.Envelope{
 		Subject:     subjects.Command(participant, action),
 		ID:          transport.CommandID(key, s.attempt),
@@ -82,6 +83,7 @@ func (s *saga[Req, Res]) command(direction contract.Direction, result []byte) *t
 		Type:        transport.TypeCommand,
 		ContentType: contentType,
 		Saga:        s.id,
+		Birth:       s.birth,
 		Step:        key.Step,
 		Direction:   direction,
 		Attempt:     s.attempt,

@@ -36,11 +36,11 @@ type statements struct {
 
 const (
 	columns = "do_outcome, do_answer, do_reason, undo_outcome, undo_answer, undo_reason, updated_ms"
-	where   = " WHERE participant = ? AND saga = ? AND step = ?"
+	where   = " WHERE participant = ? AND saga = ? AND birth = ? AND step = ?"
 )
 
 func statementsFor(d Dialect, table string) statements {
-	insert := "INSERT INTO " + table + " (participant, saga, step) VALUES (?, ?, ?) "
+	insert := "INSERT INTO " + table + " (participant, saga, birth, step) VALUES (?, ?, ?, ?) "
 	s := statements{
 		lock: "SELECT " + columns + " FROM " + table + where,
 		update: "UPDATE " + table + " SET do_outcome = ?, do_answer = ?, do_reason = ?," +
@@ -55,8 +55,8 @@ func statementsFor(d Dialect, table string) statements {
 		s.insert = insert + "ON CONFLICT DO NOTHING"
 		s.lock += " FOR UPDATE"
 		// An entry that is locked is being answered right now: it is not old.
-		s.prune = "DELETE FROM " + table + " WHERE (participant, saga, step) IN" +
-			" (SELECT participant, saga, step FROM " + table + old + " FOR UPDATE SKIP LOCKED)"
+		s.prune = "DELETE FROM " + table + " WHERE (participant, saga, birth, step) IN" +
+			" (SELECT participant, saga, birth, step FROM " + table + old + " FOR UPDATE SKIP LOCKED)"
 	case MySQL:
 		// INSERT IGNORE would take a shared lock on the row that is there, and two of
 		// them that go on to FOR UPDATE are a deadlock. This takes an exclusive one.
@@ -100,6 +100,7 @@ func DDL(d Dialect, table string) []string {
 	create := fmt.Sprintf(`CREATE TABLE IF NOT EXISTS %[1]s (
 	participant  %[2]s NOT NULL,
 	saga         %[2]s NOT NULL,
+	birth        %[2]s NOT NULL,
 	step         %[2]s NOT NULL,
 	do_outcome   %[2]s,
 	do_answer    %[4]s,
@@ -108,7 +109,7 @@ func DDL(d Dialect, table string) []string {
 	undo_answer  %[4]s,
 	undo_reason  %[3]s,
 	updated_ms   BIGINT NOT NULL DEFAULT 0,
-	PRIMARY KEY (participant, saga, step)%[5]s
+	PRIMARY KEY (participant, saga, birth, step)%[5]s
 )`, table, name, text, blob, index)
 	if d == MySQL {
 		return []string{create + " ENGINE = InnoDB"}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/participant"
@@ -65,11 +66,12 @@ func Example() {
 	participant.Handle(p, ReserveStock, reserve)
 	participant.HandleUndo(p, ReleaseStock, release)
 
+	started := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC) // when a coordinator started the sagas
 	say := func(saga contract.SagaID, direction contract.Direction, action, data string) {
-		key := contract.Key{Saga: saga, Step: "reserve", Direction: direction}
+		key := contract.Key{Saga: saga, Birth: contract.BirthOf(started), Step: "reserve", Direction: direction}
 		answer, err := p.Answer(context.Background(), &transport.Envelope{
 			Subject: transport.Subjects{}.Command("inventory", action), Type: transport.TypeCommand,
-			Saga: saga, Step: "reserve", Direction: direction, Attempt: 1,
+			Saga: key.Saga, Birth: key.Birth, Step: key.Step, Direction: direction, Attempt: 1,
 			ReplyTo: transport.Subjects{}.Event("inventory", key, 1), Data: []byte(data),
 		})
 		check(err)
@@ -85,12 +87,12 @@ func Example() {
 	check(db.QueryRow("SELECT quantity FROM stock").Scan(&quantity))
 	fmt.Println("in stock:", quantity)
 	// Output:
-	// order-1/reserve/do/1/completed {"left":1}
-	// order-1/reserve/do/1/completed {"left":1}
-	// order-2/reserve/do/1/rejected out of stock: chair
-	// order-1/reserve/undo/1/completed
-	// order-3/reserve/undo/1/completed
-	// order-3/reserve/do/1/rejected the undo of this step came before its do; the do is refused
+	// order-1/hod85snpc0/reserve/do/1/completed {"left":1}
+	// order-1/hod85snpc0/reserve/do/1/completed {"left":1}
+	// order-2/hod85snpc0/reserve/do/1/rejected out of stock: chair
+	// order-1/hod85snpc0/reserve/undo/1/completed
+	// order-3/hod85snpc0/reserve/undo/1/completed
+	// order-3/hod85snpc0/reserve/do/1/rejected the undo of this step came before its do; the do is refused
 	// in stock: 5
 }
 

@@ -139,12 +139,12 @@ func (i *Inbox) takeTurn(ctx context.Context) (done func(), err error) {
 
 // lock makes sure that the entry exists, locks it and reads it.
 func (i *Inbox) lock(ctx context.Context, tx *sql.Tx, key participant.StepKey) (e participant.Entry, err error) {
-	if _, err := tx.ExecContext(ctx, i.statements.insert, key.Participant, string(key.Saga), string(key.Step)); err != nil {
+	if _, err := tx.ExecContext(ctx, i.statements.insert, key.Participant, string(key.Saga), key.Birth.String(), string(key.Step)); err != nil {
 		return e, fmt.Errorf("lock the entry in table %s (Migrate creates it): %w", i.table, err)
 	}
 	var do, undo stored
 	var updated int64
-	row := tx.QueryRowContext(ctx, i.statements.lock, key.Participant, string(key.Saga), string(key.Step))
+	row := tx.QueryRowContext(ctx, i.statements.lock, key.Participant, string(key.Saga), key.Birth.String(), string(key.Step))
 	if err := row.Scan(&do.outcome, &do.data, &do.reason, &undo.outcome, &undo.data, &undo.reason, &updated); err != nil {
 		return e, fmt.Errorf("read the entry: %w", err)
 	}
@@ -185,7 +185,7 @@ func (i *Inbox) work(ctx context.Context, tx *sql.Tx, key participant.StepKey, e
 	do, undo := storedOf(next.Do), storedOf(next.Undo)
 	result, err := tx.ExecContext(ctx, i.statements.update,
 		do.outcome, do.data, do.reason, undo.outcome, undo.data, undo.reason, next.Updated.UnixMilli(),
-		key.Participant, string(key.Saga), string(key.Step))
+		key.Participant, string(key.Saga), key.Birth.String(), string(key.Step))
 	if err != nil {
 		return fmt.Errorf("store the entry: %w", err)
 	}

@@ -38,9 +38,9 @@ func newCounter(effects *int) *participant.Participant[*participant.MemoryTx] {
 }
 
 func command(action string) transport.Envelope {
-	key := contract.Key{Saga: "order-42", Step: "count", Direction: contract.Do}
+	key := contract.Key{Saga: "order-42", Birth: 7, Step: "count", Direction: contract.Do}
 	return transport.Envelope{
-		Subject: transport.Subjects{}.Command("counter", action), Type: transport.TypeCommand, Saga: key.Saga, Step: key.Step,
+		Subject: transport.Subjects{}.Command("counter", action), Type: transport.TypeCommand, Saga: key.Saga, Birth: key.Birth, Step: key.Step,
 		Direction: key.Direction, Attempt: 1, ReplyTo: transport.Subjects{}.Event("counter", key, 1),
 		TraceParent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", Data: []byte("3"),
 	}
@@ -108,7 +108,7 @@ func TestRouter(t *testing.T) {
 				got++
 				continue
 			}
-			if e.Type != transport.TypeCompleted || string(e.Data) != `"counted 3"` || e.Subject != "saga.event.counter.order-42.count.do.1" || e.TraceParent == "" {
+			if e.Type != transport.TypeCompleted || string(e.Data) != `"counted 3"` || e.Subject != "saga.event.counter.order-42.7.count.do.1" || e.TraceParent == "" {
 				t.Errorf("answer %+v", e)
 			}
 			d.Ack()
@@ -179,7 +179,7 @@ func TestBySubject(t *testing.T) {
 	if err := p.Publish("topic", append(out, foreign)...); err != nil {
 		t.Fatal(err)
 	}
-	if fmt.Sprint(r.topics) != "[saga.event.counter.order-42.count.do.1 topic]" {
+	if fmt.Sprint(r.topics) != "[saga.event.counter.order-42.7.count.do.1 topic]" {
 		t.Errorf("published on %v", r.topics)
 	}
 	if err := p.Publish("saga.event.>", foreign); err == nil {

@@ -147,7 +147,7 @@ func (g *group) current(p *prepared) (*head, error) {
 		}
 		old, actual = &h, h.revision
 	}
-	if actual != p.expected {
+	if actual != p.expected || old != nil && old.born() != p.head.born() {
 		return nil, &store.ConflictError{Saga: p.id, Expected: p.expected, Actual: actual}
 	}
 	return old, nil

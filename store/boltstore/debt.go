@@ -22,8 +22,9 @@ type debt struct {
 	place    uint16 // among those of the change
 }
 
-func (d debt) id(of saga.ID) outbox.ID {
-	return outbox.ID{Saga: of, Revision: d.revision, Index: d.index}
+// id is that of the record; h is the head of the saga that owes it.
+func (d debt) id(of saga.ID, h *head) outbox.ID {
+	return outbox.ID{Saga: of, Birth: h.born(), Revision: d.revision, Index: d.index}
 }
 
 func (d debt) key() []byte { return owedKey(d.to, d.seq, int(d.place)) }
@@ -56,7 +57,7 @@ func (r *reader) debts(h *head) (list []debt) {
 //
 //	saga · revision · index · the rest, abridged (outboxpb.AppendAbridged); that may be sealed
 //
-// so that it can be told without a key whose it is.
+// so that it can be told without a key whose it is. The saga's birth is in its head.
 
 // appendOwner writes whose record it is.
 func appendOwner(b []byte, id outbox.ID) []byte {
@@ -75,7 +76,7 @@ func owedFrame(keys *Keys, r *outbox.Record, input []byte) ([]byte, error) {
 	return append(frame, keys.closing("owed", string(outboxKey(r.ID)), 0, rest)...), err
 }
 
-// stored is an owed record as it is stored.
+// stored is an owed record as it is stored. Its id has a birth once the head is known.
 type stored struct {
 	id     outbox.ID
 	rest   []byte
@@ -133,7 +134,7 @@ func (g *group) detach(id saga.ID, old *head) error {
 // owe gives a head its debts: the old ones and the new ones that are not settled.
 func (g *group) owe(p *prepared, h, old *head, seq uint64) {
 	if old != nil {
-		h.debts = g.unsettled(p.id, old.debts, p.settle)
+		h.debts = g.unsettled(p.id, old, p.settle)
 	}
 	for i := range p.owe {
 		id := p.owe[i].id
@@ -148,9 +149,9 @@ func (g *group) owe(p *prepared, h, old *head, seq uint64) {
 
 // unsettled are the debts of a saga that are settled neither by ids nor by Settle. The
 // records of the others are swept later, many at a time.
-func (g *group) unsettled(id saga.ID, debts []debt, ids []outbox.ID) (left []debt) {
-	for _, d := range debts {
-		if one := d.id(id); g.takeSettled(one) || slices.Contains(ids, one) {
+func (g *group) unsettled(id saga.ID, h *head, ids []outbox.ID) (left []debt) {
+	for _, d := range h.debts {
+		if one := d.id(id, h); g.takeSettled(one) || slices.Contains(ids, one) {
 			g.swept = append(g.swept, d.key())
 		} else {
 			left = append(left, d)
@@ -183,7 +184,7 @@ func (g *group) settle(id saga.ID, ids []outbox.ID) error {
 		return tableSagas.corrupt([]byte(id), err.Error())
 	}
 	before := len(h.debts)
-	h.debts = g.unsettled(id, h.debts, ids)
+	h.debts = g.unsettled(id, &h, ids)
 	if len(h.debts) == before || !h.class.Open() {
 		return nil
 	}

@@ -6,12 +6,13 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/outbox"
 	"github.com/amends-dev/amends/transport"
 )
 
 // A sealed message is bound to the saga, the revision and the index that stand before
-// it in the clear.
+// it in the clear, and to the saga's birth.
 func TestOwedSealIsBound(t *testing.T) {
 	line, err := NewKey("key-1")
 	if err != nil {
@@ -22,7 +23,7 @@ func TestOwedSealIsBound(t *testing.T) {
 		t.Fatal(err)
 	}
 	record := outbox.Record{
-		ID:       outbox.ID{Saga: "order-1", Revision: 3, Index: 2},
+		ID:       outbox.ID{Saga: "order-1", Birth: 7, Revision: 3, Index: 2},
 		To:       "bank",
 		Envelope: transport.Envelope{Subject: "saga.command.bank.pay", Data: []byte("secret")},
 	}
@@ -31,14 +32,15 @@ func TestOwedSealIsBound(t *testing.T) {
 		t.Fatal(err)
 	}
 	body := frame[frameSize:]
-	read := func(body []byte) (outbox.Record, error) {
+	read := func(body []byte, birth contract.Birth) (outbox.Record, error) {
 		o, err := parseOwed(body, true)
 		if err != nil {
 			t.Fatal(err)
 		}
+		o.id.Birth = birth
 		return o.read(keys, "bank", func() ([]byte, error) { return nil, nil })
 	}
-	if got, err := read(body); err != nil || !reflect.DeepEqual(got, record) {
+	if got, err := read(body, 7); err != nil || !reflect.DeepEqual(got, record) {
 		t.Fatalf("got %+v (%v), want %+v", got, err, record)
 	}
 	o, err := parseOwed(body, true)
@@ -46,9 +48,10 @@ func TestOwedSealIsBound(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, id := range []outbox.ID{
-		{Saga: "order-2", Revision: 3, Index: 2}, {Saga: "order-1", Revision: 4, Index: 2}, {Saga: "order-1", Revision: 3, Index: 1},
+		{Saga: "order-2", Birth: 7, Revision: 3, Index: 2}, {Saga: "order-1", Birth: 7, Revision: 4, Index: 2},
+		{Saga: "order-1", Birth: 7, Revision: 3, Index: 1}, {Saga: "order-1", Birth: 8, Revision: 3, Index: 2},
 	} {
-		if _, err := read(append(appendOwner(nil, id), o.rest...)); err == nil || !strings.Contains(err.Error(), "its seal is broken") {
+		if _, err := read(append(appendOwner(nil, id), o.rest...), id.Birth); err == nil || !strings.Contains(err.Error(), "its seal is broken") {
 			t.Errorf("taken as %s: %v", id, err)
 		}
 	}

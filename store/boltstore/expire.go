@@ -172,7 +172,7 @@ func (g *group) bury(in *saga.Instance) error {
 	}
 	crashpoint.Here("boltstore: journal of an ended saga removed")
 	for _, d := range h.debts { // what it still owes
-		g.takeSettled(d.id(in.ID))
+		g.takeSettled(d.id(in.ID, &h))
 		g.swept = append(g.swept, d.key())
 	}
 	if err := g.delete(tableSagas, []byte(in.ID)); err != nil {
@@ -182,7 +182,7 @@ func (g *group) bury(in *saga.Instance) error {
 		return err
 	}
 	t := &store.TombstoneError{
-		Saga: in.ID, Definition: in.Definition, Phase: in.Phase, InputHash: sha256.Sum256(in.Input), Ended: in.Ended,
+		Saga: in.ID, Definition: in.Definition, Phase: in.Phase, InputHash: sha256.Sum256(in.Input), Started: in.Started, Ended: in.Ended,
 	}
 	crashpoint.Here("boltstore: before a tombstone")
 	keys := g.s.options.Keys

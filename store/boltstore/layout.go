@@ -12,8 +12,8 @@ import (
 // The layouts. A file with another one is refused. A file has the second one once a
 // key has sealed something in it.
 const (
-	schemaVersion = 5 // the layout below
-	schemaSealed  = 6 // … in which the slim states, births, events, owed records and tombstones may be sealed (seal.go)
+	schemaVersion = 7 // the layout below
+	schemaSealed  = 8 // … in which the slim states, births, events, owed records and tombstones may be sealed (seal.go)
 )
 
 // The file has ten buckets. Every value is framed (frame.go: format, checksum
@@ -124,8 +124,9 @@ func parseOwedKey(k []byte) (outbox.Destination, outbox.Place) {
 
 // outboxKey is an outbox.ID as bytes: what seals are bound to.
 func outboxKey(id outbox.ID) []byte {
-	k := make([]byte, 0, len(id.Saga)+11)
+	k := make([]byte, 0, len(id.Saga)+19)
 	k = append(append(k, id.Saga...), 0)
+	k = binary.BigEndian.AppendUint64(k, uint64(id.Birth))
 	k = binary.BigEndian.AppendUint64(k, id.Revision)
 	return binary.BigEndian.AppendUint16(k, id.Index)
 }

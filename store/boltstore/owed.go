@@ -151,8 +151,9 @@ func (s *Store) openOwed(tx *bolt.Tx, k, v []byte) (stored, *head, error) {
 		if d.seq != place.Commit || d.place != place.Index || d.to != to {
 			continue
 		}
-		if d.id(o.id.Saga) != o.id {
-			return o, nil, tableOwed.corrupt(k, fmt.Sprintf("it holds record %s, and should hold %s", o.id, d.id(o.id.Saga)))
+		o.id.Birth = h.born()
+		if named := d.id(o.id.Saga, &h); named != o.id {
+			return o, nil, tableOwed.corrupt(k, fmt.Sprintf("it holds record %s, and should hold %s", o.id, named))
 		}
 		return o, &h, nil
 	}

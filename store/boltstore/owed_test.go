@@ -45,7 +45,7 @@ func TestVerifyMissesMessages(t *testing.T) {
 		t.Fatal(err)
 	}
 	err := s.Verify(t.Context())
-	if err == nil || !strings.Contains(err.Error(), "order-2@1#0") || !strings.Contains(err.Error(), "its message is missing") ||
+	if err == nil || !strings.Contains(err.Error(), "order-2/hnqzporc5c@1#0") || !strings.Contains(err.Error(), "its message is missing") ||
 		strings.Contains(err.Error(), "order-1") {
 		t.Errorf("got %v", err)
 	}

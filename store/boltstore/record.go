@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/store"
 )
@@ -106,6 +107,9 @@ func parseHead(b []byte) (head, []byte, error) {
 	return h, r.b, r.err
 }
 
+// born is the saga's birth, which is part of the ids of what it owes.
+func (h *head) born() contract.Birth { return contract.BirthOf(instant(h.started)) }
+
 func (h *head) tally() tally { return tally{h.ref, h.class} }
 
 // entry is a record of the journal: one change of one saga.
@@ -169,6 +173,7 @@ func parseEntry(b []byte) (*entry, error) {
 func appendTombstone(b []byte, t *store.TombstoneError, class store.Class) []byte {
 	b = append(b, byte(class))
 	b = append(b, t.InputHash[:]...)
+	b = binary.BigEndian.AppendUint64(b, uint64(nano(t.Started)))
 	b = binary.BigEndian.AppendUint64(b, uint64(nano(t.Ended)))
 	b = binary.AppendUvarint(b, uint64(t.Definition.Version))
 	return appendBytes(b, []byte(t.Definition.Name))
@@ -178,7 +183,7 @@ func parseTombstone(id saga.ID, b []byte) (*store.TombstoneError, error) {
 	r := reader{b: b}
 	t := &store.TombstoneError{Saga: id, Phase: store.Class(r.byte()).Phase()}
 	copy(t.InputHash[:], r.take(32))
-	t.Ended = instant(int64(r.uint64()))
+	t.Started, t.Ended = instant(int64(r.uint64())), instant(int64(r.uint64()))
 	t.Definition.Version = int(r.uvarint())
 	t.Definition.Name = string(r.bytes())
 	return t, r.err

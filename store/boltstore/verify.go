@@ -117,7 +117,7 @@ func (s *Store) verifyDebts(tx *bolt.Tx, id saga.ID, h *head) error {
 		if v == nil && !h.class.Open() {
 			continue
 		}
-		what := fmt.Sprintf("outbox record %s", d.id(id))
+		what := fmt.Sprintf("outbox record %s", d.id(id, h))
 		if v == nil {
 			return &store.CorruptError{What: what, Why: "its message is missing"}
 		}

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/outbox"
 	"github.com/amends-dev/amends/outbox/outboxpb"
 	"github.com/amends-dev/amends/ownership"
@@ -180,7 +181,7 @@ func (d *data) apply(c *store.Change) error {
 	if r != nil {
 		revision = r.summary.Revision
 	}
-	if revision != c.Expected {
+	if revision != c.Expected || r != nil && contract.BirthOf(r.summary.Started) != in.Birth() {
 		return &store.ConflictError{Saga: in.ID, Expected: c.Expected, Actual: revision}
 	}
 	if r == nil {
@@ -392,7 +393,7 @@ func (s *Store) Expire(ctx context.Context, endedBefore, dropTombstones time.Tim
 			return removed, dropped, err
 		}
 		s.data.tombstones[id] = store.TombstoneError{
-			Saga: id, Definition: in.Definition, Phase: in.Phase, InputHash: sha256.Sum256(in.Input), Ended: in.Ended,
+			Saga: id, Definition: in.Definition, Phase: in.Phase, InputHash: sha256.Sum256(in.Input), Started: in.Started, Ended: in.Ended,
 		}
 		delete(s.data.sagas, id)
 		for owed := range s.data.owed {

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/outbox"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/store"
@@ -61,7 +62,7 @@ func testRevisions(t *testing.T, h Harness) {
 	equal(t, "state after conflicts", load(t, s, "order-1"), second.Instance)
 	third := Next(Next(second.Instance, Epoch).Instance, Epoch)
 	wantConflict(t, commitOne(t, s, third), store.ConflictError{Saga: "order-1", Expected: 3, Actual: 2})
-	equal(t, "owed after conflicts", ids(owedBy(t, s)), []outbox.ID{{Saga: "order-1", Revision: 2}})
+	equal(t, "owed after conflicts", ids(owedBy(t, s)), []outbox.ID{{Saga: "order-1", Birth: contract.BirthOf(Epoch), Revision: 2}})
 }
 
 func testIndependent(t *testing.T, h Harness) {
@@ -113,7 +114,7 @@ func testSeveral(t *testing.T, h Harness) {
 	equal(t, "history", history(t, s, "order-1", 0, 0), []saga.Event{
 		one.Events[0], two.Events[0], three.Events[0], four.Events[0], five.Events[0],
 	})
-	equal(t, "what is owed", ids(owedBy(t, s)), []outbox.ID{{Saga: "order-1", Revision: 5, Index: 1}})
+	equal(t, "what is owed", ids(owedBy(t, s)), []outbox.ID{{Saga: "order-1", Birth: contract.BirthOf(Epoch), Revision: 5, Index: 1}})
 }
 
 func testInvalid(t *testing.T, h Harness) {
@@ -178,7 +179,6 @@ func testConstants(t *testing.T, h Harness) {
 	c.Instance.Input = []byte(`{"other":true}`)
 	c.Instance.TraceParent, c.Instance.ContentType, c.Instance.Fingerprint = "", "text/plain", "f"
 	c.Instance.Definition = saga.Ref{Name: "other", Version: 9}
-	c.Instance.Started = Epoch.Add(-time.Hour)
 	commit(t, s, c)
 	equal(t, "state", load(t, s, "order-1"), c.Instance)
 	equal(t, "history", history(t, s, "order-1", 1, 10), slices.Concat(start.Events, c.Events))

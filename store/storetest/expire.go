@@ -47,7 +47,7 @@ func testExpire(t *testing.T, h Harness) {
 	expire(t, s, time.Time{}, time.Time{}, 10, 0, 0)
 	expire(t, s, Epoch.Add(time.Minute+1), time.Time{}, 10, 2, 0)
 	want := store.TombstoneError{
-		Saga: "order-1", Definition: Checkout, Phase: saga.Completed, InputHash: sha256.Sum256(in.Input), Ended: in.Ended,
+		Saga: "order-1", Definition: Checkout, Phase: saga.Completed, InputHash: sha256.Sum256(in.Input), Started: Epoch, Ended: in.Ended,
 	}
 	check := func(s store.Store) {
 		t.Helper()
@@ -75,7 +75,7 @@ func testExpire(t *testing.T, h Harness) {
 	_, err := s.Load(t.Context(), "order-3")
 	wantTombstone(t, "abandoned", err, store.TombstoneError{
 		Saga: "order-3", Definition: Checkout, Phase: saga.Parked, InputHash: sha256.Sum256(abandoned.Instance.Input),
-		Ended: abandoned.Instance.Ended,
+		Started: Epoch, Ended: abandoned.Instance.Ended,
 	})
 	counts, err := s.Counts(t.Context())
 	if err != nil {
@@ -87,15 +87,37 @@ func testExpire(t *testing.T, h Harness) {
 	expire(t, s, time.Time{}, Epoch.Add(time.Minute+1), 10, 0, 2)
 	_, err = s.Load(t.Context(), "order-1")
 	wantError(t, "Load after the tombstone was dropped", err, store.ErrNotFound)
-	if err := s.Settle(t.Context(), []outbox.ID{start.Owe[0].ID}); err != nil { // of the saga that is gone
-		t.Fatal(err)
+	testAgain(t, h, s, start)
+}
+
+// testAgain starts a saga with the id of one that is forgotten, and has every part of the
+// forgotten one come after it.
+func testAgain(t *testing.T, h Harness, s store.Store, forgotten store.Change) {
+	t.Helper()
+	settle := func() {
+		t.Helper()
+		if err := s.Settle(t.Context(), []outbox.ID{forgotten.Owe[0].ID}); err != nil {
+			t.Fatal(err)
+		}
 	}
-	commit(t, s, start)
-	equal(t, "the same id starts anew", load(t, s, "order-1"), start.Instance)
-	equal(t, "its history", history(t, s, "order-1", 1, 10), start.Events)
-	if all := owedBy(t, s); !slices.Contains(ids(all), start.Owe[0].ID) {
-		t.Fatalf("owed are %v, and not %s", ids(all), start.Owe[0].ID)
+	settle()
+	again := Start("order-1", Checkout, Epoch.Add(time.Hour))
+	commit(t, s, again)
+	settle()
+	wantConflict(t, commitOne(t, s, Next(forgotten.Instance, Epoch)), store.ConflictError{Saga: "order-1", Expected: 1, Actual: 1})
+	other := begin(t, s, "order-5", Epoch)
+	move := Next(other, Epoch)
+	move.Settle = append(move.Settle, forgotten.Owe[0].ID)
+	commit(t, s, move)
+	for range 2 {
+		equal(t, "the same id starts anew", load(t, s, "order-1"), again.Instance)
+		equal(t, "its history", history(t, s, "order-1", 1, 10), again.Events)
+		if all := ids(owedBy(t, s)); !slices.Contains(all, again.Owe[0].ID) || slices.Contains(all, forgotten.Owe[0].ID) {
+			t.Fatalf("owed are %v, expected is %s and not %s", all, again.Owe[0].ID, forgotten.Owe[0].ID)
+		}
+		s = h.Reopen(t)
 	}
+	finish(t, s, again.Instance, Epoch.Add(2*time.Hour))
 }
 
 func testExpireLimits(t *testing.T, h Harness) {

@@ -91,12 +91,12 @@ func testOwed(t *testing.T, h Harness) {
 		t.Fatalf("settle twice: %v", err)
 	}
 	in := finish(t, s, next.Instance, Epoch.Add(time.Minute))
-	equal(t, "owed at the end", ids(owedBy(t, s)), []outbox.ID{{Saga: "order-1", Revision: in.Revision, Index: 1}})
+	equal(t, "owed at the end", ids(owedBy(t, s)), []outbox.ID{{Saga: "order-1", Birth: in.Birth(), Revision: in.Revision, Index: 1}})
 	var many []outbox.ID
 	for i := range 10_000 {
 		many = append(many, outbox.ID{Saga: "order-9", Revision: uint64(i + 1)})
 	}
-	if err := s.Settle(t.Context(), append(many, outbox.ID{Saga: "order-1", Revision: in.Revision, Index: 1})); err != nil {
+	if err := s.Settle(t.Context(), append(many, outbox.ID{Saga: "order-1", Birth: in.Birth(), Revision: in.Revision, Index: 1})); err != nil {
 		t.Fatalf("settle many: %v", err)
 	}
 	equal(t, "owed after settling many", owedBy(t, s), []outbox.Record(nil))

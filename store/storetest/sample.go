@@ -160,7 +160,7 @@ func answer(in *saga.Instance, i int, outcome saga.Outcome, reason string, at ti
 
 func settle(ids []outbox.ID, in *saga.Instance, i int) []outbox.ID {
 	if sent := in.Steps[i].Sent; sent != 0 {
-		ids = append(ids, outbox.ID{Saga: in.ID, Revision: sent})
+		ids = append(ids, outbox.ID{Saga: in.ID, Birth: in.Birth(), Revision: sent})
 	}
 	return ids
 }
@@ -176,9 +176,9 @@ func ask(c store.Change, i int, direction saga.Direction, at time.Time) store.Ch
 	if direction == saga.DirectionUndo {
 		s.Status = saga.Undoing
 	}
-	key := fmt.Sprintf("%s/%s/%s/1", in.ID, steps[i], direction)
+	key := fmt.Sprintf("%s/%s/%s/%s/1", in.ID, in.Birth(), steps[i], direction)
 	c.Owe = append(c.Owe, outbox.Record{
-		ID: outbox.ID{Saga: in.ID, Revision: in.Revision},
+		ID: outbox.ID{Saga: in.ID, Birth: in.Birth(), Revision: in.Revision},
 		To: outbox.Destination(participant(i)),
 		Envelope: transport.Envelope{
 			Subject:     "saga.command." + participant(i) + "." + steps[i],
@@ -190,6 +190,7 @@ func ask(c store.Change, i int, direction saga.Direction, at time.Time) store.Ch
 			ContentType: transport.JSON,
 			TraceParent: in.TraceParent,
 			Saga:        in.ID,
+			Birth:       in.Birth(),
 			Definition:  in.Definition,
 			Step:        saga.StepName(steps[i]),
 			Direction:   direction,
@@ -215,10 +216,10 @@ func end(c store.Change, phase saga.Phase, at time.Time) store.Change {
 	in := c.Instance
 	in.Phase, in.Ended = phase, at
 	c.Owe = append(c.Owe, outbox.Record{
-		ID: outbox.ID{Saga: in.ID, Revision: in.Revision, Index: 1},
+		ID: outbox.ID{Saga: in.ID, Birth: in.Birth(), Revision: in.Revision, Index: 1},
 		Envelope: transport.Envelope{
 			Subject: fmt.Sprintf("saga.lifecycle.%s.%s", in.Definition.Name, phase), ID: fmt.Sprintf("%s@%d", in.ID, in.Revision),
-			Source: "/amends/coordinator", Type: transport.TypeLifecycle, Time: at, Saga: in.ID, Definition: in.Definition,
+			Source: "/amends/coordinator", Type: transport.TypeLifecycle, Time: at, Saga: in.ID, Birth: in.Birth(), Definition: in.Definition,
 		},
 	})
 	return c

@@ -71,6 +71,13 @@ func TestParticipant(t *testing.T) {
 		c.want(t, c.ask(t, early), "completed", "")
 		c.want(t, c.ask(t, attempt(do, "order-45", "1")), "rejected", "")
 	})
+	t.Run("does it for a later saga with the same id", func(t *testing.T) {
+		again := reborn(attempt(do, "order-42", "1"), "hod85snpc1")
+		c.want(t, c.ask(t, again), "completed", `{"receipt":"r-3"}`)
+		c.want(t, c.ask(t, reborn(attempt(do, "order-45", "1"), "hod85snpc1")), "completed", `{"receipt":"r-4"}`)
+		c.want(t, c.ask(t, again), "completed", `{"receipt":"r-3"}`)
+		c.want(t, c.ask(t, attempt(do, "order-42", "4")), "rejected", "")
+	})
 	t.Run("fails for good on data that is not JSON", func(t *testing.T) {
 		broken := attempt(do, "order-46", "1")
 		broken.Data = []byte(`{"order_id":`)
@@ -81,10 +88,12 @@ func TestParticipant(t *testing.T) {
 		}
 	})
 	t.Run("drops what nobody wants answered", func(t *testing.T) {
-		nobody := attempt(do, "order-47", "1")
-		nobody.Header.Del("ce-replyto")
-		c.publish(t, nobody)
-		c.drained(t)
+		for _, name := range []string{"ce-replyto", "ce-sagaid", "ce-birth", "ce-step"} {
+			nobody := attempt(do, "order-47", "1")
+			nobody.Header.Del(name)
+			c.publish(t, nobody)
+			c.drained(t)
+		}
 	})
 }
 
@@ -126,9 +135,21 @@ func attempt(m *nats.Msg, saga, number string) *nats.Msg {
 	}
 	copied.Header.Set("ce-sagaid", saga)
 	copied.Header.Set("ce-attempt", number)
-	copied.Header.Set("ce-id", saga+"/charge-card/"+direction+"/"+number)
-	copied.Header.Set("ce-replyto", "saga.event.payment."+saga+".charge-card."+direction+"."+number)
+	copied.Header.Set("ce-id", saga+"/"+born+"/charge-card/"+direction+"/"+number)
+	copied.Header.Set("ce-replyto", "saga.event.payment."+saga+"."+born+".charge-card."+direction+"."+number)
 	return copied
+}
+
+// born is the birth of the sagas in the examples.
+const born = "hod85snpc0"
+
+// reborn is a command for a later saga with the same id.
+func reborn(m *nats.Msg, birth string) *nats.Msg {
+	m.Header.Set("ce-birth", birth)
+	for _, name := range []string{"ce-id", "ce-replyto"} {
+		m.Header.Set(name, strings.Replace(m.Header.Get(name), born, birth, 1))
+	}
+	return m
 }
 
 // TestPermissions: docs/WIRE.md shows the accounts with which this test runs.

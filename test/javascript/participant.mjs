@@ -12,15 +12,16 @@ import { jetstream } from "@nats-io/jetstream";
 export class Rejection extends Error {}
 
 // answerer returns answer(action, command) for tables of actions, one for each
-// direction. The inbox holds what was answered, by saga, step and direction: repeated
-// commands are answered again and do nothing again. An answer of type "unknown" says
+// direction. The inbox holds what was answered, by saga, its birth, step and direction:
+// repeated commands are answered again and do nothing again. An answer of type "unknown" says
 // that only another process could answer.
 export function answerer(actions) {
   const inbox = new Map();
-  return (action, { saga, step, direction, data }) => {
-    const record = (answer) => (inbox.set(`${saga}/${step}/${direction}`, answer), answer); // the key: the same for all attempts
-    const done = inbox.get(`${saga}/${step}/do`);
-    const undone = inbox.get(`${saga}/${step}/undo`);
+  return (action, { saga, birth, step, direction, data }) => {
+    const key = (direction) => `${saga}/${birth}/${step}/${direction}`; // the same for all attempts
+    const record = (answer) => (inbox.set(key(direction), answer), answer);
+    const done = inbox.get(key("do"));
+    const undone = inbox.get(key("undo"));
     if (direction === "do" && undone && done?.type !== "rejected") {
       return { type: "rejected", reason: "this step was undone" }; // the do comes after its undo
     }
@@ -131,14 +132,18 @@ export async function serve(nc, name, answer) {
   }
 }
 
+// needed are the attributes without which a message is no command.
+const needed = ["replyto", "sagaid", "birth", "step", "direction"];
+
 async function handle(js, command, answer, back) {
   if (command.subject.split(".")[3] === "bundle") { // a neighbour takes bundles: it may get this one
     if (command.info.deliveryCount < deliveries && back.take(longest)) command.nak(1000);
     else command.term("bundles are not understood here");
     return;
   }
-  if (!command.headers?.has("ce-replyto")) {
-    command.term("not a command: ce-replyto is missing"); // nobody to answer
+  const missing = needed.find((name) => !attribute(command, name));
+  if (missing) {
+    command.term(`not a command: ce-${missing} is missing`); // nobody to answer, or no key
     return;
   }
   try {
@@ -162,7 +167,7 @@ function respond(command, answer) {
     return { type: "failed", reason: error.message, final: direction === "do" }; // another attempt brings the same bytes
   }
   return answer(command.subject.split(".")[3], {
-    saga: attribute(command, "sagaid"), step: attribute(command, "step"), direction, data,
+    saga: attribute(command, "sagaid"), birth: attribute(command, "birth"), step: attribute(command, "step"), direction, data,
   });
 }
 

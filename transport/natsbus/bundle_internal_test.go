@@ -19,11 +19,11 @@ func TestBundleRoundTrip(t *testing.T) {
 	text := rapid.StringMatching(`[ -~äß%\n"]{0,20}`)
 	rapid.Check(t, func(t *rapid.T) {
 		batch := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) transport.Envelope {
-			key := contract.Key{Saga: contract.SagaID(rapid.StringMatching(`[A-Za-z0-9_:=@-]{1,20}`).Draw(t, "saga")), Step: "reserve", Direction: contract.Do}
+			key := contract.Key{Saga: contract.SagaID(rapid.StringMatching(`[A-Za-z0-9_:=@-]{1,20}`).Draw(t, "saga")), Birth: 7, Step: "reserve", Direction: contract.Do}
 			e := transport.Envelope{
 				Subject: transport.Subjects{}.Event("inventory", key, 1), DedupID: rapid.StringMatching(`[a-f0-9]{0,32}`).Draw(t, "dedup"),
 				Type: transport.TypeFailed, ID: text.Draw(t, "id"), Reason: text.Draw(t, "reason"), Final: rapid.Bool().Draw(t, "final"),
-				Saga: key.Saga, Step: key.Step, Direction: key.Direction, Attempt: 1,
+				Saga: key.Saga, Birth: key.Birth, Step: key.Step, Direction: key.Direction, Attempt: 1,
 				Data: rapid.SliceOfN(rapid.Byte(), 0, 50).Draw(t, "data"),
 			}
 			if rapid.Bool().Draw(t, "dated") {
@@ -78,21 +78,21 @@ func TestTrim(t *testing.T) {
 // What is kept of one message does not keep the others that it travelled with.
 func TestUnpackKeepsNothingOfTheBundle(t *testing.T) {
 	var p packet
-	p.add(&transport.Envelope{Subject: "saga.event.a.s.t.do.1", Type: transport.TypeCompleted, Data: []byte(`{"receipt":1}`)})
+	p.add(&transport.Envelope{Subject: "saga.event.a.s.7.t.do.1", Type: transport.TypeCompleted, Data: []byte(`{"receipt":1}`)})
 	frames, err := unpack(p.bytes, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
 	clear(p.bytes)
 	e, err := decodeFrame(&frames[0])
-	if err != nil || e.Subject != "saga.event.a.s.t.do.1" || string(e.Data) != `{"receipt":1}` {
+	if err != nil || e.Subject != "saga.event.a.s.7.t.do.1" || string(e.Data) != `{"receipt":1}` {
 		t.Errorf("%+v, %v", e, err)
 	}
 }
 
 // A value that is passed on as it is does not end its header.
 func TestBundleHeaderIsOneLine(t *testing.T) {
-	e := transport.Envelope{Subject: "saga.event.a.s.t.do.1", Type: transport.TypeCompleted, TraceState: "a=1\r\nce-final: true", DedupID: "x\ny"}
+	e := transport.Envelope{Subject: "saga.event.a.s.7.t.do.1", Type: transport.TypeCompleted, TraceState: "a=1\r\nce-final: true", DedupID: "x\ny"}
 	var p packet
 	p.add(&e)
 	frames, err := unpack(p.bytes, 1)
@@ -107,7 +107,7 @@ func TestBundleHeaderIsOneLine(t *testing.T) {
 
 // What is no bundle is refused with a sentence that says where and what.
 func TestUnpackRefuses(t *testing.T) {
-	const one = "HPUB saga.event.a.s.t.do.1 12 14\r\nNATS/1.0\r\n\r\n{}\r\n"
+	const one = "HPUB saga.event.a.s.7.t.do.1 12 14\r\nNATS/1.0\r\n\r\n{}\r\n"
 	cases := map[string]struct {
 		data string
 		n    int
@@ -148,10 +148,10 @@ func TestUnpackRefuses(t *testing.T) {
 // FuzzUnpack reads whatever somebody may put into a bundle: nothing panics, reasons
 // are short, and what is taken for messages has the bytes that were there.
 func FuzzUnpack(f *testing.F) {
-	f.Add([]byte("HPUB saga.event.a.s.t.do.1 12 14\r\nNATS/1.0\r\n\r\n{}\r\n"), 1)
+	f.Add([]byte("HPUB saga.event.a.s.7.t.do.1 12 14\r\nNATS/1.0\r\n\r\n{}\r\n"), 1)
 	f.Add([]byte("HPUB saga.command.a.b 40 40\r\nNATS/1.0\r\nce-type: x\r\nTraceState: a\r\n\r\n\r\nHPUB a 0 0\r\n\r\n"), 2)
 	var p packet
-	e := transport.Envelope{Subject: "saga.event.a.s.t.do.1", Type: transport.TypeRejected, Reason: "50 % off", DedupID: "a"}
+	e := transport.Envelope{Subject: "saga.event.a.s.7.t.do.1", Type: transport.TypeRejected, Reason: "50 % off", DedupID: "a"}
 	p.add(&e)
 	p.add(&e)
 	f.Add(p.bytes, 2)

@@ -147,9 +147,9 @@ func TestBundlesOfAnswers(t *testing.T) {
 	}
 	service := connect(t, server, func(c *natsbus.Config) { c.Provision, c.CheckInterval = natsbus.Verify, time.Hour })
 	answers := []transport.Envelope{
-		{Subject: "saga.event.inventory.a.reserve.do.1", Type: transport.TypeCompleted, ID: "a"},
-		{Subject: "saga.event.inventory.b.reserve.do.1", Type: transport.TypeRejected, ID: "b", Reason: "sold out"},
-		{Subject: "saga.event.payment.b.charge.do.1", Type: transport.TypeCompleted, ID: "c"},
+		{Subject: "saga.event.inventory.a.7.reserve.do.1", Type: transport.TypeCompleted, ID: "a"},
+		{Subject: "saga.event.inventory.b.7.reserve.do.1", Type: transport.TypeRejected, ID: "b", Reason: "sold out"},
+		{Subject: "saga.event.payment.b.7.charge.do.1", Type: transport.TypeCompleted, ID: "c"},
 	}
 	insist(t, service, answers...)
 	if n := service.Stats().Bundles; n != 0 {
@@ -162,8 +162,8 @@ func TestBundlesOfAnswers(t *testing.T) {
 	}
 	insist(t, service, answers...)
 	want := []string{
-		"saga.event.inventory.a.reserve.do.1", "saga.event.inventory.b.reserve.do.1", "saga.event.payment.b.charge.do.1",
-		"saga.event.inventory.bundle.2", "saga.event.payment.b.charge.do.1",
+		"saga.event.inventory.a.7.reserve.do.1", "saga.event.inventory.b.7.reserve.do.1", "saga.event.payment.b.7.charge.do.1",
+		"saga.event.inventory.bundle.2", "saga.event.payment.b.7.charge.do.1",
 	}
 	got := lie(t, coordinator, transport.Events)
 	slices.Sort(got[3:])
@@ -353,7 +353,7 @@ func hpub(subject, header, data string) string {
 func TestBundleOfOthers(t *testing.T) {
 	bus := connect(t, start(t, embedded.Config{}), nil)
 	const completed = "ce-type: " + transport.TypeCompleted + "\r\n"
-	own, others := "saga.event.inventory.a.reserve.do.1", "saga.event.payment.a.charge.do.1"
+	own, others := "saga.event.inventory.a.7.reserve.do.1", "saga.event.payment.a.7.charge.do.1"
 	raw(t, bus, "saga.event.inventory.bundle.2", hpub(own, completed, ""), hpub(others, completed, ""))
 	raw(t, bus, "saga.event.inventory.bundle.1", hpub("saga.command.inventory.reserve", completed, ""))
 	raw(t, bus, "saga.event.inventory.bundle.1", hpub("saga.event.inventory.bundle.1", completed, ""))

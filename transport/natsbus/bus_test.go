@@ -96,11 +96,11 @@ func TestConformance(t *testing.T) {
 }
 
 func command(i string) transport.Envelope {
-	key := contract.Key{Saga: contract.SagaID(i), Step: "reserve", Direction: contract.Do}
+	key := contract.Key{Saga: contract.SagaID(i), Birth: 7, Step: "reserve", Direction: contract.Do}
 	s := transport.Subjects{}
 	return transport.Envelope{
 		Subject: s.Command("inventory", "reserve-stock"), ID: i, Type: transport.TypeCommand, DedupID: "dedup-" + i,
-		Saga: key.Saga, Step: key.Step, Direction: key.Direction, Attempt: 1, ReplyTo: s.Event("inventory", key, 1),
+		Saga: key.Saga, Birth: key.Birth, Step: key.Step, Direction: key.Direction, Attempt: 1, ReplyTo: s.Event("inventory", key, 1),
 	}
 }
 

@@ -187,7 +187,7 @@ func TestAnswersGoToTheOwner(t *testing.T) {
 		return nil
 	}))
 	insist(t, one, transport.Envelope{Subject: answer, Type: transport.TypeCompleted})
-	await(t, source1, "order-1/reserve/do/1")
+	await(t, source1, "order-1/7/reserve/do/1")
 
 	if _, err := two.Subscribe(within(t), mine("coordinator-b", func(context.Context) error { return replaced })); !errors.Is(err, replaced) {
 		t.Errorf("whoever is not the owner subscribes: %v", err)
@@ -195,7 +195,7 @@ func TestAnswersGoToTheOwner(t *testing.T) {
 	lost.Store(true)
 	source2 := subscribe(t, two, mine("coordinator-b", func(context.Context) error { return nil }))
 	insist(t, one, transport.Envelope{Subject: answer, Type: transport.TypeRejected})
-	await(t, source2, "order-1/reserve/do/1")
+	await(t, source2, "order-1/7/reserve/do/1")
 	_ = one.Look(within(t))
 	stream, err := jetStream(t, two).Stream(within(t), "SAGA_EVENTS")
 	if err != nil {

@@ -75,12 +75,12 @@ func TestPoisonOfOneParticipant(t *testing.T) {
 	wire := connected(t, server)
 	const flood = 4096 + natsbus.LetterBurst
 	for range flood {
-		wire.hpub("saga.event.payment.order-1.charge.do.1", "", "NATS/1.0\r\nRequest Id: 7\r\n\r\n", "poison")
+		wire.hpub("saga.event.payment.order-1.7.charge.do.1", "", "NATS/1.0\r\nRequest Id: 7\r\n\r\n", "poison")
 	}
-	wire.hpub("saga.event.stock.order-1.reserve.do.1", "", "NATS/1.0\r\nce-type: nonsense\r\n\r\n", "a neighbour's")
+	wire.hpub("saga.event.stock.order-1.7.reserve.do.1", "", "NATS/1.0\r\nce-type: nonsense\r\n\r\n", "a neighbour's")
 	wire.flush(t)
 	insist(t, bus, transport.Envelope{Subject: answer, Type: transport.TypeCompleted})
-	await(t, source, "order-1/reserve/do/1")
+	await(t, source, "order-1/7/reserve/do/1")
 	unsaid(t, bus)
 	s := bus.Stats()
 	if s.DeadLettered < natsbus.LetterBurst/2 || s.DeadLettered+s.DeadOverRate+s.DeadUnstored != flood+1 || s.DeadOverRate == 0 {
@@ -121,7 +121,7 @@ func TestDeadLettersUnavailable(t *testing.T) {
 		t.Fatal(err)
 	}
 	insist(t, owner, transport.Envelope{Subject: answer, Type: transport.TypeCompleted})
-	await(t, source, "order-1/reserve/do/1")
+	await(t, source, "order-1/7/reserve/do/1")
 	unsaid(t, verify)
 	if s := verify.Stats(); s.DeadUnstored != 1 || s.DeadLetterFailed != 3 || s.DeadLettered != 0 {
 		t.Errorf("%+v; want three tries, and one that is not kept", s)
@@ -202,10 +202,10 @@ func TestRings(t *testing.T) {
 	source := subscribe(t, bus, answers())
 	pump(t, source)
 	wire := connected(t, server)
-	wire.pub("saga.event.stock.order-1.reserve.do.1", "", "the neighbour's")
+	wire.pub("saga.event.stock.order-1.7.reserve.do.1", "", "the neighbour's")
 	const n, size = 300, 32 << 10 // more than the whole stream
 	for i := range n {
-		wire.pub("saga.event.payment.order-1.charge.do.1", "", fmt.Sprintf("%04d", i)+strings.Repeat("x", size))
+		wire.pub("saga.event.payment.order-1.7.charge.do.1", "", fmt.Sprintf("%04d", i)+strings.Repeat("x", size))
 		if i%20 == 19 { // as many as may wait
 			wire.flush(t)
 			awaitEmpty(t, bus, transport.Events)
@@ -346,7 +346,7 @@ func TestReplayRestoresNoControlHeaders(t *testing.T) {
 	if len(m.Header) != 2 || m.Header.Get("ce-type") != transport.TypeCompleted || strings.Join(m.Header["X-Trace"], "") != "ab" || !strings.HasPrefix(id, "replay-") {
 		t.Errorf("replayed with %v and the id %s", m.Header, id)
 	}
-	await(t, source, "order-1/reserve/do/1")
+	await(t, source, "order-1/7/reserve/do/1")
 }
 
 // A subject with a carriage return in it is one token to the server and two to the client,
@@ -382,13 +382,13 @@ func TestSubjectThatBreaksConnections(t *testing.T) {
 			bus := c.bus(t, server)
 			wire := connected(t, server)
 			wire.pub("saga.event.inventory.a\rb", "", "poison")
-			wire.hpub("saga.event.inventory.order-1\r.reserve.do.1", "", "NATS/1.0\r\nce-type: dev.amends.completed.v1\r\n\r\n", "poison")
+			wire.hpub("saga.event.inventory.order-1\r.7.reserve.do.1", "", "NATS/1.0\r\nce-type: dev.amends.completed.v1\r\n\r\n", "poison")
 			wire.hpub("saga.event.inventory.\r\r.bundle.1", "", "NATS/1.0\r\n\r\n", "poison")
 			wire.flush(t)
 			insist(t, bus, transport.Envelope{Subject: answer, Type: transport.TypeCompleted})
 			sub := answers()
 			sub.AckWait = time.Second // what was on its way when the connection was lost comes again
-			await(t, subscribe(t, bus, sub), "order-1/reserve/do/1")
+			await(t, subscribe(t, bus, sub), "order-1/7/reserve/do/1")
 			unsaid(t, bus)
 			if s := bus.Stats(); s.DeadLettered != c.stored || s.DeadUnstored != 3-c.stored || c.stored > 0 && s.Reconnects > 0 {
 				t.Errorf("%+v; want %d dead letters of 3", s, c.stored)
@@ -404,13 +404,13 @@ func TestOriginsAreBounded(t *testing.T) {
 	source := subscribe(t, bus, answers())
 	wire := connected(t, server)
 	for i := range 50 {
-		wire.pub(fmt.Sprintf("saga.event.P%d.order-1.reserve.do.1", i), "", "x")
+		wire.pub(fmt.Sprintf("saga.event.P%d.order-1.7.reserve.do.1", i), "", "x")
 	}
 	wire.pub("saga.event.\x01\xff.%", "", "x")
 	wire.pub("saga.event.stock.x", "", "x")
 	wire.hpub(answer, "", "NATS/1.0\r\nce-type: dev.amends.completed.v1\r\n\r\n", "")
 	wire.flush(t)
-	await(t, source, "order-1/reserve/do/1")
+	await(t, source, "order-1/7/reserve/do/1")
 	unsaid(t, bus)
 	stream, err := jetStream(t, bus).Stream(within(t), bus.StreamName(transport.DeadLetters))
 	if err != nil {
@@ -456,7 +456,7 @@ func TestCloseMovesDeadLetters(t *testing.T) {
 	source := subscribe(t, bus, answers())
 	batch := make([]transport.Envelope, 100)
 	for i := range batch {
-		batch[i] = transport.Envelope{Subject: fmt.Sprintf("saga.event.inventory.order-%d.reserve.do.1", i), Type: transport.TypeCompleted}
+		batch[i] = transport.Envelope{Subject: fmt.Sprintf("saga.event.inventory.order-%d.7.reserve.do.1", i), Type: transport.TypeCompleted}
 	}
 	insist(t, bus, batch...)
 	list := receive(t, source, len(batch))
@@ -535,7 +535,7 @@ func TestDeadLetterOfWhatIsNoBundle(t *testing.T) {
 		t.Fatal(err)
 	}
 	insist(t, bus, transport.Envelope{Subject: answer, Type: transport.TypeCompleted})
-	await(t, source, "order-1/reserve/do/1")
+	await(t, source, "order-1/7/reserve/do/1")
 	unsaid(t, bus)
 	list, err := bus.ListDeadLetters(within(t), 0, 10)
 	if err != nil || len(list) != 1 || list[0].Subject != m.Subject || list[0].Header["x"][0] != "y" {

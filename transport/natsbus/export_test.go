@@ -98,5 +98,5 @@ const BundleMost = bundleMost
 
 // Late is a delivery of a source that is not answered yet.
 func Late(s transport.Source) transport.Delivery {
-	return &delivery{source: s.(*source), msg: &nats.Msg{Subject: "saga.event.inventory.order-1.reserve.do.1"}}
+	return &delivery{source: s.(*source), msg: &nats.Msg{Subject: "saga.event.inventory.order-1.7.reserve.do.1"}}
 }

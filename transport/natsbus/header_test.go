@@ -18,7 +18,7 @@ import (
 
 const trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
-const answer = "saga.event.inventory.order-1.reserve.do.1"
+const answer = "saga.event.inventory.order-1.7.reserve.do.1"
 
 func right() nats.Header { return nats.Header{"ce-type": {transport.TypeCompleted}} }
 
@@ -70,6 +70,10 @@ func malformed() map[string]struct {
 		"huge attempt":                bad("number from 1", "ce-attempt", "99999999999999999999"),
 		"another attempt":             bad("contradicts", "ce-attempt", "2"),
 		"another saga":                bad("contradicts", "ce-sagaid", "order-2"),
+		"another birth":               bad("contradicts", "ce-birth", "8"),
+		"a birth in capitals":         bad("birth", "ce-birth", "A"),
+		"a birth of 10 kB":            bad("birth", "ce-birth", strings.Repeat("1", 10<<10)),
+		"an empty birth":              bad("birth", "ce-birth", ""),
 		"another step":                bad("contradicts", "ce-step", "charge"),
 		"another direction":           bad("contradicts", "ce-direction", "undo"),
 		"no direction":                bad("neither do nor undo", "ce-direction", "sideways"),
@@ -85,8 +89,10 @@ func malformed() map[string]struct {
 		"final, perhaps":              bad("ce-final", "ce-final", "maybe"),
 		"too few tokens":              {"saga.event.inventory.order-1", right(), "tokens"},
 		"too many tokens":             {answer + ".x", right(), "tokens"},
-		"a participant in capitals":   {"saga.event.Inventory.order-1.reserve.do.1", right(), "participant"},
-		"a step in capitals":          {"saga.event.inventory.order-1.Reserve.do.1", right(), "step"},
+		"no birth":                    {"saga.event.inventory.order-1.reserve.do.1", right(), "tokens"},
+		"a birth in the saga's place": {"saga.event.inventory.7.order-1.reserve.do.1", right(), "birth"},
+		"a participant in capitals":   {"saga.event.Inventory.order-1.7.reserve.do.1", right(), "participant"},
+		"a step in capitals":          {"saga.event.inventory.order-1.7.Reserve.do.1", right(), "step"},
 		"words of the server":         {answer, nats.Header{"Status": {"409"}, "Description": {"Consumer Deleted"}}, "ce-type"},
 		"a heartbeat of the server":   {answer, nats.Header{"Status": {"100"}, "Description": {"Idle Heartbeat"}}, "ce-type"},
 	}
@@ -113,7 +119,7 @@ func TestMalformedMessages(t *testing.T) {
 	if _, err := jetStream(t, bus).PublishMsg(within(t), &nats.Msg{Subject: answer, Header: right()}); err != nil {
 		t.Fatal(err)
 	}
-	await(t, source, "order-1/reserve/do/1")
+	await(t, source, "order-1/7/reserve/do/1")
 	awaitEmpty(t, bus, transport.Events)
 	list, err := bus.ListDeadLetters(within(t), 0, 1000)
 	if err != nil || len(list) != len(cases) {
@@ -176,8 +182,8 @@ func TestLenientHeaders(t *testing.T) {
 	}
 	got := *batch[0].Envelope()
 	want := transport.Envelope{
-		Subject: answer, ID: "order-1/reserve/do/1", Type: transport.TypeRejected, Reason: "50% off, Grüße ✓", ContentType: "text/plain",
-		TraceParent: trace, TraceState: "a=1,b=2", Saga: "order-1", Step: "reserve", Direction: contract.Do, Attempt: 1, Data: got.Data,
+		Subject: answer, ID: "order-1/7/reserve/do/1", Type: transport.TypeRejected, Reason: "50% off, Grüße ✓", ContentType: "text/plain",
+		TraceParent: trace, TraceState: "a=1,b=2", Saga: "order-1", Birth: 7, Step: "reserve", Direction: contract.Do, Attempt: 1, Data: got.Data,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -210,8 +216,8 @@ func TestAnswersThatAreTakenAllTheSame(t *testing.T) {
 		}
 		got := *batch[0].Envelope()
 		batch[0].Ack()
-		c.want.Subject, c.want.ID, c.want.Type, c.want.Data = answer, "order-1/reserve/do/1", transport.TypeCompleted, got.Data
-		c.want.Saga, c.want.Step, c.want.Direction, c.want.Attempt = "order-1", "reserve", contract.Do, 1
+		c.want.Subject, c.want.ID, c.want.Type, c.want.Data = answer, "order-1/7/reserve/do/1", transport.TypeCompleted, got.Data
+		c.want.Saga, c.want.Birth, c.want.Step, c.want.Direction, c.want.Attempt = "order-1", 7, "reserve", contract.Do, 1
 		if diff := cmp.Diff(c.want, got); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
@@ -239,7 +245,7 @@ func TestBrokenHeaderBlocks(t *testing.T) {
 	if _, err := jetStream(t, bus).PublishMsg(within(t), &nats.Msg{Subject: answer, Header: right()}); err != nil {
 		t.Fatal(err)
 	}
-	await(t, source, "order-1/reserve/do/1")
+	await(t, source, "order-1/7/reserve/do/1")
 	awaitEmpty(t, bus, transport.Events)
 	list, err := bus.ListDeadLetters(within(t), 0, 100)
 	if err != nil || len(list) != len(blocks) {

@@ -119,7 +119,7 @@ func TestLargestMessage(t *testing.T) {
 	e := transport.Envelope{Subject: answer, Type: "unknown", Data: make([]byte, size)}
 	insist(t, bus, e)
 	insist(t, bus, transport.Envelope{Subject: answer, Type: transport.TypeCompleted})
-	await(t, source, "order-1/reserve/do/1")
+	await(t, source, "order-1/7/reserve/do/1")
 	awaitEmpty(t, bus, transport.Events)
 	list, err := bus.ListDeadLetters(within(t), 0, 10)
 	if err != nil || len(list) != 1 || len(list[0].Data) != size {

@@ -25,8 +25,8 @@ func TestLoad(t *testing.T) {
 	batch := make([]transport.Envelope, 5)
 	for i := range batch {
 		batch[i] = transport.Envelope{
-			Subject: "saga.command.stock.reserve", ID: "s1/reserve/do/1", Type: transport.TypeCommand, Saga: "s1", Step: "reserve",
-			Direction: "do", Attempt: 1, ReplyTo: "saga.event.stock.s1.reserve.do.1", Data: []byte("{}"),
+			Subject: "saga.command.stock.reserve", ID: "s1/7/reserve/do/1", Type: transport.TypeCommand, Saga: "s1", Birth: 7, Step: "reserve",
+			Direction: "do", Attempt: 1, ReplyTo: "saga.event.stock.s1.7.reserve.do.1", Data: []byte("{}"),
 		}
 	}
 	if errs := bus.Publish(t.Context(), batch); errs != nil {

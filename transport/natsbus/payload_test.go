@@ -29,7 +29,7 @@ var longPrefix = strings.Repeat("p", transport.MaxPrefix)
 func largestCommand() transport.Envelope {
 	text := func(n int) string { return strings.Repeat("\x01", n) }
 	name := strings.Repeat("n", contract.MaxNameLength)
-	key := contract.Key{Saga: contract.SagaID(strings.Repeat("x", contract.MaxSagaIDLength)), Step: contract.StepName(name), Direction: contract.Back}
+	key := contract.Key{Saga: contract.SagaID(strings.Repeat("x", contract.MaxSagaIDLength)), Birth: math.MaxInt64, Step: contract.StepName(name), Direction: contract.Back}
 	subjects := transport.Subjects{Prefix: longPrefix}
 	quoted := bytes.Repeat([]byte{'A'}, base64.StdEncoding.EncodedLen(contract.MaxPayload))
 	result := bytes.Repeat([]byte{'1'}, contract.MaxPayload)
@@ -39,7 +39,7 @@ func largestCommand() transport.Envelope {
 		ID: text(transport.MaxID), Source: text(transport.MaxSource), Type: transport.TypeCommand, Time: moment,
 		ContentType: `text/plain; a="` + strings.Repeat(" ", transport.MaxContentType-len(`text/plain; a=""`)) + `"`,
 		TraceParent: trace, TraceState: strings.Repeat("~", transport.MaxTraceState),
-		Saga: key.Saga, Definition: contract.DefinitionRef{Name: name, Version: math.MaxInt}, Step: key.Step, Direction: key.Direction,
+		Saga: key.Saga, Birth: key.Birth, Definition: contract.DefinitionRef{Name: name, Version: math.MaxInt}, Step: key.Step, Direction: key.Direction,
 		Attempt: math.MaxInt, ReplyTo: subjects.Event(name, key, math.MaxInt), Expires: moment,
 		Reason: text(transport.MaxReason), Final: true, Code: text(transport.MaxCode), RetryAfter: transport.MaxRetryAfter,
 		Data: fmt.Appendf(nil, `{"request":"%s","result":%s}`, quoted, result),

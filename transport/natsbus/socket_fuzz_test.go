@@ -21,9 +21,9 @@ import (
 // behind them is taken, and nothing of what came is left to be delivered again (I9, I10).
 func FuzzSocket(f *testing.F) {
 	harbour := newHarbour(f)
-	const event = "order-1.reserve.do.1"
+	const event = "order-1.7.reserve.do.1"
 	completed := "ce-type: " + transport.TypeCompleted + "\r\n"
-	frame := hpub("saga.event.P.order-1.reserve.do.1", "NATS/1.0\r\n"+completed+"\r\n", "{}")
+	frame := hpub("saga.event.P.order-1.7.reserve.do.1", "NATS/1.0\r\n"+completed+"\r\n", "{}")
 	for _, block := range []string{
 		"", "\r\n\r\n", "NATS/1.0\r\n\r\n", "NATS/1.0\r\n" + completed + "\r\n", "NATS/1.0\r\nRequest Id: 7\r\n\r\n", "NATS/1.0\r\n(a)\"b\": c\r\n" + completed + "\r\n",
 		completed + "\r\n", "NATS/1.0" + completed + "\r\n", "NATS/1.0\r\n" + completed, "NATS/1.0\r\n: \r\n:\r\n\r\n", "NATS/1.0\r\nce-type\r\n\r\n",
@@ -124,7 +124,7 @@ func (h *harbour) publish(t *testing.T, subject, reply, block string, data []byt
 		_ = h.wire.conn.Close()
 		h.wire = nil
 	}
-	right := fmt.Sprintf("saga.event.right.order-%d.reserve.do.1", n)
+	right := fmt.Sprintf("saga.event.right.order-%d.7.reserve.do.1", n)
 	if errs := h.bus.Publish(t.Context(), []transport.Envelope{{Subject: right, Type: transport.TypeCompleted}}); errs != nil {
 		t.Fatal(errs)
 	}

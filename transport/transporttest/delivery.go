@@ -107,14 +107,14 @@ func errorPerEnvelope(t *testing.T, b *bench) {
 }
 
 func bareAnswer(t *testing.T, b *bench) {
-	key := contract.Key{Saga: "order-42", Step: "charge-card", Direction: contract.Back}
+	key := contract.Key{Saga: "order-42", Birth: 7, Step: "charge-card", Direction: contract.Back}
 	source := b.subscribe(transport.Subscription{Stream: transport.Events, Name: "coordinator"})
 	b.publish(transport.Envelope{Subject: b.subjects.Event("payment", key, 3), Type: transport.TypeCompleted, Data: []byte(`{}`)})
 	got := b.receive(source, 1)[0].Envelope()
 	if got.Saga != key.Saga || got.Step != key.Step || got.Direction != key.Direction || got.Attempt != 3 {
 		t.Errorf("the answer is to %s %s %s %d, want what its subject says", got.Saga, got.Step, got.Direction, got.Attempt)
 	}
-	if got.ID != "order-42/charge-card/undo/3" {
+	if got.ID != "order-42/7/charge-card/undo/3" {
 		t.Errorf("id %q", got.ID)
 	}
 }

@@ -16,7 +16,7 @@ func (b *bench) deadLetters() transport.Source {
 }
 
 func nonsense(t *testing.T, b *bench) {
-	key := contract.Key{Saga: "order-1", Step: "reserve", Direction: contract.Do}
+	key := contract.Key{Saga: "order-1", Birth: 7, Step: "reserve", Direction: contract.Do}
 	right := b.subjects.Event("inventory", key, 1)
 	cases := []struct {
 		name     string
@@ -26,8 +26,11 @@ func nonsense(t *testing.T, b *bench) {
 		{"unknown type", transport.Envelope{Subject: right, Type: "com.example.other"}, "ce-type"},
 		{"no type", transport.Envelope{Subject: right}, "ce-type"},
 		{"a subject that says nothing", transport.Envelope{Subject: "saga.event.inventory", Type: transport.TypeCompleted}, "tokens"},
-		{"attempt zero", transport.Envelope{Subject: "saga.event.inventory.order-1.reserve.do.0", Type: transport.TypeCompleted}, "attempt"},
-		{"a foreign direction", transport.Envelope{Subject: "saga.event.inventory.order-1.reserve.back.1", Type: transport.TypeCompleted}, "direction"},
+		{"attempt zero", transport.Envelope{Subject: "saga.event.inventory.order-1.7.reserve.do.0", Type: transport.TypeCompleted}, "attempt"},
+		{"a foreign direction", transport.Envelope{Subject: "saga.event.inventory.order-1.7.reserve.back.1", Type: transport.TypeCompleted}, "direction"},
+		{"no birth", transport.Envelope{Subject: "saga.event.inventory.order-1.reserve.do.1", Type: transport.TypeCompleted}, "tokens"},
+		{"a birth with a zero in front", transport.Envelope{Subject: "saga.event.inventory.order-1.07.reserve.do.1", Type: transport.TypeCompleted}, "birth"},
+		{"another birth", transport.Envelope{Subject: right, Type: transport.TypeCompleted, Birth: 8}, "contradicts"},
 		{"contradiction", transport.Envelope{Subject: right, Type: transport.TypeCompleted, Saga: "order-2"}, "contradicts"},
 	}
 	var batch []transport.Envelope

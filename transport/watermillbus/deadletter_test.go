@@ -45,7 +45,7 @@ func TestPoisonEnds(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		subject := "saga.event.inventory.order-1.reserve.do.1"
+		subject := "saga.event.inventory.order-1.7.reserve.do.1"
 		batch := []transport.Envelope{{Subject: subject, Type: "nonsense"}, {Subject: subject, Type: transport.TypeCompleted}}
 		if errs := bus.Publish(t.Context(), batch); errs != nil {
 			t.Fatal(errs)
@@ -83,7 +83,7 @@ func TestDeadLetterKeepsMetadata(t *testing.T) {
 	}
 	m := message.NewMessage("1", []byte("poison"))
 	m.Metadata.Set("Request Id", "7")
-	m.Metadata.Set("ce-subject", "saga.event.inventory.order-1.reserve.do.1")
+	m.Metadata.Set("ce-subject", "saga.event.inventory.order-1.7.reserve.do.1")
 	if err := pubsub.Publish("saga.event", m); err != nil {
 		t.Fatal(err)
 	}

@@ -62,7 +62,7 @@ func (b *bench) serve(ctx context.Context) error {
 // command publishes a command about a card.
 func (b *bench) command(card, action string, direction contract.Direction, attempt int) {
 	b.t.Helper()
-	key := contract.Key{Saga: contract.SagaID(card), Step: "charge-card", Direction: direction}
+	key := contract.Key{Saga: contract.SagaID(card), Birth: 7, Step: "charge-card", Direction: direction}
 	var subjects transport.Subjects
 	charge := checkout.Charge{OrderID: card, Card: card, Cents: 100}
 	var data any = charge
@@ -75,7 +75,7 @@ func (b *bench) command(card, action string, direction contract.Direction, attem
 	}
 	if errs := b.bus.Publish(b.t.Context(), []transport.Envelope{{
 		Subject: subjects.Command("payment", action), Type: transport.TypeCommand, Time: time.Now(),
-		Saga: key.Saga, Step: key.Step, Direction: direction, Attempt: attempt,
+		Saga: key.Saga, Birth: key.Birth, Step: key.Step, Direction: direction, Attempt: attempt,
 		ReplyTo: subjects.Event("payment", key, attempt), Data: text,
 	}}); errs != nil {
 		b.t.Fatal(errs)
@@ -136,7 +136,7 @@ func running(t *testing.T, test func(b *bench)) {
 func TestPlain(t *testing.T) {
 	running(t, func(b *bench) {
 		b.command("visa", "charge-card", contract.Do, 1)
-		b.expect(time.Second, "visa.charge-card.do.1 "+transport.TypeCompleted)
+		b.expect(time.Second, "visa.7.charge-card.do.1 "+transport.TypeCompleted)
 		b.expectSaid()
 	})
 }
@@ -146,8 +146,8 @@ func TestSlow(t *testing.T) {
 		b.command(Slow, "charge-card", contract.Do, 1)
 		b.expect(2*time.Second, "none")
 		b.command(Slow, "charge-card", contract.Do, 2)
-		b.expect(500*time.Millisecond, "test-slow.charge-card.do.2 "+transport.TypeCompleted)
-		b.expect(time.Minute, "test-slow.charge-card.do.1 "+transport.TypeCompleted)
+		b.expect(500*time.Millisecond, "test-slow.7.charge-card.do.2 "+transport.TypeCompleted)
+		b.expect(time.Minute, "test-slow.7.charge-card.do.1 "+transport.TypeCompleted)
 		b.expectSaid("on its way", "late answer")
 	})
 }
@@ -155,8 +155,8 @@ func TestSlow(t *testing.T) {
 func TestTwice(t *testing.T) {
 	running(t, func(b *bench) {
 		b.command(Twice, "charge-card", contract.Do, 1)
-		b.expect(time.Second, "test-twice.charge-card.do.1 "+transport.TypeCompleted)
-		b.expect(time.Second, "test-twice.charge-card.do.1 "+transport.TypeCompleted)
+		b.expect(time.Second, "test-twice.7.charge-card.do.1 "+transport.TypeCompleted)
+		b.expect(time.Second, "test-twice.7.charge-card.do.1 "+transport.TypeCompleted)
 		b.expect(time.Minute, "none")
 		b.expectSaid("on the bus twice")
 	})
@@ -169,10 +169,10 @@ func TestLate(t *testing.T) {
 		b.command(Late, "charge-card", contract.Do, 2)
 		b.expect(2*time.Second, "none")
 		b.command(Late, "refund-card", contract.Back, 1)
-		b.expect(100*time.Millisecond, "test-late.charge-card.undo.1 "+transport.TypeCompleted)
+		b.expect(100*time.Millisecond, "test-late.7.charge-card.undo.1 "+transport.TypeCompleted)
 		late := []string{b.answer(time.Second), b.answer(time.Second)}
 		slices.Sort(late)
-		if want := []string{"test-late.charge-card.do.1 " + transport.TypeRejected, "test-late.charge-card.do.2 " + transport.TypeRejected}; !slices.Equal(late, want) {
+		if want := []string{"test-late.7.charge-card.do.1 " + transport.TypeRejected, "test-late.7.charge-card.do.2 " + transport.TypeRejected}; !slices.Equal(late, want) {
 			b.t.Errorf("answers %q, want %q", late, want)
 		}
 		b.expectSaid("held up", "a tombstone is left", "is refused")
@@ -187,7 +187,7 @@ func TestLateWithoutUndo(t *testing.T) {
 	running(t, func(b *bench) {
 		b.command(Late, "charge-card", contract.Do, 1)
 		b.expect(patience-time.Second, "none")
-		b.expect(2*time.Second, "test-late.charge-card.do.1 "+transport.TypeCompleted)
+		b.expect(2*time.Second, "test-late.7.charge-card.do.1 "+transport.TypeCompleted)
 	})
 }
 
@@ -209,7 +209,7 @@ func TestCrash(t *testing.T) {
 		}
 		ctx, stop := context.WithCancel(t.Context())
 		go func() { ended <- b.serve(ctx) }()
-		b.expect(time.Minute, "test-crash.charge-card.do.1 "+transport.TypeCompleted)
+		b.expect(time.Minute, "test-crash.7.charge-card.do.1 "+transport.TypeCompleted)
 		if b.charged[Crash] != 1 {
 			t.Errorf("charged %d times, want once", b.charged[Crash])
 		}

@@ -33,7 +33,7 @@ type Envelope struct {
 	Subject string `protobuf:"bytes,1,opt,name=subject" json:"subject,omitempty"`
 	// What the bus deduplicates within its window; never guessable. Empty: nothing.
 	DedupId string `protobuf:"bytes,2,opt,name=dedup_id,json=dedupId" json:"dedup_id,omitempty"`
-	// CloudEvents id: saga/step/direction/attempt for commands.
+	// CloudEvents id: saga/birth/step/direction/attempt for commands.
 	Id string `protobuf:"bytes,3,opt,name=id" json:"id,omitempty"`
 	// CloudEvents source, a URI reference such as /amends/coordinator.
 	Source string `protobuf:"bytes,4,opt,name=source" json:"source,omitempty"`
@@ -71,9 +71,13 @@ type Envelope struct {
 	Data []byte `protobuf:"bytes,20,opt,name=data" json:"data,omitempty"`
 	// Of a request that was refused for now: in how many milliseconds it makes sense
 	// to ask again; 0: not said.
-	RetryAfterMs  uint32 `protobuf:"varint,21,opt,name=retry_after_ms,json=retryAfterMs" json:"retry_after_ms,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	RetryAfterMs uint32 `protobuf:"varint,21,opt,name=retry_after_ms,json=retryAfterMs" json:"retry_after_ms,omitempty"`
+	// When the saga was started, in microseconds since 1970-01-01T00:00:00Z: with its id
+	// it says which saga it is. Elsewhere it is written in base 36. 0: the message is about
+	// no saga.
+	BirthUnixMicro int64 `protobuf:"fixed64,22,opt,name=birth_unix_micro,json=birthUnixMicro" json:"birth_unix_micro,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Envelope) Reset() {
@@ -253,11 +257,18 @@ func (x *Envelope) GetRetryAfterMs() uint32 {
 	return 0
 }
 
+func (x *Envelope) GetBirthUnixMicro() int64 {
+	if x != nil {
+		return x.BirthUnixMicro
+	}
+	return 0
+}
+
 var File_amends_v1_envelope_proto protoreflect.FileDescriptor
 
 const file_amends_v1_envelope_proto_rawDesc = "" +
 	"\n" +
-	"\x18amends/v1/envelope.proto\x12\tamends.v1\x1a\x14amends/v1/word.proto\"\xfb\x04\n" +
+	"\x18amends/v1/envelope.proto\x12\tamends.v1\x1a\x14amends/v1/word.proto\"\xa5\x05\n" +
 	"\bEnvelope\x12\x18\n" +
 	"\asubject\x18\x01 \x01(\tR\asubject\x12\x19\n" +
 	"\bdedup_id\x18\x02 \x01(\tR\adedupId\x12\x0e\n" +
@@ -283,7 +294,8 @@ const file_amends_v1_envelope_proto_rawDesc = "" +
 	"\x05final\x18\x12 \x01(\bR\x05final\x12\x12\n" +
 	"\x04code\x18\x13 \x01(\tR\x04code\x12\x12\n" +
 	"\x04data\x18\x14 \x01(\fR\x04data\x12$\n" +
-	"\x0eretry_after_ms\x18\x15 \x01(\rR\fretryAfterMsB>Z5github.com/amends-dev/amends/proto/amends/v1;amendsv1\x92\x03\x04\b\x02 \x03b\beditionsp\xe8\a"
+	"\x0eretry_after_ms\x18\x15 \x01(\rR\fretryAfterMs\x12(\n" +
+	"\x10birth_unix_micro\x18\x16 \x01(\x10R\x0ebirthUnixMicroB>Z5github.com/amends-dev/amends/proto/amends/v1;amendsv1\x92\x03\x04\b\x02 \x03b\beditionsp\xe8\a"
 
 var (
 	file_amends_v1_envelope_proto_rawDescOnce sync.Once

@@ -102,7 +102,10 @@ type LifecycleData struct {
 	// Why it goes back, went back or is parked.
 	Reason string `protobuf:"bytes,8,opt,name=reason" json:"reason,omitempty"`
 	// When, as RFC 3339.
-	At            string `protobuf:"bytes,9,opt,name=at" json:"at,omitempty"`
+	At string `protobuf:"bytes,9,opt,name=at" json:"at,omitempty"`
+	// Tells the saga from earlier and later ones with its id: when it was started, as in
+	// its idempotency keys.
+	Birth         string `protobuf:"bytes,10,opt,name=birth" json:"birth,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -200,6 +203,13 @@ func (x *LifecycleData) GetAt() string {
 	return ""
 }
 
+func (x *LifecycleData) GetBirth() string {
+	if x != nil {
+		return x.Birth
+	}
+	return ""
+}
+
 var File_amends_v1_message_proto protoreflect.FileDescriptor
 
 const file_amends_v1_message_proto_rawDesc = "" +
@@ -207,7 +217,7 @@ const file_amends_v1_message_proto_rawDesc = "" +
 	"\x17amends/v1/message.proto\x12\tamends.v1\x1a\x1cgoogle/protobuf/struct.proto\"l\n" +
 	"\bUndoData\x120\n" +
 	"\arequest\x18\x01 \x01(\v2\x16.google.protobuf.ValueR\arequest\x12.\n" +
-	"\x06result\x18\x02 \x01(\v2\x16.google.protobuf.ValueR\x06result\"\xe3\x01\n" +
+	"\x06result\x18\x02 \x01(\v2\x16.google.protobuf.ValueR\x06result\"\xf9\x01\n" +
 	"\rLifecycleData\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1e\n" +
 	"\n" +
@@ -219,7 +229,9 @@ const file_amends_v1_message_proto_rawDesc = "" +
 	"\x05ended\x18\x06 \x01(\bR\x05ended\x12\x18\n" +
 	"\aoverdue\x18\a \x01(\bR\aoverdue\x12\x16\n" +
 	"\x06reason\x18\b \x01(\tR\x06reason\x12\x0e\n" +
-	"\x02at\x18\t \x01(\tR\x02atB<Z5github.com/amends-dev/amends/proto/amends/v1;amendsv1\x92\x03\x02\b\x02b\beditionsp\xe8\a"
+	"\x02at\x18\t \x01(\tR\x02at\x12\x14\n" +
+	"\x05birth\x18\n" +
+	" \x01(\tR\x05birthB<Z5github.com/amends-dev/amends/proto/amends/v1;amendsv1\x92\x03\x02\b\x02b\beditionsp\xe8\a"
 
 var (
 	file_amends_v1_message_proto_rawDescOnce sync.Once

@@ -968,9 +968,12 @@ type OutboxRecord struct {
 	// The message.
 	Envelope *Envelope `protobuf:"bytes,4,opt,name=envelope" json:"envelope,omitempty"`
 	// The participant whose command it is; empty: it is an announcement.
-	To            string `protobuf:"bytes,6,opt,name=to" json:"to,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	To string `protobuf:"bytes,6,opt,name=to" json:"to,omitempty"`
+	// When the saga that owes it was started, in microseconds since
+	// 1970-01-01T00:00:00Z.
+	BirthUnixMicro int64 `protobuf:"fixed64,7,opt,name=birth_unix_micro,json=birthUnixMicro" json:"birth_unix_micro,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *OutboxRecord) Reset() {
@@ -1038,6 +1041,13 @@ func (x *OutboxRecord) GetTo() string {
 	return ""
 }
 
+func (x *OutboxRecord) GetBirthUnixMicro() int64 {
+	if x != nil {
+		return x.BirthUnixMicro
+	}
+	return 0
+}
+
 // Tombstone is what is left of a saga that ended and was removed.
 type Tombstone struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1051,8 +1061,10 @@ type Tombstone struct {
 	InputSha256 []byte `protobuf:"bytes,4,opt,name=input_sha256,json=inputSha256" json:"input_sha256,omitempty"`
 	// When it ended.
 	EndedUnixNano int64 `protobuf:"fixed64,5,opt,name=ended_unix_nano,json=endedUnixNano" json:"ended_unix_nano,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// When it was started.
+	StartedUnixNano int64 `protobuf:"fixed64,6,opt,name=started_unix_nano,json=startedUnixNano" json:"started_unix_nano,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Tombstone) Reset() {
@@ -1116,6 +1128,13 @@ func (x *Tombstone) GetInputSha256() []byte {
 func (x *Tombstone) GetEndedUnixNano() int64 {
 	if x != nil {
 		return x.EndedUnixNano
+	}
+	return 0
+}
+
+func (x *Tombstone) GetStartedUnixNano() int64 {
+	if x != nil {
+		return x.StartedUnixNano
 	}
 	return 0
 }
@@ -1188,13 +1207,14 @@ const file_amends_v1_record_proto_rawDesc = "" +
 	"\x05final\x18\r \x01(\bR\x05final\x12#\n" +
 	"\x04verb\x18\x0e \x01(\x0e2\x0f.amends.v1.VerbR\x04verb\x12\x0e\n" +
 	"\x02by\x18\x0f \x01(\tR\x02by\x12\x16\n" +
-	"\x06unsent\x18\x10 \x03(\tR\x06unsent\"\xa5\x01\n" +
+	"\x06unsent\x18\x10 \x03(\tR\x06unsent\"\xcf\x01\n" +
 	"\fOutboxRecord\x12\x12\n" +
 	"\x04saga\x18\x01 \x01(\tR\x04saga\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\x12\x14\n" +
 	"\x05index\x18\x03 \x01(\rR\x05index\x12/\n" +
 	"\benvelope\x18\x04 \x01(\v2\x13.amends.v1.EnvelopeR\benvelope\x12\x0e\n" +
-	"\x02to\x18\x06 \x01(\tR\x02toJ\x04\b\x05\x10\x06R\banswered\"\xc8\x01\n" +
+	"\x02to\x18\x06 \x01(\tR\x02to\x12(\n" +
+	"\x10birth_unix_micro\x18\a \x01(\x10R\x0ebirthUnixMicroJ\x04\b\x05\x10\x06R\banswered\"\xf4\x01\n" +
 	"\tTombstone\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x128\n" +
 	"\n" +
@@ -1202,7 +1222,8 @@ const file_amends_v1_record_proto_rawDesc = "" +
 	"definition\x12&\n" +
 	"\x05phase\x18\x03 \x01(\x0e2\x10.amends.v1.PhaseR\x05phase\x12!\n" +
 	"\finput_sha256\x18\x04 \x01(\fR\vinputSha256\x12&\n" +
-	"\x0fended_unix_nano\x18\x05 \x01(\x10R\rendedUnixNano*\xbb\x01\n" +
+	"\x0fended_unix_nano\x18\x05 \x01(\x10R\rendedUnixNano\x12*\n" +
+	"\x11started_unix_nano\x18\x06 \x01(\x10R\x0fstartedUnixNano*\xbb\x01\n" +
 	"\x06Status\x12\x16\n" +
 	"\x12STATUS_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eSTATUS_PENDING\x10\x01\x12\x10\n" +

@@ -297,8 +297,8 @@ func TestTogetherWithNatsbus(t *testing.T) {
 		t.Fatal(err)
 	}
 	errs := bus.Publish(t.Context(), []transport.Envelope{{
-		Subject: "saga.command.inventory.reserve-stock", Type: transport.TypeCommand, DedupID: "d", Saga: "order-1", Step: "reserve",
-		Direction: "do", Attempt: 1, ReplyTo: "saga.event.inventory.order-1.reserve.do.1", Reason: "because of\n100 %",
+		Subject: "saga.command.inventory.reserve-stock", Type: transport.TypeCommand, DedupID: "d", Saga: "order-1", Birth: 7, Step: "reserve",
+		Direction: "do", Attempt: 1, ReplyTo: "saga.event.inventory.order-1.7.reserve.do.1", Reason: "because of\n100 %",
 	}})
 	if errs != nil {
 		t.Fatal(errs)

@@ -1,0 +1,134 @@
+package contract_test
+
+import (
+	"encoding/json"
+	"errors"
+	"math"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/amends-dev/amends/contract"
+)
+
+// births draws what times of start may be, and what they may not.
+var births = rapid.OneOf(rapid.Int64Range(1, 10_000), rapid.Int64Range(1_700_000_000_000_000, 4_000_000_000_000_000), rapid.Int64Min(1))
+
+// A birth has one spelling, that of docs/WIRE.md: the number in base 36, in the digits
+// 0-9a-z, without anything in front. Everything else is refused (I9).
+func TestBirthHasOneSpelling(t *testing.T) {
+	const digits = "0123456789abcdefghijklmnopqrstuvwxyz"
+	rapid.Check(t, func(t *rapid.T) {
+		n := births.Draw(t, "microseconds")
+		spelling := ""
+		for rest := n; rest > 0; rest /= 36 {
+			spelling = string(digits[rest%36]) + spelling
+		}
+		b := contract.Birth(n)
+		if b.String() != spelling || string(b.Append([]byte("x"))) != "x"+spelling || len(spelling) > contract.MaxBirthLength {
+			t.Fatalf("%d is written %s, want %s", n, b, spelling)
+		}
+		if got, err := contract.ParseBirth(spelling); got != b || err != nil {
+			t.Fatalf("%s is read as %d, %v", spelling, got, err)
+		}
+		if url.PathEscape(spelling) != spelling || strings.ContainsAny(spelling, " .*>/") {
+			t.Fatalf("%s cannot stand in a URL and a subject", spelling)
+		}
+		for _, other := range []string{"0" + spelling, "+" + spelling, "-" + spelling, spelling + " ", " " + spelling, "_" + spelling, spelling + "0000000000000"} {
+			if got, err := contract.ParseBirth(other); err == nil {
+				t.Fatalf("%q is read as %d", other, got)
+			}
+		}
+		if upper := strings.ToUpper(spelling); upper != spelling {
+			if _, err := contract.ParseBirth(upper); err == nil {
+				t.Fatalf("%q is read", upper)
+			}
+		}
+	})
+	for _, bad := range []string{"", "0", "00", "-1", "1y2p0ij32e8e8", "ä", "a.b", strings.Repeat("1", 1000)} { // the long one is 2^63
+		_, err := contract.ParseBirth(bad)
+		if wrong := (*contract.NameError)(nil); !errors.As(err, &wrong) || len(err.Error()) > 250 {
+			t.Errorf("%.99q: %v", bad, err)
+		}
+	}
+	if b := contract.Birth(math.MaxInt64); len(b.String()) != contract.MaxBirthLength {
+		t.Errorf("the longest spelling, %s, has not %d characters", b, contract.MaxBirthLength)
+	}
+}
+
+// A birth is the start's time and nothing else, so that every replay gives the same (I8).
+func TestBirthOf(t *testing.T) {
+	noon := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+	for _, started := range []time.Time{noon, noon.In(time.FixedZone("", 3600)), noon.Add(999), time.Unix(0, noon.UnixNano())} {
+		if b := contract.BirthOf(started); b.String() != "hod85snpc0" || !b.Time().Equal(noon) {
+			t.Errorf("of %s it is %s, %s", started, b, b.Time())
+		}
+	}
+	if contract.BirthOf(noon) == contract.BirthOf(noon.Add(time.Microsecond)) {
+		t.Error("a microsecond makes no other birth")
+	}
+	for _, early := range []time.Time{{}, time.Unix(0, 0), time.Unix(-1, 0)} {
+		if b := contract.BirthOf(early); b.String() != "1" {
+			t.Errorf("of %s it is %s, want one that is not none", early, b)
+		}
+	}
+	var read struct{ Birth contract.Birth }
+	written, err := json.Marshal(map[string]any{"birth": contract.BirthOf(noon)})
+	if err != nil || string(written) != `{"birth":"hod85snpc0"}` || json.Unmarshal(written, &read) != nil || read.Birth != contract.BirthOf(noon) {
+		t.Errorf("as JSON it is %s (%v), read as %s", written, err, read.Birth)
+	}
+	if json.Unmarshal([]byte(`{"birth":"HOD85SNPC0"}`), &read) == nil {
+		t.Error("another spelling is read")
+	}
+}
+
+// A key is read as it is written, and no two keys are written alike.
+func TestKeyHasOneSpelling(t *testing.T) {
+	keys := rapid.Custom(func(t *rapid.T) contract.Key {
+		return contract.Key{
+			Saga:      contract.SagaID(rapid.StringMatching(`[A-Za-z0-9_:=@-]{1,128}`).Draw(t, "saga")),
+			Birth:     contract.Birth(births.Draw(t, "birth")),
+			Step:      contract.StepName(rapid.StringMatching(`[a-z][a-z0-9-]{0,63}`).Draw(t, "step")),
+			Direction: rapid.SampledFrom([]contract.Direction{contract.Do, contract.Back}).Draw(t, "direction"),
+		}
+	})
+	rapid.Check(t, func(t *rapid.T) {
+		a, b := keys.Draw(t, "a"), keys.Draw(t, "b")
+		if got, err := contract.ParseKey(a.String()); got != a || err != nil {
+			t.Fatalf("%s is read as %s, %v", a, got, err)
+		}
+		if (a == b) != (a.String() == b.String()) {
+			t.Fatalf("%+v and %+v are written %s and %s", a, b, a, b)
+		}
+		a.Direction = "sideways"
+		if _, err := contract.ParseKey(a.String()); err == nil {
+			t.Fatalf("%s is read", a)
+		}
+	})
+	for _, bad := range []string{
+		"", "a", "a/b", "order-42/charge-card/do", "order-42/hod85snpc0/charge-card/do/1", "order-42/hod85snpc0/charge-card/DO",
+		"order-42//charge-card/do", "order-42/0hod85snpc0/charge-card/do", "order 42/hod85snpc0/charge-card/do", "/hod85snpc0/charge-card/do",
+		"order-42/hod85snpc0/Charge/do", " order-42/hod85snpc0/charge-card/do", "order-42/hod85snpc0/charge-card/do\n", strings.Repeat("x/", 10_000),
+	} {
+		if k, err := contract.ParseKey(bad); err == nil || k != (contract.Key{}) || len(err.Error()) > 400 {
+			t.Errorf("%.99q is read as %+v, %v", bad, k, err)
+		}
+	}
+}
+
+// FuzzParseKey: what is taken for a key is written as it was read, and is right.
+func FuzzParseKey(f *testing.F) {
+	f.Add("order-42/hod85snpc0/charge-card/do")
+	f.Add("a/1/b/undo")
+	f.Add("a/01/b/undo")
+	f.Add("////")
+	f.Fuzz(func(t *testing.T, text string) {
+		k, err := contract.ParseKey(text)
+		if err == nil && (k.String() != text || k.Check() != nil) {
+			t.Errorf("%q is read as %s, %v", text, k, k.Check())
+		}
+	})
+}
