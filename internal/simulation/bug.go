@@ -24,6 +24,7 @@ const (
 	BugUnknownCompleted   Bug = "unknown-taken-for-completed"
 	BugStaleAccepted      Bug = "stale-answer-accepted"
 	BugSenderIgnored      Bug = "sender-not-checked"
+	BugBirthIgnored       Bug = "birth-not-checked"
 	BugUndoesAtOnce       Bug = "undoes-everything-at-once"
 	BugUndoesBeyondReturn Bug = "undoes-beyond-return"
 	BugKeepsSending       Bug = "sends-after-the-end"
@@ -60,6 +61,7 @@ const (
 	BugUndoNotDone              Bug = "undo-answered-and-not-done"
 	BugUndoOfNothing            Bug = "undo-of-nothing-takes-effect"
 	BugLateDo                   Bug = "late-do-takes-effect"
+	BugKeyWithoutBirth          Bug = "key-without-birth"
 	BugKeyWithoutSaga           Bug = "key-without-saga"
 	BugKeyWithoutStep           Bug = "key-without-step"
 )
@@ -83,6 +85,7 @@ var Bugs = []struct {
 	{BugUnknownCompleted, "I3"},
 	{BugStaleAccepted, "I9"},
 	{BugSenderIgnored, "I9"},
+	{BugBirthIgnored, "I9"},
 	{BugUndoesAtOnce, "I4"},
 	{BugUndoesBeyondReturn, "I4"},
 	{BugKeepsSending, "I10"},
@@ -110,6 +113,7 @@ var Bugs = []struct {
 	{BugUndoNotDone, "I3"},
 	{BugUndoOfNothing, "I5"},
 	{BugLateDo, "I5"},
+	{BugKeyWithoutBirth, "I3"},
 	{BugKeyWithoutSaga, "I3"},
 	{BugKeyWithoutStep, "I3"},
 }

@@ -2,6 +2,7 @@ package simulation
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/amends-dev/amends/coordinator"
@@ -16,6 +17,7 @@ type caller struct {
 	input string
 	done  bool // he knows whether his start was accepted
 	ended bool // the saga was seen to have ended
+	again int  // how often he has started the id once more when it was free again
 }
 
 // otherInput is what a start with the same id and another meaning carries.
@@ -46,18 +48,19 @@ func (c *caller) startAgain() {
 func (c *caller) ask(input string, learn func(coordinator.Result)) {
 	w := c.w
 	n := pick(w.dice, w.nodes)
-	ev := saga.Event{Type: saga.Started, ID: c.id, Payload: []byte(input)}
+	w.starts++
+	ev := saga.Event{Type: saga.Started, ID: c.id, Payload: []byte(input), TraceParent: fmt.Sprintf("00-%032x-0000000000000001-01", w.starts)}
 	c.request(n, coordinator.Input{Saga: c.id, Definition: c.def.Ref(), Event: ev}, func(r coordinator.Result) {
 		learn(r)
 		if r.Err != nil {
 			w.record(Record{Kind: Refused, Who: n.name, Saga: c.id, Note: r.Err.Error()})
 			return
 		}
-		revision := uint64(1)
+		revision, run := uint64(1), ""
 		if r.Instance != nil {
-			revision = r.Instance.Revision
+			revision, run = r.Instance.Revision, r.Instance.TraceParent
 		}
-		w.record(Record{Kind: Accepted, Who: n.name, Saga: c.id, Revision: revision, Input: input})
+		w.record(Record{Kind: Accepted, Who: n.name, Saga: c.id, Run: run, Revision: revision, Input: input})
 	})
 }
 

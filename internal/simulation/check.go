@@ -28,16 +28,25 @@ type audit struct {
 	commits    int
 	violations []Violation
 	phases     map[saga.Phase]int // of the stored sagas, at the end
-	sagas      map[saga.ID]*account
+	sagas      map[identity]*account
+	runs       map[saga.ID][]*account // in the order of their starts
 	debts      map[outbox.ID]*debt
 	messages   map[string]*debt // by the message's id
 
-	asked saga.ID // the saga whose account was asked for last
+	asked identity // the saga whose account was asked for last
 	found *account
+}
+
+// identity tells sagas of one id apart, by the start that each began with. It is the
+// simulator's own: no key, subject or birth goes into it.
+type identity struct {
+	id  saga.ID
+	run string
 }
 
 // account is what is known of one saga.
 type account struct {
+	id       saga.ID
 	def      *saga.Definition
 	shape    *shape
 	last     *saga.Instance // nil: not committed
@@ -45,6 +54,8 @@ type account struct {
 	steps    []ledger
 	writer   string   // who moved it last
 	accepted string   // the input of a start that was accepted; "": none
+	never    []answer // whose commands the bus will never take
+	removed  bool     // retention has forgotten it
 	answered []answer // that were given
 	moved    []moved  // that were committed
 }
@@ -65,9 +76,9 @@ func (l *ledger) trusted() bool { return !l.vouched && !l.weak }
 // debt is a message that a commit owes.
 type debt struct {
 	id       outbox.ID
+	of       *account
 	answered bool // settled by its answer
 	sent     bool // the bus has accepted it
-	never    bool // the bus has refused it for good
 	settled  bool
 }
 
@@ -112,6 +123,7 @@ var rules = [...]rule{
 	{"I1", acknowledgedAfterCommit},
 	{"I1", owedInTheCommit},
 	{"I2", nothingForgotten},
+	{"I2", onlyTheEndedIsRemoved},
 	{"I4", undoneInOrder},
 	{"I4", doneInOrder},
 	{"I5", onceAKey},
@@ -122,7 +134,7 @@ var rules = [...]rule{
 
 func newAudit(w *world) *audit {
 	return &audit{
-		w: w, phases: map[saga.Phase]int{}, sagas: map[saga.ID]*account{}, debts: map[outbox.ID]*debt{},
+		w: w, phases: map[saga.Phase]int{}, sagas: map[identity]*account{}, runs: map[saga.ID][]*account{}, debts: map[outbox.ID]*debt{},
 		messages: map[string]*debt{},
 	}
 }
@@ -144,22 +156,28 @@ func (a *audit) violated(invariant, format string, args ...any) {
 	}
 }
 
-// account is the saga's account, made when it is first heard of.
-func (a *audit) account(id saga.ID) *account {
-	if a.found != nil && a.asked == id {
+// account is the account of the saga that a record is about, made when it is first heard
+// of. A record that does not say which of an id's it is, is about the latest.
+func (a *audit) account(r *Record) *account {
+	who := identity{r.Saga, r.Run}
+	if a.found != nil && a.asked == who && r.Run != "" {
 		return a.found
 	}
-	acc := a.sagas[id]
-	if acc == nil {
-		acc = a.open(id)
+	acc := a.sagas[who]
+	if runs := a.runs[r.Saga]; r.Run == "" && len(runs) > 0 {
+		acc = runs[len(runs)-1]
 	}
-	a.asked, a.found = id, acc
+	if acc == nil {
+		acc = a.open(r.Saga)
+		a.sagas[who] = acc
+	}
+	a.asked, a.found = who, acc
 	return acc
 }
 
 // open makes an account.
 func (a *audit) open(id saga.ID) *account {
-	acc := &account{}
+	acc := &account{id: id}
 	for _, c := range a.w.callers {
 		if c.id != id {
 			continue
@@ -170,7 +188,6 @@ func (a *audit) open(id saga.ID) *account {
 			acc.steps[i].weak = a.w.services[acc.shape.steps[i].Do.Participant].weak
 		}
 	}
-	a.sagas[id] = acc
 	return acc
 }
 
@@ -191,14 +208,18 @@ func (a *audit) learn(r *Record) {
 		a.committed(r)
 	case Sent:
 		if d := a.messages[r.Message]; d != nil {
-			d.sent, d.never = d.sent || r.Taken, d.never || r.Never
+			d.sent = d.sent || r.Taken
+		}
+		if r.Never {
+			acc := a.account(r)
+			acc.never = append(acc.never, answer{step: r.Step, direction: r.Direction, attempt: r.Attempt})
 		}
 	case Settled:
 		if d := a.debts[r.Debt]; d != nil {
 			d.settled = true
 		}
 	case Answered:
-		acc := a.account(r.Saga)
+		acc := a.account(r)
 		if given := (answer{r.Who, r.Step, r.Direction, r.Attempt, r.Outcome}); !acc.gave(given) {
 			acc.answered = append(acc.answered, given)
 		}
@@ -206,30 +227,37 @@ func (a *audit) learn(r *Record) {
 			l.tombstone = true
 		}
 	case Effect:
-		if _, l := a.account(r.Saga).step(r.Step); l != nil {
+		if _, l := a.account(r).step(r.Step); l != nil {
 			if l.weak && l.effects > 0 {
 				a.w.sights[EffectTwice]++
 			}
 			l.effects++
 		}
 	case Undone:
-		if _, l := a.account(r.Saga).step(r.Step); l != nil {
+		if _, l := a.account(r).step(r.Step); l != nil {
 			l.undos++
 		}
 	case Accepted:
-		a.account(r.Saga).accepted = r.Input
+		a.account(r).accepted = r.Input
+	case Forgotten:
+		a.forgotten(a.account(r))
 	case Acknowledged, Served, Refused, Crashed, Restarted, Disturbed, Healed:
 	}
 }
 
 func (a *audit) committed(r *Record) {
-	acc, c := a.account(r.Saga), r.Change
+	acc, c := a.account(r), r.Change
 	a.commits++
 	acc.see(r, &a.w.sights)
+	if acc.last == nil {
+		if a.runs[r.Saga] = append(a.runs[r.Saga], acc); len(a.runs[r.Saga]) > 1 {
+			a.w.sights[IDAgain]++
+		}
+	}
 	acc.last, acc.writer = c.Instance, r.Who
 	acc.events += len(c.Events)
 	for i := range c.Owe {
-		d := &debt{id: c.Owe[i].ID, answered: c.Owe[i].Answered()}
+		d := &debt{id: c.Owe[i].ID, of: acc, answered: c.Owe[i].Answered()}
 		a.debts[d.id], a.messages[c.Owe[i].Envelope.ID] = d, d
 	}
 	for _, id := range c.Settle {
@@ -249,6 +277,14 @@ func (a *audit) committed(r *Record) {
 				return m.answer.outcome == saga.OutcomeNotSent && m.answer.step == ev.Step
 			})
 		}
+	}
+}
+
+// forgotten notes that retention has removed a saga, with what it still owed.
+func (a *audit) forgotten(acc *account) {
+	acc.removed = true
+	for _, d := range a.debts {
+		d.settled = d.settled || d.of == acc
 	}
 }
 

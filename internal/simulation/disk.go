@@ -76,7 +76,7 @@ func (d *disk) commit(ctx context.Context, changes []store.Change) ([]error, err
 func (d *disk) noteCommits(changes []store.Change, results []error) {
 	for i := range changes {
 		if c := new(changes[i]); results == nil || results[i] == nil { // the caller uses its list again
-			d.n.w.record(Record{Kind: Committed, Who: d.n.name, Saga: c.Instance.ID, Revision: c.Instance.Revision, Change: c})
+			d.n.w.record(Record{Kind: Committed, Who: d.n.name, Saga: c.Instance.ID, Run: c.Instance.TraceParent, Revision: c.Instance.Revision, Change: c})
 		} else if errors.Is(results[i], store.ErrConflict) {
 			d.n.w.sights[Conflict]++
 		}

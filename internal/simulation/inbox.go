@@ -86,7 +86,7 @@ func (in *inbox) mislead(ctx context.Context, entry *participant.Entry) {
 	case in.s.w.bug == BugLateDo && c.Direction == contract.Do && !entry.Undo.None():
 		*entry = participant.Entry{}
 	case in.s.w.bug == BugUndoOfNothing && c.Direction == contract.Back && entry.Do.None() && entry.Undo.None():
-		in.s.w.record(Record{Kind: Undone, Who: in.s.name, Saga: c.Saga, Step: c.Step, Direction: c.Direction, Attempt: c.Attempt})
+		in.s.w.record(Record{Kind: Undone, Who: in.s.name, Saga: c.Saga, Run: c.TraceParent, Step: c.Step, Direction: c.Direction, Attempt: c.Attempt})
 	}
 }
 
@@ -95,8 +95,10 @@ func (in *inbox) key(ctx context.Context, key participant.StepKey) participant.S
 	switch in.s.w.bug {
 	case BugKeyPerAttempt:
 		key.Step += contract.StepName(strconv.Itoa(participant.Command(ctx).Attempt))
-	case BugKeyWithoutSaga:
-		key.Saga = ""
+	case BugKeyWithoutBirth:
+		key.Birth = 0
+	case BugKeyWithoutSaga: // hardly any two sagas are born at once
+		key.Saga, key.Birth = "", 0
 	case BugKeyWithoutStep:
 		key.Step = ""
 	}

@@ -46,6 +46,7 @@ const (
 	StartsAgain
 	StartsOther
 	RequestsLost
+	RetentionForgets
 	knobs
 )
 
@@ -88,6 +89,7 @@ var knob = [knobs]struct {
 	StartsAgain:             {"starts-again", 0.5},
 	StartsOther:             {"starts-other", 0.3},
 	RequestsLost:            {"requests-lost", 0.3},
+	RetentionForgets:        {"retention-forgets", 0.5},
 }
 
 // String is the knob's name, as on the command line.
@@ -124,10 +126,14 @@ func ParseKnobs(names []string) ([]Knob, error) {
 type Mix [knobs]float64
 
 // newMix draws a mix: about a third of the knobs at zero, so that faults do not
-// hide each other, the rest anywhere up to their most.
-func newMix(d dice, off []Knob) Mix {
+// hide each other, the rest anywhere up to their most. Those from RetentionForgets on are
+// drawn from later, so that kept runs stay what they are.
+func newMix(d, later dice, off []Knob) Mix {
 	var m Mix
 	for k := range knobs {
+		if k == RetentionForgets {
+			d = later
+		}
 		on, setting := d.chance(2.0/3), d.Float64()*knob[k].most
 		if on && !slices.Contains(off, k) {
 			m[k] = setting

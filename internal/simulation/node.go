@@ -146,7 +146,7 @@ func (n *node) receive(m *message) {
 	}
 	n.misread(&input, m)
 	if n.w.bug == BugAcksFirst {
-		n.acknowledge(m, &input.Event, input.Saga)
+		n.acknowledge(m, &input)
 	}
 	n.put(work{input: input, from: m})
 }
@@ -227,7 +227,7 @@ func (n *node) speak(batch []*work, out *coordinator.Output) {
 			return
 		}
 		if wk.from != nil && n.w.bug != BugAcksFirst {
-			n.acknowledge(wk.from, &wk.input.Event, wk.input.Saga)
+			n.acknowledge(wk.from, &wk.input)
 		}
 		if wk.reply != nil {
 			wk.reply(*r)
@@ -251,9 +251,9 @@ func (n *node) speak(batch []*work, out *coordinator.Output) {
 }
 
 // acknowledge tells the bus that an answer is done with.
-func (n *node) acknowledge(m *message, ev *saga.Event, id saga.ID) {
+func (n *node) acknowledge(m *message, input *coordinator.Input) {
 	m.done = true
-	n.w.record(Record{Kind: Acknowledged, Who: n.name, Saga: id, Answer: ev})
+	n.w.record(Record{Kind: Acknowledged, Who: n.name, Saga: input.Saga, Run: m.envelope.TraceParent, Answer: &input.Event})
 }
 
 // pump plans a round of the relay.
@@ -293,7 +293,7 @@ func (n *node) refused(r outbox.Record, sent bool, err error) {
 func (n *node) send(e *transport.Envelope) error {
 	err := n.w.bus.publish(e)
 	n.w.record(Record{
-		Kind: Sent, Who: n.name, Saga: e.Saga, Message: e.ID, Step: e.Step,
+		Kind: Sent, Who: n.name, Saga: e.Saga, Run: e.TraceParent, Message: e.ID, Step: e.Step,
 		Direction: e.Direction, Attempt: e.Attempt, Taken: err == nil, Never: errors.Is(err, transport.ErrRefusedForGood),
 	})
 	n.overreach(e)

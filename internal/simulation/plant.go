@@ -43,7 +43,7 @@ func (d *disk) spoil(changes []store.Change) []store.Change {
 		case BugSettlesEarly:
 			for k := range c.Instance.Steps {
 				if sent := c.Instance.Steps[k].Sent; sent != 0 && sent <= c.Expected && w.dice.chance(0.1) {
-					c.Settle = append(slices.Clip(c.Settle), outbox.ID{Saga: c.Instance.ID, Revision: sent, Index: uint16(k)})
+					c.Settle = append(slices.Clip(c.Settle), outbox.ID{Saga: c.Instance.ID, Birth: c.Instance.Birth(), Revision: sent, Index: uint16(k)})
 				}
 			}
 		case BugHistoryLost:
@@ -158,6 +158,9 @@ func (n *node) stored(id saga.ID) (*saga.Instance, *saga.Definition) {
 
 // misread reads an answer wrongly.
 func (n *node) misread(input *coordinator.Input, _ *message) {
+	if n.w.bug == BugBirthIgnored {
+		input.Birth = 0 // which is whatever saga there is
+	}
 	if n.w.bug != BugStaleAccepted && n.w.bug != BugSenderIgnored {
 		return
 	}
@@ -223,7 +226,7 @@ func (n *node) undoAll(e *transport.Envelope) {
 		if in.Steps[i].Status != saga.Done || step.Undo == nil {
 			continue
 		}
-		key := contract.Key{Saga: in.ID, Step: step.Name, Direction: contract.Back}
+		key := contract.Key{Saga: in.ID, Birth: in.Birth(), Step: step.Name, Direction: contract.Back}
 		undo := *e
 		undo.Subject = transport.Subjects{}.Command(step.Undo.Participant, step.Undo.Action)
 		undo.ID, undo.Step, undo.Direction, undo.Attempt = key.String()+"/1", step.Name, contract.Back, 1
@@ -240,7 +243,7 @@ func (s *service) answerUnseen(m *message) {
 		return
 	}
 	_ = s.publish(&transport.Envelope{
-		Subject: c.ReplyTo, Type: transport.TypeCompleted, Saga: c.Saga, Step: c.Step,
+		Subject: c.ReplyTo, Type: transport.TypeCompleted, TraceParent: c.TraceParent, Saga: c.Saga, Birth: c.Birth, Step: c.Step,
 		Direction: c.Direction, Attempt: c.Attempt, Data: []byte(`{"done":true}`), ContentType: transport.JSON,
 	})
 }

@@ -25,6 +25,7 @@ const (
 	Effect                   // a do took effect at a participant: Saga, Step
 	Undone                   // an undo took effect at a participant: Saga, Step
 	Accepted                 // a caller was told that his start is accepted: Saga, Revision, Input
+	Forgotten                // retention removed a saga that has ended: Saga
 	Refused                  // a caller was told that his start is refused: Saga, Note
 	Crashed                  // a process died: Note
 	Restarted                // a process is up again
@@ -34,7 +35,7 @@ const (
 
 var kindNames = [...]string{
 	"committed", "sent", "settled", "acknowledged", "answered", "served", "effect", "undone",
-	"accepted", "refused", "crashed", "restarted", "fault", "healed",
+	"accepted", "forgotten", "refused", "crashed", "restarted", "fault", "healed",
 }
 
 // String is the kind in a word.
@@ -46,6 +47,7 @@ type Record struct {
 	Kind      Kind
 	Who       string // the process
 	Saga      saga.ID
+	Run       string // which saga of that id: the trace context of its start, which all messages about it carry
 	Step      saga.StepName
 	Direction saga.Direction
 	Attempt   int
@@ -164,6 +166,7 @@ func (d *digest) record(r *Record) {
 	d.number(uint64(r.Kind))
 	d.text(r.Who)
 	d.text(string(r.Saga))
+	d.text(r.Run)
 	d.text(string(r.Step))
 	d.text(string(r.Direction))
 	d.text(string(r.Outcome))

@@ -5,9 +5,7 @@ import (
 	"slices"
 
 	"github.com/amends-dev/amends/compensation"
-	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/saga"
-	"github.com/amends-dev/amends/transport"
 )
 
 // onlyCommittedLeaves is I1: a message leaves, and a caller is answered, only
@@ -19,7 +17,7 @@ func onlyCommittedLeaves(a *audit, r *Record) string {
 			return fmt.Sprintf("%s was sent and no commit owes it", r.Message)
 		}
 	case Accepted:
-		if acc := a.account(r.Saga); acc.last == nil || acc.last.Revision < r.Revision {
+		if acc := a.account(r); acc.last == nil || acc.last.Revision < r.Revision {
 			return fmt.Sprintf("the start of %s was accepted before it was committed", r.Saga)
 		}
 	}
@@ -31,7 +29,7 @@ func onlyCommittedLeaves(a *audit, r *Record) string {
 func acknowledgedAfterCommit(a *audit, r *Record) string {
 	switch r.Kind {
 	case Acknowledged:
-		acc := a.account(r.Saga)
+		acc := a.account(r)
 		if acc.last == nil || r.Saga == "" {
 			return ""
 		}
@@ -39,7 +37,7 @@ func acknowledgedAfterCommit(a *audit, r *Record) string {
 			return fmt.Sprintf("the answer %s/%s/%s/%d was acknowledged and not committed", r.Saga, r.Answer.Step, r.Answer.Direction, r.Answer.Attempt)
 		}
 	case Served:
-		if !a.account(r.Saga).gave(answer{r.Who, r.Step, r.Direction, r.Attempt, ""}) {
+		if !a.account(r).gave(answer{r.Who, r.Step, r.Direction, r.Attempt, ""}) {
 			return fmt.Sprintf("the command %s/%s/%s/%d was acknowledged and not answered", r.Saga, r.Step, r.Direction, r.Attempt)
 		}
 	}
@@ -52,7 +50,7 @@ func owedInTheCommit(a *audit, r *Record) string {
 	if r.Kind != Committed {
 		return ""
 	}
-	in, last := r.Change.Instance, a.account(r.Saga).last
+	in, last := r.Change.Instance, a.account(r).last
 	if last == nil || last.Phase != in.Phase {
 		announced := false
 		for k := range r.Change.Owe {
@@ -103,10 +101,21 @@ func nothingForgotten(a *audit, r *Record) string {
 	return ""
 }
 
+// onlyTheEndedIsRemoved is I2 for retention.
+func onlyTheEndedIsRemoved(a *audit, r *Record) string {
+	if r.Kind != Forgotten {
+		return ""
+	}
+	if acc := a.account(r); acc.last == nil || acc.last.Open() || acc.removed {
+		return fmt.Sprintf("%s was removed, and has not ended", r.Saga)
+	}
+	return ""
+}
+
 // undoneInOrder is I4 for undos: asked for when every do is settled, in the
 // reverse order of the do's, before the pivot; and taking effect in this order.
 func undoneInOrder(a *audit, r *Record) string {
-	acc := a.account(r.Saga)
+	acc := a.account(r)
 	switch r.Kind {
 	case Committed:
 		for k := range r.Change.Owe {
@@ -164,7 +173,7 @@ func doneInOrder(a *audit, r *Record) string {
 	if r.Kind != Effect {
 		return ""
 	}
-	acc := a.account(r.Saga)
+	acc := a.account(r)
 	i, l := acc.step(r.Step)
 	if l == nil {
 		return fmt.Sprintf("%s: there is no step %s", r.Saga, r.Step)
@@ -183,7 +192,7 @@ func onceAKey(a *audit, r *Record) string {
 	if r.Kind != Effect && r.Kind != Undone {
 		return ""
 	}
-	_, l := a.account(r.Saga).step(r.Step)
+	_, l := a.account(r).step(r.Step)
 	switch {
 	case l == nil || l.weak:
 		return ""
@@ -205,7 +214,7 @@ func oneWriter(a *audit, r *Record) string {
 	if r.Kind != Committed {
 		return ""
 	}
-	last := a.account(r.Saga).last
+	last := a.account(r).last
 	revision := uint64(0)
 	if last != nil {
 		revision = last.Revision
@@ -230,14 +239,13 @@ func answersAreReal(a *audit, r *Record) string {
 		if ev.Type != saga.Answered {
 			continue
 		}
-		given, acc := answer{ev.Participant, ev.Step, ev.Direction, ev.Attempt, ev.Outcome}, a.account(r.Saga)
+		given, acc := answer{ev.Participant, ev.Step, ev.Direction, ev.Attempt, ev.Outcome}, a.account(r)
 		switch {
 		case slices.Contains(acc.moved, moved{given, string(ev.Payload)}):
 			return fmt.Sprintf("%s was moved twice by %s of %s/%s/%d", r.Saga, ev.Outcome, ev.Step, ev.Direction, ev.Attempt)
 		case ev.Outcome == saga.OutcomeNotSent:
-			id := transport.CommandID(contract.Key{Saga: r.Saga, Step: ev.Step, Direction: ev.Direction}, ev.Attempt)
-			if d := a.messages[id]; d == nil || !d.never {
-				return fmt.Sprintf("%s was moved by a refusal of %s, which the bus has not refused for good", r.Saga, id)
+			if !slices.Contains(acc.never, answer{step: ev.Step, direction: ev.Direction, attempt: ev.Attempt}) {
+				return fmt.Sprintf("%s was moved by a refusal of %s/%s/%d, which the bus has not refused for good", r.Saga, ev.Step, ev.Direction, ev.Attempt)
 			}
 		case !acc.gave(given):
 			return fmt.Sprintf("%s was moved by %s of %s/%s/%d, which %s has not given", r.Saga, ev.Outcome, ev.Step, ev.Direction, ev.Attempt, ev.Participant)

@@ -49,7 +49,7 @@ func newService(w *world, i int, weak bool) *service {
 // do is the handler of every do. It decides by chance.
 func (s *service) do(ctx context.Context, tx *tx, _ json.RawMessage) (json.RawMessage, error) {
 	w, c := s.w, participant.Command(ctx)
-	record := Record{Kind: Effect, Who: s.name, Saga: c.Saga, Step: c.Step, Direction: c.Direction, Attempt: c.Attempt}
+	record := Record{Kind: Effect, Who: s.name, Saga: c.Saga, Run: c.TraceParent, Step: c.Step, Direction: c.Direction, Attempt: c.Attempt}
 	if w.bug != BugDoNotDone {
 		tx.onCommit(func() { w.record(record) })
 	}
@@ -67,7 +67,7 @@ func (s *service) do(ctx context.Context, tx *tx, _ json.RawMessage) (json.RawMe
 
 func (s *service) undo(ctx context.Context, tx *tx, _ contract.Undo[json.RawMessage, json.RawMessage]) error {
 	w, c := s.w, participant.Command(ctx)
-	record := Record{Kind: Undone, Who: s.name, Saga: c.Saga, Step: c.Step, Direction: c.Direction, Attempt: c.Attempt}
+	record := Record{Kind: Undone, Who: s.name, Saga: c.Saga, Run: c.TraceParent, Step: c.Step, Direction: c.Direction, Attempt: c.Attempt}
 	if w.bug != BugUndoNotDone {
 		tx.onCommit(func() { w.record(record) })
 	}
@@ -161,7 +161,7 @@ func (s *service) serve(m *message) {
 // that the subject names the true sender.
 func (s *service) forge(like *transport.Envelope) {
 	e := *like
-	key := contract.Key{Saga: e.Saga, Step: stepName(s.w.dice.between(1, 6)), Direction: pick(s.w.dice, []contract.Direction{contract.Do, contract.Back})}
+	key := contract.Key{Saga: e.Saga, Birth: e.Birth, Step: stepName(s.w.dice.between(1, 6)), Direction: pick(s.w.dice, []contract.Direction{contract.Do, contract.Back})}
 	if owner := s.w.owner(&e, key.Step); owner == "" || owner == s.name {
 		return // what it says of its own steps is its own affair
 	}
@@ -176,7 +176,7 @@ func (s *service) publish(answer *transport.Envelope) error {
 		return err
 	}
 	s.w.record(Record{
-		Kind: Answered, Who: s.name, Saga: answer.Saga, Step: answer.Step, Direction: answer.Direction,
+		Kind: Answered, Who: s.name, Saga: answer.Saga, Run: answer.TraceParent, Step: answer.Step, Direction: answer.Direction,
 		Attempt: answer.Attempt, Outcome: outcomes[answer.Type],
 	})
 	return nil
@@ -192,7 +192,7 @@ var outcomes = map[string]saga.Outcome{
 func (s *service) served(m *message) {
 	e := &m.envelope
 	m.done = true
-	s.w.record(Record{Kind: Served, Who: s.name, Saga: e.Saga, Step: e.Step, Direction: e.Direction, Attempt: e.Attempt})
+	s.w.record(Record{Kind: Served, Who: s.name, Saga: e.Saga, Run: e.TraceParent, Step: e.Step, Direction: e.Direction, Attempt: e.Attempt})
 }
 
 func (s *service) die(when string) {

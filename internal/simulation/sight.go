@@ -43,6 +43,8 @@ const (
 	EffectTwice                  // a step took effect once more, at a participant without inbox
 	LongDefinition               // a saga of as many steps as there may be
 	PivotPassed                  // a saga went beyond its pivot
+	IDAgain                      // a saga was started with the id of one that is forgotten
+	EarlierSaga                  // an answer to an earlier saga with the same id
 	sights
 )
 
@@ -52,6 +54,7 @@ var sightNames = [sights]string{
 	"parked", "turned-by-cancel", "turned-by-deadline", "turned-by-unknown-outcome",
 	"verb-cancel", "verb-retry", "verb-resolve", "verb-skip", "verb-compensate", "verb-abandon", "verb-pause", "verb-resume",
 	"two-writers", "effect-twice-without-inbox", "twelve-steps", "pivot-passed",
+	"id-again", "answer-to-an-earlier-saga",
 }
 
 // String is the sight's name.
@@ -106,6 +109,9 @@ func (n *node) see(w *work, r *coordinator.Result) {
 			seen[IDTaken]++
 		case w.from != nil:
 			seen[UnknownSaga]++
+			if len(n.w.audit.runs[w.input.Saga]) > 1 {
+				seen[EarlierSaga]++
+			}
 		}
 	case r.Existed:
 		seen[StartedTwice]++

@@ -28,6 +28,7 @@ var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 type world struct {
 	ctx      context.Context
 	dice     dice
+	later    dice // of what was added when there were kept runs already
 	mix      Mix
 	bug      Bug
 	now      time.Duration
@@ -51,15 +52,20 @@ type world struct {
 	definitions []*saga.Definition
 	shapes      map[*saga.Definition]*shape
 	repairs     int
+	starts      int // that were asked for
+
+	retention, tombstones time.Duration // how long after its end a saga, and its id, are remembered
 }
 
 func newWorld(ctx context.Context, o Options, keep bool) *world {
-	d := newDice(o.Seed)
+	d, later := newDice(o.Seed), newDice(^o.Seed)
 	number := sagasOf(d)
 
-	w := &world{ctx: ctx, dice: d, bug: o.Bug, keep: keep, digest: newDigest(), disk: memstore.New(), services: map[string]*service{}, shapes: map[*saga.Definition]*shape{}}
+	w := &world{ctx: ctx, dice: d, later: later, bug: o.Bug, keep: keep, digest: newDigest(), disk: memstore.New(), services: map[string]*service{}, shapes: map[*saga.Definition]*shape{}}
 	w.audit = newAudit(w)
-	w.mix = newMix(d, o.Off)
+	w.mix = newMix(d, later, o.Off)
+	w.retention = later.span(time.Second, 20*time.Second)
+	w.tombstones = w.retention + later.span(0, 20*time.Second)
 	w.bus = &bus{w: w}
 	for range d.between(1, 3) {
 		def, shape := definition(d.IntN(definitionPool))
@@ -142,8 +148,10 @@ func (w *world) record(r Record) {
 }
 
 // faulty draws whether a fault happens now. It always draws.
-func (w *world) faulty(k Knob) bool {
-	if !w.dice.chance(w.mix[k]) || w.healed {
+func (w *world) faulty(k Knob) bool { return w.happens(w.dice, k) }
+
+func (w *world) happens(d dice, k Knob) bool {
+	if !d.chance(w.mix[k]) || w.healed {
 		return false
 	}
 	w.faults[k]++
@@ -169,6 +177,9 @@ func (w *world) weather() {
 	}
 	if w.faulty(Pauses) {
 		n.pausedUntil = w.now + w.dice.span(time.Second, 30*time.Second)
+	}
+	if w.happens(w.later, RetentionForgets) {
+		w.forget(pick(w.later, w.nodes))
 	}
 	c := pick(w.dice, w.callers)
 	if w.faulty(Cancels) {
