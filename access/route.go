@@ -34,7 +34,7 @@ type route struct {
 var procedures = map[string]Role{
 	"Get": Viewer, "Wait": Viewer, "History": Viewer, "List": Viewer, "Count": Viewer, "Watch": Viewer,
 	"ListDefinitions": Viewer, "GetDefinition": Viewer, "CompareDefinitions": Viewer,
-	"ListParticipants": Viewer, "GetOverview": Viewer, "ListDeadLetters": Viewer,
+	"ListParticipants": Viewer, "GetOverview": Viewer, "ListDeadLetters": Viewer, "FindOrphans": Viewer,
 
 	"Start": Operator, "Operate": Operator, "OperateAll": Operator,
 

@@ -37,6 +37,9 @@ func sagaMessage(s *transport.Status) *apiv1.Saga {
 		Deadline: stamp(s.Deadline), Overdue: s.Overdue, Reason: s.Reason, TraceId: s.TraceID,
 		Legal: legalVerbs(s.Legal), BeyondReturn: s.BeyondReturn, Input: payloadMessage(s.Input),
 	}
+	if s.Birth != 0 {
+		m.Birth = s.Birth.String()
+	}
 	if s.Paused != nil {
 		m.Paused = &apiv1.Pause{Since: stamp(s.Paused.Since), By: s.Paused.By, Reason: s.Paused.Reason}
 	}

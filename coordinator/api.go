@@ -50,6 +50,7 @@ func (c *Coordinator) verbs() map[string]func(context.Context, *transport.Envelo
 		transport.APIReplayDeadLetters:  c.inBulk(c.eachDeadLetter("replayed", transport.DeadLetterOffice.ReplayDeadLetter)),
 		transport.APIDiscardDeadLetters: c.inBulk(c.eachDeadLetter("discarded", transport.DeadLetterOffice.DiscardDeadLetter)),
 		transport.APIPurgeDeadLetters:   c.inBulk(c.apiPurgeDeadLetters),
+		transport.APIOrphans:            c.reading(c.apiOrphans),
 	}
 }
 

@@ -18,7 +18,7 @@ import (
 
 var apiVerbs = []string{
 	transport.APIStart, transport.APIGet, transport.APIWait, transport.APIOperate,
-	transport.APIList, transport.APIHistory, transport.APIDefine, transport.APIDefinitions, transport.APIRun,
+	transport.APIList, transport.APIHistory, transport.APIDefine, transport.APIDefinitions, transport.APIRun, transport.APIOrphans,
 }
 
 // callersFault are the codes that a request may be refused with while nothing is
@@ -45,6 +45,7 @@ func FuzzRequest(f *testing.F) {
 	f.Add(uint8(6), "", "", 0, []byte(`{"name":"x","version":1,"steps":[{"parallel":[{"step":null}]}]}`))
 	f.Add(uint8(7), "", "", 0, []byte(`[`))
 	f.Add(uint8(8), "order-3", "checkout", 1, []byte(`{"sku":"A"}`))
+	f.Add(uint8(9), "", "", 0, []byte(`{"keys":["known/hod85snpc0/reserve/do","known/1/reserve/undo"]}`))
 	c := alone(f)
 	f.Fuzz(func(t *testing.T, verb uint8, id, definition string, version int, data []byte) {
 		name := apiVerbs[int(verb)%len(apiVerbs)]
@@ -113,8 +114,8 @@ func answer(ctx context.Context, t *testing.T, c *coordinator.Coordinator, verb 
 // FuzzReadAnswer: whatever comes on the events stream is an answer whose saga,
 // step and attempt are those of its subject, or a dead letter of a known class.
 func FuzzReadAnswer(f *testing.F) {
-	f.Add("saga.event.stock.order-1.reserve.do.1", transport.TypeCompleted, "", []byte(`{"shelf":"A"}`))
-	f.Add("saga.event.stock.order-1.reserve.undo.2", transport.TypeFailed, "closed", []byte("why"))
+	f.Add("saga.event.stock.order-1.7.reserve.do.1", transport.TypeCompleted, "", []byte(`{"shelf":"A"}`))
+	f.Add("saga.event.stock.order-1.7.reserve.undo.2", transport.TypeFailed, "closed", []byte("why"))
 	f.Add("saga.event.stock", "x", "", []byte{})
 	classes := map[string]bool{coordinator.DeadLetterSubject: true, coordinator.DeadLetterType: true, coordinator.DeadLetterOversize: true}
 	f.Fuzz(func(t *testing.T, subject, kind, reason string, data []byte) {
@@ -127,7 +128,7 @@ func FuzzReadAnswer(f *testing.F) {
 			return
 		}
 		ev := input.Event
-		key := contract.Key{Saga: input.Saga, Step: ev.Step, Direction: ev.Direction}
+		key := contract.Key{Saga: input.Saga, Birth: input.Birth, Step: ev.Step, Direction: ev.Direction}
 		p, k, attempt, err := transport.Subjects{}.ParseEvent(subject)
 		if err != nil || p != ev.Participant || k != key || attempt != ev.Attempt || len(ev.Reason) > 2*saga.MaxReason {
 			t.Errorf("%q is read as %s", subject, fmt.Sprint(input))

@@ -47,6 +47,7 @@ type root struct {
 	Export      exportCmd     `cmd:"" group:"Running it" help:"Write the sagas that have ended, with their histories, as JSON lines."`
 	Backup      backupCmd     `cmd:"" group:"Running it" help:"Write a consistent copy of the store, of a running coordinator or of a data directory."`
 	Restore     restoreCmd    `cmd:"" group:"Running it" help:"Make a data directory from a backup; the coordinator must not run."`
+	Orphans     orphansCmd    `cmd:"" group:"Running it" help:"After a restore: find what participants did for sagas that the store does not know. Exit code 1: there is some."`
 	Verify      verifyCmd     `cmd:"" group:"Running it" help:"Check every record of a backup, or of a store."`
 	Healthcheck healthCmd     `cmd:"" group:"Running it" help:"Exit 0 when the coordinator takes work: for containers without a shell."`
 	Bench       benchCmds     `cmd:"" group:"Running it" help:"Measure the whole system on this machine: sagas per second, latency, CPU, fsyncs."`

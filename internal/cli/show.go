@@ -121,6 +121,7 @@ func printAs(w io.Writer, s *apiv1.Saga, v view, screen int, p palette) {
 		}
 	}
 	add("started", stamp(s.GetStarted()))
+	add("birth", s.GetBirth())
 	add("updated", stamp(s.GetUpdated()))
 	if s.GetEnded() != nil && s.GetStarted() != nil {
 		add("ended", fmt.Sprintf("%s (after %s)", stamp(s.GetEnded()), s.GetEnded().AsTime().Sub(s.GetStarted().AsTime()).Round(time.Millisecond)))

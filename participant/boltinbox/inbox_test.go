@@ -4,8 +4,11 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"path/filepath"
+	"slices"
 	"testing"
+	"time"
 
 	"go.etcd.io/bbolt"
 
@@ -151,5 +154,59 @@ func TestOvertakenRejection(t *testing.T) {
 	})
 	if err != nil || len(seen) != 2 || seen[1].Outcome != yes.Outcome {
 		t.Errorf("the work saw %+v, %v", seen, err)
+	}
+}
+
+// TestKeys: told are the keys of what took effect and of what was taken back, and of
+// nothing else; a damaged entry hides no other one.
+func TestKeys(t *testing.T) {
+	db := open(t)
+	inbox := boltinbox.New(db)
+	keys := func() (told []string, err error) {
+		err = inbox.Keys(func(key contract.Key, recorded time.Time) error {
+			told = append(told, key.String()+" "+recorded.Format(time.TimeOnly))
+			return nil
+		})
+		return told, err
+	}
+	if told, err := keys(); err != nil || len(told) > 0 {
+		t.Fatalf("of an empty file: %v, %v", told, err)
+	}
+	noon := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+	completed := participant.Answer{Outcome: contract.OutcomeCompleted}
+	for n, entry := range []participant.Entry{
+		{Do: completed},
+		{Do: completed, Undo: completed},
+		{Do: participant.Answer{Outcome: contract.OutcomeRejected, Reason: "no"}},
+		{Do: participant.Answer{Outcome: participant.Tombstone}, Undo: completed},
+		{Do: completed},
+	} {
+		entry.Updated = noon.Add(time.Duration(n) * time.Second)
+		key := participant.StepKey{Participant: fmt.Sprint("service-", n%2), Saga: contract.SagaID(fmt.Sprint("order-", n)), Birth: contract.BirthOf(noon), Step: "reserve"}
+		err := inbox.Update(t.Context(), key, func(context.Context, *bbolt.Tx, participant.Entry) (participant.Entry, bool, error) {
+			return entry, true, nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := []string{"order-0/hod85snpc0/reserve/do 12:00:00", "order-4/hod85snpc0/reserve/do 12:00:04", "order-1/hod85snpc0/reserve/undo 12:00:01"}
+	told, err := keys()
+	if err != nil || !slices.Equal(told, want) {
+		t.Fatalf("told are %q, %v; want %q", told, err, want)
+	}
+	stop := errors.New("enough")
+	if err := inbox.Keys(func(contract.Key, time.Time) error { return stop }); !errors.Is(err, stop) {
+		t.Errorf("an error of yield ends in %v", err)
+	}
+	if err := db.Update(func(tx *bbolt.Tx) error {
+		b := tx.Bucket([]byte("amends_inbox")).Bucket([]byte("entry"))
+		return errors.Join(b.Put([]byte("service-0/order-0/hod85snpc0/reserve"), []byte("damaged")), b.Put([]byte("x"), nil))
+	}); err != nil {
+		t.Fatal(err)
+	}
+	told, err = keys()
+	if damage := (*boltinbox.DamageError)(nil); !errors.As(err, &damage) || damage.Key.Saga != "order-0" || !slices.Equal(told, want[1:]) {
+		t.Errorf("with damage told are %q, %v", told, err)
 	}
 }

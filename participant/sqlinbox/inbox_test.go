@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -306,4 +308,66 @@ func completed(e participant.Entry) participant.Entry {
 	e.Do = participant.Answer{Outcome: contract.OutcomeCompleted, Data: []byte(`{}`)}
 	e.Updated = time.Date(2026, 11, 21, 9, 30, 0, 0, time.UTC)
 	return e
+}
+
+// TestKeys: the statements of docs/OPERATING.md give the keys of what took effect and of
+// what was taken back, in the spelling of contract.Key, and of nothing else.
+func TestKeys(t *testing.T) {
+	page, err := os.ReadFile("../../docs/OPERATING.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	statements := regexp.MustCompile("(?s)```sql\n(SELECT (saga|CONCAT)[^`]*)```").FindAllSubmatch(page, -1)
+	if len(statements) != 2 {
+		t.Fatalf("docs/OPERATING.md has %d statements, want one for SQLite and PostgreSQL and one for MySQL", len(statements))
+	}
+	each(t, databases, func(t *testing.T, d database, dsn string) {
+		db := d.open(t, dsn)
+		table := "inbox_" + strings.ReplaceAll(uuid.NewString()[:13], "-", "_")
+		inbox := sqlinbox.New(db, d.dialect, sqlinbox.Table(table))
+		if err := inbox.Migrate(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _, _ = db.Exec("DROP TABLE " + table) })
+		noon := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+		completed := participant.Answer{Outcome: contract.OutcomeCompleted}
+		for n, entry := range []participant.Entry{
+			{Do: completed},
+			{Do: completed, Undo: completed},
+			{Do: participant.Answer{Outcome: contract.OutcomeRejected, Reason: "no"}},
+			{Do: participant.Answer{Outcome: participant.Tombstone}, Undo: completed},
+		} {
+			entry.Updated = noon
+			key := participant.StepKey{Participant: "service", Saga: contract.SagaID(fmt.Sprint("Order-", n)), Birth: contract.BirthOf(noon), Step: "reserve"}
+			err := inbox.Update(t.Context(), key, func(context.Context, *sql.Tx, participant.Entry) (participant.Entry, bool, error) {
+				return entry, true, nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		statement := statements[0]
+		if d.dialect == sqlinbox.MySQL {
+			statement = statements[1]
+		}
+		rows, err := db.Query(strings.Replace(string(statement[1]), sqlinbox.DefaultTable, table, 1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer rows.Close()
+		var told []string
+		for rows.Next() {
+			var key string
+			var at int64
+			if err := rows.Scan(&key, &at); err != nil {
+				t.Fatal(err)
+			}
+			told = append(told, fmt.Sprint(key, " ", at))
+		}
+		slices.Sort(told)
+		want := []string{"Order-0/hod85snpc0/reserve/do 1795262400000", "Order-1/hod85snpc0/reserve/undo 1795262400000"}
+		if err := rows.Err(); err != nil || !slices.Equal(told, want) {
+			t.Errorf("told are %q, %v; want %q", told, err, want)
+		}
+	})
 }

@@ -427,7 +427,8 @@ type Saga struct {
 	Phase string `protobuf:"bytes,3,opt,name=phase" json:"phase,omitempty"`
 	// What this is true as of: the number of events in its history.
 	Revision uint64 `protobuf:"varint,4,opt,name=revision" json:"revision,omitempty"`
-	// Ended so long ago that only id, definition, phase and ended are known.
+	// Ended so long ago that only id, birth, definition, phase, started and ended are
+	// known.
 	Removed bool `protobuf:"varint,5,opt,name=removed" json:"removed,omitempty"`
 	// An operator has paused it; what was under way is still answered.
 	Paused *Pause `protobuf:"bytes,6,opt,name=paused" json:"paused,omitempty"`
@@ -454,7 +455,10 @@ type Saga struct {
 	// Every step, in the order of the definition. Not in lists.
 	Steps []*Step `protobuf:"bytes,17,rep,name=steps" json:"steps,omitempty"`
 	// What it was started with. Not in lists.
-	Input         *Payload `protobuf:"bytes,18,opt,name=input" json:"input,omitempty"`
+	Input *Payload `protobuf:"bytes,18,opt,name=input" json:"input,omitempty"`
+	// When it was started, as in its idempotency keys (saga/birth/step/direction): tells it
+	// from earlier and later sagas with its id. Not in lists.
+	Birth         string `protobuf:"bytes,19,opt,name=birth" json:"birth,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -613,6 +617,13 @@ func (x *Saga) GetInput() *Payload {
 		return x.Input
 	}
 	return nil
+}
+
+func (x *Saga) GetBirth() string {
+	if x != nil {
+		return x.Birth
+	}
+	return ""
 }
 
 // Pause says who paused a saga and why.
@@ -4008,6 +4019,200 @@ func (x *Second) GetRefused() int64 {
 	return 0
 }
 
+// FindOrphansRequest is idempotency keys from the inbox of a participant.
+type FindOrphansRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// saga/birth/step/direction; 1 to 500.
+	Keys          []string `protobuf:"bytes,1,rep,name=keys" json:"keys,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FindOrphansRequest) Reset() {
+	*x = FindOrphansRequest{}
+	mi := &file_amends_api_v1_api_proto_msgTypes[53]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FindOrphansRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FindOrphansRequest) ProtoMessage() {}
+
+func (x *FindOrphansRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_amends_api_v1_api_proto_msgTypes[53]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FindOrphansRequest.ProtoReflect.Descriptor instead.
+func (*FindOrphansRequest) Descriptor() ([]byte, []int) {
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{53}
+}
+
+func (x *FindOrphansRequest) GetKeys() []string {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
+// FindOrphansResponse is the keys that somebody has to look at, in the order of the
+// request.
+type FindOrphansResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Each once for each time that it was asked for.
+	Orphans       []*Orphan `protobuf:"bytes,1,rep,name=orphans" json:"orphans,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FindOrphansResponse) Reset() {
+	*x = FindOrphansResponse{}
+	mi := &file_amends_api_v1_api_proto_msgTypes[54]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FindOrphansResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FindOrphansResponse) ProtoMessage() {}
+
+func (x *FindOrphansResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_amends_api_v1_api_proto_msgTypes[54]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FindOrphansResponse.ProtoReflect.Descriptor instead.
+func (*FindOrphansResponse) Descriptor() ([]byte, []int) {
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{54}
+}
+
+func (x *FindOrphansResponse) GetOrphans() []*Orphan {
+	if x != nil {
+		return x.Orphans
+	}
+	return nil
+}
+
+// Orphan is a key that a participant has in its inbox, and of which the coordinator does
+// not know what the participant did.
+type Orphan struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As it was asked for.
+	Key string `protobuf:"bytes,1,opt,name=key" json:"key,omitempty"`
+	// unknown-saga, other-saga, not-done, not-undone, unknown-step or unreadable.
+	Kind string `protobuf:"bytes,2,opt,name=kind" json:"kind,omitempty"`
+	// When the saga of the key was started.
+	Started *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=started" json:"started,omitempty"`
+	// What is known in its place, in a sentence.
+	Found string `protobuf:"bytes,4,opt,name=found" json:"found,omitempty"`
+	// The birth of the saga that is there; empty: there is none.
+	Birth string `protobuf:"bytes,5,opt,name=birth" json:"birth,omitempty"`
+	// Its phase.
+	Phase string `protobuf:"bytes,6,opt,name=phase" json:"phase,omitempty"`
+	// The status of the step in it.
+	Status        string `protobuf:"bytes,7,opt,name=status" json:"status,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Orphan) Reset() {
+	*x = Orphan{}
+	mi := &file_amends_api_v1_api_proto_msgTypes[55]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Orphan) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Orphan) ProtoMessage() {}
+
+func (x *Orphan) ProtoReflect() protoreflect.Message {
+	mi := &file_amends_api_v1_api_proto_msgTypes[55]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Orphan.ProtoReflect.Descriptor instead.
+func (*Orphan) Descriptor() ([]byte, []int) {
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{55}
+}
+
+func (x *Orphan) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *Orphan) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Orphan) GetStarted() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Started
+	}
+	return nil
+}
+
+func (x *Orphan) GetFound() string {
+	if x != nil {
+		return x.Found
+	}
+	return ""
+}
+
+func (x *Orphan) GetBirth() string {
+	if x != nil {
+		return x.Birth
+	}
+	return ""
+}
+
+func (x *Orphan) GetPhase() string {
+	if x != nil {
+		return x.Phase
+	}
+	return ""
+}
+
+func (x *Orphan) GetStatus() string {
+	if x != nil {
+		return x.Status
+	}
+	return ""
+}
+
 // ListDeadLettersRequest asks for a page.
 type ListDeadLettersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -4021,7 +4226,7 @@ type ListDeadLettersRequest struct {
 
 func (x *ListDeadLettersRequest) Reset() {
 	*x = ListDeadLettersRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[53]
+	mi := &file_amends_api_v1_api_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4033,7 +4238,7 @@ func (x *ListDeadLettersRequest) String() string {
 func (*ListDeadLettersRequest) ProtoMessage() {}
 
 func (x *ListDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[53]
+	mi := &file_amends_api_v1_api_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4046,7 +4251,7 @@ func (x *ListDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*ListDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{53}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *ListDeadLettersRequest) GetAfter() uint64 {
@@ -4076,7 +4281,7 @@ type ListDeadLettersResponse struct {
 
 func (x *ListDeadLettersResponse) Reset() {
 	*x = ListDeadLettersResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[54]
+	mi := &file_amends_api_v1_api_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4088,7 +4293,7 @@ func (x *ListDeadLettersResponse) String() string {
 func (*ListDeadLettersResponse) ProtoMessage() {}
 
 func (x *ListDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[54]
+	mi := &file_amends_api_v1_api_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4101,7 +4306,7 @@ func (x *ListDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*ListDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{54}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *ListDeadLettersResponse) GetDeadLetters() []*DeadLetter {
@@ -4141,7 +4346,7 @@ type DeadLetter struct {
 
 func (x *DeadLetter) Reset() {
 	*x = DeadLetter{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[55]
+	mi := &file_amends_api_v1_api_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4153,7 +4358,7 @@ func (x *DeadLetter) String() string {
 func (*DeadLetter) ProtoMessage() {}
 
 func (x *DeadLetter) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[55]
+	mi := &file_amends_api_v1_api_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4166,7 +4371,7 @@ func (x *DeadLetter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeadLetter.ProtoReflect.Descriptor instead.
 func (*DeadLetter) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{55}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *DeadLetter) GetSequence() uint64 {
@@ -4231,7 +4436,7 @@ type Header struct {
 
 func (x *Header) Reset() {
 	*x = Header{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[56]
+	mi := &file_amends_api_v1_api_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4243,7 +4448,7 @@ func (x *Header) String() string {
 func (*Header) ProtoMessage() {}
 
 func (x *Header) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[56]
+	mi := &file_amends_api_v1_api_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4256,7 +4461,7 @@ func (x *Header) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Header.ProtoReflect.Descriptor instead.
 func (*Header) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{56}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *Header) GetName() string {
@@ -4286,7 +4491,7 @@ type ReplayDeadLettersRequest struct {
 
 func (x *ReplayDeadLettersRequest) Reset() {
 	*x = ReplayDeadLettersRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[57]
+	mi := &file_amends_api_v1_api_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4298,7 +4503,7 @@ func (x *ReplayDeadLettersRequest) String() string {
 func (*ReplayDeadLettersRequest) ProtoMessage() {}
 
 func (x *ReplayDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[57]
+	mi := &file_amends_api_v1_api_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4311,7 +4516,7 @@ func (x *ReplayDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplayDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*ReplayDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{57}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *ReplayDeadLettersRequest) GetSequences() []uint64 {
@@ -4341,7 +4546,7 @@ type ReplayDeadLettersResponse struct {
 
 func (x *ReplayDeadLettersResponse) Reset() {
 	*x = ReplayDeadLettersResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[58]
+	mi := &file_amends_api_v1_api_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4353,7 +4558,7 @@ func (x *ReplayDeadLettersResponse) String() string {
 func (*ReplayDeadLettersResponse) ProtoMessage() {}
 
 func (x *ReplayDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[58]
+	mi := &file_amends_api_v1_api_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4366,7 +4571,7 @@ func (x *ReplayDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplayDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*ReplayDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{58}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *ReplayDeadLettersResponse) GetReplayed() []uint64 {
@@ -4396,7 +4601,7 @@ type FailedDeadLetter struct {
 
 func (x *FailedDeadLetter) Reset() {
 	*x = FailedDeadLetter{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[59]
+	mi := &file_amends_api_v1_api_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4408,7 +4613,7 @@ func (x *FailedDeadLetter) String() string {
 func (*FailedDeadLetter) ProtoMessage() {}
 
 func (x *FailedDeadLetter) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[59]
+	mi := &file_amends_api_v1_api_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4421,7 +4626,7 @@ func (x *FailedDeadLetter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FailedDeadLetter.ProtoReflect.Descriptor instead.
 func (*FailedDeadLetter) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{59}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *FailedDeadLetter) GetSequence() uint64 {
@@ -4451,7 +4656,7 @@ type DiscardDeadLettersRequest struct {
 
 func (x *DiscardDeadLettersRequest) Reset() {
 	*x = DiscardDeadLettersRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[60]
+	mi := &file_amends_api_v1_api_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4463,7 +4668,7 @@ func (x *DiscardDeadLettersRequest) String() string {
 func (*DiscardDeadLettersRequest) ProtoMessage() {}
 
 func (x *DiscardDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[60]
+	mi := &file_amends_api_v1_api_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4476,7 +4681,7 @@ func (x *DiscardDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiscardDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*DiscardDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{60}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *DiscardDeadLettersRequest) GetSequences() []uint64 {
@@ -4506,7 +4711,7 @@ type DiscardDeadLettersResponse struct {
 
 func (x *DiscardDeadLettersResponse) Reset() {
 	*x = DiscardDeadLettersResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[61]
+	mi := &file_amends_api_v1_api_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4518,7 +4723,7 @@ func (x *DiscardDeadLettersResponse) String() string {
 func (*DiscardDeadLettersResponse) ProtoMessage() {}
 
 func (x *DiscardDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[61]
+	mi := &file_amends_api_v1_api_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4531,7 +4736,7 @@ func (x *DiscardDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiscardDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*DiscardDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{61}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *DiscardDeadLettersResponse) GetDiscarded() []uint64 {
@@ -4573,7 +4778,7 @@ type PurgeDeadLettersRequest struct {
 
 func (x *PurgeDeadLettersRequest) Reset() {
 	*x = PurgeDeadLettersRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[62]
+	mi := &file_amends_api_v1_api_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4585,7 +4790,7 @@ func (x *PurgeDeadLettersRequest) String() string {
 func (*PurgeDeadLettersRequest) ProtoMessage() {}
 
 func (x *PurgeDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[62]
+	mi := &file_amends_api_v1_api_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4598,7 +4803,7 @@ func (x *PurgeDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PurgeDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*PurgeDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{62}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *PurgeDeadLettersRequest) GetStream() string {
@@ -4671,7 +4876,7 @@ type PurgeDeadLettersResponse struct {
 
 func (x *PurgeDeadLettersResponse) Reset() {
 	*x = PurgeDeadLettersResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[63]
+	mi := &file_amends_api_v1_api_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4683,7 +4888,7 @@ func (x *PurgeDeadLettersResponse) String() string {
 func (*PurgeDeadLettersResponse) ProtoMessage() {}
 
 func (x *PurgeDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[63]
+	mi := &file_amends_api_v1_api_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4696,7 +4901,7 @@ func (x *PurgeDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PurgeDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*PurgeDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{63}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *PurgeDeadLettersResponse) GetMatched() int64 {
@@ -4750,7 +4955,7 @@ const file_amends_api_v1_api_proto_rawDesc = "" +
 	"\rstarted_after\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\fstartedAfter\x12A\n" +
 	"\x0estarted_before\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\rstartedBefore\x12A\n" +
-	"\x0eupdated_before\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\rupdatedBefore\"\xc8\x05\n" +
+	"\x0eupdated_before\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\rupdatedBefore\"\xde\x05\n" +
 	"\x04Saga\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12<\n" +
 	"\n" +
@@ -4772,7 +4977,8 @@ const file_amends_api_v1_api_proto_rawDesc = "" +
 	"\x04undo\x18\x0f \x03(\v2\x13.amends.api.v1.WaveR\x04undo\x12#\n" +
 	"\rbeyond_return\x18\x10 \x01(\bR\fbeyondReturn\x12)\n" +
 	"\x05steps\x18\x11 \x03(\v2\x13.amends.api.v1.StepR\x05steps\x12,\n" +
-	"\x05input\x18\x12 \x01(\v2\x16.amends.api.v1.PayloadR\x05input\"a\n" +
+	"\x05input\x18\x12 \x01(\v2\x16.amends.api.v1.PayloadR\x05input\x12\x14\n" +
+	"\x05birth\x18\x13 \x01(\tR\x05birth\"a\n" +
 	"\x05Pause\x120\n" +
 	"\x05since\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x0e\n" +
 	"\x02by\x18\x02 \x01(\tR\x02by\x12\x16\n" +
@@ -5024,7 +5230,19 @@ const file_amends_api_v1_api_proto_rawDesc = "" +
 	"\x06parked\x18\x05 \x01(\x03R\x06parked\x12\x16\n" +
 	"\x06failed\x18\x06 \x01(\x03R\x06failed\x12 \n" +
 	"\vtransitions\x18\a \x01(\x03R\vtransitions\x12\x18\n" +
-	"\arefused\x18\b \x01(\x03R\arefused\"D\n" +
+	"\arefused\x18\b \x01(\x03R\arefused\"(\n" +
+	"\x12FindOrphansRequest\x12\x12\n" +
+	"\x04keys\x18\x01 \x03(\tR\x04keys\"F\n" +
+	"\x13FindOrphansResponse\x12/\n" +
+	"\aorphans\x18\x01 \x03(\v2\x15.amends.api.v1.OrphanR\aorphans\"\xbe\x01\n" +
+	"\x06Orphan\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x12\n" +
+	"\x04kind\x18\x02 \x01(\tR\x04kind\x124\n" +
+	"\astarted\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\astarted\x12\x14\n" +
+	"\x05found\x18\x04 \x01(\tR\x05found\x12\x14\n" +
+	"\x05birth\x18\x05 \x01(\tR\x05birth\x12\x14\n" +
+	"\x05phase\x18\x06 \x01(\tR\x05phase\x12\x16\n" +
+	"\x06status\x18\a \x01(\tR\x06status\"D\n" +
 	"\x16ListDeadLettersRequest\x12\x14\n" +
 	"\x05after\x18\x01 \x01(\x04R\x05after\x12\x14\n" +
 	"\x05limit\x18\x02 \x01(\x05R\x05limit\"k\n" +
@@ -5070,7 +5288,7 @@ const file_amends_api_v1_api_proto_rawDesc = "" +
 	"\x05after\x18\b \x01(\x04R\x05after\"H\n" +
 	"\x18PurgeDeadLettersResponse\x12\x18\n" +
 	"\amatched\x18\x01 \x01(\x03R\amatched\x12\x12\n" +
-	"\x04next\x18\x02 \x01(\x04R\x04next2\xa6\r\n" +
+	"\x04next\x18\x02 \x01(\x04R\x04next2\x81\x0e\n" +
 	"\x12CoordinatorService\x12B\n" +
 	"\x05Start\x12\x1b.amends.api.v1.StartRequest\x1a\x1c.amends.api.v1.StartResponse\x12A\n" +
 	"\x03Get\x12\x19.amends.api.v1.GetRequest\x1a\x1a.amends.api.v1.GetResponse\"\x03\x90\x02\x01\x12?\n" +
@@ -5087,7 +5305,8 @@ const file_amends_api_v1_api_proto_rawDesc = "" +
 	"\rGetDefinition\x12#.amends.api.v1.GetDefinitionRequest\x1a$.amends.api.v1.GetDefinitionResponse\"\x03\x90\x02\x01\x12n\n" +
 	"\x12CompareDefinitions\x12(.amends.api.v1.CompareDefinitionsRequest\x1a).amends.api.v1.CompareDefinitionsResponse\"\x03\x90\x02\x01\x12h\n" +
 	"\x10ListParticipants\x12&.amends.api.v1.ListParticipantsRequest\x1a'.amends.api.v1.ListParticipantsResponse\"\x03\x90\x02\x01\x12Y\n" +
-	"\vGetOverview\x12!.amends.api.v1.GetOverviewRequest\x1a\".amends.api.v1.GetOverviewResponse\"\x03\x90\x02\x01\x12e\n" +
+	"\vGetOverview\x12!.amends.api.v1.GetOverviewRequest\x1a\".amends.api.v1.GetOverviewResponse\"\x03\x90\x02\x01\x12Y\n" +
+	"\vFindOrphans\x12!.amends.api.v1.FindOrphansRequest\x1a\".amends.api.v1.FindOrphansResponse\"\x03\x90\x02\x01\x12e\n" +
 	"\x0fListDeadLetters\x12%.amends.api.v1.ListDeadLettersRequest\x1a&.amends.api.v1.ListDeadLettersResponse\"\x03\x90\x02\x01\x12f\n" +
 	"\x11ReplayDeadLetters\x12'.amends.api.v1.ReplayDeadLettersRequest\x1a(.amends.api.v1.ReplayDeadLettersResponse\x12i\n" +
 	"\x12DiscardDeadLetters\x12(.amends.api.v1.DiscardDeadLettersRequest\x1a).amends.api.v1.DiscardDeadLettersResponse\x12c\n" +
@@ -5105,7 +5324,7 @@ func file_amends_api_v1_api_proto_rawDescGZIP() []byte {
 	return file_amends_api_v1_api_proto_rawDescData
 }
 
-var file_amends_api_v1_api_proto_msgTypes = make([]protoimpl.MessageInfo, 64)
+var file_amends_api_v1_api_proto_msgTypes = make([]protoimpl.MessageInfo, 67)
 var file_amends_api_v1_api_proto_goTypes = []any{
 	(*Refusal)(nil),                    // 0: amends.api.v1.Refusal
 	(*Violation)(nil),                  // 1: amends.api.v1.Violation
@@ -5160,142 +5379,149 @@ var file_amends_api_v1_api_proto_goTypes = []any{
 	(*BlockedSaga)(nil),                // 50: amends.api.v1.BlockedSaga
 	(*DefinitionLatency)(nil),          // 51: amends.api.v1.DefinitionLatency
 	(*Second)(nil),                     // 52: amends.api.v1.Second
-	(*ListDeadLettersRequest)(nil),     // 53: amends.api.v1.ListDeadLettersRequest
-	(*ListDeadLettersResponse)(nil),    // 54: amends.api.v1.ListDeadLettersResponse
-	(*DeadLetter)(nil),                 // 55: amends.api.v1.DeadLetter
-	(*Header)(nil),                     // 56: amends.api.v1.Header
-	(*ReplayDeadLettersRequest)(nil),   // 57: amends.api.v1.ReplayDeadLettersRequest
-	(*ReplayDeadLettersResponse)(nil),  // 58: amends.api.v1.ReplayDeadLettersResponse
-	(*FailedDeadLetter)(nil),           // 59: amends.api.v1.FailedDeadLetter
-	(*DiscardDeadLettersRequest)(nil),  // 60: amends.api.v1.DiscardDeadLettersRequest
-	(*DiscardDeadLettersResponse)(nil), // 61: amends.api.v1.DiscardDeadLettersResponse
-	(*PurgeDeadLettersRequest)(nil),    // 62: amends.api.v1.PurgeDeadLettersRequest
-	(*PurgeDeadLettersResponse)(nil),   // 63: amends.api.v1.PurgeDeadLettersResponse
-	(*durationpb.Duration)(nil),        // 64: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),      // 65: google.protobuf.Timestamp
+	(*FindOrphansRequest)(nil),         // 53: amends.api.v1.FindOrphansRequest
+	(*FindOrphansResponse)(nil),        // 54: amends.api.v1.FindOrphansResponse
+	(*Orphan)(nil),                     // 55: amends.api.v1.Orphan
+	(*ListDeadLettersRequest)(nil),     // 56: amends.api.v1.ListDeadLettersRequest
+	(*ListDeadLettersResponse)(nil),    // 57: amends.api.v1.ListDeadLettersResponse
+	(*DeadLetter)(nil),                 // 58: amends.api.v1.DeadLetter
+	(*Header)(nil),                     // 59: amends.api.v1.Header
+	(*ReplayDeadLettersRequest)(nil),   // 60: amends.api.v1.ReplayDeadLettersRequest
+	(*ReplayDeadLettersResponse)(nil),  // 61: amends.api.v1.ReplayDeadLettersResponse
+	(*FailedDeadLetter)(nil),           // 62: amends.api.v1.FailedDeadLetter
+	(*DiscardDeadLettersRequest)(nil),  // 63: amends.api.v1.DiscardDeadLettersRequest
+	(*DiscardDeadLettersResponse)(nil), // 64: amends.api.v1.DiscardDeadLettersResponse
+	(*PurgeDeadLettersRequest)(nil),    // 65: amends.api.v1.PurgeDeadLettersRequest
+	(*PurgeDeadLettersResponse)(nil),   // 66: amends.api.v1.PurgeDeadLettersResponse
+	(*durationpb.Duration)(nil),        // 67: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),      // 68: google.protobuf.Timestamp
 }
 var file_amends_api_v1_api_proto_depIdxs = []int32{
-	2,  // 0: amends.api.v1.Refusal.legal:type_name -> amends.api.v1.LegalVerb
-	64, // 1: amends.api.v1.Refusal.retry_after:type_name -> google.protobuf.Duration
-	1,  // 2: amends.api.v1.Refusal.violations:type_name -> amends.api.v1.Violation
-	3,  // 3: amends.api.v1.Filter.definition:type_name -> amends.api.v1.DefinitionRef
-	65, // 4: amends.api.v1.Filter.started_after:type_name -> google.protobuf.Timestamp
-	65, // 5: amends.api.v1.Filter.started_before:type_name -> google.protobuf.Timestamp
-	65, // 6: amends.api.v1.Filter.updated_before:type_name -> google.protobuf.Timestamp
-	3,  // 7: amends.api.v1.Saga.definition:type_name -> amends.api.v1.DefinitionRef
-	6,  // 8: amends.api.v1.Saga.paused:type_name -> amends.api.v1.Pause
-	65, // 9: amends.api.v1.Saga.started:type_name -> google.protobuf.Timestamp
-	65, // 10: amends.api.v1.Saga.updated:type_name -> google.protobuf.Timestamp
-	65, // 11: amends.api.v1.Saga.ended:type_name -> google.protobuf.Timestamp
-	65, // 12: amends.api.v1.Saga.deadline:type_name -> google.protobuf.Timestamp
-	2,  // 13: amends.api.v1.Saga.legal:type_name -> amends.api.v1.LegalVerb
-	7,  // 14: amends.api.v1.Saga.undo:type_name -> amends.api.v1.Wave
-	8,  // 15: amends.api.v1.Saga.steps:type_name -> amends.api.v1.Step
-	9,  // 16: amends.api.v1.Saga.input:type_name -> amends.api.v1.Payload
-	65, // 17: amends.api.v1.Pause.since:type_name -> google.protobuf.Timestamp
-	65, // 18: amends.api.v1.Step.due:type_name -> google.protobuf.Timestamp
-	65, // 19: amends.api.v1.Step.parked:type_name -> google.protobuf.Timestamp
-	9,  // 20: amends.api.v1.Step.result:type_name -> amends.api.v1.Payload
-	65, // 21: amends.api.v1.Event.at:type_name -> google.protobuf.Timestamp
-	9,  // 22: amends.api.v1.Event.payload:type_name -> amends.api.v1.Payload
-	5,  // 23: amends.api.v1.Event.saga:type_name -> amends.api.v1.Saga
-	3,  // 24: amends.api.v1.StartRequest.definition:type_name -> amends.api.v1.DefinitionRef
-	64, // 25: amends.api.v1.StartRequest.at_most:type_name -> google.protobuf.Duration
-	5,  // 26: amends.api.v1.StartResponse.saga:type_name -> amends.api.v1.Saga
-	5,  // 27: amends.api.v1.GetResponse.saga:type_name -> amends.api.v1.Saga
-	64, // 28: amends.api.v1.WaitRequest.at_most:type_name -> google.protobuf.Duration
-	5,  // 29: amends.api.v1.WaitResponse.saga:type_name -> amends.api.v1.Saga
-	10, // 30: amends.api.v1.HistoryResponse.events:type_name -> amends.api.v1.Event
-	4,  // 31: amends.api.v1.ListRequest.filter:type_name -> amends.api.v1.Filter
-	5,  // 32: amends.api.v1.ListResponse.sagas:type_name -> amends.api.v1.Saga
-	4,  // 33: amends.api.v1.CountRequest.filter:type_name -> amends.api.v1.Filter
-	23, // 34: amends.api.v1.CountResponse.counts:type_name -> amends.api.v1.Count
-	3,  // 35: amends.api.v1.Count.definition:type_name -> amends.api.v1.DefinitionRef
-	4,  // 36: amends.api.v1.WatchRequest.filter:type_name -> amends.api.v1.Filter
-	5,  // 37: amends.api.v1.WatchResponse.saga:type_name -> amends.api.v1.Saga
-	26, // 38: amends.api.v1.OperateRequest.decision:type_name -> amends.api.v1.Decision
-	5,  // 39: amends.api.v1.OperateResponse.saga:type_name -> amends.api.v1.Saga
-	4,  // 40: amends.api.v1.OperateAllRequest.filter:type_name -> amends.api.v1.Filter
-	26, // 41: amends.api.v1.OperateAllRequest.decision:type_name -> amends.api.v1.Decision
-	31, // 42: amends.api.v1.OperateAllResponse.refusals:type_name -> amends.api.v1.RefusedSaga
-	34, // 43: amends.api.v1.RegisterDefinitionResponse.definition:type_name -> amends.api.v1.Definition
-	3,  // 44: amends.api.v1.Definition.ref:type_name -> amends.api.v1.DefinitionRef
-	23, // 45: amends.api.v1.Definition.counts:type_name -> amends.api.v1.Count
-	35, // 46: amends.api.v1.Definition.steps:type_name -> amends.api.v1.StepFigures
-	36, // 47: amends.api.v1.Definition.duration:type_name -> amends.api.v1.Latency
-	36, // 48: amends.api.v1.StepFigures.do:type_name -> amends.api.v1.Latency
-	36, // 49: amends.api.v1.StepFigures.undo:type_name -> amends.api.v1.Latency
-	34, // 50: amends.api.v1.ListDefinitionsResponse.definitions:type_name -> amends.api.v1.Definition
-	3,  // 51: amends.api.v1.GetDefinitionRequest.ref:type_name -> amends.api.v1.DefinitionRef
-	34, // 52: amends.api.v1.GetDefinitionResponse.definition:type_name -> amends.api.v1.Definition
-	3,  // 53: amends.api.v1.CompareDefinitionsRequest.from:type_name -> amends.api.v1.DefinitionRef
-	3,  // 54: amends.api.v1.CompareDefinitionsRequest.to:type_name -> amends.api.v1.DefinitionRef
-	43, // 55: amends.api.v1.CompareDefinitionsResponse.differences:type_name -> amends.api.v1.Difference
-	46, // 56: amends.api.v1.ListParticipantsResponse.participants:type_name -> amends.api.v1.Participant
-	65, // 57: amends.api.v1.Participant.last_answer:type_name -> google.protobuf.Timestamp
-	36, // 58: amends.api.v1.Participant.latency:type_name -> amends.api.v1.Latency
-	65, // 59: amends.api.v1.GetOverviewResponse.at:type_name -> google.protobuf.Timestamp
-	65, // 60: amends.api.v1.GetOverviewResponse.since:type_name -> google.protobuf.Timestamp
-	23, // 61: amends.api.v1.GetOverviewResponse.counts:type_name -> amends.api.v1.Count
-	51, // 62: amends.api.v1.GetOverviewResponse.durations:type_name -> amends.api.v1.DefinitionLatency
-	52, // 63: amends.api.v1.GetOverviewResponse.series:type_name -> amends.api.v1.Second
-	36, // 64: amends.api.v1.GetOverviewResponse.commit:type_name -> amends.api.v1.Latency
-	50, // 65: amends.api.v1.GetOverviewResponse.blocked_sagas:type_name -> amends.api.v1.BlockedSaga
-	49, // 66: amends.api.v1.GetOverviewResponse.standstills:type_name -> amends.api.v1.Standstill
-	65, // 67: amends.api.v1.Standstill.since:type_name -> google.protobuf.Timestamp
-	65, // 68: amends.api.v1.BlockedSaga.since:type_name -> google.protobuf.Timestamp
-	36, // 69: amends.api.v1.DefinitionLatency.duration:type_name -> amends.api.v1.Latency
-	65, // 70: amends.api.v1.Second.at:type_name -> google.protobuf.Timestamp
-	55, // 71: amends.api.v1.ListDeadLettersResponse.dead_letters:type_name -> amends.api.v1.DeadLetter
-	65, // 72: amends.api.v1.DeadLetter.since:type_name -> google.protobuf.Timestamp
-	56, // 73: amends.api.v1.DeadLetter.headers:type_name -> amends.api.v1.Header
-	9,  // 74: amends.api.v1.DeadLetter.data:type_name -> amends.api.v1.Payload
-	59, // 75: amends.api.v1.ReplayDeadLettersResponse.failed:type_name -> amends.api.v1.FailedDeadLetter
-	59, // 76: amends.api.v1.DiscardDeadLettersResponse.failed:type_name -> amends.api.v1.FailedDeadLetter
-	64, // 77: amends.api.v1.PurgeDeadLettersRequest.older_than:type_name -> google.protobuf.Duration
-	11, // 78: amends.api.v1.CoordinatorService.Start:input_type -> amends.api.v1.StartRequest
-	13, // 79: amends.api.v1.CoordinatorService.Get:input_type -> amends.api.v1.GetRequest
-	15, // 80: amends.api.v1.CoordinatorService.Wait:input_type -> amends.api.v1.WaitRequest
-	17, // 81: amends.api.v1.CoordinatorService.History:input_type -> amends.api.v1.HistoryRequest
-	19, // 82: amends.api.v1.CoordinatorService.List:input_type -> amends.api.v1.ListRequest
-	21, // 83: amends.api.v1.CoordinatorService.Count:input_type -> amends.api.v1.CountRequest
-	24, // 84: amends.api.v1.CoordinatorService.Watch:input_type -> amends.api.v1.WatchRequest
-	27, // 85: amends.api.v1.CoordinatorService.Operate:input_type -> amends.api.v1.OperateRequest
-	29, // 86: amends.api.v1.CoordinatorService.OperateAll:input_type -> amends.api.v1.OperateAllRequest
-	32, // 87: amends.api.v1.CoordinatorService.RegisterDefinition:input_type -> amends.api.v1.RegisterDefinitionRequest
-	37, // 88: amends.api.v1.CoordinatorService.ListDefinitions:input_type -> amends.api.v1.ListDefinitionsRequest
-	39, // 89: amends.api.v1.CoordinatorService.GetDefinition:input_type -> amends.api.v1.GetDefinitionRequest
-	41, // 90: amends.api.v1.CoordinatorService.CompareDefinitions:input_type -> amends.api.v1.CompareDefinitionsRequest
-	44, // 91: amends.api.v1.CoordinatorService.ListParticipants:input_type -> amends.api.v1.ListParticipantsRequest
-	47, // 92: amends.api.v1.CoordinatorService.GetOverview:input_type -> amends.api.v1.GetOverviewRequest
-	53, // 93: amends.api.v1.CoordinatorService.ListDeadLetters:input_type -> amends.api.v1.ListDeadLettersRequest
-	57, // 94: amends.api.v1.CoordinatorService.ReplayDeadLetters:input_type -> amends.api.v1.ReplayDeadLettersRequest
-	60, // 95: amends.api.v1.CoordinatorService.DiscardDeadLetters:input_type -> amends.api.v1.DiscardDeadLettersRequest
-	62, // 96: amends.api.v1.CoordinatorService.PurgeDeadLetters:input_type -> amends.api.v1.PurgeDeadLettersRequest
-	12, // 97: amends.api.v1.CoordinatorService.Start:output_type -> amends.api.v1.StartResponse
-	14, // 98: amends.api.v1.CoordinatorService.Get:output_type -> amends.api.v1.GetResponse
-	16, // 99: amends.api.v1.CoordinatorService.Wait:output_type -> amends.api.v1.WaitResponse
-	18, // 100: amends.api.v1.CoordinatorService.History:output_type -> amends.api.v1.HistoryResponse
-	20, // 101: amends.api.v1.CoordinatorService.List:output_type -> amends.api.v1.ListResponse
-	22, // 102: amends.api.v1.CoordinatorService.Count:output_type -> amends.api.v1.CountResponse
-	25, // 103: amends.api.v1.CoordinatorService.Watch:output_type -> amends.api.v1.WatchResponse
-	28, // 104: amends.api.v1.CoordinatorService.Operate:output_type -> amends.api.v1.OperateResponse
-	30, // 105: amends.api.v1.CoordinatorService.OperateAll:output_type -> amends.api.v1.OperateAllResponse
-	33, // 106: amends.api.v1.CoordinatorService.RegisterDefinition:output_type -> amends.api.v1.RegisterDefinitionResponse
-	38, // 107: amends.api.v1.CoordinatorService.ListDefinitions:output_type -> amends.api.v1.ListDefinitionsResponse
-	40, // 108: amends.api.v1.CoordinatorService.GetDefinition:output_type -> amends.api.v1.GetDefinitionResponse
-	42, // 109: amends.api.v1.CoordinatorService.CompareDefinitions:output_type -> amends.api.v1.CompareDefinitionsResponse
-	45, // 110: amends.api.v1.CoordinatorService.ListParticipants:output_type -> amends.api.v1.ListParticipantsResponse
-	48, // 111: amends.api.v1.CoordinatorService.GetOverview:output_type -> amends.api.v1.GetOverviewResponse
-	54, // 112: amends.api.v1.CoordinatorService.ListDeadLetters:output_type -> amends.api.v1.ListDeadLettersResponse
-	58, // 113: amends.api.v1.CoordinatorService.ReplayDeadLetters:output_type -> amends.api.v1.ReplayDeadLettersResponse
-	61, // 114: amends.api.v1.CoordinatorService.DiscardDeadLetters:output_type -> amends.api.v1.DiscardDeadLettersResponse
-	63, // 115: amends.api.v1.CoordinatorService.PurgeDeadLetters:output_type -> amends.api.v1.PurgeDeadLettersResponse
-	97, // [97:116] is the sub-list for method output_type
-	78, // [78:97] is the sub-list for method input_type
-	78, // [78:78] is the sub-list for extension type_name
-	78, // [78:78] is the sub-list for extension extendee
-	0,  // [0:78] is the sub-list for field type_name
+	2,   // 0: amends.api.v1.Refusal.legal:type_name -> amends.api.v1.LegalVerb
+	67,  // 1: amends.api.v1.Refusal.retry_after:type_name -> google.protobuf.Duration
+	1,   // 2: amends.api.v1.Refusal.violations:type_name -> amends.api.v1.Violation
+	3,   // 3: amends.api.v1.Filter.definition:type_name -> amends.api.v1.DefinitionRef
+	68,  // 4: amends.api.v1.Filter.started_after:type_name -> google.protobuf.Timestamp
+	68,  // 5: amends.api.v1.Filter.started_before:type_name -> google.protobuf.Timestamp
+	68,  // 6: amends.api.v1.Filter.updated_before:type_name -> google.protobuf.Timestamp
+	3,   // 7: amends.api.v1.Saga.definition:type_name -> amends.api.v1.DefinitionRef
+	6,   // 8: amends.api.v1.Saga.paused:type_name -> amends.api.v1.Pause
+	68,  // 9: amends.api.v1.Saga.started:type_name -> google.protobuf.Timestamp
+	68,  // 10: amends.api.v1.Saga.updated:type_name -> google.protobuf.Timestamp
+	68,  // 11: amends.api.v1.Saga.ended:type_name -> google.protobuf.Timestamp
+	68,  // 12: amends.api.v1.Saga.deadline:type_name -> google.protobuf.Timestamp
+	2,   // 13: amends.api.v1.Saga.legal:type_name -> amends.api.v1.LegalVerb
+	7,   // 14: amends.api.v1.Saga.undo:type_name -> amends.api.v1.Wave
+	8,   // 15: amends.api.v1.Saga.steps:type_name -> amends.api.v1.Step
+	9,   // 16: amends.api.v1.Saga.input:type_name -> amends.api.v1.Payload
+	68,  // 17: amends.api.v1.Pause.since:type_name -> google.protobuf.Timestamp
+	68,  // 18: amends.api.v1.Step.due:type_name -> google.protobuf.Timestamp
+	68,  // 19: amends.api.v1.Step.parked:type_name -> google.protobuf.Timestamp
+	9,   // 20: amends.api.v1.Step.result:type_name -> amends.api.v1.Payload
+	68,  // 21: amends.api.v1.Event.at:type_name -> google.protobuf.Timestamp
+	9,   // 22: amends.api.v1.Event.payload:type_name -> amends.api.v1.Payload
+	5,   // 23: amends.api.v1.Event.saga:type_name -> amends.api.v1.Saga
+	3,   // 24: amends.api.v1.StartRequest.definition:type_name -> amends.api.v1.DefinitionRef
+	67,  // 25: amends.api.v1.StartRequest.at_most:type_name -> google.protobuf.Duration
+	5,   // 26: amends.api.v1.StartResponse.saga:type_name -> amends.api.v1.Saga
+	5,   // 27: amends.api.v1.GetResponse.saga:type_name -> amends.api.v1.Saga
+	67,  // 28: amends.api.v1.WaitRequest.at_most:type_name -> google.protobuf.Duration
+	5,   // 29: amends.api.v1.WaitResponse.saga:type_name -> amends.api.v1.Saga
+	10,  // 30: amends.api.v1.HistoryResponse.events:type_name -> amends.api.v1.Event
+	4,   // 31: amends.api.v1.ListRequest.filter:type_name -> amends.api.v1.Filter
+	5,   // 32: amends.api.v1.ListResponse.sagas:type_name -> amends.api.v1.Saga
+	4,   // 33: amends.api.v1.CountRequest.filter:type_name -> amends.api.v1.Filter
+	23,  // 34: amends.api.v1.CountResponse.counts:type_name -> amends.api.v1.Count
+	3,   // 35: amends.api.v1.Count.definition:type_name -> amends.api.v1.DefinitionRef
+	4,   // 36: amends.api.v1.WatchRequest.filter:type_name -> amends.api.v1.Filter
+	5,   // 37: amends.api.v1.WatchResponse.saga:type_name -> amends.api.v1.Saga
+	26,  // 38: amends.api.v1.OperateRequest.decision:type_name -> amends.api.v1.Decision
+	5,   // 39: amends.api.v1.OperateResponse.saga:type_name -> amends.api.v1.Saga
+	4,   // 40: amends.api.v1.OperateAllRequest.filter:type_name -> amends.api.v1.Filter
+	26,  // 41: amends.api.v1.OperateAllRequest.decision:type_name -> amends.api.v1.Decision
+	31,  // 42: amends.api.v1.OperateAllResponse.refusals:type_name -> amends.api.v1.RefusedSaga
+	34,  // 43: amends.api.v1.RegisterDefinitionResponse.definition:type_name -> amends.api.v1.Definition
+	3,   // 44: amends.api.v1.Definition.ref:type_name -> amends.api.v1.DefinitionRef
+	23,  // 45: amends.api.v1.Definition.counts:type_name -> amends.api.v1.Count
+	35,  // 46: amends.api.v1.Definition.steps:type_name -> amends.api.v1.StepFigures
+	36,  // 47: amends.api.v1.Definition.duration:type_name -> amends.api.v1.Latency
+	36,  // 48: amends.api.v1.StepFigures.do:type_name -> amends.api.v1.Latency
+	36,  // 49: amends.api.v1.StepFigures.undo:type_name -> amends.api.v1.Latency
+	34,  // 50: amends.api.v1.ListDefinitionsResponse.definitions:type_name -> amends.api.v1.Definition
+	3,   // 51: amends.api.v1.GetDefinitionRequest.ref:type_name -> amends.api.v1.DefinitionRef
+	34,  // 52: amends.api.v1.GetDefinitionResponse.definition:type_name -> amends.api.v1.Definition
+	3,   // 53: amends.api.v1.CompareDefinitionsRequest.from:type_name -> amends.api.v1.DefinitionRef
+	3,   // 54: amends.api.v1.CompareDefinitionsRequest.to:type_name -> amends.api.v1.DefinitionRef
+	43,  // 55: amends.api.v1.CompareDefinitionsResponse.differences:type_name -> amends.api.v1.Difference
+	46,  // 56: amends.api.v1.ListParticipantsResponse.participants:type_name -> amends.api.v1.Participant
+	68,  // 57: amends.api.v1.Participant.last_answer:type_name -> google.protobuf.Timestamp
+	36,  // 58: amends.api.v1.Participant.latency:type_name -> amends.api.v1.Latency
+	68,  // 59: amends.api.v1.GetOverviewResponse.at:type_name -> google.protobuf.Timestamp
+	68,  // 60: amends.api.v1.GetOverviewResponse.since:type_name -> google.protobuf.Timestamp
+	23,  // 61: amends.api.v1.GetOverviewResponse.counts:type_name -> amends.api.v1.Count
+	51,  // 62: amends.api.v1.GetOverviewResponse.durations:type_name -> amends.api.v1.DefinitionLatency
+	52,  // 63: amends.api.v1.GetOverviewResponse.series:type_name -> amends.api.v1.Second
+	36,  // 64: amends.api.v1.GetOverviewResponse.commit:type_name -> amends.api.v1.Latency
+	50,  // 65: amends.api.v1.GetOverviewResponse.blocked_sagas:type_name -> amends.api.v1.BlockedSaga
+	49,  // 66: amends.api.v1.GetOverviewResponse.standstills:type_name -> amends.api.v1.Standstill
+	68,  // 67: amends.api.v1.Standstill.since:type_name -> google.protobuf.Timestamp
+	68,  // 68: amends.api.v1.BlockedSaga.since:type_name -> google.protobuf.Timestamp
+	36,  // 69: amends.api.v1.DefinitionLatency.duration:type_name -> amends.api.v1.Latency
+	68,  // 70: amends.api.v1.Second.at:type_name -> google.protobuf.Timestamp
+	55,  // 71: amends.api.v1.FindOrphansResponse.orphans:type_name -> amends.api.v1.Orphan
+	68,  // 72: amends.api.v1.Orphan.started:type_name -> google.protobuf.Timestamp
+	58,  // 73: amends.api.v1.ListDeadLettersResponse.dead_letters:type_name -> amends.api.v1.DeadLetter
+	68,  // 74: amends.api.v1.DeadLetter.since:type_name -> google.protobuf.Timestamp
+	59,  // 75: amends.api.v1.DeadLetter.headers:type_name -> amends.api.v1.Header
+	9,   // 76: amends.api.v1.DeadLetter.data:type_name -> amends.api.v1.Payload
+	62,  // 77: amends.api.v1.ReplayDeadLettersResponse.failed:type_name -> amends.api.v1.FailedDeadLetter
+	62,  // 78: amends.api.v1.DiscardDeadLettersResponse.failed:type_name -> amends.api.v1.FailedDeadLetter
+	67,  // 79: amends.api.v1.PurgeDeadLettersRequest.older_than:type_name -> google.protobuf.Duration
+	11,  // 80: amends.api.v1.CoordinatorService.Start:input_type -> amends.api.v1.StartRequest
+	13,  // 81: amends.api.v1.CoordinatorService.Get:input_type -> amends.api.v1.GetRequest
+	15,  // 82: amends.api.v1.CoordinatorService.Wait:input_type -> amends.api.v1.WaitRequest
+	17,  // 83: amends.api.v1.CoordinatorService.History:input_type -> amends.api.v1.HistoryRequest
+	19,  // 84: amends.api.v1.CoordinatorService.List:input_type -> amends.api.v1.ListRequest
+	21,  // 85: amends.api.v1.CoordinatorService.Count:input_type -> amends.api.v1.CountRequest
+	24,  // 86: amends.api.v1.CoordinatorService.Watch:input_type -> amends.api.v1.WatchRequest
+	27,  // 87: amends.api.v1.CoordinatorService.Operate:input_type -> amends.api.v1.OperateRequest
+	29,  // 88: amends.api.v1.CoordinatorService.OperateAll:input_type -> amends.api.v1.OperateAllRequest
+	32,  // 89: amends.api.v1.CoordinatorService.RegisterDefinition:input_type -> amends.api.v1.RegisterDefinitionRequest
+	37,  // 90: amends.api.v1.CoordinatorService.ListDefinitions:input_type -> amends.api.v1.ListDefinitionsRequest
+	39,  // 91: amends.api.v1.CoordinatorService.GetDefinition:input_type -> amends.api.v1.GetDefinitionRequest
+	41,  // 92: amends.api.v1.CoordinatorService.CompareDefinitions:input_type -> amends.api.v1.CompareDefinitionsRequest
+	44,  // 93: amends.api.v1.CoordinatorService.ListParticipants:input_type -> amends.api.v1.ListParticipantsRequest
+	47,  // 94: amends.api.v1.CoordinatorService.GetOverview:input_type -> amends.api.v1.GetOverviewRequest
+	53,  // 95: amends.api.v1.CoordinatorService.FindOrphans:input_type -> amends.api.v1.FindOrphansRequest
+	56,  // 96: amends.api.v1.CoordinatorService.ListDeadLetters:input_type -> amends.api.v1.ListDeadLettersRequest
+	60,  // 97: amends.api.v1.CoordinatorService.ReplayDeadLetters:input_type -> amends.api.v1.ReplayDeadLettersRequest
+	63,  // 98: amends.api.v1.CoordinatorService.DiscardDeadLetters:input_type -> amends.api.v1.DiscardDeadLettersRequest
+	65,  // 99: amends.api.v1.CoordinatorService.PurgeDeadLetters:input_type -> amends.api.v1.PurgeDeadLettersRequest
+	12,  // 100: amends.api.v1.CoordinatorService.Start:output_type -> amends.api.v1.StartResponse
+	14,  // 101: amends.api.v1.CoordinatorService.Get:output_type -> amends.api.v1.GetResponse
+	16,  // 102: amends.api.v1.CoordinatorService.Wait:output_type -> amends.api.v1.WaitResponse
+	18,  // 103: amends.api.v1.CoordinatorService.History:output_type -> amends.api.v1.HistoryResponse
+	20,  // 104: amends.api.v1.CoordinatorService.List:output_type -> amends.api.v1.ListResponse
+	22,  // 105: amends.api.v1.CoordinatorService.Count:output_type -> amends.api.v1.CountResponse
+	25,  // 106: amends.api.v1.CoordinatorService.Watch:output_type -> amends.api.v1.WatchResponse
+	28,  // 107: amends.api.v1.CoordinatorService.Operate:output_type -> amends.api.v1.OperateResponse
+	30,  // 108: amends.api.v1.CoordinatorService.OperateAll:output_type -> amends.api.v1.OperateAllResponse
+	33,  // 109: amends.api.v1.CoordinatorService.RegisterDefinition:output_type -> amends.api.v1.RegisterDefinitionResponse
+	38,  // 110: amends.api.v1.CoordinatorService.ListDefinitions:output_type -> amends.api.v1.ListDefinitionsResponse
+	40,  // 111: amends.api.v1.CoordinatorService.GetDefinition:output_type -> amends.api.v1.GetDefinitionResponse
+	42,  // 112: amends.api.v1.CoordinatorService.CompareDefinitions:output_type -> amends.api.v1.CompareDefinitionsResponse
+	45,  // 113: amends.api.v1.CoordinatorService.ListParticipants:output_type -> amends.api.v1.ListParticipantsResponse
+	48,  // 114: amends.api.v1.CoordinatorService.GetOverview:output_type -> amends.api.v1.GetOverviewResponse
+	54,  // 115: amends.api.v1.CoordinatorService.FindOrphans:output_type -> amends.api.v1.FindOrphansResponse
+	57,  // 116: amends.api.v1.CoordinatorService.ListDeadLetters:output_type -> amends.api.v1.ListDeadLettersResponse
+	61,  // 117: amends.api.v1.CoordinatorService.ReplayDeadLetters:output_type -> amends.api.v1.ReplayDeadLettersResponse
+	64,  // 118: amends.api.v1.CoordinatorService.DiscardDeadLetters:output_type -> amends.api.v1.DiscardDeadLettersResponse
+	66,  // 119: amends.api.v1.CoordinatorService.PurgeDeadLetters:output_type -> amends.api.v1.PurgeDeadLettersResponse
+	100, // [100:120] is the sub-list for method output_type
+	80,  // [80:100] is the sub-list for method input_type
+	80,  // [80:80] is the sub-list for extension type_name
+	80,  // [80:80] is the sub-list for extension extendee
+	0,   // [0:80] is the sub-list for field type_name
 }
 
 func init() { file_amends_api_v1_api_proto_init() }
@@ -5309,7 +5535,7 @@ func file_amends_api_v1_api_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_amends_api_v1_api_proto_rawDesc), len(file_amends_api_v1_api_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   64,
+			NumMessages:   67,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

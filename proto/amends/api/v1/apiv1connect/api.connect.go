@@ -85,6 +85,9 @@ const (
 	// CoordinatorServiceGetOverviewProcedure is the fully-qualified name of the CoordinatorService's
 	// GetOverview RPC.
 	CoordinatorServiceGetOverviewProcedure = "/amends.api.v1.CoordinatorService/GetOverview"
+	// CoordinatorServiceFindOrphansProcedure is the fully-qualified name of the CoordinatorService's
+	// FindOrphans RPC.
+	CoordinatorServiceFindOrphansProcedure = "/amends.api.v1.CoordinatorService/FindOrphans"
 	// CoordinatorServiceListDeadLettersProcedure is the fully-qualified name of the
 	// CoordinatorService's ListDeadLetters RPC.
 	CoordinatorServiceListDeadLettersProcedure = "/amends.api.v1.CoordinatorService/ListDeadLetters"
@@ -140,6 +143,9 @@ type CoordinatorServiceClient interface {
 	ListParticipants(context.Context, *connect.Request[v1.ListParticipantsRequest]) (*connect.Response[v1.ListParticipantsResponse], error)
 	// GetOverview is the coordinator at a glance: rates, latencies, what is parked.
 	GetOverview(context.Context, *connect.Request[v1.GetOverviewRequest]) (*connect.Response[v1.GetOverviewResponse], error)
+	// FindOrphans says of which keys of a participant's inbox the coordinator does not know
+	// what the participant did, as after a restore of an older store.
+	FindOrphans(context.Context, *connect.Request[v1.FindOrphansRequest]) (*connect.Response[v1.FindOrphansResponse], error)
 	// ListDeadLetters lists messages that could not be understood, oldest first.
 	ListDeadLetters(context.Context, *connect.Request[v1.ListDeadLettersRequest]) (*connect.Response[v1.ListDeadLettersResponse], error)
 	// ReplayDeadLetters publishes dead letters again as they came and removes them.
@@ -260,6 +266,13 @@ func NewCoordinatorServiceClient(httpClient connect.HTTPClient, baseURL string, 
 			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
+		findOrphans: connect.NewClient[v1.FindOrphansRequest, v1.FindOrphansResponse](
+			httpClient,
+			baseURL+CoordinatorServiceFindOrphansProcedure,
+			connect.WithSchema(coordinatorServiceMethods.ByName("FindOrphans")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
 		listDeadLetters: connect.NewClient[v1.ListDeadLettersRequest, v1.ListDeadLettersResponse](
 			httpClient,
 			baseURL+CoordinatorServiceListDeadLettersProcedure,
@@ -305,6 +318,7 @@ type coordinatorServiceClient struct {
 	compareDefinitions *connect.Client[v1.CompareDefinitionsRequest, v1.CompareDefinitionsResponse]
 	listParticipants   *connect.Client[v1.ListParticipantsRequest, v1.ListParticipantsResponse]
 	getOverview        *connect.Client[v1.GetOverviewRequest, v1.GetOverviewResponse]
+	findOrphans        *connect.Client[v1.FindOrphansRequest, v1.FindOrphansResponse]
 	listDeadLetters    *connect.Client[v1.ListDeadLettersRequest, v1.ListDeadLettersResponse]
 	replayDeadLetters  *connect.Client[v1.ReplayDeadLettersRequest, v1.ReplayDeadLettersResponse]
 	discardDeadLetters *connect.Client[v1.DiscardDeadLettersRequest, v1.DiscardDeadLettersResponse]
@@ -386,6 +400,11 @@ func (c *coordinatorServiceClient) GetOverview(ctx context.Context, req *connect
 	return c.getOverview.CallUnary(ctx, req)
 }
 
+// FindOrphans calls amends.api.v1.CoordinatorService.FindOrphans.
+func (c *coordinatorServiceClient) FindOrphans(ctx context.Context, req *connect.Request[v1.FindOrphansRequest]) (*connect.Response[v1.FindOrphansResponse], error) {
+	return c.findOrphans.CallUnary(ctx, req)
+}
+
 // ListDeadLetters calls amends.api.v1.CoordinatorService.ListDeadLetters.
 func (c *coordinatorServiceClient) ListDeadLetters(ctx context.Context, req *connect.Request[v1.ListDeadLettersRequest]) (*connect.Response[v1.ListDeadLettersResponse], error) {
 	return c.listDeadLetters.CallUnary(ctx, req)
@@ -447,6 +466,9 @@ type CoordinatorServiceHandler interface {
 	ListParticipants(context.Context, *connect.Request[v1.ListParticipantsRequest]) (*connect.Response[v1.ListParticipantsResponse], error)
 	// GetOverview is the coordinator at a glance: rates, latencies, what is parked.
 	GetOverview(context.Context, *connect.Request[v1.GetOverviewRequest]) (*connect.Response[v1.GetOverviewResponse], error)
+	// FindOrphans says of which keys of a participant's inbox the coordinator does not know
+	// what the participant did, as after a restore of an older store.
+	FindOrphans(context.Context, *connect.Request[v1.FindOrphansRequest]) (*connect.Response[v1.FindOrphansResponse], error)
 	// ListDeadLetters lists messages that could not be understood, oldest first.
 	ListDeadLetters(context.Context, *connect.Request[v1.ListDeadLettersRequest]) (*connect.Response[v1.ListDeadLettersResponse], error)
 	// ReplayDeadLetters publishes dead letters again as they came and removes them.
@@ -563,6 +585,13 @@ func NewCoordinatorServiceHandler(svc CoordinatorServiceHandler, opts ...connect
 		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
+	coordinatorServiceFindOrphansHandler := connect.NewUnaryHandler(
+		CoordinatorServiceFindOrphansProcedure,
+		svc.FindOrphans,
+		connect.WithSchema(coordinatorServiceMethods.ByName("FindOrphans")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
 	coordinatorServiceListDeadLettersHandler := connect.NewUnaryHandler(
 		CoordinatorServiceListDeadLettersProcedure,
 		svc.ListDeadLetters,
@@ -620,6 +649,8 @@ func NewCoordinatorServiceHandler(svc CoordinatorServiceHandler, opts ...connect
 			coordinatorServiceListParticipantsHandler.ServeHTTP(w, r)
 		case CoordinatorServiceGetOverviewProcedure:
 			coordinatorServiceGetOverviewHandler.ServeHTTP(w, r)
+		case CoordinatorServiceFindOrphansProcedure:
+			coordinatorServiceFindOrphansHandler.ServeHTTP(w, r)
 		case CoordinatorServiceListDeadLettersProcedure:
 			coordinatorServiceListDeadLettersHandler.ServeHTTP(w, r)
 		case CoordinatorServiceReplayDeadLettersProcedure:
@@ -695,6 +726,10 @@ func (UnimplementedCoordinatorServiceHandler) ListParticipants(context.Context, 
 
 func (UnimplementedCoordinatorServiceHandler) GetOverview(context.Context, *connect.Request[v1.GetOverviewRequest]) (*connect.Response[v1.GetOverviewResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("amends.api.v1.CoordinatorService.GetOverview is not implemented"))
+}
+
+func (UnimplementedCoordinatorServiceHandler) FindOrphans(context.Context, *connect.Request[v1.FindOrphansRequest]) (*connect.Response[v1.FindOrphansResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("amends.api.v1.CoordinatorService.FindOrphans is not implemented"))
 }
 
 func (UnimplementedCoordinatorServiceHandler) ListDeadLetters(context.Context, *connect.Request[v1.ListDeadLettersRequest]) (*connect.Response[v1.ListDeadLettersResponse], error) {

@@ -1,0 +1,100 @@
+package coordinator
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/store/memstore"
+	"github.com/amends-dev/amends/transport"
+	"github.com/amends-dev/amends/transport/membus"
+)
+
+// Of what a participant did somebody has to look at what its saga will not come back to by
+// itself: neither ask for it, nor undo it.
+func TestOrphansOfASagaThatIsKnown(t *testing.T) {
+	def, err := saga.ParseJSON([]byte(`{"name":"shop","version":1,"steps":[
+		{"step":{"name":"reserve","kind":"compensable","do":{"participant":"p","action":"a"},"undo":{"participant":"p","action":"b"}}}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	noon := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+	cause := &saga.Cause{Why: saga.WhyCancelled, At: noon}
+	for _, c := range []struct {
+		status saga.Status
+		back   bool // the saga goes back
+		do     transport.OrphanKind
+		undo   transport.OrphanKind
+	}{
+		{saga.Pending, false, transport.OrphanNotDone, ""},
+		{saga.Pending, true, transport.OrphanNotDone, ""},
+		{saga.Doing, false, "", ""},
+		{saga.Doing, true, "", ""},
+		{saga.Done, false, "", transport.OrphanNotUndone},
+		{saga.Done, true, "", ""},
+		{saga.Refused, false, transport.OrphanNotDone, ""},
+		{saga.Refused, true, transport.OrphanNotDone, ""},
+		{saga.Unknown, true, "", ""},
+		{saga.Undoing, true, "", ""},
+		{saga.Undone, true, "", ""},
+		{saga.Skipped, false, "", ""},
+		{saga.Skipped, true, "", ""},
+	} {
+		in := &saga.Instance{ID: "a", Definition: def.Ref(), Phase: saga.Running, Started: noon, Steps: []saga.StepState{{Status: c.status}}}
+		if c.back {
+			in.Phase, in.Cause = saga.Compensating, cause
+		}
+		for direction, want := range map[contract.Direction]transport.OrphanKind{contract.Do: c.do, contract.Back: c.undo} {
+			kind := transport.OrphanKind("")
+			o := orphanOf(def, in, contract.Key{Saga: "a", Birth: in.Birth(), Step: "reserve", Direction: direction})
+			if o != nil {
+				kind = o.Kind
+			}
+			if kind != want || o != nil && (o.Status != string(c.status) || o.Phase != in.Phase || !strings.Contains(o.Found, string(c.status))) {
+				t.Errorf("%s of a step that is %s (going back: %t): %+v, want %q", direction, c.status, c.back, o, want)
+			}
+		}
+	}
+}
+
+// A request that is wrong says which key, and one that is right is answered in its order.
+func TestOrphansRequest(t *testing.T) {
+	bus := membus.New(membus.Options{})
+	defer bus.Close()
+	c, err := New(Config{Store: memstore.New(), Bus: bus})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask := func(data string) *transport.Envelope {
+		return c.Handle(t.Context(), transport.APIOrphans, &transport.Envelope{Data: []byte(data)})
+	}
+	key := func(n int) string { return fmt.Sprintf("order-%d/hod85snpc0/reserve/do", n) }
+	many := make([]string, transport.MaxOrphanKeys+1)
+	for i := range many {
+		many[i] = `"` + key(i) + `"`
+	}
+	list := func(keys []string) string { return `{"keys":[` + strings.Join(keys, ",") + `]}` }
+	for data, want := range map[string]string{
+		"": "1 to 500", "{}": "1 to 500", `{"keys":[]}`: "1 to 500", list(many): "has 501 keys", `{"keys":["` + key(1) + `","order-42/reserve/do"]}`: "keys[1]: key ",
+		`{"keys":["order-42/0hod85snpc0/reserve/do"]}`: "keys[0]: birth ", `{"key":"x"}`: "unknown field", `[`: "", `{"keys":"x"}`: "keys",
+	} {
+		if reply := ask(data); transport.Code(reply.Code) != transport.CodeInvalidArgument || !strings.Contains(reply.Reason, want) || len(reply.Reason) > 1000 {
+			t.Errorf("%.80s: %s %.300s, want %q", data, reply.Code, reply.Reason, want)
+		}
+	}
+	reply := ask(list(many[1:]))
+	if reply.Code != "" || len(reply.Data) > maxReply {
+		t.Fatalf("%s %s: %d bytes", reply.Code, reply.Reason, len(reply.Data))
+	}
+	at := 0
+	for i := 1; i < len(many); i++ {
+		next := strings.Index(string(reply.Data[at:]), `"key":`+many[i])
+		if next < 0 {
+			t.Fatalf("%s is not told of, or out of order", many[i])
+		}
+		at += next
+	}
+}

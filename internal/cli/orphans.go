@@ -1,0 +1,342 @@
+package cli
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"connectrpc.com/connect"
+	"go.etcd.io/bbolt"
+
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/participant/boltinbox"
+	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
+	"github.com/amends-dev/amends/transport"
+)
+
+type orphansCmd struct {
+	callFlags
+	File      string `arg:"" optional:"" default:"-" help:"The keys, one a line; - is standard input."`
+	BoltInbox string `type:"existingfile" placeholder:"FILE" help:"Read the keys from the inbox in this bbolt file instead: a copy, or of a service that does not run."`
+	Since     string `placeholder:"TIME" help:"Leave out what was recorded earlier than this, or where that is not said, of sagas that were started earlier, unless their saga is known: retention has removed it. Give the time of the backup."`
+}
+
+// Help gives examples.
+func (orphansCmd) Help() string {
+	return `After a restore of a backup: finds what participants did for sagas that the restored store does not know, or
+does not know of. It takes idempotency keys (saga/birth/step/direction) from the participants' inboxes, asks the
+coordinator about them, and prints those that somebody has to look at, as JSON lines with -o json. A line may
+say behind the key when it was recorded: in RFC 3339, or as milliseconds since 1970. JSON lines are read as well:
+{"key":"order-42/hod85snpc0/charge-card/do","time":"2026-11-21T12:00:00Z"}. Empty lines and those that begin with # are
+passed over; lines that cannot be read are named on stderr, and the others are asked about all the same.
+
+  unknown-saga  the saga is not known
+  other-saga    another saga, started at another time, has its id
+  not-done      the saga does not count the step as done
+  not-undone    the saga goes on with a step that was undone
+  unknown-step  the saga has no such step
+  unreadable    the saga's record is damaged
+
+docs/OPERATING.md (When the machine is lost) says how to get the keys and what to do about each kind. Exit code 1:
+there is something to look at, or a line could not be read.
+
+Examples:
+  psql -At -d payment -f keys.sql | coordinator orphans --since 2026-11-21T09:30:00Z
+  coordinator orphans keys.txt -o json | jq -r 'select(.kind == "unknown-saga") | .key'
+  coordinator orphans --bolt-inbox copy-of-inventory.db`
+}
+
+// Run asks about every key.
+func (c *orphansCmd) Run(env *environment) error {
+	o := &orphans{orphansCmd: c, env: env, out: bufio.NewWriter(env.stdout), pace: newPace(env.stderr, "checked", "keys", 0)}
+	var err error
+	if o.since, err = parseTime(c.Since, time.Now()); err != nil {
+		return &exitError{code: ExitUsage, err: fmt.Errorf("--since: %w", err)}
+	}
+	read, done, err := c.source(env)
+	if err != nil {
+		return err
+	}
+	defer done()
+	if err := c.call(env, 0, func(ctx context.Context, api service) error { return o.run(ctx, api, read) }); err != nil {
+		return err
+	}
+	return o.verdict()
+}
+
+// source opens what the keys are read from.
+func (c *orphansCmd) source(env *environment) (read func(*orphans) error, done func(), err error) {
+	switch {
+	case c.BoltInbox != "" && c.File != "-":
+		return nil, nil, &exitError{code: ExitUsage, err: errors.New("name a file of keys or a --bolt-inbox, not both")}
+	case c.BoltInbox != "":
+		db, err := bbolt.Open(c.BoltInbox, 0o600, &bbolt.Options{ReadOnly: true, Timeout: time.Second})
+		if err != nil {
+			return nil, nil, &exitError{code: ExitFailed, err: fmt.Errorf("open the inbox %s: %w", c.BoltInbox, err), hint: "stop the service that has it open, or copy the file"}
+		}
+		return func(o *orphans) error {
+			return boltinbox.New(db).Keys(func(key contract.Key, recorded time.Time) error { return o.add(asked{key: key, recorded: recorded}) })
+		}, func() { _ = db.Close() }, nil
+	case c.File == "-":
+		return func(o *orphans) error { return o.lines(env.stdin) }, func() {}, nil
+	}
+	f, err := os.Open(c.File)
+	if err != nil {
+		return nil, nil, &exitError{code: ExitUsage, err: err}
+	}
+	return func(o *orphans) error { return o.lines(f) }, func() { _ = f.Close() }, nil
+}
+
+// asked is one key that the coordinator is asked about.
+type asked struct {
+	key      contract.Key
+	recorded time.Time // zero: not said
+	line     int       // 0: it did not come on one
+}
+
+// orphans is one search at work.
+type orphans struct {
+	*orphansCmd
+
+	env   *environment
+	since time.Time // zero: always
+	out   *bufio.Writer
+	pace  *pace
+	ask   func([]asked) error
+	batch []asked
+
+	checked, found, older, unread int
+}
+
+// run reads the keys and asks about them, so many at a time.
+func (o *orphans) run(ctx context.Context, api service, read func(*orphans) error) error {
+	o.ask = func(batch []asked) error {
+		within, cancel := context.WithTimeout(ctx, o.Timeout)
+		defer cancel()
+		keys := make([]string, len(batch))
+		for i := range batch {
+			keys[i] = batch[i].key.String()
+		}
+		r, err := api.FindOrphans(within, connect.NewRequest(&apiv1.FindOrphansRequest{Keys: keys}))
+		if err != nil {
+			return err
+		}
+		return o.answered(batch, r.Msg.GetOrphans())
+	}
+	err := read(o)
+	if err == nil {
+		err = o.flush()
+	}
+	if wrong := o.out.Flush(); err == nil && wrong != nil {
+		err = fmt.Errorf("write what was found: %w", wrong)
+	}
+	return err
+}
+
+func (o *orphans) add(one asked) error {
+	if o.batch = append(o.batch, one); len(o.batch) < transport.MaxOrphanKeys {
+		return nil
+	}
+	return o.flush()
+}
+
+func (o *orphans) flush() error {
+	if len(o.batch) == 0 {
+		return nil
+	}
+	err := o.ask(o.batch)
+	o.checked += len(o.batch)
+	o.pace.add(int64(len(o.batch)))
+	o.batch = o.batch[:0]
+	return err
+}
+
+// answered prints what was found. The answer is in the order of the question.
+func (o *orphans) answered(batch []asked, found []*apiv1.Orphan) error {
+	for _, orphan := range found {
+		for len(batch) > 0 && batch[0].key.String() != orphan.GetKey() {
+			batch = batch[1:]
+		}
+		if len(batch) == 0 {
+			return fmt.Errorf("the coordinator tells of %.300q, which it was not asked about", orphan.GetKey())
+		}
+		one := batch[0]
+		batch = batch[1:]
+		if o.isOlder(orphan.GetKind(), one) {
+			o.older++
+			continue
+		}
+		o.found++
+		if err := o.printOrphan(orphan, one); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// isOlder reports whether a key is of a saga that was known before --since, and that
+// retention has removed.
+func (o *orphans) isOlder(kind string, one asked) bool {
+	if kind != string(transport.OrphanUnknownSaga) && kind != string(transport.OrphanOtherSaga) {
+		return false
+	}
+	at := one.recorded
+	if at.IsZero() {
+		at = one.key.Birth.Time()
+	}
+	return at.Before(o.since)
+}
+
+func (o *orphans) printOrphan(orphan *apiv1.Orphan, one asked) error {
+	if o.Output == "json" {
+		data, err := apiJSON(orphan)
+		if err != nil {
+			return err
+		}
+		line := map[string]any{}
+		if err := json.Unmarshal(data, &line); err != nil {
+			return err
+		}
+		if !one.recorded.IsZero() {
+			line["recorded"] = one.recorded.UTC()
+		}
+		if one.line > 0 {
+			line["line"] = one.line
+		}
+		return json.NewEncoder(o.out).Encode(line)
+	}
+	recorded := ""
+	if !one.recorded.IsZero() {
+		recorded = ", recorded " + one.recorded.UTC().Format(time.RFC3339)
+	}
+	_, err := fmt.Fprintf(o.out, "%-12s  %s (started %s%s): %s\n", oneLine(orphan.GetKind(), 40), one.key,
+		one.key.Birth.Time().Format(time.RFC3339), recorded, oneLine(orphan.GetFound(), 400))
+	return err
+}
+
+// verdict says how it went, and is an error if somebody has to look at something.
+func (o *orphans) verdict() error {
+	_, _ = fmt.Fprintf(o.env.stderr, "checked %s; %d to look at", counted(o.checked, "key"), o.found)
+	if o.older > 0 {
+		_, _ = fmt.Fprintf(o.env.stderr, ", %d older than --since", o.older)
+	}
+	_, _ = fmt.Fprintln(o.env.stderr)
+	var problems []string
+	if o.found > 0 {
+		problems = append(problems, counted(o.found, "key")+" to look at")
+	}
+	if o.unread > 0 {
+		problems = append(problems, counted(o.unread, "line")+" that cannot be read")
+	}
+	if len(problems) == 0 {
+		return nil
+	}
+	return &exitError{code: ExitFailed, err: errors.New("there are " + strings.Join(problems, ", and ")), hint: "docs/OPERATING.md (When the machine is lost) says what to do about each kind"}
+}
+
+// counted is a number of things in words.
+func counted(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// Bounds of a list of keys (I10).
+const (
+	longestLine = 4096 // bytes; a key has at most 212
+	mostNamed   = 100  // lines that cannot be read and are named
+)
+
+// lines reads a list of keys. A line that cannot be read is named, and is no error.
+func (o *orphans) lines(r io.Reader) error {
+	lines := bufio.NewReaderSize(r, longestLine)
+	for number := 1; ; number++ {
+		line, err := lines.ReadSlice('\n')
+		long := errors.Is(err, bufio.ErrBufferFull)
+		one, wrong := parseAsked(line)
+		switch {
+		case long:
+			wrong = fmt.Errorf("is longer than %d bytes", longestLine)
+		case err != nil && !errors.Is(err, io.EOF):
+			return fmt.Errorf("read line %d: %w", number, err)
+		}
+		if one.line = number; wrong != nil {
+			o.unreadable(number, wrong)
+		} else if one.key != (contract.Key{}) {
+			if err := o.add(one); err != nil {
+				return err
+			}
+		}
+		for long {
+			_, err = lines.ReadSlice('\n')
+			long = errors.Is(err, bufio.ErrBufferFull)
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+	}
+}
+
+func (o *orphans) unreadable(number int, wrong error) {
+	switch o.unread++; {
+	case o.unread <= mostNamed:
+		_, _ = fmt.Fprintf(o.env.stderr, "line %d: %s\n", number, oneLine(wrong.Error(), 400))
+	case o.unread == mostNamed+1:
+		_, _ = fmt.Fprintln(o.env.stderr, "further lines that cannot be read are counted only")
+	}
+}
+
+// separators may stand between a key and its time, as programs for databases write them.
+const separators = " \t,;|"
+
+// parseAsked reads a line; a key without anything is that of a line without one.
+func parseAsked(line []byte) (one asked, err error) {
+	line = bytes.TrimSpace(line)
+	if len(line) == 0 || line[0] == '#' {
+		return one, nil
+	}
+	text, at := string(line), ""
+	if line[0] == '{' {
+		var object struct {
+			Key  string          `json:"key"`
+			Time json.RawMessage `json:"time"`
+		}
+		if err := json.Unmarshal(line, &object); err != nil {
+			return one, fmt.Errorf(`begins like JSON, and is none like {"key":"…","time":"…"}: %w`, err)
+		}
+		text, at = object.Key, string(object.Time)
+	} else if end := strings.IndexAny(text, separators); end >= 0 {
+		text, at = text[:end], text[end:]
+	}
+	if one.key, err = contract.ParseKey(strings.Trim(text, `"`)); err != nil {
+		return asked{}, err
+	}
+	if one.recorded, err = parseRecorded(strings.Trim(at, separators+`"`)); err != nil {
+		return asked{}, err
+	}
+	return one, nil
+}
+
+// parseRecorded reads when a key was recorded; "" and null are not said.
+func parseRecorded(text string) (time.Time, error) {
+	if text == "" || text == "null" {
+		return time.Time{}, nil
+	}
+	if ms, err := strconv.ParseInt(text, 10, 64); err == nil {
+		return time.UnixMilli(ms), nil
+	}
+	t, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return t, fmt.Errorf("%.60q is neither a time such as 2026-11-21T09:30:00Z nor milliseconds since 1970", text)
+	}
+	return t, nil
+}

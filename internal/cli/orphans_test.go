@@ -1,0 +1,380 @@
+package cli_test
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"go.etcd.io/bbolt"
+	_ "modernc.org/sqlite"
+
+	"github.com/amends-dev/amends/client"
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/internal/cli"
+	"github.com/amends-dev/amends/internal/daemon"
+	"github.com/amends-dev/amends/participant"
+	"github.com/amends-dev/amends/participant/boltinbox"
+	"github.com/amends-dev/amends/participant/sqlinbox"
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/transport"
+)
+
+// purchase is what the sagas of these tests are about.
+type purchase struct {
+	Poor bool `json:"poor,omitempty"` // the card is declined
+	Hold bool `json:"hold,omitempty"` // the stock takes its time
+}
+
+var (
+	reserveStock = contract.NewCommand[purchase, string]("stock", "reserve")
+	releaseStock = contract.UndoOf(reserveStock, "release")
+	chargeCard   = contract.NewCommand[purchase, string]("payment", "charge")
+	shop         = saga.MustDefine[purchase]("shop", saga.Retry(5, 50*time.Millisecond, time.Second),
+		saga.Compensable("reserve", saga.Do(reserveStock), saga.Undo(releaseStock)),
+		saga.Pivot("charge", saga.Do(chargeCard)))
+)
+
+// market is two services with inboxes of their own, on disk, and a coordinator.
+type market struct {
+	t       *testing.T
+	dir     string
+	payment *sql.DB
+	stock   *bbolt.DB
+	held    chan contract.SagaID // the stock has begun with a purchase that it holds
+	release chan struct{}        // and goes on with it
+
+	url string
+	c   *client.Client
+	end func()
+}
+
+func newMarket(t *testing.T) *market {
+	m := &market{t: t, dir: t.TempDir(), held: make(chan contract.SagaID), release: make(chan struct{})}
+	var err error
+	if m.payment, err = sql.Open("sqlite", "file:"+filepath.Join(m.dir, "payment.db")+"?_txlock=immediate&_pragma=busy_timeout(5000)"); err != nil {
+		t.Fatal(err)
+	}
+	if m.stock, err = bbolt.Open(filepath.Join(m.dir, "stock.db"), 0o600, nil); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = errors.Join(m.payment.Close(), m.stock.Close()) })
+	if err := sqlinbox.New(m.payment, sqlinbox.SQLite).Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// open runs a coordinator on a data directory, with the services unless they are away.
+func (m *market) open(data string, services bool) {
+	m.t.Helper()
+	ctx, stop := context.WithCancel(context.Background())
+	ready, ended := make(chan daemon.Addresses, 1), make(chan error, 3)
+	go func() {
+		ended <- daemon.Run(ctx, daemon.Config{
+			DataDir: data, HTTP: "127.0.0.1:0", Logger: slog.New(slog.DiscardHandler), Definitions: []*saga.Definition{shop},
+		}, func(a daemon.Addresses) { ready <- a })
+	}()
+	a := <-ready
+	bus, err := a.Connect(ctx, "stock")
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	running := 1
+	if services {
+		quiet := participant.Logger(slog.New(slog.DiscardHandler))
+		stock := participant.New("stock", boltinbox.New(m.stock), quiet)
+		participant.Handle(stock, reserveStock, func(ctx context.Context, _ *bbolt.Tx, p purchase) (string, error) {
+			if p.Hold {
+				m.held <- participant.KeyFrom(ctx).Saga
+				<-m.release
+			}
+			return "shelf 7", nil
+		})
+		participant.HandleUndo(stock, releaseStock, func(context.Context, *bbolt.Tx, contract.Undo[purchase, string]) error { return nil })
+		payment := participant.New("payment", sqlinbox.New(m.payment, sqlinbox.SQLite), quiet)
+		participant.Handle(payment, chargeCard, func(_ context.Context, _ *sql.Tx, p purchase) (string, error) {
+			if p.Poor {
+				return "", participant.Reject("declined")
+			}
+			return "receipt", nil
+		})
+		go func() { ended <- stock.Run(ctx, bus) }()
+		go func() { ended <- payment.Run(ctx, bus) }()
+		running += 2
+	}
+	m.url, m.c = a.HTTP, client.New(bus)
+	m.end = func() {
+		stop()
+		for range running {
+			if err := <-ended; err != nil {
+				m.t.Error(err)
+			}
+		}
+		_ = bus.Close()
+	}
+}
+
+// run runs a saga to its end, and returns the first part of its keys.
+func (m *market) run(id contract.SagaID, p purchase, want contract.Phase) string {
+	m.t.Helper()
+	m.start(id, p)
+	return m.ended(id, want)
+}
+
+func (m *market) start(id contract.SagaID, p purchase) {
+	m.t.Helper()
+	if _, err := m.c.Start(m.t.Context(), shop, p, client.ID(id)); err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+// ended waits for the end of a saga.
+func (m *market) ended(id contract.SagaID, want contract.Phase) string {
+	m.t.Helper()
+	s, err := m.c.Wait(m.t.Context(), id)
+	if err != nil || s.Phase != want {
+		m.t.Fatalf("%s: %+v, %v; want %s", id, s, err, want)
+	}
+	return prefixOf(s)
+}
+
+func prefixOf(s *transport.Status) string { return string(s.ID) + "/" + s.Birth.String() + "/" }
+
+// pausedBehind starts a saga and pauses it while its first step is done.
+func (m *market) pausedBehind(id contract.SagaID) string {
+	m.t.Helper()
+	m.start(id, purchase{Hold: true})
+	if got := <-m.held; got != id {
+		m.t.Fatalf("the stock holds %s", got)
+	}
+	m.operate(id, "pause")
+	m.release <- struct{}{}
+	for {
+		s, err := m.c.Get(m.t.Context(), id)
+		if err != nil {
+			m.t.Fatal(err)
+		}
+		if s.Steps[0].Status == "done" {
+			return prefixOf(s)
+		}
+	}
+}
+
+func (m *market) operate(id contract.SagaID, verb string) {
+	m.t.Helper()
+	if _, err := m.c.Operate(m.t.Context(), id, transport.Operation{Verb: verb, By: "kim", Reason: "to see"}); err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+// cli runs a command.
+func (m *market) cli(want int, stdin string, args ...string) (stdout, stderr string) {
+	m.t.Helper()
+	var out, said strings.Builder
+	if code := cli.Run(m.t.Context(), args, strings.NewReader(stdin), &out, &said); code != want {
+		m.t.Fatalf("%v: exit code %d, want %d: %s", args, code, want, said.String())
+	}
+	return out.String(), said.String()
+}
+
+// keysOfPayment is what the statement in docs/OPERATING.md gives.
+func (m *market) keysOfPayment() string {
+	m.t.Helper()
+	page, err := os.ReadFile("../../docs/OPERATING.md")
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	statement := regexp.MustCompile("(?s)```sql\n(SELECT saga [^`]*)```").FindSubmatch(page)
+	if statement == nil {
+		m.t.Fatal("docs/OPERATING.md does not say how to get the keys out of SQLite")
+	}
+	rows, err := m.payment.Query(string(statement[1]))
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	defer rows.Close()
+	var lines strings.Builder
+	for rows.Next() {
+		var key string
+		var at int64
+		if err := rows.Scan(&key, &at); err != nil {
+			m.t.Fatal(err)
+		}
+		fmt.Fprintf(&lines, "%s|%d\n", key, at) // as sqlite3 and psql -At write it
+	}
+	if err := rows.Err(); err != nil {
+		m.t.Fatal(err)
+	}
+	return lines.String()
+}
+
+// found are the kinds and keys that orphans prints as JSON, for both inboxes.
+func (m *market) found(want int, since time.Time) (all []string) {
+	m.t.Helper()
+	args := []string{"orphans", "--server", m.url, "-o", "json"}
+	if !since.IsZero() {
+		args = append(args, "--since", since.Format(time.RFC3339Nano))
+	}
+	payment, _ := m.cli(want, m.keysOfPayment(), args...)
+	copied := filepath.Join(m.t.TempDir(), "copy.db")
+	if err := m.stock.View(func(tx *bbolt.Tx) error { return tx.CopyFile(copied, 0o600) }); err != nil {
+		m.t.Fatal(err)
+	}
+	stock, _ := m.cli(want, "", append(args, "--bolt-inbox", copied)...)
+	for line := range strings.Lines(payment + stock) {
+		var one struct{ Kind, Key, Found string }
+		if err := json.Unmarshal([]byte(line), &one); err != nil || one.Found == "" {
+			m.t.Fatalf("%v: %s", err, line)
+		}
+		all = append(all, one.Kind+" "+one.Key)
+	}
+	slices.Sort(all)
+	return all
+}
+
+// TestOrphans loses a machine: a coordinator is restored from a backup, and what its
+// participants did since is found from their inboxes, all of it and nothing else.
+func TestOrphans(t *testing.T) {
+	m := newMarket(t)
+	m.open(filepath.Join(m.dir, "lost"), true)
+	m.run("before", purchase{}, contract.Completed)
+	m.run("before-poor", purchase{Poor: true}, contract.Compensated)
+	resumed, cancelled, waiting := m.pausedBehind("resumed"), m.pausedBehind("cancelled"), m.pausedBehind("waiting")
+	backup := filepath.Join(m.dir, "backup.db")
+	made := time.Now()
+	m.cli(cli.ExitOK, "", "backup", backup, "--server", m.url)
+
+	after := m.run("after", purchase{}, contract.Completed)
+	m.run("after-poor", purchase{Poor: true}, contract.Compensated) // leaves nothing behind
+	m.operate("resumed", "resume")
+	m.ended("resumed", contract.Completed)
+	m.operate("cancelled", "cancel")
+	m.operate("cancelled", "resume")
+	m.ended("cancelled", contract.Compensated)
+	if got := m.found(cli.ExitOK, time.Time{}); len(got) > 0 {
+		t.Errorf("nothing is lost yet, and found are %q", got)
+	}
+	m.end()
+
+	restored := filepath.Join(m.dir, "restored")
+	m.cli(cli.ExitOK, "", "restore", backup, "--data-dir", restored)
+	m.open(restored, false)
+	want := []string{
+		"not-done " + resumed + "charge/do", "not-undone " + cancelled + "reserve/undo",
+		"unknown-saga " + after + "charge/do", "unknown-saga " + after + "reserve/do",
+	}
+	if got := m.found(cli.ExitFailed, made); !slices.Equal(got, want) {
+		t.Errorf("found are\n%q, want\n%q", got, want)
+	}
+	text, said := m.cli(cli.ExitFailed, m.keysOfPayment(), "orphans", "--server", m.url)
+	for _, line := range []string{
+		"unknown-saga  " + after + "charge/do (started ", "): there is no saga with this id\n",
+		"not-done      " + resumed + "charge/do (started ", "): the saga is running, and the step is pending\n",
+	} {
+		if !strings.Contains(text, line) {
+			t.Errorf("the text does not say %q:\n%s", line, text)
+		}
+	}
+	if !strings.Contains(said, "checked 3 keys; 2 to look at") || !strings.Contains(said, "there are 2 keys to look at") || !strings.Contains(said, "When the machine is lost") {
+		t.Errorf("said is %s", said)
+	}
+	m.end()
+
+	// The caller starts the lost saga again, and an operator helps the others on.
+	m.open(restored, true)
+	again := m.run("after", purchase{}, contract.Completed)
+	m.operate("resumed", "resume")
+	m.ended("resumed", contract.Completed)
+	m.operate("cancelled", "cancel")
+	m.operate("cancelled", "resume")
+	m.ended("cancelled", contract.Compensated)
+	want = []string{"other-saga " + after + "charge/do", "other-saga " + after + "reserve/do"}
+	if got := m.found(cli.ExitFailed, made); !slices.Equal(got, want) || after == again {
+		t.Errorf("found are\n%q, want\n%q", got, want)
+	}
+	if got := m.found(cli.ExitOK, time.Now()); len(got) > 0 {
+		t.Errorf("of keys recorded before --since, %q are found", got)
+	}
+	if s, err := m.c.Get(t.Context(), "waiting"); err != nil || prefixOf(s) != waiting {
+		t.Errorf("%+v, %v", s, err)
+	}
+	m.end()
+}
+
+// Lists of keys come from many programs. Lines that cannot be read are named, and the
+// others are asked about.
+func TestOrphansOfAList(t *testing.T) {
+	m := newMarket(t)
+	m.open(filepath.Join(m.dir, "data"), true)
+	defer m.end()
+	known := m.run("known", purchase{}, contract.Completed)
+	const lost = "lost/hod85snpc0/reserve/do" // of 2026-11-21
+	list := strings.Join([]string{
+		"# keys", "", known + "reserve/do", lost, lost + "\t1795262400000", lost + "|1795262400000", lost + `,"2026-11-21T12:00:00Z"`, lost + " 2026-11-21T13:00:00+01:00\r",
+		`"` + lost + `"`, `{"key":"` + lost + `","time":"2026-11-21T12:00:00Z"}`, `{"key":"` + lost + `","time":1795262400000}`, `{"key":"` + lost + `"}`,
+		"lost/reserve/do", lost + "|yesterday", `{"key":`, strings.Repeat("x", 10_000), "\x00\xff", lost + "/1", "lost/HOD85SNPC0/reserve/do",
+		"lost/hod85snpc0/reserve/undo", known + "unheard/do", "known/hod85snpc0/reserve/do",
+	}, "\n")
+	out, said := m.cli(cli.ExitFailed, list, "orphans", "--server", m.url, "-o", "json")
+	kinds, recorded := map[string]int{}, 0
+	for line := range strings.Lines(out) {
+		var one struct {
+			Kind     string
+			Recorded time.Time
+			Line     int
+		}
+		if err := json.Unmarshal([]byte(line), &one); err != nil || one.Line == 0 {
+			t.Fatalf("%v: %s", err, line)
+		}
+		kinds[one.Kind]++
+		if !one.Recorded.IsZero() {
+			recorded++
+			if !one.Recorded.Equal(time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)) {
+				t.Errorf("recorded at %s: %s", one.Recorded, line)
+			}
+		}
+	}
+	if fmt.Sprint(kinds) != "map[other-saga:1 unknown-saga:9 unknown-step:1]" || recorded != 6 {
+		t.Errorf("found are %v, %d with a time", kinds, recorded)
+	}
+	for _, want := range []string{"line 13: key ", "line 14: \"yesterday\"", "line 15: begins like JSON", "line 16: is longer than 4096 bytes", "line 17: ", "line 18: key ", "line 19: birth ",
+		"checked 13 keys; 11 to look at", "11 keys to look at, and 7 lines that cannot be read"} {
+		if !strings.Contains(said, want) {
+			t.Errorf("said is not %q:\n%s", want, said)
+		}
+	}
+	file := filepath.Join(m.dir, "keys.txt")
+	if err := os.WriteFile(file, []byte(strings.Repeat(known+"reserve/do\n", 1234)+lost+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, said := m.cli(cli.ExitFailed, "", "orphans", "--server", m.url, file); strings.Count(out, "\n") != 1 || !strings.Contains(said, "checked 1235 keys; 1 to look at") {
+		t.Errorf("of many:\n%s%s", out, said)
+	}
+	if out, _ := m.cli(cli.ExitOK, lost, "orphans", "--server", m.url, "--since", "2026-11-21T12:00:01Z"); out != "" {
+		t.Errorf("of a saga that was started before --since:\n%s", out)
+	}
+	if out, _ := m.cli(cli.ExitFailed, lost+" 2026-11-21T12:00:02Z", "orphans", "--server", m.url, "--since", "2026-11-21T12:00:01Z"); out == "" {
+		t.Error("what was recorded after --since is left out")
+	}
+	if _, said := m.cli(cli.ExitFailed, strings.Repeat("x\n", 300), "orphans", "--server", m.url); strings.Count(said, "\n") > 110 || !strings.Contains(said, "300 lines that cannot be read") {
+		t.Errorf("said of 300 wrong lines: %s", said)
+	}
+	m.cli(cli.ExitUsage, "", "orphans", "--server", m.url, filepath.Join(m.dir, "nothing"))
+	m.cli(cli.ExitUsage, "", "orphans", "--server", m.url, file, "--bolt-inbox", file)
+	m.cli(cli.ExitUsage, "", "orphans", "--server", m.url, "--since", "yesterday")
+	if _, said := m.cli(cli.ExitFailed, "", "orphans", "--server", m.url, "--bolt-inbox", filepath.Join(m.dir, "stock.db")); !strings.Contains(said, "stop the service that has it open, or copy the file") {
+		t.Errorf("of an inbox that is in use: %s", said)
+	}
+	m.cli(cli.ExitOK, "", "orphans", "--server", m.url)
+	m.cli(cli.ExitNotReachable, lost, "orphans", "--server", "http://127.0.0.1:1", "--timeout", "1s")
+}

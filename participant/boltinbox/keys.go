@@ -1,0 +1,61 @@
+package boltinbox
+
+import (
+	"bytes"
+	"fmt"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/participant"
+)
+
+// Keys calls yield with the idempotency key of every step that took effect here, whatever
+// the participant, and when that was recorded: the key of the do, or that of the undo once
+// it was taken back. That is what coordinator orphans asks for. An error of yield ends it;
+// an entry that is damaged is a *DamageError, and the others are still told.
+func (i *Inbox) Keys(yield func(key contract.Key, recorded time.Time) error) error {
+	var damaged error
+	err := i.db.View(func(tx *bbolt.Tx) error {
+		root := tx.Bucket(rootBucket)
+		if root == nil || root.Bucket(entryBucket) == nil {
+			return nil
+		}
+		return root.Bucket(entryBucket).ForEach(func(k, v []byte) error {
+			step, err := parseEntryKey(k)
+			var entry participant.Entry
+			if err == nil {
+				entry, err = decode(v)
+			}
+			if err != nil {
+				if damaged == nil {
+					damaged = &DamageError{Key: step, Err: err}
+				}
+				return nil
+			}
+			if entry.Do.Outcome != contract.OutcomeCompleted {
+				return nil
+			}
+			key := contract.Key{Saga: step.Saga, Birth: step.Birth, Step: step.Step, Direction: contract.Do}
+			if entry.Undo.Outcome == contract.OutcomeCompleted {
+				key.Direction = contract.Back
+			}
+			return yield(key, entry.Updated)
+		})
+	})
+	if err == nil {
+		err = damaged
+	}
+	return err
+}
+
+// parseEntryKey reads what entryKey wrote.
+func parseEntryKey(k []byte) (key participant.StepKey, err error) {
+	name, rest, found := bytes.Cut(k, []byte("/"))
+	if !found {
+		return key, fmt.Errorf("its key is %.300q", k)
+	}
+	step, err := contract.ParseKey(string(rest) + "/" + string(contract.Do))
+	return participant.StepKey{Participant: string(name), Saga: step.Saga, Birth: step.Birth, Step: step.Step}, err
+}
