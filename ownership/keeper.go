@@ -242,8 +242,7 @@ func (k *Keeper) confirm(ctx context.Context) error {
 	if errors.Is(err, ErrMoved) {
 		at, err = k.again(ctx, claim)
 	}
-	var replaced *OwnedError
-	if errors.As(err, &replaced) {
+	if _, replaced := errors.AsType[*OwnedError](err); replaced {
 		return err
 	}
 	if err != nil {
