@@ -85,6 +85,7 @@ func playBoltBank(ctx context.Context) error {
 		return err
 	}
 	defer bus.Close()
+	subscribed(ctx, bus, "bank")
 	fmt.Println("ready ")
 	p := participant.New("bank", boltinbox.New(db), participant.Logger(logger), participant.AckWait(3*time.Second))
 	participant.Handle(p, reserve, func(ctx context.Context, tx *bbolt.Tx, t transfer) (int, error) {

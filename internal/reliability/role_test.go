@@ -17,6 +17,7 @@ import (
 	"github.com/amends-dev/amends/participant"
 	"github.com/amends-dev/amends/participant/sqlinbox"
 	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/transport"
 	"github.com/amends-dev/amends/transport/natsbus"
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
 )
@@ -75,8 +76,17 @@ func playParticipant(ctx context.Context, name, dir, url string, logger *slog.Lo
 		return err
 	}
 	defer bus.Close()
+	subscribed(ctx, bus, name)
 	ready("")
 	return build(box, participant.Logger(logger), participant.AckWait(3*time.Second)).Run(ctx, bus)
+}
+
+// subscribed waits for a moment until a coordinator has made the consumer, so that a
+// participant that is told to stop when it is ready takes commands by then.
+func subscribed(ctx context.Context, bus *natsbus.Bus, name string) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	_ = bus.AskConsumer(ctx, name, transport.SubscribeQuery{}) // it asks again when it runs
 }
 
 // forgetful is the planted bug of a participant: an inbox that shows nobody what
