@@ -31,6 +31,7 @@ func eventually(t *testing.T, what string, holds func() bool) {
 		if ctx.Err() != nil {
 			t.Fatalf("waited for: %s", what)
 		}
+		<-time.After(time.Millisecond) // whoever is waited for needs the processor
 	}
 }
 
