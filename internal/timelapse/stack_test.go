@@ -105,7 +105,7 @@ const inBubble = "AMENDS_TIMELAPSE_BUBBLE"
 func again(t *testing.T) {
 	t.Helper()
 	name := "^" + strings.ReplaceAll(regexp.QuoteMeta(t.Name()), "/", "$/^") + "$"
-	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run="+name, "-test.v", "-test.timeout=5m")
+	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run="+name, "-test.v", "-test.timeout=20m")
 	child.Env = append(os.Environ(), inBubble+"=yes")
 	said, err := child.CombinedOutput()
 	passed := regexp.MustCompile(`\S+ passed in \S+`).FindString(string(said))
