@@ -162,7 +162,7 @@ func Run(ctx context.Context, o Options) (figures Figures, err error) {
 // world is the system under measurement.
 type world struct {
 	inside  bool
-	users   bool // everybody has an account of his own
+	users   bool // each has its own account
 	store   *boltstore.Store
 	caller  *client.Client
 	ends    *ends // nil: callers ask
@@ -226,7 +226,7 @@ func open(ctx context.Context, o Options) (w *world, err error) {
 	return w, nil
 }
 
-// accounts writes the users of a server; each has his name for a password.
+// accounts writes the users of a server; the password of each is its name.
 func accounts(o Options) (file string, err error) {
 	user := func(name string, role natsbus.Role) natsbus.User {
 		return natsbus.User{Name: name, Role: role, Proof: []string{"user: " + name, "password: " + name}}

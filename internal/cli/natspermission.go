@@ -24,7 +24,7 @@ type grantCmd struct {
 // Help explains the output.
 func (grantCmd) Help() string {
 	return `Prints accounts: one for the coordinator and its streams, and one for each user, which imports what
-he needs. Without --new-passwords and --new-nkeys the passwords are variables of the NATS
+that user needs. Without --new-passwords and --new-nkeys the passwords are variables of the NATS
 configuration, which the server takes from its environment: $PAYMENT_PASSWORD for payment.
 
 Examples:

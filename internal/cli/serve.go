@@ -32,9 +32,9 @@ type serveFlags struct {
 	NATSOpen              bool   `name:"nats-open" env:"AMENDS_NATS_OPEN" help:"Let the embedded NATS server listen beyond loopback without users or without TLS."`
 	natsFlags             `group:"External NATS (with --nats-url no server is embedded)"`
 	NATSResponderUser     string `name:"nats-responder-user" env:"AMENDS_NATS_RESPONDER_USER" help:"User for NATS who answers requests and may do nothing else. Default: whoever does the rest." group:"External NATS (with --nats-url no server is embedded)"`
-	NATSResponderPassword string `name:"nats-responder-password" env:"AMENDS_NATS_RESPONDER_PASSWORD" secret:"" help:"His password; better in the environment than on the command line." group:"External NATS (with --nats-url no server is embedded)"`
-	NATSResponderCreds    string `name:"nats-responder-creds" env:"AMENDS_NATS_RESPONDER_CREDS" type:"path" placeholder:"FILE" help:"Or his credentials file." group:"External NATS (with --nats-url no server is embedded)"`
-	NATSResponderNKey     string `name:"nats-responder-nkey" env:"AMENDS_NATS_RESPONDER_NKEY" type:"path" placeholder:"FILE" help:"Or the file with the seed of his nkey." group:"External NATS (with --nats-url no server is embedded)"`
+	NATSResponderPassword string `name:"nats-responder-password" env:"AMENDS_NATS_RESPONDER_PASSWORD" secret:"" help:"The responder's password; better in the environment than on the command line." group:"External NATS (with --nats-url no server is embedded)"`
+	NATSResponderCreds    string `name:"nats-responder-creds" env:"AMENDS_NATS_RESPONDER_CREDS" type:"path" placeholder:"FILE" help:"Or the responder's credentials file." group:"External NATS (with --nats-url no server is embedded)"`
+	NATSResponderNKey     string `name:"nats-responder-nkey" env:"AMENDS_NATS_RESPONDER_NKEY" type:"path" placeholder:"FILE" help:"Or the file with the seed of the responder's nkey." group:"External NATS (with --nats-url no server is embedded)"`
 	NATSReplicas          int    `name:"nats-replicas" env:"AMENDS_NATS_REPLICAS" default:"1" help:"Copies of each stream at the external server." group:"External NATS (with --nats-url no server is embedded)"`
 
 	QueueBytes     int64         `name:"queue-bytes" env:"AMENDS_QUEUE_BYTES" placeholder:"N" help:"Bytes that the stream of commands may hold, and that of answers; at it, publishing is refused. Default: 512 MiB for a new stream; one that is there keeps its own." group:"Streams"`

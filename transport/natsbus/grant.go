@@ -42,7 +42,7 @@ type Grant struct {
 }
 
 // InboxPrefix is what Config.InboxPrefix of a user has to be, so that nobody else
-// can listen to the replies he gets.
+// can listen to the replies they get.
 func InboxPrefix(user string) string { return "_INBOX_" + user }
 
 // Grant is that of a user. Only Prefix of c counts. others are users of the same account,
@@ -125,15 +125,15 @@ func (c Config) coordinating(subjects transport.Subjects) (publish []string) {
 type User struct {
 	Name string
 	Role Role
-	// Proof are the lines that say how he proves himself: `user: payment` and
+	// Proof are the lines that authenticate the user: `user: payment` and
 	// `password: "$2a$…"`, or `nkey: U…` alone.
 	Proof []string
 }
 
 // Accounts is a block of a NATS server's configuration with an account for each user, but
 // one for coordinators and responders. The server checks what somebody publishes, and not
-// where he wants the reply; in an account of his own, a reply goes nowhere that he could
-// not publish himself. docs/adr/0024-accounts.md has the whole story.
+// where the reply is wanted; in an account of its own, a reply goes nowhere that the user
+// could not publish anyway. docs/adr/0024-accounts.md has the whole story.
 func (c Config) Accounts(users []User) (string, error) {
 	subjects := transport.Subjects{Prefix: c.withDefaults().Prefix}
 	services, streams := map[string][]string{}, map[string][]string{} // exported subjects, and to whom
