@@ -39,6 +39,7 @@ type root struct {
 	Definition  definitionCmd `cmd:"" group:"Definitions" help:"Check, register and list definitions."`
 	DeadLetters deadCmd       `cmd:"" group:"Running it" name:"dead-letters" help:"What came in and could not be understood."`
 	Key         keyCmd        `cmd:"" group:"Running it" help:"Make keys that seal what is stored."`
+	Store       storeCmd      `cmd:"" group:"Running it" help:"Copy a store, to seal it or to change its keys."`
 	Token       tokenCmd      `cmd:"" group:"Running it" help:"Make tokens for whoever uses the API."`
 	Doctor      doctorCmd     `cmd:"" group:"Running it" help:"Examine a running deployment, and say what to do about each finding."`
 	Permissions grantCmd      `cmd:"" group:"Running it" name:"nats-permissions" help:"Print what users of the NATS server have to be allowed, for its configuration or serve --nats-users."`

@@ -125,7 +125,7 @@ func (g *group) settleOthers(p *prepared) error {
 // current returns the head of the saga as it is, nil when it does not exist, or
 // why the change cannot be made.
 func (g *group) current(p *prepared) (*head, error) {
-	body, err := g.get(tableSagas, []byte(p.id))
+	body, sealed, err := g.find(tableSagas, []byte(p.id))
 	if err != nil {
 		return nil, err
 	}
@@ -141,9 +141,9 @@ func (g *group) current(p *prepared) (*head, error) {
 	var old *head
 	actual := uint64(0)
 	if body != nil {
-		h, _, err := parseHead(body)
+		h, _, err := g.s.openHead(p.id, body, sealed)
 		if err != nil {
-			return nil, tableSagas.corrupt([]byte(p.id), err.Error())
+			return nil, err
 		}
 		old, actual = &h, h.revision
 	}
@@ -154,16 +154,25 @@ func (g *group) current(p *prepared) (*head, error) {
 }
 
 // entombed is the error that a tombstone stands for.
-func (s *Store) entombed(id saga.ID, body []byte, sealed bool) error {
-	body, err := s.options.Keys.opening(sealed, "tombstone", string(id), 0, body)
+func (s *Store) entombed(id saga.ID, stored []byte, sealed bool) error {
+	t, err := s.openTombstone(id, stored, sealed)
 	if err != nil {
-		return tableTombstones.corrupt([]byte(id), err.Error())
+		return err
+	}
+	return t
+}
+
+// openTombstone reads a record of tombstones.
+func (s *Store) openTombstone(id saga.ID, stored []byte, sealed bool) (*store.TombstoneError, error) {
+	body, err := s.options.Keys.opening(sealed, "tombstone", string(id), 0, stored)
+	if err != nil {
+		return nil, tableTombstones.corrupt([]byte(id), err.Error())
 	}
 	t, err := parseTombstone(id, body)
 	if err != nil {
-		return tableTombstones.corrupt([]byte(id), err.Error())
+		return nil, tableTombstones.corrupt([]byte(id), err.Error())
 	}
-	return t
+	return t, nil
 }
 
 // chain links the change to the saga's earlier ones, in the head and in the

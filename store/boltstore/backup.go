@@ -103,8 +103,9 @@ type RestoreOptions struct {
 // then gives it its name. The store keeps its id; its incarnation is one higher.
 //
 // ErrBackup: r is not a whole backup. os.ErrExist: there is a file at path. ErrKey: a
-// key is missing. store.ErrCorrupt: records are damaged, and OnDamaged is nil, or the
-// structure is.
+// key is missing. ErrPlain: keys are given, and the backup is not sealed: restore it
+// without, and seal it with Copy. store.ErrCorrupt: records are damaged, and OnDamaged is
+// nil, or the structure is.
 func Restore(ctx context.Context, r io.Reader, path string, options RestoreOptions) error {
 	if err := restore(ctx, r, path, &options); err != nil {
 		return fmt.Errorf("restore store %s: %w", path, err)

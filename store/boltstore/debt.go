@@ -179,9 +179,9 @@ func (g *group) settle(id saga.ID, ids []outbox.ID) error {
 	if err != nil || body == nil {
 		return err
 	}
-	h, state, err := parseHead(body)
+	h, state, err := g.s.openHead(id, body, sealed)
 	if err != nil {
-		return tableSagas.corrupt([]byte(id), err.Error())
+		return err
 	}
 	before := len(h.debts)
 	h.debts = g.unsettled(id, &h, ids)

@@ -17,21 +17,21 @@ func (s *Store) PutDefinition(ctx context.Context, d *saga.Definition) error {
 	if err != nil {
 		return err
 	}
-	key := refKey(d.Ref())
+	key, keys := refKey(d.Ref()), s.options.Keys
 	crashpoint.Here("boltstore: before a definition is written")
 	return s.write(ctx, func(g *group) error {
-		body, err := g.get(tableDefinitions, key)
+		stored, sealed, err := g.find(tableDefinitions, key)
 		if err != nil {
 			return err
 		}
-		if body == nil {
-			return g.put(tableDefinitions, key, append(appendBytes(nil, []byte(d.Fingerprint())), data...))
+		if stored == nil {
+			body := append(appendBytes(nil, []byte(d.Fingerprint())), data...)
+			return g.putAs(keys.format(), tableDefinitions, key, keys.closing("definition", string(key), 0, body))
 		}
-		r := reader{b: body}
-		have := string(r.bytes())
+		have, _, err := s.openDefinition(key, stored, sealed)
 		switch {
-		case r.err != nil:
-			return tableDefinitions.corrupt(key, r.err.Error())
+		case err != nil:
+			return err
 		case have != d.Fingerprint():
 			return &store.DefinitionConflictError{Definition: d.Ref(), Registered: have, Given: d.Fingerprint()}
 		}
@@ -45,7 +45,7 @@ func (s *Store) Definitions(ctx context.Context) ([]*saga.Definition, error) {
 	err := s.view(ctx, func(tx *bolt.Tx) error {
 		c := tableDefinitions.bucket(tx).Cursor()
 		for k, v := c.First(); k != nil; k, v = c.Next() {
-			d, err := readDefinition(k, v)
+			d, err := s.readDefinition(k, v)
 			if err != nil {
 				s.report(err)
 				continue
@@ -57,17 +57,29 @@ func (s *Store) Definitions(ctx context.Context) ([]*saga.Definition, error) {
 	return all, err
 }
 
-func readDefinition(k, v []byte) (*saga.Definition, error) {
-	body, err := tableDefinitions.open(k, v)
+// openDefinition takes a record of definitions apart.
+func (s *Store) openDefinition(k, stored []byte, sealed bool) (fingerprint string, data []byte, err error) {
+	body, err := s.options.Keys.opening(sealed, "definition", string(k), 0, stored)
+	if err != nil {
+		return "", nil, tableDefinitions.corrupt(k, err.Error())
+	}
+	r := reader{b: body}
+	if fingerprint = string(r.bytes()); r.err != nil {
+		return "", nil, tableDefinitions.corrupt(k, r.err.Error())
+	}
+	return fingerprint, r.b, nil
+}
+
+func (s *Store) readDefinition(k, v []byte) (*saga.Definition, error) {
+	stored, err := tableDefinitions.open(k, v)
 	if err != nil {
 		return nil, err
 	}
-	r := reader{b: body}
-	fingerprint := string(r.bytes())
-	if r.err != nil {
-		return nil, tableDefinitions.corrupt(k, r.err.Error())
+	fingerprint, data, err := s.openDefinition(k, stored, v[0] == frameSealed)
+	if err != nil {
+		return nil, err
 	}
-	d, err := sagapb.UnmarshalDefinition(r.b)
+	d, err := sagapb.UnmarshalDefinition(data)
 	switch {
 	case err != nil:
 		return nil, tableDefinitions.corrupt(k, err.Error())

@@ -1,6 +1,7 @@
 package boltstore
 
 import (
+	"bytes"
 	"encoding/binary"
 	"time"
 
@@ -61,6 +62,36 @@ func (s *Store) Transplant(bucket string, from, to []byte) error {
 		v := append([]byte(nil), b.Get(from)...)
 		return newTable(bucket, 0).putAs(v[0], b, to, v[frameSize:])
 	})
+}
+
+// Frames are the records of a bucket as they lie in the file.
+func (s *Store) Frames(bucket string) map[string][]byte {
+	frames := map[string][]byte{}
+	_ = s.db.View(func(tx *bolt.Tx) error {
+		return tx.Bucket([]byte(bucket)).ForEach(func(k, v []byte) error {
+			frames[string(k)] = bytes.Clone(v)
+			return nil
+		})
+	})
+	return frames
+}
+
+// Plant puts a record into the file as it is given; nil: it takes it out.
+func (s *Store) Plant(bucket, key string, frame []byte) error {
+	return s.db.Update(func(tx *bolt.Tx) error {
+		if frame == nil {
+			return tx.Bucket([]byte(bucket)).Delete([]byte(key))
+		}
+		return tx.Bucket([]byte(bucket)).Put([]byte(key), frame)
+	})
+}
+
+// Buckets are the names of all buckets.
+func Buckets() (names []string) {
+	for _, t := range tables {
+		names = append(names, t.name)
+	}
+	return names
 }
 
 // TimerTimes are the times of the keys in the bucket timers.

@@ -2,7 +2,6 @@ package boltstore
 
 import (
 	"bytes"
-	"encoding/binary"
 	"fmt"
 	"strings"
 
@@ -16,10 +15,13 @@ const metaKey = "key "
 
 const keyWord = "amends"
 
-// checkKeys holds the keys that are given against those that have sealed.
+// checkKeys holds the keys that are given against those that have sealed. A store is sealed
+// from its beginning or not at all, so that one in which nothing is sealed is no sealed one
+// with something missing, but somebody else's.
 func (s *Store) checkKeys(tx *bolt.Tx) error {
 	c := tableMeta.bucket(tx).Cursor()
 	var missing []string
+	sealed := false
 	for k, v := c.Seek([]byte(metaKey)); k != nil && bytes.HasPrefix(k, []byte(metaKey)); k, v = c.Next() {
 		name := strings.TrimPrefix(string(k), metaKey)
 		word, err := tableMeta.open(k, v)
@@ -33,35 +35,42 @@ func (s *Store) checkKeys(tx *bolt.Tx) error {
 		if plain, err := s.options.Keys.open(part("key", name, 0), word); err != nil || string(plain) != keyWord {
 			return fmt.Errorf("%w: the key %s is not the one that sealed it", ErrKey, name)
 		}
+		sealed = true
 	}
 	if len(missing) > 0 {
 		return fmt.Errorf("%w: it is sealed with %s, not given; a key is needed as long as what it sealed is kept", ErrKey, strings.Join(missing, ", "))
 	}
+	switch whole := sealed && s.info.Schema == schemaSealed; {
+	case s.options.Keys != nil && !whole:
+		return fmt.Errorf("%w: seal a copy of it with coordinator store copy, or begin with an empty directory", ErrPlain)
+	case s.options.Keys == nil && s.info.Schema == schemaSealed:
+		return fmt.Errorf("%w: it does not say with which", ErrKey)
+	}
 	return nil
 }
 
-// noteKey remembers the key that seals from now on, and that releases which know
-// nothing of seals must not touch the file.
+// noteKey remembers the key that seals from now on, the first time that it does. The store
+// is sealed already.
 func (s *Store) noteKey() error {
 	keys := s.options.Keys
 	if keys == nil {
 		return nil
 	}
-	at := []byte(metaKey + keys.names[0])
 	known := false
 	if err := s.db.View(func(tx *bolt.Tx) (err error) {
-		word, err := tableMeta.get(tableMeta.cursor(tx), at)
+		word, err := tableMeta.get(tableMeta.cursor(tx), keys.metaKey())
 		known = word != nil
 		return err
 	}); err != nil || known {
 		return err
 	}
-	s.info.Schema = schemaSealed
-	return s.db.Update(func(tx *bolt.Tx) error {
-		b := tableMeta.bucket(tx)
-		if err := tableMeta.put(b, []byte(metaSchema), binary.AppendUvarint(nil, schemaSealed)); err != nil {
-			return err
-		}
-		return tableMeta.put(b, at, keys.close(part("key", keys.names[0], 0), []byte(keyWord)))
-	})
+	return s.db.Update(func(tx *bolt.Tx) error { return keys.note(tableMeta.bucket(tx)) })
+}
+
+// metaKey is where the first key has sealed its word.
+func (k *Keys) metaKey() []byte { return []byte(metaKey + k.names[0]) }
+
+// note has the first key seal its word.
+func (k *Keys) note(meta *bolt.Bucket) error {
+	return tableMeta.put(meta, k.metaKey(), k.close(part("key", k.names[0], 0), []byte(keyWord)))
 }

@@ -9,11 +9,11 @@ import (
 	"github.com/amends-dev/amends/store"
 )
 
-// The layouts. A file with another one is refused. A file has the second one once a
-// key has sealed something in it.
+// The layouts. A file with another one is refused. One that was made with keys has the
+// second.
 const (
 	schemaVersion = 7 // the layout below
-	schemaSealed  = 8 // … in which the slim states, births, events, owed records and tombstones may be sealed (seal.go)
+	schemaSealed  = 8 // … in which the slim states, births, events, owed records, definitions and tombstones are sealed (seal.go)
 )
 
 // The file has ten buckets. Every value is framed (frame.go: format, checksum

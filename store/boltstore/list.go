@@ -191,9 +191,9 @@ func (s *Store) byPrefix(tx *bolt.Tx, filter *store.Filter, behind *store.Positi
 			s.report(err)
 			continue
 		}
-		h, _, err := parseHead(body)
+		h, _, err := s.openHead(saga.ID(k), body, v[0] == frameSealed)
 		if err != nil {
-			s.report(tableSagas.corrupt(k, err.Error()))
+			s.report(err)
 			continue
 		}
 		l := line{started: h.started, id: saga.ID(k), ref: h.ref}

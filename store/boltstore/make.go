@@ -70,9 +70,16 @@ func (s *Store) create(tx *bolt.Tx) error {
 	if err != nil {
 		return err
 	}
-	b := tableMeta.bucket(tx)
+	b, keys := tableMeta.bucket(tx), s.options.Keys
+	schema := uint64(schemaVersion)
+	if keys != nil {
+		schema = schemaSealed
+		if err := keys.note(b); err != nil {
+			return err
+		}
+	}
 	return errors.Join(
-		tableMeta.put(b, []byte(metaSchema), binary.AppendUvarint(nil, schemaVersion)),
+		tableMeta.put(b, []byte(metaSchema), binary.AppendUvarint(nil, schema)),
 		tableMeta.put(b, []byte(metaStore), []byte(id.String())),
 		tableMeta.put(b, []byte(metaCreated), binary.AppendUvarint(nil, uint64(s.options.Now().UnixNano()))),
 		tableMeta.put(b, []byte(metaIncarnation), binary.AppendUvarint(nil, 0)),

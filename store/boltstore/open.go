@@ -35,6 +35,7 @@ var ErrReadOnly = errors.New("the store is open for reading only")
 // directory must exist. The file belongs to this process until Close: ErrLocked
 // when another one has it. ErrDamaged: restore a backup with Restore. ErrLater,
 // ErrEarlier, ErrForeign: this program must not touch it. ErrKey: Options.Keys lacks a key.
+// ErrPlain: there are keys, and the file is not sealed.
 func Open(path string, options Options) (*Store, error) {
 	s, err := open(path, options)
 	if err != nil {

@@ -31,9 +31,9 @@ type Options struct {
 	// damaged. The newest commits may be missing then, although they were
 	// acknowledged; without it such a file is refused.
 	AcceptDamagedRoot bool
-	// Keys seal and open what people said: see LoadKeys. nil: nothing is sealed, and a
-	// file in which something is sealed is refused with ErrKey. What was written
-	// before keys were given stays as it was.
+	// Keys seal and open what people said: see LoadKeys. A file that is not sealed, or a
+	// record in it, is refused then: Copy seals a store that there is. nil: nothing is
+	// sealed, and a sealed file is refused with ErrKey.
 	Keys *Keys
 	// OnCorrupt is told of every damaged record that is passed over, with a
 	// *store.CorruptError. It may be called from several goroutines and must not

@@ -100,6 +100,14 @@ func (s *Store) loadHead(tx *bolt.Tx, id saga.ID) (head, []byte, error) {
 		}
 		return head{}, nil, fmt.Errorf("saga %.128s: %w", id, store.ErrNotFound)
 	}
+	return s.openHead(id, body, sealed)
+}
+
+// openHead reads a record of sagas.
+func (s *Store) openHead(id saga.ID, body []byte, sealed bool) (head, []byte, error) {
+	if err := s.options.Keys.checkSeal(tableSagas, []byte(id), sealed); err != nil {
+		return head{}, nil, err
+	}
 	h, state, err := parseHead(body)
 	if err != nil {
 		return head{}, nil, tableSagas.corrupt([]byte(id), err.Error())
@@ -117,6 +125,9 @@ func (s *Store) loadEntry(tx *bolt.Tx, id saga.ID, seq uint64) (*entry, error) {
 	}
 	if body == nil {
 		return nil, tableJournal.corrupt(key, fmt.Sprintf("it is missing, and saga %s needs it", id))
+	}
+	if err := s.options.Keys.checkSeal(tableJournal, key, sealed); err != nil {
+		return nil, err
 	}
 	e, err := parseEntry(body)
 	if err != nil {

@@ -44,6 +44,12 @@ const (
 // ErrKey: the store is sealed with a key that is not given, or another one.
 var ErrKey = errors.New("the store is sealed, and the key for it is missing or wrong")
 
+// ErrPlain: keys are given, and the store is not sealed.
+var ErrPlain = errors.New("keys are given, and the store is not sealed")
+
+// errPlain: somebody who has no key wrote it.
+var errPlain = errors.New("it is not sealed, and everything in this store is: it was changed from outside")
+
 // Keys seal what people said in a store's records: inputs, results, events and
 // messages. The first one seals, all of them open.
 type Keys struct {
@@ -228,10 +234,31 @@ func (k *Keys) format() byte {
 	return frameSealed
 }
 
-// opening gives a part as it was, whether it is sealed or not.
+// opening gives a part as it was. With keys only what is sealed is taken: whoever can write
+// to the file could put a plain one in its place.
 func (k *Keys) opening(sealed bool, kind, id string, revision uint64, stored []byte) ([]byte, error) {
-	if !sealed {
-		return stored, nil
+	switch {
+	case sealed:
+		return k.open(part(kind, id, revision), stored)
+	case k != nil:
+		return nil, errPlain
 	}
-	return k.open(part(kind, id, revision), stored)
+	return stored, nil
+}
+
+// sealable reports whether the records of a table have parts that are sealed.
+func (t table) sealable() bool {
+	switch t {
+	case tableSagas, tableJournal, tableOwed, tableDefinitions, tableTombstones:
+		return true
+	}
+	return false
+}
+
+// checkSeal refuses a plain record of a sealed store.
+func (k *Keys) checkSeal(t table, key []byte, sealed bool) error {
+	if k != nil && !sealed && t.sealable() {
+		return t.corrupt(key, errPlain.Error())
+	}
+	return nil
 }

@@ -46,7 +46,7 @@ func (s *Store) verify(ctx context.Context) (findings []error, err error) {
 			return errStructure
 		}
 		for _, t := range tables {
-			if err := t.verify(ctx, tx, find); err != nil {
+			if err := s.verifyTable(ctx, tx, t, find); err != nil {
 				return err
 			}
 		}
@@ -55,21 +55,28 @@ func (s *Store) verify(ctx context.Context) (findings []error, err error) {
 	return findings, err
 }
 
-// verify checks every frame of a table.
-func (t table) verify(ctx context.Context, tx *bolt.Tx, find func(error)) error {
+// verifyTable checks every frame of a table, and what is read through no saga.
+func (s *Store) verifyTable(ctx context.Context, tx *bolt.Tx, t table, find func(error)) error {
 	c := t.bucket(tx).Cursor()
 	for k, v := c.First(); k != nil; k, v = c.Next() {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if _, err := t.open(k, v); err != nil {
+		body, err := t.open(k, v)
+		if err == nil {
+			err = s.options.Keys.checkSeal(t, k, v[0] == frameSealed)
+		}
+		if err != nil {
 			find(err)
 			continue
 		}
-		if t == tableDefinitions {
-			_, err := readDefinition(k, v)
-			find(err)
+		switch t {
+		case tableDefinitions:
+			_, err = s.readDefinition(k, v)
+		case tableTombstones:
+			_, err = s.openTombstone(saga.ID(k), body, v[0] == frameSealed)
 		}
+		find(err)
 	}
 	return nil
 }
