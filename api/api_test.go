@@ -471,7 +471,7 @@ func TestJSONIsStrict(t *testing.T) {
 	w := newTown(t)
 	for body, want := range map[string]string{
 		`{"id":"x","colour":"red"}`: `unknown field "colour"; there are id`,
-		`{"id":1}`:                  `invalid value for string field id: 1`,
+		`{"id":1}`:                  `invalid value for string field id`,
 		``:                          `the body is empty; send JSON`,
 		`{"id":"x"`:                 `unexpected EOF`,
 		`{"id":"` + strings.Repeat("x", api.MaxMessage) + `"}`: `resource_exhausted`,

@@ -53,9 +53,16 @@ func (codec) IsBinary() bool { return false }
 
 var unknownField = regexp.MustCompile(`unknown field "([^"]*)"`)
 
-// explain says what would be right where JSON has a field that nobody knows.
+// quoted finds what protojson shows of a value: an input that is not written as a text
+// would be in the error.
+var quoted = regexp.MustCompile(`(?s)(invalid value for \w+ field \w+|invalid value|unexpected token|duplicate map key|` +
+	`invalid google\.protobuf\.\w+ value|google\.protobuf\.\w+ value out of range|invalid character|invalid escape code|unexpected character)[ :].*`)
+
+// explain says what is wrong with JSON without its values, and what would be right where it
+// has a field that nobody knows.
 func explain(err error, d protoreflect.MessageDescriptor) error {
 	text := strings.TrimSpace(strings.TrimPrefix(strings.ReplaceAll(err.Error(), "\u00a0", " "), "proto:"))
+	text = quoted.ReplaceAllString(text, "$1")
 	if unknownField.MatchString(text) {
 		text += "; there are " + strings.Join(fields(d, "", 2), ", ")
 	}

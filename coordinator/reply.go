@@ -39,13 +39,19 @@ func plainly(err error) string {
 	var mistyped *json.UnmarshalTypeError
 	switch {
 	case errors.As(err, &mistyped) && mistyped.Field == "":
-		return "is a JSON " + mistyped.Value + "; write an object"
+		return "is a JSON " + kindOf(mistyped) + "; write an object"
 	case errors.As(err, &mistyped):
-		return fmt.Sprintf("field %s is a JSON %s; write %s", mistyped.Field, mistyped.Value, wanted(mistyped.Type.Kind()))
+		return fmt.Sprintf("field %s is a JSON %s; write %s", mistyped.Field, kindOf(mistyped), wanted(mistyped.Type.Kind()))
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return "ends in the middle of the JSON"
 	}
 	return strings.TrimPrefix(err.Error(), "json: ")
+}
+
+// kindOf is what a JSON value is; of a number the error says which.
+func kindOf(e *json.UnmarshalTypeError) string {
+	kind, _, _ := strings.Cut(e.Value, " ")
+	return kind
 }
 
 func wanted(k reflect.Kind) string {

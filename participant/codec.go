@@ -3,6 +3,7 @@ package participant
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"mime"
 	"reflect"
@@ -39,7 +40,7 @@ func parseUndo(data []byte) (in input, err error) {
 		Result  json.RawMessage `json:"result"`
 	}
 	if err := json.Unmarshal(data, &frame); err != nil {
-		return in, fmt.Errorf(`the data of an undo is {"request": …, "result": … or null}: %w`, err)
+		return in, fmt.Errorf(`the data of an undo is {"request": …, "result": … or null}: %s`, wrong(data, err))
 	}
 	in.request.data, in.result.data = frame.Request, frame.Result
 	return in, nil
@@ -68,9 +69,28 @@ func decode[T any](what string, b body) (v T, err error) {
 		return v, fmt.Errorf("the %s is empty, and JSON like %s was expected", what, shape(t))
 	}
 	if err := json.Unmarshal(b.data, &v); err != nil {
-		return v, fmt.Errorf("the %s is not JSON like %s: %w", what, shape(t), err)
+		return v, fmt.Errorf("the %s is not JSON like %s: %s", what, shape(t), wrong(b.data, err))
 	}
 	return v, nil
+}
+
+// wrong says what is wrong with data, and not what it is, as the error does: it becomes the
+// reason of a failure, which more people read than the data.
+func wrong(data []byte, err error) string {
+	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
+		if int(syntax.Offset) >= len(data) {
+			return "it ends too early"
+		}
+		return fmt.Sprintf("byte %d does not belong there", syntax.Offset)
+	}
+	if mistyped, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		kind, _, _ := strings.Cut(mistyped.Value, " ") // of a number it says which
+		if mistyped.Field == "" {
+			return fmt.Sprintf("a JSON %s does not fit %s", kind, mistyped.Type)
+		}
+		return fmt.Sprintf("the JSON %s in %s does not fit %s", kind, mistyped.Field, mistyped.Type)
+	}
+	return "a value in it cannot be read"
 }
 
 // encode writes the data of a completed answer.

@@ -2,6 +2,7 @@ package participant
 
 import (
 	"encoding/json"
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -65,6 +66,37 @@ func refuses[T any](t *testing.T, b body, wants ...string) {
 	for _, want := range append(wants, "request") {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("decode %q: the error does not say %q: %v", b.data, want, err)
+		}
+	}
+}
+
+// TestUndecodableDataIsNotQuoted: what is answered for data of another shape becomes a reason,
+// which more people read than the data.
+func TestUndecodableDataIsNotQuoted(t *testing.T) {
+	type inner struct {
+		Small int8           `json:"small"`
+		At    time.Time      `json:"at"`
+		Text  string         `json:"text"`
+		Map   map[string]int `json:"map"`
+		Data  []byte         `json:"data"`
+		List  []uint16       `json:"list"`
+	}
+	const text, number = "zanzibar41", "4111111111111111"
+	for _, data := range []string{
+		`{"small":` + number + `}`, `{"small":` + number + `.5}`, `{"list":[1,` + number + `]}`, `{"at":"` + text + `"}`, `{"at":` + number + `}`,
+		`{"text":` + number + `}`, `{"map":{"` + text + `":"x"}}`, `{"map":{"` + text + `":` + number + `111111}}`, `{"data":"` + text + `!"}`,
+		text, number, `"` + text + `"`, `{"text":"` + text, `{"` + text + `"}`, `{"text":"` + text + "\x01" + `"}`, `[{"` + text + `":1}]`,
+	} {
+		_, err := decode[inner]("request", body{data: []byte(data)})
+		if err == nil {
+			t.Errorf("%s is decoded", data)
+			continue
+		}
+		_, undo := parseUndo([]byte(data))
+		for _, told := range []string{err.Error(), fmt.Sprint(undo)} {
+			if strings.Contains(told, text) || strings.Contains(told, number) {
+				t.Errorf("%s is quoted: %s", data, told)
+			}
 		}
 	}
 }

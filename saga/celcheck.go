@@ -123,7 +123,7 @@ func (m *mapper) step(i int) []Problem {
 	fit := &fitter{ast: tree, types: m.types}
 	fit.expr(m.sound(do.Request), tree.Expr(), "")
 	m.compiled[i] = &mapping{
-		expression: do.With, program: program, types: m.types, input: m.sound(m.spec.Input)}
+		expression: do.With, program: program, tree: tree, types: m.types, input: m.sound(m.spec.Input)}
 	return slices.Concat(use.problems, guard.problems, fit.problems)
 }
 

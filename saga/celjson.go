@@ -30,7 +30,7 @@ func newJSONWriter() *jsonWriter {
 
 func (w *jsonWriter) check() error {
 	if w.buffer.Len() > MaxPayload {
-		return fmt.Errorf("the request is longer than %d bytes; pass less on, or a reference to it", MaxPayload)
+		return &dataFault{fault: faultLong}
 	}
 	return nil
 }
@@ -58,7 +58,7 @@ func (w *jsonWriter) value(v ref.Val) error {
 		return w.plain(string(v))
 	case types.Double:
 		if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
-			return fmt.Errorf("the number %v has no form in JSON", float64(v))
+			return &dataFault{fault: faultForm, full: fmt.Sprintf("the number %v has no form in JSON", float64(v))}
 		}
 		return w.plain(float64(v))
 	case types.Bytes:
@@ -79,7 +79,7 @@ func (w *jsonWriter) value(v ref.Val) error {
 	case traits.Lister:
 		return w.list(v)
 	}
-	return fmt.Errorf("a %s has no form in JSON; convert it, for example with string()", v.Type().TypeName())
+	return &dataFault{fault: faultForm, full: fmt.Sprintf("a %s has no form in JSON; convert it, for example with string()", v.Type().TypeName())}
 }
 
 func (w *jsonWriter) list(l traits.Lister) error {
@@ -104,10 +104,10 @@ func (w *jsonWriter) mapper(m traits.Mapper) error {
 		key := it.Next()
 		name, ok := key.ConvertToType(types.StringType).(types.String)
 		if !ok {
-			return fmt.Errorf("a map key of type %s has no form in JSON; use strings", key.Type().TypeName())
+			return &dataFault{fault: faultMapKey, full: fmt.Sprintf("a map key of type %s has no form in JSON; use strings", key.Type().TypeName())}
 		}
 		if _, twice := fields[string(name)]; twice {
-			return fmt.Errorf("the map has the key %q twice in JSON; use strings as keys", shorten(string(name)))
+			return &dataFault{fault: faultMapKey, full: fmt.Sprintf("the map has the key %q twice in JSON; use strings as keys", shorten(string(name)))}
 		}
 		fields[string(name)] = m.Get(key)
 	}

@@ -43,12 +43,12 @@ func (o *object) field(name string) (any, error) {
 		switch {
 		case (present || schema.Optional) && canBeEmpty(schema):
 		case schema.Optional:
-			return nil, fmt.Errorf("%s is missing; guard it with has(%s)", where, where)
+			return nil, &dataFault{where: where, fault: faultMissing}
 		default:
-			return nil, fmt.Errorf("%s is missing", where)
+			return nil, &dataFault{where: where, fault: faultLack}
 		}
 	} else if !present {
-		return nil, fmt.Errorf("%s is missing; guard it with has(%s)", where, where)
+		return nil, &dataFault{where: where, fault: faultMissing}
 	}
 	v := value(schema, raw, where)
 	if failed, ok := v.(*types.Err); ok {
@@ -65,11 +65,8 @@ func canBeEmpty(s *Schema) bool {
 // Get implements traits.Indexer, for objects that went through dyn().
 func (o *object) Get(index ref.Val) ref.Val {
 	name, ok := index.(types.String)
-	if !ok {
-		return types.NewErr("%s has no field %v", o.where, index)
-	}
-	if o.schema.Fields[string(name)] == nil {
-		return types.NewErr("%s has no field %s", o.where, string(name))
+	if !ok || o.schema.Fields[string(name)] == nil {
+		return faulty(o.where, faultKey, "there is no field %v", index.Value())
 	}
 	v, err := o.field(string(name))
 	if err != nil {
@@ -158,7 +155,7 @@ func value(s *Schema, raw any, where string) ref.Val {
 			return stringMap(s.Items, v, where)
 		}
 	}
-	return types.NewErr("%s is %s where the schema says %s", where, jsonKind(raw), s.Kind)
+	return types.WrapErr(&dataFault{where: where, fault: fault(fmt.Sprintf("is %s where the schema says %s", jsonKind(raw), s.Kind))})
 }
 
 // anyValue makes a CEL value of JSON of which nothing is known.
@@ -210,7 +207,7 @@ func number(n json.Number, double bool, where string) ref.Val {
 	if double {
 		f, err := strconv.ParseFloat(string(n), 64)
 		if err != nil {
-			return types.NewErr("%s is %s, which is out of range", where, shorten(string(n)))
+			return faulty(where, faultNumber, "is %s, which is out of range", shorten(string(n)))
 		}
 		return types.Double(f)
 	}
@@ -222,7 +219,7 @@ func number(n json.Number, double bool, where string) ref.Val {
 	if err == nil && strings.ContainsAny(string(n), ".eE") && f == math.Trunc(f) && math.Abs(f) <= exact {
 		return types.Int(int64(f)) // 3.0 is an integer that somebody wrote as a double
 	}
-	return types.NewErr("%s is %s, which is no integer of 64 bits", where, shorten(string(n)))
+	return faulty(where, faultInteger, "is %s, which is no integer of 64 bits", shorten(string(n)))
 }
 
 // jsonKind is what a JSON value is, for a message.

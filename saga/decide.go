@@ -386,18 +386,22 @@ func cut(reason string) string {
 
 // String is the cause in a few words: what, where, by whom, why.
 func (c *Cause) String() string {
-	var b strings.Builder
-	b.WriteString(string(c.Why))
+	if c.Reason == "" {
+		return c.brief()
+	}
+	return c.brief() + ": " + c.Reason
+}
+
+// brief is String without the reason, which others wrote.
+func (c *Cause) brief() string {
+	text := string(c.Why)
 	if c.Step != "" {
-		b.WriteString(" at " + string(c.Step))
+		text += " at " + string(c.Step)
 	}
 	if c.By != "" {
-		b.WriteString(" by " + c.By)
+		text += " by " + c.By
 	}
-	if c.Reason != "" {
-		b.WriteString(": " + c.Reason)
-	}
-	return b.String()
+	return text
 }
 
 // key is the idempotency key of one direction of a step.

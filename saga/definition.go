@@ -1,7 +1,9 @@
 package saga
 
 import (
+	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/amends-dev/amends/compensation"
@@ -87,8 +89,8 @@ func (d *Definition) Action(i int, dir Direction) (a Action, ok bool) {
 
 // request is the data of step i's do: the saga's input byte for byte, or what
 // the step's mapping makes of the input and the results so far. The same
-// arguments give the same bytes. An error says which data the mapping could not
-// use; trying again cannot mend it.
+// arguments give the same bytes. An error says why the mapping could not be
+// evaluated, and nothing of the data; trying again cannot mend it.
 func (d *Definition) request(i int, input []byte, results func(step int) []byte) ([]byte, error) {
 	step := &d.steps[i]
 	if step.request == nil {
@@ -99,4 +101,23 @@ func (d *Definition) request(i int, input []byte, results func(step int) []byte)
 		return nil, fmt.Errorf("request of step %s: %w", step.Name, err)
 	}
 	return data, nil
+}
+
+// Try makes the request of a step's do of data, as a run would. Unlike the reasons that
+// a run gives, the error says all about a failure and quotes the data: it is for the
+// definition's author, with data that may be seen. results are those of the steps before.
+func (d *Definition) Try(step StepName, input []byte, results map[StepName][]byte) ([]byte, error) {
+	i, ok := d.find(step)
+	if !ok {
+		names := make([]string, len(d.steps))
+		for k := range d.steps {
+			names[k] = string(d.steps[k].Name)
+		}
+		return nil, fmt.Errorf("there is no step %q; there are %s", shorten(string(step)), oneLine(strings.Join(names, ", ")))
+	}
+	data, err := d.request(i, input, func(step int) []byte { return results[d.steps[step].Name] })
+	if failed, ok := errors.AsType[*mappingError](err); ok {
+		return nil, fmt.Errorf("request of step %s: %w", step, failed.whole())
+	}
+	return data, err
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/ast"
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
 )
@@ -18,6 +19,7 @@ import (
 type mapping struct {
 	expression string
 	program    cel.Program
+	tree       *ast.AST
 	types      *objectTypes
 	input      *Schema
 }
@@ -27,11 +29,11 @@ type mapping struct {
 func celName(name StepName) string { return strings.ReplaceAll(string(name), "-", "_") }
 
 // eval makes the data of a request. JSON is read only as far as the expression
-// asks for it.
+// asks for it. The error is a *mappingError.
 func (m *mapping) eval(input []byte, results func(step int) []byte) ([]byte, error) {
 	out, err := m.run(input, results)
 	if err != nil {
-		return nil, fmt.Errorf("evaluate %s: %w", shorten(m.expression), err)
+		return nil, m.failed(err)
 	}
 	return out, nil
 }
@@ -41,7 +43,7 @@ func (m *mapping) run(input []byte, results func(step int) []byte) ([]byte, erro
 		"input": func() any {
 			raw, err := readJSON(input)
 			if err != nil {
-				return types.NewErr("the saga's input is not JSON: %v", err)
+				return types.WrapErr(err.at("the saga's input"))
 			}
 			return value(m.input, raw, "input")
 		},
@@ -57,18 +59,26 @@ func (m *mapping) run(input []byte, results func(step int) []byte) ([]byte, erro
 	return w.buffer.Bytes(), nil
 }
 
-func readJSON(data []byte) (any, error) {
+// readJSON reads data; err says where it is not JSON, and not what stands there.
+func readJSON(data []byte) (any, *dataFault) {
+	not := func(how string) *dataFault { return &dataFault{fault: faultNotJSON + fault(": "+how)} }
 	if len(bytes.TrimSpace(data)) == 0 {
-		return nil, errors.New("it is empty")
+		return nil, not("it is empty")
 	}
 	decoder := json.NewDecoder(bytes.NewReader(data))
 	decoder.UseNumber()
 	var raw any
 	if err := decoder.Decode(&raw); err != nil {
-		return nil, place(data, err)
+		syntax, ok := errors.AsType[*json.SyntaxError](err)
+		if !ok {
+			return nil, not("it ends too early")
+		}
+		wrong := not(position(data, syntax.Offset-1))
+		wrong.full = string(wrong.fault) + ": " + syntax.Error()
+		return nil, wrong
 	}
 	if decoder.More() {
-		return nil, errors.New("there is data behind its end")
+		return nil, not("there is data behind its end")
 	}
 	return raw, nil
 }
@@ -102,11 +112,11 @@ func (r *resultsValue) field(name string) (any, error) {
 	where := "result." + name
 	data := r.data(name)
 	if len(data) == 0 {
-		return nil, fmt.Errorf("%s is missing: the step was skipped, or answered nothing; guard it with has(%s)", where, where)
+		return nil, &dataFault{where: where, fault: faultNoResult}
 	}
 	raw, err := readJSON(data)
 	if err != nil {
-		return nil, fmt.Errorf("%s is not JSON: %w", where, err)
+		return nil, err.at(where)
 	}
 	v := value(r.mapping.types.results[name], raw, where)
 	if failed, ok := v.(*types.Err); ok {

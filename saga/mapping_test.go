@@ -1,6 +1,7 @@
 package saga
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"strings"
@@ -95,34 +96,34 @@ func TestMappingEmptyCollections(t *testing.T) {
 
 func TestMappingFailsClearly(t *testing.T) {
 	huge := `{"order_id":"` + strings.Repeat("x", 100_000) + `"}`
-	for _, test := range []struct{ name, with, input, first, want string }{
-		{"not JSON", `input.order_id`, `<xml/>`, "", "the saga's input is not JSON: line 1, column 1: invalid character '<'"},
-		{"empty", `input.order_id`, ``, "", "the saga's input is not JSON: it is empty"},
-		{"two values", `input.order_id`, `{} {}`, "", "the saga's input is not JSON: there is data behind its end"},
-		{"a field is missing", `input.order_id`, `{}`, "", "input.order_id is missing"},
-		{"a field is null", `input.order_id`, `{"order_id":null}`, "", "input.order_id is missing"},
-		{"a list is missing", `input.lines`, `{}`, "", "input.lines is missing"},
-		{"a list is a string", `input.lines`, `{"lines":"x"}`, "", "input.lines is a string where the schema says list"},
-		{"an item is a number", `input.lines`, `{"lines":[1]}`, "", "input.lines[] is a number where the schema says object"},
-		{"the input is a list", `input.order_id`, `[]`, "", "input is a list where the schema says object"},
-		{"an integer too large", `input.customer`, `{"customer":9223372036854775808}`, "", "input.customer is 9223372036854775808, which is no integer of 64 bits"},
-		{"a fraction for an integer", `input.customer`, `{"customer":1.5}`, "", "input.customer is 1.5, which is no integer of 64 bits"},
-		{"a double too large", `input.amount`, `{"amount":1e999}`, "", "input.amount is 1e999, which is out of range"},
-		{"any too large", `input.extra`, `{"extra":123456789012345678901234567890}`, "", "which is no integer of 64 bits"},
-		{"no result", `result.step_one.number`, `{}`, "", "result.step_one is missing: the step was skipped, or answered nothing; guard it with has(result.step_one)"},
-		{"null result", `result.step_one.number`, `{}`, "null", "result.step_one is missing"},
-		{"result not JSON", `result.step_one.number`, `{}`, "OK", "result.step_one is not JSON: line 1, column 1"},
-		{"division by zero", `1 / (size(input.lines))`, `{"lines":[]}`, "", "division by zero"},
-		{"overflow", `input.customer + 9223372036854775807`, `{"customer":1}`, "", "integer overflow"},
-		{"no number", `1.0 / 0.0`, `{}`, "", "the number +Inf has no form in JSON"},
-		{"a type", `type(1)`, `{}`, "", "has no form in JSON"},
-		{"a duration", `duration("1h")`, `{}`, "", "has no form in JSON; convert it, for example with string()"},
-		{"keys meet", `{1: "a", "1": "b"}`, `{}`, "", `the map has the key "1" twice in JSON`},
-		{"index", `input.lines[3]`, `{"lines":[]}`, "", "index out of bounds: 3"},
-		{"too long", `[1,2,3].map(x, input.order_id)`, huge, "", "the request is longer than 262144 bytes"},
-		{"too much work", `[1,2,3,4,5,6,7,8,9,10].map(a, [1,2,3,4,5,6,7,8,9,10].map(b, [1,2,3,4,5,6,7,8,9,10].map(c, [1,2,3,4,5,6,7,8,9,10].map(d, [1,2,3,4,5,6,7,8,9,10].map(e, [1,2,3,4,5,6,7,8,9,10].map(f, a*b*c*d*e*f))))))`, `{}`, "", "cost limit exceeded"},
-		{"lists that double", `7 in ([[1,2,3,4]]` + strings.Repeat(".map(x, x+x)", 40) + `)[0]`, `{}`, "", "memory limit exceeded"},
-		{"strings that double", `size(([input.order_id]` + strings.Repeat(".map(x, x+x)", 30) + `)[0])`, huge, "", "limit exceeded"},
+	for _, test := range []struct{ name, with, input, first, want, whole string }{
+		{"not JSON", `input.order_id`, `<xml/>`, "", "the saga's input is not JSON: line 1, column 1", "invalid character '<'"},
+		{"empty", `input.order_id`, ``, "", "the saga's input is not JSON: it is empty", ""},
+		{"two values", `input.order_id`, `{} {}`, "", "the saga's input is not JSON: there is data behind its end", ""},
+		{"a field is missing", `input.order_id`, `{}`, "", "input.order_id is missing", ""},
+		{"a field is null", `input.order_id`, `{"order_id":null}`, "", "input.order_id is missing", ""},
+		{"a list is missing", `input.lines`, `{}`, "", "input.lines is missing", ""},
+		{"a list is a string", `input.lines`, `{"lines":"x"}`, "", "input.lines is a string where the schema says list", ""},
+		{"an item is a number", `input.lines`, `{"lines":[1]}`, "", "input.lines[] is a number where the schema says object", ""},
+		{"the input is a list", `input.order_id`, `[]`, "", "input is a list where the schema says object", ""},
+		{"an integer too large", `input.customer`, `{"customer":9223372036854775808}`, "", "input.customer is no integer of 64 bits", "input.customer is 9223372036854775808, which is no integer of 64 bits"},
+		{"a fraction for an integer", `input.customer`, `{"customer":1.5}`, "", "input.customer is no integer of 64 bits", "input.customer is 1.5, which is no integer of 64 bits"},
+		{"a double too large", `input.amount`, `{"amount":1e999}`, "", "input.amount is a number that is out of range", "input.amount is 1e999, which is out of range"},
+		{"any too large", `input.extra`, `{"extra":123456789012345678901234567890}`, "", "input.extra is no integer of 64 bits", "input.extra is 123456789012345678901234567890, which is no integer of 64 bits"},
+		{"no result", `result.step_one.number`, `{}`, "", "result.step_one is missing: the step was skipped, or answered nothing; guard it with has(result.step_one)", ""},
+		{"null result", `result.step_one.number`, `{}`, "null", "result.step_one is missing", ""},
+		{"result not JSON", `result.step_one.number`, `{}`, "OK", "result.step_one is not JSON: line 1, column 1", "invalid character 'O'"},
+		{"division by zero", `1 / (size(input.lines))`, `{"lines":[]}`, "", "line 1, column 3: a number leaves its range, or is divided by zero", "division by zero"},
+		{"overflow", `input.customer + 9223372036854775807`, `{"customer":1}`, "", "line 1, column 16: a number leaves its range", "integer overflow"},
+		{"no number", `1.0 / 0.0`, `{}`, "", "the value has no form in JSON", "the number +Inf has no form in JSON"},
+		{"a type", `type(1)`, `{}`, "", "has no form in JSON", "a type has no form in JSON"},
+		{"a duration", `duration("1h")`, `{}`, "", "has no form in JSON; convert it, for example with string()", "a google.protobuf.Duration has no form"},
+		{"keys meet", `{1: "a", "1": "b"}`, `{}`, "", "a map key is not a string, or is one twice as JSON", "the map has the key \"1\" twice in JSON"},
+		{"index", `input.lines[3]`, `{"lines":[]}`, "", "line 1, column 12: there is no such key, field or index", "index out of bounds: 3"},
+		{"too long", `[1,2,3].map(x, input.order_id)`, huge, "", "the request is too long", ""},
+		{"too much work", `[1,2,3,4,5,6,7,8,9,10].map(a, [1,2,3,4,5,6,7,8,9,10].map(b, [1,2,3,4,5,6,7,8,9,10].map(c, [1,2,3,4,5,6,7,8,9,10].map(d, [1,2,3,4,5,6,7,8,9,10].map(e, [1,2,3,4,5,6,7,8,9,10].map(f, a*b*c*d*e*f))))))`, `{}`, "", "it costs more than an evaluation may", "cost limit exceeded"},
+		{"lists that double", `7 in ([[1,2,3,4]]` + strings.Repeat(".map(x, x+x)", 40) + `)[0]`, `{}`, "", "it makes a larger value than an evaluation may", "memory limit exceeded"},
+		{"strings that double", `size(([input.order_id]` + strings.Repeat(".map(x, x+x)", 30) + `)[0])`, huge, "", "than an evaluation may", "limit exceeded"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got, err := mapOne[testOrder, any](t, test.with, test.input, test.first)
@@ -131,6 +132,14 @@ func TestMappingFailsClearly(t *testing.T) {
 			}
 			if !strings.HasPrefix(err.Error(), "request of step step-two: evaluate ") {
 				t.Errorf("the error does not name step and expression: %v", err)
+			}
+			d, err := mapDefine[testOrder, any](test.with)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = d.Try("step-two", []byte(test.input), map[StepName][]byte{"step-one": []byte(test.first)})
+			if err == nil || !strings.Contains(err.Error(), cmp.Or(test.whole, test.want)) || !strings.HasPrefix(err.Error(), "request of step step-two: evaluate ") {
+				t.Errorf("Try: %v; want an error with %q", err, cmp.Or(test.whole, test.want))
 			}
 		})
 	}

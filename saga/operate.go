@@ -162,7 +162,7 @@ func (d *decision) whyNot(ev Event) string {
 	case goingBack && beyond:
 		return "the saga is beyond its point of no return and only goes forward"
 	case goingBack && d.in.Cause != nil:
-		return "the saga goes back already: " + d.in.Cause.String()
+		return "the saga goes back already: " + d.in.Cause.brief()
 	case ev.Verb == VerbCancel && d.in.Cancel != nil:
 		return "that was asked before; it is decided when the pivot, which is under way, settles"
 	case ev.Verb == VerbCancel:

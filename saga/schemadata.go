@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,15 +16,16 @@ import (
 const maxMismatches = 10
 
 // Accepts returns nil when data is JSON as the schema describes it, else an error
-// that lists what differs, one line for each place. Fields that the schema does
-// not know are accepted. A nil schema accepts everything, JSON or not.
+// that lists what differs, one line for each place; the keys of maps are [] there, and
+// no values of the data are shown. Fields that the schema does not know are accepted. A
+// nil schema accepts everything, JSON or not.
 func (s *Schema) Accepts(data []byte) error {
 	if s == nil {
 		return nil
 	}
 	raw, err := readJSON(data)
 	if err != nil {
-		return fmt.Errorf("not JSON: %w", err)
+		return err.at("the data")
 	}
 	var m mismatches
 	m.compare(s, raw, "")
@@ -34,8 +36,10 @@ func (s *Schema) Accepts(data []byte) error {
 type mismatches []error
 
 func (m *mismatches) add(path, what string) {
-	if len(*m) < maxMismatches {
-		*m = append(*m, fmt.Errorf("%s %s", whole(path), what))
+	text := whole(path) + " " + what
+	same := func(err error) bool { return err.Error() == text } // the keys of maps are not told apart
+	if len(*m) < maxMismatches && !slices.ContainsFunc(*m, same) {
+		*m = append(*m, errors.New(text))
 	}
 }
 
@@ -51,7 +55,7 @@ func (m *mismatches) compare(s *Schema, raw any, path string) {
 			return
 		case SchemaMap:
 			for _, key := range sortedKeys(v) {
-				m.compare(s.Items, v[key], path+"."+key)
+				m.compare(s.Items, v[key], path+"[]")
 			}
 			return
 		}
@@ -65,7 +69,7 @@ func (m *mismatches) compare(s *Schema, raw any, path string) {
 	case json.Number:
 		if s.Kind == SchemaInt || s.Kind == SchemaDouble {
 			if failed, ok := number(v, s.Kind == SchemaDouble, "").(*types.Err); ok {
-				m.add(path, strings.TrimSpace(failed.Error()))
+				m.add(path, failed.Error())
 			}
 			return
 		}
@@ -100,7 +104,7 @@ func (m *mismatches) text(kind SchemaKind, v, path string) bool {
 	case SchemaString:
 	case SchemaTime:
 		if _, err := time.Parse(time.RFC3339, v); err != nil {
-			m.add(path, fmt.Sprintf("is %q, want a time such as 2006-01-02T15:04:05Z", shorten(v)))
+			m.add(path, "is a string, but no time such as 2006-01-02T15:04:05Z")
 		}
 	case SchemaBytes:
 		if _, err := base64.StdEncoding.DecodeString(v); err != nil {

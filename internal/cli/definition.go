@@ -16,6 +16,7 @@ import (
 
 type definitionCmd struct {
 	Lint  lintCmd    `cmd:"" help:"Check definition files; lists every problem."`
+	Try   tryCmd     `cmd:"" help:"Make the request of a step from data in files."`
 	Apply applyCmd   `cmd:"" help:"Register definitions at a running coordinator."`
 	List  defsCmd    `cmd:"" help:"List the registered definitions."`
 	Show  defShowCmd `cmd:"" help:"Show a definition: its steps, timeouts and retries."`
@@ -27,6 +28,7 @@ type definitionCmd struct {
 func (definitionCmd) Help() string {
 	return `Examples:
   coordinator definition lint definitions/            # needs no coordinator
+  coordinator definition try checkout.yaml charge-card --input order.json
   coordinator definition apply definitions/checkout.yaml
   coordinator definition show checkout
   coordinator definition graph checkout/2 --format svg > checkout.svg

@@ -75,6 +75,7 @@ func badRequests(w *wire) {
 	w.asks("lst", `{}`, `there is no request "lst"; there are `)
 	w.asks("list", `[]`, "is a JSON array; write an object")
 	w.asks("list", `{"limit":"ten"}`, "field limit is a JSON string; write a whole number")
+	w.asks("list", `{"limit":4111111111.5}`, "field limit is a JSON number; write a whole number")
 	w.asks("list", `{"limits":10}`, `unknown field "limits"`)
 	w.asks("list", `{"limit":`, "ends in the middle of the JSON")
 	w.asks("define", `{`, "unexpected end of JSON")

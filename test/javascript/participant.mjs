@@ -163,8 +163,8 @@ function respond(command, answer) {
   let data;
   try {
     data = JSON.parse(command.string() || "null");
-  } catch (error) {
-    return { type: "failed", reason: error.message, final: direction === "do" }; // another attempt brings the same bytes
+  } catch {
+    return { type: "failed", reason: "the data is not JSON", final: direction === "do" }; // another attempt brings the same bytes; the error quotes them
   }
   return answer(command.subject.split(".")[3], {
     saga: attribute(command, "sagaid"), birth: attribute(command, "birth"), step: attribute(command, "step"), direction, data,

@@ -1,0 +1,53 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/definitionfile"
+)
+
+type tryCmd struct {
+	File   string            `arg:"" type:"existingfile" help:"A file with one definition, in YAML or JSON."`
+	Step   string            `arg:"" help:"The step whose request is made."`
+	Input  string            `type:"existingfile" placeholder:"FILE" required:"" help:"The saga's input."`
+	Result map[string]string `placeholder:"STEP=FILE" help:"What a step before answered; once for each that the mapping uses."`
+}
+
+// Help gives examples.
+func (tryCmd) Help() string {
+	return `Makes the request of a step's do, here, and prints it. When the mapping fails, all of the reason is printed, with the
+values that it failed on: the reasons of running sagas do not have them, because more people see those than the data.
+
+Examples:
+  coordinator definition try checkout.yaml charge-card --input order.json
+  coordinator definition try checkout.yaml ship --input order.json --result reserve-stock=reserved.json`
+}
+
+// Run makes the request of a step.
+func (c *tryCmd) Run(env *environment) error {
+	defs, err := definitionfile.Load(c.File)
+	if err != nil {
+		return err
+	}
+	if len(defs) != 1 {
+		return &exitError{code: ExitUsage, err: fmt.Errorf("%s holds %d definitions; name a file with one", c.File, len(defs))}
+	}
+	input, err := os.ReadFile(c.Input)
+	results := map[saga.StepName][]byte{}
+	for step, file := range c.Result {
+		data, failed := os.ReadFile(file)
+		results[saga.StepName(step)], err = data, errors.Join(err, failed)
+	}
+	if err != nil {
+		return &exitError{code: ExitUsage, err: err}
+	}
+	request, err := defs[0].Try(saga.StepName(c.Step), input, results)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(env.stdout, "%s\n", request)
+	return err
+}
