@@ -13,11 +13,12 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
+	"github.com/amends-dev/amends/transport"
 )
 
 const (
 	// Redacted stands where a redacted field's value was.
-	Redacted = "[redacted]"
+	Redacted = transport.Redacted
 	// maxRedactDepth bounds how deep a payload may be nested to be shown with fields
 	// redacted (I10).
 	maxRedactDepth = 1000
@@ -26,12 +27,16 @@ const (
 )
 
 // redaction hides fields by their names, wherever they stand in a payload that is
-// answered. What participants get does not come this way.
-type redaction struct{ names map[string]bool }
+// answered, and their values in the reasons beside it (reason.go). What participants get
+// does not come this way.
+type redaction struct {
+	names       map[string]bool
+	coordinator Coordinator // knows what an answer that has a reason does not say
+}
 
 // newRedaction takes names of JSON fields; upper and lower case are the same.
-func newRedaction(fields []string) redaction {
-	r := redaction{names: map[string]bool{}}
+func newRedaction(fields []string, c Coordinator) redaction {
+	r := redaction{names: map[string]bool{}, coordinator: c}
 	for _, f := range fields {
 		r.names[strings.ToLower(f)] = true
 	}
@@ -43,7 +48,7 @@ func (r redaction) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
 	return func(ctx context.Context, request connect.AnyRequest) (connect.AnyResponse, error) {
 		response, err := next(ctx, request)
 		if err == nil {
-			r.message(response.Any())
+			r.message(ctx, request.Any(), response.Any())
 		}
 		return response, err
 	}
@@ -57,24 +62,28 @@ func (redaction) WrapStreamingClient(next connect.StreamingClientFunc) connect.S
 // WrapStreamingHandler redacts what a stream sends.
 func (r redaction) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.StreamingHandlerFunc {
 	return func(ctx context.Context, conn connect.StreamingHandlerConn) error {
-		return next(ctx, redactedConn{StreamingHandlerConn: conn, redaction: r})
+		return next(ctx, redactedConn{StreamingHandlerConn: conn, ctx: ctx, redaction: r})
 	}
 }
 
 type redactedConn struct {
 	connect.StreamingHandlerConn
 
+	ctx       context.Context //nolint:containedctx // of the stream, whose interface has none
 	redaction redaction
 }
 
 // Send sends a message without the fields.
 func (c redactedConn) Send(message any) error {
-	c.redaction.message(message)
+	c.redaction.message(c.ctx, nil, message)
 	return c.StreamingHandlerConn.Send(message)
 }
 
-func (r redaction) message(message any) {
+// message redacts an answer to a request; nil: of a stream. Reasons come first: what they
+// must not hold stands in the payloads.
+func (r redaction) message(ctx context.Context, request, message any) {
 	if m, ok := message.(proto.Message); ok {
+		r.reasons(ctx, request, m)
 		r.walk(m.ProtoReflect())
 	}
 }

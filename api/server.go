@@ -31,8 +31,9 @@ type Config struct {
 	// Default: always ready.
 	Ready func(context.Context) error
 	// Redact names JSON fields whose values are not shown in any answer, wherever they
-	// stand in a payload; upper and lower case are the same. A payload that is not JSON
-	// is not shown then. Default: all is shown.
+	// stand in a payload, or as they are in a reason of the same saga; upper and lower case
+	// of names are the same. A payload that is not JSON is not shown then, nor are the
+	// reasons of its saga. Default: all is shown.
 	Redact []string
 	// MaxStreams bounds the streams of one caller that are open at once, and MaxWaits the
 	// requests that are held until a saga has ended; of each there are ten times as many in
@@ -70,7 +71,7 @@ func Mount(mux *http.ServeMux, c Config) {
 	}
 	chain := []connect.Interceptor{patience{}, signature{}}
 	if len(c.Redact) > 0 {
-		chain = append(chain, newRedaction(c.Redact))
+		chain = append(chain, newRedaction(c.Redact, c.Coordinator))
 	}
 	path, handler := apiv1connect.NewCoordinatorServiceHandler(service,
 		connect.WithReadMaxBytes(MaxMessage), connect.WithCodec(codec{}),

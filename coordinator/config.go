@@ -94,6 +94,9 @@ type Config struct {
 	Definitions []*saga.Definition
 	// Logger gets one line per transition. Default: slog.Default().
 	Logger *slog.Logger
+	// HideReasons keeps what participants gave as reasons out of transitions, and so out of
+	// logs and traces: transport.Redacted stands there. Default: they are shown.
+	HideReasons bool
 	// Observer is told what happens, for metrics. Default: nobody.
 	Observer Observer
 	// Tracer follows sagas in a tracing system. Default: nobody; the trace context

@@ -157,6 +157,9 @@ func (s *shard) observe(ctx context.Context, w *work, r *Result) {
 		return
 	}
 	t := transition(w, r)
+	if s.c.config.HideReasons && t.Reason != "" && theirs(w, r) {
+		t.Reason = transport.Redacted
+	}
 	s.c.count(&t)
 	s.c.feed.add(&t)
 	s.c.observer.Transition(t)
@@ -183,6 +186,17 @@ func (s *shard) acknowledge(ctx context.Context, w *work, r *Result) {
 		return
 	}
 	s.c.deadLetter(ctx, w.delivery, class, reason)
+}
+
+// theirs reports whether a participant may have written the reason of a transition, or a part
+// of it.
+func theirs(w *work, r *Result) bool {
+	ev := &w.input.Event
+	if ev.Reason != "" {
+		return ev.Type == saga.Answered && ev.Outcome != saga.OutcomeNotSent
+	}
+	step := parkedStep(r.Instance)
+	return step == nil || step.Attempt > 0 // nobody has answered a step that was never asked for
 }
 
 // transition describes an accepted input for logs and metrics.

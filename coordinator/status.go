@@ -72,13 +72,21 @@ func stoneStatus(t *store.TombstoneError, existed bool) *transport.Status {
 
 // reasonFor is why a saga is parked, goes back or went back.
 func reasonFor(in *saga.Instance) string {
-	for i := range in.Steps {
-		if s := &in.Steps[i]; !s.Parked.IsZero() {
-			return s.Reason
-		}
+	if step := parkedStep(in); step != nil {
+		return step.Reason
 	}
 	if in.Cause != nil {
 		return in.Cause.String()
 	}
 	return ""
+}
+
+// parkedStep is the first step that is parked; nil: none is.
+func parkedStep(in *saga.Instance) *saga.StepState {
+	for i := range in.Steps {
+		if s := &in.Steps[i]; !s.Parked.IsZero() {
+			return s
+		}
+	}
+	return nil
 }

@@ -38,6 +38,9 @@ const (
 // SpecVersion is the version of CloudEvents that is written and read.
 const SpecVersion = "1.0"
 
+// Redacted stands where something is that is not to be seen.
+const Redacted = "[redacted]"
+
 // AttributeError says which attribute cannot be read, and what a right one looks
 // like.
 type AttributeError struct {
@@ -50,7 +53,12 @@ func (e *AttributeError) Error() string {
 	return fmt.Sprintf("attribute %s %q: %s", short(e.Name), e.Value, e.Why)
 }
 
+// badAttribute is the error about an attribute. A reason is never shown in it: participants
+// may have quoted data there.
 func badAttribute(name, value, why string) error {
+	if name == AttrReason {
+		value = Redacted
+	}
 	return &AttributeError{Name: name, Value: short(value), Why: why}
 }
 

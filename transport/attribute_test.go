@@ -77,3 +77,15 @@ func FuzzSetAttribute(f *testing.F) {
 		_ = e.SetAttribute(name, value)
 	})
 }
+
+// TestReasonsAreNotQuoted: what is wrong with a reason becomes a reason of ours, which is
+// shown to more people.
+func TestReasonsAreNotQuoted(t *testing.T) {
+	for _, name := range []string{"ce-reason", "ce-step"} {
+		var e transport.Envelope
+		err := e.SetAttribute(name, "card 4111-1111 \xff")
+		if err == nil || strings.Contains(err.Error(), "4111-1111") != (name != "ce-reason") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

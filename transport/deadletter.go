@@ -18,6 +18,10 @@ type DeadLetter struct {
 	Data     []byte              // as it came
 }
 
+// HeaderBlock is the name under which DeadLetter.Header has the headers that cannot be read,
+// as one block.
+const HeaderBlock = "dead-header-block"
+
 // DeadLetterOffice is implemented by buses whose dead letters can be looked
 // through and sent again.
 type DeadLetterOffice interface {

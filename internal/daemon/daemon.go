@@ -341,7 +341,7 @@ func (d *daemon) makeCoordinator(context.Context) error {
 		MaxBacklog: d.MaxBacklog, MaxUnanswered: d.MaxUnanswered, MaxUnansweredBytes: d.MaxUnansweredBytes, MaxWatches: d.MaxStreams,
 		Retention: d.Retention, TombstoneRetention: d.TombstoneRetention,
 		Secret: secret, Definitions: d.Definitions,
-		Version: d.Version, Logger: d.Logger, Observer: d.metrics, Tracer: d.tracer(),
+		Version: d.Version, Logger: d.Logger, HideReasons: len(d.Redact) > 0, Observer: d.metrics, Tracer: d.tracer(),
 	})
 	if err != nil {
 		return err

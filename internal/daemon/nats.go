@@ -76,7 +76,7 @@ func (d *daemon) busConfig(name string) (natsbus.Config, error) {
 		return c, err
 	}
 	c.Provision = natsbus.Create
-	c.Logger = d.Logger
+	c.Logger, c.HideData = d.Logger, len(d.Redact) > 0
 	c.OnMalformed = func(transport.Stream, string) { d.metrics.DeadLetter(coordinator.DeadLetterMalformed) }
 	if d.server != nil {
 		c.Options = []nats.Option{d.server.InProcess()}

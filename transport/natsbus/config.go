@@ -38,6 +38,10 @@ type Config struct {
 	// inboxes: _INBOX.>, _INBOX_<user>.>, and _R_.>, which stands for one in another account.
 	ReplyPrefixes []string
 
+	// HideData keeps data out of the log; without it a line about a message that is dropped,
+	// and is in no dead letter, has the first 256 bytes of it.
+	HideData bool
+
 	Prefix    string       // first token of every subject and stream; "": transport.DefaultPrefix
 	Provision Provisioning // who makes streams and consumers; default: Ask, the coordinator
 

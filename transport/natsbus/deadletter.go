@@ -20,12 +20,12 @@ import (
 // it holds are kept as one block, because a client may send names that no header of ours
 // could have.
 const (
-	headerOrigin   = "dead-stream"       // commands, events or lifecycle
-	headerSubject  = "dead-subject"      // where the message came, percent-encoded
-	headerSequence = "dead-sequence"     // of the message in its stream
-	headerBlock    = "dead-header-block" // the original's headers, percent-encoded; absent if it has none
-	headerBlockCut = "dead-header-cut"   // only if the block was too long to be kept whole: how many bytes it had
-	headerCut      = "dead-data-bytes"   // only if data was too long to be kept whole: how many bytes it had
+	headerOrigin   = "dead-stream"         // commands, events or lifecycle
+	headerSubject  = "dead-subject"        // where the message came, percent-encoded
+	headerSequence = "dead-sequence"       // of the message in its stream
+	headerBlock    = transport.HeaderBlock // the original's headers, percent-encoded; absent if it has none
+	headerBlockCut = "dead-header-cut"     // only if the block was too long to be kept whole: how many bytes it had
+	headerCut      = "dead-data-bytes"     // only if data was too long to be kept whole: how many bytes it had
 
 	maxReason = 2048                    // bytes of a reason
 	maxBlock  = transport.MaxAttributes // bytes of a header block, before they are encoded: whatever a message of ours may have

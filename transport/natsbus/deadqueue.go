@@ -140,7 +140,12 @@ func (b bucket) refill(now time.Time) bucket {
 // drop terminates a delivery that is not kept, and says what it was.
 func (q *deadQueue) drop(l *letter, why string, err error) {
 	attrs := []any{"stream", string(l.stream()), "participant", l.participant(), "subject", cut(l.msg.Subject),
-		"reason", l.reason, "why", why, "data", excerpt(l.msg.Data)}
+		"reason", l.reason, "why", why}
+	if q.bus.config.HideData {
+		attrs = append(attrs, "bytes", len(l.msg.Data))
+	} else {
+		attrs = append(attrs, "data", excerpt(l.msg.Data))
+	}
 	if err != nil {
 		attrs = append(attrs, "error", err)
 	}

@@ -1,7 +1,10 @@
 package natsbus
 
 import (
+	"bytes"
 	"fmt"
+	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -96,5 +99,22 @@ func TestLetterRate(t *testing.T) {
 	now = now.Add(time.Minute)
 	if n := spent("new"); n != LetterBurst || len(q.buckets) > 2 {
 		t.Errorf("%d of a new one a minute later, with %d remembered", n, len(q.buckets))
+	}
+}
+
+// The line about a message that is in no dead letter says what it was, but for its data
+// where that is not to be seen.
+func TestDroppedDataIsHidden(t *testing.T) {
+	const data = `{"card":"4111-1111"}`
+	for _, hide := range []bool{false, true} {
+		q, write := still(t)
+		var log bytes.Buffer
+		q.bus.config.Logger, q.bus.config.HideData = slog.New(slog.NewTextHandler(&log, nil)), hide
+		l := write("a", 0)
+		l.msg.Data = []byte(data)
+		q.drop(l, "it could not be stored", nil)
+		if text := log.String(); !strings.Contains(text, "saga.event.a.x") || strings.Contains(text, "4111-1111") == hide {
+			t.Errorf("hidden %v: %s", hide, text)
+		}
 	}
 }

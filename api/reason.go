@@ -1,0 +1,261 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/amends-dev/amends/contract"
+	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
+	"github.com/amends-dev/amends/transport"
+)
+
+// Reasons are what participants and people wrote, in whatever words. What can be said of
+// them for certain is little: where a value that is redacted in the saga's input and results
+// stands in one as it is, it is redacted too.
+
+const (
+	// minSecret is from which length on, in bytes, a value is looked for.
+	minSecret = 3
+	// minPart is from which length on a value is also found within a longer word.
+	minPart = 6
+	// cutMark is at the end of a text that was cut.
+	cutMark = "…"
+)
+
+// secrets are the values of redacted fields, the longest first; nil: they are not known,
+// because a payload is not JSON or not at hand, so that no reason can be shown.
+type secrets []string
+
+// reasons redacts the reasons in an answer.
+func (r redaction) reasons(ctx context.Context, request any, message proto.Message) {
+	if history, ok := request.(*apiv1.HistoryRequest); ok {
+		if response, ok := message.(*apiv1.HistoryResponse); ok {
+			r.history(ctx, history.Id, response)
+		}
+	}
+	each(message.ProtoReflect(), func(m proto.Message) {
+		switch m := m.(type) {
+		case *apiv1.Saga:
+			r.saga(ctx, m)
+		case *apiv1.DeadLetter:
+			letter(m)
+		}
+	})
+}
+
+// each calls do for a message and every one within it.
+func each(m protoreflect.Message, do func(proto.Message)) {
+	do(m.Interface())
+	m.Range(func(field protoreflect.FieldDescriptor, value protoreflect.Value) bool {
+		switch {
+		case field.Message() == nil || field.IsMap():
+		case field.IsList():
+			for i := range value.List().Len() {
+				each(value.List().Get(i).Message(), do)
+			}
+		default:
+			each(value.Message(), do)
+		}
+		return true
+	})
+}
+
+// letter hides the reason that a message had which became a dead letter, and headers that
+// could not be read, in which one may stand.
+func letter(m *apiv1.DeadLetter) {
+	for _, h := range m.Headers {
+		if strings.EqualFold(h.Name, transport.AttrReason) || strings.EqualFold(h.Name, transport.HeaderBlock) {
+			h.Values = []string{Redacted}
+		}
+	}
+}
+
+// saga redacts the reasons of a saga.
+func (r redaction) saga(ctx context.Context, m *apiv1.Saga) {
+	written := []*string{&m.Reason}
+	if m.Paused != nil {
+		written = append(written, &m.Paused.Reason)
+	}
+	for _, step := range m.Steps {
+		written = append(written, &step.Reason)
+	}
+	written = slices.DeleteFunc(written, func(text *string) bool { return *text == "" })
+	if len(written) == 0 {
+		return
+	}
+	known := r.ofSaga(m)
+	if len(m.Steps) == 0 { // of a list: its payloads are not here
+		known = r.ask(ctx, m.Id)
+	}
+	for _, text := range written {
+		*text = r.reason(*text, known)
+	}
+}
+
+// history redacts the reasons of a saga's events.
+func (r redaction) history(ctx context.Context, id string, response *apiv1.HistoryResponse) {
+	if !slices.ContainsFunc(response.Events, func(e *apiv1.Event) bool { return e.Reason != "" }) {
+		return
+	}
+	known := r.ask(ctx, id)
+	for _, e := range response.Events {
+		if known != nil && e.Payload != nil { // of an answer that is no result
+			known = known.and(r.values(e.Payload))
+		}
+	}
+	for _, e := range response.Events {
+		e.Reason = r.reason(e.Reason, known)
+	}
+}
+
+// ask has the coordinator tell the payloads of a saga.
+func (r redaction) ask(ctx context.Context, id string) secrets {
+	status, err := ask[transport.Status](ctx, r.coordinator, transport.APIGet, &transport.Envelope{Saga: contract.SagaID(id)})
+	if err != nil {
+		return nil
+	}
+	return r.ofSaga(sagaMessage(status))
+}
+
+// ofSaga are the secrets of a saga that is told whole.
+func (r redaction) ofSaga(m *apiv1.Saga) secrets {
+	known := r.values(m.Input)
+	for _, step := range m.Steps {
+		if step.Result != nil {
+			known = known.and(r.values(step.Result))
+		}
+	}
+	return known
+}
+
+// and are both; nil if one is.
+func (s secrets) and(other secrets) secrets {
+	if s == nil || other == nil {
+		return nil
+	}
+	all := append(append(make(secrets, 0, len(s)+len(other)), s...), other...) // not nil
+	slices.SortFunc(all, func(a, b string) int {
+		if len(a) != len(b) {
+			return len(b) - len(a)
+		}
+		return strings.Compare(a, b)
+	})
+	return slices.Compact(all)
+}
+
+// values are the secrets of a payload.
+func (r redaction) values(p *apiv1.Payload) secrets {
+	if p == nil || p.LeftOut || len(p.Binary) > 0 {
+		return nil
+	}
+	found := secrets{}
+	if strings.TrimSpace(p.Text) == "" {
+		return found
+	}
+	decoder := json.NewDecoder(strings.NewReader(p.Text))
+	decoder.UseNumber()
+	var value any
+	if err := decoder.Decode(&value); err != nil || decoder.More() {
+		return nil
+	}
+	r.collect(value, false, &found)
+	return found.and(secrets{})
+}
+
+// collect finds the values of redacted fields, with all that is within them.
+func (r redaction) collect(value any, secret bool, found *secrets) {
+	text := ""
+	switch v := value.(type) {
+	case map[string]any:
+		for name, field := range v {
+			r.collect(field, secret || r.names[strings.ToLower(name)], found)
+		}
+	case []any:
+		for _, item := range v {
+			r.collect(item, secret, found)
+		}
+	case string:
+		text = v
+	case json.Number:
+		text = v.String()
+	}
+	if !secret || len(text) < minSecret {
+		return
+	}
+	*found = append(*found, text)
+	if written, err := json.Marshal(text); err == nil { // as it stands in JSON that is quoted
+		*found = append(*found, string(written[1:len(written)-1]))
+	}
+}
+
+// reason is a reason without secrets. One that is JSON has redacted fields of its own.
+func (r redaction) reason(text string, known secrets) string {
+	if text == "" {
+		return ""
+	}
+	if known == nil {
+		return Redacted
+	}
+	if begin := strings.IndexAny(text, "{["); begin >= 0 && json.Valid([]byte(text[begin:])) {
+		shown, err := r.json([]byte(text[begin:]))
+		if err != nil {
+			return Redacted
+		}
+		text = text[:begin] + string(bytes.TrimSpace(shown))
+	}
+	for _, secret := range known {
+		text = conceal(text, secret)
+	}
+	return known.uncut(text)
+}
+
+// conceal replaces a secret in a text; a short one only as a word of its own.
+func conceal(text, secret string) string {
+	var out strings.Builder
+	for {
+		at := strings.Index(text, secret)
+		if at < 0 {
+			return out.String() + text
+		}
+		end := at + len(secret)
+		if len(secret) >= minPart || !joins(text[:at], secret) && !joins(secret, text[end:]) {
+			out.WriteString(text[:at])
+			out.WriteString(Redacted)
+		} else {
+			out.WriteString(text[:end])
+		}
+		text = text[end:]
+	}
+}
+
+// joins reports whether a word goes on from the end of one text into the other.
+func joins(a, b string) bool {
+	last, _ := utf8.DecodeLastRuneInString(a)
+	first, _ := utf8.DecodeRuneInString(b)
+	word := func(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) }
+	return a != "" && b != "" && word(last) && word(first)
+}
+
+// uncut takes off what is left of a secret where a text was cut.
+func (s secrets) uncut(text string) string {
+	whole, cut := strings.CutSuffix(text, cutMark)
+	if !cut {
+		return text
+	}
+	for _, secret := range s {
+		for n := len(secret) - 1; n >= minSecret; n-- {
+			if strings.HasSuffix(whole, secret[:n]) {
+				return whole[:len(whole)-n] + Redacted + cutMark
+			}
+		}
+	}
+	return text
+}
