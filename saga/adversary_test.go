@@ -1,6 +1,7 @@
 package saga
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
@@ -77,6 +78,9 @@ func randomSpec(t *rapid.T) Spec {
 	step := func(kind Kind) Node {
 		n++
 		s := Step{Name: StepName(fmt.Sprintf("s%d", n)), Kind: kind, Do: randomAction(t, fmt.Sprintf("p%d", n), "do")}
+		if rapid.IntRange(0, 2).Draw(t, "mapped") == 0 {
+			s.Do.With = `{"n": input.n, "twice": input.n * 2}`
+		}
 		if kind == KindCompensable {
 			if rapid.IntRange(0, 5).Draw(t, "needless") == 0 {
 				s.NothingToUndo = true
@@ -135,6 +139,7 @@ func (w *world) decide(ev Event) {
 	if again, effAgain, _ := Decide(w.def, before, ev); !cmp.Equal(after, again) || !cmp.Equal(eff, effAgain) {
 		w.t.Fatalf("I6: Decide is not pure for %+v", ev)
 	}
+	w.within(&before, ev, &after, &eff)
 	if eff.Ignored != "" {
 		if !cmp.Equal(before, after) {
 			w.t.Fatalf("an ignored event changed the saga: %+v", ev)
@@ -164,6 +169,21 @@ func (w *world) decide(ev Event) {
 		w.t.Fatalf("a paused saga wants to be woken, or has ended: %+v", after)
 	case after.Open() && after.Phase != Parked && after.Paused == nil && after.Wake().IsZero():
 		w.t.Fatalf("I2: nothing will ever move this saga again: %+v", after)
+	}
+}
+
+// within checks that the decision is the same where mappings are evaluated beside it, and
+// that nothing is decided before they are (I6).
+func (w *world) within(before *Instance, ev Event, want *Instance, effects *Effects) {
+	after, eff, err := DecideWithin(NewBudget(0), nil, w.def, *before, ev)
+	if errors.Is(err, ErrCostly) {
+		if !cmp.Equal(after, *before) || !cmp.Equal(eff, Effects{}) {
+			w.t.Fatalf("I6: something is decided although a mapping was not evaluated: %+v", ev)
+		}
+		after, eff, err = DecideWithin(NewBudget(0), Evaluate(w.def, *before, ev), w.def, *before, ev)
+	}
+	if err != nil || !cmp.Equal(after, *want) || !cmp.Equal(eff, *effects) {
+		w.t.Fatalf("I6: it is decided otherwise where mappings are evaluated beside: %+v: %v\n%s", ev, err, cmp.Diff(*want, after)+cmp.Diff(*effects, eff))
 	}
 }
 

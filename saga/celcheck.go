@@ -112,7 +112,11 @@ func (m *mapper) step(i int) []Problem {
 	if issues.Err() != nil {
 		return slices.Concat(use.problems, m.issues(issues, parsed.NativeRep().Expr()), m.apart(do, parsed.NativeRep()))
 	}
-	program, err := m.env.Program(checked, programOptions()...)
+	program, err := m.env.Program(checked, programOptions(maxCost)...)
+	var quick cel.Program
+	if err == nil {
+		quick, err = m.env.Program(checked, programOptions(quickCost)...)
+	}
 	if err != nil {
 		return append(use.problems, Problem{
 			What: "the expression cannot be planned: " + shorten(err.Error()), Mend: "simplify it"})
@@ -122,9 +126,14 @@ func (m *mapper) step(i int) []Problem {
 	guard.walk(tree.Expr(), nil)
 	fit := &fitter{ast: tree, types: m.types}
 	fit.expr(m.sound(do.Request), tree.Expr(), "")
+	least, dear, notes := m.estimate(checked)
 	m.compiled[i] = &mapping{
-		expression: do.With, program: program, tree: tree, types: m.types, input: m.sound(m.spec.Input)}
-	return slices.Concat(use.problems, guard.problems, fit.problems)
+		least: least, reads: use.reads,
+		expression: do.With, program: program, quick: quick, tree: tree, types: m.types, input: m.sound(m.spec.Input)}
+	for _, n := range notes {
+		m.notes = append(m.notes, Problem{m.steps[i].path + ".do.with", n.What, n.Mend})
+	}
+	return slices.Concat(use.problems, guard.problems, fit.problems, dear)
 }
 
 // apart finds what else is wrong with a mapping that does not compile: which

@@ -6,7 +6,6 @@ import (
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/env"
 	"cel.dev/cel-go/common/overloads"
-	"cel.dev/cel-go/common/types"
 )
 
 // MaxExpressions bounds the CEL expressions of one definition together, in bytes
@@ -15,19 +14,11 @@ import (
 const MaxExpressions = 64 << 10
 
 // Limits of one CEL expression, beside MaxExpression (I10). An expression whose
-// text is beyond them is refused by New; an evaluation that reaches them fails,
-// and the saga goes back with the reason "unmappable".
+// text is beyond them is refused by New. What an evaluation may cost is said in
+// celcost.go.
 const (
-	// maxCost bounds the work of one evaluation, in CEL's own units: about one for
-	// each operation and for every ten bytes that it touches.
-	maxCost = 1_000_000
-	// maxMemory bounds the largest value of one evaluation, in CEL's own units: one
-	// for each item and for every ten bytes.
-	maxMemory = 1_000_000
 	// maxExpressionDepth bounds how deep an expression is nested.
 	maxExpressionDepth = 100
-	// maxRegex bounds a compiled regular expression. They are RE2: linear in the text.
-	maxRegex = 500
 	// maxExpressionErrors bounds the problems that are reported for one expression.
 	maxExpressionErrors = 5
 )
@@ -56,10 +47,10 @@ var baseEnv = sync.OnceValues(func() (*cel.Env, error) {
 		cel.EnableIdentifierEscapeSyntax(),
 		cel.CrossTypeNumericComparisons(true),
 		cel.DefaultUTCTimeZone(true),
+		cel.CostModelVersion(1),
 		cel.ParserRecursionLimit(maxExpressionDepth),
 		cel.ParserErrorRecoveryLimit(maxExpressionErrors),
 		cel.ParserExpressionSizeLimit(MaxExpression),
-		cel.RegexProgramSizeLimit(maxRegex),
 		cel.ASTValidators(cel.ValidateRegexLiterals(), cel.ValidateTimestampLiterals(), cel.ValidateDurationLiterals()),
 	)
 })
@@ -82,14 +73,7 @@ func mappingEnv(t *objectTypes, input *Schema) (*cel.Env, error) {
 	)
 }
 
-// programOptions are the same for every mapping.
-func programOptions() []cel.ProgramOption {
-	sizes := types.NewSizeCalculator(
-		types.SizeCalculatorMaxDepth(maxMemory), types.SizeCalculatorMaxTraversal(maxMemory))
-	return []cel.ProgramOption{
-		cel.CostLimit(maxCost),
-		cel.MemoryLimit(maxMemory),
-		cel.MemoryTracking(types.MemoryTrackerSizeCalculator(sizes)),
-		cel.CustomDecoratorV2(sortMaps),
-	}
+// programOptions are the same for every mapping, but for what it may cost.
+func programOptions(most uint64) []cel.ProgramOption {
+	return []cel.ProgramOption{cel.CostTracking(pricing{}), cel.CostLimit(most), cel.CustomDecoratorV2(price)}
 }

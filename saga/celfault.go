@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"regexp/syntax"
 	"strings"
 
 	"cel.dev/cel-go/common/ast"
@@ -39,7 +38,6 @@ const (
 	faultMapKey     fault = "a map key is not a string, or is one twice as JSON; use strings as keys"
 	faultLong       fault = "the request is too long; pass less on, or a reference to it"
 	faultCost       fault = "it costs more than an evaluation may; pass less data on, or move the work into the participant"
-	faultMemory     fault = "it makes a larger value than an evaluation may; pass less data on, or move the work into the participant"
 	faultInternal   fault = "it cannot be evaluated"
 )
 
@@ -123,22 +121,12 @@ func (m *mapping) failed(err error) *mappingError {
 		}
 	case isCancelled && cancelled.Cause == interpreter.CostLimitExceeded:
 		e.fault = &dataFault{fault: faultCost}
-	case isCancelled && cancelled.Cause == interpreter.MemoryLimitExceeded:
-		e.fault = &dataFault{fault: faultMemory}
-	case isPattern(err): // it has no place
-		e.fault = &dataFault{fault: faultRegex}
 	case isValue:
 		e.fault = &dataFault{fault: faultOf(node)}
 	default:
 		e.fault = &dataFault{fault: faultInternal}
 	}
 	return e
-}
-
-// isPattern reports whether a regular expression was wrong.
-func isPattern(err error) bool {
-	_, wrong := errors.AsType[*syntax.Error](err)
-	return wrong || strings.HasPrefix(err.Error(), "regex program size ")
 }
 
 // find is the node of an expression with an id; nil: there is none.
@@ -191,8 +179,7 @@ var faultsOf = map[string]fault{
 	overloads.TypeConvertTimestamp: faultTime,
 	overloads.TypeConvertDuration:  faultTime,
 
-	overloads.Matches: faultRegex,
-	"value":           faultNone,
+	"value": faultNone,
 }
 
 // settleErrors gives the errors that CEL has only once an id, before any evaluation does:

@@ -15,21 +15,24 @@ import (
 )
 
 // jsonWriter writes CEL values as JSON: the keys of objects sorted, no white
-// space, at most MaxPayload bytes.
+// space, at most so many bytes.
 type jsonWriter struct {
 	buffer  bytes.Buffer
 	encoder *json.Encoder
+	most    int
+	full    bool // there were more
 }
 
-func newJSONWriter() *jsonWriter {
-	w := &jsonWriter{}
+func newJSONWriter(most int) *jsonWriter {
+	w := &jsonWriter{most: most}
 	w.encoder = json.NewEncoder(&w.buffer)
 	w.encoder.SetEscapeHTML(false)
 	return w
 }
 
 func (w *jsonWriter) check() error {
-	if w.buffer.Len() > MaxPayload {
+	if w.buffer.Len() > w.most {
+		w.full = true
 		return &dataFault{fault: faultLong}
 	}
 	return nil

@@ -8,7 +8,6 @@ import (
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
 	"cel.dev/cel-go/common/types/traits"
-	"cel.dev/cel-go/interpreter"
 )
 
 // sortedMap is a CEL map whose keys come in one order. CEL walks maps in the
@@ -54,28 +53,4 @@ func (m *sortedMap) AggregateSize(sizer types.AggregateSizer) uint32 {
 		m.size = sizer.AggregateSize(m.Mapper)
 	}
 	return m.size
-}
-
-// sortMaps gives the maps that an expression builds one order, too.
-func sortMaps(node interpreter.InterpretableV2) (interpreter.InterpretableV2, error) {
-	if c, ok := node.(interpreter.InterpretableConstructor); ok && c.Type() == types.MapType {
-		return sortingNode{node}, nil
-	}
-	return node, nil
-}
-
-type sortingNode struct{ interpreter.InterpretableV2 }
-
-// Exec implements interpreter.InterpretableV2.
-func (n sortingNode) Exec(frame *interpreter.ExecutionFrame) ref.Val {
-	v := n.InterpretableV2.Exec(frame)
-	if m, ok := v.(traits.Mapper); ok {
-		return sorted(m)
-	}
-	return v
-}
-
-// Eval implements interpreter.Interpretable.
-func (n sortingNode) Eval(vars interpreter.Activation) ref.Val {
-	return interpreter.EvalActivation(vars, n.Exec)
 }

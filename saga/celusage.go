@@ -13,7 +13,8 @@ import (
 // usage finds out whether a mapping uses results that are not certainly there.
 type usage struct {
 	*mapper
-	step     int // whose mapping it is
+	step     int   // whose mapping it is
+	reads    []int // whose results it uses
 	problems []Problem
 }
 
@@ -64,6 +65,9 @@ func resultName(e ast.Expr) (string, bool) {
 // result checks that the step is certainly done.
 func (u *usage) result(name string) {
 	other, known := u.types.numbers[name]
+	if known && !slices.Contains(u.reads, other) {
+		u.reads = append(u.reads, other)
+	}
 	if !known || u.before[u.step][other] {
 		return // CEL reports what it does not know
 	}

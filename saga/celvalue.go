@@ -20,10 +20,12 @@ type object struct {
 	where  string         // how an expression reaches it, for messages
 	raw    map[string]any // as encoding/json reads it with UseNumber
 	read   map[string]ref.Val
+	plain  ref.Val // without its schema; nil: not asked for yet
+	size   uint32  // 0: not worked out yet
 }
 
 func newObject(s *Schema, where string, raw map[string]any) *object {
-	return &object{s, where, raw, map[string]ref.Val{}}
+	return &object{schema: s, where: where, raw: raw, read: map[string]ref.Val{}}
 }
 
 // has reports whether the field is there and not null.
@@ -87,7 +89,15 @@ func (o *object) Equal(other ref.Val) ref.Val {
 	if !ok {
 		return types.False
 	}
-	return types.Equal(value(nil, o.raw, o.where), value(nil, its.raw, its.where))
+	return types.Equal(o.asMap(), its.asMap())
+}
+
+// asMap is the object as a value of which nothing is known.
+func (o *object) asMap() ref.Val {
+	if o.plain == nil {
+		o.plain = value(nil, o.raw, o.where)
+	}
+	return o.plain
 }
 
 // ConvertToNative implements ref.Val; nothing here converts objects to Go types.
@@ -109,9 +119,31 @@ func (o *object) Type() ref.Type { return types.NewObjectType("object " + o.wher
 // Value implements ref.Val.
 func (o *object) Value() any { return o }
 
-// AggregateSize implements types.AggregateSizeVisitor: the object was there
-// before the evaluation, within the limits on payloads.
-func (o *object) AggregateSize(types.AggregateSizer) uint32 { return 1 }
+// AggregateSize implements types.AggregateSizeVisitor.
+func (o *object) AggregateSize(types.AggregateSizer) uint32 {
+	if o.size == 0 {
+		o.size = rawSize(o.raw)
+	}
+	return o.size
+}
+
+// rawSize is how much there is in what encoding/json has read, as deepSize counts.
+func rawSize(raw any) uint32 {
+	size := uint32(1)
+	switch v := raw.(type) {
+	case map[string]any:
+		for key, field := range v {
+			size += 1 + uint32(len(key)/bytesPerUnit) + rawSize(field)
+		}
+	case []any:
+		for _, item := range v {
+			size += rawSize(item)
+		}
+	case string:
+		size += uint32(len(v) / bytesPerUnit)
+	}
+	return size
+}
 
 // value makes a CEL value of JSON, as its schema says. What does not fit is an
 // error value.

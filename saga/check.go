@@ -49,6 +49,7 @@ type checker struct {
 	steps    []checkedStep
 	tree     compensation.Node
 	compiled []*mapping // by step
+	notes    []Problem
 	broken   map[*Schema]bool
 }
 
@@ -223,7 +224,7 @@ func (c *checker) finish() (*Definition, error) {
 			fmt.Sprintf("is %d bytes long as JSON", len(canonical)),
 			fmt.Sprintf("at most %d are allowed; split it, or move work into the participants", MaxDefinition)}}}
 	}
-	d := &Definition{canonical: canonical, fingerprint: fingerprint(canonical), tree: c.tree, index: map[StepName]int{}}
+	d := &Definition{notes: c.notes, canonical: canonical, fingerprint: fingerprint(canonical), tree: c.tree, index: map[StepName]int{}}
 	if err := json.Unmarshal(canonical, &d.spec); err != nil { // a copy that nobody else can change
 		return nil, fmt.Errorf("read definition %s back: %w", c.spec.Name, err)
 	}

@@ -40,6 +40,10 @@ var (
 // when Effects.Ignored is set, the instance returned is the one given and the
 // event is not part of the history.
 func Decide(def *Definition, in Instance, ev Event) (Instance, Effects, error) {
+	return decide(def, in, ev, evaluator{})
+}
+
+func decide(def *Definition, in Instance, ev Event, mappings evaluator) (Instance, Effects, error) {
 	if err := belongs(def, &in, ev); err != nil {
 		return in, Effects{}, err
 	}
@@ -57,7 +61,7 @@ func Decide(def *Definition, in Instance, ev Event) (Instance, Effects, error) {
 	if ignored != "" {
 		return in, Effects{Ignored: ignored}, nil
 	}
-	d := decision{def: def, in: in, at: at, before: in.Phase}
+	d := decision{def: def, in: in, at: at, before: in.Phase, mappings: mappings}
 	d.in.Revision++
 	d.in.Steps = slices.Clone(in.Steps)
 	var err error
@@ -79,7 +83,12 @@ func Decide(def *Definition, in Instance, ev Event) (Instance, Effects, error) {
 	if d.eff.Ignored != "" {
 		return in, Effects{Ignored: d.eff.Ignored}, nil
 	}
-	d.advance()
+	if !d.costly {
+		d.advance()
+	}
+	if d.costly {
+		return in, Effects{}, ErrCostly
+	}
 	d.announce()
 	d.in.Updated = d.at
 	return d.in, d.eff, nil
@@ -89,8 +98,9 @@ func Decide(def *Definition, in Instance, ev Event) (Instance, Effects, error) {
 // its stored instance (I8).
 func Fold(def *Definition, events []Event) (Instance, error) {
 	var in Instance
+	var replay Replay
 	for k, ev := range events {
-		next, eff, err := Decide(def, in, ev)
+		next, eff, err := replay.Decide(def, in, ev)
 		if err != nil {
 			return in, fmt.Errorf("event %d (%s): %w", k+1, ev.Type, err)
 		}
@@ -127,6 +137,9 @@ type decision struct {
 	before Phase
 	eff    Effects
 	reason string // for the announcement
+
+	mappings evaluator
+	costly   bool // a mapping was not evaluated: what is decided is void
 }
 
 func (d *decision) start(ev Event) error {
@@ -139,7 +152,7 @@ func (d *decision) start(ev Event) error {
 	if isJSON(ev.ContentType) && !json.Valid(ev.Payload) {
 		return fmt.Errorf("%w: the content type says JSON, but the data is not valid JSON; give JSON, or another content type", ErrInput)
 	}
-	if err := d.def.checkInput(ev.Payload); err != nil {
+	if err := d.mappings.checkInput(d.def, ev.Payload); err != nil {
 		return err
 	}
 	spec := &d.def.spec
@@ -327,7 +340,10 @@ func (d *decision) announce() {
 // request is the data of a step's do.
 func (d *decision) request(i int) ([]byte, error) {
 	steps := d.in.Steps // not d: the mapping may keep what it is given
-	request, err := d.def.request(i, d.in.Input, func(step int) []byte { return steps[step].Result })
+	request, err := d.mappings.request(d.def, i, d.in.Input, func(step int) []byte { return steps[step].Result })
+	if errors.Is(err, ErrCostly) {
+		d.costly = true
+	}
 	if err == nil && len(request) > MaxPayload {
 		err = fmt.Errorf("the request of step %s would be %d bytes, at most %d (MaxPayload)", d.def.steps[i].Name, len(request), MaxPayload)
 	}

@@ -22,6 +22,7 @@ type Definition struct {
 	tree        compensation.Node
 	steps       []compiledStep // the leaves of the tree, numbered from left to right
 	index       map[StepName]int
+	notes       []Problem
 }
 
 // compiledStep is a step with everything that is worked out once.
@@ -34,6 +35,10 @@ type compiledStep struct {
 
 // Ref is the definition's name and version.
 func (d *Definition) Ref() Ref { return Ref{Name: d.spec.Name, Version: d.spec.Version} }
+
+// Notes are what may go wrong with the definition's sagas although it can be used, such as
+// mappings that cost too much where there is much data. Treat it as read-only.
+func (d *Definition) Notes() []Problem { return d.notes }
 
 // Fingerprint identifies the definition's content: the lower-case hexadecimal
 // SHA-256 of its canonical JSON. Two definitions with the same name and version
@@ -101,6 +106,17 @@ func (d *Definition) request(i int, input []byte, results func(step int) []byte)
 		return nil, fmt.Errorf("request of step %s: %w", step.Name, err)
 	}
 	return data, nil
+}
+
+// quickRequest is request within the bounds of one quick evaluation, and what it cost.
+// ErrCostly: it is beyond them. Step i has a mapping.
+func (d *Definition) quickRequest(i int, input []byte, results func(step int) []byte) (data []byte, cost int, err error) {
+	step := &d.steps[i]
+	data, cost, err = step.request.quickly(input, results)
+	if err != nil && !errors.Is(err, ErrCostly) {
+		err = fmt.Errorf("request of step %s: %w", step.Name, err)
+	}
+	return data, cost, err
 }
 
 // Try makes the request of a step's do of data, as a run would. Unlike the reasons that

@@ -7,7 +7,7 @@ import "fmt"
 // saga. A definition without mappings passes its input on as it is, so it is not
 // read.
 func (d *Definition) checkInput(input []byte) error {
-	if d.spec.Input.isAny() || !d.maps() {
+	if !d.checksInput() {
 		return nil
 	}
 	if err := d.spec.Input.Accepts(input); err != nil {
@@ -15,6 +15,9 @@ func (d *Definition) checkInput(input []byte) error {
 	}
 	return nil
 }
+
+// checksInput reports whether checkInput reads the input.
+func (d *Definition) checksInput() bool { return !d.spec.Input.isAny() && d.maps() }
 
 // maps reports whether any step has a mapping.
 func (d *Definition) maps() bool {

@@ -12,6 +12,7 @@ import (
 	"cel.dev/cel-go/common/ast"
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
+	"cel.dev/cel-go/interpreter"
 )
 
 // mapping is a compiled CEL expression over the saga's input and the results of
@@ -19,6 +20,9 @@ import (
 type mapping struct {
 	expression string
 	program    cel.Program
+	quick      cel.Program // the same, for quickCost at most
+	least      int         // units that it costs
+	reads      []int       // of which steps it uses the results
 	tree       *ast.AST
 	types      *objectTypes
 	input      *Schema
@@ -31,32 +35,88 @@ func celName(name StepName) string { return strings.ReplaceAll(string(name), "-"
 // eval makes the data of a request. JSON is read only as far as the expression
 // asks for it. The error is a *mappingError.
 func (m *mapping) eval(input []byte, results func(step int) []byte) ([]byte, error) {
-	out, err := m.run(input, results)
+	e := evaluation{mapping: m, input: input, results: results, most: MaxPayload}
+	out, err := e.run(m.program)
 	if err != nil {
 		return nil, m.failed(err)
 	}
 	return out, nil
 }
 
-func (m *mapping) run(input []byte, results func(step int) []byte) ([]byte, error) {
-	v, _, err := m.program.Eval(map[string]any{
-		"input": func() any {
-			raw, err := readJSON(input)
-			if err != nil {
-				return types.WrapErr(err.at("the saga's input"))
-			}
-			return value(m.input, raw, "input")
-		},
-		"result": &resultsValue{m, results, map[string]ref.Val{}},
+// dataSize is how much data it may read, in bytes.
+func (m *mapping) dataSize(input []byte, results func(step int) []byte) int {
+	size := len(input)
+	for _, step := range m.reads {
+		size += len(results(step))
+	}
+	return size
+}
+
+// quickly is eval within the bounds of a quick evaluation, with what it cost; ErrCostly: it is
+// beyond them, and what eval gives is not known.
+func (m *mapping) quickly(input []byte, results func(step int) []byte) (out []byte, cost int, err error) {
+	e := evaluation{mapping: m, input: input, results: results, most: quickData, quick: true}
+	out, err = e.run(m.quick)
+	cost = e.cost + e.read/readPerUnit + len(out)/writtenPerUnit
+	cancelled, is := errors.AsType[interpreter.EvalCancelledError](err)
+	switch {
+	case e.costly || is && cancelled.Cause == interpreter.CostLimitExceeded:
+		return nil, cost, ErrCostly
+	case err != nil:
+		return nil, cost, m.failed(err)
+	}
+	return out, cost, nil
+}
+
+// evaluation is one evaluation of a mapping at work.
+type evaluation struct {
+	*mapping
+
+	input   []byte
+	results func(step int) []byte
+	most    int // bytes of the request
+	quick   bool
+
+	read   int  // bytes of data
+	cost   int  // in units, without the data
+	costly bool // it is no quick one
+}
+
+func (e *evaluation) run(program cel.Program) ([]byte, error) {
+	v, details, err := program.Eval(map[string]any{
+		"input":  e.inputValue,
+		"result": &resultsValue{e, map[string]ref.Val{}},
 	})
-	if err != nil {
+	if details != nil && details.ActualCost() != nil {
+		e.cost = int(*details.ActualCost())
+	}
+	if err != nil || e.costly {
 		return nil, err
 	}
-	w := newJSONWriter()
+	w := newJSONWriter(e.most)
 	if err := w.value(v); err != nil {
+		e.costly = e.quick && w.full
 		return nil, err
 	}
 	return w.buffer.Bytes(), nil
+}
+
+// inputValue is the variable input, which is read when it is asked for.
+func (e *evaluation) inputValue() any {
+	raw, err := e.readData(e.input)
+	if err != nil {
+		return types.WrapErr(err.at("the saga's input"))
+	}
+	return value(e.mapping.input, raw, "input")
+}
+
+// readData reads data, unless it is too much for a quick evaluation.
+func (e *evaluation) readData(data []byte) (any, *dataFault) {
+	if e.read += len(data); e.quick && e.read > quickData {
+		e.costly = true
+		return nil, &dataFault{fault: faultCost}
+	}
+	return readJSON(data)
 }
 
 // readJSON reads data; err says where it is not JSON, and not what stands there.
@@ -86,17 +146,16 @@ func readJSON(data []byte) (any, *dataFault) {
 // resultsValue is the variable result: a field for each step, read when it is
 // asked for.
 type resultsValue struct {
-	mapping *mapping
-	results func(step int) []byte
-	read    map[string]ref.Val
+	evaluation *evaluation
+	read       map[string]ref.Val
 }
 
 func (r *resultsValue) data(name string) []byte {
-	step, ok := r.mapping.types.numbers[name]
+	step, ok := r.evaluation.types.numbers[name]
 	if !ok {
 		return nil
 	}
-	data := r.results(step)
+	data := r.evaluation.results(step)
 	if string(bytes.TrimSpace(data)) == "null" {
 		return nil
 	}
@@ -114,11 +173,11 @@ func (r *resultsValue) field(name string) (any, error) {
 	if len(data) == 0 {
 		return nil, &dataFault{where: where, fault: faultNoResult}
 	}
-	raw, err := readJSON(data)
+	raw, err := r.evaluation.readData(data)
 	if err != nil {
 		return nil, err.at(where)
 	}
-	v := value(r.mapping.types.results[name], raw, where)
+	v := value(r.evaluation.types.results[name], raw, where)
 	if failed, ok := v.(*types.Err); ok {
 		return nil, failed
 	}

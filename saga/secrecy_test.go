@@ -246,7 +246,7 @@ func TestEachFault(t *testing.T) {
 		`duration(input.w)`:  faultTime,
 		`timestamp("2026-01-01T00:00:00Z").getHours(input.w)`:                  "",
 		`input.w.matches(input.r)`:                                             faultRegex,
-		`input.w.matches(input.n)`:                                             faultRegex,
+		`input.w.matches(input.n)`:                                             faultType,
 		`optional.none().value()`:                                              faultNone,
 		`input.?w.optMap(v, v).orValue("") == "" ? 1 : input.?missing.value()`: faultNone,
 		`{?input.w: input.w}`:                                                  faultBuild,

@@ -42,9 +42,10 @@ type lintCmd struct {
 
 // linted is the result for one definition.
 type linted struct {
-	Definition  string `json:"definition"`
-	Steps       int    `json:"steps"`
-	Fingerprint string `json:"fingerprint"`
+	Definition  string   `json:"definition"`
+	Steps       int      `json:"steps"`
+	Fingerprint string   `json:"fingerprint"`
+	Notes       []string `json:"notes,omitempty"` // what may go wrong although it can be used
 }
 
 // Run checks definition files.
@@ -52,11 +53,17 @@ func (c *lintCmd) Run(env *environment) error {
 	defs, err := loadDefinitions(c.Paths)
 	found := make([]linted, len(defs))
 	for i, d := range defs {
-		found[i] = linted{d.Ref().String(), d.Len(), d.Fingerprint()}
+		found[i] = linted{Definition: d.Ref().String(), Steps: d.Len(), Fingerprint: d.Fingerprint()}
+		for _, note := range d.Notes() {
+			found[i].Notes = append(found[i].Notes, note.String())
+		}
 	}
 	if printed := c.print(env.stdout, found, func(w io.Writer) {
 		for _, d := range found {
 			_, _ = fmt.Fprintf(w, "ok  %s  %d steps  %.12s\n", d.Definition, d.Steps, d.Fingerprint)
+			for _, note := range d.Notes {
+				_, _ = fmt.Fprintf(w, "    note: %s\n", note)
+			}
 		}
 	}); printed != nil {
 		return printed

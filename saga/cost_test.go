@@ -1,0 +1,261 @@
+package saga
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// worth is an expression that does work in proportion to n, or more, and what is in data.
+type worth struct {
+	name string
+	with string
+	data func(n int) string
+}
+
+func ones(n int) string { return "[" + strings.Repeat("1,", n-1) + "1]" }
+
+func fieldsOf(n int) string {
+	fields := make([]string, n)
+	for i := range fields {
+		fields[i] = fmt.Sprintf(`"k%d":%d`, i, i)
+	}
+	return "{" + strings.Join(fields, ",") + "}"
+}
+
+func text(n int) string { return `"` + strings.Repeat("0", n) + `"` }
+
+// worths are one of each kind of work that an evaluation can do.
+func worths() []worth {
+	list := func(n int) string { return `{"l":` + ones(n) + `}` }
+	long := func(n int) string { return `{"s":` + text(100*n) + `}` }
+	ten := func(of string) string { return `[1,2,3,4,5,6,7,8,9,10].map(x, ` + of + `)` }
+	return []worth{
+		{"a loop", `input.l.map(x, x + 1)`, list},
+		{"a filter", `input.l.filter(x, x == 1)`, list},
+		{"all", `input.l.all(x, x == 1)`, list},
+		{"maps that are made", `input.l.map(x, {"a": x})`, list},
+		{"objects that are read", `input.l.map(x, x.a)`, func(n int) string { return `{"l":[` + strings.Repeat(`{"a":1},`, n-1) + `{"a":1}]}` }},
+		{"keys of a map", `input.m.map(k, input.m[k])`, func(n int) string { return `{"m":` + fieldsOf(n) + `}` }},
+		{"the size of a text", ten(`size(input.s)`), long},
+		{"the number in a text", ten(`int(input.s)`), long},
+		{"the double in a text", ten(`double(input.s)`), long},
+		{"bytes of a text", ten(`size(bytes(input.s))`), long},
+		{"texts that are added", ten(`size(input.s + input.s)`), long},
+		{"texts that are compared", ten(`input.s < input.s`), long},
+		{"equal texts", ten(`input.s == input.s`), long},
+		{"a text in a text", ten(`input.s.contains("1")`), long},
+		{"the end of a text", ten(`input.s.endsWith(input.s)`), long},
+		{"a pattern", ten(`input.s.matches("^(0|00|000)*1$")`), func(n int) string { return `{"s":` + text(n) + `}` }},
+		{"equal lists in lists", ten(`input.a == input.a`), func(n int) string { return `{"a":[[` + ones(n) + `]]}` }},
+		{"equal maps in maps", ten(`input.a == input.b`), func(n int) string { return fmt.Sprintf(`{"a":{"x":%s},"b":{"x":%[1]s}}`, fieldsOf(n)) }},
+		{"an item in a list", ten(`2 in input.l`), list},
+		{"lists that are added", ten(`size(input.l + input.l)`), list},
+		{"a loop in a loop", `input.l.all(x, input.l.all(y, x == y))`, func(n int) string { return `{"l":` + ones(n/10) + `}` }},
+		{"optional values", `input.l.map(x, {?"a": optional.of(x)})`, list},
+		{"times", `input.l.map(x, timestamp("2026-01-02T03:04:05Z") + duration("1h"))`, list},
+	}
+}
+
+// pinned is what the worths cost with n = 100. Whether a mapping fails on some data follows
+// from it, and so do recorded decisions: it does not change, whatever cel-go does (I8).
+var pinned = map[string]int{
+	"a loop":                  1513,
+	"a filter":                1613,
+	"all":                     503,
+	"maps that are made":      5013,
+	"objects that are read":   1513,
+	"keys of a map":           1613,
+	"the size of a text":      1751,
+	"the number in a text":    1751,
+	"the double in a text":    1751,
+	"bytes of a text":         3321,
+	"texts that are added":    6461,
+	"texts that are compared": 3331,
+	"equal texts":             3331,
+	"a text in a text":        1751,
+	"the end of a text":       3331,
+	"a pattern":               1891,
+	"equal lists in lists":    2271,
+	"equal maps in maps":      4271,
+	"an item in a list":       1201,
+	"lists that are added":    2221,
+	"a loop in a loop":        663,
+	"optional values":         5113,
+	"times":                   2213,
+}
+
+// TestCostFollowsWork: whatever an expression does more of costs more, so that the bound on
+// the cost is one on the work, and on the memory.
+func TestCostFollowsWork(t *testing.T) {
+	costOf := func(t *testing.T, w worth, n int) int {
+		t.Helper()
+		def, err := secretive(KindRetriable, nil, w.with)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := evaluation{mapping: def.steps[1].request, input: []byte(w.data(n)), results: func(int) []byte { return nil }, most: MaxPayload}
+		if _, err := e.run(e.program); err != nil && e.cost == 0 {
+			t.Fatal(err)
+		}
+		return e.cost
+	}
+	for _, w := range worths() {
+		t.Run(w.name, func(t *testing.T) {
+			small, large := costOf(t, w, 100), costOf(t, w, 1000)
+			if large < 5*small {
+				t.Errorf("ten times the work costs %d, and not %d", large, small)
+			}
+			if small != pinned[w.name] {
+				t.Errorf("it costs %d, and was recorded with %d", small, pinned[w.name])
+			}
+		})
+	}
+	t.Run("equal objects", func(t *testing.T) {
+		object := &Schema{Kind: SchemaObject, Fields: map[string]*Schema{"l": {Kind: SchemaList, Items: &Schema{Kind: SchemaInt}}}}
+		def, err := secretive(KindRetriable, &Schema{Kind: SchemaObject, Fields: map[string]*Schema{"a": object}}, `[1,2,3,4,5].map(x, input.a == input.a)`)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var costs []int
+		for _, n := range []int{100, 1000} {
+			e := evaluation{mapping: def.steps[1].request, input: []byte(`{"a":{"l":` + ones(n) + `}}`), most: MaxPayload}
+			if _, err := e.run(e.program); err != nil {
+				t.Fatal(err)
+			}
+			costs = append(costs, e.cost)
+		}
+		if costs[1] < 5*costs[0] {
+			t.Errorf("ten times the work costs %d, and not %d", costs[1], costs[0])
+		}
+	})
+	pattern := worth{with: `input.l.all(x, "a".matches(input.p) || true)`, data: func(int) string { return `{"l":` + ones(100) + `,"p":"b"}` }}
+	if cost := costOf(t, pattern, 1); cost < 100*maxRegex {
+		t.Errorf("compiling 100 expressions costs %d", cost)
+	}
+	for _, n := range []int{10, 100} { // what an expression writes out itself
+		for _, literal := range []string{"[" + strings.TrimSuffix(strings.Repeat("1,", n), ",") + "]", strings.ReplaceAll(fieldsOf(n), `"`, `'`)} {
+			w := worth{with: `input.l.all(x, size(` + literal + `) > 0)`, data: func(int) string { return `{"l":` + ones(100) + `}` }}
+			if cost := costOf(t, w, 1); cost < 100*n {
+				t.Errorf("%d items that are made 100 times cost %d", n, cost)
+			}
+		}
+	}
+}
+
+// TestCostIsBounded: an evaluation that would do much ends at the bound, and soon behind it:
+// one step more does not cost more than the data of a saga allows.
+func TestCostIsBounded(t *testing.T) {
+	most := MaxPayload / 2
+	for _, with := range []string{
+		`[[1,2,3,4]]` + strings.Repeat(".map(x, x + x)", 40),
+		`input.l` + strings.Repeat(" + input.l", 90),
+		`[input.s]` + strings.Repeat(".map(x, x + x)", 40),
+		`input.l.map(x, input.l.map(y, input.l.map(z, x + y + z)))`,
+		`input.l.all(x, input.s.matches("(a{1,200}b)*$") || true)`,
+		`input.l.all(x, input.s.matches(input.p) || true)`,
+		`input.l.all(x, input.l == input.l)`,
+		`input.l.all(x, size(input.s) > 0)`,
+	} {
+		def, err := secretive(KindRetriable, nil, with)
+		if err != nil {
+			t.Fatal(err)
+		}
+		input := fmt.Sprintf(`{"l":%s,"s":%s,"p":"(x?a?a?a?a?a?a?a?)*y"}`, ones(most/4), text(most/2))
+		e := evaluation{mapping: def.steps[1].request, input: []byte(input), results: func(int) []byte { return nil }, most: MaxPayload}
+		_, err = e.run(e.program)
+		if err == nil || !strings.Contains(def.steps[1].request.failed(err).Error(), "it costs more") {
+			t.Errorf("%s: %.100v, at a cost of %d", with, err, e.cost)
+		}
+	}
+}
+
+// TestEstimate: what always costs too much is refused when it is defined, and what does with
+// much data is noted.
+func TestEstimate(t *testing.T) {
+	const ten = `[1,2,3,4,5,6,7,8,9,10]`
+	nested := func(n int, of string) string {
+		with := "1"
+		for i := range n {
+			with = fmt.Sprintf("%s.map(v%d, %s)", of, i, with)
+		}
+		return with
+	}
+	for _, tt := range []struct {
+		with          string
+		refused, note bool
+	}{
+		{`{"id": input.id, "lines": input.lines.map(l, {"sku": l.sku, "n": l.n * 2, "price": double(l.price)})}`, false, false},
+		{`input.lines.filter(l, l.n > 1).map(l, l.sku)`, false, false},
+		{`input.s.matches("^[a-z]+$") ? input.s : "none"`, false, false},
+		{nested(2, `input.lines`), false, true},
+		{`input.lines.all(l, result.step_one.lines.exists(m, m.sku == l.sku))`, false, true},
+		{nested(3, ten), false, false},
+		{nested(6, ten), true, false},
+		{`input.hurry ? dyn(1) : dyn(` + nested(6, ten) + `)`, false, true},
+	} {
+		def, err := secretive(KindRetriable, nil, tt.with)
+		if refused := err != nil && strings.Contains(err.Error(), "whatever the data is"); refused != tt.refused || err != nil && !refused {
+			t.Errorf("%s: refused %v: %v", tt.with, refused, err)
+			continue
+		}
+		if err != nil {
+			continue
+		}
+		if noted := len(def.Notes()) == 1; noted != tt.note || noted && def.Notes()[0].Path != "steps[1] (step-two).do.with" {
+			t.Errorf("%s: %v", tt.with, def.Notes())
+		}
+	}
+}
+
+// TestEstimateIsALowerBound: an expression that is evaluated to its end costs as much as the
+// least that is estimated.
+func TestEstimateIsALowerBound(t *testing.T) {
+	compared := 0
+	rapid.Check(t, func(t *rapid.T) {
+		for range 10 {
+			var c canaries
+			with := expression(t, 3, nil)
+			def, err := secretive(KindRetriable, nil, with)
+			if err != nil {
+				continue
+			}
+			m := def.steps[1].request
+			input, result := c.document(t), c.document(t)
+			e := evaluation{mapping: m, input: []byte(input), results: func(int) []byte { return []byte(result) }, most: MaxPayload}
+			if _, err := e.run(e.program); err != nil {
+				continue
+			}
+			compared++
+			if e.cost < m.least {
+				t.Fatalf("%s costs %d, and at least %d are estimated; of %s and %s", with, e.cost, m.least, input, result)
+			}
+		}
+	})
+	if compared < 50 {
+		t.Errorf("%d were evaluated", compared)
+	}
+}
+
+// BenchmarkCost is what a unit of cost takes. The data is read as well, so that what costs
+// little looks dear here.
+func BenchmarkCost(b *testing.B) {
+	for _, w := range worths() {
+		b.Run(w.name, func(b *testing.B) {
+			def, err := secretive(KindRetriable, nil, w.with)
+			if err != nil {
+				b.Fatal(err)
+			}
+			input, cost := []byte(w.data(2000)), 0
+			for b.Loop() {
+				e := evaluation{mapping: def.steps[1].request, input: input, results: func(int) []byte { return nil }, most: MaxPayload}
+				_, _ = e.run(e.program)
+				cost = e.cost
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(cost), "ns/unit")
+			b.ReportMetric(float64(cost), "units")
+		})
+	}
+}

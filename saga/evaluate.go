@@ -1,0 +1,226 @@
+package saga
+
+import (
+	"bytes"
+	"errors"
+	"slices"
+)
+
+// Bounds of the evaluations that DecideWithin does itself, in units of what they cost.
+const (
+	// WithinBatch is a budget for a batch of decisions: about 20 ms of one processor.
+	WithinBatch = 200_000
+	// quickCost bounds one evaluation: about 0.5 ms.
+	quickCost = 5_000
+	// quickData bounds the data that one reads, and what it makes of it, in bytes each.
+	quickData = 8 << 10
+	// readPerUnit and writtenPerUnit are how many bytes of JSON are read, or written, for a
+	// unit.
+	readPerUnit    = 2
+	writtenPerUnit = 10
+)
+
+// ErrCostly is what DecideWithin returns instead of evaluating a mapping that costs much.
+var ErrCostly = errors.New("a mapping costs too much to be evaluated between other decisions")
+
+// Budget is what the mappings of several decisions may cost together where they are taken
+// one after the other. It is for one goroutine.
+type Budget struct {
+	units, left int
+	known       map[*mapping]*costlyFrom
+}
+
+// costlyFrom says of which data a mapping was found to be costly, so that it is not tried
+// again and again.
+type costlyFrom struct {
+	bytes   int
+	skipped int
+}
+
+const (
+	// tryAgain is how many evaluations are skipped before one is tried: other data of the
+	// same size may cost less.
+	tryAgain = 64
+	// maxKnown bounds the mappings that a Budget knows to be costly (I10).
+	maxKnown = 4096
+)
+
+// NewBudget makes a Budget of some units; WithinBatch is a good number. With 0 no mapping
+// is evaluated.
+func NewBudget(units int) *Budget {
+	return &Budget{units: units, left: units, known: map[*mapping]*costlyFrom{}}
+}
+
+// Refill makes the budget whole again, for the next decisions.
+func (b *Budget) Refill() { b.left = b.units }
+
+// Requests is what mappings make of the data of one saga: see Evaluate. It says nothing
+// that does not follow from the definition and the data, so decisions that are taken with
+// it are those that are taken without (I6).
+type Requests struct{ made []made }
+
+// made is what one mapping makes, or what became of the check of an input.
+type made struct {
+	def     *Definition
+	step    int // checkingInput: of none
+	input   []byte
+	results []used
+	request []byte
+	err     error
+}
+
+// checkingInput stands for a step where the input is checked.
+const checkingInput = -1
+
+// used is a result that a mapping asked for.
+type used struct {
+	step int
+	data []byte
+}
+
+// DecideWithin is Decide, but for what it costs: of the mappings that the decision needs it
+// evaluates those that cost little, within a budget, and takes what others make from known,
+// which may be nil. If that does not have it, the error is ErrCostly, and nothing is decided:
+// take the decision again with what Evaluate returns. Whether it is may depend on what the
+// budget has met before; what is decided does not.
+func DecideWithin(budget *Budget, known *Requests, def *Definition, in Instance, ev Event) (Instance, Effects, error) {
+	return decide(def, in, ev, evaluator{budget: budget, known: known})
+}
+
+// Replay decides once more what was decided before, event by event. A mapping that several
+// events need, for one attempt after the other, is evaluated once. The zero value is ready.
+type Replay struct{ mappings Requests }
+
+// replayed is how many mappings a Replay remembers: those of the steps that are attempted at
+// the same time.
+const replayed = MaxParallel
+
+// Decide is Decide, of the next event.
+func (r *Replay) Decide(def *Definition, in Instance, ev Event) (Instance, Effects, error) {
+	next, eff, err := decide(def, in, ev, evaluator{record: &r.mappings})
+	if made := r.mappings.made; len(made) > replayed {
+		r.mappings.made = slices.Delete(made, 0, len(made)-replayed)
+	}
+	return next, eff, err
+}
+
+// Evaluate works out what the mappings make that a decision needs, for DecideWithin. It may
+// take long, and be called from any goroutine.
+func Evaluate(def *Definition, in Instance, ev Event) *Requests {
+	var requests Requests
+	_, _, _ = decide(def, in, ev, evaluator{record: &requests})
+	return &requests
+}
+
+// evaluator is how a decision comes by what mappings make. The zero value evaluates all of
+// them.
+type evaluator struct {
+	budget *Budget   // nil: none
+	known  *Requests // nil: nothing is
+	record *Requests // nil: it is not recorded
+}
+
+// request is the data of step i's do.
+func (e *evaluator) request(def *Definition, i int, input []byte, results func(step int) []byte) ([]byte, error) {
+	mapping := def.steps[i].request
+	if mapping == nil {
+		return input, nil
+	}
+	for _, known := range []*Requests{e.known, e.record} {
+		if m := known.find(def, i, input, results); m != nil {
+			return m.request, m.err
+		}
+	}
+	if e.budget != nil {
+		return e.budget.evaluate(def, i, input, results)
+	}
+	if e.record == nil {
+		return def.request(i, input, results)
+	}
+	one := made{def: def, step: i, input: input}
+	one.request, one.err = def.request(i, input, func(step int) []byte {
+		data := results(step)
+		one.results = append(one.results, used{step, data})
+		return data
+	})
+	e.record.made = append(e.record.made, one)
+	return one.request, one.err
+}
+
+// checkInput checks the input of a saga.
+func (e *evaluator) checkInput(def *Definition, input []byte) error {
+	for _, known := range []*Requests{e.known, e.record} {
+		if m := known.find(def, checkingInput, input, nil); m != nil {
+			return m.err
+		}
+	}
+	if e.budget != nil && def.checksInput() {
+		if len(input) > quickData || e.budget.left <= 0 {
+			return ErrCostly
+		}
+		e.budget.left -= len(input) / readPerUnit
+	}
+	err := def.checkInput(input)
+	if e.record != nil {
+		e.record.made = append(e.record.made, made{def: def, step: checkingInput, input: input, err: err})
+	}
+	return err
+}
+
+// evaluate evaluates a mapping that costs little; ErrCostly: it does not.
+func (b *Budget) evaluate(def *Definition, i int, input []byte, results func(step int) []byte) ([]byte, error) {
+	m := def.steps[i].request
+	bytes := m.dataSize(input, results)
+	costly := b.known[m]
+	if b.left <= 0 || costly.skip(bytes) {
+		return nil, ErrCostly
+	}
+	request, cost, err := def.quickRequest(i, input, results)
+	b.left -= cost
+	switch {
+	case !errors.Is(err, ErrCostly):
+		if costly != nil && bytes >= costly.bytes {
+			costly.bytes = bytes + 1
+		}
+	case costly != nil:
+		costly.bytes = min(costly.bytes, bytes)
+	default:
+		if len(b.known) >= maxKnown {
+			clear(b.known)
+		}
+		b.known[m] = &costlyFrom{bytes: bytes}
+	}
+	return request, err
+}
+
+// skip reports whether so much data is known to be costly.
+func (c *costlyFrom) skip(bytes int) bool {
+	if c == nil || bytes < c.bytes {
+		return false
+	}
+	c.skipped++
+	return c.skipped%tryAgain != 0
+}
+
+// find is what a mapping made of the same data; nil: that is not known.
+func (r *Requests) find(def *Definition, step int, input []byte, results func(step int) []byte) *made {
+	if r == nil {
+		return nil
+	}
+	for i := range r.made {
+		if m := &r.made[i]; m.step == step && m.def.Fingerprint() == def.Fingerprint() && bytes.Equal(m.input, input) && m.uses(results) {
+			return m
+		}
+	}
+	return nil
+}
+
+// uses reports whether the results that a mapping asked for are these.
+func (m *made) uses(results func(step int) []byte) bool {
+	for _, u := range m.results {
+		if !bytes.Equal(u.data, results(u.step)) {
+			return false
+		}
+	}
+	return true
+}
