@@ -29,8 +29,8 @@ const (
 
 // Coordinator runs the sagas of one store on one bus.
 //
-// New wires it, Run owns its goroutines: one per shard (decides and commits), one
-// for the events of the bus, one for timers, one for the relay, one for
+// New wires it, Run owns its goroutines: one per shard (decides and commits), some that
+// evaluate costly mappings beside them, one for the events of the bus, one for timers, one for the relay, one for
 // retention. See ARCHITECTURE.md.
 type Coordinator struct {
 	config      Config
@@ -67,6 +67,7 @@ type Coordinator struct {
 	handing     atomic.Int64                               // since when an answer is being put into its shard's inbox, in Unix nanoseconds; 0: none is
 	handingTo   atomic.Int64                               // index of that shard
 	monitor     *monitor
+	evaluators  *evaluators
 	refusals    chan Input // that wait for takeRefusals
 	cacheHits   atomic.Uint64
 	cacheMisses atomic.Uint64
@@ -104,13 +105,15 @@ func New(config Config) (*Coordinator, error) {
 	w := writer{subjects: config.Subjects, source: "/amends/" + config.Name, secret: config.Secret, tracer: config.Tracer}
 	c.monitor = newMonitor(c)
 	c.refusals = make(chan Input, maxRefusals)
+	c.evaluators = newEvaluators()
 	for range config.Shards {
 		engine, err := newEngine(config.Store, defs, w, max(1, config.CacheSize/config.Shards))
 		if err != nil {
 			return nil, err
 		}
 		engine.AskUnsent(c.relay.Unsent)
-		c.shards = append(c.shards, &shard{c: c, engine: engine, inbox: newInbox(config.MaxWaiting)})
+		engine.EvaluateBeside(saga.WithinBatch)
+		c.shards = append(c.shards, &shard{c: c, engine: engine, inbox: newInbox(config.MaxWaiting), aside: map[saga.ID]*setAside{}})
 	}
 	return c, nil
 }
@@ -156,6 +159,7 @@ func (c *Coordinator) Run(ctx context.Context) error {
 		shards.Go(guard(s.run, out))
 	}
 	relay.Go(guard(c.relay.Run, out))
+	relay.Go(func() error { return c.evaluators.run(out) })
 	for _, run := range c.intakes(source) {
 		intake.Go(guard(run, in))
 	}

@@ -7,6 +7,9 @@
 //	timers ─────┤   (gather,   (decide,  └─▶ outbox.Relay ─▶ bus commands
 //	operators ──┘    a batch)   commit)
 //
+// What a mapping makes that costs much is worked out beside the shard, whose other sagas go on
+// meanwhile (aside.go).
+//
 // Engine is the steppable core: no goroutine, no clock, one call per batch. It
 // is what tests and the simulator drive. Coordinator puts subscriptions, shards,
 // timers and shutdown around the same Engine. One saga is handled by one shard,

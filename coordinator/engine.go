@@ -57,7 +57,30 @@ type Output struct {
 	// Answered and Superseded are the records that are not owed any more: their answer
 	// came, or another attempt takes their place, or none.
 	Answered, Superseded []outbox.ID
+	// Costly are the sagas of which inputs were not decided, if EvaluateBeside was called:
+	// what mappings make for them costs too much to be worked out between others. The
+	// results of these inputs have the error saga.ErrCostly.
+	Costly []Costly
 }
+
+// Costly is a saga whose mappings have to be evaluated before it can go on. Call Evaluate,
+// on any goroutine, then Engine.Provide, and give the inputs to the next Step, in their order
+// and before any later ones of the saga.
+type Costly struct {
+	Saga       saga.ID
+	Definition saga.Ref
+	Inputs     []int // which of the batch
+
+	def      *saga.Definition
+	instance saga.Instance
+	event    saga.Event
+}
+
+// Size is how many bytes of data the saga has.
+func (c *Costly) Size() int { return c.instance.StateBytes }
+
+// Evaluate works out what the saga's mappings make.
+func (c *Costly) Evaluate() *saga.Requests { return saga.Evaluate(c.def, c.instance, c.event) }
 
 // ErrIDTaken: a saga with this id exists with another input or definition.
 var ErrIDTaken = errors.New("this id belongs to a saga with another input or definition")
@@ -75,6 +98,9 @@ type Engine struct {
 	cache       *simplelru.LRU[saga.ID, *saga.Instance]
 	unsent      func(outbox.Destination, outbox.ID) string
 	scratch     scratch
+	known       map[saga.ID]*saga.Requests // for the next Step
+	beside      bool                       // costly mappings are evaluated by somebody else
+	budget      *saga.Budget               // of each Step
 	hits        uint64
 	misses      uint64
 }
@@ -101,6 +127,18 @@ func NewEngine(ctx context.Context, s store.Store, subjects transport.Subjects, 
 // known) when its attempt times out: outbox.Relay.Unsent.
 func (e *Engine) AskUnsent(ask func(outbox.Destination, outbox.ID) string) { e.unsent = ask }
 
+// EvaluateBeside has Step evaluate mappings for so many units at most (saga.WithinBatch), and
+// name the sagas that need more in Output.Costly. Without it Step evaluates all of them.
+func (e *Engine) EvaluateBeside(units int) { e.beside, e.budget = true, saga.NewBudget(units) }
+
+// Provide gives the next Step what a saga's mappings make.
+func (e *Engine) Provide(id saga.ID, made *saga.Requests) {
+	if e.known == nil {
+		e.known = map[saga.ID]*saga.Requests{}
+	}
+	e.known[id] = made
+}
+
 // Register stores a definition; see store.Store.PutDefinition.
 func (e *Engine) Register(ctx context.Context, def *saga.Definition) error {
 	return e.definitions.register(ctx, def)
@@ -112,6 +150,10 @@ func (e *Engine) Register(ctx context.Context, def *saga.Definition) error {
 // store is broken; nothing of the batch may be spoken of.
 func (e *Engine) Step(ctx context.Context, inputs []Input) (Output, error) {
 	out := Output{Results: make([]Result, len(inputs))}
+	defer clear(e.known)
+	if e.beside {
+		e.budget.Refill()
+	}
 	todo := make([]int, len(inputs))
 	for i := range todo {
 		todo[i] = i
@@ -145,6 +187,7 @@ type draft struct {
 	settle   []outbox.ID // those that were answered first
 	answered int         // how many of settle were
 	inputs   []int
+	costly   []int // of inputs, the last ones: they are not decided
 }
 
 // birth is that of the saga as it stands; 0: there is none.
@@ -183,9 +226,8 @@ func (s *scratch) reset() {
 	s.order, s.changed, s.changes = s.order[:0], s.changed[:0], s.changes[:0]
 }
 
-// step decides and commits the inputs named by todo, and returns those whose
-// saga was moved by somebody else meanwhile.
-func (e *Engine) step(ctx context.Context, inputs []Input, todo []int, out *Output) (again []int, err error) {
+// decideAll decides the inputs named by todo, saga by saga.
+func (e *Engine) decideAll(ctx context.Context, inputs []Input, todo []int, out *Output) (order []*draft) {
 	e.scratch.reset()
 	drafts, order := e.scratch.drafts, e.scratch.order
 	for _, i := range todo {
@@ -196,12 +238,26 @@ func (e *Engine) step(ctx context.Context, inputs []Input, todo []int, out *Outp
 			order = append(order, d)
 		}
 		d.inputs = append(d.inputs, i)
+		if len(d.costly) > 0 { // in their order
+			d.costly, out.Results[i] = append(d.costly, i), Result{Err: saga.ErrCostly}
+			continue
+		}
 		out.Results[i] = e.decide(d, &inputs[i])
 		if e.doubtful(d, &out.Results[i]) {
 			e.reload(ctx, inputs[i].Saga, d)
 			out.Results[i] = e.decide(d, &inputs[i])
 		}
+		if errors.Is(out.Results[i].Err, saga.ErrCostly) {
+			d.costly = append(d.costly, i)
+		}
 	}
+	return order
+}
+
+// step decides and commits the inputs named by todo, and returns those whose
+// saga was moved by somebody else meanwhile.
+func (e *Engine) step(ctx context.Context, inputs []Input, todo []int, out *Output) (again []int, err error) {
+	order := e.decideAll(ctx, inputs, todo, out)
 	changes, changed := e.scratch.changes, e.scratch.changed
 	for _, d := range order {
 		if len(d.events) > 0 {
@@ -211,7 +267,7 @@ func (e *Engine) step(ctx context.Context, inputs []Input, todo []int, out *Outp
 	}
 	e.scratch.order, e.scratch.changes, e.scratch.changed = order, changes, changed
 	if len(changes) == 0 {
-		return nil, nil
+		return nil, out.costly(e, inputs, order)
 	}
 	crashpoint.Here("coordinator: before commit")
 	results, err := e.store.Commit(ctx, changes)
@@ -235,15 +291,39 @@ func (e *Engine) step(ctx context.Context, inputs []Input, todo []int, out *Outp
 		case errors.Is(failure, store.ErrConflict), errors.Is(failure, store.ErrEnded):
 			e.cache.Remove(d.instance.ID)
 			again = append(again, d.inputs...)
+			d.costly = nil
 		default:
 			e.cache.Remove(d.instance.ID)
+			d.costly = nil
 			for _, i := range d.inputs {
 				out.Results[i] = Result{Err: fmt.Errorf("commit saga %s: %w", d.instance.ID, failure)}
 			}
 		}
 	}
 	slices.Sort(again)
-	return again, nil
+	return again, out.costly(e, inputs, order)
+}
+
+// costly names the sagas whose inputs were not all decided.
+func (out *Output) costly(e *Engine, inputs []Input, drafts []*draft) error {
+	for _, d := range drafts {
+		if len(d.costly) == 0 {
+			continue
+		}
+		first := &inputs[d.costly[0]]
+		c := Costly{Saga: first.Saga, Inputs: d.costly, event: first.Event, def: d.def}
+		if d.instance != nil {
+			c.instance = *d.instance
+		} else {
+			var err error
+			if c.def, err = e.definitions.find(first.Definition); err != nil {
+				return err // it was there a moment ago
+			}
+		}
+		c.Definition = c.def.Ref()
+		out.Costly = append(out.Costly, c)
+	}
+	return nil
 }
 
 // makeRoom lets what the drafts owe and settle be appended without growing.
@@ -342,7 +422,7 @@ func (e *Engine) decide(d *draft, input *Input) Result {
 		e.explain(def, &before, ev)
 	}
 	crashpoint.Here("coordinator: before deciding")
-	after, eff, err := saga.Decide(def, before, *ev)
+	after, eff, err := e.take(input.Saga, def, before, *ev)
 	if err != nil || eff.Ignored != "" {
 		return Result{Instance: d.instance, Definition: d.def, Ignored: eff.Ignored, Err: err}
 	}
@@ -358,6 +438,14 @@ func (e *Engine) decide(d *draft, input *Input) Result {
 		Instance: &after, Definition: def, Revision: after.Revision,
 		Before: before.Phase, After: after.Phase, EndedNow: !after.Open(), Waited: waited(def, &before, ev),
 	}
+}
+
+// take takes one decision.
+func (e *Engine) take(id saga.ID, def *saga.Definition, in saga.Instance, ev saga.Event) (saga.Instance, saga.Effects, error) {
+	if !e.beside {
+		return saga.Decide(def, in, ev)
+	}
+	return saga.DecideWithin(e.budget, e.known[id], def, in, ev)
 }
 
 // settled takes debts off: those of this very batch need not be recorded at all.

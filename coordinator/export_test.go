@@ -12,3 +12,12 @@ func FillWaiters(c *Coordinator, caller string) (undo func()) {
 		}
 	}
 }
+
+// BeforeEvaluating has every evaluation beside the shards wait for before. Call it before Run.
+func BeforeEvaluating(c *Coordinator, before func()) { c.evaluators.before = before }
+
+// BoundAside lets a coordinator set aside so many sagas, with so many bytes of data, at most.
+// Call it before Run.
+func BoundAside(c *Coordinator, sagas, bytes int) {
+	c.evaluators.most, c.evaluators.full = sagas, bytes
+}

@@ -66,8 +66,9 @@ func (c *Coordinator) apiHistory(ctx context.Context, request *transport.Envelop
 
 // past is where a saga stood at some time: its history is all that it takes (I8).
 type past struct {
-	def *saga.Definition
-	in  saga.Instance
+	def    *saga.Definition
+	in     saga.Instance
+	replay saga.Replay
 }
 
 // until folds a saga's events before the given revision.
@@ -100,7 +101,7 @@ func (c *Coordinator) until(ctx context.Context, id saga.ID, revision uint64) (*
 }
 
 func (p *past) fold(ev *saga.Event) error {
-	next, eff, err := saga.Decide(p.def, p.in, *ev)
+	next, eff, err := p.replay.Decide(p.def, p.in, *ev)
 	if err == nil && eff.Ignored != "" {
 		err = errors.New(string(eff.Ignored))
 	}

@@ -28,6 +28,9 @@ type inbox struct {
 	blocked int      // who waits in put
 	timers  int      // of them, those with what comes from no participant
 	closed  bool
+
+	away int         // sagas that are set aside
+	back []*setAside // of them, those that can go on
 }
 
 // slot holds one work, and says which is behind it in its class, or among the empty ones.
@@ -188,20 +191,49 @@ func (b *inbox) drop(at int) {
 }
 
 // wait waits until something is there, and reports whether: false when the inbox is
-// closed and empty.
+// closed and empty, and no saga is set aside.
 func (b *inbox) wait() bool {
 	for {
 		b.mu.Lock()
-		size, closed := b.size, b.closed
+		size, back, away, closed := b.size, len(b.back), b.away, b.closed
 		b.mu.Unlock()
-		if size > 0 {
+		if size > 0 || back > 0 {
 			return true
 		}
-		if closed {
+		if closed && away == 0 {
 			return false
 		}
 		<-b.arrived
 	}
+}
+
+// leave counts a saga that is set aside.
+func (b *inbox) leave() {
+	b.mu.Lock()
+	b.away++
+	b.mu.Unlock()
+}
+
+// comeBack has a saga that was set aside go on, before all that waits.
+func (b *inbox) comeBack(a *setAside) {
+	b.mu.Lock()
+	b.back = append(b.back, a)
+	b.mu.Unlock()
+	signal(b.arrived)
+}
+
+// takeBack returns a saga that can go on; nil: there is none.
+func (b *inbox) takeBack() *setAside {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.back) == 0 {
+		return nil
+	}
+	a := b.back[0]
+	b.back[0] = nil
+	b.back = b.back[1:]
+	b.away--
+	return a
 }
 
 // close ends put and offer; what is there is still taken.

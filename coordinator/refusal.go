@@ -59,6 +59,14 @@ func (e *movedError) Error() string {
 	return fmt.Sprintf("saga %s is at revision %d, not at %d: look at it again before you decide", e.id, e.actual, e.expected)
 }
 
+// busyError refuses for now: see exhausted.
+type busyError struct {
+	retry time.Duration
+	why   string
+}
+
+func (e *busyError) Error() string { return e.why }
+
 // unavailableError is the failure of something that may work again later.
 type unavailableError struct{ error }
 
@@ -104,6 +112,9 @@ func refusalOf(err error) *transport.Envelope {
 		code = transport.CodeResourceExhausted
 	case errors.Is(err, errStopping), errors.Is(err, store.ErrClosed), errors.Is(err, store.ErrBroken), errors.Is(err, store.ErrConflict):
 		code = transport.CodeUnavailable
+	}
+	if busy, ok := errors.AsType[*busyError](err); ok {
+		return exhausted(busy.retry, busy.why)
 	}
 	e := refusal(code, err.Error())
 	e.Data = detail(err)

@@ -35,7 +35,9 @@ type shard struct {
 	c      *Coordinator
 	engine *Engine
 	inbox  *inbox
-	busy   atomic.Int64 // since when it is at work on a batch, in Unix nanoseconds; 0: it waits for one
+	aside  map[saga.ID]*setAside // sagas whose mappings are evaluated
+	waits  atomic.Int64          // inputs that are set aside
+	busy   atomic.Int64          // since when it is at work on a batch, in Unix nanoseconds; 0: it waits for one
 }
 
 // run gathers what is waiting, lingers under load, steps, and speaks, until the inbox is closed and
@@ -44,7 +46,11 @@ func (s *shard) run(ctx context.Context) error {
 	batch := make([]work, 0, s.c.config.MaxBatch)
 	inputs := make([]Input, 0, s.c.config.MaxBatch)
 	for s.inbox.wait() {
-		batch = s.linger(s.inbox.take(batch[:0]), len(batch))
+		before := len(batch)
+		batch = s.linger(s.inbox.take(s.goOn(batch[:0])), before)
+		if batch = s.wait(batch); len(batch) == 0 {
+			continue
+		}
 		crashpoint.Here("coordinator: batch gathered")
 		inputs = inputs[:0]
 		for i := range batch {
@@ -52,16 +58,17 @@ func (s *shard) run(ctx context.Context) error {
 		}
 		s.busy.Store(s.c.config.Clock().UnixNano())
 		began := time.Now()
-		before := s.engine.stats()
+		cache := s.engine.stats()
 		out, err := s.engine.Step(ctx, inputs)
 		if err != nil {
 			return err
 		}
-		s.c.cacheHits.Add(s.engine.hits - before.hits)
-		s.c.cacheMisses.Add(s.engine.misses - before.misses)
+		s.c.cacheHits.Add(s.engine.hits - cache.hits)
+		s.c.cacheMisses.Add(s.engine.misses - cache.misses)
 		if out.Moved > 0 {
 			s.c.observer.Committed(out.Moved, time.Since(began))
 		}
+		s.setAside(batch, out.Costly)
 		s.speak(ctx, batch, &out)
 		clear(batch)
 		s.busy.Store(0)
@@ -114,6 +121,9 @@ func (s *shard) speak(ctx context.Context, batch []work, out *Output) {
 	crashpoint.Here("coordinator: after push")
 	for i := range batch {
 		w, r := &batch[i], &out.Results[i]
+		if errors.Is(r.Err, saga.ErrCostly) {
+			continue // it is set aside
+		}
 		s.observe(ctx, w, r)
 		s.c.moving.saw(w.input.Saga, r.Instance) // before those who wait are told: see apiWait
 		if w.delivery != nil {

@@ -18,7 +18,7 @@ type Stats struct {
 	OutboxOldest   time.Duration          // how long the first of them has waited
 	CacheHits      uint64                 // since the start
 	CacheMisses    uint64
-	WaitingInputs  int // inputs in the shards' inboxes
+	WaitingInputs  int // inputs in the shards' inboxes, or set aside until a mapping is evaluated
 	WaitingCallers int // open wait requests
 }
 
@@ -37,7 +37,7 @@ func (c *Coordinator) Stats(ctx context.Context) (Stats, error) {
 		WaitingCallers: c.waiters.count(),
 	}
 	for _, shard := range c.shards {
-		s.WaitingInputs += shard.inbox.len()
+		s.WaitingInputs += shard.inbox.len() + int(shard.waits.Load())
 	}
 	return s, nil
 }

@@ -32,6 +32,7 @@ const (
 	BugSomeTimersLost     Bug = "some-timers-lost"
 	BugDecidesByClock     Bug = "decides-by-the-clock"
 	BugForgetsSent        Bug = "forgets-that-it-was-sent"
+	BugForgetsAside       Bug = "forgets-what-is-set-aside"
 )
 
 // The planted bugs in the store.
@@ -82,6 +83,7 @@ var Bugs = []struct {
 	{BugConflictIgnored, "I1"},
 	{BugUnknownSkipped, "I3"},
 	{BugForgetsSent, "I3"},
+	{BugForgetsAside, "I2"},
 	{BugUnknownCompleted, "I3"},
 	{BugStaleAccepted, "I9"},
 	{BugSenderIgnored, "I9"},

@@ -16,11 +16,14 @@ const (
 	services       = 4
 )
 
-var definitions [definitionPool]struct {
+var definitions, mappedDefinitions [definitionPool]struct {
 	once  sync.Once
 	def   *saga.Definition
 	shape *shape
 }
+
+// mapping is that of every second step of a definition with mappings.
+const mapping = `{"input": input.n, "before": [1, 2].map(x, x + input.n)}`
 
 // shape is what the rules ask of a definition again and again.
 type shape struct {
@@ -39,12 +42,16 @@ func newShape(def *saga.Definition) *shape {
 	return s
 }
 
-// definition is the random definition with the given number.
-func definition(number int) (*saga.Definition, *shape) {
+// definition is the random definition with the given number; mapped: with mappings, and
+// otherwise the same.
+func definition(number int, mapped bool) (*saga.Definition, *shape) {
 	slot := &definitions[number]
+	if mapped {
+		slot = &mappedDefinitions[number]
+	}
 	slot.once.Do(func() {
 		for try := uint64(0); slot.def == nil; try++ {
-			a := author{d: newDice(uint64(number)<<8 | try)}
+			a := author{d: newDice(uint64(number)<<8 | try), mapped: mapped}
 			def, err := saga.New(a.spec(number))
 			if err != nil {
 				panic(fmt.Sprintf("simulation: definition %d: %v", number, err)) // a mistake in this file
@@ -59,8 +66,9 @@ func definition(number int) (*saga.Definition, *shape) {
 
 // author writes one random definition.
 type author struct {
-	d     dice
-	steps int
+	d      dice
+	mapped bool
+	steps  int
 }
 
 func (a *author) spec(number int) saga.Spec {
@@ -108,6 +116,9 @@ func (a *author) step(kind saga.Kind) saga.Node {
 	a.steps++
 	service := serviceName(a.d.IntN(services))
 	s := &saga.Step{Name: stepName(a.steps), Kind: kind, Do: a.action(service, doAction)}
+	if a.mapped && a.steps%2 == 0 {
+		s.Do.With = mapping
+	}
 	if kind == saga.KindCompensable {
 		if a.d.chance(0.15) {
 			s.NothingToUndo = true

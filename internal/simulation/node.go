@@ -33,6 +33,7 @@ type node struct {
 	free   []*work             // to be used again
 	inputs []coordinator.Input // of the step at hand
 	timers map[saga.ID]bool    // woken, not committed yet
+	aside  map[saga.ID][]*work // what waits for a saga's mappings
 	moved  map[saga.ID]bool    // by this life; for a planted bug
 
 	life                 int // how often it was started; what a former life planned is void
@@ -90,7 +91,7 @@ func (n *node) start() {
 	w := n.w
 	n.life++
 	n.up, n.dying, n.doomed, n.busy, n.kicked, n.pumping, n.lookAt = true, false, false, false, false, false, -1
-	n.inbox, n.timers, n.moved = nil, map[saga.ID]bool{}, map[saga.ID]bool{}
+	n.inbox, n.timers, n.moved, n.aside = nil, map[saga.ID]bool{}, map[saga.ID]bool{}, map[saga.ID][]*work{}
 	w.record(Record{Kind: Restarted, Who: n.name})
 	engine, err := coordinator.NewEngine(w.ctx, n.disk, transport.Subjects{}, secret, n.cache)
 	if err != nil {
@@ -98,6 +99,9 @@ func (n *node) start() {
 		return
 	}
 	n.engine = engine
+	if w.mapped {
+		n.engine.EvaluateBeside(0)
+	}
 	n.engine.AskUnsent(func(to outbox.Destination, id outbox.ID) string { return n.relay.Unsent(to, id) })
 	credit := w.dice.between(1, 64)
 	if len(w.nodes) > 1 {
@@ -181,8 +185,11 @@ func (n *node) step() {
 		return
 	}
 	w := n.w
-	batch := n.inbox[:min(len(n.inbox), n.batch)]
-	n.inbox = n.inbox[len(batch):]
+	batch := n.take()
+	if len(batch) == 0 {
+		n.kick()
+		return
+	}
 	n.inputs = n.inputs[:0]
 	for _, wk := range batch {
 		n.inputs = append(n.inputs, wk.input)
@@ -193,6 +200,7 @@ func (n *node) step() {
 		n.crash("around a commit")
 		return
 	}
+	n.setAside(batch, out.Costly)
 	delay := 100 * time.Microsecond
 	if w.faulty(SlowDisk) {
 		delay = w.dice.span(10*time.Millisecond, 10*time.Second)
@@ -200,9 +208,49 @@ func (n *node) step() {
 	n.after(delay, func() {
 		n.busy = false
 		n.speak(batch, &out)
-		n.free = append(n.free, batch...)
+		for i, wk := range batch {
+			if !errors.Is(out.Results[i].Err, saga.ErrCostly) {
+				n.free = append(n.free, wk)
+			}
+		}
 		n.kick()
 	})
+}
+
+// take is the next batch: what waits, but for what has to wait for its saga's mappings.
+func (n *node) take() []*work {
+	batch := n.inbox[:min(len(n.inbox), n.batch)]
+	n.inbox = n.inbox[len(batch):]
+	if len(n.aside) == 0 {
+		return batch
+	}
+	var left []*work
+	for _, wk := range batch {
+		if id := wk.input.Saga; n.aside[id] != nil {
+			n.aside[id] = append(n.aside[id], wk)
+		} else {
+			left = append(left, wk)
+		}
+	}
+	return left
+}
+
+// setAside has mappings evaluated, and their sagas go on after a while.
+func (n *node) setAside(batch []*work, costly []coordinator.Costly) {
+	for _, c := range costly {
+		for _, i := range c.Inputs {
+			n.aside[c.Saga] = append(n.aside[c.Saga], batch[i])
+			n.w.sights[SetAside]++
+		}
+		n.after(n.w.dice.span(0, 3*time.Second), func() {
+			n.engine.Provide(c.Saga, c.Evaluate())
+			if n.w.bug != BugForgetsAside {
+				n.inbox = append(n.aside[c.Saga], n.inbox...)
+			}
+			delete(n.aside, c.Saga)
+			n.kick()
+		})
+	}
 }
 
 // speak tells the outside what is durable now.
@@ -221,6 +269,9 @@ func (n *node) speak(batch []*work, out *coordinator.Output) {
 		wk, r := batch[i], &out.Results[i]
 		if !n.up {
 			return
+		}
+		if errors.Is(r.Err, saga.ErrCostly) {
+			continue
 		}
 		if n.w.faulty(CrashBeforeAck) {
 			n.crash("before an acknowledgement")

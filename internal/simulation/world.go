@@ -49,6 +49,7 @@ type world struct {
 	nodes       []*node
 	services    map[string]*service
 	callers     []*caller
+	mapped      bool // definitions have mappings, and they are evaluated beside the engines
 	definitions []*saga.Definition
 	shapes      map[*saga.Definition]*shape
 	repairs     int
@@ -67,8 +68,9 @@ func newWorld(ctx context.Context, o Options, keep bool) *world {
 	w.retention = later.span(time.Second, 20*time.Second)
 	w.tombstones = w.retention + later.span(0, 20*time.Second)
 	w.bus = &bus{w: w}
+	w.mapped = o.Seed%5 == 3 // one that no kept seed has
 	for range d.between(1, 3) {
-		def, shape := definition(d.IntN(definitionPool))
+		def, shape := definition(d.IntN(definitionPool), w.mapped)
 		w.definitions = append(w.definitions, def)
 		w.shapes[def] = shape
 		if err := w.disk.PutDefinition(ctx, def); err != nil {

@@ -1,0 +1,412 @@
+package coordinator_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/amends-dev/amends/client"
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/coordinator"
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/store"
+	"github.com/amends-dev/amends/store/memstore"
+	"github.com/amends-dev/amends/transport/membus"
+)
+
+// costly is a saga whose steps' mappings cost more than a shard evaluates itself.
+func costly(t testing.TB, name string) *saga.Definition {
+	t.Helper()
+	const with = `{"sku": input.sku, "all": [1,2,3,4,5,6,7,8,9,10].map(x, [1,2,3,4,5,6,7,8,9,10].map(y, [1,2,3].map(z, x * y * z)))}`
+	def, err := saga.New(saga.Spec{Name: name, Version: 1, Steps: []saga.Node{
+		{Step: &saga.Step{Name: "reserve", Kind: saga.KindCompensable, Do: saga.Action{Participant: "stock", Action: "reserve", With: with}, Undo: &saga.Action{Participant: "stock", Action: "release"}}},
+		{Step: &saga.Step{Name: "ship", Kind: saga.KindPivot, Do: saga.Action{Participant: "post", Action: "ship", With: with}}},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return def
+}
+
+func startOf(id saga.ID, definition string) coordinator.Input {
+	in := start(id)
+	in.Definition = saga.Ref{Name: definition}
+	return in
+}
+
+// what a store holds of sagas, to compare it with another.
+func picture(t *testing.T, s store.Store, ids ...saga.ID) string {
+	t.Helper()
+	var all []any
+	for _, id := range ids {
+		in, err := s.Load(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		events, err := s.History(t.Context(), id, 1, 100)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, in, events)
+	}
+	text, err := json.MarshalIndent(all, "", " ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text) + strings.Join(slices.Sorted(slices.Values(owed(t, s))), "\n")
+}
+
+// TestCostlyInputsAreGivenBack: a saga that needs a costly mapping is not decided about, and
+// nothing of it is committed, from that input on; the others of the batch are. With what its
+// mappings make it goes on, and ends up where it would be if they had been evaluated at once.
+func TestCostlyInputsAreGivenBack(t *testing.T) {
+	def := costly(t, "dear")
+	plain, s := memstore.New(), memstore.New()
+	want, e := newEngine(t, plain), newEngine(t, s)
+	for _, one := range []*coordinator.Engine{want, e} {
+		if err := one.Register(t.Context(), def); err != nil {
+			t.Fatal(err)
+		}
+	}
+	e.EvaluateBeside(saga.WithinBatch)
+	pause := coordinator.Input{Saga: "s1", Event: saga.Event{Type: saga.Operated, At: noon, Verb: saga.VerbPause, By: "kim", Reason: "wait"}}
+	inputs := []coordinator.Input{startOf("s1", "dear"), start("s2"), pause, startOf("s3", "dear")}
+	step(t, want, inputs...)
+
+	out := step(t, e, inputs...)
+	if out.Moved != 1 || out.Results[1].Err != nil || len(out.Owed) != 2 {
+		t.Errorf("%d sagas were moved, %d messages owed: %v", out.Moved, len(out.Owed), out.Results[1].Err)
+	}
+	for _, i := range []int{0, 2, 3} {
+		if r := out.Results[i]; !errors.Is(r.Err, saga.ErrCostly) || r.Instance != nil {
+			t.Errorf("input %d: %+v", i, r)
+		}
+	}
+	if len(out.Costly) != 2 || out.Costly[0].Saga != "s1" || !slices.Equal(out.Costly[0].Inputs, []int{0, 2}) || !slices.Equal(out.Costly[1].Inputs, []int{3}) {
+		t.Fatalf("%+v", out.Costly)
+	}
+	for _, id := range []saga.ID{"s1", "s3"} {
+		if _, err := s.Load(t.Context(), id); !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("%s is there: %v", id, err)
+		}
+	}
+	var again []coordinator.Input
+	for i := range out.Costly {
+		e.Provide(out.Costly[i].Saga, out.Costly[i].Evaluate())
+		for _, k := range out.Costly[i].Inputs {
+			again = append(again, inputs[k])
+		}
+	}
+	if out = step(t, e, again...); len(out.Costly) != 0 || out.Moved != 2 {
+		t.Errorf("%d sagas were moved, and %d are costly", out.Moved, len(out.Costly))
+	}
+	if diff := cmp.Diff(picture(t, plain, "s1", "s2", "s3"), picture(t, s, "s1", "s2", "s3")); diff != "" {
+		t.Errorf("the other way round it is otherwise:\n%s", diff)
+	}
+
+	// Of a saga that is there: what came before the costly input is committed, what was
+	// provided before is forgotten.
+	resume := pause
+	resume.Event.Verb = saga.VerbResume
+	inputs = []coordinator.Input{resume, completed("s1", "stock", "reserve"), pause}
+	step(t, want, inputs...)
+	out = step(t, e, inputs...)
+	if len(out.Costly) != 1 || !slices.Equal(out.Costly[0].Inputs, []int{1, 2}) || out.Moved != 1 {
+		t.Fatalf("%d moved, %+v", out.Moved, out.Costly)
+	}
+	e.Provide("s1", out.Costly[0].Evaluate())
+	if out = step(t, e, inputs[1:]...); len(out.Costly) != 0 {
+		t.Errorf("%+v", out.Costly)
+	}
+	if diff := cmp.Diff(picture(t, plain, "s1"), picture(t, s, "s1")); diff != "" {
+		t.Errorf("the other way round it is otherwise:\n%s", diff)
+	}
+}
+
+// TestCostlyConflict: an input that is costly, of a saga that another coordinator has moved,
+// is looked at again.
+func TestCostlyConflict(t *testing.T) {
+	def := costly(t, "dear")
+	s := memstore.New()
+	e, other := newEngine(t, s), newEngine(t, s)
+	if err := e.Register(t.Context(), def); err != nil {
+		t.Fatal(err)
+	}
+	if err := other.Register(t.Context(), def); err != nil {
+		t.Fatal(err)
+	}
+	step(t, e, startOf("s1", "dear"))
+	e.EvaluateBeside(saga.WithinBatch)
+	pause := coordinator.Input{Saga: "s1", Event: saga.Event{Type: saga.Operated, At: noon, Verb: saga.VerbPause, By: "kim", Reason: "wait"}}
+	step(t, other, pause) // e does not know; of a paused saga nothing is undone, and no mapping is needed
+	cancel := pause
+	cancel.Event.Verb = saga.VerbCancel
+	out := step(t, e, cancel, completed("s1", "stock", "reserve"))
+	if len(out.Costly) != 0 || errors.Join(out.Results[0].Err, out.Results[1].Err) != nil || out.Moved != 1 {
+		t.Errorf("%d moved, %+v, %v, %v", out.Moved, out.Costly, out.Results[0].Err, out.Results[1].Err)
+	}
+}
+
+// many is how many sagas are set aside at most in these tests, and manyBytes their data.
+const (
+	many      = 256
+	manyBytes = 1 << 20
+)
+
+// gate lets evaluations through once it is opened.
+type gate struct {
+	open    chan struct{}
+	mu      sync.Mutex
+	reached int
+}
+
+func (g *gate) wait() {
+	g.mu.Lock()
+	g.reached++
+	g.mu.Unlock()
+	<-g.open
+}
+
+// besides is a town with definitions of its own, and a gate before each evaluation.
+func besides(t *testing.T, config coordinator.Config, defs ...*saga.Definition) (*town, *coordinator.Coordinator, *gate) {
+	t.Helper()
+	w := newTown(t, membus.Options{})
+	if err := w.stopCoordinator(); err != nil {
+		t.Fatal(err)
+	}
+	g := &gate{open: make(chan struct{})}
+	config.Store, config.Bus, config.Secret, config.Logger = w.store, w.bus, []byte("secret"), slog.New(slog.DiscardHandler)
+	config.Definitions = append([]*saga.Definition{checkout}, defs...)
+	c, err := coordinator.New(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	coordinator.BeforeEvaluating(c, g.wait)
+	coordinator.BoundAside(c, many, manyBytes)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- c.Run(ctx) }()
+	w.stopCoordinator = sync.OnceValue(func() error { cancel(); return <-done })
+	synctest.Wait()
+	return w, c, g
+}
+
+// leave stops a town whose sagas are not all of checkout.
+func (w *town) leave() {
+	w.t.Helper()
+	if err := w.stopCoordinator(); err != nil {
+		w.t.Errorf("coordinator: %v", err)
+	}
+	w.stopServices()
+	if err := w.dead.Close(); err != nil {
+		w.t.Error(err)
+	}
+	w.bus.Close()
+}
+
+// begin starts a saga in the background, within an hour.
+func (w *town) begin(ctx context.Context, definition string, id saga.ID) <-chan error {
+	return w.beginWith(ctx, definition, id, order{"tea"})
+}
+
+func (w *town) beginWith(ctx context.Context, definition string, id saga.ID, input any) <-chan error {
+	done := make(chan error, 1)
+	go func() {
+		ctx, cancel := context.WithTimeout(ctx, time.Hour)
+		defer cancel()
+		_, err := client.New(w.bus).Start(ctx, contract.DefinitionRef{Name: definition}, input, client.ID(id))
+		done <- err
+	}()
+	return done
+}
+
+// TestCostlyMappingDelaysNobody: while one saga's mapping is evaluated, others are started
+// and end, on the same shard; what comes for that saga meanwhile waits, and is decided in its
+// order; a stop waits for it.
+func TestCostlyMappingDelaysNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, c, g := besides(t, coordinator.Config{Shards: 1}, costly(t, "dear"))
+		started := w.begin(t.Context(), "dear", "s1")
+		synctest.Wait()
+		if g.reached != 1 {
+			t.Fatalf("%d evaluations have begun", g.reached)
+		}
+		cancelled := make(chan error, 1)
+		go func() {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+			defer cancel()
+			_, err := client.New(w.bus).Cancel(ctx, "s1", "kim", "enough")
+			cancelled <- err
+		}()
+		for i := range 10 {
+			if s := w.run(fmt.Sprint("other-", i)); s.Phase != saga.Completed {
+				t.Errorf("another saga is %s", s.Phase)
+			}
+		}
+		select {
+		case err := <-started:
+			t.Fatalf("it is started: %v", err)
+		case err := <-cancelled:
+			t.Fatalf("it is cancelled: %v", err)
+		default:
+		}
+		stats, err := c.Stats(t.Context())
+		if err != nil || stats.WaitingInputs != 2 {
+			t.Errorf("%d inputs wait: %v", stats.WaitingInputs, err)
+		}
+		stopped := make(chan error, 1)
+		go func() { stopped <- w.stopCoordinator() }()
+		synctest.Wait()
+		close(g.open)
+		if err := errors.Join(<-started, <-cancelled, <-stopped); err != nil {
+			t.Error(err)
+		}
+		events, err := w.store.History(t.Context(), "s1", 1, 10)
+		if err != nil || len(events) < 2 || events[0].Type != saga.Started || events[1].Type != saga.Operated {
+			t.Errorf("its history: %+v, %v", events, err)
+		}
+		w.leave()
+	})
+}
+
+// TestCostlyIsBounded: sagas that wait for their mappings are bounded, each definition leaves
+// room for the others', and what does not fit is refused for now, and taken later.
+func TestCostlyIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		refused := &refusals{}
+		w, _, g := besides(t, coordinator.Config{Shards: 1, Observer: refused}, costly(t, "dear"), costly(t, "costly"))
+		var first, second []<-chan error
+		for i := range many {
+			first = append(first, w.begin(t.Context(), "dear", saga.ID(fmt.Sprint("a-", i))))
+		}
+		time.Sleep(time.Second) // the shard gathers
+		for i := range many / 8 {
+			second = append(second, w.begin(t.Context(), "costly", saga.ID(fmt.Sprint("b-", i))))
+		}
+		time.Sleep(time.Second)
+		count := func(done []<-chan error) (waiting []<-chan error, busy int) {
+			for _, one := range done {
+				select {
+				case err := <-one:
+					var refused *client.Error
+					if !errors.As(err, &refused) || !errors.Is(err, client.ErrOverloaded) || refused.RetryAfter <= 0 {
+						t.Errorf("%v", err)
+					}
+					busy++
+				default:
+					waiting = append(waiting, one)
+				}
+			}
+			return waiting, busy
+		}
+		ones, busy := count(first)
+		if n := len(ones); n < many/2 || n > many/2+3 || busy != many-n {
+			t.Errorf("of the first %d wait and %d are refused, of %d", n, busy, many)
+		}
+		others, busy := count(second)
+		if busy > 0 {
+			t.Errorf("of the others %d wait and %d are refused", len(others), busy)
+		}
+		if n := refused.by[coordinator.LimitWaiting]; n < many/2-3 {
+			t.Errorf("%d refusals are counted", n)
+		}
+		if s := w.run("plain"); s.Phase != saga.Completed {
+			t.Errorf("another saga is %s", s.Phase)
+		}
+		close(g.open)
+		for i, one := range slices.Concat(ones, others) {
+			if err := <-one; err != nil {
+				t.Errorf("start %d: %v", i, err)
+			}
+		}
+		w.leave()
+	})
+}
+
+// TestCostlyDataIsBounded: what waits is bounded by its data as well.
+func TestCostlyDataIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, _, g := besides(t, coordinator.Config{Shards: 1}, costly(t, "dear"), costly(t, "costly"))
+		large := order{strings.Repeat("x", manyBytes/16)}
+		var first []<-chan error
+		for i := range 16 {
+			first = append(first, w.beginWith(t.Context(), "dear", saga.ID(fmt.Sprint("a-", i)), large))
+		}
+		time.Sleep(time.Second)
+		other := w.beginWith(t.Context(), "costly", "b", large)
+		time.Sleep(time.Second)
+		waiting := 0
+		for _, one := range append(first, other) {
+			select {
+			case err := <-one:
+				if !errors.Is(err, client.ErrOverloaded) {
+					t.Errorf("%v", err)
+				}
+			default:
+				waiting++
+			}
+		}
+		if waiting < 9 || waiting > 11 { // half of the room, the one that passes it, and another definition's
+			t.Errorf("%d starts wait", waiting)
+		}
+		close(g.open)
+		if err := <-other; err != nil {
+			t.Error(err)
+		}
+		w.leave()
+	})
+}
+
+// TestCostlyAnswersComeAgain: an answer that does not fit is given back to the bus, and taken
+// later; nothing is lost.
+func TestCostlyAnswersComeAgain(t *testing.T) {
+	const with = `[1,2,3,4,5,6,7,8,9,10].map(x, [1,2,3,4,5,6,7,8,9,10].map(y, [1,2,3].map(z, x * y * z)))`
+	later, err := saga.New(saga.Spec{Name: "later", Version: 1, Steps: []saga.Node{
+		{Step: &saga.Step{Name: "reserve", Kind: saga.KindRetriable, Do: saga.Action{Participant: "stock", Action: "reserve"}}},
+		{Step: &saga.Step{Name: "charge", Kind: saga.KindRetriable, Do: saga.Action{Participant: "bank", Action: "charge", With: `{"sku": string(size(` + with + `))}`}}},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		w, _, g := besides(t, coordinator.Config{Shards: 1}, later)
+		for i := range many {
+			if err := <-w.begin(t.Context(), "later", saga.ID(fmt.Sprint("a-", i))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		synctest.Wait()
+		if s := w.run("plain"); s.Phase != saga.Completed {
+			t.Errorf("another saga is %s", s.Phase)
+		}
+		time.Sleep(3 * time.Second) // what does not fit comes again and again
+		close(g.open)
+		opened := time.Now()
+		for i := range many {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+			s, err := client.New(w.bus).Wait(ctx, saga.ID(fmt.Sprint("a-", i)))
+			if cancel(); err != nil || s.Phase != saga.Completed {
+				t.Fatalf("saga %d is %+v: %v", i, s, err)
+			}
+			for _, step := range s.Steps {
+				if step.Attempt != 1 {
+					t.Errorf("saga %d: step %s took %d attempts", i, step.Name, step.Attempt)
+				}
+			}
+		}
+		if took := time.Since(opened); took > 5*time.Second {
+			t.Errorf("it took %s until all were taken: they were not given back", took)
+		}
+		w.leave()
+	})
+}
