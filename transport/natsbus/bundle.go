@@ -157,14 +157,14 @@ func (f *frame) pairs(list []pair) ([]pair, error) {
 	if !ok || !strings.HasSuffix(rest, "\r\n") {
 		return list, errors.New("its headers begin with NATS/1.0 and end with an empty line")
 	}
-	for {
+	for n := 2; ; n++ {
 		line, more, _ := strings.Cut(rest, "\r\n")
 		if line == "" && more == "" {
 			return list, nil
 		}
 		key, value, ok := strings.Cut(line, ":")
 		if !ok || key == "" {
-			return list, fmt.Errorf("header %q is no name, colon and value", cut(line))
+			return list, fmt.Errorf("line %d of its headers is no name, colon and value", n) // it may be anything
 		}
 		list = join(list, key, trim(value))
 		rest = more

@@ -371,7 +371,7 @@ func TestBundleOfOthers(t *testing.T) {
 		{"saga.event.inventory.bundle.1", "3 tokens"},
 		{"saga.event.inventory.bundle.2", "has 1 messages, and its subject says 2"},
 		{own, `"done"`},
-		{own, `"no header" is no name, colon and value`},
+		{own, `line 2 of its headers is no name, colon and value`},
 	}
 	ctx := within(t)
 	var letters []transport.DeadLetter
