@@ -1,0 +1,39 @@
+package coordinator_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/amends-dev/amends/coordinator"
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/transport"
+)
+
+// TestDeadLettersQuoteNoData: neither the reason of a dead letter nor that of a result which
+// cannot be used holds anything of what came. Only the reason that a participant gives by
+// answering with it, and with no reason beside it, is its data.
+func TestDeadLettersQuoteNoData(t *testing.T) {
+	const word = "4111x1111y1111"
+	data := []byte(`{"card":"` + word + `"}`)
+	good := transport.Envelope{Subject: "saga.event.bank.order-1.charge.do.1", Type: transport.TypeCompleted, Data: data}
+	for name, change := range map[string]func(*transport.Envelope){
+		"subject":      func(e *transport.Envelope) { e.Subject = "saga.event.bank.order-1.charge" },
+		"attempt":      func(e *transport.Envelope) { e.Subject = "saga.event.bank.order-1.charge.do.x" },
+		"type":         func(e *transport.Envelope) { e.Type = "done" },
+		"content type": func(e *transport.Envelope) { e.ContentType = "no type" },
+		"size":         func(e *transport.Envelope) { e.Data = []byte(strings.Repeat(word, saga.MaxPayload)) },
+		"failed":       func(e *transport.Envelope) { e.Type, e.Reason = transport.TypeFailed, "no" },
+		"rejected":     func(e *transport.Envelope) { e.Type, e.Reason = transport.TypeRejected, "no" },
+	} {
+		e := good
+		change(&e)
+		input, class, err := coordinator.ReadAnswer(transport.Subjects{}, &e, time.Unix(1, 0))
+		if err == nil && input.Event.Reason == "" {
+			t.Errorf("%s: nothing is said: %+v", name, input.Event)
+		}
+		if err != nil && (class == "" || strings.Contains(err.Error(), word)) || strings.Contains(input.Event.Reason, word) {
+			t.Errorf("%s: %s %v; %s", name, class, err, input.Event.Reason)
+		}
+	}
+}
