@@ -162,9 +162,9 @@ func (e *Envelope) set(name, value string) (err error) {
 		e.Direction = contract.Direction(value)
 		err = e.Direction.Check()
 	case AttrAttempt:
-		e.Attempt, err = strconv.Atoi(value)
-		if err != nil || e.Attempt < 1 {
-			err = badAttribute(name, value, "is not a number from 1")
+		var ok bool
+		if e.Attempt, ok = contract.ParseNumber(value, 1); !ok {
+			err = badAttribute(name, value, "is not a number from 1, in digits without a zero in front")
 		}
 	case AttrReplyTo:
 		e.ReplyTo = value
@@ -205,10 +205,10 @@ func parseBool(name, value string) (bool, error) {
 }
 
 func parseRetryAfter(name, value string) (time.Duration, error) {
-	ms, err := strconv.ParseUint(value, 10, 32)
+	ms, ok := contract.ParseNumber(value, 0)
 	d := time.Duration(ms) * time.Millisecond
-	if err != nil || d > MaxRetryAfter {
-		return 0, badAttribute(name, value, fmt.Sprintf("is not a number of milliseconds up to %d", MaxRetryAfter.Milliseconds()))
+	if !ok || d > MaxRetryAfter {
+		return 0, badAttribute(name, value, fmt.Sprintf("is not a number of milliseconds up to %d, in digits without a zero in front", MaxRetryAfter.Milliseconds()))
 	}
 	return d, nil
 }
@@ -229,9 +229,9 @@ func parseDefinition(value string) (ref contract.DefinitionRef, err error) {
 	}
 	ref.Name = name
 	if versioned {
-		ref.Version, err = strconv.Atoi(version)
-		if err != nil || ref.Version < 1 {
-			return ref, badAttribute(AttrDefinition, value, "is not name or name/version with a version from 1")
+		var ok bool
+		if ref.Version, ok = contract.ParseNumber(version, 1); !ok {
+			return ref, badAttribute(AttrDefinition, value, "is not name or name/version with a version from 1, in digits without a zero in front")
 		}
 	}
 	return ref, nil

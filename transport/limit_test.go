@@ -24,8 +24,8 @@ func largest() transport.Envelope {
 		ID: text(transport.MaxID), Source: text(transport.MaxSource), Type: text(transport.MaxType), Time: moment,
 		ContentType: text(transport.MaxContentType),
 		TraceParent: traceParent, TraceState: strings.Repeat("~", transport.MaxTraceState),
-		Saga: contract.SagaID(strings.Repeat("x", contract.MaxSagaIDLength)), Birth: math.MaxInt64, Definition: contract.DefinitionRef{Name: name, Version: math.MaxInt},
-		Step: contract.StepName(name), Direction: contract.Back, Attempt: math.MaxInt, ReplyTo: strings.Repeat("ÿ", transport.MaxSubject/2),
+		Saga: contract.SagaID(strings.Repeat("x", contract.MaxSagaIDLength)), Birth: math.MaxInt64, Definition: contract.DefinitionRef{Name: name, Version: contract.MaxNumber},
+		Step: contract.StepName(name), Direction: contract.Back, Attempt: contract.MaxNumber, ReplyTo: strings.Repeat("ÿ", transport.MaxSubject/2),
 		Expires: moment, Reason: text(transport.MaxReason), Final: true, Code: text(transport.MaxCode), RetryAfter: transport.MaxRetryAfter,
 	}
 }
@@ -74,14 +74,14 @@ func TestLongestSubjectsFit(t *testing.T) {
 	s, name := transport.Subjects{Prefix: prefix}, string(e.Step)
 	key := contract.Key{Saga: e.Saga, Birth: e.Birth, Step: e.Step, Direction: contract.Back}
 	for _, subject := range []string{
-		s.Command(name, name), s.Event(name, key, math.MaxInt), s.Bundle(transport.Events, name, math.MaxInt),
+		s.Command(name, name), s.Event(name, key, contract.MaxNumber), s.Bundle(transport.Events, name, contract.MaxNumber),
 		s.Lifecycle(name, contract.Compensating), s.DeadLetter(transport.DeadLetters, name), s.API(transport.APICompareDefinitions),
 	} {
 		if len(subject) > transport.MaxSubject {
 			t.Errorf("subject %s has %d bytes, more than MaxSubject, %d", subject, len(subject), transport.MaxSubject)
 		}
 	}
-	if id := transport.CommandID(key, math.MaxInt) + "/completed/too-large"; len(id) > transport.MaxID {
+	if id := transport.CommandID(key, contract.MaxNumber) + "/completed/too-large"; len(id) > transport.MaxID {
 		t.Errorf("id %s has %d bytes, more than MaxID", id, len(id))
 	}
 	const maxControlLine = 4096 // of a NATS server

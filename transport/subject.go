@@ -73,9 +73,9 @@ func (s Subjects) ParseEvent(subject string) (participant string, key contract.K
 	if err := key.Check(); err != nil {
 		return "", key, 0, fmt.Errorf("subject %q: %w: %s", short(subject), err, right)
 	}
-	attempt, err = strconv.Atoi(tokens[5])
-	if err != nil || attempt < 1 {
-		return "", key, 0, fmt.Errorf("subject %q: attempt %q is not a number from 1: %s", short(subject), short(tokens[5]), right)
+	attempt, ok = contract.ParseNumber(tokens[5], 1)
+	if !ok {
+		return "", key, 0, fmt.Errorf("subject %q: attempt %q is not a number from 1, in digits without a zero in front: %s", short(subject), short(tokens[5]), right)
 	}
 	return tokens[0], key, attempt, nil
 }
@@ -103,8 +103,8 @@ func (s Subjects) ParseBundle(subject string) (participant string, n int, ok boo
 	if participant == "" || !strings.HasSuffix(before, "."+participant) {
 		return "", 0, false
 	}
-	n, err := strconv.Atoi(count)
-	return participant, n, err == nil && n > 0
+	n, ok = contract.ParseNumber(count, 1)
+	return participant, n, ok
 }
 
 // Participant is the token of a command's, an answer's or a bundle's subject that

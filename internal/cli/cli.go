@@ -94,7 +94,7 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		}
 	}()
 	env := &environment{ctx: ctx, stdin: stdin, stdout: stdout, stderr: stderr, origin: setting.New(os.LookupEnv, os.ReadFile)}
-	parser, err := kong.New(&root{},
+	parser, err := kong.New(&root{}, append(decimals(),
 		kong.Name("coordinator"),
 		kong.Description("Amends carries a business transaction across services and makes amends when a step fails.\n\n"+
 			"Exit codes: 0 done, 1 refused or failed, 2 wrong usage or configuration, 3 the store failed, "+
@@ -109,7 +109,7 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 			"max_open":  fmt.Sprint(coordinator.DefaultMaxOpen),
 		},
 		kong.Bind(env),
-	)
+	)...)
 	if err != nil {
 		panic(fmt.Sprintf("cli: the grammar is wrong: %v", err)) // a mistake in this package, found by any test
 	}

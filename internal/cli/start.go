@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strconv"
 	"strings"
 	"time"
 
@@ -87,8 +86,8 @@ func parseRef(s string) (*apiv1.DefinitionRef, error) {
 	name, version, given := strings.Cut(s, "/")
 	ref := &apiv1.DefinitionRef{Name: name}
 	if given {
-		n, err := strconv.Atoi(version)
-		if err != nil || n < 1 {
+		n, ok := contract.ParseNumber(version, 1)
+		if !ok {
 			return ref, fmt.Errorf("definition %q: write the name, or name/version with a version from 1, such as checkout/3", s)
 		}
 		ref.Version = int64(n)

@@ -122,6 +122,11 @@ var fixtures = []fixture{
 		"internal/cli/cli.go", "package cli\ntype root struct {\n\tServe int `cmd:\"\"`\n\tDead int `cmd:\"\" name:\"dead-letters\"`\n}\n"), ""},
 	{"commands", "unknown", files("README.md", "```sh\ncoordinator explode\n```\n", "internal/cli/cli.go", "package cli\n"), "coordinator explode"},
 
+	{"numbers", "one spelling", files("transport/t.go", "package transport\nimport \"strconv\"\nvar _ = strconv.Itoa(1)\n"), ""},
+	{"numbers", "any spelling", files("transport/natsbus/t.go", "package natsbus\nimport \"strconv\"\nvar _, _ = strconv.Atoi(\"01\")\n"), "takes +1 and 01 for 1"},
+	{"numbers", "scanned", files("api/t.go", "package api\nimport \"fmt\"\nvar _, _ = fmt.Sscanf(\"01\", \"%d\")\n"), "fmt.Sscanf"},
+	{"numbers", "elsewhere", files("internal/bench/t.go", "package bench\nimport \"strconv\"\nvar _, _ = strconv.Atoi(\"01\")\n"), ""},
+
 	{"invariants", "uncited", files(Map, "I1 I2 I3 I4 I5 I6 I7 I8 I9 I10\n", "p/p_test.go", "package p\n// I1 I2 I3 I4 I5 I6 I7 I8 I9\n"), "no test cites I10"},
 	{"invariants", "undefined", files(Map, "I1\n"), "does not define I2"},
 }

@@ -28,6 +28,7 @@ var rules = map[string]Rule{
 	"snippets":         Snippets,
 	"commands":         Commands,
 	"invariants":       Cited,
+	"numbers":          Numbers,
 }
 
 // sizes are the bounds on functions and files. Longer and Files only shrink.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/transport"
 	"github.com/amends-dev/amends/transport/natsbus/internal/percent"
 )
@@ -129,14 +130,14 @@ func unpackOne(data []byte) (f frame, rest []byte, err error) {
 	if !ok || !ours {
 		return f, nil, errFrame
 	}
-	header, err1 := strconv.ParseUint(string(first), 10, 31)
-	total, err2 := strconv.ParseUint(string(second), 10, 31)
-	if err1 != nil || err2 != nil || header > total || total+2 > uint64(len(rest)) || string(rest[total:total+2]) != "\r\n" {
+	header, ok1 := contract.ParseNumber(string(first), 0)
+	total, ok2 := contract.ParseNumber(string(second), 0)
+	if !ok1 || !ok2 || header > total || total > len(rest)-2 || string(rest[total:total+2]) != "\r\n" {
 		return f, nil, errFrame
 	}
-	text := string(data[:len(data)-len(rest)+int(header)]) // one for all of the attributes
+	text := string(data[:len(data)-len(rest)+header]) // one for all of the attributes
 	f.subject = text[len("HPUB ") : len("HPUB ")+len(subject)]
-	f.header = text[len(text)-int(header):]
+	f.header = text[len(text)-header:]
 	f.data = bytes.Clone(rest[header:total])
 	return f, rest[total+2:], nil
 }

@@ -202,3 +202,29 @@ func TestBundleID(t *testing.T) {
 		t.Errorf("id %q, though one of them is not to be deduplicated", got)
 	}
 }
+
+// A number has one spelling: in what a consumer says of bundles, and in a bundle.
+func TestOneSpellingInBundles(t *testing.T) {
+	bundle := func(header, total string) []byte {
+		return []byte("HPUB s " + header + " " + total + "\r\nNATS/1.0\r\n\r\n{}\r\n")
+	}
+	if f, err := unpack(bundle("12", "14"), 1); err != nil || string(f[0].data) != "{}" {
+		t.Fatalf("%+v, %v", f, err)
+	}
+	if n := bundleOf(map[string]string{metaBundle: "12"}); n != 12 {
+		t.Fatalf("12 is read as %d", n)
+	}
+	for _, text := range []string{"012", "+12", " 12", "12 ", "12.0", "1_2", "0xc", "١٢"} {
+		if _, err := unpack(bundle(text, "14"), 1); err == nil {
+			t.Errorf("%q is read as the bytes of headers", text)
+		}
+		if n := bundleOf(map[string]string{metaBundle: text}); n != 0 {
+			t.Errorf("%q is read as %d commands", text, n)
+		}
+	}
+	for _, text := range []string{"014", "+14", "14.0"} {
+		if _, err := unpack(bundle("12", text), 1); err == nil {
+			t.Errorf("%q is read as the bytes in all", text)
+		}
+	}
+}

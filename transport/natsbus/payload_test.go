@@ -39,8 +39,8 @@ func largestCommand() transport.Envelope {
 		ID: text(transport.MaxID), Source: text(transport.MaxSource), Type: transport.TypeCommand, Time: moment,
 		ContentType: `text/plain; a="` + strings.Repeat(" ", transport.MaxContentType-len(`text/plain; a=""`)) + `"`,
 		TraceParent: trace, TraceState: strings.Repeat("~", transport.MaxTraceState),
-		Saga: key.Saga, Birth: key.Birth, Definition: contract.DefinitionRef{Name: name, Version: math.MaxInt}, Step: key.Step, Direction: key.Direction,
-		Attempt: math.MaxInt, ReplyTo: subjects.Event(name, key, math.MaxInt), Expires: moment,
+		Saga: key.Saga, Birth: key.Birth, Definition: contract.DefinitionRef{Name: name, Version: contract.MaxNumber}, Step: key.Step, Direction: key.Direction,
+		Attempt: contract.MaxNumber, ReplyTo: subjects.Event(name, key, contract.MaxNumber), Expires: moment,
 		Reason: text(transport.MaxReason), Final: true, Code: text(transport.MaxCode), RetryAfter: transport.MaxRetryAfter,
 		Data: fmt.Appendf(nil, `{"request":"%s","result":%s}`, quoted, result),
 	}

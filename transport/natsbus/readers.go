@@ -5,12 +5,12 @@ import (
 	"errors"
 	"maps"
 	"slices"
-	"strconv"
 	"sync"
 	"sync/atomic"
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/transport"
 )
 
@@ -85,8 +85,8 @@ func (b *Bus) learn(ctx context.Context) {
 
 // bundleOf is what metadata says about bundles; 0: nothing that makes sense.
 func bundleOf(metadata map[string]string) int {
-	n, err := strconv.Atoi(metadata[metaBundle])
-	if err != nil || n < 2 {
+	n, ok := contract.ParseNumber(metadata[metaBundle], 2)
+	if !ok {
 		return 0
 	}
 	return min(n, bundleMost)
