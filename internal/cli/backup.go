@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"github.com/amends-dev/amends/internal/daemon"
+	"github.com/amends-dev/amends/internal/plural"
+	"github.com/amends-dev/amends/internal/terminal"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/store/boltstore"
 )
@@ -31,12 +33,12 @@ func (c *backupCmd) Run(env *environment) error {
 	if c.DataDir != "" {
 		read = c.offline
 	}
-	seen := newPace(env.stderr, c.File, "bytes", 0)
+	seen := newPace(env.stderr, c.File, "byte", "bytes", 0)
 	n, err := writeWhole(c.File, func(w io.Writer) (int64, error) { return read(env.ctx, io.MultiWriter(w, seen)) })
 	if err != nil {
 		return err
 	}
-	_, _ = fmt.Fprintf(env.stdout, "%s: %d bytes\n", c.File, n)
+	env.stdout.Printf("%s: %s\n", c.File, plural.Of(n, "byte", "bytes"))
 	return nil
 }
 
@@ -61,7 +63,7 @@ func (c *backupCmd) online(ctx context.Context, w io.Writer) (int64, error) {
 	defer func() { _ = response.Body.Close() }()
 	if response.StatusCode != http.StatusOK {
 		text, _ := io.ReadAll(io.LimitReader(response.Body, 4<<10))
-		return 0, fmt.Errorf("the coordinator answers %s: %s", response.Status, oneLine(strings.TrimSpace(string(text)), 400))
+		return 0, fmt.Errorf("the coordinator answers %s: %s", response.Status, terminal.Cut(strings.TrimSpace(string(text)), 400))
 	}
 	n, err := io.Copy(w, response.Body)
 	if err != nil {
@@ -145,7 +147,7 @@ func (c *restoreCmd) Run(env *environment) error {
 	}
 	options := boltstore.RestoreOptions{Keys: keys}
 	if c.AcceptDamaged {
-		options.OnDamaged = func(err error) { _, _ = fmt.Fprintf(env.stderr, "taken as it is: %v\n", err) }
+		options.OnDamaged = func(err error) { env.stderr.Printf("taken as it is: %v\n", err) }
 	}
 	if err := restoreFile(env, c.File, path, options); err != nil {
 		if errors.Is(err, store.ErrCorrupt) && !errors.Is(err, boltstore.ErrBackup) {
@@ -153,7 +155,7 @@ func (c *restoreCmd) Run(env *environment) error {
 		}
 		return err
 	}
-	_, _ = fmt.Fprintf(env.stdout, "%s: restored; start it with: coordinator serve --data-dir %s\n", path, c.DataDir)
+	env.stdout.Printf("%s: restored; start it with: coordinator serve --data-dir %s\n", path, c.DataDir)
 	return nil
 }
 
@@ -168,6 +170,6 @@ func restoreFile(env *environment, file, path string, options boltstore.RestoreO
 	if err != nil {
 		return err
 	}
-	seen := newPace(env.stderr, path, "bytes", info.Size())
+	seen := newPace(env.stderr, path, "byte", "bytes", info.Size())
 	return boltstore.Restore(env.ctx, io.TeeReader(backup, seen), path, options)
 }

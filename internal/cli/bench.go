@@ -7,11 +7,11 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/amends-dev/amends/internal/bench"
 	"github.com/amends-dev/amends/internal/heap"
+	"github.com/amends-dev/amends/internal/terminal"
 )
 
 // benchCmds are the benchmarks; without a name it is the first.
@@ -39,7 +39,7 @@ func (c *benchCmd) Run(env *environment) error {
 	}
 	to := io.Discard
 	if c.Output == "json" {
-		to = env.stdout
+		to = env.stdout.Lines()
 	}
 	if c.Write != "" {
 		f, err := os.Create(c.Write)
@@ -49,7 +49,7 @@ func (c *benchCmd) Run(env *environment) error {
 		defer func() { _ = f.Close() }() // each object was written with its error
 		to = io.MultiWriter(to, f)
 	}
-	heap.Suit(env.ctx, slog.New(slog.NewTextHandler(env.stderr, nil))) // as serve does
+	heap.Suit(env.ctx, slog.New(slog.NewTextHandler(env.stderr.Lines(), nil))) // as serve does
 	var all []bench.Figures
 	encoder := json.NewEncoder(to)
 	for _, o := range c.runs() {
@@ -95,7 +95,7 @@ func (c *benchCmd) one(env *environment, o bench.Options) (bench.Figures, error)
 		return bench.Figures{}, err
 	}
 	defer remove()
-	o.Dir, o.Progress = dir, env.stderr
+	o.Dir, o.Progress = dir, env.stderr.Lines()
 	if c.Profile == "" {
 		return bench.Run(env.ctx, o)
 	}
@@ -108,7 +108,7 @@ func (c *benchCmd) one(env *environment, o bench.Options) (bench.Figures, error)
 	return figures, errors.Join(err, f.Close())
 }
 
-func printFigures(w io.Writer, all []bench.Figures) {
+func printFigures(w *terminal.Stream, all []bench.Figures) {
 	rows := [][]string{{"MIX", "CARRIER", "IN FLIGHT", "SAGAS/S", "OF BARE BUS", "OF HAND-WRITTEN", "P50 MS", "P99 MS", "P99.9 MS", "CPU S/1000", "BUS CPU", "HAND CPU", "FSYNCS/SAGA", "BYTES/SAGA", "ALLOCS/TRANSITION", "PEAK RSS MB"}}
 	for _, f := range all {
 		rows = append(rows, []string{
@@ -119,14 +119,14 @@ func printFigures(w io.Writer, all []bench.Figures) {
 			fmt.Sprintf("%.0f", f.AllocationsPerStep), fmt.Sprint(f.PeakRSSBytes >> 20),
 		})
 	}
-	table(w, rows)
-	_, _ = fmt.Fprintln(w, strings.TrimSpace(`
-Four steps a saga; embedded NATS with file storage, every commit on disk, participants with an inbox in memory, callers
+	w.Table(rows)
+	w.Printf(`Four steps a saga; embedded NATS with file storage, every commit on disk, participants with an inbox in memory, callers
 that run them, all in this process. Right after each run the bare bus carries the same messages by plain nats.go
 code, and a saga written by hand on Watermill's router and a bbolt table does the same work: the ratios are to them, and
-BUS CPU and HAND CPU are theirs. Figures of different machines do not compare; ratios of one run do.`))
+BUS CPU and HAND CPU are theirs. Figures of different machines do not compare; ratios of one run do.
+`)
 	for _, line := range remarks(all) {
-		_, _ = fmt.Fprintln(w, line)
+		w.Printf("%s\n", line)
 	}
 }
 

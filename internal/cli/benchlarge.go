@@ -4,15 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/amends-dev/amends/internal/bench"
 	"github.com/amends-dev/amends/internal/daemon"
+	"github.com/amends-dev/amends/internal/terminal"
 )
 
 type benchLargeCmd struct {
@@ -44,7 +43,7 @@ func (c *benchLargeCmd) Run(env *environment) error {
 	}
 	defer remove()
 	figures, err := bench.Large(env.ctx, bench.LargeOptions{
-		Open: c.Open, Ended: c.Ended, InFlight: c.InFlight, For: c.For, Dir: dir, Store: daemon.StoreFile, Progress: env.stderr,
+		Open: c.Open, Ended: c.Ended, InFlight: c.InFlight, For: c.For, Dir: dir, Store: daemon.StoreFile, Progress: env.stderr.Lines(),
 		Serve: func(dir, ready string, retention time.Duration) *exec.Cmd {
 			// Room for new sagas beside those that are there. An interrupt ends it in order.
 			return exec.CommandContext(context.WithoutCancel(env.ctx), program, "serve", "--data-dir", dir, "--ready-file", ready, "--nats-listen", "127.0.0.1:0", "--http", "127.0.0.1:0",
@@ -54,10 +53,10 @@ func (c *benchLargeCmd) Run(env *environment) error {
 	if err != nil {
 		return err
 	}
-	return c.print(env.stdout, figures, func(w io.Writer) { printLarge(w, &figures) })
+	return c.print(env.stdout, figures, func(w *terminal.Stream) { printLarge(w, &figures) })
 }
 
-func printLarge(w io.Writer, f *bench.LargeFigures) {
+func printLarge(w *terminal.Stream, f *bench.LargeFigures) {
 	mib := func(n int64) string { return fmt.Sprintf("%d MiB", n>>20) }
 	rows := [][]string{
 		{"FIGURE", "FULL STORE", "EMPTY STORE"},
@@ -71,22 +70,22 @@ func printLarge(w io.Writer, f *bench.LargeFigures) {
 		{"new sagas a second", fmt.Sprintf("%.0f (%.2f of empty)", f.SagasPerSecond, f.ThroughputRatio), fmt.Sprintf("%.0f", f.EmptySagasPerSecond)},
 		{"coordinator's CPU s/1000", fmt.Sprintf("%.3f", f.CPUPer1000), fmt.Sprintf("%.3f", f.EmptyCPUPer1000)},
 	}
-	table(w, rows)
-	_, _ = fmt.Fprintln(w)
+	w.Table(rows)
+	w.Printf("\n")
 	rows = [][]string{{"FIRST PAGE OF", "SAGAS", "MORE", "FIRST MS", "P50 MS", "MAX MS"}}
 	for _, l := range f.Lists {
 		rows = append(rows, []string{l.Filter, fmt.Sprint(l.Sagas), fmt.Sprint(l.More), fmt.Sprintf("%.1f", l.FirstMs), fmt.Sprintf("%.1f", l.P50Ms), fmt.Sprintf("%.1f", l.MaxMs)})
 	}
-	table(w, rows)
+	w.Table(rows)
 	if e := f.Expiry; e != nil {
-		_, _ = fmt.Fprintln(w)
-		table(w, [][]string{
+		w.Printf("\n")
+		w.Table([][]string{
 			{"AT " + fmt.Sprintf("%.0f", e.Rate) + " SAGAS/S", "P50 MS", "P99 MS"},
 			{"nothing expires", fmt.Sprintf("%.1f", e.QuietP50Ms), fmt.Sprintf("%.1f", e.QuietP99Ms)},
 			{fmt.Sprintf("%.0f a second expire", e.ExpiredPerSecond), fmt.Sprintf("%.1f", e.P50Ms), fmt.Sprintf("%.1f", e.P99Ms)},
 		})
 	}
-	_, _ = fmt.Fprintln(w, strings.TrimSpace(`
-Both coordinators are processes of their own, with their streams in files and every commit on disk; participants and
-callers are in this one. Throughput is measured in turns. Compare the columns; figures of different machines do not.`))
+	w.Printf(`Both coordinators are processes of their own, with their streams in files and every commit on disk; participants and
+callers are in this one. Throughput is measured in turns. Compare the columns; figures of different machines do not.
+`)
 }

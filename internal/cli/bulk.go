@@ -13,6 +13,8 @@ import (
 	"connectrpc.com/connect"
 	"golang.org/x/term"
 
+	"github.com/amends-dev/amends/internal/plural"
+	"github.com/amends-dev/amends/internal/terminal"
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 )
 
@@ -47,7 +49,7 @@ func (f *decisionFlags) operateAll(env *environment, d *apiv1.Decision) error {
 		return err
 	}
 	if did.GetRefused() > 0 {
-		return &exitError{code: ExitFailed, err: fmt.Errorf("%s was refused for %d of %d sagas", d.GetVerb(), did.GetRefused(), did.GetMatched())}
+		return &exitError{code: ExitFailed, err: fmt.Errorf("%s was refused for %d of %s", d.GetVerb(), did.GetRefused(), plural.Of(did.GetMatched(), "saga", "sagas"))}
 	}
 	return nil
 }
@@ -61,7 +63,7 @@ func (f *decisionFlags) all(env *environment, request *apiv1.OperateAllRequest) 
 			return err
 		}
 		defer func() { _ = stream.Close() }()
-		seen := newPace(env.stderr, request.GetDecision().GetVerb(), "sagas", request.GetAtMost())
+		seen := newPace(env.stderr, request.GetDecision().GetVerb(), "saga", "sagas", request.GetAtMost())
 		for stream.Receive() {
 			m := stream.Msg()
 			seen.add(m.GetMatched() - seen.done)
@@ -78,13 +80,13 @@ func (f *decisionFlags) all(env *environment, request *apiv1.OperateAllRequest) 
 
 // tell prints what was done or would be.
 func (f *decisionFlags) tell(env *environment, sum *apiv1.OperateAllResponse, what string) error {
-	return f.print(env.stdout, sum, func(w io.Writer) {
-		_, _ = fmt.Fprintf(w, "%s: %d of %d sagas that match, refused for %d\n", what, sum.GetDone(), sum.GetMatched(), sum.GetRefused())
+	return f.print(env.stdout, sum, func(w *terminal.Stream) {
+		w.Printf("%s: %d of %s, refused for %d\n", what, sum.GetDone(), plural.Of(sum.GetMatched(), "saga that matches", "sagas that match"), sum.GetRefused())
 		for _, r := range sum.GetRefusals() {
-			_, _ = fmt.Fprintf(w, "  %s: %s\n", oneLine(r.GetId(), 128), oneLine(r.GetReason(), 200))
+			w.Printf("  %s: %s\n", terminal.Cut(r.GetId(), 128), terminal.Cut(r.GetReason(), 200))
 		}
 		if rest := sum.GetRefused() - int64(len(sum.GetRefusals())); rest > 0 {
-			_, _ = fmt.Fprintf(w, "  and %d more\n", rest)
+			w.Printf("  and %d more\n", rest)
 		}
 	})
 }
@@ -94,12 +96,12 @@ func (f *decisionFlags) confirm(env *environment, d *apiv1.Decision, would *apiv
 	if f.Yes {
 		return nil
 	}
-	question := fmt.Sprintf("%s %d sagas (%d match, refused for %d)?", d.GetVerb(), would.GetDone(), would.GetMatched(), would.GetRefused())
+	question := fmt.Sprintf("%s %s (%s, refused for %d)?", d.GetVerb(), plural.Of(would.GetDone(), "saga", "sagas"), plural.Of(would.GetMatched(), "matches", "match"), would.GetRefused())
 	in, ok := env.stdin.(*os.File)
 	if !ok || !term.IsTerminal(int(in.Fd())) {
 		return &exitError{code: ExitUsage, err: errors.New(question), hint: "nothing was done; say --yes to do it, or --dry-run to see more"}
 	}
-	_, _ = fmt.Fprintf(env.stderr, "%s [y/N] ", question)
+	env.stderr.Printf("%s [y/N] ", question)
 	answer, err := bufio.NewReader(in).ReadString('\n')
 	if err != nil && !errors.Is(err, io.EOF) {
 		return err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"os"
 	"os/signal"
 	"strings"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/amends-dev/amends/coordinator"
 	"github.com/amends-dev/amends/internal/setting"
+	"github.com/amends-dev/amends/internal/terminal"
 )
 
 // root is the grammar of the command line.
@@ -62,8 +64,8 @@ type root struct {
 type environment struct {
 	ctx    context.Context
 	stdin  io.Reader
-	stdout io.Writer
-	stderr io.Writer
+	stdout *terminal.Stream
+	stderr *terminal.Stream
 	origin *setting.Origin // where the values of the flags came from
 	model  *kong.Kong      // the grammar
 	parsed *kong.Context
@@ -78,7 +80,8 @@ type exited int
 func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) (code int) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	context.AfterFunc(ctx, stop) // from now on a signal does what it does to any process
+	log.SetOutput(terminal.New(stderr).Lines()) // what libraries say of what others sent
+	context.AfterFunc(ctx, stop)                // from now on a signal does what it does to any process
 	return Run(ctx, args, stdin, stdout, stderr)
 }
 
@@ -93,13 +96,13 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 			code = int(e)
 		}
 	}()
-	env := &environment{ctx: ctx, stdin: stdin, stdout: stdout, stderr: stderr, origin: setting.New(os.LookupEnv, os.ReadFile)}
+	env := &environment{ctx: ctx, stdin: stdin, stdout: terminal.New(stdout), stderr: terminal.New(stderr), origin: setting.New(os.LookupEnv, os.ReadFile)}
 	parser, err := kong.New(&root{}, append(decimals(),
 		kong.Name("coordinator"),
 		kong.Description("Amends carries a business transaction across services and makes amends when a step fails.\n\n"+
 			"Exit codes: 0 done, 1 refused or failed, 2 wrong usage or configuration, 3 the store failed, "+
 			"4 no coordinator answered, 5 the saga went back, 6 the saga is parked."),
-		kong.Writers(stdout, stderr),
+		kong.Writers(env.stdout.Lines(), env.stderr.Lines()),
 		kong.Exit(func(code int) { panic(exited(code)) }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, FlagsLast: true}),
 		kong.Resolvers(env.origin),
@@ -119,14 +122,18 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	}
 	env.parsed, err = parser.Parse(args)
 	if err != nil {
-		return report(stderr, usage(err))
+		return env.report(usage(err))
 	}
 	if !strings.HasPrefix(env.parsed.Command(), "config") {
 		if err := env.origin.Problem(); err != nil {
-			return report(stderr, &exitError{code: ExitUsage, err: err, hint: "coordinator config check shows every value and where it comes from"})
+			return env.report(&exitError{code: ExitUsage, err: err, hint: "coordinator config check shows every value and where it comes from"})
 		}
 	}
-	return report(stderr, env.parsed.Run())
+	err = env.parsed.Run()
+	if failed := env.stdout.Err(); err == nil && failed != nil {
+		err = fmt.Errorf("write the output: %w", failed)
+	}
+	return env.report(err)
 }
 
 // usage turns a parser's error into one that says how the command is used.
@@ -141,15 +148,23 @@ func usage(err error) error {
 	return &exitError{code: ExitUsage, hint: strings.ReplaceAll(hint, "coordinator coordinator", "coordinator"), err: err}
 }
 
-// report prints an error and what to do next, and returns the exit code.
-func report(stderr io.Writer, err error) int {
+// report prints an error and what to do next, and returns the exit code. An error may
+// have several lines; those behind the first are set back, so that whoever is quoted in
+// it cannot write lines that look like others.
+func (env *environment) report(err error) int {
 	code, hint := exitOf(err)
 	if err == nil || err.Error() == "" {
 		return code
 	}
-	_, _ = fmt.Fprintf(stderr, "coordinator: %v\n", err)
+	for i, line := range strings.Split(err.Error(), "\n") {
+		if i == 0 {
+			env.stderr.Printf("coordinator: %s\n", line)
+		} else {
+			env.stderr.Printf("    %s\n", line)
+		}
+	}
 	if hint != "" {
-		_, _ = fmt.Fprintf(stderr, "  %s\n", hint)
+		env.stderr.Printf("  %s\n", hint)
 	}
 	return code
 }

@@ -1,7 +1,7 @@
 package cli
 
 import (
-	"fmt"
+	"io"
 	"sort"
 	"strings"
 
@@ -44,7 +44,7 @@ compdef _coordinator coordinator
 
 // Run prints the script.
 func (c *completionCmd) Run(env *environment) error {
-	_, err := fmt.Fprint(env.stdout, completionScripts[c.Shell])
+	_, err := io.WriteString(env.stdout.Lines(), completionScripts[c.Shell])
 	return err
 }
 
@@ -56,9 +56,7 @@ type completeCmd struct {
 // Run prints what fits, one to a line.
 func (c *completeCmd) Run(env *environment) error {
 	for _, word := range candidates(env.model.Model.Node, c.Words) {
-		if _, err := fmt.Fprintln(env.stdout, word); err != nil {
-			return err
-		}
+		env.stdout.Printf("%s\n", word)
 	}
 	return nil
 }

@@ -3,9 +3,9 @@ package cli
 import (
 	"errors"
 	"fmt"
-	"io"
 
 	"github.com/amends-dev/amends/internal/setting"
+	"github.com/amends-dev/amends/internal/terminal"
 )
 
 type configCmd struct {
@@ -31,14 +31,14 @@ func (c *checkCmd) Run(env *environment) error {
 		if flag.Name == "output" || flag.Name == "help" {
 			continue
 		}
-		settings = append(settings, configured{flag.Name, oneLine(setting.Shown(flag), 200), env.origin.Of(flag.Name)})
+		settings = append(settings, configured{flag.Name, terminal.Cut(setting.Shown(flag), 200), env.origin.Of(flag.Name)})
 	}
-	if err := c.print(env.stdout, settings, func(w io.Writer) {
+	if err := c.print(env.stdout, settings, func(w *terminal.Stream) {
 		rows := [][]string{{"NAME", "VALUE", "FROM"}}
 		for _, s := range settings {
 			rows = append(rows, []string{s.Name, s.Value, s.From})
 		}
-		table(w, rows)
+		w.Table(rows)
 	}); err != nil {
 		return err
 	}

@@ -13,6 +13,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/amends-dev/amends/internal/terminal"
 )
 
 type contextCmd struct {
@@ -159,7 +161,7 @@ func (cmd *contextListCmd) Run(env *environment) error {
 	for _, name := range c.names() {
 		all = append(all, row{name, name == c.Current, c.Contexts[name]})
 	}
-	return cmd.print(env.stdout, all, func(w io.Writer) {
+	return cmd.print(env.stdout, all, func(w *terminal.Stream) {
 		rows := [][]string{{"", "NAME", "SERVER", "TOKEN FILE", "CA"}}
 		for _, r := range all {
 			star := ""
@@ -168,7 +170,7 @@ func (cmd *contextListCmd) Run(env *environment) error {
 			}
 			rows = append(rows, []string{star, r.Name, r.Server, r.TokenFile, r.CA})
 		}
-		table(w, rows)
+		w.Table(rows)
 	})
 }
 
@@ -240,6 +242,6 @@ func changeContexts(env *environment, change func(*contexts) (did string, err er
 	if err := c.save(path); err != nil {
 		return err
 	}
-	_, _ = fmt.Fprintf(env.stdout, "%s (%s)\n", did, path)
+	env.stdout.Printf("%s (%s)\n", did, path)
 	return nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 	"time"
 
@@ -12,6 +11,8 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/amends-dev/amends/internal/plural"
+	"github.com/amends-dev/amends/internal/terminal"
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 )
 
@@ -48,14 +49,14 @@ func (c *deadListCmd) Run(env *environment) error {
 		if err != nil {
 			return err
 		}
-		return c.print(env.stdout, r.Msg, func(w io.Writer) {
+		return c.print(env.stdout, r.Msg, func(w *terminal.Stream) {
 			rows := [][]string{{"SEQUENCE", "SINCE", "SUBJECT", "REASON", "DATA"}}
 			for _, l := range r.Msg.GetDeadLetters() {
-				rows = append(rows, []string{fmt.Sprint(l.GetSequence()), stamp(l.GetSince()), oneLine(l.GetSubject(), 80), oneLine(l.GetReason(), 80), oneLine(payloadText(l.GetData()), 40)})
+				rows = append(rows, []string{fmt.Sprint(l.GetSequence()), stamp(l.GetSince()), terminal.Cut(l.GetSubject(), 80), terminal.Cut(l.GetReason(), 80), terminal.Cut(payloadText(l.GetData()), 40)})
 			}
-			tableOf(w, rows, screenOf(w), paletteOf(w))
+			w.Table(rows)
 			if next := r.Msg.GetNext(); next != 0 {
-				_, _ = fmt.Fprintf(env.stderr, "there are more; see them with --after %d\n", next)
+				env.stderr.Printf("there are more; see them with --after %d\n", next)
 			}
 		})
 	})
@@ -81,13 +82,13 @@ func (c *deadShowCmd) Run(env *environment) error {
 			return &exitError{code: ExitFailed, err: fmt.Errorf("there is no such dead letter: %d", c.Sequence), hint: "see what there is with: coordinator dead-letters list"}
 		}
 		l := letters[0]
-		return c.print(env.stdout, l, func(w io.Writer) {
-			rows := [][]string{{"sequence", fmt.Sprint(l.GetSequence())}, {"since", stamp(l.GetSince())}, {"stream", l.GetStream()}, {"subject", oneLine(l.GetSubject(), 4096)}, {"reason", oneLine(l.GetReason(), 4096)}}
+		return c.print(env.stdout, l, func(w *terminal.Stream) {
+			rows := [][]string{{"sequence", fmt.Sprint(l.GetSequence())}, {"since", stamp(l.GetSince())}, {"stream", l.GetStream()}, {"subject", terminal.Cut(l.GetSubject(), 4096)}, {"reason", terminal.Cut(l.GetReason(), 4096)}}
 			for _, h := range l.GetHeaders() {
-				rows = append(rows, []string{oneLine(h.GetName(), 100), oneLine(strings.Join(h.GetValues(), ", "), 4096)})
+				rows = append(rows, []string{terminal.Cut(h.GetName(), 100), terminal.Cut(strings.Join(h.GetValues(), ", "), 4096)})
 			}
 			rows = append(rows, []string{"data", payloadText(l.GetData())})
-			tableOf(w, rows, 0, paletteOf(w))
+			w.Whole(rows)
 		})
 	})
 }
@@ -193,14 +194,16 @@ func (c *deadPurgeCmd) Run(env *environment) error {
 	if c.DryRun {
 		did = "would purge"
 	}
-	return c.print(env.stdout, sum, func(w io.Writer) { _, _ = fmt.Fprintf(w, "%s %d dead letters\n", did, sum.GetMatched()) })
+	return c.print(env.stdout, sum, func(w *terminal.Stream) {
+		w.Printf("%s %s\n", did, plural.Of(sum.GetMatched(), "dead letter", "dead letters"))
+	})
 }
 
 // each says what was done to which dead letter, and reports all that failed.
 func (f *callFlags) each(env *environment, reply proto.Message, did string, done []uint64, failed []*apiv1.FailedDeadLetter) error {
-	err := f.print(env.stdout, reply, func(w io.Writer) {
+	err := f.print(env.stdout, reply, func(w *terminal.Stream) {
 		if len(done) > 0 {
-			_, _ = fmt.Fprintf(w, "%s %s\n", did, strings.Trim(fmt.Sprint(done), "[]"))
+			w.Printf("%s %s\n", did, strings.Trim(fmt.Sprint(done), "[]"))
 		}
 	})
 	errs := []error{err}

@@ -5,10 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 
 	"connectrpc.com/connect"
 
+	"github.com/amends-dev/amends/internal/plural"
+	"github.com/amends-dev/amends/internal/terminal"
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/saga/definitionfile"
@@ -58,11 +59,13 @@ func (c *lintCmd) Run(env *environment) error {
 			found[i].Notes = append(found[i].Notes, note.String())
 		}
 	}
-	if printed := c.print(env.stdout, found, func(w io.Writer) {
+	if printed := c.print(env.stdout, found, func(w *terminal.Stream) {
 		for _, d := range found {
-			_, _ = fmt.Fprintf(w, "ok  %s  %d steps  %.12s\n", d.Definition, d.Steps, d.Fingerprint)
+			w.Printf("ok  %s  %s  %.12s
+", d.Definition, plural.Of(d.Steps, "step", "steps"), d.Fingerprint)
 			for _, note := range d.Notes {
-				_, _ = fmt.Fprintf(w, "    note: %s\n", note)
+				w.Printf("    note: %s
+", note)
 			}
 		}
 	}); printed != nil {
@@ -109,9 +112,9 @@ func (c *applyCmd) Run(env *environment) error {
 		}
 		return nil
 	})
-	if printed := c.print(env.stdout, done, func(w io.Writer) {
+	if printed := c.print(env.stdout, done, func(w *terminal.Stream) {
 		for _, d := range done.GetDefinitions() {
-			_, _ = fmt.Fprintf(w, "registered  %s  %.12s\n", refOf(d.GetRef()), d.GetFingerprint())
+			w.Printf("registered  %s  %.12s\n", refOf(d.GetRef()), d.GetFingerprint())
 		}
 	}); printed != nil {
 		return printed
@@ -128,7 +131,7 @@ func (c *defsCmd) Run(env *environment) error {
 		if err != nil {
 			return err
 		}
-		return c.print(env.stdout, r.Msg, func(w io.Writer) {
+		return c.print(env.stdout, r.Msg, func(w *terminal.Stream) {
 			rows := [][]string{{"DEFINITION", "VERSION", "NEWEST", "FINGERPRINT"}}
 			for _, d := range r.Msg.GetDefinitions() {
 				newest := ""
@@ -137,7 +140,7 @@ func (c *defsCmd) Run(env *environment) error {
 				}
 				rows = append(rows, []string{d.GetRef().GetName(), fmt.Sprint(d.GetRef().GetVersion()), newest, fmt.Sprintf("%.12s", d.GetFingerprint())})
 			}
-			tableOf(w, rows, screenOf(w), paletteOf(w))
+			w.Table(rows)
 		})
 	})
 }

@@ -4,12 +4,13 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"os"
 	"strings"
 
 	"connectrpc.com/connect"
 
+	"github.com/amends-dev/amends/internal/plural"
+	"github.com/amends-dev/amends/internal/terminal"
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/saga/definitionfile"
@@ -25,7 +26,7 @@ func (f *serverFlags) lookup(env *environment, what string) (*saga.Definition, e
 			return nil, err
 		}
 		if len(defs) != 1 {
-			return nil, &exitError{code: ExitUsage, err: fmt.Errorf("%s holds %d definitions; name a file with one", what, len(defs))}
+			return nil, &exitError{code: ExitUsage, err: fmt.Errorf("%s holds %s; name a file with one", what, plural.Of(len(defs), "definition", "definitions"))}
 		}
 		return defs[0], nil
 	}
@@ -56,8 +57,8 @@ func (c *defShowCmd) Run(env *environment) error {
 	if err != nil {
 		return err
 	}
-	return c.print(env.stdout, def, func(w io.Writer) {
-		_, _ = fmt.Fprintf(w, "%s  %d steps  %.12s\n\n", def.Ref(), def.Len(), def.Fingerprint())
+	return c.print(env.stdout, def, func(w *terminal.Stream) {
+		w.Printf("%s  %s  %.12s\n\n", def.Ref(), plural.Of(def.Len(), "step", "steps"), def.Fingerprint())
 		rows := [][]string{{"STEP", "KIND", "DO", "TIMEOUT", "ATTEMPTS", "UNDO"}}
 		branches := branchesOf(def.Spec().Steps)
 		for i := range def.Len() {
@@ -69,7 +70,7 @@ func (c *defShowCmd) Run(env *environment) error {
 			}
 			rows = append(rows, []string{branches[i] + string(step.Name), string(step.Kind), actionText(&do), do.Timeout.String(), fmt.Sprint(do.Retry.Attempts), back})
 		}
-		tableOf(w, rows, screenOf(w), paletteOf(w))
+		w.Table(rows)
 	})
 }
 
@@ -119,7 +120,7 @@ func (c *graphCmd) Run(env *environment) error {
 	if c.Format == "svg" {
 		picture = diagram.SVG(def)
 	}
-	_, err = env.stdout.Write(append(bytes.TrimRight(picture, "\n"), '\n'))
+	_, err = env.stdout.Lines().Write(append(bytes.TrimRight(picture, "\n"), '\n'))
 	return err
 }
 
@@ -154,16 +155,16 @@ func (c *diffCmd) Run(env *environment) error {
 	for i, d := range differences {
 		told[i] = difference(d)
 	}
-	if err := c.print(env.stdout, told, func(w io.Writer) {
+	if err := c.print(env.stdout, told, func(w *terminal.Stream) {
 		if len(differences) == 0 {
-			_, _ = fmt.Fprintf(w, "%s and %s do the same\n", from.Ref(), to.Ref())
+			w.Printf("%s and %s do the same\n", from.Ref(), to.Ref())
 			return
 		}
 		rows := [][]string{{"", "WHERE", from.Ref().String(), to.Ref().String()}}
 		for _, d := range differences {
-			rows = append(rows, []string{changeSigns[d.Change], d.Path, oneLine(d.From, 200), oneLine(d.To, 200)})
+			rows = append(rows, []string{changeSigns[d.Change], d.Path, terminal.Cut(d.From, 200), terminal.Cut(d.To, 200)})
 		}
-		tableOf(w, rows, screenOf(w), paletteOf(w))
+		w.Table(rows)
 	}); err != nil {
 		return err
 	}

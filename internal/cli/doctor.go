@@ -3,12 +3,11 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"path/filepath"
 
 	"github.com/amends-dev/amends/internal/daemon"
 	"github.com/amends-dev/amends/internal/doctor"
+	"github.com/amends-dev/amends/internal/terminal"
 )
 
 type doctorCmd struct {
@@ -60,16 +59,15 @@ func (c *doctorCmd) Run(env *environment) error {
 
 // report prints the findings, problems last, where one looks first.
 func (c *doctorCmd) report(env *environment, findings []doctor.Finding) error {
-	if err := c.print(env.stdout, findings, func(w io.Writer) {
-		p := paletteOf(w)
+	if err := c.print(env.stdout, findings, func(w *terminal.Stream) {
 		for _, grade := range []doctor.Grade{doctor.OK, doctor.Unknown, doctor.Warning, doctor.Problem} {
 			for _, f := range findings {
 				if f.Grade != grade {
 					continue
 				}
-				_, _ = fmt.Fprintf(w, "%s%*s %s: %s\n", p.word(string(f.Grade)), 8-len(f.Grade), "", f.Check, oneLine(f.Found, 1000))
+				w.Printf("%s%*s %s: %s\n", w.Word(string(f.Grade)), 8-len(f.Grade), "", f.Check, terminal.Cut(f.Found, 1000))
 				if f.Mend != "" {
-					_, _ = fmt.Fprintf(w, "%8s → %s\n", "", f.Mend)
+					w.Printf("%8s → %s\n", "", f.Mend)
 				}
 			}
 		}

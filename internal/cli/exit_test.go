@@ -40,15 +40,3 @@ func TestExitCodes(t *testing.T) {
 		}
 	}
 }
-
-func TestOneLine(t *testing.T) {
-	for in, want := range map[string]string{
-		"plain":            "plain",
-		"a\nb\x1b[m":       "a b [m",
-		"much longer text": "much long…",
-	} {
-		if got := oneLine(in, 10); got != want {
-			t.Errorf("oneLine(%q) is %q, want %q", in, got, want)
-		}
-	}
-}

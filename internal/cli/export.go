@@ -1,7 +1,7 @@
 package cli
 
 import (
-	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,6 +15,8 @@ import (
 	"connectrpc.com/connect"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/amends-dev/amends/internal/plural"
+	"github.com/amends-dev/amends/internal/terminal"
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 )
 
@@ -49,14 +51,14 @@ const historiesAtOnce = 8
 
 // Run exports the sagas that have ended.
 func (c *exportCmd) Run(env *environment) error {
-	e := &exporter{exportCmd: c, out: bufio.NewWriterSize(env.stdout, 64<<10), pace: newPace(env.stderr, "exported", "sagas", 0)}
+	e := &exporter{exportCmd: c, out: env.stdout, pace: newPace(env.stderr, "exported", "saga", "sagas", 0)}
 	if err := e.prepare(time.Now()); err != nil {
 		return &exitError{code: ExitUsage, err: err}
 	}
 	if err := c.call(env, 0, e.run); err != nil {
 		return err
 	}
-	_, _ = fmt.Fprintf(env.stderr, "exported %d sagas; looked at %d\n", e.exported, e.looked)
+	env.stderr.Printf("exported %s; looked at %d\n", plural.Of(e.exported, "saga", "sagas"), e.looked)
 	return nil
 }
 
@@ -66,7 +68,7 @@ type exporter struct {
 	filter        *apiv1.Filter
 	since, before time.Time // zero: unbounded
 	cursor        string
-	out           *bufio.Writer
+	out           *terminal.Stream
 	pace          *pace
 	exported      int
 	looked        int
@@ -122,9 +124,6 @@ func (e *exporter) run(ctx context.Context, api service) error {
 		if err != nil {
 			return err
 		}
-		if err := e.out.Flush(); err != nil {
-			return fmt.Errorf("write the export: %w", err)
-		}
 		if err := e.mark(next); err != nil {
 			return err
 		}
@@ -158,15 +157,18 @@ func (e *exporter) page(ctx context.Context, api service) (next string, err erro
 	if err := g.Wait(); err != nil {
 		return "", err
 	}
+	var whole bytes.Buffer
+	exported := 0
 	for _, line := range lines {
-		if line == nil {
-			continue
+		if line != nil {
+			whole.Write(append(line, '\n'))
+			exported++
 		}
-		if _, err := e.out.Write(append(line, '\n')); err != nil {
-			return "", fmt.Errorf("write the export: %w", err)
-		}
-		e.exported++
 	}
+	if _, err := e.out.Lines().Write(whole.Bytes()); err != nil {
+		return "", fmt.Errorf("write the export: %w", err)
+	}
+	e.exported += exported
 	e.pace.add(int64(len(wanted)))
 	return r.Msg.GetNext(), nil
 }

@@ -3,12 +3,13 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/amends-dev/amends/internal/terminal"
 )
 
 type healthCmd struct {
@@ -40,9 +41,11 @@ func (c *healthCmd) Run(env *environment) error {
 	defer func() { _ = response.Body.Close() }()
 	body, _ := io.ReadAll(io.LimitReader(response.Body, 4<<10))
 	if response.StatusCode != http.StatusOK {
-		return &exitError{code: ExitFailed, err: errors.New(oneLine(strings.TrimSpace(string(body)), 400))}
+		return &exitError{code: ExitFailed, err: errors.New(terminal.Cut(strings.TrimSpace(string(body)), 400))}
 	}
-	_, _ = fmt.Fprint(env.stdout, string(body))
+	for line := range strings.Lines(string(body)) {
+		env.stdout.Printf("%s\n", strings.TrimSuffix(line, "\n"))
+	}
 	return nil
 }
 

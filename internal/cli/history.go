@@ -1,12 +1,15 @@
 package cli
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
-	"io"
 
 	"connectrpc.com/connect"
 
+	"github.com/amends-dev/amends/internal/plural"
+	"github.com/amends-dev/amends/internal/terminal"
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 )
 
@@ -33,15 +36,15 @@ func (c *historyCmd) Run(env *environment) error {
 		if err != nil {
 			return err
 		}
-		return c.print(env.stdout, &apiv1.HistoryResponse{Events: all}, func(w io.Writer) {
+		return c.print(env.stdout, &apiv1.HistoryResponse{Events: all}, func(w *terminal.Stream) {
 			if !c.Payloads {
-				tableOf(w, historyRows(all), screenOf(w), paletteOf(w))
+				w.Table(historyRows(all))
 				return
 			}
 			for _, e := range all {
-				tableOf(w, [][]string{historyRow(e)}, screenOf(w), paletteOf(w))
+				w.Table([][]string{historyRow(e)})
 				if text := payloadText(e.GetPayload()); text != "" {
-					_, _ = fmt.Fprintf(w, "    %s\n", text)
+					w.Printf("    %s\n", text)
 				}
 			}
 		})
@@ -85,7 +88,7 @@ func historyRow(e *apiv1.Event) []string {
 	if e.GetVerb() != "" {
 		what = e.GetVerb()
 	}
-	return []string{fmt.Sprint(e.GetRevision()), e.GetAt().AsTime().Local().Format("2006-01-02 15:04:05.000"), what, step, e.GetOutcome(), oneLine(by, 40), oneLine(e.GetReason(), 80)}
+	return []string{fmt.Sprint(e.GetRevision()), e.GetAt().AsTime().Local().Format("2006-01-02 15:04:05.000"), what, step, e.GetOutcome(), terminal.Cut(by, 40), terminal.Cut(e.GetReason(), 80)}
 }
 
 // payloadText is a payload on a line, or what there is to say of it; "" for none.
@@ -94,9 +97,13 @@ func payloadText(p *apiv1.Payload) string {
 	case p.GetSizeBytes() == 0:
 		return ""
 	case p.GetLeftOut():
-		return fmt.Sprintf("(%d bytes that did not fit into the answer)", p.GetSizeBytes())
+		return "(" + plural.Of(p.GetSizeBytes(), "byte that did not fit", "bytes that did not fit") + " into the answer)"
 	case p.GetText() == "":
-		return fmt.Sprintf("(%d bytes of %s)", p.GetSizeBytes(), p.GetContentType())
+		return fmt.Sprintf("(%s of %s)", plural.Of(p.GetSizeBytes(), "byte", "bytes"), p.GetContentType())
 	}
-	return oneLine(p.GetText(), 10_000)
+	var line bytes.Buffer
+	if json.Compact(&line, []byte(p.GetText())) != nil {
+		return terminal.Cut(p.GetText(), 10_000) // not JSON
+	}
+	return terminal.Cut(line.String(), 10_000)
 }

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/amends-dev/amends/store/boltstore"
@@ -24,8 +23,8 @@ func (c *keyCreateCmd) Run(env *environment) error {
 	if err != nil {
 		return &exitError{code: ExitUsage, err: err}
 	}
-	_, err = fmt.Fprintln(env.stdout, line)
-	return err
+	env.stdout.Printf("%s\n", line)
+	return nil
 }
 
 // keysFlag names the keys of a store that no coordinator has open.

@@ -3,12 +3,12 @@ package cli
 import (
 	"context"
 	"fmt"
-	"io"
 	"time"
 
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/amends-dev/amends/internal/terminal"
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 )
 
@@ -107,14 +107,14 @@ func (c *listCmd) Run(env *environment) error {
 		return err
 	}
 	if more {
-		defer func() { _, _ = fmt.Fprintf(env.stderr, "there are more than %d; see them with -n 0\n", c.Limit) }()
+		defer func() { env.stderr.Printf("there are more than %d; see them with -n 0\n", c.Limit) }()
 	}
-	return c.print(env.stdout, all, func(w io.Writer) {
+	return c.print(env.stdout, all, func(w *terminal.Stream) {
 		rows := [][]string{{"SAGA", "DEFINITION", "PHASE", "STARTED", "UPDATED", "REASON"}}
 		for _, s := range all.GetSagas() {
-			rows = append(rows, []string{s.GetId(), refOf(s.GetDefinition()), s.GetPhase(), stamp(s.GetStarted()), stamp(s.GetUpdated()), oneLine(s.GetReason(), 60)})
+			rows = append(rows, []string{s.GetId(), refOf(s.GetDefinition()), s.GetPhase(), stamp(s.GetStarted()), stamp(s.GetUpdated()), terminal.Cut(s.GetReason(), 60)})
 		}
-		tableOf(w, rows, screenOf(w), paletteOf(w))
+		w.Table(rows)
 	})
 }
 
@@ -125,15 +125,15 @@ func (c *listCmd) count(env *environment, filter *apiv1.Filter) error {
 		if err != nil {
 			return err
 		}
-		return c.print(env.stdout, r.Msg, func(w io.Writer) {
+		return c.print(env.stdout, r.Msg, func(w *terminal.Stream) {
 			rows := [][]string{{"DEFINITION", "PHASE", "SAGAS"}}
 			for _, n := range r.Msg.GetCounts() {
 				rows = append(rows, []string{refOf(n.GetDefinition()), n.GetPhase(), fmt.Sprint(n.GetSagas())})
 			}
 			rows = append(rows, []string{"total", "", fmt.Sprint(r.Msg.GetTotal())})
-			tableOf(w, rows, screenOf(w), paletteOf(w))
+			w.Table(rows)
 			if r.Msg.GetAtLeast() {
-				_, _ = fmt.Fprintln(env.stderr, "there are at least so many: not every saga was looked at; narrow it with --definition or --phase")
+				env.stderr.Printf("there are at least so many: not every saga was looked at; narrow it with --definition or --phase\n")
 			}
 		})
 	})

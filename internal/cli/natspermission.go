@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nkeys"
 	"golang.org/x/crypto/bcrypt"
 
+	"github.com/amends-dev/amends/internal/terminal"
 	"github.com/amends-dev/amends/transport/natsbus"
 )
 
@@ -67,12 +68,12 @@ func (c *grantCmd) Run(env *environment) error {
 	if err != nil {
 		return err
 	}
-	_, err = io.WriteString(env.stdout, text)
+	_, err = io.WriteString(env.stdout.Lines(), text)
 	return err
 }
 
 // proof is how a user proves himself. What only he may know goes to secrets.
-func (c *grantCmd) proof(secrets io.Writer, name string) ([]string, error) {
+func (c *grantCmd) proof(secrets *terminal.Stream, name string) ([]string, error) {
 	switch {
 	case c.NewPasswords:
 		password := rand.Text()
@@ -80,8 +81,8 @@ func (c *grantCmd) proof(secrets io.Writer, name string) ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		_, err = fmt.Fprintf(secrets, "%s %s\n", name, password)
-		return []string{"user: " + name, fmt.Sprintf("password: %q", hash)}, err
+		secrets.Printf("%s %s\n", name, password)
+		return []string{"user: " + name, fmt.Sprintf("password: %q", hash)}, nil
 	case c.NewNkeys:
 		pair, err := nkeys.CreateUser()
 		if err != nil {
@@ -92,8 +93,8 @@ func (c *grantCmd) proof(secrets io.Writer, name string) ([]string, error) {
 		if err := errors.Join(errPublic, errSeed); err != nil {
 			return nil, err
 		}
-		_, err = fmt.Fprintf(secrets, "%s %s\n", name, seed)
-		return []string{"# " + name, "nkey: " + public}, err
+		secrets.Printf("%s %s\n", name, seed)
+		return []string{"# " + name, "nkey: " + public}, nil
 	}
 	variable := strings.ToUpper(strings.ReplaceAll(name, "-", "_")) + "_PASSWORD"
 	return []string{"user: " + name, "password: $" + variable}, nil

@@ -15,7 +15,8 @@ func decimal(ctx *kong.DecodeContext, target reflect.Value) error {
 	if err != nil {
 		return err
 	}
-	text, bits, back := fmt.Sprint(t.Value), target.Type().Bits(), ""
+	text, bits := fmt.Sprint(t.Value), target.Type().Bits()
+	var back string
 	if target.CanUint() {
 		var n uint64
 		n, err = strconv.ParseUint(text, 10, bits)

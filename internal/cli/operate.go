@@ -3,10 +3,10 @@ package cli
 import (
 	"context"
 	"errors"
-	"io"
 
 	"connectrpc.com/connect"
 
+	"github.com/amends-dev/amends/internal/terminal"
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 )
 
@@ -37,7 +37,7 @@ func (f *decisionFlags) operate(env *environment, d *apiv1.Decision) error {
 			return err
 		}
 		s := r.Msg.GetSaga()
-		return f.print(env.stdout, s, func(w io.Writer) { printSaga(w, s) })
+		return f.print(env.stdout, s, func(w *terminal.Stream) { printSaga(w, s) })
 	})
 	var e *exitError
 	if errors.As(err, &e) && e.code == ExitNotReachable {

@@ -17,6 +17,8 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/internal/plural"
+	"github.com/amends-dev/amends/internal/terminal"
 	"github.com/amends-dev/amends/participant/boltinbox"
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 	"github.com/amends-dev/amends/transport"
@@ -56,7 +58,7 @@ Examples:
 
 // Run asks about every key.
 func (c *orphansCmd) Run(env *environment) error {
-	o := &orphans{orphansCmd: c, env: env, out: bufio.NewWriter(env.stdout), pace: newPace(env.stderr, "checked", "keys", 0)}
+	o := &orphans{orphansCmd: c, env: env, pace: newPace(env.stderr, "checked", "key", "keys", 0)}
 	var err error
 	if o.since, err = parseTime(c.Since, time.Now()); err != nil {
 		return &exitError{code: ExitUsage, err: fmt.Errorf("--since: %w", err)}
@@ -108,7 +110,6 @@ type orphans struct {
 
 	env   *environment
 	since time.Time // zero: always
-	out   *bufio.Writer
 	pace  *pace
 	ask   func([]asked) error
 	batch []asked
@@ -131,14 +132,10 @@ func (o *orphans) run(ctx context.Context, api service, read func(*orphans) erro
 		}
 		return o.answered(batch, r.Msg.GetOrphans())
 	}
-	err := read(o)
-	if err == nil {
-		err = o.flush()
+	if err := read(o); err != nil {
+		return err
 	}
-	if wrong := o.out.Flush(); err == nil && wrong != nil {
-		err = fmt.Errorf("write what was found: %w", wrong)
-	}
-	return err
+	return o.flush()
 }
 
 func (o *orphans) add(one asked) error {
@@ -211,43 +208,35 @@ func (o *orphans) printOrphan(orphan *apiv1.Orphan, one asked) error {
 		if one.line > 0 {
 			line["line"] = one.line
 		}
-		return json.NewEncoder(o.out).Encode(line)
+		return o.env.stdout.JSONLine(line)
 	}
 	recorded := ""
 	if !one.recorded.IsZero() {
 		recorded = ", recorded " + one.recorded.UTC().Format(time.RFC3339)
 	}
-	_, err := fmt.Fprintf(o.out, "%-12s  %s (started %s%s): %s\n", oneLine(orphan.GetKind(), 40), one.key,
-		one.key.Birth.Time().Format(time.RFC3339), recorded, oneLine(orphan.GetFound(), 400))
-	return err
+	o.env.stdout.Printf("%-12s  %s (started %s%s): %s\n", terminal.Cut(orphan.GetKind(), 40), one.key,
+		one.key.Birth.Time().Format(time.RFC3339), recorded, terminal.Cut(orphan.GetFound(), 400))
+	return nil
 }
 
 // verdict says how it went, and is an error if somebody has to look at something.
 func (o *orphans) verdict() error {
-	_, _ = fmt.Fprintf(o.env.stderr, "checked %s; %d to look at", counted(o.checked, "key"), o.found)
+	older := ""
 	if o.older > 0 {
-		_, _ = fmt.Fprintf(o.env.stderr, ", %d older than --since", o.older)
+		older = fmt.Sprintf(", %d older than --since", o.older)
 	}
-	_, _ = fmt.Fprintln(o.env.stderr)
+	o.env.stderr.Printf("checked %s; %d to look at%s\n", plural.Of(o.checked, "key", "keys"), o.found, older)
 	var problems []string
 	if o.found > 0 {
-		problems = append(problems, counted(o.found, "key")+" to look at")
+		problems = append(problems, plural.Of(o.found, "key", "keys")+" to look at")
 	}
 	if o.unread > 0 {
-		problems = append(problems, counted(o.unread, "line")+" that cannot be read")
+		problems = append(problems, plural.Of(o.unread, "line", "lines")+" that cannot be read")
 	}
 	if len(problems) == 0 {
 		return nil
 	}
-	return &exitError{code: ExitFailed, err: errors.New("there are " + strings.Join(problems, ", and ")), hint: "docs/OPERATING.md (When the machine is lost) says what to do about each kind"}
-}
-
-// counted is a number of things in words.
-func counted(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
+	return &exitError{code: ExitFailed, err: errors.New(strings.Join(problems, ", and ")), hint: "docs/OPERATING.md (When the machine is lost) says what to do about each kind"}
 }
 
 // Bounds of a list of keys (I10).
@@ -289,9 +278,9 @@ func (o *orphans) lines(r io.Reader) error {
 func (o *orphans) unreadable(number int, wrong error) {
 	switch o.unread++; {
 	case o.unread <= mostNamed:
-		_, _ = fmt.Fprintf(o.env.stderr, "line %d: %s\n", number, oneLine(wrong.Error(), 400))
+		o.env.stderr.Printf("line %d: %s\n", number, terminal.Cut(wrong.Error(), 400))
 	case o.unread == mostNamed+1:
-		_, _ = fmt.Fprintln(o.env.stderr, "further lines that cannot be read are counted only")
+		o.env.stderr.Printf("further lines that cannot be read are counted only\n")
 	}
 }
 

@@ -285,7 +285,7 @@ func TestOrphans(t *testing.T) {
 			t.Errorf("the text does not say %q:\n%s", line, text)
 		}
 	}
-	if !strings.Contains(said, "checked 3 keys; 2 to look at") || !strings.Contains(said, "there are 2 keys to look at") || !strings.Contains(said, "When the machine is lost") {
+	if !strings.Contains(said, "checked 3 keys; 2 to look at") || !strings.Contains(said, "coordinator: 2 keys to look at") || !strings.Contains(said, "When the machine is lost") {
 		t.Errorf("said is %s", said)
 	}
 	m.end()

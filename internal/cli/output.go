@@ -3,16 +3,14 @@ package cli
 import (
 	"encoding/json"
 	"fmt"
-	"io"
-	"os"
 	"strings"
 	"time"
-	"unicode/utf8"
 
-	"golang.org/x/term"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/amends-dev/amends/internal/terminal"
 )
 
 // outputFlag chooses between text for people and JSON for programs.
@@ -22,7 +20,7 @@ type outputFlag struct {
 
 // print writes v as JSON, or lets text write it for people. Messages of the API
 // are written as the API writes them (docs/API.md).
-func (o outputFlag) print(w io.Writer, v any, text func(w io.Writer)) error {
+func (o outputFlag) print(w *terminal.Stream, v any, text func(w *terminal.Stream)) error {
 	if o.Output != "json" {
 		text(w)
 		return nil
@@ -34,83 +32,12 @@ func (o outputFlag) print(w io.Writer, v any, text func(w io.Writer)) error {
 		}
 		v = data
 	}
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	return e.Encode(v)
+	return w.JSON(v)
 }
 
 // apiJSON writes a message with the API's field names.
 func apiJSON(m proto.Message) (json.RawMessage, error) {
 	return protojson.MarshalOptions{UseProtoNames: true}.Marshal(m)
-}
-
-// screenOf is how wide the terminal is that w writes to, in columns; 0: it is none,
-// and lines are as long as they are.
-func screenOf(w io.Writer) int {
-	f, ok := w.(*os.File)
-	if !ok || !term.IsTerminal(int(f.Fd())) {
-		return 0
-	}
-	width, _, err := term.GetSize(int(f.Fd()))
-	if err != nil || width < 40 {
-		return 80
-	}
-	return width
-}
-
-// table writes rows of cells in columns. The first row is the head. On a terminal
-// the widest columns are cut until the lines fit.
-func table(w io.Writer, rows [][]string) { tableOf(w, rows, screenOf(w), palette{}) }
-
-// tableOf is table with its width (0: unbounded) and colours for words it knows.
-func tableOf(w io.Writer, rows [][]string, screen int, p palette) {
-	widths := columns(rows, screen)
-	for _, row := range rows {
-		var line strings.Builder
-		for i, cell := range row {
-			cell = cut(cell, widths[i])
-			line.WriteString(p.word(cell))
-			if i < len(row)-1 {
-				line.WriteString(strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell)+2))
-			}
-		}
-		_, _ = fmt.Fprintln(w, strings.TrimRight(line.String(), " "))
-	}
-}
-
-// columns are the widths of a table's columns.
-func columns(rows [][]string, screen int) []int {
-	var widths []int
-	for _, row := range rows {
-		for i, cell := range row {
-			if i == len(widths) {
-				widths = append(widths, 0)
-			}
-			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
-		}
-	}
-	const least = 8
-	for screen > 0 {
-		total, widest := 2*(len(widths)-1), 0
-		for i, n := range widths {
-			total += n
-			if n > widths[widest] {
-				widest = i
-			}
-		}
-		if total <= screen || len(widths) == 0 || widths[widest] <= least {
-			break
-		}
-		widths[widest] = max(least, widths[widest]-(total-screen))
-	}
-	return widths
-}
-
-func cut(s string, limit int) string {
-	if runes := []rune(s); len(runes) > limit {
-		return string(runes[:limit-1]) + "…"
-	}
-	return s
 }
 
 // stamp writes a time for people; "" for none.
@@ -146,16 +73,4 @@ func short(d time.Duration) string {
 		return strings.TrimSuffix(d.Round(time.Minute).String(), "0s")
 	}
 	return fmt.Sprintf("%dd", int(d.Hours()/24))
-}
-
-// oneLine keeps a sentence of somebody else's on one line, without control
-// characters, and short enough for a table.
-func oneLine(s string, limit int) string {
-	s = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return ' '
-		}
-		return r
-	}, s)
-	return cut(s, limit)
 }

@@ -1,23 +1,25 @@
 package cli
 
 import (
-	"fmt"
-	"io"
 	"time"
+
+	"github.com/amends-dev/amends/internal/plural"
+	"github.com/amends-dev/amends/internal/terminal"
 )
 
 // pace says on stderr, once a second, how far something long has come.
 type pace struct {
-	to   io.Writer
+	to   *terminal.Stream
 	what string
-	unit string
+	one  string // what is counted
+	many string
 	of   int64 // in all; 0: not known
 	done int64
 	next time.Time
 }
 
-func newPace(to io.Writer, what, unit string, of int64) *pace {
-	return &pace{to: to, what: what, unit: unit, of: of, next: time.Now().Add(time.Second)}
+func newPace(to *terminal.Stream, what, one, many string, of int64) *pace {
+	return &pace{to: to, what: what, one: one, many: many, of: of, next: time.Now().Add(time.Second)}
 }
 
 // add counts, and speaks when it is time.
@@ -29,10 +31,10 @@ func (p *pace) add(n int64) {
 	}
 	p.next = now.Add(time.Second)
 	if p.of > 0 {
-		_, _ = fmt.Fprintf(p.to, "%s: %d of %d %s (%d %%)\n", p.what, p.done, p.of, p.unit, 100*p.done/p.of)
+		p.to.Printf("%s: %d of %s (%d %%)\n", p.what, p.done, plural.Of(p.of, p.one, p.many), 100*p.done/p.of)
 		return
 	}
-	_, _ = fmt.Fprintf(p.to, "%s: %d %s\n", p.what, p.done, p.unit)
+	p.to.Printf("%s: %s\n", p.what, plural.Of(p.done, p.one, p.many))
 }
 
 // Write counts bytes that pass.

@@ -135,7 +135,7 @@ func (c *serveCmd) Run(env *environment) error {
 	if err := errors.Join(c.problem(&config), err, errTraces); err != nil {
 		return &exitError{code: ExitUsage, err: err, hint: "coordinator config check shows every value and where it comes from"}
 	}
-	config.Definitions, config.Traces, config.Logger = definitions, traces, c.logger(env.stderr)
+	config.Definitions, config.Traces, config.Logger = definitions, traces, c.logger(env.stderr.Lines())
 	heap.Suit(env.ctx, config.Logger)
 	err = daemon.Run(env.ctx, config, func(a daemon.Addresses) {
 		if err := c.writeReady(a); err != nil {

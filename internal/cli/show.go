@@ -3,13 +3,13 @@ package cli
 import (
 	"context"
 	"fmt"
-	"io"
 	"strings"
 	"time"
 
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/amends-dev/amends/internal/terminal"
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 )
 
@@ -36,7 +36,7 @@ func (c *showCmd) Run(env *environment) error {
 			return err
 		}
 		s := r.Msg.GetSaga()
-		return c.print(env.stdout, s, func(w io.Writer) { printWhole(w, s, viewOf(ctx, api, s)) })
+		return c.print(env.stdout, s, func(w *terminal.Stream) { printWhole(w, s, viewOf(ctx, api, s)) })
 	})
 }
 
@@ -89,7 +89,7 @@ func (f *callFlags) wait(env *environment, id string, limit time.Duration) error
 	if err != nil {
 		return err
 	}
-	if err := f.print(env.stdout, last, func(w io.Writer) { printSaga(w, last) }); err != nil {
+	if err := f.print(env.stdout, last, func(w *terminal.Stream) { printSaga(w, last) }); err != nil {
 		return err
 	}
 	return outcome(last.GetPhase())
@@ -101,13 +101,10 @@ func settled(s *apiv1.Saga) bool {
 }
 
 // printSaga writes where a saga stands.
-func printSaga(w io.Writer, s *apiv1.Saga) { printWhole(w, s, view{}) }
+func printSaga(w *terminal.Stream, s *apiv1.Saga) { printWhole(w, s, view{}) }
 
 // printWhole is printSaga with what else is known of the saga.
-func printWhole(w io.Writer, s *apiv1.Saga, v view) { printAs(w, s, v, screenOf(w), paletteOf(w)) }
-
-// printAs is printWhole for a screen of this width.
-func printAs(w io.Writer, s *apiv1.Saga, v view, screen int, p palette) {
+func printWhole(w *terminal.Stream, s *apiv1.Saga, v view) {
 	now := time.Now()
 	rows := [][]string{
 		{"saga", s.GetId()},
@@ -130,9 +127,9 @@ func printAs(w io.Writer, s *apiv1.Saga, v view, screen int, p palette) {
 		add("deadline", fmt.Sprintf("%s (%s)", stamp(s.GetDeadline()), since(s.GetDeadline(), now)))
 	}
 	if p := s.GetPaused(); p != nil {
-		add("paused", fmt.Sprintf("%s (%s) by %s: %s", stamp(p.GetSince()), since(p.GetSince(), now), p.GetBy(), oneLine(p.GetReason(), 200)))
+		add("paused", fmt.Sprintf("%s (%s) by %s: %s", stamp(p.GetSince()), since(p.GetSince(), now), p.GetBy(), terminal.Cut(p.GetReason(), 200)))
 	}
-	add("reason", oneLine(s.GetReason(), 200))
+	add("reason", terminal.Cut(s.GetReason(), 200))
 	add("trace", s.GetTraceId())
 	if s.GetRemoved() {
 		add("note", "ended so long ago that only this much is known")
@@ -141,22 +138,22 @@ func printAs(w io.Writer, s *apiv1.Saga, v view, screen int, p palette) {
 		add("note", "beyond its point of no return: it cannot go back any more")
 	}
 	add("you may", words(legalWords(s.GetLegal())))
-	tableOf(w, rows, screen, p)
+	w.Table(rows)
 	if len(s.GetSteps()) > 0 {
-		_, _ = fmt.Fprintln(w)
-		tableOf(w, stepRows(s, v, now), screen, p)
+		w.Printf("\n")
+		w.Table(stepRows(s, v, now))
 	}
 	printUndo(w, s)
 }
 
 // printUndo writes what going back would undo now, wave by wave.
-func printUndo(w io.Writer, s *apiv1.Saga) {
+func printUndo(w *terminal.Stream, s *apiv1.Saga) {
 	if len(s.GetUndo()) == 0 {
 		return
 	}
-	_, _ = fmt.Fprintln(w, "\ngoing back would undo now:")
+	w.Printf("\ngoing back would undo now:\n")
 	for i, wave := range s.GetUndo() {
-		_, _ = fmt.Fprintf(w, "  %d. %s\n", i+1, strings.Join(wave.GetSteps(), " and, at the same time, "))
+		w.Printf("  %d. %s\n", i+1, strings.Join(wave.GetSteps(), " and, at the same time, "))
 	}
 }
 
@@ -183,7 +180,7 @@ func stepRows(s *apiv1.Saga, v view, now time.Time) [][]string {
 		default:
 			next = "times out " + next
 		}
-		rows = append(rows, []string{signs[step.GetStatus()], v.lead(i) + step.GetName(), step.GetKind(), step.GetStatus(), attempt, v.took[step.GetName()], asked, next, oneLine(step.GetReason(), 80)})
+		rows = append(rows, []string{signs[step.GetStatus()], v.lead(i) + step.GetName(), step.GetKind(), step.GetStatus(), attempt, v.took[step.GetName()], asked, next, terminal.Cut(step.GetReason(), 80)})
 	}
 	return rows
 }

@@ -4,14 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"runtime/debug"
 	"runtime/pprof"
 	"syscall"
 	"time"
 
+	"github.com/amends-dev/amends/internal/plural"
 	"github.com/amends-dev/amends/internal/simulation"
+	"github.com/amends-dev/amends/internal/terminal"
 	"github.com/amends-dev/amends/saga"
 )
 
@@ -78,7 +79,7 @@ func (c *simulateCmd) batch(env *environment, off []simulation.Knob, bug simulat
 	case totals.Sagas < batch.Sagas:
 		return &exitError{
 			code: ExitFailed, hint: "give it more time (--within), fewer sagas or a machine with less to do",
-			err: fmt.Errorf("NOT FINISHED: %d of %d sagas were run within %s, and none of them broke an invariant", totals.Sagas, batch.Sagas, c.Within),
+			err: fmt.Errorf("NOT FINISHED: %d of %s were run within %s, and none of them broke an invariant", totals.Sagas, plural.Of(batch.Sagas, "saga", "sagas"), c.Within),
 		}
 	case bug == "":
 		return totals.Missing(off)
@@ -105,15 +106,15 @@ func profile(file string) (stop func() error, err error) {
 // replay shows one run.
 func replay(env *environment, o simulation.Options) error {
 	r := simulation.Replay(env.ctx, o)
-	if err := simulation.Print(env.stdout, r.History); err != nil {
+	if err := simulation.Print(env.stdout.Lines(), r.History); err != nil {
 		return err
 	}
-	_, _ = fmt.Fprintf(env.stdout, "%d sagas, %d commits, %d events, digest %016x\n", r.Sagas, r.Commits, r.Events, r.Digest)
+	env.stdout.Printf("%s, %s, %s, digest %016x\n", plural.Of(r.Sagas, "saga", "sagas"), plural.Of(r.Commits, "commit", "commits"), plural.Of(r.Events, "event", "events"), r.Digest)
 	for _, v := range r.Violations {
-		_, _ = fmt.Fprintln(env.stdout, v)
+		env.stdout.Printf("%s\n", v)
 	}
 	if len(r.Violations) > 0 {
-		return fmt.Errorf("%d violations", len(r.Violations))
+		return errors.New(plural.Of(len(r.Violations), "violation", "violations"))
 	}
 	return nil
 }
@@ -122,23 +123,23 @@ func replay(env *environment, o simulation.Options) error {
 func shrunk(env *environment, totals *simulation.Totals) error {
 	small := simulation.Shrink(env.ctx, totals.Failed[0])
 	for _, v := range small.Violations {
-		_, _ = fmt.Fprintln(env.stdout, v)
+		env.stdout.Printf("%s\n", v)
 	}
 	return &exitError{
 		code: ExitFailed, hint: "see: " + small.Options.Command(),
-		err: fmt.Errorf("%d runs broke an invariant, the first of them with seed %d", totals.NumFailed, totals.Failed[0].Options.Seed),
+		err: fmt.Errorf("%s broke an invariant, the first of them with seed %d", plural.Of(totals.NumFailed, "run", "runs"), totals.Failed[0].Options.Seed),
 	}
 }
 
 // progress returns a function that prints a line every few seconds.
-func progress(w io.Writer, wanted int) func(simulation.Totals) {
+func progress(w *terminal.Stream, wanted int) func(simulation.Totals) {
 	var last time.Duration
 	return func(t simulation.Totals) {
 		if t.Took-last < 5*time.Second {
 			return
 		}
 		last = t.Took
-		_, _ = fmt.Fprintf(w, "%d of %d sagas, %.0f a second, %d runs broke an invariant\n", t.Sagas, wanted, rate(&t), t.NumFailed)
+		w.Printf("%d of %s, %.0f a second, %s broke an invariant\n", t.Sagas, plural.Of(wanted, "saga", "sagas"), rate(&t), plural.Of(t.NumFailed, "run", "runs"))
 	}
 }
 
@@ -151,7 +152,7 @@ func processorTime() time.Duration {
 	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
 }
 
-func printTotals(w io.Writer, t *simulation.Totals, seed uint64, processor time.Duration) {
+func printTotals(w *terminal.Stream, t *simulation.Totals, seed uint64, processor time.Duration) {
 	rows := [][]string{{"WHAT", "TIMES"}}
 	row := func(what string, n int) { rows = append(rows, []string{what, fmt.Sprint(n)}) }
 	for k, n := range t.Faults {
@@ -169,8 +170,8 @@ func printTotals(w io.Writer, t *simulation.Totals, seed uint64, processor time.
 	row("events", t.Events)
 	row("commits", t.Commits)
 	row("runs that broke an invariant", t.NumFailed)
-	table(w, rows)
-	_, _ = fmt.Fprintf(w, "seeds %d to %d: %d sagas in %s, %.0f a second; %s of processor time a saga\n",
-		seed, seed+uint64(max(t.Runs-1, 0)), t.Sagas, t.Took.Round(time.Millisecond), rate(t),
+	w.Table(rows)
+	w.Printf("seeds %d to %d: %s in %s, %.0f a second; %s of processor time a saga\n",
+		seed, seed+uint64(max(t.Runs-1, 0)), plural.Of(t.Sagas, "saga", "sagas"), t.Took.Round(time.Millisecond), rate(t),
 		(processor / time.Duration(max(t.Sagas, 1))).Round(time.Microsecond))
 }

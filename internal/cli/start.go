@@ -14,6 +14,8 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/internal/plural"
+	"github.com/amends-dev/amends/internal/terminal"
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 )
 
@@ -72,12 +74,12 @@ func (c *startCmd) Run(env *environment) error {
 	if c.Wait {
 		return c.wait(env, c.ID, c.For)
 	}
-	return c.print(env.stdout, reply, func(w io.Writer) {
+	return c.print(env.stdout, reply, func(w *terminal.Stream) {
 		existed := ""
 		if reply.GetExisted() {
 			existed = " (was started before, with the same input)"
 		}
-		_, _ = fmt.Fprintf(w, "%s %s%s\n", reply.GetSaga().GetId(), reply.GetSaga().GetPhase(), existed)
+		w.Printf("%s %s%s\n", reply.GetSaga().GetId(), reply.GetSaga().GetPhase(), existed)
 	})
 }
 
@@ -112,7 +114,7 @@ func readInput(s string, stdin io.Reader) ([]byte, error) {
 			return nil, fmt.Errorf("--input is neither JSON nor a file: %w", err)
 		}
 		if info.Size() > maxInput {
-			return nil, fmt.Errorf("--input: %s has %d bytes; at most %d are read", s, info.Size(), maxInput)
+			return nil, fmt.Errorf("--input: %s has %s; at most %d are read", s, plural.Of(info.Size(), "byte", "bytes"), maxInput)
 		}
 		if data, err = os.ReadFile(s); err != nil {
 			return nil, fmt.Errorf("read the input: %w", err)

@@ -2,10 +2,10 @@ package cli
 
 import (
 	"fmt"
-	"io"
 	"time"
 
 	"github.com/amends-dev/amends/access"
+	"github.com/amends-dev/amends/internal/terminal"
 )
 
 type tokenCmd struct {
@@ -37,7 +37,7 @@ func (c *tokenCreateCmd) Run(env *environment) error {
 	if err != nil {
 		return &exitError{code: ExitUsage, err: err}
 	}
-	return c.print(env.stdout, map[string]string{"token": secret, "line": line}, func(w io.Writer) {
-		_, _ = fmt.Fprintf(w, "token, shown only now: %s\nline for the file of serve --tokens:\n%s\n", secret, line)
+	return c.print(env.stdout, map[string]string{"token": secret, "line": line}, func(w *terminal.Stream) {
+		w.Printf("token, shown only now: %s\nline for the file of serve --tokens:\n%s\n", secret, line)
 	})
 }

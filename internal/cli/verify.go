@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"github.com/amends-dev/amends/internal/daemon"
+	"github.com/amends-dev/amends/internal/plural"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/store/boltstore"
 )
@@ -68,7 +69,7 @@ func (c *verifyCmd) Run(env *environment) (err error) {
 	case err != nil:
 		return err
 	}
-	_, _ = fmt.Fprintf(env.stdout, "%s: sound; %d sagas, %d of them open\n", what, sagas, open)
+	env.stdout.Printf("%s: sound; %s, %d of them open\n", what, plural.Of(sagas, "saga", "sagas"), open)
 	return nil
 }
 

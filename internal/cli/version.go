@@ -1,10 +1,10 @@
 package cli
 
 import (
-	"fmt"
-	"io"
 	"runtime"
 	"runtime/debug"
+
+	"github.com/amends-dev/amends/internal/terminal"
 )
 
 type versionCmd struct{ outputFlag }
@@ -16,8 +16,8 @@ func (c *versionCmd) Run(env *environment) error {
 		Go      string `json:"go"`
 		System  string `json:"system"`
 	}{version(), runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH}
-	return c.print(env.stdout, v, func(w io.Writer) {
-		_, _ = fmt.Fprintf(w, "amends coordinator %s (%s, %s)\n", v.Version, v.Go, v.System)
+	return c.print(env.stdout, v, func(w *terminal.Stream) {
+		w.Printf("amends coordinator %s (%s, %s)\n", v.Version, v.Go, v.System)
 	})
 }
 

@@ -1,20 +1,17 @@
 package cli
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"slices"
 	"time"
 
 	"connectrpc.com/connect"
 	"github.com/cenkalti/backoff/v5"
-	"golang.org/x/term"
 
+	"github.com/amends-dev/amends/internal/plural"
+	"github.com/amends-dev/amends/internal/terminal"
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 )
 
@@ -45,7 +42,7 @@ func (c *watchCmd) Run(env *environment) error {
 	if err != nil {
 		return err
 	}
-	w := &watch{env: env, command: c, sagas: map[string]*apiv1.Saga{}, screen: screenOf(env.stdout) > 0 && c.Output == "text"}
+	w := &watch{env: env, command: c, sagas: map[string]*apiv1.Saga{}, screen: env.stdout.Terminal() && c.Output == "text"}
 	request := &apiv1.WatchRequest{Id: c.ID}
 	if c.ID == "" {
 		request.Filter = filter
@@ -67,7 +64,7 @@ func (c *watchCmd) Run(env *environment) error {
 		if w.received > begun {
 			pause.Reset()
 		}
-		_, _ = fmt.Fprintln(env.stderr, "the coordinator is away; trying again")
+		env.stderr.Printf("the coordinator is away; trying again\n")
 		select {
 		case <-time.After(pause.NextBackOff()):
 		case <-env.ctx.Done():
@@ -146,10 +143,10 @@ func (w *watch) line(m *apiv1.WatchResponse) error {
 		if err != nil {
 			return err
 		}
-		return json.NewEncoder(w.env.stdout).Encode(data) // which makes one line of it
+		return errors.Join(w.env.stdout.JSONLine(data), w.env.stdout.Err())
 	}
 	if m.GetMissed() > 0 {
-		_, _ = fmt.Fprintf(w.env.stderr, "%d changes were not shown: they came quicker than they could be sent\n", m.GetMissed())
+		w.env.stderr.Printf("%s not shown, because more came than could be sent\n", plural.Of(m.GetMissed(), "change was", "changes were"))
 	}
 	if s == nil {
 		return nil
@@ -158,29 +155,23 @@ func (w *watch) line(m *apiv1.WatchResponse) error {
 	if m.GetLeft() {
 		left = " (does not match any more)"
 	}
-	_, err := fmt.Fprintf(w.env.stdout, "%s  %s  %s  %s  revision %d%s  %s\n", stamp(s.GetUpdated()), s.GetId(), refOf(s.GetDefinition()), s.GetPhase(), s.GetRevision(), left, oneLine(s.GetReason(), 80))
-	return err
+	w.env.stdout.Printf("%s  %s  %s  %s  revision %d%s  %s\n", stamp(s.GetUpdated()), s.GetId(), refOf(s.GetDefinition()), s.GetPhase(), s.GetRevision(), left, terminal.Cut(s.GetReason(), 80))
+	return w.env.stdout.Err()
 }
 
 // draw writes the picture again in its place.
 func (w *watch) draw() {
-	var picture bytes.Buffer
-	width, height := screenOf(w.env.stdout), 24
-	if f, ok := w.env.stdout.(*os.File); ok {
-		if _, h, err := term.GetSize(int(f.Fd())); err == nil {
-			height = h
+	w.env.stdout.Redraw(func(picture *terminal.Stream, height int) {
+		if s := w.sagas[w.command.ID]; s != nil {
+			printSaga(picture, s)
+		} else {
+			w.drawMany(picture, height)
 		}
-	}
-	if s := w.sagas[w.command.ID]; s != nil {
-		printAs(&picture, s, view{}, width, paletteOf(w.env.stdout))
-	} else {
-		w.drawMany(&picture, width, height)
-	}
-	_, _ = io.WriteString(w.env.stdout, "\x1b[H\x1b[2J"+picture.String())
+	})
 }
 
 // drawMany writes the sagas that moved last, as many as there is room for.
-func (w *watch) drawMany(picture io.Writer, width, height int) {
+func (w *watch) drawMany(picture *terminal.Stream, height int) {
 	all := make([]*apiv1.Saga, 0, len(w.sagas))
 	phases := map[string]int{}
 	for _, s := range w.sagas {
@@ -188,19 +179,19 @@ func (w *watch) drawMany(picture io.Writer, width, height int) {
 		phases[s.GetPhase()]++
 	}
 	slices.SortFunc(all, func(a, b *apiv1.Saga) int { return b.GetUpdated().AsTime().Compare(a.GetUpdated().AsTime()) })
-	_, _ = fmt.Fprintf(picture, "%d sagas:", len(all))
+	picture.Printf("%s:", plural.Of(len(all), "saga", "sagas"))
 	for _, phase := range []string{"running", "compensating", "parked", "completed", "compensated"} {
 		if phases[phase] > 0 {
-			_, _ = fmt.Fprintf(picture, "  %d %s", phases[phase], phase)
+			picture.Printf("  %d %s", phases[phase], phase)
 		}
 	}
 	if w.missed > 0 {
-		_, _ = fmt.Fprintf(picture, "  (%d changes not shown)", w.missed)
+		picture.Printf("  (%s not shown)", plural.Of(w.missed, "change", "changes"))
 	}
-	_, _ = fmt.Fprintln(picture)
+	picture.Printf("\n")
 	rows := [][]string{{"SAGA", "DEFINITION", "PHASE", "REVISION", "UPDATED", "REASON"}}
 	for _, s := range all[:min(len(all), max(1, height-3))] {
-		rows = append(rows, []string{s.GetId(), refOf(s.GetDefinition()), s.GetPhase(), fmt.Sprint(s.GetRevision()), stamp(s.GetUpdated()), oneLine(s.GetReason(), 60)})
+		rows = append(rows, []string{s.GetId(), refOf(s.GetDefinition()), s.GetPhase(), fmt.Sprint(s.GetRevision()), stamp(s.GetUpdated()), terminal.Cut(s.GetReason(), 60)})
 	}
-	tableOf(picture, rows, width, paletteOf(w.env.stdout))
+	picture.Table(rows)
 }

@@ -127,6 +127,16 @@ var fixtures = []fixture{
 	{"numbers", "scanned", files("api/t.go", "package api\nimport \"fmt\"\nvar _, _ = fmt.Sscanf(\"01\", \"%d\")\n"), "fmt.Sscanf"},
 	{"numbers", "elsewhere", files("internal/bench/t.go", "package bench\nimport \"strconv\"\nvar _, _ = strconv.Atoi(\"01\")\n"), ""},
 
+	{"streams", "a stream", files("internal/cli/c.go", "package cli\nfunc f(s stream) { s.Printf(\"%s\", 1); s.Table(nil) }\n"), ""},
+	{"streams", "stdout", files("internal/cli/c.go", "package cli\nimport \"os\"\nvar _ = os.Stdout\n"), "os.Stdout"},
+	{"streams", "somewhere below", files("store/s.go", "package store\nimport \"fmt\"\nfunc f() { fmt.Println(1) }\n"), "fmt.Println"},
+	{"streams", "built in", files("saga/s.go", "package saga\nfunc f() { println(1) }\n"), "with println"},
+	{"streams", "library", files("api/a.go", "package api\nimport \"log\"\nfunc f() { log.Printf(\"x\") }\n"), "log.Printf"},
+	{"streams", "format", files("internal/cli/c.go", "package cli\nfunc f(s stream, x string) { s.Printf(x) }\n"), "a format is made up"},
+	{"streams", "lines", files("internal/cli/c.go", "package cli\nfunc f(s stream) { s.Lines().Write(nil) }\n"), "whole lines"},
+	{"streams", "lines of its own", files("internal/cli/completion.go", "package cli\nfunc f(s stream) { s.Lines().Write(nil) }\n"), ""},
+	{"streams", "program", files("cmd/x/main.go", "package main\nimport \"os\"\nvar _ = os.Stdout\n"), ""},
+
 	{"invariants", "uncited", files(Map, "I1 I2 I3 I4 I5 I6 I7 I8 I9 I10\n", "p/p_test.go", "package p\n// I1 I2 I3 I4 I5 I6 I7 I8 I9\n"), "no test cites I10"},
 	{"invariants", "undefined", files(Map, "I1\n"), "does not define I2"},
 }

@@ -29,6 +29,7 @@ var rules = map[string]Rule{
 	"commands":         Commands,
 	"invariants":       Cited,
 	"numbers":          Numbers,
+	"streams":          Streams,
 }
 
 // sizes are the bounds on functions and files. Longer and Files only shrink.

@@ -1,0 +1,254 @@
+package cli
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/alecthomas/kong"
+	"go.yaml.in/yaml/v3"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/amends-dev/amends/internal/terminal"
+	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
+)
+
+// spoken are, for every command, command lines that make it print what others wrote: an
+// answer of the API, a file, a name, or its own arguments. NAME is a canary, and FILE and
+// DIR what has one as its name.
+var spoken = map[string][]string{
+	"serve":                {"serve --nats-url NAME", "serve --data-dir DIR --definitions FILE", "serve --config FILE"},
+	"start":                {"start checkout --id NAME", "start NAME", "start checkout --input NAME", "start checkout --wait"},
+	"list":                 {"list", "list --count", "list --definition NAME"},
+	"show":                 {"show NAME"},
+	"wait":                 {"wait NAME --for 50ms"},
+	"watch":                {"watch NAME", "watch"},
+	"history":              {"history NAME", "history NAME --payloads"},
+	"cancel":               {"cancel NAME --reason NAME", "cancel --where-open --reason x --yes", "cancel --where-open --reason x --dry-run", "cancel --where-open --reason x"},
+	"retry":                {"retry NAME --reason x"},
+	"resolve":              {"resolve NAME --outcome completed --result NAME --reason x", "resolve NAME --outcome rejected --reason x"},
+	"skip":                 {"skip NAME --reason x"},
+	"compensate":           {"compensate NAME --reason x"},
+	"abandon":              {"abandon NAME --reason x"},
+	"pause":                {"pause NAME --reason x"},
+	"resume":               {"resume NAME --reason x"},
+	"definition lint":      {"definition lint FILE", "definition lint DIR"},
+	"definition apply":     {"definition apply FILE", "definition apply right.yaml"},
+	"definition list":      {"definition list"},
+	"definition show":      {"definition show checkout", "definition show FILE", "definition show NAME"},
+	"definition graph":     {"definition graph checkout", "definition graph checkout --format svg", "definition graph FILE"},
+	"definition diff":      {"definition diff checkout right.yaml", "definition diff FILE NAME"},
+	"dead-letters list":    {"dead-letters list"},
+	"dead-letters show":    {"dead-letters show 1", "dead-letters show 2"},
+	"dead-letters replay":  {"dead-letters replay 1"},
+	"dead-letters discard": {"dead-letters discard 1"},
+	"dead-letters purge":   {"dead-letters purge --all"},
+	"orphans":              {"orphans FILE", "orphans keys.txt", "orphans --bolt-inbox FILE", "orphans --since NAME", "orphans NAME"},
+	"key create":           {"key create --name NAME"},
+	"token create":         {"token create --name NAME --role viewer"},
+	"doctor":               {"doctor --nats-url nats://127.0.0.1:1 --nats-monitor SERVER", "doctor --nats-url NAME"},
+	"nats-permissions":     {"nats-permissions NAME", "nats-permissions listener:NAME"},
+	"config check":         {"config check --data-dir NAME --redact NAME", "config check --config FILE"},
+	"context list":         {"context list"},
+	"context set":          {"context set NAME --server NAME", "context set NAME --server http://127.0.0.1:1"},
+	"context use":          {"context use NAME", "context use odd"},
+	"context remove":       {"context remove NAME"},
+	"export":               {"export", "export --definition NAME", "export --ended-since NAME"},
+	"backup":               {"backup NAME", "backup FILE", "backup DIR/x --data-dir DIR"},
+	"restore":              {"restore FILE --data-dir DIR/new"},
+	"verify":               {"verify FILE", "verify --data-dir DIR"},
+	"healthcheck":          {"healthcheck --http SERVER"},
+	"bench run":            {"bench run --dir NAME", "bench run --mix NAME", "bench run --cpu-profile NAME"},
+	"bench large":          {"bench large --dir NAME"},
+	"simulate":             {"simulate --bug NAME", "simulate --off NAME", "simulate --sagas 2 --cpu-profile DIR"},
+	"completion":           {"completion bash", "completion NAME"},
+	"complete":             {"complete NAME", "complete de"},
+	"version":              {"version", "version NAME"},
+}
+
+// TestSpokenIsComplete: every command of the grammar has a line in spoken.
+func TestSpokenIsComplete(t *testing.T) {
+	parser, err := kong.New(&root{}, append(decimals(), kong.Vars{"shards": "1", "max_batch": "1", "max_open": "1"})...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var commands []string
+	for _, leaf := range parser.Model.Leaves(false) {
+		path := leaf.Path()
+		commands = append(commands, strings.TrimPrefix(strings.SplitN(path, " <", 2)[0], parser.Model.Name+" "))
+	}
+	for _, command := range commands {
+		if len(spoken[command]) == 0 {
+			t.Errorf("coordinator %s has no line in spoken: give it one that makes it print what others wrote", command)
+		}
+	}
+	if len(commands) != len(spoken) {
+		t.Errorf("%d commands, and %d in spoken", len(commands), len(spoken))
+	}
+}
+
+// TestNobodyWritesToTheTerminal: whatever others wrote, wherever it stands, comes out
+// without a character that a terminal obeys, and in no line of its own. In JSON it keeps
+// its value. What is printed is a canary in every string of every answer of the API, in
+// names of files, in files, contexts, variables and arguments.
+func TestNobodyWritesToTheTerminal(t *testing.T) {
+	seen, alone := map[string]bool{}, map[string]bool{} // alone: it asks nobody, once is enough
+	for _, s := range []*strangers{{yes: true}, {yes: false}, {fails: true}, {yes: true, source: rightJSON}} {
+		s.asked, s.sent = map[string]int{}, map[string]proto.Message{}
+		server := httptest.NewServer(s)
+		for command, lines := range spoken {
+			for _, line := range lines {
+				for _, output := range []string{"text", "json"} {
+					if alone[line+output] {
+						continue
+					}
+					t.Run(line+" "+output, func(t *testing.T) {
+						all := speak(t, s, server.URL, command, line, output)
+						seen[command] = seen[command] || strings.Contains(all, `\u001b[31m`) || strings.Contains(all, `\x1b[31m`) // or quoted by its own
+						alone[line+output] = s.requests == 0
+					})
+				}
+			}
+		}
+		server.Close()
+	}
+	for command := range spoken {
+		if !seen[command] && !slices.Contains(silent, command) {
+			t.Errorf("coordinator %s never printed a canary: its lines in spoken try nothing", command)
+		}
+	}
+}
+
+// silent are the commands that never say what others wrote.
+var silent = []string{"completion", "complete"}
+
+// rightKey is one that orphans asks about.
+const rightKey = "order-42/hod85snpc0/charge-card/do"
+
+const rightYAML = "name: checkout\nversion: 1\nsteps:\n  - name: charge\n    kind: retriable\n    do: {participant: payment, action: charge}\n"
+
+// rightJSON is another definition, so that a diff has something to say.
+const rightJSON = `{"name":"checkout","version":1,"steps":[{"name":"ship","kind":"retriable","do":{"participant":"shipping","action":"ship"}}]}`
+
+// speak runs one command line, holds its output against the rules, and returns it.
+func speak(t *testing.T, s *strangers, server, command, line, output string) string {
+	t.Helper()
+	dir := t.TempDir()
+	name := strings.NewReplacer("\x00", "", "/", "").Replace(canary)
+	odd := filepath.Join(dir, name)
+	for path, data := range map[string]string{odd: noText, filepath.Join(dir, "right.yaml"): rightYAML, filepath.Join(dir, "keys.txt"): rightKey, filepath.Join(dir, "contexts.yaml"): oddContexts()} {
+		if err := os.WriteFile(path, []byte(data), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.MkdirAll(odd+".d", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(odd+".d", "sagas.db"), []byte(noText), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("AMENDS_CONTEXTS", filepath.Join(dir, "contexts.yaml"))
+	t.Setenv("AMENDS_SERVER", server)
+	t.Setenv("AMENDS_OUTPUT", output)
+	t.Setenv("AMENDS_BY", name)
+	t.Chdir(dir)
+	var args []string
+	for word := range strings.FieldsSeq(line) {
+		args = append(args, strings.NewReplacer("NAME", name, "FILE", odd, "DIR", odd+".d", "SERVER", server).Replace(word))
+	}
+	s.mu.Lock()
+	clear(s.asked)
+	clear(s.sent)
+	s.requests = 0
+	s.mu.Unlock()
+	var out, errs bytes.Buffer
+	Run(t.Context(), args, strings.NewReader(""), &out, &errs)
+	all := out.String() + errs.String()
+	for i, r := range all {
+		if r == '\t' && slices.Contains(silent, command) {
+			continue // its own
+		}
+		if obeyed(r) || r == utf8.RuneError && !utf8.ValidString(all) {
+			t.Fatalf("coordinator %s (%s) writes %U to the terminal: …%q…", line, output, r, all[max(0, i-60):min(len(all), i+20)])
+		}
+	}
+	if forged(out.String()) || forged(errs.String()) {
+		t.Errorf("coordinator %s (%s): a line of a stranger's:\n%s", line, output, all)
+	}
+	if output == "json" && !s.fails {
+		s.same(t, line, out.Bytes(), errs.String())
+	}
+	return all
+}
+
+// printed are the commands that print an answer of the API as JSON, and how they get it.
+var printed = map[string]func(sent map[string]proto.Message) proto.Message{
+	"list": func(sent map[string]proto.Message) proto.Message {
+		return &apiv1.ListResponse{Sagas: append(sent["List"].(*apiv1.ListResponse).GetSagas(), sent["List"].(*apiv1.ListResponse).GetSagas()...)}
+	},
+	"list --count": func(sent map[string]proto.Message) proto.Message { return sent["Count"] },
+	"show NAME":    func(sent map[string]proto.Message) proto.Message { return sent["Get"].(*apiv1.GetResponse).GetSaga() },
+	"watch":        func(sent map[string]proto.Message) proto.Message { return sent["Watch"] },
+	"retry NAME --reason x": func(sent map[string]proto.Message) proto.Message {
+		return sent["Operate"].(*apiv1.OperateResponse).GetSaga()
+	},
+	"definition list":       func(sent map[string]proto.Message) proto.Message { return sent["ListDefinitions"] },
+	"dead-letters list":     func(sent map[string]proto.Message) proto.Message { return sent["ListDeadLetters"] },
+	"dead-letters replay 1": func(sent map[string]proto.Message) proto.Message { return sent["ReplayDeadLetters"] },
+}
+
+// same checks that programs read from JSON exactly what was answered.
+func (s *strangers) same(t *testing.T, line string, out []byte, said string) {
+	t.Helper()
+	of := printed[line]
+	if of == nil {
+		return
+	}
+	var got any
+	if err := json.NewDecoder(bytes.NewReader(out)).Decode(&got); err != nil {
+		t.Errorf("coordinator %s: %v in %q: %s", line, err, out, said)
+		return
+	}
+	want, err := asJSON(of(s.sent))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(got, want) || !strings.Contains(fmt.Sprint(got), canary) {
+		t.Errorf("coordinator %s: programs read\n%q\ninstead of\n%q", line, got, want)
+	}
+}
+
+// oddContexts is a file of contexts with names that are canaries.
+func oddContexts() string {
+	data, err := yaml.Marshal(contexts{Contexts: map[string]*namedPlace{
+		"odd": {Server: "http://127.0.0.1:1"}, canary: {Server: canary, TokenFile: canary, CA: canary},
+	}})
+	if err != nil {
+		panic(err)
+	}
+	return string(data)
+}
+
+// The picture that watch draws again in its place is escaped as well.
+func TestDrawnPicture(t *testing.T) {
+	s := &strangers{yes: true}
+	one := &apiv1.Saga{}
+	s.fill(one.ProtoReflect(), 0)
+	for _, id := range []string{"", one.GetId()} {
+		var out bytes.Buffer
+		w := &watch{env: &environment{stdout: terminal.New(&out)}, command: &watchCmd{ID: id}, sagas: map[string]*apiv1.Saga{one.GetId(): one}, screen: true}
+		w.draw()
+		picture, ours := strings.CutPrefix(out.String(), "\x1b[H\x1b[2J")
+		if i := strings.IndexFunc(picture, obeyed); i >= 0 || !ours || forged(picture) || !strings.Contains(picture, "canary") {
+			t.Errorf("watch %.6s draws at %d: %q", id, i, out.String())
+		}
+	}
+}

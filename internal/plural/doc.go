@@ -1,0 +1,6 @@
+// Package plural writes counts as people read them: 1 saga, 2 sagas.
+//
+//	plural.Of(n, "command waits", "commands wait")
+//
+// It knows no words: the caller gives both forms.
+package plural
