@@ -57,7 +57,7 @@ func TestRowsAreSelected(t *testing.T) {
 	b.press("jjx")
 	b.sees("1 selected")
 	b.run(choose(`select[aria-label="Decide about them"]`, "pause"))
-	b.sees("1 match. For 1 Pause is legal now.")
+	b.sees("1 matches. For 1 Pause is legal now.")
 	b.write(`dialog [name="reason"]`, "the bank asked us to wait")
 	b.write(`dialog [name="by"]`, "kim")
 	b.click(`dialog [data-confirm]`)

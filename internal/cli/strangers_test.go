@@ -15,8 +15,10 @@ import (
 
 	"github.com/alecthomas/kong"
 	"go.yaml.in/yaml/v3"
+	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/amends-dev/amends/internal/canary"
 	"github.com/amends-dev/amends/internal/terminal"
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 )
@@ -101,19 +103,18 @@ func TestSpokenIsComplete(t *testing.T) {
 // names of files, in files, contexts, variables and arguments.
 func TestNobodyWritesToTheTerminal(t *testing.T) {
 	seen, alone := map[string]bool{}, map[string]bool{} // alone: it asks nobody, once is enough
-	for _, s := range []*strangers{{yes: true}, {yes: false}, {fails: true}, {yes: true, source: rightJSON}} {
-		s.asked, s.sent = map[string]int{}, map[string]proto.Message{}
+	for _, s := range []*canary.Coordinator{{Yes: true, Source: rightJSON, Key: rightKey}, {}, {Fails: true}} {
 		server := httptest.NewServer(s)
 		for command, lines := range spoken {
 			for _, line := range lines {
 				for _, output := range []string{"text", "json"} {
-					if alone[line+output] {
+					if alone[line] || output == "json" && !s.Yes {
 						continue
 					}
 					t.Run(line+" "+output, func(t *testing.T) {
 						all := speak(t, s, server.URL, command, line, output)
 						seen[command] = seen[command] || strings.Contains(all, `\u001b[31m`) || strings.Contains(all, `\x1b[31m`) // or quoted by its own
-						alone[line+output] = s.requests == 0
+						alone[line] = s.Requests() == 0 && output == "json"
 					})
 				}
 			}
@@ -139,12 +140,12 @@ const rightYAML = "name: checkout\nversion: 1\nsteps:\n  - name: charge\n    kin
 const rightJSON = `{"name":"checkout","version":1,"steps":[{"name":"ship","kind":"retriable","do":{"participant":"shipping","action":"ship"}}]}`
 
 // speak runs one command line, holds its output against the rules, and returns it.
-func speak(t *testing.T, s *strangers, server, command, line, output string) string {
+func speak(t *testing.T, s *canary.Coordinator, server, command, line, output string) string {
 	t.Helper()
 	dir := t.TempDir()
-	name := strings.NewReplacer("\x00", "", "/", "").Replace(canary)
+	name := strings.NewReplacer("\x00", "", "/", "").Replace(canary.Text)
 	odd := filepath.Join(dir, name)
-	for path, data := range map[string]string{odd: noText, filepath.Join(dir, "right.yaml"): rightYAML, filepath.Join(dir, "keys.txt"): rightKey, filepath.Join(dir, "contexts.yaml"): oddContexts()} {
+	for path, data := range map[string]string{odd: canary.Bytes, filepath.Join(dir, "right.yaml"): rightYAML, filepath.Join(dir, "keys.txt"): rightKey, filepath.Join(dir, "contexts.yaml"): oddContexts()} {
 		if err := os.WriteFile(path, []byte(data), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -152,7 +153,7 @@ func speak(t *testing.T, s *strangers, server, command, line, output string) str
 	if err := os.MkdirAll(odd+".d", 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(odd+".d", "sagas.db"), []byte(noText), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(odd+".d", "sagas.db"), []byte(canary.Bytes), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	t.Setenv("AMENDS_CONTEXTS", filepath.Join(dir, "contexts.yaml"))
@@ -164,11 +165,7 @@ func speak(t *testing.T, s *strangers, server, command, line, output string) str
 	for word := range strings.FieldsSeq(line) {
 		args = append(args, strings.NewReplacer("NAME", name, "FILE", odd, "DIR", odd+".d", "SERVER", server).Replace(word))
 	}
-	s.mu.Lock()
-	clear(s.asked)
-	clear(s.sent)
-	s.requests = 0
-	s.mu.Unlock()
+	s.Forget()
 	var out, errs bytes.Buffer
 	Run(t.Context(), args, strings.NewReader(""), &out, &errs)
 	all := out.String() + errs.String()
@@ -176,37 +173,37 @@ func speak(t *testing.T, s *strangers, server, command, line, output string) str
 		if r == '\t' && slices.Contains(silent, command) {
 			continue // its own
 		}
-		if obeyed(r) || r == utf8.RuneError && !utf8.ValidString(all) {
+		if canary.Obeyed(r) || r == utf8.RuneError && !utf8.ValidString(all) {
 			t.Fatalf("coordinator %s (%s) writes %U to the terminal: …%q…", line, output, r, all[max(0, i-60):min(len(all), i+20)])
 		}
 	}
-	if forged(out.String()) || forged(errs.String()) {
+	if canary.Forged(out.String()) || canary.Forged(errs.String()) {
 		t.Errorf("coordinator %s (%s): a line of a stranger's:\n%s", line, output, all)
 	}
-	if output == "json" && !s.fails {
-		s.same(t, line, out.Bytes(), errs.String())
+	if output == "json" && !s.Fails {
+		same(t, s, line, out.Bytes(), errs.String())
 	}
 	return all
 }
 
 // printed are the commands that print an answer of the API as JSON, and how they get it.
-var printed = map[string]func(sent map[string]proto.Message) proto.Message{
-	"list": func(sent map[string]proto.Message) proto.Message {
-		return &apiv1.ListResponse{Sagas: append(sent["List"].(*apiv1.ListResponse).GetSagas(), sent["List"].(*apiv1.ListResponse).GetSagas()...)}
+var printed = map[string]func(s *canary.Coordinator) proto.Message{
+	"list": func(s *canary.Coordinator) proto.Message {
+		return &apiv1.ListResponse{Sagas: append(s.Sent("List").(*apiv1.ListResponse).GetSagas(), s.Sent("List").(*apiv1.ListResponse).GetSagas()...)}
 	},
-	"list --count": func(sent map[string]proto.Message) proto.Message { return sent["Count"] },
-	"show NAME":    func(sent map[string]proto.Message) proto.Message { return sent["Get"].(*apiv1.GetResponse).GetSaga() },
-	"watch":        func(sent map[string]proto.Message) proto.Message { return sent["Watch"] },
-	"retry NAME --reason x": func(sent map[string]proto.Message) proto.Message {
-		return sent["Operate"].(*apiv1.OperateResponse).GetSaga()
+	"list --count": func(s *canary.Coordinator) proto.Message { return s.Sent("Count") },
+	"show NAME":    func(s *canary.Coordinator) proto.Message { return s.Sent("Get").(*apiv1.GetResponse).GetSaga() },
+	"watch":        func(s *canary.Coordinator) proto.Message { return s.Sent("Watch") },
+	"retry NAME --reason x": func(s *canary.Coordinator) proto.Message {
+		return s.Sent("Operate").(*apiv1.OperateResponse).GetSaga()
 	},
-	"definition list":       func(sent map[string]proto.Message) proto.Message { return sent["ListDefinitions"] },
-	"dead-letters list":     func(sent map[string]proto.Message) proto.Message { return sent["ListDeadLetters"] },
-	"dead-letters replay 1": func(sent map[string]proto.Message) proto.Message { return sent["ReplayDeadLetters"] },
+	"definition list":       func(s *canary.Coordinator) proto.Message { return s.Sent("ListDefinitions") },
+	"dead-letters list":     func(s *canary.Coordinator) proto.Message { return s.Sent("ListDeadLetters") },
+	"dead-letters replay 1": func(s *canary.Coordinator) proto.Message { return s.Sent("ReplayDeadLetters") },
 }
 
 // same checks that programs read from JSON exactly what was answered.
-func (s *strangers) same(t *testing.T, line string, out []byte, said string) {
+func same(t *testing.T, s *canary.Coordinator, line string, out []byte, said string) {
 	t.Helper()
 	of := printed[line]
 	if of == nil {
@@ -217,19 +214,28 @@ func (s *strangers) same(t *testing.T, line string, out []byte, said string) {
 		t.Errorf("coordinator %s: %v in %q: %s", line, err, out, said)
 		return
 	}
-	want, err := asJSON(of(s.sent))
+	want, err := asJSON(of(s))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !reflect.DeepEqual(got, want) || !strings.Contains(fmt.Sprint(got), canary) {
+	if !reflect.DeepEqual(got, want) || !strings.Contains(fmt.Sprint(got), canary.Text) {
 		t.Errorf("coordinator %s: programs read\n%q\ninstead of\n%q", line, got, want)
 	}
+}
+
+// asJSON is a message as the API writes it, as plain data.
+func asJSON(m proto.Message) (v any, err error) {
+	data, err := protojson.MarshalOptions{UseProtoNames: true}.Marshal(m)
+	if err != nil {
+		return nil, err
+	}
+	return v, json.Unmarshal(data, &v)
 }
 
 // oddContexts is a file of contexts with names that are canaries.
 func oddContexts() string {
 	data, err := yaml.Marshal(contexts{Contexts: map[string]*namedPlace{
-		"odd": {Server: "http://127.0.0.1:1"}, canary: {Server: canary, TokenFile: canary, CA: canary},
+		"odd": {Server: "http://127.0.0.1:1"}, canary.Text: {Server: canary.Text, TokenFile: canary.Text, CA: canary.Text},
 	}})
 	if err != nil {
 		panic(err)
@@ -239,15 +245,15 @@ func oddContexts() string {
 
 // The picture that watch draws again in its place is escaped as well.
 func TestDrawnPicture(t *testing.T) {
-	s := &strangers{yes: true}
+	s := &canary.Coordinator{Yes: true}
 	one := &apiv1.Saga{}
-	s.fill(one.ProtoReflect(), 0)
+	s.Fill(one.ProtoReflect())
 	for _, id := range []string{"", one.GetId()} {
 		var out bytes.Buffer
 		w := &watch{env: &environment{stdout: terminal.New(&out)}, command: &watchCmd{ID: id}, sagas: map[string]*apiv1.Saga{one.GetId(): one}, screen: true}
 		w.draw()
 		picture, ours := strings.CutPrefix(out.String(), "\x1b[H\x1b[2J")
-		if i := strings.IndexFunc(picture, obeyed); i >= 0 || !ours || forged(picture) || !strings.Contains(picture, "canary") {
+		if i := strings.IndexFunc(picture, canary.Obeyed); i >= 0 || !ours || canary.Forged(picture) || !strings.Contains(picture, "canary") {
 			t.Errorf("watch %.6s draws at %d: %q", id, i, out.String())
 		}
 	}

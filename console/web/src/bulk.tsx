@@ -26,7 +26,7 @@ export function BulkBar({ chosen, clear, filter, filtered, matching, done }: Bar
     <>
       {some || filtered ? (
         <div class="bulk">
-          <span class="small">{some ? <b>{count(chosen.size)} selected</b> : <>All <b>{count(matching)}</b> that match</>}</span>
+          <span class="small">{some ? <b>{count(chosen.size)} selected</b> : matching === 1 ? <>The <b>1</b> that matches</> : <>All <b>{count(matching)}</b> that match</>}</span>
           <select
             aria-label="Decide about them" value="" disabled={!may(who, "operator") || chosen.size > 1000}
             title={chosen.size > 1000 ? "At most 1,000 can be selected; use the filter" : undefined}
@@ -98,14 +98,14 @@ function BulkDialog({ verb, filter, what, close, done }: DialogProps) {
         ) : (
           <p role="status" data-dry={dry?.finished}>
             {dry?.finished ? "" : "Counting: "}
-            <b>{count(matched)}</b> match. For <b>{count(legal)}</b> {verb.title} is legal now
+            <b>{count(matched)}</b> {matched === 1 ? "matches" : "match"}. For <b>{count(legal)}</b> {verb.title} is legal now
             {number(dry?.refused) > 0 && <>, for <b>{count(number(dry?.refused))}</b> it would be refused</>}.
           </p>
         )}
         {(shown?.refusals?.length ?? 0) > 0 && (
           <details class="payload">
             <summary>why it is refused</summary>
-            <pre tabIndex={0}>{shown!.refusals!.map((r) => `${r.id}: ${r.reason ?? ""}`).join("\n")}</pre>
+            <pre tabIndex={0}>{shown!.refusals!.map((r) => <div>{r.id}: {r.reason}</div>)}</pre>
           </details>
         )}
         {progress && !progress.finished && !error && <progress max={matched} value={number(progress.matched)} aria-label="Decided" />}

@@ -1,6 +1,7 @@
 import { useState } from "preact/hooks";
 import { call, number, type ApiError, type DeadLetter } from "./api";
 import { Dialog } from "./dialog";
+import { plural } from "./format";
 import { Ago, Data, Empty, Icon, Problem } from "./pieces";
 import { asError, useQuery } from "./query";
 import { may, useWho } from "./who";
@@ -81,8 +82,8 @@ function Letter({ letter: l, chosen, mark }: { letter: DeadLetter; chosen: boole
         <Data of={l.data} title="data" />
         {(l.headers?.length ?? 0) > 0 && (
           <details class="payload">
-            <summary>{l.headers!.length} headers</summary>
-            <pre tabIndex={0}>{l.headers!.map((h) => `${h.name}: ${(h.values ?? []).join(", ")}`).join("\n")}</pre>
+            <summary>{plural(l.headers!.length, "header", "headers")}</summary>
+            <pre tabIndex={0}>{l.headers!.map((h) => <div>{h.name}: {(h.values ?? []).join(", ")}</div>)}</pre>
           </details>
         )}
       </div>
@@ -111,7 +112,7 @@ function Confirm({ verb, sequences, close, done }: ConfirmProps) {
   return (
     <Dialog title={replay ? "Replay" : "Discard"} close={close}>
       <div class="pad">
-        <h2>{replay ? "Replay" : "Discard"} {sequences.length} dead letter{sequences.length === 1 ? "" : "s"}?</h2>
+        <h2>{replay ? "Replay" : "Discard"} {plural(sequences.length, "dead letter", "dead letters")}?</h2>
         <p>{replay ? "Each is published again on the subject it came on, as it came. What still cannot be understood comes back." : "They are removed for good. What they said is lost."}</p>
         <Problem error={error} doing="Nothing was done" />
         <div class="buttons">

@@ -4,6 +4,9 @@ const grouped = new Intl.NumberFormat("en");
 
 export const count = (n: number): string => grouped.format(n);
 
+// plural is a count as people read it: 1 saga, 2 sagas.
+export const plural = (n: number, one: string, many: string): string => `${count(n)} ${n === 1 ? one : many}`;
+
 export function rate(n: number): string {
   return n >= 100 ? grouped.format(Math.round(n)) : n >= 10 ? n.toFixed(1) : n.toFixed(n === 0 ? 0 : 2);
 }

@@ -1,6 +1,6 @@
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { call, number, phases, refText, type Count, type Definition, type Saga } from "./api";
-import { count } from "./format";
+import { count, plural } from "./format";
 import { ages, change, filterOf, texts } from "./filter";
 import { BulkBar } from "./bulk";
 import { onKey } from "./keys";
@@ -31,7 +31,7 @@ export function List() {
       <div class="head">
         <h1>Sagas</h1>
         <span class="muted">
-          {counted ? `${counted.at_least ? "at least " : ""}${count(number(counted.total))}${key ? " match" : ""}, ` : ""}
+          {counted ? `${counted.at_least ? "at least " : ""}${key ? plural(number(counted.total), "matches", "match") : count(number(counted.total))}, ` : ""}
           newest start first
         </span>
         <span class="fill" />

@@ -11,6 +11,7 @@ import { OverviewPage } from "./overview";
 import { SagaPage } from "./saga";
 import { logout, useWho } from "./who";
 import { useParked } from "./parked";
+import { showSafely } from "./visible";
 
 const places = [
   { path: "/", title: "Overview", icon: "overview", key: "o" },
@@ -129,5 +130,6 @@ const Logo = () => (
   </svg>
 );
 
+showSafely();
 interceptLinks();
 render(<Console />, document.getElementById("console")!);

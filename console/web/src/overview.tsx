@@ -1,5 +1,5 @@
 import { call, number, phases, type Blocked, type Latency, type Overview, type Participant, type Phase, type Second, type Standstill } from "./api";
-import { count, rate, seconds, share } from "./format";
+import { count, plural, rate, seconds, share } from "./format";
 import { Ago, colour, Empty, Icon, Problem } from "./pieces";
 import { useQuery } from "./query";
 
@@ -19,7 +19,7 @@ export function OverviewPage() {
       {parked > 0 && (
         <div class="notice" role="status" data-parked>
           <Icon of="parked" />
-          <span class="fill"><strong>{count(parked)} {parked === 1 ? "saga is" : "sagas are"} parked.</strong> Each cannot go on alone and waits for somebody to decide.</span>
+          <span class="fill"><strong>{plural(parked, "saga is", "sagas are")} parked.</strong> Each cannot go on alone and waits for somebody to decide.</span>
           <a class="button" href="/sagas?phase=parked&open=1">Look at {parked === 1 ? "it" : "them"}</a>
         </div>
       )}
@@ -44,7 +44,7 @@ function Standstills({ of: all }: { of: Standstill[] }) {
     <div class="notice" role="alert" data-standstills>
       <Icon of="parked" />
       <div class="fill">
-        <strong>{all.length === 1 ? "Something stands still." : `${count(all.length)} things stand still.`}</strong>
+        <strong>{all.length === 1 ? "Something stands still." : `${plural(all.length, "thing stands", "things stand")} still.`}</strong>
         <ul>
           {all.map((s) => (
             <li key={s.kind + s.object}>
@@ -63,7 +63,7 @@ function BlockedSagas({ count: n, sagas }: { count: number; sagas: Blocked[] }) 
     <div class="notice" role="alert" data-blocked>
       <Icon of="parked" />
       <div class="fill">
-        <strong>{count(n)} {n === 1 ? "saga" : "sagas"} cannot be moved.</strong> The record is damaged, or the definition is gone. The others go on. The
+        <strong>{plural(n, "saga", "sagas")} cannot be moved.</strong> The record is damaged, or the definition is gone. The others go on. The
         runbook says what to do, under AmendsSagasBlocked.
         <ul>
           {sagas.map((s) => <li><code>{s.id}</code>, met <Ago at={s.since} />: {s.reason}</li>)}
@@ -91,13 +91,13 @@ function Tiles({ o }: { o: Overview }) {
   const oldest = o.outbox_oldest_seconds ?? 0, refused = o.refused_per_second ?? 0;
   return (
     <div class="tiles">
-      <Tile title="Parked" value={count(parked)} more={parked > 0 ? "wait for somebody" : "nobody has to decide"} href="/sagas?phase=parked&open=1" loud={parked > 0} />
-      <Tile title="Open" value={count(number(o.open))} more="have not ended" href="/sagas?open=1" />
+      <Tile title="Parked" value={count(parked)} more={parked > 1 ? "wait for somebody" : parked === 1 ? "waits for somebody" : "nobody has to decide"} href="/sagas?phase=parked&open=1" loud={parked > 0} />
+      <Tile title="Open" value={count(number(o.open))} more={number(o.open) === 1 ? "has not ended" : "have not ended"} href="/sagas?open=1" />
       <Tile title="Started" value={rate(o.started_per_second ?? 0) + "/s"} more={refused > 0 ? `${rate(refused)}/s refused: too much` : "in the last 10 s"} loud={refused > 0} />
       <Tile title="Ended" value={rate(o.ended_per_second ?? 0) + "/s"} more={`${rate(o.transitions_per_second ?? 0)} transitions/s`} />
       <Tile title="Did not complete" value={share(o.compensated_share ?? 0)} more="of the ended" href="/sagas?phase=compensated" />
       <Tile title="Answers that failed" value={share(o.failed_share ?? 0)} more="and were tried again" />
-      <Tile title="Dead letters" value={letters < 0 ? "?" : count(letters)} more={letters < 0 ? "the bus does not tell" : dropped > 0 ? `${count(dropped)} more were not kept` : "not understood"} href="/dead-letters" loud={letters > 0 || dropped > 0} />
+      <Tile title="Dead letters" value={letters < 0 ? "?" : count(letters)} more={letters < 0 ? "the bus does not tell" : dropped > 0 ? `${plural(dropped, "more was", "more were")} not kept` : "not understood"} href="/dead-letters" loud={letters > 0 || dropped > 0} />
       <Tile title="Outbox" value={count(outbox)} more={outbox > 0 ? `oldest waits ${seconds(oldest)}` : "all is sent"} loud={oldest > 30} />
       <Tile title="Commit, p99" value={number(o.commit?.count) > 0 ? seconds(o.commit!.p99_seconds ?? 0) : "–"} more={number(o.commit?.count) > 0 ? `p50 ${seconds(o.commit!.p50_seconds ?? 0)}` : "none yet"} />
       <Tile title="Cache" value={share(o.cache_hit_ratio ?? 0)} more="of reads answered" />

@@ -10,6 +10,7 @@ import { Plan } from "./plan";
 import { useNow, useQuery } from "./query";
 import { definitionPath, navigate } from "./router";
 import { Decide, VerbButtons, type Verb } from "./verbs";
+import { visible } from "./visible";
 import { useWatch } from "./watch";
 
 // How much of a history is held: more than this, and the oldest part is left out.
@@ -58,7 +59,7 @@ export function SagaPage({ id }: { id: string }) {
   const { saga, error, decided } = useSaga(id);
   useLayoutEffect(() => onKey((key) => key === "Escape" && (navigate("/sagas"), true)), []);
   useEffect(() => {
-    document.title = id + " · Amends";
+    document.title = visible(id) + " · Amends";
     return () => void (document.title = "Amends");
   }, [id]);
   if (!saga) {
