@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/amends-dev/amends/internal/masked"
 )
 
 // hosts are the names and addresses for which a server may be asked. The owner of a web page
@@ -142,7 +144,7 @@ func (c *Config) validateHosts() error {
 	}
 	if c.PublicURL != "" {
 		if u, err := url.Parse(c.PublicURL); err != nil || u.Host == "" || u.Scheme != "https" && !(u.Scheme == "http" && loopback(plainHost(u.Host))) {
-			errs = append(errs, fmt.Errorf("public url: %q; write where browsers reach the coordinator: https://sagas.example.com", c.PublicURL))
+			errs = append(errs, fmt.Errorf("public url: %q; write where browsers reach the coordinator: https://sagas.example.com", masked.URLs(c.PublicURL)))
 		}
 	}
 	return errors.Join(errs...)

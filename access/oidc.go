@@ -13,6 +13,8 @@ import (
 	"github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/oauth2"
 	"golang.org/x/sync/singleflight"
+
+	"github.com/amends-dev/amends/internal/masked"
 )
 
 // OIDC is an OpenID Connect provider whose tokens are trusted.
@@ -53,9 +55,9 @@ func (o *OIDC) validate() error {
 	u, err := url.Parse(o.Issuer)
 	switch {
 	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
-		errs = append(errs, fmt.Errorf("oidc issuer: %q is not the URL of a provider, such as https://login.example.com/realm", o.Issuer))
+		errs = append(errs, fmt.Errorf("oidc issuer: %q is not the URL of a provider, such as https://login.example.com/realm", masked.URLs(o.Issuer)))
 	case u.Scheme == "http" && !loopback(plainHost(u.Host)):
-		errs = append(errs, fmt.Errorf("oidc issuer: %s is asked without TLS, and whoever is in between could sign for it; write https", o.Issuer))
+		errs = append(errs, fmt.Errorf("oidc issuer: %s is asked without TLS, and whoever is in between could sign for it; write https", masked.URLs(o.Issuer)))
 	}
 	if o.ClientID == "" {
 		errs = append(errs, errors.New("oidc client id: is missing; the provider gives it when the coordinator is registered there"))

@@ -82,7 +82,7 @@ func parseTokens(data []byte) ([]tokenEntry, error) {
 		}
 		e, err := parseToken(line)
 		if err == nil && names[e.name] {
-			err = fmt.Errorf("name %q stands there twice", e.name)
+			err = errors.New("the name stands there twice")
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("line %d: %w", n, err))
@@ -100,21 +100,22 @@ func parseToken(line string) (e tokenEntry, err error) {
 		return e, errors.New("write: name role sha256:hex [expires=2030-01-31T00:00:00Z]; coordinator token create prints such a line")
 	}
 	e.name = fields[0]
-	if err := checkName(e.name); err != nil {
-		return e, err
+	// What stands there is not shown: it may be a token by mistake.
+	if checkName(e.name) != nil {
+		return e, fmt.Errorf("the first word is no name; give 1 to %d bytes without spaces, such as ada or ci-deploy", maxCallerName)
 	}
 	if e.role, err = ParseRole(fields[1]); err != nil {
-		return e, err
+		return e, errors.New("the second word is no role; write viewer, operator or admin")
 	}
 	sum, err := hex.DecodeString(strings.TrimPrefix(fields[2], "sha256:"))
 	if err != nil || len(sum) != len(e.digest) || !strings.HasPrefix(fields[2], "sha256:") {
-		return e, errors.New("the third word is not sha256: and 64 hexadecimal digits") // not shown: it may be a secret by mistake
+		return e, errors.New("the third word is not sha256: and 64 hexadecimal digits")
 	}
 	copy(e.digest[:], sum)
 	if len(fields) == 4 {
 		when, ok := strings.CutPrefix(fields[3], "expires=")
 		if e.expires, err = time.Parse(time.RFC3339, when); !ok || err != nil {
-			return e, fmt.Errorf("%q; write expires=2030-01-31T00:00:00Z or nothing", fields[3])
+			return e, errors.New("the fourth word is no time; write expires=2030-01-31T00:00:00Z or nothing")
 		}
 	}
 	return e, nil

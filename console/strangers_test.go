@@ -15,7 +15,7 @@ import (
 )
 
 // hostile is the definition whose diagram is drawn; its names are what names may be.
-const hostile = `{"name":"checkout","version":1,"steps":[{"name":"charge","kind":"pivot","do":{"participant":"payment","action":"charge"}}]}`
+const hostile = `{"name":"checkout","version":1,"steps":[{"step":{"name":"charge","kind":"pivot","do":{"participant":"payment","action":"charge"}}}]}`
 
 // TestWhatOthersWroteIsShownSafely: whatever stands in an answer, no page shows a character
 // that a browser obeys or hides, in no element and no attribute, and what runs from right to

@@ -57,6 +57,9 @@ func (c *backupCmd) online(ctx context.Context, w io.Writer) (int64, error) {
 		return 0, &exitError{code: ExitUsage, err: err}
 	}
 	response, err := client.Do(request)
+	if known, ok := errors.AsType[*exitError](err); ok {
+		return 0, known
+	}
 	if err != nil {
 		return 0, &exitError{code: ExitNotReachable, err: err, hint: "name a running coordinator with --server, or the directory of a stopped one with --data-dir"}
 	}

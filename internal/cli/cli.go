@@ -14,6 +14,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/amends-dev/amends/coordinator"
+	"github.com/amends-dev/amends/internal/masked"
 	"github.com/amends-dev/amends/internal/setting"
 	"github.com/amends-dev/amends/internal/terminal"
 )
@@ -80,8 +81,8 @@ type exited int
 func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) (code int) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	log.SetOutput(terminal.New(stderr).Lines()) // what libraries say of what others sent
-	context.AfterFunc(ctx, stop)                // from now on a signal does what it does to any process
+	log.SetOutput(masked.Writer(terminal.New(stderr).Lines())) // what libraries say of what others sent
+	context.AfterFunc(ctx, stop)                               // from now on a signal does what it does to any process
 	return Run(ctx, args, stdin, stdout, stderr)
 }
 
@@ -150,13 +151,13 @@ func usage(err error) error {
 
 // report prints an error and what to do next, and returns the exit code. An error may
 // have several lines; those behind the first are set back, so that whoever is quoted in
-// it cannot write lines that look like others.
+// it cannot write lines that look like others. Passwords of URLs are not shown.
 func (env *environment) report(err error) int {
 	code, hint := exitOf(err)
 	if err == nil || err.Error() == "" {
 		return code
 	}
-	for i, line := range strings.Split(err.Error(), "\n") {
+	for i, line := range strings.Split(masked.Text(err.Error()), "\n") {
 		if i == 0 {
 			env.stderr.Printf("coordinator: %s\n", line)
 		} else {
@@ -164,7 +165,7 @@ func (env *environment) report(err error) int {
 		}
 	}
 	if hint != "" {
-		env.stderr.Printf("  %s\n", hint)
+		env.stderr.Printf("  %s\n", masked.Text(hint))
 	}
 	return code
 }

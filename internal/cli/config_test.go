@@ -2,10 +2,15 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/alecthomas/kong"
 )
 
 // I9: whatever the config file holds, the whole command answers a table and the
@@ -56,5 +61,67 @@ func TestConfigFile(t *testing.T) {
 				t.Errorf("the password is shown: %s", said)
 			}
 		})
+	}
+}
+
+// TestNoSecretIsShown: whatever flag holds it, in whatever form, right or wrong, from the
+// command line, the environment or the config file, a password is in no output of config
+// check and of serve.
+func TestNoSecretIsShown(t *testing.T) {
+	var serve struct{ serveFlags }
+	parser, err := kong.New(&serve, append(decimals(), kong.Vars{"shards": "1", "max_batch": "1", "max_open": "1"})...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel() // serve does not start, if it likes what it is given
+	path := filepath.Join(t.TempDir(), "amends.yaml")
+	t.Chdir(filepath.Dir(path))
+	tried := 0
+	for _, flag := range parser.Model.Flags {
+		values := []string{
+			"nats://ada:swordfish@127.0.0.1:1", "tls://swordfish@127.0.0.1:1,nats://ada:swordfish@127.0.0.1:2", "http://ada:sword/swordfish@h:1", "https://ada:p@swordfish@h",
+			"nats://ada:swordfish@127.0.0.1:%zz", "ftp://ada:swordfish@h", "https://ada:swordfish@h/x?y=z#a",
+		}
+		if flag.PlaceHolder != "URL" {
+			values = values[tried%3 : tried%3+1] // nobody puts one there, but by mistake
+		} else {
+			values = append(values, "ada:swordfish@127.0.0.1:1", "ada:swordfish@127.0.0.1:1,swordfish@h", "ada:swordfish@h:%zz")
+		}
+		if flag.Tag.Has("secret") {
+			values = []string{"swordfish", "sword fish: [swordfish", "{swordfish"}
+		}
+		if flag.Name == "help" || flag.Tag.Type == "path" || flag.IsBool() || len(flag.Envs) == 0 {
+			continue
+		}
+		for i, value := range values {
+			tried++
+			args, file := []string{}, ""
+			switch i % 3 { // all ways to give a value, each with some
+			case 0:
+				args = []string{"--" + flag.Name + "=" + value}
+			case 1:
+				file = flag.Name + ": " + strconv.Quote(value) + "\n"
+			case 2:
+				t.Setenv(flag.Envs[0], value)
+			}
+			if err := os.WriteFile(path, []byte(file), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			for _, command := range []string{"config check -o json", "config check", "serve"}[min(i, 1):] {
+				var out, errs bytes.Buffer
+				Run(ended, slices.Concat(strings.Fields(command), []string{"--config", path, "--nats-listen=127.0.0.1:0"}, args), strings.NewReader(""), &out, &errs)
+				if said := out.String() + errs.String(); strings.Contains(said, "swordfish") {
+					at := strings.Index(said, "swordfish")
+					t.Errorf("%s with --%s %q from %d shows it: …%s…", command, flag.Name, value, i%3, said[max(0, at-100):min(len(said), at+60)])
+				}
+			}
+			if i%3 == 2 {
+				_ = os.Unsetenv(flag.Envs[0])
+			}
+		}
+	}
+	if tried < 50 {
+		t.Errorf("only %d values were tried", tried)
 	}
 }

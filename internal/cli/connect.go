@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -14,6 +15,7 @@ import (
 
 	"connectrpc.com/connect"
 
+	"github.com/amends-dev/amends/internal/masked"
 	"github.com/amends-dev/amends/proto/amends/api/v1/apiv1connect"
 )
 
@@ -23,6 +25,7 @@ type serverFlags struct {
 	Token   string        `env:"AMENDS_TOKEN" secret:"" placeholder:"TOKEN" help:"Bearer token; better in the environment, or in a file that a context names, than on the command line."`
 	CA      string        `name:"ca" env:"AMENDS_CA" type:"path" placeholder:"FILE" help:"Certificates of the authorities to trust for https, PEM. Default: the system's."`
 	Context string        `env:"AMENDS_CONTEXT" placeholder:"NAME" help:"Take server, token and ca from this context; see: coordinator context --help."`
+	Plain   bool          `name:"plaintext-token" env:"AMENDS_PLAINTEXT_TOKEN" help:"Send the token to a server beyond this machine without TLS, because only trusted networks lie between."`
 	Timeout time.Duration `default:"10s" env:"AMENDS_TIMEOUT" help:"How long to wait for the coordinator's answer."`
 }
 
@@ -37,17 +40,18 @@ const defaultServer = "http://127.0.0.1:8080"
 // target is where to ask, as it was found out.
 type target struct {
 	server, token, ca string
+	plain             bool // the token may pass in the clear
 }
 
 // target takes what the flags leave open from the context.
 func (f *serverFlags) target() (target, error) {
-	t := target{f.Server, f.Token, f.CA}
+	t := target{f.Server, f.Token, f.CA, f.Plain}
 	c, err := chosenContext(f.Context)
 	if err != nil {
 		return t, &exitError{code: ExitUsage, err: err, hint: "coordinator context list shows what there is"}
 	}
 	if c != nil && (t.server == "" || t.server == c.Server) { // a token goes to nobody but its own server
-		t.server = c.Server
+		t.server, t.plain = c.Server, t.plain || c.Plain
 		if t.ca == "" {
 			t.ca = c.CA
 		}
@@ -61,14 +65,35 @@ func (f *serverFlags) target() (target, error) {
 		t.server = defaultServer
 	}
 	t.server = baseURL(t.server)
-	if u, err := url.Parse(t.server); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return t, &exitError{code: ExitUsage, err: fmt.Errorf("server %q: write http://host:port or https://host:port", t.server)}
+	switch u, err := url.Parse(t.server); {
+	case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https":
+		return t, &exitError{code: ExitUsage, err: fmt.Errorf("server %q: write http://host:port or https://host:port", masked.URLs(t.server))}
+	case u.User != nil:
+		return t, &exitError{code: ExitUsage, err: fmt.Errorf("server %q: a coordinator knows no user and password; give the token with --token, AMENDS_TOKEN, or a context that names a file with one", masked.URLs(t.server))}
 	}
 	return t, nil
 }
 
-// transport is an HTTP client for the target.
+// inTheClear returns an error if the token could be read on its way to the server.
+func (t target) inTheClear() error {
+	u, err := url.Parse(t.server)
+	if err != nil || u.Scheme == "https" || t.token == "" || t.plain {
+		return nil
+	}
+	if ip := net.ParseIP(u.Hostname()); u.Hostname() == "localhost" || ip != nil && ip.IsLoopback() {
+		return nil
+	}
+	return &exitError{code: ExitUsage, err: fmt.Errorf("the token would pass to %s in the clear, and whoever reads it there can use it", t.server),
+		hint: "write https://…; or, where only trusted networks lie between, say so with --plaintext-token"}
+}
+
+// transport is an HTTP client for the target, and the only place where a token is sent:
+// over TLS or to this machine, unless it was said otherwise, and to nobody to whom the
+// server would pass it on.
 func (t target) transport() (*http.Client, error) {
+	if err := t.inTheClear(); err != nil {
+		return nil, err
+	}
 	trip := http.DefaultTransport.(*http.Transport).Clone()
 	if t.ca != "" {
 		pem, err := os.ReadFile(t.ca)
@@ -81,7 +106,14 @@ func (t target) transport() (*http.Client, error) {
 		}
 		trip.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
 	}
-	return &http.Client{Transport: bearer{trip, t.token}}, nil
+	return &http.Client{Transport: bearer{trip, t.token}, CheckRedirect: noRedirect}, nil
+}
+
+// noRedirect follows nobody elsewhere: the API redirects nothing, and the token is for
+// the server that was named.
+func noRedirect(r *http.Request, _ []*http.Request) error {
+	return &exitError{code: ExitUsage, err: fmt.Errorf("the server sends on to %s, and a token goes to nobody but the server that was named", r.URL),
+		hint: "if that is the coordinator, name it with --server"}
 }
 
 // bearer adds the token to each request.
@@ -125,8 +157,10 @@ func refused(ctx context.Context, err error, t target) error {
 	var remote *connect.Error
 	var known *exitError
 	switch {
-	case err == nil, errors.As(err, &known):
-		return err
+	case err == nil:
+		return nil
+	case errors.As(err, &known):
+		return known // without what the library says around it
 	case ctx.Err() != nil:
 		return &exitError{code: ExitFailed, err: errors.New("stopped before an answer came")}
 	case !errors.As(err, &remote):

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -47,6 +48,7 @@ type namedPlace struct {
 	Server    string `yaml:"server" json:"server"`
 	TokenFile string `yaml:"token_file,omitempty" json:"token_file,omitempty"`
 	CA        string `yaml:"ca,omitempty" json:"ca,omitempty"`
+	Plain     bool   `yaml:"plaintext_token,omitempty" json:"plaintext_token,omitempty"`
 }
 
 // token reads the file that holds it; "" for none.
@@ -179,16 +181,17 @@ type contextSetCmd struct {
 	Server    string `required:"" placeholder:"URL" help:"The coordinator's API, such as https://sagas.example.com."`
 	TokenFile string `type:"path" placeholder:"FILE" help:"The file that holds the bearer token; the token itself is not kept."`
 	CA        string `name:"ca" type:"path" placeholder:"FILE" help:"Certificates of the authorities to trust, PEM."`
+	Plain     bool   `name:"plaintext-token" help:"Send the token there without TLS, because only trusted networks lie between."`
 }
 
 // Run adds or changes a context; the first one is used at once.
 func (cmd *contextSetCmd) Run(env *environment) error {
-	t := target{server: cmd.Server}
-	if _, err := (&serverFlags{Server: cmd.Server, Token: "none", CA: "none"}).target(); err != nil {
+	t, err := (&serverFlags{Server: cmd.Server, Token: cmp.Or(cmd.TokenFile, "none"), CA: "none", Plain: cmd.Plain || cmd.TokenFile == ""}).target()
+	if err = cmp.Or(err, t.inTheClear()); err != nil {
 		return err
 	}
 	return changeContexts(env, func(c *contexts) (string, error) {
-		c.Contexts[cmd.Name] = &namedPlace{Server: baseURL(t.server), TokenFile: cmd.TokenFile, CA: cmd.CA}
+		c.Contexts[cmd.Name] = &namedPlace{Server: t.server, TokenFile: cmd.TokenFile, CA: cmd.CA, Plain: cmd.Plain}
 		if c.Current == "" {
 			c.Current = cmd.Name
 		}

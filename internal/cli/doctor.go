@@ -47,7 +47,7 @@ func (c *doctorCmd) Run(env *environment) error {
 		return err
 	}
 	bus, err := c.server().Bus("amends-doctor", c.Prefix)
-	if err != nil {
+	if err = errors.Join(err, bus.CheckFiles()); err != nil {
 		return &exitError{code: ExitUsage, err: err}
 	}
 	patient := doctor.Patient{Server: t.server, Client: client, Bare: bare, NATS: bus, Monitor: c.Monitor}

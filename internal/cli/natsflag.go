@@ -10,6 +10,7 @@ type natsFlags struct {
 	NATSUser     string `name:"nats-user" env:"AMENDS_NATS_USER" help:"User for NATS."`
 	NATSPassword string `name:"nats-password" env:"AMENDS_NATS_PASSWORD" secret:"" help:"Password for NATS; better in the environment than on the command line."`
 	NATSToken    string `name:"nats-token" env:"AMENDS_NATS_TOKEN" secret:"" help:"Token for NATS; better in the environment than on the command line."`
+	NATSPlain    bool   `name:"nats-plaintext" env:"AMENDS_NATS_PLAINTEXT" help:"Send the password or token to a server beyond loopback without TLS, because only trusted networks lie between."`
 	NATSCA       string `name:"nats-ca" env:"AMENDS_NATS_CA" type:"path" placeholder:"FILE" help:"Certificates of the authorities to trust, PEM."`
 	NATSCert     string `name:"nats-cert" env:"AMENDS_NATS_CERT" type:"path" placeholder:"FILE" help:"Client certificate, PEM."`
 	NATSKey      string `name:"nats-key" env:"AMENDS_NATS_KEY" type:"path" placeholder:"FILE" help:"Key of the client certificate, PEM."`
@@ -21,6 +22,6 @@ type natsFlags struct {
 func (f *natsFlags) server() daemon.NATS {
 	return daemon.NATS{
 		URL: f.NATSURL, Creds: f.NATSCreds, NKey: f.NATSNKey, Inbox: f.NATSInbox, User: f.NATSUser, Password: f.NATSPassword, Token: f.NATSToken,
-		CA: f.NATSCA, Cert: f.NATSCert, Key: f.NATSKey,
+		Plaintext: f.NATSPlain, CA: f.NATSCA, Cert: f.NATSCert, Key: f.NATSKey,
 	}
 }

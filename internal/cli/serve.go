@@ -12,6 +12,7 @@ import (
 
 	"github.com/amends-dev/amends/internal/daemon"
 	"github.com/amends-dev/amends/internal/heap"
+	"github.com/amends-dev/amends/internal/masked"
 	"github.com/amends-dev/amends/observe/otlp"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/transport/natsbus"
@@ -88,11 +89,16 @@ func (f *serveFlags) daemon() daemon.Config {
 	}
 }
 
-// problem is everything that is wrong with the flags, given their daemon's
-// configuration.
+// problem is everything that is wrong with the flags and with the files that they
+// name, given their daemon's configuration.
 func (f *serveFlags) problem(config *daemon.Config) error {
 	_, err := f.accessFlags.config()
-	return errors.Join(config.Validate(), err)
+	if f.ReadyFile != "" {
+		if info, missing := os.Stat(filepath.Dir(f.ReadyFile)); missing != nil || !info.IsDir() {
+			err = errors.Join(err, fmt.Errorf("ready file: %s is no directory in which it could be made", filepath.Dir(f.ReadyFile)))
+		}
+	}
+	return errors.Join(config.Check(), err)
 }
 
 // definitions reads the definitions to register at the start.
@@ -135,7 +141,7 @@ func (c *serveCmd) Run(env *environment) error {
 	if err := errors.Join(c.problem(&config), err, errTraces); err != nil {
 		return &exitError{code: ExitUsage, err: err, hint: "coordinator config check shows every value and where it comes from"}
 	}
-	config.Definitions, config.Traces, config.Logger = definitions, traces, c.logger(env.stderr.Lines())
+	config.Definitions, config.Traces, config.Logger = definitions, traces, c.logger(masked.Writer(env.stderr.Lines()))
 	heap.Suit(env.ctx, config.Logger)
 	err = daemon.Run(env.ctx, config, func(a daemon.Addresses) {
 		if err := c.writeReady(a); err != nil {

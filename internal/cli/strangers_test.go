@@ -134,10 +134,10 @@ var silent = []string{"completion", "complete"}
 // rightKey is one that orphans asks about.
 const rightKey = "order-42/hod85snpc0/charge-card/do"
 
-const rightYAML = "name: checkout\nversion: 1\nsteps:\n  - name: charge\n    kind: retriable\n    do: {participant: payment, action: charge}\n"
+const rightYAML = "name: checkout\nversion: 1\nsteps:\n  - step: {name: charge, kind: retriable, do: {participant: payment, action: charge}}\n"
 
 // rightJSON is another definition, so that a diff has something to say.
-const rightJSON = `{"name":"checkout","version":1,"steps":[{"name":"ship","kind":"retriable","do":{"participant":"shipping","action":"ship"}}]}`
+const rightJSON = `{"name":"checkout","version":1,"steps":[{"step":{"name":"ship","kind":"retriable","do":{"participant":"shipping","action":"ship"}}}]}`
 
 // speak runs one command line, holds its output against the rules, and returns it.
 func speak(t *testing.T, s *canary.Coordinator, server, command, line, output string) string {

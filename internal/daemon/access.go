@@ -6,8 +6,10 @@ import (
 	"log/slog"
 	"net"
 	"slices"
+	"strings"
 
 	"github.com/amends-dev/amends/access"
+	"github.com/amends-dev/amends/internal/masked"
 )
 
 // validateAccess returns what is wrong with who may reach the HTTP address, and how.
@@ -56,7 +58,7 @@ func (n *NATS) validateListen() error {
 	beyond := n.URL == "" && n.Listen != "" && !localAddress(n.Listen)
 	switch {
 	case n.URL != "" && given:
-		bad("nats: users, a certificate or openness of the embedded server are given, but the messages go to %s; leave out one of the two", redact(n.URL))
+		bad("nats: users, a certificate or openness of the embedded server are given, but the messages go to %s; leave out one of the two", masked.URLs(n.URL))
 	case beyond && !n.Open && (n.Users == "" || n.ListenCert == ""):
 		bad("nats listen: %s can be reached from other machines, and whoever reaches the bus may answer for every service: "+
 			"say who may (nats-users: FILE, see coordinator nats-permissions) and give a certificate (nats-listen-cert, nats-listen-key), "+
@@ -66,6 +68,28 @@ func (n *NATS) validateListen() error {
 		bad("nats listen: a certificate and its key are given together or not at all")
 	}
 	return errors.Join(errs...)
+}
+
+// validateSecrets returns an error if a password or token would pass in the clear. Nkeys
+// and credentials files prove who somebody is without sending a secret.
+func (n *NATS) validateSecrets() error {
+	encrypted, beyond, secret := n.CA != "" || n.Cert != "", "", n.Password != "" || n.Token != "" || n.Responder.Password != "" || n.Responder.Token != ""
+	for one := range strings.SplitSeq(n.URL, ",") {
+		u, err := natsURL(one)
+		if err != nil {
+			return nil // checkURLs says so
+		}
+		encrypted = encrypted || u.Scheme == "tls" || u.Scheme == "wss" // of one server, the client wants it of all
+		secret = secret || u.User != nil
+		if !loopback(u.Hostname()) {
+			beyond = u.Host
+		}
+	}
+	if n.Plaintext || encrypted || !secret || beyond == "" {
+		return nil
+	}
+	return fmt.Errorf("the password would pass to %s in the clear, if the server does not insist on TLS: write tls://%s, or name who is to be trusted (nats-ca), "+
+		"or give an nkey or credentials instead, which are never sent, or say that only trusted networks lie between (nats-plaintext: true)", beyond, beyond)
 }
 
 // certificate reads one of a server; nil: there is none.

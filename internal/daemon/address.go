@@ -53,11 +53,7 @@ func checkURLs(urls string) error {
 		return nil
 	}
 	for i, s := range strings.Split(urls, ",") {
-		s = strings.TrimSpace(s)
-		if !strings.Contains(s, "://") {
-			s = "nats://" + s // as the client does
-		}
-		u, err := url.Parse(s)
+		u, err := natsURL(s)
 		if err != nil || u.Hostname() == "" || !slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme) {
 			return fmt.Errorf("number %d of the list is no address of a NATS server; give such as nats://nats.example.com:4222 (nats, tls, ws or wss)", i+1)
 		}
@@ -65,13 +61,11 @@ func checkURLs(urls string) error {
 	return nil
 }
 
-// redact hides the passwords in a list of URLs.
-func redact(urls string) string {
-	list := strings.Split(urls, ",")
-	for i, s := range list {
-		if u, err := url.Parse(strings.TrimSpace(s)); err == nil && u.User != nil {
-			list[i] = u.Redacted()
-		}
+// natsURL reads one of a list of addresses of NATS servers, as the client does.
+func natsURL(text string) (*url.URL, error) {
+	text = strings.TrimSpace(text)
+	if !strings.Contains(text, "://") {
+		text = "nats://" + text
 	}
-	return strings.Join(list, ",")
+	return url.Parse(text)
 }

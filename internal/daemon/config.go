@@ -101,6 +101,9 @@ type NATS struct {
 	// Inbox begins the subjects on which replies come from the external server.
 	// Default: _INBOX.
 	Inbox string
+	// Plaintext says that Password and Token, and those in URL, may pass to a server
+	// beyond loopback without TLS.
+	Plaintext bool
 	// Replicas of each stream at the external server. Default: 1.
 	Replicas int
 	// QueueBytes, LifecycleBytes, DeadBytes, LifecycleAge, DeadAge and MaxMessageBytes are
@@ -148,6 +151,9 @@ func (c *Config) Validate() error {
 	n := c.NATS
 	if err := checkURLs(n.URL); err != nil {
 		bad("nats url: %w", err)
+	}
+	if err := n.validateSecrets(); err != nil {
+		bad("nats: %w", err)
 	}
 	errs = append(errs, n.validateListen())
 	if n.URL == "" && (n.Responder != (natsbus.Credentials{}) || n.Creds != "" || n.NKey != "" || n.User != "" || n.Password != "" || n.Token != "" || n.CA != "" || n.Cert != "" || n.Key != "") {

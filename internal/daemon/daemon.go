@@ -19,6 +19,7 @@ import (
 	"github.com/amends-dev/amends/coordinator"
 	"github.com/amends-dev/amends/internal/crashpoint"
 	"github.com/amends-dev/amends/internal/loglimit"
+	"github.com/amends-dev/amends/internal/masked"
 	"github.com/amends-dev/amends/observe"
 	"github.com/amends-dev/amends/observe/otlp"
 	"github.com/amends-dev/amends/ownership"
@@ -60,7 +61,7 @@ type daemon struct {
 	server  *embedded.Server // nil: external
 	bus     *natsbus.Bus
 	store   *boltstore.Store
-	keys    *boltstore.Keys                         // nil: nothing is sealed
+	files   *files
 	coord   atomic.Pointer[coordinator.Coordinator] // nil: starting
 	stops   atomic.Bool
 	listen  net.Listener // nil: no HTTP
@@ -81,7 +82,12 @@ func Run(ctx context.Context, c Config, ready func(Addresses)) (err error) {
 	if err := c.Validate(); err != nil {
 		return fmt.Errorf("configuration: %w", err)
 	}
-	d := &daemon{Config: c.withDefaults(), failed: make(chan error, 1)}
+	c = c.withDefaults()
+	f, err := c.read()
+	if err != nil {
+		return fmt.Errorf("configuration: %w", err)
+	}
+	d := &daemon{Config: c, files: f, failed: make(chan error, 1)}
 	d.metrics = observe.NewMetrics(d.Version)
 	defer func() { err = errors.Join(err, d.close()) }()
 	for _, part := range []struct {
@@ -162,7 +168,7 @@ func (d *daemon) announce(ctx context.Context, ready func(Addresses)) error {
 		}
 	}
 	a := d.addresses()
-	d.Logger.Info("ready", slog.String("nats", redact(a.NATS)), slog.String("http", a.HTTP), slog.String("data_dir", d.DataDir), slog.String("version", d.Version))
+	d.Logger.Info("ready", slog.String("nats", masked.URLs(a.NATS)), slog.String("http", a.HTTP), slog.String("data_dir", d.DataDir), slog.String("version", d.Version))
 	if ready != nil {
 		ready(a)
 	}
@@ -236,12 +242,7 @@ func (d *daemon) openStore(context.Context) error {
 	if err := os.MkdirAll(d.DataDir, 0o700); err != nil {
 		return err
 	}
-	keys, err := loadKeys(d.StoreKeys)
-	if err != nil {
-		return err
-	}
-	d.keys = keys
-	s, err := boltstore.Open(filepath.Join(d.DataDir, StoreFile), boltstore.Options{Keys: keys, OnCorrupt: func(err error) {
+	s, err := boltstore.Open(filepath.Join(d.DataDir, StoreFile), boltstore.Options{Keys: d.files.keys, OnCorrupt: func(err error) {
 		d.Logger.Error("a damaged record was passed over; docs/RUNBOOK.md#amendsstoredamaged says what to do", slog.Any("error", err))
 	}})
 	if err != nil {
@@ -267,14 +268,6 @@ func (d *daemon) startServer(ctx context.Context) error {
 	} else if err := probe(ctx, d.NATS.Listen); err != nil {
 		return err
 	}
-	cert, err := certificate(d.NATS.ListenCert, d.NATS.ListenKey, d.Logger)
-	if err != nil {
-		return err
-	}
-	var secure *tls.Config
-	if cert != nil {
-		secure = cert.Config()
-	}
 	streamKeys, err := d.streamKeys()
 	if err != nil {
 		return err
@@ -282,6 +275,10 @@ func (d *daemon) startServer(ctx context.Context) error {
 	rights, err := responderRights(d.Prefix)
 	if err != nil {
 		return err
+	}
+	var secure *tls.Config
+	if d.files.listen != nil {
+		secure = d.files.listen.Config()
 	}
 	s, err := embedded.Start(embedded.Config{
 		Keys:     streamKeys,
@@ -302,7 +299,7 @@ func (d *daemon) startServer(ctx context.Context) error {
 
 func (d *daemon) connectBus(ctx context.Context) error {
 	waiting := time.AfterFunc(slowConnect, func() {
-		d.Logger.Warn("waiting for NATS; is the server running there, and are the credentials right?", slog.String("nats", redact(d.NATS.URL)))
+		d.Logger.Warn("waiting for NATS; is the server running there, and are the credentials right?", slog.String("nats", masked.URLs(d.NATS.URL)))
 	})
 	defer waiting.Stop()
 	c, err := d.busConfig("amends-coordinator")

@@ -37,10 +37,7 @@ func (d *daemon) startHTTP(ctx context.Context) error {
 	if d.HTTP == "" {
 		return nil
 	}
-	cert, err := certificate(d.TLSCert, d.TLSKey, d.Logger)
-	if err != nil {
-		return err
-	}
+	cert := d.files.http
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", d.HTTP)
 	if err != nil {
 		return err

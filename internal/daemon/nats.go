@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -20,6 +21,9 @@ import (
 
 // Bus is the configuration of a connection to the external server.
 func (n NATS) Bus(name, prefix string) (natsbus.Config, error) {
+	if err := errors.Join(checkURLs(n.URL), n.validateSecrets()); err != nil {
+		return natsbus.Config{}, fmt.Errorf("nats url: %w", err)
+	}
 	c := natsbus.Config{
 		URL: n.URL, Name: name, Prefix: prefix, Replicas: n.Replicas,
 		User: n.User, Password: n.Password, Token: n.Token, CredentialsFile: n.Creds, NKeyFile: n.NKey, InboxPrefix: n.Inbox,
@@ -43,7 +47,7 @@ func (n NATS) Bus(name, prefix string) (natsbus.Config, error) {
 	if n.Cert != "" {
 		pair, err := tls.LoadX509KeyPair(n.Cert, n.Key)
 		if err != nil {
-			return c, fmt.Errorf("read the client certificate: %w", err)
+			return c, fmt.Errorf("read the client certificate %s and its key %s: %w", n.Cert, n.Key, err)
 		}
 		c.TLS.Certificates = []tls.Certificate{pair}
 	}

@@ -50,10 +50,10 @@ func loadKeys(path string) (*boltstore.Keys, error) {
 
 // streamKeys are those that seal the embedded server's streams.
 func (d *daemon) streamKeys() ([]string, error) {
-	if d.keys == nil {
+	if d.files.keys == nil {
 		return nil, nil
 	}
-	return d.keys.Derive("streams")
+	return d.files.keys.Derive("streams")
 }
 
 // writeSynced writes a file whose content is on disk when it returns: a name

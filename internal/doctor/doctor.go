@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/amends-dev/amends/internal/masked"
 	"github.com/amends-dev/amends/proto/amends/api/v1/apiv1connect"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/transport/natsbus"
@@ -72,7 +73,7 @@ func (e *exam) add(check string, grade Grade, found, mend string) {
 	if grade == OK {
 		mend = ""
 	}
-	e.findings = append(e.findings, Finding{check, grade, found, mend})
+	e.findings = append(e.findings, Finding{check, grade, masked.Text(found), masked.Text(mend)}) // what went wrong may quote a URL
 }
 
 // Worst is the worst grade of all: problem, warning, unknown, ok.

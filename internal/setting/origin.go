@@ -4,12 +4,15 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"regexp"
 	"slices"
 	"sort"
 	"strings"
 
 	"github.com/alecthomas/kong"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/amends-dev/amends/internal/masked"
 )
 
 // Origin finds the value of every flag that is not on the command line: in the
@@ -88,7 +91,7 @@ func (o *Origin) checked(flag *kong.Flag, value, where string) (any, error) {
 	if flag.Tag.Has("secret") {
 		value, why = "(secret)", "it has another form" // kong's reason quotes the value
 	}
-	o.problems = append(o.problems, fmt.Errorf("%s: %q is not a value for --%s: %s", where, value, flag.Name, why))
+	o.problems = append(o.problems, fmt.Errorf("%s: %q is not a value for --%s: %s", where, masked.URLs(value), flag.Name, masked.Text(why)))
 	o.from[flag.Name] = "default, because " + where + " is wrong"
 	if !flag.HasDefault {
 		return reflect.Zero(flag.Target.Type()).Interface(), nil // "" is no value for every flag
@@ -114,6 +117,9 @@ func (o *Origin) load(path string, flags []*kong.Flag) {
 func (o *Origin) parse(path string, data []byte, flags []*kong.Flag) {
 	var values map[string]any
 	if err := yaml.Unmarshal(data, &values); err != nil {
+		if mistyped, ok := errors.AsType[*yaml.TypeError](err); ok {
+			err = errors.New(quoted.ReplaceAllString(strings.Join(mistyped.Errors, "; "), "what stands there"))
+		}
 		o.problems = append(o.problems, fmt.Errorf("%s is not a YAML mapping from names of flags to values: %w", path, err))
 		return
 	}
@@ -142,6 +148,9 @@ func (o *Origin) parse(path string, data []byte, flags []*kong.Flag) {
 		o.file[key] = text
 	}
 }
+
+// quoted is what YAML's errors quote of the file, which may be a secret.
+var quoted = regexp.MustCompile("`[^`]*`?")
 
 // scalar writes a value of a config file as a flag would be written.
 func scalar(v any) (string, error) {

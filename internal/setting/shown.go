@@ -2,10 +2,11 @@ package setting
 
 import (
 	"fmt"
-	"net/url"
 	"strings"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/amends-dev/amends/internal/masked"
 )
 
 // Shown is a flag's value as it may be shown to anybody: without what is secret.
@@ -15,26 +16,9 @@ func Shown(flag *kong.Flag) string {
 	case value == "":
 		return ""
 	case flag.Tag.Has("secret"):
-		return "********"
-	case flag.Name == "nats-url":
-		return hidePasswords(value)
+		return masked.Mark
+	case flag.PlaceHolder == "URL", strings.Contains(value, "://"): // the former may do without a scheme
+		return masked.URLs(value)
 	}
 	return value
-}
-
-// hidePasswords hides what stands before the @ in a list of URLs, user names
-// that are tokens included.
-func hidePasswords(urls string) string {
-	list := strings.Split(urls, ",")
-	for i, s := range list {
-		u, err := url.Parse(strings.TrimSpace(s))
-		switch {
-		case err != nil:
-			list[i] = "********" // may hold anything
-		case u.User != nil:
-			u.User = url.User("********")
-			list[i] = strings.ReplaceAll(u.String(), "%2A", "*")
-		}
-	}
-	return strings.Join(list, ",")
 }

@@ -17,6 +17,8 @@ var levels = map[string]int{
 	"internal/crashpoint": 0, // empty unless its build tag is given
 	"internal/loglimit":   0,
 	"internal/quota":      0,
+	"internal/masked":     0,
+	"internal/plural":     0,
 	"internal/protoconv":  5,
 
 	"saga":                10,

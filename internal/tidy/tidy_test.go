@@ -50,6 +50,8 @@ var light = []string{
 	Module + "/proto",
 	Module + "/internal/crashpoint", // empty functions
 	Module + "/internal/loglimit",   // standard library only
+	Module + "/internal/masked",     // standard library only
+	Module + "/internal/plural",     // standard library only
 	"github.com/nats-io/nats.go",
 	"github.com/nats-io/nkeys",
 	"github.com/nats-io/nuid",

@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"net/url"
 	"strings"
+
+	"github.com/amends-dev/amends/internal/masked"
 )
 
 // Config of an Exporter. The zero value of each field means its default.
@@ -66,7 +68,7 @@ func CheckEndpoint(endpoint string) error {
 		err = fmt.Errorf("scheme %q, host %q", u.Scheme, u.Host)
 	}
 	if err != nil {
-		return fmt.Errorf("%q is not the address of a collector; write its base URL, such as http://127.0.0.1:4318 (%w)", endpoint, err)
+		return fmt.Errorf("%q is not the address of a collector; write its base URL, such as http://127.0.0.1:4318 (%w)", masked.URLs(endpoint), masked.Error(err))
 	}
 	return nil
 }

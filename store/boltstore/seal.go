@@ -97,7 +97,7 @@ func ParseKeys(data []byte) (*Keys, error) {
 		case contract.CheckName("key", name) != nil:
 			return nil, fmt.Errorf("line %d: a key's name is made of small letters, digits and hyphens", n)
 		case err != nil || len(secret) != keySize:
-			return nil, fmt.Errorf("line %d: behind the name %s there are no %d bytes in base64; coordinator key create prints a line", n, name, keySize)
+			return nil, fmt.Errorf("line %d: behind the name there are no %d bytes in base64; coordinator key create prints a line", n, keySize)
 		case twice:
 			return nil, fmt.Errorf("line %d: the name %s stands there twice", n, name)
 		}

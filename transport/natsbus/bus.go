@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/amends-dev/amends/internal/crashpoint"
+	"github.com/amends-dev/amends/internal/masked"
 	"github.com/amends-dev/amends/transport"
 )
 
@@ -82,7 +83,7 @@ type Bus struct {
 // connection is kept up for ever. A server whose max_payload is less than MinPayload
 // is refused with ErrPayload.
 func Connect(ctx context.Context, config Config) (*Bus, error) {
-	if err := config.Validate(); err != nil {
+	if err := errors.Join(config.Validate(), config.CheckFiles()); err != nil {
 		return nil, fmt.Errorf("connect to NATS: %w", err)
 	}
 	config = config.withDefaults()
@@ -92,11 +93,11 @@ func Connect(ctx context.Context, config Config) (*Bus, error) {
 	}
 	nc, err := nats.Connect(config.URL, options...)
 	if err != nil {
-		return nil, fmt.Errorf("connect to NATS at %s: %w", config.URL, err)
+		return nil, fmt.Errorf("connect to NATS at %s: %w", masked.URLs(config.URL), masked.Error(err))
 	}
 	if err := awaitConnected(ctx, nc); err != nil {
 		nc.Close()
-		return nil, fmt.Errorf("connect to NATS at %s: %w; is the server running there, and are the credentials right?", config.URL, err)
+		return nil, fmt.Errorf("connect to NATS at %s: %w; is the server running there, and are the credentials right?", masked.URLs(config.URL), err)
 	}
 	answers, err := config.connectResponder(ctx, nc)
 	if err != nil {

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nkeys"
 
 	"github.com/amends-dev/amends/internal/loglimit"
 	"github.com/amends-dev/amends/transport"
@@ -126,6 +128,14 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
+// CheckFiles returns what is wrong with CredentialsFile and NKeyFile; nil: nothing, or
+// there are none. Connect reads them too.
+func (c Config) CheckFiles() error { return c.credentials().CheckFiles() }
+
+func (c Config) credentials() Credentials {
+	return Credentials{User: c.User, Password: c.Password, Token: c.Token, CredentialsFile: c.CredentialsFile, NKeyFile: c.NKeyFile}
+}
+
 func (c Config) withDefaults() Config {
 	c.given = map[transport.Stream]bool{
 		transport.Commands: c.QueueBytes != 0 || c.MaxMessageBytes != 0, transport.Events: c.QueueBytes != 0 || c.MaxMessageBytes != 0,
@@ -165,7 +175,7 @@ func def[T comparable](field *T, value T) {
 // options are those of the connection.
 func (c Config) options() ([]nats.Option, error) {
 	options := c.basic()
-	credentials, err := Credentials{User: c.User, Password: c.Password, Token: c.Token, CredentialsFile: c.CredentialsFile, NKeyFile: c.NKeyFile}.Options()
+	credentials, err := c.credentials().Options()
 	if err != nil {
 		return nil, err
 	}
@@ -225,6 +235,38 @@ func (c Credentials) Options() (options []nats.Option, err error) {
 		options = append(options, nkey)
 	}
 	return options, nil
+}
+
+// CheckFiles returns what is wrong with the files; nil: nothing, or there are none.
+func (c Credentials) CheckFiles() error {
+	var errs []error
+	if c.CredentialsFile != "" {
+		if err := holdsSeed(c.CredentialsFile); err != nil {
+			errs = append(errs, fmt.Errorf("read credentials file %s: %w", c.CredentialsFile, err))
+		}
+	}
+	if c.NKeyFile != "" {
+		if err := holdsSeed(c.NKeyFile); err != nil {
+			errs = append(errs, fmt.Errorf("read nkey file %s: %w", c.NKeyFile, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// holdsSeed returns an error unless a file holds the seed of an nkey. It says nothing of
+// what else it holds.
+func holdsSeed(path string) error {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	pair, err := nkeys.ParseDecoratedNKey(data)
+	clear(data)
+	if err != nil {
+		return err
+	}
+	pair.Wipe()
+	return nil
 }
 
 // ownerStream is how the stream of claims is called on the server.

@@ -23,27 +23,42 @@ func (config Config) admit(options *server.Options) (inside, responder *server.U
 	if config.User != "" {
 		return nil, nil, errors.New("a user and a file of users are given; leave out one of the two")
 	}
-	blocks, err := conf.ParseFile(config.UsersFile)
+	file, home, err := readUsers(config.UsersFile, config.Account)
 	if err != nil {
-		return nil, nil, fmt.Errorf("read the NATS users: %w", err)
+		return nil, nil, err
 	}
-	for name := range blocks {
-		if name != "accounts" {
-			return nil, nil, fmt.Errorf("read the NATS users: %s: %q is not read here; write accounts { … }, %s", config.UsersFile, name, printed)
-		}
-	}
-	file, err := server.ProcessConfigFile(config.UsersFile)
-	if err != nil {
-		return nil, nil, fmt.Errorf("read the NATS users: %w", err)
-	}
-	at := slices.IndexFunc(file.Accounts, func(a *server.Account) bool { return a.Name == config.Account })
-	if at < 0 || len(file.Users)+len(file.Nkeys) == 0 {
-		return nil, nil, fmt.Errorf("read the NATS users: %s has no users, or no account %s for the coordinator; write accounts { … }, %s", config.UsersFile, config.Account, printed)
-	}
-	home := file.Accounts[at]
 	inside = &server.User{Username: "in-process-" + rand.Text(), Password: rand.Text(), Account: home}
 	responder = &server.User{Username: "responder-" + rand.Text(), Password: rand.Text(), Account: home, Permissions: config.Responder}
 	options.Accounts, options.Nkeys = file.Accounts, file.Nkeys
 	options.Users = append(slices.Clip(file.Users), inside, responder)
 	return inside, responder, nil
+}
+
+// CheckUsers returns what is wrong with a file for Config.UsersFile and Config.Account;
+// nil: nothing.
+func CheckUsers(path, account string) error {
+	_, _, err := readUsers(path, account)
+	return err
+}
+
+// readUsers reads a file of users, and the account that has the streams.
+func readUsers(path, account string) (file *server.Options, home *server.Account, err error) {
+	blocks, err := conf.ParseFile(path)
+	if err != nil {
+		return nil, nil, fmt.Errorf("read the NATS users: %s: %w", path, err)
+	}
+	for name := range blocks {
+		if name != "accounts" {
+			return nil, nil, fmt.Errorf("read the NATS users: %s: %q is not read here; write accounts { … }, %s", path, name, printed)
+		}
+	}
+	file, err = server.ProcessConfigFile(path)
+	if err != nil {
+		return nil, nil, fmt.Errorf("read the NATS users: %s: %w", path, err)
+	}
+	at := slices.IndexFunc(file.Accounts, func(a *server.Account) bool { return a.Name == account })
+	if at < 0 || len(file.Users)+len(file.Nkeys) == 0 {
+		return nil, nil, fmt.Errorf("read the NATS users: %s has no users, or no account %s for the coordinator; write accounts { … }, %s", path, account, printed)
+	}
+	return file, file.Accounts[at], nil
 }
