@@ -80,8 +80,8 @@ func (t target) inTheClear() error {
 	if err != nil || u.Scheme == "https" || t.token == "" || t.plain {
 		return nil
 	}
-	if ip := net.ParseIP(u.Hostname()); u.Hostname() == "localhost" || ip != nil && ip.IsLoopback() {
-		return nil
+	if ip := net.ParseIP(u.Hostname()); u.Hostname() == "localhost" || ip.IsLoopback() || ip.IsUnspecified() {
+		return nil // it does not leave this machine
 	}
 	return &exitError{code: ExitUsage, err: fmt.Errorf("the token would pass to %s in the clear, and whoever reads it there can use it", t.server),
 		hint: "write https://…; or, where only trusted networks lie between, say so with --plaintext-token"}

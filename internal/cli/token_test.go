@@ -19,7 +19,7 @@ import (
 // it may.
 func TestTokenInTheClear(t *testing.T) {
 	for server, safe := range map[string]bool{
-		"http://127.0.0.1:8080": true, "http://127.8.9.1": true, "http://[::1]:8080": true, "http://localhost:8080": true, "127.0.0.1:8080": true, ":8080": true,
+		"http://127.0.0.1:8080": true, "http://127.8.9.1": true, "http://[::1]:8080": true, "http://localhost:8080": true, "127.0.0.1:8080": true, ":8080": true, "http://[::]:8080": true, "http://0.0.0.0:8080": true,
 		"https://sagas.example.com": true, "https://192.0.2.1": true, "HTTPS://sagas.example.com": true,
 		"http://sagas.example.com": false, "HTTP://sagas.example.com": false, "http://192.0.2.1:8080": false, "http://[2001:db8::1]:8080": false, "192.0.2.1:8080": false,
 		"http://127.0.0.1.example.com": false, "http://localhost.example.com": false, "http://localhost.": false, "http://0x7f000001": false,

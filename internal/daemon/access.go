@@ -81,7 +81,7 @@ func (n *NATS) validateSecrets() error {
 		}
 		encrypted = encrypted || u.Scheme == "tls" || u.Scheme == "wss" // of one server, the client wants it of all
 		secret = secret || u.User != nil
-		if !loopback(u.Hostname()) {
+		if !loopback(u.Hostname()) && !net.ParseIP(u.Hostname()).IsUnspecified() {
 			beyond = u.Host
 		}
 	}

@@ -22,7 +22,7 @@ func TestNATSPasswordInTheClear(t *testing.T) {
 		safe bool
 	}{
 		"no secret":                     {daemon.NATS{URL: "nats://bus.example.com"}, true},
-		"this machine":                  {daemon.NATS{URL: "nats://127.0.0.1:4222,nats://[::1]:4222,localhost:4223", User: "a", Password: "swordfish"}, true},
+		"this machine":                  {daemon.NATS{URL: "nats://127.0.0.1:4222,nats://[::1]:4222,localhost:4223,nats://0.0.0.0:1", User: "a", Password: "swordfish"}, true},
 		"beyond it":                     {daemon.NATS{URL: "nats://bus.example.com", User: "a", Password: "swordfish"}, false},
 		"beyond it, without a scheme":   {daemon.NATS{URL: "bus.example.com:4222", Token: "swordfish"}, false},
 		"one of several beyond it":      {daemon.NATS{URL: "nats://127.0.0.1:4222, nats://192.0.2.1:4222", Token: "swordfish"}, false},
