@@ -39,6 +39,7 @@ var procedures = map[string]Role{
 	"Start": Operator, "Operate": Operator, "OperateAll": Operator,
 
 	"RegisterDefinition": Admin, "ReplayDeadLetters": Admin, "DiscardDeadLetters": Admin, "PurgeDeadLetters": Admin,
+	"RemoveDamaged": Admin,
 }
 
 // routes are the other ways, by their pattern in the mux. One that is missing demands

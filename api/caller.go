@@ -71,6 +71,8 @@ func sign(m protoreflect.Message, name string) {
 		d.By = name
 	case *apiv1.PurgeDeadLettersRequest:
 		d.By = name
+	case *apiv1.RemoveDamagedRequest:
+		d.By = transport.Cut(name, contract.MaxReason)
 	}
 	m.Range(func(field protoreflect.FieldDescriptor, value protoreflect.Value) bool {
 		switch {

@@ -43,6 +43,9 @@ func sagaMessage(s *transport.Status) *apiv1.Saga {
 	if s.Paused != nil {
 		m.Paused = &apiv1.Pause{Since: stamp(s.Paused.Since), By: s.Paused.By, Reason: s.Paused.Reason}
 	}
+	if r := s.Removal; r != nil {
+		m.Removal = &apiv1.Removal{At: stamp(r.At), By: r.By, Reason: r.Reason, Damage: r.Damage}
+	}
 	for _, wave := range s.Undo {
 		m.Undo = append(m.Undo, &apiv1.Wave{Steps: wave})
 	}

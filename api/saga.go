@@ -161,6 +161,16 @@ func (s *server) Operate(ctx context.Context, r *connect.Request[apiv1.OperateRe
 	return connect.NewResponse(&apiv1.OperateResponse{Saga: sagaMessage(status)}), nil
 }
 
+// RemoveDamaged puts a tombstone in the place of a saga whose record is damaged.
+func (s *server) RemoveDamaged(ctx context.Context, r *connect.Request[apiv1.RemoveDamagedRequest]) (*connect.Response[apiv1.RemoveDamagedResponse], error) {
+	status, err := query[transport.Status](ctx, s.coordinator, transport.APIRemoveDamaged, &transport.Envelope{Saga: contract.SagaID(r.Msg.Id)},
+		transport.RemoveDamagedRequest{By: r.Msg.By, Reason: r.Msg.Reason})
+	if err != nil {
+		return nil, err
+	}
+	return connect.NewResponse(&apiv1.RemoveDamagedResponse{Saga: sagaMessage(status)}), nil
+}
+
 func operationOf(d *apiv1.Decision) (transport.Operation, error) {
 	if d == nil {
 		return transport.Operation{}, invalid("decision", "is missing; give a verb, by and reason")

@@ -51,6 +51,7 @@ func (c *Coordinator) verbs() map[string]func(context.Context, *transport.Envelo
 		transport.APIDiscardDeadLetters: c.inBulk(c.eachDeadLetter("discarded", transport.DeadLetterOffice.DiscardDeadLetter)),
 		transport.APIPurgeDeadLetters:   c.inBulk(c.apiPurgeDeadLetters),
 		transport.APIOrphans:            c.reading(c.apiOrphans),
+		transport.APIRemoveDamaged:      c.atLength(c.apiRemoveDamaged),
 	}
 }
 

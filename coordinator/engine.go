@@ -190,7 +190,7 @@ type draft struct {
 	costly   []int // of inputs, the last ones: they are not decided
 }
 
-// birth is that of the saga as it stands; 0: there is none.
+// birth is that of the saga as it stands; 0: there is none, or it is not known.
 func (d *draft) birth() contract.Birth {
 	switch {
 	case d.instance != nil:

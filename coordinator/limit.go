@@ -64,9 +64,14 @@ func (c *Coordinator) reading(serve func(context.Context, *transport.Envelope) (
 
 // inBulk serves a request about many things, for MaxWait at most.
 func (c *Coordinator) inBulk(serve func(context.Context, *transport.Envelope) (any, error)) func(context.Context, *transport.Envelope, func(*transport.Envelope)) {
-	return serving(c.bulk, "requests about many sagas or dead letters", "MaxBulk, MaxBulkPerCaller", func(ctx context.Context, request *transport.Envelope) (any, error) {
+	return c.atLength(func(ctx context.Context, request *transport.Envelope) (any, error) {
 		ctx, cancel := context.WithTimeout(ctx, MaxWait)
 		defer cancel()
 		return serve(ctx, request)
 	})
+}
+
+// atLength serves a request in one of the places for bulk, for as long as its caller waits.
+func (c *Coordinator) atLength(serve func(context.Context, *transport.Envelope) (any, error)) func(context.Context, *transport.Envelope, func(*transport.Envelope)) {
+	return serving(c.bulk, "requests about many sagas or dead letters", "MaxBulk, MaxBulkPerCaller", serve)
 }

@@ -55,6 +55,8 @@ func (c *Coordinator) orphan(ctx context.Context, key contract.Key) (*transport.
 	switch {
 	case err == nil && in.Birth() != key.Birth:
 		return otherSaga(key, in.Phase, in.Started), nil
+	case removed && stone.Birth() == 0:
+		return left(key, transport.Orphan{Kind: transport.OrphanUnreadable, Phase: stone.Phase, Found: "the saga with this id was damaged and was removed; when it was started is not known"}), nil
 	case removed && stone.Birth() != key.Birth:
 		return otherSaga(key, stone.Phase, stone.Started), nil
 	case removed:

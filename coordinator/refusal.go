@@ -100,7 +100,7 @@ func refusalOf(err error) *transport.Envelope {
 	switch {
 	case errors.As(err, &down):
 		code = transport.CodeUnavailable
-	case errors.As(err, &verb), errors.As(err, &moved), errors.As(err, &many), errors.Is(err, store.ErrEnded), errors.Is(err, errNoOffice):
+	case errors.As(err, &verb), errors.As(err, &moved), errors.As(err, &many), errors.Is(err, store.ErrEnded), errors.Is(err, store.ErrNotDamaged), errors.Is(err, errNoOffice):
 		code = transport.CodeFailedPrecondition
 	case errors.As(err, &name), errors.As(err, &bad), errors.Is(err, saga.ErrInput), errors.Is(err, store.ErrCursor):
 		code = transport.CodeInvalidArgument

@@ -67,7 +67,11 @@ func stepStatus(step *saga.Step, state *saga.StepState) transport.StepStatus {
 
 // stoneStatus tells what is known of a saga that ended and was removed.
 func stoneStatus(t *store.TombstoneError, existed bool) *transport.Status {
-	return &transport.Status{ID: t.Saga, Definition: t.Definition, Phase: t.Phase, Started: t.Started, Birth: t.Birth(), Ended: t.Ended, Removed: true, Existed: existed}
+	s := &transport.Status{ID: t.Saga, Definition: t.Definition, Phase: t.Phase, Started: t.Started, Birth: t.Birth(), Ended: t.Ended, Removed: true, Existed: existed}
+	if r := t.Removal; r != nil {
+		s.Removal = &transport.Removal{At: r.At, By: r.By, Reason: r.Reason, Damage: r.Damage}
+	}
+	return s
 }
 
 // reasonFor is why a saga is parked, goes back or went back.

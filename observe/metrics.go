@@ -108,10 +108,10 @@ func (m *Metrics) Spans(counts func() (exported, dropped, failed uint64)) {
 	m.spans.counts.Store(&counts)
 }
 
-// Store adds the count of damaged records that boltstore keeps (Stats.Damaged). Call
+// Store adds the count of damaged records that boltstore keeps (Stats.DamagedNow). Call
 // it once; without it there is no such metric.
-func (m *Metrics) Store(damaged func() uint64) {
-	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: StoreDamaged, Help: help(StoreDamaged)},
+func (m *Metrics) Store(damaged func() int) {
+	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: StoreDamaged, Help: help(StoreDamaged)},
 		func() float64 { return float64(damaged()) }))
 }
 

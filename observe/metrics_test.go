@@ -56,7 +56,7 @@ func observed(ready error) *observe.Metrics {
 	m.Published(7, 2)
 	m.TraceDropped()
 	m.WatchBus(onTheBus{})
-	m.Store(func() uint64 { return 8 })
+	m.Store(func() int { return 8 })
 	m.Spans(func() (exported, dropped, failed uint64) { return 30, 2, 1 })
 	return m
 }
@@ -112,7 +112,7 @@ func TestMetricsOfASaga(t *testing.T) {
 		`amends_starts_refused_total{reason="open"} 1`,
 		`amends_starts_refused_total{reason="backlog"} 0`,
 		`amends_sagas_blocked 6`,
-		`amends_store_damaged_records_total 8`,
+		`amends_store_damaged_records 8`,
 		`amends_cache_hits_total 9`,
 		`amends_cache_misses_total 1`,
 		`amends_trace_spans_exported_total 30`,

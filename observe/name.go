@@ -34,7 +34,7 @@ const (
 	SagasOpen            = "amends_sagas_open"
 	SagasParked          = "amends_sagas_parked"
 	SagasBlocked         = "amends_sagas_blocked"
-	StoreDamaged         = "amends_store_damaged_records_total"
+	StoreDamaged         = "amends_store_damaged_records"
 	CacheHits            = "amends_cache_hits_total"
 	CacheMisses          = "amends_cache_misses_total"
 	SpansExported        = "amends_trace_spans_exported_total"
@@ -123,7 +123,7 @@ func Catalogue() []Metric {
 		{Published, "counter", nil, "Messages that the bus accepted, repeated ones included."},
 		{AnnouncementsDropped, "counter", nil, "Announcements on the lifecycle stream that were given up: the bus never takes them, or has taken none for so long that too many waited."},
 		{PublishFailed, "counter", nil, "Messages that the bus refused or did not accept in time; they are sent again."},
-		{StoreDamaged, "counter", nil, "Damaged records that the store met: one that is met again counts again. Anything above zero wants a backup restored beside the store and compared."},
+		{StoreDamaged, "gauge", nil, "Damaged records that the store has met since its start, each once, without those of sagas that were removed for it. At most 10,000 are counted."},
 		{Standstills, "gauge", []string{LabelKind}, "What does not move although it should, by kind (docs/OPERATING.md). Anything above zero wants a person."},
 		{OutboxBacklog, "gauge", nil, "Messages that are owed and not sent yet."},
 		{OutboxOldest, "gauge", nil, "Age of the oldest message that is owed and not sent yet; 0 when there is none."},

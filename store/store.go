@@ -97,6 +97,16 @@ type Store interface {
 	// removes. It returns how many it removed and dropped.
 	Expire(ctx context.Context, endedBefore, dropTombstones time.Time, limit int) (removed, dropped int, err error)
 
+	// RemoveDamaged puts a tombstone in the place of a saga that cannot be read: its state,
+	// history and timers are gone then, what it owes is dropped, and its id stays taken as
+	// long as tombstones are kept. removal says who wants that and why, and stays with the
+	// tombstone. A saga
+	// that can be read, and that has ended one whose history can be read too, is refused
+	// with ErrNotDamaged; one that is not there, or was removed, with the error that Load
+	// returns; and one of which nothing is found, because another record has lost its key,
+	// with that *CorruptError.
+	RemoveDamaged(ctx context.Context, id saga.ID, removal Removal) (Removed, error)
+
 	// Backup writes a consistent copy of the whole store while it is in use and
 	// returns its size in bytes. A store that keeps nothing on disk returns
 	// errors.ErrUnsupported.
@@ -183,6 +193,7 @@ var (
 	ErrBroken             = errors.New("the store failed and takes no more commits")
 	ErrClosed             = errors.New("the store is closed")
 	ErrCursor             = errors.New("not a cursor of this list")
+	ErrNotDamaged         = errors.New("the saga is not damaged")
 	ErrDefinitionConflict = errors.New("this version is registered with another content")
 )
 
@@ -200,18 +211,39 @@ type TombstoneError struct {
 	Saga       contract.SagaID
 	Definition saga.Ref
 	Phase      saga.Phase // completed, compensated or parked (abandoned)
-	InputHash  [32]byte   // SHA-256 of the input: the same start again is answered, another one refused
-	Started    time.Time
+	InputHash  [32]byte   // SHA-256 of the input: the same start again is answered, another one refused; zero: not known, none is the same
+	Started    time.Time  // zero: not known
 	Ended      time.Time
+	Removal    *Removal // of a damaged saga, that it was removed; nil: retention did
 }
 
-// Birth is that of the saga.
-func (e *TombstoneError) Birth() contract.Birth { return contract.BirthOf(e.Started) }
+// Removal is why a damaged saga was removed. It counts as abandoned at that moment; what
+// else is known of it is what could still be read.
+type Removal struct {
+	At         time.Time
+	By, Reason string
+	Damage     string // what was damaged; RemoveDamaged fills it in
+}
+
+// Removed is what RemoveDamaged has removed, as far as that can be told.
+type Removed struct {
+	Owed []outbox.ID // records that are not owed any more; some may have been settled before
+	Open bool        // the saga had not ended
+}
+
+// Birth is that of the saga; 0: not known.
+func (e *TombstoneError) Birth() contract.Birth {
+	if e.Started.IsZero() {
+		return 0
+	}
+	return contract.BirthOf(e.Started)
+}
 
 // CorruptError names a damaged record. errors.Is(err, ErrCorrupt).
 type CorruptError struct {
 	What string // "state of saga order-42", "outbox record …"
 	Why  string
+	Saga contract.SagaID // whose it is; "": that cannot be told, or nobody's
 }
 
 // DefinitionConflictError names both contents. errors.Is(err, ErrDefinitionConflict).
@@ -231,6 +263,9 @@ func (e *ConflictError) Error() string {
 func (e *ConflictError) Is(target error) bool { return target == ErrConflict }
 
 func (e *TombstoneError) Error() string {
+	if e.Removal != nil {
+		return fmt.Sprintf("saga %s was damaged, and removed at %s by %s: %s: %v", e.Saga, e.Ended.UTC().Format(time.RFC3339), e.Removal.By, e.Removal.Reason, ErrEnded)
+	}
 	return fmt.Sprintf("saga %s ended %s at %s: %v", e.Saga, e.Phase, e.Ended.UTC().Format(time.RFC3339), ErrEnded)
 }
 

@@ -72,6 +72,9 @@ const (
 	// APIPurgeDeadLetters removes the dead letters that match. Data:
 	// PurgeDeadLettersRequest. Reply: PurgeDeadLettersReply.
 	APIPurgeDeadLetters = "purge-dead-letters"
+	// APIRemoveDamaged puts a tombstone in the place of a saga that cannot be read.
+	// Attribute: Saga. Data: RemoveDamagedRequest. Reply: Status.
+	APIRemoveDamaged = "remove-damaged"
 	// APISubscribe makes ready the subscription from which a participant takes its commands,
 	// on a bus where the coordinator makes it; see Provisioner. The participant is one more
 	// token of the subject: Subjects.Subscribe. Data: SubscribeQuery, or nothing. Reply:
@@ -118,6 +121,7 @@ type Status struct {
 	Deadline   time.Time              `json:"deadline,omitzero"`  // when it goes back by itself
 	Overdue    bool                   `json:"overdue,omitempty"`  // the deadline has passed beyond the point of no return
 	TraceID    string                 `json:"trace_id,omitempty"` // W3C trace id of the start
+	Removal    *Removal               `json:"removal,omitempty"`  // it was damaged, and an operator removed it
 
 	// Not in lists, and not in the reply to a start.
 	Birth        contract.Birth `json:"birth,omitzero"`          // tells it from earlier and later sagas with its id
@@ -142,6 +146,20 @@ type Pause struct {
 	Since  time.Time `json:"since"`
 	By     string    `json:"by"`
 	Reason string    `json:"reason"`
+}
+
+// Removal says who removed a damaged saga, and why.
+type Removal struct {
+	At     time.Time `json:"at"`
+	By     string    `json:"by"`
+	Reason string    `json:"reason"`
+	Damage string    `json:"damage"` // what could not be read
+}
+
+// RemoveDamagedRequest is a person's decision to remove a damaged saga. Both are needed.
+type RemoveDamagedRequest struct {
+	By     string `json:"by"`
+	Reason string `json:"reason"`
 }
 
 // StepStatus is where one step stands.

@@ -39,6 +39,8 @@ type root struct {
 	Pause      pauseCmd      `cmd:"" group:"Operator" help:"Hold a saga: nothing new is sent, and its timers stand still."`
 	Resume     resumeCmd     `cmd:"" group:"Operator" help:"Let a paused saga go on, with as much time left as it had."`
 
+	RemoveDamaged removeDamagedCmd `cmd:"" group:"Operator" name:"remove-damaged" help:"Put a tombstone in the place of a saga whose record is damaged."`
+
 	Definition  definitionCmd `cmd:"" group:"Definitions" help:"Check, register and list definitions."`
 	DeadLetters deadCmd       `cmd:"" group:"Running it" name:"dead-letters" help:"What came in and could not be understood."`
 	Key         keyCmd        `cmd:"" group:"Running it" help:"Make keys that seal what is stored."`

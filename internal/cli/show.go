@@ -131,7 +131,10 @@ func printWhole(w *terminal.Stream, s *apiv1.Saga, v view) {
 	}
 	add("reason", terminal.Cut(s.GetReason(), 200))
 	add("trace", s.GetTraceId())
-	if s.GetRemoved() {
+	if r := s.GetRemoval(); r != nil {
+		add("removed", fmt.Sprintf("by %s: %s", r.GetBy(), terminal.Cut(r.GetReason(), 200)))
+		add("because of", terminal.Cut(r.GetDamage(), 200))
+	} else if s.GetRemoved() {
 		add("note", "ended so long ago that only this much is known")
 	}
 	if s.GetBeyondReturn() && s.GetEnded() == nil {

@@ -42,6 +42,7 @@ var spoken = map[string][]string{
 	"abandon":              {"abandon NAME --reason x"},
 	"pause":                {"pause NAME --reason x"},
 	"resume":               {"resume NAME --reason x"},
+	"remove-damaged":       {"remove-damaged NAME --reason NAME"},
 	"definition lint":      {"definition lint FILE", "definition lint DIR"},
 	"definition apply":     {"definition apply FILE", "definition apply right.yaml"},
 	"definition list":      {"definition list"},

@@ -250,7 +250,7 @@ func (d *daemon) openStore(context.Context) error {
 	}
 	crashpoint.Here("daemon: store opened")
 	d.store = s
-	d.metrics.Store(func() uint64 { return s.Stats().Damaged })
+	d.metrics.Store(func() int { return s.Stats().DamagedNow })
 	d.closing("the store", s.Close)
 	return nil
 }

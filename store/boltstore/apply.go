@@ -115,7 +115,7 @@ func (g *group) settleOthers(p *prepared) error {
 			if err := g.settle(id.Saga, []outbox.ID{id}); isFatal(err) {
 				return err
 			} else if err != nil {
-				g.s.report(err)
+				g.s.report(of(id.Saga, err))
 			}
 		}
 	}
@@ -126,16 +126,15 @@ func (g *group) settleOthers(p *prepared) error {
 // why the change cannot be made.
 func (g *group) current(p *prepared) (*head, error) {
 	body, sealed, err := g.find(tableSagas, []byte(p.id))
-	if err != nil {
-		return nil, err
-	}
-	if body == nil { // a saga is buried in the transaction that removes it
-		stone, sealed, err := g.find(tableTombstones, []byte(p.id))
-		if err != nil {
-			return nil, err
-		}
-		if stone != nil {
+	if err != nil || body == nil { // a saga is buried in the transaction that removes it
+		stone, sealed, wrong := g.find(tableTombstones, []byte(p.id))
+		switch {
+		case wrong == nil && stone != nil:
 			return nil, g.s.entombed(p.id, stone, sealed)
+		case err != nil:
+			return nil, of(p.id, err)
+		case wrong != nil:
+			return nil, of(p.id, wrong)
 		}
 	}
 	var old *head

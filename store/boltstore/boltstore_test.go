@@ -8,6 +8,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/store/boltstore"
 	"github.com/amends-dev/amends/store/storetest"
@@ -50,6 +51,11 @@ func law(t *testing.T, options boltstore.Options) {
 		restored := 0
 		return storetest.Harness{
 			Store: s,
+			Damage: func(t testing.TB, id saga.ID) {
+				if err := s.Damage("sagas", []byte(id), 3); err != nil {
+					t.Fatal(err)
+				}
+			},
 			Reopen: func(t testing.TB) store.Store {
 				s.Abort()
 				s = open(t, path, options)

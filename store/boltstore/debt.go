@@ -116,7 +116,7 @@ func (g *group) detach(id saga.ID, old *head) error {
 			record, err = g.s.completeOwed(g.tx, o, d.to, old)
 		}
 		if err != nil { // it is as damaged as before
-			g.s.report(err)
+			g.s.report(of(id, err))
 			continue
 		}
 		keys := g.s.options.Keys
@@ -217,7 +217,7 @@ func (g *group) settleAll() error {
 			return err
 		}
 		if err != nil {
-			g.s.report(err)
+			g.s.report(of(id, err))
 		}
 	}
 	swept := slices.Concat(g.s.swept, g.swept)

@@ -143,7 +143,7 @@ func (g *group) expire(before time.Time, limit int) (removed int, more bool, err
 		case isFatal(err):
 			return removed, false, err
 		}
-		g.s.report(err)
+		g.s.report(of(e.id, err))
 		if err := g.delete(tableExpiry, e.key); err != nil {
 			return removed, false, err
 		}

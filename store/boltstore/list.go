@@ -188,7 +188,7 @@ func (s *Store) byPrefix(tx *bolt.Tx, filter *store.Filter, behind *store.Positi
 		}
 		body, err := tableSagas.open(k, v)
 		if err != nil {
-			s.report(err)
+			s.report(of(saga.ID(k), err))
 			continue
 		}
 		h, _, err := s.openHead(saga.ID(k), body, v[0] == frameSealed)

@@ -123,7 +123,7 @@ func (s *Store) completeOwed(tx *bolt.Tx, o stored, to outbox.Destination, h *he
 		return own(b.input), err
 	})
 	if err != nil {
-		return record, &store.CorruptError{What: fmt.Sprintf("outbox record %s", o.id), Why: err.Error()}
+		return record, &store.CorruptError{What: fmt.Sprintf("outbox record %s", o.id), Why: err.Error(), Saga: o.id.Saga}
 	}
 	return record, nil
 }

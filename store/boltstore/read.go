@@ -3,6 +3,7 @@ package boltstore
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -23,7 +24,8 @@ func (s *Store) Load(ctx context.Context, id saga.ID) (in *saga.Instance, err er
 }
 
 // load reads a saga's state.
-func (s *Store) load(tx *bolt.Tx, id saga.ID) (*saga.Instance, error) {
+func (s *Store) load(tx *bolt.Tx, id saga.ID) (in *saga.Instance, err error) {
+	defer func() { err = of(id, err) }()
 	h, state, err := s.loadHead(tx, id)
 	if err != nil {
 		return nil, err
@@ -35,11 +37,18 @@ func (s *Store) load(tx *bolt.Tx, id saga.ID) (*saga.Instance, error) {
 	if state, err = s.options.Keys.opening(h.sealed, "state", string(id), h.revision, state); err != nil {
 		return nil, tableSagas.corrupt([]byte(id), err.Error())
 	}
-	in, err := whole(state, b)
-	if err != nil {
+	if in, err = whole(state, b); err != nil {
 		return nil, tableSagas.corrupt([]byte(id), err.Error())
 	}
 	return in, s.fillResults(tx, in, &h)
+}
+
+// of notes whose record is damaged, if err is of one and does not say so.
+func of(id saga.ID, err error) error {
+	if damage, ok := errors.AsType[*store.CorruptError](err); ok && damage.Saga == "" {
+		damage.Saga = id
+	}
+	return err
 }
 
 // loadBirth reads how a saga began; its input is the transaction's memory.
@@ -88,15 +97,15 @@ func (s *Store) eventOf(e *entry, i int) (*saga.Event, error) {
 // is that of Load.
 func (s *Store) loadHead(tx *bolt.Tx, id saga.ID) (head, []byte, error) {
 	body, sealed, err := tableSagas.find(tableSagas.cursor(tx), []byte(id))
-	if err != nil {
-		return head{}, nil, err
-	}
-	if body == nil {
-		if body, sealed, err = tableTombstones.find(tableTombstones.cursor(tx), []byte(id)); err != nil {
-			return head{}, nil, err
-		}
-		if body != nil {
-			return head{}, nil, s.entombed(id, body, sealed)
+	if err != nil || body == nil {
+		stone, sealed, wrong := tableTombstones.find(tableTombstones.cursor(tx), []byte(id))
+		switch {
+		case wrong == nil && stone != nil: // what is damaged beside it was removed
+			return head{}, nil, s.entombed(id, stone, sealed)
+		case err != nil:
+			return head{}, nil, of(id, err)
+		case wrong != nil:
+			return head{}, nil, of(id, wrong)
 		}
 		return head{}, nil, fmt.Errorf("saga %.128s: %w", id, store.ErrNotFound)
 	}
@@ -106,11 +115,11 @@ func (s *Store) loadHead(tx *bolt.Tx, id saga.ID) (head, []byte, error) {
 // openHead reads a record of sagas.
 func (s *Store) openHead(id saga.ID, body []byte, sealed bool) (head, []byte, error) {
 	if err := s.options.Keys.checkSeal(tableSagas, []byte(id), sealed); err != nil {
-		return head{}, nil, err
+		return head{}, nil, of(id, err)
 	}
 	h, state, err := parseHead(body)
 	if err != nil {
-		return head{}, nil, tableSagas.corrupt([]byte(id), err.Error())
+		return head{}, nil, of(id, tableSagas.corrupt([]byte(id), err.Error()))
 	}
 	h.sealed = sealed
 	return h, state, nil
@@ -143,7 +152,8 @@ func (s *Store) loadEntry(tx *bolt.Tx, id saga.ID, seq uint64) (*entry, error) {
 // History implements store.Store.
 func (s *Store) History(ctx context.Context, id saga.ID, from uint64, limit int) (events []saga.Event, err error) {
 	from = max(from, 1)
-	err = s.view(ctx, func(tx *bolt.Tx) error {
+	err = s.view(ctx, func(tx *bolt.Tx) (err error) {
+		defer func() { err = of(id, err) }()
 		h, _, err := s.loadHead(tx, id)
 		if err != nil || from > h.revision {
 			return err

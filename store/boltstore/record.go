@@ -176,7 +176,14 @@ func appendTombstone(b []byte, t *store.TombstoneError, class store.Class) []byt
 	b = binary.BigEndian.AppendUint64(b, uint64(nano(t.Started)))
 	b = binary.BigEndian.AppendUint64(b, uint64(nano(t.Ended)))
 	b = binary.AppendUvarint(b, uint64(t.Definition.Version))
-	return appendBytes(b, []byte(t.Definition.Name))
+	b = appendBytes(b, []byte(t.Definition.Name))
+	if r := t.Removal; r != nil {
+		b = binary.BigEndian.AppendUint64(b, uint64(nano(r.At)))
+		for _, text := range []string{r.By, r.Reason, r.Damage} {
+			b = appendBytes(b, []byte(text))
+		}
+	}
+	return b
 }
 
 func parseTombstone(id saga.ID, b []byte) (*store.TombstoneError, error) {
@@ -186,6 +193,9 @@ func parseTombstone(id saga.ID, b []byte) (*store.TombstoneError, error) {
 	t.Started, t.Ended = instant(int64(r.uint64())), instant(int64(r.uint64()))
 	t.Definition.Version = int(r.uvarint())
 	t.Definition.Name = string(r.bytes())
+	if len(r.b) > 0 {
+		t.Removal = &store.Removal{At: instant(int64(r.uint64())), By: string(r.bytes()), Reason: string(r.bytes()), Damage: string(r.bytes())}
+	}
 	return t, r.err
 }
 

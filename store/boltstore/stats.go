@@ -2,8 +2,11 @@ package boltstore
 
 import (
 	"errors"
+	"maps"
+	"sync"
 	"sync/atomic"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/store"
 )
 
@@ -17,20 +20,57 @@ type Stats struct {
 	LastGroup     uint64 // changes in the last transaction that had any
 	LargestGroup  uint64
 	Damaged       uint64 // damaged records that were met, passed over or answered with an error; one that is met again counts again
+	DamagedNow    int    // of those the different ones, without those of sagas that were removed; at most MaxDamaged
 	CommitSeconds float64
 }
+
+// MaxDamaged bounds the damaged records that Stats tells apart (I10).
+const MaxDamaged = 10_000
 
 // counters are the live form of Stats.
 type counters struct {
 	calls, changes, refused, transactions, written atomic.Uint64
 	last, largest, damaged, commitNanos            atomic.Uint64
+
+	mu  sync.Mutex
+	now map[string]contract.SagaID // damaged records that were met, and whose they are
 }
 
 // met counts err when it is of a damaged record.
 func (c *counters) met(err error) {
-	if errors.Is(err, store.ErrCorrupt) {
-		c.damaged.Add(1)
+	if damage, ok := errors.AsType[*store.CorruptError](err); ok {
+		c.note(damage.What, damage.Saga)
 	}
+}
+
+// note counts a damaged record.
+func (c *counters) note(what string, of contract.SagaID) {
+	c.damaged.Add(1)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.now == nil {
+		c.now = map[string]contract.SagaID{}
+	}
+	if _, known := c.now[what]; known && of != "" || len(c.now) < MaxDamaged {
+		c.now[what] = of
+	}
+}
+
+// mended forgets the damaged records of a saga that was removed.
+func (c *counters) mended(t *traces) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, one := range t.found {
+		delete(c.now, one.table.corrupt(one.key, "").What)
+	}
+	maps.DeleteFunc(c.now, func(_ string, of contract.SagaID) bool { return of == t.id })
+}
+
+// different is how many damaged records were met, each counted once.
+func (c *counters) different() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.now)
 }
 
 // Stats returns the counters.
@@ -45,6 +85,7 @@ func (s *Store) Stats() Stats {
 		LastGroup:     c.last.Load(),
 		LargestGroup:  c.largest.Load(),
 		Damaged:       c.damaged.Load(),
+		DamagedNow:    c.different(),
 		CommitSeconds: float64(c.commitNanos.Load()) / 1e9,
 	}
 }

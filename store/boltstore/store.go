@@ -112,7 +112,11 @@ func (s *Store) breakDown(cause error) error {
 
 // report passes over a damaged record.
 func (s *Store) report(err error) {
-	s.counters.damaged.Add(1)
+	if errors.Is(err, store.ErrCorrupt) {
+		s.counters.met(err)
+	} else {
+		s.counters.note(err.Error(), "")
+	}
 	if s.options.OnCorrupt != nil {
 		s.options.OnCorrupt(err)
 	}

@@ -26,7 +26,7 @@ func (s *Store) List(ctx context.Context, filter store.Filter, page store.Page) 
 	var list []store.Summary
 	for id, r := range s.data.sagas {
 		sum := r.summary
-		if !filter.Wants(r.class) || !filter.WantsDefinition(sum.Definition) || !filter.WantsStart(sum.Started) ||
+		if r.spoilt != nil || !filter.Wants(r.class) || !filter.WantsDefinition(sum.Definition) || !filter.WantsStart(sum.Started) ||
 			!filter.WantsID(id) || (page.Cursor != "" && !behind.Before(position(sum))) {
 			continue
 		}
@@ -119,7 +119,13 @@ func timed[T any](all map[saga.ID]T, when func(T) time.Time) []at {
 }
 
 func (d *data) endedSagas(before time.Time, limit int) []saga.ID {
-	return until(timed(d.sagas, func(r *record) time.Time { return r.summary.Ended }), before, limit)
+	ended := func(r *record) time.Time {
+		if r.spoilt != nil {
+			return time.Time{} // it stays
+		}
+		return r.summary.Ended
+	}
+	return until(timed(d.sagas, ended), before, limit)
 }
 
 func (d *data) endedTombstones(before time.Time, limit int) []saga.ID {

@@ -71,6 +71,7 @@ type record struct {
 	summary store.Summary
 	class   store.Class
 	wake    time.Time
+	spoilt  error // nil: it can be read
 }
 
 // read is the state as a store on disk reads it back. It is not for callers:
@@ -178,6 +179,9 @@ func (d *data) apply(c *store.Change) error {
 	}
 	r := d.sagas[in.ID]
 	revision := uint64(0)
+	if r != nil && r.spoilt != nil {
+		return r.spoilt
+	}
 	if r != nil {
 		revision = r.summary.Revision
 	}
@@ -254,7 +258,7 @@ func (d *data) find(id saga.ID) (*record, error) {
 		return nil, stone
 	}
 	if r, ok := d.sagas[id]; ok {
-		return r, nil
+		return r, r.spoilt
 	}
 	return nil, fmt.Errorf("saga %.128s: %w", id, store.ErrNotFound)
 }
@@ -307,7 +311,10 @@ func (s *Store) Owed(ctx context.Context, to outbox.Destination, after outbox.Pl
 		return err
 	}
 	var debts []debt
-	for _, d := range s.data.owed {
+	for id, d := range s.data.owed {
+		if r := s.data.sagas[id.Saga]; r != nil && r.spoilt != nil {
+			continue // it cannot be told whether it is owed
+		}
 		if d.to == to && after.Compare(d.place) < 0 {
 			debts = append(debts, d)
 		}

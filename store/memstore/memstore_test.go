@@ -4,6 +4,7 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/store/memstore"
 	"github.com/amends-dev/amends/store/storetest"
@@ -17,6 +18,11 @@ func TestLaw(t *testing.T) {
 			Reopen: func(testing.TB) store.Store {
 				s = s.Reopen()
 				return s
+			},
+			Damage: func(t testing.TB, id saga.ID) {
+				if !s.Spoil(id) {
+					t.Fatalf("there is no saga %s", id)
+				}
 			},
 		}
 	})

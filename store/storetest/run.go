@@ -27,6 +27,9 @@ type Harness struct {
 	// Restore opens a backup as a store of its own. nil: the store has no
 	// backups.
 	Restore func(t testing.TB, backup io.Reader) (store.Store, error)
+	// Damage makes the state of a saga in the store that was opened last one that cannot
+	// be read, as a failing disk does.
+	Damage func(t testing.TB, id saga.ID)
 }
 
 // Run checks that a store obeys the law. open makes a new, empty store and
@@ -59,6 +62,8 @@ func Run(t *testing.T, open func(t *testing.T) Harness) {
 		{"expire/tombstones", testExpire},
 		{"expire/limits and order", testExpireLimits},
 		{"expire/a removed saga owes nothing", testRemovedOweNothing},
+		{"damage/what can be read is not removed", testNotDamaged},
+		{"damage/a damaged saga becomes a tombstone", testRemoveDamaged},
 		{"reopen/everything is as it was", testReopen},
 		{"claim/remembered, and of another store after a restore", testOwned},
 		{"close/errors", testClosed},

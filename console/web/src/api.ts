@@ -9,8 +9,9 @@ export type Step = {
   parked?: string; reason?: string; result?: Payload; participant?: string; action?: string;
 };
 export type Pause = { since?: string; by?: string; reason?: string };
+export type Removal = { at?: string; by?: string; reason?: string; damage?: string };
 export type Saga = {
-  id: string; definition: Ref; phase: Phase; revision?: string; removed?: boolean; paused?: Pause; started?: string; updated?: string;
+  id: string; definition: Ref; phase: Phase; revision?: string; removed?: boolean; removal?: Removal; paused?: Pause; started?: string; updated?: string;
   ended?: string; deadline?: string; overdue?: boolean; reason?: string; trace_id?: string; legal?: LegalVerb[];
   undo?: { steps: string[] }[]; beyond_return?: boolean; steps?: Step[]; input?: Payload;
 };

@@ -64,7 +64,7 @@ function BlockedSagas({ count: n, sagas }: { count: number; sagas: Blocked[] }) 
       <Icon of="parked" />
       <div class="fill">
         <strong>{plural(n, "saga", "sagas")} cannot be moved.</strong> The record is damaged, or the definition is gone. The others go on. The
-        runbook says what to do, under AmendsSagasBlocked.
+        runbook says what to do, under AmendsSagasBlocked; a damaged one that was settled is taken out with <code>coordinator remove-damaged</code>.
         <ul>
           {sagas.map((s) => <li><code>{s.id}</code>, met <Ago at={s.since} />: {s.reason}</li>)}
           {n > sagas.length && <li>and {count(n - sagas.length)} more</li>}

@@ -1,5 +1,5 @@
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
-import { call, number, refText, type Definition, type HistoryEvent, type Saga } from "./api";
+import { call, number, refText, type Definition, type HistoryEvent, type Saga, type Removal } from "./api";
 import { Diagram, show } from "./diagram";
 import { Gantt } from "./gantt";
 import { History } from "./history";
@@ -100,6 +100,7 @@ function Known({ saga, decided }: { saga: Saga; decided: (s: Saga) => void }) {
       <Head saga={saga} />
       {saga.phase === "parked" && !saga.ended && <Parked saga={saga} />}
       {saga.paused && <Held saga={saga} />}
+      {saga.removal && <Removed of={saga.removal} />}
       <div class="two">
         <div class="stack">
           <section class="card" aria-label="Diagram">
@@ -113,7 +114,7 @@ function Known({ saga, decided }: { saga: Saga; decided: (s: Saga) => void }) {
               {nodes ? (
                 <Diagram nodes={nodes} label={`Saga ${saga.id}`} steps={shown.steps} waves={waves} chosen={chosen} choose={(s) => choose(s === chosen ? undefined : s)} />
               ) : (
-                <span class="muted">{saga.removed ? "Only its end is known: the saga was removed." : "…"}</span>
+                <span class="muted">{saga.removal ? "Only this is known: it was damaged, and removed." : saga.removed ? "Only its end is known: the saga was removed." : "…"}</span>
               )}
             </div>
             {newest > 1 && events.length > 1 && (
@@ -224,6 +225,19 @@ function Parked({ saga }: { saga: Saga }) {
         <strong>Parked{steps.length > 0 && <> at {steps.map((s) => s.name).join(", ")}, <Ago at={steps[0]!.parked} /></>}.</strong> {saga.reason}
         <br />
         <span class="muted">It waits for you. Legal now: {ways.join(", ")}.</span>
+      </span>
+    </div>
+  );
+}
+
+function Removed({ of: r }: { of: Removal }) {
+  return (
+    <div class="notice" role="status" data-removal>
+      <Icon of="parked" />
+      <span class="fill">
+        <strong>Removed by {r.by}, <Ago at={r.at} />, because it was damaged.</strong> {r.reason}
+        <br />
+        <span class="muted">{r.damage}. What its steps have done stays at the participants; its id stays taken.</span>
       </span>
     </div>
   );

@@ -427,8 +427,8 @@ type Saga struct {
 	Phase string `protobuf:"bytes,3,opt,name=phase" json:"phase,omitempty"`
 	// What this is true as of: the number of events in its history.
 	Revision uint64 `protobuf:"varint,4,opt,name=revision" json:"revision,omitempty"`
-	// Ended so long ago that only id, birth, definition, phase, started and ended are
-	// known.
+	// Ended so long ago, or was so damaged, that only id, birth, definition, phase, started
+	// and ended are known.
 	Removed bool `protobuf:"varint,5,opt,name=removed" json:"removed,omitempty"`
 	// An operator has paused it; what was under way is still answered.
 	Paused *Pause `protobuf:"bytes,6,opt,name=paused" json:"paused,omitempty"`
@@ -458,7 +458,10 @@ type Saga struct {
 	Input *Payload `protobuf:"bytes,18,opt,name=input" json:"input,omitempty"`
 	// When it was started, as in its idempotency keys (saga/birth/step/direction): tells it
 	// from earlier and later sagas with its id. Not in lists.
-	Birth         string `protobuf:"bytes,19,opt,name=birth" json:"birth,omitempty"`
+	Birth string `protobuf:"bytes,19,opt,name=birth" json:"birth,omitempty"`
+	// It was damaged, and an operator removed it; then phase is parked, and no more is known
+	// of it than what could be read. Not in lists.
+	Removal       *Removal `protobuf:"bytes,20,opt,name=removal" json:"removal,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -626,6 +629,86 @@ func (x *Saga) GetBirth() string {
 	return ""
 }
 
+func (x *Saga) GetRemoval() *Removal {
+	if x != nil {
+		return x.Removal
+	}
+	return nil
+}
+
+// Removal says who removed a damaged saga and why.
+type Removal struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// When.
+	At *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=at" json:"at,omitempty"`
+	// Who.
+	By string `protobuf:"bytes,2,opt,name=by" json:"by,omitempty"`
+	// Why.
+	Reason string `protobuf:"bytes,3,opt,name=reason" json:"reason,omitempty"`
+	// What could not be read.
+	Damage        string `protobuf:"bytes,4,opt,name=damage" json:"damage,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Removal) Reset() {
+	*x = Removal{}
+	mi := &file_amends_api_v1_api_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Removal) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Removal) ProtoMessage() {}
+
+func (x *Removal) ProtoReflect() protoreflect.Message {
+	mi := &file_amends_api_v1_api_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Removal.ProtoReflect.Descriptor instead.
+func (*Removal) Descriptor() ([]byte, []int) {
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Removal) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *Removal) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *Removal) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Removal) GetDamage() string {
+	if x != nil {
+		return x.Damage
+	}
+	return ""
+}
+
 // Pause says who paused a saga and why.
 type Pause struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -641,7 +724,7 @@ type Pause struct {
 
 func (x *Pause) Reset() {
 	*x = Pause{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[6]
+	mi := &file_amends_api_v1_api_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -653,7 +736,7 @@ func (x *Pause) String() string {
 func (*Pause) ProtoMessage() {}
 
 func (x *Pause) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[6]
+	mi := &file_amends_api_v1_api_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -666,7 +749,7 @@ func (x *Pause) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pause.ProtoReflect.Descriptor instead.
 func (*Pause) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{6}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Pause) GetSince() *timestamppb.Timestamp {
@@ -701,7 +784,7 @@ type Wave struct {
 
 func (x *Wave) Reset() {
 	*x = Wave{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[7]
+	mi := &file_amends_api_v1_api_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -713,7 +796,7 @@ func (x *Wave) String() string {
 func (*Wave) ProtoMessage() {}
 
 func (x *Wave) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[7]
+	mi := &file_amends_api_v1_api_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -726,7 +809,7 @@ func (x *Wave) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Wave.ProtoReflect.Descriptor instead.
 func (*Wave) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{7}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Wave) GetSteps() []string {
@@ -769,7 +852,7 @@ type Step struct {
 
 func (x *Step) Reset() {
 	*x = Step{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[8]
+	mi := &file_amends_api_v1_api_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -781,7 +864,7 @@ func (x *Step) String() string {
 func (*Step) ProtoMessage() {}
 
 func (x *Step) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[8]
+	mi := &file_amends_api_v1_api_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -794,7 +877,7 @@ func (x *Step) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Step.ProtoReflect.Descriptor instead.
 func (*Step) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{8}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Step) GetName() string {
@@ -900,7 +983,7 @@ type Payload struct {
 
 func (x *Payload) Reset() {
 	*x = Payload{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[9]
+	mi := &file_amends_api_v1_api_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -912,7 +995,7 @@ func (x *Payload) String() string {
 func (*Payload) ProtoMessage() {}
 
 func (x *Payload) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[9]
+	mi := &file_amends_api_v1_api_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -925,7 +1008,7 @@ func (x *Payload) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Payload.ProtoReflect.Descriptor instead.
 func (*Payload) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{9}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Payload) GetContentType() string {
@@ -998,7 +1081,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[10]
+	mi := &file_amends_api_v1_api_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1010,7 +1093,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[10]
+	mi := &file_amends_api_v1_api_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1023,7 +1106,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{10}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Event) GetRevision() uint64 {
@@ -1139,7 +1222,7 @@ type StartRequest struct {
 
 func (x *StartRequest) Reset() {
 	*x = StartRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[11]
+	mi := &file_amends_api_v1_api_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1151,7 +1234,7 @@ func (x *StartRequest) String() string {
 func (*StartRequest) ProtoMessage() {}
 
 func (x *StartRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[11]
+	mi := &file_amends_api_v1_api_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1164,7 +1247,7 @@ func (x *StartRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartRequest.ProtoReflect.Descriptor instead.
 func (*StartRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{11}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *StartRequest) GetId() string {
@@ -1222,7 +1305,7 @@ type StartResponse struct {
 
 func (x *StartResponse) Reset() {
 	*x = StartResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[12]
+	mi := &file_amends_api_v1_api_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1234,7 +1317,7 @@ func (x *StartResponse) String() string {
 func (*StartResponse) ProtoMessage() {}
 
 func (x *StartResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[12]
+	mi := &file_amends_api_v1_api_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1247,7 +1330,7 @@ func (x *StartResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartResponse.ProtoReflect.Descriptor instead.
 func (*StartResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{12}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *StartResponse) GetSaga() *Saga {
@@ -1275,7 +1358,7 @@ type GetRequest struct {
 
 func (x *GetRequest) Reset() {
 	*x = GetRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[13]
+	mi := &file_amends_api_v1_api_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1287,7 +1370,7 @@ func (x *GetRequest) String() string {
 func (*GetRequest) ProtoMessage() {}
 
 func (x *GetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[13]
+	mi := &file_amends_api_v1_api_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1300,7 +1383,7 @@ func (x *GetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRequest.ProtoReflect.Descriptor instead.
 func (*GetRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{13}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *GetRequest) GetId() string {
@@ -1321,7 +1404,7 @@ type GetResponse struct {
 
 func (x *GetResponse) Reset() {
 	*x = GetResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[14]
+	mi := &file_amends_api_v1_api_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1333,7 +1416,7 @@ func (x *GetResponse) String() string {
 func (*GetResponse) ProtoMessage() {}
 
 func (x *GetResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[14]
+	mi := &file_amends_api_v1_api_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1346,7 +1429,7 @@ func (x *GetResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetResponse.ProtoReflect.Descriptor instead.
 func (*GetResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{14}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *GetResponse) GetSaga() *Saga {
@@ -1369,7 +1452,7 @@ type WaitRequest struct {
 
 func (x *WaitRequest) Reset() {
 	*x = WaitRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[15]
+	mi := &file_amends_api_v1_api_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1381,7 +1464,7 @@ func (x *WaitRequest) String() string {
 func (*WaitRequest) ProtoMessage() {}
 
 func (x *WaitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[15]
+	mi := &file_amends_api_v1_api_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1394,7 +1477,7 @@ func (x *WaitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WaitRequest.ProtoReflect.Descriptor instead.
 func (*WaitRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{15}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *WaitRequest) GetId() string {
@@ -1422,7 +1505,7 @@ type WaitResponse struct {
 
 func (x *WaitResponse) Reset() {
 	*x = WaitResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[16]
+	mi := &file_amends_api_v1_api_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1434,7 +1517,7 @@ func (x *WaitResponse) String() string {
 func (*WaitResponse) ProtoMessage() {}
 
 func (x *WaitResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[16]
+	mi := &file_amends_api_v1_api_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1447,7 +1530,7 @@ func (x *WaitResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WaitResponse.ProtoReflect.Descriptor instead.
 func (*WaitResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{16}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *WaitResponse) GetSaga() *Saga {
@@ -1474,7 +1557,7 @@ type HistoryRequest struct {
 
 func (x *HistoryRequest) Reset() {
 	*x = HistoryRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[17]
+	mi := &file_amends_api_v1_api_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1486,7 +1569,7 @@ func (x *HistoryRequest) String() string {
 func (*HistoryRequest) ProtoMessage() {}
 
 func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[17]
+	mi := &file_amends_api_v1_api_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1499,7 +1582,7 @@ func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryRequest.ProtoReflect.Descriptor instead.
 func (*HistoryRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{17}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *HistoryRequest) GetId() string {
@@ -1543,7 +1626,7 @@ type HistoryResponse struct {
 
 func (x *HistoryResponse) Reset() {
 	*x = HistoryResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[18]
+	mi := &file_amends_api_v1_api_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1555,7 +1638,7 @@ func (x *HistoryResponse) String() string {
 func (*HistoryResponse) ProtoMessage() {}
 
 func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[18]
+	mi := &file_amends_api_v1_api_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1568,7 +1651,7 @@ func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryResponse.ProtoReflect.Descriptor instead.
 func (*HistoryResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{18}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *HistoryResponse) GetEvents() []*Event {
@@ -1600,7 +1683,7 @@ type ListRequest struct {
 
 func (x *ListRequest) Reset() {
 	*x = ListRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[19]
+	mi := &file_amends_api_v1_api_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1612,7 +1695,7 @@ func (x *ListRequest) String() string {
 func (*ListRequest) ProtoMessage() {}
 
 func (x *ListRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[19]
+	mi := &file_amends_api_v1_api_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1625,7 +1708,7 @@ func (x *ListRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRequest.ProtoReflect.Descriptor instead.
 func (*ListRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{19}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ListRequest) GetFilter() *Filter {
@@ -1663,7 +1746,7 @@ type ListResponse struct {
 
 func (x *ListResponse) Reset() {
 	*x = ListResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[20]
+	mi := &file_amends_api_v1_api_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1675,7 +1758,7 @@ func (x *ListResponse) String() string {
 func (*ListResponse) ProtoMessage() {}
 
 func (x *ListResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[20]
+	mi := &file_amends_api_v1_api_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1688,7 +1771,7 @@ func (x *ListResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListResponse.ProtoReflect.Descriptor instead.
 func (*ListResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{20}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ListResponse) GetSagas() []*Saga {
@@ -1716,7 +1799,7 @@ type CountRequest struct {
 
 func (x *CountRequest) Reset() {
 	*x = CountRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[21]
+	mi := &file_amends_api_v1_api_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1728,7 +1811,7 @@ func (x *CountRequest) String() string {
 func (*CountRequest) ProtoMessage() {}
 
 func (x *CountRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[21]
+	mi := &file_amends_api_v1_api_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1741,7 +1824,7 @@ func (x *CountRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CountRequest.ProtoReflect.Descriptor instead.
 func (*CountRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{21}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *CountRequest) GetFilter() *Filter {
@@ -1767,7 +1850,7 @@ type CountResponse struct {
 
 func (x *CountResponse) Reset() {
 	*x = CountResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[22]
+	mi := &file_amends_api_v1_api_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1779,7 +1862,7 @@ func (x *CountResponse) String() string {
 func (*CountResponse) ProtoMessage() {}
 
 func (x *CountResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[22]
+	mi := &file_amends_api_v1_api_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1792,7 +1875,7 @@ func (x *CountResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CountResponse.ProtoReflect.Descriptor instead.
 func (*CountResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{22}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *CountResponse) GetCounts() []*Count {
@@ -1833,7 +1916,7 @@ type Count struct {
 
 func (x *Count) Reset() {
 	*x = Count{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[23]
+	mi := &file_amends_api_v1_api_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1845,7 +1928,7 @@ func (x *Count) String() string {
 func (*Count) ProtoMessage() {}
 
 func (x *Count) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[23]
+	mi := &file_amends_api_v1_api_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1858,7 +1941,7 @@ func (x *Count) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Count.ProtoReflect.Descriptor instead.
 func (*Count) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{23}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Count) GetDefinition() *DefinitionRef {
@@ -1904,7 +1987,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[24]
+	mi := &file_amends_api_v1_api_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1916,7 +1999,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[24]
+	mi := &file_amends_api_v1_api_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1929,7 +2012,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{24}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *WatchRequest) GetId() string {
@@ -1972,7 +2055,7 @@ type WatchResponse struct {
 
 func (x *WatchResponse) Reset() {
 	*x = WatchResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[25]
+	mi := &file_amends_api_v1_api_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1984,7 +2067,7 @@ func (x *WatchResponse) String() string {
 func (*WatchResponse) ProtoMessage() {}
 
 func (x *WatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[25]
+	mi := &file_amends_api_v1_api_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1997,7 +2080,7 @@ func (x *WatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchResponse.ProtoReflect.Descriptor instead.
 func (*WatchResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{25}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *WatchResponse) GetSaga() *Saga {
@@ -2049,7 +2132,7 @@ type Decision struct {
 
 func (x *Decision) Reset() {
 	*x = Decision{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[26]
+	mi := &file_amends_api_v1_api_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2061,7 +2144,7 @@ func (x *Decision) String() string {
 func (*Decision) ProtoMessage() {}
 
 func (x *Decision) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[26]
+	mi := &file_amends_api_v1_api_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2074,7 +2157,7 @@ func (x *Decision) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Decision.ProtoReflect.Descriptor instead.
 func (*Decision) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{26}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Decision) GetVerb() string {
@@ -2134,7 +2217,7 @@ type OperateRequest struct {
 
 func (x *OperateRequest) Reset() {
 	*x = OperateRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[27]
+	mi := &file_amends_api_v1_api_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2146,7 +2229,7 @@ func (x *OperateRequest) String() string {
 func (*OperateRequest) ProtoMessage() {}
 
 func (x *OperateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[27]
+	mi := &file_amends_api_v1_api_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2159,7 +2242,7 @@ func (x *OperateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OperateRequest.ProtoReflect.Descriptor instead.
 func (*OperateRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{27}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *OperateRequest) GetId() string {
@@ -2194,7 +2277,7 @@ type OperateResponse struct {
 
 func (x *OperateResponse) Reset() {
 	*x = OperateResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[28]
+	mi := &file_amends_api_v1_api_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2206,7 +2289,7 @@ func (x *OperateResponse) String() string {
 func (*OperateResponse) ProtoMessage() {}
 
 func (x *OperateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[28]
+	mi := &file_amends_api_v1_api_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2219,7 +2302,7 @@ func (x *OperateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OperateResponse.ProtoReflect.Descriptor instead.
 func (*OperateResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{28}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *OperateResponse) GetSaga() *Saga {
@@ -2246,7 +2329,7 @@ type OperateAllRequest struct {
 
 func (x *OperateAllRequest) Reset() {
 	*x = OperateAllRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[29]
+	mi := &file_amends_api_v1_api_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2258,7 +2341,7 @@ func (x *OperateAllRequest) String() string {
 func (*OperateAllRequest) ProtoMessage() {}
 
 func (x *OperateAllRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[29]
+	mi := &file_amends_api_v1_api_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2271,7 +2354,7 @@ func (x *OperateAllRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OperateAllRequest.ProtoReflect.Descriptor instead.
 func (*OperateAllRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{29}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *OperateAllRequest) GetFilter() *Filter {
@@ -2321,7 +2404,7 @@ type OperateAllResponse struct {
 
 func (x *OperateAllResponse) Reset() {
 	*x = OperateAllResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[30]
+	mi := &file_amends_api_v1_api_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2333,7 +2416,7 @@ func (x *OperateAllResponse) String() string {
 func (*OperateAllResponse) ProtoMessage() {}
 
 func (x *OperateAllResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[30]
+	mi := &file_amends_api_v1_api_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2346,7 +2429,7 @@ func (x *OperateAllResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OperateAllResponse.ProtoReflect.Descriptor instead.
 func (*OperateAllResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{30}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *OperateAllResponse) GetMatched() int64 {
@@ -2397,7 +2480,7 @@ type RefusedSaga struct {
 
 func (x *RefusedSaga) Reset() {
 	*x = RefusedSaga{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[31]
+	mi := &file_amends_api_v1_api_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2409,7 +2492,7 @@ func (x *RefusedSaga) String() string {
 func (*RefusedSaga) ProtoMessage() {}
 
 func (x *RefusedSaga) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[31]
+	mi := &file_amends_api_v1_api_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2422,7 +2505,7 @@ func (x *RefusedSaga) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RefusedSaga.ProtoReflect.Descriptor instead.
 func (*RefusedSaga) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{31}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *RefusedSaga) GetId() string {
@@ -2452,7 +2535,7 @@ type RegisterDefinitionRequest struct {
 
 func (x *RegisterDefinitionRequest) Reset() {
 	*x = RegisterDefinitionRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[32]
+	mi := &file_amends_api_v1_api_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2464,7 +2547,7 @@ func (x *RegisterDefinitionRequest) String() string {
 func (*RegisterDefinitionRequest) ProtoMessage() {}
 
 func (x *RegisterDefinitionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[32]
+	mi := &file_amends_api_v1_api_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2477,7 +2560,7 @@ func (x *RegisterDefinitionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegisterDefinitionRequest.ProtoReflect.Descriptor instead.
 func (*RegisterDefinitionRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{32}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *RegisterDefinitionRequest) GetSource() string {
@@ -2507,7 +2590,7 @@ type RegisterDefinitionResponse struct {
 
 func (x *RegisterDefinitionResponse) Reset() {
 	*x = RegisterDefinitionResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[33]
+	mi := &file_amends_api_v1_api_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2519,7 +2602,7 @@ func (x *RegisterDefinitionResponse) String() string {
 func (*RegisterDefinitionResponse) ProtoMessage() {}
 
 func (x *RegisterDefinitionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[33]
+	mi := &file_amends_api_v1_api_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2532,7 +2615,7 @@ func (x *RegisterDefinitionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegisterDefinitionResponse.ProtoReflect.Descriptor instead.
 func (*RegisterDefinitionResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{33}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *RegisterDefinitionResponse) GetDefinition() *Definition {
@@ -2574,7 +2657,7 @@ type Definition struct {
 
 func (x *Definition) Reset() {
 	*x = Definition{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[34]
+	mi := &file_amends_api_v1_api_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2586,7 +2669,7 @@ func (x *Definition) String() string {
 func (*Definition) ProtoMessage() {}
 
 func (x *Definition) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[34]
+	mi := &file_amends_api_v1_api_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2599,7 +2682,7 @@ func (x *Definition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Definition.ProtoReflect.Descriptor instead.
 func (*Definition) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{34}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Definition) GetRef() *DefinitionRef {
@@ -2679,7 +2762,7 @@ type StepFigures struct {
 
 func (x *StepFigures) Reset() {
 	*x = StepFigures{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[35]
+	mi := &file_amends_api_v1_api_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2691,7 +2774,7 @@ func (x *StepFigures) String() string {
 func (*StepFigures) ProtoMessage() {}
 
 func (x *StepFigures) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[35]
+	mi := &file_amends_api_v1_api_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2704,7 +2787,7 @@ func (x *StepFigures) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StepFigures.ProtoReflect.Descriptor instead.
 func (*StepFigures) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{35}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *StepFigures) GetStep() string {
@@ -2764,7 +2847,7 @@ type Latency struct {
 
 func (x *Latency) Reset() {
 	*x = Latency{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[36]
+	mi := &file_amends_api_v1_api_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2776,7 +2859,7 @@ func (x *Latency) String() string {
 func (*Latency) ProtoMessage() {}
 
 func (x *Latency) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[36]
+	mi := &file_amends_api_v1_api_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2789,7 +2872,7 @@ func (x *Latency) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Latency.ProtoReflect.Descriptor instead.
 func (*Latency) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{36}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Latency) GetCount() int64 {
@@ -2824,7 +2907,7 @@ type ListDefinitionsRequest struct {
 
 func (x *ListDefinitionsRequest) Reset() {
 	*x = ListDefinitionsRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[37]
+	mi := &file_amends_api_v1_api_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2836,7 +2919,7 @@ func (x *ListDefinitionsRequest) String() string {
 func (*ListDefinitionsRequest) ProtoMessage() {}
 
 func (x *ListDefinitionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[37]
+	mi := &file_amends_api_v1_api_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2849,7 +2932,7 @@ func (x *ListDefinitionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDefinitionsRequest.ProtoReflect.Descriptor instead.
 func (*ListDefinitionsRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{37}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ListDefinitionsRequest) GetName() string {
@@ -2870,7 +2953,7 @@ type ListDefinitionsResponse struct {
 
 func (x *ListDefinitionsResponse) Reset() {
 	*x = ListDefinitionsResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[38]
+	mi := &file_amends_api_v1_api_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2882,7 +2965,7 @@ func (x *ListDefinitionsResponse) String() string {
 func (*ListDefinitionsResponse) ProtoMessage() {}
 
 func (x *ListDefinitionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[38]
+	mi := &file_amends_api_v1_api_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2895,7 +2978,7 @@ func (x *ListDefinitionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDefinitionsResponse.ProtoReflect.Descriptor instead.
 func (*ListDefinitionsResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{38}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ListDefinitionsResponse) GetDefinitions() []*Definition {
@@ -2916,7 +2999,7 @@ type GetDefinitionRequest struct {
 
 func (x *GetDefinitionRequest) Reset() {
 	*x = GetDefinitionRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[39]
+	mi := &file_amends_api_v1_api_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2928,7 +3011,7 @@ func (x *GetDefinitionRequest) String() string {
 func (*GetDefinitionRequest) ProtoMessage() {}
 
 func (x *GetDefinitionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[39]
+	mi := &file_amends_api_v1_api_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2941,7 +3024,7 @@ func (x *GetDefinitionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDefinitionRequest.ProtoReflect.Descriptor instead.
 func (*GetDefinitionRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{39}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *GetDefinitionRequest) GetRef() *DefinitionRef {
@@ -2962,7 +3045,7 @@ type GetDefinitionResponse struct {
 
 func (x *GetDefinitionResponse) Reset() {
 	*x = GetDefinitionResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[40]
+	mi := &file_amends_api_v1_api_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2974,7 +3057,7 @@ func (x *GetDefinitionResponse) String() string {
 func (*GetDefinitionResponse) ProtoMessage() {}
 
 func (x *GetDefinitionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[40]
+	mi := &file_amends_api_v1_api_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2987,7 +3070,7 @@ func (x *GetDefinitionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDefinitionResponse.ProtoReflect.Descriptor instead.
 func (*GetDefinitionResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{40}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *GetDefinitionResponse) GetDefinition() *Definition {
@@ -3012,7 +3095,7 @@ type CompareDefinitionsRequest struct {
 
 func (x *CompareDefinitionsRequest) Reset() {
 	*x = CompareDefinitionsRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[41]
+	mi := &file_amends_api_v1_api_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3024,7 +3107,7 @@ func (x *CompareDefinitionsRequest) String() string {
 func (*CompareDefinitionsRequest) ProtoMessage() {}
 
 func (x *CompareDefinitionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[41]
+	mi := &file_amends_api_v1_api_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3037,7 +3120,7 @@ func (x *CompareDefinitionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompareDefinitionsRequest.ProtoReflect.Descriptor instead.
 func (*CompareDefinitionsRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{41}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *CompareDefinitionsRequest) GetFrom() *DefinitionRef {
@@ -3072,7 +3155,7 @@ type CompareDefinitionsResponse struct {
 
 func (x *CompareDefinitionsResponse) Reset() {
 	*x = CompareDefinitionsResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[42]
+	mi := &file_amends_api_v1_api_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3084,7 +3167,7 @@ func (x *CompareDefinitionsResponse) String() string {
 func (*CompareDefinitionsResponse) ProtoMessage() {}
 
 func (x *CompareDefinitionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[42]
+	mi := &file_amends_api_v1_api_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3097,7 +3180,7 @@ func (x *CompareDefinitionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompareDefinitionsResponse.ProtoReflect.Descriptor instead.
 func (*CompareDefinitionsResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{42}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *CompareDefinitionsResponse) GetDifferences() []*Difference {
@@ -3124,7 +3207,7 @@ type Difference struct {
 
 func (x *Difference) Reset() {
 	*x = Difference{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[43]
+	mi := &file_amends_api_v1_api_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3136,7 +3219,7 @@ func (x *Difference) String() string {
 func (*Difference) ProtoMessage() {}
 
 func (x *Difference) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[43]
+	mi := &file_amends_api_v1_api_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3149,7 +3232,7 @@ func (x *Difference) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Difference.ProtoReflect.Descriptor instead.
 func (*Difference) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{43}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Difference) GetPath() string {
@@ -3189,7 +3272,7 @@ type ListParticipantsRequest struct {
 
 func (x *ListParticipantsRequest) Reset() {
 	*x = ListParticipantsRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[44]
+	mi := &file_amends_api_v1_api_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3201,7 +3284,7 @@ func (x *ListParticipantsRequest) String() string {
 func (*ListParticipantsRequest) ProtoMessage() {}
 
 func (x *ListParticipantsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[44]
+	mi := &file_amends_api_v1_api_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3214,7 +3297,7 @@ func (x *ListParticipantsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListParticipantsRequest.ProtoReflect.Descriptor instead.
 func (*ListParticipantsRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{44}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{45}
 }
 
 // ListParticipantsResponse is the participants.
@@ -3228,7 +3311,7 @@ type ListParticipantsResponse struct {
 
 func (x *ListParticipantsResponse) Reset() {
 	*x = ListParticipantsResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[45]
+	mi := &file_amends_api_v1_api_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3240,7 +3323,7 @@ func (x *ListParticipantsResponse) String() string {
 func (*ListParticipantsResponse) ProtoMessage() {}
 
 func (x *ListParticipantsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[45]
+	mi := &file_amends_api_v1_api_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3253,7 +3336,7 @@ func (x *ListParticipantsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListParticipantsResponse.ProtoReflect.Descriptor instead.
 func (*ListParticipantsResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{45}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ListParticipantsResponse) GetParticipants() []*Participant {
@@ -3292,7 +3375,7 @@ type Participant struct {
 
 func (x *Participant) Reset() {
 	*x = Participant{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[46]
+	mi := &file_amends_api_v1_api_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3304,7 +3387,7 @@ func (x *Participant) String() string {
 func (*Participant) ProtoMessage() {}
 
 func (x *Participant) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[46]
+	mi := &file_amends_api_v1_api_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3317,7 +3400,7 @@ func (x *Participant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Participant.ProtoReflect.Descriptor instead.
 func (*Participant) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{46}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *Participant) GetName() string {
@@ -3399,7 +3482,7 @@ type GetOverviewRequest struct {
 
 func (x *GetOverviewRequest) Reset() {
 	*x = GetOverviewRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[47]
+	mi := &file_amends_api_v1_api_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3411,7 +3494,7 @@ func (x *GetOverviewRequest) String() string {
 func (*GetOverviewRequest) ProtoMessage() {}
 
 func (x *GetOverviewRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[47]
+	mi := &file_amends_api_v1_api_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3424,7 +3507,7 @@ func (x *GetOverviewRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetOverviewRequest.ProtoReflect.Descriptor instead.
 func (*GetOverviewRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{47}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{48}
 }
 
 // GetOverviewResponse is the coordinator at a glance. Rates are of the last ten
@@ -3490,7 +3573,7 @@ type GetOverviewResponse struct {
 
 func (x *GetOverviewResponse) Reset() {
 	*x = GetOverviewResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[48]
+	mi := &file_amends_api_v1_api_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3502,7 +3585,7 @@ func (x *GetOverviewResponse) String() string {
 func (*GetOverviewResponse) ProtoMessage() {}
 
 func (x *GetOverviewResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[48]
+	mi := &file_amends_api_v1_api_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3515,7 +3598,7 @@ func (x *GetOverviewResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetOverviewResponse.ProtoReflect.Descriptor instead.
 func (*GetOverviewResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{48}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *GetOverviewResponse) GetAt() *timestamppb.Timestamp {
@@ -3721,7 +3804,7 @@ type Standstill struct {
 
 func (x *Standstill) Reset() {
 	*x = Standstill{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[49]
+	mi := &file_amends_api_v1_api_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3733,7 +3816,7 @@ func (x *Standstill) String() string {
 func (*Standstill) ProtoMessage() {}
 
 func (x *Standstill) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[49]
+	mi := &file_amends_api_v1_api_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3746,7 +3829,7 @@ func (x *Standstill) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Standstill.ProtoReflect.Descriptor instead.
 func (*Standstill) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{49}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *Standstill) GetKind() string {
@@ -3806,7 +3889,7 @@ type BlockedSaga struct {
 
 func (x *BlockedSaga) Reset() {
 	*x = BlockedSaga{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[50]
+	mi := &file_amends_api_v1_api_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3818,7 +3901,7 @@ func (x *BlockedSaga) String() string {
 func (*BlockedSaga) ProtoMessage() {}
 
 func (x *BlockedSaga) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[50]
+	mi := &file_amends_api_v1_api_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3831,7 +3914,7 @@ func (x *BlockedSaga) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BlockedSaga.ProtoReflect.Descriptor instead.
 func (*BlockedSaga) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{50}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *BlockedSaga) GetId() string {
@@ -3868,7 +3951,7 @@ type DefinitionLatency struct {
 
 func (x *DefinitionLatency) Reset() {
 	*x = DefinitionLatency{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[51]
+	mi := &file_amends_api_v1_api_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3880,7 +3963,7 @@ func (x *DefinitionLatency) String() string {
 func (*DefinitionLatency) ProtoMessage() {}
 
 func (x *DefinitionLatency) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[51]
+	mi := &file_amends_api_v1_api_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3893,7 +3976,7 @@ func (x *DefinitionLatency) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DefinitionLatency.ProtoReflect.Descriptor instead.
 func (*DefinitionLatency) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{51}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *DefinitionLatency) GetDefinition() string {
@@ -3935,7 +4018,7 @@ type Second struct {
 
 func (x *Second) Reset() {
 	*x = Second{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[52]
+	mi := &file_amends_api_v1_api_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3947,7 +4030,7 @@ func (x *Second) String() string {
 func (*Second) ProtoMessage() {}
 
 func (x *Second) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[52]
+	mi := &file_amends_api_v1_api_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3960,7 +4043,7 @@ func (x *Second) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Second.ProtoReflect.Descriptor instead.
 func (*Second) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{52}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *Second) GetAt() *timestamppb.Timestamp {
@@ -4030,7 +4113,7 @@ type FindOrphansRequest struct {
 
 func (x *FindOrphansRequest) Reset() {
 	*x = FindOrphansRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[53]
+	mi := &file_amends_api_v1_api_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4042,7 +4125,7 @@ func (x *FindOrphansRequest) String() string {
 func (*FindOrphansRequest) ProtoMessage() {}
 
 func (x *FindOrphansRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[53]
+	mi := &file_amends_api_v1_api_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4055,7 +4138,7 @@ func (x *FindOrphansRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindOrphansRequest.ProtoReflect.Descriptor instead.
 func (*FindOrphansRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{53}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *FindOrphansRequest) GetKeys() []string {
@@ -4077,7 +4160,7 @@ type FindOrphansResponse struct {
 
 func (x *FindOrphansResponse) Reset() {
 	*x = FindOrphansResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[54]
+	mi := &file_amends_api_v1_api_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4089,7 +4172,7 @@ func (x *FindOrphansResponse) String() string {
 func (*FindOrphansResponse) ProtoMessage() {}
 
 func (x *FindOrphansResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[54]
+	mi := &file_amends_api_v1_api_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4102,7 +4185,7 @@ func (x *FindOrphansResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindOrphansResponse.ProtoReflect.Descriptor instead.
 func (*FindOrphansResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{54}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *FindOrphansResponse) GetOrphans() []*Orphan {
@@ -4136,7 +4219,7 @@ type Orphan struct {
 
 func (x *Orphan) Reset() {
 	*x = Orphan{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[55]
+	mi := &file_amends_api_v1_api_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4148,7 +4231,7 @@ func (x *Orphan) String() string {
 func (*Orphan) ProtoMessage() {}
 
 func (x *Orphan) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[55]
+	mi := &file_amends_api_v1_api_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4161,7 +4244,7 @@ func (x *Orphan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Orphan.ProtoReflect.Descriptor instead.
 func (*Orphan) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{55}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *Orphan) GetKey() string {
@@ -4226,7 +4309,7 @@ type ListDeadLettersRequest struct {
 
 func (x *ListDeadLettersRequest) Reset() {
 	*x = ListDeadLettersRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[56]
+	mi := &file_amends_api_v1_api_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4238,7 +4321,7 @@ func (x *ListDeadLettersRequest) String() string {
 func (*ListDeadLettersRequest) ProtoMessage() {}
 
 func (x *ListDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[56]
+	mi := &file_amends_api_v1_api_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4251,7 +4334,7 @@ func (x *ListDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*ListDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{56}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *ListDeadLettersRequest) GetAfter() uint64 {
@@ -4281,7 +4364,7 @@ type ListDeadLettersResponse struct {
 
 func (x *ListDeadLettersResponse) Reset() {
 	*x = ListDeadLettersResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[57]
+	mi := &file_amends_api_v1_api_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4293,7 +4376,7 @@ func (x *ListDeadLettersResponse) String() string {
 func (*ListDeadLettersResponse) ProtoMessage() {}
 
 func (x *ListDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[57]
+	mi := &file_amends_api_v1_api_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4306,7 +4389,7 @@ func (x *ListDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*ListDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{57}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *ListDeadLettersResponse) GetDeadLetters() []*DeadLetter {
@@ -4346,7 +4429,7 @@ type DeadLetter struct {
 
 func (x *DeadLetter) Reset() {
 	*x = DeadLetter{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[58]
+	mi := &file_amends_api_v1_api_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4358,7 +4441,7 @@ func (x *DeadLetter) String() string {
 func (*DeadLetter) ProtoMessage() {}
 
 func (x *DeadLetter) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[58]
+	mi := &file_amends_api_v1_api_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4371,7 +4454,7 @@ func (x *DeadLetter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeadLetter.ProtoReflect.Descriptor instead.
 func (*DeadLetter) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{58}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *DeadLetter) GetSequence() uint64 {
@@ -4436,7 +4519,7 @@ type Header struct {
 
 func (x *Header) Reset() {
 	*x = Header{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[59]
+	mi := &file_amends_api_v1_api_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4448,7 +4531,7 @@ func (x *Header) String() string {
 func (*Header) ProtoMessage() {}
 
 func (x *Header) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[59]
+	mi := &file_amends_api_v1_api_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4461,7 +4544,7 @@ func (x *Header) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Header.ProtoReflect.Descriptor instead.
 func (*Header) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{59}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *Header) GetName() string {
@@ -4491,7 +4574,7 @@ type ReplayDeadLettersRequest struct {
 
 func (x *ReplayDeadLettersRequest) Reset() {
 	*x = ReplayDeadLettersRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[60]
+	mi := &file_amends_api_v1_api_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4503,7 +4586,7 @@ func (x *ReplayDeadLettersRequest) String() string {
 func (*ReplayDeadLettersRequest) ProtoMessage() {}
 
 func (x *ReplayDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[60]
+	mi := &file_amends_api_v1_api_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4516,7 +4599,7 @@ func (x *ReplayDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplayDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*ReplayDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{60}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *ReplayDeadLettersRequest) GetSequences() []uint64 {
@@ -4546,7 +4629,7 @@ type ReplayDeadLettersResponse struct {
 
 func (x *ReplayDeadLettersResponse) Reset() {
 	*x = ReplayDeadLettersResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[61]
+	mi := &file_amends_api_v1_api_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4558,7 +4641,7 @@ func (x *ReplayDeadLettersResponse) String() string {
 func (*ReplayDeadLettersResponse) ProtoMessage() {}
 
 func (x *ReplayDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[61]
+	mi := &file_amends_api_v1_api_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4571,7 +4654,7 @@ func (x *ReplayDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplayDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*ReplayDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{61}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *ReplayDeadLettersResponse) GetReplayed() []uint64 {
@@ -4601,7 +4684,7 @@ type FailedDeadLetter struct {
 
 func (x *FailedDeadLetter) Reset() {
 	*x = FailedDeadLetter{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[62]
+	mi := &file_amends_api_v1_api_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4613,7 +4696,7 @@ func (x *FailedDeadLetter) String() string {
 func (*FailedDeadLetter) ProtoMessage() {}
 
 func (x *FailedDeadLetter) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[62]
+	mi := &file_amends_api_v1_api_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4626,7 +4709,7 @@ func (x *FailedDeadLetter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FailedDeadLetter.ProtoReflect.Descriptor instead.
 func (*FailedDeadLetter) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{62}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *FailedDeadLetter) GetSequence() uint64 {
@@ -4656,7 +4739,7 @@ type DiscardDeadLettersRequest struct {
 
 func (x *DiscardDeadLettersRequest) Reset() {
 	*x = DiscardDeadLettersRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[63]
+	mi := &file_amends_api_v1_api_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4668,7 +4751,7 @@ func (x *DiscardDeadLettersRequest) String() string {
 func (*DiscardDeadLettersRequest) ProtoMessage() {}
 
 func (x *DiscardDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[63]
+	mi := &file_amends_api_v1_api_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4681,7 +4764,7 @@ func (x *DiscardDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiscardDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*DiscardDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{63}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *DiscardDeadLettersRequest) GetSequences() []uint64 {
@@ -4711,7 +4794,7 @@ type DiscardDeadLettersResponse struct {
 
 func (x *DiscardDeadLettersResponse) Reset() {
 	*x = DiscardDeadLettersResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[64]
+	mi := &file_amends_api_v1_api_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4723,7 +4806,7 @@ func (x *DiscardDeadLettersResponse) String() string {
 func (*DiscardDeadLettersResponse) ProtoMessage() {}
 
 func (x *DiscardDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[64]
+	mi := &file_amends_api_v1_api_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4736,7 +4819,7 @@ func (x *DiscardDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiscardDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*DiscardDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{64}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *DiscardDeadLettersResponse) GetDiscarded() []uint64 {
@@ -4749,6 +4832,116 @@ func (x *DiscardDeadLettersResponse) GetDiscarded() []uint64 {
 func (x *DiscardDeadLettersResponse) GetFailed() []*FailedDeadLetter {
 	if x != nil {
 		return x.Failed
+	}
+	return nil
+}
+
+// RemoveDamagedRequest names a damaged saga, and says who wants it removed.
+type RemoveDamagedRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The saga's id.
+	Id string `protobuf:"bytes,1,opt,name=id" json:"id,omitempty"`
+	// Who decides; of a caller with a name that name.
+	By string `protobuf:"bytes,2,opt,name=by" json:"by,omitempty"`
+	// Why; kept with what is left of the saga.
+	Reason        string `protobuf:"bytes,3,opt,name=reason" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveDamagedRequest) Reset() {
+	*x = RemoveDamagedRequest{}
+	mi := &file_amends_api_v1_api_proto_msgTypes[66]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveDamagedRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveDamagedRequest) ProtoMessage() {}
+
+func (x *RemoveDamagedRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_amends_api_v1_api_proto_msgTypes[66]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveDamagedRequest.ProtoReflect.Descriptor instead.
+func (*RemoveDamagedRequest) Descriptor() ([]byte, []int) {
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{66}
+}
+
+func (x *RemoveDamagedRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *RemoveDamagedRequest) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *RemoveDamagedRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// RemoveDamagedResponse is what is left of it.
+type RemoveDamagedResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The saga, removed.
+	Saga          *Saga `protobuf:"bytes,1,opt,name=saga" json:"saga,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveDamagedResponse) Reset() {
+	*x = RemoveDamagedResponse{}
+	mi := &file_amends_api_v1_api_proto_msgTypes[67]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveDamagedResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveDamagedResponse) ProtoMessage() {}
+
+func (x *RemoveDamagedResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_amends_api_v1_api_proto_msgTypes[67]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveDamagedResponse.ProtoReflect.Descriptor instead.
+func (*RemoveDamagedResponse) Descriptor() ([]byte, []int) {
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{67}
+}
+
+func (x *RemoveDamagedResponse) GetSaga() *Saga {
+	if x != nil {
+		return x.Saga
 	}
 	return nil
 }
@@ -4778,7 +4971,7 @@ type PurgeDeadLettersRequest struct {
 
 func (x *PurgeDeadLettersRequest) Reset() {
 	*x = PurgeDeadLettersRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[65]
+	mi := &file_amends_api_v1_api_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4790,7 +4983,7 @@ func (x *PurgeDeadLettersRequest) String() string {
 func (*PurgeDeadLettersRequest) ProtoMessage() {}
 
 func (x *PurgeDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[65]
+	mi := &file_amends_api_v1_api_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4803,7 +4996,7 @@ func (x *PurgeDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PurgeDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*PurgeDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{65}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *PurgeDeadLettersRequest) GetStream() string {
@@ -4876,7 +5069,7 @@ type PurgeDeadLettersResponse struct {
 
 func (x *PurgeDeadLettersResponse) Reset() {
 	*x = PurgeDeadLettersResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[66]
+	mi := &file_amends_api_v1_api_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4888,7 +5081,7 @@ func (x *PurgeDeadLettersResponse) String() string {
 func (*PurgeDeadLettersResponse) ProtoMessage() {}
 
 func (x *PurgeDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[66]
+	mi := &file_amends_api_v1_api_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4901,7 +5094,7 @@ func (x *PurgeDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PurgeDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*PurgeDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{66}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *PurgeDeadLettersResponse) GetMatched() int64 {
@@ -4955,7 +5148,7 @@ const file_amends_api_v1_api_proto_rawDesc = "" +
 	"\rstarted_after\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\fstartedAfter\x12A\n" +
 	"\x0estarted_before\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\rstartedBefore\x12A\n" +
-	"\x0eupdated_before\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\rupdatedBefore\"\xde\x05\n" +
+	"\x0eupdated_before\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\rupdatedBefore\"\x90\x06\n" +
 	"\x04Saga\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12<\n" +
 	"\n" +
@@ -4978,7 +5171,13 @@ const file_amends_api_v1_api_proto_rawDesc = "" +
 	"\rbeyond_return\x18\x10 \x01(\bR\fbeyondReturn\x12)\n" +
 	"\x05steps\x18\x11 \x03(\v2\x13.amends.api.v1.StepR\x05steps\x12,\n" +
 	"\x05input\x18\x12 \x01(\v2\x16.amends.api.v1.PayloadR\x05input\x12\x14\n" +
-	"\x05birth\x18\x13 \x01(\tR\x05birth\"a\n" +
+	"\x05birth\x18\x13 \x01(\tR\x05birth\x120\n" +
+	"\aremoval\x18\x14 \x01(\v2\x16.amends.api.v1.RemovalR\aremoval\"u\n" +
+	"\aRemoval\x12*\n" +
+	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x0e\n" +
+	"\x02by\x18\x02 \x01(\tR\x02by\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x16\n" +
+	"\x06damage\x18\x04 \x01(\tR\x06damage\"a\n" +
 	"\x05Pause\x120\n" +
 	"\x05since\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x0e\n" +
 	"\x02by\x18\x02 \x01(\tR\x02by\x12\x16\n" +
@@ -5275,7 +5474,13 @@ const file_amends_api_v1_api_proto_rawDesc = "" +
 	"\x02by\x18\x02 \x01(\tR\x02by\"s\n" +
 	"\x1aDiscardDeadLettersResponse\x12\x1c\n" +
 	"\tdiscarded\x18\x01 \x03(\x04R\tdiscarded\x127\n" +
-	"\x06failed\x18\x02 \x03(\v2\x1f.amends.api.v1.FailedDeadLetterR\x06failed\"\xf6\x01\n" +
+	"\x06failed\x18\x02 \x03(\v2\x1f.amends.api.v1.FailedDeadLetterR\x06failed\"N\n" +
+	"\x14RemoveDamagedRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x0e\n" +
+	"\x02by\x18\x02 \x01(\tR\x02by\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"@\n" +
+	"\x15RemoveDamagedResponse\x12'\n" +
+	"\x04saga\x18\x01 \x01(\v2\x13.amends.api.v1.SagaR\x04saga\"\xf6\x01\n" +
 	"\x17PurgeDeadLettersRequest\x12\x16\n" +
 	"\x06stream\x18\x01 \x01(\tR\x06stream\x12 \n" +
 	"\vparticipant\x18\x02 \x01(\tR\vparticipant\x12\x16\n" +
@@ -5288,7 +5493,7 @@ const file_amends_api_v1_api_proto_rawDesc = "" +
 	"\x05after\x18\b \x01(\x04R\x05after\"H\n" +
 	"\x18PurgeDeadLettersResponse\x12\x18\n" +
 	"\amatched\x18\x01 \x01(\x03R\amatched\x12\x12\n" +
-	"\x04next\x18\x02 \x01(\x04R\x04next2\x81\x0e\n" +
+	"\x04next\x18\x02 \x01(\x04R\x04next2\xdd\x0e\n" +
 	"\x12CoordinatorService\x12B\n" +
 	"\x05Start\x12\x1b.amends.api.v1.StartRequest\x1a\x1c.amends.api.v1.StartResponse\x12A\n" +
 	"\x03Get\x12\x19.amends.api.v1.GetRequest\x1a\x1a.amends.api.v1.GetResponse\"\x03\x90\x02\x01\x12?\n" +
@@ -5299,7 +5504,8 @@ const file_amends_api_v1_api_proto_rawDesc = "" +
 	"\x05Watch\x12\x1b.amends.api.v1.WatchRequest\x1a\x1c.amends.api.v1.WatchResponse0\x01\x12H\n" +
 	"\aOperate\x12\x1d.amends.api.v1.OperateRequest\x1a\x1e.amends.api.v1.OperateResponse\x12S\n" +
 	"\n" +
-	"OperateAll\x12 .amends.api.v1.OperateAllRequest\x1a!.amends.api.v1.OperateAllResponse0\x01\x12i\n" +
+	"OperateAll\x12 .amends.api.v1.OperateAllRequest\x1a!.amends.api.v1.OperateAllResponse0\x01\x12Z\n" +
+	"\rRemoveDamaged\x12#.amends.api.v1.RemoveDamagedRequest\x1a$.amends.api.v1.RemoveDamagedResponse\x12i\n" +
 	"\x12RegisterDefinition\x12(.amends.api.v1.RegisterDefinitionRequest\x1a).amends.api.v1.RegisterDefinitionResponse\x12e\n" +
 	"\x0fListDefinitions\x12%.amends.api.v1.ListDefinitionsRequest\x1a&.amends.api.v1.ListDefinitionsResponse\"\x03\x90\x02\x01\x12_\n" +
 	"\rGetDefinition\x12#.amends.api.v1.GetDefinitionRequest\x1a$.amends.api.v1.GetDefinitionResponse\"\x03\x90\x02\x01\x12n\n" +
@@ -5324,7 +5530,7 @@ func file_amends_api_v1_api_proto_rawDescGZIP() []byte {
 	return file_amends_api_v1_api_proto_rawDescData
 }
 
-var file_amends_api_v1_api_proto_msgTypes = make([]protoimpl.MessageInfo, 67)
+var file_amends_api_v1_api_proto_msgTypes = make([]protoimpl.MessageInfo, 70)
 var file_amends_api_v1_api_proto_goTypes = []any{
 	(*Refusal)(nil),                    // 0: amends.api.v1.Refusal
 	(*Violation)(nil),                  // 1: amends.api.v1.Violation
@@ -5332,196 +5538,204 @@ var file_amends_api_v1_api_proto_goTypes = []any{
 	(*DefinitionRef)(nil),              // 3: amends.api.v1.DefinitionRef
 	(*Filter)(nil),                     // 4: amends.api.v1.Filter
 	(*Saga)(nil),                       // 5: amends.api.v1.Saga
-	(*Pause)(nil),                      // 6: amends.api.v1.Pause
-	(*Wave)(nil),                       // 7: amends.api.v1.Wave
-	(*Step)(nil),                       // 8: amends.api.v1.Step
-	(*Payload)(nil),                    // 9: amends.api.v1.Payload
-	(*Event)(nil),                      // 10: amends.api.v1.Event
-	(*StartRequest)(nil),               // 11: amends.api.v1.StartRequest
-	(*StartResponse)(nil),              // 12: amends.api.v1.StartResponse
-	(*GetRequest)(nil),                 // 13: amends.api.v1.GetRequest
-	(*GetResponse)(nil),                // 14: amends.api.v1.GetResponse
-	(*WaitRequest)(nil),                // 15: amends.api.v1.WaitRequest
-	(*WaitResponse)(nil),               // 16: amends.api.v1.WaitResponse
-	(*HistoryRequest)(nil),             // 17: amends.api.v1.HistoryRequest
-	(*HistoryResponse)(nil),            // 18: amends.api.v1.HistoryResponse
-	(*ListRequest)(nil),                // 19: amends.api.v1.ListRequest
-	(*ListResponse)(nil),               // 20: amends.api.v1.ListResponse
-	(*CountRequest)(nil),               // 21: amends.api.v1.CountRequest
-	(*CountResponse)(nil),              // 22: amends.api.v1.CountResponse
-	(*Count)(nil),                      // 23: amends.api.v1.Count
-	(*WatchRequest)(nil),               // 24: amends.api.v1.WatchRequest
-	(*WatchResponse)(nil),              // 25: amends.api.v1.WatchResponse
-	(*Decision)(nil),                   // 26: amends.api.v1.Decision
-	(*OperateRequest)(nil),             // 27: amends.api.v1.OperateRequest
-	(*OperateResponse)(nil),            // 28: amends.api.v1.OperateResponse
-	(*OperateAllRequest)(nil),          // 29: amends.api.v1.OperateAllRequest
-	(*OperateAllResponse)(nil),         // 30: amends.api.v1.OperateAllResponse
-	(*RefusedSaga)(nil),                // 31: amends.api.v1.RefusedSaga
-	(*RegisterDefinitionRequest)(nil),  // 32: amends.api.v1.RegisterDefinitionRequest
-	(*RegisterDefinitionResponse)(nil), // 33: amends.api.v1.RegisterDefinitionResponse
-	(*Definition)(nil),                 // 34: amends.api.v1.Definition
-	(*StepFigures)(nil),                // 35: amends.api.v1.StepFigures
-	(*Latency)(nil),                    // 36: amends.api.v1.Latency
-	(*ListDefinitionsRequest)(nil),     // 37: amends.api.v1.ListDefinitionsRequest
-	(*ListDefinitionsResponse)(nil),    // 38: amends.api.v1.ListDefinitionsResponse
-	(*GetDefinitionRequest)(nil),       // 39: amends.api.v1.GetDefinitionRequest
-	(*GetDefinitionResponse)(nil),      // 40: amends.api.v1.GetDefinitionResponse
-	(*CompareDefinitionsRequest)(nil),  // 41: amends.api.v1.CompareDefinitionsRequest
-	(*CompareDefinitionsResponse)(nil), // 42: amends.api.v1.CompareDefinitionsResponse
-	(*Difference)(nil),                 // 43: amends.api.v1.Difference
-	(*ListParticipantsRequest)(nil),    // 44: amends.api.v1.ListParticipantsRequest
-	(*ListParticipantsResponse)(nil),   // 45: amends.api.v1.ListParticipantsResponse
-	(*Participant)(nil),                // 46: amends.api.v1.Participant
-	(*GetOverviewRequest)(nil),         // 47: amends.api.v1.GetOverviewRequest
-	(*GetOverviewResponse)(nil),        // 48: amends.api.v1.GetOverviewResponse
-	(*Standstill)(nil),                 // 49: amends.api.v1.Standstill
-	(*BlockedSaga)(nil),                // 50: amends.api.v1.BlockedSaga
-	(*DefinitionLatency)(nil),          // 51: amends.api.v1.DefinitionLatency
-	(*Second)(nil),                     // 52: amends.api.v1.Second
-	(*FindOrphansRequest)(nil),         // 53: amends.api.v1.FindOrphansRequest
-	(*FindOrphansResponse)(nil),        // 54: amends.api.v1.FindOrphansResponse
-	(*Orphan)(nil),                     // 55: amends.api.v1.Orphan
-	(*ListDeadLettersRequest)(nil),     // 56: amends.api.v1.ListDeadLettersRequest
-	(*ListDeadLettersResponse)(nil),    // 57: amends.api.v1.ListDeadLettersResponse
-	(*DeadLetter)(nil),                 // 58: amends.api.v1.DeadLetter
-	(*Header)(nil),                     // 59: amends.api.v1.Header
-	(*ReplayDeadLettersRequest)(nil),   // 60: amends.api.v1.ReplayDeadLettersRequest
-	(*ReplayDeadLettersResponse)(nil),  // 61: amends.api.v1.ReplayDeadLettersResponse
-	(*FailedDeadLetter)(nil),           // 62: amends.api.v1.FailedDeadLetter
-	(*DiscardDeadLettersRequest)(nil),  // 63: amends.api.v1.DiscardDeadLettersRequest
-	(*DiscardDeadLettersResponse)(nil), // 64: amends.api.v1.DiscardDeadLettersResponse
-	(*PurgeDeadLettersRequest)(nil),    // 65: amends.api.v1.PurgeDeadLettersRequest
-	(*PurgeDeadLettersResponse)(nil),   // 66: amends.api.v1.PurgeDeadLettersResponse
-	(*durationpb.Duration)(nil),        // 67: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),      // 68: google.protobuf.Timestamp
+	(*Removal)(nil),                    // 6: amends.api.v1.Removal
+	(*Pause)(nil),                      // 7: amends.api.v1.Pause
+	(*Wave)(nil),                       // 8: amends.api.v1.Wave
+	(*Step)(nil),                       // 9: amends.api.v1.Step
+	(*Payload)(nil),                    // 10: amends.api.v1.Payload
+	(*Event)(nil),                      // 11: amends.api.v1.Event
+	(*StartRequest)(nil),               // 12: amends.api.v1.StartRequest
+	(*StartResponse)(nil),              // 13: amends.api.v1.StartResponse
+	(*GetRequest)(nil),                 // 14: amends.api.v1.GetRequest
+	(*GetResponse)(nil),                // 15: amends.api.v1.GetResponse
+	(*WaitRequest)(nil),                // 16: amends.api.v1.WaitRequest
+	(*WaitResponse)(nil),               // 17: amends.api.v1.WaitResponse
+	(*HistoryRequest)(nil),             // 18: amends.api.v1.HistoryRequest
+	(*HistoryResponse)(nil),            // 19: amends.api.v1.HistoryResponse
+	(*ListRequest)(nil),                // 20: amends.api.v1.ListRequest
+	(*ListResponse)(nil),               // 21: amends.api.v1.ListResponse
+	(*CountRequest)(nil),               // 22: amends.api.v1.CountRequest
+	(*CountResponse)(nil),              // 23: amends.api.v1.CountResponse
+	(*Count)(nil),                      // 24: amends.api.v1.Count
+	(*WatchRequest)(nil),               // 25: amends.api.v1.WatchRequest
+	(*WatchResponse)(nil),              // 26: amends.api.v1.WatchResponse
+	(*Decision)(nil),                   // 27: amends.api.v1.Decision
+	(*OperateRequest)(nil),             // 28: amends.api.v1.OperateRequest
+	(*OperateResponse)(nil),            // 29: amends.api.v1.OperateResponse
+	(*OperateAllRequest)(nil),          // 30: amends.api.v1.OperateAllRequest
+	(*OperateAllResponse)(nil),         // 31: amends.api.v1.OperateAllResponse
+	(*RefusedSaga)(nil),                // 32: amends.api.v1.RefusedSaga
+	(*RegisterDefinitionRequest)(nil),  // 33: amends.api.v1.RegisterDefinitionRequest
+	(*RegisterDefinitionResponse)(nil), // 34: amends.api.v1.RegisterDefinitionResponse
+	(*Definition)(nil),                 // 35: amends.api.v1.Definition
+	(*StepFigures)(nil),                // 36: amends.api.v1.StepFigures
+	(*Latency)(nil),                    // 37: amends.api.v1.Latency
+	(*ListDefinitionsRequest)(nil),     // 38: amends.api.v1.ListDefinitionsRequest
+	(*ListDefinitionsResponse)(nil),    // 39: amends.api.v1.ListDefinitionsResponse
+	(*GetDefinitionRequest)(nil),       // 40: amends.api.v1.GetDefinitionRequest
+	(*GetDefinitionResponse)(nil),      // 41: amends.api.v1.GetDefinitionResponse
+	(*CompareDefinitionsRequest)(nil),  // 42: amends.api.v1.CompareDefinitionsRequest
+	(*CompareDefinitionsResponse)(nil), // 43: amends.api.v1.CompareDefinitionsResponse
+	(*Difference)(nil),                 // 44: amends.api.v1.Difference
+	(*ListParticipantsRequest)(nil),    // 45: amends.api.v1.ListParticipantsRequest
+	(*ListParticipantsResponse)(nil),   // 46: amends.api.v1.ListParticipantsResponse
+	(*Participant)(nil),                // 47: amends.api.v1.Participant
+	(*GetOverviewRequest)(nil),         // 48: amends.api.v1.GetOverviewRequest
+	(*GetOverviewResponse)(nil),        // 49: amends.api.v1.GetOverviewResponse
+	(*Standstill)(nil),                 // 50: amends.api.v1.Standstill
+	(*BlockedSaga)(nil),                // 51: amends.api.v1.BlockedSaga
+	(*DefinitionLatency)(nil),          // 52: amends.api.v1.DefinitionLatency
+	(*Second)(nil),                     // 53: amends.api.v1.Second
+	(*FindOrphansRequest)(nil),         // 54: amends.api.v1.FindOrphansRequest
+	(*FindOrphansResponse)(nil),        // 55: amends.api.v1.FindOrphansResponse
+	(*Orphan)(nil),                     // 56: amends.api.v1.Orphan
+	(*ListDeadLettersRequest)(nil),     // 57: amends.api.v1.ListDeadLettersRequest
+	(*ListDeadLettersResponse)(nil),    // 58: amends.api.v1.ListDeadLettersResponse
+	(*DeadLetter)(nil),                 // 59: amends.api.v1.DeadLetter
+	(*Header)(nil),                     // 60: amends.api.v1.Header
+	(*ReplayDeadLettersRequest)(nil),   // 61: amends.api.v1.ReplayDeadLettersRequest
+	(*ReplayDeadLettersResponse)(nil),  // 62: amends.api.v1.ReplayDeadLettersResponse
+	(*FailedDeadLetter)(nil),           // 63: amends.api.v1.FailedDeadLetter
+	(*DiscardDeadLettersRequest)(nil),  // 64: amends.api.v1.DiscardDeadLettersRequest
+	(*DiscardDeadLettersResponse)(nil), // 65: amends.api.v1.DiscardDeadLettersResponse
+	(*RemoveDamagedRequest)(nil),       // 66: amends.api.v1.RemoveDamagedRequest
+	(*RemoveDamagedResponse)(nil),      // 67: amends.api.v1.RemoveDamagedResponse
+	(*PurgeDeadLettersRequest)(nil),    // 68: amends.api.v1.PurgeDeadLettersRequest
+	(*PurgeDeadLettersResponse)(nil),   // 69: amends.api.v1.PurgeDeadLettersResponse
+	(*durationpb.Duration)(nil),        // 70: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),      // 71: google.protobuf.Timestamp
 }
 var file_amends_api_v1_api_proto_depIdxs = []int32{
 	2,   // 0: amends.api.v1.Refusal.legal:type_name -> amends.api.v1.LegalVerb
-	67,  // 1: amends.api.v1.Refusal.retry_after:type_name -> google.protobuf.Duration
+	70,  // 1: amends.api.v1.Refusal.retry_after:type_name -> google.protobuf.Duration
 	1,   // 2: amends.api.v1.Refusal.violations:type_name -> amends.api.v1.Violation
 	3,   // 3: amends.api.v1.Filter.definition:type_name -> amends.api.v1.DefinitionRef
-	68,  // 4: amends.api.v1.Filter.started_after:type_name -> google.protobuf.Timestamp
-	68,  // 5: amends.api.v1.Filter.started_before:type_name -> google.protobuf.Timestamp
-	68,  // 6: amends.api.v1.Filter.updated_before:type_name -> google.protobuf.Timestamp
+	71,  // 4: amends.api.v1.Filter.started_after:type_name -> google.protobuf.Timestamp
+	71,  // 5: amends.api.v1.Filter.started_before:type_name -> google.protobuf.Timestamp
+	71,  // 6: amends.api.v1.Filter.updated_before:type_name -> google.protobuf.Timestamp
 	3,   // 7: amends.api.v1.Saga.definition:type_name -> amends.api.v1.DefinitionRef
-	6,   // 8: amends.api.v1.Saga.paused:type_name -> amends.api.v1.Pause
-	68,  // 9: amends.api.v1.Saga.started:type_name -> google.protobuf.Timestamp
-	68,  // 10: amends.api.v1.Saga.updated:type_name -> google.protobuf.Timestamp
-	68,  // 11: amends.api.v1.Saga.ended:type_name -> google.protobuf.Timestamp
-	68,  // 12: amends.api.v1.Saga.deadline:type_name -> google.protobuf.Timestamp
+	7,   // 8: amends.api.v1.Saga.paused:type_name -> amends.api.v1.Pause
+	71,  // 9: amends.api.v1.Saga.started:type_name -> google.protobuf.Timestamp
+	71,  // 10: amends.api.v1.Saga.updated:type_name -> google.protobuf.Timestamp
+	71,  // 11: amends.api.v1.Saga.ended:type_name -> google.protobuf.Timestamp
+	71,  // 12: amends.api.v1.Saga.deadline:type_name -> google.protobuf.Timestamp
 	2,   // 13: amends.api.v1.Saga.legal:type_name -> amends.api.v1.LegalVerb
-	7,   // 14: amends.api.v1.Saga.undo:type_name -> amends.api.v1.Wave
-	8,   // 15: amends.api.v1.Saga.steps:type_name -> amends.api.v1.Step
-	9,   // 16: amends.api.v1.Saga.input:type_name -> amends.api.v1.Payload
-	68,  // 17: amends.api.v1.Pause.since:type_name -> google.protobuf.Timestamp
-	68,  // 18: amends.api.v1.Step.due:type_name -> google.protobuf.Timestamp
-	68,  // 19: amends.api.v1.Step.parked:type_name -> google.protobuf.Timestamp
-	9,   // 20: amends.api.v1.Step.result:type_name -> amends.api.v1.Payload
-	68,  // 21: amends.api.v1.Event.at:type_name -> google.protobuf.Timestamp
-	9,   // 22: amends.api.v1.Event.payload:type_name -> amends.api.v1.Payload
-	5,   // 23: amends.api.v1.Event.saga:type_name -> amends.api.v1.Saga
-	3,   // 24: amends.api.v1.StartRequest.definition:type_name -> amends.api.v1.DefinitionRef
-	67,  // 25: amends.api.v1.StartRequest.at_most:type_name -> google.protobuf.Duration
-	5,   // 26: amends.api.v1.StartResponse.saga:type_name -> amends.api.v1.Saga
-	5,   // 27: amends.api.v1.GetResponse.saga:type_name -> amends.api.v1.Saga
-	67,  // 28: amends.api.v1.WaitRequest.at_most:type_name -> google.protobuf.Duration
-	5,   // 29: amends.api.v1.WaitResponse.saga:type_name -> amends.api.v1.Saga
-	10,  // 30: amends.api.v1.HistoryResponse.events:type_name -> amends.api.v1.Event
-	4,   // 31: amends.api.v1.ListRequest.filter:type_name -> amends.api.v1.Filter
-	5,   // 32: amends.api.v1.ListResponse.sagas:type_name -> amends.api.v1.Saga
-	4,   // 33: amends.api.v1.CountRequest.filter:type_name -> amends.api.v1.Filter
-	23,  // 34: amends.api.v1.CountResponse.counts:type_name -> amends.api.v1.Count
-	3,   // 35: amends.api.v1.Count.definition:type_name -> amends.api.v1.DefinitionRef
-	4,   // 36: amends.api.v1.WatchRequest.filter:type_name -> amends.api.v1.Filter
-	5,   // 37: amends.api.v1.WatchResponse.saga:type_name -> amends.api.v1.Saga
-	26,  // 38: amends.api.v1.OperateRequest.decision:type_name -> amends.api.v1.Decision
-	5,   // 39: amends.api.v1.OperateResponse.saga:type_name -> amends.api.v1.Saga
-	4,   // 40: amends.api.v1.OperateAllRequest.filter:type_name -> amends.api.v1.Filter
-	26,  // 41: amends.api.v1.OperateAllRequest.decision:type_name -> amends.api.v1.Decision
-	31,  // 42: amends.api.v1.OperateAllResponse.refusals:type_name -> amends.api.v1.RefusedSaga
-	34,  // 43: amends.api.v1.RegisterDefinitionResponse.definition:type_name -> amends.api.v1.Definition
-	3,   // 44: amends.api.v1.Definition.ref:type_name -> amends.api.v1.DefinitionRef
-	23,  // 45: amends.api.v1.Definition.counts:type_name -> amends.api.v1.Count
-	35,  // 46: amends.api.v1.Definition.steps:type_name -> amends.api.v1.StepFigures
-	36,  // 47: amends.api.v1.Definition.duration:type_name -> amends.api.v1.Latency
-	36,  // 48: amends.api.v1.StepFigures.do:type_name -> amends.api.v1.Latency
-	36,  // 49: amends.api.v1.StepFigures.undo:type_name -> amends.api.v1.Latency
-	34,  // 50: amends.api.v1.ListDefinitionsResponse.definitions:type_name -> amends.api.v1.Definition
-	3,   // 51: amends.api.v1.GetDefinitionRequest.ref:type_name -> amends.api.v1.DefinitionRef
-	34,  // 52: amends.api.v1.GetDefinitionResponse.definition:type_name -> amends.api.v1.Definition
-	3,   // 53: amends.api.v1.CompareDefinitionsRequest.from:type_name -> amends.api.v1.DefinitionRef
-	3,   // 54: amends.api.v1.CompareDefinitionsRequest.to:type_name -> amends.api.v1.DefinitionRef
-	43,  // 55: amends.api.v1.CompareDefinitionsResponse.differences:type_name -> amends.api.v1.Difference
-	46,  // 56: amends.api.v1.ListParticipantsResponse.participants:type_name -> amends.api.v1.Participant
-	68,  // 57: amends.api.v1.Participant.last_answer:type_name -> google.protobuf.Timestamp
-	36,  // 58: amends.api.v1.Participant.latency:type_name -> amends.api.v1.Latency
-	68,  // 59: amends.api.v1.GetOverviewResponse.at:type_name -> google.protobuf.Timestamp
-	68,  // 60: amends.api.v1.GetOverviewResponse.since:type_name -> google.protobuf.Timestamp
-	23,  // 61: amends.api.v1.GetOverviewResponse.counts:type_name -> amends.api.v1.Count
-	51,  // 62: amends.api.v1.GetOverviewResponse.durations:type_name -> amends.api.v1.DefinitionLatency
-	52,  // 63: amends.api.v1.GetOverviewResponse.series:type_name -> amends.api.v1.Second
-	36,  // 64: amends.api.v1.GetOverviewResponse.commit:type_name -> amends.api.v1.Latency
-	50,  // 65: amends.api.v1.GetOverviewResponse.blocked_sagas:type_name -> amends.api.v1.BlockedSaga
-	49,  // 66: amends.api.v1.GetOverviewResponse.standstills:type_name -> amends.api.v1.Standstill
-	68,  // 67: amends.api.v1.Standstill.since:type_name -> google.protobuf.Timestamp
-	68,  // 68: amends.api.v1.BlockedSaga.since:type_name -> google.protobuf.Timestamp
-	36,  // 69: amends.api.v1.DefinitionLatency.duration:type_name -> amends.api.v1.Latency
-	68,  // 70: amends.api.v1.Second.at:type_name -> google.protobuf.Timestamp
-	55,  // 71: amends.api.v1.FindOrphansResponse.orphans:type_name -> amends.api.v1.Orphan
-	68,  // 72: amends.api.v1.Orphan.started:type_name -> google.protobuf.Timestamp
-	58,  // 73: amends.api.v1.ListDeadLettersResponse.dead_letters:type_name -> amends.api.v1.DeadLetter
-	68,  // 74: amends.api.v1.DeadLetter.since:type_name -> google.protobuf.Timestamp
-	59,  // 75: amends.api.v1.DeadLetter.headers:type_name -> amends.api.v1.Header
-	9,   // 76: amends.api.v1.DeadLetter.data:type_name -> amends.api.v1.Payload
-	62,  // 77: amends.api.v1.ReplayDeadLettersResponse.failed:type_name -> amends.api.v1.FailedDeadLetter
-	62,  // 78: amends.api.v1.DiscardDeadLettersResponse.failed:type_name -> amends.api.v1.FailedDeadLetter
-	67,  // 79: amends.api.v1.PurgeDeadLettersRequest.older_than:type_name -> google.protobuf.Duration
-	11,  // 80: amends.api.v1.CoordinatorService.Start:input_type -> amends.api.v1.StartRequest
-	13,  // 81: amends.api.v1.CoordinatorService.Get:input_type -> amends.api.v1.GetRequest
-	15,  // 82: amends.api.v1.CoordinatorService.Wait:input_type -> amends.api.v1.WaitRequest
-	17,  // 83: amends.api.v1.CoordinatorService.History:input_type -> amends.api.v1.HistoryRequest
-	19,  // 84: amends.api.v1.CoordinatorService.List:input_type -> amends.api.v1.ListRequest
-	21,  // 85: amends.api.v1.CoordinatorService.Count:input_type -> amends.api.v1.CountRequest
-	24,  // 86: amends.api.v1.CoordinatorService.Watch:input_type -> amends.api.v1.WatchRequest
-	27,  // 87: amends.api.v1.CoordinatorService.Operate:input_type -> amends.api.v1.OperateRequest
-	29,  // 88: amends.api.v1.CoordinatorService.OperateAll:input_type -> amends.api.v1.OperateAllRequest
-	32,  // 89: amends.api.v1.CoordinatorService.RegisterDefinition:input_type -> amends.api.v1.RegisterDefinitionRequest
-	37,  // 90: amends.api.v1.CoordinatorService.ListDefinitions:input_type -> amends.api.v1.ListDefinitionsRequest
-	39,  // 91: amends.api.v1.CoordinatorService.GetDefinition:input_type -> amends.api.v1.GetDefinitionRequest
-	41,  // 92: amends.api.v1.CoordinatorService.CompareDefinitions:input_type -> amends.api.v1.CompareDefinitionsRequest
-	44,  // 93: amends.api.v1.CoordinatorService.ListParticipants:input_type -> amends.api.v1.ListParticipantsRequest
-	47,  // 94: amends.api.v1.CoordinatorService.GetOverview:input_type -> amends.api.v1.GetOverviewRequest
-	53,  // 95: amends.api.v1.CoordinatorService.FindOrphans:input_type -> amends.api.v1.FindOrphansRequest
-	56,  // 96: amends.api.v1.CoordinatorService.ListDeadLetters:input_type -> amends.api.v1.ListDeadLettersRequest
-	60,  // 97: amends.api.v1.CoordinatorService.ReplayDeadLetters:input_type -> amends.api.v1.ReplayDeadLettersRequest
-	63,  // 98: amends.api.v1.CoordinatorService.DiscardDeadLetters:input_type -> amends.api.v1.DiscardDeadLettersRequest
-	65,  // 99: amends.api.v1.CoordinatorService.PurgeDeadLetters:input_type -> amends.api.v1.PurgeDeadLettersRequest
-	12,  // 100: amends.api.v1.CoordinatorService.Start:output_type -> amends.api.v1.StartResponse
-	14,  // 101: amends.api.v1.CoordinatorService.Get:output_type -> amends.api.v1.GetResponse
-	16,  // 102: amends.api.v1.CoordinatorService.Wait:output_type -> amends.api.v1.WaitResponse
-	18,  // 103: amends.api.v1.CoordinatorService.History:output_type -> amends.api.v1.HistoryResponse
-	20,  // 104: amends.api.v1.CoordinatorService.List:output_type -> amends.api.v1.ListResponse
-	22,  // 105: amends.api.v1.CoordinatorService.Count:output_type -> amends.api.v1.CountResponse
-	25,  // 106: amends.api.v1.CoordinatorService.Watch:output_type -> amends.api.v1.WatchResponse
-	28,  // 107: amends.api.v1.CoordinatorService.Operate:output_type -> amends.api.v1.OperateResponse
-	30,  // 108: amends.api.v1.CoordinatorService.OperateAll:output_type -> amends.api.v1.OperateAllResponse
-	33,  // 109: amends.api.v1.CoordinatorService.RegisterDefinition:output_type -> amends.api.v1.RegisterDefinitionResponse
-	38,  // 110: amends.api.v1.CoordinatorService.ListDefinitions:output_type -> amends.api.v1.ListDefinitionsResponse
-	40,  // 111: amends.api.v1.CoordinatorService.GetDefinition:output_type -> amends.api.v1.GetDefinitionResponse
-	42,  // 112: amends.api.v1.CoordinatorService.CompareDefinitions:output_type -> amends.api.v1.CompareDefinitionsResponse
-	45,  // 113: amends.api.v1.CoordinatorService.ListParticipants:output_type -> amends.api.v1.ListParticipantsResponse
-	48,  // 114: amends.api.v1.CoordinatorService.GetOverview:output_type -> amends.api.v1.GetOverviewResponse
-	54,  // 115: amends.api.v1.CoordinatorService.FindOrphans:output_type -> amends.api.v1.FindOrphansResponse
-	57,  // 116: amends.api.v1.CoordinatorService.ListDeadLetters:output_type -> amends.api.v1.ListDeadLettersResponse
-	61,  // 117: amends.api.v1.CoordinatorService.ReplayDeadLetters:output_type -> amends.api.v1.ReplayDeadLettersResponse
-	64,  // 118: amends.api.v1.CoordinatorService.DiscardDeadLetters:output_type -> amends.api.v1.DiscardDeadLettersResponse
-	66,  // 119: amends.api.v1.CoordinatorService.PurgeDeadLetters:output_type -> amends.api.v1.PurgeDeadLettersResponse
-	100, // [100:120] is the sub-list for method output_type
-	80,  // [80:100] is the sub-list for method input_type
-	80,  // [80:80] is the sub-list for extension type_name
-	80,  // [80:80] is the sub-list for extension extendee
-	0,   // [0:80] is the sub-list for field type_name
+	8,   // 14: amends.api.v1.Saga.undo:type_name -> amends.api.v1.Wave
+	9,   // 15: amends.api.v1.Saga.steps:type_name -> amends.api.v1.Step
+	10,  // 16: amends.api.v1.Saga.input:type_name -> amends.api.v1.Payload
+	6,   // 17: amends.api.v1.Saga.removal:type_name -> amends.api.v1.Removal
+	71,  // 18: amends.api.v1.Removal.at:type_name -> google.protobuf.Timestamp
+	71,  // 19: amends.api.v1.Pause.since:type_name -> google.protobuf.Timestamp
+	71,  // 20: amends.api.v1.Step.due:type_name -> google.protobuf.Timestamp
+	71,  // 21: amends.api.v1.Step.parked:type_name -> google.protobuf.Timestamp
+	10,  // 22: amends.api.v1.Step.result:type_name -> amends.api.v1.Payload
+	71,  // 23: amends.api.v1.Event.at:type_name -> google.protobuf.Timestamp
+	10,  // 24: amends.api.v1.Event.payload:type_name -> amends.api.v1.Payload
+	5,   // 25: amends.api.v1.Event.saga:type_name -> amends.api.v1.Saga
+	3,   // 26: amends.api.v1.StartRequest.definition:type_name -> amends.api.v1.DefinitionRef
+	70,  // 27: amends.api.v1.StartRequest.at_most:type_name -> google.protobuf.Duration
+	5,   // 28: amends.api.v1.StartResponse.saga:type_name -> amends.api.v1.Saga
+	5,   // 29: amends.api.v1.GetResponse.saga:type_name -> amends.api.v1.Saga
+	70,  // 30: amends.api.v1.WaitRequest.at_most:type_name -> google.protobuf.Duration
+	5,   // 31: amends.api.v1.WaitResponse.saga:type_name -> amends.api.v1.Saga
+	11,  // 32: amends.api.v1.HistoryResponse.events:type_name -> amends.api.v1.Event
+	4,   // 33: amends.api.v1.ListRequest.filter:type_name -> amends.api.v1.Filter
+	5,   // 34: amends.api.v1.ListResponse.sagas:type_name -> amends.api.v1.Saga
+	4,   // 35: amends.api.v1.CountRequest.filter:type_name -> amends.api.v1.Filter
+	24,  // 36: amends.api.v1.CountResponse.counts:type_name -> amends.api.v1.Count
+	3,   // 37: amends.api.v1.Count.definition:type_name -> amends.api.v1.DefinitionRef
+	4,   // 38: amends.api.v1.WatchRequest.filter:type_name -> amends.api.v1.Filter
+	5,   // 39: amends.api.v1.WatchResponse.saga:type_name -> amends.api.v1.Saga
+	27,  // 40: amends.api.v1.OperateRequest.decision:type_name -> amends.api.v1.Decision
+	5,   // 41: amends.api.v1.OperateResponse.saga:type_name -> amends.api.v1.Saga
+	4,   // 42: amends.api.v1.OperateAllRequest.filter:type_name -> amends.api.v1.Filter
+	27,  // 43: amends.api.v1.OperateAllRequest.decision:type_name -> amends.api.v1.Decision
+	32,  // 44: amends.api.v1.OperateAllResponse.refusals:type_name -> amends.api.v1.RefusedSaga
+	35,  // 45: amends.api.v1.RegisterDefinitionResponse.definition:type_name -> amends.api.v1.Definition
+	3,   // 46: amends.api.v1.Definition.ref:type_name -> amends.api.v1.DefinitionRef
+	24,  // 47: amends.api.v1.Definition.counts:type_name -> amends.api.v1.Count
+	36,  // 48: amends.api.v1.Definition.steps:type_name -> amends.api.v1.StepFigures
+	37,  // 49: amends.api.v1.Definition.duration:type_name -> amends.api.v1.Latency
+	37,  // 50: amends.api.v1.StepFigures.do:type_name -> amends.api.v1.Latency
+	37,  // 51: amends.api.v1.StepFigures.undo:type_name -> amends.api.v1.Latency
+	35,  // 52: amends.api.v1.ListDefinitionsResponse.definitions:type_name -> amends.api.v1.Definition
+	3,   // 53: amends.api.v1.GetDefinitionRequest.ref:type_name -> amends.api.v1.DefinitionRef
+	35,  // 54: amends.api.v1.GetDefinitionResponse.definition:type_name -> amends.api.v1.Definition
+	3,   // 55: amends.api.v1.CompareDefinitionsRequest.from:type_name -> amends.api.v1.DefinitionRef
+	3,   // 56: amends.api.v1.CompareDefinitionsRequest.to:type_name -> amends.api.v1.DefinitionRef
+	44,  // 57: amends.api.v1.CompareDefinitionsResponse.differences:type_name -> amends.api.v1.Difference
+	47,  // 58: amends.api.v1.ListParticipantsResponse.participants:type_name -> amends.api.v1.Participant
+	71,  // 59: amends.api.v1.Participant.last_answer:type_name -> google.protobuf.Timestamp
+	37,  // 60: amends.api.v1.Participant.latency:type_name -> amends.api.v1.Latency
+	71,  // 61: amends.api.v1.GetOverviewResponse.at:type_name -> google.protobuf.Timestamp
+	71,  // 62: amends.api.v1.GetOverviewResponse.since:type_name -> google.protobuf.Timestamp
+	24,  // 63: amends.api.v1.GetOverviewResponse.counts:type_name -> amends.api.v1.Count
+	52,  // 64: amends.api.v1.GetOverviewResponse.durations:type_name -> amends.api.v1.DefinitionLatency
+	53,  // 65: amends.api.v1.GetOverviewResponse.series:type_name -> amends.api.v1.Second
+	37,  // 66: amends.api.v1.GetOverviewResponse.commit:type_name -> amends.api.v1.Latency
+	51,  // 67: amends.api.v1.GetOverviewResponse.blocked_sagas:type_name -> amends.api.v1.BlockedSaga
+	50,  // 68: amends.api.v1.GetOverviewResponse.standstills:type_name -> amends.api.v1.Standstill
+	71,  // 69: amends.api.v1.Standstill.since:type_name -> google.protobuf.Timestamp
+	71,  // 70: amends.api.v1.BlockedSaga.since:type_name -> google.protobuf.Timestamp
+	37,  // 71: amends.api.v1.DefinitionLatency.duration:type_name -> amends.api.v1.Latency
+	71,  // 72: amends.api.v1.Second.at:type_name -> google.protobuf.Timestamp
+	56,  // 73: amends.api.v1.FindOrphansResponse.orphans:type_name -> amends.api.v1.Orphan
+	71,  // 74: amends.api.v1.Orphan.started:type_name -> google.protobuf.Timestamp
+	59,  // 75: amends.api.v1.ListDeadLettersResponse.dead_letters:type_name -> amends.api.v1.DeadLetter
+	71,  // 76: amends.api.v1.DeadLetter.since:type_name -> google.protobuf.Timestamp
+	60,  // 77: amends.api.v1.DeadLetter.headers:type_name -> amends.api.v1.Header
+	10,  // 78: amends.api.v1.DeadLetter.data:type_name -> amends.api.v1.Payload
+	63,  // 79: amends.api.v1.ReplayDeadLettersResponse.failed:type_name -> amends.api.v1.FailedDeadLetter
+	63,  // 80: amends.api.v1.DiscardDeadLettersResponse.failed:type_name -> amends.api.v1.FailedDeadLetter
+	5,   // 81: amends.api.v1.RemoveDamagedResponse.saga:type_name -> amends.api.v1.Saga
+	70,  // 82: amends.api.v1.PurgeDeadLettersRequest.older_than:type_name -> google.protobuf.Duration
+	12,  // 83: amends.api.v1.CoordinatorService.Start:input_type -> amends.api.v1.StartRequest
+	14,  // 84: amends.api.v1.CoordinatorService.Get:input_type -> amends.api.v1.GetRequest
+	16,  // 85: amends.api.v1.CoordinatorService.Wait:input_type -> amends.api.v1.WaitRequest
+	18,  // 86: amends.api.v1.CoordinatorService.History:input_type -> amends.api.v1.HistoryRequest
+	20,  // 87: amends.api.v1.CoordinatorService.List:input_type -> amends.api.v1.ListRequest
+	22,  // 88: amends.api.v1.CoordinatorService.Count:input_type -> amends.api.v1.CountRequest
+	25,  // 89: amends.api.v1.CoordinatorService.Watch:input_type -> amends.api.v1.WatchRequest
+	28,  // 90: amends.api.v1.CoordinatorService.Operate:input_type -> amends.api.v1.OperateRequest
+	30,  // 91: amends.api.v1.CoordinatorService.OperateAll:input_type -> amends.api.v1.OperateAllRequest
+	66,  // 92: amends.api.v1.CoordinatorService.RemoveDamaged:input_type -> amends.api.v1.RemoveDamagedRequest
+	33,  // 93: amends.api.v1.CoordinatorService.RegisterDefinition:input_type -> amends.api.v1.RegisterDefinitionRequest
+	38,  // 94: amends.api.v1.CoordinatorService.ListDefinitions:input_type -> amends.api.v1.ListDefinitionsRequest
+	40,  // 95: amends.api.v1.CoordinatorService.GetDefinition:input_type -> amends.api.v1.GetDefinitionRequest
+	42,  // 96: amends.api.v1.CoordinatorService.CompareDefinitions:input_type -> amends.api.v1.CompareDefinitionsRequest
+	45,  // 97: amends.api.v1.CoordinatorService.ListParticipants:input_type -> amends.api.v1.ListParticipantsRequest
+	48,  // 98: amends.api.v1.CoordinatorService.GetOverview:input_type -> amends.api.v1.GetOverviewRequest
+	54,  // 99: amends.api.v1.CoordinatorService.FindOrphans:input_type -> amends.api.v1.FindOrphansRequest
+	57,  // 100: amends.api.v1.CoordinatorService.ListDeadLetters:input_type -> amends.api.v1.ListDeadLettersRequest
+	61,  // 101: amends.api.v1.CoordinatorService.ReplayDeadLetters:input_type -> amends.api.v1.ReplayDeadLettersRequest
+	64,  // 102: amends.api.v1.CoordinatorService.DiscardDeadLetters:input_type -> amends.api.v1.DiscardDeadLettersRequest
+	68,  // 103: amends.api.v1.CoordinatorService.PurgeDeadLetters:input_type -> amends.api.v1.PurgeDeadLettersRequest
+	13,  // 104: amends.api.v1.CoordinatorService.Start:output_type -> amends.api.v1.StartResponse
+	15,  // 105: amends.api.v1.CoordinatorService.Get:output_type -> amends.api.v1.GetResponse
+	17,  // 106: amends.api.v1.CoordinatorService.Wait:output_type -> amends.api.v1.WaitResponse
+	19,  // 107: amends.api.v1.CoordinatorService.History:output_type -> amends.api.v1.HistoryResponse
+	21,  // 108: amends.api.v1.CoordinatorService.List:output_type -> amends.api.v1.ListResponse
+	23,  // 109: amends.api.v1.CoordinatorService.Count:output_type -> amends.api.v1.CountResponse
+	26,  // 110: amends.api.v1.CoordinatorService.Watch:output_type -> amends.api.v1.WatchResponse
+	29,  // 111: amends.api.v1.CoordinatorService.Operate:output_type -> amends.api.v1.OperateResponse
+	31,  // 112: amends.api.v1.CoordinatorService.OperateAll:output_type -> amends.api.v1.OperateAllResponse
+	67,  // 113: amends.api.v1.CoordinatorService.RemoveDamaged:output_type -> amends.api.v1.RemoveDamagedResponse
+	34,  // 114: amends.api.v1.CoordinatorService.RegisterDefinition:output_type -> amends.api.v1.RegisterDefinitionResponse
+	39,  // 115: amends.api.v1.CoordinatorService.ListDefinitions:output_type -> amends.api.v1.ListDefinitionsResponse
+	41,  // 116: amends.api.v1.CoordinatorService.GetDefinition:output_type -> amends.api.v1.GetDefinitionResponse
+	43,  // 117: amends.api.v1.CoordinatorService.CompareDefinitions:output_type -> amends.api.v1.CompareDefinitionsResponse
+	46,  // 118: amends.api.v1.CoordinatorService.ListParticipants:output_type -> amends.api.v1.ListParticipantsResponse
+	49,  // 119: amends.api.v1.CoordinatorService.GetOverview:output_type -> amends.api.v1.GetOverviewResponse
+	55,  // 120: amends.api.v1.CoordinatorService.FindOrphans:output_type -> amends.api.v1.FindOrphansResponse
+	58,  // 121: amends.api.v1.CoordinatorService.ListDeadLetters:output_type -> amends.api.v1.ListDeadLettersResponse
+	62,  // 122: amends.api.v1.CoordinatorService.ReplayDeadLetters:output_type -> amends.api.v1.ReplayDeadLettersResponse
+	65,  // 123: amends.api.v1.CoordinatorService.DiscardDeadLetters:output_type -> amends.api.v1.DiscardDeadLettersResponse
+	69,  // 124: amends.api.v1.CoordinatorService.PurgeDeadLetters:output_type -> amends.api.v1.PurgeDeadLettersResponse
+	104, // [104:125] is the sub-list for method output_type
+	83,  // [83:104] is the sub-list for method input_type
+	83,  // [83:83] is the sub-list for extension type_name
+	83,  // [83:83] is the sub-list for extension extendee
+	0,   // [0:83] is the sub-list for field type_name
 }
 
 func init() { file_amends_api_v1_api_proto_init() }
@@ -5535,7 +5749,7 @@ func file_amends_api_v1_api_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_amends_api_v1_api_proto_rawDesc), len(file_amends_api_v1_api_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   67,
+			NumMessages:   70,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -67,6 +67,9 @@ const (
 	// CoordinatorServiceOperateAllProcedure is the fully-qualified name of the CoordinatorService's
 	// OperateAll RPC.
 	CoordinatorServiceOperateAllProcedure = "/amends.api.v1.CoordinatorService/OperateAll"
+	// CoordinatorServiceRemoveDamagedProcedure is the fully-qualified name of the CoordinatorService's
+	// RemoveDamaged RPC.
+	CoordinatorServiceRemoveDamagedProcedure = "/amends.api.v1.CoordinatorService/RemoveDamaged"
 	// CoordinatorServiceRegisterDefinitionProcedure is the fully-qualified name of the
 	// CoordinatorService's RegisterDefinition RPC.
 	CoordinatorServiceRegisterDefinitionProcedure = "/amends.api.v1.CoordinatorService/RegisterDefinition"
@@ -130,6 +133,10 @@ type CoordinatorServiceClient interface {
 	// OperateAll takes one decision about every saga that a filter matches. With
 	// dry_run it only counts. It sends its progress, and at the end what was refused.
 	OperateAll(context.Context, *connect.Request[v1.OperateAllRequest]) (*connect.ServerStreamForClient[v1.OperateAllResponse], error)
+	// RemoveDamaged puts a tombstone in the place of a saga whose record is damaged: what
+	// it owes is dropped, what its steps have done stays, and its id stays taken. A saga
+	// that can be read is failed_precondition.
+	RemoveDamaged(context.Context, *connect.Request[v1.RemoveDamagedRequest]) (*connect.Response[v1.RemoveDamagedResponse], error)
 	// RegisterDefinition stores a definition. The same content again changes nothing;
 	// another content under a known version is already_exists.
 	RegisterDefinition(context.Context, *connect.Request[v1.RegisterDefinitionRequest]) (*connect.Response[v1.RegisterDefinitionResponse], error)
@@ -225,6 +232,12 @@ func NewCoordinatorServiceClient(httpClient connect.HTTPClient, baseURL string, 
 			connect.WithSchema(coordinatorServiceMethods.ByName("OperateAll")),
 			connect.WithClientOptions(opts...),
 		),
+		removeDamaged: connect.NewClient[v1.RemoveDamagedRequest, v1.RemoveDamagedResponse](
+			httpClient,
+			baseURL+CoordinatorServiceRemoveDamagedProcedure,
+			connect.WithSchema(coordinatorServiceMethods.ByName("RemoveDamaged")),
+			connect.WithClientOptions(opts...),
+		),
 		registerDefinition: connect.NewClient[v1.RegisterDefinitionRequest, v1.RegisterDefinitionResponse](
 			httpClient,
 			baseURL+CoordinatorServiceRegisterDefinitionProcedure,
@@ -312,6 +325,7 @@ type coordinatorServiceClient struct {
 	watch              *connect.Client[v1.WatchRequest, v1.WatchResponse]
 	operate            *connect.Client[v1.OperateRequest, v1.OperateResponse]
 	operateAll         *connect.Client[v1.OperateAllRequest, v1.OperateAllResponse]
+	removeDamaged      *connect.Client[v1.RemoveDamagedRequest, v1.RemoveDamagedResponse]
 	registerDefinition *connect.Client[v1.RegisterDefinitionRequest, v1.RegisterDefinitionResponse]
 	listDefinitions    *connect.Client[v1.ListDefinitionsRequest, v1.ListDefinitionsResponse]
 	getDefinition      *connect.Client[v1.GetDefinitionRequest, v1.GetDefinitionResponse]
@@ -368,6 +382,11 @@ func (c *coordinatorServiceClient) Operate(ctx context.Context, req *connect.Req
 // OperateAll calls amends.api.v1.CoordinatorService.OperateAll.
 func (c *coordinatorServiceClient) OperateAll(ctx context.Context, req *connect.Request[v1.OperateAllRequest]) (*connect.ServerStreamForClient[v1.OperateAllResponse], error) {
 	return c.operateAll.CallServerStream(ctx, req)
+}
+
+// RemoveDamaged calls amends.api.v1.CoordinatorService.RemoveDamaged.
+func (c *coordinatorServiceClient) RemoveDamaged(ctx context.Context, req *connect.Request[v1.RemoveDamagedRequest]) (*connect.Response[v1.RemoveDamagedResponse], error) {
+	return c.removeDamaged.CallUnary(ctx, req)
 }
 
 // RegisterDefinition calls amends.api.v1.CoordinatorService.RegisterDefinition.
@@ -453,6 +472,10 @@ type CoordinatorServiceHandler interface {
 	// OperateAll takes one decision about every saga that a filter matches. With
 	// dry_run it only counts. It sends its progress, and at the end what was refused.
 	OperateAll(context.Context, *connect.Request[v1.OperateAllRequest], *connect.ServerStream[v1.OperateAllResponse]) error
+	// RemoveDamaged puts a tombstone in the place of a saga whose record is damaged: what
+	// it owes is dropped, what its steps have done stays, and its id stays taken. A saga
+	// that can be read is failed_precondition.
+	RemoveDamaged(context.Context, *connect.Request[v1.RemoveDamagedRequest]) (*connect.Response[v1.RemoveDamagedResponse], error)
 	// RegisterDefinition stores a definition. The same content again changes nothing;
 	// another content under a known version is already_exists.
 	RegisterDefinition(context.Context, *connect.Request[v1.RegisterDefinitionRequest]) (*connect.Response[v1.RegisterDefinitionResponse], error)
@@ -542,6 +565,12 @@ func NewCoordinatorServiceHandler(svc CoordinatorServiceHandler, opts ...connect
 		CoordinatorServiceOperateAllProcedure,
 		svc.OperateAll,
 		connect.WithSchema(coordinatorServiceMethods.ByName("OperateAll")),
+		connect.WithHandlerOptions(opts...),
+	)
+	coordinatorServiceRemoveDamagedHandler := connect.NewUnaryHandler(
+		CoordinatorServiceRemoveDamagedProcedure,
+		svc.RemoveDamaged,
+		connect.WithSchema(coordinatorServiceMethods.ByName("RemoveDamaged")),
 		connect.WithHandlerOptions(opts...),
 	)
 	coordinatorServiceRegisterDefinitionHandler := connect.NewUnaryHandler(
@@ -637,6 +666,8 @@ func NewCoordinatorServiceHandler(svc CoordinatorServiceHandler, opts ...connect
 			coordinatorServiceOperateHandler.ServeHTTP(w, r)
 		case CoordinatorServiceOperateAllProcedure:
 			coordinatorServiceOperateAllHandler.ServeHTTP(w, r)
+		case CoordinatorServiceRemoveDamagedProcedure:
+			coordinatorServiceRemoveDamagedHandler.ServeHTTP(w, r)
 		case CoordinatorServiceRegisterDefinitionProcedure:
 			coordinatorServiceRegisterDefinitionHandler.ServeHTTP(w, r)
 		case CoordinatorServiceListDefinitionsProcedure:
@@ -702,6 +733,10 @@ func (UnimplementedCoordinatorServiceHandler) Operate(context.Context, *connect.
 
 func (UnimplementedCoordinatorServiceHandler) OperateAll(context.Context, *connect.Request[v1.OperateAllRequest], *connect.ServerStream[v1.OperateAllResponse]) error {
 	return connect.NewError(connect.CodeUnimplemented, errors.New("amends.api.v1.CoordinatorService.OperateAll is not implemented"))
+}
+
+func (UnimplementedCoordinatorServiceHandler) RemoveDamaged(context.Context, *connect.Request[v1.RemoveDamagedRequest]) (*connect.Response[v1.RemoveDamagedResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("amends.api.v1.CoordinatorService.RemoveDamaged is not implemented"))
 }
 
 func (UnimplementedCoordinatorServiceHandler) RegisterDefinition(context.Context, *connect.Request[v1.RegisterDefinitionRequest]) (*connect.Response[v1.RegisterDefinitionResponse], error) {

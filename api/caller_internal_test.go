@@ -1,0 +1,69 @@
+package api
+
+import (
+	"testing"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+
+	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
+)
+
+// TestEveryRequestIsSigned: whoever has a name cannot give another one: the field by of
+// every request, at whatever depth, is that of the caller.
+func TestEveryRequestIsSigned(t *testing.T) {
+	methods := apiv1.File_amends_api_v1_api_proto.Services().ByName("CoordinatorService").Methods()
+	signed := 0
+	for i := range methods.Len() {
+		method := methods.Get(i)
+		kind, err := protoregistry.GlobalTypes.FindMessageByName(method.Input().FullName())
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := kind.New()
+		claim(m, 0)
+		sign(m, "ada")
+		eachBy(m, func(by string) {
+			signed++
+			if by != "ada" {
+				t.Errorf("%s is by %q: sign it in caller.go", method.Name(), by)
+			}
+		})
+	}
+	if signed < 5 {
+		t.Errorf("%d requests say who makes them: the test does not bite", signed)
+	}
+}
+
+// claim makes every message of a request say that it is by somebody else.
+func claim(m protoreflect.Message, depth int) {
+	for i := range m.Descriptor().Fields().Len() {
+		f := m.Descriptor().Fields().Get(i)
+		switch {
+		case f.Name() == "by" && f.Kind() == protoreflect.StringKind:
+			m.Set(f, protoreflect.ValueOfString("mallory"))
+		case f.Message() == nil || f.IsMap() || depth > 4:
+		case f.IsList():
+			claim(m.Mutable(f).List().AppendMutable().Message(), depth+1)
+		default:
+			claim(m.Mutable(f).Message(), depth+1)
+		}
+	}
+}
+
+func eachBy(m protoreflect.Message, look func(by string)) {
+	m.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		switch {
+		case f.Name() == "by" && f.Kind() == protoreflect.StringKind:
+			look(v.String())
+		case f.Message() == nil || f.IsMap():
+		case f.IsList():
+			for i := range v.List().Len() {
+				eachBy(v.List().Get(i).Message(), look)
+			}
+		default:
+			eachBy(v.Message(), look)
+		}
+		return true
+	})
+}

@@ -1,0 +1,59 @@
+package coordinator
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/store"
+	"github.com/amends-dev/amends/transport"
+)
+
+// apiRemoveDamaged puts a tombstone in the place of a saga whose record is damaged: what
+// could not be moved, and could not be decided about, stands still no longer.
+func (c *Coordinator) apiRemoveDamaged(ctx context.Context, request *transport.Envelope) (any, error) {
+	var q transport.RemoveDamagedRequest
+	if err := strict(request.Data, &q); err != nil {
+		return nil, err
+	}
+	if err := request.Saga.Check(); err != nil {
+		return nil, err
+	}
+	if err := checkRemoval(&q); err != nil {
+		return nil, err
+	}
+	removal := store.Removal{At: c.config.Clock(), By: transport.Cut(q.By, saga.MaxReason), Reason: transport.Cut(q.Reason, saga.MaxReason)}
+	removed, err := c.config.Store.RemoveDamaged(ctx, request.Saga, removal)
+	if err != nil {
+		return nil, err
+	}
+	c.relay.Supersede(removed.Owed)
+	if removed.Open {
+		c.open.Add(-1)
+	}
+	c.moving.saw(request.Saga, nil)
+	c.blocked.moved(request.Saga)
+	c.timekeeper.done(request.Saga)
+	status, err := c.statusOf(ctx, request.Saga)
+	if err != nil {
+		return nil, err
+	}
+	c.config.Logger.Warn("a damaged saga was removed; what its steps have done stays at the participants",
+		slog.String(LogSaga, string(request.Saga)), slog.String(LogBy, removal.By), slog.String(LogReason, removal.Reason), slog.Int("dropped", len(removed.Owed)))
+	return status, nil
+}
+
+// checkRemoval refuses a removal of which nobody could tell later whose and why it was.
+func checkRemoval(q *transport.RemoveDamagedRequest) error {
+	var wrong violations
+	for _, field := range [...]struct{ name, value string }{{"by", q.By}, {"reason", q.Reason}} {
+		switch {
+		case field.value == "":
+			wrong.add(field.name, "is missing: it is kept with what is left of the saga")
+		case len(field.value) > saga.MaxReason:
+			wrong.add(field.name, fmt.Sprintf("is %d bytes long, at most %d are allowed", len(field.value), saga.MaxReason))
+		}
+	}
+	return wrong.err()
+}

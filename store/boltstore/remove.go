@@ -1,0 +1,260 @@
+package boltstore
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	bolt "go.etcd.io/bbolt"
+
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/store"
+)
+
+// RemoveDamaged implements store.Store. It reads all of the file to find what there is of
+// the saga, because what says where that is may be what is damaged; then it removes that
+// in one transaction. While it reads the file cannot use space again.
+func (s *Store) RemoveDamaged(ctx context.Context, id saga.ID, removal store.Removal) (store.Removed, error) {
+	for range maxRemovals {
+		t, err := s.trace(ctx, id)
+		if err != nil {
+			return store.Removed{}, err
+		}
+		err = s.write(ctx, func(g *group) error { return g.removeDamaged(t, removal) })
+		if errors.Is(err, errMoved) {
+			continue
+		}
+		if err != nil {
+			return store.Removed{}, err
+		}
+		s.counters.mended(t)
+		return t.removed, nil
+	}
+	return store.Removed{}, fmt.Errorf("saga %s: %w", id, store.ErrConflict)
+}
+
+// maxRemovals bounds how often RemoveDamaged looks anew: a saga whose history is damaged
+// may move while it looks.
+const maxRemovals = 3
+
+// errMoved: the saga has moved since its traces were found.
+var errMoved = errors.New("it has moved")
+
+// traces are everything that the file has of one saga.
+type traces struct {
+	id       saga.ID
+	damage   error // what is damaged
+	revision uint64
+	found    []trace
+	removed  store.Removed
+	stone    store.TombstoneError // what can still be read
+	tallies  map[tally]int        // what it counts for
+	changes  map[uint64]bool      // sequences of its journal records: false, while it is only named by another
+}
+
+// trace is a record of the saga.
+type trace struct {
+	table table
+	key   []byte
+}
+
+// trace finds what there is of a damaged saga. One that is not damaged is an error.
+func (s *Store) trace(ctx context.Context, id saga.ID) (*traces, error) {
+	t := &traces{id: id, tallies: map[tally]int{}, changes: map[uint64]bool{}, stone: store.TombstoneError{Saga: id, Phase: saga.Parked}}
+	err := s.view(ctx, func(tx *bolt.Tx) (err error) {
+		if t.damage, err = s.damage(tx, id); err != nil {
+			return err
+		}
+		s.remember(tx, t)
+		for _, o := range owners {
+			if err := t.scan(ctx, tx, o.table, o.owns); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if len(t.found) == 0 { // another one's record has lost its key, and may be anybody's
+		return nil, t.damage
+	}
+	return t, nil
+}
+
+// damage is what is damaged of a saga; err: nothing is, or there is no such saga.
+func (s *Store) damage(tx *bolt.Tx, id saga.ID) (damage, err error) {
+	in, err := s.load(tx, id)
+	if err == nil && in.Open() {
+		return nil, fmt.Errorf("saga %s: %w: it can be read, and goes on", id, store.ErrNotDamaged)
+	}
+	if err == nil {
+		if err = s.wholeHistory(tx, id); err == nil {
+			return nil, fmt.Errorf("saga %s: %w: it has ended, and retention will remove it", id, store.ErrNotDamaged)
+		}
+	}
+	if !errors.Is(err, store.ErrCorrupt) {
+		return nil, err
+	}
+	return err, nil
+}
+
+func (s *Store) wholeHistory(tx *bolt.Tx, id saga.ID) error {
+	h, _, err := s.loadHead(tx, id)
+	if err != nil {
+		return err
+	}
+	entries, err := s.chain(tx, id, &h, 1, h.revision)
+	if err != nil {
+		return err
+	}
+	_, err = s.decodeEvents(entries, id, 1, h.revision)
+	return err
+}
+
+// remember keeps what can still be read for the tombstone.
+func (s *Store) remember(tx *bolt.Tx, t *traces) {
+	h, _, err := s.loadHead(tx, t.id)
+	if err != nil {
+		return
+	}
+	t.revision, t.stone.Definition, t.stone.Started, t.removed.Open = h.revision, h.ref, instant(h.started), h.class.Open()
+	t.name(h.last, h.birth, h.skip)
+	for _, r := range h.results {
+		t.name(r.seq)
+	}
+	if b, err := s.loadBirth(tx, t.id, &h); err == nil {
+		t.stone.InputHash = sha256.Sum256(b.input)
+	}
+}
+
+// name notes journal records that something of the saga names: one that cannot be read any
+// more is known by that. 0 is none.
+func (t *traces) name(sequences ...uint64) {
+	for _, seq := range sequences {
+		if _, known := t.changes[seq]; seq != 0 && !known {
+			t.changes[seq] = false
+		}
+	}
+}
+
+// owners say of the records of each table whether they are a saga's. The journal comes
+// first, from its end: later records name earlier ones, and it tells whose the owed are.
+var owners = []struct {
+	table table
+	owns  func(t *traces, k, v []byte) bool
+}{
+	{tableJournal, func(t *traces, k, v []byte) bool {
+		if len(k) != 8 {
+			return false
+		}
+		seq := binary.BigEndian.Uint64(k)
+		_, named := t.changes[seq]
+		body, err := tableJournal.open(k, v)
+		e, wrong := parseEntry(body)
+		switch {
+		case err != nil || wrong != nil: // it is the saga's that names it, or that it still names
+			r := reader{b: v[min(frameSize, len(v)):]}
+			if !named && string(r.bytes()) != string(t.id) {
+				return false
+			}
+		case e.saga != t.id:
+			return false
+		default:
+			t.name(e.prev, e.skip)
+		}
+		t.changes[seq] = true
+		return true
+	}},
+	{tableOwed, func(t *traces, k, v []byte) bool {
+		_, place := parseOwedKey(k)
+		if !t.changes[place.Commit] {
+			return false
+		}
+		if body, err := tableOwed.open(k, v); err == nil {
+			if o, err := parseOwed(body, false); err == nil && o.id.Saga == t.id {
+				t.removed.Owed = append(t.removed.Owed, o.id)
+			}
+		}
+		return true
+	}},
+	{tableSagas, func(t *traces, k, v []byte) bool {
+		lost := !tableSagas.intact(k, v) && len(v) >= frameSize && binary.BigEndian.Uint32(v[1:]) == tableSagas.keySum([]byte(t.id))
+		return string(k) == string(t.id) || lost
+	}},
+	{tableTombstones, func(t *traces, k, _ []byte) bool { return string(k) == string(t.id) }},
+	{tableTimers, func(t *traces, k, _ []byte) bool {
+		_, id, ok := parseTimeKey(0, k)
+		return ok && id == t.id
+	}},
+	{tableExpiry, func(t *traces, k, _ []byte) bool {
+		_, id, ok := parseTimeKey(1, k)
+		return ok && id == t.id
+	}},
+	{tableIndex, func(t *traces, k, v []byte) bool {
+		started, id, ok := parseIndexKey(k)
+		if !ok || id != t.id {
+			return false
+		}
+		t.stone.Started = instant(started)
+		if l, err := parseLine(k, v); err == nil {
+			t.tallies[tally{l.ref, store.Class(k[0])}]--
+			t.removed.Open = t.removed.Open || store.Class(k[0]).Open()
+			t.stone.Definition = l.ref
+		}
+		return true
+	}},
+}
+
+// scan finds the saga's records of one table, from its end.
+func (t *traces) scan(ctx context.Context, tx *bolt.Tx, of table, owns func(t *traces, k, v []byte) bool) error {
+	c := of.cursor(tx)
+	n := 0
+	for k, v := c.Last(); k != nil; k, v = c.Prev() {
+		if n++; n%1000 == 0 && ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if owns(t, k, v) {
+			t.found = append(t.found, trace{of, bytes.Clone(k)})
+		}
+	}
+	return nil
+}
+
+// removeDamaged puts a tombstone in the place of a saga.
+func (g *group) removeDamaged(t *traces, removal store.Removal) error {
+	damage, err := g.s.damage(g.tx, t.id)
+	if err != nil {
+		return err
+	}
+	if h, _, err := g.s.loadHead(g.tx, t.id); err == nil && h.revision != t.revision {
+		return errMoved
+	}
+	for _, one := range t.found {
+		there, err := one.table.deleteIf(g.open(one.table).cursor, one.key)
+		if err != nil {
+			return err
+		}
+		if to, _ := parseOwedKey(one.key); there && one.table == tableOwed {
+			g.owing[to]--
+		}
+	}
+	for tally, n := range t.tallies {
+		g.tallies[tally] += n
+	}
+	for i := range t.removed.Owed {
+		t.removed.Owed[i].Birth = t.stone.Birth()
+		g.takeSettled(t.removed.Owed[i])
+	}
+	removal.Damage = damage.Error()
+	t.stone.Ended, t.stone.Removal = removal.At, &removal
+	keys := g.s.options.Keys
+	stone := keys.closing("tombstone", string(t.id), 0, appendTombstone(nil, &t.stone, store.ClassAbandoned))
+	if err := g.putAs(keys.format(), tableTombstones, []byte(t.id), stone); err != nil {
+		return err
+	}
+	return g.put(tableExpiry, timeKey(string(rune(expiryTombstone)), nano(removal.At), t.id), nil)
+}

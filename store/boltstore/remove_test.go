@@ -1,0 +1,186 @@
+package boltstore_test
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/store"
+	"github.com/amends-dev/amends/store/boltstore"
+	"github.com/amends-dev/amends/store/storetest"
+)
+
+var removal = store.Removal{At: storetest.Epoch.Add(time.Hour), By: "ada", Reason: "the disk is being replaced"}
+
+// TestRemoveDamaged damages each kind of record of a saga, open or ended, plain or sealed:
+// what makes it unreadable can be removed, with all that the file has of it, and nothing is
+// damaged then. The others go on.
+func TestRemoveDamaged(t *testing.T) {
+	const sick = 7
+	id := orderID(sick)
+	for _, c := range []struct {
+		name, bucket string
+		key          []byte
+		ended        bool
+	}{
+		{"state", "sagas", []byte(id), false},
+		{"state of one that has ended", "sagas", []byte(id), true},
+		{"the beginning of its journal", "journal", boltstore.JournalKey(sick + 1), false},
+		{"the beginning of its journal, ended", "journal", boltstore.JournalKey(sick + 1), true},
+		{"the middle of its journal, ended", "journal", boltstore.JournalKey(21), true},
+	} {
+		for _, at := range []int{-9, -6, 0, 60} {
+			for _, sealed := range []bool{false, true} {
+				if sealed && at != 0 {
+					continue // it is the same frame
+				}
+				t.Run(fmt.Sprintf("%s at %d, sealed %v", c.name, at, sealed), func(t *testing.T) {
+					options := boltstore.Options{}
+					if sealed {
+						options.Keys = keys(t, line(t, "key-1"))
+					}
+					path := filepath.Join(t.TempDir(), "store.db")
+					s := open(t, path, options)
+					for i := range 20 {
+						apply(t, s, storetest.Start(orderID(i), storetest.Checkout, storetest.Epoch))
+					}
+					move := storetest.Next(storetest.Start(id, storetest.Checkout, storetest.Epoch).Instance, storetest.Epoch)
+					apply(t, s, move)
+					for in := move.Instance; c.ended && in.Open(); {
+						move = storetest.Next(in, storetest.Epoch)
+						apply(t, s, move)
+						in = move.Instance
+					}
+					if err := s.Damage(c.bucket, c.key, at); err != nil {
+						t.Fatal(err)
+					}
+					_, _ = s.Load(t.Context(), id)
+					_, _ = s.History(t.Context(), id, 1, 0)
+					if n := s.Stats().DamagedNow; n == 0 {
+						t.Fatal("nothing is damaged: the test does not bite")
+					}
+					if _, err := s.RemoveDamaged(t.Context(), id, removal); err != nil {
+						t.Fatal(err)
+					}
+					gone(t, s, id)
+					if err := s.Verify(t.Context()); err != nil {
+						t.Errorf("Verify: %v", err)
+					}
+					if n := s.Stats().DamagedNow; n > 0 {
+						t.Errorf("%d records are still damaged", n)
+					}
+					if err := s.Close(); err != nil {
+						t.Fatal(err)
+					}
+					s = open(t, path, options)
+					gone(t, s, id)
+					if err := s.Verify(t.Context()); err != nil {
+						t.Errorf("Verify after a restart: %v", err)
+					}
+					if n := s.Stats().DamagedNow; n > 0 {
+						t.Errorf("%d records are damaged after a restart", n)
+					}
+				})
+			}
+		}
+	}
+}
+
+// gone checks that of a saga a tombstone is left and no record, and that the 19 others are
+// as they were.
+func gone(t *testing.T, s *boltstore.Store, id saga.ID) {
+	t.Helper()
+	var stone *store.TombstoneError
+	if _, err := s.Load(t.Context(), id); !errors.As(err, &stone) || stone.Removal == nil || stone.Removal.By != "ada" || !strings.Contains(stone.Removal.Damage, "damaged") {
+		t.Errorf("Load: %v", err)
+	}
+	if err := try(t, s, storetest.Start(id, storetest.Checkout, storetest.Epoch)); !errors.Is(err, store.ErrEnded) {
+		t.Errorf("its start: %v", err)
+	}
+	for i := range 20 {
+		if other := orderID(i); other != id {
+			if _, err := s.Load(t.Context(), other); err != nil {
+				t.Errorf("Load of %s: %v", other, err)
+			}
+		}
+	}
+	for bucket, want := range map[string]int{"sagas": 19, "journal": 19, "owed": 19, "timers": 19, "index": 19, "tombstones": 1, "expiry": 1} {
+		if n := s.Records(bucket); n != want {
+			t.Errorf("%d records in %s, want %d", n, bucket, want)
+		}
+	}
+	counts, err := s.Counts(t.Context())
+	if err != nil || len(counts) != 1 || counts[0].Sagas != 19 {
+		t.Errorf("counts %v, %v", counts, err)
+	}
+}
+
+// TestRemoveDamagedTombstone: a tombstone that cannot be read is replaced too.
+func TestRemoveDamagedTombstone(t *testing.T) {
+	var reported []string
+	s := twenty(t, &reported)
+	for in := storetest.Start(orderID(7), storetest.Checkout, storetest.Epoch).Instance; in.Open(); {
+		c := storetest.Next(in, storetest.Epoch)
+		apply(t, s, c)
+		in = c.Instance
+	}
+	if n, _, err := s.Expire(t.Context(), storetest.Epoch.Add(time.Hour), time.Time{}, 0); n != 1 || err != nil {
+		t.Fatal(n, err)
+	}
+	if err := s.Damage("tombstones", nil, 3); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Load(t.Context(), orderID(7)); !errors.Is(err, store.ErrCorrupt) {
+		t.Fatal(err)
+	}
+	if _, err := s.RemoveDamaged(t.Context(), orderID(7), removal); err != nil {
+		t.Fatal(err)
+	}
+	var stone *store.TombstoneError
+	if _, err := s.Load(t.Context(), orderID(7)); !errors.As(err, &stone) || stone.Removal == nil {
+		t.Errorf("Load: %v", err)
+	}
+	if err := s.Verify(t.Context()); err != nil {
+		t.Errorf("Verify: %v", err)
+	}
+}
+
+// TestRemoveNothingOfOthers: where a record has lost its key and its value, any id nearby
+// may be it. One of which nothing else is found is not removed.
+func TestRemoveNothingOfOthers(t *testing.T) {
+	var reported []string
+	s := twenty(t, &reported)
+	if err := s.Damage("sagas", []byte(orderID(7)), -9); err != nil { // its format
+		t.Fatal(err)
+	}
+	for _, id := range []saga.ID{"order-06-beside", "order-07-beside", "nobody"} {
+		if _, err := s.RemoveDamaged(t.Context(), id, removal); !errors.Is(err, store.ErrNotFound) && !errors.Is(err, store.ErrCorrupt) {
+			t.Errorf("RemoveDamaged of %s: %v", id, err)
+		}
+		if _, err := s.Load(t.Context(), id); errors.Is(err, store.ErrEnded) {
+			t.Errorf("%s, which never was, is a tombstone", id)
+		}
+	}
+	if _, err := s.RemoveDamaged(t.Context(), orderID(7), removal); err != nil {
+		t.Fatal(err)
+	}
+	gone(t, s, orderID(7))
+}
+
+// TestRemovedOwesNothing: what a damaged saga owed is dropped, and told.
+func TestRemovedOwesNothing(t *testing.T) {
+	var reported []string
+	s := twenty(t, &reported)
+	if err := s.Damage("sagas", []byte(orderID(7)), 3); err != nil {
+		t.Fatal(err)
+	}
+	removed, err := s.RemoveDamaged(t.Context(), orderID(7), removal)
+	want := storetest.Start(orderID(7), storetest.Checkout, storetest.Epoch).Owe[0].ID
+	if err != nil || len(removed.Owed) != 1 || removed.Owed[0] != want || !removed.Open {
+		t.Errorf("removed %+v, %v, want %v", removed, err, want)
+	}
+}

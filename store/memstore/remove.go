@@ -1,0 +1,47 @@
+package memstore
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/store"
+)
+
+// Spoil makes a saga's record one that cannot be read, as a failing disk does. It reports
+// whether there is one.
+func (s *Store) Spoil(id saga.ID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r, ok := s.data.sagas[id]
+	if ok {
+		r.spoilt = &store.CorruptError{What: fmt.Sprintf("state of saga %s", id), Why: "it was spoilt", Saga: id}
+	}
+	return ok
+}
+
+// RemoveDamaged implements store.Store.
+func (s *Store) RemoveDamaged(ctx context.Context, id saga.ID, removal store.Removal) (removed store.Removed, err error) {
+	if err := s.lock(ctx); err != nil {
+		return removed, err
+	}
+	defer s.mu.Unlock()
+	r := s.data.sagas[id]
+	if r == nil || r.spoilt == nil {
+		if _, err := s.data.find(id); err != nil {
+			return removed, err
+		}
+		return removed, fmt.Errorf("saga %s: %w", id, store.ErrNotDamaged)
+	}
+	removal.Damage = r.spoilt.Error()
+	s.data.tombstones[id] = store.TombstoneError{Saga: id, Definition: r.summary.Definition, Phase: saga.Parked, Started: r.summary.Started, Ended: removal.At, Removal: &removal}
+	delete(s.data.sagas, id)
+	removed.Open = r.class.Open()
+	for owed := range s.data.owed {
+		if owed.Saga == id {
+			delete(s.data.owed, owed)
+			removed.Owed = append(removed.Owed, owed)
+		}
+	}
+	return removed, nil
+}

@@ -1,0 +1,129 @@
+package storetest
+
+import (
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/amends-dev/amends/outbox"
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/store"
+)
+
+var removal = store.Removal{At: Epoch.Add(time.Hour), By: "ada", Reason: "the disk is being replaced; settled by hand, ticket 1234"}
+
+// testNotDamaged: what can be read is not removed, whoever asks for it.
+func testNotDamaged(t *testing.T, h Harness) {
+	s := h.Store
+	open := begin(t, s, "order-1", Epoch)
+	ended := finish(t, s, begin(t, s, "order-2", Epoch), Epoch.Add(time.Minute))
+	parked := Park(begin(t, s, "order-3", Epoch), Epoch.Add(time.Minute))
+	commit(t, s, parked)
+	gone := finish(t, s, begin(t, s, "order-4", Epoch), Epoch.Add(time.Second))
+	expire(t, s, Epoch.Add(2*time.Second), time.Time{}, 10, 1, 0)
+	before := owedBy(t, s)
+	for id, want := range map[saga.ID]error{
+		"order-1": store.ErrNotDamaged, "order-2": store.ErrNotDamaged, "order-3": store.ErrNotDamaged,
+		"order-4": store.ErrEnded, "order-5": store.ErrNotFound, "order": store.ErrNotFound, "order-10": store.ErrNotFound,
+	} {
+		removed, err := s.RemoveDamaged(t.Context(), id, removal)
+		wantError(t, "RemoveDamaged of "+string(id), err, want)
+		equal(t, "what it removed", removed, store.Removed{})
+	}
+	for _, in := range []*saga.Instance{open, ended, parked.Instance} {
+		equal(t, "what was not damaged", load(t, s, in.ID), in)
+	}
+	_, err := s.Load(t.Context(), gone.ID)
+	wantError(t, "Load of what retention has removed", err, store.ErrEnded)
+	equal(t, "what is owed", ids(owedBy(t, s)), ids(before))
+}
+
+// testRemoveDamaged: in the place of a damaged saga is a tombstone, with who removed it and
+// why. Nothing else of it is left, its id stays taken, and nothing of others has changed.
+func testRemoveDamaged(t *testing.T, h Harness) {
+	s := h.Store
+	start := Start("order-2", Checkout, Epoch)
+	var others []*saga.Instance
+	for _, id := range []saga.ID{"order-1", "order-2-beside", "order-20", "order-3"} {
+		others = append(others, begin(t, s, id, Epoch))
+	}
+	commit(t, s, start)
+	next := Next(start.Instance, Epoch.Add(time.Second))
+	commit(t, s, next)
+	h.Damage(t, "order-2")
+	_, err := s.Load(t.Context(), "order-2")
+	wantError(t, "Load of the damaged saga", err, store.ErrCorrupt)
+	wantError(t, "a move of it", commitOne(t, s, Next(next.Instance, Epoch.Add(2*time.Second))), store.ErrCorrupt)
+
+	removed, err := s.RemoveDamaged(t.Context(), "order-2", removal)
+	if err != nil {
+		t.Fatalf("RemoveDamaged: %v", err)
+	}
+	if !removed.Open || !slices.Contains(removed.Owed, next.Owe[0].ID) || slices.ContainsFunc(removed.Owed, func(id outbox.ID) bool { return id.Saga != "order-2" }) {
+		t.Errorf("it removed %+v, want an open saga that owed %s", removed, next.Owe[0].ID)
+	}
+	check := func(s store.Store) {
+		t.Helper()
+		for what, err := range map[string]error{
+			"Load":                 second(s.Load(t.Context(), "order-2")),
+			"History":              second(s.History(t.Context(), "order-2", 1, 10)),
+			"the same start again": commitOne(t, s, start),
+			"a late move":          commitOne(t, s, Next(next.Instance, Epoch.Add(time.Minute))),
+			"RemoveDamaged again":  second(s.RemoveDamaged(t.Context(), "order-2", removal)),
+		} {
+			var stone *store.TombstoneError
+			if !errors.As(err, &stone) || stone.Phase != saga.Parked || !stone.Ended.Equal(removal.At) || stone.Removal == nil ||
+				stone.Removal.By != removal.By || stone.Removal.Reason != removal.Reason || !stone.Removal.At.Equal(removal.At) || stone.Removal.Damage == "" || stone.Birth() != start.Instance.Birth() {
+				t.Errorf("%s: got error %+v, want the tombstone of the removal", what, err)
+			}
+		}
+		for _, in := range others {
+			equal(t, "a saga beside it", load(t, s, in.ID), in)
+		}
+		for _, r := range owedBy(t, s) {
+			if r.ID.Saga == "order-2" {
+				t.Errorf("%s is owed by a saga that was removed", r.ID)
+			}
+		}
+		destinations, err := s.Destinations(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		owed := 0
+		for _, n := range destinations {
+			owed += n
+		}
+		equal(t, "how much is owed", owed, len(owedBy(t, s)))
+		list, _, err := listAll(t.Context(), s, store.Filter{}, 10)
+		if err != nil || len(list) != len(others) {
+			t.Errorf("list: %v, %v", list, err)
+		}
+		due, _, err := s.Due(t.Context(), Epoch.Add(99*time.Hour), 100)
+		if err != nil || slices.Contains(due, "order-2") || len(due) != len(others) {
+			t.Errorf("due: %v, %v", due, err)
+		}
+		counts, err := s.Counts(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		equal(t, "counts", counts, []store.Count{{Definition: Checkout, Phase: saga.Running, Sagas: len(others)}})
+	}
+	check(s)
+	s = h.Reopen(t)
+	check(s)
+	expire(t, s, removal.At.Add(1), removal.At, 10, 0, 0)
+	check(s)
+	expire(t, s, time.Time{}, removal.At.Add(1), 10, 0, 1)
+	_, err = s.Load(t.Context(), "order-2")
+	wantError(t, "Load after the tombstone was dropped", err, store.ErrNotFound)
+	if err := s.Settle(t.Context(), []outbox.ID{start.Owe[0].ID}); err != nil { // of the saga that is gone
+		t.Fatal(err)
+	}
+	commit(t, s, start)
+	equal(t, "the same id starts anew", load(t, s, "order-2"), start.Instance)
+	equal(t, "its history", history(t, s, "order-2", 1, 10), start.Events)
+}
+
+// second is the error of a call that returns something beside it.
+func second[T any](_ T, err error) error { return err }
