@@ -68,11 +68,27 @@ func (c *backupCmd) online(ctx context.Context, w io.Writer) (int64, error) {
 		text, _ := io.ReadAll(io.LimitReader(response.Body, 4<<10))
 		return 0, fmt.Errorf("the coordinator answers %s: %s", response.Status, terminal.Cut(strings.TrimSpace(string(text)), 400))
 	}
-	n, err := io.Copy(w, response.Body)
-	if err != nil {
+	to := &copied{to: w}
+	n, err := io.Copy(to, response.Body)
+	switch {
+	case to.err != nil:
+		return n, to.err
+	case err != nil:
 		return n, fmt.Errorf("the coordinator broke off; its log says why: %w", err)
 	}
 	return n, nil
+}
+
+// copied is a writer that tells its own failure from that of what is copied into it.
+type copied struct {
+	to  io.Writer
+	err error
+}
+
+func (c *copied) Write(p []byte) (n int, err error) {
+	n, err = c.to.Write(p)
+	c.err = errors.Join(c.err, err)
+	return n, err
 }
 
 // offline opens the store of a coordinator that does not run.
@@ -137,6 +153,14 @@ type restoreCmd struct {
 
 // Run makes a data directory from a backup.
 func (c *restoreCmd) Run(env *environment) error {
+	err := c.restore(env)
+	if daemon.FullDisk(err) {
+		return &exitError{code: ExitStoreBroken, err: err, hint: "make room there, or restore to another disk with --data-dir; nothing half-written is left"}
+	}
+	return err
+}
+
+func (c *restoreCmd) restore(env *environment) error {
 	path := filepath.Join(c.DataDir, daemon.StoreFile)
 	if _, err := os.Lstat(path); err == nil {
 		return &exitError{code: ExitUsage, err: fmt.Errorf("%s exists; move it away first, it is not overwritten", path)}

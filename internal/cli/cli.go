@@ -103,8 +103,8 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	parser, err := kong.New(&root{}, append(decimals(),
 		kong.Name("coordinator"),
 		kong.Description("Amends carries a business transaction across services and makes amends when a step fails.\n\n"+
-			"Exit codes: 0 done, 1 refused or failed, 2 wrong usage or configuration, 3 the store failed, "+
-			"4 no coordinator answered, 5 the saga went back, 6 the saga is parked."),
+			"Exit codes: 0 done, 1 refused or failed, 2 wrong usage or configuration, 3 the store is damaged or cannot be written, "+
+			"4 no coordinator answered, 5 the saga went back, 6 the saga is parked, 7 the prefix belongs to another store."),
 		kong.Writers(env.stdout.Lines(), env.stderr.Lines()),
 		kong.Exit(func(code int) { panic(exited(code)) }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, FlagsLast: true}),
@@ -133,8 +133,8 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		}
 	}
 	err = env.parsed.Run()
-	if failed := env.stdout.Err(); err == nil && failed != nil {
-		err = fmt.Errorf("write the output: %w", failed)
+	if _, said := errors.AsType[*exitError](err); env.stdout.Err() != nil && !said {
+		err = &exitError{code: ExitFailed, err: fmt.Errorf("write the output: %w", env.stdout.Err()), hint: "what is there of it is not whole: write it elsewhere, or make room and ask again"}
 	}
 	return env.report(err)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/amends-dev/amends/internal/daemon"
 	"github.com/amends-dev/amends/ownership"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/store/boltstore"
@@ -12,9 +13,9 @@ import (
 // The exit codes of every command. They are part of the interface.
 const (
 	ExitOK           = 0 // done
-	ExitFailed       = 1 // refused or failed; stderr says why
+	ExitFailed       = 1 // refused or failed; stderr says why. Also: what the command writes finds no room
 	ExitUsage        = 2 // the command line or the configuration is wrong
-	ExitStoreBroken  = 3 // the store failed: restarting may not help, look at the disk
+	ExitStoreBroken  = 3 // the store is damaged or cannot be written: look at the disk, restarting may not help
 	ExitNotReachable = 4 // no coordinator answered in time
 	ExitCompensated  = 5 // wait, start --wait: the saga went back
 	ExitParked       = 6 // wait, start --wait: the saga waits for an operator, or was abandoned
@@ -48,12 +49,16 @@ func exitOf(err error) (code int, hint string) {
 		return known.code, known.hint
 	case errors.As(err, &owned):
 		return ExitOwned, "restarting does not help: docs/OPERATING.md#one-store-one-owner"
+	case errors.Is(err, store.ErrBroken) && daemon.FullDisk(err), errors.Is(err, daemon.ErrDisk):
+		return ExitStoreBroken, "nothing that was acknowledged is lost; make room on the disk of the data directory, or move it to a larger one, then start again"
 	case errors.Is(err, store.ErrBroken):
 		return ExitStoreBroken, "nothing that was acknowledged is lost; check the disk's space and health, then start again, or restore a backup with: coordinator restore <file>"
 	case errors.Is(err, store.ErrCorrupt), errors.Is(err, boltstore.ErrDamaged):
 		return ExitStoreBroken, "restore a backup with: coordinator restore <file>"
 	case errors.Is(err, context.DeadlineExceeded):
 		return ExitNotReachable, "give it more time with --timeout"
+	case daemon.FullDisk(err):
+		return ExitFailed, "make room there, then try again; nothing half-written is left"
 	default:
 		return ExitFailed, ""
 	}

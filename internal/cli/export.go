@@ -166,7 +166,7 @@ func (e *exporter) page(ctx context.Context, api service) (next string, err erro
 		}
 	}
 	if _, err := e.out.Lines().Write(whole.Bytes()); err != nil {
-		return "", fmt.Errorf("write the export: %w", err)
+		return "", &exitError{code: ExitFailed, err: fmt.Errorf("write the export: %w", err), hint: "what is there of it ends within a saga: make room, and export again; with --cursor-file it goes on where it was, the last page once more"}
 	}
 	e.exported += exported
 	e.pace.add(int64(len(wanted)))

@@ -78,6 +78,7 @@ type closer struct {
 // Run starts everything, calls ready once the coordinator takes work (ready may
 // be nil), and runs until ctx ends or a part fails. It returns when all is
 // still: nothing runs any more and every file is closed. Nil: it was stopped.
+// ErrDisk, or store.ErrBroken: the disk of the data directory wants looking at.
 func Run(ctx context.Context, c Config, ready func(Addresses)) (err error) {
 	if err := c.Validate(); err != nil {
 		return fmt.Errorf("configuration: %w", err)
@@ -105,10 +106,10 @@ func Run(ctx context.Context, c Config, ready func(Addresses)) (err error) {
 			if ctx.Err() != nil {
 				return nil // stopped while it started
 			}
-			return fmt.Errorf("%s: %w", part.what, err)
+			return fmt.Errorf("%s: %w", part.what, d.ofDisk(err))
 		}
 	}
-	return d.run(ctx, ready)
+	return d.ofDisk(d.run(ctx, ready))
 }
 
 // run runs the coordinator until ctx ends or something fails.

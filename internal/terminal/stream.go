@@ -62,8 +62,8 @@ func (s *Stream) Err() error {
 func (s *Stream) write(text string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.err == nil {
-		_, s.err = io.WriteString(s.to, text)
+	if s.err == nil && text != "" {
+		_, s.err = s.to.Write([]byte(text))
 	}
 }
 

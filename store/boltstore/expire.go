@@ -186,7 +186,7 @@ func (g *group) bury(in *saga.Instance) error {
 	}
 	crashpoint.Here("boltstore: before a tombstone")
 	keys := g.s.options.Keys
-	if err := g.putAs(keys.format(), tableTombstones, []byte(in.ID), keys.closing("tombstone", string(in.ID), 0, appendTombstone(nil, t, h.class))); err != nil {
+	if err := g.putAs(keys.format(), tableTombstones, []byte(in.ID), keys.closing("tombstone", string(in.ID), 0, encodeTombstone(t, h.class))); err != nil {
 		return err
 	}
 	return g.put(tableExpiry, timeKey(string(rune(expiryTombstone)), h.ended, in.ID), nil)

@@ -75,7 +75,7 @@ func FuzzRecord(f *testing.F) {
 	e.began = true
 	f.Add(e.append(nil))
 	f.Add(appendOwner(nil, outbox.ID{Saga: "order-1", Revision: 3, Index: 2}))
-	f.Add(appendTombstone(nil, &store.TombstoneError{Definition: saga.Ref{Name: "checkout", Version: 1}}, 3))
+	f.Add(encodeTombstone(&store.TombstoneError{Definition: saga.Ref{Name: "checkout", Version: 1}}, 3))
 	f.Add(encodeBirth(&saga.Instance{Fingerprint: "f", Input: []byte("{}")}))
 	f.Add(outboxKey(outbox.ID{Saga: "order-1", Revision: 3, Index: 2}))
 	f.Add(indexKey(1, 5, "order-1"))
@@ -93,7 +93,7 @@ func FuzzRecord(f *testing.F) {
 			same(t, "entry", normal(e), normal(again), err)
 		}
 		if s, err := parseTombstone("order-1", b); err == nil && s.Definition.Version >= 0 {
-			again, err := parseTombstone("order-1", appendTombstone(nil, s, store.Class(b[0])))
+			again, err := parseTombstone("order-1", encodeTombstone(s, store.Class(b[0])))
 			same(t, "tombstone", s, again, err)
 		}
 		if began, err := parseBirth(b); err == nil {

@@ -169,9 +169,9 @@ func parseEntry(b []byte) (*entry, error) {
 	return e, r.err
 }
 
-// appendTombstone and parseTombstone write down what is left of a saga.
-func appendTombstone(b []byte, t *store.TombstoneError, class store.Class) []byte {
-	b = append(b, byte(class))
+// encodeTombstone and parseTombstone write down what is left of a saga.
+func encodeTombstone(t *store.TombstoneError, class store.Class) []byte {
+	b := []byte{byte(class)}
 	b = append(b, t.InputHash[:]...)
 	b = binary.BigEndian.AppendUint64(b, uint64(nano(t.Started)))
 	b = binary.BigEndian.AppendUint64(b, uint64(nano(t.Ended)))

@@ -1,0 +1,257 @@
+package cli_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/amends-dev/amends/internal/cli"
+)
+
+// smallDisk is set in the process that may mount a small disk.
+const smallDisk = "AMENDS_TEST_SMALL_DISK"
+
+// TestFullDisk: on a full disk each command ends with the exit code that docs/OPERATING.md
+// has for it, says what is full and what to do, and leaves nothing half-written behind. The
+// disk is a small tmpfs in namespaces of a process of its own.
+func TestFullDisk(t *testing.T) {
+	if os.Getenv(smallDisk) == "" {
+		again := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestFullDisk$", "-test.v")
+		again.Env = append(os.Environ(), smallDisk+"="+t.TempDir())
+		again.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}
+		if os.Getuid() != 0 {
+			again.SysProcAttr = &syscall.SysProcAttr{
+				Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS,
+				UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
+				GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
+			}
+		}
+		out, err := again.CombinedOutput()
+		switch {
+		case errors.Is(err, syscall.EPERM), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EINVAL):
+			t.Skipf("there are no user namespaces here: %v", err)
+		case err != nil:
+			t.Fatalf("%v\n%s", err, out)
+		case bytes.Contains(out, []byte("--- SKIP")):
+			t.Skipf("%s", out)
+		}
+		return
+	}
+	disk := os.Getenv(smallDisk)
+	_ = syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, "") // nobody else sees what is mounted here
+	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "size=160m"); err != nil {
+		t.Skipf("there can be no small disk here: %v", err)
+	}
+	w := &fullDisk{t: t, dir: t.TempDir(), disk: disk}
+	w.coordinator()
+	w.writers()
+	w.stores()
+}
+
+// fullDisk is a small disk, and a directory with room.
+type fullDisk struct {
+	t         *testing.T
+	dir, disk string
+	server    string
+}
+
+// run runs a command and returns its exit code and what it says.
+func (w *fullDisk) run(ctx context.Context, to io.Writer, line string) (code int, said string) {
+	w.t.Helper()
+	var errs bytes.Buffer
+	code = cli.Run(ctx, strings.Fields(strings.NewReplacer("DISK", w.disk, "DIR", w.dir, "SERVER", w.server).Replace(line)), strings.NewReader(""), to, &errs)
+	return code, errs.String()
+}
+
+// right runs a command that has to succeed.
+func (w *fullDisk) right(line string) {
+	w.t.Helper()
+	if code, said := w.run(w.t.Context(), io.Discard, line); code != cli.ExitOK {
+		w.t.Fatalf("%s: exit code %d, %s", line, code, said)
+	}
+}
+
+// full runs a command that finds no room, and looks at how it ends.
+func (w *fullDisk) full(to io.Writer, line string, want int, todo string) {
+	w.t.Helper()
+	before := w.names()
+	code, said := w.run(w.t.Context(), to, line)
+	if code != want || !strings.Contains(said, "no space left on device") || !strings.Contains(said, todo) {
+		w.t.Errorf("%s: exit code %d, want %d and %q; it says %s", line, code, want, todo, said)
+	}
+	if after := w.names(); after != before {
+		w.t.Errorf("%s leaves something behind:\n%s\nbefore:\n%s", line, after, before)
+	}
+}
+
+// names are the files on the disk.
+func (w *fullDisk) names() string {
+	var names strings.Builder
+	_ = filepath.WalkDir(w.disk, func(path string, d os.DirEntry, err error) error {
+		if err == nil && !d.IsDir() && !strings.Contains(path, "/nats/") {
+			_, _ = fmt.Fprintln(&names, path)
+		}
+		return nil
+	})
+	return names.String()
+}
+
+// fill fills the disk to its last byte.
+func (w *fullDisk) fill() {
+	w.t.Helper()
+	f, err := os.Create(filepath.Join(w.disk, "filler"))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer func() { _ = f.Close() }()
+	for chunk := make([]byte, 1<<20); len(chunk) > 0; {
+		if _, err := f.Write(chunk); err != nil {
+			chunk = chunk[:len(chunk)/2]
+		}
+	}
+}
+
+func (w *fullDisk) empty() {
+	w.t.Helper()
+	entries, err := os.ReadDir(w.disk)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, e := range entries {
+		if err := os.RemoveAll(filepath.Join(w.disk, e.Name())); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+}
+
+const small = " --nats-listen 127.0.0.1:0 --http 127.0.0.1:0 --log-level error --queue-bytes 1000000 --lifecycle-bytes 1000000 --dead-letter-bytes 1000000"
+
+// serve runs a coordinator until the test ends, and returns how it ended.
+func (w *fullDisk) serve(data string) (ended <-chan int, said *bytes.Buffer, stop func()) {
+	w.t.Helper()
+	ready := filepath.Join(w.dir, "ready.json")
+	_ = os.Remove(ready)
+	ctx, cancel := context.WithCancel(context.Background())
+	done, out := make(chan int, 1), &bytes.Buffer{}
+	go func() {
+		line := "serve --data-dir " + data + " --definitions DIR/nobody.yaml --ready-file " + ready + small
+		code, errs := w.run(ctx, io.Discard, line)
+		out.WriteString(errs)
+		done <- code
+	}()
+	for limit := time.Now().Add(readyLimit); ; time.Sleep(10 * time.Millisecond) {
+		if data, err := os.ReadFile(ready); err == nil {
+			_, after, _ := strings.Cut(string(data), `"http":"`)
+			w.server, _, _ = strings.Cut(after, `"`)
+			return done, out, cancel
+		}
+		select {
+		case code := <-done:
+			w.t.Fatalf("the coordinator ended with %d: %s", code, out)
+		default:
+		}
+		if time.Now().After(limit) {
+			w.t.Fatal("no coordinator is ready")
+		}
+	}
+}
+
+// coordinator: one that finds no room for a commit ends with 3; and so does one that is
+// started then.
+func (w *fullDisk) coordinator() {
+	for name, step := range map[string]string{
+		"nobody": "{name: call, kind: retriable, do: {participant: nobody, action: call}}",
+		"park":   "{name: call, kind: pivot, do: {participant: nobody, action: call, timeout: 10ms, retry: {attempts: 1}}}",
+	} {
+		if err := os.WriteFile(filepath.Join(w.dir, name+".yaml"), []byte("name: "+name+"\nversion: 1\nsteps:\n  - step: "+step+"\n"), 0o600); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	ended, said, stop := w.serve("DISK/data")
+	defer stop()
+	w.right("start nobody --id order-1 --server SERVER")
+	w.fill()
+	code := -1
+	for i := range 10_000 { // what the file has room for still goes in
+		if _, text := w.run(w.t.Context(), io.Discard, fmt.Sprintf("start nobody --id order-%d --server SERVER --timeout 5s", i+2)); text == "" {
+			continue
+		}
+		code = <-ended
+		break
+	}
+	if code != cli.ExitStoreBroken || !strings.Contains(said.String(), "no space left on device") || !strings.Contains(said.String(), "make room on the disk of the data directory") {
+		w.t.Errorf("a coordinator without room ended with %d and said %s", code, said)
+	}
+	code, text := w.run(w.t.Context(), io.Discard, "serve --data-dir DISK/data"+small)
+	if code != cli.ExitStoreBroken || !strings.Contains(text, "make room on the disk of the data directory") {
+		w.t.Errorf("one that is started then ends with %d and says %s", code, text)
+	}
+	if err := os.Remove(filepath.Join(w.disk, "filler")); err != nil {
+		w.t.Fatal(err)
+	}
+	w.right("verify --data-dir DISK/data") // and everything is there
+	w.empty()
+}
+
+// writers: what is written for somebody finds no room: 1.
+func (w *fullDisk) writers() {
+	ended, _, stop := w.serve("DIR/data")
+	for _, id := range []string{"order-1", "order-2"} {
+		w.right("start nobody --id " + id + " --server SERVER")
+	}
+	w.right("definition apply DIR/park.yaml --server SERVER")
+	w.right("start park --id order-3 --server SERVER")
+	if code, said := w.run(w.t.Context(), io.Discard, "wait order-3 --server SERVER"); code != cli.ExitParked {
+		w.t.Fatal(code, said)
+	}
+	w.right("abandon order-3 --by ada --reason x --server SERVER") // so that there is something to export
+	w.right("backup DIR/good.db --server SERVER")
+	w.fill()
+	w.t.Setenv("AMENDS_CONTEXTS", filepath.Join(w.disk, "contexts.yaml"))
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer func() { _ = full.Close() }()
+	for _, line := range []string{
+		"list --server SERVER", "list -o json --server SERVER", "show order-1 --server SERVER", "history order-1 --server SERVER", "definition graph nobody --server SERVER",
+		"definition list --server SERVER", "dead-letters list --server SERVER", "config check", "version", "completion bash", "complete de", "context list", "key create",
+		"token create --name ada --role viewer", "nats-permissions payment", "definition lint DIR/nobody.yaml", "simulate --sagas 2",
+	} {
+		w.full(full, line, cli.ExitFailed, "write it elsewhere, or make room")
+	}
+	w.full(full, "export --server SERVER", cli.ExitFailed, "export again")
+	w.full(io.Discard, "backup DISK/copy.db --server SERVER", cli.ExitFailed, "make room there")
+	w.full(io.Discard, "context set here --server SERVER", cli.ExitFailed, "make room there")
+	stop()
+	if code := <-ended; code != cli.ExitOK {
+		w.t.Errorf("the coordinator ended with %d", code)
+	}
+	w.full(io.Discard, "backup DISK/copy.db --data-dir DIR/data", cli.ExitFailed, "make room there")
+}
+
+// stores: a store that finds no room is 3; the check of a backup is not: nothing of it is
+// damaged.
+func (w *fullDisk) stores() {
+	w.full(io.Discard, "restore DIR/good.db --data-dir DISK/new", cli.ExitStoreBroken, "restore to another disk")
+	w.full(io.Discard, "serve --data-dir DISK/new2"+small, cli.ExitStoreBroken, "make room on the disk of the data directory")
+	w.empty()
+	data, err := os.ReadFile(filepath.Join(w.dir, "good.db"))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(w.disk, "good.db"), data, 0o600); err != nil {
+		w.t.Fatal(err)
+	}
+	w.fill()
+	w.full(io.Discard, "verify DISK/good.db", cli.ExitFailed, "make room there")
+}
