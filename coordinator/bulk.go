@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/internal/plural"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/transport"
@@ -98,7 +99,7 @@ func checkBulk(q *transport.OperateAllQuery) error {
 type tooManyError struct{ matched, allowed int }
 
 func (e *tooManyError) Error() string {
-	return fmt.Sprintf("%d sagas match now, more than at_most, %d: look again with dry_run before you decide", e.matched, e.allowed)
+	return fmt.Sprintf("%s now, more than at_most, %d: look again with dry_run before you decide", plural.Of(e.matched, "saga matches", "sagas match"), e.allowed)
 }
 
 func (c *Coordinator) atMost(ctx context.Context, f *store.Filter, allowed int) error {

@@ -79,7 +79,7 @@ func (c *Coordinator) eachDeadLetter(did string, do func(transport.DeadLetterOff
 			return nil, err
 		}
 		if len(q.Sequences) == 0 || len(q.Sequences) > transport.MaxDeadLetters {
-			return nil, violation("sequences", fmt.Sprintf("has %d dead letters; name 1 to %d, as the list shows them", len(q.Sequences), transport.MaxDeadLetters))
+			return nil, violation("sequences", fmt.Sprintf("has %d; name 1 to %d dead letters, as the list shows them", len(q.Sequences), transport.MaxDeadLetters))
 		}
 		var reply transport.DeadLettersDone
 		for _, n := range q.Sequences {

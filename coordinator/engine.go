@@ -13,6 +13,7 @@ import (
 
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/crashpoint"
+	"github.com/amends-dev/amends/internal/plural"
 	"github.com/amends-dev/amends/outbox"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/store"
@@ -272,7 +273,7 @@ func (e *Engine) step(ctx context.Context, inputs []Input, todo []int, out *Outp
 	crashpoint.Here("coordinator: before commit")
 	results, err := e.store.Commit(ctx, changes)
 	if err != nil {
-		return nil, fmt.Errorf("commit %d sagas: %w", len(changes), err)
+		return nil, fmt.Errorf("commit %s: %w", plural.Of(len(changes), "saga", "sagas"), err)
 	}
 	crashpoint.Here("coordinator: after commit")
 	out.makeRoom(changed)

@@ -344,7 +344,7 @@ func rows() []row {
 			name: "a participant is given nothing", again: func(s *stage) { s.load = transport.Load{} },
 			// Two bundles of it are under way.
 			stand: consumer(transport.Commands, transport.ConsumerLoad{Name: "stock", Pending: 3, InFlight: 200, RawInFlight: 2, MaxInFlight: 10, Asking: 1}),
-			kind:  transport.StandsParticipant, of: "stock", words: []string{"it asks for them", "given it none"},
+			kind:  transport.StandsParticipant, of: "stock", words: []string{"it asks for more", "given it none"},
 		},
 		{
 			name: "a participant was never there", again: func(s *stage) { s.load = transport.Load{} },

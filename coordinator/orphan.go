@@ -20,7 +20,7 @@ func (c *Coordinator) apiOrphans(ctx context.Context, request *transport.Envelop
 		return nil, err
 	}
 	if n := len(q.Keys); n == 0 || n > transport.MaxOrphanKeys {
-		return nil, violation("keys", fmt.Sprintf("has %d keys; give 1 to %d at once", n, transport.MaxOrphanKeys))
+		return nil, violation("keys", fmt.Sprintf("holds %d; give 1 to %d at once", n, transport.MaxOrphanKeys))
 	}
 	var wrong violations
 	keys := make([]contract.Key, len(q.Keys))

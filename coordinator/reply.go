@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"strings"
 
+	"github.com/amends-dev/amends/internal/plural"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/transport"
 )
@@ -123,5 +124,5 @@ func rawJSON(data []byte) json.RawMessage {
 	case json.Valid(data):
 		return data
 	}
-	return fmt.Appendf(nil, `"(%d bytes that are not JSON)"`, len(data))
+	return fmt.Appendf(nil, `"(%s not JSON)"`, plural.Of(len(data), "byte that is", "bytes that are"))
 }

@@ -78,7 +78,7 @@ func TestRepliesFitTheBus(t *testing.T) {
 	if status.Phase != saga.Completed || !bytes.Equal(status.Steps[0].Result, result) {
 		t.Errorf("phase is %s, the first result has %d bytes", status.Phase, len(status.Steps[0].Result))
 	}
-	if last := string(status.Steps[steps-1].Result); !strings.Contains(last, "the history has them") {
+	if last := string(status.Steps[steps-1].Result); !strings.Contains(last, "the history has all of it") {
 		t.Errorf("the last result is %.80s", last)
 	}
 

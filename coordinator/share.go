@@ -3,6 +3,7 @@ package coordinator
 import (
 	"fmt"
 
+	"github.com/amends-dev/amends/internal/plural"
 	"github.com/amends-dev/amends/outbox"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/transport"
@@ -15,7 +16,7 @@ import (
 func (c *Coordinator) admit(ref saga.Ref) *transport.Envelope {
 	open := int(c.open.Load())
 	if open >= c.config.MaxOpen {
-		return c.tooMuch(LimitOpen, retryOpen, fmt.Sprintf("%d sagas are open, as many as are allowed (MaxOpen); try again later", open))
+		return c.tooMuch(LimitOpen, retryOpen, plural.Of(open, "saga is", "sagas are")+" open, as many as are allowed (MaxOpen); try again later")
 	}
 	needed := c.definitions.needed(ref)
 	if to, crowded := c.relay.Crowded(needed, c.config.MaxBacklog); crowded {
@@ -25,8 +26,8 @@ func (c *Coordinator) admit(ref saga.Ref) *transport.Envelope {
 	for _, to := range needed {
 		if owed := c.owedTo(to); owed > 0 && owed >= c.config.MaxOpen-open {
 			return c.tooMuch(LimitOpen, retryOpen, fmt.Sprintf(
-				"%d sagas wait for %s, as many as may (its share of MaxOpen %d): a saga of %s would wait behind them; look why %s does not answer",
-				owed, to, c.config.MaxOpen, ref.Name, to))
+				"%s for %s, as many as may (its share of MaxOpen %d): a saga of %s would wait behind; look why %s does not answer",
+				plural.Of(owed, "saga waits", "sagas wait"), to, c.config.MaxOpen, ref.Name, to))
 		}
 	}
 	return nil

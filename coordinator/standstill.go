@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/amends-dev/amends/internal/plural"
 	"github.com/amends-dev/amends/outbox"
 	"github.com/amends-dev/amends/transport"
 )
@@ -231,7 +232,7 @@ func (m *monitor) memory(context.Context) (found []transport.Standstill, err err
 		if took := now.Sub(time.Unix(0, since)); since != 0 && took > standsAfter {
 			found = append(found, transport.Standstill{
 				Kind: transport.StandsShard, Object: fmt.Sprint(i + 1), Since: time.Unix(0, since), Stops: true,
-				Reason: fmt.Sprintf("has been deciding and committing one batch for %s, %d inputs wait", took.Round(time.Second), s.inbox.len()),
+				Reason: fmt.Sprintf("has been deciding and committing one batch for %s, %s", took.Round(time.Second), plural.Of(s.inbox.len(), "input waits", "inputs wait")),
 				Fix:    "look at the disk of the data directory first (iostat); a restart is safe",
 			})
 		}
@@ -278,7 +279,7 @@ func (m *monitor) relay() (found []transport.Standstill) {
 		case l.Full:
 			found = append(found, transport.Standstill{
 				Kind: transport.StandsParticipant, Object: l.To.String(),
-				Reason: fmt.Sprintf("%d of its commands (%d KiB) lie on the bus unanswered, which is its share; %s more wait here", l.OnBus, l.Bytes>>10, waiting),
+				Reason: fmt.Sprintf("%s (%d KiB) on the bus unanswered, which is its share; more wait here: %s", plural.Of(l.OnBus, "of its commands lies", "of its commands lie"), l.Bytes>>10, waiting),
 				Fix:    "start the service, or more of it; what waits is sent as it answers",
 			})
 		}
@@ -330,7 +331,7 @@ func (m *monitor) store(ctx context.Context) (found []transport.Standstill, err 
 	ids = slices.DeleteFunc(ids, m.c.blocked.has)
 	if len(ids) > 0 {
 		found = append(found, transport.Standstill{
-			Kind: transport.StandsTimers, Reason: fmt.Sprintf("%d sagas were due more than %s ago and are not woken, such as %s", len(ids), lateAfter, ids[0]),
+			Kind: transport.StandsTimers, Reason: fmt.Sprintf("%s due more than %s ago and not woken, such as %s", plural.Of(len(ids), "saga was", "sagas were"), lateAfter, ids[0]),
 			Fix: "look whether the coordinator gets enough processor time, and at its disk; a restart is safe",
 		})
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/amends-dev/amends/internal/plural"
 	"github.com/amends-dev/amends/transport"
 )
 
@@ -119,7 +120,7 @@ func (m *monitor) subscriptions(load *transport.Load) (found []transport.Standst
 	for name, commands := range load.Commands {
 		if m.pace[subscription{transport.Commands, name}] == nil && commands > 0 {
 			found = append(found, transport.Standstill{
-				Kind: transport.StandsParticipant, Object: name, Reason: fmt.Sprintf("%d commands wait for it, and it has never subscribed", commands),
+				Kind: transport.StandsParticipant, Object: name, Reason: plural.Of(commands, "command waits", "commands wait") + " for it, and it has never subscribed",
 				Fix: "start the service; if it runs, compare its name with the definition's and look at its log",
 			})
 		}
@@ -150,7 +151,7 @@ func (m *monitor) missing(load *transport.Load, now time.Time) []transport.Stand
 func (m *monitor) answers(n *transport.ConsumerLoad, p *pace, now time.Time) []transport.Standstill {
 	one := transport.Standstill{Kind: transport.StandsAnswers, Stops: true}
 	if n.Paused {
-		one.Reason = fmt.Sprintf("somebody has paused the coordinator's consumer %s; %d answers wait", n.Name, n.Pending)
+		one.Reason = fmt.Sprintf("somebody has paused the coordinator's consumer %s; %s", n.Name, plural.Of(n.Pending, "answer waits", "answers wait"))
 		one.Fix = "nats consumer resume on the stream of events"
 		return []transport.Standstill{one}
 	}
@@ -167,10 +168,10 @@ func (m *monitor) answers(n *transport.ConsumerLoad, p *pace, now time.Time) []t
 	case n.Pending == 0 || handing || quiet < answerWait+standsAfter:
 		return nil
 	case n.MaxInFlight > 0 && n.RawInFlight >= n.MaxInFlight:
-		one.Reason = fmt.Sprintf("all %d deliveries that the consumer %s may have are under way, none of them is acknowledged; %d answers wait", n.MaxInFlight, n.Name, n.Pending)
+		one.Reason = fmt.Sprintf("the consumer %s has as many deliveries under way as it may, %d, and none of them is acknowledged; %s", n.Name, n.MaxInFlight, plural.Of(n.Pending, "answer waits", "answers wait"))
 		one.Fix = "look whether another process uses the same consumer, and at the dead letters; a restart is safe"
 	default:
-		one.Reason = fmt.Sprintf("%d answers wait, and the consumer %s has given none for %s", n.Pending, n.Name, quiet.Round(time.Second))
+		one.Reason = fmt.Sprintf("%s, and the consumer %s has given none for %s", plural.Of(n.Pending, "answer waits", "answers wait"), n.Name, quiet.Round(time.Second))
 		one.Fix = "look at the consumer (nats consumer info) and at the NATS server; a restart is safe"
 	}
 	return []transport.Standstill{one}
@@ -184,18 +185,18 @@ func participant(n *transport.ConsumerLoad, p *pace, now time.Time) []transport.
 	waiting, stood := n.Pending+uint64(n.InFlight), now.Sub(p.moved)
 	switch {
 	case n.Paused && waiting > 0:
-		one.Reason, one.Fix = fmt.Sprintf("somebody has paused its consumer; %d commands wait", waiting), "nats consumer resume on the stream of commands"
+		one.Reason, one.Fix = "somebody has paused its consumer; "+plural.Of(waiting, "command waits", "commands wait"), "nats consumer resume on the stream of commands"
 		return []transport.Standstill{one}
 	case n.Pending == 0 || stood < standsAfter:
 		return nil
 	case n.MaxInFlight > 0 && n.RawInFlight >= n.MaxInFlight:
-		one.Reason = fmt.Sprintf("it was given %d commands, as many as it may have at once, and has acknowledged none for %s; %d more wait", n.InFlight, stood.Round(time.Second), n.Pending)
+		one.Reason = fmt.Sprintf("it was given %s, as many as it may have at once, and has acknowledged none for %s; %s", plural.Of(n.InFlight, "command", "commands"), stood.Round(time.Second), plural.Of(n.Pending, "more waits", "more wait"))
 		one.Fix = "look at the service's log and its database; one of your own has to acknowledge what it has answered"
 	case n.Asking == 0:
-		one.Reason = fmt.Sprintf("%d commands wait for it, and nobody has asked for any for %s; %d were given to it before and are not acknowledged", n.Pending, stood.Round(time.Second), n.InFlight)
+		one.Reason = fmt.Sprintf("%s for it, and nobody has asked for any for %s; given to it before and not acknowledged: %d", plural.Of(n.Pending, "command waits", "commands wait"), stood.Round(time.Second), n.InFlight)
 		one.Fix = "start the service; if it runs, its log says why it does not reach the bus, or what it is busy with"
 	default:
-		one.Reason = fmt.Sprintf("%d commands wait for it, it asks for them, and the bus has given it none for %s", n.Pending, stood.Round(time.Second))
+		one.Reason = fmt.Sprintf("%s for it, it asks for more, and the bus has given it none for %s", plural.Of(n.Pending, "command waits", "commands wait"), stood.Round(time.Second))
 		one.Fix = "look at its consumer (nats consumer info) and at the NATS server"
 	}
 	one.Since = p.moved

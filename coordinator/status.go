@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/amends-dev/amends/compensation"
+	"github.com/amends-dev/amends/internal/plural"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/transport"
@@ -30,7 +31,7 @@ func status(def *saga.Definition, in *saga.Instance, steps bool) *transport.Stat
 		s.Steps[i] = stepStatus(&step, &in.Steps[i])
 		if size += len(s.Steps[i].Result); size > maxReply {
 			s.Steps[i].LeftOut = true
-			s.Steps[i].Result = fmt.Appendf(nil, `"(%d bytes that do not fit into this reply; the history has them)"`, len(in.Steps[i].Result))
+			s.Steps[i].Result = fmt.Appendf(nil, `"(%s into this reply; the history has all of it)"`, plural.Of(len(in.Steps[i].Result), "byte that does not fit", "bytes that do not fit"))
 		}
 	}
 	if in.Open() {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/amends-dev/amends/internal/plural"
 )
 
 // Stats is how far a relay is behind.
@@ -124,7 +126,7 @@ func (r *Relay) Unsent(to Destination, id ID) string {
 		return fmt.Sprintf("the bus does not take it: %v", l.problem)
 	case l.full:
 		messages, bytes := l.onBus()
-		return fmt.Sprintf("%s has %d commands (%d bytes) unanswered on the bus, which is its share of it", to, messages, bytes)
+		return fmt.Sprintf("%s has %s (%s) unanswered on the bus, which is its share of it", to, plural.Of(messages, "command", "commands"), plural.Of(bytes, "byte", "bytes"))
 	case !there:
 		return ""
 	}

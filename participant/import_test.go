@@ -7,8 +7,8 @@ import (
 )
 
 // TestImports: who imports the SDK compiles the standard library, uuid, backoff,
-// and four small packages of ours (one of them of empty functions), and nothing
-// else.
+// and five small packages of ours (one of them of empty functions, one of a
+// single function), and nothing else.
 func TestImports(t *testing.T) {
 	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", ".").Output()
 	if err != nil {
@@ -21,6 +21,7 @@ func TestImports(t *testing.T) {
 
 		"github.com/amends-dev/amends/internal/crashpoint": true,
 		"github.com/amends-dev/amends/internal/loglimit":   true,
+		"github.com/amends-dev/amends/internal/plural":     true,
 
 		"github.com/google/uuid":         true,
 		"github.com/cenkalti/backoff/v5": true,

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/internal/plural"
 	"github.com/amends-dev/amends/transport"
 )
 
@@ -70,12 +71,12 @@ func fateOf(c *transport.Envelope, redeliveries int, now time.Time) fate {
 	case redeliveries < 0:
 		return fate{note: "; it cannot be handed back to another process from here"}
 	case deliveries >= MaxUnknownDeliveries:
-		return fate{final: c.Direction == contract.Do, note: fmt.Sprintf("; delivered %d times", deliveries)}
+		return fate{final: c.Direction == contract.Do, note: "; delivered " + plural.Of(deliveries, "time", "times")}
 	}
 	delay := min(firstHandBack<<min(redeliveries, 10), maxHandBack)
 	if left := c.Expires.Sub(now); !c.Expires.IsZero() && left > 0 && delay >= left {
 		if delay = left / 2; delay < minHandBack {
-			return fate{note: fmt.Sprintf("; delivered %d times in this attempt", deliveries)}
+			return fate{note: "; delivered " + plural.Of(deliveries, "time", "times") + " in this attempt"}
 		}
 	}
 	return fate{delay: delay}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/internal/plural"
 )
 
 // Subjects builds and reads the subjects under one prefix. The zero value uses
@@ -61,7 +62,7 @@ func (s Subjects) ParseEvent(subject string) (participant string, key contract.K
 	}
 	tokens := strings.Split(rest, ".")
 	if len(tokens) != 6 {
-		return "", key, 0, fmt.Errorf("subject %q has %d tokens behind event instead of 6: %s", short(subject), len(tokens), right)
+		return "", key, 0, fmt.Errorf("subject %q has %s behind event instead of 6: %s", short(subject), plural.Of(len(tokens), "token", "tokens"), right)
 	}
 	if err := contract.CheckName("participant", tokens[0]); err != nil {
 		return "", key, 0, err

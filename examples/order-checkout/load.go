@@ -53,7 +53,7 @@ func (c loadCmd) Run(ctx context.Context, t *terminal) error {
 	board := progress.New(t.out, len(orders))
 	err = place(ctx, bus, client.New(bus, options...), orders, c.Every, c.Data, board)
 	if err == nil {
-		fmt.Fprintf(t.out, "\nAll %d orders have ended.\n", len(orders))
+		fmt.Fprintf(t.out, "\nAll orders have ended: %d.\n", len(orders))
 	}
 	return interrupted(ctx, err)
 }

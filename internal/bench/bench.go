@@ -18,6 +18,7 @@ import (
 	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/coordinator"
+	"github.com/amends-dev/amends/internal/plural"
 	"github.com/amends-dev/amends/ownership"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/store/boltstore"
@@ -379,7 +380,7 @@ func pass(ctx context.Context, o Options, ended *atomic.Int64, d time.Duration, 
 		case <-ticker.C:
 			now := ended.Load()
 			if o.Progress != nil {
-				_, _ = fmt.Fprintf(o.Progress, "%s, %d in flight, %s: %d sagas in the last second\n", o.Mix, o.InFlight, what, now-last)
+				_, _ = fmt.Fprintf(o.Progress, "%s, %d in flight, %s: %s in the last second\n", o.Mix, o.InFlight, what, plural.Of(now-last, "saga", "sagas"))
 			}
 			last = now
 		}

@@ -273,7 +273,7 @@ func TestWhatCannotStartSaysWhy(t *testing.T) {
 		"http port taken":   {daemon.Config{DataDir: t.TempDir(), HTTP: taken.Addr().String()}, "serve the API, health and metrics", nil},
 		"data dir in use":   {daemon.Config{DataDir: busy}, "open the store", boltstore.ErrLocked},
 		"nats port taken":   {daemon.Config{DataDir: t.TempDir(), NATS: daemon.NATS{Listen: taken.Addr().String()}}, "start the embedded NATS server", nil},
-		"damaged secret":    {daemon.Config{DataDir: short}, "holds 1 bytes instead of 32", nil},
+		"damaged secret":    {daemon.Config{DataDir: short}, "holds 1 byte instead of 32", nil},
 		"missing authority": {daemon.Config{DataDir: t.TempDir(), NATS: daemon.NATS{URL: "nats://127.0.0.1:1", CA: "nowhere.pem"}}, "nowhere.pem", os.ErrNotExist},
 	} {
 		t.Run(name, func(t *testing.T) {

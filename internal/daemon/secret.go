@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"github.com/amends-dev/amends/internal/crashpoint"
+	"github.com/amends-dev/amends/internal/plural"
 	"github.com/amends-dev/amends/store/boltstore"
 )
 
@@ -25,7 +26,7 @@ func loadSecret(dir string) ([]byte, error) {
 	case err == nil && len(secret) == secretSize:
 		return secret, nil
 	case err == nil:
-		return nil, fmt.Errorf("%s holds %d bytes instead of %d; remove it and a new one is made (messages in flight may then be delivered twice, which everybody bears)", path, len(secret), secretSize)
+		return nil, fmt.Errorf("%s holds %s instead of %d; remove it and a new one is made (messages in flight may then be delivered twice, which everybody bears)", path, plural.Of(len(secret), "byte", "bytes"), secretSize)
 	case !errors.Is(err, fs.ErrNotExist):
 		return nil, err
 	}

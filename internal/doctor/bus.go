@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/amends-dev/amends/internal/plural"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/transport"
 	"github.com/amends-dev/amends/transport/natsbus"
@@ -132,9 +133,9 @@ func (e *exam) stream(ctx context.Context, js jetstream.JetStream, name string) 
 	}
 	switch clustered := info.Cluster != nil && info.Cluster.Name != ""; {
 	case clustered && c.Replicas < 3:
-		e.add("replicas of "+name, Warning, fmt.Sprintf("%d copies in a cluster: when that server is away, no saga moves", c.Replicas), fmt.Sprintf("nats stream edit %s --replicas 3, and run the coordinator with --nats-replicas 3", name))
+		e.add("replicas of "+name, Warning, plural.Of(c.Replicas, "copy in a cluster: when its server is away, no saga moves", "copies in a cluster: when one of their servers is away, no saga moves"), fmt.Sprintf("nats stream edit %s --replicas 3, and run the coordinator with --nats-replicas 3", name))
 	case clustered:
-		e.add("replicas of "+name, OK, fmt.Sprintf("%d copies", c.Replicas), "")
+		e.add("replicas of "+name, OK, plural.Of(c.Replicas, "copy", "copies"), "")
 	default:
 		e.add("replicas of "+name, OK, "one server, one copy: while it is away no saga moves, and none is lost", "")
 	}
@@ -211,12 +212,12 @@ func (e *exam) subscriptions(ctx context.Context, js jetstream.JetStream, bus *n
 		}
 		switch {
 		case stuck[subscription{c.Stream, c.Name}]:
-			e.add(check, Warning, fmt.Sprintf("%d messages wait, and within %s none was given or acknowledged; %d were given before and are not answered", c.Pending, aMoment, c.InFlight),
+			e.add(check, Warning, fmt.Sprintf("%s, and within %s none was given or acknowledged; given before and not answered: %d", plural.Of(c.Pending, "message waits", "messages wait"), aMoment, c.InFlight),
 				"is the service there? If it is, its log says whether it reaches the bus and what it is busy with; the coordinator's standstills, above, say for how long")
 		case c.Asking == 0 && c.Pending == 0:
 			e.add(check, Warning, fmt.Sprintf("nobody asks for its messages now; %d were given before and are not answered", c.InFlight), "start the service; if it is gone for good: nats consumer rm "+bus.StreamName(c.Stream)+" "+c.Name)
 		case c.Redelivered > 0:
-			e.add(check, Warning, fmt.Sprintf("%d of the %d messages under way were given more than once: handlers take longer than AckWait (%s), or die", c.Redelivered, c.InFlight, wait),
+			e.add(check, Warning, fmt.Sprintf("of the messages under way, %d, more than once were given: %d. Handlers take longer than AckWait (%s), or die", c.InFlight, c.Redelivered, wait),
 				"participants of the SDK say in time that they are alive; one of your own has to send +WPI, or its consumer needs a longer AckWait than its slowest handler")
 		default:
 			e.add(check, OK, fmt.Sprintf("%d wait, %d under way, AckWait %s", c.Pending, c.InFlight, wait), "")

@@ -145,7 +145,7 @@ func TestWhatIsWrong(t *testing.T) {
 	p.Now = func() time.Time { return time.Now().Add(time.Minute) } // this machine's clock is wrong
 	p.Bare, p.Monitor = http.DefaultClient, monitor(t, `{"config":{"sync_interval":600000000000}}`)
 	findings := doctor.Examine(t.Context(), p)
-	holds(t, findings, "subscription of printer", doctor.Warning, "1 messages wait", "none was given or acknowledged", "is the service there")
+	holds(t, findings, "subscription of printer", doctor.Warning, "1 message waits", "none was given or acknowledged", "is the service there")
 	holds(t, findings, "window of SAGA_COMMANDS", doctor.Warning, "do print of slow/1 waits 10m", "--dupe-window 10m")
 	holds(t, findings, "clock of NATS", doctor.Warning, "NTP")
 	holds(t, findings, "clock of the coordinator", doctor.Warning, "NTP")

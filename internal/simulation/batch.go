@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/amends-dev/amends/internal/plural"
 	"github.com/amends-dev/amends/saga"
 )
 
@@ -126,14 +127,17 @@ func (t *Totals) Missing(off []Knob) error {
 	}
 	for k, n := range t.Faults {
 		if n < least && !without[Knob(k)] {
-			problems = append(problems, fmt.Errorf("fault %s happened %d times in %d sagas, and should have at least %d times", Knob(k), n, t.Sagas, least))
+			problems = append(problems, fmt.Errorf("fault %s happened %s in %s, and should have at least %s", Knob(k), times(n), plural.Of(t.Sagas, "saga", "sagas"), times(least)))
 		}
 	}
 	for s, n := range t.Sights {
 		least := least / Sight(s).rarity()
 		if n < least && len(off) == 0 {
-			problems = append(problems, fmt.Errorf("%s was seen %d times in %d sagas, and should have been at least %d times", Sight(s), n, t.Sagas, least))
+			problems = append(problems, fmt.Errorf("%s was seen %s in %s, and should have been at least %s", Sight(s), times(n), plural.Of(t.Sagas, "saga", "sagas"), times(least)))
 		}
 	}
 	return errors.Join(problems...)
 }
+
+// times is how often something happened.
+func times(n int) string { return plural.Of(n, "time", "times") }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/amends-dev/amends/internal/plural"
 	"github.com/amends-dev/amends/outbox"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/saga/sagapb"
@@ -74,7 +75,7 @@ func (a *audit) addsUp(id saga.ID, acc *account) {
 func (a *audit) folds(id saga.ID, acc *account, stored *saga.Instance) {
 	recorded, err := a.recorded(id)
 	if err != nil || len(recorded) != acc.events {
-		a.violated("I8", "%s: %d events are recorded, %d were committed (%v)", id, len(recorded), acc.events, err)
+		a.violated("I8", "%s: %s recorded, %d were committed (%v)", id, plural.Of(len(recorded), "event is", "events are"), acc.events, err)
 		return
 	}
 	folded, err := saga.Fold(acc.def, recorded)
@@ -88,10 +89,10 @@ func (a *audit) folds(id saga.ID, acc *account, stored *saga.Instance) {
 		return
 	}
 	if decided, err := sagapb.MarshalInstance(acc.last); err != nil || !bytes.Equal(decided, again) {
-		a.violated("I6", "%s: deciding %d events again gives another state than the committed one", id, len(recorded))
+		a.violated("I6", "%s: deciding %s again gives another state than the committed one", id, plural.Of(len(recorded), "event", "events"))
 	}
 	if have, err := sagapb.MarshalInstance(stored); err != nil || !bytes.Equal(have, again) {
-		a.violated("I8", "%s: folding %d events gives another state than the stored one", id, len(recorded))
+		a.violated("I8", "%s: folding %s gives another state than the stored one", id, plural.Of(len(recorded), "event", "events"))
 	}
 }
 
@@ -124,7 +125,7 @@ func (a *audit) quiet() {
 		return true
 	})
 	if err != nil || owed > 0 {
-		a.violated("I2", "%d messages are owed for ever, the first is %s (%v)", owed, first, err)
+		a.violated("I2", "%s owed for ever, the first is %s (%v)", plural.Of(owed, "message is", "messages are"), first, err)
 	}
 	var unsettled []string
 	for _, d := range a.debts {

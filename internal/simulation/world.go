@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/amends-dev/amends/internal/plural"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/store/memstore"
 )
@@ -126,7 +127,7 @@ func (w *world) run() string {
 		case end > 0 && w.now > end:
 			return fmt.Sprintf("not quiet %s after the last fault", calm)
 		case w.events > eventsPerSaga*(len(w.callers)+1):
-			return fmt.Sprintf("not quiet after %d events", w.events)
+			return "not quiet after " + plural.Of(w.events, "event", "events")
 		}
 		e.call()
 	}

@@ -9,6 +9,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/amends-dev/amends/internal/plural"
 )
 
 // Summary is what became of the tests. Subtests count on their own.
@@ -104,7 +106,7 @@ func end(text *strings.Builder) string {
 	if len(said) <= tail {
 		return text.String()
 	}
-	return fmt.Sprintf("… %d lines before\n", len(said)-tail) + strings.Join(said[len(said)-tail:], "")
+	return "… " + plural.Of(len(said)-tail, "line", "lines") + " before\n" + strings.Join(said[len(said)-tail:], "")
 }
 
 // fail notes what failed. A package that failed because one of its tests did is

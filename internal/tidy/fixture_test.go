@@ -137,6 +137,11 @@ var fixtures = []fixture{
 	{"streams", "lines of its own", files("internal/cli/completion.go", "package cli\nfunc f(s stream) { s.Lines().Write(nil) }\n"), ""},
 	{"streams", "program", files("cmd/x/main.go", "package main\nimport \"os\"\nvar _ = os.Stdout\n"), ""},
 
+	{"counts", "plural", files("api/a.go", "package api\nimport \"fmt\"\nfunc f(n int) string { return fmt.Sprintf(\"%d open sagas\", n) }\n"), "reads wrong for 1"},
+	{"counts", "of them", files("api/a.go", "package api\nimport \"fmt\"\nfunc f(n int) string { return fmt.Sprintf(\"%d of %d sagas\", n, n) }\n"), "reads wrong for 1"},
+	{"counts", "a bound", files("api/a.go", "package api\nimport \"fmt\"\nfunc f(n int) string { return fmt.Sprintf(\"at most %d sagas\", n) }\n"), ""},
+	{"counts", "both words", files("api/a.go", "package api\nfunc f(n int) string { return plural.Of(n, \"saga\", \"sagas\") }\n"), ""},
+
 	{"invariants", "uncited", files(Map, "I1 I2 I3 I4 I5 I6 I7 I8 I9 I10\n", "p/p_test.go", "package p\n// I1 I2 I3 I4 I5 I6 I7 I8 I9\n"), "no test cites I10"},
 	{"invariants", "undefined", files(Map, "I1\n"), "does not define I2"},
 }

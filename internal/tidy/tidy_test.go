@@ -30,6 +30,7 @@ var rules = map[string]Rule{
 	"invariants":       Cited,
 	"numbers":          Numbers,
 	"streams":          Streams,
+	"counts":           Counts,
 }
 
 // sizes are the bounds on functions and files. Longer and Files only shrink.

@@ -8,6 +8,7 @@ import (
 	"hash/crc32"
 	"time"
 
+	"github.com/amends-dev/amends/internal/plural"
 	"github.com/amends-dev/amends/participant"
 )
 
@@ -48,7 +49,7 @@ func encode(e participant.Entry) []byte {
 
 func decode(b []byte) (e participant.Entry, err error) {
 	if len(b) < 4 {
-		return e, fmt.Errorf("it has %d bytes", len(b))
+		return e, errors.New("it has " + plural.Of(len(b), "byte", "bytes"))
 	}
 	sum, data := binary.BigEndian.Uint32(b), b[4:]
 	if sum != crc32.Checksum(data, castagnoli) {

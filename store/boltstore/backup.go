@@ -166,7 +166,7 @@ func receive(ctx context.Context, r io.Reader, f *os.File, progress func(int64))
 		part := buffer[:min(int64(len(buffer)), size-done)]
 		n, err := io.ReadFull(r, part)
 		if err != nil {
-			return fmt.Errorf("%w: it ends after %d of %d bytes: %w", ErrBackup, done+int64(n), size, err)
+			return fmt.Errorf("%w: it ends after byte %d of %d: %w", ErrBackup, done+int64(n), size, err)
 		}
 		sum.Write(part)
 		if _, err := f.Write(part); err != nil {

@@ -10,6 +10,7 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 
+	"github.com/amends-dev/amends/internal/plural"
 	"github.com/amends-dev/amends/store"
 )
 
@@ -122,7 +123,7 @@ func (t table) deleteIf(c *bolt.Cursor, key []byte) (there bool, err error) {
 func (t table) open(key, v []byte) ([]byte, error) {
 	switch {
 	case len(v) < frameSize:
-		return nil, t.corrupt(key, fmt.Sprintf("it is %d bytes long", len(v)))
+		return nil, t.corrupt(key, "it is "+plural.Of(len(v), "byte", "bytes")+" long")
 	case v[0] != frameFormat && v[0] != frameSealed:
 		return nil, t.corrupt(key, fmt.Sprintf("format %d is not known", v[0]))
 	case binary.BigEndian.Uint32(v[1:]) != t.keySum(key):

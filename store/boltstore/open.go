@@ -9,6 +9,7 @@ import (
 	berrors "go.etcd.io/bbolt/errors"
 
 	"github.com/amends-dev/amends/internal/crashpoint"
+	"github.com/amends-dev/amends/internal/plural"
 	"github.com/amends-dev/amends/outbox"
 	"github.com/amends-dev/amends/store"
 )
@@ -206,7 +207,7 @@ func checkFile(file *os.File, size int64, options Options, report func(error)) e
 	}
 	want := int64(newest.pages) * int64(pageSize)
 	if size < want {
-		return damaged(fmt.Errorf("it is %d bytes long and should be %d", size, want))
+		return damaged(fmt.Errorf("it is %s long and should be %d", plural.Of(size, "byte", "bytes"), want))
 	}
 	if options.CheckLimit < 0 || want > options.CheckLimit {
 		return nil

@@ -9,6 +9,7 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 
+	"github.com/amends-dev/amends/internal/plural"
 	"github.com/amends-dev/amends/saga"
 )
 
@@ -128,7 +129,7 @@ func (s *Store) fillResults(tx *bolt.Tx, in *saga.Instance, h *head) error {
 	for i := range h.results {
 		r := &h.results[i]
 		if r.step >= len(in.Steps) {
-			return tableSagas.corrupt([]byte(in.ID), fmt.Sprintf("it has a result of step %d, and %d steps", r.step, len(in.Steps)))
+			return tableSagas.corrupt([]byte(in.ID), fmt.Sprintf("it has a result of step %d, and %s", r.step, plural.Of(len(in.Steps), "step", "steps")))
 		}
 		data, sealed, err := s.readResult(tx, in.ID, h, r)
 		if err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/internal/plural"
 	"github.com/amends-dev/amends/transport"
 	"github.com/amends-dev/amends/transport/natsbus/internal/percent"
 )
@@ -105,7 +106,7 @@ func unpack(data []byte, n int) ([]frame, error) {
 	frames := make([]frame, 0, n)
 	for rest := data; len(rest) > 0; {
 		if len(frames) == n {
-			return nil, fmt.Errorf("the bundle has more than the %d messages that its subject says", n)
+			return nil, fmt.Errorf("the bundle has more messages than the %d that its subject says", n)
 		}
 		f, after, err := unpackOne(rest)
 		if err != nil {
@@ -115,7 +116,7 @@ func unpack(data []byte, n int) ([]frame, error) {
 		rest = after
 	}
 	if len(frames) != n {
-		return nil, fmt.Errorf("the bundle has %d messages, and its subject says %d", len(frames), n)
+		return nil, fmt.Errorf("the bundle has %s, and its subject says %d", plural.Of(len(frames), "message", "messages"), n)
 	}
 	return frames, nil
 }

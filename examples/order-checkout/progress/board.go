@@ -188,7 +188,7 @@ func (b *Board) summary() string {
 	if b.total > 0 {
 		filled = min(width, width*ended/b.total)
 	}
-	text := fmt.Sprintf("%5.1fs  %s%s  %d of %d orders: %d completed, %d compensated, %d under way",
+	text := fmt.Sprintf("%5.1fs  %s%s  %d of %d ended: %d completed, %d compensated, %d under way",
 		time.Since(b.started).Seconds(), strings.Repeat("█", filled), strings.Repeat("░", width-filled),
 		ended, b.total, b.ended[contract.Completed], b.ended[contract.Compensated], len(b.open))
 	if n := b.ended[contract.Parked]; n > 0 {
