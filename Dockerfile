@@ -20,7 +20,7 @@ RUN go build -trimpath modernc.org/sqlite github.com/nats-io/nats-server/v2/serv
 COPY . .
 RUN go build -trimpath -ldflags="-s -w" -o /out/usr/local/bin/ ./cmd/coordinator ./examples/order-checkout
 # A new volume takes its owner from the directory in the image that it covers.
-RUN mkdir -p /out/data/coordinator /out/data/order /out/data/inventory /out/data/payment /out/data/shipping /out/data/load
+RUN mkdir -p /out/data/coordinator /out/data/nats /out/data/order /out/data/inventory /out/data/payment /out/data/shipping /out/data/load
 
 FROM ${RUN_IMAGE}
 COPY --from=build /out/usr/ /usr/

@@ -174,7 +174,7 @@ func TestComposeProfile(t *testing.T) {
 			t.Errorf("%s: profiles %q, image %q", name, s.Profiles, s.Image)
 		}
 		for _, v := range s.Volumes {
-			if from, _, _ := strings.Cut(v, ":"); !exists(filepath.Join("..", from)) {
+			if from, _, _ := strings.Cut(v, ":"); strings.HasPrefix(from, ".") && !exists(filepath.Join("..", from)) {
 				t.Errorf("%s mounts %s, which is not there", name, from)
 			}
 		}

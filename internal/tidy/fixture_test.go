@@ -144,4 +144,22 @@ var fixtures = []fixture{
 
 	{"invariants", "uncited", files(Map, "I1 I2 I3 I4 I5 I6 I7 I8 I9 I10\n", "p/p_test.go", "package p\n// I1 I2 I3 I4 I5 I6 I7 I8 I9\n"), "no test cites I10"},
 	{"invariants", "undefined", files(Map, "I1\n"), "does not define I2"},
+
+	{"containers", "confined", files("docker-compose.yml", confined), ""},
+	{"containers", "merged", files("docker-compose.yml", confined+"  b:\n    <<: *a\n    user: \"472:0\"\n"), ""},
+	{"containers", "root", files("docker-compose.yml", strings.Replace(confined, "1:1", "0:1", 1)), "docker-compose.yml, a: its user may be root"},
+	{"containers", "named", files("docker-compose.yml", strings.Replace(confined, "1:1", "nats", 1)), "its user may be root"},
+	{"containers", "writable", files("docker-compose.yml", strings.Replace(confined, "true,", "false,", 1)), "read_only is not set"},
+	{"containers", "capabilities", files("docker-compose.yml", strings.Replace(confined, "[ALL]", "[NET_RAW]", 1)), "it has capabilities"},
+	{"containers", "one more", files("docker-compose.yml", confined+"  b:\n    <<: *a\n    cap_add: [CHOWN]\n"), "docker-compose.yml, b: it has capabilities"},
+	{"containers", "privileged", files("docker-compose.yml", confined+"  b:\n    <<: *a\n    privileged: true\n"), "it has capabilities"},
+	{"containers", "privileges", files("docker-compose.yml", strings.Replace(confined, "privileges:true", "privileges:false", 1)), "it can gain privileges"},
+	{"containers", "open port", files("docker-compose.yml", confined+"  b:\n    <<: *a\n    ports: [\"80:80\"]\n"), "port 80:80 is open"},
+	{"containers", "nothing said", files("examples/compose.yaml", "services:\n  c: {image: x}\n"), "examples/compose.yaml, c: it can write to its image"},
+	{"containers", "unreadable", files("docker-compose.yml", "services: [\n"), "cannot be read"},
 }
+
+// confined is a composition of one service that may do nothing but its work.
+const confined = `services:
+  a: &a {user: "1:1", read_only: true, cap_drop: [ALL], security_opt: ["no-new-privileges:true"], ports: ["127.0.0.1:80:80"]}
+`

@@ -31,6 +31,7 @@ var rules = map[string]Rule{
 	"numbers":          Numbers,
 	"streams":          Streams,
 	"counts":           Counts,
+	"containers":       Containers,
 }
 
 // sizes are the bounds on functions and files. Longer and Files only shrink.
