@@ -49,6 +49,7 @@ type Keeper struct {
 	quiet time.Duration // until when another one may still send
 	last  time.Time     // when we were last sure, by Now
 	other *Claim        // for whose silence we wait
+	fault error         // why the registry could not be asked last; nil: it could
 }
 
 // wait is for two bounds of silence.
@@ -104,13 +105,27 @@ func (k *Keeper) Status() Status {
 	case k.claim != nil && k.config.Clock() < k.quiet:
 		return Status{Claim: *k.claim, Owner: true, Last: k.last, Waiting: "whoever had the claim before may still send: it is given two bounds to notice"}
 	case k.claim != nil && !sure:
-		return Status{Claim: *k.claim, Owner: true, Last: k.last, Waiting: "the claim could not be confirmed: the bus is out of reach"}
+		why := "no answer of the bus yet"
+		if k.fault != nil {
+			why = k.fault.Error()
+		}
+		return Status{Claim: *k.claim, Owner: true, Last: k.last, Waiting: "the claim could not be confirmed: " + why}
 	case k.claim != nil:
 		return Status{Claim: *k.claim, Owner: true, Sure: true, Last: k.last}
 	case k.other != nil:
 		return Status{Claim: *k.other, Waiting: fmt.Sprintf("the store's last process, on %s, has not said that it ended: it is waited for until it has been silent for %s", k.other.Host, 2*k.config.Bound)}
+	case k.fault != nil:
+		return Status{Waiting: fmt.Sprintf("the bus does not give the claim yet: %v", k.fault)}
 	}
 	return Status{Waiting: "the claim is looked for"}
+}
+
+// asked takes note of how the registry answered.
+func (k *Keeper) asked(err error) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.fault = err
+	return err
 }
 
 // Step does what is due and returns when to call again. An *OwnedError, or an error of the
@@ -128,7 +143,7 @@ func (k *Keeper) Step(ctx context.Context) (again time.Duration, err error) {
 		}
 	}
 	entry, err := k.config.Registry.Read(ctx)
-	if err != nil {
+	if k.asked(err) != nil {
 		return retry, nil //nolint:nilerr // it is asked again
 	}
 	return k.seek(ctx, entry)
@@ -215,7 +230,7 @@ func (k *Keeper) write(ctx context.Context, entry Entry, number uint64, alive bo
 	}
 	began, last := k.config.Clock(), k.config.Now()
 	at, err := k.config.Registry.Write(ctx, &claim, entry.At)
-	if err != nil {
+	if k.asked(err) != nil {
 		return retry, nil //nolint:nilerr // the next look finds who has it: this process perhaps, if it was written all the same
 	}
 	k.mu.Lock()
@@ -245,7 +260,7 @@ func (k *Keeper) confirm(ctx context.Context) error {
 	if _, replaced := errors.AsType[*OwnedError](err); replaced {
 		return err
 	}
-	if err != nil {
+	if k.asked(err) != nil {
 		return nil //nolint:nilerr // unsure once the last confirmation is old enough
 	}
 	k.mu.Lock()

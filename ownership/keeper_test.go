@@ -342,8 +342,13 @@ func TestBusIsAway(t *testing.T) {
 	p.is(t, "for less than a bound", true)
 	s.pass(every+2*time.Second, p)
 	p.is(t, "for longer", false)
-	if st := p.Status(); !st.Owner || !strings.Contains(st.Waiting, "out of reach") {
+	if st := p.Status(); !st.Owner || !strings.HasSuffix(st.Waiting, "confirmed: "+errAway.Error()) {
 		t.Errorf("it says %+v", st)
+	}
+	other := s.start(store("b"), there)
+	other.due()
+	if st := other.Status(); st.Owner || !strings.HasSuffix(st.Waiting, "yet: "+errAway.Error()) {
+		t.Errorf("one that starts meanwhile says %+v", st)
 	}
 	s.bus.away = false
 	s.pass(every, p)
