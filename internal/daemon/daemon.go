@@ -243,6 +243,9 @@ func (d *daemon) openStore(context.Context) error {
 	if err := os.MkdirAll(d.DataDir, 0o700); err != nil {
 		return err
 	}
+	if err := hasRoom(d.DataDir); err != nil {
+		return err
+	}
 	s, err := boltstore.Open(filepath.Join(d.DataDir, StoreFile), boltstore.Options{Keys: d.files.keys, OnCorrupt: func(err error) {
 		d.Logger.Error("a damaged record was passed over; docs/RUNBOOK.md#amendsstoredamaged says what to do", slog.Any("error", err))
 	}})

@@ -3,6 +3,8 @@ package daemon
 import (
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -16,6 +18,20 @@ var ErrDisk = errors.New("the data directory cannot be written")
 // FullDisk reports whether err is of a disk, a quota or a file that takes no more.
 func FullDisk(err error) bool {
 	return slices.ContainsFunc([]syscall.Errno{syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG}, func(e syscall.Errno) bool { return errors.Is(err, e) })
+}
+
+// hasRoom reports why dir takes nothing, so that it is known before a server that lies in it as
+// well has waited for room.
+func hasRoom(dir string) (err error) {
+	f, err := os.Create(filepath.Join(dir, "room.tmp"))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close(), os.Remove(f.Name())) }()
+	if _, err := f.Write(make([]byte, 64<<10)); err != nil {
+		return err
+	}
+	return f.Sync()
 }
 
 // insufficientStorage is JetStream's code for a stream that there is no room for.
