@@ -61,11 +61,9 @@ func (c *lintCmd) Run(env *environment) error {
 	}
 	if printed := c.print(env.stdout, found, func(w *terminal.Stream) {
 		for _, d := range found {
-			w.Printf("ok  %s  %s  %.12s
-", d.Definition, plural.Of(d.Steps, "step", "steps"), d.Fingerprint)
+			w.Printf("ok  %s  %s  %.12s\n", d.Definition, plural.Of(d.Steps, "step", "steps"), d.Fingerprint)
 			for _, note := range d.Notes {
-				w.Printf("    note: %s
-", note)
+				w.Printf("    note: %s\n", note)
 			}
 		}
 	}); printed != nil {

@@ -57,7 +57,7 @@ func (c *storeCopyCmd) Run(env *environment) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	seen := newPace(env.stderr, c.File, "records", 0)
+	seen := newPace(env.stderr, c.File, "record", "records", 0)
 	err = s.Copy(env.ctx, c.File, boltstore.CopyOptions{Keys: toKeys, Progress: func(n int64) { seen.add(n - seen.done) }})
 	switch {
 	case errors.Is(err, os.ErrExist):
@@ -71,6 +71,6 @@ func (c *storeCopyCmd) Run(env *environment) (err error) {
 	if toKeys != nil {
 		sealed = "sealed"
 	}
-	_, _ = fmt.Fprintf(env.stdout, "%s: a copy of %s, %s; move it to %s when that is out of the way\n", c.File, from, sealed, from)
+	env.stdout.Printf("%s: a copy of %s, %s; move it to %s when that is out of the way\n", c.File, from, sealed, from)
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/amends-dev/amends/internal/plural"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/saga/definitionfile"
 )
@@ -33,7 +34,7 @@ func (c *tryCmd) Run(env *environment) error {
 		return err
 	}
 	if len(defs) != 1 {
-		return &exitError{code: ExitUsage, err: fmt.Errorf("%s holds %d definitions; name a file with one", c.File, len(defs))}
+		return &exitError{code: ExitUsage, err: fmt.Errorf("%s holds %s; name a file with one", c.File, plural.Of(len(defs), "definition", "definitions"))}
 	}
 	input, err := os.ReadFile(c.Input)
 	results := map[saga.StepName][]byte{}
@@ -48,6 +49,6 @@ func (c *tryCmd) Run(env *environment) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(env.stdout, "%s\n", request)
-	return err
+	env.stdout.Printf("%s\n", request)
+	return nil
 }
