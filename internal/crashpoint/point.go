@@ -81,6 +81,7 @@ var All = []string{
 	"boltstore: restore verified",
 	"boltstore: restore adopted",
 	"boltstore: restore named",
+	"boltstore: copy made",
 	"boltstore: tombstones dropped",
 	"boltstore: between slices of expired sagas",
 	"boltstore: journal of an ended saga removed",

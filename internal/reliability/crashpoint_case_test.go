@@ -60,6 +60,7 @@ var situations = map[string]situation{
 	"boltstore: restore verified":                       {"tool", restoring},
 	"boltstore: restore adopted":                        {"tool", restoring},
 	"boltstore: restore named":                          {"tool", restoring},
+	"boltstore: copy made":                              {"tool", copying},
 	"boltstore: journal of an ended saga removed":       {"tool", expiring},
 	"boltstore: before a tombstone":                     {"tool", expiring},
 	"boltstore: between slices of expired sagas":        {"tool", expiring},

@@ -358,6 +358,13 @@ func restoring(n *lane, c *crash) error {
 	})
 }
 
+// copying: the coordinator goes on with a copy.
+func copying(n *lane, c *crash) error {
+	return n.offline(c, func(file, scratch string) error {
+		return errors.Join(n.twice(c, "copy", file, scratch+"copy"), os.Rename(scratch+"copy", file))
+	})
+}
+
 func expiring(n *lane, c *crash) error {
 	return n.offline(c, func(file, _ string) error { return n.twice(c, "expire", file, "") })
 }

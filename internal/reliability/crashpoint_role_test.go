@@ -206,6 +206,8 @@ func work(ctx context.Context, s *boltstore.Store, verb, to string) error {
 		}
 		_, err = s.Backup(ctx, f)
 		return errors.Join(err, f.Close())
+	case "copy":
+		return s.Copy(ctx, to, boltstore.CopyOptions{})
 	case "expire":
 		_, _, err := s.Expire(ctx, late, time.Time{}, 1000)
 		return err

@@ -38,7 +38,7 @@ type CopyOptions struct {
 // freed pages; it is to take the store's place, and keeps its id, incarnation and claim.
 //
 // os.ErrExist: there is a file at path. store.ErrCorrupt: a record is damaged, and what
-// cannot be read cannot be sealed anew.
+// cannot be read cannot be sealed again.
 func (s *Store) Copy(ctx context.Context, path string, options CopyOptions) error {
 	if err := s.copy(ctx, path, options); err != nil {
 		return fmt.Errorf("copy store %s to %s: %w", s.info.Path, path, err)
