@@ -1,5 +1,7 @@
 package contract
 
+import "math"
+
 // MaxNumber bounds the numbers of attempts and of versions.
 const MaxNumber = 1<<31 - 1
 
@@ -8,18 +10,24 @@ const MaxNumber = 1<<31 - 1
 // or a zero in front. Numbers are parts of keys and subjects, and two spellings of one
 // attempt would be two of them.
 func ParseNumber(text string, least int) (n int, ok bool) {
-	if text == "" || len(text) > len("2147483647") || text[0] == '0' && len(text) > 1 {
+	long, ok := ParseLong(text)
+	if !ok || long < uint64(max(least, 0)) || long > MaxNumber {
 		return 0, false
 	}
-	var sum int64
+	return int(long), true
+}
+
+// ParseLong is ParseNumber for the numbers of 64 bits.
+func ParseLong(text string) (n uint64, ok bool) {
+	if text == "" || text[0] == '0' && len(text) > 1 {
+		return 0, false
+	}
 	for i := range len(text) {
-		if text[i] < '0' || text[i] > '9' {
+		digit := uint64(text[i] - '0')
+		if text[i] < '0' || text[i] > '9' || n > (math.MaxUint64-digit)/10 {
 			return 0, false
 		}
-		sum = 10*sum + int64(text[i]-'0')
+		n = 10*n + digit
 	}
-	if sum < int64(least) || sum > MaxNumber {
-		return 0, false
-	}
-	return int(sum), true
+	return n, true
 }

@@ -35,3 +35,18 @@ func TestParseNumber(t *testing.T) {
 		}
 	})
 }
+
+// TestParseLong: the same, up to the largest number of 64 bits.
+func TestParseLong(t *testing.T) {
+	for _, text := range []string{"", "00", "01", "+1", "-1", " 1", "1 ", "0x1", "１", "18446744073709551616", "18446744073709551625", "28446744073709551615", "100000000000000000000"} {
+		if n, ok := contract.ParseLong(text); ok {
+			t.Errorf("%q was read as %d", text, n)
+		}
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		number := rapid.Uint64().Draw(t, "number")
+		if n, ok := contract.ParseLong(strconv.FormatUint(number, 10)); !ok || n != number {
+			t.Fatalf("%d was read as %d, %v", number, n, ok)
+		}
+	})
+}

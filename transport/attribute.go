@@ -27,6 +27,7 @@ const (
 	AttrAttempt     = "ce-attempt"
 	AttrReplyTo     = "ce-replyto"
 	AttrExpires     = "ce-expirytime"
+	AttrOwner       = "ce-owner"
 	AttrReason      = "ce-reason"
 	AttrFinal       = "ce-final"
 	AttrCode        = "ce-code"
@@ -94,6 +95,9 @@ func (e *Envelope) Attributes(yield func(name, value string)) {
 	}
 	text(AttrReplyTo, e.ReplyTo)
 	moment(AttrExpires, e.Expires)
+	if e.Owner.Claim != 0 {
+		yield(AttrOwner, e.Owner.String())
+	}
 	text(AttrReason, e.Reason)
 	if e.Final {
 		yield(AttrFinal, "true")
@@ -171,6 +175,8 @@ func (e *Envelope) set(name, value string) (err error) {
 		err = CheckSubject(value)
 	case AttrExpires:
 		e.Expires, err = parseMoment(name, value)
+	case AttrOwner:
+		e.Owner, err = parseOwner(value)
 	case AttrReason:
 		e.Reason = Cut(value, MaxRefusal)
 	case AttrFinal:

@@ -2,6 +2,7 @@ package transport_test
 
 import (
 	"errors"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -38,6 +39,7 @@ func TestAttributesRoundTrip(t *testing.T) {
 			RetryAfter:  time.Duration(rapid.IntRange(0, 86_400_000).Draw(t, "retry after")) * time.Millisecond,
 			Time:        moment.Draw(t, "time"),
 			Expires:     moment.Draw(t, "expires"),
+			Owner:       rapid.SampledFrom([]transport.Owner{{}, {Store: "019ab1f2-0c4e-7d0a-9c1e-2f6a1b7c3d4e-0", Claim: 1_795_981_420}, {Store: "s", Claim: math.MaxUint64}}).Draw(t, "owner"),
 		}
 		var got transport.Envelope
 		want.Attributes(func(name, value string) {

@@ -44,6 +44,7 @@ type Envelope struct {
 	Attempt    int       // from 1
 	ReplyTo    string    // subject on which the answer is expected
 	Expires    time.Time // when nobody waits for this any more; zero: never
+	Owner      Owner     // of a command and an announcement: under whose claim on the prefix it was sent; zero: not said
 	Reason     string    // why: of a rejection, a failure, a parking, a dead letter
 	Final      bool      // of a failure: trying again cannot mend it
 	Code       string    // of a refused request: see Code

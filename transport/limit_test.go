@@ -26,7 +26,7 @@ func largest() transport.Envelope {
 		TraceParent: traceParent, TraceState: strings.Repeat("~", transport.MaxTraceState),
 		Saga: contract.SagaID(strings.Repeat("x", contract.MaxSagaIDLength)), Birth: math.MaxInt64, Definition: contract.DefinitionRef{Name: name, Version: contract.MaxNumber},
 		Step: contract.StepName(name), Direction: contract.Back, Attempt: contract.MaxNumber, ReplyTo: strings.Repeat("ÿ", transport.MaxSubject/2),
-		Expires: moment, Reason: text(transport.MaxReason), Final: true, Code: text(transport.MaxCode), RetryAfter: transport.MaxRetryAfter,
+		Expires: moment, Owner: transport.Owner{Store: strings.Repeat("s", transport.MaxStore), Claim: math.MaxUint64}, Reason: text(transport.MaxReason), Final: true, Code: text(transport.MaxCode), RetryAfter: transport.MaxRetryAfter,
 	}
 }
 
@@ -47,7 +47,7 @@ func TestLargestAttributesFit(t *testing.T) {
 			sum += len(name) + len(": ") + len(value) + len("\r\n")
 		}
 	})
-	const attributes = 20 // a new one needs a bound, a line in largest, and this number
+	const attributes = 21 // a new one needs a bound, a line in largest, and this number
 	if count != attributes {
 		t.Errorf("%d attributes are written, %d are bounded here", count, attributes)
 	}
@@ -109,7 +109,7 @@ func TestBounds(t *testing.T) {
 		transport.AttrID: 512, transport.AttrSource: 256, transport.AttrType: 128, transport.AttrContentType: 255, "content-type": 255,
 		transport.AttrReplyTo: 512, transport.AttrCode: 64, transport.AttrTime: 64, transport.AttrExpires: 64,
 		transport.AttrSaga: 128, transport.AttrBirth: 12, transport.AttrStep: 64, transport.AttrDefinition: 64, transport.AttrDirection: 4, transport.AttrAttempt: 19,
-		transport.AttrFinal: 5, transport.AttrRetryAfter: 10, transport.AttrSpecVersion: 3,
+		transport.AttrFinal: 5, transport.AttrRetryAfter: 10, transport.AttrSpecVersion: 3, transport.AttrOwner: 64 + 1 + 20,
 	} {
 		for _, n := range []int{most + 1, 70_000} {
 			err := new(transport.Envelope).SetAttribute(name, strings.Repeat("7", n))

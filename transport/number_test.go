@@ -38,6 +38,10 @@ var numbers = map[string]func(text string) bool{
 		var e transport.Envelope
 		return e.SetAttribute(transport.AttrRetryAfter, text) == nil && e.RetryAfter.Milliseconds() == 7
 	},
+	transport.AttrOwner: func(text string) bool {
+		var e transport.Envelope
+		return e.SetAttribute(transport.AttrOwner, "s/"+text) == nil && e.Owner == transport.Owner{Store: "s", Claim: 7}
+	},
 	transport.AttrDefinition: func(text string) bool {
 		var e transport.Envelope
 		return e.SetAttribute(transport.AttrDefinition, "checkout/"+text) == nil && e.Definition == contract.DefinitionRef{Name: "checkout", Version: 7}

@@ -35,6 +35,9 @@ var noon = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 
 const born contract.Birth = 1_795_262_400_000_000 // hod85snpc0
 
+// owner is who sends commands and announcements.
+var owner = transport.Owner{Store: "019aa61c-5e00-7c3d-8b1f-2a9d4c6e8f01-0", Claim: 1_795_262_300}
+
 // at is seconds after noon.
 func at(seconds float64) time.Time { return noon.Add(time.Duration(seconds * float64(time.Second))) }
 
@@ -67,6 +70,7 @@ func command() Example {
 		Attempt:     1,
 		ReplyTo:     answers + "do.1",
 		Expires:     at(30),
+		Owner:       owner,
 		Data:        []byte(charge),
 	}}
 }
@@ -164,6 +168,7 @@ func lifecycle() Example {
 		Source:      "/amends/coordinator",
 		Type:        transport.TypeLifecycle,
 		Time:        at(2.5),
+		Owner:       owner,
 		TraceParent: trace,
 		Saga:        "order-42",
 		Birth:       born,

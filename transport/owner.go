@@ -1,0 +1,31 @@
+package transport
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/amends-dev/amends/contract"
+)
+
+// Owner is a store's claim on the prefix: of all that have had one, the store with the highest
+// number owns the prefix (docs/adr/0025). Whoever has seen a higher number knows that what
+// comes under a lower one was sent by a coordinator that has been replaced.
+type Owner struct {
+	Store string // the store's id: letters, digits and -, at most MaxStore
+	Claim uint64 // grows with each claim on the prefix, whichever store makes it; 0: none
+}
+
+// MaxStore bounds the id of a store, in bytes.
+const MaxStore = 64
+
+// String is store/claim, as the attribute has it.
+func (o Owner) String() string { return o.Store + "/" + strconv.FormatUint(o.Claim, 10) }
+
+func parseOwner(value string) (o Owner, err error) {
+	store, number, _ := strings.Cut(value, "/")
+	claim, ok := contract.ParseLong(number)
+	if !ok || claim == 0 || store == "" || len(store) > MaxStore || strings.Trim(store, "-0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
+		return o, badAttribute(AttrOwner, value, "is not store/claim: the store's id, of letters, digits and -, and a number from 1 without a zero in front")
+	}
+	return Owner{Store: store, Claim: claim}, nil
+}
