@@ -24,10 +24,12 @@ type sender struct {
 	owner *ownership.Keeper
 }
 
-// Publish sends if this store owns the prefix. The server does not take for a duplicate what
-// an earlier owner has sent: that may be refused by whoever knows of this one.
+// Publish sends if this store owns the prefix, and says under which claim. The server does not
+// take for a duplicate what an earlier owner has sent: that may be refused by whoever knows of
+// this one.
 func (s sender) Publish(ctx context.Context, batch []transport.Envelope) []error {
-	if !s.owner.Sure() {
+	status := s.owner.Status()
+	if !status.Sure {
 		errs := make([]error, len(batch))
 		for i := range errs {
 			errs[i] = errUnsure
@@ -36,11 +38,13 @@ func (s sender) Publish(ctx context.Context, batch []transport.Envelope) []error
 	}
 	crashpoint.Here("coordinator: owner sends")
 	ours := make([]transport.Envelope, len(batch))
-	number := "." + strconv.FormatUint(s.owner.Number(), 36)
+	owner := transport.Owner{Store: status.Claim.Store, Claim: status.Claim.Number}
+	number := "." + strconv.FormatUint(owner.Claim, 36)
 	for i := range batch {
 		if ours[i] = batch[i]; ours[i].DedupID != "" {
 			ours[i].DedupID += number
 		}
+		ours[i].Owner = owner
 	}
 	return s.Bus.Publish(ctx, ours)
 }

@@ -3,6 +3,7 @@ package daemon_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -17,6 +18,7 @@ import (
 	"github.com/amends-dev/amends/internal/daemon"
 	"github.com/amends-dev/amends/ownership"
 	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/transport"
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
 )
 
@@ -201,5 +203,48 @@ func TestBusForgetsTheClaim(t *testing.T) {
 	h.carry(t)
 	if entry, err := looker.Claims().Read(t.Context()); err != nil || entry.Claim == nil {
 		t.Errorf("the claim is %+v, %v", entry.Claim, err)
+	}
+}
+
+// TestMessagesSayUnderWhichClaim: commands and announcements say it, so that a participant can
+// tell what a coordinator has sent that was replaced (I11).
+func TestMessagesSayUnderWhichClaim(t *testing.T) {
+	d := start(t, daemon.Config{DataDir: t.TempDir(), NATS: sharedServer(t), Definitions: []*saga.Definition{refund(t)}})
+	ask(t, d, func(ctx context.Context, c *client.Client) {
+		if _, err := c.Start(ctx, contract.DefinitionRef{Name: "refund"}, 1, client.ID("order-1")); err != nil {
+			t.Fatal(err)
+		}
+	})
+	looker, err := d.Connect(t.Context(), "looker")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = looker.Close() }()
+	entry, err := looker.Claims().Read(t.Context())
+	if err != nil || entry.Claim == nil {
+		t.Fatalf("the claim is %+v, %v", entry.Claim, err)
+	}
+	want := fmt.Sprintf("%s/%d", entry.Claim.Store, entry.Claim.Number)
+	js, err := jetstream.New(looker.Conn())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	for stream, subject := range map[string]string{"SAGA_COMMANDS": "saga.command.payment.>", "SAGA_LIFECYCLE": "saga.lifecycle.>"} {
+		s, err := js.Stream(ctx, stream)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := s.GetMsg(ctx, 1, jetstream.WithGetMsgSubject(subject))
+		for errors.Is(err, jetstream.ErrMsgNotFound) { // it is not sent yet
+			m, err = s.GetMsg(ctx, 1, jetstream.WithGetMsgSubject(subject))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := m.Header.Get(transport.AttrOwner); got != want {
+			t.Errorf("%s on %s says %q, want %q", transport.AttrOwner, m.Subject, got, want)
+		}
 	}
 }
