@@ -29,17 +29,17 @@ import (
 // settled (it should then come again), or what Check reports.
 //
 // An action that has no handler here is answered as failed, not final, so that the next
-// attempt may find a process that has one. Run hands such a command back to the bus
-// first.
+// attempt may find a process that has one. What a coordinator sent that has been replaced is
+// not answered, and its error is a *CommandError. Run hands such commands back to the bus first.
 //
 // Answer may be called from any goroutine, concurrently.
 func (p *Participant[Tx]) Answer(ctx context.Context, command *transport.Envelope) (*transport.Envelope, error) {
 	return p.answer(ctx, command, notHandedBack)
 }
 
-// answer is Answer with what becomes of a command whose action is not served here. Its
-// error is also a *handedBack.
-func (p *Participant[Tx]) answer(ctx context.Context, command *transport.Envelope, unknown func(*transport.Envelope) fate) (*transport.Envelope, error) {
+// answer is Answer with what becomes of a command that is not served here, and why it is not.
+// Its error is also a *handedBack.
+func (p *Participant[Tx]) answer(ctx context.Context, command *transport.Envelope, decide func(*transport.Envelope, error) fate) (*transport.Envelope, error) {
 	if err := p.Check(); err != nil {
 		return nil, err
 	}
@@ -58,11 +58,14 @@ func (p *Participant[Tx]) answer(ctx context.Context, command *transport.Envelop
 	}
 	final := false
 	if u, strange := errors.AsType[*unknownAction](err); strange {
-		f := unknown(&c)
+		f := decide(&c, err)
 		if err = visit.strange(u, f); f.delay > 0 {
 			return nil, err
 		}
 		final = f.final
+	}
+	if old, stale := errors.AsType[*replaced](err); stale {
+		return nil, visit.stale(old, decide(&c, err))
 	}
 	if err != nil {
 		answer = Answer{Outcome: contract.OutcomeFailed, Reason: cleanReason(err.Error())}
@@ -131,17 +134,37 @@ func (v *visit[Tx]) strange(u *unknownAction, f fate) error {
 	if f.delay == 0 {
 		return u
 	}
-	r := v.reportOf(Answer{Reason: cleanReason(u.Error())}, false)
+	return v.handBack(u, f)
+}
+
+// handBack tells the observer and the tracer of a command that goes back to the bus.
+func (v *visit[Tx]) handBack(why error, f fate) error {
+	r := v.reportOf(Answer{Reason: cleanReason(why.Error())}, false)
 	r.HandedBack = true
 	v.end(r)
 	v.p.options.onAnswer(r)
-	return &handedBack{u, f.delay}
+	return &handedBack{why, f.delay}
+}
+
+// stale tells of a command that a replaced coordinator sent, and returns the error of it.
+func (v *visit[Tx]) stale(old *replaced, f fate) error {
+	old.note = f.note
+	if f.delay > 0 {
+		v.log().Warn("a coordinator that was replaced still sends", LogReason, old.Error())
+		return v.handBack(old, f)
+	}
+	err := &CommandError{Reason: cleanReason(old.Error())}
+	v.report(Answer{Reason: err.Reason}, false)
+	return err
 }
 
 // settle finds the answer, under the lock of the step's entry. An error is a
 // rejection that is not recorded, or a failure.
 func (v *visit[Tx]) settle(ctx context.Context) (answer Answer, err error) {
 	c := v.command
+	if err := v.p.admit(ctx, c.Owner); err != nil {
+		return answer, err
+	}
 	in := input{request: body{c.ContentType, c.Data}}
 	if c.Direction == contract.Back {
 		if in, err = parseUndo(c.Data); err != nil {
@@ -188,6 +211,9 @@ func (v *visit[Tx]) decided(ctx context.Context, tx Tx, entry Entry, in input) (
 	}
 	if entry.Do.Outcome == contract.OutcomeCompleted {
 		in.result, in.recorded = body{data: entry.Do.Data}, true
+	}
+	if err := v.p.claims.check(v.command.Owner); err != nil { // while it waited for the lock
+		return Answer{}, false, err
 	}
 	v.called = v.handler.stranger == nil
 	crashpoint.Here("participant: before the handler")

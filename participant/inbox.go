@@ -36,7 +36,7 @@ type Inbox[Tx any] interface {
 type Work[Tx any] func(ctx context.Context, tx Tx, entry Entry) (next Entry, keep bool, err error)
 
 // StepKey names an entry: one step of one saga at one participant, in both
-// directions. A later saga with the same id has another birth, and entries of its own.
+// directions. One entry of a participant has neither saga, birth nor step (Claimed). A later saga with the same id has another birth, and entries of its own.
 type StepKey struct {
 	Participant string
 	Saga        contract.SagaID

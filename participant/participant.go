@@ -22,6 +22,7 @@ type Participant[Tx any] struct {
 	handlers map[string]handler[Tx] // by action; not changed once commands come
 	problems []error
 	unknown  notices // of actions that have no handler here
+	claims   claims
 }
 
 // handler is a registered function with its types erased.

@@ -166,7 +166,7 @@ func (r *runner[Tx]) answer(work context.Context, h *holding) {
 		}
 	}()
 	crashpoint.Here("participant: before answering")
-	answer, err := r.p.answer(work, h.delivery.Envelope(), func(c *transport.Envelope) fate { return r.unknown(c, h.delivery) })
+	answer, err := r.p.answer(work, h.delivery.Envelope(), func(c *transport.Envelope, why error) fate { return r.fate(c, why, h.delivery) })
 	var wrong *CommandError
 	var back *handedBack
 	switch {
@@ -183,10 +183,13 @@ func (r *runner[Tx]) answer(work context.Context, h *holding) {
 	}
 }
 
-// unknown is what becomes of a command whose action is not served here.
-func (r *runner[Tx]) unknown(c *transport.Envelope, d transport.Delivery) fate {
+// fate is what becomes of a command that is not served here.
+func (r *runner[Tx]) fate(c *transport.Envelope, why error, d transport.Delivery) fate {
 	now := time.Now()
 	f := fateOf(c, d.Redeliveries(), now)
+	if _, stale := errors.AsType[*replaced](why); stale {
+		f = staleFate(d.Redeliveries())
+	}
 	if f.delay > 0 && !r.back.take(now, f.delay) {
 		return fate{note: "; too many commands are handed back already"}
 	}

@@ -2,6 +2,7 @@ package participant
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -50,8 +51,8 @@ func stranger[Tx any](u *unknownAction) handler[Tx] {
 	}
 }
 
-// fate is what becomes of a command whose action is not served here: it is handed back
-// to the bus for a while, or answered as failed.
+// fate is what becomes of a command that is not served here: it is handed back to the bus for a
+// while, or answered as failed.
 type fate struct {
 	delay time.Duration // above 0: handed back, to be delivered again after it
 	final bool          // of the answer
@@ -82,12 +83,26 @@ func fateOf(c *transport.Envelope, redeliveries int, now time.Time) fate {
 	return fate{delay: delay}
 }
 
+// staleFate decides it for a command of a coordinator that was replaced: it is handed back
+// as often, and then it is a dead letter. It may be the newer claim that is wrong.
+func staleFate(redeliveries int) fate {
+	if redeliveries < 0 || redeliveries+1 >= MaxUnknownDeliveries {
+		return fate{}
+	}
+	return fate{delay: min(firstHandBack<<min(redeliveries, 10), maxHandBack), note: "; it is handed back"}
+}
+
 // notHandedBack is the fate of a command that Answer is given: it knows of no bus.
-func notHandedBack(*transport.Envelope) fate { return fateOf(nil, -1, time.Time{}) }
+func notHandedBack(c *transport.Envelope, why error) fate {
+	if _, stale := errors.AsType[*replaced](why); stale {
+		return staleFate(-1)
+	}
+	return fateOf(c, -1, time.Time{})
+}
 
 // handedBack is the error of a command that goes back to the bus.
 type handedBack struct {
-	*unknownAction
+	error
 	delay time.Duration
 }
 

@@ -130,6 +130,7 @@ var All = []string{
 	"participant: stopping, no more commands",
 	"participant: stopping, all served",
 	"participant: stopping, all published",
+	"participant: before the claim",
 	"participant: before the inbox",
 	"participant: before the handler",
 	"participant: after the handler",

@@ -2,6 +2,7 @@ package boltinbox
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"time"
 
@@ -23,11 +24,12 @@ func (i *Inbox) Keys(yield func(key contract.Key, recorded time.Time) error) err
 			return nil
 		}
 		return root.Bucket(entryBucket).ForEach(func(k, v []byte) error {
-			step, err := parseEntryKey(k)
-			var entry participant.Entry
-			if err == nil {
-				entry, err = decode(v)
+			entry, err := decode(v)
+			if err == nil && entry.Do.Outcome == participant.Claimed {
+				return nil // it has no saga
 			}
+			step, wrong := parseEntryKey(k)
+			err = cmp.Or(err, wrong)
 			if err != nil {
 				if damaged == nil {
 					damaged = &DamageError{Key: step, Err: err}

@@ -255,7 +255,7 @@ func (i Inbox[Tx]) races(t *testing.T) {
 
 func (i Inbox[Tx]) distinguishes(t *testing.T) {
 	base := newKey()
-	keys := slices.Repeat([]participant.StepKey{base}, 10)
+	keys := slices.Repeat([]participant.StepKey{base}, 11)
 	keys[1].Participant += "-other"
 	keys[2].Saga = contract.SagaID(bytes.ToUpper([]byte(base.Saga)))
 	keys[3].Step += "-other"
@@ -267,6 +267,8 @@ func (i Inbox[Tx]) distinguishes(t *testing.T) {
 	keys[7].Birth = base.Birth + 1
 	keys[8].Saga, keys[8].Birth = base.Saga+"-1", base.Birth
 	keys[9].Saga, keys[9].Birth = base.Saga+"-", base.Birth+36*36
+	// That of the newest claim.
+	keys[10] = participant.StepKey{Participant: "claim-" + uuid.NewString()[:8]}
 	for n, key := range keys {
 		i.wantEntry(t, key, participant.Entry{})
 		err := i.update(t, key, func(_ context.Context, _ Tx, e participant.Entry) (participant.Entry, bool, error) {
