@@ -2,7 +2,6 @@ package participant_test
 
 import (
 	"context"
-	"encoding/json"
 	"os"
 	"regexp"
 	"strings"
@@ -18,6 +17,7 @@ import (
 	"github.com/amends-dev/amends/transport"
 	"github.com/amends-dev/amends/transport/natsbus"
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
+	"github.com/amends-dev/amends/transport/transporttest"
 )
 
 // tap hears everything on a server.
@@ -123,7 +123,7 @@ func TestRequests(t *testing.T) {
 		t.Fatal(err)
 	}
 	w, blocks := &tap{t: t, sub: sub}, shown(t)
-	serveSubscriptions(t, coordinator)
+	transporttest.ServeSubscriptions(t, coordinator)
 	bus, err := natsbus.Connect(t.Context(), natsbus.Config{URL: server.ClientURL(), InboxPrefix: natsbus.InboxPrefix("payment")})
 	if err != nil {
 		t.Fatal(err)
@@ -158,33 +158,6 @@ func TestRequests(t *testing.T) {
 	close(slow)
 	stop()
 	w.onlyShown(blocks)
-}
-
-// serveSubscriptions answers the participant that asks for its consumer, as a coordinator does.
-func serveSubscriptions(t *testing.T, bus *natsbus.Bus) {
-	t.Helper()
-	stop, err := bus.Respond("saga.api.subscribe.payment", "coordinator", func(request *transport.Envelope, reply func(*transport.Envelope)) {
-		go func() {
-			var q transport.SubscribeQuery
-			if err := json.Unmarshal(request.Data, &q); err != nil {
-				t.Error(err)
-			}
-			answer, err := bus.Provide(context.Background(), "payment", q)
-			if err != nil {
-				reply(&transport.Envelope{Code: string(transport.CodeUnavailable), Reason: err.Error()})
-				return
-			}
-			data, err := json.Marshal(answer)
-			if err != nil {
-				t.Error(err)
-			}
-			reply(&transport.Envelope{Data: data})
-		}()
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(stop)
 }
 
 // onlyShown: what the participant sent is what is shown, but for the settings of the second

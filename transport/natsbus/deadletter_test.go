@@ -17,6 +17,7 @@ import (
 	"github.com/amends-dev/amends/transport"
 	"github.com/amends-dev/amends/transport/natsbus"
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
+	"github.com/amends-dev/amends/transport/transporttest"
 )
 
 // answers subscribes as a coordinator does.
@@ -433,7 +434,7 @@ func TestPoisonedCommand(t *testing.T) {
 	defer natsbus.SetLetterPause(20 * time.Millisecond)()
 	users := start(t, embedded.Config{Port: -1, UsersFile: usersFile(t), Account: natsbus.Account})
 	owner := connect(t, users, asOwner)
-	serveSubscriptions(t, owner)
+	transporttest.ServeSubscriptions(t, owner)
 	participant := connect(t, users, func(c *natsbus.Config) {
 		c.User, c.Password, c.Provision, c.InboxPrefix = "inventory", "inventory", natsbus.Ask, natsbus.InboxPrefix("inventory")
 		c.PublishTimeout = 100 * time.Millisecond // a publish that is not allowed is not answered
@@ -488,7 +489,7 @@ func TestCloseMovesDeadLetters(t *testing.T) {
 func TestCloseDespiteALetter(t *testing.T) {
 	users := start(t, embedded.Config{Port: -1, UsersFile: usersFile(t), Account: natsbus.Account})
 	owner := connect(t, users, asOwner)
-	serveSubscriptions(t, owner)
+	transporttest.ServeSubscriptions(t, owner)
 	tried := make(chan struct{}, 1)
 	participant := connect(t, users, func(c *natsbus.Config) {
 		c.User, c.Password, c.InboxPrefix = "inventory", "inventory", natsbus.InboxPrefix("inventory")

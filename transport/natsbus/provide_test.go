@@ -15,6 +15,7 @@ import (
 	"github.com/amends-dev/amends/transport"
 	"github.com/amends-dev/amends/transport/natsbus"
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
+	"github.com/amends-dev/amends/transport/transporttest"
 )
 
 // A participant that has no right to make a consumer has it made as it needs it, and again
@@ -22,7 +23,7 @@ import (
 func TestAsk(t *testing.T) {
 	server := start(t, embedded.Config{Port: -1, UsersFile: usersFile(t), Account: natsbus.Account})
 	owner := connect(t, server, asOwner)
-	serveSubscriptions(t, owner)
+	transporttest.ServeSubscriptions(t, owner)
 	participant := connect(t, server, func(c *natsbus.Config) {
 		c.User, c.Password, c.Provision, c.InboxPrefix = "inventory", "inventory", natsbus.Ask, natsbus.InboxPrefix("inventory")
 	})
@@ -75,7 +76,7 @@ func TestAskWaitsForACoordinator(t *testing.T) {
 		opened <- source
 	}()
 	eventually(t, "it says what it waits for", func() bool { return strings.Contains(log.String(), "waiting for the coordinator") })
-	serveSubscriptions(t, owner)
+	transporttest.ServeSubscriptions(t, owner)
 	source := <-opened
 	insist(t, owner, command("a"))
 	await(t, source, "a")
