@@ -122,7 +122,11 @@ func TestWatchAFilter(t *testing.T) {
 	if _, err := w.Operate(within(t), connect.NewRequest(&apiv1.OperateRequest{Id: "old", Decision: &apiv1.Decision{Verb: "abandon", By: "kim", Reason: "enough"}})); err != nil {
 		t.Fatal(err)
 	}
-	if m := parked.next(); m.Saga.GetId() != "old" || !m.Left || m.Saga.Ended == nil {
+	m := parked.next()
+	for m.Saga.GetId() == "new" && m.Saga.Phase == "parked" { // as it stands, once more: one change was told ahead of the other
+		m = parked.next()
+	}
+	if m.Saga.GetId() != "old" || !m.Left || m.Saga.Ended == nil {
 		t.Errorf("what was abandoned: %v", m)
 	}
 	changes.until("new", "parked")

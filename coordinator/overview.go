@@ -158,7 +158,7 @@ func (c *Coordinator) apiParticipants(ctx context.Context, _ *transport.Envelope
 	for i := range load.Consumers {
 		if n := &load.Consumers[i]; n.Stream == transport.Commands {
 			p := of(n.Name)
-			p.Unknown = false
+			p.Unknown = n.Asking == 0 && n.Delivered.IsZero() // the subscription is made for whoever is expected
 			p.Waiting, p.InFlight, p.Redelivered, p.Listening = int64(n.Pending), int64(n.InFlight), int64(n.Redelivered), n.Asking > 0 || c.config.Clock().Sub(n.Delivered) < standsAfter
 		}
 	}

@@ -3367,7 +3367,7 @@ type Participant struct {
 	Latency *Latency `protobuf:"bytes,8,opt,name=latency" json:"latency,omitempty"`
 	// Names of the actions that registered definitions ask of it.
 	Actions []string `protobuf:"bytes,9,rep,name=actions" json:"actions,omitempty"`
-	// The bus knows no consumer for it: nobody of this name was ever there.
+	// Nobody of this name has ever asked the bus for commands, as far as the bus can tell.
 	Unknown       bool `protobuf:"varint,10,opt,name=unknown" json:"unknown,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
