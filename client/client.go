@@ -64,9 +64,10 @@ func (c *Client) Start(ctx context.Context, d Definition, input any, options ...
 
 // starting makes the call that starts a saga.
 func (c *Client) starting(verb string, d Definition, input any, options []StartOption) (*call, error) {
-	e := transport.Envelope{Definition: d.Ref(), ContentType: transport.JSON}
+	q := &call{verb: verb, envelope: transport.Envelope{Definition: d.Ref(), ContentType: transport.JSON}, moves: true, patient: c.patient}
+	e := &q.envelope
 	for _, o := range options {
-		o.start(&e)
+		o.start(e)
 	}
 	if e.Saga == "" {
 		id, err := uuid.NewV7()
@@ -87,7 +88,7 @@ func (c *Client) starting(verb string, d Definition, input any, options []StartO
 		return nil, invalid(verb, e.Saga, fmt.Errorf("write the input as JSON: %w", err))
 	}
 	e.Data = data
-	return &call{verb: verb, envelope: e, moves: true, patient: c.patient}, nil
+	return q, nil
 }
 
 // Get answers where a saga stands. A saga that ended and was removed answers
