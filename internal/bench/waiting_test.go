@@ -2,6 +2,7 @@ package bench
 
 import (
 	"runtime"
+	"runtime/metrics"
 	"sync"
 	"testing"
 
@@ -12,7 +13,7 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
 )
 
-// TestWaitingTakesLittle: a caller who waits for his saga has a stack of 4 kB, some of
+// TestWaitingTakesLittle: a caller who waits for its saga has a stack of 4 kB, some of
 // them one of 8, and a few kilobytes beside it, the bus's included. With a hundred
 // thousand of them that is the memory of the process. (client.TestShallow counts what
 // is on the stack.)
@@ -67,6 +68,7 @@ func whileWaiting(callers int, replies <-chan func(*transport.Envelope), call fu
 	for i := range held {
 		held[i] = <-replies
 	}
+	parked()
 	after := inUse()
 	for _, reply := range held {
 		reply(&transport.Envelope{Data: []byte(`{"phase":"completed"}`)})
@@ -85,6 +87,15 @@ func shallow(n int) (stop func()) {
 		idle.Go(func() { <-end })
 	}
 	return func() { close(end); idle.Wait() }
+}
+
+// parked waits until no goroutine has anything to do: a caller whose request has been sent with
+// that of another one, and who was not on a processor since, is still where it sends.
+func parked() {
+	runnable := []metrics.Sample{{Name: "/sched/goroutines/runnable:goroutines"}}
+	for metrics.Read(runnable); runnable[0].Value.Uint64() > 0; metrics.Read(runnable) {
+		runtime.Gosched()
+	}
 }
 
 // inUse is memory in use once stacks have shrunk to what is needed of them.
