@@ -6,12 +6,12 @@ import (
 	"net/url"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/amends-dev/amends/internal/daemon"
+	"github.com/amends-dev/amends/internal/natstest"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/transport"
 )
@@ -114,7 +114,7 @@ type wire struct {
 
 func newWire(t *testing.T, server string) *wire {
 	t.Helper()
-	conn, err := nats.Connect(server, nats.Timeout(time.Minute))
+	conn, err := natstest.Connect(server)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/daemon"
+	"github.com/amends-dev/amends/internal/natstest"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/transport/natsbus"
 )
@@ -38,7 +39,7 @@ var errands = []string{
 	"_INBOX.abc",
 }
 
-// TestReplySubjects: the server asks whether somebody may publish, and not whether he may
+// TestReplySubjects: the server asks whether somebody may publish, and not whether it may
 // also where he wants the reply. Whatever a participant or a caller names there, in each
 // request that it may make, nothing is published in the coordinator's account on a subject
 // that it may not publish on itself.
@@ -93,7 +94,7 @@ func TestReplySubjectsInOneAccount(t *testing.T) {
 func separate(t *testing.T, lenient bool, arguments ...string) (*harbour, *nats.Conn) {
 	t.Helper()
 	h := external(t, lenient, append(arguments, "coordinator:amends", "responder:amends-requests")...)
-	nc, err := nats.Connect(h.url, nats.UserInfo(watcher, watcher), nats.Timeout(time.Minute))
+	nc, err := natstest.Connect(h.url, nats.UserInfo(watcher, watcher))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/daemon"
+	"github.com/amends-dev/amends/internal/natstest"
 	"github.com/amends-dev/amends/participant"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/transport"
@@ -59,7 +60,7 @@ func withNeighbours(t *testing.T, change func(*daemon.Config)) *neighbours {
 		change(&config)
 	}
 	n := &neighbours{t: t, running: start(t, config)}
-	nc, err := nats.Connect(server.ClientURL(), nats.Timeout(time.Minute))
+	nc, err := natstest.Connect(server.ClientURL())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,7 +213,7 @@ func TestShareOfOpenSagas(t *testing.T) {
 	n.start("away", 10, 10)
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
-	nc, err := nats.Connect(n.running.NATS, nats.Timeout(time.Minute))
+	nc, err := natstest.Connect(n.running.NATS)
 	if err != nil {
 		t.Fatal(err)
 	}

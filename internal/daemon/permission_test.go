@@ -21,6 +21,7 @@ import (
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/cli"
 	"github.com/amends-dev/amends/internal/daemon"
+	"github.com/amends-dev/amends/internal/natstest"
 	"github.com/amends-dev/amends/participant"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/transport"
@@ -186,7 +187,7 @@ func TestPermissionsSuffice(t *testing.T) {
 		"without trusting":   {nats.Secure(&tls.Config{MinVersion: tls.VersionTLS12}), nats.UserInfo("payment", passwords["payment"])},
 		"an old TLS version": {nats.Secure(&tls.Config{RootCAs: h.tls.RootCAs, ServerName: h.tls.ServerName, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}), nats.UserInfo("payment", passwords["payment"])},
 	} {
-		if nc, err := nats.Connect(d.NATS, append(options, nats.Timeout(time.Minute))...); err == nil {
+		if nc, err := natstest.Connect(d.NATS, options...); err == nil {
 			nc.Close()
 			t.Errorf("%s is let in", name)
 		}
@@ -211,7 +212,7 @@ func (h *harbour) connection(t *testing.T, user string) (nc *nats.Conn, violatio
 	if h.tls != nil {
 		options = append(options, nats.Secure(h.tls))
 	}
-	nc, err := nats.Connect(h.url, options...)
+	nc, err := natstest.Connect(h.url, options...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -375,7 +376,7 @@ func TestResponderIsNeeded(t *testing.T) {
 // answer sent in another's name by having it replayed (I9).
 func TestForgedDeadLetter(t *testing.T) {
 	d := start(t, daemon.Config{DataDir: t.TempDir(), Definitions: []*saga.Definition{checkout()}})
-	nc, err := nats.Connect(d.NATS, nats.Timeout(time.Minute))
+	nc, err := natstest.Connect(d.NATS)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,10 +8,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"connectrpc.com/connect"
-	"github.com/nats-io/nats.go"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
@@ -19,6 +17,7 @@ import (
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/cli"
 	"github.com/amends-dev/amends/internal/daemon"
+	"github.com/amends-dev/amends/internal/natstest"
 	"github.com/amends-dev/amends/participant"
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 	"github.com/amends-dev/amends/proto/amends/api/v1/apiv1connect"
@@ -129,7 +128,7 @@ func watched(ctx context.Context, t *testing.T, c apiv1connect.CoordinatorServic
 // bury sends an answer that cannot be understood.
 func bury(ctx context.Context, t *testing.T, d running, c apiv1connect.CoordinatorServiceClient) proto.Message {
 	t.Helper()
-	nc, err := nats.Connect(d.NATS, nats.Timeout(time.Minute))
+	nc, err := natstest.Connect(d.NATS)
 	if err != nil {
 		t.Fatal(err)
 	}

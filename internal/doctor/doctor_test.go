@@ -19,6 +19,7 @@ import (
 
 	"github.com/amends-dev/amends/internal/daemon"
 	"github.com/amends-dev/amends/internal/doctor"
+	"github.com/amends-dev/amends/internal/natstest"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/transport"
 	"github.com/amends-dev/amends/transport/natsbus"
@@ -115,7 +116,7 @@ func TestNobodyIsThere(t *testing.T) {
 // Each thing that is wrong in a running system is found.
 func TestWhatIsWrong(t *testing.T) {
 	dir, a := running(t, "10m")
-	nc, err := nats.Connect(a.NATS, nats.Timeout(time.Minute))
+	nc, err := natstest.Connect(a.NATS)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -256,7 +257,7 @@ func TestDrift(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer server.Shutdown()
-	nc, err := nats.Connect(server.ClientURL(), nats.Timeout(time.Minute))
+	nc, err := natstest.Connect(server.ClientURL())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,10 +12,10 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/amends-dev/amends/internal/natstest"
 )
 
 // system is everything that runs, and the roads between.
@@ -108,7 +108,7 @@ func (s *system) wipe() error {
 func (s *system) byHand(do func(context.Context, jetstream.JetStream) error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
-	nc, err := nats.Connect(s.server.Load().(string), nats.Timeout(time.Minute))
+	nc, err := natstest.Connect(s.server.Load().(string))
 	if err != nil {
 		return err
 	}

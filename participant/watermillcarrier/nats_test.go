@@ -7,8 +7,8 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill"
 	"github.com/ThreeDotsLabs/watermill/message"
-	"github.com/nats-io/nats.go"
 
+	"github.com/amends-dev/amends/internal/natstest"
 	"github.com/amends-dev/amends/participant/watermillcarrier"
 	"github.com/amends-dev/amends/transport"
 	"github.com/amends-dev/amends/transport/natsbus"
@@ -30,7 +30,7 @@ func TestNATS(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer bus.Close()
-	conn, err := nats.Connect(server.ClientURL(), nats.Timeout(time.Minute))
+	conn, err := natstest.Connect(server.ClientURL())
 	if err != nil {
 		t.Fatal(err)
 	}

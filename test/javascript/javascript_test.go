@@ -17,6 +17,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/amends-dev/amends/internal/natstest"
 	"github.com/amends-dev/amends/internal/wiretest"
 	"github.com/amends-dev/amends/transport/natsbus"
 )
@@ -185,7 +186,7 @@ type coordinator struct {
 func newCoordinator(t *testing.T) *coordinator {
 	t.Helper()
 	url := newServer(t)
-	nc, err := nats.Connect(url, nats.Timeout(time.Minute), nats.UserInfo("coordinator", password))
+	nc, err := natstest.Connect(url, nats.UserInfo("coordinator", password))
 	if err != nil {
 		t.Fatal(err)
 	}

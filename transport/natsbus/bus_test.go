@@ -12,6 +12,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/internal/natstest"
 	"github.com/amends-dev/amends/transport"
 	"github.com/amends-dev/amends/transport/natsbus"
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
@@ -282,7 +283,7 @@ func TestStreamPurged(t *testing.T) {
 // A bus over a connection of the caller's leaves it open.
 func TestForeignConnection(t *testing.T) {
 	server := start(t, embedded.Config{})
-	nc, err := nats.Connect("", nats.Timeout(time.Minute), server.InProcess())
+	nc, err := natstest.Connect("", server.InProcess())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 
+	"github.com/amends-dev/amends/internal/natstest"
 	"github.com/amends-dev/amends/transport"
 	"github.com/amends-dev/amends/transport/natsbus"
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
@@ -25,7 +26,7 @@ func TestCallersAreToldApart(t *testing.T) {
 		reply(&transport.Envelope{Type: transport.TypeReply})
 	})
 	ask := func(name string, options ...nats.Option) string {
-		c, err := nats.Connect("", append(options, s.InProcess(), nats.Name(name))...)
+		c, err := natstest.Connect("", append(options, s.InProcess(), nats.Name(name))...)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -90,7 +91,7 @@ func TestCallersOfAccounts(t *testing.T) {
 		reply(&transport.Envelope{Type: transport.TypeReply})
 	})
 	for _, user := range []string{"shop", "crm"} {
-		c, err := nats.Connect(s.ClientURL(), nats.UserInfo(user, "x"))
+		c, err := natstest.Connect(s.ClientURL(), nats.UserInfo(user, "x"))
 		if err != nil {
 			t.Fatal(err)
 		}

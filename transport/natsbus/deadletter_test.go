@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/amends-dev/amends/internal/natstest"
 	"github.com/amends-dev/amends/transport"
 	"github.com/amends-dev/amends/transport/natsbus"
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
@@ -366,7 +367,7 @@ func TestSubjectThatBreaksConnections(t *testing.T) {
 			return connect(t, s, func(c *natsbus.Config) { c.Options = append(c.Options, s.InProcess()) })
 		}, 3},
 		{"on the caller's connection", func(t *testing.T, s *embedded.Server) *natsbus.Bus {
-			nc, err := nats.Connect(s.ClientURL(), nats.Timeout(time.Minute), nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond))
+			nc, err := natstest.Connect(s.ClientURL(), nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -6,9 +6,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/amends-dev/amends/internal/natstest"
 	"github.com/amends-dev/amends/transport"
 	"github.com/amends-dev/amends/transport/natsbus"
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
@@ -87,7 +87,7 @@ func TestExpiryOfAnEarlierStream(t *testing.T) {
 	for name, provision := range map[string]natsbus.Provisioning{"ours": natsbus.Create, "another's": natsbus.Verify} {
 		t.Run(name, func(t *testing.T) {
 			server := start(t, embedded.Config{})
-			nc, err := nats.Connect("", nats.Timeout(time.Minute), server.InProcess())
+			nc, err := natstest.Connect("", server.InProcess())
 			if err != nil {
 				t.Fatal(err)
 			}

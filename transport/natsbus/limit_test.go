@@ -6,9 +6,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/amends-dev/amends/internal/natstest"
 	"github.com/amends-dev/amends/transport"
 	"github.com/amends-dev/amends/transport/natsbus"
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
@@ -45,7 +45,7 @@ func TestDrift(t *testing.T) {
 		{"no ack", change(func(c *jetstream.StreamConfig) { c.NoAck = true }), "no_ack"},
 	}
 	server := start(t, embedded.Config{})
-	nc, err := nats.Connect("", nats.Timeout(time.Minute), server.InProcess())
+	nc, err := natstest.Connect("", server.InProcess())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,7 +134,7 @@ func TestLargestMessage(t *testing.T) {
 // With Verify a missing stream is an error.
 func TestVerify(t *testing.T) {
 	server := start(t, embedded.Config{})
-	nc, err := nats.Connect("", nats.Timeout(time.Minute), server.InProcess())
+	nc, err := natstest.Connect("", server.InProcess())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,9 +12,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
-	"github.com/nats-io/nats.go"
 
 	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/internal/natstest"
 	"github.com/amends-dev/amends/transport"
 	"github.com/amends-dev/amends/transport/natsbus"
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
@@ -87,7 +87,7 @@ func TestLargestMessageLives(t *testing.T) {
 // A server that would refuse what a saga may need is refused, with what to set.
 func TestSmallPayloadIsRefused(t *testing.T) {
 	server := start(t, embedded.Config{MaxPayload: natsbus.MinPayload - 1})
-	nc, err := nats.Connect("", nats.Timeout(time.Minute), server.InProcess())
+	nc, err := natstest.Connect("", server.InProcess())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -132,9 +132,10 @@ func TestConsumersArePutRight(t *testing.T) {
 		if err := js.DeleteConsumer(within(t), "SAGA_COMMANDS", "inventory"); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := js.CreateOrUpdateConsumer(within(t), "SAGA_COMMANDS", wrong); err != nil {
-			t.Fatalf("%s: %v", name, err)
-		}
+		eventually(t, name, func() bool { // not while it is being put right
+			_, err := js.CreateOrUpdateConsumer(within(t), "SAGA_COMMANDS", wrong)
+			return err == nil
+		})
 		are(name, "inventory", "payment") // put right, or made over while it was missing
 	}
 	if err := js.DeleteConsumer(within(t), "SAGA_COMMANDS", "payment"); err != nil {

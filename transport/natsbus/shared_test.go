@@ -10,6 +10,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/amends-dev/amends/internal/natstest"
 	"github.com/amends-dev/amends/transport"
 	"github.com/amends-dev/amends/transport/natsbus"
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
@@ -25,7 +26,7 @@ func TestTwoBusesOnOneConnection(t *testing.T) {
 	}
 	server := start(t, embedded.Config{Port: -1, UsersFile: file, Account: natsbus.Account})
 	var disconnects, violations atomic.Int64 // that the caller was told of
-	nc, err := nats.Connect(server.ClientURL(), nats.Timeout(time.Minute),
+	nc, err := natstest.Connect(server.ClientURL(),
 		nats.UserInfo("some", "some"), nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond),
 		nats.DisconnectErrHandler(func(*nats.Conn, error) { disconnects.Add(1) }),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {

@@ -8,9 +8,9 @@ import (
 	"github.com/ThreeDotsLabs/watermill"
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/ThreeDotsLabs/watermill/pubsub/gochannel"
-	"github.com/nats-io/nats.go"
 	"go.uber.org/goleak"
 
+	"github.com/amends-dev/amends/internal/natstest"
 	"github.com/amends-dev/amends/transport"
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
 	"github.com/amends-dev/amends/transport/natsbus/natswatermill"
@@ -86,7 +86,7 @@ func TestConformanceOverNATS(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Cleanup(server.Shutdown)
-			nc, err := nats.Connect("", nats.Timeout(time.Minute), server.InProcess())
+			nc, err := natstest.Connect("", server.InProcess())
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -4,11 +4,11 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/nats-io/nats.go"
 	"go.uber.org/goleak"
 
+	"github.com/amends-dev/amends/internal/natstest"
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
 )
 
@@ -23,7 +23,7 @@ func TestInProcess(t *testing.T) {
 	if url := server.ClientURL(); url != "" {
 		t.Errorf("it listens on %s", url)
 	}
-	nc, err := nats.Connect("", nats.Timeout(time.Minute), server.InProcess())
+	nc, err := natstest.Connect("", server.InProcess())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,10 +44,10 @@ func TestPassword(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer server.Shutdown()
-	if _, err := nats.Connect(server.ClientURL(), nats.Timeout(time.Minute)); err == nil {
+	if _, err := natstest.Connect(server.ClientURL()); err == nil {
 		t.Error("connected without a password")
 	}
-	nc, err := nats.Connect(server.ClientURL(), nats.Timeout(time.Minute), nats.UserInfo("amends", "secret"))
+	nc, err := natstest.Connect(server.ClientURL(), nats.UserInfo("amends", "secret"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"go.uber.org/goleak"
 
+	"github.com/amends-dev/amends/internal/natstest"
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
 	"github.com/amends-dev/amends/transport/natsbus/natswatermill"
 )
@@ -87,7 +88,7 @@ func (b *broker) restart() error {
 }
 
 func (b *broker) connect() *nats.Conn {
-	nc, err := nats.Connect(b.server.ClientURL(), nats.Timeout(time.Minute), nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond), nats.ReconnectJitter(0, 0))
+	nc, err := natstest.Connect(b.server.ClientURL(), nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond), nats.ReconnectJitter(0, 0))
 	if err != nil {
 		b.t.Fatal(err)
 	}

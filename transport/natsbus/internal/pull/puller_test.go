@@ -5,8 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go"
-
+	"github.com/amends-dev/amends/internal/natstest"
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
 	"github.com/amends-dev/amends/transport/natsbus/internal/pull"
 )
@@ -19,7 +18,7 @@ func TestRequestsAreNotInStep(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer server.Shutdown()
-	nc, err := nats.Connect(server.ClientURL(), nats.Timeout(time.Minute))
+	nc, err := natstest.Connect(server.ClientURL())
 	if err != nil {
 		t.Fatal(err)
 	}
