@@ -112,16 +112,17 @@ func (m *mapper) step(i int) []Problem {
 	if issues.Err() != nil {
 		return slices.Concat(use.problems, m.issues(issues, parsed.NativeRep().Expr()), m.apart(do, parsed.NativeRep()))
 	}
-	program, err := m.env.Program(checked, programOptions(maxCost)...)
+	tree := checked.NativeRep()
+	read := readingOf(tree)
+	program, err := m.env.Program(checked, programOptions(read, maxCost)...)
 	var quick cel.Program
 	if err == nil {
-		quick, err = m.env.Program(checked, programOptions(quickCost)...)
+		quick, err = m.env.Program(checked, programOptions(read, quickCost)...)
 	}
 	if err != nil {
 		return append(use.problems, Problem{
 			What: "the expression cannot be planned: " + shorten(err.Error()), Mend: "simplify it"})
 	}
-	tree := checked.NativeRep()
 	guard := &guard{ast: tree, types: m.types}
 	guard.walk(tree.Expr(), nil)
 	fit := &fitter{ast: tree, types: m.types}

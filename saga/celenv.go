@@ -73,7 +73,8 @@ func mappingEnv(t *objectTypes, input *Schema) (*cel.Env, error) {
 	)
 }
 
-// programOptions are the same for every mapping, but for what it may cost.
-func programOptions(most uint64) []cel.ProgramOption {
-	return []cel.ProgramOption{cel.CostTracking(pricing{}), cel.CostLimit(most), cel.CustomDecoratorV2(price)}
+// programOptions are the same for every mapping, but for how its nodes are read and what it
+// may cost.
+func programOptions(read *reading, most uint64) []cel.ProgramOption {
+	return []cel.ProgramOption{cel.CostTracking(pricing{}), cel.CostLimit(most), cel.CustomDecoratorV2(read.decorate)}
 }

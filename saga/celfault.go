@@ -32,7 +32,7 @@ const (
 	faultNone       fault = "an optional value is not there; end it with .orValue(…)"
 	faultBuild      fault = "a list or map cannot be made: a key is there twice, or ? stands before what is not optional"
 	faultNotJSON    fault = "is not JSON"
-	faultInteger    fault = "is no integer of 64 bits"
+	faultInteger    fault = "is no integer of 64 bits, written without fraction and exponent"
 	faultNumber     fault = "is a number that is out of range"
 	faultForm       fault = "the value has no form in JSON; convert it, for example with string()"
 	faultMapKey     fault = "a map key is not a string, or is one twice as JSON; use strings as keys"

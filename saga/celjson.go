@@ -64,6 +64,8 @@ func (w *jsonWriter) value(v ref.Val) error {
 			return &dataFault{fault: faultForm, full: fmt.Sprintf("the number %v has no form in JSON", float64(v))}
 		}
 		return w.plain(float64(v))
+	case *written:
+		return w.plain(v.text)
 	case types.Bytes:
 		return w.plain(base64.StdEncoding.EncodeToString(v))
 	case types.Timestamp:

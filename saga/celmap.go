@@ -15,8 +15,9 @@ import (
 // every time (I6).
 type sortedMap struct {
 	traits.Mapper
-	keys []ref.Val
-	size uint32 // 0: not worked out yet
+	keys  []ref.Val
+	size  uint32  // 0: not worked out yet
+	plain ref.Val // with plain values; nil: not asked for yet
 }
 
 func newSortedMap(values map[ref.Val]ref.Val) *sortedMap {

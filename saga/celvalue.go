@@ -92,10 +92,10 @@ func (o *object) Equal(other ref.Val) ref.Val {
 	return types.Equal(o.asMap(), its.asMap())
 }
 
-// asMap is the object as a value of which nothing is known.
+// asMap is the object as a plain value of which nothing is known.
 func (o *object) asMap() ref.Val {
 	if o.plain == nil {
-		o.plain = value(nil, o.raw, o.where)
+		o.plain, _ = deeplyPlain(value(nil, o.raw, o.where))
 	}
 	return o.plain
 }
@@ -173,7 +173,11 @@ func value(s *Schema, raw any, where string) ref.Val {
 		}
 	case json.Number:
 		if s.Kind == SchemaInt || s.Kind == SchemaDouble {
-			return number(v, s.Kind == SchemaDouble, where)
+			n := number(v, s.Kind == SchemaDouble, where)
+			if types.IsError(n) {
+				return n
+			}
+			return withText(n, v)
 		}
 	case []any:
 		if s.Kind == SchemaList {
@@ -201,7 +205,7 @@ func anyValue(raw any, where string) ref.Val {
 		if u, err := strconv.ParseUint(string(v), 10, 64); err == nil && u > math.MaxInt64 {
 			return types.Uint(u)
 		}
-		return number(v, strings.ContainsAny(string(v), ".eE"), where)
+		return withText(number(v, isDouble(v), where), v)
 	case []any:
 		return list(nil, v, where)
 	case map[string]any:
@@ -234,7 +238,8 @@ func stringMap(items *Schema, raw map[string]any, where string) ref.Val {
 	return newSortedMap(values)
 }
 
-// number reads a number without losing a digit of an integer.
+// number is the plain value of a number: a double, or an integer of 64 bits, which has
+// neither a fraction nor an exponent.
 func number(n json.Number, double bool, where string) ref.Val {
 	if double {
 		f, err := strconv.ParseFloat(string(n), 64)
@@ -243,16 +248,15 @@ func number(n json.Number, double bool, where string) ref.Val {
 		}
 		return types.Double(f)
 	}
-	if i, err := strconv.ParseInt(string(n), 10, 64); err == nil {
-		return types.Int(i)
+	i, err := strconv.ParseInt(string(n), 10, 64)
+	if err != nil {
+		return faulty(where, faultInteger, "is %s, which is no integer of 64 bits, written without fraction and exponent", shorten(string(n)))
 	}
-	const exact = 1 << 53
-	f, err := strconv.ParseFloat(string(n), 64)
-	if err == nil && strings.ContainsAny(string(n), ".eE") && f == math.Trunc(f) && math.Abs(f) <= exact {
-		return types.Int(int64(f)) // 3.0 is an integer that somebody wrote as a double
-	}
-	return faulty(where, faultInteger, "is %s, which is no integer of 64 bits", shorten(string(n)))
+	return types.Int(i)
 }
+
+// isDouble reports whether a number of which no schema says what it is, is a double.
+func isDouble(n json.Number) bool { return strings.ContainsAny(string(n), ".eE") }
 
 // jsonKind is what a JSON value is, for a message.
 func jsonKind(raw any) string {

@@ -30,6 +30,7 @@ func text(n int) string { return `"` + strings.Repeat("0", n) + `"` }
 // worths are one of each kind of work that an evaluation can do.
 func worths() []worth {
 	list := func(n int) string { return `{"l":` + ones(n) + `}` }
+	doubles := func(n int) string { return `{"l":` + strings.ReplaceAll(ones(n), ",", ".0,") + `}` }
 	long := func(n int) string { return `{"s":` + text(100*n) + `}` }
 	ten := func(of string) string { return `[1,2,3,4,5,6,7,8,9,10].map(x, ` + of + `)` }
 	return []worth{
@@ -52,6 +53,9 @@ func worths() []worth {
 		{"equal lists in lists", ten(`input.a == input.a`), func(n int) string { return `{"a":[[` + ones(n) + `]]}` }},
 		{"equal maps in maps", ten(`input.a == input.b`), func(n int) string { return fmt.Sprintf(`{"a":{"x":%s},"b":{"x":%[1]s}}`, fieldsOf(n)) }},
 		{"an item in a list", ten(`2 in input.l`), list},
+		{"equal lists of numbers with a text", ten(`input.l == input.l`), doubles},
+		{"equal maps of numbers with a text", ten(`input.m == input.m`), func(n int) string { return `{"m":` + strings.ReplaceAll(fieldsOf(n), ",", ".0,") + `}` }},
+		{"an item in a list of numbers with a text", ten(`2.5 in input.l`), doubles},
 		{"lists that are added", ten(`size(input.l + input.l)`), list},
 		{"a loop in a loop", `input.l.all(x, input.l.all(y, x == y))`, func(n int) string { return `{"l":` + ones(n/10) + `}` }},
 		{"optional values", `input.l.map(x, {?"a": optional.of(x)})`, list},
@@ -62,29 +66,32 @@ func worths() []worth {
 // pinned is what the worths cost with n = 100. Whether a mapping fails on some data follows
 // from it, and so do recorded decisions: it does not change, whatever cel-go does (I8).
 var pinned = map[string]int{
-	"a loop":                  1513,
-	"a filter":                1613,
-	"all":                     503,
-	"maps that are made":      5013,
-	"objects that are read":   1513,
-	"keys of a map":           1613,
-	"the size of a text":      1751,
-	"the number in a text":    1751,
-	"the double in a text":    1751,
-	"bytes of a text":         3321,
-	"texts that are added":    6461,
-	"texts that are compared": 3331,
-	"equal texts":             3331,
-	"a text in a text":        1751,
-	"the end of a text":       3331,
-	"a pattern":               1891,
-	"equal lists in lists":    2271,
-	"equal maps in maps":      4271,
-	"an item in a list":       1201,
-	"lists that are added":    2221,
-	"a loop in a loop":        663,
-	"optional values":         5113,
-	"times":                   2213,
+	"a loop":                                   1513,
+	"a filter":                                 1613,
+	"all":                                      503,
+	"maps that are made":                       5013,
+	"objects that are read":                    1513,
+	"keys of a map":                            1613,
+	"the size of a text":                       1751,
+	"the number in a text":                     1751,
+	"the double in a text":                     1751,
+	"bytes of a text":                          3321,
+	"texts that are added":                     6461,
+	"texts that are compared":                  3331,
+	"equal texts":                              3331,
+	"a text in a text":                         1751,
+	"the end of a text":                        3331,
+	"a pattern":                                1891,
+	"equal lists in lists":                     2271,
+	"equal maps in maps":                       4271,
+	"an item in a list":                        1201,
+	"equal lists of numbers with a text":       2231,
+	"equal maps of numbers with a text":        4231,
+	"an item in a list of numbers with a text": 1201,
+	"lists that are added":                     2221,
+	"a loop in a loop":                         663,
+	"optional values":                          5113,
+	"times":                                    2213,
 }
 
 // TestCostFollowsWork: whatever an expression does more of costs more, so that the bound on

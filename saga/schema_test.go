@@ -263,7 +263,7 @@ func TestSchemaAcceptsReportsEachPlace(t *testing.T) {
 		`{"order_id": 1, "customer": 1.5, "amount": "x", "lines": [{"sku": "a"}, null], "labels": {"a": 1}, "placed": "today", "address": {"city": null}, "more": 1}`))
 	const want = `address.city is null, want string
 amount is a string, want double
-customer is no integer of 64 bits
+customer is no integer of 64 bits, written without fraction and exponent
 extra is missing
 labels[] is a number, want string
 lines[0].quantity is missing

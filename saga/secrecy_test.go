@@ -260,16 +260,9 @@ func TestEachFault(t *testing.T) {
 		`!input.w`:                                                             faultType,
 		`input.n ? 1 : 2`:                                                      faultType,
 		`result.step_one.a`:                                                    faultNoResult,
-		`input.h`:                                                              faultInteger,
-		`input.x`:                                                              faultNumber,
+		`input.h + 1`:                                                          faultInteger,
+		`input.x * 2.0`:                                                        faultNumber,
 	} {
-		given := input
-		if want != faultInteger { // which every mapping of this input would meet
-			given = strings.Replace(given, number+"00000000000", "1", 1)
-		}
-		if want != faultNumber {
-			given = strings.Replace(given, number+"e999", "1", 1)
-		}
 		def, err := secretive(KindRetriable, nil, with)
 		if err != nil {
 			if want == "" {
@@ -278,7 +271,7 @@ func TestEachFault(t *testing.T) {
 			t.Errorf("%s: %v", with, err)
 			continue
 		}
-		_, err = def.request(1, []byte(given), func(int) []byte { return nil })
+		_, err = def.request(1, []byte(input), func(int) []byte { return nil })
 		failed, ok := errors.AsType[*mappingError](err)
 		if !ok {
 			if want != "" {
