@@ -136,10 +136,11 @@ func (d depth) holdsNumber(t *types.Type) bool {
 // reading says how the nodes of an expression take values, by their ids.
 type reading struct {
 	plain map[int64]depth // those whose plain value is taken
+	tests map[int64]bool  // those of has()
 }
 
 func readingOf(tree *ast.AST) *reading {
-	r := &reading{map[int64]depth{}}
+	r := &reading{map[int64]depth{}, map[int64]bool{}}
 	take := func(e ast.Expr, d depth) {
 		if d != handedOn && d.holdsNumber(tree.GetType(e.ID())) {
 			r.plain[e.ID()] = d
@@ -160,6 +161,10 @@ func readingOf(tree *ast.AST) *reading {
 			for _, entry := range e.AsMap().Entries() {
 				take(entry.AsMapEntry().Key(), shallow)
 			}
+		case ast.SelectKind:
+			if e.AsSelect().IsTestOnly() {
+				r.tests[e.ID()] = true
+			}
 		}
 	}))
 	return r
@@ -177,7 +182,7 @@ func (r *reading) decorate(node interpreter.InterpretableV2) (interpreter.Interp
 		n.take = r.plain[n.ID()]
 		return n, nil
 	case interpreter.InterpretableAttribute:
-		return &attribute{n, r.plain[n.ID()]}, nil
+		return &attribute{n, r, r.plain[n.ID()]}, nil
 	case interpreter.InterpretableConst:
 		return n, nil
 	}
@@ -208,7 +213,8 @@ func (n plainer) Eval(vars interpreter.Activation) ref.Val {
 type attribute struct {
 	interpreter.InterpretableAttribute
 
-	take depth
+	reading *reading
+	take    depth
 }
 
 // Exec implements interpreter.InterpretableV2.
@@ -219,6 +225,11 @@ func (a *attribute) Exec(frame *interpreter.ExecutionFrame) ref.Val {
 // Eval implements interpreter.Interpretable.
 func (a *attribute) Eval(vars interpreter.Activation) ref.Val {
 	return interpreter.EvalActivation(vars, a.Exec)
+}
+
+// AddQualifier implements interpreter.InterpretableAttribute.
+func (a *attribute) AddQualifier(q interpreter.Qualifier) (interpreter.Attribute, error) {
+	return a.InterpretableAttribute.AddQualifier(qualifier{q, a.reading.tests[q.ID()]})
 }
 
 // Qualify implements interpreter.Qualifier, for an attribute that is the index of another.

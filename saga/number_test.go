@@ -363,7 +363,8 @@ func compareWithTwin(t *rapid.T, def *Definition, with, input, result string, ou
 	if issues.Err() != nil {
 		t.Fatal(issues.Err())
 	}
-	program, failed := env.Program(tree, cel.CostTracking(pricing{}), cel.CustomDecoratorV2(price))
+	nulls := reading{tests: readingOf(tree.NativeRep()).tests} // null means there what it means here
+	program, failed := env.Program(tree, cel.CostTracking(pricing{}), cel.CustomDecoratorV2(nulls.decorate))
 	if failed != nil {
 		t.Fatal(failed)
 	}

@@ -1,0 +1,79 @@
+package saga
+
+import (
+	"testing"
+)
+
+// TestNullIsMissing: for has() and ? it is the same whether a value is missing or null, and
+// whether a schema says what it is or nothing does.
+func TestNullIsMissing(t *testing.T) {
+	text := &Schema{Kind: SchemaString, Optional: true}
+	address := &Schema{Kind: SchemaObject, Optional: true, Fields: map[string]*Schema{"zip": text}}
+	input := &Schema{Kind: SchemaObject, Fields: map[string]*Schema{
+		"note": text, "any": {Kind: SchemaAny, Optional: true}, "address": address,
+		"labels": {Kind: SchemaMap, Items: text, Optional: true}, "lines": {Kind: SchemaList, Items: text, Optional: true},
+	}}
+	const fails = "fails"
+	for _, test := range []struct {
+		with string
+		want map[string]string // by what the input is
+	}{
+		{`has(input.note)`, map[string]string{`{}`: `false`, `{"note":null}`: `false`, `{"note":""}`: `true`}},
+		{`has(input.any)`, map[string]string{`{}`: `false`, `{"any":null}`: `false`, `{"any":false}`: `true`}},
+		{`has(input.lines)`, map[string]string{`{}`: `false`, `{"lines":null}`: `false`, `{"lines":[]}`: `true`}},
+		{`has(dyn(input).note)`, map[string]string{`{}`: `false`, `{"note":null}`: `false`, `{"note":"n"}`: `true`}},
+		{`has(input.note) ? input.note : "-"`, map[string]string{`{}`: `"-"`, `{"note":null}`: `"-"`, `{"note":"n"}`: `"n"`}},
+		{`input.?note.orValue("-")`, map[string]string{`{}`: `"-"`, `{"note":null}`: `"-"`, `{"note":"n"}`: `"n"`}},
+		{`input.?any.hasValue()`, map[string]string{`{}`: `false`, `{"any":null}`: `false`, `{"any":[null]}`: `true`}},
+		{`dyn(input).?note.orValue("-")`, map[string]string{`{}`: `"-"`, `{"note":null}`: `"-"`, `{"note":"n"}`: `"n"`}},
+		{`{?"note": input.?note}`, map[string]string{`{}`: `{}`, `{"note":null}`: `{}`, `{"note":"n"}`: `{"note":"n"}`}},
+		{`[?input.?note, ?input.?any]`, map[string]string{`{}`: `[]`, `{"note":null,"any":null}`: `[]`, `{"note":"n","any":1}`: `["n",1]`}},
+		{`input.?note.optMap(n, n + "!").orValue("-")`, map[string]string{`{}`: `"-"`, `{"note":null}`: `"-"`, `{"note":"n"}`: `"n!"`}},
+		{`has(input.address) && has(input.address.zip)`, map[string]string{
+			`{}`: `false`, `{"address":null}`: `false`, `{"address":{}}`: `false`, `{"address":{"zip":null}}`: `false`, `{"address":{"zip":"1"}}`: `true`}},
+		{`input.?address.?zip.orValue("-")`, map[string]string{
+			`{}`: `"-"`, `{"address":null}`: `"-"`, `{"address":{}}`: `"-"`, `{"address":{"zip":null}}`: `"-"`, `{"address":{"zip":"1"}}`: `"1"`}},
+		{`input.?address.zip.orValue("-")`, map[string]string{
+			`{}`: `"-"`, `{"address":null}`: `"-"`, `{"address":{}}`: `"-"`, `{"address":{"zip":null}}`: `"-"`, `{"address":{"zip":"1"}}`: `"1"`}},
+		{`has(input.?address.zip)`, map[string]string{
+			`{}`: `false`, `{"address":null}`: `false`, `{"address":{}}`: `false`, `{"address":{"zip":null}}`: `false`, `{"address":{"zip":"1"}}`: `true`}},
+		{`has(dyn(input).address.zip)`, map[string]string{
+			`{}`: fails, `{"address":null}`: fails, `{"address":{}}`: `false`, `{"address":{"zip":null}}`: `false`, `{"address":{"zip":"1"}}`: `true`}},
+		{`dyn(input).address.?zip.orValue("-")`, map[string]string{
+			`{}`: fails, `{"address":null}`: fails, `{"address":{}}`: `"-"`, `{"address":{"zip":null}}`: `"-"`, `{"address":{"zip":"1"}}`: `"1"`}},
+		{`input.?labels[?"a"].orValue("-")`, map[string]string{
+			`{}`: `"-"`, `{"labels":null}`: `"-"`, `{"labels":{}}`: `"-"`, `{"labels":{"a":null}}`: `"-"`, `{"labels":{"a":"l"}}`: `"l"`}},
+		{`has(input.labels) && has(input.labels.a)`, map[string]string{
+			`{}`: `false`, `{"labels":null}`: `false`, `{"labels":{}}`: `false`, `{"labels":{"a":null}}`: `false`, `{"labels":{"a":"l"}}`: `true`}},
+		{`input.?lines[?0].orValue("-")`, map[string]string{
+			`{}`: `"-"`, `{"lines":null}`: `"-"`, `{"lines":[]}`: `"-"`, `{"lines":[null]}`: `"-"`, `{"lines":["l"]}`: `"l"`}},
+		{`has(result.step_one)`, map[string]string{``: `false`, `null`: `false`, `{}`: `true`}},
+		{`result.?step_one.?note.orValue("-")`, map[string]string{``: `"-"`, `null`: `"-"`, `{}`: `"-"`, `{"note":null}`: `"-"`, `{"note":"n"}`: `"n"`}},
+	} {
+		for name, schema := range map[string]*Schema{"a schema": input, "none": nil} {
+			def, err := secretive(KindRetriable, schema, test.with)
+			if err != nil {
+				t.Errorf("%s, %s: %v", test.with, name, err)
+				continue
+			}
+			for data, want := range test.want {
+				whole := data
+				if whole == "" || whole == "null" {
+					whole = "{}"
+				}
+				got, err := def.request(1, []byte(whole), func(int) []byte { return []byte(data) })
+				if err != nil && want != fails || err == nil && string(got) != want {
+					t.Errorf("%s of %s with %s: %s, %v, want %s", test.with, data, name, got, err, want)
+				}
+			}
+		}
+	}
+	// It has no other meaning in a map that the expression makes.
+	def, err := secretive(KindRetriable, nil, `[has({"a": null}.a), {"a": null}.?a.hasValue(), [null][?0].hasValue(), optional.of(null).hasValue(), "a" in {"a": null}]`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := def.request(1, nil, nil); err != nil || string(got) != `[false,false,false,true,true]` {
+		t.Errorf("%s, %v", got, err)
+	}
+}
