@@ -47,6 +47,9 @@ type Definition interface{ Ref() contract.DefinitionRef }
 // reference with version 0 means the newest version.
 //
 // input is written as JSON; a []byte or json.RawMessage is sent byte for byte.
+// Two inputs are the same when they are JSON of the same value (members in any
+// order, numbers by their exact decimal value), or else byte for byte, content
+// type included.
 //
 // Errors: ErrInvalid (id, definition or input), ErrNotFound (no such
 // definition), ErrConflict (the id is taken by a saga with another input or

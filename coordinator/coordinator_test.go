@@ -2,6 +2,7 @@ package coordinator_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -126,6 +127,57 @@ func TestStartTwice(t *testing.T) {
 			t.Errorf("the same id with another input after it was removed: %v", err)
 		}
 		w.expect(again, saga.Completed, "s1 reserve", "s1 charge", "s1 ship")
+	})
+}
+
+// I2: the same start is one whose input is equal, however it is written; the saga keeps the
+// input that came first.
+func TestStartAgainByValue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t, membus.Options{})
+		defer w.close()
+		c := client.New(w.bus)
+		const first = `{"sku":"tea","amount":12345678901234567.10,"more":[1,"\u00e9"]}`
+		start := func(input, contentType string) (*transport.Status, error) {
+			return c.Start(t.Context(), checkout, json.RawMessage(input), client.ID("s1"), client.ContentType(contentType))
+		}
+		if s, err := start(first, "application/json"); err != nil || s.Existed {
+			t.Fatalf("%+v, %v", s, err)
+		}
+		for _, when := range []string{"under way", "ended", "removed"} {
+			switch when {
+			case "ended":
+				if _, err := c.Wait(t.Context(), "s1"); err != nil {
+					t.Fatal(err)
+				}
+			case "removed":
+				if n, _, err := w.store.Expire(t.Context(), time.Now().Add(time.Hour), time.Time{}, 10); n != 1 || err != nil {
+					t.Fatalf("removed %d: %v", n, err)
+				}
+				w.restart(coordinator.Config{})
+			}
+			for _, same := range []struct{ input, contentType string }{
+				{first, "application/json"},
+				{`{ "more": [1.0, "é"], "amount": 123456789012345671e-1, "sku": "tea" }`, "application/json; charset=utf-8"},
+			} {
+				s, err := start(same.input, same.contentType)
+				if err != nil || !s.Existed {
+					t.Errorf("%s, %s: %+v, %v", when, same.input, s, err)
+				}
+				if in, err := w.store.Load(t.Context(), "s1"); when != "removed" && (err != nil || string(in.Input) != first) {
+					t.Errorf("%s: it is %+v, %v", when, in, err)
+				}
+			}
+			for _, other := range []struct{ input, contentType string }{
+				{strings.Replace(first, ".10", ".11", 1), "application/json"},
+				{strings.Replace(first, ".10", "", 1), "application/json"},
+				{first, "text/plain"},
+			} {
+				if _, err := start(other.input, other.contentType); !errors.Is(err, client.ErrConflict) {
+					t.Errorf("%s, %s %s: %v", when, other.contentType, other.input, err)
+				}
+			}
+		}
 	})
 }
 

@@ -1,9 +1,7 @@
 package coordinator
 
 import (
-	"bytes"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"slices"
@@ -471,13 +469,13 @@ func (d *draft) settled(debts []saga.Debt, answered bool) {
 func (e *Engine) startAgain(d *draft, input *Input) Result {
 	ev := &input.Event
 	if d.stone != nil {
-		same := d.stone.InputHash == sha256.Sum256(ev.Payload) && sameDefinition(d.stone.Definition, input.Definition)
+		same := d.stone.Start.Is(ev.ContentType, ev.Payload) && sameDefinition(d.stone.Definition, input.Definition)
 		if !same {
 			return Result{Err: fmt.Errorf("%w (%s, ended and removed)", ErrIDTaken, d.stone.Definition)}
 		}
 		return Result{Existed: true, Ended: d.stone}
 	}
-	if !bytes.Equal(d.instance.Input, ev.Payload) || !sameDefinition(d.instance.Definition, input.Definition) {
+	if !d.instance.StartedWith(ev.ContentType, ev.Payload) || !sameDefinition(d.instance.Definition, input.Definition) {
 		return Result{Err: fmt.Errorf("%w (%s, started %s)", ErrIDTaken, d.instance.Definition, d.instance.Started.UTC().Format("2006-01-02T15:04:05Z"))}
 	}
 	return Result{Instance: d.instance, Definition: d.def, Existed: true}

@@ -210,9 +210,9 @@ type ConflictError struct {
 type TombstoneError struct {
 	Saga       contract.SagaID
 	Definition saga.Ref
-	Phase      saga.Phase // completed, compensated or parked (abandoned)
-	InputHash  [32]byte   // SHA-256 of the input: the same start again is answered, another one refused; zero: not known, none is the same
-	Started    time.Time  // zero: not known
+	Phase      saga.Phase    // completed, compensated or parked (abandoned)
+	Start      saga.StartSum // taken at the start: the same start again is answered, another one refused; zero: not known, none is the same
+	Started    time.Time     // zero: not known
 	Ended      time.Time
 	Removal    *Removal // of a damaged saga, that it was removed; nil: retention did
 }

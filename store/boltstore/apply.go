@@ -77,6 +77,13 @@ func (g *group) apply(p *prepared) error {
 	}
 	h := p.head
 	keys := g.s.options.Keys
+	if old != nil && old.birthSum != h.birthSum {
+		b, err := g.s.loadBirth(g.tx, p.id, old)
+		if err != nil {
+			return of(p.id, err)
+		}
+		p.start = b.start
+	}
 	record := p.chain(keys, &h, old, seq)
 	if old != nil && old.birth != h.birth {
 		if err := g.detach(p.id, old); err != nil {
@@ -189,7 +196,7 @@ func (p *prepared) chain(keys *Keys, h, old *head, seq uint64) *entry {
 	}
 	h.birth = old.birth
 	if old.changes == 0 || old.birthSum != h.birthSum {
-		h.birth, e.birth = seq, keys.closing("birth", string(p.id), 0, p.birth)
+		h.birth, e.birth = seq, keys.closing("birth", string(p.id), 0, withSum(p.start, p.birth))
 	}
 	return e
 }

@@ -14,6 +14,7 @@ type birth struct {
 	fingerprint, contentType, traceParent string
 
 	input []byte
+	start saga.StartSum
 }
 
 func encodeBirth(in *saga.Instance) []byte {
@@ -24,11 +25,21 @@ func encodeBirth(in *saga.Instance) []byte {
 	return appendBytes(b, in.Input)
 }
 
-// parseBirth reads what encodeBirth wrote; the input shares its memory.
-func parseBirth(b []byte) (birth, error) {
+// withSum is a birth as it is stored: the sum of the start before it. Whether a birth is
+// another one is told without the sum, which stays that of the start.
+func withSum(start saga.StartSum, birth []byte) []byte {
+	return append(append(make([]byte, 0, len(start)+len(birth)), start[:]...), birth...)
+}
+
+// parseBirth reads what withSum wrote, and returns what encodeBirth did too; the input shares
+// its memory.
+func parseBirth(b []byte) (out birth, began []byte, err error) {
 	r := reader{b: b}
-	out := birth{fingerprint: string(r.bytes()), contentType: string(r.bytes()), traceParent: string(r.bytes()), input: r.bytes()}
-	return out, r.err
+	start := r.take(uint64(len(out.start)))
+	began = r.b
+	out = birth{fingerprint: string(r.bytes()), contentType: string(r.bytes()), traceParent: string(r.bytes()), input: r.bytes()}
+	copy(out.start[:], start)
+	return out, began, r.err
 }
 
 // slim encodes the rest of the state, without the results that are said elsewhere.

@@ -18,6 +18,7 @@ type prepared struct {
 	head     head // places in the journal are filled in by apply
 	slim     []byte
 	birth    []byte
+	start    saga.StartSum // of the first change; of a later one with another birth, apply takes it from the first
 	events   [][]byte
 	began    bool // the first event lacks what the birth says
 	results  []given
@@ -41,6 +42,9 @@ func prepare(keys *Keys, c *store.Change) (*prepared, error) {
 		return nil, invalid(err)
 	}
 	p := &prepared{id: in.ID, expected: c.Expected, birth: encodeBirth(in), settle: c.Settle}
+	if c.Expected == 0 {
+		p.start = saga.SumStart(in.ContentType, in.Input)
+	}
 	p.results = elsewhere(keys, in, c.Events)
 	if p.slim, err = slim(in, p.results); err != nil {
 		return nil, invalid(err)

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"crypto/sha256"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -157,6 +156,10 @@ func (g *group) bury(in *saga.Instance) error {
 	if err != nil {
 		return err
 	}
+	b, err := g.s.loadBirth(g.tx, in.ID, &h)
+	if err != nil {
+		return err
+	}
 	entries, err := g.s.chain(g.tx, in.ID, &h, 1, h.revision)
 	if err != nil {
 		return err
@@ -182,7 +185,7 @@ func (g *group) bury(in *saga.Instance) error {
 		return err
 	}
 	t := &store.TombstoneError{
-		Saga: in.ID, Definition: in.Definition, Phase: in.Phase, InputHash: sha256.Sum256(in.Input), Started: in.Started, Ended: in.Ended,
+		Saga: in.ID, Definition: in.Definition, Phase: in.Phase, Start: b.start, Started: in.Started, Ended: in.Ended,
 	}
 	crashpoint.Here("boltstore: before a tombstone")
 	keys := g.s.options.Keys

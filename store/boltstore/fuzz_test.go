@@ -96,10 +96,10 @@ func FuzzRecord(f *testing.F) {
 			again, err := parseTombstone("order-1", encodeTombstone(s, store.Class(b[0])))
 			same(t, "tombstone", s, again, err)
 		}
-		if began, err := parseBirth(b); err == nil {
-			again, err := parseBirth(encodeBirth(&saga.Instance{
+		if began, _, err := parseBirth(b); err == nil {
+			again, _, err := parseBirth(withSum(began.start, encodeBirth(&saga.Instance{
 				Fingerprint: began.fingerprint, ContentType: began.contentType, TraceParent: began.traceParent, Input: began.input,
-			}))
+			})))
 			same(t, "birth", began, again, err)
 			_, _ = whole(b, began)
 		}

@@ -235,6 +235,7 @@ func TestCopy(t *testing.T) {
 	path := shop(t, boltstore.Options{}, word)
 	want := told(t, path, boltstore.Options{})
 	from := boltstore.Options{}
+	sum := saga.SumStart("", []byte(`{"card":"`+word+`"}`))
 	for _, step := range []struct {
 		name string
 		to   func() *boltstore.Keys
@@ -280,6 +281,9 @@ func TestCopy(t *testing.T) {
 		if found := bytes.Contains(file, []byte(word)); found != (from.Keys == nil) {
 			t.Errorf("%s: the word is found: %v", step.name, found)
 		}
+		if found := bytes.Contains(file, sum[1:]); found != (from.Keys == nil) { // it would confirm a guess
+			t.Errorf("%s: the sum of a start is found: %v", step.name, found)
+		}
 		c := open(t, path, from)
 		total := 0
 		for _, bucket := range boltstore.Buckets() {
@@ -306,6 +310,23 @@ func TestCopy(t *testing.T) {
 			t.Errorf("%s, later: %v", step.name, err)
 		}
 		want = told(t, path, from)
+	}
+	c := open(t, path, from)
+	in, err := c.Load(t.Context(), "order-2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	parked := storetest.Park(in, storetest.Epoch.Add(2*time.Hour))
+	commit(t, c, parked)
+	commit(t, c, storetest.Abandon(parked.Instance, storetest.Epoch.Add(3*time.Hour)))
+	if _, _, err := c.Expire(t.Context(), storetest.Epoch.Add(4*time.Hour), time.Time{}, 10); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []saga.ID{"gone-1", "order-2"} {
+		_, err := c.Load(t.Context(), id)
+		if stone, ok := errors.AsType[*store.TombstoneError](err); !ok || stone.Start != sum {
+			t.Errorf("%s has the sum of another start: %v", id, err)
+		}
 	}
 }
 

@@ -67,13 +67,13 @@ func (s *Store) loadBirth(tx *bolt.Tx, id saga.ID, h *head) (birth, error) {
 	return b, nil
 }
 
-// birthOf reads the birth that a journal record has, and returns it as it was written too.
+// birthOf reads the birth that a journal record has, and returns it as it was encoded too.
 func (s *Store) birthOf(e *entry) (b birth, began []byte, err error) {
-	if began, err = s.options.Keys.opening(e.sealed, "birth", string(e.saga), 0, e.birth); err != nil {
+	stored, err := s.options.Keys.opening(e.sealed, "birth", string(e.saga), 0, e.birth)
+	if err != nil {
 		return birth{}, nil, err
 	}
-	b, err = parseBirth(began)
-	return b, began, err
+	return parseBirth(stored)
 }
 
 // eventOf reads an event of a journal record.

@@ -172,7 +172,7 @@ func parseEntry(b []byte) (*entry, error) {
 // encodeTombstone and parseTombstone write down what is left of a saga.
 func encodeTombstone(t *store.TombstoneError, class store.Class) []byte {
 	b := []byte{byte(class)}
-	b = append(b, t.InputHash[:]...)
+	b = append(b, t.Start[:]...)
 	b = binary.BigEndian.AppendUint64(b, uint64(nano(t.Started)))
 	b = binary.BigEndian.AppendUint64(b, uint64(nano(t.Ended)))
 	b = binary.AppendUvarint(b, uint64(t.Definition.Version))
@@ -189,7 +189,7 @@ func encodeTombstone(t *store.TombstoneError, class store.Class) []byte {
 func parseTombstone(id saga.ID, b []byte) (*store.TombstoneError, error) {
 	r := reader{b: b}
 	t := &store.TombstoneError{Saga: id, Phase: store.Class(r.byte()).Phase()}
-	copy(t.InputHash[:], r.take(32))
+	copy(t.Start[:], r.take(uint64(len(t.Start))))
 	t.Started, t.Ended = instant(int64(r.uint64())), instant(int64(r.uint64()))
 	t.Definition.Version = int(r.uvarint())
 	t.Definition.Name = string(r.bytes())

@@ -3,7 +3,6 @@ package boltstore
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -127,7 +126,7 @@ func (s *Store) remember(tx *bolt.Tx, t *traces) {
 		t.name(r.seq)
 	}
 	if b, err := s.loadBirth(tx, t.id, &h); err == nil {
-		t.stone.InputHash = sha256.Sum256(b.input)
+		t.stone.Start = b.start
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -67,6 +66,7 @@ type debt struct {
 type record struct {
 	written []byte
 	state   *saga.Instance // what reading written gives; nil until somebody reads
+	start   saga.StartSum
 	events  [][]byte
 	summary store.Summary
 	class   store.Class
@@ -189,7 +189,7 @@ func (d *data) apply(c *store.Change) error {
 		return &store.ConflictError{Saga: in.ID, Expected: c.Expected, Actual: revision}
 	}
 	if r == nil {
-		r = &record{}
+		r = &record{start: saga.SumStart(in.ContentType, in.Input)}
 		d.sagas[in.ID] = r
 	}
 	r.written, r.state = append(r.written[:0], state...), nil
@@ -395,12 +395,13 @@ func (s *Store) Expire(ctx context.Context, endedBefore, dropTombstones time.Tim
 		dropped++
 	}
 	for _, id := range s.data.endedSagas(endedBefore, limit) {
-		in, err := s.data.sagas[id].read()
+		r := s.data.sagas[id]
+		in, err := r.read()
 		if err != nil {
 			return removed, dropped, err
 		}
 		s.data.tombstones[id] = store.TombstoneError{
-			Saga: id, Definition: in.Definition, Phase: in.Phase, InputHash: sha256.Sum256(in.Input), Started: in.Started, Ended: in.Ended,
+			Saga: id, Definition: in.Definition, Phase: in.Phase, Start: r.start, Started: in.Started, Ended: in.Ended,
 		}
 		delete(s.data.sagas, id)
 		for owed := range s.data.owed {

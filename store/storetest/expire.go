@@ -1,7 +1,6 @@
 package storetest
 
 import (
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"slices"
@@ -47,7 +46,7 @@ func testExpire(t *testing.T, h Harness) {
 	expire(t, s, time.Time{}, time.Time{}, 10, 0, 0)
 	expire(t, s, Epoch.Add(time.Minute+1), time.Time{}, 10, 2, 0)
 	want := store.TombstoneError{
-		Saga: "order-1", Definition: Checkout, Phase: saga.Completed, InputHash: sha256.Sum256(in.Input), Started: Epoch, Ended: in.Ended,
+		Saga: "order-1", Definition: Checkout, Phase: saga.Completed, Start: saga.SumStart(in.ContentType, in.Input), Started: Epoch, Ended: in.Ended,
 	}
 	check := func(s store.Store) {
 		t.Helper()
@@ -74,7 +73,7 @@ func testExpire(t *testing.T, h Harness) {
 	expire(t, s, Epoch.Add(time.Hour), time.Time{}, 10, 1, 0)
 	_, err := s.Load(t.Context(), "order-3")
 	wantTombstone(t, "abandoned", err, store.TombstoneError{
-		Saga: "order-3", Definition: Checkout, Phase: saga.Parked, InputHash: sha256.Sum256(abandoned.Instance.Input),
+		Saga: "order-3", Definition: Checkout, Phase: saga.Parked, Start: saga.SumStart("", abandoned.Instance.Input),
 		Started: Epoch, Ended: abandoned.Instance.Ended,
 	})
 	counts, err := s.Counts(t.Context())
@@ -88,6 +87,51 @@ func testExpire(t *testing.T, h Harness) {
 	_, err = s.Load(t.Context(), "order-1")
 	wantError(t, "Load after the tombstone was dropped", err, store.ErrNotFound)
 	testAgain(t, h, s, start)
+}
+
+// testStartSum checks that a tombstone tells the same start from another one, and that what it
+// tells it by was taken at the start: whatever is committed later, it stays.
+func testStartSum(t *testing.T, h Harness) {
+	s := h.Store
+	starts := []struct {
+		id              saga.ID
+		contentType     string
+		input, same, no string
+	}{
+		{"order-1", "", `{"a":1,"b":2}`, `{ "b": 2.0, "a": 10e-1 }`, `{"a":1,"b":2.5}`},
+		{"order-2", "application/order+json; v=1", `[12345678901234567]`, `[ 12345678901234567.0 ]`, `[12345678901234568]`},
+		{"order-3", "text/plain", `{"a":1}`, `{"a":1}`, `{"a":1.0}`},
+		{"order-4", "", ``, ``, `null`},
+	}
+	changed := map[saga.ID]bool{"order-2": true, "order-3": true}
+	for _, start := range starts {
+		c := Start(start.id, Checkout, Epoch)
+		c.Instance.ContentType, c.Instance.Input = start.contentType, []byte(start.input)
+		c.Events[0].ContentType, c.Events[0].Payload = start.contentType, c.Instance.Input
+		commit(t, s, c)
+		in := c.Instance
+		for i := range 4 {
+			c = Next(in, Epoch.Add(time.Minute))
+			if changed[start.id] {
+				c.Instance.Input = fmt.Appendf(nil, "what nobody started it with %d", i)
+			}
+			commit(t, s, c)
+			in = c.Instance
+		}
+	}
+	s = h.Reopen(t)
+	expire(t, s, Epoch.Add(time.Hour), time.Time{}, 10, len(starts), 0)
+	s = h.Reopen(t)
+	for _, start := range starts {
+		_, err := s.Load(t.Context(), start.id)
+		var stone *store.TombstoneError
+		if !errors.As(err, &stone) {
+			t.Fatalf("%s: %v", start.id, err)
+		}
+		if stone.Start[0] != 1 || !stone.Start.Is(start.contentType, []byte(start.same)) || stone.Start.Is(start.contentType, []byte(start.no)) {
+			t.Errorf("%s: the sum %x of %s; it is that of %s, and not that of %s", start.id, stone.Start, start.input, start.same, start.no)
+		}
+	}
 }
 
 // testAgain starts a saga with the id of one that is forgotten, and has every part of the

@@ -60,6 +60,7 @@ func Run(t *testing.T, open func(t *testing.T) Harness) {
 		{"timers/due", testDue},
 		{"definitions/conflicts", testDefinitions},
 		{"expire/tombstones", testExpire},
+		{"expire/the sum of the start stays", testStartSum},
 		{"expire/limits and order", testExpireLimits},
 		{"expire/a removed saga owes nothing", testRemovedOweNothing},
 		{"damage/what can be read is not removed", testNotDamaged},

@@ -1057,14 +1057,15 @@ type Tombstone struct {
 	Definition *DefinitionRef `protobuf:"bytes,2,opt,name=definition" json:"definition,omitempty"`
 	// How it ended: completed, compensated, or parked when it was abandoned.
 	Phase Phase `protobuf:"varint,3,opt,name=phase,enum=amends.v1.Phase" json:"phase,omitempty"`
-	// SHA-256 of the input, 32 bytes.
-	InputSha256 []byte `protobuf:"bytes,4,opt,name=input_sha256,json=inputSha256" json:"input_sha256,omitempty"`
 	// When it ended.
 	EndedUnixNano int64 `protobuf:"fixed64,5,opt,name=ended_unix_nano,json=endedUnixNano" json:"ended_unix_nano,omitempty"`
 	// When it was started.
 	StartedUnixNano int64 `protobuf:"fixed64,6,opt,name=started_unix_nano,json=startedUnixNano" json:"started_unix_nano,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// What the same start is told by: the version of the sum, 1 byte, and the
+	// SHA-256 of the input in its canonical form, 32 bytes; taken at the start.
+	StartSum      []byte `protobuf:"bytes,7,opt,name=start_sum,json=startSum" json:"start_sum,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Tombstone) Reset() {
@@ -1118,13 +1119,6 @@ func (x *Tombstone) GetPhase() Phase {
 	return Phase_PHASE_UNSPECIFIED
 }
 
-func (x *Tombstone) GetInputSha256() []byte {
-	if x != nil {
-		return x.InputSha256
-	}
-	return nil
-}
-
 func (x *Tombstone) GetEndedUnixNano() int64 {
 	if x != nil {
 		return x.EndedUnixNano
@@ -1137,6 +1131,13 @@ func (x *Tombstone) GetStartedUnixNano() int64 {
 		return x.StartedUnixNano
 	}
 	return 0
+}
+
+func (x *Tombstone) GetStartSum() []byte {
+	if x != nil {
+		return x.StartSum
+	}
+	return nil
 }
 
 var File_amends_v1_record_proto protoreflect.FileDescriptor
@@ -1214,16 +1215,16 @@ const file_amends_v1_record_proto_rawDesc = "" +
 	"\x05index\x18\x03 \x01(\rR\x05index\x12/\n" +
 	"\benvelope\x18\x04 \x01(\v2\x13.amends.v1.EnvelopeR\benvelope\x12\x0e\n" +
 	"\x02to\x18\x06 \x01(\tR\x02to\x12(\n" +
-	"\x10birth_unix_micro\x18\a \x01(\x10R\x0ebirthUnixMicroJ\x04\b\x05\x10\x06R\banswered\"\xf4\x01\n" +
+	"\x10birth_unix_micro\x18\a \x01(\x10R\x0ebirthUnixMicroJ\x04\b\x05\x10\x06R\banswered\"\x82\x02\n" +
 	"\tTombstone\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x128\n" +
 	"\n" +
 	"definition\x18\x02 \x01(\v2\x18.amends.v1.DefinitionRefR\n" +
 	"definition\x12&\n" +
-	"\x05phase\x18\x03 \x01(\x0e2\x10.amends.v1.PhaseR\x05phase\x12!\n" +
-	"\finput_sha256\x18\x04 \x01(\fR\vinputSha256\x12&\n" +
+	"\x05phase\x18\x03 \x01(\x0e2\x10.amends.v1.PhaseR\x05phase\x12&\n" +
 	"\x0fended_unix_nano\x18\x05 \x01(\x10R\rendedUnixNano\x12*\n" +
-	"\x11started_unix_nano\x18\x06 \x01(\x10R\x0fstartedUnixNano*\xbb\x01\n" +
+	"\x11started_unix_nano\x18\x06 \x01(\x10R\x0fstartedUnixNano\x12\x1b\n" +
+	"\tstart_sum\x18\a \x01(\fR\bstartSumJ\x04\b\x04\x10\x05R\finput_sha256*\xbb\x01\n" +
 	"\x06Status\x12\x16\n" +
 	"\x12STATUS_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eSTATUS_PENDING\x10\x01\x12\x10\n" +

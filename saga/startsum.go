@@ -1,0 +1,283 @@
+package saga
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/json"
+	"slices"
+	"strconv"
+)
+
+// StartSum tells a start from another one with the same id: two starts are the same when
+// their inputs are equal. JSON (application/json and …+json, whatever their parameters) is
+// equal by value: objects without order, strings by code points, numbers by their exact
+// decimal value. Everything else is equal byte for byte, content type included, and so is
+// what is called JSON and is not.
+//
+// It is the version of the rule, 1, and a SHA-256. It is stored, so what a version sums up
+// never changes. The zero value is that of no start.
+type StartSum [1 + sha256.Size]byte
+
+const (
+	startSumVersion = 1
+	// startSumDepth is how deep JSON may be nested to be compared by value. Beyond it, it is
+	// compared byte for byte; no door takes it.
+	startSumDepth = 128
+)
+
+// SumStart is the sum of a start with an input. An empty content type means application/json.
+func SumStart(contentType string, input []byte) StartSum {
+	c := jsonByValue{in: input, out: append(make([]byte, 0, len(input)+len(input)/4+16), 'j')}
+	var canonical []byte
+	if isJSON(contentType) && json.Valid(input) && c.value(startSumDepth) {
+		canonical = c.out
+	} else {
+		contentType = cmp.Or(contentType, "application/json")
+		canonical = binary.AppendUvarint([]byte{'b'}, uint64(len(contentType)))
+		canonical = append(append(canonical, contentType...), input...)
+	}
+	hash := sha256.Sum256(canonical)
+	s := StartSum{startSumVersion}
+	copy(s[1:], hash[:])
+	return s
+}
+
+// Is reports whether s is the sum of a start with that input.
+func (s StartSum) Is(contentType string, input []byte) bool {
+	return s == SumStart(contentType, input)
+}
+
+// StartedWith reports whether a start with that input is the one of the saga.
+func (in *Instance) StartedWith(contentType string, input []byte) bool {
+	if in.ContentType == contentType && bytes.Equal(in.Input, input) {
+		return true
+	}
+	return SumStart(in.ContentType, in.Input) == SumStart(contentType, input)
+}
+
+// jsonByValue writes JSON, which is valid, so that equal values are the same text, and
+// others are not: without white space, members of objects in the order of their names, which
+// may be there twice; strings without escapes where none is needed; numbers as digits and an
+// exponent.
+type jsonByValue struct {
+	in  []byte // what is to be read
+	out []byte
+}
+
+// value writes the next value. It reports false if more than depth objects and lists are in
+// one another.
+func (c *jsonByValue) value(depth int) bool {
+	c.space()
+	switch c.in[0] {
+	case '{':
+		return depth > 0 && c.object(depth-1)
+	case '[':
+		return depth > 0 && c.list(depth-1)
+	case '"':
+		c.text()
+	case 't', 'f', 'n':
+		c.take(c.end(isLetter))
+	default:
+		n := c.end(isNumber)
+		c.out = appendCanonicalNumber(c.out, c.in[:n])
+		c.in = c.in[n:]
+	}
+	return true
+}
+
+// take writes what is next as it is.
+func (c *jsonByValue) take(n int) {
+	c.out = append(c.out, c.in[:n]...)
+	c.in = c.in[n:]
+}
+
+func (c *jsonByValue) space() { c.in = c.in[c.end(isSpace):] }
+
+// end is where a run of bytes ends.
+func (c *jsonByValue) end(of func(byte) bool) int {
+	n := 0
+	for n < len(c.in) && of(c.in[n]) {
+		n++
+	}
+	return n
+}
+
+func isSpace(b byte) bool  { return b == ' ' || b == '\t' || b == '\n' || b == '\r' }
+func isLetter(b byte) bool { return b >= 'a' && b <= 'z' }
+func isDigit(b byte) bool  { return b >= '0' && b <= '9' }
+func isNumber(b byte) bool {
+	return isDigit(b) || b == '-' || b == '+' || b == '.' || b == 'e' || b == 'E'
+}
+
+// next passes over white space and a byte, and reports whether that is the one.
+func (c *jsonByValue) next(b byte) bool {
+	c.space()
+	if c.in[0] != b {
+		return false
+	}
+	c.in = c.in[1:]
+	return true
+}
+
+func (c *jsonByValue) list(depth int) bool {
+	c.take(1)
+	for first := true; !c.next(']'); first = false {
+		if !first {
+			c.next(',')
+			c.out = append(c.out, ',')
+		}
+		if !c.value(depth) {
+			return false
+		}
+	}
+	c.out = append(c.out, ']')
+	return true
+}
+
+// member is where one is in what was written: its name, and the whole.
+type member struct{ start, name, end int }
+
+func (c *jsonByValue) object(depth int) bool {
+	c.take(1)
+	begin := len(c.out)
+	var few [8]member
+	members := few[:0]
+	for first := true; !c.next('}'); first = false {
+		if !first {
+			c.next(',')
+		}
+		m := member{start: len(c.out)}
+		c.space()
+		c.text()
+		m.name = len(c.out)
+		c.next(':')
+		c.out = append(c.out, ':')
+		if !c.value(depth) {
+			return false
+		}
+		c.out = append(c.out, ',')
+		m.end = len(c.out)
+		members = append(members, m)
+	}
+	byName := func(a, b member) int { return bytes.Compare(c.out[a.start:a.name], c.out[b.start:b.name]) }
+	if !slices.IsSortedFunc(members, byName) {
+		slices.SortStableFunc(members, byName)
+		unsorted := bytes.Clone(c.out[begin:])
+		c.out = c.out[:begin]
+		for _, m := range members {
+			c.out = append(c.out, unsorted[m.start-begin:m.end-begin]...)
+		}
+	}
+	if len(members) > 0 {
+		c.out[len(c.out)-1] = '}' // for the last comma
+	} else {
+		c.out = append(c.out, '}')
+	}
+	return true
+}
+
+// text writes a string. Half a surrogate pair, which is no code point, stays an escape; bytes
+// that are no UTF-8 stay what they are.
+func (c *jsonByValue) text() {
+	c.take(1)
+	for {
+		n := c.end(func(b byte) bool { return b != '"' && b != '\\' })
+		c.take(n)
+		if c.in[0] == '"' {
+			c.take(1)
+			return
+		}
+		c.escape()
+	}
+}
+
+// unescaped are the characters with an escape of one letter.
+var unescaped = map[byte]rune{'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t'}
+
+func (c *jsonByValue) escape() {
+	r, ok := unescaped[c.in[1]]
+	if ok {
+		c.in = c.in[2:]
+	} else {
+		r = unit(c.in)
+		c.in = c.in[6:]
+	}
+	switch {
+	case r >= 0xd800 && r < 0xdc00 && len(c.in) >= 6 && c.in[0] == '\\' && c.in[1] == 'u' && unit(c.in) >= 0xdc00 && unit(c.in) < 0xe000:
+		r = 0x10000 + (r-0xd800)<<10 + unit(c.in) - 0xdc00
+		c.in = c.in[6:]
+	case r == '"' || r == '\\':
+		c.out = append(c.out, '\\')
+	case r < 0x20 || r >= 0xd800 && r < 0xe000:
+		const hex = "0123456789abcdef"
+		c.out = append(c.out, '\\', 'u', hex[r>>12], hex[r>>8&15], hex[r>>4&15], hex[r&15])
+		return
+	}
+	c.out = append(c.out, string(r)...)
+}
+
+// unit is what \uXXXX stands for.
+func unit(escape []byte) rune {
+	n, _ := strconv.ParseUint(string(escape[2:6]), 16, 16) // it is valid JSON
+	return rune(n)
+}
+
+// appendCanonicalNumber writes a number as its digits, from the first to the last that is
+// not 0, and the exponent that goes with them as an integer: -1.50 is -15e-1, and 0 is 0.
+func appendCanonicalNumber(out, n []byte) []byte {
+	negative := n[0] == '-'
+	mantissa, exponent := n, []byte(nil)
+	if negative {
+		mantissa = n[1:]
+	}
+	if e := bytes.IndexAny(mantissa, "eE"); e >= 0 {
+		mantissa, exponent = mantissa[:e], mantissa[e+1:]
+	}
+	whole, fraction, _ := bytes.Cut(mantissa, []byte("."))
+	digits := whole
+	if len(fraction) > 0 {
+		digits = append(bytes.Clone(whole), fraction...)
+	}
+	digits = bytes.TrimLeft(digits, "0")
+	significant := bytes.TrimRight(digits, "0")
+	if len(significant) == 0 {
+		return append(out, '0')
+	}
+	if negative {
+		out = append(out, '-')
+	}
+	out = append(append(out, significant...), 'e')
+	return appendSum(out, exponent, len(digits)-len(significant)-len(fraction))
+}
+
+// appendSum writes an integer of any length, which may have a sign, and to which little is
+// added.
+func appendSum(out, n []byte, more int) []byte {
+	const short = 18 // digits, with which nothing overflows
+	negative := len(n) > 0 && n[0] == '-'
+	digits := bytes.TrimLeft(n, "+-0")
+	if len(digits) <= short {
+		sum := int64(more)
+		if len(digits) > 0 {
+			small, _ := strconv.ParseInt(string(digits), 10, 64) // it is digits
+			if negative {
+				small = -small
+			}
+			sum += small
+		}
+		return strconv.AppendInt(out, sum, 10)
+	}
+	if negative {
+		out, more = append(out, '-'), -more
+	}
+	sum := append([]byte("0"), digits...) // it grows by one digit at most
+	for i := len(sum) - 1; more != 0; i-- {
+		more += int(sum[i] - '0')
+		digit := (more%10 + 10) % 10
+		sum[i] = byte('0' + digit)
+		more = (more - digit) / 10
+	}
+	return append(out, bytes.TrimLeft(sum, "0")...)
+}
