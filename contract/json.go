@@ -20,8 +20,9 @@ const (
 // JSONError says why data is not JSON that every reader understands alike. It holds
 // nothing of the data.
 type JSONError struct {
-	At  int    // the offset in bytes, from 0
-	Why string // what is wrong there, and what would be right
+	At    int    // the offset in bytes, from 0
+	Why   string // what is wrong there, and what would be right
+	Twice bool   // it is only that an object has a name twice
 }
 
 func (e *JSONError) Error() string { return fmt.Sprintf("at byte %d %s", e.At+1, e.Why) }
@@ -36,13 +37,12 @@ func CheckJSON(data []byte) error { return CheckJSONDepth(data, MaxDataDepth) }
 // CheckJSONDepth is CheckJSON with another bound on the depth.
 func CheckJSONDepth(data []byte, most int) error {
 	if !utf8.Valid(data) {
-		return &JSONError{invalidAt(data), "it is not UTF-8; write the text in UTF-8, or give a content type that is not JSON"}
+		return &JSONError{At: invalidAt(data), Why: "it is not UTF-8; write the text in UTF-8, or give a content type that is not JSON"}
 	}
 	if !json.Valid(data) {
 		return syntaxError(data, most)
 	}
-	s := jsonScan{data: data, most: most}
-	return s.run()
+	return scanJSON(data, most)
 }
 
 // IsJSON reports whether a content type, "" included, says that data is JSON.
@@ -84,65 +84,64 @@ func syntaxError(data []byte, most int) error {
 	syntax, _ := errors.AsType[*json.SyntaxError](json.Unmarshal(data, &whole))
 	switch {
 	case len(bytes.TrimSpace(data)) == 0:
-		return &JSONError{0, "there is no JSON; the least is null"}
+		return &JSONError{Why: "there is no JSON; the least is null"}
 	case syntax == nil:
-		return &JSONError{0, "something is no JSON"}
+		return &JSONError{Why: "something is no JSON"}
 	case strings.Contains(syntax.Error(), "max depth"):
 		return tooDeep(int(syntax.Offset)-1, most)
 	case int(syntax.Offset) >= len(data) && strings.Contains(syntax.Error(), "unexpected end"):
-		return &JSONError{len(data), "the JSON ends in the middle"}
+		return &JSONError{At: len(data), Why: "the JSON ends in the middle"}
 	}
-	return &JSONError{max(int(syntax.Offset)-1, 0), "stands what does not belong there"}
+	return &JSONError{At: max(int(syntax.Offset)-1, 0), Why: "stands what does not belong there"}
 }
 
 func tooDeep(at, most int) error {
-	return &JSONError{at, fmt.Sprintf("it is nested deeper than %d; make it flatter, or send it as a string", most)}
-}
-
-// jsonScan looks at JSON that encoding/json calls valid for what it lets pass.
-type jsonScan struct {
-	data  []byte
-	most  int
-	open  []jsonScope
-	names [][]byte // of all open objects
+	return &JSONError{At: at, Why: fmt.Sprintf("it is nested deeper than %d; make it flatter, or send it as a string", most)}
 }
 
 // jsonScope is an open object or list.
 type jsonScope struct {
 	object bool
-	first  int                 // of its names
-	known  map[string]struct{} // its names, if they are many
+	first  int             // of its names
+	known  map[string]bool // its names, if they are many
 }
 
 // manyNames is from how many names on an object has a map of them.
 const manyNames = 16
 
-func (s *jsonScan) run() error {
-	name := false // the next string is a name
-	for i := 0; i < len(s.data); i++ {
-		switch c := s.data[i]; c {
+// scanJSON looks at JSON that encoding/json calls valid for what it lets pass.
+func scanJSON(data []byte, most int) error {
+	var roomOpen [8]jsonScope // most data needs no more, and nothing is allocated
+	var roomNames [24][]byte
+	open, names := roomOpen[:0], roomNames[:0] // names of all open objects
+	name := false                              // the next string is a name
+	for i := 0; i < len(data); i++ {
+		switch c := data[i]; c {
 		case '{', '[':
-			if len(s.open) == s.most {
-				return tooDeep(i, s.most)
+			if len(open) == most {
+				return tooDeep(i, most)
 			}
-			s.open = append(s.open, jsonScope{object: c == '{', first: len(s.names)})
+			open = append(open, jsonScope{object: c == '{', first: len(names)})
 			name = c == '{'
 		case '}', ']':
-			top := len(s.open) - 1
-			s.names = s.names[:s.open[top].first]
-			s.open = s.open[:top]
+			names = names[:open[len(open)-1].first]
+			open = open[:len(open)-1]
 			name = false
 		case ',':
-			name = s.open[len(s.open)-1].object
+			name = len(open) > 0 && open[len(open)-1].object
 		case ':':
 			name = false
 		case '"':
-			end, escaped, err := s.text(i)
+			end, escaped, err := stringEnd(data, i)
 			if err != nil {
 				return err
 			}
-			if name && !s.add(s.data[i:end+1], escaped) {
-				return &JSONError{i, "a name begins that its object has already; give each name once"}
+			if name {
+				scope, text := &open[len(open)-1], plainName(data[i:end+1], escaped)
+				if scope.has(names[scope.first:], text) {
+					return &JSONError{At: i, Why: "a name begins that its object has already; give each name once", Twice: true}
+				}
+				names = append(names, text)
 			}
 			i = end
 		}
@@ -150,27 +149,64 @@ func (s *jsonScan) run() error {
 	return nil
 }
 
-// text finds the closing quote of the string that begins at a quote.
-func (s *jsonScan) text(from int) (end int, escaped bool, err error) {
+// has reports whether a name is among those of the object.
+func (s *jsonScope) has(names [][]byte, name []byte) bool {
+	if s.known == nil && len(names) == manyNames {
+		s.known = make(map[string]bool, 2*manyNames)
+		for _, other := range names {
+			s.known[string(other)] = true
+		}
+	}
+	if s.known != nil {
+		twice := s.known[string(name)]
+		s.known[string(name)] = true
+		return twice
+	}
+	for _, other := range names {
+		if bytes.Equal(other, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// plainName is a name without its quotes and escapes.
+func plainName(quoted []byte, escaped bool) []byte {
+	if escaped {
+		return unescaped(quoted)
+	}
+	return quoted[1 : len(quoted)-1]
+}
+
+func unescaped(quoted []byte) []byte {
+	var plain string
+	if json.Unmarshal(quoted, &plain) != nil { // which cannot be
+		return quoted
+	}
+	return []byte(plain)
+}
+
+// stringEnd finds the closing quote of the string that begins at a quote.
+func stringEnd(data []byte, from int) (end int, escaped bool, err error) {
 	for i := from + 1; ; i++ {
-		switch s.data[i] {
+		switch data[i] {
 		case '"':
 			return i, escaped, nil
 		case '\\':
 			escaped = true
 			i++
-			if s.data[i] != 'u' {
+			if data[i] != 'u' {
 				continue
 			}
-			unit := hex4(s.data[i+1:])
-			if unit >= 0xd800 && unit < 0xdc00 && s.data[i+5] == '\\' && s.data[i+6] == 'u' {
-				if low := hex4(s.data[i+7:]); low >= 0xdc00 && low < 0xe000 {
+			unit := hex4(data[i+1:])
+			if unit >= 0xd800 && unit < 0xdc00 && data[i+5] == '\\' && data[i+6] == 'u' {
+				if low := hex4(data[i+7:]); low >= 0xdc00 && low < 0xe000 {
 					i += 10
 					continue
 				}
 			}
 			if unit >= 0xd800 && unit < 0xe000 {
-				return 0, false, &JSONError{i - 1, "an escape is half of a surrogate pair; escape both halves, or write the character itself"}
+				return 0, false, &JSONError{At: i - 1, Why: "an escape is half of a surrogate pair; escape both halves, or write the character itself"}
 			}
 			i += 4
 		}
@@ -189,35 +225,4 @@ func hex4(digits []byte) (n int) {
 		}
 	}
 	return n
-}
-
-// add remembers a name, with its quotes, of the innermost object; false: it has it already.
-func (s *jsonScan) add(quoted []byte, escaped bool) bool {
-	name := quoted[1 : len(quoted)-1]
-	if escaped {
-		var plain string
-		if json.Unmarshal(quoted, &plain) == nil { // which it is
-			name = []byte(plain)
-		}
-	}
-	scope := &s.open[len(s.open)-1]
-	if scope.known != nil {
-		_, twice := scope.known[string(name)]
-		scope.known[string(name)] = struct{}{}
-		return !twice
-	}
-	all := s.names[scope.first:]
-	for _, other := range all {
-		if bytes.Equal(other, name) {
-			return false
-		}
-	}
-	s.names = append(s.names, name)
-	if len(all)+1 == manyNames {
-		scope.known = make(map[string]struct{}, 2*manyNames)
-		for _, other := range s.names[scope.first:] {
-			scope.known[string(other)] = struct{}{}
-		}
-	}
-	return true
 }

@@ -8,3 +8,7 @@ const (
 	// MaxReason bounds the reason that a participant or an operator gives.
 	MaxReason = 1 << 10
 )
+
+// ClassBadResult begins the reason of an attempt that was answered as completed, with a
+// result that cannot be kept: no valid data, or too much of it.
+const ClassBadResult = "bad-result"

@@ -1,9 +1,10 @@
 package saga
 
 import (
-	"encoding/json"
 	"fmt"
 	"time"
+
+	"github.com/amends-dev/amends/contract"
 )
 
 // answer takes in a participant's answer, which settles the step i.
@@ -102,7 +103,7 @@ func (d *decision) completed(i int, ev Event) {
 		d.eff.Ignored = IgnoredDuplicate
 		return
 	case problem != "":
-		d.failed(i, ev.Direction, problem, true)
+		d.failed(i, ev.Direction, contract.ClassBadResult+": "+problem, true)
 		return
 	}
 	d.close(i, ev.Direction, Done)
@@ -117,7 +118,8 @@ func (d *decision) completed(i int, ev Event) {
 // or nothing.
 func (d *decision) result(i int, ev Event) (result []byte, problem string) {
 	result = ev.Payload
-	if !isJSON(ev.ContentType) {
+	json := contract.IsJSON(ev.ContentType)
+	if !json {
 		result = quoted(result)
 	}
 	name := d.def.steps[i].Name
@@ -126,8 +128,11 @@ func (d *decision) result(i int, ev Event) (result []byte, problem string) {
 		return nil, fmt.Sprintf("the result of %s is %d bytes, at most %d (MaxPayload)", name, len(result), MaxPayload)
 	case d.in.StateBytes+len(result) > MaxState:
 		return nil, fmt.Sprintf("with the result of %s the saga would hold %d bytes, at most %d (MaxState)", name, d.in.StateBytes+len(result), MaxState)
-	case len(result) > 0 && !json.Valid(result):
-		return nil, fmt.Sprintf("the result of %s is not valid JSON; answer with JSON or give another content type", name)
+	}
+	if json && len(result) > 0 {
+		if err := contract.CheckJSON(result); err != nil {
+			return nil, fmt.Sprintf("the result of %s is not valid JSON: %v; answer with JSON or give another content type", name, err)
+		}
 	}
 	return result, ""
 }

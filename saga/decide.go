@@ -3,7 +3,6 @@ package saga
 import (
 	"bytes"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -149,8 +148,10 @@ func (d *decision) start(ev Event) error {
 	if len(ev.Payload) > MaxPayload {
 		return fmt.Errorf("%w: %d bytes, at most %d (MaxPayload); put large data elsewhere and pass its address", ErrInput, len(ev.Payload), MaxPayload)
 	}
-	if isJSON(ev.ContentType) && !json.Valid(ev.Payload) {
-		return fmt.Errorf("%w: the content type says JSON, but the data is not valid JSON; give JSON, or another content type", ErrInput)
+	if contract.IsJSON(ev.ContentType) {
+		if err := contract.CheckJSON(ev.Payload); err != nil {
+			return fmt.Errorf("%w: the content type says JSON, but the data is not valid JSON: %w; give JSON, or another content type", ErrInput, err)
+		}
 	}
 	if err := d.mappings.checkInput(d.def, ev.Payload); err != nil {
 		return err
@@ -347,6 +348,11 @@ func (d *decision) request(i int) ([]byte, error) {
 	if err == nil && len(request) > MaxPayload {
 		err = fmt.Errorf("the request of step %s would be %d bytes, at most %d (MaxPayload)", d.def.steps[i].Name, len(request), MaxPayload)
 	}
+	if err == nil && d.def.steps[i].request != nil {
+		if wrong := contract.CheckJSON(request); wrong != nil { // deeper than what it is made of, for example
+			err = fmt.Errorf("the request of step %s would not be valid JSON: %w", d.def.steps[i].Name, wrong)
+		}
+	}
 	return request, err
 }
 
@@ -358,7 +364,7 @@ func (d *decision) undoData(i int) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if d.def.steps[i].request == nil && !isJSON(d.in.ContentType) {
+	if d.def.steps[i].request == nil && !contract.IsJSON(d.in.ContentType) {
 		request = quoted(request)
 	}
 	result := d.in.Steps[i].Result
@@ -376,12 +382,6 @@ func (d *decision) undoData(i int) ([]byte, error) {
 	b.Write(result)
 	b.WriteByte('}')
 	return b.Bytes(), nil
-}
-
-func isJSON(contentType string) bool {
-	mediaType, _, _ := strings.Cut(contentType, ";")
-	mediaType = strings.TrimSpace(strings.ToLower(mediaType))
-	return mediaType == "" || mediaType == "application/json" || strings.HasSuffix(mediaType, "+json")
 }
 
 func quoted(data []byte) []byte {

@@ -1,7 +1,6 @@
 package saga
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -230,9 +229,6 @@ func (d *decision) resolve(i int, ev Event) error {
 	case ev.Outcome == OutcomeCompleted && dir == DirectionUndo:
 		d.close(i, dir, Undone)
 	case ev.Outcome == OutcomeCompleted:
-		if len(ev.Payload) > 0 && !json.Valid(ev.Payload) {
-			return d.illegal(ev, "the result is not valid JSON")
-		}
 		result, problem := d.result(i, Event{Payload: ev.Payload})
 		if problem != "" {
 			return d.illegal(ev, problem)

@@ -9,6 +9,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/amends-dev/amends/contract"
 )
 
 // maxJSONDepth bounds how deep the JSON of a definition is nested: what the other
@@ -74,25 +76,15 @@ func position(data []byte, offset int64) string {
 	return fmt.Sprintf("line %d, column %d", line, len(before)-bytes.LastIndexByte(before, '\n'))
 }
 
-// checkJSON refuses what is not JSON, and deep nesting.
+// checkJSON refuses what is not JSON by contract.CheckJSON, and deep nesting.
 func checkJSON(data []byte) error {
 	var whole json.RawMessage
 	if err := json.Unmarshal(data, &whole); err != nil {
 		return place(data, err)
 	}
-	decoder := json.NewDecoder(bytes.NewReader(data))
-	for depth := 0; ; {
-		token, err := decoder.Token()
-		switch {
-		case err != nil: // the end: the JSON is valid
-			return nil
-		case token == json.Delim('{') || token == json.Delim('['):
-			depth++
-		case token == json.Delim('}') || token == json.Delim(']'):
-			depth--
-		}
-		if depth > maxJSONDepth {
-			return fmt.Errorf("%s: nested deeper than %d", position(data, decoder.InputOffset()), maxJSONDepth)
-		}
+	wrong, _ := errors.AsType[*contract.JSONError](contract.CheckJSONDepth(data, maxJSONDepth))
+	if wrong == nil || wrong.Twice { // which form reports with the field's path
+		return nil
 	}
+	return fmt.Errorf("%s: %s", position(data, int64(wrong.At)), wrong.Why)
 }

@@ -34,7 +34,7 @@ func TestParseJSONRefusesWhatIsNotJSON(t *testing.T) {
 		{"half", `{"name":`, "line 1, column 8: unexpected end of JSON input"},
 		{"not JSON", "{\n  name: x\n}", "line 2, column 3: invalid character 'n'"},
 		{"more behind it", parsed + "{}", "line 2, column 121: invalid character '{' after top-level value"},
-		{"deep", strings.Repeat(`[`, 1000) + strings.Repeat(`]`, 1000), "line 1, column 130: nested deeper than 128"},
+		{"deep", strings.Repeat(`[`, 1000) + strings.Repeat(`]`, 1000), "line 1, column 129: it is nested deeper than 128"},
 		{"very deep", strings.Repeat(`[`, 100_000), "exceeded max depth"},
 		{"long", `"` + strings.Repeat("x", MaxDefinition) + `"`, "1048578 bytes; at most 1048576 are allowed"},
 	} {

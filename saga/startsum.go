@@ -8,6 +8,8 @@ import (
 	"encoding/json"
 	"slices"
 	"strconv"
+
+	"github.com/amends-dev/amends/contract"
 )
 
 // StartSum tells a start from another one with the same id: two starts are the same when
@@ -31,7 +33,7 @@ const (
 func SumStart(contentType string, input []byte) StartSum {
 	c := jsonByValue{in: input, out: append(make([]byte, 0, len(input)+len(input)/4+16), 'j')}
 	var canonical []byte
-	if isJSON(contentType) && json.Valid(input) && c.value(startSumDepth) {
+	if contract.IsJSON(contentType) && json.Valid(input) && c.value(startSumDepth) {
 		canonical = c.out
 	} else {
 		contentType = cmp.Or(contentType, "application/json")
