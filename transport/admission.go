@@ -113,7 +113,7 @@ func needType(e *Envelope, types ...string) error {
 	if slices.Contains(types, e.Type) {
 		return nil
 	}
-	return badAttribute(AttrType, e.Type, "here only "+strings.Join(types, ", ")+" is expected")
+	return BadAttribute(AttrType, e.Type, "here only "+strings.Join(types, ", ")+" is expected")
 }
 
 func (s Subjects) admitCommand(e *Envelope) error {
@@ -127,14 +127,14 @@ func (s Subjects) admitCommand(e *Envelope) error {
 		{AttrReplyTo, e.ReplyTo},
 	} {
 		if need.value == "" {
-			return badAttribute(need.name, "", "is missing; a command carries it")
+			return BadAttribute(need.name, "", "is missing; a command carries it")
 		}
 	}
 	if e.Birth == 0 {
-		return badAttribute(AttrBirth, "", "is missing; a command carries it")
+		return BadAttribute(AttrBirth, "", "is missing; a command carries it")
 	}
 	if e.Attempt < 1 {
-		return badAttribute(AttrAttempt, "", "is missing; a command carries it, from 1")
+		return BadAttribute(AttrAttempt, "", "is missing; a command carries it, from 1")
 	}
 	if e.ID == "" {
 		e.ID = CommandID(e.Key(), e.Attempt)
@@ -152,7 +152,7 @@ func (s Subjects) admitEvent(e *Envelope) error {
 	}
 	contradicts := func(name, header, subject string) error {
 		if header != "" && header != subject {
-			return badAttribute(name, header, fmt.Sprintf("contradicts the subject, which says %q; leave the attribute out", subject))
+			return BadAttribute(name, header, fmt.Sprintf("contradicts the subject, which says %q; leave the attribute out", subject))
 		}
 		return nil
 	}

@@ -54,9 +54,9 @@ func (e *AttributeError) Error() string {
 	return fmt.Sprintf("attribute %s %q: %s", short(e.Name), e.Value, e.Why)
 }
 
-// badAttribute is the error about an attribute. A reason is never shown in it: participants
-// may have quoted data there.
-func badAttribute(name, value, why string) error {
+// BadAttribute is the *AttributeError about an attribute: its value as it came, and why it
+// cannot be right. A reason is never shown in it: participants may have quoted data there.
+func BadAttribute(name, value, why string) error {
 	if name == AttrReason {
 		value = Redacted
 	}
@@ -113,7 +113,8 @@ func (e *Envelope) Attributes(yield func(name, value string)) {
 
 // SetAttribute reads one attribute, by its lower-case name and plain value. A
 // value that cannot be right, or is longer than its bound, is an *AttributeError;
-// a reason is cut at MaxRefusal; a trace context that is not exactly W3C's is
+// a reason is cut at MaxRefusal, and what is not UTF-8 in it becomes a question mark, so that the
+// answer that it explains counts; a trace context that is not exactly W3C's is
 // dropped (TraceDropped), as W3C wants it, and never refused. Names that are not
 // known are ignored: CloudEvents lets anybody add extensions.
 func (e *Envelope) SetAttribute(name, value string) error {
@@ -125,8 +126,11 @@ func (e *Envelope) SetAttribute(name, value string) error {
 		e.setTraceState(value)
 		return nil
 	}
+	if name == AttrReason {
+		value = strings.ToValidUTF8(value, "?")
+	}
 	if !utf8.ValidString(value) {
-		return badAttribute(name, strings.ToValidUTF8(value, "?"), "is not UTF-8")
+		return BadAttribute(name, strings.ToValidUTF8(value, "?"), "is not UTF-8")
 	}
 	if name == AttrContentType || name == "content-type" {
 		return e.setContentType(name, value)
@@ -142,7 +146,7 @@ func (e *Envelope) set(name, value string) (err error) {
 	switch name {
 	case AttrSpecVersion:
 		if value != SpecVersion {
-			return badAttribute(name, value, "only CloudEvents "+SpecVersion+" is read")
+			return BadAttribute(name, value, "only CloudEvents "+SpecVersion+" is read")
 		}
 	case AttrID:
 		e.ID = value
@@ -168,7 +172,7 @@ func (e *Envelope) set(name, value string) (err error) {
 	case AttrAttempt:
 		var ok bool
 		if e.Attempt, ok = contract.ParseNumber(value, 1); !ok {
-			err = badAttribute(name, value, "is not a number from 1, in digits without a zero in front")
+			err = BadAttribute(name, value, "is not a number from 1, in digits without a zero in front")
 		}
 	case AttrReplyTo:
 		e.ReplyTo = value
@@ -205,7 +209,7 @@ func (e *Envelope) IsAnswer() bool {
 
 func parseBool(name, value string) (bool, error) {
 	if value != "true" && value != "false" {
-		return false, badAttribute(name, value, "is neither true nor false")
+		return false, BadAttribute(name, value, "is neither true nor false")
 	}
 	return value == "true", nil
 }
@@ -214,7 +218,7 @@ func parseRetryAfter(name, value string) (time.Duration, error) {
 	ms, ok := contract.ParseNumber(value, 0)
 	d := time.Duration(ms) * time.Millisecond
 	if !ok || d > MaxRetryAfter {
-		return 0, badAttribute(name, value, fmt.Sprintf("is not a number of milliseconds up to %d, in digits without a zero in front", MaxRetryAfter.Milliseconds()))
+		return 0, BadAttribute(name, value, fmt.Sprintf("is not a number of milliseconds up to %d, in digits without a zero in front", MaxRetryAfter.Milliseconds()))
 	}
 	return d, nil
 }
@@ -222,7 +226,7 @@ func parseRetryAfter(name, value string) (time.Duration, error) {
 func parseMoment(name, value string) (time.Time, error) {
 	t, err := time.Parse(time.RFC3339Nano, value)
 	if err != nil {
-		return t, badAttribute(name, value, "is not an RFC 3339 time such as 2026-11-21T09:30:00Z")
+		return t, BadAttribute(name, value, "is not an RFC 3339 time such as 2026-11-21T09:30:00Z")
 	}
 	return t, nil
 }
@@ -237,7 +241,7 @@ func parseDefinition(value string) (ref contract.DefinitionRef, err error) {
 	if versioned {
 		var ok bool
 		if ref.Version, ok = contract.ParseNumber(version, 1); !ok {
-			return ref, badAttribute(AttrDefinition, value, "is not name or name/version with a version from 1, in digits without a zero in front")
+			return ref, BadAttribute(AttrDefinition, value, "is not name or name/version with a version from 1, in digits without a zero in front")
 		}
 	}
 	return ref, nil

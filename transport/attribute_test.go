@@ -80,14 +80,16 @@ func FuzzSetAttribute(f *testing.F) {
 	})
 }
 
-// TestReasonsAreNotQuoted: what is wrong with a reason becomes a reason of ours, which is
-// shown to more people.
-func TestReasonsAreNotQuoted(t *testing.T) {
-	for _, name := range []string{"ce-reason", "ce-step"} {
+// TestReasonsThatAreNotUTF8: a reason explains an answer, which counts whatever the reason
+// is written in (I12). Other attributes have to be UTF-8.
+func TestReasonsThatAreNotUTF8(t *testing.T) {
+	for value, want := range map[string]string{"caf\xe9": "caf?", "\xff\xfe is cut\xff": "? is cut?", "café": "café", "\xed\xa0\x80": "?"} {
 		var e transport.Envelope
-		err := e.SetAttribute(name, "card 4111-1111 \xff")
-		if err == nil || strings.Contains(err.Error(), "4111-1111") != (name != "ce-reason") {
-			t.Errorf("%s: %v", name, err)
+		if err := e.SetAttribute(transport.AttrReason, value); err != nil || e.Reason != want {
+			t.Errorf("%q is read as %q, %v", value, e.Reason, err)
+		}
+		if err := e.SetAttribute(transport.AttrSource, value); err == nil != (value == "café") {
+			t.Errorf("a source %q: %v", value, err)
 		}
 	}
 }

@@ -84,7 +84,7 @@ func checkLength(name, value string) error {
 		return nil
 	}
 	if most, bounded := bounds[name]; bounded && len(value) > most {
-		return badAttribute(name, value, tooLong(len(value), most))
+		return BadAttribute(name, value, tooLong(len(value), most))
 	}
 	return nil
 }
@@ -130,10 +130,10 @@ func checkMediaType(name, value string) error {
 	}
 	media, _, err := mime.ParseMediaType(value)
 	if err != nil {
-		return &ContentTypeError{badAttribute(name, value, "is not a media type such as application/json")}
+		return &ContentTypeError{BadAttribute(name, value, "is not a media type such as application/json")}
 	}
 	if strings.HasPrefix(media, "application/cloudevents") {
-		return badAttribute(name, value, "is CloudEvents' structured or batched mode; send binary mode: attributes as headers, data as the body")
+		return BadAttribute(name, value, "is CloudEvents' structured or batched mode; send binary mode: attributes as headers, data as the body")
 	}
 	return nil
 }

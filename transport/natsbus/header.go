@@ -169,7 +169,7 @@ func (p *pair) setOn(e *transport.Envelope) error {
 		e.DropTrace()
 		return nil
 	case p.again != "":
-		return &transport.AttributeError{Name: name, Value: cut(value), Why: p.again}
+		return transport.BadAttribute(name, value, p.again)
 	case name == "nats-msg-id":
 		if len(value) <= transport.MaxDedupID && !strings.ContainsFunc(value, unicode.IsControl) {
 			e.DedupID = value
@@ -179,7 +179,7 @@ func (p *pair) setOn(e *transport.Envelope) error {
 	if strings.HasPrefix(name, "ce-") {
 		decoded, ok := percent.Decode(value)
 		if !ok {
-			return &transport.AttributeError{Name: name, Value: cut(value), Why: "is not percent-encoded: % is followed by two hexadecimal digits, or written %25"}
+			return transport.BadAttribute(name, value, "is not percent-encoded: % is followed by two hexadecimal digits, or written %25")
 		}
 		value = decoded
 	}

@@ -191,7 +191,7 @@ func unmarshal(topic string, m *message.Message) (e transport.Envelope, err erro
 			e.DropTrace()
 			continue
 		case seen[name]:
-			err = errors.Join(err, &transport.AttributeError{Name: name, Value: value, Why: "is there more than once, in different cases; give it once"})
+			err = errors.Join(err, transport.BadAttribute(name, value, "is there more than once, in different cases; give it once"))
 		}
 		seen[name] = true
 		if name == attrSubject {
