@@ -245,7 +245,7 @@ func encode(v any) ([]byte, error) {
 	case json.RawMessage:
 		return v, nil
 	default:
-		return json.Marshal(v)
+		return contract.EncodeJSON(v)
 	}
 }
 

@@ -2,13 +2,14 @@ package participant
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"mime"
 	"reflect"
 	"strings"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/transport"
 )
 
@@ -52,16 +53,16 @@ func parseUndo(data []byte) (in input, err error) {
 // JSON; fields it does not know are ignored, so that a sender may add some.
 func decode[T any](what string, b body) (v T, err error) {
 	t := reflect.TypeFor[T]()
-	if isBytes(t) && (!isJSON(b.contentType) || !quoted(b.data)) {
+	if isBytes(t) && (!contract.IsJSON(b.contentType) || !quoted(b.data)) {
 		reflect.ValueOf(&v).Elem().SetBytes(b.data)
 		return v, nil
 	}
-	if raw, ok := any(&v).(*json.RawMessage); ok && !isJSON(b.contentType) {
+	if raw, ok := any(&v).(*json.RawMessage); ok && !contract.IsJSON(b.contentType) {
 		*raw = b.data
 		return v, nil
 	}
 	switch {
-	case !isJSON(b.contentType):
+	case !contract.IsJSON(b.contentType):
 		return v, fmt.Errorf("the %s comes as %s, and %s is read from %s", what, b.contentType, t, transport.JSON)
 	case blank(b.data) && optional(t):
 		return v, nil
@@ -93,29 +94,38 @@ func wrong(data []byte, err error) string {
 	return "a value in it cannot be read"
 }
 
-// encode writes the data of a completed answer.
+// encode writes the data of a completed answer, and refuses what the coordinator would
+// call a bad result.
 func encode[T any](v T) ([]byte, error) {
 	if isBytes(reflect.TypeFor[T]()) {
-		return checkSize(reflect.ValueOf(&v).Elem().Bytes())
+		data := reflect.ValueOf(&v).Elem().Bytes()
+		return data, checkSize(base64.StdEncoding.EncodedLen(len(data))+len(`""`), " in base64, as the coordinator keeps it")
 	}
 	if raw, ok := any(v).(json.RawMessage); ok && len(raw) > 0 {
-		if !json.Valid(raw) {
-			return nil, fmt.Errorf("the result is a json.RawMessage that is not valid JSON")
-		}
-		return checkSize(raw)
+		return raw, checkResult(raw)
 	}
-	data, err := json.Marshal(v)
+	data, err := contract.EncodeJSON(v)
 	if err != nil {
 		return nil, fmt.Errorf("encode the result: %w", err)
 	}
-	return checkSize(data)
+	return data, checkResult(data)
 }
 
-func checkSize(data []byte) ([]byte, error) {
-	if len(data) > MaxResult {
-		return nil, fmt.Errorf("the result is %d bytes, at most %d (MaxResult): put large data elsewhere and answer with its address", len(data), MaxResult)
+func checkResult(data []byte) error {
+	if err := checkSize(len(data), ""); err != nil {
+		return err
 	}
-	return data, nil
+	if err := contract.CheckJSON(data); err != nil {
+		return fmt.Errorf("%s: the result is not valid JSON: %w", contract.ClassBadResult, err)
+	}
+	return nil
+}
+
+func checkSize(size int, how string) error {
+	if size > MaxResult {
+		return fmt.Errorf("%s: the result is %d bytes%s, at most %d (MaxResult): put large data elsewhere and answer with its address", contract.ClassBadResult, size, how, MaxResult)
+	}
+	return nil
 }
 
 // contentTypeOf is the content type of an encoded T.
@@ -130,14 +140,6 @@ func contentTypeOf[T any]() string {
 func isBytes(t reflect.Type) bool {
 	unmarshals := reflect.PointerTo(t).Implements(reflect.TypeFor[json.Unmarshaler]())
 	return t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Uint8 && !unmarshals
-}
-
-func isJSON(contentType string) bool {
-	if contentType == "" || contentType == transport.JSON {
-		return true
-	}
-	media, _, err := mime.ParseMediaType(contentType)
-	return err == nil && (media == transport.JSON || strings.HasSuffix(media, "+json"))
 }
 
 func quoted(data []byte) bool {

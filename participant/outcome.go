@@ -11,8 +11,9 @@ import (
 
 // Limits on what a participant says (I10).
 const (
-	// MaxResult bounds the encoded result of a handler, in bytes. A larger one is
-	// a final failure, and the handler's writes are undone.
+	// MaxResult bounds the encoded result of a handler, in bytes: JSON, or the base64 in
+	// quotes of a []byte. A larger one, and JSON that contract.CheckJSON refuses, is a final
+	// failure (contract.ClassBadResult), and the handler's writes are undone.
 	MaxResult = contract.MaxPayload
 	// MaxReason bounds the reason of a rejection or failure, in bytes. Longer ones
 	// are cut.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/crashpoint"
 	"github.com/amends-dev/amends/transport"
 )
@@ -139,7 +140,7 @@ func tooLarge(answer *transport.Envelope) *transport.Envelope {
 	e.ID += "/too-large"
 	e.Type = transport.TypeFailed
 	e.Final = true
-	e.Reason = "the result is larger than the bus carries: put large data elsewhere and answer with its address"
+	e.Reason = contract.ClassBadResult + ": the result is larger than the bus carries: put large data elsewhere and answer with its address"
 	e.Data, e.ContentType = nil, ""
 	return &e
 }
