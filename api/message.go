@@ -1,6 +1,7 @@
 package api
 
 import (
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -26,6 +27,10 @@ func moment(t *timestamppb.Timestamp) time.Time {
 	return t.AsTime()
 }
 
+// valid is a text as protobuf takes it. What is accepted is UTF-8; a record that is not
+// must not keep the others from being shown.
+func valid(text string) string { return strings.ToValidUTF8(text, "\uFFFD") }
+
 func refMessage(r contract.DefinitionRef) *apiv1.DefinitionRef {
 	return &apiv1.DefinitionRef{Name: r.Name, Version: int64(r.Version)}
 }
@@ -34,17 +39,17 @@ func sagaMessage(s *transport.Status) *apiv1.Saga {
 	m := &apiv1.Saga{
 		Id: string(s.ID), Definition: refMessage(s.Definition), Phase: string(s.Phase), Revision: s.Revision, Removed: s.Removed,
 		Started: stamp(s.Started), Updated: stamp(s.Updated), Ended: stamp(s.Ended),
-		Deadline: stamp(s.Deadline), Overdue: s.Overdue, Reason: s.Reason, TraceId: s.TraceID,
+		Deadline: stamp(s.Deadline), Overdue: s.Overdue, Reason: valid(s.Reason), TraceId: s.TraceID, Problem: valid(s.Problem),
 		Legal: legalVerbs(s.Legal), BeyondReturn: s.BeyondReturn, Input: payloadMessage(s.Input),
 	}
 	if s.Birth != 0 {
 		m.Birth = s.Birth.String()
 	}
 	if s.Paused != nil {
-		m.Paused = &apiv1.Pause{Since: stamp(s.Paused.Since), By: s.Paused.By, Reason: s.Paused.Reason}
+		m.Paused = &apiv1.Pause{Since: stamp(s.Paused.Since), By: valid(s.Paused.By), Reason: valid(s.Paused.Reason)}
 	}
 	if r := s.Removal; r != nil {
-		m.Removal = &apiv1.Removal{At: stamp(r.At), By: r.By, Reason: r.Reason, Damage: r.Damage}
+		m.Removal = &apiv1.Removal{At: stamp(r.At), By: valid(r.By), Reason: valid(r.Reason), Damage: valid(r.Damage)}
 	}
 	for _, wave := range s.Undo {
 		m.Undo = append(m.Undo, &apiv1.Wave{Steps: wave})
@@ -58,13 +63,13 @@ func sagaMessage(s *transport.Status) *apiv1.Saga {
 func stepMessage(s *transport.StepStatus) *apiv1.Step {
 	m := &apiv1.Step{
 		Name: string(s.Name), Kind: s.Kind, Status: s.Status, Attempt: int32(s.Attempt), Budget: int32(s.Budget),
-		Due: stamp(s.Due), Waiting: s.Waiting, Parked: stamp(s.Parked), Reason: s.Reason,
+		Due: stamp(s.Due), Waiting: s.Waiting, Parked: stamp(s.Parked), Reason: valid(s.Reason),
 		Participant: s.Participant, Action: s.Action,
 	}
 	if s.ResultSize > 0 {
 		m.Result = &apiv1.Payload{SizeBytes: int64(s.ResultSize), LeftOut: s.LeftOut}
 		if !s.LeftOut {
-			m.Result.Text = string(s.Result)
+			m.Result.Text = valid(string(s.Result))
 		}
 	}
 	return m
@@ -74,14 +79,14 @@ func payloadMessage(p *transport.Payload) *apiv1.Payload {
 	if p == nil {
 		return nil
 	}
-	return &apiv1.Payload{ContentType: p.ContentType, SizeBytes: int64(p.Size), Text: string(p.JSON), Binary: p.Binary, LeftOut: p.LeftOut}
+	return &apiv1.Payload{ContentType: p.ContentType, SizeBytes: int64(p.Size), Text: valid(string(p.JSON)), Binary: p.Binary, LeftOut: p.LeftOut}
 }
 
 func eventMessage(e *transport.HistoryEvent) *apiv1.Event {
 	m := &apiv1.Event{
 		Revision: e.Revision, Type: e.Type, At: stamp(e.At), Participant: e.Participant, Step: string(e.Step),
 		Direction: string(e.Direction), Attempt: int32(e.Attempt), Outcome: string(e.Outcome),
-		Verb: e.Verb, By: e.By, Reason: e.Reason,
+		Verb: valid(e.Verb), By: valid(e.By), Reason: valid(e.Reason), Problem: valid(e.Problem),
 	}
 	if e.Saga != nil {
 		m.Saga = sagaMessage(e.Saga)
@@ -89,7 +94,7 @@ func eventMessage(e *transport.HistoryEvent) *apiv1.Event {
 	if e.PayloadSize > 0 {
 		m.Payload = &apiv1.Payload{ContentType: e.ContentType, SizeBytes: int64(e.PayloadSize), Binary: e.Binary}
 		if len(e.Binary) == 0 {
-			m.Payload.Text = string(e.Payload)
+			m.Payload.Text = valid(string(e.Payload))
 		}
 	}
 	return m

@@ -9,6 +9,7 @@ import (
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/amends-dev/amends/contract"
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 	"github.com/amends-dev/amends/transport"
 )
@@ -104,6 +105,9 @@ func askFor[Reply any](ctx context.Context, c Coordinator, verb string, request 
 	case reply.Code != "":
 		return nil, refused(reply, fields)
 	}
+	if r, ok := reply.Value.(*Reply); ok { // the payloads byte for byte
+		return r, nil
+	}
 	var r Reply
 	if err := json.Unmarshal(reply.Data, &r); err != nil {
 		return nil, connect.NewError(connect.CodeInternal, err)
@@ -113,7 +117,7 @@ func askFor[Reply any](ctx context.Context, c Coordinator, verb string, request 
 
 // query is ask for requests whose data is a value of ours.
 func query[Reply any](ctx context.Context, c Coordinator, verb string, request *transport.Envelope, data any) (*Reply, error) {
-	raw, err := json.Marshal(data)
+	raw, err := contract.EncodeJSON(data)
 	if err != nil {
 		return nil, connect.NewError(connect.CodeInvalidArgument, err)
 	}

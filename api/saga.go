@@ -175,8 +175,10 @@ func operationOf(d *apiv1.Decision) (transport.Operation, error) {
 	if d == nil {
 		return transport.Operation{}, invalid("decision", "is missing; give a verb, by and reason")
 	}
-	if d.Result != "" && !json.Valid([]byte(d.Result)) {
-		return transport.Operation{}, invalid("decision.result", `is not JSON; a text is written with quotes within: "\"text\""`)
+	if d.Result != "" {
+		if err := contract.CheckJSON([]byte(d.Result)); err != nil {
+			return transport.Operation{}, invalid("decision.result", "is not valid JSON: "+err.Error()+`; a text is written with quotes within: "\"text\""`)
+		}
 	}
 	return transport.Operation{
 		Verb: d.Verb, Step: contract.StepName(d.Step), By: d.By, Reason: d.Reason,

@@ -60,7 +60,8 @@ func (c *Coordinator) verbs() map[string]func(context.Context, *transport.Envelo
 func (c *Coordinator) serve() (stop func(), err error) {
 	crashpoint.Here("coordinator: before serving requests")
 	verbs, first := c.verbs(), c.config.Subjects.API("")
-	end, err := c.config.Bus.Respond(first+"*", c.config.Name, func(request *transport.Envelope, reply func(*transport.Envelope)) {
+	end, err := c.config.Bus.Respond(first+"*", c.config.Name, func(request *transport.Envelope, answer func(*transport.Envelope)) {
+		reply := func(e *transport.Envelope) { answer(sendable(e)) }
 		handle, ok := verbs[strings.TrimPrefix(request.Subject, first)]
 		if !ok {
 			reply(noVerb(strings.TrimPrefix(request.Subject, first), verbs))
@@ -273,7 +274,7 @@ func (c *Coordinator) statusOf(ctx context.Context, id saga.ID) (*transport.Stat
 	}
 	def, err := c.definitions.find(in.Definition)
 	if err != nil {
-		return nil, err
+		return unexplained(in, err), nil
 	}
 	return status(def, in, true), nil
 }

@@ -36,8 +36,9 @@ func (c *Coordinator) apiRemoveDamaged(ctx context.Context, request *transport.E
 	c.blocked.moved(request.Saga)
 	c.timekeeper.done(request.Saga)
 	status, err := c.statusOf(ctx, request.Saga)
-	if err != nil {
-		return nil, err
+	if err != nil { // it is removed all the same
+		status = &transport.Status{ID: request.Saga, Phase: saga.Parked, Removed: true, Problem: problem(err.Error()),
+			Removal: &transport.Removal{At: removal.At, By: removal.By, Reason: removal.Reason}}
 	}
 	c.config.Logger.Warn("a damaged saga was removed; what its steps have done stays at the participants",
 		slog.String(LogSaga, string(request.Saga)), slog.String(LogBy, removal.By), slog.String(LogReason, removal.Reason), slog.Int("dropped", len(removed.Owed)))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/amends-dev/amends/contract"
@@ -33,14 +34,15 @@ func (c *Coordinator) apiDeadLetters(ctx context.Context, request *transport.Env
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	reply := transport.DeadLettersReply{DeadLetters: make([]transport.DeadLetterReply, 0, len(letters))}
-	size := 0
+	reply := &transport.DeadLettersReply{DeadLetters: make([]transport.DeadLetterReply, 0, len(letters))}
+	size := frameRoom
 	for i := range letters {
-		if size += sizeOf(&letters[i]); size > maxReply && i > 0 {
+		letter := deadLetterReply(&letters[i])
+		if size += encoded(&letter) + 1; size > maxReply && i > 0 {
 			reply.Next = letters[i-1].Sequence
 			return reply, nil
 		}
-		reply.DeadLetters = append(reply.DeadLetters, deadLetterReply(&letters[i]))
+		reply.DeadLetters = append(reply.DeadLetters, letter)
 	}
 	if len(letters) == q.Limit {
 		reply.Next = letters[len(letters)-1].Sequence
@@ -48,23 +50,29 @@ func (c *Coordinator) apiDeadLetters(ctx context.Context, request *transport.Env
 	return reply, nil
 }
 
-// sizeOf is about how much of a reply a dead letter takes.
-func sizeOf(l *transport.DeadLetter) int {
-	size := len(l.Data) + len(l.Subject) + len(l.Reason)
+// deadLetterReply tells a dead letter: its data as bytes, its texts as UTF-8. Data that
+// does not fit into a reply is left out.
+func deadLetterReply(l *transport.DeadLetter) transport.DeadLetterReply {
+	reply := transport.DeadLetterReply{
+		Sequence: l.Sequence, Stream: transport.Stream(valid(string(l.Stream))), Subject: valid(l.Subject), Reason: valid(l.Reason), Since: l.Time,
+		Data: *payload(l.Data, "", false),
+	}
+	if len(l.Header) > 0 {
+		reply.Header = make(map[string][]string, len(l.Header))
+	}
 	for name, values := range l.Header {
 		for _, v := range values {
-			size += len(name) + len(v)
+			reply.Header[valid(name)] = append(reply.Header[valid(name)], valid(v))
 		}
 	}
-	return size
+	if encoded(&reply) > maxReply-frameRoom {
+		reply.Data = *payload(l.Data, "", true)
+	}
+	return reply
 }
 
-func deadLetterReply(l *transport.DeadLetter) transport.DeadLetterReply {
-	return transport.DeadLetterReply{
-		Sequence: l.Sequence, Stream: l.Stream, Subject: l.Subject, Reason: l.Reason, Since: l.Time,
-		Header: l.Header, Data: *payload(l.Data, "", len(l.Data) > maxReply),
-	}
-}
+// valid is a text of the bus's as UTF-8.
+func valid(text string) string { return strings.ToValidUTF8(text, "\uFFFD") }
 
 // eachDeadLetter does one thing to every dead letter that is named, and says what
 // went wrong with which. did is what it did, for the log.

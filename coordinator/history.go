@@ -2,16 +2,15 @@ package coordinator
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 
 	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/transport"
 )
 
-// historyPage bounds the events in one history reply; maxReply bounds their
-// payloads.
+// historyPage bounds the events in one history reply; maxReply bounds their bytes.
 const historyPage = 1000
 
 func (c *Coordinator) apiHistory(ctx context.Context, request *transport.Envelope) (any, error) {
@@ -29,30 +28,25 @@ func (c *Coordinator) apiHistory(ctx context.Context, request *transport.Envelop
 	if limit == 0 {
 		limit = historyPage
 	}
-	events, err := c.config.Store.History(ctx, request.Saga, from, limit)
+	events, err := c.events(ctx, request.Saga, from, limit)
 	if err != nil {
 		return nil, err // names the saga
 	}
-	var past *past
+	var before *past
 	if q.WithSaga {
-		if past, err = c.until(ctx, request.Saga, from); err != nil {
-			return nil, err
+		if before, err = c.until(ctx, request.Saga, from); err != nil {
+			before = &past{lost: err}
 		}
 	}
-	reply := transport.HistoryReply{Events: make([]transport.HistoryEvent, 0, len(events))}
-	size := 0
+	reply := &transport.HistoryReply{Events: make([]transport.HistoryEvent, 0, len(events))}
+	size := frameRoom
 	for i := range events {
 		revision := from + uint64(i)
-		event := historyEvent(revision, &events[i])
-		size += len(events[i].Payload)
-		if past != nil {
-			n, err := past.move(&event, &events[i])
-			if err != nil {
-				return nil, err
-			}
-			size += n
+		event := events[i].shown(revision)
+		if before != nil {
+			before.move(&event, &events[i])
 		}
-		if size > maxReply && i > 0 {
+		if size += encoded(&event) + 1; size > maxReply && i > 0 {
 			reply.Next = revision
 			return reply, nil
 		}
@@ -64,11 +58,58 @@ func (c *Coordinator) apiHistory(ctx context.Context, request *transport.Envelop
 	return reply, nil
 }
 
+// recorded is an event of a history, or why it cannot be read.
+type recorded struct {
+	event  saga.Event
+	damage error
+}
+
+// shown is the event as it is told.
+func (r *recorded) shown(revision uint64) transport.HistoryEvent {
+	if r.damage != nil {
+		return transport.HistoryEvent{Revision: revision, Problem: problem(r.damage.Error())}
+	}
+	return historyEvent(revision, &r.event)
+}
+
+// events reads a part of a history. If some of it is damaged, it is read one by one, so
+// that what can be read is told.
+func (c *Coordinator) events(ctx context.Context, id saga.ID, from uint64, limit int) ([]recorded, error) {
+	read, err := c.config.Store.History(ctx, id, from, limit)
+	events := make([]recorded, 0, len(read))
+	for i := range read {
+		events = append(events, recorded{event: read[i]})
+	}
+	if !errors.Is(err, store.ErrCorrupt) {
+		return events, err
+	}
+	whole := 0
+	for revision := from; revision < from+uint64(limit); revision++ {
+		one, damage := c.config.Store.History(ctx, id, revision, 1)
+		switch {
+		case errors.Is(damage, store.ErrCorrupt):
+			events = append(events, recorded{damage: damage})
+		case damage != nil:
+			return nil, damage
+		case len(one) == 0:
+			return events, nil
+		default:
+			events = append(events, recorded{event: one[0]})
+			whole++
+		}
+	}
+	if whole == 0 {
+		return nil, err
+	}
+	return events, nil
+}
+
 // past is where a saga stood at some time: its history is all that it takes (I8).
 type past struct {
 	def    *saga.Definition
 	in     saga.Instance
 	replay saga.Replay
+	lost   error // why that cannot be told any more
 }
 
 // until folds a saga's events before the given revision.
@@ -112,13 +153,22 @@ func (p *past) fold(ev *saga.Event) error {
 	return nil
 }
 
-// move folds one event and tells where the saga stood behind it. It returns the
-// size of that in bytes.
-func (p *past) move(event *transport.HistoryEvent, ev *saga.Event) (int, error) {
-	if err := p.fold(ev); err != nil {
-		return 0, err
+// move folds one event and tells where the saga stood behind it, or why that cannot be
+// told.
+func (p *past) move(event *transport.HistoryEvent, r *recorded) {
+	if p.lost == nil {
+		p.lost = r.damage
 	}
-	event.Saga = status(p.def, &p.in, true)
-	data, err := json.Marshal(event.Saga)
-	return len(data), err
+	if p.lost == nil {
+		p.lost = p.fold(&r.event)
+	}
+	if p.lost != nil {
+		if event.Problem == "" {
+			event.Problem = problem("where the saga stood then is not known: " + p.lost.Error())
+		}
+		return
+	}
+	s := status(p.def, &p.in, true)
+	fit(s, maxReply-2*frameRoom-encoded(event))
+	event.Saga = s
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/crashpoint"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/transport"
@@ -109,7 +110,7 @@ func ReadAnswer(subjects transport.Subjects, e *transport.Envelope, at time.Time
 // needed.
 func unusable(ev *saga.Event, why string) {
 	if ev.Outcome == saga.OutcomeCompleted && ev.Direction == saga.DirectionDo {
-		ev.Outcome, ev.Final, ev.Reason = saga.OutcomeFailed, true, why
+		ev.Outcome, ev.Final, ev.Reason = saga.OutcomeFailed, true, contract.ClassBadResult+": "+why
 	}
 	ev.Payload, ev.ContentType = nil, ""
 }

@@ -87,20 +87,42 @@ func (c *Coordinator) apiList(ctx context.Context, request *transport.Envelope) 
 	if err != nil {
 		return nil, err
 	}
-	found, next, err := c.config.Store.List(ctx, f, store.Page{Limit: q.Limit, Cursor: q.Cursor})
-	if err != nil {
-		return nil, err
+	for {
+		found, next, err := c.config.Store.List(ctx, f, store.Page{Limit: q.Limit, Cursor: q.Cursor})
+		if err != nil {
+			return nil, err
+		}
+		reply := transport.ListReply{Sagas: make([]transport.Status, 0, len(found)), Next: next}
+		size := frameRoom
+		for i := range found {
+			reply.Sagas = append(reply.Sagas, summaryStatus(&found[i]))
+			if size += encoded(&reply.Sagas[i]) + 1; size > maxReply {
+				break
+			}
+		}
+		if size <= maxReply {
+			return reply, nil
+		}
+		q.Limit = len(reply.Sagas) - 1 // once more, for the cursor behind those that fit
 	}
-	reply := transport.ListReply{Sagas: make([]transport.Status, 0, len(found)), Next: next}
-	for i := range found {
-		reply.Sagas = append(reply.Sagas, summaryStatus(&found[i]))
-	}
-	return reply, nil
 }
 
 func summaryStatus(s *store.Summary) transport.Status {
-	return transport.Status{
+	one := transport.Status{
 		ID: s.ID, Definition: s.Definition, Phase: s.Phase, Revision: s.Revision,
-		Started: s.Started, Updated: s.Updated, Ended: s.Ended, Reason: brief(s.Reason), Paused: paused(s.Paused),
+		Started: s.Started, Updated: s.Updated, Ended: s.Ended, Reason: s.Reason, Paused: paused(s.Paused), Problem: problem(s.Damage),
+	}
+	inList(&one)
+	return one
+}
+
+// inList cuts the texts of a saga that stands among others.
+func inList(s *transport.Status) {
+	s.Reason = brief(s.Reason)
+	if s.Paused != nil {
+		s.Paused.By, s.Paused.Reason = brief(s.Paused.By), brief(s.Paused.Reason)
 	}
 }
+
+// problem is what is wrong with a record, for a status.
+func problem(text string) string { return transport.Cut(text, saga.MaxReason) }

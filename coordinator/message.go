@@ -4,7 +4,6 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"hash"
 	"time"
 
@@ -101,7 +100,7 @@ type Lifecycle struct {
 const Overdue contract.Phase = "overdue"
 
 func (w *writer) announcement(in *saga.Instance, a *saga.Announcement, record outbox.ID, at time.Time, trace string) transport.Envelope {
-	data, err := json.Marshal(Lifecycle{
+	data, err := contract.EncodeJSON(Lifecycle{
 		ID: in.ID, Definition: in.Definition.Name, Version: in.Definition.Version, Phase: a.Phase,
 		Revision: in.Revision, Ended: a.Ended, Overdue: a.Overdue, Reason: a.Reason, At: at.UTC(),
 		Birth: record.Birth,

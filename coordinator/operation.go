@@ -32,6 +32,11 @@ func (v *violations) operation(op *transport.Operation, prefix string) {
 			v.add(prefix+field.name, fmt.Sprintf("is %d bytes long, at most %d are allowed", len(field.value), field.most))
 		}
 	}
+	if len(op.Result) > 0 && len(op.Result) <= saga.MaxPayload {
+		if err := contract.CheckJSON(op.Result); err != nil {
+			v.add(prefix+"result", "is not valid JSON: "+err.Error())
+		}
+	}
 	if op.Step != "" {
 		if err := contract.CheckName("step", string(op.Step)); err != nil {
 			v.add(prefix+"step", err.Error())

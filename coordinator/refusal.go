@@ -1,7 +1,6 @@
 package coordinator
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -141,7 +140,7 @@ func detail(err error) []byte {
 	if len(d.Legal) == 0 && len(d.Violations) == 0 && d.Revision == 0 {
 		return nil
 	}
-	data, err := json.Marshal(d)
+	data, err := contract.EncodeJSON(d)
 	if err != nil {
 		return nil // there is nothing in it that cannot be written
 	}

@@ -9,14 +9,11 @@ import (
 	"reflect"
 	"strings"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/plural"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/transport"
 )
-
-// maxReply bounds the payloads in one reply, in bytes, so that it fits a bus that
-// carries 1 MiB.
-const maxReply = 512 << 10
 
 // strict decodes JSON and refuses what it does not know: a misspelt field would
 // be a wish that is silently not fulfilled.
@@ -31,6 +28,9 @@ func strict(data []byte, v any) error {
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		return &badRequest{why: "the request's data: something follows the JSON"}
+	}
+	if err := contract.CheckJSONDepth(data, contract.MaxDepth); err != nil {
+		return &badRequest{why: "the request's data: " + err.Error()}
 	}
 	return nil
 }
@@ -74,30 +74,47 @@ func respond(v any, err error) *transport.Envelope {
 	if err != nil {
 		return refusalOf(err)
 	}
-	data, err := json.Marshal(v)
+	data, err := contract.EncodeJSON(v)
 	if err != nil {
 		return refusal(transport.CodeInternal, "write the reply: "+err.Error())
 	}
-	return &transport.Envelope{Type: transport.TypeReply, Data: data}
+	e := &transport.Envelope{Type: transport.TypeReply, Data: data}
+	switch v.(type) {
+	case *transport.Status, *transport.HistoryReply, *transport.WatchReply, *transport.DeadLettersReply: // which hold payloads
+		e.Value = v
+	}
+	return e
 }
 
-// brief cuts a reason for a list.
-func brief(reason string) string {
-	const limit = 200
-	if len(reason) <= limit {
-		return reason
+// sendable is a reply as it can be sent over a bus.
+func sendable(e *transport.Envelope) *transport.Envelope {
+	if len(e.Data) <= maxReply {
+		return e
 	}
-	return strings.ToValidUTF8(reason[:limit], "") + "…"
+	return refusal(transport.CodeResourceExhausted, fmt.Sprintf("the reply has %d bytes, and at most %d are sent: ask for less at once, or over HTTP", len(e.Data), maxReply))
+}
+
+// briefly bounds a reason in a list, in bytes.
+const briefly = 200
+
+// brief cuts a reason for a list.
+func brief(reason string) string { return shorten(reason, briefly) }
+
+func shorten(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	return strings.ToValidUTF8(text[:most], "") + "…"
 }
 
 func historyEvent(revision uint64, ev *saga.Event) transport.HistoryEvent {
 	e := transport.HistoryEvent{
 		Revision: revision, Type: string(ev.Type), At: ev.At, Participant: ev.Participant, Step: ev.Step,
 		Direction: ev.Direction, Attempt: ev.Attempt, Outcome: ev.Outcome, Verb: string(ev.Verb), By: ev.By,
-		Reason: ev.Reason, Payload: rawJSON(ev.Payload), ContentType: ev.ContentType, PayloadSize: len(ev.Payload),
+		Reason: ev.Reason, Payload: ev.Payload, ContentType: ev.ContentType, PayloadSize: len(ev.Payload),
 	}
-	if !json.Valid(ev.Payload) {
-		e.Binary = ev.Payload
+	if len(ev.Payload) > 0 && !isJSON(ev.Payload, ev.ContentType) {
+		e.Payload, e.Binary = noJSON(len(ev.Payload)), ev.Payload
 	}
 	return e
 }
@@ -108,7 +125,7 @@ func payload(data []byte, contentType string, leftOut bool) *transport.Payload {
 	p := &transport.Payload{ContentType: contentType, Size: len(data), LeftOut: leftOut}
 	switch {
 	case leftOut:
-	case json.Valid(data):
+	case isJSON(data, contentType):
 		p.JSON = data
 	default:
 		p.Binary = data
@@ -116,13 +133,13 @@ func payload(data []byte, contentType string, leftOut bool) *transport.Payload {
 	return p
 }
 
-// rawJSON is data if it is JSON, else a note about its size.
-func rawJSON(data []byte) json.RawMessage {
-	switch {
-	case len(data) == 0:
-		return nil
-	case json.Valid(data):
-		return data
-	}
-	return fmt.Appendf(nil, `"(%s not JSON)"`, plural.Of(len(data), "byte that is", "bytes that are"))
+// isJSON reports whether data can be shown as JSON: it is what its content type says.
+// What is not is shown as bytes.
+func isJSON(data []byte, contentType string) bool {
+	return contract.IsJSON(contentType) && contract.CheckJSON(data) == nil
+}
+
+// noJSON is a note about data that is not JSON.
+func noJSON(size int) json.RawMessage {
+	return fmt.Appendf(nil, `"(%s not JSON)"`, plural.Of(size, "byte that is", "bytes that are"))
 }

@@ -1,10 +1,9 @@
 package coordinator
 
 import (
-	"fmt"
+	"encoding/json"
 
 	"github.com/amends-dev/amends/compensation"
-	"github.com/amends-dev/amends/internal/plural"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/transport"
@@ -22,17 +21,12 @@ func status(def *saga.Definition, in *saga.Instance, steps bool) *transport.Stat
 	}
 	s.Birth = in.Birth()
 	s.Legal = verbWords(saga.Legal(def, in))
-	s.Input = payload(in.Input, in.ContentType, false) // at most saga.MaxPayload
+	s.Input = payload(in.Input, in.ContentType, false)
 	s.BeyondReturn = compensation.BeyondReturn(def.Tree(), in.State)
 	s.Steps = make([]transport.StepStatus, len(in.Steps))
-	size := len(in.Input)
 	for i := range in.Steps {
 		step := def.Step(i)
 		s.Steps[i] = stepStatus(&step, &in.Steps[i])
-		if size += len(s.Steps[i].Result); size > maxReply {
-			s.Steps[i].LeftOut = true
-			s.Steps[i].Result = fmt.Appendf(nil, `"(%s into this reply; the history has all of it)"`, plural.Of(len(in.Steps[i].Result), "byte that does not fit", "bytes that do not fit"))
-		}
 	}
 	if in.Open() {
 		for _, wave := range compensation.Plan(def.Tree(), in.State) {
@@ -43,6 +37,15 @@ func status(def *saga.Definition, in *saga.Instance, steps bool) *transport.Stat
 			s.Undo = append(s.Undo, names)
 		}
 	}
+	fit(s, maxReply-frameRoom)
+	return s
+}
+
+// unexplained is the status of a saga whose definition cannot be had: without its steps.
+func unexplained(in *saga.Instance, err error) *transport.Status {
+	s := status(nil, in, false)
+	s.Birth, s.Input, s.Problem = in.Birth(), payload(in.Input, in.ContentType, false), problem(err.Error())
+	fit(s, maxReply-frameRoom)
 	return s
 }
 
@@ -62,15 +65,23 @@ func stepStatus(step *saga.Step, state *saga.StepState) transport.StepStatus {
 		Name: step.Name, Kind: string(step.Kind), Status: string(state.Status),
 		Participant: action.Participant, Action: action.Action,
 		Attempt: state.Attempt, Budget: state.Budget, Due: state.Due, Waiting: state.Waiting, Parked: state.Parked,
-		Reason: state.Reason, Result: rawJSON(state.Result), ResultSize: len(state.Result),
+		Reason: state.Reason, Result: result(state.Result), ResultSize: len(state.Result),
 	}
+}
+
+// result is what a step answered: JSON, as it is kept.
+func result(data []byte) json.RawMessage {
+	if len(data) == 0 || isJSON(data, "") {
+		return data
+	}
+	return noJSON(len(data))
 }
 
 // stoneStatus tells what is known of a saga that ended and was removed.
 func stoneStatus(t *store.TombstoneError, existed bool) *transport.Status {
 	s := &transport.Status{ID: t.Saga, Definition: t.Definition, Phase: t.Phase, Started: t.Started, Birth: t.Birth(), Ended: t.Ended, Removed: true, Existed: existed}
 	if r := t.Removal; r != nil {
-		s.Removal = &transport.Removal{At: r.At, By: r.By, Reason: r.Reason, Damage: r.Damage}
+		s.Removal = &transport.Removal{At: r.At, By: r.By, Reason: r.Reason, Damage: problem(r.Damage)}
 	}
 	return s
 }

@@ -12,8 +12,9 @@ import (
 
 // Bounds of watching (I10).
 const (
-	// watchSagas bounds the sagas in one watch reply; the rest comes with the next.
-	watchSagas = 200
+	// watchSagas bounds the sagas in one watch reply, which fit whatever their reasons are;
+	// the rest comes with the next.
+	watchSagas = 100
 	// watchGather is how long a watch gathers once something has moved: a saga that
 	// moves again meanwhile is told once.
 	watchGather = 20 * time.Millisecond
@@ -152,8 +153,11 @@ func (w *watcher) matched(before saga.Phase) bool {
 func (w *watcher) tell(ctx context.Context, id saga.ID, matched bool, reply *transport.WatchReply) error {
 	in, err := w.c.config.Store.Load(ctx, id)
 	switch {
-	case errors.Is(err, store.ErrEnded), errors.Is(err, store.ErrCorrupt), errors.Is(err, store.ErrNotFound):
-		return nil // removed meanwhile, or damaged, which is reported elsewhere
+	case errors.Is(err, store.ErrEnded), errors.Is(err, store.ErrNotFound):
+		return nil // removed meanwhile
+	case errors.Is(err, store.ErrCorrupt):
+		reply.Sagas = append(reply.Sagas, transport.WatchedSaga{Saga: transport.Status{ID: id, Problem: problem(err.Error())}})
+		return nil
 	case err != nil:
 		return err
 	}
@@ -162,12 +166,15 @@ func (w *watcher) tell(ctx context.Context, id saga.ID, matched bool, reply *tra
 		return nil
 	}
 	def, err := w.c.definitions.find(in.Definition)
-	if err != nil {
-		return err
-	}
-	s := status(def, in, w.one != "")
-	if w.one == "" {
-		s.Reason = brief(s.Reason)
+	var s *transport.Status
+	switch {
+	case w.one == "":
+		s = status(def, in, false)
+		inList(s)
+	case err != nil:
+		s = unexplained(in, err)
+	default:
+		s = status(def, in, true)
 	}
 	reply.Sagas = append(reply.Sagas, transport.WatchedSaga{Saga: *s, Left: !matches})
 	return nil

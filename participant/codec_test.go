@@ -122,6 +122,49 @@ func TestEncode(t *testing.T) {
 	}
 }
 
+// TestResultsThatAreKept: a result passes here only if the coordinator keeps it, which
+// counts JSON as it is sent and bytes as base64 with two quotes; it is not too late here
+// (I12).
+func TestResultsThatAreKept(t *testing.T) {
+	const most = 256 << 10
+	deep := func(n int) json.RawMessage { return json.RawMessage(strings.Repeat("[", n) + strings.Repeat("]", n)) }
+	for name, err := range map[string]error{
+		"bytes":        second(encode(make([]byte, (most-2)/4*3))),
+		"named bytes":  second(encode(make(token, (most-2)/4*3))),
+		"text":         second(encode(strings.Repeat("<&>", (most-2)/3))),
+		"raw":          second(encode(json.RawMessage(`"` + strings.Repeat("<", most-2) + `"`))),
+		"deep":         second(encode(deep(120))),
+		"a pair":       second(encode(json.RawMessage(`"\ud83d\ude00"`))),
+		"same in twos": second(encode(json.RawMessage(`[{"a":1},{"a":1}]`))),
+	} {
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for name, err := range map[string]error{
+		"bytes":             second(encode(make([]byte, (most-2)/4*3+1))),
+		"named bytes":       second(encode(make(token, (most-2)/4*3+1))),
+		"text":              second(encode(strings.Repeat("<", most-1))),
+		"raw":               second(encode(json.RawMessage(`"` + strings.Repeat("<", most-1) + `"`))),
+		"deep":              second(encode(deep(121))),
+		"deep within":       second(encode(struct{ A []json.RawMessage }{[]json.RawMessage{deep(119)}})),
+		"half a pair":       second(encode(json.RawMessage(`"\ud800"`))),
+		"a name twice":      second(encode(struct{ A any }{json.RawMessage(`{"a":1,"a":2}`)})),
+		"no UTF-8":          second(encode(json.RawMessage("\"caf\xe9\""))),
+		"no JSON":           second(encode(json.RawMessage("{"))),
+		"a marshaler's own": second(encode(latin{})),
+	} {
+		if err == nil || !strings.HasPrefix(err.Error(), "bad-result: ") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// latin writes itself in Latin-1.
+type latin struct{}
+
+func (latin) MarshalJSON() ([]byte, error) { return []byte("\"caf\xe9\""), nil }
+
 func second[T any](_ T, err error) error { return err }
 
 // TestParseUndo: whatever the parts of an undo are, they come out as they went in.

@@ -174,6 +174,10 @@ type Summary struct {
 	Ended      time.Time // zero: open
 	Reason     string    // why it goes back, went back or is parked
 	Paused     *saga.Pause
+
+	// Damage says what cannot be read; then all that is known is ID and, where the index
+	// tells, Definition, Phase and Started.
+	Damage string
 }
 
 // Count is a number of sagas.

@@ -54,6 +54,10 @@ type Envelope struct {
 	RetryAfter time.Duration
 
 	Data []byte
+
+	// Value is, of a reply that no bus has carried, what Data says: its JSON values are the
+	// very bytes that were accepted. It is not sent, and must not be changed.
+	Value any
 }
 
 // The CloudEvents types.

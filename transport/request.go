@@ -122,6 +122,7 @@ type Status struct {
 	Overdue    bool                   `json:"overdue,omitempty"`  // the deadline has passed beyond the point of no return
 	TraceID    string                 `json:"trace_id,omitempty"` // W3C trace id of the start
 	Removal    *Removal               `json:"removal,omitempty"`  // it was damaged, and an operator removed it
+	Problem    string                 `json:"problem,omitempty"`  // why it is not shown whole: its record is damaged, or its definition gone
 
 	// Not in lists, and not in the reply to a start.
 	Birth        contract.Birth `json:"birth,omitzero"`          // tells it from earlier and later sagas with its id
@@ -233,6 +234,7 @@ type HistoryEvent struct {
 	PayloadSize int                `json:"payload_size_bytes,omitempty"`
 	Binary      []byte             `json:"payload_binary,omitempty"` // the payload, if it is not JSON
 	Saga        *Status            `json:"saga,omitempty"`           // where it stood behind this event; see HistoryQuery.WithSaga
+	Problem     string             `json:"problem,omitempty"`        // why it, or Saga, is not shown: its record is damaged
 }
 
 // Refusal is the data of a reply that refuses, when there is more to say than its

@@ -141,7 +141,11 @@ func (f *sample) read(t *testing.T, path string) (found findings) {
 	list, _, err := s.List(ctx, store.Filter{}, store.Page{Limit: 1000})
 	damaged(err)
 	for _, sum := range list {
-		if want := f.states[sum.ID]; want == nil || !reflect.DeepEqual(sum, store.Summarize(want)) {
+		want := f.states[sum.ID]
+		if want != nil && sum.Damage != "" {
+			continue // it says so
+		}
+		if want == nil || !reflect.DeepEqual(sum, store.Summarize(want)) {
 			t.Errorf("list has a wrong line: %+v", sum)
 			found.wrong++
 		}

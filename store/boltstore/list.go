@@ -55,12 +55,19 @@ func (s *Store) fill(tx *bolt.Tx, filter *store.Filter, size int, next func() (l
 			return list, filter.Cursor(position(last))
 		}
 		last = l
+		if l.damage != nil { // of the head itself: nothing else is known
+			list = append(list, store.Summary{ID: l.id, Damage: l.damage.Error()})
+			continue
+		}
 		if !filter.WantsDefinition(l.ref) || !filter.WantsStart(instant(l.started)) || !filter.WantsID(l.id) {
 			continue
 		}
 		in, err := s.load(tx, l.id)
 		if err != nil {
 			s.report(err)
+			if !filter.ByState() && errors.Is(err, store.ErrCorrupt) {
+				list = append(list, store.Summary{ID: l.id, Definition: l.ref, Phase: l.class.Phase(), Started: instant(l.started), Damage: err.Error()})
+			}
 			continue
 		}
 		if !filter.WantsState(in) {
@@ -187,16 +194,19 @@ func (s *Store) byPrefix(tx *bolt.Tx, filter *store.Filter, behind *store.Positi
 			return nil, false
 		}
 		body, err := tableSagas.open(k, v)
-		if err != nil {
-			s.report(of(saga.ID(k), err))
-			continue
+		err = of(saga.ID(k), err)
+		var h head
+		if err == nil {
+			h, _, err = s.openHead(saga.ID(k), body, v[0] == frameSealed)
 		}
-		h, _, err := s.openHead(saga.ID(k), body, v[0] == frameSealed)
 		if err != nil {
 			s.report(err)
+			if l := (line{id: saga.ID(k), damage: err}); !filter.ByState() && (behind == nil || behind.Before(position(l))) {
+				lines = append(lines, l)
+			}
 			continue
 		}
-		l := line{started: h.started, id: saga.ID(k), ref: h.ref}
+		l := line{started: h.started, id: saga.ID(k), ref: h.ref, class: h.class}
 		if filter.Wants(h.class) && (behind == nil || behind.Before(position(l))) {
 			lines = append(lines, l)
 		}
@@ -217,9 +227,12 @@ func (s *Store) byIDs(tx *bolt.Tx, filter *store.Filter, behind *store.Position)
 			continue
 		case err != nil:
 			s.report(err)
+			if l := (line{id: id, damage: err}); !filter.ByState() && (behind == nil || behind.Before(position(l))) {
+				lines = append(lines, l)
+			}
 			continue
 		}
-		l := line{started: h.started, id: id, ref: h.ref}
+		l := line{started: h.started, id: id, ref: h.ref, class: h.class}
 		if filter.Wants(h.class) && (behind == nil || behind.Before(position(l))) {
 			lines = append(lines, l)
 		}

@@ -290,6 +290,8 @@ type line struct {
 	started int64
 	id      saga.ID
 	ref     saga.Ref
+	class   store.Class
+	damage  error // why nothing but the id is known
 }
 
 func parseLine(k, v []byte) (line, error) {
@@ -299,7 +301,7 @@ func parseLine(k, v []byte) (line, error) {
 		return line{}, err
 	}
 	r := reader{b: body}
-	l := line{started: started, id: id}
+	l := line{started: started, id: id, class: store.Class(k[0])}
 	l.ref.Version = int(r.uvarint())
 	l.ref.Name = string(r.bytes())
 	if !ok || r.err != nil {

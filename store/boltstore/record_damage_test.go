@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -79,8 +80,22 @@ func TestDamagedSagaIsAlone(t *testing.T) {
 				}
 				others(t, s, sick)
 				list, _, err := s.List(t.Context(), store.Filter{}, store.Page{})
-				if err != nil || len(list) != 20 || len(reported) == 0 {
-					t.Errorf("list has %d lines (19 and the new one), %d reports, %v", len(list), len(reported), err)
+				if err != nil || len(list) != 21 || len(reported) == 0 {
+					t.Errorf("list has %d lines (20 and the new one), %d reports, %v", len(list), len(reported), err)
+				}
+				for _, one := range list {
+					if (one.Damage != "") != (one.ID == id) {
+						t.Errorf("the list says of %s: %q", one.ID, one.Damage)
+					}
+				}
+				for name, f := range map[string]store.Filter{"by id": {IDs: []saga.ID{id, orderID(3)}}, "by prefix": {IDPrefix: "order-0"}, "of the phase": {Phases: []saga.Phase{saga.Running}, Definition: "checkout"}} {
+					list, _, err := s.List(t.Context(), f, store.Page{})
+					if at := slices.IndexFunc(list, func(one store.Summary) bool { return one.ID == id }); err != nil || at < 0 || list[at].Damage == "" {
+						t.Errorf("%s the damaged saga is not in the list: %+v, %v", name, list, err)
+					}
+				}
+				if list, _, err := s.List(t.Context(), store.Filter{IDs: []saga.ID{id}, Paused: true}, store.Page{}); err != nil || len(list) > 0 {
+					t.Errorf("it is listed as paused, which nobody knows: %+v, %v", list, err)
 				}
 				if err := s.Verify(t.Context()); !errors.Is(err, store.ErrCorrupt) {
 					t.Errorf("Verify: %v", err)

@@ -461,7 +461,9 @@ type Saga struct {
 	Birth string `protobuf:"bytes,19,opt,name=birth" json:"birth,omitempty"`
 	// It was damaged, and an operator removed it; then phase is parked, and no more is known
 	// of it than what could be read. Not in lists.
-	Removal       *Removal `protobuf:"bytes,20,opt,name=removal" json:"removal,omitempty"`
+	Removal *Removal `protobuf:"bytes,20,opt,name=removal" json:"removal,omitempty"`
+	// Why it is not shown whole: its record is damaged, or its definition is gone.
+	Problem       string `protobuf:"bytes,21,opt,name=problem" json:"problem,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -634,6 +636,13 @@ func (x *Saga) GetRemoval() *Removal {
 		return x.Removal
 	}
 	return nil
+}
+
+func (x *Saga) GetProblem() string {
+	if x != nil {
+		return x.Problem
+	}
+	return ""
 }
 
 // Removal says who removed a damaged saga and why.
@@ -971,9 +980,9 @@ type Payload struct {
 	ContentType string `protobuf:"bytes,1,opt,name=content_type,json=contentType" json:"content_type,omitempty"`
 	// How large it is, also when it is not here.
 	SizeBytes int64 `protobuf:"varint,2,opt,name=size_bytes,json=sizeBytes" json:"size_bytes,omitempty"`
-	// The data if it is JSON, without the white space that may have been between its words.
+	// The data if it is JSON, byte for byte as it was accepted.
 	Text string `protobuf:"bytes,3,opt,name=text" json:"text,omitempty"`
-	// The data if it is not JSON.
+	// The data if it is not JSON, byte for byte as it was accepted.
 	Binary []byte `protobuf:"bytes,4,opt,name=binary" json:"binary,omitempty"`
 	// It did not fit into this response.
 	LeftOut       bool `protobuf:"varint,5,opt,name=left_out,json=leftOut" json:"left_out,omitempty"`
@@ -1074,7 +1083,9 @@ type Event struct {
 	// The input of started, the result of answered.
 	Payload *Payload `protobuf:"bytes,12,opt,name=payload" json:"payload,omitempty"`
 	// Where the saga stood behind this event, if the request asked for it.
-	Saga          *Saga `protobuf:"bytes,13,opt,name=saga" json:"saga,omitempty"`
+	Saga *Saga `protobuf:"bytes,13,opt,name=saga" json:"saga,omitempty"`
+	// Why the event, or where the saga stood behind it, is not shown: its record is damaged.
+	Problem       string `protobuf:"bytes,14,opt,name=problem" json:"problem,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1198,6 +1209,13 @@ func (x *Event) GetSaga() *Saga {
 		return x.Saga
 	}
 	return nil
+}
+
+func (x *Event) GetProblem() string {
+	if x != nil {
+		return x.Problem
+	}
+	return ""
 }
 
 // StartRequest starts a saga.
@@ -5148,7 +5166,7 @@ const file_amends_api_v1_api_proto_rawDesc = "" +
 	"\rstarted_after\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\fstartedAfter\x12A\n" +
 	"\x0estarted_before\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\rstartedBefore\x12A\n" +
-	"\x0eupdated_before\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\rupdatedBefore\"\x90\x06\n" +
+	"\x0eupdated_before\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\rupdatedBefore\"\xaa\x06\n" +
 	"\x04Saga\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12<\n" +
 	"\n" +
@@ -5172,7 +5190,8 @@ const file_amends_api_v1_api_proto_rawDesc = "" +
 	"\x05steps\x18\x11 \x03(\v2\x13.amends.api.v1.StepR\x05steps\x12,\n" +
 	"\x05input\x18\x12 \x01(\v2\x16.amends.api.v1.PayloadR\x05input\x12\x14\n" +
 	"\x05birth\x18\x13 \x01(\tR\x05birth\x120\n" +
-	"\aremoval\x18\x14 \x01(\v2\x16.amends.api.v1.RemovalR\aremoval\"u\n" +
+	"\aremoval\x18\x14 \x01(\v2\x16.amends.api.v1.RemovalR\aremoval\x12\x18\n" +
+	"\aproblem\x18\x15 \x01(\tR\aproblem\"u\n" +
 	"\aRemoval\x12*\n" +
 	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x0e\n" +
 	"\x02by\x18\x02 \x01(\tR\x02by\x12\x16\n" +
@@ -5204,7 +5223,7 @@ const file_amends_api_v1_api_proto_rawDesc = "" +
 	"size_bytes\x18\x02 \x01(\x03R\tsizeBytes\x12\x12\n" +
 	"\x04text\x18\x03 \x01(\tR\x04text\x12\x16\n" +
 	"\x06binary\x18\x04 \x01(\fR\x06binary\x12\x19\n" +
-	"\bleft_out\x18\x05 \x01(\bR\aleftOut\"\x82\x03\n" +
+	"\bleft_out\x18\x05 \x01(\bR\aleftOut\"\x9c\x03\n" +
 	"\x05Event\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x04R\brevision\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12*\n" +
@@ -5219,7 +5238,8 @@ const file_amends_api_v1_api_proto_rawDesc = "" +
 	" \x01(\tR\x02by\x12\x16\n" +
 	"\x06reason\x18\v \x01(\tR\x06reason\x120\n" +
 	"\apayload\x18\f \x01(\v2\x16.amends.api.v1.PayloadR\apayload\x12'\n" +
-	"\x04saga\x18\r \x01(\v2\x13.amends.api.v1.SagaR\x04saga\"\xec\x01\n" +
+	"\x04saga\x18\r \x01(\v2\x13.amends.api.v1.SagaR\x04saga\x12\x18\n" +
+	"\aproblem\x18\x0e \x01(\tR\aproblem\"\xec\x01\n" +
 	"\fStartRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12<\n" +
 	"\n" +

@@ -1,0 +1,91 @@
+package coordinator
+
+import (
+	"encoding/base64"
+	"fmt"
+
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/internal/plural"
+	"github.com/amends-dev/amends/transport"
+)
+
+// maxReply bounds the data of one reply, in bytes as they are sent, so that it fits every
+// bus that carries a saga's commands (I10, I12).
+const maxReply = transport.MaxData
+
+// frameRoom is what a reply puts round one saga or event at most.
+const frameRoom = 1 << 10
+
+// encoded is how many bytes a value takes in a reply.
+func encoded(v any) int {
+	data, err := contract.EncodeJSON(v)
+	if err != nil {
+		return maxReply + 1 // respond tells what is wrong
+	}
+	return len(data)
+}
+
+// fit leaves out of a status what does not fit into so many bytes: results first, from the
+// last on, then the input; of reasons it leaves the beginning. The history has all of it.
+func fit(s *transport.Status, most int) {
+	if roughly(s) <= most {
+		return
+	}
+	bare := *s
+	bare.Input = withoutData(s.Input)
+	bare.Steps = make([]transport.StepStatus, len(s.Steps))
+	for i := range s.Steps {
+		bare.Steps[i] = withoutResult(s.Steps[i])
+	}
+	size := encoded(&bare)
+	for _, length := range [...]int{briefly, briefly / 4, 0} {
+		if size <= most {
+			break
+		}
+		for i := range bare.Steps {
+			bare.Steps[i].Reason = shorten(bare.Steps[i].Reason, length)
+		}
+		size = encoded(&bare)
+	}
+	if more := encoded(s.Input) - encoded(bare.Input); size+more <= most {
+		bare.Input, size = s.Input, size+more
+	}
+	for i := range s.Steps {
+		if more := len(s.Steps[i].Result) - len(bare.Steps[i].Result); size+more <= most {
+			bare.Steps[i].Result, bare.Steps[i].LeftOut = s.Steps[i].Result, s.Steps[i].LeftOut
+			size += more
+		}
+	}
+	*s = bare
+}
+
+// roughly is a quick bound on encoded: most sagas are far below.
+func roughly(s *transport.Status) int {
+	const step, text = 1 << 10, 6 // bytes of a step without texts; bytes of a byte of a text
+	size := 2*step + text*(len(s.Reason)+len(s.Problem))
+	if s.Paused != nil {
+		size += text * (len(s.Paused.By) + len(s.Paused.Reason))
+	}
+	if s.Input != nil {
+		size += text*len(s.Input.ContentType) + len(s.Input.JSON) + base64.StdEncoding.EncodedLen(len(s.Input.Binary))
+	}
+	for i := range s.Steps {
+		size += step + text*len(s.Steps[i].Reason) + len(s.Steps[i].Result)
+	}
+	return size
+}
+
+func withoutData(p *transport.Payload) *transport.Payload {
+	if p == nil {
+		return nil
+	}
+	return &transport.Payload{ContentType: p.ContentType, Size: p.Size, LeftOut: true}
+}
+
+func withoutResult(s transport.StepStatus) transport.StepStatus {
+	note := fmt.Appendf(nil, `"(%s into this reply; the history has all of it)"`, plural.Of(s.ResultSize, "byte that does not fit", "bytes that do not fit"))
+	if len(s.Result) > len(note) {
+		s.Result, s.LeftOut = note, true
+	}
+	return s
+}
