@@ -50,8 +50,9 @@ type Store interface {
 	// next page; "" when there is none. Order: newest start first, then id. The
 	// pages are stable: a saga that does not change is listed once. A page may be
 	// shorter than its limit, even empty, and still have a next one: that bounds
-	// the work of one call. Damaged sagas are left out. ErrCursor: not a cursor of
-	// this filter.
+	// the work of one call. A damaged saga is one with Summary.Damage, and left out
+	// if filter asks for what only its state tells. ErrCursor: not a cursor of this
+	// filter.
 	List(ctx context.Context, filter Filter, page Page) ([]Summary, string, error)
 	// Counts returns the number of sagas by definition, version and phase, in this
 	// order; without zeros.

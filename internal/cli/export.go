@@ -15,6 +15,7 @@ import (
 	"connectrpc.com/connect"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/plural"
 	"github.com/amends-dev/amends/internal/terminal"
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
@@ -38,6 +39,7 @@ their end; export them before that.
 
 It streams: memory does not grow with the number of sagas. With --cursor-file an export that was interrupted
 goes on where it was; what it had written since the last mark, at most a page, comes once more.
+A saga that cannot be shown hides no other: it is named on stderr with the reason, and the exit code is 1.
 
 Examples:
   coordinator export > sagas.ndjson
@@ -51,7 +53,7 @@ const historiesAtOnce = 8
 
 // Run exports the sagas that have ended.
 func (c *exportCmd) Run(env *environment) error {
-	e := &exporter{exportCmd: c, out: env.stdout, pace: newPace(env.stderr, "exported", "saga", "sagas", 0)}
+	e := &exporter{exportCmd: c, out: env.stdout, err: env.stderr, pace: newPace(env.stderr, "exported", "saga", "sagas", 0)}
 	if err := e.prepare(time.Now()); err != nil {
 		return &exitError{code: ExitUsage, err: err}
 	}
@@ -59,6 +61,10 @@ func (c *exportCmd) Run(env *environment) error {
 		return err
 	}
 	env.stderr.Printf("exported %s; looked at %d\n", plural.Of(e.exported, "saga", "sagas"), e.looked)
+	if e.failed > 0 {
+		return &exitError{code: ExitFailed, err: fmt.Errorf("%s not exported whole, and named above", plural.Of(e.failed, "saga was", "sagas were")),
+			hint: "see what is damaged with: coordinator verify; a backup may have it whole"}
+	}
 	return nil
 }
 
@@ -68,9 +74,10 @@ type exporter struct {
 	filter        *apiv1.Filter
 	since, before time.Time // zero: unbounded
 	cursor        string
-	out           *terminal.Stream
+	out, err      *terminal.Stream
 	pace          *pace
 	exported      int
+	failed        int // of those exported and others, that could not be shown whole
 	looked        int
 }
 
@@ -144,22 +151,28 @@ func (e *exporter) page(ctx context.Context, api service) (next string, err erro
 	e.looked += len(r.Msg.GetSagas())
 	var wanted []*apiv1.Saga
 	for _, s := range r.Msg.GetSagas() {
-		if e.wants(s) {
+		switch {
+		case s.GetProblem() != "": // nobody can tell whether and when it ended
+			e.skip(s.GetId(), s.GetProblem())
+		case e.wants(s):
 			wanted = append(wanted, s)
 		}
 	}
-	lines := make([][]byte, len(wanted))
+	lines, problems := make([][]byte, len(wanted)), make([]string, len(wanted))
 	g, reading := errgroup.WithContext(ctx)
 	g.SetLimit(historiesAtOnce)
 	for i, s := range wanted {
-		g.Go(func() (err error) { lines[i], err = e.line(reading, api, s); return err })
+		g.Go(func() (err error) { lines[i], problems[i], err = e.line(reading, api, s); return err })
 	}
 	if err := g.Wait(); err != nil {
 		return "", err
 	}
 	var whole bytes.Buffer
 	exported := 0
-	for _, line := range lines {
+	for i, line := range lines {
+		if problems[i] != "" {
+			e.skip(wanted[i].GetId(), problems[i])
+		}
 		if line != nil {
 			whole.Write(append(line, '\n'))
 			exported++
@@ -182,30 +195,44 @@ func (e *exporter) wants(s *apiv1.Saga) bool {
 	return !ended.Before(e.since) && (e.before.IsZero() || ended.Before(e.before))
 }
 
-// line is one saga with its history; nil: it was removed meanwhile.
-func (e *exporter) line(ctx context.Context, api service, s *apiv1.Saga) ([]byte, error) {
+// skip says which saga is not exported whole, and why: it hides no other.
+func (e *exporter) skip(id, problem string) {
+	e.failed++
+	e.err.Printf("saga %s is not exported whole: %s\n", id, problem)
+}
+
+// line is one saga with its history, and what of it cannot be shown; nil: there is nothing,
+// or it was removed meanwhile.
+func (e *exporter) line(ctx context.Context, api service, s *apiv1.Saga) (line []byte, problem string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, e.Timeout)
 	defer cancel()
 	events, err := history(ctx, api, &apiv1.HistoryRequest{Id: s.GetId()})
-	if connect.CodeOf(err) == connect.CodeNotFound {
-		return nil, nil
-	}
 	if err != nil {
-		return nil, err
+		switch connect.CodeOf(err) {
+		case connect.CodeNotFound, connect.CodeFailedPrecondition: // removed meanwhile
+			return nil, "", nil
+		case connect.CodeInternal: // it is this one that cannot be shown
+			return nil, err.Error(), nil
+		}
+		return nil, "", err
 	}
-	line := struct {
+	whole := struct {
 		Saga    json.RawMessage   `json:"saga"`
 		History []json.RawMessage `json:"history"`
 	}{History: make([]json.RawMessage, len(events))}
-	if line.Saga, err = apiJSON(s); err != nil {
-		return nil, err
+	if whole.Saga, err = apiJSON(s); err != nil {
+		return nil, err.Error(), nil
 	}
 	for i, event := range events {
-		if line.History[i], err = apiJSON(event); err != nil {
-			return nil, err
+		if whole.History[i], err = apiJSON(event); err != nil {
+			return nil, err.Error(), nil
+		}
+		if event.GetProblem() != "" {
+			problem = fmt.Sprintf("event %d: %s", event.GetRevision(), event.GetProblem())
 		}
 	}
-	return json.Marshal(line)
+	line, err = contract.EncodeJSON(whole)
+	return line, problem, err
 }
 
 // mark keeps how far the export has come, under another name first, so that the

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -88,7 +89,7 @@ func historyRow(e *apiv1.Event) []string {
 	if e.GetVerb() != "" {
 		what = e.GetVerb()
 	}
-	return []string{fmt.Sprint(e.GetRevision()), e.GetAt().AsTime().Local().Format("2006-01-02 15:04:05.000"), what, step, e.GetOutcome(), terminal.Cut(by, 40), terminal.Cut(e.GetReason(), 80)}
+	return []string{fmt.Sprint(e.GetRevision()), e.GetAt().AsTime().Local().Format("2006-01-02 15:04:05.000"), what, step, e.GetOutcome(), terminal.Cut(by, 40), terminal.Cut(cmp.Or(e.GetProblem(), e.GetReason()), 80)}
 }
 
 // payloadText is a payload on a line, or what there is to say of it; "" for none.

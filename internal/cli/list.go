@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -112,7 +113,7 @@ func (c *listCmd) Run(env *environment) error {
 	return c.print(env.stdout, all, func(w *terminal.Stream) {
 		rows := [][]string{{"SAGA", "DEFINITION", "PHASE", "STARTED", "UPDATED", "REASON"}}
 		for _, s := range all.GetSagas() {
-			rows = append(rows, []string{s.GetId(), refOf(s.GetDefinition()), s.GetPhase(), stamp(s.GetStarted()), stamp(s.GetUpdated()), terminal.Cut(s.GetReason(), 60)})
+			rows = append(rows, []string{s.GetId(), refOf(s.GetDefinition()), s.GetPhase(), stamp(s.GetStarted()), stamp(s.GetUpdated()), terminal.Cut(cmp.Or(s.GetProblem(), s.GetReason()), 60)})
 		}
 		w.Table(rows)
 	})

@@ -130,6 +130,7 @@ func printWhole(w *terminal.Stream, s *apiv1.Saga, v view) {
 		add("paused", fmt.Sprintf("%s (%s) by %s: %s", stamp(p.GetSince()), since(p.GetSince(), now), p.GetBy(), terminal.Cut(p.GetReason(), 200)))
 	}
 	add("reason", terminal.Cut(s.GetReason(), 200))
+	add("problem", s.GetProblem())
 	add("trace", s.GetTraceId())
 	if r := s.GetRemoval(); r != nil {
 		add("removed", fmt.Sprintf("by %s: %s", r.GetBy(), terminal.Cut(r.GetReason(), 200)))

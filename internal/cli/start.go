@@ -123,9 +123,8 @@ func readInput(s string, stdin io.Reader) ([]byte, error) {
 	if len(data) > maxInput {
 		return nil, fmt.Errorf("the input has more than %d bytes", maxInput)
 	}
-	if !json.Valid(data) {
-		var v any
-		return nil, fmt.Errorf("the input is not JSON: %w", json.Unmarshal(data, &v))
+	if err := contract.CheckJSON(data); err != nil {
+		return nil, fmt.Errorf("the input is not valid JSON: %w", err)
 	}
 	return data, nil
 }

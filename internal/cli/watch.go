@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -155,7 +156,7 @@ func (w *watch) line(m *apiv1.WatchResponse) error {
 	if m.GetLeft() {
 		left = " (does not match any more)"
 	}
-	w.env.stdout.Printf("%s  %s  %s  %s  revision %d%s  %s\n", stamp(s.GetUpdated()), s.GetId(), refOf(s.GetDefinition()), s.GetPhase(), s.GetRevision(), left, terminal.Cut(s.GetReason(), 80))
+	w.env.stdout.Printf("%s  %s  %s  %s  revision %d%s  %s\n", stamp(s.GetUpdated()), s.GetId(), refOf(s.GetDefinition()), s.GetPhase(), s.GetRevision(), left, terminal.Cut(cmp.Or(s.GetProblem(), s.GetReason()), 80))
 	return w.env.stdout.Err()
 }
 
@@ -191,7 +192,7 @@ func (w *watch) drawMany(picture *terminal.Stream, height int) {
 	picture.Printf("\n")
 	rows := [][]string{{"SAGA", "DEFINITION", "PHASE", "REVISION", "UPDATED", "REASON"}}
 	for _, s := range all[:min(len(all), max(1, height-3))] {
-		rows = append(rows, []string{s.GetId(), refOf(s.GetDefinition()), s.GetPhase(), fmt.Sprint(s.GetRevision()), stamp(s.GetUpdated()), terminal.Cut(s.GetReason(), 60)})
+		rows = append(rows, []string{s.GetId(), refOf(s.GetDefinition()), s.GetPhase(), fmt.Sprint(s.GetRevision()), stamp(s.GetUpdated()), terminal.Cut(cmp.Or(s.GetProblem(), s.GetReason()), 60)})
 	}
 	picture.Table(rows)
 }

@@ -105,6 +105,7 @@ func (s *Stream) JSONLine(v any) error { return s.encode(v, "") }
 func (s *Stream) encode(v any, indent string) error {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false) // a terminal is no browser
 	e.SetIndent("", indent)
 	if err := e.Encode(v); err != nil {
 		return err

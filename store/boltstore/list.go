@@ -201,7 +201,7 @@ func (s *Store) byPrefix(tx *bolt.Tx, filter *store.Filter, behind *store.Positi
 		}
 		if err != nil {
 			s.report(err)
-			if l := (line{id: saga.ID(k), damage: err}); !filter.ByState() && (behind == nil || behind.Before(position(l))) {
+			if l := (line{id: saga.ID(k), damage: err}); l.id.Check() == nil && !filter.ByState() && (behind == nil || behind.Before(position(l))) {
 				lines = append(lines, l)
 			}
 			continue

@@ -26,7 +26,10 @@ func (s *Store) List(ctx context.Context, filter store.Filter, page store.Page) 
 	var list []store.Summary
 	for id, r := range s.data.sagas {
 		sum := r.summary
-		if r.spoilt != nil || !filter.Wants(r.class) || !filter.WantsDefinition(sum.Definition) || !filter.WantsStart(sum.Started) ||
+		if r.spoilt != nil {
+			sum = store.Summary{ID: id, Definition: sum.Definition, Phase: sum.Phase, Started: sum.Started, Damage: r.spoilt.Error()}
+		}
+		if r.spoilt != nil && filter.ByState() || !filter.Wants(r.class) || !filter.WantsDefinition(sum.Definition) || !filter.WantsStart(sum.Started) ||
 			!filter.WantsID(id) || (page.Cursor != "" && !behind.Before(position(sum))) {
 			continue
 		}

@@ -55,6 +55,21 @@ func testRemoveDamaged(t *testing.T, h Harness) {
 	_, err := s.Load(t.Context(), "order-2")
 	wantError(t, "Load of the damaged saga", err, store.ErrCorrupt)
 	wantError(t, "a move of it", commitOne(t, s, Next(next.Instance, Epoch.Add(2*time.Second))), store.ErrCorrupt)
+	for name, f := range map[string]store.Filter{"all": {}, "by id": {IDs: []saga.ID{"order-2", "order-3"}}, "by prefix": {IDPrefix: "order-2"}} {
+		list, _, err := s.List(t.Context(), f, store.Page{})
+		at := slices.IndexFunc(list, func(one store.Summary) bool { return one.ID == "order-2" })
+		if err != nil || len(list) < 2 || at < 0 || list[at].Damage == "" {
+			t.Errorf("%s: the list does not say what is damaged: %+v, %v", name, list, err)
+		}
+		for i := range list {
+			if i != at && list[i].Damage != "" {
+				t.Errorf("%s: the list says of %s: %s", name, list[i].ID, list[i].Damage)
+			}
+		}
+	}
+	if list, _, err := s.List(t.Context(), store.Filter{Paused: true}, store.Page{}); err != nil || len(list) > 0 {
+		t.Errorf("it is listed as paused, which nobody knows: %+v, %v", list, err)
+	}
 
 	removed, err := s.RemoveDamaged(t.Context(), "order-2", removal)
 	if err != nil {

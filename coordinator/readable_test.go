@@ -1,0 +1,237 @@
+package coordinator_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/amends-dev/amends/client"
+	"github.com/amends-dev/amends/coordinator"
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/store"
+	"github.com/amends-dev/amends/store/memstore"
+	"github.com/amends-dev/amends/transport"
+	"github.com/amends-dev/amends/transport/membus"
+)
+
+// mostCarried is what a NATS server carries that is just large enough for a saga's commands
+// (docs/WIRE.md), without the headers of a reply.
+const mostCarried = 661_461 - 16_384 - 1024
+
+// asks makes a request, and reads the reply.
+func (w *town) asks(verb, id, data string, reply any) *transport.Envelope {
+	w.t.Helper()
+	e, err := w.bus.Request(w.t.Context(), &transport.Envelope{
+		Subject: transport.Subjects{}.API(verb), Type: transport.TypeRequest, Expires: time.Now().Add(time.Second), Saga: saga.ID(id), Data: []byte(data),
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if len(e.Data) > mostCarried {
+		w.t.Errorf("the reply to %s %s has %d bytes, which the bus need not carry", verb, data, len(e.Data))
+	}
+	if e.Code == "" && reply != nil {
+		if err := json.Unmarshal(e.Data, reply); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	return e
+}
+
+// TestRepliesFit: whatever people have written, each page is one that a bus carries, and
+// the pages together have all of it.
+func TestRepliesFit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t, membus.Options{})
+		defer w.close()
+		w.stopServices()
+		c := client.New(w.bus)
+		const sagas, decisions = 400, 60
+		long := strings.Repeat("\u0001", saga.MaxReason) // six bytes each, as JSON
+		operate := func(id saga.ID, verb string) {
+			t.Helper()
+			if _, err := c.Operate(t.Context(), id, transport.Operation{Verb: verb, By: long, Reason: long}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for i := range sagas {
+			id := saga.ID(fmt.Sprintf("s%d", i))
+			if _, err := c.Start(t.Context(), checkout, order{strings.Repeat("<", 1000)}, client.ID(id)); err != nil {
+				t.Fatal(err)
+			}
+			operate(id, "pause")
+		}
+		for range decisions {
+			operate("s0", "resume")
+			operate("s0", "pause")
+		}
+		listed := map[saga.ID]int{}
+		for cursor := ""; ; {
+			var page transport.ListReply
+			if e := w.asks("list", "", fmt.Sprintf(`{"limit":1000,"cursor":%q}`, cursor), &page); e.Code != "" || len(page.Sagas) == 0 {
+				t.Fatalf("%s: %s", e.Code, e.Reason)
+			}
+			for _, s := range page.Sagas {
+				listed[s.ID]++
+			}
+			if cursor = page.Next; cursor == "" {
+				break
+			}
+		}
+		for id, n := range listed {
+			if n != 1 {
+				t.Errorf("%s is listed %d times", id, n)
+			}
+		}
+		if len(listed) != sagas {
+			t.Errorf("%d sagas are listed of %d", len(listed), sagas)
+		}
+		for _, with := range []string{"false", "true"} {
+			from, pages := uint64(1), 0
+			for next := uint64(1); next != 0; pages++ {
+				var page transport.HistoryReply
+				w.asks("history", "s0", fmt.Sprintf(`{"from":%d,"with_saga":%s}`, next, with), &page)
+				for _, e := range page.Events {
+					if e.Revision != from || e.Type == "operated" && (e.By != long || e.Reason != long) || (e.Saga != nil) != (with == "true") {
+						t.Fatalf("event %d, want %d whole", e.Revision, from)
+					}
+					from++
+				}
+				if len(page.Events) == 0 {
+					t.Fatal("an empty page")
+				}
+				next = page.Next
+			}
+			if from != 2*decisions+3 || pages < 2 {
+				t.Errorf("%d events on %d pages", from-1, pages)
+			}
+		}
+		seen := map[saga.ID]bool{}
+		for position, more := "", true; more; {
+			var page transport.WatchReply
+			w.asks("watch", "", fmt.Sprintf(`{"after":%q}`, position), &page)
+			if position == "" {
+				operateAll(w, "resume", long)
+			}
+			for _, s := range page.Sagas {
+				seen[s.Saga.ID] = true
+			}
+			more = position == "" || len(page.Sagas) > 0
+			position = page.Position
+		}
+		if len(seen) != sagas {
+			t.Errorf("%d sagas are watched of %d", len(seen), sagas)
+		}
+	})
+}
+
+// operateAll takes a decision about all sagas.
+func operateAll(w *town, verb, text string) {
+	w.t.Helper()
+	decision, err := json.Marshal(map[string]any{"filter": map[string]any{"open": true}, "decision": map[string]string{"verb": verb, "by": text, "reason": text}})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var query map[string]any
+	if err := json.Unmarshal(decision, &query); err != nil {
+		w.t.Fatal(err)
+	}
+	for {
+		data, err := json.Marshal(query)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		var page transport.OperateAllReply
+		w.asks("operate-all", "", string(data), &page)
+		if page.Next == "" {
+			return
+		}
+		query["cursor"] = page.Next
+	}
+}
+
+// torn is a store in which one event of one saga is damaged.
+type torn struct {
+	*memstore.Store
+	id       saga.ID
+	revision uint64
+}
+
+func (s *torn) History(ctx context.Context, id saga.ID, from uint64, limit int) ([]saga.Event, error) {
+	events, err := s.Store.History(ctx, id, from, limit)
+	if id == s.id && from <= s.revision && s.revision < from+uint64(len(events)) {
+		return nil, &store.CorruptError{What: fmt.Sprintf("event %d of saga %s", s.revision, id), Why: "its checksum is wrong", Saga: id}
+	}
+	return events, err
+}
+
+// TestDamagedRecordHidesNothing: lists, watches, histories and decisions about many go on
+// past what is damaged, and say which it is and why (I12).
+func TestDamagedRecordHidesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t, membus.Options{})
+		defer w.close()
+		w.stopServices()
+		c := client.New(w.bus)
+		for _, id := range []saga.ID{"a", "sick", "z"} {
+			if _, err := c.Start(t.Context(), checkout, order{"tea"}, client.ID(id)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, verb := range []string{"pause", "resume", "pause"} {
+			if _, err := c.Operate(t.Context(), "z", transport.Operation{Verb: verb, By: "kim", Reason: verb}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := w.stopCoordinator(); err != nil {
+			t.Fatal(err)
+		}
+		if !w.store.Spoil("sick") {
+			t.Fatal("there is no such saga")
+		}
+		w.start(coordinator.Config{Store: &torn{w.store, "z", 3}})
+
+		var list transport.ListReply
+		w.asks("list", "", "{}", &list)
+		problems := map[saga.ID]string{}
+		for _, s := range list.Sagas {
+			problems[s.ID] = s.Problem
+		}
+		if len(problems) != 3 || problems["a"]+problems["z"] != "" || !strings.Contains(problems["sick"], "sick: it was spoilt") {
+			t.Errorf("the list says %q", problems)
+		}
+		var bulk transport.OperateAllReply
+		w.asks("operate-all", "", `{"filter":{"open":true},"decision":{"verb":"cancel","by":"kim","reason":"x"}}`, &bulk)
+		if bulk.Matched != 3 || bulk.Done != 2 || len(bulk.Refused) != 1 || bulk.Refused[0].ID != "sick" || !strings.Contains(bulk.Refused[0].Reason, "spoilt") {
+			t.Errorf("a decision about all answers %+v", bulk)
+		}
+		for _, with := range []string{"false", "true"} {
+			var history transport.HistoryReply
+			e := w.asks("history", "z", `{"with_saga":`+with+`}`, &history)
+			if e.Code != "" || len(history.Events) < 5 {
+				t.Fatalf("history: %s %s, %d events", e.Code, e.Reason, len(history.Events))
+			}
+			for i, event := range history.Events {
+				damaged := i == 2
+				lost := i >= 2 && with == "true"
+				if event.Revision != uint64(i+1) || (event.Type == "") != damaged || (event.Problem != "") != (damaged || lost) || (event.Saga != nil) != (with == "true" && !lost) {
+					t.Errorf("event %d is %+v", i+1, event)
+				}
+			}
+		}
+		var one transport.HistoryReply
+		if w.asks("history", "z", `{"from":4}`, &one); len(one.Events) == 0 || one.Events[0].Revision != 4 || one.Events[0].Problem != "" {
+			t.Errorf("from behind it on: %+v", one.Events)
+		}
+		if e := w.asks("history", "sick", "{}", nil); e.Code == "" || !strings.Contains(e.Reason, "spoilt") {
+			t.Errorf("the history of what is damaged whole: %s %s", e.Code, e.Reason)
+		}
+		if s, e := w.remove("sick", `{"by":"kim","reason":"x"}`); e.Code != "" || !s.Removed {
+			t.Errorf("it cannot be removed: %s %s", e.Code, e.Reason)
+		}
+	})
+}

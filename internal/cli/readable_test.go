@@ -1,0 +1,517 @@
+package cli_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"connectrpc.com/connect"
+	"github.com/nats-io/nats.go"
+	"pgregory.net/rapid"
+
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/internal/cli"
+	"github.com/amends-dev/amends/internal/daemon"
+	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
+	"github.com/amends-dev/amends/proto/amends/api/v1/apiv1connect"
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/transport"
+)
+
+// datum is data of a user's and whether it has to be taken: known by how it was made.
+type datum struct {
+	bytes       []byte
+	contentType string // "": JSON
+	valid       bool
+}
+
+func (d datum) json() bool { return d.contentType == "" || d.contentType == "application/problem+json" }
+
+// compacted is JSON without the white space between its words, made by hand.
+func compacted(text []byte) string {
+	var b strings.Builder
+	inside := false
+	for i := 0; i < len(text); i++ {
+		c := text[i]
+		if !inside && strings.IndexByte(" \t\r\n", c) >= 0 {
+			continue
+		}
+		b.WriteByte(c)
+		switch {
+		case inside && c == '\\':
+			i++
+			b.WriteByte(text[i])
+		case c == '"':
+			inside = !inside
+		}
+	}
+	return b.String()
+}
+
+var (
+	words = []string{
+		`"plain"`, `"<&>"`, `"\u003c\u0026\u003e"`, "\"\u2028\u2029\x7f\u0085\u202e\"", `"\u0000\u001f\"\\\/"`, `"\ud83d\ude00😀"`, `"caf\u00e9 café"`, `""`, `"\\ud800"`, "\"\ufffd\ufeff\"",
+		`1`, `1.0`, `-0`, `12345678901234567.89`, `9007199254740993`, `1e400`, `-1.50E+03`, `true`, `false`, `null`, `[]`, `{}`, `{"":0}`,
+	}
+	badWords = []string{"\"caf\xe9\"", `"\ud800"`, `"\udfff\ud800"`, "\"\xed\xa0\x80\"", `{"a":1,"a":1}`, `{"<":1,"\u003c":2}`, "{\"\xff\":1}", `NaN`, `'a'`, ``, `01`, `{"a":1`, `"` + "\n" + `"`}
+	spaces   = []string{"", "", "", " ", "\n", " \t\r\n"}
+	others   = []string{"caf\xe9", "\x00\xff\xfe", `{"a":1}`, "plain <&>", `"\ud800"`, strings.Repeat("\xff", 150_000)}
+)
+
+// drawData makes data of a kind: most of it valid, some with one fault, some not JSON.
+func drawData(t *rapid.T, most int) datum {
+	switch kind := rapid.IntRange(0, 9).Draw(t, "kind"); kind {
+	case 0:
+		return datum{[]byte(rapid.SampledFrom(others).Draw(t, "other")), rapid.SampledFrom([]string{"text/plain; charset=iso-8859-1", "application/octet-stream"}).Draw(t, "type"), true}
+	case 1: // much that an escape would make more of
+		unit := rapid.SampledFrom([]string{"<", "&&>", "é", `\"`, "\u2028", `",` + `"`}).Draw(t, "unit")
+		n := rapid.SampledFrom([]int{most - 4, most / 2, most + 1}).Draw(t, "size") / len(unit) * len(unit)
+		text := `["` + strings.Repeat(unit, n/len(unit)) + `"]`
+		return datum{[]byte(text), "", len(text) <= most}
+	case 2: // deep
+		depth := rapid.SampledFrom([]int{119, 120, 121, 128, 1000, 20_000}).Draw(t, "depth")
+		open, end := "[", "]"
+		if rapid.Bool().Draw(t, "objects") {
+			open, end = `{"a":`, `}`
+		}
+		return datum{[]byte(strings.Repeat(open, depth) + "1" + strings.Repeat(end, depth)), "", depth <= 120}
+	default:
+		bad := kind == 3
+		var b bytes.Buffer
+		parts := rapid.IntRange(1, 6).Draw(t, "parts")
+		at := rapid.IntRange(0, parts-1).Draw(t, "at")
+		space := rapid.SampledFrom(spaces)
+		b.WriteString(space.Draw(t, "space") + "{")
+		for i := range parts {
+			if i > 0 {
+				b.WriteString("," + space.Draw(t, "space"))
+			}
+			word := rapid.SampledFrom(words).Draw(t, "word")
+			if bad && i == at {
+				word = rapid.SampledFrom(badWords).Draw(t, "bad")
+			}
+			fmt.Fprintf(&b, `"<n%d>"%s:%s%s`, i, space.Draw(t, "space"), space.Draw(t, "space"), word)
+		}
+		b.WriteString("}" + space.Draw(t, "space"))
+		return datum{b.Bytes(), rapid.SampledFrom([]string{"", "application/problem+json"}).Draw(t, "type"), !bad}
+	}
+}
+
+// drawText makes a name or a reason; plain: one that every door can carry.
+func drawText(t *rapid.T, label string) string {
+	return rapid.SampledFrom([]string{
+		"kim", "<b>kim</b> & co", "naïve 😀", "a\u0001b\x7f\u0085", "right\u202eleft", "line\nfeed\ttab", `"quoted\"`, "\u2028", "100%", strings.Repeat("<", 1024), strings.Repeat("é", 512), strings.Repeat("\u0001", 1024),
+	}).Draw(t, label)
+}
+
+// world is a coordinator with all its faces, and the test is its participant.
+type world struct {
+	t     *testing.T
+	nats  *nats.Conn
+	http  string
+	faces map[string]apiv1connect.CoordinatorServiceClient
+}
+
+func newWorld(t *testing.T) *world {
+	def, err := saga.ParseJSON([]byte(`{"name":"echo","version":1,"steps":[
+		{"step":{"name":"say","kind":"compensable","do":{"participant":"voice","action":"say","retry":{"attempts":1}},"undo":{"participant":"voice","action":"take-back"}}},
+		{"step":{"name":"seal","kind":"pivot","do":{"participant":"voice","action":"seal","retry":{"attempts":1}}}}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	ready, ended := make(chan daemon.Addresses, 1), make(chan error, 1)
+	go func() {
+		ended <- daemon.Run(ctx, daemon.Config{
+			DataDir: t.TempDir(), HTTP: "127.0.0.1:0", Logger: slog.New(slog.DiscardHandler), Definitions: []*saga.Definition{def},
+		}, func(a daemon.Addresses) { ready <- a })
+	}()
+	a := <-ready
+	conn, err := nats.Connect(a.NATS, nats.Timeout(time.Minute))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h2c := &http.Transport{Protocols: new(http.Protocols)}
+	h2c.Protocols.SetUnencryptedHTTP2(true)
+	t.Cleanup(func() {
+		conn.Close()
+		h2c.CloseIdleConnections()
+		http.DefaultClient.CloseIdleConnections()
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	return &world{t, conn, a.HTTP, map[string]apiv1connect.CoordinatorServiceClient{
+		"Connect JSON": apiv1connect.NewCoordinatorServiceClient(http.DefaultClient, a.HTTP, connect.WithProtoJSON()),
+		"gRPC":         apiv1connect.NewCoordinatorServiceClient(&http.Client{Transport: h2c}, a.HTTP, connect.WithGRPC()),
+	}}
+}
+
+// asks makes a request of the bus, and reads the reply as any program would.
+func (w *world) asks(t *rapid.T, verb string, data []byte, header ...string) (reply map[string]json.RawMessage, refused string) {
+	h := nats.Header{}
+	for i := 0; i < len(header); i += 2 {
+		h[header[i]] = []string{header[i+1]}
+	}
+	m, err := w.nats.RequestMsg(&nats.Msg{Subject: "saga.api." + verb, Header: h, Data: data}, time.Minute)
+	if err != nil {
+		t.Fatalf("%s: %v", verb, err)
+	}
+	if code := m.Header["ce-code"]; len(code) > 0 {
+		reason, _ := url.PathUnescape(strings.Join(m.Header["ce-reason"], ""))
+		return nil, code[0] + ": " + reason
+	}
+	if err := json.Unmarshal(m.Data, &reply); err != nil || bytes.Contains(m.Data, []byte(`\u003c`)) && verb == "" {
+		t.Fatalf("%s: %v: %.200s", verb, err, m.Data)
+	}
+	return reply, ""
+}
+
+// command runs the program.
+func (w *world) command(t *rapid.T, stdin []byte, args ...string) (code int, stdout, stderr string) {
+	var out, said strings.Builder
+	code = cli.Run(context.Background(), append(args, "--server", w.http), bytes.NewReader(stdin), &out, &said)
+	return code, out.String(), said.String()
+}
+
+// starts starts a saga at one of the doors and reports whether it was taken.
+func (w *world) starts(t *rapid.T, id string, d datum) (taken bool, why string) {
+	doors := []string{"NATS", "Connect JSON", "gRPC"}
+	if d.contentType == "" {
+		doors = append(doors, "CLI")
+	}
+	door := rapid.SampledFrom(doors).Draw(t, "door")
+	switch door {
+	case "NATS":
+		header := []string{"ce-sagaid", id, "ce-definition", "echo"}
+		if d.contentType != "" {
+			header = append(header, "ce-datacontenttype", url.PathEscape(d.contentType))
+		}
+		_, why = w.asks(t, "start", d.bytes, header...)
+		return why == "", why
+	case "CLI":
+		code, _, said := w.command(t, d.bytes, "start", "echo", "--id", id, "--input", "-")
+		return code == cli.ExitOK, said
+	}
+	_, err := w.faces[door].Start(context.Background(), connect.NewRequest(&apiv1.StartRequest{Id: id, Definition: &apiv1.DefinitionRef{Name: "echo"}, InputBinary: d.bytes, ContentType: d.contentType}))
+	return err == nil, fmt.Sprint(err)
+}
+
+// answers publishes what a participant answers, as bytes.
+func (w *world) answers(t *rapid.T, id, birth, step, direction, how string, data []byte, header ...string) {
+	h := nats.Header{"ce-type": {how}}
+	for i := 0; i < len(header); i += 2 {
+		h[header[i]] = []string{header[i+1]}
+	}
+	if _, err := w.nats.RequestMsg(&nats.Msg{Subject: "saga.event.voice." + id + "." + birth + "." + step + "." + direction + ".1", Header: h, Data: data}, time.Minute); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// seen is a saga as a face shows it: payloads as the bytes that it gives, texts as they are.
+type seen struct {
+	phase, reason, pausedBy, pausedReason, resultText string
+	input, started                                    string
+	inputBinary, startedBinary                        string
+}
+
+func seenOf(s *apiv1.Saga, events []*apiv1.Event) seen {
+	return seen{
+		s.GetPhase(), s.GetReason(), s.GetPaused().GetBy(), s.GetPaused().GetReason(), s.GetSteps()[0].GetResult().GetText(),
+		s.GetInput().GetText(), events[0].GetPayload().GetText(), string(s.GetInput().GetBinary()), string(events[0].GetPayload().GetBinary()),
+	}
+}
+
+// looks reads a saga through every face. exact are those that promise the bytes.
+func (w *world) looks(t *rapid.T, id string) (exact map[string]seen, values map[string]seen) {
+	ctx := context.Background()
+	exact, values = map[string]seen{}, map[string]seen{}
+	for name, face := range w.faces {
+		got, err := face.Get(ctx, connect.NewRequest(&apiv1.GetRequest{Id: id}))
+		if err != nil {
+			t.Fatalf("%s: get: %v", name, err)
+		}
+		history, err := face.History(ctx, connect.NewRequest(&apiv1.HistoryRequest{Id: id, WithSaga: true}))
+		if err != nil {
+			t.Fatalf("%s: history: %v", name, err)
+		}
+		exact[name] = seenOf(got.Msg.GetSaga(), history.Msg.GetEvents())
+		within, stop := context.WithCancel(ctx)
+		stream, err := face.Watch(within, connect.NewRequest(&apiv1.WatchRequest{Id: id}))
+		if err != nil || !stream.Receive() {
+			t.Fatalf("%s: watch: %v, %v", name, err, stream.Err())
+		}
+		exact[name+" watch"] = seenOf(stream.Msg().GetSaga(), history.Msg.GetEvents())
+		stop()
+		_ = stream.Close()
+	}
+	for command, args := range map[string][]string{"show": nil, "history": {"--payloads"}, "watch": nil, "list": nil} {
+		switch command {
+		case "list":
+			args = []string{"list", "--id-prefix", id}
+		case "watch":
+			continue // ends with its saga
+		default:
+			args = append([]string{command, id}, args...)
+		}
+		if code, out, said := w.command(t, nil, args...); code != cli.ExitOK || !strings.Contains(out, "started") && !strings.Contains(out, "STARTED") {
+			t.Fatalf("%v: exit code %d: %s", args, code, said)
+		}
+	}
+	code, out, said := w.command(t, nil, "show", id, "-o", "json")
+	codeOf, events, saidOf := w.command(t, nil, "history", id, "-o", "json")
+	if code != 0 || codeOf != 0 {
+		t.Fatalf("CLI: %s%s", said, saidOf)
+	}
+	exact["CLI"] = ofJSON(t, out, events)
+	got, refused := w.asks(t, "get", nil, "ce-sagaid", id)
+	history, refusedOf := w.asks(t, "history", nil, "ce-sagaid", id)
+	if refused != "" || refusedOf != "" {
+		t.Fatalf("NATS: %s%s", refused, refusedOf)
+	}
+	values["NATS"] = ofBus(t, got, history)
+	return exact, values
+}
+
+// ofJSON reads what the program prints, with a reader of JSON and nothing of ours.
+func ofJSON(t *rapid.T, shown, history string) seen {
+	type payload struct {
+		Text   string
+		Binary []byte
+	}
+	var s struct {
+		Phase, Reason string
+		Paused        struct{ By, Reason string }
+		Steps         []struct{ Result payload }
+		Input         payload
+	}
+	var h struct{ Events []struct{ Payload payload } }
+	if err := errors.Join(json.Unmarshal([]byte(shown), &s), json.Unmarshal([]byte(history), &h)); err != nil {
+		t.Fatal(err)
+	}
+	return seen{s.Phase, s.Reason, s.Paused.By, s.Paused.Reason, s.Steps[0].Result.Text, s.Input.Text, h.Events[0].Payload.Text, string(s.Input.Binary), string(h.Events[0].Payload.Binary)}
+}
+
+// ofBus reads the replies of the bus.
+func ofBus(t *rapid.T, status, history map[string]json.RawMessage) seen {
+	var s seen
+	var input struct {
+		JSON   json.RawMessage
+		Binary []byte
+	}
+	var paused struct{ By, Reason string }
+	var steps []struct{ Result json.RawMessage }
+	var events []struct {
+		Payload       json.RawMessage
+		PayloadBinary []byte `json:"payload_binary"`
+	}
+	for from, to := range map[string]any{"phase": &s.phase, "reason": &s.reason, "paused": &paused, "input": &input, "steps": &steps} {
+		if len(status[from]) > 0 {
+			if err := json.Unmarshal(status[from], to); err != nil {
+				t.Fatalf("%s: %v", from, err)
+			}
+		}
+	}
+	if err := json.Unmarshal(history["events"], &events); err != nil {
+		t.Fatal(err)
+	}
+	s.pausedBy, s.pausedReason, s.resultText = paused.By, paused.Reason, string(steps[0].Result)
+	s.input, s.inputBinary, s.startedBinary = string(input.JSON), string(input.Binary), string(events[0].PayloadBinary)
+	if s.startedBinary == "" {
+		s.started = string(events[0].Payload)
+	}
+	return s
+}
+
+// TestWhatIsAcceptedIsShown: whatever a door takes as an input, a result, a reason or a
+// name, every face shows the same, byte for byte where it promises bytes, and every
+// decision answers what it did; what no face could show no door takes (I12).
+func TestWhatIsAcceptedIsShown(t *testing.T) {
+	w := newWorld(t)
+	n, want := 0, map[string]string{}
+	rapid.Check(t, func(t *rapid.T) {
+		n++
+		id := fmt.Sprintf("case-%d-", n)
+		input := drawData(t, 256<<10)
+		taken, why := w.starts(t, id, input)
+		if taken != input.valid {
+			t.Fatalf("%.200q of %q is taken: %t, %.300s", input.bytes, input.contentType, taken, why)
+		}
+		if !taken {
+			if _, refused := w.asks(t, "get", nil, "ce-sagaid", id); !strings.HasPrefix(refused, "not_found") {
+				t.Fatalf("it was refused, and there is %q", refused)
+			}
+			return
+		}
+		expected := seen{phase: "running"}
+		if input.json() {
+			expected.input = string(input.bytes)
+		} else {
+			expected.inputBinary = string(input.bytes)
+		}
+		expected.started, expected.startedBinary = expected.input, expected.inputBinary
+
+		// The participant answers with a result, or with a reason.
+		status, _ := w.asks(t, "get", nil, "ce-sagaid", id)
+		var birth string
+		if err := json.Unmarshal(status["birth"], &birth); err != nil {
+			t.Fatal(err)
+		}
+		result := drawData(t, 256<<10)
+		var header []string
+		if result.contentType != "" {
+			header = []string{"ce-datacontenttype", url.PathEscape(result.contentType)}
+		}
+		w.answers(t, id, birth, "say", "do", transport.TypeCompleted, result.bytes, header...)
+		fits := result.valid
+		switch {
+		case !result.json():
+			expected.resultText = `"` + base64.StdEncoding.EncodeToString(result.bytes) + `"`
+		default:
+			expected.resultText = string(result.bytes)
+		}
+		if len(result.bytes) == 0 {
+			fits = true
+		}
+		if !fits {
+			expected.resultText, expected.phase = "", "compensating"
+		}
+		w.until(t, id, 2)
+
+		// An operator pauses it, at one of the doors.
+		expected.pausedBy, expected.pausedReason = drawText(t, "by"), drawText(t, "reason")
+		if strings.TrimSpace(expected.pausedBy) == "" || strings.TrimSpace(expected.pausedReason) == "" {
+			expected.pausedBy, expected.pausedReason = "kim", "x"
+		}
+		w.pauses(t, id, expected.pausedBy, expected.pausedReason)
+
+		exact, values := w.looks(t, id)
+		for face, got := range exact {
+			compare(t, face, got, expected)
+		}
+		bus := expected
+		bus.input, bus.started, bus.resultText = compacted([]byte(bus.input)), compacted([]byte(bus.started)), compacted([]byte(bus.resultText))
+		for face, got := range values {
+			compare(t, face, got, bus)
+		}
+
+		// It ends, with a reason of the participant's where it goes back.
+		if _, refused := w.asks(t, "operate", []byte(`{"verb":"resume","by":"kim","reason":"looked"}`), "ce-sagaid", id); refused != "" {
+			t.Fatal(refused)
+		}
+		if fits {
+			w.answers(t, id, birth, "seal", "do", transport.TypeCompleted, nil)
+		} else {
+			w.answers(t, id, birth, "say", "undo", transport.TypeCompleted, nil)
+		}
+		if reply, refused := w.asks(t, "wait", nil, "ce-sagaid", id); refused != "" || len(reply["ended"]) == 0 {
+			t.Fatalf("it has not ended: %s %s", refused, reply["phase"])
+		}
+		want[id] = expected.started
+	})
+	code, out, said := w.command(nil, nil, "export")
+	if code != cli.ExitOK {
+		t.Fatalf("export: exit code %d: %s", code, said)
+	}
+	for line := range strings.Lines(out) {
+		var one struct {
+			Saga    struct{ ID string }
+			History []struct{ Payload struct{ Text string } }
+		}
+		if err := json.Unmarshal([]byte(line), &one); err != nil {
+			t.Fatal(err)
+		}
+		if text, known := want[one.Saga.ID]; !known || one.History[0].Payload.Text != text {
+			t.Errorf("the export has %s with the input %.200q, want %.200q", one.Saga.ID, one.History[0].Payload.Text, text)
+		}
+		delete(want, one.Saga.ID)
+	}
+	if len(want) > 0 {
+		t.Errorf("the export lacks %d sagas", len(want))
+	}
+}
+
+// until waits until a saga is at a revision.
+func (w *world) until(t *rapid.T, id string, revision uint64) {
+	stream, err := w.faces["Connect JSON"].Watch(context.Background(), connect.NewRequest(&apiv1.WatchRequest{Id: id}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = stream.Close() }()
+	for stream.Receive() {
+		if stream.Msg().GetSaga().GetRevision() >= revision {
+			return
+		}
+	}
+	t.Fatal(stream.Err())
+}
+
+// pauses takes a decision, and wants the answer to say what it did.
+func (w *world) pauses(t *rapid.T, id, by, reason string) {
+	door := rapid.SampledFrom([]string{"NATS", "Connect JSON", "gRPC", "CLI"}).Draw(t, "operator's door")
+	said := ""
+	switch door {
+	case "NATS":
+		var data bytes.Buffer
+		if err := json.NewEncoder(&data).Encode(map[string]string{"verb": "pause", "by": by, "reason": reason}); err != nil {
+			t.Fatal(err)
+		}
+		reply, refused := w.asks(t, "operate", data.Bytes(), "ce-sagaid", id)
+		said = refused + string(reply["paused"])
+	case "CLI":
+		code, out, stderr := w.command(t, nil, "pause", id, "--by", by, "--reason", reason)
+		if said = stderr; code == 0 {
+			said = out
+		}
+	default:
+		answer, err := w.faces[door].Operate(context.Background(), connect.NewRequest(&apiv1.OperateRequest{Id: id, Decision: &apiv1.Decision{Verb: "pause", By: by, Reason: reason}}))
+		said = fmt.Sprint(err)
+		if err == nil && answer.Msg.GetSaga().GetRevision() == 3 && answer.Msg.GetSaga().GetPaused().GetBy() == by {
+			said = "since"
+		}
+	}
+	if !strings.Contains(said, "since") && !strings.Contains(said, "paused") {
+		t.Fatalf("%s: the decision is answered %.300q", door, said)
+	}
+}
+
+func compare(t *rapid.T, face string, got, want seen) {
+	if want.phase == "compensating" { // the reason is the coordinator's
+		want.reason = got.reason
+		if !strings.Contains(got.reason, "bad-result: ") {
+			t.Fatalf("%s says of a result that cannot be kept: %q", face, got.reason)
+		}
+	}
+	if got == want {
+		return
+	}
+	texts := func(s seen) []string {
+		return []string{s.phase, s.reason, s.pausedBy, s.pausedReason, s.resultText, s.input, s.started, s.inputBinary, s.startedBinary}
+	}
+	for i, text := range texts(got) {
+		if other := texts(want)[i]; text != other {
+			at := 0
+			for at < min(len(text), len(other)) && text[at] == other[at] {
+				at++
+			}
+			from := max(0, at-20)
+			t.Fatalf("%s shows as field %d, from byte %d of %d on, %.80q; want, of %d, %.80q", face, i, from, len(text), text[from:], len(other), other[from:])
+		}
+	}
+}
+
+var _ = slices.Contains[[]string]
+var _ = contract.Do
+var _ io.Reader
