@@ -168,6 +168,11 @@ func (p *past) move(event *transport.HistoryEvent, r *recorded) {
 		}
 		return
 	}
+	p.show(event)
+}
+
+// show adds to an event where the saga stands, as far as both fit into one reply.
+func (p *past) show(event *transport.HistoryEvent) {
 	s := status(p.def, &p.in, true)
 	fit(s, maxReply-2*frameRoom-encoded(event))
 	event.Saga = s

@@ -1,0 +1,121 @@
+package coordinator
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/transport"
+)
+
+// large makes a saga with as much in it as there may be: steps, results, reasons.
+func large(t *testing.T, steps, result, reason int, input []byte, contentType string) (*saga.Definition, *saga.Instance) {
+	t.Helper()
+	var text strings.Builder
+	for i := range steps {
+		fmt.Fprintf(&text, `,{"step":{"name":"s%063d","kind":"compensable","do":{"participant":"p%063d","action":"a%063d"},"undo":{"participant":"p%063d","action":"b%063d"}}}`, i, i, i, i, i)
+	}
+	def, err := saga.ParseJSON([]byte(`{"name":"n` + strings.Repeat("x", 63) + `","version":1,"steps":[` + text.String()[1:] + `]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Date(2026, 1, 2, 3, 4, 5, 123456789, time.UTC)
+	odd := strings.Repeat("\u0001", reason)
+	in := &saga.Instance{
+		ID: saga.ID(strings.Repeat("i", 128)), Definition: def.Ref(), Phase: saga.Parked, Revision: 1 << 40, Input: input, ContentType: contentType,
+		Started: now, Updated: now, Deadline: now, Paused: &saga.Pause{At: now, By: odd, Reason: odd}, Steps: make([]saga.StepState, steps),
+	}
+	for i := range in.Steps {
+		in.Steps[i] = saga.StepState{Status: saga.Undoing, Attempt: 9999, Budget: 10_000, Due: now, Parked: now, Reason: odd}
+		if result > 2 {
+			in.Steps[i].Result = []byte(`"` + strings.Repeat("<", result-2) + `"`)
+		}
+	}
+	return def, in
+}
+
+// sent is a value as a reply has it, written by encoding/json.
+func sent(t *testing.T, v any) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// TestStatusFits: however large a saga is, its status is one that a bus carries, sizes
+// counted as they are sent; what fits is whole, and of what does not it says so (I10, I12).
+func TestStatusFits(t *testing.T) {
+	const carried = 661_461 - 16_384 - 1024 // see docs/WIRE.md
+	quotes := []byte(`["` + strings.Repeat(`",`+`"`, (saga.MaxPayload-4)/3) + `"]`)
+	octets := bytes.Repeat([]byte{0xff}, saga.MaxPayload)
+	for name, tt := range map[string]struct {
+		steps, result, reason int
+		input                 []byte
+		contentType           string
+		whole                 bool
+	}{
+		"small":                   {4, 1000, 100, []byte(`{"a":1}`), "", true},
+		"one large result":        {1, saga.MaxPayload, 1024, quotes, "", true},
+		"bytes":                   {1, 200_000, 1024, octets, "text/plain", true},
+		"many results":            {16, saga.MaxPayload, 100, quotes, "", false},
+		"many reasons":            {256, 0, 1024, []byte(`{}`), "", false},
+		"as much as there may be": {256, 16 << 10, 1024, octets, "text/plain", false},
+	} {
+		def, in := large(t, tt.steps, tt.result, tt.reason, tt.input, tt.contentType)
+		s := status(def, in, true)
+		if data := sent(t, s); len(data) > carried {
+			t.Errorf("%s: %d bytes", name, len(data))
+		}
+		if !json.Valid(sent(t, s)) {
+			t.Errorf("%s: is no JSON", name)
+		}
+		whole := !s.Input.LeftOut
+		for i := range s.Steps {
+			step, state := &s.Steps[i], &in.Steps[i]
+			if step.LeftOut == (string(step.Result) == string(state.Result)) && len(state.Result) > 0 || step.ResultSize != len(state.Result) || !strings.HasPrefix(state.Reason, strings.TrimSuffix(step.Reason, "…")) {
+				t.Errorf("%s: step %d has %.60q (left out: %t) of %d bytes, and the reason %.20q…", name, i, step.Result, step.LeftOut, step.ResultSize, step.Reason)
+			}
+			whole = whole && !step.LeftOut && step.Reason == state.Reason
+		}
+		if whole != tt.whole {
+			t.Errorf("%s: it is whole: %t", name, whole)
+		}
+
+		p := past{def: def, in: *in}
+		event := historyEvent(7, &saga.Event{Type: saga.Started, Payload: tt.input, ContentType: tt.contentType, By: in.Paused.By, Reason: in.Paused.Reason})
+		p.show(&event)
+		if data := sent(t, transport.HistoryReply{Events: []transport.HistoryEvent{event}}); len(data) > carried || event.Saga == nil || len(event.Payload)+len(event.Binary) < len(tt.input) {
+			t.Errorf("%s: an event with where the saga stood has %d bytes", name, len(data))
+		}
+	}
+}
+
+// TestOthersFit: sagas in lists and watches are short enough that a whole page of a watch
+// fits, and dead letters leave out what does not.
+func TestOthersFit(t *testing.T) {
+	def, in := large(t, 1, 0, 1024, nil, "")
+	in.Cause = &saga.Cause{Why: saga.WhyOperator, By: in.Paused.By, Reason: in.Paused.Reason}
+	s := status(def, in, false)
+	inList(s)
+	if n := len(sent(t, transport.WatchedSaga{Saga: *s, Left: true})) * watchSagas; n > maxReply-frameRoom {
+		t.Errorf("a watch may have %d bytes", n)
+	}
+	letter := deadLetterReply(&transport.DeadLetter{
+		Sequence: 1, Subject: "saga.\xff", Reason: strings.Repeat("\x01", 16<<10), Data: bytes.Repeat([]byte{1}, transport.MaxData),
+		Header: map[string][]string{"\xfe": {strings.Repeat("\xff", 16<<10)}},
+	})
+	if n := len(sent(t, letter)); n > maxReply || !letter.Data.LeftOut || letter.Data.Size != transport.MaxData {
+		t.Errorf("a dead letter has %d bytes: %+.200v", n, letter)
+	}
+	if long := sendable(&transport.Envelope{Data: make([]byte, maxReply+1)}); long.Code != string(transport.CodeResourceExhausted) || len(long.Data) > 0 {
+		t.Errorf("what no bus carries is sent: %s, %d bytes", long.Code, len(long.Data))
+	}
+}
