@@ -110,12 +110,15 @@ func TestRepliesFit(t *testing.T) {
 				t.Errorf("%d events on %d pages", from-1, pages)
 			}
 		}
+		operateAll(w, "resume", long)
 		seen := map[saga.ID]bool{}
 		for position, more := "", true; more; {
 			var page transport.WatchReply
-			w.asks("watch", "", fmt.Sprintf(`{"after":%q}`, position), &page)
+			if e := w.asks("watch", "", fmt.Sprintf(`{"after":%q}`, position), &page); e.Code != "" {
+				t.Fatalf("watch: %s %s", e.Code, e.Reason)
+			}
 			if position == "" {
-				operateAll(w, "resume", long)
+				operateAll(w, "pause", long)
 			}
 			for _, s := range page.Sagas {
 				seen[s.Saga.ID] = true
