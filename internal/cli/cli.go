@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"unicode/utf8"
 
 	"github.com/alecthomas/kong"
 
@@ -120,6 +121,9 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		panic(fmt.Sprintf("cli: the grammar is wrong: %v", err)) // a mistake in this package, found by any test
 	}
 	env.model = parser
+	if err := checkWords(args, os.Environ()); err != nil {
+		return env.report(err)
+	}
 	if len(args) == 0 {
 		args = []string{"--help"}
 	}
@@ -137,6 +141,24 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		err = &exitError{code: ExitFailed, err: fmt.Errorf("write the output: %w", env.stdout.Err()), hint: "what is there of it is not whole: write it elsewhere, or make room and ask again"}
 	}
 	return env.report(err)
+}
+
+// checkWords refuses arguments and settings that are not UTF-8: the parser would change them.
+func checkWords(args, environ []string) error {
+	wrong := func(what string) error {
+		return &exitError{code: ExitUsage, err: fmt.Errorf("%s is not UTF-8", what), hint: "write it in UTF-8; what locale says is how this terminal writes"}
+	}
+	for i, arg := range args {
+		if !utf8.ValidString(arg) {
+			return wrong(fmt.Sprintf("argument %d", i+1))
+		}
+	}
+	for _, one := range environ {
+		if name, value, _ := strings.Cut(one, "="); strings.HasPrefix(name, "AMENDS_") && !utf8.ValidString(value) {
+			return wrong(name)
+		}
+	}
+	return nil
 }
 
 // usage turns a parser's error into one that says how the command is used.
