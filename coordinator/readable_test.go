@@ -238,3 +238,41 @@ func TestDamagedRecordHidesNothing(t *testing.T) {
 		}
 	})
 }
+
+// TestRequestsAreValid: what people write in requests over the bus is read by everybody
+// alike, or refused; a decision among them is not taken (I12).
+func TestRequestsAreValid(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t, membus.Options{})
+		defer w.close()
+		w.stopServices()
+		if _, err := client.New(w.bus).Start(t.Context(), checkout, order{"tea"}, client.ID("s1")); err != nil {
+			t.Fatal(err)
+		}
+		deep := strings.Repeat("[", 121) + strings.Repeat("]", 121)
+		for _, c := range []struct{ verb, data, want string }{
+			{"operate", `{"verb":"pause","by":"\ud800","reason":"x"}`, "at byte 23 an escape is half of a surrogate pair"},
+			{"operate", "{\"verb\":\"pause\",\"by\":\"caf\xe9\",\"reason\":\"x\"}", "is not UTF-8"},
+			{"operate", `{"verb":"cancel","by":"kim","reason":"x","verb":"pause"}`, "a name begins that its object has already"},
+			{"operate", `{"verb":"pause","by":"kim","reason":"x","result":"\udfff"}`, "half of a surrogate pair"},
+			{"operate", `{"verb":"pause","by":"kim","reason":"x","result":{"a":1,"a":2}}`, "a name begins that its object has already"},
+			{"operate", `{"verb":"pause","by":"kim","reason":"x","result":` + deep + `}`, "result: is not valid JSON: at byte 121 it is nested deeper than 120"},
+			{"operate-all", `{"filter":{"open":true},"decision":{"verb":"pause","by":"kim","reason":"x","result":` + deep + `}}`, "decision.result: is not valid JSON"},
+			{"operate-all", `{"filter":{"open":true,"open":false},"decision":{"verb":"pause","by":"kim","reason":"x"}}`, "a name begins"},
+			{"list", `{"limit":1,"limit":2}`, "a name begins that its object has already"},
+			{"list", `{"reason":"\udfff"}`, "half of a surrogate pair"},
+			{"remove-damaged", "{\"by\":\"caf\xe9\",\"reason\":\"x\"}", "is not UTF-8"},
+		} {
+			if e := w.asks(c.verb, "s1", c.data, nil); e.Code != string(transport.CodeInvalidArgument) || !strings.Contains(e.Reason, c.want) {
+				t.Errorf("%s %.80q: %s %s, want %q", c.verb, c.data, e.Code, e.Reason, c.want)
+			}
+		}
+		var s transport.Status
+		if w.asks("get", "s1", "", &s); s.Revision != 1 || s.Paused != nil {
+			t.Errorf("one was taken: revision %d, %+v", s.Revision, s.Paused)
+		}
+		if e := w.asks("operate", "s1", `{"verb":"pause","by":"\ud83d\ude00 <kim>","reason":"caf\u00e9"}`, &s); e.Code != "" || s.Paused.By != "😀 <kim>" || s.Paused.Reason != "café" || !strings.Contains(string(e.Data), "<kim>") {
+			t.Errorf("%s %s: %+v", e.Code, e.Reason, s.Paused)
+		}
+	})
+}

@@ -51,6 +51,9 @@ func TestLimitsDocument(t *testing.T) {
 		"`max_payload` %s bytes at least":      transport.MaxMessage + 32<<10,
 		"| a participant's reason | %s KiB |":  contract.MaxReason >> 10,
 		"start, command or result | %s KiB |":  contract.MaxPayload >> 10,
+		"`contract.MaxDataDepth`) | %s |":      contract.MaxDataDepth,
+		"256 KiB in base64 | %s bytes |":       (contract.MaxPayload - 2) / 4 * 3,
+		"of a reply, as it is sent | %s bytes": transport.MaxData,
 		"operator's name and reason | %s KiB ": contract.MaxReason >> 10,
 	} {
 		if want := fmt.Sprintf(words, grouped(bound)); !strings.Contains(limits, want) {
