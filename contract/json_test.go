@@ -38,9 +38,11 @@ func TestCheckJSON(t *testing.T) {
 			t.Errorf("%.60q: %v", valid, err)
 		}
 	}
+	if err := contract.CheckJSON([]byte(" \n")); err == nil || err.Error() != "at byte 1 there is no JSON; the least is null" {
+		t.Errorf("white space: %v", err)
+	}
 	for invalid, want := range map[string]string{
 		"":                                       "at byte 1 there is no JSON; the least is null",
-		" \n":                                    "at byte 1 there is no JSON; the least is null",
 		`{"a":`:                                  "at byte 6 the JSON ends in the middle",
 		`"a`:                                     "at byte 3 the JSON ends in the middle",
 		`{'a':1}`:                                "at byte 2 stands what does not belong there",

@@ -25,7 +25,7 @@ func parseOwner(value string) (o Owner, err error) {
 	store, number, _ := strings.Cut(value, "/")
 	claim, ok := contract.ParseLong(number)
 	if !ok || claim == 0 || store == "" || len(store) > MaxStore || strings.Trim(store, "-0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
-		return o, badAttribute(AttrOwner, value, "is not store/claim: the store's id, of letters, digits and -, and a number from 1 without a zero in front")
+		return o, BadAttribute(AttrOwner, value, "is not store/claim: the store's id, of letters, digits and -, and a number from 1 without a zero in front")
 	}
 	return Owner{Store: store, Claim: claim}, nil
 }

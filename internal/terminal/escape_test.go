@@ -52,6 +52,10 @@ func printable(text string) bool {
 // Whatever is formatted, by whatever verb, is written without what a terminal obeys and in
 // the line where the format has it; and what is JSON keeps its value.
 func TestStream(t *testing.T) {
+	var plain bytes.Buffer
+	if err := terminal.New(&plain).JSONLine("<a> & b"); err != nil || plain.String() != "\"<a> & b\"\n" {
+		t.Errorf("JSON with escapes that nobody needs: %q, %v", plain.String(), err)
+	}
 	rapid.Check(t, func(t *rapid.T) {
 		text := hostile.Draw(t, "text")
 		var out bytes.Buffer

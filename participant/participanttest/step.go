@@ -149,7 +149,7 @@ func encode(t testing.TB, v any) (data []byte, contentType string) {
 	case json.RawMessage:
 		return v, transport.JSON
 	}
-	data, err := json.Marshal(v)
+	data, err := contract.EncodeJSON(v)
 	if err != nil {
 		t.Fatalf("encode the request: %v", err)
 	}
@@ -167,7 +167,7 @@ func undoData(t testing.TB, request []byte, contentType string, result []byte) [
 	if contentType != transport.JSON {
 		frame.Request = request
 	}
-	data, err := json.Marshal(frame)
+	data, err := contract.EncodeJSON(frame)
 	if err != nil {
 		t.Fatalf("encode the undo: %v", err)
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/saga"
 )
 
@@ -264,7 +265,7 @@ func (r *Run) encode(v any) []byte {
 	if data, ok := v.([]byte); ok {
 		return data
 	}
-	data, err := json.Marshal(v)
+	data, err := contract.EncodeJSON(v)
 	if err != nil {
 		r.fatalf("write %T as JSON: %v", v, err)
 	}
