@@ -233,6 +233,29 @@ func TestDamagedRecordHidesNothing(t *testing.T) {
 		if e := w.asks("history", "sick", "{}", nil); e.Code == "" || !strings.Contains(e.Reason, "spoilt") {
 			t.Errorf("the history of what is damaged whole: %s %s", e.Code, e.Reason)
 		}
+		const spoil = saga.ID("late")
+		var begin, moved transport.WatchReply
+		w.asks("watch", "", `{}`, &begin)
+		if _, err := c.Start(t.Context(), checkout, order{"tea"}, client.ID(spoil)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Start(t.Context(), checkout, order{"tea"}, client.ID("beside-"+spoil)); err != nil {
+			t.Fatal(err)
+		}
+		if !w.store.Spoil(spoil) {
+			t.Fatal("there is no such saga")
+		}
+		w.asks("watch", "", fmt.Sprintf(`{"after":%q}`, begin.Position), &moved)
+		told := map[saga.ID]string{}
+		for _, s := range moved.Sagas {
+			told[s.Saga.ID] = s.Saga.Problem
+		}
+		if len(told) != 2 || !strings.Contains(told[spoil], "spoilt") || told["beside-"+spoil] != "" {
+			t.Errorf("a watch tells %q", told)
+		}
+		if s, e := w.remove(string(spoil), `{"by":"kim","reason":"x"}`); e.Code != "" || !s.Removed {
+			t.Errorf("it cannot be removed: %s %s", e.Code, e.Reason)
+		}
 		if s, e := w.remove("sick", `{"by":"kim","reason":"x"}`); e.Code != "" || !s.Removed {
 			t.Errorf("it cannot be removed: %s %s", e.Code, e.Reason)
 		}

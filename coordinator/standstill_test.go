@@ -60,6 +60,16 @@ func TestDefinitionIsGone(t *testing.T) {
 			}
 		}
 		blocked(1)
+		for _, verb := range []string{"get", "wait"} { // what can be shown is shown
+			var s transport.Status
+			if e := w.asks(verb, "s1", "", &s); e.Code != "" || s.Phase != saga.Running || s.Input == nil || string(s.Input.JSON) != `{"sku":"tea"}` || !strings.Contains(s.Problem, "unknown definition") {
+				t.Errorf("%s: %s %s, %+v", verb, e.Code, e.Reason, s)
+			}
+		}
+		var history transport.HistoryReply
+		if e := w.asks("history", "s1", `{"with_saga":true}`, &history); e.Code != "" || len(history.Events) == 0 || history.Events[0].Type != "started" || !strings.Contains(history.Events[0].Problem, "unknown definition") {
+			t.Errorf("history: %s %s, %+v", e.Code, e.Reason, history.Events)
+		}
 		w.services()
 		if err := c.Register(t.Context(), checkout); err != nil {
 			t.Fatal(err)
