@@ -121,7 +121,7 @@ func query[Reply any](ctx context.Context, c Coordinator, verb string, request *
 	if err != nil {
 		return nil, connect.NewError(connect.CodeInvalidArgument, err)
 	}
-	request.Data = raw
+	request.Data, request.Value = raw, data
 	fields := asIs
 	switch verb {
 	case transport.APIList, transport.APICount, transport.APIWatch:

@@ -210,6 +210,9 @@ func (c *Coordinator) apiOperate(_ context.Context, request *transport.Envelope,
 		reply(refusal(transport.CodeInvalidArgument, err.Error()))
 		return
 	}
+	if given, ok := request.Value.(transport.Operation); ok {
+		op.Result = given.Result // byte for byte
+	}
 	if err := request.Saga.Check(); err != nil {
 		reply(refusalOf(err))
 		return

@@ -41,6 +41,9 @@ func (c *Coordinator) apiOperateAll(ctx context.Context, request *transport.Enve
 	if err := strict(request.Data, &q); err != nil {
 		return nil, err
 	}
+	if given, ok := request.Value.(transport.OperateAllQuery); ok {
+		q.Decision.Result = given.Decision.Result // byte for byte
+	}
 	f, err := c.filter(&q.Filter)
 	if err != nil {
 		return nil, err

@@ -55,8 +55,8 @@ type Envelope struct {
 
 	Data []byte
 
-	// Value is, of a reply that no bus has carried, what Data says: its JSON values are the
-	// very bytes that were accepted. It is not sent, and must not be changed.
+	// Value is, of a request or reply that no bus has carried, what Data says: the JSON
+	// values in it are the very bytes that came. It is not sent, and must not be changed.
 	Value any
 }
 

@@ -11,9 +11,11 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"connectrpc.com/connect"
 	"github.com/nats-io/nats.go"
@@ -71,7 +73,7 @@ var (
 func drawData(t *rapid.T, most int) datum {
 	switch kind := rapid.IntRange(0, 9).Draw(t, "kind"); kind {
 	case 0:
-		return datum{[]byte(rapid.SampledFrom(others).Draw(t, "other")), rapid.SampledFrom([]string{"text/plain; charset=iso-8859-1", "application/octet-stream"}).Draw(t, "type"), true}
+		return datum{[]byte(others[rapid.IntRange(0, len(others)-1).Draw(t, "other")]), rapid.SampledFrom([]string{"text/plain; charset=iso-8859-1", "application/octet-stream"}).Draw(t, "type"), true}
 	case 1: // much that an escape would make more of
 		unit := rapid.SampledFrom([]string{"<", "&&>", "é", `\"`, "\u2028", `",` + `"`}).Draw(t, "unit")
 		n := rapid.SampledFrom([]int{most - 4, most / 2, most + 1}).Draw(t, "size") / len(unit) * len(unit)
@@ -407,12 +409,19 @@ func TestWhatIsAcceptedIsShown(t *testing.T) {
 		if _, refused := w.asks(t, "operate", []byte(`{"verb":"resume","by":"kim","reason":"looked"}`), "ce-sagaid", id); refused != "" {
 			t.Fatal(refused)
 		}
-		if fits {
+		switch {
+		case fits && rapid.Bool().Draw(t, "resolved"):
+			w.resolves(t, id, birth)
+		case fits:
 			w.answers(t, id, birth, "seal", "do", transport.TypeCompleted, nil)
-		} else {
+		default:
 			w.answers(t, id, birth, "say", "undo", transport.TypeCompleted, nil)
 		}
-		if reply, refused := w.asks(t, "wait", nil, "ce-sagaid", id); refused != "" || len(reply["ended"]) == 0 {
+		reply, refused := w.asks(t, "wait", nil, "ce-sagaid", id)
+		if refused == "" && string(reply["phase"]) == `"parked"` { // what was found out was refused
+			reply, refused = w.asks(t, "operate", []byte(`{"verb":"skip","by":"kim","reason":"x"}`), "ce-sagaid", id)
+		}
+		if refused != "" || len(reply["ended"]) == 0 {
 			t.Fatalf("it has not ended: %s %s", refused, reply["phase"])
 		}
 		want[id] = expected.started
@@ -436,6 +445,60 @@ func TestWhatIsAcceptedIsShown(t *testing.T) {
 	}
 	if len(want) > 0 {
 		t.Errorf("the export lacks %d sagas", len(want))
+	}
+}
+
+// resolves has the pivot parked, and says at one of the doors how it was settled, with a
+// result that every face then shows as it was given.
+func (w *world) resolves(t *rapid.T, id, birth string) {
+	w.answers(t, id, birth, "seal", "do", transport.TypeCompleted, []byte("{"))
+	w.until(t, id, 5)
+	d := drawData(t, 256<<10)
+	for !d.json() {
+		d = datum{[]byte(" {\"a\" : [ \"<\" ] }\n"), "", true}
+	}
+	kept := string(d.bytes)
+	var said string
+	door := rapid.SampledFrom([]string{"NATS", "Connect JSON", "gRPC", "CLI"}).Draw(t, "the resolving door")
+	switch door {
+	case "NATS":
+		kept = strings.Trim(kept, " \t\r\n")
+		data := slices.Concat([]byte(`{"verb":"resolve","step":"seal","outcome":"completed","by":"kim","reason":"x","result":`), d.bytes, []byte("}"))
+		_, said = w.asks(t, "operate", data, "ce-sagaid", id)
+	case "CLI":
+		if code, _, stderr := w.command(t, d.bytes, "resolve", id, "--step", "seal", "--outcome", "completed", "--result", "-", "--by", "kim", "--reason", "x"); code != cli.ExitOK {
+			said = stderr
+		}
+	default:
+		if !utf8.Valid(d.bytes) {
+			return
+		}
+		if _, err := w.faces[door].Operate(context.Background(), connect.NewRequest(&apiv1.OperateRequest{Id: id, Decision: &apiv1.Decision{Verb: "resolve", Step: "seal", Outcome: "completed", By: "kim", Reason: "x", Result: kept}})); err != nil {
+			said = err.Error()
+		}
+	}
+	if (said == "") != d.valid {
+		t.Fatalf("%s: the result %.200q is answered %.300q", door, d.bytes, said)
+	}
+	if !d.valid {
+		return
+	}
+	for name, face := range w.faces {
+		got, err := face.Get(context.Background(), connect.NewRequest(&apiv1.GetRequest{Id: id}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		result := got.Msg.GetSaga().GetSteps()[1].GetResult()
+		if result.GetLeftOut() { // together with the rest it is too much, and the history has it
+			history, err := face.History(context.Background(), connect.NewRequest(&apiv1.HistoryRequest{Id: id, From: 6}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			result = history.Msg.GetEvents()[0].GetPayload()
+		}
+		if result.GetText() != kept {
+			t.Fatalf("%s shows %.200q, given at %s as %.200q", name, result.GetText(), door, kept)
+		}
 	}
 }
 
