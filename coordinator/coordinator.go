@@ -211,6 +211,7 @@ func (c *Coordinator) begin(ctx context.Context) (source transport.Source, stopR
 // intakes are what takes something in, or looks after it, until it ends; each on a goroutine
 // of its own.
 func (c *Coordinator) intakes(source transport.Source) []func(context.Context) error {
+	c.timekeeper.watch(source, &c.received, c.overtaken)
 	receive := func(ctx context.Context) error { return c.receive(ctx, source) }
 	all := append([]func(context.Context) error{receive, c.timekeeper.run, c.expire, c.watchBus, c.takeRefusals}, c.monitor.loops()...)
 	if c.config.Owner != nil {
@@ -317,6 +318,12 @@ func (c *Coordinator) watchBus(ctx context.Context) error {
 			c.relay.Resend()
 		}
 	}
+}
+
+// overtaken notes that timers run although answers lie on the bus.
+func (c *Coordinator) overtaken() {
+	c.limited.Warn("timers go on although answers have lain on the bus for too long and are not taken in; is the coordinator too slow for them, or another one of this name?", "after", maxBehind)
+	c.observer.TimersOvertook()
 }
 
 // dropped notes announcements that nobody will hear.

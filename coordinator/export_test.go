@@ -21,3 +21,9 @@ func BeforeEvaluating(c *Coordinator, before func()) { c.evaluators.before = bef
 func BoundAside(c *Coordinator, sagas, bytes int) {
 	c.evaluators.most, c.evaluators.full = sagas, bytes
 }
+
+// Bounds of the wait for answers.
+const (
+	MaxBehind = maxBehind
+	QuietFor  = quietFor
+)

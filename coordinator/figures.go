@@ -192,6 +192,9 @@ func (f *figures) DeadLetter(string) {}
 // Published is not counted.
 func (f *figures) Published(int, int) {}
 
+// TimersOvertook is not counted.
+func (f *figures) TimersOvertook() {}
+
 // AnnouncementsDropped is not counted.
 func (f *figures) AnnouncementsDropped(int) {}
 
@@ -229,6 +232,11 @@ func (b both) Committed(sagas int, took time.Duration) {
 func (b both) Published(accepted, refused int) {
 	b.one.Published(accepted, refused)
 	b.other.Published(accepted, refused)
+}
+
+func (b both) TimersOvertook() {
+	b.one.TimersOvertook()
+	b.other.TimersOvertook()
 }
 
 func (b both) AnnouncementsDropped(announcements int) {

@@ -26,6 +26,9 @@ type Observer interface {
 	// AnnouncementsDropped is how many announcements were given up, because the bus never
 	// takes them or has taken none for too long.
 	AnnouncementsDropped(announcements int)
+	// TimersOvertook is that timers ran although answers had lain on the bus for 30 s and
+	// were not taken in: an attempt may have timed out that was answered.
+	TimersOvertook()
 	// TraceDropped is one request or answer whose trace context was not, or not all of
 	// it, W3C's: that was dropped, and the message went on.
 	TraceDropped()
@@ -88,4 +91,5 @@ func (nobody) DeadLetter(string)              {}
 func (nobody) Committed(int, time.Duration)   {}
 func (nobody) Published(int, int)             {}
 func (nobody) AnnouncementsDropped(int)       {}
+func (nobody) TimersOvertook()                {}
 func (nobody) TraceDropped()                  {}

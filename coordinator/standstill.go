@@ -330,10 +330,15 @@ func (m *monitor) store(ctx context.Context) (found []transport.Standstill, err 
 	}
 	ids = slices.DeleteFunc(ids, m.c.blocked.has)
 	if len(ids) > 0 {
-		found = append(found, transport.Standstill{
+		one := transport.Standstill{
 			Kind: transport.StandsTimers, Reason: fmt.Sprintf("%s due more than %s ago and not woken, such as %s", plural.Of(len(ids), "saga was", "sagas were"), lateAfter, ids[0]),
 			Fix: "look whether the coordinator gets enough processor time, and at its disk; a restart is safe",
-		})
+		}
+		if why := m.c.timekeeper.held.Load(); why != nil {
+			one.Reason += "; " + *why
+			one.Fix = "they go on by themselves: look at the bus and at what else stands still"
+		}
+		found = append(found, one)
 	}
 	return found, nil
 }

@@ -2,12 +2,16 @@ package coordinator
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/amends-dev/amends/internal/crashpoint"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/store"
+	"github.com/amends-dev/amends/transport"
 )
 
 // Bounds of the timekeeper.
@@ -28,6 +32,12 @@ type timekeeper struct {
 	store store.Store
 	clock func() time.Time
 	send  func(ctx context.Context, w work) error
+
+	answered  *Answered              // set before run
+	silence   *silence               // by which answered goes; nil: the bus can tell
+	looked    time.Time              // when it last looked at the timers
+	notBefore time.Time              // not looked again before
+	held      atomic.Pointer[string] // what timers that are due wait for; nil: nothing
 
 	mu      sync.Mutex
 	next    time.Time        // earliest time at which something may be due; zero: unknown, look
@@ -88,36 +98,87 @@ func (t *timekeeper) run(ctx context.Context) error {
 	}
 }
 
-// look wakes everything that is due.
+// watch has timers wait for the answers that a source brings.
+func (t *timekeeper) watch(source transport.Source, received *atomic.Int64, gaveUp func()) {
+	tracker, ok := source.(transport.Tracker)
+	if !ok {
+		t.silence = &silence{clock: t.clock, received: received}
+		t.silence.begin()
+		tracker = t.silence
+	}
+	t.answered = NewAnswered(tracker, gaveUp)
+}
+
+// look wakes everything that is due, once the answers that came before are taken in.
 func (t *timekeeper) look(ctx context.Context) error {
 	t.mu.Lock()
 	t.next = time.Time{}
 	t.mu.Unlock()
-	now := t.clock()
-	ids, next, err := t.store.Due(ctx, now, wakeBatch)
+	now := t.clock().Round(0) // also by a clock that goes on while the machine sleeps
+	if t.silence != nil && !t.looked.IsZero() && now.Sub(t.looked) > wakeLook+lateTick {
+		t.silence.begin()
+	}
+	t.looked = now
+	ids, next, err := t.due(ctx, now)
 	if err != nil {
 		return err
 	}
+	if len(ids) == 0 {
+		t.held.Store(nil)
+		t.expect(next)
+		return nil
+	}
+	until, err := t.answered.Until(ctx, now, time.Now())
+	if err != nil || until.IsZero() {
+		t.hold(err)
+		t.expect(now)
+		return ctx.Err()
+	}
+	t.held.Store(nil)
+	if until.Before(now) {
+		if ids, next, err = t.due(ctx, until); err != nil {
+			return err
+		}
+	}
+	return t.wake(ctx, ids, until, next)
+}
+
+// due returns the sagas that are due and not woken yet.
+func (t *timekeeper) due(ctx context.Context, at time.Time) (ids []saga.ID, next time.Time, err error) {
+	if ids, next, err = t.store.Due(ctx, at, wakeBatch); err != nil {
+		return nil, next, err
+	}
 	crashpoint.Here("coordinator: timers read")
-	sent := 0
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.DeleteFunc(ids, func(id saga.ID) bool { return t.pending[id] }), next, nil
+}
+
+// hold notes that timers wait, for the bus or for answers.
+func (t *timekeeper) hold(err error) {
+	why, pause := "they wait for answers that lie on the bus", askPause
+	if err != nil {
+		why, pause = fmt.Sprintf("they wait until the bus can be asked whether their answers have come: %v", err), awayPause
+	}
+	t.held.Store(&why)
+	t.notBefore = time.Now().Add(pause)
+}
+
+// wake wakes sagas for what was due at a time.
+func (t *timekeeper) wake(ctx context.Context, ids []saga.ID, at, next time.Time) error {
 	for _, id := range ids {
 		t.mu.Lock()
-		known := t.pending[id]
 		t.pending[id] = true
 		t.mu.Unlock()
-		if known {
-			continue
-		}
-		w := work{timer: true, input: Input{Saga: id, Event: saga.Event{Type: saga.Woke, At: now}}}
+		w := work{timer: true, input: Input{Saga: id, Event: saga.Event{Type: saga.Woke, At: at}}}
 		if err := t.send(ctx, w); err != nil {
 			t.done(id)
 			return err
 		}
-		sent++
 		crashpoint.Here("coordinator: wake-up routed")
 	}
-	if sent > 0 { // there may be more, and these have to be committed first
-		next = now.Add(wakeGrain)
+	if len(ids) > 0 { // there may be more, and these have to be committed first
+		next = t.clock().Add(wakeGrain)
 	}
 	t.expect(next)
 	return nil
@@ -132,6 +193,7 @@ func (t *timekeeper) sleep(ctx context.Context) bool {
 		if !t.next.IsZero() {
 			wait = min(max(t.next.Sub(t.clock()), wakeGrain), wakeLook)
 		}
+		wait = max(wait, time.Until(t.notBefore))
 		t.mu.Unlock()
 		timer := time.NewTimer(wait)
 		select {

@@ -35,6 +35,7 @@ type Metrics struct {
 	published      prometheus.Counter
 	publishFailed  prometheus.Counter
 	dropped        prometheus.Counter
+	overtook       prometheus.Counter
 	tracesDropped  prometheus.Counter
 	spans          spans
 	bus            bus
@@ -64,6 +65,7 @@ func NewMetrics(version string) *Metrics {
 		published:      prometheus.NewCounter(prometheus.CounterOpts{Name: Published, Help: help(Published)}),
 		publishFailed:  prometheus.NewCounter(prometheus.CounterOpts{Name: PublishFailed, Help: help(PublishFailed)}),
 		dropped:        prometheus.NewCounter(prometheus.CounterOpts{Name: AnnouncementsDropped, Help: help(AnnouncementsDropped)}),
+		overtook:       prometheus.NewCounter(prometheus.CounterOpts{Name: TimersOvertook, Help: help(TimersOvertook)}),
 		tracesDropped:  prometheus.NewCounter(prometheus.CounterOpts{Name: TracesDropped, Help: help(TracesDropped)}),
 	}
 	for _, reason := range deadLetterReasons {
@@ -79,7 +81,7 @@ func NewMetrics(version string) *Metrics {
 	build.WithLabelValues(version, runtime.Version()).Set(1)
 	m.registry.MustRegister(
 		&m.spans, &m.bus, m.started, m.startsRefused, m.ended, m.sagaDuration, m.stepDuration, m.transitions, m.ignored, m.deadLetters,
-		m.commitDuration, m.commitSagas, m.published, m.publishFailed, m.dropped, m.tracesDropped, build,
+		m.commitDuration, m.commitSagas, m.published, m.publishFailed, m.dropped, m.overtook, m.tracesDropped, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	return m
@@ -168,6 +170,9 @@ func (m *Metrics) Published(accepted, refused int) {
 
 // AnnouncementsDropped counts announcements that nobody will hear.
 func (m *Metrics) AnnouncementsDropped(announcements int) { m.dropped.Add(float64(announcements)) }
+
+// TimersOvertook counts that timers did not wait for answers any longer.
+func (m *Metrics) TimersOvertook() { m.overtook.Inc() }
 
 // TraceDropped counts one message whose trace context was dropped.
 func (m *Metrics) TraceDropped() { m.tracesDropped.Inc() }

@@ -68,6 +68,17 @@ type Source interface {
 	Close() error
 }
 
+// Tracker is implemented by sources of which can be told when all that lay on the bus at one
+// moment was taken in.
+type Tracker interface {
+	// Newest is the place of the newest message on the stream that the subscription has not
+	// acknowledged; 0: there is none. An error: the bus cannot be asked now.
+	Newest(ctx context.Context) (uint64, error)
+	// TakenIn reports whether each message up to the place that Newest returned last has been
+	// acknowledged, by whoever shares the subscription, or given back through this source since.
+	TakenIn(ctx context.Context, newest uint64) (bool, error)
+}
+
 // Delivery is one received message and the ways to answer the bus. The answers
 // are asynchronous and best effort: a lost one means another delivery.
 type Delivery interface {

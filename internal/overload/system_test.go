@@ -247,5 +247,6 @@ func (d *deadLetters) DeadLetter(string)                 { d.letters.Add(1) }
 func (d *deadLetters) Committed(int, time.Duration)      {}
 func (d *deadLetters) Published(int, int)                {}
 func (d *deadLetters) AnnouncementsDropped(int)          {}
+func (d *deadLetters) TimersOvertook()                   {}
 func (d *deadLetters) StartRefused(string, time.Time)    {}
 func (d *deadLetters) TraceDropped()                     {}

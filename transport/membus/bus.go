@@ -17,6 +17,7 @@ var (
 	_ transport.Responder        = (*Bus)(nil)
 	_ transport.DeadLetterOffice = (*Bus)(nil)
 	_ transport.Source           = (*Source)(nil)
+	_ transport.Tracker          = (*Source)(nil)
 )
 
 // Options configure a Bus. The zero value is a bus without faults.

@@ -177,6 +177,7 @@ type item struct {
 	due       time.Time // when it may be delivered, or is delivered again
 	order     int64
 	delivered int       // how often
+	back      bool      // it was given back since Newest was asked
 	delivery  *delivery // the one that may answer; nil: not in flight
 	home      *queue
 	index     int // in home

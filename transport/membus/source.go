@@ -97,6 +97,41 @@ func (s *Source) take(max int) (batch []transport.Delivery) {
 	return batch
 }
 
+// Newest implements transport.Tracker.
+func (s *Source) Newest(ctx context.Context) (newest uint64, err error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	s.bus.mu.Lock()
+	defer s.bus.mu.Unlock()
+	if s.closed() {
+		return 0, transport.ErrClosed
+	}
+	for sequence, it := range s.consumer.items {
+		it.back = false
+		newest = max(newest, sequence)
+	}
+	return newest, nil
+}
+
+// TakenIn implements transport.Tracker.
+func (s *Source) TakenIn(ctx context.Context, newest uint64) (bool, error) {
+	if err := ctx.Err(); err != nil {
+		return false, err
+	}
+	s.bus.mu.Lock()
+	defer s.bus.mu.Unlock()
+	if s.closed() {
+		return false, transport.ErrClosed
+	}
+	for sequence, it := range s.consumer.items {
+		if sequence <= newest && !it.back {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
 // Close implements transport.Source. What was delivered and not answered comes
 // again at once.
 func (s *Source) Close() error {
@@ -159,6 +194,7 @@ func (d *delivery) Nak(delay time.Duration) {
 		if delay > 0 {
 			due = d.source.bus.options.Now().Add(delay)
 		}
+		d.item.back = true
 		c.again(d.item, due)
 	})
 }

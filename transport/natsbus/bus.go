@@ -22,6 +22,7 @@ var (
 	_ transport.Requester        = (*Bus)(nil)
 	_ transport.Responder        = (*Bus)(nil)
 	_ transport.DeadLetterOffice = (*Bus)(nil)
+	_ transport.Tracker          = (*source)(nil)
 )
 
 const (

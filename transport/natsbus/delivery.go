@@ -69,6 +69,7 @@ func (d *delivery) end(word string) {
 			return
 		}
 	}
+	d.source.tracked.ended(d.msg.Reply, word)
 	crashpoint.Here("natsbus: before an answer to the server")
 	_ = d.source.bus.nc.Publish(d.msg.Reply, []byte(word)) // lost: it comes again
 }

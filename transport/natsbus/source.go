@@ -40,6 +40,7 @@ type source struct {
 	asked   atomic.Int64  // when the coordinator last made the consumer, in Unix nanoseconds
 	head    atomic.Uint64 // the first message of the stream, if it does not move; 0: it does
 	once    sync.Once
+	tracked tracked
 
 	mu    sync.Mutex
 	ready []*delivery // of opened bundles, not handed out yet

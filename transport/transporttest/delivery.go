@@ -192,6 +192,66 @@ func nakDelay(_ *testing.T, b *bench) {
 	})
 }
 
+// takenIn: what was acknowledged, given back or moved to the dead letters was taken in, and
+// what came later does not matter.
+func takenIn(t *testing.T, b *bench) {
+	source := b.subscribe(transport.Subscription{Stream: transport.Events, Name: "coordinator", AckWait: wait})
+	tracker, ok := source.(transport.Tracker)
+	if !ok {
+		t.Fatalf("%T is no transport.Tracker", source)
+	}
+	ask := func(newest uint64) bool {
+		t.Helper()
+		done, err := tracker.TakenIn(b.ctx(), newest)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return done
+	}
+	newest := func() uint64 {
+		t.Helper()
+		place, err := tracker.Newest(b.ctx())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return place
+	}
+	if place := newest(); place != 0 || !ask(place) {
+		t.Errorf("nothing is there: the newest is %d, taken in %t", place, ask(place))
+	}
+	answer := func(i int) transport.Envelope {
+		key := contract.Key{Saga: contract.SagaID(fmt.Sprintf("order-%d", i)), Birth: 7, Step: "reserve", Direction: contract.Do}
+		return transport.Envelope{Subject: b.subjects.Event("inventory", key, 1), Type: transport.TypeCompleted, Saga: key.Saga}
+	}
+	b.publish(answer(1), answer(2), answer(3), answer(4))
+	place := newest()
+	if place == 0 || ask(place) {
+		t.Errorf("four wait: the newest is %d, taken in %t", place, ask(place))
+	}
+	b.publish(answer(5))
+	got := b.receive(source, 5)
+	slices.SortFunc(got, func(x, y transport.Delivery) int {
+		return strings.Compare(string(x.Envelope().Saga), string(y.Envelope().Saga))
+	})
+	got[0].Nak(wait)
+	got[2].Nak(wait)
+	got[3].Ack()
+	if ask(place) {
+		t.Error("one is in flight, and all are said to be taken in")
+	}
+	if err := got[1].DeadLetter(b.ctx(), "not wanted"); err != nil {
+		t.Fatal(err)
+	}
+	for ctx := b.ctx(); !ask(place); { // the bus is told in the background
+		if ctx.Err() != nil {
+			t.Fatal("two were given back, one is acknowledged and one a dead letter, and they are never said to be taken in")
+		}
+	}
+	if place = newest(); ask(place) {
+		t.Error("one more is in flight, others were given back before: all are said to be taken in")
+	}
+}
+
 func sharing(t *testing.T, b *bench) {
 	one, two := b.subscribe(inventory()), b.subscribe(inventory())
 	batch, ids := b.commands("inventory", 50)

@@ -46,6 +46,7 @@ const (
 	InFlight     Feature = "a bound on deliveries in flight"
 	New          Feature = "ephemeral subscriptions"
 	Losing       Feature = "being made to forget"
+	Tracking     Feature = "telling what was taken in"
 )
 
 const (
@@ -69,6 +70,7 @@ func Run(t *testing.T, f Factory) {
 		{"an answer needs only its type", nil, bareAnswer},
 		{"ack ends it", []Feature{AckWait}, ackEnds},
 		{"what is not answered comes again", []Feature{AckWait}, ackWait},
+		{"it tells what was taken in", []Feature{Tracking}, takenIn},
 		{"in progress holds it back", []Feature{AckWait}, inProgress},
 		{"nak brings it back", nil, nak},
 		{"nak with delay brings it back later", []Feature{NakDelay}, nakDelay},

@@ -30,6 +30,7 @@ func always(more map[transporttest.Feature]string) map[transporttest.Feature]str
 		transporttest.Requests:     "Watermill has publish and subscribe only",
 		transporttest.Letters:      "Watermill cannot look into a topic",
 		transporttest.Losing:       "Watermill would not say so",
+		transporttest.Tracking:     "Watermill cannot look into a topic",
 	}
 	maps.Copy(lacks, more)
 	return lacks
