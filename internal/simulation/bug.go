@@ -33,6 +33,7 @@ const (
 	BugDecidesByClock     Bug = "decides-by-the-clock"
 	BugForgetsSent        Bug = "forgets-that-it-was-sent"
 	BugForgetsAside       Bug = "forgets-what-is-set-aside"
+	BugTimersFirst        Bug = "timers-before-answers"
 )
 
 // The planted bugs in the store.
@@ -84,6 +85,7 @@ var Bugs = []struct {
 	{BugUnknownSkipped, "I3"},
 	{BugForgetsSent, "I3"},
 	{BugForgetsAside, "I2"},
+	{BugTimersFirst, "I2"},
 	{BugUnknownCompleted, "I3"},
 	{BugStaleAccepted, "I9"},
 	{BugSenderIgnored, "I9"},

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,7 +27,9 @@ var (
 // corrupts or forgets.
 type bus struct {
 	w         *world
-	forgotten int // how often it has lost everything
+	forgotten int        // how often it has lost everything
+	placed    uint64     // how many messages have reached it
+	answers   []*message // that lie on it, and some that are done
 }
 
 // message is one copy of an envelope on the bus.
@@ -34,9 +37,15 @@ type message struct {
 	envelope transport.Envelope
 	stream   transport.Stream
 	done     bool
-	age      int    // bus.forgotten when it was taken
-	deliver  func() // bus.deliver of it
+	age      int           // bus.forgotten when it was taken
+	deliver  func()        // bus.deliver of it
+	damaged  bool          // it is not what was sent
+	place    uint64        // in its stream; 0: it has not reached it
+	arrived  time.Duration // when it reached it
 }
+
+// lies reports whether a message lies on the bus.
+func (b *bus) lies(m *message) bool { return !m.done && m.age == b.forgotten }
 
 // publish takes an envelope, or refuses it.
 func (b *bus) publish(e *transport.Envelope) error {
@@ -77,6 +86,7 @@ func (b *bus) take(e *transport.Envelope) error {
 		m := &message{envelope: *e, stream: stream, age: b.forgotten}
 		m.deliver = func() { b.deliver(m) }
 		if w.faulty(BusCorrupts) {
+			m.damaged = true
 			b.corrupt(&m.envelope)
 		}
 		delay := time.Millisecond
@@ -95,15 +105,43 @@ func (b *bus) take(e *transport.Envelope) error {
 // deliver hands a message to its consumer, and again while it is not
 // acknowledged.
 func (b *bus) deliver(m *message) {
-	if m.done || m.age != b.forgotten {
+	if !b.lies(m) {
 		return
+	}
+	if m.place == 0 {
+		b.arrive(m)
 	}
 	if m.stream == transport.Commands {
 		b.service(m).receive(m)
+	} else if n := b.reachable(pick(b.w.dice, b.w.nodes)); n.cutUntil <= b.w.now {
+		n.receive(m)
 	} else {
-		pick(b.w.dice, b.w.nodes).receive(m)
+		b.w.after(n.cutUntil-b.w.now+b.w.latest.span(time.Millisecond, 2*time.Second), m.deliver)
+		return
 	}
 	b.w.after(ackWait, m.deliver)
+}
+
+// arrive notes that a message has reached its stream.
+func (b *bus) arrive(m *message) {
+	b.placed++
+	m.place, m.arrived = b.placed, b.w.now
+	if m.stream == transport.Events {
+		b.answers = append(slices.DeleteFunc(b.answers, func(m *message) bool { return !b.lies(m) }), m)
+	}
+}
+
+// reachable is the coordinator that is chosen, or the one that is cut off for the shortest time.
+func (b *bus) reachable(chosen *node) *node {
+	if chosen.cutUntil <= b.w.now {
+		return chosen
+	}
+	for _, n := range b.w.nodes {
+		if n.cutUntil < chosen.cutUntil {
+			chosen = n
+		}
+	}
+	return chosen
 }
 
 // service is the participant that a command's subject names.

@@ -124,6 +124,7 @@ var rules = [...]rule{
 	{"I1", owedInTheCommit},
 	{"I2", nothingForgotten},
 	{"I2", onlyTheEndedIsRemoved},
+	{"I2", answersBeforeTimers},
 	{"I4", undoneInOrder},
 	{"I4", doneInOrder},
 	{"I5", onceAKey},

@@ -47,6 +47,7 @@ const (
 	StartsOther
 	RequestsLost
 	RetentionForgets
+	CutsOff
 	knobs
 )
 
@@ -90,6 +91,7 @@ var knob = [knobs]struct {
 	StartsOther:             {"starts-other", 0.3},
 	RequestsLost:            {"requests-lost", 0.3},
 	RetentionForgets:        {"retention-forgets", 0.5},
+	CutsOff:                 {"coordinator-cut-off", 0.2},
 }
 
 // String is the knob's name, as on the command line.
@@ -127,12 +129,15 @@ type Mix [knobs]float64
 
 // newMix draws a mix: about a third of the knobs at zero, so that faults do not
 // hide each other, the rest anywhere up to their most. Those from RetentionForgets on are
-// drawn from later, so that kept runs stay what they are.
-func newMix(d, later dice, off []Knob) Mix {
+// drawn from later, and those from CutsOff on from latest, so that kept runs stay what they are.
+func newMix(d, later, latest dice, off []Knob) Mix {
 	var m Mix
 	for k := range knobs {
-		if k == RetentionForgets {
+		switch k {
+		case RetentionForgets:
 			d = later
+		case CutsOff:
+			d = latest
 		}
 		on, setting := d.chance(2.0/3), d.Float64()*knob[k].most
 		if on && !slices.Contains(off, k) {

@@ -1,8 +1,10 @@
 package simulation
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/amends-dev/amends/coordinator"
@@ -33,6 +35,7 @@ type node struct {
 	free   []*work             // to be used again
 	inputs []coordinator.Input // of the step at hand
 	timers map[saga.ID]bool    // woken, not committed yet
+	looks  map[saga.ID]look    // by which they were last woken
 	aside  map[saga.ID][]*work // what waits for a saga's mappings
 	moved  map[saga.ID]bool    // by this life; for a planted bug
 
@@ -47,6 +50,17 @@ type node struct {
 	lookAt               time.Duration
 	offset               time.Duration // of its clock
 	pausedUntil          time.Duration
+	cutUntil             time.Duration // from the bus
+
+	answered *coordinator.Answered
+	overtook bool          // it does not wait for answers any longer
+	askedAt  time.Duration // when it last asked the bus what lies on it
+}
+
+// look is how it was found out that a saga is due.
+type look struct {
+	at       time.Duration // the answers that lay on the bus then are to be taken in
+	overtook bool
 }
 
 // work is one input on its way through a node.
@@ -91,6 +105,8 @@ func (n *node) start() {
 	w := n.w
 	n.life++
 	n.up, n.dying, n.doomed, n.busy, n.kicked, n.pumping, n.lookAt = true, false, false, false, false, false, -1
+	n.looks = map[saga.ID]look{}
+	n.answered = coordinator.NewAnswered(n, func() { n.overtook = true })
 	n.inbox, n.timers, n.moved, n.aside = nil, map[saga.ID]bool{}, map[saga.ID]bool{}, map[saga.ID][]*work{}
 	w.record(Record{Kind: Restarted, Who: n.name})
 	engine, err := coordinator.NewEngine(w.ctx, n.disk, transport.Subjects{}, secret, n.cache)
@@ -342,7 +358,10 @@ func (n *node) refused(r outbox.Record, sent bool, err error) {
 
 // send hands one envelope to the bus.
 func (n *node) send(e *transport.Envelope) error {
-	err := n.w.bus.publish(e)
+	err := errUncertain
+	if n.cutUntil <= n.w.now {
+		err = n.w.bus.publish(e)
+	}
 	n.w.record(Record{
 		Kind: Sent, Who: n.name, Saga: e.Saga, Run: e.TraceParent, Message: e.ID, Step: e.Step,
 		Direction: e.Direction, Attempt: e.Attempt, Taken: err == nil, Never: errors.Is(err, transport.ErrRefusedForGood),
@@ -369,21 +388,31 @@ func (n *node) expect(at time.Duration) {
 	})
 }
 
-// look wakes what is due.
+// look wakes what is due, once the answers that came before are taken in.
 func (n *node) look() {
 	n.lookAt = -1
-	ids, next, err := n.disk.Due(n.w.ctx, n.clock(), 64)
-	if err != nil {
-		n.crash("while looking at the timers")
-		return
-	}
-	for _, id := range ids {
-		if !n.timers[id] {
-			n.timers[id] = true
-			n.put(work{timer: true, input: n.woken(id)})
+	now := n.clock()
+	ids, next := n.due(now)
+	if len(ids) > 0 {
+		at, err := n.until(now)
+		if at.IsZero() {
+			n.w.sights[TimersHeld]++
+			pause := 200 * time.Millisecond
+			if err != nil {
+				pause = time.Second
+			}
+			n.expect(n.w.now + pause)
+			return
+		}
+		if at.Before(now) {
+			ids, next = n.due(at)
+		}
+		for _, id := range ids {
+			n.timers[id], n.looks[id] = true, look{n.askedAt, n.overtook}
+			n.put(work{timer: true, input: n.woken(id, at)})
 		}
 	}
-	if next.IsZero() {
+	if next.IsZero() || !n.up {
 		return
 	}
 	at := max(n.virtual(next), n.w.now+time.Millisecond)
@@ -392,3 +421,48 @@ func (n *node) look() {
 	}
 	n.expect(at)
 }
+
+// due are the sagas that are due and not woken yet.
+func (n *node) due(at time.Time) (ids []saga.ID, next time.Time) {
+	ids, next, err := n.disk.Due(n.w.ctx, at, 64)
+	if err != nil {
+		n.crash("while looking at the timers")
+		return nil, time.Time{}
+	}
+	return slices.DeleteFunc(ids, func(id saga.ID) bool { return n.timers[id] }), next
+}
+
+// until is up to when timers may run.
+func (n *node) until(now time.Time) (time.Time, error) {
+	n.overtook = false
+	if n.w.bug == BugTimersFirst {
+		n.askedAt = n.w.now
+		return now, nil
+	}
+	return n.answered.Until(n.w.ctx, now, epoch.Add(n.w.now))
+}
+
+// Newest implements transport.Tracker.
+func (n *node) Newest(context.Context) (newest uint64, err error) {
+	if n.cutUntil > n.w.now {
+		return 0, errUncertain
+	}
+	n.askedAt = n.w.now
+	for _, m := range n.w.bus.answers {
+		if n.w.bus.lies(m) {
+			newest = max(newest, m.place)
+		}
+	}
+	return newest, nil
+}
+
+// TakenIn implements transport.Tracker. Nothing is given back.
+func (n *node) TakenIn(_ context.Context, newest uint64) (bool, error) {
+	if n.cutUntil > n.w.now {
+		return false, errUncertain
+	}
+	return !slices.ContainsFunc(n.w.bus.answers, func(m *message) bool { return n.w.bus.lies(m) && m.place <= newest }), nil
+}
+
+// cutOff keeps the process from the bus for a while.
+func (n *node) cutOff() { n.cutUntil = n.w.now + n.w.latest.span(5*time.Second, 3*time.Minute) }

@@ -2,6 +2,7 @@ package simulation
 
 import (
 	"slices"
+	"time"
 
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/coordinator"
@@ -116,8 +117,8 @@ func (n *node) ownTimers(ids []saga.ID) []saga.ID {
 }
 
 // woken is the input for a saga that is due.
-func (n *node) woken(id saga.ID) coordinator.Input {
-	input := coordinator.Input{Saga: id, Event: saga.Event{Type: saga.Woke, At: n.clock()}}
+func (n *node) woken(id saga.ID, at time.Time) coordinator.Input {
+	input := coordinator.Input{Saga: id, Event: saga.Event{Type: saga.Woke, At: at}}
 	outcome := saga.OutcomeRejected
 	switch n.w.bug {
 	case BugUnknownSkipped:

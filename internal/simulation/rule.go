@@ -3,6 +3,7 @@ package simulation
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/amends-dev/amends/compensation"
 	"github.com/amends-dev/amends/saga"
@@ -95,6 +96,56 @@ func nothingForgotten(a *audit, r *Record) string {
 		for _, id := range r.Change.Settle {
 			if k := int(id.Index); k < len(in.Steps) && in.Steps[k].Sent == id.Revision && in.Open() {
 				return fmt.Sprintf("the debt of command %s was settled while %s waits for its answer", id, r.Saga)
+			}
+		}
+	}
+	return ""
+}
+
+// answersBeforeTimers is I2 for answers: no attempt times out whose answer lay on the bus
+// when its coordinator looked at the timers, unless it has waited for long enough.
+func answersBeforeTimers(a *audit, r *Record) string {
+	acc := a.account(r)
+	if r.Kind != Committed || acc.last == nil {
+		return ""
+	}
+	in := *acc.last
+	for _, ev := range r.Change.Events {
+		if ev.Type == saga.Woke {
+			if what := a.overtaken(acc, &in, &ev, r.Who); what != "" {
+				return what
+			}
+		}
+		next, _, err := saga.Decide(acc.def, in, ev)
+		if err != nil {
+			return "" // other rules tell
+		}
+		in = next
+	}
+	return ""
+}
+
+// overtaken is the attempt that a timer ends although its answer lies on the bus; "": none.
+func (a *audit) overtaken(acc *account, in *saga.Instance, ev *saga.Event, who string) string {
+	i := slices.IndexFunc(a.w.nodes, func(n *node) bool { return n.name == who })
+	at := a.w.nodes[i].looks[in.ID]
+	if at.overtook {
+		return ""
+	}
+	for i := range in.Steps {
+		s, step := &in.Steps[i], &acc.shape.steps[i]
+		if s.Waiting || s.Due.IsZero() || s.Due.After(ev.At) || s.Status != saga.Doing && s.Status != saga.Undoing {
+			continue
+		}
+		for _, m := range a.w.bus.answers {
+			e := &m.envelope
+			of, dir := step.Do.Participant, saga.DirectionDo
+			if s.Status == saga.Undoing {
+				of, dir = step.Undo.Participant, saga.DirectionUndo
+			}
+			if a.w.bus.lies(m) && !m.damaged && m.arrived < at.at && strings.HasPrefix(e.Subject, "saga.event."+of+".") &&
+				e.Saga == in.ID && e.TraceParent == in.TraceParent && e.Step == step.Name && e.Direction == dir && e.Attempt == s.Attempt {
+				return fmt.Sprintf("%s: attempt %d of the %s of %s timed out, and its answer had lain on the bus for %s", in.ID, s.Attempt, dir, step.Name, at.at-m.arrived)
 			}
 		}
 	}

@@ -30,6 +30,7 @@ type world struct {
 	ctx      context.Context
 	dice     dice
 	later    dice // of what was added when there were kept runs already
+	latest   dice // of what was added after that
 	mix      Mix
 	bug      Bug
 	now      time.Duration
@@ -60,12 +61,12 @@ type world struct {
 }
 
 func newWorld(ctx context.Context, o Options, keep bool) *world {
-	d, later := newDice(o.Seed), newDice(^o.Seed)
+	d, later, latest := newDice(o.Seed), newDice(^o.Seed), newDice(o.Seed^0x6c6174657374)
 	number := sagasOf(d)
 
-	w := &world{ctx: ctx, dice: d, later: later, bug: o.Bug, keep: keep, digest: newDigest(), disk: memstore.New(), services: map[string]*service{}, shapes: map[*saga.Definition]*shape{}}
+	w := &world{ctx: ctx, dice: d, later: later, latest: latest, bug: o.Bug, keep: keep, digest: newDigest(), disk: memstore.New(), services: map[string]*service{}, shapes: map[*saga.Definition]*shape{}}
 	w.audit = newAudit(w)
-	w.mix = newMix(d, later, o.Off)
+	w.mix = newMix(d, later, latest, o.Off)
 	w.retention = later.span(time.Second, 20*time.Second)
 	w.tombstones = w.retention + later.span(0, 20*time.Second)
 	w.bus = &bus{w: w}
@@ -184,6 +185,9 @@ func (w *world) weather() {
 	if w.happens(w.later, RetentionForgets) {
 		w.forget(pick(w.later, w.nodes))
 	}
+	if w.happens(w.latest, CutsOff) {
+		pick(w.latest, w.nodes).cutOff()
+	}
 	c := pick(w.dice, w.callers)
 	if w.faulty(Cancels) {
 		c.operate(saga.Event{Type: saga.Operated, Verb: saga.VerbCancel, By: "kim", Reason: "changed my mind"})
@@ -200,7 +204,7 @@ func (w *world) heal() {
 	w.healed = true
 	w.record(Record{Kind: Healed})
 	for _, n := range w.nodes {
-		n.pausedUntil = 0
+		n.pausedUntil, n.cutUntil = 0, 0
 		if !n.up {
 			n.start()
 		}

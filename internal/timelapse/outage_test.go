@@ -153,3 +153,33 @@ func TestCoordinatorAwayForAWeek(t *testing.T) {
 		}
 	})
 }
+
+// Every step was answered within its time, while the coordinator was away for longer than all
+// timeouts together: the answers that lie on the bus are taken in before timers run, so that
+// nothing is attempted again and no saga goes back.
+func TestAnswersOutliveTheirTimeouts(t *testing.T) {
+	t.Parallel()
+	live(t, quiet, func(s *stack) {
+		def := saga.MustDefine[transfer]("answered",
+			saga.Compensable("pay", saga.Do(pay, saga.Timeout(time.Minute), saga.Retry(1, 0, 0)), saga.Undo(payBack)))
+		const sagas = 300
+		s.startCoordinator(coordinator.Config{}, def)
+		id := func(n int) contract.SagaID { return contract.SagaID(fmt.Sprint("s-", n)) }
+		for n := range sagas {
+			s.start(def, id(n))
+		}
+		s.sleepUntil(s.age() + time.Second)
+		at := s.age()
+		s.stopCoordinator()
+		s.serve(s.bank().p)
+		s.sleepUntil(at + 24*time.Hour)
+		s.startCoordinator(coordinator.Config{}, def)
+		s.sleepUntil(at + 24*time.Hour + time.Minute)
+		for n := range sagas {
+			status := s.get(id(n))
+			if status.Phase != contract.Completed || status.Revision != 2 {
+				t.Fatalf("saga %s is %s (%s) after %d events, want completed after its start and its answer", id(n), status.Phase, status.Reason, status.Revision)
+			}
+		}
+	})
+}
