@@ -16,6 +16,9 @@ const maxRefusals = 100
 
 // OperateAll takes one decision about every saga that a filter matches.
 func (s *server) OperateAll(ctx context.Context, r *connect.Request[apiv1.OperateAllRequest], stream *connect.ServerStream[apiv1.OperateAllResponse]) error {
+	if err := known("request", r.Msg); err != nil {
+		return err
+	}
 	filter, err := filterOf(r.Msg.Filter)
 	if err != nil {
 		return err

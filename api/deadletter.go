@@ -71,6 +71,12 @@ func (s *server) eachDeadLetter(ctx context.Context, verb string, sequences []ui
 
 // PurgeDeadLetters removes the dead letters that match, or counts them.
 func (s *server) PurgeDeadLetters(ctx context.Context, r *connect.Request[apiv1.PurgeDeadLettersRequest]) (*connect.Response[apiv1.PurgeDeadLettersResponse], error) {
+	if err := known("request", r.Msg); err != nil {
+		return nil, err
+	}
+	if d := r.Msg.OlderThan; d != nil && (d.CheckValid() != nil || d.AsDuration() <= 0) {
+		return nil, invalid("older_than", "is no time that can have passed; give one such as 86400s, or leave it out")
+	}
 	reply, err := query[transport.PurgeDeadLettersReply](ctx, s.coordinator, transport.APIPurgeDeadLetters, &transport.Envelope{}, transport.PurgeDeadLettersRequest{
 		Stream: transport.Stream(r.Msg.Stream), Participant: r.Msg.Participant, Reason: r.Msg.Reason, OlderThanMs: milliseconds(r.Msg.OlderThan),
 		All: r.Msg.All, DryRun: r.Msg.DryRun, By: r.Msg.By, After: r.Msg.After,
@@ -83,5 +89,9 @@ func (s *server) PurgeDeadLetters(ctx context.Context, r *connect.Request[apiv1.
 
 // milliseconds rounds up: what is given and tiny is not nothing.
 func milliseconds(d *durationpb.Duration) int64 {
-	return int64((d.AsDuration() + time.Millisecond - 1) / time.Millisecond)
+	whole := d.AsDuration()
+	if whole%time.Millisecond > 0 {
+		return int64(whole/time.Millisecond) + 1
+	}
+	return int64(whole / time.Millisecond)
 }

@@ -8,6 +8,9 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/amends-dev/amends/participant"
@@ -69,6 +72,10 @@ func TestFilters(t *testing.T) {
 		"parked reason": {&apiv1.Filter{Reason: "van broke"}, "stuck-1 stuck-2"},
 		"young":         {&apiv1.Filter{StartedAfter: hour, StartedBefore: now}, all},
 		"old":           {&apiv1.Filter{StartedBefore: hour}, ""},
+		"before 9999":   {&apiv1.Filter{StartedBefore: year(9999), UpdatedBefore: year(9999)}, all},
+		"after 9999":    {&apiv1.Filter{StartedAfter: year(9999)}, ""},
+		"after 1600":    {&apiv1.Filter{StartedAfter: year(1600)}, all},
+		"before 1600":   {&apiv1.Filter{StartedBefore: year(1600)}, ""},
 		"moved":         {&apiv1.Filter{UpdatedBefore: hour}, ""},
 		"all together":  {&apiv1.Filter{IdPrefix: "stuck-", Step: "ship", Phases: []string{"parked"}, UpdatedBefore: now, Open: true, Ids: []string{"stuck-2", "done-1"}}, "stuck-2"},
 	} {
@@ -95,10 +102,61 @@ func TestFilters(t *testing.T) {
 		"filter.participant":    {Participant: "x y"},
 		"filter.reason":         {Reason: strings.Repeat("x", 257)},
 		"filter.started_before": {StartedAfter: now, StartedBefore: hour},
+		"filter.started_after":  {StartedAfter: timestamppb.New(time.Time{}), Open: true},
+		"filter.updated_before": {UpdatedBefore: &timestamppb.Timestamp{}, Open: true}, // 1970: nobody has set it
 	} {
 		_, err := w.Count(within(t), connect.NewRequest(&apiv1.CountRequest{Filter: f}))
 		if code, detail := refusal(t, err); code != connect.CodeInvalidArgument || len(detail.Violations) != 1 || detail.Violations[0].Field != field {
 			t.Errorf("%s: %v, %v", field, err, detail)
+		}
+	}
+}
+
+func year(y int) *timestamppb.Timestamp {
+	return timestamppb.New(time.Date(y, 1, 1, 0, 0, 0, 0, time.UTC))
+}
+
+// TestDecisionsAreNotWidened: a decision about many sagas whose filter is not understood as a
+// whole is refused, and no saga is touched.
+func TestDecisionsAreNotWidened(t *testing.T) {
+	w := newTown(t)
+	newer := protowire.AppendVarint(protowire.AppendTag(nil, 999, protowire.VarintType), 1)
+	strange := func(m proto.Message) { m.ProtoReflect().SetUnknown(newer) }
+	filter, request, ref := &apiv1.Filter{Open: true}, &apiv1.OperateAllRequest{Filter: &apiv1.Filter{Open: true}}, &apiv1.DefinitionRef{Name: "bakery"}
+	strange(filter)
+	strange(request)
+	strange(ref)
+	for name, r := range map[string]*apiv1.OperateAllRequest{
+		"a field of a newer filter":     {Filter: filter},
+		"a field of a newer request":    request,
+		"a field of a newer definition": {Filter: &apiv1.Filter{Definition: ref}},
+		"the zero time":                 {Filter: &apiv1.Filter{Open: true, StartedBefore: timestamppb.New(time.Time{})}},
+		"1970":                          {Filter: &apiv1.Filter{Open: true, StartedAfter: &timestamppb.Timestamp{}}},
+		"no time at all":                {Filter: &apiv1.Filter{Open: true, UpdatedBefore: &timestamppb.Timestamp{Seconds: 1 << 62}}},
+		"nanoseconds below zero":        {Filter: &apiv1.Filter{Open: true, UpdatedBefore: &timestamppb.Timestamp{Seconds: 1, Nanos: -1}}},
+	} {
+		r.Decision = &apiv1.Decision{Verb: "cancel", By: "kim", Reason: "spring cleaning"}
+		stream, err := w.OperateAll(within(t), connect.NewRequest(r))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for stream.Receive() {
+			t.Errorf("%s: %v", name, stream.Msg())
+		}
+		if code := connect.CodeOf(stream.Err()); code != connect.CodeInvalidArgument {
+			t.Errorf("%s: %v, want it refused", name, stream.Err())
+		}
+		_ = stream.Close()
+	}
+	purge := &apiv1.PurgeDeadLettersRequest{Participant: "oven"}
+	strange(purge)
+	for name, r := range map[string]*apiv1.PurgeDeadLettersRequest{
+		"a field of a newer request": purge,
+		"no duration":                {Participant: "oven", OlderThan: &durationpb.Duration{Seconds: 1 << 62}},
+		"below zero":                 {Participant: "oven", OlderThan: durationpb.New(-1)},
+	} {
+		if _, err := w.PurgeDeadLetters(within(t), connect.NewRequest(r)); connect.CodeOf(err) != connect.CodeInvalidArgument {
+			t.Errorf("purge with %s: %v, want it refused", name, err)
 		}
 	}
 }

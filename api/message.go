@@ -1,9 +1,12 @@
 package api
 
 import (
+	"fmt"
 	"strings"
 	"time"
 
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/amends-dev/amends/contract"
@@ -19,12 +22,26 @@ func stamp(t time.Time) *timestamppb.Timestamp {
 	return timestamppb.New(t)
 }
 
-// moment is the time of a message; zero: none.
-func moment(t *timestamppb.Timestamp) time.Time {
+// given is a time that a request has; nil: it has none.
+func given(field string, t *timestamppb.Timestamp) (*time.Time, error) {
 	if t == nil {
-		return time.Time{}
+		return nil, nil
 	}
-	return t.AsTime()
+	if t.CheckValid() != nil {
+		return nil, invalid(field, "is not a time between the years 1 and 9999; give one, or leave it out")
+	}
+	at := t.AsTime()
+	return &at, nil
+}
+
+// known refuses a message with fields that this coordinator does not know: what they mean
+// would be left out.
+func known(field string, m proto.Message) error {
+	if unknown := m.ProtoReflect().GetUnknown(); len(unknown) > 0 {
+		number, _, _ := protowire.ConsumeTag(unknown)
+		return invalid(field, fmt.Sprintf("has a field %d that this coordinator does not know; leave it out, or use a newer coordinator", number))
+	}
+	return nil
 }
 
 // valid is a text as protobuf takes it. What is accepted is UTF-8; a record that is not

@@ -9,6 +9,7 @@ import (
 
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/amends-dev/amends/contract"
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
@@ -188,6 +189,11 @@ func operationOf(d *apiv1.Decision) (transport.Operation, error) {
 
 // definitionRef reads which definition is meant.
 func definitionRef(field string, r *apiv1.DefinitionRef) (contract.DefinitionRef, error) {
+	if r != nil {
+		if err := known(field, r); err != nil {
+			return contract.DefinitionRef{}, err
+		}
+	}
 	if r.GetVersion() < 0 || r.GetVersion() > math.MaxInt32 {
 		return contract.DefinitionRef{}, invalid(field+".version", fmt.Sprintf("is %d; versions count from 1, and 0 is the newest", r.GetVersion()))
 	}
@@ -198,14 +204,28 @@ func filterOf(f *apiv1.Filter) (transport.Filter, error) {
 	if f == nil {
 		return transport.Filter{}, nil
 	}
+	if err := known("filter", f); err != nil {
+		return transport.Filter{}, err
+	}
 	ref, err := definitionRef("filter.definition", f.Definition)
 	if err != nil {
 		return transport.Filter{}, err
 	}
 	out := transport.Filter{
 		Definition: ref.Name, Version: ref.Version, IDPrefix: f.IdPrefix, Open: f.Open,
-		StartedAfter: moment(f.StartedAfter), StartedBefore: moment(f.StartedBefore), UpdatedBefore: moment(f.UpdatedBefore),
 		Paused: f.Paused, Reason: f.Reason, Step: contract.StepName(f.Step), Participant: f.Participant,
+	}
+	for _, t := range []struct {
+		field string
+		from  *timestamppb.Timestamp
+		to    **time.Time
+	}{
+		{"started_after", f.StartedAfter, &out.StartedAfter}, {"started_before", f.StartedBefore, &out.StartedBefore},
+		{"updated_before", f.UpdatedBefore, &out.UpdatedBefore},
+	} {
+		if *t.to, err = given("filter."+t.field, t.from); err != nil {
+			return transport.Filter{}, err
+		}
 	}
 	for _, id := range f.Ids {
 		out.IDs = append(out.IDs, contract.SagaID(id))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/saga"
@@ -37,16 +38,30 @@ func (c *Coordinator) filter(f *transport.Filter) (store.Filter, error) {
 	if len(f.IDPrefix) > contract.MaxSagaIDLength {
 		wrong.add("id_prefix", fmt.Sprintf("has %d characters; ids have at most %d", len(f.IDPrefix), contract.MaxSagaIDLength))
 	}
-	if !f.StartedAfter.IsZero() && !f.StartedBefore.IsZero() && !f.StartedAfter.Before(f.StartedBefore) {
+	after, before := wrong.moment("started_after", f.StartedAfter), wrong.moment("started_before", f.StartedBefore)
+	updated := wrong.moment("updated_before", f.UpdatedBefore)
+	if !after.IsZero() && !before.IsZero() && !after.Before(before) {
 		wrong.add("started_before", "is not later than started_after, so nothing can match")
 	}
 	wrong.state(f)
 	return store.Filter{
 		Definition: f.Definition, Version: f.Version, Phases: f.Phases, IDPrefix: f.IDPrefix, OpenOnly: f.Open,
-		StartedAfter: f.StartedAfter, StartedBefore: f.StartedBefore,
-		Paused: f.Paused, IDs: f.IDs, UpdatedBefore: f.UpdatedBefore, Reason: f.Reason, Step: f.Step, Participant: f.Participant,
+		StartedAfter: after, StartedBefore: before,
+		Paused: f.Paused, IDs: f.IDs, UpdatedBefore: updated, Reason: f.Reason, Step: f.Step, Participant: f.Participant,
 		Definitions: c.definitions.known,
 	}, wrong.err()
+}
+
+// moment is a time that is given; zero: none is. Zero times are nobody's wish: taken for
+// none they would widen the filter.
+func (v *violations) moment(field string, t *time.Time) time.Time {
+	switch {
+	case t == nil:
+		return time.Time{}
+	case t.IsZero() || t.Equal(time.Unix(0, 0)):
+		v.add(field, fmt.Sprintf("is %s, which is how a time that was never set is read; give a time, or leave it out", t.UTC().Format(time.RFC3339)))
+	}
+	return *t
 }
 
 // state adds what is wrong with the fields that a saga's state decides.

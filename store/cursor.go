@@ -64,14 +64,9 @@ func (f *Filter) Position(cursor string) (Position, error) {
 
 // sum is a checksum over a cursor's body and the filter.
 func (f *Filter) sum(body []byte) uint32 {
-	nano := func(t time.Time) int64 {
-		if t.IsZero() {
-			return 0
-		}
-		return t.UnixNano()
-	}
-	filter := fmt.Appendf(nil, "%q %d %q %q %t %d %d", f.Definition, f.Version, f.Phases, f.IDPrefix, f.OpenOnly,
-		nano(f.StartedAfter), nano(f.StartedBefore))
-	filter = fmt.Appendf(filter, "%q %d %q %q %q %t", f.IDs, nano(f.UpdatedBefore), f.Reason, f.Step, f.Participant, f.Paused)
+	at := func(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
+	filter := fmt.Appendf(nil, "%q %d %q %q %t %s %s", f.Definition, f.Version, f.Phases, f.IDPrefix, f.OpenOnly,
+		at(f.StartedAfter), at(f.StartedBefore))
+	filter = fmt.Appendf(filter, "%q %s %q %q %q %t", f.IDs, at(f.UpdatedBefore), f.Reason, f.Step, f.Participant, f.Paused)
 	return crc32.Update(crc32.Checksum(body, castagnoli), castagnoli, filter)
 }

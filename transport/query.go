@@ -12,16 +12,16 @@ type Filter struct {
 	Version       int              `json:"version,omitempty"`
 	Phases        []contract.Phase `json:"phases,omitempty"`
 	IDPrefix      string           `json:"id_prefix,omitempty"`
-	Open          bool             `json:"open,omitempty"` // that have not ended
-	StartedAfter  time.Time        `json:"started_after,omitzero"`
-	StartedBefore time.Time        `json:"started_before,omitzero"`
+	Open          bool             `json:"open,omitempty"`          // that have not ended
+	StartedAfter  *time.Time       `json:"started_after,omitempty"` // and nobody's zero: 0001-01-01 and 1970-01-01 are refused
+	StartedBefore *time.Time       `json:"started_before,omitempty"`
 
-	IDs           []contract.SagaID `json:"ids,omitempty"`           // at most MaxFilterIDs
-	UpdatedBefore time.Time         `json:"updated_before,omitzero"` // that have not moved since: the stuck ones
-	Paused        bool              `json:"paused,omitempty"`        // that are paused
-	Reason        string            `json:"reason,omitempty"`        // that their reason contains, upper and lower case alike
-	Step          contract.StepName `json:"step,omitempty"`          // that is under way, waits for its next attempt, or is parked
-	Participant   string            `json:"participant,omitempty"`   // that a step under way asks
+	IDs           []contract.SagaID `json:"ids,omitempty"`            // at most MaxFilterIDs
+	UpdatedBefore *time.Time        `json:"updated_before,omitempty"` // that have not moved since: the stuck ones
+	Paused        bool              `json:"paused,omitempty"`         // that are paused
+	Reason        string            `json:"reason,omitempty"`         // that their reason contains, upper and lower case alike
+	Step          contract.StepName `json:"step,omitempty"`           // that is under way, waits for its next attempt, or is parked
+	Participant   string            `json:"participant,omitempty"`    // that a step under way asks
 }
 
 // MaxFilterIDs bounds Filter.IDs, MaxFilterReason the bytes of Filter.Reason.

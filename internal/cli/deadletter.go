@@ -134,10 +134,10 @@ func (c *deadDiscardCmd) Run(env *environment) error {
 
 // deadFilterFlags say which dead letters: those that match all that is given.
 type deadFilterFlags struct {
-	Stream      string        `help:"The stream they came from: commands, events or lifecycle."`
-	Participant string        `help:"The participant whose messages they were; unknown: nobody's."`
-	Reason      string        `help:"A part of their reason."`
-	OlderThan   time.Duration `help:"Kept for longer than that, such as 24h."`
+	Stream      given `help:"The stream they came from: commands, events or lifecycle."`
+	Participant given `help:"The participant whose messages they were; unknown: nobody's."`
+	Reason      given `help:"A part of their reason."`
+	OlderThan   age   `help:"Kept for longer than that, such as 24h."`
 }
 
 type deadPurgeCmd struct {
@@ -165,14 +165,12 @@ func (c *deadPurgeCmd) Run(env *environment) error {
 		return &exitError{code: ExitUsage, err: errors.New("which dead letters? say so with the --where flags, or remove all of them with --all"), hint: "see: coordinator dead-letters purge --help"}
 	case filtered && c.All:
 		return &exitError{code: ExitUsage, err: errors.New("--all is for all dead letters, and --where for some: give one")}
-	case c.Where.OlderThan < 0:
-		return &exitError{code: ExitUsage, err: fmt.Errorf("--where-older-than is %s; give how old they are, such as 24h", c.Where.OlderThan)}
 	}
 	request := &apiv1.PurgeDeadLettersRequest{
-		Stream: c.Where.Stream, Participant: c.Where.Participant, Reason: c.Where.Reason, All: c.All, DryRun: c.DryRun, By: c.By,
+		Stream: string(c.Where.Stream), Participant: string(c.Where.Participant), Reason: string(c.Where.Reason), All: c.All, DryRun: c.DryRun, By: c.By,
 	}
 	if c.Where.OlderThan > 0 {
-		request.OlderThan = durationpb.New(c.Where.OlderThan)
+		request.OlderThan = durationpb.New(time.Duration(c.Where.OlderThan))
 	}
 	sum := &apiv1.PurgeDeadLettersResponse{}
 	for done := false; !done; {

@@ -1,8 +1,10 @@
 package cli
 
 import (
+	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -15,42 +17,70 @@ import (
 
 // filterFlags say which sagas.
 type filterFlags struct {
-	Definition  string        `short:"d" help:"Only of this definition; name/version for a certain version."`
-	Phase       []string      `short:"p" enum:"running,compensating,completed,compensated,parked" help:"Only in these phases: ${enum}."`
-	IDPrefix    string        `name:"id-prefix" help:"Only ids that begin so."`
-	Open        bool          `help:"Only sagas that have not ended."`
-	Paused      bool          `help:"Only sagas that are paused."`
-	Step        string        `help:"Only where this step is under way, waits for its next attempt or is parked."`
-	Participant string        `help:"Only where a step that is under way asks this participant."`
-	Why         string        `name:"reason-contains" placeholder:"TEXT" help:"Only whose reason contains this, upper and lower case alike."`
-	Still       time.Duration `name:"unmoved-for" placeholder:"DURATION" help:"Only sagas that have not moved for so long: the stuck ones."`
-	OlderThan   time.Duration `placeholder:"DURATION" help:"Only sagas that were started longer ago, such as 24h."`
-	YoungerThan time.Duration `placeholder:"DURATION" help:"Only sagas that were started since, such as 10m."`
+	Definition  given    `short:"d" help:"Only of this definition; name/version for a certain version."`
+	Phase       []string `short:"p" enum:"running,compensating,completed,compensated,parked" help:"Only in these phases: ${enum}."`
+	IDPrefix    given    `name:"id-prefix" help:"Only ids that begin so."`
+	Open        bool     `help:"Only sagas that have not ended."`
+	Paused      bool     `help:"Only sagas that are paused."`
+	Step        given    `help:"Only where this step is under way, waits for its next attempt or is parked."`
+	Participant given    `help:"Only where a step that is under way asks this participant."`
+	Why         given    `name:"reason-contains" placeholder:"TEXT" help:"Only whose reason contains this, upper and lower case alike."`
+	Still       age      `name:"unmoved-for" placeholder:"DURATION" help:"Only sagas that have not moved for so long: the stuck ones."`
+	OlderThan   age      `placeholder:"DURATION" help:"Only sagas that were started longer ago, such as 24h."`
+	YoungerThan age      `placeholder:"DURATION" help:"Only sagas that were started since, such as 10m."`
+}
+
+// given is the value of a filter's flag. What is given and empty, as from a variable that is
+// not set, would not filter.
+type given string
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (g *given) UnmarshalText(text []byte) error {
+	if len(bytes.TrimSpace(text)) == 0 {
+		return errors.New("is empty; give a value, or leave the flag out")
+	}
+	*g = given(text)
+	return nil
+}
+
+// age is how long ago something was; 0: the flag is not given.
+type age time.Duration
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (a *age) UnmarshalText(text []byte) error {
+	d, err := time.ParseDuration(string(text))
+	if err != nil || d <= 0 {
+		return fmt.Errorf("is %q; give how long, such as 10m or 24h, or leave the flag out", text)
+	}
+	*a = age(d)
+	return nil
 }
 
 // empty says that no flag was given.
 func (f *filterFlags) empty() bool {
-	return f.Definition+f.IDPrefix+f.Step+f.Participant+f.Why == "" && len(f.Phase) == 0 && !f.Open && !f.Paused && f.Still+f.OlderThan+f.YoungerThan == 0
+	return f.Definition+f.IDPrefix+f.Step+f.Participant+f.Why == "" && len(f.Phase) == 0 && !f.Open && !f.Paused && f.Still == 0 && f.OlderThan == 0 && f.YoungerThan == 0
 }
 
 // filter is the same as the API takes it.
 func (f *filterFlags) filter(now time.Time) (*apiv1.Filter, error) {
-	filter := &apiv1.Filter{Phases: f.Phase, IdPrefix: f.IDPrefix, Open: f.Open, Paused: f.Paused, Step: f.Step, Participant: f.Participant, Reason: f.Why}
+	filter := &apiv1.Filter{
+		Phases: f.Phase, IdPrefix: string(f.IDPrefix), Open: f.Open, Paused: f.Paused, Step: string(f.Step), Participant: string(f.Participant), Reason: string(f.Why),
+	}
 	if f.Definition != "" {
-		ref, err := parseRef(f.Definition)
+		ref, err := parseRef(string(f.Definition))
 		if err != nil {
 			return nil, &exitError{code: ExitUsage, err: err}
 		}
 		filter.Definition = ref
 	}
 	if f.Still > 0 {
-		filter.UpdatedBefore = timestamppb.New(now.Add(-f.Still))
+		filter.UpdatedBefore = timestamppb.New(now.Add(-time.Duration(f.Still)))
 	}
 	if f.OlderThan > 0 {
-		filter.StartedBefore = timestamppb.New(now.Add(-f.OlderThan))
+		filter.StartedBefore = timestamppb.New(now.Add(-time.Duration(f.OlderThan)))
 	}
 	if f.YoungerThan > 0 {
-		filter.StartedAfter = timestamppb.New(now.Add(-f.YoungerThan))
+		filter.StartedAfter = timestamppb.New(now.Add(-time.Duration(f.YoungerThan)))
 	}
 	return filter, nil
 }

@@ -2,6 +2,7 @@ package boltstore
 
 import (
 	"encoding/binary"
+	"math"
 	"time"
 
 	"github.com/amends-dev/amends/outbox"
@@ -81,10 +82,19 @@ const (
 // skipEvery is how many changes the second link of the journal skips.
 const skipEvery = 64
 
-// nano is a time as it is stored; 0: none.
+// The first and the last time that nano tells apart: 1677-09-21 and 2262-04-11.
+var first, last = time.Unix(0, math.MinInt64), time.Unix(0, math.MaxInt64)
+
+// nano is a time as it is stored; 0: none. Earlier and later ones than can be stored are the
+// first and the last: a filter may have any.
 func nano(t time.Time) int64 {
-	if t.IsZero() {
+	switch {
+	case t.IsZero():
 		return 0
+	case t.Before(first):
+		return math.MinInt64
+	case t.After(last):
+		return math.MaxInt64
 	}
 	return t.UnixNano()
 }

@@ -158,6 +158,17 @@ func testFilters(t *testing.T, h Harness) {
 		"before":             {StartedBefore: Epoch.Add(5 * time.Second)},
 		"range":              {StartedAfter: Epoch.Add(3 * time.Second), StartedBefore: Epoch.Add(9 * time.Second)},
 		"empty range":        {StartedAfter: Epoch.Add(9 * time.Second), StartedBefore: Epoch.Add(9 * time.Second)},
+		"before 9999":        {StartedBefore: year(9999)},
+		"after 9999":         {StartedAfter: year(9999)},
+		"before 2263":        {StartedBefore: year(2263)}, // more than 64 bits of nanoseconds, which wrap
+		"after 2263":         {StartedAfter: year(2263)},
+		"before 1600":        {StartedBefore: year(1600)},
+		"after 1600":         {StartedAfter: year(1600)},
+		"before 1960":        {StartedBefore: year(1960)},
+		"after 1960":         {StartedAfter: year(1960)},
+		"after 2":            {StartedAfter: year(2)},
+		"unmoved until 9999": {UpdatedBefore: year(9999)},
+		"unmoved until 1600": {UpdatedBefore: year(1600)},
 		"one instant":        {StartedAfter: Epoch.Add(9 * time.Second), StartedBefore: Epoch.Add(9*time.Second + 1)},
 		"everything": {
 			Definition: "checkout", Version: 3, Phases: []saga.Phase{saga.Running, saga.Parked}, IDPrefix: "order-",
@@ -174,6 +185,8 @@ func testFilters(t *testing.T, h Harness) {
 		}
 	}
 }
+
+func year(y int) time.Time { return time.Date(y, 1, 1, 0, 0, 0, 0, time.UTC) }
 
 func testCursors(t *testing.T, h Harness) {
 	s := h.Store

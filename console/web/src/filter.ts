@@ -17,11 +17,12 @@ export const texts = [
   { name: "reason", title: "Reason", hint: "contains" },
 ] as const;
 
-// filterOf turns the address's parameters into a filter. Ages count back from now.
+// filterOf turns the address's parameters into a filter. Ages count back from now. What is not
+// understood goes to the coordinator, which refuses it: left out it would widen the filter.
 export function filterOf(p: URLSearchParams, now: number): Filter {
   const f: Filter = {};
-  const [name, version] = (p.get("definition") ?? "").split("@");
-  if (name) f.definition = version ? { name, version } : { name };
+  const [name = "", version] = (p.get("definition") ?? "").split("@");
+  if (name || version) f.definition = version ? { name, version } : { name };
   const phases = (p.get("phase") ?? "").split(",").filter(Boolean);
   if (phases.length > 0) f.phases = phases;
   if (p.get("id")) f.id_prefix = p.get("id")!;
@@ -29,8 +30,9 @@ export function filterOf(p: URLSearchParams, now: number): Filter {
   if (p.has("paused")) f.paused = true;
   for (const { name } of texts) if (p.get(name)) f[name] = p.get(name)!;
   const before = (parameter: string) => {
-    const age = ages.find(([word]) => word === p.get(parameter));
-    return age && new Date(now - age[2] * 1000).toISOString();
+    const given = p.get(parameter);
+    const age = ages.find(([word]) => word === given);
+    return age ? new Date(now - age[2] * 1000).toISOString() : given;
   };
   const started = before("since"), moved = before("still");
   if (started) f.started_after = started;

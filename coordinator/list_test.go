@@ -1,0 +1,55 @@
+package coordinator_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/amends-dev/amends/transport"
+	"github.com/amends-dev/amends/transport/membus"
+)
+
+// Times in a filter count as they are written, whichever they are; a zero one is refused, and
+// so is the decision about many sagas that has it.
+func TestTimesInFilters(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t, membus.Options{})
+		defer w.close()
+		w.run("s1")
+		ask := func(verb, data string) *transport.Envelope {
+			t.Helper()
+			e, err := w.bus.Request(t.Context(), &transport.Envelope{
+				Subject: transport.Subjects{}.API(verb), Type: transport.TypeRequest, Data: []byte(data), Expires: time.Now().Add(time.Minute),
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return e
+		}
+		for filter, want := range map[string]int{
+			`{"started_before":"9999-01-01T00:00:00Z"}`: 1,
+			`{"updated_before":"2300-01-01T00:00:00Z"}`: 1,
+			`{"started_after":"2300-01-01T00:00:00Z"}`:  0,
+			`{"started_after":"0001-01-02T00:00:00Z"}`:  1,
+			`{"started_before":"1500-01-01T00:00:00Z"}`: 0,
+		} {
+			var reply transport.CountReply
+			if e := ask(transport.APICount, filter); json.Unmarshal(e.Data, &reply) != nil || e.Code != "" || reply.Total != want {
+				t.Errorf("%s matches %d, %q %s; want %d", filter, reply.Total, e.Code, e.Reason, want)
+			}
+		}
+		for _, field := range []string{"started_after", "started_before", "updated_before"} {
+			for _, zero := range []string{"0001-01-01T00:00:00Z", "1970-01-01T00:00:00Z", "1970-01-01T01:00:00+01:00"} {
+				text := `"open":true,"` + field + `":"` + zero + `"`
+				bulk := `{"filter":{` + text + `},"decision":{"verb":"cancel","by":"kim","reason":"spring cleaning"}}`
+				for verb, data := range map[string]string{transport.APICount: "{" + text + "}", transport.APIList: "{" + text + "}", transport.APIOperateAll: bulk} {
+					if e := ask(verb, data); e.Code != string(transport.CodeInvalidArgument) || !strings.Contains(e.Reason, field) || !strings.Contains(e.Reason, "leave it out") {
+						t.Errorf("%s of %s: %q %s; want it refused", verb, data, e.Code, e.Reason)
+					}
+				}
+			}
+		}
+	})
+}
