@@ -77,6 +77,9 @@ func (a *Answered) Until(ctx context.Context, now, running time.Time) (time.Time
 	return time.Time{}, nil
 }
 
+// forget drops the moment in question: the clock that told it was set.
+func (a *Answered) forget() { a.asked = false }
+
 // silence stands in for a bus that cannot tell what lies on it: after the start, and when the
 // process stood still, timers wait until nothing has come for a while.
 type silence struct {

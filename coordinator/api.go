@@ -173,10 +173,10 @@ func (c *Coordinator) start(request *transport.Envelope, reply func(*transport.E
 	}
 	crashpoint.Here("coordinator: start received")
 	c.submit(work{
-		input: Input{Saga: id, Definition: request.Definition, Event: saga.Event{
-			Type: saga.Started, At: c.config.Clock(), ID: id, Payload: request.Data,
+		input: c.stamped(Input{Saga: id, Definition: request.Definition, Event: saga.Event{
+			Type: saga.Started, ID: id, Payload: request.Data,
 			ContentType: request.ContentType, TraceParent: c.root(id, request.TraceParent),
-		}},
+		}}),
 		request: request,
 		reply:   func(r Result) { done(&r) },
 	}, reply)
@@ -222,7 +222,7 @@ func (c *Coordinator) apiOperate(_ context.Context, request *transport.Envelope,
 		return
 	}
 	c.submit(work{
-		input:   Input{Saga: request.Saga, Expected: op.ExpectedRevision, Event: c.operated(&op)},
+		input:   c.stamped(Input{Saga: request.Saga, Expected: op.ExpectedRevision, Event: c.operated(&op)}),
 		request: request,
 		reply:   func(r Result) { reply(c.replyTo(&r, true)) },
 	}, reply)

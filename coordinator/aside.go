@@ -234,3 +234,9 @@ func (e *evaluators) run(ctx context.Context) error {
 	running.Wait()
 	return nil
 }
+
+// Size is how many bytes of data the saga has.
+func (c *Costly) Size() int { return c.instance.StateBytes }
+
+// Evaluate works out what the saga's mappings make.
+func (c *Costly) Evaluate() *saga.Requests { return saga.Evaluate(c.def, c.instance, c.event) }

@@ -154,7 +154,7 @@ func (c *Coordinator) decideAll(ctx context.Context, caller string, found []stor
 	waiting := 0
 	for i := range found {
 		w := work{
-			input: Input{Saga: found[i].ID, Event: c.operated(op)}, class: bulkClass + caller,
+			input: c.stamped(Input{Saga: found[i].ID, Event: c.operated(op)}), class: bulkClass + caller,
 			reply: func(r Result) {
 				err := r.Err
 				if err == nil && r.Ignored != "" {

@@ -106,6 +106,16 @@ type Config struct {
 	Version string
 	// Clock tells the time. Default: time.Now.
 	Clock func() time.Time
+	// Running is a clock that runs evenly, while the machine sleeps too, whatever is done to
+	// Clock: against it it is noticed that that was set. Then the open sagas are retimed, and
+	// retention waits for 24 h of it. Default, and with a shared store: nothing is noticed.
+	Running func() time.Duration
+	// Boot tells the start of the machine that Running counts from. With it a step across a
+	// restart is noticed too. Default: not known.
+	Boot string
+	// AcceptClock says that the clock is right: retention does not wait for a step that was
+	// noticed before.
+	AcceptClock bool
 }
 
 // Validate returns everything that is wrong with the configuration, joined.

@@ -67,6 +67,7 @@ type Coordinator struct {
 	handing     atomic.Int64                               // since when an answer is being put into its shard's inbox, in Unix nanoseconds; 0: none is
 	handingTo   atomic.Int64                               // index of that shard
 	monitor     *monitor
+	timing      *timing
 	evaluators  *evaluators
 	refusals    chan Input // that wait for takeRefusals
 	cacheHits   atomic.Uint64
@@ -91,17 +92,23 @@ func New(config Config) (*Coordinator, error) {
 		}
 	}
 	crashpoint.Here("coordinator: definitions loaded")
+	timing, err := newTiming(ctx, &config)
+	if err != nil {
+		return nil, err
+	}
+	config.Clock = timing.clock.now
 	c := &Coordinator{
 		config: config, definitions: defs, figures: newFigures(config.Clock()), limited: loglimit.Logger(config.Logger),
 		waiters: newWaiters(), moving: newMoving(), reads: quota.New(MaxReads, 0),
 		watches: quota.New(10*config.MaxWatches, config.MaxWatches), bulk: quota.New(MaxBulk, MaxBulkPerCaller), looks: make(chan struct{}, maxLooks), feed: newFeed(), seed: maphash.MakeSeed(),
 	}
+	c.timing, timing.c = timing, c
 	c.observer = both{c.figures, config.Observer}
 	c.relay = outbox.NewRelay(c.publisher(), config.Store, outbox.Options{
 		OnPublish: c.observer.Published, OnRefused: c.refused, OnDropped: c.dropped, Now: config.Clock,
 		Credit: config.MaxUnanswered, CreditBytes: config.MaxUnansweredBytes, Shared: config.Store.Shared(),
 	})
-	c.timekeeper = newTimekeeper(config.Store, config.Clock, c.put)
+	c.timekeeper = newTimekeeper(config.Store, timing.clock.stamp, c.put)
 	w := writer{subjects: config.Subjects, source: "/amends/" + config.Name, secret: config.Secret, tracer: config.Tracer}
 	c.monitor = newMonitor(c)
 	c.refusals = make(chan Input, maxRefusals)
@@ -112,6 +119,7 @@ func New(config Config) (*Coordinator, error) {
 			return nil, err
 		}
 		engine.AskUnsent(c.relay.Unsent)
+		engine.FollowClock(timing.clock.sum)
 		engine.EvaluateBeside(saga.WithinBatch)
 		c.shards = append(c.shards, &shard{c: c, engine: engine, inbox: newInbox(config.MaxWaiting), aside: map[saga.ID]*setAside{}})
 	}
@@ -213,7 +221,7 @@ func (c *Coordinator) begin(ctx context.Context) (source transport.Source, stopR
 func (c *Coordinator) intakes(source transport.Source) []func(context.Context) error {
 	c.timekeeper.watch(source, &c.received, c.overtaken)
 	receive := func(ctx context.Context) error { return c.receive(ctx, source) }
-	all := append([]func(context.Context) error{receive, c.timekeeper.run, c.expire, c.watchBus, c.takeRefusals}, c.monitor.loops()...)
+	all := append([]func(context.Context) error{receive, c.timing.run, c.timekeeper.run, c.expire, c.watchBus, c.takeRefusals}, c.monitor.loops()...)
 	if c.config.Owner != nil {
 		all = append(all, func(ctx context.Context) error { return c.keepClaim(ctx, c.config.Moved) })
 	}

@@ -26,6 +26,8 @@ type Input struct {
 	Birth contract.Birth
 	// Definition is what a start (saga.Started) wants; unused otherwise.
 	Definition saga.Ref
+	// Clock is by how much the wall clock by which Event.At was read had been set, in all.
+	Clock time.Duration
 	// Expected refuses the event when the saga is at another revision; 0: it does not.
 	Expected uint64
 }
@@ -75,12 +77,6 @@ type Costly struct {
 	event    saga.Event
 }
 
-// Size is how many bytes of data the saga has.
-func (c *Costly) Size() int { return c.instance.StateBytes }
-
-// Evaluate works out what the saga's mappings make.
-func (c *Costly) Evaluate() *saga.Requests { return saga.Evaluate(c.def, c.instance, c.event) }
-
 // ErrIDTaken: a saga with this id exists with another input or definition.
 var ErrIDTaken = errors.New("this id belongs to a saga with another input or definition")
 
@@ -98,6 +94,8 @@ type Engine struct {
 	unsent      func(outbox.Destination, outbox.ID) string
 	scratch     scratch
 	known       map[saga.ID]*saga.Requests // for the next Step
+	total       func() time.Duration       // by how much the wall clock was set; nil: that is not known
+	clock       time.Duration              // the same, for this Step
 	beside      bool                       // costly mappings are evaluated by somebody else
 	budget      *saga.Budget               // of each Step
 	hits        uint64
@@ -150,6 +148,9 @@ func (e *Engine) Register(ctx context.Context, def *saga.Definition) error {
 func (e *Engine) Step(ctx context.Context, inputs []Input) (Output, error) {
 	out := Output{Results: make([]Result, len(inputs))}
 	defer clear(e.known)
+	if e.total != nil {
+		e.clock = e.total()
+	}
 	if e.beside {
 		e.budget.Refill()
 	}
@@ -406,6 +407,12 @@ func (e *Engine) decide(d *draft, input *Input) Result {
 		return Result{Err: fmt.Errorf("saga %s: %w", input.Saga, store.ErrNotFound)}
 	case input.Expected != 0 && d.instance != nil && d.instance.Revision != input.Expected:
 		return Result{Err: &movedError{input.Saga, input.Expected, d.instance.Revision}}
+	}
+	e.align(input)
+	if retimed, err := e.retime(d, ev.At); err != nil {
+		return Result{Err: err}
+	} else if ev.Type == saga.Retimed {
+		return retimed
 	}
 	def := d.def
 	var before saga.Instance

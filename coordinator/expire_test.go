@@ -33,7 +33,7 @@ func TestRetentionRests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const slices = 50
 		b := &backlog{left: slices * expireSlice, takes: 3 * time.Millisecond}
-		c := &Coordinator{config: Config{Store: b, Clock: time.Now}}
+		c := &Coordinator{config: Config{Store: b, Clock: time.Now}, timing: &timing{clock: &clock{}}}
 		began := time.Now()
 		if err := c.expireAll(t.Context()); err != nil {
 			t.Fatal(err)
@@ -55,7 +55,7 @@ func TestRetentionBehind(t *testing.T) {
 		const takes = time.Second
 		late := 3600 // slices that half of the time forgets in two hours
 		b := &backlog{left: late * expireSlice, takes: takes}
-		c := &Coordinator{config: Config{Store: b, Clock: time.Now}}
+		c := &Coordinator{config: Config{Store: b, Clock: time.Now}, timing: &timing{clock: &clock{}}}
 		began := time.Now()
 		if err := c.expireAll(t.Context()); err != nil {
 			t.Fatal(err)

@@ -195,6 +195,9 @@ func (f *figures) Published(int, int) {}
 // TimersOvertook is not counted.
 func (f *figures) TimersOvertook() {}
 
+// ClockSet is not counted.
+func (f *figures) ClockSet(time.Duration) {}
+
 // AnnouncementsDropped is not counted.
 func (f *figures) AnnouncementsDropped(int) {}
 
@@ -232,6 +235,11 @@ func (b both) Committed(sagas int, took time.Duration) {
 func (b both) Published(accepted, refused int) {
 	b.one.Published(accepted, refused)
 	b.other.Published(accepted, refused)
+}
+
+func (b both) ClockSet(by time.Duration) {
+	b.one.ClockSet(by)
+	b.other.ClockSet(by)
 }
 
 func (b both) TimersOvertook() {

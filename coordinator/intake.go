@@ -60,14 +60,14 @@ func (c *Coordinator) arrive(ctx context.Context, d transport.Delivery) {
 	crashpoint.Here("coordinator: answer received")
 	e := d.Envelope()
 	c.cleanTrace(e)
-	input, class, err := ReadAnswer(c.config.Subjects, e, c.config.Clock())
+	input, class, err := ReadAnswer(c.config.Subjects, e, time.Time{})
 	if err != nil {
 		c.deadLetter(ctx, d, class, err.Error())
 		return
 	}
-	w := work{delivery: d, input: input}
+	w := work{delivery: d, input: c.stamped(input)}
 	c.handingTo.Store(int64(c.shardIndex(input.Saga)))
-	c.handing.Store(input.Event.At.UnixNano())
+	c.handing.Store(w.input.Event.At.UnixNano())
 	err = c.put(ctx, w)
 	c.received.Store(c.config.Clock().UnixNano())
 	c.handing.Store(0)

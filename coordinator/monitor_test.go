@@ -483,13 +483,14 @@ func (r *row) shows(t *testing.T, c *coordinator.Coordinator, log string, began 
 }
 
 // TestEveryKindHasARow: the kinds, the rows that are tried and the table for operators are
-// the same. Blocked sagas have tests of their own (TestDefinitionIsGone).
+// the same. Blocked sagas and a clock that was set have tests of their own
+// (TestDefinitionIsGone, TestRetentionWaitsAfterAStep).
 func TestEveryKindHasARow(t *testing.T) {
 	page, err := os.ReadFile("../docs/OPERATING.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	tried := map[transport.StandstillKind]bool{transport.StandsSagas: true}
+	tried := map[transport.StandstillKind]bool{transport.StandsSagas: true, transport.StandsRetention: true}
 	for _, r := range rows() {
 		tried[r.kind] = true
 	}

@@ -29,6 +29,8 @@ type Observer interface {
 	// TimersOvertook is that timers ran although answers had lain on the bus for 30 s and
 	// were not taken in: an attempt may have timed out that was answered.
 	TimersOvertook()
+	// ClockSet is that the wall clock was set by so much.
+	ClockSet(by time.Duration)
 	// TraceDropped is one request or answer whose trace context was not, or not all of
 	// it, W3C's: that was dropped, and the message went on.
 	TraceDropped()
@@ -92,4 +94,5 @@ func (nobody) Committed(int, time.Duration)   {}
 func (nobody) Published(int, int)             {}
 func (nobody) AnnouncementsDropped(int)       {}
 func (nobody) TimersOvertook()                {}
+func (nobody) ClockSet(time.Duration)         {}
 func (nobody) TraceDropped()                  {}

@@ -203,6 +203,13 @@ func (m *monitor) say(ctx context.Context, one *transport.Standstill) {
 		LogReason, one.Reason, "fix", one.Fix, "stops", one.Stops)
 }
 
+// forget drops since when something stands: it counts from what the clock said.
+func (m *monitor) forget() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	clear(m.known)
+}
+
 func (m *monitor) current() []transport.Standstill {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -251,7 +258,24 @@ func (m *monitor) memory(context.Context) (found []transport.Standstill, err err
 			Fix: "the overview names them; docs/RUNBOOK.md (AmendsSagasBlocked) says what to do",
 		})
 	}
-	return append(append(found, m.ownership()...), m.relay()...), nil
+	return append(append(append(found, m.retention()...), m.ownership()...), m.relay()...), nil
+}
+
+// retention is that nothing is removed for now.
+func (m *monitor) retention() []transport.Standstill {
+	left, step, since := m.c.timing.holds()
+	if left == 0 {
+		return nil
+	}
+	by := "was set"
+	if step != 0 {
+		by += " by " + step.String()
+	}
+	return []transport.Standstill{{
+		Kind: transport.StandsRetention, Since: since,
+		Reason: fmt.Sprintf("the clock %s; nothing that ended long ago is removed for %s more", by, left.Round(time.Minute)),
+		Fix:    "look whether the clock is right now; it goes on by itself, or after a restart with --accept-clock",
+	}}
 }
 
 // relay looks at what goes out.

@@ -30,13 +30,15 @@ const (
 // truth; the timekeeper only knows when to look next.
 type timekeeper struct {
 	store store.Store
-	clock func() time.Time
+	stamp func() (time.Time, time.Duration)
 	send  func(ctx context.Context, w work) error
 
 	answered  *Answered              // set before run
 	silence   *silence               // by which answered goes; nil: the bus can tell
 	looked    time.Time              // when it last looked at the timers
 	notBefore time.Time              // not looked again before
+	stopped   atomic.Pointer[string] // why none runs; nil: they do
+	asked     time.Duration          // by how much the clock was set when answered was asked
 	held      atomic.Pointer[string] // what timers that are due wait for; nil: nothing
 
 	mu      sync.Mutex
@@ -45,8 +47,16 @@ type timekeeper struct {
 	nudge   chan struct{}    // capacity 1: next became earlier
 }
 
-func newTimekeeper(s store.Store, clock func() time.Time, send func(context.Context, work) error) *timekeeper {
-	return &timekeeper{store: s, clock: clock, send: send, pending: map[saga.ID]bool{}, nudge: make(chan struct{}, 1)}
+func newTimekeeper(s store.Store, stamp func() (time.Time, time.Duration), send func(context.Context, work) error) *timekeeper {
+	t := &timekeeper{store: s, stamp: stamp, send: send, pending: map[saga.ID]bool{}, nudge: make(chan struct{}, 1)}
+	why := "they wait for a look at the clock"
+	t.stopped.Store(&why)
+	return t
+}
+
+func (t *timekeeper) clock() time.Time {
+	at, _ := t.stamp()
+	return at
 }
 
 // expect says that a saga wants to be woken at the given time; zero: it does not.
@@ -114,7 +124,17 @@ func (t *timekeeper) look(ctx context.Context) error {
 	t.mu.Lock()
 	t.next = time.Time{}
 	t.mu.Unlock()
-	now := t.clock().Round(0) // also by a clock that goes on while the machine sleeps
+	if why := t.stopped.Load(); why != nil {
+		t.hold(*why, askPause)
+		t.expect(t.clock())
+		return ctx.Err()
+	}
+	now, total := t.stamp()
+	now = now.Round(0) // also by a clock that goes on while the machine sleeps
+	if total != t.asked {
+		t.asked = total
+		t.answered.forget()
+	}
 	if t.silence != nil && !t.looked.IsZero() && now.Sub(t.looked) > wakeLook+lateTick {
 		t.silence.begin()
 	}
@@ -130,7 +150,11 @@ func (t *timekeeper) look(ctx context.Context) error {
 	}
 	until, err := t.answered.Until(ctx, now, time.Now())
 	if err != nil || until.IsZero() {
-		t.hold(err)
+		if err != nil {
+			t.hold(fmt.Sprintf("they wait until the bus can be asked whether their answers have come: %v", err), awayPause)
+		} else {
+			t.hold("they wait for answers that lie on the bus", askPause)
+		}
 		t.expect(now)
 		return ctx.Err()
 	}
@@ -140,7 +164,7 @@ func (t *timekeeper) look(ctx context.Context) error {
 			return err
 		}
 	}
-	return t.wake(ctx, ids, until, next)
+	return t.wake(ctx, ids, until, next, total)
 }
 
 // due returns the sagas that are due and not woken yet.
@@ -154,23 +178,19 @@ func (t *timekeeper) due(ctx context.Context, at time.Time) (ids []saga.ID, next
 	return slices.DeleteFunc(ids, func(id saga.ID) bool { return t.pending[id] }), next, nil
 }
 
-// hold notes that timers wait, for the bus or for answers.
-func (t *timekeeper) hold(err error) {
-	why, pause := "they wait for answers that lie on the bus", askPause
-	if err != nil {
-		why, pause = fmt.Sprintf("they wait until the bus can be asked whether their answers have come: %v", err), awayPause
-	}
+// hold notes what timers wait for.
+func (t *timekeeper) hold(why string, pause time.Duration) {
 	t.held.Store(&why)
 	t.notBefore = time.Now().Add(pause)
 }
 
 // wake wakes sagas for what was due at a time.
-func (t *timekeeper) wake(ctx context.Context, ids []saga.ID, at, next time.Time) error {
+func (t *timekeeper) wake(ctx context.Context, ids []saga.ID, at, next time.Time, total time.Duration) error {
 	for _, id := range ids {
 		t.mu.Lock()
 		t.pending[id] = true
 		t.mu.Unlock()
-		w := work{timer: true, input: Input{Saga: id, Event: saga.Event{Type: saga.Woke, At: at}}}
+		w := work{timer: true, input: Input{Saga: id, Clock: total, Event: saga.Event{Type: saga.Woke, At: at}}}
 		if err := t.send(ctx, w); err != nil {
 			t.done(id)
 			return err

@@ -286,6 +286,7 @@ func (r *refusals) DeadLetter(string)                 {}
 func (r *refusals) Committed(int, time.Duration)      {}
 func (r *refusals) Published(int, int)                {}
 func (r *refusals) AnnouncementsDropped(int)          {}
+func (r *refusals) ClockSet(time.Duration)            {}
 func (r *refusals) TimersOvertook()                   {}
 func (r *refusals) TraceDropped()                     {}
 

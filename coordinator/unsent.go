@@ -61,7 +61,7 @@ func (c *Coordinator) refused(r outbox.Record, sent bool, err error) {
 		LogSaga, string(r.ID.Saga), LogStep, string(r.Envelope.Step), LogDirection, string(r.Envelope.Direction),
 		LogAttempt, r.Envelope.Attempt, LogError, err.Error())
 	select {
-	case c.refusals <- ReadRefusal(&r, sent, err, c.config.Clock()):
+	case c.refusals <- c.stamped(ReadRefusal(&r, sent, err, time.Time{})):
 	default:
 	}
 }

@@ -36,6 +36,7 @@ type Metrics struct {
 	publishFailed  prometheus.Counter
 	dropped        prometheus.Counter
 	overtook       prometheus.Counter
+	clockSteps     prometheus.Counter
 	tracesDropped  prometheus.Counter
 	spans          spans
 	bus            bus
@@ -65,6 +66,7 @@ func NewMetrics(version string) *Metrics {
 		published:      prometheus.NewCounter(prometheus.CounterOpts{Name: Published, Help: help(Published)}),
 		publishFailed:  prometheus.NewCounter(prometheus.CounterOpts{Name: PublishFailed, Help: help(PublishFailed)}),
 		dropped:        prometheus.NewCounter(prometheus.CounterOpts{Name: AnnouncementsDropped, Help: help(AnnouncementsDropped)}),
+		clockSteps:     prometheus.NewCounter(prometheus.CounterOpts{Name: ClockSteps, Help: help(ClockSteps)}),
 		overtook:       prometheus.NewCounter(prometheus.CounterOpts{Name: TimersOvertook, Help: help(TimersOvertook)}),
 		tracesDropped:  prometheus.NewCounter(prometheus.CounterOpts{Name: TracesDropped, Help: help(TracesDropped)}),
 	}
@@ -81,7 +83,7 @@ func NewMetrics(version string) *Metrics {
 	build.WithLabelValues(version, runtime.Version()).Set(1)
 	m.registry.MustRegister(
 		&m.spans, &m.bus, m.started, m.startsRefused, m.ended, m.sagaDuration, m.stepDuration, m.transitions, m.ignored, m.deadLetters,
-		m.commitDuration, m.commitSagas, m.published, m.publishFailed, m.dropped, m.overtook, m.tracesDropped, build,
+		m.commitDuration, m.commitSagas, m.published, m.publishFailed, m.dropped, m.overtook, m.clockSteps, m.tracesDropped, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	return m
@@ -173,6 +175,9 @@ func (m *Metrics) AnnouncementsDropped(announcements int) { m.dropped.Add(float6
 
 // TimersOvertook counts that timers did not wait for answers any longer.
 func (m *Metrics) TimersOvertook() { m.overtook.Inc() }
+
+// ClockSet counts that the wall clock was set.
+func (m *Metrics) ClockSet(time.Duration) { m.clockSteps.Inc() }
 
 // TraceDropped counts one message whose trace context was dropped.
 func (m *Metrics) TraceDropped() { m.tracesDropped.Inc() }

@@ -21,6 +21,7 @@ const (
 	Published            = "amends_outbox_published_total"
 	PublishFailed        = "amends_outbox_publish_failures_total"
 	AnnouncementsDropped = "amends_announcements_dropped_total"
+	ClockSteps           = "amends_clock_steps_total"
 	TimersOvertook       = "amends_timers_overtook_answers_total"
 	Standstills          = "amends_standstills"
 	OutboxBacklog        = "amends_outbox_backlog"
@@ -122,6 +123,7 @@ func Catalogue() []Metric {
 		{CommitDuration, "histogram", nil, "One commit to the store, fsync included."},
 		{CommitSagas, "histogram", nil, "Sagas that one commit moved."},
 		{Published, "counter", nil, "Messages that the bus accepted, repeated ones included."},
+		{ClockSteps, "counter", nil, "How often the wall clock of the machine was set; the open sagas are retimed then, and retention waits for 24 h."},
 		{TimersOvertook, "counter", nil, "How often timers went on although answers had lain on the bus for 30 s and were not taken in: attempts may have timed out that were answered."},
 		{AnnouncementsDropped, "counter", nil, "Announcements on the lifecycle stream that were given up: the bus never takes them, or has taken none for so long that too many waited."},
 		{PublishFailed, "counter", nil, "Messages that the bus refused or did not accept in time; they are sent again."},

@@ -46,16 +46,21 @@ func decide(def *Definition, in Instance, ev Event, mappings evaluator) (Instanc
 	if err := belongs(def, &in, ev); err != nil {
 		return in, Effects{}, err
 	}
-	at := ev.At
-	if at.Before(in.Updated) {
-		at = in.Updated // the clock went back; the saga does not
+	at, updated := ev.At, in.Updated
+	if ev.Type == Retimed {
+		updated = updated.Add(ev.Clock - in.Clock)
+	}
+	if at.Before(updated) {
+		at = updated // the clock went back; the saga does not
 	}
 	step, ignored := 0, Ignored("")
 	switch ev.Type { // first, because much of what comes changes nothing
 	case Answered:
 		step, ignored = addressed(def, &in, &ev)
 	case Woke:
-		ignored = timely(&in, at)
+		ignored = timely(&in, ev.At) // and not a later time: what came before that may not be taken in yet
+	case Retimed:
+		ignored = inTime(&in, ev.Clock)
 	}
 	if ignored != "" {
 		return in, Effects{Ignored: ignored}, nil
@@ -73,8 +78,12 @@ func decide(def *Definition, in Instance, ev Event, mappings evaluator) (Instanc
 		d.wake(&ev)
 	case Operated:
 		err = d.operate(ev)
+	case Retimed:
+		d.retime(ev.Clock)
+		d.in.Updated = d.at
+		return d.in, d.eff, nil
 	default:
-		err = fmt.Errorf("event type %q: use started, answered, woke or operated", ev.Type)
+		err = fmt.Errorf("event type %q: use started, answered, woke, operated or retimed", ev.Type)
 	}
 	if err != nil {
 		return in, Effects{}, err
@@ -160,7 +169,7 @@ func (d *decision) start(ev Event) error {
 	d.in = Instance{
 		ID: ev.ID, Definition: d.def.Ref(), Fingerprint: d.def.Fingerprint(), Revision: 1,
 		Input: ev.Payload, ContentType: ev.ContentType, TraceParent: ev.TraceParent,
-		Started: d.at, Updated: d.at, StateBytes: len(ev.Payload),
+		Started: d.at, Updated: d.at, StateBytes: len(ev.Payload), Clock: ev.Clock,
 		Steps: make([]StepState, d.def.Len()),
 	}
 	if spec.Deadline > 0 {

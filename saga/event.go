@@ -32,7 +32,7 @@ type EventType string
 // The events, and which fields of Event each one uses beside Type and At.
 const (
 	// Started is the first event of every saga: ID, Payload (the input),
-	// ContentType, TraceParent.
+	// ContentType, TraceParent, Clock.
 	Started EventType = "started"
 	// Answered is a participant's answer, or with OutcomeNotSent the bus's in its place:
 	// Participant, Step, Direction, Attempt, Outcome, Payload (the result), Reason, Final.
@@ -43,12 +43,15 @@ const (
 	// Operated is a person's decision: Verb, Step, By, Reason, and for resolve
 	// Outcome and Payload.
 	Operated EventType = "operated"
+	// Retimed says that the wall clock was set, by Clock in all: what is due in a while is
+	// due in the same while. Reason says by how much.
+	Retimed EventType = "retimed"
 )
 
 // Event is a fact that moves a saga. The accepted ones are its history.
 type Event struct {
 	Type        EventType
-	At          time.Time // never before the event that was recorded last; Decide lifts it if the clock went back
+	At          time.Time // never before the event that was recorded last, but of Retimed; Decide lifts it if the clock went back
 	ID          ID
 	Payload     []byte
 	ContentType string
@@ -63,6 +66,9 @@ type Event struct {
 	Verb        Verb
 	By          string
 	Unsent      []StepName // steps whose command the bus had not taken; Reason says why
+	// Clock is, of Started and Retimed, by how much the wall clock by which At was read had
+	// been set in all. Times are compared only with those of the same Clock.
+	Clock time.Duration
 }
 
 // Verb is a decision that a person may take about a saga.

@@ -39,7 +39,8 @@ type Instance struct {
 	Cancel      *Cause    // asked to go back while the pivot was under way; decided when it settles
 	Paused      *Pause    // an operator holds the saga; nil: it goes on. Never of one that has ended
 	Steps       []StepState
-	StateBytes  int // input and results together
+	StateBytes  int           // input and results together
+	Clock       time.Duration // by how much the wall clock that its times go by had been set in all; see Retimed
 }
 
 // Cause says why a saga goes back.

@@ -24,7 +24,7 @@ func (d *decision) resume() {
 		d.in.Deadline = d.in.Deadline.Add(held)
 	}
 	if retried {
-		d.wake(&Event{}) // at once: until it is attempted, what it was parked for may come again and park it
+		d.wake(&Event{At: d.at}) // at once: until it is attempted, what it was parked for may come again and park it
 	}
 }
 

@@ -33,8 +33,8 @@ func timely(in *Instance, at time.Time) Ignored {
 // asked for that is not wanted any more.
 func (d *decision) wake(ev *Event) {
 	var room [few]int
-	due := d.due(room[:0])
-	if d.in.deadlineDue(d.at) {
+	due := d.due(room[:0], ev.At)
+	if d.in.deadlineDue(ev.At) {
 		d.deadline()
 	}
 	for _, i := range due {
@@ -44,7 +44,7 @@ func (d *decision) wake(ev *Event) {
 		}
 	}
 	for _, i := range due {
-		if s := &d.in.Steps[i]; s.Waiting && !s.Due.After(d.at) {
+		if s := &d.in.Steps[i]; s.Waiting && !s.Due.After(ev.At) {
 			d.attempt(i, d.direction(i))
 		}
 	}
@@ -60,9 +60,9 @@ func (d *decision) silence(i int, dir Direction, ev *Event) string {
 }
 
 // due appends the steps whose time has come.
-func (d *decision) due(due []int) []int {
+func (d *decision) due(due []int, at time.Time) []int {
 	for i := range d.in.Steps {
-		if d.in.Steps[i].due(d.at) {
+		if d.in.Steps[i].due(at) {
 			due = append(due, i)
 		}
 	}

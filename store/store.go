@@ -86,6 +86,11 @@ type Store interface {
 	// Memory keeps what the store knows of its claim on a prefix.
 	ownership.Memory
 
+	// Clock is what SetClock has remembered of the machine's clock; zero: nothing.
+	Clock(ctx context.Context) (Clock, error)
+	// SetClock remembers it, with an fsync.
+	SetClock(ctx context.Context, c Clock) error
+
 	// PutDefinition stores a definition. The same name, version and fingerprint
 	// again: nothing happens. Another fingerprint: *DefinitionConflictError.
 	PutDefinition(ctx context.Context, d *saga.Definition) error
@@ -117,6 +122,16 @@ type Store interface {
 	// Close finishes what was taken up and closes the store; a second call does
 	// nothing. Every other method returns ErrClosed from then on.
 	Close() error
+}
+
+// Clock is how the wall clock of the machine stood, so that it is noticed when it is set.
+type Clock struct {
+	Boot    string        // which start of the machine Running counts from; "": not known
+	Running time.Duration // how long it was running, sleep included, at Wall
+	Wall    time.Time
+	Total   time.Duration // by how much the wall clock was set, in all
+	Retimes bool          // sagas are being retimed to Total; whoever starts goes on with it
+	Held    time.Duration // for how much more running time retention waits
 }
 
 // Change moves one saga.

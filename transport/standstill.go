@@ -28,13 +28,15 @@ const (
 	StandsParticipant StandstillKind = "participant"
 	// StandsLifecycle: the bus does not take announcements.
 	StandsLifecycle StandstillKind = "lifecycle"
+	// StandsRetention: sagas that ended long ago are not removed, because the clock was set.
+	StandsRetention StandstillKind = "retention"
 	// StandsSagas: sagas cannot be moved: damaged records, missing definitions.
 	StandsSagas StandstillKind = "sagas"
 )
 
 // StandstillKinds are all kinds.
 var StandstillKinds = []StandstillKind{
-	StandsBus, StandsOwner, StandsStore, StandsShard, StandsTimers, StandsAnswers, StandsCommands, StandsParticipant, StandsLifecycle, StandsSagas,
+	StandsBus, StandsOwner, StandsStore, StandsShard, StandsTimers, StandsAnswers, StandsCommands, StandsParticipant, StandsLifecycle, StandsRetention, StandsSagas,
 }
 
 // Standstill is something that does not move although it should.

@@ -63,6 +63,7 @@ type serveFlags struct {
 	MaxUnanswered      int           `env:"AMENDS_MAX_UNANSWERED" default:"20000" help:"Commands of one participant that may lie on the bus unanswered; further ones wait in the store. Default: ${default}."`
 	MaxUnansweredBytes int           `env:"AMENDS_MAX_UNANSWERED_BYTES" default:"67108864" help:"Bytes of the same. Default: ${default}."`
 	Retention          time.Duration `env:"AMENDS_RETENTION" default:"720h" help:"How long a saga and its history are kept after its end."`
+	AcceptClock        bool          `env:"AMENDS_ACCEPT_CLOCK" help:"The clock of this machine was set, and is right: retention, which waits for 24 hours then, goes on at once."`
 	TombstoneRetention time.Duration `env:"AMENDS_TOMBSTONE_RETENTION" default:"8760h" help:"How long after its end a saga's id is remembered, so that the same start does not run twice."`
 
 	TakeOver  bool   `env:"AMENDS_TAKE_OVER" help:"Take the prefix although the bus says that another store has it. That one stops when it notices; make sure that it should."`
@@ -85,7 +86,7 @@ func (f *serveFlags) daemon() daemon.Config {
 		Access: who, TLSCert: f.TLSCert, TLSKey: f.TLSKey, Plaintext: f.Plaintext, Redact: list(f.Redact),
 		Name: f.Name, Shards: f.Shards, MaxBatch: f.MaxBatch, MaxOpen: f.MaxOpen,
 		MaxBacklog: f.MaxBacklog, MaxUnanswered: f.MaxUnanswered, MaxUnansweredBytes: f.MaxUnansweredBytes, MaxStreams: f.MaxStreams, MaxWaits: f.MaxWaits,
-		Retention: f.Retention, TombstoneRetention: f.TombstoneRetention, Version: version(), TakeOver: f.TakeOver,
+		Retention: f.Retention, TombstoneRetention: f.TombstoneRetention, AcceptClock: f.AcceptClock, Version: version(), TakeOver: f.TakeOver,
 	}
 }
 

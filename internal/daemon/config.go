@@ -68,6 +68,7 @@ type Config struct {
 	MaxUnansweredBytes int
 	Retention          time.Duration
 	TombstoneRetention time.Duration
+	AcceptClock        bool // retention does not wait because the clock was set: it is right
 
 	// Traces says where spans are sent. Default: nil, nobody traces.
 	Traces *otlp.Config

@@ -341,6 +341,7 @@ func (d *daemon) makeCoordinator(context.Context) error {
 		Name: d.Name, Shards: d.Shards, MaxBatch: d.MaxBatch, MaxOpen: d.MaxOpen,
 		MaxBacklog: d.MaxBacklog, MaxUnanswered: d.MaxUnanswered, MaxUnansweredBytes: d.MaxUnansweredBytes, MaxWatches: d.MaxStreams,
 		Retention: d.Retention, TombstoneRetention: d.TombstoneRetention,
+		Running: bootTime, Boot: bootID(), AcceptClock: d.AcceptClock,
 		Secret: secret, Definitions: d.Definitions,
 		Version: d.Version, Logger: d.Logger, HideReasons: len(d.Redact) > 0, Observer: d.metrics, Tracer: d.tracer(),
 	})

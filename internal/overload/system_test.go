@@ -247,6 +247,7 @@ func (d *deadLetters) DeadLetter(string)                 { d.letters.Add(1) }
 func (d *deadLetters) Committed(int, time.Duration)      {}
 func (d *deadLetters) Published(int, int)                {}
 func (d *deadLetters) AnnouncementsDropped(int)          {}
+func (d *deadLetters) ClockSet(time.Duration)            {}
 func (d *deadLetters) TimersOvertook()                   {}
 func (d *deadLetters) StartRefused(string, time.Time)    {}
 func (d *deadLetters) TraceDropped()                     {}

@@ -34,6 +34,9 @@ const (
 	BugForgetsSent        Bug = "forgets-that-it-was-sent"
 	BugForgetsAside       Bug = "forgets-what-is-set-aside"
 	BugTimersFirst        Bug = "timers-before-answers"
+	BugClockIgnored       Bug = "set-clock-ignored"
+	BugClockKeptLast      Bug = "set-clock-kept-last"
+	BugRetimedTwice       Bug = "retimed-twice"
 )
 
 // The planted bugs in the store.
@@ -86,6 +89,9 @@ var Bugs = []struct {
 	{BugForgetsSent, "I3"},
 	{BugForgetsAside, "I2"},
 	{BugTimersFirst, "I2"},
+	{BugClockIgnored, "I3"},
+	{BugClockKeptLast, "I3"},
+	{BugRetimedTwice, "I3"},
 	{BugUnknownCompleted, "I3"},
 	{BugStaleAccepted, "I9"},
 	{BugSenderIgnored, "I9"},

@@ -3,6 +3,7 @@ package simulation
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/amends-dev/amends/compensation"
 	"github.com/amends-dev/amends/outbox"
@@ -66,6 +67,13 @@ type ledger struct {
 	tombstone      bool // its undo was answered as completed
 	vouched        bool // an operator took responsibility for what became of it
 	weak           bool // its participant has no inbox
+	due            due
+}
+
+// due is when what a step waits for is due, in the time of the run.
+type due struct {
+	even time.Time // as the saga has it, without what its clock was set by
+	at   time.Duration
 }
 
 func (l *ledger) net() int { return l.effects - l.undos }
@@ -125,6 +133,7 @@ var rules = [...]rule{
 	{"I2", nothingForgotten},
 	{"I2", onlyTheEndedIsRemoved},
 	{"I2", answersBeforeTimers},
+	{"I3", timeoutsAreTrue},
 	{"I4", undoneInOrder},
 	{"I4", doneInOrder},
 	{"I5", onceAKey},
@@ -255,6 +264,7 @@ func (a *audit) committed(r *Record) {
 			a.w.sights[IDAgain]++
 		}
 	}
+	acc.learnDue(a.w, c.Instance)
 	acc.last, acc.writer = c.Instance, r.Who
 	acc.events += len(c.Events)
 	for i := range c.Owe {

@@ -48,7 +48,10 @@ type node struct {
 	kicked               bool // a step is planned
 	pumping              bool // a round of the relay is planned
 	lookAt               time.Duration
-	offset               time.Duration // of its clock
+	offset               time.Duration // of the machine's clock
+	known                time.Duration // of it, what the process goes by
+	total                time.Duration // of it, what was adopted as steps
+	retiming             int           // sagas that are to be retimed before timers run
 	pausedUntil          time.Duration
 	cutUntil             time.Duration // from the bus
 
@@ -78,7 +81,7 @@ func newNode(w *world, i, cache, batch int) *node {
 }
 
 // clock is what the process takes for the time.
-func (n *node) clock() time.Time { return epoch.Add(n.w.now + n.offset) }
+func (n *node) clock() time.Time { return epoch.Add(n.w.now + n.known) }
 
 // after plans a call of this life of the process; a pause postpones it.
 func (n *node) after(d time.Duration, call func()) {
@@ -115,6 +118,9 @@ func (n *node) start() {
 		return
 	}
 	n.engine = engine
+	if n.setClock() {
+		n.engine.FollowClock(func() time.Duration { return n.total })
+	}
 	if w.mapped {
 		n.engine.EvaluateBeside(0)
 	}
@@ -128,6 +134,11 @@ func (n *node) start() {
 		Shared: n.disk.Shared(),
 	})
 	n.recovering = true
+	n.recallClock()
+	n.readClock()
+	if !n.up {
+		return
+	}
 	n.round()
 	if n.up {
 		n.look()
@@ -150,7 +161,7 @@ func (n *node) crash(why string) {
 func (n *node) jump(by time.Duration) {
 	n.offset += by
 	if n.up {
-		n.after(0, n.look)
+		n.after(n.w.latest.span(0, 2*time.Second), n.readClock)
 	}
 }
 
@@ -180,6 +191,7 @@ func (n *node) put(w work) {
 		mine = new(work)
 	}
 	*mine = w
+	mine.input.Clock = n.total
 	n.inbox = append(n.inbox, mine)
 	n.kick()
 }
@@ -371,7 +383,7 @@ func (n *node) send(e *transport.Envelope) error {
 }
 
 // virtual is the time of the run at which the process's clock shows t.
-func (n *node) virtual(t time.Time) time.Duration { return t.Sub(epoch) - n.offset }
+func (n *node) virtual(t time.Time) time.Duration { return t.Sub(epoch) - n.known }
 
 // expect has the process look at the store's timers at the given time, if it
 // would not do so earlier.
@@ -391,6 +403,10 @@ func (n *node) expect(at time.Duration) {
 // look wakes what is due, once the answers that came before are taken in.
 func (n *node) look() {
 	n.lookAt = -1
+	if n.retiming > 0 {
+		n.expect(n.w.now + 50*time.Millisecond)
+		return
+	}
 	now := n.clock()
 	ids, next := n.due(now)
 	if len(ids) > 0 {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/amends-dev/amends/compensation"
 	"github.com/amends-dev/amends/saga"
@@ -123,6 +124,49 @@ func answersBeforeTimers(a *audit, r *Record) string {
 		in = next
 	}
 	return ""
+}
+
+// timeoutsAreTrue is I3 for clocks that are set: no attempt times out, and none is sent again,
+// before the time has passed, whatever the clock of the coordinator's machine says.
+func timeoutsAreTrue(a *audit, r *Record) string {
+	acc := a.account(r)
+	if r.Kind != Committed || acc.last == nil || len(a.w.nodes) > 1 {
+		return ""
+	}
+	n := a.w.nodes[0]
+	at := n.looks[r.Saga]
+	if at.overtook || !slices.ContainsFunc(r.Change.Events, func(ev saga.Event) bool { return ev.Type == saga.Woke }) {
+		return ""
+	}
+	for i := range acc.last.Steps {
+		was, is := &acc.last.Steps[i], &r.Change.Instance.Steps[i]
+		l := &acc.steps[i]
+		moved := was.Attempt != is.Attempt || was.Waiting != is.Waiting || was.Status != is.Status
+		answered := slices.ContainsFunc(r.Change.Events, func(ev saga.Event) bool { return ev.Type != saga.Woke && ev.Type != saga.Retimed })
+		if was.Due.IsZero() || !moved || answered || acc.last.Cause == nil && r.Change.Instance.Cause != nil && r.Change.Instance.Cause.Why == saga.WhyDeadline {
+			continue
+		}
+		if early := l.due.at - at.at; early > time.Second && !is.Due.Equal(was.Due) && timedOut(was, is) {
+			return fmt.Sprintf("%s: attempt %d of %s was over %s before its time", r.Saga, was.Attempt, acc.shape.steps[i].Name, early)
+		}
+	}
+	return ""
+}
+
+// timedOut reports whether a step went on because its time had come.
+func timedOut(was, is *saga.StepState) bool {
+	return was.Waiting && !is.Waiting && is.Attempt == was.Attempt+1 || !was.Waiting && is.Waiting
+}
+
+// learnDue notes when the steps are due, where that is new.
+func (acc *account) learnDue(w *world, in *saga.Instance) {
+	n := w.nodes[0]
+	for i := range in.Steps {
+		even := in.Steps[i].Due.Add(-in.Clock)
+		if l := &acc.steps[i]; !in.Steps[i].Due.IsZero() && !even.Equal(l.due.even) {
+			l.due = due{even, n.virtual(in.Steps[i].Due)}
+		}
+	}
 }
 
 // overtaken is the attempt that a timer ends although its answer lies on the bus; "": none.

@@ -46,6 +46,7 @@ const (
 	IDAgain                      // a saga was started with the id of one that is forgotten
 	EarlierSaga                  // an answer to an earlier saga with the same id
 	SetAside                     // an input waited for its saga's mappings
+	ClockSet                     // a coordinator's clock was set, and its sagas were retimed
 	TimersHeld                   // timers waited for answers
 	sights
 )
@@ -56,7 +57,7 @@ var sightNames = [sights]string{
 	"parked", "turned-by-cancel", "turned-by-deadline", "turned-by-unknown-outcome",
 	"verb-cancel", "verb-retry", "verb-resolve", "verb-skip", "verb-compensate", "verb-abandon", "verb-pause", "verb-resume",
 	"two-writers", "effect-twice-without-inbox", "twelve-steps", "pivot-passed",
-	"id-again", "answer-to-an-earlier-saga", "set-aside", "timers-held",
+	"id-again", "answer-to-an-earlier-saga", "set-aside", "clock-set", "timers-held",
 }
 
 // String is the sight's name.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/amends-dev/amends/internal/protoconv"
 	amendsv1 "github.com/amends-dev/amends/proto/amends/v1"
@@ -70,6 +71,7 @@ func fillEvent(m *amendsv1.Event, e *saga.Event) error {
 	m.Reason = e.Reason
 	m.Final = e.Final
 	m.By = e.By
+	m.ClockNanos = int64(e.Clock)
 	for _, step := range e.Unsent {
 		m.Unsent = append(m.Unsent, string(step))
 	}
@@ -95,6 +97,7 @@ func fromEvent(m *amendsv1.Event) (*saga.Event, error) {
 		Reason:      m.Reason,
 		Final:       m.Final,
 		By:          m.By,
+		Clock:       time.Duration(m.ClockNanos),
 	}
 	for _, step := range m.Unsent {
 		e.Unsent = append(e.Unsent, saga.StepName(step))

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/amends-dev/amends/internal/protoconv"
 	amendsv1 "github.com/amends-dev/amends/proto/amends/v1"
@@ -94,6 +95,7 @@ func (m *message) fill(in *saga.Instance) error {
 	to.TraceParent = in.TraceParent
 	to.Overdue = in.Overdue
 	to.StateBytes = int64(in.StateBytes)
+	to.ClockNanos = int64(in.Clock)
 	var errs [9]error
 	to.Phase, errs[0] = protoconv.Phases.Required(in.Phase)
 	to.StartedUnixNano, errs[1] = protoconv.Nano("started", in.Started)
@@ -123,6 +125,7 @@ func fromInstance(m *amendsv1.Instance) (*saga.Instance, error) {
 		Deadline:    protoconv.Time(m.DeadlineUnixNano),
 		Overdue:     m.Overdue,
 		StateBytes:  int(m.StateBytes),
+		Clock:       time.Duration(m.ClockNanos),
 	}
 	var errs [6]error
 	errs[0] = checkInstance(in)

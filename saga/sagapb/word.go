@@ -32,6 +32,7 @@ var (
 		saga.Answered: amendsv1.EventType_EVENT_TYPE_ANSWERED,
 		saga.Woke:     amendsv1.EventType_EVENT_TYPE_WOKE,
 		saga.Operated: amendsv1.EventType_EVENT_TYPE_OPERATED,
+		saga.Retimed:  amendsv1.EventType_EVENT_TYPE_RETIMED,
 	})
 	verbs = protoconv.NewWords("verb", map[saga.Verb]amendsv1.Verb{
 		saga.VerbCancel:     amendsv1.Verb_VERB_CANCEL,

@@ -71,6 +71,7 @@ const (
 	metaCreated     = "created"
 	metaIncarnation = "incarnation"
 	metaClaim       = "claim"
+	metaClock       = "clock"
 )
 
 // Kinds of keys in the expiry bucket.

@@ -47,6 +47,7 @@ type Hooks struct {
 // data is what survives Reopen.
 type data struct {
 	owned       ownership.Owned
+	clock       store.Clock
 	sagas       map[saga.ID]*record
 	owed        map[outbox.ID]debt
 	commits     uint64 // changes that were committed
@@ -356,6 +357,25 @@ func (s *Store) Own(ctx context.Context, o ownership.Owned) error {
 	defer s.mu.Unlock()
 	o.Store = s.data.owned.Store
 	s.data.owned = o
+	return nil
+}
+
+// Clock implements store.Store.
+func (s *Store) Clock(ctx context.Context) (store.Clock, error) {
+	if err := s.lock(ctx); err != nil {
+		return store.Clock{}, err
+	}
+	defer s.mu.Unlock()
+	return s.data.clock, nil
+}
+
+// SetClock implements store.Store.
+func (s *Store) SetClock(ctx context.Context, c store.Clock) error {
+	if err := s.lock(ctx); err != nil {
+		return err
+	}
+	defer s.mu.Unlock()
+	s.data.clock = c
 	return nil
 }
 

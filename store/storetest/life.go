@@ -32,6 +32,24 @@ func testReopen(t *testing.T, h Harness) {
 	begin(t, s, "after", Epoch)
 }
 
+// testClock: what is remembered of the clock outlives a restart.
+func testClock(t *testing.T, h Harness) {
+	if got, err := h.Store.Clock(t.Context()); err != nil || got != (store.Clock{}) {
+		t.Fatalf("a new store remembers %+v, %v", got, err)
+	}
+	want := store.Clock{Boot: "b-1", Running: 77 * time.Hour, Wall: Epoch.Add(1), Total: -time.Hour - 1, Retimes: true, Held: 24 * time.Hour}
+	for range 2 {
+		if err := h.Store.SetClock(t.Context(), want); err != nil {
+			t.Fatal(err)
+		}
+		h.Store = h.Reopen(t)
+		if got, err := h.Store.Clock(t.Context()); err != nil || got != want {
+			t.Errorf("it remembers %+v, %v; want %+v", got, err, want)
+		}
+		want.Retimes, want.Total, want.Wall = false, time.Hour, Epoch.Add(-time.Minute).UTC()
+	}
+}
+
 // testOwned: a claim outlives a restart with the store's identity; a restored backup is
 // another store, which remembers the claim.
 func testOwned(t *testing.T, h Harness) {

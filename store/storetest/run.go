@@ -66,6 +66,7 @@ func Run(t *testing.T, open func(t *testing.T) Harness) {
 		{"damage/what can be read is not removed", testNotDamaged},
 		{"damage/a damaged saga becomes a tombstone", testRemoveDamaged},
 		{"reopen/everything is as it was", testReopen},
+		{"clock/remembered", testClock},
 		{"claim/remembered, and of another store after a restore", testOwned},
 		{"close/errors", testClosed},
 		{"backup/restore under load", testBackup},

@@ -49,13 +49,14 @@ func Start(id saga.ID, ref saga.Ref, at time.Time) store.Change {
 		TraceParent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
 		Started:     at,
 		Updated:     at,
+		Clock:       -time.Hour,
 		Steps:       make([]saga.StepState, len(steps)),
 	}
 	in.StateBytes = len(in.Input)
 	for i := range in.Steps {
 		in.Steps[i].Status = saga.Pending
 	}
-	event := saga.Event{Type: saga.Started, At: at, ID: id, Payload: in.Input, TraceParent: in.TraceParent}
+	event := saga.Event{Type: saga.Started, At: at, ID: id, Payload: in.Input, TraceParent: in.TraceParent, Clock: in.Clock}
 	return ask(store.Change{Instance: in, Events: []saga.Event{event}}, 0, saga.DirectionDo, at)
 }
 

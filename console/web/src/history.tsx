@@ -17,6 +17,8 @@ function Sentence({ e }: { e: HistoryEvent }): ComponentChildren {
       );
     case "woke":
       return e.step ? <>time was up for <b>{e.step}</b></> : <>a timer went off</>;
+    case "retimed":
+      return <>the clock was set</>;
     case "operated":
       return <><b>{e.by}</b> decided: {e.verb}{e.step && <> <b>{e.step}</b></>}{e.outcome && <> as {e.outcome}</>}</>;
   }

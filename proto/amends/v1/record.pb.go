@@ -188,6 +188,8 @@ const (
 	EventType_EVENT_TYPE_WOKE EventType = 3
 	// A person's decision.
 	EventType_EVENT_TYPE_OPERATED EventType = 4
+	// The wall clock was set, and the saga's timers with it.
+	EventType_EVENT_TYPE_RETIMED EventType = 5
 )
 
 // Enum value maps for EventType.
@@ -198,6 +200,7 @@ var (
 		2: "EVENT_TYPE_ANSWERED",
 		3: "EVENT_TYPE_WOKE",
 		4: "EVENT_TYPE_OPERATED",
+		5: "EVENT_TYPE_RETIMED",
 	}
 	EventType_value = map[string]int32{
 		"EVENT_TYPE_UNSPECIFIED": 0,
@@ -205,6 +208,7 @@ var (
 		"EVENT_TYPE_ANSWERED":    2,
 		"EVENT_TYPE_WOKE":        3,
 		"EVENT_TYPE_OPERATED":    4,
+		"EVENT_TYPE_RETIMED":     5,
 	}
 )
 
@@ -350,7 +354,9 @@ type Instance struct {
 	// Bytes of input and results together.
 	StateBytes int64 `protobuf:"varint,17,opt,name=state_bytes,json=stateBytes" json:"state_bytes,omitempty"`
 	// An operator holds it; absent: it goes on.
-	Paused        *Pause `protobuf:"bytes,18,opt,name=paused" json:"paused,omitempty"`
+	Paused *Pause `protobuf:"bytes,18,opt,name=paused" json:"paused,omitempty"`
+	// By how much the wall clock had been set, in all, when its times were read.
+	ClockNanos    int64 `protobuf:"fixed64,30,opt,name=clock_nanos,json=clockNanos" json:"clock_nanos,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -509,6 +515,13 @@ func (x *Instance) GetPaused() *Pause {
 		return x.Paused
 	}
 	return nil
+}
+
+func (x *Instance) GetClockNanos() int64 {
+	if x != nil {
+		return x.ClockNanos
+	}
+	return 0
 }
 
 // Pause says who holds a saga.
@@ -809,7 +822,9 @@ type Event struct {
 	// The person's name.
 	By string `protobuf:"bytes,15,opt,name=by" json:"by,omitempty"`
 	// Of woke: the steps whose command the bus had not taken; the reason says why.
-	Unsent        []string `protobuf:"bytes,16,rep,name=unsent" json:"unsent,omitempty"`
+	Unsent []string `protobuf:"bytes,16,rep,name=unsent" json:"unsent,omitempty"`
+	// Of started and retimed: by how much the wall clock had been set, in all.
+	ClockNanos    int64 `protobuf:"fixed64,30,opt,name=clock_nanos,json=clockNanos" json:"clock_nanos,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -954,6 +969,13 @@ func (x *Event) GetUnsent() []string {
 		return x.Unsent
 	}
 	return nil
+}
+
+func (x *Event) GetClockNanos() int64 {
+	if x != nil {
+		return x.ClockNanos
+	}
+	return 0
 }
 
 // OutboxRecord is a message that is owed to the bus until it is settled.
@@ -1144,7 +1166,7 @@ var File_amends_v1_record_proto protoreflect.FileDescriptor
 
 const file_amends_v1_record_proto_rawDesc = "" +
 	"\n" +
-	"\x16amends/v1/record.proto\x12\tamends.v1\x1a\x18amends/v1/envelope.proto\x1a\x14amends/v1/word.proto\"\xa7\x05\n" +
+	"\x16amends/v1/record.proto\x12\tamends.v1\x1a\x18amends/v1/envelope.proto\x1a\x14amends/v1/word.proto\"\xc8\x05\n" +
 	"\bInstance\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x128\n" +
 	"\n" +
@@ -1167,7 +1189,9 @@ const file_amends_v1_record_proto_rawDesc = "" +
 	"\x05steps\x18\x10 \x03(\v2\x14.amends.v1.StepStateR\x05steps\x12\x1f\n" +
 	"\vstate_bytes\x18\x11 \x01(\x03R\n" +
 	"stateBytes\x12(\n" +
-	"\x06paused\x18\x12 \x01(\v2\x10.amends.v1.PauseR\x06paused\"Q\n" +
+	"\x06paused\x18\x12 \x01(\v2\x10.amends.v1.PauseR\x06paused\x12\x1f\n" +
+	"\vclock_nanos\x18\x1e \x01(\x10R\n" +
+	"clockNanos\"Q\n" +
 	"\x05Pause\x12 \n" +
 	"\fat_unix_nano\x18\x01 \x01(\x10R\n" +
 	"atUnixNano\x12\x0e\n" +
@@ -1189,7 +1213,7 @@ const file_amends_v1_record_proto_rawDesc = "" +
 	"\x04sent\x18\x06 \x01(\x04R\x04sent\x12\x16\n" +
 	"\x06result\x18\a \x01(\fR\x06result\x12\x16\n" +
 	"\x06reason\x18\b \x01(\tR\x06reason\x12(\n" +
-	"\x10parked_unix_nano\x18\t \x01(\x10R\x0eparkedUnixNano\"\xf0\x03\n" +
+	"\x10parked_unix_nano\x18\t \x01(\x10R\x0eparkedUnixNano\"\x91\x04\n" +
 	"\x05Event\x12(\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x14.amends.v1.EventTypeR\x04type\x12 \n" +
 	"\fat_unix_nano\x18\x02 \x01(\x10R\n" +
@@ -1208,7 +1232,9 @@ const file_amends_v1_record_proto_rawDesc = "" +
 	"\x05final\x18\r \x01(\bR\x05final\x12#\n" +
 	"\x04verb\x18\x0e \x01(\x0e2\x0f.amends.v1.VerbR\x04verb\x12\x0e\n" +
 	"\x02by\x18\x0f \x01(\tR\x02by\x12\x16\n" +
-	"\x06unsent\x18\x10 \x03(\tR\x06unsent\"\xcf\x01\n" +
+	"\x06unsent\x18\x10 \x03(\tR\x06unsent\x12\x1f\n" +
+	"\vclock_nanos\x18\x1e \x01(\x10R\n" +
+	"clockNanos\"\xcf\x01\n" +
 	"\fOutboxRecord\x12\x12\n" +
 	"\x04saga\x18\x01 \x01(\tR\x04saga\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\x12\x14\n" +
@@ -1242,13 +1268,14 @@ const file_amends_v1_record_proto_rawDesc = "" +
 	"\x0eWHY_UNMAPPABLE\x10\x03\x12\x10\n" +
 	"\fWHY_DEADLINE\x10\x04\x12\x11\n" +
 	"\rWHY_CANCELLED\x10\x05\x12\x10\n" +
-	"\fWHY_OPERATOR\x10\x06*\x86\x01\n" +
+	"\fWHY_OPERATOR\x10\x06*\x9e\x01\n" +
 	"\tEventType\x12\x1a\n" +
 	"\x16EVENT_TYPE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12EVENT_TYPE_STARTED\x10\x01\x12\x17\n" +
 	"\x13EVENT_TYPE_ANSWERED\x10\x02\x12\x13\n" +
 	"\x0fEVENT_TYPE_WOKE\x10\x03\x12\x17\n" +
-	"\x13EVENT_TYPE_OPERATED\x10\x04*\xa6\x01\n" +
+	"\x13EVENT_TYPE_OPERATED\x10\x04\x12\x16\n" +
+	"\x12EVENT_TYPE_RETIMED\x10\x05*\xa6\x01\n" +
 	"\x04Verb\x12\x14\n" +
 	"\x10VERB_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vVERB_CANCEL\x10\x01\x12\x0e\n" +

@@ -1060,7 +1060,7 @@ type Event struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Where it moved the saga to.
 	Revision uint64 `protobuf:"varint,1,opt,name=revision" json:"revision,omitempty"`
-	// started, answered, woke or operated.
+	// started, answered, woke, operated or retimed.
 	Type string `protobuf:"bytes,2,opt,name=type" json:"type,omitempty"`
 	// When.
 	At *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=at" json:"at,omitempty"`

@@ -1,0 +1,74 @@
+package saga_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/saga"
+)
+
+type retimedOrder struct{}
+
+var (
+	retimedDo   = contract.NewCommand[retimedOrder, struct{}]("inventory", "reserve")
+	retimedUndo = contract.UndoOf(retimedDo, "release")
+)
+
+// Times that count from when they were set move with the clock; what happened stays where it
+// was. Once by the same clock is enough, and a saga that has ended is left alone (I6).
+func TestRetimed(t *testing.T) {
+	def := saga.MustDefine[retimedOrder]("checkout", saga.Deadline(time.Hour), saga.Timeout(10*time.Second),
+		saga.Compensable("reserve", saga.Do(retimedDo), saga.Undo(retimedUndo)))
+	noon := time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
+	for _, by := range []time.Duration{-time.Hour, time.Hour} {
+		in, _, err := saga.Decide(def, saga.Instance{}, saga.Event{Type: saga.Started, At: noon, ID: "s1", Payload: []byte(`{}`)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		retimed := saga.Event{Type: saga.Retimed, At: noon.Add(by + time.Second), Clock: by}
+		out, eff, err := saga.Decide(def, in, retimed)
+		if err != nil || eff.Ignored != "" || len(eff.Commands)+len(eff.Announcements)+len(eff.Settled) > 0 {
+			t.Fatalf("by %s: %+v, %v", by, eff, err)
+		}
+		if !out.Steps[0].Due.Equal(noon.Add(by+10*time.Second)) || !out.Deadline.Equal(noon.Add(by+time.Hour)) || !out.Started.Equal(noon) || !out.Updated.Equal(retimed.At) {
+			t.Errorf("by %s: due %s, deadline %s, started %s, updated %s", by, out.Steps[0].Due, out.Deadline, out.Started, out.Updated)
+		}
+		if _, eff, err := saga.Decide(def, out, retimed); err != nil || eff.Ignored != saga.IgnoredNothing {
+			t.Errorf("by %s, again: %+v, %v", by, eff, err)
+		}
+		rejected := saga.Event{Type: saga.Answered, At: retimed.At, Participant: "inventory", Step: "reserve", Direction: saga.DirectionDo, Attempt: 1, Outcome: saga.OutcomeRejected}
+		ended, eff, err := saga.Decide(def, out, rejected)
+		if err != nil || eff.Ignored != "" || ended.Open() {
+			t.Fatalf("by %s: it goes on: %+v %+v, %v", by, ended, eff, err)
+		}
+		if _, eff, err := saga.Decide(def, ended, saga.Event{Type: saga.Retimed, At: noon, Clock: 2 * by}); err != nil || eff.Ignored != saga.IgnoredEnded {
+			t.Errorf("by %s, at the end: %+v, %v", by, eff, err)
+		}
+		if _, _, err := saga.Decide(def, saga.Instance{}, retimed); !errors.Is(err, saga.ErrMissing) {
+			t.Errorf("without a saga: %v", err)
+		}
+	}
+}
+
+// A timer fires for its own moment, and not for that of an event which came later and was taken
+// in before it: answers that came between the two may still wait.
+func TestTimersFireForTheirMoment(t *testing.T) {
+	def := saga.MustDefine[retimedOrder]("checkout", saga.Timeout(10*time.Second), saga.Parallel(
+		saga.Compensable("reserve", saga.Do(retimedDo), saga.Undo(retimedUndo)),
+		saga.Compensable("charge", saga.Do(retimedDo, saga.Timeout(20*time.Second)), saga.Undo(retimedUndo))))
+	noon := time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
+	in, _, err := saga.Decide(def, saga.Instance{}, saga.Event{Type: saga.Started, At: noon, ID: "s1", Payload: []byte(`{}`)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	in.Updated = noon.Add(time.Minute) // by another answer
+	if _, eff, _ := saga.Decide(def, in, saga.Event{Type: saga.Woke, At: noon.Add(9 * time.Second)}); eff.Ignored != saga.IgnoredNothing {
+		t.Errorf("nothing is due after 9 s: %+v", eff)
+	}
+	out, _, err := saga.Decide(def, in, saga.Event{Type: saga.Woke, At: noon.Add(15 * time.Second)})
+	if err != nil || !out.Steps[0].Waiting || out.Steps[1].Waiting {
+		t.Errorf("after 15 s the first has timed out and the second has not: %+v, %v", out.Steps, err)
+	}
+}
