@@ -170,6 +170,9 @@ func (t *timing) look(ctx context.Context) error {
 	if step == 0 && !next.Retimes && next.Boot == t.boot && passed < clockKept && !next.Wall.IsZero() {
 		return nil
 	}
+	if step == 0 && !next.Retimes && t.c.config.Store.Check(ctx) != nil {
+		return nil // a full disk is not written to for this
+	}
 	next.Boot, next.Wall, next.Running = t.boot, wall, running
 	next.Held = max(0, next.Held-passed)
 	if step != 0 {
