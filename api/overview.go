@@ -39,7 +39,7 @@ func (s *server) GetOverview(ctx context.Context, _ *connect.Request[apiv1.GetOv
 		Outbox:             int64(o.Outbox), OutboxOldestSeconds: o.OutboxOldestSeconds, Counts: countMessages(o.Counts),
 		CacheHitRatio: o.CacheHitRatio, StartedPerSecond: o.StartedPerSecond, RefusedPerSecond: o.RefusedPerSecond, EndedPerSecond: o.EndedPerSecond,
 		TransitionsPerSecond: o.TransitionsPerSec, CompensatedShare: o.CompensatedShare, FailedShare: o.FailedShare,
-		Commit: latencyMessage(o.Commit), Blocked: int64(o.Blocked),
+		Commit: latencyMessage(o.Commit), Blocked: int64(o.Blocked), Nats: o.NATS, Owner: ownerMessage(o.Owner),
 	}
 	for _, b := range o.BlockedSagas {
 		out.BlockedSagas = append(out.BlockedSagas, &apiv1.BlockedSaga{Id: b.Saga, Since: stamp(b.Since), Reason: b.Reason})
@@ -60,6 +60,16 @@ func (s *server) GetOverview(ctx context.Context, _ *connect.Request[apiv1.GetOv
 		})
 	}
 	return connect.NewResponse(out), nil
+}
+
+func ownerMessage(o *transport.OwnerStatus) *apiv1.Owner {
+	if o == nil {
+		return nil
+	}
+	return &apiv1.Owner{
+		Prefix: o.Prefix, Store: o.Store, Claim: o.Claim, Host: o.Host, Address: o.Address, Since: stamp(o.Since),
+		Ours: o.Ours, Sure: o.Sure, LastSure: stamp(o.LastSure), Waiting: o.Waiting, Replaced: o.Replaced,
+	}
 }
 
 func latencyMessage(l *transport.Latency) *apiv1.Latency {

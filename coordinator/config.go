@@ -104,6 +104,8 @@ type Config struct {
 	Tracer Tracer
 	// Version is what the overview says runs here. Default: nothing.
 	Version string
+	// NATS is where the overview says that the bus is reached, without passwords. Default: nothing.
+	NATS string
 	// Clock tells the time. Default: time.Now.
 	Clock func() time.Time
 	// Running is a clock that runs evenly, while the machine sleeps too, whatever is done to

@@ -2,6 +2,7 @@ package coordinator_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -389,7 +390,7 @@ func (r *row) try(t *testing.T) {
 	w.services()
 	if r.owned {
 		s.owned = ownership.New(ownership.Config{
-			Registry: &registry{s: s}, Memory: s.store, Me: ownership.Claim{Incarnation: "one"}, Clock: func() time.Duration { return time.Since(started) }, Now: time.Now,
+			Registry: &registry{s: s}, Memory: s.store, Me: ownership.Claim{Incarnation: "one", Host: "here"}, Clock: func() time.Duration { return time.Since(started) }, Now: time.Now,
 		})
 	}
 	c, err := coordinator.New(coordinator.Config{
@@ -438,13 +439,35 @@ func (r *row) try(t *testing.T) {
 	}
 	time.Sleep(50 * time.Second)
 	r.shows(t, c, said.String(), began)
+	if r.owned {
+		namesOwner(t, c, false, s.unsure.Error())
+	}
 	s.set(r.again)
 	time.Sleep(time.Minute)
+	if r.owned {
+		namesOwner(t, c, true, "")
+	}
 	if err := c.Ready(ctx); err != nil || len(c.Standstills()) != 0 {
 		t.Errorf("afterwards: %v, %v", err, c.Standstills())
 	}
 	if !strings.Contains(said.String(), `msg="no standstill any more" kind=`+string(r.kind)) {
 		t.Errorf("the log does not say that it is over:\n%s", &said)
+	}
+}
+
+// namesOwner holds that the overview names the owner, here this store, whether that is
+// certain, and what is waited for.
+func namesOwner(t *testing.T, c *coordinator.Coordinator, sure bool, waiting string) {
+	t.Helper()
+	var o transport.Overview
+	reply := c.Handle(t.Context(), transport.APIOverview, &transport.Envelope{})
+	if err := json.Unmarshal(reply.Data, &o); err != nil || o.Owner == nil {
+		t.Fatalf("the overview is %s, %v", reply.Data, err)
+	}
+	claim := c.Owner().Claim
+	got := o.Owner
+	if !got.Ours || got.Sure != sure || !strings.Contains(got.Waiting, waiting) || (got.Waiting == "") != sure || got.Store != claim.Store || got.Claim != claim.Number || got.Host != "here" || got.LastSure.IsZero() {
+		t.Errorf("the owner is %+v, want sure: %t, waiting for %q", got, sure, waiting)
 	}
 }
 

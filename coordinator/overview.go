@@ -35,6 +35,8 @@ func (c *Coordinator) apiOverview(ctx context.Context, _ *transport.Envelope) (a
 		Outbox: stats.OutboxBacklog, OutboxOldestSeconds: stats.OutboxOldest.Seconds(),
 		CacheHitRatio: share(int64(stats.CacheHits), int64(stats.CacheHits+stats.CacheMisses)),
 		DeadLetters:   -1,
+		NATS:          c.config.NATS,
+		Owner:         c.owner(),
 	}
 	o.Standstills = c.Standstills()
 	if err := c.Ready(ctx); err != nil {

@@ -168,6 +168,18 @@ func (c *Coordinator) Owner() *ownership.Status {
 	return &s
 }
 
+// owner is Owner as the overview tells it.
+func (c *Coordinator) owner() *transport.OwnerStatus {
+	s := c.Owner()
+	if s == nil {
+		return nil
+	}
+	return &transport.OwnerStatus{
+		Prefix: s.Claim.Prefix, Store: s.Claim.Store, Claim: s.Claim.Number, Host: s.Claim.Host, Address: s.Claim.Address, Since: s.Claim.Since,
+		Ours: s.Owner, Sure: s.Sure, LastSure: s.Last.UTC(), Waiting: s.Waiting, Replaced: s.Replaced,
+	}
+}
+
 // ownership looks whether this store is certain to be the owner.
 func (m *monitor) ownership() []transport.Standstill {
 	status := m.c.Owner()

@@ -49,6 +49,7 @@ type Keeper struct {
 	quiet time.Duration // until when another one may still send
 	last  time.Time     // when we were last sure, by Now
 	other *Claim        // for whose silence we wait
+	taken *Claim        // the one that replaced ours; nil: none has
 	fault error         // why the registry could not be asked last; nil: it could
 }
 
@@ -89,11 +90,12 @@ func (k *Keeper) Number() uint64 {
 
 // Status is where a keeper stands, for people.
 type Status struct {
-	Claim   Claim     // ours, or the one for whose end we wait
-	Owner   bool      // it is ours
-	Sure    bool      // and certain
-	Last    time.Time // when it last was
-	Waiting string    // what is waited for; "": nothing
+	Claim    Claim     // ours, the one for whose end we wait, or the one that replaced ours
+	Owner    bool      // it is ours
+	Sure     bool      // and certain
+	Replaced bool      // it was ours; whoever was replaced ends
+	Last     time.Time // when it last was certain; zero: never
+	Waiting  string    // what is waited for; "": nothing
 }
 
 // Status is where the keeper stands.
@@ -102,6 +104,8 @@ func (k *Keeper) Status() Status {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	switch {
+	case k.taken != nil:
+		return Status{Claim: *k.taken, Replaced: true, Last: k.last, Waiting: "this process ends: another store has taken the prefix over"}
 	case k.claim != nil && k.config.Clock() < k.quiet:
 		return Status{Claim: *k.claim, Owner: true, Last: k.last, Waiting: "whoever had the claim before may still send: it is given two bounds to notice"}
 	case k.claim != nil && !sure:
@@ -115,9 +119,9 @@ func (k *Keeper) Status() Status {
 	case k.other != nil:
 		return Status{Claim: *k.other, Waiting: fmt.Sprintf("the store's last process, on %s, has not said that it ended: it is waited for until it has been silent for %s", k.other.Host, 2*k.config.Bound)}
 	case k.fault != nil:
-		return Status{Waiting: fmt.Sprintf("the bus does not give the claim yet: %v", k.fault)}
+		return Status{Claim: Claim{Prefix: k.config.Me.Prefix}, Waiting: fmt.Sprintf("the bus does not give the claim yet: %v", k.fault)}
 	}
-	return Status{Waiting: "the claim is looked for"}
+	return Status{Claim: Claim{Prefix: k.config.Me.Prefix}, Waiting: "the claim is looked for"}
 }
 
 // asked takes note of how the registry answered.
@@ -284,7 +288,7 @@ func (k *Keeper) again(ctx context.Context, claim *Claim) (Position, error) {
 func (k *Keeper) replaced(by *Claim) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.sure = 0
+	k.sure, k.taken = 0, by
 	return &OwnedError{Claim: *by, Ours: k.owned, Reason: "what it has accepted or moved since it was last sure may have been decided otherwise there", Replaced: true, Since: k.last}
 }
 

@@ -326,6 +326,9 @@ func TestTakeOver(t *testing.T) {
 	if errors.As(first.err, &owned) && !owned.Since.Equal(last) {
 		t.Errorf("it was last sure at %s, want %s", owned.Since, last)
 	}
+	if st := first.Status(); st.Owner || st.Sure || !st.Replaced || st.Claim.Store != "b" || !st.Last.Equal(last) || st.Waiting == "" {
+		t.Errorf("whoever was replaced says %+v", st)
+	}
 	s.pass(2*bound, second)
 	second.is(t, "after two bounds", true)
 	second.dead = true

@@ -31,6 +31,23 @@ type Overview struct {
 	Durations           []DefinitionLatency `json:"durations,omitempty"`
 	Series              []Second            `json:"series,omitempty"` // the last two minutes, oldest first; seconds in which nothing happened too
 	Commit              *Latency            `json:"commit,omitempty"` // of a batch: to decide and to commit it
+	Owner               *OwnerStatus        `json:"owner,omitempty"`  // whose the prefix is; nil: prefixes are not claimed
+	NATS                string              `json:"nats,omitempty"`   // where the bus is reached, without passwords
+}
+
+// OwnerStatus is whose a prefix is, and how certain that is.
+type OwnerStatus struct {
+	Prefix   string    `json:"prefix"`
+	Store    string    `json:"store,omitempty"`   // whose claim is on the bus; "": it is not known yet
+	Claim    uint64    `json:"claim,omitempty"`   // its number
+	Host     string    `json:"host,omitempty"`    // where its coordinator runs
+	Address  string    `json:"address,omitempty"` // of that coordinator's API
+	Since    time.Time `json:"since,omitzero"`    // by that machine's clock
+	Ours     bool      `json:"ours"`              // it is the claim of the store that answers
+	Sure     bool      `json:"sure"`              // and that is certain now: it sends and takes
+	LastSure time.Time `json:"last_sure,omitzero"`
+	Waiting  string    `json:"waiting,omitempty"`  // what is waited for while it is not ours, or not certain
+	Replaced bool      `json:"replaced,omitempty"` // another store has taken the prefix over: this coordinator ends
 }
 
 // BlockedSaga is a saga that cannot be moved until somebody has mended what it

@@ -343,7 +343,7 @@ func (d *daemon) makeCoordinator(context.Context) error {
 		Retention: d.Retention, TombstoneRetention: d.TombstoneRetention,
 		Running: bootTime, Boot: bootID(), AcceptClock: d.AcceptClock,
 		Secret: secret, Definitions: d.Definitions,
-		Version: d.Version, Logger: d.Logger, HideReasons: len(d.Redact) > 0, Observer: d.metrics, Tracer: d.tracer(),
+		Version: d.Version, NATS: masked.URLs(d.addresses().NATS), Logger: d.Logger, HideReasons: len(d.Redact) > 0, Observer: d.metrics, Tracer: d.tracer(),
 	})
 	if err != nil {
 		return err

@@ -6,17 +6,21 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"connectrpc.com/connect"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/daemon"
 	"github.com/amends-dev/amends/ownership"
+	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
+	"github.com/amends-dev/amends/proto/amends/api/v1/apiv1connect"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/transport"
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
@@ -65,6 +69,14 @@ func TestOneStoreOneOwner(t *testing.T) {
 		if !strings.Contains(err.Error(), word) {
 			t.Errorf("%q does not say %q", err, word)
 		}
+	}
+	overview, err := apiv1connect.NewCoordinatorServiceClient(http.DefaultClient, first.HTTP).GetOverview(t.Context(), connect.NewRequest(&apiv1.GetOverviewRequest{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o := overview.Msg.GetOwner(); !o.GetOurs() || !o.GetSure() || o.GetPrefix() != "saga" || o.GetStore() != owned.Claim.Store || o.GetClaim() != owned.Claim.Number || o.GetHost() != host ||
+		o.GetAddress() != first.HTTP || !o.GetSince().AsTime().Equal(owned.Claim.Since) || o.GetLastSure() == nil || o.GetWaiting() != "" {
+		t.Errorf("the first one's overview says of the owner: %v", o)
 	}
 	ask(t, first, func(ctx context.Context, c *client.Client) {
 		if _, err := c.Start(ctx, contract.DefinitionRef{Name: "refund"}, 1, client.ID("order-1")); err != nil {

@@ -835,7 +835,7 @@ type Step struct {
 	Name string `protobuf:"bytes,1,opt,name=name" json:"name,omitempty"`
 	// compensable, pivot or retriable.
 	Kind string `protobuf:"bytes,2,opt,name=kind" json:"kind,omitempty"`
-	// pending, doing, done, rejected, unknown, undoing, undone or skipped.
+	// pending, doing, done, rejected, unknown, undoing, undone, skipped or parked.
 	Status string `protobuf:"bytes,3,opt,name=status" json:"status,omitempty"`
 	// Attempts of the present direction.
 	Attempt int32 `protobuf:"varint,4,opt,name=attempt" json:"attempt,omitempty"`
@@ -854,7 +854,9 @@ type Step struct {
 	// Whom it asks in the present direction.
 	Participant string `protobuf:"bytes,11,opt,name=participant" json:"participant,omitempty"`
 	// For what.
-	Action        string `protobuf:"bytes,12,opt,name=action" json:"action,omitempty"`
+	Action string `protobuf:"bytes,12,opt,name=action" json:"action,omitempty"`
+	// The present direction: do or undo.
+	Direction     string `protobuf:"bytes,13,opt,name=direction" json:"direction,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -969,6 +971,13 @@ func (x *Step) GetParticipant() string {
 func (x *Step) GetAction() string {
 	if x != nil {
 		return x.Action
+	}
+	return ""
+}
+
+func (x *Step) GetDirection() string {
+	if x != nil {
+		return x.Direction
 	}
 	return ""
 }
@@ -3585,8 +3594,13 @@ type GetOverviewResponse struct {
 	// Dead letters that were not kept since the coordinator started: beyond their
 	// participant's rate or share, or the stream did not take them.
 	DeadLettersDropped int64 `protobuf:"varint,26,opt,name=dead_letters_dropped,json=deadLettersDropped" json:"dead_letters_dropped,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	// Whose the prefix is; absent where prefixes are not claimed.
+	Owner *Owner `protobuf:"bytes,27,opt,name=owner" json:"owner,omitempty"`
+	// Where this coordinator reaches its bus, without passwords: one URL, or several
+	// with commas between.
+	Nats          string `protobuf:"bytes,28,opt,name=nats" json:"nats,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetOverviewResponse) Reset() {
@@ -3801,6 +3815,156 @@ func (x *GetOverviewResponse) GetDeadLettersDropped() int64 {
 	return 0
 }
 
+func (x *GetOverviewResponse) GetOwner() *Owner {
+	if x != nil {
+		return x.Owner
+	}
+	return nil
+}
+
+func (x *GetOverviewResponse) GetNats() string {
+	if x != nil {
+		return x.Nats
+	}
+	return ""
+}
+
+// Owner is whose a prefix is, and how certain that is.
+type Owner struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The first token of every subject.
+	Prefix string `protobuf:"bytes,1,opt,name=prefix" json:"prefix,omitempty"`
+	// The store whose claim is on the bus; empty: it is not known yet.
+	Store string `protobuf:"bytes,2,opt,name=store" json:"store,omitempty"`
+	// The claim's number, which grows from one owner to the next.
+	Claim uint64 `protobuf:"varint,3,opt,name=claim" json:"claim,omitempty"`
+	// The machine on which its coordinator runs.
+	Host string `protobuf:"bytes,4,opt,name=host" json:"host,omitempty"`
+	// Where that coordinator's API is.
+	Address string `protobuf:"bytes,5,opt,name=address" json:"address,omitempty"`
+	// Since when, by the clock of that machine.
+	Since *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=since" json:"since,omitempty"`
+	// The claim is that of the store which answers here.
+	Ours bool `protobuf:"varint,7,opt,name=ours" json:"ours,omitempty"`
+	// And that is certain now: it sends and takes.
+	Sure bool `protobuf:"varint,8,opt,name=sure" json:"sure,omitempty"`
+	// When it last was certain; absent: never since this coordinator started.
+	LastSure *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=last_sure,json=lastSure" json:"last_sure,omitempty"`
+	// What is waited for while it is not ours, or not certain.
+	Waiting string `protobuf:"bytes,10,opt,name=waiting" json:"waiting,omitempty"`
+	// Another store has taken the prefix over: this coordinator ends.
+	Replaced      bool `protobuf:"varint,11,opt,name=replaced" json:"replaced,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Owner) Reset() {
+	*x = Owner{}
+	mi := &file_amends_api_v1_api_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Owner) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Owner) ProtoMessage() {}
+
+func (x *Owner) ProtoReflect() protoreflect.Message {
+	mi := &file_amends_api_v1_api_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Owner.ProtoReflect.Descriptor instead.
+func (*Owner) Descriptor() ([]byte, []int) {
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{50}
+}
+
+func (x *Owner) GetPrefix() string {
+	if x != nil {
+		return x.Prefix
+	}
+	return ""
+}
+
+func (x *Owner) GetStore() string {
+	if x != nil {
+		return x.Store
+	}
+	return ""
+}
+
+func (x *Owner) GetClaim() uint64 {
+	if x != nil {
+		return x.Claim
+	}
+	return 0
+}
+
+func (x *Owner) GetHost() string {
+	if x != nil {
+		return x.Host
+	}
+	return ""
+}
+
+func (x *Owner) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *Owner) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *Owner) GetOurs() bool {
+	if x != nil {
+		return x.Ours
+	}
+	return false
+}
+
+func (x *Owner) GetSure() bool {
+	if x != nil {
+		return x.Sure
+	}
+	return false
+}
+
+func (x *Owner) GetLastSure() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastSure
+	}
+	return nil
+}
+
+func (x *Owner) GetWaiting() string {
+	if x != nil {
+		return x.Waiting
+	}
+	return ""
+}
+
+func (x *Owner) GetReplaced() bool {
+	if x != nil {
+		return x.Replaced
+	}
+	return false
+}
+
 // Standstill is something that does not move although it should.
 type Standstill struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -3822,7 +3986,7 @@ type Standstill struct {
 
 func (x *Standstill) Reset() {
 	*x = Standstill{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[50]
+	mi := &file_amends_api_v1_api_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3834,7 +3998,7 @@ func (x *Standstill) String() string {
 func (*Standstill) ProtoMessage() {}
 
 func (x *Standstill) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[50]
+	mi := &file_amends_api_v1_api_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3847,7 +4011,7 @@ func (x *Standstill) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Standstill.ProtoReflect.Descriptor instead.
 func (*Standstill) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{50}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *Standstill) GetKind() string {
@@ -3907,7 +4071,7 @@ type BlockedSaga struct {
 
 func (x *BlockedSaga) Reset() {
 	*x = BlockedSaga{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[51]
+	mi := &file_amends_api_v1_api_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3919,7 +4083,7 @@ func (x *BlockedSaga) String() string {
 func (*BlockedSaga) ProtoMessage() {}
 
 func (x *BlockedSaga) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[51]
+	mi := &file_amends_api_v1_api_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3932,7 +4096,7 @@ func (x *BlockedSaga) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BlockedSaga.ProtoReflect.Descriptor instead.
 func (*BlockedSaga) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{51}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *BlockedSaga) GetId() string {
@@ -3969,7 +4133,7 @@ type DefinitionLatency struct {
 
 func (x *DefinitionLatency) Reset() {
 	*x = DefinitionLatency{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[52]
+	mi := &file_amends_api_v1_api_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3981,7 +4145,7 @@ func (x *DefinitionLatency) String() string {
 func (*DefinitionLatency) ProtoMessage() {}
 
 func (x *DefinitionLatency) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[52]
+	mi := &file_amends_api_v1_api_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3994,7 +4158,7 @@ func (x *DefinitionLatency) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DefinitionLatency.ProtoReflect.Descriptor instead.
 func (*DefinitionLatency) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{52}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *DefinitionLatency) GetDefinition() string {
@@ -4036,7 +4200,7 @@ type Second struct {
 
 func (x *Second) Reset() {
 	*x = Second{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[53]
+	mi := &file_amends_api_v1_api_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4048,7 +4212,7 @@ func (x *Second) String() string {
 func (*Second) ProtoMessage() {}
 
 func (x *Second) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[53]
+	mi := &file_amends_api_v1_api_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4061,7 +4225,7 @@ func (x *Second) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Second.ProtoReflect.Descriptor instead.
 func (*Second) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{53}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *Second) GetAt() *timestamppb.Timestamp {
@@ -4131,7 +4295,7 @@ type FindOrphansRequest struct {
 
 func (x *FindOrphansRequest) Reset() {
 	*x = FindOrphansRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[54]
+	mi := &file_amends_api_v1_api_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4143,7 +4307,7 @@ func (x *FindOrphansRequest) String() string {
 func (*FindOrphansRequest) ProtoMessage() {}
 
 func (x *FindOrphansRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[54]
+	mi := &file_amends_api_v1_api_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4156,7 +4320,7 @@ func (x *FindOrphansRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindOrphansRequest.ProtoReflect.Descriptor instead.
 func (*FindOrphansRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{54}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *FindOrphansRequest) GetKeys() []string {
@@ -4178,7 +4342,7 @@ type FindOrphansResponse struct {
 
 func (x *FindOrphansResponse) Reset() {
 	*x = FindOrphansResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[55]
+	mi := &file_amends_api_v1_api_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4190,7 +4354,7 @@ func (x *FindOrphansResponse) String() string {
 func (*FindOrphansResponse) ProtoMessage() {}
 
 func (x *FindOrphansResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[55]
+	mi := &file_amends_api_v1_api_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4203,7 +4367,7 @@ func (x *FindOrphansResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindOrphansResponse.ProtoReflect.Descriptor instead.
 func (*FindOrphansResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{55}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *FindOrphansResponse) GetOrphans() []*Orphan {
@@ -4237,7 +4401,7 @@ type Orphan struct {
 
 func (x *Orphan) Reset() {
 	*x = Orphan{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[56]
+	mi := &file_amends_api_v1_api_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4249,7 +4413,7 @@ func (x *Orphan) String() string {
 func (*Orphan) ProtoMessage() {}
 
 func (x *Orphan) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[56]
+	mi := &file_amends_api_v1_api_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4262,7 +4426,7 @@ func (x *Orphan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Orphan.ProtoReflect.Descriptor instead.
 func (*Orphan) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{56}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *Orphan) GetKey() string {
@@ -4327,7 +4491,7 @@ type ListDeadLettersRequest struct {
 
 func (x *ListDeadLettersRequest) Reset() {
 	*x = ListDeadLettersRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[57]
+	mi := &file_amends_api_v1_api_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4339,7 +4503,7 @@ func (x *ListDeadLettersRequest) String() string {
 func (*ListDeadLettersRequest) ProtoMessage() {}
 
 func (x *ListDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[57]
+	mi := &file_amends_api_v1_api_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4352,7 +4516,7 @@ func (x *ListDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*ListDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{57}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *ListDeadLettersRequest) GetAfter() uint64 {
@@ -4382,7 +4546,7 @@ type ListDeadLettersResponse struct {
 
 func (x *ListDeadLettersResponse) Reset() {
 	*x = ListDeadLettersResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[58]
+	mi := &file_amends_api_v1_api_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4394,7 +4558,7 @@ func (x *ListDeadLettersResponse) String() string {
 func (*ListDeadLettersResponse) ProtoMessage() {}
 
 func (x *ListDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[58]
+	mi := &file_amends_api_v1_api_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4407,7 +4571,7 @@ func (x *ListDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*ListDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{58}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *ListDeadLettersResponse) GetDeadLetters() []*DeadLetter {
@@ -4447,7 +4611,7 @@ type DeadLetter struct {
 
 func (x *DeadLetter) Reset() {
 	*x = DeadLetter{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[59]
+	mi := &file_amends_api_v1_api_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4459,7 +4623,7 @@ func (x *DeadLetter) String() string {
 func (*DeadLetter) ProtoMessage() {}
 
 func (x *DeadLetter) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[59]
+	mi := &file_amends_api_v1_api_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4472,7 +4636,7 @@ func (x *DeadLetter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeadLetter.ProtoReflect.Descriptor instead.
 func (*DeadLetter) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{59}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *DeadLetter) GetSequence() uint64 {
@@ -4537,7 +4701,7 @@ type Header struct {
 
 func (x *Header) Reset() {
 	*x = Header{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[60]
+	mi := &file_amends_api_v1_api_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4549,7 +4713,7 @@ func (x *Header) String() string {
 func (*Header) ProtoMessage() {}
 
 func (x *Header) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[60]
+	mi := &file_amends_api_v1_api_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4562,7 +4726,7 @@ func (x *Header) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Header.ProtoReflect.Descriptor instead.
 func (*Header) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{60}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *Header) GetName() string {
@@ -4592,7 +4756,7 @@ type ReplayDeadLettersRequest struct {
 
 func (x *ReplayDeadLettersRequest) Reset() {
 	*x = ReplayDeadLettersRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[61]
+	mi := &file_amends_api_v1_api_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4604,7 +4768,7 @@ func (x *ReplayDeadLettersRequest) String() string {
 func (*ReplayDeadLettersRequest) ProtoMessage() {}
 
 func (x *ReplayDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[61]
+	mi := &file_amends_api_v1_api_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4617,7 +4781,7 @@ func (x *ReplayDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplayDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*ReplayDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{61}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *ReplayDeadLettersRequest) GetSequences() []uint64 {
@@ -4647,7 +4811,7 @@ type ReplayDeadLettersResponse struct {
 
 func (x *ReplayDeadLettersResponse) Reset() {
 	*x = ReplayDeadLettersResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[62]
+	mi := &file_amends_api_v1_api_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4659,7 +4823,7 @@ func (x *ReplayDeadLettersResponse) String() string {
 func (*ReplayDeadLettersResponse) ProtoMessage() {}
 
 func (x *ReplayDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[62]
+	mi := &file_amends_api_v1_api_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4672,7 +4836,7 @@ func (x *ReplayDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplayDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*ReplayDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{62}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *ReplayDeadLettersResponse) GetReplayed() []uint64 {
@@ -4702,7 +4866,7 @@ type FailedDeadLetter struct {
 
 func (x *FailedDeadLetter) Reset() {
 	*x = FailedDeadLetter{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[63]
+	mi := &file_amends_api_v1_api_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4714,7 +4878,7 @@ func (x *FailedDeadLetter) String() string {
 func (*FailedDeadLetter) ProtoMessage() {}
 
 func (x *FailedDeadLetter) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[63]
+	mi := &file_amends_api_v1_api_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4727,7 +4891,7 @@ func (x *FailedDeadLetter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FailedDeadLetter.ProtoReflect.Descriptor instead.
 func (*FailedDeadLetter) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{63}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *FailedDeadLetter) GetSequence() uint64 {
@@ -4757,7 +4921,7 @@ type DiscardDeadLettersRequest struct {
 
 func (x *DiscardDeadLettersRequest) Reset() {
 	*x = DiscardDeadLettersRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[64]
+	mi := &file_amends_api_v1_api_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4769,7 +4933,7 @@ func (x *DiscardDeadLettersRequest) String() string {
 func (*DiscardDeadLettersRequest) ProtoMessage() {}
 
 func (x *DiscardDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[64]
+	mi := &file_amends_api_v1_api_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4782,7 +4946,7 @@ func (x *DiscardDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiscardDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*DiscardDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{64}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *DiscardDeadLettersRequest) GetSequences() []uint64 {
@@ -4812,7 +4976,7 @@ type DiscardDeadLettersResponse struct {
 
 func (x *DiscardDeadLettersResponse) Reset() {
 	*x = DiscardDeadLettersResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[65]
+	mi := &file_amends_api_v1_api_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4824,7 +4988,7 @@ func (x *DiscardDeadLettersResponse) String() string {
 func (*DiscardDeadLettersResponse) ProtoMessage() {}
 
 func (x *DiscardDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[65]
+	mi := &file_amends_api_v1_api_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4837,7 +5001,7 @@ func (x *DiscardDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiscardDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*DiscardDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{65}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *DiscardDeadLettersResponse) GetDiscarded() []uint64 {
@@ -4869,7 +5033,7 @@ type RemoveDamagedRequest struct {
 
 func (x *RemoveDamagedRequest) Reset() {
 	*x = RemoveDamagedRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[66]
+	mi := &file_amends_api_v1_api_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4881,7 +5045,7 @@ func (x *RemoveDamagedRequest) String() string {
 func (*RemoveDamagedRequest) ProtoMessage() {}
 
 func (x *RemoveDamagedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[66]
+	mi := &file_amends_api_v1_api_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4894,7 +5058,7 @@ func (x *RemoveDamagedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveDamagedRequest.ProtoReflect.Descriptor instead.
 func (*RemoveDamagedRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{66}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *RemoveDamagedRequest) GetId() string {
@@ -4929,7 +5093,7 @@ type RemoveDamagedResponse struct {
 
 func (x *RemoveDamagedResponse) Reset() {
 	*x = RemoveDamagedResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[67]
+	mi := &file_amends_api_v1_api_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4941,7 +5105,7 @@ func (x *RemoveDamagedResponse) String() string {
 func (*RemoveDamagedResponse) ProtoMessage() {}
 
 func (x *RemoveDamagedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[67]
+	mi := &file_amends_api_v1_api_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4954,7 +5118,7 @@ func (x *RemoveDamagedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveDamagedResponse.ProtoReflect.Descriptor instead.
 func (*RemoveDamagedResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{67}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *RemoveDamagedResponse) GetSaga() *Saga {
@@ -4989,7 +5153,7 @@ type PurgeDeadLettersRequest struct {
 
 func (x *PurgeDeadLettersRequest) Reset() {
 	*x = PurgeDeadLettersRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[68]
+	mi := &file_amends_api_v1_api_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5001,7 +5165,7 @@ func (x *PurgeDeadLettersRequest) String() string {
 func (*PurgeDeadLettersRequest) ProtoMessage() {}
 
 func (x *PurgeDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[68]
+	mi := &file_amends_api_v1_api_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5014,7 +5178,7 @@ func (x *PurgeDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PurgeDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*PurgeDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{68}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *PurgeDeadLettersRequest) GetStream() string {
@@ -5087,7 +5251,7 @@ type PurgeDeadLettersResponse struct {
 
 func (x *PurgeDeadLettersResponse) Reset() {
 	*x = PurgeDeadLettersResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[69]
+	mi := &file_amends_api_v1_api_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5099,7 +5263,7 @@ func (x *PurgeDeadLettersResponse) String() string {
 func (*PurgeDeadLettersResponse) ProtoMessage() {}
 
 func (x *PurgeDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[69]
+	mi := &file_amends_api_v1_api_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5112,7 +5276,7 @@ func (x *PurgeDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PurgeDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*PurgeDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{69}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *PurgeDeadLettersResponse) GetMatched() int64 {
@@ -5202,7 +5366,7 @@ const file_amends_api_v1_api_proto_rawDesc = "" +
 	"\x02by\x18\x02 \x01(\tR\x02by\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\"\x1c\n" +
 	"\x04Wave\x12\x14\n" +
-	"\x05steps\x18\x01 \x03(\tR\x05steps\"\xf6\x02\n" +
+	"\x05steps\x18\x01 \x03(\tR\x05steps\"\x94\x03\n" +
 	"\x04Step\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x16\n" +
@@ -5216,7 +5380,8 @@ const file_amends_api_v1_api_proto_rawDesc = "" +
 	"\x06result\x18\n" +
 	" \x01(\v2\x16.amends.api.v1.PayloadR\x06result\x12 \n" +
 	"\vparticipant\x18\v \x01(\tR\vparticipant\x12\x16\n" +
-	"\x06action\x18\f \x01(\tR\x06action\"\x92\x01\n" +
+	"\x06action\x18\f \x01(\tR\x06action\x12\x1c\n" +
+	"\tdirection\x18\r \x01(\tR\tdirection\"\x92\x01\n" +
 	"\aPayload\x12!\n" +
 	"\fcontent_type\x18\x01 \x01(\tR\vcontentType\x12\x1d\n" +
 	"\n" +
@@ -5395,7 +5560,7 @@ const file_amends_api_v1_api_proto_rawDesc = "" +
 	"\aactions\x18\t \x03(\tR\aactions\x12\x18\n" +
 	"\aunknown\x18\n" +
 	" \x01(\bR\aunknown\"\x14\n" +
-	"\x12GetOverviewRequest\"\xbe\b\n" +
+	"\x12GetOverviewRequest\"\xfe\b\n" +
 	"\x13GetOverviewResponse\x12*\n" +
 	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x120\n" +
@@ -5423,7 +5588,22 @@ const file_amends_api_v1_api_proto_rawDesc = "" +
 	"\rblocked_sagas\x18\x17 \x03(\v2\x1a.amends.api.v1.BlockedSagaR\fblockedSagas\x12,\n" +
 	"\x12refused_per_second\x18\x18 \x01(\x01R\x10refusedPerSecond\x12;\n" +
 	"\vstandstills\x18\x19 \x03(\v2\x19.amends.api.v1.StandstillR\vstandstills\x120\n" +
-	"\x14dead_letters_dropped\x18\x1a \x01(\x03R\x12deadLettersDropped\"\xaa\x01\n" +
+	"\x14dead_letters_dropped\x18\x1a \x01(\x03R\x12deadLettersDropped\x12*\n" +
+	"\x05owner\x18\x1b \x01(\v2\x14.amends.api.v1.OwnerR\x05owner\x12\x12\n" +
+	"\x04nats\x18\x1c \x01(\tR\x04nats\"\xc2\x02\n" +
+	"\x05Owner\x12\x16\n" +
+	"\x06prefix\x18\x01 \x01(\tR\x06prefix\x12\x14\n" +
+	"\x05store\x18\x02 \x01(\tR\x05store\x12\x14\n" +
+	"\x05claim\x18\x03 \x01(\x04R\x05claim\x12\x12\n" +
+	"\x04host\x18\x04 \x01(\tR\x04host\x12\x18\n" +
+	"\aaddress\x18\x05 \x01(\tR\aaddress\x120\n" +
+	"\x05since\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x12\n" +
+	"\x04ours\x18\a \x01(\bR\x04ours\x12\x12\n" +
+	"\x04sure\x18\b \x01(\bR\x04sure\x127\n" +
+	"\tlast_sure\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\blastSure\x12\x18\n" +
+	"\awaiting\x18\n" +
+	" \x01(\tR\awaiting\x12\x1a\n" +
+	"\breplaced\x18\v \x01(\bR\breplaced\"\xaa\x01\n" +
 	"\n" +
 	"Standstill\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x16\n" +
@@ -5550,7 +5730,7 @@ func file_amends_api_v1_api_proto_rawDescGZIP() []byte {
 	return file_amends_api_v1_api_proto_rawDescData
 }
 
-var file_amends_api_v1_api_proto_msgTypes = make([]protoimpl.MessageInfo, 70)
+var file_amends_api_v1_api_proto_msgTypes = make([]protoimpl.MessageInfo, 71)
 var file_amends_api_v1_api_proto_goTypes = []any{
 	(*Refusal)(nil),                    // 0: amends.api.v1.Refusal
 	(*Violation)(nil),                  // 1: amends.api.v1.Violation
@@ -5602,61 +5782,62 @@ var file_amends_api_v1_api_proto_goTypes = []any{
 	(*Participant)(nil),                // 47: amends.api.v1.Participant
 	(*GetOverviewRequest)(nil),         // 48: amends.api.v1.GetOverviewRequest
 	(*GetOverviewResponse)(nil),        // 49: amends.api.v1.GetOverviewResponse
-	(*Standstill)(nil),                 // 50: amends.api.v1.Standstill
-	(*BlockedSaga)(nil),                // 51: amends.api.v1.BlockedSaga
-	(*DefinitionLatency)(nil),          // 52: amends.api.v1.DefinitionLatency
-	(*Second)(nil),                     // 53: amends.api.v1.Second
-	(*FindOrphansRequest)(nil),         // 54: amends.api.v1.FindOrphansRequest
-	(*FindOrphansResponse)(nil),        // 55: amends.api.v1.FindOrphansResponse
-	(*Orphan)(nil),                     // 56: amends.api.v1.Orphan
-	(*ListDeadLettersRequest)(nil),     // 57: amends.api.v1.ListDeadLettersRequest
-	(*ListDeadLettersResponse)(nil),    // 58: amends.api.v1.ListDeadLettersResponse
-	(*DeadLetter)(nil),                 // 59: amends.api.v1.DeadLetter
-	(*Header)(nil),                     // 60: amends.api.v1.Header
-	(*ReplayDeadLettersRequest)(nil),   // 61: amends.api.v1.ReplayDeadLettersRequest
-	(*ReplayDeadLettersResponse)(nil),  // 62: amends.api.v1.ReplayDeadLettersResponse
-	(*FailedDeadLetter)(nil),           // 63: amends.api.v1.FailedDeadLetter
-	(*DiscardDeadLettersRequest)(nil),  // 64: amends.api.v1.DiscardDeadLettersRequest
-	(*DiscardDeadLettersResponse)(nil), // 65: amends.api.v1.DiscardDeadLettersResponse
-	(*RemoveDamagedRequest)(nil),       // 66: amends.api.v1.RemoveDamagedRequest
-	(*RemoveDamagedResponse)(nil),      // 67: amends.api.v1.RemoveDamagedResponse
-	(*PurgeDeadLettersRequest)(nil),    // 68: amends.api.v1.PurgeDeadLettersRequest
-	(*PurgeDeadLettersResponse)(nil),   // 69: amends.api.v1.PurgeDeadLettersResponse
-	(*durationpb.Duration)(nil),        // 70: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),      // 71: google.protobuf.Timestamp
+	(*Owner)(nil),                      // 50: amends.api.v1.Owner
+	(*Standstill)(nil),                 // 51: amends.api.v1.Standstill
+	(*BlockedSaga)(nil),                // 52: amends.api.v1.BlockedSaga
+	(*DefinitionLatency)(nil),          // 53: amends.api.v1.DefinitionLatency
+	(*Second)(nil),                     // 54: amends.api.v1.Second
+	(*FindOrphansRequest)(nil),         // 55: amends.api.v1.FindOrphansRequest
+	(*FindOrphansResponse)(nil),        // 56: amends.api.v1.FindOrphansResponse
+	(*Orphan)(nil),                     // 57: amends.api.v1.Orphan
+	(*ListDeadLettersRequest)(nil),     // 58: amends.api.v1.ListDeadLettersRequest
+	(*ListDeadLettersResponse)(nil),    // 59: amends.api.v1.ListDeadLettersResponse
+	(*DeadLetter)(nil),                 // 60: amends.api.v1.DeadLetter
+	(*Header)(nil),                     // 61: amends.api.v1.Header
+	(*ReplayDeadLettersRequest)(nil),   // 62: amends.api.v1.ReplayDeadLettersRequest
+	(*ReplayDeadLettersResponse)(nil),  // 63: amends.api.v1.ReplayDeadLettersResponse
+	(*FailedDeadLetter)(nil),           // 64: amends.api.v1.FailedDeadLetter
+	(*DiscardDeadLettersRequest)(nil),  // 65: amends.api.v1.DiscardDeadLettersRequest
+	(*DiscardDeadLettersResponse)(nil), // 66: amends.api.v1.DiscardDeadLettersResponse
+	(*RemoveDamagedRequest)(nil),       // 67: amends.api.v1.RemoveDamagedRequest
+	(*RemoveDamagedResponse)(nil),      // 68: amends.api.v1.RemoveDamagedResponse
+	(*PurgeDeadLettersRequest)(nil),    // 69: amends.api.v1.PurgeDeadLettersRequest
+	(*PurgeDeadLettersResponse)(nil),   // 70: amends.api.v1.PurgeDeadLettersResponse
+	(*durationpb.Duration)(nil),        // 71: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),      // 72: google.protobuf.Timestamp
 }
 var file_amends_api_v1_api_proto_depIdxs = []int32{
 	2,   // 0: amends.api.v1.Refusal.legal:type_name -> amends.api.v1.LegalVerb
-	70,  // 1: amends.api.v1.Refusal.retry_after:type_name -> google.protobuf.Duration
+	71,  // 1: amends.api.v1.Refusal.retry_after:type_name -> google.protobuf.Duration
 	1,   // 2: amends.api.v1.Refusal.violations:type_name -> amends.api.v1.Violation
 	3,   // 3: amends.api.v1.Filter.definition:type_name -> amends.api.v1.DefinitionRef
-	71,  // 4: amends.api.v1.Filter.started_after:type_name -> google.protobuf.Timestamp
-	71,  // 5: amends.api.v1.Filter.started_before:type_name -> google.protobuf.Timestamp
-	71,  // 6: amends.api.v1.Filter.updated_before:type_name -> google.protobuf.Timestamp
+	72,  // 4: amends.api.v1.Filter.started_after:type_name -> google.protobuf.Timestamp
+	72,  // 5: amends.api.v1.Filter.started_before:type_name -> google.protobuf.Timestamp
+	72,  // 6: amends.api.v1.Filter.updated_before:type_name -> google.protobuf.Timestamp
 	3,   // 7: amends.api.v1.Saga.definition:type_name -> amends.api.v1.DefinitionRef
 	7,   // 8: amends.api.v1.Saga.paused:type_name -> amends.api.v1.Pause
-	71,  // 9: amends.api.v1.Saga.started:type_name -> google.protobuf.Timestamp
-	71,  // 10: amends.api.v1.Saga.updated:type_name -> google.protobuf.Timestamp
-	71,  // 11: amends.api.v1.Saga.ended:type_name -> google.protobuf.Timestamp
-	71,  // 12: amends.api.v1.Saga.deadline:type_name -> google.protobuf.Timestamp
+	72,  // 9: amends.api.v1.Saga.started:type_name -> google.protobuf.Timestamp
+	72,  // 10: amends.api.v1.Saga.updated:type_name -> google.protobuf.Timestamp
+	72,  // 11: amends.api.v1.Saga.ended:type_name -> google.protobuf.Timestamp
+	72,  // 12: amends.api.v1.Saga.deadline:type_name -> google.protobuf.Timestamp
 	2,   // 13: amends.api.v1.Saga.legal:type_name -> amends.api.v1.LegalVerb
 	8,   // 14: amends.api.v1.Saga.undo:type_name -> amends.api.v1.Wave
 	9,   // 15: amends.api.v1.Saga.steps:type_name -> amends.api.v1.Step
 	10,  // 16: amends.api.v1.Saga.input:type_name -> amends.api.v1.Payload
 	6,   // 17: amends.api.v1.Saga.removal:type_name -> amends.api.v1.Removal
-	71,  // 18: amends.api.v1.Removal.at:type_name -> google.protobuf.Timestamp
-	71,  // 19: amends.api.v1.Pause.since:type_name -> google.protobuf.Timestamp
-	71,  // 20: amends.api.v1.Step.due:type_name -> google.protobuf.Timestamp
-	71,  // 21: amends.api.v1.Step.parked:type_name -> google.protobuf.Timestamp
+	72,  // 18: amends.api.v1.Removal.at:type_name -> google.protobuf.Timestamp
+	72,  // 19: amends.api.v1.Pause.since:type_name -> google.protobuf.Timestamp
+	72,  // 20: amends.api.v1.Step.due:type_name -> google.protobuf.Timestamp
+	72,  // 21: amends.api.v1.Step.parked:type_name -> google.protobuf.Timestamp
 	10,  // 22: amends.api.v1.Step.result:type_name -> amends.api.v1.Payload
-	71,  // 23: amends.api.v1.Event.at:type_name -> google.protobuf.Timestamp
+	72,  // 23: amends.api.v1.Event.at:type_name -> google.protobuf.Timestamp
 	10,  // 24: amends.api.v1.Event.payload:type_name -> amends.api.v1.Payload
 	5,   // 25: amends.api.v1.Event.saga:type_name -> amends.api.v1.Saga
 	3,   // 26: amends.api.v1.StartRequest.definition:type_name -> amends.api.v1.DefinitionRef
-	70,  // 27: amends.api.v1.StartRequest.at_most:type_name -> google.protobuf.Duration
+	71,  // 27: amends.api.v1.StartRequest.at_most:type_name -> google.protobuf.Duration
 	5,   // 28: amends.api.v1.StartResponse.saga:type_name -> amends.api.v1.Saga
 	5,   // 29: amends.api.v1.GetResponse.saga:type_name -> amends.api.v1.Saga
-	70,  // 30: amends.api.v1.WaitRequest.at_most:type_name -> google.protobuf.Duration
+	71,  // 30: amends.api.v1.WaitRequest.at_most:type_name -> google.protobuf.Duration
 	5,   // 31: amends.api.v1.WaitResponse.saga:type_name -> amends.api.v1.Saga
 	11,  // 32: amends.api.v1.HistoryResponse.events:type_name -> amends.api.v1.Event
 	4,   // 33: amends.api.v1.ListRequest.filter:type_name -> amends.api.v1.Filter
@@ -5685,77 +5866,80 @@ var file_amends_api_v1_api_proto_depIdxs = []int32{
 	3,   // 56: amends.api.v1.CompareDefinitionsRequest.to:type_name -> amends.api.v1.DefinitionRef
 	44,  // 57: amends.api.v1.CompareDefinitionsResponse.differences:type_name -> amends.api.v1.Difference
 	47,  // 58: amends.api.v1.ListParticipantsResponse.participants:type_name -> amends.api.v1.Participant
-	71,  // 59: amends.api.v1.Participant.last_answer:type_name -> google.protobuf.Timestamp
+	72,  // 59: amends.api.v1.Participant.last_answer:type_name -> google.protobuf.Timestamp
 	37,  // 60: amends.api.v1.Participant.latency:type_name -> amends.api.v1.Latency
-	71,  // 61: amends.api.v1.GetOverviewResponse.at:type_name -> google.protobuf.Timestamp
-	71,  // 62: amends.api.v1.GetOverviewResponse.since:type_name -> google.protobuf.Timestamp
+	72,  // 61: amends.api.v1.GetOverviewResponse.at:type_name -> google.protobuf.Timestamp
+	72,  // 62: amends.api.v1.GetOverviewResponse.since:type_name -> google.protobuf.Timestamp
 	24,  // 63: amends.api.v1.GetOverviewResponse.counts:type_name -> amends.api.v1.Count
-	52,  // 64: amends.api.v1.GetOverviewResponse.durations:type_name -> amends.api.v1.DefinitionLatency
-	53,  // 65: amends.api.v1.GetOverviewResponse.series:type_name -> amends.api.v1.Second
+	53,  // 64: amends.api.v1.GetOverviewResponse.durations:type_name -> amends.api.v1.DefinitionLatency
+	54,  // 65: amends.api.v1.GetOverviewResponse.series:type_name -> amends.api.v1.Second
 	37,  // 66: amends.api.v1.GetOverviewResponse.commit:type_name -> amends.api.v1.Latency
-	51,  // 67: amends.api.v1.GetOverviewResponse.blocked_sagas:type_name -> amends.api.v1.BlockedSaga
-	50,  // 68: amends.api.v1.GetOverviewResponse.standstills:type_name -> amends.api.v1.Standstill
-	71,  // 69: amends.api.v1.Standstill.since:type_name -> google.protobuf.Timestamp
-	71,  // 70: amends.api.v1.BlockedSaga.since:type_name -> google.protobuf.Timestamp
-	37,  // 71: amends.api.v1.DefinitionLatency.duration:type_name -> amends.api.v1.Latency
-	71,  // 72: amends.api.v1.Second.at:type_name -> google.protobuf.Timestamp
-	56,  // 73: amends.api.v1.FindOrphansResponse.orphans:type_name -> amends.api.v1.Orphan
-	71,  // 74: amends.api.v1.Orphan.started:type_name -> google.protobuf.Timestamp
-	59,  // 75: amends.api.v1.ListDeadLettersResponse.dead_letters:type_name -> amends.api.v1.DeadLetter
-	71,  // 76: amends.api.v1.DeadLetter.since:type_name -> google.protobuf.Timestamp
-	60,  // 77: amends.api.v1.DeadLetter.headers:type_name -> amends.api.v1.Header
-	10,  // 78: amends.api.v1.DeadLetter.data:type_name -> amends.api.v1.Payload
-	63,  // 79: amends.api.v1.ReplayDeadLettersResponse.failed:type_name -> amends.api.v1.FailedDeadLetter
-	63,  // 80: amends.api.v1.DiscardDeadLettersResponse.failed:type_name -> amends.api.v1.FailedDeadLetter
-	5,   // 81: amends.api.v1.RemoveDamagedResponse.saga:type_name -> amends.api.v1.Saga
-	70,  // 82: amends.api.v1.PurgeDeadLettersRequest.older_than:type_name -> google.protobuf.Duration
-	12,  // 83: amends.api.v1.CoordinatorService.Start:input_type -> amends.api.v1.StartRequest
-	14,  // 84: amends.api.v1.CoordinatorService.Get:input_type -> amends.api.v1.GetRequest
-	16,  // 85: amends.api.v1.CoordinatorService.Wait:input_type -> amends.api.v1.WaitRequest
-	18,  // 86: amends.api.v1.CoordinatorService.History:input_type -> amends.api.v1.HistoryRequest
-	20,  // 87: amends.api.v1.CoordinatorService.List:input_type -> amends.api.v1.ListRequest
-	22,  // 88: amends.api.v1.CoordinatorService.Count:input_type -> amends.api.v1.CountRequest
-	25,  // 89: amends.api.v1.CoordinatorService.Watch:input_type -> amends.api.v1.WatchRequest
-	28,  // 90: amends.api.v1.CoordinatorService.Operate:input_type -> amends.api.v1.OperateRequest
-	30,  // 91: amends.api.v1.CoordinatorService.OperateAll:input_type -> amends.api.v1.OperateAllRequest
-	66,  // 92: amends.api.v1.CoordinatorService.RemoveDamaged:input_type -> amends.api.v1.RemoveDamagedRequest
-	33,  // 93: amends.api.v1.CoordinatorService.RegisterDefinition:input_type -> amends.api.v1.RegisterDefinitionRequest
-	38,  // 94: amends.api.v1.CoordinatorService.ListDefinitions:input_type -> amends.api.v1.ListDefinitionsRequest
-	40,  // 95: amends.api.v1.CoordinatorService.GetDefinition:input_type -> amends.api.v1.GetDefinitionRequest
-	42,  // 96: amends.api.v1.CoordinatorService.CompareDefinitions:input_type -> amends.api.v1.CompareDefinitionsRequest
-	45,  // 97: amends.api.v1.CoordinatorService.ListParticipants:input_type -> amends.api.v1.ListParticipantsRequest
-	48,  // 98: amends.api.v1.CoordinatorService.GetOverview:input_type -> amends.api.v1.GetOverviewRequest
-	54,  // 99: amends.api.v1.CoordinatorService.FindOrphans:input_type -> amends.api.v1.FindOrphansRequest
-	57,  // 100: amends.api.v1.CoordinatorService.ListDeadLetters:input_type -> amends.api.v1.ListDeadLettersRequest
-	61,  // 101: amends.api.v1.CoordinatorService.ReplayDeadLetters:input_type -> amends.api.v1.ReplayDeadLettersRequest
-	64,  // 102: amends.api.v1.CoordinatorService.DiscardDeadLetters:input_type -> amends.api.v1.DiscardDeadLettersRequest
-	68,  // 103: amends.api.v1.CoordinatorService.PurgeDeadLetters:input_type -> amends.api.v1.PurgeDeadLettersRequest
-	13,  // 104: amends.api.v1.CoordinatorService.Start:output_type -> amends.api.v1.StartResponse
-	15,  // 105: amends.api.v1.CoordinatorService.Get:output_type -> amends.api.v1.GetResponse
-	17,  // 106: amends.api.v1.CoordinatorService.Wait:output_type -> amends.api.v1.WaitResponse
-	19,  // 107: amends.api.v1.CoordinatorService.History:output_type -> amends.api.v1.HistoryResponse
-	21,  // 108: amends.api.v1.CoordinatorService.List:output_type -> amends.api.v1.ListResponse
-	23,  // 109: amends.api.v1.CoordinatorService.Count:output_type -> amends.api.v1.CountResponse
-	26,  // 110: amends.api.v1.CoordinatorService.Watch:output_type -> amends.api.v1.WatchResponse
-	29,  // 111: amends.api.v1.CoordinatorService.Operate:output_type -> amends.api.v1.OperateResponse
-	31,  // 112: amends.api.v1.CoordinatorService.OperateAll:output_type -> amends.api.v1.OperateAllResponse
-	67,  // 113: amends.api.v1.CoordinatorService.RemoveDamaged:output_type -> amends.api.v1.RemoveDamagedResponse
-	34,  // 114: amends.api.v1.CoordinatorService.RegisterDefinition:output_type -> amends.api.v1.RegisterDefinitionResponse
-	39,  // 115: amends.api.v1.CoordinatorService.ListDefinitions:output_type -> amends.api.v1.ListDefinitionsResponse
-	41,  // 116: amends.api.v1.CoordinatorService.GetDefinition:output_type -> amends.api.v1.GetDefinitionResponse
-	43,  // 117: amends.api.v1.CoordinatorService.CompareDefinitions:output_type -> amends.api.v1.CompareDefinitionsResponse
-	46,  // 118: amends.api.v1.CoordinatorService.ListParticipants:output_type -> amends.api.v1.ListParticipantsResponse
-	49,  // 119: amends.api.v1.CoordinatorService.GetOverview:output_type -> amends.api.v1.GetOverviewResponse
-	55,  // 120: amends.api.v1.CoordinatorService.FindOrphans:output_type -> amends.api.v1.FindOrphansResponse
-	58,  // 121: amends.api.v1.CoordinatorService.ListDeadLetters:output_type -> amends.api.v1.ListDeadLettersResponse
-	62,  // 122: amends.api.v1.CoordinatorService.ReplayDeadLetters:output_type -> amends.api.v1.ReplayDeadLettersResponse
-	65,  // 123: amends.api.v1.CoordinatorService.DiscardDeadLetters:output_type -> amends.api.v1.DiscardDeadLettersResponse
-	69,  // 124: amends.api.v1.CoordinatorService.PurgeDeadLetters:output_type -> amends.api.v1.PurgeDeadLettersResponse
-	104, // [104:125] is the sub-list for method output_type
-	83,  // [83:104] is the sub-list for method input_type
-	83,  // [83:83] is the sub-list for extension type_name
-	83,  // [83:83] is the sub-list for extension extendee
-	0,   // [0:83] is the sub-list for field type_name
+	52,  // 67: amends.api.v1.GetOverviewResponse.blocked_sagas:type_name -> amends.api.v1.BlockedSaga
+	51,  // 68: amends.api.v1.GetOverviewResponse.standstills:type_name -> amends.api.v1.Standstill
+	50,  // 69: amends.api.v1.GetOverviewResponse.owner:type_name -> amends.api.v1.Owner
+	72,  // 70: amends.api.v1.Owner.since:type_name -> google.protobuf.Timestamp
+	72,  // 71: amends.api.v1.Owner.last_sure:type_name -> google.protobuf.Timestamp
+	72,  // 72: amends.api.v1.Standstill.since:type_name -> google.protobuf.Timestamp
+	72,  // 73: amends.api.v1.BlockedSaga.since:type_name -> google.protobuf.Timestamp
+	37,  // 74: amends.api.v1.DefinitionLatency.duration:type_name -> amends.api.v1.Latency
+	72,  // 75: amends.api.v1.Second.at:type_name -> google.protobuf.Timestamp
+	57,  // 76: amends.api.v1.FindOrphansResponse.orphans:type_name -> amends.api.v1.Orphan
+	72,  // 77: amends.api.v1.Orphan.started:type_name -> google.protobuf.Timestamp
+	60,  // 78: amends.api.v1.ListDeadLettersResponse.dead_letters:type_name -> amends.api.v1.DeadLetter
+	72,  // 79: amends.api.v1.DeadLetter.since:type_name -> google.protobuf.Timestamp
+	61,  // 80: amends.api.v1.DeadLetter.headers:type_name -> amends.api.v1.Header
+	10,  // 81: amends.api.v1.DeadLetter.data:type_name -> amends.api.v1.Payload
+	64,  // 82: amends.api.v1.ReplayDeadLettersResponse.failed:type_name -> amends.api.v1.FailedDeadLetter
+	64,  // 83: amends.api.v1.DiscardDeadLettersResponse.failed:type_name -> amends.api.v1.FailedDeadLetter
+	5,   // 84: amends.api.v1.RemoveDamagedResponse.saga:type_name -> amends.api.v1.Saga
+	71,  // 85: amends.api.v1.PurgeDeadLettersRequest.older_than:type_name -> google.protobuf.Duration
+	12,  // 86: amends.api.v1.CoordinatorService.Start:input_type -> amends.api.v1.StartRequest
+	14,  // 87: amends.api.v1.CoordinatorService.Get:input_type -> amends.api.v1.GetRequest
+	16,  // 88: amends.api.v1.CoordinatorService.Wait:input_type -> amends.api.v1.WaitRequest
+	18,  // 89: amends.api.v1.CoordinatorService.History:input_type -> amends.api.v1.HistoryRequest
+	20,  // 90: amends.api.v1.CoordinatorService.List:input_type -> amends.api.v1.ListRequest
+	22,  // 91: amends.api.v1.CoordinatorService.Count:input_type -> amends.api.v1.CountRequest
+	25,  // 92: amends.api.v1.CoordinatorService.Watch:input_type -> amends.api.v1.WatchRequest
+	28,  // 93: amends.api.v1.CoordinatorService.Operate:input_type -> amends.api.v1.OperateRequest
+	30,  // 94: amends.api.v1.CoordinatorService.OperateAll:input_type -> amends.api.v1.OperateAllRequest
+	67,  // 95: amends.api.v1.CoordinatorService.RemoveDamaged:input_type -> amends.api.v1.RemoveDamagedRequest
+	33,  // 96: amends.api.v1.CoordinatorService.RegisterDefinition:input_type -> amends.api.v1.RegisterDefinitionRequest
+	38,  // 97: amends.api.v1.CoordinatorService.ListDefinitions:input_type -> amends.api.v1.ListDefinitionsRequest
+	40,  // 98: amends.api.v1.CoordinatorService.GetDefinition:input_type -> amends.api.v1.GetDefinitionRequest
+	42,  // 99: amends.api.v1.CoordinatorService.CompareDefinitions:input_type -> amends.api.v1.CompareDefinitionsRequest
+	45,  // 100: amends.api.v1.CoordinatorService.ListParticipants:input_type -> amends.api.v1.ListParticipantsRequest
+	48,  // 101: amends.api.v1.CoordinatorService.GetOverview:input_type -> amends.api.v1.GetOverviewRequest
+	55,  // 102: amends.api.v1.CoordinatorService.FindOrphans:input_type -> amends.api.v1.FindOrphansRequest
+	58,  // 103: amends.api.v1.CoordinatorService.ListDeadLetters:input_type -> amends.api.v1.ListDeadLettersRequest
+	62,  // 104: amends.api.v1.CoordinatorService.ReplayDeadLetters:input_type -> amends.api.v1.ReplayDeadLettersRequest
+	65,  // 105: amends.api.v1.CoordinatorService.DiscardDeadLetters:input_type -> amends.api.v1.DiscardDeadLettersRequest
+	69,  // 106: amends.api.v1.CoordinatorService.PurgeDeadLetters:input_type -> amends.api.v1.PurgeDeadLettersRequest
+	13,  // 107: amends.api.v1.CoordinatorService.Start:output_type -> amends.api.v1.StartResponse
+	15,  // 108: amends.api.v1.CoordinatorService.Get:output_type -> amends.api.v1.GetResponse
+	17,  // 109: amends.api.v1.CoordinatorService.Wait:output_type -> amends.api.v1.WaitResponse
+	19,  // 110: amends.api.v1.CoordinatorService.History:output_type -> amends.api.v1.HistoryResponse
+	21,  // 111: amends.api.v1.CoordinatorService.List:output_type -> amends.api.v1.ListResponse
+	23,  // 112: amends.api.v1.CoordinatorService.Count:output_type -> amends.api.v1.CountResponse
+	26,  // 113: amends.api.v1.CoordinatorService.Watch:output_type -> amends.api.v1.WatchResponse
+	29,  // 114: amends.api.v1.CoordinatorService.Operate:output_type -> amends.api.v1.OperateResponse
+	31,  // 115: amends.api.v1.CoordinatorService.OperateAll:output_type -> amends.api.v1.OperateAllResponse
+	68,  // 116: amends.api.v1.CoordinatorService.RemoveDamaged:output_type -> amends.api.v1.RemoveDamagedResponse
+	34,  // 117: amends.api.v1.CoordinatorService.RegisterDefinition:output_type -> amends.api.v1.RegisterDefinitionResponse
+	39,  // 118: amends.api.v1.CoordinatorService.ListDefinitions:output_type -> amends.api.v1.ListDefinitionsResponse
+	41,  // 119: amends.api.v1.CoordinatorService.GetDefinition:output_type -> amends.api.v1.GetDefinitionResponse
+	43,  // 120: amends.api.v1.CoordinatorService.CompareDefinitions:output_type -> amends.api.v1.CompareDefinitionsResponse
+	46,  // 121: amends.api.v1.CoordinatorService.ListParticipants:output_type -> amends.api.v1.ListParticipantsResponse
+	49,  // 122: amends.api.v1.CoordinatorService.GetOverview:output_type -> amends.api.v1.GetOverviewResponse
+	56,  // 123: amends.api.v1.CoordinatorService.FindOrphans:output_type -> amends.api.v1.FindOrphansResponse
+	59,  // 124: amends.api.v1.CoordinatorService.ListDeadLetters:output_type -> amends.api.v1.ListDeadLettersResponse
+	63,  // 125: amends.api.v1.CoordinatorService.ReplayDeadLetters:output_type -> amends.api.v1.ReplayDeadLettersResponse
+	66,  // 126: amends.api.v1.CoordinatorService.DiscardDeadLetters:output_type -> amends.api.v1.DiscardDeadLettersResponse
+	70,  // 127: amends.api.v1.CoordinatorService.PurgeDeadLetters:output_type -> amends.api.v1.PurgeDeadLettersResponse
+	107, // [107:128] is the sub-list for method output_type
+	86,  // [86:107] is the sub-list for method input_type
+	86,  // [86:86] is the sub-list for extension type_name
+	86,  // [86:86] is the sub-list for extension extendee
+	0,   // [0:86] is the sub-list for field type_name
 }
 
 func init() { file_amends_api_v1_api_proto_init() }
@@ -5769,7 +5953,7 @@ func file_amends_api_v1_api_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_amends_api_v1_api_proto_rawDesc), len(file_amends_api_v1_api_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   70,
+			NumMessages:   71,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
