@@ -99,12 +99,12 @@ func orphanOf(def *saga.Definition, in *saga.Instance, key contract.Key) *transp
 		if def.Step(i).Name != key.Step {
 			continue
 		}
-		o.Status = string(in.Steps[i].Status)
+		o.Status = stepWord(&in.Steps[i])
 		switch status := in.Steps[i].Status; {
 		case key.Direction == contract.Do && (status == saga.Pending || status == saga.Refused):
-			o.Kind, o.Found = transport.OrphanNotDone, fmt.Sprintf("the saga is %s, and the step is %s", in.Phase, status)
+			o.Kind, o.Found = transport.OrphanNotDone, fmt.Sprintf("the saga is %s, and the step is %s", in.Phase, o.Status)
 		case key.Direction == contract.Back && status == saga.Done && in.Cause == nil:
-			o.Kind, o.Found = transport.OrphanNotUndone, fmt.Sprintf("the saga is %s, and the step is %s and not going to be undone", in.Phase, status)
+			o.Kind, o.Found = transport.OrphanNotUndone, fmt.Sprintf("the saga is %s, and the step is %s and not going to be undone", in.Phase, o.Status)
 		default:
 			return nil
 		}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 
 	"github.com/amends-dev/amends/compensation"
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/transport"
@@ -56,13 +57,22 @@ func paused(p *saga.Pause) *transport.Pause {
 	return &transport.Pause{Since: p.At, By: p.By, Reason: p.Reason}
 }
 
+// stepWord is the status of a step for those outside: nothing is done about one that is
+// parked, whichever way it was going.
+func stepWord(s *saga.StepState) string {
+	if !s.Parked.IsZero() {
+		return "parked"
+	}
+	return string(s.Status)
+}
+
 func stepStatus(step *saga.Step, state *saga.StepState) transport.StepStatus {
-	action := &step.Do
+	action, direction := &step.Do, contract.Do
 	if step.Undo != nil && (state.Status == saga.Undoing || state.Status == saga.Undone) {
-		action = step.Undo
+		action, direction = step.Undo, contract.Back
 	}
 	return transport.StepStatus{
-		Name: step.Name, Kind: string(step.Kind), Status: string(state.Status),
+		Name: step.Name, Kind: string(step.Kind), Status: stepWord(state), Direction: string(direction),
 		Participant: action.Participant, Action: action.Action,
 		Attempt: state.Attempt, Budget: state.Budget, Due: state.Due, Waiting: state.Waiting, Parked: state.Parked,
 		Reason: state.Reason, Result: result(state.Result), ResultSize: len(state.Result),

@@ -167,14 +167,15 @@ type RemoveDamagedRequest struct {
 type StepStatus struct {
 	Name        contract.StepName `json:"name"`
 	Kind        string            `json:"kind"`
-	Status      string            `json:"status"`
+	Status      string            `json:"status"`                // pending, doing, done, rejected, unknown, undoing, undone, skipped or parked
+	Direction   string            `json:"direction"`             // the present one: do or undo
 	Participant string            `json:"participant,omitempty"` // whom it asks in the present direction
 	Action      string            `json:"action,omitempty"`      // for what
 	Attempt     int               `json:"attempt,omitempty"`
 	Budget      int               `json:"budget,omitempty"`  // the attempt at which the present direction gives up
 	Due         time.Time         `json:"due,omitzero"`      // when the attempt times out or, while waiting, when the next one goes out
 	Waiting     bool              `json:"waiting,omitempty"` // between two attempts
-	Parked      time.Time         `json:"parked,omitzero"`
+	Parked      time.Time         `json:"parked,omitzero"`   // since when it waits for an operator
 	Reason      string            `json:"reason,omitempty"`
 	Result      json.RawMessage   `json:"result,omitempty"` // of its do; a note when it does not fit into the reply
 	ResultSize  int               `json:"result_size_bytes,omitempty"`

@@ -28,6 +28,7 @@ type Coordinator struct {
 	Fails  bool   // it answers errors
 	Source string // of definitions. Default: Text
 	Key    string // of orphans. Default: Text
+	Text   string // in every other string. Default: Text
 
 	mu       sync.Mutex
 	requests int
@@ -186,7 +187,7 @@ func (c *Coordinator) value(f protoreflect.FieldDescriptor) protoreflect.Value {
 	switch f.Kind() {
 	case protoreflect.StringKind:
 		own := map[protoreflect.FullName]string{"amends.api.v1.Definition.source": c.Source, "amends.api.v1.Orphan.key": c.Key}
-		return protoreflect.ValueOfString(cmp.Or(own[f.FullName()], Text))
+		return protoreflect.ValueOfString(cmp.Or(own[f.FullName()], c.Text, Text))
 	case protoreflect.BytesKind:
 		return protoreflect.ValueOfBytes([]byte(Bytes))
 	case protoreflect.BoolKind:

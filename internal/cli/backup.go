@@ -12,7 +12,6 @@ import (
 
 	"github.com/amends-dev/amends/internal/daemon"
 	"github.com/amends-dev/amends/internal/plural"
-	"github.com/amends-dev/amends/internal/terminal"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/store/boltstore"
 )
@@ -66,7 +65,7 @@ func (c *backupCmd) online(ctx context.Context, w io.Writer) (int64, error) {
 	defer func() { _ = response.Body.Close() }()
 	if response.StatusCode != http.StatusOK {
 		text, _ := io.ReadAll(io.LimitReader(response.Body, 4<<10))
-		return 0, fmt.Errorf("the coordinator answers %s: %s", response.Status, terminal.Cut(strings.TrimSpace(string(text)), 400))
+		return 0, fmt.Errorf("the coordinator answers %s: %s", response.Status, strings.TrimSpace(string(text)))
 	}
 	to := &copied{to: w}
 	n, err := io.Copy(to, response.Body)

@@ -31,7 +31,7 @@ func (c *checkCmd) Run(env *environment) error {
 		if flag.Name == "output" || flag.Name == "help" {
 			continue
 		}
-		settings = append(settings, configured{flag.Name, terminal.Cut(setting.Shown(flag), 200), env.origin.Of(flag.Name)})
+		settings = append(settings, configured{flag.Name, setting.Shown(flag), env.origin.Of(flag.Name)})
 	}
 	if err := c.print(env.stdout, settings, func(w *terminal.Stream) {
 		rows := [][]string{{"NAME", "VALUE", "FROM"}}

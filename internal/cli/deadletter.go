@@ -52,7 +52,7 @@ func (c *deadListCmd) Run(env *environment) error {
 		return c.print(env.stdout, r.Msg, func(w *terminal.Stream) {
 			rows := [][]string{{"SEQUENCE", "SINCE", "SUBJECT", "REASON", "DATA"}}
 			for _, l := range r.Msg.GetDeadLetters() {
-				rows = append(rows, []string{fmt.Sprint(l.GetSequence()), stamp(l.GetSince()), terminal.Cut(l.GetSubject(), 80), terminal.Cut(l.GetReason(), 80), terminal.Cut(payloadText(l.GetData()), 40)})
+				rows = append(rows, []string{fmt.Sprint(l.GetSequence()), stamp(l.GetSince()), l.GetSubject(), l.GetReason(), listed(l)})
 			}
 			w.Table(rows)
 			if next := r.Msg.GetNext(); next != 0 {
@@ -60,6 +60,18 @@ func (c *deadListCmd) Run(env *environment) error {
 			}
 		})
 	})
+}
+
+// maxListed is how much data a list shows of a dead letter, in bytes.
+const maxListed = 120
+
+// listed is the data of a dead letter, or where it is shown if it is too much for a list.
+func listed(l *apiv1.DeadLetter) string {
+	text := payloadText(l.GetData())
+	if len(text) <= maxListed {
+		return text
+	}
+	return fmt.Sprintf("(%s: dead-letters show %d)", plural.Of(l.GetData().GetSizeBytes(), "byte", "bytes"), l.GetSequence())
 }
 
 type deadShowCmd struct {
@@ -83,12 +95,12 @@ func (c *deadShowCmd) Run(env *environment) error {
 		}
 		l := letters[0]
 		return c.print(env.stdout, l, func(w *terminal.Stream) {
-			rows := [][]string{{"sequence", fmt.Sprint(l.GetSequence())}, {"since", stamp(l.GetSince())}, {"stream", l.GetStream()}, {"subject", terminal.Cut(l.GetSubject(), 4096)}, {"reason", terminal.Cut(l.GetReason(), 4096)}}
+			rows := [][]string{{"sequence", fmt.Sprint(l.GetSequence())}, {"since", stamp(l.GetSince())}, {"stream", l.GetStream()}, {"subject", l.GetSubject()}, {"reason", l.GetReason()}}
 			for _, h := range l.GetHeaders() {
-				rows = append(rows, []string{terminal.Cut(h.GetName(), 100), terminal.Cut(strings.Join(h.GetValues(), ", "), 4096)})
+				rows = append(rows, []string{h.GetName(), strings.Join(h.GetValues(), ", ")})
 			}
 			rows = append(rows, []string{"data", payloadText(l.GetData())})
-			w.Whole(rows)
+			w.Table(rows)
 		})
 	})
 }

@@ -61,7 +61,7 @@ func (c *lintCmd) Run(env *environment) error {
 	}
 	if printed := c.print(env.stdout, found, func(w *terminal.Stream) {
 		for _, d := range found {
-			w.Printf("ok  %s  %s  %.12s\n", d.Definition, plural.Of(d.Steps, "step", "steps"), d.Fingerprint)
+			w.Printf("ok  %s  %s  %s\n", d.Definition, plural.Of(d.Steps, "step", "steps"), d.Fingerprint)
 			for _, note := range d.Notes {
 				w.Printf("    note: %s\n", note)
 			}
@@ -112,7 +112,7 @@ func (c *applyCmd) Run(env *environment) error {
 	})
 	if printed := c.print(env.stdout, done, func(w *terminal.Stream) {
 		for _, d := range done.GetDefinitions() {
-			w.Printf("registered  %s  %.12s\n", refOf(d.GetRef()), d.GetFingerprint())
+			w.Printf("registered  %s  %s\n", refOf(d.GetRef()), d.GetFingerprint())
 		}
 	}); printed != nil {
 		return printed
@@ -136,7 +136,7 @@ func (c *defsCmd) Run(env *environment) error {
 				if d.GetNewest() {
 					newest = "yes"
 				}
-				rows = append(rows, []string{d.GetRef().GetName(), fmt.Sprint(d.GetRef().GetVersion()), newest, fmt.Sprintf("%.12s", d.GetFingerprint())})
+				rows = append(rows, []string{d.GetRef().GetName(), fmt.Sprint(d.GetRef().GetVersion()), newest, d.GetFingerprint()})
 			}
 			w.Table(rows)
 		})

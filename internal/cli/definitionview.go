@@ -58,7 +58,7 @@ func (c *defShowCmd) Run(env *environment) error {
 		return err
 	}
 	return c.print(env.stdout, def, func(w *terminal.Stream) {
-		w.Printf("%s  %s  %.12s\n\n", def.Ref(), plural.Of(def.Len(), "step", "steps"), def.Fingerprint())
+		w.Printf("%s  %s  %s\n\n", def.Ref(), plural.Of(def.Len(), "step", "steps"), def.Fingerprint())
 		rows := [][]string{{"STEP", "KIND", "DO", "TIMEOUT", "ATTEMPTS", "UNDO"}}
 		branches := branchesOf(def.Spec().Steps)
 		for i := range def.Len() {
@@ -162,7 +162,7 @@ func (c *diffCmd) Run(env *environment) error {
 		}
 		rows := [][]string{{"", "WHERE", from.Ref().String(), to.Ref().String()}}
 		for _, d := range differences {
-			rows = append(rows, []string{changeSigns[d.Change], d.Path, terminal.Cut(d.From, 200), terminal.Cut(d.To, 200)})
+			rows = append(rows, []string{changeSigns[d.Change], d.Path, d.From, d.To})
 		}
 		w.Table(rows)
 	}); err != nil {

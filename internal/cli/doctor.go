@@ -65,7 +65,7 @@ func (c *doctorCmd) report(env *environment, findings []doctor.Finding) error {
 				if f.Grade != grade {
 					continue
 				}
-				w.Printf("%s%*s %s: %s\n", w.Word(string(f.Grade)), 8-len(f.Grade), "", f.Check, terminal.Cut(f.Found, 1000))
+				w.Printf("%s%*s %s: %s\n", w.Word(string(f.Grade)), 8-len(f.Grade), "", f.Check, f.Found)
 				if f.Mend != "" {
 					w.Printf("%8s → %s\n", "", f.Mend)
 				}

@@ -8,8 +8,6 @@ import (
 	"net/http"
 	"strings"
 	"time"
-
-	"github.com/amends-dev/amends/internal/terminal"
 )
 
 type healthCmd struct {
@@ -41,7 +39,7 @@ func (c *healthCmd) Run(env *environment) error {
 	defer func() { _ = response.Body.Close() }()
 	body, _ := io.ReadAll(io.LimitReader(response.Body, 4<<10))
 	if response.StatusCode != http.StatusOK {
-		return &exitError{code: ExitFailed, err: errors.New(terminal.Cut(strings.TrimSpace(string(body)), 400))}
+		return &exitError{code: ExitFailed, err: errors.New(strings.TrimSpace(string(body)))}
 	}
 	for line := range strings.Lines(string(body)) {
 		env.stdout.Printf("%s\n", strings.TrimSuffix(line, "\n"))

@@ -89,7 +89,7 @@ func historyRow(e *apiv1.Event) []string {
 	if e.GetVerb() != "" {
 		what = e.GetVerb()
 	}
-	return []string{fmt.Sprint(e.GetRevision()), e.GetAt().AsTime().Local().Format("2006-01-02 15:04:05.000"), what, step, e.GetOutcome(), terminal.Cut(by, 40), terminal.Cut(cmp.Or(e.GetProblem(), e.GetReason()), 80)}
+	return []string{fmt.Sprint(e.GetRevision()), e.GetAt().AsTime().Local().Format("2006-01-02 15:04:05.000"), what, step, e.GetOutcome(), by, cmp.Or(e.GetProblem(), e.GetReason())}
 }
 
 // payloadText is a payload on a line, or what there is to say of it; "" for none.
@@ -104,7 +104,7 @@ func payloadText(p *apiv1.Payload) string {
 	}
 	var line bytes.Buffer
 	if json.Compact(&line, []byte(p.GetText())) != nil {
-		return terminal.Cut(p.GetText(), 10_000) // not JSON
+		return p.GetText() // not JSON
 	}
-	return terminal.Cut(line.String(), 10_000)
+	return line.String()
 }

@@ -143,7 +143,7 @@ func (c *listCmd) Run(env *environment) error {
 	return c.print(env.stdout, all, func(w *terminal.Stream) {
 		rows := [][]string{{"SAGA", "DEFINITION", "PHASE", "STARTED", "UPDATED", "REASON"}}
 		for _, s := range all.GetSagas() {
-			rows = append(rows, []string{s.GetId(), refOf(s.GetDefinition()), s.GetPhase(), stamp(s.GetStarted()), stamp(s.GetUpdated()), terminal.Cut(cmp.Or(s.GetProblem(), s.GetReason()), 60)})
+			rows = append(rows, []string{s.GetId(), refOf(s.GetDefinition()), s.GetPhase(), stamp(s.GetStarted()), stamp(s.GetUpdated()), cmp.Or(s.GetProblem(), s.GetReason())})
 		}
 		w.Table(rows)
 	})

@@ -18,7 +18,6 @@ import (
 
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/plural"
-	"github.com/amends-dev/amends/internal/terminal"
 	"github.com/amends-dev/amends/participant/boltinbox"
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 	"github.com/amends-dev/amends/transport"
@@ -214,8 +213,8 @@ func (o *orphans) printOrphan(orphan *apiv1.Orphan, one asked) error {
 	if !one.recorded.IsZero() {
 		recorded = ", recorded " + one.recorded.UTC().Format(time.RFC3339)
 	}
-	o.env.stdout.Printf("%-12s  %s (started %s%s): %s\n", terminal.Cut(orphan.GetKind(), 40), one.key,
-		one.key.Birth.Time().Format(time.RFC3339), recorded, terminal.Cut(orphan.GetFound(), 400))
+	o.env.stdout.Printf("%-12s  %s (started %s%s): %s\n", orphan.GetKind(), one.key,
+		one.key.Birth.Time().Format(time.RFC3339), recorded, orphan.GetFound())
 	return nil
 }
 
@@ -278,7 +277,7 @@ func (o *orphans) lines(r io.Reader) error {
 func (o *orphans) unreadable(number int, wrong error) {
 	switch o.unread++; {
 	case o.unread <= mostNamed:
-		o.env.stderr.Printf("line %d: %s\n", number, terminal.Cut(wrong.Error(), 400))
+		o.env.stderr.Printf("line %d: %s\n", number, wrong.Error())
 	case o.unread == mostNamed+1:
 		o.env.stderr.Printf("further lines that cannot be read are counted only\n")
 	}

@@ -127,14 +127,14 @@ func printWhole(w *terminal.Stream, s *apiv1.Saga, v view) {
 		add("deadline", fmt.Sprintf("%s (%s)", stamp(s.GetDeadline()), since(s.GetDeadline(), now)))
 	}
 	if p := s.GetPaused(); p != nil {
-		add("paused", fmt.Sprintf("%s (%s) by %s: %s", stamp(p.GetSince()), since(p.GetSince(), now), p.GetBy(), terminal.Cut(p.GetReason(), 200)))
+		add("paused", fmt.Sprintf("%s (%s) by %s: %s", stamp(p.GetSince()), since(p.GetSince(), now), p.GetBy(), p.GetReason()))
 	}
-	add("reason", terminal.Cut(s.GetReason(), 200))
+	add("reason", s.GetReason())
 	add("problem", s.GetProblem())
 	add("trace", s.GetTraceId())
 	if r := s.GetRemoval(); r != nil {
-		add("removed", fmt.Sprintf("by %s: %s", r.GetBy(), terminal.Cut(r.GetReason(), 200)))
-		add("because of", terminal.Cut(r.GetDamage(), 200))
+		add("removed", fmt.Sprintf("by %s: %s", r.GetBy(), r.GetReason()))
+		add("because of", r.GetDamage())
 	} else if s.GetRemoved() {
 		add("note", "ended so long ago that only this much is known")
 	}
@@ -163,7 +163,7 @@ func printUndo(w *terminal.Stream, s *apiv1.Saga) {
 
 // signs stand before a step, so that its state is seen without colours.
 var signs = map[string]string{
-	"pending": "·", "doing": "▶", "done": "✓", "rejected": "✗", "unknown": "?", "undoing": "◀", "undone": "↶", "skipped": "→",
+	"pending": "·", "doing": "▶", "done": "✓", "rejected": "✗", "unknown": "?", "undoing": "◀", "undone": "↶", "skipped": "→", "parked": "!",
 }
 
 // stepRows are the steps as a table.
@@ -184,7 +184,7 @@ func stepRows(s *apiv1.Saga, v view, now time.Time) [][]string {
 		default:
 			next = "times out " + next
 		}
-		rows = append(rows, []string{signs[step.GetStatus()], v.lead(i) + step.GetName(), step.GetKind(), step.GetStatus(), attempt, v.took[step.GetName()], asked, next, terminal.Cut(step.GetReason(), 80)})
+		rows = append(rows, []string{signs[step.GetStatus()], v.lead(i) + step.GetName(), step.GetKind(), step.GetStatus(), attempt, v.took[step.GetName()], asked, next, step.GetReason()})
 	}
 	return rows
 }

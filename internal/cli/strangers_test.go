@@ -261,3 +261,43 @@ func TestDrawnPicture(t *testing.T) {
 		}
 	}
 }
+
+// TestNothingIsCut: what goes to no terminal is whole. Whatever a command prints of a string
+// that the API answered, its end is there as well, and as often as its beginning.
+func TestNothingIsCut(t *testing.T) {
+	const begin, end = "BEGIN", "END"
+	s := &canary.Coordinator{Yes: true, Source: rightJSON, Key: rightKey, Text: begin + strings.Repeat(" a long reason", 500) + end}
+	server := httptest.NewServer(s)
+	defer server.Close()
+	asks := []string{"list", "show", "wait", "watch", "history", "retry", "cancel", "definition list", "definition show", "definition diff", "dead-letters list", "dead-letters show", "dead-letters replay", "dead-letters discard", "orphans", "export", "doctor", "healthcheck"}
+	whole := map[string]bool{}
+	for _, command := range asks {
+		for _, line := range spoken[command] {
+			s.Forget()
+			dir := t.TempDir()
+			var out, errs bytes.Buffer
+			t.Setenv("AMENDS_CONTEXTS", filepath.Join(dir, "contexts.yaml"))
+			t.Setenv("AMENDS_SERVER", server.URL)
+			t.Setenv("AMENDS_BY", "kim")
+			t.Chdir(dir)
+			for path, data := range map[string]string{"right.yaml": rightYAML, "keys.txt": rightKey} {
+				if err := os.WriteFile(path, []byte(data), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			line := strings.NewReplacer("NAME", "name", "FILE", "right.yaml", "DIR", dir, "SERVER", server.URL).Replace(line)
+			Run(t.Context(), strings.Fields(line), strings.NewReader(""), &out, &errs)
+			all := out.String() + errs.String()
+			if begun, ended := strings.Count(all, begin), strings.Count(all, end); begun != ended {
+				t.Errorf("coordinator %s prints %d beginnings of what was answered, and %d ends", line, begun, ended)
+			} else if begun > 0 {
+				whole[command] = true
+			}
+		}
+	}
+	for _, command := range []string{"list", "show", "wait", "watch", "history", "dead-letters list", "dead-letters show", "retry", "orphans"} {
+		if !whole[command] {
+			t.Errorf("coordinator %s printed nothing that was answered: nothing is tried", command)
+		}
+	}
+}

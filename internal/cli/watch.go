@@ -156,7 +156,7 @@ func (w *watch) line(m *apiv1.WatchResponse) error {
 	if m.GetLeft() {
 		left = " (does not match any more)"
 	}
-	w.env.stdout.Printf("%s  %s  %s  %s  revision %d%s  %s\n", stamp(s.GetUpdated()), s.GetId(), refOf(s.GetDefinition()), s.GetPhase(), s.GetRevision(), left, terminal.Cut(cmp.Or(s.GetProblem(), s.GetReason()), 80))
+	w.env.stdout.Printf("%s  %s  %s  %s  revision %d%s  %s\n", stamp(s.GetUpdated()), s.GetId(), refOf(s.GetDefinition()), s.GetPhase(), s.GetRevision(), left, cmp.Or(s.GetProblem(), s.GetReason()))
 	return w.env.stdout.Err()
 }
 
@@ -191,8 +191,8 @@ func (w *watch) drawMany(picture *terminal.Stream, height int) {
 	}
 	picture.Printf("\n")
 	rows := [][]string{{"SAGA", "DEFINITION", "PHASE", "REVISION", "UPDATED", "REASON"}}
-	for _, s := range all[:min(len(all), max(1, height-3))] {
-		rows = append(rows, []string{s.GetId(), refOf(s.GetDefinition()), s.GetPhase(), fmt.Sprint(s.GetRevision()), stamp(s.GetUpdated()), terminal.Cut(cmp.Or(s.GetProblem(), s.GetReason()), 60)})
+	for _, s := range all[:min(len(all), height)] {
+		rows = append(rows, []string{s.GetId(), refOf(s.GetDefinition()), s.GetPhase(), fmt.Sprint(s.GetRevision()), stamp(s.GetUpdated()), cmp.Or(s.GetProblem(), s.GetReason())})
 	}
-	picture.Table(rows)
+	picture.Top(rows, max(2, height-2))
 }

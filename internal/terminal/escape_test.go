@@ -66,7 +66,7 @@ func TestStream(t *testing.T) {
 		}
 		out.Reset()
 		s.Table([][]string{{text, "B"}, {"a", text}})
-		s.Whole([][]string{{text, text}})
+		s.Top([][]string{{text, text}}, 1)
 		if got := out.String(); !printable(got) || strings.Count(got, "\n") != 3 {
 			t.Fatalf("Table writes %q", got)
 		}

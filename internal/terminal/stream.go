@@ -22,7 +22,7 @@ type Stream struct {
 	err error
 }
 
-// New returns the stream that writes to w. It colours and shortens tables on a terminal,
+// New returns the stream that writes to w. It colours words and wraps tables on a terminal,
 // unless NO_COLOR (no-color.org) is set or the terminal is dumb.
 func New(w io.Writer) *Stream {
 	s := &Stream{to: w}

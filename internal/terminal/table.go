@@ -7,15 +7,16 @@ import (
 	"unicode/utf8"
 )
 
-// Table writes rows of cells in columns. The first row is the head. On a terminal the
-// widest columns are cut until the lines fit, and words that mean the same everywhere
-// have colours.
-func (s *Stream) Table(rows [][]string) { s.table(rows, s.screen) }
+// Table writes rows of cells in columns. The first row is the head. On a terminal cells of
+// the widest columns go on in the line below until the lines fit, and words that mean the
+// same everywhere have colours. Nothing is cut.
+func (s *Stream) Table(rows [][]string) { s.write(s.table(rows, 0)) }
 
-// Whole is Table that cuts nothing.
-func (s *Stream) Whole(rows [][]string) { s.table(rows, 0) }
+// Top is Table that leaves out the rows behind so many lines.
+func (s *Stream) Top(rows [][]string, lines int) { s.write(s.table(rows, lines)) }
 
-func (s *Stream) table(rows [][]string, screen int) {
+// table draws rows; most 0: however many lines they take.
+func (s *Stream) table(rows [][]string, most int) string {
 	safe := make([][]string, len(rows))
 	for i, row := range rows {
 		safe[i] = make([]string, len(row))
@@ -23,20 +24,52 @@ func (s *Stream) table(rows [][]string, screen int) {
 			safe[i][k] = Escape(cell)
 		}
 	}
-	widths := columns(safe, screen)
+	widths := columns(safe, s.screen)
 	var all strings.Builder
+	drawn := 0
 	for _, row := range safe {
-		var line strings.Builder
+		cells, height := make([][]string, len(row)), 1
 		for i, cell := range row {
-			cell = Cut(cell, widths[i])
-			line.WriteString(colour(cell, s.colours))
-			if i < len(row)-1 {
-				line.WriteString(strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell)+2))
+			cells[i] = wrap(cell, widths[i])
+			height = max(height, len(cells[i]))
+		}
+		if drawn += height; most > 0 && drawn > most {
+			break
+		}
+		for n := range height {
+			var line strings.Builder
+			for i, lines := range cells {
+				part := ""
+				if n < len(lines) {
+					part = lines[n]
+				}
+				line.WriteString(colour(part, s.colours))
+				if i < len(row)-1 {
+					line.WriteString(strings.Repeat(" ", widths[i]-utf8.RuneCountInString(part)+2))
+				}
+			}
+			all.WriteString(strings.TrimRight(line.String(), " ") + "\n")
+		}
+	}
+	return all.String()
+}
+
+// wrap breaks text into lines of at most so many characters: at spaces, and within words
+// that are longer.
+func wrap(text string, width int) (lines []string) {
+	left := []rune(text)
+	for len(left) > width && width > 0 {
+		end, next := width, width
+		for i := width; i > 0; i-- {
+			if left[i] == ' ' {
+				end, next = i, i+1
+				break
 			}
 		}
-		all.WriteString(strings.TrimRight(line.String(), " ") + "\n")
+		lines = append(lines, string(left[:end]))
+		left = left[next:]
 	}
-	s.write(all.String())
+	return append(lines, string(left))
 }
 
 // columns are the widths of a table's columns; screen 0: as wide as they are.
@@ -65,14 +98,6 @@ func columns(rows [][]string, screen int) []int {
 		widths[widest] = max(least, widths[widest]-(total-screen))
 	}
 	return widths
-}
-
-// Cut shortens text to so many characters, with an ellipsis.
-func Cut(text string, most int) string {
-	if runes := []rune(text); len(runes) > most {
-		return string(runes[:most-1]) + "…"
-	}
-	return text
 }
 
 // coloured is a word that has a colour when it is printed.

@@ -5,7 +5,7 @@ export type Ref = { name: string; version?: string };
 export type LegalVerb = { verb: string; step?: string };
 export type Payload = { content_type?: string; size_bytes?: string; text?: string; binary?: string; left_out?: boolean };
 export type Step = {
-  name: string; kind: string; status: string; attempt?: number; budget?: number; due?: string; waiting?: boolean;
+  name: string; kind: string; status: string; direction?: string; attempt?: number; budget?: number; due?: string; waiting?: boolean;
   parked?: string; reason?: string; result?: Payload; participant?: string; action?: string;
 };
 export type Pause = { since?: string; by?: string; reason?: string };
@@ -45,7 +45,12 @@ export type Overview = {
   version?: string; since?: string; ready?: boolean; not_ready?: string; open?: string; parked?: string; dead_letters?: string; dead_letters_dropped?: string;
   outbox?: string; outbox_oldest_seconds?: number; counts?: Count[]; cache_hit_ratio?: number; started_per_second?: number; refused_per_second?: number; ended_per_second?: number;
   transitions_per_second?: number; compensated_share?: number; failed_share?: number; durations?: { definition: string; duration?: Latency }[];
-  series?: Second[]; commit?: Latency; blocked?: string; blocked_sagas?: Blocked[]; standstills?: Standstill[];
+  series?: Second[]; commit?: Latency; blocked?: string; blocked_sagas?: Blocked[]; standstills?: Standstill[]; owner?: Owner; nats?: string;
+};
+// Owner is whose the prefix is, and how certain that is.
+export type Owner = {
+  prefix?: string; store?: string; claim?: string; host?: string; address?: string; since?: string;
+  ours?: boolean; sure?: boolean; last_sure?: string; waiting?: string; replaced?: boolean;
 };
 export type Filter = {
   definition?: Ref; phases?: string[]; ids?: string[]; id_prefix?: string; open?: boolean; paused?: boolean; step?: string; participant?: string;

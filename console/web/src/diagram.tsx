@@ -4,8 +4,7 @@ import { colour, Glyph } from "./pieces";
 
 // show is the one word that says how a step stands.
 export function show(s: Step): string {
-  if (s.parked) return "parked";
-  return s.waiting ? "waiting" : s.status;
+  return s.waiting && s.status !== "parked" ? "waiting" : s.status;
 }
 
 function sentence(s: Step): string {

@@ -10,7 +10,7 @@ const busy = new Set(["doing", "undoing", "waiting", "parked"]);
 
 function now(s: Step): { word: string; undo: boolean } | undefined {
   const word = show(s);
-  return busy.has(word) ? { word, undo: s.status === "undoing" } : undefined;
+  return busy.has(word) ? { word, undo: s.direction === "undo" } : undefined;
 }
 
 // spans reads, from where the saga stood behind each event, when each attempt began

@@ -23,6 +23,11 @@ func Story(s *transport.Status) string {
 	var forward, backward []string
 	for _, step := range s.Steps {
 		w := words[step.Name]
+		if step.Status == "parked" && step.Direction == "undo" {
+			forward = append(forward, w.done)
+			backward = append(backward, w.undoing+": waits for an operator")
+			continue
+		}
 		switch step.Status {
 		case "doing":
 			forward = append(forward, w.doing+again(step.Attempt)+" …")
@@ -35,6 +40,8 @@ func Story(s *transport.Status) string {
 		case "undoing":
 			forward = append(forward, w.done)
 			backward = append(backward, w.undoing+again(step.Attempt)+" …")
+		case "parked":
+			forward = append(forward, w.doing+": waits for an operator")
 		case "undone":
 			if step.Result == nil { // nobody knows whether it was done
 				forward = append(forward, w.doing+": no answer")
