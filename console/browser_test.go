@@ -228,3 +228,31 @@ func (b *tab) picture(name string) {
 		b.t.Error(err)
 	}
 }
+
+// shot keeps a picture for whoever looks at a change, light and dark, wide and narrow, in the
+// directory that AMENDS_CONSOLE_SHOTS names.
+func (b *tab) shot(name string) {
+	b.t.Helper()
+	dir := os.Getenv("AMENDS_CONSOLE_SHOTS")
+	if dir == "" {
+		return
+	}
+	see := func(width, height int64, scheme string) {
+		b.run(emulation.SetDeviceMetricsOverride(width, height, 1, width < 720),
+			emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}, {Name: "prefers-reduced-motion", Value: "reduce"}}))
+	}
+	for _, scheme := range []string{"light", "dark"} {
+		for _, size := range [][2]int64{{1280, 900}, {390, 844}} {
+			see(size[0], size[1], scheme)
+			var png []byte
+			b.run(chromedp.ActionFunc(func(ctx context.Context) (err error) {
+				png, err = page.CaptureScreenshot().Do(ctx)
+				return err
+			}))
+			if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%s-%s-%d.png", name, scheme, size[0])), png, 0o600); err != nil {
+				b.t.Error(err)
+			}
+		}
+	}
+	see(1280, 900, "light")
+}

@@ -74,16 +74,66 @@ function refusal(body: ErrorBody, fallback: string): ApiError {
   return new ApiError(body.code ?? fallback, body.message ?? "the coordinator answered without a reason", body.details?.find((d) => d.debug?.legal)?.debug?.legal);
 }
 
-async function post(method: string, contentType: string, body: BodyInit, signal?: AbortSignal): Promise<Response> {
-  let response: Response;
+// How long an answer may take, and a stream be silent: a coordinator that watches gives a
+// sign of life every 15 seconds. In milliseconds.
+export const patience = 10000;
+const silence = 25000;
+
+// How the coordinator as a whole answers: when it last did, and since when each request
+// waits that is under way.
+const waiting = new Set<{ since: number }>();
+let heard = Date.now(), failed = false;
+
+// unheard is since when the coordinator owes an answer, if it has been silent for too long;
+// undefined: it answers.
+export function unheard(now: number): number | undefined {
+  let since = Infinity;
+  for (const w of waiting) since = Math.min(since, w.since);
+  return failed || now - Math.max(heard, since) > 4000 ? heard : undefined;
+}
+
+const hears = () => ((heard = Date.now()), (failed = false));
+
+// request is the one place that asks the coordinator: nothing waits longer than patience
+// for what it reads of the answer.
+export async function request<R>(url: string, init: RequestInit, read: (response: Response, more: () => void) => Promise<R>, signal?: AbortSignal): Promise<R> {
+  const limit = new AbortController();
+  const tooLate = () => limit.abort();
+  const away = () => limit.abort();
+  signal?.addEventListener("abort", away);
+  if (signal?.aborted) away();
+  let timer = window.setTimeout(tooLate, patience);
+  const mine = { since: Date.now() };
+  waiting.add(mine);
   try {
-    response = await fetch(service + method, {
-      method: "POST", headers: { "Content-Type": contentType, "Connect-Protocol-Version": "1" }, body, signal: signal ?? null,
+    const response = await fetch(url, { ...init, signal: limit.signal });
+    hears();
+    return await read(response, () => {
+      hears();
+      waiting.delete(mine);
+      clearTimeout(timer);
+      timer = window.setTimeout(tooLate, silence);
     });
   } catch (e) {
-    if (signal?.aborted) throw e;
-    throw new ApiError("unreachable", "The coordinator does not answer. Is it running? The console tries again by itself.");
+    if (signal?.aborted || e instanceof ApiError) throw e;
+    failed ||= heard < mine.since;
+    throw new ApiError("unreachable", limit.signal.aborted
+      ? `The coordinator has not answered for ${patience / 1000} seconds. The console tries again by itself.`
+      : "The coordinator does not answer. Is it running? The console tries again by itself.");
+  } finally {
+    waiting.delete(mine);
+    clearTimeout(timer);
+    signal?.removeEventListener("abort", away);
   }
+}
+
+function post<R>(method: string, contentType: string, body: BodyInit, read: (response: Response, more: () => void) => Promise<R>, signal?: AbortSignal): Promise<R> {
+  const headers = { "Content-Type": contentType, "Connect-Protocol-Version": "1" };
+  return request(service + method, { method: "POST", headers, body }, async (response, more) => read(await checked(response), more), signal);
+}
+
+// checked is the answer, or throws what it refuses.
+async function checked(response: Response): Promise<Response> {
   if (response.status === 401) {
     location.assign("/auth/login?next=" + encodeURIComponent(location.pathname + location.search));
   }
@@ -101,46 +151,46 @@ async function post(method: string, contentType: string, body: BodyInit, signal?
 }
 
 // call asks one question.
-export async function call<R>(method: string, request: object, signal?: AbortSignal): Promise<R> {
-  const response = await post(method, "application/json", JSON.stringify(request), signal);
-  return (await response.json()) as R;
-}
+export const call = <R,>(method: string, question: object, signal?: AbortSignal): Promise<R> =>
+  post(method, "application/json", JSON.stringify(question), async (response) => (await response.json()) as R, signal);
 
-// stream asks a question that has many answers: Connect's envelopes, each a byte of
-// flags, four bytes of length, and JSON.
-export async function* stream<R>(method: string, request: object, signal?: AbortSignal): AsyncGenerator<R> {
-  const json = new TextEncoder().encode(JSON.stringify(request));
+// stream asks a question that has many answers, and gives each to take until that returns
+// true: Connect's envelopes, each a byte of flags, four bytes of length, and JSON.
+export function stream<R>(method: string, question: object, take: (r: R) => boolean | void, signal?: AbortSignal): Promise<void> {
+  const json = new TextEncoder().encode(JSON.stringify(question));
   const body = new Uint8Array(5 + json.length);
   new DataView(body.buffer).setUint32(1, json.length);
   body.set(json, 5);
-  const response = await post(method, "application/connect+json", body, signal);
-  const reader = response.body!.getReader();
-  let have = new Uint8Array(0);
-  try {
-    for (;;) {
-      const { done, value } = await reader.read();
-      if (done) throw new ApiError("unavailable", "the stream was cut off");
-      const joined = new Uint8Array(have.length + value.length);
-      joined.set(have);
-      joined.set(value, have.length);
-      have = joined;
-      while (have.length >= 5) {
-        const size = new DataView(have.buffer, have.byteOffset).getUint32(1);
-        if (have.length < 5 + size) break;
-        const last = (have[0]! & 2) !== 0;
-        const message = JSON.parse(new TextDecoder().decode(have.subarray(5, 5 + size)));
-        have = have.slice(5 + size);
-        if (!last) {
-          yield message as R;
-          continue;
+  return post(method, "application/connect+json", body, async (response, more) => {
+    const reader = response.body!.getReader();
+    let have = new Uint8Array(0);
+    try {
+      for (;;) {
+        more();
+        const { done, value } = await reader.read();
+        if (done) throw new ApiError("unavailable", "the stream was cut off");
+        const joined = new Uint8Array(have.length + value.length);
+        joined.set(have);
+        joined.set(value, have.length);
+        have = joined;
+        while (have.length >= 5) {
+          const size = new DataView(have.buffer, have.byteOffset).getUint32(1);
+          if (have.length < 5 + size) break;
+          const last = (have[0]! & 2) !== 0;
+          const message = JSON.parse(new TextDecoder().decode(have.subarray(5, 5 + size)));
+          have = have.slice(5 + size);
+          if (!last) {
+            if (take(message as R)) return;
+            continue;
+          }
+          if (message.error) throw refusal(message.error, "unknown");
+          return;
         }
-        if (message.error) throw refusal(message.error, "unknown");
-        return;
       }
+    } finally {
+      reader.cancel().catch(() => {}); // whoever read has all, or knows why not: a stream that is broken already need not be ended
     }
-  } finally {
-    reader.cancel().catch(() => {}); // whoever read has all, or knows why not: a stream that is broken already need not be ended
-  }
+  }, signal);
 }
 
 export const number = (text: string | number | undefined): number => Number(text ?? 0);

@@ -1,7 +1,7 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { number, stream, type ApiError, type Filter } from "./api";
 import { Dialog } from "./dialog";
-import { count } from "./format";
+import { count, plural } from "./format";
 import { Problem } from "./pieces";
 import { asError } from "./query";
 import { verbs, type Verb } from "./verbs";
@@ -60,11 +60,11 @@ function BulkDialog({ verb, filter, what, close, done }: DialogProps) {
   const [error, setError] = useState<ApiError>();
   const abort = useRef(new AbortController());
   const all = async (decision: object, more: object, show: (p: Progress) => void) => {
-    let refusals: Progress["refusals"] = [];
-    for await (const p of stream<Progress>("OperateAll", { filter, decision: { verb: verb.verb, ...decision }, ...more }, abort.current.signal)) {
+    let refusals: NonNullable<Progress["refusals"]> = [];
+    await stream<Progress>("OperateAll", { filter, decision: { verb: verb.verb, ...decision }, ...more }, (p) => {
       refusals = refusals.concat(p.refusals ?? []).slice(0, 100);
       show({ ...p, refusals });
-    }
+    }, abort.current.signal);
   };
   useEffect(() => {
     all({ by: rememberedName(who) || "nobody yet", reason: "only to count" }, { dry_run: true }, setDry).catch((e) => setError(asError(e)));
@@ -128,7 +128,7 @@ function BulkDialog({ verb, filter, what, close, done }: DialogProps) {
           <button type="button" onClick={close}>{progress?.finished ? "Close" : progress ? "Stop" : "Leave them"}</button>
           {!progress && (
             <button class={"primary " + (verb.danger ? "danger" : "")} disabled={!dry?.finished || legal === 0} data-confirm>
-              {verb.title} {dry?.finished ? count(legal) : ""}
+              {verb.title}{dry?.finished ? ` ${plural(legal, "saga", "sagas")}` : ""}
             </button>
           )}
         </div>

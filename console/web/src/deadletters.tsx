@@ -2,7 +2,7 @@ import { useState } from "preact/hooks";
 import { call, number, type ApiError, type DeadLetter } from "./api";
 import { Dialog } from "./dialog";
 import { plural } from "./format";
-import { Ago, Data, Empty, Icon, Problem } from "./pieces";
+import { Ago, AsOf, Data, Empty, Icon, Problem } from "./pieces";
 import { asError, useQuery } from "./query";
 import { may, useWho } from "./who";
 
@@ -10,7 +10,7 @@ type Done = { replayed?: string[]; discarded?: string[]; failed?: { sequence: st
 
 export function DeadLetters() {
   const [pages, setPages] = useState(1);
-  const { data, error, refresh } = useQuery("dead letters " + pages, (signal) => call<{ dead_letters?: DeadLetter[] }>("ListDeadLetters", { limit: Math.min(1000, pages * 100) }, signal), 5000);
+  const { data, at, late, error, refresh } = useQuery("dead letters " + pages, (signal) => call<{ dead_letters?: DeadLetter[] }>("ListDeadLetters", { limit: Math.min(1000, pages * 100) }, signal), 5000);
   const [chosen, choose] = useState<Set<string>>(new Set());
   const [asking, ask] = useState<"replay" | "discard">();
   const [told, tell] = useState("");
@@ -29,6 +29,8 @@ export function DeadLetters() {
       <div class="head">
         <h1>Dead letters</h1>
         <span class="muted" role="status">{told || "messages that could not be understood, oldest first"}</span>
+        <span class="fill" />
+        <AsOf at={at} late={late} />
       </div>
       <Problem error={error} doing="The dead letters could not be read" />
       <div class="card">

@@ -3,12 +3,12 @@ import { call, number, phases, refText, type Count, type Definition, type Differ
 import { Diagram } from "./diagram";
 import { count, seconds } from "./format";
 import { nodesOf } from "./layout";
-import { Chip, Data, Empty, Problem } from "./pieces";
+import { AsOf, Chip, Data, Empty, Problem } from "./pieces";
 import { useQuery } from "./query";
 import { definitionPath, navigate } from "./router";
 
 export function Definitions({ name, version }: { name: string; version: string }) {
-  const { data, error } = useQuery("definitions", (signal) => call<{ definitions?: Definition[] }>("ListDefinitions", {}, signal), 10000);
+  const { data, at: asked, late, error } = useQuery("definitions", (signal) => call<{ definitions?: Definition[] }>("ListDefinitions", {}, signal), 10000);
   const all = data?.definitions ?? [];
   const names = [...new Set(all.map((d) => d.ref.name))];
   const shown = name || names[0];
@@ -16,7 +16,7 @@ export function Definitions({ name, version }: { name: string; version: string }
   const at = versions.find((d) => d.ref.version === version) ?? versions.find((d) => d.newest) ?? versions[versions.length - 1];
   return (
     <>
-      <div class="head"><h1>Definitions</h1><span class="muted">{names.length} registered</span></div>
+      <div class="head"><h1>Definitions</h1><span class="muted">{data ? `${names.length} registered` : ""}</span><span class="fill" /><AsOf at={asked} late={late} /></div>
       <Problem error={error} doing="The definitions could not be read" />
       {data && all.length === 0 && (
         <div class="card">

@@ -4,10 +4,11 @@ import { count, plural } from "./format";
 import { ages, change, filterOf, texts } from "./filter";
 import { BulkBar } from "./bulk";
 import { onKey } from "./keys";
-import { Ago, colour, Empty, Icon, PhaseChip, Problem } from "./pieces";
+import { Ago, AsOf, colour, Empty, Icon, PhaseChip, Problem } from "./pieces";
 import { useQuery } from "./query";
-import { navigate, sagaPath, useAddress } from "./router";
+import { navigate, rememberList, sagaPath, useAddress } from "./router";
 import { useSagas, type Sagas } from "./sagas";
+import { StartOne } from "./startone";
 
 type Counted = { counts?: Count[]; total?: string; at_least?: boolean };
 
@@ -16,9 +17,11 @@ export function List() {
   const params = address.searchParams;
   const key = params.toString();
   const top = useRef<Saga>();
-  const sagas = useSagas(key, () => filterOf(params, Date.now()), () => top.current);
-  const counted = useQuery("count " + key, (signal) => call<Counted>("Count", { filter: filterOf(params, Date.now()) }, signal), 3000).data;
+  const [busy, setBusy] = useState(false); // somebody reads or points: the rows stay where they are
   const [chosen, choose] = useState<Set<string>>(new Set());
+  const sagas = useSagas(key, () => filterOf(params, Date.now()), () => top.current, busy || chosen.size > 0);
+  useEffect(() => rememberList(address.pathname + address.search), [address.search]);
+  const counted = useQuery("count " + key, (signal) => call<Counted>("Count", { filter: filterOf(params, Date.now()) }, signal), 3000).data;
   useEffect(() => choose(new Set()), [key]);
   const mark = (id: string) =>
     choose((before) => {
@@ -35,21 +38,38 @@ export function List() {
           newest start first
         </span>
         <span class="fill" />
+        <AsOf at={sagas.at} live={sagas.live} late={sagas.error?.code === "unreachable"} />
         <span class="muted small" data-live={sagas.live}>{sagas.live ? "● live" : "○ asked every 2 s"}</span>
       </div>
       <Filters params={params} />
       <Problem error={sagas.error} doing="The list could not be read" />
       <div class="card">
-        {sagas.rows.length === 0 && !sagas.loading && !sagas.error ? (
+        {!sagas.begun ? (
+          <Empty title={sagas.error ? "The list is not known" : "Reading the list …"}>
+            <p>{sagas.error ? "There may be sagas: the coordinator has not said. The console tries again by itself." : "The coordinator was asked and has not answered yet."}</p>
+          </Empty>
+        ) : sagas.rows.length === 0 && sagas.added === 0 ? (
           <Nothing filtered={key !== ""} />
         ) : (
           <>
-            <BulkBar chosen={chosen} clear={() => choose(new Set())} filter={() => filterOf(params, Date.now())} filtered={key !== ""} matching={number(counted?.total)} done={sagas.refresh} />
-            <Grid sagas={sagas} seen={(s) => (top.current = s)} chosen={chosen} mark={mark} />
+            <News added={sagas.added} gone={sagas.gone.size} show={() => (sagas.release(), document.querySelector(".grid")?.scrollTo(0, 0))} />
+            <BulkBar chosen={chosen} clear={() => choose(new Set())} filter={() => filterOf(params, Date.now())} filtered={key !== ""} matching={number(counted?.total)} done={() => (sagas.release(), sagas.refresh())} />
+            <Grid key={key} sagas={sagas} seen={(s) => (top.current = s)} chosen={chosen} mark={mark} busy={setBusy} />
           </>
         )}
       </div>
     </>
+  );
+}
+
+// News is what has changed in the list while its rows are held still.
+function News({ added, gone, show }: { added: number; gone: number; show: () => void }) {
+  const what = [added > 0 && `${count(added)} new`, gone > 0 && `${count(gone)} gone`].filter(Boolean).join(", ");
+  if (!what) return null;
+  return (
+    <div class="news">
+      <button class="primary" onClick={show} data-news title="Rows stay where they are while you point at them, scroll or have selected some">{what}</button>
+    </div>
   );
 }
 
@@ -62,7 +82,7 @@ function Nothing({ filtered }: { filtered: boolean }) {
   ) : (
     <Empty title="No saga yet">
       <p>A saga is one run of a definition. When one is started it appears here, and moves while you watch. Start one:</p>
-      <pre>coordinator start checkout --id order-42 --input @order.json</pre>
+      <StartOne />
     </Empty>
   );
 }
@@ -157,15 +177,29 @@ const narrow = matchMedia("(max-width: 720px)");
 const rowHeight = () => (narrow.matches ? 58 : 36);
 const spare = 8;
 
-type GridProps = { sagas: Sagas; seen: (s: Saga | undefined) => void; chosen: Set<string>; mark: (id: string) => void };
+type GridProps = { sagas: Sagas; seen: (s: Saga | undefined) => void; chosen: Set<string>; mark: (id: string) => void; busy: (is: boolean) => void };
 
-function Grid({ sagas, seen, chosen, mark }: GridProps) {
+function Grid({ sagas, seen, chosen, mark, busy }: GridProps) {
   const { rows } = sagas;
   const box = useRef<HTMLDivElement>(null);
   const [view, setView] = useState({ from: 0, to: 40 });
-  const [current, setCurrent] = useState(-1);
-  const at = useRef(-1); // what a key counts from: it may come before the next painting
-  const pick = (index: number) => setCurrent((at.current = index));
+  const [current, setCurrent] = useState<string>();
+  // The cursor is a saga, whatever row it is in. A key may come before the next painting, and
+  // once the saga has left the list keys go on from the row that it was in.
+  const at = useRef<{ id: string; index: number }>();
+  const here = (): { there: boolean; index: number } => {
+    if (!at.current) return { there: false, index: -1 };
+    const index = rows[at.current.index]?.id === at.current.id ? at.current.index : rows.findIndex((s) => s.id === at.current!.id);
+    return index >= 0 ? { there: true, index } : { there: false, index: Math.min(at.current.index, rows.length) - 1 };
+  };
+  const pick = (id: string, index: number) => {
+    at.current = { id, index };
+    setCurrent(id);
+  };
+  const pointed = useRef(false);
+  const hold = () => busy(pointed.current || (box.current?.scrollTop ?? 0) > 0);
+  const point = (is: boolean) => ((pointed.current = is), hold());
+  useEffect(() => () => busy(false), []);
   const height = rowHeight();
   const title = narrow.matches ? 0 : 32;
   const look = () => {
@@ -185,7 +219,7 @@ function Grid({ sagas, seen, chosen, mark }: GridProps) {
   useLayoutEffect(() => {
     const move = (to: number) => {
       to = Math.max(0, Math.min(rows.length - 1, to));
-      pick(to);
+      pick(rows[to]!.id, to);
       const el = box.current!;
       const y = to * height, room = el.clientHeight - title;
       if (y < el.scrollTop) el.scrollTop = y;
@@ -198,27 +232,27 @@ function Grid({ sagas, seen, chosen, mark }: GridProps) {
       switch (key) {
         case "j":
         case "ArrowDown":
-          return move(at.current + 1);
+          return move(here().index + 1);
         case "k":
         case "ArrowUp":
-          return move(at.current - 1);
+          return move(here().there ? here().index - 1 : here().index);
         case "Home":
           return move(0);
         case "End":
           return move(rows.length - 1);
         case "x":
-          if (at.current >= 0) mark(rows[at.current]!.id);
+          if (here().there) mark(at.current!.id);
           return true;
         case "Enter":
-          if (at.current < 0 || (event.target as Element).closest("button, a, input")) return false;
-          navigate(sagaPath(rows[at.current]!.id));
+          if (!here().there || (event.target as Element).closest("button, a, input")) return false;
+          navigate(sagaPath(at.current!.id));
           return true;
       }
       return false;
     });
   });
   return (
-    <div class="grid" ref={box} onScroll={look} role="table" aria-label="Sagas" aria-rowcount={rows.length + 1} tabIndex={0}>
+    <div class="grid" ref={box} onScroll={() => (look(), hold())} onPointerEnter={(e) => e.pointerType === "mouse" && point(true)} onPointerLeave={() => point(false)} role="table" aria-label="Sagas" aria-rowcount={rows.length + 1} tabIndex={0}>
       <div class="row titles" role="row" aria-rowindex={1}>
         <span class="k-select" role="columnheader"><span class="hidden">Selected</span></span>
         <span role="columnheader">Phase</span>
@@ -231,22 +265,22 @@ function Grid({ sagas, seen, chosen, mark }: GridProps) {
       </div>
       <div class="space" role="rowgroup" style={{ height: rows.length * height + "px" }}>
         {rows.slice(view.from, view.to).map((saga, i) => (
-          <Row key={saga.id} saga={saga} index={view.from + i} height={height} current={current === view.from + i} fresh={sagas.fresh.has(saga.id)} pick={pick} chosen={chosen.has(saga.id)} mark={mark} />
+          <Row key={saga.id} saga={saga} index={view.from + i} height={height} current={current === saga.id} fresh={sagas.fresh.has(saga.id)} gone={sagas.gone.has(saga.id)} pick={pick} chosen={chosen.has(saga.id)} mark={mark} />
         ))}
       </div>
     </div>
   );
 }
 
-type RowProps = { saga: Saga; index: number; height: number; current: boolean; fresh: boolean; pick: (index: number) => void; chosen: boolean; mark: (id: string) => void };
+type RowProps = { saga: Saga; index: number; height: number; current: boolean; fresh: boolean; gone: boolean; pick: (id: string, index: number) => void; chosen: boolean; mark: (id: string) => void };
 
-function Row({ saga, index, height, current, fresh, pick, chosen, mark }: RowProps) {
+function Row({ saga, index, height, current, fresh, gone, pick, chosen, mark }: RowProps) {
   return (
     <div
-      class={`row ${current ? "current" : ""} ${fresh ? "fresh" : ""}`} role="row" aria-rowindex={index + 2} data-index={index} data-id={saga.id}
+      class={`row ${current ? "current" : ""} ${fresh ? "fresh" : ""} ${gone ? "gone" : ""}`} title={gone ? "does not match the filter any more" : undefined} role="row" aria-rowindex={index + 2} data-index={index} data-id={saga.id}
       style={{ top: index * height + "px", height: height + "px" }}
       onClick={(e) => {
-        pick(index);
+        pick(saga.id, index);
         if (!(e.target as Element).closest("a, input, label")) navigate(sagaPath(saga.id));
       }}
     >
@@ -255,7 +289,7 @@ function Row({ saga, index, height, current, fresh, pick, chosen, mark }: RowPro
         <PhaseChip phase={saga.phase} ended={!!saga.ended} />
         {saga.paused && <span title="paused"> <Icon of="paused" /><span class="hidden">paused</span></span>}
       </span>
-      <span class="k-id" role="cell"><a href={sagaPath(saga.id)} onFocus={() => pick(index)}>{saga.id}</a></span>
+      <span class="k-id" role="cell"><a href={sagaPath(saga.id)} onFocus={() => pick(saga.id, index)}>{saga.id}</a></span>
       <span class="k-definition" role="cell">{refText(saga.definition)}</span>
       <span class="k-reason muted" role="cell" title={saga.reason}>{saga.reason}</span>
       <span class="k-revision right muted" role="cell">{saga.revision}</span>

@@ -5,7 +5,7 @@ import { DeadLetters } from "./deadletters";
 import { Help } from "./help";
 import { onKey } from "./keys";
 import { List } from "./list";
-import { Empty, Icon } from "./pieces";
+import { Empty, Icon, Offline } from "./pieces";
 import { interceptLinks, navigate, useAddress } from "./router";
 import { OverviewPage } from "./overview";
 import { SagaPage } from "./saga";
@@ -115,6 +115,7 @@ function Console() {
           <Icon of="help" />
         </button>
       </header>
+      <Offline />
       <main>
         <Page path={pathname} />
       </main>

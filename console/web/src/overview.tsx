@@ -1,11 +1,12 @@
-import { call, number, phases, type Blocked, type Latency, type Overview, type Participant, type Phase, type Second, type Standstill } from "./api";
+import { call, number, phases, type ApiError, type Blocked, type Latency, type Overview, type Owner, type Participant, type Phase, type Second, type Standstill } from "./api";
 import { count, plural, rate, seconds, share } from "./format";
-import { Ago, colour, Empty, Icon, Problem } from "./pieces";
+import { Ago, AsOf, colour, Empty, Icon, Problem } from "./pieces";
+import { StartOne } from "./startone";
 import { useQuery } from "./query";
 
 export function OverviewPage() {
-  const { data: o, error } = useQuery("overview", (signal) => call<Overview>("GetOverview", {}, signal), 2000);
-  const { data: p } = useQuery("participants", async (signal) => (await call<{ participants?: Participant[] }>("ListParticipants", {}, signal)).participants ?? [], 5000);
+  const { data: o, at, late, error } = useQuery("overview", (signal) => call<Overview>("GetOverview", {}, signal), 2000);
+  const { data: p, error: unasked } = useQuery("participants", async (signal) => (await call<{ participants?: Participant[] }>("ListParticipants", {}, signal)).participants ?? [], 5000);
   if (!o) return <Problem error={error} doing="The overview could not be read" />;
   const parked = number(o.parked);
   return (
@@ -14,7 +15,8 @@ export function OverviewPage() {
       {o.not_ready && (
         <div class="notice" role="alert"><Icon of="parked" /><span><strong>The coordinator takes no work.</strong> {o.not_ready}</span></div>
       )}
-      <Standstills of={(o.standstills ?? []).filter((s) => s.kind !== "sagas")} />
+      {o.owner && <OwnerNotice of={o.owner} fix={o.standstills?.find((s) => s.kind === "owner")?.fix} />}
+      <Standstills of={(o.standstills ?? []).filter((s) => s.kind !== "sagas" && !(s.kind === "owner" && o.owner))} />
       {number(o.blocked) > 0 && <BlockedSagas count={number(o.blocked)} sagas={o.blocked_sagas ?? []} />}
       {parked > 0 && (
         <div class="notice" role="status" data-parked>
@@ -26,13 +28,54 @@ export function OverviewPage() {
       <div class="head">
         <h1>Overview</h1>
         <span class="muted">coordinator {o.version}, started <Ago at={o.since} /></span>
+        <span class="fill" />
+        <AsOf at={at} late={late} />
       </div>
       <Tiles o={o} />
       <Charts series={o.series ?? []} />
       <div class="half">
         <ByDefinition o={o} />
-        <Participants of={p} />
+        <Participants of={p} error={unasked} />
       </div>
+      {o.owner?.ours && o.owner.sure && <OwnerLine of={o.owner} nats={o.nats} />}
+    </>
+  );
+}
+
+// OwnerNotice says loudly that the prefix is not certainly this store's.
+function OwnerNotice({ of: w, fix }: { of: Owner; fix: string | undefined }) {
+  if (w.ours && w.sure) return null;
+  const title = w.replaced ? `Another store has taken the prefix ${w.prefix} over.`
+    : w.ours ? `It is not certain that the prefix ${w.prefix} is still this store's.`
+    : `The prefix ${w.prefix} is not this store's yet.`;
+  return (
+    <div class="notice" role="alert" data-owner>
+      <Icon of="parked" />
+      <div class="fill">
+        <strong>{title}</strong>{" "}
+        {w.replaced ? "This coordinator ends; nothing that it still decides is sent." : "Nothing is sent or taken. Starts are accepted and kept."}
+        {w.waiting && <> It waits: {w.waiting}.</>} {w.last_sure && <>It was last certain <Ago at={w.last_sure} />.</>}
+        {fix && <> <em>What to do:</em> {fix}.</>}
+        <br />
+        <span class="muted small"><OwnerWords of={w} /></span>
+      </div>
+    </div>
+  );
+}
+
+// OwnerLine says whose the prefix is, quietly: all is well.
+const OwnerLine = ({ of, nats }: { of: Owner; nats: string | undefined }) => (
+  <p class="muted small" data-owner>
+    <OwnerWords of={of} />{nats && <> · NATS <span class="mono">{nats}</span></>}
+  </p>
+);
+
+function OwnerWords({ of: w }: { of: Owner }) {
+  if (!w.store) return <>Nobody is known to own it.</>;
+  return (
+    <>
+      Prefix <span class="mono">{w.prefix}</span> · owner: store <span class="mono">{w.store}</span>, claim {w.claim ?? 0}, on {w.host || "an unnamed host"}
+      {w.address && <> at <span class="mono">{w.address}</span></>}, since <Ago at={w.since} />
     </>
   );
 }
@@ -105,7 +148,8 @@ function Tiles({ o }: { o: Overview }) {
   );
 }
 
-type Line = { name: string; kind: string; of: (s: Second) => number };
+// A line has the colour that its word has everywhere.
+type Line = { name: string; word: string; of: (s: Second) => number };
 
 // Chart is the last two minutes: lines that differ in dash as well as in colour.
 function Chart({ title, series, lines }: { title: string; series: Second[]; lines: Line[] }) {
@@ -120,9 +164,9 @@ function Chart({ title, series, lines }: { title: string; series: Second[]; line
       <header>
         <h2>{title}</h2>
         <span class="keyline">
-          {lines.map((l) => (
-            <span>
-              <svg class="chart" viewBox="0 0 22 8" aria-hidden="true"><path class={l.kind} d="M0 4H22" /></svg> {l.name}
+          {lines.map((l, k) => (
+            <span data-line={l.name}>
+              <svg class="chart" viewBox="0 0 22 8" aria-hidden="true"><path class={`line-${k} ${colour(l.word)}`} d="M0 4H22" /></svg> {l.name}
             </span>
           ))}
         </span>
@@ -135,7 +179,7 @@ function Chart({ title, series, lines }: { title: string; series: Second[]; line
             return (
               <>
                 {k === 0 && d && <path class="fill" d={`${d}L${width} ${height - foot}L0 ${height - foot}Z`} />}
-                <path class={l.kind} d={d} vector-effect="non-scaling-stroke" />
+                <path class={`line-${k} ${colour(l.word)}`} d={d} vector-effect="non-scaling-stroke" />
               </>
             );
           })}
@@ -152,19 +196,19 @@ function Charts({ series }: { series: Second[] }) {
       <Chart
         title="Sagas" series={series}
         lines={[
-          { name: "started", kind: "a", of: (s) => number(s.started) },
-          { name: "completed", kind: "b", of: (s) => number(s.completed) },
+          { name: "started", word: "running", of: (s) => number(s.started) },
+          { name: "completed", word: "completed", of: (s) => number(s.completed) },
         ]}
       />
       <Chart
         title="Trouble" series={series}
         lines={[
-          { name: "compensated", kind: "undone", of: (s) => number(s.compensated) },
-          { name: "failed", kind: "b", of: (s) => number(s.failed) },
-          { name: "parked", kind: "bad", of: (s) => number(s.parked) },
+          { name: "compensated", word: "compensated", of: (s) => number(s.compensated) },
+          { name: "failed", word: "failed", of: (s) => number(s.failed) },
+          { name: "parked", word: "parked", of: (s) => number(s.parked) },
         ]}
       />
-      <Chart title="Transitions" series={series} lines={[{ name: "a second", kind: "a", of: (s) => number(s.transitions) }]} />
+      <Chart title="Transitions" series={series} lines={[{ name: "a second", word: "running", of: (s) => number(s.transitions) }]} />
     </div>
   );
 }
@@ -184,7 +228,7 @@ function ByDefinition({ o }: { o: Overview }) {
     <section class="card" aria-label="By definition">
       <header><h2>By definition</h2></header>
       {names.length === 0 ? (
-        <Empty title="No saga yet"><p>Start one, and it is counted here:</p><pre>coordinator start checkout --id order-42 --input @order.json</pre></Empty>
+        <Empty title="No saga yet"><p>Start one, and it is counted here:</p><StartOne /></Empty>
       ) : (
         <div class="scroll" tabIndex={0} role="group" aria-label="Sagas by definition">
           <table>
@@ -230,13 +274,14 @@ function state(p: Participant): { word: string; icon: string; tone: string } {
   return { word: "listening", icon: "done", tone: "c-ok" };
 }
 
-function Participants({ of }: { of: Participant[] | undefined }) {
+function Participants({ of, error }: { of: Participant[] | undefined; error: ApiError | undefined }) {
   if (of && of.length === 0) {
     return <section class="card"><header><h2>Participants</h2></header><div class="body muted">None is asked for anything yet: there is no definition.</div></section>;
   }
   return (
     <section class="card" aria-label="Participants">
       <header><h2>Participants</h2><span class="muted small">what waits on the bus is their lag</span></header>
+      <Problem error={error} doing={of ? "This may be out of date" : "The participants could not be read"} />
       <div class="scroll" tabIndex={0} role="group" aria-label="Participants">
         <table>
           <thead><tr><th>Name</th><th>State</th><th class="right">Waiting</th><th class="right">In flight</th><th class="right">p50</th><th class="right">p99</th><th class="right">Last answer</th></tr></thead>

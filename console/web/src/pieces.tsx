@@ -1,7 +1,7 @@
 import type { ComponentChildren } from "preact";
 import type { ApiError, Payload, Phase } from "./api";
-import { number } from "./api";
-import { absolute, pretty, relative, size } from "./format";
+import { number, unheard } from "./api";
+import { absolute, clock, pretty, relative, size } from "./format";
 import { useNow } from "./query";
 
 // Icons: one stroke, 16 by 16. Each status has a form of its own, so that colour is
@@ -83,6 +83,33 @@ export function Ago({ at }: { at: string | undefined }) {
     <time dateTime={at} title={absolute(date)}>
       {relative(date.getTime(), now)}
     </time>
+  );
+}
+
+// AsOf says how old what a page shows is. It is loud once that has not been confirmed for
+// longer than it should take.
+export function AsOf({ at, live, late }: { at: number | undefined; live?: boolean; late?: boolean }) {
+  const now = useNow();
+  if (at === undefined) return null;
+  const old = late || (!live && now - at > 30000) || unheard(now) !== undefined;
+  if (live && !old) return null;
+  const date = new Date(at);
+  return (
+    <span class={"asof small " + (old ? "c-bad" : "muted")} data-old={old}>
+      as of <time dateTime={date.toISOString()} title={absolute(date)}>{relative(at, now)}</time>
+    </span>
+  );
+}
+
+// Offline says, on every page, that the coordinator does not answer.
+export function Offline() {
+  const now = useNow();
+  const since = unheard(now);
+  if (since === undefined) return null;
+  return (
+    <div class="offline" role="alert" data-offline>
+      The coordinator has not answered since {clock(new Date(since)).slice(0, 8)}, {relative(since, now)}. What is shown is from then; the console tries again by itself.
+    </div>
   );
 }
 

@@ -1,14 +1,29 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { ApiError } from "./api";
 
-export type Query<T> = { data: T | undefined; error: ApiError | undefined; refresh: () => void };
+export type Query<T> = { data: T | undefined; at: number | undefined; late: boolean; error: ApiError | undefined; refresh: () => void };
 
 export const asError = (e: unknown): ApiError => (e instanceof ApiError ? e : new ApiError("console", String(e)));
 
+// What was answered last, by key, so that a page that is opened again has something to show
+// while it asks: with its age.
+const last = new Map<string, { data: unknown; at: number }>();
+const kept = 50;
+
+function keep(key: string, data: unknown): number {
+  const at = Date.now();
+  last.delete(key);
+  last.set(key, { data, at });
+  for (const old of last.keys()) if (last.size > kept) last.delete(old);
+  return at;
+}
+
 // useQuery asks now, whenever key changes, and every so many milliseconds while the
-// page is visible. What was known stays on show while it asks again.
+// page is visible. What was known stays on show while it asks again, with when it was so.
 export function useQuery<T>(key: string, ask: (signal: AbortSignal) => Promise<T>, every = 0): Query<T> {
-  const [state, set] = useState<{ key: string; data?: T; error?: ApiError }>({ key });
+  type State = { key: string; data?: T; at?: number; error?: ApiError };
+  const before = (): State => ({ key, ...(last.get(key) as { data: T; at: number } | undefined) });
+  const [kept, set] = useState<State>(before);
   const again = useRef(() => {});
   useEffect(() => {
     const abort = new AbortController();
@@ -22,9 +37,9 @@ export function useQuery<T>(key: string, ask: (signal: AbortSignal) => Promise<T
       asking = true;
       try {
         const data = await ask(abort.signal);
-        if (!abort.signal.aborted) set({ key, data });
+        if (!abort.signal.aborted) set({ key, data, at: keep(key, data) });
       } catch (e) {
-        if (!abort.signal.aborted) set((s) => ({ key, error: asError(e), ...(s.key === key && s.data !== undefined ? { data: s.data } : {}) }));
+        if (!abort.signal.aborted) set((s) => ({ ...(s.key === key ? s : before()), error: asError(e) }));
       }
       asking = false;
       if (abort.signal.aborted) return;
@@ -34,15 +49,18 @@ export function useQuery<T>(key: string, ask: (signal: AbortSignal) => Promise<T
       } else if (every > 0) timer = window.setTimeout(tick, every);
     };
     const tick = () => (document.hidden ? (timer = window.setTimeout(tick, every)) : void run());
+    const seen = () => void (document.hidden || asking || every === 0 || run());
+    document.addEventListener("visibilitychange", seen);
     again.current = run;
     void run();
     return () => {
       abort.abort();
       clearTimeout(timer);
+      document.removeEventListener("visibilitychange", seen);
     };
   }, [key, every]);
-  const mine = state.key === key;
-  return { data: mine ? state.data : undefined, error: mine ? state.error : undefined, refresh: () => again.current() };
+  const state = kept.key === key ? kept : before();
+  return { data: state.data, at: state.at, late: state.error?.code === "unreachable", error: state.error, refresh: () => again.current() };
 }
 
 const ticks = new Set<(now: number) => void>();

@@ -36,5 +36,11 @@ export function interceptLinks(): void {
   });
 }
 
+// The list's address as it was last, so that whoever comes back from a saga finds the filter
+// as it was; also after the page was loaded again.
+const place = "amends.list";
+export const rememberList = (address: string): void => sessionStorage.setItem(place, address);
+export const listPath = (): string => sessionStorage.getItem(place) ?? "/sagas";
+
 export const sagaPath = (id: string): string => "/sagas/" + encodeURIComponent(id);
 export const definitionPath = (name: string, version: string | number | undefined): string => `/definitions/${name}/${version ?? ""}`;

@@ -1,14 +1,15 @@
+import type { ComponentChildren } from "preact";
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
-import { call, number, refText, type Definition, type HistoryEvent, type Saga, type Removal } from "./api";
+import { call, number, refText, type ApiError, type Definition, type HistoryEvent, type Saga, type Removal } from "./api";
 import { Diagram, show } from "./diagram";
 import { Gantt } from "./gantt";
 import { History } from "./history";
 import { onKey } from "./keys";
 import { nodesOf, type Node } from "./layout";
-import { Ago, Chip, Data, Empty, Icon, PhaseChip, Problem } from "./pieces";
+import { Ago, AsOf, Chip, Data, Empty, Icon, PhaseChip, Problem } from "./pieces";
 import { Plan } from "./plan";
-import { useNow, useQuery } from "./query";
-import { definitionPath, navigate } from "./router";
+import { asError, useNow, useQuery } from "./query";
+import { definitionPath, listPath, navigate } from "./router";
 import { Decide, VerbButtons, type Verb } from "./verbs";
 import { visible } from "./visible";
 import { useWatch } from "./watch";
@@ -18,14 +19,16 @@ const most = 2000;
 
 // useHistory is the history with where the saga stood behind each event; it asks for
 // what is missing when the saga has moved.
-function useHistory(id: string, revision: number): HistoryEvent[] {
+function useHistory(id: string, revision: number): { events: HistoryEvent[]; error: ApiError | undefined } {
   const [events, set] = useState<HistoryEvent[]>([]);
+  const [error, setError] = useState<ApiError>();
   const have = useRef<HistoryEvent[]>([]);
   useEffect(() => {
     const newest = () => number(have.current[have.current.length - 1]?.revision);
     if (newest() >= revision) return;
     const abort = new AbortController();
-    (async () => {
+    let timer = 0;
+    const read = async () => {
       let from = Math.max(newest() + 1, revision - most + 1);
       while (from > 0 && from <= revision) {
         const part = await call<{ events?: HistoryEvent[]; next?: string }>("History", { id, from, with_saga: true }, abort.signal);
@@ -34,10 +37,21 @@ function useHistory(id: string, revision: number): HistoryEvent[] {
         from = number(part.next);
       }
       set(have.current);
-    })().catch(() => {});
-    return () => abort.abort();
+      setError(undefined);
+    };
+    const attempt = () =>
+      void read().catch((e) => {
+        if (abort.signal.aborted) return;
+        setError(asError(e));
+        timer = window.setTimeout(attempt, 3000);
+      });
+    attempt();
+    return () => {
+      abort.abort();
+      clearTimeout(timer);
+    };
   }, [id, revision]);
-  return events;
+  return { events, error };
 }
 
 function useDefinition(saga: Saga | undefined): Node[] | undefined {
@@ -49,15 +63,19 @@ function useDefinition(saga: Saga | undefined): Node[] | undefined {
 // useSaga is the saga as it stands: what it is told, and what it asks now and then.
 function useSaga(id: string) {
   const [told, tell] = useState<Saga>();
-  const live = useWatch("saga " + id, () => ({ id }), (m) => void (m.saga && tell(m.saga)));
-  const { data, error, refresh } = useQuery("saga " + id, async (signal) => (await call<{ saga: Saga }>("Get", { id }, signal)).saga, live ? 15000 : 2000);
+  const [heard, hear] = useState<number>();
+  const live = useWatch("saga " + id, () => ({ id }), (m) => {
+    hear(Date.now());
+    if (m.saga) tell(m.saga);
+  });
+  const { data, at, late, error, refresh } = useQuery("saga " + id, async (signal) => (await call<{ saga: Saga }>("Get", { id }, signal)).saga, live ? 15000 : 2000);
   const newest = told && (!data || number(told.revision) > number(data.revision)) ? told : data;
-  return { saga: newest, error: live ? undefined : error, decided: (s: Saga) => (tell(s), refresh()) };
+  return { saga: newest, live, late: !live && late, at: Math.max(at ?? 0, heard ?? 0), error: live ? undefined : error, decided: (s: Saga) => (tell(s), refresh()) };
 }
 
 export function SagaPage({ id }: { id: string }) {
-  const { saga, error, decided } = useSaga(id);
-  useLayoutEffect(() => onKey((key) => key === "Escape" && (navigate("/sagas"), true)), []);
+  const { saga, live, late, at, error, decided } = useSaga(id);
+  useLayoutEffect(() => onKey((key) => key === "Escape" && (navigate(listPath()), true)), []);
   useEffect(() => {
     document.title = visible(id) + " · Amends";
     return () => void (document.title = "Amends");
@@ -67,7 +85,7 @@ export function SagaPage({ id }: { id: string }) {
       return (
         <Empty title={`There is no saga ${id}`}>
           <p>It was never started here, or ended so long ago that it was removed. Ids are compared letter by letter.</p>
-          <a class="button" href="/sagas">Look in the list</a>
+          <a class="button" href={listPath()}>Look in the list</a>
         </Empty>
       );
     }
@@ -76,14 +94,14 @@ export function SagaPage({ id }: { id: string }) {
   return (
     <>
       {error && <Problem error={error} doing="This may be out of date" />}
-      <Known saga={saga} decided={decided} />
+      <Known saga={saga} asOf={<AsOf at={at} live={live} late={late} />} decided={decided} />
     </>
   );
 }
 
-function Known({ saga, decided }: { saga: Saga; decided: (s: Saga) => void }) {
+function Known({ saga, asOf, decided }: { saga: Saga; asOf: ComponentChildren; decided: (s: Saga) => void }) {
   const newest = number(saga.revision);
-  const events = useHistory(saga.id, saga.removed ? 0 : newest);
+  const { events, error: unread } = useHistory(saga.id, saga.removed ? 0 : newest);
   const nodes = useDefinition(saga);
   const time = useNow();
   const oldest = Math.max(1, number(events[0]?.revision));
@@ -97,7 +115,7 @@ function Known({ saga, decided }: { saga: Saga; decided: (s: Saga) => void }) {
   const step = shown.steps?.find((s) => s.name === chosen);
   return (
     <>
-      <Head saga={saga} />
+      <Head saga={saga} asOf={asOf} />
       {saga.phase === "parked" && !saga.ended && <Parked saga={saga} />}
       {saga.paused && <Held saga={saga} />}
       {saga.removal && <Removed of={saga.removal} />}
@@ -176,6 +194,7 @@ function Known({ saga, decided }: { saga: Saga; decided: (s: Saga) => void }) {
           </section>
         </div>
       </div>
+      <Problem error={unread} doing={events.length > 0 ? "The history may be out of date" : "The history could not be read"} />
       {events.length > 0 && (
         <div class="stack">
           <section class="card" aria-label="Timeline">
@@ -199,7 +218,7 @@ function planTitle(s: Saga, past: boolean): string {
   return past ? `What ${verb} would have undone` : `What ${verb} would undo now`;
 }
 
-function Head({ saga }: { saga: Saga }) {
+function Head({ saga, asOf }: { saga: Saga; asOf: ComponentChildren }) {
   return (
     <div class="head">
       <h1 class="mono">{saga.id}</h1>
@@ -211,6 +230,7 @@ function Head({ saga }: { saga: Saga }) {
       <span class="muted small">
         revision {saga.revision ?? 0} · moved <Ago at={saga.updated ?? saga.ended} />
       </span>
+      {asOf}
     </div>
   );
 }

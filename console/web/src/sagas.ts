@@ -5,8 +5,13 @@ import { useWatch } from "./watch";
 
 type Page = { sagas?: Saga[]; next?: string };
 
-// Sagas is a list that grows page by page and keeps up with what happens.
-export type Sagas = { rows: Saga[]; more: boolean; loading: boolean; error: ApiError | undefined; loadMore: () => void; refresh: () => void; fresh: Set<string>; live: boolean };
+// Sagas is a list that grows page by page and keeps up with what happens. rows are those on
+// show; while they are held still, added is how many there are beside them, and gone has those
+// of them that match no more. at is when it was last as the coordinator says; undefined: never.
+export type Sagas = {
+  rows: Saga[]; added: number; gone: Set<string>; begun: boolean; at: number | undefined; more: boolean; loading: boolean; error: ApiError | undefined;
+  loadMore: () => void; refresh: () => void; release: () => void; fresh: Set<string>; live: boolean;
+};
 
 const first = 200, further = 1000;
 
@@ -31,6 +36,8 @@ class Book {
   rows: Saga[] = [];
   next: string | undefined = undefined;
   begun = false;
+  heard: number | undefined = undefined;
+  private held: Saga[] | undefined = undefined;
   private at = new Map<string, number>();
 
   // take adds or replaces sagas, and says which are news.
@@ -58,6 +65,30 @@ class Book {
     return news;
   }
 
+  // hold keeps the rows that are on show where they are, or lets them go.
+  hold(still: boolean): void {
+    if (!still) this.held = undefined;
+    else this.held ??= this.rows;
+  }
+
+  // show is what is on show: held rows as they are now, each in its place, and behind them the
+  // pages that came since.
+  show(): { rows: Saga[]; added: number; gone: Set<string> } {
+    const gone = new Set<string>();
+    if (!this.held) return { rows: this.rows, added: 0, gone };
+    const on = new Set(this.held.map((s) => s.id));
+    const last = this.held[this.held.length - 1];
+    const behind = this.rows.filter((s) => !on.has(s.id) && last && newestFirst(last, s) < 0);
+    this.held = this.held.map((s) => this.rows[this.at.get(s.id) ?? -1] ?? (gone.add(s.id), s));
+    const added = this.rows.length - behind.length - (this.held.length - gone.size);
+    if (behind.length > 0) this.held = this.held.concat(behind);
+    return { rows: this.held, added, gone };
+  }
+
+  index(id: string): number {
+    return this.at.get(id) ?? -1;
+  }
+
   // knows says whether a saga that moved belongs among the rows there are: what is
   // older than they are comes with its page.
   knows(s: Saga): boolean {
@@ -78,11 +109,18 @@ const sorted = (sagas: Saga[]) => sagas.every((s, i) => i === 0 || newestFirst(s
 // asks every two seconds instead of being told each move.
 const most = 400, look = 400;
 
-// useSagas lists what a filter matches and is told what moves. While it is not, it
+// The list as it was when it was left, so that there is something to show until it is asked
+// again. One is enough: whoever comes back comes back to it.
+let left: { key: string; book: Book } | undefined;
+
+// useSagas lists what a filter matches and is told what moves; while still is true, the rows
+// on show stay where they are. While it is not, it
 // asks every two seconds for the newest page again, and for the page on which the
 // visible rows are; otherwise now and then, for what time alone changes.
-export function useSagas(key: string, filter: () => Filter, visible: () => Saga | undefined): Sagas {
+export function useSagas(key: string, filter: () => Filter, visible: () => Saga | undefined, still: boolean): Sagas {
   const book = useMemo(() => new Book(), [key]);
+  const before = left?.key === key ? left.book : undefined;
+  useEffect(() => () => void (book.begun && (left = { key, book })), [book]);
   const [, redraw] = useState(0);
   const [loading, setLoading] = useState(false);
   const [error, setError] = useState<ApiError>();
@@ -101,6 +139,7 @@ export function useSagas(key: string, filter: () => Filter, visible: () => Saga 
   };
   const live = useWatch("list " + key, () => ({ filter: filter(), only_changes: true }), ({ saga, left, missed }) => {
     const m = moved.current;
+    book.heard = Date.now();
     if (missed || m.sagas.size >= most) return false;
     if (!saga || !book.begun) return;
     if (left) {
@@ -124,6 +163,7 @@ export function useSagas(key: string, filter: () => Filter, visible: () => Saga 
       setLoading(true);
       try {
         await f();
+        book.heard = Date.now();
         setError(undefined);
       } catch (e) {
         if (!abort.signal.aborted) setError(asError(e));
@@ -156,7 +196,7 @@ export function useSagas(key: string, filter: () => Filter, visible: () => Saga 
           if (!book.begun) return begin();
           await keepUp(100, {});
           const top = visible();
-          const index = top ? book.rows.indexOf(top) : -1;
+          const index = top ? book.index(top.id) : -1;
           if (top?.started && index >= 100) await keepUp(60, { started_before: new Date(Date.parse(top.started) + 1).toISOString() });
         });
       }
@@ -186,8 +226,11 @@ export function useSagas(key: string, filter: () => Filter, visible: () => Saga 
   useEffect(() => {
     if (!live && book.begun) acts.current.refresh(); // what moved meanwhile
   }, [live]);
+  const source = !book.begun && before ? before : book;
+  source.hold(still && source.begun);
   return {
-    rows: book.rows, more: !book.begun || !!book.next, loading, error, fresh: fresh.current, live,
+    ...source.show(), begun: source.begun, at: source.heard, more: !book.begun || !!book.next, loading, error, fresh: fresh.current, live,
     loadMore: () => acts.current.loadMore(), refresh: () => acts.current.refresh(),
+    release: () => (source.hold(false), redraw((n) => n + 1)),
   };
 }

@@ -6,17 +6,18 @@ import { asError } from "./query";
 import { may, rememberedName, rememberName, useWho } from "./who";
 import { Plan } from "./plan";
 
-export type Verb = { verb: string; title: string; does: string; when: string; danger?: boolean };
+// confirm is what the button says that takes the decision: never a word that could as well mean to leave it.
+export type Verb = { verb: string; title: string; confirm: string; does: string; when: string; danger?: boolean };
 
 export const verbs: Verb[] = [
-  { verb: "retry", title: "Retry now", does: "Attempts the step now, with a fresh budget.", when: "on a step that waits for its next attempt, or is parked" },
-  { verb: "resolve", title: "Resolve", does: "Says how the step was settled outside. Nothing is sent to the participant.", when: "on a step that waits for its next attempt, or is parked" },
-  { verb: "skip", title: "Skip", does: "Goes on without the step.", when: "on a parked step", danger: true },
-  { verb: "compensate", title: "Compensate", does: "Goes back. You vouch that the pivot did not happen.", when: "with a parked pivot", danger: true },
-  { verb: "pause", title: "Pause", does: "Holds the saga: nothing new is sent, its timers stand still. What is under way is still answered.", when: "on a saga that is open and not paused" },
-  { verb: "resume", title: "Resume", does: "Lets the saga go on where it was paused.", when: "on a paused saga" },
-  { verb: "cancel", title: "Cancel", does: "Goes back: what was done is undone.", when: "before the point of no return", danger: true },
-  { verb: "abandon", title: "Abandon", does: "Ends the saga as it is. What was done stays done.", when: "on a parked saga", danger: true },
+  { verb: "retry", title: "Retry now", confirm: "Retry now", does: "Attempts the step now, with a fresh budget.", when: "on a step that waits for its next attempt, or is parked" },
+  { verb: "resolve", title: "Resolve", confirm: "Resolve the step", does: "Says how the step was settled outside. Nothing is sent to the participant.", when: "on a step that waits for its next attempt, or is parked" },
+  { verb: "skip", title: "Skip", confirm: "Skip the step", does: "Goes on without the step.", when: "on a parked step", danger: true },
+  { verb: "compensate", title: "Compensate", confirm: "Compensate the saga", does: "Goes back. You vouch that the pivot did not happen.", when: "with a parked pivot", danger: true },
+  { verb: "pause", title: "Pause", confirm: "Pause the saga", does: "Holds the saga: nothing new is sent, its timers stand still. What is under way is still answered.", when: "on a saga that is open and not paused" },
+  { verb: "resume", title: "Resume", confirm: "Resume the saga", does: "Lets the saga go on where it was paused.", when: "on a paused saga" },
+  { verb: "cancel", title: "Cancel", confirm: "Cancel the saga", does: "Goes back: what was done is undone.", when: "before the point of no return", danger: true },
+  { verb: "abandon", title: "Abandon", confirm: "Abandon the saga", does: "Ends the saga as it is. What was done stays done.", when: "on a parked saga", danger: true },
 ];
 
 // VerbButtons offers every verb; those that are not legal now say when they are.
@@ -111,7 +112,7 @@ export function Decide({ saga, verb, step, close, done }: Props) {
         <Problem error={error} doing="Nothing was decided" />
         <div class="buttons">
           <button type="button" onClick={close}>Leave it</button>
-          <button class={"primary " + (verb.danger ? "danger" : "")} disabled={busy} data-confirm>{verb.title}</button>
+          <button class={"primary " + (verb.danger ? "danger" : "")} disabled={busy} data-confirm>{verb.confirm}</button>
         </div>
       </form>
     </Dialog>

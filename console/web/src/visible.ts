@@ -1,4 +1,4 @@
-import { h, options, type VNode } from "preact";
+import { Fragment, h, options, type VNode } from "preact";
 
 // What others wrote is shown so that nobody takes it for something else, in whatever
 // element it stands: characters that are obeyed or not seen (controls, marks that turn the
@@ -37,6 +37,11 @@ export function showSafely(): void {
       const props = vnode.props as Record<string, unknown>;
       for (const name of spoken) if (typeof props[name] === "string") props[name] = visible(props[name]);
       if (props["children"] !== undefined) props["children"] = shown(props["children"], vnode.type);
+    }
+    // What a component puts between elements stands in one of them in the end.
+    if (vnode.type === Fragment) {
+      const props = vnode.props as Record<string, unknown>;
+      if (props["children"] !== undefined) props["children"] = shown(props["children"], "");
     }
     next?.(vnode);
   };

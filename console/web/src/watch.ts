@@ -19,15 +19,14 @@ export function useWatch(key: string, request: () => object, take: (m: Moved) =>
       const mine = (abort = new AbortController());
       let rest = 0;
       try {
-        for await (const m of stream<Moved>("Watch", request(), mine.signal)) {
-          if (mine.signal.aborted) break;
+        await stream<Moved>("Watch", request(), (m) => {
+          if (mine.signal.aborted) return true;
           setLive(true);
           patience = 1000;
-          if (taker.current(m) === false) {
-            rest = 10000;
-            break;
-          }
-        }
+          if (taker.current(m) !== false) return false;
+          rest = 10000;
+          return true;
+        }, mine.signal);
       } catch {
         // It is tried again, and who watches asks meanwhile.
       }

@@ -1,4 +1,5 @@
 import { useEffect, useState } from "preact/hooks";
+import { request } from "./api";
 
 // Who is logged in. A coordinator that asks nobody for a name does not know
 // /auth/whoami; then a person says who he is with each decision.
@@ -9,18 +10,18 @@ const anonymous: Who = { known: false, name: "", role: "admin" };
 let asked: Promise<Who> | undefined;
 
 async function ask(): Promise<Who> {
-  const response = await fetch("/auth/whoami", { headers: { Accept: "application/json" } });
+  const response = await request("/auth/whoami", { headers: { Accept: "application/json" } }, async (r) => ({ status: r.status, ok: r.ok, text: await r.text() }));
   if (response.status === 401) location.assign("/auth/login?next=" + encodeURIComponent(location.pathname + location.search));
   if (!response.ok) return anonymous;
-  const { name = "", role = "viewer", via = "" } = (await response.json()) as { name?: string; role?: string; via?: string };
+  const { name = "", role = "viewer", via = "" } = JSON.parse(response.text) as { name?: string; role?: string; via?: string };
   return { known: via !== "" && via !== "anonymous", name, role };
 }
 
 export function useWho(): Who {
   const [who, set] = useState<Who>(anonymous);
   useEffect(() => {
-    asked ??= ask();
-    asked.then(set, () => {});
+    const again = () => (asked = undefined); // whoever needs to know next asks again
+    (asked ??= ask()).then(set, again);
   }, []);
   return who;
 }
@@ -36,6 +37,6 @@ export function rememberedName(who: Who): string {
 export const rememberName = (name: string): void => localStorage.setItem("amends.name", name);
 
 export async function logout(): Promise<void> {
-  await fetch("/auth/logout", { method: "POST", redirect: "manual" });
+  await request("/auth/logout", { method: "POST", redirect: "manual" }, async () => {});
   location.assign("/auth/login");
 }

@@ -1,0 +1,76 @@
+//go:build lab
+
+package console_test
+
+import (
+	"net"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// proxy stands before the coordinator and can fall silent: connections are taken, and nothing
+// comes back, as from a process that was stopped.
+type proxy struct {
+	url string
+
+	mu   sync.Mutex
+	gate *sync.Cond
+	shut bool
+}
+
+func (w *world) proxy(t *testing.T) *proxy {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &proxy{url: "http://" + l.Addr().String()}
+	p.gate = sync.NewCond(&p.mu)
+	t.Cleanup(func() { _ = l.Close(); p.hang(false) })
+	go func() {
+		for {
+			near, err := l.Accept()
+			if err != nil {
+				return
+			}
+			far, err := net.Dial("tcp", strings.TrimPrefix(w.HTTP, "http://"))
+			if err != nil {
+				_ = near.Close()
+				continue
+			}
+			go p.pass(near, far)
+			go p.pass(far, near)
+		}
+	}()
+	return p
+}
+
+// pass hands on what comes, while nobody has to be silent.
+func (p *proxy) pass(from, to net.Conn) {
+	defer func() { _ = to.Close() }()
+	data := make([]byte, 32<<10)
+	for {
+		n, err := from.Read(data)
+		p.mu.Lock()
+		for p.shut {
+			p.gate.Wait()
+		}
+		p.mu.Unlock()
+		if n > 0 {
+			if _, err := to.Write(data[:n]); err != nil {
+				return
+			}
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+func (p *proxy) hang(yes bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.shut = yes
+	p.gate.Broadcast()
+}

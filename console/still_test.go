@@ -1,0 +1,193 @@
+//go:build lab
+
+package console_test
+
+import (
+	"fmt"
+	"os"
+	"testing"
+
+	"github.com/chromedp/cdproto/input"
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+)
+
+// rowsOn is where each row stands, in the order of the list.
+const rowsOn = `JSON.stringify([...document.querySelectorAll(".row[data-id]")].sort((a, b) => a.dataset.index - b.dataset.index).map((r) => r.dataset.id))`
+
+// TestCursorIsASaga: whatever starts meanwhile, keys act on the saga that the cursor is on.
+func TestCursorIsASaga(t *testing.T) {
+	w := newWorld(t)
+	for i := range 3 {
+		w.start(t, fmt.Sprintf("order-%d", i))
+	}
+	b := w.open(t, 1280, 900)
+	b.goTo("/sagas")
+	b.until(`document.querySelectorAll(".row[data-id]").length === 3`)
+	b.press("jj")
+	b.until(`document.querySelector(".row.current").dataset.id === "order-1"`)
+	w.start(t, "order-3")
+	w.start(t, "order-4")
+	b.until(`document.querySelector(".row.current").dataset.id === "order-1" && document.querySelector(".row.current").dataset.index === "3"`)
+	b.press("x")
+	b.until(`document.querySelectorAll(".row input:checked").length === 1 && document.querySelector('[data-id="order-1"] input').checked`)
+	b.press("j")
+	b.until(`document.activeElement.innerText === "order-0"`)
+	b.press("k")
+	b.press("k")
+	b.until(`document.activeElement.innerText === "order-2"`)
+}
+
+// TestRowsHoldStill while somebody points at them, has scrolled, or has selected some; what is
+// new is a number to press.
+func TestRowsHoldStill(t *testing.T) {
+	w := newWorld(t)
+	next := 0
+	more := func(n int) {
+		for range n {
+			w.start(t, fmt.Sprintf("order-%03d", next))
+			next++
+		}
+	}
+	more(60)
+	b := w.open(t, 1280, 900)
+	b.goTo("/sagas")
+	b.until(`document.querySelector('[data-index="0"]').dataset.id === "order-059"`)
+	holds := func(why string) {
+		t.Helper()
+		var before, after string
+		b.eval(rowsOn, &before)
+		more(12)
+		b.until(`document.querySelector("[data-news]")?.innerText === "12 new"`)
+		b.eval(rowsOn, &after)
+		if before != after {
+			t.Errorf("while %s, the rows were\n%s\nand are\n%s", why, before, after)
+		}
+	}
+	b.run(input.DispatchMouseEvent(input.MouseMoved, 600, 500))
+	holds("the pointer is over the list")
+	b.axe("a list that is held still")
+	b.click("[data-news]")
+	b.until(fmt.Sprintf(`!document.querySelector("[data-news]") && document.querySelector('[data-index="0"]').dataset.id === "order-%03d"`, next-1))
+	b.run(input.DispatchMouseEvent(input.MouseMoved, 5, 5))
+	more(1)
+	b.until(fmt.Sprintf(`document.querySelector('[data-index="0"]').dataset.id === "order-%03d"`, next-1)) // nobody points: it is live
+	b.press("jx")
+	b.until(`document.querySelectorAll(".row input:checked").length === 1`)
+	holds("one is selected")
+	b.shot("held")
+	b.press("x")
+	b.until(fmt.Sprintf(`!document.querySelector("[data-news]") && document.querySelector('[data-index="0"]').dataset.id === "order-%03d"`, next-1))
+	b.run(chromedp.Evaluate(`document.querySelector(".grid").scrollTop = 700; 1`, nil))
+	b.until(`document.querySelector('[data-index="30"]')`)
+	holds("it is scrolled")
+}
+
+// TestEscapeKeepsTheFilter of the list, also after the saga's page was loaded again.
+func TestEscapeKeepsTheFilter(t *testing.T) {
+	w := newWorld(t)
+	w.start(t, "order-1")
+	w.rests(t, "order-1")
+	b := w.open(t, 1280, 900)
+	b.goTo("/sagas?phase=completed&since=1h")
+	b.until(`document.querySelector('[data-id="order-1"]')`)
+	b.press("j")
+	b.press(kb.Enter)
+	b.until(`location.pathname === "/sagas/order-1"`)
+	b.run(chromedp.Reload())
+	b.sees("What Cancel would undo")
+	b.press(kb.Escape)
+	b.until(`location.pathname + location.search === "/sagas?phase=completed&since=1h"`)
+}
+
+// TestSilenceIsSeen: a coordinator that takes connections and answers nothing looks so, on
+// every page: what was known stays, with its age, and a list that is not known is not an empty
+// one. When it answers again, the page goes on by itself.
+func TestSilenceIsSeen(t *testing.T) {
+	w := newWorld(t)
+	w.start(t, "order-1")
+	w.rests(t, "order-1")
+	p := w.proxy(t)
+	b := w.open(t, 1280, 900)
+	b.home = p.url
+	for _, page := range []struct{ path, shows string }{
+		{"/", `document.querySelector(".tile")`},
+		{"/sagas", `document.querySelector('[data-id="order-1"]')`},
+		{"/sagas/order-1", `document.querySelector('[data-step="confirm"]')`},
+		{"/definitions", `document.querySelector(".box")`},
+		{"/dead-letters", `document.querySelector(".empty")`},
+	} {
+		b.goTo(page.path)
+		b.until(page.shows)
+		p.hang(true)
+		b.until(`/has not answered since/.test(document.querySelector("[data-offline]")?.innerText)`)
+		b.until(`document.querySelector("[data-old=true]")?.innerText.startsWith("as of ")`)
+		b.until(page.shows)
+		b.fits(page.path)
+		if page.path == "/sagas" {
+			b.axe("a list without a coordinator")
+			b.shot("silent-list")
+			b.run(clickText("parked")) // a filter that was never asked
+			b.sees("Reading the list")
+			b.until(`!document.body.innerText.includes("No saga")`)
+			b.sees("The list is not known")
+			b.shot("silent-unknown")
+		}
+		p.hang(false)
+		b.until(`!document.querySelector("[data-offline]") && !document.querySelector("[data-old=true]")`)
+		if page.path == "/sagas" {
+			b.sees("No saga matches")
+		}
+	}
+	b.forget() // requests that were given up
+}
+
+// TestOwnerIsNamed: quietly while all is well, and loudly while it is not certain.
+func TestOwnerIsNamed(t *testing.T) {
+	w := newWorld(t)
+	b := w.open(t, 1280, 900)
+	b.goTo("/")
+	host, _ := os.Hostname()
+	b.until(fmt.Sprintf(`document.querySelector("p[data-owner]").innerText.includes("on %s")`, host))
+	b.until(`/Prefix saga · owner: store .+, claim [0-9]+, on /.test(document.querySelector("p[data-owner]").innerText) && !document.querySelector(".notice[data-owner]")`)
+	b.until(`document.querySelector("p[data-owner]").innerText.includes("NATS nats://127.0.0.1:")`)
+	for _, is := range []struct{ name, owner, says string }{
+		{"unsure", `ours: true, sure: false, waiting: "the claim could not be confirmed: away", last_sure: new Date().toISOString()`, "It is not certain that the prefix saga is still this store's."},
+		{"waiting", `waiting: "the store's last process, on there, has not said that it ended"`, "The prefix saga is not this store's yet."},
+		{"replaced", `replaced: true`, "Another store has taken the prefix saga over."},
+	} {
+		b.goTo("/")
+		b.until(`document.querySelector("p[data-owner]")`)
+		b.run(chromedp.Evaluate(`{ const ask = window.fetch; window.fetch = async (url, init) => {
+			const answer = await ask(url, init);
+			if (!String(url).endsWith("GetOverview")) return answer;
+			return new Response(JSON.stringify({ ...await answer.json(), owner: { prefix: "saga", store: "S2", claim: "9", host: "there", since: new Date().toISOString(), `+is.owner+` } }), { headers: { "Content-Type": "application/json" } });
+		}; 1 }`, nil))
+		b.until(fmt.Sprintf(`document.querySelector(".notice[data-owner]")?.innerText.includes(%q) && !document.querySelector("p[data-owner]")`, is.says))
+		b.until(`document.querySelector(".notice[data-owner]").innerText.includes("owner: store S2, claim 9, on there")`)
+		b.axe("the overview while the owner is " + is.name)
+		b.shot("owner-" + is.name)
+	}
+}
+
+// TestColoursOfTrouble: no line of what went wrong has the colour of what went well, and what
+// takes a decision does not read like leaving it.
+func TestColoursOfTrouble(t *testing.T) {
+	w := newWorld(t)
+	hold := w.holds(t, "book")
+	w.start(t, "order-7")
+	b := w.open(t, 1280, 900)
+	b.goTo("/")
+	b.until(`document.querySelector('[data-line="failed"] path')`)
+	for _, name := range []string{"failed", "parked", "compensated"} {
+		b.until(fmt.Sprintf(`(() => { const of = (name) => getComputedStyle(document.querySelector('[data-line="' + name + '"] path')).stroke;
+			return of(%q) !== of("completed") && of(%[1]q) !== of("started"); })()`, name))
+	}
+	b.goTo("/sagas/order-7")
+	b.until(`!document.querySelector('[data-verb="cancel"]').disabled`)
+	b.click(`[data-verb="cancel"]`)
+	b.until(`document.querySelector("dialog [data-confirm]").innerText === "Cancel the saga"`)
+	b.shot("cancel")
+	close(hold)
+	w.rests(t, "order-7")
+}
