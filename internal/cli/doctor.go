@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"path/filepath"
@@ -8,6 +9,7 @@ import (
 	"github.com/amends-dev/amends/internal/daemon"
 	"github.com/amends-dev/amends/internal/doctor"
 	"github.com/amends-dev/amends/internal/terminal"
+	"github.com/amends-dev/amends/transport/natsbus"
 )
 
 type doctorCmd struct {
@@ -25,7 +27,7 @@ deduplication against the longest attempt, subscriptions, JetStream's storage an
 It changes nothing. Exit code 1: there is a problem.
 
 Examples:
-  coordinator doctor
+  coordinator doctor                       # NATS is looked for where the coordinator says it is
   coordinator doctor --server https://sagas.example.com --nats-url tls://nats.example.com -o json
   coordinator doctor --data-dir /var/lib/amends --nats-monitor http://127.0.0.1:8222`
 }
@@ -46,15 +48,23 @@ func (c *doctorCmd) Run(env *environment) error {
 	if err != nil {
 		return err
 	}
-	bus, err := c.server().Bus("amends-doctor", c.Prefix)
-	if err = errors.Join(err, bus.CheckFiles()); err != nil {
+	given, err := c.bus("", "")
+	if err = errors.Join(err, given.CheckFiles()); err != nil {
 		return &exitError{code: ExitUsage, err: err}
 	}
-	patient := doctor.Patient{Server: t.server, Client: client, Bare: bare, NATS: bus, Monitor: c.Monitor}
+	defer env.waits("the coordinator at "+t.server+" and its NATS", c.Timeout)()
+	patient := doctor.Patient{Server: t.server, Client: client, Bare: bare, NATS: c.bus, Monitor: c.Monitor}
 	if c.DataDir != "" {
 		patient.Store = filepath.Join(c.DataDir, daemon.StoreFile)
 	}
 	return c.report(env, doctor.Examine(ctx, patient))
+}
+
+// bus says how to reach the bus: as the flags say, or else where the coordinator does.
+func (c *doctorCmd) bus(url, prefix string) (natsbus.Config, error) {
+	n := c.server()
+	n.URL = cmp.Or(n.URL, url)
+	return n.Bus("amends-doctor", cmp.Or(prefix, c.Prefix))
 }
 
 // report prints the findings, problems last, where one looks first.

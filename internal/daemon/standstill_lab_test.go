@@ -136,7 +136,7 @@ func (n *neighbours) until(what string, holds func() bool) {
 func (n *neighbours) doctorSays(kind string) {
 	n.t.Helper()
 	findings := doctor.Examine(n.t.Context(), doctor.Patient{
-		Server: n.running.HTTP, Client: http.DefaultClient, Bare: http.DefaultClient, NATS: natsbus.Config{URL: n.running.NATS},
+		Server: n.running.HTTP, Client: http.DefaultClient, Bare: http.DefaultClient, NATS: func(string, string) (natsbus.Config, error) { return natsbus.Config{URL: n.running.NATS}, nil },
 	})
 	for _, f := range findings {
 		if f.Check == "standstill of "+kind && f.Mend != "" {

@@ -22,7 +22,14 @@ import (
 
 // bus examines NATS.
 func (e *exam) bus(ctx context.Context) {
-	config := e.NATS
+	config, err := e.NATS(bare(e.overview.GetNats()), e.overview.GetOwner().GetPrefix())
+	if err == nil {
+		err = config.CheckFiles()
+	}
+	if err != nil {
+		e.add("NATS", Problem, config.URL+": "+err.Error(), "say where NATS is and who you are there: --nats-url, --nats-creds")
+		return
+	}
 	config.Provision = natsbus.Verify
 	bus, err := dial(ctx, config)
 	var drift *natsbus.DriftError
@@ -89,13 +96,32 @@ func (e *exam) connection(ctx context.Context, nc *nats.Conn) {
 	}
 }
 
-// owner examines whose the prefix is.
+// bare is a URL, or several, without users and passwords, which are masked in what the
+// coordinator says.
+func bare(list string) string {
+	urls := strings.Split(list, ",")
+	for i, one := range urls {
+		if at := strings.LastIndex(one, "@"); at >= 0 {
+			scheme, _, found := strings.Cut(one, "://")
+			if !found {
+				scheme = "nats"
+			}
+			urls[i] = scheme + "://" + one[at+1:]
+		}
+	}
+	return strings.Join(urls, ",")
+}
+
+// owner examines whose the prefix is, and whether this is the bus that the coordinator uses.
 func (e *exam) owner(ctx context.Context, bus *natsbus.Bus) {
 	const check = "owner of the prefix"
 	entry, err := bus.Claims().Read(ctx)
+	theirs := e.overview.GetOwner()
 	switch c := entry.Claim; {
 	case err != nil:
 		e.add(check, Unknown, err.Error(), "use the coordinator's credentials")
+	case theirs.GetOurs() && theirs.GetSure() && (c == nil || c.Store != theirs.GetStore() || c.Number != theirs.GetClaim()):
+		e.add("NATS", Problem, "this is not the NATS that the coordinator uses: its claim is not here", "what follows is about another server; look at the coordinator's: --nats-url "+bare(e.overview.GetNats()))
 	case c == nil:
 		e.add(check, Warning, "nobody: no coordinator has claimed it since the bus was empty", "start a coordinator")
 	case !c.Released.IsZero():

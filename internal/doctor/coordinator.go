@@ -152,6 +152,7 @@ func (e *exam) standstills(ctx context.Context) {
 		e.add(check, Unknown, err.Error(), "give a token whose role may read")
 		return
 	}
+	e.overview = overview.Msg
 	for _, s := range overview.Msg.GetStandstills() {
 		grade := Warning
 		if s.GetStops() {

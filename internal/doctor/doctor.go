@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/amends-dev/amends/internal/masked"
+	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 	"github.com/amends-dev/amends/proto/amends/api/v1/apiv1connect"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/transport/natsbus"
@@ -34,12 +35,14 @@ type Finding struct {
 
 // Patient is what is examined.
 type Patient struct {
-	Server  string // the coordinator's API, such as http://127.0.0.1:8080
-	Client  *http.Client
-	Bare    *http.Client   // the same without a token
-	NATS    natsbus.Config // how to reach the bus
-	Monitor string         // NATS's monitoring, such as http://127.0.0.1:8222; "": not known
-	Store   string         // the coordinator's store file, if it is on this machine; "": it is not
+	Server string // the coordinator's API, such as http://127.0.0.1:8080
+	Client *http.Client
+	Bare   *http.Client // the same without a token
+	// NATS says how to reach the bus, given what the coordinator says of it: where, and with
+	// which prefix; both are "" if it says nothing.
+	NATS    func(url, prefix string) (natsbus.Config, error)
+	Monitor string // NATS's monitoring, such as http://127.0.0.1:8222; "": not known
+	Store   string // the coordinator's store file, if it is on this machine; "": it is not
 	Now     func() time.Time
 }
 
@@ -47,7 +50,8 @@ type Patient struct {
 type exam struct {
 	Patient
 	api         apiv1connect.CoordinatorServiceClient
-	definitions []*saga.Definition // that were readable
+	definitions []*saga.Definition         // that were readable
+	overview    *apiv1.GetOverviewResponse // nil: the coordinator does not tell
 	findings    []Finding
 }
 

@@ -60,7 +60,7 @@ func running(t *testing.T, timeout string) (dir string, a daemon.Addresses) {
 func patient(dir string, a daemon.Addresses) doctor.Patient {
 	return doctor.Patient{
 		Server: a.HTTP, Client: http.DefaultClient, Bare: http.DefaultClient,
-		NATS: natsbus.Config{URL: a.NATS}, Store: filepath.Join(dir, daemon.StoreFile),
+		NATS: func(string, string) (natsbus.Config, error) { return natsbus.Config{URL: a.NATS}, nil }, Store: filepath.Join(dir, daemon.StoreFile),
 	}
 }
 
@@ -239,7 +239,7 @@ func TestAccounts(t *testing.T) {
 				t.Fatal(err)
 			}
 			p := patient(t.TempDir(), daemon.Addresses{HTTP: "http://127.0.0.1:1", NATS: s.ClientURL()})
-			p.NATS = as
+			p.NATS = func(string, string) (natsbus.Config, error) { return as, nil }
 			findings := doctor.Examine(t.Context(), p)
 			holds(t, findings, "accounts of NATS", tt.grade, tt.found)
 			said := slices.ContainsFunc(findings, func(f doctor.Finding) bool { return f.Check == "account of payment" && f.Grade == doctor.Problem })
@@ -286,4 +286,19 @@ func monitor(t *testing.T, page string) string {
 	}))
 	t.Cleanup(s.Close)
 	return s.URL
+}
+
+// TestAsksTheCoordinatorsNATS: unless it is told where NATS is, it asks the one that the
+// coordinator uses; if it is told another one, it says so.
+func TestAsksTheCoordinatorsNATS(t *testing.T) {
+	dir, a := running(t, "1m")
+	p := patient(dir, a)
+	p.NATS = func(url, prefix string) (natsbus.Config, error) { return natsbus.Config{URL: url, Prefix: prefix}, nil }
+	findings := doctor.Examine(t.Context(), p)
+	holds(t, findings, "streams", doctor.OK)
+	holds(t, findings, "owner of the prefix", doctor.OK)
+
+	_, b := running(t, "1m")
+	findings = doctor.Examine(t.Context(), patient(dir, daemon.Addresses{HTTP: a.HTTP, NATS: b.NATS}))
+	holds(t, findings, "NATS", doctor.Problem, "not the NATS that the coordinator uses", a.NATS)
 }
