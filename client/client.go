@@ -5,11 +5,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"iter"
+	"log/slog"
 	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/internal/loglimit"
+	"github.com/amends-dev/amends/internal/waiting"
 	"github.com/amends-dev/amends/transport"
 )
 
@@ -25,15 +28,21 @@ type Client struct {
 	runs     chan struct{} // for each run whose start and wait are one request
 	others   chan struct{} // and for each other request, but those that are held
 	patient  bool
+	giveUp   time.Duration // on a coordinator that does not answer
+	logger   *slog.Logger  // of what is waited for, repeated lines limited
 }
 
 // New makes a client of the coordinators that listen on bus.
 func New(bus transport.Requester, options ...Option) *Client {
-	c := &Client{bus: bus, timeout: 5 * time.Second, poll: 5 * time.Second}
+	c := &Client{bus: bus, timeout: 5 * time.Second, poll: 5 * time.Second, giveUp: waiting.Limit}
 	Concurrency(DefaultConcurrency).configure(c)
 	for _, o := range options {
 		o.configure(c)
 	}
+	if c.logger == nil {
+		c.logger = slog.Default()
+	}
+	c.logger = loglimit.Logger(c.logger) // a hundred thousand callers may wait
 	return c
 }
 

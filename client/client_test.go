@@ -377,7 +377,7 @@ func TestImportsLittle(t *testing.T) {
 	}
 	allowed := []string{
 		"github.com/amends-dev/amends/client", "github.com/amends-dev/amends/contract", "github.com/amends-dev/amends/transport",
-		"github.com/amends-dev/amends/internal/plural", "github.com/google/uuid", "github.com/cenkalti/backoff/v5",
+		"github.com/amends-dev/amends/internal/plural", "github.com/amends-dev/amends/internal/loglimit", "github.com/amends-dev/amends/internal/waiting", "github.com/google/uuid", "github.com/cenkalti/backoff/v5",
 	}
 	for path := range strings.FieldsSeq(string(out)) {
 		found := false

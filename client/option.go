@@ -1,6 +1,7 @@
 package client
 
 import (
+	"log/slog"
 	"time"
 
 	"github.com/amends-dev/amends/contract"
@@ -31,6 +32,19 @@ func Prefix(prefix string) Option {
 // unanswered and, where that is harmless, is sent again. Default: 5 s.
 func Timeout(d time.Duration) Option {
 	return option(func(c *Client) { c.timeout = d })
+}
+
+// GiveUp is how long a coordinator that does not answer is asked again, before a request
+// fails with ErrUnavailable; it is said meanwhile that it is waited for (Logger). 0: until
+// the request's context ends. Default: 10 minutes.
+func GiveUp(d time.Duration) Option {
+	return option(func(c *Client) { c.giveUp = d })
+}
+
+// Logger is told when a coordinator that does not answer is waited for: at once, and every
+// few seconds. Default: slog.Default().
+func Logger(l *slog.Logger) Option {
+	return option(func(c *Client) { c.logger = l })
 }
 
 // DefaultConcurrency is the default of Concurrency.

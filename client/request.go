@@ -11,6 +11,7 @@ import (
 	"github.com/cenkalti/backoff/v5"
 	"github.com/google/uuid"
 
+	"github.com/amends-dev/amends/internal/waiting"
 	"github.com/amends-dev/amends/transport"
 )
 
@@ -50,10 +51,25 @@ func (c *Client) do(ctx context.Context, q *call, reply any) error {
 	wait := &pauses{ExponentialBackOff: backoff.NewExponentialBackOff(), last: &last}
 	wait.InitialInterval, wait.MaxInterval = 50*time.Millisecond, 2*time.Second
 	uncertain := false // an earlier request may have been carried out
+	var silent time.Time
+	var line *waiting.Line
 	_, err := backoff.Retry(ctx, func() (struct{}, error) {
 		last = c.ask(ctx, q, reply)
 		if last != nil && !repeatable(last, q) && !(uncertain && errors.Is(last, ErrOverloaded)) {
 			return struct{}{}, backoff.Permanent(last)
+		}
+		switch now := time.Now(); {
+		case last == nil, ctx.Err() != nil:
+		case !errors.Is(last, ErrUnavailable):
+			silent = time.Time{}
+		case silent.IsZero():
+			silent = now
+			line = waiting.On(c.logger, "a coordinator that answers; is one running, on this bus and with this prefix?", c.giveUp, "request", q.verb)
+			line.Still(last)
+		case c.giveUp > 0 && now.Sub(silent) >= c.giveUp:
+			return struct{}{}, backoff.Permanent(fmt.Errorf("gave up after %s: %w", c.giveUp, last))
+		default:
+			line.Still(last)
 		}
 		uncertain = uncertain || errors.Is(last, ErrUnavailable) && !errors.Is(last, transport.ErrNoResponders)
 		return struct{}{}, last

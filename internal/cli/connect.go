@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"connectrpc.com/connect"
@@ -134,8 +135,48 @@ func (b bearer) RoundTrip(r *http.Request) (*http.Response, error) {
 type service = apiv1connect.CoordinatorServiceClient
 
 // call gives the API to ask, with a context that ends after the timeout (0:
-// never). Errors of the API come back as what a person can do something about.
+// never). An answer that takes its time is waited for aloud. Errors of the API come back as
+// what a person can do something about.
 func (f *serverFlags) call(env *environment, timeout time.Duration, ask func(ctx context.Context, api service) error) error {
+	if timeout > 0 {
+		t, err := f.target()
+		if err != nil {
+			return err
+		}
+		defer env.waits("the answer of the coordinator at "+t.server, timeout)()
+	}
+	return f.hold(env, timeout, ask)
+}
+
+// Something is waited for aloud after waitsAfter, and then every waitsEvery.
+var ( // shorter in tests
+	waitsAfter = time.Second
+	waitsEvery = 5 * time.Second
+)
+
+// waits says on stderr what is waited for, since when and for how long at most, until stop
+// is called.
+func (env *environment) waits(what string, most time.Duration) (stop func()) {
+	began, done := time.Now(), make(chan struct{})
+	var said sync.WaitGroup
+	said.Go(func() {
+		timer := time.NewTimer(waitsAfter)
+		defer timer.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-timer.C:
+				env.stderr.Printf("waiting for %s, since %s, %s at most\n", what, began.Format(time.TimeOnly), most)
+				timer.Reset(waitsEvery)
+			}
+		}
+	})
+	return func() { close(done); said.Wait() }
+}
+
+// hold is call for what may take as long as it likes, and says itself what it waits for.
+func (f *serverFlags) hold(env *environment, timeout time.Duration, ask func(ctx context.Context, api service) error) error {
 	ctx, cancel := context.WithCancel(env.ctx)
 	if timeout > 0 {
 		ctx, cancel = context.WithTimeout(env.ctx, timeout)

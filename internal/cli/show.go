@@ -43,7 +43,7 @@ func (c *showCmd) Run(env *environment) error {
 type waitCmd struct {
 	callFlags
 	ID  string        `arg:"" help:"The saga's id."`
-	For time.Duration `placeholder:"DURATION" default:"0" help:"How long at most. 0: as long as it takes."`
+	For time.Duration `placeholder:"DURATION" default:"1h" help:"How long at most. Default: ${default}; 0: as long as it takes."`
 }
 
 // Help gives examples.
@@ -58,20 +58,27 @@ Examples:
 // Run waits until a saga has ended or is parked.
 func (c *waitCmd) Run(env *environment) error { return c.wait(env, c.ID, c.For) }
 
-// poll is how long the coordinator is asked to hold a wait.
-const poll = 20 * time.Second
+// The coordinator is asked to hold a wait for so long: a short while first, so that whoever
+// waits longer is told at once.
+const (
+	firstPoll = 500 * time.Millisecond
+	poll      = 5 * time.Second
+)
 
-// wait waits for a saga, prints where it stands, and gives the exit code.
+// wait waits for a saga, aloud, prints where it stands, and gives the exit code.
 func (f *callFlags) wait(env *environment, id string, limit time.Duration) error {
 	var last *apiv1.Saga
-	err := f.call(env, limit, func(ctx context.Context, api service) error {
-		for {
-			hold := poll
+	began, most := time.Now(), ""
+	if limit > 0 {
+		most = fmt.Sprintf(", %s at most", limit)
+	}
+	err := f.hold(env, limit, func(ctx context.Context, api service) error {
+		for hold := firstPoll; ; hold = poll {
 			if end, ok := ctx.Deadline(); ok {
 				left := time.Until(end)
-				hold = min(poll, max(left-left/8, time.Millisecond))
+				hold = min(hold, max(left-left/8, time.Millisecond))
 			}
-			r, err := api.Wait(ctx, connect.NewRequest(&apiv1.WaitRequest{Id: id, AtMost: durationpb.New(hold)}))
+			r, err := f.waitOnce(ctx, api, id, hold)
 			if err != nil && (last == nil || ctx.Err() == nil) {
 				return err
 			}
@@ -84,6 +91,7 @@ func (f *callFlags) wait(env *environment, id string, limit time.Duration) error
 			if ctx.Err() != nil {
 				return &exitError{code: ExitNotReachable, err: fmt.Errorf("saga %s is still %s", id, last.GetPhase()), hint: "it goes on; wait again, or look with: coordinator show " + id}
 			}
+			env.stderr.Printf("waiting for saga %s, since %s%s: it is %s, at revision %d\n", id, began.Format(time.TimeOnly), most, last.GetPhase(), last.GetRevision())
 		}
 	})
 	if err != nil {
@@ -93,6 +101,13 @@ func (f *callFlags) wait(env *environment, id string, limit time.Duration) error
 		return err
 	}
 	return outcome(last.GetPhase())
+}
+
+// waitOnce is one question, which a coordinator that hangs does not hold up.
+func (f *callFlags) waitOnce(ctx context.Context, api service, id string, hold time.Duration) (*connect.Response[apiv1.WaitResponse], error) {
+	ctx, cancel := context.WithTimeout(ctx, hold+f.Timeout)
+	defer cancel()
+	return api.Wait(ctx, connect.NewRequest(&apiv1.WaitRequest{Id: id, AtMost: durationpb.New(hold)}))
 }
 
 // settled reports whether a saga has ended or is parked.

@@ -25,7 +25,7 @@ type startCmd struct {
 	ID         string        `placeholder:"ID" help:"The saga's id, and your idempotency key. Without it a UUIDv7 is made."`
 	Input      string        `default:"{}" help:"The input: JSON, or a file, or - for stdin."`
 	Wait       bool          `help:"Wait until the saga has ended or is parked. Exit code 5: compensated, 6: parked."`
-	For        time.Duration `placeholder:"DURATION" default:"0" help:"With --wait: how long at most. 0: as long as it takes."`
+	For        time.Duration `placeholder:"DURATION" default:"1h" help:"With --wait: how long at most. Default: ${default}; 0: as long as it takes."`
 }
 
 // Help gives examples.

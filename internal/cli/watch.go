@@ -19,7 +19,8 @@ import (
 type watchCmd struct {
 	callFlags
 	filterFlags
-	ID string `arg:"" optional:"" help:"The saga's id; without it every saga that the flags match."`
+	ID   string        `arg:"" optional:"" help:"The saga's id; without it every saga that the flags match."`
+	Away time.Duration `name:"away-for" placeholder:"DURATION" default:"10m" help:"How long a coordinator that has gone away is waited for. Default: ${default}; 0: as long as it takes."`
 }
 
 // Help gives examples.
@@ -50,9 +51,10 @@ func (c *watchCmd) Run(env *environment) error {
 	}
 	pause := backoff.NewExponentialBackOff()
 	pause.InitialInterval, pause.MaxInterval = 200*time.Millisecond, 5*time.Second
+	var away time.Time // since when; zero: it is there
 	for {
 		begun := w.received
-		err := c.call(env, 0, func(ctx context.Context, api service) error { return w.follow(ctx, api, request) })
+		err := c.hold(env, 0, func(ctx context.Context, api service) error { return w.follow(ctx, api, request) })
 		var e *exitError
 		switch {
 		case env.ctx.Err() != nil:
@@ -64,8 +66,19 @@ func (c *watchCmd) Run(env *environment) error {
 		}
 		if w.received > begun {
 			pause.Reset()
+			away = time.Time{}
 		}
-		env.stderr.Printf("the coordinator is away; trying again\n")
+		most := ""
+		if away.IsZero() {
+			away = time.Now()
+		}
+		if c.Away > 0 {
+			most = fmt.Sprintf(", %s at most", c.Away)
+		}
+		if c.Away > 0 && time.Since(away) > c.Away {
+			return &exitError{code: ExitNotReachable, err: fmt.Errorf("the coordinator has been away since %s: %w", away.Format(time.TimeOnly), err), hint: "wait longer with --away-for"}
+		}
+		env.stderr.Printf("waiting for the coordinator, which is away since %s%s\n", away.Format(time.TimeOnly), most)
 		select {
 		case <-time.After(pause.NextBackOff()):
 		case <-env.ctx.Done():
@@ -89,6 +102,24 @@ type watch struct {
 
 // follow takes in one stream until it ends, or until the saga that is watched has.
 func (w *watch) follow(ctx context.Context, api service, request *apiv1.WatchRequest) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	silent := time.AfterFunc(maxSilence, func() { cancel(errSilent) })
+	defer silent.Stop()
+	err := w.receive(ctx, api, request, func() { silent.Reset(maxSilence) })
+	if errors.Is(context.Cause(ctx), errSilent) {
+		return &exitError{code: ExitNotReachable, err: errSilent, hint: "coordinator healthcheck says more"}
+	}
+	return err
+}
+
+// maxSilence is longer than a coordinator that has nothing to say is silent, which is 15 s;
+// shorter in tests.
+var maxSilence = 30 * time.Second
+
+var errSilent = errors.New("the coordinator has said nothing for too long")
+
+func (w *watch) receive(ctx context.Context, api service, request *apiv1.WatchRequest, heard func()) error {
 	stream, err := api.Watch(ctx, connect.NewRequest(request))
 	if err != nil {
 		return err
@@ -98,6 +129,7 @@ func (w *watch) follow(ctx context.Context, api service, request *apiv1.WatchReq
 	changed := false
 	for stream.Receive() {
 		w.received++
+		heard()
 		m := stream.Msg()
 		changed = w.take(m) || changed
 		if w.screen {

@@ -20,6 +20,7 @@ import (
 	"github.com/amends-dev/amends/internal/crashpoint"
 	"github.com/amends-dev/amends/internal/loglimit"
 	"github.com/amends-dev/amends/internal/masked"
+	"github.com/amends-dev/amends/internal/waiting"
 	"github.com/amends-dev/amends/observe"
 	"github.com/amends-dev/amends/observe/otlp"
 	"github.com/amends-dev/amends/ownership"
@@ -39,8 +40,8 @@ const stopLimit = 10 * time.Second
 // flushSpans bounds how long the end waits for the collector of spans.
 const flushSpans = 2 * time.Second
 
-// slowConnect is after how long a connection that is not there is spoken of.
-const slowConnect = 2 * time.Second
+// slowStart is how long a start may take before it is said what it waits for.
+const slowStart = time.Second
 
 // Addresses say where the parts of a running daemon are reached.
 type Addresses struct {
@@ -155,13 +156,15 @@ func (d *daemon) run(ctx context.Context, ready func(Addresses)) error {
 func (d *daemon) announce(ctx context.Context, ready func(Addresses)) error {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	waiting := time.AfterFunc(slowConnect, func() {
-		if err := d.coord.Load().Ready(ctx); err != nil && ctx.Err() == nil {
-			d.Logger.Warn("not ready yet", slog.Any("error", err))
+	line, slow := waiting.On(d.Logger, "the coordinator to be ready", 0), time.Now().Add(slowStart)
+	for {
+		err := d.coord.Load().Ready(ctx)
+		if err == nil {
+			break
 		}
-	})
-	defer waiting.Stop()
-	for d.coord.Load().Ready(ctx) != nil {
+		if time.Now().After(slow) {
+			line.Still(err)
+		}
 		select {
 		case <-ctx.Done():
 			return nil
@@ -302,10 +305,6 @@ func (d *daemon) startServer(ctx context.Context) error {
 }
 
 func (d *daemon) connectBus(ctx context.Context) error {
-	waiting := time.AfterFunc(slowConnect, func() {
-		d.Logger.Warn("waiting for NATS; is the server running there, and are the credentials right?", slog.String("nats", masked.URLs(d.NATS.URL)))
-	})
-	defer waiting.Stop()
 	c, err := d.busConfig("amends-coordinator")
 	if err != nil {
 		return err

@@ -52,7 +52,7 @@ func TestLittleSpace(t *testing.T) {
 	s.data = filepath.Join(smallDisk(t, 40), "data")
 	s.server(t)
 	c := s.coordinator(t, part{})
-	if err := poll("it says why it is not ready", func() bool { return c.said("not ready yet") || c.gone() }); err != nil || c.gone() {
+	if err := poll("it says why it is not ready", func() bool { return c.said("waiting for the coordinator to be ready") || c.gone() }); err != nil || c.gone() {
 		t.Errorf("%v: %s", err, c.tail(5))
 	}
 	c.terminate(t)

@@ -19,6 +19,7 @@ var levels = map[string]int{
 	"internal/quota":      0,
 	"internal/masked":     0,
 	"internal/plural":     0,
+	"internal/waiting":    0,
 	"internal/protoconv":  5,
 
 	"saga":                10,

@@ -54,6 +54,7 @@ var light = []string{
 	Module + "/internal/loglimit",   // standard library only
 	Module + "/internal/masked",     // standard library only
 	Module + "/internal/plural",     // standard library only
+	Module + "/internal/waiting",    // standard library only
 	"github.com/nats-io/nats.go",
 	"github.com/nats-io/nkeys",
 	"github.com/nats-io/nuid",

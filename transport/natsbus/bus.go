@@ -13,6 +13,7 @@ import (
 
 	"github.com/amends-dev/amends/internal/crashpoint"
 	"github.com/amends-dev/amends/internal/masked"
+	"github.com/amends-dev/amends/internal/waiting"
 	"github.com/amends-dev/amends/transport"
 )
 
@@ -80,8 +81,8 @@ type Bus struct {
 }
 
 // Connect connects to a server and makes the bus, streams included. It waits for
-// the server until ctx ends: services may be started before it. Afterwards the
-// connection is kept up for ever. A server whose max_payload is less than MinPayload
+// the server until ctx ends, Config.ConnectWait at most, and says so: services may be
+// started before it. Afterwards the connection is kept up for ever. A server whose max_payload is less than MinPayload
 // is refused with ErrPayload.
 func Connect(ctx context.Context, config Config) (*Bus, error) {
 	if err := errors.Join(config.Validate(), config.CheckFiles()); err != nil {
@@ -92,11 +93,13 @@ func Connect(ctx context.Context, config Config) (*Bus, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to NATS: %w", err)
 	}
+	ctx, cancel := config.limit(ctx)
+	defer cancel()
 	nc, err := nats.Connect(config.URL, options...)
 	if err != nil {
 		return nil, fmt.Errorf("connect to NATS at %s: %w", masked.URLs(config.URL), masked.Error(err))
 	}
-	if err := awaitConnected(ctx, nc); err != nil {
+	if err := config.awaitConnected(ctx, nc); err != nil {
 		nc.Close()
 		return nil, fmt.Errorf("connect to NATS at %s: %w; is the server running there, and are the credentials right?", masked.URLs(config.URL), err)
 	}
@@ -125,7 +128,7 @@ func (c Config) connectResponder(ctx context.Context, nc *nats.Conn) (*nats.Conn
 	if err != nil {
 		return nil, err
 	}
-	if err := awaitConnected(ctx, answers); err != nil {
+	if err := c.awaitConnected(ctx, answers); err != nil {
 		answers.Close()
 		return nil, err
 	}
@@ -193,8 +196,19 @@ func newBus(ctx context.Context, nc, answers *nats.Conn, config Config, owned bo
 	return b, nil
 }
 
-// awaitConnected waits for the first connection.
-func awaitConnected(ctx context.Context, nc *nats.Conn) error {
+// limit bounds a wait for what should be there; its error says how long that was.
+func (c Config) limit(ctx context.Context) (context.Context, context.CancelFunc) {
+	if c.ConnectWait < 0 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeoutCause(ctx, c.ConnectWait, fmt.Errorf("gave up after %s: %w", c.ConnectWait, context.DeadlineExceeded))
+}
+
+// awaitConnected waits for the first connection, and says so.
+func (c Config) awaitConnected(ctx context.Context, nc *nats.Conn) error {
+	line := waiting.On(c.told, "NATS; is the server running there, and are the credentials right?", c.ConnectWait, "nats", masked.URLs(c.URL))
+	tick := time.NewTicker(waiting.Every)
+	defer tick.Stop()
 	changed := nc.StatusChanged(nats.CONNECTED, nats.CLOSED)
 	defer nc.RemoveStatusListener(changed)
 	for !nc.IsConnected() {
@@ -204,15 +218,18 @@ func awaitConnected(ctx context.Context, nc *nats.Conn) error {
 			}
 			return nats.ErrConnectionClosed
 		}
+		line.Still(masked.Error(nc.LastError()))
 		select {
 		case <-changed:
+		case <-tick.C:
 		case <-ctx.Done():
 			if err := nc.LastError(); err != nil {
-				return fmt.Errorf("%w (last error: %w)", ctx.Err(), err)
+				return fmt.Errorf("%w (last error: %w)", context.Cause(ctx), err)
 			}
-			return ctx.Err()
+			return context.Cause(ctx)
 		}
 	}
+	line.Over()
 	return nil
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nkeys"
 
 	"github.com/amends-dev/amends/internal/loglimit"
+	"github.com/amends-dev/amends/internal/waiting"
 	"github.com/amends-dev/amends/transport"
 	"github.com/amends-dev/amends/transport/natsbus/internal/strict"
 )
@@ -30,6 +31,7 @@ type Config struct {
 	InboxPrefix     string        // of the subjects on which replies come, see InboxPrefix; "": _INBOX, which everybody shares
 	TLS             *tls.Config   // nil: as the URL says
 	ConnectTimeout  time.Duration // of one attempt; 0: 5 s
+	ConnectWait     time.Duration // how long a server that is not there, or a coordinator that makes no consumer, is waited for; 0: 10 min; negative: until the context ends
 	Options         []nats.Option // further ones, applied last
 	// Responder are options of one more connection, over which requests are answered: the
 	// credentials of a user who may do that and nothing else (ResponderGrant). Of those
@@ -65,7 +67,8 @@ type Config struct {
 	Heartbeat      time.Duration // within which a silent server is noticed; 0: 500 ms
 	CheckInterval  time.Duration // between looks at the streams; 0: 3 s
 
-	Logger *slog.Logger              // for what goes wrong in the background, repeated lines of one kind limited; nil: silent
+	Logger *slog.Logger              // for what goes wrong in the background, repeated lines of one kind limited; nil: silent, but for what is waited for, which goes to slog.Default()
+	told   *slog.Logger              // of what is waited for; nil: slog.Default()
 	given  map[transport.Stream]bool // streams some limit of which is given
 
 	// OnMalformed is told of every message that could not be decoded and goes to the
@@ -158,6 +161,10 @@ func (c Config) withDefaults() Config {
 	def(&c.Prefetch, 1024)
 	def(&c.Heartbeat, 500*time.Millisecond)
 	def(&c.CheckInterval, 3*time.Second)
+	def(&c.ConnectWait, waiting.Limit)
+	if c.Logger != nil {
+		c.told = c.Logger
+	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/nats-io/nuid"
 
 	"github.com/amends-dev/amends/internal/crashpoint"
+	"github.com/amends-dev/amends/internal/waiting"
 	"github.com/amends-dev/amends/transport"
 	"github.com/amends-dev/amends/transport/natsbus/internal/pull"
 )
@@ -26,7 +27,6 @@ const (
 	defaultMaxInFlight = 4096
 	inactive           = time.Minute // after which the server removes an ephemeral consumer
 	prefetchBytes      = 32 << 20
-	slowSubscribe      = 2 * time.Second // after which it is said that a subscription waits
 )
 
 // source is an open subscription: a durable consumer on the server and a buffer
@@ -64,19 +64,25 @@ func (b *Bus) Subscribe(ctx context.Context, sub transport.Subscription) (s tran
 }
 
 // whenReady tries something that needs the server, and perhaps a coordinator, until these
-// are ready for it, or ctx ends.
+// are ready for it, ctx ends, or it was waited for long enough. It says that it waits.
 func (b *Bus) whenReady(ctx context.Context, consumer string, try func() error) error {
-	for began, said := time.Now(), false; ; {
+	ctx, cancel := b.config.limit(ctx)
+	defer cancel()
+	line := waiting.On(b.config.told, "the coordinator, which makes the consumer; is it running, on this server and with this prefix?", b.config.ConnectWait, "consumer", consumer)
+	for {
 		if b.isClosed() {
 			return transport.ErrClosed
 		}
 		err := try()
-		if err == nil || !notReady(err) || pause(ctx, 200*time.Millisecond) != nil {
+		if err == nil {
+			line.Over()
+		}
+		if err == nil || !notReady(err) {
 			return err
 		}
-		if !said && errors.Is(err, errNoCoordinator) && time.Since(began) > slowSubscribe {
-			said = true
-			b.config.Logger.Warn("waiting for the coordinator, which makes the consumer; is it running, on this server and with this prefix?", "consumer", consumer, "error", err)
+		line.Still(err)
+		if pause(ctx, 200*time.Millisecond) != nil {
+			return fmt.Errorf("%w (last error: %w)", context.Cause(ctx), err)
 		}
 		b.config.Logger.Debug("a subscription is tried again", "consumer", consumer, "error", err)
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/amends-dev/amends/internal/crashpoint"
+	"github.com/amends-dev/amends/internal/waiting"
 	"github.com/amends-dev/amends/transport"
 )
 
@@ -80,11 +81,16 @@ func (b *Bus) provision(ctx context.Context) error {
 	if b.config.Provision == Ask {
 		return nil
 	}
+	line := waiting.On(b.config.told, "JetStream; is it enabled at the server, and has it a leader?", b.config.ConnectWait)
 	for {
 		err := b.look(ctx)
+		if err == nil {
+			line.Over()
+		}
 		if err == nil || !notReady(err) {
 			return err
 		}
+		line.Still(err)
 		if pause(ctx, 200*time.Millisecond) != nil {
 			return err
 		}

@@ -1,0 +1,57 @@
+package cli
+
+import (
+	"bytes"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/amends-dev/amends/internal/canary"
+)
+
+// TestWhatWaitsSaysSo: before a coordinator that takes connections and answers nothing every
+// command says what it waits for and for how long, and ends by itself.
+func TestWhatWaitsSaysSo(t *testing.T) {
+	defer func(after, every, silence time.Duration) { waitsAfter, waitsEvery, maxSilence = after, every, silence }(waitsAfter, waitsEvery, maxSilence)
+	waitsAfter, waitsEvery, maxSilence = time.Millisecond, time.Millisecond, 50*time.Millisecond
+	done := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-done }))
+	defer server.Close()
+	defer close(done)
+	for line, says := range map[string]string{
+		"list --timeout 100ms":                                      "waiting for the answer of the coordinator at " + server.URL + ", since ",
+		"show order-1 --timeout 100ms":                              "100ms at most",
+		"start checkout --wait --timeout 100ms":                     "waiting for the answer",
+		"wait order-1 --timeout 1ms":                                "did not answer in time",
+		"watch order-1":                                             "said nothing for too long",
+		"doctor --timeout 100ms --nats-url " + "nats://127.0.0.1:1": "waiting for the coordinator at " + server.URL + " and its NATS",
+	} {
+		var out, errs bytes.Buffer
+		code := Run(t.Context(), append(strings.Fields(line), "--server", server.URL), strings.NewReader(""), &out, &errs)
+		if code == 0 || !strings.Contains(errs.String(), says) {
+			t.Errorf("coordinator %s exits %d and says %q, want %q", line, code, errs.String(), says)
+		}
+	}
+}
+
+// TestWatchGivesUp on a coordinator that has gone away, and says meanwhile since when it is.
+func TestWatchGivesUp(t *testing.T) {
+	s := &canary.Coordinator{}
+	server := httptest.NewServer(s)
+	defer server.Close()
+	seen := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.Requests() > 0 {
+			panic(http.ErrAbortHandler) // gone
+		}
+		s.ServeHTTP(w, r)
+		panic(http.ErrAbortHandler)
+	}))
+	defer seen.Close()
+	var out, errs bytes.Buffer
+	code := Run(t.Context(), []string{"watch", "--away-for", "1ms", "--server", seen.URL}, strings.NewReader(""), &out, &errs)
+	if code != ExitNotReachable || !strings.Contains(errs.String(), "waiting for the coordinator, which is away since ") || !strings.Contains(errs.String(), "has been away since") {
+		t.Errorf("it exits %d and says %q", code, errs.String())
+	}
+}

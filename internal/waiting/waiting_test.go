@@ -1,0 +1,47 @@
+package waiting_test
+
+import (
+	"bytes"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/amends-dev/amends/internal/waiting"
+)
+
+// TestLine: it is said at once, every few seconds and no oftener, since when, why and until
+// when; and that it is over, if it was said before.
+func TestLine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		log := slog.New(slog.NewTextHandler(&out, nil))
+		line := waiting.On(log, "the bus", time.Minute, "url", "nats://here")
+		line.Over()
+		if out.Len() > 0 {
+			t.Errorf("it says without a wait: %s", &out)
+		}
+		began := time.Now().UTC().Format(time.RFC3339)
+		for range 200 {
+			line.Still(errors.New("refused"))
+			time.Sleep(100 * time.Millisecond)
+		}
+		lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+		if len(lines) != 4 {
+			t.Fatalf("in 20 s it said\n%s", &out)
+		}
+		for _, one := range lines {
+			for _, word := range []string{`level=WARN msg="waiting for the bus"`, "since=" + began, "url=nats://here", "gives_up_after=1m0s", "error=refused"} {
+				if !strings.Contains(one, word) {
+					t.Errorf("%q does not say %q", one, word)
+				}
+			}
+		}
+		line.Over()
+		if !strings.Contains(out.String(), `msg="no longer waiting for the bus" waited=20s`) {
+			t.Errorf("it does not say that it is over: %s", &out)
+		}
+	})
+}
