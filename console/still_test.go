@@ -3,13 +3,18 @@
 package console_test
 
 import (
+	"bytes"
 	"fmt"
 	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
+
+	"github.com/amends-dev/amends/internal/cli"
 )
 
 // rowsOn is where each row stands, in the order of the list.
@@ -190,4 +195,47 @@ func TestColoursOfTrouble(t *testing.T) {
 	b.shot("cancel")
 	close(hold)
 	w.rests(t, "order-7")
+}
+
+// TestCommandsCanBeRun: the command line takes the commands that empty pages show.
+func TestCommandsCanBeRun(t *testing.T) {
+	w := newWorld(t)
+	dir := t.TempDir()
+	for name, data := range map[string]string{
+		"order.json":    `{"order": "order-42", "cents": 4200}`,
+		"checkout.yaml": "name: tea\nversion: 1\nsteps:\n  - step: {name: brew, kind: retriable, do: {participant: pot, action: brew}}\n",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(data), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Chdir(dir)
+	b := w.open(t, 1280, 900)
+	shown := func(path, selector string) {
+		t.Helper()
+		b.goTo(path)
+		b.until(fmt.Sprintf("document.querySelector(%q)", selector))
+		var command string
+		b.eval(fmt.Sprintf("document.querySelector(%q).innerText", selector), &command)
+		words := strings.Fields(command)
+		var out, errs bytes.Buffer
+		if words[0] != "coordinator" || cli.Run(t.Context(), append(words[1:], "--server", w.HTTP), strings.NewReader(""), &out, &errs) != 0 {
+			t.Errorf("%s shows %q, which says %s", path, command, &errs)
+		}
+	}
+	b.goTo("/")
+	b.until(`document.querySelector(".empty [data-command]")`)
+	b.run(chromedp.Evaluate(`{ const ask = window.fetch; window.fetch = (url, init) => String(url).endsWith("ListDefinitions")
+		? Promise.resolve(new Response("{}", { headers: { "Content-Type": "application/json" } })) : ask(url, init); 1 }`, nil))
+	b.run(clickText("Definitions"))
+	b.sees("No definition yet")
+	var apply string
+	b.eval(`document.querySelector(".empty pre").innerText`, &apply)
+	var out, errs bytes.Buffer
+	if cli.Run(t.Context(), append(strings.Fields(apply)[1:], "--server", w.HTTP), strings.NewReader(""), &out, &errs) != 0 {
+		t.Errorf("the definitions show %q, which says %s", apply, &errs)
+	}
+	shown("/sagas", ".empty pre")
+	b.goTo("/sagas")
+	b.sees("order-42")
 }

@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/examples/order-checkout/service"
 	"github.com/amends-dev/amends/observe/tracing"
@@ -19,9 +21,12 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus"
 )
 
-// serviceCmd runs one service.
+// serviceNames are the services of the shop.
+var serviceNames = []string{"order", "inventory", "payment", "shipping"}
+
+// serviceCmd runs one service, or all.
 type serviceCmd struct {
-	Name    string `arg:"" enum:"order,inventory,payment,shipping" help:"Which one: ${enum}."`
+	Name    string `arg:"" enum:"order,inventory,payment,shipping,all" help:"Which one: ${enum}."`
 	Data    string `type:"path" default:"/data" env:"DATA" help:"The database is DIR/NAME/NAME.db."`
 	NATSURL string `name:"nats-url" env:"NATS_URL" default:"nats://127.0.0.1:4222" help:"The NATS server of the coordinator."`
 	HTTP    string `name:"http" env:"HTTP" default:"127.0.0.1:8081" help:"Where to serve /healthz."`
@@ -29,14 +34,25 @@ type serviceCmd struct {
 
 // Run implements the command. A crash that an order asks for ends the process.
 func (c serviceCmd) Run(ctx context.Context, t *terminal) error {
-	logger := slog.New(slog.NewJSONHandler(t.out, nil)).With("service", c.Name)
 	var bus atomic.Pointer[natsbus.Bus]
 	stop, err := serveHealth(ctx, c.HTTP, &bus)
 	if err != nil {
 		return err
 	}
 	defer stop()
-	provider, stopTraces, err := traces(ctx, c.Name, logger)
+	if c.Name != "all" {
+		return c.run(ctx, t, c.Name, &bus)
+	}
+	all, ctx := errgroup.WithContext(ctx)
+	for _, name := range serviceNames {
+		all.Go(func() error { return c.run(ctx, t, name, &bus) })
+	}
+	return all.Wait()
+}
+
+func (c serviceCmd) run(ctx context.Context, t *terminal, name string, bus *atomic.Pointer[natsbus.Bus]) error {
+	logger := slog.New(slog.NewJSONHandler(t.out, nil)).With("service", name)
+	provider, stopTraces, err := traces(ctx, name, logger)
 	if err != nil {
 		return err
 	}
@@ -46,7 +62,7 @@ func (c serviceCmd) Run(ctx context.Context, t *terminal) error {
 		options = append(options, participant.Trace(tracing.Participant(provider)))
 	}
 	return service.Run(ctx, service.Config{
-		Name: c.Name, DataDir: c.Data, Logger: logger, Options: options,
+		Name: name, DataDir: c.Data, Logger: logger, Options: options,
 		Connect: func(ctx context.Context, name string) (*natsbus.Bus, error) {
 			return natsbus.Connect(ctx, natsbus.Config{URL: c.NATSURL, Name: name, Logger: logger})
 		},

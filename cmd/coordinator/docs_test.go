@@ -1,0 +1,159 @@
+package main_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// limit is how long anything may take here.
+const limit = 5 * time.Minute
+
+// notHere are the commands of the pages that are not run here, and why.
+var notHere = map[string]string{
+	"go run ./examples/order-checkout": "TestDemo of the example runs it",
+	"docker compose up":                "compose-test.sh of the example runs it",
+	"go test ./...":                    "it is running",
+}
+
+// TestPagesCanBeFollowed runs every command of the README and of the tutorial, in its order,
+// in an empty folder that has the repository's files: what serves goes on beside the rest, and
+// everything else has to succeed. Addresses are free ones, so that it disturbs nobody.
+func TestPagesCanBeFollowed(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it links three programs")
+	}
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	bin := t.TempDir()
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", bin+"/", "./cmd/coordinator", "./examples/tutorial", "./examples/order-checkout")
+	build.Dir = root
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	for page, least := range map[string]int{"README.md": 9, "docs/TUTORIAL.md": 4} {
+		t.Run(page, func(t *testing.T) {
+			f := &follower{t: t, bin: bin, dir: t.TempDir()}
+			if err := os.Symlink(filepath.Join(root, "examples"), filepath.Join(f.dir, "examples")); err != nil {
+				t.Fatal(err)
+			}
+			ran := 0
+			for _, command := range commandsOf(t, filepath.Join(root, page)) {
+				if notHere[command] == "" {
+					f.follow(command)
+					ran++
+				}
+			}
+			if ran < least {
+				t.Errorf("%d commands of %s were run, want at least %d", ran, page, least)
+			}
+		})
+	}
+}
+
+var shells = regexp.MustCompile("(?ms)^```sh\n(.*?)^```")
+
+// commandsOf are the lines of the page's shell blocks, without comments.
+func commandsOf(t *testing.T, page string) (commands []string) {
+	t.Helper()
+	text, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, block := range shells.FindAllStringSubmatch(string(text), -1) {
+		for line := range strings.Lines(block[1]) {
+			if command, _, _ := strings.Cut(line, " #"); strings.TrimSpace(command) != "" {
+				commands = append(commands, strings.TrimSpace(command))
+			}
+		}
+	}
+	return commands
+}
+
+// follower is somebody who does what a page says.
+type follower struct {
+	t        *testing.T
+	bin, dir string
+	env      []string // of what runs beside a coordinator
+}
+
+func (f *follower) follow(command string) {
+	f.t.Helper()
+	words := strings.Fields(command)
+	if len(words) < 3 || words[0] != "go" || words[1] != "run" || !strings.HasPrefix(words[2], "./") {
+		f.t.Fatalf("%s: whoever has only this repository and Go cannot run it; or say in notHere why it is not run here", command)
+	}
+	args := words[3:]
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	f.t.Cleanup(cancel)
+	c := exec.CommandContext(ctx, filepath.Join(f.bin, filepath.Base(words[2])), args...)
+	out := &safeBuffer{}
+	c.Dir, c.Stdout, c.Stderr = f.dir, out, out
+	c.Env = append(os.Environ(), "TMPDIR="+f.dir, "HTTP=127.0.0.1:0", "AMENDS_CONTEXTS="+filepath.Join(f.dir, "contexts.yaml"))
+	c.Env = append(c.Env, f.env...)
+	ready := filepath.Join(f.dir, "ready.json")
+	serves := len(args) > 0 && args[0] == "serve"
+	if serves {
+		c.Env = append(c.Env, "AMENDS_NATS_LISTEN=127.0.0.1:0", "AMENDS_HTTP=127.0.0.1:0", "AMENDS_READY_FILE="+ready)
+	}
+	if !serves && (len(args) == 0 || args[0] != "service") {
+		if err := c.Run(); err != nil {
+			f.t.Fatalf("%s: %v\n%s", command, err, out)
+		}
+		return
+	}
+	if err := c.Start(); err != nil {
+		f.t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- c.Wait() }()
+	f.t.Cleanup(func() {
+		_ = c.Process.Signal(os.Interrupt)
+		if err := <-ended; err != nil {
+			f.t.Errorf("%s: %v\n%s", command, err, out)
+		}
+	})
+	for serves && f.env == nil {
+		data, err := os.ReadFile(ready)
+		var a struct{ NATS, HTTP string }
+		if err == nil && json.Unmarshal(data, &a) == nil && a.HTTP != "" {
+			f.env = []string{"NATS_URL=" + a.NATS, "AMENDS_SERVER=" + a.HTTP}
+		}
+		select {
+		case err := <-ended:
+			ended <- err
+			f.t.Fatalf("%s: %v\n%s", command, err, out)
+		case <-ctx.Done():
+			f.t.Fatalf("%s is not ready:\n%s", command, out)
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+// safeBuffer is written by a process and read by a test.
+type safeBuffer struct {
+	mu  sync.Mutex
+	all bytes.Buffer
+}
+
+func (b *safeBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.all.Write(p)
+}
+
+func (b *safeBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.all.String()
+}
