@@ -51,25 +51,14 @@ func (c *Client) do(ctx context.Context, q *call, reply any) error {
 	wait := &pauses{ExponentialBackOff: backoff.NewExponentialBackOff(), last: &last}
 	wait.InitialInterval, wait.MaxInterval = 50*time.Millisecond, 2*time.Second
 	uncertain := false // an earlier request may have been carried out
-	var silent time.Time
-	var line *waiting.Line
+	silent := silence{c: c, q: q}
 	_, err := backoff.Retry(ctx, func() (struct{}, error) {
 		last = c.ask(ctx, q, reply)
 		if last != nil && !repeatable(last, q) && !(uncertain && errors.Is(last, ErrOverloaded)) {
 			return struct{}{}, backoff.Permanent(last)
 		}
-		switch now := time.Now(); {
-		case last == nil, ctx.Err() != nil:
-		case !errors.Is(last, ErrUnavailable):
-			silent = time.Time{}
-		case silent.IsZero():
-			silent = now
-			line = waiting.On(c.logger, "a coordinator that answers; is one running, on this bus and with this prefix?", c.giveUp, "request", q.verb)
-			line.Still(last)
-		case c.giveUp > 0 && now.Sub(silent) >= c.giveUp:
+		if ctx.Err() == nil && silent.tooLong(last) {
 			return struct{}{}, backoff.Permanent(fmt.Errorf("gave up after %s: %w", c.giveUp, last))
-		default:
-			line.Still(last)
 		}
 		uncertain = uncertain || errors.Is(last, ErrUnavailable) && !errors.Is(last, transport.ErrNoResponders)
 		return struct{}{}, last
@@ -88,6 +77,31 @@ func (c *Client) do(ctx context.Context, q *call, reply any) error {
 	default:
 		return &Error{Op: q.verb, ID: q.envelope.Saga, Code: transport.CodeUnavailable, Err: err}
 	}
+}
+
+// silence is a time in which nobody answers a request.
+type silence struct {
+	c     *Client
+	q     *call
+	since time.Time
+	line  *waiting.Line
+}
+
+// tooLong takes in what came of a request, says that it is waited for an answer, and reports
+// whether it is given up.
+func (s *silence) tooLong(last error) bool {
+	switch {
+	case last == nil:
+		return false
+	case !errors.Is(last, ErrUnavailable): // somebody has answered
+		s.since = time.Time{}
+		return false
+	case s.since.IsZero():
+		s.since = time.Now()
+		s.line = waiting.On(s.c.logger, "a coordinator that answers; is one running, on this bus and with this prefix?", s.c.giveUp, "request", s.q.verb)
+	}
+	s.line.Still(last)
+	return s.c.giveUp > 0 && time.Since(s.since) >= s.c.giveUp
 }
 
 // pauses are between two requests for the same: as the coordinator says, give or

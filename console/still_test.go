@@ -130,6 +130,7 @@ func TestSilenceIsSeen(t *testing.T) {
 		b.until(page.shows)
 		b.fits(page.path)
 		if page.path == "/sagas" {
+			b.until(`document.querySelector("[data-live=false]")`)
 			b.axe("a list without a coordinator")
 			b.shot("silent-list")
 			b.run(clickText("parked")) // a filter that was never asked

@@ -1,11 +1,11 @@
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
-import { call, number, phases, refText, type Count, type Definition, type Saga } from "./api";
+import { call, number, phases, refText, unheard, type Count, type Definition, type Saga } from "./api";
 import { count, plural } from "./format";
 import { ages, change, filterOf, texts } from "./filter";
 import { BulkBar } from "./bulk";
 import { onKey } from "./keys";
 import { Ago, AsOf, colour, Empty, Icon, PhaseChip, Problem } from "./pieces";
-import { useQuery } from "./query";
+import { useNow, useQuery } from "./query";
 import { navigate, rememberList, sagaPath, useAddress } from "./router";
 import { useSagas, type Sagas } from "./sagas";
 import { StartOne } from "./startone";
@@ -39,7 +39,7 @@ export function List() {
         </span>
         <span class="fill" />
         <AsOf at={sagas.at} live={sagas.live} late={sagas.error?.code === "unreachable"} />
-        <span class="muted small" data-live={sagas.live}>{sagas.live ? "● live" : "○ asked every 2 s"}</span>
+        <Live is={sagas.live} />
       </div>
       <Filters params={params} />
       <Problem error={sagas.error} doing="The list could not be read" />
@@ -60,6 +60,12 @@ export function List() {
       </div>
     </>
   );
+}
+
+// Live says how the list keeps up; one that hears nothing does not call itself live.
+function Live({ is }: { is: boolean }) {
+  const live = is && unheard(useNow()) === undefined;
+  return <span class="muted small" data-live={live}>{live ? "● live" : "○ asked every 2 s"}</span>;
 }
 
 // News is what has changed in the list while its rows are held still.
