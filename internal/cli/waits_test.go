@@ -2,13 +2,20 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
 	"github.com/amends-dev/amends/internal/canary"
+	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
+	"github.com/amends-dev/amends/proto/amends/api/v1/apiv1connect"
 )
 
 // TestWhatWaitsSaysSo: before a coordinator that takes connections and answers nothing every
@@ -52,6 +59,32 @@ func TestWatchGivesUp(t *testing.T) {
 	var out, errs bytes.Buffer
 	code := Run(t.Context(), []string{"watch", "--away-for", "1ms", "--server", seen.URL}, strings.NewReader(""), &out, &errs)
 	if code != ExitNotReachable || !strings.Contains(errs.String(), "waiting for the coordinator, which is away since ") || !strings.Contains(errs.String(), "has been away since") {
+		t.Errorf("it exits %d and says %q", code, errs.String())
+	}
+}
+
+// slow has a saga that is under way when it is first asked about, and then has ended.
+type slow struct {
+	apiv1connect.UnimplementedCoordinatorServiceHandler
+	asked int
+}
+
+func (s *slow) Wait(_ context.Context, r *connect.Request[apiv1.WaitRequest]) (*connect.Response[apiv1.WaitResponse], error) {
+	one := &apiv1.Saga{Id: r.Msg.GetId(), Phase: "running", Revision: 3}
+	if s.asked++; s.asked > 1 {
+		one = &apiv1.Saga{Id: r.Msg.GetId(), Phase: "completed", Revision: 4, Ended: timestamppb.Now()}
+	}
+	return connect.NewResponse(&apiv1.WaitResponse{Saga: one}), nil
+}
+
+// TestWaitIsAloud: whoever waits for a saga is told on what, since when and for how long.
+func TestWaitIsAloud(t *testing.T) {
+	_, handler := apiv1connect.NewCoordinatorServiceHandler(&slow{})
+	server := httptest.NewServer(handler)
+	defer server.Close()
+	var out, errs bytes.Buffer
+	code := Run(t.Context(), []string{"wait", "order-1", "--server", server.URL}, strings.NewReader(""), &out, &errs)
+	if code != 0 || !regexp.MustCompile(`^waiting for saga order-1, since [0-9:]{8}, 1h0m0s at most: it is running, at revision 3\n$`).MatchString(errs.String()) {
 		t.Errorf("it exits %d and says %q", code, errs.String())
 	}
 }
