@@ -38,7 +38,7 @@ export function List() {
           newest start first
         </span>
         <span class="fill" />
-        <AsOf at={sagas.at} live={sagas.live} late={sagas.error?.code === "unreachable"} />
+        <AsOf at={sagas.at} live={sagas.live} quiet late={sagas.error?.code === "unreachable"} />
         <Live is={sagas.live} />
       </div>
       <Filters params={params} />

@@ -88,11 +88,11 @@ export function Ago({ at }: { at: string | undefined }) {
 
 // AsOf says how old what a page shows is. It is loud once that has not been confirmed for
 // longer than it should take.
-export function AsOf({ at, live, late }: { at: number | undefined; live?: boolean; late?: boolean }) {
+export function AsOf({ at, live, late, quiet }: { at: number | undefined; live?: boolean; late?: boolean; quiet?: boolean }) {
   const now = useNow();
   if (at === undefined) return null;
   const old = late || (!live && now - at > 30000) || unheard(now) !== undefined;
-  if (live && !old) return null;
+  if (live && !old) return quiet ? null : <span class="asof small muted">● live</span>;
   const date = new Date(at);
   return (
     <span class={"asof small " + (old ? "c-bad" : "muted")} data-old={old}>
