@@ -57,9 +57,11 @@ func (c *clock) now() time.Time {
 	return at
 }
 
+// sum is by how much the clock was set in all.
 func (c *clock) sum() time.Duration {
-	_, total := c.stamp()
-	return total
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.total
 }
 
 // against is what the wall clock would say if it had not been set since it was last seen, and
