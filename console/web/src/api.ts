@@ -12,14 +12,14 @@ export type Pause = { since?: string; by?: string; reason?: string };
 export type Removal = { at?: string; by?: string; reason?: string; damage?: string };
 export type Saga = {
   id: string; definition: Ref; phase: Phase; revision?: string; removed?: boolean; removal?: Removal; paused?: Pause; started?: string; updated?: string;
-  ended?: string; deadline?: string; overdue?: boolean; reason?: string; trace_id?: string; legal?: LegalVerb[];
+  ended?: string; deadline?: string; overdue?: boolean; reason?: string; problem?: string; trace_id?: string; legal?: LegalVerb[];
   undo?: { steps: string[] }[]; beyond_return?: boolean; steps?: Step[]; input?: Payload;
 };
 export type Phase = "running" | "compensating" | "completed" | "compensated" | "parked";
 export const phases: Phase[] = ["running", "compensating", "parked", "completed", "compensated"];
 export type HistoryEvent = {
   revision: string; type: string; at?: string; participant?: string; step?: string; direction?: string; attempt?: number;
-  outcome?: string; verb?: string; by?: string; reason?: string; payload?: Payload; saga?: Saga;
+  outcome?: string; verb?: string; by?: string; reason?: string; problem?: string; payload?: Payload; saga?: Saga;
 };
 export type Count = { definition: Ref; phase: Phase; sagas?: string; ended?: string };
 export type Latency = { count?: string; p50_seconds?: number; p99_seconds?: number };
@@ -194,4 +194,5 @@ export function stream<R>(method: string, question: object, take: (r: R) => bool
 }
 
 export const number = (text: string | number | undefined): number => Number(text ?? 0);
-export const refText = (ref: Ref): string => `${ref.name}/${ref.version ?? 0}`;
+// refText names a definition; a saga whose record is damaged may have none.
+export const refText = (ref: Ref | undefined): string => (ref?.name ? `${ref.name}/${ref.version ?? 0}` : "not known");

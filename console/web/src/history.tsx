@@ -59,6 +59,7 @@ export function History({ events, at, go }: Props) {
                 <td>
                   <Icon of={icon(e)} /> <Sentence e={e} />
                   {e.reason && <div class="muted">{e.reason}</div>}
+                  {e.problem && <div>{e.problem}</div>}
                   <Data of={e.payload} title={e.type === "started" ? "input" : "result"} />
                 </td>
               </tr>

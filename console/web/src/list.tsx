@@ -297,7 +297,7 @@ function Row({ saga, index, height, current, fresh, gone, pick, chosen, mark }: 
       </span>
       <span class="k-id" role="cell"><a href={sagaPath(saga.id)} onFocus={() => pick(saga.id, index)}>{saga.id}</a></span>
       <span class="k-definition" role="cell">{refText(saga.definition)}</span>
-      <span class="k-reason muted" role="cell" title={saga.reason}>{saga.reason}</span>
+      <span class="k-reason muted" role="cell" title={saga.problem || saga.reason}>{saga.problem || saga.reason}</span>
       <span class="k-revision right muted" role="cell">{saga.revision}</span>
       <span class="k-started right muted" role="cell"><Ago at={saga.started} /></span>
       <span class="k-updated right muted" role="cell"><Ago at={saga.updated} /></span>

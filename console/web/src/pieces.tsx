@@ -72,7 +72,8 @@ export function Chip({ of, children }: { of: string; children?: ComponentChildre
   );
 }
 
-export const PhaseChip = ({ phase, ended }: { phase: Phase; ended?: boolean }) => <Chip of={phase}>{phase === "parked" && ended ? "abandoned" : phase}</Chip>;
+// PhaseChip is a saga's phase; one whose record is damaged may have none.
+export const PhaseChip = ({ phase, ended }: { phase: Phase | undefined; ended?: boolean }) => <Chip of={phase || "failed"}>{phase === "parked" && ended ? "abandoned" : phase || "damaged"}</Chip>;
 
 // Ago is a time as people say it; the pointer shows it whole.
 export function Ago({ at }: { at: string | undefined }) {

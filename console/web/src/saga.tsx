@@ -284,6 +284,7 @@ function Facts({ saga }: { saga: Saga }) {
       {saga.ended && <><dt>ended</dt><dd><Ago at={saga.ended} /></dd></>}
       {saga.deadline && !saga.ended && <><dt>deadline</dt><dd><Ago at={saga.deadline} /></dd></>}
       {saga.reason && <><dt>reason</dt><dd>{saga.reason}</dd></>}
+      {saga.problem && <><dt>problem</dt><dd>{saga.problem}</dd></>}
       {saga.trace_id && <><dt>trace</dt><dd class="mono">{saga.trace_id}</dd></>}
     </dl>
   );
