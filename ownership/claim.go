@@ -22,6 +22,9 @@ type Claim struct {
 	Since       time.Time `json:"since"`                // when this process made it, by its own clock
 	Released    time.Time `json:"released,omitzero"`    // when it was given up in order; zero: it is not
 	TakenFrom   string    `json:"taken_from,omitempty"` // the store that had it before, if it was another one
+	// Contested: whoever had it before may not have noticed yet, and may send. It is for whoever
+	// has the claim next, and taken out after two bounds.
+	Contested bool `json:"contested,omitempty"`
 }
 
 // Owned is what a store remembers of its claim. It is on disk before the claim is made, so

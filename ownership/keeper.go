@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 )
@@ -51,6 +53,9 @@ type Keeper struct {
 	other *Claim        // for whose silence we wait
 	taken *Claim        // the one that replaced ours; nil: none has
 	fault error         // why the registry could not be asked last; nil: it could
+
+	moving sync.Mutex
+	moved  map[string]bool // since we were last sure; true: and since the confirmation under way began
 }
 
 // wait is for two bounds of silence.
@@ -67,7 +72,7 @@ func New(c Config) *Keeper {
 	if c.Bound == 0 {
 		c.Bound = DefaultBound
 	}
-	return &Keeper{config: c}
+	return &Keeper{config: c, moved: map[string]bool{}}
 }
 
 // Sure says whether this store is the owner, for all that can be known: it may send and take.
@@ -86,6 +91,37 @@ func (k *Keeper) Number() uint64 {
 		return 0
 	}
 	return k.claim.Number
+}
+
+// Moved notes that a saga has been accepted or moved here, once it is committed.
+func (k *Keeper) Moved(id string) {
+	k.moving.Lock()
+	defer k.moving.Unlock()
+	k.moved[id] = true
+}
+
+// MovedSince lists what was accepted or moved since this store was last sure to be the owner,
+// sorted. Whoever has the prefix after us may know nothing of that.
+func (k *Keeper) MovedSince() []string {
+	k.moving.Lock()
+	defer k.moving.Unlock()
+	return slices.Sorted(maps.Keys(k.moved))
+}
+
+// began notes that a confirmation is under way: whatever moves from here may come after it.
+func (k *Keeper) began() {
+	k.moving.Lock()
+	defer k.moving.Unlock()
+	for id := range k.moved {
+		k.moved[id] = false
+	}
+}
+
+// confirmed forgets what had moved when the confirmation began.
+func (k *Keeper) confirmed() {
+	k.moving.Lock()
+	defer k.moving.Unlock()
+	maps.DeleteFunc(k.moved, func(_ string, since bool) bool { return !since })
 }
 
 // Status is where a keeper stands, for people.
@@ -139,7 +175,10 @@ func (k *Keeper) Step(ctx context.Context) (again time.Duration, err error) {
 	owner := k.claim != nil
 	k.mu.Unlock()
 	if owner {
-		return k.config.Every, k.confirm(ctx)
+		if err := k.confirm(ctx); err != nil {
+			return 0, err
+		}
+		return k.config.Every, k.calm(ctx)
 	}
 	if k.owned.Store == "" {
 		if k.owned, err = k.config.Memory.Owned(ctx); err != nil {
@@ -165,6 +204,8 @@ func (k *Keeper) seek(ctx context.Context, entry Entry) (again time.Duration, er
 	case c == nil && (k.owned.Number == 0 || k.config.Alone):
 		return k.take(ctx, entry, false)
 	case c == nil: // a running owner may be about to make it again
+	case here && k.config.TakeOver: // participants may know of a later claim than the bus
+		return k.take(ctx, entry, false)
 	case here, ours && c.Incarnation == me.Incarnation:
 		// It is this process's, which did not learn that it was written; or that of one which had
 		// this directory: the lock on it says that it is dead.
@@ -217,7 +258,10 @@ func (k *Keeper) take(ctx context.Context, entry Entry, alive bool) (time.Durati
 }
 
 func (k *Keeper) write(ctx context.Context, entry Entry, number uint64, alive bool) (time.Duration, error) {
+	// What the claim before was contested by may still be there, whoever had that.
+	alive = !k.config.Alone && (alive || entry.Claim != nil && entry.Claim.Contested)
 	claim := k.config.Me
+	claim.Contested = alive
 	claim.Store, claim.Number, claim.Since, claim.Released, claim.TakenFrom = k.owned.Store, number, k.config.Now(), time.Time{}, ""
 	if entry.Claim != nil && entry.Claim.Store != claim.Store {
 		claim.TakenFrom = entry.Claim.Store
@@ -241,10 +285,43 @@ func (k *Keeper) write(ctx context.Context, entry Entry, number uint64, alive bo
 	defer k.mu.Unlock()
 	k.claim, k.at, k.other, k.waiting = &claim, at, nil, nil
 	k.sure, k.last = began+k.config.Bound, last
-	if alive && !k.config.Registry.Fences() {
+	k.waitForOthers()
+	return k.config.Every, nil
+}
+
+// waitForOthers gives whoever had a contested claim before the time to notice, unless the bus
+// takes nothing of it. k.mu is held.
+func (k *Keeper) waitForOthers() {
+	if k.claim.Contested && !k.config.Registry.Fences() {
 		k.quiet = k.config.Clock() + 2*k.config.Bound
 	}
-	return k.config.Every, nil
+}
+
+// calm takes out of the claim that it is contested, once that is over.
+func (k *Keeper) calm(ctx context.Context) error {
+	k.mu.Lock()
+	now := k.config.Clock()
+	due := k.claim.Contested && now < k.sure && now >= k.quiet
+	claim, at := *k.claim, k.at
+	k.mu.Unlock()
+	if !due {
+		return nil
+	}
+	claim.Contested = false
+	at, err := k.config.Registry.Write(ctx, &claim, at)
+	if errors.Is(err, ErrMoved) {
+		at, err = k.again(ctx, &claim) // it is where an earlier write has put it, whose answer was lost
+	}
+	if _, replaced := errors.AsType[*OwnedError](err); replaced {
+		return err
+	}
+	if k.asked(err) != nil {
+		return nil //nolint:nilerr // the next confirmation finds what became of it
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.claim, k.at = &claim, at
+	return nil
 }
 
 func same(a, b *Claim) bool {
@@ -256,6 +333,7 @@ func (k *Keeper) confirm(ctx context.Context) error {
 	k.mu.Lock()
 	claim, at := k.claim, k.at
 	k.mu.Unlock()
+	k.began()
 	began, last := k.config.Clock(), k.config.Now()
 	err := k.config.Registry.Confirm(ctx, at)
 	if errors.Is(err, ErrMoved) {
@@ -267,13 +345,16 @@ func (k *Keeper) confirm(ctx context.Context) error {
 	if k.asked(err) != nil {
 		return nil //nolint:nilerr // unsure once the last confirmation is old enough
 	}
+	k.confirmed()
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.at, k.sure, k.last = at, began+k.config.Bound, last
 	return nil
 }
 
-// again looks what became of our claim, and makes it again if the bus has lost it.
+// again looks what became of our claim, and makes it again if the bus has lost it: also in the
+// place of an earlier one, whose owner was quicker after that. Participants that know of ours
+// take nothing under that any more.
 func (k *Keeper) again(ctx context.Context, claim *Claim) (Position, error) {
 	entry, err := k.config.Registry.Read(ctx)
 	switch {
@@ -281,8 +362,28 @@ func (k *Keeper) again(ctx context.Context, claim *Claim) (Position, error) {
 		return Position{}, err
 	case entry.Claim == nil, same(entry.Claim, claim): // it is lost, or what its owner is known by is
 		return k.config.Registry.Write(ctx, claim, entry.At) // moved: somebody was quicker, who is found at the next confirmation
+	case entry.Claim.Number < claim.Number:
+		return k.oust(ctx, claim, entry.At)
 	}
 	return Position{}, k.replaced(entry.Claim)
+}
+
+// oust makes our claim again in the place of another store's.
+func (k *Keeper) oust(ctx context.Context, claim *Claim, over Position) (at Position, err error) {
+	contested := *claim
+	contested.Contested = !k.config.Alone
+	k.mu.Lock()
+	k.claim = &contested
+	k.quiet = k.config.Clock() + 2*k.config.Bound // until it is known
+	k.mu.Unlock()
+	if at, err = k.config.Registry.Write(ctx, &contested, over); err != nil {
+		return at, err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.quiet = 0
+	k.waitForOthers()
+	return at, nil
 }
 
 func (k *Keeper) replaced(by *Claim) error {

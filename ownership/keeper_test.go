@@ -27,6 +27,7 @@ type bus struct {
 	away          bool
 	fences        bool
 	mute          bool // does what it is asked, and the answer is lost
+	muteWrites    bool // the same for claims
 	confirmations int
 }
 
@@ -64,6 +65,9 @@ func (b *bus) Write(_ context.Context, c *ownership.Claim, over ownership.Positi
 	copied := *c
 	b.claim, b.at, b.token = &copied, b.sequence+1, b.sequence+2
 	b.sequence += 2
+	if b.muteWrites {
+		return at, errAway
+	}
 	return ownership.Position{Sequence: b.at, Token: b.token}, b.answer(nil)
 }
 
@@ -103,9 +107,10 @@ func (d *disk) Own(_ context.Context, o ownership.Owned) error {
 
 // stage is a world with one clock.
 type stage struct {
-	now  time.Duration
-	bus  *bus
-	runs int
+	now   time.Duration
+	bus   *bus
+	runs  int
+	disks map[*process]*disk
 }
 
 var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -131,7 +136,9 @@ func (s *stage) start(d *disk, at place, change ...func(*ownership.Config)) *pro
 	for _, f := range change {
 		f(&c)
 	}
-	return &process{Keeper: ownership.New(c), s: s, next: s.now}
+	p := &process{Keeper: ownership.New(c), s: s, next: s.now}
+	s.disks[p] = d
+	return p
 }
 
 func takeOver(c *ownership.Config) { c.TakeOver = true }
@@ -158,7 +165,7 @@ func (s *stage) pass(d time.Duration, all ...*process) {
 	}
 }
 
-func newStage() *stage { return &stage{bus: &bus{}} }
+func newStage() *stage { return &stage{bus: &bus{}, disks: map[*process]*disk{}} }
 
 func store(name string) *disk { return &disk{owned: ownership.Owned{Store: name}} }
 
@@ -534,4 +541,87 @@ func TestOneIsSure(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestContestedClaimIsInherited: whoever comes next while an owner that was replaced may still
+// send waits as well: the heir of a killed process, the next one after a release, and a process
+// that does not learn that its claim was written.
+func TestContestedClaimIsInherited(t *testing.T) {
+	next := map[string]func(s *stage, d *disk, taker *process) *process{
+		"killed": func(s *stage, d *disk, taker *process) *process {
+			taker.dead = true
+			return s.start(d, there)
+		},
+		"released": func(s *stage, _ *disk, taker *process) *process {
+			if err := taker.Release(context.Background()); err != nil {
+				panic(err)
+			}
+			taker.dead = true
+			return s.start(store("c"), there)
+		},
+	}
+	for how, successor := range next {
+		t.Run(how, func(t *testing.T) {
+			s, d := newStage(), store("b")
+			first := s.owner(t, store("a"), here) // and stands still from now on
+			taker := s.start(d, there, takeOver)
+			taker.due()
+			p := successor(s, d, taker)
+			p.due()
+			p.is(t, "at once", false)
+			first.is(t, "the first one, meanwhile,", true)
+			s.pass(2*bound+every, p)
+			p.is(t, "after two bounds", true)
+			p.dead = true
+			again := s.start(&disk{owned: s.disks[p].owned}, there)
+			again.due()
+			again.is(t, "its heir, after that,", true)
+		})
+	}
+	t.Run("answer lost", func(t *testing.T) {
+		s := newStage()
+		first := s.owner(t, store("a"), here)
+		taker := s.start(store("b"), there, takeOver)
+		s.bus.muteWrites = true
+		taker.due()
+		s.bus.muteWrites = false
+		s.pass(time.Second, taker)
+		taker.is(t, "when it learns that it has the claim", false)
+		first.is(t, "the first one", true)
+	})
+}
+
+// TestLaterClaimOutdoesAnEarlierOne: when the bus has lost everything and an owner that was
+// replaced long ago is the quicker one, the later claim is made again all the same: its
+// commands are those that participants still take.
+func TestLaterClaimOutdoesAnEarlierOne(t *testing.T) {
+	s := newStage()
+	first := s.owner(t, store("a"), here) // which stands still
+	second := s.start(store("b"), there, takeOver)
+	s.pass(2*bound+every, second)
+	second.is(t, "the second one", true)
+	s.bus.wipe()
+	first.next = s.now
+	first.due()
+	first.is(t, "the first one, which was quicker,", true)
+	s.pass(every, second)
+	second.is(t, "the second one, until the first has noticed,", false)
+	s.pass(2*bound+every, first, second)
+	first.refused(t, true, "store b")
+	second.is(t, "the second one", true)
+}
+
+// TestTakeOverOfOnesOwn: participants may know of a later claim than the bus does; a restart with
+// --take-over makes a later one, and nobody is waited for.
+func TestTakeOverOfOnesOwn(t *testing.T) {
+	s, d := newStage(), store("a")
+	first := s.owner(t, d, here)
+	number := first.Number()
+	first.dead = true
+	again := s.start(d, here, takeOver)
+	again.due()
+	again.is(t, "at once", true)
+	if again.Number() <= number {
+		t.Errorf("its claim is %d, after %d", again.Number(), number)
+	}
 }
