@@ -167,7 +167,7 @@ func (c claims) latch(ctx context.Context) (at uint64, ok bool) {
 
 // raise puts our fence into the stream of commands, and takes those of others away, if the
 // latch is where it was when it was last certain that the claim is ours. Without a fence,
-// because the stream is full for example, the claim is what it is where nothing fences.
+// because the stream is full for example, no command is sent.
 func (c claims) raise(ctx context.Context, latch uint64) {
 	c.bus.fence.Store(nil)
 	at, commands := c.bus.subjects.Command(fenceToken, "latch"), c.bus.names[transport.Commands]
@@ -234,16 +234,21 @@ func (c claims) publish(ctx context.Context, subject string, data []byte, expect
 }
 
 // hold puts into the headers of commands what the server is to hold them against: that the
-// claim is still ours.
-func (b *Bus) hold(messages []*nats.Msg) {
+// claim is still ours. An owner whose fence is not up sends none: whoever takes over relies on
+// the server, which could not refuse them.
+func (b *Bus) hold(messages []*nats.Msg, errs []error) {
 	f := b.fence.Load()
-	if f == nil || b.config.Replicas != 1 {
+	if b.token.Load() == nil || b.config.Replicas != 1 {
 		return
 	}
-	sequence, subject := []string{f.sequence}, []string{f.subject}
-	for _, m := range messages {
-		if s, err := b.subjects.StreamOf(m.Subject); err == nil && s == transport.Commands {
-			m.Header[jetstream.ExpectedLastSubjSeqHeader], m.Header[jetstream.ExpectedLastSubjSeqSubjHeader] = sequence, subject
+	for i, m := range messages {
+		switch s, err := b.subjects.StreamOf(m.Subject); {
+		case err != nil || s != transport.Commands:
+		case f == nil:
+			errs[i] = fmt.Errorf("%w: the fence that the server holds commands against is not up", transport.ErrFenced)
+			b.confirmSoon()
+		default:
+			m.Header[jetstream.ExpectedLastSubjSeqHeader], m.Header[jetstream.ExpectedLastSubjSeqSubjHeader] = []string{f.sequence}, []string{f.subject}
 		}
 	}
 }

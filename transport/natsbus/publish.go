@@ -53,7 +53,7 @@ func (b *Bus) deliver(ctx context.Context, list []parcel, errs []error) {
 	for i := range list {
 		messages[i] = list[i].message()
 	}
-	b.hold(messages)
+	b.hold(messages, said)
 	b.send(ctx, messages, said)
 	b.retryMissing(ctx, messages, said)
 	for i := range list {
