@@ -146,6 +146,18 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
+// noteMoved tells the keeper of the claim which sagas were committed.
+func (c *Coordinator) noteMoved(batch []work, out *Output) {
+	if c.config.Owner == nil || out.Moved == 0 {
+		return
+	}
+	for i := range batch {
+		if r := &out.Results[i]; r.Instance != nil && r.Err == nil && r.Ignored == "" && !r.Existed {
+			c.config.Owner.Moved(string(batch[i].input.Saga))
+		}
+	}
+}
+
 // release gives the claim up, so that whoever comes next has to wait for nobody.
 func (c *Coordinator) release(ctx context.Context) {
 	if c.config.Owner == nil {

@@ -114,6 +114,7 @@ func (s *shard) linger(batch []work, before int) []work {
 
 // speak tells the outside what is durable now.
 func (s *shard) speak(ctx context.Context, batch []work, out *Output) {
+	s.c.noteMoved(batch, out)
 	s.c.relay.Drop(out.Answered)
 	s.c.relay.Supersede(out.Superseded)
 	crashpoint.Here("coordinator: before push")

@@ -63,6 +63,13 @@ type town struct {
 }
 
 func newTown(t *testing.T, options membus.Options) *town {
+	w := townWithout(t, options)
+	w.start(coordinator.Config{})
+	return w
+}
+
+// townWithout is a town without a coordinator.
+func townWithout(t *testing.T, options membus.Options) *town {
 	w := &town{t: t, bus: membus.New(options), store: memstore.New(), decide: func(string, int) error { return nil }}
 	w.store.Hooks.Before = func([]store.Change) ([]error, error) {
 		w.mu.Lock()
@@ -75,7 +82,6 @@ func newTown(t *testing.T, options membus.Options) *town {
 		t.Fatal(err)
 	}
 	w.services()
-	w.start(coordinator.Config{})
 	return w
 }
 

@@ -63,6 +63,7 @@ type daemon struct {
 	bus     *natsbus.Bus
 	store   *boltstore.Store
 	files   *files
+	owner   *ownership.Keeper
 	coord   atomic.Pointer[coordinator.Coordinator] // nil: starting
 	stops   atomic.Bool
 	listen  net.Listener // nil: no HTTP
@@ -144,7 +145,7 @@ func (d *daemon) run(ctx context.Context, ready func(Addresses)) error {
 	err := g.Wait()
 	var replaced *ownership.OwnedError
 	if errors.As(err, &replaced) && replaced.Replaced {
-		d.listMoved(replaced.Since)
+		d.listMoved(replaced.Since, d.owner.MovedSince())
 	}
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		return nil
@@ -334,8 +335,9 @@ func (d *daemon) makeCoordinator(context.Context) error {
 		return fmt.Errorf("read the secret: %w", err)
 	}
 	claims := d.bus.Claims()
+	d.owner = d.keeper(claims)
 	c, err := coordinator.New(coordinator.Config{
-		Owner: d.keeper(claims), Moved: claims.Moved(),
+		Owner: d.owner, Moved: claims.Moved(),
 		Store: d.store, Bus: d.bus, Subjects: transport.Subjects{Prefix: d.Prefix},
 		Name: d.Name, Shards: d.Shards, MaxBatch: d.MaxBatch, MaxOpen: d.MaxOpen,
 		MaxBacklog: d.MaxBacklog, MaxUnanswered: d.MaxUnanswered, MaxUnansweredBytes: d.MaxUnansweredBytes, MaxWatches: d.MaxStreams,

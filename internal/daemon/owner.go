@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/amends-dev/amends/ownership"
-	"github.com/amends-dev/amends/store"
+	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/transport"
 )
 
@@ -38,10 +38,10 @@ func (d *daemon) keeper(registry ownership.Registry) *ownership.Keeper {
 
 // listMoved writes down which sagas were accepted or moved here since it was last certain
 // that the prefix was ours: whoever has it now may know nothing of that.
-func (d *daemon) listMoved(since time.Time) {
+func (d *daemon) listMoved(since time.Time, moved []string) {
 	name := filepath.Join(d.DataDir, "replaced-"+time.Now().UTC().Format("20060102T150405Z")+".txt")
-	n, err := d.writeMoved(name, since)
-	attrs := []any{slog.Time("since", since), slog.Int("sagas", n), slog.String("list", name)}
+	err := d.writeMoved(name, since, moved)
+	attrs := []any{slog.Time("since", since), slog.Int("sagas", len(moved)), slog.String("list", name)}
 	if err != nil {
 		d.Logger.Error("another store has the prefix now; the list of what was accepted or moved here since it was last certain is not complete", append(attrs, slog.Any("error", err))...)
 		return
@@ -49,33 +49,25 @@ func (d *daemon) listMoved(since time.Time) {
 	d.Logger.Error("another store has the prefix now; what was accepted or moved here since it was last certain is listed. The data directory is kept: docs/OPERATING.md#one-store-one-owner", attrs...)
 }
 
-func (d *daemon) writeMoved(name string, since time.Time) (n int, err error) {
+func (d *daemon) writeMoved(name string, since time.Time, moved []string) (err error) {
 	f, err := os.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_EXCL, 0o600)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	w := bufio.NewWriter(f)
 	defer func() { err = errors.Join(err, w.Flush(), f.Close()) }()
 	_, _ = fmt.Fprintf(w, "# Sagas that this store has accepted or moved since %s, when it was last certain to be the owner.\n", since.UTC().Format(time.RFC3339))
-	for cursor := ""; ; {
-		page, next, err := d.store.List(context.Background(), store.Filter{}, store.Page{Limit: store.MaxPage, Cursor: cursor})
-		if err != nil {
-			return n, err
+	for _, id := range moved {
+		in, err := d.store.Load(context.Background(), saga.ID(id))
+		if err != nil { // it ended, and retention was quick; or it is damaged
+			_, _ = fmt.Fprintf(w, "%s\t%v\n", id, err)
+			continue
 		}
-		for i := range page {
-			s := &page[i]
-			if s.Updated.Before(since) {
-				continue
-			}
-			what := "moved"
-			if !s.Started.Before(since) {
-				what = "accepted"
-			}
-			n++
-			_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\trevision %d\tupdated %s\n", s.ID, what, s.Definition, s.Phase, s.Revision, s.Updated.UTC().Format(time.RFC3339))
+		what := "moved"
+		if !in.Started.Before(since) {
+			what = "accepted"
 		}
-		if cursor = next; cursor == "" {
-			return n, nil
-		}
+		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\trevision %d\tupdated %s\n", id, what, in.Definition, in.Phase, in.Revision, in.Updated.UTC().Format(time.RFC3339))
 	}
+	return nil
 }

@@ -1,0 +1,44 @@
+package coordinator_test
+
+import (
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/amends-dev/amends/client"
+	"github.com/amends-dev/amends/coordinator"
+	"github.com/amends-dev/amends/ownership"
+	"github.com/amends-dev/amends/transport/membus"
+)
+
+// TestMovedSinceSure: the keeper of the claim knows which sagas were accepted or moved since it
+// was last confirmed, so that whoever is replaced can list them (I11). Times do not tell that:
+// those of inputs that waited for the disk are older, and a clock may have been set.
+func TestMovedSinceSure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := townWithout(t, membus.Options{})
+		defer w.close()
+		began := time.Now()
+		keeper := ownership.New(ownership.Config{
+			Registry: &registry{s: newStage()}, Memory: w.store, Me: ownership.Claim{Incarnation: "one"},
+			Clock: func() time.Duration { return time.Since(began) }, Now: time.Now,
+		})
+		w.start(coordinator.Config{Owner: keeper})
+		if moved := keeper.MovedSince(); len(moved) != 0 {
+			t.Errorf("before anything has moved: %q", moved)
+		}
+		if _, err := client.New(w.bus).Start(t.Context(), checkout, order{"tea"}, client.ID("order-1")); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if moved := keeper.MovedSince(); !slices.Equal(moved, []string{"order-1"}) {
+			t.Errorf("after a start: %q", moved)
+		}
+		time.Sleep(ownership.DefaultEvery + time.Second) // virtual
+		synctest.Wait()
+		if moved := keeper.MovedSince(); len(moved) != 0 {
+			t.Errorf("after a confirmation: %q", moved)
+		}
+	})
+}
