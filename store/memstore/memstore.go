@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -454,4 +455,20 @@ func (s *Store) Close() error {
 	defer s.mu.Unlock()
 	s.broken = store.ErrClosed
 	return nil
+}
+
+// Copy returns a store with a copy of everything that s has committed, like a copy of a data
+// directory: the two have the same identity, and nothing else to do with each other.
+func (s *Store) Copy() *Store {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	d := s.data
+	d.owed, d.tombstones, d.definitions, d.buffer = maps.Clone(d.owed), maps.Clone(d.tombstones), maps.Clone(d.definitions), nil
+	d.sagas = make(map[saga.ID]*record, len(s.data.sagas))
+	for id, r := range s.data.sagas {
+		copied := *r
+		copied.written, copied.events = bytes.Clone(r.written), slices.Clone(r.events)
+		d.sagas[id] = &copied
+	}
+	return &Store{data: d}
 }

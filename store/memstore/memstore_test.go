@@ -70,3 +70,29 @@ func TestHooks(t *testing.T) {
 		}
 	})
 }
+
+// A copy has what the store had, and what happens to either stays there.
+func TestCopy(t *testing.T) {
+	s := memstore.New()
+	if _, err := s.Commit(t.Context(), []store.Change{storetest.Start("order-1", storetest.Checkout, storetest.Epoch)}); err != nil {
+		t.Fatal(err)
+	}
+	c := s.Copy()
+	for id, one := range map[saga.ID]*memstore.Store{"order-2": s, "order-3": c} {
+		if results, err := one.Commit(t.Context(), []store.Change{storetest.Start(id, storetest.Checkout, storetest.Epoch)}); err != nil || errors.Join(results...) != nil {
+			t.Fatal(err, results)
+		}
+	}
+	for id, in := range map[saga.ID][2]bool{"order-1": {true, true}, "order-2": {true, false}, "order-3": {false, true}} {
+		for i, one := range []*memstore.Store{s, c} {
+			if _, err := one.Load(t.Context(), id); (err == nil) != in[i] {
+				t.Errorf("%s in the original (0) or the copy (1) %d: %v", id, i, err)
+			}
+		}
+	}
+	a, errA := s.Owned(t.Context())
+	b, errB := c.Owned(t.Context())
+	if errA != nil || errB != nil || a != b {
+		t.Errorf("%+v, %v and %+v, %v: a copy is the same store", a, errA, b, errB)
+	}
+}
