@@ -71,6 +71,17 @@ const (
 	BugKeyWithoutStep           Bug = "key-without-step"
 )
 
+// The planted bugs of owners.
+const (
+	BugMendsBlindly       Bug = "subscription-made-without-the-claim"
+	BugLeaseByWallClock   Bug = "lease-by-the-wall-clock"
+	BugClaimsAfterSending Bug = "claims-after-sending"
+	BugInboxIgnoresOwner  Bug = "inbox-ignores-the-owner"
+	BugCopyIsOriginal     Bug = "copy-taken-for-the-original"
+	BugBothGoOn           Bug = "both-go-on-after-a-wipe"
+	BugMovesUnlisted      Bug = "moves-not-listed"
+)
+
 // Bugs are all planted bugs with the invariant that has to catch each.
 var Bugs = []struct {
 	Bug       Bug
@@ -126,6 +137,13 @@ var Bugs = []struct {
 	{BugKeyWithoutBirth, "I3"},
 	{BugKeyWithoutSaga, "I3"},
 	{BugKeyWithoutStep, "I3"},
+	{BugMendsBlindly, "I11"},
+	{BugLeaseByWallClock, "I11"},
+	{BugClaimsAfterSending, "I11"},
+	{BugInboxIgnoresOwner, "I11"},
+	{BugCopyIsOriginal, "I11"},
+	{BugBothGoOn, "I11"},
+	{BugMovesUnlisted, "I11"},
 }
 
 // ParseBug finds a planted bug by its name; "" is none.

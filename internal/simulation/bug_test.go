@@ -9,7 +9,7 @@ import (
 const bugSeeds = 2000
 
 // A checker that finds nothing proves nothing: every planted bug is caught, by
-// the invariant that it breaks (I1 to I10).
+// the invariant that it breaks (I1 to I11).
 func TestPlantedBugsAreCaught(t *testing.T) {
 	for _, planted := range Bugs {
 		t.Run(string(planted.Bug), func(t *testing.T) {

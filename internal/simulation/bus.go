@@ -30,6 +30,7 @@ type bus struct {
 	forgotten int        // how often it has lost everything
 	placed    uint64     // how many messages have reached it
 	answers   []*message // that lie on it, and some that are done
+	sender    *node      // of what is published, where there are claims
 }
 
 // message is one copy of an envelope on the bus.
@@ -37,6 +38,7 @@ type message struct {
 	envelope transport.Envelope
 	stream   transport.Stream
 	done     bool
+	under    *tenure       // of a command, where there are claims
 	age      int           // bus.forgotten when it was taken
 	deliver  func()        // bus.deliver of it
 	damaged  bool          // it is not what was sent
@@ -84,6 +86,9 @@ func (b *bus) take(e *transport.Envelope) error {
 	}
 	for range copies {
 		m := &message{envelope: *e, stream: stream, age: b.forgotten}
+		if b.sender != nil {
+			m.under = b.sender.sends
+		}
 		m.deliver = func() { b.deliver(m) }
 		if w.faulty(BusCorrupts) {
 			m.damaged = true
@@ -111,13 +116,17 @@ func (b *bus) deliver(m *message) {
 	if m.place == 0 {
 		b.arrive(m)
 	}
-	if m.stream == transport.Commands {
+	switch {
+	case b.w.claims != nil && !b.w.claims.deliver(m):
+	case m.stream == transport.Commands:
 		b.service(m).receive(m)
-	} else if n := b.reachable(pick(b.w.dice, b.w.nodes)); n.cutUntil <= b.w.now {
+	case b.w.claims == nil:
+		n := b.reachable(pick(b.w.dice, b.w.nodes))
+		if n.cutUntil > b.w.now {
+			b.w.after(n.cutUntil-b.w.now+b.w.latest.span(time.Millisecond, 2*time.Second), m.deliver)
+			return
+		}
 		n.receive(m)
-	} else {
-		b.w.after(n.cutUntil-b.w.now+b.w.latest.span(time.Millisecond, 2*time.Second), m.deliver)
-		return
 	}
 	b.w.after(ackWait, m.deliver)
 }
@@ -156,6 +165,10 @@ func (b *bus) service(m *message) *service {
 // forget loses every message, and tells the coordinators a little later.
 func (b *bus) forget() {
 	b.forgotten++
+	if b.w.claims != nil {
+		b.w.claims.wipe()
+		return
+	}
 	for _, n := range b.w.nodes {
 		n.after(b.w.dice.span(time.Millisecond, 2*time.Second), func() {
 			n.relay.Resend()

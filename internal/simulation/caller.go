@@ -47,20 +47,20 @@ func (c *caller) startAgain() {
 // ask sends one start and notes the answer, if there is one.
 func (c *caller) ask(input string, learn func(coordinator.Result)) {
 	w := c.w
-	n := pick(w.dice, w.nodes)
+	n := w.anyNode()
 	w.starts++
 	ev := saga.Event{Type: saga.Started, ID: c.id, Payload: []byte(input), TraceParent: fmt.Sprintf("00-%032x-0000000000000001-01", w.starts)}
 	c.request(n, coordinator.Input{Saga: c.id, Definition: c.def.Ref(), Event: ev}, func(r coordinator.Result) {
 		learn(r)
 		if r.Err != nil {
-			w.record(Record{Kind: Refused, Who: n.name, Saga: c.id, Note: r.Err.Error()})
+			n.record(Record{Kind: Refused, Who: n.name, Saga: c.id, Note: r.Err.Error()})
 			return
 		}
 		revision, run := uint64(1), ""
 		if r.Instance != nil {
 			revision, run = r.Instance.Revision, r.Instance.TraceParent
 		}
-		w.record(Record{Kind: Accepted, Who: n.name, Saga: c.id, Run: run, Revision: revision, Input: input})
+		n.record(Record{Kind: Accepted, Who: n.name, Saga: c.id, Run: run, Revision: revision, Input: input})
 	})
 }
 
@@ -71,7 +71,7 @@ func (c *caller) request(n *node, input coordinator.Input, reply func(coordinato
 		return
 	}
 	w.after(time.Millisecond, func() {
-		if !n.up {
+		if !n.serves {
 			return
 		}
 		input.Event.At = n.clock()
@@ -99,7 +99,7 @@ func (c *caller) request(n *node, input coordinator.Input, reply func(coordinato
 
 // operate takes a decision about the saga.
 func (c *caller) operate(ev saga.Event) {
-	c.request(pick(c.w.dice, c.w.nodes), coordinator.Input{Saga: c.id, Event: ev}, func(coordinator.Result) {})
+	c.request(c.w.anyNode(), coordinator.Input{Saga: c.id, Event: ev}, func(coordinator.Result) {})
 }
 
 // meddle uses a verb that is legal now.
@@ -124,18 +124,12 @@ func (c *caller) meddle() {
 }
 
 // look is where the saga stands; nil: nowhere.
-func (c *caller) look() *saga.Instance {
-	in, err := c.w.disk.Load(c.w.ctx, c.id)
-	if err != nil {
-		return nil
-	}
-	return in
-}
+func (c *caller) look() *saga.Instance { return c.w.front().look(c.id) }
 
 // repair helps a paused or parked saga on: what can be retried is, the rest is skipped. It
 // reports whether the saga still has to be looked after.
 func (c *caller) repair() bool {
-	if c.ended {
+	if c.ended && c.w.claims == nil {
 		return !c.done
 	}
 	in := c.look()

@@ -12,7 +12,7 @@ import (
 
 // Violation is an invariant that did not hold.
 type Violation struct {
-	Invariant string // I1 … I10
+	Invariant string // I1 … I11
 	What      string
 }
 
@@ -26,6 +26,7 @@ const maxViolations = 100
 // record what was true before it.
 type audit struct {
 	w          *world
+	volume     *volume // whose history it is
 	commits    int
 	violations []Violation
 	phases     map[saga.Phase]int // of the stored sagas, at the end
@@ -53,12 +54,15 @@ type account struct {
 	last     *saga.Instance // nil: not committed
 	events   int            // that were committed
 	steps    []ledger
-	writer   string   // who moved it last
-	accepted string   // the input of a start that was accepted; "": none
-	never    []answer // whose commands the bus will never take
-	removed  bool     // retention has forgotten it
-	answered []answer // that were given
-	moved    []moved  // that were committed
+	writer   string        // who moved it last
+	accepted string        // the input of a start that was accepted; "": none
+	never    []answer      // whose commands the bus will never take
+	removed  bool          // retention has forgotten it
+	shared   bool          // a copy of the store has sent commands for it too
+	at       time.Duration // of its last commit
+	life     int           // of the process that made it
+	answered []answer      // that were given
+	moved    []moved       // that were committed
 }
 
 // ledger is what is known of one step at its participant.
@@ -142,9 +146,9 @@ var rules = [...]rule{
 	{"I10", attemptsBounded},
 }
 
-func newAudit(w *world) *audit {
+func newAudit(w *world, v *volume) *audit {
 	return &audit{
-		w: w, phases: map[saga.Phase]int{}, sagas: map[identity]*account{}, runs: map[saga.ID][]*account{}, debts: map[outbox.ID]*debt{},
+		w: w, volume: v, phases: map[saga.Phase]int{}, sagas: map[identity]*account{}, runs: map[saga.ID][]*account{}, debts: map[outbox.ID]*debt{},
 		messages: map[string]*debt{},
 	}
 }
@@ -152,12 +156,16 @@ func newAudit(w *world) *audit {
 // take checks the next record of the history and learns from it. It does not
 // keep the record.
 func (a *audit) take(r *Record) {
+	a.check(r)
+	a.learn(r)
+}
+
+func (a *audit) check(r *Record) {
 	for k := range rules {
 		if what := rules[k].holds(a, r); what != "" {
 			a.violated(rules[k].invariant, "%s (at %s)", what, r.At)
 		}
 	}
-	a.learn(r)
 }
 
 func (a *audit) violated(invariant, format string, args ...any) {
@@ -251,7 +259,7 @@ func (a *audit) learn(r *Record) {
 		a.account(r).accepted = r.Input
 	case Forgotten:
 		a.forgotten(a.account(r))
-	case Acknowledged, Served, Refused, Crashed, Restarted, Disturbed, Healed:
+	case Acknowledged, Served, Refused, Crashed, Restarted, Disturbed, Healed, Claimed, Subscribed, HandedBack, Ended:
 	}
 }
 
@@ -265,7 +273,7 @@ func (a *audit) committed(r *Record) {
 		}
 	}
 	acc.learnDue(a.w, c.Instance)
-	acc.last, acc.writer = c.Instance, r.Who
+	acc.last, acc.writer, acc.at, acc.life = c.Instance, r.Who, r.At, r.life
 	acc.events += len(c.Events)
 	for i := range c.Owe {
 		d := &debt{id: c.Owe[i].ID, of: acc, answered: c.Owe[i].Answered()}

@@ -14,7 +14,7 @@ const clockStep = 5 * time.Second
 
 // setClock reports whether the process does something about a clock that is set: one that
 // shares its store does not.
-func (n *node) setClock() bool { return len(n.w.nodes) == 1 && n.w.bug != BugClockIgnored }
+func (n *node) setClock() bool { return !n.disk.Shared() && n.w.bug != BugClockIgnored }
 
 // recallClock reads from the store what was done about the clock before.
 func (n *node) recallClock() {

@@ -22,14 +22,14 @@ type disk struct {
 var _ store.Store = (*disk)(nil)
 
 // Shared implements store.Store.
-func (d *disk) Shared() bool { return len(d.n.w.nodes) > 1 }
+func (d *disk) Shared() bool { return d.n.w.claims == nil && len(d.n.w.nodes) > 1 }
 
 // Commit implements store.Store.
 func (d *disk) Commit(ctx context.Context, changes []store.Change) ([]error, error) {
 	n, w := d.n, d.n.w
 	if w.faulty(Interleaves) {
 		for _, other := range w.nodes {
-			if other != n && other.up && !other.busy && w.now >= other.pausedUntil {
+			if other != n && other.serves && !other.frozen && !other.busy && w.now >= other.pausedUntil {
 				other.step()
 			}
 		}
@@ -76,7 +76,8 @@ func (d *disk) commit(ctx context.Context, changes []store.Change) ([]error, err
 func (d *disk) noteCommits(changes []store.Change, results []error) {
 	for i := range changes {
 		if c := new(changes[i]); results == nil || results[i] == nil { // the caller uses its list again
-			d.n.w.record(Record{Kind: Committed, Who: d.n.name, Saga: c.Instance.ID, Run: c.Instance.TraceParent, Revision: c.Instance.Revision, Change: c})
+			d.n.moves(c.Instance.ID)
+			d.n.record(Record{Kind: Committed, Who: d.n.name, Saga: c.Instance.ID, Run: c.Instance.TraceParent, Revision: c.Instance.Revision, Change: c})
 		} else if errors.Is(results[i], store.ErrConflict) {
 			d.n.w.sights[Conflict]++
 		}
@@ -109,7 +110,7 @@ func (d *disk) Settle(ctx context.Context, ids []outbox.ID) error {
 		return errDied
 	}
 	for _, id := range ids {
-		d.n.w.record(Record{Kind: Settled, Who: d.n.name, Saga: id.Saga, Debt: id})
+		d.n.record(Record{Kind: Settled, Who: d.n.name, Saga: id.Saga, Debt: id})
 	}
 	return d.Store.Settle(ctx, ids)
 }
@@ -119,8 +120,11 @@ func (d *disk) Settle(ctx context.Context, ids []outbox.ID) error {
 func (d *disk) Publish(_ context.Context, batch []transport.Envelope) []error {
 	n := d.n
 	errs := make([]error, len(batch))
+	unsure := n.owns()
 	for i := range batch {
 		switch {
+		case unsure != nil:
+			errs[i] = unsure
 		case n.dying:
 			errs[i] = errDied
 		case n.w.faulty(CrashWhileSending):

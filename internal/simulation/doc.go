@@ -10,12 +10,16 @@
 //	               bus ──▶ service (participant.Answer + inbox)
 //	                     │
 //	                     ▼
-//	                  history ──▶ rules (I1 … I10) ──▶ violations
+//	                  history ──▶ rules (I1 … I11) ──▶ violations
 //
 // The Engine, the Relay, the participant's core, Decide and the store are the
 // real ones; what stands between them, and the clock, is simulated. A run has
 // chaos first; then the faults stop, an operator repairs what is parked, and
 // everything has to end and become quiet.
+//
+// In some runs each coordinator has a store of its own, and they claim the prefix: copies of
+// a store, restored ones and others come, are refused, take over and are replaced. The Keeper
+// of the claim is the real one; a store's history is checked by itself, and I11 on all of them.
 //
 // Each seed draws its own mix: a third of the faults do not happen in it, so
 // that they do not hide each other. The same options give the same history, byte

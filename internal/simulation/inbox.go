@@ -86,7 +86,7 @@ func (in *inbox) mislead(ctx context.Context, entry *participant.Entry) {
 	case in.s.w.bug == BugLateDo && c.Direction == contract.Do && !entry.Undo.None():
 		*entry = participant.Entry{}
 	case in.s.w.bug == BugUndoOfNothing && c.Direction == contract.Back && entry.Do.None() && entry.Undo.None():
-		in.s.w.record(Record{Kind: Undone, Who: in.s.name, Saga: c.Saga, Run: c.TraceParent, Step: c.Step, Direction: c.Direction, Attempt: c.Attempt})
+		in.s.record(Record{Kind: Undone, Who: in.s.name, Saga: c.Saga, Run: c.TraceParent, Step: c.Step, Direction: c.Direction, Attempt: c.Attempt})
 	}
 }
 

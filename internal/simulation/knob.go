@@ -48,6 +48,15 @@ const (
 	RequestsLost
 	RetentionForgets
 	CutsOff
+	BusAway
+	ClaimUnanswered
+	PausesBeforeSending
+	Copies
+	Restores
+	OtherStores
+	Moves
+	Stops
+	TakesOver
 	knobs
 )
 
@@ -92,6 +101,15 @@ var knob = [knobs]struct {
 	RequestsLost:            {"requests-lost", 0.3},
 	RetentionForgets:        {"retention-forgets", 0.5},
 	CutsOff:                 {"coordinator-cut-off", 0.2},
+	BusAway:                 {"bus-away", 0.15},
+	ClaimUnanswered:         {"claim-unanswered", 0.2},
+	PausesBeforeSending:     {"pauses-before-sending", 0.1},
+	Copies:                  {"copies-of-stores", 0.15},
+	Restores:                {"restored-stores", 0.15},
+	OtherStores:             {"other-stores", 0.1},
+	Moves:                   {"moved-stores", 0.1},
+	Stops:                   {"stops-in-order", 0.1},
+	TakesOver:               {"takes-over", 0.2},
 }
 
 // String is the knob's name, as on the command line.
@@ -129,20 +147,25 @@ type Mix [knobs]float64
 
 // newMix draws a mix: about a third of the knobs at zero, so that faults do not
 // hide each other, the rest anywhere up to their most. Those from RetentionForgets on are
-// drawn from later, and those from CutsOff on from latest, so that kept runs stay what they are.
+// drawn from later, those from CutsOff on from latest, and those from BusAway on where there are
+// claims, so that kept runs stay what they are.
 func newMix(d, later, latest dice, off []Knob) Mix {
 	var m Mix
-	for k := range knobs {
+	for k := range BusAway {
 		switch k {
 		case RetentionForgets:
 			d = later
 		case CutsOff:
 			d = latest
 		}
-		on, setting := d.chance(2.0/3), d.Float64()*knob[k].most
-		if on && !slices.Contains(off, k) {
-			m[k] = setting
-		}
+		m.draw(d, k, off)
 	}
 	return m
+}
+
+func (m *Mix) draw(d dice, k Knob, off []Knob) {
+	on, setting := d.chance(2.0/3), d.Float64()*knob[k].most
+	if on && !slices.Contains(off, k) {
+		m[k] = setting
+	}
 }

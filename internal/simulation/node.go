@@ -58,6 +58,11 @@ type node struct {
 	answered *coordinator.Answered
 	overtook bool          // it does not wait for answers any longer
 	askedAt  time.Duration // when it last asked the bus what lies on it
+
+	volume *volume
+	serves bool // takes starts and answers
+	frozen bool // stands still in the middle of a call
+	owner       // its claim
 }
 
 // look is how it was found out that a saga is due.
@@ -74,9 +79,9 @@ type work struct {
 	timer bool
 }
 
-func newNode(w *world, i, cache, batch int) *node {
-	n := &node{w: w, name: fmt.Sprintf("c%d", i+1), cache: cache, batch: batch}
-	n.disk = &disk{Store: w.disk, n: n}
+func newNode(w *world, v *volume, cache, batch int) *node {
+	n := &node{w: w, name: fmt.Sprintf("c%d", len(w.nodes)+1), volume: v, cache: cache, batch: batch}
+	n.disk = &disk{Store: v.store, n: n}
 	return n
 }
 
@@ -93,14 +98,18 @@ func (n *node) resume(life int, call func()) {
 	if n.life != life || !n.up {
 		return
 	}
-	if wait := n.pausedUntil - n.w.now; wait > 0 {
+	wait := n.pausedUntil - n.w.now
+	if n.frozen {
+		wait = max(wait, time.Millisecond)
+	}
+	if wait > 0 {
 		n.w.after(wait, func() { n.resume(life, call) })
 		return
 	}
 	call()
 }
 
-// start brings the process up: it reads what is owed and due.
+// start brings the process up.
 func (n *node) start() {
 	if n.up {
 		return
@@ -111,7 +120,18 @@ func (n *node) start() {
 	n.looks = map[saga.ID]look{}
 	n.answered = coordinator.NewAnswered(n, func() { n.overtook = true })
 	n.inbox, n.timers, n.moved, n.aside = nil, map[saga.ID]bool{}, map[saga.ID]bool{}, map[saga.ID][]*work{}
-	w.record(Record{Kind: Restarted, Who: n.name})
+	n.record(Record{Kind: Restarted, Who: n.name})
+	if w.claims != nil {
+		n.seek()
+		return
+	}
+	n.begin()
+}
+
+// begin has the process do its work: it reads what is owed and due.
+func (n *node) begin() {
+	w := n.w
+	n.serves = true
 	engine, err := coordinator.NewEngine(w.ctx, n.disk, transport.Subjects{}, secret, n.cache)
 	if err != nil {
 		n.crash(err.Error())
@@ -126,7 +146,7 @@ func (n *node) start() {
 	}
 	n.engine.AskUnsent(func(to outbox.Destination, id outbox.ID) string { return n.relay.Unsent(to, id) })
 	credit := w.dice.between(1, 64)
-	if len(w.nodes) > 1 {
+	if n.disk.Shared() {
 		credit = 0 // the answers that the other one takes free none of it; there the bus tells what it holds
 	}
 	n.relay = outbox.NewRelay(n.disk, n.disk, outbox.Options{
@@ -151,8 +171,12 @@ func (n *node) crash(why string) {
 	if !n.up {
 		return
 	}
-	n.up = false
-	n.w.record(Record{Kind: Crashed, Who: n.name, Note: why})
+	if n.frozen {
+		n.dying = true
+		return
+	}
+	n.up, n.serves = false, false
+	n.record(Record{Kind: Crashed, Who: n.name, Note: why})
 	n.loseOutbox()
 	n.w.after(n.w.dice.span(10*time.Millisecond, 5*time.Second), n.start)
 }
@@ -160,14 +184,14 @@ func (n *node) crash(why string) {
 // jump sets the process's clock.
 func (n *node) jump(by time.Duration) {
 	n.offset += by
-	if n.up {
+	if n.serves {
 		n.after(n.w.latest.span(0, 2*time.Second), n.readClock)
 	}
 }
 
 // receive takes an answer from the bus.
 func (n *node) receive(m *message) {
-	if !n.up {
+	if !n.serves {
 		return
 	}
 	input, _, err := coordinator.ReadAnswer(transport.Subjects{}, &m.envelope, n.clock())
@@ -331,8 +355,8 @@ func (n *node) speak(batch []*work, out *coordinator.Output) {
 
 // acknowledge tells the bus that an answer is done with.
 func (n *node) acknowledge(m *message, input *coordinator.Input) {
-	m.done = true
-	n.w.record(Record{Kind: Acknowledged, Who: n.name, Saga: input.Saga, Run: m.envelope.TraceParent, Answer: &input.Event})
+	m.done = n.w.claims == nil || n.w.claims.takes(n)
+	n.record(Record{Kind: Acknowledged, Who: n.name, Saga: input.Saga, Run: m.envelope.TraceParent, Answer: &input.Event})
 }
 
 // pump plans a round of the relay.
@@ -371,12 +395,12 @@ func (n *node) refused(r outbox.Record, sent bool, err error) {
 // send hands one envelope to the bus.
 func (n *node) send(e *transport.Envelope) error {
 	err := errUncertain
-	if n.cutUntil <= n.w.now {
-		err = n.w.bus.publish(e)
+	if n.cutUntil <= n.w.now || n.w.claims != nil { // who know it too
+		err = n.publish(e)
 	}
-	n.w.record(Record{
+	n.record(Record{
 		Kind: Sent, Who: n.name, Saga: e.Saga, Run: e.TraceParent, Message: e.ID, Step: e.Step,
-		Direction: e.Direction, Attempt: e.Attempt, Taken: err == nil, Never: errors.Is(err, transport.ErrRefusedForGood),
+		Direction: e.Direction, Attempt: e.Attempt, Taken: err == nil, Never: errors.Is(err, transport.ErrRefusedForGood), Under: n.sends, Late: n.late,
 	})
 	n.overreach(e)
 	return err
@@ -432,7 +456,7 @@ func (n *node) look() {
 		return
 	}
 	at := max(n.virtual(next), n.w.now+time.Millisecond)
-	if len(n.w.nodes) > 1 {
+	if n.disk.Shared() {
 		at = min(at, n.w.now+lookEvery)
 	}
 	n.expect(at)
@@ -460,7 +484,7 @@ func (n *node) until(now time.Time) (time.Time, error) {
 
 // Newest implements transport.Tracker.
 func (n *node) Newest(context.Context) (newest uint64, err error) {
-	if n.cutUntil > n.w.now {
+	if n.cutOffNow() {
 		return 0, errUncertain
 	}
 	n.askedAt = n.w.now
@@ -474,10 +498,15 @@ func (n *node) Newest(context.Context) (newest uint64, err error) {
 
 // TakenIn implements transport.Tracker. Nothing is given back.
 func (n *node) TakenIn(_ context.Context, newest uint64) (bool, error) {
-	if n.cutUntil > n.w.now {
+	if n.cutOffNow() {
 		return false, errUncertain
 	}
 	return !slices.ContainsFunc(n.w.bus.answers, func(m *message) bool { return n.w.bus.lies(m) && m.place <= newest }), nil
+}
+
+// cutOffNow reports whether the process cannot reach the bus.
+func (n *node) cutOffNow() bool {
+	return n.cutUntil > n.w.now || n.w.claims != nil && n.w.claims.away(n)
 }
 
 // cutOff keeps the process from the bus for a while.

@@ -85,7 +85,7 @@ func (n *node) settleAll(batch []transport.Envelope, errs []error) {
 		taken[batch[i].ID] = errs[i] == nil
 	}
 	var ids []outbox.ID
-	_ = outbox.All(n.w.ctx, n.w.disk, func(_ outbox.Place, r outbox.Record) bool {
+	_ = outbox.All(n.w.ctx, n.volume.store, func(_ outbox.Place, r outbox.Record) bool {
 		if r.Answered() && taken[r.Envelope.ID] {
 			ids = append(ids, r.ID)
 		}
@@ -100,8 +100,8 @@ func (n *node) loseOutbox() {
 		return
 	}
 	var ids []outbox.ID
-	_ = outbox.All(n.w.ctx, n.w.disk, func(_ outbox.Place, r outbox.Record) bool { ids = append(ids, r.ID); return true })
-	_ = n.w.disk.Settle(n.w.ctx, ids)
+	_ = outbox.All(n.w.ctx, n.volume.store, func(_ outbox.Place, r outbox.Record) bool { ids = append(ids, r.ID); return true })
+	_ = n.volume.store.Settle(n.w.ctx, ids)
 }
 
 // ownTimers are the due sagas that the process sees.
@@ -145,7 +145,7 @@ func (n *node) woken(id saga.ID, at time.Time) coordinator.Input {
 
 // stored is where a saga stands, with its definition; nil: nowhere.
 func (n *node) stored(id saga.ID) (*saga.Instance, *saga.Definition) {
-	in, err := n.w.disk.Load(n.w.ctx, id)
+	in, err := n.volume.store.Load(n.w.ctx, id)
 	if err != nil {
 		return nil, nil
 	}

@@ -31,11 +31,16 @@ const (
 	Restarted                // a process is up again
 	Disturbed                // a fault: Note
 	Healed                   // no more faults from here
+	Claimed                  // a store became the owner of the prefix: Under, Note
+	Subscribed               // a coordinator made the subscription to the answers: Under
+	HandedBack               // a participant gave a command of a replaced owner back: Saga, Step, Direction, Attempt, Under
+	Ended                    // a coordinator ended because the prefix is another store's: Note
 )
 
 var kindNames = [...]string{
 	"committed", "sent", "settled", "acknowledged", "answered", "served", "effect", "undone",
 	"accepted", "forgotten", "refused", "crashed", "restarted", "fault", "healed",
+	"claimed", "subscribed", "handed-back", "ended",
 }
 
 // String is the kind in a word.
@@ -61,6 +66,11 @@ type Record struct {
 	Answer    *saga.Event
 	Input     string
 	Note      string
+	Under     *tenure // the claim under which it was done, or asked for; nil: there are no claims
+	Late      bool    // of Sent: its process stood still between the look at its claim and this
+
+	life   int     // of the coordinator's process
+	volume *volume // whose history it belongs to; nil: to that of all
 }
 
 // String is the record for people.
@@ -93,6 +103,9 @@ func (r *Record) String() string {
 	}
 	if r.Note != "" {
 		fmt.Fprintf(&b, " %s", r.Note)
+	}
+	if r.Under != nil {
+		fmt.Fprintf(&b, " (claim %d of %s)", r.Under.number, r.Under.volume.name)
 	}
 	return b.String()
 }
@@ -183,6 +196,10 @@ func (d *digest) record(r *Record) {
 	}
 	if r.Change != nil {
 		d.change(r.Change)
+	}
+	if r.Under != nil {
+		d.text(r.Under.volume.name)
+		d.number(r.Under.number)
 	}
 }
 

@@ -19,7 +19,7 @@ func (a *audit) atRest() {
 		for _, acc := range a.runs[c.id] {
 			a.addsUp(c.id, acc)
 		}
-		acc, stored := a.account(&Record{Saga: c.id}), c.look()
+		acc, stored := a.account(&Record{Saga: c.id}), a.volume.look(c.id)
 		if acc.removed {
 			continue // what there was to check of it was checked when it was removed
 		}
@@ -55,7 +55,7 @@ func (a *audit) addsUp(id saga.ID, acc *account) {
 		l, step := &acc.steps[i], &acc.shape.steps[i]
 		status := acc.last.Steps[i].Status
 		switch {
-		case acc.last == nil || l.vouched || acc.last.Open():
+		case acc.last == nil || l.vouched || acc.shared || acc.last.Open():
 		case l.weak && acc.last.Phase == saga.Completed && l.effects == 0:
 			a.violated("I3", "%s completed, and %s had no effect", id, step.Name)
 		case l.weak:
@@ -99,7 +99,7 @@ func (a *audit) folds(id saga.ID, acc *account, stored *saga.Instance) {
 // recorded is a saga's whole history, page by page.
 func (a *audit) recorded(id saga.ID) (events []saga.Event, err error) {
 	for {
-		page, err := a.w.disk.History(a.w.ctx, id, uint64(len(events))+1, 0)
+		page, err := a.volume.store.History(a.w.ctx, id, uint64(len(events))+1, 0)
 		switch {
 		case err != nil:
 			return events, err
@@ -118,7 +118,7 @@ func (a *audit) recorded(id saga.ID) (events []saga.Event, err error) {
 func (a *audit) quiet() {
 	owed := 0
 	var first outbox.ID
-	err := outbox.All(a.w.ctx, a.w.disk, func(_ outbox.Place, r outbox.Record) bool {
+	err := outbox.All(a.w.ctx, a.volume.store, func(_ outbox.Place, r outbox.Record) bool {
 		if owed++; owed == 1 {
 			first = r.ID
 		}
@@ -136,7 +136,7 @@ func (a *audit) quiet() {
 	if len(unsettled) > 0 { // the same one in every run of a seed
 		a.violated("I2", "%s was never settled", slices.Min(unsettled))
 	}
-	ids, next, err := a.w.disk.Due(a.w.ctx, epoch.Add(a.w.now), 0)
+	ids, next, err := a.volume.store.Due(a.w.ctx, epoch.Add(a.w.now), 0)
 	if err != nil || len(ids) > 0 || !next.IsZero() {
 		a.violated("I10", "%s wait to be woken, the next at %s (%v)", fmt.Sprint(ids), next, err)
 	}

@@ -32,7 +32,7 @@ func acknowledgedAfterCommit(a *audit, r *Record) string {
 	switch r.Kind {
 	case Acknowledged:
 		acc := a.account(r)
-		if acc.last == nil || r.Saga == "" {
+		if acc.last == nil || r.Saga == "" || acc.shared { // to what a copy of the store has asked for, perhaps before this one does
 			return ""
 		}
 		if _, eff, err := saga.Decide(acc.def, *acc.last, *r.Answer); err == nil && eff.Ignored == "" {
@@ -130,7 +130,7 @@ func answersBeforeTimers(a *audit, r *Record) string {
 // before the time has passed, whatever the clock of the coordinator's machine says.
 func timeoutsAreTrue(a *audit, r *Record) string {
 	acc := a.account(r)
-	if r.Kind != Committed || acc.last == nil || len(a.w.nodes) > 1 {
+	if r.Kind != Committed || acc.last == nil || len(a.w.nodes) > 1 || a.w.claims != nil {
 		return ""
 	}
 	n := a.w.nodes[0]
@@ -221,7 +221,7 @@ func undoneInOrder(a *audit, r *Record) string {
 		}
 	case Undone:
 		i, l := acc.step(r.Step)
-		if l == nil || !l.trusted() {
+		if l == nil || !l.trusted() || acc.shared {
 			return ""
 		}
 		for b := range acc.steps {
@@ -272,6 +272,9 @@ func doneInOrder(a *audit, r *Record) string {
 	i, l := acc.step(r.Step)
 	if l == nil {
 		return fmt.Sprintf("%s: there is no step %s", r.Saga, r.Step)
+	}
+	if acc.shared {
+		return ""
 	}
 	for b := range acc.steps {
 		before := &acc.steps[b]

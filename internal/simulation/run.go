@@ -40,12 +40,16 @@ func Replay(ctx context.Context, o Options) Result { return run(ctx, o, true) }
 func run(ctx context.Context, o Options, keep bool) Result {
 	w := newWorld(context.WithoutCancel(ctx), o, keep)
 	if why := w.run(); why != "" {
-		w.audit.violated("I10", "%s", why)
+		w.front().audit.violated("I10", "%s", why)
 	}
-	w.audit.atRest()
-	return Result{
-		Options: o, Digest: uint64(w.digest), Sagas: len(w.callers), Events: w.events, Commits: w.audit.commits,
-		Faults: w.faults, Sights: w.sights, Phases: w.audit.phases, Repairs: w.repairs,
-		Violations: w.audit.violations, History: w.history,
+	w.atRest()
+	r := Result{
+		Options: o, Digest: uint64(w.digest), Sagas: len(w.callers), Events: w.events,
+		Faults: w.faults, Sights: w.sights, Phases: w.front().audit.phases, Repairs: w.repairs, History: w.history,
 	}
+	for _, v := range w.volumes {
+		r.Commits += v.audit.commits
+		r.Violations = append(r.Violations, v.audit.violations...)
+	}
+	return r
 }

@@ -34,6 +34,8 @@ type service struct {
 	inbox     *inbox
 	downUntil time.Duration
 	dying     bool
+	serving   *message
+	highest   uint64 // claim that the inbox has seen
 }
 
 func newService(w *world, i int, weak bool) *service {
@@ -51,7 +53,7 @@ func (s *service) do(ctx context.Context, tx *tx, _ json.RawMessage) (json.RawMe
 	w, c := s.w, participant.Command(ctx)
 	record := Record{Kind: Effect, Who: s.name, Saga: c.Saga, Run: c.TraceParent, Step: c.Step, Direction: c.Direction, Attempt: c.Attempt}
 	if w.bug != BugDoNotDone {
-		tx.onCommit(func() { w.record(record) })
+		tx.onCommit(func() { s.record(record) })
 	}
 	beyond := w.retriable(c)
 	switch {
@@ -69,7 +71,7 @@ func (s *service) undo(ctx context.Context, tx *tx, _ contract.Undo[json.RawMess
 	w, c := s.w, participant.Command(ctx)
 	record := Record{Kind: Undone, Who: s.name, Saga: c.Saga, Run: c.TraceParent, Step: c.Step, Direction: c.Direction, Attempt: c.Attempt}
 	if w.bug != BugUndoNotDone {
-		tx.onCommit(func() { w.record(record) })
+		tx.onCommit(func() { s.record(record) })
 	}
 	switch {
 	case w.faulty(Fails):
@@ -125,10 +127,14 @@ func (s *service) serve(m *message) {
 	if w.now < s.downUntil {
 		return
 	}
+	s.dying, s.serving = false, m
+	if s.older(m) {
+		s.handBack(m)
+		return
+	}
 	if w.bug == BugServiceAcksFirst {
 		s.served(m)
 	}
-	s.dying = false
 	if w.bug == BugAnswersFirst {
 		s.answerUnseen(m)
 	}
@@ -175,7 +181,7 @@ func (s *service) publish(answer *transport.Envelope) error {
 	if err := s.w.bus.publish(answer); err != nil {
 		return err
 	}
-	s.w.record(Record{
+	s.record(Record{
 		Kind: Answered, Who: s.name, Saga: answer.Saga, Run: answer.TraceParent, Step: answer.Step, Direction: answer.Direction,
 		Attempt: answer.Attempt, Outcome: outcomes[answer.Type],
 	})
@@ -192,10 +198,18 @@ var outcomes = map[string]saga.Outcome{
 func (s *service) served(m *message) {
 	e := &m.envelope
 	m.done = true
-	s.w.record(Record{Kind: Served, Who: s.name, Saga: e.Saga, Run: e.TraceParent, Step: e.Step, Direction: e.Direction, Attempt: e.Attempt})
+	s.record(Record{Kind: Served, Who: s.name, Saga: e.Saga, Run: e.TraceParent, Step: e.Step, Direction: e.Direction, Attempt: e.Attempt})
+}
+
+// record adds to the history what a command has led to.
+func (s *service) record(r Record) {
+	if r.Under = s.serving.under; r.Under != nil {
+		r.volume = r.Under.volume
+	}
+	s.w.record(r)
 }
 
 func (s *service) die(when string) {
-	s.w.record(Record{Kind: Crashed, Who: s.name, Note: when})
+	s.record(Record{Kind: Crashed, Who: s.name, Note: when})
 	s.downUntil = s.w.now + s.w.dice.span(10*time.Millisecond, 10*time.Second)
 }

@@ -48,6 +48,18 @@ const (
 	SetAside                     // an input waited for its saga's mappings
 	ClockSet                     // a coordinator's clock was set, and its sagas were retimed
 	TimersHeld                   // timers waited for answers
+	Heir                         // a store was the owner again at once, after a kill
+	Waited                       // a store was the owner after two bounds of silence
+	Freed                        // a store became the owner of a prefix that was given up
+	TookOver                     // a store took the prefix from another one
+	ClaimRefused                 // a store was refused at its start
+	Displaced                    // an owner ended because another store had taken over
+	Listed                       // and listed what it had accepted or moved since it was last sure
+	ClaimedAgain                 // an owner made its claim again on a bus that had lost it
+	AcceptedUnsure               // a start was accepted by an owner that was not sure
+	Fenced                       // the bus refused a command of a replaced owner
+	SentLate                     // a replaced owner's command got through, after a pause
+	OlderClaim                   // an inbox handed a command of a replaced owner back
 	sights
 )
 
@@ -58,6 +70,8 @@ var sightNames = [sights]string{
 	"verb-cancel", "verb-retry", "verb-resolve", "verb-skip", "verb-compensate", "verb-abandon", "verb-pause", "verb-resume",
 	"two-writers", "effect-twice-without-inbox", "twelve-steps", "pivot-passed",
 	"id-again", "answer-to-an-earlier-saga", "set-aside", "clock-set", "timers-held",
+	"owner-again-at-once", "owner-after-silence", "owner-after-release", "owner-by-take-over", "claim-refused", "owner-replaced", "replaced-and-listed",
+	"claim-made-again", "accepted-unsure", "command-fenced", "sent-late", "handed-back",
 }
 
 // String is the sight's name.
@@ -65,8 +79,11 @@ func (s Sight) String() string { return sightNames[s] }
 
 // rarity is how many times rarer than others a sight may be.
 func (s Sight) rarity() int {
-	if s == VerbCompensate { // one of several verbs, and legal only for a parked saga that can still go back
+	switch s {
+	case VerbCompensate: // one of several verbs, and legal only for a parked saga that can still go back
 		return 20
+	case SentLate: // a take-over while a process stands still between two lines
+		return 5
 	}
 	return 1
 }
@@ -112,7 +129,7 @@ func (n *node) see(w *work, r *coordinator.Result) {
 			seen[IDTaken]++
 		case w.from != nil:
 			seen[UnknownSaga]++
-			if len(n.w.audit.runs[w.input.Saga]) > 1 {
+			if len(n.volume.audit.runs[w.input.Saga]) > 1 {
 				seen[EarlierSaga]++
 			}
 		}

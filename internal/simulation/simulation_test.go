@@ -15,7 +15,7 @@ var (
 	sagas = flag.Int("simulation.sagas", 10_000, "sagas to run")
 )
 
-// Thousands of random histories keep I1 to I5 and I7 to I10; and every kind of
+// Thousands of random histories keep I1 to I5 and I7 to I11; and every kind of
 // fault, and every rare situation, has come up in them. (The laboratory has a hundred
 // thousand, CI a million from a fresh seed.)
 func TestSagas(t *testing.T) { faultless(t, *sagas) }

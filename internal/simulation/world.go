@@ -7,7 +7,6 @@ import (
 
 	"github.com/amends-dev/amends/internal/plural"
 	"github.com/amends-dev/amends/saga"
-	"github.com/amends-dev/amends/store/memstore"
 )
 
 // Bounds of a run, in virtual time and events (I2, I10).
@@ -39,14 +38,16 @@ type world struct {
 	events   int
 	line     Record // the last one of the history
 	history  []Record
-	keep     bool // the history
-	audit    *audit
+	keep     bool   // the history
 	digest   digest // of the history
 	faults   [knobs]int
 	sights   [sights]int
 	healed   bool
 
-	disk        *memstore.Store
+	repairing bool // and somebody looks after what is parked
+
+	volumes     []*volume // data directories: one that all share, or one each where there are claims
+	claims      *claims   // of the stores on the prefix; nil: the run has one store, and no claims
 	bus         *bus
 	nodes       []*node
 	services    map[string]*service
@@ -64,9 +65,12 @@ func newWorld(ctx context.Context, o Options, keep bool) *world {
 	d, later, latest := newDice(o.Seed), newDice(^o.Seed), newDice(o.Seed^0x6c6174657374)
 	number := sagasOf(d)
 
-	w := &world{ctx: ctx, dice: d, later: later, latest: latest, bug: o.Bug, keep: keep, digest: newDigest(), disk: memstore.New(), services: map[string]*service{}, shapes: map[*saga.Definition]*shape{}}
-	w.audit = newAudit(w)
+	w := &world{ctx: ctx, dice: d, later: later, latest: latest, bug: o.Bug, keep: keep, digest: newDigest(), services: map[string]*service{}, shapes: map[*saga.Definition]*shape{}}
+	if claimed(o.Seed) {
+		w.claims = newClaims(w, newDice(o.Seed^1<<63))
+	}
 	w.mix = newMix(d, later, latest, o.Off)
+	w.claims.draw(&w.mix, o.Off)
 	w.retention = later.span(time.Second, 20*time.Second)
 	w.tombstones = w.retention + later.span(0, 20*time.Second)
 	w.bus = &bus{w: w}
@@ -75,16 +79,22 @@ func newWorld(ctx context.Context, o Options, keep bool) *world {
 		def, shape := definition(d.IntN(definitionPool), w.mapped)
 		w.definitions = append(w.definitions, def)
 		w.shapes[def] = shape
-		if err := w.disk.PutDefinition(ctx, def); err != nil {
-			panic(err) // a store in memory that is new
-		}
 	}
+	shared := w.newVolume("v1")
+	w.volumes = append(w.volumes, shared)
 	for i := range services {
 		s := newService(w, i, d.chance(0.15))
 		w.services[s.name] = s
 	}
-	for i := range d.between(1, 2) {
-		w.nodes = append(w.nodes, newNode(w, i, d.between(1, 32), d.between(1, 16)))
+	coordinators := d.between(1, 2)
+	if w.claims != nil {
+		coordinators = 1 // the others come with stores of their own
+	}
+	for range coordinators {
+		w.nodes = append(w.nodes, newNode(w, shared, d.between(1, 32), d.between(1, 16)))
+	}
+	if w.claims != nil {
+		w.nodes[0].uptime = w.claims.dice.span(time.Hour, 1000*time.Hour)
 	}
 	chaos := d.span(chaosLeast, chaosMost)
 	if o.Sagas > 0 {
@@ -118,21 +128,26 @@ func (w *world) run() string {
 	}
 	end := time.Duration(0)
 	for len(w.schedule) > 0 {
-		e := w.schedule.pop()
-		w.now = e.at
+		w.next()
 		if w.healed && end == 0 {
 			end = w.now + calm
 		}
-		w.events++
 		switch {
 		case end > 0 && w.now > end:
 			return fmt.Sprintf("not quiet %s after the last fault", calm)
 		case w.events > eventsPerSaga*(len(w.callers)+1):
 			return "not quiet after " + plural.Of(w.events, "event", "events")
 		}
-		e.call()
 	}
 	return ""
+}
+
+// next lets what is planned first happen.
+func (w *world) next() {
+	e := w.schedule.pop()
+	w.now = e.at
+	w.events++
+	e.call()
 }
 
 // record adds to the history: the audit takes it in.
@@ -140,7 +155,7 @@ func (w *world) record(r Record) {
 	r.At = w.now
 	w.line = r
 	w.digest.record(&w.line)
-	w.audit.take(&w.line)
+	w.take(&w.line)
 	if !w.keep {
 		return
 	}
@@ -181,12 +196,16 @@ func (w *world) weather() {
 	}
 	if w.faulty(Pauses) {
 		n.pausedUntil = w.now + w.dice.span(time.Second, 30*time.Second)
+		n.held = max(n.held, n.pausedUntil)
 	}
 	if w.happens(w.later, RetentionForgets) {
 		w.forget(pick(w.later, w.nodes))
 	}
 	if w.happens(w.latest, CutsOff) {
 		pick(w.latest, w.nodes).cutOff()
+	}
+	if w.claims != nil {
+		w.claims.weather()
 	}
 	c := pick(w.dice, w.callers)
 	if w.faulty(Cancels) {
@@ -203,9 +222,12 @@ func (w *world) weather() {
 func (w *world) heal() {
 	w.healed = true
 	w.record(Record{Kind: Healed})
+	if w.claims != nil {
+		w.claims.awayUntil = 0
+	}
 	for _, n := range w.nodes {
 		n.pausedUntil, n.cutUntil = 0, 0
-		if !n.up {
+		if !n.up && n.ended == nil {
 			n.start()
 		}
 	}
@@ -217,11 +239,11 @@ func (w *world) heal() {
 
 // repair looks after parked sagas every few seconds, until none is open.
 func (w *world) repair() {
-	open := false
+	open := w.claims != nil && w.claims.repair()
 	for _, c := range w.callers {
 		open = c.repair() || open
 	}
-	if open {
+	if w.repairing = open; open {
 		w.after(5*time.Second, w.repair)
 	}
 }

@@ -1,0 +1,453 @@
+package simulation
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/amends-dev/amends/ownership"
+	"github.com/amends-dev/amends/transport"
+)
+
+// In a run with claims each coordinator has a store of its own, and they claim the prefix
+// (I11): copies of a store, restored ones, others; some where the bus refuses what a replaced
+// owner sends, and some where only the inboxes do.
+
+// mostNodes bounds the coordinators of a run with claims.
+const mostNodes = 5
+
+// claimed reports whether a run has claims: no kept run of the time before has.
+func claimed(seed uint64) bool { return seed%7 == 1 || seed%7 == 4 }
+
+// tenure is one claim, as one process has it.
+type tenure struct {
+	volume *volume
+	by     *node
+	number uint64
+	order  int // of the claims, as the bus has taken them
+	at     time.Duration
+}
+
+// claims is the bus's part: the claim, and what depends on it.
+type claims struct {
+	w      *world
+	dice   dice
+	fences bool // one copy of the stream: the bus holds commands against the fence
+
+	sequence uint64
+	claim    *ownership.Claim
+	at       uint64 // of the claim
+	token    uint64
+	tokenOf  string // the incarnation by which it is known
+	pulse    uint64
+	fence    string // the incarnation whose commands are taken; "": nobody's who has one
+	consumer string // of the answers; "": none
+
+	holder    *tenure // whose the claim is; nil: nobody's since the bus has lost it
+	last      *tenure // the latest there was
+	sent      *tenure // the latest under which something was sent
+	tenures   int
+	wiped     time.Duration // when the bus lost everything last
+	awayUntil time.Duration
+	backup    *volume
+	ownerless time.Duration      // since when there is no owner, after the faults
+	ticks     int                // events that are only looks at the claim
+	frozen    bool               // a coordinator stands still in the middle of a call
+	behind    bool               // participants know of a later claim than the present one
+	seen      map[string]*tenure // the latest that each participant has seen
+}
+
+func newClaims(w *world, d dice) *claims {
+	return &claims{w: w, dice: d, fences: d.chance(0.4), wiped: -time.Hour, seen: map[string]*tenure{}}
+}
+
+// draw draws the knobs of what happens to claims only.
+func (c *claims) draw(m *Mix, off []Knob) {
+	if c == nil {
+		return
+	}
+	for k := BusAway; k < knobs; k++ {
+		m.draw(c.dice, k, off)
+	}
+}
+
+// happens draws whether a fault happens now. It always draws.
+func (c *claims) happens(k Knob) bool { return c.w.happens(c.dice, k) }
+
+// strikes is happens for what can happen now only.
+func (c *claims) strikes(k Knob, can bool) bool {
+	if !can {
+		c.dice.Float64() // so that the rest stays in step
+		return false
+	}
+	return c.happens(k)
+}
+
+// away reports whether a coordinator cannot reach the bus.
+func (c *claims) away(n *node) bool { return c.w.now < c.awayUntil || c.w.now < n.cutUntil }
+
+// wipe loses everything. The bus counts from the beginning again.
+func (c *claims) wipe() {
+	c.sequence, c.claim, c.at, c.token, c.tokenOf, c.pulse, c.fence, c.consumer = 0, nil, 0, 0, "", 0, "", ""
+	c.holder, c.wiped = nil, c.w.now
+	for _, n := range c.w.nodes {
+		n.after(c.dice.span(time.Millisecond, 2*time.Second), func() {
+			if n.possesses {
+				n.tick()
+			}
+			if n.serves {
+				n.relay.Resend()
+				n.pump(0)
+			}
+		})
+	}
+}
+
+// registry is the claim as one coordinator reaches it.
+type registry struct{ n *node }
+
+var _ ownership.Registry = registry{}
+
+// Moved implements ownership.Registry.
+func (registry) Moved() <-chan struct{} { return nil }
+
+// Fences implements ownership.Registry.
+func (r registry) Fences() bool { return r.n.fence != "" }
+
+// unanswered: the bus is away, or does not answer now.
+func (r registry) unanswered() error {
+	if r.n.w.claims.away(r.n) || r.n.w.claims.happens(ClaimUnanswered) {
+		r.n.hindered = r.n.w.now
+		return errUncertain
+	}
+	return nil
+}
+
+// Read implements ownership.Registry.
+func (r registry) Read(context.Context) (e ownership.Entry, err error) {
+	c := r.n.w.claims
+	if err := r.unanswered(); err != nil {
+		return e, err
+	}
+	if c.claim != nil {
+		copied := *c.claim
+		e.Claim, e.At.Sequence = &copied, c.at
+	}
+	e.Pulse = c.pulse
+	return e, nil
+}
+
+// Write implements ownership.Registry. It is many steps, after each of which the connection
+// may end.
+func (r registry) Write(_ context.Context, claim *ownership.Claim, over ownership.Position) (at ownership.Position, err error) {
+	n, c := r.n, r.n.w.claims
+	if c.away(n) {
+		n.hindered = c.w.now
+		return at, errUncertain
+	}
+	n.fence = ""
+	if over.Sequence != c.at && c.w.bug != BugBothGoOn {
+		return at, ownership.ErrMoved
+	}
+	c.note(n, claim)
+	c.sequence++
+	copied := *claim
+	c.claim, c.at = &copied, c.sequence
+	if err := r.unanswered(); err != nil {
+		return at, err // the token of the owner before is still there, and it goes on
+	}
+	c.change(n, claim)
+	c.token, c.tokenOf = 0, ""
+	if !claim.Released.IsZero() {
+		n.hasToken, c.holder = false, nil
+		return ownership.Position{Sequence: c.at}, nil
+	}
+	c.sequence++
+	c.token, c.tokenOf, n.hasToken = c.sequence, claim.Incarnation, true
+	r.raise()
+	if err := r.unanswered(); err != nil {
+		return at, err
+	}
+	n.confirmed = c.w.now
+	return ownership.Position{Sequence: c.at, Token: c.token}, nil
+}
+
+// note notes what a claim shows.
+func (c *claims) note(n *node, claim *ownership.Claim) {
+	switch {
+	case !claim.Released.IsZero():
+	case c.claim == nil && n.possesses:
+		c.w.sights[ClaimedAgain]++
+	case c.claim != nil && !c.claim.Released.IsZero():
+		c.w.sights[Freed]++
+	}
+}
+
+// displace has another store take the prefix over.
+func (c *claims) displace() {
+	for _, n := range c.w.nodes {
+		if n.ended != nil {
+			n.takeOver = true
+			c.w.after(c.dice.span(0, time.Second), n.start)
+			return
+		}
+	}
+	if len(c.w.nodes) < mostNodes && c.holder != nil {
+		c.add(c.w.copyOf(c.holder.volume), true)
+	}
+}
+
+// change notes whose the prefix is from now on.
+func (c *claims) change(n *node, claim *ownership.Claim) {
+	c.tenures++
+	c.holder = &tenure{volume: n.volume, by: n, number: claim.Number, order: c.tenures, at: c.w.now}
+	c.last, n.holds = c.holder, c.holder
+	if c.w.healed && !c.w.repairing {
+		c.w.repairing = true
+		c.w.after(time.Second, c.w.repair)
+	}
+}
+
+// raise puts the fence up, unless the stream of commands does not take it.
+func (r registry) raise() {
+	n, c := r.n, r.n.w.claims
+	if c.fences && !c.happens(BusRefuses) {
+		c.fence, n.fence = n.incarnation, n.incarnation
+	}
+}
+
+// Confirm implements ownership.Registry.
+func (r registry) Confirm(_ context.Context, at ownership.Position) error {
+	n, c := r.n, r.n.w.claims
+	switch {
+	case c.away(n):
+		n.hindered = c.w.now
+		return errUncertain
+	case c.w.bug == BugBothGoOn && c.claim != nil:
+	case !n.hasToken, at.Token != c.token, n.incarnation != c.tokenOf:
+		return ownership.ErrMoved
+	}
+	c.sequence++
+	c.pulse = c.sequence
+	if n.fence == "" || c.fence != n.fence {
+		n.fence = ""
+		r.raise()
+	}
+	if err := r.unanswered(); err != nil {
+		return err
+	}
+	n.confirmed = c.w.now
+	return nil
+}
+
+// memory is what the volume remembers of its claim.
+type memory struct{ n *node }
+
+// Owned implements ownership.Memory.
+func (m memory) Owned(context.Context) (ownership.Owned, error) { return m.n.volume.owned, nil }
+
+// Own implements ownership.Memory.
+func (m memory) Own(_ context.Context, o ownership.Owned) error {
+	w, v := m.n.w, m.n.volume
+	if w.claims.happens(CrashBeforeCommit) {
+		return errDied
+	}
+	o.Store = v.owned.Store
+	v.owned = o
+	if w.claims.happens(CrashAfterCommit) {
+		return errDied
+	}
+	return nil
+}
+
+// errFenced is what the bus says to a replaced owner.
+var errFenced = fmt.Errorf("%w: another last sequence", transport.ErrFenced)
+
+// take takes what a coordinator sends, if it can be reached and the fence lets it.
+func (c *claims) take(n *node, e *transport.Envelope) error {
+	switch {
+	case c.away(n):
+		n.hindered = c.w.now
+		return errUncertain
+	case e.Type == transport.TypeCommand && c.fences && (n.fence == "" || n.fence != c.fence):
+		c.w.sights[Fenced]++
+		n.after(time.Millisecond, n.tick)
+		return errFenced
+	}
+	c.w.bus.sender = n
+	defer func() { c.w.bus.sender = nil }()
+	return c.w.bus.publish(e)
+}
+
+// deliver hands a message on to whom it may go. It reports whether a participant has it.
+func (c *claims) deliver(m *message) bool {
+	if c.w.now < c.awayUntil {
+		return false
+	}
+	if m.stream == transport.Commands {
+		return true
+	}
+	for _, n := range c.w.nodes {
+		if n.serves && !c.away(n) && n.subscription() == c.consumer && n.keeper.Sure() {
+			n.receive(m)
+		}
+	}
+	return false
+}
+
+// takes reports whether an acknowledgement of a coordinator's counts: the subscription is
+// still its own.
+func (c *claims) takes(n *node) bool { return n.subscription() == c.consumer && !c.away(n) }
+
+// weather is what happens to stores and owners at random moments.
+func (c *claims) weather() {
+	w, d := c.w, c.dice
+	n, room := pick(d, w.nodes), len(w.nodes) < mostNodes
+	if c.happens(BusAway) {
+		if d.chance(0.5) {
+			c.awayUntil = w.now + d.span(time.Second, 40*time.Second)
+		} else {
+			c.cutOff(n)
+		}
+	}
+	if d.chance(0.1) {
+		c.backup = w.copyOf(w.front())
+	}
+	if c.strikes(Copies, room) {
+		c.add(w.copyOf(n.volume), false)
+		if d.chance(0.5) {
+			n.vanish(d.span(10*time.Second, time.Minute))
+		}
+	}
+	if c.strikes(Restores, room && c.backup != nil) {
+		v := w.copyOf(c.backup)
+		v.owned = ownership.Owned{Store: fmt.Sprintf("v%d", len(w.volumes)+1)}
+		c.add(v, d.chance(0.6))
+	}
+	if c.strikes(OtherStores, room) {
+		c.add(w.newVolume(fmt.Sprintf("v%d", len(w.volumes)+1)), d.chance(0.4))
+	}
+	if c.strikes(Moves, n.up && !n.frozen) {
+		n.vanish(d.span(time.Second, 5*time.Second))
+		n.machine++
+	}
+	if c.strikes(Stops, n.up && !n.frozen && n.pausedUntil <= w.now) {
+		n.stop(d.span(time.Second, time.Minute))
+	}
+	if c.strikes(TakesOver, n.ended != nil) {
+		n.takeOver = true
+		n.start()
+	}
+}
+
+// cutOff keeps a coordinator from the bus, the owner as a rule: for so long perhaps that
+// somebody thinks it dead, and nobody sets its clock meanwhile.
+func (c *claims) cutOff(n *node) {
+	w, d := c.w, c.dice
+	if c.holder != nil {
+		n = c.holder.by
+	}
+	n.cutUntil = w.now + d.span(time.Second, 40*time.Second)
+	if d.chance(0.3) {
+		return
+	}
+	n.cutUntil += 20 * time.Second
+	c.displace()
+	if w.mix[ClockJumps] > 0 {
+		w.faults[ClockJumps]++
+		n.jump(-d.span(20*time.Second, time.Minute))
+	}
+}
+
+// add starts a coordinator with another volume, on another machine.
+func (c *claims) add(v *volume, takeOver bool) {
+	w := c.w
+	v.name = fmt.Sprintf("v%d", len(w.volumes)+1)
+	w.volumes = append(w.volumes, v)
+	n := newNode(w, v, c.dice.between(1, 32), c.dice.between(1, 16))
+	n.machine, n.takeOver, n.uptime = 100*len(w.nodes), takeOver, c.dice.span(time.Hour, 1000*time.Hour)
+	w.nodes = append(w.nodes, n)
+	wait := 20 * time.Second
+	if takeOver {
+		wait = time.Second
+	}
+	w.after(c.dice.span(0, wait), n.start)
+}
+
+// repair sees that there is an owner when the faults are over. It reports whether that still
+// has to be looked after.
+func (c *claims) repair() bool {
+	w := c.w
+	for _, n := range w.nodes {
+		if n.up && n.possesses {
+			c.ownerless = 0
+			if c.behind { // its clock was: it is set, and the claim made again
+				c.behind, n.offset, n.takeOver = false, 0, true
+				n.stop(time.Second)
+				return true
+			}
+			return false
+		}
+	}
+	if c.ownerless == 0 {
+		c.ownerless = w.now
+	}
+	if w.now-c.ownerless < time.Minute {
+		return true
+	}
+	c.ownerless = w.now
+	n := w.nodes[0]
+	if c.last != nil {
+		n = c.last.by
+	}
+	n.takeOver, n.up = true, false
+	n.start()
+	return true
+}
+
+// atRest reports whether nothing is left to happen but looks at the claim.
+func (c *claims) atRest() bool {
+	if !c.w.healed || len(c.w.schedule) > c.ticks {
+		return false
+	}
+	owners := 0
+	for _, n := range c.w.nodes {
+		if n.up && !n.possesses {
+			return false
+		}
+		if n.up {
+			owners++
+		}
+	}
+	return owners <= 1
+}
+
+// front is the volume that callers and operators look at: the owner's.
+func (w *world) front() *volume {
+	if w.claims == nil {
+		return w.volumes[0]
+	}
+	for _, n := range w.nodes {
+		if n.up && n.possesses && n.holds == w.claims.last {
+			return n.volume
+		}
+	}
+	if w.claims.last != nil {
+		return w.claims.last.volume
+	}
+	return w.volumes[0]
+}
+
+// anyNode is the coordinator that a request goes to: one that serves, as a rule.
+func (w *world) anyNode() *node {
+	n := pick(w.dice, w.nodes)
+	if w.claims == nil || n.serves || w.dice.chance(0.1) {
+		return n
+	}
+	for _, other := range w.nodes {
+		if other.serves {
+			return other
+		}
+	}
+	return n
+}

@@ -1,0 +1,317 @@
+package simulation
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/amends-dev/amends/ownership"
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/transport"
+)
+
+// owner is what a process knows of its claim: the real Keeper, and what the running
+// coordinator does with it.
+type owner struct {
+	keeper      *ownership.Keeper
+	incarnation string
+	machine     int           // where it runs, since that was started
+	uptime      time.Duration // of the machine, when the run began: hours at least
+	takeOver    bool
+	possesses   bool   // the claim is its own
+	sure        bool   // as it was last seen
+	hasToken    bool   // it has written one
+	fence       string // that it has raised; "": none
+	ticked      int    // the look at the claim that counts
+	holds       *tenure
+	sends       *tenure // under which it sends now
+	late        bool    // it stood still before it sent
+	ended       *ownership.OwnedError
+
+	held      time.Duration // until when it stood still, or what it had planned does
+	hindered  time.Duration // when it last could not do what it wanted with its claim
+	confirmed time.Duration // when it last was certain to be the owner
+}
+
+// errUnsure is what a coordinator says instead of sending.
+var errUnsure = fmt.Errorf("it is not certain that the prefix is this store's: %w", transport.ErrFenced)
+
+// lease is the clock by which the keeper measures: it goes on whatever is done to the time
+// of day.
+func (n *node) lease() time.Duration {
+	if n.w.bug == BugLeaseByWallClock {
+		return n.uptime + n.w.now + n.offset
+	}
+	return n.uptime + n.w.now
+}
+
+// place is the directory, as the machine tells it from others.
+func (n *node) place() (boot, directory string) {
+	if n.w.bug == BugCopyIsOriginal {
+		return "m", n.volume.owned.Store
+	}
+	boot = fmt.Sprintf("m%d", n.machine)
+	return boot, boot + "/" + n.volume.name
+}
+
+// seek has the process look for its claim.
+func (n *node) seek() {
+	c := n.w.claims
+	n.incarnation = fmt.Sprintf("%s-%d", n.name, n.life)
+	n.ended, n.possesses, n.sure, n.hasToken, n.fence, n.sends, n.hindered = nil, false, false, false, "", nil, -1
+	boot, directory := n.place()
+	n.keeper = ownership.New(ownership.Config{
+		Registry: registry{n}, Memory: memory{n},
+		Me:       ownership.Claim{Prefix: transport.DefaultPrefix, Incarnation: n.incarnation, Host: boot, Boot: boot, Directory: directory},
+		TakeOver: n.takeOver, Clock: n.lease, Now: func() time.Time { return epoch.Add(n.w.now + n.offset) },
+	})
+	heir := c.claim != nil && c.claim.Released.IsZero() && c.claim.Boot == boot && c.claim.Directory == directory
+	if n.w.bug == BugClaimsAfterSending {
+		n.begin()
+	}
+	n.tick()
+	switch {
+	case !heir || !n.up || n.hindered == n.w.now:
+	case !n.possesses:
+		n.w.claims.violated("%s, whose process was killed, is not the owner again at once", n.volume.name)
+	case n.sure:
+		n.w.sights[Heir]++
+	}
+}
+
+// tick does what the keeper has to do now.
+func (n *node) tick() {
+	if n.keeper == nil || n.ended != nil {
+		return
+	}
+	before := n.keeper.Status()
+	again, err := n.keeper.Step(n.w.ctx)
+	var owned *ownership.OwnedError
+	switch {
+	case errors.As(err, &owned):
+		n.end(owned)
+		return
+	case err != nil:
+		n.crash("around its claim")
+		return
+	}
+	if n.keeper.Status().Owner && !n.possesses {
+		n.possess(before)
+	}
+	if !n.up {
+		return
+	}
+	n.ticked++
+	this, life, c := n.ticked, n.life, n.w.claims
+	if c.atRest() {
+		return
+	}
+	c.ticks++
+	n.w.after(again, func() {
+		c.ticks--
+		if n.ticked == this {
+			n.resume(life, n.tick)
+		}
+	})
+	n.feel()
+}
+
+// possess begins the process's work: the claim is its own.
+func (n *node) possess(before ownership.Status) {
+	seen, claim := &n.w.sights, n.keeper.Status().Claim
+	switch {
+	case n.takeOver && claim.TakenFrom != "":
+		seen[TookOver]++
+	case before.Claim.Store == claim.Store && before.Claim.Incarnation != claim.Incarnation:
+		seen[Waited]++
+	}
+	n.possesses, n.takeOver = true, false
+	n.record(Record{Kind: Claimed, Who: n.name, Under: n.holds})
+	if !n.serves {
+		n.begin()
+	}
+	if n.up {
+		n.mend()
+	}
+}
+
+// feel does what follows from being certain again.
+func (n *node) feel() {
+	n.w.claims.checkAlone(n)
+	sure := n.possesses && n.keeper.Sure()
+	if sure && !n.sure {
+		n.relay.Resend()
+		n.pump(0)
+	}
+	n.sure = sure
+}
+
+// subscription is the name of the subscription to the answers.
+func (n *node) subscription() string {
+	return fmt.Sprintf("%s-%d", n.volume.owned.Store, n.keeper.Number())
+}
+
+// mend makes the subscription to the answers if it is not there, now and then.
+func (n *node) mend() {
+	c := n.w.claims
+	if n.ended != nil || !n.possesses {
+		return
+	}
+	if name := n.subscription(); n.keeper.Sure() && c.consumer != name && !c.away(n) {
+		if n.w.bug == BugMendsBlindly || n.keeper.Check(n.w.ctx) == nil {
+			c.consumer = name
+			n.record(Record{Kind: Subscribed, Who: n.name, Under: n.holds})
+		}
+	}
+	if c.atRest() {
+		return
+	}
+	life := n.life
+	c.ticks++
+	n.w.after(c.dice.span(time.Second, 3*time.Second), func() { c.ticks--; n.resume(life, n.mend) })
+}
+
+// owns looks whether the process may send, and may stand still between that and sending.
+func (n *node) owns() error {
+	n.late = false
+	c := n.w.claims
+	switch {
+	case c == nil:
+		return nil
+	case n.w.bug == BugClaimsAfterSending && !n.possesses:
+		n.sends = nil
+		return nil
+	case !n.keeper.Sure():
+		return errUnsure
+	}
+	n.sends = n.holds
+	if c.strikes(PausesBeforeSending, !c.frozen) {
+		if c.dice.chance(0.5) { // the moment at which it matters
+			c.displace()
+		}
+		n.freeze(c.dice.span(time.Second, time.Minute))
+	}
+	return nil
+}
+
+// freeze has the process stand still in the middle of a call, while all else goes on; one at
+// a time.
+func (n *node) freeze(d time.Duration) {
+	w := n.w
+	until := w.now + d
+	n.pausedUntil, n.frozen, w.claims.frozen = max(n.pausedUntil, until), true, true
+	n.held = max(n.held, n.pausedUntil)
+	for len(w.schedule) > 0 && w.schedule[0].at < n.pausedUntil && n.pausedUntil > w.now && w.events <= eventsPerSaga*(len(w.callers)+1) {
+		w.next()
+	}
+	n.frozen, w.claims.frozen, n.late, n.hindered = false, false, true, w.now
+	w.now = max(w.now, n.pausedUntil)
+}
+
+// publish hands an envelope to the bus.
+func (n *node) publish(e *transport.Envelope) error {
+	if n.w.claims != nil {
+		return n.w.claims.take(n, e)
+	}
+	return n.w.bus.publish(e)
+}
+
+// record adds to the history what the process did with its store.
+func (n *node) record(r Record) {
+	r.volume, r.life = n.volume, n.life
+	if n.w.claims != nil && r.Kind == Accepted && n.keeper != nil && !n.keeper.Sure() {
+		n.w.sights[AcceptedUnsure]++
+	}
+	n.w.record(r)
+}
+
+// vanish kills the process, which comes again after a while.
+func (n *node) vanish(d time.Duration) {
+	if !n.up || n.frozen {
+		return
+	}
+	n.up, n.serves, n.possesses = false, false, false
+	n.record(Record{Kind: Crashed, Who: n.name, Note: "killed"})
+	n.w.after(d, n.restart)
+}
+
+// restart starts the process, unless it has ended for good.
+func (n *node) restart() {
+	if n.ended == nil {
+		n.start()
+	}
+}
+
+// stop ends the process in order.
+func (n *node) stop(d time.Duration) {
+	if !n.up || n.frozen || n.w.now < n.pausedUntil {
+		return
+	}
+	_ = n.keeper.Release(n.w.ctx)
+	n.vanish(d)
+}
+
+// end is the process's end because the prefix is another store's.
+func (n *node) end(owned *ownership.OwnedError) {
+	w := n.w
+	n.up, n.serves, n.possesses, n.ended = false, false, false, owned
+	n.record(Record{Kind: Ended, Who: n.name, Note: owned.Error()})
+	if !owned.Replaced {
+		w.sights[ClaimRefused]++
+	} else {
+		w.sights[Displaced]++
+		n.list(n.keeper.MovedSince())
+	}
+	if w.claims.dice.chance(0.3) { // somebody's supervisor does not know exit codes
+		w.after(w.claims.dice.span(5*time.Second, 30*time.Second), func() {
+			if !w.healed {
+				n.start()
+			}
+		})
+	}
+}
+
+// list checks that whoever is replaced lists what it has accepted or moved since it was last
+// certain to be the owner.
+func (n *node) list(moved []string) {
+	if len(moved) > 0 {
+		n.w.sights[Listed]++
+	}
+	for _, c := range n.w.callers {
+		for _, acc := range n.volume.audit.runs[c.id] {
+			if acc.at > n.confirmed && acc.life == n.life && !slices.Contains(moved, string(acc.id)) {
+				n.w.claims.violated("%s was moved at %s, its owner was last certain at %s, was replaced, and does not list it", acc.id, acc.at, n.confirmed)
+			}
+		}
+	}
+}
+
+// older reports whether a command is of an owner that has been replaced, as far as the
+// participant's inbox knows. It remembers the claim of one that is not.
+func (s *service) older(m *message) bool {
+	if m.under == nil || s.weak || s.w.bug == BugInboxIgnoresOwner {
+		return false
+	}
+	older := m.under.number < s.highest
+	s.highest = max(s.highest, m.under.number)
+	return older
+}
+
+// handBack gives a command back and does nothing for it.
+func (s *service) handBack(m *message) {
+	e := &m.envelope
+	m.done = true
+	s.w.sights[OlderClaim]++
+	if holder := s.w.claims.holder; holder != nil && holder.volume == m.under.volume {
+		s.w.claims.behind = true
+	}
+	s.record(Record{Kind: HandedBack, Who: s.name, Saga: e.Saga, Run: e.TraceParent, Step: e.Step, Direction: e.Direction, Attempt: e.Attempt})
+}
+
+// moves notes that a saga is moved, as the shards do.
+func (n *node) moves(id saga.ID) {
+	if n.keeper != nil && n.w.bug != BugMovesUnlisted {
+		n.keeper.Moved(string(id))
+	}
+}

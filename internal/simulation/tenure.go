@@ -1,0 +1,166 @@
+package simulation
+
+import (
+	"time"
+
+	"github.com/amends-dev/amends/ownership"
+)
+
+// This file is I11: one owner acts. It is checked on the history of all stores together.
+
+// take gives a record to those whom it concerns. What participants do is checked with what is
+// known of the store that asked for it, and learned by all.
+func (w *world) take(r *Record) {
+	if w.claims == nil {
+		w.volumes[0].audit.take(r)
+		return
+	}
+	w.claims.check(r)
+	for _, v := range w.volumes {
+		if r.volume == nil || r.volume == v {
+			v.audit.take(r)
+		} else {
+			v.audit.overhear(r)
+		}
+	}
+	if b := w.claims.backup; b != nil {
+		b.audit.overhear(r)
+	}
+}
+
+// overhear takes in what happened because of another store.
+func (a *audit) overhear(r *Record) {
+	switch {
+	case r.Kind == Answered, r.Kind == Effect, r.Kind == Undone:
+		a.learn(r)
+	case r.Kind == Sent && r.Taken && a.sagas[identity{r.Saga, r.Run}] != nil:
+		a.account(r).shared = true
+	}
+}
+
+func (c *claims) violated(format string, args ...any) {
+	c.w.volumes[0].audit.violated("I11", format, args...)
+}
+
+// before reports whether a claim is an earlier one than another store's.
+func (t *tenure) before(other *tenure) bool {
+	return other != nil && t.volume != other.volume && t.order < other.order
+}
+
+// check is I11 for one record.
+func (c *claims) check(r *Record) {
+	switch t := r.Under; r.Kind {
+	case Sent:
+		c.checkSent(r)
+	case Subscribed:
+		if c.holder != nil && c.holder.volume != t.volume {
+			c.violated("%s makes the subscription to the answers, and the prefix is %s's (at %s)", t.volume.name, c.holder.volume.name, r.At)
+		}
+	case Effect, Undone:
+		if seen := c.seen[r.Who]; t != nil && !c.w.services[r.Who].weak && t.before(seen) && t.number <= seen.number {
+			c.violated("%s/%s took effect at %s for claim %d of %s, after it had heard from claim %d of %s (at %s)",
+				r.Saga, r.Step, r.Who, t.number, t.volume.name, seen.number, seen.volume.name, r.At)
+		}
+	case Served:
+		if seen := c.seen[r.Who]; t != nil && (seen == nil || seen.order < t.order) {
+			c.seen[r.Who] = t
+		}
+	case Accepted:
+		c.checkStops(r)
+	default:
+	}
+}
+
+// checkSent: nobody sends without a claim, nor after another store has sent under a later one,
+// but for what a process sends that stood still in between; and no two are certain at once.
+func (c *claims) checkSent(r *Record) {
+	t := r.Under
+	switch {
+	case !r.Taken, c.fences && r.Step == "": // the bus holds commands against the fence, and nothing else
+		return
+	case t == nil:
+		c.violated("%s sends, and has no claim (at %s)", r.Who, r.At)
+		return
+	case t.before(c.sent):
+		if r.Late && !c.fences {
+			c.w.sights[SentLate]++
+			return
+		}
+		if !c.lostAll() {
+			c.violated("%s sends under claim %d, after %s has under claim %d (at %s)", t.volume.name, t.number, c.sent.volume.name, c.sent.number, r.At)
+		}
+		return
+	case c.sent == nil || c.sent.order < t.order:
+		c.sent = t
+	}
+	if !r.Late {
+		c.checkAlone(t.by)
+	}
+}
+
+// checkAlone: where the bus fences nobody, no other store is certain to be the owner.
+func (c *claims) checkAlone(owner *node) {
+	if c.fences || c.lostAll() || !owner.keeper.Sure() {
+		return
+	}
+	for _, n := range c.w.nodes {
+		if n.up && n != owner && n.keeper != nil && n.keeper.Sure() {
+			c.violated("%s and %s are both certain to be the owner (at %s)", owner.volume.name, n.volume.name, c.w.now)
+		}
+	}
+}
+
+// lostAll reports whether the bus has lost everything a moment ago: the owner may not know yet
+// that another store's claim was the first one after that.
+func (c *claims) lostAll() bool { return c.w.now-c.wiped <= ownership.DefaultBound }
+
+// checkStops: an owner that was replaced notices at its next confirmation.
+func (c *claims) checkStops(r *Record) {
+	for _, n := range c.w.nodes {
+		if n.name != r.Who || c.holder == nil || c.holder.volume == n.volume {
+			continue
+		}
+		since := max(c.holder.at, n.hindered, n.held, n.cutUntil, c.awayUntil)
+		if c.w.now-since > ownership.DefaultEvery+time.Second {
+			c.violated("%s accepts a start %s after %s has taken the prefix", n.volume.name, c.w.now-since, c.holder.volume.name)
+		}
+	}
+}
+
+// atRest checks what must hold when everything is quiet: there is one owner, its sagas have
+// ended, and those who were replaced have kept what they had.
+func (w *world) atRest() {
+	if w.claims == nil {
+		w.volumes[0].audit.atRest()
+		return
+	}
+	owners := 0
+	for _, n := range w.nodes {
+		if n.up {
+			owners++
+		}
+	}
+	if owners != 1 {
+		w.claims.violated("there are %d owners at the end", owners)
+	}
+	for _, v := range w.volumes {
+		if v == w.front() {
+			v.audit.atRest()
+		} else {
+			v.audit.kept()
+		}
+	}
+}
+
+// kept is I11 for the store of an owner that was replaced: everything is still there.
+func (a *audit) kept() {
+	for _, c := range a.w.callers {
+		acc := a.account(&Record{Saga: c.id})
+		if acc.last == nil || acc.removed {
+			continue
+		}
+		if stored := a.volume.look(c.id); stored == nil || stored.Revision != acc.last.Revision {
+			a.violated("I11", "%s is not in %s any more as it was committed there", c.id, a.volume.name)
+		}
+	}
+}
