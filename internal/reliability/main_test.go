@@ -21,6 +21,8 @@ const (
 	dirEnv   = "AMENDS_RELIABILITY_DIR"  // where the process keeps its data
 	urlEnv   = "AMENDS_RELIABILITY_URL"  // of its proxy to the NATS server
 	plantEnv = "AMENDS_RELIABILITY_BUG"  // a bug to plant: forgetful
+
+	takeOverEnv = "AMENDS_RELIABILITY_TAKE_OVER" // not empty: the coordinator takes the prefix over
 )
 
 var (

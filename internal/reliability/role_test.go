@@ -13,6 +13,7 @@ import (
 
 	_ "modernc.org/sqlite" // the participants' databases
 
+	"github.com/amends-dev/amends/internal/cli"
 	"github.com/amends-dev/amends/internal/daemon"
 	"github.com/amends-dev/amends/participant"
 	"github.com/amends-dev/amends/participant/sqlinbox"
@@ -33,7 +34,11 @@ func play(ctx context.Context, role string) error {
 	case "coordinator":
 		return daemon.Run(ctx, daemon.Config{
 			DataDir: dir, NATS: daemon.NATS{URL: url}, Definitions: []*saga.Definition{transferMoney}, Logger: logger,
+			TakeOver: os.Getenv(takeOverEnv) != "",
 		}, func(daemon.Addresses) { ready("") })
+	case "serve": // as a person starts it
+		os.Exit(cli.Run(ctx, []string{"serve", "--data-dir", dir, "--nats-url", url, "--http", ""}, os.Stdin, os.Stdout, os.Stderr))
+		return nil
 	default:
 		return playParticipant(ctx, role, dir, url, logger, ready)
 	}

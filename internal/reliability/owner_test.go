@@ -1,0 +1,231 @@
+//go:build linux && lab
+
+package reliability
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/amends-dev/amends/contract"
+)
+
+// ownerRounds is how often the prefix is taken over.
+const ownerRounds = 4
+
+// TestOwners has two stores on one prefix, under load: the owner is killed again and again and
+// goes on at once; a copy of its directory takes over while it stands still, or is dead; another
+// store does not start. What was replaced sends nothing that has an effect, ends, and has listed
+// what it accepted (I2, I3, I5, I11).
+func TestOwners(t *testing.T) {
+	s := newSystem(t, "")
+	l := startLoad(t, s, 1)
+	o := &owners{s: s, t: t, listed: map[contract.SagaID]bool{}}
+	for round := range ownerRounds {
+		for range 2 {
+			o.moves(l)
+			if err := s.coordinator().kill(); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := s.again("coordinator"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		o.moves(l)
+		o.waitedForNobody()
+		o.refuses("data-of-another", "it is not this one")
+		o.takeOver(round)
+	}
+	o.moves(l)
+	l.finish()
+	found := s.comeToRest(t)
+	for _, name := range slices.Backward(s.names()) {
+		if err := s.processes[name].terminate(); err != nil {
+			found = append(found, finding{"stuck", "", err.Error()})
+		}
+	}
+	o.audit(l, found)
+}
+
+// owners are the coordinators that have had the prefix.
+type owners struct {
+	s      *system
+	t      *testing.T
+	copies int
+	listed map[contract.SagaID]bool // by those that were replaced
+}
+
+// moves waits until a saga that was started from now on has ended.
+func (o *owners) moves(l *load) {
+	o.t.Helper()
+	from := time.Now()
+	if err := poll("sagas move", func() bool { _, ended := l.resumed(from); return !ended.IsZero() }); err != nil {
+		o.t.Fatal(err)
+	}
+}
+
+func (o *owners) dir() string {
+	for _, v := range o.s.coordinator().env {
+		if dir, ok := strings.CutPrefix(v, dirEnv+"="); ok {
+			return dir
+		}
+	}
+	return ""
+}
+
+// waitedForNobody: a process that is started again in its directory does not wait for its
+// predecessor, which is dead.
+func (o *owners) waitedForNobody() {
+	o.t.Helper()
+	text, err := os.ReadFile(o.s.coordinator().log)
+	if err != nil || bytes.Contains(text, []byte("the prefix is not this store's yet")) {
+		o.t.Errorf("a killed coordinator that is started again waits for its claim: %v\n%s", err, text)
+	}
+}
+
+// refuses: a coordinator in another directory does not start, and says what a person has to know.
+func (o *owners) refuses(dir, why string) {
+	o.t.Helper()
+	if !filepath.IsAbs(dir) {
+		dir = filepath.Join(o.s.dir, dir)
+	}
+	cmd := exec.CommandContext(o.t.Context(), os.Args[0])
+	cmd.Env = append(os.Environ(), roleEnv+"=serve", dirEnv+"="+dir, urlEnv+"="+o.s.server.Load().(string))
+	text, err := cmd.CombinedOutput()
+	host, _ := os.Hostname()
+	if code := cmd.ProcessState.ExitCode(); code != 7 {
+		o.t.Errorf("a coordinator with another directory ends with code %d (%v), want 7:\n%s", code, err, text)
+	}
+	for _, word := range []string{"the prefix saga belongs to the store", "on " + host, "since 20", why, "--take-over", "--prefix"} {
+		if !bytes.Contains(text, []byte(word)) {
+			o.t.Errorf("it does not say %q:\n%s", word, text)
+		}
+	}
+}
+
+// takeOver has a copy of the owner's directory take the prefix: while the owner stands still in
+// every other round, and otherwise when it is dead, and is started again later.
+func (o *owners) takeOver(round int) {
+	o.t.Helper()
+	old, oldDir, paused := o.s.coordinator(), o.dir(), round%2 == 0
+	do := func(err error) {
+		o.t.Helper()
+		if err != nil {
+			o.t.Fatal(err)
+		}
+	}
+	last := old.leave()
+	if paused {
+		do(old.signal(last, syscall.SIGSTOP))
+		do(poll("it stands still", func() bool {
+			_, state, _ := bytes.Cut(old.proc("stat"), []byte(") "))
+			return bytes.HasPrefix(state, []byte("T"))
+		}))
+	} else {
+		do(old.kill())
+	}
+	o.copies++
+	dir := filepath.Join(o.s.dir, fmt.Sprint("copy-", o.copies))
+	do(os.CopyFS(dir, os.DirFS(oldDir)))
+	env := []string{roleEnv + "=coordinator", dirEnv + "=" + dir, urlEnv + "=" + o.s.proxies["coordinator"].url()}
+	next := &process{name: "coordinator", log: filepath.Join(o.s.dir, fmt.Sprintf("copy-%d.log", o.copies)), env: append(slices.Clone(env), takeOverEnv+"=yes")}
+	o.s.processes["coordinator"] = next
+	do(next.start())
+	do(next.awaitReady())
+	next.mu.Lock()
+	next.env = env
+	next.mu.Unlock()
+	do(os.Truncate(next.log, 0)) // to take over is to wait, where the bus does not fence
+	if !paused {
+		o.refuses(oldDir, "older copy")
+		return
+	}
+	do(old.signal(last, syscall.SIGCONT))
+	do(awaitClosed(last.exited, "the coordinator that was replaced is gone"))
+	if last.cmd.ProcessState.Success() {
+		o.t.Error("a coordinator that was replaced ends with code 0")
+	}
+	do(o.read(oldDir))
+	o.refuses(oldDir, "older copy")
+}
+
+// read reads the list of what a replaced coordinator had accepted or moved.
+func (o *owners) read(dir string) error {
+	lists, err := filepath.Glob(filepath.Join(dir, "replaced-*.txt"))
+	if err != nil || len(lists) == 0 {
+		return errors.Join(err, fmt.Errorf("a coordinator that was replaced has left no list in %s", dir))
+	}
+	for _, name := range lists {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		for line := range strings.Lines(string(text)) {
+			if id, _, _ := strings.Cut(line, "\t"); !strings.HasPrefix(id, "#") {
+				o.listed[contract.SagaID(id)] = true
+			}
+		}
+		if err := os.Remove(name); err != nil { // so that the next copy does not have it
+			return err
+		}
+	}
+	return nil
+}
+
+// audit looks at the last owner's store, and at what the participants did. What a replaced
+// coordinator has listed may be unknown there, or further on; nobody has acted on it then.
+func (o *owners) audit(l *load, found []finding) {
+	o.t.Helper()
+	final := filepath.Join(o.s.dir, "final")
+	if err := os.MkdirAll(final, 0o700); err != nil {
+		o.t.Fatal(err)
+	}
+	if err := os.Rename(o.dir(), filepath.Join(final, "coordinator")); err != nil {
+		o.t.Fatal(err)
+	}
+	runs := l.all()
+	fates, unlike, err := readStore(o.t.Context(), final, runs)
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	b, err := readBooks(o.t.Context(), o.s.dir)
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	phases, unknown := map[contract.Phase]int{}, 0
+	for i := range runs {
+		r := &runs[i]
+		f, exists := fates[r.id]
+		if o.listed[r.id] {
+			r.wrong, r.ended = "", time.Time{}
+			if !exists {
+				r.acked = time.Time{}
+				unknown++
+			}
+		}
+		if exists {
+			phases[f.phase]++
+			if strings.Contains(r.wrong, "no such saga") { // said by one that had been replaced and did not know yet
+				r.wrong = ""
+			}
+		}
+	}
+	for _, f := range append(append(found, unlike...), audit(runs, fates, b)...) {
+		o.t.Errorf("%s: saga %s: %s", f.kind, f.saga, f.what)
+	}
+	o.t.Logf("%d sagas, %v; replaced coordinators have listed %d, of which the last owner does not know %d", len(runs), phases, len(o.listed), unknown)
+	if len(phases) < 2 {
+		o.t.Errorf("sagas ended %v; a run in which nothing goes back shows little", phases)
+	}
+	if len(o.listed) == 0 {
+		o.t.Error("no replaced coordinator had anything to list")
+	}
+}
