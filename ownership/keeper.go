@@ -253,7 +253,7 @@ func (k *Keeper) take(ctx context.Context, entry Entry, alive bool) (time.Durati
 	}
 	// Both may have forgotten: the bus what it held, and the store what came after its backup.
 	// What participants remember has to be older all the same.
-	number = max(number+1, uint64(max(k.config.Now().Unix(), 0)))
+	number = max(number+1, uint64(max(k.config.Now().UnixMicro(), 0)))
 	return k.write(ctx, entry, number, alive)
 }
 

@@ -344,6 +344,24 @@ func TestTakeOver(t *testing.T) {
 	again.is(t, "a take-over of a take-over", false)
 }
 
+// TestNoTwoClaimsAreAlike: a bus that has forgotten everything gives a store that never had a
+// claim another number than it gave the one before, however soon after that.
+func TestNoTwoClaimsAreAlike(t *testing.T) {
+	s := newStage()
+	first := s.owner(t, store("a"), here)
+	number := first.Number()
+	first.dead = true
+	s.bus.wipe()
+	second := s.start(store("b"), there, func(c *ownership.Config) { // its clock says that it comes a moment later
+		c.Now = func() time.Time { return epoch.Add(time.Microsecond) }
+	})
+	second.due()
+	second.is(t, "on a bus that has forgotten", true)
+	if second.Number() <= number {
+		t.Errorf("its claim is %d, and that before was %d", second.Number(), number)
+	}
+}
+
 func TestBusIsAway(t *testing.T) {
 	s := newStage()
 	p := s.owner(t, store("a"), here)

@@ -36,7 +36,7 @@ var noon = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 const born contract.Birth = 1_795_262_400_000_000 // hod85snpc0
 
 // owner is who sends commands and announcements.
-var owner = transport.Owner{Store: "019aa61c-5e00-7c3d-8b1f-2a9d4c6e8f01-0", Claim: 1_795_262_300}
+var owner = transport.Owner{Store: "019aa61c-5e00-7c3d-8b1f-2a9d4c6e8f01-0", Claim: 1_795_262_300_125_000}
 
 // at is seconds after noon.
 func at(seconds float64) time.Time { return noon.Add(time.Duration(seconds * float64(time.Second))) }
