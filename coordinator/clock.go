@@ -6,7 +6,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/amends-dev/amends/internal/crashpoint"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/store"
 )
@@ -186,7 +185,6 @@ func (t *timing) look(ctx context.Context) error {
 	if err := t.keep(ctx, next); err != nil {
 		return err
 	}
-	crashpoint.Here("coordinator: step of the clock kept")
 	if step != 0 {
 		t.clock.adopt(wall, running, step)
 		t.adopted(wall, step)
