@@ -28,7 +28,7 @@ const ownerRounds = 4
 func TestOwners(t *testing.T) {
 	s := newSystem(t, "")
 	l := startLoad(t, s, 1)
-	o := &owners{s: s, t: t, listed: map[contract.SagaID]bool{}}
+	o := &rivals{s: s, t: t, listed: map[contract.SagaID]bool{}}
 	for round := range ownerRounds {
 		for range 2 {
 			o.moves(l)
@@ -55,8 +55,8 @@ func TestOwners(t *testing.T) {
 	o.audit(l, found)
 }
 
-// owners are the coordinators that have had the prefix.
-type owners struct {
+// rivals are the coordinators that have had the prefix.
+type rivals struct {
 	s      *system
 	t      *testing.T
 	copies int
@@ -64,7 +64,7 @@ type owners struct {
 }
 
 // moves waits until a saga that was started from now on has ended.
-func (o *owners) moves(l *load) {
+func (o *rivals) moves(l *load) {
 	o.t.Helper()
 	from := time.Now()
 	if err := poll("sagas move", func() bool { _, ended := l.resumed(from); return !ended.IsZero() }); err != nil {
@@ -72,7 +72,7 @@ func (o *owners) moves(l *load) {
 	}
 }
 
-func (o *owners) dir() string {
+func (o *rivals) dir() string {
 	for _, v := range o.s.coordinator().env {
 		if dir, ok := strings.CutPrefix(v, dirEnv+"="); ok {
 			return dir
@@ -83,7 +83,7 @@ func (o *owners) dir() string {
 
 // waitedForNobody: a process that is started again in its directory does not wait for its
 // predecessor, which is dead.
-func (o *owners) waitedForNobody() {
+func (o *rivals) waitedForNobody() {
 	o.t.Helper()
 	text, err := os.ReadFile(o.s.coordinator().log)
 	if err != nil || bytes.Contains(text, []byte("the prefix is not this store's yet")) {
@@ -92,7 +92,7 @@ func (o *owners) waitedForNobody() {
 }
 
 // refuses: a coordinator in another directory does not start, and says what a person has to know.
-func (o *owners) refuses(dir, why string) {
+func (o *rivals) refuses(dir, why string) {
 	o.t.Helper()
 	if !filepath.IsAbs(dir) {
 		dir = filepath.Join(o.s.dir, dir)
@@ -113,7 +113,7 @@ func (o *owners) refuses(dir, why string) {
 
 // takeOver has a copy of the owner's directory take the prefix: while the owner stands still in
 // every other round, and otherwise when it is dead, and is started again later.
-func (o *owners) takeOver(round int) {
+func (o *rivals) takeOver(round int) {
 	o.t.Helper()
 	old, oldDir, paused := o.s.coordinator(), o.dir(), round%2 == 0
 	do := func(err error) {
@@ -158,7 +158,7 @@ func (o *owners) takeOver(round int) {
 }
 
 // read reads the list of what a replaced coordinator had accepted or moved.
-func (o *owners) read(dir string) error {
+func (o *rivals) read(dir string) error {
 	lists, err := filepath.Glob(filepath.Join(dir, "replaced-*.txt"))
 	if err != nil || len(lists) == 0 {
 		return errors.Join(err, fmt.Errorf("a coordinator that was replaced has left no list in %s", dir))
@@ -182,7 +182,7 @@ func (o *owners) read(dir string) error {
 
 // audit looks at the last owner's store, and at what the participants did. What a replaced
 // coordinator has listed may be unknown there, or further on; nobody has acted on it then.
-func (o *owners) audit(l *load, found []finding) {
+func (o *rivals) audit(l *load, found []finding) {
 	o.t.Helper()
 	final := filepath.Join(o.s.dir, "final")
 	if err := os.MkdirAll(final, 0o700); err != nil {
