@@ -146,9 +146,9 @@ func (c *deadDiscardCmd) Run(env *environment) error {
 
 // deadFilterFlags say which dead letters: those that match all that is given.
 type deadFilterFlags struct {
-	Stream      given `help:"The stream they came from: commands, events or lifecycle."`
-	Participant given `help:"The participant whose messages they were; unknown: nobody's."`
-	Reason      given `help:"A part of their reason."`
+	Stream      given `placeholder:"STREAM" help:"The stream they came from: commands, events or lifecycle."`
+	Participant given `placeholder:"NAME" help:"The participant whose messages they were; unknown: nobody's."`
+	Reason      given `placeholder:"TEXT" help:"A part of their reason."`
 	OlderThan   age   `help:"Kept for longer than that, such as 24h."`
 }
 

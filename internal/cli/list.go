@@ -17,13 +17,13 @@ import (
 
 // filterFlags say which sagas.
 type filterFlags struct {
-	Definition  given    `short:"d" help:"Only of this definition; name/version for a certain version."`
+	Definition  given    `short:"d" placeholder:"NAME" help:"Only of this definition; name/version for a certain version."`
 	Phase       []string `short:"p" enum:"running,compensating,completed,compensated,parked" help:"Only in these phases: ${enum}."`
-	IDPrefix    given    `name:"id-prefix" help:"Only ids that begin so."`
+	IDPrefix    given    `name:"id-prefix" placeholder:"PREFIX" help:"Only ids that begin so."`
 	Open        bool     `help:"Only sagas that have not ended."`
 	Paused      bool     `help:"Only sagas that are paused."`
-	Step        given    `help:"Only where this step is under way, waits for its next attempt or is parked."`
-	Participant given    `help:"Only where a step that is under way asks this participant."`
+	Step        given    `placeholder:"NAME" help:"Only where this step is under way, waits for its next attempt or is parked."`
+	Participant given    `placeholder:"NAME" help:"Only where a step that is under way asks this participant."`
 	Why         given    `name:"reason-contains" placeholder:"TEXT" help:"Only whose reason contains this, upper and lower case alike."`
 	Still       age      `name:"unmoved-for" placeholder:"DURATION" help:"Only sagas that have not moved for so long: the stuck ones."`
 	OlderThan   age      `placeholder:"DURATION" help:"Only sagas that were started longer ago, such as 24h."`
