@@ -138,7 +138,7 @@ func newTiming(ctx context.Context, config *Config) (*timing, error) {
 // run looks at the clock until ctx ends. Timers do not run before its first look.
 func (t *timing) run(ctx context.Context) error {
 	if t.clock.running == nil {
-		t.c.timekeeper.stopped.Store(nil)
+		t.c.timekeeper.goOn()
 		return nil
 	}
 	ticker := time.NewTicker(clockEvery)
@@ -150,7 +150,7 @@ func (t *timing) run(ctx context.Context) error {
 			}
 			return err
 		}
-		t.c.timekeeper.stopped.Store(nil)
+		t.c.timekeeper.goOn()
 		select {
 		case <-ctx.Done():
 			return nil

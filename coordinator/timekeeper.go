@@ -125,8 +125,7 @@ func (t *timekeeper) look(ctx context.Context) error {
 	t.next = time.Time{}
 	t.mu.Unlock()
 	if why := t.stopped.Load(); why != nil {
-		t.hold(*why, askPause)
-		t.expect(t.clock())
+		t.held.Store(why) // until goOn
 		return ctx.Err()
 	}
 	now, total := t.stamp()
@@ -176,6 +175,13 @@ func (t *timekeeper) due(ctx context.Context, at time.Time) (ids []saga.ID, next
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return slices.DeleteFunc(ids, func(id saga.ID) bool { return t.pending[id] }), next, nil
+}
+
+// goOn lets timers run that were stopped.
+func (t *timekeeper) goOn() {
+	if t.stopped.Swap(nil) != nil {
+		t.expect(t.clock())
+	}
 }
 
 // hold notes what timers wait for.

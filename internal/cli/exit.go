@@ -49,9 +49,9 @@ func exitOf(err error) (code int, hint string) {
 		return known.code, known.hint
 	case errors.As(err, &owned):
 		return ExitOwned, "restarting does not help: docs/OPERATING.md#one-store-one-owner"
-	case errors.Is(err, store.ErrBroken) && daemon.FullDisk(err), errors.Is(err, daemon.ErrDisk):
+	case errors.Is(err, store.ErrBroken) && daemon.FullDisk(err), errors.Is(err, daemon.ErrDisk) && !daemon.FailedDisk(err):
 		return ExitStoreBroken, "nothing that was acknowledged is lost; make room on the disk of the data directory, or move it to a larger one, then start again"
-	case errors.Is(err, store.ErrBroken):
+	case errors.Is(err, store.ErrBroken), errors.Is(err, daemon.ErrDisk):
 		return ExitStoreBroken, "nothing that was acknowledged is lost; check the disk's space and health, then start again, or restore a backup with: coordinator restore <file>"
 	case errors.Is(err, store.ErrCorrupt), errors.Is(err, boltstore.ErrDamaged):
 		return ExitStoreBroken, "restore a backup with: coordinator restore <file>"

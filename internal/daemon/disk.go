@@ -34,13 +34,18 @@ func hasRoom(dir string) (err error) {
 	return f.Sync()
 }
 
+// FailedDisk reports whether err is of a disk that does not work: to make room does not help.
+func FailedDisk(err error) bool {
+	return errors.Is(err, syscall.EIO) || errors.Is(err, syscall.EROFS)
+}
+
 // insufficientStorage is JetStream's code for a stream that there is no room for.
 const insufficientStorage = 10047
 
 // ofDisk makes err one of ErrDisk, if it is of a disk. The streams of the embedded server
 // lie on it as well.
 func (d *daemon) ofDisk(err error) error {
-	if FullDisk(err) || errors.Is(err, syscall.EIO) || errors.Is(err, syscall.EROFS) || d.server != nil && ofJetStream(err) {
+	if FullDisk(err) || FailedDisk(err) || d.server != nil && ofJetStream(err) {
 		return fmt.Errorf("%w: %w", ErrDisk, err)
 	}
 	return err

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -183,7 +184,11 @@ func (s *system) fell(why string) {
 	if code := s.child.exit(s.t); code != cli.ExitStoreBroken {
 		s.t.Errorf("exit code %d, want %d (the store failed)", code, cli.ExitStoreBroken)
 	}
-	for _, want := range []string{"the store failed and takes no more commits", why, "check the disk"} {
+	todo := "check the disk's space and health"
+	if why == syscall.ENOSPC.Error() {
+		todo = "make room on the disk of the data directory"
+	}
+	for _, want := range []string{"the store failed and takes no more commits", why, todo} {
 		if !strings.Contains(s.log.String(), want) {
 			s.t.Errorf("the process does not say %q as it ends, but: %s", want, s.log.String())
 		}
