@@ -53,6 +53,7 @@ func busAway(t *testing.T, s *stack, empty bool) {
 	b := s.bank()
 	s.serve(b.p)
 	s.startCoordinator(coordinator.Config{}, def)
+	patient := client.New(s.connect(), client.GiveUp(2*outage))
 	id := func(n int) contract.SagaID { return contract.SagaID(fmt.Sprint("s-", n)) }
 	for n := range sagas {
 		s.start(def, id(n))
@@ -67,7 +68,7 @@ func busAway(t *testing.T, s *stack, empty bool) {
 	down := s.age()
 	started := make(chan error, 1)
 	go func() {
-		_, err := s.client.Start(s.t.Context(), def, transfer{700}, client.ID(id(sagas)))
+		_, err := patient.Start(s.t.Context(), def, transfer{700}, client.ID(id(sagas)))
 		started <- err
 	}()
 	s.sleepUntil(down + outage)
@@ -83,8 +84,13 @@ func busAway(t *testing.T, s *stack, empty bool) {
 	}
 	office := s.office()
 	s.startServer()
-	if err := <-started; err != nil {
-		t.Errorf("the start that waited for the bus: %v", err)
+	select {
+	case err := <-started:
+		if err != nil {
+			t.Errorf("the start that waited for the bus: %v", err)
+		}
+	case <-time.After(outage):
+		t.Fatal("the start that waited for the bus waits still")
 	}
 	if took := s.age() - down - outage; took > back {
 		t.Errorf("the start that waited was answered %s after the bus came back, want %s", took, back)
