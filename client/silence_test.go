@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,11 +22,29 @@ func (nobody) Request(context.Context, *transport.Envelope) (*transport.Envelope
 	return nil, transport.ErrNoResponders
 }
 
+// notes is a log that is read while it is written.
+type notes struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (n *notes) Write(p []byte) (int, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.text.Write(p)
+}
+
+func (n *notes) String() string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.text.String()
+}
+
 // TestNobodyAnswers: a caller says at once that it waits for a coordinator, and every few
 // seconds, and gives up after ten minutes.
 func TestNobodyAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var said bytes.Buffer
+		var said notes
 		c := client.New(nobody{}, client.Logger(slog.New(slog.NewTextHandler(&said, nil))))
 		began := time.Now()
 		done := make(chan error, 1)

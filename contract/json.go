@@ -55,6 +55,10 @@ func IsJSON(contentType string) bool {
 // EncodeJSON is json.Marshal, but leaves < > and & as they are: escaped, each of them
 // takes six bytes.
 func EncodeJSON(v any) ([]byte, error) {
+	data, err := json.Marshal(v)
+	if err != nil || !bytes.Contains(data, []byte(`\u003c`)) && !bytes.Contains(data, []byte(`\u003e`)) && !bytes.Contains(data, []byte(`\u0026`)) {
+		return data, err // as mostly, and with less memory
+	}
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)
 	encoder.SetEscapeHTML(false)

@@ -259,6 +259,9 @@ func TestClockIsSetInAPause(t *testing.T) {
 // Retention waits for a day of running time after a step, across restarts, and says so; or
 // until somebody says that the clock is right.
 func TestRetentionWaitsAfterAStep(t *testing.T) {
+	if testing.Short() {
+		t.Skip("two days of looks at the clock, each second")
+	}
 	for name, accept := range map[string]bool{"a day": false, "accepted": true} {
 		t.Run(name, func(t *testing.T) {
 			settable(t, func(t *testing.T, w *town, m *watchmaker) {

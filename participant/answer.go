@@ -57,17 +57,17 @@ func (p *Participant[Tx]) answer(ctx context.Context, command *transport.Envelop
 		return nil, ctx.Err()
 	}
 	final := false
-	if u, strange := errors.AsType[*unknownAction](err); strange {
-		f := decide(&c, err)
-		if err = visit.strange(u, f); f.delay > 0 {
-			return nil, err
+	if err != nil { // as seldom, and with memory for what is looked for
+		if u, strange := errors.AsType[*unknownAction](err); strange {
+			f := decide(&c, err)
+			if err = visit.strange(u, f); f.delay > 0 {
+				return nil, err
+			}
+			final = f.final
 		}
-		final = f.final
-	}
-	if old, stale := errors.AsType[*replaced](err); stale {
-		return nil, visit.stale(old, decide(&c, err))
-	}
-	if err != nil {
+		if old, stale := errors.AsType[*replaced](err); stale {
+			return nil, visit.stale(old, decide(&c, err))
+		}
 		answer = Answer{Outcome: contract.OutcomeFailed, Reason: cleanReason(err.Error())}
 		if Rejected(err) {
 			answer.Outcome = contract.OutcomeRejected
@@ -254,7 +254,7 @@ func (v *visit[Tx]) envelope(a Answer, final bool) *transport.Envelope {
 	e := &transport.Envelope{
 		Subject:     c.ReplyTo,
 		DedupID:     uuid.NewString(),
-		ID:          transport.CommandID(c.Key(), c.Attempt) + "/" + string(a.Outcome),
+		ID:          transport.AnswerID(c.Key(), c.Attempt, a.Outcome),
 		Source:      v.p.source,
 		Type:        types[a.Outcome],
 		Time:        time.Now().UTC(),

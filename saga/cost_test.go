@@ -241,7 +241,7 @@ func TestEstimateIsALowerBound(t *testing.T) {
 			}
 		}
 	})
-	if compared < 50 {
+	if compared < 50 && !testing.Short() { // which tries less
 		t.Errorf("%d were evaluated", compared)
 	}
 }

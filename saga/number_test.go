@@ -346,7 +346,7 @@ func TestNumbersCalculateAsWithoutTexts(t *testing.T) {
 			}
 		}
 	})
-	if compared < 100 {
+	if compared < 100 && !testing.Short() { // which tries less
 		t.Errorf("%d were compared", compared)
 	}
 }

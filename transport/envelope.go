@@ -85,11 +85,22 @@ const usualLength = 192
 // piece.
 func CommandID(key contract.Key, attempt int) string {
 	var room [usualLength]byte
-	b := append(room[:0], key.Saga...)
+	return string(appendCommandID(room[:0], key, attempt))
+}
+
+// AnswerID is the CloudEvents id of the answer to a command: that of the command and the
+// outcome.
+func AnswerID(key contract.Key, attempt int, outcome contract.Outcome) string {
+	var room [usualLength]byte
+	return string(append(append(appendCommandID(room[:0], key, attempt), '/'), outcome...))
+}
+
+func appendCommandID(b []byte, key contract.Key, attempt int) []byte {
+	b = append(b, key.Saga...)
 	b = key.Birth.Append(append(b, '/'))
 	b = append(append(b, '/'), key.Step...)
 	b = append(append(b, '/'), key.Direction...)
-	return string(strconv.AppendInt(append(b, '/'), int64(attempt), 10))
+	return strconv.AppendInt(append(b, '/'), int64(attempt), 10)
 }
 
 // Key is the idempotency key of the command that the envelope is, or answers.
