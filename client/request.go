@@ -41,36 +41,46 @@ func (c *Client) do(ctx context.Context, q *call, reply any) error {
 		case slots <- struct{}{}:
 			defer func() { <-slots }()
 		case <-ctx.Done():
-			return &Error{
-				Op: q.verb, ID: q.envelope.Saga, Code: transport.CodeUnavailable, Err: context.Cause(ctx),
-				Reason: fmt.Sprintf("it was not sent, because as many requests of this client were under way as may be (client.Concurrency, %d)", cap(slots)),
-			}
+			return notSent(ctx, q, cap(slots))
 		}
 	}
 	var last error
 	wait := &pauses{ExponentialBackOff: backoff.NewExponentialBackOff(), last: &last}
 	wait.InitialInterval, wait.MaxInterval = 50*time.Millisecond, 2*time.Second
-	uncertain := false // an earlier request may have been carried out
 	silent := silence{c: c, q: q}
 	_, err := backoff.Retry(ctx, func() (struct{}, error) {
-		last = c.ask(ctx, q, reply)
-		if last != nil && !repeatable(last, q) && !(uncertain && errors.Is(last, ErrOverloaded)) {
-			return struct{}{}, backoff.Permanent(last)
+		if last = c.ask(ctx, q, reply); last == nil {
+			return struct{}{}, nil
 		}
-		if ctx.Err() == nil && silent.tooLong(last) {
-			return struct{}{}, backoff.Permanent(fmt.Errorf("gave up after %s: %w", c.giveUp, last))
-		}
-		uncertain = uncertain || errors.Is(last, ErrUnavailable) && !errors.Is(last, transport.ErrNoResponders)
-		return struct{}{}, last
+		return struct{}{}, silent.judge(ctx, last)
 	}, backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(0))
+	if err == nil {
+		return nil
+	}
+	return silent.ended(err, last)
+}
+
+// notSent is the error of a request whose turn did not come.
+//
+//go:noinline
+func notSent(ctx context.Context, q *call, most int) error {
+	return &Error{
+		Op: q.verb, ID: q.envelope.Saga, Code: transport.CodeUnavailable, Err: context.Cause(ctx),
+		Reason: fmt.Sprintf("it was not sent, because as many requests of this client were under way as may be (client.Concurrency, %d)", most),
+	}
+}
+
+// ended is the error of a request that is over; last is that of the last attempt.
+//
+//go:noinline
+func (s *silence) ended(err, last error) error {
+	q := s.q
 	var known *Error
 	switch {
-	case err == nil:
-		return nil
 	case errors.As(err, &known):
 		return known
 	case errors.As(last, &known): // ctx ended between two attempts
-		if uncertain {
+		if s.uncertain {
 			known.Code = transport.CodeUnavailable // a refusal says nothing about the request before it
 		}
 		return &Error{Op: known.Op, ID: known.ID, Code: known.Code, Reason: known.Reason, RetryAfter: known.RetryAfter, Err: err}
@@ -81,18 +91,32 @@ func (c *Client) do(ctx context.Context, q *call, reply any) error {
 
 // silence is a time in which nobody answers a request.
 type silence struct {
-	c     *Client
-	q     *call
-	since time.Time
-	line  *waiting.Line
+	c         *Client
+	q         *call
+	uncertain bool // an earlier request may have been carried out
+	since     time.Time
+	line      *waiting.Line
+}
+
+// judge decides whether a request that has failed is repeated. It has a frame of its own, so
+// that a caller who waits for an answer has little on the stack (bench.TestWaitingTakesLittle).
+//
+//go:noinline
+func (s *silence) judge(ctx context.Context, last error) error {
+	switch {
+	case !repeatable(last, s.q) && !(s.uncertain && errors.Is(last, ErrOverloaded)):
+		return backoff.Permanent(last)
+	case ctx.Err() == nil && s.tooLong(last):
+		return backoff.Permanent(fmt.Errorf("gave up after %s: %w", s.c.giveUp, last))
+	}
+	s.uncertain = s.uncertain || errors.Is(last, ErrUnavailable) && !errors.Is(last, transport.ErrNoResponders)
+	return last
 }
 
 // tooLong takes in what came of a request, says that it is waited for an answer, and reports
 // whether it is given up.
 func (s *silence) tooLong(last error) bool {
 	switch {
-	case last == nil:
-		return false
 	case !errors.Is(last, ErrUnavailable): // somebody has answered
 		s.since = time.Time{}
 		return false
