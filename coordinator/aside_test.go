@@ -289,11 +289,11 @@ func TestCostlyIsBounded(t *testing.T) {
 		for i := range many {
 			first = append(first, w.begin(t.Context(), "dear", saga.ID(fmt.Sprint("a-", i))))
 		}
-		time.Sleep(time.Second) // the shard gathers
+		time.Sleep(time.Second) // virtual: the shard gathers
 		for i := range many / 8 {
 			second = append(second, w.begin(t.Context(), "costly", saga.ID(fmt.Sprint("b-", i))))
 		}
-		time.Sleep(time.Second)
+		time.Sleep(time.Second) // virtual
 		count := func(done []<-chan error) (waiting []<-chan error, busy int) {
 			for _, one := range done {
 				select {
@@ -342,9 +342,9 @@ func TestCostlyDataIsBounded(t *testing.T) {
 		for i := range 16 {
 			first = append(first, w.beginWith(t.Context(), "dear", saga.ID(fmt.Sprint("a-", i)), large))
 		}
-		time.Sleep(time.Second)
+		time.Sleep(time.Second) // virtual
 		other := w.beginWith(t.Context(), "costly", "b", large)
-		time.Sleep(time.Second)
+		time.Sleep(time.Second) // virtual
 		waiting := 0
 		for _, one := range append(first, other) {
 			select {
@@ -389,7 +389,7 @@ func TestCostlyAnswersComeAgain(t *testing.T) {
 		if s := w.run("plain"); s.Phase != saga.Completed {
 			t.Errorf("another saga is %s", s.Phase)
 		}
-		time.Sleep(3 * time.Second) // what does not fit comes again and again
+		time.Sleep(3 * time.Second) // virtual: what does not fit comes again and again
 		close(g.open)
 		opened := time.Now()
 		for i := range many {
