@@ -52,11 +52,11 @@ func IsJSON(contentType string) bool {
 	return mediaType == "" || mediaType == "application/json" || strings.HasSuffix(mediaType, "+json")
 }
 
-// EncodeJSON is json.Marshal, but leaves < > and & as they are: escaped, each of them
-// takes six bytes.
+// EncodeJSON is json.Marshal, but leaves JSON that v holds as it is: json.Marshal escapes
+// < > & and two line separators in it, and each of them takes six bytes then.
 func EncodeJSON(v any) ([]byte, error) {
 	data, err := json.Marshal(v)
-	if err != nil || !bytes.Contains(data, []byte(`\u003c`)) && !bytes.Contains(data, []byte(`\u003e`)) && !bytes.Contains(data, []byte(`\u0026`)) {
+	if err != nil || !htmlEscapes(data) {
 		return data, err // as mostly, and with less memory
 	}
 	var b bytes.Buffer
@@ -66,6 +66,16 @@ func EncodeJSON(v any) ([]byte, error) {
 		return nil, err
 	}
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+}
+
+// htmlEscapes reports whether data has an escape of those that json.Marshal makes for HTML.
+func htmlEscapes(data []byte) bool {
+	for _, escape := range [...]string{`\u003c`, `\u003e`, `\u0026`, `\u2028`, `\u2029`} {
+		if bytes.Contains(data, []byte(escape)) {
+			return true
+		}
+	}
+	return false
 }
 
 // invalidAt is where data stops to be UTF-8.

@@ -186,6 +186,11 @@ func TestEncodeJSON(t *testing.T) {
 			t.Errorf("%s, %v", data, err)
 		}
 	}
+	for _, kept := range []string{`"<"`, `">"`, `"&"`, "\"\u2028\"", "\"\u2029\"", "\"\x7f\u0085\u202e\ufeff\"", `"\u003c\u2028"`} {
+		if data, err := contract.EncodeJSON(json.RawMessage(kept)); err != nil || string(data) != kept {
+			t.Errorf("%s is written as %s, %v", kept, data, err)
+		}
+	}
 	if _, err := contract.EncodeJSON(func() {}); err == nil {
 		t.Error("a function is written")
 	}
