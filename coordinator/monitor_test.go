@@ -38,6 +38,7 @@ type stage struct {
 	hang    chan struct{} // when not nil, Check waits for it
 	load    transport.Load
 	unload  error                 // what Load says instead
+	wordy   chan struct{}         // when not nil, Load waits for it
 	moves   func(*transport.Load) // what happens from one Load to the next
 	gone    bool                  // the coordinator's consumer
 	full    error                 // what the store's Check says
@@ -79,6 +80,12 @@ func (s *stage) Check(context.Context) error {
 }
 
 func (s *stage) Load(context.Context) (transport.Load, error) {
+	s.mu.Lock()
+	wordy := s.wordy
+	s.mu.Unlock()
+	if wordy != nil {
+		<-wordy
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.moves != nil {
@@ -381,6 +388,45 @@ func (n *notes) String() string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.text.String()
+}
+
+// TestBusIsAwayAndBack: that the bus is away is seen within five seconds, whatever does not
+// answer beside it, and within a second that it is back.
+func TestBusIsAwayAndBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage()
+		c, err := coordinator.New(coordinator.Config{Bus: s, Store: s.store, Definitions: []*saga.Definition{checkout}, Logger: slog.New(slog.DiscardHandler), Secret: []byte("secret")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		done := make(chan error, 1)
+		go func() { done <- c.Run(ctx) }()
+		defer func() {
+			cancel()
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+			s.Bus.Close()
+		}()
+		time.Sleep(time.Minute + time.Second/2)
+		if err := c.Ready(ctx); err != nil {
+			t.Fatalf("before: %v", err)
+		}
+		silent := make(chan struct{})
+		s.set(func(s *stage) { s.check, s.wordy = errors.New("no route"), silent })
+		time.Sleep(6 * time.Second)
+		if err := c.Ready(ctx); err == nil || !strings.Contains(err.Error(), "no route") {
+			t.Errorf("6 s after the bus has gone: %v", err)
+		}
+		time.Sleep(time.Minute)
+		close(silent)
+		s.set(func(s *stage) { s.check, s.wordy = nil, nil })
+		time.Sleep(2 * time.Second)
+		if err := c.Ready(ctx); err != nil {
+			t.Errorf("2 s after it is back: %v", err)
+		}
+	})
 }
 
 func (r *row) try(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/amends-dev/amends/internal/plural"
@@ -17,7 +18,7 @@ import (
 // How often is looked, and for how long something stands before that is said.
 const (
 	lookEvery = time.Second     // at what is in memory, and at the store
-	askEvery  = 5 * time.Second // at the bus
+	askEvery  = 5 * time.Second // at the bus; every lookEvery while it stops everything
 	// standsAfter is how long something has to stand: a moment's wait is no standstill.
 	standsAfter = 10 * time.Second
 	// hangsAfter is how long the bus or the store may take to answer.
@@ -39,7 +40,9 @@ type monitor struct {
 	table []transport.Standstill // the oldest first
 	known map[place]*standing
 
-	// Of the probe of the bus.
+	saidWrong atomic.Bool // the bus, when it was last asked
+
+	// Of the probe of what lies on the bus.
 	pace   map[subscription]*pace
 	gone   time.Time // since when the coordinator's consumer is missing; zero: it is not
 	untold int       // how often in a row the bus has not said what lies on it
@@ -73,6 +76,7 @@ func newMonitor(c *Coordinator) *monitor {
 	m := &monitor{c: c, known: map[place]*standing{}, pace: map[subscription]*pace{}}
 	m.probes = []*probe{
 		{kind: transport.StandsBus, every: askEvery, look: m.bus},
+		{kind: transport.StandsBus, every: askEvery, look: m.lies},
 		{kind: transport.StandsStore, every: lookEvery, look: m.store},
 		{kind: transport.StandsShard, every: lookEvery, look: m.memory},
 	}
@@ -100,9 +104,14 @@ func (m *monitor) loops() []func(context.Context) error {
 }
 
 func (m *monitor) run(ctx context.Context, p *probe) error {
-	tick := time.NewTicker(p.every)
-	defer tick.Stop()
+	next := time.NewTimer(0)
+	defer next.Stop()
 	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-next.C:
+		}
 		p.mu.Lock()
 		p.began = m.c.config.Clock()
 		p.mu.Unlock()
@@ -117,11 +126,11 @@ func (m *monitor) run(ctx context.Context, p *probe) error {
 		if first {
 			m.gather(ctx)
 		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
+		wait := p.every
+		if slices.ContainsFunc(found, func(one transport.Standstill) bool { return one.Stops }) {
+			wait = lookEvery // when it is over, work comes back at once
 		}
+		next.Reset(wait)
 	}
 }
 

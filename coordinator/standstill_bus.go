@@ -10,31 +10,39 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// bus asks the bus what is wrong with it and what lies on it. It is asked the second
-// whatever it says to the first.
-func (m *monitor) bus(ctx context.Context) (found []transport.Standstill, err error) {
-	if checker, ok := m.c.config.Bus.(transport.Checker); ok {
-		found = wrong(checker.Check(ctx))
+// bus asks the bus what is wrong with it.
+func (m *monitor) bus(ctx context.Context) ([]transport.Standstill, error) {
+	checker, ok := m.c.config.Bus.(transport.Checker)
+	if !ok {
+		return nil, nil
 	}
+	found := wrong(checker.Check(ctx))
+	m.saidWrong.Store(len(found) > 0)
+	return found, nil
+}
+
+// lies asks the bus what lies on it. It is a probe of its own: a bus that is slow to tell
+// this keeps nobody from learning what is wrong with it.
+func (m *monitor) lies(ctx context.Context) ([]transport.Standstill, error) {
 	if _, ok := m.c.config.Bus.(transport.Scale); !ok {
-		return found, nil
+		return nil, nil
 	}
 	before := m.c.relay.InFlight()
 	load, err := m.c.load(ctx)
 	if err != nil {
 		m.pace, m.gone = nil, time.Time{} // what stands is measured from when it is seen again
 		// Once is an accident. Where the bus has said what is wrong, that is why.
-		if m.untold++; m.untold > 1 && len(found) == 0 {
-			found = append(found, transport.Standstill{
+		if m.untold++; m.untold > 1 && !m.saidWrong.Load() {
+			return []transport.Standstill{{
 				Kind: transport.StandsBus, Object: "load", Reason: fmt.Sprintf("the bus does not tell what lies on it, so that nobody sees who takes nothing: %v", err),
 				Fix: "see that the coordinator's user may ask for its streams and consumers, and how busy the NATS server is: coordinator doctor",
-			})
+			}}, nil
 		}
-		return found, nil
+		return nil, nil
 	}
 	m.untold = 0
 	m.c.correct(before, &load)
-	return append(found, m.subscriptions(&load)...), nil
+	return m.subscriptions(&load), nil
 }
 
 // wrong makes rows of what a bus says is wrong with it: one for each stream, and one for

@@ -203,8 +203,8 @@ func (h *harbour) errands(t *testing.T, home *nats.Conn) (run []errand) {
 	for _, way := range slices.Sorted(maps.Keys(ways)) {
 		for _, subject := range errands {
 			ways[way](subject)
-			settle(way)
 		}
+		settle(way)
 	}
 	settle("the last")
 	return run

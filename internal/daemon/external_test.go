@@ -24,7 +24,7 @@ func TestAnExternalServerMayGoAway(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { server.Shutdown() }()
+	t.Cleanup(func() { server.Shutdown() })
 	address, err := url.Parse(server.ClientURL())
 	if err != nil {
 		t.Fatal(err)

@@ -23,8 +23,8 @@ const MaxConsumers = 1024
 // Load implements transport.Scale: it asks the server what lies on the bus. It is for people and metrics: it takes
 // a request for each stream and for every 256 subscriptions.
 func (b *Bus) Load(ctx context.Context) (Load, error) {
-	if b.isClosed() {
-		return Load{}, transport.ErrClosed
+	if err := b.connected(); err != nil {
+		return Load{}, err
 	}
 	ctx, cancel := b.question(ctx)
 	defer cancel()

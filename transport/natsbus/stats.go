@@ -76,14 +76,7 @@ func (s Stats) dropped() int64 { return s.DeadOverRate + s.DeadUnstored + s.Dead
 // the streams are there and as they should be; what is wrong with one of them is a
 // *transport.StreamError. It changes nothing. With Ask only the connection is checked.
 func (b *Bus) Check(ctx context.Context) error {
-	if b.isClosed() {
-		return transport.ErrClosed
-	}
-	if !b.nc.IsConnected() {
-		err := fmt.Errorf("NATS: not connected (%s)", b.nc.Status())
-		if last := b.nc.LastError(); last != nil {
-			err = fmt.Errorf("%w: %w", err, last)
-		}
+	if err := b.connected(); err != nil {
 		return err
 	}
 	if b.config.Provision == Ask {
@@ -103,6 +96,21 @@ func (b *Bus) Check(ctx context.Context) error {
 	}
 	asked.Wait()
 	return errors.Join(errs[:]...)
+}
+
+// connected says at once that there is nobody to ask.
+func (b *Bus) connected() error {
+	if b.isClosed() {
+		return transport.ErrClosed
+	}
+	if b.nc.IsConnected() {
+		return nil
+	}
+	err := fmt.Errorf("NATS: not connected (%s)", b.nc.Status())
+	if last := b.nc.LastError(); last != nil {
+		err = fmt.Errorf("%w: %w", err, last)
+	}
+	return err
 }
 
 func (b *Bus) checkStream(ctx context.Context, stream transport.Stream) error {
