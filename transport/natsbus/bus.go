@@ -60,10 +60,11 @@ type Bus struct {
 	rings    *rings
 	provided provided
 
-	token  atomic.Pointer[string] // by which the claim is known to be ours; nil: it is not
-	fence  atomic.Pointer[fence]  // of the claim; nil: there is none
-	fallen atomic.Bool            // the fence seems to be gone
-	moved  chan struct{}          // the claim should be confirmed
+	token      atomic.Pointer[string] // by which the claim is known to be ours; nil: it is not
+	fence      atomic.Pointer[fence]  // of the claim; nil: there is none
+	fallen     atomic.Bool            // the fence seems to be gone
+	moved      chan struct{}          // the claim should be confirmed
+	claimsSeen atomic.Bool            // the stream of claims was there
 
 	expiring atomic.Bool // the stream of commands lets messages expire
 

@@ -60,6 +60,9 @@ func (c claims) Fences() bool { return c.bus.fence.Load() != nil }
 // stream is that of claims; it is made if it is missing and ours to make.
 func (c claims) stream(ctx context.Context) (jetstream.Stream, error) {
 	stream, err := c.bus.js.Stream(ctx, c.name())
+	if err == nil {
+		c.bus.claimsSeen.Store(true)
+	}
 	if !errors.Is(err, jetstream.ErrStreamNotFound) || c.bus.config.Provision != Create {
 		return stream, err
 	}
@@ -70,8 +73,10 @@ func (c claims) stream(ctx context.Context) (jetstream.Stream, error) {
 	if c.bus.config.Memory {
 		config.Storage = jetstream.MemoryStorage
 	}
-	if err := pause(ctx, afterDeletion); err != nil { // as for the others
-		return nil, err
+	if c.bus.claimsSeen.Load() {
+		if err := pause(ctx, afterDeletion); err != nil { // as for the others
+			return nil, err
+		}
 	}
 	stream, err = c.bus.js.CreateStream(ctx, config)
 	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
