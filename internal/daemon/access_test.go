@@ -226,6 +226,7 @@ func other(t *testing.T) string {
 // TestTLS: old protocols are refused, and a renewed certificate is shown without a
 // restart.
 func TestTLS(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	cert, key := certificate(t, dir, "first.example.com")
 	d := start(t, daemon.Config{DataDir: filepath.Join(dir, "data"), HTTP: "127.0.0.1:0", TLSCert: cert, TLSKey: key})

@@ -18,6 +18,7 @@ import (
 // TestAnExternalServerMayGoAway: while it is away the daemon says that it is not
 // ready; when it is back, everything goes on.
 func TestAnExternalServerMayGoAway(t *testing.T) {
+	t.Parallel()
 	t.Cleanup(http.DefaultClient.CloseIdleConnections)
 	settings := embedded.Config{StoreDir: t.TempDir(), Port: -1, User: "alice", Password: "swordfish"}
 	server, err := embedded.Start(settings)

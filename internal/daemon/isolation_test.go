@@ -192,6 +192,7 @@ func TestSubjectLimitStopsOnlyWhoMeetsIt(t *testing.T) {
 // the stream that all share: the others have room in it (I13), and when it comes back
 // every one of its sagas ends (I2).
 func TestAbsentParticipantLeavesRoom(t *testing.T) {
+	t.Parallel()
 	n := withNeighbours(t, func(c *daemon.Config) { c.NATS.QueueBytes = 8 << 20 })
 	ids := n.start("away", 60, 250_000) // nearly twice what the stream may hold
 	n.runs(50)

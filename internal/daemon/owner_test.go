@@ -195,6 +195,7 @@ func copyFile(t *testing.T, from, to string) {
 // TestBusForgetsTheClaim: the stream that holds the claim is deleted; the owner makes it
 // again, and sagas go on.
 func TestBusForgetsTheClaim(t *testing.T) {
+	t.Parallel()
 	bus := sharedServer(t)
 	d := start(t, daemon.Config{DataDir: t.TempDir(), NATS: bus, Definitions: []*saga.Definition{checkout()}})
 	h := &harbour{url: bus.URL, log: &notes{}}

@@ -300,6 +300,7 @@ func (h *harbour) attack(t *testing.T) {
 // TestCoordinatorPermissions: a coordinator works with its own rights at a server
 // that is not its own, with accounts and where there is one account for all.
 func TestCoordinatorPermissions(t *testing.T) {
+	t.Parallel()
 	for name, flags := range map[string][]string{"accounts": nil, "one account": {"--single-account"}} {
 		t.Run(name, func(t *testing.T) {
 			h := external(t, false, append(flags, "coordinator:amends", "responder:amends-requests", "payment", "shipping", "caller:shop")...)

@@ -99,6 +99,7 @@ func startSagas(t *testing.T, bus *natsbus.Bus, n int) (wait func() []*transport
 // new actions, and until it is replaced, nothing goes wrong: all sagas complete, each step
 // with one effect (I5); none goes back, no pivot parks, and nothing is in the dead letters (I9).
 func TestRollingDeployment(t *testing.T) {
+	t.Parallel()
 	const sagas = 40
 	d := start(t, daemon.Config{DataDir: t.TempDir(), Definitions: []*saga.Definition{upgraded(true, saga.Timeout(time.Hour))}})
 	inbox, effects := new(participant.MemoryInbox), new(atomic.Int64)
@@ -144,6 +145,7 @@ func TestRollingDeployment(t *testing.T) {
 // the words of the operator's guide, after a bounded number of deliveries; where nobody
 // can undo it either they are parked for it (I3, I10).
 func TestNobodyKnowsTheAction(t *testing.T) {
+	t.Parallel()
 	const sagas, attempts = 10, 2
 	for undoToo, want := range map[bool]contract.Phase{false: contract.Compensated, true: contract.Parked} {
 		t.Run(string(want), func(t *testing.T) {

@@ -23,6 +23,7 @@ import (
 // people said, neither in the store nor in the streams; a new key goes in front of
 // the old one; without keys the same words are found, so the search can find them.
 func TestNothingIsReadableAtRest(t *testing.T) {
+	t.Parallel()
 	const word = "4111-1111-1111-1111"
 	first, second := keyLine(t, "key-1"), keyLine(t, "key-2")
 	for name, tt := range map[string]struct {

@@ -174,6 +174,7 @@ func TestSlowAnswerIsNoSkew(t *testing.T) {
 // Whether participants are in the coordinator's account, where they can do what it can, is
 // said; and of each of them that is.
 func TestAccounts(t *testing.T) {
+	t.Parallel()
 	prove := func(name string, role natsbus.Role) natsbus.User {
 		return natsbus.User{Name: name, Role: role, Proof: []string{"user: " + name, "password: " + name}}
 	}
@@ -187,6 +188,7 @@ func TestAccounts(t *testing.T) {
 		"one account": {natsbus.Config{}.Authorization, doctor.Problem, "purge and delete streams"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			text, err := tt.print(users)
 			if err != nil {
 				t.Fatal(err)

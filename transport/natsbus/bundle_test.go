@@ -19,6 +19,7 @@ import (
 
 // What holds of single messages holds of those that travel in bundles.
 func TestConformanceInBundles(t *testing.T) {
+	t.Parallel()
 	transporttest.Run(t, transporttest.Factory{
 		New: func(t *testing.T) transport.Bus {
 			bus := connect(t, start(t, embedded.Config{}), nil)
@@ -257,6 +258,7 @@ func TestBundleComesAgain(t *testing.T) {
 
 // What one of its messages needs holds the bundle back; what nobody answers comes again.
 func TestBundleInProgress(t *testing.T) {
+	t.Parallel()
 	// A machine that is too busy for a short AckWait is given a longer one.
 	ackWait := 300 * time.Millisecond
 	for ; !heldBack(t, ackWait); ackWait *= 4 {

@@ -77,6 +77,7 @@ func within(t *testing.T) context.Context {
 }
 
 func TestConformance(t *testing.T) {
+	t.Parallel()
 	transporttest.Run(t, transporttest.Factory{
 		New: func(t *testing.T) transport.Bus { return connect(t, start(t, embedded.Config{}), nil) },
 		Lose: func(t *testing.T, bus transport.Bus) {
@@ -168,6 +169,7 @@ func awaitReset(t *testing.T, bus *natsbus.Bus) {
 // A server that restarts with its files keeps everything; the source and the
 // publisher go on by themselves, and nobody speaks of a loss.
 func TestServerRestart(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	server := start(t, embedded.Config{StoreDir: dir, Port: -1})
 	bus := connect(t, server, func(c *natsbus.Config) { c.PublishTimeout = time.Second }) // a server is away
@@ -199,6 +201,7 @@ func TestServerRestart(t *testing.T) {
 // A server that comes back without its files has lost everything: streams and
 // consumers are made anew, Resets signals, the source goes on.
 func TestServerLosesItsFiles(t *testing.T) {
+	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "store")
 	server := start(t, embedded.Config{StoreDir: dir, Port: -1})
 	bus := connect(t, server, nil)
@@ -217,6 +220,7 @@ func TestServerLosesItsFiles(t *testing.T) {
 
 // The files go while the server runs, as with a careless rm -rf; it is restarted.
 func TestFilesDeletedUnderTheServer(t *testing.T) {
+	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "store")
 	server := start(t, embedded.Config{StoreDir: dir, Port: -1})
 	bus := connect(t, server, nil)
@@ -252,6 +256,7 @@ func TestConsumerDeleted(t *testing.T) {
 
 // Somebody deletes one stream: it comes back, and with it its consumer.
 func TestStreamDeleted(t *testing.T) {
+	t.Parallel()
 	bus := connect(t, start(t, embedded.Config{}), nil)
 	source := subscribe(t, bus, inventory())
 	insist(t, bus, command("a"))

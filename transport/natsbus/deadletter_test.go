@@ -357,6 +357,7 @@ func TestReplayRestoresNoControlHeaders(t *testing.T) {
 // and with the network; on one that the caller has opened it is terminated after one
 // reconnect, instead of one every time that it comes (I9).
 func TestSubjectThatBreaksConnections(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name   string
 		bus    func(*testing.T, *embedded.Server) *natsbus.Bus
@@ -488,6 +489,7 @@ func TestCloseMovesDeadLetters(t *testing.T) {
 // A bus that may not write dead letters is closed although one is being tried, which the
 // server never answers: it comes again.
 func TestCloseDespiteALetter(t *testing.T) {
+	t.Parallel()
 	users := start(t, embedded.Config{Port: -1, UsersFile: usersFile(t), Account: natsbus.Account})
 	owner := connect(t, users, asOwner)
 	transporttest.ServeSubscriptions(t, owner)

@@ -26,6 +26,7 @@ func attempt(id string, number int, d time.Duration) transport.Envelope {
 // after a minute at least, which is more than this test lasts; alone as in bundles. What
 // says nothing of an end stays.
 func TestCommandsExpire(t *testing.T) {
+	t.Parallel()
 	for name, most := range map[string]int{"alone": 1, "in bundles": 16} {
 		t.Run(name, func(t *testing.T) {
 			bus := connect(t, start(t, embedded.Config{}), nil)

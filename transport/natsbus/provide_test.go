@@ -96,6 +96,7 @@ func TestAskWaitsForACoordinator(t *testing.T) {
 // Consumers of expected participants are made, kept, and put right; those that deliver with
 // the server's rights are removed, whoever they are for.
 func TestConsumersArePutRight(t *testing.T) {
+	t.Parallel()
 	server := start(t, embedded.Config{})
 	owner := connect(t, server, nil)
 	js := jetStream(t, owner)

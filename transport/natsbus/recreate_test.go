@@ -36,6 +36,7 @@ func TestStreamReplaced(t *testing.T) {
 // it cannot make the consumer any more, neither for a new subscription nor for one
 // that is waiting, so the stream is made anew.
 func TestConsumerFilesDamaged(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	server := start(t, embedded.Config{StoreDir: dir, Port: -1})
 	bus := connect(t, server, nil)

@@ -19,6 +19,7 @@ import (
 // Of two buses on one connection of the caller's the first one is closed: it hears nothing
 // more, and the second one and the caller hear what they heard before.
 func TestTwoBusesOnOneConnection(t *testing.T) {
+	t.Parallel()
 	file := filepath.Join(t.TempDir(), "users.conf")
 	if err := os.WriteFile(file, []byte(`accounts { AMENDS: { jetstream: enabled, users: [ { user: some, password: some,
 		permissions: { publish: { allow: [">"], deny: ["saga.command.bank.>"] } } } ] } }`), 0o600); err != nil {
