@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"maps"
 	"slices"
 	"sync"
@@ -252,9 +253,18 @@ func (k *Keeper) take(ctx context.Context, entry Entry, alive bool) (time.Durati
 		number = max(number, entry.Claim.Number)
 	}
 	// Both may have forgotten: the bus what it held, and the store what came after its backup.
-	// What participants remember has to be older all the same.
-	number = max(number+1, uint64(max(k.config.Now().UnixMicro(), 0)))
+	// What participants remember has to be older all the same, and nobody else's.
+	number = max(number+1+k.stride(), uint64(max(k.config.Now().UnixMicro(), 0)))
 	return k.write(ctx, entry, number, alive)
+}
+
+// stride keeps two owners apart that count on from the same number, because their clocks are
+// behind it and the bus has forgotten the one for the other: less than 2^20, different for
+// each store and process.
+func (k *Keeper) stride() uint64 {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(k.owned.Store + " " + k.config.Me.Incarnation)) // never fails
+	return h.Sum64() % (1 << 20)
 }
 
 func (k *Keeper) write(ctx context.Context, entry Entry, number uint64, alive bool) (time.Duration, error) {

@@ -362,6 +362,27 @@ func TestNoTwoClaimsAreAlike(t *testing.T) {
 	}
 }
 
+// TestNoTwoCountOnAlike: the clocks of two owners are behind what both have seen, and the bus
+// forgets the one before the other claims.
+func TestNoTwoCountOnAlike(t *testing.T) {
+	s := newStage()
+	behind := func(c *ownership.Config) { c.Now = func() time.Time { return epoch.Add(-time.Hour) } }
+	disk := store("a")
+	first := s.owner(t, disk, here)
+	first.dead = true
+	second := s.start(store("b"), there, behind, takeOver)
+	second.due()
+	number := second.Number()
+	second.dead = true
+	s.bus.wipe()
+	again := s.start(disk, here, behind)
+	s.pass(time.Minute, again)
+	again.is(t, "on a bus that has forgotten", true)
+	if number == 0 || again.Number() == number {
+		t.Errorf("the claims of two stores are both %d", number)
+	}
+}
+
 func TestBusIsAway(t *testing.T) {
 	s := newStage()
 	p := s.owner(t, store("a"), here)
