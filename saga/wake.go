@@ -143,11 +143,16 @@ func backoff(policy RetryPolicy, key contract.Key, attempt int) time.Duration {
 }
 
 // hash is FNV-1a with a final mix, so that neighbouring attempts differ in all
-// bits. The key's birth has no part in it: the jitter of recorded histories stays.
+// bits. The key's birth has no part in it, nor has the wire's word for the direction: the
+// jitter of recorded histories stays.
 func hash(key contract.Key, attempt int) uint64 {
 	const prime = 1099511628211
+	direction := "do"
+	if key.Direction == DirectionUndo {
+		direction = "undo"
+	}
 	h := uint64(14695981039346656037)
-	for _, part := range [...]string{string(key.Saga), string(key.Step), string(key.Direction)} {
+	for _, part := range [...]string{string(key.Saga), string(key.Step), direction} {
 		for i := range len(part) {
 			h = (h ^ uint64(part[i])) * prime
 		}

@@ -24,7 +24,7 @@
 // Each seed draws its own mix: a third of the faults do not happen in it, so
 // that they do not hide each other. The same options give the same history, byte
 // for byte: what fails once can be looked at as often as one likes, shrunk
-// (Shrink), and kept (testdata/seeds).
+// (Shrink), and kept (TestKeptRuns).
 //
 // The package checks itself: planted bugs (Bugs) must be caught, each by the
 // invariant that it breaks, and a batch in which a kind of fault or a rare

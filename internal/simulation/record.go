@@ -3,6 +3,7 @@ package simulation
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -150,9 +151,28 @@ func Print(w io.Writer, history []Record) error {
 	return nil
 }
 
-// digest is a hash over the records: equal runs have equal digests. It takes
-// eight bytes at a time.
+// digest is a hash over the records: equal runs have equal digests. It is made of what
+// happened and not of the words for it, so that a word can be changed and nothing else. It
+// takes eight bytes at a time.
 type digest uint64
+
+// What the digest counts by its place here, and what the words of these are.
+var (
+	digestPhases     = [...]saga.Phase{saga.Running, saga.Compensating, saga.Parked, saga.Completed, saga.Compensated}
+	digestStatuses   = [...]saga.Status{saga.Pending, saga.Doing, saga.Done, saga.Refused, saga.Unknown, saga.Undoing, saga.Undone, saga.Skipped}
+	digestEvents     = [...]saga.EventType{saga.Started, saga.Answered, saga.Woke, saga.Operated, saga.Retimed}
+	digestOutcomes   = [...]saga.Outcome{"", saga.OutcomeCompleted, saga.OutcomeRejected, saga.OutcomeFailed, saga.OutcomeNotSent}
+	digestDirections = [...]saga.Direction{"", saga.DirectionDo, saga.DirectionUndo}
+)
+
+// place is where a word stands in a table; a word that is in none is a mistake here.
+func place[T comparable](table []T, word T) uint64 {
+	i := slices.Index(table, word)
+	if i < 0 {
+		panic(fmt.Sprintf("the digest has no number for %v", word))
+	}
+	return uint64(i)
+}
 
 func (d *digest) text(s string) {
 	d.number(uint64(len(s)))
@@ -181,17 +201,20 @@ func (d *digest) record(r *Record) {
 	d.text(string(r.Saga))
 	d.text(r.Run)
 	d.text(string(r.Step))
-	d.text(string(r.Direction))
-	d.text(string(r.Outcome))
+	d.number(place(digestDirections[:], r.Direction))
+	d.number(place(digestOutcomes[:], r.Outcome))
 	d.number(uint64(r.Attempt))
 	d.number(r.Revision)
-	d.text(r.Message)
-	d.text(r.Note)
+	if r.Step == "" { // an announcement, whose id has all that tells it from others
+		d.text(r.Message)
+	}
+	d.flag(r.Taken)
+	d.flag(r.Never)
 	if a := r.Answer; a != nil {
 		d.text(a.Participant)
 		d.text(string(a.Step))
-		d.text(string(a.Direction))
-		d.text(string(a.Outcome))
+		d.number(place(digestDirections[:], a.Direction))
+		d.number(place(digestOutcomes[:], a.Outcome))
 		d.number(uint64(a.Attempt))
 	}
 	if r.Change != nil {
@@ -203,21 +226,30 @@ func (d *digest) record(r *Record) {
 	}
 }
 
+func (d *digest) flag(set bool) {
+	if set {
+		d.number(1)
+	} else {
+		d.number(0)
+	}
+}
+
 func (d *digest) change(c *store.Change) {
 	d.number(c.Expected)
-	d.text(string(c.Instance.Phase))
+	d.number(c.Instance.Revision)
+	d.number(place(digestPhases[:], c.Instance.Phase))
 	if c.Instance.Paused != nil {
 		d.number(uint64(c.Instance.Paused.At.UnixNano()))
 	}
 	for i := range c.Instance.Steps {
 		s := &c.Instance.Steps[i]
-		d.text(string(s.Status))
+		d.number(place(digestStatuses[:], s.Status))
 		d.number(uint64(s.Attempt))
+		d.flag(!s.Parked.IsZero())
 		d.number(uint64(s.Due.UnixNano()))
 	}
 	for i := range c.Events {
-		d.text(string(c.Events[i].Type))
-		d.text(c.Events[i].Reason)
+		d.number(place(digestEvents[:], c.Events[i].Type))
 	}
 	d.number(uint64(len(c.Owe)))
 	d.number(uint64(len(c.Settle)))

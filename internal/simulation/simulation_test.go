@@ -2,10 +2,10 @@ package simulation
 
 import (
 	"flag"
+	"fmt"
 	"os"
-	"path/filepath"
 	"runtime/debug"
-	"strconv"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -13,6 +13,8 @@ import (
 var (
 	seed  = flag.Uint64("simulation.seed", 1, "seed of the first run")
 	sagas = flag.Int("simulation.sagas", 10_000, "sagas to run")
+
+	update = flag.Bool("simulation.update", false, "write the digests of TestDigests instead of comparing them")
 )
 
 // Thousands of random histories keep I1 to I5 and I7 to I11; and every kind of
@@ -46,9 +48,34 @@ func joined(violations []Violation) string {
 	return b.String()
 }
 
-// The same seed gives the same history (I6): no clock, no map's order and no
-// goroutine has a say.
-func TestDigestsRepeat(t *testing.T) { repeats(t, 100) }
+// TestDigests: the same seed gives the same history (I6), on every machine and after every
+// change that is to change no behaviour: no clock, no map's order and no goroutine has a say.
+func TestDigests(t *testing.T) {
+	const file, runs = "testdata/digests.txt", 100
+	var lines strings.Builder
+	for seed := range uint64(runs) {
+		fmt.Fprintf(&lines, "%d %016x\n", seed+1, Run(t.Context(), Options{Seed: seed + 1}).Digest)
+	}
+	if *update {
+		if err := os.WriteFile(file, []byte(lines.String()), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if lines.String() == string(want) {
+		return
+	}
+	repeats(t, runs)
+	had := strings.Split(string(want), "\n")
+	for i, line := range strings.Split(lines.String(), "\n") {
+		if i >= len(had) || line != had[i] {
+			t.Fatalf("seed %d has another history than it had (want %q, got %q). If that is meant:\n\tgo test ./internal/simulation -run TestDigests -simulation.update", i+1, slices.Concat(had, make([]string, runs))[i], line)
+		}
+	}
+}
 
 // repeats makes the same runs twice.
 func repeats(t *testing.T, runs int) {
@@ -87,53 +114,6 @@ func parting(a, b []Record) string {
 		}
 	}
 	return "the end of the shorter one"
-}
-
-// Runs that once showed a bug, kept for ever.
-func TestKeptSeeds(t *testing.T) {
-	files, err := filepath.Glob("testdata/seeds/*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no kept seeds: %v", err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
-			if r := Run(t.Context(), kept(t, file)); len(r.Violations) > 0 {
-				t.Errorf("%s\n%s", r.Options.Command(), joined(r.Violations))
-			}
-		})
-	}
-}
-
-// kept reads the options of a kept run: a comment that says what it showed, and
-// the arguments of the command line.
-func kept(t *testing.T, file string) (o Options) {
-	t.Helper()
-	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var words []string
-	for line := range strings.Lines(string(text)) {
-		if !strings.HasPrefix(line, "#") {
-			words = append(words, strings.Fields(line)...)
-		}
-	}
-	for i := 0; i+1 < len(words); i += 2 {
-		switch value := words[i+1]; words[i] {
-		case "--seed":
-			o.Seed, err = strconv.ParseUint(value, 10, 64)
-		case "--sagas":
-			o.Sagas, err = strconv.Atoi(value)
-		case "--off":
-			o.Off, err = ParseKnobs(strings.Split(value, ","))
-		default:
-			t.Fatalf("%s: %s is no option of a kept run", file, words[i])
-		}
-		if err != nil {
-			t.Fatalf("%s: %v", file, err)
-		}
-	}
-	return o
 }
 
 // Shrinking keeps the violation and never grows the run.

@@ -74,7 +74,7 @@ func newWorld(ctx context.Context, o Options, keep bool) *world {
 	w.retention = later.span(time.Second, 20*time.Second)
 	w.tombstones = w.retention + later.span(0, 20*time.Second)
 	w.bus = &bus{w: w}
-	w.mapped = o.Seed%5 == 3 // one that no kept seed has
+	w.mapped = o.Seed%5 == 3
 	for range d.between(1, 3) {
 		def, shape := definition(d.IntN(definitionPool), w.mapped)
 		w.definitions = append(w.definitions, def)
