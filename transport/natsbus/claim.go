@@ -35,8 +35,8 @@ const fenceToken = "_owner" // no participant: names begin with a letter
 
 const errWrongLast jetstream.ErrorCode = 10071 // "wrong last sequence"
 
-// fence is what the server holds commands against.
-type fence struct{ subject, sequence string }
+// fence is what the server holds commands against, as the values of their headers.
+type fence struct{ subject, sequence []string }
 
 // claims is the ownership.Registry of a bus.
 type claims struct{ bus *Bus }
@@ -194,7 +194,7 @@ func (c claims) raise(ctx context.Context, latch uint64) {
 		c.bus.config.Logger.Warn("the NATS server cannot be told to refuse what an earlier owner of the prefix sends; it is tried again", "error", err)
 		return
 	}
-	c.bus.fence.Store(&fence{fenced, strconv.FormatUint(sequence, 10)})
+	c.bus.fence.Store(&fence{[]string{fenced}, []string{strconv.FormatUint(sequence, 10)}})
 }
 
 // Confirm implements ownership.Registry.
@@ -253,7 +253,7 @@ func (b *Bus) hold(messages []*nats.Msg, errs []error) {
 			errs[i] = fmt.Errorf("%w: the fence that the server holds commands against is not up", transport.ErrFenced)
 			b.confirmSoon()
 		default:
-			m.Header[jetstream.ExpectedLastSubjSeqHeader], m.Header[jetstream.ExpectedLastSubjSeqSubjHeader] = []string{f.sequence}, []string{f.subject}
+			m.Header[jetstream.ExpectedLastSubjSeqHeader], m.Header[jetstream.ExpectedLastSubjSeqSubjHeader] = f.sequence, f.subject
 		}
 	}
 }
