@@ -369,3 +369,32 @@ func TestContains(t *testing.T) {
 		t.Fatal("it does not end")
 	}
 }
+
+// TestResultsAreReadOnce: a result is looked at once in an evaluation, whatever becomes of
+// it, and so is a field of it that does not fit: all() goes on after a fault.
+func TestResultsAreReadOnce(t *testing.T) {
+	for _, with := range []string{
+		`input.l.all(x, has(result.step_one) || true)`,
+		`input.l.all(x, has(result.step_one.a) || true)`,
+		`input.l.all(x, result.step_one.a == x || true)`,
+	} {
+		for _, result := range []string{``, `  null`, `  {"a":1}`, `{"a":1`, `[1]`} {
+			def, err := secretive(KindRetriable, nil, with)
+			if err != nil {
+				t.Fatal(err)
+			}
+			asked := 0
+			e := evaluation{mapping: def.steps[1].request, input: []byte(`{"l":` + ones(100) + `}`), most: MaxPayload,
+				results: func(int) []byte { asked++; return []byte(result) }}
+			_, _ = e.run(e.program)
+			if read := e.read - len(e.input); asked != 1 || read > len(result) {
+				t.Errorf("%s of %q: asked for %d times, and %d bytes are read", with, result, asked, read)
+			}
+		}
+	}
+	o := newObject(&Schema{Kind: SchemaObject, Fields: map[string]*Schema{"l": {Kind: SchemaList, Items: &Schema{Kind: SchemaInt}}}}, "input",
+		map[string]any{"l": []any{"no number"}})
+	if _, err := o.field("l"); err == nil || o.read["l"] == nil {
+		t.Errorf("a field that does not fit: %v, and is remembered as %v", err, o.read["l"])
+	}
+}
