@@ -1,10 +1,17 @@
 package saga
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"regexp/syntax"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 
+	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/ast"
 	"cel.dev/cel-go/common/operators"
 	"cel.dev/cel-go/common/overloads"
 	"cel.dev/cel-go/common/types"
@@ -142,6 +149,8 @@ func price(node interpreter.InterpretableV2) (interpreter.InterpretableV2, error
 			return adder{node}, nil
 		case n.Function() == overloads.Matches && len(n.Args()) == 2:
 			return newMatcher(n)
+		case n.Function() == overloads.Contains && len(n.Args()) == 2:
+			return searcher{n}, nil
 		}
 	}
 	return node, nil
@@ -158,10 +167,18 @@ type maker struct {
 func (n maker) Exec(frame *interpreter.ExecutionFrame) ref.Val {
 	pay(frame, n.ID(), n.items)
 	v := n.InterpretableV2.Exec(frame)
-	if m, ok := v.(traits.Mapper); ok {
-		return sorted(m)
+	m, ok := v.(traits.Mapper)
+	if !ok {
+		return v
 	}
-	return v
+	made, texts := sorted(m), uint64(0)
+	for _, key := range made.keys {
+		texts += textSize(key)
+	}
+	if texts > 0 {
+		pay(frame, n.ID(), int(texts))
+	}
+	return made
 }
 
 // Eval implements interpreter.Interpretable.
@@ -228,9 +245,15 @@ func compile(text string) (*pattern, error) {
 	if len(text) > maxPattern {
 		return nil, fmt.Errorf("it is %d bytes long, at most %d are allowed", len(text), maxPattern)
 	}
+	if readingCost(text) > maxCost {
+		return nil, errors.New("its classes have too many characters, or too many ranges where upper and lower case are alike")
+	}
 	parsed, err := syntax.Parse(text, syntax.Perl)
 	if err != nil {
 		return nil, err
+	}
+	if n := instructions(parsed); n > maxRegex {
+		return nil, fmt.Errorf("it has %d instructions or more, at most %d are allowed", n, maxRegex)
 	}
 	program, err := syntax.Compile(parsed.Simplify())
 	if err != nil {
@@ -246,23 +269,180 @@ func compile(text string) (*pattern, error) {
 	return &pattern{re, len(program.Inst)}, nil
 }
 
-// Exec implements interpreter.InterpretableV2.
-func (n *matcher) Exec(frame *interpreter.ExecutionFrame) ref.Val {
-	var texts [2]types.String
+// readingCost is what reading the classes of a regular expression costs, at most, which is
+// not in proportion to its text: a class of Unicode is looked up in tables, and where upper
+// and lower case are alike each character of a range is looked at.
+func readingCost(text string) int {
+	if len(text) > maxPattern {
+		return 0 // it is not read
+	}
+	const (
+		table    = 1500    // units of \p and \P
+		perUnit  = 2       // characters
+		lastCase = 0x1e943 // no character behind it has a case
+		posix    = 0x80 / perUnit
+	)
+	tables := strings.Count(text, `\p`) + strings.Count(text, `\P`)
+	cost := table * tables
+	if !ignoresCase(text) {
+		return cost
+	}
+	cost += posix * strings.Count(text, "[:")
+	for i := range len(text) - 1 {
+		if text[i] == '-' {
+			cost += int(min(rangeEnd(text[i+1:]), lastCase)) / perUnit
+		}
+	}
+	return cost
+}
+
+// flags are those in a regular expression that switch to ignoring case, or to more.
+var flags = regexp.MustCompile(`\(\?[A-Za-z]*i`)
+
+func ignoresCase(text string) bool { return flags.MatchString(text) }
+
+// rangeEnd is the character with which a range ends, at most.
+func rangeEnd(text string) rune {
+	c, _ := utf8.DecodeRuneInString(text)
+	switch {
+	case c != '\\':
+		return c
+	case strings.HasPrefix(text, `\x{`):
+		digits, _, _ := strings.Cut(text[len(`\x{`):], "}")
+		if n, err := strconv.ParseUint(digits, 16, 32); err == nil {
+			return rune(min(n, unicode.MaxRune))
+		}
+		return 0 // it is no regular expression
+	}
+	return 0o777 // \x7f, \377, \n
+}
+
+// instructions is how many a regular expression is compiled to, at least. Repetitions are
+// written out when it is compiled, however many they are.
+func instructions(re *syntax.Regexp) (n int) {
+	switch re.Op {
+	case syntax.OpEmptyMatch:
+		return 0
+	case syntax.OpLiteral:
+		return len(re.Rune)
+	case syntax.OpCapture:
+		n = 2
+	case syntax.OpAlternate:
+		n = len(re.Sub) - 1
+	}
+	if len(re.Sub) == 0 {
+		return 1
+	}
+	for _, sub := range re.Sub {
+		n += instructions(sub)
+	}
+	if re.Op == syntax.OpRepeat {
+		n *= max(re.Min, re.Max)
+	}
+	return n
+}
+
+// textsOf are the arguments of a call that takes two strings; otherwise what it gives.
+func textsOf(n interpreter.InterpretableCall, frame *interpreter.ExecutionFrame) (texts [2]types.String, otherwise ref.Val) {
 	for i, arg := range n.Args() {
 		v := arg.Exec(frame)
 		if types.IsUnknownOrError(v) {
-			return v
+			return texts, v
 		}
 		text, ok := v.(types.String)
 		if !ok {
-			return types.LabelErrNode(n.ID(), types.MaybeNoSuchOverloadErr(v))
+			return texts, types.LabelErrNode(n.ID(), types.MaybeNoSuchOverloadErr(v))
 		}
 		texts[i] = text
 	}
+	return texts, nil
+}
+
+// searcher looks for a string in another one, in time linear in both. The one of package
+// strings compares sums first, and data can be made of which all sums are equal.
+type searcher struct{ interpreter.InterpretableCall }
+
+// Exec implements interpreter.InterpretableV2.
+func (n searcher) Exec(frame *interpreter.ExecutionFrame) ref.Val {
+	texts, otherwise := textsOf(n, frame)
+	if otherwise != nil {
+		return otherwise
+	}
+	pay(frame, n.ID(), 1+int(textSize(texts[0])+textSize(texts[1])))
+	return types.Bool(contains(string(texts[0]), string(texts[1])))
+}
+
+// Eval implements interpreter.Interpretable.
+func (n searcher) Eval(vars interpreter.Activation) ref.Val {
+	return interpreter.EvalActivation(vars, n.Exec)
+}
+
+// shortPart is how long a string is at most for which strings.Contains is linear enough.
+const shortPart = 32
+
+// contains reports whether part is in text (Knuth, Morris, Pratt).
+func contains(text, part string) bool {
+	if len(part) <= shortPart || len(part) >= len(text) {
+		return strings.Contains(text, part)
+	}
+	border := make([]int32, len(part)) // of part up to here: the longest beginning that is an end, too
+	for i, k := 1, 0; i < len(part); i++ {
+		for k > 0 && part[i] != part[k] {
+			k = int(border[k-1])
+		}
+		if part[i] == part[k] {
+			k++
+		}
+		border[i] = int32(k)
+	}
+	for i, k := 0, 0; i < len(text); i++ {
+		for k > 0 && text[i] != part[k] {
+			k = int(border[k-1])
+		}
+		if text[i] == part[k] {
+			k++
+		}
+		if k == len(part) {
+			return true
+		}
+	}
+	return false
+}
+
+// patterns is what CEL is to find wrong about the regular expressions that an expression
+// writes out, without compiling what newMatcher refuses unread.
+type patterns struct{}
+
+// Name implements cel.ASTValidator.
+func (patterns) Name() string { return "amends.patterns" }
+
+// Validate implements cel.ASTValidator.
+func (patterns) Validate(_ *cel.Env, _ cel.ValidatorConfig, tree *ast.AST, issues *cel.Issues) {
+	for _, call := range ast.MatchDescendants(ast.NavigateAST(tree), ast.FunctionMatcher(overloads.Matches)) {
+		args := call.AsCall().Args()
+		if len(args) == 0 || args[len(args)-1].Kind() != ast.LiteralKind {
+			continue
+		}
+		pattern := args[len(args)-1]
+		text, ok := pattern.AsLiteral().(types.String)
+		if !ok || len(text) > maxPattern || readingCost(string(text)) > maxCost {
+			continue
+		}
+		if _, err := syntax.Parse(string(text), syntax.Perl); err != nil {
+			issues.ReportErrorAtID(pattern.ID(), "invalid %s argument", overloads.Matches)
+		}
+	}
+}
+
+// Exec implements interpreter.InterpretableV2.
+func (n *matcher) Exec(frame *interpreter.ExecutionFrame) ref.Val {
+	texts, otherwise := textsOf(n, frame)
+	if otherwise != nil {
+		return otherwise
+	}
 	p := n.constant
 	if p == nil {
-		pay(frame, n.ID(), min(len(texts[1]), maxPattern)+2*maxRegex)
+		pay(frame, n.ID(), min(len(texts[1]), maxPattern)+2*maxRegex+readingCost(string(texts[1])))
 		var err error
 		if p, err = compile(string(texts[1])); err != nil {
 			return types.LabelErrNode(n.ID(), faulty("", faultRegex, "%v", err))

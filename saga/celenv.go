@@ -51,7 +51,7 @@ var baseEnv = sync.OnceValues(func() (*cel.Env, error) {
 		cel.ParserRecursionLimit(maxExpressionDepth),
 		cel.ParserErrorRecoveryLimit(maxExpressionErrors),
 		cel.ParserExpressionSizeLimit(MaxExpression),
-		cel.ASTValidators(cel.ValidateRegexLiterals(), cel.ValidateTimestampLiterals(), cel.ValidateDurationLiterals()),
+		cel.ASTValidators(patterns{}, cel.ValidateTimestampLiterals(), cel.ValidateDurationLiterals()),
 	)
 })
 

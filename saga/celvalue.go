@@ -17,11 +17,11 @@ import (
 // not know and the digits of numbers included.
 type object struct {
 	schema *Schema
-	where  string         // how an expression reaches it, for messages
-	raw    map[string]any // as encoding/json reads it with UseNumber
-	read   map[string]ref.Val
-	plain  ref.Val // without its schema; nil: not asked for yet
-	size   uint32  // 0: not worked out yet
+	where  string             // how an expression reaches it, for messages
+	raw    map[string]any     // as encoding/json reads it with UseNumber
+	read   map[string]ref.Val // faults too
+	plain  ref.Val            // without its schema; nil: not asked for yet
+	size   uint32             // 0: not worked out yet
 }
 
 func newObject(s *Schema, where string, raw map[string]any) *object {
@@ -36,7 +36,7 @@ func (o *object) has(name string) bool { return o.raw[name] != nil }
 // error.
 func (o *object) field(name string) (any, error) {
 	if v, ok := o.read[name]; ok {
-		return v, nil
+		return found(v)
 	}
 	schema := o.schema.Fields[name]
 	raw, present := o.raw[name]
@@ -53,10 +53,15 @@ func (o *object) field(name string) (any, error) {
 		return nil, &dataFault{where: where, fault: faultMissing}
 	}
 	v := value(schema, raw, where)
-	if failed, ok := v.(*types.Err); ok {
-		return nil, failed
-	}
 	o.read[name] = v
+	return found(v)
+}
+
+// found is a value that was read, or why it could not be.
+func found(v ref.Val) (any, error) {
+	if failed, ok := v.(*types.Err); ok {
+		return nil, failed.Unwrap()
+	}
 	return v, nil
 }
 

@@ -1,9 +1,12 @@
 package saga
 
 import (
+	"errors"
 	"fmt"
+	"regexp/syntax"
 	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 )
@@ -58,6 +61,7 @@ func worths() []worth {
 		{"an item in a list of numbers with a text", ten(`2.5 in input.l`), doubles},
 		{"lists that are added", ten(`size(input.l + input.l)`), list},
 		{"a loop in a loop", `input.l.all(x, input.l.all(y, x == y))`, func(n int) string { return `{"l":` + ones(n/10) + `}` }},
+		{"long keys of maps that are made", ten(`size({input.s: 1})`), long},
 		{"optional values", `input.l.map(x, {?"a": optional.of(x)})`, list},
 		{"times", `input.l.map(x, timestamp("2026-01-02T03:04:05Z") + duration("1h"))`, list},
 	}
@@ -91,6 +95,7 @@ var pinned = map[string]int{
 	"lists that are added":                     2221,
 	"a loop in a loop":                         663,
 	"optional values":                          5113,
+	"long keys of maps that are made":          2111,
 	"times":                                    2213,
 }
 
@@ -264,5 +269,132 @@ func BenchmarkCost(b *testing.B) {
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(cost), "ns/unit")
 			b.ReportMetric(float64(cost), "units")
 		})
+	}
+}
+
+// TestPatternsAreReadWithinBounds: reading a regular expression takes what its classes and
+// repetitions say, which a few bytes can ask for; one of the data is paid for before it is
+// read, and none that takes much is evaluated between other decisions.
+func TestPatternsAreReadWithinBounds(t *testing.T) {
+	wide := func(n int) string { return "(?i)" + strings.Repeat(`[B-\x{1ffff}]`, n) }
+	for _, tt := range []struct {
+		pattern       string
+		refused, slow bool // by all; by a decision among others
+	}{
+		{`^[a-z]+$`, false, false},
+		{`(?i)^[a-z0-9-]+$`, false, false},
+		{`(?i)[\x{41}-\x{5a}À-ÿ]`, false, false},
+		{`^\pL+$`, false, false},
+		{`^[\pL\pN\p{Greek}]+$`, false, true},
+		{wide(1), false, true},
+		{wide(50), true, true},
+		{`(?mi:[` + strings.Repeat(`B-𞥃`, 100) + `])`, true, true},
+		{`(?si-m)[` + strings.Repeat(`B-𞥃`, 100) + `]`, true, true},
+		{strings.Repeat(`[\pL\PN]`, 100), true, true},
+		{strings.Repeat(`((a{10}){10}){10}`, 50), true, false},
+		{strings.Repeat(`(a{1000})`, 100), true, false},
+	} {
+		_, err := compile(tt.pattern)
+		if (err != nil) != tt.refused {
+			t.Errorf("%.40s: refused: %v", tt.pattern, err)
+		}
+		_, err = secretive(KindRetriable, nil, fmt.Sprintf(`input.s.matches(%q)`, tt.pattern))
+		if (err != nil) != tt.refused {
+			t.Errorf("%.40s, written out: refused: %v", tt.pattern, err)
+		}
+		def, err := secretive(KindRetriable, nil, `{"a": input.s.matches(input.p)}`)
+		if err != nil {
+			t.Fatal(err)
+		}
+		input := fmt.Appendf(nil, `{"s":"a","p":%q}`, tt.pattern)
+		if _, _, err := def.steps[1].request.quickly(input, nil); errors.Is(err, ErrCostly) != tt.slow {
+			t.Errorf("%.40s: among other decisions: %v", tt.pattern, err)
+		}
+		if !tt.refused && readingCost(tt.pattern) > maxCost {
+			t.Errorf("%.40s: reading it costs %d", tt.pattern, readingCost(tt.pattern))
+		}
+	}
+}
+
+// TestInstructionsAreALowerBound: no regular expression is refused for its repetitions that
+// would be compiled to few instructions.
+func TestInstructionsAreALowerBound(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		text := rapid.StringMatching(`((a|\(b\||\)|[a-c]|\\b|\^|\(\?i:kx|\.){1,3}([*+?]|\{[0-3]\}|\{2,\}|\{1,4\}|)){1,6}`).Draw(t, "text")
+		parsed, err := syntax.Parse(text, syntax.Perl)
+		if err != nil {
+			return
+		}
+		program, err := syntax.Compile(parsed.Simplify())
+		if err != nil {
+			return
+		}
+		if n := instructions(parsed); n > len(program.Inst) {
+			t.Errorf("%s is compiled to %d instructions, and %d are said", text, len(program.Inst), n)
+		}
+	})
+}
+
+// TestContains: searching finds what package strings finds, also where all sums that it
+// compares are equal, for which it needs time in proportion to the product of both lengths.
+func TestContains(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		text := rapid.StringMatching(`[ab]{0,200}`).Draw(t, "text")
+		part := rapid.StringMatching(`[ab]{0,3}`).Draw(t, "part")
+		if from := rapid.IntRange(0, len(text)).Draw(t, "from"); rapid.Bool().Draw(t, "within") {
+			part = text[from:] + part
+		}
+		if contains(text, part) != strings.Contains(text, part) {
+			t.Errorf("%q in %q: %v", part, text, contains(text, part))
+		}
+	})
+	const sameSum = "seabaabnkp" // as that of ten times a
+	def, err := secretive(KindRetriable, nil, `input.l.all(x, input.s.contains(input.p) || true)`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	input := fmt.Sprintf(`{"l":%s,"s":"%s","p":"%s"}`, ones(100), strings.Repeat("a", 1<<20), strings.Repeat("a", 1<<19)+sameSum)
+	e := evaluation{mapping: def.steps[1].request, input: []byte(input), most: MaxPayload}
+	ended := make(chan error, 1)
+	go func() {
+		_, err := e.run(e.program)
+		ended <- err
+	}()
+	select {
+	case err := <-ended:
+		if err == nil {
+			t.Errorf("it ends at a cost of %d", e.cost)
+		}
+	case <-time.After(time.Minute): // it would be minutes
+		t.Fatal("it does not end")
+	}
+}
+
+// TestResultsAreReadOnce: a result is looked at once in an evaluation, whatever becomes of
+// it, and so is a field of it that does not fit: all() goes on after a fault.
+func TestResultsAreReadOnce(t *testing.T) {
+	for _, with := range []string{
+		`input.l.all(x, has(result.step_one) || true)`,
+		`input.l.all(x, has(result.step_one.a) || true)`,
+		`input.l.all(x, result.step_one.a == x || true)`,
+	} {
+		for _, result := range []string{``, `  null`, `  {"a":1}`, `{"a":1`, `[1]`} {
+			def, err := secretive(KindRetriable, nil, with)
+			if err != nil {
+				t.Fatal(err)
+			}
+			asked := 0
+			e := evaluation{mapping: def.steps[1].request, input: []byte(`{"l":` + ones(100) + `}`), most: MaxPayload,
+				results: func(int) []byte { asked++; return []byte(result) }}
+			_, _ = e.run(e.program)
+			if read := e.read - len(e.input); asked != 1 || read > len(result) {
+				t.Errorf("%s of %q: asked for %d times, and %d bytes are read", with, result, asked, read)
+			}
+		}
+	}
+	o := newObject(&Schema{Kind: SchemaObject, Fields: map[string]*Schema{"l": {Kind: SchemaList, Items: &Schema{Kind: SchemaInt}}}}, "input",
+		map[string]any{"l": []any{"no number"}})
+	if _, err := o.field("l"); err == nil || o.read["l"] == nil {
+		t.Errorf("a field that does not fit: %v, and is remembered as %v", err, o.read["l"])
 	}
 }

@@ -85,7 +85,7 @@ type evaluation struct {
 func (e *evaluation) run(program cel.Program) ([]byte, error) {
 	v, details, err := program.Eval(map[string]any{
 		"input":  e.inputValue,
-		"result": &resultsValue{e, map[string]ref.Val{}},
+		"result": &resultsValue{evaluation: e, read: map[string]ref.Val{}},
 	})
 	if details != nil && details.ActualCost() != nil {
 		e.cost = int(*details.ActualCost())
@@ -144,13 +144,26 @@ func readJSON(data []byte) (any, *dataFault) {
 }
 
 // resultsValue is the variable result: a field for each step, read when it is
-// asked for.
+// asked for, once, also where that fails: an expression may ask again and again.
 type resultsValue struct {
 	evaluation *evaluation
-	read       map[string]ref.Val
+	found      map[string][]byte  // nil: nothing yet
+	read       map[string]ref.Val // faults too
 }
 
 func (r *resultsValue) data(name string) []byte {
+	data, ok := r.found[name]
+	if !ok {
+		data = r.find(name)
+		if r.found == nil {
+			r.found = map[string][]byte{}
+		}
+		r.found[name] = data
+	}
+	return data
+}
+
+func (r *resultsValue) find(name string) []byte {
 	step, ok := r.evaluation.types.numbers[name]
 	if !ok {
 		return nil
@@ -165,24 +178,25 @@ func (r *resultsValue) data(name string) []byte {
 func (r *resultsValue) has(name string) bool { return len(r.data(name)) > 0 }
 
 func (r *resultsValue) field(name string) (any, error) {
-	if v, ok := r.read[name]; ok {
-		return v, nil
+	v, ok := r.read[name]
+	if !ok {
+		v = r.readField(name)
+		r.read[name] = v
 	}
+	return found(v)
+}
+
+func (r *resultsValue) readField(name string) ref.Val {
 	where := "result." + name
 	data := r.data(name)
 	if len(data) == 0 {
-		return nil, &dataFault{where: where, fault: faultNoResult}
+		return types.WrapErr(&dataFault{where: where, fault: faultNoResult})
 	}
 	raw, err := r.evaluation.readData(data)
 	if err != nil {
-		return nil, err.at(where)
+		return types.WrapErr(err.at(where))
 	}
-	v := value(r.evaluation.types.results[name], raw, where)
-	if failed, ok := v.(*types.Err); ok {
-		return nil, failed
-	}
-	r.read[name] = v
-	return v, nil
+	return value(r.evaluation.types.results[name], raw, where)
 }
 
 // ConvertToNative implements ref.Val.

@@ -370,7 +370,7 @@ func compareWithTwin(t *rapid.T, def *Definition, with, input, result string, ou
 	}
 	e := &evaluation{mapping: m, results: func(int) []byte { return []byte(result) }}
 	twin, _, failed := program.Eval(map[string]any{
-		"input": textless(t, m.input, input), "result": &resultsValue{e, map[string]ref.Val{"step_one": textless(t, nil, result)}},
+		"input": textless(t, m.input, input), "result": &resultsValue{evaluation: e, read: map[string]ref.Val{"step_one": textless(t, nil, result)}},
 	})
 	switch {
 	case failed != nil && err != nil:

@@ -78,14 +78,21 @@ func (f *serverFlags) target() (target, error) {
 // inTheClear returns an error if the token could be read on its way to the server.
 func (t target) inTheClear() error {
 	u, err := url.Parse(t.server)
-	if err != nil || u.Scheme == "https" || t.token == "" || t.plain {
+	if err != nil || u.Scheme == "https" || t.token == "" || t.plain || t.here() {
 		return nil
-	}
-	if ip := net.ParseIP(u.Hostname()); u.Hostname() == "localhost" || ip.IsLoopback() || ip.IsUnspecified() {
-		return nil // it does not leave this machine
 	}
 	return &exitError{code: ExitUsage, err: fmt.Errorf("the token would pass to %s in the clear, and whoever reads it there can use it", t.server),
 		hint: "write https://…; or, where only trusted networks lie between, say so with --plaintext-token"}
+}
+
+// here reports whether the server is on this machine.
+func (t target) here() bool {
+	u, err := url.Parse(t.server)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(u.Hostname())
+	return u.Hostname() == "localhost" || ip.IsLoopback() || ip.IsUnspecified()
 }
 
 // transport is an HTTP client for the target, and the only place where a token is sent:
@@ -96,6 +103,9 @@ func (t target) transport() (*http.Client, error) {
 		return nil, err
 	}
 	trip := http.DefaultTransport.(*http.Transport).Clone()
+	if t.here() {
+		trip.Proxy = nil // one from the environment would take what is for this machine elsewhere, as 0.0.0.0 is to it
+	}
 	if t.ca != "" {
 		pem, err := os.ReadFile(t.ca)
 		if err != nil {

@@ -41,6 +41,29 @@ func TestTokenInTheClear(t *testing.T) {
 	}
 }
 
+// TestNoProxyForThisMachine: what is sent in the clear because it stays on this machine
+// stays there, whatever proxy the environment names; all else goes as the environment says.
+func TestNoProxyForThisMachine(t *testing.T) {
+	for server, here := range map[string]bool{
+		"http://127.0.0.1:8080": true, "http://localhost:8080": true, ":8080": true, "http://[::1]:8080": true,
+		"http://0.0.0.0:8080": true, "http://[::]:8080": true, "http://[::ffff:0.0.0.0]:8080": true, "https://0.0.0.0:8080": true,
+		"https://sagas.example.com": false, "https://192.0.2.1": false,
+	} {
+		f := serverFlags{Server: server, Token: "swordfish"}
+		at, err := f.target()
+		if err != nil {
+			t.Fatal(err)
+		}
+		caller, err := at.transport()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if trip := caller.Transport.(bearer).next.(*http.Transport); (trip.Proxy == nil) != here {
+			t.Errorf("%s: a proxy may be used: %v", server, trip.Proxy != nil)
+		}
+	}
+}
+
 // Every command that takes a token refuses to send it in the clear, wherever it comes from:
 // the command line, the environment, or the file that a context names.
 func TestEveryCommandKeepsItsToken(t *testing.T) {
