@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime/debug"
 	"runtime/pprof"
 	"syscall"
 	"time"
@@ -48,7 +47,7 @@ func (c *simulateCmd) Run(env *environment) error {
 
 // batch runs many seeds, and prints what came of them.
 func (c *simulateCmd) batch(env *environment, off []simulation.Knob, bug simulation.Bug) error {
-	defer debug.SetGCPercent(debug.SetGCPercent(simulation.GCPercent))
+	defer simulation.Memory()()
 	batch := simulation.Batch{Seed: c.Seed, Sagas: c.Sagas, Parallel: c.Each, Off: off, Bug: bug}
 	if batch.Sagas == 0 {
 		batch.Sagas = 100_000

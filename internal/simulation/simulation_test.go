@@ -4,7 +4,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"testing"
@@ -25,7 +24,7 @@ func TestSagas(t *testing.T) { faultless(t, *sagas) }
 // faultless runs a batch that must keep every invariant and has met every fault.
 func faultless(t *testing.T, sagas int) {
 	t.Helper()
-	defer debug.SetGCPercent(debug.SetGCPercent(GCPercent))
+	defer Memory()()
 	batch := Batch{Seed: *seed, Sagas: sagas}
 	totals := batch.Run(t.Context())
 	t.Logf("%d sagas in %d runs, %d commits, %d events, %.0f sagas/s",
