@@ -69,6 +69,8 @@ func (f *serverFlags) target() (target, error) {
 	switch u, err := url.Parse(t.server); {
 	case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https":
 		return t, &exitError{code: ExitUsage, err: fmt.Errorf("server %q: write http://host:port or https://host:port", masked.URLs(t.server))}
+	case u.RawQuery != "" || u.Fragment != "":
+		return t, &exitError{code: ExitUsage, err: fmt.Errorf("server %q: write the address alone, without what stands from ? or # on", masked.URLs(t.server))}
 	case u.User != nil:
 		return t, &exitError{code: ExitUsage, err: fmt.Errorf("server %q: a coordinator knows no user and password; give the token with --token, AMENDS_TOKEN, or a context that names a file with one", masked.URLs(t.server))}
 	}

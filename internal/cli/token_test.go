@@ -64,6 +64,17 @@ func TestNoProxyForThisMachine(t *testing.T) {
 	}
 }
 
+// TestServerIsAnAddress: what may hold a secret is not taken for a part of the address, and
+// is not quoted.
+func TestServerIsAnAddress(t *testing.T) {
+	for _, server := range []string{"http://h/x?token=swordfish", "http://h/#swordfish", "https://ada:swordfish@h", "h?swordfish"} {
+		f := serverFlags{Server: server}
+		if _, err := f.target(); err == nil || strings.Contains(err.Error(), "token=swordfish") || strings.Contains(err.Error(), "ada:") {
+			t.Errorf("%s: %v", server, err)
+		}
+	}
+}
+
 // Every command that takes a token refuses to send it in the clear, wherever it comes from:
 // the command line, the environment, or the file that a context names.
 func TestEveryCommandKeepsItsToken(t *testing.T) {

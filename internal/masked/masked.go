@@ -9,20 +9,22 @@ import (
 // Mark stands where something is hidden.
 const Mark = "********"
 
-// URLs hides the user and password of a URL, or of several with commas between, with a
-// scheme or without, right or wrong.
+// URLs hides the user, password and query of a URL, or of several with commas between, with
+// a scheme or without, right or wrong.
 func URLs(list string) string {
 	all := strings.Split(list, ",")
 	for i, one := range all {
-		at := strings.LastIndexByte(one, '@')
-		if at < 0 {
-			continue
+		if at := strings.LastIndexByte(one, '@'); at >= 0 {
+			scheme := ""
+			if end := strings.Index(one, "://"); end >= 0 && end < at {
+				scheme = one[:end+3]
+			}
+			one = scheme + Mark + one[at:]
 		}
-		scheme := ""
-		if end := strings.Index(one, "://"); end >= 0 && end < at {
-			scheme = one[:end+3]
+		if rest, _, found := strings.Cut(one, "?"); found {
+			one = rest + "?" + Mark
 		}
-		all[i] = scheme + Mark + one[at:]
+		all[i] = one
 	}
 	return strings.Join(all, ",")
 }
@@ -31,12 +33,16 @@ func URLs(list string) string {
 // hangs together, because a password that is not encoded may have one.
 var userInfo = regexp.MustCompile(`://[^\s"'<>]*@`)
 
-// Text hides the users and passwords of all URLs in a text.
+// query is what stands between a scheme and the end of a query, in a text.
+var query = regexp.MustCompile(`(://[^\s"'<>?]*\?)[^\s"'<>]*`)
+
+// Text hides the users, passwords and queries of all URLs in a text.
 func Text(text string) string {
 	if !strings.Contains(text, "://") {
 		return text
 	}
-	return userInfo.ReplaceAllString(text, "://"+Mark+"@")
+	text = userInfo.ReplaceAllString(text, "://"+Mark+"@")
+	return query.ReplaceAllString(text, "${1}"+Mark)
 }
 
 // Error is err with what Text makes of its sentence; nil for nil.

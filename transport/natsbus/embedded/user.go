@@ -4,7 +4,10 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io/fs"
+	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/nats-io/nats-server/v2/conf"
 	"github.com/nats-io/nats-server/v2/server"
@@ -45,7 +48,7 @@ func CheckUsers(path, account string) error {
 func readUsers(path, account string) (file *server.Options, home *server.Account, err error) {
 	blocks, err := conf.ParseFile(path)
 	if err != nil {
-		return nil, nil, fmt.Errorf("read the NATS users: %s: %w", path, err)
+		return nil, nil, unreadable(path, err)
 	}
 	for name := range blocks {
 		if name != "accounts" {
@@ -54,11 +57,27 @@ func readUsers(path, account string) (file *server.Options, home *server.Account
 	}
 	file, err = server.ProcessConfigFile(path)
 	if err != nil {
-		return nil, nil, fmt.Errorf("read the NATS users: %s: %w", path, err)
+		return nil, nil, unreadable(path, err)
 	}
 	at := slices.IndexFunc(file.Accounts, func(a *server.Account) bool { return a.Name == account })
 	if at < 0 || len(file.Users)+len(file.Nkeys) == 0 {
 		return nil, nil, fmt.Errorf("read the NATS users: %s has no users, or no account %s for the coordinator; write accounts { … }, %s", path, account, printed)
 	}
 	return file, file.Accounts[at], nil
+}
+
+// lineOf is where NATS says that a configuration is wrong.
+var lineOf = regexp.MustCompile(`(?:line |:)(\d+)`)
+
+// unreadable says where a file of users is wrong. What NATS says of it quotes the file, and
+// with it a password that is not in quotes.
+func unreadable(path string, err error) error {
+	if file, ok := errors.AsType[*fs.PathError](err); ok {
+		return fmt.Errorf("read the NATS users: %w", file)
+	}
+	where := ""
+	if line := lineOf.FindStringSubmatch(strings.ReplaceAll(err.Error(), path, "")); line != nil {
+		where = " in line " + line[1]
+	}
+	return fmt.Errorf("read the NATS users: %s is no configuration of NATS%s; a password or a hash with $ needs quotes, and nats-server -t -c %s says what else is wrong", path, where, path)
 }
