@@ -2,6 +2,7 @@ package coordinator
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"reflect"
@@ -48,7 +49,7 @@ func (c *Coordinator) apiOperateAll(ctx context.Context, request *transport.Enve
 	if err != nil {
 		return nil, err
 	}
-	if err := checkBulk(&q); err != nil {
+	if err := checkBulk(&q, request.Data); err != nil {
 		return nil, err
 	}
 	if q.Cursor == "" && q.AtMost > 0 {
@@ -76,8 +77,14 @@ func (c *Coordinator) apiOperateAll(ctx context.Context, request *transport.Enve
 }
 
 // checkBulk refuses what would go wrong with every saga, or with too many.
-func checkBulk(q *transport.OperateAllQuery) error {
+func checkBulk(q *transport.OperateAllQuery, data []byte) error {
 	var wrong violations
+	var given struct {
+		Filter json.RawMessage `json:"filter"`
+	}
+	if json.Unmarshal(data, &given) == nil && given.Filter != nil {
+		wrong.emptyFields(given.Filter)
+	}
 	if reflect.ValueOf(q.Filter).IsZero() {
 		wrong.add("filter", "is empty, which would be every saga; say which ones, such as open: true")
 	}

@@ -118,7 +118,7 @@ func (c *Coordinator) apiPurgeDeadLetters(ctx context.Context, request *transpor
 	if err := strict(request.Data, &q); err != nil {
 		return nil, err
 	}
-	if err := checkPurge(&q); err != nil {
+	if err := checkPurge(&q, request.Data); err != nil {
 		return nil, err
 	}
 	which := transport.DeadLetterFilter{Stream: q.Stream, Participant: q.Participant, Reason: q.Reason, After: q.After}
@@ -138,8 +138,9 @@ func (c *Coordinator) apiPurgeDeadLetters(ctx context.Context, request *transpor
 
 // checkPurge refuses what matches nothing, and what matches everything without being
 // asked for.
-func checkPurge(q *transport.PurgeDeadLettersRequest) error {
+func checkPurge(q *transport.PurgeDeadLettersRequest, data []byte) error {
 	var wrong violations
+	wrong.emptyFields(data, "by")
 	if q.Stream != "" && !slices.Contains(transport.Streams[:], q.Stream) {
 		wrong.add("stream", fmt.Sprintf("%q is none; use commands, events or lifecycle", brief(string(q.Stream))))
 	}

@@ -111,6 +111,11 @@ func TestPurge(t *testing.T) {
 				t.Errorf("%+v: %q %s, want that it is refused", wrong, e.Code, e.Reason)
 			}
 		}
+		for _, wider := range []string{`{"participant":"bank","stream":""}`, `{"reason":"","participant":"bank","by":""}`, `{"participant":"bank","Participant":"oven"}`} {
+			if e := c.Handle(t.Context(), transport.APIPurgeDeadLetters, &transport.Envelope{Data: []byte(wider)}); e.Code != string(transport.CodeInvalidArgument) {
+				t.Errorf("%s: %q %s, want that it is refused", wider, e.Code, e.Reason)
+			}
+		}
 		for _, q := range []struct {
 			request transport.PurgeDeadLettersRequest
 			want    int

@@ -30,6 +30,9 @@ func (c *Coordinator) filter(f *transport.Filter) (store.Filter, error) {
 	case f.Version > 0 && f.Definition == "":
 		wrong.add("version", "is given without a definition; name the definition too")
 	}
+	if f.Phases != nil && len(f.Phases) == 0 {
+		wrong.add("phases", noItems)
+	}
 	for i, p := range f.Phases {
 		if !slices.Contains(phases, p) {
 			wrong.add(fmt.Sprintf("phases[%d]", i), fmt.Sprintf("%q is not a phase; use running, compensating, completed, compensated or parked", brief(string(p))))
@@ -52,6 +55,10 @@ func (c *Coordinator) filter(f *transport.Filter) (store.Filter, error) {
 	}, wrong.err()
 }
 
+// noItems refuses a list that is given and has nothing in it. It is nobody's wish either: no
+// saga is one of none, and taken for no list it would be every saga.
+const noItems = "has nothing in it, so nothing can match; give one at least, or leave it out"
+
 // moment is a time that is given; zero: none is. Zero times are nobody's wish: taken for
 // none they would widen the filter.
 func (v *violations) moment(field string, t *time.Time) time.Time {
@@ -60,12 +67,17 @@ func (v *violations) moment(field string, t *time.Time) time.Time {
 		return time.Time{}
 	case t.IsZero() || t.Equal(time.Unix(0, 0)):
 		v.add(field, fmt.Sprintf("is %s, which is how a time that was never set is read; give a time, or leave it out", t.UTC().Format(time.RFC3339)))
+	case t.UTC().Year() < 1 || t.UTC().Year() > 9999:
+		v.add(field, "is not between the years 1 and 9999, in UTC")
 	}
 	return *t
 }
 
 // state adds what is wrong with the fields that a saga's state decides.
 func (v *violations) state(f *transport.Filter) {
+	if f.IDs != nil && len(f.IDs) == 0 {
+		v.add("ids", noItems)
+	}
 	if len(f.IDs) > transport.MaxFilterIDs {
 		v.add("ids", fmt.Sprintf("has %d ids; at most %d are looked for", len(f.IDs), transport.MaxFilterIDs))
 	} else {

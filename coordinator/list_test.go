@@ -53,3 +53,46 @@ func TestTimesInFilters(t *testing.T) {
 		}
 	})
 }
+
+// TestWhatIsNotGivenDoesNotWiden asks for what is nobody's wish: a list of nothing, a word that
+// is empty, a name in another spelling that has the last word.
+func TestWhatIsNotGivenDoesNotWiden(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t, membus.Options{})
+		defer w.close()
+		w.run("s1")
+		refused := func(verb, data, why string) {
+			t.Helper()
+			e, err := w.bus.Request(t.Context(), &transport.Envelope{
+				Subject: transport.Subjects{}.API(verb), Type: transport.TypeRequest, Data: []byte(data), Expires: time.Now().Add(time.Minute),
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if e.Code != string(transport.CodeInvalidArgument) || !strings.Contains(e.Reason, why) {
+				t.Errorf("%s of %s: %q %s %s; want it refused with %q", verb, data, e.Code, e.Reason, e.Data, why)
+			}
+		}
+		bulk := func(filter string) string {
+			return `{"filter":` + filter + `,"decision":{"verb":"cancel","by":"kim","reason":"spring cleaning"},"dry_run":true}`
+		}
+		for filter, why := range map[string]string{
+			`{"ids":[]}`:                       "ids: has nothing in it",
+			`{"open":true,"ids":[]}`:           "ids: has nothing in it",
+			`{"phases":[]}`:                    "phases: has nothing in it",
+			`{"step":"bake","Step":"x"}`:       `unknown field "Step"`,
+			`{"open":true,"\u017ftep":"bake"}`: "unknown field \"\u017ftep\"",
+			`{"open":true,"started_before":"9999-12-31T23:00:00-12:00"}`: "started_before: is not between the years",
+			`{"open":true,"updated_before":"0000-12-31T23:00:00Z"}`:      "updated_before: is not between the years",
+		} {
+			refused(transport.APICount, filter, why)
+			refused(transport.APIList, filter, why)
+			refused(transport.APIOperateAll, bulk(filter), why)
+		}
+		for _, field := range []string{"definition", "id_prefix", "reason", "step", "participant"} {
+			refused(transport.APIOperateAll, bulk(`{"open":true,"`+field+`":""}`), field+": is given and empty")
+		}
+		refused(transport.APIOperateAll, `{"filter":{"open":true},"Filter":{"definition":"cake"},"decision":{"verb":"cancel","by":"kim","reason":"x"}}`, "unknown field")
+		refused(transport.APIOperate, `{"verb":"cancel","by":"kim","By":"ada","reason":"x"}`, `unknown field "By"`)
+	})
+}

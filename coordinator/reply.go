@@ -2,11 +2,14 @@ package coordinator
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/amends-dev/amends/contract"
@@ -32,7 +35,67 @@ func strict(data []byte, v any) error {
 	if err := contract.CheckJSONDepth(data, contract.MaxDepth); err != nil {
 		return &badRequest{why: "the request's data: " + err.Error()}
 	}
+	if name := misspelt(data, reflect.TypeOf(v)); name != "" {
+		return &badRequest{why: fmt.Sprintf("the request's data: unknown field %q; names are written in lower case", brief(name))}
+	}
 	return nil
+}
+
+var unmarshaler = reflect.TypeFor[json.Unmarshaler]()
+
+// misspelt is a name in JSON, which t was decoded from, that is none of t's but for upper and
+// lower case. encoding/json takes it all the same, so that one field could be there twice.
+func misspelt(data []byte, t reflect.Type) string {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if t.Implements(unmarshaler) || reflect.PointerTo(t).Implements(unmarshaler) {
+		return ""
+	}
+	switch t.Kind() {
+	case reflect.Struct:
+		var members map[string]json.RawMessage
+		if json.Unmarshal(data, &members) != nil {
+			return ""
+		}
+		fields := map[string]reflect.Type{}
+		for _, f := range reflect.VisibleFields(t) {
+			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+			fields[cmp.Or(name, f.Name)] = f.Type
+		}
+		for _, name := range slices.Sorted(maps.Keys(members)) {
+			field, ok := fields[name]
+			if !ok {
+				return name
+			}
+			if within := misspelt(members[name], field); within != "" {
+				return within
+			}
+		}
+	case reflect.Slice:
+		if of := t.Elem(); of.Kind() == reflect.Struct || of.Kind() == reflect.Pointer {
+			var items []json.RawMessage
+			_ = json.Unmarshal(data, &items)
+			for _, item := range items {
+				if within := misspelt(item, of); within != "" {
+					return within
+				}
+			}
+		}
+	}
+	return ""
+}
+
+// emptyFields adds those of a filter's fields that are given and empty, as from a variable
+// that is not set. They do not filter: what is decided about many would be about more.
+func (v *violations) emptyFields(filter []byte, others ...string) {
+	var members map[string]json.RawMessage
+	_ = json.Unmarshal(filter, &members) // it has been decoded before
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		if string(members[name]) == `""` && !slices.Contains(others, name) {
+			v.add(name, "is given and empty, which does not filter; give a value, or leave it out")
+		}
+	}
 }
 
 // plainly says what is wrong with JSON without the words of Go.

@@ -258,6 +258,26 @@ func TestSchemaAcceptsWhatEncodingJSONWrites(t *testing.T) {
 	})
 }
 
+// A time that is accepted can be read by whoever it is passed on to.
+func TestSchemaAcceptsTimesOfRFC3339Only(t *testing.T) {
+	type visit struct {
+		At time.Time `json:"at"`
+	}
+	for text, right := range map[string]bool{
+		"2026-11-29T01:00:00Z": true, "2026-11-29T01:00:00.123456789123Z": true, "2026-11-29T01:00:00-23:59": true, "0000-01-01T00:00:00Z": true,
+		"2026-11-29T1:00:00Z": false, "2026-11-29T01:00:00,5Z": false, "2026-11-29T01:00:00+24:00": false, "2026-11-29T01:00:00+01:60": false,
+		"2026-11-29T24:00:00Z": false, "2016-12-31T23:59:60Z": false, "2026-02-29T01:00:00Z": false, "": false,
+	} {
+		data := []byte(`{"at":"` + text + `"}`)
+		if err := SchemaFor[visit]().Accepts(data); (err == nil) != right {
+			t.Errorf("%q: %v, want that it is accepted: %t", text, err, right)
+		}
+		if err := json.Unmarshal(data, new(visit)); right && err != nil {
+			t.Errorf("%q is accepted, and cannot be read: %v", text, err)
+		}
+	}
+}
+
 func TestSchemaAcceptsReportsEachPlace(t *testing.T) {
 	err := SchemaFor[testOrder]().Accepts([]byte(
 		`{"order_id": 1, "customer": 1.5, "amount": "x", "lines": [{"sku": "a"}, null], "labels": {"a": 1}, "placed": "today", "address": {"city": null}, "more": 1}`))

@@ -130,9 +130,9 @@ func (e *Envelope) SetAttribute(name, value string) error {
 		value = strings.ToValidUTF8(value, "?")
 	}
 	if !utf8.ValidString(value) {
-		return BadAttribute(name, strings.ToValidUTF8(value, "?"), "is not UTF-8")
+		return e.Unreadable(name, strings.ToValidUTF8(value, "?"), "is not UTF-8")
 	}
-	if name == AttrContentType || name == "content-type" {
+	if isContentType(name) {
 		return e.setContentType(name, value)
 	}
 	if err := checkLength(name, value); err != nil {
@@ -193,10 +193,26 @@ func (e *Envelope) set(name, value string) (err error) {
 	return err
 }
 
+func isContentType(name string) bool { return name == AttrContentType || name == "content-type" }
+
+// noContentType is the content type of a message whose own cannot be read. It is none.
+const noContentType = "?"
+
+// Unreadable is the *AttributeError of an attribute whose value cannot be read. A content type
+// is none then: a *ContentTypeError, like others that are none.
+func (e *Envelope) Unreadable(name, value, problem string) error {
+	err := BadAttribute(name, value, problem)
+	if !isContentType(name) {
+		return err
+	}
+	e.ContentType = noContentType
+	return &ContentTypeError{err}
+}
+
 // setContentType refuses what CheckContentType refuses. It is kept all the same: see
 // ContentTypeError.
 func (e *Envelope) setContentType(name, value string) error {
-	if name == AttrContentType || e.ContentType == "" {
+	if e.ContentType != noContentType && (name == AttrContentType || e.ContentType == "") {
 		e.ContentType = value // ce-datacontenttype wins over a plain content-type
 	}
 	return checkMediaType(name, value)

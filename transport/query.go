@@ -10,13 +10,13 @@ import (
 type Filter struct {
 	Definition    string           `json:"definition,omitempty"`
 	Version       int              `json:"version,omitempty"`
-	Phases        []contract.Phase `json:"phases,omitempty"`
+	Phases        []contract.Phase `json:"phases,omitzero"`
 	IDPrefix      string           `json:"id_prefix,omitempty"`
 	Open          bool             `json:"open,omitempty"`          // that have not ended
 	StartedAfter  *time.Time       `json:"started_after,omitempty"` // and nobody's zero: 0001-01-01 and 1970-01-01 are refused
 	StartedBefore *time.Time       `json:"started_before,omitempty"`
 
-	IDs           []contract.SagaID `json:"ids,omitempty"`            // at most MaxFilterIDs
+	IDs           []contract.SagaID `json:"ids,omitzero"`             // at most MaxFilterIDs
 	UpdatedBefore *time.Time        `json:"updated_before,omitempty"` // that have not moved since: the stuck ones
 	Paused        bool              `json:"paused,omitempty"`         // that are paused
 	Reason        string            `json:"reason,omitempty"`         // that their reason contains, upper and lower case alike

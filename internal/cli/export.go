@@ -23,12 +23,12 @@ import (
 
 type exportCmd struct {
 	serverFlags
-	Definition  string   `short:"d" help:"Only of this definition; name/version for a certain version."`
-	Phase       []string `short:"p" enum:"completed,compensated,parked" default:"completed,compensated,parked" help:"Only those that ended so: ${enum}; parked means abandoned."`
-	EndedSince  string   `placeholder:"TIME" help:"Only sagas that ended at this time or later: 2026-11-21T09:30:00Z, or so long ago: 24h."`
-	EndedBefore string   `placeholder:"TIME" help:"Only sagas that ended before this time."`
-	CursorFile  string   `type:"path" placeholder:"FILE" help:"Keep here how far the export has come, and go on from there; removed at its end."`
-	PageSize    int      `default:"100" help:"Sagas between two marks in the cursor file, 1 to 1000."`
+	Definition  string `short:"d" help:"Only of this definition; name/version for a certain version."`
+	Phase       phases `short:"p" enum:"completed,compensated,parked" default:"completed,compensated,parked" help:"Only those that ended so: ${enum}; parked means abandoned."`
+	EndedSince  string `placeholder:"TIME" help:"Only sagas that ended at this time or later: 2026-11-21T09:30:00Z, or so long ago: 24h."`
+	EndedBefore string `placeholder:"TIME" help:"Only sagas that ended before this time."`
+	CursorFile  string `type:"path" placeholder:"FILE" help:"Keep here how far the export has come, and go on from there; removed at its end."`
+	PageSize    int    `default:"100" help:"Sagas between two marks in the cursor file, 1 to 1000."`
 }
 
 // Help gives examples.

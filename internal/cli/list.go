@@ -17,17 +17,17 @@ import (
 
 // filterFlags say which sagas.
 type filterFlags struct {
-	Definition  given    `short:"d" placeholder:"NAME" help:"Only of this definition; name/version for a certain version."`
-	Phase       []string `short:"p" enum:"running,compensating,completed,compensated,parked" help:"Only in these phases: ${enum}."`
-	IDPrefix    given    `name:"id-prefix" placeholder:"PREFIX" help:"Only ids that begin so."`
-	Open        bool     `help:"Only sagas that have not ended."`
-	Paused      bool     `help:"Only sagas that are paused."`
-	Step        given    `placeholder:"NAME" help:"Only where this step is under way, waits for its next attempt or is parked."`
-	Participant given    `placeholder:"NAME" help:"Only where a step that is under way asks this participant."`
-	Why         given    `name:"reason-contains" placeholder:"TEXT" help:"Only whose reason contains this, upper and lower case alike."`
-	Still       age      `name:"unmoved-for" placeholder:"DURATION" help:"Only sagas that have not moved for so long: the stuck ones."`
-	OlderThan   age      `placeholder:"DURATION" help:"Only sagas that were started longer ago, such as 24h."`
-	YoungerThan age      `placeholder:"DURATION" help:"Only sagas that were started since, such as 10m."`
+	Definition  given  `short:"d" placeholder:"NAME" help:"Only of this definition; name/version for a certain version."`
+	Phase       phases `short:"p" enum:"running,compensating,completed,compensated,parked" help:"Only in these phases: ${enum}."`
+	IDPrefix    given  `name:"id-prefix" placeholder:"PREFIX" help:"Only ids that begin so."`
+	Open        bool   `help:"Only sagas that have not ended."`
+	Paused      bool   `help:"Only sagas that are paused."`
+	Step        given  `placeholder:"NAME" help:"Only where this step is under way, waits for its next attempt or is parked."`
+	Participant given  `placeholder:"NAME" help:"Only where a step that is under way asks this participant."`
+	Why         given  `name:"reason-contains" placeholder:"TEXT" help:"Only whose reason contains this, upper and lower case alike."`
+	Still       age    `name:"unmoved-for" placeholder:"DURATION" help:"Only sagas that have not moved for so long: the stuck ones."`
+	OlderThan   age    `placeholder:"DURATION" help:"Only sagas that were started longer ago, such as 24h."`
+	YoungerThan age    `placeholder:"DURATION" help:"Only sagas that were started since, such as 10m."`
 }
 
 // given is the value of a filter's flag. What is given and empty, as from a variable that is
@@ -40,6 +40,17 @@ func (g *given) UnmarshalText(text []byte) error {
 		return errors.New("is empty; give a value, or leave the flag out")
 	}
 	*g = given(text)
+	return nil
+}
+
+// phases are those of a filter's flag. As given, what is given and empty does not filter.
+type phases []string
+
+// Validate is called by the parser where the flag is given.
+func (p phases) Validate() error {
+	if len(p) == 0 {
+		return errors.New("is empty; give a value, or leave the flag out")
+	}
 	return nil
 }
 

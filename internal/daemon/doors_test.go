@@ -382,6 +382,8 @@ func (h *hall) answersToLetters() {
 	}{
 		"content type":  {"1", append(done, "ce-datacontenttype", long), contract.Compensated, "the result cannot be used: attribute ce-datacontenttype"},
 		"no media type": {"1", append(done, "ce-datacontenttype", "///"), contract.Compensated, "is not a media type"},
+		"Latin-1 type":  {"1", append(done, "ce-datacontenttype", "text/plain;x=%FF"), contract.Compensated, "the result cannot be used: attribute ce-datacontenttype"},
+		"type as it is": {"no", append(rejected, "ce-datacontenttype", "100%"), contract.Compensated, "no"},
 		"rejected":      {"no", append(rejected, "ce-datacontenttype", long), contract.Compensated, "no"},
 		"reason":        {"", append(rejected, "ce-reason", long), contract.Compensated, "xxx…"},
 		"long data":     {strings.Repeat("é", 100_000), rejected, contract.Compensated, "é…"},

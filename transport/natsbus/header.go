@@ -179,7 +179,7 @@ func (p *pair) setOn(e *transport.Envelope) error {
 	if strings.HasPrefix(name, "ce-") {
 		decoded, ok := percent.Decode(value)
 		if !ok {
-			return transport.BadAttribute(name, value, "is not percent-encoded: % is followed by two hexadecimal digits, or written %25")
+			return e.Unreadable(name, value, "is not percent-encoded: % is followed by two hexadecimal digits, or written %25")
 		}
 		value = decoded
 	}

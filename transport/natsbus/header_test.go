@@ -201,6 +201,8 @@ func TestAnswersThatAreTakenAllTheSame(t *testing.T) {
 	}{
 		"a content type of 60,000 bytes": {nats.Header{"ce-datacontenttype": {strings.Repeat("x", 60_000)}}, transport.Envelope{ContentType: strings.Repeat("x", 60_000)}},
 		"no media type":                  {nats.Header{"ce-datacontenttype": {"json;;"}}, transport.Envelope{ContentType: "json;;"}},
+		"a content type not in UTF-8":    {nats.Header{"ce-datacontenttype": {"text/plain;x=%FF"}}, transport.Envelope{ContentType: "?"}},
+		"one that is not encoded":        {nats.Header{"ce-datacontenttype": {"100%"}, "Content-Type": {"text/plain"}}, transport.Envelope{ContentType: "?"}},
 		"a traceparent of 60,000 bytes":  {nats.Header{"traceparent": {strings.Repeat("x", 60_000)}, "tracestate": {"a=1"}}, transport.Envelope{TraceDropped: true}},
 		"two traceparents":               {nats.Header{"traceparent": {trace, trace}, "tracestate": {"a=1"}}, transport.Envelope{TraceDropped: true}},
 		"a traceparent not in UTF-8":     {nats.Header{"traceparent": {"\xff"}}, transport.Envelope{TraceDropped: true}},
