@@ -16,7 +16,7 @@ type Claim struct {
 	Incarnation string    `json:"incarnation"`          // random, of the process
 	Host        string    `json:"host,omitempty"`       // where it runs
 	Boot        string    `json:"boot,omitempty"`       // of that machine, since it was started
-	Directory   string    `json:"directory,omitempty"`  // device and inode of the data directory
+	File        string    `json:"file,omitempty"`       // device and inode of the store, which its process has locked
 	Address     string    `json:"address,omitempty"`    // of its API, for people
 	Version     string    `json:"version,omitempty"`    // of the program
 	Since       time.Time `json:"since"`                // when this process made it, by its own clock

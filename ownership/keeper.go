@@ -21,7 +21,7 @@ const (
 type Config struct {
 	Registry Registry
 	Memory   Memory
-	// Me is this process: Prefix, Host, Boot, Directory, Address and Version count, and
+	// Me is this process: Prefix, Host, Boot, File, Address and Version count, and
 	// Incarnation, which has to be random.
 	Me Claim
 	// TakeOver takes the claim where it would be refused, or waited for.
@@ -200,7 +200,7 @@ const retry = time.Second
 func (k *Keeper) seek(ctx context.Context, entry Entry) (again time.Duration, err error) {
 	c, me := entry.Claim, &k.config.Me
 	ours := c != nil && c.Store == k.owned.Store && (c.Incarnation == k.owned.Incarnation || c.Incarnation == k.owned.Before)
-	here := ours && c.Boot == me.Boot && c.Directory == me.Directory && c.Boot != "" && c.Directory != ""
+	here := ours && c.Boot == me.Boot && c.File == me.File && c.Boot != "" && c.File != ""
 	switch {
 	case c == nil && (k.owned.Number == 0 || k.config.Alone):
 		return k.take(ctx, entry, false)
@@ -209,7 +209,7 @@ func (k *Keeper) seek(ctx context.Context, entry Entry) (again time.Duration, er
 		return k.take(ctx, entry, false)
 	case here, ours && c.Incarnation == me.Incarnation:
 		// It is this process's, which did not learn that it was written; or that of one which had
-		// this directory: the lock on it says that it is dead.
+		// this file: the lock on it says that it is dead.
 		return k.write(ctx, entry, max(c.Number, k.owned.Number), false)
 	case !c.Released.IsZero(), k.config.Alone:
 		return k.take(ctx, entry, false)

@@ -130,7 +130,7 @@ func (s *stage) start(d *disk, at place, change ...func(*ownership.Config)) *pro
 	s.runs++
 	c := ownership.Config{
 		Registry: s.bus, Memory: d,
-		Me:    ownership.Claim{Prefix: "saga", Incarnation: fmt.Sprint("run-", s.runs), Host: at.boot, Boot: at.boot, Directory: at.directory},
+		Me:    ownership.Claim{Prefix: "saga", Incarnation: fmt.Sprint("run-", s.runs), Host: at.boot, Boot: at.boot, File: at.directory},
 		Clock: func() time.Duration { return s.now }, Now: func() time.Time { return epoch.Add(s.now) },
 	}
 	for _, f := range change {
@@ -229,7 +229,7 @@ func TestDiedWhileItClaimed(t *testing.T) {
 		// The claim is remembered, and the bus goes away before it is written.
 		registry := &between{bus: read, before: func() { read.away = true }}
 		p.Keeper = ownership.New(ownership.Config{
-			Registry: registry, Memory: d, Me: ownership.Claim{Prefix: "saga", Incarnation: fmt.Sprint("dying-", s.runs), Boot: here.boot, Directory: here.directory},
+			Registry: registry, Memory: d, Me: ownership.Claim{Prefix: "saga", Incarnation: fmt.Sprint("dying-", s.runs), Boot: here.boot, File: here.directory},
 			Clock: func() time.Duration { return s.now }, Now: func() time.Time { return epoch.Add(s.now) },
 		})
 		p.due()

@@ -16,9 +16,10 @@ func bootID() string {
 	return strings.TrimSpace(string(id))
 }
 
-// directoryID tells a directory from all others of this machine, copies of it included.
-func directoryID(dir string) string {
-	info, err := os.Stat(dir)
+// fileID tells a file from all others of this machine, copies of it included, also from one
+// that is put in its place: the lock on that one says nothing about who has this one open.
+func fileID(name string) string {
+	info, err := os.Stat(name)
 	if err != nil {
 		return ""
 	}

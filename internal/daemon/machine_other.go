@@ -2,8 +2,8 @@
 
 package daemon
 
-// bootID and directoryID are not known here: a store whose process was killed waits until
+// bootID and fileID are not known here: a store whose process was killed waits until
 // that was silent for long.
 func bootID() string { return "" }
 
-func directoryID(string) string { return "" }
+func fileID(string) string { return "" }

@@ -25,7 +25,7 @@ func (d *daemon) keeper(registry ownership.Registry) *ownership.Keeper {
 		prefix = transport.DefaultPrefix
 	}
 	me := ownership.Claim{
-		Prefix: prefix, Incarnation: strings.ToLower(rand.Text()), Host: host, Boot: bootID(), Directory: directoryID(d.DataDir), Version: d.Version,
+		Prefix: prefix, Incarnation: strings.ToLower(rand.Text()), Host: host, Boot: bootID(), File: fileID(filepath.Join(d.DataDir, StoreFile)), Version: d.Version,
 	}
 	if d.listen != nil {
 		me.Address = d.scheme() + d.listen.Addr().String()

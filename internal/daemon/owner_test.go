@@ -173,6 +173,25 @@ func TestCopyOfADirectory(t *testing.T) {
 	}
 }
 
+// TestCopyInItsPlace: a copy that is put in the place of a store whose process still runs does
+// not act, although it is the same directory. The lock on it says nothing about that process.
+func TestCopyInItsPlace(t *testing.T) {
+	t.Parallel()
+	c := daemon.Config{DataDir: t.TempDir(), NATS: sharedServer(t), Definitions: []*saga.Definition{refund(t)}}
+	start(t, c)
+	file := filepath.Join(c.DataDir, daemon.StoreFile)
+	aside := filepath.Join(c.DataDir, "aside.db")
+	if err := os.Rename(file, aside); err != nil {
+		t.Fatal(err)
+	}
+	copyFile(t, aside, file)
+	err := ends(t, c)
+	var owned *ownership.OwnedError
+	if !errors.As(err, &owned) || owned.Replaced || !strings.Contains(err.Error(), "alive") {
+		t.Errorf("the copy ends with %v", err)
+	}
+}
+
 func copyFile(t *testing.T, from, to string) {
 	t.Helper()
 	in, err := os.Open(from)

@@ -63,10 +63,10 @@ func (n *node) seek() {
 	boot, directory := n.place()
 	n.keeper = ownership.New(ownership.Config{
 		Registry: registry{n}, Memory: memory{n},
-		Me:       ownership.Claim{Prefix: transport.DefaultPrefix, Incarnation: n.incarnation, Host: boot, Boot: boot, Directory: directory},
+		Me:       ownership.Claim{Prefix: transport.DefaultPrefix, Incarnation: n.incarnation, Host: boot, Boot: boot, File: directory},
 		TakeOver: n.takeOver, Clock: n.lease, Now: func() time.Time { return epoch.Add(n.w.now + n.offset) },
 	})
-	heir := c.claim != nil && c.claim.Released.IsZero() && c.claim.Boot == boot && c.claim.Directory == directory
+	heir := c.claim != nil && c.claim.Released.IsZero() && c.claim.Boot == boot && c.claim.File == directory
 	if n.w.bug == BugClaimsAfterSending {
 		n.begin()
 	}

@@ -66,7 +66,8 @@ type Bus struct {
 	moved      chan struct{}          // the claim should be confirmed
 	claimsSeen atomic.Bool            // the stream of claims was there
 
-	expiring atomic.Bool // the stream of commands lets messages expire
+	expiring atomic.Bool  // the stream of commands lets messages expire
+	copies   atomic.Int32 // of the stream of commands, as the server has it; 0: not known yet
 
 	mu      sync.Mutex
 	closed  bool

@@ -18,7 +18,11 @@ func callerOf(m *nats.Msg) string {
 		var info struct {
 			Account string `json:"acc"`
 		}
-		_ = json.Unmarshal([]byte(m.Header.Get(headerRequestInfo)), &info) // "": all of them count together
+		// The server takes out a header of this name and puts its own behind all others. One that
+		// begins after a bare line feed it does not see, and the client library does: the last counts.
+		if values := m.Header[headerRequestInfo]; len(values) > 0 {
+			_ = json.Unmarshal([]byte(values[len(values)-1]), &info) // "": all of them count together
+		}
 		return "account/" + info.Account
 	}
 	first, rest, _ := strings.Cut(m.Reply, ".")

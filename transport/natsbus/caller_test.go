@@ -2,6 +2,7 @@ package natsbus_test
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"testing"
@@ -102,6 +103,28 @@ func TestCallersOfAccounts(t *testing.T) {
 		}
 		if got, want := <-seen, fmt.Sprintf("account/%s", user); got != want {
 			t.Errorf("%s is %q, want %q", user, got, want)
+		}
+	}
+
+	// What follows a bare line feed is a header for the client library, and none for the server,
+	// which takes out no other.
+	for _, end := range []string{"\r\n", "\n"} {
+		for _, begin := range []string{"", "x: y" + end, "x: y\n"} {
+			wire, err := net.Dial("tcp", s.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			block := "NATS/1.0\r\n" + begin + `Nats-Request-Info: {"acc":"crm"}` + end + "z: z\r\n\r\n"
+			fmt.Fprintf(wire, "CONNECT {\"user\":\"shop\",\"pass\":\"x\",\"headers\":true,\"verbose\":false}\r\nHPUB saga.api.get _INBOX.x %d %d\r\n%s\r\nPING\r\n", len(block), len(block), block)
+			select {
+			case got := <-seen:
+				if got != "account/shop" {
+					t.Errorf("with the headers %q, shop is %q", block, got)
+				}
+			case <-within(t).Done():
+				t.Errorf("with the headers %q, nothing comes", block)
+			}
+			_ = wire.Close()
 		}
 	}
 }

@@ -55,7 +55,12 @@ func (c claims) Moved() <-chan struct{} { return c.bus.moved }
 // held against what it expects. One with more takes no second one that expects something of
 // a subject while the first is under way, so that commands could not be sent one behind the
 // other.
-func (c claims) Fences() bool { return c.bus.fence.Load() != nil }
+func (c claims) Fences() bool { return c.bus.fenced() && c.bus.fence.Load() != nil }
+
+// fenced says whether the server can hold commands against a fence. What counts is how many
+// copies the stream has, and not how many were asked for: an administrator may give it more,
+// and coordinators may be told different numbers.
+func (b *Bus) fenced() bool { return b.copies.Load() == 1 }
 
 // stream is that of claims; it is made if it is missing and ours to make.
 func (c claims) stream(ctx context.Context) (jetstream.Stream, error) {
@@ -153,12 +158,12 @@ func (c claims) Write(ctx context.Context, claim *ownership.Claim, over ownershi
 
 // latch is where the latch is, if the server says so.
 func (c claims) latch(ctx context.Context) (at uint64, ok bool) {
-	if c.bus.config.Replicas != 1 {
-		return 0, false
-	}
 	stream, err := c.bus.js.Stream(ctx, c.bus.names[transport.Commands])
 	if err != nil {
 		return 0, false // it is made again, and the fence with it
+	}
+	if c.bus.copies.Store(int32(stream.CachedInfo().Config.Replicas)); !c.bus.fenced() {
+		return 0, false
 	}
 	m, err := stream.GetLastMsgForSubject(ctx, c.bus.subjects.Command(fenceToken, "latch"))
 	switch {
@@ -207,7 +212,7 @@ func (c claims) Confirm(ctx context.Context, at ownership.Position) error {
 	defer cancel()
 	var latch uint64
 	latched := false
-	if c.bus.config.Replicas == 1 && (c.bus.fallen.Swap(false) || c.bus.fence.Load() == nil) {
+	if c.bus.fenced() && (c.bus.fallen.Swap(false) || c.bus.fence.Load() == nil) {
 		latch, latched = c.latch(ctx)
 	}
 	if _, err := c.publish(ctx, c.subject("pulse"), nil, c.subject("token."+*incarnation), at.Token); err != nil {
@@ -243,7 +248,7 @@ func (c claims) publish(ctx context.Context, subject string, data []byte, expect
 // the server, which could not refuse them.
 func (b *Bus) hold(messages []*nats.Msg, errs []error) {
 	f := b.fence.Load()
-	if b.token.Load() == nil || b.config.Replicas != 1 {
+	if b.token.Load() == nil || !b.fenced() {
 		return
 	}
 	for i, m := range messages {

@@ -158,6 +158,9 @@ func (b *Bus) ensure(ctx context.Context, s transport.Stream, settle func(contex
 	} else if changed != nil {
 		info = changed
 	}
+	if s == transport.Commands {
+		b.copies.Store(int32(info.Config.Replicas))
+	}
 	if err := drift(want, info.Config); err != nil {
 		return info, created, err
 	}
