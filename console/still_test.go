@@ -9,12 +9,18 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"connectrpc.com/connect"
 	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/cli"
+	"github.com/amends-dev/amends/internal/daemon"
+	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
+	"github.com/amends-dev/amends/saga"
 )
 
 // rowsOn is where each row stands, in the order of the list.
@@ -239,4 +245,72 @@ func TestCommandsCanBeRun(t *testing.T) {
 	shown("/sagas", ".empty pre")
 	b.goTo("/sagas")
 	b.sees("order-42")
+}
+
+// TestCursorStaysInView: the saga that keys act on is one that somebody sees, whatever starts above it.
+func TestCursorStaysInView(t *testing.T) {
+	w := newWorld(t)
+	for i := range 3 {
+		w.start(t, fmt.Sprintf("order-%d", i))
+	}
+	b := w.open(t, 1280, 900)
+	b.goTo("/sagas")
+	b.until(`document.querySelectorAll(".row[data-id]").length === 3`)
+	b.press("jj")
+	b.until(`document.activeElement.innerText === "order-1"`)
+	for i := range 80 {
+		w.start(t, fmt.Sprintf("later-%d", i))
+	}
+	b.until(`(() => {
+		const row = document.querySelector(".row.current"), list = document.querySelector(".grid").getBoundingClientRect();
+		if (row?.dataset.index < 20) return false;
+		const at = row?.getBoundingClientRect();
+		return row?.dataset.id === "order-1" && at.top >= list.top && at.bottom <= list.bottom && document.activeElement === row.querySelector("a");
+	})()`)
+	b.press("x")
+	b.until(`document.querySelector(".row.current input").checked`)
+}
+
+// TestDecisionIsAboutWhatWasChosen: another step that waits does not take the place of the one
+// that the dialog was opened for, when somebody else decides about that one.
+func TestDecisionIsAboutWhatWasChosen(t *testing.T) {
+	absent := func(name saga.StepName) saga.Block {
+		return saga.Retriable(name, saga.Do(contract.NewCommand[purchase, struct{}]("nobody", string(name)), saga.Timeout(100*time.Millisecond), saga.Retry(1, time.Second, time.Second)))
+	}
+	w := newWorld(t, func(c *daemon.Config) {
+		c.Definitions = append(c.Definitions, saga.MustDefine[purchase]("two", saga.Parallel(absent("ship"), absent("wipe"))))
+	})
+	ctx := t.Context()
+	if _, err := w.Start(ctx, connect.NewRequest(&apiv1.StartRequest{Id: "both", Definition: &apiv1.DefinitionRef{Name: "two"}, Input: `{"order": "both", "cents": 1}`})); err != nil {
+		t.Fatal(err)
+	}
+	b := w.open(t, 1280, 900)
+	b.goTo("/sagas/both")
+	b.until(`document.querySelectorAll(".chip.parked, [data-step]").length > 0 && !document.querySelector("[data-verb=skip]").disabled`)
+	b.until(`(document.querySelector("[data-verb=skip]").click(), document.querySelectorAll("dialog option").length === 2) || (document.querySelector("dialog button[type=button]")?.click(), false)`)
+	b.run(choose("dialog select", "ship"))
+	if _, err := w.Operate(ctx, connect.NewRequest(&apiv1.OperateRequest{Id: "both", Decision: &apiv1.Decision{Verb: "resolve", Step: "ship", Outcome: "completed", By: "sam", Reason: "it is there"}})); err != nil {
+		t.Fatal(err)
+	}
+	b.until(`/Skip of ship is not what it was/.test(document.querySelector("[data-gone]")?.innerText)`)
+	b.until(`document.querySelector("dialog select").value === "ship" && document.querySelector("[data-confirm]").disabled`)
+}
+
+// TestUnknownDecision: of a decision whose answer did not come the console does not say that
+// nothing was decided.
+func TestUnknownDecision(t *testing.T) {
+	w := newWorld(t)
+	w.when(vanBreaks)
+	w.start(t, "order-1")
+	w.rests(t, "order-1")
+	b := w.open(t, 1280, 900)
+	b.goTo("/sagas/order-1")
+	b.click(`[data-verb="abandon"]`)
+	b.run(chromedp.Evaluate(`{ const ask = window.fetch; window.fetch = (url, init) => String(url).endsWith("/Operate")
+		? ask(url, init).then(() => { throw new TypeError("the answer is lost") }) : ask(url, init); 1 }`, nil))
+	b.write(`dialog [name="reason"]`, "it is settled")
+	b.write(`dialog [name="by"]`, "ada")
+	b.click("[data-confirm]")
+	b.until(`/It is not known whether it was decided/.test(document.querySelector("dialog [role=alert]")?.innerText)`)
+	b.until(`!/Nothing was decided|tries again/.test(document.querySelector("dialog").innerText)`)
 }

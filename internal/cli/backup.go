@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/amends-dev/amends/internal/daemon"
 	"github.com/amends-dev/amends/internal/plural"
@@ -33,7 +34,7 @@ func (c *backupCmd) Run(env *environment) error {
 		read = c.offline
 	}
 	seen := newPace(env.stderr, c.File, "byte", "bytes", 0)
-	n, err := writeWhole(c.File, func(w io.Writer) (int64, error) { return read(env.ctx, io.MultiWriter(w, seen)) })
+	n, err := writeWhole(c.File, func(w io.Writer) (int64, error) { return read(env, io.MultiWriter(w, seen)) })
 	if err != nil {
 		return err
 	}
@@ -42,7 +43,7 @@ func (c *backupCmd) Run(env *environment) error {
 }
 
 // online asks the running coordinator.
-func (c *backupCmd) online(ctx context.Context, w io.Writer) (int64, error) {
+func (c *backupCmd) online(env *environment, w io.Writer) (int64, error) {
 	t, err := c.target()
 	if err != nil {
 		return 0, err
@@ -51,13 +52,28 @@ func (c *backupCmd) online(ctx context.Context, w io.Writer) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
+	ctx, cancel := context.WithCancelCause(env.ctx)
+	defer cancel(nil)
+	asks := func() (stop func()) { // what is written to the disk does not count as the coordinator's silence
+		if c.Timeout <= 0 {
+			return func() {}
+		}
+		quiet := env.waits("the coordinator at "+t.server, c.Timeout)
+		limit := time.AfterFunc(c.Timeout, func() { cancel(context.DeadlineExceeded) })
+		return func() { limit.Stop(); quiet() }
+	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, t.server+"/backup", nil)
 	if err != nil {
 		return 0, &exitError{code: ExitUsage, err: err}
 	}
+	answered := asks()
 	response, err := client.Do(request)
+	answered()
 	if known, ok := errors.AsType[*exitError](err); ok {
 		return 0, known
+	}
+	if err != nil && ctx.Err() != nil {
+		return 0, refused(env.ctx, tooQuiet(ctx, err), t)
 	}
 	if err != nil {
 		return 0, &exitError{code: ExitNotReachable, err: err, hint: "name a running coordinator with --server, or the directory of a stopped one with --data-dir"}
@@ -68,8 +84,10 @@ func (c *backupCmd) online(ctx context.Context, w io.Writer) (int64, error) {
 		return 0, fmt.Errorf("the coordinator answers %s: %s", response.Status, strings.TrimSpace(string(text)))
 	}
 	to := &copied{to: w}
-	n, err := io.Copy(to, response.Body)
+	n, err := io.Copy(to, &awaited{response.Body, asks})
 	switch {
+	case to.err == nil && err != nil && ctx.Err() != nil:
+		return n, refused(env.ctx, tooQuiet(ctx, err), t)
 	case to.err != nil:
 		return n, to.err
 	case err != nil:
@@ -90,8 +108,19 @@ func (c *copied) Write(p []byte) (n int, err error) {
 	return n, err
 }
 
+// awaited is a reader each of whose reads is waited for.
+type awaited struct {
+	from  io.Reader
+	begin func() (stop func())
+}
+
+func (a *awaited) Read(p []byte) (int, error) {
+	defer a.begin()()
+	return a.from.Read(p)
+}
+
 // offline opens the store of a coordinator that does not run.
-func (c *backupCmd) offline(ctx context.Context, w io.Writer) (n int64, err error) {
+func (c *backupCmd) offline(env *environment, w io.Writer) (n int64, err error) {
 	path := filepath.Join(c.DataDir, daemon.StoreFile)
 	if _, err := os.Stat(path); err != nil {
 		return 0, fmt.Errorf("there is no store to copy: %w", err)
@@ -108,7 +137,7 @@ func (c *backupCmd) offline(ctx context.Context, w io.Writer) (n int64, err erro
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	return s.Backup(ctx, w)
+	return s.Backup(env.ctx, w)
 }
 
 // writeWhole writes a file that either exists whole and on disk, or not at all.

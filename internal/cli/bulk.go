@@ -58,20 +58,26 @@ func (f *decisionFlags) operateAll(env *environment, d *apiv1.Decision) error {
 func (f *decisionFlags) all(env *environment, request *apiv1.OperateAllRequest) (*apiv1.OperateAllResponse, error) {
 	sum := &apiv1.OperateAllResponse{}
 	err := f.call(env, 0, func(ctx context.Context, api service) error {
+		ctx, heard, stop := env.hears(ctx, "the answer of the coordinator", f.Timeout)
+		defer stop()
 		stream, err := api.OperateAll(ctx, connect.NewRequest(request))
 		if err != nil {
-			return err
+			return tooQuiet(ctx, err)
 		}
 		defer func() { _ = stream.Close() }()
 		seen := newPace(env.stderr, request.GetDecision().GetVerb(), "saga", "sagas", request.GetAtMost())
 		for stream.Receive() {
+			heard()
 			m := stream.Msg()
 			seen.add(m.GetMatched() - seen.done)
 			m.Refusals = append(sum.GetRefusals(), m.GetRefusals()...)
 			sum = m
 		}
-		return stream.Err()
+		return tooQuiet(ctx, stream.Err())
 	})
+	if e, ok := errors.AsType[*exitError](err); ok && e.code == ExitNotReachable && !request.GetDryRun() {
+		e.hint = "what it did is in the histories: ask again, what was decided is not decided twice"
+	}
 	if err == nil && !sum.GetFinished() {
 		err = errors.New("the coordinator broke off; what it did is in the histories: ask again, what was decided is not decided twice")
 	}

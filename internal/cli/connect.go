@@ -187,6 +187,45 @@ func (env *environment) waits(what string, most time.Duration) (stop func()) {
 	return func() { close(done); said.Wait() }
 }
 
+// hears is for an answer that comes in parts: until stop is called it says, as waits does, what
+// it waits for, and ends the context when nothing was heard for so long (0: never).
+func (env *environment) hears(ctx context.Context, what string, most time.Duration) (_ context.Context, heard, stop func()) {
+	if most <= 0 {
+		return ctx, func() {}, func() {}
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	var mu sync.Mutex
+	quiet := env.waits(what, most)
+	limit := time.AfterFunc(most, func() { cancel(context.DeadlineExceeded) })
+	var spoke time.Time
+	heard = func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if limit.Reset(most); time.Since(spoke) < waitsAfter {
+			return
+		}
+		spoke = time.Now()
+		quiet()
+		quiet = env.waits(what, most)
+	}
+	return ctx, heard, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		limit.Stop()
+		quiet()
+		quiet = func() {}
+		cancel(nil)
+	}
+}
+
+// tooQuiet is the error of a request whose context was ended because nothing was heard.
+func tooQuiet(ctx context.Context, err error) error {
+	if err != nil && errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
+		return connect.NewError(connect.CodeDeadlineExceeded, context.DeadlineExceeded)
+	}
+	return err
+}
+
 // hold is call for what may take as long as it likes, and says itself what it waits for.
 func (f *serverFlags) hold(env *environment, timeout time.Duration, ask func(ctx context.Context, api service) error) error {
 	ctx, cancel := context.WithCancel(env.ctx)

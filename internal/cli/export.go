@@ -53,7 +53,7 @@ const historiesAtOnce = 8
 
 // Run exports the sagas that have ended.
 func (c *exportCmd) Run(env *environment) error {
-	e := &exporter{exportCmd: c, out: env.stdout, err: env.stderr, pace: newPace(env.stderr, "exported", "saga", "sagas", 0)}
+	e := &exporter{exportCmd: c, env: env, out: env.stdout, err: env.stderr, pace: newPace(env.stderr, "exported", "saga", "sagas", 0)}
 	if err := e.prepare(time.Now()); err != nil {
 		return &exitError{code: ExitUsage, err: err}
 	}
@@ -74,6 +74,7 @@ type exporter struct {
 	filter        *apiv1.Filter
 	since, before time.Time // zero: unbounded
 	cursor        string
+	env           *environment
 	out, err      *terminal.Stream
 	pace          *pace
 	exported      int
@@ -142,9 +143,10 @@ func (e *exporter) run(ctx context.Context, api service) error {
 
 // page writes one page of the list and returns where the next begins.
 func (e *exporter) page(ctx context.Context, api service) (next string, err error) {
-	within, cancel := context.WithTimeout(ctx, e.Timeout)
-	defer cancel()
-	r, err := api.List(within, connect.NewRequest(&apiv1.ListRequest{Filter: e.filter, Limit: int32(e.PageSize), Cursor: e.cursor}))
+	ctx, heard, stop := e.env.hears(ctx, "the answer of the coordinator", e.Timeout)
+	defer stop()
+	defer func() { err = tooQuiet(ctx, err) }()
+	r, err := api.List(ctx, connect.NewRequest(&apiv1.ListRequest{Filter: e.filter, Limit: int32(e.PageSize), Cursor: e.cursor}))
 	if err != nil {
 		return "", err
 	}
@@ -162,11 +164,12 @@ func (e *exporter) page(ctx context.Context, api service) (next string, err erro
 	g, reading := errgroup.WithContext(ctx)
 	g.SetLimit(historiesAtOnce)
 	for i, s := range wanted {
-		g.Go(func() (err error) { lines[i], problems[i], err = e.line(reading, api, s); return err })
+		g.Go(func() (err error) { lines[i], problems[i], err = e.line(reading, api, s); heard(); return err })
 	}
 	if err := g.Wait(); err != nil {
 		return "", err
 	}
+	stop() // from here on it waits for whoever takes the output
 	var whole bytes.Buffer
 	exported := 0
 	for i, line := range lines {

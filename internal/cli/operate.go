@@ -59,8 +59,8 @@ func (cancelCmd) Help() string {
 the point of no return it is refused.
 
 Examples:
-  coordinator cancel order-42 --reason 'the customer called'
-  coordinator cancel --where-definition checkout/3 --where-open --dry-run --reason 'bad prices'`
+  coordinator cancel order-42 --by ada --reason 'the customer called'
+  coordinator cancel --where-definition checkout/3 --where-open --dry-run --by ada --reason 'bad prices'`
 }
 
 // Run makes a saga go back.
@@ -79,9 +79,9 @@ func (retryCmd) Help() string {
 attempts.
 
 Examples:
-  coordinator retry order-42 --reason 'the bank is back'
-  coordinator retry order-42 --step charge-payment --reason 'the bank is back'
-  coordinator retry --where-phase parked --where-step charge-payment --reason 'the bank is back'`
+  coordinator retry order-42 --by ada --reason 'the bank is back'
+  coordinator retry order-42 --step charge-payment --by ada --reason 'the bank is back'
+  coordinator retry --where-phase parked --where-step charge-payment --by ada --reason 'the bank is back'`
 }
 
 // Run attempts a step again.
@@ -101,8 +101,8 @@ func (resolveCmd) Help() string {
 	return `For a step whose outcome is unknown and whose truth you have found out.
 
 Examples:
-  coordinator resolve order-42 --step charge --outcome rejected --reason 'bank statement of today'
-  coordinator resolve order-42 --step ship --outcome completed --result '{"tracking":"1Z9"}' --reason 'seen at the depot'`
+  coordinator resolve order-42 --step charge --outcome rejected --by ada --reason 'bank statement of today'
+  coordinator resolve order-42 --step ship --outcome completed --result '{"tracking":"1Z9"}' --by ada --reason 'seen at the depot'`
 }
 
 // Run says how a step was settled outside.
@@ -126,7 +126,7 @@ type skipCmd struct {
 // Help gives examples.
 func (skipCmd) Help() string {
 	return `Examples:
-  coordinator skip order-42 --step send-mail --reason 'the customer has no address'`
+  coordinator skip order-42 --step send-mail --by ada --reason 'the customer has no address'`
 }
 
 // Run goes on without a step.
@@ -144,7 +144,7 @@ func (compensateCmd) Help() string {
 	return `You vouch that the pivot did not happen: nobody will undo it.
 
 Examples:
-  coordinator compensate order-42 --reason 'the bank has no such charge'`
+  coordinator compensate order-42 --by ada --reason 'the bank has no such charge'`
 }
 
 // Run goes back from a parked pivot.
@@ -159,7 +159,7 @@ func (abandonCmd) Help() string {
 	return `Nothing more is sent and nothing is undone: what the services hold is yours to settle.
 
 Examples:
-  coordinator abandon order-42 --reason 'settled by hand, ticket 1234'`
+  coordinator abandon order-42 --by ada --reason 'settled by hand, ticket 1234'`
 }
 
 // Run ends a parked saga as it is.
@@ -175,7 +175,7 @@ func (pauseCmd) Help() string {
 it waits until the saga is resumed.
 
 Examples:
-  coordinator pause order-42 --reason 'the bank is being moved'`
+  coordinator pause order-42 --by ada --reason 'the bank is being moved'`
 }
 
 // Run holds a saga.
@@ -188,7 +188,7 @@ type resumeCmd struct{ decisionFlags }
 // Help gives examples.
 func (resumeCmd) Help() string {
 	return `Examples:
-  coordinator resume order-42 --reason 'the bank is there again'`
+  coordinator resume order-42 --by ada --reason 'the bank is there again'`
 }
 
 // Run lets a paused saga go on.

@@ -119,15 +119,15 @@ type orphans struct {
 // run reads the keys and asks about them, so many at a time.
 func (o *orphans) run(ctx context.Context, api service, read func(*orphans) error) error {
 	o.ask = func(batch []asked) error {
-		within, cancel := context.WithTimeout(ctx, o.Timeout)
-		defer cancel()
+		within, _, stop := o.env.hears(ctx, "the answer of the coordinator", o.Timeout)
+		defer stop()
 		keys := make([]string, len(batch))
 		for i := range batch {
 			keys[i] = batch[i].key.String()
 		}
 		r, err := api.FindOrphans(within, connect.NewRequest(&apiv1.FindOrphansRequest{Keys: keys}))
 		if err != nil {
-			return err
+			return tooQuiet(within, err)
 		}
 		return o.answered(batch, r.Msg.GetOrphans())
 	}

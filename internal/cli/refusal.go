@@ -24,6 +24,9 @@ func refusal(remote *connect.Error) error {
 		if after := detail.GetRetryAfter().AsDuration(); after > 0 {
 			e.hint = fmt.Sprintf("try again after %s", after)
 		}
+	case connect.CodeDeadlineExceeded:
+		e.code = ExitNotReachable
+		e.hint = "give it more time with --timeout"
 	case connect.CodeUnavailable:
 		e.code = ExitNotReachable
 		e.hint = "the coordinator is starting, stopping or cannot commit; coordinator healthcheck says which"

@@ -26,7 +26,7 @@ the business again under a new one. A saga that can be read is refused.
 The store is read as a whole to find all that there is of the saga: with a large one give it more --timeout.
 
 Examples:
-  coordinator remove-damaged order-42 --reason 'settled by hand, ticket 1234'`
+  coordinator remove-damaged order-42 --by ada --reason 'settled by hand, ticket 1234'`
 }
 
 // Run removes a damaged saga.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"connectrpc.com/connect"
@@ -72,6 +73,8 @@ func (f *callFlags) wait(env *environment, id string, limit time.Duration) error
 	if limit > 0 {
 		most = fmt.Sprintf(", %s at most", limit)
 	}
+	quiet := sync.OnceFunc(env.waits("the answer of the coordinator", firstPoll+f.Timeout))
+	defer quiet()
 	err := f.hold(env, limit, func(ctx context.Context, api service) error {
 		for hold := firstPoll; ; hold = poll {
 			if end, ok := ctx.Deadline(); ok {
@@ -79,6 +82,7 @@ func (f *callFlags) wait(env *environment, id string, limit time.Duration) error
 				hold = min(hold, max(left-left/8, time.Millisecond))
 			}
 			r, err := f.waitOnce(ctx, api, id, hold)
+			quiet()
 			if err != nil && (last == nil || ctx.Err() == nil) {
 				return err
 			}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -27,12 +28,30 @@ func TestWhatWaitsSaysSo(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-done }))
 	defer server.Close()
 	defer close(done)
+	t.Chdir(t.TempDir())
+	if err := os.WriteFile("keys.txt", []byte("order-1/hod85snpc0/charge-card/do\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	definition := "name: tea\nversion: 1\nsteps:\n  - step: {name: brew, kind: retriable, do: {participant: pot, action: brew}}\n"
+	if err := os.WriteFile("checkout.yaml", []byte(definition), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for line, says := range map[string]string{
 		"list --timeout 100ms":                                      "waiting for the answer of the coordinator at " + server.URL + ", since ",
 		"show order-1 --timeout 100ms":                              "100ms at most",
 		"start checkout --wait --timeout 100ms":                     "waiting for the answer",
 		"wait order-1 --timeout 1ms":                                "did not answer in time",
-		"watch order-1":                                             "said nothing for too long",
+		"watch order-1":                                             "waiting for the coordinator, since ",
+		"watch order-2":                                             "said nothing for too long",
+		"wait order-1 --for 1m --timeout 100ms":                     "waiting for the answer of the coordinator, since ",
+		"export --timeout 100ms":                                    "waiting for the answer of the coordinator, since ",
+		"export --page-size 7 --timeout 100ms":                      "did not answer in time",
+		"orphans keys.txt --timeout 100ms":                          "waiting for the answer of the coordinator, since ",
+		"definition apply checkout.yaml --timeout 100ms":            "give it more time with --timeout",
+		"backup copy.db --timeout 100ms":                            "waiting for the coordinator at " + server.URL + ", since ",
+		"backup other.db --timeout 100ms":                           "did not answer in time",
+		"retry --where-open --by ada --reason x --timeout 100ms":    "waiting for the answer of the coordinator, since ",
+		"retry --where-open --by a --reason x --timeout 100ms":      "did not answer in time",
 		"doctor --timeout 100ms --nats-url " + "nats://127.0.0.1:1": "waiting for the coordinator at " + server.URL + " and its NATS",
 	} {
 		var out, errs bytes.Buffer

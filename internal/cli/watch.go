@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"connectrpc.com/connect"
@@ -104,9 +105,11 @@ type watch struct {
 func (w *watch) follow(ctx context.Context, api service, request *apiv1.WatchRequest) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	quiet := sync.OnceFunc(w.env.waits("the coordinator", maxSilence))
+	defer quiet()
 	silent := time.AfterFunc(maxSilence, func() { cancel(errSilent) })
 	defer silent.Stop()
-	err := w.receive(ctx, api, request, func() { silent.Reset(maxSilence) })
+	err := w.receive(ctx, api, request, func() { quiet(); silent.Reset(maxSilence) })
 	if errors.Is(context.Cause(ctx), errSilent) {
 		return &exitError{code: ExitNotReachable, err: errSilent, hint: "coordinator healthcheck says more"}
 	}

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -29,6 +30,10 @@ func (e *exam) bus(ctx context.Context) {
 	if err != nil {
 		e.add("NATS", Problem, config.URL+": "+err.Error(), "say where NATS is and who you are there: --nats-url, --nats-creds")
 		return
+	}
+	if e.overview.GetNats() == "" { // whatever is found there may be another coordinator's
+		e.add("NATS of the coordinator", Unknown, "it does not say which one it uses; what follows is about "+bare(cmp.Or(config.URL, nats.DefaultURL)),
+			"see first why the coordinator does not answer, or name its NATS with --nats-url")
 	}
 	config.Provision = natsbus.Verify
 	bus, err := dial(ctx, config)

@@ -303,4 +303,8 @@ func TestAsksTheCoordinatorsNATS(t *testing.T) {
 	_, b := running(t, "1m")
 	findings = doctor.Examine(t.Context(), patient(dir, daemon.Addresses{HTTP: a.HTTP, NATS: b.NATS}))
 	holds(t, findings, "NATS", doctor.Problem, "not the NATS that the coordinator uses", a.NATS)
+
+	// One that does not answer does not say which it uses: what is found well may be another's.
+	findings = doctor.Examine(t.Context(), patient(dir, daemon.Addresses{HTTP: "http://127.0.0.1:1", NATS: b.NATS}))
+	holds(t, findings, "NATS of the coordinator", doctor.Unknown, "what follows is about "+b.NATS)
 }

@@ -64,7 +64,15 @@ export class ApiError extends Error {
   constructor(readonly code: string, message: string, readonly legal: LegalVerb[] = []) {
     super(message);
   }
+
+  // refused says that the coordinator has looked and said no. Of any other failure it is not
+  // known whether what was asked for was done: the answer may have been lost, and not the question.
+  get refused(): boolean {
+    return refusals.has(this.code);
+  }
 }
+
+const refusals = new Set(["invalid_argument", "not_found", "already_exists", "permission_denied", "unauthenticated", "failed_precondition", "out_of_range", "unimplemented", "resource_exhausted"]);
 
 const service = "/amends.api.v1.CoordinatorService/";
 
@@ -118,8 +126,8 @@ export async function request<R>(url: string, init: RequestInit, read: (response
     if (signal?.aborted || e instanceof ApiError) throw e;
     failed ||= heard < mine.since;
     throw new ApiError("unreachable", limit.signal.aborted
-      ? `The coordinator has not answered for ${patience / 1000} seconds. The console tries again by itself.`
-      : "The coordinator does not answer. Is it running? The console tries again by itself.");
+      ? `The coordinator has not answered for ${patience / 1000} seconds.`
+      : "The coordinator does not answer. Is it running?");
   } finally {
     waiting.delete(mine);
     clearTimeout(timer);

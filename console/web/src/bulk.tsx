@@ -123,7 +123,7 @@ function BulkDialog({ verb, filter, what, close, done }: DialogProps) {
             )}
           </>
         )}
-        <Problem error={error} doing={progress ? "It stopped. What was decided stays decided" : "It could not be counted"} />
+        <Problem error={error} doing={progress ? "It stopped. What was decided stays decided" : "It could not be counted"} once={progress ? "What became of it is in the histories; what was decided is not decided twice." : "Nothing was decided. Close this, and open it again."} />
         <div class="buttons">
           <button type="button" onClick={close}>{progress?.finished ? "Close" : progress ? "Stop" : "Leave them"}</button>
           {!progress && (

@@ -116,7 +116,7 @@ function Confirm({ verb, sequences, close, done }: ConfirmProps) {
       <div class="pad">
         <h2>{replay ? "Replay" : "Discard"} {plural(sequences.length, "dead letter", "dead letters")}?</h2>
         <p>{replay ? "Each is published again on the subject it came on, as it came. What still cannot be understood comes back." : "They are removed for good. What they said is lost."}</p>
-        <Problem error={error} doing="Nothing was done" />
+        <Problem error={error} doing={error?.refused ? "Nothing was done" : "It is not known whether it was done"} once="Look at the letters that are left before you do it again." />
         <div class="buttons">
           <button onClick={close}>Leave them</button>
           <button class={"primary " + (replay ? "" : "danger")} disabled={busy} onClick={go} autofocus data-confirm>{replay ? "Replay" : "Discard"}</button>

@@ -222,15 +222,32 @@ function Grid({ sagas, seen, chosen, mark, busy }: GridProps) {
     addEventListener("resize", look);
     return () => removeEventListener("resize", look);
   });
+  const inView = (index: number) => {
+    const el = box.current!;
+    return index * height >= el.scrollTop && (index + 1) * height <= el.scrollTop + el.clientHeight - title;
+  };
+  const bring = (to: number) => {
+    const el = box.current!;
+    const y = to * height, room = el.clientHeight - title;
+    if (y < el.scrollTop) el.scrollTop = y;
+    else if (y + height > el.scrollTop + room) el.scrollTop = y + height - room;
+    requestAnimationFrame(() => el.querySelector<HTMLElement>(`[data-index="${to}"] a`)?.focus({ preventScroll: true }));
+  };
+  // The cursor stays in view when others come in above it, and the rows are held from then on:
+  // keys act on what somebody sees. What has the focus elsewhere keeps it.
+  useLayoutEffect(() => {
+    const { there, index } = here();
+    if (!there || index === at.current!.index) return;
+    const seen = inView(at.current!.index);
+    at.current!.index = index;
+    const focus = document.activeElement;
+    if (seen && !inView(index) && (focus === document.body || box.current!.contains(focus))) bring(index);
+  }, [rows]);
   useLayoutEffect(() => {
     const move = (to: number) => {
       to = Math.max(0, Math.min(rows.length - 1, to));
       pick(rows[to]!.id, to);
-      const el = box.current!;
-      const y = to * height, room = el.clientHeight - title;
-      if (y < el.scrollTop) el.scrollTop = y;
-      else if (y + height > el.scrollTop + room) el.scrollTop = y + height - room;
-      requestAnimationFrame(() => el.querySelector<HTMLElement>(`[data-index="${to}"] a`)?.focus({ preventScroll: true }));
+      bring(to);
       return true;
     };
     return onKey((key, event) => {

@@ -114,13 +114,15 @@ export function Offline() {
   );
 }
 
-export function Problem({ error, doing }: { error: ApiError | undefined; doing?: string }) {
+// Problem is a failure, with what to do next: once says that it is not tried again by itself.
+export function Problem({ error, doing, once }: { error: ApiError | undefined; doing?: string; once?: string }) {
   if (!error) return null;
+  const next = error.refused ? "" : once ?? (error.code === "unreachable" ? "The console tries again by itself." : "");
   return (
     <div class="notice" role="alert">
       <Icon of="parked" />
       <span class="fill">
-        <strong>{doing ?? "That did not work"}.</strong> {error.message}
+        <strong>{doing ?? "That did not work"}.</strong> {error.message}{next && <> {next}</>}
         {error.legal.length > 0 && <> Legal now: {error.legal.map((v) => (v.step ? `${v.verb} (${v.step})` : v.verb)).join(", ")}.</>}
       </span>
     </div>

@@ -1,7 +1,7 @@
 import { useState } from "preact/hooks";
 import { call, type ApiError, type LegalVerb, type Saga } from "./api";
 import { Dialog } from "./dialog";
-import { Problem } from "./pieces";
+import { Icon, Problem } from "./pieces";
 import { asError } from "./query";
 import { may, rememberedName, rememberName, useWho } from "./who";
 import { Plan } from "./plan";
@@ -41,10 +41,19 @@ export function VerbButtons({ legal, choose }: { legal: LegalVerb[]; choose: (v:
 
 type Props = { saga: Saga; verb: Verb; step?: string | undefined; close: () => void; done: (s: Saga) => void };
 
-// Decide asks for what a decision needs, and takes it at the revision that is on show.
+// legalSteps are the steps about which the verb is legal now; "" is the saga as a whole.
+const legalSteps = (saga: Saga, verb: Verb): string[] => (saga.legal ?? []).filter((l) => l.verb === verb.verb).map((l) => l.step ?? "");
+
+// Decide asks for what a decision needs, and takes it about the step that was chosen, at the
+// revision that is on show.
 export function Decide({ saga, verb, step, close, done }: Props) {
   const who = useWho();
-  const steps = (saga.legal ?? []).filter((l) => l.verb === verb.verb).map((l) => l.step ?? "");
+  // What is offered is what was when this was opened: somebody chose among that, and a saga that
+  // moves meanwhile must not put another step into its place.
+  const [opened] = useState(() => ({ phase: saga.phase, steps: legalSteps(saga, verb) }));
+  const { steps } = opened;
+  const [chosen, choose] = useState(step && steps.includes(step) ? step : steps[0]);
+  const gone = saga.phase !== opened.phase || !legalSteps(saga, verb).includes(chosen ?? "");
   const [error, setError] = useState<ApiError>();
   const [busy, setBusy] = useState(false);
   const [outcome, setOutcome] = useState("completed");
@@ -53,7 +62,8 @@ export function Decide({ saga, verb, step, close, done }: Props) {
     const form = new FormData(e.currentTarget as HTMLFormElement);
     const text = (name: string) => String(form.get(name) ?? "").trim();
     const decision: Record<string, string> = { verb: verb.verb, reason: text("reason"), by: who.known ? who.name : text("by") };
-    if (text("step")) decision.step = text("step");
+    if (gone) return;
+    if (chosen) decision.step = chosen;
     if (verb.verb === "resolve") {
       decision.outcome = outcome;
       if (outcome === "completed" && text("result")) decision.result = text("result");
@@ -61,7 +71,7 @@ export function Decide({ saga, verb, step, close, done }: Props) {
     if (!who.known) rememberName(decision.by!);
     setBusy(true);
     try {
-      const answer = await call<{ saga: Saga }>("Operate", { id: saga.id, decision });
+      const answer = await call<{ saga: Saga }>("Operate", { id: saga.id, decision, expected_revision: saga.revision });
       done(answer.saga);
     } catch (e) {
       setError(asError(e));
@@ -77,7 +87,7 @@ export function Decide({ saga, verb, step, close, done }: Props) {
         {steps.some(Boolean) && (
           <label class="field">
             <span>Step</span>
-            <select name="step" defaultValue={step && steps.includes(step) ? step : steps[0]}>
+            <select name="step" value={chosen} onChange={(e) => choose(e.currentTarget.value)}>
               {steps.map((s) => <option value={s}>{s}</option>)}
             </select>
           </label>
@@ -109,10 +119,16 @@ export function Decide({ saga, verb, step, close, done }: Props) {
             <input type="text" name="by" required maxLength={64} defaultValue={rememberedName(who)} autocomplete="name" />
           </label>
         )}
-        <Problem error={error} doing="Nothing was decided" />
+        {gone && !busy && (
+          <div class="notice" role="alert" data-gone>
+            <Icon of="parked" />
+            <span class="fill"><strong>The saga has moved meanwhile.</strong> {verb.title}{chosen ? ` of ${chosen}` : ""} is not what it was when this was opened. Close this, and look at the saga again.</span>
+          </div>
+        )}
+        <Problem error={error} doing={error?.refused ? "Nothing was decided" : "It is not known whether it was decided"} once="Look at the history before you decide again." />
         <div class="buttons">
           <button type="button" onClick={close}>Leave it</button>
-          <button class={"primary " + (verb.danger ? "danger" : "")} disabled={busy} data-confirm>{verb.confirm}</button>
+          <button class={"primary " + (verb.danger ? "danger" : "")} disabled={busy || gone} data-confirm>{verb.confirm}</button>
         </div>
       </form>
     </Dialog>
