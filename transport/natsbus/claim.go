@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -62,15 +63,30 @@ func (c claims) Fences() bool { return c.bus.fenced() && c.bus.fence.Load() != n
 // and coordinators may be told different numbers.
 func (b *Bus) fenced() bool { return b.copies.Load() == 1 }
 
-// stream is that of claims; it is made if it is missing and ours to make.
+// stream is that of claims; it is made if it is missing and ours to make. One that would
+// lose claims is refused.
 func (c claims) stream(ctx context.Context) (jetstream.Stream, error) {
 	stream, err := c.bus.js.Stream(ctx, c.name())
 	if err == nil {
 		c.bus.claimsSeen.Store(true)
+		return stream, c.drift(stream.CachedInfo().Config)
 	}
 	if !errors.Is(err, jetstream.ErrStreamNotFound) || c.bus.config.Provision != Create {
 		return stream, err
 	}
+	if c.bus.claimsSeen.Load() {
+		if err := pause(ctx, afterDeletion); err != nil { // as for the others
+			return nil, err
+		}
+	}
+	stream, err = c.bus.js.CreateStream(ctx, c.wanted())
+	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+		return c.bus.js.Stream(ctx, c.name())
+	}
+	return stream, err
+}
+
+func (c claims) wanted() jetstream.StreamConfig {
 	config := jetstream.StreamConfig{
 		Name: c.name(), Subjects: []string{c.subject(">")}, Description: "Amends: whose the prefix is",
 		MaxMsgsPerSubject: 1, MaxBytes: 1 << 20, Replicas: c.bus.config.Replicas,
@@ -78,16 +94,63 @@ func (c claims) stream(ctx context.Context) (jetstream.Stream, error) {
 	if c.bus.config.Memory {
 		config.Storage = jetstream.MemoryStorage
 	}
-	if c.bus.claimsSeen.Load() {
-		if err := pause(ctx, afterDeletion); err != nil { // as for the others
-			return nil, err
-		}
+	return config
+}
+
+// drift is what is wrong with the stream of claims: what would push a claim out, or keep one
+// from being written.
+func (c claims) drift(have jetstream.StreamConfig) error {
+	want := c.wanted()
+	var errs []error
+	add := func(field string, w, h any, flag string) {
+		errs = append(errs, &DriftError{Stream: have.Name, Field: field, Want: fmt.Sprint(w), Have: fmt.Sprint(h), Mend: "nats stream edit " + have.Name + " " + flag})
 	}
-	stream, err = c.bus.js.CreateStream(ctx, config)
-	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
-		return c.bus.js.Stream(ctx, c.name())
+	if !slices.Contains(have.Subjects, want.Subjects[0]) {
+		add("subjects", want.Subjects[0], strings.Join(have.Subjects, ","), "--subjects "+want.Subjects[0])
 	}
-	return stream, err
+	if have.Retention != want.Retention {
+		add("retention", want.Retention, have.Retention, "(it cannot be edited: delete the stream, the owner makes it again)")
+	}
+	if have.Discard != want.Discard {
+		add("discard", word(want.Discard), word(have.Discard), "--discard "+word(want.Discard))
+	}
+	if have.NoAck {
+		add("no_ack", false, true, "--ack")
+	}
+	if have.MaxAge > 0 {
+		add("max_age", "unlimited", have.MaxAge, "--max-age=-1")
+	}
+	if have.MaxMsgs > 0 {
+		add("max_msgs", "unlimited", have.MaxMsgs, "--max-msgs=-1")
+	}
+	if have.MaxMsgsPerSubject != want.MaxMsgsPerSubject {
+		add("max_msgs_per_subject", want.MaxMsgsPerSubject, have.MaxMsgsPerSubject, "--max-msgs-per-subject=1")
+	}
+	if have.MaxBytes > 0 && have.MaxBytes < want.MaxBytes {
+		add("max_bytes", want.MaxBytes, have.MaxBytes, fmt.Sprintf("--max-bytes=%d", want.MaxBytes))
+	}
+	if have.MaxMsgSize > 0 && have.MaxMsgSize < maxClaim {
+		add("max_msg_size", fmt.Sprintf("%d or more", maxClaim), have.MaxMsgSize, fmt.Sprintf("--max-msg-size=%d", maxClaim))
+	}
+	return errors.Join(errs...)
+}
+
+// maxClaim is how many bytes a claim may take with its headers.
+const maxClaim = 16 << 10
+
+// check says what is wrong with the stream of claims, if there is a claim of ours in it.
+func (c claims) check(ctx context.Context) error {
+	if c.bus.token.Load() == nil {
+		return nil
+	}
+	stream, err := c.bus.js.Stream(ctx, c.name())
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return nil // it is made again when the claim is confirmed
+	}
+	if err != nil {
+		return fmt.Errorf("NATS stream %s: %w%s", c.name(), err, hint(err))
+	}
+	return c.drift(stream.CachedInfo().Config)
 }
 
 // Read implements ownership.Registry.

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -216,5 +218,59 @@ func TestAnswersGoToTheOwner(t *testing.T) {
 	}
 	if !slices.Equal(names, []string{"coordinator-b"}) {
 		t.Errorf("consumers %q, want the owner's", names)
+	}
+}
+
+// TestStreamOfClaimsDrifts: an administrator may edit the stream of claims, too. What would
+// lose the claim is told by name, and nobody claims in it meanwhile.
+func TestStreamOfClaimsDrifts(t *testing.T) {
+	server := start(t, embedded.Config{})
+	bus, other := connect(t, server, nil), connect(t, server, nil)
+	at, err := bus.Claims().Write(within(t), claimOf("a", "one", 1), ownership.Position{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	js, err := jetstream.New(bus.Conn())
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream, err := js.Stream(t.Context(), "SAGA_OWNER")
+	if err != nil {
+		t.Fatal(err)
+	}
+	right := stream.CachedInfo().Config
+	for field, edit := range map[string]func(*jetstream.StreamConfig){
+		"max_age":              func(c *jetstream.StreamConfig) { c.MaxAge, c.Duplicates = time.Hour, time.Minute },
+		"max_msgs":             func(c *jetstream.StreamConfig) { c.MaxMsgs = 100 },
+		"max_msgs_per_subject": func(c *jetstream.StreamConfig) { c.MaxMsgsPerSubject = 2 },
+		"max_bytes":            func(c *jetstream.StreamConfig) { c.MaxBytes = 100_000 },
+		"max_msg_size":         func(c *jetstream.StreamConfig) { c.MaxMsgSize = 100 },
+		"discard":              func(c *jetstream.StreamConfig) { c.Discard = jetstream.DiscardNew },
+		"no_ack":               func(c *jetstream.StreamConfig) { c.NoAck = true },
+	} {
+		wrong := right
+		edit(&wrong)
+		if _, err := js.UpdateStream(t.Context(), wrong); err != nil {
+			t.Fatal(err)
+		}
+		_, read := other.Claims().Read(within(t))
+		for what, err := range map[string]error{"Check": bus.Check(within(t)), "Read": read} {
+			var drift *natsbus.DriftError
+			if !errors.As(err, &drift) || drift.Field != field || drift.Stream != "SAGA_OWNER" || !strings.Contains(drift.Mend, "nats stream edit SAGA_OWNER --") {
+				t.Errorf("%s: %s says %v", field, what, err)
+			}
+		}
+		if _, err := other.Claims().Write(within(t), claimOf("b", "two", 2), ownership.Position{}); err == nil {
+			t.Errorf("%s: another store claims the prefix", field)
+		}
+	}
+	if _, err := js.UpdateStream(t.Context(), right); err != nil {
+		t.Fatal(err)
+	}
+	if err := bus.Check(within(t)); err != nil {
+		t.Errorf("it is right again: %v", err)
+	}
+	if err := bus.Claims().Confirm(within(t), at); err != nil {
+		t.Errorf("the claim is confirmed: %v", err)
 	}
 }

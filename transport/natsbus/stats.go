@@ -85,8 +85,9 @@ func (b *Bus) Check(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
 	// All at once: one that does not answer takes no time from the others.
-	var errs [len(transport.Streams)]error
+	var errs [len(transport.Streams) + 1]error
 	var asked sync.WaitGroup
+	asked.Go(func() { errs[len(transport.Streams)] = claims{b}.check(ctx) })
 	for i, stream := range transport.Streams {
 		asked.Go(func() {
 			if err := b.checkStream(ctx, stream); err != nil {
