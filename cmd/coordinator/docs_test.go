@@ -57,6 +57,10 @@ func TestPagesCanBeFollowed(t *testing.T) {
 			if ran < least {
 				t.Errorf("%d commands of %s were run, want at least %d", ran, page, least)
 			}
+			left, err := filepath.Glob(filepath.Join(f.dir, "*.db"))
+			if err != nil || len(left) > 0 {
+				t.Errorf("whoever deletes ./data does not begin again: %v, %v", left, err)
+			}
 		})
 	}
 }

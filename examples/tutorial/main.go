@@ -21,7 +21,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, os.Getenv("NATS_URL"), os.TempDir(), os.Stdout); err != nil {
+	if err := run(ctx, os.Getenv("NATS_URL"), filepath.Join("data", "tutorial"), os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		stop()
 		os.Exit(1)
@@ -29,19 +29,23 @@ func main() {
 }
 
 // run runs both services in one process, with a database each under dir, and
-// books two trips.
+// books two trips. What it knows goes with the coordinator's data: whoever deletes
+// ./data begins again.
 func run(ctx context.Context, url, dir string, out io.Writer) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
 	bus, err := natsbus.Connect(ctx, natsbus.Config{URL: url, Name: "tutorial"})
 	if err != nil {
 		return err
 	}
 	defer bus.Close()
-	hotelDB, hotelInbox, err := open(ctx, filepath.Join(dir, "amends-tutorial-hotel.db"), hotelSchema)
+	hotelDB, hotelInbox, err := open(ctx, filepath.Join(dir, "hotel.db"), hotelSchema)
 	if err != nil {
 		return err
 	}
 	defer hotelDB.Close()
-	bankDB, bankInbox, err := open(ctx, filepath.Join(dir, "amends-tutorial-bank.db"), bankSchema)
+	bankDB, bankInbox, err := open(ctx, filepath.Join(dir, "bank.db"), bankSchema)
 	if err != nil {
 		return err
 	}

@@ -36,7 +36,7 @@ func TestTutorial(t *testing.T) {
 			t.Errorf("printed\n%s\nwant\n%s", out.String(), want)
 		}
 	}
-	db, _, err := open(ctx, services+"/amends-tutorial-hotel.db", hotelSchema)
+	db, _, err := open(ctx, services+"/hotel.db", hotelSchema)
 	if err != nil {
 		t.Fatal(err)
 	}
