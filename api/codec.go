@@ -1,7 +1,10 @@
 package api
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -10,6 +13,8 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
+
+	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 )
 
 // codec is JSON with the names as they stand in the proto file, and strict: a
@@ -41,6 +46,29 @@ func (codec) Unmarshal(data []byte, message any) error {
 	}
 	if err := protojson.Unmarshal(data, m); err != nil {
 		return explain(err, m.ProtoReflect().Descriptor())
+	}
+	if _, many := m.(*apiv1.OperateAllRequest); many {
+		return emptyFields(data)
+	}
+	return nil
+}
+
+// emptyFields refuses fields of the filter of a decision about many that are given and empty,
+// as from a list or a variable in which nothing is. In the message they are as good as left
+// out: the decision would be about more.
+func emptyFields(data []byte) error {
+	var request struct{ Filter map[string]json.RawMessage }
+	if err := json.Unmarshal(data, &request); err != nil {
+		return err
+	}
+	for _, name := range slices.Sorted(maps.Keys(request.Filter)) {
+		var value bytes.Buffer
+		if err := json.Compact(&value, request.Filter[name]); err != nil {
+			return err
+		}
+		if text := value.String(); text == "[]" || text == `""` {
+			return fmt.Errorf("filter.%s is given and empty, which does not filter; give a value, or leave it out", name)
+		}
 	}
 	return nil
 }

@@ -45,3 +45,23 @@ func TestRefusedBodiesAreNotQuoted(t *testing.T) {
 		}
 	}
 }
+
+// TestEmptyFieldsDoNotWiden: what is given and empty in the filter of a decision about many
+// is refused, because it would not filter.
+func TestEmptyFieldsDoNotWiden(t *testing.T) {
+	for body, refused := range map[string]bool{
+		`{"filter":{"ids":[],"definition":{"name":"x"}}}`:      true,
+		`{"filter":{"phases": [ ] ,"open":true}}`:              true,
+		`{"filter":{"step":"","open":true}}`:                   true,
+		`{"filter":{"idPrefix":"","open":true}}`:               true,
+		`{"filter":{"id_prefix":"\u0061","ids":["a"]}}`:        false,
+		`{"filter":{"open":true},"decision":{"verb":"pause"}}`: false,
+		`{"filter":null}`: false,
+		`{}`:              false,
+	} {
+		err := codec{}.Unmarshal([]byte(body), &apiv1.OperateAllRequest{})
+		if (err != nil) != refused || refused && !strings.Contains(err.Error(), "is given and empty") {
+			t.Errorf("%s: %v, want it refused: %t", body, err, refused)
+		}
+	}
+}
