@@ -375,3 +375,17 @@ func TestSchemaErrors(t *testing.T) {
 		}
 	}
 }
+
+func TestSchemaAcceptsBase64Only(t *testing.T) {
+	type visit struct {
+		Photo []byte `json:"photo"`
+	}
+	for text, right := range map[string]bool{
+		"": true, "AAAA": true, "AA==": true, "AAA=": true,
+		`AA\n==`: false, `AAAA\r\n`: false, "AA": false, "AA=": false, "AB==": false, "A_-A": false, "AA== ": false,
+	} {
+		if err := SchemaFor[visit]().Accepts([]byte(`{"photo":"` + text + `"}`)); (err == nil) != right {
+			t.Errorf("%q: %v, want that it is accepted: %t", text, err, right)
+		}
+	}
+}
