@@ -124,7 +124,7 @@ func (b *Bus) checkConsumers(ctx context.Context, expected []string) error {
 		return ctx.Err()
 	}
 	for _, name := range slices.Sorted(maps.Keys(missing)) {
-		err := b.makeConsumer(ctx, transport.Commands, b.commandsConsumer(name, transport.SubscribeQuery{}))
+		err := b.makeMissing(ctx, name)
 		if overlaps(err) { // somebody takes its commands under another name
 			b.sayOnce(name, "a participant's commands are taken by a consumer of another name; nobody can look after it", err)
 			err = nil
@@ -132,6 +132,16 @@ func (b *Bus) checkConsumers(ctx context.Context, expected []string) error {
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
+}
+
+// makeMissing makes the consumer of a participant that has not asked for it. One that asks
+// meanwhile has its own, as it wants it.
+func (b *Bus) makeMissing(ctx context.Context, participant string) error {
+	c := b.commandsConsumer(participant, transport.SubscribeQuery{})
+	if _, err := b.js.CreateConsumer(ctx, b.names[transport.Commands], c); err == nil || errors.Is(err, jetstream.ErrConsumerExists) {
+		return nil
+	}
+	return b.makeConsumer(ctx, transport.Commands, c) // which knows what to do about more
 }
 
 // checkConsumer holds a consumer of the commands against what is safe. A push consumer

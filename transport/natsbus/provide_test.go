@@ -3,6 +3,7 @@ package natsbus_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
@@ -194,6 +195,37 @@ func TestRepliesGoToInboxes(t *testing.T) {
 		}
 		if _, err := heard.NextMsgWithContext(within(t)); err != nil {
 			t.Errorf("%s: %v", reply, err)
+		}
+	}
+}
+
+// TestWhoAsksHasItsOwn: participants that ask for their consumers while the coordinator makes
+// those that are missing have them as they asked for them.
+func TestWhoAsksHasItsOwn(t *testing.T) {
+	owner := connect(t, start(t, embedded.Config{}), nil)
+	js := jetStream(t, owner)
+	want := transport.SubscribeQuery{AckWaitMS: 45_000, MaxInFlight: 77, Bundle: 64}
+	var asking []string
+	for i := range 20 {
+		asking = append(asking, fmt.Sprint("asking-", i))
+	}
+	owner.Expect(append(slices.Clone(asking), "silent")) // which is made last
+	for _, name := range asking {
+		if _, err := owner.Provide(within(t), name, want); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "the missing ones are made", func() bool {
+		_, err := js.Consumer(within(t), "SAGA_COMMANDS", "silent")
+		return err == nil
+	})
+	for _, name := range asking {
+		consumer, err := js.Consumer(within(t), "SAGA_COMMANDS", name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c := consumer.CachedInfo().Config; c.AckWait != 45*time.Second || c.MaxAckPending != 77 || c.Metadata["amends-bundle"] != "64" {
+			t.Fatalf("%s has not what it asked for: ack wait %s, %d in flight, %v", name, c.AckWait, c.MaxAckPending, c.Metadata)
 		}
 	}
 }
