@@ -18,6 +18,10 @@ func TestSharedFsyncs(t *testing.T) {
 			if f.FsyncsPerSaga > 0.5 {
 				t.Errorf("%.2f fsyncs per saga with %d in flight, at most 0.5", f.FsyncsPerSaga, f.InFlight)
 			}
+			// 190 when commands and answers travel in bundles, 265 when commands do not.
+			if mix == bench.AllWell && f.AllocationsPerStep > 230 {
+				t.Errorf("%.0f allocations a transition with %d in flight, at most 230", f.AllocationsPerStep, f.InFlight)
+			}
 		})
 	}
 }
