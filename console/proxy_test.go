@@ -14,9 +14,11 @@ import (
 type proxy struct {
 	url string
 
-	mu   sync.Mutex
-	gate *sync.Cond
-	shut bool
+	mu    sync.Mutex
+	gate  *sync.Cond
+	shut  bool
+	leads string // the address that is asked
+	conns []net.Conn
 }
 
 func (w *world) proxy(t *testing.T) *proxy {
@@ -25,7 +27,7 @@ func (w *world) proxy(t *testing.T) *proxy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &proxy{url: "http://" + l.Addr().String()}
+	p := &proxy{url: "http://" + l.Addr().String(), leads: strings.TrimPrefix(w.HTTP, "http://")}
 	p.gate = sync.NewCond(&p.mu)
 	t.Cleanup(func() { _ = l.Close(); p.hang(false) })
 	go func() {
@@ -34,11 +36,15 @@ func (w *world) proxy(t *testing.T) *proxy {
 			if err != nil {
 				return
 			}
-			far, err := net.Dial("tcp", strings.TrimPrefix(w.HTTP, "http://"))
+			p.mu.Lock()
+			far, err := net.Dial("tcp", p.leads)
 			if err != nil {
+				p.mu.Unlock()
 				_ = near.Close()
 				continue
 			}
+			p.conns = append(p.conns, near, far)
+			p.mu.Unlock()
 			go p.pass(near, far)
 			go p.pass(far, near)
 		}
@@ -73,4 +79,16 @@ func (p *proxy) hang(yes bool) {
 	defer p.mu.Unlock()
 	p.shut = yes
 	p.gate.Broadcast()
+}
+
+// leadTo cuts what is under way and asks another coordinator from now on, as when one was
+// stopped and another started on the same port.
+func (p *proxy) leadTo(url string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.leads = strings.TrimPrefix(url, "http://")
+	for _, c := range p.conns {
+		_ = c.Close()
+	}
+	p.conns = nil
 }

@@ -1,7 +1,8 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 
-// Dialog is modal: Escape closes it, and the keys of the page rest.
+// Dialog is modal: Escape closes it, and the keys of the page rest. A click on the backdrop closes it too,
+// if it began there: a text that is selected as far as beyond the edge is no wish to leave.
 export function Dialog({ title, close, children }: { title: string; close: () => void; children: ComponentChildren }) {
   const ref = useRef<HTMLDialogElement>(null);
   useEffect(() => {
@@ -9,8 +10,13 @@ export function Dialog({ title, close, children }: { title: string; close: () =>
     ref.current?.showModal();
     return () => before?.focus?.();
   }, []);
+  const began = useRef(false);
+  const outside = (e: MouseEvent) => {
+    const box = ref.current!.getBoundingClientRect();
+    return e.target === ref.current && (e.clientX < box.left || e.clientX >= box.right || e.clientY < box.top || e.clientY >= box.bottom);
+  };
   return (
-    <dialog ref={ref} aria-label={title} onClose={close} onClick={(e) => e.target === ref.current && close()}>
+    <dialog ref={ref} aria-label={title} onClose={close} onPointerDown={(e) => (began.current = outside(e))} onClick={(e) => began.current && outside(e) && close()}>
       {children}
     </dialog>
   );

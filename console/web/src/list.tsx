@@ -183,6 +183,10 @@ const narrow = matchMedia("(max-width: 720px)");
 const rowHeight = () => (narrow.matches ? 58 : 36);
 const spare = 8;
 
+// How long the rows are still held when a finger was lifted, in milliseconds: the click comes
+// after it, and goes to what is under it then; and a finger that scrolls is cancelled before the list moves.
+const lifted = 500;
+
 type GridProps = { sagas: Sagas; seen: (s: Saga | undefined) => void; chosen: Set<string>; mark: (id: string) => void; busy: (is: boolean) => void };
 
 function Grid({ sagas, seen, chosen, mark, busy }: GridProps) {
@@ -203,9 +207,29 @@ function Grid({ sagas, seen, chosen, mark, busy }: GridProps) {
     setCurrent(id);
   };
   const pointed = useRef(false);
-  const hold = () => busy(pointed.current || (box.current?.scrollTop ?? 0) > 0);
+  const down = useRef(new Map<number, number>()); // the pointers that are down on the list, each with the timer that lets it go
+  const hold = () => busy(pointed.current || down.current.size > 0 || (box.current?.scrollTop ?? 0) > 0);
   const point = (is: boolean) => ((pointed.current = is), hold());
-  useEffect(() => () => busy(false), []);
+  const press = (e: PointerEvent) => {
+    clearTimeout(down.current.get(e.pointerId));
+    down.current.set(e.pointerId, 0);
+    hold();
+  };
+  useEffect(() => {
+    const lift = (e: PointerEvent) => {
+      if (!down.current.has(e.pointerId)) return;
+      clearTimeout(down.current.get(e.pointerId));
+      down.current.set(e.pointerId, window.setTimeout(() => (down.current.delete(e.pointerId), hold()), lifted));
+    };
+    addEventListener("pointerup", lift, true);
+    addEventListener("pointercancel", lift, true);
+    return () => {
+      removeEventListener("pointerup", lift, true);
+      removeEventListener("pointercancel", lift, true);
+      for (const timer of down.current.values()) clearTimeout(timer);
+      busy(false);
+    };
+  }, []);
   const height = rowHeight();
   const title = narrow.matches ? 0 : 32;
   const look = () => {
@@ -275,7 +299,7 @@ function Grid({ sagas, seen, chosen, mark, busy }: GridProps) {
     });
   });
   return (
-    <div class="grid" ref={box} onScroll={() => (look(), hold())} onPointerEnter={(e) => e.pointerType === "mouse" && point(true)} onPointerLeave={() => point(false)} role="table" aria-label="Sagas" aria-rowcount={rows.length + 1} tabIndex={0}>
+    <div class="grid" ref={box} onScroll={() => (look(), hold())} onPointerDown={press} onPointerEnter={(e) => e.pointerType !== "touch" && point(true)} onPointerLeave={() => point(false)} role="table" aria-label="Sagas" aria-rowcount={rows.length + 1} tabIndex={0}>
       <div class="row titles" role="row" aria-rowindex={1}>
         <span class="k-select" role="columnheader"><span class="hidden">Selected</span></span>
         <span role="columnheader">Phase</span>

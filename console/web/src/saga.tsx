@@ -10,6 +10,7 @@ import { Ago, AsOf, Chip, Data, Empty, Icon, PhaseChip, Problem } from "./pieces
 import { Plan } from "./plan";
 import { asError, useNow, useQuery } from "./query";
 import { definitionPath, listPath, navigate } from "./router";
+import { moment, newer, type Said } from "./said";
 import { Decide, VerbButtons, type Verb } from "./verbs";
 import { visible } from "./visible";
 import { useWatch } from "./watch";
@@ -17,23 +18,40 @@ import { useWatch } from "./watch";
 // How much of a history is held: more than this, and the oldest part is left out.
 const most = 2000;
 
+// same says whether two events of one revision are one.
+const same = (a: HistoryEvent, b: HistoryEvent) => a.revision === b.revision && a.type === b.type && a.at === b.at && a.step === b.step && a.by === b.by;
+
 // useHistory is the history with where the saga stood behind each event; it asks for
-// what is missing when the saga has moved.
-function useHistory(id: string, revision: number): { events: HistoryEvent[]; error: ApiError | undefined } {
+// what is missing when the saga has moved. If the newest that it has did not happen, as when
+// the store was restored, it asks for all of it.
+function useHistory(saga: Saga): { events: HistoryEvent[]; error: ApiError | undefined } {
   const [events, set] = useState<HistoryEvent[]>([]);
   const [error, setError] = useState<ApiError>();
   const have = useRef<HistoryEvent[]>([]);
+  const { id } = saga, revision = saga.removed ? 0 : number(saga.revision);
   useEffect(() => {
-    const newest = () => number(have.current[have.current.length - 1]?.revision);
-    if (newest() >= revision) return;
+    if (revision === 0) return;
+    const newest = () => have.current[have.current.length - 1];
     const abort = new AbortController();
     let timer = 0;
     const read = async () => {
-      let from = Math.max(newest() + 1, revision - most + 1);
+      const oldest = Math.max(1, revision - most + 1);
+      if (number(newest()?.revision) > revision) have.current = [];
+      let from = Math.max(number(newest()?.revision), oldest);
       while (from > 0 && from <= revision) {
         const part = await call<{ events?: HistoryEvent[]; next?: string }>("History", { id, from, with_saga: true }, abort.signal);
         if (abort.signal.aborted) return;
-        have.current = have.current.concat(part.events ?? []).slice(-most);
+        let more = part.events ?? [];
+        const known = newest();
+        if (known && from === number(known.revision)) {
+          if (!more[0] || !same(more[0], known)) {
+            have.current = [];
+            from = oldest;
+            continue;
+          }
+          more = more.slice(1);
+        }
+        have.current = have.current.concat(more).slice(-most);
         from = number(part.next);
       }
       set(have.current);
@@ -50,7 +68,7 @@ function useHistory(id: string, revision: number): { events: HistoryEvent[]; err
       abort.abort();
       clearTimeout(timer);
     };
-  }, [id, revision]);
+  }, [id, revision, saga.started, saga.updated]);
   return { events, error };
 }
 
@@ -62,15 +80,19 @@ function useDefinition(saga: Saga | undefined): Node[] | undefined {
 
 // useSaga is the saga as it stands: what it is told, and what it asks now and then.
 function useSaga(id: string) {
-  const [told, tell] = useState<Saga>();
+  const [told, tell] = useState<Said>();
+  const take = (now: Said) => tell((known) => newer(now, known));
   const [heard, hear] = useState<number>();
-  const live = useWatch("saga " + id, () => ({ id }), (m) => {
+  const live = useWatch("saga " + id, () => ({ id }), (m, asked) => {
     hear(Date.now());
-    if (m.saga) tell(m.saga);
+    if (m.saga) take({ saga: m.saga, asked, heard: moment() });
   });
-  const { data, at, late, error, refresh } = useQuery("saga " + id, async (signal) => (await call<{ saga: Saga }>("Get", { id }, signal)).saga, live ? 15000 : 2000);
-  const newest = told && (!data || number(told.revision) > number(data.revision)) ? told : data;
-  return { saga: newest, live, late: !live && late, at: Math.max(at ?? 0, heard ?? 0), error: live ? undefined : error, decided: (s: Saga) => (tell(s), refresh()) };
+  const { data, at, late, error, refresh } = useQuery("saga " + id, async (signal): Promise<Said> => {
+    const asked = moment();
+    const { saga } = await call<{ saga: Saga }>("Get", { id }, signal);
+    return { saga, asked, heard: moment() };
+  }, live ? 15000 : 2000);
+  return { saga: newer(told, data)?.saga, live, late: !live && late, at: Math.max(at ?? 0, heard ?? 0), error: live ? undefined : error, decided: (s: Said) => (take(s), refresh()) };
 }
 
 export function SagaPage({ id }: { id: string }) {
@@ -99,16 +121,17 @@ export function SagaPage({ id }: { id: string }) {
   );
 }
 
-function Known({ saga, asOf, decided }: { saga: Saga; asOf: ComponentChildren; decided: (s: Saga) => void }) {
+function Known({ saga, asOf, decided }: { saga: Saga; asOf: ComponentChildren; decided: (s: Said) => void }) {
   const newest = number(saga.revision);
-  const { events, error: unread } = useHistory(saga.id, saga.removed ? 0 : newest);
+  const { events, error: unread } = useHistory(saga);
   const nodes = useDefinition(saga);
   const time = useNow();
   const oldest = Math.max(1, number(events[0]?.revision));
-  const [at, setAt] = useState<number>(); // a revision of the past; undefined: now
+  const [chosenAt, setAt] = useState<number>(); // a revision of the past; undefined: now
+  const at = chosenAt !== undefined && chosenAt < newest ? chosenAt : undefined;
   const [chosen, choose] = useState<string>();
   const [verb, setVerb] = useState<{ verb: Verb; step?: string | undefined }>();
-  const past = at !== undefined && at < newest ? events[at - oldest]?.saga : undefined;
+  const past = at !== undefined ? events[at - oldest]?.saga : undefined;
   const shown = past ? { ...saga, ...past, definition: saga.definition } : saga;
   const go = (revision: number) => setAt(revision >= newest ? undefined : Math.max(oldest, revision));
   const waves = useMemo(() => new Map(shown.undo?.flatMap((w, i) => w.steps.map((s) => [s, i + 1] as const))), [shown]);

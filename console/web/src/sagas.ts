@@ -1,6 +1,7 @@
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
-import { call, number, type ApiError, type Filter, type Saga } from "./api";
+import { call, type ApiError, type Filter, type Saga } from "./api";
 import { asError } from "./query";
+import { instant, moment, supersedes, type Said } from "./said";
 import { useWatch } from "./watch";
 
 type Page = { sagas?: Saga[]; next?: string };
@@ -14,13 +15,6 @@ export type Sagas = {
 };
 
 const first = 200, further = 1000;
-
-// instant is a time that can be compared as a text: with all nine digits. The API
-// leaves out zeros at the end.
-function instant(at: string | undefined): string {
-  const [whole = "", digits = ""] = (at ?? "").replace("Z", "").split(".");
-  return whole + "." + digits.padEnd(9, "0");
-}
 
 // newestFirst is the API's order.
 function newestFirst(a: Saga, b: Saga): number {
@@ -39,18 +33,25 @@ class Book {
   heard: number | undefined = undefined;
   private held: Saga[] | undefined = undefined;
   private at = new Map<string, number>();
+  private said = new Map<string, Said>();
 
   // take adds or replaces sagas, and says which are news.
-  take(sagas: Saga[]): string[] {
+  take(all: Said[]): string[] {
     const news: string[] = [];
     const added: Saga[] = [];
-    for (const s of sagas) {
-      const i = this.at.get(s.id);
+    let born = false; // a saga that has the id of another is elsewhere in the order
+    for (const now of all) {
+      const s = now.saga;
+      const i = this.at.get(s.id), known = this.said.get(s.id);
+      if (i !== undefined && known && !supersedes(now, known)) continue;
+      this.said.set(s.id, now);
       if (i === undefined) {
         added.push(s);
         news.push(s.id);
-      } else if (number(this.rows[i]!.revision) <= number(s.revision)) {
-        if (this.rows[i]!.revision !== s.revision) news.push(s.id);
+      } else {
+        const was = this.rows[i]!;
+        if (was.revision !== s.revision || was.started !== s.started) news.push(s.id);
+        born ||= was.started !== s.started;
         this.rows[i] = s;
       }
     }
@@ -61,6 +62,7 @@ class Book {
     } else {
       this.rows = this.rows.slice();
     }
+    if (born) this.rows.sort(newestFirst);
     this.at = new Map(this.rows.map((s, i) => [s.id, i]));
     return news;
   }
@@ -97,9 +99,10 @@ class Book {
   }
 
   // drop removes what left the filter: what should have been on a page and was not.
-  drop(gone: (s: Saga) => boolean): void {
-    this.rows = this.rows.filter((s) => !gone(s));
+  drop(gone: (s: Saga, said: Said) => boolean): void {
+    this.rows = this.rows.filter((s) => !gone(s, this.said.get(s.id)!));
     this.at = new Map(this.rows.map((s, i) => [s.id, i]));
+    for (const id of this.said.keys()) if (!this.at.has(id)) this.said.delete(id);
   }
 }
 
@@ -126,27 +129,28 @@ export function useSagas(key: string, filter: () => Filter, visible: () => Saga 
   const [error, setError] = useState<ApiError>();
   const fresh = useRef(new Set<string>());
   const acts = useRef({ loadMore: () => {}, refresh: () => {} });
-  const moved = useRef({ sagas: new Map<string, Saga>(), gone: new Set<string>(), timer: 0 });
+  const moved = useRef({ sagas: new Map<string, Said>(), gone: new Map<string, Said>(), timer: 0 });
   const flush = () => {
     const m = moved.current;
     m.timer = 0;
-    if (m.gone.size > 0) book.drop((s) => m.gone.has(s.id));
-    const news = book.take([...m.sagas.values()].filter((s) => book.knows(s)).sort(newestFirst));
+    if (m.gone.size > 0) book.drop((s, said) => m.gone.has(s.id) && supersedes(m.gone.get(s.id)!, said));
+    const news = book.take([...m.sagas.values()].filter(({ saga }) => book.knows(saga)).sort((a, b) => newestFirst(a.saga, b.saga)));
     fresh.current = new Set(news.length <= 50 ? news : []);
     m.sagas.clear();
     m.gone.clear();
     redraw((n) => n + 1);
   };
-  const live = useWatch("list " + key, () => ({ filter: filter(), only_changes: true }), ({ saga, left, missed }) => {
+  const live = useWatch("list " + key, () => ({ filter: filter(), only_changes: true }), ({ saga, left, missed }, asked) => {
     const m = moved.current;
     book.heard = Date.now();
     if (missed || m.sagas.size >= most) return false;
     if (!saga || !book.begun) return;
+    const said = { saga, asked, heard: moment() };
     if (left) {
-      m.gone.add(saga.id);
+      m.gone.set(saga.id, said);
       m.sagas.delete(saga.id);
     } else {
-      m.sagas.set(saga.id, saga);
+      m.sagas.set(saga.id, said);
       m.gone.delete(saga.id);
     }
     m.timer ||= window.setTimeout(flush, look);
@@ -156,7 +160,12 @@ export function useSagas(key: string, filter: () => Filter, visible: () => Saga 
   useEffect(() => {
     const abort = new AbortController();
     let timer = 0, busy = false;
-    const page = (limit: number, more: object = {}) => call<Page>("List", { filter: { ...filter(), ...more }, limit }, abort.signal);
+    const page = async (limit: number, more: object = {}, cursor?: string) => {
+      const asked = moment();
+      const { sagas = [], next } = await call<Page>("List", { filter: { ...filter(), ...more }, limit, ...(cursor && { cursor }) }, abort.signal);
+      const heard = moment();
+      return { said: sagas.map((saga) => ({ saga, asked, heard })), next, asked };
+    };
     const guarded = async (f: () => Promise<void>) => {
       if (busy) return;
       busy = true;
@@ -175,19 +184,19 @@ export function useSagas(key: string, filter: () => Filter, visible: () => Saga 
     };
     const begin = async () => {
       const answer = await page(first);
-      book.take(answer.sagas ?? []);
+      book.take(answer.said);
       book.next = answer.next;
       book.begun = true;
     };
     // Sagas that started between the first and the last of a page, and are not on
-    // it, have left the filter.
+    // it, have left the filter, or were heard of since it was asked for.
     const keepUp = async (limit: number, more: object) => {
-      const { sagas = [], next } = await page(limit, more);
-      const last = sagas[sagas.length - 1];
-      const on = new Set(sagas.map((s) => s.id));
+      const { said, next, asked } = await page(limit, more);
+      const last = said[said.length - 1]?.saga;
+      const on = new Set(said.map((s) => s.saga.id));
       const before = (more as Filter).started_before;
-      book.drop((s) => !on.has(s.id) && (!before || instant(s.started) < instant(before)) && (last !== undefined && next !== undefined ? newestFirst(s, last) < 0 : !next));
-      const news = book.take(sagas);
+      book.drop((s, { heard }) => heard < asked && !on.has(s.id) && (!before || instant(s.started) < instant(before)) && (last !== undefined && next !== undefined ? newestFirst(s, last) < 0 : !next));
+      const news = book.take(said);
       fresh.current = new Set(news.length <= 50 ? news : []);
     };
     const tick = async () => {
@@ -206,8 +215,8 @@ export function useSagas(key: string, filter: () => Filter, visible: () => Saga 
       loadMore: () =>
         void guarded(async () => {
           if (!book.next) return;
-          const answer = await call<Page>("List", { filter: filter(), limit: further, cursor: book.next }, abort.signal);
-          book.take(answer.sagas ?? []);
+          const answer = await page(further, {}, book.next);
+          book.take(answer.said);
           book.next = answer.next;
         }),
       refresh: () => {
@@ -220,7 +229,7 @@ export function useSagas(key: string, filter: () => Filter, visible: () => Saga 
       abort.abort();
       clearTimeout(timer);
       clearTimeout(moved.current.timer);
-      moved.current = { sagas: new Map(), gone: new Set(), timer: 0 };
+      moved.current = { sagas: new Map(), gone: new Map(), timer: 0 };
     };
   }, [key]);
   useEffect(() => {

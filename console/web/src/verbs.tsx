@@ -3,6 +3,7 @@ import { call, type ApiError, type LegalVerb, type Saga } from "./api";
 import { Dialog } from "./dialog";
 import { Icon, Problem } from "./pieces";
 import { asError } from "./query";
+import { moment, type Said } from "./said";
 import { may, rememberedName, rememberName, useWho } from "./who";
 import { Plan } from "./plan";
 
@@ -39,7 +40,7 @@ export function VerbButtons({ legal, choose }: { legal: LegalVerb[]; choose: (v:
   );
 }
 
-type Props = { saga: Saga; verb: Verb; step?: string | undefined; close: () => void; done: (s: Saga) => void };
+type Props = { saga: Saga; verb: Verb; step?: string | undefined; close: () => void; done: (s: Said) => void };
 
 // legalSteps are the steps about which the verb is legal now; "" is the saga as a whole.
 const legalSteps = (saga: Saga, verb: Verb): string[] => (saga.legal ?? []).filter((l) => l.verb === verb.verb).map((l) => l.step ?? "");
@@ -71,8 +72,9 @@ export function Decide({ saga, verb, step, close, done }: Props) {
     if (!who.known) rememberName(decision.by!);
     setBusy(true);
     try {
+      const asked = moment();
       const answer = await call<{ saga: Saga }>("Operate", { id: saga.id, decision, expected_revision: saga.revision });
-      done(answer.saga);
+      done({ saga: answer.saga, asked, heard: moment() });
     } catch (e) {
       setError(asError(e));
       setBusy(false);

@@ -1,13 +1,14 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { stream, type Saga } from "./api";
+import { moment } from "./said";
 
 export type Moved = { saga?: Saga; missed?: string; caught_up?: boolean; left?: boolean };
 
 // useWatch follows the API's Watch and says whether it does so now. A page that
 // nobody sees does not watch: a browser has few connections to give, and every tab
-// would keep one. take may return false to rest for a while, because more happens
+// would keep one. take is told when the stream that says it was asked for, and may return false to rest for a while, because more happens
 // than anybody could look at; whoever watches asks from time to time meanwhile.
-export function useWatch(key: string, request: () => object, take: (m: Moved) => boolean | void): boolean {
+export function useWatch(key: string, request: () => object, take: (m: Moved, asked: number) => boolean | void): boolean {
   const [live, setLive] = useState(false);
   const taker = useRef(take);
   taker.current = take;
@@ -17,13 +18,14 @@ export function useWatch(key: string, request: () => object, take: (m: Moved) =>
       clearTimeout(timer);
       if (ended || document.hidden || abort) return;
       const mine = (abort = new AbortController());
+      const asked = moment();
       let rest = 0;
       try {
         await stream<Moved>("Watch", request(), (m) => {
           if (mine.signal.aborted) return true;
           setLive(true);
           patience = 1000;
-          if (taker.current(m) !== false) return false;
+          if (taker.current(m, asked) !== false) return false;
           rest = 10000;
           return true;
         }, mine.signal);
