@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
@@ -45,6 +46,9 @@ func (e *exam) bus(ctx context.Context) {
 		if bus, err = dial(ctx, config); err != nil {
 			return
 		}
+	case errors.Is(err, nats.ErrNoResponders):
+		e.add("NATS", Problem, err.Error(), "nobody answers for JetStream there: start nats-server with -js, or see whether it has a leader: nats server report jetstream")
+		return
 	case err != nil:
 		e.add("NATS", Problem, err.Error(), "say where NATS is and who you are there: --nats-url, --nats-creds; a coordinator with an embedded server logs its address when it is ready")
 		return
@@ -74,6 +78,7 @@ const patience = 30 * time.Second
 func dial(ctx context.Context, config natsbus.Config) (*natsbus.Bus, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+	config.Logger = slog.New(slog.DiscardHandler) // findings say what it waits for
 	config.Options = append(slices.Clip(config.Options), nats.RetryOnFailedConnect(false))
 	return natsbus.Connect(ctx, config)
 }

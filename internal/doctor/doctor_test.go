@@ -1,6 +1,7 @@
 package doctor_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
@@ -110,6 +111,28 @@ func TestNobodyIsThere(t *testing.T) {
 	holds(t, findings, "NATS", doctor.Problem, "--nats-url")
 	if worst := doctor.Worst(findings); worst != doctor.Problem {
 		t.Errorf("the worst is %s", worst)
+	}
+}
+
+// TestWaitsInItsOwnWords: of a NATS server without JetStream doctor says what is wrong among its
+// findings, within its own time, and nothing in the log.
+func TestWaitsInItsOwnWords(t *testing.T) {
+	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, NoLog: true, NoSigs: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	defer s.WaitForShutdown()
+	defer s.Shutdown()
+	var log bytes.Buffer
+	defer slog.SetDefault(slog.Default())
+	slog.SetDefault(slog.New(slog.NewTextHandler(&log, nil)))
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	findings := doctor.Examine(ctx, patient(t.TempDir(), daemon.Addresses{HTTP: "http://127.0.0.1:1", NATS: s.ClientURL()}))
+	holds(t, findings, "NATS", doctor.Problem, "nobody answers for JetStream")
+	if log.Len() > 0 {
+		t.Errorf("it logs %s", &log)
 	}
 }
 
