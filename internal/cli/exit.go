@@ -42,6 +42,7 @@ func (e *exitError) Unwrap() error { return e.err }
 func exitOf(err error) (code int, hint string) {
 	var known *exitError
 	var owned *ownership.OwnedError
+	var taken *daemon.ListenError
 	switch {
 	case err == nil:
 		return ExitOK, ""
@@ -49,6 +50,8 @@ func exitOf(err error) (code int, hint string) {
 		return known.code, known.hint
 	case errors.As(err, &owned):
 		return ExitOwned, "restarting does not help: docs/OPERATING.md#one-store-one-owner"
+	case errors.As(err, &taken):
+		return ExitFailed, taken.Mend()
 	case errors.Is(err, store.ErrBroken) && daemon.FullDisk(err), errors.Is(err, daemon.ErrDisk) && !daemon.FailedDisk(err):
 		return ExitStoreBroken, "nothing that was acknowledged is lost; make room on the disk of the data directory, or move it to a larger one, then start again"
 	case errors.Is(err, store.ErrBroken), errors.Is(err, daemon.ErrDisk):

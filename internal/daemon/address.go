@@ -2,12 +2,14 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 )
 
 // splitListen reads host:port.
@@ -22,12 +24,47 @@ func splitListen(address string) (host string, port int, err error) {
 
 // probe says at once why an address cannot be listened on; the embedded server
 // would take ten seconds to say less.
-func probe(ctx context.Context, address string) error {
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+func probe(ctx context.Context, setting, address string) error {
+	l, err := listen(ctx, setting, address)
 	if err != nil {
 		return err
 	}
 	return l.Close()
+}
+
+// ListenError says that an address of the configuration cannot be listened on.
+type ListenError struct {
+	Setting string // http or nats-listen
+	Address string
+	Err     error
+}
+
+func (e *ListenError) Error() string {
+	return fmt.Sprintf("%s %s: %v", e.Setting, e.Address, e.Err)
+}
+
+func (e *ListenError) Unwrap() error { return e.Err }
+
+// Mend says what to do about it.
+func (e *ListenError) Mend() string {
+	other := fmt.Sprintf("give another address with --%s, AMENDS_%s or the configuration file; port 0 takes a free one", e.Setting, strings.ToUpper(strings.ReplaceAll(e.Setting, "-", "_")))
+	switch {
+	case errors.Is(e.Err, syscall.EADDRINUSE):
+		return "another process listens there, perhaps another coordinator: stop that one, or " + other
+	case errors.Is(e.Err, syscall.EACCES):
+		return "this user may not listen there, as on most ports below 1024: " + other
+	default:
+		return other
+	}
+}
+
+// listen listens on an address of the configuration.
+func listen(ctx context.Context, setting, address string) (net.Listener, error) {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, &ListenError{setting, address, err}
+	}
+	return l, nil
 }
 
 // loopback reports whether a host can be reached from this machine only.

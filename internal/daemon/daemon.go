@@ -273,7 +273,7 @@ func (d *daemon) startServer(ctx context.Context) error {
 	}
 	if port == 0 {
 		port = -1 // a free one
-	} else if err := probe(ctx, d.NATS.Listen); err != nil {
+	} else if err := probe(ctx, "nats-listen", d.NATS.Listen); err != nil {
 		return err
 	}
 	streamKeys, err := d.streamKeys()

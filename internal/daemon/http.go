@@ -38,7 +38,7 @@ func (d *daemon) startHTTP(ctx context.Context) error {
 		return nil
 	}
 	cert := d.files.http
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", d.HTTP)
+	l, err := listen(ctx, "http", d.HTTP)
 	if err != nil {
 		return err
 	}
