@@ -40,6 +40,9 @@ func refusal(remote *connect.Error) error {
 	}
 	if legal := legalWords(detail.GetLegal()); len(legal) > 0 {
 		e.hint = "legal now: " + words(legal)
+		if why, _, ok := cutLegal(remote.Message()); ok {
+			e.err = errors.New(why)
+		}
 	}
 	return e
 }
@@ -60,7 +63,43 @@ func detailOf(remote *connect.Error) *apiv1.Refusal {
 func legalWords(verbs []*apiv1.LegalVerb) []string {
 	list := make([]string, 0, len(verbs))
 	for _, v := range verbs {
-		list = append(list, strings.TrimSpace(v.GetVerb()+" "+v.GetStep()))
+		list = append(list, typed(v.GetVerb(), v.GetStep()))
 	}
 	return list
+}
+
+// typed writes a verb as the command line takes it.
+func typed(verb, step string) string {
+	if step != "" {
+		verb += " --step " + step
+	}
+	if strings.HasPrefix(verb, "resolve") {
+		verb += " --outcome completed|rejected"
+	}
+	return verb
+}
+
+// cutLegal cuts a refusal of the coordinator's, "why; legal now: cancel, retry charge", before
+// the verbs.
+func cutLegal(text string) (why string, verbs []string, ok bool) {
+	const before = "; legal now: "
+	at := strings.LastIndex(text, before)
+	if at < 0 {
+		return text, nil, false
+	}
+	return text[:at], strings.Split(text[at+len(before):], ", "), true
+}
+
+// typedReason is why a decision about one of many was refused, with the verbs that are legal
+// as one types them.
+func typedReason(text string) string {
+	why, verbs, ok := cutLegal(text)
+	if !ok {
+		return text
+	}
+	for i, v := range verbs {
+		verb, step, _ := strings.Cut(v, " ")
+		verbs[i] = typed(verb, step)
+	}
+	return why + "; legal now: " + words(verbs)
 }
