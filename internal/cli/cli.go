@@ -8,6 +8,7 @@ import (
 	"log"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"unicode/utf8"
@@ -169,8 +170,25 @@ func usage(err error) error {
 		if command := parse.Context.Selected(); command != nil {
 			hint = "see: coordinator " + command.Path() + " --help"
 		}
+		if names := settable(parse); len(names) > 0 {
+			hint = "or set " + words(names) + " in the environment; " + hint
+		}
 	}
 	return &exitError{code: ExitUsage, hint: strings.ReplaceAll(hint, "coordinator coordinator", "coordinator"), err: err}
+}
+
+// settable are the variables of the flags that a command line misses.
+func settable(parse *kong.ParseError) (names []string) {
+	missing, ok := strings.CutPrefix(parse.Error(), "missing flags: ")
+	if !ok {
+		return nil
+	}
+	for _, flag := range parse.Context.Flags() {
+		if slices.Contains(strings.Split(missing, ", "), flag.Summary()) && len(flag.Envs) > 0 {
+			names = append(names, flag.Envs[0]+" for --"+flag.Name)
+		}
+	}
+	return names
 }
 
 // report prints an error and what to do next, and returns the exit code. An error may
