@@ -75,8 +75,8 @@ func (f *decisionFlags) all(env *environment, request *apiv1.OperateAllRequest) 
 		}
 		return tooQuiet(ctx, stream.Err())
 	})
-	if e, ok := errors.AsType[*exitError](err); ok && e.code == ExitNotReachable && !request.GetDryRun() {
-		e.hint = "what it did is in the histories: ask again, what was decided is not decided twice"
+	if !request.GetDryRun() {
+		err = unsure(err, "some decisions may have been taken; what it did is in the histories: ask again, what was decided is not decided twice")
 	}
 	if err == nil && !sum.GetFinished() {
 		err = errors.New("the coordinator broke off; what it did is in the histories: ask again, what was decided is not decided twice")

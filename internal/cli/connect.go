@@ -119,7 +119,7 @@ func (t target) transport() (*http.Client, error) {
 		}
 		trip.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
 	}
-	return &http.Client{Transport: bearer{trip, t.token}, CheckRedirect: noRedirect}, nil
+	return &http.Client{Transport: bearer{answers{trip, t.server}, t.token}, CheckRedirect: noRedirect}, nil
 }
 
 // noRedirect follows nobody elsewhere: the API redirects nothing, and the token is for
@@ -248,6 +248,7 @@ func (f *serverFlags) hold(env *environment, timeout time.Duration, ask func(ctx
 func refused(ctx context.Context, err error, t target) error {
 	var remote *connect.Error
 	var known *exitError
+	var unsent *unsentError
 	switch {
 	case err == nil:
 		return nil
@@ -258,7 +259,7 @@ func refused(ctx context.Context, err error, t target) error {
 	case !errors.As(err, &remote):
 		return err
 	case remote.Code() == connect.CodeUnavailable && !connect.IsWireError(err):
-		return &exitError{code: ExitNotReachable, err: fmt.Errorf("no coordinator answers at %s: %s", t.server, remote.Message()),
+		return &exitError{code: ExitNotReachable, unsent: errors.As(err, &unsent), err: fmt.Errorf("no coordinator answers at %s: %s", t.server, remote.Message()),
 			hint: "start one with: coordinator serve; or say where it is with --server, AMENDS_SERVER or a context"}
 	case remote.Code() == connect.CodeDeadlineExceeded:
 		return &exitError{code: ExitNotReachable, err: fmt.Errorf("the coordinator at %s did not answer in time", t.server), hint: "give it more time with --timeout"}
@@ -268,12 +269,12 @@ func refused(ctx context.Context, err error, t target) error {
 
 // prefixed keeps an error's code and hint and says before it what was tried.
 func prefixed(what string, err error) error {
-	if remote, ok := errors.AsType[*connect.Error](err); ok {
-		err = refusal(remote)
-	}
 	var known *exitError
+	if remote, ok := errors.AsType[*connect.Error](err); ok && !errors.As(err, &known) && connect.IsWireError(err) {
+		err = refusal(remote) // what else there is, no answer, is told where the server is known
+	}
 	if errors.As(err, &known) && known.err != nil {
-		return &exitError{code: known.code, hint: known.hint, err: fmt.Errorf("%s: %w", what, known.err)}
+		return &exitError{code: known.code, hint: known.hint, unsent: known.unsent, err: fmt.Errorf("%s: %w", what, known.err)}
 	}
 	return fmt.Errorf("%s: %w", what, err)
 }

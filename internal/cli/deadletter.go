@@ -118,13 +118,14 @@ type deadReplayCmd struct {
 
 // Run publishes dead letters again.
 func (c *deadReplayCmd) Run(env *environment) error {
-	return c.call(env, c.Timeout, func(ctx context.Context, api service) error {
+	err := c.call(env, c.Timeout, func(ctx context.Context, api service) error {
 		r, err := api.ReplayDeadLetters(ctx, connect.NewRequest(&apiv1.ReplayDeadLettersRequest{Sequences: c.Sequences, By: c.By}))
 		if err != nil {
 			return err
 		}
 		return c.each(env, r.Msg, "replayed", r.Msg.GetReplayed(), r.Msg.GetFailed())
 	})
+	return unsure(err, "they may have been replayed, some or all: those that were are no longer in coordinator dead-letters list")
 }
 
 type deadDiscardCmd struct {
@@ -135,13 +136,14 @@ type deadDiscardCmd struct {
 
 // Run removes dead letters.
 func (c *deadDiscardCmd) Run(env *environment) error {
-	return c.call(env, c.Timeout, func(ctx context.Context, api service) error {
+	err := c.call(env, c.Timeout, func(ctx context.Context, api service) error {
 		r, err := api.DiscardDeadLetters(ctx, connect.NewRequest(&apiv1.DiscardDeadLettersRequest{Sequences: c.Sequences, By: c.By}))
 		if err != nil {
 			return err
 		}
 		return c.each(env, r.Msg, "discarded", r.Msg.GetDiscarded(), r.Msg.GetFailed())
 	})
+	return unsure(err, "they may have been removed, some or all: see what is left with: coordinator dead-letters list")
 }
 
 // deadFilterFlags say which dead letters: those that match all that is given.
@@ -196,6 +198,9 @@ func (c *deadPurgeCmd) Run(env *environment) error {
 			done = request.After == 0
 			return nil
 		})
+		if err != nil && !c.DryRun {
+			err = unsure(err, "some may have been removed; see how many are left with the same command and --dry-run, and purge again")
+		}
 		if err != nil {
 			return err
 		}

@@ -110,6 +110,7 @@ func (c *applyCmd) Run(env *environment) error {
 		}
 		return nil
 	})
+	err = unsure(err, "some may have been registered; apply again, what is registered is not registered twice, or see: coordinator definition list")
 	if printed := c.print(env.stdout, done, func(w *terminal.Stream) {
 		for _, d := range done.GetDefinitions() {
 			w.Printf("registered  %s  %s\n", refOf(d.GetRef()), d.GetFingerprint())

@@ -16,7 +16,7 @@ const (
 	ExitFailed       = 1 // refused or failed; stderr says why. Also: what the command writes finds no room
 	ExitUsage        = 2 // the command line or the configuration is wrong
 	ExitStoreBroken  = 3 // the store is damaged or cannot be written: look at the disk, restarting may not help
-	ExitNotReachable = 4 // no coordinator answered in time
+	ExitNotReachable = 4 // no coordinator answered, in time and to the end
 	ExitCompensated  = 5 // wait, start --wait: the saga went back
 	ExitParked       = 6 // wait, start --wait: the saga waits for an operator, or was abandoned
 	ExitOwned        = 7 // serve: the prefix belongs to another store
@@ -27,6 +27,8 @@ type exitError struct {
 	code int
 	hint string // "": none
 	err  error  // nil: nothing to print
+
+	unsent bool // no coordinator has seen the request
 }
 
 func (e *exitError) Error() string {

@@ -13,7 +13,7 @@ import (
 )
 
 func TestExitCodes(t *testing.T) {
-	refused := func(code connect.Code) error { return prefixed("list", connect.NewError(code, errors.New("no"))) }
+	refused := func(code connect.Code) error { return prefixed("list", connect.NewWireError(code, errors.New("no"))) }
 	for _, tt := range []struct {
 		err  error
 		code int

@@ -39,11 +39,7 @@ func (f *decisionFlags) operate(env *environment, d *apiv1.Decision) error {
 		s := r.Msg.GetSaga()
 		return f.print(env.stdout, s, func(w *terminal.Stream) { printSaga(w, s) })
 	})
-	var e *exitError
-	if errors.As(err, &e) && e.code == ExitNotReachable {
-		e.hint = "see whether it was carried out with: coordinator history " + f.ID
-	}
-	return err
+	return unsure(err, "the decision may have been taken; see whether it was with: coordinator history "+f.ID)
 }
 
 // stepFlag names the step that a decision is about.

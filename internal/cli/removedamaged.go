@@ -31,7 +31,7 @@ Examples:
 
 // Run removes a damaged saga.
 func (c *removeDamagedCmd) Run(env *environment) error {
-	return c.call(env, c.Timeout, func(ctx context.Context, api service) error {
+	err := c.call(env, c.Timeout, func(ctx context.Context, api service) error {
 		r, err := api.RemoveDamaged(ctx, connect.NewRequest(&apiv1.RemoveDamagedRequest{Id: c.ID, By: c.By, Reason: c.Reason}))
 		if err != nil {
 			return err
@@ -39,4 +39,5 @@ func (c *removeDamagedCmd) Run(env *environment) error {
 		s := r.Msg.GetSaga()
 		return c.print(env.stdout, s, func(w *terminal.Stream) { printSaga(w, s) })
 	})
+	return unsure(err, "it may have been removed; see whether it was, or is still being read, with: coordinator show "+c.ID)
 }

@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -65,11 +64,7 @@ func (c *startCmd) Run(env *environment) error {
 		return err
 	})
 	if err != nil {
-		var e *exitError
-		if errors.As(err, &e) && e.code == ExitNotReachable {
-			e.hint = fmt.Sprintf("the saga may have been started; ask again with --id %s, it will not start twice", c.ID)
-		}
-		return err
+		return unsure(err, fmt.Sprintf("the saga may have been started; ask again with --id %s, it will not start twice", c.ID))
 	}
 	if c.Wait {
 		return c.wait(env, c.ID, c.For)

@@ -58,7 +58,7 @@ func TestNoProxyForThisMachine(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if trip := caller.Transport.(bearer).next.(*http.Transport); (trip.Proxy == nil) != here {
+		if trip := caller.Transport.(bearer).next.(answers).next.(*http.Transport); (trip.Proxy == nil) != here {
 			t.Errorf("%s: a proxy may be used: %v", server, trip.Proxy != nil)
 		}
 	}

@@ -47,7 +47,7 @@ func TestWhatWaitsSaysSo(t *testing.T) {
 		"export --timeout 100ms":                                    "waiting for the answer of the coordinator, since ",
 		"export --page-size 7 --timeout 100ms":                      "did not answer in time",
 		"orphans keys.txt --timeout 100ms":                          "waiting for the answer of the coordinator, since ",
-		"definition apply checkout.yaml --timeout 100ms":            "give it more time with --timeout",
+		"definition apply checkout.yaml --timeout 100ms":            "may have been registered",
 		"backup copy.db --timeout 100ms":                            "waiting for the coordinator at " + server.URL + ", since ",
 		"backup other.db --timeout 100ms":                           "did not answer in time",
 		"retry --where-open --by ada --reason x --timeout 100ms":    "waiting for the answer of the coordinator, since ",
