@@ -80,6 +80,7 @@ func (c *Coordinator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	as := codecOf(r)
 	switch {
 	case method == nil:
+		w.Header().Set("Content-Type", "text/plain")
 		w.WriteHeader(http.StatusTeapot)
 		_, _ = w.Write([]byte(Bytes))
 	case method.IsStreamingServer() && (c.Fails || before > 0): // or else who watches would watch on

@@ -3,7 +3,9 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"mime"
 	"net"
 	"net/http"
 	"strings"
@@ -38,6 +40,9 @@ func (c *healthCmd) Run(env *environment) error {
 	}
 	defer func() { _ = response.Body.Close() }()
 	body, _ := io.ReadAll(io.LimitReader(response.Body, 4<<10))
+	if kind, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type")); kind != "text/plain" || response.StatusCode == http.StatusNotFound {
+		return &exitError{code: ExitNotReachable, err: fmt.Errorf("what answers at %s is not a coordinator: it says %s, with content type %q", base, response.Status, kind), hint: "give the address of a coordinator's --http with --http"}
+	}
 	if response.StatusCode != http.StatusOK {
 		return &exitError{code: ExitFailed, err: errors.New(strings.TrimSpace(string(body)))}
 	}
