@@ -218,11 +218,11 @@ func TestTimersWaitForAnswersAtMost(t *testing.T) {
 			t.Errorf("a start has to wait: %v", err)
 		}
 		time.Sleep(coordinator.MaxBehind - time.Second) // virtual
-		if in, _ := w.store.Load(t.Context(), "s1"); in.Steps[0].Attempt != 1 || observer.n.Load() != 0 {
-			t.Errorf("before %s: attempt %d, %d times overtaken", coordinator.MaxBehind, in.Steps[0].Attempt, observer.n.Load())
+		if in, _ := w.store.Load(t.Context(), "s1"); in.Steps[0].Do.Attempt() != 1 || observer.n.Load() != 0 {
+			t.Errorf("before %s: attempt %d, %d times overtaken", coordinator.MaxBehind, in.Steps[0].Do.Attempt(), observer.n.Load())
 		}
 		time.Sleep(2 * time.Second) // virtual
-		if in, _ := w.store.Load(t.Context(), "s1"); in.Steps[0].Reason == "" || observer.n.Load() != 1 {
+		if in, _ := w.store.Load(t.Context(), "s1"); in.Steps[0].Do.Reason() == "" || observer.n.Load() != 1 {
 			t.Errorf("after %s: %+v, %d times overtaken", coordinator.MaxBehind, in.Steps[0], observer.n.Load())
 		}
 		stuck.plug()

@@ -99,18 +99,18 @@ func TestClockIsSet(t *testing.T) {
 			settable(t, func(t *testing.T, w *town, m *watchmaker) {
 				w.silent("s1")
 				time.Sleep(2 * time.Second) // virtual
-				due, deadline := w.load("s1").Steps[0].Due, w.load("s1").Deadline
+				due, deadline := w.load("s1").Steps[0].Do.Due(), w.load("s1").Deadline
 				m.set(by)
 				time.Sleep(2 * time.Second) // virtual: 4 s of 5 have passed
 				in := w.load("s1")
-				if s := &in.Steps[0]; s.Attempt != 1 || s.Waiting || !s.Due.Equal(due.Add(by)) || !in.Deadline.Equal(deadline.Add(by)) {
+				if s := &in.Steps[0].Do; s.Attempt() != 1 || s.Waiting() || !s.Due().Equal(due.Add(by)) || !in.Deadline.Equal(deadline.Add(by)) {
 					t.Errorf("after 4 s of 5: %+v, deadline %s; want attempt 1 due at %s, deadline %s", s, in.Deadline, due.Add(by), deadline.Add(by))
 				}
 				if got := w.retimed("s1"); len(got) != 1 || !strings.Contains(got[0], by.String()) {
 					t.Errorf("its history says %q, want once that it was retimed by %s", got, by)
 				}
 				time.Sleep(1100 * time.Millisecond) // virtual
-				if s := &w.load("s1").Steps[0]; !s.Waiting || s.Reason == "" {
+				if s := &w.load("s1").Steps[0].Do; !s.Waiting() || s.Reason() == "" {
 					t.Errorf("after 5.1 s: %+v, want it timed out", s)
 				}
 				time.Sleep(time.Hour) // virtual
@@ -139,7 +139,7 @@ func TestStartsAroundAStep(t *testing.T) {
 					t.Errorf("the one before was retimed %d times, the one after %d times; want 1 and 0", early, late)
 				}
 				for _, id := range []saga.ID{"early", "late"} {
-					if left := w.load(id).Steps[0].Due.Sub(m.wall()); left < 3*time.Second || left > 5*time.Second {
+					if left := w.load(id).Steps[0].Do.Due().Sub(m.wall()); left < 3*time.Second || left > 5*time.Second {
 						t.Errorf("%s has %s left of its 5 s", id, left)
 					}
 				}
@@ -165,7 +165,7 @@ func TestClockIsSetAcrossARestart(t *testing.T) {
 				if got := w.retimed("s1"); len(got) != 1 {
 					t.Fatalf("it was retimed %q", got)
 				}
-				if s := &w.load("s1").Steps[0]; s.Attempt != 1 || s.Waiting {
+				if s := &w.load("s1").Steps[0].Do; s.Attempt() != 1 || s.Waiting() {
 					t.Errorf("it has timed out: %+v", s)
 				}
 				// As if it had died behind the marker, with one saga retimed and one not.
@@ -250,7 +250,7 @@ func TestClockIsSetInAPause(t *testing.T) {
 		m.set(-2 * time.Hour)
 		time.Sleep(time.Minute) // virtual
 		operate("resume")
-		if left := w.load("s1").Steps[0].Due.Sub(m.wall()); left != 4*time.Second {
+		if left := w.load("s1").Steps[0].Do.Due().Sub(m.wall()); left != 4*time.Second {
 			t.Errorf("%s of its 5 s are left, want 4 s", left)
 		}
 	})
@@ -361,8 +361,8 @@ func TestInputsOfTheClockBefore(t *testing.T) {
 				Outcome: saga.OutcomeCompleted, Payload: []byte(`{"shelf":"A7"}`),
 			}}
 			rs := step(answer, second)
-			if in := rs[0].Instance; in.Clock != by || !in.Steps[1].Due.Equal(noon.Add(by+6*time.Second)) {
-				t.Errorf("charge is due at %s by a clock of %s, want %s by %s", in.Steps[1].Due, in.Clock, noon.Add(by+6*time.Second), by)
+			if in := rs[0].Instance; in.Clock != by || !in.Steps[1].Do.Due().Equal(noon.Add(by+6*time.Second)) {
+				t.Errorf("charge is due at %s by a clock of %s, want %s by %s", in.Steps[1].Do.Due(), in.Clock, noon.Add(by+6*time.Second), by)
 			}
 			if in := rs[1].Instance; in.Clock != by || !in.Started.Equal(noon.Add(by)) {
 				t.Errorf("the other one started at %s by a clock of %s, want %s by %s", in.Started, in.Clock, noon.Add(by), by)

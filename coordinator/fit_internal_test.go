@@ -30,7 +30,7 @@ func large(t *testing.T, steps, result, reason int, input []byte, contentType st
 		Started: now, Updated: now, Deadline: now, Paused: &saga.Pause{At: now, By: odd, Reason: odd}, Steps: make([]saga.StepState, steps),
 	}
 	for i := range in.Steps {
-		in.Steps[i] = saga.StepState{Status: saga.Undoing, Attempt: 9999, Budget: 10_000, Due: now, Parked: now, Reason: odd}
+		in.Steps[i].Undo = newSide(t, saga.DirectionUndo, saga.SideData{State: saga.SideParkedUnknown, Attempt: 9999, MaxAttempt: 10_000, Parked: now, Reason: odd})
 		if result > 2 {
 			in.Steps[i].Result = []byte(`"` + strings.Repeat("<", result-2) + `"`)
 		}
@@ -80,10 +80,10 @@ func TestStatusFits(t *testing.T) {
 		whole := !s.Input.LeftOut
 		for i := range s.Steps {
 			step, state := &s.Steps[i], &in.Steps[i]
-			if step.LeftOut == (string(step.Result) == string(state.Result)) && len(state.Result) > 0 || step.ResultSize != len(state.Result) || !strings.HasPrefix(state.Reason, strings.TrimSuffix(step.Reason, "…")) {
+			if step.LeftOut == (string(step.Result) == string(state.Result)) && len(state.Result) > 0 || step.ResultSize != len(state.Result) || !strings.HasPrefix(state.Current().Reason(), strings.TrimSuffix(step.Reason, "…")) {
 				t.Errorf("%s: step %d has %.60q (left out: %t) of %d bytes, and the reason %.20q…", name, i, step.Result, step.LeftOut, step.ResultSize, step.Reason)
 			}
-			whole = whole && !step.LeftOut && step.Reason == state.Reason
+			whole = whole && !step.LeftOut && step.Reason == state.Current().Reason()
 		}
 		if whole != tt.whole {
 			t.Errorf("%s: it is whole: %t", name, whole)
@@ -118,4 +118,13 @@ func TestOthersFit(t *testing.T) {
 	if long := sendable(&transport.Envelope{Data: make([]byte, maxReply+1)}); long.Code != string(transport.CodeResourceExhausted) || len(long.Data) > 0 {
 		t.Errorf("what no bus carries is sent: %s, %d bytes", long.Code, len(long.Data))
 	}
+}
+
+func newSide(t *testing.T, direction saga.Direction, d saga.SideData) saga.Side {
+	t.Helper()
+	side, err := saga.NewSide(direction, d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return side
 }

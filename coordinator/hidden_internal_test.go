@@ -11,7 +11,8 @@ import (
 // for; what the bus, the clock or an operator says is nobody's secret.
 func TestWhoWroteAReason(t *testing.T) {
 	parked := func(attempt int) *saga.Instance {
-		return &saga.Instance{Steps: []saga.StepState{{Status: saga.Done}, {Parked: time.Unix(1, 0), Attempt: attempt, Reason: "why"}}}
+		side := newSide(t, saga.DirectionDo, saga.SideData{State: saga.SideParkedUnknown, Parked: time.Unix(1, 0), Attempt: attempt, Reason: "why"})
+		return &saga.Instance{Steps: []saga.StepState{{Do: newSide(t, saga.DirectionDo, saga.SideData{State: saga.SideDone})}, {Do: side}}}
 	}
 	for name, tt := range map[string]struct {
 		event saga.Event

@@ -100,7 +100,7 @@ func orphanOf(def *saga.Definition, in *saga.Instance, key contract.Key) *transp
 			continue
 		}
 		o.Status = stepWord(&in.Steps[i])
-		switch status := in.Steps[i].Status; {
+		switch status := in.Steps[i].Status(); {
 		case key.Direction == contract.Do && (status == saga.Pending || status == saga.Refused):
 			o.Kind, o.Found = transport.OrphanNotDone, fmt.Sprintf("the saga is %s, and the step is %s", in.Phase, o.Status)
 		case key.Direction == contract.Back && status == saga.Done && in.Cause == nil:

@@ -43,7 +43,7 @@ func TestOrphansOfASagaThatIsKnown(t *testing.T) {
 		{saga.Skipped, false, "", ""},
 		{saga.Skipped, true, "", ""},
 	} {
-		in := &saga.Instance{ID: "a", Definition: def.Ref(), Phase: saga.Running, Started: noon, Steps: []saga.StepState{{Status: c.status}}}
+		in := &saga.Instance{ID: "a", Definition: def.Ref(), Phase: saga.Running, Started: noon, Steps: []saga.StepState{stepOf(t, c.status)}}
 		if c.back {
 			in.Phase, in.Cause = saga.Compensating, cause
 		}
@@ -97,4 +97,18 @@ func TestOrphansRequest(t *testing.T) {
 		}
 		at += next
 	}
+}
+
+// stepOf returns a step of a status.
+func stepOf(t *testing.T, status saga.Status) (s saga.StepState) {
+	do := map[saga.Status]saga.SideState{
+		saga.Pending: saga.SideIdle, saga.Doing: saga.SideAwaitingAnswer, saga.Refused: saga.SideRejected, saga.Unknown: saga.SideUnknown, saga.Skipped: saga.SideSkipped,
+		saga.Done: saga.SideDone, saga.Undoing: saga.SideDone, saga.Undone: saga.SideDone,
+	}
+	undo := map[saga.Status]saga.SideState{saga.Undoing: saga.SideAwaitingAnswer, saga.Undone: saga.SideUndone}
+	s.Do, s.Undo = newSide(t, saga.DirectionDo, saga.SideData{State: do[status]}), newSide(t, saga.DirectionUndo, saga.SideData{State: undo[status]})
+	if s.Status() != status {
+		t.Fatalf("it is %s, not %s", s.Status(), status)
+	}
+	return s
 }

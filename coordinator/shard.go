@@ -206,8 +206,8 @@ func theirs(w *work, r *Result) bool {
 	if ev.Reason != "" {
 		return ev.Type == saga.Answered && ev.Outcome != saga.OutcomeNotSent
 	}
-	step := parkedStep(r.Instance)
-	return step == nil || step.Attempt > 0 // nobody has answered a step that was never asked for
+	side := parkedSide(r.Instance)
+	return side == nil || side.Attempt() > 0 // nobody has answered a step that was never asked for
 }
 
 // transition describes an accepted input for logs and metrics.

@@ -60,22 +60,23 @@ func paused(p *saga.Pause) *transport.Pause {
 // stepWord is the status of a step for those outside: nothing is done about one that is
 // parked, whichever way it was going.
 func stepWord(s *saga.StepState) string {
-	if !s.Parked.IsZero() {
+	if s.Current().Parked() {
 		return "parked"
 	}
-	return string(s.Status)
+	return string(s.Status())
 }
 
 func stepStatus(step *saga.Step, state *saga.StepState) transport.StepStatus {
 	action, direction := &step.Do, contract.Do
-	if step.Undo != nil && (state.Status == saga.Undoing || state.Status == saga.Undone) {
+	if step.Undo != nil && (state.Status() == saga.Undoing || state.Status() == saga.Undone) {
 		action, direction = step.Undo, contract.Back
 	}
+	side := state.Current()
 	return transport.StepStatus{
 		Name: step.Name, Kind: string(step.Kind), Status: stepWord(state), Direction: string(direction),
 		Participant: action.Participant, Action: action.Action,
-		Attempt: state.Attempt, Budget: state.Budget, Due: state.Due, Waiting: state.Waiting, Parked: state.Parked,
-		Reason: state.Reason, Result: result(state.Result), ResultSize: len(state.Result),
+		Attempt: side.Attempt(), Budget: side.MaxAttempt(), Due: side.Due(), Waiting: side.Waiting(), Parked: side.ParkedSince(),
+		Reason: side.Reason(), Result: result(state.Result), ResultSize: len(state.Result),
 	}
 }
 
@@ -98,8 +99,8 @@ func stoneStatus(t *store.TombstoneError, existed bool) *transport.Status {
 
 // reasonFor is why a saga is parked, goes back or went back.
 func reasonFor(in *saga.Instance) string {
-	if step := parkedStep(in); step != nil {
-		return step.Reason
+	if side := parkedSide(in); side != nil {
+		return side.Reason()
 	}
 	if in.Cause != nil {
 		return in.Cause.String()
@@ -107,10 +108,10 @@ func reasonFor(in *saga.Instance) string {
 	return ""
 }
 
-// parkedStep is the first step that is parked; nil: none is.
-func parkedStep(in *saga.Instance) *saga.StepState {
+// parkedSide returns the first side of a step that is parked; nil: none is.
+func parkedSide(in *saga.Instance) *saga.Side {
 	for i := range in.Steps {
-		if s := &in.Steps[i]; !s.Parked.IsZero() {
+		if s := in.Steps[i].Current(); s.Parked() {
 			return s
 		}
 	}

@@ -18,16 +18,16 @@ func (e *Engine) explain(def *saga.Definition, in *saga.Instance, ev *saga.Event
 		return
 	}
 	for i := range in.Steps {
-		s := &in.Steps[i]
-		if s.Sent == 0 || s.Waiting || s.Due.IsZero() || s.Due.After(ev.At) {
+		side := in.Steps[i].Current()
+		if due := side.Due(); side.Command() == 0 || due.IsZero() || due.After(ev.At) {
 			continue
 		}
 		step := def.Step(i)
 		to := outbox.Destination(step.Do.Participant)
-		if s.Status == saga.Undoing {
+		if in.Steps[i].Direction() == saga.DirectionUndo {
 			to = outbox.Destination(step.Undo.Participant)
 		}
-		why := e.unsent(to, outbox.ID{Saga: in.ID, Birth: in.Birth(), Revision: s.Sent, Index: uint16(i)})
+		why := e.unsent(to, outbox.ID{Saga: in.ID, Birth: in.Birth(), Revision: side.Command(), Index: uint16(i)})
 		if why == "" {
 			continue
 		}

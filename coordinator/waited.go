@@ -17,11 +17,11 @@ func waited(def *saga.Definition, before *saga.Instance, ev *saga.Event) time.Du
 		if def.Step(i).Name != ev.Step {
 			continue
 		}
-		state, timeout := &before.Steps[i], def.Timeout(i, ev.Direction)
-		if timeout == 0 || state.Due.IsZero() || state.Waiting || state.Attempt != ev.Attempt {
+		side, timeout := before.Steps[i].Side(ev.Direction), def.Timeout(i, ev.Direction)
+		if timeout == 0 || side.State() != saga.SideAwaitingAnswer || side.Attempt() != ev.Attempt {
 			return 0
 		}
-		return max(0, ev.At.Sub(state.Due.Add(-timeout)))
+		return max(0, ev.At.Sub(side.Due().Add(-timeout)))
 	}
 	return 0
 }

@@ -203,21 +203,21 @@ func (w *world) send(c Command, before *Instance) {
 		w.t.Fatalf("I4: %s is undone beyond the point of no return", c.Step)
 	}
 	for i := range w.in.Steps {
-		if w.in.Steps[i].Status == Doing {
+		if w.in.Steps[i].Status() == Doing {
 			w.t.Fatalf("I4: %s is undone while %s is not settled", c.Step, w.def.Step(i).Name)
 		}
 		if comesAfter(w.def.Tree(), c.Index, i) && w.mustBeUndone(i) {
 			w.t.Fatalf("I4: %s is undone before %s, which comes after it", c.Step, w.def.Step(i).Name)
 		}
 	}
-	if s := before.Steps[c.Index].Status; s == Refused || s == Pending {
+	if s := before.Steps[c.Index].Status(); s == Refused || s == Pending {
 		w.t.Fatalf("I4: %s is undone and was %s", c.Step, s)
 	}
 }
 
 // mustBeUndone reports whether a step may have happened and is not taken back.
 func (w *world) mustBeUndone(i int) bool {
-	s := w.in.Steps[i].Status
+	s := w.in.Steps[i].Status()
 	return (s == Done || s == Unknown || s == Undoing) && w.def.Step(i).Undo != nil
 }
 

@@ -2,7 +2,6 @@ package saga
 
 import (
 	"fmt"
-	"time"
 
 	"github.com/amends-dev/amends/contract"
 )
@@ -40,73 +39,51 @@ func addressed(def *Definition, in *Instance, ev *Event) (step int, ignored Igno
 	if def.action(i, ev.Direction).Participant != ev.Participant {
 		return 0, IgnoredSender
 	}
-	s := &in.Steps[i]
-	want := Doing
-	if ev.Direction == DirectionUndo {
-		want = Undoing
-	}
+	side := in.Steps[i].Side(ev.Direction)
 	switch {
-	case s.Status == Refused && ev.Direction == DirectionDo && ev.Outcome == OutcomeCompleted:
+	case ev.Outcome == OutcomeCompleted && side.leftNothing():
 		return 0, IgnoredContradiction
-	case s.Status == Pending && s.Reason != "" && ev.Direction == DirectionDo && ev.Outcome == OutcomeCompleted:
-		return 0, IgnoredContradiction // it counts as not sent
 	case !in.Open():
 		return 0, IgnoredEnded
-	case s.Status != want && settledIn(s.Status, ev.Direction):
+	case side.settled():
 		return 0, IgnoredDuplicate
-	case s.Status != want:
+	case !side.open():
 		return 0, IgnoredDirection
-	case ev.Attempt > s.Attempt:
+	case ev.Attempt > side.attempt:
 		return 0, IgnoredEarly
-	case ev.Attempt < s.Attempt && ev.Outcome != OutcomeCompleted:
+	case ev.Attempt < side.attempt && ev.Outcome != OutcomeCompleted:
 		return 0, IgnoredStale
-	case (ev.Outcome == OutcomeFailed || ev.Outcome == OutcomeNotSent) && (s.Waiting || !s.Parked.IsZero()):
+	case side.state == SideAwaitingAnswer || ev.Outcome == OutcomeCompleted:
+		return i, ""
+	case ev.Outcome != OutcomeRejected:
 		return 0, IgnoredDuplicate
-	case ev.Outcome == OutcomeRejected && ev.Direction == DirectionUndo && retriedInPause(in, s):
+	case ev.Direction == DirectionUndo && side.state != SideBackingOff:
+		// What it was parked for: a parked step is moved only by what settles it, and one that
+		// an operator has retried in a pause has not been attempted again.
 		return 0, IgnoredDuplicate
-	case ev.Outcome == OutcomeRejected && ev.Direction == DirectionUndo && !s.Parked.IsZero():
-		return 0, IgnoredDuplicate // a parked step is moved only by what settles it
 	}
 	return i, ""
 }
 
-// retriedInPause reports whether an operator has retried a parked step while the
-// saga is paused, so that it waits for the resume, due since the pause began. What
-// was answered to the attempt before is what it was parked for, and may come again.
-func retriedInPause(in *Instance, s *StepState) bool {
-	return in.Paused != nil && s.Waiting && s.Due.Equal(in.Paused.At)
-}
-
-func settledIn(status Status, dir Direction) bool {
-	switch status {
-	case Done, Refused, Unknown, Skipped:
-		return dir == DirectionDo
-	case Undoing:
-		return dir == DirectionDo
-	case Undone:
-		return true
-	}
-	return false
-}
-
 func (d *decision) completed(i int, ev Event) {
 	if ev.Direction == DirectionUndo {
-		d.close(i, ev.Direction, Undone)
+		d.close(i, ev.Direction, SideUndone, "")
 		return
 	}
 	result, problem := d.result(i, ev)
+	do := &d.in.Steps[i].Do
 	switch {
-	case problem != "" && ev.Attempt < d.in.Steps[i].Attempt: // what cannot be used is a failure
+	case problem != "" && ev.Attempt < do.attempt: // what cannot be used is a failure
 		d.eff.Ignored = IgnoredStale
 		return
-	case problem != "" && (!d.in.Steps[i].Parked.IsZero() || retriedInPause(&d.in, &d.in.Steps[i])):
+	case problem != "" && (do.Parked() || do.state == SideRetryRequested):
 		d.eff.Ignored = IgnoredDuplicate
 		return
 	case problem != "":
 		d.failed(i, ev.Direction, contract.ClassBadResult+": "+problem, true)
 		return
 	}
-	d.close(i, ev.Direction, Done)
+	d.close(i, ev.Direction, SideDone, "")
 	d.keep(i, result)
 	if d.def.steps[i].Kind == KindPivot && d.in.Cancel != nil {
 		d.reason = "came too late, the pivot completed: " + d.in.Cancel.String()
@@ -145,7 +122,7 @@ func (d *decision) keep(i int, result []byte) {
 func (d *decision) rejected(i int, ev Event) {
 	if ev.Direction == DirectionUndo {
 		d.settle(i, ev.Direction)
-		d.park(i, "the undo was rejected: "+ev.Reason)
+		d.park(i, DirectionUndo, SideParkedUnknown, "the undo was rejected: "+ev.Reason)
 		return
 	}
 	d.refuse(i, cut(ev.Reason))
@@ -153,11 +130,10 @@ func (d *decision) rejected(i int, ev Event) {
 
 // refuse settles a do that left no trace.
 func (d *decision) refuse(i int, reason string) {
-	d.close(i, DirectionDo, Refused)
-	d.in.Steps[i].Reason = reason
+	d.close(i, DirectionDo, SideRejected, reason)
 	switch {
 	case d.def.steps[i].Kind == KindRetriable:
-		d.park(i, "rejected beyond the point of no return: "+reason)
+		d.park(i, DirectionDo, SideParkedRejected, "rejected beyond the point of no return: "+reason)
 	case d.in.Cancel != nil:
 		d.goBack(*d.in.Cancel)
 	default:
@@ -170,16 +146,16 @@ func (d *decision) refuse(i int, reason string) {
 // sent is a failure that another attempt cannot help.
 func (d *decision) notSent(i int, ev Event) {
 	reason := cut("not sent: " + ev.Reason)
-	s, step := &d.in.Steps[i], &d.def.steps[i]
-	if ev.Direction == DirectionUndo || s.Attempt > 1 || ev.Final {
+	do, step := &d.in.Steps[i].Do, &d.def.steps[i]
+	if ev.Direction == DirectionUndo || do.attempt > 1 || ev.Final {
 		d.failed(i, ev.Direction, reason, true)
 		return
 	}
-	d.close(i, DirectionDo, Pending)
-	s.Attempt, s.Reason = 0, reason
+	d.close(i, DirectionDo, SideNotTaken, reason)
+	do.attempt = 0
 	switch {
 	case step.Kind == KindRetriable:
-		d.park(i, reason)
+		d.park(i, DirectionDo, SideParkedUnasked, reason)
 	case d.in.Cancel != nil:
 		d.goBack(*d.in.Cancel)
 	default:
@@ -190,34 +166,32 @@ func (d *decision) notSent(i int, ev Event) {
 // failed takes in a failure or a missing answer: another attempt, or the
 // outcome stays unknown.
 func (d *decision) failed(i int, dir Direction, reason string, final bool) {
-	s := &d.in.Steps[i]
+	side := d.in.Steps[i].Side(dir)
 	d.settle(i, dir)
-	s.Reason = reason
+	side.reason = reason
 	switch {
 	case dir == DirectionDo && d.in.Cause != nil:
-		s.Status, s.Waiting, s.Due = Unknown, false, time.Time{}
-	case final, s.Attempt >= s.Budget, d.in.Revision >= MaxHistory:
+		side.settle(SideUnknown, reason)
+	case final, side.attempt >= side.maxAttempt, d.in.Revision >= MaxHistory:
 		d.exhausted(i, dir, reason)
 	default:
-		s.Waiting = true
-		s.Due = d.clock().Add(backoff(d.def.action(i, dir).Retry, d.key(i, dir), s.Attempt))
+		side.wait(SideBackingOff, d.clock().Add(backoff(d.def.action(i, dir).Retry, d.key(i, dir), side.attempt)))
 	}
 }
 
 // exhausted gives up asking: what became of the step is unknown.
 func (d *decision) exhausted(i int, dir Direction, reason string) {
-	s, step := &d.in.Steps[i], &d.def.steps[i]
+	side, step := d.in.Steps[i].Side(dir), &d.def.steps[i]
 	if dir == DirectionDo && step.Kind == KindCompensable {
-		s.Status, s.Waiting, s.Due = Unknown, false, time.Time{}
+		side.settle(SideUnknown, reason)
 		d.goBack(Cause{Why: WhyExhausted, Step: step.Name, Reason: reason})
 		return
 	}
-	d.park(i, fmt.Sprintf("outcome of the %s unknown after attempt %d: %s", dir, s.Attempt, reason))
+	d.park(i, dir, SideParkedUnknown, fmt.Sprintf("outcome of the %s unknown after attempt %d: %s", dir, side.attempt, reason))
 }
 
-// close settles one direction of a step.
-func (d *decision) close(i int, dir Direction, status Status) {
+// close ends one direction of a step.
+func (d *decision) close(i int, dir Direction, state SideState, reason string) {
 	d.settle(i, dir)
-	s := &d.in.Steps[i]
-	s.Status, s.Waiting, s.Due, s.Parked, s.Reason = status, false, time.Time{}, time.Time{}, ""
+	d.in.Steps[i].Side(dir).settle(state, reason)
 }

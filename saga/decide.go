@@ -175,9 +175,6 @@ func (d *decision) start(ev Event) error {
 	if spec.Deadline > 0 {
 		d.in.Deadline = d.at.Add(time.Duration(spec.Deadline))
 	}
-	for i := range d.in.Steps {
-		d.in.Steps[i].Status = Pending
-	}
 	return nil
 }
 
@@ -200,7 +197,7 @@ func (d *decision) advance() {
 		d.in.Phase = Compensating
 	}
 	for i := range d.in.Steps {
-		if !d.in.Steps[i].Parked.IsZero() {
+		if d.in.Steps[i].Current().Parked() {
 			d.in.Phase = Parked
 		}
 	}
@@ -213,7 +210,7 @@ func (d *decision) forward() (done bool) {
 	var room [few]int
 	ready := room[:0]
 	done = compensation.Forward(&d.def.tree, d.in.State, func(i int) {
-		if d.in.Steps[i].Parked.IsZero() {
+		if d.in.Steps[i].Do.state == SideIdle {
 			ready = append(ready, i)
 		}
 	})
@@ -228,15 +225,15 @@ func (d *decision) forward() (done bool) {
 		switch {
 		case err == nil:
 		case d.def.steps[i].Kind == KindRetriable:
-			d.park(i, err.Error())
+			d.park(i, DirectionDo, SideParkedUnasked, err.Error())
 		default:
-			d.in.Steps[i].Reason = cut(err.Error())
+			d.in.Steps[i].Do.settle(SideNotTaken, cut(err.Error()))
 			d.goBack(Cause{Why: WhyUnmappable, Step: d.def.steps[i].Name, Reason: cut(err.Error())})
 			return false
 		}
 	}
 	for k, i := range ready {
-		if d.in.Steps[i].Parked.IsZero() {
+		if d.in.Steps[i].Do.state == SideIdle {
 			d.begin(i, DirectionDo, requests[k])
 		}
 	}
@@ -255,8 +252,7 @@ func (d *decision) backward() (undone bool) {
 	for _, i := range ready {
 		payload, err := d.undoData(i)
 		if err != nil { // the request was worked out from the same data before
-			d.in.Steps[i].Status = Undoing
-			d.park(i, err.Error())
+			d.park(i, DirectionUndo, SideParkedUnknown, err.Error())
 			continue
 		}
 		d.begin(i, DirectionUndo, payload)
@@ -268,9 +264,6 @@ func (d *decision) end(phase Phase) {
 	d.in.Phase = phase
 	d.in.Ended = d.at
 	d.in.Paused = nil
-	for i := range d.in.Steps {
-		d.in.Steps[i].Due = time.Time{}
-	}
 }
 
 // goBack turns the saga round. Steps between two attempts are not attempted
@@ -284,58 +277,49 @@ func (d *decision) goBack(cause Cause) {
 	d.in.Cancel = nil
 	d.reason = cause.String()
 	for i := range d.in.Steps {
-		s := &d.in.Steps[i]
-		switch {
-		case s.Status == Doing && s.Waiting:
-			s.Status, s.Waiting, s.Due = Unknown, false, time.Time{}
-		case s.Status == Pending:
-			s.Parked = time.Time{}
+		switch do := &d.in.Steps[i].Do; {
+		case do.Waiting():
+			do.settle(SideUnknown, do.reason)
+		case do.state == SideParkedUnasked:
+			do.settle(SideNotTaken, do.reason)
 		}
 	}
 }
 
 func (d *decision) begin(i int, dir Direction, payload []byte) {
-	s := &d.in.Steps[i]
-	s.Status = Doing
-	if dir == DirectionUndo {
-		s.Status = Undoing
-	}
-	s.Attempt, s.Budget, s.Reason = 0, d.def.action(i, dir).Retry.Attempts, ""
+	*d.in.Steps[i].Side(dir) = Side{maxAttempt: d.def.action(i, dir).Retry.Attempts}
 	d.send(i, dir, payload)
 }
 
 // send owes the next attempt's command.
 func (d *decision) send(i int, dir Direction, payload []byte) {
-	s, action := &d.in.Steps[i], d.def.action(i, dir)
+	side, action := d.in.Steps[i].Side(dir), d.def.action(i, dir)
 	d.settle(i, dir)
-	s.Attempt++
-	s.Waiting = false
-	s.Due = d.at.Add(time.Duration(action.Timeout))
-	s.Sent = d.in.Revision
+	side.ask(d.at.Add(time.Duration(action.Timeout)), d.in.Revision)
 	contentType := ""
 	if dir == DirectionDo && d.def.steps[i].request == nil {
 		contentType = d.in.ContentType
 	}
 	d.eff.Commands = append(d.eff.Commands, Command{
-		Index: i, Step: d.def.steps[i].Name, Direction: dir, Attempt: s.Attempt,
+		Index: i, Step: d.def.steps[i].Name, Direction: dir, Attempt: side.attempt,
 		Participant: action.Participant, Action: action.Action,
-		Payload: payload, ContentType: contentType, Expires: s.Due,
+		Payload: payload, ContentType: contentType, Expires: side.at,
 	})
 }
 
 // settle says that the step's last command is not owed any more.
 func (d *decision) settle(i int, dir Direction) {
-	s := &d.in.Steps[i]
-	if s.Sent != 0 {
-		d.eff.Settled = append(d.eff.Settled, Debt{Index: i, Step: d.def.steps[i].Name, Direction: dir, Revision: s.Sent})
-		s.Sent = 0
+	side := d.in.Steps[i].Side(dir)
+	if side.command != 0 {
+		d.eff.Settled = append(d.eff.Settled, Debt{Index: i, Step: d.def.steps[i].Name, Direction: dir, Revision: side.command})
+		side.command = 0
 	}
 }
 
-func (d *decision) park(i int, reason string) {
-	s := &d.in.Steps[i]
-	s.Parked, s.Waiting, s.Due, s.Reason = d.at, false, time.Time{}, cut(reason)
-	d.reason = fmt.Sprintf("%s: %s", d.def.steps[i].Name, s.Reason)
+func (d *decision) park(i int, dir Direction, state SideState, reason string) {
+	side := d.in.Steps[i].Side(dir)
+	side.park(state, d.at, cut(reason))
+	d.reason = fmt.Sprintf("%s: %s", d.def.steps[i].Name, side.reason)
 }
 
 func (d *decision) announce() {

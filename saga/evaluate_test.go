@@ -215,7 +215,7 @@ func TestFoldEvaluatesOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for in.Steps[0].Attempt < attempts {
+	for in.Steps[0].Do.Attempt() < attempts {
 		events = append(events, Event{Type: Woke, At: in.Wake()})
 		if in, _, err = Decide(def, in, events[len(events)-1]); err != nil {
 			t.Fatal(err)

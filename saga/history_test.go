@@ -183,22 +183,22 @@ func (p *player) print(out *strings.Builder, eff *Effects) {
 	}
 	fmt.Fprintf(out, "%d %s%s\n", p.in.Revision, p.in.Phase, ended)
 	for i := range p.in.Steps {
-		s := &p.in.Steps[i]
-		fmt.Fprintf(out, "  %s %s", p.def.Step(i).Name, s.Status)
-		if s.Attempt > 0 {
-			fmt.Fprintf(out, " #%d", s.Attempt)
+		s := p.in.Steps[i].Current()
+		fmt.Fprintf(out, "  %s %s", p.def.Step(i).Name, p.in.Steps[i].Status())
+		if s.Attempt() > 0 {
+			fmt.Fprintf(out, " #%d", s.Attempt())
 		}
 		switch {
-		case s.Waiting:
-			fmt.Fprintf(out, ", again in %s", s.Due.Sub(p.at))
-		case !s.Due.IsZero():
-			fmt.Fprintf(out, ", times out in %s", s.Due.Sub(p.at))
+		case s.Waiting():
+			fmt.Fprintf(out, ", again in %s", s.Due().Sub(p.at))
+		case !s.Due().IsZero():
+			fmt.Fprintf(out, ", times out in %s", s.Due().Sub(p.at))
 		}
-		if !s.Parked.IsZero() {
+		if s.Parked() {
 			fmt.Fprintf(out, ", parked")
 		}
-		if s.Reason != "" {
-			fmt.Fprintf(out, ": %s", s.Reason)
+		if s.Reason() != "" {
+			fmt.Fprintf(out, ": %s", s.Reason())
 		}
 		out.WriteString("\n")
 	}

@@ -73,19 +73,6 @@ const (
 	WhyOperator   Why = "operator" // compensate
 )
 
-// StepState is where one step of a saga stands.
-type StepState struct {
-	Status  Status
-	Attempt int       // of the current direction; 0: none yet. Never falls while the direction stays
-	Budget  int       // attempt number at which the current direction gives up; an operator's retry raises it
-	Due     time.Time // zero: nothing awaited. Otherwise when the attempt times out or, Waiting, when the next one goes out
-	Waiting bool      // between two attempts
-	Sent    uint64    // revision whose commit owes the current attempt's command; 0: no command is owed
-	Result  []byte    // of the do
-	Reason  string    // last rejection or failure, or why it is parked
-	Parked  time.Time // since when the step waits for an operator; zero: it does not
-}
-
 // Status is what is known of a step.
 type Status string
 
@@ -103,7 +90,7 @@ const (
 
 // State is the view that package compensation has of the i-th step.
 func (in *Instance) State(i int) compensation.State {
-	switch in.Steps[i].Status {
+	switch in.Steps[i].Status() {
 	case Doing:
 		return compensation.Doing
 	case Done:
@@ -142,7 +129,7 @@ func (in *Instance) Wake() time.Time {
 		wake = in.Deadline
 	}
 	for i := range in.Steps {
-		if due := in.Steps[i].Due; !due.IsZero() && (wake.IsZero() || due.Before(wake)) {
+		if due := in.Steps[i].Current().Due(); !due.IsZero() && (wake.IsZero() || due.Before(wake)) {
 			wake = due
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/amends-dev/amends/compensation"
 )
@@ -52,15 +51,15 @@ func Legal(def *Definition, in *Instance) []LegalVerb {
 	back := in.Cause == nil && !compensation.BeyondReturn(&def.tree, in.State)
 	parkedPivot := false
 	for i := range in.Steps {
-		s, step := &in.Steps[i], &def.steps[i]
-		parked := !s.Parked.IsZero()
+		side, step := in.Steps[i].Current(), &def.steps[i]
+		parked := side.Parked()
 		if step.Kind == KindPivot && parked {
 			parkedPivot = true
 		}
-		if (s.Waiting || parked) && s.Status != Refused {
+		if (side.Waiting() || parked) && side.state != SideParkedRejected {
 			legal = append(legal, LegalVerb{VerbRetry, step.Name})
 		}
-		if s.Waiting || parked {
+		if side.Waiting() || parked {
 			legal = append(legal, LegalVerb{VerbResolve, step.Name})
 		}
 		if parked {
@@ -121,7 +120,7 @@ func (d *decision) operate(ev Event) error {
 	case VerbResolve:
 		return d.resolve(i, ev)
 	case VerbSkip:
-		d.close(i, d.direction(i), Skipped)
+		d.close(i, d.in.Steps[i].Direction(), SideSkipped, "")
 		if d.def.steps[i].Kind == KindPivot {
 			d.in.Cancel = nil
 		}
@@ -182,18 +181,11 @@ func (d *decision) illegal(ev Event, why string) error {
 	return &VerbError{Verb: ev.Verb, Step: ev.Step, Why: why, Legal: Legal(d.def, &d.in)}
 }
 
-func (d *decision) direction(i int) Direction {
-	if d.in.Steps[i].Status == Undoing {
-		return DirectionUndo
-	}
-	return DirectionDo
-}
-
 // vouch takes the operator's word that the parked pivot did not happen.
 func (d *decision) vouch() {
 	for i := range d.in.Steps {
 		if d.def.steps[i].Kind == KindPivot {
-			d.close(i, DirectionDo, Refused)
+			d.close(i, DirectionDo, SideRejected, "")
 		}
 	}
 }
@@ -201,39 +193,40 @@ func (d *decision) vouch() {
 func (d *decision) abandon() {
 	for i := range d.in.Steps {
 		s := &d.in.Steps[i]
-		d.settle(i, d.direction(i))
-		s.Due, s.Waiting = time.Time{}, false
+		d.settle(i, s.Direction())
+		s.Current().stop()
 	}
 	d.in.Ended = d.at
 	d.in.Paused = nil
 }
 
 func (d *decision) retry(i int) {
-	s, dir := &d.in.Steps[i], d.direction(i)
-	s.Parked, s.Reason = time.Time{}, ""
-	if s.Status == Pending { // its mapping failed; advance tries it again
+	dir := d.in.Steps[i].Direction()
+	side := d.in.Steps[i].Side(dir)
+	if side.state == SideParkedUnasked { // advance asks for it
+		*side = Side{}
 		return
 	}
-	s.Budget = s.Attempt + d.def.action(i, dir).Retry.Attempts
+	side.reason, side.maxAttempt = "", side.attempt+d.def.action(i, dir).Retry.Attempts
 	if d.in.Paused != nil {
-		s.Waiting, s.Due = true, d.clock() // it goes out when the saga is resumed
+		side.wait(SideRetryRequested, d.clock())
 		return
 	}
 	d.attempt(i, dir)
 }
 
 func (d *decision) resolve(i int, ev Event) error {
-	dir := d.direction(i)
+	dir := d.in.Steps[i].Direction()
 	beyond := d.def.steps[i].Kind == KindRetriable
 	switch {
 	case ev.Outcome == OutcomeCompleted && dir == DirectionUndo:
-		d.close(i, dir, Undone)
+		d.close(i, dir, SideUndone, "")
 	case ev.Outcome == OutcomeCompleted:
 		result, problem := d.result(i, Event{Payload: ev.Payload})
 		if problem != "" {
 			return d.illegal(ev, problem)
 		}
-		d.close(i, dir, Done)
+		d.close(i, dir, SideDone, "")
 		d.keep(i, result)
 		d.in.Cancel = nil
 	case ev.Outcome == OutcomeRejected && dir == DirectionDo && !beyond:

@@ -13,11 +13,9 @@ func (d *decision) pause(ev Event) {
 func (d *decision) resume() {
 	held, retried := d.at.Sub(d.in.Paused.At), false
 	for i := range d.in.Steps {
-		s := &d.in.Steps[i]
-		retried = retried || retriedInPause(&d.in, s)
-		if !s.Due.IsZero() {
-			s.Due = s.Due.Add(held)
-		}
+		side := d.in.Steps[i].Current()
+		retried = retried || side.state == SideRetryRequested
+		side.shift(held)
 	}
 	d.in.Paused = nil
 	if !d.in.Deadline.IsZero() && !d.in.Overdue {

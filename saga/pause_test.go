@@ -44,7 +44,7 @@ func TestRetryInAPause(t *testing.T) {
 				t.Errorf("the answer once more: ignored %q, phase %s", ignored, in.Phase)
 			}
 			decide(saga.Event{Type: saga.Operated, Verb: saga.VerbResume, By: "ada", Reason: "go"})
-			if s := in.Steps[0]; in.Phase != saga.Running || s.Waiting || s.Attempt != 2 {
+			if s := in.Steps[0].Do; in.Phase != saga.Running || s.State() != saga.SideAwaitingAnswer || s.Attempt() != 2 {
 				t.Errorf("phase %s, step %+v", in.Phase, s)
 			}
 			if ignored := decide(ev); ignored != saga.IgnoredStale {

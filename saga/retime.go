@@ -20,9 +20,7 @@ func (d *decision) retime(clock time.Duration) {
 	by := clock - d.in.Clock
 	d.in.Clock = clock
 	for i := range d.in.Steps {
-		if s := &d.in.Steps[i]; !s.Due.IsZero() {
-			s.Due = s.Due.Add(by)
-		}
+		d.in.Steps[i].Current().shift(by)
 	}
 	if d.in.Paused != nil {
 		paused := *d.in.Paused

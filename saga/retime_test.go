@@ -32,8 +32,8 @@ func TestRetimed(t *testing.T) {
 		if err != nil || eff.Ignored != "" || len(eff.Commands)+len(eff.Announcements)+len(eff.Settled) > 0 {
 			t.Fatalf("by %s: %+v, %v", by, eff, err)
 		}
-		if !out.Steps[0].Due.Equal(noon.Add(by+10*time.Second)) || !out.Deadline.Equal(noon.Add(by+time.Hour)) || !out.Started.Equal(noon) || !out.Updated.Equal(retimed.At) {
-			t.Errorf("by %s: due %s, deadline %s, started %s, updated %s", by, out.Steps[0].Due, out.Deadline, out.Started, out.Updated)
+		if !out.Steps[0].Do.Due().Equal(noon.Add(by+10*time.Second)) || !out.Deadline.Equal(noon.Add(by+time.Hour)) || !out.Started.Equal(noon) || !out.Updated.Equal(retimed.At) {
+			t.Errorf("by %s: due %s, deadline %s, started %s, updated %s", by, out.Steps[0].Do.Due(), out.Deadline, out.Started, out.Updated)
 		}
 		if _, eff, err := saga.Decide(def, out, retimed); err != nil || eff.Ignored != saga.IgnoredNothing {
 			t.Errorf("by %s, again: %+v, %v", by, eff, err)
@@ -68,7 +68,7 @@ func TestTimersFireForTheirMoment(t *testing.T) {
 		t.Errorf("nothing is due after 9 s: %+v", eff)
 	}
 	out, _, err := saga.Decide(def, in, saga.Event{Type: saga.Woke, At: noon.Add(15 * time.Second)})
-	if err != nil || !out.Steps[0].Waiting || out.Steps[1].Waiting {
+	if err != nil || !out.Steps[0].Do.Waiting() || out.Steps[1].Do.Waiting() {
 		t.Errorf("after 15 s the first has timed out and the second has not: %+v, %v", out.Steps, err)
 	}
 }

@@ -122,7 +122,7 @@ func texts(in *Instance, eff *Effects, err error) (all []string) {
 		return []string{err.Error()}
 	}
 	for i := range in.Steps {
-		all = append(all, in.Steps[i].Reason)
+		all = append(all, in.Steps[i].Do.Reason(), in.Steps[i].Undo.Reason())
 	}
 	for _, cause := range []*Cause{in.Cause, in.Cancel} {
 		if cause != nil {

@@ -21,7 +21,7 @@ func timely(in *Instance, at time.Time) Ignored {
 		return ""
 	}
 	for i := range in.Steps {
-		if in.Steps[i].due(at) {
+		if in.Steps[i].Current().due(at) {
 			return ""
 		}
 	}
@@ -38,14 +38,14 @@ func (d *decision) wake(ev *Event) {
 		d.deadline()
 	}
 	for _, i := range due {
-		if s := &d.in.Steps[i]; !s.Waiting && (s.Status == Doing || s.Status == Undoing) {
-			dir := d.direction(i)
+		if s := &d.in.Steps[i]; s.Current().state == SideAwaitingAnswer {
+			dir := s.Direction()
 			d.failed(i, dir, d.silence(i, dir, ev), false)
 		}
 	}
 	for _, i := range due {
-		if s := &d.in.Steps[i]; s.Waiting && !s.Due.After(ev.At) {
-			d.attempt(i, d.direction(i))
+		if s := &d.in.Steps[i]; s.Current().Waiting() && s.Current().due(ev.At) {
+			d.attempt(i, s.Direction())
 		}
 	}
 }
@@ -62,20 +62,18 @@ func (d *decision) silence(i int, dir Direction, ev *Event) string {
 // due appends the steps whose time has come.
 func (d *decision) due(due []int, at time.Time) []int {
 	for i := range d.in.Steps {
-		if d.in.Steps[i].due(at) {
+		if d.in.Steps[i].Current().due(at) {
 			due = append(due, i)
 		}
 	}
 	return due
 }
 
-func (s *StepState) due(at time.Time) bool { return !s.Due.IsZero() && !s.Due.After(at) }
-
 // attempt sends the next attempt of a step that was asked for before.
 func (d *decision) attempt(i int, dir Direction) {
 	payload, err := d.data(i, dir)
 	if err != nil {
-		d.park(i, err.Error())
+		d.park(i, dir, SideParkedUnknown, err.Error())
 		return
 	}
 	d.send(i, dir, payload)
@@ -115,7 +113,7 @@ func (d *decision) turn(cause Cause) {
 
 func (d *decision) pivotUnderWay() bool {
 	for i := range d.in.Steps {
-		if d.def.steps[i].Kind == KindPivot && d.in.Steps[i].Status == Doing {
+		if d.def.steps[i].Kind == KindPivot && d.in.Steps[i].Do.open() {
 			return true
 		}
 	}

@@ -76,17 +76,18 @@ func (f *Filter) wantsSteps(in *saga.Instance) bool {
 	step, participant := f.Step == "", f.Participant == ""
 	for i := range in.Steps {
 		s := &in.Steps[i]
-		atWork := s.Status == saga.Doing || s.Status == saga.Undoing
-		if !atWork && s.Parked.IsZero() {
+		status, parked := s.Status(), s.Current().Parked()
+		atWork := status == saga.Doing || status == saga.Undoing
+		if !atWork && !parked {
 			continue
 		}
 		named := def.Step(i)
 		step = step || named.Name == f.Step
 		action := &named.Do
-		if s.Status == saga.Undoing {
+		if status == saga.Undoing {
 			action = named.Undo
 		}
-		participant = participant || atWork && s.Parked.IsZero() && action != nil && action.Participant == f.Participant
+		participant = participant || atWork && !parked && action != nil && action.Participant == f.Participant
 	}
 	return step && participant
 }
@@ -128,8 +129,8 @@ func Summarize(in *saga.Instance) Summary {
 	}
 	if in.Phase == saga.Parked {
 		for i := range in.Steps {
-			if !in.Steps[i].Parked.IsZero() && in.Steps[i].Reason != "" {
-				s.Reason = in.Steps[i].Reason
+			if side := in.Steps[i].Current(); side.Parked() && side.Reason() != "" {
+				s.Reason = side.Reason()
 				break
 			}
 		}

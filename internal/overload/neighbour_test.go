@@ -34,7 +34,7 @@ func TestStuckSagasDelayNobody(t *testing.T) {
 	// They have begun to be stuck once the first attempts have timed out.
 	eventually(t, "the stuck sagas try again", func() bool {
 		in, err := s.coord.store.Load(t.Context(), "stuck-199")
-		return err == nil && in.Steps[1].Attempt > 1
+		return err == nil && in.Steps[1].Do.Attempt() > 1
 	})
 	beside := c.measure(2 * time.Second)
 	c.stop()

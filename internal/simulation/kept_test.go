@@ -83,7 +83,7 @@ func duplicateOfAParkingAnswer(history []Record) bool {
 		switch r := &history[i]; r.Kind {
 		case Committed:
 			for j := range r.Change.Events {
-				if ev := &r.Change.Events[j]; ev.Type == saga.Answered && ev.Outcome == saga.OutcomeRejected && ev.Direction == saga.DirectionUndo && !stepAfter(r, ev.Step).Parked.IsZero() {
+				if ev := &r.Change.Events[j]; ev.Type == saga.Answered && ev.Outcome == saga.OutcomeRejected && ev.Direction == saga.DirectionUndo && stepAfter(r, ev.Step).Current().Parked() {
 					parked[answers(r, ev)] = 0
 				}
 			}

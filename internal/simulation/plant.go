@@ -43,7 +43,7 @@ func (d *disk) spoil(changes []store.Change) []store.Change {
 			}
 		case BugSettlesEarly:
 			for k := range c.Instance.Steps {
-				if sent := c.Instance.Steps[k].Sent; sent != 0 && sent <= c.Expected && w.dice.chance(0.1) {
+				if sent := c.Instance.Steps[k].Current().Command(); sent != 0 && sent <= c.Expected && w.dice.chance(0.1) {
 					c.Settle = append(slices.Clip(c.Settle), outbox.ID{Saga: c.Instance.ID, Birth: c.Instance.Birth(), Revision: sent, Index: uint16(k)})
 				}
 			}
@@ -132,11 +132,11 @@ func (n *node) woken(id saga.ID, at time.Time) coordinator.Input {
 		return input
 	}
 	for i := range in.Steps {
-		s, step := &in.Steps[i], def.Step(i)
-		if s.Status == saga.Doing && !s.Waiting && s.Attempt >= s.Budget && !s.Due.IsZero() && !s.Due.After(n.clock()) {
+		do, step := &in.Steps[i].Do, def.Step(i)
+		if due := do.Due(); do.State() == saga.SideAwaitingAnswer && do.Attempt() >= do.MaxAttempt() && !due.IsZero() && !due.After(n.clock()) {
 			input.Event = saga.Event{
 				Type: saga.Answered, At: n.clock(), Participant: step.Do.Participant, Step: step.Name,
-				Direction: saga.DirectionDo, Attempt: s.Attempt, Outcome: outcome,
+				Direction: saga.DirectionDo, Attempt: do.Attempt(), Outcome: outcome,
 			}
 		}
 	}
@@ -174,8 +174,8 @@ func (n *node) misread(input *coordinator.Input, _ *message) {
 		case step.Name != input.Event.Step:
 		case n.w.bug == BugSenderIgnored:
 			input.Event.Participant = step.Do.Participant
-		case in.Steps[i].Attempt > 0:
-			input.Event.Attempt = in.Steps[i].Attempt
+		case in.Steps[i].Current().Attempt() > 0:
+			input.Event.Attempt = in.Steps[i].Current().Attempt()
 		}
 	}
 }
@@ -224,7 +224,7 @@ func (n *node) undoAll(e *transport.Envelope) {
 	defer func() { n.overreaching = false }()
 	for i := range in.Steps {
 		step := def.Step(i)
-		if in.Steps[i].Status != saga.Done || step.Undo == nil {
+		if in.Steps[i].Status() != saga.Done || step.Undo == nil {
 			continue
 		}
 		key := contract.Key{Saga: in.ID, Birth: in.Birth(), Step: step.Name, Direction: contract.Back}

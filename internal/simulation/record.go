@@ -132,8 +132,8 @@ func describe(c *store.Change) string {
 			b.WriteByte(' ')
 		}
 		s := &c.Instance.Steps[i]
-		b.WriteString(string(s.Status))
-		if !s.Parked.IsZero() {
+		b.WriteString(string(s.Status()))
+		if s.Current().Parked() {
 			b.WriteString("(parked)")
 		}
 	}
@@ -243,10 +243,10 @@ func (d *digest) change(c *store.Change) {
 	}
 	for i := range c.Instance.Steps {
 		s := &c.Instance.Steps[i]
-		d.number(place(digestStatuses[:], s.Status))
-		d.number(uint64(s.Attempt))
-		d.flag(!s.Parked.IsZero())
-		d.number(uint64(s.Due.UnixNano()))
+		d.number(place(digestStatuses[:], s.Status()))
+		d.number(uint64(s.Current().Attempt()))
+		d.flag(s.Current().Parked())
+		d.number(uint64(s.Current().Due().UnixNano()))
 	}
 	for i := range c.Events {
 		d.number(place(digestEvents[:], c.Events[i].Type))

@@ -53,7 +53,7 @@ func (a *audit) ended(c *caller, acc *account, stored *saga.Instance) {
 func (a *audit) addsUp(id saga.ID, acc *account) {
 	for i := range acc.steps {
 		l, step := &acc.steps[i], &acc.shape.steps[i]
-		status := acc.last.Steps[i].Status
+		status := acc.last.Steps[i].Status()
 		switch {
 		case acc.last == nil || l.vouched || acc.shared || acc.last.Open():
 		case l.weak && acc.last.Phase == saga.Completed && l.effects == 0:

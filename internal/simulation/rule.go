@@ -63,7 +63,7 @@ func owedInTheCommit(a *audit, r *Record) string {
 		}
 	}
 	for i := range in.Steps {
-		sent := in.Steps[i].Sent
+		sent := in.Steps[i].Current().Command()
 		if sent <= r.Change.Expected {
 			continue
 		}
@@ -95,7 +95,7 @@ func nothingForgotten(a *audit, r *Record) string {
 	case Committed:
 		in := r.Change.Instance
 		for _, id := range r.Change.Settle {
-			if k := int(id.Index); k < len(in.Steps) && in.Steps[k].Sent == id.Revision && in.Open() {
+			if k := int(id.Index); k < len(in.Steps) && in.Steps[k].Current().Command() == id.Revision && in.Open() {
 				return fmt.Sprintf("the debt of command %s was settled while %s waits for its answer", id, r.Saga)
 			}
 		}
@@ -139,32 +139,33 @@ func timeoutsAreTrue(a *audit, r *Record) string {
 		return ""
 	}
 	for i := range acc.last.Steps {
-		was, is := &acc.last.Steps[i], &r.Change.Instance.Steps[i]
+		before, after := &acc.last.Steps[i], &r.Change.Instance.Steps[i]
+		was, is := before.Current(), after.Current()
 		l := &acc.steps[i]
-		moved := was.Attempt != is.Attempt || was.Waiting != is.Waiting || was.Status != is.Status
+		moved := was.Attempt() != is.Attempt() || was.Waiting() != is.Waiting() || before.Status() != after.Status()
 		answered := slices.ContainsFunc(r.Change.Events, func(ev saga.Event) bool { return ev.Type != saga.Woke && ev.Type != saga.Retimed })
-		if was.Due.IsZero() || !moved || answered || acc.last.Cause == nil && r.Change.Instance.Cause != nil && r.Change.Instance.Cause.Why == saga.WhyDeadline {
+		if was.Due().IsZero() || !moved || answered || acc.last.Cause == nil && r.Change.Instance.Cause != nil && r.Change.Instance.Cause.Why == saga.WhyDeadline {
 			continue
 		}
-		if early := l.due.at - at.at; early > time.Second && !is.Due.Equal(was.Due) && timedOut(was, is) {
-			return fmt.Sprintf("%s: attempt %d of %s was over %s before its time", r.Saga, was.Attempt, acc.shape.steps[i].Name, early)
+		if early := l.due.at - at.at; early > time.Second && !is.Due().Equal(was.Due()) && timedOut(was, is) {
+			return fmt.Sprintf("%s: attempt %d of %s was over %s before its time", r.Saga, was.Attempt(), acc.shape.steps[i].Name, early)
 		}
 	}
 	return ""
 }
 
 // timedOut reports whether a step went on because its time had come.
-func timedOut(was, is *saga.StepState) bool {
-	return was.Waiting && !is.Waiting && is.Attempt == was.Attempt+1 || !was.Waiting && is.Waiting
+func timedOut(was, is *saga.Side) bool {
+	return was.Waiting() && !is.Waiting() && is.Attempt() == was.Attempt()+1 || !was.Waiting() && is.Waiting()
 }
 
 // learnDue notes when the steps are due, where that is new.
 func (acc *account) learnDue(w *world, in *saga.Instance) {
 	n := w.nodes[0]
 	for i := range in.Steps {
-		even := in.Steps[i].Due.Add(-in.Clock)
-		if l := &acc.steps[i]; !in.Steps[i].Due.IsZero() && !even.Equal(l.due.even) {
-			l.due = due{even, n.virtual(in.Steps[i].Due)}
+		even := in.Steps[i].Current().Due().Add(-in.Clock)
+		if l := &acc.steps[i]; !in.Steps[i].Current().Due().IsZero() && !even.Equal(l.due.even) {
+			l.due = due{even, n.virtual(in.Steps[i].Current().Due())}
 		}
 	}
 }
@@ -177,19 +178,19 @@ func (a *audit) overtaken(acc *account, in *saga.Instance, ev *saga.Event, who s
 		return ""
 	}
 	for i := range in.Steps {
-		s, step := &in.Steps[i], &acc.shape.steps[i]
-		if s.Waiting || s.Due.IsZero() || s.Due.After(ev.At) || s.Status != saga.Doing && s.Status != saga.Undoing {
+		s, step := in.Steps[i].Current(), &acc.shape.steps[i]
+		if due := s.Due(); s.State() != saga.SideAwaitingAnswer || due.IsZero() || due.After(ev.At) {
 			continue
 		}
 		for _, m := range a.w.bus.answers {
 			e := &m.envelope
 			of, dir := step.Do.Participant, saga.DirectionDo
-			if s.Status == saga.Undoing {
+			if in.Steps[i].Direction() == saga.DirectionUndo {
 				of, dir = step.Undo.Participant, saga.DirectionUndo
 			}
 			if a.w.bus.lies(m) && !m.damaged && m.arrived < at.at && strings.HasPrefix(e.Subject, "saga.event."+of+".") &&
-				e.Saga == in.ID && e.TraceParent == in.TraceParent && e.Step == step.Name && e.Direction == dir && e.Attempt == s.Attempt {
-				return fmt.Sprintf("%s: attempt %d of the %s of %s timed out, and its answer had lain on the bus for %s", in.ID, s.Attempt, dir, step.Name, at.at-m.arrived)
+				e.Saga == in.ID && e.TraceParent == in.TraceParent && e.Step == step.Name && e.Direction == dir && e.Attempt == s.Attempt() {
+				return fmt.Sprintf("%s: attempt %d of the %s of %s timed out, and its answer had lain on the bus for %s", in.ID, s.Attempt(), dir, step.Name, at.at-m.arrived)
 			}
 		}
 	}
@@ -253,7 +254,7 @@ func (acc *account) askedInOrder(in *saga.Instance, name saga.StepName, dir saga
 		return fmt.Sprintf("%s: the undo of %s is asked for beyond the point of no return", in.ID, name)
 	}
 	for b := range in.Steps {
-		switch s := in.Steps[b].Status; {
+		switch s := in.Steps[b].Status(); {
 		case s == saga.Doing:
 			return fmt.Sprintf("%s: the undo of %s is asked for while %s is not settled", in.ID, name, acc.shape.steps[b].Name)
 		case (s == saga.Done || s == saga.Unknown || s == saga.Undoing) && acc.shape.steps[b].Undo != nil && acc.shape.after[i][b]:
@@ -359,8 +360,8 @@ func attemptsBounded(_ *audit, r *Record) string {
 		return ""
 	}
 	for i := range r.Change.Instance.Steps {
-		if s := &r.Change.Instance.Steps[i]; s.Attempt > s.Budget {
-			return fmt.Sprintf("%s: attempt %d of step %d, and its budget is %d", r.Saga, s.Attempt, i+1, s.Budget)
+		if s := r.Change.Instance.Steps[i].Current(); s.Attempt() > s.MaxAttempt() {
+			return fmt.Sprintf("%s: attempt %d of step %d, and its budget is %d", r.Saga, s.Attempt(), i+1, s.MaxAttempt())
 		}
 	}
 	return ""

@@ -173,7 +173,7 @@ func (acc *account) see(r *Record, seen *[sights]int) {
 		seen[WritersChanged]++
 	}
 	for i := range r.Change.Instance.Steps {
-		if acc.shape.steps[i].Kind == saga.KindPivot && r.Change.Instance.Steps[i].Status == saga.Done && acc.last != nil && acc.last.Steps[i].Status != saga.Done {
+		if acc.shape.steps[i].Kind == saga.KindPivot && r.Change.Instance.Steps[i].Status() == saga.Done && acc.last != nil && acc.last.Steps[i].Status() != saga.Done {
 			seen[PivotPassed]++
 		}
 	}

@@ -15,10 +15,10 @@ func typical() *saga.Instance {
 	in.TraceParent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 	in.Fingerprint = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 	in.Steps = []saga.StepState{
-		{Status: saga.Done, Attempt: 1, Budget: 5, Result: make([]byte, 60)},
-		{Status: saga.Done, Attempt: 1, Budget: 5, Result: make([]byte, 60)},
-		{Status: saga.Doing, Attempt: 2, Budget: 5, Due: noon, Sent: 7},
-		{Status: saga.Pending},
+		{Do: newSide(saga.DirectionDo, saga.SideData{State: saga.SideDone, Attempt: 1, MaxAttempt: 5}), Result: make([]byte, 60)},
+		{Do: newSide(saga.DirectionDo, saga.SideData{State: saga.SideDone, Attempt: 1, MaxAttempt: 5}), Result: make([]byte, 60)},
+		{Do: newSide(saga.DirectionDo, saga.SideData{State: saga.SideAwaitingAnswer, Attempt: 2, MaxAttempt: 5, Due: noon, Command: 7})},
+		{},
 	}
 	return in
 }

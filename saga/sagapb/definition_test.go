@@ -8,13 +8,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/proto"
+	"pgregory.net/rapid"
+
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/protoconv"
 	amendsv1 "github.com/amends-dev/amends/proto/amends/v1"
 	"github.com/amends-dev/amends/saga"
-	"github.com/google/go-cmp/cmp"
-	"google.golang.org/protobuf/proto"
-	"pgregory.net/rapid"
 )
 
 // TestNoFieldIsForgotten: a struct of the domain has as many fields as its
@@ -28,6 +29,7 @@ func TestNoFieldIsForgotten(t *testing.T) {
 		{saga.Instance{}, &amendsv1.Instance{}},
 		{saga.Cause{}, &amendsv1.Cause{}},
 		{saga.StepState{}, &amendsv1.StepState{}},
+		{saga.Side{}, &amendsv1.Side{}},
 		{saga.Event{}, &amendsv1.Event{}},
 		{saga.Ref{}, &amendsv1.DefinitionRef{}},
 		{saga.Spec{}, &amendsv1.Spec{}},

@@ -1,10 +1,12 @@
 package sagapb
 
 import (
+	"math"
 	"time"
 
-	"github.com/amends-dev/amends/saga"
 	"pgregory.net/rapid"
+
+	"github.com/amends-dev/amends/saga"
 )
 
 // Generators of arbitrary states: anything the types allow and Append accepts,
@@ -53,17 +55,35 @@ var causes = rapid.Custom(func(t *rapid.T) *saga.Cause {
 
 var stepStates = rapid.Custom(func(t *rapid.T) saga.StepState {
 	return saga.StepState{
-		Status:  someStatus.Draw(t, "status"),
-		Attempt: rapid.Int().Draw(t, "attempt"),
-		Budget:  rapid.Int().Draw(t, "budget"),
-		Due:     moments.Draw(t, "due"),
-		Waiting: rapid.Bool().Draw(t, "waiting"),
-		Sent:    rapid.Uint64().Draw(t, "sent"),
-		Result:  data.Draw(t, "result"),
-		Reason:  texts.Draw(t, "reason"),
-		Parked:  moments.Draw(t, "parked"),
+		Do: sides(saga.DirectionDo).Draw(t, "do"), Undo: sides(saga.DirectionUndo).Draw(t, "undo"), Result: data.Draw(t, "result"),
 	}
 })
+
+func sides(direction saga.Direction) *rapid.Generator[saga.Side] {
+	return rapid.Custom(func(t *rapid.T) saga.Side {
+		d := saga.SideData{
+			State:      saga.SideState(rapid.IntRange(0, int(saga.SideSkipped)).Draw(t, "state")),
+			Attempt:    rapid.IntRange(0, math.MaxInt).Draw(t, "attempt"),
+			MaxAttempt: rapid.IntRange(0, math.MaxInt).Draw(t, "most attempts"),
+			Reason:     texts.Draw(t, "reason"),
+		}
+		switch d.State {
+		case saga.SideIdle:
+			d = saga.SideData{}
+		case saga.SideAwaitingAnswer:
+			d.Due, d.Command = moments.Draw(t, "due"), rapid.Uint64().Draw(t, "command")
+		case saga.SideBackingOff, saga.SideRetryRequested:
+			d.Due = noon.Add(time.Duration(rapid.Int64Range(0, 1<<50).Draw(t, "due")))
+		case saga.SideParkedUnasked, saga.SideParkedUnknown, saga.SideParkedRejected:
+			d.Parked = noon.Add(time.Duration(rapid.Int64Range(0, 1<<50).Draw(t, "parked")))
+		}
+		side, err := saga.NewSide(direction, d)
+		if err != nil { // a state of the other side
+			return saga.Side{}
+		}
+		return side
+	})
+}
 
 var pauses = rapid.Custom(func(t *rapid.T) *saga.Pause {
 	if rapid.Bool().Draw(t, "goes on") {

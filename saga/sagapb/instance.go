@@ -3,6 +3,7 @@ package sagapb
 import (
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"time"
 
@@ -64,6 +65,7 @@ type message struct {
 	instance amendsv1.Instance
 	ref      amendsv1.DefinitionRef
 	steps    []amendsv1.StepState
+	sides    []amendsv1.Side // of each step its do and its undo
 	list     []*amendsv1.StepState
 }
 
@@ -73,8 +75,10 @@ var messages = sync.Pool{New: func() any { return new(message) }}
 func (m *message) release() {
 	m.instance.Reset()
 	m.ref.Reset()
-	for _, step := range m.list {
+	for i, step := range m.list {
 		step.Reset()
+		m.sides[2*i].Reset()
+		m.sides[2*i+1].Reset()
 	}
 	messages.Put(m)
 }
@@ -196,22 +200,15 @@ func (m *message) fillSteps(steps []saga.StepState) error {
 		return err
 	}
 	if len(m.steps) < len(steps) {
-		m.steps = make([]amendsv1.StepState, len(steps))
+		m.steps, m.sides = make([]amendsv1.StepState, len(steps)), make([]amendsv1.Side, 2*len(steps))
 	}
 	for i := range steps {
 		s, to := &steps[i], &m.steps[i]
 		m.list = append(m.list, to)
-		to.Attempt = int64(s.Attempt)
-		to.Budget = int64(s.Budget)
-		to.Waiting = s.Waiting
-		to.Sent = s.Sent
 		to.Result = s.Result
-		to.Reason = s.Reason
 		var err error
-		if to.Status, err = statuses.Required(s.Status); err == nil {
-			if to.DueUnixNano, err = protoconv.Nano("due", s.Due); err == nil {
-				to.ParkedUnixNano, err = protoconv.Nano("parked", s.Parked)
-			}
+		if to.Do, err = sideMessage(saga.DirectionDo, &s.Do, &m.sides[2*i]); err == nil {
+			to.Undo, err = sideMessage(saga.DirectionUndo, &s.Undo, &m.sides[2*i+1])
 		}
 		if err != nil {
 			return fmt.Errorf("step %d: %w", i, err)
@@ -220,27 +217,61 @@ func (m *message) fillSteps(steps []saga.StepState) error {
 	return nil
 }
 
+// sideMessage fills to with a side; nil: it is idle.
+func sideMessage(direction saga.Direction, side *saga.Side, to *amendsv1.Side) (*amendsv1.Side, error) {
+	if *side == (saga.Side{}) {
+		return nil, nil
+	}
+	d := side.Data()
+	if _, err := saga.NewSide(direction, d); err != nil {
+		return nil, err
+	}
+	at := d.Due
+	if !d.Parked.IsZero() {
+		at = d.Parked
+	}
+	nano, err := protoconv.Nano(string(direction), at)
+	if err != nil {
+		return nil, err
+	}
+	to.State, to.Attempt, to.MaxAttempt, to.AtUnixNano = amendsv1.SideState(d.State), int64(d.Attempt), int64(d.MaxAttempt), nano
+	to.Command, to.Reason = d.Command, d.Reason
+	return to, nil
+}
+
+// fromSide reads a side; nil: it is idle.
+func fromSide(direction saga.Direction, m *amendsv1.Side) (saga.Side, error) {
+	if m == nil {
+		return saga.Side{}, nil
+	}
+	if m.State < 0 || m.State > math.MaxUint8 {
+		return saga.Side{}, fmt.Errorf("state %d of the %s is not known here", m.State, direction)
+	}
+	d := saga.SideData{State: saga.SideState(m.State), Attempt: int(m.Attempt), MaxAttempt: int(m.MaxAttempt), Command: m.Command, Reason: m.Reason}
+	switch m.State {
+	case amendsv1.SideState_SIDE_STATE_PARKED_UNASKED, amendsv1.SideState_SIDE_STATE_PARKED_UNKNOWN, amendsv1.SideState_SIDE_STATE_PARKED_REJECTED:
+		d.Parked = protoconv.Time(m.AtUnixNano)
+	default:
+		d.Due = protoconv.Time(m.AtUnixNano)
+	}
+	return saga.NewSide(direction, d)
+}
+
 func fromSteps(list []*amendsv1.StepState) ([]saga.StepState, error) {
 	if len(list) == 0 || len(list) > saga.MaxSteps {
 		return nil, checkSteps(len(list))
 	}
 	steps := make([]saga.StepState, len(list))
 	for i, m := range list {
-		status, err := statuses.RequiredWord(m.Status)
+		do, err := fromSide(saga.DirectionDo, m.Do)
 		if err != nil {
 			return nil, fmt.Errorf("step %d: %w", i, err)
 		}
-		steps[i] = saga.StepState{
-			Status:  status,
-			Attempt: int(m.Attempt),
-			Budget:  int(m.Budget),
-			Due:     protoconv.Time(m.DueUnixNano),
-			Waiting: m.Waiting,
-			Sent:    m.Sent,
-			Result:  protoconv.Bytes(m.Result),
-			Reason:  m.Reason,
-			Parked:  protoconv.Time(m.ParkedUnixNano),
+		undo, err := fromSide(saga.DirectionUndo, m.Undo)
+		if err != nil {
+			return nil, fmt.Errorf("step %d: %w", i, err)
 		}
+		steps[i] = saga.StepState{Do: do, Undo: undo, Result: protoconv.Bytes(m.Result)}
 	}
 	return steps, nil
 }

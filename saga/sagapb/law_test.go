@@ -4,10 +4,11 @@ import (
 	"bytes"
 	"testing"
 
-	"github.com/amends-dev/amends/saga"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
+
+	"github.com/amends-dev/amends/saga"
 )
 
 // same compares as the laws say: nil and empty mean the same, times by instant.

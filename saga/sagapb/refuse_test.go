@@ -8,14 +8,23 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+
 	"github.com/amends-dev/amends/internal/protoconv"
 	amendsv1 "github.com/amends-dev/amends/proto/amends/v1"
 	"github.com/amends-dev/amends/saga"
-	"google.golang.org/protobuf/encoding/protowire"
-	"google.golang.org/protobuf/proto"
 )
 
 var noon = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+
+func newSide(direction saga.Direction, d saga.SideData) saga.Side {
+	side, err := saga.NewSide(direction, d)
+	if err != nil {
+		panic(err)
+	}
+	return side
+}
 
 // minimal is the least that can be written down.
 func minimal() *saga.Instance {
@@ -25,7 +34,7 @@ func minimal() *saga.Instance {
 		Revision:   1,
 		Phase:      saga.Running,
 		Started:    noon,
-		Steps:      []saga.StepState{{Status: saga.Pending}},
+		Steps:      []saga.StepState{{Do: newSide(saga.DirectionDo, saga.SideData{State: saga.SideAwaitingAnswer, Due: noon})}},
 	}
 }
 
@@ -33,15 +42,19 @@ func minimal() *saga.Instance {
 // error names it, and the buffer stays as it was.
 func TestAppendInstanceRefuses(t *testing.T) {
 	for want, spoil := range map[string]func(*saga.Instance){
-		"saga id":                   func(in *saga.Instance) { in.ID = "a.b" },
-		"definition":                func(in *saga.Instance) { in.Definition.Name = "" },
-		"version 0":                 func(in *saga.Instance) { in.Definition.Version = 0 },
-		"revision is missing":       func(in *saga.Instance) { in.Revision = 0 },
-		"time of start is missing":  func(in *saga.Instance) { in.Started = time.Time{} },
-		`phase "asleep"`:            func(in *saga.Instance) { in.Phase = "asleep" },
-		`phase ""`:                  func(in *saga.Instance) { in.Phase = "" },
-		`step 0: status "lost"`:     func(in *saga.Instance) { in.Steps[0].Status = "lost" },
-		"step 0: due 9999":          func(in *saga.Instance) { in.Steps[0].Due = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC) },
+		"saga id":                  func(in *saga.Instance) { in.ID = "a.b" },
+		"definition":               func(in *saga.Instance) { in.Definition.Name = "" },
+		"version 0":                func(in *saga.Instance) { in.Definition.Version = 0 },
+		"revision is missing":      func(in *saga.Instance) { in.Revision = 0 },
+		"time of start is missing": func(in *saga.Instance) { in.Started = time.Time{} },
+		`phase "asleep"`:           func(in *saga.Instance) { in.Phase = "asleep" },
+		`phase ""`:                 func(in *saga.Instance) { in.Phase = "" },
+		"step 0: do 9999": func(in *saga.Instance) {
+			in.Steps[0].Do = newSide(saga.DirectionDo, saga.SideData{State: saga.SideBackingOff, Due: time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)})
+		},
+		"step 0: state 8 is none of": func(in *saga.Instance) {
+			in.Steps[0].Do = newSide(saga.DirectionUndo, saga.SideData{State: saga.SideUndone})
+		},
 		"ended 1500":                func(in *saga.Instance) { in.Ended = time.Date(1500, 1, 1, 0, 0, 0, 0, time.UTC) },
 		"read as no time":           func(in *saga.Instance) { in.Updated = time.Unix(0, 0) },
 		`cause: why "bored"`:        func(in *saga.Instance) { in.Cause = &saga.Cause{Why: "bored"} },
@@ -88,12 +101,17 @@ func TestUnmarshalInstanceRefuses(t *testing.T) {
 		"phase is missing":     spoiled(func(m *amendsv1.Instance) { m.Phase = 0 }),
 		"phase 77 is not know": spoiled(func(m *amendsv1.Instance) { m.Phase = 77 }),
 		"phase -1 is not know": spoiled(func(m *amendsv1.Instance) { m.Phase = -1 }),
-		"status is missing":    spoiled(func(m *amendsv1.Instance) { m.Steps[0].Status = 0 }),
-		"status 2147483647":    spoiled(func(m *amendsv1.Instance) { m.Steps[0].Status = math.MaxInt32 }),
-		"why is missing":       spoiled(func(m *amendsv1.Instance) { m.Cancel = &amendsv1.Cause{} }),
-		"time of start":        spoiled(func(m *amendsv1.Instance) { m.StartedUnixNano = 0 }),
-		"5000 steps":           spoiled(func(m *amendsv1.Instance) { m.Steps = repeat(&amendsv1.StepState{}, 5000) }),
-		"later release":        append(spoiled(func(*amendsv1.Instance) {}), unknown...),
+		"state 2147483647":     spoiled(func(m *amendsv1.Instance) { m.Steps[0].Do.State = math.MaxInt32 }),
+		"state 13 of the do":   spoiled(func(m *amendsv1.Instance) { m.Steps[0].Do.State = 13 }),
+		"state 8 is none of":   spoiled(func(m *amendsv1.Instance) { m.Steps[0].Do.State = amendsv1.SideState_SIDE_STATE_UNDONE }),
+		"lacks its time": spoiled(func(m *amendsv1.Instance) {
+			m.Steps[0].Do.State, m.Steps[0].Do.AtUnixNano = amendsv1.SideState_SIDE_STATE_PARKED_UNKNOWN, 0
+		}),
+		"does not belong": spoiled(func(m *amendsv1.Instance) { m.Steps[0].Do.State = amendsv1.SideState_SIDE_STATE_DONE }),
+		"why is missing":  spoiled(func(m *amendsv1.Instance) { m.Cancel = &amendsv1.Cause{} }),
+		"time of start":   spoiled(func(m *amendsv1.Instance) { m.StartedUnixNano = 0 }),
+		"5000 steps":      spoiled(func(m *amendsv1.Instance) { m.Steps = repeat(&amendsv1.StepState{}, 5000) }),
+		"later release":   append(spoiled(func(*amendsv1.Instance) {}), unknown...),
 		"a later release": spoiled(func(m *amendsv1.Instance) {
 			m.Steps[0].ProtoReflect().SetUnknown(unknown)
 		}),
@@ -227,7 +245,9 @@ func TestMemoryIsUsedAgainSafely(t *testing.T) {
 	for range 10 {
 		for _, spoil := range []func(*saga.Instance){
 			func(in *saga.Instance) { in.ID = "" },
-			func(in *saga.Instance) { in.Steps = append(in.Steps, saga.StepState{Status: "nonsense"}) },
+			func(in *saga.Instance) {
+				in.Steps = append(in.Steps, saga.StepState{Do: newSide(saga.DirectionUndo, saga.SideData{State: saga.SideUndone})})
+			},
 			func(in *saga.Instance) { in.Steps = make([]saga.StepState, saga.MaxSteps+1) },
 		} {
 			bad := minimal()

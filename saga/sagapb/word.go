@@ -9,16 +9,6 @@ import (
 // The closed sets of package saga. A test reads the constants of saga's source
 // and fails if one is not here.
 var (
-	statuses = protoconv.NewWords("status", map[saga.Status]amendsv1.Status{
-		saga.Pending: amendsv1.Status_STATUS_PENDING,
-		saga.Doing:   amendsv1.Status_STATUS_DOING,
-		saga.Done:    amendsv1.Status_STATUS_DONE,
-		saga.Refused: amendsv1.Status_STATUS_REJECTED,
-		saga.Unknown: amendsv1.Status_STATUS_UNKNOWN,
-		saga.Undoing: amendsv1.Status_STATUS_UNDOING,
-		saga.Undone:  amendsv1.Status_STATUS_UNDONE,
-		saga.Skipped: amendsv1.Status_STATUS_SKIPPED,
-	})
 	whys = protoconv.NewWords("why", map[saga.Why]amendsv1.Why{
 		saga.WhyRejected:   amendsv1.Why_WHY_REJECTED,
 		saga.WhyExhausted:  amendsv1.Why_WHY_EXHAUSTED,

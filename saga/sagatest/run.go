@@ -76,21 +76,21 @@ func (r *Run) Broken(step saga.StepName, reason string) *Run {
 // TimesOut lets the time pass in which the attempt should have been answered.
 func (r *Run) TimesOut(step saga.StepName) *Run {
 	r.t.Helper()
-	s := r.state(step)
-	if s.Due.IsZero() || s.Waiting {
+	s := r.state(step).Current()
+	if s.State() != saga.SideAwaitingAnswer {
 		r.fatalf("%s does not wait for an answer", step)
 	}
-	return r.After(s.Due.Sub(r.now))
+	return r.After(s.Due().Sub(r.now))
 }
 
 // TriesAgain lets the time pass until the next attempt goes out.
 func (r *Run) TriesAgain(step saga.StepName) *Run {
 	r.t.Helper()
-	s := r.state(step)
-	if !s.Waiting {
+	s := r.state(step).Current()
+	if s.State() != saga.SideBackingOff {
 		r.fatalf("%s does not wait for another attempt", step)
 	}
-	return r.After(s.Due.Sub(r.now))
+	return r.After(s.Due().Sub(r.now))
 }
 
 // After lets time pass, waking the saga whenever it wants to be.
@@ -175,8 +175,8 @@ func (r *Run) ExpectReason(text string) *Run {
 		reasons = r.in.Cause.String()
 	}
 	for i := range r.in.Steps {
-		if !r.in.Steps[i].Parked.IsZero() {
-			reasons += " " + r.in.Steps[i].Reason
+		if side := r.in.Steps[i].Current(); side.Parked() {
+			reasons += " " + side.Reason()
 		}
 	}
 	if !strings.Contains(reasons, text) {
@@ -229,15 +229,15 @@ func (r *Run) apply(what string, ev saga.Event) *Run {
 func (r *Run) answer(step saga.StepName, outcome saga.Outcome) saga.Event {
 	r.t.Helper()
 	s := r.state(step)
-	ev := saga.Event{Type: saga.Answered, Step: step, Attempt: s.Attempt, Outcome: outcome, Direction: saga.DirectionDo}
+	ev := saga.Event{Type: saga.Answered, Step: step, Attempt: s.Current().Attempt(), Outcome: outcome, Direction: saga.DirectionDo}
 	i := r.index(step)
 	ev.Participant = r.def.Step(i).Do.Participant
 	switch {
-	case s.Status == saga.Undoing:
+	case s.Status() == saga.Undoing:
 		ev.Direction = saga.DirectionUndo
 		ev.Participant = r.def.Step(i).Undo.Participant
-	case s.Status != saga.Doing:
-		r.fatalf("%s does not wait for an answer: it is %s", step, s.Status)
+	case s.Status() != saga.Doing:
+		r.fatalf("%s does not wait for an answer: it is %s", step, s.Status())
 	}
 	return ev
 }

@@ -50,7 +50,15 @@ func fill(t *testing.T, s store.Store, word string, ids ...saga.ID) {
 		}
 		next := storetest.Next(start.Instance, storetest.Epoch.Add(time.Hour))
 		for i := range next.Instance.Steps {
-			next.Instance.Steps[i].Reason = word
+			if do := &next.Instance.Steps[i].Do; do.State() != saga.SideIdle {
+				d := do.Data()
+				d.Reason = word
+				side, err := saga.NewSide(saga.DirectionDo, d)
+				if err != nil {
+					t.Fatal(err)
+				}
+				*do = side
+			}
 		}
 		for i := range next.Events {
 			next.Events[i].Payload, next.Events[i].Reason = []byte(`"`+word+`"`), word

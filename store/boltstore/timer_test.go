@@ -55,7 +55,12 @@ func TestTimerThatIsPutOff(t *testing.T) {
 	keys("at its end")
 
 	c := storetest.Start("order-2", storetest.Checkout, storetest.Epoch)
-	c.Instance.Steps[0].Due = storetest.Epoch.Add(time.Hour)
+	later := c.Instance.Steps[0].Do.Data()
+	later.Due = storetest.Epoch.Add(time.Hour)
+	var err error
+	if c.Instance.Steps[0].Do, err = saga.NewSide(saga.DirectionDo, later); err != nil {
+		t.Fatal(err)
+	}
 	in = made(storetest.Next(made(c), storetest.Epoch.Add(time.Second)))
 	keys("brought forward", in.Wake())
 	if err := s.Verify(t.Context()); err != nil {

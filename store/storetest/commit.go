@@ -140,7 +140,6 @@ func testInvalid(t *testing.T, h Harness) {
 	broken("no start", func(c *store.Change) { c.Instance.Started = time.Time{} })
 	broken("time out of range", func(c *store.Change) { c.Instance.Started = time.Date(3000, 1, 1, 0, 0, 0, 0, time.UTC) })
 	broken("no definition", func(c *store.Change) { c.Instance.Definition = saga.Ref{} })
-	broken("unknown status", func(c *store.Change) { c.Instance.Steps[0].Status = "asleep" })
 	broken("event without time", func(c *store.Change) { c.Events[0].At = time.Time{} })
 	broken("debt of another saga", func(c *store.Change) { c.Owe[0].ID.Saga = "order-2" })
 	broken("debt of another revision", func(c *store.Change) { c.Owe[0].ID.Revision = 2 })
@@ -157,7 +156,7 @@ func testSharing(t *testing.T, h Harness) {
 	c, want := Start("order-1", Checkout, Epoch), Start("order-1", Checkout, Epoch)
 	commit(t, s, c)
 	spoil := func(in *saga.Instance) {
-		in.Input[0], in.Steps[0].Status, in.Phase = '#', saga.Unknown, saga.Parked
+		in.Input[0], in.Steps[0].Do, in.Phase = '#', saga.Side{}, saga.Parked
 	}
 	spoil(c.Instance)
 	c.Events[0].Payload[0], c.Owe[0].Envelope.Data[0] = '#', '#'

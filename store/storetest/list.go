@@ -118,7 +118,7 @@ func testFilters(t *testing.T, h Harness) {
 		"cause":  {store.Filter{Reason: "declined"}, func(in *saga.Instance) bool { return in.Cause != nil }},
 		"stuck":  {store.Filter{UpdatedBefore: late, OpenOnly: true}, func(in *saga.Instance) bool { return in.Updated.Before(late) }},
 		"step": {store.Filter{Step: "reserve-stock", Definitions: known}, func(in *saga.Instance) bool {
-			return in.Definition.Name == "checkout" && in.Open() && in.Steps[0].Sent+uint64(len(in.Steps[0].Reason)) > 0
+			return in.Definition.Name == "checkout" && in.Open() && in.Steps[0].Current().Command()+uint64(len(in.Steps[0].Current().Reason())) > 0
 		}},
 		"participant": {store.Filter{Participant: "shop", Definitions: known}, func(in *saga.Instance) bool {
 			return in.Definition.Name == "checkout" && in.Open() && in.Phase != saga.Parked

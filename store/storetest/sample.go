@@ -53,9 +53,6 @@ func Start(id saga.ID, ref saga.Ref, at time.Time) store.Change {
 		Steps:       make([]saga.StepState, len(steps)),
 	}
 	in.StateBytes = len(in.Input)
-	for i := range in.Steps {
-		in.Steps[i].Status = saga.Pending
-	}
 	event := saga.Event{Type: saga.Started, At: at, ID: id, Payload: in.Input, TraceParent: in.TraceParent, Clock: in.Clock}
 	return ask(store.Change{Instance: in, Events: []saga.Event{event}}, 0, saga.DirectionDo, at)
 }
@@ -71,10 +68,11 @@ func Next(in *saga.Instance, at time.Time) store.Change {
 	}
 	s := &c.Instance.Steps[i]
 	if in.Phase == saga.Compensating {
-		s.Status = saga.Undone
+		put(s, saga.DirectionUndo, saga.SideData{State: saga.SideUndone})
 		return back(c, i-1, at)
 	}
-	s.Status, s.Result = saga.Done, fmt.Appendf(nil, `{"step":%d,"reference":"r-%d"}`, i, at.UnixNano())
+	put(s, saga.DirectionDo, saga.SideData{State: saga.SideDone})
+	s.Result = fmt.Appendf(nil, `{"step":%d,"reference":"r-%d"}`, i, at.UnixNano())
 	c.Events[0].Payload = s.Result
 	c.Instance.StateBytes += len(s.Result)
 	if i+1 < len(c.Instance.Steps) {
@@ -90,8 +88,7 @@ func Reject(in *saga.Instance, at time.Time) store.Change {
 	if i < 0 || in.Phase != saga.Running {
 		return c
 	}
-	c.Instance.Steps[i].Status = saga.Refused
-	c.Instance.Steps[i].Reason = "card declined"
+	put(&c.Instance.Steps[i], saga.DirectionDo, saga.SideData{State: saga.SideRejected, Reason: "card declined"})
 	c.Instance.Phase = saga.Compensating
 	c.Instance.Cause = &saga.Cause{Why: saga.WhyRejected, Step: saga.StepName(steps[i]), Reason: "card declined", At: at}
 	return back(c, i-1, at)
@@ -105,8 +102,8 @@ func Park(in *saga.Instance, at time.Time) store.Change {
 		return c
 	}
 	c.Instance.Phase = saga.Parked
-	c.Instance.Steps[i].Parked = at
-	c.Instance.Steps[i].Reason = "no such customer"
+	s := &c.Instance.Steps[i]
+	put(s, s.Direction(), saga.SideData{State: saga.SideParkedUnknown, Parked: at, Reason: "no such customer"})
 	return c
 }
 
@@ -114,9 +111,10 @@ func Park(in *saga.Instance, at time.Time) store.Change {
 func Abandon(in *saga.Instance, at time.Time) store.Change {
 	c := change(in, saga.Event{Type: saga.Operated, At: at, Verb: saga.VerbAbandon, By: "mallory", Reason: "test"})
 	for i := range c.Instance.Steps {
-		c.Instance.Steps[i].Due = time.Time{}
 		c.Settle = settle(c.Settle, in, i)
-		c.Instance.Steps[i].Sent = 0
+		if s := &c.Instance.Steps[i]; s.Current().State() == saga.SideAwaitingAnswer {
+			put(s, s.Direction(), saga.SideData{State: saga.SideAwaitingAnswer})
+		}
 	}
 	return end(c, saga.Parked, at)
 }
@@ -124,7 +122,7 @@ func Abandon(in *saga.Instance, at time.Time) store.Change {
 // underWay is the number of the step that is asked for, -1: none.
 func underWay(in *saga.Instance) int {
 	for i := range in.Steps {
-		if s := in.Steps[i].Status; (s == saga.Doing || s == saga.Undoing) && in.Steps[i].Parked.IsZero() {
+		if in.Steps[i].Current().State() == saga.SideAwaitingAnswer {
 			return i
 		}
 	}
@@ -151,16 +149,27 @@ func answer(in *saga.Instance, i int, outcome saga.Outcome, reason string, at ti
 	}
 	c := change(in, saga.Event{
 		Type: saga.Answered, At: at, Participant: participant(i), Step: saga.StepName(steps[i]),
-		Direction: direction, Attempt: in.Steps[i].Attempt, Outcome: outcome, Reason: reason,
+		Direction: direction, Attempt: in.Steps[i].Current().Attempt(), Outcome: outcome, Reason: reason,
 	})
 	c.Settle = settle(nil, in, i)
 	s := &c.Instance.Steps[i]
-	s.Due, s.Sent = time.Time{}, 0
+	put(s, s.Direction(), saga.SideData{State: saga.SideAwaitingAnswer})
 	return c
 }
 
+// put makes a side of a step stand elsewhere, with the attempts that it had.
+func put(s *saga.StepState, direction saga.Direction, d saga.SideData) {
+	side := s.Side(direction)
+	d.Attempt, d.MaxAttempt = max(d.Attempt, side.Attempt()), max(d.MaxAttempt, side.MaxAttempt())
+	made, err := saga.NewSide(direction, d)
+	if err != nil {
+		panic(err)
+	}
+	*side = made
+}
+
 func settle(ids []outbox.ID, in *saga.Instance, i int) []outbox.ID {
-	if sent := in.Steps[i].Sent; sent != 0 {
+	if sent := in.Steps[i].Current().Command(); sent != 0 {
 		ids = append(ids, outbox.ID{Saga: in.ID, Birth: in.Birth(), Revision: sent})
 	}
 	return ids
@@ -172,11 +181,7 @@ func participant(i int) string { return []string{"shop", "bank"}[i%2] }
 // ask owes a command for step i and sets its timer.
 func ask(c store.Change, i int, direction saga.Direction, at time.Time) store.Change {
 	in := c.Instance
-	s := &in.Steps[i]
-	s.Status, s.Attempt, s.Budget, s.Due, s.Sent = saga.Doing, 1, 3, at.Add(timeout), in.Revision
-	if direction == saga.DirectionUndo {
-		s.Status = saga.Undoing
-	}
+	put(&in.Steps[i], direction, saga.SideData{State: saga.SideAwaitingAnswer, Attempt: 1, MaxAttempt: 3, Due: at.Add(timeout), Command: in.Revision})
 	key := fmt.Sprintf("%s/%s/%s/%s/1", in.ID, in.Birth(), steps[i], direction)
 	c.Owe = append(c.Owe, outbox.Record{
 		ID: outbox.ID{Saga: in.ID, Birth: in.Birth(), Revision: in.Revision},
@@ -197,7 +202,7 @@ func ask(c store.Change, i int, direction saga.Direction, at time.Time) store.Ch
 			Direction:   direction,
 			Attempt:     1,
 			ReplyTo:     "saga.event." + participant(i) + "." + key,
-			Expires:     s.Due,
+			Expires:     at.Add(timeout),
 			Data:        in.Input,
 		},
 	})

@@ -28,80 +28,96 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Status is what is known of a step.
-type Status int32
+// SideState is where one side of a step, its do or its undo, stands.
+type SideState int32
 
 const (
-	// Not given: an error.
-	Status_STATUS_UNSPECIFIED Status = 0
-	// Not asked for yet.
-	Status_STATUS_PENDING Status = 1
-	// Asked for, no outcome yet.
-	Status_STATUS_DOING Status = 2
-	// Completed.
-	Status_STATUS_DONE Status = 3
-	// Refused by the business; it left no trace.
-	Status_STATUS_REJECTED Status = 4
-	// Asked for and not answered: it may have happened.
-	Status_STATUS_UNKNOWN Status = 5
-	// Being taken back.
-	Status_STATUS_UNDOING Status = 6
-	// Taken back.
-	Status_STATUS_UNDONE Status = 7
+	// Not asked for.
+	SideState_SIDE_STATE_UNSPECIFIED SideState = 0
+	// Asked for, until at.
+	SideState_SIDE_STATE_AWAITING_ANSWER SideState = 1
+	// The last attempt failed; the next one goes out at at.
+	SideState_SIDE_STATE_BACKING_OFF SideState = 2
+	// An operator's retry in a pause; it goes out when the saga is resumed.
+	SideState_SIDE_STATE_RETRY_REQUESTED SideState = 3
+	// Waits for an operator since at; nothing was ever sent.
+	SideState_SIDE_STATE_PARKED_UNASKED SideState = 4
+	// Waits for an operator since at; what became of it is unknown, or its undo was rejected.
+	SideState_SIDE_STATE_PARKED_UNKNOWN SideState = 5
+	// Waits for an operator since at; rejected beyond the point of no return.
+	SideState_SIDE_STATE_PARKED_REJECTED SideState = 6
+	// Of a do: completed.
+	SideState_SIDE_STATE_DONE SideState = 7
+	// Of an undo: completed.
+	SideState_SIDE_STATE_UNDONE SideState = 8
+	// Of a do: rejected; it left no trace.
+	SideState_SIDE_STATE_REJECTED SideState = 9
+	// Of a do: asked for and not answered; it may have happened.
+	SideState_SIDE_STATE_UNKNOWN SideState = 10
+	// Of a do: it cannot be asked for, or its command was never sent.
+	SideState_SIDE_STATE_NOT_TAKEN SideState = 11
 	// An operator decided to go on without it.
-	Status_STATUS_SKIPPED Status = 8
+	SideState_SIDE_STATE_SKIPPED SideState = 12
 )
 
-// Enum value maps for Status.
+// Enum value maps for SideState.
 var (
-	Status_name = map[int32]string{
-		0: "STATUS_UNSPECIFIED",
-		1: "STATUS_PENDING",
-		2: "STATUS_DOING",
-		3: "STATUS_DONE",
-		4: "STATUS_REJECTED",
-		5: "STATUS_UNKNOWN",
-		6: "STATUS_UNDOING",
-		7: "STATUS_UNDONE",
-		8: "STATUS_SKIPPED",
+	SideState_name = map[int32]string{
+		0:  "SIDE_STATE_UNSPECIFIED",
+		1:  "SIDE_STATE_AWAITING_ANSWER",
+		2:  "SIDE_STATE_BACKING_OFF",
+		3:  "SIDE_STATE_RETRY_REQUESTED",
+		4:  "SIDE_STATE_PARKED_UNASKED",
+		5:  "SIDE_STATE_PARKED_UNKNOWN",
+		6:  "SIDE_STATE_PARKED_REJECTED",
+		7:  "SIDE_STATE_DONE",
+		8:  "SIDE_STATE_UNDONE",
+		9:  "SIDE_STATE_REJECTED",
+		10: "SIDE_STATE_UNKNOWN",
+		11: "SIDE_STATE_NOT_TAKEN",
+		12: "SIDE_STATE_SKIPPED",
 	}
-	Status_value = map[string]int32{
-		"STATUS_UNSPECIFIED": 0,
-		"STATUS_PENDING":     1,
-		"STATUS_DOING":       2,
-		"STATUS_DONE":        3,
-		"STATUS_REJECTED":    4,
-		"STATUS_UNKNOWN":     5,
-		"STATUS_UNDOING":     6,
-		"STATUS_UNDONE":      7,
-		"STATUS_SKIPPED":     8,
+	SideState_value = map[string]int32{
+		"SIDE_STATE_UNSPECIFIED":     0,
+		"SIDE_STATE_AWAITING_ANSWER": 1,
+		"SIDE_STATE_BACKING_OFF":     2,
+		"SIDE_STATE_RETRY_REQUESTED": 3,
+		"SIDE_STATE_PARKED_UNASKED":  4,
+		"SIDE_STATE_PARKED_UNKNOWN":  5,
+		"SIDE_STATE_PARKED_REJECTED": 6,
+		"SIDE_STATE_DONE":            7,
+		"SIDE_STATE_UNDONE":          8,
+		"SIDE_STATE_REJECTED":        9,
+		"SIDE_STATE_UNKNOWN":         10,
+		"SIDE_STATE_NOT_TAKEN":       11,
+		"SIDE_STATE_SKIPPED":         12,
 	}
 )
 
-func (x Status) Enum() *Status {
-	p := new(Status)
+func (x SideState) Enum() *SideState {
+	p := new(SideState)
 	*p = x
 	return p
 }
 
-func (x Status) String() string {
+func (x SideState) String() string {
 	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
 }
 
-func (Status) Descriptor() protoreflect.EnumDescriptor {
+func (SideState) Descriptor() protoreflect.EnumDescriptor {
 	return file_amends_v1_record_proto_enumTypes[0].Descriptor()
 }
 
-func (Status) Type() protoreflect.EnumType {
+func (SideState) Type() protoreflect.EnumType {
 	return &file_amends_v1_record_proto_enumTypes[0]
 }
 
-func (x Status) Number() protoreflect.EnumNumber {
+func (x SideState) Number() protoreflect.EnumNumber {
 	return protoreflect.EnumNumber(x)
 }
 
-// Deprecated: Use Status.Descriptor instead.
-func (Status) EnumDescriptor() ([]byte, []int) {
+// Deprecated: Use SideState.Descriptor instead.
+func (SideState) EnumDescriptor() ([]byte, []int) {
 	return file_amends_v1_record_proto_rawDescGZIP(), []int{0}
 }
 
@@ -670,34 +686,113 @@ func (x *Cause) GetAtUnixNano() int64 {
 	return 0
 }
 
+// Side is where the do or the undo of a step stands.
+type Side struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Which of the other fields are used.
+	State SideState `protobuf:"varint,1,opt,name=state,enum=amends.v1.SideState" json:"state,omitempty"`
+	// Number of the newest attempt; 0: none yet.
+	Attempt int64 `protobuf:"varint,2,opt,name=attempt" json:"attempt,omitempty"`
+	// Number of the attempt after which no other follows by itself.
+	MaxAttempt int64 `protobuf:"varint,3,opt,name=max_attempt,json=maxAttempt" json:"max_attempt,omitempty"`
+	// When an attempt times out, the next one goes out, or since when the side is parked.
+	AtUnixNano int64 `protobuf:"fixed64,4,opt,name=at_unix_nano,json=atUnixNano" json:"at_unix_nano,omitempty"`
+	// Revision whose commit owes the command of the attempt that is awaited; 0: none is owed.
+	Command uint64 `protobuf:"varint,5,opt,name=command" json:"command,omitempty"`
+	// Last rejection or failure, or why the side is parked.
+	Reason        string `protobuf:"bytes,6,opt,name=reason" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Side) Reset() {
+	*x = Side{}
+	mi := &file_amends_v1_record_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Side) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Side) ProtoMessage() {}
+
+func (x *Side) ProtoReflect() protoreflect.Message {
+	mi := &file_amends_v1_record_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Side.ProtoReflect.Descriptor instead.
+func (*Side) Descriptor() ([]byte, []int) {
+	return file_amends_v1_record_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Side) GetState() SideState {
+	if x != nil {
+		return x.State
+	}
+	return SideState_SIDE_STATE_UNSPECIFIED
+}
+
+func (x *Side) GetAttempt() int64 {
+	if x != nil {
+		return x.Attempt
+	}
+	return 0
+}
+
+func (x *Side) GetMaxAttempt() int64 {
+	if x != nil {
+		return x.MaxAttempt
+	}
+	return 0
+}
+
+func (x *Side) GetAtUnixNano() int64 {
+	if x != nil {
+		return x.AtUnixNano
+	}
+	return 0
+}
+
+func (x *Side) GetCommand() uint64 {
+	if x != nil {
+		return x.Command
+	}
+	return 0
+}
+
+func (x *Side) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 // StepState is where one step of a saga stands.
 type StepState struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// What is known of the step.
-	Status Status `protobuf:"varint,1,opt,name=status,enum=amends.v1.Status" json:"status,omitempty"`
-	// Attempt number of the current direction; 0: none yet.
-	Attempt int64 `protobuf:"varint,2,opt,name=attempt" json:"attempt,omitempty"`
-	// Attempt number at which the current direction gives up.
-	Budget int64 `protobuf:"varint,3,opt,name=budget" json:"budget,omitempty"`
-	// When the attempt times out or the next one goes out; 0: nothing awaited.
-	DueUnixNano int64 `protobuf:"fixed64,4,opt,name=due_unix_nano,json=dueUnixNano" json:"due_unix_nano,omitempty"`
-	// Between two attempts.
-	Waiting bool `protobuf:"varint,5,opt,name=waiting" json:"waiting,omitempty"`
-	// Revision whose commit owes the current attempt's command; 0: none is owed.
-	Sent uint64 `protobuf:"varint,6,opt,name=sent" json:"sent,omitempty"`
+	// Absent: not asked for.
+	Do *Side `protobuf:"bytes,1,opt,name=do" json:"do,omitempty"`
+	// Absent: not asked for.
+	Undo *Side `protobuf:"bytes,2,opt,name=undo" json:"undo,omitempty"`
 	// Result of the do.
-	Result []byte `protobuf:"bytes,7,opt,name=result" json:"result,omitempty"`
-	// Last rejection or failure, or why the step is parked.
-	Reason string `protobuf:"bytes,8,opt,name=reason" json:"reason,omitempty"`
-	// Since when the step waits for an operator; 0: it does not.
-	ParkedUnixNano int64 `protobuf:"fixed64,9,opt,name=parked_unix_nano,json=parkedUnixNano" json:"parked_unix_nano,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	Result        []byte `protobuf:"bytes,3,opt,name=result" json:"result,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *StepState) Reset() {
 	*x = StepState{}
-	mi := &file_amends_v1_record_proto_msgTypes[3]
+	mi := &file_amends_v1_record_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -709,7 +804,7 @@ func (x *StepState) String() string {
 func (*StepState) ProtoMessage() {}
 
 func (x *StepState) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_v1_record_proto_msgTypes[3]
+	mi := &file_amends_v1_record_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -722,49 +817,21 @@ func (x *StepState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StepState.ProtoReflect.Descriptor instead.
 func (*StepState) Descriptor() ([]byte, []int) {
-	return file_amends_v1_record_proto_rawDescGZIP(), []int{3}
+	return file_amends_v1_record_proto_rawDescGZIP(), []int{4}
 }
 
-func (x *StepState) GetStatus() Status {
+func (x *StepState) GetDo() *Side {
 	if x != nil {
-		return x.Status
+		return x.Do
 	}
-	return Status_STATUS_UNSPECIFIED
+	return nil
 }
 
-func (x *StepState) GetAttempt() int64 {
+func (x *StepState) GetUndo() *Side {
 	if x != nil {
-		return x.Attempt
+		return x.Undo
 	}
-	return 0
-}
-
-func (x *StepState) GetBudget() int64 {
-	if x != nil {
-		return x.Budget
-	}
-	return 0
-}
-
-func (x *StepState) GetDueUnixNano() int64 {
-	if x != nil {
-		return x.DueUnixNano
-	}
-	return 0
-}
-
-func (x *StepState) GetWaiting() bool {
-	if x != nil {
-		return x.Waiting
-	}
-	return false
-}
-
-func (x *StepState) GetSent() uint64 {
-	if x != nil {
-		return x.Sent
-	}
-	return 0
+	return nil
 }
 
 func (x *StepState) GetResult() []byte {
@@ -772,20 +839,6 @@ func (x *StepState) GetResult() []byte {
 		return x.Result
 	}
 	return nil
-}
-
-func (x *StepState) GetReason() string {
-	if x != nil {
-		return x.Reason
-	}
-	return ""
-}
-
-func (x *StepState) GetParkedUnixNano() int64 {
-	if x != nil {
-		return x.ParkedUnixNano
-	}
-	return 0
 }
 
 // Event is a fact that moved a saga: one entry of its history.
@@ -831,7 +884,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_amends_v1_record_proto_msgTypes[4]
+	mi := &file_amends_v1_record_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -843,7 +896,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_v1_record_proto_msgTypes[4]
+	mi := &file_amends_v1_record_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -856,7 +909,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_amends_v1_record_proto_rawDescGZIP(), []int{4}
+	return file_amends_v1_record_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Event) GetType() EventType {
@@ -1000,7 +1053,7 @@ type OutboxRecord struct {
 
 func (x *OutboxRecord) Reset() {
 	*x = OutboxRecord{}
-	mi := &file_amends_v1_record_proto_msgTypes[5]
+	mi := &file_amends_v1_record_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1012,7 +1065,7 @@ func (x *OutboxRecord) String() string {
 func (*OutboxRecord) ProtoMessage() {}
 
 func (x *OutboxRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_v1_record_proto_msgTypes[5]
+	mi := &file_amends_v1_record_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1025,7 +1078,7 @@ func (x *OutboxRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OutboxRecord.ProtoReflect.Descriptor instead.
 func (*OutboxRecord) Descriptor() ([]byte, []int) {
-	return file_amends_v1_record_proto_rawDescGZIP(), []int{5}
+	return file_amends_v1_record_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *OutboxRecord) GetSaga() string {
@@ -1092,7 +1145,7 @@ type Tombstone struct {
 
 func (x *Tombstone) Reset() {
 	*x = Tombstone{}
-	mi := &file_amends_v1_record_proto_msgTypes[6]
+	mi := &file_amends_v1_record_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1104,7 +1157,7 @@ func (x *Tombstone) String() string {
 func (*Tombstone) ProtoMessage() {}
 
 func (x *Tombstone) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_v1_record_proto_msgTypes[6]
+	mi := &file_amends_v1_record_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1117,7 +1170,7 @@ func (x *Tombstone) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tombstone.ProtoReflect.Descriptor instead.
 func (*Tombstone) Descriptor() ([]byte, []int) {
-	return file_amends_v1_record_proto_rawDescGZIP(), []int{6}
+	return file_amends_v1_record_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Tombstone) GetId() string {
@@ -1203,17 +1256,20 @@ const file_amends_v1_record_proto_rawDesc = "" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x0e\n" +
 	"\x02by\x18\x04 \x01(\tR\x02by\x12 \n" +
 	"\fat_unix_nano\x18\x05 \x01(\x10R\n" +
-	"atUnixNano\"\x94\x02\n" +
-	"\tStepState\x12)\n" +
-	"\x06status\x18\x01 \x01(\x0e2\x11.amends.v1.StatusR\x06status\x12\x18\n" +
-	"\aattempt\x18\x02 \x01(\x03R\aattempt\x12\x16\n" +
-	"\x06budget\x18\x03 \x01(\x03R\x06budget\x12\"\n" +
-	"\rdue_unix_nano\x18\x04 \x01(\x10R\vdueUnixNano\x12\x18\n" +
-	"\awaiting\x18\x05 \x01(\bR\awaiting\x12\x12\n" +
-	"\x04sent\x18\x06 \x01(\x04R\x04sent\x12\x16\n" +
-	"\x06result\x18\a \x01(\fR\x06result\x12\x16\n" +
-	"\x06reason\x18\b \x01(\tR\x06reason\x12(\n" +
-	"\x10parked_unix_nano\x18\t \x01(\x10R\x0eparkedUnixNano\"\x91\x04\n" +
+	"atUnixNano\"\xc1\x01\n" +
+	"\x04Side\x12*\n" +
+	"\x05state\x18\x01 \x01(\x0e2\x14.amends.v1.SideStateR\x05state\x12\x18\n" +
+	"\aattempt\x18\x02 \x01(\x03R\aattempt\x12\x1f\n" +
+	"\vmax_attempt\x18\x03 \x01(\x03R\n" +
+	"maxAttempt\x12 \n" +
+	"\fat_unix_nano\x18\x04 \x01(\x10R\n" +
+	"atUnixNano\x12\x18\n" +
+	"\acommand\x18\x05 \x01(\x04R\acommand\x12\x16\n" +
+	"\x06reason\x18\x06 \x01(\tR\x06reason\"i\n" +
+	"\tStepState\x12\x1f\n" +
+	"\x02do\x18\x01 \x01(\v2\x0f.amends.v1.SideR\x02do\x12#\n" +
+	"\x04undo\x18\x02 \x01(\v2\x0f.amends.v1.SideR\x04undo\x12\x16\n" +
+	"\x06result\x18\x03 \x01(\fR\x06result\"\x91\x04\n" +
 	"\x05Event\x12(\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x14.amends.v1.EventTypeR\x04type\x12 \n" +
 	"\fat_unix_nano\x18\x02 \x01(\x10R\n" +
@@ -1250,17 +1306,22 @@ const file_amends_v1_record_proto_rawDesc = "" +
 	"\x05phase\x18\x03 \x01(\x0e2\x10.amends.v1.PhaseR\x05phase\x12&\n" +
 	"\x0fended_unix_nano\x18\x05 \x01(\x10R\rendedUnixNano\x12*\n" +
 	"\x11started_unix_nano\x18\x06 \x01(\x10R\x0fstartedUnixNano\x12\x1b\n" +
-	"\tstart_sum\x18\a \x01(\fR\bstartSumJ\x04\b\x04\x10\x05R\finput_sha256*\xbb\x01\n" +
-	"\x06Status\x12\x16\n" +
-	"\x12STATUS_UNSPECIFIED\x10\x00\x12\x12\n" +
-	"\x0eSTATUS_PENDING\x10\x01\x12\x10\n" +
-	"\fSTATUS_DOING\x10\x02\x12\x0f\n" +
-	"\vSTATUS_DONE\x10\x03\x12\x13\n" +
-	"\x0fSTATUS_REJECTED\x10\x04\x12\x12\n" +
-	"\x0eSTATUS_UNKNOWN\x10\x05\x12\x12\n" +
-	"\x0eSTATUS_UNDOING\x10\x06\x12\x11\n" +
-	"\rSTATUS_UNDONE\x10\a\x12\x12\n" +
-	"\x0eSTATUS_SKIPPED\x10\b*\x8a\x01\n" +
+	"\tstart_sum\x18\a \x01(\fR\bstartSumJ\x04\b\x04\x10\x05R\finput_sha256*\x8b\x03\n" +
+	"\tSideState\x12\x1a\n" +
+	"\x16SIDE_STATE_UNSPECIFIED\x10\x00\x12\x1e\n" +
+	"\x1aSIDE_STATE_AWAITING_ANSWER\x10\x01\x12\x1a\n" +
+	"\x16SIDE_STATE_BACKING_OFF\x10\x02\x12\x1e\n" +
+	"\x1aSIDE_STATE_RETRY_REQUESTED\x10\x03\x12\x1d\n" +
+	"\x19SIDE_STATE_PARKED_UNASKED\x10\x04\x12\x1d\n" +
+	"\x19SIDE_STATE_PARKED_UNKNOWN\x10\x05\x12\x1e\n" +
+	"\x1aSIDE_STATE_PARKED_REJECTED\x10\x06\x12\x13\n" +
+	"\x0fSIDE_STATE_DONE\x10\a\x12\x15\n" +
+	"\x11SIDE_STATE_UNDONE\x10\b\x12\x17\n" +
+	"\x13SIDE_STATE_REJECTED\x10\t\x12\x16\n" +
+	"\x12SIDE_STATE_UNKNOWN\x10\n" +
+	"\x12\x18\n" +
+	"\x14SIDE_STATE_NOT_TAKEN\x10\v\x12\x16\n" +
+	"\x12SIDE_STATE_SKIPPED\x10\f\"\x04\b\r\x10\r*\x13SIDE_STATE_ACCEPTED*\x8a\x01\n" +
 	"\x03Why\x12\x13\n" +
 	"\x0fWHY_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fWHY_REJECTED\x10\x01\x12\x11\n" +
@@ -1302,46 +1363,49 @@ func file_amends_v1_record_proto_rawDescGZIP() []byte {
 }
 
 var file_amends_v1_record_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_amends_v1_record_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_amends_v1_record_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_amends_v1_record_proto_goTypes = []any{
-	(Status)(0),           // 0: amends.v1.Status
+	(SideState)(0),        // 0: amends.v1.SideState
 	(Why)(0),              // 1: amends.v1.Why
 	(EventType)(0),        // 2: amends.v1.EventType
 	(Verb)(0),             // 3: amends.v1.Verb
 	(*Instance)(nil),      // 4: amends.v1.Instance
 	(*Pause)(nil),         // 5: amends.v1.Pause
 	(*Cause)(nil),         // 6: amends.v1.Cause
-	(*StepState)(nil),     // 7: amends.v1.StepState
-	(*Event)(nil),         // 8: amends.v1.Event
-	(*OutboxRecord)(nil),  // 9: amends.v1.OutboxRecord
-	(*Tombstone)(nil),     // 10: amends.v1.Tombstone
-	(*DefinitionRef)(nil), // 11: amends.v1.DefinitionRef
-	(Phase)(0),            // 12: amends.v1.Phase
-	(Direction)(0),        // 13: amends.v1.Direction
-	(Outcome)(0),          // 14: amends.v1.Outcome
-	(*Envelope)(nil),      // 15: amends.v1.Envelope
+	(*Side)(nil),          // 7: amends.v1.Side
+	(*StepState)(nil),     // 8: amends.v1.StepState
+	(*Event)(nil),         // 9: amends.v1.Event
+	(*OutboxRecord)(nil),  // 10: amends.v1.OutboxRecord
+	(*Tombstone)(nil),     // 11: amends.v1.Tombstone
+	(*DefinitionRef)(nil), // 12: amends.v1.DefinitionRef
+	(Phase)(0),            // 13: amends.v1.Phase
+	(Direction)(0),        // 14: amends.v1.Direction
+	(Outcome)(0),          // 15: amends.v1.Outcome
+	(*Envelope)(nil),      // 16: amends.v1.Envelope
 }
 var file_amends_v1_record_proto_depIdxs = []int32{
-	11, // 0: amends.v1.Instance.definition:type_name -> amends.v1.DefinitionRef
-	12, // 1: amends.v1.Instance.phase:type_name -> amends.v1.Phase
+	12, // 0: amends.v1.Instance.definition:type_name -> amends.v1.DefinitionRef
+	13, // 1: amends.v1.Instance.phase:type_name -> amends.v1.Phase
 	6,  // 2: amends.v1.Instance.cause:type_name -> amends.v1.Cause
 	6,  // 3: amends.v1.Instance.cancel:type_name -> amends.v1.Cause
-	7,  // 4: amends.v1.Instance.steps:type_name -> amends.v1.StepState
+	8,  // 4: amends.v1.Instance.steps:type_name -> amends.v1.StepState
 	5,  // 5: amends.v1.Instance.paused:type_name -> amends.v1.Pause
 	1,  // 6: amends.v1.Cause.why:type_name -> amends.v1.Why
-	0,  // 7: amends.v1.StepState.status:type_name -> amends.v1.Status
-	2,  // 8: amends.v1.Event.type:type_name -> amends.v1.EventType
-	13, // 9: amends.v1.Event.direction:type_name -> amends.v1.Direction
-	14, // 10: amends.v1.Event.outcome:type_name -> amends.v1.Outcome
-	3,  // 11: amends.v1.Event.verb:type_name -> amends.v1.Verb
-	15, // 12: amends.v1.OutboxRecord.envelope:type_name -> amends.v1.Envelope
-	11, // 13: amends.v1.Tombstone.definition:type_name -> amends.v1.DefinitionRef
-	12, // 14: amends.v1.Tombstone.phase:type_name -> amends.v1.Phase
-	15, // [15:15] is the sub-list for method output_type
-	15, // [15:15] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	0,  // 7: amends.v1.Side.state:type_name -> amends.v1.SideState
+	7,  // 8: amends.v1.StepState.do:type_name -> amends.v1.Side
+	7,  // 9: amends.v1.StepState.undo:type_name -> amends.v1.Side
+	2,  // 10: amends.v1.Event.type:type_name -> amends.v1.EventType
+	14, // 11: amends.v1.Event.direction:type_name -> amends.v1.Direction
+	15, // 12: amends.v1.Event.outcome:type_name -> amends.v1.Outcome
+	3,  // 13: amends.v1.Event.verb:type_name -> amends.v1.Verb
+	16, // 14: amends.v1.OutboxRecord.envelope:type_name -> amends.v1.Envelope
+	12, // 15: amends.v1.Tombstone.definition:type_name -> amends.v1.DefinitionRef
+	13, // 16: amends.v1.Tombstone.phase:type_name -> amends.v1.Phase
+	17, // [17:17] is the sub-list for method output_type
+	17, // [17:17] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_amends_v1_record_proto_init() }
@@ -1357,7 +1421,7 @@ func file_amends_v1_record_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_amends_v1_record_proto_rawDesc), len(file_amends_v1_record_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   7,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
