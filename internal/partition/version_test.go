@@ -32,7 +32,7 @@ import (
 
 // current is the directory of what this release writes down. It changes when the
 // layout of the store does; the directories of earlier releases stay.
-const current = "testdata/layout-11"
+const current = "testdata/layout-1"
 
 // record is the recorded history of a saga: what a store keeps, as protobuf.
 type record struct {

@@ -13,8 +13,8 @@ import (
 // The layouts. A file with another one is refused. One that was made with keys has the
 // second.
 const (
-	schemaVersion = 11 // the layout below
-	schemaSealed  = 12 // … in which the slim states, births, events, owed records, definitions and tombstones are sealed (seal.go)
+	schemaVersion = 1 // the layout below
+	schemaSealed  = 2 // … in which the slim states, births, events, owed records, definitions and tombstones are sealed (seal.go)
 )
 
 // The file has ten buckets. Every value is framed (frame.go: format, checksum

@@ -20,9 +20,6 @@ var (
 	ErrLocked = errors.New("already open by another process")
 	// ErrLater: a later release wrote the file.
 	ErrLater = errors.New("written by a later release")
-	// ErrEarlier: an earlier program wrote the file, in a layout that is not read any
-	// more.
-	ErrEarlier = errors.New("written by an earlier release")
 	// ErrForeign: the file is no store of Amends.
 	ErrForeign = errors.New("not an Amends store")
 	// ErrDamaged: the file cannot be opened.
@@ -35,7 +32,7 @@ var ErrReadOnly = errors.New("the store is open for reading only")
 // Open opens the store in the file at path and makes it if it is not there. The
 // directory must exist. The file belongs to this process until Close: ErrLocked
 // when another one has it. ErrDamaged: restore a backup with Restore. ErrLater,
-// ErrEarlier, ErrForeign: this program must not touch it. ErrKey: Options.Keys lacks a key.
+// ErrForeign: this program must not touch it. ErrKey: Options.Keys lacks a key.
 // ErrPlain: there are keys, and the file is not sealed.
 func Open(path string, options Options) (*Store, error) {
 	s, err := open(path, options)
@@ -307,7 +304,7 @@ func (s *Store) readMeta(tx *bolt.Tx) error {
 			ErrLater, schema, schemaSealed)
 	}
 	if schema < schemaVersion {
-		return fmt.Errorf("%w: its layout is %d, and this program reads from %d: finish its sagas with the program that wrote it", ErrEarlier, schema, schemaVersion)
+		return fmt.Errorf("%w: its layout is 0, and layouts are numbered from %d", ErrForeign, schemaVersion)
 	}
 	created, err := number(metaCreated)
 	if err != nil {

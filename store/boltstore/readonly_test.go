@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -72,9 +71,8 @@ func TestReadOnly(t *testing.T) {
 	}
 }
 
-// TestEarlierLayout: a file in a layout that is not read any more is refused, and not
-// changed.
-func TestEarlierLayout(t *testing.T) {
+// TestNoLayout: a file whose layout has no number is refused, and not changed.
+func TestNoLayout(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "store.db")
 	s := open(t, path, boltstore.Options{})
 	if err := s.SetSchema(boltstore.Schema - 1); err != nil {
@@ -87,7 +85,7 @@ func TestEarlierLayout(t *testing.T) {
 		_, err := boltstore.Open(path, boltstore.Options{})
 		_, readErr := boltstore.OpenReadOnly(path, boltstore.Options{})
 		for _, err := range []error{err, readErr} {
-			if !errors.Is(err, boltstore.ErrEarlier) || !strings.Contains(err.Error(), "finish its sagas with the program that wrote it") {
+			if !errors.Is(err, boltstore.ErrForeign) {
 				t.Errorf("got %v", err)
 			}
 		}
