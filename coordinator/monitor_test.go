@@ -409,20 +409,20 @@ func TestBusIsAwayAndBack(t *testing.T) {
 			}
 			s.Bus.Close()
 		}()
-		time.Sleep(time.Minute + time.Second/2)
+		time.Sleep(time.Minute + time.Second/2) // virtual
 		if err := c.Ready(ctx); err != nil {
 			t.Fatalf("before: %v", err)
 		}
 		silent := make(chan struct{})
 		s.set(func(s *stage) { s.check, s.wordy = errors.New("no route"), silent })
-		time.Sleep(6 * time.Second)
+		time.Sleep(6 * time.Second) // virtual
 		if err := c.Ready(ctx); err == nil || !strings.Contains(err.Error(), "no route") {
 			t.Errorf("6 s after the bus has gone: %v", err)
 		}
-		time.Sleep(time.Minute)
+		time.Sleep(time.Minute) // virtual
 		close(silent)
 		s.set(func(s *stage) { s.check, s.wordy = nil, nil })
-		time.Sleep(2 * time.Second)
+		time.Sleep(2 * time.Second) // virtual
 		if err := c.Ready(ctx); err != nil {
 			t.Errorf("2 s after it is back: %v", err)
 		}

@@ -4,7 +4,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io/fs"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -46,6 +46,9 @@ func CheckUsers(path, account string) error {
 
 // readUsers reads a file of users, and the account that has the streams.
 func readUsers(path, account string) (file *server.Options, home *server.Account, err error) {
+	if _, err := os.Stat(path); err != nil {
+		return nil, nil, fmt.Errorf("read the NATS users: %w", err)
+	}
 	blocks, err := conf.ParseFile(path)
 	if err != nil {
 		return nil, nil, unreadable(path, err)
@@ -72,9 +75,6 @@ var lineOf = regexp.MustCompile(`(?:line |:)(\d+)`)
 // unreadable says where a file of users is wrong. What NATS says of it quotes the file, and
 // with it a password that is not in quotes.
 func unreadable(path string, err error) error {
-	if file, ok := errors.AsType[*fs.PathError](err); ok {
-		return fmt.Errorf("read the NATS users: %w", file)
-	}
 	where := ""
 	if line := lineOf.FindStringSubmatch(strings.ReplaceAll(err.Error(), path, "")); line != nil {
 		where = " in line " + line[1]
