@@ -32,7 +32,6 @@ func word[W ~string](words ...W) *rapid.Generator[W] { return rapid.SampledFrom(
 
 var (
 	phases     = word(saga.Running, saga.Compensating, saga.Completed, saga.Compensated, saga.Parked)
-	someStatus = word(saga.Pending, saga.Doing, saga.Done, saga.Refused, saga.Unknown, saga.Undoing, saga.Undone, saga.Skipped)
 	someWhy    = word(saga.WhyRejected, saga.WhyExhausted, saga.WhyUnmappable, saga.WhyDeadline, saga.WhyCancelled, saga.WhyOperator)
 	someTypes  = word(saga.Started, saga.Answered, saga.Woke, saga.Operated)
 	directions = word("", saga.DirectionDo, saga.DirectionUndo)
