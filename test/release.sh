@@ -1,0 +1,98 @@
+#!/usr/bin/env bash
+# What a release consists of (.goreleaser.yaml), and a look at it.
+#
+#	test/release.sh                    build a snapshot without a registry, and check it
+#	test/release.sh notes v0.1.0       print the section of CHANGELOG.md
+#	test/release.sh publish notes.md   build the tag that is checked out, and publish it
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+# The programs that build a release, in the versions of tools/release/go.mod. They need a
+# newer Go than the product.
+tools() {
+	tool_dir=$(mktemp -d)
+	trap 'rm -rf "$tool_dir"' EXIT
+	(cd tools/release && GOBIN=$tool_dir GOTOOLCHAIN=auto go install tool)
+	PATH=$tool_dir:$PATH
+}
+
+notes() {
+	local version=${1#v} text
+	text=$(awk -v want="## [$version]" '
+		index($0, "## ") == 1 { on = index($0, want) == 1; next }
+		on { print }
+	' CHANGELOG.md)
+	if [ -z "${text//[[:space:]]/}" ]; then
+		echo "CHANGELOG.md has no section \"## [$version] - <date>\": write it before the tag" >&2
+		return 1
+	fi
+	printf '%s\n' "$text"
+}
+
+# wrong says what is wrong, and counts.
+problems=0
+wrong() {
+	echo "wrong: $*" >&2
+	problems=$((problems + 1))
+}
+
+# look checks what was built: everything is there, it runs, and says which version it is.
+look() {
+	local version system want file
+	system=$(go env GOOS)_$(go env GOARCH)
+	version=$(sed -n 's/.*"version": *"\([^"]*\)".*/\1/p' dist/metadata.json)
+	for want in linux_amd64.tar.gz linux_arm64.tar.gz darwin_amd64.tar.gz darwin_arm64.tar.gz windows_amd64.zip \
+		linux_amd64.cdx.json linux_arm64.cdx.json; do
+		[ -s "dist/amends_${version}_$want" ] || wrong "there is no dist/amends_${version}_$want"
+	done
+	for want in amd64.deb arm64.deb x86_64.rpm aarch64.rpm; do
+		file=$(compgen -G "dist/amends*$want") || wrong "there is no package for $want"
+	done
+	(cd dist && sha256sum --quiet --check checksums.txt) || wrong "checksums.txt does not fit"
+
+	rm -rf dist/look
+	mkdir -p dist/look/archive dist/look/deb
+	tar -xzf "dist/amends_${version}_$system.tar.gz" -C dist/look/archive
+	for file in coordinator LICENSE README.md CHANGELOG.md amends.service coordinator.yaml; do
+		[ -s "dist/look/archive/$file" ] || wrong "the archive has no $file"
+	done
+	dist/look/archive/coordinator --version
+	dist/look/archive/coordinator --version | grep -q '^amends coordinator v[0-9]' || wrong "the program does not say its version"
+	dist/look/archive/coordinator config check --config packaging/coordinator.yaml --data-dir dist/look/data >/dev/null ||
+		wrong "packaging/coordinator.yaml is no configuration"
+
+	if command -v dpkg-deb >/dev/null; then
+		file=$(compgen -G "dist/amends*amd64.deb")
+		dpkg-deb --extract "$file" dist/look/deb
+		for want in usr/bin/coordinator lib/systemd/system/amends.service etc/amends/coordinator.yaml usr/share/doc/amends/LICENSE; do
+			[ -s "dist/look/deb/$want" ] || wrong "the package has no /$want"
+		done
+		dpkg-deb --info "$file" conffiles | grep -qx /etc/amends/coordinator.yaml || wrong "an upgrade would overwrite /etc/amends/coordinator.yaml"
+	fi
+	grep -q '"purl": "pkg:golang/go.etcd.io/bbolt@' "dist/amends_${version}_linux_amd64.cdx.json" || wrong "the bill of materials does not name bbolt"
+	if [ "$problems" -gt 0 ]; then
+		echo "$problems of what a release needs is wrong" >&2
+		return 1
+	fi
+	rm -rf dist/look
+	echo "a release of $version would be whole: $(find dist -maxdepth 1 -name 'amends*' | wc -l) files"
+}
+
+case ${1:-build} in
+build)
+	tools
+	goreleaser check
+	goreleaser release --snapshot --clean --skip=publish,docker
+	look
+	;;
+notes) notes "${2:?which version}" ;;
+publish)
+	tools
+	goreleaser release --clean --release-notes "${2:?the file with the notes}"
+	look
+	;;
+*)
+	sed -n '2,/^set/p' "$0" | sed '$d; s/^# \{0,1\}//' >&2
+	exit 2
+	;;
+esac
