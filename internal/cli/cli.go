@@ -90,7 +90,7 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) (code int) {
 	return Run(ctx, args, stdin, stdout, stderr)
 }
 
-// Run is Main for a caller that handles signals himself.
+// Run is Main for a caller that handles signals.
 func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) (code int) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -125,10 +125,7 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if err := checkWords(args, os.Environ()); err != nil {
 		return env.report(err)
 	}
-	if len(args) == 0 {
-		args = []string{"--help"}
-	}
-	env.parsed, err = parser.Parse(args)
+	env.parsed, err = parser.Parse(arrange(parser, args))
 	if err != nil {
 		return env.report(usage(err))
 	}

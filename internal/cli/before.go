@@ -1,0 +1,73 @@
+package cli
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/alecthomas/kong"
+)
+
+// arrange gives what is habit elsewhere the form that the grammar has: no arguments and "help"
+// are --help, "help list" is "list --help", --version is "version", and flags before the
+// command go behind it. What it does not know it leaves for the parser to refuse.
+func arrange(model *kong.Kong, args []string) []string {
+	if len(args) == 0 {
+		return []string{"--help"}
+	}
+	flags, rest := leading(model.Model.Node, args)
+	switch {
+	case len(rest) == 0 && slices.Contains(flags, "--version"):
+		rest, flags = []string{"version"}, slices.DeleteFunc(flags, func(f string) bool { return f == "--version" })
+	case len(rest) == 0:
+		return args
+	case rest[0] == "help":
+		rest, flags = rest[1:], append(flags, "--help")
+	}
+	end := len(rest)
+	if literal := slices.Index(rest, "--"); literal >= 0 {
+		end = literal
+	}
+	return slices.Concat(rest[:end], flags, rest[end:])
+}
+
+// leading parts the flags before the command, with their values, from the command. It stops
+// at a flag that no command has.
+func leading(root *kong.Node, args []string) (flags, rest []string) {
+	for i := 0; i < len(args); i++ {
+		arg := args[i]
+		if arg == "--" || arg == "-" || !strings.HasPrefix(arg, "-") {
+			return args[:i:i], args[i:]
+		}
+		if arg == "--version" || arg == "--help" || arg == "-h" {
+			continue
+		}
+		name, _, hasValue := strings.Cut(arg, "=")
+		flag := findFlag(root, name)
+		switch {
+		case flag == nil:
+			return nil, args
+		case !hasValue && !flag.IsBool() && len(arg) > 2 && arg[1] != '-': // -ojson
+		case !hasValue && !flag.IsBool():
+			i++
+		}
+	}
+	return args, nil
+}
+
+// findFlag returns a flag of any command, as it is written: --output, -o or -ojson.
+func findFlag(node *kong.Node, written string) *kong.Flag {
+	for _, flag := range node.Flags {
+		switch {
+		case written == "--"+flag.Name, flag.Tag.Negatable != "" && written == "--no-"+flag.Name:
+			return flag
+		case flag.Short != 0 && strings.HasPrefix(written, "-"+string(flag.Short)):
+			return flag
+		}
+	}
+	for _, child := range node.Children {
+		if flag := findFlag(child, written); flag != nil {
+			return flag
+		}
+	}
+	return nil
+}
