@@ -175,10 +175,10 @@ func (c *copier) again(kind, id string, revision uint64, stored []byte, sealed b
 	return c.to.options.Keys.closing(kind, id, revision, plain), nil
 }
 
-// meta copies what a store keeps about itself, but for its layout and its keys, which the
-// copy has of its own.
+// meta copies what a store keeps about itself, but for its layout, its keys and whether it is
+// sealed, which the copy has of its own.
 func (c *copier) meta(into *bolt.Bucket, k, body []byte) error {
-	if string(k) == metaSchema || bytes.HasPrefix(k, []byte(metaKey)) {
+	if string(k) == metaSchema || string(k) == metaFeature+featureSealed || bytes.HasPrefix(k, []byte(metaKey)) {
 		return nil
 	}
 	return tableMeta.put(into, k, body)

@@ -49,6 +49,11 @@ func (s *Store) SetSchema(n uint64) error {
 	})
 }
 
+// NoteFeature pretends that another release has used a feature.
+func (s *Store) NoteFeature(name string) error {
+	return s.db.Update(func(tx *bolt.Tx) error { return noteFeature(tx, name) })
+}
+
 // OwedKey is the key of the first owed record of a journal record.
 func OwedKey(to outbox.Destination, seq uint64) []byte { return owedKey(to, seq, 0) }
 

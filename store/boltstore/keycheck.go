@@ -3,6 +3,7 @@ package boltstore
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 
 	bolt "go.etcd.io/bbolt"
@@ -40,10 +41,11 @@ func (s *Store) checkKeys(tx *bolt.Tx) error {
 	if len(missing) > 0 {
 		return fmt.Errorf("%w: it is sealed with %s, not given; a key is needed as long as what it sealed is kept", ErrKey, strings.Join(missing, ", "))
 	}
-	switch whole := sealed && s.info.Schema == schemaSealed; {
-	case s.options.Keys != nil && !whole:
+	made := slices.Contains(s.info.Features, featureSealed)
+	switch {
+	case s.options.Keys != nil && !(sealed && made):
 		return fmt.Errorf("%w: seal a copy of it with coordinator store copy, or begin with an empty directory", ErrPlain)
-	case s.options.Keys == nil && s.info.Schema == schemaSealed:
+	case s.options.Keys == nil && made:
 		return fmt.Errorf("%w: it does not say with which", ErrKey)
 	}
 	return nil

@@ -10,12 +10,16 @@ import (
 	"github.com/amends-dev/amends/store"
 )
 
-// The layouts. A file with another one is refused. One that was made with keys has the
-// second.
-const (
-	schemaVersion = 1 // the layout below
-	schemaSealed  = 2 // … in which the slim states, births, events, owed records, definitions and tombstones are sealed (seal.go)
-)
+// schemaVersion is the number of the layout below. A file with another one is refused.
+const schemaVersion = 1
+
+// A feature is what a file may have beside its layout, such as a kind of event that earlier
+// releases do not know. It is noted in the file in the transaction that uses it first, and a
+// program refuses a file with a feature that it does not know, by its name.
+const featureSealed = "sealed" // slim states, births, events, owed records, definitions and tombstones are sealed (seal.go)
+
+// features are those that this program knows.
+var features = []string{featureSealed}
 
 // The file has ten buckets. Every value is framed (frame.go: format, checksum
 // of the key, checksum of the body). Times are nanoseconds since 1970 with the
@@ -72,6 +76,7 @@ const (
 	metaIncarnation = "incarnation"
 	metaClaim       = "claim"
 	metaClock       = "clock"
+	metaFeature     = "feature " // begins the key of each feature that the file has
 )
 
 // Kinds of keys in the expiry bucket.

@@ -58,6 +58,11 @@ func give(file, name string) error {
 	return err
 }
 
+// noteFeature notes that the file has a feature.
+func noteFeature(tx *bolt.Tx, name string) error {
+	return tableMeta.put(tableMeta.bucket(tx), []byte(metaFeature+name), []byte{1})
+}
+
 // create makes the buckets of a new file.
 func (s *Store) create(tx *bolt.Tx) error {
 	for _, t := range tables {
@@ -71,15 +76,13 @@ func (s *Store) create(tx *bolt.Tx) error {
 		return err
 	}
 	b, keys := tableMeta.bucket(tx), s.options.Keys
-	schema := uint64(schemaVersion)
 	if keys != nil {
-		schema = schemaSealed
-		if err := keys.note(b); err != nil {
+		if err := errors.Join(keys.note(b), noteFeature(tx, featureSealed)); err != nil {
 			return err
 		}
 	}
 	return errors.Join(
-		tableMeta.put(b, []byte(metaSchema), binary.AppendUvarint(nil, schema)),
+		tableMeta.put(b, []byte(metaSchema), binary.AppendUvarint(nil, schemaVersion)),
 		tableMeta.put(b, []byte(metaStore), []byte(id.String())),
 		tableMeta.put(b, []byte(metaCreated), binary.AppendUvarint(nil, uint64(s.options.Now().UnixNano()))),
 		tableMeta.put(b, []byte(metaIncarnation), binary.AppendUvarint(nil, 0)),

@@ -1,9 +1,12 @@
 package boltstore
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 
 	bolt "go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
@@ -299,9 +302,9 @@ func (s *Store) readMeta(tx *bolt.Tx) error {
 	if err != nil {
 		return err
 	}
-	if schema > schemaSealed {
-		return fmt.Errorf("%w: its layout is %d, this program knows up to %d: use that release, or restore a backup of this one",
-			ErrLater, schema, schemaSealed)
+	if schema > schemaVersion {
+		return fmt.Errorf("%w: its layout is %d, this program knows %d: use that release, or restore a backup of this one",
+			ErrLater, schema, schemaVersion)
 	}
 	if schema < schemaVersion {
 		return fmt.Errorf("%w: its layout is 0, and layouts are numbered from %d", ErrForeign, schemaVersion)
@@ -318,9 +321,32 @@ func (s *Store) readMeta(tx *bolt.Tx) error {
 	if err != nil {
 		return err
 	}
+	if s.info.Features, err = readFeatures(c); err != nil {
+		return err
+	}
 	s.info.Schema, s.info.Created, s.info.Incarnation, s.info.ID = int(schema), int64(created), incarnation, string(id)
 	for _, t := range tables {
 		t.bucket(tx) // panics when missing; guard makes an error of it
 	}
 	return nil
+}
+
+// readFeatures reads what the file has beside its layout.
+func readFeatures(c *bolt.Cursor) (has []string, err error) {
+	var unknown []string
+	for k, v := c.Seek([]byte(metaFeature)); k != nil && bytes.HasPrefix(k, []byte(metaFeature)); k, v = c.Next() {
+		if _, err := tableMeta.open(k, v); err != nil {
+			return nil, err
+		}
+		name := strings.TrimPrefix(string(k), metaFeature)
+		if !slices.Contains(features, name) {
+			unknown = append(unknown, name)
+		}
+		has = append(has, name)
+	}
+	if len(unknown) > 0 {
+		return nil, fmt.Errorf("%w: it has %s, which this program does not know: use that release, or restore a backup of this one",
+			ErrLater, strings.Join(unknown, ", "))
+	}
+	return has, nil
 }

@@ -37,7 +37,7 @@ func TestOpenRefuses(t *testing.T) {
 	path := filepath.Join(dir, "store.db")
 	s := open(t, path, boltstore.Options{})
 	fails("a file that is in use", path, boltstore.ErrLocked)
-	if err := s.SetSchema(boltstore.Schema + 2); err != nil {
+	if err := s.SetSchema(boltstore.Schema + 1); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Close(); err != nil {
@@ -45,6 +45,15 @@ func TestOpenRefuses(t *testing.T) {
 	}
 	fails("a file of a later release", path, boltstore.ErrLater)
 	fails("the same again", path, boltstore.ErrLater) // not ErrLocked: it was let go of
+	later := filepath.Join(dir, "later.db")
+	s = open(t, later, boltstore.Options{})
+	if err := errors.Join(s.NoteFeature("teleport"), s.NoteFeature("loop"), s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	fails("a file with features of a later release", later, boltstore.ErrLater)
+	if _, err := boltstore.Open(later, boltstore.Options{}); err == nil || !strings.Contains(err.Error(), "it has loop, teleport, which") {
+		t.Errorf("the features are not named: %v", err)
+	}
 	fails("a directory that is not there", filepath.Join(dir, "no", "store.db"), os.ErrNotExist)
 
 	foreign := filepath.Join(dir, "foreign.db")

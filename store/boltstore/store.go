@@ -48,10 +48,11 @@ type Store struct {
 
 // Info says what file a store is.
 type Info struct {
-	ID          string // of the store; a restored backup keeps it
-	Incarnation uint64 // how often it was restored from a backup
-	Created     int64  // nanoseconds since 1970
-	Schema      int
+	ID          string   // of the store; a restored backup keeps it
+	Incarnation uint64   // how often it was restored from a backup
+	Created     int64    // nanoseconds since 1970
+	Schema      int      // number of the layout
+	Features    []string // what it has beside its layout; "sealed": it was made with keys
 	Path        string
 }
 
