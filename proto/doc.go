@@ -8,7 +8,8 @@
 //	amends/v1/definition.proto  definitions
 //	amends/v1/record.proto      sagas, histories, owed messages, tombstones
 //	amends/api/v1/api.proto     the API, served by package api (docs/API.md)
-//	released.binpb              the contract as last released, for buf breaking
+//	released.binpb              the contract as last released, for buf breaking; there
+//	                            is none before the first release
 //	testdata/*.txt              each message on NATS, byte by byte (docs/WIRE.md)
 //
 // It does not convert: packages saga/sagapb and outbox/outboxpb turn domain
@@ -21,5 +22,5 @@
 package proto
 
 //go:generate sh -c "cd .. && go tool -modfile=tools/go.mod buf lint"
-//go:generate sh -c "cd .. && go tool -modfile=tools/go.mod buf breaking --against proto/released.binpb"
+//go:generate sh -c "cd .. && [ ! -e proto/released.binpb ] || go tool -modfile=tools/go.mod buf breaking --against proto/released.binpb"
 //go:generate sh -c "cd .. && go tool -modfile=tools/go.mod buf generate"

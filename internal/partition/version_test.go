@@ -30,9 +30,8 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// current is the directory of what this release writes down. It changes when the
-// layout of the store does; the directories of earlier releases stay.
-const current = "testdata/layout-1"
+// released has, for each release, what it wrote down: a store, and the histories in it.
+const released = "testdata/released"
 
 // record is the recorded history of a saga: what a store keeps, as protobuf.
 type record struct {
@@ -43,8 +42,8 @@ type record struct {
 	State      []byte
 }
 
-// golden are the sagas of the golden store, by how they stand.
-var golden = map[contract.SagaID]transfer{
+// corpus are the sagas of a released store, by how they stand.
+var corpus = map[contract.SagaID]transfer{
 	"completed":   {From: 1, To: 2, Amount: 10},
 	"compensated": {From: 2, To: 3, Amount: 20, Refuse: true},
 	"parked":      {From: 3, To: 4, Amount: 30, Refuse: true, Lose: true},
@@ -53,73 +52,79 @@ var golden = map[contract.SagaID]transfer{
 	"undoing":     {From: 5, To: 6, Amount: 60},
 }
 
-// TestGoldenStore: the stores that releases have written open, their sagas' histories
-// fold to their states (I8), and those that have not ended go on and end, in a
-// coordinator of today (I2).
+// TestReleasedStores: the stores that releases have written open, their sagas' histories
+// fold to the states that were recorded (I8), and those that have not ended go on and end in
+// the coordinator of today (I2). So does a store that is written by this program.
 //
-//	go test -tags lab ./internal/partition -run TestGoldenStore -partition.rewrite
+//	go test -tags lab ./internal/partition -run TestReleasedStores -partition.release v0.1.0
 //
-// writes the store and the histories of this release anew.
-func TestGoldenStore(t *testing.T) {
-	if *rewrite {
-		rewriteGolden(t)
+// adds that store to the corpus, when a release is made.
+func TestReleasedStores(t *testing.T) {
+	today := filepath.Join(t.TempDir(), "today")
+	writeStore(t, today)
+	if *release != "" {
+		if err := os.CopyFS(filepath.Join(released, *release), os.DirFS(today)); err != nil {
+			t.Fatal(err)
+		}
 	}
-	files, err := filepath.Glob("testdata/*/sagas.db.gz")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("there is no golden store (%v)", err)
+	dirs, err := filepath.Glob(released + "/v*")
+	if err != nil {
+		t.Fatal(err)
 	}
-	for _, file := range files {
-		t.Run(filepath.Base(filepath.Dir(file)), func(t *testing.T) {
-			s := newStation(t)
-			unpack(t, file, s.data)
-			for id, r := range export(t, s.data) {
-				checkRecord(t, id, r)
-			}
-			c := s.coordinator(t, part{})
-			c.awaitReady(t)
-			bank := s.bank(t)
-			asker := client.New(s.connect(t), client.Timeout(time.Second))
-			for id, want := range map[contract.SagaID]contract.Phase{
-				"completed": contract.Completed, "compensated": contract.Compensated, "parked": contract.Parked,
-				"abandoned": contract.Parked, "running": contract.Completed, "undoing": contract.Compensated,
-			} {
-				status, err := asker.Wait(t.Context(), id)
-				if err != nil || status.Phase != want {
-					t.Errorf("saga %s is %+v (%v), want %s", id, status, err, want)
-				}
-			}
-			status, err := asker.Start(t.Context(), transferMoney, golden["completed"], client.ID("completed"))
-			if err != nil || !status.Existed {
-				t.Errorf("starting a saga of the golden store again: %+v (%v)", status, err)
-			}
-			bank.terminate(t)
-			c.terminate(t)
-			for id, r := range export(t, s.data) {
-				checkRecord(t, id, r)
-			}
+	for _, dir := range append(dirs, today) {
+		t.Run(filepath.Base(dir), func(t *testing.T) {
+			checkHistories(t, dir)
+			goOn(t, filepath.Join(dir, "sagas.db.gz"))
 		})
 	}
 }
 
-// TestRecordedHistories folds the histories that releases have recorded to the
-// states they recorded (I8).
-func TestRecordedHistories(t *testing.T) {
-	files, err := filepath.Glob("testdata/*/*.json")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("there are no recorded histories (%v)", err)
+// goOn has a coordinator of today go on with a store.
+func goOn(t *testing.T, file string) {
+	t.Helper()
+	s := newStation(t)
+	unpack(t, file, s.data)
+	for id, r := range export(t, s.data) {
+		checkRecord(t, id, r)
 	}
-	for _, file := range files {
-		text, err := os.ReadFile(file)
+	c := s.coordinator(t, part{})
+	c.awaitReady(t)
+	bank := s.bank(t)
+	asker := client.New(s.connect(t), client.Timeout(time.Second))
+	for id, want := range map[contract.SagaID]contract.Phase{
+		"completed": contract.Completed, "compensated": contract.Compensated, "parked": contract.Parked,
+		"abandoned": contract.Parked, "running": contract.Completed, "undoing": contract.Compensated,
+	} {
+		status, err := asker.Wait(t.Context(), id)
+		if err != nil || status.Phase != want {
+			t.Errorf("saga %s is %+v (%v), want %s", id, status, err, want)
+		}
+	}
+	status, err := asker.Start(t.Context(), transferMoney, corpus["completed"], client.ID("completed"))
+	if err != nil || !status.Existed {
+		t.Errorf("starting a saga of the store again: %+v (%v)", status, err)
+	}
+	bank.terminate(t)
+	c.terminate(t)
+	for id, r := range export(t, s.data) {
+		checkRecord(t, id, r)
+	}
+}
+
+// checkHistories folds the histories that were recorded beside a store.
+func checkHistories(t *testing.T, dir string) {
+	t.Helper()
+	for id := range corpus {
+		text, err := os.ReadFile(filepath.Join(dir, string(id)+".json"))
 		if err != nil {
 			t.Fatal(err)
 		}
 		var r record
 		if err := json.Unmarshal(text, &r); err != nil {
-			t.Fatalf("%s: %v", file, err)
+			t.Fatalf("%s: %v", id, err)
 		}
-		in := checkRecord(t, r.ID, &r)
-		if in.Phase != r.Phase {
-			t.Errorf("%s: folds to %s, recorded is %s", file, in.Phase, r.Phase)
+		if in := checkRecord(t, r.ID, &r); in.Phase != r.Phase {
+			t.Errorf("%s: folds to %s, recorded is %s", id, in.Phase, r.Phase)
 		}
 	}
 }
@@ -169,7 +174,7 @@ func export(t *testing.T, data string) map[contract.SagaID]*record {
 		t.Fatal(err)
 	}
 	all := map[contract.SagaID]*record{}
-	for id := range golden {
+	for id := range corpus {
 		in, err := s.Load(t.Context(), id)
 		if err != nil {
 			t.Fatalf("saga %s: %v", id, err)
@@ -194,9 +199,9 @@ func export(t *testing.T, data string) map[contract.SagaID]*record {
 	return all
 }
 
-// rewriteGolden runs the golden sagas: some to their end, some without anybody who
-// answers.
-func rewriteGolden(t *testing.T) {
+// writeStore runs the sagas of the corpus, some to their end, some without anybody who
+// answers, and keeps their store and their histories in a directory.
+func writeStore(t *testing.T, dir string) {
 	t.Helper()
 	s := newStation(t)
 	c := s.coordinator(t, part{})
@@ -204,7 +209,7 @@ func rewriteGolden(t *testing.T) {
 	bank := s.bank(t)
 	asker := client.New(s.connect(t), client.Timeout(time.Second))
 	begin := func(id contract.SagaID) {
-		if _, err := asker.Start(t.Context(), transferMoney, golden[id], client.ID(id)); err != nil {
+		if _, err := asker.Start(t.Context(), transferMoney, corpus[id], client.ID(id)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -224,7 +229,7 @@ func rewriteGolden(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.terminate(t)
-	if err := os.MkdirAll(current, 0o755); err != nil {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	db, err := os.ReadFile(filepath.Join(s.data, "sagas.db"))
@@ -235,18 +240,18 @@ func rewriteGolden(t *testing.T) {
 	z := gzip.NewWriter(&zipped)
 	_, _ = z.Write(db)
 	_ = z.Close()
-	write(t, filepath.Join(current, "sagas.db.gz"), zipped.Bytes())
+	write(t, filepath.Join(dir, "sagas.db.gz"), zipped.Bytes())
 	records := export(t, s.data)
 	for _, id := range slices.Sorted(maps.Keys(records)) {
 		text, err := json.MarshalIndent(records[id], "", "  ")
 		if err != nil {
 			t.Fatal(err)
 		}
-		write(t, filepath.Join(current, string(id)+".json"), append(text, '\n'))
+		write(t, filepath.Join(dir, string(id)+".json"), append(text, '\n'))
 	}
 }
 
-// unpack makes a data directory of a golden store.
+// unpack makes a data directory of a store that was kept.
 func unpack(t *testing.T, file, data string) {
 	t.Helper()
 	if err := os.MkdirAll(data, 0o700); err != nil {
@@ -271,8 +276,10 @@ func unpack(t *testing.T, file, data string) {
 // TestLaterStore: a store of a later release is refused with a message that says
 // what to do, and is left as it is.
 func TestLaterStore(t *testing.T) {
+	today := t.TempDir()
+	writeStore(t, today)
 	s := newStation(t)
-	unpack(t, current+"/sagas.db.gz", s.data)
+	unpack(t, filepath.Join(today, "sagas.db.gz"), s.data)
 	file := filepath.Join(s.data, "sagas.db")
 	db, err := bolt.Open(file, 0o600, nil)
 	if err != nil {
