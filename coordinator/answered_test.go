@@ -140,7 +140,7 @@ func (w *town) nothingTimedOut(id saga.ID) {
 		w.t.Fatal(err)
 	}
 	for i := range events {
-		if events[i].Type == saga.Woke {
+		if events[i].Type == saga.TimerFired {
 			w.t.Errorf("event %d of %s: a timer ran at %s", i+1, id, events[i].At)
 		}
 	}

@@ -121,7 +121,7 @@ func TestCachedSagaIsNotTheLaterOne(t *testing.T) {
 	again := start("a")
 	again.Event.At = noon.Add(2 * time.Hour)
 	step(t, other, again)
-	timeout := coordinator.Input{Saga: "a", Event: saga.Event{Type: saga.Woke, At: noon.Add(10 * time.Second)}}
+	timeout := coordinator.Input{Saga: "a", Event: saga.Event{Type: saga.TimerFired, At: noon.Add(10 * time.Second)}}
 	if r := step(t, stale, timeout).Results[0]; r.Ignored != saga.IgnoredNothing {
 		t.Errorf("a timer of the earlier saga: %+v", r)
 	}

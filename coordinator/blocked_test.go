@@ -60,9 +60,9 @@ func TestBlocks(t *testing.T) {
 		event saga.EventType
 		want  bool
 	}{
-		{nil, saga.Woke, false},
-		{errors.New("anything"), saga.Woke, false},
-		{rot, saga.Woke, true},
+		{nil, saga.TimerFired, false},
+		{errors.New("anything"), saga.TimerFired, false},
+		{rot, saga.TimerFired, true},
 		{rot, saga.Started, true}, // the id is taken by what cannot be read
 		{gone, saga.Answered, true},
 		{gone, saga.Started, false}, // its caller was wrong; there is no saga

@@ -20,7 +20,9 @@ import (
 
 // Input is one thing that happened to one saga.
 type Input struct {
-	Saga  saga.ID
+	Saga saga.ID
+	// Event is what happened. A saga.TimerFired without a Timer fires all timers that are due
+	// at its time.
 	Event saga.Event
 	// Birth is which saga of that id an answer is to; 0: the one that there is.
 	Birth contract.Birth
@@ -43,11 +45,18 @@ type Result struct {
 	After    saga.Phase    // behind it
 	EndedNow bool          // this input ended the saga
 	Waited   time.Duration // of an answer: since its attempt was owed; 0: not known
+	Fired    []Fired       // what the timers did that this input fired, one after the other
 
 	Existed bool                  // of a start: the saga was there, with the same input
 	Ended   *store.TombstoneError // of a start: it was there, ended and was removed, with the same input
 	Ignored saga.Ignored          // the event changed nothing
 	Err     error                 // the event was refused
+}
+
+// Fired is a timer that an input fired, and what became of it.
+type Fired struct {
+	Event  saga.Event
+	Result Result
 }
 
 // Output is what a Step makes necessary outside.
@@ -187,7 +196,8 @@ type draft struct {
 	settle   []outbox.ID // those that were answered first
 	answered int         // how many of settle were
 	inputs   []int
-	costly   []int // of inputs, the last ones: they are not decided
+	costly   []int      // of inputs, the last ones: they are not decided
+	asked    saga.Event // for the first of costly, what was not decided
 }
 
 // birth is that of the saga as it stands; 0: there is none, or it is not known.
@@ -311,7 +321,7 @@ func (out *Output) costly(e *Engine, inputs []Input, drafts []*draft) error {
 			continue
 		}
 		first := &inputs[d.costly[0]]
-		c := Costly{Saga: first.Saga, Inputs: d.costly, event: first.Event, def: d.def}
+		c := Costly{Saga: first.Saga, Inputs: d.costly, event: d.asked, def: d.def}
 		if d.instance != nil {
 			c.instance = *d.instance
 		} else {
@@ -414,6 +424,40 @@ func (e *Engine) decide(d *draft, input *Input) Result {
 	} else if ev.Type == saga.Retimed {
 		return retimed
 	}
+	if ev.Type == saga.TimerFired && ev.Timer == "" {
+		return e.fire(d, input)
+	}
+	return e.apply(d, input, ev)
+}
+
+// fire fires the timers of a saga that are due, one after the other.
+func (e *Engine) fire(d *draft, input *Input) Result {
+	var all []Fired
+	for {
+		ev, due := saga.DueTimer(d.def, d.instance, input.Event.At)
+		switch {
+		case due:
+		case len(all) > 0:
+			r := all[len(all)-1].Result
+			r.Before, r.Fired = all[0].Result.Before, all
+			return r
+		case !d.instance.Open():
+			return Result{Instance: d.instance, Definition: d.def, Ignored: saga.IgnoredEnded}
+		default:
+			return Result{Instance: d.instance, Definition: d.def, Ignored: saga.IgnoredNothing}
+		}
+		e.explain(d.def, d.instance, &ev)
+		r := e.apply(d, input, &ev)
+		if r.Err != nil || r.Ignored != "" {
+			r.Fired = all
+			return r
+		}
+		all = append(all, Fired{ev, r})
+	}
+}
+
+// apply applies one event to a draft: the input's, or what follows from it.
+func (e *Engine) apply(d *draft, input *Input, ev *saga.Event) Result {
 	def := d.def
 	var before saga.Instance
 	if d.instance != nil {
@@ -424,11 +468,11 @@ func (e *Engine) decide(d *draft, input *Input) Result {
 			return Result{Err: err}
 		}
 	}
-	if ev.Type == saga.Woke {
-		e.explain(def, &before, ev)
-	}
 	crashpoint.Here("coordinator: before deciding")
 	after, eff, err := e.take(input.Saga, def, before, *ev)
+	if errors.Is(err, saga.ErrCostly) {
+		d.asked = *ev
+	}
 	if err != nil || eff.Ignored != "" {
 		return Result{Instance: d.instance, Definition: d.def, Ignored: eff.Ignored, Err: err}
 	}

@@ -23,12 +23,12 @@ func TestWhoWroteAReason(t *testing.T) {
 		"another's answer, while it is parked": {saga.Event{Type: saga.Answered, Outcome: saga.OutcomeCompleted}, parked(1), true},
 		"a mapping":                            {saga.Event{Type: saga.Answered, Outcome: saga.OutcomeCompleted}, parked(0), false},
 		"the bus":                              {saga.Event{Type: saga.Answered, Outcome: saga.OutcomeNotSent, Reason: "too large"}, parked(0), false},
-		"the clock":                            {saga.Event{Type: saga.Woke, Reason: "not taken"}, parked(1), false},
+		"the clock":                            {saga.Event{Type: saga.TimerFired, Timer: saga.TimerTimeout, Reason: "not taken"}, parked(1), false},
 		"an operator":                          {saga.Event{Type: saga.Operated, Reason: "x"}, parked(1), false},
 		"a start":                              {saga.Event{Type: saga.Started}, parked(0), false},
-		"a step that is not there any more":    {saga.Event{Type: saga.Woke}, &saga.Instance{}, true},
+		"a step that is not there any more":    {saga.Event{Type: saga.TimerFired, Timer: saga.TimerDeadline}, &saga.Instance{}, true},
 	} {
-		if got := theirs(&work{input: Input{Event: tt.event}}, &Result{Instance: tt.in}); got != tt.want {
+		if got := theirs(&tt.event, &Result{Instance: tt.in}); got != tt.want {
 			t.Errorf("%s: a participant's: %v", name, got)
 		}
 	}

@@ -15,6 +15,7 @@ const (
 	LogDefinition = "definition"
 	LogRevision   = "revision"
 	LogEvent      = "event"
+	LogTimer      = "timer"
 	LogStep       = "step"
 	LogDirection  = "direction"
 	LogAttempt    = "attempt"
@@ -43,7 +44,7 @@ func logTransition(ctx context.Context, l *slog.Logger, t *Transition) {
 	if !l.Enabled(ctx, level) {
 		return
 	}
-	attrs := make([]slog.Attr, 0, 12)
+	attrs := make([]slog.Attr, 0, 13)
 	attrs = append(attrs,
 		slog.String(LogSaga, string(t.Saga)), slog.String(LogDefinition, t.Definition.String()),
 		slog.Uint64(LogRevision, t.Revision), slog.String(LogEvent, string(t.Event)), slog.String(LogPhase, string(t.After)))
@@ -52,6 +53,7 @@ func logTransition(ctx context.Context, l *slog.Logger, t *Transition) {
 			attrs = append(attrs, slog.String(key, value))
 		}
 	}
+	text(LogTimer, string(t.Timer))
 	text(LogStep, string(t.Step))
 	text(LogDirection, string(t.Direction))
 	if t.Attempt > 0 {

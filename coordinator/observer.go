@@ -42,6 +42,7 @@ type Transition struct {
 	Definition  saga.Ref
 	Revision    uint64
 	Event       saga.EventType
+	Timer       saga.Timer
 	Step        saga.StepName
 	Direction   saga.Direction
 	Attempt     int

@@ -122,6 +122,9 @@ func (s *shard) speak(ctx context.Context, batch []work, out *Output) {
 	crashpoint.Here("coordinator: after push")
 	for i := range batch {
 		w, r := &batch[i], &out.Results[i]
+		for k := range r.Fired {
+			s.transition(ctx, w, &r.Fired[k].Event, &r.Fired[k].Result)
+		}
 		if errors.Is(r.Err, saga.ErrCostly) {
 			continue // it is set aside
 		}
@@ -164,11 +167,16 @@ func (s *shard) observe(ctx context.Context, w *work, r *Result) {
 				LogSaga, string(w.input.Saga), LogError, r.Err.Error())
 		}
 		return
-	case r.Err != nil, r.Existed, r.Instance == nil:
+	case r.Err != nil, r.Existed, r.Instance == nil, len(r.Fired) > 0:
 		return
 	}
-	t := transition(w, r)
-	if s.c.config.HideReasons && t.Reason != "" && theirs(w, r) {
+	s.transition(ctx, w, &w.input.Event, r)
+}
+
+// transition tells those who observe of an event that was accepted.
+func (s *shard) transition(ctx context.Context, w *work, ev *saga.Event, r *Result) {
+	t := transition(ev, r)
+	if s.c.config.HideReasons && t.Reason != "" && theirs(ev, r) {
 		t.Reason = transport.Redacted
 	}
 	s.c.count(&t)
@@ -201,8 +209,7 @@ func (s *shard) acknowledge(ctx context.Context, w *work, r *Result) {
 
 // theirs reports whether a participant may have written the reason of a transition, or a part
 // of it.
-func theirs(w *work, r *Result) bool {
-	ev := &w.input.Event
+func theirs(ev *saga.Event, r *Result) bool {
 	if ev.Reason != "" {
 		return ev.Type == saga.Answered && ev.Outcome != saga.OutcomeNotSent
 	}
@@ -210,11 +217,11 @@ func theirs(w *work, r *Result) bool {
 	return side == nil || side.Attempt() > 0 // nobody has answered a step that was never asked for
 }
 
-// transition describes an accepted input for logs and metrics.
-func transition(w *work, r *Result) Transition {
-	ev, in := &w.input.Event, r.Instance
+// transition describes an accepted event for logs and metrics.
+func transition(ev *saga.Event, r *Result) Transition {
+	in := r.Instance
 	t := Transition{
-		Saga: in.ID, Definition: in.Definition, Revision: r.Revision, Event: ev.Type, Step: ev.Step,
+		Saga: in.ID, Definition: in.Definition, Revision: r.Revision, Event: ev.Type, Timer: ev.Timer, Step: ev.Step,
 		Participant: ev.Participant, Direction: ev.Direction, Attempt: ev.Attempt, Outcome: ev.Outcome, Verb: ev.Verb,
 		Before: r.Before, After: r.After, Ended: r.EndedNow, Reason: ev.Reason,
 		Started: in.Started, At: ev.At, TraceParent: in.TraceParent, Waited: r.Waited,

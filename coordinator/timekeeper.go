@@ -196,7 +196,7 @@ func (t *timekeeper) wake(ctx context.Context, ids []saga.ID, at, next time.Time
 		t.mu.Lock()
 		t.pending[id] = true
 		t.mu.Unlock()
-		w := work{timer: true, input: Input{Saga: id, Clock: total, Event: saga.Event{Type: saga.Woke, At: at}}}
+		w := work{timer: true, input: Input{Saga: id, Clock: total, Event: saga.Event{Type: saga.TimerFired, At: at}}}
 		if err := t.send(ctx, w); err != nil {
 			t.done(id)
 			return err

@@ -2,7 +2,6 @@ package coordinator
 
 import (
 	"context"
-	"strings"
 	"time"
 
 	"github.com/amends-dev/amends/outbox"
@@ -10,33 +9,22 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// explain adds to a wake-up which of the commands that time out now have not gone out,
-// and why: so that it is not the participant that is said not to have answered.
+// explain adds to the time-out of an attempt why its command has not gone out, if it has not:
+// so that it is not the participant that is said not to have answered.
 func (e *Engine) explain(def *saga.Definition, in *saga.Instance, ev *saga.Event) {
-	ev.Unsent, ev.Reason = nil, ""
-	if e.unsent == nil {
+	if e.unsent == nil || ev.Timer != saga.TimerTimeout {
 		return
 	}
 	for i := range in.Steps {
-		side := in.Steps[i].Current()
-		if due := side.Due(); side.Command() == 0 || due.IsZero() || due.After(ev.At) {
+		step, side := def.Step(i), in.Steps[i].Side(ev.Direction)
+		if step.Name != ev.Step || side.Command() == 0 {
 			continue
 		}
-		step := def.Step(i)
 		to := outbox.Destination(step.Do.Participant)
-		if in.Steps[i].Direction() == saga.DirectionUndo {
+		if ev.Direction == saga.DirectionUndo {
 			to = outbox.Destination(step.Undo.Participant)
 		}
-		why := e.unsent(to, outbox.ID{Saga: in.ID, Birth: in.Birth(), Revision: side.Command(), Index: uint16(i)})
-		if why == "" {
-			continue
-		}
-		ev.Unsent = append(ev.Unsent, step.Name)
-		if ev.Reason == "" {
-			ev.Reason = why
-		} else if !strings.Contains(ev.Reason, why) {
-			ev.Reason += "; " + why
-		}
+		ev.Reason = e.unsent(to, outbox.ID{Saga: in.ID, Birth: in.Birth(), Revision: side.Command(), Index: uint16(i)})
 	}
 }
 

@@ -231,7 +231,7 @@ starts, changes its phase or is operated, at warn when it is parked.
 		{coordinator.LogSaga, "the saga's id"},
 		{coordinator.LogDefinition, "its definition, name/version"},
 		{coordinator.LogRevision, "the revision that the event moved it to"},
-		{coordinator.LogEvent, "started, answered, woke, operated or retimed"},
+		{coordinator.LogEvent, "started, answered, timer_fired, operated or retimed"},
 		{coordinator.LogPhase, "the phase behind the event"},
 		{coordinator.LogStep, "the step that an answer or a decision is about"},
 		{coordinator.LogDirection, "do or undo"},

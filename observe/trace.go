@@ -24,7 +24,7 @@ import (
 //	   ├─ process saga.command.…     the participant
 //	   ├─ answer reserve-stock       revision 2, linked to the participant's span
 //	   │  └─ process saga.command.…
-//	   ├─ wake checkout              a wait ended: linked to the transition before
+//	   ├─ timeout charge-card        a wait ended: linked to the transition before
 //	   └─ …
 //
 // The ids of these spans follow from the saga's id and the revision: the messages
@@ -108,9 +108,13 @@ func titled(tr *coordinator.Transition) (string, trace.SpanKind) {
 		return "answer " + string(tr.Step), trace.SpanKindConsumer
 	case saga.Operated:
 		return string(tr.Verb) + " " + tr.Definition.Name, trace.SpanKindConsumer
-	case saga.Woke:
+	case saga.TimerFired:
+		if tr.Step != "" {
+			return string(tr.Timer) + " " + string(tr.Step), trace.SpanKindInternal
+		}
+		return string(tr.Timer) + " " + tr.Definition.Name, trace.SpanKindInternal
 	}
-	return "wake " + tr.Definition.Name, trace.SpanKindInternal
+	return string(tr.Event) + " " + tr.Definition.Name, trace.SpanKindInternal
 }
 
 // links tie a transition to what it is not below: the answer or request that it
@@ -124,7 +128,7 @@ func links(tr *coordinator.Transition, root trace.SpanContext) []trace.Link {
 		}
 		all = append(all, trace.Link{SpanContext: cause, Attributes: []attribute.KeyValue{tracing.AttrLinkOf.String(kind)}})
 	}
-	if tr.Event == saga.Woke || tr.Event == saga.Operated {
+	if tr.Event == saga.TimerFired || tr.Event == saga.Operated {
 		before := root.WithSpanID(spanID(tr.Saga, tr.Revision-1))
 		all = append(all, trace.Link{SpanContext: before, Attributes: []attribute.KeyValue{tracing.AttrLinkOf.String("wait")}})
 	}
@@ -141,6 +145,7 @@ func attributes(tr *coordinator.Transition) []attribute.KeyValue {
 			all = append(all, key.String(value))
 		}
 	}
+	text(tracing.AttrTimer, string(tr.Timer))
 	text(tracing.AttrStep, string(tr.Step))
 	text(tracing.AttrDirection, string(tr.Direction))
 	if tr.Attempt > 0 {

@@ -252,12 +252,23 @@ func (w *world) chaos() {
 		w.deliver(rapid.IntRange(0, len(w.network)-1).Draw(w.t, "which"), rapid.IntRange(0, 9).Draw(w.t, "fate"))
 	case choice < 85:
 		w.at = w.at.Add(time.Duration(rapid.IntRange(0, 12_000).Draw(w.t, "ms")) * time.Millisecond)
-		w.decide(Event{Type: Woke, At: w.at})
+		w.fire()
 	case choice < 88:
 		w.at = w.at.Add(-time.Duration(rapid.IntRange(0, 3).Draw(w.t, "back")) * time.Second) // the clock jumps back
 	case choice < 92 && !w.in.Open():
 	default:
 		w.operate()
+	}
+}
+
+// fire fires what is due, or a timer that is not.
+func (w *world) fire() {
+	ev, due := DueTimer(w.def, &w.in, w.at)
+	if !due {
+		w.decide(Event{Type: TimerFired, At: w.at, Timer: TimerDeadline})
+	}
+	for ; due; ev, due = DueTimer(w.def, &w.in, w.at) {
+		w.decide(ev)
 	}
 }
 
@@ -360,7 +371,7 @@ func (w *world) heal() {
 			w.repair()
 		default:
 			w.at = maxTime(w.at, w.in.Wake())
-			w.decide(Event{Type: Woke, At: w.at})
+			w.fire()
 		}
 	}
 	w.t.Fatalf("I2: the saga does not end: %+v", w.in)

@@ -85,9 +85,9 @@ func (d *decision) completed(i int, ev Event) {
 	}
 	d.close(i, ev.Direction, SideDone, "")
 	d.keep(i, result)
-	if d.def.steps[i].Kind == KindPivot && d.in.Cancel != nil {
-		d.reason = "came too late, the pivot completed: " + d.in.Cancel.String()
-		d.in.Cancel = nil
+	if d.def.steps[i].Kind == KindPivot && d.in.PendingCause != nil {
+		d.reason = "came too late, the pivot completed: " + d.in.PendingCause.String()
+		d.in.PendingCause = nil
 	}
 }
 
@@ -134,8 +134,8 @@ func (d *decision) refuse(i int, reason string) {
 	switch {
 	case d.def.steps[i].Kind == KindRetriable:
 		d.park(i, DirectionDo, SideParkedRejected, "rejected beyond the point of no return: "+reason)
-	case d.in.Cancel != nil:
-		d.goBack(*d.in.Cancel)
+	case d.in.PendingCause != nil:
+		d.goBack(*d.in.PendingCause)
 	default:
 		d.goBack(Cause{Why: WhyRejected, Step: d.def.steps[i].Name, Reason: reason})
 	}
@@ -156,8 +156,8 @@ func (d *decision) notSent(i int, ev Event) {
 	switch {
 	case step.Kind == KindRetriable:
 		d.park(i, DirectionDo, SideParkedUnasked, reason)
-	case d.in.Cancel != nil:
-		d.goBack(*d.in.Cancel)
+	case d.in.PendingCause != nil:
+		d.goBack(*d.in.PendingCause)
 	default:
 		d.goBack(Cause{Why: WhyExhausted, Step: step.Name, Reason: reason})
 	}

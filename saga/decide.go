@@ -57,8 +57,8 @@ func decide(def *Definition, in Instance, ev Event, mappings evaluator) (Instanc
 	switch ev.Type { // first, because much of what comes changes nothing
 	case Answered:
 		step, ignored = addressed(def, &in, &ev)
-	case Woke:
-		ignored = timely(&in, ev.At) // and not a later time: what came before that may not be taken in yet
+	case TimerFired:
+		step, ignored = fired(def, &in, &ev)
 	case Retimed:
 		ignored = inTime(&in, ev.Clock)
 	}
@@ -74,8 +74,8 @@ func decide(def *Definition, in Instance, ev Event, mappings evaluator) (Instanc
 		err = d.start(ev)
 	case Answered:
 		d.answer(step, ev)
-	case Woke:
-		d.wake(&ev)
+	case TimerFired:
+		err = d.fire(step, &ev)
 	case Operated:
 		err = d.operate(ev)
 	case Retimed:
@@ -83,7 +83,7 @@ func decide(def *Definition, in Instance, ev Event, mappings evaluator) (Instanc
 		d.in.Updated = d.at
 		return d.in, d.eff, nil
 	default:
-		err = fmt.Errorf("event type %q: use started, answered, woke, operated or retimed", ev.Type)
+		err = fmt.Errorf("event type %q: use started, answered, timer_fired, operated or retimed", ev.Type)
 	}
 	if err != nil {
 		return in, Effects{}, err
@@ -274,7 +274,7 @@ func (d *decision) goBack(cause Cause) {
 	}
 	cause.At = d.at
 	d.in.Cause = &cause
-	d.in.Cancel = nil
+	d.in.PendingCause = nil
 	d.reason = cause.String()
 	for i := range d.in.Steps {
 		switch do := &d.in.Steps[i].Do; {

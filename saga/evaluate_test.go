@@ -216,7 +216,8 @@ func TestFoldEvaluatesOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	for in.Steps[0].Do.Attempt() < attempts {
-		events = append(events, Event{Type: Woke, At: in.Wake()})
+		ev, _ := DueTimer(def, &in, in.Wake())
+		events = append(events, ev)
 		if in, _, err = Decide(def, in, events[len(events)-1]); err != nil {
 			t.Fatal(err)
 		}

@@ -37,9 +37,10 @@ const (
 	// Answered is a participant's answer, or with OutcomeNotSent the bus's in its place:
 	// Participant, Step, Direction, Attempt, Outcome, Payload (the result), Reason, Final.
 	Answered EventType = "answered"
-	// Woke says that time has come to At: attempts time out, go out again, the
-	// deadline passes. Unsent and Reason tell of commands that did not go out.
-	Woke EventType = "woke"
+	// TimerFired is one timer of the saga that was due at At: Timer, and but for the deadline
+	// Step, Direction and Attempt. Of an attempt that timed out, Reason says why its command
+	// did not go out; empty: it did, or that is not known. DueTimer makes these events.
+	TimerFired EventType = "timer_fired"
 	// Operated is a person's decision: Verb, Step, By, Reason, and for resolve
 	// Outcome and Payload.
 	Operated EventType = "operated"
@@ -65,11 +66,21 @@ type Event struct {
 	Final       bool // of a failure: trying again cannot help; of not-sent: an earlier attempt to send it may have arrived
 	Verb        Verb
 	By          string
-	Unsent      []StepName // steps whose command the bus had not taken; Reason says why
+	Timer       Timer
 	// Clock is, of Started and Retimed, by how much the wall clock by which At was read had
 	// been set in all. Times are compared only with those of the same Clock.
 	Clock time.Duration
 }
+
+// Timer is what a saga waits for the time to come for.
+type Timer string
+
+// The timers.
+const (
+	TimerTimeout  Timer = "timeout"  // the attempt was not answered in time
+	TimerRetry    Timer = "retry"    // the wait after the attempt is over: the next one goes out
+	TimerDeadline Timer = "deadline" // the saga should have ended
+)
 
 // Verb is a decision that a person may take about a saga.
 type Verb string

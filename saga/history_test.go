@@ -106,7 +106,31 @@ func (p *player) command(line string, out *strings.Builder) {
 		p.at = p.at.Add(d)
 		words = words[1:]
 	}
-	ev := p.event(words)
+	if words[0] == "wake" {
+		p.wake(line, words[1:], out)
+		return
+	}
+	p.decide(line, p.event(words), out)
+}
+
+// wake fires what is due: "wake [step reason…]", with why the command of a step was not sent.
+func (p *player) wake(line string, words []string, out *strings.Builder) {
+	p.t.Helper()
+	ev, due := DueTimer(p.def, &p.in, p.at)
+	if !due {
+		p.decide(line, Event{Type: TimerFired, At: p.at, Timer: TimerDeadline}, out)
+	}
+	for ; due; ev, due = DueTimer(p.def, &p.in, p.at) {
+		if ev.Timer == TimerTimeout && len(words) > 0 && ev.Step == StepName(words[0]) {
+			ev.Reason = strings.Join(words[1:], " ")
+		}
+		fmt.Fprintf(out, "%s %s\n", ev.Timer, ev.Step)
+		p.decide(line, ev, out)
+	}
+}
+
+func (p *player) decide(line string, ev Event, out *strings.Builder) {
+	p.t.Helper()
 	before := p.in
 	frozen := mustJSON(p.t, before)
 	next, eff, err := Decide(p.def, p.in, ev)
@@ -136,14 +160,6 @@ func (p *player) event(words []string) Event {
 	switch words[0] {
 	case "start":
 		ev.Type, ev.ID, ev.Payload = Started, ID(words[1]), []byte(rest(2))
-	case "wake":
-		ev.Type = Woke
-		if len(words) > 1 { // the steps whose command has not gone out, with commas between
-			for step := range strings.SplitSeq(words[1], ",") {
-				ev.Unsent = append(ev.Unsent, StepName(step))
-			}
-			ev.Reason = rest(2)
-		}
 	case "completed", "rejected", "failed", "broken", "not-sent", "not-sent-now":
 		ev.Type, ev.Participant, ev.Step, ev.Direction = Answered, words[1], StepName(words[2]), Direction(words[3])
 		attempt, err := strconv.Atoi(words[4])
@@ -208,8 +224,8 @@ func (p *player) print(out *strings.Builder, eff *Effects) {
 	if p.in.Cause != nil {
 		fmt.Fprintf(out, "  goes back: %s\n", p.in.Cause)
 	}
-	if p.in.Cancel != nil {
-		fmt.Fprintf(out, "  goes back if the pivot does not complete: %s\n", p.in.Cancel)
+	if p.in.PendingCause != nil {
+		fmt.Fprintf(out, "  goes back if the pivot does not complete: %s\n", p.in.PendingCause)
 	}
 	for _, debt := range eff.Settled {
 		fmt.Fprintf(out, "  settled %s %s of revision %d\n", debt.Step, debt.Direction, debt.Revision)

@@ -36,11 +36,12 @@ type Instance struct {
 	Deadline    time.Time // zero: none
 	Overdue     bool      // the deadline passed beyond the point of no return
 	Cause       *Cause    // why the saga goes back; nil while it goes forward
-	Cancel      *Cause    // asked to go back while the pivot was under way; decided when it settles
-	Paused      *Pause    // an operator holds the saga; nil: it goes on. Never of one that has ended
-	Steps       []StepState
-	StateBytes  int           // input and results together
-	Clock       time.Duration // by how much the wall clock that its times go by had been set in all; see Retimed
+	// PendingCause is why the saga goes back if the pivot, which is under way, does not complete.
+	PendingCause *Cause
+	Paused       *Pause // an operator holds the saga; nil: it goes on. Never of one that has ended
+	Steps        []StepState
+	StateBytes   int           // input and results together
+	Clock        time.Duration // by how much the wall clock that its times go by had been set in all; see Retimed
 }
 
 // Cause says why a saga goes back.
@@ -125,7 +126,7 @@ func (in *Instance) Wake() time.Time {
 		return time.Time{}
 	}
 	var wake time.Time
-	if !in.Deadline.IsZero() && !in.Overdue && in.Cause == nil && in.Cancel == nil {
+	if !in.Deadline.IsZero() && !in.Overdue && in.Cause == nil && in.PendingCause == nil {
 		wake = in.Deadline
 	}
 	for i := range in.Steps {

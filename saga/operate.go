@@ -69,7 +69,7 @@ func Legal(def *Definition, in *Instance) []LegalVerb {
 	switch {
 	case back && parkedPivot:
 		legal = append(legal, LegalVerb{Verb: VerbCompensate})
-	case back && in.Cancel == nil:
+	case back && in.PendingCause == nil:
 		legal = append(legal, LegalVerb{Verb: VerbCancel})
 	}
 	if in.Phase == Parked {
@@ -122,7 +122,7 @@ func (d *decision) operate(ev Event) error {
 	case VerbSkip:
 		d.close(i, d.in.Steps[i].Direction(), SideSkipped, "")
 		if d.def.steps[i].Kind == KindPivot {
-			d.in.Cancel = nil
+			d.in.PendingCause = nil
 		}
 	}
 	return nil
@@ -161,7 +161,7 @@ func (d *decision) whyNot(ev Event) string {
 		return "the saga is beyond its point of no return and only goes forward"
 	case goingBack && d.in.Cause != nil:
 		return "the saga goes back already: " + d.in.Cause.brief()
-	case ev.Verb == VerbCancel && d.in.Cancel != nil:
+	case ev.Verb == VerbCancel && d.in.PendingCause != nil:
 		return "that was asked before; it is decided when the pivot, which is under way, settles"
 	case ev.Verb == VerbCancel:
 		return "the outcome of the pivot is unknown"
@@ -228,7 +228,7 @@ func (d *decision) resolve(i int, ev Event) error {
 		}
 		d.close(i, dir, SideDone, "")
 		d.keep(i, result)
-		d.in.Cancel = nil
+		d.in.PendingCause = nil
 	case ev.Outcome == OutcomeRejected && dir == DirectionDo && !beyond:
 		d.refuse(i, ev.Reason)
 	case ev.Outcome == OutcomeRejected:

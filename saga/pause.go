@@ -11,18 +11,17 @@ func (d *decision) pause(ev Event) {
 
 // resume lets the saga go on with as much time as it had left when it was paused.
 func (d *decision) resume() {
-	held, retried := d.at.Sub(d.in.Paused.At), false
-	for i := range d.in.Steps {
-		side := d.in.Steps[i].Current()
-		retried = retried || side.state == SideRetryRequested
-		side.shift(held)
-	}
+	held := d.at.Sub(d.in.Paused.At)
 	d.in.Paused = nil
 	if !d.in.Deadline.IsZero() && !d.in.Overdue {
 		d.in.Deadline = d.in.Deadline.Add(held)
 	}
-	if retried {
-		d.wake(&Event{At: d.at}) // at once: until it is attempted, what it was parked for may come again and park it
+	for i := range d.in.Steps {
+		side := d.in.Steps[i].Current()
+		side.shift(held)
+		if side.state == SideRetryRequested {
+			d.attempt(i, d.in.Steps[i].Direction()) // at once: until then, what it was parked for may come again and park it
+		}
 	}
 }
 

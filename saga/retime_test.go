@@ -64,10 +64,20 @@ func TestTimersFireForTheirMoment(t *testing.T) {
 		t.Fatal(err)
 	}
 	in.Updated = noon.Add(time.Minute) // by another answer
-	if _, eff, _ := saga.Decide(def, in, saga.Event{Type: saga.Woke, At: noon.Add(9 * time.Second)}); eff.Ignored != saga.IgnoredNothing {
+	early := saga.Event{Type: saga.TimerFired, At: noon.Add(9 * time.Second), Timer: saga.TimerTimeout, Step: "reserve", Direction: saga.DirectionDo, Attempt: 1}
+	if _, eff, _ := saga.Decide(def, in, early); eff.Ignored != saga.IgnoredNothing {
 		t.Errorf("nothing is due after 9 s: %+v", eff)
 	}
-	out, _, err := saga.Decide(def, in, saga.Event{Type: saga.Woke, At: noon.Add(15 * time.Second)})
+	late := early
+	late.At = noon.Add(15 * time.Second)
+	due, ok := saga.DueTimer(def, &in, late.At)
+	if !ok || !cmp.Equal(due, late) {
+		t.Errorf("due after 15 s: %+v, want %+v", due, late)
+	}
+	out, _, err := saga.Decide(def, in, late)
+	if next, ok := saga.DueTimer(def, &out, late.At); ok {
+		t.Errorf("also due after 15 s: %+v", next)
+	}
 	if err != nil || !out.Steps[0].Do.Waiting() || out.Steps[1].Do.Waiting() {
 		t.Errorf("after 15 s the first has timed out and the second has not: %+v, %v", out.Steps, err)
 	}

@@ -124,7 +124,7 @@ func texts(in *Instance, eff *Effects, err error) (all []string) {
 	for i := range in.Steps {
 		all = append(all, in.Steps[i].Do.Reason(), in.Steps[i].Undo.Reason())
 	}
-	for _, cause := range []*Cause{in.Cause, in.Cancel} {
+	for _, cause := range []*Cause{in.Cause, in.PendingCause} {
 		if cause != nil {
 			all = append(all, cause.String())
 		}

@@ -120,6 +120,17 @@ func (s *Side) due(at time.Time) bool {
 	return !due.IsZero() && !due.After(at)
 }
 
+// timer is what Due is the time of; "": of nothing.
+func (s *Side) timer() Timer {
+	switch {
+	case s.state == SideAwaitingAnswer:
+		return TimerTimeout
+	case s.Waiting():
+		return TimerRetry
+	}
+	return ""
+}
+
 // ask begins the next attempt.
 func (s *Side) ask(due time.Time, command uint64) {
 	s.state, s.attempt, s.at, s.command = SideAwaitingAnswer, s.attempt+1, due, command

@@ -223,6 +223,7 @@ type HistoryEvent struct {
 	Type        string             `json:"type"`
 	At          time.Time          `json:"at"`
 	Participant string             `json:"participant,omitempty"`
+	Timer       string             `json:"timer,omitempty"` // of timer_fired: timeout, retry or deadline
 	Step        contract.StepName  `json:"step,omitempty"`
 	Direction   contract.Direction `json:"direction,omitempty"`
 	Attempt     int                `json:"attempt,omitempty"`

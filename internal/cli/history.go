@@ -86,9 +86,7 @@ func historyRow(e *apiv1.Event) []string {
 	if by == "" {
 		by = e.GetParticipant()
 	}
-	if e.GetVerb() != "" {
-		what = e.GetVerb()
-	}
+	what = cmp.Or(e.GetVerb(), e.GetTimer(), what)
 	return []string{fmt.Sprint(e.GetRevision()), e.GetAt().AsTime().Local().Format("2006-01-02 15:04:05.000"), what, step, e.GetOutcome(), by, cmp.Or(e.GetProblem(), e.GetReason())}
 }
 

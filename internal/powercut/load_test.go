@@ -171,7 +171,7 @@ func (w *worker) inputs() []coordinator.Input {
 func answer(r *outbox.Record, dice *rand.Rand) coordinator.Input {
 	e := &r.Envelope
 	if dice.IntN(20) == 0 {
-		return coordinator.Input{Saga: e.Saga, Event: saga.Event{Type: saga.Woke, At: time.Now().Add(time.Hour)}}
+		return coordinator.Input{Saga: e.Saga, Event: saga.Event{Type: saga.TimerFired, At: time.Now().Add(time.Hour)}}
 	}
 	ev := saga.Event{
 		Type: saga.Answered, At: time.Now(), Participant: "agency", Step: e.Step, Direction: e.Direction, Attempt: e.Attempt,

@@ -118,7 +118,7 @@ func (n *node) ownTimers(ids []saga.ID) []saga.ID {
 
 // woken is the input for a saga that is due.
 func (n *node) woken(id saga.ID, at time.Time) coordinator.Input {
-	input := coordinator.Input{Saga: id, Event: saga.Event{Type: saga.Woke, At: at}}
+	input := coordinator.Input{Saga: id, Event: saga.Event{Type: saga.TimerFired, At: at}}
 	outcome := saga.OutcomeRejected
 	switch n.w.bug {
 	case BugUnknownSkipped:

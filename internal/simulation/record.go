@@ -160,7 +160,7 @@ type digest uint64
 var (
 	digestPhases     = [...]saga.Phase{saga.Running, saga.Compensating, saga.Parked, saga.Completed, saga.Compensated}
 	digestStatuses   = [...]saga.Status{saga.Pending, saga.Doing, saga.Done, saga.Refused, saga.Unknown, saga.Undoing, saga.Undone, saga.Skipped}
-	digestEvents     = [...]saga.EventType{saga.Started, saga.Answered, saga.Woke, saga.Operated, saga.Retimed}
+	digestEvents     = [...]saga.EventType{saga.Started, saga.Answered, saga.TimerFired, saga.Operated, saga.Retimed}
 	digestOutcomes   = [...]saga.Outcome{"", saga.OutcomeCompleted, saga.OutcomeRejected, saga.OutcomeFailed, saga.OutcomeNotSent}
 	digestDirections = [...]saga.Direction{"", saga.DirectionDo, saga.DirectionUndo}
 )

@@ -112,7 +112,7 @@ func answersBeforeTimers(a *audit, r *Record) string {
 	}
 	in := *acc.last
 	for _, ev := range r.Change.Events {
-		if ev.Type == saga.Woke {
+		if ev.Type == saga.TimerFired {
 			if what := a.overtaken(acc, &in, &ev, r.Who); what != "" {
 				return what
 			}
@@ -135,7 +135,7 @@ func timeoutsAreTrue(a *audit, r *Record) string {
 	}
 	n := a.w.nodes[0]
 	at := n.looks[r.Saga]
-	if at.overtook || !slices.ContainsFunc(r.Change.Events, func(ev saga.Event) bool { return ev.Type == saga.Woke }) {
+	if at.overtook || !slices.ContainsFunc(r.Change.Events, func(ev saga.Event) bool { return ev.Type == saga.TimerFired }) {
 		return ""
 	}
 	for i := range acc.last.Steps {
@@ -143,7 +143,7 @@ func timeoutsAreTrue(a *audit, r *Record) string {
 		was, is := before.Current(), after.Current()
 		l := &acc.steps[i]
 		moved := was.Attempt() != is.Attempt() || was.Waiting() != is.Waiting() || before.Status() != after.Status()
-		answered := slices.ContainsFunc(r.Change.Events, func(ev saga.Event) bool { return ev.Type != saga.Woke && ev.Type != saga.Retimed })
+		answered := slices.ContainsFunc(r.Change.Events, func(ev saga.Event) bool { return ev.Type != saga.TimerFired && ev.Type != saga.Retimed })
 		if was.Due().IsZero() || !moved || answered || acc.last.Cause == nil && r.Change.Instance.Cause != nil && r.Change.Instance.Cause.Why == saga.WhyDeadline {
 			continue
 		}
@@ -179,7 +179,7 @@ func (a *audit) overtaken(acc *account, in *saga.Instance, ev *saga.Event, who s
 	}
 	for i := range in.Steps {
 		s, step := in.Steps[i].Current(), &acc.shape.steps[i]
-		if due := s.Due(); s.State() != saga.SideAwaitingAnswer || due.IsZero() || due.After(ev.At) {
+		if ev.Timer != saga.TimerTimeout || step.Name != ev.Step {
 			continue
 		}
 		for _, m := range a.w.bus.answers {

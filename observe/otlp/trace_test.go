@@ -229,7 +229,7 @@ func TestOneTreeAcrossTheBus(t *testing.T) {
     coordinator: answer reserve ~answer:process saga.command.stock.reserve
       bank: process saga.command.bank.charge
     coordinator: answer charge ~answer:process saga.command.bank.charge
-    coordinator: wake checkout ~wait:answer charge
+    coordinator: retry charge ~wait:answer charge
       bank: process saga.command.bank.charge
     coordinator: answer charge ~answer:process saga.command.bank.charge
 `
@@ -264,8 +264,8 @@ func checkAttributes(t *testing.T, spans []span, birth contract.Birth) {
 			"amends.step.direction": "do", "amends.step.attempt": int64(1), "amends.step.outcome": "failed", "amends.handler.called": true,
 			"error.type": "failed", "amends.reason": "the bank is closed",
 		}},
-		{named(spans, "wake checkout")[0], wire.Span_SPAN_KIND_INTERNAL, wire.Status_STATUS_CODE_UNSET, map[string]any{
-			"amends.event": "woke", "amends.saga.revision": int64(4), "messaging.system": nil,
+		{named(spans, "retry charge")[0], wire.Span_SPAN_KIND_INTERNAL, wire.Status_STATUS_CODE_UNSET, map[string]any{
+			"amends.event": "timer_fired", "amends.timer": "retry", "amends.step.name": "charge", "amends.saga.revision": int64(4), "messaging.system": nil,
 		}},
 		{charged[len(charged)-1], wire.Span_SPAN_KIND_CONSUMER, wire.Status_STATUS_CODE_UNSET, map[string]any{
 			"messaging.system": "nats", "messaging.operation.type": "process", "messaging.destination.name": "saga.event.bank.order-1." + birth.String() + ".charge.do.2",
@@ -313,7 +313,7 @@ func TestTraceSurvivesARestart(t *testing.T) {
 	if !strings.HasPrefix(drawn, "coordinator: start checkout\n  stock: process") || strings.Count(drawn, "\ncoordinator") != 0 {
 		t.Errorf("not one tree below the start:\n%s", drawn)
 	}
-	if !strings.Contains(drawn, "wake checkout ~wait:answer charge\n    bank: process saga.command.bank.charge\n") {
+	if !strings.Contains(drawn, "retry charge ~wait:answer charge\n    bank: process saga.command.bank.charge\n") {
 		t.Errorf("the second attempt, after the restart, does not hang in the tree:\n%s", drawn)
 	}
 }

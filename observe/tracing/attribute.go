@@ -22,7 +22,8 @@ const (
 	AttrPhase       = attribute.Key("amends.saga.phase")      // behind a transition
 	AttrEnded       = attribute.Key("amends.saga.ended")      // the transition ended the saga
 	AttrDuration    = attribute.Key("amends.saga.duration_seconds")
-	AttrEvent       = attribute.Key("amends.event") // started, answered, woke, operated
+	AttrEvent       = attribute.Key("amends.event") // started, answered, timer_fired, operated, retimed
+	AttrTimer       = attribute.Key("amends.timer") // timeout, retry, deadline
 	AttrStep        = attribute.Key("amends.step.name")
 	AttrDirection   = attribute.Key("amends.step.direction") // do, undo
 	AttrAttempt     = attribute.Key("amends.step.attempt")

@@ -4,7 +4,7 @@
 //	caller         coordinator                    participant
 //	send ────────▶ started ──┬── command ───────▶ process
 //	               answered ◀┼┄┄ link ┄┄┄ answer ┄┄┄┘
-//	               woke     ◀┘┄┄ link to the transition before the wait
+//	               timer    ◀┘┄┄ link to the transition before the wait
 //
 // It uses OpenTelemetry's API alone: the TracerProvider is the service's own, or
 // that of observe/otlp. Spans and attributes follow OpenTelemetry's semantic

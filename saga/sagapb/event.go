@@ -72,15 +72,13 @@ func fillEvent(m *amendsv1.Event, e *saga.Event) error {
 	m.Final = e.Final
 	m.By = e.By
 	m.ClockNanos = int64(e.Clock)
-	for _, step := range e.Unsent {
-		m.Unsent = append(m.Unsent, string(step))
-	}
-	var errs [5]error
+	var errs [6]error
 	m.Type, errs[0] = eventTypes.Required(e.Type)
 	m.AtUnixNano, errs[1] = protoconv.Nano("time", e.At)
 	m.Direction, errs[2] = protoconv.Directions.Optional(e.Direction)
 	m.Outcome, errs[3] = protoconv.Outcomes.Optional(e.Outcome)
 	m.Verb, errs[4] = verbs.Optional(e.Verb)
+	m.Timer, errs[5] = timers.Optional(e.Timer)
 	return errors.Join(errs[:]...)
 }
 
@@ -99,10 +97,7 @@ func fromEvent(m *amendsv1.Event) (*saga.Event, error) {
 		By:          m.By,
 		Clock:       time.Duration(m.ClockNanos),
 	}
-	for _, step := range m.Unsent {
-		e.Unsent = append(e.Unsent, saga.StepName(step))
-	}
-	var errs [5]error
+	var errs [6]error
 	if e.At.IsZero() {
 		errs[0] = errNoTime
 	}
@@ -110,6 +105,7 @@ func fromEvent(m *amendsv1.Event) (*saga.Event, error) {
 	e.Direction, errs[2] = protoconv.Directions.OptionalWord(m.Direction)
 	e.Outcome, errs[3] = protoconv.Outcomes.OptionalWord(m.Outcome)
 	e.Verb, errs[4] = verbs.OptionalWord(m.Verb)
+	e.Timer, errs[5] = timers.OptionalWord(m.Timer)
 	if err := errors.Join(errs[:]...); err != nil {
 		return nil, err
 	}

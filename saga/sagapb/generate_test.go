@@ -33,7 +33,8 @@ func word[W ~string](words ...W) *rapid.Generator[W] { return rapid.SampledFrom(
 var (
 	phases     = word(saga.Running, saga.Compensating, saga.Completed, saga.Compensated, saga.Parked)
 	someWhy    = word(saga.WhyRejected, saga.WhyExhausted, saga.WhyUnmappable, saga.WhyDeadline, saga.WhyCancelled, saga.WhyOperator)
-	someTypes  = word(saga.Started, saga.Answered, saga.Woke, saga.Operated)
+	someTypes  = word(saga.Started, saga.Answered, saga.TimerFired, saga.Operated)
+	someTimers = word("", saga.TimerTimeout, saga.TimerRetry, saga.TimerDeadline)
 	directions = word("", saga.DirectionDo, saga.DirectionUndo)
 	outcomes   = word("", saga.OutcomeCompleted, saga.OutcomeRejected, saga.OutcomeFailed)
 	someVerbs  = word("", saga.VerbCancel, saga.VerbRetry, saga.VerbResolve, saga.VerbSkip, saga.VerbCompensate, saga.VerbAbandon, saga.VerbPause, saga.VerbResume)
@@ -97,24 +98,24 @@ var instances = rapid.Custom(func(t *rapid.T) *saga.Instance {
 		steps = nil
 	}
 	return &saga.Instance{
-		ID:          saga.ID(ids.Draw(t, "id")),
-		Definition:  saga.Ref{Name: names.Draw(t, "definition"), Version: rapid.IntRange(1, 1<<40).Draw(t, "version")},
-		Fingerprint: texts.Draw(t, "fingerprint"),
-		Revision:    rapid.Uint64Min(1).Draw(t, "revision"),
-		Phase:       phases.Draw(t, "phase"),
-		Input:       data.Draw(t, "input"),
-		ContentType: texts.Draw(t, "content type"),
-		TraceParent: texts.Draw(t, "trace parent"),
-		Started:     someMoments.Draw(t, "started"),
-		Updated:     moments.Draw(t, "updated"),
-		Ended:       moments.Draw(t, "ended"),
-		Deadline:    moments.Draw(t, "deadline"),
-		Overdue:     rapid.Bool().Draw(t, "overdue"),
-		Cause:       causes.Draw(t, "cause"),
-		Cancel:      causes.Draw(t, "cancel"),
-		Paused:      pauses.Draw(t, "paused"),
-		Steps:       steps,
-		StateBytes:  rapid.Int().Draw(t, "state bytes"),
+		ID:           saga.ID(ids.Draw(t, "id")),
+		Definition:   saga.Ref{Name: names.Draw(t, "definition"), Version: rapid.IntRange(1, 1<<40).Draw(t, "version")},
+		Fingerprint:  texts.Draw(t, "fingerprint"),
+		Revision:     rapid.Uint64Min(1).Draw(t, "revision"),
+		Phase:        phases.Draw(t, "phase"),
+		Input:        data.Draw(t, "input"),
+		ContentType:  texts.Draw(t, "content type"),
+		TraceParent:  texts.Draw(t, "trace parent"),
+		Started:      someMoments.Draw(t, "started"),
+		Updated:      moments.Draw(t, "updated"),
+		Ended:        moments.Draw(t, "ended"),
+		Deadline:     moments.Draw(t, "deadline"),
+		Overdue:      rapid.Bool().Draw(t, "overdue"),
+		Cause:        causes.Draw(t, "cause"),
+		PendingCause: causes.Draw(t, "pending cause"),
+		Paused:       pauses.Draw(t, "paused"),
+		Steps:        steps,
+		StateBytes:   rapid.Int().Draw(t, "state bytes"),
 	}
 })
 
@@ -134,7 +135,7 @@ var events = rapid.Custom(func(t *rapid.T) *saga.Event {
 		Reason:      texts.Draw(t, "reason"),
 		Final:       rapid.Bool().Draw(t, "final"),
 		Verb:        someVerbs.Draw(t, "verb"),
-		Unsent:      rapid.SliceOfN(rapid.Map(texts, func(s string) saga.StepName { return saga.StepName(s) }), 0, 3).Draw(t, "unsent"),
+		Timer:       someTimers.Draw(t, "timer"),
 		By:          texts.Draw(t, "by"),
 	}
 })

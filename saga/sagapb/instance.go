@@ -107,7 +107,7 @@ func (m *message) fill(in *saga.Instance) error {
 	to.EndedUnixNano, errs[3] = protoconv.Nano("ended", in.Ended)
 	to.DeadlineUnixNano, errs[4] = protoconv.Nano("deadline", in.Deadline)
 	to.Cause, errs[5] = causeMessage("cause", in.Cause)
-	to.Cancel, errs[6] = causeMessage("cancel", in.Cancel)
+	to.PendingCause, errs[6] = causeMessage("pending cause", in.PendingCause)
 	to.Paused, errs[7] = pauseMessage(in.Paused)
 	errs[8] = m.fillSteps(in.Steps)
 	to.Steps = m.list
@@ -135,7 +135,7 @@ func fromInstance(m *amendsv1.Instance) (*saga.Instance, error) {
 	errs[0] = checkInstance(in)
 	in.Phase, errs[1] = protoconv.Phases.RequiredWord(m.Phase)
 	in.Cause, errs[2] = fromCause("cause", m.Cause)
-	in.Cancel, errs[3] = fromCause("cancel", m.Cancel)
+	in.PendingCause, errs[3] = fromCause("pending cause", m.PendingCause)
 	in.Paused, errs[4] = fromPause(m.Paused)
 	in.Steps, errs[5] = fromSteps(m.Steps)
 	if err := errors.Join(errs[:]...); err != nil {

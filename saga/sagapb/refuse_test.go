@@ -58,7 +58,7 @@ func TestAppendInstanceRefuses(t *testing.T) {
 		"ended 1500":                func(in *saga.Instance) { in.Ended = time.Date(1500, 1, 1, 0, 0, 0, 0, time.UTC) },
 		"read as no time":           func(in *saga.Instance) { in.Updated = time.Unix(0, 0) },
 		`cause: why "bored"`:        func(in *saga.Instance) { in.Cause = &saga.Cause{Why: "bored"} },
-		`cancel: why ""`:            func(in *saga.Instance) { in.Cancel = &saga.Cause{} },
+		`pending cause: why ""`:     func(in *saga.Instance) { in.PendingCause = &saga.Cause{} },
 		"257 steps: a saga has at ": func(in *saga.Instance) { in.Steps = make([]saga.StepState, 257) },
 	} {
 		in := minimal()
@@ -108,7 +108,7 @@ func TestUnmarshalInstanceRefuses(t *testing.T) {
 			m.Steps[0].Do.State, m.Steps[0].Do.AtUnixNano = amendsv1.SideState_SIDE_STATE_PARKED_UNKNOWN, 0
 		}),
 		"does not belong": spoiled(func(m *amendsv1.Instance) { m.Steps[0].Do.State = amendsv1.SideState_SIDE_STATE_DONE }),
-		"why is missing":  spoiled(func(m *amendsv1.Instance) { m.Cancel = &amendsv1.Cause{} }),
+		"why is missing":  spoiled(func(m *amendsv1.Instance) { m.PendingCause = &amendsv1.Cause{} }),
 		"time of start":   spoiled(func(m *amendsv1.Instance) { m.StartedUnixNano = 0 }),
 		"5000 steps":      spoiled(func(m *amendsv1.Instance) { m.Steps = repeat(&amendsv1.StepState{}, 5000) }),
 		"later release":   append(spoiled(func(*amendsv1.Instance) {}), unknown...),
@@ -136,7 +136,7 @@ func repeat[T any](v T, n int) []T {
 // TestEventRefuses is both of the above for events.
 func TestEventRefuses(t *testing.T) {
 	for want, e := range map[string]saga.Event{
-		"time is missing":         {Type: saga.Woke},
+		"time is missing":         {Type: saga.TimerFired},
 		`type of event ""`:        {At: noon},
 		`type of event "dreamt"`:  {At: noon, Type: "dreamt"},
 		`direction "sideways"`:    {At: noon, Type: saga.Answered, Direction: "sideways"},

@@ -18,11 +18,16 @@ var (
 		saga.WhyOperator:   amendsv1.Why_WHY_OPERATOR,
 	})
 	eventTypes = protoconv.NewWords("type of event", map[saga.EventType]amendsv1.EventType{
-		saga.Started:  amendsv1.EventType_EVENT_TYPE_STARTED,
-		saga.Answered: amendsv1.EventType_EVENT_TYPE_ANSWERED,
-		saga.Woke:     amendsv1.EventType_EVENT_TYPE_WOKE,
-		saga.Operated: amendsv1.EventType_EVENT_TYPE_OPERATED,
-		saga.Retimed:  amendsv1.EventType_EVENT_TYPE_RETIMED,
+		saga.Started:    amendsv1.EventType_EVENT_TYPE_STARTED,
+		saga.Answered:   amendsv1.EventType_EVENT_TYPE_ANSWERED,
+		saga.TimerFired: amendsv1.EventType_EVENT_TYPE_TIMER_FIRED,
+		saga.Operated:   amendsv1.EventType_EVENT_TYPE_OPERATED,
+		saga.Retimed:    amendsv1.EventType_EVENT_TYPE_RETIMED,
+	})
+	timers = protoconv.NewWords("timer", map[saga.Timer]amendsv1.Timer{
+		saga.TimerTimeout:  amendsv1.Timer_TIMER_TIMEOUT,
+		saga.TimerRetry:    amendsv1.Timer_TIMER_RETRY,
+		saga.TimerDeadline: amendsv1.Timer_TIMER_DEADLINE,
 	})
 	verbs = protoconv.NewWords("verb", map[saga.Verb]amendsv1.Verb{
 		saga.VerbCancel:     amendsv1.Verb_VERB_CANCEL,

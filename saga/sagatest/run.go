@@ -103,10 +103,28 @@ func (r *Run) After(d time.Duration) *Run {
 			break
 		}
 		r.now = wake
-		r.apply("time comes", saga.Event{Type: saga.Woke})
+		for {
+			ev, due := saga.DueTimer(r.def, &r.in, r.now)
+			if !due {
+				break
+			}
+			r.apply(timer(&ev), ev)
+		}
 	}
 	r.now = until
 	return r
+}
+
+// timer is what a timer does, in words.
+func timer(ev *saga.Event) string {
+	switch ev.Timer {
+	case saga.TimerTimeout:
+		return fmt.Sprintf("attempt %d of the %s of %s times out", ev.Attempt, ev.Direction, ev.Step)
+	case saga.TimerRetry:
+		return fmt.Sprintf("%s of %s is tried again", ev.Direction, ev.Step)
+	case saga.TimerDeadline:
+	}
+	return "the deadline passes"
 }
 
 // Cancel asks the saga to go back.

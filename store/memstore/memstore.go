@@ -238,7 +238,7 @@ func (d *data) tombstone(id saga.ID) (*store.TombstoneError, bool) {
 func copied(in *saga.Instance) *saga.Instance {
 	out := *in
 	out.Input = bytes.Clone(in.Input)
-	out.Cause, out.Cancel = copiedCause(in.Cause), copiedCause(in.Cancel)
+	out.Cause, out.PendingCause = copiedCause(in.Cause), copiedCause(in.PendingCause)
 	out.Steps = slices.Clone(in.Steps)
 	for i := range out.Steps {
 		out.Steps[i].Result = bytes.Clone(out.Steps[i].Result)

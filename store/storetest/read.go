@@ -52,7 +52,7 @@ func testLongHistory(t *testing.T, h Harness) {
 	for round := range 40 {
 		var changes []store.Change
 		for i := range 10 {
-			c := change(in, saga.Event{Type: saga.Woke, At: Epoch.Add(time.Duration(round*10+i) * time.Second)})
+			c := change(in, saga.Event{Type: saga.TimerFired, Timer: saga.TimerDeadline, At: Epoch.Add(time.Duration(round*10+i) * time.Second)})
 			changes, in = append(changes, c), c.Instance
 			want = append(want, c.Events...)
 		}

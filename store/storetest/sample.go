@@ -141,7 +141,7 @@ func change(in *saga.Instance, e saga.Event) store.Change {
 // answer takes in an outcome of step i and settles its command.
 func answer(in *saga.Instance, i int, outcome saga.Outcome, reason string, at time.Time) store.Change {
 	if i < 0 {
-		return change(in, saga.Event{Type: saga.Woke, At: at})
+		return change(in, saga.Event{Type: saga.TimerFired, Timer: saga.TimerDeadline, At: at})
 	}
 	direction := saga.DirectionDo
 	if in.Phase == saga.Compensating {

@@ -19,7 +19,7 @@ export type Phase = "running" | "compensating" | "completed" | "compensated" | "
 export const phases: Phase[] = ["running", "compensating", "parked", "completed", "compensated"];
 export type HistoryEvent = {
   revision: string; type: string; at?: string; participant?: string; step?: string; direction?: string; attempt?: number;
-  outcome?: string; verb?: string; by?: string; reason?: string; problem?: string; payload?: Payload; saga?: Saga;
+  outcome?: string; verb?: string; timer?: string; by?: string; reason?: string; problem?: string; payload?: Payload; saga?: Saga;
 };
 export type Count = { definition: Ref; phase: Phase; sagas?: string; ended?: string };
 export type Latency = { count?: string; p50_seconds?: number; p99_seconds?: number };

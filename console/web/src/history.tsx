@@ -4,6 +4,19 @@ import { number, type HistoryEvent } from "./api";
 import { absolute, clock, seconds } from "./format";
 import { Data, Icon } from "./pieces";
 
+function Timer({ e }: { e: HistoryEvent }): ComponentChildren {
+  const step = <><b>{e.step}</b>{e.direction === "undo" ? " (undo)" : ""}</>;
+  switch (e.timer) {
+    case "timeout":
+      return <>attempt {e.attempt} of {step} timed out</>;
+    case "retry":
+      return <>attempt {number(e.attempt) + 1} of {step} was sent</>;
+    case "deadline":
+      return <>the deadline passed</>;
+  }
+  return <>a timer fired</>;
+}
+
 function Sentence({ e }: { e: HistoryEvent }): ComponentChildren {
   switch (e.type) {
     case "started":
@@ -15,8 +28,8 @@ function Sentence({ e }: { e: HistoryEvent }): ComponentChildren {
           {number(e.attempt) > 1 && <span class="muted"> at attempt {e.attempt}</span>}
         </>
       );
-    case "woke":
-      return e.step ? <>time was up for <b>{e.step}</b></> : <>a timer went off</>;
+    case "timer_fired":
+      return <Timer e={e} />;
     case "retimed":
       return <>the clock was set</>;
     case "operated":

@@ -2,71 +2,80 @@ package saga
 
 import (
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/amends-dev/amends/compensation"
 	"github.com/amends-dev/amends/contract"
 )
 
-// timely says why nothing is due; "": something is.
-func timely(in *Instance, at time.Time) Ignored {
-	if !in.Open() {
-		return IgnoredEnded
-	}
-	if in.Paused != nil {
-		return IgnoredNothing
+// DueTimer returns the event of the timer that is to fire next, of those that are due at the
+// given time, and false when none is. What may turn the saga round comes first: the deadline,
+// then attempts without an answer, then the next attempts, so that nothing is asked for that
+// is not wanted any more. To fire all of them, decide the event and ask again.
+func DueTimer(def *Definition, in *Instance, at time.Time) (Event, bool) {
+	if !in.Open() || in.Paused != nil {
+		return Event{}, false
 	}
 	if in.deadlineDue(at) {
-		return ""
+		return Event{Type: TimerFired, At: at, Timer: TimerDeadline}, true
 	}
-	for i := range in.Steps {
-		if in.Steps[i].Current().due(at) {
-			return ""
+	for _, timer := range [...]Timer{TimerTimeout, TimerRetry} {
+		for i := range in.Steps {
+			if side := in.Steps[i].Current(); side.timer() == timer && side.due(at) {
+				return Event{
+					Type: TimerFired, At: at, Timer: timer,
+					Step: def.steps[i].Name, Direction: in.Steps[i].Direction(), Attempt: side.attempt,
+				}, true
+			}
 		}
 	}
-	return IgnoredNothing
+	return Event{}, false
 }
 
-// wake does everything that is due: first what may turn the saga round (the
-// deadline, attempts without answer), then the next attempts, so that nothing is
-// asked for that is not wanted any more.
-func (d *decision) wake(ev *Event) {
-	var room [few]int
-	due := d.due(room[:0], ev.At)
-	if d.in.deadlineDue(ev.At) {
+// fired finds the step of a timer, or says why the timer changes nothing. Whether it is due
+// is a matter of the event's own time and not of a later one: what came before that may not
+// be taken in yet.
+func fired(def *Definition, in *Instance, ev *Event) (step int, ignored Ignored) {
+	switch {
+	case !in.Open():
+		return 0, IgnoredEnded
+	case in.Paused != nil, ev.Timer == TimerDeadline && !in.deadlineDue(ev.At):
+		return 0, IgnoredNothing
+	case ev.Timer != TimerTimeout && ev.Timer != TimerRetry:
+		return 0, "" // fire says what is wrong, if it is not the deadline
+	}
+	i, ok := def.find(ev.Step)
+	if !ok {
+		return 0, IgnoredStep
+	}
+	if side := in.Steps[i].Side(ev.Direction); side.timer() != ev.Timer || side.attempt != ev.Attempt || !side.due(ev.At) {
+		return 0, IgnoredNothing
+	}
+	return i, ""
+}
+
+// fire does what a timer of the saga, or of its step i, is for.
+func (d *decision) fire(i int, ev *Event) error {
+	switch ev.Timer {
+	case TimerDeadline:
 		d.deadline()
+	case TimerTimeout:
+		d.failed(i, ev.Direction, d.silence(i, ev), false)
+	case TimerRetry:
+		d.attempt(i, ev.Direction)
+	default:
+		return fmt.Errorf("timer %q: use timeout, retry or deadline", ev.Timer)
 	}
-	for _, i := range due {
-		if s := &d.in.Steps[i]; s.Current().state == SideAwaitingAnswer {
-			dir := s.Direction()
-			d.failed(i, dir, d.silence(i, dir, ev), false)
-		}
-	}
-	for _, i := range due {
-		if s := &d.in.Steps[i]; s.Current().Waiting() && s.Current().due(ev.At) {
-			d.attempt(i, s.Direction())
-		}
-	}
+	return nil
 }
 
 // silence is why there was no answer to an attempt in time.
-func (d *decision) silence(i int, dir Direction, ev *Event) string {
-	timeout := time.Duration(d.def.action(i, dir).Timeout)
-	if slices.Contains(ev.Unsent, d.def.steps[i].Name) {
+func (d *decision) silence(i int, ev *Event) string {
+	timeout := time.Duration(d.def.action(i, ev.Direction).Timeout)
+	if ev.Reason != "" {
 		return cut(fmt.Sprintf("not sent within %s: %s", timeout, ev.Reason))
 	}
 	return fmt.Sprintf("no answer within %s", timeout)
-}
-
-// due appends the steps whose time has come.
-func (d *decision) due(due []int, at time.Time) []int {
-	for i := range d.in.Steps {
-		if d.in.Steps[i].Current().due(at) {
-			due = append(due, i)
-		}
-	}
-	return due
 }
 
 // attempt sends the next attempt of a step that was asked for before.
@@ -87,7 +96,7 @@ func (d *decision) data(i int, dir Direction) ([]byte, error) {
 }
 
 func (in *Instance) deadlineDue(at time.Time) bool {
-	return !in.Deadline.IsZero() && !in.Deadline.After(at) && !in.Overdue && in.Cause == nil && in.Cancel == nil
+	return !in.Deadline.IsZero() && !in.Deadline.After(at) && !in.Overdue && in.Cause == nil && in.PendingCause == nil
 }
 
 // deadline goes back where there is a way back, waits for a pivot under way, and
@@ -105,7 +114,7 @@ func (d *decision) deadline() {
 func (d *decision) turn(cause Cause) {
 	if d.pivotUnderWay() {
 		cause.At = d.at
-		d.in.Cancel = &cause
+		d.in.PendingCause = &cause
 		return
 	}
 	d.goBack(cause)
