@@ -254,11 +254,11 @@ func TestRefusalsSayWhatWouldBeRight(t *testing.T) {
 	w := newTown(t)
 	ctx := within(t)
 	w.park(t, "stuck")
-	_, err := w.Operate(ctx, connect.NewRequest(&apiv1.OperateRequest{Id: "stuck", Decision: &apiv1.Decision{Verb: "cancel", By: "kim", Reason: "let it go"}}))
+	_, err := w.Operate(ctx, connect.NewRequest(&apiv1.OperateRequest{Id: "stuck", Decision: &apiv1.Decision{Operation: "cancel", By: "kim", Reason: "let it go"}}))
 	code, detail := refusal(t, err)
 	var legal []string
 	for _, v := range detail.Legal {
-		legal = append(legal, v.Verb+"/"+v.Step)
+		legal = append(legal, v.Operation+"/"+v.Step)
 	}
 	if got, want := strings.Join(legal, " "), "retry/ship resolve/ship skip/ship compensate/ abandon/ pause/"; code != connect.CodeFailedPrecondition || got != want {
 		t.Errorf("%v: legal are %s, want %s", code, got, want)
@@ -304,7 +304,7 @@ func TestRefusalsSayWhatWouldBeRight(t *testing.T) {
 		"no decision": {func() error {
 			_, err := w.Operate(ctx, connect.NewRequest(&apiv1.OperateRequest{Id: "stuck"}))
 			return err
-		}, connect.CodeInvalidArgument, "decision", "give a verb"},
+		}, connect.CodeInvalidArgument, "decision", "give an operation"},
 	} {
 		err := tt.do()
 		code, detail := refusal(t, err)
@@ -336,7 +336,7 @@ func TestReadsSeeTheDecision(t *testing.T) {
 	ctx := within(t)
 	for _, id := range []string{"a", "b", "c"} {
 		w.park(t, id)
-		done, err := w.Operate(ctx, connect.NewRequest(&apiv1.OperateRequest{Id: id, Decision: &apiv1.Decision{Verb: "abandon", By: "kim", Reason: "the shop is closed"}}))
+		done, err := w.Operate(ctx, connect.NewRequest(&apiv1.OperateRequest{Id: id, Decision: &apiv1.Decision{Operation: "abandon", By: "kim", Reason: "the shop is closed"}}))
 		if err != nil || done.Msg.Saga.Ended == nil {
 			t.Fatalf("abandon: %v, %v", done, err)
 		}

@@ -52,7 +52,7 @@ func TestOperateAll(t *testing.T) {
 	}
 	w.park(t, "other")
 	all := &apiv1.Filter{IdPrefix: "stuck-", Open: true}
-	abandon := &apiv1.Decision{Verb: "abandon", By: "kim", Reason: "the van is gone"}
+	abandon := &apiv1.Decision{Operation: "abandon", By: "kim", Reason: "the van is gone"}
 
 	dry, _, err := w.operateAll(t, &apiv1.OperateAllRequest{Filter: all, Decision: abandon, DryRun: true})
 	if err != nil || dry.Matched != sagas || dry.Done != sagas {
@@ -98,11 +98,11 @@ func TestOperateAllRefuses(t *testing.T) {
 	w := newTown(t)
 	open := &apiv1.Filter{Open: true}
 	for field, r := range map[string]*apiv1.OperateAllRequest{
-		"filter":           {Decision: &apiv1.Decision{Verb: "cancel", By: "kim", Reason: "x"}},
-		"filter.phases[0]": {Filter: &apiv1.Filter{Phases: []string{"stuck"}}, Decision: &apiv1.Decision{Verb: "cancel", By: "kim", Reason: "x"}},
-		"decision.verb":    {Filter: open, Decision: &apiv1.Decision{Verb: "explode", By: "kim", Reason: "x"}},
-		"decision":         {Filter: open, Decision: &apiv1.Decision{Verb: "cancel", By: "kim"}},
-		"at_most":          {Filter: open, Decision: &apiv1.Decision{Verb: "cancel", By: "kim", Reason: "x"}, AtMost: -1},
+		"filter":             {Decision: &apiv1.Decision{Operation: "cancel", By: "kim", Reason: "x"}},
+		"filter.phases[0]":   {Filter: &apiv1.Filter{Phases: []string{"stuck"}}, Decision: &apiv1.Decision{Operation: "cancel", By: "kim", Reason: "x"}},
+		"decision.operation": {Filter: open, Decision: &apiv1.Decision{Operation: "explode", By: "kim", Reason: "x"}},
+		"decision":           {Filter: open, Decision: &apiv1.Decision{Operation: "cancel", By: "kim"}},
+		"at_most":            {Filter: open, Decision: &apiv1.Decision{Operation: "cancel", By: "kim", Reason: "x"}, AtMost: -1},
 	} {
 		_, _, err := w.operateAll(t, r)
 		if code, detail := refusal(t, err); code != connect.CodeInvalidArgument || len(detail.Violations) != 1 || detail.Violations[0].Field != field {

@@ -10,7 +10,7 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// TestTheBusOffersTheSame: every verb of the API is served as a request over NATS
+// TestTheBusOffersTheSame: every method of the API is served as a request over NATS
 // as well, and answers what it should.
 func TestTheBusOffersTheSame(t *testing.T) {
 	w := newTown(t)
@@ -20,9 +20,9 @@ func TestTheBusOffersTheSame(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = bus.Close() }()
-	ask := func(verb, saga, definition, data, want string) string {
+	ask := func(method, saga, definition, data, want string) string {
 		t.Helper()
-		e := &transport.Envelope{Subject: "saga.api." + verb, Type: transport.TypeRequest, Data: []byte(data), Expires: time.Now().Add(limit)}
+		e := &transport.Envelope{Subject: "saga.api." + method, Type: transport.TypeRequest, Data: []byte(data), Expires: time.Now().Add(limit)}
 		if err := e.SetAttribute(transport.AttrSaga, saga); saga != "" && err != nil {
 			t.Fatal(err)
 		}
@@ -31,11 +31,11 @@ func TestTheBusOffersTheSame(t *testing.T) {
 		}
 		reply, err := bus.Request(within(t), e)
 		if err != nil {
-			t.Fatalf("%s: %v", verb, err)
+			t.Fatalf("%s: %v", method, err)
 		}
 		said := strings.TrimSpace(reply.Code + " " + reply.Reason + " " + string(reply.Data))
 		if !strings.Contains(said, want) {
-			t.Errorf("%s %s answers %.400s, which does not say %s", verb, data, said, want)
+			t.Errorf("%s %s answers %.400s, which does not say %s", method, data, said, want)
 		}
 		return string(reply.Data)
 	}
@@ -65,14 +65,14 @@ func TestTheBusOffersTheSame(t *testing.T) {
 		}
 	}
 	read(ask(transport.APIWatch, "", "", `{"after":"0-0","id_prefix":"stuck"}`, `"lost":true`), &began) // of another process
-	ask(transport.APIOperate, "stuck", "", `{"verb":"abandon","by":"kim","reason":"x","expected_revision":1}`, `failed_precondition`)
-	ask(transport.APIOperate, "stuck", "", `{"verb":"abandon","by":"kim","reason":"x"}`, `"ended":"`)
+	ask(transport.APIOperate, "stuck", "", `{"operation":"abandon","by":"kim","reason":"x","expected_revision":1}`, `failed_precondition`)
+	ask(transport.APIOperate, "stuck", "", `{"operation":"abandon","by":"kim","reason":"x"}`, `"ended":"`)
 	read(ask(transport.APIWatch, "", "", fmt.Sprintf(`{"after":%q,"id_prefix":"stuck"}`, began.Position), `"revision"`), &moved)
 	if len(moved.Sagas) != 1 || moved.Sagas[0].Saga.Ended.IsZero() || moved.Lost || moved.Position == began.Position {
 		t.Errorf("watched: %+v", moved)
 	}
 	ask(transport.APIWatch, "", "", `{"after":"yesterday"}`, `"violations":[{"field":"after"`)
-	ask(transport.APIOperateAll, "", "", `{"filter":{"open":true},"decision":{"verb":"skip","by":"kim","reason":"x"},"dry_run":true}`, `{"matched":1,"done":1}`)
-	ask(transport.APIOperateAll, "", "", `{"filter":{"open":true},"decision":{"verb":"skip","by":"kim","reason":"x"},"at_most":1}`, `{"matched":1,"done":1}`)
+	ask(transport.APIOperateAll, "", "", `{"filter":{"open":true},"decision":{"operation":"skip","by":"kim","reason":"x"},"dry_run":true}`, `{"matched":1,"done":1}`)
+	ask(transport.APIOperateAll, "", "", `{"filter":{"open":true},"decision":{"operation":"skip","by":"kim","reason":"x"},"at_most":1}`, `{"matched":1,"done":1}`)
 	ask(transport.APIGet, "more", "", "", `"phase":"completed"`)
 }

@@ -50,12 +50,12 @@ func TestRefusedBodiesAreNotQuoted(t *testing.T) {
 // is refused, because it would not filter.
 func TestEmptyFieldsDoNotWiden(t *testing.T) {
 	for body, refused := range map[string]bool{
-		`{"filter":{"ids":[],"definition":{"name":"x"}}}`:      true,
-		`{"filter":{"phases": [ ] ,"open":true}}`:              true,
-		`{"filter":{"step":"","open":true}}`:                   true,
-		`{"filter":{"idPrefix":"","open":true}}`:               true,
-		`{"filter":{"id_prefix":"\u0061","ids":["a"]}}`:        false,
-		`{"filter":{"open":true},"decision":{"verb":"pause"}}`: false,
+		`{"filter":{"ids":[],"definition":{"name":"x"}}}`:           true,
+		`{"filter":{"phases": [ ] ,"open":true}}`:                   true,
+		`{"filter":{"step":"","open":true}}`:                        true,
+		`{"filter":{"idPrefix":"","open":true}}`:                    true,
+		`{"filter":{"id_prefix":"\u0061","ids":["a"]}}`:             false,
+		`{"filter":{"open":true},"decision":{"operation":"pause"}}`: false,
 		`{"filter":null}`: false,
 		`{}`:              false,
 	} {

@@ -57,8 +57,8 @@ func (s *server) DiscardDeadLetters(ctx context.Context, r *connect.Request[apiv
 	return connect.NewResponse(&apiv1.DiscardDeadLettersResponse{Discarded: done, Failed: failed}), nil
 }
 
-func (s *server) eachDeadLetter(ctx context.Context, verb string, sequences []uint64, by string) ([]uint64, []*apiv1.FailedDeadLetter, error) {
-	reply, err := query[transport.DeadLettersDone](ctx, s.coordinator, verb, &transport.Envelope{}, transport.DeadLettersRequest{Sequences: sequences, By: by})
+func (s *server) eachDeadLetter(ctx context.Context, method string, sequences []uint64, by string) ([]uint64, []*apiv1.FailedDeadLetter, error) {
+	reply, err := query[transport.DeadLettersDone](ctx, s.coordinator, method, &transport.Envelope{}, transport.DeadLettersRequest{Sequences: sequences, By: by})
 	if err != nil {
 		return nil, nil, err
 	}

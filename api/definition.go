@@ -11,11 +11,11 @@ import (
 
 // RegisterDefinition stores a definition, or only checks it.
 func (s *server) RegisterDefinition(ctx context.Context, r *connect.Request[apiv1.RegisterDefinitionRequest]) (*connect.Response[apiv1.RegisterDefinitionResponse], error) {
-	verb := transport.APIDefine
+	method := transport.APIDefine
 	if r.Msg.DryRun {
-		verb = transport.APICheckDefinition
+		method = transport.APICheckDefinition
 	}
-	reply, err := ask[transport.DefinitionReply](ctx, s.coordinator, verb, &transport.Envelope{Data: []byte(r.Msg.Source)})
+	reply, err := ask[transport.DefinitionReply](ctx, s.coordinator, method, &transport.Envelope{Data: []byte(r.Msg.Source)})
 	if err != nil {
 		return nil, err
 	}

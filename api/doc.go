@@ -19,7 +19,7 @@
 // wish is not silently ignored.
 //
 // Failure looks like a Connect code with a sentence that says what would be right,
-// and a Refusal as its detail: the verbs that are legal, when to ask again, which
+// and a Refusal as its detail: the operations that are legal, when to ask again, which
 // fields were wrong.
 //
 // A client is the generated one:

@@ -130,12 +130,12 @@ func TestLimitsDocument(t *testing.T) {
 	}
 	for words, bound := range map[string]int{
 		"| `id` | %d |": contract.MaxSagaIDLength,
-		"| `definition.name`, `decision.step`, `decision.verb` | %d |": contract.MaxNameLength,
-		"| `content_type` | %d |":                                      transport.MaxContentType,
-		"| `input`, `input_binary`, `decision.result` | %d |":          contract.MaxPayload,
-		"| `decision.by`, `decision.reason` | %d |":                    contract.MaxReason,
-		"| a message | %d |":                                           api.MaxMessage,
-		"`tracestate` of more than %d bytes":                           transport.MaxTraceState,
+		"| `definition.name`, `decision.step`, `decision.operation` | %d |": contract.MaxNameLength,
+		"| `content_type` | %d |":                             transport.MaxContentType,
+		"| `input`, `input_binary`, `decision.result` | %d |": contract.MaxPayload,
+		"| `decision.by`, `decision.reason` | %d |":           contract.MaxReason,
+		"| a message | %d |":                                  api.MaxMessage,
+		"`tracestate` of more than %d bytes":                  transport.MaxTraceState,
 	} {
 		want := fmt.Sprintf(words, bound)
 		if !strings.Contains(strings.ReplaceAll(string(page), ",", ""), strings.ReplaceAll(want, ",", "")) {

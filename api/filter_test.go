@@ -135,7 +135,7 @@ func TestDecisionsAreNotWidened(t *testing.T) {
 		"no time at all":                {Filter: &apiv1.Filter{Open: true, UpdatedBefore: &timestamppb.Timestamp{Seconds: 1 << 62}}},
 		"nanoseconds below zero":        {Filter: &apiv1.Filter{Open: true, UpdatedBefore: &timestamppb.Timestamp{Seconds: 1, Nanos: -1}}},
 	} {
-		r.Decision = &apiv1.Decision{Verb: "cancel", By: "kim", Reason: "spring cleaning"}
+		r.Decision = &apiv1.Decision{Operation: "cancel", By: "kim", Reason: "spring cleaning"}
 		stream, err := w.OperateAll(within(t), connect.NewRequest(r))
 		if err != nil {
 			t.Fatal(err)
@@ -193,7 +193,7 @@ func TestExpectedRevision(t *testing.T) {
 	seen := w.park(t, "stuck").Revision
 	decide := func(revision uint64) error {
 		_, err := w.Operate(ctx, connect.NewRequest(&apiv1.OperateRequest{Id: "stuck", ExpectedRevision: revision,
-			Decision: &apiv1.Decision{Verb: "skip", By: "kim", Reason: "done by hand"}}))
+			Decision: &apiv1.Decision{Operation: "skip", By: "kim", Reason: "done by hand"}}))
 		return err
 	}
 	code, detail := refusal(t, decide(seen-1))
@@ -213,7 +213,7 @@ func TestHistoryWithSagas(t *testing.T) {
 	w := newTown(t)
 	ctx := within(t)
 	w.park(t, "stuck")
-	if _, err := w.Operate(ctx, connect.NewRequest(&apiv1.OperateRequest{Id: "stuck", Decision: &apiv1.Decision{Verb: "compensate", By: "kim", Reason: "it is in the workshop"}})); err != nil {
+	if _, err := w.Operate(ctx, connect.NewRequest(&apiv1.OperateRequest{Id: "stuck", Decision: &apiv1.Decision{Operation: "compensate", By: "kim", Reason: "it is in the workshop"}})); err != nil {
 		t.Fatal(err)
 	}
 	w.when(func(string) error { return nil })
@@ -231,7 +231,7 @@ func TestHistoryWithSagas(t *testing.T) {
 		}
 		from = r.Msg.Next
 	}
-	want := []string{"started: running doing/pending", "answered: running done/doing", "answered: parked done/parked", "operated: compensating undoing/rejected"}
+	want := []string{"started: running doing/pending", "answered: running done/doing", "answered: parked done/parked", "operation_taken: compensating undoing/rejected"}
 	if len(got) > 4 { // the oven may have answered already
 		want = append(want, "answered: compensated undone/rejected")
 	}

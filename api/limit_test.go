@@ -154,7 +154,7 @@ func TestBulkWaitsForItsTurn(t *testing.T) {
 		c := p.callers(t)["connect over HTTP/1"]
 		decide := func() (pages int, err error) {
 			t.Helper()
-			stream, err := c.OperateAll(t.Context(), by("ada", &apiv1.OperateAllRequest{Filter: &apiv1.Filter{Open: true}, Decision: &apiv1.Decision{Verb: "cancel", By: "a", Reason: "b"}}))
+			stream, err := c.OperateAll(t.Context(), by("ada", &apiv1.OperateAllRequest{Filter: &apiv1.Filter{Open: true}, Decision: &apiv1.Decision{Operation: "cancel", By: "a", Reason: "b"}}))
 			if err != nil {
 				return 0, err
 			}

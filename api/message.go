@@ -57,7 +57,7 @@ func sagaMessage(s *transport.Status) *apiv1.Saga {
 		Id: string(s.ID), Definition: refMessage(s.Definition), Phase: string(s.Phase), Revision: s.Revision, Removed: s.Removed,
 		Started: stamp(s.Started), Updated: stamp(s.Updated), Ended: stamp(s.Ended),
 		Deadline: stamp(s.Deadline), Overdue: s.Overdue, Reason: valid(s.Reason), TraceId: s.TraceID, Problem: valid(s.Problem),
-		Legal: legalVerbs(s.Legal), BeyondReturn: s.BeyondReturn, Input: payloadMessage(s.Input),
+		Legal: legalOperations(s.Legal), BeyondReturn: s.BeyondReturn, Input: payloadMessage(s.Input),
 	}
 	if s.Birth != 0 {
 		m.Birth = s.Birth.String()
@@ -103,7 +103,7 @@ func eventMessage(e *transport.HistoryEvent) *apiv1.Event {
 	m := &apiv1.Event{
 		Revision: e.Revision, Type: e.Type, At: stamp(e.At), Participant: e.Participant, Step: string(e.Step),
 		Direction: string(e.Direction), Attempt: int32(e.Attempt), Outcome: string(e.Outcome),
-		Verb: valid(e.Verb), Timer: valid(e.Timer), By: valid(e.By), Reason: valid(e.Reason), Problem: valid(e.Problem),
+		Operation: valid(e.Operation), Timer: valid(e.Timer), By: valid(e.By), Reason: valid(e.Reason), Problem: valid(e.Problem),
 	}
 	if e.Saga != nil {
 		m.Saga = sagaMessage(e.Saga)

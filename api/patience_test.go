@@ -24,21 +24,21 @@ import (
 
 // slow is a coordinator that takes its time.
 type slow struct {
-	pages   int                                           // of a decision about many sagas
-	takes   time.Duration                                 // each, and a wait
-	reason  string                                        // of the saga that it tells of
-	refuses func(verb, caller string) *transport.Envelope // nil: nothing
+	pages   int                                             // of a decision about many sagas
+	takes   time.Duration                                   // each, and a wait
+	reason  string                                          // of the saga that it tells of
+	refuses func(method, caller string) *transport.Envelope // nil: nothing
 }
 
-func (s *slow) Handle(ctx context.Context, verb string, request *transport.Envelope) *transport.Envelope {
+func (s *slow) Handle(ctx context.Context, method string, request *transport.Envelope) *transport.Envelope {
 	if s.refuses != nil {
-		if refused := s.refuses(verb, request.Caller); refused != nil {
+		if refused := s.refuses(method, request.Caller); refused != nil {
 			return refused
 		}
 	}
 	var reply any
 	took := s.takes
-	switch verb {
+	switch method {
 	case transport.APIWatch:
 		took = time.Until(request.Expires)
 		reply = transport.WatchReply{Sagas: []transport.WatchedSaga{{Saga: transport.Status{ID: "one", Reason: s.reason}}}}
@@ -145,7 +145,7 @@ func TestPatience(t *testing.T) {
 				t.Errorf("%s: a wait took %s, want %s", name, took, coordinator.takes)
 			}
 			coordinator.pages = 4
-			all, err := c.OperateAll(t.Context(), connect.NewRequest(&apiv1.OperateAllRequest{Filter: &apiv1.Filter{Open: true}, Decision: &apiv1.Decision{Verb: "cancel", By: "a", Reason: "b"}}))
+			all, err := c.OperateAll(t.Context(), connect.NewRequest(&apiv1.OperateAllRequest{Filter: &apiv1.Filter{Open: true}, Decision: &apiv1.Decision{Operation: "cancel", By: "a", Reason: "b"}}))
 			if err != nil {
 				t.Fatalf("%s: %v", name, err)
 			}

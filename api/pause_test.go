@@ -9,9 +9,9 @@ import (
 )
 
 // operate takes a decision about a saga.
-func (w *town) operate(t *testing.T, id, verb string) *apiv1.Saga {
+func (w *town) operate(t *testing.T, id, operation string) *apiv1.Saga {
 	t.Helper()
-	r, err := w.Operate(within(t), connect.NewRequest(&apiv1.OperateRequest{Id: id, Decision: &apiv1.Decision{Verb: verb, By: "kim", Reason: "the bakery moves"}}))
+	r, err := w.Operate(within(t), connect.NewRequest(&apiv1.OperateRequest{Id: id, Decision: &apiv1.Decision{Operation: operation, By: "kim", Reason: "the bakery moves"}}))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,9 +20,9 @@ type teller struct {
 	fails error
 }
 
-func (c *teller) Handle(_ context.Context, verb string, request *transport.Envelope) *transport.Envelope {
+func (c *teller) Handle(_ context.Context, method string, request *transport.Envelope) *transport.Envelope {
 	c.asked++
-	if c.fails != nil || verb != transport.APIGet || request.Saga != "order-1" {
+	if c.fails != nil || method != transport.APIGet || request.Saga != "order-1" {
 		return &transport.Envelope{Type: transport.TypeReply, Code: string(transport.CodeUnavailable), Reason: "not now"}
 	}
 	data, err := json.Marshal(transport.Status{ID: "order-1", Input: &transport.Payload{JSON: json.RawMessage(c.input)}, Steps: []transport.StepStatus{{Name: "charge"}}})

@@ -39,7 +39,7 @@ func refused(reply *transport.Envelope, fields func(string) string) error {
 			return connect.NewError(connect.CodeInternal, err)
 		}
 	}
-	detail := &apiv1.Refusal{Legal: legalVerbs(more.Legal), Revision: more.Revision}
+	detail := &apiv1.Refusal{Legal: legalOperations(more.Legal), Revision: more.Revision}
 	if reply.RetryAfter > 0 {
 		detail.RetryAfter = durationpb.New(reply.RetryAfter)
 	}
@@ -62,12 +62,12 @@ func invalid(field, problem string) error {
 	return failure
 }
 
-// legalVerbs reads verbs as they are told: "cancel", "retry charge-card".
-func legalVerbs(words []string) []*apiv1.LegalVerb {
-	var legal []*apiv1.LegalVerb
+// legalOperations reads operations as they are told: "cancel", "retry charge-card".
+func legalOperations(words []string) []*apiv1.LegalOperation {
+	var legal []*apiv1.LegalOperation
 	for _, w := range words {
-		verb, step, _ := strings.Cut(w, " ")
-		legal = append(legal, &apiv1.LegalVerb{Verb: verb, Step: step})
+		operation, step, _ := strings.Cut(w, " ")
+		legal = append(legal, &apiv1.LegalOperation{Operation: operation, Step: step})
 	}
 	return legal
 }
@@ -92,13 +92,13 @@ func inFilter(field string) string {
 }
 
 // ask has the coordinator serve a request and reads its reply.
-func ask[Reply any](ctx context.Context, c Coordinator, verb string, request *transport.Envelope) (*Reply, error) {
-	return askFor[Reply](ctx, c, verb, request, asIs)
+func ask[Reply any](ctx context.Context, c Coordinator, method string, request *transport.Envelope) (*Reply, error) {
+	return askFor[Reply](ctx, c, method, request, asIs)
 }
 
-func askFor[Reply any](ctx context.Context, c Coordinator, verb string, request *transport.Envelope, fields func(string) string) (*Reply, error) {
+func askFor[Reply any](ctx context.Context, c Coordinator, method string, request *transport.Envelope, fields func(string) string) (*Reply, error) {
 	request.Type, request.Caller = transport.TypeRequest, callerKey(ctx)
-	reply := c.Handle(ctx, verb, request)
+	reply := c.Handle(ctx, method, request)
 	switch {
 	case ctx.Err() != nil && reply.Code != "": // the caller's patience is over, whatever the reply says
 		return nil, ctx.Err()
@@ -116,14 +116,14 @@ func askFor[Reply any](ctx context.Context, c Coordinator, verb string, request 
 }
 
 // query is ask for requests whose data is a value of ours.
-func query[Reply any](ctx context.Context, c Coordinator, verb string, request *transport.Envelope, data any) (*Reply, error) {
+func query[Reply any](ctx context.Context, c Coordinator, method string, request *transport.Envelope, data any) (*Reply, error) {
 	raw, err := contract.EncodeJSON(data)
 	if err != nil {
 		return nil, connect.NewError(connect.CodeInvalidArgument, err)
 	}
 	request.Data, request.Value = raw, data
 	fields := asIs
-	switch verb {
+	switch method {
 	case transport.APIList, transport.APICount, transport.APIWatch:
 		fields = inFilter
 	case transport.APIOperate:
@@ -131,5 +131,5 @@ func query[Reply any](ctx context.Context, c Coordinator, verb string, request *
 	case transport.APIOperateAll:
 		fields = inBulk
 	}
-	return askFor[Reply](ctx, c, verb, request, fields)
+	return askFor[Reply](ctx, c, method, request, fields)
 }

@@ -30,9 +30,9 @@ func (s *server) Start(ctx context.Context, r *connect.Request[apiv1.StartReques
 	if m.Input != "" {
 		data = []byte(m.Input)
 	}
-	verb := transport.APIStart
+	method := transport.APIStart
 	if m.AtMost != nil {
-		verb = transport.APIRun
+		method = transport.APIRun
 	}
 	expires, err := s.expires(m.AtMost)
 	if err != nil {
@@ -45,7 +45,7 @@ func (s *server) Start(ctx context.Context, r *connect.Request[apiv1.StartReques
 		}
 		defer give()
 	}
-	status, err := ask[transport.Status](ctx, s.coordinator, verb, &transport.Envelope{
+	status, err := ask[transport.Status](ctx, s.coordinator, method, &transport.Envelope{
 		Saga: contract.SagaID(m.Id), Definition: ref, ContentType: m.ContentType, Data: data, Expires: expires,
 		TraceParent: r.Header().Get(transport.AttrTraceParent), TraceState: r.Header().Get(transport.AttrTraceState),
 	})
@@ -53,7 +53,7 @@ func (s *server) Start(ctx context.Context, r *connect.Request[apiv1.StartReques
 		return nil, err
 	}
 	existed := status.Existed
-	if verb == transport.APIRun && len(status.Steps) == 0 && !status.Removed {
+	if method == transport.APIRun && len(status.Steps) == 0 && !status.Removed {
 		// The time is over, and the coordinator answered in few words. They are true, and the
 		// saga is started, also when more cannot be learnt: that is no error of the start.
 		if all, err := ask[transport.Status](ctx, s.coordinator, transport.APIGet, &transport.Envelope{Saga: status.ID}); err == nil {
@@ -172,17 +172,17 @@ func (s *server) RemoveDamaged(ctx context.Context, r *connect.Request[apiv1.Rem
 	return connect.NewResponse(&apiv1.RemoveDamagedResponse{Saga: sagaMessage(status)}), nil
 }
 
-func operationOf(d *apiv1.Decision) (transport.Operation, error) {
+func operationOf(d *apiv1.Decision) (transport.Decision, error) {
 	if d == nil {
-		return transport.Operation{}, invalid("decision", "is missing; give a verb, by and reason")
+		return transport.Decision{}, invalid("decision", "is missing; give a method, by and reason")
 	}
 	if d.Result != "" {
 		if err := contract.CheckJSON([]byte(d.Result)); err != nil {
-			return transport.Operation{}, invalid("decision.result", "is not valid JSON: "+err.Error()+`; a text is written with quotes within: "\"text\""`)
+			return transport.Decision{}, invalid("decision.result", "is not valid JSON: "+err.Error()+`; a text is written with quotes within: "\"text\""`)
 		}
 	}
-	return transport.Operation{
-		Verb: d.Verb, Step: contract.StepName(d.Step), By: d.By, Reason: d.Reason,
+	return transport.Decision{
+		Operation: d.Operation, Step: contract.StepName(d.Step), By: d.By, Reason: d.Reason,
 		Outcome: contract.Outcome(d.Outcome), Result: json.RawMessage(d.Result),
 	}, nil
 }

@@ -18,10 +18,10 @@ import (
 // a definition fit, with room for how JSON writes them. Beyond it: resource_exhausted.
 const MaxMessage = 4 << 20
 
-// Coordinator serves one request; coordinator.Coordinator does. verb is one of
+// Coordinator serves one request; coordinator.Coordinator does. method is one of
 // the transport.API constants, and the reply is never nil.
 type Coordinator interface {
-	Handle(ctx context.Context, verb string, request *transport.Envelope) *transport.Envelope
+	Handle(ctx context.Context, method string, request *transport.Envelope) *transport.Envelope
 }
 
 // Config of the API's handlers. Coordinator is required.

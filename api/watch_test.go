@@ -119,7 +119,7 @@ func TestWatchAFilter(t *testing.T) {
 	if m := parked.next(); m.Saga.GetId() != "new" || m.Left || m.Saga.Phase != "parked" {
 		t.Errorf("then comes %v", m)
 	}
-	if _, err := w.Operate(within(t), connect.NewRequest(&apiv1.OperateRequest{Id: "old", Decision: &apiv1.Decision{Verb: "abandon", By: "kim", Reason: "enough"}})); err != nil {
+	if _, err := w.Operate(within(t), connect.NewRequest(&apiv1.OperateRequest{Id: "old", Decision: &apiv1.Decision{Operation: "abandon", By: "kim", Reason: "enough"}})); err != nil {
 		t.Fatal(err)
 	}
 	m := parked.next()

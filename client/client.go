@@ -75,8 +75,8 @@ func (c *Client) Start(ctx context.Context, d Definition, input any, options ...
 }
 
 // starting makes the call that starts a saga.
-func (c *Client) starting(verb string, d Definition, input any, options []StartOption) (*call, error) {
-	q := &call{verb: verb, envelope: transport.Envelope{Definition: d.Ref(), ContentType: transport.JSON}, moves: true, patient: c.patient}
+func (c *Client) starting(method string, d Definition, input any, options []StartOption) (*call, error) {
+	q := &call{method: method, envelope: transport.Envelope{Definition: d.Ref(), ContentType: transport.JSON}, moves: true, patient: c.patient}
 	e := &q.envelope
 	for _, o := range options {
 		o.start(e)
@@ -84,20 +84,20 @@ func (c *Client) starting(verb string, d Definition, input any, options []StartO
 	if e.Saga == "" {
 		id, err := uuid.NewV7()
 		if err != nil {
-			return nil, &Error{Op: verb, Code: transport.CodeInternal, Reason: "make an id", Err: err}
+			return nil, &Error{Op: method, Code: transport.CodeInternal, Reason: "make an id", Err: err}
 		}
 		e.Saga = contract.SagaID(id.String())
 	}
 	if err := contract.CheckName("definition", e.Definition.Name); err != nil {
-		return nil, invalid(verb, e.Saga, err)
+		return nil, invalid(method, e.Saga, err)
 	}
 	if err := transport.CheckContentType(e.ContentType); err != nil {
-		return nil, invalid(verb, e.Saga, err)
+		return nil, invalid(method, e.Saga, err)
 	}
 	e.TraceParent, e.TraceState, _ = transport.TraceContext(e.TraceParent, e.TraceState)
 	data, err := encode(input)
 	if err != nil {
-		return nil, invalid(verb, e.Saga, fmt.Errorf("write the input as JSON: %w", err))
+		return nil, invalid(method, e.Saga, fmt.Errorf("write the input as JSON: %w", err))
 	}
 	e.Data = data
 	return q, nil
@@ -108,28 +108,28 @@ func (c *Client) starting(verb string, d Definition, input any, options []StartO
 //
 // Errors: ErrInvalid, ErrNotFound, ErrUnavailable.
 func (c *Client) Get(ctx context.Context, id contract.SagaID) (*transport.Status, error) {
-	return c.status(ctx, &call{verb: transport.APIGet, envelope: transport.Envelope{Saga: id}, patient: true})
+	return c.status(ctx, &call{method: transport.APIGet, envelope: transport.Envelope{Saga: id}, patient: true})
 }
 
-// Operate takes a person's decision about a saga: op.Verb is one of
+// Operate takes a person's decision about a saga: op.Operation is one of
 // Status.Legal, op.By and op.Reason say who and why, and become part of the
 // saga's history. It is not repeated once it may have arrived: after
 // ErrUnavailable, look with Get before asking again.
 //
 // Errors: ErrInvalid, ErrNotFound, ErrIllegal (the reason names what is legal),
 // ErrUnavailable.
-func (c *Client) Operate(ctx context.Context, id contract.SagaID, op transport.Operation) (*transport.Status, error) {
+func (c *Client) Operate(ctx context.Context, id contract.SagaID, op transport.Decision) (*transport.Status, error) {
 	data, err := encode(op)
 	if err != nil {
 		return nil, invalid(transport.APIOperate, id, err)
 	}
-	return c.status(ctx, &call{verb: transport.APIOperate, envelope: transport.Envelope{Saga: id, Data: data}, once: true, moves: true})
+	return c.status(ctx, &call{method: transport.APIOperate, envelope: transport.Envelope{Saga: id, Data: data}, once: true, moves: true})
 }
 
 // Cancel asks a saga to go back, for a person or a program named by. Beyond the
 // point of no return it is refused with ErrIllegal. See Operate.
 func (c *Client) Cancel(ctx context.Context, id contract.SagaID, by, reason string) (*transport.Status, error) {
-	return c.Operate(ctx, id, transport.Operation{Verb: "cancel", By: by, Reason: reason})
+	return c.Operate(ctx, id, transport.Decision{Operation: "cancel", By: by, Reason: reason})
 }
 
 // List returns one page of sagas, newest start first; see All for all of them.
@@ -141,7 +141,7 @@ func (c *Client) List(ctx context.Context, query transport.ListQuery) (*transpor
 		return nil, invalid(transport.APIList, "", err)
 	}
 	var reply transport.ListReply
-	if err := c.do(ctx, &call{verb: transport.APIList, envelope: transport.Envelope{Data: data}, patient: true}, &reply); err != nil {
+	if err := c.do(ctx, &call{method: transport.APIList, envelope: transport.Envelope{Data: data}, patient: true}, &reply); err != nil {
 		return nil, err
 	}
 	return &reply, nil
@@ -184,7 +184,7 @@ func (c *Client) History(ctx context.Context, id contract.SagaID) ([]transport.H
 			return nil, invalid(transport.APIHistory, id, err)
 		}
 		var reply transport.HistoryReply
-		q := &call{verb: transport.APIHistory, envelope: transport.Envelope{Saga: id, Data: data}, patient: true}
+		q := &call{method: transport.APIHistory, envelope: transport.Envelope{Saga: id, Data: data}, patient: true}
 		if err := c.do(ctx, q, &reply); err != nil {
 			return nil, err
 		}
@@ -211,7 +211,7 @@ func (c *Client) Register(ctx context.Context, d interface {
 		return nil, invalid(transport.APIDefine, "", fmt.Errorf("write definition %s as JSON: %w", d.Ref(), err))
 	}
 	var reply transport.DefinitionReply
-	q := &call{verb: transport.APIDefine, envelope: transport.Envelope{Definition: d.Ref(), Data: data}, patient: true}
+	q := &call{method: transport.APIDefine, envelope: transport.Envelope{Definition: d.Ref(), Data: data}, patient: true}
 	if err := c.do(ctx, q, &reply); err != nil {
 		return nil, err
 	}
@@ -223,7 +223,7 @@ func (c *Client) Register(ctx context.Context, d interface {
 // Errors: ErrUnavailable.
 func (c *Client) Definitions(ctx context.Context) ([]transport.DefinitionReply, error) {
 	var reply transport.DefinitionsReply
-	if err := c.do(ctx, &call{verb: transport.APIDefinitions, patient: true}, &reply); err != nil {
+	if err := c.do(ctx, &call{method: transport.APIDefinitions, patient: true}, &reply); err != nil {
 		return nil, err
 	}
 	return reply.Definitions, nil
@@ -232,7 +232,7 @@ func (c *Client) Definitions(ctx context.Context) ([]transport.DefinitionReply, 
 // status does a call that is about one saga and answers where it stands.
 func (c *Client) status(ctx context.Context, q *call) (*transport.Status, error) {
 	if err := q.envelope.Saga.Check(); err != nil {
-		return nil, invalid(q.verb, "", err)
+		return nil, invalid(q.method, "", err)
 	}
 	end := c.follow(ctx, q)
 	var status transport.Status

@@ -297,11 +297,11 @@ func TestOperateIsNotRepeatedOnceItMayHaveArrived(t *testing.T) {
 		if len(bus.requests) != 3 {
 			t.Fatalf("asked %d times, want 3", len(bus.requests))
 		}
-		var op transport.Operation
+		var op transport.Decision
 		if err := json.Unmarshal(bus.requests[0].Data, &op); err != nil {
 			t.Fatal(err)
 		}
-		if op.Verb != "cancel" || op.By != "ada" || op.Reason != "customer called" {
+		if op.Operation != "cancel" || op.By != "ada" || op.Reason != "customer called" {
 			t.Errorf("operation is %+v", op)
 		}
 	})

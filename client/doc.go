@@ -1,7 +1,7 @@
 // Package client starts sagas, waits for their outcome, reads and operates
 // them, by asking a coordinator over the bus.
 //
-//	caller ──▶ Client ── saga.api.<verb> ──▶ coordinator
+//	caller ──▶ Client ── saga.api.<method> ──▶ coordinator
 //	             ▲                               │
 //	             └────── Status, or a Code ──────┘
 //

@@ -15,7 +15,7 @@ import (
 var (
 	ErrNotFound    = errors.New("not found")                       // no such saga or definition
 	ErrConflict    = errors.New("conflict")                        // the id is taken by a saga with another input or definition; the version by another content
-	ErrIllegal     = errors.New("not legal now")                   // the verb is not legal where the saga stands; the reason says what is
+	ErrIllegal     = errors.New("not legal now")                   // the operation is not legal where the saga stands; the reason says what is
 	ErrInvalid     = errors.New("invalid")                         // the request is wrong, and stays wrong
 	ErrOverloaded  = errors.New("overloaded")                      // a limit is reached; try again later
 	ErrUnavailable = errors.New("no coordinator answered")         // nobody answered in time; the request may or may not have been carried out

@@ -18,8 +18,8 @@ import (
 // call is one question to the coordinator. It is handed on by its address: a hundred
 // thousand callers who wait have it on their stacks once, or not at all.
 type call struct {
-	verb     string
-	envelope transport.Envelope // Saga, Definition, Data and what else the verb takes
+	method   string
+	envelope transport.Envelope // Saga, Definition, Data and what else the method takes
 	hold     time.Duration      // how long the coordinator may hold it on purpose
 	once     bool               // carrying it out twice could do harm: do not repeat what may have arrived
 	patient  bool               // repeat it as well when the coordinator is overloaded
@@ -30,11 +30,11 @@ type call struct {
 // into reply. What nobody answered is asked again until ctx ends.
 func (c *Client) do(ctx context.Context, q *call, reply any) error {
 	if err := transport.CheckPrefix(c.subjects.Prefix); err != nil {
-		return invalid(q.verb, q.envelope.Saga, err)
+		return invalid(q.method, q.envelope.Saga, err)
 	}
 	if q.hold == 0 { // others are held on purpose
 		slots := c.others
-		if q.verb == transport.APIStart { // a patient one may be under way for long
+		if q.method == transport.APIStart { // a patient one may be under way for long
 			slots = c.starts
 		}
 		select {
@@ -65,7 +65,7 @@ func (c *Client) do(ctx context.Context, q *call, reply any) error {
 //go:noinline
 func notSent(ctx context.Context, q *call, most int) error {
 	return &Error{
-		Op: q.verb, ID: q.envelope.Saga, Code: transport.CodeUnavailable, Err: context.Cause(ctx),
+		Op: q.method, ID: q.envelope.Saga, Code: transport.CodeUnavailable, Err: context.Cause(ctx),
 		Reason: fmt.Sprintf("it was not sent, because as many requests of this client were under way as may be (client.Concurrency, %d)", most),
 	}
 }
@@ -85,7 +85,7 @@ func (s *silence) ended(err, last error) error {
 		}
 		return &Error{Op: known.Op, ID: known.ID, Code: known.Code, Reason: known.Reason, RetryAfter: known.RetryAfter, Err: err}
 	default:
-		return &Error{Op: q.verb, ID: q.envelope.Saga, Code: transport.CodeUnavailable, Err: err}
+		return &Error{Op: q.method, ID: q.envelope.Saga, Code: transport.CodeUnavailable, Err: err}
 	}
 }
 
@@ -122,7 +122,7 @@ func (s *silence) tooLong(last error) bool {
 		return false
 	case s.since.IsZero():
 		s.since = time.Now()
-		s.line = waiting.On(s.c.logger, "a coordinator that answers; is one running, on this bus and with this prefix?", s.c.giveUp, "request", s.q.verb)
+		s.line = waiting.On(s.c.logger, "a coordinator that answers; is one running, on this bus and with this prefix?", s.c.giveUp, "request", s.q.method)
 	}
 	s.line.Still(last)
 	return s.c.giveUp > 0 && time.Since(s.since) >= s.c.giveUp
@@ -165,7 +165,7 @@ func (c *Client) ask(ctx context.Context, q *call, reply any) error {
 	defer cancel()
 	now := time.Now()
 	e := q.envelope
-	e.Subject = c.subjects.API(q.verb)
+	e.Subject = c.subjects.API(q.method)
 	e.ID = uuid.NewString()
 	e.Source = "/amends/client"
 	e.Type = transport.TypeRequest
@@ -175,7 +175,7 @@ func (c *Client) ask(ctx context.Context, q *call, reply any) error {
 		e.Expires = now.Add(q.hold)
 	}
 	answer, err := c.bus.Request(attempt, &e)
-	failure := &Error{Op: q.verb, ID: e.Saga}
+	failure := &Error{Op: q.method, ID: e.Saga}
 	switch {
 	case errors.Is(err, transport.ErrTooLarge):
 		failure.Code, failure.Err = transport.CodeInvalidArgument, err

@@ -136,11 +136,11 @@ func TestRunsTakeTurns(t *testing.T) {
 		asked := map[string]int{}
 		gate := make(chan struct{})
 		bus := &fakeBus{answer: func(_ context.Context, _ int, r *transport.Envelope) (*transport.Envelope, error) {
-			verb := strings.TrimPrefix(r.Subject, "saga.api.")
+			method := strings.TrimPrefix(r.Subject, "saga.api.")
 			mu.Lock()
-			asked[verb]++
+			asked[method]++
 			mu.Unlock()
-			if verb == "start" {
+			if method == "start" {
 				return reply(transport.Status{ID: r.Saga, Phase: contract.Running})
 			}
 			<-gate

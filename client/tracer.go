@@ -27,6 +27,6 @@ func (c *Client) follow(ctx context.Context, q *call) (end func(error)) {
 	if c.tracer == nil || !q.moves {
 		return nil
 	}
-	q.envelope.Subject, q.envelope.Type = c.subjects.API(q.verb), transport.TypeRequest
+	q.envelope.Subject, q.envelope.Type = c.subjects.API(q.method), transport.TypeRequest
 	return c.tracer.Request(ctx, &q.envelope)
 }

@@ -72,7 +72,7 @@ func TestFollow(t *testing.T) {
 
 // Whom nobody follows pays nothing for the seam.
 func TestNobodyFollows(t *testing.T) {
-	c, q := New(&answering{}), &call{verb: transport.APIStart, moves: true}
+	c, q := New(&answering{}), &call{method: transport.APIStart, moves: true}
 	if n := testing.AllocsPerRun(100, func() { c.follow(context.Background(), q) }); n != 0 {
 		t.Errorf("%v allocations for a tracer that is not there", n)
 	}

@@ -49,7 +49,7 @@ func (c *Client) Run(ctx context.Context, d Definition, input any, options ...St
 		status, err = c.status(ctx, q)
 		<-c.runs
 	default:
-		q.verb = transport.APIStart
+		q.method = transport.APIStart
 		status, err = c.status(ctx, q)
 	}
 	if err != nil || Settled(status) {
@@ -69,7 +69,7 @@ func (c *Client) await(ctx context.Context, id contract.SagaID, last *transport.
 	for {
 		asked := time.Now()
 		hold := c.holdFor(ctx, asked.Sub(began))
-		status, err := c.status(ctx, &call{verb: transport.APIWait, envelope: transport.Envelope{Saga: id, Data: brief}, hold: hold, patient: true})
+		status, err := c.status(ctx, &call{method: transport.APIWait, envelope: transport.Envelope{Saga: id, Data: brief}, hold: hold, patient: true})
 		switch {
 		case err != nil && last != nil && errors.Is(err, ErrUnavailable):
 			return last, err

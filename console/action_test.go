@@ -34,11 +34,11 @@ func (w *world) holds(t *testing.T, held string) chan struct{} {
 	return let
 }
 
-func (w *world) operate(t *testing.T, id, verb string) {
+func (w *world) operate(t *testing.T, id, operation string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
-	if _, err := w.Operate(ctx, connect.NewRequest(&apiv1.OperateRequest{Id: id, Decision: &apiv1.Decision{Verb: verb, By: "sam", Reason: "by hand"}})); err != nil {
+	if _, err := w.Operate(ctx, connect.NewRequest(&apiv1.OperateRequest{Id: id, Decision: &apiv1.Decision{Operation: operation, By: "sam", Reason: "by hand"}})); err != nil {
 		t.Fatal(err)
 	}
 }

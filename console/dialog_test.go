@@ -19,7 +19,7 @@ func TestDialogStaysUnderASelection(t *testing.T) {
 	w.rests(t, "order-1")
 	b := w.open(t, 1280, 900)
 	b.goTo("/sagas/order-1")
-	b.click(`[data-verb="abandon"]`)
+	b.click(`[data-operation="abandon"]`)
 	b.write(`dialog [name="reason"]`, "it is settled")
 	var x, y float64
 	b.eval(`document.querySelector('dialog [name="reason"]').getBoundingClientRect().x + 20`, &x)

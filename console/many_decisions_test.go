@@ -66,7 +66,7 @@ func TestRowsAreSelected(t *testing.T) {
 	b.goTo("/sagas/order-1")
 	b.sees("Paused by kim")
 	close(let)
-	b.click(`[data-verb="resume"]`)
+	b.click(`[data-operation="resume"]`)
 	b.write(`dialog [name="reason"]`, "the bank is ready")
 	b.click(`dialog [data-confirm]`)
 	b.until(`!document.querySelector("[data-paused]")`)

@@ -36,7 +36,7 @@ func (w *world) restored(t *testing.T) *world {
 
 func (w *world) abandon(t *testing.T, id, by string) {
 	t.Helper()
-	if _, err := w.Operate(t.Context(), connect.NewRequest(&apiv1.OperateRequest{Id: id, Decision: &apiv1.Decision{Verb: "abandon", By: by, Reason: "it is settled"}})); err != nil {
+	if _, err := w.Operate(t.Context(), connect.NewRequest(&apiv1.OperateRequest{Id: id, Decision: &apiv1.Decision{Operation: "abandon", By: by, Reason: "it is settled"}})); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -69,7 +69,7 @@ func TestRestoredStoreIsShown(t *testing.T) {
 		? Promise.reject(new TypeError("no stream is free")) : ask(url, init); 1 }`, nil)) // what it asks has to do
 	p.leadTo(behind.HTTP)
 	list.until(row + `.innerText.includes("parked") && ` + revision + ` === "` + parked + `"`)
-	page.until(`document.querySelector("[data-parked]") && !document.querySelector("[data-verb=abandon]").disabled`)
+	page.until(`document.querySelector("[data-parked]") && !document.querySelector("[data-operation=abandon]").disabled`)
 	page.until(`document.querySelector("tr[data-revision]").dataset.revision === "` + parked + `"`)
 
 	behind.abandon(t, "order-1", "sam")

@@ -196,8 +196,8 @@ func TestColoursOfTrouble(t *testing.T) {
 			return of(%q) !== of("completed") && of(%[1]q) !== of("started"); })()`, name))
 	}
 	b.goTo("/sagas/order-7")
-	b.until(`!document.querySelector('[data-verb="cancel"]').disabled`)
-	b.click(`[data-verb="cancel"]`)
+	b.until(`!document.querySelector('[data-operation="cancel"]').disabled`)
+	b.click(`[data-operation="cancel"]`)
 	b.until(`document.querySelector("dialog [data-confirm]").innerText === "Cancel the saga"`)
 	b.shot("cancel")
 	close(hold)
@@ -286,10 +286,10 @@ func TestDecisionIsAboutWhatWasChosen(t *testing.T) {
 	}
 	b := w.open(t, 1280, 900)
 	b.goTo("/sagas/both")
-	b.until(`document.querySelectorAll(".chip.parked, [data-step]").length > 0 && !document.querySelector("[data-verb=skip]").disabled`)
-	b.until(`(document.querySelector("[data-verb=skip]").click(), document.querySelectorAll("dialog option").length === 2) || (document.querySelector("dialog button[type=button]")?.click(), false)`)
+	b.until(`document.querySelectorAll(".chip.parked, [data-step]").length > 0 && !document.querySelector("[data-operation=skip]").disabled`)
+	b.until(`(document.querySelector("[data-operation=skip]").click(), document.querySelectorAll("dialog option").length === 2) || (document.querySelector("dialog button[type=button]")?.click(), false)`)
 	b.run(choose("dialog select", "ship"))
-	if _, err := w.Operate(ctx, connect.NewRequest(&apiv1.OperateRequest{Id: "both", Decision: &apiv1.Decision{Verb: "resolve", Step: "ship", Outcome: "completed", By: "sam", Reason: "it is there"}})); err != nil {
+	if _, err := w.Operate(ctx, connect.NewRequest(&apiv1.OperateRequest{Id: "both", Decision: &apiv1.Decision{Operation: "resolve", Step: "ship", Outcome: "completed", By: "sam", Reason: "it is there"}})); err != nil {
 		t.Fatal(err)
 	}
 	b.until(`/Skip of ship is not what it was/.test(document.querySelector("[data-gone]")?.innerText)`)
@@ -305,7 +305,7 @@ func TestUnknownDecision(t *testing.T) {
 	w.rests(t, "order-1")
 	b := w.open(t, 1280, 900)
 	b.goTo("/sagas/order-1")
-	b.click(`[data-verb="abandon"]`)
+	b.click(`[data-operation="abandon"]`)
 	b.run(chromedp.Evaluate(`{ const ask = window.fetch; window.fetch = (url, init) => String(url).endsWith("/Operate")
 		? ask(url, init).then(() => { throw new TypeError("the answer is lost") }) : ask(url, init); 1 }`, nil))
 	b.write(`dialog [name="reason"]`, "it is settled")

@@ -35,9 +35,9 @@ func TestWhatOthersWroteIsShownSafely(t *testing.T) {
 				b.until(`document.querySelector("main")?.innerText.includes("canary")` + maybe(path == "/definitions/checkout/1" || c.Fails))
 				b.looksSafe(path)
 				var dialogs int // what a click opens
-				b.eval(`document.querySelectorAll("main details").forEach((d) => d.open = true), document.querySelectorAll("main button[data-verb]:not(:disabled)").length`, &dialogs)
+				b.eval(`document.querySelectorAll("main details").forEach((d) => d.open = true), document.querySelectorAll("main button[data-operation]:not(:disabled)").length`, &dialogs)
 				if dialogs > 0 {
-					b.click(`main button[data-verb]:not(:disabled)`)
+					b.click(`main button[data-operation]:not(:disabled)`)
 					b.until(`document.querySelector("dialog")`)
 				}
 				b.looksSafe(path + ", opened")

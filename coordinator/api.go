@@ -25,8 +25,8 @@ const (
 	MaxWait     = time.Minute
 )
 
-// verbs are the requests and who serves them.
-func (c *Coordinator) verbs() map[string]func(context.Context, *transport.Envelope, func(*transport.Envelope)) {
+// methods are the requests and who serves them.
+func (c *Coordinator) methods() map[string]func(context.Context, *transport.Envelope, func(*transport.Envelope)) {
 	return map[string]func(context.Context, *transport.Envelope, func(*transport.Envelope)){
 		transport.APIStart:       c.apiStart,
 		transport.APIRun:         c.apiRun,
@@ -55,16 +55,16 @@ func (c *Coordinator) verbs() map[string]func(context.Context, *transport.Envelo
 	}
 }
 
-// serve answers the requests that come over the bus: all of them, so that a verb that
+// serve answers the requests that come over the bus: all of them, so that a method that
 // is misspelt gets a refusal that says which there are, and not silence.
 func (c *Coordinator) serve() (stop func(), err error) {
 	crashpoint.Here("coordinator: before serving requests")
-	verbs, first := c.verbs(), c.config.Subjects.API("")
+	methods, first := c.methods(), c.config.Subjects.API("")
 	end, err := c.config.Bus.Respond(first+"*", c.config.Name, func(request *transport.Envelope, answer func(*transport.Envelope)) {
 		reply := func(e *transport.Envelope) { answer(sendable(e)) }
-		handle, ok := verbs[strings.TrimPrefix(request.Subject, first)]
+		handle, ok := methods[strings.TrimPrefix(request.Subject, first)]
 		if !ok {
-			reply(noVerb(strings.TrimPrefix(request.Subject, first), verbs))
+			reply(noMethod(strings.TrimPrefix(request.Subject, first), methods))
 			return
 		}
 		c.cleanTrace(request)
@@ -85,19 +85,19 @@ func (c *Coordinator) serve() (stop func(), err error) {
 	}, nil
 }
 
-// noVerb refuses a request that there is not.
-func noVerb[T any](verb string, verbs map[string]T) *transport.Envelope {
-	return refusal(transport.CodeInvalidArgument, fmt.Sprintf("there is no request %q; there are %s", brief(verb), strings.Join(slices.Sorted(maps.Keys(verbs)), ", ")))
+// noMethod refuses a request that there is not.
+func noMethod[T any](method string, methods map[string]T) *transport.Envelope {
+	return refusal(transport.CodeInvalidArgument, fmt.Sprintf("there is no request %q; there are %s", brief(method), strings.Join(slices.Sorted(maps.Keys(methods)), ", ")))
 }
 
 // Handle serves one request and waits for its reply: the same code that answers
-// on the bus, for faces that do not come over it. verb is one of the
+// on the bus, for faces that do not come over it. method is one of the
 // transport.API constants.
-func (c *Coordinator) Handle(ctx context.Context, verb string, request *transport.Envelope) *transport.Envelope {
-	verbs := c.verbs()
-	handle, ok := verbs[verb]
+func (c *Coordinator) Handle(ctx context.Context, method string, request *transport.Envelope) *transport.Envelope {
+	methods := c.methods()
+	handle, ok := methods[method]
 	if !ok {
-		return noVerb(verb, verbs)
+		return noMethod(method, methods)
 	}
 	c.cleanTrace(request)
 	replies := make(chan *transport.Envelope, 1)
@@ -205,12 +205,12 @@ func (c *Coordinator) tooMuch(limit string, least time.Duration, reason string) 
 }
 
 func (c *Coordinator) apiOperate(_ context.Context, request *transport.Envelope, reply func(*transport.Envelope)) {
-	var op transport.Operation
+	var op transport.Decision
 	if err := strict(request.Data, &op); err != nil {
 		reply(refusal(transport.CodeInvalidArgument, err.Error()))
 		return
 	}
-	if given, ok := request.Value.(transport.Operation); ok {
+	if given, ok := request.Value.(transport.Decision); ok {
 		op.Result = given.Result // byte for byte
 	}
 	if err := request.Saga.Check(); err != nil {

@@ -79,7 +79,7 @@ func TestCostlyInputsAreGivenBack(t *testing.T) {
 		}
 	}
 	e.EvaluateBeside(saga.WithinBatch)
-	pause := coordinator.Input{Saga: "s1", Event: saga.Event{Type: saga.Operated, At: noon, Verb: saga.VerbPause, By: "kim", Reason: "wait"}}
+	pause := coordinator.Input{Saga: "s1", Event: saga.Event{Type: saga.OperationTaken, At: noon, Operation: saga.OperationPause, By: "kim", Reason: "wait"}}
 	inputs := []coordinator.Input{startOf("s1", "dear"), start("s2"), pause, startOf("s3", "dear")}
 	step(t, want, inputs...)
 
@@ -117,7 +117,7 @@ func TestCostlyInputsAreGivenBack(t *testing.T) {
 	// Of a saga that is there: what came before the costly input is committed, what was
 	// provided before is forgotten.
 	resume := pause
-	resume.Event.Verb = saga.VerbResume
+	resume.Event.Operation = saga.OperationResume
 	inputs = []coordinator.Input{resume, completed("s1", "stock", "reserve"), pause}
 	step(t, want, inputs...)
 	out = step(t, e, inputs...)
@@ -147,10 +147,10 @@ func TestCostlyConflict(t *testing.T) {
 	}
 	step(t, e, startOf("s1", "dear"))
 	e.EvaluateBeside(saga.WithinBatch)
-	pause := coordinator.Input{Saga: "s1", Event: saga.Event{Type: saga.Operated, At: noon, Verb: saga.VerbPause, By: "kim", Reason: "wait"}}
+	pause := coordinator.Input{Saga: "s1", Event: saga.Event{Type: saga.OperationTaken, At: noon, Operation: saga.OperationPause, By: "kim", Reason: "wait"}}
 	step(t, other, pause) // e does not know; of a paused saga nothing is undone, and no mapping is needed
 	cancel := pause
-	cancel.Event.Verb = saga.VerbCancel
+	cancel.Event.Operation = saga.OperationCancel
 	out := step(t, e, cancel, completed("s1", "stock", "reserve"))
 	if len(out.Costly) != 0 || errors.Join(out.Results[0].Err, out.Results[1].Err) != nil || out.Moved != 1 {
 		t.Errorf("%d moved, %+v, %v, %v", out.Moved, out.Costly, out.Results[0].Err, out.Results[1].Err)
@@ -272,7 +272,7 @@ func TestCostlyMappingDelaysNobody(t *testing.T) {
 			t.Error(err)
 		}
 		events, err := w.store.History(t.Context(), "s1", 1, 10)
-		if err != nil || len(events) < 2 || events[0].Type != saga.Started || events[1].Type != saga.Operated {
+		if err != nil || len(events) < 2 || events[0].Type != saga.Started || events[1].Type != saga.OperationTaken {
 			t.Errorf("its history: %+v, %v", events, err)
 		}
 		w.leave()

@@ -28,10 +28,10 @@ const (
 	bulkClass = "bulk/"
 )
 
-// verbWordsAll are the verbs that there are.
-var verbWordsAll = []saga.Verb{
-	saga.VerbCancel, saga.VerbRetry, saga.VerbResolve, saga.VerbSkip,
-	saga.VerbCompensate, saga.VerbAbandon, saga.VerbPause, saga.VerbResume,
+// allOperations are the operations that there are.
+var allOperations = []saga.Operation{
+	saga.OperationCancel, saga.OperationRetry, saga.OperationResolve, saga.OperationSkip,
+	saga.OperationCompensate, saga.OperationAbandon, saga.OperationPause, saga.OperationResume,
 }
 
 // apiOperateAll takes one decision about a page of the sagas that a filter
@@ -89,8 +89,8 @@ func checkBulk(q *transport.OperateAllQuery, data []byte) error {
 		wrong.add("filter", "is empty, which would be every saga; say which ones, such as open: true")
 	}
 	d := &q.Decision
-	if !slices.Contains(verbWordsAll, saga.Verb(d.Verb)) {
-		wrong.add("decision.verb", fmt.Sprintf("%q is no verb; use cancel, retry, resolve, skip, compensate, abandon, pause or resume", brief(d.Verb)))
+	if !slices.Contains(allOperations, saga.Operation(d.Operation)) {
+		wrong.add("decision.operation", fmt.Sprintf("%q is no operation; use cancel, retry, resolve, skip, compensate, abandon, pause or resume", brief(d.Operation)))
 	}
 	if d.By == "" || d.Reason == "" {
 		wrong.add("decision", "give by and reason: both become part of the history")
@@ -128,7 +128,7 @@ func (c *Coordinator) atMost(ctx context.Context, f *store.Filter, allowed int) 
 }
 
 // tryAll says what would come of a decision about each saga: Decide is pure.
-func (c *Coordinator) tryAll(ctx context.Context, _ string, found []store.Summary, op *transport.Operation) []error {
+func (c *Coordinator) tryAll(ctx context.Context, _ string, found []store.Summary, op *transport.Decision) []error {
 	errs := make([]error, len(found))
 	for i := range found {
 		errs[i] = c.try(ctx, found[i].ID, op)
@@ -136,7 +136,7 @@ func (c *Coordinator) tryAll(ctx context.Context, _ string, found []store.Summar
 	return errs
 }
 
-func (c *Coordinator) try(ctx context.Context, id contract.SagaID, op *transport.Operation) error {
+func (c *Coordinator) try(ctx context.Context, id contract.SagaID, op *transport.Decision) error {
 	in, err := c.config.Store.Load(ctx, id)
 	if err != nil {
 		return err
@@ -151,7 +151,7 @@ func (c *Coordinator) try(ctx context.Context, id contract.SagaID, op *transport
 
 // decideAll takes a caller's decision about each saga, and waits until all are committed or
 // refused. They share commits.
-func (c *Coordinator) decideAll(ctx context.Context, caller string, found []store.Summary, op *transport.Operation) []error {
+func (c *Coordinator) decideAll(ctx context.Context, caller string, found []store.Summary, op *transport.Decision) []error {
 	errs := make([]error, len(found))
 	type outcome struct {
 		i   int

@@ -238,9 +238,9 @@ func TestClockIsSetInAPause(t *testing.T) {
 	settable(t, func(t *testing.T, w *town, m *watchmaker) {
 		w.silent("s1")
 		time.Sleep(time.Second) // virtual
-		operate := func(verb string) {
+		operate := func(operation string) {
 			t.Helper()
-			if _, err := client.New(w.bus).Operate(t.Context(), "s1", transport.Operation{Verb: verb, By: "kim", Reason: "the bank moves"}); err != nil {
+			if _, err := client.New(w.bus).Operate(t.Context(), "s1", transport.Decision{Operation: operation, By: "kim", Reason: "the bank moves"}); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -79,14 +79,14 @@ func TestParkedPivotIsResolvedByAnOperator(t *testing.T) {
 		s := w.run("s1")
 		w.expect(s, saga.Parked, "s1 reserve", "s1 charge")
 		if want := []string{"retry ship", "resolve ship", "skip ship", "compensate", "abandon", "pause"}; !slices.Equal(s.Legal, want) {
-			t.Errorf("legal verbs %q, want %q", s.Legal, want)
+			t.Errorf("legal operations %q, want %q", s.Legal, want)
 		}
 		c := client.New(w.bus)
 		if _, err := c.Cancel(t.Context(), "s1", "kim", "enough"); !errors.Is(err, client.ErrIllegal) {
 			t.Errorf("cancel of a parked pivot: %v", err)
 		}
 		w.when(func(string, int) error { return nil })
-		if _, err := c.Operate(t.Context(), "s1", transport.Operation{Verb: "retry", By: "kim", Reason: "table is there now"}); err != nil {
+		if _, err := c.Operate(t.Context(), "s1", transport.Decision{Operation: "retry", By: "kim", Reason: "table is there now"}); err != nil {
 			t.Fatal(err)
 		}
 		s, err := c.Wait(t.Context(), "s1")
@@ -276,7 +276,7 @@ func TestFaultyBus(t *testing.T) {
 			s, err := c.Wait(t.Context(), contract.SagaID(fmt.Sprintf("s%d", i)))
 			for err == nil && s.Phase == saga.Parked { // every attempt of the pivot may have been lost
 				healed.Store(true)
-				if _, err = c.Operate(t.Context(), s.ID, transport.Operation{Verb: "retry", By: "kim", Reason: "the bus is mended"}); err == nil {
+				if _, err = c.Operate(t.Context(), s.ID, transport.Decision{Operation: "retry", By: "kim", Reason: "the bus is mended"}); err == nil {
 					s, err = c.Wait(t.Context(), s.ID)
 				}
 			}
@@ -365,9 +365,9 @@ func TestBadRequests(t *testing.T) {
 		w := newTown(t, membus.Options{})
 		defer w.close()
 		w.restart(coordinator.Config{MaxOpen: 1})
-		ask := func(verb string, e transport.Envelope) string {
+		ask := func(method string, e transport.Envelope) string {
 			t.Helper()
-			e.Subject = transport.Subjects{}.API(verb)
+			e.Subject = transport.Subjects{}.API(method)
 			reply, err := w.bus.Request(t.Context(), &e)
 			if err != nil {
 				t.Fatal(err)
@@ -376,9 +376,9 @@ func TestBadRequests(t *testing.T) {
 		}
 		tea := []byte(`{"sku":"tea"}`)
 		for _, c := range []struct {
-			verb string
-			e    transport.Envelope
-			want []string
+			method string
+			e      transport.Envelope
+			want   []string
 		}{
 			{"start", transport.Envelope{Saga: "a", Data: tea}, []string{"invalid_argument", "names no definition"}},
 			{"start", transport.Envelope{Saga: "a", Definition: saga.Ref{Name: "nothing"}, Data: tea}, []string{"not_found", "not registered"}},
@@ -391,17 +391,17 @@ func TestBadRequests(t *testing.T) {
 			{"wait", transport.Envelope{Saga: "nobody"}, []string{"not_found", "no such saga"}},
 			{"wait", transport.Envelope{Saga: "no body"}, []string{"invalid_argument", "has ' '"}},
 			{"history", transport.Envelope{Saga: "nobody"}, []string{"not_found"}},
-			{"operate", transport.Envelope{Saga: "nobody", Data: []byte(`{"verb":"cancel","by":"kim","reason":"x"}`)}, []string{"not_found"}},
-			{"operate", transport.Envelope{Saga: "nobody", Data: []byte(`{"verb":"cancel","who":"kim"}`)}, []string{"invalid_argument", "unknown field"}},
+			{"operate", transport.Envelope{Saga: "nobody", Data: []byte(`{"operation":"cancel","by":"kim","reason":"x"}`)}, []string{"not_found"}},
+			{"operate", transport.Envelope{Saga: "nobody", Data: []byte(`{"operation":"cancel","who":"kim"}`)}, []string{"invalid_argument", "unknown field"}},
 			{"list", transport.Envelope{Data: []byte(`{"limit":100000}`)}, []string{"invalid_argument", "1 to 1000"}},
 			{"list", transport.Envelope{Data: []byte(`{"cursor":"zzz"}`)}, []string{"invalid_argument"}},
 			{"define", transport.Envelope{Data: []byte(`{"name":"Bad Name"}`)}, []string{"invalid_argument", "Bad Name"}},
 			{"define", transport.Envelope{Data: []byte(`{"name":"checkout","version":1,"steps":[{"step":{"name":"a","kind":"retriable","do":{"participant":"p","action":"a"}}}]}`)}, []string{"already_exists", "new version"}},
 		} {
-			got := ask(c.verb, c.e)
+			got := ask(c.method, c.e)
 			for _, want := range c.want {
 				if !strings.Contains(got, want) {
-					t.Errorf("%s answers %q, which does not say %q", c.verb, got, want)
+					t.Errorf("%s answers %q, which does not say %q", c.method, got, want)
 				}
 			}
 		}

@@ -409,7 +409,7 @@ func (e *Engine) decide(d *draft, input *Input) Result {
 		return e.startAgain(d, input)
 	case input.Birth != 0 && d.birth() != 0 && input.Birth != d.birth():
 		return Result{Err: otherBirth(input, d.birth())}
-	case d.stone != nil && ev.Type == saga.Operated:
+	case d.stone != nil && ev.Type == saga.OperationTaken:
 		return Result{Err: d.stone}
 	case d.stone != nil:
 		return Result{Ignored: saga.IgnoredEnded}

@@ -79,7 +79,7 @@ func TestOverviewCounts(t *testing.T) {
 		f.Transition(Transition{Definition: ref, Event: saga.Answered, Outcome: saga.OutcomeCompleted, Before: saga.Running, After: saga.Completed, Ended: true, At: at(1000 + i), Started: at(996 + i)})
 	}
 	f.Transition(Transition{Definition: ref, Event: saga.Answered, Outcome: saga.OutcomeFailed, Before: saga.Running, After: saga.Parked, At: at(990)}) // of a clock that went back
-	f.Transition(Transition{Definition: ref, Event: saga.Operated, Before: saga.Parked, After: saga.Parked, Ended: true, At: at(1019), Started: at(1015)})
+	f.Transition(Transition{Definition: ref, Event: saga.OperationTaken, Before: saga.Parked, After: saga.Parked, Ended: true, At: at(1019), Started: at(1015)})
 	o := transport.Overview{At: at(1020)}
 	f.overview(&o)
 	if len(o.Series) != seriesSeconds || o.Series[seriesSeconds-1].At != at(1020).UTC() {

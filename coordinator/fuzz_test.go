@@ -16,7 +16,7 @@ import (
 	"github.com/amends-dev/amends/transport/membus"
 )
 
-var apiVerbs = []string{
+var apiMethods = []string{
 	transport.APIStart, transport.APIGet, transport.APIWait, transport.APIOperate,
 	transport.APIList, transport.APIHistory, transport.APIDefine, transport.APIDefinitions, transport.APIRun, transport.APIOrphans,
 }
@@ -37,9 +37,9 @@ func FuzzRequest(f *testing.F) {
 	f.Add(uint8(0), "order-1", "checkout", 0, []byte(`{"sku":"B"}`))
 	f.Add(uint8(1), "order-1", "", 0, []byte{})
 	f.Add(uint8(2), "order-2", "", 0, []byte{})
-	f.Add(uint8(3), "known", "", 0, []byte(`{"verb":"resolve","step":"reserve","by":"ada","reason":"r","outcome":"completed","result":{"shelf":7}}`))
-	f.Add(uint8(3), "known", "", 0, []byte(`{"verb":"cancel","by":"ada","reason":"r"}`))
-	f.Add(uint8(3), "known", "", 0, []byte(`{"verb":"retry","unknown":1}`))
+	f.Add(uint8(3), "known", "", 0, []byte(`{"operation":"resolve","step":"reserve","by":"ada","reason":"r","outcome":"completed","result":{"shelf":7}}`))
+	f.Add(uint8(3), "known", "", 0, []byte(`{"operation":"cancel","by":"ada","reason":"r"}`))
+	f.Add(uint8(3), "known", "", 0, []byte(`{"operation":"retry","unknown":1}`))
 	f.Add(uint8(4), "", "", 0, []byte(`{"phases":["running"],"limit":5,"cursor":"AQ","id_prefix":"k","open":true}`))
 	f.Add(uint8(5), "known", "", 0, []byte(`{"from":18446744073709551615,"limit":1000}`))
 	f.Add(uint8(6), "", "", 0, []byte(`{"name":"x","version":1,"steps":[{"parallel":[{"step":null}]}]}`))
@@ -47,8 +47,8 @@ func FuzzRequest(f *testing.F) {
 	f.Add(uint8(8), "order-3", "checkout", 1, []byte(`{"sku":"A"}`))
 	f.Add(uint8(9), "", "", 0, []byte(`{"keys":["known/hod85snpc0/reserve/do","known/1/reserve/undo"]}`))
 	c := alone(f)
-	f.Fuzz(func(t *testing.T, verb uint8, id, definition string, version int, data []byte) {
-		name := apiVerbs[int(verb)%len(apiVerbs)]
+	f.Fuzz(func(t *testing.T, method uint8, id, definition string, version int, data []byte) {
+		name := apiMethods[int(method)%len(apiMethods)]
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		request := &transport.Envelope{
@@ -56,7 +56,7 @@ func FuzzRequest(f *testing.F) {
 		}
 		answer(ctx, t, c, name, request)
 		known := answer(ctx, t, c, transport.APIGet, &transport.Envelope{Saga: "known"})
-		if known.Code == string(transport.CodeNotFound) { // a verb or its timeouts have ended it, and it is forgotten
+		if known.Code == string(transport.CodeNotFound) { // a method or its timeouts have ended it, and it is forgotten
 			known = answer(ctx, t, c, transport.APIStart, startKnown())
 		}
 		if known.Code != "" && known.Code != string(transport.CodeResourceExhausted) {
@@ -96,17 +96,17 @@ func alone(f *testing.F) *coordinator.Coordinator {
 	return c
 }
 
-func answer(ctx context.Context, t *testing.T, c *coordinator.Coordinator, verb string, request *transport.Envelope) *transport.Envelope {
+func answer(ctx context.Context, t *testing.T, c *coordinator.Coordinator, method string, request *transport.Envelope) *transport.Envelope {
 	t.Helper()
-	reply := c.Handle(ctx, verb, request)
+	reply := c.Handle(ctx, method, request)
 	if !callersFault[transport.Code(reply.Code)] {
-		t.Fatalf("%s of %q answers %s: %s", verb, request.Data, reply.Code, reply.Reason)
+		t.Fatalf("%s of %q answers %s: %s", method, request.Data, reply.Code, reply.Reason)
 	}
 	if reply.Code == "" && !json.Valid(reply.Data) {
-		t.Errorf("%s answers what is no JSON: %q", verb, reply.Data)
+		t.Errorf("%s answers what is no JSON: %q", method, reply.Data)
 	}
 	if reply.Code != "" && (reply.Reason == "" || len(reply.Reason) > 200_000) {
-		t.Errorf("%s is refused with %s and a reason of %d bytes", verb, reply.Code, len(reply.Reason))
+		t.Errorf("%s is refused with %s and a reason of %d bytes", method, reply.Code, len(reply.Reason))
 	}
 	return reply
 }

@@ -25,12 +25,12 @@ type held struct {
 // see takes in a transition; f.mu is held.
 func (f *figures) see(t *Transition) {
 	switch {
-	case t.Ended, t.Verb == saga.VerbResume:
+	case t.Ended, t.Operation == saga.OperationResume:
 		delete(f.held.ids, t.Saga)
 		if f.held.gone != nil {
 			f.held.gone[t.Saga] = true
 		}
-	case t.Verb == saga.VerbPause:
+	case t.Operation == saga.OperationPause:
 		f.held.ids[t.Saga] = true
 		delete(f.held.gone, t.Saga)
 	}

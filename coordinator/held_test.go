@@ -42,18 +42,18 @@ func TestPausedSagasAreCounted(t *testing.T) {
 		t.Fatal(err)
 	}
 	f := newFigures(storetest.Epoch)
-	move := func(id string, verb saga.Verb, ended bool) {
-		f.Transition(Transition{Saga: saga.ID(id), Event: saga.Operated, Verb: verb, Ended: ended})
+	move := func(id string, operation saga.Operation, ended bool) {
+		f.Transition(Transition{Saga: saga.ID(id), Event: saga.OperationTaken, Operation: operation, Ended: ended})
 	}
 	m := &meanwhile{Store: s, happens: func(page int) {
 		switch page {
 		case 1: // the newest first: these were just read as paused
-			move("order-2499", saga.VerbResume, false)
-			move("order-2498", saga.VerbAbandon, true)
-			move("order-2497", saga.VerbResume, false)
-			move("order-2497", saga.VerbPause, false)
-			move("other-0001", saga.VerbPause, false)
-			move("order-0001", saga.VerbResume, false) // not read yet, and it will not be found paused
+			move("order-2499", saga.OperationResume, false)
+			move("order-2498", saga.OperationAbandon, true)
+			move("order-2497", saga.OperationResume, false)
+			move("order-2497", saga.OperationPause, false)
+			move("other-0001", saga.OperationPause, false)
+			move("order-0001", saga.OperationResume, false) // not read yet, and it will not be found paused
 			in, err := s.Load(t.Context(), "order-0001")
 			if err != nil {
 				t.Error(err)
@@ -65,7 +65,7 @@ func TestPausedSagasAreCounted(t *testing.T) {
 				t.Error(errs, err)
 			}
 		case 3:
-			move("order-2400", saga.VerbResume, false) // was read long ago
+			move("order-2400", saga.OperationResume, false) // was read long ago
 		}
 	}}
 	n := -1
@@ -81,8 +81,8 @@ func TestPausedSagasAreCounted(t *testing.T) {
 	if want := 2500 - 4 + 1; n != want || m.pages != 3 {
 		t.Errorf("%d are counted in %d pages, want %d in 3", n, m.pages, want)
 	}
-	move("order-0002", saga.VerbResume, false)
-	move("order-0002", saga.VerbResume, false)
+	move("order-0002", saga.OperationResume, false)
+	move("order-0002", saga.OperationResume, false)
 	if n, err := f.paused(t.Context(), m); err != nil || n != 2500-5+1 || m.pages != 3 {
 		t.Errorf("then %d are counted, %v, in %d pages", n, err, m.pages)
 	}

@@ -24,7 +24,7 @@ func TestWhoWroteAReason(t *testing.T) {
 		"a mapping":                            {saga.Event{Type: saga.Answered, Outcome: saga.OutcomeCompleted}, parked(0), false},
 		"the bus":                              {saga.Event{Type: saga.Answered, Outcome: saga.OutcomeNotSent, Reason: "too large"}, parked(0), false},
 		"the clock":                            {saga.Event{Type: saga.TimerFired, Timer: saga.TimerTimeout, Reason: "not taken"}, parked(1), false},
-		"an operator":                          {saga.Event{Type: saga.Operated, Reason: "x"}, parked(1), false},
+		"an operator":                          {saga.Event{Type: saga.OperationTaken, Reason: "x"}, parked(1), false},
 		"a start":                              {saga.Event{Type: saga.Started}, parked(0), false},
 		"a step that is not there any more":    {saga.Event{Type: saga.TimerFired, Timer: saga.TimerDeadline}, &saga.Instance{}, true},
 	} {

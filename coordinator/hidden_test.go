@@ -61,7 +61,7 @@ func TestHiddenReasons(t *testing.T) {
 			if s := w.run("s1"); s.Phase != saga.Parked || !strings.Contains(s.Reason, theirs) {
 				t.Fatalf("it is %s: %s", s.Phase, s.Reason)
 			}
-			if _, err := client.New(w.bus).Operate(t.Context(), "s1", transport.Operation{Verb: "abandon", By: "kim", Reason: "settled by phone"}); err != nil {
+			if _, err := client.New(w.bus).Operate(t.Context(), "s1", transport.Decision{Operation: "abandon", By: "kim", Reason: "settled by phone"}); err != nil {
 				t.Fatal(err)
 			}
 			w.when(func(action string, _ int) error {

@@ -76,7 +76,7 @@ type crowd struct {
 }
 
 // ask makes a request that may be held, and returns its reply if it has one at once.
-func (c *crowd) ask(caller, verb string, data any) *transport.Envelope {
+func (c *crowd) ask(caller, method string, data any) *transport.Envelope {
 	c.t.Helper()
 	raw, err := json.Marshal(data)
 	if err != nil {
@@ -85,7 +85,7 @@ func (c *crowd) ask(caller, verb string, data any) *transport.Envelope {
 	c.held++
 	go func() {
 		reply, err := c.bus.Request(context.Background(), &transport.Envelope{
-			Subject: transport.Subjects{}.API(verb), Type: transport.TypeRequest, Caller: caller, Saga: "one", Data: raw, Expires: time.Now().Add(time.Minute),
+			Subject: transport.Subjects{}.API(method), Type: transport.TypeRequest, Caller: caller, Saga: "one", Data: raw, Expires: time.Now().Add(time.Minute),
 		})
 		if err != nil {
 			reply = &transport.Envelope{Code: err.Error()}
@@ -103,21 +103,21 @@ func (c *crowd) ask(caller, verb string, data any) *transport.Envelope {
 }
 
 // refused asks, and wants that a limit says no for now.
-func (c *crowd) refused(caller, verb string, data any, limit string) {
+func (c *crowd) refused(caller, method string, data any, limit string) {
 	c.t.Helper()
-	reply := c.ask(caller, verb, data)
+	reply := c.ask(caller, method, data)
 	if reply == nil {
-		c.t.Errorf("%s by %s is held, want that it is refused by %s", verb, caller, limit)
+		c.t.Errorf("%s by %s is held, want that it is refused by %s", method, caller, limit)
 	} else if reply.Code != string(transport.CodeResourceExhausted) || !strings.Contains(reply.Reason, limit) || reply.RetryAfter <= 0 {
-		c.t.Errorf("%s by %s: %q %q, again in %s; want that it is refused by %s", verb, caller, reply.Code, reply.Reason, reply.RetryAfter, limit)
+		c.t.Errorf("%s by %s: %q %q, again in %s; want that it is refused by %s", method, caller, reply.Code, reply.Reason, reply.RetryAfter, limit)
 	}
 }
 
 // is asks, and wants that it is held, or served at once.
-func (c *crowd) is(held bool, caller, verb string, data any) {
+func (c *crowd) is(held bool, caller, method string, data any) {
 	c.t.Helper()
-	if reply := c.ask(caller, verb, data); (reply == nil) != held || reply != nil && reply.Code != "" {
-		c.t.Errorf("%s by %s: answered %v, %.300s; want that it is held: %v", verb, caller, reply != nil, said(reply), held)
+	if reply := c.ask(caller, method, data); (reply == nil) != held || reply != nil && reply.Code != "" {
+		c.t.Errorf("%s by %s: answered %v, %.300s; want that it is held: %v", method, caller, reply != nil, said(reply), held)
 	}
 }
 
@@ -147,7 +147,7 @@ func newCrowd(t *testing.T, w *town) (c *crowd, letGo func()) {
 	}
 }
 
-var everyOpen = transport.OperateAllQuery{Filter: transport.Filter{Open: true}, Decision: transport.Operation{Verb: "cancel", By: "ada", Reason: "a test"}}
+var everyOpen = transport.OperateAllQuery{Filter: transport.Filter{Open: true}, Decision: transport.Decision{Operation: "cancel", By: "ada", Reason: "a test"}}
 
 // TestBulkIsApart: whoever has many requests about many things has two of them under way, all
 // together eight, and nobody else waits for those (I13).
@@ -158,18 +158,18 @@ func TestBulkIsApart(t *testing.T) {
 		c, letGo := newCrowd(t, w)
 		letters := transport.DeadLettersRequest{Sequences: []uint64{1}, By: "ada"}
 		bulk := []struct {
-			verb string
-			data any
+			method string
+			data   any
 		}{
 			{transport.APIOperateAll, everyOpen}, {transport.APIReplayDeadLetters, letters}, {transport.APIDiscardDeadLetters, letters},
 			{transport.APIPurgeDeadLetters, transport.PurgeDeadLettersRequest{All: true, By: "ada"}},
 		}
 		for i, caller := range []string{"ada", "kim", "bo", "cy"} {
-			c.is(true, caller, bulk[i].verb, bulk[i].data)
-			c.is(true, caller, bulk[(i+1)%4].verb, bulk[(i+1)%4].data)
+			c.is(true, caller, bulk[i].method, bulk[i].data)
+			c.is(true, caller, bulk[(i+1)%4].method, bulk[(i+1)%4].data)
 			if i < 3 {
 				for _, b := range bulk {
-					c.refused(caller, b.verb, b.data, "MaxBulkPerCaller")
+					c.refused(caller, b.method, b.data, "MaxBulkPerCaller")
 				}
 			}
 		}
@@ -295,7 +295,7 @@ func TestBulkTakesTurns(t *testing.T) {
 		}
 		seen := &turns{gate: make(chan struct{})}
 		w.start(coordinator.Config{Shards: 1, MaxBatch: batch, MaxLinger: -1, Observer: seen})
-		pause := transport.OperateAllQuery{Filter: transport.Filter{Open: true}, Decision: transport.Operation{Verb: "pause", By: "ada", Reason: "a test"}}
+		pause := transport.OperateAllQuery{Filter: transport.Filter{Open: true}, Decision: transport.Decision{Operation: "pause", By: "ada", Reason: "a test"}}
 		c.is(true, "ada", transport.APIOperateAll, pause)
 		go start("new")
 		synctest.Wait()

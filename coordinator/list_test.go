@@ -18,10 +18,10 @@ func TestTimesInFilters(t *testing.T) {
 		w := newTown(t, membus.Options{})
 		defer w.close()
 		w.run("s1")
-		ask := func(verb, data string) *transport.Envelope {
+		ask := func(method, data string) *transport.Envelope {
 			t.Helper()
 			e, err := w.bus.Request(t.Context(), &transport.Envelope{
-				Subject: transport.Subjects{}.API(verb), Type: transport.TypeRequest, Data: []byte(data), Expires: time.Now().Add(time.Minute),
+				Subject: transport.Subjects{}.API(method), Type: transport.TypeRequest, Data: []byte(data), Expires: time.Now().Add(time.Minute),
 			})
 			if err != nil {
 				t.Fatal(err)
@@ -43,10 +43,10 @@ func TestTimesInFilters(t *testing.T) {
 		for _, field := range []string{"started_after", "started_before", "updated_before"} {
 			for _, zero := range []string{"0001-01-01T00:00:00Z", "1970-01-01T00:00:00Z", "1970-01-01T01:00:00+01:00"} {
 				text := `"open":true,"` + field + `":"` + zero + `"`
-				bulk := `{"filter":{` + text + `},"decision":{"verb":"cancel","by":"kim","reason":"spring cleaning"}}`
-				for verb, data := range map[string]string{transport.APICount: "{" + text + "}", transport.APIList: "{" + text + "}", transport.APIOperateAll: bulk} {
-					if e := ask(verb, data); e.Code != string(transport.CodeInvalidArgument) || !strings.Contains(e.Reason, field) || !strings.Contains(e.Reason, "leave it out") {
-						t.Errorf("%s of %s: %q %s; want it refused", verb, data, e.Code, e.Reason)
+				bulk := `{"filter":{` + text + `},"decision":{"operation":"cancel","by":"kim","reason":"spring cleaning"}}`
+				for method, data := range map[string]string{transport.APICount: "{" + text + "}", transport.APIList: "{" + text + "}", transport.APIOperateAll: bulk} {
+					if e := ask(method, data); e.Code != string(transport.CodeInvalidArgument) || !strings.Contains(e.Reason, field) || !strings.Contains(e.Reason, "leave it out") {
+						t.Errorf("%s of %s: %q %s; want it refused", method, data, e.Code, e.Reason)
 					}
 				}
 			}
@@ -61,20 +61,20 @@ func TestWhatIsNotGivenDoesNotWiden(t *testing.T) {
 		w := newTown(t, membus.Options{})
 		defer w.close()
 		w.run("s1")
-		refused := func(verb, data, why string) {
+		refused := func(method, data, why string) {
 			t.Helper()
 			e, err := w.bus.Request(t.Context(), &transport.Envelope{
-				Subject: transport.Subjects{}.API(verb), Type: transport.TypeRequest, Data: []byte(data), Expires: time.Now().Add(time.Minute),
+				Subject: transport.Subjects{}.API(method), Type: transport.TypeRequest, Data: []byte(data), Expires: time.Now().Add(time.Minute),
 			})
 			if err != nil {
 				t.Fatal(err)
 			}
 			if e.Code != string(transport.CodeInvalidArgument) || !strings.Contains(e.Reason, why) {
-				t.Errorf("%s of %s: %q %s %s; want it refused with %q", verb, data, e.Code, e.Reason, e.Data, why)
+				t.Errorf("%s of %s: %q %s %s; want it refused with %q", method, data, e.Code, e.Reason, e.Data, why)
 			}
 		}
 		bulk := func(filter string) string {
-			return `{"filter":` + filter + `,"decision":{"verb":"cancel","by":"kim","reason":"spring cleaning"},"dry_run":true}`
+			return `{"filter":` + filter + `,"decision":{"operation":"cancel","by":"kim","reason":"spring cleaning"},"dry_run":true}`
 		}
 		for filter, why := range map[string]string{
 			`{"ids":[]}`:                       "ids: has nothing in it",
@@ -92,7 +92,7 @@ func TestWhatIsNotGivenDoesNotWiden(t *testing.T) {
 		for _, field := range []string{"definition", "id_prefix", "reason", "step", "participant"} {
 			refused(transport.APIOperateAll, bulk(`{"open":true,"`+field+`":""}`), field+": is given and empty")
 		}
-		refused(transport.APIOperateAll, `{"filter":{"open":true},"Filter":{"definition":"cake"},"decision":{"verb":"cancel","by":"kim","reason":"x"}}`, "unknown field")
-		refused(transport.APIOperate, `{"verb":"cancel","by":"kim","By":"ada","reason":"x"}`, `unknown field "By"`)
+		refused(transport.APIOperateAll, `{"filter":{"open":true},"Filter":{"definition":"cake"},"decision":{"operation":"cancel","by":"kim","reason":"x"}}`, "unknown field")
+		refused(transport.APIOperate, `{"operation":"cancel","by":"kim","By":"ada","reason":"x"}`, `unknown field "By"`)
 	})
 }

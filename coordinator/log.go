@@ -20,7 +20,7 @@ const (
 	LogDirection  = "direction"
 	LogAttempt    = "attempt"
 	LogOutcome    = "outcome"
-	LogVerb       = "verb"
+	LogOperation  = "operation"
 	LogPhase      = "phase"
 	LogReason     = "reason"
 	LogTrace      = "trace_id"
@@ -38,7 +38,7 @@ func logTransition(ctx context.Context, l *slog.Logger, t *Transition) {
 	switch {
 	case t.After == saga.Parked && t.Before != saga.Parked:
 		level = slog.LevelWarn
-	case t.Before != t.After, t.Ended, t.Event == saga.Operated:
+	case t.Before != t.After, t.Ended, t.Event == saga.OperationTaken:
 		level = slog.LevelInfo
 	}
 	if !l.Enabled(ctx, level) {
@@ -60,7 +60,7 @@ func logTransition(ctx context.Context, l *slog.Logger, t *Transition) {
 		attrs = append(attrs, slog.Int(LogAttempt, t.Attempt))
 	}
 	text(LogOutcome, string(t.Outcome))
-	text(LogVerb, string(t.Verb))
+	text(LogOperation, string(t.Operation))
 	text(LogReason, t.Reason)
 	text(LogTrace, transport.TraceID(t.TraceParent))
 	l.LogAttrs(ctx, level, "transition", attrs...)

@@ -47,7 +47,7 @@ type Transition struct {
 	Direction   saga.Direction
 	Attempt     int
 	Outcome     saga.Outcome
-	Verb        saga.Verb
+	Operation   saga.Operation
 	Before      saga.Phase // "" for a start
 	After       saga.Phase
 	Ended       bool

@@ -11,21 +11,21 @@ import (
 // checkOperation refuses a decision that could not be kept in a history or sent on,
 // whatever the saga; what is legal on it is Decide's to say. prefix stands before the
 // names of the fields.
-func checkOperation(op *transport.Operation, prefix string) error {
+func checkOperation(op *transport.Decision, prefix string) error {
 	var wrong violations
 	wrong.operation(op, prefix)
 	return wrong.err()
 }
 
 // operation adds what is wrong with the fields of a decision.
-func (v *violations) operation(op *transport.Operation, prefix string) {
+func (v *violations) operation(op *transport.Decision, prefix string) {
 	for _, field := range [...]struct {
 		name, value string
 		most        int
 	}{
 		{"by", op.By, saga.MaxReason},
 		{"reason", op.Reason, saga.MaxReason},
-		{"verb", op.Verb, contract.MaxNameLength},
+		{"operation", op.Operation, contract.MaxNameLength},
 		{"result", string(op.Result), saga.MaxPayload},
 	} {
 		if len(field.value) > field.most {
@@ -50,9 +50,9 @@ func (v *violations) operation(op *transport.Operation, prefix string) {
 }
 
 // operated is the event of a decision.
-func (c *Coordinator) operated(op *transport.Operation) saga.Event {
+func (c *Coordinator) operated(op *transport.Decision) saga.Event {
 	return saga.Event{
-		Type: saga.Operated, At: c.config.Clock(), Verb: saga.Verb(op.Verb), Step: op.Step,
+		Type: saga.OperationTaken, At: c.config.Clock(), Operation: saga.Operation(op.Operation), Step: op.Step,
 		By: op.By, Reason: op.Reason, Outcome: op.Outcome, Payload: op.Result,
 	}
 }

@@ -23,16 +23,16 @@ import (
 const mostCarried = 661_461 - 16_384 - 1024
 
 // asks makes a request, and reads the reply.
-func (w *town) asks(verb, id, data string, reply any) *transport.Envelope {
+func (w *town) asks(method, id, data string, reply any) *transport.Envelope {
 	w.t.Helper()
 	e, err := w.bus.Request(w.t.Context(), &transport.Envelope{
-		Subject: transport.Subjects{}.API(verb), Type: transport.TypeRequest, Expires: time.Now().Add(time.Second), Saga: saga.ID(id), Data: []byte(data),
+		Subject: transport.Subjects{}.API(method), Type: transport.TypeRequest, Expires: time.Now().Add(time.Second), Saga: saga.ID(id), Data: []byte(data),
 	})
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	if len(e.Data) > mostCarried {
-		w.t.Errorf("the reply to %s %s has %d bytes, which the bus need not carry", verb, data, len(e.Data))
+		w.t.Errorf("the reply to %s %s has %d bytes, which the bus need not carry", method, data, len(e.Data))
 	}
 	if e.Code == "" && reply != nil {
 		if err := json.Unmarshal(e.Data, reply); err != nil {
@@ -52,9 +52,9 @@ func TestRepliesFit(t *testing.T) {
 		c := client.New(w.bus)
 		const sagas, decisions = 400, 60
 		long := strings.Repeat("\u0001", saga.MaxReason) // six bytes each, as JSON
-		operate := func(id saga.ID, verb string) {
+		operate := func(id saga.ID, operation string) {
 			t.Helper()
-			if _, err := c.Operate(t.Context(), id, transport.Operation{Verb: verb, By: long, Reason: long}); err != nil {
+			if _, err := c.Operate(t.Context(), id, transport.Decision{Operation: operation, By: long, Reason: long}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -96,7 +96,7 @@ func TestRepliesFit(t *testing.T) {
 				var page transport.HistoryReply
 				w.asks("history", "s0", fmt.Sprintf(`{"from":%d,"with_saga":%s}`, next, with), &page)
 				for _, e := range page.Events {
-					if e.Revision != from || e.Type == "operated" && (e.By != long || e.Reason != long) || (e.Saga != nil) != (with == "true") {
+					if e.Revision != from || e.Type == "operation_taken" && (e.By != long || e.Reason != long) || (e.Saga != nil) != (with == "true") {
 						t.Fatalf("event %d, want %d whole", e.Revision, from)
 					}
 					from++
@@ -133,9 +133,9 @@ func TestRepliesFit(t *testing.T) {
 }
 
 // operateAll takes a decision about all sagas.
-func operateAll(w *town, verb, text string) {
+func operateAll(w *town, operation, text string) {
 	w.t.Helper()
-	decision, err := json.Marshal(map[string]any{"filter": map[string]any{"open": true}, "decision": map[string]string{"verb": verb, "by": text, "reason": text}})
+	decision, err := json.Marshal(map[string]any{"filter": map[string]any{"open": true}, "decision": map[string]string{"operation": operation, "by": text, "reason": text}})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -185,8 +185,8 @@ func TestDamagedRecordHidesNothing(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		for _, verb := range []string{"pause", "resume", "pause"} {
-			if _, err := c.Operate(t.Context(), "z", transport.Operation{Verb: verb, By: "kim", Reason: verb}); err != nil {
+		for _, operation := range []string{"pause", "resume", "pause"} {
+			if _, err := c.Operate(t.Context(), "z", transport.Decision{Operation: operation, By: "kim", Reason: operation}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -208,7 +208,7 @@ func TestDamagedRecordHidesNothing(t *testing.T) {
 			t.Errorf("the list says %q", problems)
 		}
 		var bulk transport.OperateAllReply
-		w.asks("operate-all", "", `{"filter":{"open":true},"decision":{"verb":"cancel","by":"kim","reason":"x"}}`, &bulk)
+		w.asks("operate-all", "", `{"filter":{"open":true},"decision":{"operation":"cancel","by":"kim","reason":"x"}}`, &bulk)
 		if bulk.Matched != 3 || bulk.Done != 2 || len(bulk.Refused) != 1 || bulk.Refused[0].ID != "sick" || !strings.Contains(bulk.Refused[0].Reason, "spoilt") {
 			t.Errorf("a decision about all answers %+v", bulk)
 		}
@@ -273,28 +273,28 @@ func TestRequestsAreValid(t *testing.T) {
 			t.Fatal(err)
 		}
 		deep := strings.Repeat("[", 121) + strings.Repeat("]", 121)
-		for _, c := range []struct{ verb, data, want string }{
-			{"operate", `{"verb":"pause","by":"\ud800","reason":"x"}`, "at byte 23 an escape is half of a surrogate pair"},
-			{"operate", "{\"verb\":\"pause\",\"by\":\"caf\xe9\",\"reason\":\"x\"}", "is not UTF-8"},
-			{"operate", `{"verb":"cancel","by":"kim","reason":"x","verb":"pause"}`, "a name begins that its object has already"},
-			{"operate", `{"verb":"pause","by":"kim","reason":"x","result":"\udfff"}`, "half of a surrogate pair"},
-			{"operate", `{"verb":"pause","by":"kim","reason":"x","result":{"a":1,"a":2}}`, "a name begins that its object has already"},
-			{"operate", `{"verb":"pause","by":"kim","reason":"x","result":` + deep + `}`, "result: is not valid JSON: at byte 121 it is nested deeper than 120"},
-			{"operate-all", `{"filter":{"open":true},"decision":{"verb":"pause","by":"kim","reason":"x","result":` + deep + `}}`, "decision.result: is not valid JSON"},
-			{"operate-all", `{"filter":{"open":true,"open":false},"decision":{"verb":"pause","by":"kim","reason":"x"}}`, "a name begins"},
+		for _, c := range []struct{ method, data, want string }{
+			{"operate", `{"operation":"pause","by":"\ud800","reason":"x"}`, "at byte 23 an escape is half of a surrogate pair"},
+			{"operate", "{\"operation\":\"pause\",\"by\":\"caf\xe9\",\"reason\":\"x\"}", "is not UTF-8"},
+			{"operate", `{"operation":"cancel","by":"kim","reason":"x","operation":"pause"}`, "a name begins that its object has already"},
+			{"operate", `{"operation":"pause","by":"kim","reason":"x","result":"\udfff"}`, "half of a surrogate pair"},
+			{"operate", `{"operation":"pause","by":"kim","reason":"x","result":{"a":1,"a":2}}`, "a name begins that its object has already"},
+			{"operate", `{"operation":"pause","by":"kim","reason":"x","result":` + deep + `}`, "result: is not valid JSON: at byte 121 it is nested deeper than 120"},
+			{"operate-all", `{"filter":{"open":true},"decision":{"operation":"pause","by":"kim","reason":"x","result":` + deep + `}}`, "decision.result: is not valid JSON"},
+			{"operate-all", `{"filter":{"open":true,"open":false},"decision":{"operation":"pause","by":"kim","reason":"x"}}`, "a name begins"},
 			{"list", `{"limit":1,"limit":2}`, "a name begins that its object has already"},
 			{"list", `{"reason":"\udfff"}`, "half of a surrogate pair"},
 			{"remove-damaged", "{\"by\":\"caf\xe9\",\"reason\":\"x\"}", "is not UTF-8"},
 		} {
-			if e := w.asks(c.verb, "s1", c.data, nil); e.Code != string(transport.CodeInvalidArgument) || !strings.Contains(e.Reason, c.want) {
-				t.Errorf("%s %.80q: %s %s, want %q", c.verb, c.data, e.Code, e.Reason, c.want)
+			if e := w.asks(c.method, "s1", c.data, nil); e.Code != string(transport.CodeInvalidArgument) || !strings.Contains(e.Reason, c.want) {
+				t.Errorf("%s %.80q: %s %s, want %q", c.method, c.data, e.Code, e.Reason, c.want)
 			}
 		}
 		var s transport.Status
 		if w.asks("get", "s1", "", &s); s.Revision != 1 || s.Paused != nil {
 			t.Errorf("one was taken: revision %d, %+v", s.Revision, s.Paused)
 		}
-		if e := w.asks("operate", "s1", `{"verb":"pause","by":"\ud83d\ude00 <kim>","reason":"caf\u00e9"}`, &s); e.Code != "" || s.Paused.By != "😀 <kim>" || s.Paused.Reason != "café" || !strings.Contains(string(e.Data), "<kim>") {
+		if e := w.asks("operate", "s1", `{"operation":"pause","by":"\ud83d\ude00 <kim>","reason":"caf\u00e9"}`, &s); e.Code != "" || s.Paused.By != "😀 <kim>" || s.Paused.Reason != "café" || !strings.Contains(string(e.Data), "<kim>") {
 			t.Errorf("%s %s: %+v", e.Code, e.Reason, s.Paused)
 		}
 	})

@@ -90,7 +90,7 @@ func exhausted(retry time.Duration, reason string) *transport.Envelope {
 // refusalOf maps an error to its code.
 func refusalOf(err error) *transport.Envelope {
 	code := transport.CodeInternal
-	var verb *saga.VerbError
+	var operation *saga.OperationError
 	var name *contract.NameError
 	var bad *badRequest
 	var down unavailableError
@@ -99,7 +99,7 @@ func refusalOf(err error) *transport.Envelope {
 	switch {
 	case errors.As(err, &down):
 		code = transport.CodeUnavailable
-	case errors.As(err, &verb), errors.As(err, &moved), errors.As(err, &many), errors.Is(err, store.ErrEnded), errors.Is(err, store.ErrNotDamaged), errors.Is(err, errNoOffice):
+	case errors.As(err, &operation), errors.As(err, &moved), errors.As(err, &many), errors.Is(err, store.ErrEnded), errors.Is(err, store.ErrNotDamaged), errors.Is(err, errNoOffice):
 		code = transport.CodeFailedPrecondition
 	case errors.As(err, &name), errors.As(err, &bad), errors.Is(err, saga.ErrInput), errors.Is(err, store.ErrCursor):
 		code = transport.CodeInvalidArgument
@@ -123,8 +123,8 @@ func refusalOf(err error) *transport.Envelope {
 // detail is what a program needs to know of an error beside its code.
 func detail(err error) []byte {
 	var d transport.Refusal
-	if verb, ok := errors.AsType[*saga.VerbError](err); ok {
-		d.Legal = verbWords(verb.Legal)
+	if operation, ok := errors.AsType[*saga.OperationError](err); ok {
+		d.Legal = operationWords(operation.Legal)
 	}
 	if moved, ok := errors.AsType[*movedError](err); ok {
 		d.Revision = moved.actual
@@ -147,8 +147,8 @@ func detail(err error) []byte {
 	return data
 }
 
-// verbWords are legal verbs as they are told: "cancel", "retry charge-card".
-func verbWords(legal []saga.LegalVerb) []string {
+// operationWords are legal operations as they are told: "cancel", "retry charge-card".
+func operationWords(legal []saga.LegalOperation) []string {
 	words := make([]string, len(legal))
 	for i, v := range legal {
 		words[i] = v.String()

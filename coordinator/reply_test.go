@@ -55,18 +55,18 @@ func TestRepliesFitTheBus(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ask := func(verb string, query, reply any) {
+	ask := func(method string, query, reply any) {
 		t.Helper()
 		data, err := json.Marshal(query)
 		if err != nil {
 			t.Fatal(err)
 		}
-		e := c.Handle(context.Background(), verb, &transport.Envelope{Saga: "big", Data: data})
+		e := c.Handle(context.Background(), method, &transport.Envelope{Saga: "big", Data: data})
 		if e.Code != "" {
-			t.Fatalf("%s: %s %s", verb, e.Code, e.Reason)
+			t.Fatalf("%s: %s %s", method, e.Code, e.Reason)
 		}
 		if len(e.Data) > carried-64<<10 {
-			t.Errorf("%s: the reply has %d bytes", verb, len(e.Data))
+			t.Errorf("%s: the reply has %d bytes", method, len(e.Data))
 		}
 		if err := json.Unmarshal(e.Data, reply); err != nil {
 			t.Fatal(err)

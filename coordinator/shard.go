@@ -222,7 +222,7 @@ func transition(ev *saga.Event, r *Result) Transition {
 	in := r.Instance
 	t := Transition{
 		Saga: in.ID, Definition: in.Definition, Revision: r.Revision, Event: ev.Type, Timer: ev.Timer, Step: ev.Step,
-		Participant: ev.Participant, Direction: ev.Direction, Attempt: ev.Attempt, Outcome: ev.Outcome, Verb: ev.Verb,
+		Participant: ev.Participant, Direction: ev.Direction, Attempt: ev.Attempt, Outcome: ev.Outcome, Operation: ev.Operation,
 		Before: r.Before, After: r.After, Ended: r.EndedNow, Reason: ev.Reason,
 		Started: in.Started, At: ev.At, TraceParent: in.TraceParent, Waited: r.Waited,
 	}

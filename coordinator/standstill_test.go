@@ -60,10 +60,10 @@ func TestDefinitionIsGone(t *testing.T) {
 			}
 		}
 		blocked(1)
-		for _, verb := range []string{"get", "wait"} { // what can be shown is shown
+		for _, method := range []string{"get", "wait"} { // what can be shown is shown
 			var s transport.Status
-			if e := w.asks(verb, "s1", "", &s); e.Code != "" || s.Phase != saga.Running || s.Input == nil || string(s.Input.JSON) != `{"sku":"tea"}` || !strings.Contains(s.Problem, "unknown definition") {
-				t.Errorf("%s: %s %s, %+v", verb, e.Code, e.Reason, s)
+			if e := w.asks(method, "s1", "", &s); e.Code != "" || s.Phase != saga.Running || s.Input == nil || string(s.Input.JSON) != `{"sku":"tea"}` || !strings.Contains(s.Problem, "unknown definition") {
+				t.Errorf("%s: %s %s, %+v", method, e.Code, e.Reason, s)
 			}
 		}
 		var history transport.HistoryReply

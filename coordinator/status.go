@@ -21,7 +21,7 @@ func status(def *saga.Definition, in *saga.Instance, steps bool) *transport.Stat
 		return s
 	}
 	s.Birth = in.Birth()
-	s.Legal = verbWords(saga.Legal(def, in))
+	s.Legal = operationWords(saga.Legal(def, in))
 	s.Input = payload(in.Input, in.ContentType, false)
 	s.BeyondReturn = compensation.BeyondReturn(def.Tree(), in.State)
 	s.Steps = make([]transport.StepStatus, len(in.Steps))

@@ -148,7 +148,7 @@ func TestWaitIsNotAnsweredWithAnothersRefusal(t *testing.T) {
 				t.Error(errs)
 			}
 		},
-		"an operator's verb": func(t *testing.T, w *town) {
+		"an operator's operation": func(t *testing.T, w *town) {
 			_, _ = client.New(w.bus).Cancel(t.Context(), "s1", "ann", "too late")
 		},
 		"the start again": func(t *testing.T, w *town) {

@@ -106,8 +106,8 @@ func titled(tr *coordinator.Transition) (string, trace.SpanKind) {
 		return "start " + tr.Definition.Name, trace.SpanKindConsumer
 	case saga.Answered:
 		return "answer " + string(tr.Step), trace.SpanKindConsumer
-	case saga.Operated:
-		return string(tr.Verb) + " " + tr.Definition.Name, trace.SpanKindConsumer
+	case saga.OperationTaken:
+		return string(tr.Operation) + " " + tr.Definition.Name, trace.SpanKindConsumer
 	case saga.TimerFired:
 		if tr.Step != "" {
 			return string(tr.Timer) + " " + string(tr.Step), trace.SpanKindInternal
@@ -123,12 +123,12 @@ func links(tr *coordinator.Transition, root trace.SpanContext) []trace.Link {
 	var all []trace.Link
 	if cause, ok := tracing.Parse(tr.Cause, ""); ok && tr.Event != saga.Started {
 		kind := "answer"
-		if tr.Event == saga.Operated {
+		if tr.Event == saga.OperationTaken {
 			kind = "request"
 		}
 		all = append(all, trace.Link{SpanContext: cause, Attributes: []attribute.KeyValue{tracing.AttrLinkOf.String(kind)}})
 	}
-	if tr.Event == saga.TimerFired || tr.Event == saga.Operated {
+	if tr.Event == saga.TimerFired || tr.Event == saga.OperationTaken {
 		before := root.WithSpanID(spanID(tr.Saga, tr.Revision-1))
 		all = append(all, trace.Link{SpanContext: before, Attributes: []attribute.KeyValue{tracing.AttrLinkOf.String("wait")}})
 	}
@@ -153,7 +153,7 @@ func attributes(tr *coordinator.Transition) []attribute.KeyValue {
 	}
 	text(tracing.AttrOutcome, string(tr.Outcome))
 	text(tracing.AttrParticipant, tr.Participant)
-	text(tracing.AttrVerb, string(tr.Verb))
+	text(tracing.AttrOperation, string(tr.Operation))
 	text(tracing.AttrReason, tr.Reason)
 	if tr.Ended {
 		all = append(all, tracing.AttrEnded.Bool(true), tracing.AttrDuration.Float64(tr.At.Sub(tr.Started).Seconds()))

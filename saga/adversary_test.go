@@ -272,21 +272,21 @@ func (w *world) fire() {
 	}
 }
 
-// operate uses a random verb that is legal now.
+// operate uses a random operation that is legal now.
 func (w *world) operate() {
 	legal := Legal(w.def, &w.in)
 	if len(legal) == 0 {
 		return
 	}
-	v := legal[rapid.IntRange(0, len(legal)-1).Draw(w.t, "verb")]
-	ev := Event{Type: Operated, At: w.at, Verb: v.Verb, Step: v.Step, By: "kim", Reason: "because"}
-	switch v.Verb {
-	case VerbResolve:
+	v := legal[rapid.IntRange(0, len(legal)-1).Draw(w.t, "operation")]
+	ev := Event{Type: OperationTaken, At: w.at, Operation: v.Operation, Step: v.Step, By: "kim", Reason: "because"}
+	switch v.Operation {
+	case OperationResolve:
 		ev.Outcome = OutcomeCompleted
 		w.vouched[v.Step] = true
-	case VerbSkip:
+	case OperationSkip:
 		w.vouched[v.Step] = true
-	case VerbAbandon, VerbCompensate:
+	case OperationAbandon, OperationCompensate:
 		for name := range w.inbox {
 			w.vouched[name] = true
 		}
@@ -366,7 +366,7 @@ func (w *world) heal() {
 		case len(w.network) > 0:
 			w.deliver(0, 2)
 		case w.in.Paused != nil:
-			w.decide(Event{Type: Operated, At: w.at, Verb: VerbResume, By: "kim", Reason: "repaired"})
+			w.decide(Event{Type: OperationTaken, At: w.at, Operation: OperationResume, By: "kim", Reason: "repaired"})
 		case w.in.Phase == Parked:
 			w.repair()
 		default:
@@ -380,15 +380,15 @@ func (w *world) heal() {
 // repair is the operator after the faults: retry what can be retried, else skip.
 func (w *world) repair() {
 	legal := Legal(w.def, &w.in)
-	for _, verb := range []Verb{VerbRetry, VerbSkip} {
+	for _, operation := range []Operation{OperationRetry, OperationSkip} {
 		for _, v := range legal {
-			if v.Verb != verb {
+			if v.Operation != operation {
 				continue
 			}
-			if verb == VerbSkip {
+			if operation == OperationSkip {
 				w.vouched[v.Step] = true
 			}
-			w.decide(Event{Type: Operated, At: w.at, Verb: v.Verb, Step: v.Step, By: "kim", Reason: "repaired"})
+			w.decide(Event{Type: OperationTaken, At: w.at, Operation: v.Operation, Step: v.Step, By: "kim", Reason: "repaired"})
 			return
 		}
 	}

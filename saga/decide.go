@@ -35,7 +35,7 @@ var (
 // A new saga begins with the zero Instance and an event of type Started.
 //
 // Errors: ErrExists, ErrMissing, ErrOtherDefinition, ErrInput, *contract.NameError
-// for a bad id, *VerbError for a decision that is not legal now. On an error, and
+// for a bad id, *OperationError for a decision that is not legal now. On an error, and
 // when Effects.Ignored is set, the instance returned is the one given and the
 // event is not part of the history.
 func Decide(def *Definition, in Instance, ev Event) (Instance, Effects, error) {
@@ -76,14 +76,14 @@ func decide(def *Definition, in Instance, ev Event, mappings evaluator) (Instanc
 		d.answer(step, ev)
 	case TimerFired:
 		err = d.fire(step, &ev)
-	case Operated:
+	case OperationTaken:
 		err = d.operate(ev)
 	case Retimed:
 		d.retime(ev.Clock)
 		d.in.Updated = d.at
 		return d.in, d.eff, nil
 	default:
-		err = fmt.Errorf("event type %q: use started, answered, timer_fired, operated or retimed", ev.Type)
+		err = fmt.Errorf("event type %q: use started, answered, timer_fired, operation_taken or retimed", ev.Type)
 	}
 	if err != nil {
 		return in, Effects{}, err

@@ -41,9 +41,9 @@ const (
 	// Step, Direction and Attempt. Of an attempt that timed out, Reason says why its command
 	// did not go out; empty: it did, or that is not known. DueTimer makes these events.
 	TimerFired EventType = "timer_fired"
-	// Operated is a person's decision: Verb, Step, By, Reason, and for resolve
+	// OperationTaken is a person's decision: Operation, Step, By, Reason, and for resolve
 	// Outcome and Payload.
-	Operated EventType = "operated"
+	OperationTaken EventType = "operation_taken"
 	// Retimed says that the wall clock was set, by Clock in all: what is due in a while is
 	// due in the same while. Reason says by how much.
 	Retimed EventType = "retimed"
@@ -64,7 +64,7 @@ type Event struct {
 	Outcome     Outcome
 	Reason      string
 	Final       bool // of a failure: trying again cannot help; of not-sent: an earlier attempt to send it may have arrived
-	Verb        Verb
+	Operation   Operation
 	By          string
 	Timer       Timer
 	// Clock is, of Started and Retimed, by how much the wall clock by which At was read had
@@ -82,19 +82,19 @@ const (
 	TimerDeadline Timer = "deadline" // the saga should have ended
 )
 
-// Verb is a decision that a person may take about a saga.
-type Verb string
+// Operation is a decision that a person may take about a saga.
+type Operation string
 
-// The verbs. Each needs a reason and a name.
+// The operations. Each needs a reason and a name.
 const (
-	VerbCancel     Verb = "cancel"     // go back, while there is a way back
-	VerbRetry      Verb = "retry"      // attempt a waiting or parked step now, with a fresh budget
-	VerbResolve    Verb = "resolve"    // the step was settled outside: completed (with a result) or rejected
-	VerbSkip       Verb = "skip"       // go on without the step, or leave it as it is when going back
-	VerbCompensate Verb = "compensate" // go back from a parked pivot, vouching that it did not happen
-	VerbAbandon    Verb = "abandon"    // end the parked saga as it is
-	VerbPause      Verb = "pause"      // send nothing new and hold the timers; what is under way is still answered
-	VerbResume     Verb = "resume"     // go on where the saga was paused
+	OperationCancel     Operation = "cancel"     // go back, while there is a way back
+	OperationRetry      Operation = "retry"      // attempt a waiting or parked step now, with a fresh budget
+	OperationResolve    Operation = "resolve"    // the step was settled outside: completed (with a result) or rejected
+	OperationSkip       Operation = "skip"       // go on without the step, or leave it as it is when going back
+	OperationCompensate Operation = "compensate" // go back from a parked pivot, vouching that it did not happen
+	OperationAbandon    Operation = "abandon"    // end the parked saga as it is
+	OperationPause      Operation = "pause"      // send nothing new and hold the timers; what is under way is still answered
+	OperationResume     Operation = "resume"     // go on where the saga was paused
 )
 
 // Command is an effect: ask a participant for one direction of one step.

@@ -94,7 +94,7 @@ func (p *player) define(text string, out *strings.Builder) {
 	fmt.Fprintf(out, "%s\n", def.Ref())
 }
 
-// command reads "[+5s] verb arguments…".
+// command reads "[+5s] operation arguments…".
 func (p *player) command(line string, out *strings.Builder) {
 	p.t.Helper()
 	words := strings.Fields(line)
@@ -177,13 +177,13 @@ func (p *player) event(words []string) Event {
 		default:
 			ev.Reason = rest(5)
 		}
-	default: // verb step|- reason
-		ev.Type, ev.Verb, ev.By, ev.Reason = Operated, Verb(words[0]), "kim", rest(2)
+	default: // operation step|- reason
+		ev.Type, ev.Operation, ev.By, ev.Reason = OperationTaken, Operation(words[0]), "kim", rest(2)
 		if len(words) > 1 && words[1] != "-" {
 			ev.Step = StepName(words[1])
 		}
-		if verb, outcome, ok := strings.Cut(words[0], "="); ok {
-			ev.Verb, ev.Outcome = Verb(verb), Outcome(outcome)
+		if operation, outcome, ok := strings.Cut(words[0], "="); ok {
+			ev.Operation, ev.Outcome = Operation(operation), Outcome(outcome)
 			if strings.HasPrefix(rest(2), "{") {
 				ev.Payload, ev.Reason = []byte(rest(2)), "seen in the bank's portal"
 			}

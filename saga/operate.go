@@ -8,46 +8,46 @@ import (
 	"github.com/amends-dev/amends/compensation"
 )
 
-// LegalVerb is a verb that may be used now, and on which step; Step is empty for
-// verbs about the whole saga.
-type LegalVerb struct {
-	Verb Verb
-	Step StepName
+// LegalOperation is an operation that may be used now, and on which step; Step is empty for
+// operations about the whole saga.
+type LegalOperation struct {
+	Operation Operation
+	Step      StepName
 }
 
-func (v LegalVerb) String() string {
+func (v LegalOperation) String() string {
 	if v.Step == "" {
-		return string(v.Verb)
+		return string(v.Operation)
 	}
-	return string(v.Verb) + " " + string(v.Step)
+	return string(v.Operation) + " " + string(v.Step)
 }
 
-// VerbError says why a decision is not legal now, and which ones are.
-type VerbError struct {
-	Verb  Verb
-	Step  StepName
-	Why   string
-	Legal []LegalVerb
+// OperationError says why a decision is not legal now, and which ones are.
+type OperationError struct {
+	Operation Operation
+	Step      StepName
+	Why       string
+	Legal     []LegalOperation
 }
 
-func (e *VerbError) Error() string {
+func (e *OperationError) Error() string {
 	words := make([]string, len(e.Legal))
 	for i, v := range e.Legal {
 		words[i] = v.String()
 	}
-	legal := "no verb is legal now"
+	legal := "no operation is legal now"
 	if len(words) > 0 {
 		legal = "legal now: " + strings.Join(words, ", ")
 	}
-	return fmt.Sprintf("%s: %s; %s", LegalVerb{e.Verb, e.Step}, e.Why, legal)
+	return fmt.Sprintf("%s: %s; %s", LegalOperation{e.Operation, e.Step}, e.Why, legal)
 }
 
-// Legal returns the verbs that may be used on the saga as it stands.
-func Legal(def *Definition, in *Instance) []LegalVerb {
+// Legal returns the operations that may be used on the saga as it stands.
+func Legal(def *Definition, in *Instance) []LegalOperation {
 	if !in.Open() || in.Revision == 0 {
 		return nil
 	}
-	var legal []LegalVerb
+	var legal []LegalOperation
 	back := in.Cause == nil && !compensation.BeyondReturn(&def.tree, in.State)
 	parkedPivot := false
 	for i := range in.Steps {
@@ -57,28 +57,28 @@ func Legal(def *Definition, in *Instance) []LegalVerb {
 			parkedPivot = true
 		}
 		if (side.Waiting() || parked) && side.state != SideParkedRejected {
-			legal = append(legal, LegalVerb{VerbRetry, step.Name})
+			legal = append(legal, LegalOperation{OperationRetry, step.Name})
 		}
 		if side.Waiting() || parked {
-			legal = append(legal, LegalVerb{VerbResolve, step.Name})
+			legal = append(legal, LegalOperation{OperationResolve, step.Name})
 		}
 		if parked {
-			legal = append(legal, LegalVerb{VerbSkip, step.Name})
+			legal = append(legal, LegalOperation{OperationSkip, step.Name})
 		}
 	}
 	switch {
 	case back && parkedPivot:
-		legal = append(legal, LegalVerb{Verb: VerbCompensate})
+		legal = append(legal, LegalOperation{Operation: OperationCompensate})
 	case back && in.PendingCause == nil:
-		legal = append(legal, LegalVerb{Verb: VerbCancel})
+		legal = append(legal, LegalOperation{Operation: OperationCancel})
 	}
 	if in.Phase == Parked {
-		legal = append(legal, LegalVerb{Verb: VerbAbandon})
+		legal = append(legal, LegalOperation{Operation: OperationAbandon})
 	}
 	if in.Paused != nil {
-		legal = append(legal, LegalVerb{Verb: VerbResume})
+		legal = append(legal, LegalOperation{Operation: OperationResume})
 	} else {
-		legal = append(legal, LegalVerb{Verb: VerbPause})
+		legal = append(legal, LegalOperation{Operation: OperationPause})
 	}
 	return legal
 }
@@ -91,7 +91,7 @@ func (d *decision) operate(ev Event) error {
 	if len(ev.By) > MaxReason || len(ev.Reason) > MaxReason {
 		return d.illegal(ev, fmt.Sprintf("reason and name may have %d bytes each", MaxReason))
 	}
-	if (ev.Verb == VerbRetry || ev.Verb == VerbPause) && d.in.Revision > MaxHistory {
+	if (ev.Operation == OperationRetry || ev.Operation == OperationPause) && d.in.Revision > MaxHistory {
 		return d.illegal(ev, fmt.Sprintf("the saga has had %d events (MaxHistory) and is neither retried nor paused any more", MaxHistory))
 	}
 	step, err := d.legal(ev)
@@ -100,26 +100,26 @@ func (d *decision) operate(ev Event) error {
 	}
 	i, _ := d.def.find(step)
 	cause := Cause{Reason: ev.Reason, By: ev.By}
-	d.reason = fmt.Sprintf("%s by %s: %s", LegalVerb{ev.Verb, step}, ev.By, ev.Reason)
-	switch ev.Verb {
-	case VerbCancel:
+	d.reason = fmt.Sprintf("%s by %s: %s", LegalOperation{ev.Operation, step}, ev.By, ev.Reason)
+	switch ev.Operation {
+	case OperationCancel:
 		cause.Why = WhyCancelled
 		d.turn(cause)
-	case VerbCompensate:
+	case OperationCompensate:
 		d.vouch()
 		cause.Why = WhyOperator
 		d.goBack(cause)
-	case VerbAbandon:
+	case OperationAbandon:
 		d.abandon()
-	case VerbPause:
+	case OperationPause:
 		d.pause(ev)
-	case VerbResume:
+	case OperationResume:
 		d.resume()
-	case VerbRetry:
+	case OperationRetry:
 		d.retry(i)
-	case VerbResolve:
+	case OperationResolve:
 		return d.resolve(i, ev)
-	case VerbSkip:
+	case OperationSkip:
 		d.close(i, d.in.Steps[i].Direction(), SideSkipped, "")
 		if d.def.steps[i].Kind == KindPivot {
 			d.in.PendingCause = nil
@@ -128,12 +128,12 @@ func (d *decision) operate(ev Event) error {
 	return nil
 }
 
-// legal finds the step a verb is about, which need not be named when there is
+// legal finds the step an operation is about, which need not be named when there is
 // only one that it can be about.
 func (d *decision) legal(ev Event) (StepName, error) {
-	var found []LegalVerb
+	var found []LegalOperation
 	for _, v := range Legal(d.def, &d.in) {
-		if v.Verb == ev.Verb && (ev.Step == "" || ev.Step == v.Step) {
+		if v.Operation == ev.Operation && (ev.Step == "" || ev.Step == v.Step) {
 			found = append(found, v)
 		}
 	}
@@ -148,8 +148,8 @@ func (d *decision) legal(ev Event) (StepName, error) {
 
 func (d *decision) whyNot(ev Event) string {
 	beyond := compensation.BeyondReturn(&d.def.tree, d.in.State)
-	goingBack := ev.Verb == VerbCancel || ev.Verb == VerbCompensate
-	if ev.Step != "" && slices.Contains(Legal(d.def, &d.in), LegalVerb{Verb: ev.Verb}) {
+	goingBack := ev.Operation == OperationCancel || ev.Operation == OperationCompensate
+	if ev.Step != "" && slices.Contains(Legal(d.def, &d.in), LegalOperation{Operation: ev.Operation}) {
 		return "this is about the whole saga; leave the step out"
 	}
 	switch {
@@ -161,24 +161,24 @@ func (d *decision) whyNot(ev Event) string {
 		return "the saga is beyond its point of no return and only goes forward"
 	case goingBack && d.in.Cause != nil:
 		return "the saga goes back already: " + d.in.Cause.brief()
-	case ev.Verb == VerbCancel && d.in.PendingCause != nil:
+	case ev.Operation == OperationCancel && d.in.PendingCause != nil:
 		return "that was asked before; it is decided when the pivot, which is under way, settles"
-	case ev.Verb == VerbCancel:
+	case ev.Operation == OperationCancel:
 		return "the outcome of the pivot is unknown"
-	case ev.Verb == VerbCompensate || ev.Verb == VerbAbandon || ev.Verb == VerbSkip:
+	case ev.Operation == OperationCompensate || ev.Operation == OperationAbandon || ev.Operation == OperationSkip:
 		return "nothing is parked there"
-	case ev.Verb == VerbPause:
+	case ev.Operation == OperationPause:
 		return fmt.Sprintf("the saga is paused already, by %s: %s", d.in.Paused.By, d.in.Paused.Reason)
-	case ev.Verb == VerbResume:
+	case ev.Operation == OperationResume:
 		return "the saga is not paused"
-	case ev.Verb == VerbRetry || ev.Verb == VerbResolve:
+	case ev.Operation == OperationRetry || ev.Operation == OperationResolve:
 		return "the step does not wait for another attempt and is not parked"
 	}
-	return "there is no such verb; use cancel, retry, resolve, skip, compensate, abandon, pause or resume"
+	return "there is no such operation; use cancel, retry, resolve, skip, compensate, abandon, pause or resume"
 }
 
 func (d *decision) illegal(ev Event, why string) error {
-	return &VerbError{Verb: ev.Verb, Step: ev.Step, Why: why, Legal: Legal(d.def, &d.in)}
+	return &OperationError{Operation: ev.Operation, Step: ev.Step, Why: why, Legal: Legal(d.def, &d.in)}
 }
 
 // vouch takes the operator's word that the parked pivot did not happen.

@@ -38,12 +38,12 @@ func TestRetryInAPause(t *testing.T) {
 			if in.Phase != saga.Parked {
 				t.Fatalf("phase %s", in.Phase)
 			}
-			decide(saga.Event{Type: saga.Operated, Verb: saga.VerbPause, By: "ada", Reason: "the bank moves"})
-			decide(saga.Event{Type: saga.Operated, Verb: saga.VerbRetry, Step: "one", By: "ada", Reason: "it has moved"})
+			decide(saga.Event{Type: saga.OperationTaken, Operation: saga.OperationPause, By: "ada", Reason: "the bank moves"})
+			decide(saga.Event{Type: saga.OperationTaken, Operation: saga.OperationRetry, Step: "one", By: "ada", Reason: "it has moved"})
 			if ignored := decide(ev); ignored != saga.IgnoredDuplicate {
 				t.Errorf("the answer once more: ignored %q, phase %s", ignored, in.Phase)
 			}
-			decide(saga.Event{Type: saga.Operated, Verb: saga.VerbResume, By: "ada", Reason: "go"})
+			decide(saga.Event{Type: saga.OperationTaken, Operation: saga.OperationResume, By: "ada", Reason: "go"})
 			if s := in.Steps[0].Do; in.Phase != saga.Running || s.State() != saga.SideAwaitingAnswer || s.Attempt() != 2 {
 				t.Errorf("phase %s, step %+v", in.Phase, s)
 			}

@@ -336,7 +336,7 @@ func TestRefusedDecisionQuotesNobody(t *testing.T) {
 	if err != nil || in.Phase != Compensating {
 		t.Fatalf("%+v, %v", in, err)
 	}
-	_, _, err = Decide(def, in, Event{Type: Operated, At: epoch, Verb: VerbCancel, By: "kim", Reason: "no"})
+	_, _, err = Decide(def, in, Event{Type: OperationTaken, At: epoch, Operation: OperationCancel, By: "kim", Reason: "no"})
 	if err == nil || !strings.Contains(err.Error(), "the saga goes back already: rejected at two;") {
 		t.Errorf("%v", err)
 	}

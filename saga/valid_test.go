@@ -58,7 +58,7 @@ func TestValidData(t *testing.T) {
 				t.Errorf("%s as %q is a result: %s, %v", name, contentType, in.Phase, in.Cause)
 			}
 		}
-		if _, _, err := Decide(def, parked, Event{Type: Operated, At: epoch, Verb: VerbResolve, Step: "b", By: "kim", Reason: "x", Outcome: OutcomeCompleted, Payload: []byte(data)}); err == nil || !strings.Contains(err.Error(), "not valid JSON: at byte ") {
+		if _, _, err := Decide(def, parked, Event{Type: OperationTaken, At: epoch, Operation: OperationResolve, Step: "b", By: "kim", Reason: "x", Outcome: OutcomeCompleted, Payload: []byte(data)}); err == nil || !strings.Contains(err.Error(), "not valid JSON: at byte ") {
 			t.Errorf("%s is what an operator found out: %v", name, err)
 		}
 		if in, err := start(data, "text/plain"); err != nil || string(in.Input) != data {

@@ -1,4 +1,4 @@
-// Package store is the seam between the coordinator and its database: one verb
+// Package store is the seam between the coordinator and its database: one operation
 // that writes sagas (Commit), and what must be readable to go on after a crash.
 //
 // It keeps I1 (state, debts and timer of a transition together), I2 (tombstones:

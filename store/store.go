@@ -18,7 +18,7 @@ import (
 // that random tests compare against). package storetest is the law they obey.
 // All methods may be called from any goroutine.
 type Store interface {
-	// Commit is the only verb that moves a saga. Each change is all or nothing:
+	// Commit is the only method that moves a saga. Each change is all or nothing:
 	// state, history, outbox and timer together (I1); changes of one call may be
 	// committed together, and calls that wait at the same time may share one
 	// write to disk. When it returns, everything it reports as committed has

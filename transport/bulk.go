@@ -5,11 +5,11 @@ import "github.com/amends-dev/amends/contract"
 // OperateAllQuery is a decision about every saga that a filter matches, page by
 // page: ask again with the Cursor that the reply before answered.
 type OperateAllQuery struct {
-	Filter   Filter    `json:"filter"` // an empty one is refused
-	Decision Operation `json:"decision"`
-	DryRun   bool      `json:"dry_run,omitempty"` // only say what would come of it
-	AtMost   int       `json:"at_most,omitempty"` // refuse when more match than this; 0: no limit. Looked at on the first page
-	Cursor   string    `json:"cursor,omitempty"`
+	Filter   Filter   `json:"filter"` // an empty one is refused
+	Decision Decision `json:"decision"`
+	DryRun   bool     `json:"dry_run,omitempty"` // only say what would come of it
+	AtMost   int      `json:"at_most,omitempty"` // refuse when more match than this; 0: no limit. Looked at on the first page
+	Cursor   string   `json:"cursor,omitempty"`
 }
 
 // OperateAllReply is what became of one page.

@@ -7,7 +7,7 @@ import (
 	"github.com/amends-dev/amends/contract"
 )
 
-// The coordinator's requests, as verbs of Subjects.API. Data is JSON; what is
+// The coordinator's requests, as methods of Subjects.API. Data is JSON; what is
 // not named here travels in the request's attributes.
 const (
 	// APIStart starts a saga. Attributes: Saga (empty: the coordinator makes an
@@ -24,7 +24,7 @@ const (
 	// when the request Expires. Attributes and data: those of APIStart. Reply: Status,
 	// without the input; without steps as well when the request has expired.
 	APIRun = "run"
-	// APIOperate takes a person's decision. Attribute: Saga. Data: Operation.
+	// APIOperate takes a person's decision. Attribute: Saga. Data: Decision.
 	// Reply: Status.
 	APIOperate = "operate"
 	// APIOperateAll takes a person's decision about every saga that a filter matches,
@@ -126,7 +126,7 @@ type Status struct {
 
 	// Not in lists, and not in the reply to a start.
 	Birth        contract.Birth `json:"birth,omitzero"`          // tells it from earlier and later sagas with its id
-	Legal        []string       `json:"legal,omitempty"`         // verbs that are legal now: "cancel", "retry charge-card"
+	Legal        []string       `json:"legal,omitempty"`         // operations that are legal now: "cancel", "retry charge-card"
 	Undo         [][]string     `json:"undo,omitempty"`          // what going back would undo now: waves of step names
 	BeyondReturn bool           `json:"beyond_return,omitempty"` // going back is not possible any more
 	Steps        []StepStatus   `json:"steps,omitempty"`
@@ -182,14 +182,14 @@ type StepStatus struct {
 	LeftOut     bool              `json:"result_left_out,omitempty"` // Result is such a note
 }
 
-// Operation is a person's decision about a saga.
-type Operation struct {
-	Verb    string            `json:"verb"` // cancel, retry, resolve, skip, compensate, abandon, pause, resume
-	Step    contract.StepName `json:"step,omitempty"`
-	By      string            `json:"by"`
-	Reason  string            `json:"reason"`
-	Outcome contract.Outcome  `json:"outcome,omitempty"` // of resolve: completed or rejected
-	Result  json.RawMessage   `json:"result,omitempty"`  // of resolve
+// Decision is a person's decision about a saga.
+type Decision struct {
+	Operation string            `json:"operation"` // cancel, retry, resolve, skip, compensate, abandon, pause, resume
+	Step      contract.StepName `json:"step,omitempty"`
+	By        string            `json:"by"`
+	Reason    string            `json:"reason"`
+	Outcome   contract.Outcome  `json:"outcome,omitempty"` // of resolve: completed or rejected
+	Result    json.RawMessage   `json:"result,omitempty"`  // of resolve
 
 	// ExpectedRevision refuses the decision when the saga is not at this revision
 	// any more; 0: as it stands.
@@ -228,7 +228,7 @@ type HistoryEvent struct {
 	Direction   contract.Direction `json:"direction,omitempty"`
 	Attempt     int                `json:"attempt,omitempty"`
 	Outcome     contract.Outcome   `json:"outcome,omitempty"`
-	Verb        string             `json:"verb,omitempty"`
+	Operation   string             `json:"operation,omitempty"`
 	By          string             `json:"by,omitempty"`
 	Reason      string             `json:"reason,omitempty"`
 	Payload     json.RawMessage    `json:"payload,omitempty"` // a note when it is not JSON
@@ -242,7 +242,7 @@ type HistoryEvent struct {
 // Refusal is the data of a reply that refuses, when there is more to say than its
 // code and its reason.
 type Refusal struct {
-	Legal      []string    `json:"legal,omitempty"`      // verbs that are legal on the saga now
+	Legal      []string    `json:"legal,omitempty"`      // operations that are legal on the saga now
 	Violations []Violation `json:"violations,omitempty"` // fields that were wrong
 	Revision   uint64      `json:"revision,omitempty"`   // what the saga is at, where that is the reason
 }

@@ -160,7 +160,7 @@ func (s Subjects) All(stream Stream) string {
 var streamWords = map[Stream]string{Commands: "command", Events: "event", Lifecycle: "lifecycle", DeadLetters: "dead"}
 
 // API is the subject of one of the coordinator's requests, such as "start".
-func (s Subjects) API(verb string) string { return s.prefix() + ".api." + verb }
+func (s Subjects) API(operation string) string { return s.prefix() + ".api." + operation }
 
 // Owner is a subject under which it stands whose the prefix is.
 func (s Subjects) Owner(what string) string { return s.prefix() + ".owner." + what }

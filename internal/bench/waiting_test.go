@@ -29,15 +29,15 @@ func TestWaitingTakesLittle(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = bus.Close() }()
-	for verb, ask := range map[string]func(*client.Client) (*transport.Status, error){
+	for method, ask := range map[string]func(*client.Client) (*transport.Status, error){
 		transport.APIWait: func(c *client.Client) (*transport.Status, error) { return c.Wait(t.Context(), "order-42") },
 		transport.APIRun: func(c *client.Client) (*transport.Status, error) {
 			return c.Run(t.Context(), checkout, input(1), client.ID("order-42"))
 		},
 	} {
-		t.Run(verb, func(t *testing.T) {
+		t.Run(method, func(t *testing.T) {
 			replies := make(chan func(*transport.Envelope), callers)
-			stop, err := bus.Respond("saga.api."+verb, "coordinator", func(_ *transport.Envelope, reply func(*transport.Envelope)) { replies <- reply })
+			stop, err := bus.Respond("saga.api."+method, "coordinator", func(_ *transport.Envelope, reply func(*transport.Envelope)) { replies <- reply })
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -70,8 +70,8 @@ func newHub(mix Mix) *hub { return &hub{script: scriptOf(mix), waiting: map[stri
 // serve takes the callers' requests on subjects that begin with prefix. The server knows
 // of it when it returns: the callers have a connection of their own, which may be quicker.
 func (h *hub) serve(nc *nats.Conn, prefix string) error {
-	for verb, handle := range map[string]func(*nats.Msg){"start": h.started, "wait": h.awaited, "run": h.ran} {
-		if _, err := nc.QueueSubscribe(prefix+"."+verb, "hub", func(m *nats.Msg) { go handle(m) }); err != nil {
+	for method, handle := range map[string]func(*nats.Msg){"start": h.started, "wait": h.awaited, "run": h.ran} {
+		if _, err := nc.QueueSubscribe(prefix+"."+method, "hub", func(m *nats.Msg) { go handle(m) }); err != nil {
 			return err
 		}
 	}

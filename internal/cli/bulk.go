@@ -25,7 +25,7 @@ func (f *decisionFlags) operateAll(env *environment, d *apiv1.Decision) error {
 	case f.ID != "":
 		return &exitError{code: ExitUsage, err: errors.New("name one saga, or say which with the --where flags, not both")}
 	case f.Where.empty():
-		return &exitError{code: ExitUsage, err: fmt.Errorf("which saga? name one, or say which with the --where flags, such as --where-phase parked"), hint: "see: coordinator " + d.GetVerb() + " --help"}
+		return &exitError{code: ExitUsage, err: fmt.Errorf("which saga? name one, or say which with the --where flags, such as --where-phase parked"), hint: "see: coordinator " + d.GetOperation() + " --help"}
 	}
 	filter, err := f.Where.filter(time.Now())
 	if err != nil {
@@ -36,7 +36,7 @@ func (f *decisionFlags) operateAll(env *environment, d *apiv1.Decision) error {
 		return err
 	}
 	if f.DryRun || would.GetMatched() == 0 {
-		return f.tell(env, would, "would "+d.GetVerb())
+		return f.tell(env, would, "would "+d.GetOperation())
 	}
 	if err := f.confirm(env, d, would); err != nil {
 		return err
@@ -45,11 +45,11 @@ func (f *decisionFlags) operateAll(env *environment, d *apiv1.Decision) error {
 	if err != nil {
 		return err
 	}
-	if err := f.tell(env, did, d.GetVerb()); err != nil {
+	if err := f.tell(env, did, d.GetOperation()); err != nil {
 		return err
 	}
 	if did.GetRefused() > 0 {
-		return &exitError{code: ExitFailed, err: fmt.Errorf("%s was refused for %d of %s", d.GetVerb(), did.GetRefused(), plural.Of(did.GetMatched(), "saga", "sagas"))}
+		return &exitError{code: ExitFailed, err: fmt.Errorf("%s was refused for %d of %s", d.GetOperation(), did.GetRefused(), plural.Of(did.GetMatched(), "saga", "sagas"))}
 	}
 	return nil
 }
@@ -65,7 +65,7 @@ func (f *decisionFlags) all(env *environment, request *apiv1.OperateAllRequest) 
 			return tooQuiet(ctx, err)
 		}
 		defer func() { _ = stream.Close() }()
-		seen := newPace(env.stderr, request.GetDecision().GetVerb(), "saga", "sagas", request.GetAtMost())
+		seen := newPace(env.stderr, request.GetDecision().GetOperation(), "saga", "sagas", request.GetAtMost())
 		for stream.Receive() {
 			heard()
 			m := stream.Msg()
@@ -102,7 +102,7 @@ func (f *decisionFlags) confirm(env *environment, d *apiv1.Decision, would *apiv
 	if f.Yes {
 		return nil
 	}
-	question := fmt.Sprintf("%s %s (%s, refused for %d)?", d.GetVerb(), plural.Of(would.GetDone(), "saga", "sagas"), plural.Of(would.GetMatched(), "matches", "match"), would.GetRefused())
+	question := fmt.Sprintf("%s %s (%s, refused for %d)?", d.GetOperation(), plural.Of(would.GetDone(), "saga", "sagas"), plural.Of(would.GetMatched(), "matches", "match"), would.GetRefused())
 	in, ok := env.stdin.(*os.File)
 	if !ok || !term.IsTerminal(int(in.Fd())) {
 		return &exitError{code: ExitUsage, err: errors.New(question), hint: "nothing was done; say --yes to do it, or --dry-run to see more"}

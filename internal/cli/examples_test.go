@@ -41,7 +41,7 @@ func TestExamplesAreTaken(t *testing.T) {
 		for _, block := range shellBlock.FindAllStringSubmatch(string(text), -1) {
 			shown = append(shown, examplesIn(block[1])...)
 		}
-		for _, quoted := range quotedVerb.FindAllStringSubmatch(string(text), -1) {
+		for _, quoted := range quotedOperation.FindAllStringSubmatch(string(text), -1) {
 			shown = append(shown, quoted[1])
 		}
 	}
@@ -68,9 +68,9 @@ func TestExamplesAreTaken(t *testing.T) {
 }
 
 var (
-	shellBlock = regexp.MustCompile("(?ms)^```sh\n(.*?)^```")
-	quotedVerb = regexp.MustCompile("`(coordinator (?:cancel|retry|resolve|skip|compensate|abandon|pause|resume|remove-damaged) [^`]*--reason [^`]*)`")
-	ofTheShell = regexp.MustCompile(`(\s#| \| | \|\| | && |; | > | >> |<).*`)
+	shellBlock      = regexp.MustCompile("(?ms)^```sh\n(.*?)^```")
+	quotedOperation = regexp.MustCompile("`(coordinator (?:cancel|retry|resolve|skip|compensate|abandon|pause|resume|remove-damaged) [^`]*--reason [^`]*)`")
+	ofTheShell      = regexp.MustCompile(`(\s#| \| | \|\| | && |; | > | >> |<).*`)
 )
 
 // examplesIn are the commands in a text that has one a line.

@@ -27,7 +27,7 @@ func (historyCmd) Help() string {
 Examples:
   coordinator history order-42
   coordinator history order-42 --payloads
-  coordinator history order-42 -o json | jq '.events[] | select(.type == "operated")'`
+  coordinator history order-42 -o json | jq '.events[] | select(.type == "operation_taken")'`
 }
 
 // Run shows the recorded events of a saga.
@@ -86,7 +86,7 @@ func historyRow(e *apiv1.Event) []string {
 	if by == "" {
 		by = e.GetParticipant()
 	}
-	what = cmp.Or(e.GetVerb(), e.GetTimer(), what)
+	what = cmp.Or(e.GetOperation(), e.GetTimer(), what)
 	return []string{fmt.Sprint(e.GetRevision()), e.GetAt().AsTime().Local().Format("2006-01-02 15:04:05.000"), what, step, e.GetOutcome(), by, cmp.Or(e.GetProblem(), e.GetReason())}
 }
 

@@ -18,7 +18,7 @@ type decisionFlags struct {
 	By     string      `required:"" env:"AMENDS_BY" help:"Who decides; becomes part of the saga's history."`
 	Reason string      `required:"" help:"Why; becomes part of the saga's history."`
 	Where  filterFlags `embed:"" prefix:"where-" group:"Many sagas"`
-	DryRun bool        `group:"Many sagas" help:"Only count the sagas, and for how many the verb is legal."`
+	DryRun bool        `group:"Many sagas" help:"Only count the sagas, and for how many the operation is legal."`
 	Yes    bool        `group:"Many sagas" help:"Do not ask before many sagas are decided about."`
 }
 
@@ -44,7 +44,7 @@ func (f *decisionFlags) operate(env *environment, d *apiv1.Decision) error {
 
 // stepFlag names the step that a decision is about.
 type stepFlag struct {
-	Step string `help:"The step; may be left out when the verb is legal for one step only."`
+	Step string `help:"The step; may be left out when the operation is legal for one step only."`
 }
 
 type cancelCmd struct{ decisionFlags }
@@ -61,7 +61,7 @@ Examples:
 
 // Run makes a saga go back.
 func (c *cancelCmd) Run(env *environment) error {
-	return c.operate(env, &apiv1.Decision{Verb: "cancel"})
+	return c.operate(env, &apiv1.Decision{Operation: "cancel"})
 }
 
 type retryCmd struct {
@@ -82,7 +82,7 @@ Examples:
 
 // Run attempts a step again.
 func (c *retryCmd) Run(env *environment) error {
-	return c.operate(env, &apiv1.Decision{Verb: "retry", Step: c.Step})
+	return c.operate(env, &apiv1.Decision{Operation: "retry", Step: c.Step})
 }
 
 type resolveCmd struct {
@@ -103,7 +103,7 @@ Examples:
 
 // Run says how a step was settled outside.
 func (c *resolveCmd) Run(env *environment) error {
-	d := &apiv1.Decision{Verb: "resolve", Step: c.Step, Outcome: c.Outcome}
+	d := &apiv1.Decision{Operation: "resolve", Step: c.Step, Outcome: c.Outcome}
 	if c.Result != "" {
 		data, err := readInput(c.Result, env.stdin)
 		if err != nil {
@@ -127,7 +127,7 @@ func (skipCmd) Help() string {
 
 // Run goes on without a step.
 func (c *skipCmd) Run(env *environment) error {
-	return c.operate(env, &apiv1.Decision{Verb: "skip", Step: c.Step})
+	return c.operate(env, &apiv1.Decision{Operation: "skip", Step: c.Step})
 }
 
 type compensateCmd struct {
@@ -145,7 +145,7 @@ Examples:
 
 // Run goes back from a parked pivot.
 func (c *compensateCmd) Run(env *environment) error {
-	return c.operate(env, &apiv1.Decision{Verb: "compensate", Step: c.Step})
+	return c.operate(env, &apiv1.Decision{Operation: "compensate", Step: c.Step})
 }
 
 type abandonCmd struct{ decisionFlags }
@@ -160,7 +160,7 @@ Examples:
 
 // Run ends a parked saga as it is.
 func (c *abandonCmd) Run(env *environment) error {
-	return c.operate(env, &apiv1.Decision{Verb: "abandon"})
+	return c.operate(env, &apiv1.Decision{Operation: "abandon"})
 }
 
 type pauseCmd struct{ decisionFlags }
@@ -176,7 +176,7 @@ Examples:
 
 // Run holds a saga.
 func (c *pauseCmd) Run(env *environment) error {
-	return c.operate(env, &apiv1.Decision{Verb: "pause"})
+	return c.operate(env, &apiv1.Decision{Operation: "pause"})
 }
 
 type resumeCmd struct{ decisionFlags }
@@ -189,5 +189,5 @@ func (resumeCmd) Help() string {
 
 // Run lets a paused saga go on.
 func (c *resumeCmd) Run(env *environment) error {
-	return c.operate(env, &apiv1.Decision{Verb: "resume"})
+	return c.operate(env, &apiv1.Decision{Operation: "resume"})
 }

@@ -170,9 +170,9 @@ func (m *market) pausedBehind(id contract.SagaID) string {
 	}
 }
 
-func (m *market) operate(id contract.SagaID, verb string) {
+func (m *market) operate(id contract.SagaID, operation string) {
 	m.t.Helper()
-	if _, err := m.c.Operate(m.t.Context(), id, transport.Operation{Verb: verb, By: "kim", Reason: "to see"}); err != nil {
+	if _, err := m.c.Operate(m.t.Context(), id, transport.Decision{Operation: operation, By: "kim", Reason: "to see"}); err != nil {
 		m.t.Fatal(err)
 	}
 }

@@ -160,21 +160,21 @@ func newWorld(t *testing.T) *world {
 }
 
 // asks makes a request of the bus, and reads the reply as any program would.
-func (w *world) asks(t *rapid.T, verb string, data []byte, header ...string) (reply map[string]json.RawMessage, refused string) {
+func (w *world) asks(t *rapid.T, method string, data []byte, header ...string) (reply map[string]json.RawMessage, refused string) {
 	h := nats.Header{}
 	for i := 0; i < len(header); i += 2 {
 		h[header[i]] = []string{header[i+1]}
 	}
-	m, err := w.nats.RequestMsg(&nats.Msg{Subject: "saga.api." + verb, Header: h, Data: data}, time.Minute)
+	m, err := w.nats.RequestMsg(&nats.Msg{Subject: "saga.api." + method, Header: h, Data: data}, time.Minute)
 	if err != nil {
-		t.Fatalf("%s: %v", verb, err)
+		t.Fatalf("%s: %v", method, err)
 	}
 	if code := m.Header["ce-code"]; len(code) > 0 {
 		reason, _ := url.PathUnescape(strings.Join(m.Header["ce-reason"], ""))
 		return nil, code[0] + ": " + reason
 	}
 	if err := json.Unmarshal(m.Data, &reply); err != nil {
-		t.Fatalf("%s: %v: %.200s", verb, err, m.Data)
+		t.Fatalf("%s: %v: %.200s", method, err, m.Data)
 	}
 	return reply, ""
 }
@@ -406,7 +406,7 @@ func TestWhatIsAcceptedIsShown(t *testing.T) {
 		}
 
 		// It ends, with a reason of the participant's where it goes back.
-		if _, refused := w.asks(t, "operate", []byte(`{"verb":"resume","by":"kim","reason":"looked"}`), "ce-sagaid", id); refused != "" {
+		if _, refused := w.asks(t, "operate", []byte(`{"operation":"resume","by":"kim","reason":"looked"}`), "ce-sagaid", id); refused != "" {
 			t.Fatal(refused)
 		}
 		switch {
@@ -419,7 +419,7 @@ func TestWhatIsAcceptedIsShown(t *testing.T) {
 		}
 		reply, refused := w.asks(t, "wait", nil, "ce-sagaid", id)
 		if refused == "" && string(reply["phase"]) == `"parked"` { // what was found out was refused
-			reply, refused = w.asks(t, "operate", []byte(`{"verb":"skip","by":"kim","reason":"x"}`), "ce-sagaid", id)
+			reply, refused = w.asks(t, "operate", []byte(`{"operation":"skip","by":"kim","reason":"x"}`), "ce-sagaid", id)
 		}
 		if refused != "" || len(reply["ended"]) == 0 {
 			t.Fatalf("it has not ended: %s %s", refused, reply["phase"])
@@ -463,7 +463,7 @@ func (w *world) resolves(t *rapid.T, id, birth string) {
 	switch door {
 	case "NATS":
 		kept = strings.Trim(kept, " \t\r\n")
-		data := slices.Concat([]byte(`{"verb":"resolve","step":"seal","outcome":"completed","by":"kim","reason":"x","result":`), d.bytes, []byte("}"))
+		data := slices.Concat([]byte(`{"operation":"resolve","step":"seal","outcome":"completed","by":"kim","reason":"x","result":`), d.bytes, []byte("}"))
 		_, said = w.asks(t, "operate", data, "ce-sagaid", id)
 	case "CLI":
 		if code, _, stderr := w.command(t, d.bytes, "resolve", id, "--step", "seal", "--outcome", "completed", "--result", "-", "--by", "kim", "--reason", "x"); code != cli.ExitOK {
@@ -473,7 +473,7 @@ func (w *world) resolves(t *rapid.T, id, birth string) {
 		if !utf8.Valid(d.bytes) {
 			return
 		}
-		if _, err := w.faces[door].Operate(context.Background(), connect.NewRequest(&apiv1.OperateRequest{Id: id, Decision: &apiv1.Decision{Verb: "resolve", Step: "seal", Outcome: "completed", By: "kim", Reason: "x", Result: kept}})); err != nil {
+		if _, err := w.faces[door].Operate(context.Background(), connect.NewRequest(&apiv1.OperateRequest{Id: id, Decision: &apiv1.Decision{Operation: "resolve", Step: "seal", Outcome: "completed", By: "kim", Reason: "x", Result: kept}})); err != nil {
 			said = err.Error()
 		}
 	}
@@ -524,7 +524,7 @@ func (w *world) pauses(t *rapid.T, id, by, reason string) {
 	switch door {
 	case "NATS":
 		var data bytes.Buffer
-		if err := json.NewEncoder(&data).Encode(map[string]string{"verb": "pause", "by": by, "reason": reason}); err != nil {
+		if err := json.NewEncoder(&data).Encode(map[string]string{"operation": "pause", "by": by, "reason": reason}); err != nil {
 			t.Fatal(err)
 		}
 		reply, refused := w.asks(t, "operate", data.Bytes(), "ce-sagaid", id)
@@ -535,7 +535,7 @@ func (w *world) pauses(t *rapid.T, id, by, reason string) {
 			said = out
 		}
 	default:
-		answer, err := w.faces[door].Operate(context.Background(), connect.NewRequest(&apiv1.OperateRequest{Id: id, Decision: &apiv1.Decision{Verb: "pause", By: by, Reason: reason}}))
+		answer, err := w.faces[door].Operate(context.Background(), connect.NewRequest(&apiv1.OperateRequest{Id: id, Decision: &apiv1.Decision{Operation: "pause", By: by, Reason: reason}}))
 		said = fmt.Sprint(err)
 		if err == nil && answer.Msg.GetSaga().GetRevision() == 3 && answer.Msg.GetSaga().GetPaused().GetBy() == by {
 			said = "since"

@@ -59,29 +59,29 @@ func detailOf(remote *connect.Error) *apiv1.Refusal {
 	return &apiv1.Refusal{}
 }
 
-// legalWords writes verbs as one types them: "retry --step charge".
-func legalWords(verbs []*apiv1.LegalVerb) []string {
-	list := make([]string, 0, len(verbs))
-	for _, v := range verbs {
-		list = append(list, typed(v.GetVerb(), v.GetStep()))
+// legalWords writes operations as one types them: "retry --step charge".
+func legalWords(operations []*apiv1.LegalOperation) []string {
+	list := make([]string, 0, len(operations))
+	for _, v := range operations {
+		list = append(list, typed(v.GetOperation(), v.GetStep()))
 	}
 	return list
 }
 
-// typed writes a verb as the command line takes it.
-func typed(verb, step string) string {
+// typed writes an operation as the command line takes it.
+func typed(operation, step string) string {
 	if step != "" {
-		verb += " --step " + step
+		operation += " --step " + step
 	}
-	if strings.HasPrefix(verb, "resolve") {
-		verb += " --outcome completed|rejected"
+	if strings.HasPrefix(operation, "resolve") {
+		operation += " --outcome completed|rejected"
 	}
-	return verb
+	return operation
 }
 
 // cutLegal cuts a refusal of the coordinator's, "why; legal now: cancel, retry charge", before
-// the verbs.
-func cutLegal(text string) (why string, verbs []string, ok bool) {
+// the operations.
+func cutLegal(text string) (why string, operations []string, ok bool) {
 	const before = "; legal now: "
 	at := strings.LastIndex(text, before)
 	if at < 0 {
@@ -90,16 +90,16 @@ func cutLegal(text string) (why string, verbs []string, ok bool) {
 	return text[:at], strings.Split(text[at+len(before):], ", "), true
 }
 
-// typedReason is why a decision about one of many was refused, with the verbs that are legal
+// typedReason is why a decision about one of many was refused, with the operations that are legal
 // as one types them.
 func typedReason(text string) string {
-	why, verbs, ok := cutLegal(text)
+	why, operations, ok := cutLegal(text)
 	if !ok {
 		return text
 	}
-	for i, v := range verbs {
-		verb, step, _ := strings.Cut(v, " ")
-		verbs[i] = typed(verb, step)
+	for i, v := range operations {
+		operation, step, _ := strings.Cut(v, " ")
+		operations[i] = typed(operation, step)
 	}
-	return why + "; legal now: " + words(verbs)
+	return why + "; legal now: " + words(operations)
 }

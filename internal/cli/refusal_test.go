@@ -23,7 +23,7 @@ const refusalText = "retry: the step, by kim; legal now: cancel, retry ship-parc
 
 func (refusing) Operate(context.Context, *connect.Request[apiv1.OperateRequest]) (*connect.Response[apiv1.OperateResponse], error) {
 	err := connect.NewError(connect.CodeFailedPrecondition, errors.New(refusalText))
-	detail, wrong := connect.NewErrorDetail(&apiv1.Refusal{Legal: []*apiv1.LegalVerb{{Verb: "cancel"}, {Verb: "retry", Step: "ship-parcel"}, {Verb: "resolve", Step: "ship-parcel"}}})
+	detail, wrong := connect.NewErrorDetail(&apiv1.Refusal{Legal: []*apiv1.LegalOperation{{Operation: "cancel"}, {Operation: "retry", Step: "ship-parcel"}, {Operation: "resolve", Step: "ship-parcel"}}})
 	if wrong != nil {
 		return nil, wrong
 	}

@@ -21,7 +21,7 @@ type showCmd struct {
 
 // Help gives examples.
 func (showCmd) Help() string {
-	return `Shows each step with its state, attempts and reason, which verbs are legal now, and what
+	return `Shows each step with its state, attempts and reason, which operations are legal now, and what
 going back would undo, in its order.
 
 Examples:

@@ -156,7 +156,7 @@ func decideAs(t *testing.T, c apiv1connect.CoordinatorServiceClient, name string
 		t.Fatal(err)
 	}
 	id := started.Msg.Saga.Id
-	if _, err := c.Operate(ctx, connect.NewRequest(&apiv1.OperateRequest{Id: id, Decision: &apiv1.Decision{Verb: "cancel", By: "somebody else", Reason: "a test"}})); err != nil {
+	if _, err := c.Operate(ctx, connect.NewRequest(&apiv1.OperateRequest{Id: id, Decision: &apiv1.Decision{Operation: "cancel", By: "somebody else", Reason: "a test"}})); err != nil {
 		t.Fatal(err)
 	}
 	history, err := c.History(ctx, connect.NewRequest(&apiv1.HistoryRequest{Id: id}))
@@ -164,7 +164,7 @@ func decideAs(t *testing.T, c apiv1connect.CoordinatorServiceClient, name string
 		t.Fatal(err)
 	}
 	for _, e := range history.Msg.Events {
-		if e.Verb == "cancel" {
+		if e.Operation == "cancel" {
 			if e.By != name {
 				t.Errorf("the history says %q, want %q", e.By, name)
 			}

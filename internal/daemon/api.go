@@ -19,10 +19,10 @@ func (d *daemon) mountAPI(mux *http.ServeMux) {
 }
 
 // Handle passes a request on to the coordinator, once there is one.
-func (d *daemon) Handle(ctx context.Context, verb string, request *transport.Envelope) *transport.Envelope {
+func (d *daemon) Handle(ctx context.Context, method string, request *transport.Envelope) *transport.Envelope {
 	c := d.coord.Load()
 	if c == nil || d.stops.Load() {
 		return &transport.Envelope{Type: transport.TypeReply, Code: string(transport.CodeUnavailable), Reason: "the coordinator is starting or stopping; try again"}
 	}
-	return c.Handle(ctx, verb, request)
+	return c.Handle(ctx, method, request)
 }

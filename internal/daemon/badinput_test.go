@@ -68,10 +68,10 @@ func badRequests(w *wire) {
 		w.asks("start", ok, "invalid_argument", cake(id)...)
 		w.asks("get", "", "1 to 128 characters", "ce-sagaid", id)
 	}
-	for _, verb := range []string{"get", "wait", "history"} {
-		w.asks(verb, "", "no such saga", "ce-sagaid", "nobody")
+	for _, method := range []string{"get", "wait", "history"} {
+		w.asks(method, "", "no such saga", "ce-sagaid", "nobody")
 	}
-	w.asks("operate", `{"verb":"explode","by":"kim","reason":"x"}`, "no such verb", "ce-sagaid", "e1")
+	w.asks("operate", `{"operation":"explode","by":"kim","reason":"x"}`, "no such operation", "ce-sagaid", "e1")
 	w.asks("lst", `{}`, `there is no request "lst"; there are `)
 	w.asks("list", `[]`, "is a JSON array; write an object")
 	w.asks("list", `{"limit":"ten"}`, "field limit is a JSON string; write a whole number")
@@ -136,11 +136,11 @@ func headers(pairs []string) nats.Header {
 
 // asks sends a request and wants words of the reply: of its code, its reason or
 // its data; "": no refusal.
-func (w *wire) asks(verb, data, want string, header ...string) {
+func (w *wire) asks(method, data, want string, header ...string) {
 	w.t.Helper()
-	reply, err := w.conn.RequestMsg(&nats.Msg{Subject: "saga.api." + verb, Header: headers(header), Data: []byte(data)}, limit)
+	reply, err := w.conn.RequestMsg(&nats.Msg{Subject: "saga.api." + method, Header: headers(header), Data: []byte(data)}, limit)
 	if err != nil {
-		w.t.Fatalf("%s %.60v: %v", verb, header, err)
+		w.t.Fatalf("%s %.60v: %v", method, header, err)
 	}
 	code := strings.Join(reply.Header["ce-code"], "")
 	reason, err := url.PathUnescape(strings.Join(reply.Header["ce-reason"], ""))
@@ -149,7 +149,7 @@ func (w *wire) asks(verb, data, want string, header ...string) {
 	}
 	said := code + " " + reason + " " + string(reply.Data)
 	if want == "" && code != "" || !strings.Contains(said, want) {
-		w.t.Errorf("%s %.80q with %.60v answers %.300q, which does not say %q", verb, data, header, said, want)
+		w.t.Errorf("%s %.80q with %.60v answers %.300q, which does not say %q", method, data, header, said, want)
 	}
 }
 

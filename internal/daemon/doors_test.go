@@ -189,7 +189,7 @@ func (h *hall) took(id, field, refusal string) string {
 }
 
 // natsDoor is a request over NATS: to start, or to run.
-func (h *hall) natsDoor(verb string) door {
+func (h *hall) natsDoor(method string) door {
 	fields := map[string]string{
 		"traceparent": "", "tracestate": "", "ce-reason": "", "ce-unknown": "", "nats-msg-id": "", "baggage": "",
 		"ce-sagaid": "is 70000 characters long", "ce-definition": "is 70000 characters long", "ce-step": "is 70000 characters long",
@@ -201,7 +201,7 @@ func (h *hall) natsDoor(verb string) door {
 	} {
 		fields[field] = fmt.Sprintf("is 70000 bytes long, at most %d are allowed", most)
 	}
-	return door{"NATS " + verb, fields, func(field, value string) string {
+	return door{"NATS " + method, fields, func(field, value string) string {
 		id := h.id()
 		header := map[string]string{"ce-sagaid": id, "ce-definition": "parcel", "ce-expirytime": "2000-01-01T00:00:00Z"}
 		if field == "tracestate" {
@@ -212,7 +212,7 @@ func (h *hall) natsDoor(verb string) door {
 		for name, value := range header {
 			pairs = append(pairs, name, value)
 		}
-		reply, err := h.conn.RequestMsg(&nats.Msg{Subject: "saga.api." + verb, Header: headers(pairs), Data: []byte(`1`)}, limit)
+		reply, err := h.conn.RequestMsg(&nats.Msg{Subject: "saga.api." + method, Header: headers(pairs), Data: []byte(`1`)}, limit)
 		if err != nil {
 			h.t.Fatal(err)
 		}
@@ -310,15 +310,15 @@ func said(err error) string {
 }
 
 // decision is one in which a field is too long; it would be legal otherwise.
-func decision(field, value string) transport.Operation {
-	op := transport.Operation{Verb: "pause", By: "kim", Reason: "stock-taking"}
+func decision(field, value string) transport.Decision {
+	op := transport.Decision{Operation: "pause", By: "kim", Reason: "stock-taking"}
 	switch field {
 	case "by":
 		op.By = value
 	case "reason":
 		op.Reason = value
-	case "verb":
-		op.Verb = value
+	case "operation":
+		op.Operation = value
 	case "step":
 		op.Step = contract.StepName(value)
 	case "outcome":
@@ -330,7 +330,7 @@ func decision(field, value string) transport.Operation {
 func decisionFields() map[string]string {
 	return map[string]string{
 		"by": "is 70000 bytes long, at most 1024 are allowed", "reason": "is 70000 bytes long, at most 1024 are allowed",
-		"verb": "is 70000 bytes long, at most 64 are allowed", "step": "is 70000 characters long", "outcome": "is no outcome",
+		"operation": "is 70000 bytes long, at most 64 are allowed", "step": "is 70000 characters long", "outcome": "is no outcome",
 	}
 }
 
@@ -339,7 +339,7 @@ func (h *hall) decisionDoor() door {
 	return door{"HTTP decision", decisionFields(), func(field, value string) string {
 		op := decision(field, value)
 		_, err := h.api.Operate(h.t.Context(), connect.NewRequest(&apiv1.OperateRequest{Id: "decided", Decision: &apiv1.Decision{
-			Verb: op.Verb, Step: string(op.Step), By: op.By, Reason: op.Reason, Outcome: string(op.Outcome),
+			Operation: op.Operation, Step: string(op.Step), By: op.By, Reason: op.Reason, Outcome: string(op.Outcome),
 		}}))
 		if refused := new(connect.Error); !errors.As(err, &refused) || refused.Code() != connect.CodeInvalidArgument {
 			h.t.Errorf("%s: %.300v", field, err)

@@ -291,8 +291,8 @@ func (h *harbour) attack(t *testing.T) {
 	refused("to delete shipping's consumer", publish(js+"CONSUMER.DELETE.SAGA_COMMANDS.shipping", ""))
 	refused("to read a stream", publish(js+"STREAM.MSG.GET.SAGA_COMMANDS", `{"seq":1}`))
 	refused("to read a stream directly", publish(js+"DIRECT.GET.SAGA_COMMANDS", `{"seq":1}`))
-	for _, verb := range []string{"DELETE", "PURGE", "UPDATE", "CREATE", "INFO"} {
-		refused("to "+verb+" a stream", publish(js+"STREAM."+verb+".SAGA_COMMANDS", "{}"))
+	for _, operation := range []string{"DELETE", "PURGE", "UPDATE", "CREATE", "INFO"} {
+		refused("to "+operation+" a stream", publish(js+"STREAM."+operation+".SAGA_COMMANDS", "{}"))
 	}
 	refused("a stream of its own", publish(js+"STREAM.CREATE.MINE", `{"name":"MINE","subjects":["saga.event.shipping.>"]}`))
 }

@@ -107,7 +107,7 @@ func TestRedactedReasons(t *testing.T) {
 			t.Errorf("the list says of %s: %s", s.Id, s.Reason)
 		}
 	}
-	_, err = c.Operate(ctx, connect.NewRequest(&apiv1.OperateRequest{Id: "order-1", Decision: &apiv1.Decision{Verb: "cancel", By: "ada", Reason: "no"}}))
+	_, err = c.Operate(ctx, connect.NewRequest(&apiv1.OperateRequest{Id: "order-1", Decision: &apiv1.Decision{Operation: "cancel", By: "ada", Reason: "no"}}))
 	if err == nil || strings.Contains(err.Error(), secret) {
 		t.Errorf("a refused decision: %v", err)
 	}

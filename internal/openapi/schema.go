@@ -30,9 +30,9 @@ func (d *schemas) path(service *protogen.Service, m *protogen.Method) (*node, er
 		media = "application/connect+json"
 		answer = "A stream of messages, each with a byte of flags and its length in four bytes before it; the last one, with flag 2, says how the stream ended."
 	}
-	operation := func(verb string) *node {
+	operation := func(operation string) *node {
 		return mapping().
-			put("operationId", text(verb+string(m.Desc.Name()))).
+			put("operationId", text(operation+string(m.Desc.Name()))).
 			put("tags", sequence(text(string(service.Desc.Name())))).
 			put("description", text(prose(m.Comments.Leading)))
 	}

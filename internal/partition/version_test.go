@@ -219,7 +219,7 @@ func writeStore(t *testing.T, dir string) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := asker.Operate(t.Context(), "abandoned", transport.Operation{Verb: "abandon", By: "a person", Reason: "settled by hand"}); err != nil {
+	if _, err := asker.Operate(t.Context(), "abandoned", transport.Decision{Operation: "abandon", By: "a person", Reason: "settled by hand"}); err != nil {
 		t.Fatal(err)
 	}
 	bank.terminate(t)

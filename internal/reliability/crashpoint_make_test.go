@@ -294,21 +294,21 @@ func bareServer(n *lane, c *crash) error {
 }
 
 // tool runs the tool, to die at the point or to live.
-func (n *lane) tool(c *crash, dies bool, verb, file, to string) error {
+func (n *lane) tool(c *crash, dies bool, operation, file, to string) error {
 	ctx, cancel := context.WithTimeout(n.t.Context(), limit)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, os.Args[0])
-	cmd.Env = append(os.Environ(), roleEnv+"=tool", toolEnv+"="+verb, fileEnv+"="+file, targetEnv+"="+to, crashpoint.LogEnv+"="+n.visits("tool"))
+	cmd.Env = append(os.Environ(), roleEnv+"=tool", toolEnv+"="+operation, fileEnv+"="+file, targetEnv+"="+to, crashpoint.LogEnv+"="+n.visits("tool"))
 	if !dies {
 		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("%s: %w: %s", verb, err, out)
+			return fmt.Errorf("%s: %w: %s", operation, err, out)
 		}
 		return nil
 	}
 	cmd.Env = append(cmd.Env, fmt.Sprintf("%s=%s#%d", crashpoint.Env, c.point, c.visit))
 	out, _ := cmd.CombinedOutput()
 	if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGKILL {
-		return fmt.Errorf("%s was to die, and ended with %s: %s", verb, cmd.ProcessState, out)
+		return fmt.Errorf("%s was to die, and ended with %s: %s", operation, cmd.ProcessState, out)
 	}
 	return n.died(c)
 }
@@ -329,8 +329,8 @@ func (n *lane) offline(c *crash, work func(file, scratch string) error) error {
 }
 
 // twice runs the tool to its death, and then to its end.
-func (n *lane) twice(c *crash, verb, file, to string) error {
-	return errors.Join(n.tool(c, true, verb, file, to), n.tool(c, false, verb, file, to))
+func (n *lane) twice(c *crash, operation, file, to string) error {
+	return errors.Join(n.tool(c, true, operation, file, to), n.tool(c, false, operation, file, to))
 }
 
 func making(n *lane, c *crash) error {

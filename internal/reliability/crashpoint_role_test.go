@@ -179,7 +179,7 @@ func (b *books) readBolt(dir string) error {
 // playTool does one thing to a store that nobody has open, or to the dead letters.
 func playTool(ctx context.Context) error {
 	file, to := os.Getenv(fileEnv), os.Getenv(targetEnv)
-	switch verb := os.Getenv(toolEnv); verb {
+	switch operation := os.Getenv(toolEnv); operation {
 	case "restore":
 		return restoreStore(ctx, file, to)
 	case "replay":
@@ -189,14 +189,14 @@ func playTool(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		return errors.Join(work(ctx, s, verb, to), s.Verify(ctx), s.Close())
+		return errors.Join(work(ctx, s, operation, to), s.Verify(ctx), s.Close())
 	}
 }
 
 // work is what the tool does to an open store.
-func work(ctx context.Context, s *boltstore.Store, verb, to string) error {
+func work(ctx context.Context, s *boltstore.Store, operation, to string) error {
 	late := time.Now().Add(time.Hour)
-	switch verb {
+	switch operation {
 	case "make":
 		return nil
 	case "backup":
@@ -215,7 +215,7 @@ func work(ctx context.Context, s *boltstore.Store, verb, to string) error {
 		_, _, err := s.Expire(ctx, late, late, 1000)
 		return err
 	}
-	return fmt.Errorf("the tool does not know %q", verb)
+	return fmt.Errorf("the tool does not know %q", operation)
 }
 
 // restoreStore restores a backup. One that got its name before the process died

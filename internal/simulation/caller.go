@@ -102,7 +102,7 @@ func (c *caller) operate(ev saga.Event) {
 	c.request(c.w.anyNode(), coordinator.Input{Saga: c.id, Event: ev}, func(coordinator.Result) {})
 }
 
-// meddle uses a verb that is legal now.
+// meddle uses an operation that is legal now.
 func (c *caller) meddle() {
 	in := c.look()
 	if in == nil {
@@ -113,8 +113,8 @@ func (c *caller) meddle() {
 		return
 	}
 	v := pick(c.w.dice, legal)
-	ev := saga.Event{Type: saga.Operated, Verb: v.Verb, Step: v.Step, By: "kim", Reason: "because"}
-	if v.Verb == saga.VerbResolve {
+	ev := saga.Event{Type: saga.OperationTaken, Operation: v.Operation, Step: v.Step, By: "kim", Reason: "because"}
+	if v.Operation == saga.OperationResolve {
 		ev.Outcome = saga.OutcomeCompleted
 		if c.w.dice.chance(0.3) {
 			ev.Outcome = saga.OutcomeRejected
@@ -140,17 +140,17 @@ func (c *caller) repair() bool {
 		c.ended = true
 		return !c.done
 	case in.Paused != nil:
-		c.operate(saga.Event{Type: saga.Operated, Verb: saga.VerbResume, By: "kim", Reason: "repaired"})
+		c.operate(saga.Event{Type: saga.OperationTaken, Operation: saga.OperationResume, By: "kim", Reason: "repaired"})
 		return true
 	case in.Phase != saga.Parked:
 		return true
 	}
 	legal := saga.Legal(c.def, in)
-	for _, verb := range [...]saga.Verb{saga.VerbRetry, saga.VerbSkip} {
+	for _, operation := range [...]saga.Operation{saga.OperationRetry, saga.OperationSkip} {
 		for _, v := range legal {
-			if v.Verb == verb {
+			if v.Operation == operation {
 				c.w.repairs++
-				c.operate(saga.Event{Type: saga.Operated, Verb: v.Verb, Step: v.Step, By: "kim", Reason: "repaired"})
+				c.operate(saga.Event{Type: saga.OperationTaken, Operation: v.Operation, Step: v.Step, By: "kim", Reason: "repaired"})
 				return true
 			}
 		}

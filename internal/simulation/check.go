@@ -291,7 +291,7 @@ func (a *audit) committed(r *Record) {
 			acc.moved = append(acc.moved, moved{answer{ev.Participant, ev.Step, ev.Direction, ev.Attempt, ev.Outcome}, string(ev.Payload)})
 		}
 		// A retry of what was never sent is that attempt once more, and may be refused again.
-		if ev.Type == saga.Operated && ev.Verb == saga.VerbRetry {
+		if ev.Type == saga.OperationTaken && ev.Operation == saga.OperationRetry {
 			acc.moved = slices.DeleteFunc(acc.moved, func(m moved) bool {
 				return m.answer.outcome == saga.OutcomeNotSent && m.answer.step == ev.Step
 			})
@@ -309,17 +309,17 @@ func (a *audit) forgotten(acc *account) {
 
 // vouch notes for which steps an operator's decision takes responsibility.
 func (acc *account) vouch(ev *saga.Event) {
-	if ev.Type != saga.Operated {
+	if ev.Type != saga.OperationTaken {
 		return
 	}
-	switch ev.Verb {
-	case saga.VerbResolve, saga.VerbSkip:
+	switch ev.Operation {
+	case saga.OperationResolve, saga.OperationSkip:
 		for i := range acc.steps {
 			if ev.Step == "" || acc.shape.steps[i].Name == ev.Step {
 				acc.steps[i].vouched = true
 			}
 		}
-	case saga.VerbAbandon, saga.VerbCompensate:
+	case saga.OperationAbandon, saga.OperationCompensate:
 		for i := range acc.steps {
 			acc.steps[i].vouched = true
 		}

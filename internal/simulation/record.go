@@ -122,8 +122,8 @@ func describe(c *store.Change) string {
 		switch ev.Type {
 		case saga.Answered:
 			fmt.Fprintf(&b, "(%s/%s/%d %s)", ev.Step, ev.Direction, ev.Attempt, ev.Outcome)
-		case saga.Operated:
-			fmt.Fprintf(&b, "(%s %s)", ev.Verb, ev.Step)
+		case saga.OperationTaken:
+			fmt.Fprintf(&b, "(%s %s)", ev.Operation, ev.Step)
 		}
 	}
 	fmt.Fprintf(&b, ": %s [", c.Instance.Phase)
@@ -160,7 +160,7 @@ type digest uint64
 var (
 	digestPhases     = [...]saga.Phase{saga.Running, saga.Compensating, saga.Parked, saga.Completed, saga.Compensated}
 	digestStatuses   = [...]saga.Status{saga.Pending, saga.Doing, saga.Done, saga.Refused, saga.Unknown, saga.Undoing, saga.Undone, saga.Skipped}
-	digestEvents     = [...]saga.EventType{saga.Started, saga.Answered, saga.TimerFired, saga.Operated, saga.Retimed}
+	digestEvents     = [...]saga.EventType{saga.Started, saga.Answered, saga.TimerFired, saga.OperationTaken, saga.Retimed}
 	digestOutcomes   = [...]saga.Outcome{"", saga.OutcomeCompleted, saga.OutcomeRejected, saga.OutcomeFailed, saga.OutcomeNotSent}
 	digestDirections = [...]saga.Direction{"", saga.DirectionDo, saga.DirectionUndo}
 )

@@ -24,7 +24,7 @@ type Result struct {
 	Faults     [knobs]int         // how often each happened
 	Sights     [sights]int        // how often each was seen
 	Phases     map[saga.Phase]int // of the sagas, at the end; a parked one was abandoned
-	Repairs    int                // verbs that were used after the faults
+	Repairs    int                // operations that were used after the faults
 	Violations []Violation
 	History    []Record // of Replay only
 }

@@ -15,59 +15,59 @@ type Sight uint8
 
 // The sights.
 const (
-	Conflict        Sight = iota // two coordinators moved the same saga
-	Tombstone                    // an undo overtook its do
-	LateDo                       // a do came after its undo and was refused
-	RecordedAgain                // a command came again and was answered with what was recorded
-	StaleAnswer                  // an answer to an earlier attempt
-	SecondAnswer                 // an answer that was given before
-	ForeignAnswer                // an answer by somebody who was not asked
-	AfterTheEnd                  // an answer to a saga that has ended
-	UnknownSaga                  // an answer to a saga that does not exist
-	StartedTwice                 // a start whose saga existed
-	IDTaken                      // a start whose id belongs to another saga
-	VerbRefused                  // a verb that was not legal any more
-	ParkedAtAll                  // a saga was parked
-	TurnedByCancel               // a saga went back because somebody asked for it
-	TurnedByTime                 // a saga went back because its deadline passed
-	TurnedByUnknown              // a saga went back because a step's outcome is unknown
-	VerbCancel                   // an operator's verb took effect: cancel
-	VerbRetry                    // …
-	VerbResolve                  // …
-	VerbSkip                     // …
-	VerbCompensate               // …
-	VerbAbandon                  // …
-	VerbPause                    // …
-	VerbResume                   // …
-	WritersChanged               // a saga was moved by another coordinator than the last time
-	EffectTwice                  // a step took effect once more, at a participant without inbox
-	LongDefinition               // a saga of as many steps as there may be
-	PivotPassed                  // a saga went beyond its pivot
-	IDAgain                      // a saga was started with the id of one that is forgotten
-	EarlierSaga                  // an answer to an earlier saga with the same id
-	SetAside                     // an input waited for its saga's mappings
-	ClockSet                     // a coordinator's clock was set, and its sagas were retimed
-	TimersHeld                   // timers waited for answers
-	Heir                         // a store was the owner again at once, after a kill
-	Waited                       // a store was the owner after two bounds of silence
-	Freed                        // a store became the owner of a prefix that was given up
-	TookOver                     // a store took the prefix from another one
-	ClaimRefused                 // a store was refused at its start
-	Displaced                    // an owner ended because another store had taken over
-	Listed                       // and listed what it had accepted or moved since it was last sure
-	ClaimedAgain                 // an owner made its claim again on a bus that had lost it
-	AcceptedUnsure               // a start was accepted by an owner that was not sure
-	Fenced                       // the bus refused a command of a replaced owner
-	SentLate                     // a replaced owner's command got through, after a pause
-	OlderClaim                   // an inbox handed a command of a replaced owner back
+	Conflict            Sight = iota // two coordinators moved the same saga
+	Tombstone                        // an undo overtook its do
+	LateDo                           // a do came after its undo and was refused
+	RecordedAgain                    // a command came again and was answered with what was recorded
+	StaleAnswer                      // an answer to an earlier attempt
+	SecondAnswer                     // an answer that was given before
+	ForeignAnswer                    // an answer by somebody who was not asked
+	AfterTheEnd                      // an answer to a saga that has ended
+	UnknownSaga                      // an answer to a saga that does not exist
+	StartedTwice                     // a start whose saga existed
+	IDTaken                          // a start whose id belongs to another saga
+	OperationRefused                 // an operation that was not legal any more
+	ParkedAtAll                      // a saga was parked
+	TurnedByCancel                   // a saga went back because somebody asked for it
+	TurnedByTime                     // a saga went back because its deadline passed
+	TurnedByUnknown                  // a saga went back because a step's outcome is unknown
+	OperationCancel                  // an operator's operation took effect: cancel
+	OperationRetry                   // …
+	OperationResolve                 // …
+	OperationSkip                    // …
+	OperationCompensate              // …
+	OperationAbandon                 // …
+	OperationPause                   // …
+	OperationResume                  // …
+	WritersChanged                   // a saga was moved by another coordinator than the last time
+	EffectTwice                      // a step took effect once more, at a participant without inbox
+	LongDefinition                   // a saga of as many steps as there may be
+	PivotPassed                      // a saga went beyond its pivot
+	IDAgain                          // a saga was started with the id of one that is forgotten
+	EarlierSaga                      // an answer to an earlier saga with the same id
+	SetAside                         // an input waited for its saga's mappings
+	ClockSet                         // a coordinator's clock was set, and its sagas were retimed
+	TimersHeld                       // timers waited for answers
+	Heir                             // a store was the owner again at once, after a kill
+	Waited                           // a store was the owner after two bounds of silence
+	Freed                            // a store became the owner of a prefix that was given up
+	TookOver                         // a store took the prefix from another one
+	ClaimRefused                     // a store was refused at its start
+	Displaced                        // an owner ended because another store had taken over
+	Listed                           // and listed what it had accepted or moved since it was last sure
+	ClaimedAgain                     // an owner made its claim again on a bus that had lost it
+	AcceptedUnsure                   // a start was accepted by an owner that was not sure
+	Fenced                           // the bus refused a command of a replaced owner
+	SentLate                         // a replaced owner's command got through, after a pause
+	OlderClaim                       // an inbox handed a command of a replaced owner back
 	sights
 )
 
 var sightNames = [sights]string{
 	"conflict", "tombstone", "late-do-refused", "answered-from-inbox", "stale-answer", "second-answer",
-	"foreign-answer", "answer-after-the-end", "unknown-saga", "started-twice", "id-taken", "verb-refused",
+	"foreign-answer", "answer-after-the-end", "unknown-saga", "started-twice", "id-taken", "operation-refused",
 	"parked", "turned-by-cancel", "turned-by-deadline", "turned-by-unknown-outcome",
-	"verb-cancel", "verb-retry", "verb-resolve", "verb-skip", "verb-compensate", "verb-abandon", "verb-pause", "verb-resume",
+	"operation-cancel", "operation-retry", "operation-resolve", "operation-skip", "operation-compensate", "operation-abandon", "operation-pause", "operation-resume",
 	"two-writers", "effect-twice-without-inbox", "twelve-steps", "pivot-passed",
 	"id-again", "answer-to-an-earlier-saga", "set-aside", "clock-set", "timers-held",
 	"owner-again-at-once", "owner-after-silence", "owner-after-release", "owner-by-take-over", "claim-refused", "owner-replaced", "replaced-and-listed",
@@ -80,7 +80,7 @@ func (s Sight) String() string { return sightNames[s] }
 // rarity is how many times rarer than others a sight may be.
 func (s Sight) rarity() int {
 	switch s {
-	case VerbCompensate: // one of several verbs, and legal only for a parked saga that can still go back
+	case OperationCompensate: // one of several operations, and legal only for a parked saga that can still go back
 		return 20
 	case SentLate: // a take-over while a process stands still between two lines
 		return 5
@@ -101,15 +101,15 @@ var turnSights = map[saga.Why]Sight{
 	saga.WhyExhausted: TurnedByUnknown,
 }
 
-var verbSights = map[saga.Verb]Sight{
-	saga.VerbCancel:     VerbCancel,
-	saga.VerbRetry:      VerbRetry,
-	saga.VerbResolve:    VerbResolve,
-	saga.VerbSkip:       VerbSkip,
-	saga.VerbCompensate: VerbCompensate,
-	saga.VerbAbandon:    VerbAbandon,
-	saga.VerbPause:      VerbPause,
-	saga.VerbResume:     VerbResume,
+var verbSights = map[saga.Operation]Sight{
+	saga.OperationCancel:     OperationCancel,
+	saga.OperationRetry:      OperationRetry,
+	saga.OperationResolve:    OperationResolve,
+	saga.OperationSkip:       OperationSkip,
+	saga.OperationCompensate: OperationCompensate,
+	saga.OperationAbandon:    OperationAbandon,
+	saga.OperationPause:      OperationPause,
+	saga.OperationResume:     OperationResume,
 }
 
 // see notes what became of an input.
@@ -121,10 +121,10 @@ func (n *node) see(w *work, r *coordinator.Result) {
 			seen[s]++
 		}
 	case r.Err != nil:
-		var verb *saga.VerbError
+		var operation *saga.OperationError
 		switch {
-		case errors.As(r.Err, &verb):
-			seen[VerbRefused]++
+		case errors.As(r.Err, &operation):
+			seen[OperationRefused]++
 		case errors.Is(r.Err, coordinator.ErrIDTaken):
 			seen[IDTaken]++
 		case w.from != nil:
@@ -162,8 +162,8 @@ func (s *service) see(c *transport.Envelope, entry, next participant.Entry) {
 // see notes what a commit shows, before it is learned.
 func (acc *account) see(r *Record, seen *[sights]int) {
 	for i := range r.Change.Events {
-		if ev := &r.Change.Events[i]; ev.Type == saga.Operated {
-			seen[verbSights[ev.Verb]]++
+		if ev := &r.Change.Events[i]; ev.Type == saga.OperationTaken {
+			seen[verbSights[ev.Operation]]++
 		}
 	}
 	if acc.last == nil && len(r.Change.Instance.Steps) == maxSteps {

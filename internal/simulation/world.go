@@ -209,7 +209,7 @@ func (w *world) weather() {
 	}
 	c := pick(w.dice, w.callers)
 	if w.faulty(Cancels) {
-		c.operate(saga.Event{Type: saga.Operated, Verb: saga.VerbCancel, By: "kim", Reason: "changed my mind"})
+		c.operate(saga.Event{Type: saga.OperationTaken, Operation: saga.OperationCancel, By: "kim", Reason: "changed my mind"})
 	}
 	if w.faulty(Operates) {
 		c.meddle()

@@ -49,7 +49,7 @@ func printable(text string) bool {
 	return utf8.ValidString(text) && !strings.ContainsAny(text, "\r\t\x1b\x00\x7f\u0085\u009b\u202e\u2066\u2028\ufeff\U000e0041")
 }
 
-// Whatever is formatted, by whatever verb, is written without what a terminal obeys and in
+// Whatever is formatted, by whatever operation, is written without what a terminal obeys and in
 // the line where the format has it; and what is JSON keeps its value.
 func TestStream(t *testing.T) {
 	var plain bytes.Buffer

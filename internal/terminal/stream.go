@@ -68,7 +68,7 @@ func (s *Stream) write(text string) {
 }
 
 // Printf writes as fmt.Printf does. The format is the program's own; what stands in the
-// place of the verbs is escaped, line feeds included.
+// place of the operations is escaped, line feeds included.
 func (s *Stream) Printf(format string, a ...any) {
 	for i := range a {
 		a[i] = guard(a[i])
@@ -88,8 +88,8 @@ func guard(v any) any {
 type guarded struct{ value any }
 
 // Format is part of fmt.Formatter.
-func (g guarded) Format(f fmt.State, verb rune) {
-	_, _ = io.WriteString(f, Escape(fmt.Sprintf(fmt.FormatString(f, verb), g.value))) // fmt keeps it in memory
+func (g guarded) Format(f fmt.State, operation rune) {
+	_, _ = io.WriteString(f, Escape(fmt.Sprintf(fmt.FormatString(f, operation), g.value))) // fmt keeps it in memory
 }
 
 // Word is a word in its colour, such as completed in green, for Printf's %s: on a

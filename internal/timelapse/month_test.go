@@ -120,7 +120,7 @@ func (s *stack) parked(id contract.SagaID, b *bank) {
 		}
 	}
 	s.serve(b.p)
-	if _, err := s.client.Operate(s.t.Context(), id, transport.Operation{Verb: "compensate", By: "ada", Reason: "nobody delivers any more"}); err != nil {
+	if _, err := s.client.Operate(s.t.Context(), id, transport.Decision{Operation: "compensate", By: "ada", Reason: "nobody delivers any more"}); err != nil {
 		s.t.Fatal(err)
 	}
 	at := s.age()

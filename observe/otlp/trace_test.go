@@ -354,7 +354,7 @@ func TestOperatorsDecision(t *testing.T) {
 	parent, _ := tracing.Parse(caller, "")
 	ctx, cancel := context.WithTimeout(trace.ContextWithRemoteSpanContext(t.Context(), parent), limit)
 	defer cancel()
-	if _, err := s.client.Operate(ctx, "order-5", transport.Operation{Verb: "retry", Step: "charge", By: "ada", Reason: "the card is known now"}); err != nil {
+	if _, err := s.client.Operate(ctx, "order-5", transport.Decision{Operation: "retry", Step: "charge", By: "ada", Reason: "the card is known now"}); err != nil {
 		t.Fatal(err)
 	}
 	if status, err := s.client.Wait(ctx, "order-5"); err != nil || status.Phase != contract.Completed {
@@ -375,7 +375,7 @@ func TestOperatorsDecision(t *testing.T) {
 	if parked.status != wire.Status_STATUS_CODE_ERROR || parked.attributes["error.type"] != "parked" || parked.attributes["amends.saga.phase"] != "parked" {
 		t.Errorf("the transition that parked: %+v", parked)
 	}
-	if retry.attributes["amends.operator.verb"] != "retry" || retry.attributes["amends.reason"] != "the card is known now" || retry.kind != wire.Span_SPAN_KIND_CONSUMER {
+	if retry.attributes["amends.operation"] != "retry" || retry.attributes["amends.reason"] != "the card is known now" || retry.kind != wire.Span_SPAN_KIND_CONSUMER {
 		t.Errorf("the decision: %+v", retry)
 	}
 }

@@ -22,13 +22,13 @@ const (
 	AttrPhase       = attribute.Key("amends.saga.phase")      // behind a transition
 	AttrEnded       = attribute.Key("amends.saga.ended")      // the transition ended the saga
 	AttrDuration    = attribute.Key("amends.saga.duration_seconds")
-	AttrEvent       = attribute.Key("amends.event") // started, answered, timer_fired, operated, retimed
+	AttrEvent       = attribute.Key("amends.event") // started, answered, timer_fired, operation_taken, retimed
 	AttrTimer       = attribute.Key("amends.timer") // timeout, retry, deadline
 	AttrStep        = attribute.Key("amends.step.name")
 	AttrDirection   = attribute.Key("amends.step.direction") // do, undo
 	AttrAttempt     = attribute.Key("amends.step.attempt")
 	AttrOutcome     = attribute.Key("amends.step.outcome") // completed, rejected, failed
-	AttrVerb        = attribute.Key("amends.operator.verb")
+	AttrOperation   = attribute.Key("amends.operation")
 	AttrReason      = attribute.Key("amends.reason")
 	AttrParticipant = attribute.Key("amends.participant")
 	AttrAction      = attribute.Key("amends.action")

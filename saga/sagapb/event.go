@@ -77,7 +77,7 @@ func fillEvent(m *amendsv1.Event, e *saga.Event) error {
 	m.AtUnixNano, errs[1] = protoconv.Nano("time", e.At)
 	m.Direction, errs[2] = protoconv.Directions.Optional(e.Direction)
 	m.Outcome, errs[3] = protoconv.Outcomes.Optional(e.Outcome)
-	m.Verb, errs[4] = verbs.Optional(e.Verb)
+	m.Operation, errs[4] = operations.Optional(e.Operation)
 	m.Timer, errs[5] = timers.Optional(e.Timer)
 	return errors.Join(errs[:]...)
 }
@@ -104,7 +104,7 @@ func fromEvent(m *amendsv1.Event) (*saga.Event, error) {
 	e.Type, errs[1] = eventTypes.RequiredWord(m.Type)
 	e.Direction, errs[2] = protoconv.Directions.OptionalWord(m.Direction)
 	e.Outcome, errs[3] = protoconv.Outcomes.OptionalWord(m.Outcome)
-	e.Verb, errs[4] = verbs.OptionalWord(m.Verb)
+	e.Operation, errs[4] = operations.OptionalWord(m.Operation)
 	e.Timer, errs[5] = timers.OptionalWord(m.Timer)
 	if err := errors.Join(errs[:]...); err != nil {
 		return nil, err

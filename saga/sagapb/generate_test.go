@@ -31,13 +31,13 @@ var (
 func word[W ~string](words ...W) *rapid.Generator[W] { return rapid.SampledFrom(words) }
 
 var (
-	phases     = word(saga.Running, saga.Compensating, saga.Completed, saga.Compensated, saga.Parked)
-	someWhy    = word(saga.WhyRejected, saga.WhyExhausted, saga.WhyUnmappable, saga.WhyDeadline, saga.WhyCancelled, saga.WhyOperator)
-	someTypes  = word(saga.Started, saga.Answered, saga.TimerFired, saga.Operated)
-	someTimers = word("", saga.TimerTimeout, saga.TimerRetry, saga.TimerDeadline)
-	directions = word("", saga.DirectionDo, saga.DirectionUndo)
-	outcomes   = word("", saga.OutcomeCompleted, saga.OutcomeRejected, saga.OutcomeFailed)
-	someVerbs  = word("", saga.VerbCancel, saga.VerbRetry, saga.VerbResolve, saga.VerbSkip, saga.VerbCompensate, saga.VerbAbandon, saga.VerbPause, saga.VerbResume)
+	phases         = word(saga.Running, saga.Compensating, saga.Completed, saga.Compensated, saga.Parked)
+	someWhy        = word(saga.WhyRejected, saga.WhyExhausted, saga.WhyUnmappable, saga.WhyDeadline, saga.WhyCancelled, saga.WhyOperator)
+	someTypes      = word(saga.Started, saga.Answered, saga.TimerFired, saga.OperationTaken)
+	someTimers     = word("", saga.TimerTimeout, saga.TimerRetry, saga.TimerDeadline)
+	directions     = word("", saga.DirectionDo, saga.DirectionUndo)
+	outcomes       = word("", saga.OutcomeCompleted, saga.OutcomeRejected, saga.OutcomeFailed)
+	someOperations = word("", saga.OperationCancel, saga.OperationRetry, saga.OperationResolve, saga.OperationSkip, saga.OperationCompensate, saga.OperationAbandon, saga.OperationPause, saga.OperationResume)
 )
 
 var causes = rapid.Custom(func(t *rapid.T) *saga.Cause {
@@ -134,7 +134,7 @@ var events = rapid.Custom(func(t *rapid.T) *saga.Event {
 		Outcome:     outcomes.Draw(t, "outcome"),
 		Reason:      texts.Draw(t, "reason"),
 		Final:       rapid.Bool().Draw(t, "final"),
-		Verb:        someVerbs.Draw(t, "verb"),
+		Operation:   someOperations.Draw(t, "operation"),
 		Timer:       someTimers.Draw(t, "timer"),
 		By:          texts.Draw(t, "by"),
 	}

@@ -136,12 +136,12 @@ func repeat[T any](v T, n int) []T {
 // TestEventRefuses is both of the above for events.
 func TestEventRefuses(t *testing.T) {
 	for want, e := range map[string]saga.Event{
-		"time is missing":         {Type: saga.TimerFired},
-		`type of event ""`:        {At: noon},
-		`type of event "dreamt"`:  {At: noon, Type: "dreamt"},
-		`direction "sideways"`:    {At: noon, Type: saga.Answered, Direction: "sideways"},
-		`outcome "perhaps"`:       {At: noon, Type: saga.Answered, Outcome: "perhaps"},
-		`verb "shrug" is not one`: {At: noon, Type: saga.Operated, Verb: "shrug"},
+		"time is missing":              {Type: saga.TimerFired},
+		`type of event ""`:             {At: noon},
+		`type of event "dreamt"`:       {At: noon, Type: "dreamt"},
+		`direction "sideways"`:         {At: noon, Type: saga.Answered, Direction: "sideways"},
+		`outcome "perhaps"`:            {At: noon, Type: saga.Answered, Outcome: "perhaps"},
+		`operation "shrug" is not one`: {At: noon, Type: saga.OperationTaken, Operation: "shrug"},
 	} {
 		out, err := AppendEvent([]byte("kept"), &e)
 		if err == nil || !strings.Contains(err.Error(), want) {
@@ -157,7 +157,7 @@ func TestEventRefuses(t *testing.T) {
 		"type of event 9":          {AtUnixNano: 1, Type: 9},
 		"direction 3":              {AtUnixNano: 1, Type: 2, Direction: 3},
 		"outcome 9":                {AtUnixNano: 1, Type: 2, Outcome: 9},
-		"verb 9":                   {AtUnixNano: 1, Type: 4, Verb: 9},
+		"operation 9":              {AtUnixNano: 1, Type: 4, Operation: 9},
 	} {
 		b, err := proto.Marshal(m)
 		if err != nil {

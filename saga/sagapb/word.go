@@ -18,26 +18,26 @@ var (
 		saga.WhyOperator:   amendsv1.Why_WHY_OPERATOR,
 	})
 	eventTypes = protoconv.NewWords("type of event", map[saga.EventType]amendsv1.EventType{
-		saga.Started:    amendsv1.EventType_EVENT_TYPE_STARTED,
-		saga.Answered:   amendsv1.EventType_EVENT_TYPE_ANSWERED,
-		saga.TimerFired: amendsv1.EventType_EVENT_TYPE_TIMER_FIRED,
-		saga.Operated:   amendsv1.EventType_EVENT_TYPE_OPERATED,
-		saga.Retimed:    amendsv1.EventType_EVENT_TYPE_RETIMED,
+		saga.Started:        amendsv1.EventType_EVENT_TYPE_STARTED,
+		saga.Answered:       amendsv1.EventType_EVENT_TYPE_ANSWERED,
+		saga.TimerFired:     amendsv1.EventType_EVENT_TYPE_TIMER_FIRED,
+		saga.OperationTaken: amendsv1.EventType_EVENT_TYPE_OPERATION_TAKEN,
+		saga.Retimed:        amendsv1.EventType_EVENT_TYPE_RETIMED,
 	})
 	timers = protoconv.NewWords("timer", map[saga.Timer]amendsv1.Timer{
 		saga.TimerTimeout:  amendsv1.Timer_TIMER_TIMEOUT,
 		saga.TimerRetry:    amendsv1.Timer_TIMER_RETRY,
 		saga.TimerDeadline: amendsv1.Timer_TIMER_DEADLINE,
 	})
-	verbs = protoconv.NewWords("verb", map[saga.Verb]amendsv1.Verb{
-		saga.VerbCancel:     amendsv1.Verb_VERB_CANCEL,
-		saga.VerbRetry:      amendsv1.Verb_VERB_RETRY,
-		saga.VerbResolve:    amendsv1.Verb_VERB_RESOLVE,
-		saga.VerbSkip:       amendsv1.Verb_VERB_SKIP,
-		saga.VerbCompensate: amendsv1.Verb_VERB_COMPENSATE,
-		saga.VerbAbandon:    amendsv1.Verb_VERB_ABANDON,
-		saga.VerbPause:      amendsv1.Verb_VERB_PAUSE,
-		saga.VerbResume:     amendsv1.Verb_VERB_RESUME,
+	operations = protoconv.NewWords("operation", map[saga.Operation]amendsv1.Operation{
+		saga.OperationCancel:     amendsv1.Operation_OPERATION_CANCEL,
+		saga.OperationRetry:      amendsv1.Operation_OPERATION_RETRY,
+		saga.OperationResolve:    amendsv1.Operation_OPERATION_RESOLVE,
+		saga.OperationSkip:       amendsv1.Operation_OPERATION_SKIP,
+		saga.OperationCompensate: amendsv1.Operation_OPERATION_COMPENSATE,
+		saga.OperationAbandon:    amendsv1.Operation_OPERATION_ABANDON,
+		saga.OperationPause:      amendsv1.Operation_OPERATION_PAUSE,
+		saga.OperationResume:     amendsv1.Operation_OPERATION_RESUME,
 	})
 	kinds = protoconv.NewWords("kind", map[saga.Kind]amendsv1.Kind{
 		saga.KindCompensable: amendsv1.Kind_KIND_COMPENSABLE,

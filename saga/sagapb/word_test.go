@@ -45,7 +45,7 @@ func TestEveryWordHasANumber(t *testing.T) {
 		"Outcome":    func(w string) error { _, err := protoconv.Outcomes.Required(contract.Outcome(w)); return err },
 		"Why":        func(w string) error { _, err := whys.Required(saga.Why(w)); return err },
 		"EventType":  func(w string) error { _, err := eventTypes.Required(saga.EventType(w)); return err },
-		"Verb":       func(w string) error { _, err := verbs.Required(saga.Verb(w)); return err },
+		"Operation":  func(w string) error { _, err := operations.Required(saga.Operation(w)); return err },
 		"Kind":       func(w string) error { _, err := kinds.Required(saga.Kind(w)); return err },
 		"SchemaKind": func(w string) error { _, err := schemaKinds.Required(saga.SchemaKind(w)); return err },
 	}

@@ -81,10 +81,10 @@ func TestOperators(t *testing.T) {
 		Completed("hotel", room{7}).
 		Broken("pay", "cannot parse").
 		ExpectPhase(saga.Parked)
-	if why := r.Refuses(saga.Event{Verb: saga.VerbCancel, Reason: "enough"}); !strings.Contains(why, "legal now: retry pay, resolve pay, skip pay, compensate, abandon") {
+	if why := r.Refuses(saga.Event{Operation: saga.OperationCancel, Reason: "enough"}); !strings.Contains(why, "legal now: retry pay, resolve pay, skip pay, compensate, abandon") {
 		t.Errorf("refused: %s", why)
 	}
-	r.Operate(saga.Event{Verb: saga.VerbResolve, Outcome: saga.OutcomeCompleted, Reason: "seen on the statement"}).
+	r.Operate(saga.Event{Operation: saga.OperationResolve, Outcome: saga.OutcomeCompleted, Reason: "seen on the statement"}).
 		ExpectPhase(saga.Completed)
 	if folded, err := saga.Fold(holiday, r.History()); err != nil || folded.Phase != r.Instance().Phase {
 		t.Errorf("the history folds to %s, %v", folded.Phase, err)
@@ -110,7 +110,7 @@ func TestItCanFail(t *testing.T) {
 		"pay does not wait for an answer: it is pending": func(r *sagatest.Run) { r.Completed("pay", nil) },
 		"the saga is running, want completed":            func(r *sagatest.Run) { r.ExpectPhase(saga.Completed) },
 		"does not wait for another attempt":              func(r *sagatest.Run) { r.TriesAgain("hotel") },
-		"cancel is not refused":                          func(r *sagatest.Run) { r.Refuses(saga.Event{Verb: saga.VerbCancel, Reason: "x"}) },
+		"cancel is not refused":                          func(r *sagatest.Run) { r.Refuses(saga.Event{Operation: saga.OperationCancel, Reason: "x"}) },
 	} {
 		rec := &recorder{TB: t}
 		func() {

@@ -130,30 +130,30 @@ func timer(ev *saga.Event) string {
 // Cancel asks the saga to go back.
 func (r *Run) Cancel(reason string) *Run {
 	r.t.Helper()
-	return r.Operate(saga.Event{Verb: saga.VerbCancel, Reason: reason})
+	return r.Operate(saga.Event{Operation: saga.OperationCancel, Reason: reason})
 }
 
-// Operate lets an operator decide: Verb, Step, Reason, and for resolve Outcome
+// Operate lets an operator decide: Operation, Step, Reason, and for resolve Outcome
 // and Payload. By is "tester" unless given.
 func (r *Run) Operate(decision saga.Event) *Run {
 	r.t.Helper()
-	decision.Type = saga.Operated
+	decision.Type = saga.OperationTaken
 	if decision.By == "" {
 		decision.By = "tester"
 	}
-	return r.apply(fmt.Sprintf("operator: %s %s", decision.Verb, decision.Step), decision)
+	return r.apply(fmt.Sprintf("operator: %s %s", decision.Operation, decision.Step), decision)
 }
 
 // Refuses checks that an operator's decision is refused now, and returns why.
 func (r *Run) Refuses(decision saga.Event) string {
 	r.t.Helper()
-	decision.Type, decision.At = saga.Operated, r.now
+	decision.Type, decision.At = saga.OperationTaken, r.now
 	if decision.By == "" {
 		decision.By = "tester"
 	}
 	_, _, err := saga.Decide(r.def, r.in, decision)
 	if err == nil {
-		r.fatalf("%s is not refused", decision.Verb)
+		r.fatalf("%s is not refused", decision.Operation)
 	}
 	return err.Error()
 }

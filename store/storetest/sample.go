@@ -109,7 +109,7 @@ func Park(in *saga.Instance, at time.Time) store.Change {
 
 // Abandon ends a saga as it is.
 func Abandon(in *saga.Instance, at time.Time) store.Change {
-	c := change(in, saga.Event{Type: saga.Operated, At: at, Verb: saga.VerbAbandon, By: "mallory", Reason: "test"})
+	c := change(in, saga.Event{Type: saga.OperationTaken, At: at, Operation: saga.OperationAbandon, By: "mallory", Reason: "test"})
 	for i := range c.Instance.Steps {
 		c.Settle = settle(c.Settle, in, i)
 		if s := &c.Instance.Steps[i]; s.Current().State() == saga.SideAwaitingAnswer {

@@ -64,8 +64,8 @@ func (c Config) Grant(role Role, user string, others ...string) (Grant, error) {
 			"$JS.ACK." + commands + "." + user + ".>",
 		}
 	case RoleCaller:
-		for _, verb := range []string{transport.APIStart, transport.APIRun, transport.APIGet, transport.APIWait} {
-			g.Publish = append(g.Publish, subjects.API(verb))
+		for _, operation := range []string{transport.APIStart, transport.APIRun, transport.APIGet, transport.APIWait} {
+			g.Publish = append(g.Publish, subjects.API(operation))
 		}
 	case RoleOperator:
 		g.Publish = []string{subjects.API(">")}
@@ -110,11 +110,11 @@ func (c Config) coordinating(subjects transport.Subjects) (publish []string) {
 		names = append(names, c.streamName(s))
 	}
 	for _, name := range names {
-		for _, verb := range []string{"CREATE", "UPDATE", "INFO", "DELETE", "PURGE", "MSG.GET", "MSG.DELETE"} {
-			publish = append(publish, "$JS.API.STREAM."+verb+"."+name)
+		for _, operation := range []string{"CREATE", "UPDATE", "INFO", "DELETE", "PURGE", "MSG.GET", "MSG.DELETE"} {
+			publish = append(publish, "$JS.API.STREAM."+operation+"."+name)
 		}
-		for _, verb := range []string{"CONSUMER.CREATE", "CONSUMER.INFO", "CONSUMER.DELETE", "CONSUMER.MSG.NEXT", "DIRECT.GET"} {
-			publish = append(publish, "$JS.API."+verb+"."+name+".>")
+		for _, operation := range []string{"CONSUMER.CREATE", "CONSUMER.INFO", "CONSUMER.DELETE", "CONSUMER.MSG.NEXT", "DIRECT.GET"} {
+			publish = append(publish, "$JS.API."+operation+"."+name+".>")
 		}
 		publish = append(publish, "$JS.API.CONSUMER.LIST."+name, "$JS.API.CONSUMER.NAMES."+name, "$JS.API.DIRECT.GET."+name, "$JS.ACK."+name+".>")
 	}

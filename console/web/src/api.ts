@@ -2,7 +2,7 @@
 // proto/amends/api/v1/api.proto, with its field names; zero values are left out.
 
 export type Ref = { name: string; version?: string };
-export type LegalVerb = { verb: string; step?: string };
+export type LegalOperation = { operation: string; step?: string };
 export type Payload = { content_type?: string; size_bytes?: string; text?: string; binary?: string; left_out?: boolean };
 export type Step = {
   name: string; kind: string; status: string; direction?: string; attempt?: number; budget?: number; due?: string; waiting?: boolean;
@@ -12,14 +12,14 @@ export type Pause = { since?: string; by?: string; reason?: string };
 export type Removal = { at?: string; by?: string; reason?: string; damage?: string };
 export type Saga = {
   id: string; definition: Ref; phase: Phase; revision?: string; removed?: boolean; removal?: Removal; paused?: Pause; started?: string; updated?: string;
-  ended?: string; deadline?: string; overdue?: boolean; reason?: string; problem?: string; trace_id?: string; legal?: LegalVerb[];
+  ended?: string; deadline?: string; overdue?: boolean; reason?: string; problem?: string; trace_id?: string; legal?: LegalOperation[];
   undo?: { steps: string[] }[]; beyond_return?: boolean; steps?: Step[]; input?: Payload;
 };
 export type Phase = "running" | "compensating" | "completed" | "compensated" | "parked";
 export const phases: Phase[] = ["running", "compensating", "parked", "completed", "compensated"];
 export type HistoryEvent = {
   revision: string; type: string; at?: string; participant?: string; step?: string; direction?: string; attempt?: number;
-  outcome?: string; verb?: string; timer?: string; by?: string; reason?: string; problem?: string; payload?: Payload; saga?: Saga;
+  outcome?: string; operation?: string; timer?: string; by?: string; reason?: string; problem?: string; payload?: Payload; saga?: Saga;
 };
 export type Count = { definition: Ref; phase: Phase; sagas?: string; ended?: string };
 export type Latency = { count?: string; p50_seconds?: number; p99_seconds?: number };
@@ -56,12 +56,12 @@ export type Filter = {
   definition?: Ref; phases?: string[]; ids?: string[]; id_prefix?: string; open?: boolean; paused?: boolean; step?: string; participant?: string;
   reason?: string; started_after?: string; started_before?: string; updated_before?: string;
 };
-export type Decision = { verb: string; step?: string; by?: string; reason: string; outcome?: string; result?: string };
+export type Decision = { operation: string; step?: string; by?: string; reason: string; outcome?: string; result?: string };
 
 // ApiError is a refusal: a code, a sentence that says what would be right, and
 // what a program can use of it.
 export class ApiError extends Error {
-  constructor(readonly code: string, message: string, readonly legal: LegalVerb[] = []) {
+  constructor(readonly code: string, message: string, readonly legal: LegalOperation[] = []) {
     super(message);
   }
 
@@ -76,7 +76,7 @@ const refusals = new Set(["invalid_argument", "not_found", "already_exists", "pe
 
 const service = "/amends.api.v1.CoordinatorService/";
 
-type ErrorBody = { code?: string; message?: string; details?: { debug?: { legal?: LegalVerb[] } }[] };
+type ErrorBody = { code?: string; message?: string; details?: { debug?: { legal?: LegalOperation[] } }[] };
 
 function refusal(body: ErrorBody, fallback: string): ApiError {
   return new ApiError(body.code ?? fallback, body.message ?? "the coordinator answered without a reason", body.details?.find((d) => d.debug?.legal)?.debug?.legal);

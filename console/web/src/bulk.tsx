@@ -4,13 +4,13 @@ import { Dialog } from "./dialog";
 import { count, plural } from "./format";
 import { Problem } from "./pieces";
 import { asError } from "./query";
-import { verbs, type Verb } from "./verbs";
+import { operations, type Operation } from "./operations";
 import { may, rememberedName, rememberName, useWho } from "./who";
 
 type Progress = { matched?: string; done?: string; refused?: string; finished?: boolean; refusals?: { id: string; reason?: string }[] };
 
 // A result is told once for each saga: it cannot be told about many.
-const forMany = verbs.filter((v) => v.verb !== "resolve");
+const forMany = operations.filter((v) => v.operation !== "resolve");
 
 type BarProps = { chosen: Set<string>; clear: () => void; filter: () => Filter; filtered: boolean; matching: number; done: () => void };
 
@@ -18,10 +18,10 @@ type BarProps = { chosen: Set<string>; clear: () => void; filter: () => Filter; 
 // the filter matches.
 export function BulkBar({ chosen, clear, filter, filtered, matching, done }: BarProps) {
   const who = useWho();
-  const [asking, ask] = useState<{ verb: Verb; filter: Filter; what: string }>();
+  const [asking, ask] = useState<{ operation: Operation; filter: Filter; what: string }>();
   const some = chosen.size > 0;
-  const open = (verb: Verb) =>
-    ask(some ? { verb, filter: { ids: [...chosen] }, what: `${count(chosen.size)} selected` } : { verb, filter: filter(), what: "all that match the filter" });
+  const open = (operation: Operation) =>
+    ask(some ? { operation, filter: { ids: [...chosen] }, what: `${count(chosen.size)} selected` } : { operation, filter: filter(), what: "all that match the filter" });
   return (
     <>
       {some || filtered ? (
@@ -31,13 +31,13 @@ export function BulkBar({ chosen, clear, filter, filtered, matching, done }: Bar
             aria-label="Decide about them" value="" disabled={!may(who, "operator") || chosen.size > 1000}
             title={chosen.size > 1000 ? "At most 1,000 can be selected; use the filter" : undefined}
             onChange={(e) => {
-              const verb = forMany.find((v) => v.verb === e.currentTarget.value);
+              const operation = forMany.find((v) => v.operation === e.currentTarget.value);
               e.currentTarget.value = "";
-              if (verb) open(verb);
+              if (operation) open(operation);
             }}
           >
             <option value="">Decide …</option>
-            {forMany.map((v) => <option value={v.verb}>{v.title}</option>)}
+            {forMany.map((v) => <option value={v.operation}>{v.title}</option>)}
           </select>
           {some && <button class="plain" onClick={clear}>Select none</button>}
         </div>
@@ -50,10 +50,10 @@ export function BulkBar({ chosen, clear, filter, filtered, matching, done }: Bar
   );
 }
 
-type DialogProps = { verb: Verb; filter: Filter; what: string; close: () => void; done: () => void };
+type DialogProps = { operation: Operation; filter: Filter; what: string; close: () => void; done: () => void };
 
 // BulkDialog counts first, and takes the decision about no more than it counted.
-function BulkDialog({ verb, filter, what, close, done }: DialogProps) {
+function BulkDialog({ operation, filter, what, close, done }: DialogProps) {
   const who = useWho();
   const [dry, setDry] = useState<Progress>();
   const [progress, setProgress] = useState<Progress>();
@@ -61,7 +61,7 @@ function BulkDialog({ verb, filter, what, close, done }: DialogProps) {
   const abort = useRef(new AbortController());
   const all = async (decision: object, more: object, show: (p: Progress) => void) => {
     let refusals: NonNullable<Progress["refusals"]> = [];
-    await stream<Progress>("OperateAll", { filter, decision: { verb: verb.verb, ...decision }, ...more }, (p) => {
+    await stream<Progress>("OperateAll", { filter, decision: { operation: operation.operation, ...decision }, ...more }, (p) => {
       refusals = refusals.concat(p.refusals ?? []).slice(0, 100);
       show({ ...p, refusals });
     }, abort.current.signal);
@@ -87,10 +87,10 @@ function BulkDialog({ verb, filter, what, close, done }: DialogProps) {
   const matched = number(dry?.matched), legal = number(dry?.done);
   const shown = progress?.finished ? progress : dry;
   return (
-    <Dialog title={`${verb.title}: ${what}`} close={close}>
+    <Dialog title={`${operation.title}: ${what}`} close={close}>
       <form onSubmit={submit}>
-        <h2>{verb.title}: {what}</h2>
-        <p style={{ marginBottom: "12px" }}>{verb.does}</p>
+        <h2>{operation.title}: {what}</h2>
+        <p style={{ marginBottom: "12px" }}>{operation.does}</p>
         {progress?.finished ? (
           <p role="status" data-finished>
             Decided about <b>{count(number(progress.done))}</b>{number(progress.refused) > 0 && <>, refused for <b>{count(number(progress.refused))}</b></>}.
@@ -98,7 +98,7 @@ function BulkDialog({ verb, filter, what, close, done }: DialogProps) {
         ) : (
           <p role="status" data-dry={dry?.finished}>
             {dry?.finished ? "" : "Counting: "}
-            <b>{count(matched)}</b> {matched === 1 ? "matches" : "match"}. For <b>{count(legal)}</b> {verb.title} is legal now
+            <b>{count(matched)}</b> {matched === 1 ? "matches" : "match"}. For <b>{count(legal)}</b> {operation.title} is legal now
             {number(dry?.refused) > 0 && <>, for <b>{count(number(dry?.refused))}</b> it would be refused</>}.
           </p>
         )}
@@ -127,8 +127,8 @@ function BulkDialog({ verb, filter, what, close, done }: DialogProps) {
         <div class="buttons">
           <button type="button" onClick={close}>{progress?.finished ? "Close" : progress ? "Stop" : "Leave them"}</button>
           {!progress && (
-            <button class={"primary " + (verb.danger ? "danger" : "")} disabled={!dry?.finished || legal === 0} data-confirm>
-              {verb.title}{dry?.finished ? ` ${plural(legal, "saga", "sagas")}` : ""}
+            <button class={"primary " + (operation.danger ? "danger" : "")} disabled={!dry?.finished || legal === 0} data-confirm>
+              {operation.title}{dry?.finished ? ` ${plural(legal, "saga", "sagas")}` : ""}
             </button>
           )}
         </div>

@@ -59,7 +59,7 @@ export function DeadLetters() {
       </div>
       {asking && (
         <Confirm
-          verb={asking} sequences={selected} close={() => ask(undefined)}
+          operation={asking} sequences={selected} close={() => ask(undefined)}
           done={(text) => {
             ask(undefined);
             tell(text);
@@ -93,12 +93,12 @@ function Letter({ letter: l, chosen, mark }: { letter: DeadLetter; chosen: boole
   );
 }
 
-type ConfirmProps = { verb: "replay" | "discard"; sequences: string[]; close: () => void; done: (told: string) => void };
+type ConfirmProps = { operation: "replay" | "discard"; sequences: string[]; close: () => void; done: (told: string) => void };
 
-function Confirm({ verb, sequences, close, done }: ConfirmProps) {
+function Confirm({ operation, sequences, close, done }: ConfirmProps) {
   const [error, setError] = useState<ApiError>();
   const [busy, setBusy] = useState(false);
-  const replay = verb === "replay";
+  const replay = operation === "replay";
   const go = async () => {
     setBusy(true);
     try {

@@ -124,7 +124,7 @@ function Counts({ counts, of }: { counts: Count[] | undefined; of: string }) {
   const numbers = phases.map((phase) => [phase, counts?.filter((c) => c.phase === phase).reduce((n, c) => n + number(c.sagas), 0) ?? 0] as const).filter(([, n]) => n > 0);
   if (numbers.length === 0) return <span class="muted">None. What is started from now on takes the newest version, unless it names another.</span>;
   return (
-    <div class="verbs">
+    <div class="operations">
       {numbers.map(([phase, n]) => (
         <a href={`/sagas?definition=${of}&phase=${phase}`}><Chip of={phase}>{count(n)} {phase}</Chip></a>
       ))}

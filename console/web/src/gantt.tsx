@@ -26,7 +26,7 @@ export function spans(events: HistoryEvent[]): Span[] {
       if (was && is && was.what === is.word && was.attempt === (s.attempt ?? 0) && was.undo === is.undo) continue;
       if (was) {
         was.to = at;
-        was.end = e.step && e.step !== s.name ? s.status : e.outcome ?? (e.timer === "timeout" ? "timed out" : e.verb ?? s.status);
+        was.end = e.step && e.step !== s.name ? s.status : e.outcome ?? (e.timer === "timeout" ? "timed out" : e.operation ?? s.status);
         open.delete(s.name);
       }
       if (is) {

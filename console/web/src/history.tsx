@@ -32,8 +32,8 @@ function Sentence({ e }: { e: HistoryEvent }): ComponentChildren {
       return <Timer e={e} />;
     case "retimed":
       return <>the clock was set</>;
-    case "operated":
-      return <><b>{e.by}</b> decided: {e.verb}{e.step && <> <b>{e.step}</b></>}{e.outcome && <> as {e.outcome}</>}</>;
+    case "operation_taken":
+      return <><b>{e.by}</b> decided: {e.operation}{e.step && <> <b>{e.step}</b></>}{e.outcome && <> as {e.outcome}</>}</>;
   }
   return <>{e.type}</>;
 }

@@ -34,7 +34,7 @@ const paths: Record<string, string> = {
   started: "M5 3.5l7 4.5-7 4.5z",
   timer_fired: "M8 2.5a5.5 5.5 0 100 11 5.5 5.5 0 000-11zM8 5v3.2l2.2 1.4",
   retimed: "M8 2.5a5.5 5.5 0 100 11 5.5 5.5 0 000-11zM8 5v3.2l-2.2 1.4",
-  operated: "M8 2.5a2.5 2.5 0 100 5 2.5 2.5 0 000-5zM3 13.5c.5-3 2.5-4 5-4s4.5 1 5 4",
+  operation_taken: "M8 2.5a2.5 2.5 0 100 5 2.5 2.5 0 000-5zM3 13.5c.5-3 2.5-4 5-4s4.5 1 5 4",
   out: "M6.5 3H3v10h3.5M7 8h6.5M11 5.5L13.5 8 11 10.5",
 };
 
@@ -123,7 +123,7 @@ export function Problem({ error, doing, once }: { error: ApiError | undefined; d
       <Icon of="parked" />
       <span class="fill">
         <strong>{doing ?? "That did not work"}.</strong> {error.message}{next && <> {next}</>}
-        {error.legal.length > 0 && <> Legal now: {error.legal.map((v) => (v.step ? `${v.verb} (${v.step})` : v.verb)).join(", ")}.</>}
+        {error.legal.length > 0 && <> Legal now: {error.legal.map((v) => (v.step ? `${v.operation} (${v.step})` : v.operation)).join(", ")}.</>}
       </span>
     </div>
   );

@@ -11,7 +11,7 @@ import { Plan } from "./plan";
 import { asError, useNow, useQuery } from "./query";
 import { definitionPath, listPath, navigate } from "./router";
 import { moment, newer, type Said } from "./said";
-import { Decide, VerbButtons, type Verb } from "./verbs";
+import { Decide, OperationButtons, type Operation } from "./operations";
 import { visible } from "./visible";
 import { useWatch } from "./watch";
 
@@ -130,7 +130,7 @@ function Known({ saga, asOf, decided }: { saga: Saga; asOf: ComponentChildren; d
   const [chosenAt, setAt] = useState<number>(); // a revision of the past; undefined: now
   const at = chosenAt !== undefined && chosenAt < newest ? chosenAt : undefined;
   const [chosen, choose] = useState<string>();
-  const [verb, setVerb] = useState<{ verb: Verb; step?: string | undefined }>();
+  const [operation, setOperation] = useState<{ operation: Operation; step?: string | undefined }>();
   const past = at !== undefined ? events[at - oldest]?.saga : undefined;
   const shown = past ? { ...saga, ...past, definition: saga.definition } : saga;
   const go = (revision: number) => setAt(revision >= newest ? undefined : Math.max(oldest, revision));
@@ -177,7 +177,7 @@ function Known({ saga, asOf, decided }: { saga: Saga; asOf: ComponentChildren; d
             <section class="card" aria-label="Decide">
               <header><h2>Decide</h2></header>
               <div class="body">
-                <VerbButtons legal={saga.legal ?? []} choose={(v) => setVerb({ verb: v, step: chosen })} />
+                <OperationButtons legal={saga.legal ?? []} choose={(v) => setOperation({ operation: v, step: chosen })} />
               </div>
             </section>
           )}
@@ -230,15 +230,15 @@ function Known({ saga, asOf, decided }: { saga: Saga; asOf: ComponentChildren; d
           </section>
         </div>
       )}
-      {verb && <Decide saga={saga} verb={verb.verb} step={verb.step} close={() => setVerb(undefined)} done={(s) => (setVerb(undefined), setAt(undefined), decided(s))} />}
+      {operation && <Decide saga={saga} operation={operation.operation} step={operation.step} close={() => setOperation(undefined)} done={(s) => (setOperation(undefined), setAt(undefined), decided(s))} />}
     </>
   );
 }
 
 function planTitle(s: Saga, past: boolean): string {
   if (s.phase === "compensating") return past ? "What was still to be undone" : "What is still to be undone";
-  const verb = !s.legal?.some((l) => l.verb === "cancel") && s.legal?.some((l) => l.verb === "compensate") ? "Compensate" : "Cancel";
-  return past ? `What ${verb} would have undone` : `What ${verb} would undo now`;
+  const operation = !s.legal?.some((l) => l.operation === "cancel") && s.legal?.some((l) => l.operation === "compensate") ? "Compensate" : "Cancel";
+  return past ? `What ${operation} would have undone` : `What ${operation} would undo now`;
 }
 
 function Head({ saga, asOf }: { saga: Saga; asOf: ComponentChildren }) {
@@ -260,7 +260,7 @@ function Head({ saga, asOf }: { saga: Saga; asOf: ComponentChildren }) {
 
 function Parked({ saga }: { saga: Saga }) {
   const steps = saga.steps?.filter((s) => s.parked) ?? [];
-  const ways = [...new Set(saga.legal?.map((l) => l.verb))];
+  const ways = [...new Set(saga.legal?.map((l) => l.operation))];
   return (
     <div class="notice" role="status" data-parked>
       <Icon of="parked" />

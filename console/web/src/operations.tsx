@@ -1,5 +1,5 @@
 import { useState } from "preact/hooks";
-import { call, type ApiError, type LegalVerb, type Saga } from "./api";
+import { call, type ApiError, type LegalOperation, type Saga } from "./api";
 import { Dialog } from "./dialog";
 import { Icon, Problem } from "./pieces";
 import { asError } from "./query";
@@ -8,30 +8,30 @@ import { may, rememberedName, rememberName, useWho } from "./who";
 import { Plan } from "./plan";
 
 // confirm is what the button says that takes the decision: never a word that could as well mean to leave it.
-export type Verb = { verb: string; title: string; confirm: string; does: string; when: string; danger?: boolean };
+export type Operation = { operation: string; title: string; confirm: string; does: string; when: string; danger?: boolean };
 
-export const verbs: Verb[] = [
-  { verb: "retry", title: "Retry now", confirm: "Retry now", does: "Attempts the step now, with a fresh budget.", when: "on a step that waits for its next attempt, or is parked" },
-  { verb: "resolve", title: "Resolve", confirm: "Resolve the step", does: "Says how the step was settled outside. Nothing is sent to the participant.", when: "on a step that waits for its next attempt, or is parked" },
-  { verb: "skip", title: "Skip", confirm: "Skip the step", does: "Goes on without the step.", when: "on a parked step", danger: true },
-  { verb: "compensate", title: "Compensate", confirm: "Compensate the saga", does: "Goes back. You vouch that the pivot did not happen.", when: "with a parked pivot", danger: true },
-  { verb: "pause", title: "Pause", confirm: "Pause the saga", does: "Holds the saga: nothing new is sent, its timers stand still. What is under way is still answered.", when: "on a saga that is open and not paused" },
-  { verb: "resume", title: "Resume", confirm: "Resume the saga", does: "Lets the saga go on where it was paused.", when: "on a paused saga" },
-  { verb: "cancel", title: "Cancel", confirm: "Cancel the saga", does: "Goes back: what was done is undone.", when: "before the point of no return", danger: true },
-  { verb: "abandon", title: "Abandon", confirm: "Abandon the saga", does: "Ends the saga as it is. What was done stays done.", when: "on a parked saga", danger: true },
+export const operations: Operation[] = [
+  { operation: "retry", title: "Retry now", confirm: "Retry now", does: "Attempts the step now, with a fresh budget.", when: "on a step that waits for its next attempt, or is parked" },
+  { operation: "resolve", title: "Resolve", confirm: "Resolve the step", does: "Says how the step was settled outside. Nothing is sent to the participant.", when: "on a step that waits for its next attempt, or is parked" },
+  { operation: "skip", title: "Skip", confirm: "Skip the step", does: "Goes on without the step.", when: "on a parked step", danger: true },
+  { operation: "compensate", title: "Compensate", confirm: "Compensate the saga", does: "Goes back. You vouch that the pivot did not happen.", when: "with a parked pivot", danger: true },
+  { operation: "pause", title: "Pause", confirm: "Pause the saga", does: "Holds the saga: nothing new is sent, its timers stand still. What is under way is still answered.", when: "on a saga that is open and not paused" },
+  { operation: "resume", title: "Resume", confirm: "Resume the saga", does: "Lets the saga go on where it was paused.", when: "on a paused saga" },
+  { operation: "cancel", title: "Cancel", confirm: "Cancel the saga", does: "Goes back: what was done is undone.", when: "before the point of no return", danger: true },
+  { operation: "abandon", title: "Abandon", confirm: "Abandon the saga", does: "Ends the saga as it is. What was done stays done.", when: "on a parked saga", danger: true },
 ];
 
-// VerbButtons offers every verb; those that are not legal now say when they are.
-export function VerbButtons({ legal, choose }: { legal: LegalVerb[]; choose: (v: Verb) => void }) {
+// OperationButtons offers every operation; those that are not legal now say when they are.
+export function OperationButtons({ legal, choose }: { legal: LegalOperation[]; choose: (v: Operation) => void }) {
   const who = useWho();
   const allowed = may(who, "operator");
   return (
-    <div class="verbs">
-      {verbs.map((v) => {
-        const on = allowed && legal.some((l) => l.verb === v.verb);
+    <div class="operations">
+      {operations.map((v) => {
+        const on = allowed && legal.some((l) => l.operation === v.operation);
         const why = on ? v.does : allowed ? `Not now: ${v.title} is legal ${v.when}.` : "Your role may look. Deciding takes the role operator.";
         return (
-          <button class={v.danger ? "danger" : ""} disabled={!on} title={why} data-verb={v.verb} onClick={() => choose(v)}>
+          <button class={v.danger ? "danger" : ""} disabled={!on} title={why} data-operation={v.operation} onClick={() => choose(v)}>
             {v.title}
           </button>
         );
@@ -40,21 +40,21 @@ export function VerbButtons({ legal, choose }: { legal: LegalVerb[]; choose: (v:
   );
 }
 
-type Props = { saga: Saga; verb: Verb; step?: string | undefined; close: () => void; done: (s: Said) => void };
+type Props = { saga: Saga; operation: Operation; step?: string | undefined; close: () => void; done: (s: Said) => void };
 
-// legalSteps are the steps about which the verb is legal now; "" is the saga as a whole.
-const legalSteps = (saga: Saga, verb: Verb): string[] => (saga.legal ?? []).filter((l) => l.verb === verb.verb).map((l) => l.step ?? "");
+// legalSteps are the steps about which the operation is legal now; "" is the saga as a whole.
+const legalSteps = (saga: Saga, operation: Operation): string[] => (saga.legal ?? []).filter((l) => l.operation === operation.operation).map((l) => l.step ?? "");
 
 // Decide asks for what a decision needs, and takes it about the step that was chosen, at the
 // revision that is on show.
-export function Decide({ saga, verb, step, close, done }: Props) {
+export function Decide({ saga, operation, step, close, done }: Props) {
   const who = useWho();
   // What is offered is what was when this was opened: somebody chose among that, and a saga that
   // moves meanwhile must not put another step into its place.
-  const [opened] = useState(() => ({ phase: saga.phase, steps: legalSteps(saga, verb) }));
+  const [opened] = useState(() => ({ phase: saga.phase, steps: legalSteps(saga, operation) }));
   const { steps } = opened;
   const [chosen, choose] = useState(step && steps.includes(step) ? step : steps[0]);
-  const gone = saga.phase !== opened.phase || !legalSteps(saga, verb).includes(chosen ?? "");
+  const gone = saga.phase !== opened.phase || !legalSteps(saga, operation).includes(chosen ?? "");
   const [error, setError] = useState<ApiError>();
   const [busy, setBusy] = useState(false);
   const [outcome, setOutcome] = useState("completed");
@@ -62,10 +62,10 @@ export function Decide({ saga, verb, step, close, done }: Props) {
     e.preventDefault();
     const form = new FormData(e.currentTarget as HTMLFormElement);
     const text = (name: string) => String(form.get(name) ?? "").trim();
-    const decision: Record<string, string> = { verb: verb.verb, reason: text("reason"), by: who.known ? who.name : text("by") };
+    const decision: Record<string, string> = { operation: operation.operation, reason: text("reason"), by: who.known ? who.name : text("by") };
     if (gone) return;
     if (chosen) decision.step = chosen;
-    if (verb.verb === "resolve") {
+    if (operation.operation === "resolve") {
       decision.outcome = outcome;
       if (outcome === "completed" && text("result")) decision.result = text("result");
     }
@@ -81,11 +81,11 @@ export function Decide({ saga, verb, step, close, done }: Props) {
     }
   };
   return (
-    <Dialog title={verb.title} close={close}>
+    <Dialog title={operation.title} close={close}>
       <form onSubmit={submit}>
-        <h2>{verb.title} <span class="mono">{saga.id}</span></h2>
-        <p style={{ marginBottom: "12px" }}>{verb.does}</p>
-        {(verb.verb === "cancel" || verb.verb === "compensate") && <div style={{ marginBottom: "14px" }}><Plan saga={saga} /></div>}
+        <h2>{operation.title} <span class="mono">{saga.id}</span></h2>
+        <p style={{ marginBottom: "12px" }}>{operation.does}</p>
+        {(operation.operation === "cancel" || operation.operation === "compensate") && <div style={{ marginBottom: "14px" }}><Plan saga={saga} /></div>}
         {steps.some(Boolean) && (
           <label class="field">
             <span>Step</span>
@@ -94,7 +94,7 @@ export function Decide({ saga, verb, step, close, done }: Props) {
             </select>
           </label>
         )}
-        {verb.verb === "resolve" && (
+        {operation.operation === "resolve" && (
           <>
             <label class="field">
               <span>How it was settled</span>
@@ -124,13 +124,13 @@ export function Decide({ saga, verb, step, close, done }: Props) {
         {gone && !busy && (
           <div class="notice" role="alert" data-gone>
             <Icon of="parked" />
-            <span class="fill"><strong>The saga has moved meanwhile.</strong> {verb.title}{chosen ? ` of ${chosen}` : ""} is not what it was when this was opened. Close this, and look at the saga again.</span>
+            <span class="fill"><strong>The saga has moved meanwhile.</strong> {operation.title}{chosen ? ` of ${chosen}` : ""} is not what it was when this was opened. Close this, and look at the saga again.</span>
           </div>
         )}
         <Problem error={error} doing={error?.refused ? "Nothing was decided" : "It is not known whether it was decided"} once="Look at the history before you decide again." />
         <div class="buttons">
           <button type="button" onClick={close}>Leave it</button>
-          <button class={"primary " + (verb.danger ? "danger" : "")} disabled={busy || gone} data-confirm>{verb.confirm}</button>
+          <button class={"primary " + (operation.danger ? "danger" : "")} disabled={busy || gone} data-confirm>{operation.confirm}</button>
         </div>
       </form>
     </Dialog>
