@@ -231,7 +231,7 @@ func TestHistoryWithSagas(t *testing.T) {
 		}
 		from = r.Msg.Next
 	}
-	want := []string{"started: running doing/pending", "answered: running done/doing", "answered: parked done/parked", "operation_taken: compensating undoing/rejected"}
+	want := []string{"started: running doing/pending", "step_answered: running done/doing", "step_answered: parked done/parked", "operation_taken: compensating undoing/rejected"}
 	if len(got) > 4 { // the oven may have answered already
 		want = append(want, "answered: compensated undone/rejected")
 	}

@@ -64,7 +64,7 @@ func TestBlocks(t *testing.T) {
 		{errors.New("anything"), saga.TimerFired, false},
 		{rot, saga.TimerFired, true},
 		{rot, saga.Started, true}, // the id is taken by what cannot be read
-		{gone, saga.Answered, true},
+		{gone, saga.StepAnswered, true},
 		{gone, saga.Started, false}, // its caller was wrong; there is no saga
 	} {
 		if got := blocks(test.err, test.event); got != test.want {

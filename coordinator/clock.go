@@ -261,7 +261,7 @@ func (t *timing) retimeAll(ctx context.Context) (retimed int, err error) {
 			}
 			at, total := t.clock.stamp()
 			w := work{
-				input: Input{Saga: found[i].ID, Clock: total, Event: saga.Event{Type: saga.Retimed, At: at}},
+				input: Input{Saga: found[i].ID, Clock: total, Event: saga.Event{Type: saga.ClockAdjusted, At: at}},
 				// Put off, it has inputs that are decided soon, and is retimed by these.
 				reply: func(r Result) { done <- r.Err == nil && r.Ignored == "" },
 			}

@@ -81,7 +81,7 @@ func (w *town) retimed(id saga.ID) (reasons []string) {
 		w.t.Fatal(err)
 	}
 	for i := range events {
-		if events[i].Type == saga.Retimed {
+		if events[i].Type == saga.ClockAdjusted {
 			reasons = append(reasons, events[i].Reason)
 		}
 	}
@@ -357,7 +357,7 @@ func TestInputsOfTheClockBefore(t *testing.T) {
 			step(start)
 			total = by
 			answer := coordinator.Input{Saga: "s1", Event: saga.Event{
-				Type: saga.Answered, At: noon.Add(time.Second), Participant: "stock", Step: "reserve", Direction: saga.DirectionDo, Attempt: 1,
+				Type: saga.StepAnswered, At: noon.Add(time.Second), Participant: "stock", Step: "reserve", Direction: saga.DirectionDo, Attempt: 1,
 				Outcome: saga.OutcomeCompleted, Payload: []byte(`{"shelf":"A7"}`),
 			}}
 			rs := step(answer, second)

@@ -421,7 +421,7 @@ func (e *Engine) decide(d *draft, input *Input) Result {
 	e.align(input)
 	if retimed, err := e.retime(d, ev.At); err != nil {
 		return Result{Err: err}
-	} else if ev.Type == saga.Retimed {
+	} else if ev.Type == saga.ClockAdjusted {
 		return retimed
 	}
 	if ev.Type == saga.TimerFired && ev.Timer == "" {
@@ -478,7 +478,7 @@ func (e *Engine) apply(d *draft, input *Input, ev *saga.Event) Result {
 	}
 	d.def, d.instance = def, &after
 	d.events = append(d.events, *ev)
-	d.settled(eff.Settled, ev.Type == saga.Answered)
+	d.settled(eff.Settled, ev.Type == saga.StepAnswered)
 	if owe := e.writer.records(&after, &eff, ev.At); d.owe == nil {
 		d.owe = owe
 	} else {

@@ -40,7 +40,7 @@ func start(id saga.ID) coordinator.Input {
 
 func completed(id saga.ID, participant string, step saga.StepName) coordinator.Input {
 	return coordinator.Input{Saga: id, Event: saga.Event{
-		Type: saga.Answered, At: noon, Participant: participant, Step: step, Direction: saga.DirectionDo, Attempt: 1, Outcome: saga.OutcomeCompleted, Payload: []byte(`{}`)}}
+		Type: saga.StepAnswered, At: noon, Participant: participant, Step: step, Direction: saga.DirectionDo, Attempt: 1, Outcome: saga.OutcomeCompleted, Payload: []byte(`{}`)}}
 }
 
 func step(t *testing.T, e *coordinator.Engine, inputs ...coordinator.Input) coordinator.Output {

@@ -84,7 +84,7 @@ func (f *figures) Transition(t Transition) {
 			d.duration.add(t.At.Sub(t.Started))
 		}
 	}
-	if t.Event == saga.Answered {
+	if t.Event == saga.StepAnswered {
 		f.answer(s, d, &t)
 	}
 }

@@ -57,7 +57,7 @@ func TestFiguresAreBounded(t *testing.T) {
 	f := newFigures(time.Unix(1000, 0))
 	for i := range 2 * MaxStepFigures {
 		f.Transition(Transition{
-			Definition: saga.Ref{Name: fmt.Sprint("d", i%(2*MaxDefinitionFigures)), Version: 1}, Event: saga.Answered, Outcome: saga.OutcomeCompleted,
+			Definition: saga.Ref{Name: fmt.Sprint("d", i%(2*MaxDefinitionFigures)), Version: 1}, Event: saga.StepAnswered, Outcome: saga.OutcomeCompleted,
 			Step: saga.StepName(fmt.Sprint("s", i)), Participant: fmt.Sprint("p", i), At: time.Unix(1000, 0), Waited: time.Second,
 		})
 	}
@@ -76,9 +76,9 @@ func TestOverviewCounts(t *testing.T) {
 	ref := saga.Ref{Name: "shop", Version: 1}
 	for i := range int64(20) {
 		f.Transition(Transition{Definition: ref, Event: saga.Started, After: saga.Running, At: at(1000 + i), Started: at(1000 + i)})
-		f.Transition(Transition{Definition: ref, Event: saga.Answered, Outcome: saga.OutcomeCompleted, Before: saga.Running, After: saga.Completed, Ended: true, At: at(1000 + i), Started: at(996 + i)})
+		f.Transition(Transition{Definition: ref, Event: saga.StepAnswered, Outcome: saga.OutcomeCompleted, Before: saga.Running, After: saga.Completed, Ended: true, At: at(1000 + i), Started: at(996 + i)})
 	}
-	f.Transition(Transition{Definition: ref, Event: saga.Answered, Outcome: saga.OutcomeFailed, Before: saga.Running, After: saga.Parked, At: at(990)}) // of a clock that went back
+	f.Transition(Transition{Definition: ref, Event: saga.StepAnswered, Outcome: saga.OutcomeFailed, Before: saga.Running, After: saga.Parked, At: at(990)}) // of a clock that went back
 	f.Transition(Transition{Definition: ref, Event: saga.OperationTaken, Before: saga.Parked, After: saga.Parked, Ended: true, At: at(1019), Started: at(1015)})
 	o := transport.Overview{At: at(1020)}
 	f.overview(&o)

@@ -19,10 +19,10 @@ func TestWhoWroteAReason(t *testing.T) {
 		in    *saga.Instance
 		want  bool
 	}{
-		"its answer":                           {saga.Event{Type: saga.Answered, Outcome: saga.OutcomeFailed, Reason: "x"}, parked(1), true},
-		"another's answer, while it is parked": {saga.Event{Type: saga.Answered, Outcome: saga.OutcomeCompleted}, parked(1), true},
-		"a mapping":                            {saga.Event{Type: saga.Answered, Outcome: saga.OutcomeCompleted}, parked(0), false},
-		"the bus":                              {saga.Event{Type: saga.Answered, Outcome: saga.OutcomeNotSent, Reason: "too large"}, parked(0), false},
+		"its answer":                           {saga.Event{Type: saga.StepAnswered, Outcome: saga.OutcomeFailed, Reason: "x"}, parked(1), true},
+		"another's answer, while it is parked": {saga.Event{Type: saga.StepAnswered, Outcome: saga.OutcomeCompleted}, parked(1), true},
+		"a mapping":                            {saga.Event{Type: saga.StepAnswered, Outcome: saga.OutcomeCompleted}, parked(0), false},
+		"the bus":                              {saga.Event{Type: saga.StepAnswered, Outcome: saga.OutcomeNotSent, Reason: "too large"}, parked(0), false},
 		"the clock":                            {saga.Event{Type: saga.TimerFired, Timer: saga.TimerTimeout, Reason: "not taken"}, parked(1), false},
 		"an operator":                          {saga.Event{Type: saga.OperationTaken, Reason: "x"}, parked(1), false},
 		"a start":                              {saga.Event{Type: saga.Started}, parked(0), false},

@@ -92,7 +92,7 @@ func ReadAnswer(subjects transport.Subjects, e *transport.Envelope, at time.Time
 			e.Type, transport.TypeCompleted, transport.TypeRejected, transport.TypeFailed)
 	}
 	event := saga.Event{
-		Type: saga.Answered, At: at, Participant: participant,
+		Type: saga.StepAnswered, At: at, Participant: participant,
 		Step: key.Step, Direction: key.Direction, Attempt: attempt, Outcome: outcome,
 		Payload: e.Data, ContentType: e.ContentType, Reason: reasonOf(e), Final: e.Final,
 	}

@@ -44,7 +44,7 @@ func TestRepliesFitTheBus(t *testing.T) {
 	result := append(append([]byte(`"`), bytes.Repeat([]byte("x"), size)...), '"')
 	for i := range steps {
 		inputs = append(inputs, coordinator.Input{Saga: "big", Event: saga.Event{
-			Type: saga.Answered, At: at, Participant: "p", Step: contract.StepName(fmt.Sprint("s", i)),
+			Type: saga.StepAnswered, At: at, Participant: "p", Step: contract.StepName(fmt.Sprint("s", i)),
 			Direction: saga.DirectionDo, Attempt: 1, Outcome: saga.OutcomeCompleted, Payload: result,
 		}})
 	}

@@ -8,7 +8,7 @@ import (
 )
 
 // FollowClock has the engine ask by how much the wall clock was set in all, at each Step, and
-// retime a saga before anything else happens to it when that has changed (saga.Retimed).
+// retime a saga before anything else happens to it when that has changed (saga.ClockAdjusted).
 func (e *Engine) FollowClock(total func() time.Duration) { e.total = total }
 
 // align has an input that was stamped before the wall clock was set go by what it says now.
@@ -29,7 +29,7 @@ func (e *Engine) retime(d *draft, at time.Time) (Result, error) {
 		return Result{Instance: d.instance, Definition: d.def, Ignored: saga.IgnoredNothing}, nil
 	}
 	by := e.clock - d.instance.Clock
-	ev := saga.Event{Type: saga.Retimed, At: at, Clock: e.clock, Reason: "retimed by " + by.String() + ": the clock was set"}
+	ev := saga.Event{Type: saga.ClockAdjusted, At: at, Clock: e.clock, Reason: "retimed by " + by.String() + ": the clock was set"}
 	after, _, err := saga.Decide(d.def, *d.instance, ev)
 	if err != nil {
 		return Result{}, fmt.Errorf("retime saga %s: %w", d.instance.ID, err)

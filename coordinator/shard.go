@@ -211,7 +211,7 @@ func (s *shard) acknowledge(ctx context.Context, w *work, r *Result) {
 // of it.
 func theirs(ev *saga.Event, r *Result) bool {
 	if ev.Reason != "" {
-		return ev.Type == saga.Answered && ev.Outcome != saga.OutcomeNotSent
+		return ev.Type == saga.StepAnswered && ev.Outcome != saga.OutcomeNotSent
 	}
 	side := parkedSide(r.Instance)
 	return side == nil || side.Attempt() > 0 // nobody has answered a step that was never asked for

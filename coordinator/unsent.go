@@ -33,7 +33,7 @@ func (e *Engine) explain(def *saga.Definition, in *saga.Instance, ev *saga.Event
 func ReadRefusal(r *outbox.Record, sent bool, err error, at time.Time) Input {
 	e := &r.Envelope
 	return Input{Saga: r.ID.Saga, Birth: r.ID.Birth, Event: saga.Event{
-		Type: saga.Answered, At: at, Participant: string(r.To), Step: e.Step, Direction: e.Direction, Attempt: e.Attempt,
+		Type: saga.StepAnswered, At: at, Participant: string(r.To), Step: e.Step, Direction: e.Direction, Attempt: e.Attempt,
 		Outcome: saga.OutcomeNotSent, Reason: transport.Cut(err.Error(), saga.MaxReason), Final: sent,
 	}}
 }

@@ -10,7 +10,7 @@ import (
 // knows when the attempt times out, the definition how long an attempt may take.
 // 0: the event is no answer to the attempt that was awaited.
 func waited(def *saga.Definition, before *saga.Instance, ev *saga.Event) time.Duration {
-	if ev.Type != saga.Answered || ev.Outcome == saga.OutcomeNotSent {
+	if ev.Type != saga.StepAnswered || ev.Outcome == saga.OutcomeNotSent {
 		return 0
 	}
 	for i := range before.Steps {

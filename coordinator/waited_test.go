@@ -22,7 +22,7 @@ func TestWaited(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		answer := saga.Event{Type: saga.Answered, Step: "reserve", Direction: saga.DirectionDo, Attempt: 1, At: start.Add(3 * time.Second)}
+		answer := saga.Event{Type: saga.StepAnswered, Step: "reserve", Direction: saga.DirectionDo, Attempt: 1, At: start.Add(3 * time.Second)}
 		if got := waited(def, &in, &answer); got != 3*time.Second {
 			t.Errorf("%s says the timeout: waited %s, want 3s", name, got)
 		}

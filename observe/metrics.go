@@ -134,7 +134,7 @@ func (m *Metrics) Transition(t coordinator.Transition) {
 	if t.Event == saga.Started {
 		m.started.WithLabelValues(definition).Inc()
 	}
-	if t.Event == saga.Answered && t.Waited > 0 {
+	if t.Event == saga.StepAnswered && t.Waited > 0 {
 		m.stepDuration.WithLabelValues(definition, string(t.Step), string(t.Direction)).Observe(t.Waited.Seconds())
 	}
 	if t.Ended {

@@ -46,7 +46,7 @@ func observed(ready error) *observe.Metrics {
 	}, func(context.Context) error { return ready })
 	m.Transition(coordinator.Transition{Saga: "order-42", Definition: checkout, Event: saga.Started, After: contract.Running, Started: start, At: start})
 	m.Transition(coordinator.Transition{
-		Saga: "order-42", Definition: checkout, Event: saga.Answered, Step: "charge", Direction: saga.DirectionDo, Attempt: 1,
+		Saga: "order-42", Definition: checkout, Event: saga.StepAnswered, Step: "charge", Direction: saga.DirectionDo, Attempt: 1,
 		Before: contract.Running, After: contract.Completed, Ended: true, Started: start, At: start.Add(2 * time.Second), Waited: time.Second,
 	})
 	m.Ignored(saga.IgnoredDuplicate)
@@ -231,7 +231,7 @@ starts, changes its phase or is operated, at warn when it is parked.
 		{coordinator.LogSaga, "the saga's id"},
 		{coordinator.LogDefinition, "its definition, name/version"},
 		{coordinator.LogRevision, "the revision that the event moved it to"},
-		{coordinator.LogEvent, "started, answered, timer_fired, operation_taken or retimed"},
+		{coordinator.LogEvent, "started, step_answered, timer_fired, operation_taken or clock_adjusted"},
 		{coordinator.LogPhase, "the phase behind the event"},
 		{coordinator.LogStep, "the step that an answer or a decision is about"},
 		{coordinator.LogDirection, "do or undo"},

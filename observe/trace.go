@@ -104,7 +104,7 @@ func titled(tr *coordinator.Transition) (string, trace.SpanKind) {
 	switch tr.Event {
 	case saga.Started:
 		return "start " + tr.Definition.Name, trace.SpanKindConsumer
-	case saga.Answered:
+	case saga.StepAnswered:
 		return "answer " + string(tr.Step), trace.SpanKindConsumer
 	case saga.OperationTaken:
 		return string(tr.Operation) + " " + tr.Definition.Name, trace.SpanKindConsumer

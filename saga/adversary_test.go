@@ -317,7 +317,7 @@ func (w *world) deliver(k, fate int) {
 func (w *world) serve(c Command) {
 	e, i := w.inbox[c.Step], c.Index
 	answer := Event{
-		Type: Answered, Participant: c.Participant, Step: c.Step, Direction: c.Direction, Attempt: c.Attempt,
+		Type: StepAnswered, Participant: c.Participant, Step: c.Step, Direction: c.Direction, Attempt: c.Attempt,
 		Outcome: OutcomeCompleted, Reason: "why not",
 	}
 	behaviour := 9

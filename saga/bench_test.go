@@ -37,7 +37,7 @@ func run(t testing.TB, def *saga.Definition) (transitions int) {
 	for i := range def.Len() {
 		step := def.Step(i)
 		in, _, err = saga.Decide(def, in, saga.Event{
-			Type: saga.Answered, At: at, Participant: step.Do.Participant, Step: step.Name, Direction: saga.DirectionDo, Attempt: 1,
+			Type: saga.StepAnswered, At: at, Participant: step.Do.Participant, Step: step.Name, Direction: saga.DirectionDo, Attempt: 1,
 			Outcome: saga.OutcomeCompleted, Payload: []byte(`{"n":7}`),
 		})
 		if err != nil {

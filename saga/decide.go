@@ -47,7 +47,7 @@ func decide(def *Definition, in Instance, ev Event, mappings evaluator) (Instanc
 		return in, Effects{}, err
 	}
 	at, updated := ev.At, in.Updated
-	if ev.Type == Retimed {
+	if ev.Type == ClockAdjusted {
 		updated = updated.Add(ev.Clock - in.Clock)
 	}
 	if at.Before(updated) {
@@ -55,11 +55,11 @@ func decide(def *Definition, in Instance, ev Event, mappings evaluator) (Instanc
 	}
 	step, ignored := 0, Ignored("")
 	switch ev.Type { // first, because much of what comes changes nothing
-	case Answered:
+	case StepAnswered:
 		step, ignored = addressed(def, &in, &ev)
 	case TimerFired:
 		step, ignored = fired(def, &in, &ev)
-	case Retimed:
+	case ClockAdjusted:
 		ignored = inTime(&in, ev.Clock)
 	}
 	if ignored != "" {
@@ -72,18 +72,18 @@ func decide(def *Definition, in Instance, ev Event, mappings evaluator) (Instanc
 	switch ev.Type {
 	case Started:
 		err = d.start(ev)
-	case Answered:
+	case StepAnswered:
 		d.answer(step, ev)
 	case TimerFired:
 		err = d.fire(step, &ev)
 	case OperationTaken:
 		err = d.operate(ev)
-	case Retimed:
+	case ClockAdjusted:
 		d.retime(ev.Clock)
 		d.in.Updated = d.at
 		return d.in, d.eff, nil
 	default:
-		err = fmt.Errorf("event type %q: use started, answered, timer_fired, operation_taken or retimed", ev.Type)
+		err = fmt.Errorf("event type %q: use started, step_answered, timer_fired, operation_taken or clock_adjusted", ev.Type)
 	}
 	if err != nil {
 		return in, Effects{}, err

@@ -72,7 +72,7 @@ func two(t testing.TB, with string) *Definition {
 // dear is an expression that costs more than a quick evaluation may, and ends.
 const dear = `{"n": input.n, "k": [1,2,3,4,5,6,7,8,9,10].map(x, [1,2,3,4,5,6,7,8,9,10].map(y, [1,2,3].map(z, x * y * z)))}`
 
-var oneDone = Event{Type: Answered, At: epoch, Participant: "p", Step: "one", Direction: DirectionDo, Attempt: 1, Outcome: OutcomeCompleted, Payload: []byte(`{"r":1}`)}
+var oneDone = Event{Type: StepAnswered, At: epoch, Participant: "p", Step: "one", Direction: DirectionDo, Attempt: 1, Outcome: OutcomeCompleted, Payload: []byte(`{"r":1}`)}
 
 // TestCostlyIsDecidedLater: what costs much is not evaluated, and nothing is decided; with
 // what Evaluate made of just these data it is, as if it had been evaluated at once.

@@ -34,9 +34,9 @@ const (
 	// Started is the first event of every saga: ID, Payload (the input),
 	// ContentType, TraceParent, Clock.
 	Started EventType = "started"
-	// Answered is a participant's answer, or with OutcomeNotSent the bus's in its place:
+	// StepAnswered is a participant's answer, or with OutcomeNotSent the bus's in its place:
 	// Participant, Step, Direction, Attempt, Outcome, Payload (the result), Reason, Final.
-	Answered EventType = "answered"
+	StepAnswered EventType = "step_answered"
 	// TimerFired is one timer of the saga that was due at At: Timer, and but for the deadline
 	// Step, Direction and Attempt. Of an attempt that timed out, Reason says why its command
 	// did not go out; empty: it did, or that is not known. DueTimer makes these events.
@@ -44,15 +44,15 @@ const (
 	// OperationTaken is a person's decision: Operation, Step, By, Reason, and for resolve
 	// Outcome and Payload.
 	OperationTaken EventType = "operation_taken"
-	// Retimed says that the wall clock was set, by Clock in all: what is due in a while is
+	// ClockAdjusted says that the wall clock was set, by Clock in all: what is due in a while is
 	// due in the same while. Reason says by how much.
-	Retimed EventType = "retimed"
+	ClockAdjusted EventType = "clock_adjusted"
 )
 
 // Event is a fact that moves a saga. The accepted ones are its history.
 type Event struct {
 	Type        EventType
-	At          time.Time // never before the event that was recorded last, but of Retimed; Decide lifts it if the clock went back
+	At          time.Time // never before the event that was recorded last, but of ClockAdjusted; Decide lifts it if the clock went back
 	ID          ID
 	Payload     []byte
 	ContentType string
@@ -67,7 +67,7 @@ type Event struct {
 	Operation   Operation
 	By          string
 	Timer       Timer
-	// Clock is, of Started and Retimed, by how much the wall clock by which At was read had
+	// Clock is, of Started and ClockAdjusted, by how much the wall clock by which At was read had
 	// been set in all. Times are compared only with those of the same Clock.
 	Clock time.Duration
 }

@@ -161,7 +161,7 @@ func (p *player) event(words []string) Event {
 	case "start":
 		ev.Type, ev.ID, ev.Payload = Started, ID(words[1]), []byte(rest(2))
 	case "completed", "rejected", "failed", "broken", "not-sent", "not-sent-now":
-		ev.Type, ev.Participant, ev.Step, ev.Direction = Answered, words[1], StepName(words[2]), Direction(words[3])
+		ev.Type, ev.Participant, ev.Step, ev.Direction = StepAnswered, words[1], StepName(words[2]), Direction(words[3])
 		attempt, err := strconv.Atoi(words[4])
 		if err != nil {
 			p.t.Fatal(err)

@@ -17,7 +17,7 @@ func TestEveryOperationWithEveryStep(t *testing.T) {
 	by := func(operation saga.Operation, step saga.StepName) saga.Event {
 		return saga.Event{Type: saga.OperationTaken, At: at, Operation: operation, Step: step, By: "ada", Reason: "why"}
 	}
-	failed := saga.Event{Type: saga.Answered, At: at, Participant: "p-one", Step: "one", Direction: saga.DirectionDo, Attempt: 1, Outcome: saga.OutcomeFailed, Final: true}
+	failed := saga.Event{Type: saga.StepAnswered, At: at, Participant: "p-one", Step: "one", Direction: saga.DirectionDo, Attempt: 1, Outcome: saga.OutcomeFailed, Final: true}
 	for name, events := range map[string][]saga.Event{
 		"running":           nil,
 		"paused":            {by(saga.OperationPause, "")},

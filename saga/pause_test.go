@@ -32,7 +32,7 @@ func TestRetryInAPause(t *testing.T) {
 				}
 				return eff.Ignored
 			}
-			ev.Type, ev.Participant, ev.Step, ev.Direction, ev.Attempt = saga.Answered, "p-one", "one", saga.DirectionDo, 1
+			ev.Type, ev.Participant, ev.Step, ev.Direction, ev.Attempt = saga.StepAnswered, "p-one", "one", saga.DirectionDo, 1
 			decide(saga.Event{Type: saga.Started, ID: "order-42", Payload: []byte(`{"id":"order-42"}`)})
 			decide(ev)
 			if in.Phase != saga.Parked {

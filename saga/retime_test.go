@@ -27,7 +27,7 @@ func TestRetimed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		retimed := saga.Event{Type: saga.Retimed, At: noon.Add(by + time.Second), Clock: by}
+		retimed := saga.Event{Type: saga.ClockAdjusted, At: noon.Add(by + time.Second), Clock: by}
 		out, eff, err := saga.Decide(def, in, retimed)
 		if err != nil || eff.Ignored != "" || len(eff.Commands)+len(eff.Announcements)+len(eff.Settled) > 0 {
 			t.Fatalf("by %s: %+v, %v", by, eff, err)
@@ -38,12 +38,12 @@ func TestRetimed(t *testing.T) {
 		if _, eff, err := saga.Decide(def, out, retimed); err != nil || eff.Ignored != saga.IgnoredNothing {
 			t.Errorf("by %s, again: %+v, %v", by, eff, err)
 		}
-		rejected := saga.Event{Type: saga.Answered, At: retimed.At, Participant: "inventory", Step: "reserve", Direction: saga.DirectionDo, Attempt: 1, Outcome: saga.OutcomeRejected}
+		rejected := saga.Event{Type: saga.StepAnswered, At: retimed.At, Participant: "inventory", Step: "reserve", Direction: saga.DirectionDo, Attempt: 1, Outcome: saga.OutcomeRejected}
 		ended, eff, err := saga.Decide(def, out, rejected)
 		if err != nil || eff.Ignored != "" || ended.Open() {
 			t.Fatalf("by %s: it goes on: %+v %+v, %v", by, ended, eff, err)
 		}
-		if _, eff, err := saga.Decide(def, ended, saga.Event{Type: saga.Retimed, At: noon, Clock: 2 * by}); err != nil || eff.Ignored != saga.IgnoredEnded {
+		if _, eff, err := saga.Decide(def, ended, saga.Event{Type: saga.ClockAdjusted, At: noon, Clock: 2 * by}); err != nil || eff.Ignored != saga.IgnoredEnded {
 			t.Errorf("by %s, at the end: %+v, %v", by, eff, err)
 		}
 		if _, _, err := saga.Decide(def, saga.Instance{}, retimed); !errors.Is(err, saga.ErrMissing) {

@@ -163,7 +163,7 @@ func TestNoTextHoldsData(t *testing.T) {
 		in, eff, err := Decide(def, Instance{}, Event{Type: Started, At: at, ID: "s", Payload: []byte(input)})
 		all = append(all, texts(&in, &eff, err)...)
 		if err == nil {
-			in, eff, err = Decide(def, in, Event{Type: Answered, At: at, Participant: "p", Step: "step-one", Direction: DirectionDo, Attempt: 1, Outcome: OutcomeCompleted, Payload: []byte(result)})
+			in, eff, err = Decide(def, in, Event{Type: StepAnswered, At: at, Participant: "p", Step: "step-one", Direction: DirectionDo, Attempt: 1, Outcome: OutcomeCompleted, Payload: []byte(result)})
 			all = append(all, texts(&in, &eff, err)...)
 			if _, whole := def.Try("step-two", []byte(input), map[StepName][]byte{"step-one": []byte(result)}); whole != nil {
 				failed++
@@ -330,8 +330,8 @@ func TestRefusedDecisionQuotesNobody(t *testing.T) {
 	}
 	in, err := Fold(def, []Event{
 		{Type: Started, At: epoch, ID: "s", Payload: []byte(`{}`)},
-		{Type: Answered, At: epoch, Participant: "p", Step: "one", Direction: DirectionDo, Attempt: 1, Outcome: OutcomeCompleted},
-		{Type: Answered, At: epoch, Participant: "p", Step: "two", Direction: DirectionDo, Attempt: 1, Outcome: OutcomeRejected, Reason: "card 4111-1111"},
+		{Type: StepAnswered, At: epoch, Participant: "p", Step: "one", Direction: DirectionDo, Attempt: 1, Outcome: OutcomeCompleted},
+		{Type: StepAnswered, At: epoch, Participant: "p", Step: "two", Direction: DirectionDo, Attempt: 1, Outcome: OutcomeRejected, Reason: "card 4111-1111"},
 	})
 	if err != nil || in.Phase != Compensating {
 		t.Fatalf("%+v, %v", in, err)

@@ -37,7 +37,7 @@ func TestValidData(t *testing.T) {
 		t.Fatal(err)
 	}
 	answer := func(in Instance, step StepName, payload, contentType string) (Instance, Effects) {
-		next, eff, err := Decide(def, in, Event{Type: Answered, At: epoch, Participant: "p", Step: step, Direction: DirectionDo, Attempt: 1, Outcome: OutcomeCompleted, Payload: []byte(payload), ContentType: contentType})
+		next, eff, err := Decide(def, in, Event{Type: StepAnswered, At: epoch, Participant: "p", Step: step, Direction: DirectionDo, Attempt: 1, Outcome: OutcomeCompleted, Payload: []byte(payload), ContentType: contentType})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -90,14 +90,14 @@ var (
 		answered("shipping", "create-shipment"), answered("order", "confirm-order"),
 	}
 	delays = []saga.Event{{
-		Type: saga.Answered, Participant: "inventory", Step: "reserve-inventory", Direction: saga.DirectionDo, Attempt: 1,
+		Type: saga.StepAnswered, Participant: "inventory", Step: "reserve-inventory", Direction: saga.DirectionDo, Attempt: 1,
 		Outcome: saga.OutcomeFailed, Reason: "the warehouse counts its stock",
 	}}
 )
 
 func answered(participant string, step saga.StepName) saga.Event {
 	return saga.Event{
-		Type: saga.Answered, Participant: participant, Step: step, Direction: saga.DirectionDo, Attempt: 1,
+		Type: saga.StepAnswered, Participant: participant, Step: step, Direction: saga.DirectionDo, Attempt: 1,
 		Outcome: saga.OutcomeCompleted, Payload: mustJSON(done{1, strings.Repeat("r", 60)}), ContentType: transport.JSON,
 	}
 }

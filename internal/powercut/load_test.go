@@ -174,7 +174,7 @@ func answer(r *outbox.Record, dice *rand.Rand) coordinator.Input {
 		return coordinator.Input{Saga: e.Saga, Event: saga.Event{Type: saga.TimerFired, At: time.Now().Add(time.Hour)}}
 	}
 	ev := saga.Event{
-		Type: saga.Answered, At: time.Now(), Participant: "agency", Step: e.Step, Direction: e.Direction, Attempt: e.Attempt,
+		Type: saga.StepAnswered, At: time.Now(), Participant: "agency", Step: e.Step, Direction: e.Direction, Attempt: e.Attempt,
 		Outcome: saga.OutcomeCompleted, Payload: fmt.Appendf(nil, `{"of":%q}`, e.ID),
 	}
 	if e.Direction == saga.DirectionDo && dice.IntN(12) == 0 {

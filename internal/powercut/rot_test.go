@@ -132,7 +132,7 @@ func newSample(t *testing.T) *sample {
 		if e := &r.Envelope; r.Answered() && !waiting[e.Saga] {
 			waiting[e.Saga] = true
 			f.next = append(f.next, coordinator.Input{Saga: e.Saga, Event: saga.Event{
-				Type: saga.Answered, At: time.Now().Round(0).Add(time.Hour), Participant: "agency",
+				Type: saga.StepAnswered, At: time.Now().Round(0).Add(time.Hour), Participant: "agency",
 				Step: e.Step, Direction: e.Direction, Attempt: e.Attempt, Outcome: saga.OutcomeCompleted, Payload: []byte(`1`),
 			}})
 		}

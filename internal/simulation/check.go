@@ -287,7 +287,7 @@ func (a *audit) committed(r *Record) {
 	for i := range c.Events {
 		ev := &c.Events[i]
 		acc.vouch(ev)
-		if ev.Type == saga.Answered {
+		if ev.Type == saga.StepAnswered {
 			acc.moved = append(acc.moved, moved{answer{ev.Participant, ev.Step, ev.Direction, ev.Attempt, ev.Outcome}, string(ev.Payload)})
 		}
 		// A retry of what was never sent is that attempt once more, and may be refused again.

@@ -85,7 +85,7 @@ func (n *node) retimeAll() {
 			n.retiming++
 			life := n.life
 			n.put(work{
-				input: coordinator.Input{Saga: found[i].ID, Event: saga.Event{Type: saga.Retimed, At: n.clock()}},
+				input: coordinator.Input{Saga: found[i].ID, Event: saga.Event{Type: saga.ClockAdjusted, At: n.clock()}},
 				reply: func(coordinator.Result) {
 					if n.life == life {
 						n.retimed()

@@ -83,7 +83,7 @@ func duplicateOfAParkingAnswer(history []Record) bool {
 		switch r := &history[i]; r.Kind {
 		case Committed:
 			for j := range r.Change.Events {
-				if ev := &r.Change.Events[j]; ev.Type == saga.Answered && ev.Outcome == saga.OutcomeRejected && ev.Direction == saga.DirectionUndo && stepAfter(r, ev.Step).Current().Parked() {
+				if ev := &r.Change.Events[j]; ev.Type == saga.StepAnswered && ev.Outcome == saga.OutcomeRejected && ev.Direction == saga.DirectionUndo && stepAfter(r, ev.Step).Current().Parked() {
 					parked[answers(r, ev)] = 0
 				}
 			}
@@ -108,7 +108,7 @@ func neverSentTwice(history []Record) bool {
 		}
 		for j := range r.Change.Events {
 			ev := &r.Change.Events[j]
-			if ev.Type != saga.Answered || ev.Outcome != saga.OutcomeNotSent {
+			if ev.Type != saga.StepAnswered || ev.Outcome != saga.OutcomeNotSent {
 				continue
 			}
 			if refused[answers(r, ev)] {

@@ -50,7 +50,7 @@ func (d *disk) spoil(changes []store.Change) []store.Change {
 		case BugHistoryLost:
 			c.Events = slices.Clone(c.Events)
 			for k := range c.Events {
-				if c.Events[k].Type == saga.Answered && c.Events[k].Outcome == saga.OutcomeRejected {
+				if c.Events[k].Type == saga.StepAnswered && c.Events[k].Outcome == saga.OutcomeRejected {
 					c.Events[k].Outcome = saga.OutcomeFailed
 				}
 			}
@@ -135,7 +135,7 @@ func (n *node) woken(id saga.ID, at time.Time) coordinator.Input {
 		do, step := &in.Steps[i].Do, def.Step(i)
 		if due := do.Due(); do.State() == saga.SideAwaitingAnswer && do.Attempt() >= do.MaxAttempt() && !due.IsZero() && !due.After(n.clock()) {
 			input.Event = saga.Event{
-				Type: saga.Answered, At: n.clock(), Participant: step.Do.Participant, Step: step.Name,
+				Type: saga.StepAnswered, At: n.clock(), Participant: step.Do.Participant, Step: step.Name,
 				Direction: saga.DirectionDo, Attempt: do.Attempt(), Outcome: outcome,
 			}
 		}

@@ -120,7 +120,7 @@ func describe(c *store.Change) string {
 		ev := &c.Events[i]
 		fmt.Fprintf(&b, " %s", ev.Type)
 		switch ev.Type {
-		case saga.Answered:
+		case saga.StepAnswered:
 			fmt.Fprintf(&b, "(%s/%s/%d %s)", ev.Step, ev.Direction, ev.Attempt, ev.Outcome)
 		case saga.OperationTaken:
 			fmt.Fprintf(&b, "(%s %s)", ev.Operation, ev.Step)
@@ -160,7 +160,7 @@ type digest uint64
 var (
 	digestPhases     = [...]saga.Phase{saga.Running, saga.Compensating, saga.Parked, saga.Completed, saga.Compensated}
 	digestStatuses   = [...]saga.Status{saga.Pending, saga.Doing, saga.Done, saga.Refused, saga.Unknown, saga.Undoing, saga.Undone, saga.Skipped}
-	digestEvents     = [...]saga.EventType{saga.Started, saga.Answered, saga.TimerFired, saga.OperationTaken, saga.Retimed}
+	digestEvents     = [...]saga.EventType{saga.Started, saga.StepAnswered, saga.TimerFired, saga.OperationTaken, saga.ClockAdjusted}
 	digestOutcomes   = [...]saga.Outcome{"", saga.OutcomeCompleted, saga.OutcomeRejected, saga.OutcomeFailed, saga.OutcomeNotSent}
 	digestDirections = [...]saga.Direction{"", saga.DirectionDo, saga.DirectionUndo}
 )

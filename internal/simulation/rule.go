@@ -143,7 +143,7 @@ func timeoutsAreTrue(a *audit, r *Record) string {
 		was, is := before.Current(), after.Current()
 		l := &acc.steps[i]
 		moved := was.Attempt() != is.Attempt() || was.Waiting() != is.Waiting() || before.Status() != after.Status()
-		answered := slices.ContainsFunc(r.Change.Events, func(ev saga.Event) bool { return ev.Type != saga.TimerFired && ev.Type != saga.Retimed })
+		answered := slices.ContainsFunc(r.Change.Events, func(ev saga.Event) bool { return ev.Type != saga.TimerFired && ev.Type != saga.ClockAdjusted })
 		if was.Due().IsZero() || !moved || answered || acc.last.Cause == nil && r.Change.Instance.Cause != nil && r.Change.Instance.Cause.Why == saga.WhyDeadline {
 			continue
 		}
@@ -335,7 +335,7 @@ func answersAreReal(a *audit, r *Record) string {
 	}
 	for i := range r.Change.Events {
 		ev := &r.Change.Events[i]
-		if ev.Type != saga.Answered {
+		if ev.Type != saga.StepAnswered {
 			continue
 		}
 		given, acc := answer{ev.Participant, ev.Step, ev.Direction, ev.Attempt, ev.Outcome}, a.account(r)

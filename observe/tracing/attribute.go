@@ -22,7 +22,7 @@ const (
 	AttrPhase       = attribute.Key("amends.saga.phase")      // behind a transition
 	AttrEnded       = attribute.Key("amends.saga.ended")      // the transition ended the saga
 	AttrDuration    = attribute.Key("amends.saga.duration_seconds")
-	AttrEvent       = attribute.Key("amends.event") // started, answered, timer_fired, operation_taken, retimed
+	AttrEvent       = attribute.Key("amends.event") // started, step_answered, timer_fired, operation_taken or clock_adjusted
 	AttrTimer       = attribute.Key("amends.timer") // timeout, retry, deadline
 	AttrStep        = attribute.Key("amends.step.name")
 	AttrDirection   = attribute.Key("amends.step.direction") // do, undo

@@ -33,7 +33,7 @@ func word[W ~string](words ...W) *rapid.Generator[W] { return rapid.SampledFrom(
 var (
 	phases         = word(saga.Running, saga.Compensating, saga.Completed, saga.Compensated, saga.Parked)
 	someWhy        = word(saga.WhyRejected, saga.WhyExhausted, saga.WhyUnmappable, saga.WhyDeadline, saga.WhyCancelled, saga.WhyOperator)
-	someTypes      = word(saga.Started, saga.Answered, saga.TimerFired, saga.OperationTaken)
+	someTypes      = word(saga.Started, saga.StepAnswered, saga.TimerFired, saga.OperationTaken)
 	someTimers     = word("", saga.TimerTimeout, saga.TimerRetry, saga.TimerDeadline)
 	directions     = word("", saga.DirectionDo, saga.DirectionUndo)
 	outcomes       = word("", saga.OutcomeCompleted, saga.OutcomeRejected, saga.OutcomeFailed)

@@ -139,8 +139,8 @@ func TestEventRefuses(t *testing.T) {
 		"time is missing":              {Type: saga.TimerFired},
 		`type of event ""`:             {At: noon},
 		`type of event "dreamt"`:       {At: noon, Type: "dreamt"},
-		`direction "sideways"`:         {At: noon, Type: saga.Answered, Direction: "sideways"},
-		`outcome "perhaps"`:            {At: noon, Type: saga.Answered, Outcome: "perhaps"},
+		`direction "sideways"`:         {At: noon, Type: saga.StepAnswered, Direction: "sideways"},
+		`outcome "perhaps"`:            {At: noon, Type: saga.StepAnswered, Outcome: "perhaps"},
 		`operation "shrug" is not one`: {At: noon, Type: saga.OperationTaken, Operation: "shrug"},
 	} {
 		out, err := AppendEvent([]byte("kept"), &e)
@@ -204,7 +204,7 @@ func FuzzUnmarshalInstance(f *testing.F) {
 
 // FuzzUnmarshalEvent is FuzzUnmarshalInstance for events.
 func FuzzUnmarshalEvent(f *testing.F) {
-	record, err := MarshalEvent(&saga.Event{Type: saga.Answered, At: noon, Participant: "payment", Step: "pay",
+	record, err := MarshalEvent(&saga.Event{Type: saga.StepAnswered, At: noon, Participant: "payment", Step: "pay",
 		Direction: saga.DirectionDo, Attempt: 1, Outcome: saga.OutcomeFailed, Reason: "timeout"})
 	if err != nil {
 		f.Fatal(err)
@@ -259,7 +259,7 @@ func TestMemoryIsUsedAgainSafely(t *testing.T) {
 				t.Fatalf("after a refused state: %x, %v; before: %x", got, err, want)
 			}
 		}
-		other := saga.Event{Type: saga.Answered, At: event.At, Payload: []byte(`[2,3,4]`), Reason: "another"}
+		other := saga.Event{Type: saga.StepAnswered, At: event.At, Payload: []byte(`[2,3,4]`), Reason: "another"}
 		if b, err := MarshalEvent(&other); err != nil {
 			t.Fatal(err)
 		} else if _, err := UnmarshalEvent(b); err != nil {

@@ -19,10 +19,10 @@ var (
 	})
 	eventTypes = protoconv.NewWords("type of event", map[saga.EventType]amendsv1.EventType{
 		saga.Started:        amendsv1.EventType_EVENT_TYPE_STARTED,
-		saga.Answered:       amendsv1.EventType_EVENT_TYPE_ANSWERED,
+		saga.StepAnswered:   amendsv1.EventType_EVENT_TYPE_STEP_ANSWERED,
 		saga.TimerFired:     amendsv1.EventType_EVENT_TYPE_TIMER_FIRED,
 		saga.OperationTaken: amendsv1.EventType_EVENT_TYPE_OPERATION_TAKEN,
-		saga.Retimed:        amendsv1.EventType_EVENT_TYPE_RETIMED,
+		saga.ClockAdjusted:  amendsv1.EventType_EVENT_TYPE_CLOCK_ADJUSTED,
 	})
 	timers = protoconv.NewWords("timer", map[saga.Timer]amendsv1.Timer{
 		saga.TimerTimeout:  amendsv1.Timer_TIMER_TIMEOUT,

@@ -247,7 +247,7 @@ func (r *Run) apply(what string, ev saga.Event) *Run {
 func (r *Run) answer(step saga.StepName, outcome saga.Outcome) saga.Event {
 	r.t.Helper()
 	s := r.state(step)
-	ev := saga.Event{Type: saga.Answered, Step: step, Attempt: s.Current().Attempt(), Outcome: outcome, Direction: saga.DirectionDo}
+	ev := saga.Event{Type: saga.StepAnswered, Step: step, Attempt: s.Current().Attempt(), Outcome: outcome, Direction: saga.DirectionDo}
 	i := r.index(step)
 	ev.Participant = r.def.Step(i).Do.Participant
 	switch {

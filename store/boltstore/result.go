@@ -84,7 +84,7 @@ func elsewhere(keys *Keys, in *saga.Instance, events []saga.Event) (list []given
 		}
 		event := -1
 		for k := range events {
-			if e := &events[k]; (e.Type == saga.Answered || e.Type == saga.OperationTaken) && bytes.Equal(e.Payload, data) {
+			if e := &events[k]; (e.Type == saga.StepAnswered || e.Type == saga.OperationTaken) && bytes.Equal(e.Payload, data) {
 				event = k
 			}
 		}

@@ -148,7 +148,7 @@ func answer(in *saga.Instance, i int, outcome saga.Outcome, reason string, at ti
 		direction = saga.DirectionUndo
 	}
 	c := change(in, saga.Event{
-		Type: saga.Answered, At: at, Participant: participant(i), Step: saga.StepName(steps[i]),
+		Type: saga.StepAnswered, At: at, Participant: participant(i), Step: saga.StepName(steps[i]),
 		Direction: direction, Attempt: in.Steps[i].Current().Attempt(), Outcome: outcome, Reason: reason,
 	})
 	c.Settle = settle(nil, in, i)

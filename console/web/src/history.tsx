@@ -21,7 +21,7 @@ function Sentence({ e }: { e: HistoryEvent }): ComponentChildren {
   switch (e.type) {
     case "started":
       return <>started</>;
-    case "answered":
+    case "step_answered":
       return (
         <>
           <b>{e.participant}</b> answered <b>{e.step}</b>{e.direction === "undo" ? " (undo)" : ""}: {e.outcome}
@@ -30,7 +30,7 @@ function Sentence({ e }: { e: HistoryEvent }): ComponentChildren {
       );
     case "timer_fired":
       return <Timer e={e} />;
-    case "retimed":
+    case "clock_adjusted":
       return <>the clock was set</>;
     case "operation_taken":
       return <><b>{e.by}</b> decided: {e.operation}{e.step && <> <b>{e.step}</b></>}{e.outcome && <> as {e.outcome}</>}</>;
@@ -38,7 +38,7 @@ function Sentence({ e }: { e: HistoryEvent }): ComponentChildren {
   return <>{e.type}</>;
 }
 
-const icon = (e: HistoryEvent): string => (e.type !== "answered" ? e.type : e.outcome === "completed" ? (e.direction === "undo" ? "undone" : "done") : "failed");
+const icon = (e: HistoryEvent): string => (e.type !== "step_answered" ? e.type : e.outcome === "completed" ? (e.direction === "undo" ? "undone" : "done") : "failed");
 
 type Props = { events: HistoryEvent[]; at: number; go: (revision: number) => void };
 
