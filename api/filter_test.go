@@ -233,7 +233,7 @@ func TestHistoryWithSagas(t *testing.T) {
 	}
 	want := []string{"started: running doing/pending", "step_answered: running done/doing", "step_answered: parked done/parked", "operation_taken: compensating undoing/rejected"}
 	if len(got) > 4 { // the oven may have answered already
-		want = append(want, "answered: compensated undone/rejected")
+		want = append(want, "step_answered: compensated undone/rejected")
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("the past is\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))

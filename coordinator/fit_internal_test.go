@@ -102,7 +102,7 @@ func TestStatusFits(t *testing.T) {
 // fits, and dead letters leave out what does not.
 func TestOthersFit(t *testing.T) {
 	def, in := large(t, 1, 0, 1024, nil, "")
-	in.Cause = &saga.Cause{Why: saga.WhyOperator, By: in.Paused.By, Reason: in.Paused.Reason}
+	in.Cause = &saga.Cause{Kind: saga.CauseOperator, By: in.Paused.By, Reason: in.Paused.Reason}
 	s := status(def, in, false)
 	inList(s)
 	if n := len(sent(t, transport.WatchedSaga{Saga: *s, Left: true})) * watchSagas; n > maxReply-frameRoom {

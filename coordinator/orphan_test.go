@@ -22,7 +22,7 @@ func TestOrphansOfASagaThatIsKnown(t *testing.T) {
 		t.Fatal(err)
 	}
 	noon := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
-	cause := &saga.Cause{Why: saga.WhyCancelled, At: noon}
+	cause := &saga.Cause{Kind: saga.CauseCancelled, At: noon}
 	for _, c := range []struct {
 		status saga.Status
 		back   bool // the saga goes back

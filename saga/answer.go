@@ -137,7 +137,7 @@ func (d *decision) refuse(i int, reason string) {
 	case d.in.PendingCause != nil:
 		d.goBack(*d.in.PendingCause)
 	default:
-		d.goBack(Cause{Why: WhyRejected, Step: d.def.steps[i].Name, Reason: reason})
+		d.goBack(Cause{Kind: CauseRejected, Step: d.def.steps[i].Name, Reason: reason})
 	}
 }
 
@@ -159,7 +159,7 @@ func (d *decision) notSent(i int, ev Event) {
 	case d.in.PendingCause != nil:
 		d.goBack(*d.in.PendingCause)
 	default:
-		d.goBack(Cause{Why: WhyExhausted, Step: step.Name, Reason: reason})
+		d.goBack(Cause{Kind: CauseExhausted, Step: step.Name, Reason: reason})
 	}
 }
 
@@ -184,7 +184,7 @@ func (d *decision) exhausted(i int, dir Direction, reason string) {
 	side, step := d.in.Steps[i].Side(dir), &d.def.steps[i]
 	if dir == DirectionDo && step.Kind == KindCompensable {
 		side.settle(SideUnknown, reason)
-		d.goBack(Cause{Why: WhyExhausted, Step: step.Name, Reason: reason})
+		d.goBack(Cause{Kind: CauseExhausted, Step: step.Name, Reason: reason})
 		return
 	}
 	d.park(i, dir, SideParkedUnknown, fmt.Sprintf("outcome of the %s unknown after attempt %d: %s", dir, side.attempt, reason))

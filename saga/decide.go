@@ -228,7 +228,7 @@ func (d *decision) forward() (done bool) {
 			d.park(i, DirectionDo, SideParkedUnasked, err.Error())
 		default:
 			d.in.Steps[i].Do.settle(SideNotTaken, cut(err.Error()))
-			d.goBack(Cause{Why: WhyUnmappable, Step: d.def.steps[i].Name, Reason: cut(err.Error())})
+			d.goBack(Cause{Kind: CauseMappingFailed, Step: d.def.steps[i].Name, Reason: cut(err.Error())})
 			return false
 		}
 	}
@@ -403,7 +403,7 @@ func (c *Cause) String() string {
 
 // brief is String without the reason, which others wrote.
 func (c *Cause) brief() string {
-	text := string(c.Why)
+	text := string(c.Kind)
 	if c.Step != "" {
 		text += " at " + string(c.Step)
 	}

@@ -46,8 +46,8 @@ type Instance struct {
 
 // Cause says why a saga goes back.
 type Cause struct {
-	Why    Why
-	Step   StepName // for rejected, exhausted, unmappable
+	Kind   CauseKind
+	Step   StepName // for rejected, exhausted, mapping_failed
 	Reason string
 	By     string // who, for a person's decision
 	At     time.Time
@@ -61,17 +61,17 @@ type Pause struct {
 	Reason string
 }
 
-// Why is the kind of a cause.
-type Why string
+// CauseKind is why a saga goes back, in a word.
+type CauseKind string
 
 // The reasons to go back. They all lead to the same plan.
 const (
-	WhyRejected   Why = "rejected"   // a participant said no
-	WhyExhausted  Why = "exhausted"  // no answer, or only failures, in all attempts: outcome unknown. Or not sent: it did not happen
-	WhyUnmappable Why = "unmappable" // the step's mapping failed on this saga's data
-	WhyDeadline   Why = "deadline"
-	WhyCancelled  Why = "cancelled"
-	WhyOperator   Why = "operator" // compensate
+	CauseRejected      CauseKind = "rejected"       // a participant said no
+	CauseExhausted     CauseKind = "exhausted"      // no answer, or only failures, in all attempts: outcome unknown. Or not sent: it did not happen
+	CauseMappingFailed CauseKind = "mapping_failed" // the step's mapping failed on this saga's data
+	CauseDeadline      CauseKind = "deadline"
+	CauseCancelled     CauseKind = "cancelled"
+	CauseOperator      CauseKind = "operator" // compensate
 )
 
 // Status is what is known of a step.

@@ -103,11 +103,11 @@ func (d *decision) operate(ev Event) error {
 	d.reason = fmt.Sprintf("%s by %s: %s", LegalOperation{ev.Operation, step}, ev.By, ev.Reason)
 	switch ev.Operation {
 	case OperationCancel:
-		cause.Why = WhyCancelled
+		cause.Kind = CauseCancelled
 		d.turn(cause)
 	case OperationCompensate:
 		d.vouch()
-		cause.Why = WhyOperator
+		cause.Kind = CauseOperator
 		d.goBack(cause)
 	case OperationAbandon:
 		d.abandon()

@@ -107,7 +107,7 @@ func (d *decision) deadline() {
 		d.eff.Announcements = append(d.eff.Announcements, Announcement{Phase: d.in.Phase, Overdue: true, Reason: "deadline passed beyond the point of no return"})
 		return
 	}
-	d.turn(Cause{Why: WhyDeadline, Reason: fmt.Sprintf("not done within %s", time.Duration(d.def.spec.Deadline))})
+	d.turn(Cause{Kind: CauseDeadline, Reason: fmt.Sprintf("not done within %s", time.Duration(d.def.spec.Deadline))})
 }
 
 // turn goes back, or remembers to when the pivot, which is under way, settles.

@@ -74,7 +74,7 @@ func TestValidData(t *testing.T) {
 			t.Fatalf("%d deep: %v", depth, err)
 		}
 		in, eff := answer(deep, "a", "", "")
-		if in.Phase != want || want == Compensating && (in.Cause.Why != WhyUnmappable || !strings.Contains(in.Cause.Reason, "nested deeper than 120")) {
+		if in.Phase != want || want == Compensating && (in.Cause.Kind != CauseMappingFailed || !strings.Contains(in.Cause.Reason, "nested deeper than 120")) {
 			t.Errorf("a request of what is %d deep: %s, %v", depth, in.Phase, in.Cause)
 		}
 		for _, c := range eff.Commands { // the undo holds the input, one deeper

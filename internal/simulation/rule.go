@@ -144,7 +144,7 @@ func timeoutsAreTrue(a *audit, r *Record) string {
 		l := &acc.steps[i]
 		moved := was.Attempt() != is.Attempt() || was.Waiting() != is.Waiting() || before.Status() != after.Status()
 		answered := slices.ContainsFunc(r.Change.Events, func(ev saga.Event) bool { return ev.Type != saga.TimerFired && ev.Type != saga.ClockAdjusted })
-		if was.Due().IsZero() || !moved || answered || acc.last.Cause == nil && r.Change.Instance.Cause != nil && r.Change.Instance.Cause.Why == saga.WhyDeadline {
+		if was.Due().IsZero() || !moved || answered || acc.last.Cause == nil && r.Change.Instance.Cause != nil && r.Change.Instance.Cause.Kind == saga.CauseDeadline {
 			continue
 		}
 		if early := l.due.at - at.at; early > time.Second && !is.Due().Equal(was.Due()) && timedOut(was, is) {

@@ -95,10 +95,10 @@ var ignoredSights = map[saga.Ignored]Sight{
 	saga.IgnoredEnded:     AfterTheEnd,
 }
 
-var turnSights = map[saga.Why]Sight{
-	saga.WhyCancelled: TurnedByCancel,
-	saga.WhyDeadline:  TurnedByTime,
-	saga.WhyExhausted: TurnedByUnknown,
+var turnSights = map[saga.CauseKind]Sight{
+	saga.CauseCancelled: TurnedByCancel,
+	saga.CauseDeadline:  TurnedByTime,
+	saga.CauseExhausted: TurnedByUnknown,
 }
 
 var verbSights = map[saga.Operation]Sight{
@@ -139,7 +139,7 @@ func (n *node) see(w *work, r *coordinator.Result) {
 	case r.After == saga.Parked:
 		seen[ParkedAtAll]++
 	case r.Before == saga.Running && r.Instance.Cause != nil:
-		if s, ok := turnSights[r.Instance.Cause.Why]; ok {
+		if s, ok := turnSights[r.Instance.Cause.Kind]; ok {
 			seen[s]++
 		}
 	}

@@ -32,7 +32,7 @@ func word[W ~string](words ...W) *rapid.Generator[W] { return rapid.SampledFrom(
 
 var (
 	phases         = word(saga.Running, saga.Compensating, saga.Completed, saga.Compensated, saga.Parked)
-	someWhy        = word(saga.WhyRejected, saga.WhyExhausted, saga.WhyUnmappable, saga.WhyDeadline, saga.WhyCancelled, saga.WhyOperator)
+	someCauses     = word(saga.CauseRejected, saga.CauseExhausted, saga.CauseMappingFailed, saga.CauseDeadline, saga.CauseCancelled, saga.CauseOperator)
 	someTypes      = word(saga.Started, saga.StepAnswered, saga.TimerFired, saga.OperationTaken)
 	someTimers     = word("", saga.TimerTimeout, saga.TimerRetry, saga.TimerDeadline)
 	directions     = word("", saga.DirectionDo, saga.DirectionUndo)
@@ -45,7 +45,7 @@ var causes = rapid.Custom(func(t *rapid.T) *saga.Cause {
 		return nil
 	}
 	return &saga.Cause{
-		Why:    someWhy.Draw(t, "why"),
+		Kind:   someCauses.Draw(t, "kind"),
 		Step:   saga.StepName(names.Draw(t, "step")),
 		Reason: texts.Draw(t, "reason"),
 		By:     texts.Draw(t, "by"),

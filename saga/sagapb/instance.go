@@ -172,7 +172,7 @@ func causeMessage(what string, c *saga.Cause) (*amendsv1.Cause, error) {
 	if c == nil {
 		return nil, nil
 	}
-	why, err := whys.Required(c.Why)
+	kind, err := causeKinds.Required(c.Kind)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", what, err)
 	}
@@ -180,18 +180,18 @@ func causeMessage(what string, c *saga.Cause) (*amendsv1.Cause, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", what, err)
 	}
-	return &amendsv1.Cause{Why: why, Step: string(c.Step), Reason: c.Reason, By: c.By, AtUnixNano: at}, nil
+	return &amendsv1.Cause{Kind: kind, Step: string(c.Step), Reason: c.Reason, By: c.By, AtUnixNano: at}, nil
 }
 
 func fromCause(what string, m *amendsv1.Cause) (*saga.Cause, error) {
 	if m == nil {
 		return nil, nil
 	}
-	why, err := whys.RequiredWord(m.Why)
+	kind, err := causeKinds.RequiredWord(m.Kind)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", what, err)
 	}
-	return &saga.Cause{Why: why, Step: saga.StepName(m.Step), Reason: m.Reason, By: m.By, At: protoconv.Time(m.AtUnixNano)}, nil
+	return &saga.Cause{Kind: kind, Step: saga.StepName(m.Step), Reason: m.Reason, By: m.By, At: protoconv.Time(m.AtUnixNano)}, nil
 }
 
 func (m *message) fillSteps(steps []saga.StepState) error {

@@ -55,11 +55,11 @@ func TestAppendInstanceRefuses(t *testing.T) {
 		"step 0: state 8 is none of": func(in *saga.Instance) {
 			in.Steps[0].Do = newSide(saga.DirectionUndo, saga.SideData{State: saga.SideUndone})
 		},
-		"ended 1500":                func(in *saga.Instance) { in.Ended = time.Date(1500, 1, 1, 0, 0, 0, 0, time.UTC) },
-		"read as no time":           func(in *saga.Instance) { in.Updated = time.Unix(0, 0) },
-		`cause: why "bored"`:        func(in *saga.Instance) { in.Cause = &saga.Cause{Why: "bored"} },
-		`pending cause: why ""`:     func(in *saga.Instance) { in.PendingCause = &saga.Cause{} },
-		"257 steps: a saga has at ": func(in *saga.Instance) { in.Steps = make([]saga.StepState, 257) },
+		"ended 1500":                      func(in *saga.Instance) { in.Ended = time.Date(1500, 1, 1, 0, 0, 0, 0, time.UTC) },
+		"read as no time":                 func(in *saga.Instance) { in.Updated = time.Unix(0, 0) },
+		`cause: kind of cause "bored"`:    func(in *saga.Instance) { in.Cause = &saga.Cause{Kind: "bored"} },
+		`pending cause: kind of cause ""`: func(in *saga.Instance) { in.PendingCause = &saga.Cause{} },
+		"257 steps: a saga has at ":       func(in *saga.Instance) { in.Steps = make([]saga.StepState, 257) },
 	} {
 		in := minimal()
 		spoil(in)
@@ -173,7 +173,7 @@ func TestEventRefuses(t *testing.T) {
 // written and read again with the same result.
 func FuzzUnmarshalInstance(f *testing.F) {
 	in := minimal()
-	in.Cause = &saga.Cause{Why: saga.WhyRejected, Step: "pay", Reason: "card declined", At: noon}
+	in.Cause = &saga.Cause{Kind: saga.CauseRejected, Step: "pay", Reason: "card declined", At: noon}
 	record, err := MarshalInstance(in)
 	if err != nil {
 		f.Fatal(err)

@@ -9,13 +9,13 @@ import (
 // The closed sets of package saga. A test reads the constants of saga's source
 // and fails if one is not here.
 var (
-	whys = protoconv.NewWords("why", map[saga.Why]amendsv1.Why{
-		saga.WhyRejected:   amendsv1.Why_WHY_REJECTED,
-		saga.WhyExhausted:  amendsv1.Why_WHY_EXHAUSTED,
-		saga.WhyUnmappable: amendsv1.Why_WHY_UNMAPPABLE,
-		saga.WhyDeadline:   amendsv1.Why_WHY_DEADLINE,
-		saga.WhyCancelled:  amendsv1.Why_WHY_CANCELLED,
-		saga.WhyOperator:   amendsv1.Why_WHY_OPERATOR,
+	causeKinds = protoconv.NewWords("kind of cause", map[saga.CauseKind]amendsv1.CauseKind{
+		saga.CauseRejected:      amendsv1.CauseKind_CAUSE_KIND_REJECTED,
+		saga.CauseExhausted:     amendsv1.CauseKind_CAUSE_KIND_EXHAUSTED,
+		saga.CauseMappingFailed: amendsv1.CauseKind_CAUSE_KIND_MAPPING_FAILED,
+		saga.CauseDeadline:      amendsv1.CauseKind_CAUSE_KIND_DEADLINE,
+		saga.CauseCancelled:     amendsv1.CauseKind_CAUSE_KIND_CANCELLED,
+		saga.CauseOperator:      amendsv1.CauseKind_CAUSE_KIND_OPERATOR,
 	})
 	eventTypes = protoconv.NewWords("type of event", map[saga.EventType]amendsv1.EventType{
 		saga.Started:        amendsv1.EventType_EVENT_TYPE_STARTED,

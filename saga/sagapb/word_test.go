@@ -43,7 +43,7 @@ func TestEveryWordHasANumber(t *testing.T) {
 		"Phase":      func(w string) error { _, err := protoconv.Phases.Required(contract.Phase(w)); return err },
 		"Direction":  func(w string) error { _, err := protoconv.Directions.Required(contract.Direction(w)); return err },
 		"Outcome":    func(w string) error { _, err := protoconv.Outcomes.Required(contract.Outcome(w)); return err },
-		"Why":        func(w string) error { _, err := whys.Required(saga.Why(w)); return err },
+		"CauseKind":  func(w string) error { _, err := causeKinds.Required(saga.CauseKind(w)); return err },
 		"EventType":  func(w string) error { _, err := eventTypes.Required(saga.EventType(w)); return err },
 		"Operation":  func(w string) error { _, err := operations.Required(saga.Operation(w)); return err },
 		"Kind":       func(w string) error { _, err := kinds.Required(saga.Kind(w)); return err },

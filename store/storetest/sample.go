@@ -90,7 +90,7 @@ func Reject(in *saga.Instance, at time.Time) store.Change {
 	}
 	put(&c.Instance.Steps[i], saga.DirectionDo, saga.SideData{State: saga.SideRejected, Reason: "card declined"})
 	c.Instance.Phase = saga.Compensating
-	c.Instance.Cause = &saga.Cause{Why: saga.WhyRejected, Step: saga.StepName(steps[i]), Reason: "card declined", At: at}
+	c.Instance.Cause = &saga.Cause{Kind: saga.CauseRejected, Step: saga.StepName(steps[i]), Reason: "card declined", At: at}
 	return back(c, i-1, at)
 }
 
