@@ -6,10 +6,10 @@ import "fmt"
 type Problem struct {
 	Step int    // the leaf concerned; -1: the tree as a whole
 	What string // what is wrong
-	Mend string // what would be right
+	Fix  string // what would be right
 }
 
-func (p Problem) String() string { return p.What + "; " + p.Mend }
+func (p Problem) String() string { return p.What + "; " + p.Fix }
 
 // Check returns everything that is wrong with the tree, in the order of its
 // leaves. An empty result means: from every point of every run there is a way
@@ -37,8 +37,8 @@ type checker struct {
 	retriable int // number of the first retriable step seen, -1: none yet
 }
 
-func (c *checker) add(step int, what, mend string) {
-	c.problems = append(c.problems, Problem{step, what, mend})
+func (c *checker) add(step int, what, fix string) {
+	c.problems = append(c.problems, Problem{step, what, fix})
 }
 
 func (c *checker) node(n *Node, outermost bool) {

@@ -20,7 +20,7 @@ const (
 	toldBlocked = 20
 )
 
-// blocked is the sagas that cannot be moved until somebody has mended what they
+// blocked is the sagas that cannot be moved until somebody has fixed what they
 // need: their record is damaged, or their definition is gone. They are met again
 // after a restart, when they are due or an event for them comes. The zero blocked
 // is none.
@@ -37,7 +37,7 @@ type obstacle struct {
 }
 
 // blocks reports whether err is of a saga that exists and cannot be moved until
-// somebody has mended the store, or registered its definition.
+// somebody has fixed the store, or registered its definition.
 func blocks(err error, event saga.EventType) bool {
 	return errors.Is(err, store.ErrCorrupt) || errors.Is(err, ErrUnknownDefinition) && event != saga.Started
 }

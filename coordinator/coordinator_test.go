@@ -276,7 +276,7 @@ func TestFaultyBus(t *testing.T) {
 			s, err := c.Wait(t.Context(), contract.SagaID(fmt.Sprintf("s%d", i)))
 			for err == nil && s.Phase == saga.Parked { // every attempt of the pivot may have been lost
 				healed.Store(true)
-				if _, err = c.Operate(t.Context(), s.ID, transport.Decision{Operation: "retry", By: "kim", Reason: "the bus is mended"}); err == nil {
+				if _, err = c.Operate(t.Context(), s.ID, transport.Decision{Operation: "retry", By: "kim", Reason: "the bus is fixed"}); err == nil {
 					s, err = c.Wait(t.Context(), s.ID)
 				}
 			}

@@ -134,7 +134,7 @@ func detail(err error) []byte {
 	}
 	if wrong, ok := errors.AsType[*saga.DefinitionError](err); ok {
 		for _, p := range wrong.Problems {
-			d.Violations = append(d.Violations, transport.Violation{Field: p.Path, Problem: p.What + "; " + p.Mend})
+			d.Violations = append(d.Violations, transport.Violation{Field: p.Path, Problem: p.What + "; " + p.Fix})
 		}
 	}
 	if len(d.Legal) == 0 && len(d.Violations) == 0 && d.Revision == 0 {

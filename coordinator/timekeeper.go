@@ -79,7 +79,7 @@ func (t *timekeeper) expect(at time.Time) {
 }
 
 // again forgets what was woken and could not be moved, so that it is tried once
-// more: something was mended.
+// more: something was fixed.
 func (t *timekeeper) again() {
 	t.mu.Lock()
 	clear(t.pending)

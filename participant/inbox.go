@@ -21,7 +21,7 @@ type Inbox[Tx any] interface {
 	// keep false: what work wrote is undone, and the entry is stored nevertheless.
 	// On error from work or the database nothing at all is stored; the error of a
 	// commit may leave open whether it happened, and the next Update of the key
-	// finds out. Conflicts between transactions are mended inside: work may be
+	// finds out. Conflicts between transactions are fixed inside: work may be
 	// called several times, each time with nothing left of the last one.
 	Update(ctx context.Context, key StepKey, work Work[Tx]) error
 

@@ -143,7 +143,7 @@ type Report struct {
 	Outcome     contract.Outcome // "": no answer; it goes to the dead letters unless HandedBack
 	Reason      string           // of rejected, failed and of no answer
 	HandedBack  bool             // its action is not known here, or its sender was replaced; it comes again, here or to another process
-	Final       bool             // of failed: trying again cannot mend it
+	Final       bool             // of failed: trying again cannot help
 	Called      bool             // the handler ran; false: answered from the inbox
 	Took        time.Duration    // from the receipt of the command to its commit
 }

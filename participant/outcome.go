@@ -33,7 +33,7 @@ func Rejectf(format string, args ...any) error {
 	return &rejection{fmt.Sprintf(format, args...)}
 }
 
-// Fatal marks an error as final: trying again cannot mend it (an unknown product,
+// Fatal marks an error as final: trying again cannot help (an unknown product,
 // a request that makes no sense). What the handler wrote is undone and nothing is
 // recorded; the coordinator makes no further attempt. Fatal(nil) is nil.
 //

@@ -34,7 +34,7 @@ func (c *checker) mappings() {
 			}
 		case len(s.Do.With) <= MaxExpression:
 			for _, p := range m.step(i) {
-				c.add(s.path+".do.with", p.What, p.Mend)
+				c.add(s.path+".do.with", p.What, p.Fix)
 			}
 		}
 	}
@@ -99,7 +99,7 @@ func (m *mapper) prepare() error {
 // step compiles the mapping of step i. The problems have no path yet.
 func (m *mapper) step(i int) []Problem {
 	if err := m.prepare(); err != nil {
-		return []Problem{{What: "the expression language cannot be set up: " + err.Error(), Mend: "report this as a bug"}}
+		return []Problem{{What: "the expression language cannot be set up: " + err.Error(), Fix: "report this as a bug"}}
 	}
 	do := &m.steps[i].Do
 	parsed, issues := m.env.Parse(do.With)
@@ -121,7 +121,7 @@ func (m *mapper) step(i int) []Problem {
 	}
 	if err != nil {
 		return append(use.problems, Problem{
-			What: "the expression cannot be planned: " + shorten(err.Error()), Mend: "simplify it"})
+			What: "the expression cannot be planned: " + shorten(err.Error()), Fix: "simplify it"})
 	}
 	guard := &guard{ast: tree, types: m.types}
 	guard.walk(tree.Expr(), nil)
@@ -132,7 +132,7 @@ func (m *mapper) step(i int) []Problem {
 		least: least, reads: use.reads,
 		expression: do.With, program: program, quick: quick, tree: tree, types: m.types, input: m.sound(m.spec.Input)}
 	for _, n := range notes {
-		m.notes = append(m.notes, Problem{m.steps[i].path + ".do.with", n.What, n.Mend})
+		m.notes = append(m.notes, Problem{m.steps[i].path + ".do.with", n.What, n.Fix})
 	}
 	return slices.Concat(use.problems, guard.problems, fit.problems, dear)
 }
@@ -183,13 +183,13 @@ func (m *mapper) issues(issues *cel.Issues, root ast.Expr) []Problem {
 		if issue.Location.Line() < 1 {
 			what = oneLine(issue.Message)
 		}
-		problems = append(problems, Problem{What: what, Mend: m.mend(issue.Message, issue.ExprID, root)})
+		problems = append(problems, Problem{What: what, Fix: m.fix(issue.Message, issue.ExprID, root)})
 	}
 	return problems
 }
 
-// mend says what would be right, as far as it can be seen.
-func (m *mapper) mend(message string, id int64, root ast.Expr) string {
+// fix says what would be right, as far as it can be seen.
+func (m *mapper) fix(message string, id int64, root ast.Expr) string {
 	switch {
 	case strings.Contains(message, "undefined field") && root != nil:
 		if fields := m.siblings(root, id); len(fields) > 0 {

@@ -34,14 +34,14 @@ func (m *mapper) estimate(checked *cel.Ast) (least int, problems, notes []Proble
 	if !skips(checked) {
 		least = int(min(estimated.Min, 2*maxCost))
 	}
-	const mend = "go through the data once, not once for each item of it, or move the work into the participant"
+	const fix = "go through the data once, not once for each item of it, or move the work into the participant"
 	switch {
 	case err != nil:
 		return 0, nil, nil // what it costs is seen when it is evaluated
 	case least > maxCost:
-		return least, []Problem{{What: fmt.Sprintf("costs more than the %d units that an evaluation may, whatever the data is", maxCost), Mend: mend}}, nil
+		return least, []Problem{{What: fmt.Sprintf("costs more than the %d units that an evaluation may, whatever the data is", maxCost), Fix: fix}}, nil
 	case estimated.Max > maxCost:
-		return least, nil, []Problem{{What: fmt.Sprintf("may cost more than the %d units of an evaluation where lists of the data have %d items: such a saga goes back", maxCost, muchItems), Mend: mend}}
+		return least, nil, []Problem{{What: fmt.Sprintf("may cost more than the %d units of an evaluation where lists of the data have %d items: such a saga goes back", maxCost, muchItems), Fix: fix}}
 	}
 	return least, nil, nil
 }

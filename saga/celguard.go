@@ -67,13 +67,13 @@ func (g *guard) selection(e ast.Expr, present map[string]bool) {
 		g.reported = map[string]bool{}
 	}
 	g.reported[chain] = true
-	mend := fmt.Sprintf("guard it: has(%[1]s) ? %[1]s : %[2]s", chain, zeroOf(field))
+	fix := fmt.Sprintf("guard it: has(%[1]s) ? %[1]s : %[2]s", chain, zeroOf(field))
 	if !ok {
-		mend = fmt.Sprintf("read it with .?%s and end with .orValue(%s)", sel.FieldName(), zeroOf(field))
+		fix = fmt.Sprintf("read it with .?%s and end with .orValue(%s)", sel.FieldName(), zeroOf(field))
 	}
 	g.problems = append(g.problems, Problem{
 		What: fmt.Sprintf("%s may be missing", chain),
-		Mend: mend + fmt.Sprintf("; or leave it out with {?%q: ….?%s}", sel.FieldName(), sel.FieldName())})
+		Fix:  fix + fmt.Sprintf("; or leave it out with {?%q: ….?%s}", sel.FieldName(), sel.FieldName())})
 }
 
 // zeroOf is an expression that could stand in for a missing value.

@@ -18,8 +18,8 @@ type usage struct {
 	problems []Problem
 }
 
-func (u *usage) add(what, mend string) {
-	p := Problem{What: what, Mend: mend}
+func (u *usage) add(what, fix string) {
+	p := Problem{What: what, Fix: fix}
 	if slices.Contains(u.problems, p) {
 		return
 	}

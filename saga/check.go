@@ -58,9 +58,9 @@ type checkedStep struct {
 	path string
 }
 
-func (c *checker) add(path, what, mend string) {
+func (c *checker) add(path, what, fix string) {
 	if len(c.problems) <= maxProblems {
-		c.problems = append(c.problems, Problem{path, what, mend})
+		c.problems = append(c.problems, Problem{path, what, fix})
 	}
 }
 
@@ -209,7 +209,7 @@ func (c *checker) order() {
 		if p.Step >= 0 {
 			path = c.steps[p.Step].path
 		}
-		c.add(path, p.What, p.Mend)
+		c.add(path, p.What, p.Fix)
 	}
 }
 

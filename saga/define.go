@@ -20,7 +20,7 @@ func Define[In any](name string, parts ...Part) (*Definition, error) {
 	for i, part := range parts {
 		if part == nil {
 			b.problems = append(b.problems, Problem{
-				Path: fmt.Sprintf("parts[%d]", i), What: "is nil", Mend: "remove it"})
+				Path: fmt.Sprintf("parts[%d]", i), What: "is nil", Fix: "remove it"})
 			continue
 		}
 		part.part(&b)

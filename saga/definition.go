@@ -95,7 +95,7 @@ func (d *Definition) Action(i int, dir Direction) (a Action, ok bool) {
 // request is the data of step i's do: the saga's input byte for byte, or what
 // the step's mapping makes of the input and the results so far. The same
 // arguments give the same bytes. An error says why the mapping could not be
-// evaluated, and nothing of the data; trying again cannot mend it.
+// evaluated, and nothing of the data; trying again cannot help.
 func (d *Definition) request(i int, input []byte, results func(step int) []byte) ([]byte, error) {
 	step := &d.steps[i]
 	if step.request == nil {

@@ -95,7 +95,7 @@ func ExampleDefine() {
 }
 
 // Everything that is wrong is reported at once, each with its place and a way to
-// mend it.
+// fix it.
 func ExampleDefinitionError() {
 	_, err := saga.Define[Order]("checkout",
 		saga.Parallel(
@@ -109,7 +109,7 @@ func ExampleDefinitionError() {
 		for _, problem := range bad.Problems {
 			fmt.Println(problem.Path)
 			fmt.Println("  wrong:", problem.What)
-			fmt.Println("  right:", problem.Mend)
+			fmt.Println("  right:", problem.Fix)
 		}
 	}
 	// Output:

@@ -17,8 +17,8 @@ type fitter struct {
 	problems []Problem
 }
 
-func (f *fitter) add(what, mend string) {
-	f.problems = append(f.problems, Problem{What: what, Mend: mend})
+func (f *fitter) add(what, fix string) {
+	f.problems = append(f.problems, Problem{What: what, Fix: fix})
 }
 
 // expr checks e against want; field is where the value will stand in the
@@ -108,7 +108,7 @@ func (f *fitter) typ(want *Schema, t *types.Type, field string) {
 	if want.isAny() {
 		return
 	}
-	mend := "convert it, or pass another value"
+	fix := "convert it, or pass another value"
 	switch t.Kind() {
 	case types.DynKind, types.AnyKind, types.TypeParamKind, types.ErrorKind:
 		return
@@ -119,7 +119,7 @@ func (f *fitter) typ(want *Schema, t *types.Type, field string) {
 	case types.StructKind:
 		if s := f.types.schemas[t.TypeName()]; s != nil {
 			for _, p := range fitSchema(want, s, field) {
-				f.add(p.What, p.Mend)
+				f.add(p.What, p.Fix)
 			}
 			return
 		}
@@ -133,16 +133,16 @@ func (f *fitter) typ(want *Schema, t *types.Type, field string) {
 			f.typ(want.Items, t.Parameters()[1], field+"[]")
 			return
 		}
-		mend = "write the fields out: {\"name\": value, …}"
+		fix = "write the fields out: {\"name\": value, …}"
 	case types.OpaqueKind:
-		mend = "end it with .orValue(…), or write the key with a ? in front"
+		fix = "end it with .orValue(…), or write the key with a ? in front"
 	default:
 		if primitiveFits[t.Kind()][want.Kind] {
 			return
 		}
-		mend = fmt.Sprintf("convert it, for example with %s()", want.conversion())
+		fix = fmt.Sprintf("convert it, for example with %s()", want.conversion())
 	}
-	f.add(fmt.Sprintf("%s is of type %s, but the command takes %s", where(field), strings.TrimSuffix(t.String(), "_type"), want.word()), mend)
+	f.add(fmt.Sprintf("%s is of type %s, but the command takes %s", where(field), strings.TrimSuffix(t.String(), "_type"), want.word()), fix)
 }
 
 // primitiveFits says which values of CEL may stand for which kinds.
@@ -163,7 +163,7 @@ func fitSchema(want, have *Schema, field string) []Problem {
 	}
 	if have.Optional && !want.Optional && field != "" && !canBeEmpty(have) {
 		return []Problem{{What: fmt.Sprintf("%s may be missing, but the command needs it", where(field)),
-			Mend: "make it optional for the command, or always give it"}}
+			Fix: "make it optional for the command, or always give it"}}
 	}
 	switch {
 	case want.Kind == SchemaObject && have.Kind == SchemaObject:
@@ -180,7 +180,7 @@ func fitSchema(want, have *Schema, field string) []Problem {
 		return nil
 	}
 	return []Problem{{What: fmt.Sprintf("%s is %s, but the command takes %s", where(field), have.word(), want.word()),
-		Mend: "pass another value"}}
+		Fix: "pass another value"}}
 }
 
 var kindFits = map[SchemaKind]map[SchemaKind]bool{
@@ -200,7 +200,7 @@ func fitFields(want, have *Schema, field string) []Problem {
 		case !want.Fields[name].Optional:
 			problems = append(problems, Problem{
 				What: fmt.Sprintf("%s (%s) is missing", where(own), want.Fields[name].word()),
-				Mend: "the command needs it: write the fields out and add it"})
+				Fix:  "the command needs it: write the fields out and add it"})
 		}
 	}
 	return problems

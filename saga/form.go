@@ -35,12 +35,12 @@ func (v jsonValue) place() int64 {
 	return v.at
 }
 
-func (f *form) add(at int64, path, what, mend string) {
+func (f *form) add(at int64, path, what, fix string) {
 	if path == "" {
 		path = "definition"
 	}
 	if len(f.problems) <= maxProblems {
-		f.problems = append(f.problems, Problem{Path: path, What: position(f.data, at) + ": " + what, Mend: mend})
+		f.problems = append(f.problems, Problem{Path: path, What: position(f.data, at) + ": " + what, Fix: fix})
 	}
 }
 
@@ -138,7 +138,7 @@ func (f *form) list(path string, v jsonValue, into reflect.Value) {
 }
 
 func (f *form) schema(path string, v jsonValue, into reflect.Value) {
-	const mend = "or leave the schema out: anything fits then"
+	const fix = "or leave the schema out: anything fits then"
 	if key, at, twice := f.twice(v); twice {
 		f.add(at, path+"."+shorten(key), "is there twice", "keep one")
 		return
@@ -146,7 +146,7 @@ func (f *form) schema(path string, v jsonValue, into reflect.Value) {
 	schema := new(Schema)
 	if err := json.Unmarshal(v.raw, schema); err != nil {
 		for line := range strings.SplitSeq(err.Error(), "\n") {
-			f.add(v.place(), path, oneLine(line), mend)
+			f.add(v.place(), path, oneLine(line), fix)
 		}
 		return
 	}

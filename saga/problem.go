@@ -13,7 +13,7 @@ var ErrDefinition = errors.New("the definition cannot be used")
 // says that there are more.
 const maxProblems = 100
 
-var moreProblems = Problem{"…", "there are more problems", "mend these first"}
+var moreProblems = Problem{"…", "there are more problems", "fix these first"}
 
 // DefinitionError lists everything that is wrong with a definition.
 type DefinitionError struct {
@@ -25,11 +25,11 @@ type DefinitionError struct {
 type Problem struct {
 	Path string // where: steps[1].parallel[0] (charge-card).do.with
 	What string // what is wrong
-	Mend string // what would be right
+	Fix  string // what would be right
 }
 
-// String is the problem in one line: path: what; mend.
-func (p Problem) String() string { return fmt.Sprintf("%s: %s; %s", p.Path, p.What, p.Mend) }
+// String is the problem in one line: path: what; fix.
+func (p Problem) String() string { return fmt.Sprintf("%s: %s; %s", p.Path, p.What, p.Fix) }
 
 // Error is the list of problems, one line each.
 func (e *DefinitionError) Error() string {

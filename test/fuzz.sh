@@ -6,7 +6,7 @@
 #	test/fuzz.sh 20000x     20,000 inputs each
 #	test/fuzz.sh 10s 'Parse|Cursor' ./saga/... ./store/...
 #
-# What a run finds it writes into testdata/fuzz of the package: mend the code and
+# What a run finds it writes into testdata/fuzz of the package: fix the code and
 # commit the file, and every later "go test" tries it again.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

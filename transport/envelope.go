@@ -46,7 +46,7 @@ type Envelope struct {
 	Expires    time.Time // when nobody waits for this any more; zero: never
 	Owner      Owner     // of a command and an announcement: under whose claim on the prefix it was sent; zero: not said
 	Reason     string    // why: of a rejection, a failure, a parking, a dead letter
-	Final      bool      // of a failure: trying again cannot mend it
+	Final      bool      // of a failure: trying again cannot help
 	Code       string    // of a refused request: see Code
 
 	// RetryAfter is, of a request that was refused for now, after how long it makes

@@ -50,7 +50,7 @@ type OwnerStatus struct {
 	Replaced bool      `json:"replaced,omitempty"` // another store has taken the prefix over: this coordinator ends
 }
 
-// BlockedSaga is a saga that cannot be moved until somebody has mended what it
+// BlockedSaga is a saga that cannot be moved until somebody has fixed what it
 // needs.
 type BlockedSaga struct {
 	Saga   string    `json:"saga"`

@@ -26,7 +26,7 @@ type deadCmd struct {
 
 // Help gives examples.
 func (deadCmd) Help() string {
-	return `Messages that could not be understood wait here with the reason. Mend what sent them, or the
+	return `Messages that could not be understood wait here with the reason. Fix what sent them, or the
 definition that does not know them, then replay them; or discard what is of no use.
 
 Examples:

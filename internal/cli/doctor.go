@@ -76,8 +76,8 @@ func (c *doctorCmd) report(env *environment, findings []doctor.Finding) error {
 					continue
 				}
 				w.Printf("%s%*s %s: %s\n", w.Word(string(f.Grade)), 8-len(f.Grade), "", f.Check, f.Found)
-				if f.Mend != "" {
-					w.Printf("%8s → %s\n", "", f.Mend)
+				if f.Fix != "" {
+					w.Printf("%8s → %s\n", "", f.Fix)
 				}
 			}
 		}

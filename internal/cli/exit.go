@@ -53,7 +53,7 @@ func exitOf(err error) (code int, hint string) {
 	case errors.As(err, &owned):
 		return ExitOwned, "restarting does not help: docs/OPERATING.md#one-store-one-owner"
 	case errors.As(err, &taken):
-		return ExitFailed, taken.Mend()
+		return ExitFailed, taken.Fix()
 	case errors.Is(err, store.ErrBroken) && daemon.FullDisk(err), errors.Is(err, daemon.ErrDisk) && !daemon.FailedDisk(err):
 		return ExitStoreBroken, "nothing that was acknowledged is lost; make room on the disk of the data directory, or move it to a larger one, then start again"
 	case errors.Is(err, store.ErrBroken), errors.Is(err, daemon.ErrDisk):

@@ -45,8 +45,8 @@ func (e *ListenError) Error() string {
 
 func (e *ListenError) Unwrap() error { return e.Err }
 
-// Mend says what to do about it.
-func (e *ListenError) Mend() string {
+// Fix says what to do about it.
+func (e *ListenError) Fix() string {
 	other := fmt.Sprintf("give another address with --%s, AMENDS_%s or the configuration file; port 0 takes a free one", e.Setting, strings.ToUpper(strings.ReplaceAll(e.Setting, "-", "_")))
 	switch {
 	case errors.Is(e.Err, syscall.EADDRINUSE):

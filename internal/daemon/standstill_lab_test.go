@@ -139,7 +139,7 @@ func (n *neighbours) doctorSays(kind string) {
 		Server: n.running.HTTP, Client: http.DefaultClient, Bare: http.DefaultClient, NATS: func(string, string) (natsbus.Config, error) { return natsbus.Config{URL: n.running.NATS}, nil },
 	})
 	for _, f := range findings {
-		if f.Check == "standstill of "+kind && f.Mend != "" {
+		if f.Check == "standstill of "+kind && f.Fix != "" {
 			return
 		}
 	}

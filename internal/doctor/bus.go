@@ -41,7 +41,7 @@ func (e *exam) bus(ctx context.Context) {
 	var drift *natsbus.DriftError
 	switch {
 	case errors.As(err, &drift):
-		e.add("streams", Problem, err.Error(), drift.Mend)
+		e.add("streams", Problem, err.Error(), drift.Fix)
 		config.Provision = natsbus.Ask
 		if bus, err = dial(ctx, config); err != nil {
 			return
@@ -148,7 +148,7 @@ func (e *exam) accounts(ctx context.Context, nc *nats.Conn) {
 	case err != nil:
 		e.add(check, Unknown, err.Error(), "use the coordinator's credentials, and let them publish on $SYS.REQ.USER.INFO")
 	case account == "$G":
-		e.add(check, Problem, "all users are in one account: "+natsbus.SharedAccount, natsbus.SharedAccountMend)
+		e.add(check, Problem, "all users are in one account: "+natsbus.SharedAccount, natsbus.SharedAccountFix)
 	default:
 		e.add(check, OK, "the coordinator is in the account "+account, "")
 	}
@@ -244,7 +244,7 @@ func (e *exam) subscriptions(ctx context.Context, js jetstream.JetStream, bus *n
 		}
 		wait, shared := settings(ctx, js, bus.StreamName(c.Stream), c.Name)
 		if shared && bus.Conn().AuthRequired() {
-			e.add("account of "+c.Name, Problem, natsbus.SharedAccount, natsbus.SharedAccountMend)
+			e.add("account of "+c.Name, Problem, natsbus.SharedAccount, natsbus.SharedAccountFix)
 		}
 		switch {
 		case stuck[subscription{c.Stream, c.Name}]:

@@ -170,7 +170,7 @@ func (e *exam) standstills(ctx context.Context) {
 }
 
 // count reports a figure that should be small.
-func (e *exam) count(families map[string]*dto.MetricFamily, check, name string, grade Grade, found, mend string) {
+func (e *exam) count(families map[string]*dto.MetricFamily, check, name string, grade Grade, found, fix string) {
 	family, ok := families[name]
 	sum := 0.0
 	for _, m := range family.GetMetric() {
@@ -182,6 +182,6 @@ func (e *exam) count(families map[string]*dto.MetricFamily, check, name string, 
 	case sum < 1:
 		e.add(check, OK, "none", "")
 	default:
-		e.add(check, grade, fmt.Sprintf(found, sum), mend)
+		e.add(check, grade, fmt.Sprintf(found, sum), fix)
 	}
 }

@@ -30,7 +30,7 @@ type Finding struct {
 	Check string `json:"check"` // such as replicas
 	Grade Grade  `json:"grade"`
 	Found string `json:"found"`
-	Mend  string `json:"mend,omitempty"` // what to do; "" for ok
+	Fix   string `json:"fix,omitempty"` // what to do; "" for ok
 }
 
 // Patient is what is examined.
@@ -73,11 +73,11 @@ func Examine(ctx context.Context, p Patient) []Finding {
 	return e.findings
 }
 
-func (e *exam) add(check string, grade Grade, found, mend string) {
+func (e *exam) add(check string, grade Grade, found, fix string) {
 	if grade == OK {
-		mend = ""
+		fix = ""
 	}
-	e.findings = append(e.findings, Finding{check, grade, masked.Text(found), masked.Text(mend)}) // what went wrong may quote a URL
+	e.findings = append(e.findings, Finding{check, grade, masked.Text(found), masked.Text(fix)}) // what went wrong may quote a URL
 }
 
 // Worst is the worst grade of all: problem, warning, unknown, ok.

@@ -78,12 +78,12 @@ func holds(t *testing.T, findings []doctor.Finding, check string, grade doctor.G
 		t.Errorf("%s: %+v, want one of grade %s", check, of, grade)
 		return
 	}
-	if (of[0].Mend == "") != (grade == doctor.OK) {
-		t.Errorf("%s is %s, and what to do is %q", check, grade, of[0].Mend)
+	if (of[0].Fix == "") != (grade == doctor.OK) {
+		t.Errorf("%s is %s, and what to do is %q", check, grade, of[0].Fix)
 	}
 	for _, word := range words {
-		if !strings.Contains(of[0].Found+" "+of[0].Mend, word) {
-			t.Errorf("%s: %q, to mend with %q, does not say %q", check, of[0].Found, of[0].Mend, word)
+		if !strings.Contains(of[0].Found+" "+of[0].Fix, word) {
+			t.Errorf("%s: %q, to fix with %q, does not say %q", check, of[0].Found, of[0].Fix, word)
 		}
 	}
 }
@@ -275,7 +275,7 @@ func TestAccounts(t *testing.T) {
 	}
 }
 
-// A stream that somebody changed would lose messages; the way to mend it is said.
+// A stream that somebody changed would lose messages; the way to fix it is said.
 func TestDrift(t *testing.T) {
 	server, err := embedded.Start(embedded.Config{StoreDir: t.TempDir(), Port: -1})
 	if err != nil {

@@ -64,5 +64,5 @@ func document(f *protogen.File) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return append([]byte("# Generated from "+f.Desc.Path()+" by internal/openapi; do not edit. Mend: go generate ./proto\n"), body...), nil
+	return append([]byte("# Generated from "+f.Desc.Path()+" by internal/openapi; do not edit. Fix: go generate ./proto\n"), body...), nil
 }

@@ -61,7 +61,7 @@ type cycle struct {
 	lasted    time.Duration // the fault
 	dropped   int           // packets
 	gap       time.Duration // the longest time in which no caller saw a saga end, until all was well again
-	recovered time.Duration // from the mending to the end of a saga that began after it
+	recovered time.Duration // from the repair to the end of a saga that began after it
 }
 
 func (c cycle) String() string {
@@ -98,7 +98,7 @@ func TestCluster(t *testing.T) {
 	audit(t, filepath.Join(c.dir, "coordinator", "data"), filepath.Join(c.dir, "bank"), runs).report(t)
 }
 
-// make makes a fault, mends it, and waits until sagas that begin after it end.
+// make makes a fault, fixes it, and waits until sagas that begin after it end.
 func (c *cluster) make(t *testing.T, l *load, f fault) cycle {
 	t.Helper()
 	name := f.name
@@ -110,18 +110,18 @@ func (c *cluster) make(t *testing.T, l *load, f fault) cycle {
 		t.Fatal(err)
 	}
 	made := time.Now()
-	mend := f.make(t, c)
+	fix := f.make(t, c)
 	<-time.After(f.lasts)
 	dropped := c.dropped(t)
-	mend()
-	mended := time.Now()
-	first := mended
+	fix()
+	fixed := time.Now()
+	first := fixed
 	if err := poll("a saga that began after the fault has ended: "+name, func() bool {
-		first = l.endedSince(mended)
+		first = l.endedSince(fixed)
 		return !first.IsZero()
 	}); err != nil {
 		t.Fatal(err)
 	}
 	hold(time.Second) // stragglers, so that the next fault meets a system at work
-	return cycle{name, met, mended.Sub(made), dropped, longestGap(l.all(), made, first), first.Sub(mended)}
+	return cycle{name, met, fixed.Sub(made), dropped, longestGap(l.all(), made, first), first.Sub(fixed)}
 }

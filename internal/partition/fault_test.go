@@ -14,13 +14,13 @@ import (
 const events = "SAGA_EVENTS"
 
 // fault is something that happens to the network or to a server. make returns
-// what mends it.
+// what fixes it.
 type fault struct {
 	name  string
 	lasts time.Duration
 	bound time.Duration // longest time without the end of a saga, until all is well again
 	short bool          // part of the short form
-	make  func(t *testing.T, c *cluster) (mend func())
+	make  func(t *testing.T, c *cluster) (fix func())
 }
 
 // faults are all of them. Where a majority of servers can be reached the bound is
@@ -117,8 +117,8 @@ func deckOf(t *testing.T) (deck []fault) {
 	return deck
 }
 
-// with puts rules into force until they are mended.
-func (c *cluster) with(t *testing.T, r rules) (mend func()) {
+// with puts rules into force until they are fixed.
+func (c *cluster) with(t *testing.T, r rules) (fix func()) {
 	t.Helper()
 	c.apply(t, r)
 	return func() { c.apply(t, nil) }

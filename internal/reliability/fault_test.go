@@ -13,12 +13,12 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// fault is a way to break the system. make breaks it and mends what the outside
-// world would mend: it starts processes again, it opens roads. It returns when
-// the mending began; the rest is the system's own affair.
+// fault is a way to break the system. make breaks it and fixes what the outside
+// world would fix: it starts processes again, it opens roads. It returns when
+// the repair began; the rest is the system's own affair.
 type fault struct {
 	name string
-	make func(*system, *rand.Rand) (mended time.Time, err error)
+	make func(*system, *rand.Rand) (fixed time.Time, err error)
 }
 
 // faults are all of them. A deck holds each once.
@@ -92,15 +92,15 @@ func lasting(dice *rand.Rand, least, most time.Duration) time.Duration {
 func oneOf[T any](dice *rand.Rand, list []T) T { return list[dice.IntN(len(list))] }
 
 // again starts processes that are gone and waits until they are ready.
-func (s *system) again(names ...string) (mended time.Time, err error) {
-	mended = time.Now()
+func (s *system) again(names ...string) (fixed time.Time, err error) {
+	fixed = time.Now()
 	for _, name := range names {
 		err = errors.Join(err, s.processes[name].start())
 	}
 	for _, name := range names {
 		err = errors.Join(err, s.processes[name].awaitReady())
 	}
-	return mended, err
+	return fixed, err
 }
 
 func killCoordinator(s *system, _ *rand.Rand) (time.Time, error) {

@@ -20,7 +20,7 @@ import (
 // t0 is any time.
 var t0 = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// goal is how soon sagas should move again once a fault is mended. It is
+// goal is how soon sagas should move again once a fault is fixed. It is
 // reported, not required: the machine may be busy.
 const goal = time.Second
 
@@ -174,18 +174,18 @@ func oneCycle(s *system, l *load, f fault, dice *rand.Rand) (c cycle, err error)
 	}
 	c.made = time.Now()
 	s.struck = ""
-	c.mended, err = f.make(s, dice)
+	c.fixed, err = f.make(s, dice)
 	c.struck = s.struck
 	if err == nil {
 		err = poll("a saga that was started after the fault has ended", func() bool {
-			acked, ended := l.resumed(c.mended)
+			acked, ended := l.resumed(c.fixed)
 			if ended.IsZero() {
-				if c.queues == "" && time.Since(c.mended) > suspicious {
+				if c.queues == "" && time.Since(c.fixed) > suspicious {
 					c.queues = s.queuesNow()
 				}
 				return false
 			}
-			c.acked, c.ended = acked.Sub(c.mended), ended.Sub(c.mended)
+			c.acked, c.ended = acked.Sub(c.fixed), ended.Sub(c.fixed)
 			return true
 		})
 	}

@@ -18,12 +18,12 @@ type cycle struct {
 	fault  string
 	struck string    // whom
 	made   time.Time // when it was made
-	mended time.Time // when mending began
+	fixed  time.Time // when the repair began
 	over   time.Time // when sagas moved again
 	met    int       // acknowledged sagas that were under way
 	queues string    // what waited in the bus when it took suspiciously long
 	acked  time.Duration
-	ended  time.Duration // from mended to the first acknowledgement, and to the first end of a saga that was acknowledged after it
+	ended  time.Duration // from fixed to the first acknowledgement, and to the first end of a saga that was acknowledged after it
 }
 
 // row is what the table says of one fault.
@@ -93,8 +93,8 @@ func slow(cycles []cycle, bound time.Duration) string {
 	var b strings.Builder
 	for _, c := range cycles {
 		if c.acked > bound || c.ended > bound || c.ended == 0 {
-			fmt.Fprintf(&b, "  fault %d: %s (%s), made %s, mended %s: first start after %s, first end after %s\n",
-				c.number, c.fault, c.struck, c.made.Format(clock), c.mended.Format(clock), short(c.acked), short(c.ended))
+			fmt.Fprintf(&b, "  fault %d: %s (%s), made %s, fixed %s: first start after %s, first end after %s\n",
+				c.number, c.fault, c.struck, c.made.Format(clock), c.fixed.Format(clock), short(c.acked), short(c.ended))
 			b.WriteString(c.queues)
 		}
 	}
@@ -109,14 +109,14 @@ func (c *cycle) meets(r *run) bool {
 	return r != nil && r.began.Before(c.over) && (r.ended.IsZero() || r.ended.After(c.made))
 }
 
-// lastOfMet is how long after the mending the last of the sagas ended that were
+// lastOfMet is how long after the repair the last of the sagas ended that were
 // acknowledged and under way when the fault was made. Later faults may have held
 // it up as well.
 func (c *cycle) lastOfMet(runs []run) (last time.Duration) {
 	for i := range runs {
 		r := &runs[i]
-		if !r.acked.IsZero() && r.acked.Before(c.made) && r.ended.After(c.mended) {
-			last = max(last, r.ended.Sub(c.mended))
+		if !r.acked.IsZero() && r.acked.Before(c.made) && r.ended.After(c.fixed) {
+			last = max(last, r.ended.Sub(c.fixed))
 		}
 	}
 	return last

@@ -73,13 +73,13 @@ const (
 
 // The planted bugs of owners.
 const (
-	BugMendsBlindly       Bug = "subscription-made-without-the-claim"
-	BugLeaseByWallClock   Bug = "lease-by-the-wall-clock"
-	BugClaimsAfterSending Bug = "claims-after-sending"
-	BugInboxIgnoresOwner  Bug = "inbox-ignores-the-owner"
-	BugCopyIsOriginal     Bug = "copy-taken-for-the-original"
-	BugBothGoOn           Bug = "both-go-on-after-a-wipe"
-	BugMovesUnlisted      Bug = "moves-not-listed"
+	BugResubscribesBlindly Bug = "subscription-made-without-the-claim"
+	BugLeaseByWallClock    Bug = "lease-by-the-wall-clock"
+	BugClaimsAfterSending  Bug = "claims-after-sending"
+	BugInboxIgnoresOwner   Bug = "inbox-ignores-the-owner"
+	BugCopyIsOriginal      Bug = "copy-taken-for-the-original"
+	BugBothGoOn            Bug = "both-go-on-after-a-wipe"
+	BugMovesUnlisted       Bug = "moves-not-listed"
 )
 
 // Bugs are all planted bugs with the invariant that has to catch each.
@@ -137,7 +137,7 @@ var Bugs = []struct {
 	{BugKeyWithoutBirth, "I3"},
 	{BugKeyWithoutSaga, "I3"},
 	{BugKeyWithoutStep, "I3"},
-	{BugMendsBlindly, "I11"},
+	{BugResubscribesBlindly, "I11"},
 	{BugLeaseByWallClock, "I11"},
 	{BugClaimsAfterSending, "I11"},
 	{BugInboxIgnoresOwner, "I11"},

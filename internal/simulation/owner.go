@@ -132,7 +132,7 @@ func (n *node) possess(before ownership.Status) {
 		n.begin()
 	}
 	if n.up {
-		n.mend()
+		n.resubscribe()
 	}
 }
 
@@ -152,14 +152,14 @@ func (n *node) subscription() string {
 	return fmt.Sprintf("%s-%d", n.volume.owned.Store, n.keeper.Number())
 }
 
-// mend makes the subscription to the answers if it is not there, now and then.
-func (n *node) mend() {
+// resubscribe makes the subscription to the answers if it is not there, now and then.
+func (n *node) resubscribe() {
 	c := n.w.claims
 	if n.ended != nil || !n.possesses {
 		return
 	}
 	if name := n.subscription(); n.keeper.Sure() && c.consumer != name && !c.away(n) {
-		if n.w.bug == BugMendsBlindly || n.keeper.Check(n.w.ctx) == nil {
+		if n.w.bug == BugResubscribesBlindly || n.keeper.Check(n.w.ctx) == nil {
 			c.consumer = name
 			n.record(Record{Kind: Subscribed, Who: n.name, Under: n.holds})
 		}
@@ -169,7 +169,7 @@ func (n *node) mend() {
 	}
 	life := n.life
 	c.ticks++
-	n.w.after(c.dice.span(time.Second, 3*time.Second), func() { c.ticks--; n.resume(life, n.mend) })
+	n.w.after(c.dice.span(time.Second, 3*time.Second), func() { c.ticks--; n.resume(life, n.resubscribe) })
 }
 
 // owns looks whether the process may send, and may stand still between that and sending.

@@ -20,13 +20,13 @@ type Closure struct {
 // Check compares the packages that are compiled into a user's program with what
 // is allowed.
 func (c Closure) Check(imports []string) []Finding {
-	const mend = "move what needs it into a package of its own that only those who want it import (go list -deps shows the way in)"
+	const fix = "move what needs it into a package of its own that only those who want it import (go list -deps shows the way in)"
 	var found []Finding
 	for _, imported := range imports {
 		if c.Allowed != nil && !under(imported, c.Allowed) {
-			found = append(found, Finding{c.Package, "brings " + imported + " into its users' programs", mend})
+			found = append(found, Finding{c.Package, "brings " + imported + " into its users' programs", fix})
 		} else if under(imported, c.Denied) {
-			found = append(found, Finding{c.Package, "brings " + imported + " into its users' programs", mend})
+			found = append(found, Finding{c.Package, "brings " + imported + " into its users' programs", fix})
 		}
 	}
 	return found

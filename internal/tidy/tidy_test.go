@@ -153,8 +153,8 @@ func TestRulesCanFail(t *testing.T) {
 			found := rule(tree)
 			for _, one := range found {
 				all.WriteString(one.String() + "\n")
-				if one.Mend == "" {
-					t.Errorf("%s: does not say how to mend it", one)
+				if one.Fix == "" {
+					t.Errorf("%s: does not say how to fix it", one)
 				}
 			}
 			if f.want == "" && len(found) > 0 {

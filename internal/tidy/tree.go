@@ -19,10 +19,10 @@ const Module = "github.com/amends-dev/amends"
 type Finding struct {
 	Where string // file, file:line or package
 	What  string // what is wrong
-	Mend  string // what to do about it
+	Fix   string // what to do about it
 }
 
-func (f Finding) String() string { return f.Where + ": " + f.What + "\n\tmend: " + f.Mend }
+func (f Finding) String() string { return f.Where + ": " + f.What + "\n\tmend: " + f.Fix }
 
 // Rule looks at the whole tree and reports what breaks it.
 type Rule func(*Tree) []Finding

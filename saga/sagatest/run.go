@@ -65,7 +65,7 @@ func (r *Run) Failed(step saga.StepName, reason string) *Run {
 	return r.apply(fmt.Sprintf("%s of %s fails: %s", ev.Direction, step, reason), ev)
 }
 
-// Broken lets the attempt fail in a way that trying again cannot mend.
+// Broken lets the attempt fail in a way that trying again cannot help.
 func (r *Run) Broken(step saga.StepName, reason string) *Run {
 	r.t.Helper()
 	ev := r.answer(step, saga.OutcomeFailed)

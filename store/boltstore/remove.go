@@ -29,7 +29,7 @@ func (s *Store) RemoveDamaged(ctx context.Context, id saga.ID, removal store.Rem
 		if err != nil {
 			return store.Removed{}, err
 		}
-		s.counters.mended(t)
+		s.counters.fixed(t)
 		return t.removed, nil
 	}
 	return store.Removed{}, fmt.Errorf("saga %s: %w", id, store.ErrConflict)

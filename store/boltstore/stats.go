@@ -56,8 +56,8 @@ func (c *counters) note(what string, of contract.SagaID) {
 	}
 }
 
-// mended forgets the damaged records of a saga that was removed.
-func (c *counters) mended(t *traces) {
+// fixed forgets the damaged records of a saga that was removed.
+func (c *counters) fixed(t *traces) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, one := range t.found {

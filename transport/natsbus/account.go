@@ -56,8 +56,8 @@ func AccountOf(ctx context.Context, nc *nats.Conn) (string, error) {
 // SharedAccount is what is wrong when others are in the coordinator's account.
 const SharedAccount = "a participant in the coordinator's account can purge and delete streams, by the reply subject of an acknowledgement, which the server does not check"
 
-// SharedAccountMend is what to do about it.
-const SharedAccountMend = "give each user an account of his own, as coordinator nats-permissions prints it"
+// SharedAccountFix is what to do about it.
+const SharedAccountFix = "give each user an account of their own, as coordinator nats-permissions prints it"
 
 // warnOfAccount says so when all users of the server are in one account.
 func (b *Bus) warnOfAccount(ctx context.Context) {
@@ -65,7 +65,7 @@ func (b *Bus) warnOfAccount(ctx context.Context) {
 		return
 	}
 	if account, err := AccountOf(ctx, b.nc); err == nil && account == globalAccount {
-		b.config.Logger.Warn("all users of the NATS server are in one account: "+SharedAccount, "mend", SharedAccountMend)
+		b.config.Logger.Warn("all users of the NATS server are in one account: "+SharedAccount, "fix", SharedAccountFix)
 	}
 }
 
@@ -89,6 +89,6 @@ func (b *Bus) noteAccount(m *nats.Msg) {
 	}
 	b.provided.mu.Unlock()
 	if !own && known != accountShared && b.nc.AuthRequired() {
-		b.config.Logger.Warn(SharedAccount, "participant", cut(participant), "mend", SharedAccountMend)
+		b.config.Logger.Warn(SharedAccount, "participant", cut(participant), "fix", SharedAccountFix)
 	}
 }

@@ -103,7 +103,7 @@ func (c claims) drift(have jetstream.StreamConfig) error {
 	want := c.wanted()
 	var errs []error
 	add := func(field string, w, h any, flag string) {
-		errs = append(errs, &DriftError{Stream: have.Name, Field: field, Want: fmt.Sprint(w), Have: fmt.Sprint(h), Mend: "nats stream edit " + have.Name + " " + flag})
+		errs = append(errs, &DriftError{Stream: have.Name, Field: field, Want: fmt.Sprint(w), Have: fmt.Sprint(h), Fix: "nats stream edit " + have.Name + " " + flag})
 	}
 	if !slices.Contains(have.Subjects, want.Subjects[0]) {
 		add("subjects", want.Subjects[0], strings.Join(have.Subjects, ","), "--subjects "+want.Subjects[0])

@@ -256,7 +256,7 @@ func TestStreamOfClaimsDrifts(t *testing.T) {
 		_, read := other.Claims().Read(within(t))
 		for what, err := range map[string]error{"Check": bus.Check(within(t)), "Read": read} {
 			var drift *natsbus.DriftError
-			if !errors.As(err, &drift) || drift.Field != field || drift.Stream != "SAGA_OWNER" || !strings.Contains(drift.Mend, "nats stream edit SAGA_OWNER --") {
+			if !errors.As(err, &drift) || drift.Field != field || drift.Stream != "SAGA_OWNER" || !strings.Contains(drift.Fix, "nats stream edit SAGA_OWNER --") {
 				t.Errorf("%s: %s says %v", field, what, err)
 			}
 		}

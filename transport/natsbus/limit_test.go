@@ -73,7 +73,7 @@ func TestDrift(t *testing.T) {
 			case c.field == "" && err != nil:
 				t.Errorf("refused: %v", err)
 			case c.field != "" && (!errors.As(err, &drift) || drift.Field != c.field || drift.Stream != "SAGA_COMMANDS" || !strings.Contains(err.Error(), "nats stream ")):
-				t.Errorf("%v; want a DriftError on %s that says how to mend it", err, c.field)
+				t.Errorf("%v; want a DriftError on %s that says how to fix it", err, c.field)
 			}
 		})
 	}

@@ -120,7 +120,7 @@ func (b *Bus) checkConsumers(ctx context.Context, expected []string) error {
 	if err := list.Err(); err != nil && !errors.Is(err, jetstream.ErrEndOfData) {
 		return errors.Join(append(errs, fmt.Errorf("list the consumers of %s: %w", b.names[transport.Commands], err))...)
 	}
-	if len(missing) > 0 && pause(ctx, afterDeletion) != nil { // as in mend
+	if len(missing) > 0 && pause(ctx, afterDeletion) != nil { // as in fix
 		return ctx.Err()
 	}
 	for _, name := range slices.Sorted(maps.Keys(missing)) {

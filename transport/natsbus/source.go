@@ -285,9 +285,9 @@ func (s *source) lost(string) {
 	s.bus.lookSoon()
 }
 
-// mend makes the consumer anew if it is gone. An error says why it is not known
+// fix makes the consumer anew if it is gone. An error says why it is not known
 // whether it is there.
-func (s *source) mend(ctx context.Context) error {
+func (s *source) fix(ctx context.Context) error {
 	if s.asks() {
 		return s.askOnce(ctx)
 	}
@@ -331,7 +331,7 @@ func (s *source) askOnce(ctx context.Context) error {
 	}
 	var err error
 	if suspect {
-		err = pause(ctx, afterDeletion) // as in mend
+		err = pause(ctx, afterDeletion) // as in fix
 	}
 	if err == nil {
 		err = s.ask(ctx)

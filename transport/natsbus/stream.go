@@ -25,11 +25,11 @@ type DriftError struct {
 	Field  string
 	Want   string
 	Have   string
-	Mend   string // a command, or what to do
+	Fix    string // a command, or what to do
 }
 
 func (e *DriftError) Error() string {
-	return fmt.Sprintf("stream %s: %s is %s, but has to be %s; mend it with: %s", e.Stream, e.Field, e.Have, e.Want, e.Mend)
+	return fmt.Sprintf("stream %s: %s is %s, but has to be %s; fix it with: %s", e.Stream, e.Field, e.Have, e.Want, e.Fix)
 }
 
 // wanted is the configuration of a stream as it should be.
@@ -256,8 +256,8 @@ func hint(err error) string {
 func drift(want, have jetstream.StreamConfig) error {
 	var errs []error
 	name := have.Name
-	add := func(field string, w, h any, mend string) {
-		errs = append(errs, &DriftError{Stream: name, Field: field, Want: fmt.Sprint(w), Have: fmt.Sprint(h), Mend: mend})
+	add := func(field string, w, h any, fix string) {
+		errs = append(errs, &DriftError{Stream: name, Field: field, Want: fmt.Sprint(w), Have: fmt.Sprint(h), Fix: fix})
 	}
 	edit := "nats stream edit " + name + " "
 	remake := "nats stream rm " + name + " (it is created anew; back it up first with nats stream backup)"

@@ -29,7 +29,7 @@ func (s *source) sweep(ctx context.Context) error {
 	name := s.bus.names[s.sub.Stream]
 	consumer, err := s.bus.js.Consumer(ctx, name, s.name)
 	if errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrStreamNotFound) {
-		return nil // mend is for that
+		return nil // fix is for that
 	}
 	if err != nil {
 		return fmt.Errorf("consumer %s: %w", s.name, err)

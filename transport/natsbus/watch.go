@@ -65,7 +65,7 @@ func (b *Bus) watch(ctx context.Context) {
 			}
 		}
 		reached = append(reached, b.keepConsumers(ctx))
-		b.eachSource(func(s *source) { reached = append(reached, s.mend(ctx), s.sweep(ctx)) })
+		b.eachSource(func(s *source) { reached = append(reached, s.fix(ctx), s.sweep(ctx)) })
 		b.judgeServer(errors.Join(reached...))
 		b.learn(ctx)
 		b.rings.look(ctx)

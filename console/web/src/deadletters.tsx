@@ -36,7 +36,7 @@ export function DeadLetters() {
       <div class="card">
         {data && letters.length === 0 && (
           <Empty title="No dead letters">
-            <p>A message that nobody could understand, such as an answer that is not JSON, is kept here with the reason. Mend its cause, then replay it: it is published again as it came.</p>
+            <p>A message that nobody could understand, such as an answer that is not JSON, is kept here with the reason. Fix its cause, then replay it: it is published again as it came.</p>
           </Empty>
         )}
         {letters.length > 0 && (

@@ -100,7 +100,7 @@ function Standstills({ of: all }: { of: Standstill[] }) {
   );
 }
 
-// BlockedSagas is an alarm: what no button here can mend.
+// BlockedSagas is an alarm: what no button here can fix.
 function BlockedSagas({ count: n, sagas }: { count: number; sagas: Blocked[] }) {
   return (
     <div class="notice" role="alert" data-blocked>

@@ -31,7 +31,7 @@ func TestFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	if d.Fingerprint() != Checkout.Fingerprint() {
-		t.Errorf("%s is not what checkout.go says; mend: go test ./examples/order-checkout/definition -update", file)
+		t.Errorf("%s is not what checkout.go says; fix: go test ./examples/order-checkout/definition -update", file)
 	}
 }
 

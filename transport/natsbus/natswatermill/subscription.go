@@ -216,7 +216,7 @@ func (sub *subscription) tend() {
 			}
 			sub.puller.Reset()
 		case <-sub.lost:
-			if err := sub.mend(); err != nil && nc.IsConnected() {
+			if err := sub.fix(); err != nil && nc.IsConnected() {
 				sub.config.Logger.Error("consumer is not there; it is tried again", err,
 					watermill.LogFields{"topic": sub.topic, "consumer": sub.consumer})
 			}
@@ -224,9 +224,9 @@ func (sub *subscription) tend() {
 	}
 }
 
-// mend makes the stream and the consumer anew if the consumer is gone. The puller
+// fix makes the stream and the consumer anew if the consumer is gone. The puller
 // reports the loss again as long as it lasts.
-func (sub *subscription) mend() error {
+func (sub *subscription) fix() error {
 	s := sub.subscriber
 	ctx, cancel := context.WithTimeout(context.Background(), apiTimeout)
 	defer cancel()

@@ -11,5 +11,5 @@
 // not taken come with it.
 //
 // It does not create consumers and does not decode messages. Failure looks like
-// OnLost, again and again until the owner has mended the consumer.
+// OnLost, again and again until the owner has fixed the consumer.
 package pull
