@@ -222,7 +222,7 @@ func TestEveryProtocol(t *testing.T) {
 				t.Fatalf("wait: %v, %v", ended, err)
 			}
 			got, err := c.Get(ctx, connect.NewRequest(&apiv1.GetRequest{Id: name}))
-			if err != nil || got.Msg.Saga.Revision != 3 || len(got.Msg.Saga.Steps) != 2 || got.Msg.Saga.Input.Text != `{"order": "`+name+`"}` || !got.Msg.Saga.BeyondReturn {
+			if err != nil || got.Msg.Saga.Revision != 3 || len(got.Msg.Saga.Steps) != 2 || got.Msg.Saga.Input.Text != `{"order": "`+name+`"}` || !got.Msg.Saga.PastPivot {
 				t.Errorf("get: %v, %v", got, err)
 			}
 			if step := got.Msg.Saga.Steps[0]; step.Participant != "oven" || step.Action != "bake" || step.Status != "done" || step.Result.Text != `{"order":"`+name+`"}` {

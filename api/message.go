@@ -57,7 +57,7 @@ func sagaMessage(s *transport.Status) *apiv1.Saga {
 		Id: string(s.ID), Definition: refMessage(s.Definition), Phase: string(s.Phase), Revision: s.Revision, Removed: s.Removed,
 		Started: stamp(s.Started), Updated: stamp(s.Updated), Ended: stamp(s.Ended),
 		Deadline: stamp(s.Deadline), Overdue: s.Overdue, Reason: valid(s.Reason), TraceId: s.TraceID, Problem: valid(s.Problem),
-		Legal: legalOperations(s.Legal), BeyondReturn: s.BeyondReturn, Input: payloadMessage(s.Input),
+		Legal: legalOperations(s.Legal), PastPivot: s.PastPivot, Input: payloadMessage(s.Input),
 	}
 	if s.Birth != 0 {
 		m.Birth = s.Birth.String()

@@ -164,9 +164,9 @@ func TestBackwardIsTheMirrorImage(t *testing.T) {
 		root := tree(t, false)
 		r := newRun(t, root)
 		r.forward(rapid.IntRange(0, 8).Draw(t, "settles"))
-		if compensation.BeyondReturn(root, r.state) {
+		if compensation.PastPivot(root, r.state) {
 			if compensation.Plan(root, r.state) != nil {
-				t.Fatal("a plan beyond the point of no return")
+				t.Fatal("a plan past the point of no return")
 			}
 			return
 		}

@@ -110,10 +110,10 @@ func Settled(n *Node, state func(step int) State) bool {
 	return settled
 }
 
-// BeyondReturn reports whether the saga can only go forward: its pivot is done
+// PastPivot reports whether the saga can only go forward: its pivot is done
 // (or was skipped) or, in a saga without pivot, a retriable step was asked for. (A retriable step
 // has no undo, so the first one closes the way back.)
-func BeyondReturn(n *Node, state func(step int) State) bool {
+func PastPivot(n *Node, state func(step int) State) bool {
 	beyond := false
 	n.Leaves(func(leaf *Node) bool {
 		switch leaf.Kind {
@@ -131,9 +131,9 @@ func BeyondReturn(n *Node, state func(step int) State) bool {
 // Plan is the order in which a saga would go back from here: waves of steps,
 // the steps of a wave together, each wave when the one before is taken back. It
 // is what an operator is shown before he presses cancel. Steps that are under
-// way count as if they will be done. Beyond the point of no return it is empty.
+// way count as if they will be done. Past the point of no return it is empty.
 func Plan(n *Node, state func(step int) State) [][]int {
-	if BeyondReturn(n, state) {
+	if PastPivot(n, state) {
 		return nil
 	}
 	taken := map[int]bool{}

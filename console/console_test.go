@@ -58,7 +58,7 @@ func TestWhatCancelWouldUndo(t *testing.T) {
 	b.goTo("/sagas/order-7")
 	b.until(`document.querySelector('[data-step="book-shipment"]').dataset.status === "doing"`)
 	b.until(`document.querySelector("[data-plan]").innerText.includes("charge-card")`)
-	b.sees("Beyond the point of no return")
+	b.sees("Past the point of no return")
 	b.picture("console-saga")
 	b.click(`[data-operation="cancel"]`)
 	b.until(`document.querySelector("dialog [data-plan]").innerText.includes("reserve-stock")`)

@@ -23,7 +23,7 @@ func status(def *saga.Definition, in *saga.Instance, steps bool) *transport.Stat
 	s.Birth = in.Birth()
 	s.Legal = operationWords(saga.Legal(def, in))
 	s.Input = payload(in.Input, in.ContentType, false)
-	s.BeyondReturn = compensation.BeyondReturn(def.Tree(), in.State)
+	s.PastPivot = compensation.PastPivot(def.Tree(), in.State)
 	s.Steps = make([]transport.StepStatus, len(in.Steps))
 	for i := range in.Steps {
 		step := def.Step(i)

@@ -199,8 +199,8 @@ func (w *world) send(c Command, before *Instance) {
 		}
 		return
 	}
-	if compensation.BeyondReturn(w.def.Tree(), w.in.State) {
-		w.t.Fatalf("I4: %s is undone beyond the point of no return", c.Step)
+	if compensation.PastPivot(w.def.Tree(), w.in.State) {
+		w.t.Fatalf("I4: %s is undone past the point of no return", c.Step)
 	}
 	for i := range w.in.Steps {
 		if w.in.Steps[i].Status() == Doing {

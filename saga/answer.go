@@ -133,7 +133,7 @@ func (d *decision) refuse(i int, reason string) {
 	d.close(i, DirectionDo, SideRejected, reason)
 	switch {
 	case d.def.steps[i].Kind == KindRetriable:
-		d.park(i, DirectionDo, SideParkedRejected, "rejected beyond the point of no return: "+reason)
+		d.park(i, DirectionDo, SideParkedRejected, "rejected past the point of no return: "+reason)
 	case d.in.PendingCause != nil:
 		d.goBack(*d.in.PendingCause)
 	default:

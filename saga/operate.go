@@ -48,7 +48,7 @@ func Legal(def *Definition, in *Instance) []LegalOperation {
 		return nil
 	}
 	var legal []LegalOperation
-	back := in.Cause == nil && !compensation.BeyondReturn(&def.tree, in.State)
+	back := in.Cause == nil && !compensation.PastPivot(&def.tree, in.State)
 	parkedPivot := false
 	for i := range in.Steps {
 		side, step := in.Steps[i].Current(), &def.steps[i]
@@ -147,7 +147,7 @@ func (d *decision) legal(ev Event) (StepName, error) {
 }
 
 func (d *decision) whyNot(ev Event) string {
-	beyond := compensation.BeyondReturn(&d.def.tree, d.in.State)
+	beyond := compensation.PastPivot(&d.def.tree, d.in.State)
 	goingBack := ev.Operation == OperationCancel || ev.Operation == OperationCompensate
 	if ev.Step != "" && slices.Contains(Legal(d.def, &d.in), LegalOperation{Operation: ev.Operation}) {
 		return "this is about the whole saga; leave the step out"
@@ -158,7 +158,7 @@ func (d *decision) whyNot(ev Event) string {
 	case !d.in.Open():
 		return fmt.Sprintf("the saga has ended: %s", d.in.Phase)
 	case goingBack && beyond:
-		return "the saga is beyond its point of no return and only goes forward"
+		return "the saga is past its point of no return and only goes forward"
 	case goingBack && d.in.Cause != nil:
 		return "the saga goes back already: " + d.in.Cause.brief()
 	case ev.Operation == OperationCancel && d.in.PendingCause != nil:
@@ -232,7 +232,7 @@ func (d *decision) resolve(i int, ev Event) error {
 	case ev.Outcome == OutcomeRejected && dir == DirectionDo && !beyond:
 		d.refuse(i, ev.Reason)
 	case ev.Outcome == OutcomeRejected:
-		return d.illegal(ev, "beyond the point of no return and when going back a step can be resolved as completed only; use skip to leave it as it is")
+		return d.illegal(ev, "past the point of no return and when going back a step can be resolved as completed only; use skip to leave it as it is")
 	default:
 		return d.illegal(ev, "resolve needs the outcome that was reached outside: completed, with its result, or rejected")
 	}

@@ -17,7 +17,7 @@ const (
 	SideRetryRequested                  // an operator's retry in a pause; it goes out when the saga is resumed
 	SideParkedUnasked                   // parked: nothing was ever sent
 	SideParkedUnknown                   // parked: what became of it is unknown, or of an undo that it was rejected
-	SideParkedRejected                  // parked: rejected beyond the point of no return
+	SideParkedRejected                  // parked: rejected past the point of no return
 	SideDone                            // of a do: completed
 	SideUndone                          // of an undo: completed
 	SideRejected                        // of a do: rejected, it left no trace

@@ -102,9 +102,9 @@ func (in *Instance) deadlineDue(at time.Time) bool {
 // deadline goes back where there is a way back, waits for a pivot under way, and
 // otherwise only says so.
 func (d *decision) deadline() {
-	if compensation.BeyondReturn(&d.def.tree, d.in.State) {
+	if compensation.PastPivot(&d.def.tree, d.in.State) {
 		d.in.Overdue = true
-		d.eff.Announcements = append(d.eff.Announcements, Announcement{Phase: d.in.Phase, Overdue: true, Reason: "deadline passed beyond the point of no return"})
+		d.eff.Announcements = append(d.eff.Announcements, Announcement{Phase: d.in.Phase, Overdue: true, Reason: "deadline passed past the point of no return"})
 		return
 	}
 	d.turn(Cause{Kind: CauseDeadline, Reason: fmt.Sprintf("not done within %s", time.Duration(d.def.spec.Deadline))})

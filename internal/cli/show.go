@@ -157,8 +157,8 @@ func printWhole(w *terminal.Stream, s *apiv1.Saga, v view) {
 	} else if s.GetRemoved() {
 		add("note", "ended so long ago that only this much is known")
 	}
-	if s.GetBeyondReturn() && s.GetEnded() == nil {
-		add("note", "beyond its point of no return: it cannot go back any more")
+	if s.GetPastPivot() && s.GetEnded() == nil {
+		add("note", "past its point of no return: it cannot go back any more")
 	}
 	add("you may", words(legalWords(s.GetLegal())))
 	w.Table(rows)

@@ -250,8 +250,8 @@ func (acc *account) askedInOrder(in *saga.Instance, name saga.StepName, dir saga
 	if l == nil {
 		return fmt.Sprintf("%s: there is no step %s", in.ID, name)
 	}
-	if compensation.BeyondReturn(acc.def.Tree(), in.State) {
-		return fmt.Sprintf("%s: the undo of %s is asked for beyond the point of no return", in.ID, name)
+	if compensation.PastPivot(acc.def.Tree(), in.State) {
+		return fmt.Sprintf("%s: the undo of %s is asked for past the point of no return", in.ID, name)
 	}
 	for b := range in.Steps {
 		switch s := in.Steps[b].Status(); {

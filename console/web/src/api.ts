@@ -13,7 +13,7 @@ export type Removal = { at?: string; by?: string; reason?: string; damage?: stri
 export type Saga = {
   id: string; definition: Ref; phase: Phase; revision?: string; removed?: boolean; removal?: Removal; paused?: Pause; started?: string; updated?: string;
   ended?: string; deadline?: string; overdue?: boolean; reason?: string; problem?: string; trace_id?: string; legal?: LegalOperation[];
-  undo?: { steps: string[] }[]; beyond_return?: boolean; steps?: Step[]; input?: Payload;
+  undo?: { steps: string[] }[]; past_pivot?: boolean; steps?: Step[]; input?: Payload;
 };
 export type Phase = "running" | "compensating" | "completed" | "compensated" | "parked";
 export const phases: Phase[] = ["running", "compensating", "parked", "completed", "compensated"];

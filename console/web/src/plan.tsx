@@ -12,9 +12,9 @@ export function Plan({ saga }: { saga: Saga }) {
   const pivot = steps.find((s) => s.kind === "pivot");
   return (
     <>
-      {saga.beyond_return ? (
+      {saga.past_pivot ? (
         <p>
-          {pivot ? <><b>{pivot.name}</b> is behind us, the point of no return: </> : "The saga is beyond its point of no return: "}
+          {pivot ? <><b>{pivot.name}</b> is behind us, the point of no return: </> : "The saga is past its point of no return: "}
           nothing is undone any more. The saga can only go forward.
         </p>
       ) : waves.length === 0 ? (
@@ -38,9 +38,9 @@ export function Plan({ saga }: { saga: Saga }) {
           ))}
         </ol>
       )}
-      {!saga.beyond_return && (pivot || beyond.length > 0) && (
+      {!saga.past_pivot && (pivot || beyond.length > 0) && (
         <p class="muted small" style={{ marginTop: "8px" }}>
-          <Icon of="skipped" /> Beyond the point of no return{pivot && !planned.has(pivot.name) ? <> (<b>{pivot.name}</b>)</> : ""}: {beyond.length > 0 ? beyond.map((s) => s.name).join(", ") : "nothing"}. Once it is
+          <Icon of="skipped" /> Past the point of no return{pivot && !planned.has(pivot.name) ? <> (<b>{pivot.name}</b>)</> : ""}: {beyond.length > 0 ? beyond.map((s) => s.name).join(", ") : "nothing"}. Once it is
           passed, Cancel is refused.
         </p>
       )}
