@@ -123,8 +123,8 @@ func randomAction(t *rapid.T, participant, action string) Action {
 		Participant: participant, Action: action,
 		Timeout: Duration(time.Duration(rapid.IntRange(1, 10).Draw(t, "timeout")) * time.Second),
 		Retry: RetryPolicy{
-			Attempts: rapid.IntRange(1, 3).Draw(t, "attempts"),
-			First:    Duration(time.Second), Cap: Duration(4 * time.Second),
+			Attempts:        rapid.IntRange(1, 3).Draw(t, "attempts"),
+			InitialInterval: Duration(time.Second), MaxInterval: Duration(4 * time.Second),
 		},
 	}
 }

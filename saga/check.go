@@ -109,11 +109,11 @@ func (c *checker) retry(path string, written, used RetryPolicy) {
 		c.add(path+".attempts", fmt.Sprintf("is %d", written.Attempts),
 			fmt.Sprintf("give 1 (never again) to %d, or none for the default", MaxAttempts))
 	}
-	c.duration(path+".first", written.First)
-	c.duration(path+".cap", written.Cap)
-	if used.First > 0 && used.Cap > 0 && used.Cap < used.First && written != (RetryPolicy{}) {
-		c.add(path+".cap", fmt.Sprintf("the longest wait (%s) is shorter than the first (%s)", used.Cap, used.First),
-			"make the cap at least as long as the first wait")
+	c.duration(path+".initial_interval", written.InitialInterval)
+	c.duration(path+".max_interval", written.MaxInterval)
+	if used.InitialInterval > 0 && used.MaxInterval > 0 && used.MaxInterval < used.InitialInterval && written != (RetryPolicy{}) {
+		c.add(path+".max_interval", fmt.Sprintf("the longest wait (%s) is shorter than the first (%s)", used.MaxInterval, used.InitialInterval),
+			"make max_interval at least as long as the first wait")
 	}
 }
 

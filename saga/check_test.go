@@ -100,15 +100,15 @@ func TestNewReportsEachProblem(t *testing.T) {
 			[]string{"steps[0] (reserve-stock).undo.request: differs from the request of the do; remove it: an undo receives the request and the result of its do"}},
 		{"attempts", func(s *Spec) { reserve(s).Do.Retry.Attempts = MaxAttempts + 1 },
 			[]string{"steps[0] (reserve-stock).do.retry.attempts: is 10001; give 1 (never again) to 10000, or none for the default"}},
-		{"negative wait", func(s *Spec) { reserve(s).Undo.Retry.First = -1 },
-			[]string{"steps[0] (reserve-stock).undo.retry.first: is negative (-1ns); give a duration such as 30s, or none for the default"}},
+		{"negative wait", func(s *Spec) { reserve(s).Undo.Retry.InitialInterval = -1 },
+			[]string{"steps[0] (reserve-stock).undo.retry.initial_interval: is negative (-1ns); give a duration such as 30s, or none for the default"}},
 		{"cap under first", func(s *Spec) {
-			reserve(s).Do.Retry = RetryPolicy{First: Duration(time.Minute), Cap: Duration(time.Second)}
-		}, []string{"steps[0] (reserve-stock).do.retry.cap: the longest wait (1s) is shorter than the first (1m); make the cap at least as long as the first wait"}},
+			reserve(s).Do.Retry = RetryPolicy{InitialInterval: Duration(time.Minute), MaxInterval: Duration(time.Second)}
+		}, []string{"steps[0] (reserve-stock).do.retry.max_interval: the longest wait (1s) is shorter than the first (1m); make max_interval at least as long as the first wait"}},
 		{"cap of the definition under first", func(s *Spec) {
-			s.Retry.Cap = Duration(time.Second)
-			reserve(s).Do.Retry.First = Duration(time.Minute)
-		}, []string{"steps[0] (reserve-stock).do.retry.cap: the longest wait (1s) is shorter than the first (1m); make the cap at least as long as the first wait"}},
+			s.Retry.MaxInterval = Duration(time.Second)
+			reserve(s).Do.Retry.InitialInterval = Duration(time.Minute)
+		}, []string{"steps[0] (reserve-stock).do.retry.max_interval: the longest wait (1s) is shorter than the first (1m); make max_interval at least as long as the first wait"}},
 		{"timeout", func(s *Spec) { reserve(s).Do.Timeout = Duration(MaxTimeout) + 1 },
 			[]string{"steps[0] (reserve-stock).do.timeout: is 8784h0m0.000000001s; at most 8784h is allowed"}},
 		{"long expression", func(s *Spec) { reserve(s).Do.With = strings.Repeat(" ", MaxExpression) + "1" },
@@ -317,8 +317,8 @@ func TestDefaultsNeverCross(t *testing.T) {
 	spec := Spec{}
 	second := Duration(time.Second)
 	for _, test := range []struct{ own, want RetryPolicy }{
-		{RetryPolicy{First: 60 * second}, RetryPolicy{3, 60 * second, 60 * second}},
-		{RetryPolicy{Cap: second / 2}, RetryPolicy{3, second / 2, second / 2}},
+		{RetryPolicy{InitialInterval: 60 * second}, RetryPolicy{3, 60 * second, 60 * second}},
+		{RetryPolicy{MaxInterval: second / 2}, RetryPolicy{3, second / 2, second / 2}},
 		{RetryPolicy{Attempts: 1}, RetryPolicy{1, second, 30 * second}},
 	} {
 		a := Action{Retry: test.own}

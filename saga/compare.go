@@ -117,8 +117,8 @@ func (c *comparison) action(path string, from, to *Action) {
 	c.differ(path+"/with", from.With, to.With)
 	c.differ(path+"/timeout", from.Timeout.String(), to.Timeout.String())
 	c.differ(path+"/retry/attempts", fmt.Sprint(from.Retry.Attempts), fmt.Sprint(to.Retry.Attempts))
-	c.differ(path+"/retry/first", from.Retry.First.String(), to.Retry.First.String())
-	c.differ(path+"/retry/cap", from.Retry.Cap.String(), to.Retry.Cap.String())
+	c.differ(path+"/retry/initial_interval", from.Retry.InitialInterval.String(), to.Retry.InitialInterval.String())
+	c.differ(path+"/retry/max_interval", from.Retry.MaxInterval.String(), to.Retry.MaxInterval.String())
 	c.schema(path+"/request", from.Request, to.Request)
 	c.schema(path+"/result", from.Result, to.Result)
 }

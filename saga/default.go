@@ -20,11 +20,11 @@ func DefaultRetry(kind Kind, dir Direction) RetryPolicy {
 	second, minute := Duration(time.Second), Duration(time.Minute)
 	switch {
 	case dir == DirectionUndo, kind == KindRetriable:
-		return RetryPolicy{Attempts: 20, First: second, Cap: minute}
+		return RetryPolicy{Attempts: 20, InitialInterval: second, MaxInterval: minute}
 	case kind == KindPivot:
-		return RetryPolicy{Attempts: 5, First: second, Cap: 30 * second}
+		return RetryPolicy{Attempts: 5, InitialInterval: second, MaxInterval: 30 * second}
 	default:
-		return RetryPolicy{Attempts: 3, First: second, Cap: 30 * second}
+		return RetryPolicy{Attempts: 3, InitialInterval: second, MaxInterval: 30 * second}
 	}
 }
 
@@ -34,11 +34,11 @@ func (p RetryPolicy) orElse(other RetryPolicy) RetryPolicy {
 	if p.Attempts == 0 {
 		p.Attempts = other.Attempts
 	}
-	if p.First == 0 {
-		p.First = other.First
+	if p.InitialInterval == 0 {
+		p.InitialInterval = other.InitialInterval
 	}
-	if p.Cap == 0 {
-		p.Cap = other.Cap
+	if p.MaxInterval == 0 {
+		p.MaxInterval = other.MaxInterval
 	}
 	return p
 }
@@ -54,11 +54,11 @@ func (a Action) withDefaults(spec *Spec, kind Kind, dir Direction) Action {
 	}
 	wanted := a.Retry.orElse(spec.Retry)
 	policy := wanted.orElse(DefaultRetry(kind, dir))
-	if wanted.Cap == 0 {
-		policy.Cap = max(policy.Cap, policy.First)
+	if wanted.MaxInterval == 0 {
+		policy.MaxInterval = max(policy.MaxInterval, policy.InitialInterval)
 	}
-	if wanted.First == 0 {
-		policy.First = min(policy.First, policy.Cap)
+	if wanted.InitialInterval == 0 {
+		policy.InitialInterval = min(policy.InitialInterval, policy.MaxInterval)
 	}
 	a.Retry = policy
 	return a

@@ -97,8 +97,8 @@ func (t timeoutSetting) setUndo(a *Action) { a.Timeout = Duration(t) }
 // Retry says how often an action is attempted in all (1: never again), how long
 // the wait before the second attempt is, and how long it may grow by doubling.
 // A zero leaves that value at its default; see DefaultRetry.
-func Retry(attempts int, first, longest time.Duration) Setting {
-	return retrySetting{Attempts: attempts, First: Duration(first), Cap: Duration(longest)}
+func Retry(attempts int, initialInterval, maxInterval time.Duration) Setting {
+	return retrySetting{Attempts: attempts, InitialInterval: Duration(initialInterval), MaxInterval: Duration(maxInterval)}
 }
 
 type retrySetting RetryPolicy

@@ -148,8 +148,8 @@ func (s *specs) retry(label string) saga.RetryPolicy {
 	return saga.RetryPolicy{
 		Attempts: rapid.IntRange(0, saga.MaxAttempts).Draw(s.T, label+" attempts"),
 		// Within these bounds no first wait exceeds a cap of another layer.
-		First: saga.Duration(rapid.Int64Range(0, int64(time.Second)).Draw(s.T, label+" first")),
-		Cap:   saga.Duration(rapid.Int64Range(int64(time.Second), int64(time.Hour)).Draw(s.T, label+" cap")),
+		InitialInterval: saga.Duration(rapid.Int64Range(0, int64(time.Second)).Draw(s.T, label+" first")),
+		MaxInterval:     saga.Duration(rapid.Int64Range(int64(time.Second), int64(time.Hour)).Draw(s.T, label+" cap")),
 	}
 }
 

@@ -73,9 +73,9 @@ type Action struct {
 // value means the defaults of the step's kind and direction (see
 // DefaultRetry).
 type RetryPolicy struct {
-	Attempts int      `json:"attempts,omitempty"` // in all, the first one included; 1: never again
-	First    Duration `json:"first,omitempty"`    // wait before the second attempt; doubles from there
-	Cap      Duration `json:"cap,omitempty"`      // longest wait
+	Attempts        int      `json:"attempts,omitempty"`         // in all, the first one included; 1: never again
+	InitialInterval Duration `json:"initial_interval,omitempty"` // wait before the second attempt; doubles from there
+	MaxInterval     Duration `json:"max_interval,omitempty"`     // longest wait
 }
 
 // Duration is a time.Duration that reads and writes itself as "1m30s".

@@ -133,7 +133,7 @@ func (d *decision) pivotUnderWay() bool {
 // most Cap, of which a hash of the key and the attempt leaves between a half and
 // all. The hash is the jitter: spread over sagas, the same in every replay (I6).
 func backoff(policy RetryPolicy, key contract.Key, attempt int) time.Duration {
-	wait, limit := time.Duration(policy.First), time.Duration(policy.Cap)
+	wait, limit := time.Duration(policy.InitialInterval), time.Duration(policy.MaxInterval)
 	for range attempt - 1 {
 		if wait >= limit/2 {
 			wait = limit

@@ -137,7 +137,7 @@ func (a *author) action(service, action string) saga.Action {
 		Participant: service, Action: action,
 		Timeout: saga.Duration(a.d.span(time.Second, 10*time.Second)),
 		Retry: saga.RetryPolicy{
-			Attempts: a.d.between(1, 4), First: saga.Duration(time.Second), Cap: saga.Duration(4 * time.Second),
+			Attempts: a.d.between(1, 4), InitialInterval: saga.Duration(time.Second), MaxInterval: saga.Duration(4 * time.Second),
 		},
 	}
 }

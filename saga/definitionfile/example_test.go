@@ -86,7 +86,7 @@ steps:
         request:
           order_id: string
           cents: int
-        retry: {attempts: 50, cap: 10m}
+        retry: {attempts: 50, max_interval: 10m}
 `))
 	if err != nil {
 		fmt.Println(err)

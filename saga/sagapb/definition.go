@@ -126,7 +126,7 @@ func retryMessage(r saga.RetryPolicy) *amendsv1.RetryPolicy {
 	if r == (saga.RetryPolicy{}) {
 		return nil
 	}
-	return &amendsv1.RetryPolicy{Attempts: int64(r.Attempts), FirstNano: int64(r.First), CapNano: int64(r.Cap)}
+	return &amendsv1.RetryPolicy{Attempts: int64(r.Attempts), InitialIntervalNano: int64(r.InitialInterval), MaxIntervalNano: int64(r.MaxInterval)}
 }
 
 func fromRetry(m *amendsv1.RetryPolicy) saga.RetryPolicy {

@@ -51,9 +51,9 @@ var durations = rapid.Map(rapid.Int64(), func(n int64) saga.Duration { return sa
 
 var retries = rapid.Custom(func(t *rapid.T) saga.RetryPolicy {
 	return saga.RetryPolicy{
-		Attempts: rapid.IntRange(0, 9).Draw(t, "attempts"),
-		First:    durations.Draw(t, "first"),
-		Cap:      durations.Draw(t, "cap"),
+		Attempts:        rapid.IntRange(0, 9).Draw(t, "attempts"),
+		InitialInterval: durations.Draw(t, "initial interval"),
+		MaxInterval:     durations.Draw(t, "max interval"),
 	}
 })
 
