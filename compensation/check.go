@@ -16,7 +16,7 @@ func (p Problem) String() string { return p.What + "; " + p.Fix }
 // to the end, forward or back.
 //
 // The rules: at least one step; at most one pivot, and it stands in the
-// outermost series, alone; compensable steps have an undo or declare that there
+// outermost sequence, alone; compensable steps have an undo or declare that there
 // is nothing to undo, and come before the pivot and before every retriable
 // step; pivot and retriable steps have no undo; retriable steps come after
 // every compensable step and after the pivot.
@@ -45,7 +45,7 @@ func (c *checker) node(n *Node, outermost bool) {
 	switch n.Shape {
 	case Leaf:
 		c.leaf(n, outermost)
-	case Series:
+	case Sequence:
 		for i := range n.Children {
 			c.node(&n.Children[i], outermost)
 		}
@@ -104,10 +104,10 @@ func (c *checker) leaf(n *Node, outermost bool) {
 	default:
 		c.add(n.Step, "the step has no kind", "make it compensable, pivot or retriable")
 	}
-	c.place(n, outermost)
+	c.position(n, outermost)
 }
 
-func (c *checker) place(n *Node, outermost bool) {
+func (c *checker) position(n *Node, outermost bool) {
 	switch n.Kind {
 	case Compensable:
 		if c.pivot >= 0 {

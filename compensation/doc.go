@@ -6,15 +6,15 @@
 // alone: no import of ours, no I/O, no clock, no names. A saga is a tree of
 // numbered leaves; the state of a leaf is a function from its number.
 //
-//	         series                     undo runs the mirror image:
+//	        sequence                    undo runs the mirror image:
 //	┌─────────┼──────────┐
 //	1      parallel      4 pivot        4 completed  → nothing, never again
 //	       ┌──┴──┐                      4 rejected   → {2,3} together, then 1
 //	       2     3
 //
 // It keeps I3 and I4: every step that may have happened is undone, in reverse
-// order of the do's, parallel siblings together, never before its do is
-// settled, never for a step that was rejected, never after the pivot completed.
+// order of the do's, parallel siblings together, never before its do has
+// ended, never for a step that was rejected, never after the pivot completed.
 //
 // It cannot fail at run time. A tree that is not well-formed is reported by
 // Check, all problems at once.

@@ -17,7 +17,7 @@ func tree(t *rapid.T, wild bool) *compensation.Node {
 	if rapid.Bool().Draw(t, "has pivot") {
 		g.pivot = rapid.IntRange(0, n-1).Draw(t, "pivot at")
 	}
-	root := &compensation.Node{Shape: compensation.Series}
+	root := &compensation.Node{Shape: compensation.Sequence}
 	for i := range n {
 		g.at = i
 		root.Children = append(root.Children, g.grow(2))
@@ -33,7 +33,7 @@ type grower struct {
 
 func (g *grower) grow(depth int) compensation.Node {
 	if depth > 0 && (g.wild || g.at != g.pivot) && rapid.IntRange(0, 3).Draw(g.t, "branch") == 0 {
-		n := compensation.Node{Shape: compensation.Series}
+		n := compensation.Node{Shape: compensation.Sequence}
 		if rapid.Bool().Draw(g.t, "parallel") {
 			n.Shape = compensation.Parallel
 		}
@@ -63,14 +63,14 @@ func (g *grower) grow(depth int) compensation.Node {
 }
 
 // run plays a tree: forward as far as it goes or until turn steps were begun,
-// then back. It returns the order in which dos were begun and settled and undos
-// begun and settled.
+// then back. It returns the order in which dos began and ended and undos
+// began and ended.
 type run struct {
 	t      *rapid.T
 	root   *compensation.Node
 	states map[int]compensation.State
-	did    []int // settled dos, in order
-	undid  []int // settled undos, in order
+	did    []int // dos that ended, in order
+	undid  []int // undos that ended, in order
 	doAt   map[int]int
 	undoAt map[int][2]int // begin and end of each undo
 	clock  int
@@ -93,8 +93,8 @@ func (r *run) in(s compensation.State) []int {
 	return out
 }
 
-func (r *run) forward(settles int) (done bool) {
-	for range settles {
+func (r *run) forward(ends int) (done bool) {
+	for range ends {
 		var ready []int
 		if compensation.Forward(r.root, r.state, func(i int) { ready = append(ready, i) }) {
 			return true
@@ -106,7 +106,7 @@ func (r *run) forward(settles int) (done bool) {
 		if len(under) == 0 {
 			r.t.Fatalf("stuck going forward: nothing under way, not done: %v", r.states)
 		}
-		i := rapid.SampledFrom(under).Draw(r.t, "settles")
+		i := rapid.SampledFrom(under).Draw(r.t, "ends")
 		r.clock++
 		r.states[i] = rapid.SampledFrom([]compensation.State{compensation.Done, compensation.Done, compensation.Done, compensation.Skipped}).Draw(r.t, "how")
 		r.did = append(r.did, i)
@@ -117,7 +117,7 @@ func (r *run) forward(settles int) (done bool) {
 
 func (r *run) back() {
 	for _, i := range r.in(compensation.Doing) {
-		r.states[i] = rapid.SampledFrom([]compensation.State{compensation.Done, compensation.Unknown, compensation.Refused}).Draw(r.t, "sibling")
+		r.states[i] = rapid.SampledFrom([]compensation.State{compensation.Done, compensation.Unknown, compensation.Rejected}).Draw(r.t, "sibling")
 		r.clock++
 		r.doAt[i] = r.clock
 	}
@@ -134,7 +134,7 @@ func (r *run) back() {
 		if len(under) == 0 {
 			r.t.Fatalf("stuck going back: %v", r.states)
 		}
-		i := rapid.SampledFrom(under).Draw(r.t, "undo settles")
+		i := rapid.SampledFrom(under).Draw(r.t, "undo ends")
 		r.clock++
 		r.undoAt[i] = [2]int{r.undoAt[i][0], r.clock}
 		r.states[i] = compensation.Undone
@@ -163,7 +163,7 @@ func TestBackwardIsTheMirrorImage(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		root := tree(t, false)
 		r := newRun(t, root)
-		r.forward(rapid.IntRange(0, 8).Draw(t, "settles"))
+		r.forward(rapid.IntRange(0, 8).Draw(t, "ends"))
 		if compensation.PastPivot(root, r.state) {
 			if compensation.Plan(root, r.state) != nil {
 				t.Fatal("a plan past the point of no return")
@@ -188,7 +188,7 @@ func TestBackwardIsTheMirrorImage(t *testing.T) {
 				t.Fatalf("step %d was undone and has no undo", i)
 			}
 			if r.doAt[i] == 0 {
-				t.Fatalf("step %d was undone and never settled", i)
+				t.Fatalf("step %d was undone and was never answered", i)
 			}
 		}
 		ordered(t, root, r)
@@ -198,12 +198,12 @@ func TestBackwardIsTheMirrorImage(t *testing.T) {
 	})
 }
 
-// ordered checks that within every series a later child's undos end before an
+// ordered checks that within every sequence a later child's undos end before an
 // earlier child's begin.
 func ordered(t *rapid.T, n *compensation.Node, r *run) {
 	for i := range n.Children {
 		ordered(t, &n.Children[i], r)
-		if n.Shape != compensation.Series {
+		if n.Shape != compensation.Sequence {
 			continue
 		}
 		for j := range i {
@@ -236,7 +236,7 @@ func leaves(n *compensation.Node) (out []int) {
 }
 
 // Nothing is undone while a do is under way.
-func TestSettleBeforeUndo(t *testing.T) {
+func TestAtRestBeforeUndo(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		root := tree(t, false)
 		states := map[int]compensation.State{}
@@ -252,8 +252,8 @@ func TestSettleBeforeUndo(t *testing.T) {
 				t.Fatalf("undo of step %d in state %d", i, s)
 			}
 		})
-		if !compensation.Settled(root, state) && (yielded || undone) {
-			t.Fatal("an undo before everything is settled")
+		if !compensation.AtRest(root, state) && (yielded || undone) {
+			t.Fatal("an undo while a do is in progress")
 		}
 	})
 }
@@ -325,7 +325,7 @@ func wellFormed(root *compensation.Node) bool {
 }
 
 func TestCheckEmpty(t *testing.T) {
-	for _, root := range []*compensation.Node{{Shape: compensation.Series}, {Shape: compensation.Parallel}} {
+	for _, root := range []*compensation.Node{{Shape: compensation.Sequence}, {Shape: compensation.Parallel}} {
 		if problems := compensation.Check(root); len(problems) != 1 || problems[0].Step != -1 {
 			t.Errorf("an empty tree: %v", problems)
 		}

@@ -5,10 +5,10 @@ type State uint8
 
 // The states of a leaf.
 const (
-	// Untouched: its do was never asked for, or is known to have left no trace
+	// Pending: its do was never asked for, or is known to have left no trace
 	// and does not hold anybody up any more when going back.
-	Untouched State = iota
-	// Doing: asked for, outcome not settled.
+	Pending State = iota
+	// Doing: asked for, not answered yet.
 	Doing
 	// Done: completed.
 	Done
@@ -17,26 +17,26 @@ const (
 	Skipped
 	// Unknown: asked for, never answered: it may have happened.
 	Unknown
-	// Refused: rejected. It left no trace and there is nothing to undo.
-	Refused
-	// Undoing: its undo was asked for and is not settled.
+	// Rejected: it left no trace and there is nothing to undo.
+	Rejected
+	// Undoing: its undo was asked for and has not ended.
 	Undoing
 	// Undone: taken back, or there is nothing left to take back.
 	Undone
 )
 
 // Forward calls yield with every step whose do may be asked for now: it is
-// untouched and everything before it in its series is done. It reports whether
+// pending and everything before it in its sequence is done. It reports whether
 // the whole tree is done.
 func Forward(n *Node, state func(step int) State, yield func(step int)) (done bool) {
 	switch n.Shape {
 	case Leaf:
 		s := state(n.Step)
-		if s == Untouched {
+		if s == Pending {
 			yield(n.Step)
 		}
 		return s == Done || s == Skipped
-	case Series:
+	case Sequence:
 		for i := range n.Children {
 			if !Forward(&n.Children[i], state, yield) {
 				return false
@@ -55,13 +55,13 @@ func Forward(n *Node, state func(step int) State, yield func(step int)) (done bo
 }
 
 // Backward calls yield with every step whose undo may be asked for now: its do
-// may have happened and everything after it in its series is taken back. It
+// may have happened and everything after it in its sequence is taken back. It
 // reports whether nothing is left to take back in the whole tree.
 //
-// The caller settles first: while any step is Doing, Backward yields nothing
-// (see Settled), so that an undo knows its do's result.
+// Do's in progress end first: while any step is Doing, Backward yields nothing
+// (see AtRest), so that an undo knows its do's result.
 func Backward(n *Node, state func(step int) State, yield func(step int)) (undone bool) {
-	if !Settled(n, state) {
+	if !AtRest(n, state) {
 		return false
 	}
 	return backward(n, state, yield)
@@ -82,7 +82,7 @@ func backward(n *Node, state func(int) State, yield func(int)) (undone bool) {
 		default:
 			return true
 		}
-	case Series:
+	case Sequence:
 		for i := len(n.Children) - 1; i >= 0; i-- {
 			if !backward(&n.Children[i], state, yield) {
 				return false
@@ -100,38 +100,38 @@ func backward(n *Node, state func(int) State, yield func(int)) (undone bool) {
 	}
 }
 
-// Settled reports whether no step's do is under way.
-func Settled(n *Node, state func(step int) State) bool {
-	settled := true
+// AtRest reports whether no do is in progress.
+func AtRest(n *Node, state func(step int) State) bool {
+	atRest := true
 	n.Leaves(func(leaf *Node) bool {
-		settled = state(leaf.Step) != Doing
-		return settled
+		atRest = state(leaf.Step) != Doing
+		return atRest
 	})
-	return settled
+	return atRest
 }
 
 // PastPivot reports whether the saga can only go forward: its pivot is done
 // (or was skipped) or, in a saga without pivot, a retriable step was asked for. (A retriable step
 // has no undo, so the first one closes the way back.)
 func PastPivot(n *Node, state func(step int) State) bool {
-	beyond := false
+	past := false
 	n.Leaves(func(leaf *Node) bool {
 		switch leaf.Kind {
 		case Pivot:
 			s := state(leaf.Step)
-			beyond = s == Done || s == Skipped
+			past = s == Done || s == Skipped
 		case Retriable:
-			beyond = state(leaf.Step) != Untouched
+			past = state(leaf.Step) != Pending
 		}
-		return !beyond
+		return !past
 	})
-	return beyond
+	return past
 }
 
 // Plan is the order in which a saga would go back from here: waves of steps,
 // the steps of a wave together, each wave when the one before is taken back. It
-// is what an operator is shown before he presses cancel. Steps that are under
-// way count as if they will be done. Past the point of no return it is empty.
+// is what operators are shown before they cancel. Do's in progress count as if
+// they will be done. Past the point of no return it is empty.
 func Plan(n *Node, state func(step int) State) [][]int {
 	if PastPivot(n, state) {
 		return nil

@@ -45,17 +45,17 @@ type Shape uint8
 // The shapes.
 const (
 	Leaf     Shape = iota // one step, no children
-	Series                // children one after the other
+	Sequence              // children one after the other
 	Parallel              // children at the same time
 )
 
-// Node is a place in a saga's tree: a step, or a series or parallel of nodes.
+// Node is a position in a saga's tree: a step, or a sequence or parallel of nodes.
 type Node struct {
 	Shape    Shape
 	Step     int    // the leaf's number; leaves are numbered from 0 in the order of the definition
 	Kind     Kind   // of a leaf
 	Undo     Undo   // of a leaf
-	Children []Node // of a series or parallel
+	Children []Node // of a sequence or parallel
 }
 
 // Leaves calls yield for every leaf from left to right until yield returns false.

@@ -92,7 +92,7 @@ func TestKeyHasOneSpelling(t *testing.T) {
 			Saga:      contract.SagaID(rapid.StringMatching(`[A-Za-z0-9_:=@-]{1,128}`).Draw(t, "saga")),
 			Birth:     contract.Birth(births.Draw(t, "birth")),
 			Step:      contract.StepName(rapid.StringMatching(`[a-z][a-z0-9-]{0,63}`).Draw(t, "step")),
-			Direction: rapid.SampledFrom([]contract.Direction{contract.Do, contract.Back}).Draw(t, "direction"),
+			Direction: rapid.SampledFrom([]contract.Direction{contract.DirectionDo, contract.DirectionUndo}).Draw(t, "direction"),
 		}
 	})
 	rapid.Check(t, func(t *rapid.T) {

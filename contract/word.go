@@ -20,13 +20,13 @@ type Direction string
 
 // The two directions.
 const (
-	Do   Direction = "do"
-	Back Direction = "undo"
+	DirectionDo   Direction = "do"
+	DirectionUndo Direction = "undo"
 )
 
 // Check returns a *NameError unless the direction is one of the two.
 func (d Direction) Check() error {
-	if d != Do && d != Back {
+	if d != DirectionDo && d != DirectionUndo {
 		return &NameError{"direction", shortened(string(d)), "is neither do nor undo"}
 	}
 	return nil

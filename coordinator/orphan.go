@@ -85,7 +85,7 @@ func otherSaga(key contract.Key, phase saga.Phase, started time.Time) *transport
 
 // left is the orphan of a saga that is not known, if it left something behind.
 func left(key contract.Key, o transport.Orphan) *transport.Orphan {
-	if key.Direction == contract.Back {
+	if key.Direction == contract.DirectionUndo {
 		return nil
 	}
 	return &o
@@ -101,9 +101,9 @@ func orphanOf(def *saga.Definition, in *saga.Instance, key contract.Key) *transp
 		}
 		o.Status = stepWord(&in.Steps[i])
 		switch status := in.Steps[i].Status(); {
-		case key.Direction == contract.Do && (status == saga.Pending || status == saga.Refused):
+		case key.Direction == contract.DirectionDo && (status == saga.Pending || status == saga.Rejected):
 			o.Kind, o.Found = transport.OrphanNotDone, fmt.Sprintf("the saga is %s, and the step is %s", in.Phase, o.Status)
-		case key.Direction == contract.Back && status == saga.Done && in.Cause == nil:
+		case key.Direction == contract.DirectionUndo && status == saga.Done && in.Cause == nil:
 			o.Kind, o.Found = transport.OrphanNotUndone, fmt.Sprintf("the saga is %s, and the step is %s and not going to be undone", in.Phase, o.Status)
 		default:
 			return nil

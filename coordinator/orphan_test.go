@@ -35,8 +35,8 @@ func TestOrphansOfASagaThatIsKnown(t *testing.T) {
 		{saga.Doing, true, "", ""},
 		{saga.Done, false, "", transport.OrphanNotUndone},
 		{saga.Done, true, "", ""},
-		{saga.Refused, false, transport.OrphanNotDone, ""},
-		{saga.Refused, true, transport.OrphanNotDone, ""},
+		{saga.Rejected, false, transport.OrphanNotDone, ""},
+		{saga.Rejected, true, transport.OrphanNotDone, ""},
 		{saga.Unknown, true, "", ""},
 		{saga.Undoing, true, "", ""},
 		{saga.Undone, true, "", ""},
@@ -47,7 +47,7 @@ func TestOrphansOfASagaThatIsKnown(t *testing.T) {
 		if c.back {
 			in.Phase, in.Cause = saga.Compensating, cause
 		}
-		for direction, want := range map[contract.Direction]transport.OrphanKind{contract.Do: c.do, contract.Back: c.undo} {
+		for direction, want := range map[contract.Direction]transport.OrphanKind{contract.DirectionDo: c.do, contract.DirectionUndo: c.undo} {
 			kind := transport.OrphanKind("")
 			o := orphanOf(def, in, contract.Key{Saga: "a", Birth: in.Birth(), Step: "reserve", Direction: direction})
 			if o != nil {
@@ -102,7 +102,7 @@ func TestOrphansRequest(t *testing.T) {
 // stepOf returns a step of a status.
 func stepOf(t *testing.T, status saga.Status) (s saga.StepState) {
 	do := map[saga.Status]saga.SideState{
-		saga.Pending: saga.SideIdle, saga.Doing: saga.SideAwaitingAnswer, saga.Refused: saga.SideRejected, saga.Unknown: saga.SideUnknown, saga.Skipped: saga.SideSkipped,
+		saga.Pending: saga.SideIdle, saga.Doing: saga.SideAwaitingAnswer, saga.Rejected: saga.SideRejected, saga.Unknown: saga.SideUnknown, saga.Skipped: saga.SideSkipped,
 		saga.Done: saga.SideDone, saga.Undoing: saga.SideDone, saga.Undone: saga.SideDone,
 	}
 	undo := map[saga.Status]saga.SideState{saga.Undoing: saga.SideAwaitingAnswer, saga.Undone: saga.SideUndone}

@@ -67,9 +67,9 @@ func stepWord(s *saga.StepState) string {
 }
 
 func stepStatus(step *saga.Step, state *saga.StepState) transport.StepStatus {
-	action, direction := &step.Do, contract.Do
+	action, direction := &step.Do, contract.DirectionDo
 	if step.Undo != nil && (state.Status() == saga.Undoing || state.Status() == saga.Undone) {
-		action, direction = step.Undo, contract.Back
+		action, direction = step.Undo, contract.DirectionUndo
 	}
 	side := state.Current()
 	return transport.StepStatus{

@@ -110,8 +110,8 @@ func (v *visit[Tx]) understand() error {
 	if err := contract.CheckName("action", action); err != nil {
 		return err
 	}
-	if c.Direction != contract.Do && c.Direction != contract.Back {
-		return fmt.Errorf("direction %q of action %q: it is %s or %s", c.Direction, action, contract.Do, contract.Back)
+	if c.Direction != contract.DirectionDo && c.Direction != contract.DirectionUndo {
+		return fmt.Errorf("direction %q of action %q: it is %s or %s", c.Direction, action, contract.DirectionDo, contract.DirectionUndo)
 	}
 	v.handler, ok = v.p.handlers[action]
 	switch {
@@ -166,7 +166,7 @@ func (v *visit[Tx]) settle(ctx context.Context) (answer Answer, err error) {
 		return answer, err
 	}
 	in := input{request: body{c.ContentType, c.Data}}
-	if c.Direction == contract.Back {
+	if c.Direction == contract.DirectionUndo {
 		if in, err = parseUndo(c.Data); err != nil {
 			return answer, Fatal(err)
 		}
@@ -191,7 +191,7 @@ func (v *visit[Tx]) settle(ctx context.Context) (answer Answer, err error) {
 // sent reports whether an answer needs no record: it is the recorded one, or the
 // refusal of a do that was undone.
 func (a Answer) sent(e Entry, d contract.Direction) bool {
-	if d == contract.Do {
+	if d == contract.DirectionDo {
 		return !e.Do.None()
 	}
 	return !e.Undo.None()
@@ -219,7 +219,7 @@ func (v *visit[Tx]) decided(ctx context.Context, tx Tx, entry Entry, in input) (
 	crashpoint.Here("participant: before the handler")
 	answer, err = v.call(ctx, tx, in)
 	crashpoint.Here("participant: after the handler")
-	if Rejected(err) && v.command.Direction == contract.Do {
+	if Rejected(err) && v.command.Direction == contract.DirectionDo {
 		return Answer{Outcome: contract.OutcomeRejected, Reason: cleanReason(err.Error())}, false, nil
 	}
 	return answer, err == nil, err

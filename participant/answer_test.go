@@ -57,11 +57,11 @@ func newService(undo []participant.UndoOption, opts ...participant.Option) *serv
 }
 
 func doCommand() *transport.Envelope {
-	return command(contract.Do, 1, "reserve-stock", `{"order":"42","quantity":3}`)
+	return command(contract.DirectionDo, 1, "reserve-stock", `{"order":"42","quantity":3}`)
 }
 
 func undoCommand(result string) *transport.Envelope {
-	return command(contract.Back, 1, "release-stock", `{"request":{"order":"42","quantity":3},"result":`+result+`}`)
+	return command(contract.DirectionUndo, 1, "release-stock", `{"request":{"order":"42","quantity":3},"result":`+result+`}`)
 }
 
 func command(direction contract.Direction, attempt int, action, data string) *transport.Envelope {
@@ -117,7 +117,7 @@ func TestAnswerEnvelope(t *testing.T) {
 		Subject: "saga.event.inventory.order-42.7.reserve.do.1", ID: "order-42/7/reserve/do/1/completed",
 		Source: "/amends/participant/inventory", Type: transport.TypeCompleted, ContentType: transport.JSON,
 		TraceParent: command.TraceParent, TraceState: "a=b", Saga: "order-42", Birth: 7,
-		Definition: command.Definition, Step: "reserve", Direction: contract.Do, Attempt: 1, Data: []byte(`{"shelf":7}`),
+		Definition: command.Definition, Step: "reserve", Direction: contract.DirectionDo, Attempt: 1, Data: []byte(`{"shelf":7}`),
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
@@ -211,12 +211,12 @@ func TestEndedContext(t *testing.T) {
 func TestBadRequest(t *testing.T) {
 	s := newService(nil)
 	for _, data := range []string{``, `null`, `{"order":42}`, `nonsense`} {
-		got := s.answer(t, command(contract.Do, 1, "reserve-stock", data), transport.TypeFailed)
+		got := s.answer(t, command(contract.DirectionDo, 1, "reserve-stock", data), transport.TypeFailed)
 		if !got.Final || !strings.Contains(got.Reason, "participant_test.reserve") {
 			t.Errorf("%q: final %v, reason %q", data, got.Final, got.Reason)
 		}
 	}
-	got := s.answer(t, command(contract.Back, 1, "release-stock", `nonsense`), transport.TypeFailed)
+	got := s.answer(t, command(contract.DirectionUndo, 1, "release-stock", `nonsense`), transport.TypeFailed)
 	if !got.Final || !strings.Contains(got.Reason, `{"request": …, "result": … or null}`) {
 		t.Errorf("undo: final %v, reason %q", got.Final, got.Reason)
 	}
@@ -392,7 +392,7 @@ func TestReport(t *testing.T) {
 		got.Took = 0
 		want := participant.Report{
 			Participant: "inventory", Action: "reserve-stock", Attempt: 1, Called: called, Outcome: contract.OutcomeCompleted,
-			Key: contract.Key{Saga: "order-42", Birth: 7, Step: "reserve", Direction: contract.Do},
+			Key: contract.Key{Saga: "order-42", Birth: 7, Step: "reserve", Direction: contract.DirectionDo},
 		}
 		if got != want {
 			t.Errorf("report %d: %+v, expected %+v", i, got, want)

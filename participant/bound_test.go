@@ -17,7 +17,7 @@ func TestAnswersAreBounded(t *testing.T) {
 	Handle(p, contract.NewCommand[int, int]("stock", "count"), func(context.Context, *MemoryTx, int) (int, error) { return 0, Reject(long) })
 	answer, err := p.Answer(t.Context(), &transport.Envelope{
 		Subject: "saga.command.stock.count", Type: transport.TypeCommand, ReplyTo: "saga.event.stock.s1.7.count.do.1", ID: "s1/7/count/do/1",
-		Saga: "s1", Birth: 7, Step: "count", Direction: contract.Do, Attempt: 1, TraceParent: long, TraceState: long, Data: []byte("1"),
+		Saga: "s1", Birth: 7, Step: "count", Direction: contract.DirectionDo, Attempt: 1, TraceParent: long, TraceState: long, Data: []byte("1"),
 	})
 	if err != nil {
 		t.Fatal(err)

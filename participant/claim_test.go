@@ -19,7 +19,7 @@ import (
 
 // under is the command to count n, sent under a claim; 0: it does not say so.
 func under(claim uint64, n int) *transport.Envelope {
-	key := contract.Key{Saga: contract.SagaID(fmt.Sprint("saga-", n)), Birth: 7, Step: "count", Direction: contract.Do}
+	key := contract.Key{Saga: contract.SagaID(fmt.Sprint("saga-", n)), Birth: 7, Step: "count", Direction: contract.DirectionDo}
 	e := &transport.Envelope{
 		Subject: transport.Subjects{}.Command("counter", "count"), Type: transport.TypeCommand, Saga: key.Saga, Birth: key.Birth, Step: key.Step,
 		Direction: key.Direction, Attempt: 1, ReplyTo: transport.Subjects{}.Event("counter", key, 1), Data: fmt.Append(nil, n),

@@ -39,7 +39,7 @@ const (
 //	tombstone      │ completed        │ refuse   │ repeat
 //	completed      │ completed        │ refuse   │ repeat
 func decide(e Entry, d contract.Direction, happened bool) (verdict, Answer) {
-	if d == contract.Do {
+	if d == contract.DirectionDo {
 		switch {
 		case e.Do.Outcome == Tombstone:
 			return refuse, Answer{Outcome: contract.OutcomeRejected, Reason: reasonOvertaken}
@@ -62,7 +62,7 @@ func decide(e Entry, d contract.Direction, happened bool) (verdict, Answer) {
 // record is the entry after a direction was answered. An undo that finds no do
 // leaves a tombstone in its place.
 func record(e Entry, d contract.Direction, a Answer) Entry {
-	if d == contract.Do {
+	if d == contract.DirectionDo {
 		e.Do = a
 		return e
 	}

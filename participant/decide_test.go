@@ -28,14 +28,14 @@ func TestDecide(t *testing.T) {
 	} {
 		name := fmt.Sprintf("do %q, undo %q", c.entry.Do.Outcome, c.entry.Undo.Outcome)
 		for _, happened := range []bool{false, true} {
-			if got, _ := decide(c.entry, contract.Do, happened); got != c.do {
+			if got, _ := decide(c.entry, contract.DirectionDo, happened); got != c.do {
 				t.Errorf("%s: a do is answered by %v, expected %v", name, got, c.do)
 			}
 		}
-		if got, _ := decide(c.entry, contract.Back, false); got != c.undo {
+		if got, _ := decide(c.entry, contract.DirectionUndo, false); got != c.undo {
 			t.Errorf("%s: an undo is answered by %v, expected %v", name, got, c.undo)
 		}
-		if got, _ := decide(c.entry, contract.Back, true); got != c.undoIfHappened {
+		if got, _ := decide(c.entry, contract.DirectionUndo, true); got != c.undoIfHappened {
 			t.Errorf("%s: an undo of what happened is answered by %v, expected %v", name, got, c.undoIfHappened)
 		}
 	}
@@ -63,15 +63,15 @@ func (w *world) deliver(d contract.Direction, happened bool, outcome contract.Ou
 	case v == settle:
 		w.entry = record(w.entry, d, answer)
 		return v, answer
-	case outcome == contract.OutcomeFailed, d == contract.Back && outcome == contract.OutcomeRejected:
+	case outcome == contract.OutcomeFailed, d == contract.DirectionUndo && outcome == contract.OutcomeRejected:
 		return v, Answer{Outcome: outcome} // nothing stays, nothing is recorded
 	}
 	answer = Answer{Outcome: outcome, Data: fmt.Append(nil, n)}
-	if outcome == contract.OutcomeCompleted && d == contract.Do {
+	if outcome == contract.OutcomeCompleted && d == contract.DirectionDo {
 		w.effects++
 		w.doCalls++
 	}
-	if outcome == contract.OutcomeCompleted && d == contract.Back {
+	if outcome == contract.OutcomeCompleted && d == contract.DirectionUndo {
 		w.effects--
 		w.undoCalls++
 	}
@@ -85,7 +85,7 @@ func TestLaws(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var w world
 		for n := range rapid.IntRange(1, 12).Draw(t, "deliveries") {
-			d := rapid.SampledFrom([]contract.Direction{contract.Do, contract.Back}).Draw(t, "direction")
+			d := rapid.SampledFrom([]contract.Direction{contract.DirectionDo, contract.DirectionUndo}).Draw(t, "direction")
 			outcome := rapid.SampledFrom(outcomes).Draw(t, "outcome")
 			_, answer := w.deliver(d, false, outcome, n)
 			w.check(t, d, answer)
@@ -100,13 +100,13 @@ func (w *world) check(t *rapid.T, d contract.Direction, answer Answer) {
 	if answer.Outcome == Tombstone {
 		t.Fatal("a tombstone was sent")
 	}
-	settled := answer.Outcome != contract.OutcomeFailed && (d == contract.Do || answer.Outcome == contract.OutcomeCompleted)
+	settled := answer.Outcome != contract.OutcomeFailed && (d == contract.DirectionDo || answer.Outcome == contract.OutcomeCompleted)
 	switch {
-	case d == contract.Do && w.undoneSeen:
+	case d == contract.DirectionDo && w.undoneSeen:
 		if answer.Outcome != contract.OutcomeRejected {
 			t.Fatalf("a do after its undo was answered %s", answer.Outcome)
 		}
-	case settled && d == contract.Do:
+	case settled && d == contract.DirectionDo:
 		w.firstDo = same(t, w.firstDo, answer)
 	case settled:
 		w.firstUndo = same(t, w.firstUndo, answer)
@@ -115,7 +115,7 @@ func (w *world) check(t *rapid.T, d contract.Direction, answer Answer) {
 	if w.undoneSeen && w.effects != 0 {
 		t.Fatal("the undo was answered as completed, and the effect is in place")
 	}
-	if answer.Outcome == contract.OutcomeCompleted && d == contract.Do && w.effects != 1 {
+	if answer.Outcome == contract.OutcomeCompleted && d == contract.DirectionDo && w.effects != 1 {
 		t.Fatal("the do was answered as completed, and its effect is not in place")
 	}
 	if w.firstDo != nil && w.firstDo.Outcome == contract.OutcomeRejected && w.undoCalls > 0 {
@@ -139,16 +139,16 @@ func same(t *rapid.T, first *Answer, answer Answer) *Answer {
 // leaves a tombstone where no do is recorded.
 func TestLawsWhenItHappened(t *testing.T) {
 	var w world
-	if v, _ := w.deliver(contract.Back, true, contract.OutcomeFailed, 1); v != call {
+	if v, _ := w.deliver(contract.DirectionUndo, true, contract.OutcomeFailed, 1); v != call {
 		t.Fatalf("first undo: %v", v)
 	}
-	if v, _ := w.deliver(contract.Back, true, contract.OutcomeCompleted, 2); v != call {
+	if v, _ := w.deliver(contract.DirectionUndo, true, contract.OutcomeCompleted, 2); v != call {
 		t.Fatalf("second undo, after a failure: %v", v)
 	}
-	if v, _ := w.deliver(contract.Back, true, contract.OutcomeCompleted, 3); v != repeat {
+	if v, _ := w.deliver(contract.DirectionUndo, true, contract.OutcomeCompleted, 3); v != repeat {
 		t.Fatalf("third undo, after a success: %v", v)
 	}
-	if v, _ := w.deliver(contract.Do, false, contract.OutcomeCompleted, 4); v != refuse {
+	if v, _ := w.deliver(contract.DirectionDo, false, contract.OutcomeCompleted, 4); v != refuse {
 		t.Fatalf("late do: %v", v)
 	}
 }

@@ -36,10 +36,10 @@ func FuzzAnswer(f *testing.F) {
 			called = true
 			return nil
 		}, UndoUnrecorded())
-		key := contract.Key{Saga: contract.SagaID(id), Birth: 7, Step: "reserve", Direction: contract.Do}
+		key := contract.Key{Saga: contract.SagaID(id), Birth: 7, Step: "reserve", Direction: contract.DirectionDo}
 		action := "reserve"
 		if undo {
-			key.Direction, action = contract.Back, "release"
+			key.Direction, action = contract.DirectionUndo, "release"
 		}
 		e := &transport.Envelope{
 			Subject: transport.Subjects{}.Command("stock", action), Type: transport.TypeCommand, Saga: key.Saga, Birth: key.Birth, Step: key.Step,

@@ -17,7 +17,7 @@ import (
 // same use of KeyFrom(ctx) towards services it calls.
 func Handle[Tx, Req, Res any](p *Participant[Tx], c contract.Command[Req, Res], f func(ctx context.Context, tx Tx, request Req) (Res, error)) {
 	p.register(c.Participant(), c.Action(), handler[Tx]{
-		direction:   contract.Do,
+		direction:   contract.DirectionDo,
 		contentType: contentTypeOf[Res](),
 		serve: func(ctx context.Context, tx Tx, in input) (Answer, error) {
 			request, err := decode[Req]("request", in.request)
@@ -45,7 +45,7 @@ func Handle[Tx, Req, Res any](p *Participant[Tx], c contract.Command[Req, Res], 
 // decode has failed, but not for good: they may be those of a newer process.
 func HandleUndo[Tx, Req, Res any](p *Participant[Tx], c contract.UndoCommand[Req, Res], f func(ctx context.Context, tx Tx, undo contract.Undo[Req, Res]) error, opts ...UndoOption) {
 	h := handler[Tx]{
-		direction: contract.Back,
+		direction: contract.DirectionUndo,
 		serve: func(ctx context.Context, tx Tx, in input) (Answer, error) {
 			var undo contract.Undo[Req, Res]
 			var err error

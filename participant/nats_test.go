@@ -33,7 +33,7 @@ func TestRunOnNATS(t *testing.T) {
 	const commands = 2000
 	batch := make([]transport.Envelope, commands)
 	for n := range batch {
-		key := contract.Key{Saga: contract.SagaID(fmt.Sprint("saga-", n)), Birth: 7, Step: "reserve", Direction: contract.Do}
+		key := contract.Key{Saga: contract.SagaID(fmt.Sprint("saga-", n)), Birth: 7, Step: "reserve", Direction: contract.DirectionDo}
 		batch[n] = *doCommand()
 		batch[n].Saga, batch[n].ReplyTo = key.Saga, transport.Subjects{}.Event("inventory", key, 1)
 	}
@@ -143,7 +143,7 @@ func TestUnknownActionInABundle(t *testing.T) {
 	}
 	for send() == 0 { // until the bus knows that bundles are taken
 	}
-	if n := send(*command(contract.Do, 1, "reserve-stock-v2", `{}`)); n != 1 {
+	if n := send(*command(contract.DirectionDo, 1, "reserve-stock-v2", `{}`)); n != 1 {
 		t.Fatalf("the commands were sent in %d bundles, want 1", n)
 	}
 	answered := map[contract.SagaID]bool{}

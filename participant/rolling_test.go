@@ -52,7 +52,7 @@ func (c *counting) ask(t *testing.T, n int, direction contract.Direction, action
 // deliveries at most, and then answered as failed: a do for good, an undo never. Nothing
 // is dead-lettered, and a command that is known is not held up (I9).
 func TestUnknownAction(t *testing.T) {
-	for _, direction := range []contract.Direction{contract.Do, contract.Back} {
+	for _, direction := range []contract.Direction{contract.DirectionDo, contract.DirectionUndo} {
 		synctest.Test(t, func(t *testing.T) {
 			var r reports
 			var log bytes.Buffer
@@ -74,7 +74,7 @@ func TestUnknownAction(t *testing.T) {
 			}
 			want := "nobody here knows this action: counter.count-v2 (" + string(direction) + "; delivered 12 times): deploy a process that handles it"
 			for _, a := range answers {
-				if a.Type != transport.TypeFailed || a.Final != (direction == contract.Do) || a.Reason != want {
+				if a.Type != transport.TypeFailed || a.Final != (direction == contract.DirectionDo) || a.Reason != want {
 					t.Errorf("answered %s, final %t, %q", a.Type, a.Final, a.Reason)
 				}
 			}
@@ -121,7 +121,7 @@ func TestUnknownActionInAShortAttempt(t *testing.T) {
 		c := newCounting(membus.Options{})
 		stop := c.start(t)
 		expires := time.Now().Add(2 * time.Second)
-		c.ask(t, 1, contract.Do, "count-v2", expires)
+		c.ask(t, 1, contract.DirectionDo, "count-v2", expires)
 		time.Sleep(2*time.Second - time.Millisecond) // virtual
 		answers := c.answers(t)
 		if len(answers) != 1 || answers[0].Final || !strings.Contains(answers[0].Reason, "delivered 4 times in this attempt") || !answers[0].Time.Before(expires) {
@@ -140,7 +140,7 @@ func TestHandedBackAreBounded(t *testing.T) {
 		c := newCounting(membus.Options{}, participant.MaxInFlight(40))
 		stop := c.start(t)
 		for n := range 100 {
-			c.ask(t, n, contract.Do, "count-v2", time.Time{})
+			c.ask(t, n, contract.DirectionDo, "count-v2", time.Time{})
 		}
 		c.send(t, 100, 1)
 		synctest.Wait()
@@ -173,7 +173,7 @@ func TestNeighbourKnows(t *testing.T) {
 			func(context.Context, *participant.MemoryTx, any) (string, error) { return "counted", nil })
 		stop, stopNewer := c.start(t), newer.start(t)
 		for n := range 200 {
-			c.ask(t, n, contract.Do, "count-v2", time.Now().Add(time.Hour))
+			c.ask(t, n, contract.DirectionDo, "count-v2", time.Now().Add(time.Hour))
 		}
 		time.Sleep(2 * time.Minute) // virtual
 		c.wantAnswers(t, 200, transport.TypeCompleted)
@@ -194,7 +194,7 @@ func TestUnknownActionFromTheInbox(t *testing.T) {
 		return e
 	}
 	doOf := func(name, data string) *transport.Envelope {
-		e := command(contract.Do, 1, "reserve-stock", data)
+		e := command(contract.DirectionDo, 1, "reserve-stock", data)
 		e.Step = contract.StepName(name)
 		return e
 	}
@@ -245,7 +245,7 @@ func TestUnknownActionFromTheInbox(t *testing.T) {
 // TestOtherDirection: an action whose other direction is handled here is as unknown as any.
 func TestOtherDirection(t *testing.T) {
 	s := newService(nil)
-	got := s.answer(t, command(contract.Back, 1, "reserve-stock", `{"request":null,"result":{"shelf":7}}`), transport.TypeFailed)
+	got := s.answer(t, command(contract.DirectionUndo, 1, "reserve-stock", `{"request":null,"result":{"shelf":7}}`), transport.TypeFailed)
 	if got.Final || !strings.Contains(got.Reason, "inventory.reserve-stock (undo; here it is a handler of do;") {
 		t.Errorf("final %t, %q", got.Final, got.Reason)
 	}
@@ -264,7 +264,7 @@ func TestUndoOfANewerProcess(t *testing.T) {
 	}
 	for _, undo := range []*transport.Envelope{
 		undoCommand("null"), // the recorded result is the newer one's
-		command(contract.Back, 1, "release-stock", `{"request":["42",3],"result":{"shelf":7}}`),
+		command(contract.DirectionUndo, 1, "release-stock", `{"request":["42",3],"result":{"shelf":7}}`),
 	} {
 		if got := older.answer(t, undo, transport.TypeFailed); got.Final {
 			t.Errorf("failed for good: %s", got.Reason)

@@ -59,7 +59,7 @@ func (c *counting) effect(n int) int {
 // send publishes the command to count n.
 func (c *counting) send(t *testing.T, n, attempt int) {
 	t.Helper()
-	key := contract.Key{Saga: contract.SagaID(fmt.Sprint("saga-", n)), Birth: 7, Step: "count", Direction: contract.Do}
+	key := contract.Key{Saga: contract.SagaID(fmt.Sprint("saga-", n)), Birth: 7, Step: "count", Direction: contract.DirectionDo}
 	if errs := c.bus.Publish(t.Context(), []transport.Envelope{{
 		Subject: transport.Subjects{}.Command("counter", "count"), Type: transport.TypeCommand, Saga: key.Saga, Birth: key.Birth, Step: key.Step,
 		Direction: key.Direction, Attempt: attempt, ReplyTo: transport.Subjects{}.Event("counter", key, attempt), Data: fmt.Append(nil, n),
@@ -474,7 +474,7 @@ func TestDeadLetters(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCounting(membus.Options{})
 		stop := c.start(t)
-		key := contract.Key{Saga: "saga-1", Birth: 7, Step: "count", Direction: contract.Do}
+		key := contract.Key{Saga: "saga-1", Birth: 7, Step: "count", Direction: contract.DirectionDo}
 		if errs := c.bus.Publish(t.Context(), []transport.Envelope{{
 			Subject: transport.Subjects{}.Command("counter", "count"), Type: transport.TypeCommand, Saga: key.Saga, Birth: key.Birth, Step: key.Step,
 			Direction: key.Direction, Attempt: 1, ReplyTo: "saga.command.counter.count",

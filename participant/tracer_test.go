@@ -57,7 +57,7 @@ func TestFollowed(t *testing.T) {
 	})
 	command := &transport.Envelope{
 		Subject: "saga.command.stock.count", Type: transport.TypeCommand, ReplyTo: "saga.event.stock.s1.7.count.do.1", ID: "s1/7/count/do/1",
-		Saga: "s1", Birth: 7, Step: "count", Direction: contract.Do, Attempt: 1, TraceParent: "00-command", Data: []byte("1"),
+		Saga: "s1", Birth: 7, Step: "count", Direction: contract.DirectionDo, Attempt: 1, TraceParent: "00-command", Data: []byte("1"),
 	}
 	answer, err := p.Answer(t.Context(), command)
 	if err != nil {

@@ -72,7 +72,7 @@ func fateOf(c *transport.Envelope, redeliveries int, now time.Time) fate {
 	case redeliveries < 0:
 		return fate{note: "; it cannot be handed back to another process from here"}
 	case deliveries >= MaxUnknownDeliveries:
-		return fate{final: c.Direction == contract.Do, note: "; delivered " + plural.Of(deliveries, "time", "times")}
+		return fate{final: c.Direction == contract.DirectionDo, note: "; delivered " + plural.Of(deliveries, "time", "times")}
 	}
 	delay := min(firstHandBack<<min(redeliveries, 10), maxHandBack)
 	if left := c.Expires.Sub(now); !c.Expires.IsZero() && left > 0 && delay >= left {

@@ -26,32 +26,32 @@ func TestFateOf(t *testing.T) {
 		left         time.Duration // of the attempt; 0: it says nothing
 		want         is
 	}{
-		{contract.Do, 0, hour, is{delay: time.Second}},
-		{contract.Do, 1, hour, is{delay: 2 * time.Second}},
-		{contract.Do, 2, hour, is{delay: 4 * time.Second}},
-		{contract.Do, 3, hour, is{delay: 8 * time.Second}},
-		{contract.Do, 4, hour, is{delay: 10 * time.Second}},
-		{contract.Do, 10, hour, is{delay: 10 * time.Second}},
-		{contract.Do, 11, hour, is{failed: "delivered 12 times", final: true}},
-		{contract.Do, 1_000_000, hour, is{failed: "delivered 1000001 times", final: true}},
-		{contract.Back, 10, hour, is{delay: 10 * time.Second}},
-		{contract.Back, 11, hour, is{failed: "delivered 12 times"}},
+		{contract.DirectionDo, 0, hour, is{delay: time.Second}},
+		{contract.DirectionDo, 1, hour, is{delay: 2 * time.Second}},
+		{contract.DirectionDo, 2, hour, is{delay: 4 * time.Second}},
+		{contract.DirectionDo, 3, hour, is{delay: 8 * time.Second}},
+		{contract.DirectionDo, 4, hour, is{delay: 10 * time.Second}},
+		{contract.DirectionDo, 10, hour, is{delay: 10 * time.Second}},
+		{contract.DirectionDo, 11, hour, is{failed: "delivered 12 times", final: true}},
+		{contract.DirectionDo, 1_000_000, hour, is{failed: "delivered 1000001 times", final: true}},
+		{contract.DirectionUndo, 10, hour, is{delay: 10 * time.Second}},
+		{contract.DirectionUndo, 11, hour, is{failed: "delivered 12 times"}},
 
 		// It has to come again within its attempt, or else nobody learns why there was no answer.
-		{contract.Do, 0, 1500 * time.Millisecond, is{delay: time.Second}},
-		{contract.Do, 0, time.Second, is{delay: 500 * time.Millisecond}},
-		{contract.Do, 5, 8 * time.Second, is{delay: 4 * time.Second}},
-		{contract.Do, 5, 499 * time.Millisecond, is{failed: "delivered 6 times in this attempt"}},
-		{contract.Do, 11, 499 * time.Millisecond, is{failed: "delivered 12 times", final: true}},
+		{contract.DirectionDo, 0, 1500 * time.Millisecond, is{delay: time.Second}},
+		{contract.DirectionDo, 0, time.Second, is{delay: 500 * time.Millisecond}},
+		{contract.DirectionDo, 5, 8 * time.Second, is{delay: 4 * time.Second}},
+		{contract.DirectionDo, 5, 499 * time.Millisecond, is{failed: "delivered 6 times in this attempt"}},
+		{contract.DirectionDo, 11, 499 * time.Millisecond, is{failed: "delivered 12 times", final: true}},
 
 		// A backlog is old at first sight.
-		{contract.Do, 0, -hour, is{delay: time.Second}},
-		{contract.Do, 10, -hour, is{delay: 10 * time.Second}},
-		{contract.Do, 11, -hour, is{failed: "delivered 12 times", final: true}},
-		{contract.Do, 3, 0, is{delay: 8 * time.Second}},
+		{contract.DirectionDo, 0, -hour, is{delay: time.Second}},
+		{contract.DirectionDo, 10, -hour, is{delay: 10 * time.Second}},
+		{contract.DirectionDo, 11, -hour, is{failed: "delivered 12 times", final: true}},
+		{contract.DirectionDo, 3, 0, is{delay: 8 * time.Second}},
 
-		{contract.Do, -1, hour, is{failed: "cannot be handed back"}},
-		{contract.Back, -1, hour, is{failed: "cannot be handed back"}},
+		{contract.DirectionDo, -1, hour, is{failed: "cannot be handed back"}},
+		{contract.DirectionUndo, -1, hour, is{failed: "cannot be handed back"}},
 	} {
 		command := &transport.Envelope{Direction: c.direction}
 		if c.left != 0 {
@@ -97,7 +97,7 @@ func TestReturns(t *testing.T) {
 func TestNotices(t *testing.T) {
 	now := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 	var n notices
-	charge := &unknownAction{name: "payment.charge", dir: contract.Do}
+	charge := &unknownAction{name: "payment.charge", dir: contract.DirectionDo}
 	said := func(u *unknownAction, after time.Duration) int {
 		commands, say := n.due(u, now.Add(after))
 		if say != (commands > 0) {
@@ -113,7 +113,7 @@ func TestNotices(t *testing.T) {
 			t.Fatal("it is said again at once")
 		}
 	}
-	if got := said(&unknownAction{name: "payment.charge", dir: contract.Back}, 0); got != 1 {
+	if got := said(&unknownAction{name: "payment.charge", dir: contract.DirectionUndo}, 0); got != 1 {
 		t.Error("nothing is said of the other direction")
 	}
 	if got := said(charge, unknownEvery); got != 501 {
@@ -121,7 +121,7 @@ func TestNotices(t *testing.T) {
 	}
 	lines := 0
 	for i := range 10_000 {
-		if said(&unknownAction{name: fmt.Sprint("payment.action-", i), dir: contract.Do}, 0) > 0 {
+		if said(&unknownAction{name: fmt.Sprint("payment.action-", i), dir: contract.DirectionDo}, 0) > 0 {
 			lines++
 		}
 	}

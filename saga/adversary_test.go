@@ -210,7 +210,7 @@ func (w *world) send(c Command, before *Instance) {
 			w.t.Fatalf("I4: %s is undone before %s, which comes after it", c.Step, w.def.Step(i).Name)
 		}
 	}
-	if s := before.Steps[c.Index].Status(); s == Refused || s == Pending {
+	if s := before.Steps[c.Index].Status(); s == Rejected || s == Pending {
 		w.t.Fatalf("I4: %s is undone and was %s", c.Step, s)
 	}
 }
@@ -227,7 +227,7 @@ func comesAfter(n *compensation.Node, a, b int) bool {
 		if comesAfter(&n.Children[i], a, b) {
 			return true
 		}
-		if n.Shape != compensation.Series || !holds(&n.Children[i], a) {
+		if n.Shape != compensation.Sequence || !holds(&n.Children[i], a) {
 			continue
 		}
 		for j := i + 1; j < len(n.Children); j++ {

@@ -53,7 +53,7 @@ func before(root *compensation.Node, leaves int) [][]bool {
 		for i := range n.Children {
 			child := &n.Children[i]
 			walk(child, done)
-			if n.Shape == compensation.Series {
+			if n.Shape == compensation.Sequence {
 				done = slices.Clone(done)
 				child.Leaves(func(leaf *compensation.Node) bool { done[leaf.Step] = true; return true })
 			}

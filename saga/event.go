@@ -11,8 +11,8 @@ type Direction = contract.Direction
 
 // The two directions.
 const (
-	DirectionDo   = contract.Do
-	DirectionUndo = contract.Back
+	DirectionDo   = contract.DirectionDo
+	DirectionUndo = contract.DirectionUndo
 )
 
 // Outcome is a participant's answer.

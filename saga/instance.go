@@ -79,14 +79,14 @@ type Status string
 
 // The statuses of a step.
 const (
-	Pending Status = "pending" // not asked for yet
-	Doing   Status = "doing"
-	Done    Status = "done"
-	Refused Status = "rejected" // left no trace
-	Unknown Status = "unknown"  // asked for, not answered: may have happened
-	Undoing Status = "undoing"
-	Undone  Status = "undone"
-	Skipped Status = "skipped" // an operator decided to go on without it, in either direction
+	Pending  Status = "pending" // not asked for yet
+	Doing    Status = "doing"
+	Done     Status = "done"
+	Rejected Status = "rejected" // left no trace
+	Unknown  Status = "unknown"  // asked for, not answered: may have happened
+	Undoing  Status = "undoing"
+	Undone   Status = "undone"
+	Skipped  Status = "skipped" // an operator decided to go on without it, in either direction
 )
 
 // State is the view that package compensation has of the i-th step.
@@ -96,8 +96,8 @@ func (in *Instance) State(i int) compensation.State {
 		return compensation.Doing
 	case Done:
 		return compensation.Done
-	case Refused:
-		return compensation.Refused
+	case Rejected:
+		return compensation.Rejected
 	case Unknown:
 		return compensation.Unknown
 	case Undoing:
@@ -108,7 +108,7 @@ func (in *Instance) State(i int) compensation.State {
 		return compensation.Skipped
 	case Pending:
 	}
-	return compensation.Untouched
+	return compensation.Pending
 }
 
 // Birth tells the saga from earlier and later ones with its id: it is the time of the

@@ -247,7 +247,7 @@ func (s *StepState) Status() Status {
 	case SideDone:
 		return Done
 	case SideRejected, SideParkedRejected:
-		return Refused
+		return Rejected
 	case SideUnknown:
 		return Unknown
 	case SideSkipped:

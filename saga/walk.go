@@ -15,7 +15,7 @@ const maxNodes = MaxSteps * MaxDepth
 // no spec, however deep or wide, costs more than the limits allow.
 func (c *checker) walk() {
 	w := walker{checker: c}
-	c.tree = compensation.Node{Shape: compensation.Series, Children: w.nodes(c.spec.Steps, "steps", 1)}
+	c.tree = compensation.Node{Shape: compensation.Sequence, Children: w.nodes(c.spec.Steps, "steps", 1)}
 	switch {
 	case w.leaves > MaxSteps:
 		c.add("steps", fmt.Sprintf("there are more than %d steps", MaxSteps), "split the definition in two")
@@ -73,7 +73,7 @@ func (w *walker) node(n *Node, path string, depth int) (compensation.Node, bool)
 	case n.Parallel != nil:
 		return w.group(n.Parallel, compensation.Parallel, path+".parallel", depth)
 	}
-	return w.group(n.Sequence, compensation.Series, path+".sequence", depth)
+	return w.group(n.Sequence, compensation.Sequence, path+".sequence", depth)
 }
 
 func (w *walker) group(nodes []Node, shape compensation.Shape, path string, depth int) (compensation.Node, bool) {

@@ -51,7 +51,7 @@ func TestOverlapFollowsFromMatches(t *testing.T) {
 
 func TestStreamOf(t *testing.T) {
 	s := transport.Subjects{}
-	key := contract.Key{Saga: "order-1", Birth: 1, Step: "reserve", Direction: contract.Do}
+	key := contract.Key{Saga: "order-1", Birth: 1, Step: "reserve", Direction: contract.DirectionDo}
 	for subject, want := range map[string]transport.Stream{
 		s.Command("inventory", "reserve"):                   transport.Commands,
 		s.Event("inventory", key, 1):                        transport.Events,
@@ -84,7 +84,7 @@ func TestStreamOf(t *testing.T) {
 // Each attribute that a command needs is missed.
 func TestAdmitCommand(t *testing.T) {
 	right := transport.Envelope{
-		Type: transport.TypeCommand, Saga: "order-1", Birth: 36, Step: "reserve", Direction: contract.Do, Attempt: 2, ReplyTo: "saga.event.inventory.order-1.10.reserve.do.2",
+		Type: transport.TypeCommand, Saga: "order-1", Birth: 36, Step: "reserve", Direction: contract.DirectionDo, Attempt: 2, ReplyTo: "saga.event.inventory.order-1.10.reserve.do.2",
 	}
 	s := transport.Subjects{}
 	e := right
@@ -118,7 +118,7 @@ func TestParseEventRoundTrip(t *testing.T) {
 			Saga:      contract.SagaID(rapid.StringMatching(`[A-Za-z0-9_:=@-]{1,128}`).Draw(t, "saga")),
 			Birth:     contract.Birth(rapid.Int64Min(1).Draw(t, "birth")),
 			Step:      contract.StepName(name.Draw(t, "step")),
-			Direction: rapid.SampledFrom([]contract.Direction{contract.Do, contract.Back}).Draw(t, "direction"),
+			Direction: rapid.SampledFrom([]contract.Direction{contract.DirectionDo, contract.DirectionUndo}).Draw(t, "direction"),
 		}
 		attempt := rapid.IntRange(1, 1<<31-1).Draw(t, "attempt")
 		gotParticipant, gotKey, gotAttempt, err := s.ParseEvent(s.Event(participant, key, attempt))

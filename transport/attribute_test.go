@@ -30,7 +30,7 @@ func TestAttributesRoundTrip(t *testing.T) {
 			Saga:        contract.SagaID(rapid.StringMatching(`[A-Za-z0-9_:=@-]{0,40}`).Draw(t, "saga")),
 			Birth:       contract.Birth(rapid.Int64Min(0).Draw(t, "birth")),
 			Step:        contract.StepName(name.Draw(t, "step")),
-			Direction:   rapid.SampledFrom([]contract.Direction{"", contract.Do, contract.Back}).Draw(t, "direction"),
+			Direction:   rapid.SampledFrom([]contract.Direction{"", contract.DirectionDo, contract.DirectionUndo}).Draw(t, "direction"),
 			Attempt:     rapid.IntRange(0, 1000).Draw(t, "attempt"),
 			Definition:  contract.DefinitionRef{Name: name.Draw(t, "definition"), Version: rapid.IntRange(0, 9).Draw(t, "version")},
 			Reason:      rapid.String().Draw(t, "reason"),

@@ -25,7 +25,7 @@ func largest() transport.Envelope {
 		ContentType: text(transport.MaxContentType),
 		TraceParent: traceParent, TraceState: strings.Repeat("~", transport.MaxTraceState),
 		Saga: contract.SagaID(strings.Repeat("x", contract.MaxSagaIDLength)), Birth: math.MaxInt64, Definition: contract.DefinitionRef{Name: name, Version: contract.MaxNumber},
-		Step: contract.StepName(name), Direction: contract.Back, Attempt: contract.MaxNumber, ReplyTo: strings.Repeat("ÿ", transport.MaxSubject/2),
+		Step: contract.StepName(name), Direction: contract.DirectionUndo, Attempt: contract.MaxNumber, ReplyTo: strings.Repeat("ÿ", transport.MaxSubject/2),
 		Expires: moment, Owner: transport.Owner{Store: strings.Repeat("s", transport.MaxStore), Claim: math.MaxUint64}, Reason: text(transport.MaxReason), Final: true, Code: text(transport.MaxCode), RetryAfter: transport.MaxRetryAfter,
 	}
 }
@@ -72,7 +72,7 @@ func TestLongestSubjectsFit(t *testing.T) {
 		t.Error(err)
 	}
 	s, name := transport.Subjects{Prefix: prefix}, string(e.Step)
-	key := contract.Key{Saga: e.Saga, Birth: e.Birth, Step: e.Step, Direction: contract.Back}
+	key := contract.Key{Saga: e.Saga, Birth: e.Birth, Step: e.Step, Direction: contract.DirectionUndo}
 	for _, subject := range []string{
 		s.Command(name, name), s.Event(name, key, contract.MaxNumber), s.Bundle(transport.Events, name, contract.MaxNumber),
 		s.Lifecycle(name, contract.Compensating), s.DeadLetter(transport.DeadLetters, name), s.API(transport.APICompareDefinitions),

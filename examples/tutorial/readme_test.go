@@ -63,7 +63,7 @@ var Checkout = saga.MustDefine[Order]("checkout",
 // TestReadmeSaga checks what the README says about its saga: when the shipment
 // is rejected, money and stock go back together, then the order (I4).
 func TestReadmeSaga(t *testing.T) {
-	states := []compensation.State{compensation.Done, compensation.Done, compensation.Done, compensation.Refused, compensation.Untouched}
+	states := []compensation.State{compensation.Done, compensation.Done, compensation.Done, compensation.Rejected, compensation.Pending}
 	state := func(step int) compensation.State { return states[step] }
 	var waves [][]string
 	for _, wave := range compensation.Plan(Checkout.Tree(), state) {

@@ -149,7 +149,7 @@ func (r *tally) one(told *run, in *saga.Instance, lines []line) {
 		if keys[l.key]++; keys[l.key] == 2 {
 			r.say(&r.doubled, in.ID, "key %s took effect twice", l.key)
 		}
-		if l.direction == string(contract.Back) {
+		if l.direction == string(contract.DirectionUndo) {
 			net[l.step]--
 		} else {
 			net[l.step]++
@@ -210,7 +210,7 @@ func TestAuditCanFail(t *testing.T) {
 		for _, w := range what {
 			step, direction, _ := strings.Cut(w, " ")
 			if direction == "" {
-				direction = string(contract.Do)
+				direction = string(contract.DirectionDo)
 			}
 			lines = append(lines, line{key: w, step: step, direction: direction})
 		}
@@ -224,7 +224,7 @@ func TestAuditCanFail(t *testing.T) {
 		want          tally
 	}{
 		"completed":              {true, false, contract.Completed, all, tally{}},
-		"compensated":            {true, false, contract.Compensated, done("reserve", "reserve "+string(contract.Back)), tally{}},
+		"compensated":            {true, false, contract.Compensated, done("reserve", "reserve "+string(contract.DirectionUndo)), tally{}},
 		"never acknowledged":     {false, false, "", nil, tally{}},
 		"lost":                   {true, false, "", nil, tally{lost: 1}},
 		"acted on, but unknown":  {false, false, "", all, tally{lost: 1}},

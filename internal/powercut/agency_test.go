@@ -76,8 +76,8 @@ func (a *agency) audit(t *testing.T, s *transport.Status, full bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	net := func(step saga.StepName) string {
-		do := contract.Key{Saga: s.ID, Birth: contract.BirthOf(s.Started), Step: step, Direction: contract.Do}
-		undo := contract.Key{Saga: s.ID, Birth: contract.BirthOf(s.Started), Step: step, Direction: contract.Back}
+		do := contract.Key{Saga: s.ID, Birth: contract.BirthOf(s.Started), Step: step, Direction: contract.DirectionDo}
+		undo := contract.Key{Saga: s.ID, Birth: contract.BirthOf(s.Started), Step: step, Direction: contract.DirectionUndo}
 		return fmt.Sprint(a.effects[do], a.effects[undo])
 	}
 	got := fmt.Sprintf("%s: flight %s, car %s, pay %s", s.Phase, net("flight"), net("car"), net("pay"))

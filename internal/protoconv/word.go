@@ -73,8 +73,8 @@ var (
 		contract.Parked:       amendsv1.Phase_PHASE_PARKED,
 	})
 	Directions = NewWords("direction", map[contract.Direction]amendsv1.Direction{
-		contract.Do:   amendsv1.Direction_DIRECTION_DO,
-		contract.Back: amendsv1.Direction_DIRECTION_UNDO,
+		contract.DirectionDo:   amendsv1.Direction_DIRECTION_DO,
+		contract.DirectionUndo: amendsv1.Direction_DIRECTION_UNDO,
 	})
 	Outcomes = NewWords("outcome", map[contract.Outcome]amendsv1.Outcome{
 		contract.OutcomeCompleted: amendsv1.Outcome_OUTCOME_COMPLETED,

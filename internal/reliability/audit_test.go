@@ -192,7 +192,7 @@ func effects(phase contract.Phase, lines []line) (wrong []string) {
 	undone := 0
 	for _, l := range lines {
 		keys[l.key]++
-		if l.direction == string(contract.Back) {
+		if l.direction == string(contract.DirectionUndo) {
 			net[l.step]--
 			undone++
 		} else {

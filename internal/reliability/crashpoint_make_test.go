@@ -162,7 +162,7 @@ func registering(n *lane, c *crash) error {
 // subjects are those of the system.
 var subjects = transport.Subjects{}
 
-var nobody = contract.Key{Saga: "nobody", Birth: 7, Step: "reserve", Direction: contract.Do}
+var nobody = contract.Key{Saga: "nobody", Birth: 7, Step: "reserve", Direction: contract.DirectionDo}
 
 // publish publishes until the bus has taken it.
 func (n *lane) publish(ctx context.Context, e transport.Envelope) error {

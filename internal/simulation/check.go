@@ -332,7 +332,7 @@ func follows(n *compensation.Node, a, b int) bool {
 		if follows(&n.Children[i], a, b) {
 			return true
 		}
-		if n.Shape != compensation.Series || !holds(&n.Children[i], a) {
+		if n.Shape != compensation.Sequence || !holds(&n.Children[i], a) {
 			continue
 		}
 		for k := i + 1; k < len(n.Children); k++ {

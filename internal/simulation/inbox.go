@@ -83,9 +83,9 @@ func (in *inbox) mislead(ctx context.Context, entry *participant.Entry) {
 	c := participant.Command(ctx)
 	switch {
 	case c == nil:
-	case in.s.w.bug == BugLateDo && c.Direction == contract.Do && !entry.Undo.None():
+	case in.s.w.bug == BugLateDo && c.Direction == contract.DirectionDo && !entry.Undo.None():
 		*entry = participant.Entry{}
-	case in.s.w.bug == BugUndoOfNothing && c.Direction == contract.Back && entry.Do.None() && entry.Undo.None():
+	case in.s.w.bug == BugUndoOfNothing && c.Direction == contract.DirectionUndo && entry.Do.None() && entry.Undo.None():
 		in.s.record(Record{Kind: Undone, Who: in.s.name, Saga: c.Saga, Run: c.TraceParent, Step: c.Step, Direction: c.Direction, Attempt: c.Attempt})
 	}
 }

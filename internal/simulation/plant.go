@@ -227,10 +227,10 @@ func (n *node) undoAll(e *transport.Envelope) {
 		if in.Steps[i].Status() != saga.Done || step.Undo == nil {
 			continue
 		}
-		key := contract.Key{Saga: in.ID, Birth: in.Birth(), Step: step.Name, Direction: contract.Back}
+		key := contract.Key{Saga: in.ID, Birth: in.Birth(), Step: step.Name, Direction: contract.DirectionUndo}
 		undo := *e
 		undo.Subject = transport.Subjects{}.Command(step.Undo.Participant, step.Undo.Action)
-		undo.ID, undo.Step, undo.Direction, undo.Attempt = key.String()+"/1", step.Name, contract.Back, 1
+		undo.ID, undo.Step, undo.Direction, undo.Attempt = key.String()+"/1", step.Name, contract.DirectionUndo, 1
 		undo.ReplyTo = transport.Subjects{}.Event(step.Undo.Participant, key, 1)
 		undo.Data = []byte(`{"request":{"n":1},"result":{"done":true}}`)
 		_ = n.send(&undo)

@@ -159,7 +159,7 @@ type digest uint64
 // What the digest counts by its place here, and what the words of these are.
 var (
 	digestPhases     = [...]saga.Phase{saga.Running, saga.Compensating, saga.Parked, saga.Completed, saga.Compensated}
-	digestStatuses   = [...]saga.Status{saga.Pending, saga.Doing, saga.Done, saga.Refused, saga.Unknown, saga.Undoing, saga.Undone, saga.Skipped}
+	digestStatuses   = [...]saga.Status{saga.Pending, saga.Doing, saga.Done, saga.Rejected, saga.Unknown, saga.Undoing, saga.Undone, saga.Skipped}
 	digestEvents     = [...]saga.EventType{saga.Started, saga.StepAnswered, saga.TimerFired, saga.OperationTaken, saga.ClockAdjusted}
 	digestOutcomes   = [...]saga.Outcome{"", saga.OutcomeCompleted, saga.OutcomeRejected, saga.OutcomeFailed, saga.OutcomeNotSent}
 	digestDirections = [...]saga.Direction{"", saga.DirectionDo, saga.DirectionUndo}

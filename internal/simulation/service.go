@@ -167,7 +167,7 @@ func (s *service) serve(m *message) {
 // that the subject names the true sender.
 func (s *service) forge(like *transport.Envelope) {
 	e := *like
-	key := contract.Key{Saga: e.Saga, Birth: e.Birth, Step: stepName(s.w.dice.between(1, 6)), Direction: pick(s.w.dice, []contract.Direction{contract.Do, contract.Back})}
+	key := contract.Key{Saga: e.Saga, Birth: e.Birth, Step: stepName(s.w.dice.between(1, 6)), Direction: pick(s.w.dice, []contract.Direction{contract.DirectionDo, contract.DirectionUndo})}
 	if owner := s.w.owner(&e, key.Step); owner == "" || owner == s.name {
 		return // what it says of its own steps is its own affair
 	}

@@ -35,7 +35,7 @@ func TestBackoffIsAsDeclared(t *testing.T) {
 	live(t, natsbus.Config{}, func(s *stack) {
 		b := s.bank()
 		b.handle = func(ctx context.Context, _ int) error {
-			if calls := b.did(); calls[len(calls)-1].key.Step == "pay" && calls[len(calls)-1].key.Direction == contract.Do {
+			if calls := b.did(); calls[len(calls)-1].key.Step == "pay" && calls[len(calls)-1].key.Direction == contract.DirectionDo {
 				return errors.New("closed")
 			}
 			return nil

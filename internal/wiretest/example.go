@@ -66,7 +66,7 @@ func command() Example {
 		Birth:       born,
 		Definition:  contract.DefinitionRef{Name: "checkout", Version: 1},
 		Step:        "charge-card",
-		Direction:   contract.Do,
+		Direction:   contract.DirectionDo,
 		Attempt:     1,
 		ReplyTo:     answers + "do.1",
 		Expires:     at(30),
@@ -82,7 +82,7 @@ func undoCommand() Example {
 	e.ID = "order-42/hod85snpc0/charge-card/undo/1"
 	e.Time, e.Expires = at(1.25), at(31.25)
 	e.TraceState = ""
-	e.Direction = contract.Back
+	e.Direction = contract.DirectionUndo
 	e.ReplyTo = answers + "undo.1"
 	e.Data = []byte(`{"request":` + charge + `,"result":{"receipt":"r-17"}}`)
 	return Example{Name: "undo-command", Envelope: e}
@@ -103,7 +103,7 @@ func answer(outcome contract.Outcome, kind, dedup string) transport.Envelope {
 		Birth:       born,
 		Definition:  contract.DefinitionRef{Name: "checkout", Version: 1},
 		Step:        "charge-card",
-		Direction:   contract.Do,
+		Direction:   contract.DirectionDo,
 		Attempt:     1,
 	}
 }

@@ -25,7 +25,7 @@ func usual() (*outbox.Record, []byte) {
 			ID:     "01a21e68-9adc-751c-80c2-df6776e5eb3c/hod85snpc0/charge-payment/do/2",
 			Source: "/amends/coordinator", Type: transport.TypeCommand, Time: time.Unix(1, 2).UTC(), ContentType: transport.JSON,
 			Saga: "01a21e68-9adc-751c-80c2-df6776e5eb3c", Birth: 1_795_262_400_000_000, Definition: contract.DefinitionRef{Name: "checkout", Version: 1},
-			Step: "charge-payment", Direction: contract.Do, Attempt: 2,
+			Step: "charge-payment", Direction: contract.DirectionDo, Attempt: 2,
 			ReplyTo: "saga.event.payment.01a21e68-9adc-751c-80c2-df6776e5eb3c.hod85snpc0.charge-payment.do.2", Expires: time.Unix(31, 2).UTC(),
 			Data: input,
 		},

@@ -16,7 +16,7 @@ import (
 func FuzzUnmarshalEnvelope(f *testing.F) {
 	record, err := MarshalEnvelope(&transport.Envelope{
 		Subject: "saga.command.bank.pay", ID: "order-1/hod85snpc0/pay/do/1", Type: transport.TypeCommand, Saga: "order-1", Birth: 1_795_262_400_000_000, Step: "pay",
-		Direction: contract.Do, Attempt: 1, Time: time.Unix(1, 2).UTC(), ReplyTo: "saga.event.bank.order-1.hod85snpc0.pay.do.1", Data: []byte("{}"),
+		Direction: contract.DirectionDo, Attempt: 1, Time: time.Unix(1, 2).UTC(), ReplyTo: "saga.event.bank.order-1.hod85snpc0.pay.do.1", Data: []byte("{}"),
 	})
 	if err != nil {
 		f.Fatal(err)

@@ -48,7 +48,7 @@ var records = rapid.Custom(func(t *rapid.T) *outbox.Record {
 			Birth:       contract.Birth(rapid.Int64().Draw(t, "birth attribute")),
 			Definition:  contract.DefinitionRef{Name: rapid.String().Draw(t, "definition"), Version: rapid.Int().Draw(t, "version")},
 			Step:        contract.StepName(texts.Draw(t, "step")),
-			Direction:   rapid.SampledFrom([]contract.Direction{"", contract.Do, contract.Back}).Draw(t, "direction"),
+			Direction:   rapid.SampledFrom([]contract.Direction{"", contract.DirectionDo, contract.DirectionUndo}).Draw(t, "direction"),
 			Attempt:     rapid.Int().Draw(t, "attempt"),
 			ReplyTo:     texts.Draw(t, "reply to"),
 			Expires:     moments.Draw(t, "expires"),
@@ -126,7 +126,7 @@ func TestNoFieldIsForgotten(t *testing.T) {
 func minimal() *outbox.Record {
 	return &outbox.Record{
 		ID:       outbox.ID{Saga: "order-42", Birth: 1, Revision: 1},
-		Envelope: transport.Envelope{Subject: "saga.command.payment.charge", Direction: contract.Do},
+		Envelope: transport.Envelope{Subject: "saga.command.payment.charge", Direction: contract.DirectionDo},
 	}
 }
 

@@ -39,9 +39,9 @@ func (i *Inbox) Keys(yield func(key contract.Key, recorded time.Time) error) err
 			if entry.Do.Outcome != contract.OutcomeCompleted {
 				return nil
 			}
-			key := contract.Key{Saga: step.Saga, Birth: step.Birth, Step: step.Step, Direction: contract.Do}
+			key := contract.Key{Saga: step.Saga, Birth: step.Birth, Step: step.Step, Direction: contract.DirectionDo}
 			if entry.Undo.Outcome == contract.OutcomeCompleted {
-				key.Direction = contract.Back
+				key.Direction = contract.DirectionUndo
 			}
 			return yield(key, entry.Updated)
 		})
@@ -58,6 +58,6 @@ func parseEntryKey(k []byte) (key participant.StepKey, err error) {
 	if !found {
 		return key, fmt.Errorf("its key is %.300q", k)
 	}
-	step, err := contract.ParseKey(string(rest) + "/" + string(contract.Do))
+	step, err := contract.ParseKey(string(rest) + "/" + string(contract.DirectionDo))
 	return participant.StepKey{Participant: string(name), Saga: step.Saga, Birth: step.Birth, Step: step.Step}, err
 }

@@ -113,7 +113,7 @@ func die(instruction, file string) {
 }
 
 func chargeCommand(attempt int) *transport.Envelope {
-	key := contract.Key{Saga: "order-42", Birth: 7, Step: "charge", Direction: contract.Do}
+	key := contract.Key{Saga: "order-42", Birth: 7, Step: "charge", Direction: contract.DirectionDo}
 	return &transport.Envelope{
 		Subject: transport.Subjects{}.Command("payment", "charge"), Type: transport.TypeCommand,
 		Saga: key.Saga, Birth: key.Birth, Step: key.Step, Direction: key.Direction, Attempt: attempt,

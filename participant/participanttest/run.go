@@ -43,7 +43,7 @@ func Run[Req, Res any](t *testing.T, s Step[Req, Res]) {
 func (s Step[Req, Res]) twice(t *testing.T) {
 	g := s.begin(t, s.Request())
 	g.wantEffects(0, "before the do")
-	command := g.command(contract.Do, nil)
+	command := g.command(contract.DirectionDo, nil)
 	first := g.send(command)
 	g.want(first, transport.TypeCompleted, "do")
 	g.wantEffects(1, "after the do")
@@ -54,7 +54,7 @@ func (s Step[Req, Res]) twice(t *testing.T) {
 
 func (s Step[Req, Res]) concurrently(t *testing.T) {
 	g := s.begin(t, s.Request())
-	answers := g.atOnce(func(int) *transport.Envelope { return g.command(contract.Do, nil) })
+	answers := g.atOnce(func(int) *transport.Envelope { return g.command(contract.DirectionDo, nil) })
 	settled := g.do()
 	g.want(settled, transport.TypeCompleted, "after concurrent deliveries")
 	for _, answer := range answers {
@@ -136,7 +136,7 @@ func (s Step[Req, Res]) undoneConcurrently(t *testing.T) {
 	g := s.begin(t, s.Request())
 	done := g.do()
 	g.want(done, transport.TypeCompleted, "do")
-	g.atOnce(func(int) *transport.Envelope { return g.command(contract.Back, done.Data) })
+	g.atOnce(func(int) *transport.Envelope { return g.command(contract.DirectionUndo, done.Data) })
 	g.want(g.undo(done.Data), transport.TypeCompleted, "after concurrent undos")
 	g.wantEffects(0, "after concurrent undos")
 }
@@ -165,9 +165,9 @@ func (s Step[Req, Res]) doAndUndo(t *testing.T) {
 	g := s.begin(t, s.Request())
 	g.atOnce(func(i int) *transport.Envelope {
 		if i%2 == 0 {
-			return g.command(contract.Do, nil)
+			return g.command(contract.DirectionDo, nil)
 		}
-		return g.command(contract.Back, nil)
+		return g.command(contract.DirectionUndo, nil)
 	})
 	g.want(g.undo(nil), transport.TypeCompleted, "undo, after a race with its do")
 	g.wantEffects(0, "after a race of do and undo")

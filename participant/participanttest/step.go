@@ -71,7 +71,7 @@ func (s *saga[Req, Res]) command(direction contract.Direction, result []byte) *t
 	subjects := transport.Subjects{Prefix: s.step.SubjectPrefix}
 	participant, action := s.step.Do.Participant(), s.step.Do.Action()
 	data, contentType := encode(s.t, s.request)
-	if direction == contract.Back {
+	if direction == contract.DirectionUndo {
 		action = s.step.Undo.Action()
 		data, contentType = undoData(s.t, data, contentType, result), ""
 	}
@@ -108,12 +108,12 @@ func (s *saga[Req, Res]) send(command *transport.Envelope) *transport.Envelope {
 // do and undo send the next attempt.
 func (s *saga[Req, Res]) do() *transport.Envelope {
 	s.t.Helper()
-	return s.send(s.command(contract.Do, nil))
+	return s.send(s.command(contract.DirectionDo, nil))
 }
 
 func (s *saga[Req, Res]) undo(result []byte) *transport.Envelope {
 	s.t.Helper()
-	return s.send(s.command(contract.Back, result))
+	return s.send(s.command(contract.DirectionUndo, result))
 }
 
 // want fails unless an answer is of a type.

@@ -77,12 +77,12 @@ func Example() {
 		check(err)
 		fmt.Println(strings.TrimSpace(answer.ID + " " + string(answer.Data) + answer.Reason))
 	}
-	say("order-1", contract.Do, "reserve-stock", `{"sku":"chair","quantity":4}`)
-	say("order-1", contract.Do, "reserve-stock", `{"sku":"chair","quantity":4}`) // again: answered, not done again
-	say("order-2", contract.Do, "reserve-stock", `{"sku":"chair","quantity":4}`)
-	say("order-1", contract.Back, "release-stock", `{"request":{"sku":"chair","quantity":4},"result":{"left":1}}`)
-	say("order-3", contract.Back, "release-stock", `{"request":{"sku":"chair","quantity":4},"result":null}`) // before its do
-	say("order-3", contract.Do, "reserve-stock", `{"sku":"chair","quantity":4}`)
+	say("order-1", contract.DirectionDo, "reserve-stock", `{"sku":"chair","quantity":4}`)
+	say("order-1", contract.DirectionDo, "reserve-stock", `{"sku":"chair","quantity":4}`) // again: answered, not done again
+	say("order-2", contract.DirectionDo, "reserve-stock", `{"sku":"chair","quantity":4}`)
+	say("order-1", contract.DirectionUndo, "release-stock", `{"request":{"sku":"chair","quantity":4},"result":{"left":1}}`)
+	say("order-3", contract.DirectionUndo, "release-stock", `{"request":{"sku":"chair","quantity":4},"result":null}`) // before its do
+	say("order-3", contract.DirectionDo, "reserve-stock", `{"sku":"chair","quantity":4}`)
 	var quantity int
 	check(db.QueryRow("SELECT quantity FROM stock").Scan(&quantity))
 	fmt.Println("in stock:", quantity)

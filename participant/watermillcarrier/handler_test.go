@@ -38,7 +38,7 @@ func newCounter(effects *int) *participant.Participant[*participant.MemoryTx] {
 }
 
 func command(action string) transport.Envelope {
-	key := contract.Key{Saga: "order-42", Birth: 7, Step: "count", Direction: contract.Do}
+	key := contract.Key{Saga: "order-42", Birth: 7, Step: "count", Direction: contract.DirectionDo}
 	return transport.Envelope{
 		Subject: transport.Subjects{}.Command("counter", action), Type: transport.TypeCommand, Saga: key.Saga, Birth: key.Birth, Step: key.Step,
 		Direction: key.Direction, Attempt: 1, ReplyTo: transport.Subjects{}.Event("counter", key, 1),

@@ -32,7 +32,7 @@ func TestConformance(t *testing.T) {
 }
 
 func event(saga string) transport.Envelope {
-	key := contract.Key{Saga: contract.SagaID(saga), Birth: 7, Step: "reserve", Direction: contract.Do}
+	key := contract.Key{Saga: contract.SagaID(saga), Birth: 7, Step: "reserve", Direction: contract.DirectionDo}
 	return transport.Envelope{Subject: transport.Subjects{}.Event("inventory", key, 1), Type: transport.TypeCompleted, ID: saga}
 }
 

@@ -19,7 +19,7 @@ func TestBundleRoundTrip(t *testing.T) {
 	text := rapid.StringMatching(`[ -~äß%\n"]{0,20}`)
 	rapid.Check(t, func(t *rapid.T) {
 		batch := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) transport.Envelope {
-			key := contract.Key{Saga: contract.SagaID(rapid.StringMatching(`[A-Za-z0-9_:=@-]{1,20}`).Draw(t, "saga")), Birth: 7, Step: "reserve", Direction: contract.Do}
+			key := contract.Key{Saga: contract.SagaID(rapid.StringMatching(`[A-Za-z0-9_:=@-]{1,20}`).Draw(t, "saga")), Birth: 7, Step: "reserve", Direction: contract.DirectionDo}
 			e := transport.Envelope{
 				Subject: transport.Subjects{}.Event("inventory", key, 1), DedupID: rapid.StringMatching(`[a-f0-9]{0,32}`).Draw(t, "dedup"),
 				Type: transport.TypeFailed, ID: text.Draw(t, "id"), Reason: text.Draw(t, "reason"), Final: rapid.Bool().Draw(t, "final"),

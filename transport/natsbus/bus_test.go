@@ -98,7 +98,7 @@ func TestConformance(t *testing.T) {
 }
 
 func command(i string) transport.Envelope {
-	key := contract.Key{Saga: contract.SagaID(i), Birth: 7, Step: "reserve", Direction: contract.Do}
+	key := contract.Key{Saga: contract.SagaID(i), Birth: 7, Step: "reserve", Direction: contract.DirectionDo}
 	s := transport.Subjects{}
 	return transport.Envelope{
 		Subject: s.Command("inventory", "reserve-stock"), ID: i, Type: transport.TypeCommand, DedupID: "dedup-" + i,

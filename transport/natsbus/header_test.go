@@ -183,7 +183,7 @@ func TestLenientHeaders(t *testing.T) {
 	got := *batch[0].Envelope()
 	want := transport.Envelope{
 		Subject: answer, ID: "order-1/7/reserve/do/1", Type: transport.TypeRejected, Reason: "50% off, Grüße ✓", ContentType: "text/plain",
-		TraceParent: trace, TraceState: "a=1,b=2", Saga: "order-1", Birth: 7, Step: "reserve", Direction: contract.Do, Attempt: 1, Data: got.Data,
+		TraceParent: trace, TraceState: "a=1,b=2", Saga: "order-1", Birth: 7, Step: "reserve", Direction: contract.DirectionDo, Attempt: 1, Data: got.Data,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -219,7 +219,7 @@ func TestAnswersThatAreTakenAllTheSame(t *testing.T) {
 		got := *batch[0].Envelope()
 		batch[0].Ack()
 		c.want.Subject, c.want.ID, c.want.Type, c.want.Data = answer, "order-1/7/reserve/do/1", transport.TypeCompleted, got.Data
-		c.want.Saga, c.want.Birth, c.want.Step, c.want.Direction, c.want.Attempt = "order-1", 7, "reserve", contract.Do, 1
+		c.want.Saga, c.want.Birth, c.want.Step, c.want.Direction, c.want.Attempt = "order-1", 7, "reserve", contract.DirectionDo, 1
 		if diff := cmp.Diff(c.want, got); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}

@@ -49,7 +49,7 @@ func TestAcknowledgedMessagesAreSwept(t *testing.T) {
 func foreign(i string) transport.Envelope {
 	e := command(i)
 	e.Subject = transport.Subjects{}.Command("post", "ship")
-	e.ReplyTo = transport.Subjects{}.Event("post", contract.Key{Saga: e.Saga, Birth: 7, Step: "ship", Direction: contract.Do}, 1)
+	e.ReplyTo = transport.Subjects{}.Event("post", contract.Key{Saga: e.Saga, Birth: 7, Step: "ship", Direction: contract.DirectionDo}, 1)
 	return e
 }
 

@@ -107,7 +107,7 @@ func errorPerEnvelope(t *testing.T, b *bench) {
 }
 
 func bareAnswer(t *testing.T, b *bench) {
-	key := contract.Key{Saga: "order-42", Birth: 7, Step: "charge-card", Direction: contract.Back}
+	key := contract.Key{Saga: "order-42", Birth: 7, Step: "charge-card", Direction: contract.DirectionUndo}
 	source := b.subscribe(transport.Subscription{Stream: transport.Events, Name: "coordinator"})
 	b.publish(transport.Envelope{Subject: b.subjects.Event("payment", key, 3), Type: transport.TypeCompleted, Data: []byte(`{}`)})
 	got := b.receive(source, 1)[0].Envelope()
@@ -220,7 +220,7 @@ func takenIn(t *testing.T, b *bench) {
 		t.Errorf("nothing is there: the newest is %d, taken in %t", place, ask(place))
 	}
 	answer := func(i int) transport.Envelope {
-		key := contract.Key{Saga: contract.SagaID(fmt.Sprintf("order-%d", i)), Birth: 7, Step: "reserve", Direction: contract.Do}
+		key := contract.Key{Saga: contract.SagaID(fmt.Sprintf("order-%d", i)), Birth: 7, Step: "reserve", Direction: contract.DirectionDo}
 		return transport.Envelope{Subject: b.subjects.Event("inventory", key, 1), Type: transport.TypeCompleted, Saga: key.Saga}
 	}
 	b.publish(answer(1), answer(2), answer(3), answer(4))

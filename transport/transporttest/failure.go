@@ -16,7 +16,7 @@ func (b *bench) deadLetters() transport.Source {
 }
 
 func nonsense(t *testing.T, b *bench) {
-	key := contract.Key{Saga: "order-1", Birth: 7, Step: "reserve", Direction: contract.Do}
+	key := contract.Key{Saga: "order-1", Birth: 7, Step: "reserve", Direction: contract.DirectionDo}
 	right := b.subjects.Event("inventory", key, 1)
 	cases := []struct {
 		name     string

@@ -218,7 +218,7 @@ func (b *bench) silent(source transport.Source, meanwhile time.Duration) error {
 
 // command is a right command, number i.
 func (b *bench) command(participant string, i int) transport.Envelope {
-	key := contract.Key{Saga: contract.SagaID(fmt.Sprintf("order-%d", i)), Birth: 7, Step: "reserve", Direction: contract.Do}
+	key := contract.Key{Saga: contract.SagaID(fmt.Sprintf("order-%d", i)), Birth: 7, Step: "reserve", Direction: contract.DirectionDo}
 	return transport.Envelope{
 		Subject:   b.subjects.Command(participant, "reserve-stock"),
 		ID:        fmt.Sprintf("%s/1", key),

@@ -120,7 +120,7 @@ func (b *Bus) plan(answer transport.Envelope) (fault string) {
 	fault = b.plans[answer.Subject]
 	delete(b.plans, answer.Subject)
 	switch {
-	case answer.Direction == contract.Back && b.late[answer.Saga] == held:
+	case answer.Direction == contract.DirectionUndo && b.late[answer.Saga] == held:
 		b.late[answer.Saga] = undone
 		b.say(answer.Saga, "the undo is there before the charge: nothing to give back, a tombstone is left")
 	case answer.Type == transport.TypeRejected && b.late[answer.Saga] == undone:

@@ -66,7 +66,7 @@ func (b *bench) command(card, action string, direction contract.Direction, attem
 	var subjects transport.Subjects
 	charge := checkout.Charge{OrderID: card, Card: card, Cents: 100}
 	var data any = charge
-	if direction == contract.Back {
+	if direction == contract.DirectionUndo {
 		data = contract.Undo[checkout.Charge, checkout.Receipt]{Request: charge}
 	}
 	text, err := json.Marshal(data)
@@ -135,7 +135,7 @@ func running(t *testing.T, test func(b *bench)) {
 
 func TestPlain(t *testing.T) {
 	running(t, func(b *bench) {
-		b.command("visa", "charge-card", contract.Do, 1)
+		b.command("visa", "charge-card", contract.DirectionDo, 1)
 		b.expect(time.Second, "visa.7.charge-card.do.1 "+transport.TypeCompleted)
 		b.expectSaid()
 	})
@@ -143,9 +143,9 @@ func TestPlain(t *testing.T) {
 
 func TestSlow(t *testing.T) {
 	running(t, func(b *bench) {
-		b.command(Slow, "charge-card", contract.Do, 1)
+		b.command(Slow, "charge-card", contract.DirectionDo, 1)
 		b.expect(2*time.Second, "none")
-		b.command(Slow, "charge-card", contract.Do, 2)
+		b.command(Slow, "charge-card", contract.DirectionDo, 2)
 		b.expect(500*time.Millisecond, "test-slow.7.charge-card.do.2 "+transport.TypeCompleted)
 		b.expect(time.Minute, "test-slow.7.charge-card.do.1 "+transport.TypeCompleted)
 		b.expectSaid("on its way", "late answer")
@@ -154,7 +154,7 @@ func TestSlow(t *testing.T) {
 
 func TestTwice(t *testing.T) {
 	running(t, func(b *bench) {
-		b.command(Twice, "charge-card", contract.Do, 1)
+		b.command(Twice, "charge-card", contract.DirectionDo, 1)
 		b.expect(time.Second, "test-twice.7.charge-card.do.1 "+transport.TypeCompleted)
 		b.expect(time.Second, "test-twice.7.charge-card.do.1 "+transport.TypeCompleted)
 		b.expect(time.Minute, "none")
@@ -164,11 +164,11 @@ func TestTwice(t *testing.T) {
 
 func TestLate(t *testing.T) {
 	running(t, func(b *bench) {
-		b.command(Late, "charge-card", contract.Do, 1)
+		b.command(Late, "charge-card", contract.DirectionDo, 1)
 		b.expect(2*time.Second, "none")
-		b.command(Late, "charge-card", contract.Do, 2)
+		b.command(Late, "charge-card", contract.DirectionDo, 2)
 		b.expect(2*time.Second, "none")
-		b.command(Late, "refund-card", contract.Back, 1)
+		b.command(Late, "refund-card", contract.DirectionUndo, 1)
 		b.expect(100*time.Millisecond, "test-late.7.charge-card.undo.1 "+transport.TypeCompleted)
 		late := []string{b.answer(time.Second), b.answer(time.Second)}
 		slices.Sort(late)
@@ -185,7 +185,7 @@ func TestLate(t *testing.T) {
 // TestLateWithoutUndo: a charge is not held back for ever.
 func TestLateWithoutUndo(t *testing.T) {
 	running(t, func(b *bench) {
-		b.command(Late, "charge-card", contract.Do, 1)
+		b.command(Late, "charge-card", contract.DirectionDo, 1)
 		b.expect(patience-time.Second, "none")
 		b.expect(2*time.Second, "test-late.7.charge-card.do.1 "+transport.TypeCompleted)
 	})
@@ -199,7 +199,7 @@ func TestCrash(t *testing.T) {
 		ended := make(chan error, 1)
 		go func() { ended <- b.serve(t.Context()) }()
 		synctest.Wait()
-		b.command(Crash, "charge-card", contract.Do, 1)
+		b.command(Crash, "charge-card", contract.DirectionDo, 1)
 		if err := <-ended; !errors.Is(err, transport.ErrClosed) || !b.faulty.Crashed() {
 			t.Fatalf("the service did not crash: %v", err)
 		}
