@@ -100,7 +100,7 @@ func askFor[Reply any](ctx context.Context, c Coordinator, method string, reques
 	request.Type, request.Caller = transport.TypeRequest, callerKey(ctx)
 	reply := c.Handle(ctx, method, request)
 	switch {
-	case ctx.Err() != nil && reply.Code != "": // the caller's patience is over, whatever the reply says
+	case ctx.Err() != nil && reply.Code != "": // the caller's time is over, whatever the reply says
 		return nil, ctx.Err()
 	case reply.Code != "":
 		return nil, refused(reply, fields)

@@ -19,17 +19,17 @@ import (
 // Client asks a coordinator over the bus. It is safe for concurrent use, by a
 // hundred thousand goroutines too (see Concurrency), and needs no Close.
 type Client struct {
-	bus      transport.Requester
-	subjects transport.Subjects
-	timeout  time.Duration
-	poll     time.Duration
-	tracer   Tracer        // nil: nobody follows
-	starts   chan struct{} // holds one for each start that is under way
-	runs     chan struct{} // for each run whose start and wait are one request
-	others   chan struct{} // and for each other request, but those that are held
-	patient  bool
-	giveUp   time.Duration // on a coordinator that does not answer
-	logger   *slog.Logger  // of what is waited for, repeated lines limited
+	bus             transport.Requester
+	subjects        transport.Subjects
+	timeout         time.Duration
+	poll            time.Duration
+	tracer          Tracer        // nil: nobody follows
+	starts          chan struct{} // holds one for each start that is under way
+	runs            chan struct{} // for each run whose start and wait are one request
+	others          chan struct{} // and for each other request, but those that are held
+	retryOverloaded bool
+	giveUp          time.Duration // on a coordinator that does not answer
+	logger          *slog.Logger  // of what is waited for, repeated lines limited
 }
 
 // New makes a client of the coordinators that listen on bus.
@@ -63,7 +63,7 @@ type Definition interface{ Ref() contract.DefinitionRef }
 // Errors: ErrInvalid (id, definition or input), ErrNotFound (no such
 // definition), ErrConflict (the id is taken by a saga with another input or
 // definition), ErrOverloaded (a limit is reached; Error.RetryAfter says when to
-// try again; not of a client that is Patient, unless ctx ended meanwhile),
+// try again; not of a client with RetryWhenOverloaded, unless ctx ended meanwhile),
 // ErrUnavailable (ctx ended first: the saga may have been started; Error.ID is its
 // id, start it again).
 func (c *Client) Start(ctx context.Context, d Definition, input any, options ...StartOption) (*transport.Status, error) {
@@ -76,7 +76,7 @@ func (c *Client) Start(ctx context.Context, d Definition, input any, options ...
 
 // starting makes the call that starts a saga.
 func (c *Client) starting(method string, d Definition, input any, options []StartOption) (*call, error) {
-	q := &call{method: method, envelope: transport.Envelope{Definition: d.Ref(), ContentType: transport.JSON}, moves: true, patient: c.patient}
+	q := &call{method: method, envelope: transport.Envelope{Definition: d.Ref(), ContentType: transport.JSON}, moves: true, retryOverloaded: c.retryOverloaded}
 	e := &q.envelope
 	for _, o := range options {
 		o.start(e)
@@ -108,7 +108,7 @@ func (c *Client) starting(method string, d Definition, input any, options []Star
 //
 // Errors: ErrInvalid, ErrNotFound, ErrUnavailable.
 func (c *Client) Get(ctx context.Context, id contract.SagaID) (*transport.Status, error) {
-	return c.status(ctx, &call{method: transport.APIGet, envelope: transport.Envelope{Saga: id}, patient: true})
+	return c.status(ctx, &call{method: transport.APIGet, envelope: transport.Envelope{Saga: id}, retryOverloaded: true})
 }
 
 // Operate takes a person's decision about a saga: op.Operation is one of
@@ -141,7 +141,7 @@ func (c *Client) List(ctx context.Context, query transport.ListQuery) (*transpor
 		return nil, invalid(transport.APIList, "", err)
 	}
 	var reply transport.ListReply
-	if err := c.do(ctx, &call{method: transport.APIList, envelope: transport.Envelope{Data: data}, patient: true}, &reply); err != nil {
+	if err := c.do(ctx, &call{method: transport.APIList, envelope: transport.Envelope{Data: data}, retryOverloaded: true}, &reply); err != nil {
 		return nil, err
 	}
 	return &reply, nil
@@ -184,7 +184,7 @@ func (c *Client) History(ctx context.Context, id contract.SagaID) ([]transport.H
 			return nil, invalid(transport.APIHistory, id, err)
 		}
 		var reply transport.HistoryReply
-		q := &call{method: transport.APIHistory, envelope: transport.Envelope{Saga: id, Data: data}, patient: true}
+		q := &call{method: transport.APIHistory, envelope: transport.Envelope{Saga: id, Data: data}, retryOverloaded: true}
 		if err := c.do(ctx, q, &reply); err != nil {
 			return nil, err
 		}
@@ -211,7 +211,7 @@ func (c *Client) Register(ctx context.Context, d interface {
 		return nil, invalid(transport.APIDefine, "", fmt.Errorf("write definition %s as JSON: %w", d.Ref(), err))
 	}
 	var reply transport.DefinitionReply
-	q := &call{method: transport.APIDefine, envelope: transport.Envelope{Definition: d.Ref(), Data: data}, patient: true}
+	q := &call{method: transport.APIDefine, envelope: transport.Envelope{Definition: d.Ref(), Data: data}, retryOverloaded: true}
 	if err := c.do(ctx, q, &reply); err != nil {
 		return nil, err
 	}
@@ -223,7 +223,7 @@ func (c *Client) Register(ctx context.Context, d interface {
 // Errors: ErrUnavailable.
 func (c *Client) Definitions(ctx context.Context) ([]transport.DefinitionReply, error) {
 	var reply transport.DefinitionsReply
-	if err := c.do(ctx, &call{method: transport.APIDefinitions, patient: true}, &reply); err != nil {
+	if err := c.do(ctx, &call{method: transport.APIDefinitions, retryOverloaded: true}, &reply); err != nil {
 		return nil, err
 	}
 	return reply.Definitions, nil

@@ -190,9 +190,9 @@ func TestRetryAfter(t *testing.T) {
 	}
 }
 
-// TestPatientStart waits as long as the coordinator says, give or take a half, and
-// says why when its caller's patience ends before.
-func TestPatientStart(t *testing.T) {
+// TestStartRetriesWhenOverloaded waits as long as the coordinator says, give or take a half, and
+// says why when its caller's context ends before.
+func TestStartRetriesWhenOverloaded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bus := &fakeBus{answer: func(_ context.Context, n int, r *transport.Envelope) (*transport.Envelope, error) {
 			if n < 4 {
@@ -200,7 +200,7 @@ func TestPatientStart(t *testing.T) {
 			}
 			return reply(transport.Status{ID: r.Saga, Phase: contract.Running})
 		}}
-		c, began := client.New(bus, client.Patient()), time.Now()
+		c, began := client.New(bus, client.RetryWhenOverloaded()), time.Now()
 		ctx, cancel := context.WithTimeout(t.Context(), 9*time.Second)
 		defer cancel()
 		if _, err := c.Start(ctx, checkout, 1); !errors.Is(err, client.ErrOverloaded) || !errors.Is(err, context.DeadlineExceeded) || len(bus.requests) != 1 {
@@ -433,7 +433,7 @@ func TestRequestsTakeTurns(t *testing.T) {
 	})
 }
 
-// TestNoTurn: whose patience ends before his turn comes learns that nothing was
+// TestNoTurn: whose context ends before their turn comes learns that nothing was
 // sent; who only asks has not waited behind those who start.
 func TestNoTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

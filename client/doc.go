@@ -37,7 +37,7 @@
 // coordinator's code and the reason in words. errors.Is tells the conditions
 // apart (ErrConflict, ErrNotFound …). An overloaded coordinator is asked again when
 // it says so, except to start: ErrOverloaded lets the caller slow down, unless the
-// client is Patient. ErrUnavailable alone leaves the outcome open; what cannot be
+// client has RetryWhenOverloaded. ErrUnavailable alone leaves the outcome open; what cannot be
 // repeated without harm, such as Operate, says so.
 //
 // One client serves any number of goroutines, with at most 512 starts under way, and

@@ -70,12 +70,12 @@ func Concurrency(n int) Option {
 	})
 }
 
-// Patient makes Start and Run wait when the coordinator has too much to do, as long as
+// RetryWhenOverloaded makes Start and Run wait when the coordinator has too much to do, as long as
 // it says (see Error.RetryAfter), and ask again, until ctx ends. Without it they
 // return ErrOverloaded at once, for a caller who would rather do something else.
-// Requests that only read are always patient.
-func Patient() Option {
-	return option(func(c *Client) { c.patient = true })
+// Requests that only read always do.
+func RetryWhenOverloaded() Option {
+	return option(func(c *Client) { c.retryOverloaded = true })
 }
 
 // Poll is how long the coordinator is asked to hold a Wait or a Run before it answers

@@ -18,12 +18,12 @@ import (
 // call is one question to the coordinator. It is handed on by its address: a hundred
 // thousand callers who wait have it on their stacks once, or not at all.
 type call struct {
-	method   string
-	envelope transport.Envelope // Saga, Definition, Data and what else the method takes
-	hold     time.Duration      // how long the coordinator may hold it on purpose
-	once     bool               // carrying it out twice could do harm: do not repeat what may have arrived
-	patient  bool               // repeat it as well when the coordinator is overloaded
-	moves    bool               // it moves a saga: a Tracer follows it
+	method          string
+	envelope        transport.Envelope // Saga, Definition, Data and what else the method takes
+	hold            time.Duration      // how long the coordinator may hold it on purpose
+	once            bool               // carrying it out twice could do harm: do not repeat what may have arrived
+	retryOverloaded bool               // repeat it as well when the coordinator is overloaded
+	moves           bool               // it moves a saga: a Tracer follows it
 }
 
 // do asks, when it is its turn, until there is an answer, and reads the reply's data
@@ -34,7 +34,7 @@ func (c *Client) do(ctx context.Context, q *call, reply any) error {
 	}
 	if q.hold == 0 { // others are held on purpose
 		slots := c.others
-		if q.method == transport.APIStart { // a patient one may be under way for long
+		if q.method == transport.APIStart { // one that is repeated may take long
 			slots = c.starts
 		}
 		select {
@@ -151,7 +151,7 @@ func repeatable(err error, q *call) bool {
 	case errors.Is(err, transport.ErrClosed):
 		return false
 	case errors.Is(err, ErrOverloaded):
-		return q.patient
+		return q.retryOverloaded
 	case errors.Is(err, ErrUnavailable):
 		return !q.once || errors.Is(err, transport.ErrNoResponders)
 	}

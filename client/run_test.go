@@ -115,7 +115,7 @@ func TestRunIsRefused(t *testing.T) {
 	}
 }
 
-// TestRunSaysWhereTheSagaStands when its caller's patience ends.
+// TestRunSaysWhereTheSagaStands when its caller's context ends.
 func TestRunSaysWhereTheSagaStands(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bus := &fakeBus{answer: held}

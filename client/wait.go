@@ -69,7 +69,7 @@ func (c *Client) await(ctx context.Context, id contract.SagaID, last *transport.
 	for {
 		asked := time.Now()
 		hold := c.holdFor(ctx, asked.Sub(began))
-		status, err := c.status(ctx, &call{method: transport.APIWait, envelope: transport.Envelope{Saga: id, Data: brief}, hold: hold, patient: true})
+		status, err := c.status(ctx, &call{method: transport.APIWait, envelope: transport.Envelope{Saga: id, Data: brief}, hold: hold, retryOverloaded: true})
 		switch {
 		case err != nil && last != nil && errors.Is(err, ErrUnavailable):
 			return last, err
@@ -101,7 +101,7 @@ const maxPolls = 8
 
 // holdFor is how long the coordinator may hold a request: as long again as the
 // caller has waited already, so that a hundred thousand who wait for long do not
-// keep it busy with asking; and not beyond his patience, so that it still says
+// keep it busy with asking; and not longer than the caller waits, so that it still says
 // where the saga stands.
 func (c *Client) holdFor(ctx context.Context, waited time.Duration) time.Duration {
 	hold := min(max(waited, c.poll), maxPolls*c.poll)

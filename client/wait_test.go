@@ -47,7 +47,7 @@ func TestWaitOutlivesRestarts(t *testing.T) {
 	})
 }
 
-// TestWaitSaysWhereTheSagaStands when the caller's patience ends before the
+// TestWaitSaysWhereTheSagaStands when the caller's context ends before the
 // coordinator's: the request is not held beyond it.
 func TestWaitSaysWhereTheSagaStands(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -47,8 +47,8 @@ var (
 
 // checkout is a definition with everything: a parallel, undos, a pivot, and a step
 // beyond it.
-func checkout(version int, patience time.Duration) *saga.Definition {
-	return saga.MustDefine[purchase]("checkout", saga.Version(version), saga.Timeout(patience), saga.Deadline(time.Hour),
+func checkout(version int, timeout time.Duration) *saga.Definition {
+	return saga.MustDefine[purchase]("checkout", saga.Version(version), saga.Timeout(timeout), saga.Deadline(time.Hour),
 		saga.Compensable("check-address", saga.Do(check), saga.NothingToUndo()),
 		saga.Parallel(
 			saga.Compensable("reserve-stock", saga.Do(reserve), saga.Undo(release)),

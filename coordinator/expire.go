@@ -18,11 +18,11 @@ const (
 	// next commit of sagas under way may have to wait for.
 	expireSlice = 20
 	// After each slice retention rests expireRest times as long as it took: it has
-	// a tenth of the store's time. When it has been behind for expirePatience, more
+	// a tenth of the store's time. When it has been behind for expireBehind, more
 	// ends than that lets it forget: then it has half.
 	expireRest       = 9
 	expireRestBehind = 1
-	expirePatience   = time.Hour
+	expireBehind     = time.Hour
 	// expirePause is the shortest rest.
 	expirePause = time.Millisecond
 )
@@ -76,7 +76,7 @@ func (c *Coordinator) expireAll(ctx context.Context) error {
 // restAfter is how long retention rests after a slice, by how long that took and
 // how long it has not caught up.
 func restAfter(took, behind time.Duration) time.Duration {
-	if behind < expirePatience {
+	if behind < expireBehind {
 		return max(expirePause, expireRest*took)
 	}
 	return max(expirePause, expireRestBehind*took)

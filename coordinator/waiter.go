@@ -103,7 +103,7 @@ func (w *waiters) notify(r *Result) {
 var errStopping = errors.New("the coordinator is stopping; ask again")
 
 // close tells everybody who waits to ask again, here or elsewhere: without a word
-// they would do so only when their own patience ends.
+// they would do so only when their own deadline passes.
 func (w *waiters) close() {
 	w.mu.Lock()
 	crashpoint.Here("coordinator: stopping, all sent")

@@ -21,7 +21,7 @@ const publishTries = 10
 // tried again, publishTries times and until ctx ends; then it is left, and its
 // command comes again.
 func (r *runner[Tx]) publish(ctx context.Context) {
-	pause := patience()
+	pause := newBackoff()
 	pause.MaxInterval = time.Second // while it waits its places are taken, and nothing is served
 	var batch []*holding
 	for {

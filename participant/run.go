@@ -115,7 +115,7 @@ func (r *runner[Tx]) run(ctx context.Context) error {
 
 // receive hands each delivery to begin until ctx ends (nil) or the bus is closed.
 func (r *runner[Tx]) receive(ctx context.Context, begin func(*holding)) error {
-	pause := patience()
+	pause := newBackoff()
 	for {
 		room, err := r.held.reserve(ctx)
 		if err != nil {
@@ -238,9 +238,9 @@ func (r *runner[Tx]) prune(ctx context.Context) {
 	every(ctx, time.Hour, slice)
 }
 
-// patience is how long to wait before the bus is tried again: 50 ms at first,
+// newBackoff is how long to wait before the bus is tried again: 50 ms at first,
 // 5 s at most.
-func patience() *backoff.ExponentialBackOff {
+func newBackoff() *backoff.ExponentialBackOff {
 	b := backoff.NewExponentialBackOff()
 	b.InitialInterval, b.MaxInterval = 50*time.Millisecond, 5*time.Second
 	b.Reset()

@@ -125,12 +125,12 @@ type Status struct {
 	Problem    string                 `json:"problem,omitempty"`  // why it is not shown whole: its record is damaged, or its definition gone
 
 	// Not in lists, and not in the reply to a start.
-	Birth        contract.Birth `json:"birth,omitzero"`          // tells it from earlier and later sagas with its id
-	Legal        []string       `json:"legal,omitempty"`         // operations that are legal now: "cancel", "retry charge-card"
-	Undo         [][]string     `json:"undo,omitempty"`          // what going back would undo now: waves of step names
+	Birth     contract.Birth `json:"birth,omitzero"`       // tells it from earlier and later sagas with its id
+	Legal     []string       `json:"legal,omitempty"`      // operations that are legal now: "cancel", "retry charge-card"
+	Undo      [][]string     `json:"undo,omitempty"`       // what going back would undo now: waves of step names
 	PastPivot bool           `json:"past_pivot,omitempty"` // going back is not possible any more
-	Steps        []StepStatus   `json:"steps,omitempty"`
-	Input        *Payload       `json:"input,omitempty"` // what it was started with
+	Steps     []StepStatus   `json:"steps,omitempty"`
+	Input     *Payload       `json:"input,omitempty"` // what it was started with
 }
 
 // Payload is data of the user's: JSON, or Binary if it is anything else.

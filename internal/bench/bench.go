@@ -220,7 +220,7 @@ func open(ctx context.Context, o Options) (w *world, err error) {
 	if err != nil {
 		return nil, err
 	}
-	w.caller = client.New(calls, client.Patient())
+	w.caller = client.New(calls, client.RetryWhenOverloaded())
 	if o.Callers == CallersListen {
 		return w, w.listen(server)
 	}

@@ -39,7 +39,7 @@ func muster(ctx context.Context, address string) (c *crew, err error) {
 	if err != nil {
 		return nil, err
 	}
-	c.caller = client.New(bus, client.Patient())
+	c.caller = client.New(bus, client.RetryWhenOverloaded())
 	return c, nil
 }
 

@@ -22,14 +22,14 @@ const (
 	filledPeriod = 60 * 24 * time.Hour
 	// filledAtOnce is how many sagas move in one commit.
 	filledAtOnce = 8192
-	// patience is how long a filled in saga that waits has yet to wait.
-	patience = 30 * 24 * time.Hour
+	// farOff is how long a filled in saga that waits has yet to wait.
+	farOff = 30 * 24 * time.Hour
 )
 
 // later is the checkout with a first step that waits long for its second attempt:
 // a saga of it stands still on a timer.
 var later = saga.MustDefine[order]("checkout-later",
-	saga.Compensable("reserve-inventory", saga.Do(reserve, saga.Retry(10, patience, patience)), saga.Undo(release)),
+	saga.Compensable("reserve-inventory", saga.Do(reserve, saga.Retry(10, farOff, farOff)), saga.Undo(release)),
 	saga.Compensable("charge-payment", saga.Do(charge), saga.Undo(refund)),
 	saga.Pivot("create-shipment", saga.Do(ship)),
 	saga.Retriable("confirm-order", saga.Do(confirm)))
@@ -68,7 +68,7 @@ func fillStore(ctx context.Context, path string, open, ended int, progress io.Wr
 	if err := f.all(ctx, "ended", ended, filledPeriod, checkout, endings); err != nil {
 		return err
 	}
-	if err := f.all(ctx, "waiting", open, patience/2, later, delays); err != nil {
+	if err := f.all(ctx, "waiting", open, farOff/2, later, delays); err != nil {
 		return err
 	}
 	return s.Close()

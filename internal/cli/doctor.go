@@ -53,11 +53,11 @@ func (c *doctorCmd) Run(env *environment) error {
 		return &exitError{code: ExitUsage, err: err}
 	}
 	defer env.waits("the coordinator at "+t.server+" and its NATS", c.Timeout)()
-	patient := doctor.Patient{Server: t.server, Client: client, Bare: bare, NATS: c.bus, Monitor: c.Monitor}
+	deployment := doctor.Deployment{Server: t.server, Client: client, Bare: bare, NATS: c.bus, Monitor: c.Monitor}
 	if c.DataDir != "" {
-		patient.Store = filepath.Join(c.DataDir, daemon.StoreFile)
+		deployment.Store = filepath.Join(c.DataDir, daemon.StoreFile)
 	}
-	return c.report(env, doctor.Examine(ctx, patient))
+	return c.report(env, doctor.Examine(ctx, deployment))
 }
 
 // bus says how to reach the bus: as the flags say, or else where the coordinator does.

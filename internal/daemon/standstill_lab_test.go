@@ -135,7 +135,7 @@ func (n *neighbours) until(what string, holds func() bool) {
 // doctorSays looks for a standstill in what doctor finds.
 func (n *neighbours) doctorSays(kind string) {
 	n.t.Helper()
-	findings := doctor.Examine(n.t.Context(), doctor.Patient{
+	findings := doctor.Examine(n.t.Context(), doctor.Deployment{
 		Server: n.running.HTTP, Client: http.DefaultClient, Bare: http.DefaultClient, NATS: func(string, string) (natsbus.Config, error) { return natsbus.Config{URL: n.running.NATS}, nil },
 	})
 	for _, f := range findings {

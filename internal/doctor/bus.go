@@ -70,13 +70,13 @@ func (e *exam) bus(ctx context.Context) {
 	e.subscriptions(ctx, js, bus)
 }
 
-// patience is how long a server that takes connections may take to answer; a bus would
+// connectTimeout is how long a server that takes connections may take to answer; a bus would
 // wait for ever.
-const patience = 30 * time.Second
+const connectTimeout = 30 * time.Second
 
 // dial connects, and does not wait for a server that is not there.
 func dial(ctx context.Context, config natsbus.Config) (*natsbus.Bus, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
 	config.Logger = slog.New(slog.DiscardHandler) // findings say what it waits for
 	config.Options = append(slices.Clip(config.Options), nats.RetryOnFailedConnect(false))

@@ -1,7 +1,7 @@
 // Package doctor examines a running deployment and says, for each finding, what to
 // do about it.
 //
-//	Patient ──▶ Examine ──▶ findings: ok, warning, problem, unknown
+//	Deployment ──▶ Examine ──▶ findings: ok, warning, problem, unknown
 //	  ├ API and health over HTTP: ready, clock, who is let in, sagas that wait
 //	  ├ NATS: streams, copies, window, subscriptions, clock, encryption, passwords
 //	  └ disks: the data directory, what JetStream may use

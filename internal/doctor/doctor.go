@@ -33,8 +33,8 @@ type Finding struct {
 	Fix   string `json:"fix,omitempty"` // what to do; "" for ok
 }
 
-// Patient is what is examined.
-type Patient struct {
+// Deployment is what is examined.
+type Deployment struct {
 	Server string // the coordinator's API, such as http://127.0.0.1:8080
 	Client *http.Client
 	Bare   *http.Client // the same without a token
@@ -48,7 +48,7 @@ type Patient struct {
 
 // exam is one examination.
 type exam struct {
-	Patient
+	Deployment
 	api         apiv1connect.CoordinatorServiceClient
 	definitions []*saga.Definition         // that were readable
 	overview    *apiv1.GetOverviewResponse // nil: the coordinator does not tell
@@ -56,11 +56,11 @@ type exam struct {
 }
 
 // Examine looks at everything. ctx bounds it.
-func Examine(ctx context.Context, p Patient) []Finding {
+func Examine(ctx context.Context, p Deployment) []Finding {
 	if p.Now == nil {
 		p.Now = time.Now
 	}
-	e := &exam{Patient: p, api: apiv1connect.NewCoordinatorServiceClient(p.Client, p.Server)}
+	e := &exam{Deployment: p, api: apiv1connect.NewCoordinatorServiceClient(p.Client, p.Server)}
 	if e.ready(ctx) {
 		e.doors(ctx)
 		e.metrics(ctx)

@@ -58,8 +58,8 @@ func running(t *testing.T, timeout string) (dir string, a daemon.Addresses) {
 	return dir, a
 }
 
-func patient(dir string, a daemon.Addresses) doctor.Patient {
-	return doctor.Patient{
+func deployment(dir string, a daemon.Addresses) doctor.Deployment {
+	return doctor.Deployment{
 		Server: a.HTTP, Client: http.DefaultClient, Bare: http.DefaultClient,
 		NATS: func(string, string) (natsbus.Config, error) { return natsbus.Config{URL: a.NATS}, nil }, Store: filepath.Join(dir, daemon.StoreFile),
 	}
@@ -90,7 +90,7 @@ func holds(t *testing.T, findings []doctor.Finding, check string, grade doctor.G
 
 func TestAllIsWell(t *testing.T) {
 	dir, a := running(t, "1m")
-	findings := doctor.Examine(t.Context(), patient(dir, a))
+	findings := doctor.Examine(t.Context(), deployment(dir, a))
 	for _, check := range []string{
 		"coordinator", "clock of the coordinator", "access to the API", "parked sagas", "blocked sagas", "records of the store", "dead letters", "dropped dead letters", "outbox", "streams",
 		"clock of NATS", "replicas of SAGA_COMMANDS", "window of SAGA_COMMANDS", "room in SAGA_EVENTS", "storage of JetStream",
@@ -106,7 +106,7 @@ func TestAllIsWell(t *testing.T) {
 }
 
 func TestNobodyIsThere(t *testing.T) {
-	findings := doctor.Examine(t.Context(), patient(t.TempDir(), daemon.Addresses{HTTP: "http://127.0.0.1:1", NATS: "nats://127.0.0.1:1"}))
+	findings := doctor.Examine(t.Context(), deployment(t.TempDir(), daemon.Addresses{HTTP: "http://127.0.0.1:1", NATS: "nats://127.0.0.1:1"}))
 	holds(t, findings, "coordinator", doctor.Problem, "coordinator serve")
 	holds(t, findings, "NATS", doctor.Problem, "--nats-url")
 	if worst := doctor.Worst(findings); worst != doctor.Problem {
@@ -129,7 +129,7 @@ func TestWaitsInItsOwnWords(t *testing.T) {
 	slog.SetDefault(slog.New(slog.NewTextHandler(&log, nil)))
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
-	findings := doctor.Examine(ctx, patient(t.TempDir(), daemon.Addresses{HTTP: "http://127.0.0.1:1", NATS: s.ClientURL()}))
+	findings := doctor.Examine(ctx, deployment(t.TempDir(), daemon.Addresses{HTTP: "http://127.0.0.1:1", NATS: s.ClientURL()}))
 	holds(t, findings, "NATS", doctor.Problem, "nobody answers for JetStream")
 	if log.Len() > 0 {
 		t.Errorf("it logs %s", &log)
@@ -165,7 +165,7 @@ func TestWhatIsWrong(t *testing.T) {
 	if _, err := letters.Next(jetstream.FetchMaxWait(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
-	p := patient(dir, a)
+	p := deployment(dir, a)
 	p.Now = func() time.Time { return time.Now().Add(time.Minute) } // this machine's clock is wrong
 	p.Bare, p.Monitor = http.DefaultClient, monitor(t, `{"config":{"sync_interval":600000000000}}`)
 	findings := doctor.Examine(t.Context(), p)
@@ -184,7 +184,7 @@ func TestWhatIsWrong(t *testing.T) {
 func TestSlowAnswerIsNoSkew(t *testing.T) {
 	slow := httptest.NewServer(http.NotFoundHandler()) // with the time of its answer
 	t.Cleanup(slow.Close)
-	p := patient(t.TempDir(), daemon.Addresses{HTTP: slow.URL, NATS: "nats://127.0.0.1:1"})
+	p := deployment(t.TempDir(), daemon.Addresses{HTTP: slow.URL, NATS: "nats://127.0.0.1:1"})
 	var asked time.Duration
 	p.Now = func() time.Time {
 		now := time.Now().Add(asked)
@@ -263,7 +263,7 @@ func TestAccounts(t *testing.T) {
 			if err := payment.AskConsumer(t.Context(), "payment", transport.SubscribeQuery{}); err != nil {
 				t.Fatal(err)
 			}
-			p := patient(t.TempDir(), daemon.Addresses{HTTP: "http://127.0.0.1:1", NATS: s.ClientURL()})
+			p := deployment(t.TempDir(), daemon.Addresses{HTTP: "http://127.0.0.1:1", NATS: s.ClientURL()})
 			p.NATS = func(string, string) (natsbus.Config, error) { return as, nil }
 			findings := doctor.Examine(t.Context(), p)
 			holds(t, findings, "accounts of NATS", tt.grade, tt.found)
@@ -294,7 +294,7 @@ func TestDrift(t *testing.T) {
 	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "SAGA_COMMANDS", Subjects: []string{"saga.command.>"}, MaxBytes: 1 << 20}); err != nil {
 		t.Fatal(err)
 	}
-	findings := doctor.Examine(t.Context(), patient(t.TempDir(), daemon.Addresses{HTTP: "http://127.0.0.1:1", NATS: server.ClientURL()}))
+	findings := doctor.Examine(t.Context(), deployment(t.TempDir(), daemon.Addresses{HTTP: "http://127.0.0.1:1", NATS: server.ClientURL()}))
 	holds(t, findings, "streams", doctor.Problem, "retention", "nats stream rm SAGA_COMMANDS")
 	holds(t, findings, "window of SAGA_COMMANDS", doctor.Unknown)
 }
@@ -317,17 +317,17 @@ func monitor(t *testing.T, page string) string {
 // coordinator uses; if it is told another one, it says so.
 func TestAsksTheCoordinatorsNATS(t *testing.T) {
 	dir, a := running(t, "1m")
-	p := patient(dir, a)
+	p := deployment(dir, a)
 	p.NATS = func(url, prefix string) (natsbus.Config, error) { return natsbus.Config{URL: url, Prefix: prefix}, nil }
 	findings := doctor.Examine(t.Context(), p)
 	holds(t, findings, "streams", doctor.OK)
 	holds(t, findings, "owner of the prefix", doctor.OK)
 
 	_, b := running(t, "1m")
-	findings = doctor.Examine(t.Context(), patient(dir, daemon.Addresses{HTTP: a.HTTP, NATS: b.NATS}))
+	findings = doctor.Examine(t.Context(), deployment(dir, daemon.Addresses{HTTP: a.HTTP, NATS: b.NATS}))
 	holds(t, findings, "NATS", doctor.Problem, "not the NATS that the coordinator uses", a.NATS)
 
 	// One that does not answer does not say which it uses: what is found well may be another's.
-	findings = doctor.Examine(t.Context(), patient(dir, daemon.Addresses{HTTP: "http://127.0.0.1:1", NATS: b.NATS}))
+	findings = doctor.Examine(t.Context(), deployment(dir, daemon.Addresses{HTTP: "http://127.0.0.1:1", NATS: b.NATS}))
 	holds(t, findings, "NATS of the coordinator", doctor.Unknown, "what follows is about "+b.NATS)
 }

@@ -37,7 +37,7 @@ func ordinary(n int64) parcel { return parcel{N: n} }
 // keep keeps n sagas under way until stop.
 func (s *system) keep(n int, def *saga.Definition, input func(int64) parcel) *callers {
 	ctx, cancel := context.WithCancel(context.Background())
-	c := &callers{client: s.newClient(client.Patient()), def: def, input: input, cancel: cancel}
+	c := &callers{client: s.newClient(client.RetryWhenOverloaded()), def: def, input: input, cancel: cancel}
 	for range n {
 		c.done.Go(func() {
 			for ctx.Err() == nil {

@@ -23,9 +23,9 @@ const (
 )
 
 const (
-	enough    = 1000            // refusals that show that a limit is reached and stays reached
-	leastRate = 50              // sagas a second that count as sustainable on the slowest machine
-	patience  = 5 * time.Second // of a caller, for one answer
+	enough        = 1000            // refusals that show that a limit is reached and stays reached
+	leastRate     = 50              // sagas a second that count as sustainable on the slowest machine
+	answerTimeout = 5 * time.Second // of a caller, for one answer
 )
 
 // pressure is a system that is offered ten times what it can do while something
@@ -76,8 +76,8 @@ func (m misfortune) run(t *testing.T) {
 	c.check(t)
 
 	// A start that is not answered in time is repeated, and a refusal after that is
-	// not the last word: patience keeps what the machine delays countable.
-	s.client = s.newClient(client.Timeout(patience))
+	// not the last word: answerTimeout keeps what the machine delays countable.
+	s.client = s.newClient(client.Timeout(answerTimeout))
 	p := &pressure{system: s, f: &flood{}, trouble: time.Duration(*overloadMinutes * float64(time.Minute))}
 	stop := p.begin(max(calm.rate, leastRate) * factor)
 	p.until(t, "starts are refused", func() bool { return p.f.refused.Load() >= enough })

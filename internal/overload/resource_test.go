@@ -125,10 +125,10 @@ func (c census) String() string {
 
 func inMebi(bytes int64) float64 { return float64(bytes) / mebi }
 
-// count takes a census: all sagas have ended and are forgotten. patient waits until
+// count takes a census: all sagas have ended and are forgotten. wait waits until
 // the work queues are empty: an acknowledgement that was lost with a connection
 // leaves its message there until AckWait has passed.
-func (s *system) count(patient bool) census {
+func (s *system) count(wait bool) census {
 	s.t.Helper()
 	// Looking at every saga of a round and removing it takes the longer the more there
 	// were: a fast machine makes half a million in five minutes.
@@ -150,7 +150,7 @@ func (s *system) count(patient bool) census {
 	hurry := time.Now().Add(time.Second)
 	eventually(s.t, "the work queues are empty", func() bool {
 		c = s.onBus(ctx)
-		return c.queued == 0 || !patient && c.queued > 0 && time.Now().After(hurry)
+		return c.queued == 0 || !wait && c.queued > 0 && time.Now().After(hurry)
 	})
 	runtime.GC()
 	// What the first one finalized; and pages that nothing is in go back to the

@@ -45,7 +45,7 @@ var situations = map[string]situation{
 	"coordinator: before a dead letter":                 {"coordinator", unknownSaga},
 	"coordinator: after a dead letter":                  {"coordinator", unknownSaga},
 	"coordinator: loss noticed":                         {"coordinator", streamDeleted},
-	"coordinator: before expiring":                      {"coordinator", patience},
+	"coordinator: before expiring":                      {"coordinator", letExpire},
 	"boltstore: before the last commit":                 {"coordinator", stopping},
 	"boltstore: before the file is closed":              {"coordinator", stopping},
 	"boltstore: before the settled records are removed": {"coordinator", stopping},

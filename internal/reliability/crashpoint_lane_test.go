@@ -123,12 +123,12 @@ func (n *lane) begin(c *crash, inputs []transfer) *batch {
 	return b
 }
 
-// patienceOfCallers is how long a caller waits for his saga; one that has not
+// callerTimeout is how long a caller waits for a saga; one that has not
 // ended by then is stuck.
-const patienceOfCallers = 30 * time.Second
+const callerTimeout = 30 * time.Second
 
 func (n *lane) carry(r *run, acked func()) {
-	ctx, cancel := context.WithTimeout(n.t.Context(), patienceOfCallers)
+	ctx, cancel := context.WithTimeout(n.t.Context(), callerTimeout)
 	defer cancel()
 	if _, err := n.client.Start(ctx, transferMoney, r.input, client.ID(r.id)); err != nil {
 		n.note(finding{"stuck", r.id, fmt.Sprintf("start: %v", err)})

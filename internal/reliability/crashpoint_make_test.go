@@ -137,8 +137,8 @@ func withoutBus(n *lane, c *crash) error {
 	return err
 }
 
-// patience: the coordinator cleans up every ten seconds.
-func patience(n *lane, c *crash) error {
+// letExpire: the coordinator cleans up every ten seconds.
+func letExpire(n *lane, c *crash) error {
 	return disturb(n, c, func(context.Context) error { return nil })
 }
 

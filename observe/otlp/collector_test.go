@@ -127,7 +127,7 @@ func plain(attributes []*common.KeyValue) map[string]any {
 // trace waits until a trace is whole: enough says so.
 func (r *receiver) trace(t *testing.T, id string, enough func([]span) bool) []span {
 	t.Helper()
-	patience := time.After(limit)
+	timeout := time.After(limit)
 	for {
 		r.mu.Lock()
 		found := append([]span(nil), r.spans[id]...)
@@ -137,7 +137,7 @@ func (r *receiver) trace(t *testing.T, id string, enough func([]span) bool) []sp
 		}
 		select {
 		case <-r.arrived:
-		case <-patience:
+		case <-timeout:
 			t.Fatalf("of trace %s only %d spans came: %+v", id, len(found), found)
 		}
 	}

@@ -23,7 +23,7 @@ import (
 )
 
 const (
-	patience = 2 * time.Minute
+	waitLimit = 2 * time.Minute
 	password = "not-a-secret"
 )
 
@@ -254,7 +254,7 @@ func newServer(t *testing.T) (url string) {
 	}
 	s.Start()
 	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(patience) {
+	if !s.ReadyForConnections(waitLimit) {
 		t.Fatal("the server is not ready")
 	}
 	return s.ClientURL()
@@ -284,7 +284,7 @@ func (c *coordinator) publish(t *testing.T, command *nats.Msg) {
 func (c *coordinator) ask(t *testing.T, command *nats.Msg) jetstream.Msg {
 	t.Helper()
 	c.publish(t, command)
-	answer, err := c.answers.Next(jetstream.FetchMaxWait(patience))
+	answer, err := c.answers.Next(jetstream.FetchMaxWait(waitLimit))
 	if err != nil {
 		t.Fatalf("no answer to %s: %v", command.Header.Get("ce-id"), err)
 	}
@@ -310,7 +310,7 @@ func (c *coordinator) want(t *testing.T, answer jetstream.Msg, outcome, data str
 // drained waits until every command is acknowledged.
 func (c *coordinator) drained(t *testing.T) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), waitLimit)
 	defer cancel()
 	for tick := time.NewTicker(20 * time.Millisecond); ; {
 		info, err := c.commands.Info(ctx)
@@ -331,7 +331,7 @@ func startParticipant(t *testing.T, url string) {
 	node := exec.CommandContext(t.Context(), "node", "participant.mjs")
 	node.Env = append(os.Environ(), "NATS_URL="+url, "NATS_USER=payment", "NATS_PASSWORD="+password, "NATS_JS_PREFIX="+natsbus.APIPrefix)
 	node.Cancel = func() error { return node.Process.Signal(syscall.SIGTERM) }
-	node.WaitDelay = patience
+	node.WaitDelay = waitLimit
 	var complaints strings.Builder
 	node.Stderr = &complaints
 	out, err := node.StdoutPipe()
@@ -366,7 +366,7 @@ func startParticipant(t *testing.T, url string) {
 		if !ok {
 			t.Fatal("the participant ended before it was ready")
 		}
-	case <-time.After(patience):
+	case <-time.After(waitLimit):
 		t.Fatal("the participant is not ready")
 	}
 }

@@ -34,7 +34,7 @@ func (c *coordinator) deliver(t *testing.T, n int, command *nats.Msg) {
 		c.publish(t, command)
 	}
 	for range n {
-		m, err := consumer.Next(jetstream.FetchMaxWait(patience))
+		m, err := consumer.Next(jetstream.FetchMaxWait(waitLimit))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -136,7 +136,7 @@ func TestBundlesAreNotForIt(t *testing.T) {
 // next is the next answer, whatever it answers.
 func (c *coordinator) next(t *testing.T) jetstream.Msg {
 	t.Helper()
-	answer, err := c.answers.Next(jetstream.FetchMaxWait(patience))
+	answer, err := c.answers.Next(jetstream.FetchMaxWait(waitLimit))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,7 +149,7 @@ func (c *coordinator) next(t *testing.T) jetstream.Msg {
 // redelivered waits until a command has been handed back and is delivered again.
 func (c *coordinator) redelivered(t *testing.T) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), waitLimit)
 	defer cancel()
 	consumer, err := c.commands.Consumer(ctx, "payment")
 	if err != nil {

@@ -19,7 +19,7 @@ import (
 	"github.com/amends-dev/amends/transport/transporttest"
 )
 
-const patience = 2 * time.Minute // for what has to happen
+const waitLimit = 2 * time.Minute // for what has to happen
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
@@ -71,7 +71,7 @@ func connect(t *testing.T, server *embedded.Server, change func(*natsbus.Config)
 }
 
 func within(t *testing.T) context.Context {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), patience)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), waitLimit)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -161,7 +161,7 @@ func awaitReset(t *testing.T, bus *natsbus.Bus) {
 	t.Helper()
 	select {
 	case <-bus.Resets():
-	case <-time.After(patience):
+	case <-time.After(waitLimit):
 		t.Fatal("Resets does not signal")
 	}
 }

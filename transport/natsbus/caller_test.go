@@ -78,7 +78,7 @@ func TestCallersOfAccounts(t *testing.T) {
 	}
 	s.Start()
 	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(patience) {
+	if !s.ReadyForConnections(waitLimit) {
 		t.Fatal("the server does not start")
 	}
 	bus, err := natsbus.Connect(within(t), natsbus.Config{URL: s.ClientURL(), User: "amends", Password: "x"})

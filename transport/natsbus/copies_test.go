@@ -44,7 +44,7 @@ func cluster(t *testing.T) (url string) {
 		servers = append(servers, s)
 	}
 	for _, s := range servers {
-		if !s.ReadyForConnections(patience) {
+		if !s.ReadyForConnections(waitLimit) {
 			t.Fatal("a server does not start")
 		}
 	}

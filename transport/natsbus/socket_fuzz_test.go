@@ -128,7 +128,7 @@ func (h *harbour) publish(t *testing.T, subject, reply, block string, data []byt
 	if errs := h.bus.Publish(t.Context(), []transport.Envelope{{Subject: right, Type: transport.TypeCompleted}}); errs != nil {
 		t.Fatal(errs)
 	}
-	limit := time.After(patience)
+	limit := time.After(waitLimit)
 	for got := ""; got != right; {
 		select {
 		case got = <-h.taken:
@@ -142,7 +142,7 @@ func (h *harbour) publish(t *testing.T, subject, reply, block string, data []byt
 // rest waits until nothing lies in the stream of answers and nothing waits to be
 // acknowledged.
 func (h *harbour) rest(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), waitLimit)
 	defer cancel()
 	for {
 		stream, err := h.js.Stream(ctx, h.bus.StreamName(transport.Events))

@@ -92,7 +92,7 @@ func (s *socket) tryFlush() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	_ = s.conn.SetReadDeadline(time.Now().Add(patience))
+	_ = s.conn.SetReadDeadline(time.Now().Add(waitLimit))
 	var said strings.Builder
 	for buffer := make([]byte, 4096); !strings.Contains(said.String(), "PONG"); {
 		n, err := s.conn.Read(buffer)

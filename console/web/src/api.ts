@@ -84,7 +84,7 @@ function refusal(body: ErrorBody, fallback: string): ApiError {
 
 // How long an answer may take, and a stream be silent: a coordinator that watches gives a
 // sign of life every 15 seconds. In milliseconds.
-export const patience = 10000;
+export const requestTimeout = 10000;
 const silence = 25000;
 
 // How the coordinator as a whole answers: when it last did, and since when each request
@@ -102,7 +102,7 @@ export function unheard(now: number): number | undefined {
 
 const hears = () => ((heard = Date.now()), (failed = false));
 
-// request is the one place that asks the coordinator: nothing waits longer than patience
+// request is the one place that asks the coordinator: nothing waits longer than requestTimeout
 // for what it reads of the answer.
 export async function request<R>(url: string, init: RequestInit, read: (response: Response, more: () => void) => Promise<R>, signal?: AbortSignal): Promise<R> {
   const limit = new AbortController();
@@ -110,7 +110,7 @@ export async function request<R>(url: string, init: RequestInit, read: (response
   const away = () => limit.abort();
   signal?.addEventListener("abort", away);
   if (signal?.aborted) away();
-  let timer = window.setTimeout(tooLate, patience);
+  let timer = window.setTimeout(tooLate, requestTimeout);
   const mine = { since: Date.now() };
   waiting.add(mine);
   try {
@@ -126,7 +126,7 @@ export async function request<R>(url: string, init: RequestInit, read: (response
     if (signal?.aborted || e instanceof ApiError) throw e;
     failed ||= heard < mine.since;
     throw new ApiError("unreachable", limit.signal.aborted
-      ? `The coordinator has not answered for ${patience / 1000} seconds.`
+      ? `The coordinator has not answered for ${requestTimeout / 1000} seconds.`
       : "The coordinator does not answer. Is it running?");
   } finally {
     waiting.delete(mine);

@@ -13,7 +13,7 @@ export function useWatch(key: string, request: () => object, take: (m: Moved, as
   const taker = useRef(take);
   taker.current = take;
   useEffect(() => {
-    let abort: AbortController | undefined, timer = 0, ended = false, patience = 1000;
+    let abort: AbortController | undefined, timer = 0, ended = false, pause = 1000;
     const follow = async () => {
       clearTimeout(timer);
       if (ended || document.hidden || abort) return;
@@ -24,7 +24,7 @@ export function useWatch(key: string, request: () => object, take: (m: Moved, as
         await stream<Moved>("Watch", request(), (m) => {
           if (mine.signal.aborted) return true;
           setLive(true);
-          patience = 1000;
+          pause = 1000;
           if (taker.current(m, asked) !== false) return false;
           rest = 10000;
           return true;
@@ -36,8 +36,8 @@ export function useWatch(key: string, request: () => object, take: (m: Moved, as
       if (abort === mine) abort = undefined;
       setLive(false);
       if (ended || document.hidden) return;
-      timer = window.setTimeout(follow, rest || patience);
-      patience = Math.min(patience * 2, 10000);
+      timer = window.setTimeout(follow, rest || pause);
+      pause = Math.min(pause * 2, 10000);
     };
     const seen = () => (document.hidden ? abort?.abort() : void follow());
     document.addEventListener("visibilitychange", seen);

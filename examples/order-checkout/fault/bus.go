@@ -26,9 +26,9 @@ const (
 	slowness = 3 * time.Second
 	// lookAgain is how often a command that is held back is looked at.
 	lookAgain = 250 * time.Millisecond
-	// patience bounds how long a command is held back for an undo that may never
+	// holdLimit bounds how long a command is held back for an undo that may never
 	// come, or that came before the service was restarted.
-	patience = 20 * time.Second
+	holdLimit = 20 * time.Second
 	// source marks the copies that this package has put on the bus.
 	source = "/order-checkout/fault"
 )
@@ -160,7 +160,7 @@ func (b *Bus) let(ctx context.Context, d transport.Delivery) bool {
 		again.Source, again.DedupID = source, ""
 		b.Bus.Publish(ctx, []transport.Envelope{again})
 		b.say(command.Saga, "the charge is on the bus twice")
-	case card == Late && b.late[command.Saga] < undone && time.Since(command.Time) < patience:
+	case card == Late && b.late[command.Saga] < undone && time.Since(command.Time) < holdLimit:
 		if b.late[command.Saga] != held {
 			b.late[command.Saga] = held
 			b.say(command.Saga, "the charge is held up somewhere on its way")

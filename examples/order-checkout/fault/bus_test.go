@@ -186,7 +186,7 @@ func TestLate(t *testing.T) {
 func TestLateWithoutUndo(t *testing.T) {
 	running(t, func(b *bench) {
 		b.command(Late, "charge-card", contract.DirectionDo, 1)
-		b.expect(patience-time.Second, "none")
+		b.expect(holdLimit-time.Second, "none")
 		b.expect(2*time.Second, "test-late.7.charge-card.do.1 "+transport.TypeCompleted)
 	})
 }

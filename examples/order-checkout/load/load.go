@@ -39,9 +39,9 @@ const (
 	look = 200 * time.Millisecond
 	// most is how many orders are followed at once.
 	most = 512
-	// patience bounds how long one order may take, all of its attempts and
+	// orderTimeout bounds how long one order may take, all of its attempts and
 	// restarts of everything included.
-	patience = 10 * time.Minute
+	orderTimeout = 10 * time.Minute
 )
 
 // Run registers the definition, places the orders, and returns when all of them
@@ -89,7 +89,7 @@ func (c Config) register(ctx context.Context) error {
 // place starts the saga of an order, however often it takes: the order's id is
 // the saga's, so it is placed once.
 func (c Config) place(ctx context.Context, o checkout.Order) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, orderTimeout)
 	defer cancel()
 	if _, err := c.Client.Start(ctx, definition.Checkout, o, client.ID(contract.SagaID(o.OrderID))); err != nil {
 		return fmt.Errorf("place %s: %w", o.OrderID, err)
@@ -107,7 +107,7 @@ func (c Config) place(ctx context.Context, o checkout.Order) error {
 
 // follow looks at an order until it has ended.
 func (c Config) follow(ctx context.Context, o checkout.Order) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, orderTimeout)
 	defer cancel()
 	tick := time.NewTicker(look)
 	defer tick.Stop()

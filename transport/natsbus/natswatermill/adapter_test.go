@@ -18,7 +18,7 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/natswatermill"
 )
 
-const patience = 2 * time.Minute
+const waitLimit = 2 * time.Minute
 
 func pair(t *testing.T, nc *nats.Conn, change func(*natswatermill.Config)) (message.Publisher, message.Subscriber, jetstream.JetStream) {
 	t.Helper()
@@ -42,7 +42,7 @@ func next(t *testing.T, in <-chan *message.Message) *message.Message {
 			t.Fatal("the channel is closed")
 		}
 		return m
-	case <-time.After(patience):
+	case <-time.After(waitLimit):
 		t.Fatal("no message came")
 	}
 	return nil
@@ -220,7 +220,7 @@ func keepsItsMessage(t *testing.T, ackWait time.Duration) bool {
 // Close lets a handler finish, and gives back what nobody took.
 func TestCloseWaitsForHandlers(t *testing.T) {
 	nc := newBroker(t).connect()
-	pub, sub, _ := pair(t, nc, func(c *natswatermill.Config) { c.CloseTimeout = patience })
+	pub, sub, _ := pair(t, nc, func(c *natswatermill.Config) { c.CloseTimeout = waitLimit })
 	in, err := sub.Subscribe(t.Context(), "topic")
 	if err != nil {
 		t.Fatal(err)
@@ -318,7 +318,7 @@ func TestTogetherWithNatsbus(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer source.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), waitLimit)
 	defer cancel()
 	batch, err := source.Receive(ctx, 1)
 	if err != nil || batch[0].Envelope().Reason != "out of\nstock: 0 %" || batch[0].Envelope().Saga != "order-1" {

@@ -104,7 +104,7 @@ func pubSub(nc *nats.Conn, change func(*natswatermill.Config)) tests.ConsumerGro
 			Group:          group,
 			NackDelay:      func(int) time.Duration { return 10 * time.Millisecond },
 			AckWait:        15 * time.Second,
-			PublishTimeout: patience,
+			PublishTimeout: waitLimit,
 			Heartbeat:      200 * time.Millisecond,
 			CloseTimeout:   100 * time.Millisecond,
 		}

@@ -7,8 +7,8 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// patience is how many silent periods pass before the consumer counts as lost.
-const patience = 2
+// maxMissed is how many silent periods pass before the consumer counts as lost.
+const maxMissed = 2
 
 // status handles a word of the server about a pull request. Called with the lock
 // held.
@@ -49,7 +49,7 @@ func (p *Puller) silence() {
 		p.watchdog.Reset(2 * p.config.Heartbeat)
 		return // Reset comes with the reconnect
 	}
-	if p.missed++; p.missed > patience {
+	if p.missed++; p.missed > maxMissed {
 		p.lost("no heartbeat for " + (time.Duration(2*p.missed) * p.config.Heartbeat).String())
 	}
 	p.asked = 0

@@ -130,9 +130,9 @@ func (p *pipes) callers(t *testing.T) map[string]apiv1connect.CoordinatorService
 	}
 }
 
-// TestPatience: the limits of the server on slow clients end no request that takes its time,
+// TestWriteDeadlines: the limits of the server on slow clients end no request that takes its time,
 // and no stream.
-func TestPatience(t *testing.T) {
+func TestWriteDeadlines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		coordinator := &slow{takes: 5 * time.Minute}
 		p, _ := served(t, api.Config{Coordinator: coordinator})

@@ -12,12 +12,12 @@ import (
 // one that takes nothing for so long is given up.
 const sendLimit = time.Minute
 
-// patience holds off the server's limit on writing, which is against slow readers, while a
+// deadlines holds off the server's limit on writing, which is against slow readers, while a
 // handler is at work: it would also end a Wait or a stream.
-type patience struct{}
+type deadlines struct{}
 
 // WrapUnary is part of connect.Interceptor.
-func (patience) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
+func (deadlines) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
 	return func(ctx context.Context, r connect.AnyRequest) (connect.AnyResponse, error) {
 		c := connectionOf(ctx)
 		c.atWork()
@@ -27,28 +27,28 @@ func (patience) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
 }
 
 // WrapStreamingClient is part of connect.Interceptor; a server needs none.
-func (patience) WrapStreamingClient(next connect.StreamingClientFunc) connect.StreamingClientFunc {
+func (deadlines) WrapStreamingClient(next connect.StreamingClientFunc) connect.StreamingClientFunc {
 	return next
 }
 
 // WrapStreamingHandler is part of connect.Interceptor.
-func (patience) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.StreamingHandlerFunc {
+func (deadlines) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.StreamingHandlerFunc {
 	return func(ctx context.Context, conn connect.StreamingHandlerConn) error {
 		c := connectionOf(ctx)
 		defer c.answers() // its end is sent when this has returned
-		return next(ctx, patientConn{conn, c})
+		return next(ctx, deadlineConn{conn, c})
 	}
 }
 
-// patientConn is a stream that may take its time between two messages.
-type patientConn struct {
+// deadlineConn is a stream that may take its time between two messages.
+type deadlineConn struct {
 	connect.StreamingHandlerConn
 
 	connection connection
 }
 
 // Receive reads the next message.
-func (c patientConn) Receive(message any) error {
+func (c deadlineConn) Receive(message any) error {
 	if err := c.StreamingHandlerConn.Receive(message); err != nil {
 		return err
 	}
@@ -57,7 +57,7 @@ func (c patientConn) Receive(message any) error {
 }
 
 // Send sends a message.
-func (c patientConn) Send(message any) error {
+func (c deadlineConn) Send(message any) error {
 	c.connection.answers()
 	defer c.connection.atWork()
 	return c.StreamingHandlerConn.Send(message)
