@@ -307,7 +307,7 @@ func (c *Coordinator) apiWait(ctx context.Context, request *transport.Envelope, 
 		return
 	}
 	c.look(ctx, id, func(s *transport.Status, err error) {
-		if err == nil && !settled(s) {
+		if err == nil && !s.AtRest() {
 			c.keep(id, one, request, query.Brief, answer)
 			return
 		}
@@ -353,9 +353,4 @@ func (c *Coordinator) look(ctx context.Context, id saga.ID, then func(*transport
 		defer func() { <-c.looks }()
 		then(c.statusOf(ctx, id))
 	}()
-}
-
-// settled reports whether there is nothing to wait for.
-func settled(s *transport.Status) bool {
-	return !s.Ended.IsZero() || s.Removed || s.Phase == contract.Parked
 }

@@ -63,7 +63,7 @@ func picture(t *testing.T, s store.Store, ids ...saga.ID) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return string(text) + strings.Join(slices.Sorted(slices.Values(owed(t, s))), "\n")
+	return string(text) + strings.Join(slices.Sorted(slices.Values(pending(t, s))), "\n")
 }
 
 // TestCostlyInputsAreGivenBack: a saga that needs a costly mapping is not decided about, and
@@ -84,8 +84,8 @@ func TestCostlyInputsAreGivenBack(t *testing.T) {
 	step(t, want, inputs...)
 
 	out := step(t, e, inputs...)
-	if out.Moved != 1 || out.Results[1].Err != nil || len(out.Owed) != 2 {
-		t.Errorf("%d sagas were moved, %d messages owed: %v", out.Moved, len(out.Owed), out.Results[1].Err)
+	if out.Moved != 1 || out.Results[1].Err != nil || len(out.Enqueued) != 2 {
+		t.Errorf("%d sagas were moved, %d messages pending: %v", out.Moved, len(out.Enqueued), out.Results[1].Err)
 	}
 	for _, i := range []int{0, 2, 3} {
 		if r := out.Results[i]; !errors.Is(r.Err, saga.ErrCostly) || r.Instance != nil {

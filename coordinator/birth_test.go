@@ -76,11 +76,11 @@ func TestLaterSagaWithTheSameID(t *testing.T) {
 	if in, err := s.Load(t.Context(), "a"); err != nil || in.Revision != 1 {
 		t.Errorf("the later saga was moved: %+v, %v", in, err)
 	}
-	if err := s.Settle(t.Context(), []outbox.ID{old.ID, first.Owed[1].ID}); err != nil {
+	if err := s.Discard(t.Context(), []outbox.ID{old.ID, first.Owed[1].ID}); err != nil {
 		t.Fatal(err)
 	}
-	if got := owed(t, s); len(got) != 1 || got[0] != now.Envelope.ID {
-		t.Errorf("owed are %v", got)
+	if got := pending(t, s); len(got) != 1 || got[0] != now.Envelope.ID {
+		t.Errorf("pending are %v", got)
 	}
 	input, _, err := coordinator.ReadAnswer(transport.Subjects{}, &transport.Envelope{Subject: now.Envelope.ReplyTo, Type: transport.TypeCompleted}, noon.Add(3*time.Hour))
 	if err != nil {

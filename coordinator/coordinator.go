@@ -62,7 +62,7 @@ type Coordinator struct {
 	closed bool         // the inboxes are closed; guarded by intake
 
 	open        atomic.Int64
-	owing       atomic.Pointer[map[outbox.Destination]int] // records in the ledger, a moment ago
+	pending     atomic.Pointer[map[outbox.Destination]int] // records in the ledger, a moment ago
 	received    atomic.Int64                               // when the bus last gave answers, in Unix nanoseconds
 	handing     atomic.Int64                               // since when an answer is being put into its shard's inbox, in Unix nanoseconds; 0: none is
 	handingTo   atomic.Int64                               // index of that shard
@@ -313,7 +313,7 @@ func (c *Coordinator) flush() {
 	}
 }
 
-// watchBus has everything that is owed sent again whenever the bus may have
+// watchBus has everything that is pending sent again whenever the bus may have
 // forgotten.
 func (c *Coordinator) watchBus(ctx context.Context) error {
 	for {
@@ -321,7 +321,7 @@ func (c *Coordinator) watchBus(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-c.config.Bus.Resets():
-			c.config.Logger.WarnContext(ctx, "the bus may have lost messages; everything owed is sent again")
+			c.config.Logger.WarnContext(ctx, "the bus may have lost messages; everything pending is sent again")
 			crashpoint.Here("coordinator: loss noticed")
 			c.relay.Resend()
 		}

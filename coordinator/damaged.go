@@ -28,7 +28,7 @@ func (c *Coordinator) apiRemoveDamaged(ctx context.Context, request *transport.E
 	if err != nil {
 		return nil, err
 	}
-	c.relay.Supersede(removed.Owed)
+	c.relay.Supersede(removed.Discarded)
 	if removed.Open {
 		c.open.Add(-1)
 	}
@@ -41,7 +41,7 @@ func (c *Coordinator) apiRemoveDamaged(ctx context.Context, request *transport.E
 			Removal: &transport.Removal{At: removal.At, By: removal.By, Reason: removal.Reason}}
 	}
 	c.config.Logger.Warn("a damaged saga was removed; what its steps have done stays at the participants",
-		slog.String(LogSaga, string(request.Saga)), slog.String(LogBy, removal.By), slog.String(LogReason, removal.Reason), slog.Int("dropped", len(removed.Owed)))
+		slog.String(LogSaga, string(request.Saga)), slog.String(LogBy, removal.By), slog.String(LogReason, removal.Reason), slog.Int("dropped", len(removed.Discarded)))
 	return status, nil
 }
 

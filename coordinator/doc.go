@@ -17,7 +17,7 @@
 // store loses or wins at the commit (I7).
 //
 // It keeps I1 (commit, then speak), I2 (a start is acknowledged after its
-// commit; debts are settled by answers), I7, I8 (accepted events are the
+// commit; commands are discarded by answers), I7, I8 (accepted events are the
 // history), I9 (what cannot be understood goes to the dead letters, with the
 // reason) and I10 (Config names the bounds).
 //

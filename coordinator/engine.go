@@ -44,7 +44,7 @@ type Result struct {
 	Before   saga.Phase    // before this input; "" for a start
 	After    saga.Phase    // behind it
 	EndedNow bool          // this input ended the saga
-	Waited   time.Duration // of an answer: since its attempt was owed; 0: not known
+	Waited   time.Duration // of an answer: since its attempt was pending; 0: not known
 	Fired    []Fired       // what the timers did that this input fired, one after the other
 
 	Existed bool                  // of a start: the saga was there, with the same input
@@ -61,10 +61,10 @@ type Fired struct {
 
 // Output is what a Step makes necessary outside.
 type Output struct {
-	Results []Result // one per input, in order
-	Moved   int      // sagas that were committed
-	Owed    []outbox.Record
-	// Answered and Superseded are the records that are not owed any more: their answer
+	Results  []Result // one per input, in order
+	Moved    int      // sagas that were committed
+	Enqueued []outbox.Record
+	// Answered and Superseded are the records that are not pending any more: their answer
 	// came, or another attempt takes their place, or none.
 	Answered, Superseded []outbox.ID
 	// Costly are the sagas of which inputs were not decided, if EvaluateBeside was called:
@@ -192,9 +192,9 @@ type draft struct {
 	err      error // the saga cannot be read
 	cached   bool  // instance came from the cache
 	events   []saga.Event
-	owe      []outbox.Record
-	settle   []outbox.ID // those that were answered first
-	answered int         // how many of settle were
+	enqueue  []outbox.Record
+	discard  []outbox.ID // those that were answered first
+	answered int         // how many of discard were
 	inputs   []int
 	costly   []int      // of inputs, the last ones: they are not decided
 	asked    saga.Event // for the first of costly, what was not decided
@@ -271,7 +271,7 @@ func (e *Engine) step(ctx context.Context, inputs []Input, todo []int, out *Outp
 	changes, changed := e.scratch.changes, e.scratch.changed
 	for _, d := range order {
 		if len(d.events) > 0 {
-			changes = append(changes, store.Change{Expected: d.expected, Instance: d.instance, Events: d.events, Owe: d.owe, Settle: d.settle})
+			changes = append(changes, store.Change{Expected: d.expected, Instance: d.instance, Events: d.events, Enqueue: d.enqueue, Discard: d.discard})
 			changed = append(changed, d)
 		}
 	}
@@ -295,9 +295,9 @@ func (e *Engine) step(ctx context.Context, inputs []Input, todo []int, out *Outp
 		case failure == nil:
 			e.remember(d.instance)
 			out.Moved++
-			out.Owed = append(out.Owed, d.owe...)
-			out.Answered = append(out.Answered, d.settle[:d.answered]...)
-			out.Superseded = append(out.Superseded, d.settle[d.answered:]...)
+			out.Enqueued = append(out.Enqueued, d.enqueue...)
+			out.Answered = append(out.Answered, d.discard[:d.answered]...)
+			out.Superseded = append(out.Superseded, d.discard[d.answered:]...)
 		case errors.Is(failure, store.ErrConflict), errors.Is(failure, store.ErrEnded):
 			e.cache.Remove(d.instance.ID)
 			again = append(again, d.inputs...)
@@ -336,13 +336,13 @@ func (out *Output) costly(e *Engine, inputs []Input, drafts []*draft) error {
 	return nil
 }
 
-// makeRoom lets what the drafts owe and settle be appended without growing.
+// makeRoom lets what the drafts enqueue and discard be appended without growing.
 func (out *Output) makeRoom(drafts []*draft) {
-	owed, answered, superseded := 0, 0, 0
+	pending, answered, superseded := 0, 0, 0
 	for _, d := range drafts {
-		owed, answered, superseded = owed+len(d.owe), answered+d.answered, superseded+len(d.settle)-d.answered
+		pending, answered, superseded = pending+len(d.enqueue), answered+d.answered, superseded+len(d.discard)-d.answered
 	}
-	out.Owed = slices.Grow(out.Owed, owed)
+	out.Enqueued = slices.Grow(out.Enqueued, pending)
 	out.Answered, out.Superseded = slices.Grow(out.Answered, answered), slices.Grow(out.Superseded, superseded)
 }
 
@@ -358,7 +358,7 @@ func (e *Engine) remember(in *saga.Instance) {
 }
 
 // doubtful reports whether a refusal, or the answer that a saga exists, may be
-// owed to a stale cache: retention removes sagas behind it, and an event that
+// due to a stale cache: retention removes sagas behind it, and an event that
 // changes nothing is not committed, so no conflict would tell that another
 // coordinator has moved the saga on (I7).
 func (e *Engine) doubtful(d *draft, r *Result) bool {
@@ -478,11 +478,11 @@ func (e *Engine) apply(d *draft, input *Input, ev *saga.Event) Result {
 	}
 	d.def, d.instance = def, &after
 	d.events = append(d.events, *ev)
-	d.settled(eff.Settled, ev.Type == saga.StepAnswered)
-	if owe := e.writer.records(&after, &eff, ev.At); d.owe == nil {
-		d.owe = owe
+	d.discarded(eff.Discarded, ev.Type == saga.StepAnswered)
+	if enqueue := e.writer.records(&after, &eff, ev.At); d.enqueue == nil {
+		d.enqueue = enqueue
 	} else {
-		d.owe = append(d.owe, owe...)
+		d.enqueue = append(d.enqueue, enqueue...)
 	}
 	return Result{
 		Instance: &after, Definition: def, Revision: after.Revision,
@@ -498,19 +498,19 @@ func (e *Engine) take(id saga.ID, def *saga.Definition, in saga.Instance, ev sag
 	return saga.DecideWithin(e.budget, e.known[id], def, in, ev)
 }
 
-// settled takes debts off: those of this very batch need not be recorded at all.
-func (d *draft) settled(debts []saga.Debt, answered bool) {
-	for _, debt := range debts {
-		id := outbox.ID{Saga: d.instance.ID, Birth: d.instance.Birth(), Revision: debt.Revision, Index: uint16(debt.Index)}
-		own := slices.IndexFunc(d.owe, func(r outbox.Record) bool { return r.ID == id })
+// discarded takes in which commands are not pending any more: those of this very batch need not be recorded at all.
+func (d *draft) discarded(refs []saga.CommandRef, answered bool) {
+	for _, ref := range refs {
+		id := outbox.ID{Saga: d.instance.ID, Birth: d.instance.Birth(), Revision: ref.Revision, Index: uint16(ref.Index)}
+		own := slices.IndexFunc(d.enqueue, func(r outbox.Record) bool { return r.ID == id })
 		if own >= 0 {
-			d.owe = slices.Delete(d.owe, own, own+1)
+			d.enqueue = slices.Delete(d.enqueue, own, own+1)
 			continue
 		}
-		d.settle = append(d.settle, id)
+		d.discard = append(d.discard, id)
 		if answered {
-			last := len(d.settle) - 1
-			d.settle[d.answered], d.settle[last] = d.settle[last], d.settle[d.answered]
+			last := len(d.discard) - 1
+			d.discard[d.answered], d.discard[last] = d.discard[last], d.discard[d.answered]
 			d.answered++
 		}
 	}

@@ -55,7 +55,7 @@ func step(t *testing.T, e *coordinator.Engine, inputs ...coordinator.Input) coor
 	return out
 }
 
-func owed(t *testing.T, s store.Store) (ids []string) {
+func pending(t *testing.T, s store.Store) (ids []string) {
 	t.Helper()
 	if err := outbox.All(t.Context(), s, func(_ outbox.Place, r outbox.Record) bool {
 		if r.Answered() {
@@ -102,7 +102,7 @@ func TestOwedIsMostlyAbridged(t *testing.T) {
 }
 
 // One batch: several sagas and several events of one saga are one commit, and a
-// debt that is settled in the batch that owes it is never recorded.
+// ref that is discarded in the batch that enqueues it is never recorded.
 func TestBatchIsOneCommit(t *testing.T) {
 	s := memstore.New()
 	commits := 0
@@ -118,8 +118,8 @@ func TestBatchIsOneCommit(t *testing.T) {
 	if err := out.Results[4].Err; !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("an answer for a saga that does not exist: %v", err)
 	}
-	if got, want := fmt.Sprint(owed(t, s)), "[a/heg02tzpc0/charge/do/1 b/heg02tzpc0/reserve/do/1]"; got != want {
-		t.Errorf("owed %s, want %s", got, want)
+	if got, want := fmt.Sprint(pending(t, s)), "[a/heg02tzpc0/charge/do/1 b/heg02tzpc0/reserve/do/1]"; got != want {
+		t.Errorf("pending %s, want %s", got, want)
 	}
 }
 
@@ -127,10 +127,10 @@ func TestBatchIsOneCommit(t *testing.T) {
 func TestCommandEnvelope(t *testing.T) {
 	e := newEngine(t, memstore.New())
 	out := step(t, e, start("a"))
-	if len(out.Owed) != 2 {
-		t.Fatalf("owed %d messages, want a command and an announcement", len(out.Owed))
+	if len(out.Enqueued) != 2 {
+		t.Fatalf("pending %d messages, want a command and an announcement", len(out.Enqueued))
 	}
-	c, l := out.Owed[0].Envelope, out.Owed[1].Envelope
+	c, l := out.Enqueued[0].Envelope, out.Enqueued[1].Envelope
 	if c.Subject != "saga.command.stock.reserve" || c.ReplyTo != "saga.event.stock.a.heg02tzpc0.reserve.do.1" || c.ID != "a/heg02tzpc0/reserve/do/1" ||
 		c.Type != transport.TypeCommand || string(c.Data) != `{"sku":"tea"}` || !c.Expires.Equal(noon.Add(5*time.Second)) ||
 		!strings.HasPrefix(c.TraceParent, "00-0af7") || c.Definition != checkout.Ref() {
@@ -235,8 +235,8 @@ func TestConflictConcernsOneSaga(t *testing.T) {
 			t.Errorf("result %d: %+v", i, r)
 		}
 	}
-	if got := len(owed(t, s)); got != 3 {
-		t.Errorf("%d commands owed, want 3", got)
+	if got := len(pending(t, s)); got != 3 {
+		t.Errorf("%d commands pending, want 3", got)
 	}
 	conflicts = 1000
 	if err := step(t, e, completed("b", "stock", "reserve")).Results[0].Err; !errors.Is(err, store.ErrConflict) {
@@ -250,7 +250,7 @@ func TestBrokenCommit(t *testing.T) {
 	s.Hooks.Before = func([]store.Change) ([]error, error) { return nil, errors.New("no space left on device") }
 	e := newEngine(t, s)
 	out, err := e.Step(context.Background(), []coordinator.Input{start("a")})
-	if !errors.Is(err, store.ErrBroken) || len(out.Results)+len(out.Owed) > 0 {
+	if !errors.Is(err, store.ErrBroken) || len(out.Results)+len(out.Enqueued) > 0 {
 		t.Errorf("a failed commit: %+v, %v", out, err)
 	}
 }

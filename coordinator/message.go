@@ -29,7 +29,7 @@ func (w writer) own() writer {
 	return w
 }
 
-// records are the messages that the effects of one decision owe.
+// records are the messages that the effects of one decision enqueue.
 func (w *writer) records(in *saga.Instance, eff *saga.Effects, at time.Time) []outbox.Record {
 	if len(eff.Commands)+len(eff.Announcements) == 0 {
 		return nil

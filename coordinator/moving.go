@@ -36,7 +36,7 @@ func (m *moving) saw(id saga.ID, in *saga.Instance) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	one, known := m.at[id]
-	if in == nil || restful(in) {
+	if in == nil || in.AtRest() {
 		if known {
 			delete(m.at, id)
 			one.id = ""
@@ -75,6 +75,3 @@ func (m *moving) brief(id saga.ID) *transport.Status {
 	}
 	return nil
 }
-
-// restful reports whether those who wait for a saga are told where it stands.
-func restful(in *saga.Instance) bool { return !in.Open() || in.Phase == saga.Parked }

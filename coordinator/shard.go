@@ -118,7 +118,7 @@ func (s *shard) speak(ctx context.Context, batch []work, out *Output) {
 	s.c.relay.Drop(out.Answered)
 	s.c.relay.Supersede(out.Superseded)
 	crashpoint.Here("coordinator: before push")
-	s.c.relay.Push(out.Owed)
+	s.c.relay.Push(out.Enqueued)
 	crashpoint.Here("coordinator: after push")
 	for i := range batch {
 		w, r := &batch[i], &out.Results[i]
@@ -143,7 +143,7 @@ func (s *shard) speak(ctx context.Context, batch []work, out *Output) {
 		}
 		if r.Instance != nil {
 			s.c.timekeeper.expect(r.Instance.Wake())
-			if restful(r.Instance) {
+			if r.Instance.AtRest() {
 				crashpoint.Here("coordinator: before waiters are told")
 				// Where the saga stands, and not what became of this input: one that comes
 				// late is refused, and a refusal is nothing that those who wait have asked for.

@@ -24,22 +24,22 @@ func (c *Coordinator) admit(ref saga.Ref) *transport.Envelope {
 			"the bus is behind with the commands for %s, which take up their share of what may wait (MaxBacklog %d); try again in a moment", to, c.config.MaxBacklog))
 	}
 	for _, to := range needed {
-		if owed := c.owedTo(to); owed > 0 && owed >= c.config.MaxOpen-open {
+		if pending := c.pendingFor(to); pending > 0 && pending >= c.config.MaxOpen-open {
 			return c.tooMuch(LimitOpen, retryOpen, fmt.Sprintf(
 				"%s for %s, as many as may (its share of MaxOpen %d): a saga of %s would wait behind; look why %s does not answer",
-				plural.Of(owed, "saga waits", "sagas wait"), to, c.config.MaxOpen, ref.Name, to))
+				plural.Of(pending, "saga waits", "sagas wait"), to, c.config.MaxOpen, ref.Name, to))
 		}
 	}
 	return nil
 }
 
-// owedTo is how many commands a participant has not answered.
-func (c *Coordinator) owedTo(to outbox.Destination) int {
-	owed, more := c.relay.Owed(to)
-	if counts := c.owing.Load(); more && counts != nil {
-		owed = max(owed, (*counts)[to])
+// pendingFor is how many commands a participant has not answered.
+func (c *Coordinator) pendingFor(to outbox.Destination) int {
+	pending, more := c.relay.Pending(to)
+	if counts := c.pending.Load(); more && counts != nil {
+		pending = max(pending, (*counts)[to])
 	}
-	return owed
+	return pending
 }
 
 // needed are the participants that every saga of a definition asks for something on its

@@ -343,7 +343,7 @@ func (m *monitor) refusesAll(lines []outbox.Line) bool {
 	return now.Sub(first) >= standsAfter && (lately > 1 || lately > 0 && refused >= m.c.definitions.participantCount())
 }
 
-// store asks the store whether it takes commits, how much is owed, and whether timers are
+// store asks the store whether it takes commits, how much is pending, and whether timers are
 // late.
 func (m *monitor) store(ctx context.Context) (found []transport.Standstill, err error) {
 	if err := m.c.config.Store.Check(ctx); err != nil {
@@ -353,9 +353,9 @@ func (m *monitor) store(ctx context.Context) (found []transport.Standstill, err 
 	}
 	counts, err := m.c.config.Store.Destinations(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("count what is owed: %w", err)
+		return nil, fmt.Errorf("count what is pending: %w", err)
 	}
-	m.c.owing.Store(&counts)
+	m.c.pending.Store(&counts)
 	late := m.c.config.Clock().Add(-lateAfter)
 	ids, _, err := m.c.config.Store.Due(ctx, late, MaxBlocked+1)
 	if err != nil {

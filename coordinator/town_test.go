@@ -177,7 +177,7 @@ func (w *town) close() {
 }
 
 // everythingFolds checks I8 for every saga in the store, and that no ended saga
-// owes anything.
+// has anything pending.
 func (w *town) everythingFolds() {
 	w.t.Helper()
 	ctx := context.Background()
@@ -208,7 +208,7 @@ func (w *town) everythingFolds() {
 	}
 	err = outbox.All(ctx, w.store, func(_ outbox.Place, r outbox.Record) bool {
 		if r.Answered() && ended[r.ID.Saga] {
-			w.t.Errorf("I2: %s has ended and still owes %s", r.ID.Saga, r.Envelope.ID)
+			w.t.Errorf("I2: %s has ended and still has pending %s", r.ID.Saga, r.Envelope.ID)
 		}
 		return true
 	})

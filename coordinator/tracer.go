@@ -16,7 +16,7 @@ type Tracer interface {
 	// one made from the saga's id when the caller gave none that can be used.
 	Root(id saga.ID, caller string) string
 	// Transit is the trace context of the transition that moves a saga to a
-	// revision: what is owed because of it carries this. root is what Root gave.
+	// revision: what is pending because of it carries this. root is what Root gave.
 	Transit(id saga.ID, revision uint64, root string) string
 	// Transition is one accepted event, after its commit.
 	Transition(Transition)

@@ -55,7 +55,7 @@ func (c *Coordinator) refused(r outbox.Record, sent bool, err error) {
 }
 
 // takeRefusals hands refusals to their shards. Those that are left at a stop are still
-// owed, and sent and refused again after the next start.
+// pending, and sent and refused again after the next start.
 func (c *Coordinator) takeRefusals(ctx context.Context) error {
 	for {
 		select {

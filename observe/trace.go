@@ -28,7 +28,7 @@ import (
 //	   └─ …
 //
 // The ids of these spans follow from the saga's id and the revision: the messages
-// that a transition owes are durable before its span exists, and carry its context
+// that a transition enqueues are durable before its span exists, and carry its context
 // all the same, after a restart as well (ADR 0012).
 type Tracer struct {
 	tracer trace.Tracer

@@ -113,7 +113,7 @@ func TestTurnsByBytes(t *testing.T) {
 	}
 }
 
-// The law of shares: however many participants do not answer, however much is owed to
+// The law of shares: however many participants do not answer, however much is pending for
 // them, each holds at most what the fixed bounds allow, and a participant that comes
 // later always gets a command in.
 func TestShares(t *testing.T) {
@@ -279,7 +279,7 @@ func TestCrowded(t *testing.T) {
 	crowded(false, "mail")
 }
 
-// A command that is not owed any more does not take up memory behind one that is.
+// A command that is not pending any more does not take up memory behind one that is.
 func TestQueueIsRewritten(t *testing.T) {
 	b := &bus{refuse: func(string) error { return fmt.Errorf("away: %w", transport.ErrRefused) }}
 	r := outbox.NewRelay(b, &ledger{}, outbox.Options{Backlog: 300})
@@ -322,7 +322,7 @@ func TestMemoryIsBounded(t *testing.T) {
 	}
 }
 
-// What was reported as refused for good is not sent after all, when all that is owed is.
+// What was reported as refused for good is not sent after all, when all that is pending is.
 func TestRefusedIsNotSentAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var open atomic.Bool

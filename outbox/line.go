@@ -31,8 +31,8 @@ type line struct {
 	backoff time.Duration // before the next attempt; 0: none is waited for
 	retryAt time.Time     // when that is
 
-	owed      int // records in memory, those on the bus included, that are owed
-	dead      int // items of the queue that are not owed any more
+	pending   int // records in memory, those on the bus included, that are pending
+	dead      int // items of the queue that are not pending any more
 	held      int // messages on the bus, those under way included, that are neither answered nor expired
 	heldBytes int
 	unseen    int  // the bus's own count less held, when it was last told
@@ -92,14 +92,14 @@ func (l *line) prepend(items []item) {
 	}
 }
 
-// lose notes that a record in the queue is not owed any more. The queue is rewritten when
+// lose notes that a record in the queue is not pending any more. The queue is rewritten when
 // half of it is like that.
-func (l *line) lose(owed func(ID) bool) {
+func (l *line) lose(pending func(ID) bool) {
 	if l.dead++; l.dead < 64 || l.dead < len(l.queue)/2 {
 		return
 	}
 	l.queue = slices.DeleteFunc(l.queue, func(it item) bool {
-		if owed(it.ID) {
+		if pending(it.ID) {
 			return false
 		}
 		l.bytes -= it.size()

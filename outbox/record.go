@@ -9,7 +9,7 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// ID identifies a record: the saga, the revision whose commit owes the message,
+// ID identifies a record: the saga, the revision whose commit enqueues the message,
 // and the message's place within that commit. It is known before the commit, and no
 // later saga with the same id has it.
 type ID struct {
@@ -34,9 +34,9 @@ func (id ID) String() string {
 	return fmt.Sprintf("%s/%s@%d#%d", id.Saga, id.Birth, id.Revision, id.Index)
 }
 
-// Place is where a record stands in a ledger, among those of its destination: in the order of the commits that owe the
-// records, and within a commit in the order in which it owes them. It stays the same as
-// long as the record is owed. The zero Place is before all records.
+// Place is where a record stands in a ledger, among those of its destination: in the order of the commits that enqueue the
+// records, and within a commit in the order in which it enqueues them. It stays the same as
+// long as the record is pending. The zero Place is before all records.
 type Place struct {
 	Commit uint64 // number of the commit, from 1
 	Index  uint16 // from 0
@@ -70,17 +70,17 @@ func (d Destination) String() string {
 	return string(d)
 }
 
-// Record is a message that is owed: committed together with the state that owes
-// it, and sent until it is settled.
+// Record is a message that is pending: committed together with the state that enqueues
+// it, and sent until it is discarded.
 type Record struct {
 	ID       ID
 	To       Destination
 	Envelope transport.Envelope
 }
 
-// Answered reports whether the record is settled by the commit that takes in its
+// Answered reports whether the record is discarded by the commit that takes in its
 // answer, and not by the bus: a bus that loses what it accepted costs latency only
-// (I2). The others, announcements, are settled when the bus has accepted them.
+// (I2). The others, announcements, are discarded when the bus has accepted them.
 func (r *Record) Answered() bool { return r.To != Lifecycle }
 
 // size is about how many bytes the record takes on the bus.

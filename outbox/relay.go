@@ -21,12 +21,12 @@ type Publisher interface {
 
 // Ledger is the part of the store that the Relay needs; see store.Store.
 type Ledger interface {
-	Owed(ctx context.Context, to Destination, after Place, yield func(Place, Record) bool) error
+	Pending(ctx context.Context, to Destination, after Place, yield func(Place, Record) bool) error
 	Destinations(ctx context.Context) (map[Destination]int, error)
-	Settle(ctx context.Context, ids []ID) error
+	Discard(ctx context.Context, ids []ID) error
 }
 
-// All calls yield with everything that is owed: destination by destination, by name, and
+// All calls yield with everything that is pending: destination by destination, by name, and
 // there in order, until yield returns false.
 func All(ctx context.Context, ledger Ledger, yield func(Place, Record) bool) error {
 	counts, err := ledger.Destinations(ctx)
@@ -35,7 +35,7 @@ func All(ctx context.Context, ledger Ledger, yield func(Place, Record) bool) err
 	}
 	more := true
 	for _, to := range sorted(counts) {
-		err := ledger.Owed(ctx, to, Place{}, func(place Place, record Record) bool {
+		err := ledger.Pending(ctx, to, Place{}, func(place Place, record Record) bool {
 			more = yield(place, record)
 			return more
 		})
@@ -62,17 +62,17 @@ type Options struct {
 	// CreditBytes bounds their bytes. Beyond that, or when they take up as much as is
 	// still free in the stream, further ones wait here. 0: 20,000, and 64 MiB.
 	Credit, CreditBytes int
-	// Announcements bounds those that are owed while the bus does not take any: beyond
+	// Announcements bounds those that are pending while the bus does not take any: beyond
 	// it the oldest are dropped. 0: 262,144.
 	Announcements int
-	// Shared says that other processes send what the same ledger owes: that this one has
+	// Shared says that other processes send what the same ledger enqueues: that this one has
 	// not sent a command is then not certain to mean that nobody has.
 	Shared bool
 	// OnPublish is told about every batch: how many the bus accepted and refused.
 	OnPublish func(accepted, refused int)
 	// OnRefused is told about a command that the bus will never take
 	// (transport.ErrRefusedForGood). sent: an earlier attempt to publish it, or another
-	// process's, may have succeeded. It is owed until a commit settles it, and is not sent
+	// process's, may have succeeded. It is pending until a commit discards it, and is not sent
 	// again before the next start. It is called from Step and must not block.
 	OnRefused func(r Record, sent bool, err error)
 	// OnDropped is told how many announcements were given up: the bus will never take
@@ -113,7 +113,7 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// Relay sends what is owed: at once when it is pushed after its commit, again
+// Relay sends what is pending: at once when it is pushed after its commit, again
 // from the ledger after a start and whenever the bus may have forgotten (Resend).
 //
 // It sends destination by destination (I13): each has a queue, a share of the bus and a
@@ -133,8 +133,8 @@ type Relay struct {
 	lines map[Destination]*line
 	lanes [2]*lane // of commands, of announcements
 	known map[ID]entry
-	// refused are the commands that the bus will never take, until they are settled: what
-	// was reported must not be sent after all. true: settled while the ledger was read,
+	// refused are the commands that the bus will never take, until they are discarded: what
+	// was reported must not be sent after all. true: discarded while the ledger was read,
 	// which may still show it.
 	refused map[ID]bool
 	reading bool      // the ledger of commands is being read
@@ -149,18 +149,18 @@ type Relay struct {
 
 // entry is what is known of a record in memory, or of a command on the bus.
 type entry struct {
-	line  *line
-	bytes int
-	state state
-	owed  bool
-	until time.Time // when the bus lets go of it; zero: when it is answered
+	line    *line
+	bytes   int
+	state   state
+	pending bool
+	until   time.Time // when the bus lets go of it; zero: when it is answered
 }
 
-// disown notes that the record is not owed any more.
+// disown notes that the record is not pending any more.
 func (e *entry) disown() {
-	if e.owed {
-		e.owed = false
-		e.line.owed--
+	if e.pending {
+		e.pending = false
+		e.line.pending--
 	}
 }
 
@@ -169,7 +169,7 @@ type state int8
 const (
 	waiting    state = iota // in its line's queue
 	sending                 // handed to the bus
-	answered                // handed to the bus, and not owed any more: if it is refused, it does not come back
+	answered                // handed to the bus, and not pending any more: if it is refused, it does not come back
 	superseded              // likewise, but if it is accepted, the bus holds it until it expires
 	onBus                   // accepted
 )
@@ -247,8 +247,8 @@ func (r *Relay) push(record *Record, now time.Time) {
 	}
 	l.push(item{Record: *record, since: now}, r.options.Window)
 	r.count(l, 1)
-	r.known[record.ID] = entry{line: l, bytes: record.size(), state: waiting, owed: true}
-	l.owed++
+	r.known[record.ID] = entry{line: l, bytes: record.size(), state: waiting, pending: true}
+	l.pending++
 }
 
 // atBound reports whether a destination has as much in memory as it may. Called with the lock
@@ -277,7 +277,7 @@ func (r *Relay) count(l *line, more int) {
 	}
 }
 
-// Drop says that commands were answered, or announcements settled: they need not be sent
+// Drop says that commands were answered, or announcements discarded: they need not be sent
 // any more, and the bus does not hold them.
 func (r *Relay) Drop(ids []ID) { r.drop(ids, true) }
 
@@ -348,7 +348,7 @@ func (r *Relay) letGo(id ID, e entry) bool {
 	return e.line.full
 }
 
-// Resend sends everything that is still owed once more: the bus may have
+// Resend sends everything that is still pending once more: the bus may have
 // forgotten what it had accepted.
 func (r *Relay) Resend() {
 	r.mu.Lock()

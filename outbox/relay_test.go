@@ -49,13 +49,13 @@ func (b *bus) taken() []string {
 	return slices.Clone(b.got)
 }
 
-// ledger is what is owed on disk.
+// ledger is what is pending on disk.
 type ledger struct {
-	mu      sync.Mutex
-	records []outbox.Record
-	settled []outbox.ID
-	fail    error
-	onOwed  func() // what happens while the ledger is read
+	mu        sync.Mutex
+	records   []outbox.Record
+	discarded []outbox.ID
+	fail      error
+	onOwed    func() // what happens while the ledger is read
 }
 
 func (l *ledger) Destinations(context.Context) (map[outbox.Destination]int, error) {
@@ -68,7 +68,7 @@ func (l *ledger) Destinations(context.Context) (map[outbox.Destination]int, erro
 	return counts, l.fail
 }
 
-func (l *ledger) Owed(_ context.Context, to outbox.Destination, after outbox.Place, yield func(outbox.Place, outbox.Record) bool) error {
+func (l *ledger) Pending(_ context.Context, to outbox.Destination, after outbox.Place, yield func(outbox.Place, outbox.Record) bool) error {
 	l.mu.Lock()
 	records := slices.DeleteFunc(slices.Clone(l.records), func(r outbox.Record) bool { return r.To != to })
 	l.mu.Unlock()
@@ -83,10 +83,10 @@ func (l *ledger) Owed(_ context.Context, to outbox.Destination, after outbox.Pla
 	return l.fail
 }
 
-func (l *ledger) Settle(_ context.Context, ids []outbox.ID) error {
+func (l *ledger) Discard(_ context.Context, ids []outbox.ID) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.settled = append(l.settled, ids...)
+	l.discarded = append(l.discarded, ids...)
 	l.records = slices.DeleteFunc(l.records, func(r outbox.Record) bool { return slices.Contains(ids, r.ID) })
 	return nil
 }
@@ -148,8 +148,8 @@ func run(t *testing.T, r *outbox.Relay) (stop func()) {
 	}
 }
 
-// After a start everything owed is sent, then what is pushed: to each destination in order.
-// Announcements are settled when the bus has them, commands are not.
+// After a start everything pending is sent, then what is pushed: to each destination in order.
+// Announcements are discarded when the bus has them, commands are not.
 func TestSendsInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, l := &bus{}, &ledger{records: records(0, 10)}
@@ -163,8 +163,8 @@ func TestSendsInOrder(t *testing.T) {
 				t.Errorf("sent %v, want %v", got, want)
 			}
 		}
-		if want := []outbox.ID{record(0).ID, record(5).ID, record(10).ID, record(15).ID}; !slices.Equal(l.settled, want) {
-			t.Errorf("settled %v, want %v", l.settled, want)
+		if want := []outbox.ID{record(0).ID, record(5).ID, record(10).ID, record(15).ID}; !slices.Equal(l.discarded, want) {
+			t.Errorf("discarded %v, want %v", l.discarded, want)
 		}
 		if s := r.Stats(); s.Busy() {
 			t.Errorf("still busy: %+v", s)
@@ -226,9 +226,9 @@ func TestRefusedForGood(t *testing.T) {
 			defer mu.Unlock()
 			return len(reported)
 		}
-		owed := recordTo("shop", 6)
+		pending := recordTo("shop", 6)
 		tries["6"] = 1
-		r := outbox.NewRelay(b, &ledger{records: []outbox.Record{owed}}, outbox.Options{
+		r := outbox.NewRelay(b, &ledger{records: []outbox.Record{pending}}, outbox.Options{
 			OnRefused: func(r outbox.Record, sent bool, _ error) {
 				mu.Lock()
 				defer mu.Unlock()
@@ -269,7 +269,7 @@ func TestSharedIsNeverCertain(t *testing.T) {
 	})
 }
 
-// What was settled while it waited is not sent.
+// What was discarded while it waited is not sent.
 func TestDrop(t *testing.T) {
 	for name, drop := range map[string]func(*outbox.Relay, []outbox.ID){"answered": (*outbox.Relay).Drop, "superseded": (*outbox.Relay).Supersede} {
 		t.Run(name, func(t *testing.T) {
@@ -290,7 +290,7 @@ func TestDrop(t *testing.T) {
 	}
 }
 
-// What is settled while the bus has it, and is refused, does not come back: else
+// What is discarded while the bus has it, and is refused, does not come back: else
 // an outage would gather every attempt that timed out meanwhile.
 func TestDropWhileSending(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -387,7 +387,7 @@ func TestReadsAgainAtOnce(t *testing.T) {
 		}
 	}
 	step(2)                            // as much as fits; there may be more behind 7
-	l.records = commands("shop", 1, 2) // the others are settled, and this one lies in front of them
+	l.records = commands("shop", 1, 2) // the others are discarded, and this one lies in front of them
 	r.Push(l.records)
 	step(1)
 	step(0)
@@ -399,7 +399,7 @@ func TestReadsAgainAtOnce(t *testing.T) {
 	}
 }
 
-// When the bus forgot, everything owed is sent once more.
+// When the bus forgot, everything pending is sent once more.
 func TestResend(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, l := &bus{}, &ledger{records: commands("shop", 0, 3)}

@@ -34,7 +34,7 @@ func (r *Relay) step(ctx context.Context, lane *lane) (handed, refused int, err 
 	}
 }
 
-// list asks the ledger which destinations are owed something, after a start and when the
+// list asks the ledger for which destinations something is pending, after a start and when the
 // bus may have forgotten.
 func (r *Relay) list(ctx context.Context, lane *lane) error {
 	r.mu.Lock()
@@ -103,7 +103,7 @@ func (r *Relay) unread(lane *lane) (*line, Place) {
 	return nil, Place{}
 }
 
-// refill reads what one destination is owed: as much as fits into memory, from where it
+// refill reads what is pending for one destination: as much as fits into memory, from where it
 // stopped the last time. What waits here already, or lies on the bus, is passed over.
 func (r *Relay) refill(ctx context.Context, l *line, after Place) error {
 	now, bytes, full := r.options.Now(), 0, false
@@ -115,7 +115,7 @@ func (r *Relay) refill(ctx context.Context, l *line, after Place) error {
 	}
 	r.mu.Unlock()
 	crashpoint.Here("outbox: before the ledger is read")
-	err := r.ledger.Owed(ctx, l.to, after, func(place Place, record Record) bool {
+	err := r.ledger.Pending(ctx, l.to, after, func(place Place, record Record) bool {
 		crashpoint.Here("outbox: in the ledger")
 		after = place
 		if r.knows(record.ID) {
@@ -130,7 +130,7 @@ func (r *Relay) refill(ctx context.Context, l *line, after Place) error {
 	defer r.mu.Unlock()
 	if l.to != Lifecycle {
 		r.reading = false
-		maps.DeleteFunc(r.refused, func(_ ID, settled bool) bool { return settled })
+		maps.DeleteFunc(r.refused, func(_ ID, discarded bool) bool { return discarded })
 	}
 	if err != nil {
 		return err
@@ -139,8 +139,8 @@ func (r *Relay) refill(ctx context.Context, l *line, after Place) error {
 	for _, it := range found {
 		l.push(it, r.options.Window)
 		r.count(l, 1)
-		r.known[it.ID] = entry{line: l, bytes: it.size(), state: waiting, owed: true}
-		l.owed++
+		r.known[it.ID] = entry{line: l, bytes: it.size(), state: waiting, pending: true}
+		l.pending++
 	}
 	return nil
 }
@@ -243,7 +243,7 @@ func (r *Relay) mayHold(l *line, bytes int) bool {
 	return r.room == 0 || int64(held+bytes) <= r.room-r.used
 }
 
-// send publishes a batch, settles the announcements the bus has accepted, and
+// send publishes a batch, discards the announcements the bus has accepted, and
 // puts back to the front what it refused for now: so many does it return.
 func (r *Relay) send(ctx context.Context, lane *lane, batch []item, epoch int) (back int) {
 	envelopes := slices.Grow(lane.envelopes[:0], len(batch))
@@ -282,9 +282,9 @@ func (r *Relay) send(ctx context.Context, lane *lane, batch []item, epoch int) (
 	}
 	r.options.OnPublish(len(batch)-refused, refused)
 	if len(accepted) > 0 {
-		// Best effort: what is not settled is sent once more after the next start.
-		_ = r.ledger.Settle(ctx, accepted)
-		crashpoint.Here("outbox: after settle")
+		// Best effort: what is not discarded is sent once more after the next start.
+		_ = r.ledger.Discard(ctx, accepted)
+		crashpoint.Here("outbox: after discarding")
 	}
 	crashpoint.Here("outbox: before refused records are put back")
 	r.learn(lane, batch, errs, epoch)
@@ -363,7 +363,7 @@ func (r *Relay) taken(it *item, there bool, now time.Time) {
 	r.known[it.ID] = e
 }
 
-// back notes that the bus has not taken a record, and reports whether it is still owed.
+// back notes that the bus has not taken a record, and reports whether it is still pending.
 // Called with the lock held.
 func (r *Relay) back(it *item) bool {
 	e := r.known[it.ID]
@@ -401,7 +401,7 @@ func (r *Relay) sweep(now time.Time) {
 // trimEvery is how often announcements that wait are counted.
 const trimEvery = 10 * time.Second
 
-// trim drops the oldest announcements when too many are owed, which they are only after
+// trim drops the oldest announcements when too many are pending, which they are only after
 // the bus has not taken any for a long time.
 func (r *Relay) trim(ctx context.Context, lane *lane) error {
 	now := r.options.Now()
@@ -417,20 +417,20 @@ func (r *Relay) trim(ctx context.Context, lane *lane) error {
 	if err != nil {
 		return err
 	}
-	unswept := r.options.Announcements / 64 // what was settled a moment ago may still be counted
+	unswept := r.options.Announcements / 64 // what was discarded a moment ago may still be counted
 	excess := counts[Lifecycle] - r.options.Announcements - unswept
 	if excess <= 0 {
 		return nil
 	}
 	var ids []ID
-	err = r.ledger.Owed(ctx, Lifecycle, Place{}, func(_ Place, record Record) bool {
+	err = r.ledger.Pending(ctx, Lifecycle, Place{}, func(_ Place, record Record) bool {
 		ids = append(ids, record.ID)
 		return len(ids) < excess
 	})
 	if err != nil {
 		return err
 	}
-	if err := r.ledger.Settle(ctx, ids); err != nil {
+	if err := r.ledger.Discard(ctx, ids); err != nil {
 		return err
 	}
 	r.Drop(ids)

@@ -19,7 +19,7 @@ type Stats struct {
 	Accepted time.Time     // when the bus last accepted a command; zero: it never has
 }
 
-// Busy reports whether something owed has not been accepted by the bus.
+// Busy reports whether something pending has not been accepted by the bus.
 func (s Stats) Busy() bool { return s.Backlog > 0 || s.UnderWay > 0 || s.Oldest > 0 || s.Rescan }
 
 // Stats says how far the relay is behind.
@@ -63,14 +63,14 @@ func (r *Relay) Crowded(of []Destination, limit int) (Destination, bool) {
 
 // Owed is how many commands a participant has not answered, as far as they are in memory;
 // more: there are further ones in the ledger.
-func (r *Relay) Owed(to Destination) (commands int, more bool) {
+func (r *Relay) Pending(to Destination) (commands int, more bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	l := r.lines[to]
 	if l == nil {
 		return 0, false
 	}
-	return l.owed, l.rescan || l.reading
+	return l.pending, l.rescan || l.reading
 }
 
 // Line is how far the relay is behind with one destination.

@@ -26,7 +26,7 @@ import (
 // command comes again and is answered with what was recorded. Failures of the
 // handler and of the database are answers too. The error is a *CommandError if
 // there is nobody to answer, ctx's error if ctx ended before the command was
-// settled (it should then come again), or what Check reports.
+// acknowledged (it should then come again), or what Check reports.
 //
 // An action that has no handler here is answered as failed, not final, so that the next
 // attempt may find a process that has one. What a coordinator sent that has been replaced is
@@ -44,29 +44,29 @@ func (p *Participant[Tx]) answer(ctx context.Context, command *transport.Envelop
 		return nil, err
 	}
 	c := *command
-	visit := visit[Tx]{p: p, command: &c, started: time.Now()}
-	if err := visit.understand(); err != nil {
+	inv := invocation[Tx]{p: p, command: &c, started: time.Now()}
+	if err := inv.validate(); err != nil {
 		err = &CommandError{Reason: cleanReason(err.Error())}
-		visit.report(Answer{Reason: err.Error()}, false)
+		inv.report(Answer{Reason: err.Error()}, false)
 		return nil, err
 	}
-	ctx = visit.begin(ctx)
-	answer, err := visit.settle(ctx)
+	ctx = inv.begin(ctx)
+	answer, err := inv.answer(ctx)
 	if err != nil && ctx.Err() != nil {
-		visit.end(visit.reportOf(Answer{Reason: ctx.Err().Error()}, false))
+		inv.end(inv.reportOf(Answer{Reason: ctx.Err().Error()}, false))
 		return nil, ctx.Err()
 	}
 	final := false
 	if err != nil { // as seldom, and with memory for what is looked for
 		if u, strange := errors.AsType[*unknownAction](err); strange {
 			f := decide(&c, err)
-			if err = visit.strange(u, f); f.delay > 0 {
+			if err = inv.strange(u, f); f.delay > 0 {
 				return nil, err
 			}
 			final = f.final
 		}
 		if old, stale := errors.AsType[*replaced](err); stale {
-			return nil, visit.stale(old, decide(&c, err))
+			return nil, inv.stale(old, decide(&c, err))
 		}
 		answer = Answer{Outcome: contract.OutcomeFailed, Reason: cleanReason(err.Error())}
 		if Rejected(err) {
@@ -74,12 +74,12 @@ func (p *Participant[Tx]) answer(ctx context.Context, command *transport.Envelop
 		}
 		final = final || answer.Outcome == contract.OutcomeFailed && IsFatal(err)
 	}
-	visit.report(answer, final)
-	return visit.envelope(answer, final), nil
+	inv.report(answer, final)
+	return inv.envelope(answer, final), nil
 }
 
-// visit is one command on its way to its answer.
-type visit[Tx any] struct {
+// invocation is one command on its way to its answer.
+type invocation[Tx any] struct {
 	p       *Participant[Tx]
 	command *transport.Envelope
 	action  string
@@ -89,9 +89,9 @@ type visit[Tx any] struct {
 	span    Span // nil: nobody follows
 }
 
-// understand checks that the message is a command that can be answered, and
+// validate checks that the message is a command that can be answered, and
 // finds its handler, or what stands in for one.
-func (v *visit[Tx]) understand() error {
+func (v *invocation[Tx]) validate() error {
 	c, subjects := v.command, v.p.options.subjects
 	if err := subjects.Admit(transport.Commands, c); err != nil {
 		return err
@@ -126,7 +126,7 @@ func (v *visit[Tx]) understand() error {
 
 // strange tells the observer, the tracer and the log of a command whose action is not
 // served here, and returns the reason for which it is answered as failed, or handed back.
-func (v *visit[Tx]) strange(u *unknownAction, f fate) error {
+func (v *invocation[Tx]) strange(u *unknownAction, f fate) error {
 	u.note += f.note
 	if commands, say := v.p.unknown.due(u, v.started); say {
 		v.log().Warn("nobody here knows this action", LogReason, cleanReason(u.Error()), LogCount, commands)
@@ -138,7 +138,7 @@ func (v *visit[Tx]) strange(u *unknownAction, f fate) error {
 }
 
 // handBack tells the observer and the tracer of a command that goes back to the bus.
-func (v *visit[Tx]) handBack(why error, f fate) error {
+func (v *invocation[Tx]) handBack(why error, f fate) error {
 	r := v.reportOf(Answer{Reason: cleanReason(why.Error())}, false)
 	r.HandedBack = true
 	v.end(r)
@@ -147,7 +147,7 @@ func (v *visit[Tx]) handBack(why error, f fate) error {
 }
 
 // stale tells of a command that a replaced coordinator sent, and returns the error of it.
-func (v *visit[Tx]) stale(old *replaced, f fate) error {
+func (v *invocation[Tx]) stale(old *replaced, f fate) error {
 	old.note = f.note
 	if f.delay > 0 {
 		v.log().Warn("a coordinator that was replaced still sends", LogReason, old.Error())
@@ -158,9 +158,9 @@ func (v *visit[Tx]) stale(old *replaced, f fate) error {
 	return err
 }
 
-// settle finds the answer, under the lock of the step's entry. An error is a
+// answer finds the answer, under the lock of the step's entry. An error is a
 // rejection that is not recorded, or a failure.
-func (v *visit[Tx]) settle(ctx context.Context) (answer Answer, err error) {
+func (v *invocation[Tx]) answer(ctx context.Context) (answer Answer, err error) {
 	c := v.command
 	if err := v.p.admit(ctx, c.Owner); err != nil {
 		return answer, err
@@ -199,13 +199,13 @@ func (a Answer) sent(e Entry, d contract.Direction) bool {
 
 // decided carries out the verdict on one command. keep is false when the
 // handler's writes must not stay.
-func (v *visit[Tx]) decided(ctx context.Context, tx Tx, entry Entry, in input) (answer Answer, keep bool, err error) {
+func (v *invocation[Tx]) decided(ctx context.Context, tx Tx, entry Entry, in input) (answer Answer, keep bool, err error) {
 	happened := v.handler.unrecorded || in.resultKnown()
 	verdict, answer := decide(entry, v.command.Direction, happened)
 	if u := v.handler.stranger; u != nil && len(answer.Data) > 0 {
 		return Answer{}, false, u // of which content type this is, only its handler knows
 	}
-	if verdict != call {
+	if verdict != invoke {
 		answer.Data = bytes.Clone(answer.Data)
 		return answer, true, nil
 	}
@@ -226,7 +226,7 @@ func (v *visit[Tx]) decided(ctx context.Context, tx Tx, entry Entry, in input) (
 }
 
 // call runs the handler. A panic is a failure, and not the process's end.
-func (v *visit[Tx]) call(ctx context.Context, tx Tx, in input) (answer Answer, err error) {
+func (v *invocation[Tx]) call(ctx context.Context, tx Tx, in input) (answer Answer, err error) {
 	if limit := v.p.options.handlerTimeout; limit > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, limit)
@@ -248,7 +248,7 @@ var types = map[contract.Outcome]string{
 }
 
 // envelope is the answer as it travels.
-func (v *visit[Tx]) envelope(a Answer, final bool) *transport.Envelope {
+func (v *invocation[Tx]) envelope(a Answer, final bool) *transport.Envelope {
 	c := v.command
 	traceParent, traceState, _ := transport.TraceContext(v.traceContext())
 	e := &transport.Envelope{
@@ -276,7 +276,7 @@ func (v *visit[Tx]) envelope(a Answer, final bool) *transport.Envelope {
 	return e
 }
 
-func (v *visit[Tx]) reportOf(a Answer, final bool) Report {
+func (v *invocation[Tx]) reportOf(a Answer, final bool) Report {
 	return Report{
 		Participant: v.p.name, Action: v.action, Key: v.command.Key(), Attempt: v.command.Attempt,
 		Outcome: a.Outcome, Reason: a.Reason, Final: final, Called: v.called, Took: time.Since(v.started),
@@ -284,7 +284,7 @@ func (v *visit[Tx]) reportOf(a Answer, final bool) Report {
 }
 
 // report tells the observer, the tracer and the log how the command was answered.
-func (v *visit[Tx]) report(a Answer, final bool) {
+func (v *invocation[Tx]) report(a Answer, final bool) {
 	r := v.reportOf(a, final)
 	v.end(r)
 	level := slog.LevelDebug
@@ -298,6 +298,6 @@ func (v *visit[Tx]) report(a Answer, final bool) {
 	v.p.options.onAnswer(r)
 }
 
-func (v *visit[Tx]) log() *slog.Logger {
+func (v *invocation[Tx]) log() *slog.Logger {
 	return v.p.log(v.command).With(LogAction, v.action)
 }

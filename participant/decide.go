@@ -6,57 +6,57 @@ import "github.com/amends-dev/amends/contract"
 type verdict int
 
 const (
-	call   verdict = iota // call the handler and record what it answers
-	repeat                // answer what is recorded
-	settle                // an undo of nothing: record and answer completed without calling the handler
-	refuse                // a do that was undone: answer rejected, change nothing
+	invoke      verdict = iota // call the handler and record what it answers
+	replay                     // answer what is recorded
+	acknowledge                // an undo of nothing: record and answer completed without calling the handler
+	reject                     // a do that was undone: answer rejected, change nothing
 )
 
 // String is the verdict in a word, for tests and logs.
 func (v verdict) String() string {
-	return [...]string{"call", "repeat", "settle", "refuse"}[v]
+	return [...]string{"invoke", "replay", "acknowledge", "reject"}[v]
 }
 
 // Reasons given for a do that comes after its undo.
 const (
-	reasonOvertaken = "the undo of this step came before its do; the do is refused"
-	reasonUndone    = "this step was done and then undone; doing it again is refused"
+	reasonOvertaken = "the undo of this step came before its do; the do is rejected"
+	reasonUndone    = "this step was done and then undone; doing it again is rejected"
 )
 
 // decide is the whole of I5 in one place, and pure. Every inbox uses it.
 //
 // happened says that the do may have left something that the entry does not know
 // of: the coordinator knows the do's result although the inbox does not (it was
-// pruned, or settled by an operator), or the handler's effects lie outside the
+// pruned, or resolved by an operator), or the handler's effects lie outside the
 // transaction (UndoUnrecorded). Such an undo calls its handler.
 //
 //	recorded of do │ recorded of undo │ do comes │ undo comes
 //	───────────────┼──────────────────┼──────────┼────────────────────────────
-//	nothing        │ nothing          │ call     │ settle (call if happened)
-//	completed      │ nothing          │ repeat   │ call
-//	rejected       │ nothing          │ repeat   │ settle
-//	rejected       │ completed        │ repeat   │ repeat
-//	tombstone      │ completed        │ refuse   │ repeat
-//	completed      │ completed        │ refuse   │ repeat
+//	nothing        │ nothing          │ invoke   │ acknowledge (invoke if happened)
+//	completed      │ nothing          │ replay   │ invoke
+//	rejected       │ nothing          │ replay   │ acknowledge
+//	rejected       │ completed        │ replay   │ replay
+//	tombstone      │ completed        │ reject   │ replay
+//	completed      │ completed        │ reject   │ replay
 func decide(e Entry, d contract.Direction, happened bool) (verdict, Answer) {
 	if d == contract.DirectionDo {
 		switch {
 		case e.Do.Outcome == Tombstone:
-			return refuse, Answer{Outcome: contract.OutcomeRejected, Reason: reasonOvertaken}
+			return reject, Answer{Outcome: contract.OutcomeRejected, Reason: reasonOvertaken}
 		case e.Do.Outcome == contract.OutcomeCompleted && !e.Undo.None():
-			return refuse, Answer{Outcome: contract.OutcomeRejected, Reason: reasonUndone}
+			return reject, Answer{Outcome: contract.OutcomeRejected, Reason: reasonUndone}
 		case !e.Do.None():
-			return repeat, e.Do
+			return replay, e.Do
 		}
-		return call, Answer{}
+		return invoke, Answer{}
 	}
 	switch {
 	case !e.Undo.None():
-		return repeat, e.Undo
+		return replay, e.Undo
 	case e.Do.Outcome == contract.OutcomeCompleted, e.Do.None() && happened:
-		return call, Answer{}
+		return invoke, Answer{}
 	}
-	return settle, Answer{Outcome: contract.OutcomeCompleted}
+	return acknowledge, Answer{Outcome: contract.OutcomeCompleted}
 }
 
 // record is the entry after a direction was answered. An undo that finds no do

@@ -19,12 +19,12 @@ func TestDecide(t *testing.T) {
 		entry                    Entry
 		do, undo, undoIfHappened verdict
 	}{
-		{Entry{}, call, settle, call},
-		{Entry{Do: completed}, repeat, call, call},
-		{Entry{Do: rejected}, repeat, settle, settle},
-		{Entry{Do: rejected, Undo: undone}, repeat, repeat, repeat},
-		{Entry{Do: tombstone, Undo: undone}, refuse, repeat, repeat},
-		{Entry{Do: completed, Undo: undone}, refuse, repeat, repeat},
+		{Entry{}, invoke, acknowledge, invoke},
+		{Entry{Do: completed}, replay, invoke, invoke},
+		{Entry{Do: rejected}, replay, acknowledge, acknowledge},
+		{Entry{Do: rejected, Undo: undone}, replay, replay, replay},
+		{Entry{Do: tombstone, Undo: undone}, reject, replay, replay},
+		{Entry{Do: completed, Undo: undone}, reject, replay, replay},
 	} {
 		name := fmt.Sprintf("do %q, undo %q", c.entry.Do.Outcome, c.entry.Undo.Outcome)
 		for _, happened := range []bool{false, true} {
@@ -53,14 +53,14 @@ type world struct {
 	undoneSeen bool
 }
 
-// deliver is one delivery, as visit.decided does it. outcome is what the handler
+// deliver is one delivery, as invocation.decided does it. outcome is what the handler
 // would say.
 func (w *world) deliver(d contract.Direction, happened bool, outcome contract.Outcome, n int) (verdict, Answer) {
 	v, answer := decide(w.entry, d, happened)
 	switch {
-	case v == repeat || v == refuse:
+	case v == replay || v == reject:
 		return v, answer
-	case v == settle:
+	case v == acknowledge:
 		w.entry = record(w.entry, d, answer)
 		return v, answer
 	case outcome == contract.OutcomeFailed, d == contract.DirectionUndo && outcome == contract.OutcomeRejected:
@@ -100,15 +100,15 @@ func (w *world) check(t *rapid.T, d contract.Direction, answer Answer) {
 	if answer.Outcome == Tombstone {
 		t.Fatal("a tombstone was sent")
 	}
-	settled := answer.Outcome != contract.OutcomeFailed && (d == contract.DirectionDo || answer.Outcome == contract.OutcomeCompleted)
+	answered := answer.Outcome != contract.OutcomeFailed && (d == contract.DirectionDo || answer.Outcome == contract.OutcomeCompleted)
 	switch {
 	case d == contract.DirectionDo && w.undoneSeen:
 		if answer.Outcome != contract.OutcomeRejected {
 			t.Fatalf("a do after its undo was answered %s", answer.Outcome)
 		}
-	case settled && d == contract.DirectionDo:
+	case answered && d == contract.DirectionDo:
 		w.firstDo = same(t, w.firstDo, answer)
-	case settled:
+	case answered:
 		w.firstUndo = same(t, w.firstUndo, answer)
 		w.undoneSeen = true
 	}
@@ -139,16 +139,16 @@ func same(t *rapid.T, first *Answer, answer Answer) *Answer {
 // leaves a tombstone where no do is recorded.
 func TestLawsWhenItHappened(t *testing.T) {
 	var w world
-	if v, _ := w.deliver(contract.DirectionUndo, true, contract.OutcomeFailed, 1); v != call {
+	if v, _ := w.deliver(contract.DirectionUndo, true, contract.OutcomeFailed, 1); v != invoke {
 		t.Fatalf("first undo: %v", v)
 	}
-	if v, _ := w.deliver(contract.DirectionUndo, true, contract.OutcomeCompleted, 2); v != call {
+	if v, _ := w.deliver(contract.DirectionUndo, true, contract.OutcomeCompleted, 2); v != invoke {
 		t.Fatalf("second undo, after a failure: %v", v)
 	}
-	if v, _ := w.deliver(contract.DirectionUndo, true, contract.OutcomeCompleted, 3); v != repeat {
+	if v, _ := w.deliver(contract.DirectionUndo, true, contract.OutcomeCompleted, 3); v != replay {
 		t.Fatalf("third undo, after a success: %v", v)
 	}
-	if v, _ := w.deliver(contract.DirectionDo, false, contract.OutcomeCompleted, 4); v != refuse {
+	if v, _ := w.deliver(contract.DirectionDo, false, contract.OutcomeCompleted, 4); v != reject {
 		t.Fatalf("late do: %v", v)
 	}
 }

@@ -3,7 +3,7 @@
 // each takes effect at most once however often its command comes.
 //
 //	bus ──command──▶ Run ──▶ Inbox.Update ─┬─ lock entry (saga, birth, step)
-//	                                       ├─ decide: call · repeat · settle · refuse
+//	                                       ├─ decide: invoke · replay · acknowledge · reject
 //	                                       ├─ handler(ctx, tx, request)
 //	                                       └─ store entry, commit
 //	bus ◀──answer─── publish, then acknowledge

@@ -23,7 +23,7 @@ const publishTries = 10
 func (r *runner[Tx]) publish(ctx context.Context) {
 	pause := newBackoff()
 	pause.MaxInterval = time.Second // while it waits its places are taken, and nothing is served
-	var batch []*holding
+	var batch []*flight
 	for {
 		var more bool
 		batch, more = r.gather(batch)
@@ -49,7 +49,7 @@ func (r *runner[Tx]) publish(ctx context.Context) {
 
 // linger waits before a refused batch is tried again, but not when there is
 // something new to send: it may be this batch that the bus does not want.
-func (r *runner[Tx]) linger(ctx context.Context, d time.Duration, batch []*holding) []*holding {
+func (r *runner[Tx]) linger(ctx context.Context, d time.Duration, batch []*flight) []*flight {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	answers := r.answers
@@ -70,7 +70,7 @@ func (r *runner[Tx]) linger(ctx context.Context, d time.Duration, batch []*holdi
 
 // gather adds to the batch what is there, and waits for the first if it is
 // empty. more is false when there is nothing to send and nothing will come.
-func (r *runner[Tx]) gather(batch []*holding) (_ []*holding, more bool) {
+func (r *runner[Tx]) gather(batch []*flight) (_ []*flight, more bool) {
 	if len(batch) == 0 {
 		h, open := <-r.answers
 		if !open {
@@ -92,7 +92,7 @@ func (r *runner[Tx]) gather(batch []*holding) (_ []*holding, more bool) {
 }
 
 // send publishes a batch, acknowledges what the bus took, and returns the rest.
-func (r *runner[Tx]) send(ctx context.Context, batch []*holding) (rest []*holding) {
+func (r *runner[Tx]) send(ctx context.Context, batch []*flight) (rest []*flight) {
 	envelopes := make([]transport.Envelope, len(batch))
 	for i, h := range batch {
 		envelopes[i] = *h.answer
@@ -115,7 +115,7 @@ func (r *runner[Tx]) send(ctx context.Context, batch []*holding) (rest []*holdin
 			r.held.remove(h)
 			continue
 		case errors.Is(err, transport.ErrTooLarge) && len(h.answer.Data) == 0:
-			r.bury(ctx, h, "the answer is too large for the bus: "+h.answer.Reason)
+			r.deadLetter(ctx, h, "the answer is too large for the bus: "+h.answer.Reason)
 			r.held.remove(h)
 			continue
 		case errors.Is(err, transport.ErrTooLarge):

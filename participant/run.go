@@ -58,20 +58,20 @@ type runner[Tx any] struct {
 	p       *Participant[Tx]
 	bus     transport.Bus
 	source  transport.Source
-	held    *holdings
+	held    *inFlight
 	back    returns
-	begun   chan *holding // received, not yet served; never full
-	answers chan *holding // answered, not yet published; never full
+	begun   chan *flight // received, not yet served; never full
+	answers chan *flight // answered, not yet published; never full
 }
 
 func newRunner[Tx any](p *Participant[Tx], bus transport.Bus, source transport.Source) *runner[Tx] {
 	bound := 2 * p.options.concurrency
 	return &runner[Tx]{
 		p: p, bus: bus, source: source,
-		held:    newHoldings(bound),
+		held:    newInFlight(bound),
 		back:    returns{bound: p.options.returns()},
-		begun:   make(chan *holding, bound),
-		answers: make(chan *holding, bound),
+		begun:   make(chan *flight, bound),
+		answers: make(chan *flight, bound),
 	}
 }
 
@@ -85,7 +85,7 @@ func (r *runner[Tx]) run(ctx context.Context) error {
 	ticking.Go(func() { r.prune(ticks) })
 
 	var servers atomic.Int32 // a handler that ends its goroutine, as t.Fatal does, ends a server
-	err := r.receive(ctx, func(h *holding) {
+	err := r.receive(ctx, func(h *flight) {
 		r.begun <- h
 		if int(servers.Load()) < r.p.options.concurrency {
 			servers.Add(1)
@@ -114,7 +114,7 @@ func (r *runner[Tx]) run(ctx context.Context) error {
 }
 
 // receive hands each delivery to begin until ctx ends (nil) or the bus is closed.
-func (r *runner[Tx]) receive(ctx context.Context, begin func(*holding)) error {
+func (r *runner[Tx]) receive(ctx context.Context, begin func(*flight)) error {
 	pause := newBackoff()
 	for {
 		room, err := r.held.reserve(ctx)
@@ -158,7 +158,7 @@ func (r *runner[Tx]) serve(ctx, work context.Context) {
 }
 
 // answer takes one delivery to its answer.
-func (r *runner[Tx]) answer(work context.Context, h *holding) {
+func (r *runner[Tx]) answer(work context.Context, h *flight) {
 	answered := false
 	defer func() {
 		if !answered {
@@ -173,7 +173,7 @@ func (r *runner[Tx]) answer(work context.Context, h *holding) {
 	case errors.As(err, &back):
 		h.delivery.Nak(back.delay)
 	case errors.As(err, &wrong):
-		r.bury(work, h, wrong.Reason)
+		r.deadLetter(work, h, wrong.Reason)
 	case err != nil:
 		h.delivery.Nak(0)
 	default:
@@ -196,8 +196,8 @@ func (r *runner[Tx]) fate(c *transport.Envelope, why error, d transport.Delivery
 	return f
 }
 
-// bury moves a message that cannot be answered to the dead letters.
-func (r *runner[Tx]) bury(ctx context.Context, h *holding, reason string) {
+// deadLetter moves a message that cannot be answered to the dead letters.
+func (r *runner[Tx]) deadLetter(ctx context.Context, h *flight, reason string) {
 	crashpoint.Here("participant: before a dead letter")
 	if err := h.delivery.DeadLetter(ctx, reason); err != nil {
 		r.p.log(h.delivery.Envelope()).Warn("cannot write the dead letter, the message will come again", LogReason, reason, LogError, err)

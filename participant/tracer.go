@@ -30,7 +30,7 @@ func Trace(t Tracer) Option {
 }
 
 // begin begins the command's span if anybody follows.
-func (v *visit[Tx]) begin(ctx context.Context) context.Context {
+func (v *invocation[Tx]) begin(ctx context.Context) context.Context {
 	if v.p.options.tracer != nil {
 		ctx, v.span = v.p.options.tracer.Command(ctx, v.command)
 	}
@@ -38,14 +38,14 @@ func (v *visit[Tx]) begin(ctx context.Context) context.Context {
 }
 
 // end ends the command's span if anybody follows.
-func (v *visit[Tx]) end(r Report) {
+func (v *invocation[Tx]) end(r Report) {
 	if v.span != nil {
 		v.span.End(r)
 	}
 }
 
 // traceContext is what the answer carries.
-func (v *visit[Tx]) traceContext() (traceParent, traceState string) {
+func (v *invocation[Tx]) traceContext() (traceParent, traceState string) {
 	if v.span != nil {
 		return v.span.Context()
 	}

@@ -12,7 +12,7 @@ import (
 // context that the command brought.
 func TestNobodyFollows(t *testing.T) {
 	p := New("stock", &MemoryInbox{})
-	v := &visit[*MemoryTx]{p: p, command: &transport.Envelope{TraceParent: "00-a", TraceState: "b=1"}}
+	v := &invocation[*MemoryTx]{p: p, command: &transport.Envelope{TraceParent: "00-a", TraceState: "b=1"}}
 	ctx, answer := context.Background(), Answer{Outcome: contract.OutcomeCompleted}
 	if n := testing.AllocsPerRun(100, func() {
 		if v.begin(ctx) != ctx {

@@ -6,7 +6,7 @@
 //	amends/v1/envelope.proto    every message on the bus
 //	amends/v1/message.proto     data of undo commands and announcements
 //	amends/v1/definition.proto  definitions
-//	amends/v1/record.proto      sagas, histories, owed messages, tombstones
+//	amends/v1/record.proto      sagas, histories, pending messages, tombstones
 //	amends/api/v1/api.proto     the API, served by package api (docs/API.md)
 //	released.binpb              the contract as last released, for buf breaking; there
 //	                            is none before the first release

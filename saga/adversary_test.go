@@ -39,7 +39,7 @@ type world struct {
 	history  []Event
 	network  []any // Command to a participant, Event to the coordinator
 	inbox    map[StepName]*entry
-	owed     map[Debt]bool
+	pending  map[CommandRef]bool
 	vouched  map[StepName]bool // an operator took responsibility for the step's effect
 	healed   bool
 	commands int
@@ -53,7 +53,7 @@ type entry struct {
 }
 
 func newWorld(t *rapid.T) *world {
-	w := &world{t: t, at: epoch, inbox: map[StepName]*entry{}, owed: map[Debt]bool{}, vouched: map[StepName]bool{}}
+	w := &world{t: t, at: epoch, inbox: map[StepName]*entry{}, pending: map[CommandRef]bool{}, vouched: map[StepName]bool{}}
 	def, err := New(randomSpec(t))
 	if err != nil {
 		t.Fatal(err)
@@ -150,17 +150,17 @@ func (w *world) decide(ev Event) {
 		w.t.Fatalf("I8: an ended saga moved on %+v", ev)
 	}
 	w.in, w.history = after, append(w.history, ev)
-	for _, debt := range eff.Settled {
-		if !w.owed[debt] {
-			w.t.Fatalf("settled a debt that is not owed: %+v", debt)
+	for _, ref := range eff.Discarded {
+		if !w.pending[ref] {
+			w.t.Fatalf("discarded a command that is not pending: %+v", ref)
 		}
-		delete(w.owed, debt)
+		delete(w.pending, ref)
 	}
 	for _, c := range eff.Commands {
 		w.send(c, &before)
 	}
-	if !after.Open() && len(w.owed) > 0 {
-		w.t.Fatalf("the saga ended and still owes %v", w.owed)
+	if !after.Open() && len(w.pending) > 0 {
+		w.t.Fatalf("the saga ended and still has pending %v", w.pending)
 	}
 	switch {
 	case after.Paused != nil && len(eff.Commands) > 0:
@@ -190,8 +190,8 @@ func (w *world) within(before *Instance, ev Event, want *Instance, effects *Effe
 // send checks I4 for a command that leaves.
 func (w *world) send(c Command, before *Instance) {
 	w.commands++
-	debt := Debt{Index: c.Index, Step: c.Step, Direction: c.Direction, Revision: w.in.Revision}
-	w.owed[debt] = true
+	ref := CommandRef{Index: c.Index, Step: c.Step, Direction: c.Direction, Revision: w.in.Revision}
+	w.pending[ref] = true
 	w.network = append(w.network, c)
 	if c.Direction == DirectionDo {
 		if w.in.Cause != nil {
@@ -204,7 +204,7 @@ func (w *world) send(c Command, before *Instance) {
 	}
 	for i := range w.in.Steps {
 		if w.in.Steps[i].Status() == Doing {
-			w.t.Fatalf("I4: %s is undone while %s is not settled", c.Step, w.def.Step(i).Name)
+			w.t.Fatalf("I4: %s is undone while %s has not ended", c.Step, w.def.Step(i).Name)
 		}
 		if comesAfter(w.def.Tree(), c.Index, i) && w.mustBeUndone(i) {
 			w.t.Fatalf("I4: %s is undone before %s, which comes after it", c.Step, w.def.Step(i).Name)

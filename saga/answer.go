@@ -6,7 +6,7 @@ import (
 	"github.com/amends-dev/amends/contract"
 )
 
-// answer takes in a participant's answer, which settles the step i.
+// answer takes in a participant's answer, for the step i.
 func (d *decision) answer(i int, ev Event) {
 	switch ev.Outcome {
 	case OutcomeCompleted:
@@ -24,7 +24,7 @@ func (d *decision) answer(i int, ev Event) {
 	}
 }
 
-// addressed finds the step that an answer settles, or says why it settles none.
+// addressed finds the step that an answer is for, or says why it changes none.
 // The step's status is the inbox of the coordinator: an answer counts only while
 // the step waits in that direction.
 //
@@ -45,7 +45,7 @@ func addressed(def *Definition, in *Instance, ev *Event) (step int, ignored Igno
 		return 0, IgnoredContradiction
 	case !in.Open():
 		return 0, IgnoredEnded
-	case side.settled():
+	case side.ended():
 		return 0, IgnoredDuplicate
 	case !side.open():
 		return 0, IgnoredDirection
@@ -58,7 +58,7 @@ func addressed(def *Definition, in *Instance, ev *Event) (step int, ignored Igno
 	case ev.Outcome != OutcomeRejected:
 		return 0, IgnoredDuplicate
 	case ev.Direction == DirectionUndo && side.state != SideBackingOff:
-		// What it was parked for: a parked step is moved only by what settles it, and one that
+		// What it was parked for: a parked step is moved only by what ends it, and one that
 		// an operator has retried in a pause has not been attempted again.
 		return 0, IgnoredDuplicate
 	}
@@ -121,14 +121,14 @@ func (d *decision) keep(i int, result []byte) {
 
 func (d *decision) rejected(i int, ev Event) {
 	if ev.Direction == DirectionUndo {
-		d.settle(i, ev.Direction)
+		d.discard(i, ev.Direction)
 		d.park(i, DirectionUndo, SideParkedUnknown, "the undo was rejected: "+ev.Reason)
 		return
 	}
 	d.refuse(i, cut(ev.Reason))
 }
 
-// refuse settles a do that left no trace.
+// refuse ends a do that left no trace.
 func (d *decision) refuse(i int, reason string) {
 	d.close(i, DirectionDo, SideRejected, reason)
 	switch {
@@ -167,11 +167,11 @@ func (d *decision) notSent(i int, ev Event) {
 // outcome stays unknown.
 func (d *decision) failed(i int, dir Direction, reason string, final bool) {
 	side := d.in.Steps[i].Side(dir)
-	d.settle(i, dir)
+	d.discard(i, dir)
 	side.reason = reason
 	switch {
 	case dir == DirectionDo && d.in.Cause != nil:
-		side.settle(SideUnknown, reason)
+		side.end(SideUnknown, reason)
 	case final, side.attempt >= side.maxAttempt, d.in.Revision >= MaxHistory:
 		d.exhausted(i, dir, reason)
 	default:
@@ -183,7 +183,7 @@ func (d *decision) failed(i int, dir Direction, reason string, final bool) {
 func (d *decision) exhausted(i int, dir Direction, reason string) {
 	side, step := d.in.Steps[i].Side(dir), &d.def.steps[i]
 	if dir == DirectionDo && step.Kind == KindCompensable {
-		side.settle(SideUnknown, reason)
+		side.end(SideUnknown, reason)
 		d.goBack(Cause{Kind: CauseExhausted, Step: step.Name, Reason: reason})
 		return
 	}
@@ -192,6 +192,6 @@ func (d *decision) exhausted(i int, dir Direction, reason string) {
 
 // close ends one direction of a step.
 func (d *decision) close(i int, dir Direction, state SideState, reason string) {
-	d.settle(i, dir)
-	d.in.Steps[i].Side(dir).settle(state, reason)
+	d.discard(i, dir)
+	d.in.Steps[i].Side(dir).end(state, reason)
 }

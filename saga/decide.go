@@ -227,7 +227,7 @@ func (d *decision) forward() (done bool) {
 		case d.def.steps[i].Kind == KindRetriable:
 			d.park(i, DirectionDo, SideParkedUnasked, err.Error())
 		default:
-			d.in.Steps[i].Do.settle(SideNotTaken, cut(err.Error()))
+			d.in.Steps[i].Do.end(SideNotTaken, cut(err.Error()))
 			d.goBack(Cause{Kind: CauseMappingFailed, Step: d.def.steps[i].Name, Reason: cut(err.Error())})
 			return false
 		}
@@ -241,7 +241,7 @@ func (d *decision) forward() (done bool) {
 }
 
 // backward asks for every undo that may run now, once everything under way is
-// settled, unless the saga is paused.
+// ended, unless the saga is paused.
 func (d *decision) backward() (undone bool) {
 	var room [few]int
 	ready := room[:0]
@@ -279,9 +279,9 @@ func (d *decision) goBack(cause Cause) {
 	for i := range d.in.Steps {
 		switch do := &d.in.Steps[i].Do; {
 		case do.Waiting():
-			do.settle(SideUnknown, do.reason)
+			do.end(SideUnknown, do.reason)
 		case do.state == SideParkedUnasked:
-			do.settle(SideNotTaken, do.reason)
+			do.end(SideNotTaken, do.reason)
 		}
 	}
 }
@@ -291,10 +291,10 @@ func (d *decision) begin(i int, dir Direction, payload []byte) {
 	d.send(i, dir, payload)
 }
 
-// send owes the next attempt's command.
+// send enqueues the next attempt's command.
 func (d *decision) send(i int, dir Direction, payload []byte) {
 	side, action := d.in.Steps[i].Side(dir), d.def.action(i, dir)
-	d.settle(i, dir)
+	d.discard(i, dir)
 	side.ask(d.at.Add(time.Duration(action.Timeout)), d.in.Revision)
 	contentType := ""
 	if dir == DirectionDo && d.def.steps[i].request == nil {
@@ -307,11 +307,11 @@ func (d *decision) send(i int, dir Direction, payload []byte) {
 	})
 }
 
-// settle says that the step's last command is not owed any more.
-func (d *decision) settle(i int, dir Direction) {
+// discard says that the step's last command is not pending any more.
+func (d *decision) discard(i int, dir Direction) {
 	side := d.in.Steps[i].Side(dir)
 	if side.command != 0 {
-		d.eff.Settled = append(d.eff.Settled, Debt{Index: i, Step: d.def.steps[i].Name, Direction: dir, Revision: side.command})
+		d.eff.Discarded = append(d.eff.Discarded, CommandRef{Index: i, Step: d.def.steps[i].Name, Direction: dir, Revision: side.command})
 		side.command = 0
 	}
 }

@@ -89,7 +89,7 @@ type Operation string
 const (
 	OperationCancel     Operation = "cancel"     // go back, while there is a way back
 	OperationRetry      Operation = "retry"      // attempt a waiting or parked step now, with a fresh budget
-	OperationResolve    Operation = "resolve"    // the step was settled outside: completed (with a result) or rejected
+	OperationResolve    Operation = "resolve"    // the step was resolved outside: completed (with a result) or rejected
 	OperationSkip       Operation = "skip"       // go on without the step, or leave it as it is when going back
 	OperationCompensate Operation = "compensate" // go back from a parked pivot, vouching that it did not happen
 	OperationAbandon    Operation = "abandon"    // end the parked saga as it is
@@ -123,16 +123,16 @@ type Announcement struct {
 type Effects struct {
 	Commands      []Command
 	Announcements []Announcement
-	// Settled are the revisions whose commands are no longer owed.
-	Settled []Debt
+	// Discarded are the revisions whose commands are no longer pending.
+	Discarded []CommandRef
 	// Ignored is why the event changed nothing; empty when it did. An ignored
 	// event is not recorded.
 	Ignored Ignored
 }
 
-// Debt names an owed command: the step and direction, and the revision that
-// owes it.
-type Debt struct {
+// CommandRef names an pending command: the step and direction, and the revision that
+// enqueues it.
+type CommandRef struct {
 	Index     int // of the step in its definition
 	Step      StepName
 	Direction Direction

@@ -227,8 +227,8 @@ func (p *player) print(out *strings.Builder, eff *Effects) {
 	if p.in.PendingCause != nil {
 		fmt.Fprintf(out, "  goes back if the pivot does not complete: %s\n", p.in.PendingCause)
 	}
-	for _, debt := range eff.Settled {
-		fmt.Fprintf(out, "  settled %s %s of revision %d\n", debt.Step, debt.Direction, debt.Revision)
+	for _, ref := range eff.Discarded {
+		fmt.Fprintf(out, "  discard %s %s of revision %d\n", ref.Step, ref.Direction, ref.Revision)
 	}
 	for _, c := range eff.Commands {
 		fmt.Fprintf(out, "  → %s.%s %s %s #%d %s\n", c.Participant, c.Action, c.Step, c.Direction, c.Attempt, c.Payload)

@@ -162,7 +162,7 @@ func (d *decision) whyNot(ev Event) string {
 	case goingBack && d.in.Cause != nil:
 		return "the saga goes back already: " + d.in.Cause.brief()
 	case ev.Operation == OperationCancel && d.in.PendingCause != nil:
-		return "that was asked before; it is decided when the pivot, which is under way, settles"
+		return "that was asked before; it is decided when the pivot, which is in progress, has ended"
 	case ev.Operation == OperationCancel:
 		return "the outcome of the pivot is unknown"
 	case ev.Operation == OperationCompensate || ev.Operation == OperationAbandon || ev.Operation == OperationSkip:
@@ -193,7 +193,7 @@ func (d *decision) vouch() {
 func (d *decision) abandon() {
 	for i := range d.in.Steps {
 		s := &d.in.Steps[i]
-		d.settle(i, s.Direction())
+		d.discard(i, s.Direction())
 		s.Current().stop()
 	}
 	d.in.Ended = d.at

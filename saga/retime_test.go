@@ -29,7 +29,7 @@ func TestRetimed(t *testing.T) {
 		}
 		retimed := saga.Event{Type: saga.ClockAdjusted, At: noon.Add(by + time.Second), Clock: by}
 		out, eff, err := saga.Decide(def, in, retimed)
-		if err != nil || eff.Ignored != "" || len(eff.Commands)+len(eff.Announcements)+len(eff.Settled) > 0 {
+		if err != nil || eff.Ignored != "" || len(eff.Commands)+len(eff.Announcements)+len(eff.Discarded) > 0 {
 			t.Fatalf("by %s: %+v, %v", by, eff, err)
 		}
 		if !out.Steps[0].Do.Due().Equal(noon.Add(by+10*time.Second)) || !out.Deadline.Equal(noon.Add(by+time.Hour)) || !out.Started.Equal(noon) || !out.Updated.Equal(retimed.At) {

@@ -64,8 +64,8 @@ func (s *Side) ParkedSince() time.Time {
 	return s.at
 }
 
-// Command returns the revision whose commit owes the command of the attempt that is awaited;
-// 0: none is owed.
+// Command returns the revision whose commit enqueues the command of the attempt that is awaited;
+// 0: none is pending.
 func (s *Side) Command() uint64 { return s.command }
 
 // Reason returns the last rejection or failure, or why the side is parked.
@@ -88,13 +88,13 @@ func (s *Side) Waiting() bool {
 	return s.state == SideBackingOff || s.state == SideRetryRequested
 }
 
-// open reports whether the side is asked for and not settled.
+// open reports whether the side is asked for and has not ended.
 func (s *Side) open() bool {
 	return s.state == SideAwaitingAnswer || s.Waiting() || s.state == SideParkedUnknown
 }
 
-// settled reports whether the side is answered, or not asked for any more.
-func (s *Side) settled() bool {
+// ended reports whether the side is answered, or not asked for any more.
+func (s *Side) ended() bool {
 	switch s.state {
 	case SideDone, SideUndone, SideRejected, SideParkedRejected, SideUnknown, SideSkipped:
 		return true
@@ -146,8 +146,8 @@ func (s *Side) park(state SideState, since time.Time, reason string) {
 	s.state, s.at, s.command, s.reason = state, since, 0, reason
 }
 
-// settle ends the side.
-func (s *Side) settle(state SideState, reason string) {
+// end ends the side.
+func (s *Side) end(state SideState, reason string) {
 	s.state, s.at, s.command, s.reason = state, time.Time{}, 0, reason
 }
 

@@ -110,7 +110,7 @@ func (d *decision) deadline() {
 	d.turn(Cause{Kind: CauseDeadline, Reason: fmt.Sprintf("not done within %s", time.Duration(d.def.spec.Deadline))})
 }
 
-// turn goes back, or remembers to when the pivot, which is under way, settles.
+// turn goes back, or remembers to when the pivot, which is in progress, has ended.
 func (d *decision) turn(cause Cause) {
 	if d.pivotUnderWay() {
 		cause.At = d.at

@@ -27,15 +27,15 @@ func (c *Change) Check() error {
 	if _, err := ClassOf(in); err != nil {
 		return fmt.Errorf("%w of saga %s: %w", ErrInvalid, in.ID, err)
 	}
-	for i := range c.Owe {
-		id := c.Owe[i].ID
+	for i := range c.Enqueue {
+		id := c.Enqueue[i].ID
 		if id.Saga != in.ID || id.Birth != in.Birth() || id.Revision <= c.Expected || id.Revision > in.Revision {
-			return fmt.Errorf("%w of saga %s: record %s is not owed by revisions %d to %d of the one born %s",
+			return fmt.Errorf("%w of saga %s: record %s is not enqueued by revisions %d to %d of the one born %s",
 				ErrInvalid, in.ID, id, c.Expected+1, in.Revision, in.Birth())
 		}
 		for j := range i {
-			if c.Owe[j].ID == id {
-				return fmt.Errorf("%w of saga %s: record %s is owed twice", ErrInvalid, in.ID, id)
+			if c.Enqueue[j].ID == id {
+				return fmt.Errorf("%w of saga %s: record %s is pending twice", ErrInvalid, in.ID, id)
 			}
 		}
 	}

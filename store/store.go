@@ -13,7 +13,7 @@ import (
 	"github.com/amends-dev/amends/saga"
 )
 
-// Store keeps sagas, their histories, what they owe and when they want to be
+// Store keeps sagas, their histories, what they have pending and when they want to be
 // woken. Implementations: boltstore (embedded, one process), memstore (the model
 // that random tests compare against). package storetest is the law they obey.
 // All methods may be called from any goroutine.
@@ -64,20 +64,20 @@ type Store interface {
 	// that can be seen.
 	Due(ctx context.Context, now time.Time, limit int) (ids []saga.ID, next time.Time, err error)
 
-	// Owed calls yield with every outbox record for a destination that is not settled, in
-	// the order of the commits that owe them and within a commit in the order of
-	// Change.Owe, starting behind after (zero: from the start), until yield returns false.
-	// What other destinations are owed does not slow it down. It does not block commits
+	// Pending calls yield with every outbox record for a destination that is pending, in
+	// the order of the commits that enqueue them and within a commit in the order of
+	// Change.Enqueue, starting behind after (zero: from the start), until yield returns false.
+	// What is pending for other destinations does not slow it down. It does not block commits
 	// while yield runs for longer than one batch, and it need not show records that are
 	// committed meanwhile.
-	Owed(ctx context.Context, to outbox.Destination, after outbox.Place, yield func(outbox.Place, outbox.Record) bool) error
-	// Destinations returns how many records each destination is owed; without zeros. It is
+	Pending(ctx context.Context, to outbox.Destination, after outbox.Place, yield func(outbox.Place, outbox.Record) bool) error
+	// Destinations returns how many records are pending for each destination; without zeros. It is
 	// quick: it is asked for every second.
 	Destinations(ctx context.Context) (map[outbox.Destination]int, error)
-	// Settle removes records that are no longer owed; unknown ones are ignored.
+	// Discard removes records that are no longer pending; unknown ones are ignored.
 	// It need not be on disk when it returns: a record that comes back is sent
 	// twice, which everybody can bear.
-	Settle(ctx context.Context, ids []outbox.ID) error
+	Discard(ctx context.Context, ids []outbox.ID) error
 
 	// Shared says whether other processes may have the store open: what this one has not
 	// sent of it another one may have.
@@ -104,7 +104,7 @@ type Store interface {
 	Expire(ctx context.Context, endedBefore, dropTombstones time.Time, limit int) (removed, dropped int, err error)
 
 	// RemoveDamaged puts a tombstone in the place of a saga that cannot be read: its state,
-	// history and timers are gone then, what it owes is dropped, and its id stays taken as
+	// history and timers are gone then, what it has pending is dropped, and its id stays taken as
 	// long as tombstones are kept. removal says who wants that and why, and stays with the
 	// tombstone. A saga
 	// that can be read, and that has ended one whose history can be read too, is refused
@@ -144,10 +144,10 @@ type Change struct {
 	Instance *saga.Instance
 	// Events are recorded as revisions Expected+1 … Instance.Revision.
 	Events []saga.Event
-	// Owe are the messages that must follow.
-	Owe []outbox.Record
-	// Settle are the records that this change makes unnecessary.
-	Settle []outbox.ID
+	// Enqueue are the messages that must follow.
+	Enqueue []outbox.Record
+	// Discard are the records that this change makes unnecessary.
+	Discard []outbox.ID
 }
 
 // Filter says which sagas to list; zero fields do not filter.
@@ -247,8 +247,8 @@ type Removal struct {
 
 // Removed is what RemoveDamaged has removed, as far as that can be told.
 type Removed struct {
-	Owed []outbox.ID // records that are not owed any more; some may have been settled before
-	Open bool        // the saga had not ended
+	Discarded []outbox.ID // records that are not pending any more; some may have been discarded before
+	Open      bool        // the saga had not ended
 }
 
 // Birth is that of the saga; 0: not known.

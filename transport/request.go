@@ -182,6 +182,11 @@ type StepStatus struct {
 	LeftOut     bool              `json:"result_left_out,omitempty"` // Result is such a note
 }
 
+// AtRest reports whether the saga has ended, is parked or was removed: nothing is left to wait for.
+func (s *Status) AtRest() bool {
+	return !s.Ended.IsZero() || s.Removed || s.Phase == contract.Parked
+}
+
 // Decision is a person's decision about a saga.
 type Decision struct {
 	Operation string            `json:"operation"` // cancel, retry, resolve, skip, compensate, abandon, pause, resume

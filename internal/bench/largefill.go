@@ -35,13 +35,13 @@ var later = saga.MustDefine[order]("checkout-later",
 	saga.Retriable("confirm-order", saga.Do(confirm)))
 
 // said is a store for which the bus has taken every message at once: what a
-// saga of long ago owed is settled.
+// saga of long ago has pending is discarded.
 type said struct{ store.Store }
 
-// Commit commits without debts.
+// Commit commits without outbox entries.
 func (s said) Commit(ctx context.Context, changes []store.Change) ([]error, error) {
 	for i := range changes {
-		changes[i].Owe, changes[i].Settle = nil, nil
+		changes[i].Enqueue, changes[i].Discard = nil, nil
 	}
 	return s.Store.Commit(ctx, changes)
 }

@@ -34,7 +34,7 @@ type root struct {
 
 	Cancel     cancelCmd     `cmd:"" group:"Operator" help:"Make a saga go back, while there is a way back."`
 	Retry      retryCmd      `cmd:"" group:"Operator" help:"Attempt a waiting or parked step now, with a fresh budget."`
-	Resolve    resolveCmd    `cmd:"" group:"Operator" help:"Say how a step was settled outside."`
+	Resolve    resolveCmd    `cmd:"" group:"Operator" help:"Say how a step was resolved outside."`
 	Skip       skipCmd       `cmd:"" group:"Operator" help:"Go on without a step."`
 	Compensate compensateCmd `cmd:"" group:"Operator" help:"Go back from a parked pivot, vouching that it did not happen."`
 	Abandon    abandonCmd    `cmd:"" group:"Operator" help:"End a parked saga as it is."`

@@ -88,7 +88,7 @@ func (c *retryCmd) Run(env *environment) error {
 type resolveCmd struct {
 	decisionFlags
 	stepFlag
-	Outcome string `required:"" enum:"completed,rejected" help:"How it was settled: ${enum}."`
+	Outcome string `required:"" enum:"completed,rejected" help:"How it was resolved: ${enum}."`
 	Result  string `help:"The result of a step that was completed: JSON, or a file, or - for stdin."`
 }
 
@@ -101,7 +101,7 @@ Examples:
   coordinator resolve order-42 --step ship --outcome completed --result '{"tracking":"1Z9"}' --by ada --reason 'seen at the depot'`
 }
 
-// Run says how a step was settled outside.
+// Run says how a step was resolved outside.
 func (c *resolveCmd) Run(env *environment) error {
 	d := &apiv1.Decision{Operation: "resolve", Step: c.Step, Outcome: c.Outcome}
 	if c.Result != "" {
@@ -152,7 +152,7 @@ type abandonCmd struct{ decisionFlags }
 
 // Help gives examples.
 func (abandonCmd) Help() string {
-	return `Nothing more is sent and nothing is undone: what the services hold is yours to settle.
+	return `Nothing more is sent and nothing is undone: what the services hold is yours to put right.
 
 Examples:
   coordinator abandon order-42 --by ada --reason 'settled by hand, ticket 1234'`

@@ -448,7 +448,7 @@ func TestWhatIsAcceptedIsShown(t *testing.T) {
 	}
 }
 
-// resolves has the pivot parked, and says at one of the doors how it was settled, with a
+// resolves has the pivot parked, and says at one of the doors how it was resolved, with a
 // result that every face then shows as it was given.
 func (w *world) resolves(t *rapid.T, id, birth string) {
 	w.answers(t, id, birth, "seal", "do", transport.TypeCompleted, []byte("{"))

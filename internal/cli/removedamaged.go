@@ -20,7 +20,7 @@ type removeDamagedCmd struct {
 func (removeDamagedCmd) Help() string {
 	return `For a saga that cannot be moved because its record is damaged (docs/RUNBOOK.md, AmendsStoreDamaged). In
 its place is a tombstone, with who removed it and why; coordinator show tells. Nothing more is sent and nothing
-is undone: look first at what its steps have done at the participants, and settle that. Its id stays taken, so start
+is undone: look first at what its steps have done at the participants, and put that right. Its id stays taken, so start
 the business again under a new one. A saga that can be read is refused.
 
 The store is read as a whole to find all that there is of the saga: with a large one give it more --timeout.

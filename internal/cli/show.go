@@ -89,7 +89,7 @@ func (f *callFlags) wait(env *environment, id string, limit time.Duration) error
 			if err == nil {
 				last = r.Msg.GetSaga()
 			}
-			if settled(last) {
+			if atRest(last) {
 				return nil
 			}
 			if ctx.Err() != nil {
@@ -114,8 +114,8 @@ func (f *callFlags) waitOnce(ctx context.Context, api service, id string, hold t
 	return api.Wait(ctx, connect.NewRequest(&apiv1.WaitRequest{Id: id, AtMost: durationpb.New(hold)}))
 }
 
-// settled reports whether a saga has ended or is parked.
-func settled(s *apiv1.Saga) bool {
+// atRest reports whether a saga has ended or is parked.
+func atRest(s *apiv1.Saga) bool {
 	return s.GetEnded() != nil || s.GetRemoved() || s.GetPhase() == "parked"
 }
 

@@ -42,7 +42,7 @@ func viewOf(ctx context.Context, api service, s *apiv1.Saga) (v view) {
 	return v
 }
 
-// stretch is when a step began something and when that was settled.
+// stretch is when a step began something and when that ended.
 type stretch struct{ from, to time.Time }
 
 func (s stretch) String() string {

@@ -48,7 +48,7 @@ type door struct {
 
 // TestDoors sends 70,000 bytes in each attribute through each door (I9, I10): what is
 // not dropped or cut is refused in words that name the bound, every saga that was
-// accepted ends, and nothing is owed in the end, which is what nobody could send.
+// accepted ends, and nothing is pending in the end, which is what nobody could send.
 func TestDoors(t *testing.T) {
 	data := t.TempDir()
 	d := start(t, daemon.Config{DataDir: data, HTTP: "127.0.0.1:0", Definitions: post(t)})
@@ -75,11 +75,11 @@ func TestDoors(t *testing.T) {
 	if err := d.stop(); err != nil {
 		t.Fatal(err)
 	}
-	nothingOwed(t, filepath.Join(data, daemon.StoreFile))
+	nothingPending(t, filepath.Join(data, daemon.StoreFile))
 }
 
-// nothingOwed reads the store of a coordinator that has ended.
-func nothingOwed(t *testing.T, file string) {
+// nothingPending reads the store of a coordinator that has ended.
+func nothingPending(t *testing.T, file string) {
 	t.Helper()
 	s, err := boltstore.Open(file, boltstore.Options{})
 	if err != nil {
@@ -87,7 +87,7 @@ func nothingOwed(t *testing.T, file string) {
 	}
 	defer func() { _ = s.Close() }()
 	err = outbox.All(t.Context(), s, func(_ outbox.Place, r outbox.Record) bool {
-		t.Errorf("%s on %.100s is still owed", r.ID, r.Envelope.Subject)
+		t.Errorf("%s on %.100s is still pending", r.ID, r.Envelope.Subject)
 		return true
 	})
 	if err != nil {

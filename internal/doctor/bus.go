@@ -335,7 +335,7 @@ func (e *exam) sync(ctx context.Context) {
 	case page.Config.Interval > 2*time.Minute:
 		e.add(check, Warning, fmt.Sprintf("every %s: a power cut costs so much of the bus, and sagas wait until it is sent again", page.Config.Interval), "jetstream { sync_interval: 10s }")
 	default:
-		e.add(check, OK, fmt.Sprintf("every %s: a power cut costs so much of the bus; no saga is lost, what was owed is sent again", page.Config.Interval), "")
+		e.add(check, OK, fmt.Sprintf("every %s: a power cut costs so much of the bus; no saga is lost, what was pending is sent again", page.Config.Interval), "")
 	}
 }
 

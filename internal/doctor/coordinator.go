@@ -140,8 +140,8 @@ func (e *exam) metrics(ctx context.Context) {
 	e.count(families, "records of the store", "amends_store_damaged_records", Problem, "damaged: %.0f", "the log names them; make a backup, see all that is damaged with: coordinator verify <backup>, and what it was in an older one; docs/RUNBOOK.md#amendsstoredamaged says how to go on")
 	e.count(families, "dead letters", "amends_dead_letters_total", Warning, "not understood since the coordinator started: %.0f", "see them with: coordinator dead-letters list")
 	e.count(families, "dropped dead letters", "amends_dead_letters_dropped_total", Warning, "not kept since the coordinator started: %.0f", "the log names the participant that sends them; docs/RUNBOOK.md (AmendsDeadLettersDropped) says what to do")
-	e.count(families, "outbox", "amends_outbox_oldest_age_seconds", Problem, "the oldest message that is owed has waited for %.0f s", "the bus does not take messages: look at NATS, its disk and its limits")
-	e.count(families, "bus resets", "amends_bus_resets_total", Warning, "since the coordinator started the bus may have lost what it had accepted, and everything owed was sent again: %.0f", "look at the NATS server's restarts, at its disk, and at who deletes streams")
+	e.count(families, "outbox", "amends_outbox_oldest_age_seconds", Problem, "the oldest message that is pending has waited for %.0f s", "the bus does not take messages: look at NATS, its disk and its limits")
+	e.count(families, "bus resets", "amends_bus_resets_total", Warning, "since the coordinator started the bus may have lost what it had accepted, and everything pending was sent again: %.0f", "look at the NATS server's restarts, at its disk, and at who deletes streams")
 }
 
 // standstills tells what the coordinator says does not move.

@@ -79,7 +79,7 @@ func (c census) compare(t *testing.T, first census) {
 }
 
 // waiting is how much the store may hold at a quiet point because it is removed
-// later: 2,048 records of owed, of less than a kilobyte each.
+// later: 2,048 records of pending, of less than a kilobyte each.
 const waiting = 2 << 20
 
 // compareSpace fails when the store holds what nobody needs, or when its file is

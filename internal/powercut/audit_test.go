@@ -99,8 +99,8 @@ func (l *ledger) audit(ctx context.Context, s *boltstore.Store) error {
 			find(id, "was acknowledged at revision %d and is at %d", p.revision, in.Revision)
 		}
 	}
-	owed := map[outbox.ID]bool{}
-	if err := outbox.All(ctx, s, func(_ outbox.Place, r outbox.Record) bool { owed[r.ID] = true; return true }); err != nil {
+	pending := map[outbox.ID]bool{}
+	if err := outbox.All(ctx, s, func(_ outbox.Place, r outbox.Record) bool { pending[r.ID] = true; return true }); err != nil {
 		return err
 	}
 	sagas := 0
@@ -111,13 +111,13 @@ func (l *ledger) audit(ctx context.Context, s *boltstore.Store) error {
 		}
 		for _, line := range page {
 			sagas++
-			if err := l.fold(ctx, s, defs[0], line.ID, owed); err != nil {
+			if err := l.fold(ctx, s, defs[0], line.ID, pending); err != nil {
 				find(line.ID, "%w", err)
 			}
 		}
 	}
-	for id := range owed {
-		find(id.Saga, "%s is owed, and its history does not say so", id)
+	for id := range pending {
+		find(id.Saga, "%s is pending, and its history does not say so", id)
 	}
 	return errors.Join(append(findings, counted(ctx, s, sagas))...)
 }
@@ -135,9 +135,9 @@ func counted(ctx context.Context, s store.Store, sagas int) error {
 }
 
 // fold replays a saga's history: it gives the acknowledged state on its way and
-// the stored one at its end, and says what must be owed. It takes what it
-// accounts for out of owed.
-func (l *ledger) fold(ctx context.Context, s store.Store, def *saga.Definition, id saga.ID, owed map[outbox.ID]bool) error {
+// the stored one at its end, and says what must be pending. It takes what it
+// accounts for out of pending.
+func (l *ledger) fold(ctx context.Context, s store.Store, def *saga.Definition, id saga.ID, pending map[outbox.ID]bool) error {
 	stored, err := s.Load(ctx, id)
 	if err != nil {
 		return err
@@ -153,7 +153,7 @@ func (l *ledger) fold(ctx context.Context, s store.Store, def *saga.Definition, 
 		if in, eff, err = saga.Decide(def, in, ev); err != nil || eff.Ignored != "" {
 			return fmt.Errorf("event %d of its history cannot be replayed: %w %s", in.Revision+1, err, eff.Ignored)
 		}
-		for _, d := range eff.Settled {
+		for _, d := range eff.Discarded {
 			delete(must, outbox.ID{Saga: id, Birth: in.Birth(), Revision: d.Revision, Index: uint16(d.Index)})
 		}
 		for _, c := range eff.Commands {
@@ -162,7 +162,7 @@ func (l *ledger) fold(ctx context.Context, s store.Store, def *saga.Definition, 
 		for i := range eff.Announcements {
 			record := outbox.ID{Saga: id, Birth: in.Birth(), Revision: in.Revision, Index: uint16(1<<15 + i)}
 			if in.Revision%2 == 0 {
-				may[record] = true // the load may have settled it
+				may[record] = true // the load may have discarded it
 			} else {
 				must[record] = true
 			}
@@ -175,10 +175,10 @@ func (l *ledger) fold(ctx context.Context, s store.Store, def *saga.Definition, 
 		return fmt.Errorf("its history does not fold to its state at revision %d", stored.Revision)
 	}
 	for record := range must {
-		if !owed[record] {
-			return fmt.Errorf("%s is not owed any more", record)
+		if !pending[record] {
+			return fmt.Errorf("%s is not pending any more", record)
 		}
 	}
-	maps.DeleteFunc(owed, func(r outbox.ID, _ bool) bool { return must[r] || may[r] })
+	maps.DeleteFunc(pending, func(r outbox.ID, _ bool) bool { return must[r] || may[r] })
 	return nil
 }

@@ -20,7 +20,7 @@
 //
 // After every cut the file opens, and everything that was acknowledged is there:
 // no state older or other than was said (I1, I2), every history folds to its
-// state (I8), exactly the commands owed that the history owes. The same with a
+// state (I8), exactly the commands pending that the history enqueues. The same with a
 // disk that only pretends to fsync has to be caught, or the test is worth
 // nothing.
 //

@@ -74,7 +74,7 @@ func work(dir, seed string) error {
 	}
 	fmt.Println("open")
 	ctx := context.Background()
-	queues, err := owedBy(ctx, s)
+	queues, err := pendingBy(ctx, s)
 	if err != nil {
 		return err
 	}
@@ -95,8 +95,8 @@ func work(dir, seed string) error {
 	return err
 }
 
-// owedBy shares the commands that were owed before the cut out to the workers.
-func owedBy(ctx context.Context, s store.Store) (queues [workers][]outbox.Record, err error) {
+// pendingBy shares the commands that were pending before the cut out to the workers.
+func pendingBy(ctx context.Context, s store.Store) (queues [workers][]outbox.Record, err error) {
 	err = outbox.All(ctx, s, func(_ outbox.Place, r outbox.Record) bool {
 		if r.Answered() {
 			h := fnv.New32()
@@ -183,7 +183,7 @@ func answer(r *outbox.Record, dice *rand.Rand) coordinator.Input {
 	return coordinator.Input{Saga: e.Saga, Event: ev}
 }
 
-// acknowledge says what is committed, and takes note of what is owed now.
+// acknowledge says what is committed, and takes note of what is pending now.
 func (w *worker) acknowledge(inputs []coordinator.Input, out *coordinator.Output) error {
 	var lines strings.Builder
 	for i := range inputs {
@@ -195,7 +195,7 @@ func (w *worker) acknowledge(inputs []coordinator.Input, out *coordinator.Output
 			fmt.Fprintf(&lines, "ack %s %d %s\n", r.Instance.ID, r.Instance.Revision, digest(r.Instance))
 		}
 	}
-	for _, record := range out.Owed {
+	for _, record := range out.Enqueued {
 		if record.Answered() {
 			w.open = append(w.open, record)
 		}
@@ -205,15 +205,15 @@ func (w *worker) acknowledge(inputs []coordinator.Input, out *coordinator.Output
 }
 
 // tidy does what relay and retention do: announcements of even revisions are
-// settled, and some sagas that ended are removed.
+// discarded, and some sagas that ended are removed.
 func (w *worker) tidy(ctx context.Context, out *coordinator.Output) error {
 	var sent []outbox.ID
-	for _, r := range out.Owed {
+	for _, r := range out.Enqueued {
 		if !r.Answered() && r.ID.Revision%2 == 0 {
 			sent = append(sent, r.ID)
 		}
 	}
-	err := w.store.Settle(ctx, sent)
+	err := w.store.Discard(ctx, sent)
 	if err == nil && w.dice.IntN(50) == 0 {
 		_, _, err = w.store.Expire(ctx, time.Now().Add(-20*time.Millisecond), time.Time{}, 5)
 	}

@@ -24,12 +24,12 @@ import (
 
 // sample is a sound file, all that can be read from it, and what comes next.
 type sample struct {
-	file   []byte
-	states map[saga.ID]string   // digests
-	events map[saga.ID][]byte   // histories, as stored
-	owed   map[outbox.ID][]byte // as stored
-	next   []coordinator.Input  // one for every saga that waits for an answer
-	then   map[saga.ID]string   // digests after next
+	file    []byte
+	states  map[saga.ID]string   // digests
+	events  map[saga.ID][]byte   // histories, as stored
+	pending map[outbox.ID][]byte // as stored
+	next    []coordinator.Input  // one for every saga that waits for an answer
+	then    map[saga.ID]string   // digests after next
 }
 
 // verdicts count what became of damaged files and of the sagas in them.
@@ -105,7 +105,7 @@ func newSample(t *testing.T) *sample {
 	if err := w.run(t.Context(), 60); err != nil {
 		t.Fatal(err)
 	}
-	f := &sample{states: map[saga.ID]string{}, events: map[saga.ID][]byte{}, owed: map[outbox.ID][]byte{}, then: map[saga.ID]string{}}
+	f := &sample{states: map[saga.ID]string{}, events: map[saga.ID][]byte{}, pending: map[outbox.ID][]byte{}, then: map[saga.ID]string{}}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -128,7 +128,7 @@ func newSample(t *testing.T) *sample {
 	}
 	waiting := map[saga.ID]bool{}
 	err = outbox.All(t.Context(), s, func(_ outbox.Place, r outbox.Record) bool {
-		f.owed[r.ID] = recordBytes(&r)
+		f.pending[r.ID] = recordBytes(&r)
 		if e := &r.Envelope; r.Answered() && !waiting[e.Saga] {
 			waiting[e.Saga] = true
 			f.next = append(f.next, coordinator.Input{Saga: e.Saga, Event: saga.Event{
@@ -193,7 +193,7 @@ func recordBytes(r *outbox.Record) []byte {
 }
 
 // compare opens a damaged file and goes on with it. An error: a wrong value, a
-// saga or a debt that is missing without a word, or a refusal that does not say
+// saga or an entry that is missing without a word, or a refusal that does not say
 // that the file is damaged.
 func (f *sample) compare(ctx context.Context, path string, sum *verdicts) (err error) {
 	reports := 0
@@ -218,10 +218,10 @@ func (f *sample) compare(ctx context.Context, path string, sum *verdicts) (err e
 			return errors.New("saga " + string(id) + " is not what it was")
 		}
 	}
-	owed := 0
+	pending := 0
 	var wrong error
 	err = outbox.All(ctx, s, func(_ outbox.Place, r outbox.Record) bool {
-		if owed++; !bytes.Equal(recordBytes(&r), f.owed[r.ID]) {
+		if pending++; !bytes.Equal(recordBytes(&r), f.pending[r.ID]) {
 			wrong = errors.New("outbox record " + r.ID.String() + " is not what it was")
 		}
 		return true
@@ -229,7 +229,7 @@ func (f *sample) compare(ctx context.Context, path string, sum *verdicts) (err e
 	if wrong != nil || err != nil && !errors.Is(err, store.ErrCorrupt) {
 		return errors.Join(wrong, err)
 	}
-	if err == nil && owed < len(f.owed) && reports == 0 {
+	if err == nil && pending < len(f.pending) && reports == 0 {
 		return errors.New("an outbox record is missing, and nobody was told")
 	}
 	return f.compareNext(ctx, s, sick, &reports, sum)

@@ -114,7 +114,7 @@ func silence(n *lane, c *crash) error {
 	return err
 }
 
-// withoutBus: the bus is away while commands are owed.
+// withoutBus: the bus is away while commands are pending.
 func withoutBus(n *lane, c *crash) error {
 	if err := n.s.processes["post"].kill(); err != nil {
 		return err

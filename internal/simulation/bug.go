@@ -11,39 +11,39 @@ type Bug string
 
 // The planted bugs in a coordinator's process.
 const (
-	BugPublishesFirst     Bug = "publishes-before-commit"
-	BugAcksFirst          Bug = "acknowledges-before-commit"
-	BugRepliesFirst       Bug = "replies-before-commit"
-	BugAnyInput           Bug = "accepts-another-input"
-	BugTimersLost         Bug = "timers-lost-on-restart"
-	BugNothingResent      Bug = "nothing-resent-after-restart"
-	BugDebtsSettledByBus  Bug = "debts-settled-by-the-bus"
-	BugRefusalIgnored     Bug = "refusal-of-the-bus-ignored"
-	BugConflictIgnored    Bug = "conflict-ignored"
-	BugUnknownSkipped     Bug = "unknown-taken-for-rejected"
-	BugUnknownCompleted   Bug = "unknown-taken-for-completed"
-	BugStaleAccepted      Bug = "stale-answer-accepted"
-	BugSenderIgnored      Bug = "sender-not-checked"
-	BugBirthIgnored       Bug = "birth-not-checked"
-	BugUndoesAtOnce       Bug = "undoes-everything-at-once"
-	BugUndoesBeyondReturn Bug = "undoes-beyond-return"
-	BugKeepsSending       Bug = "sends-after-the-end"
-	BugPushesNothing      Bug = "relay-not-told"
-	BugSomeTimersLost     Bug = "some-timers-lost"
-	BugDecidesByClock     Bug = "decides-by-the-clock"
-	BugForgetsSent        Bug = "forgets-that-it-was-sent"
-	BugForgetsAside       Bug = "forgets-what-is-set-aside"
-	BugTimersFirst        Bug = "timers-before-answers"
-	BugClockIgnored       Bug = "set-clock-ignored"
-	BugClockKeptLast      Bug = "set-clock-kept-last"
-	BugRetimedTwice       Bug = "retimed-twice"
+	BugPublishesFirst         Bug = "publishes-before-commit"
+	BugAcksFirst              Bug = "acknowledges-before-commit"
+	BugRepliesFirst           Bug = "replies-before-commit"
+	BugAnyInput               Bug = "accepts-another-input"
+	BugTimersLost             Bug = "timers-lost-on-restart"
+	BugNothingResent          Bug = "nothing-resent-after-restart"
+	BugCommandsDiscardedByBus Bug = "commands-discarded-by-the-bus"
+	BugRefusalIgnored         Bug = "refusal-of-the-bus-ignored"
+	BugConflictIgnored        Bug = "conflict-ignored"
+	BugUnknownSkipped         Bug = "unknown-taken-for-rejected"
+	BugUnknownCompleted       Bug = "unknown-taken-for-completed"
+	BugStaleAccepted          Bug = "stale-answer-accepted"
+	BugSenderIgnored          Bug = "sender-not-checked"
+	BugBirthIgnored           Bug = "birth-not-checked"
+	BugUndoesAtOnce           Bug = "undoes-everything-at-once"
+	BugUndoesBeyondReturn     Bug = "undoes-beyond-return"
+	BugKeepsSending           Bug = "sends-after-the-end"
+	BugPushesNothing          Bug = "relay-not-told"
+	BugSomeTimersLost         Bug = "some-timers-lost"
+	BugDecidesByClock         Bug = "decides-by-the-clock"
+	BugForgetsSent            Bug = "forgets-that-it-was-sent"
+	BugForgetsAside           Bug = "forgets-what-is-set-aside"
+	BugTimersFirst            Bug = "timers-before-answers"
+	BugClockIgnored           Bug = "set-clock-ignored"
+	BugClockKeptLast          Bug = "set-clock-kept-last"
+	BugRetimedTwice           Bug = "retimed-twice"
 )
 
 // The planted bugs in the store.
 const (
 	BugNoCAS         Bug = "no-compare-and-swap"
 	BugOutboxApart   Bug = "outbox-not-in-the-commit"
-	BugSettlesEarly  Bug = "debt-settled-before-its-answer"
+	BugDiscardsEarly Bug = "command-discarded-before-its-answer"
 	BugCommitForgets Bug = "commit-without-fsync"
 	BugHistoryLost   Bug = "wrong-history"
 	BugInputDamaged  Bug = "input-damaged"
@@ -93,7 +93,7 @@ var Bugs = []struct {
 	{BugAnyInput, "I2"},
 	{BugTimersLost, "I2"},
 	{BugNothingResent, "I2"},
-	{BugDebtsSettledByBus, "I2"},
+	{BugCommandsDiscardedByBus, "I2"},
 	{BugRefusalIgnored, "I2"},
 	{BugConflictIgnored, "I1"},
 	{BugUnknownSkipped, "I3"},
@@ -115,7 +115,7 @@ var Bugs = []struct {
 	{BugDecidesByClock, "I6"},
 	{BugNoCAS, "I7"},
 	{BugOutboxApart, "I1"},
-	{BugSettlesEarly, "I2"},
+	{BugDiscardsEarly, "I2"},
 	{BugCommitForgets, "I2"},
 	{BugHistoryLost, "I8"},
 	{BugInputDamaged, "I2"},

@@ -32,8 +32,8 @@ type audit struct {
 	phases     map[saga.Phase]int // of the stored sagas, at the end
 	sagas      map[identity]*account
 	runs       map[saga.ID][]*account // in the order of their starts
-	debts      map[outbox.ID]*debt
-	messages   map[string]*debt // by the message's id
+	entries    map[outbox.ID]*entry
+	messages   map[string]*entry // by the message's id
 
 	asked identity // the saga whose account was asked for last
 	found *account
@@ -85,13 +85,13 @@ func (l *ledger) net() int { return l.effects - l.undos }
 // trusted reports whether the participant's effects have to add up.
 func (l *ledger) trusted() bool { return !l.vouched && !l.weak }
 
-// debt is a message that a commit owes.
-type debt struct {
-	id       outbox.ID
-	of       *account
-	answered bool // settled by its answer
-	sent     bool // the bus has accepted it
-	settled  bool
+// entry is a message that a commit enqueues.
+type entry struct {
+	id        outbox.ID
+	of        *account
+	answered  bool // discarded by its answer
+	sent      bool // the bus has accepted it
+	discarded bool
 }
 
 // answer is an answer to one attempt.
@@ -133,7 +133,7 @@ type rule struct {
 var rules = [...]rule{
 	{"I1", onlyCommittedLeaves},
 	{"I1", acknowledgedAfterCommit},
-	{"I1", owedInTheCommit},
+	{"I1", enqueuedInTheCommit},
 	{"I2", nothingForgotten},
 	{"I2", onlyTheEndedIsRemoved},
 	{"I2", answersBeforeTimers},
@@ -148,8 +148,8 @@ var rules = [...]rule{
 
 func newAudit(w *world, v *volume) *audit {
 	return &audit{
-		w: w, volume: v, phases: map[saga.Phase]int{}, sagas: map[identity]*account{}, runs: map[saga.ID][]*account{}, debts: map[outbox.ID]*debt{},
-		messages: map[string]*debt{},
+		w: w, volume: v, phases: map[saga.Phase]int{}, sagas: map[identity]*account{}, runs: map[saga.ID][]*account{}, entries: map[outbox.ID]*entry{},
+		messages: map[string]*entry{},
 	}
 }
 
@@ -232,9 +232,9 @@ func (a *audit) learn(r *Record) {
 			acc := a.account(r)
 			acc.never = append(acc.never, answer{step: r.Step, direction: r.Direction, attempt: r.Attempt})
 		}
-	case Settled:
-		if d := a.debts[r.Debt]; d != nil {
-			d.settled = true
+	case Discarded:
+		if d := a.entries[r.Entry]; d != nil {
+			d.discarded = true
 		}
 	case Answered:
 		acc := a.account(r)
@@ -275,13 +275,13 @@ func (a *audit) committed(r *Record) {
 	acc.learnDue(a.w, c.Instance)
 	acc.last, acc.writer, acc.at, acc.life = c.Instance, r.Who, r.At, r.life
 	acc.events += len(c.Events)
-	for i := range c.Owe {
-		d := &debt{id: c.Owe[i].ID, of: acc, answered: c.Owe[i].Answered()}
-		a.debts[d.id], a.messages[c.Owe[i].Envelope.ID] = d, d
+	for i := range c.Enqueue {
+		d := &entry{id: c.Enqueue[i].ID, of: acc, answered: c.Enqueue[i].Answered()}
+		a.entries[d.id], a.messages[c.Enqueue[i].Envelope.ID] = d, d
 	}
-	for _, id := range c.Settle {
-		if d := a.debts[id]; d != nil {
-			d.settled = true
+	for _, id := range c.Discard {
+		if d := a.entries[id]; d != nil {
+			d.discarded = true
 		}
 	}
 	for i := range c.Events {
@@ -299,11 +299,11 @@ func (a *audit) committed(r *Record) {
 	}
 }
 
-// forgotten notes that retention has removed a saga, with what it still owed.
+// forgotten notes that retention has removed a saga, with what it still pending.
 func (a *audit) forgotten(acc *account) {
 	acc.removed = true
-	for _, d := range a.debts {
-		d.settled = d.settled || d.of == acc
+	for _, d := range a.entries {
+		d.discarded = d.discarded || d.of == acc
 	}
 }
 

@@ -94,25 +94,25 @@ func (d *disk) Due(ctx context.Context, now time.Time, limit int) ([]saga.ID, ti
 }
 
 // Owed implements outbox.Ledger.
-func (d *disk) Owed(ctx context.Context, to outbox.Destination, after outbox.Place, yield func(outbox.Place, outbox.Record) bool) error {
+func (d *disk) Pending(ctx context.Context, to outbox.Destination, after outbox.Place, yield func(outbox.Place, outbox.Record) bool) error {
 	if d.n.recovering && d.n.w.faulty(CrashInRecovery) {
 		return errDied
 	}
 	if d.n.w.bug == BugNothingResent && d.n.life > 1 {
 		return nil
 	}
-	return d.Store.Owed(ctx, to, after, yield)
+	return d.Store.Pending(ctx, to, after, yield)
 }
 
-// Settle implements outbox.Ledger.
-func (d *disk) Settle(ctx context.Context, ids []outbox.ID) error {
+// Discard implements outbox.Ledger.
+func (d *disk) Discard(ctx context.Context, ids []outbox.ID) error {
 	if d.n.dying {
 		return errDied
 	}
 	for _, id := range ids {
-		d.n.record(Record{Kind: Settled, Who: d.n.name, Saga: id.Saga, Debt: id})
+		d.n.record(Record{Kind: Discarded, Who: d.n.name, Saga: id.Saga, Entry: id})
 	}
-	return d.Store.Settle(ctx, ids)
+	return d.Store.Discard(ctx, ids)
 }
 
 // Publish implements outbox.Publisher. The process may die between two
@@ -133,8 +133,8 @@ func (d *disk) Publish(_ context.Context, batch []transport.Envelope) []error {
 			errs[i] = n.send(&batch[i])
 		}
 	}
-	if n.w.bug == BugDebtsSettledByBus && !n.dying {
-		n.settleAll(batch, errs)
+	if n.w.bug == BugCommandsDiscardedByBus && !n.dying {
+		n.discardAll(batch, errs)
 	}
 	if n.w.bug == BugRefusalIgnored {
 		clear(errs)

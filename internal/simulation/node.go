@@ -126,7 +126,7 @@ func (n *node) start() {
 	n.begin()
 }
 
-// begin has the process do its work: it reads what is owed and due.
+// begin has the process do its work: it reads what is pending and due.
 func (n *node) begin() {
 	w := n.w
 	n.serves = true
@@ -308,7 +308,7 @@ func (n *node) speak(batch []*work, out *coordinator.Output) {
 	n.relay.Drop(out.Answered)
 	n.relay.Supersede(out.Superseded)
 	if n.w.bug != BugPushesNothing {
-		n.relay.Push(out.Owed)
+		n.relay.Push(out.Enqueued)
 	}
 	if n.w.dice.chance(0.5) {
 		n.round()

@@ -22,8 +22,8 @@ func (d *disk) spoil(changes []store.Change) []store.Change {
 		c := &changes[i]
 		switch w.bug {
 		case BugPublishesFirst:
-			for k := range c.Owe {
-				_ = d.n.send(&c.Owe[k].Envelope)
+			for k := range c.Enqueue {
+				_ = d.n.send(&c.Enqueue[k].Envelope)
 			}
 		case BugInputDamaged:
 			if c.Expected == 0 {
@@ -36,15 +36,15 @@ func (d *disk) spoil(changes []store.Change) []store.Change {
 			moved.Updated = d.n.clock()
 			c.Instance = &moved
 		case BugNotAnnounced:
-			c.Owe = slices.DeleteFunc(slices.Clone(c.Owe), func(r outbox.Record) bool { return !r.Answered() })
+			c.Enqueue = slices.DeleteFunc(slices.Clone(c.Enqueue), func(r outbox.Record) bool { return !r.Answered() })
 		case BugOutboxApart:
-			if len(c.Owe) > 0 && w.dice.chance(0.05) {
-				c.Owe = c.Owe[:len(c.Owe)-1]
+			if len(c.Enqueue) > 0 && w.dice.chance(0.05) {
+				c.Enqueue = c.Enqueue[:len(c.Enqueue)-1]
 			}
-		case BugSettlesEarly:
+		case BugDiscardsEarly:
 			for k := range c.Instance.Steps {
 				if sent := c.Instance.Steps[k].Current().Command(); sent != 0 && sent <= c.Expected && w.dice.chance(0.1) {
-					c.Settle = append(slices.Clip(c.Settle), outbox.ID{Saga: c.Instance.ID, Birth: c.Instance.Birth(), Revision: sent, Index: uint16(k)})
+					c.Discard = append(slices.Clip(c.Discard), outbox.ID{Saga: c.Instance.ID, Birth: c.Instance.Birth(), Revision: sent, Index: uint16(k)})
 				}
 			}
 		case BugHistoryLost:
@@ -73,13 +73,13 @@ func (d *disk) unguarded(changes []store.Change) []store.Change {
 		}
 		forced := *c.Instance
 		forced.Revision = have.Revision + uint64(len(c.Events))
-		c.Expected, c.Instance, c.Owe = have.Revision, &forced, nil
+		c.Expected, c.Instance, c.Enqueue = have.Revision, &forced, nil
 	}
 	return changes
 }
 
-// settleAll takes off the debts of commands that the bus has accepted.
-func (n *node) settleAll(batch []transport.Envelope, errs []error) {
+// discardAll discards the commands that the bus has accepted.
+func (n *node) discardAll(batch []transport.Envelope, errs []error) {
 	taken := map[string]bool{}
 	for i := range batch {
 		taken[batch[i].ID] = errs[i] == nil
@@ -91,17 +91,17 @@ func (n *node) settleAll(batch []transport.Envelope, errs []error) {
 		}
 		return true
 	})
-	_ = n.disk.Settle(n.w.ctx, ids)
+	_ = n.disk.Discard(n.w.ctx, ids)
 }
 
-// loseOutbox takes off every debt in a crash.
+// loseOutbox discards everything in a crash.
 func (n *node) loseOutbox() {
 	if n.w.bug != BugOutboxLost {
 		return
 	}
 	var ids []outbox.ID
 	_ = outbox.All(n.w.ctx, n.volume.store, func(_ outbox.Place, r outbox.Record) bool { ids = append(ids, r.ID); return true })
-	_ = n.volume.store.Settle(n.w.ctx, ids)
+	_ = n.volume.store.Discard(n.w.ctx, ids)
 }
 
 // ownTimers are the due sagas that the process sees.
@@ -180,7 +180,7 @@ func (n *node) misread(input *coordinator.Input, _ *message) {
 	}
 }
 
-// overreach sends more than is owed.
+// overreach sends more than is pending.
 func (n *node) overreach(e *transport.Envelope) {
 	switch n.w.bug {
 	case BugKeepsSending:

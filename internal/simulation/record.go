@@ -19,7 +19,7 @@ type Kind uint8
 const (
 	Committed    Kind = iota // a coordinator moved a saga: Saga, Revision, Change
 	Sent                     // a coordinator handed a message to the bus: Saga, Message, Step, Direction, Attempt; Taken: the bus accepted it
-	Settled                  // a relay took a debt off because the bus has the message: Saga, Debt
+	Discarded                // a relay discarded a message because the bus has it: Saga, Entry
 	Acknowledged             // a coordinator told the bus that it is done with an answer: Saga, Answer
 	Answered                 // a participant handed its answer to the bus: Saga, Step, Direction, Attempt, Outcome
 	Served                   // a participant told the bus that it is done with a command: Saga, Step, Direction, Attempt
@@ -39,7 +39,7 @@ const (
 )
 
 var kindNames = [...]string{
-	"committed", "sent", "settled", "acknowledged", "answered", "served", "effect", "undone",
+	"committed", "sent", "discarded", "acknowledged", "answered", "served", "effect", "undone",
 	"accepted", "forgotten", "refused", "crashed", "restarted", "fault", "healed",
 	"claimed", "subscribed", "handed-back", "ended",
 }
@@ -62,7 +62,7 @@ type Record struct {
 	Message   string // id of the message
 	Never     bool   // of Sent: the bus will never take it
 	Taken     bool
-	Debt      outbox.ID
+	Entry     outbox.ID
 	Change    *store.Change
 	Answer    *saga.Event
 	Input     string
@@ -97,8 +97,8 @@ func (r *Record) String() string {
 		if !r.Taken {
 			b.WriteString(" (not taken)")
 		}
-	case Settled:
-		fmt.Fprintf(&b, " %s", r.Debt)
+	case Discarded:
+		fmt.Fprintf(&b, " %s", r.Entry)
 	case Acknowledged:
 		fmt.Fprintf(&b, " %s/%s/%d %s from %s", r.Answer.Step, r.Answer.Direction, r.Answer.Attempt, r.Answer.Outcome, r.Answer.Participant)
 	}
@@ -137,7 +137,7 @@ func describe(c *store.Change) string {
 			b.WriteString("(parked)")
 		}
 	}
-	fmt.Fprintf(&b, "] owes %d, settles %d", len(c.Owe), len(c.Settle))
+	fmt.Fprintf(&b, "] enqueues %d, discards %d", len(c.Enqueue), len(c.Discard))
 	return b.String()
 }
 
@@ -251,6 +251,6 @@ func (d *digest) change(c *store.Change) {
 	for i := range c.Events {
 		d.number(place(digestEvents[:], c.Events[i].Type))
 	}
-	d.number(uint64(len(c.Owe)))
-	d.number(uint64(len(c.Settle)))
+	d.number(uint64(len(c.Enqueue)))
+	d.number(uint64(len(c.Discard)))
 }

@@ -114,27 +114,27 @@ func (a *audit) recorded(id saga.ID) (events []saga.Event, err error) {
 	}
 }
 
-// quiet is I2 and I10: nothing is owed, due or sent any more.
+// quiet is I2 and I10: nothing is pending, due or sent any more.
 func (a *audit) quiet() {
-	owed := 0
+	pending := 0
 	var first outbox.ID
 	err := outbox.All(a.w.ctx, a.volume.store, func(_ outbox.Place, r outbox.Record) bool {
-		if owed++; owed == 1 {
+		if pending++; pending == 1 {
 			first = r.ID
 		}
 		return true
 	})
-	if err != nil || owed > 0 {
-		a.violated("I2", "%s owed for ever, the first is %s (%v)", plural.Of(owed, "message is", "messages are"), first, err)
+	if err != nil || pending > 0 {
+		a.violated("I2", "%s pending for ever, the first is %s (%v)", plural.Of(pending, "message is", "messages are"), first, err)
 	}
-	var unsettled []string
-	for _, d := range a.debts {
-		if !d.settled {
-			unsettled = append(unsettled, d.id.String())
+	var left []string
+	for _, d := range a.entries {
+		if !d.discarded {
+			left = append(left, d.id.String())
 		}
 	}
-	if len(unsettled) > 0 { // the same one in every run of a seed
-		a.violated("I2", "%s was never settled", slices.Min(unsettled))
+	if len(left) > 0 { // the same one in every run of a seed
+		a.violated("I2", "%s was never discarded", slices.Min(left))
 	}
 	ids, next, err := a.volume.store.Due(a.w.ctx, epoch.Add(a.w.now), 0)
 	if err != nil || len(ids) > 0 || !next.IsZero() {

@@ -16,7 +16,7 @@ func onlyCommittedLeaves(a *audit, r *Record) string {
 	switch r.Kind {
 	case Sent:
 		if a.messages[r.Message] == nil {
-			return fmt.Sprintf("%s was sent and no commit owes it", r.Message)
+			return fmt.Sprintf("%s was sent and no commit enqueues it", r.Message)
 		}
 	case Accepted:
 		if acc := a.account(r); acc.last == nil || acc.last.Revision < r.Revision {
@@ -46,17 +46,17 @@ func acknowledgedAfterCommit(a *audit, r *Record) string {
 	return ""
 }
 
-// owedInTheCommit is I1: state, the commands that it waits for and the news of
+// enqueuedInTheCommit is I1: state, the commands that it waits for and the news of
 // its phase are committed together.
-func owedInTheCommit(a *audit, r *Record) string {
+func enqueuedInTheCommit(a *audit, r *Record) string {
 	if r.Kind != Committed {
 		return ""
 	}
 	in, last := r.Change.Instance, a.account(r).last
 	if last == nil || last.Phase != in.Phase {
 		announced := false
-		for k := range r.Change.Owe {
-			announced = announced || !r.Change.Owe[k].Answered()
+		for k := range r.Change.Enqueue {
+			announced = announced || !r.Change.Enqueue[k].Answered()
 		}
 		if !announced {
 			return fmt.Sprintf("%s became %s, and the commit of revision %d announces nothing", r.Saga, in.Phase, in.Revision)
@@ -67,36 +67,36 @@ func owedInTheCommit(a *audit, r *Record) string {
 		if sent <= r.Change.Expected {
 			continue
 		}
-		owed := false
-		for k := range r.Change.Owe {
-			id := r.Change.Owe[k].ID
-			owed = owed || id.Revision == sent && int(id.Index) == i
+		pending := false
+		for k := range r.Change.Enqueue {
+			id := r.Change.Enqueue[k].ID
+			pending = pending || id.Revision == sent && int(id.Index) == i
 		}
-		if !owed {
-			return fmt.Sprintf("%s waits for step %d, and the commit of revision %d owes no command", r.Saga, i+1, in.Revision)
+		if !pending {
+			return fmt.Sprintf("%s waits for step %d, and the commit of revision %d enqueues no command", r.Saga, i+1, in.Revision)
 		}
 	}
 	return ""
 }
 
-// nothingForgotten is I2: a command's debt is settled by the commit that ends the
+// nothingForgotten is I2: a command is discarded by the commit that ends the
 // wait for it, an announcement's by the bus that has it.
 func nothingForgotten(a *audit, r *Record) string {
 	switch r.Kind {
-	case Settled:
-		d := a.debts[r.Debt]
+	case Discarded:
+		d := a.entries[r.Entry]
 		switch {
 		case d == nil:
 		case d.answered:
-			return fmt.Sprintf("the debt of command %s was settled by the bus", r.Debt)
+			return fmt.Sprintf("command %s was discarded by the bus", r.Entry)
 		case !d.sent:
-			return fmt.Sprintf("the debt of announcement %s was settled and the bus has not taken it", r.Debt)
+			return fmt.Sprintf("announcement %s was discarded and the bus has not taken it", r.Entry)
 		}
 	case Committed:
 		in := r.Change.Instance
-		for _, id := range r.Change.Settle {
+		for _, id := range r.Change.Discard {
 			if k := int(id.Index); k < len(in.Steps) && in.Steps[k].Current().Command() == id.Revision && in.Open() {
-				return fmt.Sprintf("the debt of command %s was settled while %s waits for its answer", id, r.Saga)
+				return fmt.Sprintf("command %s was discarded while %s waits for its answer", id, r.Saga)
 			}
 		}
 	}
@@ -208,14 +208,14 @@ func onlyTheEndedIsRemoved(a *audit, r *Record) string {
 	return ""
 }
 
-// undoneInOrder is I4 for undos: asked for when every do is settled, in the
+// undoneInOrder is I4 for undos: asked for when every do has ended, in the
 // reverse order of the do's, before the pivot; and taking effect in this order.
 func undoneInOrder(a *audit, r *Record) string {
 	acc := a.account(r)
 	switch r.Kind {
 	case Committed:
-		for k := range r.Change.Owe {
-			e := &r.Change.Owe[k].Envelope
+		for k := range r.Change.Enqueue {
+			e := &r.Change.Enqueue[k].Envelope
 			if what := acc.askedInOrder(r.Change.Instance, e.Step, e.Direction); what != "" {
 				return what
 			}
@@ -241,7 +241,7 @@ func undoneInOrder(a *audit, r *Record) string {
 	return ""
 }
 
-// askedInOrder checks an owed undo against the state that owes it.
+// askedInOrder checks a pending undo against the state that enqueues it.
 func (acc *account) askedInOrder(in *saga.Instance, name saga.StepName, dir saga.Direction) string {
 	if dir != saga.DirectionUndo {
 		return ""
@@ -256,7 +256,7 @@ func (acc *account) askedInOrder(in *saga.Instance, name saga.StepName, dir saga
 	for b := range in.Steps {
 		switch s := in.Steps[b].Status(); {
 		case s == saga.Doing:
-			return fmt.Sprintf("%s: the undo of %s is asked for while %s is not settled", in.ID, name, acc.shape.steps[b].Name)
+			return fmt.Sprintf("%s: the undo of %s is asked for while %s has not ended", in.ID, name, acc.shape.steps[b].Name)
 		case (s == saga.Done || s == saga.Unknown || s == saga.Undoing) && acc.shape.steps[b].Undo != nil && acc.shape.after[i][b]:
 			return fmt.Sprintf("%s: the undo of %s is asked for before that of %s", in.ID, name, acc.shape.steps[b].Name)
 		}

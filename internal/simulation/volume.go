@@ -53,17 +53,17 @@ func (a *audit) copy(v *volume) *audit {
 			b.runs[id] = append(b.runs[id], same[acc])
 		}
 	}
-	debts := map[*debt]*debt{}
-	twin := func(d *debt) *debt {
-		if debts[d] == nil {
+	entries := map[*entry]*entry{}
+	twin := func(d *entry) *entry {
+		if entries[d] == nil {
 			copied := *d
 			copied.of = same[d.of]
-			debts[d] = &copied
+			entries[d] = &copied
 		}
-		return debts[d]
+		return entries[d]
 	}
-	for id, d := range a.debts {
-		b.debts[id] = twin(d)
+	for id, d := range a.entries {
+		b.entries[id] = twin(d)
 	}
 	for id, d := range a.messages {
 		b.messages[id] = twin(d)

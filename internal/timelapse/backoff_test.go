@@ -95,7 +95,7 @@ func TestDeadlineOfDays(t *testing.T) {
 		if status := s.get("s"); status.Phase != contract.Running || b.booked("s") != 700 {
 			t.Errorf("just before the deadline the saga is %s and %d cents are booked", status.Phase, b.booked("s"))
 		}
-		s.sleepUntil(due + time.Minute + wakeGrain) // an attempt that is under way is settled first
+		s.sleepUntil(due + time.Minute + wakeGrain) // an attempt that is under way is answered first
 		s.want("s", contract.Compensated, due, time.Minute+wakeGrain)
 		if cents := b.booked("s"); cents != 0 {
 			t.Errorf("%d cents stay booked", cents)

@@ -77,7 +77,7 @@ func busAway(t *testing.T, s *stack, empty bool) {
 		t.Errorf("a start was answered without a bus: %v", err)
 	default:
 	}
-	// Whatever was attempted in those hours, each saga owes one command: only that
+	// Whatever was attempted in those hours, each saga enqueues one command: only that
 	// waits for the bus (I10).
 	if stats, err := s.coord.Stats(s.t.Context()); err != nil || stats.OutboxBacklog > sagas {
 		t.Errorf("%d messages of %d sagas wait for the bus, %v", stats.OutboxBacklog, sagas, err)

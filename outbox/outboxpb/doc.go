@@ -1,4 +1,4 @@
-// Package outboxpb turns owed messages into bytes, and back: what a store keeps of
+// Package outboxpb turns pending messages into bytes, and back: what a store keeps of
 // outbox.Record (proto/amends/v1/record.proto, envelope.proto).
 //
 //	outbox.Record ──AppendRecord──▶ bytes ──UnmarshalRecord──▶ outbox.Record

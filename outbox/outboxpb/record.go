@@ -14,7 +14,7 @@ import (
 // MarshalRecord is AppendRecord to nothing.
 func MarshalRecord(r *outbox.Record) ([]byte, error) { return AppendRecord(nil, r) }
 
-// AppendRecord appends the bytes of an owed message to dst, so that a caller can
+// AppendRecord appends the bytes of a pending message to dst, so that a caller can
 // reuse a buffer. It fails on a record that could not be read back: without
 // saga, revision or subject, with an unknown direction or with a time outside
 // 1678 … 2261. dst is unchanged then.
@@ -47,9 +47,9 @@ func UnmarshalRecord(data []byte) (outbox.Record, error) {
 func checkRecord(r *outbox.Record) error {
 	switch {
 	case r.ID.Revision == 0:
-		return errors.New("revision is missing: a message is owed by a revision from 1")
+		return errors.New("revision is missing: a message was enqueued by a revision from 1")
 	case r.ID.Birth <= 0:
-		return errors.New("birth is missing: a message is owed by a saga that was started")
+		return errors.New("birth is missing: a message was enqueued by a saga that was started")
 	case r.Envelope.Subject == "":
 		return errors.New("subject is missing: nobody could be sent the message")
 	}

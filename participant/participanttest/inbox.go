@@ -219,7 +219,7 @@ func (i Inbox[Tx]) locks(t *testing.T) {
 }
 
 // races has some updates say yes and others say no to the same step, at once.
-// Whoever is first settles it, and the work has taken effect if and only if the
+// Whoever is first decides it, and the work has taken effect if and only if the
 // entry says yes.
 func (i Inbox[Tx]) races(t *testing.T) {
 	no := participant.Answer{Outcome: contract.OutcomeRejected, Reason: "no"}

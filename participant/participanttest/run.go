@@ -55,11 +55,11 @@ func (s Step[Req, Res]) twice(t *testing.T) {
 func (s Step[Req, Res]) concurrently(t *testing.T) {
 	g := s.begin(t, s.Request())
 	answers := g.atOnce(func(int) *transport.Envelope { return g.command(contract.DirectionDo, nil) })
-	settled := g.do()
-	g.want(settled, transport.TypeCompleted, "after concurrent deliveries")
+	answered := g.do()
+	g.want(answered, transport.TypeCompleted, "after concurrent deliveries")
 	for _, answer := range answers {
 		if answer.Type != transport.TypeFailed { // a failure may be tried again: the database was too busy
-			g.wantSame(settled, answer, "concurrent deliveries")
+			g.wantSame(answered, answer, "concurrent deliveries")
 		}
 	}
 	g.wantEffects(1, "after concurrent deliveries")

@@ -20,7 +20,7 @@ type group struct {
 	tallies map[tally]int              // what changes in the counts
 	swept   [][]byte                   // keys of owed that nothing points to any more
 	owing   map[outbox.Destination]int // what changes in Destinations
-	settled []outbox.ID                // what Settle was told, and is applied
+	settled []outbox.ID                // what Discard was told, and is applied
 }
 
 func (s *Store) newGroup(tx *bolt.Tx) *group {

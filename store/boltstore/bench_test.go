@@ -52,7 +52,7 @@ func carry(t testing.TB, s *boltstore.Store, sagas, inFlight, group int, id func
 				continue
 			}
 			ended++
-			if err := s.Settle(t.Context(), []outbox.ID{{Saga: changes[i].Instance.ID, Revision: changes[i].Instance.Revision, Index: 1}}); err != nil {
+			if err := s.Discard(t.Context(), []outbox.ID{{Saga: changes[i].Instance.ID, Revision: changes[i].Instance.Revision, Index: 1}}); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -41,7 +41,7 @@ func prepare(keys *Keys, c *store.Change) (*prepared, error) {
 	if err != nil {
 		return nil, invalid(err)
 	}
-	p := &prepared{id: in.ID, expected: c.Expected, birth: encodeBirth(in), settle: c.Settle}
+	p := &prepared{id: in.ID, expected: c.Expected, birth: encodeBirth(in), settle: c.Discard}
 	if c.Expected == 0 {
 		p.start = saga.SumStart(in.ContentType, in.Input)
 	}
@@ -80,10 +80,10 @@ func (p *prepared) record(keys *Keys, c *store.Change) (err error) {
 		}
 		p.events[i] = keys.closing("event", string(p.id), c.Expected+1+uint64(i), p.events[i])
 	}
-	p.owe = make([]owed, len(c.Owe))
-	for i := range c.Owe {
-		p.owe[i].id, p.owe[i].to = c.Owe[i].ID, c.Owe[i].To
-		if p.owe[i].frame, err = owedFrame(keys, &c.Owe[i], c.Instance.Input); err != nil {
+	p.owe = make([]owed, len(c.Enqueue))
+	for i := range c.Enqueue {
+		p.owe[i].id, p.owe[i].to = c.Enqueue[i].ID, c.Enqueue[i].To
+		if p.owe[i].frame, err = owedFrame(keys, &c.Enqueue[i], c.Instance.Input); err != nil {
 			return err
 		}
 	}

@@ -47,7 +47,7 @@ func newSample(t *testing.T, sagas int) sample {
 			changes, history = append(changes, c), append(history, c.Events...)
 		}
 		f.states[c.Instance.ID], f.histories[c.Instance.ID] = c.Instance, history
-		for _, r := range c.Owe {
+		for _, r := range c.Enqueue {
 			f.owed[r.ID] = r
 		}
 		f.due[c.Instance.ID] = !c.Instance.Wake().IsZero()

@@ -147,7 +147,7 @@ func (g *group) owe(p *prepared, h, old *head, seq uint64) {
 	}
 }
 
-// unsettled are the debts of a saga that are settled neither by ids nor by Settle. The
+// unsettled are the debts of a saga that are settled neither by ids nor by Discard. The
 // records of the others are swept later, many at a time.
 func (g *group) unsettled(id saga.ID, h *head, ids []outbox.ID) (left []debt) {
 	for _, d := range h.debts {
@@ -160,7 +160,7 @@ func (g *group) unsettled(id saga.ID, h *head, ids []outbox.ID) (left []debt) {
 	return left
 }
 
-// takeSettled reports whether Settle was told of a record; the group sees to it.
+// takeSettled reports whether Discard was told of a record; the group sees to it.
 func (g *group) takeSettled(id outbox.ID) bool {
 	g.s.mu.Lock()
 	defer g.s.mu.Unlock()
@@ -201,9 +201,9 @@ func (g *group) putHead(sealed bool, id saga.ID, h *head, state []byte) error {
 	return g.putFrame(format, tableSagas, []byte(id), append(h.append(newFrame(size)), state...))
 }
 
-// settleAll applies what Settle was told of sagas that did not move since, and sweeps.
+// settleAll applies what Discard was told of sagas that did not move since, and sweeps.
 func (g *group) settleAll() error {
-	crashpoint.Here("boltstore: before the settled records are removed")
+	crashpoint.Here("boltstore: before the discarded records are removed")
 	g.s.mu.Lock()
 	sagas := map[saga.ID][]outbox.ID{}
 	for id := range g.s.unsettle {
@@ -223,6 +223,6 @@ func (g *group) settleAll() error {
 	swept := slices.Concat(g.s.swept, g.swept)
 	g.s.swept, g.swept = nil, nil
 	err := g.sweep(swept)
-	crashpoint.Here("boltstore: after the settled records are removed")
+	crashpoint.Here("boltstore: after the discarded records are removed")
 	return err
 }

@@ -66,7 +66,7 @@ func TestFailedCommitBreaksTheStore(t *testing.T) {
 	_, _, list := s.List(ctx, store.Filter{}, store.Page{})
 	for name, err := range map[string]error{
 		"Commit": start("order-3"), "Load": load, "List": list, "Check": s.Check(ctx),
-		"Settle": s.Settle(ctx, []outbox.ID{{Saga: "order-1", Revision: 1}}),
+		"Discard": s.Discard(ctx, []outbox.ID{{Saga: "order-1", Revision: 1}}),
 	} {
 		if !errors.Is(err, store.ErrBroken) || !errors.Is(err, syscall.ENOSPC) {
 			t.Errorf("%s after the failure returned %v", name, err)

@@ -58,9 +58,9 @@ const (
 	// MaxQueue bounds the calls that wait for the next write; further callers wait
 	// to be let in.
 	MaxQueue = 4096
-	// MaxUnsettled bounds the settled records that wait for the next write; at the
+	// MaxUndiscarded bounds the settled records that wait for the next write; at the
 	// bound they are written without waiting for a commit.
-	MaxUnsettled = 4096
+	MaxUndiscarded = 4096
 	// sweepAt is how many records of owed are removed together.
 	sweepAt = 2048
 	// owedBatch is how many records Owed reads in one transaction.

@@ -16,7 +16,7 @@ import (
 
 // Owed implements store.Store. It reads in batches, each in a transaction of
 // its own, and calls yield between them.
-func (s *Store) Owed(ctx context.Context, to outbox.Destination, after outbox.Place, yield func(outbox.Place, outbox.Record) bool) error {
+func (s *Store) Pending(ctx context.Context, to outbox.Destination, after outbox.Place, yield func(outbox.Place, outbox.Record) bool) error {
 	from := owedKey(to, after.Commit, int(after.Index)) // the key to go on behind
 	for {
 		records, places, last, err := s.owedBatch(ctx, to, from)
@@ -165,10 +165,10 @@ func (s *Store) openOwed(tx *bolt.Tx, k, v []byte) (stored, *head, error) {
 // Shared implements store.Store: the file is locked.
 func (s *Store) Shared() bool { return false }
 
-// Settle implements store.Store. The records are removed when their sagas move, or when
+// Discard implements store.Store. The records are removed when their sagas move, or when
 // many have gathered, by a transaction that is written anyway; Owed passes them over
 // until then.
-func (s *Store) Settle(ctx context.Context, ids []outbox.ID) error {
+func (s *Store) Discard(ctx context.Context, ids []outbox.ID) error {
 	if err := s.writable(ctx); err != nil {
 		return err
 	}
@@ -176,8 +176,8 @@ func (s *Store) Settle(ctx context.Context, ids []outbox.ID) error {
 	for _, id := range ids {
 		s.unsettle[id] = struct{}{}
 	}
-	crashpoint.Here("boltstore: settled in memory")
-	full := len(s.unsettle) >= MaxUnsettled
+	crashpoint.Here("boltstore: discarded in memory")
+	full := len(s.unsettle) >= MaxUndiscarded
 	s.mu.Unlock()
 	if !full {
 		return nil

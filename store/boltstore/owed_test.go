@@ -53,20 +53,20 @@ func TestVerifyMissesMessages(t *testing.T) {
 
 // What is settled of sagas that do not move gathers, and is removed together, with nothing
 // left behind in their heads.
-func TestSettledGather(t *testing.T) {
+func TestDiscardedGather(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "store.db"), boltstore.Options{})
 	var ids []outbox.ID
 	for from := 0; from < 3000; from += 100 {
 		var changes []store.Change
 		for i := range 100 {
 			c := storetest.Start(saga.ID(fmt.Sprintf("order-%04d", from+i)), storetest.Checkout, storetest.Epoch)
-			changes, ids = append(changes, c), append(ids, c.Owe[0].ID)
+			changes, ids = append(changes, c), append(ids, c.Enqueue[0].ID)
 		}
 		if _, err := s.Commit(t.Context(), changes); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := s.Settle(t.Context(), ids[:2500]); err != nil {
+	if err := s.Discard(t.Context(), ids[:2500]); err != nil {
 		t.Fatal(err)
 	}
 	commit(t, s, storetest.Start("another", storetest.Checkout, storetest.Epoch))

@@ -177,7 +177,7 @@ func changes(t *testing.T, s *boltstore.Store) map[string]error {
 	t.Helper()
 	said := map[string]error{}
 	_, said["Commit"] = s.Commit(t.Context(), []store.Change{storetest.Start("order-new", storetest.Checkout, storetest.Epoch)})
-	said["Settle"] = s.Settle(t.Context(), []outbox.ID{{Saga: "order-0001", Revision: 1}})
+	said["Discard"] = s.Discard(t.Context(), []outbox.ID{{Saga: "order-0001", Revision: 1}})
 	d, err := storetest.Definition("other", 1, "")
 	if err != nil {
 		t.Fatal(err)

@@ -175,7 +175,7 @@ var owners = []struct {
 		}
 		if body, err := tableOwed.open(k, v); err == nil {
 			if o, err := parseOwed(body, false); err == nil && o.id.Saga == t.id {
-				t.removed.Owed = append(t.removed.Owed, o.id)
+				t.removed.Discarded = append(t.removed.Discarded, o.id)
 			}
 		}
 		return true
@@ -244,9 +244,9 @@ func (g *group) removeDamaged(t *traces, removal store.Removal) error {
 	for tally, n := range t.tallies {
 		g.tallies[tally] += n
 	}
-	for i := range t.removed.Owed {
-		t.removed.Owed[i].Birth = t.stone.Birth()
-		g.takeSettled(t.removed.Owed[i])
+	for i := range t.removed.Discarded {
+		t.removed.Discarded[i].Birth = t.stone.Birth()
+		g.takeSettled(t.removed.Discarded[i])
 	}
 	removal.Damage = damage.Error()
 	t.stone.Ended, t.stone.Removal = removal.At, &removal

@@ -179,8 +179,8 @@ func TestRemovedOwesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	removed, err := s.RemoveDamaged(t.Context(), orderID(7), removal)
-	want := storetest.Start(orderID(7), storetest.Checkout, storetest.Epoch).Owe[0].ID
-	if err != nil || len(removed.Owed) != 1 || removed.Owed[0] != want || !removed.Open {
+	want := storetest.Start(orderID(7), storetest.Checkout, storetest.Epoch).Enqueue[0].ID
+	if err != nil || len(removed.Discarded) != 1 || removed.Discarded[0] != want || !removed.Open {
 		t.Errorf("removed %+v, %v, want %v", removed, err, want)
 	}
 }

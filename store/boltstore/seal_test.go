@@ -45,8 +45,8 @@ func fill(t *testing.T, s store.Store, word string, ids ...saga.ID) {
 		start := storetest.Start(id, storetest.Checkout, storetest.Epoch)
 		start.Instance.Input = []byte(`{"card":"` + word + `"}`)
 		start.Events[0].Payload = start.Instance.Input
-		for i := range start.Owe {
-			start.Owe[i].Envelope.Data = []byte(word)
+		for i := range start.Enqueue {
+			start.Enqueue[i].Envelope.Data = []byte(word)
 		}
 		next := storetest.Next(start.Instance, storetest.Epoch.Add(time.Hour))
 		for i := range next.Instance.Steps {

@@ -50,15 +50,15 @@ type data struct {
 	owned       ownership.Owned
 	clock       store.Clock
 	sagas       map[saga.ID]*record
-	owed        map[outbox.ID]debt
+	pending     map[outbox.ID]entry
 	commits     uint64 // changes that were committed
 	tombstones  map[saga.ID]store.TombstoneError
 	definitions map[saga.Ref]*saga.Definition
 	buffer      []byte // in which states are written down
 }
 
-// debt is an owed record, as it was written down.
-type debt struct {
+// entry is a pending record, as it was written down.
+type entry struct {
 	to      outbox.Destination
 	place   outbox.Place
 	written []byte
@@ -94,7 +94,7 @@ func New() *Store {
 	return &Store{data: data{
 		owned:       ownership.Owned{Store: rand.Text()},
 		sagas:       map[saga.ID]*record{},
-		owed:        map[outbox.ID]debt{},
+		pending:     map[outbox.ID]entry{},
 		tombstones:  map[saga.ID]store.TombstoneError{},
 		definitions: map[saga.Ref]*saga.Definition{},
 	}}
@@ -172,7 +172,7 @@ func (d *data) apply(c *store.Change) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", store.ErrInvalid, err)
 	}
-	owed, events, err := written(c)
+	pending, events, err := written(c)
 	if err != nil {
 		return fmt.Errorf("%w: %w", store.ErrInvalid, err)
 	}
@@ -198,20 +198,20 @@ func (d *data) apply(c *store.Change) error {
 	r.summary, r.class, r.wake = store.Summarize(in), class, in.Wake()
 	r.events = append(r.events, events...)
 	d.commits++
-	for i := range c.Owe {
-		d.owed[c.Owe[i].ID] = debt{c.Owe[i].To, outbox.Place{Commit: d.commits, Index: uint16(i)}, owed[i]}
+	for i := range c.Enqueue {
+		d.pending[c.Enqueue[i].ID] = entry{c.Enqueue[i].To, outbox.Place{Commit: d.commits, Index: uint16(i)}, pending[i]}
 	}
-	for _, id := range c.Settle {
-		delete(d.owed, id)
+	for _, id := range c.Discard {
+		delete(d.pending, id)
 	}
 	return nil
 }
 
 // written is what a change adds to the records and the history.
-func written(c *store.Change) (owed, events [][]byte, err error) {
-	owed = make([][]byte, len(c.Owe))
-	for i := range c.Owe {
-		if owed[i], err = outboxpb.MarshalRecord(&c.Owe[i]); err != nil {
+func written(c *store.Change) (pending, events [][]byte, err error) {
+	pending = make([][]byte, len(c.Enqueue))
+	for i := range c.Enqueue {
+		if pending[i], err = outboxpb.MarshalRecord(&c.Enqueue[i]); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -221,7 +221,7 @@ func written(c *store.Change) (owed, events [][]byte, err error) {
 			return nil, nil, err
 		}
 	}
-	return owed, events, nil
+	return pending, events, nil
 }
 
 // tombstone is what is left of a saga that retention has removed.
@@ -308,22 +308,22 @@ func (s *Store) History(ctx context.Context, id saga.ID, from uint64, limit int)
 }
 
 // Owed implements store.Store.
-func (s *Store) Owed(ctx context.Context, to outbox.Destination, after outbox.Place, yield func(outbox.Place, outbox.Record) bool) error {
+func (s *Store) Pending(ctx context.Context, to outbox.Destination, after outbox.Place, yield func(outbox.Place, outbox.Record) bool) error {
 	if err := s.lock(ctx); err != nil {
 		return err
 	}
-	var debts []debt
-	for id, d := range s.data.owed {
+	var records []entry
+	for id, d := range s.data.pending {
 		if r := s.data.sagas[id.Saga]; r != nil && r.spoilt != nil {
-			continue // it cannot be told whether it is owed
+			continue // it cannot be told whether it is pending
 		}
 		if d.to == to && after.Compare(d.place) < 0 {
-			debts = append(debts, d)
+			records = append(records, d)
 		}
 	}
 	s.mu.Unlock()
-	slices.SortFunc(debts, func(a, b debt) int { return a.place.Compare(b.place) })
-	for _, d := range debts {
+	slices.SortFunc(records, func(a, b entry) int { return a.place.Compare(b.place) })
+	for _, d := range records {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -387,20 +387,20 @@ func (s *Store) Destinations(ctx context.Context) (map[outbox.Destination]int, e
 	}
 	defer s.mu.Unlock()
 	counts := map[outbox.Destination]int{}
-	for _, d := range s.data.owed {
+	for _, d := range s.data.pending {
 		counts[d.to]++
 	}
 	return counts, nil
 }
 
-// Settle implements store.Store.
-func (s *Store) Settle(ctx context.Context, ids []outbox.ID) error {
+// Discard implements store.Store.
+func (s *Store) Discard(ctx context.Context, ids []outbox.ID) error {
 	if err := s.lock(ctx); err != nil {
 		return err
 	}
 	defer s.mu.Unlock()
 	for _, id := range ids {
-		delete(s.data.owed, id)
+		delete(s.data.pending, id)
 	}
 	return nil
 }
@@ -425,9 +425,9 @@ func (s *Store) Expire(ctx context.Context, endedBefore, dropTombstones time.Tim
 			Saga: id, Definition: in.Definition, Phase: in.Phase, Start: r.start, Started: in.Started, Ended: in.Ended,
 		}
 		delete(s.data.sagas, id)
-		for owed := range s.data.owed {
-			if owed.Saga == id {
-				delete(s.data.owed, owed)
+		for pending := range s.data.pending {
+			if pending.Saga == id {
+				delete(s.data.pending, pending)
 			}
 		}
 		removed++
@@ -463,7 +463,7 @@ func (s *Store) Copy() *Store {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	d := s.data
-	d.owed, d.tombstones, d.definitions, d.buffer = maps.Clone(d.owed), maps.Clone(d.tombstones), maps.Clone(d.definitions), nil
+	d.pending, d.tombstones, d.definitions, d.buffer = maps.Clone(d.pending), maps.Clone(d.tombstones), maps.Clone(d.definitions), nil
 	d.sagas = make(map[saga.ID]*record, len(s.data.sagas))
 	for id, r := range s.data.sagas {
 		copied := *r

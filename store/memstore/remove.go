@@ -37,10 +37,10 @@ func (s *Store) RemoveDamaged(ctx context.Context, id saga.ID, removal store.Rem
 	s.data.tombstones[id] = store.TombstoneError{Saga: id, Definition: r.summary.Definition, Phase: saga.Parked, Started: r.summary.Started, Ended: removal.At, Removal: &removal}
 	delete(s.data.sagas, id)
 	removed.Open = r.class.Open()
-	for owed := range s.data.owed {
-		if owed.Saga == id {
-			delete(s.data.owed, owed)
-			removed.Owed = append(removed.Owed, owed)
+	for pending := range s.data.pending {
+		if pending.Saga == id {
+			delete(s.data.pending, pending)
+			removed.Discarded = append(removed.Discarded, pending)
 		}
 	}
 	return removed, nil

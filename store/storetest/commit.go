@@ -62,7 +62,7 @@ func testRevisions(t *testing.T, h Harness) {
 	equal(t, "state after conflicts", load(t, s, "order-1"), second.Instance)
 	third := Next(Next(second.Instance, Epoch).Instance, Epoch)
 	wantConflict(t, commitOne(t, s, third), store.ConflictError{Saga: "order-1", Expected: 3, Actual: 2})
-	equal(t, "owed after conflicts", ids(owedBy(t, s)), []outbox.ID{{Saga: "order-1", Birth: contract.BirthOf(Epoch), Revision: 2}})
+	equal(t, "pending after conflicts", ids(pendingBy(t, s)), []outbox.ID{{Saga: "order-1", Birth: contract.BirthOf(Epoch), Revision: 2}})
 }
 
 func testIndependent(t *testing.T, h Harness) {
@@ -105,16 +105,16 @@ func testSeveral(t *testing.T, h Harness) {
 	five := Next(four.Instance, Epoch.Add(4*time.Second))
 	both := store.Change{
 		Expected: 3, Instance: five.Instance,
-		Events: append(four.Events[:1:1], five.Events...),
-		Owe:    append(four.Owe[:1:1], five.Owe...),
-		Settle: append(four.Settle[:1:1], five.Settle...),
+		Events:  append(four.Events[:1:1], five.Events...),
+		Enqueue: append(four.Enqueue[:1:1], five.Enqueue...),
+		Discard: append(four.Discard[:1:1], five.Discard...),
 	}
 	commit(t, s, both)
 	equal(t, "state", load(t, s, "order-1"), five.Instance)
 	equal(t, "history", history(t, s, "order-1", 0, 0), []saga.Event{
 		one.Events[0], two.Events[0], three.Events[0], four.Events[0], five.Events[0],
 	})
-	equal(t, "what is owed", ids(owedBy(t, s)), []outbox.ID{{Saga: "order-1", Birth: contract.BirthOf(Epoch), Revision: 5, Index: 1}})
+	equal(t, "what is pending", ids(pendingBy(t, s)), []outbox.ID{{Saga: "order-1", Birth: contract.BirthOf(Epoch), Revision: 5, Index: 1}})
 }
 
 func testInvalid(t *testing.T, h Harness) {
@@ -141,14 +141,14 @@ func testInvalid(t *testing.T, h Harness) {
 	broken("time out of range", func(c *store.Change) { c.Instance.Started = time.Date(3000, 1, 1, 0, 0, 0, 0, time.UTC) })
 	broken("no definition", func(c *store.Change) { c.Instance.Definition = saga.Ref{} })
 	broken("event without time", func(c *store.Change) { c.Events[0].At = time.Time{} })
-	broken("debt of another saga", func(c *store.Change) { c.Owe[0].ID.Saga = "order-2" })
-	broken("debt of another revision", func(c *store.Change) { c.Owe[0].ID.Revision = 2 })
-	broken("debt of no revision", func(c *store.Change) { c.Owe[0].ID.Revision = 0 })
-	broken("debt without subject", func(c *store.Change) { c.Owe[0].Envelope.Subject = "" })
-	broken("the same debt twice", func(c *store.Change) { c.Owe = append(c.Owe, c.Owe[0]) })
+	broken("entry of another saga", func(c *store.Change) { c.Enqueue[0].ID.Saga = "order-2" })
+	broken("debt of another revision", func(c *store.Change) { c.Enqueue[0].ID.Revision = 2 })
+	broken("debt of no revision", func(c *store.Change) { c.Enqueue[0].ID.Revision = 0 })
+	broken("debt without subject", func(c *store.Change) { c.Enqueue[0].Envelope.Subject = "" })
+	broken("the same debt twice", func(c *store.Change) { c.Enqueue = append(c.Enqueue, c.Enqueue[0]) })
 	_, err := s.Load(t.Context(), "order-1")
 	wantError(t, "Load after invalid changes", err, store.ErrNotFound)
-	equal(t, "what is owed", owedBy(t, s), []outbox.Record(nil))
+	equal(t, "what is pending", pendingBy(t, s), []outbox.Record(nil))
 }
 
 func testSharing(t *testing.T, h Harness) {
@@ -159,29 +159,29 @@ func testSharing(t *testing.T, h Harness) {
 		in.Input[0], in.Steps[0].Do, in.Phase = '#', saga.Side{}, saga.Parked
 	}
 	spoil(c.Instance)
-	c.Events[0].Payload[0], c.Owe[0].Envelope.Data[0] = '#', '#'
+	c.Events[0].Payload[0], c.Enqueue[0].Envelope.Data[0] = '#', '#'
 	spoil(load(t, s, "order-1"))
 	equal(t, "state", load(t, s, "order-1"), want.Instance)
 	history(t, s, "order-1", 1, 1)[0].Payload[0] = '#'
 	equal(t, "history", history(t, s, "order-1", 1, 1), want.Events)
-	owedBy(t, s)[0].Envelope.Data[0] = '#'
-	equal(t, "what is owed", owedBy(t, s), want.Owe)
+	pendingBy(t, s)[0].Envelope.Data[0] = '#'
+	equal(t, "what is pending", pendingBy(t, s), want.Enqueue)
 }
 
 func testConstants(t *testing.T, h Harness) {
 	s := h.Store
 	start := Start("order-1", Checkout, Epoch)
-	start.Owe[0].Envelope.Data = start.Instance.Input
+	start.Enqueue[0].Envelope.Data = start.Instance.Input
 	commit(t, s, start)
 	c := Next(start.Instance, Epoch.Add(time.Second))
-	c.Settle = nil
+	c.Discard = nil
 	c.Instance.Input = []byte(`{"other":true}`)
 	c.Instance.TraceParent, c.Instance.ContentType, c.Instance.Fingerprint = "", "text/plain", "f"
 	c.Instance.Definition = saga.Ref{Name: "other", Version: 9}
 	commit(t, s, c)
 	equal(t, "state", load(t, s, "order-1"), c.Instance)
 	equal(t, "history", history(t, s, "order-1", 1, 10), slices.Concat(start.Events, c.Events))
-	equal(t, "what is owed", owedBy(t, s), slices.Concat(start.Owe, c.Owe))
+	equal(t, "what is pending", pendingBy(t, s), slices.Concat(start.Enqueue, c.Enqueue))
 	list, _, err := listAll(t.Context(), s, store.Filter{}, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -204,7 +204,7 @@ func testLarge(t *testing.T, h Harness) {
 	c := Start("order-1", Checkout, Epoch)
 	c.Instance.Input = bytes.Repeat([]byte("0123456789abcdef"), saga.MaxPayload/16)
 	c.Events[0].Payload = c.Instance.Input
-	c.Owe[0].Envelope.Data = c.Instance.Input
+	c.Enqueue[0].Envelope.Data = c.Instance.Input
 	commit(t, s, c)
 	in := c.Instance
 	for i := range 3 {
@@ -302,7 +302,7 @@ func runSaga(t testing.TB, s store.Store, id saga.ID) error {
 			return fmt.Errorf("saga %s: %w", id, err)
 		}
 		if !c.Instance.Open() {
-			return s.Settle(t.Context(), ids(c.Owe))
+			return s.Discard(t.Context(), ids(c.Enqueue))
 		}
 		in, err := s.Load(t.Context(), id)
 		if err != nil {
@@ -322,7 +322,7 @@ func readAround(t testing.TB, s store.Store) error {
 		}
 	}
 	_, _, due := s.Due(ctx, Epoch.Add(time.Hour), 10)
-	owed := outbox.All(ctx, s, func(outbox.Place, outbox.Record) bool { return true })
+	pending := outbox.All(ctx, s, func(outbox.Place, outbox.Record) bool { return true })
 	_, counts := s.Counts(ctx)
-	return errors.Join(err, due, owed, counts)
+	return errors.Join(err, due, pending, counts)
 }

@@ -60,9 +60,9 @@ func testExpire(t *testing.T, h Harness) {
 		if err != nil || len(list) != 2 {
 			t.Fatalf("list after Expire: %v, %v", list, err)
 		}
-		for _, r := range owedBy(t, s) {
+		for _, r := range pendingBy(t, s) {
 			if r.ID.Saga == "order-1" {
-				t.Fatalf("%s is owed by a saga that was removed", r.ID)
+				t.Fatalf("%s was enqueued by a saga that was removed", r.ID)
 			}
 		}
 	}
@@ -140,7 +140,7 @@ func testAgain(t *testing.T, h Harness, s store.Store, forgotten store.Change) {
 	t.Helper()
 	settle := func() {
 		t.Helper()
-		if err := s.Settle(t.Context(), []outbox.ID{forgotten.Owe[0].ID}); err != nil {
+		if err := s.Discard(t.Context(), []outbox.ID{forgotten.Enqueue[0].ID}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -151,13 +151,13 @@ func testAgain(t *testing.T, h Harness, s store.Store, forgotten store.Change) {
 	wantConflict(t, commitOne(t, s, Next(forgotten.Instance, Epoch)), store.ConflictError{Saga: "order-1", Expected: 1, Actual: 1})
 	other := begin(t, s, "order-5", Epoch)
 	move := Next(other, Epoch)
-	move.Settle = append(move.Settle, forgotten.Owe[0].ID)
+	move.Discard = append(move.Discard, forgotten.Enqueue[0].ID)
 	commit(t, s, move)
 	for range 2 {
 		equal(t, "the same id starts anew", load(t, s, "order-1"), again.Instance)
 		equal(t, "its history", history(t, s, "order-1", 1, 10), again.Events)
-		if all := ids(owedBy(t, s)); !slices.Contains(all, again.Owe[0].ID) || slices.Contains(all, forgotten.Owe[0].ID) {
-			t.Fatalf("owed are %v, expected is %s and not %s", all, again.Owe[0].ID, forgotten.Owe[0].ID)
+		if all := ids(pendingBy(t, s)); !slices.Contains(all, again.Enqueue[0].ID) || slices.Contains(all, forgotten.Enqueue[0].ID) {
+			t.Fatalf("pending are %v, expected is %s and not %s", all, again.Enqueue[0].ID, forgotten.Enqueue[0].ID)
 		}
 		s = h.Reopen(t)
 	}

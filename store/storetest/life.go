@@ -101,7 +101,7 @@ type picture struct {
 	Histories [][]saga.Event
 	List      []store.Summary
 	Counts    []store.Count
-	Owed      []outbox.Record
+	Enqueued  []outbox.Record
 	Due       []saga.ID
 	Next      time.Time
 }
@@ -120,7 +120,7 @@ func snapshot(t testing.TB, s store.Store, all []*saga.Instance) picture {
 	if err := errors.Join(errs[:]...); err != nil {
 		t.Fatal(err)
 	}
-	p.Owed = owedBy(t, s)
+	p.Owed = pendingBy(t, s)
 	return p
 }
 
@@ -157,7 +157,7 @@ func testClosed(t *testing.T, h Harness) {
 		"Owed": func() error {
 			return outbox.All(ctx, s, func(outbox.Place, outbox.Record) bool { return true })
 		},
-		"Settle":        func() error { return s.Settle(ctx, nil) },
+		"Discard":       func() error { return s.Discard(ctx, nil) },
 		"PutDefinition": func() error { return s.PutDefinition(ctx, d) },
 		"Definitions":   func() error { _, err := s.Definitions(ctx); return err },
 		"Expire":        func() error { _, _, err := s.Expire(ctx, Epoch, Epoch, 1); return err },

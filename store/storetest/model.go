@@ -146,7 +146,7 @@ func (m *machine) stale(rt *rapid.T) {
 		by := rapid.Uint64Range(1, 3).Draw(rt, "ahead")
 		c.Expected += by
 		c.Instance.Revision += by
-		c.Owe = nil
+		c.Enqueue = nil
 		m.commit(rt, c)
 	}
 }
@@ -160,7 +160,7 @@ func (m *machine) settle(rt *rapid.T) {
 		return true
 	})
 	list = append(list, outbox.ID{Saga: m.id(rt), Revision: 99})
-	same(rt, "Settle", nil, nil, m.store.Settle(context.Background(), list), m.model.Settle(context.Background(), list))
+	same(rt, "Discard", nil, nil, m.store.Discard(context.Background(), list), m.model.Discard(context.Background(), list))
 }
 
 func (m *machine) expire(rt *rapid.T) {
@@ -177,7 +177,7 @@ func (m *machine) reopen(rt *rapid.T) {
 	if rapid.IntRange(0, 4).Draw(rt, "reopen") > 0 {
 		return
 	}
-	// What is settled need not be on disk: then it comes back, in the model too.
+	// What is discarded need not be on disk: then it comes back, in the model too.
 	m.store = m.h.Reopen(m.t)
 	have := map[outbox.ID]bool{}
 	_ = outbox.All(context.Background(), m.store, func(_ outbox.Place, r outbox.Record) bool { have[r.ID] = true; return true })
@@ -192,7 +192,7 @@ func (m *machine) reopen(rt *rapid.T) {
 	for id := range have {
 		again = append(again, id)
 	}
-	_ = m.store.Settle(context.Background(), again)
+	_ = m.store.Discard(context.Background(), again)
 }
 
 func (m *machine) list(rt *rapid.T) {
@@ -250,13 +250,13 @@ func (m *machine) check(rt *rapid.T) {
 	got, err := m.store.Counts(context.Background())
 	want, wantErr := m.model.Counts(context.Background())
 	same(rt, "Counts", got, want, err, wantErr)
-	owed := func(s store.Store) (list []outbox.Record) {
+	pending := func(s store.Store) (list []outbox.Record) {
 		if err := outbox.All(context.Background(), s, func(_ outbox.Place, r outbox.Record) bool { list = append(list, r); return true }); err != nil {
 			rt.Fatal(err)
 		}
 		return list
 	}
-	same(rt, "Owed", owed(m.store), owed(m.model), nil, nil)
+	same(rt, "Owed", pending(m.store), pending(m.model), nil, nil)
 }
 
 // empty ends every saga and lets everything expire.

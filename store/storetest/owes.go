@@ -9,21 +9,21 @@ import (
 	"github.com/amends-dev/amends/store"
 )
 
-// testRemovedOweNothing: what a saga owed when it ended, commands and announcements that
-// the bus never took, is owed until retention removes the saga, and by nobody from then
+// testRemovedHaveNothingPending: what a saga pending when it ended, commands and announcements that
+// the bus never took, is pending until retention removes the saga, and by nobody from then
 // on: not beside its tombstone, not after a restart, not once the tombstone is gone.
-func testRemovedOweNothing(t *testing.T, h Harness) {
+func testRemovedHaveNothingPending(t *testing.T, h Harness) {
 	s := h.Store
 	const n = 20
 	for i := range n {
 		c := Abandon(begin(t, s, saga.ID(fmt.Sprintf("order-%02d", i)), Epoch), Epoch.Add(time.Minute))
-		c.Settle = nil // its command is owed although it has ended
+		c.Discard = nil // its command is pending although it has ended
 		commit(t, s, c)
 	}
 	open := begin(t, s, "open", Epoch)
-	owed := func(s store.Store) (ended, others int) {
+	pending := func(s store.Store) (ended, others int) {
 		t.Helper()
-		for _, r := range owedBy(t, s) {
+		for _, r := range pendingBy(t, s) {
 			if r.ID.Saga == open.ID {
 				others++
 			} else {
@@ -32,9 +32,9 @@ func testRemovedOweNothing(t *testing.T, h Harness) {
 		}
 		return ended, others
 	}
-	ended, others := owed(s)
+	ended, others := pending(s)
 	if ended < 2*n || others == 0 {
-		t.Fatalf("%d records are owed by %d sagas that ended, %d by the open one: this law would hold of nothing", ended, n, others)
+		t.Fatalf("%d records are pending of %d sagas that ended, %d of the open one: this law would hold of nothing", ended, n, others)
 	}
 	check := func(when string) {
 		t.Helper()
@@ -42,8 +42,8 @@ func testRemovedOweNothing(t *testing.T, h Harness) {
 			if restart {
 				s = h.Reopen(t)
 			}
-			if left, stay := owed(s); left != 0 || stay != others {
-				t.Errorf("%s, restarted: %t: %d records are owed by removed sagas, %d by the open one, which owed %d", when, restart, left, stay, others)
+			if left, stay := pending(s); left != 0 || stay != others {
+				t.Errorf("%s, restarted: %t: %d records are pending of removed sagas, %d by the open one, which pending %d", when, restart, left, stay, others)
 			}
 		}
 	}

@@ -72,79 +72,79 @@ func testLongHistory(t *testing.T, h Harness) {
 	}
 }
 
-func testOwed(t *testing.T, h Harness) {
+func testPending(t *testing.T, h Harness) {
 	s := h.Store
 	c := Start("order-1", Checkout, Epoch)
 	commit(t, s, c)
-	equal(t, "owed after the start", owedBy(t, s), c.Owe)
+	equal(t, "pending after the start", pendingBy(t, s), c.Enqueue)
 	next := Next(c.Instance, Epoch.Add(time.Second))
 	commit(t, s, next)
-	equal(t, "owed after the answer", owedBy(t, s), next.Owe)
+	equal(t, "pending after the answer", pendingBy(t, s), next.Enqueue)
 	s = h.Reopen(t)
-	equal(t, "owed after a restart", owedBy(t, s), next.Owe)
+	equal(t, "pending after a restart", pendingBy(t, s), next.Enqueue)
 	unknown := outbox.ID{Saga: "order-9", Revision: 7}
-	if err := s.Settle(t.Context(), []outbox.ID{unknown, next.Owe[0].ID}); err != nil {
+	if err := s.Discard(t.Context(), []outbox.ID{unknown, next.Enqueue[0].ID}); err != nil {
 		t.Fatal(err)
 	}
-	equal(t, "owed after settling", owedBy(t, s), []outbox.Record(nil))
-	if err := s.Settle(t.Context(), []outbox.ID{next.Owe[0].ID}); err != nil {
+	equal(t, "pending after settling", pendingBy(t, s), []outbox.Record(nil))
+	if err := s.Discard(t.Context(), []outbox.ID{next.Enqueue[0].ID}); err != nil {
 		t.Fatalf("settle twice: %v", err)
 	}
 	in := finish(t, s, next.Instance, Epoch.Add(time.Minute))
-	equal(t, "owed at the end", ids(owedBy(t, s)), []outbox.ID{{Saga: "order-1", Birth: in.Birth(), Revision: in.Revision, Index: 1}})
+	equal(t, "pending at the end", ids(pendingBy(t, s)), []outbox.ID{{Saga: "order-1", Birth: in.Birth(), Revision: in.Revision, Index: 1}})
 	var many []outbox.ID
 	for i := range 10_000 {
 		many = append(many, outbox.ID{Saga: "order-9", Revision: uint64(i + 1)})
 	}
-	if err := s.Settle(t.Context(), append(many, outbox.ID{Saga: "order-1", Birth: in.Birth(), Revision: in.Revision, Index: 1})); err != nil {
+	if err := s.Discard(t.Context(), append(many, outbox.ID{Saga: "order-1", Birth: in.Birth(), Revision: in.Revision, Index: 1})); err != nil {
 		t.Fatalf("settle many: %v", err)
 	}
-	equal(t, "owed after settling many", owedBy(t, s), []outbox.Record(nil))
+	equal(t, "pending after settling many", pendingBy(t, s), []outbox.Record(nil))
 }
 
-func testOwedOrder(t *testing.T, h Harness) {
+func testPendingOrder(t *testing.T, h Harness) {
 	s := h.Store
 	want := map[outbox.Destination][]outbox.ID{}
 	for _, id := range []saga.ID{"b", "A", "a-b", "a", "a-", "a:", "aa"} {
 		c := Start(id, Checkout, Epoch)
 		for i := range 300 {
-			r := c.Owe[0]
+			r := c.Enqueue[0]
 			r.ID.Index = uint16(i * 217)
 			if i > 0 {
-				c.Owe = append(c.Owe, r)
+				c.Enqueue = append(c.Enqueue, r)
 			}
 			want[r.To] = append(want[r.To], r.ID)
 		}
 		commit(t, s, c)
 		next := Next(c.Instance, Epoch)
-		next.Settle = nil
+		next.Discard = nil
 		commit(t, s, next)
-		want[next.Owe[0].To] = append(want[next.Owe[0].To], next.Owe[0].ID)
+		want[next.Enqueue[0].To] = append(want[next.Enqueue[0].To], next.Enqueue[0].ID)
 	}
 	for to, want := range want {
-		got, places := owedTo(t, s, to, outbox.Place{})
+		got, places := pendingFor(t, s, to, outbox.Place{})
 		equal(t, "order for "+to.String(), ids(got), want)
 		for _, i := range []int{0, 1, 5, 255, 256, 257, 300, 301, 1000, len(want) - 2, len(want) - 1} {
 			if i < len(want) {
-				behind, _ := owedTo(t, s, to, places[i])
+				behind, _ := pendingFor(t, s, to, places[i])
 				equal(t, fmt.Sprintf("for %s behind record %d", to, i), ids(behind), want[min(i+1, len(want)):])
 			}
 		}
 	}
-	_, places := owedTo(t, s, "bank", outbox.Place{})
+	_, places := pendingFor(t, s, "bank", outbox.Place{})
 	between := outbox.Place{Commit: places[3].Commit - 1, Index: 1<<16 - 1}
-	behind, _ := owedTo(t, s, "bank", between)
+	behind, _ := pendingFor(t, s, "bank", between)
 	equal(t, "behind a record that is not there", ids(behind)[0], want["bank"][3])
 	for _, to := range []outbox.Destination{outbox.Lifecycle, "ban", "banks", "nobody"} {
-		if none, _ := owedTo(t, s, to, outbox.Place{}); none != nil {
-			t.Errorf("%d records are owed to %q, of whom nobody has heard", len(none), to)
+		if none, _ := pendingFor(t, s, to, outbox.Place{}); none != nil {
+			t.Errorf("%d records are pending for %q, of whom nobody has heard", len(none), to)
 		}
 	}
-	testOwedMoves(t, s, want)
+	testPendingMoves(t, s, want)
 }
 
-// testOwedMoves has commits and settlements happen while Owed yields.
-func testOwedMoves(t *testing.T, s store.Store, all map[outbox.Destination][]outbox.ID) {
+// testPendingMoves has commits and settlements happen while Owed yields.
+func testPendingMoves(t *testing.T, s store.Store, all map[outbox.Destination][]outbox.ID) {
 	want := slices.Concat(all["shop"], all["bank"])
 	n := 0
 	if err := outbox.All(t.Context(), s, func(outbox.Place, outbox.Record) bool { n++; return n < 5 }); err != nil || n != 5 {
@@ -159,7 +159,7 @@ func testOwedMoves(t *testing.T, s store.Store, all map[outbox.Destination][]out
 		if len(seen)%500 == 0 {
 			begin(t, s, saga.ID(fmt.Sprintf("during-%d", len(seen))), Epoch)
 		}
-		return s.Settle(t.Context(), []outbox.ID{r.ID}) == nil
+		return s.Discard(t.Context(), []outbox.ID{r.ID}) == nil
 	}); err != nil {
 		t.Fatal(err)
 	}

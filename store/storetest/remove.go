@@ -11,7 +11,7 @@ import (
 	"github.com/amends-dev/amends/store"
 )
 
-var removal = store.Removal{At: Epoch.Add(time.Hour), By: "ada", Reason: "the disk is being replaced; settled by hand, ticket 1234"}
+var removal = store.Removal{At: Epoch.Add(time.Hour), By: "ada", Reason: "the disk is being replaced; discarded by hand, ticket 1234"}
 
 // testNotDamaged: what can be read is not removed, whoever asks for it.
 func testNotDamaged(t *testing.T, h Harness) {
@@ -22,7 +22,7 @@ func testNotDamaged(t *testing.T, h Harness) {
 	commit(t, s, parked)
 	gone := finish(t, s, begin(t, s, "order-4", Epoch), Epoch.Add(time.Second))
 	expire(t, s, Epoch.Add(2*time.Second), time.Time{}, 10, 1, 0)
-	before := owedBy(t, s)
+	before := pendingBy(t, s)
 	for id, want := range map[saga.ID]error{
 		"order-1": store.ErrNotDamaged, "order-2": store.ErrNotDamaged, "order-3": store.ErrNotDamaged,
 		"order-4": store.ErrEnded, "order-5": store.ErrNotFound, "order": store.ErrNotFound, "order-10": store.ErrNotFound,
@@ -36,7 +36,7 @@ func testNotDamaged(t *testing.T, h Harness) {
 	}
 	_, err := s.Load(t.Context(), gone.ID)
 	wantError(t, "Load of what retention has removed", err, store.ErrEnded)
-	equal(t, "what is owed", ids(owedBy(t, s)), ids(before))
+	equal(t, "what is pending", ids(pendingBy(t, s)), ids(before))
 }
 
 // testRemoveDamaged: in the place of a damaged saga is a tombstone, with who removed it and
@@ -75,8 +75,8 @@ func testRemoveDamaged(t *testing.T, h Harness) {
 	if err != nil {
 		t.Fatalf("RemoveDamaged: %v", err)
 	}
-	if !removed.Open || !slices.Contains(removed.Owed, next.Owe[0].ID) || slices.ContainsFunc(removed.Owed, func(id outbox.ID) bool { return id.Saga != "order-2" }) {
-		t.Errorf("it removed %+v, want an open saga that owed %s", removed, next.Owe[0].ID)
+	if !removed.Open || !slices.Contains(removed.Discarded, next.Enqueue[0].ID) || slices.ContainsFunc(removed.Discarded, func(id outbox.ID) bool { return id.Saga != "order-2" }) {
+		t.Errorf("it removed %+v, want an open saga that pending %s", removed, next.Enqueue[0].ID)
 	}
 	check := func(s store.Store) {
 		t.Helper()
@@ -96,20 +96,20 @@ func testRemoveDamaged(t *testing.T, h Harness) {
 		for _, in := range others {
 			equal(t, "a saga beside it", load(t, s, in.ID), in)
 		}
-		for _, r := range owedBy(t, s) {
+		for _, r := range pendingBy(t, s) {
 			if r.ID.Saga == "order-2" {
-				t.Errorf("%s is owed by a saga that was removed", r.ID)
+				t.Errorf("%s was enqueued by a saga that was removed", r.ID)
 			}
 		}
 		destinations, err := s.Destinations(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		owed := 0
+		pending := 0
 		for _, n := range destinations {
-			owed += n
+			pending += n
 		}
-		equal(t, "how much is owed", owed, len(owedBy(t, s)))
+		equal(t, "how much is pending", pending, len(pendingBy(t, s)))
 		list, _, err := listAll(t.Context(), s, store.Filter{}, 10)
 		if err != nil || len(list) != len(others) {
 			t.Errorf("list: %v, %v", list, err)
@@ -132,7 +132,7 @@ func testRemoveDamaged(t *testing.T, h Harness) {
 	expire(t, s, time.Time{}, removal.At.Add(1), 10, 0, 1)
 	_, err = s.Load(t.Context(), "order-2")
 	wantError(t, "Load after the tombstone was dropped", err, store.ErrNotFound)
-	if err := s.Settle(t.Context(), []outbox.ID{start.Owe[0].ID}); err != nil { // of the saga that is gone
+	if err := s.Discard(t.Context(), []outbox.ID{start.Enqueue[0].ID}); err != nil { // of the saga that is gone
 		t.Fatal(err)
 	}
 	commit(t, s, start)

@@ -51,8 +51,8 @@ func Run(t *testing.T, open func(t *testing.T) Harness) {
 		{"commit/many goroutines", testConcurrent},
 		{"history/events in order", testHistory},
 		{"history/long", testLongHistory},
-		{"outbox/owed and settled", testOwed},
-		{"outbox/order and resume", testOwedOrder},
+		{"outbox/pending and discarded", testPending},
+		{"outbox/order and resume", testPendingOrder},
 		{"list/order, pages and stability", testPages},
 		{"list/filters", testFilters},
 		{"list/hostile cursors", testCursors},
@@ -62,7 +62,7 @@ func Run(t *testing.T, open func(t *testing.T) Harness) {
 		{"expire/tombstones", testExpire},
 		{"expire/the sum of the start stays", testStartSum},
 		{"expire/limits and order", testExpireLimits},
-		{"expire/a removed saga owes nothing", testRemovedOweNothing},
+		{"expire/a removed saga has nothing pending", testRemovedHaveNothingPending},
 		{"damage/what can be read is not removed", testNotDamaged},
 		{"damage/a damaged saga becomes a tombstone", testRemoveDamaged},
 		{"reopen/everything is as it was", testReopen},
@@ -149,15 +149,15 @@ func wantConflict(t testing.TB, err error, want store.ConflictError) {
 	equal(t, "conflict", *conflict, want)
 }
 
-// owedBy lists what is owed, in the order of the commits, and checks that Destinations
+// pendingBy lists what is pending, in the order of the commits, and checks that Destinations
 // counts it.
-func owedBy(t testing.TB, s store.Store) []outbox.Record {
+func pendingBy(t testing.TB, s store.Store) []outbox.Record {
 	t.Helper()
 	records, _ := owedAt(t, s)
 	return records
 }
 
-// owedAt is owedBy with the places of the records.
+// owedAt is pendingBy with the places of the records.
 func owedAt(t testing.TB, s store.Store) (records []outbox.Record, places []outbox.Place) {
 	t.Helper()
 	counts, err := s.Destinations(t.Context())
@@ -178,7 +178,7 @@ func owedAt(t testing.TB, s store.Store) (records []outbox.Record, places []outb
 	}
 	for to, n := range counts {
 		if n < 0 {
-			t.Errorf("%s is owed %d records more than Destinations says", to, -n)
+			t.Errorf("%s has %d records pending, more than Destinations says", to, -n)
 		}
 	}
 	slices.SortFunc(list, func(a, b at) int { return a.place.Compare(b.place) })
@@ -188,10 +188,10 @@ func owedAt(t testing.TB, s store.Store) (records []outbox.Record, places []outb
 	return records, places
 }
 
-// owedTo lists what one destination is owed, behind a place.
-func owedTo(t testing.TB, s store.Store, to outbox.Destination, after outbox.Place) (records []outbox.Record, places []outbox.Place) {
+// pendingFor lists what is pending for one destination, behind a place.
+func pendingFor(t testing.TB, s store.Store, to outbox.Destination, after outbox.Place) (records []outbox.Record, places []outbox.Place) {
 	t.Helper()
-	if err := s.Owed(t.Context(), to, after, func(p outbox.Place, r outbox.Record) bool {
+	if err := s.Pending(t.Context(), to, after, func(p outbox.Place, r outbox.Record) bool {
 		if r.To != to {
 			t.Errorf("Owed(%s) shows %s, which goes to %s", to, r.ID, r.To)
 		}

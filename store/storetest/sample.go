@@ -37,7 +37,7 @@ func Definition(name string, version int, note string) (*saga.Definition, error)
 	}})
 }
 
-// Start begins a saga of four steps: one event, one command owed, one timer.
+// Start begins a saga of four steps: one event, one command pending, one timer.
 func Start(id saga.ID, ref saga.Ref, at time.Time) store.Change {
 	in := &saga.Instance{
 		ID:          id,
@@ -111,7 +111,7 @@ func Park(in *saga.Instance, at time.Time) store.Change {
 func Abandon(in *saga.Instance, at time.Time) store.Change {
 	c := change(in, saga.Event{Type: saga.OperationTaken, At: at, Operation: saga.OperationAbandon, By: "mallory", Reason: "test"})
 	for i := range c.Instance.Steps {
-		c.Settle = settle(c.Settle, in, i)
+		c.Discard = settle(c.Discard, in, i)
 		if s := &c.Instance.Steps[i]; s.Current().State() == saga.SideAwaitingAnswer {
 			put(s, s.Direction(), saga.SideData{State: saga.SideAwaitingAnswer})
 		}
@@ -151,7 +151,7 @@ func answer(in *saga.Instance, i int, outcome saga.Outcome, reason string, at ti
 		Type: saga.StepAnswered, At: at, Participant: participant(i), Step: saga.StepName(steps[i]),
 		Direction: direction, Attempt: in.Steps[i].Current().Attempt(), Outcome: outcome, Reason: reason,
 	})
-	c.Settle = settle(nil, in, i)
+	c.Discard = settle(nil, in, i)
 	s := &c.Instance.Steps[i]
 	put(s, s.Direction(), saga.SideData{State: saga.SideAwaitingAnswer})
 	return c
@@ -178,12 +178,12 @@ func settle(ids []outbox.ID, in *saga.Instance, i int) []outbox.ID {
 // participant is whose step it is: neighbours belong to different ones.
 func participant(i int) string { return []string{"shop", "bank"}[i%2] }
 
-// ask owes a command for step i and sets its timer.
+// ask enqueues a command for step i and sets its timer.
 func ask(c store.Change, i int, direction saga.Direction, at time.Time) store.Change {
 	in := c.Instance
 	put(&in.Steps[i], direction, saga.SideData{State: saga.SideAwaitingAnswer, Attempt: 1, MaxAttempt: 3, Due: at.Add(timeout), Command: in.Revision})
 	key := fmt.Sprintf("%s/%s/%s/%s/1", in.ID, in.Birth(), steps[i], direction)
-	c.Owe = append(c.Owe, outbox.Record{
+	c.Enqueue = append(c.Enqueue, outbox.Record{
 		ID: outbox.ID{Saga: in.ID, Birth: in.Birth(), Revision: in.Revision},
 		To: outbox.Destination(participant(i)),
 		Envelope: transport.Envelope{
@@ -221,7 +221,7 @@ func back(c store.Change, i int, at time.Time) store.Change {
 func end(c store.Change, phase saga.Phase, at time.Time) store.Change {
 	in := c.Instance
 	in.Phase, in.Ended = phase, at
-	c.Owe = append(c.Owe, outbox.Record{
+	c.Enqueue = append(c.Enqueue, outbox.Record{
 		ID: outbox.ID{Saga: in.ID, Birth: in.Birth(), Revision: in.Revision, Index: 1},
 		Envelope: transport.Envelope{
 			Subject: fmt.Sprintf("saga.lifecycle.%s.%s", in.Definition.Name, phase), ID: fmt.Sprintf("%s@%d", in.ID, in.Revision),

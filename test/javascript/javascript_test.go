@@ -24,7 +24,7 @@ import (
 
 const (
 	waitLimit = 2 * time.Minute
-	password = "not-a-secret"
+	password  = "not-a-secret"
 )
 
 // TestParticipant plays the coordinator for the participant in JavaScript: I5 and

@@ -241,7 +241,7 @@ func unreadable(err error) bool {
 }
 
 // remake makes the stream anew, which alone removes such a file, and then the
-// consumer. What the stream held is lost, and owed again: the bus may forget.
+// consumer. What the stream held is lost, and pending again: the bus may forget.
 func (b *Bus) remake(ctx context.Context, stream transport.Stream, c jetstream.ConsumerConfig) error {
 	name := b.names[stream]
 	b.config.Logger.Warn("the NATS server cannot read what it stored of a consumer; its stream is made anew", "stream", name, "consumer", c.Name)

@@ -175,7 +175,7 @@ func (b *Bus) lookAt(ctx context.Context, stream transport.Stream, settle func(c
 	if kept.known && (created || !now.created.Equal(was.created) || now.last < max(was.last, highest)) {
 		lost = true
 		kept.highest.Store(now.last)
-		b.config.Logger.Warn("a NATS stream has lost what it held; what is owed is sent again", "stream", b.names[stream])
+		b.config.Logger.Warn("a NATS stream has lost what it held; what is pending is sent again", "stream", b.names[stream])
 	}
 	kept.mark, kept.known = now, true
 	if stream == transport.DeadLetters {

@@ -92,7 +92,7 @@ const silence = 25000;
 const waiting = new Set<{ since: number }>();
 let heard = Date.now(), failed = false;
 
-// unheard is since when the coordinator owes an answer, if it has been silent for too long;
+// unheard is since when the coordinator enqueues an answer, if it has been silent for too long;
 // undefined: it answers.
 export function unheard(now: number): number | undefined {
   let since = Infinity;

@@ -7,28 +7,28 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// holding is a command that was received and not yet acknowledged.
-type holding struct {
+// flight is a command that was received and not yet acknowledged.
+type flight struct {
 	delivery transport.Delivery
 	answer   *transport.Envelope
 	refused  int // how often the bus did not take the answer
 }
 
-// holdings are the commands of one Run, bounded.
-type holdings struct {
+// inFlight are the commands of one Run, bounded.
+type inFlight struct {
 	room chan struct{} // one element per free place
 	mu   sync.Mutex
-	held map[*holding]struct{}
+	held map[*flight]struct{}
 }
 
-func newHoldings(bound int) *holdings {
-	s := &holdings{room: make(chan struct{}, bound), held: make(map[*holding]struct{}, bound)}
+func newInFlight(bound int) *inFlight {
+	s := &inFlight{room: make(chan struct{}, bound), held: make(map[*flight]struct{}, bound)}
 	s.giveBack(bound)
 	return s
 }
 
 // reserve waits for a free place, and takes all that are free.
-func (s *holdings) reserve(ctx context.Context) (places int, err error) {
+func (s *inFlight) reserve(ctx context.Context) (places int, err error) {
 	select {
 	case <-s.room:
 		places = 1
@@ -45,15 +45,15 @@ func (s *holdings) reserve(ctx context.Context) (places int, err error) {
 	}
 }
 
-func (s *holdings) giveBack(places int) {
+func (s *inFlight) giveBack(places int) {
 	for range places {
 		s.room <- struct{}{}
 	}
 }
 
 // add puts a delivery into a reserved place.
-func (s *holdings) add(d transport.Delivery) *holding {
-	h := &holding{delivery: d}
+func (s *inFlight) add(d transport.Delivery) *flight {
+	h := &flight{delivery: d}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.held[h] = struct{}{}
@@ -61,17 +61,17 @@ func (s *holdings) add(d transport.Delivery) *holding {
 }
 
 // remove frees the place of a delivery that needs nothing any more.
-func (s *holdings) remove(h *holding) {
+func (s *inFlight) remove(h *flight) {
 	s.mu.Lock()
 	delete(s.held, h)
 	s.mu.Unlock()
 	s.giveBack(1)
 }
 
-func (s *holdings) all() []*holding {
+func (s *inFlight) all() []*flight {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	held := make([]*holding, 0, len(s.held))
+	held := make([]*flight, 0, len(s.held))
 	for h := range s.held {
 		held = append(held, h)
 	}
