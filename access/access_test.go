@@ -32,8 +32,8 @@ const (
 	tokenFile = "tokens"
 )
 
-// house is a server with a guard, whose every door answers who came in.
-type house struct {
+// fixture is a server with a guard, whose every door answers who came in.
+type fixture struct {
 	*httptest.Server
 
 	dir    string
@@ -48,10 +48,10 @@ type clock struct{ ahead atomic.Int64 }
 func (c *clock) now() time.Time          { return time.Now().Add(time.Duration(c.ahead.Load())) }
 func (c *clock) forward(d time.Duration) { c.ahead.Add(int64(d)) }
 
-// newHouse has tokens named after their roles, and a provider.
-func newHouse(t *testing.T, change ...func(*access.Config)) *house {
+// newFixture has tokens named after their roles, and a provider.
+func newFixture(t *testing.T, change ...func(*access.Config)) *fixture {
 	t.Helper()
-	h := &house{dir: t.TempDir(), keys: map[string]string{}, clock: &clock{}, issuer: newIssuer(t), log: &bytes.Buffer{}}
+	h := &fixture{dir: t.TempDir(), keys: map[string]string{}, clock: &clock{}, issuer: newIssuer(t), log: &bytes.Buffer{}}
 	var file strings.Builder
 	for _, role := range []access.Role{access.Viewer, access.Operator, access.Admin} {
 		secret, line, err := access.NewToken(role.String(), role, time.Time{})
@@ -90,7 +90,7 @@ func newHouse(t *testing.T, change ...func(*access.Config)) *house {
 	return h
 }
 
-func (h *house) write(t *testing.T, tokens string) {
+func (h *fixture) write(t *testing.T, tokens string) {
 	t.Helper()
 	if err := os.WriteFile(filepath.Join(h.dir, tokenFile), []byte(tokens), 0o600); err != nil {
 		t.Fatal(err)
@@ -106,7 +106,7 @@ type reply struct {
 }
 
 // knock makes a request and returns the status and the body.
-func (h *house) knock(t *testing.T, client *http.Client, method, path, key string, change ...func(*http.Request)) (reply, string) {
+func (h *fixture) knock(t *testing.T, client *http.Client, method, path, key string, change ...func(*http.Request)) (reply, string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
@@ -136,7 +136,7 @@ func (h *house) knock(t *testing.T, client *http.Client, method, path, key strin
 }
 
 // browser keeps cookies and follows no redirect.
-func (h *house) browser(t *testing.T) *http.Client {
+func (h *fixture) browser(t *testing.T) *http.Client {
 	t.Helper()
 	jar, err := cookiejar.New(nil)
 	if err != nil {
@@ -147,7 +147,7 @@ func (h *house) browser(t *testing.T) *http.Client {
 
 // TestDoors tries each door with each key: none, a wrong one, and one of each role.
 func TestDoors(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	wrong := access.TokenPrefix + strings.Repeat("A", 43)
 	for _, door := range []struct {
 		method, path string
@@ -200,7 +200,7 @@ func TestDoors(t *testing.T) {
 
 // TestRefusalsSpeakTheProtocol: who speaks Connect or gRPC is refused in it.
 func TestRefusalsSpeakTheProtocol(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	response, body := h.knock(t, h.Client(), http.MethodPost, start, h.keys["viewer"])
 	var failure struct{ Code, Message string }
 	if err := json.Unmarshal([]byte(body), &failure); err != nil || failure.Code != "permission_denied" || !strings.Contains(failure.Message, "role operator") {
@@ -225,7 +225,7 @@ func TestRefusalsSpeakTheProtocol(t *testing.T) {
 // TestBearerOfProvider: a token of the provider is worth its roles, and one that
 // was forged, is over, or is for somebody else is worth nothing.
 func TestBearerOfProvider(t *testing.T) {
-	h := newHouse(t, func(c *access.Config) {
+	h := newFixture(t, func(c *access.Config) {
 		c.OIDC.Roles = map[string]access.Role{"oncall": access.Operator, "staff": access.Viewer}
 	})
 	h.issuer.claims = nil
@@ -289,7 +289,7 @@ func tampered(token string) string {
 // TestProviderAway: nobody can say whether the key is good, so nobody is let in and
 // the answer says whose fault it is; when the provider is back, the key is good.
 func TestProviderAway(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	token := h.issuer.sign(h.issuer.person("ada", "admin"))
 	handler := h.issuer.Config.Handler
 	var away atomic.Bool
@@ -314,7 +314,7 @@ func TestProviderAway(t *testing.T) {
 // TestTokenFileChanges: a token is worth what the file says now, in sessions too; a
 // file with a mistake changes nothing.
 func TestTokenFileChanges(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	browser := h.browser(t)
 	if response := h.login(t, browser, h.keys["admin"]); response.StatusCode != http.StatusSeeOther {
 		t.Fatalf("login: %s", response.Status)
@@ -343,7 +343,7 @@ func TestTokenFileChanges(t *testing.T) {
 
 // TestTokenExpires at its time, and not before.
 func TestTokenExpires(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	secret, line, err := access.NewToken("ci", access.Viewer, h.clock.now().Add(time.Hour))
 	if err != nil {
 		t.Fatal(err)
@@ -360,7 +360,7 @@ func TestTokenExpires(t *testing.T) {
 }
 
 // login sends the form of the login page.
-func (h *house) login(t *testing.T, browser *http.Client, key string, change ...func(*http.Request)) reply {
+func (h *fixture) login(t *testing.T, browser *http.Client, key string, change ...func(*http.Request)) reply {
 	t.Helper()
 	form := url.Values{"token": {key}, "next": {"/sagas/order-42"}}.Encode()
 	response, _ := h.knock(t, browser, http.MethodPost, "/auth/login", "", append([]func(*http.Request){func(r *http.Request) {

@@ -21,7 +21,7 @@ func jose256(secret []byte) jose.SigningKey {
 // TestSession: a browser that logged in has the rights of its key until it logs
 // out, and its cookie is out of reach of scripts and other sites.
 func TestSession(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	browser := h.browser(t)
 	response := h.login(t, browser, h.keys["operator"])
 	if response.StatusCode != http.StatusSeeOther || response.Header.Get("Location") != "/sagas/order-42" {
@@ -53,8 +53,8 @@ func TestSession(t *testing.T) {
 // TestSecureCookie: behind TLS, the cookie's name binds it to this host and TLS, also where a
 // proxy ends it.
 func TestSecureCookie(t *testing.T) {
-	said := newHouse(t, func(c *access.Config) { c.Secure = true })
-	public := newHouse(t, func(c *access.Config) { c.PublicURL = "https://sagas.example.com:8443" })
+	said := newFixture(t, func(c *access.Config) { c.Secure = true })
+	public := newFixture(t, func(c *access.Config) { c.PublicURL = "https://sagas.example.com:8443" })
 	asked := func(host string) func(*http.Request) { return func(r *http.Request) { r.Host = host } }
 	for name, tt := range map[string]struct {
 		cookie *http.Cookie
@@ -73,7 +73,7 @@ func TestSecureCookie(t *testing.T) {
 // TestSessionEnds: after it was idle too long, and after its whole time however
 // busy it was.
 func TestSessionEnds(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	idle, busy := h.browser(t), h.browser(t)
 	h.login(t, idle, h.keys["viewer"])
 	h.clock.forward(access.IdleLimit)
@@ -96,7 +96,7 @@ func TestSessionEnds(t *testing.T) {
 
 // TestOtherSites may not use a browser's session, nor begin one.
 func TestOtherSites(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	browser := h.browser(t)
 	h.login(t, browser, h.keys["admin"])
 	for name, change := range map[string]func(*http.Request){
@@ -120,7 +120,7 @@ func TestOtherSites(t *testing.T) {
 
 // TestLoginIsSlowedDown for an address that tries keys, and only for a while.
 func TestLoginIsSlowedDown(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	for i := range access.LoginBurst {
 		if response := h.login(t, h.browser(t), "guess"); response.StatusCode != http.StatusUnauthorized {
 			t.Fatalf("attempt %d: %s", i, response.Status)
@@ -138,7 +138,7 @@ func TestLoginIsSlowedDown(t *testing.T) {
 // TestStrangersBegunLogins: whoever begins thousands of logins at the provider and ends none
 // leaves room for others (I13).
 func TestStrangersBegunLogins(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	h.issuer.claims = h.issuer.person("ada", "operator")
 	begin := func(from string) int {
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, h.URL+"/auth/oidc", nil)
@@ -165,7 +165,7 @@ func TestStrangersBegunLogins(t *testing.T) {
 
 // TestNextStaysHere: a login leads nowhere else.
 func TestNextStaysHere(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	for _, next := range []string{"https://evil.example/", "//evil.example", "///evil.example", `/\evil.example`, "javascript:alert(1)", "/\tx", "evil", `"><script>`} {
 		response, body := h.knock(t, h.browser(t), http.MethodGet, "/auth/login?next="+url.QueryEscape(next), "")
 		if !strings.Contains(body, `name="next" value="/"`) {
@@ -179,7 +179,7 @@ func TestNextStaysHere(t *testing.T) {
 
 // TestLoginAtProvider: there and back, with PKCE, state and nonce.
 func TestLoginAtProvider(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	h.issuer.claims = h.issuer.person("ada", "operator")
 	browser := h.browser(t)
 	back := h.comeBack(t, browser)
@@ -215,7 +215,7 @@ func TestLoginAtProviderRefused(t *testing.T) {
 		"other client":  {func(c map[string]any) { c["aud"] = "payroll" }, http.StatusUnauthorized},
 		"without roles": {func(c map[string]any) { delete(c, "roles") }, http.StatusForbidden},
 	} {
-		h := newHouse(t)
+		h := newFixture(t)
 		h.issuer.claims, h.issuer.spoil = h.issuer.person("ada", "admin"), tt.spoil
 		browser := h.browser(t)
 		response, _ := h.knock(t, browser, http.MethodGet, h.comeBack(t, browser), "")
@@ -227,7 +227,7 @@ func TestLoginAtProviderRefused(t *testing.T) {
 		}
 	}
 	// A code that somebody else asked for is no use without the verifier.
-	h := newHouse(t)
+	h := newFixture(t)
 	h.issuer.claims = h.issuer.person("ada", "admin")
 	mine, theirs := h.browser(t), h.browser(t)
 	code, state := parameter(t, h.comeBack(t, theirs), "code"), parameter(t, h.comeBack(t, mine), "state")
@@ -237,7 +237,7 @@ func TestLoginAtProviderRefused(t *testing.T) {
 }
 
 // comeBack begins a login and returns where the provider sends the browser.
-func (h *house) comeBack(t *testing.T, browser *http.Client) string {
+func (h *fixture) comeBack(t *testing.T, browser *http.Client) string {
 	t.Helper()
 	response, body := h.knock(t, browser, http.MethodGet, "/auth/oidc?next=/sagas", "")
 	if response.StatusCode != http.StatusSeeOther {

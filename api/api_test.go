@@ -46,8 +46,8 @@ var (
 		saga.Pivot("ship", saga.Do(ship, saga.Retry(1, time.Second, time.Second))))
 )
 
-// town is a whole coordinator with its API, and the two services of the bakery.
-type town struct {
+// fixture is a whole coordinator with its API, and the two services of the bakery.
+type fixture struct {
 	daemon.Addresses
 	apiv1connect.CoordinatorServiceClient
 	http *http.Client
@@ -56,14 +56,14 @@ type town struct {
 	decide func(action string) error
 }
 
-// newTown runs until the test ends.
-func newTown(t *testing.T) *town {
+// newFixture runs until the test ends.
+func newFixture(t *testing.T) *fixture {
 	t.Helper()
 	return newTownOf(t, daemon.Config{})
 }
 
-// newTownOf is newTown with settings of its own.
-func newTownOf(t *testing.T, config daemon.Config) *town {
+// newTownOf is newFixture with settings of its own.
+func newTownOf(t *testing.T, config daemon.Config) *fixture {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	ready, ended := make(chan daemon.Addresses, 1), make(chan error, 1)
@@ -76,7 +76,7 @@ func newTownOf(t *testing.T, config daemon.Config) *town {
 			t.Error(err)
 		}
 	})
-	w := &town{decide: func(string) error { return nil }, http: &http.Client{Transport: &http.Transport{}}}
+	w := &fixture{decide: func(string) error { return nil }, http: &http.Client{Transport: &http.Transport{}}}
 	select {
 	case w.Addresses = <-ready:
 	case <-time.After(limit):
@@ -88,7 +88,7 @@ func newTownOf(t *testing.T, config daemon.Config) *town {
 	return w
 }
 
-func (w *town) services(t *testing.T) {
+func (w *fixture) services(t *testing.T) {
 	t.Helper()
 	quiet := participant.Logger(slog.New(slog.DiscardHandler))
 	oven := participant.New("oven", &participant.MemoryInbox{}, quiet)
@@ -114,14 +114,14 @@ func (w *town) services(t *testing.T) {
 	t.Cleanup(func() { cancel(); running.Wait(); _ = bus.Close() })
 }
 
-func (w *town) act(action string) error {
+func (w *fixture) act(action string) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.decide(action)
 }
 
 // when sets what the services do from now on.
-func (w *town) when(decide func(action string) error) {
+func (w *fixture) when(decide func(action string) error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.decide = decide
@@ -139,7 +139,7 @@ func order(id string) *connect.Request[apiv1.StartRequest] {
 }
 
 // start starts a saga and waits until it has ended or is parked.
-func (w *town) start(t *testing.T, id string) *apiv1.Saga {
+func (w *fixture) start(t *testing.T, id string) *apiv1.Saga {
 	t.Helper()
 	ctx := within(t)
 	if _, err := w.Start(ctx, order(id)); err != nil {
@@ -149,7 +149,7 @@ func (w *town) start(t *testing.T, id string) *apiv1.Saga {
 }
 
 // wait waits until a saga has ended or is parked.
-func (w *town) wait(t *testing.T, id string) *apiv1.Saga {
+func (w *fixture) wait(t *testing.T, id string) *apiv1.Saga {
 	t.Helper()
 	r, err := w.Wait(within(t), connect.NewRequest(&apiv1.WaitRequest{Id: id, AtMost: durationpb.New(limit)}))
 	if err != nil {
@@ -159,7 +159,7 @@ func (w *town) wait(t *testing.T, id string) *apiv1.Saga {
 }
 
 // park starts a saga whose pivot nobody can tell the outcome of.
-func (w *town) park(t *testing.T, id string) *apiv1.Saga {
+func (w *fixture) park(t *testing.T, id string) *apiv1.Saga {
 	t.Helper()
 	w.when(func(action string) error {
 		if action == "ship" {
@@ -196,7 +196,7 @@ func refusal(t *testing.T, err error) (connect.Code, *apiv1.Refusal) {
 // TestEveryProtocol: the same handlers answer Connect with JSON and with protobuf,
 // gRPC and gRPC-Web.
 func TestEveryProtocol(t *testing.T) {
-	w := newTown(t)
+	w := newFixture(t)
 	h2c := &http.Transport{Protocols: new(http.Protocols)}
 	h2c.Protocols.SetUnencryptedHTTP2(true)
 	defer h2c.CloseIdleConnections()
@@ -251,7 +251,7 @@ func TestEveryProtocol(t *testing.T) {
 
 // TestRefusalsSayWhatWouldBeRight reads what a program learns of each refusal.
 func TestRefusalsSayWhatWouldBeRight(t *testing.T) {
-	w := newTown(t)
+	w := newFixture(t)
 	ctx := within(t)
 	w.park(t, "stuck")
 	_, err := w.Operate(ctx, connect.NewRequest(&apiv1.OperateRequest{Id: "stuck", Decision: &apiv1.Decision{Operation: "cancel", By: "kim", Reason: "let it go"}}))
@@ -332,7 +332,7 @@ func TestBusyIsSaidWithATime(t *testing.T) {
 // TestReadsSeeTheDecision: whoever operated a saga sees that in every read that
 // follows, at once.
 func TestReadsSeeTheDecision(t *testing.T) {
-	w := newTown(t)
+	w := newFixture(t)
 	ctx := within(t)
 	for _, id := range []string{"a", "b", "c"} {
 		w.park(t, id)
@@ -357,7 +357,7 @@ func TestReadsSeeTheDecision(t *testing.T) {
 
 // TestDefinitions: what is only checked is not stored, and the newest is known.
 func TestDefinitions(t *testing.T) {
-	w := newTown(t)
+	w := newFixture(t)
 	ctx := within(t)
 	source := func(version string) string {
 		return "name: tea\nversion: " + version + "\nsteps:\n  - step: {name: brew, kind: retriable, do: {participant: pot, action: brew}}\n"
@@ -408,7 +408,7 @@ func TestDefinitions(t *testing.T) {
 
 // TestDeadLetters lists, replays and discards what a stranger sent.
 func TestDeadLetters(t *testing.T) {
-	w := newTown(t)
+	w := newFixture(t)
 	ctx := within(t)
 	bus, err := w.Connect(ctx, "stranger")
 	if err != nil {
@@ -468,7 +468,7 @@ func TestDeadLetters(t *testing.T) {
 
 // TestJSONIsStrict: what cannot be meant is refused, with what could be (I9, I10).
 func TestJSONIsStrict(t *testing.T) {
-	w := newTown(t)
+	w := newFixture(t)
 	for body, want := range map[string]string{
 		`{"id":"x","colour":"red"}`: `unknown field "colour"; there are id`,
 		`{"id":1}`:                  `invalid value for string field id`,

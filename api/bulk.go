@@ -57,7 +57,7 @@ func (s *server) OperateAll(ctx context.Context, r *connect.Request[apiv1.Operat
 	return nil
 }
 
-// nextPage decides about the next sagas. Where other such requests have all the places, one
+// nextPage decides about the next sagas. Where other such requests have all the slots, one
 // that has begun waits for its turn.
 func (s *server) nextPage(ctx context.Context, q transport.OperateAllQuery) (*transport.OperateAllReply, error) {
 	for {

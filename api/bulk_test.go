@@ -12,7 +12,7 @@ import (
 
 // operateAll reads a decision about many sagas to its end. progress must never
 // fall, and end with finished.
-func (w *town) operateAll(t *testing.T, r *apiv1.OperateAllRequest) (last *apiv1.OperateAllResponse, refused []string, err error) {
+func (w *fixture) operateAll(t *testing.T, r *apiv1.OperateAllRequest) (last *apiv1.OperateAllResponse, refused []string, err error) {
 	t.Helper()
 	stream, err := w.OperateAll(within(t), connect.NewRequest(r))
 	if err != nil {
@@ -39,7 +39,7 @@ func (w *town) operateAll(t *testing.T, r *apiv1.OperateAllRequest) (last *apiv1
 // TestOperateAll decides about more sagas than a page holds: first without doing
 // it, and then about exactly those.
 func TestOperateAll(t *testing.T) {
-	w := newTown(t)
+	w := newFixture(t)
 	w.park(t, "stuck-000")
 	const sagas = 230
 	for i := 1; i < sagas; i++ {
@@ -95,7 +95,7 @@ func TestOperateAll(t *testing.T) {
 
 // TestOperateAllRefuses what would be a mistake about every saga.
 func TestOperateAllRefuses(t *testing.T) {
-	w := newTown(t)
+	w := newFixture(t)
 	open := &apiv1.Filter{Open: true}
 	for field, r := range map[string]*apiv1.OperateAllRequest{
 		"filter":             {Decision: &apiv1.Decision{Operation: "cancel", By: "kim", Reason: "x"}},

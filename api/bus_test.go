@@ -13,7 +13,7 @@ import (
 // TestTheBusOffersTheSame: every method of the API is served as a request over NATS
 // as well, and answers what it should.
 func TestTheBusOffersTheSame(t *testing.T) {
-	w := newTown(t)
+	w := newFixture(t)
 	w.park(t, "stuck")
 	bus, err := w.Connect(t.Context(), "asker")
 	if err != nil {

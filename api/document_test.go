@@ -26,7 +26,7 @@ func TestExamplesRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := newTown(t)
+	w := newFixture(t)
 	examples := example.FindAllStringSubmatch(string(text), -1)
 	if n := strings.Count(string(text), "```sh"); len(examples) != n || n == 0 {
 		t.Fatalf("%d of %d commands have an answer", len(examples), n)
@@ -85,7 +85,7 @@ func holds(got, want any, path string) string {
 // TestOpenAPIDescribesEveryRPC: the document is served, is the committed one, and
 // leaves nothing out.
 func TestOpenAPIDescribesEveryRPC(t *testing.T) {
-	w := newTown(t)
+	w := newFixture(t)
 	response, err := w.http.Get(w.HTTP + "/openapi.yaml")
 	if err != nil {
 		t.Fatal(err)

@@ -18,7 +18,7 @@ import (
 )
 
 // ids are the sagas that a filter matches, sorted, read in pages of two.
-func (w *town) ids(t *testing.T, f *apiv1.Filter) string {
+func (w *fixture) ids(t *testing.T, f *apiv1.Filter) string {
 	t.Helper()
 	var found []string
 	for cursor := ""; ; {
@@ -38,7 +38,7 @@ func (w *town) ids(t *testing.T, f *apiv1.Filter) string {
 
 // TestFilters: each way to ask finds what it should, in List and in Count alike.
 func TestFilters(t *testing.T) {
-	w := newTown(t)
+	w := newFixture(t)
 	for _, id := range []string{"done-1", "done-2", "done-3"} {
 		w.start(t, id)
 	}
@@ -119,7 +119,7 @@ func year(y int) *timestamppb.Timestamp {
 // TestDecisionsAreNotWidened: a decision about many sagas whose filter is not understood as a
 // whole is refused, and no saga is touched.
 func TestDecisionsAreNotWidened(t *testing.T) {
-	w := newTown(t)
+	w := newFixture(t)
 	newer := protowire.AppendVarint(protowire.AppendTag(nil, 999, protowire.VarintType), 1)
 	strange := func(m proto.Message) { m.ProtoReflect().SetUnknown(newer) }
 	filter, request, ref := &apiv1.Filter{Open: true}, &apiv1.OperateAllRequest{Filter: &apiv1.Filter{Open: true}}, &apiv1.DefinitionRef{Name: "bakery"}
@@ -163,7 +163,7 @@ func TestDecisionsAreNotWidened(t *testing.T) {
 
 // TestParticipantsThatAreAsked: a saga is found by whom it waits for.
 func TestParticipantsThatAreAsked(t *testing.T) {
-	w := newTown(t)
+	w := newFixture(t)
 	release := make(chan struct{})
 	w.when(func(action string) error {
 		if action == "ship" {
@@ -188,7 +188,7 @@ func TestParticipantsThatAreAsked(t *testing.T) {
 // TestExpectedRevision: a decision about what the operator saw is not taken when
 // the saga has moved since.
 func TestExpectedRevision(t *testing.T) {
-	w := newTown(t)
+	w := newFixture(t)
 	ctx := within(t)
 	seen := w.park(t, "stuck").Revision
 	decide := func(revision uint64) error {
@@ -210,7 +210,7 @@ func TestExpectedRevision(t *testing.T) {
 
 // TestHistoryWithSagas: the past is told as it was, part by part.
 func TestHistoryWithSagas(t *testing.T) {
-	w := newTown(t)
+	w := newFixture(t)
 	ctx := within(t)
 	w.park(t, "stuck")
 	if _, err := w.Operate(ctx, connect.NewRequest(&apiv1.OperateRequest{Id: "stuck", Decision: &apiv1.Decision{Operation: "compensate", By: "kim", Reason: "it is in the workshop"}})); err != nil {
@@ -242,7 +242,7 @@ func TestHistoryWithSagas(t *testing.T) {
 
 // TestOneDefinitionAndTwo reads a definition whole and compares it.
 func TestOneDefinitionAndTwo(t *testing.T) {
-	w := newTown(t)
+	w := newFixture(t)
 	ctx := within(t)
 	w.start(t, "done")
 	r, err := w.GetDefinition(ctx, connect.NewRequest(&apiv1.GetDefinitionRequest{Ref: &apiv1.DefinitionRef{Name: "bakery"}}))

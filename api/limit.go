@@ -34,7 +34,7 @@ func newLimit(what, name string, each int) limit {
 	return limit{quota.New(10*each, each), what, name, each}
 }
 
-// take takes a place for whoever makes a request, until give is called.
+// take takes a slot for whoever makes a request, until give is called.
 func (l limit) take(ctx context.Context) (give func(), err error) {
 	caller := callerKey(ctx)
 	switch err := l.quota.Take(caller); {

@@ -12,7 +12,7 @@ import (
 
 // TestOverviewAndParticipants: the figures are those of what was done.
 func TestOverviewAndParticipants(t *testing.T) {
-	w, began := newTown(t), time.Now()
+	w, began := newFixture(t), time.Now()
 	for _, id := range []string{"a", "b", "c"} {
 		w.start(t, id)
 	}
@@ -81,7 +81,7 @@ func TestOverviewAndParticipants(t *testing.T) {
 
 // TestAParticipantThatLags: what waits for it is told while it does not answer.
 func TestAParticipantThatLags(t *testing.T) {
-	w := newTown(t)
+	w := newFixture(t)
 	release := make(chan struct{})
 	w.when(func(action string) error {
 		if action == "bake" {

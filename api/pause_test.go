@@ -9,7 +9,7 @@ import (
 )
 
 // operate takes a decision about a saga.
-func (w *town) operate(t *testing.T, id, operation string) *apiv1.Saga {
+func (w *fixture) operate(t *testing.T, id, operation string) *apiv1.Saga {
 	t.Helper()
 	r, err := w.Operate(within(t), connect.NewRequest(&apiv1.OperateRequest{Id: id, Decision: &apiv1.Decision{Operation: operation, By: "kim", Reason: "the bakery moves"}}))
 	if err != nil {
@@ -21,7 +21,7 @@ func (w *town) operate(t *testing.T, id, operation string) *apiv1.Saga {
 // TestPauseAndResume: a paused saga takes in the answer to what is under way, and
 // nothing follows from it before it is resumed.
 func TestPauseAndResume(t *testing.T) {
-	w := newTown(t)
+	w := newFixture(t)
 	baking, baked := make(chan struct{}), make(chan struct{})
 	shipped := make(chan struct{}, 10)
 	w.when(func(action string) error {

@@ -19,7 +19,7 @@ import (
 // whichever RPC, the answer is one of the codes that mean something to him, and
 // never a defect of ours.
 func TestStrangeRequests(t *testing.T) {
-	w := newTown(t)
+	w := newFixture(t)
 	w.park(t, "stuck")
 	w.http.Timeout = limit
 	methods := apiv1.File_amends_api_v1_api_proto.Services().Get(0).Methods()

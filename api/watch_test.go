@@ -20,7 +20,7 @@ type watching struct {
 	missed int64
 }
 
-func (w *town) watch(t *testing.T, c apiv1connect.CoordinatorServiceClient, r *apiv1.WatchRequest) *watching {
+func (w *fixture) watch(t *testing.T, c apiv1connect.CoordinatorServiceClient, r *apiv1.WatchRequest) *watching {
 	t.Helper()
 	ctx, cancel := context.WithCancel(within(t))
 	stream, err := c.Watch(ctx, connect.NewRequest(r))
@@ -63,7 +63,7 @@ func (w *watching) until(id, phase string) []string {
 
 // TestWatchOneSaga follows a saga to its end, over each protocol.
 func TestWatchOneSaga(t *testing.T) {
-	w := newTown(t)
+	w := newFixture(t)
 	h2c := &http.Transport{Protocols: new(http.Protocols)}
 	h2c.Protocols.SetUnencryptedHTTP2(true)
 	t.Cleanup(h2c.CloseIdleConnections)
@@ -100,7 +100,7 @@ func TestWatchOneSaga(t *testing.T) {
 
 // TestWatchAFilter: what begins to match comes, and what stops matching leaves.
 func TestWatchAFilter(t *testing.T) {
-	w := newTown(t)
+	w := newFixture(t)
 	w.park(t, "old")
 	w.when(func(string) error { return nil })
 	w.start(t, "done")
@@ -136,7 +136,7 @@ func TestWatchAFilter(t *testing.T) {
 // TestASlowWatcherIsTold: who does not read while thousands of changes pass gets
 // the last state of everything, and is told that he has missed some.
 func TestASlowWatcherIsTold(t *testing.T) {
-	w := newTown(t)
+	w := newFixture(t)
 	w.when(func(string) error { return nil })
 	slow := w.watch(t, w, &apiv1.WatchRequest{OnlyChanges: true, Filter: &apiv1.Filter{IdPrefix: "burst-"}})
 	if m := slow.next(); !m.CaughtUp {
@@ -166,7 +166,7 @@ func TestASlowWatcherIsTold(t *testing.T) {
 
 // TestWatchRefuses what cannot be watched.
 func TestWatchRefuses(t *testing.T) {
-	w := newTown(t)
+	w := newFixture(t)
 	for want, r := range map[connect.Code]*apiv1.WatchRequest{
 		connect.CodeNotFound:        {Id: "nobody"},
 		connect.CodeInvalidArgument: {Id: "x", Filter: &apiv1.Filter{Open: true}},
@@ -188,7 +188,7 @@ func TestWatchersAreToldOfTheEnd(t *testing.T) {
 	ctx := within(t)
 	var stream *connect.ServerStreamForClient[apiv1.WatchResponse]
 	t.Run("coordinator", func(t *testing.T) {
-		w := newTown(t)
+		w := newFixture(t)
 		var err error
 		if stream, err = w.Watch(ctx, connect.NewRequest(&apiv1.WatchRequest{Filter: &apiv1.Filter{Open: true}})); err != nil {
 			t.Fatal(err)

@@ -17,7 +17,7 @@ import (
 // TestWebPagesAreKeptOut: a browser on the coordinator's machine does not lend its
 // reach to pages from elsewhere.
 func TestWebPagesAreKeptOut(t *testing.T) {
-	w := newTown(t)
+	w := newFixture(t)
 	for name, tt := range map[string]struct {
 		change func(*http.Request)
 		want   int
@@ -49,7 +49,7 @@ func TestWebPagesAreKeptOut(t *testing.T) {
 
 // TestReflectionAndHealth: gRPC's tools find the service and learn that it is there.
 func TestReflectionAndHealth(t *testing.T) {
-	w := newTown(t)
+	w := newFixture(t)
 	h2c := &http.Transport{Protocols: new(http.Protocols)}
 	h2c.Protocols.SetUnencryptedHTTP2(true)
 	defer h2c.CloseIdleConnections()

@@ -12,8 +12,8 @@ import (
 
 	"connectrpc.com/connect"
 
+	"github.com/amends-dev/amends/internal/corrupttest"
 	"github.com/amends-dev/amends/internal/daemon"
-	"github.com/amends-dev/amends/internal/rot"
 	"github.com/amends-dev/amends/participant"
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 )
@@ -79,7 +79,7 @@ func TestBlockedSagasAreAnAlarm(t *testing.T) {
 			w.rests(t, id)
 		}
 	})
-	if err := rot.Saga(t.Context(), filepath.Join(dir, daemon.StoreFile), "order-1", "order-2"); err != nil {
+	if err := corrupttest.Saga(t.Context(), filepath.Join(dir, daemon.StoreFile), "order-1", "order-2"); err != nil {
 		t.Fatal(err)
 	}
 	w := newWorld(t, here)

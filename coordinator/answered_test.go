@@ -103,7 +103,7 @@ func (o *overtakes) TimersOvertook() { o.n.Add(1) }
 
 // answeredWhileStopped leaves a saga whose first answer lies on the bus and whose attempt has
 // timed out since, with no coordinator running.
-func (w *town) answeredWhileStopped() {
+func (w *fixture) answeredWhileStopped() {
 	w.t.Helper()
 	asked := make(chan struct{})
 	w.when(func(action string, _ int) error {
@@ -124,7 +124,7 @@ func (w *town) answeredWhileStopped() {
 	w.when(func(string, int) error { return nil })
 }
 
-func (w *town) get(id contract.SagaID) *transport.Status {
+func (w *fixture) get(id contract.SagaID) *transport.Status {
 	w.t.Helper()
 	s, err := client.New(w.bus).Get(w.t.Context(), id)
 	if err != nil {
@@ -133,7 +133,7 @@ func (w *town) get(id contract.SagaID) *transport.Status {
 	return s
 }
 
-func (w *town) nothingTimedOut(id saga.ID) {
+func (w *fixture) nothingTimedOut(id saga.ID) {
 	w.t.Helper()
 	events, err := w.store.History(w.t.Context(), id, 1, saga.MaxHistory)
 	if err != nil {
@@ -147,7 +147,7 @@ func (w *town) nothingTimedOut(id saga.ID) {
 }
 
 // phase is where a saga stands in the store.
-func (w *town) phase(id saga.ID) saga.Phase {
+func (w *fixture) phase(id saga.ID) saga.Phase {
 	w.t.Helper()
 	in, err := w.store.Load(w.t.Context(), id)
 	if err != nil {
@@ -163,7 +163,7 @@ func TestAnswersBeforeTimersAtTheStart(t *testing.T) {
 	for name, mute := range map[string]bool{"the bus tells": false, "the bus cannot tell": true} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := newTown(t, membus.Options{})
+				w := newFixture(t, membus.Options{})
 				defer w.close()
 				w.answeredWhileStopped()
 				slow := newCable(w.bus)
@@ -183,7 +183,7 @@ func TestAnswersBeforeTimersAtTheStart(t *testing.T) {
 // brings.
 func TestTimersWaitForTheBus(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newTown(t, membus.Options{})
+		w := newFixture(t, membus.Options{})
 		defer w.close()
 		w.answeredWhileStopped()
 		gone := newCable(w.bus)
@@ -208,7 +208,7 @@ func TestTimersWaitForTheBus(t *testing.T) {
 // counted; and it delays nothing else.
 func TestTimersWaitForAnswersAtMost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newTown(t, membus.Options{})
+		w := newFixture(t, membus.Options{})
 		defer w.close()
 		w.answeredWhileStopped()
 		stuck := newCable(w.bus)

@@ -178,9 +178,9 @@ func (g *gate) wait() {
 }
 
 // besides is a town with definitions of its own, and a gate before each evaluation.
-func besides(t *testing.T, config coordinator.Config, defs ...*saga.Definition) (*town, *coordinator.Coordinator, *gate) {
+func besides(t *testing.T, config coordinator.Config, defs ...*saga.Definition) (*fixture, *coordinator.Coordinator, *gate) {
 	t.Helper()
-	w := newTown(t, membus.Options{})
+	w := newFixture(t, membus.Options{})
 	if err := w.stopCoordinator(); err != nil {
 		t.Fatal(err)
 	}
@@ -202,7 +202,7 @@ func besides(t *testing.T, config coordinator.Config, defs ...*saga.Definition) 
 }
 
 // leave stops a town whose sagas are not all of checkout.
-func (w *town) leave() {
+func (w *fixture) leave() {
 	w.t.Helper()
 	if err := w.stopCoordinator(); err != nil {
 		w.t.Errorf("coordinator: %v", err)
@@ -215,11 +215,11 @@ func (w *town) leave() {
 }
 
 // begin starts a saga in the background, within an hour.
-func (w *town) begin(ctx context.Context, definition string, id saga.ID) <-chan error {
+func (w *fixture) begin(ctx context.Context, definition string, id saga.ID) <-chan error {
 	return w.beginWith(ctx, definition, id, order{"tea"})
 }
 
-func (w *town) beginWith(ctx context.Context, definition string, id saga.ID, input any) <-chan error {
+func (w *fixture) beginWith(ctx context.Context, definition string, id saga.ID, input any) <-chan error {
 	done := make(chan error, 1)
 	go func() {
 		ctx, cancel := context.WithTimeout(ctx, time.Hour)

@@ -134,7 +134,7 @@ func TestCachedSagaIsNotTheLaterOne(t *testing.T) {
 // answers it with what it did for the earlier one (I5).
 func TestIDAgainAfterItsTombstone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newTown(t, membus.Options{})
+		w := newFixture(t, membus.Options{})
 		defer w.close()
 		w.restart(coordinator.Config{Retention: time.Hour, TombstoneRetention: 2 * time.Hour})
 		forget := func() { time.Sleep(3 * time.Hour) }

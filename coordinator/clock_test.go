@@ -46,10 +46,10 @@ func (w *watchmaker) config() coordinator.Config {
 }
 
 // settable is a town whose clock can be set.
-func settable(t *testing.T, story func(t *testing.T, w *town, m *watchmaker)) {
+func settable(t *testing.T, story func(t *testing.T, w *fixture, m *watchmaker)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		w, m := newTown(t, membus.Options{}), &watchmaker{began: time.Now()}
+		w, m := newFixture(t, membus.Options{}), &watchmaker{began: time.Now()}
 		defer w.close()
 		w.restart(m.config())
 		story(t, w, m)
@@ -57,7 +57,7 @@ func settable(t *testing.T, story func(t *testing.T, w *town, m *watchmaker)) {
 }
 
 // silent has nobody answer, and starts a saga.
-func (w *town) silent(id contract.SagaID) {
+func (w *fixture) silent(id contract.SagaID) {
 	w.t.Helper()
 	w.stopServices()
 	if _, err := client.New(w.bus).Start(w.t.Context(), checkout, order{"tea"}, client.ID(id)); err != nil {
@@ -65,7 +65,7 @@ func (w *town) silent(id contract.SagaID) {
 	}
 }
 
-func (w *town) load(id saga.ID) *saga.Instance {
+func (w *fixture) load(id saga.ID) *saga.Instance {
 	w.t.Helper()
 	in, err := w.store.Load(w.t.Context(), id)
 	if err != nil {
@@ -74,7 +74,7 @@ func (w *town) load(id saga.ID) *saga.Instance {
 	return in
 }
 
-func (w *town) retimed(id saga.ID) (reasons []string) {
+func (w *fixture) retimed(id saga.ID) (reasons []string) {
 	w.t.Helper()
 	events, err := w.store.History(w.t.Context(), id, 1, saga.MaxHistory)
 	if err != nil {
@@ -96,7 +96,7 @@ var steps = map[string]time.Duration{"an hour back": -time.Hour, "an hour forwar
 func TestClockIsSet(t *testing.T) {
 	for name, by := range steps {
 		t.Run(name, func(t *testing.T) {
-			settable(t, func(t *testing.T, w *town, m *watchmaker) {
+			settable(t, func(t *testing.T, w *fixture, m *watchmaker) {
 				w.silent("s1")
 				time.Sleep(2 * time.Second) // virtual
 				due, deadline := w.load("s1").Steps[0].Do.Due(), w.load("s1").Deadline
@@ -127,7 +127,7 @@ func TestClockIsSet(t *testing.T) {
 func TestStartsAroundAStep(t *testing.T) {
 	for name, by := range steps {
 		t.Run(name, func(t *testing.T) {
-			settable(t, func(t *testing.T, w *town, m *watchmaker) {
+			settable(t, func(t *testing.T, w *fixture, m *watchmaker) {
 				time.Sleep(1500 * time.Millisecond) // virtual: between two looks
 				m.set(by)
 				w.silent("early")
@@ -153,7 +153,7 @@ func TestStartsAroundAStep(t *testing.T) {
 func TestClockIsSetAcrossARestart(t *testing.T) {
 	for name, by := range steps {
 		t.Run(name, func(t *testing.T) {
-			settable(t, func(t *testing.T, w *town, m *watchmaker) {
+			settable(t, func(t *testing.T, w *fixture, m *watchmaker) {
 				w.silent("s1")
 				w.silent("s2")
 				if err := w.stopCoordinator(); err != nil {
@@ -193,7 +193,7 @@ func TestClockIsSetAcrossARestart(t *testing.T) {
 
 // Slewing, sleep, and another start of the machine are no steps; nor is one that is undone.
 func TestClockIsNotSet(t *testing.T) {
-	settable(t, func(t *testing.T, w *town, m *watchmaker) {
+	settable(t, func(t *testing.T, w *fixture, m *watchmaker) {
 		w.silent("s1")
 		for range 60 {
 			m.set(100 * time.Millisecond) // a tenth, which no clock is slewed by
@@ -221,7 +221,7 @@ func TestClockIsNotSet(t *testing.T) {
 
 // A coordinator that notices no steps leaves those alone that were noticed before.
 func TestClockIsNotWatched(t *testing.T) {
-	settable(t, func(t *testing.T, w *town, m *watchmaker) {
+	settable(t, func(t *testing.T, w *fixture, m *watchmaker) {
 		w.silent("s1")
 		m.set(time.Hour)
 		time.Sleep(2 * time.Second) // virtual
@@ -235,7 +235,7 @@ func TestClockIsNotWatched(t *testing.T) {
 
 // A paused saga has as much time left when it is resumed as when it was paused.
 func TestClockIsSetInAPause(t *testing.T) {
-	settable(t, func(t *testing.T, w *town, m *watchmaker) {
+	settable(t, func(t *testing.T, w *fixture, m *watchmaker) {
 		w.silent("s1")
 		time.Sleep(time.Second) // virtual
 		operate := func(operation string) {
@@ -264,7 +264,7 @@ func TestRetentionWaitsAfterAStep(t *testing.T) {
 	}
 	for name, accept := range map[string]bool{"a day": false, "accepted": true} {
 		t.Run(name, func(t *testing.T) {
-			settable(t, func(t *testing.T, w *town, m *watchmaker) {
+			settable(t, func(t *testing.T, w *fixture, m *watchmaker) {
 				w.run("s1")
 				m.set(365 * 24 * time.Hour)
 				time.Sleep(time.Minute) // virtual
@@ -299,7 +299,7 @@ func TestRetentionWaitsAfterAStep(t *testing.T) {
 // A step is logged and counted once.
 func TestStepIsTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w, m := newTown(t, membus.Options{}), &watchmaker{began: time.Now()}
+		w, m := newFixture(t, membus.Options{}), &watchmaker{began: time.Now()}
 		defer w.close()
 		var said notes
 		counted := &counter{}

@@ -24,7 +24,7 @@ import (
 
 func TestAllWell(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newTown(t, membus.Options{})
+		w := newFixture(t, membus.Options{})
 		defer w.close()
 		w.expect(w.run("s1"), saga.Completed, "s1 reserve", "s1 charge", "s1 ship")
 	})
@@ -32,7 +32,7 @@ func TestAllWell(t *testing.T) {
 
 func TestRejectionGoesBackInReverse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newTown(t, membus.Options{})
+		w := newFixture(t, membus.Options{})
 		defer w.close()
 		w.when(func(action string, _ int) error {
 			if action == "ship" {
@@ -50,7 +50,7 @@ func TestRejectionGoesBackInReverse(t *testing.T) {
 
 func TestFailureIsTriedAgainWithTheSameKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newTown(t, membus.Options{})
+		w := newFixture(t, membus.Options{})
 		defer w.close()
 		w.when(func(action string, attempt int) error {
 			if action == "charge" && attempt < 3 {
@@ -68,7 +68,7 @@ func TestFailureIsTriedAgainWithTheSameKey(t *testing.T) {
 
 func TestParkedPivotIsResolvedByAnOperator(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newTown(t, membus.Options{})
+		w := newFixture(t, membus.Options{})
 		defer w.close()
 		w.when(func(action string, _ int) error {
 			if action == "ship" {
@@ -100,7 +100,7 @@ func TestParkedPivotIsResolvedByAnOperator(t *testing.T) {
 // I2: the same start twice is one saga; another input is a conflict.
 func TestStartTwice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newTown(t, membus.Options{})
+		w := newFixture(t, membus.Options{})
 		defer w.close()
 		w.run("s1")
 		c := client.New(w.bus)
@@ -134,7 +134,7 @@ func TestStartTwice(t *testing.T) {
 // input that came first.
 func TestStartAgainByValue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newTown(t, membus.Options{})
+		w := newFixture(t, membus.Options{})
 		defer w.close()
 		c := client.New(w.bus)
 		const first = `{"sku":"tea","amount":12345678901234567.10,"more":[1,"\u00e9"]}`
@@ -184,7 +184,7 @@ func TestStartAgainByValue(t *testing.T) {
 // I2: a coordinator that stops and starts anew goes on where it was.
 func TestRestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newTown(t, membus.Options{})
+		w := newFixture(t, membus.Options{})
 		defer w.close()
 		w.when(func(action string, _ int) error {
 			if action == "charge" {
@@ -213,7 +213,7 @@ func TestRestart(t *testing.T) {
 // attempt.
 func TestBusForgets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newTown(t, membus.Options{})
+		w := newFixture(t, membus.Options{})
 		defer w.close()
 		w.stopServices() // the commands wait in the bus
 		c := client.New(w.bus)
@@ -246,7 +246,7 @@ func TestBusForgets(t *testing.T) {
 func TestFaultyBus(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, healed := 0, atomic.Bool{}
-		w := newTown(t, membus.Options{Fault: func(s transport.Stream, e *transport.Envelope) membus.Fate {
+		w := newFixture(t, membus.Options{Fault: func(s transport.Stream, e *transport.Envelope) membus.Fate {
 			if s == transport.DeadLetters || healed.Load() {
 				return membus.Fate{}
 			}
@@ -310,7 +310,7 @@ func TestFaultyBus(t *testing.T) {
 // nobody else notices.
 func TestBadEvents(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newTown(t, membus.Options{})
+		w := newFixture(t, membus.Options{})
 		defer w.close()
 		w.when(func(action string, _ int) error {
 			if action == "charge" {
@@ -362,7 +362,7 @@ func TestBadEvents(t *testing.T) {
 // I9, I10: bad requests cost their sender a clear error.
 func TestBadRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newTown(t, membus.Options{})
+		w := newFixture(t, membus.Options{})
 		defer w.close()
 		w.restart(coordinator.Config{MaxOpen: 1})
 		ask := func(method string, e transport.Envelope) string {
@@ -421,7 +421,7 @@ func TestBadRequests(t *testing.T) {
 // come back, and the first one soon.
 func TestRefusedStartsTakeTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newTown(t, membus.Options{})
+		w := newFixture(t, membus.Options{})
 		defer w.close()
 		var seen refusals
 		w.restart(coordinator.Config{MaxOpen: 1, Observer: &seen})
@@ -464,7 +464,7 @@ func TestStartsWaitForTheBus(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var full atomic.Bool
 		full.Store(true)
-		w := newTown(t, membus.Options{Fault: func(stream transport.Stream, _ *transport.Envelope) (fate membus.Fate) {
+		w := newFixture(t, membus.Options{Fault: func(stream transport.Stream, _ *transport.Envelope) (fate membus.Fate) {
 			if stream == transport.Commands && full.Load() {
 				fate.Refuse = transport.ErrFull
 			}
@@ -495,7 +495,7 @@ func TestStartsWaitForTheBus(t *testing.T) {
 // A caller that waits is told when the coordinator stops, and need not find out.
 func TestStoppingAnswersThoseWhoWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newTown(t, membus.Options{})
+		w := newFixture(t, membus.Options{})
 		defer w.close()
 		w.stopServices()
 		if _, err := client.New(w.bus).Start(t.Context(), checkout, order{"tea"}, client.ID("one")); err != nil {
@@ -527,7 +527,7 @@ func TestStoppingAnswersThoseWhoWait(t *testing.T) {
 // A broken store ends Run with the reason.
 func TestBrokenStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newTown(t, membus.Options{})
+		w := newFixture(t, membus.Options{})
 		w.mu.Lock()
 		w.diskError = errors.New("input/output error")
 		w.mu.Unlock()

@@ -37,7 +37,7 @@ func (l *lines) String() string {
 }
 
 // remove asks for the removal of a damaged saga.
-func (w *town) remove(id string, data string) (*transport.Status, *transport.Envelope) {
+func (w *fixture) remove(id string, data string) (*transport.Status, *transport.Envelope) {
 	w.t.Helper()
 	e, err := w.bus.Request(w.t.Context(), &transport.Envelope{
 		Subject: transport.Subjects{}.API(transport.APIRemoveDamaged), Type: transport.TypeRequest, Expires: time.Now().Add(time.Minute),
@@ -60,7 +60,7 @@ func (w *town) remove(id string, data string) (*transport.Status, *transport.Env
 // late harms nobody. Its id stays taken. One that can be read is not removed.
 func TestDamagedSagaIsRemoved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newTown(t, membus.Options{})
+		w := newFixture(t, membus.Options{})
 		defer w.close()
 		w.stopServices()
 		cl := client.New(w.bus)

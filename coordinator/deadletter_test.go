@@ -43,7 +43,7 @@ func (l *letters) seen() []string {
 // order is a late answer like any other.
 func TestContradictingAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newTown(t, membus.Options{})
+		w := newFixture(t, membus.Options{})
 		defer w.close()
 		var seen letters
 		w.restart(coordinator.Config{Observer: &seen})
@@ -74,7 +74,7 @@ func TestContradictingAnswers(t *testing.T) {
 // the log says who did it.
 func TestPurge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newTown(t, membus.Options{})
+		w := newFixture(t, membus.Options{})
 		defer w.close()
 		if err := w.stopCoordinator(); err != nil {
 			t.Fatal(err)
@@ -140,7 +140,7 @@ func TestPurge(t *testing.T) {
 // of a kind, and not one for each message (I10).
 func TestLogOfDeadLettersIsLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newTown(t, membus.Options{})
+		w := newFixture(t, membus.Options{})
 		defer w.close()
 		if err := w.stopCoordinator(); err != nil {
 			t.Fatal(err)

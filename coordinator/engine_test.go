@@ -57,7 +57,7 @@ func step(t *testing.T, e *coordinator.Engine, inputs ...coordinator.Input) coor
 
 func pending(t *testing.T, s store.Store) (ids []string) {
 	t.Helper()
-	if err := outbox.All(t.Context(), s, func(_ outbox.Place, r outbox.Record) bool {
+	if err := outbox.All(t.Context(), s, func(_ outbox.Position, r outbox.Record) bool {
 		if r.Answered() {
 			ids = append(ids, r.Envelope.ID)
 		}
@@ -77,7 +77,7 @@ func TestOwedIsMostlyAbridged(t *testing.T) {
 	step(t, e, start("order-4711"))
 	step(t, e, completed("order-4711", "stock", "reserve"))
 	n := 0
-	if err := outbox.All(t.Context(), s, func(_ outbox.Place, r outbox.Record) bool {
+	if err := outbox.All(t.Context(), s, func(_ outbox.Position, r outbox.Record) bool {
 		n++
 		long, err := outboxpb.MarshalRecord(&r)
 		if err != nil {

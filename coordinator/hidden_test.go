@@ -38,7 +38,7 @@ func TestHiddenReasons(t *testing.T) {
 	const theirs = "card 4111-1111"
 	for _, hide := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
-			w := newTown(t, membus.Options{})
+			w := newFixture(t, membus.Options{})
 			defer w.close()
 			var log bytes.Buffer
 			traced := &spans{}

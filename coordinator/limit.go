@@ -16,7 +16,7 @@ const (
 	// MaxReads bounds the requests that read. A caller may have as many as the others leave.
 	MaxReads = 512
 	// MaxBulk bounds the requests that decide about many sagas, or handle many dead letters:
-	// they have places of their own, and take turns with all else at the shards.
+	// they have slots of their own, and take turns with all else at the shards.
 	MaxBulk = 8
 	// MaxBulkPerCaller is how many of MaxBulk one caller may have.
 	MaxBulkPerCaller = 2
@@ -25,7 +25,7 @@ const (
 	DefaultMaxWatches = 100
 
 	// maxLooks bounds the looks at the store for requests that are held: they wait for a
-	// place, and take none of those who read.
+	// slot, and take none of those who read.
 	maxLooks = 64
 )
 
@@ -46,7 +46,7 @@ func serving(q *quota.Quota, kind, limit string, serve func(context.Context, *tr
 	}
 }
 
-// admit takes a place in a quota, or refuses: nil is taken.
+// admit takes a slot in a quota, or refuses: nil is taken.
 func admit(q *quota.Quota, caller, kind, limit string) *transport.Envelope {
 	switch err := q.Take(caller); {
 	case errors.Is(err, quota.ErrEach):
@@ -71,7 +71,7 @@ func (c *Coordinator) inBulk(serve func(context.Context, *transport.Envelope) (a
 	})
 }
 
-// atLength serves a request in one of the places for bulk, for as long as its caller waits.
+// atLength serves a request in one of the slots for bulk, for as long as its caller waits.
 func (c *Coordinator) atLength(serve func(context.Context, *transport.Envelope) (any, error)) func(context.Context, *transport.Envelope, func(*transport.Envelope)) {
 	return serving(c.bulk, "requests about many sagas or dead letters", "MaxBulk, MaxBulkPerCaller", serve)
 }

@@ -130,7 +130,7 @@ func said(reply *transport.Envelope) string {
 }
 
 // newCrowd has a saga, one, that has ended, and whatever reads or works much stands still.
-func newCrowd(t *testing.T, w *town) (c *crowd, letGo func()) {
+func newCrowd(t *testing.T, w *fixture) (c *crowd, letGo func()) {
 	t.Helper()
 	w.run("one")
 	if err := w.stopCoordinator(); err != nil {
@@ -153,7 +153,7 @@ var everyOpen = transport.OperateAllQuery{Filter: transport.Filter{Open: true}, 
 // together eight, and nobody else waits for those (I13).
 func TestBulkIsApart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newTown(t, membus.Options{})
+		w := newFixture(t, membus.Options{})
 		defer w.close()
 		c, letGo := newCrowd(t, w)
 		letters := transport.DeadLettersRequest{Sequences: []uint64{1}, By: "ada"}
@@ -188,7 +188,7 @@ func TestBulkIsApart(t *testing.T) {
 // replays it again.
 func TestReplayInParts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newTown(t, membus.Options{})
+		w := newFixture(t, membus.Options{})
 		defer w.close()
 		c, letGo := newCrowd(t, w)
 		c.is(true, "ada", transport.APIReplayDeadLetters, transport.DeadLettersRequest{Sequences: []uint64{quick, 1, 2}, By: "ada"})
@@ -203,10 +203,10 @@ func TestReplayInParts(t *testing.T) {
 	})
 }
 
-// TestReadsAreShared: one caller's reads leave as many places as they take.
+// TestReadsAreShared: one caller's reads leave as many slots as they take.
 func TestReadsAreShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newTown(t, membus.Options{})
+		w := newFixture(t, membus.Options{})
 		defer w.close()
 		c, letGo := newCrowd(t, w)
 		for range coordinator.MaxReads / 2 {
@@ -224,7 +224,7 @@ func TestReadsAreShared(t *testing.T) {
 // once when one is answered, and keeps nobody else out.
 func TestWatchesPerCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newTown(t, membus.Options{})
+		w := newFixture(t, membus.Options{})
 		defer w.close()
 		if err := w.stopCoordinator(); err != nil {
 			t.Fatal(err)
@@ -252,7 +252,7 @@ func TestWatchesPerCaller(t *testing.T) {
 // TestWaitsPerCaller: one caller's waits do not use up those of all.
 func TestWaitsPerCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newTown(t, membus.Options{})
+		w := newFixture(t, membus.Options{})
 		defer w.close()
 		w.when(func(string, int) error { return errors.New("try again") })
 		if err := w.stopCoordinator(); err != nil {
@@ -276,7 +276,7 @@ func TestWaitsPerCaller(t *testing.T) {
 // TestBulkTakesTurns: a start does not wait behind all the decisions that were taken before it.
 func TestBulkTakesTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newTown(t, membus.Options{})
+		w := newFixture(t, membus.Options{})
 		defer w.close()
 		w.when(func(string, int) error { return errors.New("try again") })
 		c := &crowd{t: t, bus: w.bus, came: make(chan *transport.Envelope, 1000)}

@@ -15,7 +15,7 @@ import (
 // so is the decision about many sagas that has it.
 func TestTimesInFilters(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newTown(t, membus.Options{})
+		w := newFixture(t, membus.Options{})
 		defer w.close()
 		w.run("s1")
 		ask := func(method, data string) *transport.Envelope {
@@ -58,7 +58,7 @@ func TestTimesInFilters(t *testing.T) {
 // is empty, a name in another spelling that has the last word.
 func TestWhatIsNotGivenDoesNotWiden(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newTown(t, membus.Options{})
+		w := newFixture(t, membus.Options{})
 		defer w.close()
 		w.run("s1")
 		refused := func(method, data, why string) {

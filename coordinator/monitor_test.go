@@ -432,7 +432,7 @@ func TestBusIsAwayAndBack(t *testing.T) {
 func (r *row) try(t *testing.T) {
 	var said notes
 	s, started := newStage(), time.Now()
-	w := &town{t: t, bus: s.Bus, store: s.store, decide: func(string, int) error { return nil }}
+	w := &fixture{t: t, bus: s.Bus, store: s.store, decide: func(string, int) error { return nil }}
 	w.services()
 	if r.owned {
 		s.owned = ownership.New(ownership.Config{
@@ -591,9 +591,9 @@ func TestRefusedByAll(t *testing.T) {
 }
 
 // watched is a coordinator on a stage with services for all, which runs until the test ends.
-func watched(t *testing.T, s *stage, change ...func(*town)) *coordinator.Coordinator {
+func watched(t *testing.T, s *stage, change ...func(*fixture)) *coordinator.Coordinator {
 	t.Helper()
-	w := &town{t: t, bus: s.Bus, store: s.store, decide: func(string, int) error { return nil }}
+	w := &fixture{t: t, bus: s.Bus, store: s.store, decide: func(string, int) error { return nil }}
 	for _, one := range change {
 		one(w)
 	}
@@ -743,7 +743,7 @@ func TestAnswersWaitAtTheirShard(t *testing.T) {
 		t.Helper()
 		s := newStage()
 		answer := make(chan struct{})
-		c := watched(t, s, func(w *town) { w.decide = func(string, int) error { <-answer; return nil } })
+		c := watched(t, s, func(w *fixture) { w.decide = func(string, int) error { <-answer; return nil } })
 		for n := range 6 {
 			begin(t, s, slow, saga.ID(fmt.Sprint("s", n)))
 		}

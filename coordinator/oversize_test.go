@@ -51,7 +51,7 @@ func TestOversizeAnswers(t *testing.T) {
 // the reason.
 func TestOversizeResultEndsTheStep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newTown(t, membus.Options{})
+		w := newFixture(t, membus.Options{})
 		defer w.close()
 		w.stopServices() // the test answers for them
 		c := client.New(w.bus)

@@ -23,7 +23,7 @@ import (
 const mostCarried = 661_461 - 16_384 - 1024
 
 // asks makes a request, and reads the reply.
-func (w *town) asks(method, id, data string, reply any) *transport.Envelope {
+func (w *fixture) asks(method, id, data string, reply any) *transport.Envelope {
 	w.t.Helper()
 	e, err := w.bus.Request(w.t.Context(), &transport.Envelope{
 		Subject: transport.Subjects{}.API(method), Type: transport.TypeRequest, Expires: time.Now().Add(time.Second), Saga: saga.ID(id), Data: []byte(data),
@@ -46,7 +46,7 @@ func (w *town) asks(method, id, data string, reply any) *transport.Envelope {
 // the pages together have all of it.
 func TestRepliesFit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newTown(t, membus.Options{})
+		w := newFixture(t, membus.Options{})
 		defer w.close()
 		w.stopServices()
 		c := client.New(w.bus)
@@ -133,7 +133,7 @@ func TestRepliesFit(t *testing.T) {
 }
 
 // operateAll takes a decision about all sagas.
-func operateAll(w *town, operation, text string) {
+func operateAll(w *fixture, operation, text string) {
 	w.t.Helper()
 	decision, err := json.Marshal(map[string]any{"filter": map[string]any{"open": true}, "decision": map[string]string{"operation": operation, "by": text, "reason": text}})
 	if err != nil {
@@ -176,7 +176,7 @@ func (s *torn) History(ctx context.Context, id saga.ID, from uint64, limit int) 
 // past what is damaged, and say which it is and why (I12).
 func TestDamagedRecordHidesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newTown(t, membus.Options{})
+		w := newFixture(t, membus.Options{})
 		defer w.close()
 		w.stopServices()
 		c := client.New(w.bus)
@@ -266,7 +266,7 @@ func TestDamagedRecordHidesNothing(t *testing.T) {
 // alike, or refused; a decision among them is not taken (I12).
 func TestRequestsAreValid(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newTown(t, membus.Options{})
+		w := newFixture(t, membus.Options{})
 		defer w.close()
 		w.stopServices()
 		if _, err := client.New(w.bus).Start(t.Context(), checkout, order{"tea"}, client.ID("s1")); err != nil {

@@ -18,7 +18,7 @@ import (
 )
 
 // ask sends one run request, which may be held for so long.
-func (w *town) ask(id contract.SagaID, sku string, hold time.Duration) (*transport.Status, *transport.Envelope) {
+func (w *fixture) ask(id contract.SagaID, sku string, hold time.Duration) (*transport.Status, *transport.Envelope) {
 	w.t.Helper()
 	data, err := json.Marshal(order{sku})
 	if err != nil {
@@ -61,7 +61,7 @@ func TestRunTellsTheEnd(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := newTown(t, membus.Options{})
+				w := newFixture(t, membus.Options{})
 				defer w.close()
 				if tt.decide != nil {
 					w.when(tt.decide)
@@ -87,7 +87,7 @@ func TestRunTellsTheEnd(t *testing.T) {
 // who run it meanwhile; all hear of the end.
 func TestRunSaysWhereTheSagaStands(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newTown(t, membus.Options{})
+		w := newFixture(t, membus.Options{})
 		defer w.close()
 		w.stopServices()
 		began := time.Now()
@@ -115,7 +115,7 @@ func TestRunSaysWhereTheSagaStands(t *testing.T) {
 // TestRunIsNotHeldWhenTooManyAre: where the saga stands is answered at once (I10).
 func TestRunIsNotHeldWhenTooManyAre(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newTown(t, membus.Options{})
+		w := newFixture(t, membus.Options{})
 		defer w.close()
 		if err := w.stopCoordinator(); err != nil {
 			t.Fatal(err)
@@ -137,7 +137,7 @@ func TestRunIsNotHeldWhenTooManyAre(t *testing.T) {
 // TestStoppingAnswersThoseWhoRun: the saga is on disk, and they are told to ask again.
 func TestStoppingAnswersThoseWhoRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newTown(t, membus.Options{})
+		w := newFixture(t, membus.Options{})
 		defer w.close()
 		w.stopServices()
 		answers := make(chan *transport.Envelope, 1)

@@ -29,7 +29,7 @@ func (forgetful) Definitions(context.Context) ([]*saga.Definition, error) { retu
 // when the definition is registered again.
 func TestDefinitionIsGone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newTown(t, membus.Options{})
+		w := newFixture(t, membus.Options{})
 		defer w.close()
 		w.stopServices()
 		cl := client.New(w.bus)
@@ -100,7 +100,7 @@ func (r *rotten) Load(ctx context.Context, id saga.ID) (*saga.Instance, error) {
 // up no other.
 func TestRecordIsDamaged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newTown(t, membus.Options{})
+		w := newFixture(t, membus.Options{})
 		defer w.close()
 		w.stopServices()
 		cl := client.New(w.bus)

@@ -114,7 +114,7 @@ func TestSubscribe(t *testing.T) {
 // A bus whose participants subscribe by themselves says so.
 func TestSubscribeElsewhere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newTown(t, membus.Options{})
+		w := newFixture(t, membus.Options{})
 		defer w.close()
 		e, err := w.bus.Request(t.Context(), &transport.Envelope{Subject: transport.Subjects{}.Subscribe("bank"), Type: transport.TypeRequest})
 		if err != nil || e.Code != string(transport.CodeInvalidArgument) || !strings.Contains(e.Reason, "by themselves") {

@@ -13,12 +13,12 @@ import (
 func TestTurnsComeAsThereIsRoom(t *testing.T) {
 	const perSecond, room = 2000, 100
 	for _, crowd := range []int{500, 20_000, 60_000} {
-		dice := rand.New(rand.NewPCG(1, uint64(crowd)))
+		rng := rand.New(rand.NewPCG(1, uint64(crowd)))
 		start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 		turns := turns{since: start.Add(-time.Hour)}
 		var queue callers
 		for range crowd {
-			queue = append(queue, start.Add(time.Duration(dice.IntN(1000))*time.Millisecond))
+			queue = append(queue, start.Add(time.Duration(rng.IntN(1000))*time.Millisecond))
 		}
 		heap.Init(&queue)
 		asked, in, free := 0, 0, float64(room)

@@ -33,9 +33,9 @@ func (s *lateStore) Load(ctx context.Context, id saga.ID) (*saga.Instance, error
 }
 
 // standing is a town whose saga s1 waits for a service, on a store that can be held up.
-func standing(t *testing.T) (*town, *lateStore, *coordinator.Coordinator) {
+func standing(t *testing.T) (*fixture, *lateStore, *coordinator.Coordinator) {
 	t.Helper()
-	w := newTown(t, membus.Options{})
+	w := newFixture(t, membus.Options{})
 	if err := w.stopCoordinator(); err != nil {
 		t.Fatal(err)
 	}
@@ -141,17 +141,17 @@ func TestBriefWait(t *testing.T) {
 // I9: whoever waits for a saga that has ended is told how, whatever else comes for
 // it before the coordinator has looked: another's refusal is not for him.
 func TestWaitIsNotAnsweredWithAnothersRefusal(t *testing.T) {
-	for name, late := range map[string]func(t *testing.T, w *town){
-		"a late answer": func(t *testing.T, w *town) {
+	for name, late := range map[string]func(t *testing.T, w *fixture){
+		"a late answer": func(t *testing.T, w *fixture) {
 			e := transport.Envelope{Subject: "saga.event.bank.s1.9bkkzr8qo0.charge.do.1", Type: transport.TypeCompleted}
 			if errs := w.bus.Publish(t.Context(), []transport.Envelope{e}); errs != nil {
 				t.Error(errs)
 			}
 		},
-		"an operator's operation": func(t *testing.T, w *town) {
+		"an operator's operation": func(t *testing.T, w *fixture) {
 			_, _ = client.New(w.bus).Cancel(t.Context(), "s1", "ann", "too late")
 		},
-		"the start again": func(t *testing.T, w *town) {
+		"the start again": func(t *testing.T, w *fixture) {
 			if s, err := client.New(w.bus).Start(t.Context(), checkout, order{"tea"}, client.ID("s1")); err != nil || !s.Existed {
 				t.Errorf("started again: %+v, %v", s, err)
 			}
@@ -159,7 +159,7 @@ func TestWaitIsNotAnsweredWithAnothersRefusal(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := newTown(t, membus.Options{})
+				w := newFixture(t, membus.Options{})
 				defer w.close()
 				slow := &lateStore{Store: w.store, gate: make(chan struct{})}
 				w.restart(coordinator.Config{Store: slow})

@@ -22,9 +22,9 @@ type line struct {
 	array []item // in which the queue began last
 	bytes int    // of the queue
 
-	rescan  bool  // the ledger is to be read, from its beginning
-	reading bool  // the ledger is being read, in parts
-	cursor  Place // how far
+	rescan  bool     // the ledger is to be read, from its beginning
+	reading bool     // the ledger is being read, in parts
+	cursor  Position // how far
 
 	problem error         // why the bus took nothing the last time; nil: it did
 	since   time.Time     // since when it has not

@@ -10,7 +10,7 @@ import (
 )
 
 // ID identifies a record: the saga, the revision whose commit enqueues the message,
-// and the message's place within that commit. It is known before the commit, and no
+// and the index of the message within that commit. It is known before the commit, and no
 // later saga with the same id has it.
 type ID struct {
 	Saga     contract.SagaID
@@ -34,16 +34,16 @@ func (id ID) String() string {
 	return fmt.Sprintf("%s/%s@%d#%d", id.Saga, id.Birth, id.Revision, id.Index)
 }
 
-// Place is where a record stands in a ledger, among those of its destination: in the order of the commits that enqueue the
+// Position is where a record stands in a ledger, among those of its destination: in the order of the commits that enqueue the
 // records, and within a commit in the order in which it enqueues them. It stays the same as
-// long as the record is pending. The zero Place is before all records.
-type Place struct {
+// long as the record is pending. The zero Position is before all records.
+type Position struct {
 	Commit uint64 // number of the commit, from 1
 	Index  uint16 // from 0
 }
 
 // Compare is below 0 when p comes before q, and 0 when they are the same.
-func (p Place) Compare(q Place) int {
+func (p Position) Compare(q Position) int {
 	return cmp.Or(cmp.Compare(p.Commit, q.Commit), cmp.Compare(p.Index, q.Index))
 }
 

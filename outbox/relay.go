@@ -21,22 +21,22 @@ type Publisher interface {
 
 // Ledger is the part of the store that the Relay needs; see store.Store.
 type Ledger interface {
-	Pending(ctx context.Context, to Destination, after Place, yield func(Place, Record) bool) error
+	Pending(ctx context.Context, to Destination, after Position, yield func(Position, Record) bool) error
 	Destinations(ctx context.Context) (map[Destination]int, error)
 	Discard(ctx context.Context, ids []ID) error
 }
 
 // All calls yield with everything that is pending: destination by destination, by name, and
 // there in order, until yield returns false.
-func All(ctx context.Context, ledger Ledger, yield func(Place, Record) bool) error {
+func All(ctx context.Context, ledger Ledger, yield func(Position, Record) bool) error {
 	counts, err := ledger.Destinations(ctx)
 	if err != nil {
 		return err
 	}
 	more := true
 	for _, to := range sorted(counts) {
-		err := ledger.Pending(ctx, to, Place{}, func(place Place, record Record) bool {
-			more = yield(place, record)
+		err := ledger.Pending(ctx, to, Position{}, func(at Position, record Record) bool {
+			more = yield(at, record)
 			return more
 		})
 		if err != nil || !more {

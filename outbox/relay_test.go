@@ -68,7 +68,7 @@ func (l *ledger) Destinations(context.Context) (map[outbox.Destination]int, erro
 	return counts, l.fail
 }
 
-func (l *ledger) Pending(_ context.Context, to outbox.Destination, after outbox.Place, yield func(outbox.Place, outbox.Record) bool) error {
+func (l *ledger) Pending(_ context.Context, to outbox.Destination, after outbox.Position, yield func(outbox.Position, outbox.Record) bool) error {
 	l.mu.Lock()
 	records := slices.DeleteFunc(slices.Clone(l.records), func(r outbox.Record) bool { return r.To != to })
 	l.mu.Unlock()
@@ -76,7 +76,7 @@ func (l *ledger) Pending(_ context.Context, to outbox.Destination, after outbox.
 		l.onOwed()
 	}
 	for _, r := range records {
-		if place := (outbox.Place{Commit: r.ID.Revision + 1}); after.Compare(place) < 0 && !yield(place, r) {
+		if place := (outbox.Position{Commit: r.ID.Revision + 1}); after.Compare(place) < 0 && !yield(place, r) {
 			break
 		}
 	}

@@ -85,7 +85,7 @@ func (r *Relay) readLedger(ctx context.Context, lane *lane) (read bool, err erro
 }
 
 // unread is a line that the ledger is to be read for, and from where on.
-func (r *Relay) unread(lane *lane) (*line, Place) {
+func (r *Relay) unread(lane *lane) (*line, Position) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := r.options.Now()
@@ -94,18 +94,18 @@ func (r *Relay) unread(lane *lane) (*line, Place) {
 			continue
 		}
 		if l.rescan && !l.reading {
-			l.rescan, l.reading, l.cursor = false, true, Place{}
+			l.rescan, l.reading, l.cursor = false, true, Position{}
 		}
 		if l.reading {
 			return l, l.cursor
 		}
 	}
-	return nil, Place{}
+	return nil, Position{}
 }
 
 // refill reads what is pending for one destination: as much as fits into memory, from where it
 // stopped the last time. What waits here already, or lies on the bus, is passed over.
-func (r *Relay) refill(ctx context.Context, l *line, after Place) error {
+func (r *Relay) refill(ctx context.Context, l *line, after Position) error {
 	now, bytes, full := r.options.Now(), 0, false
 	var found []item
 	r.mu.Lock()
@@ -115,9 +115,9 @@ func (r *Relay) refill(ctx context.Context, l *line, after Place) error {
 	}
 	r.mu.Unlock()
 	crashpoint.Here("outbox: before the ledger is read")
-	err := r.ledger.Pending(ctx, l.to, after, func(place Place, record Record) bool {
+	err := r.ledger.Pending(ctx, l.to, after, func(at Position, record Record) bool {
 		crashpoint.Here("outbox: in the ledger")
-		after = place
+		after = at
 		if r.knows(record.ID) {
 			return true
 		}
@@ -423,7 +423,7 @@ func (r *Relay) trim(ctx context.Context, lane *lane) error {
 		return nil
 	}
 	var ids []ID
-	err = r.ledger.Pending(ctx, Lifecycle, Place{}, func(_ Place, record Record) bool {
+	err = r.ledger.Pending(ctx, Lifecycle, Position{}, func(_ Position, record Record) bool {
 		ids = append(ids, record.ID)
 		return len(ids) < excess
 	})

@@ -16,7 +16,7 @@ type flight struct {
 
 // inFlight are the commands of one Run, bounded.
 type inFlight struct {
-	room chan struct{} // one element per free place
+	room chan struct{} // one element per free slot
 	mu   sync.Mutex
 	held map[*flight]struct{}
 }
@@ -27,31 +27,31 @@ func newInFlight(bound int) *inFlight {
 	return s
 }
 
-// reserve waits for a free place, and takes all that are free.
-func (s *inFlight) reserve(ctx context.Context) (places int, err error) {
+// reserve waits for a free slot, and takes all that are free.
+func (s *inFlight) reserve(ctx context.Context) (slots int, err error) {
 	select {
 	case <-s.room:
-		places = 1
+		slots = 1
 	case <-ctx.Done():
 		return 0, ctx.Err()
 	}
 	for {
 		select {
 		case <-s.room:
-			places++
+			slots++
 		default:
-			return places, nil
+			return slots, nil
 		}
 	}
 }
 
-func (s *inFlight) giveBack(places int) {
-	for range places {
+func (s *inFlight) giveBack(slots int) {
+	for range slots {
 		s.room <- struct{}{}
 	}
 }
 
-// add puts a delivery into a reserved place.
+// add puts a delivery into a reserved slot.
 func (s *inFlight) add(d transport.Delivery) *flight {
 	h := &flight{delivery: d}
 	s.mu.Lock()
@@ -60,7 +60,7 @@ func (s *inFlight) add(d transport.Delivery) *flight {
 	return h
 }
 
-// remove frees the place of a delivery that needs nothing any more.
+// remove frees the slot of a delivery that needs nothing any more.
 func (s *inFlight) remove(h *flight) {
 	s.mu.Lock()
 	delete(s.held, h)

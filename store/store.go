@@ -70,7 +70,7 @@ type Store interface {
 	// What is pending for other destinations does not slow it down. It does not block commits
 	// while yield runs for longer than one batch, and it need not show records that are
 	// committed meanwhile.
-	Pending(ctx context.Context, to outbox.Destination, after outbox.Place, yield func(outbox.Place, outbox.Record) bool) error
+	Pending(ctx context.Context, to outbox.Destination, after outbox.Position, yield func(outbox.Position, outbox.Record) bool) error
 	// Destinations returns how many records are pending for each destination; without zeros. It is
 	// quick: it is asked for every second.
 	Destinations(ctx context.Context) (map[outbox.Destination]int, error)

@@ -49,7 +49,7 @@ func (c *benchCmd) Run(env *environment) error {
 		defer func() { _ = f.Close() }() // each object was written with its error
 		to = io.MultiWriter(to, f)
 	}
-	heap.Suit(env.ctx, slog.New(slog.NewTextHandler(env.stderr.Lines(), nil))) // as serve does
+	heap.Tune(env.ctx, slog.New(slog.NewTextHandler(env.stderr.Lines(), nil))) // as serve does
 	var all []bench.Figures
 	encoder := json.NewEncoder(to)
 	for _, o := range c.runs() {

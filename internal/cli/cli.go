@@ -71,7 +71,7 @@ type environment struct {
 	stdin  io.Reader
 	stdout *terminal.Stream
 	stderr *terminal.Stream
-	origin *setting.Origin // where the values of the flags came from
+	source *setting.Source // where the values of the flags came from
 	model  *kong.Kong      // the grammar
 	parsed *kong.Context
 }
@@ -101,7 +101,7 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 			code = int(e)
 		}
 	}()
-	env := &environment{ctx: ctx, stdin: stdin, stdout: terminal.New(stdout), stderr: terminal.New(stderr), origin: setting.New(os.LookupEnv, os.ReadFile)}
+	env := &environment{ctx: ctx, stdin: stdin, stdout: terminal.New(stdout), stderr: terminal.New(stderr), source: setting.New(os.LookupEnv, os.ReadFile)}
 	parser, err := kong.New(&root{}, append(decimals(),
 		kong.Name("coordinator"),
 		kong.Description("Amends carries a business transaction across services and makes amends when a step fails.\n\n"+
@@ -110,7 +110,7 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		kong.Writers(env.stdout.Lines(), env.stderr.Lines()),
 		kong.Exit(func(code int) { panic(exited(code)) }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, FlagsLast: true}),
-		kong.Resolvers(env.origin),
+		kong.Resolvers(env.source),
 		kong.Vars{
 			"shards":    fmt.Sprint(coordinator.DefaultShards()),
 			"max_batch": fmt.Sprint(coordinator.DefaultMaxBatch),
@@ -130,7 +130,7 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return env.report(usage(err))
 	}
 	if !strings.HasPrefix(env.parsed.Command(), "config") {
-		if err := env.origin.Problem(); err != nil {
+		if err := env.source.Problem(); err != nil {
 			return env.report(&exitError{code: ExitUsage, err: err, hint: "coordinator config check shows every value and where it comes from"})
 		}
 	}

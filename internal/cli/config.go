@@ -31,7 +31,7 @@ func (c *checkCmd) Run(env *environment) error {
 		if flag.Name == "output" || flag.Name == "help" {
 			continue
 		}
-		settings = append(settings, configured{flag.Name, setting.Shown(flag), env.origin.Of(flag.Name)})
+		settings = append(settings, configured{flag.Name, setting.Shown(flag), env.source.Of(flag.Name)})
 	}
 	if err := c.print(env.stdout, settings, func(w *terminal.Stream) {
 		rows := [][]string{{"NAME", "VALUE", "FROM"}}
@@ -45,7 +45,7 @@ func (c *checkCmd) Run(env *environment) error {
 	config := c.daemon()
 	_, defs := c.definitions()
 	_, traces := c.traces()
-	if err := errors.Join(env.origin.Problem(), c.problem(&config), defs, traces); err != nil {
+	if err := errors.Join(env.source.Problem(), c.problem(&config), defs, traces); err != nil {
 		return &exitError{code: ExitFailed, err: fmt.Errorf("the configuration is wrong:\n%w", err)}
 	}
 	return nil

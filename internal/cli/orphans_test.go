@@ -44,8 +44,8 @@ var (
 		saga.Pivot("charge", saga.Do(chargeCard)))
 )
 
-// market is two services with inboxes of their own, on disk, and a coordinator.
-type market struct {
+// fixture is two services with inboxes of their own, on disk, and a coordinator.
+type fixture struct {
 	t       *testing.T
 	dir     string
 	payment *sql.DB
@@ -58,8 +58,8 @@ type market struct {
 	end func()
 }
 
-func newMarket(t *testing.T) *market {
-	m := &market{t: t, dir: t.TempDir(), held: make(chan contract.SagaID), release: make(chan struct{})}
+func newFixture(t *testing.T) *fixture {
+	m := &fixture{t: t, dir: t.TempDir(), held: make(chan contract.SagaID), release: make(chan struct{})}
 	var err error
 	if m.payment, err = sql.Open("sqlite", "file:"+filepath.Join(m.dir, "payment.db")+"?_txlock=immediate&_pragma=busy_timeout(5000)"); err != nil {
 		t.Fatal(err)
@@ -75,7 +75,7 @@ func newMarket(t *testing.T) *market {
 }
 
 // open runs a coordinator on a data directory, with the services unless they are away.
-func (m *market) open(data string, services bool) {
+func (m *fixture) open(data string, services bool) {
 	m.t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	ready, ended := make(chan daemon.Addresses, 1), make(chan error, 3)
@@ -125,13 +125,13 @@ func (m *market) open(data string, services bool) {
 }
 
 // run runs a saga to its end, and returns the first part of its keys.
-func (m *market) run(id contract.SagaID, p purchase, want contract.Phase) string {
+func (m *fixture) run(id contract.SagaID, p purchase, want contract.Phase) string {
 	m.t.Helper()
 	m.start(id, p)
 	return m.ended(id, want)
 }
 
-func (m *market) start(id contract.SagaID, p purchase) {
+func (m *fixture) start(id contract.SagaID, p purchase) {
 	m.t.Helper()
 	if _, err := m.c.Start(m.t.Context(), shop, p, client.ID(id)); err != nil {
 		m.t.Fatal(err)
@@ -139,7 +139,7 @@ func (m *market) start(id contract.SagaID, p purchase) {
 }
 
 // ended waits for the end of a saga.
-func (m *market) ended(id contract.SagaID, want contract.Phase) string {
+func (m *fixture) ended(id contract.SagaID, want contract.Phase) string {
 	m.t.Helper()
 	s, err := m.c.Wait(m.t.Context(), id)
 	if err != nil || s.Phase != want {
@@ -151,7 +151,7 @@ func (m *market) ended(id contract.SagaID, want contract.Phase) string {
 func prefixOf(s *transport.Status) string { return string(s.ID) + "/" + s.Birth.String() + "/" }
 
 // pausedBehind starts a saga and pauses it while its first step is done.
-func (m *market) pausedBehind(id contract.SagaID) string {
+func (m *fixture) pausedBehind(id contract.SagaID) string {
 	m.t.Helper()
 	m.start(id, purchase{Hold: true})
 	if got := <-m.held; got != id {
@@ -170,7 +170,7 @@ func (m *market) pausedBehind(id contract.SagaID) string {
 	}
 }
 
-func (m *market) operate(id contract.SagaID, operation string) {
+func (m *fixture) operate(id contract.SagaID, operation string) {
 	m.t.Helper()
 	if _, err := m.c.Operate(m.t.Context(), id, transport.Decision{Operation: operation, By: "kim", Reason: "to see"}); err != nil {
 		m.t.Fatal(err)
@@ -178,7 +178,7 @@ func (m *market) operate(id contract.SagaID, operation string) {
 }
 
 // cli runs a command.
-func (m *market) cli(want int, stdin string, args ...string) (stdout, stderr string) {
+func (m *fixture) cli(want int, stdin string, args ...string) (stdout, stderr string) {
 	m.t.Helper()
 	var out, said strings.Builder
 	if code := cli.Run(m.t.Context(), args, strings.NewReader(stdin), &out, &said); code != want {
@@ -188,7 +188,7 @@ func (m *market) cli(want int, stdin string, args ...string) (stdout, stderr str
 }
 
 // keysOfPayment is what the statement in docs/OPERATING.md gives.
-func (m *market) keysOfPayment() string {
+func (m *fixture) keysOfPayment() string {
 	m.t.Helper()
 	page, err := os.ReadFile("../../docs/OPERATING.md")
 	if err != nil {
@@ -219,7 +219,7 @@ func (m *market) keysOfPayment() string {
 }
 
 // found are the kinds and keys that orphans prints as JSON, for both inboxes.
-func (m *market) found(want int, since time.Time) (all []string) {
+func (m *fixture) found(want int, since time.Time) (all []string) {
 	m.t.Helper()
 	args := []string{"orphans", "--server", m.url, "-o", "json"}
 	if !since.IsZero() {
@@ -245,7 +245,7 @@ func (m *market) found(want int, since time.Time) (all []string) {
 // TestOrphans loses a machine: a coordinator is restored from a backup, and what its
 // participants did since is found from their inboxes, all of it and nothing else.
 func TestOrphans(t *testing.T) {
-	m := newMarket(t)
+	m := newFixture(t)
 	m.open(filepath.Join(m.dir, "lost"), true)
 	m.run("before", purchase{}, contract.Completed)
 	m.run("before-poor", purchase{Poor: true}, contract.Compensated)
@@ -314,7 +314,7 @@ func TestOrphans(t *testing.T) {
 // Lists of keys come from many programs. Lines that cannot be read are named, and the
 // others are asked about.
 func TestOrphansOfAList(t *testing.T) {
-	m := newMarket(t)
+	m := newFixture(t)
 	m.open(filepath.Join(m.dir, "data"), true)
 	defer m.end()
 	known := m.run("known", purchase{}, contract.Completed)

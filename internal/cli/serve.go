@@ -143,7 +143,7 @@ func (c *serveCmd) Run(env *environment) error {
 		return &exitError{code: ExitUsage, err: err, hint: "coordinator config check shows every value and where it comes from"}
 	}
 	config.Definitions, config.Traces, config.Logger = definitions, traces, c.logger(masked.Writer(env.stderr.Lines()))
-	heap.Suit(env.ctx, config.Logger)
+	heap.Tune(env.ctx, config.Logger)
 	err = daemon.Run(env.ctx, config, func(a daemon.Addresses) {
 		if err := c.writeReady(a); err != nil {
 			config.Logger.Error("write the ready file", slog.String("file", c.ReadyFile), slog.Any("error", err))

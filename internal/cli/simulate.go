@@ -28,7 +28,7 @@ type simulateCmd struct {
 
 // Run runs sagas under every fault, in virtual time, and checks the invariants.
 func (c *simulateCmd) Run(env *environment) error {
-	off, err := simulation.ParseKnobs(c.Off)
+	off, err := simulation.ParseFaults(c.Off)
 	if err != nil {
 		return &exitError{code: ExitUsage, err: err}
 	}
@@ -46,7 +46,7 @@ func (c *simulateCmd) Run(env *environment) error {
 }
 
 // batch runs many seeds, and prints what came of them.
-func (c *simulateCmd) batch(env *environment, off []simulation.Knob, bug simulation.Bug) error {
+func (c *simulateCmd) batch(env *environment, off []simulation.Fault, bug simulation.Bug) error {
 	defer simulation.Memory()()
 	batch := simulation.Batch{Seed: c.Seed, Sagas: c.Sagas, Parallel: c.Each, Off: off, Bug: bug}
 	if batch.Sagas == 0 {
@@ -155,10 +155,10 @@ func printTotals(w *terminal.Stream, t *simulation.Totals, seed uint64, processo
 	rows := [][]string{{"WHAT", "TIMES"}}
 	row := func(what string, n int) { rows = append(rows, []string{what, fmt.Sprint(n)}) }
 	for k, n := range t.Faults {
-		row("fault: "+simulation.Knob(k).String(), n)
+		row("fault: "+simulation.Fault(k).String(), n)
 	}
-	for s, n := range t.Sights {
-		row("seen: "+simulation.Sight(s).String(), n)
+	for s, n := range t.Coverage {
+		row("seen: "+simulation.CoveragePoint(s).String(), n)
 	}
 	row("sagas", t.Sagas)
 	row("completed", t.Phases[saga.Completed])

@@ -53,7 +53,7 @@ func TestDoors(t *testing.T) {
 	data := t.TempDir()
 	d := start(t, daemon.Config{DataDir: data, HTTP: "127.0.0.1:0", Definitions: post(t)})
 	servePost(t, d)
-	h := newHall(t, d)
+	h := newFixture(t, d)
 	h.starts("decided", "letter")
 	for _, door := range []door{h.natsDoor("start"), h.natsDoor("run"), h.httpDoor(), h.grpcDoor(), h.decisionDoor(), h.natsDecisionDoor()} {
 		for field, want := range door.fields {
@@ -86,7 +86,7 @@ func nothingPending(t *testing.T, file string) {
 		t.Fatal(err)
 	}
 	defer func() { _ = s.Close() }()
-	err = outbox.All(t.Context(), s, func(_ outbox.Place, r outbox.Record) bool {
+	err = outbox.All(t.Context(), s, func(_ outbox.Position, r outbox.Record) bool {
 		t.Errorf("%s on %.100s is still pending", r.ID, r.Envelope.Subject)
 		return true
 	})
@@ -135,8 +135,8 @@ func servePost(t *testing.T, d running) {
 	run(t, box, bus)
 }
 
-// hall is where all doors are.
-type hall struct {
+// fixture is where all doors are.
+type fixture struct {
 	*wire
 	d       running
 	web     *http.Client
@@ -147,13 +147,13 @@ type hall struct {
 	n       int
 }
 
-func newHall(t *testing.T, d running) *hall {
+func newFixture(t *testing.T, d running) *fixture {
 	t.Helper()
 	protocols := new(http.Protocols)
 	protocols.SetUnencryptedHTTP2(true)
 	web, two := &http.Client{Transport: &http.Transport{}}, &http.Client{Transport: &http.Transport{Protocols: protocols}}
 	t.Cleanup(func() { web.CloseIdleConnections(); two.CloseIdleConnections() })
-	return &hall{
+	return &fixture{
 		wire: newWire(t, d.NATS), d: d, web: web,
 		api:  apiv1connect.NewCoordinatorServiceClient(web, d.HTTP),
 		grpc: apiv1connect.NewCoordinatorServiceClient(two, d.HTTP, connect.WithGRPC()),
@@ -161,13 +161,13 @@ func newHall(t *testing.T, d running) *hall {
 }
 
 // id is a new saga's, which will be expected to end.
-func (h *hall) id() string {
+func (h *fixture) id() string {
 	h.n++
 	return fmt.Sprintf("parcel-%d", h.n)
 }
 
 // starts starts a saga with a client of ours.
-func (h *hall) starts(id, definition string) {
+func (h *fixture) starts(id, definition string) {
 	h.t.Helper()
 	ask(h.t, h.d, func(ctx context.Context, c *client.Client) {
 		if _, err := c.Start(ctx, contract.DefinitionRef{Name: definition}, 1, client.ID(contract.SagaID(id))); err != nil {
@@ -178,7 +178,7 @@ func (h *hall) starts(id, definition string) {
 }
 
 // took notes what a door did with a start.
-func (h *hall) took(id, field, refusal string) string {
+func (h *fixture) took(id, field, refusal string) string {
 	if refusal == "" {
 		h.open = append(h.open, id)
 	}
@@ -189,7 +189,7 @@ func (h *hall) took(id, field, refusal string) string {
 }
 
 // natsDoor is a request over NATS: to start, or to run.
-func (h *hall) natsDoor(method string) door {
+func (h *fixture) natsDoor(method string) door {
 	fields := map[string]string{
 		"traceparent": "", "tracestate": "", "ce-reason": "", "ce-unknown": "", "nats-msg-id": "", "baggage": "",
 		"ce-sagaid": "is 70000 characters long", "ce-definition": "is 70000 characters long", "ce-step": "is 70000 characters long",
@@ -242,7 +242,7 @@ func startFields() map[string]string {
 }
 
 // httpDoor is a start as JSON over HTTP, as anybody writes it.
-func (h *hall) httpDoor() door {
+func (h *fixture) httpDoor() door {
 	return door{"HTTP start", startFields(), func(field, value string) string {
 		id := h.id()
 		body := map[string]any{"id": id, "definition": map[string]any{"name": "parcel"}, "input": "1"}
@@ -280,7 +280,7 @@ func (h *hall) httpDoor() door {
 }
 
 // grpcDoor is a start over gRPC.
-func (h *hall) grpcDoor() door {
+func (h *fixture) grpcDoor() door {
 	return door{"gRPC start", startFields(), func(field, value string) string {
 		id := h.id()
 		m := &apiv1.StartRequest{Id: id, Definition: &apiv1.DefinitionRef{Name: "parcel"}, Input: "1"}
@@ -335,7 +335,7 @@ func decisionFields() map[string]string {
 }
 
 // decisionDoor is an operator's decision over HTTP.
-func (h *hall) decisionDoor() door {
+func (h *fixture) decisionDoor() door {
 	return door{"HTTP decision", decisionFields(), func(field, value string) string {
 		op := decision(field, value)
 		_, err := h.api.Operate(h.t.Context(), connect.NewRequest(&apiv1.OperateRequest{Id: "decided", Decision: &apiv1.Decision{
@@ -349,7 +349,7 @@ func (h *hall) decisionDoor() door {
 }
 
 // natsDecisionDoor is an operator's decision over NATS.
-func (h *hall) natsDecisionDoor() door {
+func (h *fixture) natsDecisionDoor() door {
 	return door{"NATS decision", decisionFields(), func(field, value string) (refusal string) {
 		ask(h.t, h.d, func(ctx context.Context, c *client.Client) {
 			_, err := c.Operate(ctx, "decided", decision(field, value))
@@ -363,14 +363,14 @@ func (h *hall) natsDecisionDoor() door {
 }
 
 // answer answers the first step of a letter.
-func (h *hall) answer(id, data string, header ...string) {
+func (h *fixture) answer(id, data string, header ...string) {
 	h.t.Helper()
 	h.answers("saga.event.ghost."+id+"."+h.birth(id)+".write.do.1", data, header...)
 }
 
 // answersToLetters are a participant's, each to a saga of its own, and move it on; those
 // that cannot be understood end in the dead letters.
-func (h *hall) answersToLetters() {
+func (h *fixture) answersToLetters() {
 	h.t.Helper()
 	long := strings.Repeat("x", nearlyAsMuch)
 	done, rejected := []string{"ce-type", transport.TypeCompleted}, []string{"ce-type", transport.TypeRejected}
@@ -411,7 +411,7 @@ func (h *hall) answersToLetters() {
 }
 
 // waitForLetter waits until a dead letter says why.
-func (h *hall) waitForLetter(reason string) {
+func (h *fixture) waitForLetter(reason string) {
 	h.t.Helper()
 	ctx, cancel := context.WithTimeout(h.t.Context(), limit)
 	defer cancel()

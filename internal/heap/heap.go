@@ -28,12 +28,12 @@ const (
 // pace is how often GOGC is fitted to what is in use.
 const pace = 250 * time.Millisecond
 
-// Suit has the process collect garbage no sooner than its heap has grown to five times
+// Tune has the process collect garbage no sooner than its heap has grown to five times
 // what is in use, or to Floor, or to half the memory limit, whichever is least; and sets
 // that limit to nine tenths of what the cgroup, such as a container, may use. Where GOGC
 // or GOMEMLIMIT is set in the environment, it holds instead. It returns at once and goes
 // on until ctx ends.
-func Suit(ctx context.Context, logger *slog.Logger) {
+func Tune(ctx context.Context, logger *slog.Logger) {
 	limit, err := memlimit.Set()
 	if err != nil {
 		logger.Warn("cannot find out how much memory this process may use; set GOMEMLIMIT if it is limited", slog.Any("error", err))

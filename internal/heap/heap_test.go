@@ -47,7 +47,7 @@ func TestSuit(t *testing.T) {
 		little := pointers(40 << 20)
 		ordinarily := garbage()
 		ctx, cancel := context.WithCancel(t.Context())
-		Suit(ctx, slog.New(slog.DiscardHandler))
+		Tune(ctx, slog.New(slog.DiscardHandler))
 		synctest.Wait()
 		if suited := garbage(); suited < 2*ordinarily {
 			t.Errorf("%d MiB of garbage are made before a collection, and %d without the floor: expected twice as much at least", suited>>20, ordinarily>>20)
@@ -79,7 +79,7 @@ func TestSuit(t *testing.T) {
 func TestSuitLeavesTheEnvironment(t *testing.T) {
 	t.Setenv("GOGC", "100")
 	synctest.Test(t, func(t *testing.T) {
-		Suit(t.Context(), slog.New(slog.DiscardHandler))
+		Tune(t.Context(), slog.New(slog.DiscardHandler))
 		synctest.Wait()
 		if got := gogc(); got != ordinary {
 			t.Errorf("GOGC is %d, and the environment says %d", got, ordinary)

@@ -78,11 +78,11 @@ func startLoad(t *testing.T, name string, configs ...natsbus.Config) *load {
 }
 
 // work is one caller.
-func (l *load) work(ctx context.Context, c *client.Client, name string, dice *rand.Rand) {
+func (l *load) work(ctx context.Context, c *client.Client, name string, rng *rand.Rand) {
 	for n := 0; ctx.Err() == nil; n++ {
 		r := &run{
 			id:    contract.SagaID(fmt.Sprintf("%s-%06d", name, n)),
-			input: transfer{From: dice.IntN(accounts), To: dice.IntN(accounts), Amount: 1 + dice.Int64N(1000), Refuse: dice.IntN(8) == 0},
+			input: transfer{From: rng.IntN(accounts), To: rng.IntN(accounts), Amount: 1 + rng.Int64N(1000), Refuse: rng.IntN(8) == 0},
 			began: time.Now(),
 		}
 		l.mu.Lock()
@@ -90,7 +90,7 @@ func (l *load) work(ctx context.Context, c *client.Client, name string, dice *ra
 		l.mu.Unlock()
 		l.carry(ctx, c, r)
 		select {
-		case <-time.After(time.Duration(10+dice.IntN(50)) * time.Millisecond):
+		case <-time.After(time.Duration(10+rng.IntN(50)) * time.Millisecond):
 		case <-ctx.Done():
 		}
 	}

@@ -100,7 +100,7 @@ func (l *ledger) audit(ctx context.Context, s *boltstore.Store) error {
 		}
 	}
 	pending := map[outbox.ID]bool{}
-	if err := outbox.All(ctx, s, func(_ outbox.Place, r outbox.Record) bool { pending[r.ID] = true; return true }); err != nil {
+	if err := outbox.All(ctx, s, func(_ outbox.Position, r outbox.Record) bool { pending[r.ID] = true; return true }); err != nil {
 		return err
 	}
 	sagas := 0

@@ -53,7 +53,7 @@ func TestBackupUnderLoad(t *testing.T) {
 	heard := &notes{t: t, ledger: newLedger()}
 	var load sync.WaitGroup
 	for n := range workers {
-		w := &worker{store: s, name: "backup-" + strconv.Itoa(n), dice: diceOf(*seed, "backup"+strconv.Itoa(n)), say: heard}
+		w := &worker{store: s, name: "backup-" + strconv.Itoa(n), rng: diceOf(*seed, "backup"+strconv.Itoa(n)), say: heard}
 		load.Go(func() {
 			if err := w.run(t.Context(), 100); err != nil {
 				t.Error(err)
@@ -87,12 +87,12 @@ func TestBackupUnderLoad(t *testing.T) {
 // refuseDamaged: no part of a backup, and no changed one, becomes a store.
 func refuseDamaged(t *testing.T, backup []byte) {
 	t.Helper()
-	dice := diceOf(*seed, "damaged backup")
+	rng := diceOf(*seed, "damaged backup")
 	path := filepath.Join(t.TempDir(), storeFile)
 	for range form(*flips/10, 100, 20) {
-		at := dice.IntN(len(backup))
+		at := rng.IntN(len(backup))
 		changed := bytes.Clone(backup)
-		changed[at] ^= 1 << dice.IntN(8)
+		changed[at] ^= 1 << rng.IntN(8)
 		for what, data := range map[string][]byte{"cut off": backup[:at], "changed": changed} {
 			err := boltstore.Restore(t.Context(), bytes.NewReader(data), path, boltstore.RestoreOptions{})
 			if !errors.Is(err, boltstore.ErrBackup) {

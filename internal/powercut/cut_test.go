@@ -29,17 +29,17 @@ func (s *tally) log(t *testing.T, engine string) {
 // whether everything acknowledged is there.
 func TestPowerCuts(t *testing.T) {
 	want := form(*cuts, 300, 24)
-	dice := diceOf(*seed, "cuts")
+	rng := diceOf(*seed, "cuts")
 	sum := tally{began: time.Now()}
 	told := sum.began
-	cutDisk(t, dice, "", 1, func() int { return 1 }, &sum) // one comes while the store opens, whatever the dice say
+	cutDisk(t, rng, "", 1, func() int { return 1 }, &sum) // one comes while the store opens, whatever the rng say
 	sum.disks++
 	for ; sum.cuts < want; sum.disks++ {
 		if time.Since(told) > 30*time.Second {
 			told = time.Now()
 			t.Logf("%d of %d cuts, %s", sum.cuts, want, time.Since(sum.began).Round(time.Second))
 		}
-		cutDisk(t, dice, "", min(cutsPerDisk, want-sum.cuts), anyTime(dice), &sum)
+		cutDisk(t, rng, "", min(cutsPerDisk, want-sum.cuts), anyTime(rng), &sum)
 		if t.Failed() {
 			break
 		}
@@ -51,23 +51,23 @@ func TestPowerCuts(t *testing.T) {
 }
 
 // anyTime is while the store opens, soon after, or later.
-func anyTime(dice *rand.Rand) func() int {
+func anyTime(rng *rand.Rand) func() int {
 	return func() int {
-		if dice.IntN(4) == 0 {
-			return 1 + dice.IntN(24)
+		if rng.IntN(4) == 0 {
+			return 1 + rng.IntN(24)
 		}
-		return 1 + dice.IntN(600)
+		return 1 + rng.IntN(600)
 	}
 }
 
 // TestCutWhileMade cuts the power in place of each of the first changes to a new
 // disk: a store is there and opens, or it is not there.
 func TestCutWhileMade(t *testing.T) {
-	dice := diceOf(*seed, "made")
+	rng := diceOf(*seed, "made")
 	sum := tally{began: time.Now()}
 	for range form(*cuts/500, 3, 1) {
 		for at := range 30 {
-			cutDisk(t, dice, "", 1, func() int { return at + 1 }, &sum)
+			cutDisk(t, rng, "", 1, func() int { return at + 1 }, &sum)
 			sum.disks++
 		}
 	}
@@ -88,10 +88,10 @@ func TestWithoutFsync(t *testing.T) {
 		{"names", 1}, // the store has one name; half the disks keep it by chance
 	} {
 		t.Run(c.lie, func(t *testing.T) {
-			dice := diceOf(*seed, c.lie)
+			rng := diceOf(*seed, c.lie)
 			sum := tally{began: time.Now()}
 			for ; sum.disks < 16; sum.disks++ {
-				cutDisk(t, dice, c.lie, 2, anyTime(dice), &sum)
+				cutDisk(t, rng, c.lie, 2, anyTime(rng), &sum)
 			}
 			sum.log(t, "FUSE without fsync of "+c.lie)
 			if sum.lost < c.bite {
@@ -104,19 +104,19 @@ func TestWithoutFsync(t *testing.T) {
 // cutDisk makes some cuts on a new disk. A disk that lies is left at the first
 // finding, which is counted; from any other a finding is a failure. when draws in
 // place of which change to the disk the power is cut.
-func cutDisk(t *testing.T, dice *rand.Rand, lie string, n int, when func() int, sum *tally) {
+func cutDisk(t *testing.T, rng *rand.Rand, lie string, n int, when func() int, sum *tally) {
 	t.Helper()
 	d := newDisk(t)
 	defer d.end() // a long run has thousands of disks
 	heard := newLedger()
 	defer func() { sum.acks, sum.sagas = sum.acks+heard.acks, sum.sagas+len(heard.promises) }()
 	d.order("lie", lie)
-	d.order("seed", dice.Uint32())
+	d.order("seed", rng.Uint32())
 	d.mount()
 	defer d.unmount()
 	for range n {
 		at := when()
-		said := cutLoad(t, d, at, dice)
+		said := cutLoad(t, d, at, rng)
 		heard.hear(t, said)
 		sum.cuts++
 		if len(said) == 0 {
@@ -136,11 +136,11 @@ func cutDisk(t *testing.T, dice *rand.Rand, lie string, n int, when func() int, 
 }
 
 // cutLoad runs a load until the power is cut, and returns what it said.
-func cutLoad(t *testing.T, d *disk, at int, dice *rand.Rand) []string {
+func cutLoad(t *testing.T, d *disk, at int, rng *rand.Rand) []string {
 	t.Helper()
 	d.order("arm", at)
 	var complaints bytes.Buffer
-	load := start(t, &complaints, roleEnv+"=load", dirEnv+"="+d.dir, seedEnv+"="+strconv.FormatUint(uint64(dice.Uint32()), 10))
+	load := start(t, &complaints, roleEnv+"=load", dirEnv+"="+d.dir, seedEnv+"="+strconv.FormatUint(uint64(rng.Uint32()), 10))
 	select {
 	case <-d.cuts:
 	case <-time.After(limit):

@@ -23,8 +23,8 @@ import (
 // once.
 func TestDaemonCuts(t *testing.T) {
 	s := newSystem(t)
-	dice := diceOf(*seed, "daemon")
-	s.disk.order("seed", dice.Uint32())
+	rng := diceOf(*seed, "daemon")
+	s.disk.order("seed", rng.Uint32())
 	sum := tally{began: time.Now(), disks: 1}
 	want := form(*cuts/30, 10, 2)
 	s.start()
@@ -33,7 +33,7 @@ func TestDaemonCuts(t *testing.T) {
 	stop := s.call(t.Context(), "daemon", 8)
 	defer stop()
 	for ; sum.cuts < want; sum.cuts++ {
-		at := 1 + dice.IntN(1000)
+		at := 1 + rng.IntN(1000)
 		s.disk.order("arm", at)
 		select {
 		case <-s.disk.cuts:
@@ -43,7 +43,7 @@ func TestDaemonCuts(t *testing.T) {
 		s.child.kill()
 		s.disk.order("unmount", "")
 		s.disk.mount()
-		if dice.IntN(3) == 0 {
+		if rng.IntN(3) == 0 {
 			sum.early++
 			s.start() // and the next cut comes while it starts
 			continue
@@ -94,7 +94,7 @@ func TestSecretOutlivesCut(t *testing.T) {
 // restart.
 func TestFailedFsync(t *testing.T) {
 	s := newSystem(t)
-	dice := diceOf(*seed, "fsync")
+	rng := diceOf(*seed, "fsync")
 	for round := range form(*cuts/100, 3, 1) {
 		s.start()
 		s.await()
@@ -102,7 +102,7 @@ func TestFailedFsync(t *testing.T) {
 			s.connect()
 		}
 		stop := s.call(t.Context(), "fsync-"+string(rune('a'+round)), 8)
-		s.disk.order("break", 1+dice.IntN(60))
+		s.disk.order("break", 1+rng.IntN(60))
 		s.fell("input/output error")
 		stop()
 		s.disk.unmount()

@@ -44,13 +44,13 @@ func TestExt4Shutdown(t *testing.T) {
 	t.Cleanup(func() { _ = syscall.Unmount(dir, syscall.MNT_DETACH) })
 
 	want := form(*cuts/10, 20, 3)
-	dice := diceOf(*seed, "ext4")
+	rng := diceOf(*seed, "ext4")
 	sum := tally{began: time.Now(), disks: 1}
 	heard := newLedger()
 	for ; sum.cuts < want && !t.Failed(); sum.cuts++ {
 		var complaints bytes.Buffer
-		load := start(t, &complaints, roleEnv+"=load", dirEnv+"="+dir, seedEnv+"="+strconv.FormatUint(uint64(dice.Uint32()), 10))
-		heard.hear(t, load.listen(t, 1+dice.IntN(400), &complaints))
+		load := start(t, &complaints, roleEnv+"=load", dirEnv+"="+dir, seedEnv+"="+strconv.FormatUint(uint64(rng.Uint32()), 10))
+		heard.hear(t, load.listen(t, 1+rng.IntN(400), &complaints))
 		if err := shutdown(dir); err != nil {
 			t.Fatal(err)
 		}

@@ -84,7 +84,7 @@ func work(dir, seed string) error {
 	var wg sync.WaitGroup
 	failures := make(chan error, workers)
 	for n := range workers {
-		w := &worker{store: s, name: fmt.Sprintf("%s-%d", seed, n), dice: diceOf(number, strconv.Itoa(n)), open: queues[n], say: os.Stdout}
+		w := &worker{store: s, name: fmt.Sprintf("%s-%d", seed, n), rng: diceOf(number, strconv.Itoa(n)), open: queues[n], say: os.Stdout}
 		wg.Go(func() { failures <- w.run(ctx, 0) })
 	}
 	wg.Wait()
@@ -97,7 +97,7 @@ func work(dir, seed string) error {
 
 // pendingBy shares the commands that were pending before the cut out to the workers.
 func pendingBy(ctx context.Context, s store.Store) (queues [workers][]outbox.Record, err error) {
-	err = outbox.All(ctx, s, func(_ outbox.Place, r outbox.Record) bool {
+	err = outbox.All(ctx, s, func(_ outbox.Position, r outbox.Record) bool {
 		if r.Answered() {
 			h := fnv.New32()
 			_, _ = h.Write([]byte(r.ID.Saga))
@@ -113,7 +113,7 @@ func pendingBy(ctx context.Context, s store.Store) (queues [workers][]outbox.Rec
 type worker struct {
 	store   store.Store
 	name    string
-	dice    *rand.Rand
+	rng     *rand.Rand
 	open    []outbox.Record // commands that may be answered
 	say     interface{ WriteString(string) (int, error) }
 	started int
@@ -145,39 +145,39 @@ func (w *worker) run(ctx context.Context, steps int) error {
 
 // inputs draws what happens next: starts, answers, answers again, wake-ups.
 func (w *worker) inputs() []coordinator.Input {
-	inputs := make([]coordinator.Input, 1+w.dice.IntN(8))
+	inputs := make([]coordinator.Input, 1+w.rng.IntN(8))
 	for i := range inputs {
-		if len(w.open) == 0 || len(w.open) < 40 && w.dice.IntN(4) == 0 {
+		if len(w.open) == 0 || len(w.open) < 40 && w.rng.IntN(4) == 0 {
 			w.started++
 			id := saga.ID(fmt.Sprintf("s%s-%d", w.name, w.started))
-			input := fmt.Appendf(nil, `{"note":%q}`, strings.Repeat("x", w.dice.IntN(2000)))
+			input := fmt.Appendf(nil, `{"note":%q}`, strings.Repeat("x", w.rng.IntN(2000)))
 			inputs[i] = coordinator.Input{Saga: id, Definition: saga.Ref{Name: "trip", Version: 1}, Event: saga.Event{
 				Type: saga.Started, ID: id, At: time.Now(), Payload: input,
 			}}
 			continue
 		}
-		n := w.dice.IntN(len(w.open))
+		n := w.rng.IntN(len(w.open))
 		record := w.open[n]
-		if w.dice.IntN(8) != 0 { // else it is answered once more
+		if w.rng.IntN(8) != 0 { // else it is answered once more
 			w.open[n] = w.open[len(w.open)-1]
 			w.open = w.open[:len(w.open)-1]
 		}
-		inputs[i] = answer(&record, w.dice)
+		inputs[i] = answer(&record, w.rng)
 	}
 	return inputs
 }
 
 // answer draws what becomes of a command.
-func answer(r *outbox.Record, dice *rand.Rand) coordinator.Input {
+func answer(r *outbox.Record, rng *rand.Rand) coordinator.Input {
 	e := &r.Envelope
-	if dice.IntN(20) == 0 {
+	if rng.IntN(20) == 0 {
 		return coordinator.Input{Saga: e.Saga, Event: saga.Event{Type: saga.TimerFired, At: time.Now().Add(time.Hour)}}
 	}
 	ev := saga.Event{
 		Type: saga.StepAnswered, At: time.Now(), Participant: "agency", Step: e.Step, Direction: e.Direction, Attempt: e.Attempt,
 		Outcome: saga.OutcomeCompleted, Payload: fmt.Appendf(nil, `{"of":%q}`, e.ID),
 	}
-	if e.Direction == saga.DirectionDo && dice.IntN(12) == 0 {
+	if e.Direction == saga.DirectionDo && rng.IntN(12) == 0 {
 		ev.Outcome, ev.Payload, ev.Reason = saga.OutcomeRejected, nil, "sold out"
 	}
 	return coordinator.Input{Saga: e.Saga, Event: ev}
@@ -214,7 +214,7 @@ func (w *worker) tidy(ctx context.Context, out *coordinator.Output) error {
 		}
 	}
 	err := w.store.Discard(ctx, sent)
-	if err == nil && w.dice.IntN(50) == 0 {
+	if err == nil && w.rng.IntN(50) == 0 {
 		_, _, err = w.store.Expire(ctx, time.Now().Add(-20*time.Millisecond), time.Time{}, 5)
 	}
 	return err

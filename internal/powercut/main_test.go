@@ -71,7 +71,7 @@ func exitOf(err error) int {
 	return 0
 }
 
-// diceOf are dice for one purpose.
+// diceOf are rng for one purpose.
 func diceOf(seed uint64, purpose string) *rand.Rand {
 	return rand.New(rand.NewChaCha8(sha256.Sum256(fmt.Append(nil, seed, purpose))))
 }

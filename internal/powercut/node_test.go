@@ -17,7 +17,7 @@ import (
 type node struct {
 	fs.Inode
 
-	disk *platter
+	disk *simDisk
 	file *file
 }
 

@@ -46,13 +46,13 @@ type verdicts struct {
 // go on; never is there a wrong value.
 func TestRot(t *testing.T) {
 	began := time.Now()
-	dice := diceOf(*seed, "rot")
+	rng := diceOf(*seed, "rot")
 	f := newSample(t)
 	path := filepath.Join(t.TempDir(), storeFile)
 	want := form(*flips, 250, 40)
 	var sum verdicts
 	for n := range want {
-		data, what := spoil(f.file, dice)
+		data, what := spoil(f.file, rng)
 		if err := os.WriteFile(path, data, 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -71,22 +71,22 @@ func TestRot(t *testing.T) {
 }
 
 // spoil damages a copy of the file in one of four ways.
-func spoil(file []byte, dice *rand.Rand) (data []byte, what string) {
+func spoil(file []byte, rng *rand.Rand) (data []byte, what string) {
 	data = bytes.Clone(file)
-	at := dice.IntN(len(data))
-	switch dice.IntN(10) {
+	at := rng.IntN(len(data))
+	switch rng.IntN(10) {
 	case 0:
 		return data[:at], "cut off"
 	case 1:
 		for i := at / sector * sector; i < min(at/sector*sector+sector, len(data)); i++ {
-			data[i] = byte(dice.Uint32())
+			data[i] = byte(rng.Uint32())
 		}
 		return data, "a sector of noise"
 	case 2:
 		clear(data[at/sector*sector : min(at/sector*sector+sector, len(data))])
 		return data, "a sector of zeros"
 	default:
-		data[at] ^= 1 << dice.IntN(8)
+		data[at] ^= 1 << rng.IntN(8)
 		return data, "a flipped bit"
 	}
 }
@@ -101,7 +101,7 @@ func newSample(t *testing.T) *sample {
 	if err := s.PutDefinition(t.Context(), trip()); err != nil {
 		t.Fatal(err)
 	}
-	w := &worker{store: s, name: "rot", dice: diceOf(*seed, "sample"), say: new(bytes.Buffer)}
+	w := &worker{store: s, name: "rot", rng: diceOf(*seed, "sample"), say: new(bytes.Buffer)}
 	if err := w.run(t.Context(), 60); err != nil {
 		t.Fatal(err)
 	}
@@ -127,7 +127,7 @@ func newSample(t *testing.T) *sample {
 		}
 	}
 	waiting := map[saga.ID]bool{}
-	err = outbox.All(t.Context(), s, func(_ outbox.Place, r outbox.Record) bool {
+	err = outbox.All(t.Context(), s, func(_ outbox.Position, r outbox.Record) bool {
 		f.pending[r.ID] = recordBytes(&r)
 		if e := &r.Envelope; r.Answered() && !waiting[e.Saga] {
 			waiting[e.Saga] = true
@@ -220,7 +220,7 @@ func (f *sample) compare(ctx context.Context, path string, sum *verdicts) (err e
 	}
 	pending := 0
 	var wrong error
-	err = outbox.All(ctx, s, func(_ outbox.Place, r outbox.Record) bool {
+	err = outbox.All(ctx, s, func(_ outbox.Position, r outbox.Record) bool {
 		if pending++; !bytes.Equal(recordBytes(&r), f.pending[r.ID]) {
 			wrong = errors.New("outbox record " + r.ID.String() + " is not what it was")
 		}

@@ -19,7 +19,7 @@ import (
 // each with "ok" or "error …"; "cut" says on its own that the power is gone. It
 // ends, and unmounts, with its input.
 func serveDisk() error {
-	d := &server{platter: newPlatter()}
+	d := &server{simDisk: newSimDisk()}
 	defer func() { _ = d.unmount() }()
 	orders := bufio.NewScanner(os.Stdin)
 	for orders.Scan() {
@@ -34,7 +34,7 @@ func serveDisk() error {
 
 // server is a disk and its mount.
 type server struct {
-	*platter
+	*simDisk
 
 	fuse *fuse.Server
 	dir  string
@@ -70,7 +70,7 @@ func (d *server) obey(order string) error {
 	case "snare": // the power is cut as soon as a file has this name, which is kept
 		d.snare = value
 	case "seed":
-		d.dice = diceOf(uint64(n), "disk")
+		d.rng = diceOf(uint64(n), "disk")
 	case "arm": // the power is cut in place of the n-th change from now; 0: at once
 		if d.armed = int(n); n == 0 {
 			d.cut()
@@ -89,7 +89,7 @@ func (d *server) obey(order string) error {
 	return nil
 }
 
-// mount shows what is on the platter, in a directory.
+// mount shows what is on the disk, in a directory.
 func (d *server) mount(dir string) error {
 	d.revive()
 	second := time.Second
@@ -97,7 +97,7 @@ func (d *server) mount(dir string) error {
 	options.DirectMountStrict = true // without the fusermount program
 	options.FsName = "powercut"
 	options.MaxWrite = 1 << 20
-	mounted, err := fs.Mount(dir, &node{disk: d.platter, file: d.names[""]}, options)
+	mounted, err := fs.Mount(dir, &node{disk: d.simDisk, file: d.names[""]}, options)
 	if err != nil {
 		return fmt.Errorf("mount %s: %w", dir, err)
 	}

@@ -57,8 +57,8 @@ var outages = []fault{
 		hold(*outage)
 		return s.again("bus")
 	}},
-	{"a participant is out of reach for long", func(s *system, dice *rand.Rand) (time.Time, error) {
-		return cutFor(s, *outage, s.victim(dice, participantNames))
+	{"a participant is out of reach for long", func(s *system, rng *rand.Rand) (time.Time, error) {
+		return cutFor(s, *outage, s.victim(rng, participantNames))
 	}},
 }
 
@@ -75,21 +75,21 @@ func cutFor(s *system, d time.Duration, names ...string) (time.Time, error) {
 }
 
 // between is a duration drawn from a range.
-func between(dice *rand.Rand, least, most time.Duration) time.Duration {
-	return least + time.Duration(dice.Int64N(int64(most-least)))
+func between(rng *rand.Rand, least, most time.Duration) time.Duration {
+	return least + time.Duration(rng.Int64N(int64(most-least)))
 }
 
 // lasting is how long a fault lasts: between that bounds, and in the long form now
 // and then four times as long, beyond what the bus waits for.
-func lasting(dice *rand.Rand, least, most time.Duration) time.Duration {
-	d := between(dice, least, most)
-	if long := dice.IntN(8) == 0; long && *cycles > 0 {
+func lasting(rng *rand.Rand, least, most time.Duration) time.Duration {
+	d := between(rng, least, most)
+	if long := rng.IntN(8) == 0; long && *cycles > 0 {
 		d *= 4
 	}
 	return d
 }
 
-func oneOf[T any](dice *rand.Rand, list []T) T { return list[dice.IntN(len(list))] }
+func oneOf[T any](rng *rand.Rand, list []T) T { return list[rng.IntN(len(list))] }
 
 // again starts processes that are gone and waits until they are ready.
 func (s *system) again(names ...string) (fixed time.Time, err error) {
@@ -110,59 +110,59 @@ func killCoordinator(s *system, _ *rand.Rand) (time.Time, error) {
 	return s.again("coordinator")
 }
 
-func killParticipant(s *system, dice *rand.Rand) (time.Time, error) {
-	name := s.victim(dice, participantNames)
+func killParticipant(s *system, rng *rand.Rand) (time.Time, error) {
+	name := s.victim(rng, participantNames)
 	if err := s.processes[name].kill(); err != nil {
 		return time.Time{}, err
 	}
-	hold(between(dice, 0, 300*time.Millisecond))
+	hold(between(rng, 0, 300*time.Millisecond))
 	return s.again(name)
 }
 
-func killBus(s *system, dice *rand.Rand) (time.Time, error) {
+func killBus(s *system, rng *rand.Rand) (time.Time, error) {
 	if err := s.bus().kill(); err != nil {
 		return time.Time{}, err
 	}
-	hold(between(dice, 0, 300*time.Millisecond))
+	hold(between(rng, 0, 300*time.Millisecond))
 	return s.again("bus")
 }
 
 // killAll kills everything, one after the other in any order, and starts it in
 // any other.
-func killAll(s *system, dice *rand.Rand) (time.Time, error) {
+func killAll(s *system, rng *rand.Rand) (time.Time, error) {
 	names := s.names()
 	shuffled := func() []string {
-		dice.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
+		rng.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
 		return names
 	}
 	for _, name := range shuffled() {
 		if err := s.processes[name].kill(); err != nil {
 			return time.Time{}, err
 		}
-		hold(between(dice, 0, 30*time.Millisecond))
+		hold(between(rng, 0, 30*time.Millisecond))
 	}
 	return s.again(shuffled()...)
 }
 
-func killYoungCoordinator(s *system, dice *rand.Rand) (time.Time, error) {
-	return killYoung(s, dice, "coordinator", 50*time.Millisecond)
+func killYoungCoordinator(s *system, rng *rand.Rand) (time.Time, error) {
+	return killYoung(s, rng, "coordinator", 50*time.Millisecond)
 }
 
 // killYoungParticipant gives it enough time to receive commands, now and then.
-func killYoungParticipant(s *system, dice *rand.Rand) (time.Time, error) {
-	return killYoung(s, dice, s.victim(dice, participantNames), 200*time.Millisecond)
+func killYoungParticipant(s *system, rng *rand.Rand) (time.Time, error) {
+	return killYoung(s, rng, s.victim(rng, participantNames), 200*time.Millisecond)
 }
 
-func killYoung(s *system, dice *rand.Rand, name string, age time.Duration) (time.Time, error) {
+func killYoung(s *system, rng *rand.Rand, name string, age time.Duration) (time.Time, error) {
 	p := s.processes[name]
-	for range 3 + dice.IntN(4) {
+	for range 3 + rng.IntN(4) {
 		if err := p.kill(); err != nil {
 			return time.Time{}, err
 		}
 		if err := p.start(); err != nil {
 			return time.Time{}, err
 		}
-		hold(between(dice, time.Millisecond, age))
+		hold(between(rng, time.Millisecond, age))
 	}
 	if err := p.kill(); err != nil {
 		return time.Time{}, err
@@ -171,8 +171,8 @@ func killYoung(s *system, dice *rand.Rand, name string, age time.Duration) (time
 }
 
 func stop(names ...string) func(*system, *rand.Rand) (time.Time, error) {
-	return func(s *system, dice *rand.Rand) (time.Time, error) {
-		name := s.victim(dice, names)
+	return func(s *system, rng *rand.Rand) (time.Time, error) {
+		name := s.victim(rng, names)
 		if err := s.processes[name].terminate(); err != nil {
 			return time.Time{}, err
 		}
@@ -181,8 +181,8 @@ func stop(names ...string) func(*system, *rand.Rand) (time.Time, error) {
 }
 
 func pause(names ...string) func(*system, *rand.Rand) (time.Time, error) {
-	return func(s *system, dice *rand.Rand) (time.Time, error) {
-		err := s.processes[s.victim(dice, names)].pause(lasting(dice, 1100*time.Millisecond, 2*time.Second))
+	return func(s *system, rng *rand.Rand) (time.Time, error) {
+		err := s.processes[s.victim(rng, names)].pause(lasting(rng, 1100*time.Millisecond, 2*time.Second))
 		return time.Now(), err
 	}
 }
@@ -197,7 +197,7 @@ func wipeBus(s *system, _ *rand.Rand) (time.Time, error) {
 	return s.again("bus")
 }
 
-func wipeBusWithoutCoordinator(s *system, dice *rand.Rand) (time.Time, error) {
+func wipeBusWithoutCoordinator(s *system, rng *rand.Rand) (time.Time, error) {
 	if err := errors.Join(s.coordinator().kill(), s.bus().kill()); err != nil {
 		return time.Time{}, err
 	}
@@ -207,7 +207,7 @@ func wipeBusWithoutCoordinator(s *system, dice *rand.Rand) (time.Time, error) {
 	if _, err := s.again("bus"); err != nil {
 		return time.Time{}, err
 	}
-	hold(between(dice, 0, 300*time.Millisecond))
+	hold(between(rng, 0, 300*time.Millisecond))
 	return s.again("coordinator")
 }
 
@@ -225,8 +225,8 @@ func await(ctx context.Context, js jetstream.JetStream, name string) (stream jet
 	}
 }
 
-func deleteStream(s *system, dice *rand.Rand) (time.Time, error) {
-	name := s.victim(dice, queues)
+func deleteStream(s *system, rng *rand.Rand) (time.Time, error) {
+	name := s.victim(rng, queues)
 	err := s.byHand(func(ctx context.Context, js jetstream.JetStream) error {
 		if _, err := await(ctx, js, name); err != nil {
 			return err
@@ -236,8 +236,8 @@ func deleteStream(s *system, dice *rand.Rand) (time.Time, error) {
 	return time.Now(), err
 }
 
-func purgeStream(s *system, dice *rand.Rand) (time.Time, error) {
-	name := s.victim(dice, queues)
+func purgeStream(s *system, rng *rand.Rand) (time.Time, error) {
+	name := s.victim(rng, queues)
 	err := s.byHand(func(ctx context.Context, js jetstream.JetStream) error {
 		stream, err := await(ctx, js, name)
 		if err != nil {
@@ -248,8 +248,8 @@ func purgeStream(s *system, dice *rand.Rand) (time.Time, error) {
 	return time.Now(), err
 }
 
-func deleteConsumer(s *system, dice *rand.Rand) (time.Time, error) {
-	name := s.victim(dice, queues)
+func deleteConsumer(s *system, rng *rand.Rand) (time.Time, error) {
+	name := s.victim(rng, queues)
 	err := s.byHand(func(ctx context.Context, js jetstream.JetStream) error {
 		stream, err := await(ctx, js, name)
 		if err != nil {
@@ -267,7 +267,7 @@ func deleteConsumer(s *system, dice *rand.Rand) (time.Time, error) {
 			return fmt.Errorf("stream %s has no consumer", name)
 		}
 		slices.Sort(found)
-		return stream.DeleteConsumer(ctx, s.victim(dice, found))
+		return stream.DeleteConsumer(ctx, s.victim(rng, found))
 	})
 	return time.Now(), err
 }
@@ -276,42 +276,42 @@ func deleteConsumer(s *system, dice *rand.Rand) (time.Time, error) {
 var roads = append([]string{"coordinator", "load"}, participantNames...)
 
 // victim draws one of the names and takes a note of it.
-func (s *system) victim(dice *rand.Rand, names []string) string {
-	s.struck = oneOf(dice, names)
+func (s *system) victim(rng *rand.Rand, names []string) string {
+	s.struck = oneOf(rng, names)
 	return s.struck
 }
 
-func cutOne(s *system, dice *rand.Rand) (time.Time, error) {
-	return cutFor(s, lasting(dice, 100*time.Millisecond, 1500*time.Millisecond), s.victim(dice, roads))
+func cutOne(s *system, rng *rand.Rand) (time.Time, error) {
+	return cutFor(s, lasting(rng, 100*time.Millisecond, 1500*time.Millisecond), s.victim(rng, roads))
 }
 
-func cutAll(s *system, dice *rand.Rand) (time.Time, error) {
-	return cutFor(s, lasting(dice, 300*time.Millisecond, 2*time.Second), roads...)
+func cutAll(s *system, rng *rand.Rand) (time.Time, error) {
+	return cutFor(s, lasting(rng, 300*time.Millisecond, 2*time.Second), roads...)
 }
 
-func hushOne(s *system, dice *rand.Rand) (time.Time, error) {
-	road := s.proxies[s.victim(dice, roads)]
-	road.hush(oneOf(dice, []int{toServer, fromServer}))
-	hold(lasting(dice, 300*time.Millisecond, 2*time.Second))
+func hushOne(s *system, rng *rand.Rand) (time.Time, error) {
+	road := s.proxies[s.victim(rng, roads)]
+	road.hush(oneOf(rng, []int{toServer, fromServer}))
+	hold(lasting(rng, 300*time.Millisecond, 2*time.Second))
 	road.heal()
 	return time.Now(), nil
 }
 
-func slowOne(s *system, dice *rand.Rand) (time.Time, error) {
-	road := s.proxies[s.victim(dice, roads)]
-	road.slow(between(dice, 10*time.Millisecond, 100*time.Millisecond))
-	hold(lasting(dice, 300*time.Millisecond, 1500*time.Millisecond))
+func slowOne(s *system, rng *rand.Rand) (time.Time, error) {
+	road := s.proxies[s.victim(rng, roads)]
+	road.slow(between(rng, 10*time.Millisecond, 100*time.Millisecond))
+	hold(lasting(rng, 300*time.Millisecond, 1500*time.Millisecond))
 	road.heal()
 	return time.Now(), nil
 }
 
-func flapOne(s *system, dice *rand.Rand) (time.Time, error) {
-	road := s.proxies[s.victim(dice, roads)]
-	for range 4 + dice.IntN(6) {
+func flapOne(s *system, rng *rand.Rand) (time.Time, error) {
+	road := s.proxies[s.victim(rng, roads)]
+	for range 4 + rng.IntN(6) {
 		road.cut()
-		hold(between(dice, 10*time.Millisecond, 100*time.Millisecond))
+		hold(between(rng, 10*time.Millisecond, 100*time.Millisecond))
 		road.heal()
-		hold(between(dice, 10*time.Millisecond, 300*time.Millisecond))
+		hold(between(rng, 10*time.Millisecond, 300*time.Millisecond))
 	}
 	return time.Now(), nil
 }

@@ -81,14 +81,14 @@ func startLoad(t *testing.T, s *system, seed uint64) *load {
 }
 
 // work is one caller.
-func (l *load) work(ctx context.Context, w int, dice *rand.Rand) {
+func (l *load) work(ctx context.Context, w int, rng *rand.Rand) {
 	for n := 0; ctx.Err() == nil; n++ {
 		r := &run{
 			id:    contract.SagaID(fmt.Sprintf("w%02d-%06d", w, n)),
-			input: transfer{From: dice.IntN(accounts), To: dice.IntN(accounts), Amount: 1 + dice.Int64N(1000), Refuse: dice.IntN(8) == 0},
+			input: transfer{From: rng.IntN(accounts), To: rng.IntN(accounts), Amount: 1 + rng.Int64N(1000), Refuse: rng.IntN(8) == 0},
 			began: time.Now(),
 		}
-		if dice.IntN(16) == 0 {
+		if rng.IntN(16) == 0 {
 			r.input.From = penury
 		}
 		select {
@@ -117,7 +117,7 @@ func (l *load) work(ctx context.Context, w int, dice *rand.Rand) {
 			<-l.places
 		}
 		select {
-		case <-time.After(between(dice, 0, 100*time.Millisecond)):
+		case <-time.After(between(rng, 0, 100*time.Millisecond)):
 		case <-ctx.Done():
 		}
 	}

@@ -134,7 +134,7 @@ func campaign(t *testing.T, bug string, deck []fault, n int) result {
 		form = fmt.Sprintf(" -reliability.cycles=%d", n)
 	}
 	t.Logf("seed %d; to repeat: go test -tags lab ./internal/reliability -run '^%s$' -v -reliability.seed=%d%s", from, t.Name(), from, form)
-	dice := rand.New(rand.NewPCG(from, 0))
+	rng := rand.New(rand.NewPCG(from, 0))
 	s := newSystem(t, bug)
 	l := startLoad(t, s, from)
 	began := time.Now()
@@ -145,9 +145,9 @@ func campaign(t *testing.T, bug string, deck []fault, n int) result {
 	var stuck []finding
 	for i := 0; i < n && len(stuck) == 0; i++ {
 		if i%len(deck) == 0 {
-			dice.Shuffle(len(deck), func(i, j int) { deck[i], deck[j] = deck[j], deck[i] })
+			rng.Shuffle(len(deck), func(i, j int) { deck[i], deck[j] = deck[j], deck[i] })
 		}
-		c, err := oneCycle(s, l, deck[i%len(deck)], dice)
+		c, err := oneCycle(s, l, deck[i%len(deck)], rng)
 		c.number = i + 1
 		made = append(made, c)
 		if err != nil {
@@ -166,15 +166,15 @@ func campaign(t *testing.T, bug string, deck []fault, n int) result {
 
 // oneCycle makes a fault at a random moment at which a saga is under way, and waits
 // until sagas move again.
-func oneCycle(s *system, l *load, f fault, dice *rand.Rand) (c cycle, err error) {
-	hold(between(dice, 20*time.Millisecond, 250*time.Millisecond))
+func oneCycle(s *system, l *load, f fault, rng *rand.Rand) (c cycle, err error) {
+	hold(between(rng, 20*time.Millisecond, 250*time.Millisecond))
 	c = cycle{fault: f.name}
 	if err := poll("a saga is under way", func() bool { c.met = l.underWay(); return c.met > 0 }); err != nil {
 		return c, err
 	}
 	c.made = time.Now()
 	s.struck = ""
-	c.fixed, err = f.make(s, dice)
+	c.fixed, err = f.make(s, rng)
 	c.struck = s.struck
 	if err == nil {
 		err = poll("a saga that was started after the fault has ended", func() bool {

@@ -26,9 +26,9 @@ type testFlags struct {
 	Retention time.Duration `env:"AMENDS_RETENTION" default:"720h"`
 }
 
-// parsing is a grammar that is made once and used with one origin after the other.
+// parsing is a grammar that is made once and used with one source after the other.
 type parsing struct {
-	*Origin
+	*Source
 	parser *kong.Kong
 }
 
@@ -46,7 +46,7 @@ func newParsing(tb testing.TB) *parsing {
 
 // parse reads data as the config file, in an environment with the given variables.
 func (p *parsing) parse(data []byte, variables map[string]string) error {
-	p.Origin = New(
+	p.Source = New(
 		func(name string) (string, bool) { v, ok := variables[name]; return v, ok },
 		func(string) ([]byte, error) { return data, nil })
 	_, err := p.parser.Parse([]string{"--config", "/etc/amends.yaml"})

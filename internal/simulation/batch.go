@@ -14,7 +14,7 @@ import (
 )
 
 // sometimes is how many sagas a batch may have for each time that every kind of
-// fault, and every sight, must have come up.
+// fault, and every coverage point, must have come up.
 const sometimes = 2000
 
 // Memory sets the garbage collector to what suits a batch, until restore is called: a run
@@ -38,24 +38,24 @@ type Batch struct {
 	Seed     uint64 // of the first run
 	Sagas    int    // at least so many, over all runs
 	Parallel int    // runs at the same time; 0: one per processor
-	Off      []Knob
+	Off      []Fault
 	Bug      Bug
 	Progress func(Totals) // called now and then; nil: not
 }
 
 // Totals are the sums over a batch.
 type Totals struct {
-	Runs    int
-	Sagas   int
-	Events  int
-	Commits int
-	Repairs int
-	Faults  [knobs]int
-	Sights  [sights]int
-	Phases  map[saga.Phase]int
-	Digest  uint64   // of all runs together
-	Failed  []Result // the first ones, by seed
-	Took    time.Duration
+	Runs     int
+	Sagas    int
+	Events   int
+	Commits  int
+	Repairs  int
+	Faults   [faultKinds]int
+	Coverage [coveragePoints]int
+	Phases   map[saga.Phase]int
+	Digest   uint64   // of all runs together
+	Failed   []Result // the first ones, by seed
+	Took     time.Duration
 	// NumFailed is how many runs failed, more perhaps than are kept.
 	NumFailed int
 }
@@ -106,8 +106,8 @@ func (t *Totals) add(r *Result) {
 	for k, n := range r.Faults {
 		t.Faults[k] += n
 	}
-	for k, n := range r.Sights {
-		t.Sights[k] += n
+	for k, n := range r.Coverage {
+		t.Coverage[k] += n
 	}
 	for phase, n := range r.Phases {
 		t.Phases[phase] += n
@@ -124,24 +124,24 @@ func (t *Totals) add(r *Result) {
 	t.Failed = t.Failed[:min(len(t.Failed), maxFailed)]
 }
 
-// Missing says which faults and sights did not come up often enough for the
+// Missing says which faults and coverage points did not come up often enough for the
 // batch to mean anything; nil: none. Faults that were turned off do not count.
-func (t *Totals) Missing(off []Knob) error {
+func (t *Totals) Missing(off []Fault) error {
 	least := t.Sagas / sometimes
 	var problems []error
-	without := map[Knob]bool{}
+	without := map[Fault]bool{}
 	for _, k := range off {
 		without[k] = true
 	}
 	for k, n := range t.Faults {
-		if n < least && !without[Knob(k)] {
-			problems = append(problems, fmt.Errorf("fault %s happened %s in %s, and should have at least %s", Knob(k), times(n), plural.Of(t.Sagas, "saga", "sagas"), times(least)))
+		if n < least && !without[Fault(k)] {
+			problems = append(problems, fmt.Errorf("fault %s happened %s in %s, and should have at least %s", Fault(k), times(n), plural.Of(t.Sagas, "saga", "sagas"), times(least)))
 		}
 	}
-	for s, n := range t.Sights {
-		least := least / Sight(s).rarity()
+	for s, n := range t.Coverage {
+		least := least / CoveragePoint(s).rarity()
 		if n < least && len(off) == 0 {
-			problems = append(problems, fmt.Errorf("%s was seen %s in %s, and should have been at least %s", Sight(s), times(n), plural.Of(t.Sagas, "saga", "sagas"), times(least)))
+			problems = append(problems, fmt.Errorf("%s was seen %s in %s, and should have been at least %s", CoveragePoint(s), times(n), plural.Of(t.Sagas, "saga", "sagas"), times(least)))
 		}
 	}
 	return errors.Join(problems...)

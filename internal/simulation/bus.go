@@ -28,7 +28,7 @@ var (
 type bus struct {
 	w         *world
 	forgotten int        // how often it has lost everything
-	placed    uint64     // how many messages have reached it
+	sequence  uint64     // how many messages have reached it
 	answers   []*message // that lie on it, and some that are done
 	sender    *node      // of what is published, where there are claims
 }
@@ -42,7 +42,7 @@ type message struct {
 	age      int           // bus.forgotten when it was taken
 	deliver  func()        // bus.deliver of it
 	damaged  bool          // it is not what was sent
-	place    uint64        // in its stream; 0: it has not reached it
+	sequence uint64        // in its stream; 0: it has not reached it
 	arrived  time.Duration // when it reached it
 }
 
@@ -56,7 +56,7 @@ func (b *bus) publish(e *transport.Envelope) error {
 		return errForbidden
 	}
 	if w.faulty(BusRefuses) {
-		switch chosen := w.dice.IntN(3); {
+		switch chosen := w.rng.IntN(3); {
 		case chosen == 0 || e.Type != transport.TypeCommand:
 			return errRefused
 		case chosen == 1:
@@ -82,7 +82,7 @@ func (b *bus) take(e *transport.Envelope) error {
 	}
 	copies := 1
 	if w.faulty(BusDuplicates) {
-		copies = w.dice.between(2, 4)
+		copies = w.rng.between(2, 4)
 	}
 	for range copies {
 		m := &message{envelope: *e, stream: stream, age: b.forgotten}
@@ -95,12 +95,12 @@ func (b *bus) take(e *transport.Envelope) error {
 			b.corrupt(&m.envelope)
 		}
 		delay := time.Millisecond
-		if w.dice.chance(w.mix[BusReorders]) && !w.healed {
+		if w.rng.chance(w.mix[BusReorders]) && !w.healed {
 			w.faults[BusReorders]++
-			delay = w.dice.span(time.Millisecond, 200*time.Millisecond)
+			delay = w.rng.span(time.Millisecond, 200*time.Millisecond)
 		}
 		if w.faulty(BusDelays) {
-			delay = w.dice.span(time.Second, 100*time.Second)
+			delay = w.rng.span(time.Second, 100*time.Second)
 		}
 		w.after(delay, m.deliver)
 	}
@@ -113,7 +113,7 @@ func (b *bus) deliver(m *message) {
 	if !b.lies(m) {
 		return
 	}
-	if m.place == 0 {
+	if m.sequence == 0 {
 		b.arrive(m)
 	}
 	switch {
@@ -121,7 +121,7 @@ func (b *bus) deliver(m *message) {
 	case m.stream == transport.Commands:
 		b.service(m).receive(m)
 	case b.w.claims == nil:
-		n := b.reachable(pick(b.w.dice, b.w.nodes))
+		n := b.reachable(pick(b.w.rng, b.w.nodes))
 		if n.cutUntil > b.w.now {
 			b.w.after(n.cutUntil-b.w.now+b.w.latest.span(time.Millisecond, 2*time.Second), m.deliver)
 			return
@@ -133,8 +133,8 @@ func (b *bus) deliver(m *message) {
 
 // arrive notes that a message has reached its stream.
 func (b *bus) arrive(m *message) {
-	b.placed++
-	m.place, m.arrived = b.placed, b.w.now
+	b.sequence++
+	m.sequence, m.arrived = b.sequence, b.w.now
 	if m.stream == transport.Events {
 		b.answers = append(slices.DeleteFunc(b.answers, func(m *message) bool { return !b.lies(m) }), m)
 	}
@@ -170,7 +170,7 @@ func (b *bus) forget() {
 		return
 	}
 	for _, n := range b.w.nodes {
-		n.after(b.w.dice.span(time.Millisecond, 2*time.Second), func() {
+		n.after(b.w.rng.span(time.Millisecond, 2*time.Second), func() {
 			n.relay.Resend()
 			n.pump(0)
 		})
@@ -179,7 +179,7 @@ func (b *bus) forget() {
 
 // corrupt damages a message in one of the ways that a receiver can notice.
 func (b *bus) corrupt(e *transport.Envelope) {
-	d := b.w.dice
+	d := b.w.rng
 	tokens := strings.Split(e.Subject, ".")
 	command := e.Type == transport.TypeCommand
 	switch d.IntN(6) {

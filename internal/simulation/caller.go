@@ -31,7 +31,7 @@ func (c *caller) start() {
 	c.ask(c.input, func(r coordinator.Result) {
 		c.done = c.done || r.Err == nil || errors.Is(r.Err, coordinator.ErrIDTaken)
 	})
-	c.w.after(c.w.dice.span(2*time.Second, 10*time.Second), c.start)
+	c.w.after(c.w.rng.span(2*time.Second, 10*time.Second), c.start)
 }
 
 // startAgain starts the same id once more, perhaps with another input.
@@ -112,11 +112,11 @@ func (c *caller) meddle() {
 	if len(legal) == 0 {
 		return
 	}
-	v := pick(c.w.dice, legal)
+	v := pick(c.w.rng, legal)
 	ev := saga.Event{Type: saga.OperationTaken, Operation: v.Operation, Step: v.Step, By: "kim", Reason: "because"}
 	if v.Operation == saga.OperationResolve {
 		ev.Outcome = saga.OutcomeCompleted
-		if c.w.dice.chance(0.3) {
+		if c.w.rng.chance(0.3) {
 			ev.Outcome = saga.OutcomeRejected
 		}
 	}

@@ -247,7 +247,7 @@ func (a *audit) learn(r *Record) {
 	case Effect:
 		if _, l := a.account(r).step(r.Step); l != nil {
 			if l.weak && l.effects > 0 {
-				a.w.sights[EffectTwice]++
+				a.w.coverage[EffectTwice]++
 			}
 			l.effects++
 		}
@@ -266,10 +266,10 @@ func (a *audit) learn(r *Record) {
 func (a *audit) committed(r *Record) {
 	acc, c := a.account(r), r.Change
 	a.commits++
-	acc.see(r, &a.w.sights)
+	acc.see(r, &a.w.coverage)
 	if acc.last == nil {
 		if a.runs[r.Saga] = append(a.runs[r.Saga], acc); len(a.runs[r.Saga]) > 1 {
-			a.w.sights[IDAgain]++
+			a.w.coverage[IDAgain]++
 		}
 	}
 	acc.learnDue(a.w, c.Instance)

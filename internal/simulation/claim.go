@@ -31,7 +31,7 @@ type tenure struct {
 // claims is the bus's part: the claim, and what depends on it.
 type claims struct {
 	w      *world
-	dice   dice
+	rng    rng
 	fences bool // one copy of the stream: the bus holds commands against the fence
 
 	sequence uint64
@@ -57,27 +57,27 @@ type claims struct {
 	seen      map[string]*tenure // the latest that each participant has seen
 }
 
-func newClaims(w *world, d dice) *claims {
-	return &claims{w: w, dice: d, fences: d.chance(0.4), wiped: -time.Hour, seen: map[string]*tenure{}}
+func newClaims(w *world, d rng) *claims {
+	return &claims{w: w, rng: d, fences: d.chance(0.4), wiped: -time.Hour, seen: map[string]*tenure{}}
 }
 
-// draw draws the knobs of what happens to claims only.
-func (c *claims) draw(m *Mix, off []Knob) {
+// draw draws the faults of what happens to claims only.
+func (c *claims) draw(m *Mix, off []Fault) {
 	if c == nil {
 		return
 	}
-	for k := BusAway; k < knobs; k++ {
-		m.draw(c.dice, k, off)
+	for k := BusAway; k < faultKinds; k++ {
+		m.draw(c.rng, k, off)
 	}
 }
 
 // happens draws whether a fault happens now. It always draws.
-func (c *claims) happens(k Knob) bool { return c.w.happens(c.dice, k) }
+func (c *claims) happens(k Fault) bool { return c.w.happens(c.rng, k) }
 
 // strikes is happens for what can happen now only.
-func (c *claims) strikes(k Knob, can bool) bool {
+func (c *claims) strikes(k Fault, can bool) bool {
 	if !can {
-		c.dice.Float64() // so that the rest stays in step
+		c.rng.Float64() // so that the rest stays in step
 		return false
 	}
 	return c.happens(k)
@@ -91,7 +91,7 @@ func (c *claims) wipe() {
 	c.sequence, c.claim, c.at, c.token, c.tokenOf, c.pulse, c.fence, c.consumer = 0, nil, 0, 0, "", 0, "", ""
 	c.holder, c.wiped = nil, c.w.now
 	for _, n := range c.w.nodes {
-		n.after(c.dice.span(time.Millisecond, 2*time.Second), func() {
+		n.after(c.rng.span(time.Millisecond, 2*time.Second), func() {
 			if n.possesses {
 				n.tick()
 			}
@@ -177,9 +177,9 @@ func (c *claims) note(n *node, claim *ownership.Claim) {
 	switch {
 	case !claim.Released.IsZero():
 	case c.claim == nil && n.possesses:
-		c.w.sights[ClaimedAgain]++
+		c.w.coverage[ClaimedAgain]++
 	case c.claim != nil && !c.claim.Released.IsZero():
-		c.w.sights[Freed]++
+		c.w.coverage[Freed]++
 	}
 }
 
@@ -188,7 +188,7 @@ func (c *claims) displace() {
 	for _, n := range c.w.nodes {
 		if n.ended != nil {
 			n.takeOver = true
-			c.w.after(c.dice.span(0, time.Second), n.start)
+			c.w.after(c.rng.span(0, time.Second), n.start)
 			return
 		}
 	}
@@ -270,7 +270,7 @@ func (c *claims) take(n *node, e *transport.Envelope) error {
 		n.hindered = c.w.now
 		return errUncertain
 	case e.Type == transport.TypeCommand && c.fences && (n.fence == "" || n.fence != c.fence):
-		c.w.sights[Fenced]++
+		c.w.coverage[Fenced]++
 		n.after(time.Millisecond, n.tick)
 		return errFenced
 	}
@@ -301,7 +301,7 @@ func (c *claims) takes(n *node) bool { return n.subscription() == c.consumer && 
 
 // weather is what happens to stores and owners at random moments.
 func (c *claims) weather() {
-	w, d := c.w, c.dice
+	w, d := c.w, c.rng
 	n, room := pick(d, w.nodes), len(w.nodes) < mostNodes
 	if c.happens(BusAway) {
 		if d.chance(0.5) {
@@ -343,7 +343,7 @@ func (c *claims) weather() {
 // cutOff keeps a coordinator from the bus, the owner as a rule: for so long perhaps that
 // somebody thinks it dead, and nobody sets its clock meanwhile.
 func (c *claims) cutOff(n *node) {
-	w, d := c.w, c.dice
+	w, d := c.w, c.rng
 	if c.holder != nil {
 		n = c.holder.by
 	}
@@ -364,14 +364,14 @@ func (c *claims) add(v *volume, takeOver bool) {
 	w := c.w
 	v.name = fmt.Sprintf("v%d", len(w.volumes)+1)
 	w.volumes = append(w.volumes, v)
-	n := newNode(w, v, c.dice.between(1, 32), c.dice.between(1, 16))
-	n.machine, n.takeOver, n.uptime = 100*len(w.nodes), takeOver, c.dice.span(time.Hour, 1000*time.Hour)
+	n := newNode(w, v, c.rng.between(1, 32), c.rng.between(1, 16))
+	n.machine, n.takeOver, n.uptime = 100*len(w.nodes), takeOver, c.rng.span(time.Hour, 1000*time.Hour)
 	w.nodes = append(w.nodes, n)
 	wait := 20 * time.Second
 	if takeOver {
 		wait = time.Second
 	}
-	w.after(c.dice.span(0, wait), n.start)
+	w.after(c.rng.span(0, wait), n.start)
 }
 
 // repair sees that there is an owner when the faults are over. It reports whether that still
@@ -440,8 +440,8 @@ func (w *world) front() *volume {
 
 // anyNode is the coordinator that a request goes to: one that serves, as a rule.
 func (w *world) anyNode() *node {
-	n := pick(w.dice, w.nodes)
-	if w.claims == nil || n.serves || w.dice.chance(0.1) {
+	n := pick(w.rng, w.nodes)
+	if w.claims == nil || n.serves || w.rng.chance(0.1) {
 		return n
 	}
 	for _, other := range w.nodes {

@@ -50,7 +50,7 @@ func (n *node) readClock() {
 
 func (n *node) adopt(step time.Duration) {
 	w := n.w
-	w.sights[ClockSet]++
+	w.coverage[ClockSet]++
 	w.record(Record{Kind: Disturbed, Who: n.name, Note: fmt.Sprintf("goes by a clock that was set by %s", step)})
 	kept := store.Clock{Total: n.total + step, Retimes: true}
 	if w.bug == BugRetimedTwice {

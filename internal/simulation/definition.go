@@ -66,7 +66,7 @@ func definition(number int, mapped bool) (*saga.Definition, *shape) {
 
 // author writes one random definition.
 type author struct {
-	d      dice
+	d      rng
 	mapped bool
 	steps  int
 }

@@ -39,7 +39,7 @@ func (d *disk) Commit(ctx context.Context, changes []store.Change) ([]error, err
 	case w.faulty(CrashBeforeCommit):
 		return nil, errDied
 	case w.faulty(CrashTornCommit):
-		changes = changes[:w.dice.IntN(len(changes))]
+		changes = changes[:w.rng.IntN(len(changes))]
 		_, _ = d.commit(ctx, changes) // nobody lives to hear how it went
 		return nil, errDied
 	}
@@ -56,7 +56,7 @@ func (d *disk) commit(ctx context.Context, changes []store.Change) ([]error, err
 	if len(changes) == 0 {
 		return nil, nil
 	}
-	if w.bug == BugCommitForgets && w.dice.chance(0.02) {
+	if w.bug == BugCommitForgets && w.rng.chance(0.02) {
 		d.n.doomed = true // the power goes before the pages are on disk
 		d.noteCommits(changes, nil)
 		return nil, nil
@@ -79,7 +79,7 @@ func (d *disk) noteCommits(changes []store.Change, results []error) {
 			d.n.moves(c.Instance.ID)
 			d.n.record(Record{Kind: Committed, Who: d.n.name, Saga: c.Instance.ID, Run: c.Instance.TraceParent, Revision: c.Instance.Revision, Change: c})
 		} else if errors.Is(results[i], store.ErrConflict) {
-			d.n.w.sights[Conflict]++
+			d.n.w.coverage[Conflict]++
 		}
 	}
 }
@@ -94,7 +94,7 @@ func (d *disk) Due(ctx context.Context, now time.Time, limit int) ([]saga.ID, ti
 }
 
 // Owed implements outbox.Ledger.
-func (d *disk) Pending(ctx context.Context, to outbox.Destination, after outbox.Place, yield func(outbox.Place, outbox.Record) bool) error {
+func (d *disk) Pending(ctx context.Context, to outbox.Destination, after outbox.Position, yield func(outbox.Position, outbox.Record) bool) error {
 	if d.n.recovering && d.n.w.faulty(CrashInRecovery) {
 		return errDied
 	}

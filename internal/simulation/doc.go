@@ -2,7 +2,7 @@
 // bus, participants, callers and operators in one goroutine, in virtual time,
 // under faults; and checks the invariants on the history that comes out.
 //
-//	seed ──▶ dice ──▶ mix of faults, definitions, sagas
+//	seed ──▶ rng ──▶ mix of faults, definitions, sagas
 //	                     │
 //	  callers ──▶ node (Engine + Relay) ──▶ disk (memstore)
 //	                │ ▲                       faults at every arrow:

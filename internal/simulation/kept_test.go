@@ -11,7 +11,7 @@ import (
 var search = flag.Int("simulation.search", 0, "of TestKeptRuns: how many seeds to look through for a run that shows what the kept one does not show any more")
 
 // keptRuns once showed a bug. What a seed stands for changes with whatever draws from its
-// dice, so each says what it is kept for.
+// rng, so each says what it is kept for.
 var keptRuns = []struct {
 	name    string
 	options Options

@@ -143,12 +143,12 @@ func (n *node) begin() {
 		n.engine.EvaluateBeside(0)
 	}
 	n.engine.AskUnsent(func(to outbox.Destination, id outbox.ID) string { return n.relay.Unsent(to, id) })
-	credit := w.dice.between(1, 64)
+	credit := w.rng.between(1, 64)
 	if n.disk.Shared() {
 		credit = 0 // the answers that the other one takes free none of it; there the bus tells what it holds
 	}
 	n.relay = outbox.NewRelay(n.disk, n.disk, outbox.Options{
-		Window: w.dice.between(1, 64), Backlog: w.dice.between(4, 256), Credit: credit, Now: n.clock, OnRefused: n.refused,
+		Window: w.rng.between(1, 64), Backlog: w.rng.between(4, 256), Credit: credit, Now: n.clock, OnRefused: n.refused,
 		Shared: n.disk.Shared(),
 	})
 	n.recovering = true
@@ -176,7 +176,7 @@ func (n *node) crash(why string) {
 	n.up, n.serves = false, false
 	n.record(Record{Kind: Crashed, Who: n.name, Note: why})
 	n.loseOutbox()
-	n.w.after(n.w.dice.span(10*time.Millisecond, 5*time.Second), n.start)
+	n.w.after(n.w.rng.span(10*time.Millisecond, 5*time.Second), n.start)
 }
 
 // jump sets the process's clock.
@@ -253,7 +253,7 @@ func (n *node) step() {
 	n.setAside(batch, out.Costly)
 	delay := 100 * time.Microsecond
 	if w.faulty(SlowDisk) {
-		delay = w.dice.span(10*time.Millisecond, 10*time.Second)
+		delay = w.rng.span(10*time.Millisecond, 10*time.Second)
 	}
 	n.after(delay, func() {
 		n.busy = false
@@ -290,9 +290,9 @@ func (n *node) setAside(batch []*work, costly []coordinator.Costly) {
 	for _, c := range costly {
 		for _, i := range c.Inputs {
 			n.aside[c.Saga] = append(n.aside[c.Saga], batch[i])
-			n.w.sights[SetAside]++
+			n.w.coverage[SetAside]++
 		}
-		n.after(n.w.dice.span(0, 3*time.Second), func() {
+		n.after(n.w.rng.span(0, 3*time.Second), func() {
 			n.engine.Provide(c.Saga, c.Evaluate())
 			if n.w.bug != BugForgetsAside {
 				n.inbox = append(n.aside[c.Saga], n.inbox...)
@@ -310,10 +310,10 @@ func (n *node) speak(batch []*work, out *coordinator.Output) {
 	if n.w.bug != BugPushesNothing {
 		n.relay.Push(out.Enqueued)
 	}
-	if n.w.dice.chance(0.5) {
+	if n.w.rng.chance(0.5) {
 		n.round()
 	} else {
-		n.pump(n.w.dice.span(0, 5*time.Millisecond))
+		n.pump(n.w.rng.span(0, 5*time.Millisecond))
 	}
 	for i := range batch {
 		wk, r := batch[i], &out.Results[i]

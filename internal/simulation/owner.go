@@ -76,7 +76,7 @@ func (n *node) seek() {
 	case !n.possesses:
 		n.w.claims.violated("%s, whose process was killed, is not the owner again at once", n.volume.name)
 	case n.sure:
-		n.w.sights[Heir]++
+		n.w.coverage[Heir]++
 	}
 }
 
@@ -119,7 +119,7 @@ func (n *node) tick() {
 
 // possess begins the process's work: the claim is its own.
 func (n *node) possess(before ownership.Status) {
-	seen, claim := &n.w.sights, n.keeper.Status().Claim
+	seen, claim := &n.w.coverage, n.keeper.Status().Claim
 	switch {
 	case n.takeOver && claim.TakenFrom != "":
 		seen[TookOver]++
@@ -169,7 +169,7 @@ func (n *node) resubscribe() {
 	}
 	life := n.life
 	c.ticks++
-	n.w.after(c.dice.span(time.Second, 3*time.Second), func() { c.ticks--; n.resume(life, n.resubscribe) })
+	n.w.after(c.rng.span(time.Second, 3*time.Second), func() { c.ticks--; n.resume(life, n.resubscribe) })
 }
 
 // owns looks whether the process may send, and may stand still between that and sending.
@@ -187,10 +187,10 @@ func (n *node) owns() error {
 	}
 	n.sends = n.holds
 	if c.strikes(PausesBeforeSending, !c.frozen) {
-		if c.dice.chance(0.5) { // the moment at which it matters
+		if c.rng.chance(0.5) { // the moment at which it matters
 			c.displace()
 		}
-		n.freeze(c.dice.span(time.Second, time.Minute))
+		n.freeze(c.rng.span(time.Second, time.Minute))
 	}
 	return nil
 }
@@ -221,7 +221,7 @@ func (n *node) publish(e *transport.Envelope) error {
 func (n *node) record(r Record) {
 	r.volume, r.life = n.volume, n.life
 	if n.w.claims != nil && r.Kind == Accepted && n.keeper != nil && !n.keeper.Sure() {
-		n.w.sights[AcceptedUnsure]++
+		n.w.coverage[AcceptedUnsure]++
 	}
 	n.w.record(r)
 }
@@ -258,13 +258,13 @@ func (n *node) end(owned *ownership.OwnedError) {
 	n.up, n.serves, n.possesses, n.ended = false, false, false, owned
 	n.record(Record{Kind: Ended, Who: n.name, Note: owned.Error()})
 	if !owned.Replaced {
-		w.sights[ClaimRefused]++
+		w.coverage[ClaimRefused]++
 	} else {
-		w.sights[Displaced]++
+		w.coverage[Displaced]++
 		n.list(n.keeper.MovedSince())
 	}
-	if w.claims.dice.chance(0.3) { // somebody's supervisor does not know exit codes
-		w.after(w.claims.dice.span(5*time.Second, 30*time.Second), func() {
+	if w.claims.rng.chance(0.3) { // somebody's supervisor does not know exit codes
+		w.after(w.claims.rng.span(5*time.Second, 30*time.Second), func() {
 			if !w.healed {
 				n.start()
 			}
@@ -276,7 +276,7 @@ func (n *node) end(owned *ownership.OwnedError) {
 // certain to be the owner.
 func (n *node) list(moved []string) {
 	if len(moved) > 0 {
-		n.w.sights[Listed]++
+		n.w.coverage[Listed]++
 	}
 	for _, c := range n.w.callers {
 		for _, acc := range n.volume.audit.runs[c.id] {
@@ -302,7 +302,7 @@ func (s *service) older(m *message) bool {
 func (s *service) handBack(m *message) {
 	e := &m.envelope
 	m.done = true
-	s.w.sights[OlderClaim]++
+	s.w.coverage[OlderClaim]++
 	if holder := s.w.claims.holder; holder != nil && holder.volume == m.under.volume {
 		s.w.claims.behind = true
 	}

@@ -156,7 +156,7 @@ func Print(w io.Writer, history []Record) error {
 // takes eight bytes at a time.
 type digest uint64
 
-// What the digest counts by its place here, and what the words of these are.
+// What the digest counts by its index here, and what the words of these are.
 var (
 	digestPhases     = [...]saga.Phase{saga.Running, saga.Compensating, saga.Parked, saga.Completed, saga.Compensated}
 	digestStatuses   = [...]saga.Status{saga.Pending, saga.Doing, saga.Done, saga.Rejected, saga.Unknown, saga.Undoing, saga.Undone, saga.Skipped}
@@ -165,8 +165,8 @@ var (
 	digestDirections = [...]saga.Direction{"", saga.DirectionDo, saga.DirectionUndo}
 )
 
-// place is where a word stands in a table; a word that is in none is a mistake here.
-func place[T comparable](table []T, word T) uint64 {
+// indexOf returns where a word stands in a table; a word that is in none is a mistake here.
+func indexOf[T comparable](table []T, word T) uint64 {
 	i := slices.Index(table, word)
 	if i < 0 {
 		panic(fmt.Sprintf("the digest has no number for %v", word))
@@ -201,8 +201,8 @@ func (d *digest) record(r *Record) {
 	d.text(string(r.Saga))
 	d.text(r.Run)
 	d.text(string(r.Step))
-	d.number(place(digestDirections[:], r.Direction))
-	d.number(place(digestOutcomes[:], r.Outcome))
+	d.number(indexOf(digestDirections[:], r.Direction))
+	d.number(indexOf(digestOutcomes[:], r.Outcome))
 	d.number(uint64(r.Attempt))
 	d.number(r.Revision)
 	if r.Step == "" { // an announcement, whose id has all that tells it from others
@@ -213,8 +213,8 @@ func (d *digest) record(r *Record) {
 	if a := r.Answer; a != nil {
 		d.text(a.Participant)
 		d.text(string(a.Step))
-		d.number(place(digestDirections[:], a.Direction))
-		d.number(place(digestOutcomes[:], a.Outcome))
+		d.number(indexOf(digestDirections[:], a.Direction))
+		d.number(indexOf(digestOutcomes[:], a.Outcome))
 		d.number(uint64(a.Attempt))
 	}
 	if r.Change != nil {
@@ -237,19 +237,19 @@ func (d *digest) flag(set bool) {
 func (d *digest) change(c *store.Change) {
 	d.number(c.Expected)
 	d.number(c.Instance.Revision)
-	d.number(place(digestPhases[:], c.Instance.Phase))
+	d.number(indexOf(digestPhases[:], c.Instance.Phase))
 	if c.Instance.Paused != nil {
 		d.number(uint64(c.Instance.Paused.At.UnixNano()))
 	}
 	for i := range c.Instance.Steps {
 		s := &c.Instance.Steps[i]
-		d.number(place(digestStatuses[:], s.Status()))
+		d.number(indexOf(digestStatuses[:], s.Status()))
 		d.number(uint64(s.Current().Attempt()))
 		d.flag(s.Current().Parked())
 		d.number(uint64(s.Current().Due().UnixNano()))
 	}
 	for i := range c.Events {
-		d.number(place(digestEvents[:], c.Events[i].Type))
+		d.number(indexOf(digestEvents[:], c.Events[i].Type))
 	}
 	d.number(uint64(len(c.Enqueue)))
 	d.number(uint64(len(c.Discard)))

@@ -118,7 +118,7 @@ func (a *audit) recorded(id saga.ID) (events []saga.Event, err error) {
 func (a *audit) quiet() {
 	pending := 0
 	var first outbox.ID
-	err := outbox.All(a.w.ctx, a.volume.store, func(_ outbox.Place, r outbox.Record) bool {
+	err := outbox.All(a.w.ctx, a.volume.store, func(_ outbox.Position, r outbox.Record) bool {
 		if pending++; pending == 1 {
 			first = r.ID
 		}

@@ -9,9 +9,9 @@ import (
 // Options say what to run.
 type Options struct {
 	Seed  uint64
-	Sagas int    // at most so many; 0: as many as the seed draws
-	Off   []Knob // faults that do not happen
-	Bug   Bug    // planted; "": none
+	Sagas int     // at most so many; 0: as many as the seed draws
+	Off   []Fault // faults that do not happen
+	Bug   Bug     // planted; "": none
 }
 
 // Result is what became of a run.
@@ -21,10 +21,10 @@ type Result struct {
 	Sagas      int
 	Events     int
 	Commits    int
-	Faults     [knobs]int         // how often each happened
-	Sights     [sights]int        // how often each was seen
-	Phases     map[saga.Phase]int // of the sagas, at the end; a parked one was abandoned
-	Repairs    int                // operations that were used after the faults
+	Faults     [faultKinds]int     // how often each happened
+	Coverage   [coveragePoints]int // how often each was seen
+	Phases     map[saga.Phase]int  // of the sagas, at the end; a parked one was abandoned
+	Repairs    int                 // operations that were used after the faults
 	Violations []Violation
 	History    []Record // of Replay only
 }
@@ -45,7 +45,7 @@ func run(ctx context.Context, o Options, keep bool) Result {
 	w.atRest()
 	r := Result{
 		Options: o, Digest: uint64(w.digest), Sagas: len(w.callers), Events: w.events,
-		Faults: w.faults, Sights: w.sights, Phases: w.front().audit.phases, Repairs: w.repairs, History: w.history,
+		Faults: w.faults, Coverage: w.coverage, Phases: w.front().audit.phases, Repairs: w.repairs, History: w.history,
 	}
 	for _, v := range w.volumes {
 		r.Commits += v.audit.commits

@@ -117,7 +117,7 @@ func (s *service) receive(m *message) {
 	}
 	delay := time.Millisecond
 	if s.w.faulty(ServiceSlow) {
-		delay = s.w.dice.span(100*time.Millisecond, 20*time.Second)
+		delay = s.w.rng.span(100*time.Millisecond, 20*time.Second)
 	}
 	s.w.after(delay, func() { s.serve(m) })
 }
@@ -167,11 +167,11 @@ func (s *service) serve(m *message) {
 // that the subject names the true sender.
 func (s *service) forge(like *transport.Envelope) {
 	e := *like
-	key := contract.Key{Saga: e.Saga, Birth: e.Birth, Step: stepName(s.w.dice.between(1, 6)), Direction: pick(s.w.dice, []contract.Direction{contract.DirectionDo, contract.DirectionUndo})}
+	key := contract.Key{Saga: e.Saga, Birth: e.Birth, Step: stepName(s.w.rng.between(1, 6)), Direction: pick(s.w.rng, []contract.Direction{contract.DirectionDo, contract.DirectionUndo})}
 	if owner := s.w.owner(&e, key.Step); owner == "" || owner == s.name {
 		return // what it says of its own steps is its own affair
 	}
-	e.Step, e.Direction, e.Type = key.Step, key.Direction, pick(s.w.dice, []string{transport.TypeCompleted, transport.TypeRejected, transport.TypeFailed})
+	e.Step, e.Direction, e.Type = key.Step, key.Direction, pick(s.w.rng, []string{transport.TypeCompleted, transport.TypeRejected, transport.TypeFailed})
 	e.Subject = transport.Subjects{}.Event(s.name, key, e.Attempt)
 	_ = s.publish(&e)
 }
@@ -211,5 +211,5 @@ func (s *service) record(r Record) {
 
 func (s *service) die(when string) {
 	s.record(Record{Kind: Crashed, Who: s.name, Note: when})
-	s.downUntil = s.w.now + s.w.dice.span(10*time.Millisecond, 10*time.Second)
+	s.downUntil = s.w.now + s.w.rng.span(10*time.Millisecond, 10*time.Second)
 }

@@ -32,7 +32,7 @@ func Shrink(ctx context.Context, r Result) Result {
 				break
 			}
 		}
-		for k := range knobs {
+		for k := range faultKinds {
 			if r.Faults[k] == 0 {
 				continue
 			}

@@ -132,11 +132,11 @@ func TestShrink(t *testing.T) {
 
 // A batch that saw no fault proves nothing, and says so.
 func TestMissing(t *testing.T) {
-	totals := Batch{Seed: 1, Sagas: sometimes, Off: []Knob{BusLoses}}.Run(t.Context())
+	totals := Batch{Seed: 1, Sagas: sometimes, Off: []Fault{BusLoses}}.Run(t.Context())
 	if err := totals.Missing(nil); err == nil || !strings.Contains(err.Error(), "bus-loses") {
 		t.Errorf("without bus-loses: %v", err)
 	}
-	if err := totals.Missing([]Knob{BusLoses}); err != nil && strings.Contains(err.Error(), "bus-loses") {
+	if err := totals.Missing([]Fault{BusLoses}); err != nil && strings.Contains(err.Error(), "bus-loses") {
 		t.Errorf("what is turned off need not happen: %v", err)
 	}
 }

@@ -83,7 +83,7 @@ func (c *claims) checkSent(r *Record) {
 		return
 	case t.before(c.sent):
 		if r.Late && !c.fences {
-			c.w.sights[SentLate]++
+			c.w.coverage[SentLate]++
 			return
 		}
 		if !c.lostAll() {

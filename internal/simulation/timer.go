@@ -38,7 +38,7 @@ func (n *node) look() {
 	if len(ids) > 0 {
 		at, err := n.until(now)
 		if at.IsZero() {
-			n.w.sights[TimersHeld]++
+			n.w.coverage[TimersHeld]++
 			pause := 200 * time.Millisecond
 			if err != nil {
 				pause = time.Second
@@ -92,7 +92,7 @@ func (n *node) Newest(context.Context) (newest uint64, err error) {
 	n.askedAt = n.w.now
 	for _, m := range n.w.bus.answers {
 		if n.w.bus.lies(m) {
-			newest = max(newest, m.place)
+			newest = max(newest, m.sequence)
 		}
 	}
 	return newest, nil
@@ -103,7 +103,7 @@ func (n *node) TakenIn(_ context.Context, newest uint64) (bool, error) {
 	if n.cutOffNow() {
 		return false, errUncertain
 	}
-	return !slices.ContainsFunc(n.w.bus.answers, func(m *message) bool { return n.w.bus.lies(m) && m.place <= newest }), nil
+	return !slices.ContainsFunc(n.w.bus.answers, func(m *message) bool { return n.w.bus.lies(m) && m.sequence <= newest }), nil
 }
 
 // cutOffNow reports whether the process cannot reach the bus.

@@ -27,9 +27,9 @@ var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 // world is everything there is in one run: one goroutine, one random stream.
 type world struct {
 	ctx      context.Context
-	dice     dice
-	later    dice // of what was added when there were kept runs already
-	latest   dice // of what was added after that
+	rng      rng
+	later    rng // of what was added when there were kept runs already
+	latest   rng // of what was added after that
 	mix      Mix
 	bug      Bug
 	now      time.Duration
@@ -40,8 +40,8 @@ type world struct {
 	history  []Record
 	keep     bool   // the history
 	digest   digest // of the history
-	faults   [knobs]int
-	sights   [sights]int
+	faults   [faultKinds]int
+	coverage [coveragePoints]int
 	healed   bool
 
 	repairing bool // and somebody looks after what is parked
@@ -65,7 +65,7 @@ func newWorld(ctx context.Context, o Options, keep bool) *world {
 	d, later, latest := newDice(o.Seed), newDice(^o.Seed), newDice(o.Seed^0x6c6174657374)
 	number := sagasOf(d)
 
-	w := &world{ctx: ctx, dice: d, later: later, latest: latest, bug: o.Bug, keep: keep, digest: newDigest(), services: map[string]*service{}, shapes: map[*saga.Definition]*shape{}}
+	w := &world{ctx: ctx, rng: d, later: later, latest: latest, bug: o.Bug, keep: keep, digest: newDigest(), services: map[string]*service{}, shapes: map[*saga.Definition]*shape{}}
 	if claimed(o.Seed) {
 		w.claims = newClaims(w, newDice(o.Seed^1<<63))
 	}
@@ -94,7 +94,7 @@ func newWorld(ctx context.Context, o Options, keep bool) *world {
 		w.nodes = append(w.nodes, newNode(w, shared, d.between(1, 32), d.between(1, 16)))
 	}
 	if w.claims != nil {
-		w.nodes[0].uptime = w.claims.dice.span(time.Hour, 1000*time.Hour)
+		w.nodes[0].uptime = w.claims.rng.span(time.Hour, 1000*time.Hour)
 	}
 	chaos := d.span(chaosLeast, chaosMost)
 	if o.Sagas > 0 {
@@ -111,8 +111,8 @@ func newWorld(ctx context.Context, o Options, keep bool) *world {
 	return w
 }
 
-// sagasOf is how many sagas a run has: the first thing that its dice say.
-func sagasOf(d dice) int { return d.between(1, 24) }
+// sagasOf is how many sagas a run has: the first thing that its rng say.
+func sagasOf(d rng) int { return d.between(1, 24) }
 
 // after plans a call.
 func (w *world) after(d time.Duration, call func()) {
@@ -167,9 +167,9 @@ func (w *world) record(r Record) {
 }
 
 // faulty draws whether a fault happens now. It always draws.
-func (w *world) faulty(k Knob) bool { return w.happens(w.dice, k) }
+func (w *world) faulty(k Fault) bool { return w.happens(w.rng, k) }
 
-func (w *world) happens(d dice, k Knob) bool {
+func (w *world) happens(d rng, k Fault) bool {
 	if !d.chance(w.mix[k]) || w.healed {
 		return false
 	}
@@ -187,15 +187,15 @@ func (w *world) weather() {
 	if w.faulty(BusForgets) {
 		w.bus.forget()
 	}
-	n := pick(w.dice, w.nodes)
+	n := pick(w.rng, w.nodes)
 	if n.up && w.faulty(CrashAnywhere) {
 		n.crash("killed")
 	}
 	if w.faulty(ClockJumps) {
-		n.jump(w.dice.span(-time.Minute, time.Minute))
+		n.jump(w.rng.span(-time.Minute, time.Minute))
 	}
 	if w.faulty(Pauses) {
-		n.pausedUntil = w.now + w.dice.span(time.Second, 30*time.Second)
+		n.pausedUntil = w.now + w.rng.span(time.Second, 30*time.Second)
 		n.held = max(n.held, n.pausedUntil)
 	}
 	if w.happens(w.later, RetentionForgets) {
@@ -207,14 +207,14 @@ func (w *world) weather() {
 	if w.claims != nil {
 		w.claims.weather()
 	}
-	c := pick(w.dice, w.callers)
+	c := pick(w.rng, w.callers)
 	if w.faulty(Cancels) {
 		c.operate(saga.Event{Type: saga.OperationTaken, Operation: saga.OperationCancel, By: "kim", Reason: "changed my mind"})
 	}
 	if w.faulty(Operates) {
 		c.meddle()
 	}
-	w.after(w.dice.span(100*time.Millisecond, 3*time.Second), w.weather)
+	w.after(w.rng.span(100*time.Millisecond, 3*time.Second), w.weather)
 }
 
 // heal ends all faults: everything comes up, and an operator repairs what is

@@ -35,7 +35,7 @@ var impureCalls = map[string][]string{
 // impureImports are packages that bring in randomness or I/O.
 var impureImports = []string{"math/rand", "math/rand/v2", "crypto/rand", "os", "net", "net/http", "io/fs", "log", "log/slog", "os/signal"}
 
-// Purity reports what the core must not do: read the clock, roll dice, do I/O,
+// Purity reports what the core must not do: read the clock, roll rng, do I/O,
 // start goroutines.
 func Purity(t *Tree) []Finding {
 	var found []Finding

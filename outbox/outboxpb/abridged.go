@@ -16,7 +16,7 @@ import (
 // from the rest. The bits are stored; they never change.
 const (
 	leftSaga        = 1 << iota // the saga and its birth are those of the record's ID
-	leftID                      // the id is saga/birth/step/direction/attempt, or saga/birth/revision/place
+	leftID                      // the id is saga/birth/step/direction/attempt, or saga/birth/revision/index
 	leftSource                  // the source is transport.CoordinatorSource
 	leftCommand                 // the type is that of a command
 	leftLifecycle               // … of an announcement

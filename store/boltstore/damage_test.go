@@ -122,7 +122,7 @@ func (f *sample) read(t *testing.T, path string) (found findings) {
 		}
 	}
 	owed := 0
-	damaged(outbox.All(ctx, s, func(_ outbox.Place, r outbox.Record) bool {
+	damaged(outbox.All(ctx, s, func(_ outbox.Position, r outbox.Record) bool {
 		owed++
 		if want := f.owed[r.ID]; !reflect.DeepEqual(string(r.Envelope.Data), string(want.Envelope.Data)) || r.Envelope.Subject != want.Envelope.Subject {
 			t.Errorf("outbox record %s is wrong", r.ID)

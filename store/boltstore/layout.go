@@ -130,12 +130,12 @@ func owedKey(to outbox.Destination, seq uint64, place int) []byte {
 }
 
 // parseOwedKey is to whom the record under a key of owed goes, and where it stands.
-func parseOwedKey(k []byte) (outbox.Destination, outbox.Place) {
+func parseOwedKey(k []byte) (outbox.Destination, outbox.Position) {
 	n := len(k) - 11
 	if n < 0 || k[n] != 0 {
-		return "", outbox.Place{}
+		return "", outbox.Position{}
 	}
-	return outbox.Destination(k[:n]), outbox.Place{Commit: binary.BigEndian.Uint64(k[n+1:]), Index: binary.BigEndian.Uint16(k[n+9:])}
+	return outbox.Destination(k[:n]), outbox.Position{Commit: binary.BigEndian.Uint64(k[n+1:]), Index: binary.BigEndian.Uint16(k[n+9:])}
 }
 
 // outboxKey is an outbox.ID as bytes: what seals are bound to.

@@ -16,7 +16,7 @@ import (
 
 // Owed implements store.Store. It reads in batches, each in a transaction of
 // its own, and calls yield between them.
-func (s *Store) Pending(ctx context.Context, to outbox.Destination, after outbox.Place, yield func(outbox.Place, outbox.Record) bool) error {
+func (s *Store) Pending(ctx context.Context, to outbox.Destination, after outbox.Position, yield func(outbox.Position, outbox.Record) bool) error {
 	from := owedKey(to, after.Commit, int(after.Index)) // the key to go on behind
 	for {
 		records, places, last, err := s.owedBatch(ctx, to, from)
@@ -39,7 +39,7 @@ func (s *Store) Pending(ctx context.Context, to outbox.Destination, after outbox
 }
 
 // owedBatch reads the records for a destination behind a key; last is nil at the end.
-func (s *Store) owedBatch(ctx context.Context, to outbox.Destination, behind []byte) (records []outbox.Record, places []outbox.Place, last []byte, err error) {
+func (s *Store) owedBatch(ctx context.Context, to outbox.Destination, behind []byte) (records []outbox.Record, places []outbox.Position, last []byte, err error) {
 	prefix := append([]byte(to), 0)
 	err = s.view(ctx, func(tx *bolt.Tx) error {
 		c := tableOwed.bucket(tx).Cursor()

@@ -84,7 +84,7 @@ func told(t *testing.T, path string, options boltstore.Options) string {
 		}
 		fmt.Fprintln(&all, err)
 	}
-	err := outbox.All(t.Context(), s, func(_ outbox.Place, r outbox.Record) bool {
+	err := outbox.All(t.Context(), s, func(_ outbox.Position, r outbox.Record) bool {
 		fmt.Fprintf(&all, "%+v %s\n", r, r.Envelope.Data)
 		return true
 	})

@@ -226,7 +226,7 @@ func TestDamagedIndexesArePassedOver(t *testing.T) {
 		t.Errorf("%d of 20 are listed, want 19, %v", len(list), err)
 	}
 	owed := 0
-	err = outbox.All(t.Context(), s, func(outbox.Place, outbox.Record) bool { owed++; return true })
+	err = outbox.All(t.Context(), s, func(outbox.Position, outbox.Record) bool { owed++; return true })
 	if err != nil || owed != 19 {
 		t.Errorf("%d of 20 are owed, want 19 (the first has lost its message), %v", owed, err)
 	}

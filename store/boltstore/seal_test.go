@@ -87,7 +87,7 @@ func picture(t *testing.T, s store.Store, ids ...saga.ID) []any {
 		}
 		all = append(all, in, events)
 	}
-	err := outbox.All(t.Context(), s, func(_ outbox.Place, r outbox.Record) bool { all = append(all, r); return true })
+	err := outbox.All(t.Context(), s, func(_ outbox.Position, r outbox.Record) bool { all = append(all, r); return true })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -227,7 +227,7 @@ func TestSealsAreBoundToTheirPlace(t *testing.T) {
 	if err := s.Transplant("owed", boltstore.OwedKey("bank", 2), boltstore.OwedKey("bank", 4)); err != nil {
 		t.Fatal(err)
 	}
-	if err := outbox.All(t.Context(), s, func(outbox.Place, outbox.Record) bool { return true }); err != nil {
+	if err := outbox.All(t.Context(), s, func(outbox.Position, outbox.Record) bool { return true }); err != nil {
 		t.Fatal(err)
 	}
 	if len(reported) != 1 || !strings.Contains(reported[0].Error(), "it belongs to saga order-2 and not to order-1") {

@@ -60,7 +60,7 @@ type data struct {
 // entry is a pending record, as it was written down.
 type entry struct {
 	to      outbox.Destination
-	place   outbox.Place
+	place   outbox.Position
 	written []byte
 }
 
@@ -199,7 +199,7 @@ func (d *data) apply(c *store.Change) error {
 	r.events = append(r.events, events...)
 	d.commits++
 	for i := range c.Enqueue {
-		d.pending[c.Enqueue[i].ID] = entry{c.Enqueue[i].To, outbox.Place{Commit: d.commits, Index: uint16(i)}, pending[i]}
+		d.pending[c.Enqueue[i].ID] = entry{c.Enqueue[i].To, outbox.Position{Commit: d.commits, Index: uint16(i)}, pending[i]}
 	}
 	for _, id := range c.Discard {
 		delete(d.pending, id)
@@ -308,7 +308,7 @@ func (s *Store) History(ctx context.Context, id saga.ID, from uint64, limit int)
 }
 
 // Owed implements store.Store.
-func (s *Store) Pending(ctx context.Context, to outbox.Destination, after outbox.Place, yield func(outbox.Place, outbox.Record) bool) error {
+func (s *Store) Pending(ctx context.Context, to outbox.Destination, after outbox.Position, yield func(outbox.Position, outbox.Record) bool) error {
 	if err := s.lock(ctx); err != nil {
 		return err
 	}

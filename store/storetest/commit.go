@@ -322,7 +322,7 @@ func readAround(t testing.TB, s store.Store) error {
 		}
 	}
 	_, _, due := s.Due(ctx, Epoch.Add(time.Hour), 10)
-	pending := outbox.All(ctx, s, func(outbox.Place, outbox.Record) bool { return true })
+	pending := outbox.All(ctx, s, func(outbox.Position, outbox.Record) bool { return true })
 	_, counts := s.Counts(ctx)
 	return errors.Join(err, due, pending, counts)
 }

@@ -155,7 +155,7 @@ func testClosed(t *testing.T, h Harness) {
 		"Counts":  func() error { _, err := s.Counts(ctx); return err },
 		"Due":     func() error { _, _, err := s.Due(ctx, Epoch, 1); return err },
 		"Owed": func() error {
-			return outbox.All(ctx, s, func(outbox.Place, outbox.Record) bool { return true })
+			return outbox.All(ctx, s, func(outbox.Position, outbox.Record) bool { return true })
 		},
 		"Discard":       func() error { return s.Discard(ctx, nil) },
 		"PutDefinition": func() error { return s.PutDefinition(ctx, d) },

@@ -153,7 +153,7 @@ func (m *machine) stale(rt *rapid.T) {
 
 func (m *machine) settle(rt *rapid.T) {
 	var list []outbox.ID
-	_ = outbox.All(context.Background(), m.model, func(_ outbox.Place, r outbox.Record) bool {
+	_ = outbox.All(context.Background(), m.model, func(_ outbox.Position, r outbox.Record) bool {
 		if rapid.Bool().Draw(rt, "settle") {
 			list = append(list, r.ID)
 		}
@@ -180,8 +180,8 @@ func (m *machine) reopen(rt *rapid.T) {
 	// What is discarded need not be on disk: then it comes back, in the model too.
 	m.store = m.h.Reopen(m.t)
 	have := map[outbox.ID]bool{}
-	_ = outbox.All(context.Background(), m.store, func(_ outbox.Place, r outbox.Record) bool { have[r.ID] = true; return true })
-	_ = outbox.All(context.Background(), m.model, func(_ outbox.Place, r outbox.Record) bool {
+	_ = outbox.All(context.Background(), m.store, func(_ outbox.Position, r outbox.Record) bool { have[r.ID] = true; return true })
+	_ = outbox.All(context.Background(), m.model, func(_ outbox.Position, r outbox.Record) bool {
 		if !have[r.ID] {
 			rt.Fatalf("record %s is lost", r.ID)
 		}
@@ -251,7 +251,7 @@ func (m *machine) check(rt *rapid.T) {
 	want, wantErr := m.model.Counts(context.Background())
 	same(rt, "Counts", got, want, err, wantErr)
 	pending := func(s store.Store) (list []outbox.Record) {
-		if err := outbox.All(context.Background(), s, func(_ outbox.Place, r outbox.Record) bool { list = append(list, r); return true }); err != nil {
+		if err := outbox.All(context.Background(), s, func(_ outbox.Position, r outbox.Record) bool { list = append(list, r); return true }); err != nil {
 			rt.Fatal(err)
 		}
 		return list

@@ -122,7 +122,7 @@ func testPendingOrder(t *testing.T, h Harness) {
 		want[next.Enqueue[0].To] = append(want[next.Enqueue[0].To], next.Enqueue[0].ID)
 	}
 	for to, want := range want {
-		got, places := pendingFor(t, s, to, outbox.Place{})
+		got, places := pendingFor(t, s, to, outbox.Position{})
 		equal(t, "order for "+to.String(), ids(got), want)
 		for _, i := range []int{0, 1, 5, 255, 256, 257, 300, 301, 1000, len(want) - 2, len(want) - 1} {
 			if i < len(want) {
@@ -131,12 +131,12 @@ func testPendingOrder(t *testing.T, h Harness) {
 			}
 		}
 	}
-	_, places := pendingFor(t, s, "bank", outbox.Place{})
-	between := outbox.Place{Commit: places[3].Commit - 1, Index: 1<<16 - 1}
+	_, places := pendingFor(t, s, "bank", outbox.Position{})
+	between := outbox.Position{Commit: places[3].Commit - 1, Index: 1<<16 - 1}
 	behind, _ := pendingFor(t, s, "bank", between)
 	equal(t, "behind a record that is not there", ids(behind)[0], want["bank"][3])
 	for _, to := range []outbox.Destination{outbox.Lifecycle, "ban", "banks", "nobody"} {
-		if none, _ := pendingFor(t, s, to, outbox.Place{}); none != nil {
+		if none, _ := pendingFor(t, s, to, outbox.Position{}); none != nil {
 			t.Errorf("%d records are pending for %q, of whom nobody has heard", len(none), to)
 		}
 	}
@@ -147,11 +147,11 @@ func testPendingOrder(t *testing.T, h Harness) {
 func testPendingMoves(t *testing.T, s store.Store, all map[outbox.Destination][]outbox.ID) {
 	want := slices.Concat(all["shop"], all["bank"])
 	n := 0
-	if err := outbox.All(t.Context(), s, func(outbox.Place, outbox.Record) bool { n++; return n < 5 }); err != nil || n != 5 {
+	if err := outbox.All(t.Context(), s, func(outbox.Position, outbox.Record) bool { n++; return n < 5 }); err != nil || n != 5 {
 		t.Fatalf("yield was called %d times after it returned false at 5 (%v)", n, err)
 	}
 	seen := map[outbox.ID]bool{}
-	if err := outbox.All(t.Context(), s, func(_ outbox.Place, r outbox.Record) bool {
+	if err := outbox.All(t.Context(), s, func(_ outbox.Position, r outbox.Record) bool {
 		if seen[r.ID] {
 			t.Fatalf("record %s came twice", r.ID)
 		}

@@ -158,18 +158,18 @@ func pendingBy(t testing.TB, s store.Store) []outbox.Record {
 }
 
 // owedAt is pendingBy with the places of the records.
-func owedAt(t testing.TB, s store.Store) (records []outbox.Record, places []outbox.Place) {
+func owedAt(t testing.TB, s store.Store) (records []outbox.Record, places []outbox.Position) {
 	t.Helper()
 	counts, err := s.Destinations(t.Context())
 	if err != nil {
 		t.Fatalf("Destinations: %v", err)
 	}
 	type at struct {
-		place  outbox.Place
+		place  outbox.Position
 		record outbox.Record
 	}
 	var list []at
-	if err := outbox.All(t.Context(), s, func(p outbox.Place, r outbox.Record) bool {
+	if err := outbox.All(t.Context(), s, func(p outbox.Position, r outbox.Record) bool {
 		list = append(list, at{p, r})
 		counts[r.To]--
 		return true
@@ -189,9 +189,9 @@ func owedAt(t testing.TB, s store.Store) (records []outbox.Record, places []outb
 }
 
 // pendingFor lists what is pending for one destination, behind a place.
-func pendingFor(t testing.TB, s store.Store, to outbox.Destination, after outbox.Place) (records []outbox.Record, places []outbox.Place) {
+func pendingFor(t testing.TB, s store.Store, to outbox.Destination, after outbox.Position) (records []outbox.Record, places []outbox.Position) {
 	t.Helper()
-	if err := s.Pending(t.Context(), to, after, func(p outbox.Place, r outbox.Record) bool {
+	if err := s.Pending(t.Context(), to, after, func(p outbox.Position, r outbox.Record) bool {
 		if r.To != to {
 			t.Errorf("Owed(%s) shows %s, which goes to %s", to, r.ID, r.To)
 		}

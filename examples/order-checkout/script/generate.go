@@ -11,30 +11,30 @@ import (
 // chance, all of it shuffled. The same seed writes the same orders with the same
 // ids, so placing them again changes nothing.
 func Generate(seed uint64, n int) []checkout.Order {
-	dice := rand.New(rand.NewPCG(seed, 0))
+	rng := rand.New(rand.NewPCG(seed, 0))
 	kinds := make([]Kind, 0, n)
 	for i := range n {
 		if i < len(Kinds) {
 			kinds = append(kinds, Kinds[i])
 			continue
 		}
-		kinds = append(kinds, draw(dice))
+		kinds = append(kinds, draw(rng))
 	}
-	dice.Shuffle(n, func(i, j int) { kinds[i], kinds[j] = kinds[j], kinds[i] })
+	rng.Shuffle(n, func(i, j int) { kinds[i], kinds[j] = kinds[j], kinds[i] })
 	orders := make([]checkout.Order, n)
 	for i, k := range kinds {
-		orders[i] = k.order(fmt.Sprintf("order-%d-%03d", seed, i+1), dice)
+		orders[i] = k.order(fmt.Sprintf("order-%d-%03d", seed, i+1), rng)
 	}
 	return orders
 }
 
 // draw picks a kind by weight.
-func draw(dice *rand.Rand) Kind {
+func draw(rng *rand.Rand) Kind {
 	total := 0
 	for _, k := range Kinds {
 		total += k.weight
 	}
-	at := dice.IntN(total)
+	at := rng.IntN(total)
 	for _, k := range Kinds {
 		if at -= k.weight; at < 0 {
 			return k

@@ -60,16 +60,16 @@ var (
 )
 
 // order makes an order of the kind.
-func (k Kind) order(id string, dice *rand.Rand) checkout.Order {
-	customer := customers[dice.IntN(len(customers))]
+func (k Kind) order(id string, rng *rand.Rand) checkout.Order {
+	customer := customers[rng.IntN(len(customers))]
 	o := checkout.Order{
 		OrderID: id, Scenario: k.Scenario,
 		Customer: customer.name, Card: customer.card,
-		Country: countries[dice.IntN(len(countries))],
+		Country: countries[rng.IntN(len(countries))],
 	}
-	for _, p := range dice.Perm(len(products))[:1+dice.IntN(2)] {
+	for _, p := range rng.Perm(len(products))[:1+rng.IntN(2)] {
 		line := products[p]
-		line.Quantity = 1 + dice.Int64N(3)
+		line.Quantity = 1 + rng.Int64N(3)
 		o.Lines = append(o.Lines, line)
 	}
 	k.bend(&o)

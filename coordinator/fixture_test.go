@@ -45,9 +45,9 @@ var (
 		saga.Pivot("ship", saga.Do(ship)))
 )
 
-// town is a whole system in one process and in virtual time: bus, store,
+// fixture is a whole system in one process and in virtual time: bus, store,
 // coordinator and three services, whose answers the test decides.
-type town struct {
+type fixture struct {
 	t     *testing.T
 	bus   *membus.Bus
 	store *memstore.Store
@@ -62,15 +62,15 @@ type town struct {
 	stopServices    func()
 }
 
-func newTown(t *testing.T, options membus.Options) *town {
+func newFixture(t *testing.T, options membus.Options) *fixture {
 	w := townWithout(t, options)
 	w.start(coordinator.Config{})
 	return w
 }
 
 // townWithout is a town without a coordinator.
-func townWithout(t *testing.T, options membus.Options) *town {
-	w := &town{t: t, bus: membus.New(options), store: memstore.New(), decide: func(string, int) error { return nil }}
+func townWithout(t *testing.T, options membus.Options) *fixture {
+	w := &fixture{t: t, bus: membus.New(options), store: memstore.New(), decide: func(string, int) error { return nil }}
 	w.store.Hooks.Before = func([]store.Change) ([]error, error) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
@@ -85,7 +85,7 @@ func townWithout(t *testing.T, options membus.Options) *town {
 	return w
 }
 
-func (w *town) start(config coordinator.Config) *coordinator.Coordinator {
+func (w *fixture) start(config coordinator.Config) *coordinator.Coordinator {
 	w.t.Helper()
 	if config.Store == nil {
 		config.Store = w.store
@@ -113,7 +113,7 @@ func (w *town) start(config coordinator.Config) *coordinator.Coordinator {
 	return c
 }
 
-func (w *town) services() {
+func (w *fixture) services() {
 	stock := participant.New("stock", &participant.MemoryInbox{}, participant.Logger(slog.New(slog.DiscardHandler)))
 	participant.Handle(stock, reserve, func(ctx context.Context, _ *participant.MemoryTx, o order) (reserved, error) {
 		return reserved{"A7"}, w.act(ctx, "reserve")
@@ -146,7 +146,7 @@ func (w *town) services() {
 	w.stopServices = sync.OnceFunc(func() { cancel(); running.Wait() })
 }
 
-func (w *town) act(ctx context.Context, action string) error {
+func (w *fixture) act(ctx context.Context, action string) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if err := w.decide(action, participant.Command(ctx).Attempt); err != nil {
@@ -157,13 +157,13 @@ func (w *town) act(ctx context.Context, action string) error {
 }
 
 // when sets what the services do from now on.
-func (w *town) when(decide func(action string, attempt int) error) {
+func (w *fixture) when(decide func(action string, attempt int) error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.decide = decide
 }
 
-func (w *town) close() {
+func (w *fixture) close() {
 	w.t.Helper()
 	if err := w.stopCoordinator(); err != nil {
 		w.t.Errorf("coordinator: %v", err)
@@ -178,7 +178,7 @@ func (w *town) close() {
 
 // everythingFolds checks I8 for every saga in the store, and that no ended saga
 // has anything pending.
-func (w *town) everythingFolds() {
+func (w *fixture) everythingFolds() {
 	w.t.Helper()
 	ctx := context.Background()
 	found, _, err := w.store.List(ctx, store.Filter{}, store.Page{Limit: store.MaxPage})
@@ -206,7 +206,7 @@ func (w *town) everythingFolds() {
 		}
 		ended[s.ID] = !in.Open()
 	}
-	err = outbox.All(ctx, w.store, func(_ outbox.Place, r outbox.Record) bool {
+	err = outbox.All(ctx, w.store, func(_ outbox.Position, r outbox.Record) bool {
 		if r.Answered() && ended[r.ID.Saga] {
 			w.t.Errorf("I2: %s has ended and still has pending %s", r.ID.Saga, r.Envelope.ID)
 		}
@@ -217,7 +217,7 @@ func (w *town) everythingFolds() {
 	}
 }
 
-func (w *town) deadLetters() []string {
+func (w *fixture) deadLetters() []string {
 	w.t.Helper()
 	var reasons []string
 	ctx, cancel := context.WithTimeout(w.t.Context(), time.Second)
@@ -234,7 +234,7 @@ func (w *town) deadLetters() []string {
 	}
 }
 
-func (w *town) run(id string) *transport.Status {
+func (w *fixture) run(id string) *transport.Status {
 	w.t.Helper()
 	c := client.New(w.bus)
 	if _, err := c.Start(w.t.Context(), checkout, order{"tea"}, client.ID(contract.SagaID(id))); err != nil {
@@ -247,7 +247,7 @@ func (w *town) run(id string) *transport.Status {
 	return s
 }
 
-func (w *town) expect(s *transport.Status, phase contract.Phase, ledger ...string) {
+func (w *fixture) expect(s *transport.Status, phase contract.Phase, ledger ...string) {
 	w.t.Helper()
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -257,7 +257,7 @@ func (w *town) expect(s *transport.Status, phase contract.Phase, ledger ...strin
 }
 
 // overview is what the coordinator tells at a glance.
-func (w *town) overview() (o transport.Overview) {
+func (w *fixture) overview() (o transport.Overview) {
 	w.t.Helper()
 	e, err := w.bus.Request(w.t.Context(), &transport.Envelope{
 		Subject: transport.Subjects{}.API(transport.APIOverview), Type: transport.TypeRequest, Expires: time.Now().Add(time.Minute),
@@ -296,7 +296,7 @@ func (r *refusals) ClockSet(time.Duration)            {}
 func (r *refusals) TimersOvertook()                   {}
 func (r *refusals) TraceDropped()                     {}
 
-func (w *town) restart(config coordinator.Config) {
+func (w *fixture) restart(config coordinator.Config) {
 	w.t.Helper()
 	if err := w.stopCoordinator(); err != nil {
 		w.t.Fatal(err)

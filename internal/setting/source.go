@@ -15,11 +15,11 @@ import (
 	"github.com/amends-dev/amends/internal/masked"
 )
 
-// Origin finds the value of every flag that is not on the command line: in the
+// Source finds the value of every flag that is not on the command line: in the
 // environment, or else in the config file, or else the default. It remembers
 // which, and collects what is wrong instead of stopping at the first mistake. It
 // is good for one command line.
-type Origin struct {
+type Source struct {
 	lookup   func(string) (string, bool)
 	readFile func(string) ([]byte, error)
 	from     map[string]string // flag → "env AMENDS_HTTP", "file amends.yaml", "default"
@@ -29,17 +29,17 @@ type Origin struct {
 	read     map[*kong.Flag]bool
 }
 
-var _ kong.Resolver = (*Origin)(nil)
+var _ kong.Resolver = (*Source)(nil)
 
-// New returns an origin that asks lookup for variables of the environment
+// New returns a source that asks lookup for variables of the environment
 // (os.LookupEnv) and readFile for the config file (os.ReadFile).
-func New(lookup func(string) (string, bool), readFile func(path string) ([]byte, error)) *Origin {
-	return &Origin{lookup: lookup, readFile: readFile, from: map[string]string{}, read: map[*kong.Flag]bool{}}
+func New(lookup func(string) (string, bool), readFile func(path string) ([]byte, error)) *Source {
+	return &Source{lookup: lookup, readFile: readFile, from: map[string]string{}, read: map[*kong.Flag]bool{}}
 }
 
 // Of says where a flag's value came from: "flag", "env AMENDS_HTTP", "file
 // amends.yaml" or "default".
-func (o *Origin) Of(flag string) string {
+func (o *Source) Of(flag string) string {
 	if from, ok := o.from[flag]; ok {
 		return from
 	}
@@ -48,14 +48,14 @@ func (o *Origin) Of(flag string) string {
 
 // Problem is everything that is wrong with the environment and the config file,
 // nil when nothing is.
-func (o *Origin) Problem() error { return errors.Join(o.problems...) }
+func (o *Source) Problem() error { return errors.Join(o.problems...) }
 
 // Validate is part of kong.Resolver; values are checked one by one in Resolve.
-func (o *Origin) Validate(*kong.Application) error { return nil }
+func (o *Source) Validate(*kong.Application) error { return nil }
 
 // Resolve is part of kong.Resolver: it gives the value of a flag that is not on
 // the command line; nil means the default.
-func (o *Origin) Resolve(ctx *kong.Context, parent *kong.Path, flag *kong.Flag) (any, error) {
+func (o *Source) Resolve(ctx *kong.Context, parent *kong.Path, flag *kong.Flag) (any, error) {
 	for _, f := range parent.Flags {
 		if f.Name == "config" && !o.read[f] {
 			o.read[f] = true
@@ -78,7 +78,7 @@ func (o *Origin) Resolve(ctx *kong.Context, parent *kong.Path, flag *kong.Flag) 
 
 // checked returns value if the flag can take it. If not, it takes note and
 // returns the default, so that the next mistake is found as well.
-func (o *Origin) checked(flag *kong.Flag, value, where string) (any, error) {
+func (o *Source) checked(flag *kong.Flag, value, where string) (any, error) {
 	scratch := reflect.New(flag.Target.Type()).Elem()
 	err := flag.Parse(kong.Scan().PushTyped(value, kong.FlagValueToken), scratch)
 	if err == nil && flag.Enum != "" && !flag.EnumMap()[fmt.Sprint(scratch)] {
@@ -100,7 +100,7 @@ func (o *Origin) checked(flag *kong.Flag, value, where string) (any, error) {
 }
 
 // load reads the config file: a YAML mapping from names of flags to values.
-func (o *Origin) load(path string, flags []*kong.Flag) {
+func (o *Source) load(path string, flags []*kong.Flag) {
 	if path == "" {
 		return
 	}
@@ -114,7 +114,7 @@ func (o *Origin) load(path string, flags []*kong.Flag) {
 }
 
 // parse takes the values of the config file's content.
-func (o *Origin) parse(path string, data []byte, flags []*kong.Flag) {
+func (o *Source) parse(path string, data []byte, flags []*kong.Flag) {
 	var values map[string]any
 	if err := yaml.Unmarshal(data, &values); err != nil {
 		if mistyped, ok := errors.AsType[*yaml.TypeError](err); ok {

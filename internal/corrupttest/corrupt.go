@@ -1,4 +1,4 @@
-package rot
+package corrupttest
 
 import (
 	"bytes"

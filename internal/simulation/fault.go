@@ -6,13 +6,13 @@ import (
 	"strings"
 )
 
-// Knob is a kind of fault, or of disturbance, that a run may suffer. Its setting
+// Fault is a kind of fault, or of disturbance, that a run may suffer. Its setting
 // is the chance per opportunity.
-type Knob uint8
+type Fault uint8
 
-// The knobs.
+// The faults.
 const (
-	BusLoses Knob = iota
+	BusLoses Fault = iota
 	BusDuplicates
 	BusDelays
 	BusReorders
@@ -57,11 +57,11 @@ const (
 	Moves
 	Stops
 	TakesOver
-	knobs
+	faultKinds
 )
 
-// knob describes a Knob: its name and the highest chance that a run may draw.
-var knob = [knobs]struct {
+// faultTable describes each Fault: its name and the highest chance that a run may draw.
+var faultTable = [faultKinds]struct {
 	name string
 	most float64
 }{
@@ -112,28 +112,28 @@ var knob = [knobs]struct {
 	TakesOver:               {"takes-over", 0.2},
 }
 
-// String is the knob's name, as on the command line.
-func (k Knob) String() string { return knob[k].name }
+// String is the fault's name, as on the command line.
+func (k Fault) String() string { return faultTable[k].name }
 
-// ParseKnob finds a knob by its name.
-func ParseKnob(name string) (Knob, error) {
-	for k := range knobs {
-		if knob[k].name == name {
+// ParseFault finds a fault by its name.
+func ParseFault(name string) (Fault, error) {
+	for k := range faultKinds {
+		if faultTable[k].name == name {
 			return k, nil
 		}
 	}
-	names := make([]string, 0, knobs)
-	for k := range knobs {
+	names := make([]string, 0, faultKinds)
+	for k := range faultKinds {
 		names = append(names, k.String())
 	}
-	return 0, fmt.Errorf("there is no knob %q; the knobs are %s", name, strings.Join(names, ", "))
+	return 0, fmt.Errorf("there is no fault %q; the faults are %s", name, strings.Join(names, ", "))
 }
 
-// ParseKnobs finds knobs by their names.
-func ParseKnobs(names []string) ([]Knob, error) {
-	found := make([]Knob, 0, len(names))
+// ParseFaults finds faults by their names.
+func ParseFaults(names []string) ([]Fault, error) {
+	found := make([]Fault, 0, len(names))
 	for _, name := range names {
-		k, err := ParseKnob(name)
+		k, err := ParseFault(name)
 		if err != nil {
 			return nil, err
 		}
@@ -142,14 +142,14 @@ func ParseKnobs(names []string) ([]Knob, error) {
 	return found, nil
 }
 
-// Mix is the setting of every knob in one run.
-type Mix [knobs]float64
+// Mix is the setting of every fault in one run.
+type Mix [faultKinds]float64
 
-// newMix draws a mix: about a third of the knobs at zero, so that faults do not
+// newMix draws a mix: about a third of the faults at zero, so that faults do not
 // hide each other, the rest anywhere up to their most. Those from RetentionForgets on are
 // drawn from later, those from CutsOff on from latest, and those from BusAway on where there are
 // claims, so that kept runs stay what they are.
-func newMix(d, later, latest dice, off []Knob) Mix {
+func newMix(d, later, latest rng, off []Fault) Mix {
 	var m Mix
 	for k := range BusAway {
 		switch k {
@@ -163,8 +163,8 @@ func newMix(d, later, latest dice, off []Knob) Mix {
 	return m
 }
 
-func (m *Mix) draw(d dice, k Knob, off []Knob) {
-	on, setting := d.chance(2.0/3), d.Float64()*knob[k].most
+func (m *Mix) draw(d rng, k Fault, off []Fault) {
+	on, setting := d.chance(2.0/3), d.Float64()*faultTable[k].most
 	if on && !slices.Contains(off, k) {
 		m[k] = setting
 	}

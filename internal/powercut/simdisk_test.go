@@ -16,14 +16,14 @@ import (
 // sector is what a disk writes whole or not at all, in bytes.
 const sector = 512
 
-// platter is a disk: what is on it for good, and what is only on its way.
-type platter struct {
+// simDisk is a disk: what is on it for good, and what is only on its way.
+type simDisk struct {
 	mu      sync.Mutex
 	names   map[string]*file // for good, by path; the root is ""
 	journal []naming         // changes of names on their way, in their order
 	files   []*file          // all that have a name, or had one since the last cut
 
-	dice   *rand.Rand
+	rng    *rand.Rand
 	dead   chan struct{} // closed by a cut
 	armed  int           // changes until the cut; below 1: none is planned
 	snare  string        // a file that gets this name cuts the power, and keeps it; "": none does
@@ -40,7 +40,7 @@ type file struct {
 	dir   bool
 	mode  uint32
 	live  []byte             // what a reader sees
-	kept  []byte             // what is on the platter for good
+	kept  []byte             // what is on the disk for good
 	dirty map[int64][][]byte // by sector: what was written since the last fsync, oldest first
 	sizes []int              // since the last fsync
 	used  map[int64]bool     // sectors that take space
@@ -52,8 +52,8 @@ type naming struct {
 	file     *file
 }
 
-func newPlatter() *platter {
-	p := &platter{names: map[string]*file{}, dice: diceOf(0, "disk"), dead: make(chan struct{})}
+func newSimDisk() *simDisk {
+	p := &simDisk{names: map[string]*file{}, rng: diceOf(0, "disk"), dead: make(chan struct{})}
 	p.names[""] = &file{dir: true, mode: 0o700}
 	return p
 }
@@ -63,7 +63,7 @@ func newFile(dir bool, mode uint32) *file {
 }
 
 // isDead reports whether the power is cut. Called with mu held.
-func (p *platter) isDead() bool {
+func (p *simDisk) isDead() bool {
 	select {
 	case <-p.dead:
 		return true
@@ -74,7 +74,7 @@ func (p *platter) isDead() bool {
 
 // change is called with mu held before anything changes; it may cut the power
 // instead.
-func (p *platter) change() syscall.Errno {
+func (p *simDisk) change() syscall.Errno {
 	if p.isDead() {
 		return syscall.EIO
 	}
@@ -87,7 +87,7 @@ func (p *platter) change() syscall.Errno {
 	return 0
 }
 
-func (p *platter) write(f *file, data []byte, off int64) syscall.Errno {
+func (p *simDisk) write(f *file, data []byte, off int64) syscall.Errno {
 	end := off + int64(len(data))
 	if p.quota > 0 {
 		need := p.used()
@@ -112,7 +112,7 @@ func (p *platter) write(f *file, data []byte, off int64) syscall.Errno {
 }
 
 // used is the space taken, in bytes.
-func (p *platter) used() (n int64) {
+func (p *simDisk) used() (n int64) {
 	for _, f := range p.files {
 		n += int64(len(f.used)) * sector
 	}
@@ -136,7 +136,7 @@ func stretch(b []byte, size int) []byte {
 }
 
 // sync makes a file, or the names up to the last change in a directory, safe.
-func (p *platter) sync(f *file, path string) syscall.Errno {
+func (p *simDisk) sync(f *file, path string) syscall.Errno {
 	if p.syncs++; p.broken > 0 {
 		p.broken--
 		p.failed = p.broken == 0
@@ -144,8 +144,8 @@ func (p *platter) sync(f *file, path string) syscall.Errno {
 	switch {
 	case p.failed:
 		// What was dirty is taken for clean from now on, as Linux does it: some of it
-		// is on the platter, and no later fsync looks at it again.
-		f.keepSome(p.dice)
+		// is on the disk, and no later fsync looks at it again.
+		f.keepSome(p.rng)
 		return syscall.EIO
 	case f.dir && p.lie != "names":
 		p.syncNames(path)
@@ -156,7 +156,7 @@ func (p *platter) sync(f *file, path string) syscall.Errno {
 }
 
 // name notes a change of names on its way, with mu held.
-func (p *platter) name(n naming) {
+func (p *simDisk) name(n naming) {
 	p.journal = append(p.journal, n)
 	if p.snare != "" && strings.HasSuffix("/"+n.to, "/"+p.snare) {
 		p.snare = ""
@@ -165,7 +165,7 @@ func (p *platter) name(n naming) {
 	}
 }
 
-func (p *platter) syncNames(dir string) {
+func (p *simDisk) syncNames(dir string) {
 	last := -1
 	for i, n := range p.journal {
 		if parent(n.from) == dir || parent(n.to) == dir {
@@ -176,7 +176,7 @@ func (p *platter) syncNames(dir string) {
 }
 
 // keepNames makes the first n changes of names safe.
-func (p *platter) keepNames(n int) {
+func (p *simDisk) keepNames(n int) {
 	for _, change := range p.journal[:n] {
 		switch {
 		case change.from == "":
@@ -191,7 +191,7 @@ func (p *platter) keepNames(n int) {
 }
 
 // move renames a file, or a directory with all that is in it.
-func (p *platter) move(from, to string) {
+func (p *simDisk) move(from, to string) {
 	moved := map[string]*file{}
 	for path, f := range p.names {
 		if rest, below := strings.CutPrefix(path, from); below && (rest == "" || rest[0] == '/') {
@@ -220,15 +220,15 @@ func (f *file) keepAll() {
 
 // keepSome leaves a random part of what was written since the last fsync: any
 // subset of the sectors, each in any version, and any of the sizes.
-func (f *file) keepSome(dice *rand.Rand) {
-	if n := dice.IntN(len(f.sizes) + 1); n > 0 {
+func (f *file) keepSome(rng *rand.Rand) {
+	if n := rng.IntN(len(f.sizes) + 1); n > 0 {
 		f.kept = stretch(f.kept, f.sizes[n-1])
 	}
-	share := []float64{0, 0.1, 0.5, 0.9, 1}[dice.IntN(5)]
+	share := []float64{0, 0.1, 0.5, 0.9, 1}[rng.IntN(5)]
 	for _, s := range slices.Sorted(maps.Keys(f.dirty)) {
 		versions := f.dirty[s]
-		if dice.Float64() < share && s*sector < int64(len(f.kept)) {
-			copy(f.kept[s*sector:], versions[dice.IntN(len(versions))])
+		if rng.Float64() < share && s*sector < int64(len(f.kept)) {
+			copy(f.kept[s*sector:], versions[rng.IntN(len(versions))])
 		}
 	}
 	clear(f.dirty)
@@ -236,20 +236,20 @@ func (f *file) keepSome(dice *rand.Rand) {
 }
 
 // cut is the power cut. Called with mu held.
-func (p *platter) cut() {
+func (p *simDisk) cut() {
 	if p.isDead() {
 		return
 	}
 	for _, f := range p.files {
-		f.keepSome(p.dice)
+		f.keepSome(p.rng)
 	}
 
-	p.keepNames(p.dice.IntN(len(p.journal) + 1))
+	p.keepNames(p.rng.IntN(len(p.journal) + 1))
 	close(p.dead)
 }
 
-// revive puts the power on again: readers see what is on the platter.
-func (p *platter) revive() {
+// revive puts the power on again: readers see what is on the disk.
+func (p *simDisk) revive() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.isDead() {

@@ -38,12 +38,12 @@ func (d *disk) spoil(changes []store.Change) []store.Change {
 		case BugNotAnnounced:
 			c.Enqueue = slices.DeleteFunc(slices.Clone(c.Enqueue), func(r outbox.Record) bool { return !r.Answered() })
 		case BugOutboxApart:
-			if len(c.Enqueue) > 0 && w.dice.chance(0.05) {
+			if len(c.Enqueue) > 0 && w.rng.chance(0.05) {
 				c.Enqueue = c.Enqueue[:len(c.Enqueue)-1]
 			}
 		case BugDiscardsEarly:
 			for k := range c.Instance.Steps {
-				if sent := c.Instance.Steps[k].Current().Command(); sent != 0 && sent <= c.Expected && w.dice.chance(0.1) {
+				if sent := c.Instance.Steps[k].Current().Command(); sent != 0 && sent <= c.Expected && w.rng.chance(0.1) {
 					c.Discard = append(slices.Clip(c.Discard), outbox.ID{Saga: c.Instance.ID, Birth: c.Instance.Birth(), Revision: sent, Index: uint16(k)})
 				}
 			}
@@ -85,7 +85,7 @@ func (n *node) discardAll(batch []transport.Envelope, errs []error) {
 		taken[batch[i].ID] = errs[i] == nil
 	}
 	var ids []outbox.ID
-	_ = outbox.All(n.w.ctx, n.volume.store, func(_ outbox.Place, r outbox.Record) bool {
+	_ = outbox.All(n.w.ctx, n.volume.store, func(_ outbox.Position, r outbox.Record) bool {
 		if r.Answered() && taken[r.Envelope.ID] {
 			ids = append(ids, r.ID)
 		}
@@ -100,7 +100,7 @@ func (n *node) loseOutbox() {
 		return
 	}
 	var ids []outbox.ID
-	_ = outbox.All(n.w.ctx, n.volume.store, func(_ outbox.Place, r outbox.Record) bool { ids = append(ids, r.ID); return true })
+	_ = outbox.All(n.w.ctx, n.volume.store, func(_ outbox.Position, r outbox.Record) bool { ids = append(ids, r.ID); return true })
 	_ = n.volume.store.Discard(n.w.ctx, ids)
 }
 

@@ -1,0 +1,180 @@
+package simulation
+
+import (
+	"errors"
+
+	"github.com/amends-dev/amends/coordinator"
+	"github.com/amends-dev/amends/participant"
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/transport"
+)
+
+// CoveragePoint is a situation that is rare and that the code exists for. A batch in
+// which one never came up has proved less than it seems.
+type CoveragePoint uint8
+
+// The coverage points.
+const (
+	Conflict            CoveragePoint = iota // two coordinators moved the same saga
+	Tombstone                                // an undo overtook its do
+	LateDo                                   // a do came after its undo and was refused
+	RecordedAgain                            // a command came again and was answered with what was recorded
+	StaleAnswer                              // an answer to an earlier attempt
+	SecondAnswer                             // an answer that was given before
+	ForeignAnswer                            // an answer by somebody who was not asked
+	AfterTheEnd                              // an answer to a saga that has ended
+	UnknownSaga                              // an answer to a saga that does not exist
+	StartedTwice                             // a start whose saga existed
+	IDTaken                                  // a start whose id belongs to another saga
+	OperationRefused                         // an operation that was not legal any more
+	ParkedAtAll                              // a saga was parked
+	TurnedByCancel                           // a saga went back because somebody asked for it
+	TurnedByTime                             // a saga went back because its deadline passed
+	TurnedByUnknown                          // a saga went back because a step's outcome is unknown
+	OperationCancel                          // an operator's operation took effect: cancel
+	OperationRetry                           // …
+	OperationResolve                         // …
+	OperationSkip                            // …
+	OperationCompensate                      // …
+	OperationAbandon                         // …
+	OperationPause                           // …
+	OperationResume                          // …
+	WritersChanged                           // a saga was moved by another coordinator than the last time
+	EffectTwice                              // a step took effect once more, at a participant without inbox
+	LongDefinition                           // a saga of as many steps as there may be
+	PivotPassed                              // a saga went beyond its pivot
+	IDAgain                                  // a saga was started with the id of one that is forgotten
+	EarlierSaga                              // an answer to an earlier saga with the same id
+	SetAside                                 // an input waited for its saga's mappings
+	ClockSet                                 // a coordinator's clock was set, and its sagas were retimed
+	TimersHeld                               // timers waited for answers
+	Heir                                     // a store was the owner again at once, after a kill
+	Waited                                   // a store was the owner after two bounds of silence
+	Freed                                    // a store became the owner of a prefix that was given up
+	TookOver                                 // a store took the prefix from another one
+	ClaimRefused                             // a store was refused at its start
+	Displaced                                // an owner ended because another store had taken over
+	Listed                                   // and listed what it had accepted or moved since it was last sure
+	ClaimedAgain                             // an owner made its claim again on a bus that had lost it
+	AcceptedUnsure                           // a start was accepted by an owner that was not sure
+	Fenced                                   // the bus refused a command of a replaced owner
+	SentLate                                 // a replaced owner's command got through, after a pause
+	OlderClaim                               // an inbox handed a command of a replaced owner back
+	coveragePoints
+)
+
+var coverageNames = [coveragePoints]string{
+	"conflict", "tombstone", "late-do-refused", "answered-from-inbox", "stale-answer", "second-answer",
+	"foreign-answer", "answer-after-the-end", "unknown-saga", "started-twice", "id-taken", "operation-refused",
+	"parked", "turned-by-cancel", "turned-by-deadline", "turned-by-unknown-outcome",
+	"operation-cancel", "operation-retry", "operation-resolve", "operation-skip", "operation-compensate", "operation-abandon", "operation-pause", "operation-resume",
+	"two-writers", "effect-twice-without-inbox", "twelve-steps", "pivot-passed",
+	"id-again", "answer-to-an-earlier-saga", "set-aside", "clock-set", "timers-held",
+	"owner-again-at-once", "owner-after-silence", "owner-after-release", "owner-by-take-over", "claim-refused", "owner-replaced", "replaced-and-listed",
+	"claim-made-again", "accepted-unsure", "command-fenced", "sent-late", "handed-back",
+}
+
+// String is the coverage point's name.
+func (s CoveragePoint) String() string { return coverageNames[s] }
+
+// rarity is how many times rarer than others a coverage point may be.
+func (s CoveragePoint) rarity() int {
+	switch s {
+	case OperationCompensate: // one of several operations, and legal only for a parked saga that can still go back
+		return 20
+	case SentLate: // a take-over while a process stands still between two lines
+		return 5
+	}
+	return 1
+}
+
+var ignoredSights = map[saga.Ignored]CoveragePoint{
+	saga.IgnoredStale:     StaleAnswer,
+	saga.IgnoredDuplicate: SecondAnswer,
+	saga.IgnoredSender:    ForeignAnswer,
+	saga.IgnoredEnded:     AfterTheEnd,
+}
+
+var turnCoverage = map[saga.CauseKind]CoveragePoint{
+	saga.CauseCancelled: TurnedByCancel,
+	saga.CauseDeadline:  TurnedByTime,
+	saga.CauseExhausted: TurnedByUnknown,
+}
+
+var verbSights = map[saga.Operation]CoveragePoint{
+	saga.OperationCancel:     OperationCancel,
+	saga.OperationRetry:      OperationRetry,
+	saga.OperationResolve:    OperationResolve,
+	saga.OperationSkip:       OperationSkip,
+	saga.OperationCompensate: OperationCompensate,
+	saga.OperationAbandon:    OperationAbandon,
+	saga.OperationPause:      OperationPause,
+	saga.OperationResume:     OperationResume,
+}
+
+// see notes what became of an input.
+func (n *node) see(w *work, r *coordinator.Result) {
+	seen := &n.w.coverage
+	switch {
+	case r.Ignored != "" && w.from != nil:
+		if s, ok := ignoredSights[r.Ignored]; ok {
+			seen[s]++
+		}
+	case r.Err != nil:
+		var operation *saga.OperationError
+		switch {
+		case errors.As(r.Err, &operation):
+			seen[OperationRefused]++
+		case errors.Is(r.Err, coordinator.ErrIDTaken):
+			seen[IDTaken]++
+		case w.from != nil:
+			seen[UnknownSaga]++
+			if len(n.volume.audit.runs[w.input.Saga]) > 1 {
+				seen[EarlierSaga]++
+			}
+		}
+	case r.Existed:
+		seen[StartedTwice]++
+	case r.Instance == nil || r.Ignored != "" || r.Before == r.After:
+	case r.After == saga.Parked:
+		seen[ParkedAtAll]++
+	case r.Before == saga.Running && r.Instance.Cause != nil:
+		if s, ok := turnCoverage[r.Instance.Cause.Kind]; ok {
+			seen[s]++
+		}
+	}
+}
+
+// see notes how an inbox answered.
+func (s *service) see(c *transport.Envelope, entry, next participant.Entry) {
+	seen := &s.w.coverage
+	switch {
+	case c == nil || s.weak:
+	case c.Direction == saga.DirectionUndo && entry.Do.None() && entry.Undo.None() && next.Do.Outcome == participant.Tombstone:
+		seen[Tombstone]++
+	case c.Direction == saga.DirectionDo && !entry.Undo.None():
+		seen[LateDo]++
+	case c.Direction == saga.DirectionDo && !entry.Do.None(), c.Direction == saga.DirectionUndo && !entry.Undo.None():
+		seen[RecordedAgain]++
+	}
+}
+
+// see notes what a commit shows, before it is learned.
+func (acc *account) see(r *Record, seen *[coveragePoints]int) {
+	for i := range r.Change.Events {
+		if ev := &r.Change.Events[i]; ev.Type == saga.OperationTaken {
+			seen[verbSights[ev.Operation]]++
+		}
+	}
+	if acc.last == nil && len(r.Change.Instance.Steps) == maxSteps {
+		seen[LongDefinition]++
+	}
+	if acc.writer != "" && acc.writer != r.Who {
+		seen[WritersChanged]++
+	}
+	for i := range r.Change.Instance.Steps {
+		if acc.shape.steps[i].Kind == saga.KindPivot && r.Change.Instance.Steps[i].Status() == saga.Done && acc.last != nil && acc.last.Steps[i].Status() != saga.Done {
+			seen[PivotPassed]++
+		}
+	}
+}
