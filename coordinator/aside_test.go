@@ -177,7 +177,7 @@ func (g *gate) wait() {
 	<-g.open
 }
 
-// besides is a town with definitions of its own, and a gate before each evaluation.
+// besides is a fixture with definitions of its own, and a gate before each evaluation.
 func besides(t *testing.T, config coordinator.Config, defs ...*saga.Definition) (*fixture, *coordinator.Coordinator, *gate) {
 	t.Helper()
 	w := newFixture(t, membus.Options{})
@@ -201,7 +201,7 @@ func besides(t *testing.T, config coordinator.Config, defs ...*saga.Definition) 
 	return w, c, g
 }
 
-// leave stops a town whose sagas are not all of checkout.
+// leave stops a fixture whose sagas are not all of checkout.
 func (w *fixture) leave() {
 	w.t.Helper()
 	if err := w.stopCoordinator(); err != nil {

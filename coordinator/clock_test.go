@@ -45,7 +45,7 @@ func (w *watchmaker) config() coordinator.Config {
 	return coordinator.Config{Clock: w.wall, Running: w.running, Boot: "boot-1"}
 }
 
-// settable is a town whose clock can be set.
+// settable is a fixture whose clock can be set.
 func settable(t *testing.T, story func(t *testing.T, w *fixture, m *watchmaker)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -92,7 +92,7 @@ func (w *fixture) retimed(id saga.ID) (reasons []string) {
 var steps = map[string]time.Duration{"an hour back": -time.Hour, "an hour forward": time.Hour, "a year forward": 365 * 24 * time.Hour}
 
 // A clock that is set neither shortens nor lengthens what a saga waits for: a timeout of 5 s
-// takes 5 s, and a deadline of an hour an hour. I8 holds, which the town checks.
+// takes 5 s, and a deadline of an hour an hour. I8 holds, which the fixture checks.
 func TestClockIsSet(t *testing.T) {
 	for name, by := range steps {
 		t.Run(name, func(t *testing.T) {

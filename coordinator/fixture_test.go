@@ -63,13 +63,13 @@ type fixture struct {
 }
 
 func newFixture(t *testing.T, options membus.Options) *fixture {
-	w := townWithout(t, options)
+	w := fixtureWithout(t, options)
 	w.start(coordinator.Config{})
 	return w
 }
 
-// townWithout is a town without a coordinator.
-func townWithout(t *testing.T, options membus.Options) *fixture {
+// fixtureWithout is a fixture without a coordinator.
+func fixtureWithout(t *testing.T, options membus.Options) *fixture {
 	w := &fixture{t: t, bus: membus.New(options), store: memstore.New(), decide: func(string, int) error { return nil }}
 	w.store.Hooks.Before = func([]store.Change) ([]error, error) {
 		w.mu.Lock()

@@ -17,7 +17,7 @@ import (
 // those of inputs that waited for the disk are older, and a clock may have been set.
 func TestMovedSinceSure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := townWithout(t, membus.Options{})
+		w := fixtureWithout(t, membus.Options{})
 		defer w.close()
 		began := time.Now()
 		keeper := ownership.New(ownership.Config{

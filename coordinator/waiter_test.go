@@ -32,7 +32,7 @@ func (s *lateStore) Load(ctx context.Context, id saga.ID) (*saga.Instance, error
 	return s.Store.Load(ctx, id)
 }
 
-// standing is a town whose saga s1 waits for a service, on a store that can be held up.
+// standing is a fixture whose saga s1 waits for a service, on a store that can be held up.
 func standing(t *testing.T) (*fixture, *lateStore, *coordinator.Coordinator) {
 	t.Helper()
 	w := newFixture(t, membus.Options{})
