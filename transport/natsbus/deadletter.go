@@ -14,6 +14,7 @@ import (
 
 	"github.com/amends-dev/amends/transport"
 	"github.com/amends-dev/amends/transport/natsbus/internal/percent"
+	"github.com/amends-dev/amends/transport/natsbus/internal/wire"
 )
 
 // Headers of a dead letter beside those of an envelope. The headers of the message that
@@ -48,9 +49,9 @@ type letter struct {
 // letter is the delivery on its way to the dead letters.
 func (d *delivery) letter(reason string) *letter {
 	l := &letter{delivery: d, msg: d.msg, reason: reason, word: term}
-	if d.opened != nil {
-		l.index = d.place + 1
-		l.msg, l.block = d.opened.frames[d.place].message(d.msg.Reply)
+	if d.group != nil {
+		l.index = d.index
+		l.msg, l.block = d.message.Alone(d.msg.Reply)
 	}
 	return l
 }
@@ -80,7 +81,7 @@ func (b *Bus) deadLetter(ctx context.Context, l *letter, asks *bool) *nats.Msg {
 	if l.index > 0 {
 		index = fmt.Sprintf("-%d", l.index)
 	}
-	m := encode(&transport.Envelope{
+	m := wire.Encode(&transport.Envelope{
 		Subject: b.subjects.DeadLetter(stream, l.participant()),
 		DedupID: fmt.Sprintf("dead-%s-%d-%d%s", stream, sequence, storedAt(l.msg.Reply), index), // moved twice, kept once
 		ID:      fmt.Sprintf("%s/%d%s", b.names[stream], sequence, index),
@@ -123,7 +124,7 @@ func (b *Bus) blockOf(ctx context.Context, l *letter, asks *bool) string {
 // writeBlock is a header block as a client would send it, its names in order.
 func writeBlock(header nats.Header) string {
 	var b strings.Builder
-	b.WriteString(headerPrefix)
+	b.WriteString(wire.Prefix)
 	for _, name := range slices.Sorted(maps.Keys(header)) {
 		for _, value := range header[name] {
 			b.WriteString(name)
@@ -161,7 +162,7 @@ func (b *Bus) storedBlock(ctx context.Context, l *letter) (string, error) {
 // that is all of it.
 func readBlock(block string) (header map[string][]string, whole bool) {
 	header = map[string][]string{}
-	rest, whole := strings.CutPrefix(block, headerPrefix)
+	rest, whole := strings.CutPrefix(block, wire.Prefix)
 	if !whole {
 		_, rest, _ = strings.Cut(block, "\r\n") // a status line with more in it, or none
 	}

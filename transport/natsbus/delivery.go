@@ -12,6 +12,7 @@ import (
 
 	"github.com/amends-dev/amends/internal/crashpoint"
 	"github.com/amends-dev/amends/transport"
+	"github.com/amends-dev/amends/transport/natsbus/internal/bundle"
 )
 
 // delivery is a received message. Its answers are messages to its reply subject:
@@ -19,8 +20,9 @@ import (
 type delivery struct {
 	source    *source
 	msg       *nats.Msg
-	opened    *opened // the bundle it came in; nil: it came alone, as msg
-	place     int     // in the bundle
+	group     *bundle.Group   // the bundle it came in; nil: it came alone, as msg
+	message   *bundle.Message // in the bundle
+	index     int             // in the bundle, from 1
 	envelope  transport.Envelope
 	arrived   time.Time
 	delivered int // how often, this time included
@@ -64,8 +66,8 @@ func (d *delivery) answer(word string) {
 // end sends the one answer that ends the delivery; of a bundle, when each of its
 // messages has one.
 func (d *delivery) end(word string) {
-	if d.opened != nil {
-		if word = d.opened.answered(word); word == "" {
+	if d.group != nil {
+		if word = d.group.Answer(word); word == "" {
 			return
 		}
 	}

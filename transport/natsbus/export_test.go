@@ -7,6 +7,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/amends-dev/amends/transport"
+	"github.com/amends-dev/amends/transport/natsbus/internal/bundle"
 )
 
 // SetLetterPause shortens the wait between two tries to move a message to the dead
@@ -94,7 +95,7 @@ func (b *Bus) Raise(ctx context.Context, latch uint64) { claims{b}.raise(ctx, la
 const PurgePage = purgePage
 
 // BundleMost bounds the messages in a bundle.
-const BundleMost = bundleMost
+const BundleMost = bundle.Most
 
 // Late is a delivery of a source that is not answered yet.
 func Late(s transport.Source) transport.Delivery {

@@ -8,6 +8,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/amends-dev/amends/transport"
+	"github.com/amends-dev/amends/transport/natsbus/internal/wire"
 )
 
 // FuzzDecode reads whatever header block a client may write, as the client library
@@ -30,7 +31,7 @@ func FuzzDecode(f *testing.F) {
 		if err != nil {
 			return
 		}
-		envelope, err := decode(&nats.Msg{Subject: subject, Header: header, Data: data})
+		envelope, err := wire.Decode(&nats.Msg{Subject: subject, Header: header, Data: data})
 		for _, stream := range transport.Streams {
 			e := envelope
 			problem := err
@@ -44,13 +45,13 @@ func FuzzDecode(f *testing.F) {
 				continue
 			}
 			e.TraceDropped = false // a word to whoever received it, not sent
-			m := encode(&e)
+			m := wire.Encode(&e)
 			for name, values := range m.Header {
 				if strings.ContainsAny(name+strings.Join(values, ""), "\r\n") {
 					t.Errorf("header %q: %q would break the block", name, values)
 				}
 			}
-			again, err := decode(m)
+			again, err := wire.Decode(m)
 			if err == nil {
 				err = transport.Subjects{}.Admit(stream, &again)
 			}

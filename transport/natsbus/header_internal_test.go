@@ -7,6 +7,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/amends-dev/amends/transport"
+	"github.com/amends-dev/amends/transport/natsbus/internal/wire"
 )
 
 // TestReasonsAreNotQuoted: what is wrong with a reason becomes a reason of ours, which is
@@ -21,7 +22,7 @@ func TestReasonsAreNotQuoted(t *testing.T) {
 		"that is no birth": {"ce-birth": {theirs}},
 	} {
 		header["ce-type"] = []string{transport.TypeRejected}
-		_, err := decode(&nats.Msg{Subject: "saga.event.a.b.1.c.do.1", Header: header})
+		_, err := wire.Decode(&nats.Msg{Subject: "saga.event.a.b.1.c.do.1", Header: header})
 		ofReason := strings.Contains(strings.ToLower(name+header.Get("ce-reason")), theirs)
 		if err == nil || strings.Contains(err.Error(), theirs) == ofReason {
 			t.Errorf("%s: %v", name, err)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/amends-dev/amends/internal/crashpoint"
 	"github.com/amends-dev/amends/transport"
+	"github.com/amends-dev/amends/transport/natsbus/internal/bundle"
 )
 
 var _ transport.Provisioner = (*Bus)(nil)
@@ -44,7 +45,7 @@ func (b *Bus) commandsConsumer(participant string, q transport.SubscribeQuery) j
 	def(&c.MaxAckPending, defaultMaxInFlight)
 	c.Metadata = map[string]string{}
 	if q.Bundle > 1 {
-		c.Metadata[metaBundle] = strconv.Itoa(min(q.Bundle, bundleMost))
+		c.Metadata[metaBundle] = strconv.Itoa(min(q.Bundle, bundle.Most))
 	}
 	b.provided.mu.Lock()
 	defer b.provided.mu.Unlock()
@@ -240,7 +241,7 @@ func (b *Bus) askConsumer(ctx context.Context, participant string, q transport.S
 	if answer.Stream != b.names[transport.Commands] || answer.Consumer != participant {
 		return fmt.Errorf("the coordinator makes the consumer %s of %s, and this bus takes from %s of %s: give both the same prefix", answer.Consumer, answer.Stream, participant, b.names[transport.Commands])
 	}
-	b.readers.events.Store(int32(min(answer.Bundle, bundleMost)))
+	b.readers.events.Store(int32(min(answer.Bundle, bundle.Most)))
 	return nil
 }
 

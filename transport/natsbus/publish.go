@@ -46,12 +46,12 @@ func (b *Bus) Publish(ctx context.Context, batch []transport.Envelope) []error {
 	return errs
 }
 
-// deliver sends parcels and notes for each envelope what became of it.
-func (b *Bus) deliver(ctx context.Context, list []parcel, errs []error) {
+// deliver sends messages and notes for each envelope what became of it.
+func (b *Bus) deliver(ctx context.Context, list []outgoing, errs []error) {
 	messages := make([]*nats.Msg, len(list))
 	said := make([]error, len(list))
 	for i := range list {
-		messages[i] = list[i].message()
+		messages[i] = list[i].message
 	}
 	b.hold(messages, said)
 	b.send(ctx, messages, said)

@@ -12,7 +12,12 @@ import (
 
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/transport"
+	"github.com/amends-dev/amends/transport/natsbus/internal/bundle"
 )
+
+// metaBundle is where a consumer of commands, and the stream of events, says in its
+// metadata how many messages its readers take in a bundle.
+const metaBundle = "amends-bundle"
 
 // readers knows how many messages those who read commands and answers take in one
 // bundle. Who says nothing takes single ones.
@@ -89,5 +94,5 @@ func bundleOf(metadata map[string]string) int {
 	if !ok {
 		return 0
 	}
-	return min(n, bundleMost)
+	return min(n, bundle.Most)
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/amends-dev/amends/internal/crashpoint"
 	"github.com/amends-dev/amends/transport"
 	"github.com/amends-dev/amends/transport/natsbus/internal/percent"
+	"github.com/amends-dev/amends/transport/natsbus/internal/wire"
 )
 
 // Headers of an error reply that the NATS command line and micro clients read.
@@ -30,9 +31,9 @@ func (b *Bus) Request(ctx context.Context, request *transport.Envelope) (*transp
 	if err := transport.CheckSubject(request.Subject); err != nil {
 		return nil, fmt.Errorf("request: %w", err)
 	}
-	f := borrow(request)
-	m, err := b.nc.RequestMsgWithContext(ctx, &f.msg) // copies what it sends
-	f.release()
+	f := wire.Borrow(request)
+	m, err := b.nc.RequestMsgWithContext(ctx, &f.Msg) // copies what it sends
+	f.Release()
 	switch {
 	case errors.Is(err, nats.ErrNoResponders):
 		return nil, fmt.Errorf("request %s: %w", request.Subject, transport.ErrNoResponders)
@@ -47,7 +48,7 @@ func (b *Bus) Request(ctx context.Context, request *transport.Envelope) (*transp
 //
 //go:noinline
 func answered(request *transport.Envelope, m *nats.Msg) (*transport.Envelope, error) {
-	reply, err := decode(m)
+	reply, err := wire.Decode(m)
 	if err != nil {
 		return nil, fmt.Errorf("read the reply to %s: %w", request.Subject, err)
 	}
@@ -82,7 +83,7 @@ func (b *Bus) Respond(subject, queue string, handle func(*transport.Envelope, fu
 				b.reply(to, e)
 			}
 		}
-		request, err := decode(m)
+		request, err := wire.Decode(m)
 		if err == nil && request.Type != "" && request.Type != transport.TypeRequest {
 			err = &transport.AttributeError{Name: transport.AttrType, Value: cut(request.Type), Why: "a request has the type " + transport.TypeRequest + ", or none"}
 		}
@@ -147,9 +148,9 @@ func (b *Bus) reply(to string, e *transport.Envelope) {
 	if full.Time.IsZero() {
 		full.Time = time.Now()
 	}
-	f := borrow(&full)
-	defer f.release() // PublishMsg copies what it sends
-	m := &f.msg
+	f := wire.Borrow(&full)
+	defer f.Release() // PublishMsg copies what it sends
+	m := &f.Msg
 	if full.Code != "" {
 		m.Header.Set(headerErrorCode, full.Code)
 		m.Header.Set(headerError, percent.Encode(full.Reason))

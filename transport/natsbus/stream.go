@@ -16,6 +16,7 @@ import (
 	"github.com/amends-dev/amends/internal/crashpoint"
 	"github.com/amends-dev/amends/internal/waiting"
 	"github.com/amends-dev/amends/transport"
+	"github.com/amends-dev/amends/transport/natsbus/internal/bundle"
 )
 
 // DriftError says that a stream exists with a configuration with which the bus
@@ -60,7 +61,7 @@ func (b *Bus) wanted(s transport.Stream) jetstream.StreamConfig {
 		if s == transport.Commands {
 			c.AllowMsgTTL = true
 		} else {
-			c.Metadata = map[string]string{metaBundle: strconv.Itoa(bundleMost)}
+			c.Metadata = map[string]string{metaBundle: strconv.Itoa(bundle.Most)}
 		}
 	case transport.Lifecycle:
 		c.Description = "Amends: what became of sagas, for whoever listens"

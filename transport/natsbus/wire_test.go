@@ -9,10 +9,12 @@ import (
 
 	"github.com/amends-dev/amends/internal/wiretest"
 	"github.com/amends-dev/amends/transport"
+	"github.com/amends-dev/amends/transport/natsbus/internal/bundle"
+	"github.com/amends-dev/amends/transport/natsbus/internal/wire"
 )
 
-// TestWire: the bytes that docs/WIRE.md shows are what encode writes and decode
-// reads.
+// TestWire: the bytes that docs/WIRE.md shows are what wire.Encode writes and
+// wire.Decode reads.
 func TestWire(t *testing.T) {
 	for _, example := range wiretest.Examples() {
 		t.Run(example.Name, func(t *testing.T) {
@@ -27,7 +29,7 @@ func TestWire(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, err := decode(&nats.Msg{Subject: message.Subject, Header: header, Data: []byte(message.Data)})
+			got, err := wire.Decode(&nats.Msg{Subject: message.Subject, Header: header, Data: []byte(message.Data)})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -37,12 +39,12 @@ func TestWire(t *testing.T) {
 			if example.OneWay {
 				return
 			}
-			f := borrow(&example.Envelope)
-			if f.size != f.msg.Size() {
-				t.Errorf("counted %d bytes, it has %d", f.size, f.msg.Size())
+			f := wire.Borrow(&example.Envelope)
+			if f.Size() != f.Msg.Size() {
+				t.Errorf("counted %d bytes, it has %d", f.Size(), f.Msg.Size())
 			}
-			f.release()
-			written := encode(&example.Envelope)
+			f.Release()
+			written := wire.Encode(&example.Envelope)
 			for name, value := range example.Extra {
 				written.Header[name] = []string{value}
 			}
@@ -67,23 +69,24 @@ func TestBundleWire(t *testing.T) {
 	for _, example := range wiretest.Examples() {
 		want = append(want, example.Bundle...)
 	}
-	var p packet
+	w := bundle.NewWriter()
+	defer w.Release()
 	for i := range want {
-		p.add(&want[i])
+		w.Add(&want[i])
 	}
-	if diff := cmp.Diff(string(p.bytes), message.Data); diff != "" {
+	if diff := cmp.Diff(string(w.Bytes()), message.Data); diff != "" {
 		t.Errorf("written (-is +shown):\n%s", diff)
 	}
 	participant, n, ok := transport.Subjects{}.ParseBundle(message.Subject)
 	if !ok || participant != "payment" || n != len(want) {
 		t.Errorf("its subject says %d messages of %q", n, participant)
 	}
-	frames, err := unpack([]byte(message.Data), n)
+	messages, err := bundle.Decode([]byte(message.Data), n)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i := range frames {
-		got, err := decodeFrame(&frames[i])
+	for i := range messages {
+		got, err := messages[i].Envelope()
 		if err != nil {
 			t.Fatal(err)
 		}

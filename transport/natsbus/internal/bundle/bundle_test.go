@@ -1,4 +1,4 @@
-package natsbus
+package bundle_test
 
 import (
 	"fmt"
@@ -11,6 +11,8 @@ import (
 
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/transport"
+	"github.com/amends-dev/amends/transport/natsbus/internal/bundle"
+	"github.com/amends-dev/amends/transport/natsbus/internal/wire"
 )
 
 // What is written into a bundle is read from it: the envelopes that single messages
@@ -33,21 +35,21 @@ func TestBundleRoundTrip(t *testing.T) {
 				e.TraceParent, e.TraceState = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "vendor=abc"
 			}
 			return e
-		}), 1, bundleMost).Draw(t, "batch")
-		var p packet
+		}), 1, bundle.Most).Draw(t, "batch")
+		p := bundle.NewWriter()
 		for i := range batch {
-			p.add(&batch[i])
+			p.Add(&batch[i])
 		}
-		frames, err := unpack(p.bytes, len(batch))
+		frames, err := bundle.Decode(p.Bytes(), len(batch))
 		if err != nil {
 			t.Fatal(err)
 		}
 		for i := range frames {
-			got, err := decodeFrame(&frames[i])
+			got, err := frames[i].Envelope()
 			if err != nil {
 				t.Fatal(err)
 			}
-			alone, err := decode(encode(&batch[i]))
+			alone, err := wire.Decode(wire.Encode(&batch[i]))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -57,7 +59,7 @@ func TestBundleRoundTrip(t *testing.T) {
 			if string(got.Data) != string(batch[i].Data) || got.Reason != batch[i].Reason {
 				t.Errorf("%+v came as %+v", batch[i], got)
 			}
-			m, block := frames[i].message("")
+			m, block := frames[i].Alone("")
 			if block != "" || m.Header.Get("ce-type") != transport.TypeFailed {
 				t.Errorf("its headers cannot be read: %q", block)
 			}
@@ -65,26 +67,16 @@ func TestBundleRoundTrip(t *testing.T) {
 	})
 }
 
-// White space around a header's value is not part of it, whoever wrote the bundle.
-func TestTrim(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		value := rapid.StringMatching(`[ \t]{0,2}([a\x01é]|[a ]{0,3})[ \t]{0,2}`).Draw(t, "value")
-		if got, want := trim(value), strings.Trim(value, " \t"); got != want {
-			t.Errorf("%q becomes %q, want %q", value, got, want)
-		}
-	})
-}
-
 // What is kept of one message does not keep the others that it travelled with.
-func TestUnpackKeepsNothingOfTheBundle(t *testing.T) {
-	var p packet
-	p.add(&transport.Envelope{Subject: "saga.event.a.s.7.t.do.1", Type: transport.TypeCompleted, Data: []byte(`{"receipt":1}`)})
-	frames, err := unpack(p.bytes, 1)
+func TestDecodeKeepsNothingOfTheBundle(t *testing.T) {
+	p := bundle.NewWriter()
+	p.Add(&transport.Envelope{Subject: "saga.event.a.s.7.t.do.1", Type: transport.TypeCompleted, Data: []byte(`{"receipt":1}`)})
+	frames, err := bundle.Decode(p.Bytes(), 1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	clear(p.bytes)
-	e, err := decodeFrame(&frames[0])
+	clear(p.Bytes())
+	e, err := frames[0].Envelope()
 	if err != nil || e.Subject != "saga.event.a.s.7.t.do.1" || string(e.Data) != `{"receipt":1}` {
 		t.Errorf("%+v, %v", e, err)
 	}
@@ -93,20 +85,20 @@ func TestUnpackKeepsNothingOfTheBundle(t *testing.T) {
 // A value that is passed on as it is does not end its header.
 func TestBundleHeaderIsOneLine(t *testing.T) {
 	e := transport.Envelope{Subject: "saga.event.a.s.7.t.do.1", Type: transport.TypeCompleted, TraceState: "a=1\r\nce-final: true", DedupID: "x\ny"}
-	var p packet
-	p.add(&e)
-	frames, err := unpack(p.bytes, 1)
+	p := bundle.NewWriter()
+	p.Add(&e)
+	frames, err := bundle.Decode(p.Bytes(), 1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := decodeFrame(&frames[0])
+	got, err := frames[0].Envelope()
 	if err != nil || got.Final || got.DedupID != "x y" {
 		t.Errorf("%+v, %v", got, err)
 	}
 }
 
 // What is no bundle is refused with a sentence that says where and what.
-func TestUnpackRefuses(t *testing.T) {
+func TestDecodeRefuses(t *testing.T) {
 	const one = "HPUB saga.event.a.s.7.t.do.1 12 14\r\nNATS/1.0\r\n\r\n{}\r\n"
 	cases := map[string]struct {
 		data string
@@ -130,33 +122,33 @@ func TestUnpackRefuses(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			if _, err := unpack([]byte(c.data), c.n); err == nil || !strings.Contains(err.Error(), c.why) {
+			if _, err := bundle.Decode([]byte(c.data), c.n); err == nil || !strings.Contains(err.Error(), c.why) {
 				t.Errorf("%v, want %q", err, c.why)
 			}
 		})
 	}
-	if frames, err := unpack([]byte(one+one), 2); err != nil || len(frames) != 2 {
+	if frames, err := bundle.Decode([]byte(one+one), 2); err != nil || len(frames) != 2 {
 		t.Errorf("%d messages (%v)", len(frames), err)
 	}
 	for _, header := range []string{"", "NATS/1.0\r\n", "NATS/1.0\r\nce-type\r\n\r\n", "NATS/1.0\r\n: x\r\n\r\n", "ce-type: a\r\n\r\n"} {
-		if _, err := decodeFrame(&frame{header: header}); err == nil {
+		if _, err := (&bundle.Message{Header: header}).Envelope(); err == nil {
 			t.Errorf("headers %q were read", header)
 		}
 	}
 }
 
-// FuzzUnpack reads whatever somebody may put into a bundle: nothing panics, reasons
+// FuzzDecode reads whatever somebody may put into a bundle: nothing panics, reasons
 // are short, and what is taken for messages has the bytes that were there.
-func FuzzUnpack(f *testing.F) {
+func FuzzDecode(f *testing.F) {
 	f.Add([]byte("HPUB saga.event.a.s.7.t.do.1 12 14\r\nNATS/1.0\r\n\r\n{}\r\n"), 1)
 	f.Add([]byte("HPUB saga.command.a.b 40 40\r\nNATS/1.0\r\nce-type: x\r\nTraceState: a\r\n\r\n\r\nHPUB a 0 0\r\n\r\n"), 2)
-	var p packet
+	p := bundle.NewWriter()
 	e := transport.Envelope{Subject: "saga.event.a.s.7.t.do.1", Type: transport.TypeRejected, Reason: "50 % off", DedupID: "a"}
-	p.add(&e)
-	p.add(&e)
-	f.Add(p.bytes, 2)
+	p.Add(&e)
+	p.Add(&e)
+	f.Add(p.Bytes(), 2)
 	f.Fuzz(func(t *testing.T, data []byte, n int) {
-		frames, err := unpack(data, n)
+		frames, err := bundle.Decode(data, n)
 		if err != nil {
 			if len(err.Error()) > 2000 {
 				t.Errorf("the reason has %d bytes", len(err.Error()))
@@ -165,15 +157,15 @@ func FuzzUnpack(f *testing.F) {
 		}
 		held := 0
 		for i := range frames {
-			held += len(frames[i].header) + len(frames[i].data)
-			e, err := decodeFrame(&frames[i])
+			held += len(frames[i].Header) + len(frames[i].Data)
+			e, err := frames[i].Envelope()
 			if err != nil && len(err.Error()) > 2000 {
 				t.Errorf("the reason has %d bytes", len(err.Error()))
 			}
-			if string(e.Data) != string(frames[i].data) {
-				t.Errorf("data %q came as %q", frames[i].data, e.Data)
+			if string(e.Data) != string(frames[i].Data) {
+				t.Errorf("data %q came as %q", frames[i].Data, e.Data)
 			}
-			frames[i].message("")
+			frames[i].Alone("")
 		}
 		if held > len(data) {
 			t.Errorf("%d bytes of %d", held, len(data))
@@ -181,49 +173,21 @@ func FuzzUnpack(f *testing.F) {
 	})
 }
 
-// The id for deduplication says which messages are in a bundle, and where one ends.
-func TestBundleID(t *testing.T) {
-	id := func(ids ...string) string {
-		var batch []transport.Envelope
-		var items []int
-		for i, id := range ids {
-			batch, items = append(batch, transport.Envelope{DedupID: id}), append(items, i)
-		}
-		return bundleID(batch, items)
-	}
-	one := id("ab", "c")
-	if again := id("ab", "c"); again != one {
-		t.Errorf("the same messages have the ids %s and %s", one, again)
-	}
-	if id("a", "bc") == one {
-		t.Error("other messages have the same id")
-	}
-	if got := id("ab", ""); got != "" {
-		t.Errorf("id %q, though one of them is not to be deduplicated", got)
-	}
-}
-
-// A number has one spelling: in what a consumer says of bundles, and in a bundle.
+// A number has one spelling in a bundle.
 func TestOneSpellingInBundles(t *testing.T) {
-	bundle := func(header, total string) []byte {
+	one := func(header, total string) []byte {
 		return []byte("HPUB s " + header + " " + total + "\r\nNATS/1.0\r\n\r\n{}\r\n")
 	}
-	if f, err := unpack(bundle("12", "14"), 1); err != nil || string(f[0].data) != "{}" {
+	if f, err := bundle.Decode(one("12", "14"), 1); err != nil || string(f[0].Data) != "{}" {
 		t.Fatalf("%+v, %v", f, err)
 	}
-	if n := bundleOf(map[string]string{metaBundle: "12"}); n != 12 {
-		t.Fatalf("12 is read as %d", n)
-	}
 	for _, text := range []string{"012", "+12", " 12", "12 ", "12.0", "1_2", "0xc", "١٢"} {
-		if _, err := unpack(bundle(text, "14"), 1); err == nil {
+		if _, err := bundle.Decode(one(text, "14"), 1); err == nil {
 			t.Errorf("%q is read as the bytes of headers", text)
-		}
-		if n := bundleOf(map[string]string{metaBundle: text}); n != 0 {
-			t.Errorf("%q is read as %d commands", text, n)
 		}
 	}
 	for _, text := range []string{"014", "+14", "14.0"} {
-		if _, err := unpack(bundle("12", text), 1); err == nil {
+		if _, err := bundle.Decode(one("12", text), 1); err == nil {
 			t.Errorf("%q is read as the bytes in all", text)
 		}
 	}

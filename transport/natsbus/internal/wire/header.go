@@ -1,7 +1,8 @@
-package natsbus
+package wire
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"unicode"
@@ -13,70 +14,80 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/internal/percent"
 )
 
-// encode writes an envelope as a NATS message: CloudEvents attributes as
+// Prefix is the status line with which a block of headers begins.
+const Prefix = "NATS/1.0\r\n"
+
+// Encode writes an envelope as a NATS message: CloudEvents attributes as
 // percent-encoded headers, trace context as it is, data untouched.
-func encode(e *transport.Envelope) *nats.Msg {
-	f := newForm()
-	f.write(e)
-	return &f.msg
+func Encode(e *transport.Envelope) *nats.Msg {
+	m := newMessage()
+	m.write(e)
+	return &m.Msg
 }
 
-// form is a message with room for its headers that is used again and again: most
+// Message is a message with room for its headers that is used again and again: most
 // of what writing one costs is its map.
-type form struct {
-	msg    nats.Msg
+type Message struct {
+	Msg    nats.Msg
 	values []string // one array for all headers
-	size   int      // in bytes on the wire, as nats.Msg.Size counts without its reply subject
+	size   int
 }
 
-func newForm() *form {
-	return &form{msg: nats.Msg{Header: make(nats.Header, 20)}, values: make([]string, 0, 24)}
+func newMessage() *Message {
+	return &Message{Msg: nats.Msg{Header: make(nats.Header, 20)}, values: make([]string, 0, 24)}
 }
 
-var forms = sync.Pool{New: func() any { return newForm() }}
+var messages = sync.Pool{New: func() any { return newMessage() }}
 
-// borrow is encode into a form that has to be released.
-func borrow(e *transport.Envelope) *form {
-	f := forms.Get().(*form)
-	f.write(e)
-	return f
+// Borrow is Encode into a message that has to be released.
+func Borrow(e *transport.Envelope) *Message {
+	m := messages.Get().(*Message)
+	m.write(e)
+	return m
 }
 
-// release gives a form back. Nobody may look at its message any more, the NATS
-// client included.
-func (f *form) release() {
-	header := f.msg.Header
+// Release gives a message back. Nobody may look at it any more, the NATS client included.
+func (m *Message) Release() {
+	header := m.Msg.Header
 	clear(header)
-	clear(f.values)
-	f.msg, f.values, f.size = nats.Msg{Header: header}, f.values[:0], 0
-	forms.Put(f)
+	clear(m.values)
+	m.Msg, m.values, m.size = nats.Msg{Header: header}, m.values[:0], 0
+	messages.Put(m)
 }
 
-func (f *form) write(e *transport.Envelope) {
-	m := &f.msg
-	m.Subject, m.Data = e.Subject, e.Data
-	f.size = len(e.Subject) + len(e.Data) + len("NATS/1.0\r\n\r\n")
+// Size returns the bytes on the wire, as nats.Msg.Size counts them without its reply subject.
+func (m *Message) Size() int { return m.size }
+
+// Set sets a header.
+func (m *Message) Set(name, value string) {
+	m.size += len(name) + len(": ") + len(value) + len("\r\n")
+	m.values = append(m.values, value)
+	n := len(m.values)
+	m.Msg.Header[name] = m.values[n-1 : n : n]
+}
+
+func (m *Message) write(e *transport.Envelope) {
+	m.Msg.Subject, m.Msg.Data = e.Subject, e.Data
+	m.size = len(e.Subject) + len(e.Data) + len(Prefix) + len("\r\n")
+	Headers(e, m.Set)
+}
+
+// Headers calls yield with each header of an envelope.
+func Headers(e *transport.Envelope, yield func(name, value string)) {
 	e.Attributes(func(name, value string) {
 		if strings.HasPrefix(name, "ce-") {
 			value = percent.Encode(value)
 		}
-		f.set(name, value)
+		yield(name, value)
 	})
 	if e.DedupID != "" {
-		f.set(jetstream.MsgIDHeader, e.DedupID)
+		yield(jetstream.MsgIDHeader, e.DedupID)
 	}
 }
 
-func (f *form) set(name, value string) {
-	f.size += len(name) + len(": ") + len(value) + len("\r\n")
-	f.values = append(f.values, value)
-	n := len(f.values)
-	f.msg.Header[name] = f.values[n-1 : n : n]
-}
-
-// decode reads a NATS message. An error says what in its headers is wrong; what
+// Decode reads a NATS message. An error says what in its headers is wrong; what
 // could be read is returned all the same.
-func decode(m *nats.Msg) (transport.Envelope, error) {
+func Decode(m *nats.Msg) (transport.Envelope, error) {
 	l := lists.Get().(*pairs)
 	defer l.release()
 	list := l.list
@@ -89,16 +100,47 @@ func decode(m *nats.Msg) (transport.Envelope, error) {
 	return read(m.Subject, list, m.Data)
 }
 
-// decodeFrame is decode for a message in a bundle.
-func decodeFrame(f *frame) (transport.Envelope, error) {
+// DecodeBlock is Decode of a message whose headers are a block of text: Prefix, a line for
+// each, and an empty line.
+func DecodeBlock(subject, block string, data []byte) (transport.Envelope, error) {
 	l := lists.Get().(*pairs)
 	defer l.release()
-	list, err := f.pairs(l.list)
+	list, err := readBlock(l.list, block)
 	l.list = list
 	if err != nil {
-		return transport.Envelope{Subject: f.subject, Data: f.data}, err
+		return transport.Envelope{Subject: subject, Data: data}, err
 	}
-	return read(f.subject, list, f.data)
+	return read(subject, list, data)
+}
+
+// readBlock appends the headers of a block to list.
+func readBlock(list []pair, block string) ([]pair, error) {
+	rest, ok := strings.CutPrefix(block, Prefix)
+	if !ok || !strings.HasSuffix(rest, "\r\n") {
+		return list, errors.New("its headers begin with NATS/1.0 and end with an empty line")
+	}
+	for n := 2; ; n++ {
+		line, more, _ := strings.Cut(rest, "\r\n")
+		if line == "" && more == "" {
+			return list, nil
+		}
+		key, value, ok := strings.Cut(line, ":")
+		if !ok || key == "" {
+			return list, fmt.Errorf("line %d of its headers is no name, colon and value", n) // it may be anything
+		}
+		list = join(list, key, trim(value))
+		rest = more
+	}
+}
+
+// trim takes the white space off that may be around a header's value: nearly always
+// one space before it.
+func trim(value string) string {
+	value = strings.TrimPrefix(value, " ")
+	if n := len(value); n == 0 || value[0] > ' ' && value[n-1] > ' ' {
+		return value
+	}
+	return strings.Trim(value, " \t")
 }
 
 // pair is a header that is read.
@@ -193,11 +235,4 @@ func known(name string) bool {
 		return true
 	}
 	return strings.HasPrefix(name, "ce-")
-}
-
-func cut(s string) string {
-	if len(s) > 64 {
-		s = s[:64] + "…"
-	}
-	return strings.ToValidUTF8(s, "?")
 }

@@ -13,35 +13,21 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/amends-dev/amends/transport"
+	"github.com/amends-dev/amends/transport/natsbus/internal/bundle"
+	"github.com/amends-dev/amends/transport/natsbus/internal/wire"
 )
 
-// parcel is a message to be published: of one envelope, or of a bundle.
-type parcel struct {
-	items  []int   // which envelopes of the batch
-	form   *form   // of one
-	packet *packet // of a bundle
-	bundle nats.Msg
+// outgoing is a message to be published: of one envelope, or a bundle.
+type outgoing struct {
+	items   []int // which envelopes of the batch
+	message *nats.Msg
+	bundle  bool
+	release func() // gives its buffers back
 }
 
-func (p *parcel) message() *nats.Msg {
-	if p.form != nil {
-		return &p.form.msg
-	}
-	return &p.bundle
-}
-
-// release gives the parcel's buffers back.
-func (p *parcel) release() {
-	if p.form != nil {
-		p.form.release()
-	} else {
-		p.packet.release()
-	}
-}
-
-// pile is what goes to, or comes from, one participant and can share a parcel: what
-// expires, or what does not.
-type pile struct {
+// open is a bundle that takes further envelopes: those that go to, or come from, one
+// participant, and expire, or do not.
+type open struct {
 	stream      transport.Stream
 	participant string
 	items       []int
@@ -49,11 +35,11 @@ type pile struct {
 	life        time.Duration // the longest of any; 0: until it is taken
 }
 
-// pack makes parcels of a batch, and notes in errs what cannot be accepted anyway.
-func (b *Bus) pack(batch []transport.Envelope, errs []error) []parcel {
-	list := make([]parcel, 0, len(batch))
-	piles := make(map[string]*pile, 8)
-	add := func(items []int, as *pile) {
+// pack makes messages of a batch, and notes in errs what cannot be accepted anyway.
+func (b *Bus) pack(batch []transport.Envelope, errs []error) []outgoing {
+	list := make([]outgoing, 0, len(batch))
+	bundles := make(map[string]*open, 8)
+	add := func(items []int, as *open) {
 		if len(items) == 0 {
 			return
 		}
@@ -66,7 +52,7 @@ func (b *Bus) pack(batch []transport.Envelope, errs []error) []parcel {
 		}
 		list = append(list, p)
 	}
-	order := make([]*pile, 0, 8)
+	order := make([]*open, 0, 8)
 	for i := range batch {
 		e := &batch[i]
 		stream, err := b.admit(e)
@@ -85,20 +71,20 @@ func (b *Bus) pack(batch []transport.Envelope, errs []error) []parcel {
 		if life > 0 {
 			key += " expiring"
 		}
-		open := piles[key]
-		if open == nil {
-			open = &pile{stream: stream, participant: participant}
-			piles[key] = open
-			order = append(order, open)
+		to := bundles[key]
+		if to == nil {
+			to = &open{stream: stream, participant: participant}
+			bundles[key] = to
+			order = append(order, to)
 		}
 		size := len(e.Data) + len(e.Subject)
-		if len(open.items) >= most || open.bytes+size > b.bundleBytes() {
-			add(open.items, open)
-			open.items, open.bytes, open.life = nil, 0, 0
+		if len(to.items) >= most || to.bytes+size > b.bundleBytes() {
+			add(to.items, to)
+			to.items, to.bytes, to.life = nil, 0, 0
 		}
-		open.items = append(open.items, i)
-		open.bytes += size
-		open.life = max(open.life, life)
+		to.items = append(to.items, i)
+		to.bytes += size
+		to.life = max(to.life, life)
 	}
 	for _, rest := range order {
 		add(rest.items, rest)
@@ -108,7 +94,7 @@ func (b *Bus) pack(batch []transport.Envelope, errs []error) []parcel {
 
 // bundleBytes bounds the data in a bundle.
 func (b *Bus) bundleBytes() int {
-	bytes := bundleBytes
+	bytes := bundle.MaxBytes
 	if most := b.config.MaxMessageBytes; most > 0 {
 		bytes = min(bytes, most/4) // headers may be three times as much
 	}
@@ -124,21 +110,21 @@ func (b *Bus) admit(e *transport.Envelope) (transport.Stream, error) {
 }
 
 // wrap writes the message for some envelopes: a bundle of as, if there are several.
-func (b *Bus) wrap(batch []transport.Envelope, items []int, as *pile) (parcel, error) {
+func (b *Bus) wrap(batch []transport.Envelope, items []int, as *open) (outgoing, error) {
 	limit := int(b.nc.MaxPayload())
 	if len(items) == 1 {
-		f := borrow(&batch[items[0]])
+		m := wire.Borrow(&batch[items[0]])
 		if life := b.life(&batch[items[0]]); life > 0 {
-			f.set(jetstream.MsgTTLHeader, ttl(life))
+			m.Set(jetstream.MsgTTLHeader, ttl(life))
 		}
-		if limit > 0 && f.size > limit {
-			return parcel{}, fmt.Errorf("%w: %d bytes with headers, at most %d", transport.ErrTooLarge, f.size, limit)
+		if size := m.Size(); limit > 0 && size > limit {
+			return outgoing{}, fmt.Errorf("%w: %d bytes with headers, at most %d", transport.ErrTooLarge, size, limit)
 		}
-		return parcel{items: items, form: f}, nil
+		return outgoing{items: items, message: &m.Msg, release: m.Release}, nil
 	}
-	buffer := packets.Get().(*packet)
+	w := bundle.NewWriter()
 	for _, i := range items {
-		buffer.add(&batch[i])
+		w.Add(&batch[i])
 	}
 	first := &batch[items[0]]
 	envelope := transport.Envelope{
@@ -147,15 +133,15 @@ func (b *Bus) wrap(batch []transport.Envelope, items []int, as *pile) (parcel, e
 		ID:          first.ID + "+" + strconv.Itoa(len(items)-1),
 		Source:      first.Source,
 		Type:        transport.TypeBundle,
-		ContentType: bundleType,
-		Data:        buffer.bytes,
+		ContentType: bundle.ContentType,
+		Data:        w.Bytes(),
 	}
 	b.stats.bundles.Add(1)
-	m := encode(&envelope)
+	m := wire.Encode(&envelope)
 	if as.life > 0 {
 		m.Header.Set(jetstream.MsgTTLHeader, ttl(as.life))
 	}
-	return parcel{items: items, packet: buffer, bundle: *m}, nil
+	return outgoing{items: items, message: m, bundle: true, release: w.Release}, nil
 }
 
 // bundleID is made of its messages' ids: the same for the same messages, and as hard
@@ -173,12 +159,12 @@ func bundleID(batch []transport.Envelope, items []int) string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// split makes single parcels of the bundles that the server will never take: it may take
+// split makes single messages of the bundles that the server will never take: it may take
 // each of their messages.
-func (b *Bus) split(batch []transport.Envelope, list []parcel, errs []error) []parcel {
-	var singles []parcel
+func (b *Bus) split(batch []transport.Envelope, list []outgoing, errs []error) []outgoing {
+	var singles []outgoing
 	for _, p := range list {
-		if p.packet == nil || !errors.Is(errs[p.items[0]], transport.ErrRefusedForGood) {
+		if !p.bundle || !errors.Is(errs[p.items[0]], transport.ErrRefusedForGood) {
 			continue
 		}
 		for _, i := range p.items {

@@ -1,0 +1,151 @@
+package bundle
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/internal/plural"
+	"github.com/amends-dev/amends/transport"
+	"github.com/amends-dev/amends/transport/natsbus/internal/wire"
+)
+
+// Bounds of a bundle.
+const (
+	// Most is how many commands or answers are in one.
+	Most = 64
+	// MaxBytes is with how many bytes of data it takes no further message.
+	MaxBytes = 256 << 10
+)
+
+// ContentType is that of a bundle's data.
+const ContentType = "application/vnd.amends.bundle"
+
+// Message is one message in a bundle.
+type Message struct {
+	Subject string
+	Header  string // with the status line, and the empty line at the end
+	Data    []byte
+}
+
+// Envelope reads the message as if it had come alone.
+func (m *Message) Envelope() (transport.Envelope, error) {
+	return wire.DecodeBlock(m.Subject, m.Header, m.Data)
+}
+
+// Alone returns the message as if it had come alone, and its headers as they were if they
+// cannot be read.
+func (m *Message) Alone(reply string) (alone *nats.Msg, block string) {
+	alone = &nats.Msg{Subject: m.Subject, Reply: reply, Data: m.Data}
+	header, err := nats.DecodeHeadersMsg([]byte(m.Header))
+	if err != nil {
+		return alone, m.Header
+	}
+	alone.Header = header
+	return alone, ""
+}
+
+// Writer writes a bundle into a buffer that is used again and again.
+type Writer struct {
+	bytes  []byte
+	header []byte
+}
+
+var writers = sync.Pool{New: func() any { return new(Writer) }}
+
+// NewWriter returns an empty Writer, which has to be released.
+func NewWriter() *Writer { return writers.Get().(*Writer) }
+
+// Release gives the Writer back. Nobody may look at its bytes any more.
+func (w *Writer) Release() {
+	w.bytes = w.bytes[:0]
+	writers.Put(w)
+}
+
+// Bytes returns what was written.
+func (w *Writer) Bytes() []byte { return w.bytes }
+
+// oneLine keeps a value from ending its header, as the NATS client does.
+var oneLine = strings.NewReplacer("\r", " ", "\n", " ")
+
+// Add writes an envelope behind what is there.
+func (w *Writer) Add(e *transport.Envelope) {
+	h := append(w.header[:0], wire.Prefix...)
+	wire.Headers(e, func(name, value string) {
+		h = append(h, name...)
+		h = append(h, ": "...)
+		if !strings.HasPrefix(name, "ce-") { // these are percent-encoded
+			value = oneLine.Replace(value)
+		}
+		h = append(h, value...)
+		h = append(h, "\r\n"...)
+	})
+	h = append(h, "\r\n"...)
+	w.header = h
+
+	b := w.bytes
+	b = append(b, "HPUB "...)
+	b = append(b, e.Subject...)
+	b = append(b, ' ')
+	b = strconv.AppendInt(b, int64(len(h)), 10)
+	b = append(b, ' ')
+	b = strconv.AppendInt(b, int64(len(h)+len(e.Data)), 10)
+	b = append(b, "\r\n"...)
+	b = append(b, h...)
+	b = append(b, e.Data...)
+	b = append(b, "\r\n"...)
+	w.bytes = b
+}
+
+// Decode reads a bundle of n messages. They keep nothing of data: a result may be
+// remembered for months, and would keep everything that it travelled with. An error
+// says where it is none.
+func Decode(data []byte, n int) ([]Message, error) {
+	if n < 1 || n > Most {
+		return nil, fmt.Errorf("a bundle has 1 to %d messages, and this one says %d in its subject", Most, n)
+	}
+	messages := make([]Message, 0, n)
+	for rest := data; len(rest) > 0; {
+		if len(messages) == n {
+			return nil, fmt.Errorf("the bundle has more messages than the %d that its subject says", n)
+		}
+		m, after, err := decodeOne(rest)
+		if err != nil {
+			return nil, fmt.Errorf("message %d of the bundle, at byte %d: %w", len(messages)+1, len(data)-len(rest), err)
+		}
+		messages = append(messages, m)
+		rest = after
+	}
+	if len(messages) != n {
+		return nil, fmt.Errorf("the bundle has %s, and its subject says %d", plural.Of(len(messages), "message", "messages"), n)
+	}
+	return messages, nil
+}
+
+var errMessage = errors.New("HPUB, subject, bytes of headers and bytes in all are expected, separated by single spaces and ended by CR LF; then the headers, the data and CR LF")
+
+func decodeOne(data []byte) (m Message, rest []byte, err error) {
+	line, rest, ok := bytes.Cut(data, []byte("\r\n"))
+	line, ours := bytes.CutPrefix(line, []byte("HPUB "))
+	subject, sizes, _ := bytes.Cut(line, []byte(" "))
+	first, second, _ := bytes.Cut(sizes, []byte(" "))
+	if !ok || !ours {
+		return m, nil, errMessage
+	}
+	header, ok1 := contract.ParseNumber(string(first), 0)
+	total, ok2 := contract.ParseNumber(string(second), 0)
+	if !ok1 || !ok2 || header > total || total > len(rest)-2 || string(rest[total:total+2]) != "\r\n" {
+		return m, nil, errMessage
+	}
+	text := string(data[:len(data)-len(rest)+header]) // one for all of the attributes
+	m.Subject = text[len("HPUB ") : len("HPUB ")+len(subject)]
+	m.Header = text[len(text)-header:]
+	m.Data = bytes.Clone(rest[header:total])
+	return m, rest[total+2:], nil
+}
