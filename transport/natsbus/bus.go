@@ -78,7 +78,7 @@ type Bus struct {
 	odd        sync.Map // codes of refusals that are not known, and were logged
 
 	failed   atomic.Int32 // publishes without an answer, in a row
-	stranded time.Time    // since when the streams may have been out of reach; watch's own
+	unreachable time.Time    // since when the streams may have been out of reach; watch's own
 	stats    counters
 }
 

@@ -32,8 +32,8 @@ const (
 	maxBlock  = transport.MaxAttributes // bytes of a header block, before they are encoded: whatever a message of ours may have
 )
 
-// letter is a message on its way to the dead letters.
-type letter struct {
+// deadEntry is a message on its way to the dead letters.
+type deadEntry struct {
 	delivery *delivery
 	msg      *nats.Msg // if it came in a bundle, as if it had come alone
 	index    int       // in the bundle, from 1; 0: it did come alone
@@ -46,9 +46,9 @@ type letter struct {
 	deadline time.Time // of the last
 }
 
-// letter is the delivery on its way to the dead letters.
-func (d *delivery) letter(reason string) *letter {
-	l := &letter{delivery: d, msg: d.msg, reason: reason, word: term}
+// deadEntry is the delivery on its way to the dead letters.
+func (d *delivery) deadEntry(reason string) *deadEntry {
+	l := &deadEntry{delivery: d, msg: d.msg, reason: reason, word: term}
 	if d.group != nil {
 		l.index = d.index
 		l.msg, l.block = d.message.Alone(d.msg.Reply)
@@ -56,21 +56,21 @@ func (d *delivery) letter(reason string) *letter {
 	return l
 }
 
-func (l *letter) stream() transport.Stream { return l.delivery.source.sub.Stream }
+func (l *deadEntry) stream() transport.Stream { return l.delivery.source.sub.Stream }
 
 // participant is whose message it is, as the subject says for which the server vouches.
-func (l *letter) participant() string {
+func (l *deadEntry) participant() string {
 	subjects := l.delivery.source.bus.subjects
 	return lastToken(subjects.DeadLetter(l.stream(), subjects.Participant(l.delivery.msg.Subject)))
 }
 
 // size is about how many bytes it takes in memory and in the stream.
-func (l *letter) size() int { return len(l.msg.Data) + len(l.reason) + len(l.block) + 1024 }
+func (l *deadEntry) size() int { return len(l.msg.Data) + len(l.reason) + len(l.block) + 1024 }
 
 // deadLetter wraps a message: an envelope of its own with the reason, the origin, and
 // the original's bytes and headers. asks says whether the server may be asked for
 // headers that the client has dropped.
-func (b *Bus) deadLetter(ctx context.Context, l *letter, asks *bool) *nats.Msg {
+func (b *Bus) deadLetter(ctx context.Context, l *deadEntry, asks *bool) *nats.Msg {
 	stream := l.stream()
 	reason := l.reason
 	if len(reason) > maxReason {
@@ -109,7 +109,7 @@ func (b *Bus) deadLetter(ctx context.Context, l *letter, asks *bool) *nats.Msg {
 }
 
 // blockOf is the header block of a message; "" if it has none, or nobody can tell.
-func (b *Bus) blockOf(ctx context.Context, l *letter, asks *bool) string {
+func (b *Bus) blockOf(ctx context.Context, l *deadEntry, asks *bool) string {
 	switch {
 	case len(l.msg.Header) > 0:
 		return writeBlock(l.msg.Header)
@@ -139,7 +139,7 @@ func writeBlock(header nats.Header) string {
 
 // storedBlock asks the server for the headers of a message that came without any: the
 // client drops a block that it cannot parse.
-func (b *Bus) storedBlock(ctx context.Context, l *letter) (string, error) {
+func (b *Bus) storedBlock(ctx context.Context, l *deadEntry) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	reply, err := b.nc.RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET."+b.names[l.stream()],

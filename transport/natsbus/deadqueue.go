@@ -46,7 +46,7 @@ type deadQueue struct {
 	work chan struct{} // capacity 1: something came, or the end
 
 	mu      sync.Mutex
-	waiting []*letter // in the order in which they came
+	waiting []*deadEntry // in the order in which they came
 	shares  map[string]int
 	bytes   int
 	buckets map[string]bucket
@@ -64,7 +64,7 @@ type bucket struct {
 }
 
 // put takes a letter over. What is too much is terminated at once. It never blocks.
-func (q *deadQueue) put(l *letter) error {
+func (q *deadQueue) put(l *deadEntry) error {
 	now := time.Now()
 	l.tries = max(letterTries+1-max(l.delivery.delivered, 1), 1)
 	l.due, l.deadline = now, l.delivery.arrived.Add(letterTime)
@@ -138,7 +138,7 @@ func (b bucket) refill(now time.Time) bucket {
 }
 
 // drop terminates a delivery that is not kept, and says what it was.
-func (q *deadQueue) drop(l *letter, why string, err error) {
+func (q *deadQueue) drop(l *deadEntry, why string, err error) {
 	attrs := []any{"stream", string(l.stream()), "participant", l.participant(), "subject", cut(l.msg.Subject),
 		"reason", l.reason, "why", why}
 	if q.bus.config.HideData {
@@ -178,7 +178,7 @@ func (q *deadQueue) run(ctx context.Context) {
 }
 
 // take returns letters that are due, or when the next one is; they stay in the queue.
-func (q *deadQueue) take(now time.Time) (batch []*letter, next time.Time) {
+func (q *deadQueue) take(now time.Time) (batch []*deadEntry, next time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	bytes, most := 0, q.bus.rings.batch()
@@ -196,7 +196,7 @@ func (q *deadQueue) take(now time.Time) (batch []*letter, next time.Time) {
 
 // move tries to store a batch and ends what is stored, or is not tried any more. It returns
 // the error of ctx if that has ended meanwhile; then the batch stays as it was.
-func (q *deadQueue) move(ctx context.Context, batch []*letter) error {
+func (q *deadQueue) move(ctx context.Context, batch []*deadEntry) error {
 	now := time.Now()
 	end := now.Add(letterTry)
 	for _, l := range batch {
@@ -213,7 +213,7 @@ func (q *deadQueue) move(ctx context.Context, batch []*letter) error {
 	if err := ctx.Err(); err != nil {
 		return err // closing: what is not stored comes again
 	}
-	var done []*letter
+	var done []*deadEntry
 	for i, l := range batch {
 		if q.ended(l, errs[i]) {
 			done = append(done, l)
@@ -224,7 +224,7 @@ func (q *deadQueue) move(ctx context.Context, batch []*letter) error {
 }
 
 // ended ends a letter after a try, or plans the next.
-func (q *deadQueue) ended(l *letter, err error) bool {
+func (q *deadQueue) ended(l *deadEntry, err error) bool {
 	now := time.Now()
 	l.tries--
 	l.due = now.Add(letterPause)
@@ -252,10 +252,10 @@ func (q *deadQueue) ended(l *letter, err error) bool {
 	return true
 }
 
-func (q *deadQueue) remove(done []*letter) {
+func (q *deadQueue) remove(done []*deadEntry) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	gone := make(map[*letter]bool, len(done))
+	gone := make(map[*deadEntry]bool, len(done))
 	for _, l := range done {
 		gone[l] = true
 		q.bytes -= l.size()
@@ -264,7 +264,7 @@ func (q *deadQueue) remove(done []*letter) {
 			delete(q.shares, participant)
 		}
 	}
-	q.waiting = slices.DeleteFunc(q.waiting, func(l *letter) bool { return gone[l] })
+	q.waiting = slices.DeleteFunc(q.waiting, func(l *deadEntry) bool { return gone[l] })
 }
 
 // close takes nothing more, and waits until what is there is moved, or until ctx ends.
@@ -286,7 +286,7 @@ func (q *deadQueue) close(ctx context.Context) {
 // storeLetters publishes letters and returns one error, or nil, each. Unlike Publish it
 // draws no conclusions about the connection: one that may not write dead letters is never
 // answered, and is not lost.
-func (b *Bus) storeLetters(ctx context.Context, letters []*letter) []error {
+func (b *Bus) storeLetters(ctx context.Context, letters []*deadEntry) []error {
 	futures := make([]jetstream.PubAckFuture, len(letters))
 	errs := make([]error, len(letters))
 	asks := b.config.Provision == Create // others have no right to

@@ -15,7 +15,7 @@ import (
 )
 
 // still is a queue whose letters wait: nobody moves them.
-func still(t *testing.T) (*deadQueue, func(participant string, size int) *letter) {
+func still(t *testing.T) (*deadQueue, func(participant string, size int) *deadEntry) {
 	t.Helper()
 	server, err := embedded.Start(embedded.Config{StoreDir: t.TempDir()})
 	if err != nil {
@@ -29,7 +29,7 @@ func still(t *testing.T) (*deadQueue, func(participant string, size int) *letter
 	t.Cleanup(func() { _ = bus.Close() })
 	from := &source{bus: bus, sub: transport.Subscription{Stream: transport.Events}}
 	n := 0
-	return newDeadQueue(bus), func(participant string, size int) *letter {
+	return newDeadQueue(bus), func(participant string, size int) *deadEntry {
 		n++
 		m := &nats.Msg{Subject: "saga.event." + participant + ".x", Reply: fmt.Sprintf("$JS.ACK.S.C.1.%d.1.1.0", n), Data: make([]byte, size)}
 		return (&delivery{source: from, msg: m, arrived: time.Now(), delivered: 1}).letter("nonsense")

@@ -82,7 +82,7 @@ func (d *delivery) DeadLetter(_ context.Context, reason string) error {
 	if d.answered.Swap(true) {
 		return nil
 	}
-	l := d.letter(reason)
+	l := d.deadEntry(reason)
 	l.word = ack
 	if err := d.source.bus.dead.put(l); err != nil {
 		d.answered.Store(false)

@@ -62,7 +62,7 @@ func (b *Bus) Busy() (free func()) {
 // JudgeServer judges the server by what a look said, as if it had said nothing else
 // for so long.
 func (b *Bus) JudgeServer(err error, since time.Duration) {
-	b.stranded = time.Now().Add(-since)
+	b.unreachable = time.Now().Add(-since)
 	b.judgeServer(err)
 }
 

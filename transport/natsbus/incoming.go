@@ -12,7 +12,7 @@ import (
 // openBundle makes deliveries of a bundle's messages. A bundle that is none, or has
 // a message of somebody else's, goes to the dead letters as it is: who sends is what
 // its own subject says, for which the server vouches.
-func (s *source) openBundle(whole *delivery, participant string, n int) (good []*delivery, bad []*letter) {
+func (s *source) openBundle(whole *delivery, participant string, n int) (good []*delivery, bad []*deadEntry) {
 	messages, err := bundle.Decode(whole.msg.Data, n)
 	for i := range messages {
 		stream, _ := s.bus.subjects.StreamOf(messages[i].Subject)
@@ -22,7 +22,7 @@ func (s *source) openBundle(whole *delivery, participant string, n int) (good []
 		}
 	}
 	if err != nil {
-		return nil, []*letter{whole.letter(err.Error())}
+		return nil, []*deadEntry{whole.deadEntry(err.Error())}
 	}
 	crashpoint.Here("natsbus: bundle opened")
 	group := bundle.NewGroup(len(messages), ack)
@@ -34,7 +34,7 @@ func (s *source) openBundle(whole *delivery, participant string, n int) (good []
 			err = s.bus.subjects.Admit(s.sub.Stream, &d.envelope)
 		}
 		if err != nil {
-			bad = append(bad, d.letter(err.Error()))
+			bad = append(bad, d.deadEntry(err.Error()))
 			continue
 		}
 		good = append(good, d)

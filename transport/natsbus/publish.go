@@ -94,7 +94,7 @@ func (b *Bus) send(ctx context.Context, messages []*nats.Msg, errs []error) {
 		answered, silent, errs[i] = answered || said, silent || late, err
 	}
 	crashpoint.Here("natsbus: all acknowledged")
-	b.judgeConnection(answered, silent)
+	b.evaluateConnection(answered, silent)
 }
 
 // await waits for the server's word about one message. answered: there was one; silent:
@@ -144,9 +144,9 @@ func (b *Bus) accepted(subject string, ack *jetstream.PubAck) {
 	}
 }
 
-// judgeConnection gives up a connection on which the server does not answer any
+// evaluateConnection gives up a connection on which the server does not answer any
 // more although it stands. A connection of the caller's is left alone.
-func (b *Bus) judgeConnection(answered, silent bool) {
+func (b *Bus) evaluateConnection(answered, silent bool) {
 	if answered || !silent {
 		b.failed.Store(0)
 		return

@@ -64,7 +64,7 @@ func (s *source) handOut(ready []*delivery) []transport.Delivery {
 func (s *source) open(batch []pull.Message) {
 	ready := make([]*delivery, 0, len(batch))
 	list := make([]delivery, len(batch)) // one array for all
-	var bad []*letter
+	var bad []*deadEntry
 	now := time.Now()
 	for i, m := range batch {
 		if now.Sub(m.Arrived) >= s.sub.AckWait {
@@ -83,7 +83,7 @@ func (s *source) open(batch []pull.Message) {
 			err = s.bus.subjects.Admit(s.sub.Stream, &d.envelope)
 		}
 		if err != nil {
-			bad = append(bad, d.letter(err.Error()))
+			bad = append(bad, d.deadEntry(err.Error()))
 			continue
 		}
 		ready = append(ready, d)

@@ -208,11 +208,11 @@ func (s *source) provision(ctx context.Context) error {
 func (b *Bus) makeConsumer(ctx context.Context, stream transport.Stream, c jetstream.ConsumerConfig) error {
 	crashpoint.Here("natsbus: before a consumer is made")
 	_, err := b.js.CreateOrUpdateConsumer(ctx, b.names[stream], c)
-	if homeless(err) && b.config.Provision == Create {
-		err = b.renew(ctx, stream, c)
+	if consumerFilesMissing(err) && b.config.Provision == Create {
+		err = b.recreateConsumer(ctx, stream, c)
 	}
-	if unreadable(err) && b.config.Provision == Create {
-		err = b.remake(ctx, stream, c)
+	if consumerCorrupt(err) && b.config.Provision == Create {
+		err = b.recreateStream(ctx, stream, c)
 	}
 	if overlaps(err) {
 		return fmt.Errorf("its subjects overlap those of another consumer, and a message of a work queue goes to one only: %w", err)
@@ -232,17 +232,17 @@ func overlaps(err error) bool {
 	return errors.As(err, &api) && (api.ErrorCode == 10099 || api.ErrorCode == 10100)
 }
 
-// unreadable says whether the server cannot make a consumer because an earlier
+// consumerCorrupt says whether the server cannot make a consumer because an earlier
 // one of this name has left a file that it cannot read, which a power cut does
 // (nats-server 2.15.2).
-func unreadable(err error) bool {
+func consumerCorrupt(err error) bool {
 	var api *jetstream.APIError
 	return errors.As(err, &api) && (api.ErrorCode == 10104 || api.ErrorCode == 10012 && strings.Contains(api.Description, "creating store"))
 }
 
-// remake makes the stream anew, which alone removes such a file, and then the
+// recreateStream makes the stream anew, which alone removes such a file, and then the
 // consumer. What the stream held is lost, and pending again: the bus may forget.
-func (b *Bus) remake(ctx context.Context, stream transport.Stream, c jetstream.ConsumerConfig) error {
+func (b *Bus) recreateStream(ctx context.Context, stream transport.Stream, c jetstream.ConsumerConfig) error {
 	name := b.names[stream]
 	b.config.Logger.Warn("the NATS server cannot read what it stored of a consumer; its stream is made anew", "stream", name, "consumer", c.Name)
 	if err := b.js.DeleteStream(ctx, name); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
@@ -255,18 +255,18 @@ func (b *Bus) remake(ctx context.Context, stream transport.Stream, c jetstream.C
 	return err
 }
 
-// homeless says whether the server cannot change a consumer because its files
+// consumerFilesMissing says whether the server cannot change a consumer because its files
 // are gone: a server that is still busy deleting an earlier one of this name
 // (nats-server 2.15.2) removes those of its successor, which works until somebody
 // subscribes to it again.
-func homeless(err error) bool {
+func consumerFilesMissing(err error) bool {
 	var api *jetstream.APIError
 	return errors.As(err, &api) && api.ErrorCode == 10012 && strings.Contains(api.Description, "meta.inf") && strings.Contains(api.Description, "no such file")
 }
 
-// renew deletes the consumer, waits until that is over, and makes it anew. What
+// recreateConsumer deletes the consumer, waits until that is over, and makes it anew. What
 // it had delivered and was not acknowledged is delivered again.
-func (b *Bus) renew(ctx context.Context, stream transport.Stream, c jetstream.ConsumerConfig) error {
+func (b *Bus) recreateConsumer(ctx context.Context, stream transport.Stream, c jetstream.ConsumerConfig) error {
 	name := b.names[stream]
 	b.config.Logger.Warn("the NATS server has lost the files of a consumer; it is made anew", "stream", name, "consumer", c.Name)
 	if err := b.js.DeleteConsumer(ctx, name, c.Name); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
@@ -304,7 +304,7 @@ func (s *source) fix(ctx context.Context) error {
 	gone := errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrStreamNotFound)
 	if gone {
 		// A server that is still busy deleting it would remove the files of its successor, and
-		// refuse the next process that subscribes (see homeless).
+		// refuse the next process that subscribes (see consumerFilesMissing).
 		if err = pause(ctx, afterDeletion); err == nil {
 			err = s.provision(ctx)
 		}

@@ -261,12 +261,12 @@ func drift(want, have jetstream.StreamConfig) error {
 		errs = append(errs, &DriftError{Stream: name, Field: field, Want: fmt.Sprint(w), Have: fmt.Sprint(h), Fix: fix})
 	}
 	edit := "nats stream edit " + name + " "
-	remake := "nats stream rm " + name + " (it is created anew; back it up first with nats stream backup)"
+	recreate := "nats stream rm " + name + " (it is created anew; back it up first with nats stream backup)"
 	if have.Retention != want.Retention {
-		add("retention", want.Retention, have.Retention, remake)
+		add("retention", want.Retention, have.Retention, recreate)
 	}
 	if have.Storage != want.Storage {
-		add("storage", want.Storage, have.Storage, remake+", or configure the bus to match")
+		add("storage", want.Storage, have.Storage, recreate+", or configure the bus to match")
 	}
 	if !slices.ContainsFunc(have.Subjects, func(s string) bool { return s == want.Subjects[0] }) {
 		add("subjects", strings.Join(want.Subjects, ","), strings.Join(have.Subjects, ","), edit+"--subjects "+strings.Join(want.Subjects, ","))

@@ -54,7 +54,7 @@ func (b *Bus) watch(ctx context.Context) {
 		b.terminateBroken()
 		var reached []error
 		if b.config.Provision != Ask {
-			err := b.glance(ctx)
+			err := b.check(ctx)
 			reached = append(reached, err)
 			err = errors.Join(err, checkPayload(b.nc.MaxPayload())) // it may be another server
 			if err != nil && ctx.Err() == nil && err.Error() != said {
@@ -72,18 +72,18 @@ func (b *Bus) watch(ctx context.Context) {
 	}
 }
 
-// glance is a look that takes apiTimeout at most, however many streams are out of
+// check is a look that takes apiTimeout at most, however many streams are out of
 // reach.
-func (b *Bus) glance(ctx context.Context) error {
+func (b *Bus) check(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
 	return b.look(ctx)
 }
 
-// strandedAfter is how long streams or consumers may be out of reach before another
+// unreachableAfter is how long streams or consumers may be out of reach before another
 // server is tried. It is longer than an election takes (4 to 9 s): where one is under
 // way, another server is no better.
-const strandedAfter = 10 * time.Second
+const unreachableAfter = 10 * time.Second
 
 // judgeServer goes to another server of a cluster when this one has been unable to
 // reach streams or consumers for too long: it may be cut off from the others, and
@@ -91,17 +91,17 @@ const strandedAfter = 10 * time.Second
 // them said. A connection of the caller's is left alone. Called by watch only.
 func (b *Bus) judgeServer(err error) {
 	now := time.Now()
-	if err == nil || !notReady(err) || b.stranded.IsZero() {
-		b.stranded = now
+	if err == nil || !notReady(err) || b.unreachable.IsZero() {
+		b.unreachable = now
 		return
 	}
-	if now.Sub(b.stranded) < strandedAfter || !b.owned || len(b.nc.Servers()) < 2 {
+	if now.Sub(b.unreachable) < unreachableAfter || !b.owned || len(b.nc.Servers()) < 2 {
 		return
 	}
-	b.stranded = now
+	b.unreachable = now
 	b.stats.forced.Add(1)
 	b.config.Logger.Warn("the NATS server cannot reach streams or consumers; going to another server of the cluster",
-		"server", b.nc.ConnectedServerName(), "for", strandedAfter, "error", err)
+		"server", b.nc.ConnectedServerName(), "for", unreachableAfter, "error", err)
 	_ = b.nc.ForceReconnect()
 }
 

@@ -58,7 +58,7 @@ func TestLookEndsWithItsContext(t *testing.T) {
 
 // A server that cannot reach the streams for long is left for another of the
 // cluster; one that could a moment ago, or that answers, is not.
-func TestStrandedServerIsLeft(t *testing.T) {
+func TestUnreachableServerIsLeft(t *testing.T) {
 	first, second := start(t, embedded.Config{Port: -1, Name: "first"}), start(t, embedded.Config{Port: -1, Name: "second"})
 	bus := connect(t, first, func(c *natsbus.Config) {
 		c.URL = first.ClientURL() + "," + second.ClientURL()
