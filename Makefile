@@ -118,7 +118,7 @@ generate: ## Generate the Go code of the wire contract
 	go generate ./proto
 
 .PHONY: golden
-golden: ## Write the golden files anew; read the difference before you commit it
+golden: ## Rewrite the golden files; read the difference before you commit it
 	go test ./saga ./proto ./observe -update
 
 .PHONY: build

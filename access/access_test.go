@@ -286,7 +286,7 @@ func tampered(token string) string {
 	return token[:at] + string(letter) + token[at+1:]
 }
 
-// TestProviderAway: nobody can say whether the key is good, so nobody is let in and
+// TestProviderAway: nobody can report whether the key is good, so nobody is let in and
 // the answer says whose fault it is; when the provider is back, the key is good.
 func TestProviderAway(t *testing.T) {
 	h := newFixture(t)

@@ -65,7 +65,7 @@ func (o *OIDC) validate() error {
 	return errors.Join(errs...)
 }
 
-// errNoProvider: nobody can say whether a key is valid.
+// errNoProvider: nobody can report whether a key is valid.
 var errNoProvider = errors.New("the OIDC provider does not answer as one; try again later, and have its address looked at")
 
 // provider asks an OIDC provider who somebody is. It is found when it is needed

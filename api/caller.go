@@ -13,54 +13,54 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// signature writes the name of a caller who is known into the decisions that he
-// sends: histories say who it was, not who he says he was.
-type signature struct{}
+// actor writes the name of a caller who is known into the decisions that they
+// send: histories say who it was, not who they say they were.
+type actor struct{}
 
-func (signature) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
+func (actor) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
 	return func(ctx context.Context, r connect.AnyRequest) (connect.AnyResponse, error) {
-		signed(ctx, r.Any())
+		setCaller(ctx, r.Any())
 		return next(ctx, r)
 	}
 }
 
-func (signature) WrapStreamingClient(next connect.StreamingClientFunc) connect.StreamingClientFunc {
+func (actor) WrapStreamingClient(next connect.StreamingClientFunc) connect.StreamingClientFunc {
 	return next
 }
 
-func (signature) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.StreamingHandlerFunc {
+func (actor) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.StreamingHandlerFunc {
 	return func(ctx context.Context, conn connect.StreamingHandlerConn) error {
-		return next(ctx, signedConn{StreamingHandlerConn: conn, ctx: ctx})
+		return next(ctx, actorConn{StreamingHandlerConn: conn, ctx: ctx})
 	}
 }
 
-// signedConn is a stream whose messages are signed as they come.
-type signedConn struct {
+// actorConn is a stream in whose messages the actor is set as they come.
+type actorConn struct {
 	connect.StreamingHandlerConn
 
 	ctx context.Context //nolint:containedctx // of the stream, whose interface has none
 }
 
 // Receive reads the next message.
-func (c signedConn) Receive(message any) error {
+func (c actorConn) Receive(message any) error {
 	if err := c.StreamingHandlerConn.Receive(message); err != nil {
 		return err
 	}
-	signed(c.ctx, message)
+	setCaller(c.ctx, message)
 	return nil
 }
 
-func signed(ctx context.Context, message any) {
+func setCaller(ctx context.Context, message any) {
 	caller, ok := access.From(ctx)
 	m, isProto := message.(proto.Message)
 	if !ok || !isProto || caller.Name == "" {
 		return // nobody is asked for a name here
 	}
-	sign(m.ProtoReflect(), caller.Name)
+	setActor(m.ProtoReflect(), caller.Name)
 }
 
-// sign finds the decisions in a request, which hold no others.
-func sign(m protoreflect.Message, name string) {
+// setActor finds the decisions in a request, which hold no others.
+func setActor(m protoreflect.Message, name string) {
 	switch d := m.Interface().(type) {
 	case *apiv1.Decision:
 		d.By = transport.Cut(name, contract.MaxReason) // it is not theirs to shorten
@@ -79,10 +79,10 @@ func sign(m protoreflect.Message, name string) {
 		case field.Message() == nil || field.IsMap():
 		case field.IsList():
 			for i := range value.List().Len() {
-				sign(value.List().Get(i).Message(), name)
+				setActor(value.List().Get(i).Message(), name)
 			}
 		default:
-			sign(value.Message(), name)
+			setActor(value.Message(), name)
 		}
 		return true
 	})

@@ -13,7 +13,7 @@ import (
 // every request, at whatever depth, is that of the caller.
 func TestEveryRequestIsSigned(t *testing.T) {
 	methods := apiv1.File_amends_api_v1_api_proto.Services().ByName("CoordinatorService").Methods()
-	signed := 0
+	named := 0
 	for i := range methods.Len() {
 		method := methods.Get(i)
 		kind, err := protoregistry.GlobalTypes.FindMessageByName(method.Input().FullName())
@@ -22,16 +22,16 @@ func TestEveryRequestIsSigned(t *testing.T) {
 		}
 		m := kind.New()
 		claim(m, 0)
-		sign(m, "ada")
+		setActor(m, "ada")
 		eachBy(m, func(by string) {
-			signed++
+			named++
 			if by != "ada" {
-				t.Errorf("%s is by %q: sign it in caller.go", method.Name(), by)
+				t.Errorf("%s is by %q: set it in caller.go", method.Name(), by)
 			}
 		})
 	}
-	if signed < 5 {
-		t.Errorf("%d requests say who makes them: the test does not bite", signed)
+	if named < 5 {
+		t.Errorf("%d requests say who makes them: the test does not bite", named)
 	}
 }
 

@@ -69,7 +69,7 @@ func Mount(mux *http.ServeMux, c Config) {
 		streams: newLimit("streams", "max-streams", cmp.Or(c.MaxStreams, DefaultMaxStreams)),
 		waits:   newLimit("requests that wait", "max-waits", cmp.Or(c.MaxWaits, DefaultMaxWaits)),
 	}
-	chain := []connect.Interceptor{deadlines{}, signature{}}
+	chain := []connect.Interceptor{deadlines{}, actor{}}
 	if len(c.Redact) > 0 {
 		chain = append(chain, newRedaction(c.Redact, c.Coordinator))
 	}

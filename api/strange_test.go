@@ -16,7 +16,7 @@ import (
 )
 
 // TestStrangeRequests holds I9: whatever well-formed JSON a caller sends to
-// whichever RPC, the answer is one of the codes that mean something to him, and
+// whichever RPC, the answer is one of the codes that mean something to them, and
 // never a defect of ours.
 func TestStrangeRequests(t *testing.T) {
 	w := newFixture(t)

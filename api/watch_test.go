@@ -134,7 +134,7 @@ func TestWatchAFilter(t *testing.T) {
 }
 
 // TestASlowWatcherIsTold: who does not read while thousands of changes pass gets
-// the last state of everything, and is told that he has missed some.
+// the last state of everything, and is told that some were missed.
 func TestASlowWatcherIsTold(t *testing.T) {
 	w := newFixture(t)
 	w.when(func(string) error { return nil })

@@ -174,7 +174,7 @@ func (d *depth) Request(_ context.Context, r *transport.Envelope) (*transport.En
 }
 
 // TestShallow: a caller who waits, and a hundred thousand of them may, has little of
-// this package on his stack.
+// this package on their stack.
 func TestShallow(t *testing.T) {
 	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // which moves stacks
 	d := &depth{}

@@ -26,7 +26,7 @@ func (k Kind) String() string {
 	return "unknown kind"
 }
 
-// Undo says whether a step can be taken back.
+// Undo reports whether a step can be taken back.
 type Undo uint8
 
 // The ways a step stands to its undo.

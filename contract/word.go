@@ -15,7 +15,7 @@ const (
 	Parked       Phase = "parked"
 )
 
-// Direction says whether a command does a step or takes it back.
+// Direction reports whether a command does a step or takes it back.
 type Direction string
 
 // The two directions.

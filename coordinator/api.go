@@ -116,7 +116,7 @@ func (c *Coordinator) apiStart(_ context.Context, request *transport.Envelope, r
 
 // apiRun registers the caller in the shard's turn, right behind the commit of the
 // start: what ends the saga comes later, so no end is missed and nobody has to look.
-// Of a saga that is at rest already the shard tells him right behind this.
+// Of a saga that is at rest already the shard tells them right behind this.
 func (c *Coordinator) apiRun(_ context.Context, request *transport.Envelope, reply func(*transport.Envelope)) {
 	c.start(request, reply, func(r *Result) {
 		if r.Err != nil || r.Ended != nil || r.Ignored != "" {
@@ -196,7 +196,7 @@ func checkStart(id saga.ID, request *transport.Envelope) error {
 	return nil
 }
 
-// tooMuch refuses a start that met a limit. Its caller comes back in his turn, after
+// tooMuch refuses a start that met a limit. Its caller comes back in turn, after
 // least or later.
 func (c *Coordinator) tooMuch(limit string, least time.Duration, reason string) *transport.Envelope {
 	now := c.config.Clock()

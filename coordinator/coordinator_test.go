@@ -181,7 +181,7 @@ func TestStartAgainByValue(t *testing.T) {
 	})
 }
 
-// I2: a coordinator that stops and starts anew goes on where it was.
+// I2: a coordinator that stops and starts again goes on where it was.
 func TestRestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newFixture(t, membus.Options{})

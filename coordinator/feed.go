@@ -10,7 +10,7 @@ import (
 )
 
 // MaxFeed is how many transitions are remembered for those who watch (I10). Who
-// comes back later than that is told that he has missed some.
+// comes back later than that is told that some were missed.
 const MaxFeed = 8192
 
 // feed is the last transitions, in their order: what those who watch have in

@@ -676,7 +676,7 @@ func TestBusyIsNoStandstill(t *testing.T) {
 			})
 		})
 	}
-	t.Run("its consumer is made again", func(t *testing.T) {
+	t.Run("its consumer is recreated", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s := newStage()
 			c := watched(t, s)

@@ -65,7 +65,7 @@ func (c *Coordinator) apiSubscribe(ctx context.Context, participant string, requ
 }
 
 // expectParticipants tells the bus who answers in the definitions that there are, so that
-// whoever makes no subscription himself has one.
+// whoever makes no subscription of their own has one.
 func (c *Coordinator) expectParticipants() {
 	bus, ok := c.config.Bus.(transport.Provisioner)
 	if !ok {

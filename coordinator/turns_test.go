@@ -8,7 +8,7 @@ import (
 )
 
 // TestTurnsComeAsThereIsRoom: a crowd asks at once, a thousand are let in a second,
-// and whoever is refused comes back when he was told to, give or take a half. The
+// and whoever is refused comes back when told to, give or take a half. The
 // crowd is in about as early as it can be, and nobody asks many times.
 func TestTurnsComeAsThereIsRoom(t *testing.T) {
 	const perSecond, room = 2000, 100

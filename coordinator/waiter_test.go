@@ -139,7 +139,7 @@ func TestBriefWait(t *testing.T) {
 }
 
 // I9: whoever waits for a saga that has ended is told how, whatever else comes for
-// it before the coordinator has looked: another's refusal is not for him.
+// it before the coordinator has looked: another's refusal is not for them.
 func TestWaitIsNotAnsweredWithAnothersRefusal(t *testing.T) {
 	for name, late := range map[string]func(t *testing.T, w *fixture){
 		"a late answer": func(t *testing.T, w *fixture) {

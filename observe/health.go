@@ -17,7 +17,7 @@ type Handler struct {
 	Pprof   bool                        // profiles under /debug/pprof/; for a loopback address only
 }
 
-// Mux returns a mux with the endpoints, to which the caller may add his own:
+// Mux returns a mux with the endpoints, to which the caller may add their own:
 //
 //	/livez    200 "ok", or 503 and the reason: the process should be restarted
 //	/readyz   200 "ok" and, a line each, what stands still all the same; or 503 and the reason: it takes no work now

@@ -124,7 +124,7 @@ func (m *Metrics) Handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: 20 * time.Second})
 }
 
-// Gatherer gives the metrics to a caller who serves them himself.
+// Gatherer gives the metrics to a caller who serves them.
 func (m *Metrics) Gatherer() prometheus.Gatherer { return m.registry }
 
 // Transition counts one accepted event.

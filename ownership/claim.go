@@ -64,7 +64,7 @@ type Registry interface {
 	// Confirm shows that the owner of the claim at a position is alive. ErrMoved: it is not the
 	// claim any more.
 	Confirm(ctx context.Context, at Position) error
-	// Fences says whether the bus itself refuses what the owner of an earlier claim sends.
+	// Fences reports whether the bus itself refuses what the owner of an earlier claim sends.
 	Fences() bool
 	// Moved signals that the claim should be confirmed now: the bus may have lost it.
 	Moved() <-chan struct{}

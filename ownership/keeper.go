@@ -61,7 +61,7 @@ type Keeper struct {
 
 // wait is for two bounds of silence.
 type wait struct {
-	entry *Entry // whose owner has to be silent; nil: for a claim that may be made again
+	entry *Entry // whose owner has to be silent; nil: for a claim that may be recreated
 	since time.Duration
 }
 
@@ -76,7 +76,7 @@ func New(c Config) *Keeper {
 	return &Keeper{config: c, moved: map[string]bool{}}
 }
 
-// Sure says whether this store is the owner, for all that can be known: it may send and take.
+// Sure reports whether this store is the owner, for all that can be known: it may send and take.
 func (k *Keeper) Sure() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -417,7 +417,7 @@ func (k *Keeper) Check(ctx context.Context) error {
 	case err != nil:
 		return fmt.Errorf("read the claim: %w", err)
 	case entry.Claim == nil:
-		return errors.New("the bus holds no claim; it is made again in a moment")
+		return errors.New("the bus holds no claim; it is recreated in a moment")
 	case !same(entry.Claim, claim):
 		return k.replaced(entry.Claim)
 	}

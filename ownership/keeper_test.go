@@ -84,7 +84,7 @@ func (b *bus) Confirm(_ context.Context, at ownership.Position) error {
 	return b.answer(nil)
 }
 
-// wipe loses everything, and begins to count anew.
+// wipe loses everything, and begins to count again.
 func (b *bus) wipe() {
 	*b = bus{fences: b.fences, away: b.away, mute: b.mute, sequence: 1_000_000 * (b.sequence/1_000_000 + 1)}
 }
@@ -631,7 +631,7 @@ func TestContestedClaimIsInherited(t *testing.T) {
 }
 
 // TestLaterClaimOutdoesAnEarlierOne: when the bus has lost everything and an owner that was
-// replaced long ago is the quicker one, the later claim is made again all the same: its
+// replaced long ago is the quicker one, the later claim is recreated all the same: its
 // commands are those that participants still take.
 func TestLaterClaimOutdoesAnEarlierOne(t *testing.T) {
 	s := newStage()

@@ -11,7 +11,7 @@ import (
 // Inbox keeps, per step of a saga, what a participant answered, in the
 // transaction of the handler's own writes (I5). Tx is that transaction, for
 // example *sql.Tx. Implementations: sqlinbox, boltinbox, MemoryInbox; the suite
-// participanttest.RunInbox says whether one is right.
+// participanttest.RunInbox reports whether one is right.
 type Inbox[Tx any] interface {
 	// Update begins a transaction in which the entry of key is locked against
 	// every other Update of the same key, here and in other processes, and calls

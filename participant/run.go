@@ -144,7 +144,7 @@ func (r *runner[Tx]) receive(ctx context.Context, begin func(*flight)) error {
 }
 
 // serve takes deliveries to their answers until no more will begin. It stays, because
-// a goroutine for each would have to grow its stack for each. ctx says whether to
+// a goroutine for each would have to grow its stack for each. ctx reports whether to
 // begin one, work how long to go on.
 func (r *runner[Tx]) serve(ctx, work context.Context) {
 	for h := range r.begun {

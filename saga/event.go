@@ -6,7 +6,7 @@ import (
 	"github.com/amends-dev/amends/contract"
 )
 
-// Direction says whether a step is done or undone.
+// Direction reports whether a step is done or undone.
 type Direction = contract.Direction
 
 // The two directions.

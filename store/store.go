@@ -79,7 +79,7 @@ type Store interface {
 	// twice, which everybody can bear.
 	Discard(ctx context.Context, ids []outbox.ID) error
 
-	// Shared says whether other processes may have the store open: what this one has not
+	// Shared reports whether other processes may have the store open: what this one has not
 	// sent of it another one may have.
 	Shared() bool
 
@@ -117,7 +117,7 @@ type Store interface {
 	// returns its size in bytes. A store that keeps nothing on disk returns
 	// errors.ErrUnsupported.
 	Backup(ctx context.Context, w io.Writer) (int64, error)
-	// Check says whether the store can take a commit now, with the reason if not.
+	// Check reports whether the store can take a commit now, with the reason if not.
 	Check(ctx context.Context) error
 	// Close finishes what was taken up and closes the store; a second call does
 	// nothing. Every other method returns ErrClosed from then on.

@@ -9,7 +9,7 @@ import (
 // Streams are the four streams, in a fixed order.
 var Streams = [...]Stream{Commands, Events, Lifecycle, DeadLetters}
 
-// WorkQueue says whether each message of the stream is taken by one subscription
+// WorkQueue reports whether each message of the stream is taken by one subscription
 // and gone when it is acknowledged.
 func (s Stream) WorkQueue() bool { return s == Commands || s == Events }
 
@@ -55,7 +55,7 @@ func CheckSubject(subject string) error {
 	return nil
 }
 
-// Matches says whether a subject falls under a filter, in which * stands for one
+// Matches reports whether a subject falls under a filter, in which * stands for one
 // token and a last > for one or more.
 func Matches(filter, subject string) bool {
 	for {
@@ -73,7 +73,7 @@ func Matches(filter, subject string) bool {
 	}
 }
 
-// Overlap says whether two filters have a subject in common.
+// Overlap reports whether two filters have a subject in common.
 func Overlap(a, b string) bool {
 	for {
 		x, restA, moreA := strings.Cut(a, ".")

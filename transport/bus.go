@@ -25,7 +25,7 @@ type Bus interface {
 
 	// Resets signals, with at least one value since the last receive, that the
 	// bus may have forgotten messages it had accepted: a stream had to be created
-	// anew, or went backwards. The owner of debts sends them again.
+	// again, or went backwards. The owner of debts sends them again.
 	Resets() <-chan struct{}
 }
 
@@ -40,7 +40,7 @@ type Subscription struct {
 	Bundle      int           // how many commands or answers may come in one message of a bus that can do that; each is a delivery of its own all the same, but what one message brought comes again together; 0: one
 	// Claim, if it is not nil, makes it the only subscription to its stream, which whoever owns
 	// the prefix has: those of others are removed. It is asked before, and when the
-	// subscription was lost and is to be made again; an error says that the owner is another one.
+	// subscription was lost and is to be recreated; an error says that the owner is another one.
 	Claim     func(context.Context) error
 	Ephemeral bool // forget the position when the source is closed; begin with what arrives from now on
 }

@@ -79,7 +79,7 @@ type WatchReply struct {
 	// not remembered any more.
 	Missed int `json:"missed,omitempty"`
 	// Lost: some sagas that have moved are not told, because too much has happened
-	// since, or the coordinator was started anew. List them again, and go on from
+	// since, or the coordinator was started again. List them again, and go on from
 	// Position.
 	Lost bool `json:"lost,omitempty"`
 }

@@ -20,7 +20,7 @@ import (
 // streams, published and consumed with acknowledgements by plain nats.go code.
 // Nothing is decided and nothing is kept: what a coordinator that cost nothing
 // would reach here.
-func Bare(ctx context.Context, o Options) (y Yardstick, err error) {
+func Bare(ctx context.Context, o Options) (y Baseline, err error) {
 	server, err := embedded.Start(embedded.Config{StoreDir: filepath.Join(o.Dir, "bare"), Port: -1})
 	if err != nil {
 		return y, err

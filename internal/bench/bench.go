@@ -61,7 +61,7 @@ type Options struct {
 	// InProcess: all connections are inside the process, without TCP.
 	InProcess bool
 	// Accounts: over TCP, the coordinator, each participant and the callers have accounts of
-	// their own at the server, as docs/SECURITY-GUIDE.md recommends. The yardsticks do not.
+	// their own at the server, as docs/SECURITY-GUIDE.md recommends. The baselines do not.
 	Accounts bool
 	Callers  Callers   // "": CallersRun
 	Progress io.Writer // one line per second; nil: none
@@ -99,7 +99,7 @@ type Figures struct {
 	AllocationsPerStep  float64 `json:"allocations_per_transition"`
 	PeakRSSBytes        int64   `json:"peak_rss_bytes"`
 
-	// The yardsticks, measured right after in the same process: see Bare and
+	// The baselines, measured right after in the same process: see Bare and
 	// HandWritten. The ratios are SagasPerSecond over theirs.
 	BareBusPerSecond      float64 `json:"bare_bus_per_second"`
 	BareBusCPUPer1000     float64 `json:"bare_bus_cpu_seconds_per_1000"`

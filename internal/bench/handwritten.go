@@ -23,7 +23,7 @@ import (
 // table of the next step and knows no timeouts, retries, history or operators. Its
 // handlers run concurrently, and its Watermill adapter is natswatermill. At most
 // handWrittenMost sagas are in flight: with more it only gets slower.
-func HandWritten(ctx context.Context, o Options) (y Yardstick, err error) {
+func HandWritten(ctx context.Context, o Options) (y Baseline, err error) {
 	o.InFlight = min(o.InFlight, handWrittenMost)
 	server, err := embedded.Start(embedded.Config{StoreDir: filepath.Join(o.Dir, "handwritten"), Port: -1})
 	if err != nil {

@@ -153,14 +153,14 @@ func (l *large) start(ctx context.Context) (err error) {
 // crews connects participants and callers to both.
 func (l *large) crews(ctx context.Context) error {
 	for _, p := range []*process{l.full, l.empty} {
-		if p.crew != nil {
+		if p.workload != nil {
 			continue
 		}
-		c, err := muster(ctx, p.address)
+		c, err := newWorkload(ctx, p.address)
 		if err != nil {
 			return err
 		}
-		p.crew = c
+		p.workload = c
 	}
 	return nil
 }
@@ -179,7 +179,7 @@ func (l *large) throughput(ctx context.Context) error {
 	for turn := range turns + 1 {
 		for _, p := range l.order(turn) {
 			before := p.cpu()
-			ended, took, err := p.crew.rush(ctx, l.InFlight, slice)
+			ended, took, err := p.workload.closedLoop(ctx, l.InFlight, slice)
 			if err != nil {
 				return fmt.Errorf("the %s store: %w", p.name, err)
 			}

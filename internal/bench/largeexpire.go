@@ -36,7 +36,7 @@ func (l *large) expire(ctx context.Context) (err error) {
 		if err := l.restart(ctx, quietRetention); err != nil {
 			return err
 		}
-		times, err := l.full.crew.stroll(ctx, f.Rate, l.For)
+		times, err := l.full.workload.constantRate(ctx, f.Rate, l.For)
 		if err != nil {
 			return err
 		}
@@ -50,7 +50,7 @@ func (l *large) expire(ctx context.Context) (err error) {
 			return err
 		}
 		began := time.Now()
-		if times, err = l.full.crew.stroll(ctx, f.Rate, l.For); err != nil {
+		if times, err = l.full.workload.constantRate(ctx, f.Rate, l.For); err != nil {
 			return err
 		}
 		after, err := l.kept(ctx)
@@ -67,7 +67,7 @@ func (l *large) expire(ctx context.Context) (err error) {
 	return nil
 }
 
-// restart starts the coordinator on the full store anew, and lets it run warm.
+// restart starts the coordinator on the full store again, and lets it run warm.
 func (l *large) restart(ctx context.Context, retention time.Duration) (err error) {
 	stopped := l.full
 	l.full = nil
@@ -78,7 +78,7 @@ func (l *large) restart(ctx context.Context, retention time.Duration) (err error
 		return err
 	}
 	if err = l.crews(ctx); err == nil {
-		_, err = l.full.crew.stroll(ctx, l.figures.Expiry.Rate, l.For/5)
+		_, err = l.full.workload.constantRate(ctx, l.figures.Expiry.Rate, l.For/5)
 	}
 	return err
 }

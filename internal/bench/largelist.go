@@ -26,7 +26,7 @@ const listRepeats = 21
 // list asks for the first page of every filter that the API offers: one
 // that all sagas match, one that few match, and one that none matches.
 func (l *large) list(ctx context.Context) error {
-	newest, err := l.full.crew.caller.List(ctx, transport.ListQuery{Limit: 1})
+	newest, err := l.full.workload.caller.List(ctx, transport.ListQuery{Limit: 1})
 	if err != nil {
 		return err
 	}
@@ -39,7 +39,7 @@ func (l *large) list(ctx context.Context) error {
 		var reply *transport.ListReply
 		for range listRepeats {
 			began := time.Now()
-			if reply, err = l.full.crew.caller.List(ctx, transport.ListQuery{Filter: f.filter}); err != nil {
+			if reply, err = l.full.workload.caller.List(ctx, transport.ListQuery{Filter: f.filter}); err != nil {
 				return fmt.Errorf("%s: %w", f.name, err)
 			}
 			took = append(took, time.Since(began))

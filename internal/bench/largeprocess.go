@@ -31,7 +31,7 @@ type process struct {
 	readyAfter time.Duration
 	address    string // of its bus
 	api        apiv1connect.CoordinatorServiceClient
-	crew       *crew
+	workload   *workload
 }
 
 // memory is resident memory, in bytes; zeros where the system does not tell.
@@ -77,8 +77,8 @@ func (l *large) serve(ctx context.Context, name string, retention time.Duration)
 // stop ends the process in order, and its participants before it.
 func (p *process) stop() error {
 	var errs []error
-	if p.crew != nil {
-		errs = append(errs, p.crew.leave())
+	if p.workload != nil {
+		errs = append(errs, p.workload.leave())
 	}
 	if err := p.command.Process.Signal(os.Interrupt); err != nil {
 		return errors.Join(append(errs, err)...)

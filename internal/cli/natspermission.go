@@ -72,7 +72,7 @@ func (c *grantCmd) Run(env *environment) error {
 	return err
 }
 
-// proof is how a user proves himself. What only he may know goes to secrets.
+// proof is how users prove who they are. What only they may know goes to secrets.
 func (c *grantCmd) proof(secrets *terminal.Stream, name string) ([]string, error) {
 	switch {
 	case c.NewPasswords:

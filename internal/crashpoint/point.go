@@ -115,7 +115,7 @@ var All = []string{
 	"natsbus: before a consumer is put right",
 	"natsbus: subscribed",
 	"natsbus: consumer gone",
-	"natsbus: consumer made anew",
+	"natsbus: consumer recreated",
 	"natsbus: malformed message received",
 	"natsbus: loss noticed",
 	"natsbus: before a reply",

@@ -34,7 +34,7 @@ type Config struct {
 	// HTTP is the host:port of the API, health and metrics; port 0 chooses a free
 	// one. Default: none.
 	HTTP string
-	// API says whether the API is served at HTTP, and to whom. Default: APILocal,
+	// API reports whether the API is served at HTTP, and to whom. Default: APILocal,
 	// or, with Access, whoever has a key.
 	API API
 	// Redact names JSON fields whose values the API does not show. Default: it shows all.
@@ -117,7 +117,7 @@ type NATS struct {
 	// ListenCert, unless Open. Default: 127.0.0.1:0.
 	Listen string
 	// Users names a file with the block accounts of a NATS server's configuration: who may
-	// connect to the embedded server, and what he may do there. Default: everybody may do everything.
+	// connect to the embedded server, and what they may do there. Default: everybody may do everything.
 	Users string
 	// ListenCert and ListenKey name PEM files: the embedded server speaks TLS. They
 	// are read again when they change. Default: plain TCP.

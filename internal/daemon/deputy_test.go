@@ -40,7 +40,7 @@ var errands = []string{
 }
 
 // TestReplySubjects: the server asks whether somebody may publish, and not whether it may
-// also where he wants the reply. Whatever a participant or a caller names there, in each
+// also where they want the reply. Whatever a participant or a caller names there, in each
 // request that it may make, nothing is published in the coordinator's account on a subject
 // that it may not publish on itself.
 func TestReplySubjects(t *testing.T) {

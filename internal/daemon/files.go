@@ -34,7 +34,7 @@ func (c *Config) read() (*files, error) {
 	f.keys, err = loadKeys(c.StoreKeys)
 	errs = append(errs, err)
 	if who := c.Access; who.Validate() == nil { // or else Validate has said what is wrong
-		_, err = access.New(who) // made again when it is known where it listens
+		_, err = access.New(who) // recreated when it is known where it listens
 		errs = append(errs, err)
 	}
 	if c.TLSCert != "" && c.TLSKey != "" {

@@ -183,7 +183,7 @@ func (e *exam) stream(ctx context.Context, js jetstream.JetStream, name string) 
 		} else if share > 0.5 {
 			grade = Warning
 		}
-		e.add("room in "+name, grade, fmt.Sprintf("%.0f %% of %d MiB", 100*share, c.MaxBytes>>20), "somebody does not take his messages: see subscriptions below; at 100 % publishing is refused")
+		e.add("room in "+name, grade, fmt.Sprintf("%.0f %% of %d MiB", 100*share, c.MaxBytes>>20), "somebody does not take their messages: see subscriptions below; at 100 % publishing is refused")
 	}
 	horizon, where := e.horizon()
 	switch {
@@ -249,7 +249,7 @@ func (e *exam) subscriptions(ctx context.Context, js jetstream.JetStream, bus *n
 		switch {
 		case stuck[subscription{c.Stream, c.Name}]:
 			e.add(check, Warning, fmt.Sprintf("%s, and within %s none was given or acknowledged; given before and not answered: %d", plural.Of(c.Pending, "message waits", "messages wait"), aMoment, c.InFlight),
-				"is the service there? If it is, its log says whether it reaches the bus and what it is busy with; the coordinator's standstills, above, say for how long")
+				"is the service there? If it is, its log reports whether it reaches the bus and what it is busy with; the coordinator's standstills, above, say for how long")
 		case c.Asking == 0 && c.Pending == 0:
 			e.add(check, Warning, fmt.Sprintf("nobody asks for its messages now; %d were given before and are not answered", c.InFlight), "start the service; if it is gone for good: nats consumer rm "+bus.StreamName(c.Stream)+" "+c.Name)
 		case c.Redelivered > 0:

@@ -141,7 +141,7 @@ func (p *pressure) last(t *testing.T, what string, shows func() bool) {
 	}
 }
 
-// more says whether there were n further refusals since the call.
+// more reports whether there were n further refusals since the call.
 func (p *pressure) more(n int64) func() bool {
 	from := p.f.refused.Load()
 	return func() bool { return p.f.refused.Load() >= from+n }

@@ -72,7 +72,7 @@ var situations = map[string]situation{
 	"natsbus: before a consumer is asked for":             {"clearing", underLoad},
 	"natsbus: before a consumer is put right":             {"coordinator", pushed},
 	"natsbus: consumer gone":                              {"coordinator", consumerDeleted},
-	"natsbus: consumer made anew":                         {"coordinator", consumerDeleted},
+	"natsbus: consumer recreated":                         {"coordinator", consumerDeleted},
 	"natsbus: before a dead letter":                       {"coordinator", unknownSaga},
 	"natsbus: dead letter stored":                         {"coordinator", unknownSaga},
 	"natsbus: malformed message received":                 {"coordinator", malformed},

@@ -214,7 +214,7 @@ func wipeBusWithoutCoordinator(s *system, rng *rand.Rand) (time.Time, error) {
 // queues are the streams without which no saga moves.
 var queues = []string{"SAGA_COMMANDS", "SAGA_EVENTS"}
 
-// await returns a stream once it is there: somebody may be making it anew.
+// await returns a stream once it is there: somebody may be recreating it.
 func await(ctx context.Context, js jetstream.JetStream, name string) (stream jetstream.Stream, err error) {
 	for {
 		stream, err = js.Stream(ctx, name)

@@ -92,7 +92,7 @@ func FuzzConfigFile(f *testing.F) {
 	})
 }
 
-// isDefault says whether a flag has the value that it has when nobody gives one.
+// isDefault reports whether a flag has the value that it has when nobody gives one.
 func isDefault(flag *kong.Flag) bool {
 	switch v := flag.Target.Interface().(type) {
 	case time.Duration:

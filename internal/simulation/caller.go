@@ -15,9 +15,9 @@ type caller struct {
 	id    saga.ID
 	def   *saga.Definition
 	input string
-	done  bool // he knows whether his start was accepted
+	done  bool // the caller knows whether the start was accepted
 	ended bool // the saga was seen to have ended
-	again int  // how often he has started the id once more when it was free again
+	again int  // how often the caller has started the id once more when it was free again
 }
 
 // otherInput is what a start with the same id and another meaning carries.

@@ -381,7 +381,7 @@ func (c *claims) repair() bool {
 	for _, n := range w.nodes {
 		if n.up && n.possesses {
 			c.ownerless = 0
-			if c.behind { // its clock was: it is set, and the claim made again
+			if c.behind { // its clock was: it is set, and the claim recreated
 				c.behind, n.offset, n.takeOver = false, 0, true
 				n.stop(time.Second)
 				return true

@@ -25,9 +25,9 @@ const (
 	Served                   // a participant told the bus that it is done with a command: Saga, Step, Direction, Attempt
 	Effect                   // a do took effect at a participant: Saga, Step
 	Undone                   // an undo took effect at a participant: Saga, Step
-	Accepted                 // a caller was told that his start is accepted: Saga, Revision, Input
+	Accepted                 // a caller was told that the start is accepted: Saga, Revision, Input
 	Forgotten                // retention removed a saga that has ended: Saga
-	Refused                  // a caller was told that his start is refused: Saga, Note
+	Refused                  // a caller was told that the start is refused: Saga, Note
 	Crashed                  // a process died: Note
 	Restarted                // a process is up again
 	Disturbed                // a fault: Note

@@ -105,7 +105,7 @@ func TestLostAnswerAndRetryBeyondTheWindow(t *testing.T) {
 	})
 }
 
-// A coordinator that starts anew sends what is pending again, with the same ids.
+// A coordinator that starts again sends what is pending once more, with the same ids.
 // Within the window the bus drops it; beyond the window the bank gets the same
 // command twice. One effect either way.
 func TestSameCommandWithinAndBeyondTheWindow(t *testing.T) {

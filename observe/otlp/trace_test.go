@@ -56,7 +56,7 @@ func open(t *testing.T, traced bool) *shop {
 	return s
 }
 
-// restart begins the coordinator, the services and the client anew, on the same
+// restart begins the coordinator, the services and the client again, on the same
 // data.
 func (s *shop) restart(t *testing.T, traced bool) {
 	t.Helper()

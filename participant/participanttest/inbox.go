@@ -28,7 +28,7 @@ type Inbox[Tx any] struct {
 	Open func(t testing.TB) participant.Inbox[Tx]
 }
 
-// RunInbox says whether an inbox does what participant.Inbox promises.
+// RunInbox reports whether an inbox does what participant.Inbox promises.
 func RunInbox[Tx any](t *testing.T, i Inbox[Tx]) {
 	t.Helper()
 	t.Run("keeps the entry", i.keeps)

@@ -35,6 +35,6 @@
 //
 // Failure looks like an error that names the operation. Deadlocks, serialization
 // failures and busy databases are tried again a few times first (Tries), with the
-// handler called anew each time. A handler that commits or rolls back itself is
+// handler called again each time. A handler that commits or rolls back itself is
 // found out, and reported.
 package sqlinbox

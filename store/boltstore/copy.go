@@ -166,7 +166,7 @@ func (c *copier) record(tx *bolt.Tx, t table, into *bolt.Bucket, k, v []byte) er
 	return t.putAs(keys.format(), into, k, body)
 }
 
-// again closes a part anew.
+// again closes a part once more.
 func (c *copier) again(kind, id string, revision uint64, stored []byte, sealed bool) ([]byte, error) {
 	plain, err := c.from.options.Keys.opening(sealed, kind, id, revision, stored)
 	if err != nil {

@@ -99,7 +99,7 @@ func (o stored) read(keys *Keys, to outbox.Destination, input func() ([]byte, er
 	return outboxpb.UnmarshalAbridged(rest, o.id, to, input)
 }
 
-// detach writes what a saga owes anew, with the input in it: what the birth says from now
+// detach rewrites what a saga owes, with the input in it: what the birth says from now
 // on is another one. No coordinator does that to a saga.
 func (g *group) detach(id saga.ID, old *head) error {
 	for _, d := range old.debts {

@@ -50,7 +50,7 @@ func (s *Store) Expire(ctx context.Context, endedBefore, dropTombstones time.Tim
 	return removed, dropped, nil
 }
 
-// expirable says whether a saga and whether a tombstone has come due, or has a
+// expirable reports whether a saga and whether a tombstone has come due, or has a
 // key that cannot be read.
 func (s *Store) expirable(ctx context.Context, endedBefore, dropTombstones time.Time) (sagas, tombstones bool, err error) {
 	due := func(c *bolt.Cursor, kind byte, before time.Time) bool {

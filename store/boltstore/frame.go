@@ -150,7 +150,7 @@ func (t table) get(c *bolt.Cursor, key []byte) ([]byte, error) {
 	return body, err
 }
 
-// find is get that also says whether parts of the body are sealed.
+// find is get that also reports whether parts of the body are sealed.
 func (t table) find(c *bolt.Cursor, key []byte) (body []byte, sealed bool, err error) {
 	k, v := c.Seek(key)
 	if k == nil || !bytes.Equal(k, key) {

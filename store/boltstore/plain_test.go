@@ -241,7 +241,7 @@ func TestCopy(t *testing.T) {
 		to   func() *boltstore.Keys
 	}{
 		{"sealed", func() *boltstore.Keys { return keys(t, first) }},
-		{"sealed anew", func() *boltstore.Keys { return keys(t, second) }},
+		{"sealed again", func() *boltstore.Keys { return keys(t, second) }},
 		{"plain again", func() *boltstore.Keys { return nil }},
 	} {
 		s, err := boltstore.OpenReadOnly(path, from)

@@ -254,7 +254,7 @@ func (s *Store) Counts(ctx context.Context) ([]store.Count, error) {
 	return counts, nil
 }
 
-// readCounts loads the counts. When one is damaged they are counted anew from
+// readCounts loads the counts. When one is damaged they are counted again from
 // the index.
 func (s *Store) readCounts(tx *bolt.Tx) error {
 	c := tableCounts.bucket(tx).Cursor()

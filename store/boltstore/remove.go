@@ -35,7 +35,7 @@ func (s *Store) RemoveDamaged(ctx context.Context, id saga.ID, removal store.Rem
 	return store.Removed{}, fmt.Errorf("saga %s: %w", id, store.ErrConflict)
 }
 
-// maxRemovals bounds how often RemoveDamaged looks anew: a saga whose history is damaged
+// maxRemovals bounds how often RemoveDamaged looks again: a saga whose history is damaged
 // may move while it looks.
 const maxRemovals = 3
 

@@ -157,7 +157,7 @@ func guard(fn func() error) (err error) {
 	return fn()
 }
 
-// Check says whether the store can take a commit: it is open, not broken, and
+// Check reports whether the store can take a commit: it is open, not broken, and
 // the disk has room (Options.MinFree).
 func (s *Store) Check(ctx context.Context) error {
 	if err := s.writable(ctx); err != nil {

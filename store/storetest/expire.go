@@ -154,7 +154,7 @@ func testAgain(t *testing.T, h Harness, s store.Store, forgotten store.Change) {
 	move.Discard = append(move.Discard, forgotten.Enqueue[0].ID)
 	commit(t, s, move)
 	for range 2 {
-		equal(t, "the same id starts anew", load(t, s, "order-1"), again.Instance)
+		equal(t, "the same id starts again", load(t, s, "order-1"), again.Instance)
 		equal(t, "its history", history(t, s, "order-1", 1, 10), again.Events)
 		if all := ids(pendingBy(t, s)); !slices.Contains(all, again.Enqueue[0].ID) || slices.Contains(all, forgotten.Enqueue[0].ID) {
 			t.Fatalf("pending are %v, expected is %s and not %s", all, again.Enqueue[0].ID, forgotten.Enqueue[0].ID)

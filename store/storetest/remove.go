@@ -136,7 +136,7 @@ func testRemoveDamaged(t *testing.T, h Harness) {
 		t.Fatal(err)
 	}
 	commit(t, s, start)
-	equal(t, "the same id starts anew", load(t, s, "order-2"), start.Instance)
+	equal(t, "the same id starts again", load(t, s, "order-2"), start.Instance)
 	equal(t, "its history", history(t, s, "order-2", 1, 10), start.Events)
 }
 

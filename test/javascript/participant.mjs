@@ -112,7 +112,7 @@ async function subscribe(nc, name) {
 }
 
 // serve answers the commands of a participant until the connection closes. A consumer
-// that is gone, with its stream or alone, ends the inner loop and is made again.
+// that is gone, with its stream or alone, ends the inner loop and is recreated.
 export async function serve(nc, name, answer) {
   const js = jetstream(nc, { apiPrefix: process.env.NATS_JS_PREFIX ?? "$JS.API" });
   const back = new HandedBack(maxInFlight / 4);
@@ -126,7 +126,7 @@ export async function serve(nc, name, answer) {
       for await (const command of messages) await handle(js, command, answer, back);
     } catch (error) {
       if (over()) return;
-      console.log(`${name} has no consumer: ${error.message}; it is made again`);
+      console.log(`${name} has no consumer: ${error.message}; it is recreated`);
       await new Promise((resolve) => setTimeout(resolve, 500));
     }
   }

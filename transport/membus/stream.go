@@ -61,7 +61,7 @@ func (s *stream) remove(m *message) {
 	}
 }
 
-// seenBefore says whether an id was accepted within the window, and remembers it.
+// seenBefore reports whether an id was accepted within the window, and remembers it.
 func (s *stream) seenBefore(id string, now time.Time, window time.Duration) bool {
 	if id == "" || window <= 0 {
 		return false

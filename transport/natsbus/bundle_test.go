@@ -113,7 +113,7 @@ func TestBundlesForWhoTakesThem(t *testing.T) {
 	})
 }
 
-// Nobody is sent a bundle who has not said that he takes it; a participant that
+// Nobody is sent a bundle who has not said that they take it; a participant that
 // nobody has heard of neither.
 func TestNoBundlesUnasked(t *testing.T) {
 	bus := connect(t, start(t, embedded.Config{}), nil)

@@ -77,9 +77,9 @@ type Bus struct {
 	violations *violations
 	odd        sync.Map // codes of refusals that are not known, and were logged
 
-	failed   atomic.Int32 // publishes without an answer, in a row
+	failed      atomic.Int32 // publishes without an answer, in a row
 	unreachable time.Time    // since when the streams may have been out of reach; watch's own
-	stats    counters
+	stats       counters
 }
 
 // Connect connects to a server and makes the bus, streams included. It waits for

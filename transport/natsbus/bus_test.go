@@ -199,7 +199,7 @@ func TestServerRestart(t *testing.T) {
 }
 
 // A server that comes back without its files has lost everything: streams and
-// consumers are made anew, Resets signals, the source goes on.
+// consumers are recreated, Resets signals, the source goes on.
 func TestServerLosesItsFiles(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "store")
@@ -251,7 +251,7 @@ func TestConsumerDeleted(t *testing.T) {
 	}
 	insist(t, bus, command("b"))
 	await(t, source, "b")
-	eventually(t, "one consumer remade is counted", func() bool { return bus.Stats().ConsumersRemade == 1 })
+	eventually(t, "one consumer remade is counted", func() bool { return bus.Stats().ConsumersRecreated == 1 })
 }
 
 // Somebody deletes one stream: it comes back, and with it its consumer.

@@ -25,7 +25,7 @@ import (
 //	saga.owner.pulse         the newest confirmation
 //
 // A token has a subject of its own for each process: what expects it to be where it was finds
-// nothing once another owner has removed it, or the stream was made anew. The same in the
+// nothing once another owner has removed it, or the stream was recreated. The same in the
 // stream of commands is the fence, which the server holds every command against. Whoever
 // raises one looks at the latch, makes sure that the claim is its own, and moves the latch
 // on: an owner that was replaced in between finds it moved.
@@ -58,7 +58,7 @@ func (c claims) Moved() <-chan struct{} { return c.bus.moved }
 // other.
 func (c claims) Fences() bool { return c.bus.fenced() && c.bus.fence.Load() != nil }
 
-// fenced says whether the server can hold commands against a fence. What counts is how many
+// fenced reports whether the server can hold commands against a fence. What counts is how many
 // copies the stream has, and not how many were asked for: an administrator may give it more,
 // and coordinators may be told different numbers.
 func (b *Bus) fenced() bool { return b.copies.Load() == 1 }
@@ -145,7 +145,7 @@ func (c claims) check(ctx context.Context) error {
 	}
 	stream, err := c.bus.js.Stream(ctx, c.name())
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		return nil // it is made again when the claim is confirmed
+		return nil // it is recreated when the claim is confirmed
 	}
 	if err != nil {
 		return fmt.Errorf("NATS stream %s: %w%s", c.name(), err, hint(err))
@@ -223,7 +223,7 @@ func (c claims) Write(ctx context.Context, claim *ownership.Claim, over ownershi
 func (c claims) latch(ctx context.Context) (at uint64, ok bool) {
 	stream, err := c.bus.js.Stream(ctx, c.bus.names[transport.Commands])
 	if err != nil {
-		return 0, false // it is made again, and the fence with it
+		return 0, false // it is recreated, and the fence with it
 	}
 	if c.bus.copies.Store(int32(stream.CachedInfo().Config.Replicas)); !c.bus.fenced() {
 		return 0, false

@@ -78,7 +78,7 @@ func TestClaims(t *testing.T) {
 	refused("the old owner")
 	insist(t, two, command("e"))
 
-	// The stream of commands is made anew and counts from one again: sequences come again, and
+	// The stream of commands is recreated and counts from one again: sequences come again, and
 	// the fence of the old owner does not.
 	js := jetStream(t, one)
 	if err := js.DeleteStream(within(t), "SAGA_COMMANDS"); err != nil {
@@ -111,7 +111,7 @@ func TestClaims(t *testing.T) {
 		t.Fatal(err)
 	}
 	awaitReset(t, two)
-	for !b.Fences() { // the stream of commands is made again in a moment
+	for !b.Fences() { // the stream of commands is recreated in a moment
 		if err := b.Confirm(within(t), taken); err != nil {
 			t.Fatal(err)
 		}
@@ -180,7 +180,7 @@ func TestLatch(t *testing.T) {
 	insist(t, two, command("a"))
 }
 
-// The subscription to the answers is the owner's only, and is not made again for whoever is
+// The subscription to the answers is the owner's only, and is not recreated for whoever is
 // not the owner any more.
 func TestAnswersGoToTheOwner(t *testing.T) {
 	server := start(t, embedded.Config{})

@@ -68,7 +68,7 @@ func (l *deadEntry) participant() string {
 func (l *deadEntry) size() int { return len(l.msg.Data) + len(l.reason) + len(l.block) + 1024 }
 
 // deadLetter wraps a message: an envelope of its own with the reason, the origin, and
-// the original's bytes and headers. asks says whether the server may be asked for
+// the original's bytes and headers. asks reports whether the server may be asked for
 // headers that the client has dropped.
 func (b *Bus) deadLetter(ctx context.Context, l *deadEntry, asks *bool) *nats.Msg {
 	stream := l.stream()

@@ -32,7 +32,7 @@ func still(t *testing.T) (*deadQueue, func(participant string, size int) *deadEn
 	return newDeadQueue(bus), func(participant string, size int) *deadEntry {
 		n++
 		m := &nats.Msg{Subject: "saga.event." + participant + ".x", Reply: fmt.Sprintf("$JS.ACK.S.C.1.%d.1.1.0", n), Data: make([]byte, size)}
-		return (&delivery{source: from, msg: m, arrived: time.Now(), delivered: 1}).letter("nonsense")
+		return (&delivery{source: from, msg: m, arrived: time.Now(), delivered: 1}).deadEntry("nonsense")
 	}
 }
 

@@ -7,7 +7,7 @@
 //	Request, Respond ══ core NATS, queue groups
 //
 // Streams are created or checked when the bus is made: one that differs where it
-// matters is a *DriftError. Consumers are made by Subscribe. Both are made anew
+// matters is a *DriftError. Consumers are made by Subscribe. Both are recreated
 // when somebody deletes them, or the server's files, while the bus runs; sources
 // go on by themselves and Resets signals what may be lost.
 //

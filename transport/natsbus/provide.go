@@ -202,7 +202,7 @@ func (b *Bus) sayOnce(participant, what string, err error) {
 }
 
 // askAgain is how often a participant asks for its consumer although it seems to be there:
-// one that was lost with the bus is made again with defaults.
+// one that was lost with the bus is recreated with defaults.
 const askAgain = 30 * time.Second
 
 // AskConsumer has the coordinator make the consumer of a participant, and waits for a

@@ -56,7 +56,7 @@ func TestAsk(t *testing.T) {
 	insist(t, owner, command("b"))
 	await(t, source, "b")
 	if again := look(); !again.Created.After(info.Created) || again.Config.MaxAckPending != 99 {
-		t.Errorf("it is made again as %+v", again.Config)
+		t.Errorf("it is recreated as %+v", again.Config)
 	}
 }
 
@@ -143,7 +143,7 @@ func TestConsumersArePutRight(t *testing.T) {
 	if err := js.DeleteConsumer(within(t), "SAGA_COMMANDS", "payment"); err != nil {
 		t.Fatal(err)
 	}
-	are("one that is deleted is made again", "inventory", "payment")
+	are("one that is deleted is recreated", "inventory", "payment")
 	if owner.Stats().ConsumersRighted == 0 {
 		t.Error("that one pushed is counted nowhere")
 	}

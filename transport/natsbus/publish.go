@@ -15,7 +15,7 @@ import (
 )
 
 // forceAfter is after how many batches in a row without any answer the connection
-// is given up and made anew.
+// is given up and recreated.
 const forceAfter = 3
 
 // Publish implements transport.Bus: all envelopes are sent at once, then each
@@ -154,7 +154,7 @@ func (b *Bus) evaluateConnection(answered, silent bool) {
 	if b.failed.Add(1) >= forceAfter && b.owned && b.nc.IsConnected() {
 		b.failed.Store(0)
 		b.stats.forced.Add(1)
-		b.config.Logger.Warn("NATS does not answer; connecting anew", "batches", forceAfter)
+		b.config.Logger.Warn("NATS does not answer; reconnecting", "batches", forceAfter)
 		_ = b.nc.ForceReconnect()
 	}
 }

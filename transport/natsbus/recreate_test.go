@@ -10,7 +10,7 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
 )
 
-// Somebody else deletes a stream and makes it anew, and it has already come further
+// Somebody else deletes a stream and recreates it, and it has already come further
 // than the old one: only the time of its creation tells.
 func TestStreamReplaced(t *testing.T) {
 	server := start(t, embedded.Config{})
@@ -34,7 +34,7 @@ func TestStreamReplaced(t *testing.T) {
 
 // A power cut has left a consumer's files in a state that the server cannot read:
 // it cannot make the consumer any more, neither for a new subscription nor for one
-// that is waiting, so the stream is made anew.
+// that is waiting, so the stream is recreated.
 func TestConsumerFilesDamaged(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -200,7 +200,7 @@ func TestLooksAreApart(t *testing.T) {
 			break
 		}
 		if ctx.Err() != nil {
-			t.Fatalf("the stream of commands is not made again while somebody looks at the lifecycle: %v", errs)
+			t.Fatalf("the stream of commands is not recreated while somebody looks at the lifecycle: %v", errs)
 		}
 	}
 	once.Do(free)

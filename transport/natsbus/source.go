@@ -226,13 +226,13 @@ func (b *Bus) makeConsumer(ctx context.Context, stream transport.Stream, c jetst
 	return nil
 }
 
-// overlaps says whether another consumer of a work queue takes what this one would.
+// overlaps reports whether another consumer of a work queue takes what this one would.
 func overlaps(err error) bool {
 	var api *jetstream.APIError
 	return errors.As(err, &api) && (api.ErrorCode == 10099 || api.ErrorCode == 10100)
 }
 
-// consumerCorrupt says whether the server cannot make a consumer because an earlier
+// consumerCorrupt reports whether the server cannot make a consumer because an earlier
 // one of this name has left a file that it cannot read, which a power cut does
 // (nats-server 2.15.2).
 func consumerCorrupt(err error) bool {
@@ -240,11 +240,11 @@ func consumerCorrupt(err error) bool {
 	return errors.As(err, &api) && (api.ErrorCode == 10104 || api.ErrorCode == 10012 && strings.Contains(api.Description, "creating store"))
 }
 
-// recreateStream makes the stream anew, which alone removes such a file, and then the
+// recreateStream recreates the stream, which alone removes such a file, and then the
 // consumer. What the stream held is lost, and pending again: the bus may forget.
 func (b *Bus) recreateStream(ctx context.Context, stream transport.Stream, c jetstream.ConsumerConfig) error {
 	name := b.names[stream]
-	b.config.Logger.Warn("the NATS server cannot read what it stored of a consumer; its stream is made anew", "stream", name, "consumer", c.Name)
+	b.config.Logger.Warn("the NATS server cannot read what it stored of a consumer; its stream is recreated", "stream", name, "consumer", c.Name)
 	if err := b.js.DeleteStream(ctx, name); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
 		return err
 	}
@@ -255,7 +255,7 @@ func (b *Bus) recreateStream(ctx context.Context, stream transport.Stream, c jet
 	return err
 }
 
-// consumerFilesMissing says whether the server cannot change a consumer because its files
+// consumerFilesMissing reports whether the server cannot change a consumer because its files
 // are gone: a server that is still busy deleting an earlier one of this name
 // (nats-server 2.15.2) removes those of its successor, which works until somebody
 // subscribes to it again.
@@ -264,11 +264,11 @@ func consumerFilesMissing(err error) bool {
 	return errors.As(err, &api) && api.ErrorCode == 10012 && strings.Contains(api.Description, "meta.inf") && strings.Contains(api.Description, "no such file")
 }
 
-// recreateConsumer deletes the consumer, waits until that is over, and makes it anew. What
+// recreateConsumer deletes the consumer, waits until that is over, and recreates it. What
 // it had delivered and was not acknowledged is delivered again.
 func (b *Bus) recreateConsumer(ctx context.Context, stream transport.Stream, c jetstream.ConsumerConfig) error {
 	name := b.names[stream]
-	b.config.Logger.Warn("the NATS server has lost the files of a consumer; it is made anew", "stream", name, "consumer", c.Name)
+	b.config.Logger.Warn("the NATS server has lost the files of a consumer; it is recreated", "stream", name, "consumer", c.Name)
 	if err := b.js.DeleteConsumer(ctx, name, c.Name); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
 		return err
 	}
@@ -285,7 +285,7 @@ func (s *source) lost(string) {
 	s.bus.lookSoon()
 }
 
-// fix makes the consumer anew if it is gone. An error says why it is not known
+// fix recreates the consumer if it is gone. An error says why it is not known
 // whether it is there.
 func (s *source) fix(ctx context.Context) error {
 	if s.asks() {
@@ -316,7 +316,7 @@ func (s *source) fix(ctx context.Context) error {
 		}
 		return err
 	}
-	crashpoint.Here("natsbus: consumer made anew")
+	crashpoint.Here("natsbus: consumer recreated")
 	s.bus.stats.recreated.Add(1)
 	s.puller.Reset()
 	return nil

@@ -23,49 +23,49 @@ type counters struct {
 
 // Stats are counts since the bus was made.
 type Stats struct {
-	Published        int64 // accepted by the server
-	Bundles          int64 // messages made that carry several commands or answers
-	PublishFailed    int64 // not accepted, or nobody knows
-	Duplicates       int64 // accepted, but known already
-	Received         int64 // handed out, redeliveries included
-	Redelivered      int64 // of those, not for the first time
-	Stale            int64 // held ready for so long that they come again, and not handed out
-	DeadLettered     int64 // moved to the dead letters
-	DeadLetterFailed int64 // tries to move one that failed
-	DeadOverRate     int64 // terminated and not kept: their participant had as many dead letters as it may, LetterRate and LetterBurst
-	DeadUnstored     int64 // terminated and not kept: the stream did not take them, or too many waited for it
-	DeadEvicted      int64 // dead letters deleted by this bus because there were newer ones: the oldest of a ring that was full
-	RepliesLost      int64 // replies that could not be sent
-	Resets           int64 // a stream may have forgotten messages
-	Reconnects       int64 // connections after the first
-	ForcedReconnects int64 // of those, because the server did not answer
-	ConsumersRemade  int64 // consumers made anew because they were gone
-	ConsumersRighted int64 // consumers of commands deleted, and those of participants made anew, because they were not as they should be
-	RepliesRefused   int64 // requests that named a subject for the reply that is no inbox
+	Published          int64 // accepted by the server
+	Bundles            int64 // messages made that carry several commands or answers
+	PublishFailed      int64 // not accepted, or nobody knows
+	Duplicates         int64 // accepted, but known already
+	Received           int64 // handed out, redeliveries included
+	Redelivered        int64 // of those, not for the first time
+	Stale              int64 // held ready for so long that they come again, and not handed out
+	DeadLettered       int64 // moved to the dead letters
+	DeadLetterFailed   int64 // tries to move one that failed
+	DeadOverRate       int64 // terminated and not kept: their participant had as many dead letters as it may, LetterRate and LetterBurst
+	DeadUnstored       int64 // terminated and not kept: the stream did not take them, or too many waited for it
+	DeadEvicted        int64 // dead letters deleted by this bus because there were newer ones: the oldest of a ring that was full
+	RepliesLost        int64 // replies that could not be sent
+	Resets             int64 // a stream may have forgotten messages
+	Reconnects         int64 // connections after the first
+	ForcedReconnects   int64 // of those, because the server did not answer
+	ConsumersRecreated int64 // consumers recreated because they were gone
+	ConsumersRighted   int64 // consumers of commands deleted, and those of participants recreated, because they were not as they should be
+	RepliesRefused     int64 // requests that named a subject for the reply that is no inbox
 }
 
 // Stats are counts since the bus was made.
 func (b *Bus) Stats() Stats {
 	return Stats{
-		Published:        b.stats.published.Load(),
-		Bundles:          b.stats.bundles.Load(),
-		PublishFailed:    b.stats.publishFailed.Load(),
-		Duplicates:       b.stats.duplicates.Load(),
-		Received:         b.stats.received.Load(),
-		Redelivered:      b.stats.redelivered.Load(),
-		Stale:            b.stats.stale.Load(),
-		DeadLettered:     b.stats.deadLettered.Load(),
-		DeadLetterFailed: b.stats.deadFailed.Load(),
-		DeadOverRate:     b.stats.deadOverRate.Load(),
-		DeadUnstored:     b.stats.deadUnstored.Load(),
-		DeadEvicted:      b.stats.deadEvicted.Load(),
-		RepliesLost:      b.stats.repliesLost.Load(),
-		Resets:           b.stats.resets.Load(),
-		Reconnects:       b.stats.reconnects.Load(),
-		ForcedReconnects: b.stats.forced.Load(),
-		ConsumersRemade:  b.stats.recreated.Load(),
-		ConsumersRighted: b.stats.righted.Load(),
-		RepliesRefused:   b.stats.repliesRefused.Load(),
+		Published:          b.stats.published.Load(),
+		Bundles:            b.stats.bundles.Load(),
+		PublishFailed:      b.stats.publishFailed.Load(),
+		Duplicates:         b.stats.duplicates.Load(),
+		Received:           b.stats.received.Load(),
+		Redelivered:        b.stats.redelivered.Load(),
+		Stale:              b.stats.stale.Load(),
+		DeadLettered:       b.stats.deadLettered.Load(),
+		DeadLetterFailed:   b.stats.deadFailed.Load(),
+		DeadOverRate:       b.stats.deadOverRate.Load(),
+		DeadUnstored:       b.stats.deadUnstored.Load(),
+		DeadEvicted:        b.stats.deadEvicted.Load(),
+		RepliesLost:        b.stats.repliesLost.Load(),
+		Resets:             b.stats.resets.Load(),
+		Reconnects:         b.stats.reconnects.Load(),
+		ForcedReconnects:   b.stats.forced.Load(),
+		ConsumersRecreated: b.stats.recreated.Load(),
+		ConsumersRighted:   b.stats.righted.Load(),
+		RepliesRefused:     b.stats.repliesRefused.Load(),
 	}
 }
 

@@ -110,7 +110,7 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// notReady says whether the server may answer otherwise in a moment: it is
+// notReady reports whether the server may answer otherwise in a moment: it is
 // starting, or electing a leader.
 func notReady(err error) bool {
 	var api *jetstream.APIError
@@ -120,7 +120,7 @@ func notReady(err error) bool {
 }
 
 // afterDeletion is how long a stream that was there stays away before it is made
-// anew. A server that is still busy deleting it (nats-server 2.15.2, one node)
+// again. A server that is still busy deleting it (nats-server 2.15.2, one node)
 // makes one that has the old one's files and never answers a publish.
 const afterDeletion = 500 * time.Millisecond
 
@@ -261,7 +261,7 @@ func drift(want, have jetstream.StreamConfig) error {
 		errs = append(errs, &DriftError{Stream: name, Field: field, Want: fmt.Sprint(w), Have: fmt.Sprint(h), Fix: fix})
 	}
 	edit := "nats stream edit " + name + " "
-	recreate := "nats stream rm " + name + " (it is created anew; back it up first with nats stream backup)"
+	recreate := "nats stream rm " + name + " (it is recreated; back it up first with nats stream backup)"
 	if have.Retention != want.Retention {
 		add("retention", want.Retention, have.Retention, recreate)
 	}

@@ -77,7 +77,7 @@ func (s *source) TakenIn(ctx context.Context, newest uint64) (bool, error) {
 		return false, err
 	}
 	state := stream.CachedInfo().State
-	if state.Msgs == 0 || state.LastSeq < newest { // all of it, or the stream was made anew
+	if state.Msgs == 0 || state.LastSeq < newest { // all of it, or the stream was recreated
 		return true, nil
 	}
 	for first := state.FirstSeq; first <= newest; {

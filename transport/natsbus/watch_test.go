@@ -38,7 +38,7 @@ func lostQuestion(t *testing.T) error {
 	return context.Cause(ctx)
 }
 
-// Who waits for another's look at the streams, waits no longer than his own context.
+// Who waits for another's look at the streams, waits no longer than their own context.
 func TestLookEndsWithItsContext(t *testing.T) {
 	bus := connect(t, start(t, embedded.Config{}), func(c *natsbus.Config) { c.CheckInterval = time.Hour })
 	defer bus.Busy()()

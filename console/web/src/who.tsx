@@ -2,7 +2,7 @@ import { useEffect, useState } from "preact/hooks";
 import { request } from "./api";
 
 // Who is logged in. A coordinator that asks nobody for a name does not know
-// /auth/whoami; then a person says who he is with each decision.
+// /auth/whoami; then a person says who they are with each decision.
 export type Who = { known: boolean; name: string; role: string };
 
 const anonymous: Who = { known: false, name: "", role: "admin" };

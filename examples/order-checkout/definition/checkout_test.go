@@ -12,7 +12,7 @@ import (
 	"github.com/amends-dev/amends/saga/sagatest"
 )
 
-var update = flag.Bool("update", false, "write checkout.yaml anew")
+var update = flag.Bool("update", false, "rewrite checkout.yaml")
 
 // TestFile: checkout.yaml is Checkout, for those who do not write Go.
 func TestFile(t *testing.T) {

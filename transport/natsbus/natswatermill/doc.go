@@ -16,6 +16,6 @@
 // nacked; Config.Ordered keeps it also then, one message of the group at a time.
 //
 // Failure looks like an error from Publish, a message that comes again, and words
-// to the logger while a stream or consumer is made anew. A connection belongs to
+// to the logger while a stream or consumer is recreated. A connection belongs to
 // the caller and is never closed here.
 package natswatermill

@@ -16,7 +16,7 @@ const (
 )
 
 // afterDeletion is how long a stream that was there stays away before it is made
-// anew: a server that is still busy deleting it would make one that never answers.
+// again: a server that is still busy deleting it would make one that never answers.
 const afterDeletion = 500 * time.Millisecond
 
 // provision makes the stream of a topic if it is missing; known says that it was

@@ -201,7 +201,7 @@ func (sub *subscription) answer(in *nats.Msg, word string) {
 	_ = sub.config.Conn.Publish(in.Reply, []byte(word))
 }
 
-// tend asks anew after a reconnect and makes the consumer anew when it is gone.
+// tend asks again after a reconnect and recreates the consumer when it is gone.
 func (sub *subscription) tend() {
 	nc := sub.config.Conn
 	status := nc.StatusChanged(nats.CONNECTED)
@@ -224,7 +224,7 @@ func (sub *subscription) tend() {
 	}
 }
 
-// fix makes the stream and the consumer anew if the consumer is gone. The puller
+// fix recreates the stream and the consumer if the consumer is gone. The puller
 // reports the loss again as long as it lasts.
 func (sub *subscription) fix() error {
 	s := sub.subscriber

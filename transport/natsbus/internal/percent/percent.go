@@ -4,7 +4,7 @@ import "strings"
 
 const hex = "0123456789ABCDEF"
 
-// plain says whether a byte stands for itself: printable ASCII but space, double
+// plain reports whether a byte stands for itself: printable ASCII but space, double
 // quote and percent (CloudEvents HTTP binding 3.1.3.2, which the NATS binding uses).
 func plain(c byte) bool { return isPlain[c] }
 

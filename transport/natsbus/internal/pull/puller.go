@@ -139,7 +139,7 @@ func (p *Puller) signal() {
 }
 
 // Reset forgets what was asked for and asks again: after a reconnect, or when the
-// consumer was made anew.
+// consumer was recreated.
 func (p *Puller) Reset() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

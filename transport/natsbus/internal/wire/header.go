@@ -228,7 +228,7 @@ func (p *pair) setOn(e *transport.Envelope) error {
 	return e.SetAttribute(name, value)
 }
 
-// known says whether a header is read; others may be repeated and be as they like.
+// known reports whether a header is read; others may be repeated and be as they like.
 func known(name string) bool {
 	switch name {
 	case transport.AttrTraceParent, transport.AttrTraceState, "content-type", "nats-msg-id":

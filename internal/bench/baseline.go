@@ -15,9 +15,9 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
 )
 
-// Yardstick is what another way to carry the same messages reached in the same
+// Baseline is what another way to carry the same messages reached in the same
 // run, so that the ratio holds whatever the machine does.
-type Yardstick struct {
+type Baseline struct {
 	PerSecond         float64 // rounds: the messages of one saga each
 	CPUSecondsPer1000 float64
 }
@@ -56,7 +56,7 @@ func mustJSON(v any) []byte {
 // yardServices is how many services a script has at most.
 const yardServices = 4
 
-// hub is what both yardsticks have in the coordinator's place for the callers:
+// hub is what both baselines have in the coordinator's place for the callers:
 // requests that start a round and wait for its end.
 type hub struct {
 	script  script
@@ -176,7 +176,7 @@ func carrierOptions(server *embedded.Server, inside bool) []nats.Option {
 // pace keeps o.InFlight rounds under way and counts them after a warm-up. Both
 // last until as many rounds have ended as are in flight, because what is slow
 // ends them in waves; ten times as long at most, or until one has ended.
-func pace(ctx context.Context, o Options, what string, round func(context.Context) error) (Yardstick, error) {
+func pace(ctx context.Context, o Options, what string, round func(context.Context) error) (Baseline, error) {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	var ended atomic.Int64
@@ -207,11 +207,11 @@ func pace(ctx context.Context, o Options, what string, round func(context.Contex
 	wave(what, o.For/2)
 	took, rounds, after := time.Since(began), float64(ended.Load()-n), usage()
 	if err := context.Cause(ctx); err != nil {
-		return Yardstick{}, fmt.Errorf("%s: %w", what, err)
+		return Baseline{}, fmt.Errorf("%s: %w", what, err)
 	}
 	stop(nil)
 	if rounds == 0 {
-		return Yardstick{}, fmt.Errorf("%s: no round ended within %s", what, took)
+		return Baseline{}, fmt.Errorf("%s: no round ended within %s", what, took)
 	}
-	return Yardstick{rounds / took.Seconds(), (after.cpu - before.cpu).Seconds() / rounds * 1000}, nil
+	return Baseline{rounds / took.Seconds(), (after.cpu - before.cpu).Seconds() / rounds * 1000}, nil
 }

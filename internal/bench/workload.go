@@ -13,15 +13,15 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus"
 )
 
-// crew is the participants and callers of a coordinator in another process.
-type crew struct {
+// workload is the participants and callers of a coordinator in another process.
+type workload struct {
 	world
 	started atomic.Int64
 }
 
-// muster connects a crew to the bus at address.
-func muster(ctx context.Context, address string) (c *crew, err error) {
-	c = &crew{}
+// newWorkload connects a workload to the bus at address.
+func newWorkload(ctx context.Context, address string) (c *workload, err error) {
+	c = &workload{}
 	defer func() {
 		if err != nil {
 			_ = c.leave()
@@ -43,7 +43,7 @@ func muster(ctx context.Context, address string) (c *crew, err error) {
 	return c, nil
 }
 
-func (c *crew) dial(ctx context.Context, address, name string) (*natsbus.Bus, error) {
+func (c *workload) dial(ctx context.Context, address, name string) (*natsbus.Bus, error) {
 	bus, err := natsbus.Connect(ctx, natsbus.Config{URL: address, Name: name, Options: []nats.Option{nats.NoReconnect()}})
 	if err != nil {
 		return nil, err
@@ -53,11 +53,11 @@ func (c *crew) dial(ctx context.Context, address, name string) (*natsbus.Bus, er
 }
 
 // leave ends participants and callers.
-func (c *crew) leave() error { return c.close() }
+func (c *workload) leave() error { return c.close() }
 
-// rush keeps n sagas under way for a while, and returns how many ended in how
+// closedLoop keeps n sagas under way for a while, and returns how many ended in how
 // long. It returns when the last one has ended.
-func (c *crew) rush(ctx context.Context, n int, d time.Duration) (ended int, took time.Duration, err error) {
+func (c *workload) closedLoop(ctx context.Context, n int, d time.Duration) (ended int, took time.Duration, err error) {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	var count atomic.Int64
@@ -78,9 +78,9 @@ func (c *crew) rush(ctx context.Context, n int, d time.Duration) (ended int, too
 	return int(count.Load()), time.Since(began), context.Cause(ctx)
 }
 
-// stroll starts sagas at a steady rate for a while, whatever becomes of them, and
+// constantRate starts sagas at a steady rate for a while, whatever becomes of them, and
 // records how long each took.
-func (c *crew) stroll(ctx context.Context, rate float64, d time.Duration) (*recorder, error) {
+func (c *workload) constantRate(ctx context.Context, rate float64, d time.Duration) (*recorder, error) {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	times := &recorder{}
