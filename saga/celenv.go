@@ -28,7 +28,7 @@ const (
 // they are read from the machine. Its parts are pinned, so that a definition
 // means the same for as long as it is stored.
 var baseEnv = sync.OnceValues(func() (*cel.Env, error) {
-	settleErrors()
+	setUpErrors()
 	return cel.NewCustomEnv(
 		cel.EagerlyValidateDeclarations(true),
 		cel.StdLib(cel.StdLibSubset(env.NewLibrarySubset().AddExcludedFunctions(

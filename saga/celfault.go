@@ -182,10 +182,10 @@ var faultsOf = map[string]fault{
 	"value": faultNone,
 }
 
-// settleErrors gives the errors that CEL has only once an id, before any evaluation does:
+// setUpErrors gives the errors that CEL has only once an id, before any evaluation does:
 // the first one that met them would write its own into them, and all others would say that
 // place (I6), or write at the same time.
-func settleErrors() {
+func setUpErrors() {
 	types.LabelErrNode(nowhere, types.NoSuchOverloadErr())
 	types.LabelErrNode(nowhere, types.Int(math.MaxInt64).ConvertToType(types.TimestampType))
 }

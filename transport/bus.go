@@ -25,7 +25,7 @@ type Bus interface {
 
 	// Resets signals, with at least one value since the last receive, that the
 	// bus may have forgotten messages it had accepted: a stream had to be created
-	// again, or went backwards. The owner of debts sends them again.
+	// again, or went backwards. Whoever has messages pending sends them again.
 	Resets() <-chan struct{}
 }
 

@@ -177,9 +177,9 @@ func (h *harbour) errands(t *testing.T, home *nats.Conn) (run []errand) {
 			by(payment, take().Reply, word)(reply)
 		}
 	}
-	// settle waits until what was asked before is done, in order or a little later, and takes
+	// drain waits until what was asked before is done, in order or a little later, and takes
 	// what was heard.
-	settle := func(way string) {
+	drain := func(way string) {
 		for range 2 {
 			if _, err := payment.Request("saga.api.subscribe.payment", nil, limit); err != nil {
 				t.Fatal(err)
@@ -204,8 +204,8 @@ func (h *harbour) errands(t *testing.T, home *nats.Conn) (run []errand) {
 		for _, subject := range errands {
 			ways[way](subject)
 		}
-		settle(way)
+		drain(way)
 	}
-	settle("the last")
+	drain("the last")
 	return run
 }

@@ -94,7 +94,7 @@ func audit(t *testing.T, data, bankDir string, runs []run) *tally {
 	for _, l := range b.lines {
 		bySaga[l.saga] = append(bySaga[l.saga], l)
 	}
-	settled := true
+	atRest := true
 	for i := range runs {
 		in, err := s.Load(t.Context(), runs[i].id)
 		if err != nil && !errors.Is(err, store.ErrNotFound) {
@@ -104,7 +104,7 @@ func audit(t *testing.T, data, bankDir string, runs []run) *tally {
 			if what := unlike(t.Context(), s, transferMoney, in); what != "" {
 				r.say(&r.lost, in.ID, "%s", what)
 			}
-			settled = settled && !in.Open()
+			atRest = atRest && !in.Open()
 		}
 		r.one(&runs[i], in, bySaga[runs[i].id])
 		delete(bySaga, runs[i].id)
@@ -112,7 +112,7 @@ func audit(t *testing.T, data, bankDir string, runs []run) *tally {
 	for id := range bySaga {
 		r.say(&r.lost, id, "nobody started it, and the bank has acted on it")
 	}
-	if settled && b.balance != accounts*initial {
+	if atRest && b.balance != accounts*initial {
 		r.say(&r.doubled, "", "all accounts together hold %d, and held %d on the first day", b.balance, int64(accounts*initial))
 	}
 	return r

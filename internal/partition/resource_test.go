@@ -41,7 +41,7 @@ func TestDiskFull(t *testing.T) {
 	c = s.coordinator(t, part{})
 	c.awaitReady(t)
 	t.Logf("%d starts until the disk was full", len(runs))
-	s.settle(t, runs, s.bank(t), c)
+	s.finish(t, runs, s.bank(t), c)
 }
 
 // TestLittleSpace: a coordinator that is not ready, because its disk is almost full,
@@ -167,7 +167,7 @@ func TestMemory(t *testing.T) {
 		t.Errorf("it does not say %s of its cgroup:\n%s", want, said)
 	}
 	bank := s.bank(t)
-	s.settle(t, runs, bank, c)
+	s.finish(t, runs, bank, c)
 	if n := group.kills(t) - before; n > 0 {
 		t.Errorf("killed %d times with enough memory", n)
 	}

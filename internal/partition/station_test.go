@@ -114,9 +114,9 @@ func (s *station) connect(t *testing.T) *natsbus.Bus {
 	return bus
 }
 
-// settle waits until every acknowledged saga is at rest, stops everything, and
+// finish waits until every acknowledged saga is at rest, stops everything, and
 // audits.
-func (s *station) settle(t *testing.T, runs []run, all ...*process) {
+func (s *station) finish(t *testing.T, runs []run, all ...*process) {
 	t.Helper()
 	c := client.New(s.connect(t), client.Timeout(time.Second))
 	ctx, cancel := context.WithTimeout(t.Context(), limit)

@@ -55,7 +55,7 @@ func TestDaemonCuts(t *testing.T) {
 	}
 	s.await()
 	stop()
-	s.settle()
+	s.finish()
 	sum.acks, sum.sagas = len(s.acked), len(s.acked)
 	sum.log(t, "daemon")
 	if len(s.acked) < want {
@@ -110,7 +110,7 @@ func TestFailedFsync(t *testing.T) {
 	}
 	s.start()
 	s.await()
-	s.settle()
+	s.finish()
 	t.Logf("seed %d: %d sagas acknowledged, none lost", *seed, len(s.acked))
 	s.child.kill()
 }
@@ -152,7 +152,7 @@ func TestFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.acked[id] = false
-	s.settle()
+	s.finish()
 	t.Logf("%d sagas acknowledged, none lost", acked)
 	if acked == 0 {
 		t.Error("nothing was acknowledged: the test does not bite")
@@ -170,7 +170,7 @@ func TestSlowDisk(t *testing.T) {
 	stop := s.call(t.Context(), "slow", 8)
 	<-time.After(time.Second) // of load
 	stop()
-	s.settle()
+	s.finish()
 	if len(s.acked) == 0 {
 		t.Error("nothing was acknowledged: the test does not bite")
 	}

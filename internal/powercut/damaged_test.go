@@ -71,7 +71,7 @@ func TestDamagedSaga(t *testing.T) {
 		}
 	}
 	stop()
-	s.settle()
+	s.finish()
 	alarms := 0
 	for line := range strings.Lines(s.log.String()) {
 		if strings.Contains(line, "level=ERROR") && strings.Contains(line, "its record is damaged") && strings.Contains(line, string(sick)) {

@@ -179,9 +179,9 @@ func (s *system) call(ctx context.Context, name string, n int) (stop func()) {
 	}
 }
 
-// settle waits until every acknowledged saga has ended and compares how with
+// finish waits until every acknowledged saga has ended and compares how with
 // what the participant did.
-func (s *system) settle() {
+func (s *system) finish() {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), limit)
 	defer cancel()

@@ -141,7 +141,7 @@ func audit(runs []run, fates map[contract.SagaID]fate, b books) (found []finding
 	for _, l := range b.lines {
 		bySaga[l.saga] = append(bySaga[l.saga], l)
 	}
-	settled := true
+	atRest := true
 	for i := range runs {
 		r := &runs[i]
 		say := func(kind, format string, args ...any) {
@@ -157,7 +157,7 @@ func audit(runs []run, fates map[contract.SagaID]fate, b books) (found []finding
 		case !exists && len(bySaga[r.id]) > 0:
 			say("lost", "the coordinator has never heard of it, and participants have acted on it")
 		case exists && !f.ended:
-			settled = false
+			atRest = false
 			if f.phase != contract.Parked {
 				say("stuck", "still %s", f.phase)
 			}
@@ -178,7 +178,7 @@ func audit(runs []run, fates map[contract.SagaID]fate, b books) (found []finding
 	for id := range bySaga {
 		found = append(found, finding{"lost", id, "nobody started it, and participants have acted on it"})
 	}
-	if settled && b.balance != money {
+	if atRest && b.balance != money {
 		found = append(found, finding{"doubled", "", fmt.Sprintf("all accounts together hold %d, and held %d on the first day", b.balance, money)})
 	}
 	return found

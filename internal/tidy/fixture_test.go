@@ -99,6 +99,8 @@ var fixtures = []fixture{
 
 	{"prose", "comment", files("p/p.go", "package p\n\n// starts the workflow.\nvar _ = 0\n"), "says workflow"},
 	{"prose", "document", files("docs/A.md", "# A\n\nan Orchestrator\n"), "docs/A.md:3"},
+	{"prose", "private word", files("p/p.go", "package p\n\n// f mends what it can.\nvar _ = 0\n"), "says mends"},
+	{"prose", "a person", files("README.md", "Whoever asks gets his answer.\n"), "says his"},
 	{"prose", "comparison", files("README.md", "## How it compares\n\na workflow engine\n"), ""},
 
 	{"open ends", "bare", files("p/p.go", "package p\n\n// TODO more\n"), "without a reason"},

@@ -10,8 +10,8 @@ import (
 	"unicode"
 )
 
-// synonyms are words that other systems use for what has a name here, with the
-// name it has.
+// synonyms are words for what has another name here, with the name it has: those of
+// other systems for the domain, and private ones for what the trade has a word for.
 var synonyms = map[string]string{
 	"workflow":     "saga or definition",
 	"workflows":    "sagas or definitions",
@@ -23,11 +23,42 @@ var synonyms = map[string]string{
 	"activities":   "steps or participants",
 	"orchestrator": "coordinator",
 	"rollback":     "compensation or undo",
+
+	"verb":      "operation, request or method",
+	"verbs":     "operations, requests or methods",
+	"mend":      "fix",
+	"mended":    "fixed",
+	"debt":      "outbox entry or command",
+	"debts":     "outbox entries or commands",
+	"owe":       "enqueue",
+	"owes":      "enqueues",
+	"owed":      "pending",
+	"settle":    "acknowledge, complete, discard or end",
+	"settled":   "acknowledged, completed, discarded or at rest",
+	"patience":  "timeout or backoff",
+	"patient":   "retry",
+	"dice":      "rng",
+	"knob":      "fault",
+	"sight":     "coverage",
+	"yardstick": "baseline",
+	"crew":      "workload",
+	"town":      "fixture",
+	"platter":   "disk",
+	"glance":    "check",
+	"homeless":  "what is missing",
+	"stranded":  "unreachable",
+	"restful":   "at rest",
 }
 
 // transactional are packages that end database transactions, where rolling back
 // is the right word.
 var transactional = []string{"participant/sqlinbox", "participant/boltinbox", "store/boltstore", "participant", "examples/order-checkout"}
+
+// unsorted is the package whose words change together with its layout.
+const unsorted = "store/boltstore"
+
+// business are names of the examples' and laboratories' own domains.
+var business = []string{"internal/partition", "internal/reliability"}
 
 // Identifiers reports declared names that use a synonym of one of our words.
 func Identifiers(t *Tree) []Finding {
@@ -39,7 +70,8 @@ func Identifiers(t *Tree) []Finding {
 		for _, name := range declared(f.AST) {
 			for _, word := range words(name.Name) {
 				right, banned := synonyms[word]
-				if !banned || word == "rollback" && slices.Contains(transactional, f.Package()) {
+				if !banned || word == "rollback" && slices.Contains(transactional, f.Package()) ||
+					f.Package() == unsorted || word == "settle" && slices.Contains(business, f.Package()) {
 					continue
 				}
 				found = append(found, Finding{t.Line(name.Pos()), name.Name + " says " + word, "here it is called " + right})
@@ -104,9 +136,13 @@ func words(identifier string) []string {
 // compares: in a section whose heading says so.
 var foreign = regexp.MustCompile(`(?i)\b(workflows?|orchestrat(?:or|ors|ion|ions|ed|es|ing)|activit(?:y|ies))\b`)
 
-// Prose reports foreign words in comments and documents.
+// private are words that prose does not use, and how people are not spoken of.
+var private = regexp.MustCompile(`(?i)\b(verbs?|mend(?:s|ed|ing)?|anew|says whether|he|his|him|himself)\b`)
+
+// Prose reports foreign words, and private ones, in comments and documents.
 func Prose(t *Tree) []Finding {
-	const mend = "use the words of this project (CONTRIBUTING.md); comparisons go under a heading that says so"
+	const fix = "use the words of this project (CONTRIBUTING.md); comparisons go under a heading that says so"
+	const plain = "use the trade's word (CONTRIBUTING.md): operation, fix, again, reports whether, they"
 	var found []Finding
 	for _, f := range t.Go {
 		if f.Generated || f.Package() == "internal/tidy" {
@@ -114,7 +150,10 @@ func Prose(t *Tree) []Finding {
 		}
 		for _, group := range f.AST.Comments {
 			if word := foreign.FindString(group.Text()); word != "" {
-				found = append(found, Finding{t.Line(group.Pos()), "says " + word, mend})
+				found = append(found, Finding{t.Line(group.Pos()), "says " + word, fix})
+			}
+			if word := private.FindString(group.Text()); word != "" {
+				found = append(found, Finding{t.Line(group.Pos()), "says " + word, plain})
 			}
 		}
 	}
@@ -128,7 +167,10 @@ func Prose(t *Tree) []Finding {
 				heading = strings.ToLower(line)
 			}
 			if word := foreign.FindString(line); word != "" && !strings.Contains(heading, "compare") && text.Path != "CONTRIBUTING.md" {
-				found = append(found, Finding{at(text, i), "says " + word, mend})
+				found = append(found, Finding{at(text, i), "says " + word, fix})
+			}
+			if word := private.FindString(line); word != "" && text.Path != "CONTRIBUTING.md" {
+				found = append(found, Finding{at(text, i), "says " + word, plain})
 			}
 		}
 	}

@@ -5,7 +5,7 @@
 //	func TestStore(t *testing.T) { storetest.Run(t, func(t *testing.T) storetest.Harness { … }) }
 //
 // It also makes sagas for tests of stores (Start, Next, Reject, Park …): states,
-// events and debts of the right shape, built by hand, so that a store is tested
+// events and outbox entries of the right shape, built by hand, so that a store is tested
 // without the decisions that would usually lead there.
 //
 // It keeps the contract of package store: I1 (all or nothing, also over a

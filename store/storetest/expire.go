@@ -144,10 +144,10 @@ func testAgain(t *testing.T, h Harness, s store.Store, forgotten store.Change) {
 			t.Fatal(err)
 		}
 	}
-	settle()
+	discard()
 	again := Start("order-1", Checkout, Epoch.Add(time.Hour))
 	commit(t, s, again)
-	settle()
+	discard()
 	wantConflict(t, commitOne(t, s, Next(forgotten.Instance, Epoch)), store.ConflictError{Saga: "order-1", Expected: 1, Actual: 1})
 	other := begin(t, s, "order-5", Epoch)
 	move := Next(other, Epoch)

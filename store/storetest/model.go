@@ -40,7 +40,7 @@ func testModel(t *testing.T, h Harness) {
 			"move":   m.move,
 			"group":  m.group,
 			"stale":  m.stale,
-			"settle": m.settle,
+			"discard": m.discard,
 			"expire": m.expire,
 			"reopen": m.reopen,
 			"wait": func(rt *rapid.T) {
@@ -151,10 +151,10 @@ func (m *machine) stale(rt *rapid.T) {
 	}
 }
 
-func (m *machine) settle(rt *rapid.T) {
+func (m *machine) discard(rt *rapid.T) {
 	var list []outbox.ID
 	_ = outbox.All(context.Background(), m.model, func(_ outbox.Position, r outbox.Record) bool {
-		if rapid.Bool().Draw(rt, "settle") {
+		if rapid.Bool().Draw(rt, "discard") {
 			list = append(list, r.ID)
 		}
 		return true

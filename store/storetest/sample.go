@@ -111,7 +111,7 @@ func Park(in *saga.Instance, at time.Time) store.Change {
 func Abandon(in *saga.Instance, at time.Time) store.Change {
 	c := change(in, saga.Event{Type: saga.OperationTaken, At: at, Operation: saga.OperationAbandon, By: "mallory", Reason: "test"})
 	for i := range c.Instance.Steps {
-		c.Discard = settle(c.Discard, in, i)
+		c.Discard = discard(c.Discard, in, i)
 		if s := &c.Instance.Steps[i]; s.Current().State() == saga.SideAwaitingAnswer {
 			put(s, s.Direction(), saga.SideData{State: saga.SideAwaitingAnswer})
 		}
@@ -151,7 +151,7 @@ func answer(in *saga.Instance, i int, outcome saga.Outcome, reason string, at ti
 		Type: saga.StepAnswered, At: at, Participant: participant(i), Step: saga.StepName(steps[i]),
 		Direction: direction, Attempt: in.Steps[i].Current().Attempt(), Outcome: outcome, Reason: reason,
 	})
-	c.Discard = settle(nil, in, i)
+	c.Discard = discard(nil, in, i)
 	s := &c.Instance.Steps[i]
 	put(s, s.Direction(), saga.SideData{State: saga.SideAwaitingAnswer})
 	return c
@@ -168,7 +168,7 @@ func put(s *saga.StepState, direction saga.Direction, d saga.SideData) {
 	*side = made
 }
 
-func settle(ids []outbox.ID, in *saga.Instance, i int) []outbox.ID {
+func discard(ids []outbox.ID, in *saga.Instance, i int) []outbox.ID {
 	if sent := in.Steps[i].Current().Command(); sent != 0 {
 		ids = append(ids, outbox.ID{Saga: in.ID, Birth: in.Birth(), Revision: sent})
 	}

@@ -268,7 +268,7 @@ func TestStreamDeleted(t *testing.T) {
 	await(t, source, "b")
 }
 
-// Purged by hand: the sequence goes on, so nothing can be noticed by it; the debts
+// Purged by hand: the sequence goes on, so nothing can be noticed by it; what is pending
 // are sent again by their own timers. What was published afterwards arrives.
 func TestStreamPurged(t *testing.T) {
 	bus := connect(t, start(t, embedded.Config{}), nil)

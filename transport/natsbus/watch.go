@@ -119,12 +119,12 @@ func (b *Bus) look(ctx context.Context, streams ...transport.Stream) error {
 	if len(streams) == 0 {
 		streams = transport.Streams[:]
 	}
-	settled := false
+	looked := false
 	settle := func(ctx context.Context) error {
-		if settled {
+		if looked {
 			return nil
 		}
-		settled = true // one wait for all streams
+		looked = true // one wait for all streams
 		return pause(ctx, afterDeletion)
 	}
 	var errs []error
@@ -149,7 +149,7 @@ func (b *Bus) look(ctx context.Context, streams ...transport.Stream) error {
 
 // lookAt looks at one stream, and reports whether it has lost what it held. Whoever looks
 // at another one does not wait for this.
-func (b *Bus) lookAt(ctx context.Context, stream transport.Stream, settle func(context.Context) error) (lost bool, err error) {
+func (b *Bus) lookAt(ctx context.Context, stream transport.Stream, then func(context.Context) error) (lost bool, err error) {
 	kept := b.streams[stream]
 	select { // not a mutex: whoever looks may wait for the server, and ctx may end
 	case kept.repair <- struct{}{}:
