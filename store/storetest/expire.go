@@ -138,7 +138,7 @@ func testStartSum(t *testing.T, h Harness) {
 // forgotten one come after it.
 func testAgain(t *testing.T, h Harness, s store.Store, forgotten store.Change) {
 	t.Helper()
-	settle := func() {
+	discard := func() {
 		t.Helper()
 		if err := s.Discard(t.Context(), []outbox.ID{forgotten.Enqueue[0].ID}); err != nil {
 			t.Fatal(err)

@@ -88,7 +88,7 @@ func testPending(t *testing.T, h Harness) {
 	}
 	equal(t, "pending after settling", pendingBy(t, s), []outbox.Record(nil))
 	if err := s.Discard(t.Context(), []outbox.ID{next.Enqueue[0].ID}); err != nil {
-		t.Fatalf("settle twice: %v", err)
+		t.Fatalf("discard twice: %v", err)
 	}
 	in := finish(t, s, next.Instance, Epoch.Add(time.Minute))
 	equal(t, "pending at the end", ids(pendingBy(t, s)), []outbox.ID{{Saga: "order-1", Birth: in.Birth(), Revision: in.Revision, Index: 1}})
@@ -97,7 +97,7 @@ func testPending(t *testing.T, h Harness) {
 		many = append(many, outbox.ID{Saga: "order-9", Revision: uint64(i + 1)})
 	}
 	if err := s.Discard(t.Context(), append(many, outbox.ID{Saga: "order-1", Birth: in.Birth(), Revision: in.Revision, Index: 1})); err != nil {
-		t.Fatalf("settle many: %v", err)
+		t.Fatalf("discard many: %v", err)
 	}
 	equal(t, "pending after settling many", pendingBy(t, s), []outbox.Record(nil))
 }
@@ -143,7 +143,7 @@ func testPendingOrder(t *testing.T, h Harness) {
 	testPendingMoves(t, s, want)
 }
 
-// testPendingMoves has commits and settlements happen while Owed yields.
+// testPendingMoves has commits and discards happen while Pending yields.
 func testPendingMoves(t *testing.T, s store.Store, all map[outbox.Destination][]outbox.ID) {
 	want := slices.Concat(all["shop"], all["bank"])
 	n := 0

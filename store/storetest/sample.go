@@ -138,7 +138,7 @@ func change(in *saga.Instance, e saga.Event) store.Change {
 	return store.Change{Expected: in.Revision, Instance: &next, Events: []saga.Event{e}}
 }
 
-// answer takes in an outcome of step i and settles its command.
+// answer takes in an outcome of step i and discards its command.
 func answer(in *saga.Instance, i int, outcome saga.Outcome, reason string, at time.Time) store.Change {
 	if i < 0 {
 		return change(in, saga.Event{Type: saga.TimerFired, Timer: saga.TimerDeadline, At: at})

@@ -125,8 +125,8 @@ func notReady(err error) bool {
 const afterDeletion = 500 * time.Millisecond
 
 // ensure returns the state of a stream. It creates a missing one, if it may, after
-// settle has waited until a deletion is over.
-func (b *Bus) ensure(ctx context.Context, s transport.Stream, then func(context.Context) error) (info *jetstream.StreamInfo, created bool, err error) {
+// awaitDeletion has waited until a deletion is over.
+func (b *Bus) ensure(ctx context.Context, s transport.Stream, awaitDeletion func(context.Context) error) (info *jetstream.StreamInfo, created bool, err error) {
 	ctx, cancel := b.question(ctx)
 	defer cancel()
 	want := b.wanted(s)
@@ -135,7 +135,7 @@ func (b *Bus) ensure(ctx context.Context, s transport.Stream, then func(context.
 		if b.config.Provision != Create {
 			return nil, false, fmt.Errorf("stream %s is missing; create it, or let the coordinator do it", want.Name)
 		}
-		if err := then(ctx); err != nil {
+		if err := awaitDeletion(ctx); err != nil {
 			return nil, false, err
 		}
 		crashpoint.Here("natsbus: before a stream is made")

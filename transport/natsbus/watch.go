@@ -119,18 +119,18 @@ func (b *Bus) look(ctx context.Context, streams ...transport.Stream) error {
 	if len(streams) == 0 {
 		streams = transport.Streams[:]
 	}
-	looked := false
-	settle := func(ctx context.Context) error {
-		if looked {
+	waited := false
+	awaitDeletion := func(ctx context.Context) error {
+		if waited {
 			return nil
 		}
-		looked = true // one wait for all streams
+		waited = true // one wait for all streams
 		return pause(ctx, afterDeletion)
 	}
 	var errs []error
 	lost := false
 	for _, stream := range streams {
-		gone, err := b.lookAt(ctx, stream, settle)
+		gone, err := b.lookAt(ctx, stream, awaitDeletion)
 		errs, lost = append(errs, err), lost || gone
 	}
 	if lost {
@@ -158,10 +158,10 @@ func (b *Bus) lookAt(ctx context.Context, stream transport.Stream, then func(con
 		return false, ctx.Err()
 	}
 	if !kept.known {
-		settle = func(context.Context) error { return nil } // nothing was there before
+		awaitDeletion = func(context.Context) error { return nil } // nothing was there before
 	}
 	highest := kept.highest.Load() // before asking: what is acknowledged later is not in the answer
-	info, created, err := b.ensure(ctx, stream, settle)
+	info, created, err := b.ensure(ctx, stream, awaitDeletion)
 	if err != nil && (info == nil || !kept.known) {
 		return false, err // a drift that comes up later is reported and does not stop the work
 	}

@@ -44,8 +44,8 @@ func (b *broker) restartCommand() []string {
 	return []string{self, "restart"}
 }
 
-// settle is longer than a goroutine needs to append to a list.
-const settle = 50 * time.Millisecond
+// pause is longer than a goroutine needs to append to a list.
+const pause = 50 * time.Millisecond
 
 // late hands messages on a moment after they came. The suite's TestReconnect
 // compares what was received with a list to which a goroutine of its own may still
@@ -65,7 +65,7 @@ func (l late) Subscribe(ctx context.Context, topic string) (<-chan *message.Mess
 	go func() {
 		defer close(queue)
 		for m := range in {
-			queue <- held{m, time.Now().Add(settle)}
+			queue <- held{m, time.Now().Add(pause)}
 		}
 	}()
 	go func() {
