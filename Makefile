@@ -26,7 +26,7 @@ lint: ## Run golangci-lint (the first time it is compiled, which takes minutes)
 
 .PHONY: tidy
 tidy: ## Check the repository's own rules
-	go test ./internal/tidy
+	go test ./internal/tool/tidy
 
 .PHONY: busy
 busy: ## Run the tests RUNS times beside four endless loops per core (RUNS=10)
@@ -48,35 +48,35 @@ CYCLES ?= 0
 OUTAGE ?= 3s
 .PHONY: lab-reliability
 lab-reliability: ## Break real processes under load, and audit (CYCLES=1000 OUTAGE=3m: about 40 minutes)
-	$(LAB) ./internal/reliability -run '^Test(Faults|Outages|HarnessCanFail|AuditCanFail)$$' -reliability.cycles=$(CYCLES) -reliability.outage=$(OUTAGE)
+	$(LAB) ./internal/lab/reliability -run '^Test(Faults|Outages|HarnessCanFail|AuditCanFail)$$' -reliability.cycles=$(CYCLES) -reliability.outage=$(OUTAGE)
 
 CUTS ?= 0
 .PHONY: lab-powercut
 lab-powercut: ## Cut the power, damage the file, and audit (Linux, root; CUTS=10000: about an hour)
-	$(LAB) ./internal/powercut -powercut.cuts=$(CUTS) -powercut.flips=$(CUTS)
+	$(LAB) ./internal/lab/powercut -powercut.cuts=$(CUTS) -powercut.flips=$(CUTS)
 
 ROUNDS ?= 0
 .PHONY: lab-partition
 lab-partition: ## Take network, memory, files, disk and release away, and audit (Linux, root; ROUNDS=3: every fault so often)
-	$(LAB) ./internal/partition $(if $(filter-out 0,$(ROUNDS)),-partition.long -partition.rounds=$(ROUNDS))
+	$(LAB) ./internal/lab/partition $(if $(filter-out 0,$(ROUNDS)),-partition.long -partition.rounds=$(ROUNDS))
 
 MINUTES ?= 0
 SOAK ?= 0
 .PHONY: lab-overload
 lab-overload: ## Ask for more than can be had (MINUTES=1 SOAK=60: ten times too much for minutes, then an hour of faults)
-	$(LAB) ./internal/overload -overload.minutes=$(MINUTES) -overload.soak=$(SOAK)
+	$(LAB) ./internal/lab/overload -overload.minutes=$(MINUTES) -overload.soak=$(SOAK)
 
 .PHONY: lab-timelapse
 lab-timelapse: ## Let weeks of virtual time pass over the whole system
-	$(LAB) ./internal/timelapse
+	$(LAB) ./internal/lab/timelapse
 
 .PHONY: lab-console
 lab-console: ## Use the console in a browser (Chromium)
-	$(LAB) ./console
+	$(LAB) ./internal/console
 
 .PHONY: crashpoints
 crashpoints: ## Kill a process at every crash point, and audit (a minute)
-	go test -tags lab,crashpoints ./internal/reliability -count=1 -v -run '^TestCrashPoints'
+	go test -tags lab,crashpoints ./internal/lab/reliability -count=1 -v -run '^TestCrashPoints'
 
 ##@ Fuzz and measure
 

@@ -12,7 +12,7 @@ import (
 
 	"github.com/amends-dev/amends/coordinator"
 	"github.com/amends-dev/amends/outbox"
-	"github.com/amends-dev/amends/outbox/outboxpb"
+	"github.com/amends-dev/amends/internal/outboxpb"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/store/memstore"

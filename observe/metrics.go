@@ -107,7 +107,7 @@ func (m *Metrics) Watch(stats func(context.Context) (coordinator.Stats, error), 
 	m.registry.MustRegister(&watch{stats: stats, ready: ready, definitions: &m.definitions})
 }
 
-// Spans adds the counts of spans that observe/otlp keeps; without it they are 0.
+// Spans adds the counts of spans that internal/otlp keeps; without it they are 0.
 func (m *Metrics) Spans(counts func() (exported, dropped, failed uint64)) {
 	m.spans.counts.Store(&counts)
 }

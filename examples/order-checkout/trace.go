@@ -8,7 +8,7 @@ import (
 
 	"go.opentelemetry.io/otel/trace"
 
-	"github.com/amends-dev/amends/observe/otlp"
+	"github.com/amends-dev/amends/internal/otlp"
 )
 
 // lastSpans bounds how long the end of a program waits for its collector.

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/amends-dev/amends/access"
+	"github.com/amends-dev/amends/internal/access"
 )
 
 // accessFlags say who may pass at the HTTP address.

@@ -21,7 +21,7 @@ import (
 	"github.com/alecthomas/kong"
 	"github.com/nats-io/nkeys"
 
-	"github.com/amends-dev/amends/access"
+	"github.com/amends-dev/amends/internal/access"
 	"github.com/amends-dev/amends/store/boltstore"
 	"github.com/amends-dev/amends/transport/natsbus"
 )

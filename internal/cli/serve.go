@@ -13,7 +13,7 @@ import (
 	"github.com/amends-dev/amends/internal/daemon"
 	"github.com/amends-dev/amends/internal/heap"
 	"github.com/amends-dev/amends/internal/masked"
-	"github.com/amends-dev/amends/observe/otlp"
+	"github.com/amends-dev/amends/internal/otlp"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/transport/natsbus"
 )

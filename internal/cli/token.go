@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/amends-dev/amends/access"
+	"github.com/amends-dev/amends/internal/access"
 	"github.com/amends-dev/amends/internal/terminal"
 )
 

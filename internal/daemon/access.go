@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/amends-dev/amends/access"
+	"github.com/amends-dev/amends/internal/access"
 	"github.com/amends-dev/amends/internal/masked"
 )
 

@@ -22,7 +22,7 @@ import (
 
 	"connectrpc.com/connect"
 
-	"github.com/amends-dev/amends/access"
+	"github.com/amends-dev/amends/internal/access"
 	"github.com/amends-dev/amends/internal/cli"
 	"github.com/amends-dev/amends/internal/daemon"
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"

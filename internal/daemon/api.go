@@ -4,8 +4,8 @@ import (
 	"context"
 	"net/http"
 
-	"github.com/amends-dev/amends/api"
-	"github.com/amends-dev/amends/console"
+	"github.com/amends-dev/amends/internal/api"
+	"github.com/amends-dev/amends/internal/console"
 	"github.com/amends-dev/amends/transport"
 )
 

@@ -18,7 +18,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/amends-dev/amends/access"
+	"github.com/amends-dev/amends/internal/access"
 	"github.com/amends-dev/amends/internal/daemon"
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 	"github.com/amends-dev/amends/proto/amends/api/v1/apiv1connect"
@@ -38,7 +38,7 @@ var (
 func registered(t *testing.T) map[string]bool {
 	t.Helper()
 	patterns, others := map[string]bool{}, 0
-	for _, dir := range []string{"../../observe", "../../access", "../../api", "."} {
+	for _, dir := range []string{"../../observe", "../access", "../api", "."} {
 		files, err := filepath.Glob(filepath.Join(dir, "*.go"))
 		if err != nil {
 			t.Fatal(err)

@@ -8,8 +8,8 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/amends-dev/amends/access"
-	"github.com/amends-dev/amends/observe/otlp"
+	"github.com/amends-dev/amends/internal/access"
+	"github.com/amends-dev/amends/internal/otlp"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/transport"
 	"github.com/amends-dev/amends/transport/natsbus"

@@ -22,7 +22,7 @@ import (
 	"github.com/amends-dev/amends/internal/masked"
 	"github.com/amends-dev/amends/internal/waiting"
 	"github.com/amends-dev/amends/observe"
-	"github.com/amends-dev/amends/observe/otlp"
+	"github.com/amends-dev/amends/internal/otlp"
 	"github.com/amends-dev/amends/ownership"
 	"github.com/amends-dev/amends/store/boltstore"
 	"github.com/amends-dev/amends/transport"

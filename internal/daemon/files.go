@@ -6,7 +6,7 @@ import (
 	"io/fs"
 	"os"
 
-	"github.com/amends-dev/amends/access"
+	"github.com/amends-dev/amends/internal/access"
 	"github.com/amends-dev/amends/store/boltstore"
 	"github.com/amends-dev/amends/transport/natsbus"
 	"github.com/amends-dev/amends/transport/natsbus/embedded"

@@ -7,7 +7,7 @@ import (
 	"net"
 	"net/http"
 
-	"github.com/amends-dev/amends/access"
+	"github.com/amends-dev/amends/internal/access"
 	"github.com/amends-dev/amends/observe"
 )
 

@@ -15,10 +15,10 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/amends-dev/amends/api"
+	"github.com/amends-dev/amends/internal/api"
 	"github.com/amends-dev/amends/internal/cli"
 	"github.com/amends-dev/amends/internal/daemon"
-	"github.com/amends-dev/amends/observe/otlp"
+	"github.com/amends-dev/amends/internal/otlp"
 	"github.com/amends-dev/amends/participant"
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 	"github.com/amends-dev/amends/proto/amends/api/v1/apiv1connect"

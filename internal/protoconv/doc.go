@@ -2,9 +2,9 @@
 // protobuf follow: how a word becomes a number, how a time becomes a number, and
 // what bytes are refused.
 //
-//	saga/sagapb ──┐
+//	sagapb   ──┐
 //	              ├──▶ protoconv ──▶ proto/amends/v1
-//	outbox/outboxpb ┘
+//	outboxpb ──┘
 //
 // It does not know what a saga or a record is.
 //

@@ -8,7 +8,7 @@ import (
 	"github.com/amends-dev/amends/internal/plural"
 	"github.com/amends-dev/amends/outbox"
 	"github.com/amends-dev/amends/saga"
-	"github.com/amends-dev/amends/saga/sagapb"
+	"github.com/amends-dev/amends/internal/sagapb"
 	"github.com/amends-dev/amends/store"
 )
 

@@ -5,7 +5,7 @@ import (
 	"encoding/binary"
 
 	"github.com/amends-dev/amends/saga"
-	"github.com/amends-dev/amends/saga/sagapb"
+	"github.com/amends-dev/amends/internal/sagapb"
 )
 
 // birth is what is said once of a saga, when it starts: the large and constant part

@@ -7,7 +7,7 @@ import (
 
 	"github.com/amends-dev/amends/internal/crashpoint"
 	"github.com/amends-dev/amends/outbox"
-	"github.com/amends-dev/amends/outbox/outboxpb"
+	"github.com/amends-dev/amends/internal/outboxpb"
 	"github.com/amends-dev/amends/saga"
 )
 

@@ -7,7 +7,7 @@ import (
 
 	"github.com/amends-dev/amends/internal/crashpoint"
 	"github.com/amends-dev/amends/saga"
-	"github.com/amends-dev/amends/saga/sagapb"
+	"github.com/amends-dev/amends/internal/sagapb"
 	"github.com/amends-dev/amends/store"
 )
 

@@ -14,10 +14,10 @@ import (
 
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/outbox"
-	"github.com/amends-dev/amends/outbox/outboxpb"
+	"github.com/amends-dev/amends/internal/outboxpb"
 	"github.com/amends-dev/amends/ownership"
 	"github.com/amends-dev/amends/saga"
-	"github.com/amends-dev/amends/saga/sagapb"
+	"github.com/amends-dev/amends/internal/sagapb"
 	"github.com/amends-dev/amends/store"
 )
 

@@ -1,0 +1,89 @@
+package api
+
+import (
+	"context"
+
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/amends-dev/amends/internal/access"
+	"github.com/amends-dev/amends/contract"
+	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
+	"github.com/amends-dev/amends/transport"
+)
+
+// actor writes the name of a caller who is known into the decisions that they
+// send: histories say who it was, not who they say they were.
+type actor struct{}
+
+func (actor) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
+	return func(ctx context.Context, r connect.AnyRequest) (connect.AnyResponse, error) {
+		setCaller(ctx, r.Any())
+		return next(ctx, r)
+	}
+}
+
+func (actor) WrapStreamingClient(next connect.StreamingClientFunc) connect.StreamingClientFunc {
+	return next
+}
+
+func (actor) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.StreamingHandlerFunc {
+	return func(ctx context.Context, conn connect.StreamingHandlerConn) error {
+		return next(ctx, actorConn{StreamingHandlerConn: conn, ctx: ctx})
+	}
+}
+
+// actorConn is a stream in whose messages the actor is set as they come.
+type actorConn struct {
+	connect.StreamingHandlerConn
+
+	ctx context.Context //nolint:containedctx // of the stream, whose interface has none
+}
+
+// Receive reads the next message.
+func (c actorConn) Receive(message any) error {
+	if err := c.StreamingHandlerConn.Receive(message); err != nil {
+		return err
+	}
+	setCaller(c.ctx, message)
+	return nil
+}
+
+func setCaller(ctx context.Context, message any) {
+	caller, ok := access.From(ctx)
+	m, isProto := message.(proto.Message)
+	if !ok || !isProto || caller.Name == "" {
+		return // nobody is asked for a name here
+	}
+	setActor(m.ProtoReflect(), caller.Name)
+}
+
+// setActor finds the decisions in a request, which hold no others.
+func setActor(m protoreflect.Message, name string) {
+	switch d := m.Interface().(type) {
+	case *apiv1.Decision:
+		d.By = transport.Cut(name, contract.MaxReason) // it is not theirs to shorten
+		return
+	case *apiv1.ReplayDeadLettersRequest:
+		d.By = name
+	case *apiv1.DiscardDeadLettersRequest:
+		d.By = name
+	case *apiv1.PurgeDeadLettersRequest:
+		d.By = name
+	case *apiv1.RemoveDamagedRequest:
+		d.By = transport.Cut(name, contract.MaxReason)
+	}
+	m.Range(func(field protoreflect.FieldDescriptor, value protoreflect.Value) bool {
+		switch {
+		case field.Message() == nil || field.IsMap():
+		case field.IsList():
+			for i := range value.List().Len() {
+				setActor(value.List().Get(i).Message(), name)
+			}
+		default:
+			setActor(value.Message(), name)
+		}
+		return true
+	})
+}

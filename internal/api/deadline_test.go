@@ -1,0 +1,197 @@
+package api_test
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"connectrpc.com/connect"
+
+	"github.com/amends-dev/amends/internal/access"
+	"github.com/amends-dev/amends/internal/api"
+	"github.com/amends-dev/amends/observe"
+	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
+	"github.com/amends-dev/amends/proto/amends/api/v1/apiv1connect"
+	"github.com/amends-dev/amends/transport"
+)
+
+// slow is a coordinator that takes its time.
+type slow struct {
+	pages   int                                             // of a decision about many sagas
+	takes   time.Duration                                   // each, and a wait
+	reason  string                                          // of the saga that it tells of
+	refuses func(method, caller string) *transport.Envelope // nil: nothing
+}
+
+func (s *slow) Handle(ctx context.Context, method string, request *transport.Envelope) *transport.Envelope {
+	if s.refuses != nil {
+		if refused := s.refuses(method, request.Caller); refused != nil {
+			return refused
+		}
+	}
+	var reply any
+	took := s.takes
+	switch method {
+	case transport.APIWatch:
+		took = time.Until(request.Expires)
+		reply = transport.WatchReply{Sagas: []transport.WatchedSaga{{Saga: transport.Status{ID: "one", Reason: s.reason}}}}
+	case transport.APIOperateAll:
+		s.pages--
+		next := transport.OperateAllReply{Matched: 1, Done: 1}
+		if s.pages > 0 {
+			next.Next = "more"
+		}
+		reply = next
+	default:
+		reply = transport.Status{ID: request.Saga}
+	}
+	select {
+	case <-time.After(took):
+	case <-ctx.Done():
+	}
+	data, err := json.Marshal(reply)
+	if err != nil {
+		panic(err)
+	}
+	return &transport.Envelope{Type: transport.TypeReply, Data: data}
+}
+
+// pipes is a listener whose connections hold nothing.
+type pipes struct {
+	connections chan net.Conn
+	closed      chan struct{}
+}
+
+func (p *pipes) Accept() (net.Conn, error) {
+	select {
+	case c := <-p.connections:
+		return c, nil
+	case <-p.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (p *pipes) Close() error   { close(p.closed); return nil }
+func (p *pipes) Addr() net.Addr { return &net.TCPAddr{} }
+
+func (p *pipes) dial(context.Context, string, string) (net.Conn, error) {
+	ours, theirs := net.Pipe()
+	p.connections <- theirs
+	return ours, nil
+}
+
+// whoHeader names the caller of a request.
+const whoHeader = "Who"
+
+// served is the API at a server with its limits, in virtual time; ended is told of each
+// request that is.
+func served(t *testing.T, c api.Config) (p *pipes, ended chan string) {
+	t.Helper()
+	mux := http.NewServeMux()
+	api.Mount(mux, c)
+	ended = make(chan string, 1000)
+	server := observe.Server(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if name := r.Header.Get(whoHeader); name != "" {
+			r = r.WithContext(access.With(r.Context(), access.Caller{Name: name, Role: access.Admin, Via: access.ViaToken}))
+		}
+		mux.ServeHTTP(w, r)
+		ended <- r.URL.Path
+	}))
+	server.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, 0)
+	server.Protocols = new(http.Protocols)
+	server.Protocols.SetHTTP1(true)
+	server.Protocols.SetUnencryptedHTTP2(true)
+	p = &pipes{connections: make(chan net.Conn), closed: make(chan struct{})}
+	go func() { _ = server.Serve(p) }()
+	t.Cleanup(func() {
+		_ = server.Close()
+		time.Sleep(time.Minute) // what the server and the client have left
+	})
+	return p, ended
+}
+
+// callers speak each protocol.
+func (p *pipes) callers(t *testing.T) map[string]apiv1connect.CoordinatorServiceClient {
+	t.Helper()
+	one, two := &http.Transport{DialContext: p.dial}, &http.Transport{DialContext: p.dial, Protocols: new(http.Protocols)}
+	two.Protocols.SetUnencryptedHTTP2(true)
+	t.Cleanup(func() { one.CloseIdleConnections(); two.CloseIdleConnections() })
+	return map[string]apiv1connect.CoordinatorServiceClient{
+		"connect over HTTP/1": apiv1connect.NewCoordinatorServiceClient(&http.Client{Transport: one}, "http://amends"),
+		"connect over HTTP/2": apiv1connect.NewCoordinatorServiceClient(&http.Client{Transport: two}, "http://amends"),
+		"gRPC":                apiv1connect.NewCoordinatorServiceClient(&http.Client{Transport: two}, "http://amends", connect.WithGRPC()),
+	}
+}
+
+// TestWriteDeadlines: the limits of the server on slow clients end no request that takes its time,
+// and no stream.
+func TestWriteDeadlines(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		coordinator := &slow{takes: 5 * time.Minute}
+		p, _ := served(t, api.Config{Coordinator: coordinator})
+		for name, c := range p.callers(t) {
+			began := time.Now()
+			if _, err := c.Wait(t.Context(), connect.NewRequest(&apiv1.WaitRequest{Id: "one"})); err != nil {
+				t.Errorf("%s: a wait: %v", name, err)
+			}
+			if took := time.Since(began); took != coordinator.takes {
+				t.Errorf("%s: a wait took %s, want %s", name, took, coordinator.takes)
+			}
+			coordinator.pages = 4
+			all, err := c.OperateAll(t.Context(), connect.NewRequest(&apiv1.OperateAllRequest{Filter: &apiv1.Filter{Open: true}, Decision: &apiv1.Decision{Operation: "cancel", By: "a", Reason: "b"}}))
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			n := 0
+			for all.Receive() {
+				n++
+			}
+			if n != 4 || all.Err() != nil {
+				t.Errorf("%s: %d pages, then %v", name, n, all.Err())
+			}
+			_ = all.Close()
+			ctx, cancel := context.WithCancel(t.Context())
+			watch, err := c.Watch(ctx, connect.NewRequest(&apiv1.WatchRequest{OnlyChanges: true}))
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			began = time.Now()
+			for time.Since(began) < time.Hour {
+				if !watch.Receive() {
+					t.Errorf("%s: a watch ends after %s: %v", name, time.Since(began), watch.Err())
+					break
+				}
+			}
+			cancel()
+			_ = watch.Close()
+		}
+	})
+}
+
+// TestStalledReader: a stream whose reader takes nothing for a minute is given up.
+func TestStalledReader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, ended := served(t, api.Config{Coordinator: &slow{reason: strings.Repeat("x", 1000)}})
+		began := time.Now()
+		c, err := p.dial(t.Context(), "", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		body := "\x00\x00\x00\x00\x02{}"
+		if _, err := io.WriteString(c, "POST "+apiv1connect.CoordinatorServiceWatchProcedure+" HTTP/1.1\r\nHost: a\r\nContent-Type: application/connect+json\r\nContent-Length: 7\r\n\r\n"+body); err != nil {
+			t.Fatal(err)
+		}
+		<-ended
+		if took := time.Since(began); took > 2*time.Minute {
+			t.Errorf("it was given up after %s, want a minute after something was to be sent", took)
+		}
+		_ = c.Close()
+	})
+}

@@ -1,0 +1,65 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/amends-dev/amends/internal/access"
+	"github.com/amends-dev/amends/internal/quota"
+	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
+)
+
+// Bounds of what one caller holds open at once (I10), unless Config says otherwise.
+const (
+	DefaultMaxStreams = 100
+	DefaultMaxWaits   = 1000
+)
+
+// retryLimit is what a caller is told to wait who has met a bound.
+const retryLimit = time.Second
+
+// limit bounds what is held open, in all and of each caller (I13).
+type limit struct {
+	quota      *quota.Quota
+	what, name string // what it bounds, and how the bound is called
+	each       int
+}
+
+func newLimit(what, name string, each int) limit {
+	return limit{quota.New(10*each, each), what, name, each}
+}
+
+// take takes a slot for whoever makes a request, until give is called.
+func (l limit) take(ctx context.Context) (give func(), err error) {
+	caller := callerKey(ctx)
+	switch err := l.quota.Take(caller); {
+	case errors.Is(err, quota.ErrEach):
+		return nil, exhausted(fmt.Sprintf("you have %d %s open, as many as one caller may (%s); end some, and try again", l.each, l.what, l.name))
+	case err != nil:
+		return nil, exhausted(fmt.Sprintf("%d %s are open, as many as there may be (ten times %s); try again", 10*l.each, l.what, l.name))
+	}
+	return func() { l.quota.Give(caller) }, nil
+}
+
+// callerKey is the name under which a request is counted against limits.
+func callerKey(ctx context.Context) string {
+	caller, ok := access.From(ctx)
+	if !ok {
+		return ""
+	}
+	return caller.Key()
+}
+
+// exhausted refuses for now.
+func exhausted(reason string) error {
+	failure := connect.NewError(connect.CodeResourceExhausted, errors.New(reason))
+	if d, err := connect.NewErrorDetail(&apiv1.Refusal{RetryAfter: durationpb.New(retryLimit)}); err == nil {
+		failure.AddDetail(d)
+	}
+	return failure
+}

@@ -1,0 +1,53 @@
+//go:build lab
+
+package console_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+
+	"github.com/amends-dev/amends/internal/access"
+	"github.com/amends-dev/amends/internal/daemon"
+)
+
+// TestLogin: where keys are asked for, a browser that comes without one is led to
+// the login page and, with a token, to where it wanted to go; the console knows who
+// it is, and after logging out it is led to the login page again.
+func TestLogin(t *testing.T) {
+	secret, line, err := access.NewToken("olga", access.Viewer, time.Time{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "tokens")
+	if err := os.WriteFile(file, []byte(line), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w := newWorld(t, func(c *daemon.Config) { c.Access.Tokens = file })
+	b := w.open(t, 1000, 700)
+	const token, out = "#token", `button[aria-label="Log out"]` // each is on one of the two pages only
+	shown := func(selector string) { b.run(chromedp.WaitVisible(selector, chromedp.ByQuery)) }
+	b.goTo("/sagas")
+	shown(token)
+	b.fits("the login page")
+	b.axe("the login page")
+	b.picture("login")
+	// The style is applied, so the policy knows it: the page is laid out as a grid.
+	b.until(`getComputedStyle(document.body).display === "grid"`)
+	b.write(token, secret)
+	b.click("button")
+	shown(out)
+	b.until(`location.pathname === "/sagas"`)
+	b.sees("olga")
+	var cookies string
+	if b.eval(`document.cookie`, &cookies); cookies != "" {
+		t.Errorf("a script can read the session: %s", cookies)
+	}
+	b.click(out)
+	shown(token)
+	b.goTo("/")
+	shown(token)
+}

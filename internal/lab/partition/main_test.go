@@ -1,0 +1,82 @@
+//go:build linux && lab
+
+package partition
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/amends-dev/amends/internal/cli"
+)
+
+// roleEnv holds the part that a started process plays, as JSON.
+const roleEnv = "AMENDS_PARTITION_PART"
+
+var (
+	long    = flag.Bool("partition.long", false, "make every fault, each as often as -partition.rounds says")
+	rounds  = flag.Int("partition.rounds", 1, "how often the long form makes each fault")
+	only    = flag.String("partition.only", "", "make only the faults whose names match this regular expression")
+	release = flag.String("partition.release", "", "add the store that this program writes to the corpus, as that of a release: v0.1.0")
+)
+
+// part is what a process is told when it is started.
+type part struct {
+	Role     string   // node, server, coordinator or bank
+	Args     []string // of the coordinator's command line
+	Program  string   // that is run with Args instead of this one, "" for none
+	Dir      string   // where it keeps its data
+	Node     int      // which of the three
+	URL      string   // of the servers
+	Cgroup   string   // to join, "" for none
+	Files    uint64   // limit of open files, 0 for none
+	Forgets  bool     // plants a bug: the inbox forgets what it has answered
+	Replicas int      // of each stream
+}
+
+func TestMain(m *testing.M) {
+	if text := os.Getenv(roleEnv); text != "" {
+		os.Exit(play(text))
+	}
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/amends-dev/amends/internal/lab/partition.spawner"))
+}
+
+// play is a process: its exit code.
+func play(text string) int {
+	var p part
+	err := json.Unmarshal([]byte(text), &p)
+	if err == nil && p.Cgroup != "" {
+		err = os.WriteFile(p.Cgroup+"/cgroup.procs", []byte("0"), 0)
+	}
+	if err == nil && p.Files > 0 {
+		err = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: p.Files, Max: p.Files})
+	}
+	if err == nil && p.Role == "coordinator" {
+		return cli.Main(p.Args, os.Stdin, os.Stdout, os.Stderr)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	switch {
+	case err != nil:
+	case p.Role == "node":
+		err = playNode(ctx, p)
+	case p.Role == "server":
+		err = playServer(ctx, p)
+	case p.Role == "bank":
+		err = playBank(ctx, p)
+	default:
+		err = fmt.Errorf("there is no role %q", p.Role)
+	}
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "%s: %v\n", p.Role, err)
+		return 1
+	}
+	return 0
+}

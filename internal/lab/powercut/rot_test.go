@@ -1,0 +1,269 @@
+//go:build linux && lab
+
+package powercut
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/amends-dev/amends/coordinator"
+	"github.com/amends-dev/amends/outbox"
+	"github.com/amends-dev/amends/internal/outboxpb"
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/internal/sagapb"
+	"github.com/amends-dev/amends/store"
+	"github.com/amends-dev/amends/store/boltstore"
+	"github.com/amends-dev/amends/transport"
+)
+
+// sample is a sound file, all that can be read from it, and what comes next.
+type sample struct {
+	file    []byte
+	states  map[saga.ID]string   // digests
+	events  map[saga.ID][]byte   // histories, as stored
+	pending map[outbox.ID][]byte // as stored
+	next    []coordinator.Input  // one for every saga that waits for an answer
+	then    map[saga.ID]string   // digests after next
+}
+
+// verdicts count what became of damaged files and of the sagas in them.
+type verdicts struct {
+	refused  int // by Open
+	broke    int // at the next commit
+	detected int // some sagas said so, the others went on
+	harmless int
+	sick     int // sagas that said so
+	sound    int // sagas that went on beside a sick one
+}
+
+// TestRot damages the file: every saga says so or is as it was, and the others
+// go on; never is there a wrong value.
+func TestRot(t *testing.T) {
+	began := time.Now()
+	rng := diceOf(*seed, "rot")
+	f := newSample(t)
+	path := filepath.Join(t.TempDir(), storeFile)
+	want := form(*flips, 250, 40)
+	var sum verdicts
+	for n := range want {
+		data, what := spoil(f.file, rng)
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.compare(t.Context(), path, &sum); err != nil {
+			t.Errorf("seed %d, damage %d, %s: %v", *seed, n, what, err)
+		}
+		if t.Failed() {
+			break
+		}
+	}
+	t.Logf("seed %d: %d times %d bytes with %d sagas damaged: %d files refused, %d broke at the next commit, %d with some sagas refused (%d, while %d others went on), %d harmless, 0 wrong values; %s",
+		*seed, want, len(f.file), len(f.states), sum.refused, sum.broke, sum.detected, sum.sick, sum.sound, sum.harmless, time.Since(began).Round(time.Millisecond))
+	if sum.refused == 0 || sum.detected == 0 || sum.sound == 0 {
+		t.Error("the damage is not seen: the test does not bite")
+	}
+}
+
+// spoil damages a copy of the file in one of four ways.
+func spoil(file []byte, rng *rand.Rand) (data []byte, what string) {
+	data = bytes.Clone(file)
+	at := rng.IntN(len(data))
+	switch rng.IntN(10) {
+	case 0:
+		return data[:at], "cut off"
+	case 1:
+		for i := at / sector * sector; i < min(at/sector*sector+sector, len(data)); i++ {
+			data[i] = byte(rng.Uint32())
+		}
+		return data, "a sector of noise"
+	case 2:
+		clear(data[at/sector*sector : min(at/sector*sector+sector, len(data))])
+		return data, "a sector of zeros"
+	default:
+		data[at] ^= 1 << rng.IntN(8)
+		return data, "a flipped bit"
+	}
+}
+
+func newSample(t *testing.T) *sample {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), storeFile)
+	s, err := boltstore.Open(path, boltstore.Options{MapSize: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.PutDefinition(t.Context(), trip()); err != nil {
+		t.Fatal(err)
+	}
+	w := &worker{store: s, name: "rot", rng: diceOf(*seed, "sample"), say: new(bytes.Buffer)}
+	if err := w.run(t.Context(), 60); err != nil {
+		t.Fatal(err)
+	}
+	f := &sample{states: map[saga.ID]string{}, events: map[saga.ID][]byte{}, pending: map[outbox.ID][]byte{}, then: map[saga.ID]string{}}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if f.file, err = os.ReadFile(path); err != nil {
+		t.Fatal(err)
+	}
+	if s, err = boltstore.Open(path, boltstore.Options{MapSize: 1}); err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	list, _, err := s.List(t.Context(), store.Filter{}, store.Page{Limit: store.MaxPage})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range list {
+		f.states[line.ID], f.events[line.ID], err = read(t.Context(), s, line.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	waiting := map[saga.ID]bool{}
+	err = outbox.All(t.Context(), s, func(_ outbox.Position, r outbox.Record) bool {
+		f.pending[r.ID] = recordBytes(&r)
+		if e := &r.Envelope; r.Answered() && !waiting[e.Saga] {
+			waiting[e.Saga] = true
+			f.next = append(f.next, coordinator.Input{Saga: e.Saga, Event: saga.Event{
+				Type: saga.StepAnswered, At: time.Now().Round(0).Add(time.Hour), Participant: "agency",
+				Step: e.Step, Direction: e.Direction, Attempt: e.Attempt, Outcome: saga.OutcomeCompleted, Payload: []byte(`1`),
+			}})
+		}
+		return true
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	results, err := f.goOn(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range results {
+		if results[i].Err != nil || results[i].Ignored != "" {
+			t.Fatalf("saga %s: %v %s", f.next[i].Saga, results[i].Err, results[i].Ignored)
+		}
+		f.then[f.next[i].Saga] = digest(results[i].Instance)
+	}
+	return f
+}
+
+// goOn gives every saga that waits its answer.
+func (f *sample) goOn(ctx context.Context, s store.Store) ([]coordinator.Result, error) {
+	engine, err := coordinator.NewEngine(ctx, s, transport.Subjects{}, []byte("secret"), 64)
+	if err != nil {
+		return nil, err
+	}
+	out, err := engine.Step(ctx, f.next)
+	return out.Results, err
+}
+
+// read returns a saga's state as a digest, and its history as it is stored.
+func read(ctx context.Context, s store.Store, id saga.ID) (state string, history []byte, err error) {
+	in, err := s.Load(ctx, id)
+	if err != nil {
+		return "", nil, err
+	}
+	events, err := s.History(ctx, id, 1, 0)
+	if err != nil {
+		return "", nil, err
+	}
+	for i := range events {
+		data, err := sagapb.MarshalEvent(&events[i])
+		if err != nil {
+			return "", nil, err
+		}
+		history = append(history, data...)
+	}
+	return digest(in), history, nil
+}
+
+func recordBytes(r *outbox.Record) []byte {
+	data, err := outboxpb.MarshalRecord(r)
+	if err != nil {
+		panic(err) // it was stored
+	}
+	return data
+}
+
+// compare opens a damaged file and goes on with it. An error: a wrong value, a
+// saga or an entry that is missing without a word, or a refusal that does not say
+// that the file is damaged.
+func (f *sample) compare(ctx context.Context, path string, sum *verdicts) (err error) {
+	reports := 0
+	s, err := boltstore.Open(path, boltstore.Options{MapSize: 1, OnCorrupt: func(error) { reports++ }})
+	if errors.Is(err, boltstore.ErrDamaged) || errors.Is(err, store.ErrCorrupt) {
+		sum.refused++
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { _ = s.Close() }()
+	sick := map[saga.ID]bool{}
+	for id := range f.states {
+		state, history, err := read(ctx, s, id)
+		switch {
+		case errors.Is(err, store.ErrCorrupt):
+			sick[id] = true
+		case err != nil:
+			return err
+		case state != f.states[id] || !bytes.Equal(history, f.events[id]):
+			return errors.New("saga " + string(id) + " is not what it was")
+		}
+	}
+	pending := 0
+	var wrong error
+	err = outbox.All(ctx, s, func(_ outbox.Position, r outbox.Record) bool {
+		if pending++; !bytes.Equal(recordBytes(&r), f.pending[r.ID]) {
+			wrong = errors.New("outbox record " + r.ID.String() + " is not what it was")
+		}
+		return true
+	})
+	if wrong != nil || err != nil && !errors.Is(err, store.ErrCorrupt) {
+		return errors.Join(wrong, err)
+	}
+	if err == nil && pending < len(f.pending) && reports == 0 {
+		return errors.New("an outbox record is missing, and nobody was told")
+	}
+	return f.compareNext(ctx, s, sick, &reports, sum)
+}
+
+// compareNext gives every saga its answer.
+func (f *sample) compareNext(ctx context.Context, s store.Store, sick map[saga.ID]bool, reports *int, sum *verdicts) error {
+	results, err := f.goOn(ctx, s)
+	if errors.Is(err, store.ErrBroken) || errors.Is(err, store.ErrCorrupt) {
+		sum.broke++
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	went := 0
+	for i, r := range results {
+		switch id := f.next[i].Saga; {
+		case errors.Is(r.Err, store.ErrCorrupt), errors.Is(r.Err, coordinator.ErrUnknownDefinition) && *reports > 0:
+			sick[id] = true
+		case r.Err != nil:
+			return r.Err
+		case r.Ignored != "" || digest(r.Instance) != f.then[id]:
+			return errors.New("saga " + string(id) + " went on otherwise than it should " + string(r.Ignored))
+		default:
+			went++
+		}
+	}
+	if len(sick) == 0 && *reports == 0 {
+		sum.harmless++
+		return nil
+	}
+	sum.detected++
+	sum.sick += len(sick)
+	sum.sound += went
+	return nil
+}

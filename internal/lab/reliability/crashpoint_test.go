@@ -1,0 +1,239 @@
+//go:build linux && crashpoints && lab
+
+package reliability
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"text/tabwriter"
+	"time"
+
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/internal/crashpoint"
+	"github.com/amends-dev/amends/internal/daemon"
+	"github.com/amends-dev/amends/store"
+	"github.com/amends-dev/amends/store/boltstore"
+)
+
+var (
+	lanes = flag.Int("reliability.lanes", 6, "crash points: how many systems run side by side")
+	share = flag.Int("reliability.share", 1, "crash points: take every nth one, from where the seed says")
+)
+
+// TestCrashPoints ends a process with SIGKILL at every crash point, lets it be
+// started again, and audits what is left once all sagas have ended (I1 to I5,
+// I8). A point at which nobody has died fails the test.
+func TestCrashPoints(t *testing.T) {
+	from := *seed
+	if from == 0 {
+		from = rand.Uint64()
+	}
+	var chosen []*crash
+	for i, c := range crashes() {
+		if (uint64(i)+from)%uint64(*share) == 0 && (*only == "" || strings.Contains(c.point, *only)) {
+			chosen = append(chosen, c)
+		}
+	}
+	t.Logf("seed %d, %d of %d deaths; to repeat: go test -tags lab,crashpoints ./internal/lab/reliability -run '^%s$' -v -reliability.share=%d -reliability.seed=%d",
+		from, len(chosen), len(crashes()), t.Name(), *share, from)
+	all := die(t, "", chosen)
+	for _, n := range all {
+		for _, f := range n.found {
+			t.Errorf("%s: saga %s (%s): %s", f.kind, f.saga, n.point(f.saga), f.what)
+		}
+	}
+	t.Log(crashTable(t, all, chosen))
+	for _, c := range chosen {
+		if !c.died {
+			t.Errorf("nobody died at %s#%d", c.point, c.visit)
+		}
+	}
+}
+
+// die makes every death, in lanes side by side, and audits them. bug is planted.
+func die(t *testing.T, bug string, chosen []*crash) []*lane {
+	t.Helper()
+	t.Setenv(crashRolesEnv, "1")
+	var all []*lane
+	for range min(*lanes, len(chosen)) {
+		all = append(all, newLane(t, bug))
+	}
+	var running sync.WaitGroup
+	for k, n := range all {
+		running.Go(func() {
+			for i := k; i < len(chosen); i += len(all) {
+				n.crash(chosen[i])
+			}
+			n.rest(t.Context())
+		})
+	}
+	running.Wait()
+	return all
+}
+
+// TestCrashPointsCanFail plants an inbox that forgets, and kills its participant
+// where only the inbox keeps an effect from happening twice.
+func TestCrashPointsCanFail(t *testing.T) {
+	var chosen []*crash
+	for _, c := range crashes() {
+		if c.point == "sqlinbox: after commit" || c.point == "participant: before publish" {
+			chosen = append(chosen, c)
+		}
+	}
+	var found []finding
+	for _, n := range die(t, "forgetful", chosen) {
+		found = append(found, n.found...)
+	}
+	if !slices.ContainsFunc(found, func(f finding) bool { return f.kind == "doubled" }) {
+		t.Errorf("an inbox that forgets was not noticed; found %v", found)
+	}
+}
+
+// rounds is how often a point is tried that was not reached.
+const rounds = 4
+
+// crash makes one death and waits until everything is well again.
+func (n *lane) crash(c *crash) {
+	began := time.Now()
+	for range rounds {
+		if err := c.make(n, c); err != nil {
+			n.note(finding{"stuck", "", fmt.Sprintf("%s#%d: %v", c.point, c.visit, err)})
+			break
+		}
+		if c.died {
+			break
+		}
+	}
+	for _, name := range n.s.names() {
+		if err := n.s.processes[name].awaitReady(); err != nil {
+			n.note(finding{"stuck", "", fmt.Sprintf("after %s#%d: %v", c.point, c.visit, err)})
+		}
+	}
+	if took := time.Since(began); testing.Verbose() && took > 4*time.Second {
+		n.t.Logf("%s#%d took %s", c.point, c.visit, short(took))
+	}
+}
+
+// rest waits until nothing is under way, stops everything, and audits.
+func (n *lane) rest(ctx context.Context) {
+	for _, c := range []error{n.s.awaitDrained(), n.terminate()} {
+		if c != nil {
+			n.note(finding{"stuck", "", c.Error()})
+		}
+	}
+	if err := n.audit(ctx); err != nil {
+		n.note(finding{"lost", "", err.Error()})
+	}
+}
+
+func (n *lane) terminate() (err error) {
+	for _, name := range slices.Backward(n.s.names()) {
+		err = errors.Join(err, n.s.processes[name].terminate())
+	}
+	return err
+}
+
+// audit reads the store and the books.
+func (n *lane) audit(ctx context.Context) error {
+	runs := n.all()
+	s, err := boltstore.Open(filepath.Join(n.s.dir, "coordinator", daemon.StoreFile), boltstore.Options{OnCorrupt: func(err error) {
+		n.note(finding{"lost", "", err.Error()})
+	}})
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	if err := s.Verify(ctx); err != nil {
+		return err
+	}
+	fates := map[contract.SagaID]fate{}
+	for i := range runs {
+		r := &runs[i]
+		in, err := s.Load(ctx, r.id)
+		stone, removed := errors.AsType[*store.TombstoneError](err)
+		switch {
+		case errors.Is(err, store.ErrNotFound):
+		case removed: // by the tool; its history is gone
+			fates[r.id] = fate{phase: stone.Phase, revision: r.told.Revision, ended: true}
+		case err != nil:
+			return err
+		default:
+			fates[r.id] = fate{phase: in.Phase, revision: in.Revision, ended: !in.Open()}
+			if what := unlike(ctx, s, in); what != "" {
+				n.note(finding{"lost", r.id, what})
+			}
+		}
+	}
+	var b books
+	err = b.readBolt(filepath.Join(n.s.dir, "bank"))
+	for _, name := range participantNames[1:] {
+		err = errors.Join(err, b.read(ctx, name, booksFile(filepath.Join(n.s.dir, name), name)))
+	}
+	if err != nil {
+		return err
+	}
+	for _, f := range audit(runs, fates, b) {
+		n.note(f)
+	}
+	return nil
+}
+
+// crashTable says what came of every death.
+func crashTable(t *testing.T, all []*lane, chosen []*crash) string {
+	visits := map[string]int{}
+	for _, n := range all {
+		files, _ := filepath.Glob(filepath.Join(n.s.dir, "*.visits"))
+		for _, file := range files {
+			data, err := os.ReadFile(file)
+			if err != nil {
+				t.Error(err)
+			}
+			for name := range strings.SplitSeq(string(data), "\n") {
+				visits[name]++
+			}
+		}
+	}
+	counts, total := map[*crash]*row{}, &row{}
+	for _, n := range all {
+		for _, f := range n.found {
+			total.count(f)
+			if c := n.of[f.saga]; c != nil {
+				if counts[c] == nil {
+					counts[c] = &row{}
+				}
+				counts[c].count(f)
+			}
+		}
+	}
+	var b strings.Builder
+	sagas, died := 0, 0
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "\npoint\tprocess\tat visit\tvisits\tdied\tlost\tdoubled\tstuck")
+	for _, c := range chosen {
+		r, times := counts[c], 0
+		if r == nil {
+			r = &row{}
+		}
+		if c.died {
+			times = 1
+			died++
+		}
+		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\n", c.point, c.owner, c.visit, visits[c.point], times, r.lost, r.doubled, r.stuck)
+	}
+	for _, n := range all {
+		sagas += len(n.runs)
+	}
+	_ = w.Flush()
+	fmt.Fprintf(&b, "%d points, %d of %d deaths, %d sagas: %d lost, %d doubled, %d stuck\n",
+		len(crashpoint.All), died, len(chosen), sagas, total.lost, total.doubled, total.stuck)
+	return b.String()
+}

@@ -1,0 +1,255 @@
+//go:build linux && lab
+
+package reliability
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/internal/daemon"
+)
+
+// t0 is any time.
+var t0 = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// goal is how soon sagas should move again once a fault is fixed. It is
+// reported, not required: the machine may be busy.
+const goal = time.Second
+
+// suspicious is how long it may take before a look at the bus is kept for the
+// report.
+const suspicious = 5 * time.Second
+
+// shortForm is how many times the short form makes each fault.
+const shortForm = 5
+
+// TestFaults makes faults under load, one after the other, and audits what is
+// left (I1 to I5, I8).
+func TestFaults(t *testing.T) {
+	deck := slices.Clone(faults)
+	if *only != "" {
+		pattern, err := regexp.Compile(*only)
+		if err != nil {
+			t.Fatal(err)
+		}
+		deck = slices.DeleteFunc(deck, func(f fault) bool { return !pattern.MatchString(f.name) })
+	}
+	n := *cycles
+	if n == 0 {
+		n = shortForm * len(deck)
+		if testing.Short() {
+			n = len(deck)
+		}
+	}
+	r := faultless(t, deck, n)
+	if len(r.phases) < 2 {
+		t.Errorf("sagas ended %v; a run in which nothing goes back shows little", r.phases)
+	}
+}
+
+// TestOutages has the bus away, dead, and away for one participant, each for as long as
+// -reliability.outage says.
+func TestOutages(t *testing.T) { faultless(t, outages, len(outages)) }
+
+// faultless is a campaign that must find nothing, and whose every fault met a saga.
+func faultless(t *testing.T, deck []fault, n int) result {
+	t.Helper()
+	r := campaign(t, "", deck, n)
+	for _, f := range r.found {
+		t.Errorf("%s: saga %s: %s", f.kind, f.saga, f.what)
+	}
+	for name, met := range r.met {
+		if met == 0 {
+			t.Errorf("no saga was under way whenever this was made: %s", name)
+		}
+	}
+	return r
+}
+
+// TestHarnessCanFail plants bugs, which must be found: a participant whose inbox
+// remembers nothing (I5), and a coordinator that loses its store (I2).
+func TestHarnessCanFail(t *testing.T) {
+	named := func(names ...string) (deck []fault) {
+		for _, f := range faults {
+			if slices.Contains(names, f.name) {
+				deck = append(deck, f)
+			}
+		}
+		return deck
+	}
+	for _, bug := range []struct {
+		name string
+		deck []fault
+		n    int
+		want string
+	}{
+		{"forgetful", named("pause a participant beyond timeouts", "purge a stream by hand", "kill -9 a participant"), 6, "doubled"},
+		{"store lost", []fault{{"delete the coordinator's store", loseStore}}, 1, "lost"},
+	} {
+		t.Run(bug.name, func(t *testing.T) {
+			r := campaign(t, bug.name, bug.deck, bug.n)
+			if !slices.ContainsFunc(r.found, func(f finding) bool { return f.kind == bug.want }) {
+				t.Errorf("found %v, expected something %s", r.found, bug.want)
+			}
+		})
+	}
+}
+
+// loseStore is the planted bug of a coordinator.
+func loseStore(s *system, _ *rand.Rand) (time.Time, error) {
+	if err := s.coordinator().kill(); err != nil {
+		return time.Time{}, err
+	}
+	if err := os.Remove(filepath.Join(s.dir, "coordinator", daemon.StoreFile)); err != nil {
+		return time.Time{}, err
+	}
+	return s.again("coordinator")
+}
+
+// result is what a campaign has found.
+type result struct {
+	found  []finding
+	phases map[contract.Phase]int // acknowledged sagas, by how they ended
+	met    map[string]int         // sagas under way, by fault
+}
+
+// campaign runs a system, makes n faults from the deck, lets everything come to
+// rest, and audits. bug is planted.
+func campaign(t *testing.T, bug string, deck []fault, n int) result {
+	t.Helper()
+	from := *seed
+	if from == 0 {
+		from = rand.Uint64()
+	}
+	form := ""
+	if *cycles > 0 {
+		form = fmt.Sprintf(" -reliability.cycles=%d", n)
+	}
+	t.Logf("seed %d; to repeat: go test -tags lab ./internal/lab/reliability -run '^%s$' -v -reliability.seed=%d%s", from, t.Name(), from, form)
+	rng := rand.New(rand.NewPCG(from, 0))
+	s := newSystem(t, bug)
+	l := startLoad(t, s, from)
+	began := time.Now()
+	if err := poll("sagas run", func() bool { _, ended := l.resumed(began); return !ended.IsZero() }); err != nil {
+		t.Fatal(err)
+	}
+	var made []cycle
+	var stuck []finding
+	for i := 0; i < n && len(stuck) == 0; i++ {
+		if i%len(deck) == 0 {
+			rng.Shuffle(len(deck), func(i, j int) { deck[i], deck[j] = deck[j], deck[i] })
+		}
+		c, err := oneCycle(s, l, deck[i%len(deck)], rng)
+		c.number = i + 1
+		made = append(made, c)
+		if err != nil {
+			stuck = append(stuck, finding{"stuck", "", fmt.Sprintf("after fault %d, %s: %v", i+1, c.fault, err)})
+		}
+		if testing.Verbose() && (i+1)%50 == 0 {
+			t.Logf("%d of %d faults, %s", i+1, n, short(time.Since(began)))
+		}
+	}
+	l.finish()
+	if bug == "" { // else it does not come to rest soon
+		stuck = append(stuck, s.comeToRest(t)...)
+	}
+	return conclude(t, s, l, made, stuck)
+}
+
+// oneCycle makes a fault at a random moment at which a saga is under way, and waits
+// until sagas move again.
+func oneCycle(s *system, l *load, f fault, rng *rand.Rand) (c cycle, err error) {
+	hold(between(rng, 20*time.Millisecond, 250*time.Millisecond))
+	c = cycle{fault: f.name}
+	if err := poll("a saga is under way", func() bool { c.met = l.underWay(); return c.met > 0 }); err != nil {
+		return c, err
+	}
+	c.made = time.Now()
+	s.struck = ""
+	c.fixed, err = f.make(s, rng)
+	c.struck = s.struck
+	if err == nil {
+		err = poll("a saga that was started after the fault has ended", func() bool {
+			acked, ended := l.resumed(c.fixed)
+			if ended.IsZero() {
+				if c.queues == "" && time.Since(c.fixed) > suspicious {
+					c.queues = s.queuesNow()
+				}
+				return false
+			}
+			c.acked, c.ended = acked.Sub(c.fixed), ended.Sub(c.fixed)
+			return true
+		})
+	}
+	c.over = time.Now()
+	return c, err
+}
+
+// comeToRest waits until nothing is under way, and says what is used all the same.
+func (s *system) comeToRest(t *testing.T) (found []finding) {
+	t.Helper()
+	if err := s.awaitDrained(); err != nil {
+		found = append(found, finding{"stuck", "", err.Error()})
+	}
+	report, busy := s.atRest()
+	t.Logf("at rest: %s", report)
+	return append(found, busy...)
+}
+
+// conclude stops everything and audits.
+func conclude(t *testing.T, s *system, l *load, made []cycle, found []finding) result {
+	t.Helper()
+	var fell []string
+	for _, name := range slices.Backward(s.names()) {
+		p := s.processes[name]
+		if err := p.terminate(); err != nil {
+			found = append(found, finding{"stuck", "", err.Error()})
+		}
+		if p.fell > 0 {
+			fell = append(fell, fmt.Sprintf("%s %d times, at last with %s", name, p.fell, p.how))
+		}
+	}
+	runs := l.all()
+	fates, unlike, err := readStore(t.Context(), s.dir, runs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := readBooks(t.Context(), s.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found = append(append(found, unlike...), audit(runs, fates, b)...)
+	r := result{found: found, phases: map[contract.Phase]int{}, met: map[string]int{}}
+	acked := 0
+	for i := range runs {
+		if !runs[i].acked.IsZero() {
+			acked++
+			r.phases[fates[runs[i].id].phase]++
+		}
+	}
+	for _, c := range made {
+		r.met[c.fault] += c.met
+	}
+	var report strings.Builder
+	fmt.Fprintf(&report, "%d faults, %d sagas acknowledged, %v, %d findings\n", len(made), acked, r.phases, len(found))
+	if len(fell) > 0 {
+		fmt.Fprintf(&report, "ended by themselves and started again: %s\n", strings.Join(fell, "; "))
+	}
+	if len(made) > 0 {
+		report.WriteString(table(runs, made, found))
+		fmt.Fprintf(&report, "slower than %s:\n%s", goal, slow(made, goal))
+		if len(found) > 0 {
+			fmt.Fprintf(&report, "the last faults:\n%s", slow(made[max(0, len(made)-len(faults)):], 0))
+		}
+	}
+	t.Log(report.String())
+	return r
+}

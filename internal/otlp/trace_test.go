@@ -1,0 +1,381 @@
+package otlp_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.opentelemetry.io/otel/trace"
+	wire "go.opentelemetry.io/proto/otlp/trace/v1"
+
+	"github.com/amends-dev/amends/client"
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/internal/daemon"
+	"github.com/amends-dev/amends/observe"
+	"github.com/amends-dev/amends/internal/otlp"
+	"github.com/amends-dev/amends/observe/tracing"
+	"github.com/amends-dev/amends/participant"
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/transport"
+)
+
+type order struct {
+	Sku string `json:"sku"`
+}
+
+var (
+	reserve = contract.NewCommand[order, struct{}]("stock", "reserve")
+	release = contract.UndoOf(reserve, "release")
+	charge  = contract.NewCommand[order, struct{}]("bank", "charge")
+
+	checkout = saga.MustDefine[order]("checkout", saga.Timeout(time.Minute),
+		saga.Compensable("reserve", saga.Do(reserve), saga.Undo(release)),
+		saga.Pivot("charge", saga.Do(charge, saga.Retry(3, 200*time.Millisecond, time.Second))))
+)
+
+// shop is a coordinator, a collector and two services, all of whose spans go
+// there.
+type shop struct {
+	*receiver
+	client *client.Client
+	failed chan struct{} // closed when the bank has failed for the first time
+	dir    string
+	stop   func()
+	sent   []*otlp.Exporter
+}
+
+func open(t *testing.T, traced bool) *shop {
+	s := &shop{receiver: newReceiver(t), dir: t.TempDir(), failed: make(chan struct{})}
+	s.restart(t, traced)
+	return s
+}
+
+// restart begins the coordinator, the services and the client again, on the same
+// data.
+func (s *shop) restart(t *testing.T, traced bool) {
+	t.Helper()
+	config := daemon.Config{DataDir: s.dir, Logger: slog.New(slog.DiscardHandler), Definitions: []*saga.Definition{checkout},
+		Traces: &otlp.Config{Endpoint: s.URL, Service: "coordinator"}}
+	ctx, cancel := context.WithCancel(context.Background())
+	ready, ended := make(chan daemon.Addresses, 1), make(chan error, 8)
+	running := 1
+	go func() { ended <- daemon.Run(ctx, config, func(a daemon.Addresses) { ready <- a }) }()
+	var address daemon.Addresses
+	select {
+	case address = <-ready:
+	case err := <-ended:
+		t.Fatalf("the coordinator ended: %v", err)
+	}
+	services, stopServices := context.WithCancel(context.Background())
+	for _, p := range s.services(t) {
+		bus, err := address.Connect(t.Context(), p.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		running++
+		go func() { ended <- errors.Join(p.Run(services, bus), bus.Close()) }()
+	}
+	bus, err := address.Connect(t.Context(), "caller")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var options []client.Option
+	if traced {
+		options = append(options, client.Follow(tracing.Client(s.provider(t, "caller"))))
+	}
+	s.client = client.New(bus, options...)
+	stopped := false
+	s.stop = func() {
+		if stopped {
+			return
+		}
+		stopped = true
+		stopServices()
+		for range running - 1 {
+			if err := <-ended; err != nil {
+				t.Errorf("a service: %v", err)
+			}
+		}
+		for _, e := range s.sent {
+			if err := e.Flush(context.Background()); err != nil {
+				t.Errorf("flush: %v", err)
+			}
+		}
+		_ = bus.Close()
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("the coordinator: %v", err)
+		}
+	}
+	t.Cleanup(s.stop)
+}
+
+func (s *shop) provider(t *testing.T, service string) trace.TracerProvider {
+	e := start(t, otlp.Config{Endpoint: s.URL, Service: service})
+	s.sent = append(s.sent, e)
+	return e.TracerProvider()
+}
+
+func (s *shop) services(t *testing.T) []*participant.Participant[*participant.MemoryTx] {
+	follow := func(name string) participant.Option {
+		return participant.Trace(tracing.Participant(s.provider(t, name)))
+	}
+	stock := participant.New("stock", &participant.MemoryInbox{}, follow("stock"))
+	participant.Handle(stock, reserve, func(context.Context, *participant.MemoryTx, order) (struct{}, error) { return struct{}{}, nil })
+	participant.HandleUndo(stock, release, func(context.Context, *participant.MemoryTx, contract.Undo[order, struct{}]) error { return nil })
+	bank := participant.New("bank", &participant.MemoryInbox{}, follow("bank"))
+	var once atomic.Bool
+	participant.Handle(bank, charge, func(ctx context.Context, _ *participant.MemoryTx, o order) (struct{}, error) {
+		switch {
+		case o.Sku == "poor":
+			return struct{}{}, participant.Reject("card declined")
+		case o.Sku == "flaky" && participant.Command(ctx).Attempt == 1:
+			if once.CompareAndSwap(false, true) {
+				close(s.failed)
+			}
+			return struct{}{}, errors.New("the bank is closed")
+		case o.Sku == "odd" && participant.Command(ctx).Attempt == 1:
+			return struct{}{}, participant.Fatal(errors.New("never heard of this card"))
+		}
+		return struct{}{}, nil
+	})
+	return []*participant.Participant[*participant.MemoryTx]{stock, bank}
+}
+
+// finish starts a saga and waits for its end.
+func (s *shop) finish(t *testing.T, id contract.SagaID, sku string, want contract.Phase, options ...client.StartOption) contract.Birth {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	if _, err := s.client.Start(ctx, checkout, order{sku}, append(options, client.ID(id))...); err != nil {
+		t.Fatal(err)
+	}
+	status, err := s.client.Wait(ctx, id)
+	if err != nil || status.Phase != want {
+		t.Fatalf("saga %s: %+v, %v; want %s", id, status, err, want)
+	}
+	return status.Birth
+}
+
+const callersTrace = "0af7651916cd43dd8448eb211c80319c"
+
+func named(spans []span, name string) (found []span) {
+	for _, s := range spans {
+		if s.name == name {
+			found = append(found, s)
+		}
+	}
+	return found
+}
+
+// ended: the transition that ended the saga, and everything it waited for, came.
+func ended(atLeast int) func([]span) bool {
+	return func(spans []span) bool {
+		return len(spans) >= atLeast && slices.ContainsFunc(spans, func(s span) bool { return s.attributes["amends.saga.ended"] == true })
+	}
+}
+
+// tree draws who is below whom, in the order in which they began.
+func tree(t *testing.T, spans []span, root string) string {
+	t.Helper()
+	byID := map[string]span{}
+	for _, s := range spans {
+		if _, twice := byID[s.id]; twice {
+			t.Errorf("span %s (%s) came twice", s.id, s.name)
+		}
+		byID[s.id] = s
+	}
+	slices.SortStableFunc(spans, func(a, b span) int { return int(int64(a.begin) - int64(b.begin)) })
+	var b strings.Builder
+	drawn := 0
+	var below func(parent, indent string)
+	below = func(parent, indent string) {
+		for _, s := range spans {
+			if s.parent == parent {
+				drawn++
+				b.WriteString(indent + s.service + ": " + s.name)
+				for _, l := range s.links {
+					b.WriteString(" ~" + l.kind.(string) + ":" + byID[l.span].name)
+				}
+				b.WriteByte('\n')
+				below(s.id, indent+"  ")
+			}
+		}
+	}
+	below(root, "")
+	if drawn != len(spans) {
+		t.Errorf("%d of %d spans hang in the tree", drawn, len(spans))
+	}
+	return b.String()
+}
+
+// A checkout's trace is one tree across the bus, below the caller's span, with
+// links to the answers and across the wait between two attempts.
+func TestOneTreeAcrossTheBus(t *testing.T) {
+	s := open(t, true)
+	const caller = "00-" + callersTrace + "-b7ad6b7169203331-01"
+	birth := s.finish(t, "order-1", "flaky", contract.Completed, client.Trace(caller, "vendor=1"))
+	s.stop()
+	spans := s.trace(t, callersTrace, ended(9))
+	want := `caller: send saga.api.start
+  coordinator: start checkout
+    stock: process saga.command.stock.reserve
+    coordinator: answer reserve ~answer:process saga.command.stock.reserve
+      bank: process saga.command.bank.charge
+    coordinator: answer charge ~answer:process saga.command.bank.charge
+    coordinator: retry charge ~wait:answer charge
+      bank: process saga.command.bank.charge
+    coordinator: answer charge ~answer:process saga.command.bank.charge
+`
+	if diff := cmp.Diff(want, tree(t, spans, "b7ad6b7169203331")); diff != "" {
+		t.Errorf("the trace is not the tree that it should be (-want +got):\n%s", diff)
+	}
+	checkAttributes(t, spans, birth)
+}
+
+// checkAttributes compares single spans with the semantic conventions for
+// messaging and with docs/OBSERVABILITY.md.
+func checkAttributes(t *testing.T, spans []span, birth contract.Birth) {
+	t.Helper()
+	charged := named(spans, "answer charge")
+	for _, tt := range []struct {
+		span   span
+		kind   wire.Span_SpanKind
+		status wire.Status_StatusCode
+		want   map[string]any
+	}{
+		{named(spans, "send saga.api.start")[0], wire.Span_SPAN_KIND_PRODUCER, wire.Status_STATUS_CODE_UNSET, map[string]any{
+			"messaging.system": "nats", "messaging.operation.type": "send", "messaging.operation.name": "send",
+			"messaging.destination.name": "saga.api.start", "messaging.message.conversation_id": "order-1", "amends.saga.id": "order-1",
+		}},
+		{named(spans, "start checkout")[0], wire.Span_SPAN_KIND_CONSUMER, wire.Status_STATUS_CODE_UNSET, map[string]any{
+			"messaging.system": "nats", "messaging.operation.type": "process", "messaging.destination.name": "saga.api.start",
+			"amends.saga.definition": "checkout/1", "amends.saga.revision": int64(1), "amends.event": "started", "amends.saga.phase": "running",
+		}},
+		{named(spans, "process saga.command.bank.charge")[0], wire.Span_SPAN_KIND_CONSUMER, wire.Status_STATUS_CODE_ERROR, map[string]any{
+			"messaging.system": "nats", "messaging.operation.type": "process", "messaging.destination.name": "saga.command.bank.charge",
+			"messaging.message.id": "order-1/" + birth.String() + "/charge/do/1", "messaging.consumer.group.name": "bank", "amends.step.name": "charge",
+			"amends.step.direction": "do", "amends.step.attempt": int64(1), "amends.step.outcome": "failed", "amends.handler.called": true,
+			"error.type": "failed", "amends.reason": "the bank is closed",
+		}},
+		{named(spans, "retry charge")[0], wire.Span_SPAN_KIND_INTERNAL, wire.Status_STATUS_CODE_UNSET, map[string]any{
+			"amends.event": "timer_fired", "amends.timer": "retry", "amends.step.name": "charge", "amends.saga.revision": int64(4), "messaging.system": nil,
+		}},
+		{charged[len(charged)-1], wire.Span_SPAN_KIND_CONSUMER, wire.Status_STATUS_CODE_UNSET, map[string]any{
+			"messaging.system": "nats", "messaging.operation.type": "process", "messaging.destination.name": "saga.event.bank.order-1." + birth.String() + ".charge.do.2",
+			"amends.step.name": "charge", "amends.step.attempt": int64(2), "amends.step.outcome": "completed", "amends.participant": "bank",
+			"amends.saga.revision": int64(5), "amends.saga.phase": "completed", "amends.saga.ended": true,
+		}},
+	} {
+		if tt.span.kind != tt.kind || tt.span.status != tt.status {
+			t.Errorf("%s: %s, %s; want %s, %s", tt.span.name, tt.span.kind, tt.span.status, tt.kind, tt.status)
+		}
+		for key, want := range tt.want {
+			if got := tt.span.attributes[key]; got != want {
+				t.Errorf("%s: %s is %v, want %v", tt.span.name, key, got, want)
+			}
+		}
+		if tt.span.end < tt.span.begin {
+			t.Errorf("%s ends before it begins", tt.span.name)
+		}
+	}
+}
+
+// Without a caller's trace the saga's id makes one, and a coordinator that stops
+// and starts again in the middle goes on with it: the context is in the store.
+func TestTraceSurvivesARestart(t *testing.T) {
+	s := open(t, false)
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	if _, err := s.client.Start(ctx, checkout, order{"flaky"}, client.ID("order-2")); err != nil {
+		t.Fatal(err)
+	}
+	<-s.failed
+	s.stop()
+	s.failed = make(chan struct{})
+	s.restart(t, false)
+	if status, err := s.client.Wait(ctx, "order-2"); err != nil || status.Phase != contract.Completed {
+		t.Fatalf("%+v, %v", status, err)
+	}
+	history, err := s.client.History(ctx, "order-2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.stop()
+	spans := s.trace(t, observe.TraceID("order-2"), ended(len(history)+3))
+	drawn := tree(t, spans, "")
+	if !strings.HasPrefix(drawn, "coordinator: start checkout\n  stock: process") || strings.Count(drawn, "\ncoordinator") != 0 {
+		t.Errorf("not one tree below the start:\n%s", drawn)
+	}
+	if !strings.Contains(drawn, "retry charge ~wait:answer charge\n    bank: process saga.command.bank.charge\n") {
+		t.Errorf("the second attempt, after the restart, does not hang in the tree:\n%s", drawn)
+	}
+}
+
+// Going back is part of the same tree, and a caller who does not sample is not
+// overruled.
+func TestUndoAndSampling(t *testing.T) {
+	s := open(t, false)
+	s.finish(t, "order-3", "poor", contract.Compensated, client.Trace("00-"+callersTrace+"-b7ad6b7169203331-01", ""))
+	const silent = "4bf92f3577b34da6a3ce929d0e0e4736"
+	s.finish(t, "order-4", "rich", contract.Completed, client.Trace("00-"+silent+"-00f067aa0ba902b7-00", ""))
+	s.stop()
+	spans := s.trace(t, callersTrace, ended(7))
+	want := `coordinator: start checkout
+  stock: process saga.command.stock.reserve
+  coordinator: answer reserve ~answer:process saga.command.stock.reserve
+    bank: process saga.command.bank.charge
+  coordinator: answer charge ~answer:process saga.command.bank.charge
+    stock: process saga.command.stock.release
+  coordinator: answer reserve ~answer:process saga.command.stock.release
+`
+	if diff := cmp.Diff(want, tree(t, spans, "b7ad6b7169203331")); diff != "" {
+		t.Errorf("going back (-want +got):\n%s", diff)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n := len(s.spans[silent]); n != 0 {
+		t.Errorf("%d spans of a trace that its caller does not sample", n)
+	}
+}
+
+// A person's decision is linked to the request that brought it and to the
+// transition in which the saga was parked, which is an error.
+func TestOperatorsDecision(t *testing.T) {
+	s := open(t, true)
+	const caller = "00-" + callersTrace + "-b7ad6b7169203331-01"
+	s.finish(t, "order-5", "odd", contract.Parked, client.Trace(caller, ""))
+	parent, _ := tracing.Parse(caller, "")
+	ctx, cancel := context.WithTimeout(trace.ContextWithRemoteSpanContext(t.Context(), parent), limit)
+	defer cancel()
+	if _, err := s.client.Operate(ctx, "order-5", transport.Decision{Operation: "retry", Step: "charge", By: "ada", Reason: "the card is known now"}); err != nil {
+		t.Fatal(err)
+	}
+	if status, err := s.client.Wait(ctx, "order-5"); err != nil || status.Phase != contract.Completed {
+		t.Fatalf("%+v, %v", status, err)
+	}
+	s.stop()
+	spans := s.trace(t, callersTrace, ended(10))
+	drawn := tree(t, spans, "b7ad6b7169203331")
+	for _, want := range []string{
+		"\n    coordinator: retry checkout ~request:send saga.api.operate ~wait:answer charge\n      bank: process saga.command.bank.charge\n",
+		"\ncaller: send saga.api.operate\n",
+	} {
+		if !strings.Contains(drawn, want) {
+			t.Errorf("want %q in:\n%s", want, drawn)
+		}
+	}
+	parked, retry := named(spans, "answer charge")[0], named(spans, "retry checkout")[0]
+	if parked.status != wire.Status_STATUS_CODE_ERROR || parked.attributes["error.type"] != "parked" || parked.attributes["amends.saga.phase"] != "parked" {
+		t.Errorf("the transition that parked: %+v", parked)
+	}
+	if retry.attributes["amends.operation"] != "retry" || retry.attributes["amends.reason"] != "the card is known now" || retry.kind != wire.Span_SPAN_KIND_CONSUMER {
+		t.Errorf("the decision: %+v", retry)
+	}
+}

@@ -1,0 +1,110 @@
+package sagapb
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/internal/protoconv"
+	amendsv1 "github.com/amends-dev/amends/proto/amends/v1"
+	"github.com/amends-dev/amends/saga"
+)
+
+// TestSideStatesHaveTheirNumbers: a state is stored as its number.
+func TestSideStatesHaveTheirNumbers(t *testing.T) {
+	all := map[saga.SideState]amendsv1.SideState{
+		saga.SideIdle: amendsv1.SideState_SIDE_STATE_UNSPECIFIED, saga.SideAwaitingAnswer: amendsv1.SideState_SIDE_STATE_AWAITING_ANSWER,
+		saga.SideBackingOff: amendsv1.SideState_SIDE_STATE_BACKING_OFF, saga.SideRetryRequested: amendsv1.SideState_SIDE_STATE_RETRY_REQUESTED,
+		saga.SideParkedUnasked: amendsv1.SideState_SIDE_STATE_PARKED_UNASKED, saga.SideParkedUnknown: amendsv1.SideState_SIDE_STATE_PARKED_UNKNOWN,
+		saga.SideParkedRejected: amendsv1.SideState_SIDE_STATE_PARKED_REJECTED, saga.SideDone: amendsv1.SideState_SIDE_STATE_DONE,
+		saga.SideUndone: amendsv1.SideState_SIDE_STATE_UNDONE, saga.SideRejected: amendsv1.SideState_SIDE_STATE_REJECTED,
+		saga.SideUnknown: amendsv1.SideState_SIDE_STATE_UNKNOWN, saga.SideNotTaken: amendsv1.SideState_SIDE_STATE_NOT_TAKEN,
+		saga.SideSkipped: amendsv1.SideState_SIDE_STATE_SKIPPED,
+	}
+	for state, number := range all {
+		if int(state) != int(number) {
+			t.Errorf("%s is stored as %d", number, state)
+		}
+	}
+	if len(all) != len(amendsv1.SideState_name) {
+		t.Errorf("%d states here, and %d in the message", len(all), len(amendsv1.SideState_name))
+	}
+}
+
+// TestEveryWordHasANumber reads the constants of packages saga and contract and
+// fails if one of a closed set has no number: it could not be stored.
+func TestEveryWordHasANumber(t *testing.T) {
+	required := map[string]func(string) error{
+		"Phase":      func(w string) error { _, err := protoconv.Phases.Required(contract.Phase(w)); return err },
+		"Direction":  func(w string) error { _, err := protoconv.Directions.Required(contract.Direction(w)); return err },
+		"Outcome":    func(w string) error { _, err := protoconv.Outcomes.Required(contract.Outcome(w)); return err },
+		"CauseKind":  func(w string) error { _, err := causeKinds.Required(saga.CauseKind(w)); return err },
+		"EventType":  func(w string) error { _, err := eventTypes.Required(saga.EventType(w)); return err },
+		"Operation":  func(w string) error { _, err := operations.Required(saga.Operation(w)); return err },
+		"Kind":       func(w string) error { _, err := kinds.Required(saga.Kind(w)); return err },
+		"SchemaKind": func(w string) error { _, err := schemaKinds.Required(saga.SchemaKind(w)); return err },
+	}
+	seen := map[string]int{}
+	for _, dir := range []string{"../../saga", "../../contract"} {
+		files, err := filepath.Glob(filepath.Join(dir, "*.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range files {
+			if strings.HasSuffix(name, "_test.go") {
+				continue
+			}
+			file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for set, word := range constants(file) {
+				number, ok := required[set.Name]
+				if !ok {
+					continue
+				}
+				seen[set.Name]++
+				if err := number(word); err != nil {
+					t.Errorf("%s: %v", name, err)
+				}
+			}
+		}
+	}
+	for set := range required {
+		if seen[set] == 0 {
+			t.Errorf("no constant of type %s found: does it have another name now?", set)
+		}
+	}
+}
+
+// constants yields the type and the value of each typed string constant.
+func constants(file *ast.File) func(yield func(*ast.Ident, string) bool) {
+	return func(yield func(*ast.Ident, string) bool) {
+		for _, decl := range file.Decls {
+			group, ok := decl.(*ast.GenDecl)
+			if !ok || group.Tok != token.CONST {
+				continue
+			}
+			for _, spec := range group.Specs {
+				value := spec.(*ast.ValueSpec)
+				set, ok := value.Type.(*ast.Ident)
+				if !ok {
+					continue
+				}
+				for _, v := range value.Values {
+					if literal, ok := v.(*ast.BasicLit); ok && literal.Kind == token.STRING {
+						word, err := strconv.Unquote(literal.Value)
+						if err == nil && !yield(set, word) {
+							return
+						}
+					}
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,48 @@
+package tidy
+
+import (
+	"go/ast"
+	"slices"
+	"strings"
+)
+
+// doors are the packages that read what participants, callers and operators write.
+var doors = []string{"contract", "transport", "outbox", "participant", "client", "coordinator", "api", "access"}
+
+// looseNumbers are the functions that read more than one spelling of a number.
+var looseNumbers = map[string][]string{
+	"strconv": {"Atoi", "ParseInt", "ParseUint"},
+	"fmt":     {"Sscan", "Sscanf", "Sscanln", "Fscan", "Fscanf", "Fscanln"},
+}
+
+// ownNumbers are files at the doors that read numbers of others than those, each with whose.
+var ownNumbers = map[string]string{
+	"contract/birth.go":                         "a birth, which is compared with its spelling",
+	"coordinator/feed.go":                       "a position of its own, which is compared with its spelling",
+	"transport/natsbus/bus.go":                  "the server's version",
+	"transport/natsbus/delivery.go":             "the server's reply subject",
+	"transport/natsbus/scan.go":                 "the server's Nats-Msg-Size",
+	"transport/natsbus/internal/pull/status.go": "the server's Nats-Pending-Messages",
+	"transport/natsbus/internal/strict/conn.go": "the server's protocol",
+}
+
+// Numbers reports numbers on the wire that are read in more than one spelling.
+func Numbers(t *Tree) []Finding {
+	var found []Finding
+	for _, f := range t.Go {
+		door, _, _ := strings.Cut(f.Package(), "/")
+		if f.Test || f.Generated || !slices.Contains(doors, door) || ownNumbers[f.Path] != "" {
+			continue
+		}
+		ast.Inspect(f.AST, func(n ast.Node) bool {
+			if s, ok := n.(*ast.SelectorExpr); ok {
+				if pkg, ok := s.X.(*ast.Ident); ok && slices.Contains(looseNumbers[pkg.Name], s.Sel.Name) {
+					found = append(found, Finding{t.Line(n.Pos()), "reads a number with " + pkg.Name + "." + s.Sel.Name + ", which takes +1 and 01 for 1",
+						"use contract.ParseNumber; where the number is nobody else's, say whose in internal/tool/tidy/number.go"})
+				}
+			}
+			return true
+		})
+	}
+	return found
+}

@@ -1,0 +1,94 @@
+package tidy
+
+import (
+	"go/ast"
+	"slices"
+	"strings"
+)
+
+// standardStreams are the ways past internal/terminal to stdout and stderr.
+var standardStreams = map[string][]string{
+	"os":  {"Stdout", "Stderr"},
+	"fmt": {"Print", "Printf", "Println"},
+	"log": {"Print", "Printf", "Println", "Fatal", "Fatalf", "Fatalln", "Panic", "Panicf", "Panicln"},
+}
+
+// ownStreams are the packages that may use them: programs, which pass them on, and tools of
+// the repository itself.
+var ownStreams = []string{"cmd", "examples", "tools", "internal/tool/testsummary", "internal/tool/openapi"}
+
+// wholeLines are the files of the command line that write text with lines of its own, each
+// with whose: nobody else's words stand in it, or they are in JSON or quoted.
+var wholeLines = map[string]string{
+	"internal/cli/cli.go":            "the parser's help, and what libraries log",
+	"internal/cli/serve.go":          "the log: a line each, values quoted",
+	"internal/cli/bench.go":          "figures of this machine, as JSON, and the log",
+	"internal/cli/benchlarge.go":     "the progress of a benchmark",
+	"internal/cli/completion.go":     "a script that is a constant",
+	"internal/cli/definitionview.go": "a diagram: names are letters, digits and hyphens",
+	"internal/cli/export.go":         "JSON, a line for each saga",
+	"internal/cli/natspermission.go": "a server's configuration: names are letters, digits and hyphens",
+	"internal/cli/simulate.go":       "the history of a simulation, which made all of it",
+}
+
+// Streams reports what writes to stdout or stderr past internal/terminal, which keeps others'
+// characters from the terminal; and in the command line, formats that are no constants and
+// whole lines where nobody said whose they are.
+func Streams(t *Tree) []Finding {
+	var found []Finding
+	for _, f := range t.Go {
+		pkg := f.Package()
+		if f.Test || f.Generated || slices.ContainsFunc(ownStreams, func(own string) bool { return pkg == own || strings.HasPrefix(pkg, own+"/") }) {
+			continue
+		}
+		ast.Inspect(f.AST, func(n ast.Node) bool {
+			if what := pastTerminal(n); what != "" {
+				found = append(found, Finding{t.Line(n.Pos()), "writes to a standard stream with " + what,
+					"take a *terminal.Stream, or an io.Writer of the caller's"})
+			}
+			if call, ok := n.(*ast.CallExpr); ok && pkg == "internal/cli" {
+				if what := looseFormat(call); what != "" {
+					found = append(found, Finding{t.Line(n.Pos()), what, "write the format as a constant, and what others wrote in the place of a %s"})
+				}
+				if method(call) == "Lines" && len(call.Args) == 0 && wholeLines[f.Path] == "" {
+					found = append(found, Finding{t.Line(n.Pos()), "writes whole lines to the terminal", "use Printf or Table, which escape line feeds; or say in internal/tool/tidy/stream.go whose lines they are"})
+				}
+			}
+			return true
+		})
+	}
+	return found
+}
+
+func pastTerminal(n ast.Node) string {
+	switch n := n.(type) {
+	case *ast.SelectorExpr:
+		if pkg, ok := n.X.(*ast.Ident); ok && slices.Contains(standardStreams[pkg.Name], n.Sel.Name) {
+			return pkg.Name + "." + n.Sel.Name
+		}
+	case *ast.CallExpr:
+		if f, ok := n.Fun.(*ast.Ident); ok && (f.Name == "print" || f.Name == "println") {
+			return f.Name
+		}
+	}
+	return ""
+}
+
+// looseFormat says what is wrong with a call of a stream's Printf.
+func looseFormat(call *ast.CallExpr) string {
+	if method(call) != "Printf" || len(call.Args) == 0 {
+		return ""
+	}
+	if _, constant := call.Args[0].(*ast.BasicLit); constant {
+		return ""
+	}
+	return "a format is made up as it goes"
+}
+
+// method is the name of what is called on something; "": it is no method.
+func method(call *ast.CallExpr) string {
+	if s, ok := call.Fun.(*ast.SelectorExpr); ok {
+		return s.Sel.Name
+	}
+	return ""
+}

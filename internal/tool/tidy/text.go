@@ -1,0 +1,180 @@
+package tidy
+
+import (
+	"fmt"
+	"go/ast"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// at is "file:line" of the i-th line, counted from 0.
+func at(text *Text, i int) string { return fmt.Sprintf("%s:%d", text.Path, i+1) }
+
+// link is the target of a Markdown link, without the part behind #.
+var link = regexp.MustCompile(`\]\(([^)#\s]+)(?:#[^)]*)?\)`)
+
+// Links reports links between documents that lead nowhere.
+func Links(t *Tree) []Finding {
+	var found []Finding
+	for _, text := range t.Texts {
+		if path.Ext(text.Path) != ".md" || !text.Written() {
+			continue
+		}
+		for i, line := range strings.Split(string(text.Source), "\n") {
+			for _, match := range link.FindAllStringSubmatch(line, -1) {
+				target := match[1]
+				if strings.Contains(target, "://") || strings.HasPrefix(target, "mailto:") {
+					continue
+				}
+				if !t.Exists(path.Join(path.Dir(text.Path), target)) {
+					found = append(found, Finding{at(text, i), "links to " + target + ", which does not exist",
+						"correct the path from the document's own folder, or write the document"})
+				}
+			}
+		}
+	}
+	return found
+}
+
+// Snippets reports Go code in documents that stands in no Go file of the
+// repository: only what is compiled and tested stays right. Indentation does
+// not count. Blocks marked as `text` are sketches and are left alone.
+func Snippets(t *Tree) []Finding {
+	var found []Finding
+	for _, text := range t.Texts {
+		if path.Ext(text.Path) != ".md" || !text.Written() {
+			continue
+		}
+		for start, code := range goBlocks(string(text.Source)) {
+			if !t.contains(unindented(code)) {
+				found = append(found, Finding{at(text, start), "this Go code stands in no Go file",
+					"copy it, whole lines, from an example or a test; or change both together"})
+			}
+		}
+	}
+	return found
+}
+
+// goBlocks are the fenced blocks of Go in a document, by the line they begin in.
+func goBlocks(document string) map[int]string {
+	blocks := map[int]string{}
+	start := -1
+	for i, line := range strings.Split(document, "\n") {
+		switch fence := strings.TrimSpace(line); {
+		case start < 0 && fence == "```go":
+			start = i
+			blocks[start] = ""
+		case start >= 0 && fence == "```":
+			start = -1
+		case start >= 0:
+			blocks[start] += line + "\n"
+		}
+	}
+	return blocks
+}
+
+func (t *Tree) contains(code string) bool {
+	for _, f := range t.Go {
+		if strings.Contains(unindented(string(f.Source)), code) {
+			return true
+		}
+	}
+	return false
+}
+
+// unindented is the code without the white space at both ends of its lines, and
+// without blank lines.
+func unindented(code string) string {
+	var b strings.Builder
+	for line := range strings.Lines(code) {
+		if line = strings.TrimSpace(line); line != "" {
+			b.WriteString(line + "\n")
+		}
+	}
+	return b.String()
+}
+
+// Commands reports lines of shell in documents that use a command which the
+// coordinator's command line does not have. Commands are the fields of the
+// grammar in internal/cli/cli.go.
+func Commands(t *Tree) []Finding {
+	known := grammar(t)
+	var found []Finding
+	for _, text := range t.Texts {
+		if path.Ext(text.Path) != ".md" || !text.Written() {
+			continue
+		}
+		fenced := false
+		for i, line := range strings.Split(string(text.Source), "\n") {
+			if fence, ok := strings.CutPrefix(strings.TrimSpace(line), "```"); ok {
+				fenced = fence == "sh"
+			}
+			if !fenced {
+				continue
+			}
+			for _, match := range invocation.FindAllStringSubmatch(line, -1) {
+				if !slices.Contains(known, match[1]) {
+					found = append(found, Finding{at(text, i), "uses coordinator " + match[1] + ", which is no command",
+						"see go run ./cmd/coordinator --help"})
+				}
+			}
+		}
+	}
+	return found
+}
+
+var (
+	invocation = regexp.MustCompile(`(?:^|[\s/])coordinator ([a-z][a-z-]*)`)
+	named      = regexp.MustCompile(`name:"([a-z-]+)"`)
+)
+
+// grammar are the names of the coordinator's commands.
+func grammar(t *Tree) []string {
+	var names []string
+	for _, f := range t.Go {
+		if f.Path != "internal/cli/cli.go" {
+			continue
+		}
+		ast.Inspect(f.AST, func(n ast.Node) bool {
+			field, ok := n.(*ast.Field)
+			if !ok || field.Tag == nil || !strings.Contains(field.Tag.Value, `cmd:"`) {
+				return true
+			}
+			if match := named.FindStringSubmatch(field.Tag.Value); match != nil {
+				names = append(names, match[1])
+			} else {
+				names = append(names, strings.ToLower(field.Names[0].Name))
+			}
+			return true
+		})
+	}
+	return names
+}
+
+// Invariants is how many numbered invariants ARCHITECTURE.md has.
+const Invariants = 10
+
+// Cited reports invariants that ARCHITECTURE.md does not define or that no test
+// cites.
+func Cited(t *Tree) []Finding {
+	var found []Finding
+	text := t.Text(Map)
+	for n := 1; n <= Invariants; n++ {
+		name := fmt.Sprintf("I%d", n)
+		cites := regexp.MustCompile(`\b` + name + `\b`)
+		if text == nil || !cites.Match(text.Source) {
+			found = append(found, Finding{Map, "does not define " + name, "write the invariant down there"})
+		}
+		tested := false
+		for _, f := range t.Go {
+			tested = tested || f.Test && f.Package() != "internal/tool/tidy" && cites.Match(f.Source)
+		}
+		if !tested {
+			found = append(found, Finding{Map, "no test cites " + name,
+				"name the invariant in the comment of the test that would fail without it"})
+		}
+	}
+	return found
+}
