@@ -16,8 +16,8 @@ import (
 	"go.uber.org/goleak"
 	"google.golang.org/protobuf/types/known/durationpb"
 
-	"github.com/amends-dev/amends/internal/api"
 	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/internal/api"
 	"github.com/amends-dev/amends/internal/daemon"
 	"github.com/amends-dev/amends/participant"
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"

@@ -7,8 +7,8 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
-	"github.com/amends-dev/amends/internal/access"
 	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/internal/access"
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 	"github.com/amends-dev/amends/transport"
 )

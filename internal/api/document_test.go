@@ -11,8 +11,8 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/amends-dev/amends/internal/api"
 	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/internal/api"
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 	"github.com/amends-dev/amends/transport"
 )

@@ -9,8 +9,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/amends-dev/amends/internal/console"
 	"github.com/amends-dev/amends/internal/canary"
+	"github.com/amends-dev/amends/internal/console"
 	"github.com/amends-dev/amends/internal/daemon"
 )
 

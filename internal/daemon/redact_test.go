@@ -13,8 +13,8 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/amends-dev/amends/internal/api"
 	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/internal/api"
 	"github.com/amends-dev/amends/internal/cli"
 	"github.com/amends-dev/amends/internal/daemon"
 	"github.com/amends-dev/amends/internal/natstest"

@@ -6,9 +6,9 @@ import (
 	"slices"
 
 	"github.com/amends-dev/amends/internal/plural"
+	"github.com/amends-dev/amends/internal/sagapb"
 	"github.com/amends-dev/amends/outbox"
 	"github.com/amends-dev/amends/saga"
-	"github.com/amends-dev/amends/internal/sagapb"
 	"github.com/amends-dev/amends/store"
 )
 

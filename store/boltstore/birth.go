@@ -4,8 +4,8 @@ import (
 	"bytes"
 	"encoding/binary"
 
-	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/internal/sagapb"
+	"github.com/amends-dev/amends/saga"
 )
 
 // birth is what is said once of a saga, when it starts: the large and constant part

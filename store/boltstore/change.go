@@ -3,9 +3,9 @@ package boltstore
 import (
 	"fmt"
 
+	"github.com/amends-dev/amends/internal/sagapb"
 	"github.com/amends-dev/amends/outbox"
 	"github.com/amends-dev/amends/saga"
-	"github.com/amends-dev/amends/internal/sagapb"
 	"github.com/amends-dev/amends/store"
 )
 

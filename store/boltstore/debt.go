@@ -6,8 +6,8 @@ import (
 	"slices"
 
 	"github.com/amends-dev/amends/internal/crashpoint"
-	"github.com/amends-dev/amends/outbox"
 	"github.com/amends-dev/amends/internal/outboxpb"
+	"github.com/amends-dev/amends/outbox"
 	"github.com/amends-dev/amends/saga"
 )
 

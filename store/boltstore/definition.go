@@ -6,8 +6,8 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"github.com/amends-dev/amends/internal/crashpoint"
-	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/internal/sagapb"
+	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/store"
 )
 

@@ -13,11 +13,11 @@ import (
 	"time"
 
 	"github.com/amends-dev/amends/contract"
-	"github.com/amends-dev/amends/outbox"
 	"github.com/amends-dev/amends/internal/outboxpb"
+	"github.com/amends-dev/amends/internal/sagapb"
+	"github.com/amends-dev/amends/outbox"
 	"github.com/amends-dev/amends/ownership"
 	"github.com/amends-dev/amends/saga"
-	"github.com/amends-dev/amends/internal/sagapb"
 	"github.com/amends-dev/amends/store"
 )
 

@@ -36,13 +36,13 @@ func testModel(t *testing.T, h Harness) {
 			}
 		}()
 		rt.Repeat(map[string]func(*rapid.T){
-			"start":  m.start,
-			"move":   m.move,
-			"group":  m.group,
-			"stale":  m.stale,
+			"start":   m.start,
+			"move":    m.move,
+			"group":   m.group,
+			"stale":   m.stale,
 			"discard": m.discard,
-			"expire": m.expire,
-			"reopen": m.reopen,
+			"expire":  m.expire,
+			"reopen":  m.reopen,
 			"wait": func(rt *rapid.T) {
 				m.now = m.now.Add(time.Duration(rapid.IntRange(0, 120).Draw(rt, "seconds")) * time.Second)
 			},

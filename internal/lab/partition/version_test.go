@@ -24,8 +24,8 @@ import (
 
 	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/contract"
-	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/internal/sagapb"
+	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/store/boltstore"
 	"github.com/amends-dev/amends/transport"
 )

@@ -7,7 +7,7 @@ import (
 )
 
 // doors are the packages that read what participants, callers and operators write.
-var doors = []string{"contract", "transport", "outbox", "participant", "client", "coordinator", "api", "access"}
+var doors = []string{"contract", "transport", "outbox", "participant", "client", "coordinator", "internal/api", "internal/access"}
 
 // looseNumbers are the functions that read more than one spelling of a number.
 var looseNumbers = map[string][]string{
