@@ -15,7 +15,8 @@ import (
 
 	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/contract"
-	"github.com/amends-dev/amends/internal/daemon"
+	"github.com/amends-dev/amends/internal/servertest"
+	"github.com/amends-dev/amends/server"
 	"github.com/amends-dev/amends/participant"
 	"github.com/amends-dev/amends/saga"
 )
@@ -57,17 +58,17 @@ var scraped = sync.OnceValues(func() (text string, err error) {
 	}
 	defer os.RemoveAll(dir)
 	running, stop := context.WithCancel(ctx)
-	ready, ended := make(chan daemon.Addresses, 1), make(chan error, 1)
+	ready, ended := make(chan server.Addresses, 1), make(chan error, 1)
 	go func() {
-		ended <- daemon.Run(running, daemon.Config{
+		ended <- servertest.Run(running, server.Config{
 			DataDir: dir, HTTP: "127.0.0.1:0", Logger: slog.New(slog.DiscardHandler), Definitions: []*saga.Definition{def, open},
-		}, func(a daemon.Addresses) { ready <- a })
+		}, func(a server.Addresses) { ready <- a })
 	}()
 	defer func() {
 		stop()
 		err = errors.Join(err, <-ended)
 	}()
-	var a daemon.Addresses
+	var a server.Addresses
 	select {
 	case a = <-ready:
 	case <-ctx.Done():

@@ -1,6 +1,6 @@
 // Command coordinator runs a saga coordinator and operates one.
 //
-//	coordinator serve ──▶ internal/daemon      everything else ──▶ internal/cli ──▶ NATS ──▶ a running coordinator
+//	coordinator serve ──▶ server      everything else ──▶ internal/cli ──▶ NATS ──▶ a running coordinator
 //
 // "coordinator --help" lists the commands; docs/OPERATING.md describes them. The
 // program itself does nothing: see package cli. Failure looks like a line on

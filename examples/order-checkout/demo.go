@@ -14,7 +14,7 @@ import (
 	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/examples/order-checkout/progress"
 	"github.com/amends-dev/amends/examples/order-checkout/service"
-	"github.com/amends-dev/amends/internal/daemon"
+	"github.com/amends-dev/amends/server"
 	"github.com/amends-dev/amends/transport/natsbus"
 )
 
@@ -47,7 +47,7 @@ func (c demoCmd) Run(ctx context.Context, t *terminal) (err error) {
 		logger: slog.New(slog.NewJSONHandler(log, nil)),
 		board:  progress.New(t.out, len(orders)),
 	}
-	return d.run(ctx, func(ctx context.Context, a daemon.Addresses) error {
+	return d.run(ctx, func(ctx context.Context, a server.Addresses) error {
 		fmt.Fprintf(t.out, "NATS at %s, the coordinator on bbolt, and four services on SQLite are up in %s.\nWatch the orders in the console: %s/\n\n", a.NATS, dir, a.HTTP)
 		bus, err := a.Connect(ctx, "customers")
 		if err != nil {
@@ -93,22 +93,23 @@ type demo struct {
 
 // run starts coordinator and services, calls body once all of them take work,
 // and stops them when it has returned: services first.
-func (d *demo) run(ctx context.Context, body func(context.Context, daemon.Addresses) error) error {
-	ready := make(chan daemon.Addresses, 1)
+func (d *demo) run(ctx context.Context, body func(context.Context, server.Addresses) error) error {
+	coordinator, err := server.New(server.Config{
+		DataDir: filepath.Join(d.dir, "coordinator"), NATS: server.NATS{URL: d.NATSURL},
+		HTTP: "127.0.0.1:0", Logger: d.logger,
+	})
+	if err != nil {
+		return err
+	}
 	g, running := errgroup.WithContext(context.WithoutCancel(ctx))
 	running, stop := context.WithCancel(running)
 	defer stop()
-	g.Go(func() error {
-		return daemon.Run(running, daemon.Config{
-			DataDir: filepath.Join(d.dir, "coordinator"), NATS: daemon.NATS{URL: d.NATSURL},
-			HTTP: "127.0.0.1:0", Logger: d.logger,
-		}, func(a daemon.Addresses) { ready <- a })
-	})
+	g.Go(func() error { return coordinator.Run(running) })
 	g.Go(func() error {
 		defer stop()
 		select {
-		case a := <-ready:
-			return d.services(ctx, running, a, body)
+		case <-coordinator.Started():
+			return d.services(ctx, running, coordinator.Addresses(), body)
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-running.Done():
@@ -119,7 +120,7 @@ func (d *demo) run(ctx context.Context, body func(context.Context, daemon.Addres
 }
 
 // services runs the services around body.
-func (d *demo) services(ctx, running context.Context, a daemon.Addresses, body func(context.Context, daemon.Addresses) error) error {
+func (d *demo) services(ctx, running context.Context, a server.Addresses, body func(context.Context, server.Addresses) error) error {
 	g, serving := errgroup.WithContext(running)
 	serving, stop := context.WithCancel(serving)
 	defer stop()
@@ -162,7 +163,7 @@ func interrupted(ctx context.Context, err error) error {
 var errInterrupted = errors.New("interrupted")
 
 // invite says what can be done while everything is up.
-func (d *demo) invite(a daemon.Addresses, order string) {
+func (d *demo) invite(a server.Addresses, order string) {
 	fmt.Fprintf(d.out, `
 Everything stays up until Ctrl-C. In another terminal:
 

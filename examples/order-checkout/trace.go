@@ -4,11 +4,14 @@ import (
 	"context"
 	"log/slog"
 	"os"
+	"strings"
 	"time"
 
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
+	"go.opentelemetry.io/otel/sdk/resource"
+	sdk "go.opentelemetry.io/otel/sdk/trace"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
-
-	"github.com/amends-dev/amends/internal/otlp"
 )
 
 // lastSpans bounds how long the end of a program waits for its collector.
@@ -18,17 +21,21 @@ const lastSpans = 2 * time.Second
 // when they say nothing. A service with an OpenTelemetry set-up of its own takes
 // its provider instead.
 func traces(ctx context.Context, name string, logger *slog.Logger) (provider trace.TracerProvider, stop func(), err error) {
-	wanted, err := otlp.Wanted("", os.Getenv)
-	if err != nil || !wanted {
-		return nil, func() {}, err
+	to := os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT") + os.Getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+	if to == "" || strings.EqualFold(os.Getenv("OTEL_SDK_DISABLED"), "true") {
+		return nil, func() {}, nil
 	}
-	e, err := otlp.Start(ctx, otlp.Config{Service: name, Logger: logger})
+	exporter, err := otlptracehttp.New(ctx) // reads the variables
 	if err != nil {
 		return nil, nil, err
 	}
-	return e.TracerProvider(), func() {
+	spans := sdk.NewTracerProvider(sdk.WithBatcher(exporter),
+		sdk.WithResource(resource.NewWithAttributes(semconv.SchemaURL, semconv.ServiceName(name))))
+	return spans, func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastSpans)
 		defer cancel()
-		_ = e.Shutdown(ctx) // the last spans are not worth waiting longer
+		if err := spans.Shutdown(ctx); err != nil { // the last spans are not worth waiting longer
+			logger.Warn("the last spans were not sent", "error", err)
+		}
 	}, nil
 }

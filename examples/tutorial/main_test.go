@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/amends-dev/amends/internal/daemon"
+	"github.com/amends-dev/amends/server"
 )
 
 // TestTutorial runs the tutorial's program against a coordinator, twice: the
@@ -14,20 +14,21 @@ import (
 func TestTutorial(t *testing.T) {
 	ctx, stop := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer stop()
-	ready, ended := make(chan daemon.Addresses, 1), make(chan error, 1)
-	go func() {
-		ended <- daemon.Run(ctx, daemon.Config{DataDir: t.TempDir()}, func(a daemon.Addresses) { ready <- a })
-	}()
-	var addresses daemon.Addresses
+	coordinator, err := server.New(server.Config{DataDir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- coordinator.Run(ctx) }()
 	select {
-	case addresses = <-ready:
+	case <-coordinator.Started():
 	case err := <-ended:
 		t.Fatalf("the coordinator ended: %v", err)
 	}
 	services := t.TempDir()
 	for range 2 {
 		var out strings.Builder
-		if err := run(ctx, addresses.NATS, services, &out); err != nil {
+		if err := run(ctx, coordinator.Addresses().NATS, services, &out); err != nil {
 			t.Fatal(err)
 		}
 		const want = "trip-of-ada completed\n" +

@@ -18,7 +18,8 @@ import (
 
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/api"
-	"github.com/amends-dev/amends/internal/daemon"
+	"github.com/amends-dev/amends/internal/servertest"
+	"github.com/amends-dev/amends/server"
 	"github.com/amends-dev/amends/participant"
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 	"github.com/amends-dev/amends/proto/amends/api/v1/apiv1connect"
@@ -48,7 +49,7 @@ var (
 
 // fixture is a whole coordinator with its API, and the two services of the bakery.
 type fixture struct {
-	daemon.Addresses
+	server.Addresses
 	apiv1connect.CoordinatorServiceClient
 	http *http.Client
 
@@ -59,17 +60,17 @@ type fixture struct {
 // newFixture runs until the test ends.
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
-	return newTownOf(t, daemon.Config{})
+	return newTownOf(t, server.Config{})
 }
 
 // newTownOf is newFixture with settings of its own.
-func newTownOf(t *testing.T, config daemon.Config) *fixture {
+func newTownOf(t *testing.T, config server.Config) *fixture {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	ready, ended := make(chan daemon.Addresses, 1), make(chan error, 1)
+	ready, ended := make(chan server.Addresses, 1), make(chan error, 1)
 	config.DataDir = t.TempDir() // before the cleanup below, so that it is removed after it
 	config.HTTP, config.Logger, config.Definitions = "127.0.0.1:0", slog.New(slog.DiscardHandler), []*saga.Definition{bakery}
-	go func() { ended <- daemon.Run(ctx, config, func(a daemon.Addresses) { ready <- a }) }()
+	go func() { ended <- servertest.Run(ctx, config, func(a server.Addresses) { ready <- a }) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-ended; err != nil {
@@ -320,7 +321,7 @@ func TestRefusalsSayWhatWouldBeRight(t *testing.T) {
 // TestBusyIsSaidWithATime: who is refused for now learns when it is worth asking
 // again.
 func TestBusyIsSaidWithATime(t *testing.T) {
-	w := newTownOf(t, daemon.Config{MaxOpen: 1})
+	w := newTownOf(t, server.Config{MaxOpen: 1})
 	w.park(t, "stuck")
 	_, err := w.Start(within(t), order("more"))
 	code, detail := refusal(t, err)

@@ -8,7 +8,7 @@
 //
 // It translates and decides nothing: what may be asked, and what is answered, is
 // package transport's contract, which the coordinator serves on the bus as well.
-// It lets everybody in: who may reach it is its owner's affair (internal/daemon,
+// It lets everybody in: who may reach it is its owner's affair (server,
 // with package access). A caller whose name is known has it in their decisions.
 //
 // Beside the service it serves gRPC reflection, grpc.health.v1 and the OpenAPI

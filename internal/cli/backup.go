@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/amends-dev/amends/internal/daemon"
+	"github.com/amends-dev/amends/server"
 	"github.com/amends-dev/amends/internal/plural"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/store/boltstore"
@@ -121,7 +121,7 @@ func (a *awaited) Read(p []byte) (int, error) {
 
 // offline opens the store of a coordinator that does not run.
 func (c *backupCmd) offline(env *environment, w io.Writer) (n int64, err error) {
-	path := filepath.Join(c.DataDir, daemon.StoreFile)
+	path := filepath.Join(c.DataDir, server.StoreFile)
 	if _, err := os.Stat(path); err != nil {
 		return 0, fmt.Errorf("there is no store to copy: %w", err)
 	}
@@ -182,14 +182,14 @@ type restoreCmd struct {
 // Run makes a data directory from a backup.
 func (c *restoreCmd) Run(env *environment) error {
 	err := c.restore(env)
-	if daemon.FullDisk(err) {
+	if server.FullDisk(err) {
 		return &exitError{code: ExitStoreBroken, err: err, hint: "make room there, or restore to another disk with --data-dir; nothing half-written is left"}
 	}
 	return err
 }
 
 func (c *restoreCmd) restore(env *environment) error {
-	path := filepath.Join(c.DataDir, daemon.StoreFile)
+	path := filepath.Join(c.DataDir, server.StoreFile)
 	if _, err := os.Lstat(path); err == nil {
 		return &exitError{code: ExitUsage, err: fmt.Errorf("%s exists; move it away first, it is not overwritten", path)}
 	}

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/amends-dev/amends/internal/bench"
-	"github.com/amends-dev/amends/internal/daemon"
+	"github.com/amends-dev/amends/server"
 	"github.com/amends-dev/amends/internal/terminal"
 )
 
@@ -43,7 +43,7 @@ func (c *benchLargeCmd) Run(env *environment) error {
 	}
 	defer remove()
 	figures, err := bench.Large(env.ctx, bench.LargeOptions{
-		Open: c.Open, Ended: c.Ended, InFlight: c.InFlight, For: c.For, Dir: dir, Store: daemon.StoreFile, Progress: env.stderr.Lines(),
+		Open: c.Open, Ended: c.Ended, InFlight: c.InFlight, For: c.For, Dir: dir, Store: server.StoreFile, Progress: env.stderr.Lines(),
 		Serve: func(dir, ready string, retention time.Duration) *exec.Cmd {
 			// Room for new sagas beside those that are there. An interrupt ends it in order.
 			return exec.CommandContext(context.WithoutCancel(env.ctx), program, "serve", "--data-dir", dir, "--ready-file", ready, "--nats-listen", "127.0.0.1:0", "--http", "127.0.0.1:0",

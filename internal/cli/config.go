@@ -42,7 +42,7 @@ func (c *checkCmd) Run(env *environment) error {
 	}); err != nil {
 		return err
 	}
-	config := c.daemon()
+	config := c.config()
 	_, defs := c.definitions()
 	_, traces := c.traces()
 	if err := errors.Join(env.source.Problem(), c.problem(&config), defs, traces); err != nil {

@@ -6,7 +6,7 @@ import (
 	"errors"
 	"path/filepath"
 
-	"github.com/amends-dev/amends/internal/daemon"
+	"github.com/amends-dev/amends/server"
 	"github.com/amends-dev/amends/internal/doctor"
 	"github.com/amends-dev/amends/internal/terminal"
 	"github.com/amends-dev/amends/transport/natsbus"
@@ -55,7 +55,7 @@ func (c *doctorCmd) Run(env *environment) error {
 	defer env.waits("the coordinator at "+t.server+" and its NATS", c.Timeout)()
 	deployment := doctor.Deployment{Server: t.server, Client: client, Bare: bare, NATS: c.bus, Monitor: c.Monitor}
 	if c.DataDir != "" {
-		deployment.Store = filepath.Join(c.DataDir, daemon.StoreFile)
+		deployment.Store = filepath.Join(c.DataDir, server.StoreFile)
 	}
 	return c.report(env, doctor.Examine(ctx, deployment))
 }

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 
-	"github.com/amends-dev/amends/internal/daemon"
+	"github.com/amends-dev/amends/server"
 	"github.com/amends-dev/amends/ownership"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/store/boltstore"
@@ -44,7 +44,7 @@ func (e *exitError) Unwrap() error { return e.err }
 func exitOf(err error) (code int, hint string) {
 	var known *exitError
 	var owned *ownership.OwnedError
-	var taken *daemon.ListenError
+	var taken *server.ListenError
 	switch {
 	case err == nil:
 		return ExitOK, ""
@@ -54,15 +54,15 @@ func exitOf(err error) (code int, hint string) {
 		return ExitOwned, "restarting does not help: docs/OPERATING.md#one-store-one-owner"
 	case errors.As(err, &taken):
 		return ExitFailed, taken.Fix()
-	case errors.Is(err, store.ErrBroken) && daemon.FullDisk(err), errors.Is(err, daemon.ErrDisk) && !daemon.FailedDisk(err):
+	case errors.Is(err, store.ErrBroken) && server.FullDisk(err), errors.Is(err, server.ErrDisk) && !server.FailedDisk(err):
 		return ExitStoreBroken, "nothing that was acknowledged is lost; make room on the disk of the data directory, or move it to a larger one, then start again"
-	case errors.Is(err, store.ErrBroken), errors.Is(err, daemon.ErrDisk):
+	case errors.Is(err, store.ErrBroken), errors.Is(err, server.ErrDisk):
 		return ExitStoreBroken, "nothing that was acknowledged is lost; check the disk's space and health, then start again, or restore a backup with: coordinator restore <file>"
 	case errors.Is(err, store.ErrCorrupt), errors.Is(err, boltstore.ErrDamaged):
 		return ExitStoreBroken, "restore a backup with: coordinator restore <file>"
 	case errors.Is(err, context.DeadlineExceeded):
 		return ExitNotReachable, "give it more time with --timeout"
-	case daemon.FullDisk(err):
+	case server.FullDisk(err):
 		return ExitFailed, "make room there, then try again; nothing half-written is left"
 	default:
 		return ExitFailed, ""

@@ -17,7 +17,8 @@ import (
 	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/cli"
-	"github.com/amends-dev/amends/internal/daemon"
+	"github.com/amends-dev/amends/internal/servertest"
+	"github.com/amends-dev/amends/server"
 	"github.com/amends-dev/amends/participant"
 	"github.com/amends-dev/amends/saga"
 )
@@ -100,11 +101,11 @@ func endedSagas(t *testing.T, n int) (url string) {
 	count := contract.NewCommand[int, int]("counter", "count")
 	def := saga.MustDefine[int]("counting", saga.Pivot("count", saga.Do(count)))
 	ctx, stop := context.WithCancel(context.Background())
-	ready, ended := make(chan daemon.Addresses, 1), make(chan error, 2)
+	ready, ended := make(chan server.Addresses, 1), make(chan error, 2)
 	go func() {
-		ended <- daemon.Run(ctx, daemon.Config{
+		ended <- servertest.Run(ctx, server.Config{
 			DataDir: t.TempDir(), HTTP: "127.0.0.1:0", Logger: slog.New(slog.DiscardHandler), Definitions: []*saga.Definition{def},
-		}, func(a daemon.Addresses) { ready <- a })
+		}, func(a server.Addresses) { ready <- a })
 	}()
 	a := <-ready
 	bus, err := a.Connect(ctx, "counter")

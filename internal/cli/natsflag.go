@@ -1,6 +1,6 @@
 package cli
 
-import "github.com/amends-dev/amends/internal/daemon"
+import "github.com/amends-dev/amends/server"
 
 // natsFlags say how to reach a NATS server.
 type natsFlags struct {
@@ -19,8 +19,8 @@ type natsFlags struct {
 }
 
 // server is the same as the daemon takes it.
-func (f *natsFlags) server() daemon.NATS {
-	return daemon.NATS{
+func (f *natsFlags) server() server.NATS {
+	return server.NATS{
 		URL: f.NATSURL, Creds: f.NATSCreds, NKey: f.NATSNKey, Inbox: f.NATSInbox, User: f.NATSUser, Password: f.NATSPassword, Token: f.NATSToken,
 		Plaintext: f.NATSPlain, CA: f.NATSCA, Cert: f.NATSCert, Key: f.NATSKey,
 	}

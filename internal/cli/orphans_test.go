@@ -21,7 +21,8 @@ import (
 	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/cli"
-	"github.com/amends-dev/amends/internal/daemon"
+	"github.com/amends-dev/amends/internal/servertest"
+	"github.com/amends-dev/amends/server"
 	"github.com/amends-dev/amends/participant"
 	"github.com/amends-dev/amends/participant/boltinbox"
 	"github.com/amends-dev/amends/participant/sqlinbox"
@@ -78,11 +79,11 @@ func newFixture(t *testing.T) *fixture {
 func (m *fixture) open(data string, services bool) {
 	m.t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
-	ready, ended := make(chan daemon.Addresses, 1), make(chan error, 3)
+	ready, ended := make(chan server.Addresses, 1), make(chan error, 3)
 	go func() {
-		ended <- daemon.Run(ctx, daemon.Config{
+		ended <- servertest.Run(ctx, server.Config{
 			DataDir: data, HTTP: "127.0.0.1:0", Logger: slog.New(slog.DiscardHandler), Definitions: []*saga.Definition{shop},
-		}, func(a daemon.Addresses) { ready <- a })
+		}, func(a server.Addresses) { ready <- a })
 	}()
 	a := <-ready
 	bus, err := a.Connect(ctx, "stock")

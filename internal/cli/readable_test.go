@@ -22,7 +22,8 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/amends-dev/amends/internal/cli"
-	"github.com/amends-dev/amends/internal/daemon"
+	"github.com/amends-dev/amends/internal/servertest"
+	"github.com/amends-dev/amends/server"
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 	"github.com/amends-dev/amends/proto/amends/api/v1/apiv1connect"
 	"github.com/amends-dev/amends/saga"
@@ -131,11 +132,11 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	ready, ended := make(chan daemon.Addresses, 1), make(chan error, 1)
+	ready, ended := make(chan server.Addresses, 1), make(chan error, 1)
 	go func() {
-		ended <- daemon.Run(ctx, daemon.Config{
+		ended <- servertest.Run(ctx, server.Config{
 			DataDir: t.TempDir(), HTTP: "127.0.0.1:0", Logger: slog.New(slog.DiscardHandler), Definitions: []*saga.Definition{def},
-		}, func(a daemon.Addresses) { ready <- a })
+		}, func(a server.Addresses) { ready <- a })
 	}()
 	a := <-ready
 	conn, err := nats.Connect(a.NATS, nats.Timeout(time.Minute))

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,7 +11,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/amends-dev/amends/internal/daemon"
+	"github.com/amends-dev/amends/server"
 	"github.com/amends-dev/amends/internal/heap"
 	"github.com/amends-dev/amends/internal/masked"
 	"github.com/amends-dev/amends/internal/otlp"
@@ -70,19 +71,19 @@ type serveFlags struct {
 	ReadyFile string `env:"AMENDS_READY_FILE" type:"path" placeholder:"FILE" help:"Write the addresses here, as JSON, once the coordinator takes work; removed when it stops."`
 }
 
-// daemon is the configuration as the daemon takes it, without definitions and
+// config is the configuration as the server takes it, without definitions and
 // logger.
-func (f *serveFlags) daemon() daemon.Config {
-	server := f.server()
-	server.Replicas = f.NATSReplicas
-	server.Responder = natsbus.Credentials{User: f.NATSResponderUser, Password: f.NATSResponderPassword, CredentialsFile: f.NATSResponderCreds, NKeyFile: f.NATSResponderNKey}
-	server.QueueBytes, server.LifecycleBytes, server.DeadBytes = f.QueueBytes, f.LifecycleBytes, f.DeadBytes
-	server.LifecycleAge, server.DeadAge, server.MaxMessageBytes = f.LifecycleAge, f.DeadAge, f.MaxMessage
-	server.Listen, server.Users, server.Open = f.NATSListen, f.NATSUsers, f.NATSOpen
-	server.ListenCert, server.ListenKey = f.NATSTLSCert, f.NATSTLSKey
+func (f *serveFlags) config() server.Config {
+	nats := f.server()
+	nats.Replicas = f.NATSReplicas
+	nats.Responder = natsbus.Credentials{User: f.NATSResponderUser, Password: f.NATSResponderPassword, CredentialsFile: f.NATSResponderCreds, NKeyFile: f.NATSResponderNKey}
+	nats.QueueBytes, nats.LifecycleBytes, nats.DeadBytes = f.QueueBytes, f.LifecycleBytes, f.DeadBytes
+	nats.LifecycleAge, nats.DeadAge, nats.MaxMessageBytes = f.LifecycleAge, f.DeadAge, f.MaxMessage
+	nats.Listen, nats.Users, nats.Open = f.NATSListen, f.NATSUsers, f.NATSOpen
+	nats.ListenCert, nats.ListenKey = f.NATSTLSCert, f.NATSTLSKey
 	who, _ := f.accessFlags.config() // problem says what is wrong with it
-	return daemon.Config{
-		DataDir: f.DataDir, StoreKeys: f.StoreKeys, NATS: server, Prefix: f.Prefix, HTTP: f.HTTP, API: daemon.API(f.API), Pprof: f.Pprof,
+	return server.Config{
+		DataDir: f.DataDir, StoreKeys: f.StoreKeys, NATS: nats, Prefix: f.Prefix, HTTP: f.HTTP, API: server.API(f.API), Pprof: f.Pprof,
 		Access: who, TLSCert: f.TLSCert, TLSKey: f.TLSKey, Plaintext: f.Plaintext, Redact: list(f.Redact),
 		Name: f.Name, Shards: f.Shards, MaxBatch: f.MaxBatch, MaxOpen: f.MaxOpen,
 		MaxBacklog: f.MaxBacklog, MaxUnanswered: f.MaxUnanswered, MaxUnansweredBytes: f.MaxUnansweredBytes, MaxStreams: f.MaxStreams, MaxWaits: f.MaxWaits,
@@ -91,8 +92,8 @@ func (f *serveFlags) daemon() daemon.Config {
 }
 
 // problem is everything that is wrong with the flags and with the files that they
-// name, given their daemon's configuration.
-func (f *serveFlags) problem(config *daemon.Config) error {
+// name, given the server's configuration.
+func (f *serveFlags) problem(config *server.Config) error {
 	_, err := f.accessFlags.config()
 	if f.ReadyFile != "" {
 		if info, missing := os.Stat(filepath.Dir(f.ReadyFile)); missing != nil || !info.IsDir() {
@@ -136,7 +137,7 @@ type serveCmd struct{ serveFlags }
 
 // Run runs a coordinator until it is told to stop.
 func (c *serveCmd) Run(env *environment) error {
-	config := c.daemon()
+	config := c.config()
 	definitions, err := c.definitions()
 	traces, errTraces := c.traces()
 	if err := errors.Join(c.problem(&config), err, errTraces); err != nil {
@@ -144,20 +145,39 @@ func (c *serveCmd) Run(env *environment) error {
 	}
 	config.Definitions, config.Traces, config.Logger = definitions, traces, c.logger(masked.Writer(env.stderr.Lines()))
 	heap.Tune(env.ctx, config.Logger)
-	err = daemon.Run(env.ctx, config, func(a daemon.Addresses) {
-		if err := c.writeReady(a); err != nil {
-			config.Logger.Error("write the ready file", slog.String("file", c.ReadyFile), slog.Any("error", err))
-		}
-	})
-	if c.ReadyFile != "" {
-		_ = os.Remove(c.ReadyFile)
-	}
+	s, err := server.New(config)
 	if err != nil {
+		return err
+	}
+	if err := c.run(env.ctx, s, config.Logger); err != nil {
 		config.Logger.Error("stopped by a failure", slog.Any("error", err))
 		return err
 	}
 	config.Logger.Info("stopped: everything acknowledged is on disk")
 	return nil
+}
+
+// run runs the server, with the ready file as long as it takes work.
+func (c *serveCmd) run(ctx context.Context, s *server.Server, logger *slog.Logger) error {
+	if c.ReadyFile == "" {
+		return s.Run(ctx)
+	}
+	ended, announced := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(announced)
+		select {
+		case <-s.Started():
+			if err := c.writeReady(s.Addresses()); err != nil {
+				logger.Error("write the ready file", slog.String("file", c.ReadyFile), slog.Any("error", err))
+			}
+		case <-ended:
+		}
+	}()
+	err := s.Run(ctx)
+	close(ended)
+	<-announced
+	_ = os.Remove(c.ReadyFile)
+	return err
 }
 
 // ready is the content of the ready file.
@@ -169,10 +189,7 @@ type ready struct {
 
 // writeReady writes the ready file under another name first, so that whoever
 // sees it sees it whole.
-func (c *serveCmd) writeReady(a daemon.Addresses) error {
-	if c.ReadyFile == "" {
-		return nil
-	}
+func (c *serveCmd) writeReady(a server.Addresses) error {
 	data, err := json.Marshal(ready{a.NATS, a.HTTP, os.Getpid()})
 	if err != nil {
 		return err

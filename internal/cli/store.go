@@ -6,7 +6,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/amends-dev/amends/internal/daemon"
+	"github.com/amends-dev/amends/server"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/store/boltstore"
 )
@@ -36,7 +36,7 @@ Examples:
 
 // Run copies a store.
 func (c *storeCopyCmd) Run(env *environment) (err error) {
-	from := filepath.Join(c.DataDir, daemon.StoreFile)
+	from := filepath.Join(c.DataDir, server.StoreFile)
 	if _, err := os.Stat(from); err != nil {
 		return fmt.Errorf("there is no store to copy: %w", err)
 	}

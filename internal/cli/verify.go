@@ -7,7 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/amends-dev/amends/internal/daemon"
+	"github.com/amends-dev/amends/server"
 	"github.com/amends-dev/amends/internal/plural"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/store/boltstore"
@@ -41,7 +41,7 @@ func (c *verifyCmd) Run(env *environment) (err error) {
 	if err != nil {
 		return &exitError{code: ExitUsage, err: err}
 	}
-	what, path := c.File, filepath.Join(c.DataDir, daemon.StoreFile)
+	what, path := c.File, filepath.Join(c.DataDir, server.StoreFile)
 	if c.DataDir != "" {
 		what = path
 		if _, err := os.Stat(path); err != nil {
@@ -53,7 +53,7 @@ func (c *verifyCmd) Run(env *environment) (err error) {
 			return failed
 		}
 		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-		path = filepath.Join(dir, daemon.StoreFile)
+		path = filepath.Join(dir, server.StoreFile)
 		// What is damaged is found once more below.
 		if err := restoreFile(env, c.File, path, boltstore.RestoreOptions{Keys: keys, OnDamaged: func(error) {}}); err != nil {
 			return fmt.Errorf("%s: %w", c.File, errors.Unwrap(err)) // not the path beside it

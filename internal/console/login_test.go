@@ -11,7 +11,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/amends-dev/amends/internal/access"
-	"github.com/amends-dev/amends/internal/daemon"
+	"github.com/amends-dev/amends/server"
 )
 
 // TestLogin: where keys are asked for, a browser that comes without one is led to
@@ -26,7 +26,7 @@ func TestLogin(t *testing.T) {
 	if err := os.WriteFile(file, []byte(line), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	w := newWorld(t, func(c *daemon.Config) { c.Access.Tokens = file })
+	w := newWorld(t, func(c *server.Config) { c.Access.Tokens = file })
 	b := w.open(t, 1000, 700)
 	const token, out = "#token", `button[aria-label="Log out"]` // each is on one of the two pages only
 	shown := func(selector string) { b.run(chromedp.WaitVisible(selector, chromedp.ByQuery)) }

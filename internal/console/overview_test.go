@@ -13,7 +13,7 @@ import (
 	"connectrpc.com/connect"
 
 	"github.com/amends-dev/amends/internal/corrupttest"
-	"github.com/amends-dev/amends/internal/daemon"
+	"github.com/amends-dev/amends/server"
 	"github.com/amends-dev/amends/participant"
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 )
@@ -71,7 +71,7 @@ func mixed(_ context.Context, action string, p purchase) error {
 // soon as the coordinator has met it, with what is damaged.
 func TestBlockedSagasAreAnAlarm(t *testing.T) {
 	dir := t.TempDir()
-	here := func(config *daemon.Config) { config.DataDir = dir }
+	here := func(config *server.Config) { config.DataDir = dir }
 	t.Run("before", func(t *testing.T) {
 		w := newWorld(t, here)
 		for _, id := range []string{"order-1", "order-2"} {
@@ -79,7 +79,7 @@ func TestBlockedSagasAreAnAlarm(t *testing.T) {
 			w.rests(t, id)
 		}
 	})
-	if err := corrupttest.Saga(t.Context(), filepath.Join(dir, daemon.StoreFile), "order-1", "order-2"); err != nil {
+	if err := corrupttest.Saga(t.Context(), filepath.Join(dir, server.StoreFile), "order-1", "order-2"); err != nil {
 		t.Fatal(err)
 	}
 	w := newWorld(t, here)

@@ -10,7 +10,7 @@ import (
 	"connectrpc.com/connect"
 	"github.com/chromedp/chromedp"
 
-	"github.com/amends-dev/amends/internal/daemon"
+	"github.com/amends-dev/amends/server"
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 	"github.com/amends-dev/amends/store/boltstore"
 )
@@ -28,10 +28,10 @@ func (w *world) restored(t *testing.T) *world {
 	}
 	defer func() { _ = answer.Body.Close() }()
 	dir := t.TempDir()
-	if err := boltstore.Restore(t.Context(), answer.Body, filepath.Join(dir, daemon.StoreFile), boltstore.RestoreOptions{}); err != nil {
+	if err := boltstore.Restore(t.Context(), answer.Body, filepath.Join(dir, server.StoreFile), boltstore.RestoreOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	return newWorld(t, func(c *daemon.Config) { c.DataDir = dir })
+	return newWorld(t, func(c *server.Config) { c.DataDir = dir })
 }
 
 func (w *world) abandon(t *testing.T, id, by string) {

@@ -18,7 +18,7 @@ import (
 
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/cli"
-	"github.com/amends-dev/amends/internal/daemon"
+	"github.com/amends-dev/amends/server"
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 	"github.com/amends-dev/amends/saga"
 )
@@ -277,7 +277,7 @@ func TestDecisionIsAboutWhatWasChosen(t *testing.T) {
 	absent := func(name saga.StepName) saga.Block {
 		return saga.Retriable(name, saga.Do(contract.NewCommand[purchase, struct{}]("nobody", string(name)), saga.Timeout(100*time.Millisecond), saga.Retry(1, time.Second, time.Second)))
 	}
-	w := newWorld(t, func(c *daemon.Config) {
+	w := newWorld(t, func(c *server.Config) {
 		c.Definitions = append(c.Definitions, saga.MustDefine[purchase]("two", saga.Parallel(absent("ship"), absent("wipe"))))
 	})
 	ctx := t.Context()

@@ -11,7 +11,7 @@ import (
 
 	"github.com/amends-dev/amends/internal/canary"
 	"github.com/amends-dev/amends/internal/console"
-	"github.com/amends-dev/amends/internal/daemon"
+	"github.com/amends-dev/amends/server"
 )
 
 // hostile is the definition whose diagram is drawn; its names are what names may be.
@@ -29,7 +29,7 @@ func TestWhatOthersWroteIsShownSafely(t *testing.T) {
 			mux.Handle("/", console.Handler())
 			server := httptest.NewServer(mux)
 			t.Cleanup(server.Close)
-			b := (&world{Addresses: daemon.Addresses{HTTP: server.URL}}).open(t, 1280, 900)
+			b := (&world{Addresses: server.Addresses{HTTP: server.URL}}).open(t, 1280, 900)
 			for _, path := range []string{"/", "/sagas", "/sagas?phase=parked&q=" + url.QueryEscape(canary.Text), id, "/definitions", "/definitions/checkout/1", "/definitions/" + url.PathEscape(canary.Text), "/dead-letters"} {
 				b.goTo(path)
 				b.until(`document.querySelector("main")?.innerText.includes("canary")` + maybe(path == "/definitions/checkout/1" || c.Fails))

@@ -15,7 +15,8 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/amends-dev/amends/contract"
-	"github.com/amends-dev/amends/internal/daemon"
+	"github.com/amends-dev/amends/internal/servertest"
+	"github.com/amends-dev/amends/server"
 	"github.com/amends-dev/amends/participant"
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 	"github.com/amends-dev/amends/proto/amends/api/v1/apiv1connect"
@@ -60,7 +61,7 @@ func checkout(version int, timeout time.Duration) *saga.Definition {
 
 // world is a whole coordinator with its console, and the services of a shop.
 type world struct {
-	daemon.Addresses
+	server.Addresses
 	apiv1connect.CoordinatorServiceClient
 	http *http.Client
 
@@ -69,19 +70,19 @@ type world struct {
 }
 
 // newWorld runs until the test ends.
-func newWorld(t *testing.T, change ...func(*daemon.Config)) *world {
+func newWorld(t *testing.T, change ...func(*server.Config)) *world {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	ready, ended := make(chan daemon.Addresses, 1), make(chan error, 1)
+	ready, ended := make(chan server.Addresses, 1), make(chan error, 1)
 	go func() {
-		config := daemon.Config{
+		config := server.Config{
 			DataDir: t.TempDir(), HTTP: "127.0.0.1:0", Logger: slog.New(slog.DiscardHandler),
 			Definitions: []*saga.Definition{checkout(1, time.Minute), checkout(2, 2*time.Minute)},
 		}
 		for _, f := range change {
 			f(&config)
 		}
-		ended <- daemon.Run(ctx, config, func(a daemon.Addresses) { ready <- a })
+		ended <- servertest.Run(ctx, config, func(a server.Addresses) { ready <- a })
 	}()
 	t.Cleanup(func() {
 		cancel()

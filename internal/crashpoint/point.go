@@ -13,10 +13,10 @@ const Died = "died at "
 // All are the points, by package and in the order in which they are passed.
 // What is named here must be called somewhere, and the other way round.
 var All = []string{
-	"daemon: store opened",
-	"daemon: bus connected",
-	"daemon: secret not named yet",
-	"daemon: coordinator made",
+	"server: store opened",
+	"server: bus connected",
+	"server: secret not named yet",
+	"server: coordinator made",
 
 	"coordinator: start received",
 	"coordinator: answer received",

@@ -18,7 +18,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/amends-dev/amends/internal/daemon"
+	"github.com/amends-dev/amends/internal/servertest"
+	"github.com/amends-dev/amends/server"
 	"github.com/amends-dev/amends/internal/doctor"
 	"github.com/amends-dev/amends/internal/natstest"
 	"github.com/amends-dev/amends/saga"
@@ -28,7 +29,7 @@ import (
 )
 
 // running starts a whole coordinator with a definition of one slow step.
-func running(t *testing.T, timeout string) (dir string, a daemon.Addresses) {
+func running(t *testing.T, timeout string) (dir string, a server.Addresses) {
 	t.Helper()
 	def, err := saga.ParseJSON(fmt.Appendf(nil, `{"name":"slow","version":1,"steps":[{"step":{"name":"print","kind":"retriable","do":{"participant":"printer","action":"print","timeout":%q}}}]}`, timeout))
 	if err != nil {
@@ -36,12 +37,12 @@ func running(t *testing.T, timeout string) (dir string, a daemon.Addresses) {
 	}
 	dir = t.TempDir()
 	ctx, cancel := context.WithCancel(t.Context())
-	ready, done := make(chan daemon.Addresses, 1), make(chan error, 1)
+	ready, done := make(chan server.Addresses, 1), make(chan error, 1)
 	go func() {
-		done <- daemon.Run(ctx, daemon.Config{
-			DataDir: dir, HTTP: "127.0.0.1:0", NATS: daemon.NATS{Listen: "127.0.0.1:0"},
+		done <- servertest.Run(ctx, server.Config{
+			DataDir: dir, HTTP: "127.0.0.1:0", NATS: server.NATS{Listen: "127.0.0.1:0"},
 			Definitions: []*saga.Definition{def}, Logger: slog.New(slog.DiscardHandler),
-		}, func(a daemon.Addresses) { ready <- a })
+		}, func(a server.Addresses) { ready <- a })
 	}()
 	t.Cleanup(func() {
 		cancel()
@@ -58,10 +59,10 @@ func running(t *testing.T, timeout string) (dir string, a daemon.Addresses) {
 	return dir, a
 }
 
-func deployment(dir string, a daemon.Addresses) doctor.Deployment {
+func deployment(dir string, a server.Addresses) doctor.Deployment {
 	return doctor.Deployment{
 		Server: a.HTTP, Client: http.DefaultClient, Bare: http.DefaultClient,
-		NATS: func(string, string) (natsbus.Config, error) { return natsbus.Config{URL: a.NATS}, nil }, Store: filepath.Join(dir, daemon.StoreFile),
+		NATS: func(string, string) (natsbus.Config, error) { return natsbus.Config{URL: a.NATS}, nil }, Store: filepath.Join(dir, server.StoreFile),
 	}
 }
 
@@ -106,7 +107,7 @@ func TestAllIsWell(t *testing.T) {
 }
 
 func TestNobodyIsThere(t *testing.T) {
-	findings := doctor.Examine(t.Context(), deployment(t.TempDir(), daemon.Addresses{HTTP: "http://127.0.0.1:1", NATS: "nats://127.0.0.1:1"}))
+	findings := doctor.Examine(t.Context(), deployment(t.TempDir(), server.Addresses{HTTP: "http://127.0.0.1:1", NATS: "nats://127.0.0.1:1"}))
 	holds(t, findings, "coordinator", doctor.Problem, "coordinator serve")
 	holds(t, findings, "NATS", doctor.Problem, "--nats-url")
 	if worst := doctor.Worst(findings); worst != doctor.Problem {
@@ -129,7 +130,7 @@ func TestWaitsInItsOwnWords(t *testing.T) {
 	slog.SetDefault(slog.New(slog.NewTextHandler(&log, nil)))
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
-	findings := doctor.Examine(ctx, deployment(t.TempDir(), daemon.Addresses{HTTP: "http://127.0.0.1:1", NATS: s.ClientURL()}))
+	findings := doctor.Examine(ctx, deployment(t.TempDir(), server.Addresses{HTTP: "http://127.0.0.1:1", NATS: s.ClientURL()}))
 	holds(t, findings, "NATS", doctor.Problem, "nobody answers for JetStream")
 	if log.Len() > 0 {
 		t.Errorf("it logs %s", &log)
@@ -184,7 +185,7 @@ func TestWhatIsWrong(t *testing.T) {
 func TestSlowAnswerIsNoSkew(t *testing.T) {
 	slow := httptest.NewServer(http.NotFoundHandler()) // with the time of its answer
 	t.Cleanup(slow.Close)
-	p := deployment(t.TempDir(), daemon.Addresses{HTTP: slow.URL, NATS: "nats://127.0.0.1:1"})
+	p := deployment(t.TempDir(), server.Addresses{HTTP: slow.URL, NATS: "nats://127.0.0.1:1"})
 	var asked time.Duration
 	p.Now = func() time.Time {
 		now := time.Now().Add(asked)
@@ -263,7 +264,7 @@ func TestAccounts(t *testing.T) {
 			if err := payment.AskConsumer(t.Context(), "payment", transport.SubscribeQuery{}); err != nil {
 				t.Fatal(err)
 			}
-			p := deployment(t.TempDir(), daemon.Addresses{HTTP: "http://127.0.0.1:1", NATS: s.ClientURL()})
+			p := deployment(t.TempDir(), server.Addresses{HTTP: "http://127.0.0.1:1", NATS: s.ClientURL()})
 			p.NATS = func(string, string) (natsbus.Config, error) { return as, nil }
 			findings := doctor.Examine(t.Context(), p)
 			holds(t, findings, "accounts of NATS", tt.grade, tt.found)
@@ -294,7 +295,7 @@ func TestDrift(t *testing.T) {
 	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "SAGA_COMMANDS", Subjects: []string{"saga.command.>"}, MaxBytes: 1 << 20}); err != nil {
 		t.Fatal(err)
 	}
-	findings := doctor.Examine(t.Context(), deployment(t.TempDir(), daemon.Addresses{HTTP: "http://127.0.0.1:1", NATS: server.ClientURL()}))
+	findings := doctor.Examine(t.Context(), deployment(t.TempDir(), server.Addresses{HTTP: "http://127.0.0.1:1", NATS: server.ClientURL()}))
 	holds(t, findings, "streams", doctor.Problem, "retention", "nats stream rm SAGA_COMMANDS")
 	holds(t, findings, "window of SAGA_COMMANDS", doctor.Unknown)
 }
@@ -324,10 +325,10 @@ func TestAsksTheCoordinatorsNATS(t *testing.T) {
 	holds(t, findings, "owner of the prefix", doctor.OK)
 
 	_, b := running(t, "1m")
-	findings = doctor.Examine(t.Context(), deployment(dir, daemon.Addresses{HTTP: a.HTTP, NATS: b.NATS}))
+	findings = doctor.Examine(t.Context(), deployment(dir, server.Addresses{HTTP: a.HTTP, NATS: b.NATS}))
 	holds(t, findings, "NATS", doctor.Problem, "not the NATS that the coordinator uses", a.NATS)
 
 	// One that does not answer does not say which it uses: what is found well may be another's.
-	findings = doctor.Examine(t.Context(), deployment(dir, daemon.Addresses{HTTP: "http://127.0.0.1:1", NATS: b.NATS}))
+	findings = doctor.Examine(t.Context(), deployment(dir, server.Addresses{HTTP: "http://127.0.0.1:1", NATS: b.NATS}))
 	holds(t, findings, "NATS of the coordinator", doctor.Unknown, "what follows is about "+b.NATS)
 }

@@ -16,7 +16,8 @@ import (
 
 	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/contract"
-	"github.com/amends-dev/amends/internal/daemon"
+	"github.com/amends-dev/amends/internal/servertest"
+	"github.com/amends-dev/amends/server"
 	"github.com/amends-dev/amends/internal/otlp"
 	"github.com/amends-dev/amends/observe"
 	"github.com/amends-dev/amends/observe/tracing"
@@ -60,13 +61,13 @@ func open(t *testing.T, traced bool) *shop {
 // data.
 func (s *shop) restart(t *testing.T, traced bool) {
 	t.Helper()
-	config := daemon.Config{DataDir: s.dir, Logger: slog.New(slog.DiscardHandler), Definitions: []*saga.Definition{checkout},
+	config := server.Config{DataDir: s.dir, Logger: slog.New(slog.DiscardHandler), Definitions: []*saga.Definition{checkout},
 		Traces: &otlp.Config{Endpoint: s.URL, Service: "coordinator"}}
 	ctx, cancel := context.WithCancel(context.Background())
-	ready, ended := make(chan daemon.Addresses, 1), make(chan error, 8)
+	ready, ended := make(chan server.Addresses, 1), make(chan error, 8)
 	running := 1
-	go func() { ended <- daemon.Run(ctx, config, func(a daemon.Addresses) { ready <- a }) }()
-	var address daemon.Addresses
+	go func() { ended <- servertest.Run(ctx, config, func(a server.Addresses) { ready <- a }) }()
+	var address server.Addresses
 	select {
 	case address = <-ready:
 	case err := <-ended:

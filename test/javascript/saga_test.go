@@ -7,7 +7,8 @@ import (
 
 	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/contract"
-	"github.com/amends-dev/amends/internal/daemon"
+	"github.com/amends-dev/amends/internal/servertest"
+	"github.com/amends-dev/amends/server"
 	"github.com/amends-dev/amends/participant"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/transport"
@@ -75,12 +76,12 @@ func runCoordinator(t *testing.T, url string) *client.Client {
 	t.Helper()
 	quiet := slog.New(slog.DiscardHandler)
 	ctx, stop := context.WithCancel(context.Background())
-	addresses, done := make(chan daemon.Addresses, 1), make(chan error, 1)
+	addresses, done := make(chan server.Addresses, 1), make(chan error, 1)
 	go func() {
-		done <- daemon.Run(ctx, daemon.Config{
+		done <- servertest.Run(ctx, server.Config{
 			DataDir: t.TempDir(), Logger: quiet, Definitions: []*saga.Definition{mail},
-			NATS: daemon.NATS{URL: url, User: "coordinator", Password: password},
-		}, func(a daemon.Addresses) { addresses <- a })
+			NATS: server.NATS{URL: url, User: "coordinator", Password: password},
+		}, func(a server.Addresses) { addresses <- a })
 	}()
 	t.Cleanup(func() {
 		stop()
@@ -88,7 +89,7 @@ func runCoordinator(t *testing.T, url string) *client.Client {
 			t.Errorf("coordinator: %v", err)
 		}
 	})
-	var a daemon.Addresses
+	var a server.Addresses
 	select {
 	case a = <-addresses:
 	case err := <-done:

@@ -14,7 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/amends-dev/amends/contract"
-	"github.com/amends-dev/amends/internal/daemon"
+	"github.com/amends-dev/amends/server"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/store/boltstore"
@@ -77,7 +77,7 @@ func (r *tally) String() string {
 // and what the bank did.
 func audit(t *testing.T, data, bankDir string, runs []run) *tally {
 	t.Helper()
-	s, err := boltstore.Open(filepath.Join(data, daemon.StoreFile), boltstore.Options{})
+	s, err := boltstore.Open(filepath.Join(data, server.StoreFile), boltstore.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

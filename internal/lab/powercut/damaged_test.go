@@ -13,7 +13,7 @@ import (
 	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/corrupttest"
-	"github.com/amends-dev/amends/internal/daemon"
+	"github.com/amends-dev/amends/server"
 	"github.com/amends-dev/amends/saga"
 )
 
@@ -42,7 +42,7 @@ func TestDamagedSaga(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.child.kill()
-	if err := corrupttest.Saga(ctx, filepath.Join(s.disk.dir, "data", daemon.StoreFile), sick, well); err != nil {
+	if err := corrupttest.Saga(ctx, filepath.Join(s.disk.dir, "data", server.StoreFile), sick, well); err != nil {
 		t.Fatal(err)
 	}
 	s.start()

@@ -14,7 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/amends-dev/amends/contract"
-	"github.com/amends-dev/amends/internal/daemon"
+	"github.com/amends-dev/amends/server"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/store/boltstore"
@@ -88,7 +88,7 @@ func (b *books) read(ctx context.Context, name, file string) error {
 // readStore reads every saga from the coordinator's store, and folds its history
 // (I8).
 func readStore(ctx context.Context, dir string, runs []run) (fates map[contract.SagaID]fate, found []finding, err error) {
-	s, err := boltstore.Open(filepath.Join(dir, "coordinator", daemon.StoreFile), boltstore.Options{})
+	s, err := boltstore.Open(filepath.Join(dir, "coordinator", server.StoreFile), boltstore.Options{})
 	if err != nil {
 		return nil, nil, err
 	}

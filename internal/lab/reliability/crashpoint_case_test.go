@@ -34,7 +34,7 @@ var owners = map[string]string{
 
 // situations of the points that ordinary load does not reach.
 var situations = map[string]situation{
-	"daemon: secret not named yet":                        {"coordinator", withoutSecret},
+	"server: secret not named yet":                        {"coordinator", withoutSecret},
 	"coordinator: stopping, intake ended":                 {"coordinator", stopping},
 	"coordinator: stopping, all committed":                {"coordinator", stopping},
 	"coordinator: stopping, all sent":                     {"coordinator", stopping},

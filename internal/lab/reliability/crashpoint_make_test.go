@@ -16,7 +16,7 @@ import (
 
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/crashpoint"
-	"github.com/amends-dev/amends/internal/daemon"
+	"github.com/amends-dev/amends/server"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/transport"
 )
@@ -322,7 +322,7 @@ func (n *lane) offline(c *crash, work func(file, scratch string) error) error {
 	}
 	n.tools++
 	scratch := filepath.Join(n.s.dir, fmt.Sprintf("scratch%d-", n.tools))
-	err := work(filepath.Join(n.s.dir, "coordinator", daemon.StoreFile), scratch)
+	err := work(filepath.Join(n.s.dir, "coordinator", server.StoreFile), scratch)
 	err = errors.Join(err, n.start("coordinator"))
 	<-n.begin(c, mixed).ended
 	return err

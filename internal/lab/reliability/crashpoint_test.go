@@ -19,7 +19,7 @@ import (
 
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/crashpoint"
-	"github.com/amends-dev/amends/internal/daemon"
+	"github.com/amends-dev/amends/server"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/store/boltstore"
 )
@@ -145,7 +145,7 @@ func (n *lane) terminate() (err error) {
 // audit reads the store and the books.
 func (n *lane) audit(ctx context.Context) error {
 	runs := n.all()
-	s, err := boltstore.Open(filepath.Join(n.s.dir, "coordinator", daemon.StoreFile), boltstore.Options{OnCorrupt: func(err error) {
+	s, err := boltstore.Open(filepath.Join(n.s.dir, "coordinator", server.StoreFile), boltstore.Options{OnCorrupt: func(err error) {
 		n.note(finding{"lost", "", err.Error()})
 	}})
 	if err != nil {

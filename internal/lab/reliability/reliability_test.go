@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/amends-dev/amends/contract"
-	"github.com/amends-dev/amends/internal/daemon"
+	"github.com/amends-dev/amends/server"
 )
 
 // t0 is any time.
@@ -108,7 +108,7 @@ func loseStore(s *system, _ *rand.Rand) (time.Time, error) {
 	if err := s.coordinator().kill(); err != nil {
 		return time.Time{}, err
 	}
-	if err := os.Remove(filepath.Join(s.dir, "coordinator", daemon.StoreFile)); err != nil {
+	if err := os.Remove(filepath.Join(s.dir, "coordinator", server.StoreFile)); err != nil {
 		return time.Time{}, err
 	}
 	return s.again("coordinator")

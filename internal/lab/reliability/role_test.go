@@ -14,7 +14,8 @@ import (
 	_ "modernc.org/sqlite" // the participants' databases
 
 	"github.com/amends-dev/amends/internal/cli"
-	"github.com/amends-dev/amends/internal/daemon"
+	"github.com/amends-dev/amends/internal/servertest"
+	"github.com/amends-dev/amends/server"
 	"github.com/amends-dev/amends/participant"
 	"github.com/amends-dev/amends/participant/sqlinbox"
 	"github.com/amends-dev/amends/saga"
@@ -32,10 +33,10 @@ func play(ctx context.Context, role string) error {
 	case "bus":
 		return playBus(ctx, dir, ready)
 	case "coordinator":
-		return daemon.Run(ctx, daemon.Config{
-			DataDir: dir, NATS: daemon.NATS{URL: url}, Definitions: []*saga.Definition{transferMoney}, Logger: logger,
+		return servertest.Run(ctx, server.Config{
+			DataDir: dir, NATS: server.NATS{URL: url}, Definitions: []*saga.Definition{transferMoney}, Logger: logger,
 			TakeOver: os.Getenv(takeOverEnv) != "",
-		}, func(daemon.Addresses) { ready("") })
+		}, func(server.Addresses) { ready("") })
 	case "serve": // as a person starts it
 		os.Exit(cli.Run(ctx, []string{"serve", "--data-dir", dir, "--nats-url", url, "--http", ""}, os.Stdin, os.Stdout, os.Stderr))
 		return nil

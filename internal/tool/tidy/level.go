@@ -58,7 +58,7 @@ var levels = map[string]int{
 
 	"internal/access": 57,
 	"internal":        60,
-	"internal/daemon": 61,
+	"server": 61,
 	"internal/doctor": 62,
 	"internal/cli":    65,
 

@@ -1,9 +1,0 @@
-//go:build !linux
-
-package daemon
-
-// bootID and fileID are not known here: a store whose process was killed waits until
-// that was silent for long.
-func bootID() string { return "" }
-
-func fileID(string) string { return "" }

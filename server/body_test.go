@@ -1,0 +1,190 @@
+package server_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/amends-dev/amends/internal/access"
+	"github.com/amends-dev/amends/server"
+	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
+	"github.com/amends-dev/amends/proto/amends/api/v1/apiv1connect"
+)
+
+// taken is more bytes than any route reads of a body, with what lies between the ends of a
+// connection.
+const taken = 32 << 20
+
+var (
+	mounted  = regexp.MustCompile(`\bmux\.Handle(?:Func)?\("([^"]+)"`)
+	computed = regexp.MustCompile(`\bmux\.Handle(?:Func)?\(([^"\n]+)`)
+)
+
+// registered are the patterns of all routes, from the source: those that a literal names, and
+// those of generated code, which are listed here and counted there.
+func registered(t *testing.T) map[string]bool {
+	t.Helper()
+	patterns, others := map[string]bool{}, 0
+	for _, dir := range []string{"../../observe", "../access", "../api", "."} {
+		files, err := filepath.Glob(filepath.Join(dir, "*.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			source, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if strings.HasSuffix(file, "_test.go") {
+				continue
+			}
+			for _, m := range mounted.FindAllSubmatch(source, -1) {
+				patterns[string(m[1])] = true
+			}
+			others += len(computed.FindAll(source, -1))
+		}
+	}
+	generated := []string{"/grpc.health.v1.Health/Check", "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"}
+	if want := len(generated) + 1; others != want { // and the service
+		t.Fatalf("%d routes are mounted by generated code, %d are known here: add the new one", others, want)
+	}
+	for _, path := range generated {
+		patterns["POST "+path] = true
+	}
+	methods := apiv1.File_amends_api_v1_api_proto.Services().ByName("CoordinatorService").Methods()
+	for i := range methods.Len() {
+		patterns["POST /"+apiv1connect.CoordinatorServiceName+"/"+string(methods.Get(i).Name())] = true
+	}
+	return patterns
+}
+
+// flood is a body without an end. It breaks off when too much was taken.
+type flood struct {
+	begin io.Reader
+	sent  atomic.Int64
+}
+
+func (f *flood) Read(p []byte) (int, error) {
+	n, _ := f.begin.Read(p)
+	if n == 0 {
+		n = copy(p, block)
+	}
+	if f.sent.Add(int64(n)) > taken {
+		return 0, errTaken
+	}
+	return n, nil
+}
+
+var block = bytes.Repeat([]byte{'x'}, 16<<10)
+
+var errTaken = errors.New("somebody reads all that is sent")
+
+const part = "--x\r\nContent-Disposition: form-data; name=\"next\"; filename=\"f\"\r\nContent-Type: application/octet-stream\r\n\r\n"
+
+// TestNoRouteReadsWhatItDoesNotNeed sends each route bodies without an end, with a key and
+// without, over HTTP/1 and HTTP/2: it answers or hangs up, has read little, and has put none
+// of it into a file (I10).
+func TestNoRouteReadsWhatItDoesNotNeed(t *testing.T) {
+	secret, line, err := access.NewToken("ada", access.Admin, time.Time{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, file, temporary := t.TempDir(), filepath.Join(t.TempDir(), "tokens"), t.TempDir()
+	if err := os.WriteFile(file, []byte(line), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("TMPDIR", temporary)
+	d := start(t, server.Config{DataDir: data, HTTP: "127.0.0.1:0", Pprof: true, Access: access.Config{
+		Tokens: file, PublicURL: "https://sagas.example.com", OIDC: access.OIDC{Issuer: "http://127.0.0.1:1", ClientID: "amends"},
+	}})
+	small := func(ctx context.Context, network, address string) (net.Conn, error) {
+		c, err := (&net.Dialer{}).DialContext(ctx, network, address)
+		if tcp, ok := c.(*net.TCPConn); ok {
+			err = tcp.SetWriteBuffer(64 << 10) // what nobody reads is not carried either
+		}
+		return c, err
+	}
+	one, two := &http.Transport{DialContext: small}, &http.Transport{DialContext: small, Protocols: new(http.Protocols)}
+	two.Protocols.SetUnencryptedHTTP2(true)
+	t.Cleanup(func() { one.CloseIdleConnections(); two.CloseIdleConnections() })
+	routes := registered(t)
+	for _, known := range []string{"GET /auth/login", "GET /auth/callback", "POST /backup", "GET /debug/pprof/profile", "/"} {
+		if !routes[known] {
+			t.Errorf("%s is not found among %d routes", known, len(routes))
+		}
+	}
+	var all errgroup.Group
+	all.SetLimit(8)
+	for pattern := range routes {
+		method, path, ok := strings.Cut(pattern, " ")
+		if !ok {
+			method, path = http.MethodPost, pattern
+		}
+		for _, key := range []string{"", secret} {
+			all.Go(func() error {
+				floods(t, one, method, d.HTTP+path, key, "multipart/form-data; boundary=x")
+				floods(t, one, method, d.HTTP+path, key, "application/json")
+				floods(t, two, method, d.HTTP+path, key, "application/grpc")
+				return nil
+			})
+		}
+	}
+	_ = all.Wait()
+	left, err := os.ReadDir(temporary)
+	if err != nil || len(left) > 0 {
+		t.Errorf("in the temporary directory lie %v, %v", left, err)
+	}
+}
+
+// floods sends one endless body. Only what has no route for it may be let in.
+func floods(t *testing.T, transport http.RoundTripper, method, address, key, kind string) {
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	body := &flood{begin: strings.NewReader("")}
+	if strings.HasPrefix(kind, "multipart") {
+		body.begin = strings.NewReader(part)
+	}
+	for _, length := range []int64{-1, 1 << 40} {
+		if length < 0 && strings.HasSuffix(address, "/profile") {
+			continue // takes half a minute
+		}
+		r, err := http.NewRequestWithContext(ctx, method, address, body)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		r.ContentLength = length
+		r.Header.Set("Content-Type", kind)
+		if key != "" {
+			r.Header.Set("Authorization", "Bearer "+key)
+		}
+		response, err := transport.RoundTrip(r)
+		what := strings.Join([]string{method, address, kind}, " ")
+		if errors.Is(err, errTaken) || ctx.Err() != nil {
+			t.Errorf("%s: %v", what, err)
+			return
+		}
+		if err != nil {
+			continue // the connection was closed behind an answer that came late, on a busy machine
+		}
+		_, _ = io.Copy(io.Discard, response.Body)
+		_ = response.Body.Close()
+		tooLong := slices.Contains([]int{http.StatusRequestEntityTooLarge, http.StatusTooManyRequests}, response.StatusCode)
+		if length > 0 && key != "" && !tooLong && kind != "application/grpc" && response.StatusCode != http.StatusMethodNotAllowed {
+			t.Errorf("%s, %d bytes announced: %s", what, length, response.Status)
+		}
+	}
+}

@@ -1,0 +1,19 @@
+package server
+
+import (
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// bootTime is how long the machine has been up, sleep included. Setting the time of day does
+// not change it.
+func bootTime() time.Duration {
+	var t unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &t); err != nil {
+		return time.Since(started) // of kernels before 2.6.39
+	}
+	return time.Duration(t.Nano())
+}
+
+var started = time.Now()

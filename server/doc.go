@@ -1,0 +1,25 @@
+// Package server puts one coordinator together with its store, its bus, its API, its console
+// and its health endpoints, and runs it: what "coordinator serve" does, in your own program.
+//
+//	s, err := server.New(server.Config{DataDir: dir, Definitions: definitions})
+//	go func() { ended <- s.Run(ctx) }()
+//	<-s.Started()
+//	status, err := s.Client().Run(ctx, Checkout, order)
+//
+//	boltstore ◀── coordinator ──▶ natsbus ──▶ embedded NATS server, or an external one
+//	                  ▲  │
+//	      /readyz ────┘  └──▶ /metrics, the API, the console
+//
+// New does no I/O: it reports everything that is wrong with the configuration. Run runs once,
+// until its context ends. Services connect at Addresses().NATS, or in the same process with
+// Addresses().Connect; Health is what stands still.
+//
+// It reads no flags and no environment, handles no signals, and decides nothing.
+//
+// Stopping keeps I1 and I2: the coordinator stops taking in, commits what it has
+// and returns; only then do bus, server and store close.
+//
+// Failure looks like an error that says which part failed. When the store broke,
+// errors.Is(err, store.ErrBroken) holds and the process should end: a failed
+// write to disk must not be tried again.
+package server

@@ -1,0 +1,427 @@
+package server_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"connectrpc.com/connect"
+	"github.com/nats-io/nats.go"
+
+	"github.com/amends-dev/amends/client"
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/server"
+	"github.com/amends-dev/amends/outbox"
+	"github.com/amends-dev/amends/participant"
+	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
+	"github.com/amends-dev/amends/proto/amends/api/v1/apiv1connect"
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/store/boltstore"
+	"github.com/amends-dev/amends/transport"
+)
+
+const (
+	// tooMuch is more bytes than any attribute may have, and than JetStream takes as
+	// headers; nearly as much is what it does take.
+	tooMuch      = 70_000
+	nearlyAsMuch = 60_000
+
+	traceParent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+)
+
+// door is a way in, and what comes back through it: the words of a refusal, or "".
+type door struct {
+	name string
+	// fields are what a stranger can make long, and what is said of it; "": it is
+	// taken, for what is too long is dropped or cut.
+	fields map[string]string
+	send   func(field, value string) (refusal string)
+}
+
+// TestDoors sends 70,000 bytes in each attribute through each door (I9, I10): what is
+// not dropped or cut is refused in words that name the bound, every saga that was
+// accepted ends, and nothing is pending in the end, which is what nobody could send.
+func TestDoors(t *testing.T) {
+	data := t.TempDir()
+	d := start(t, server.Config{DataDir: data, HTTP: "127.0.0.1:0", Definitions: post(t)})
+	servePost(t, d)
+	h := newFixture(t, d)
+	h.starts("decided", "letter")
+	for _, door := range []door{h.natsDoor("start"), h.natsDoor("run"), h.httpDoor(), h.grpcDoor(), h.decisionDoor(), h.natsDecisionDoor()} {
+		for field, want := range door.fields {
+			said := door.send(field, strings.Repeat("x", tooMuch))
+			if (want == "") != (said == "") || !strings.Contains(said, want) || len(said) > 1000 {
+				t.Errorf("%s, %s of %d bytes: says %.300q, and not %q", door.name, field, tooMuch, said, want)
+			}
+		}
+	}
+	h.answer("decided", "1", "ce-type", transport.TypeCompleted)
+	h.answersToLetters()
+	h.starts("healthy", "parcel")
+	for _, id := range h.open {
+		h.asks("wait", "", `"phase":"completed"`, "ce-sagaid", id)
+	}
+	if _, metrics := fetch(t, http.MethodGet, d.HTTP+"/metrics", nil); !strings.Contains(metrics, fmt.Sprintf("amends_trace_contexts_dropped_total %d\n", h.dropped)) {
+		t.Errorf("not %d trace contexts were counted as dropped", h.dropped)
+	}
+	if err := d.stop(); err != nil {
+		t.Fatal(err)
+	}
+	nothingPending(t, filepath.Join(data, server.StoreFile))
+}
+
+// nothingPending reads the store of a coordinator that has ended.
+func nothingPending(t *testing.T, file string) {
+	t.Helper()
+	s, err := boltstore.Open(file, boltstore.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	err = outbox.All(t.Context(), s, func(_ outbox.Position, r outbox.Record) bool {
+		t.Errorf("%s on %.100s is still pending", r.ID, r.Envelope.Subject)
+		return true
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// post has parcels, which a service of ours carries, and letters, whose first step is
+// answered by hand.
+func post(t *testing.T) []*saga.Definition {
+	t.Helper()
+	var all []*saga.Definition
+	for _, text := range []string{
+		`{"name":"parcel","version":1,"steps":[
+			{"step":{"name":"pack","kind":"compensable","do":{"participant":"box","action":"pack"},"undo":{"participant":"box","action":"unpack"}}},
+			{"step":{"name":"tell","kind":"retriable","do":{"participant":"box","action":"tell"}}}]}`,
+		`{"name":"letter","version":1,"steps":[
+			{"step":{"name":"write","kind":"compensable","do":{"participant":"ghost","action":"write"},"nothing_to_undo":true}},
+			{"step":{"name":"tell","kind":"retriable","do":{"participant":"box","action":"tell"}}}]}`,
+	} {
+		def, err := saga.ParseJSON([]byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, def)
+	}
+	return all
+}
+
+// servePost runs the participant that is well behaved.
+func servePost(t *testing.T, d running) {
+	t.Helper()
+	type raw = json.RawMessage
+	box := participant.New("box", &participant.MemoryInbox{}, participant.Logger(slog.New(slog.DiscardHandler)))
+	do := func(context.Context, *participant.MemoryTx, raw) (struct{}, error) { return struct{}{}, nil }
+	pack := contract.NewCommand[raw, struct{}]("box", "pack")
+	participant.Handle(box, pack, do)
+	participant.HandleUndo(box, contract.UndoOf(pack, "unpack"), func(context.Context, *participant.MemoryTx, contract.Undo[raw, struct{}]) error { return nil })
+	participant.Handle(box, contract.NewCommand[raw, struct{}]("box", "tell"), do)
+	bus, err := d.Connect(t.Context(), "box")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = bus.Close() })
+	run(t, box, bus)
+}
+
+// fixture is where all doors are.
+type fixture struct {
+	*wire
+	d       running
+	web     *http.Client
+	api     apiv1connect.CoordinatorServiceClient
+	grpc    apiv1connect.CoordinatorServiceClient
+	open    []string // sagas that were accepted
+	dropped int      // trace contexts
+	n       int
+}
+
+func newFixture(t *testing.T, d running) *fixture {
+	t.Helper()
+	protocols := new(http.Protocols)
+	protocols.SetUnencryptedHTTP2(true)
+	web, two := &http.Client{Transport: &http.Transport{}}, &http.Client{Transport: &http.Transport{Protocols: protocols}}
+	t.Cleanup(func() { web.CloseIdleConnections(); two.CloseIdleConnections() })
+	return &fixture{
+		wire: newWire(t, d.NATS), d: d, web: web,
+		api:  apiv1connect.NewCoordinatorServiceClient(web, d.HTTP),
+		grpc: apiv1connect.NewCoordinatorServiceClient(two, d.HTTP, connect.WithGRPC()),
+	}
+}
+
+// id is a new saga's, which will be expected to end.
+func (h *fixture) id() string {
+	h.n++
+	return fmt.Sprintf("parcel-%d", h.n)
+}
+
+// starts starts a saga with a client of ours.
+func (h *fixture) starts(id, definition string) {
+	h.t.Helper()
+	ask(h.t, h.d, func(ctx context.Context, c *client.Client) {
+		if _, err := c.Start(ctx, contract.DefinitionRef{Name: definition}, 1, client.ID(contract.SagaID(id))); err != nil {
+			h.t.Fatal(err)
+		}
+	})
+	h.open = append(h.open, id)
+}
+
+// took notes what a door did with a start.
+func (h *fixture) took(id, field, refusal string) string {
+	if refusal == "" {
+		h.open = append(h.open, id)
+	}
+	if strings.HasPrefix(field, "trace") {
+		h.dropped++
+	}
+	return refusal
+}
+
+// natsDoor is a request over NATS: to start, or to run.
+func (h *fixture) natsDoor(method string) door {
+	fields := map[string]string{
+		"traceparent": "", "tracestate": "", "ce-reason": "", "ce-unknown": "", "nats-msg-id": "", "baggage": "",
+		"ce-sagaid": "is 70000 characters long", "ce-definition": "is 70000 characters long", "ce-step": "is 70000 characters long",
+		"ce-direction": "neither do nor undo", "ce-attempt": "number from 1", "ce-final": "neither true nor false", "ce-retryafterms": "milliseconds", "ce-specversion": "1.0",
+	}
+	for field, most := range map[string]int{
+		"ce-datacontenttype": 255, "content-type": 255, "ce-id": 512, "ce-source": 256, "ce-type": 128, "ce-code": 64,
+		"ce-replyto": 512, "ce-time": 64, "ce-expirytime": 64,
+	} {
+		fields[field] = fmt.Sprintf("is 70000 bytes long, at most %d are allowed", most)
+	}
+	return door{"NATS " + method, fields, func(field, value string) string {
+		id := h.id()
+		header := map[string]string{"ce-sagaid": id, "ce-definition": "parcel", "ce-expirytime": "2000-01-01T00:00:00Z"}
+		if field == "tracestate" {
+			header["traceparent"] = traceParent
+		}
+		header[field] = value
+		var pairs []string
+		for name, value := range header {
+			pairs = append(pairs, name, value)
+		}
+		reply, err := h.conn.RequestMsg(&nats.Msg{Subject: "saga.api." + method, Header: headers(pairs), Data: []byte(`1`)}, limit)
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		refusal, err := url.PathUnescape(reply.Header.Get("Nats-Service-Error"))
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		return h.took(id, field, refusal)
+	}}
+}
+
+// traced are the headers of a request over HTTP with one that is too long, though not
+// so long that the HTTP server refuses it (431).
+func traced(header http.Header, field, value string) {
+	header.Set("Traceparent", traceParent)
+	if strings.HasPrefix(field, "trace") {
+		header.Set(field, value[:50_000])
+	}
+}
+
+// startFields are what a start over HTTP can make long.
+func startFields() map[string]string {
+	return map[string]string{
+		"traceparent": "", "tracestate": "",
+		"id": "is 70000 characters long", "definition": "is 70000 characters long", "content_type": "is 70000 bytes long, at most 255 are allowed",
+	}
+}
+
+// httpDoor is a start as JSON over HTTP, as anybody writes it.
+func (h *fixture) httpDoor() door {
+	return door{"HTTP start", startFields(), func(field, value string) string {
+		id := h.id()
+		body := map[string]any{"id": id, "definition": map[string]any{"name": "parcel"}, "input": "1"}
+		switch field {
+		case "definition":
+			body["definition"] = map[string]any{"name": value}
+		case "id", "content_type":
+			body[field] = value
+		}
+		data, err := json.Marshal(body)
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		request, err := http.NewRequestWithContext(h.t.Context(), http.MethodPost, h.d.HTTP+apiv1connect.CoordinatorServiceStartProcedure, strings.NewReader(string(data)))
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		request.Header.Set("Content-Type", "application/json")
+		traced(request.Header, field, value)
+		response, err := h.web.Do(request)
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		defer func() { _ = response.Body.Close() }()
+		text, err := io.ReadAll(response.Body)
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		var refusal struct{ Message string }
+		if response.StatusCode != http.StatusOK && json.Unmarshal(text, &refusal) != nil {
+			h.t.Errorf("%d %.200s", response.StatusCode, text)
+		}
+		return h.took(id, field, refusal.Message)
+	}}
+}
+
+// grpcDoor is a start over gRPC.
+func (h *fixture) grpcDoor() door {
+	return door{"gRPC start", startFields(), func(field, value string) string {
+		id := h.id()
+		m := &apiv1.StartRequest{Id: id, Definition: &apiv1.DefinitionRef{Name: "parcel"}, Input: "1"}
+		switch field {
+		case "definition":
+			m.Definition.Name = value
+		case "id":
+			m.Id = value
+		case "content_type":
+			m.ContentType = value
+		}
+		request := connect.NewRequest(m)
+		traced(request.Header(), field, value)
+		_, err := h.grpc.Start(h.t.Context(), request)
+		return h.took(id, field, said(err))
+	}}
+}
+
+func said(err error) string {
+	if refused := new(connect.Error); errors.As(err, &refused) {
+		return refused.Message()
+	}
+	if err != nil {
+		return err.Error()
+	}
+	return ""
+}
+
+// decision is one in which a field is too long; it would be legal otherwise.
+func decision(field, value string) transport.Decision {
+	op := transport.Decision{Operation: "pause", By: "kim", Reason: "stock-taking"}
+	switch field {
+	case "by":
+		op.By = value
+	case "reason":
+		op.Reason = value
+	case "operation":
+		op.Operation = value
+	case "step":
+		op.Step = contract.StepName(value)
+	case "outcome":
+		op.Outcome = contract.Outcome(value)
+	}
+	return op
+}
+
+func decisionFields() map[string]string {
+	return map[string]string{
+		"by": "is 70000 bytes long, at most 1024 are allowed", "reason": "is 70000 bytes long, at most 1024 are allowed",
+		"operation": "is 70000 bytes long, at most 64 are allowed", "step": "is 70000 characters long", "outcome": "is no outcome",
+	}
+}
+
+// decisionDoor is an operator's decision over HTTP.
+func (h *fixture) decisionDoor() door {
+	return door{"HTTP decision", decisionFields(), func(field, value string) string {
+		op := decision(field, value)
+		_, err := h.api.Operate(h.t.Context(), connect.NewRequest(&apiv1.OperateRequest{Id: "decided", Decision: &apiv1.Decision{
+			Operation: op.Operation, Step: string(op.Step), By: op.By, Reason: op.Reason, Outcome: string(op.Outcome),
+		}}))
+		if refused := new(connect.Error); !errors.As(err, &refused) || refused.Code() != connect.CodeInvalidArgument {
+			h.t.Errorf("%s: %.300v", field, err)
+		}
+		return said(err)
+	}}
+}
+
+// natsDecisionDoor is an operator's decision over NATS.
+func (h *fixture) natsDecisionDoor() door {
+	return door{"NATS decision", decisionFields(), func(field, value string) (refusal string) {
+		ask(h.t, h.d, func(ctx context.Context, c *client.Client) {
+			_, err := c.Operate(ctx, "decided", decision(field, value))
+			if !errors.Is(err, client.ErrInvalid) {
+				h.t.Errorf("%s: %.300v", field, err)
+			}
+			refusal = fmt.Sprint(err)
+		})
+		return refusal
+	}}
+}
+
+// answer answers the first step of a letter.
+func (h *fixture) answer(id, data string, header ...string) {
+	h.t.Helper()
+	h.answers("saga.event.ghost."+id+"."+h.birth(id)+".write.do.1", data, header...)
+}
+
+// answersToLetters are a participant's, each to a saga of its own, and move it on; those
+// that cannot be understood end in the dead letters.
+func (h *fixture) answersToLetters() {
+	h.t.Helper()
+	long := strings.Repeat("x", nearlyAsMuch)
+	done, rejected := []string{"ce-type", transport.TypeCompleted}, []string{"ce-type", transport.TypeRejected}
+	for _, c := range map[string]struct {
+		data   string
+		header []string
+		phase  contract.Phase // in which the saga ends; "": the answer is a dead letter
+		reason string         // words of it
+	}{
+		"content type":  {"1", append(done, "ce-datacontenttype", long), contract.Compensated, "the result cannot be used: attribute ce-datacontenttype"},
+		"no media type": {"1", append(done, "ce-datacontenttype", "///"), contract.Compensated, "is not a media type"},
+		"Latin-1 type":  {"1", append(done, "ce-datacontenttype", "text/plain;x=%FF"), contract.Compensated, "the result cannot be used: attribute ce-datacontenttype"},
+		"type as it is": {"no", append(rejected, "ce-datacontenttype", "100%"), contract.Compensated, "no"},
+		"rejected":      {"no", append(rejected, "ce-datacontenttype", long), contract.Compensated, "no"},
+		"reason":        {"", append(rejected, "ce-reason", long), contract.Compensated, "xxx…"},
+		"long data":     {strings.Repeat("é", 100_000), rejected, contract.Compensated, "é…"},
+		"not UTF-8":     {strings.Repeat("\xff", 5000), rejected, contract.Compensated, "…"},
+		"traceparent":   {"1", append(done, "traceparent", long), contract.Completed, ""},
+		"tracestate":    {"1", append(done, "traceparent", traceParent, "tracestate", long), contract.Completed, ""},
+		"id":            {"1", append(done, "ce-id", long), "", "is 60000 bytes long, at most 512"},
+		"source":        {"1", append(done, "ce-source", long), "", "is 60000 bytes long, at most 256"},
+	} {
+		id := h.id()
+		h.starts(id, "letter")
+		h.answer(id, c.data, c.header...)
+		switch c.phase {
+		case "":
+			h.waitForLetter(c.reason)
+			h.answer(id, "1", done...)
+		case contract.Compensated:
+			h.open = h.open[:len(h.open)-1]
+			h.asks("wait", "", `"phase":"compensated"`, "ce-sagaid", id)
+			h.asks("get", "", c.reason, "ce-sagaid", id)
+		default:
+			h.dropped++
+		}
+	}
+}
+
+// waitForLetter waits until a dead letter says why.
+func (h *fixture) waitForLetter(reason string) {
+	h.t.Helper()
+	ctx, cancel := context.WithTimeout(h.t.Context(), limit)
+	defer cancel()
+	for {
+		reply, err := h.conn.RequestMsgWithContext(ctx, &nats.Msg{Subject: "saga.api.dead-letters", Data: []byte("{}")})
+		if err != nil {
+			h.t.Fatalf("waiting for a dead letter that says %q: %v", reason, err)
+		}
+		if strings.Contains(string(reply.Data), reason) {
+			return
+		}
+	}
+}

@@ -1,0 +1,128 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+
+	"github.com/amends-dev/amends/coordinator"
+	"github.com/amends-dev/amends/internal/loglimit"
+	"github.com/amends-dev/amends/transport"
+	"github.com/amends-dev/amends/transport/natsbus"
+)
+
+// Bus is the configuration of a connection to the external server.
+func (n NATS) Bus(name, prefix string) (natsbus.Config, error) {
+	if err := errors.Join(checkURLs(n.URL), n.validateSecrets()); err != nil {
+		return natsbus.Config{}, fmt.Errorf("nats url: %w", err)
+	}
+	c := natsbus.Config{
+		URL: n.URL, Name: name, Prefix: prefix, Replicas: n.Replicas,
+		User: n.User, Password: n.Password, Token: n.Token, CredentialsFile: n.Creds, NKeyFile: n.NKey, InboxPrefix: n.Inbox,
+		QueueBytes: n.QueueBytes, LifecycleBytes: n.LifecycleBytes, DeadBytes: n.DeadBytes,
+		LifecycleAge: n.LifecycleAge, DeadAge: n.DeadAge, MaxMessageBytes: n.MaxMessageBytes,
+	}
+	if n.CA == "" && n.Cert == "" {
+		return c, nil
+	}
+	c.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
+	if n.CA != "" {
+		pem, err := os.ReadFile(n.CA)
+		if err != nil {
+			return c, fmt.Errorf("read the certificates to trust: %w", err)
+		}
+		c.TLS.RootCAs = x509.NewCertPool()
+		if !c.TLS.RootCAs.AppendCertsFromPEM(pem) {
+			return c, fmt.Errorf("read the certificates to trust: %s holds no certificate in PEM form", n.CA)
+		}
+	}
+	if n.Cert != "" {
+		pair, err := tls.LoadX509KeyPair(n.Cert, n.Key)
+		if err != nil {
+			return c, fmt.Errorf("read the client certificate %s and its key %s: %w", n.Cert, n.Key, err)
+		}
+		c.TLS.Certificates = []tls.Certificate{pair}
+	}
+	return c, nil
+}
+
+// responderRights are those of the connection over which requests are answered, at the
+// embedded server.
+func responderRights(prefix string) (*server.Permissions, error) {
+	grant, err := natsbus.Config{Prefix: prefix}.Grant(natsbus.RoleResponder, "coordinator")
+	if err != nil {
+		return nil, err
+	}
+	return &server.Permissions{Publish: &server.SubjectPermission{Allow: grant.Publish}, Subscribe: &server.SubjectPermission{Allow: grant.Subscribe}}, nil
+}
+
+// connect opens one more connection to the daemon's server, without the network if it
+// is embedded.
+func (s *Server) connect(ctx context.Context, name string) (*natsbus.Bus, error) {
+	c, err := s.busConfig(name)
+	if err != nil {
+		return nil, err
+	}
+	return natsbus.Connect(ctx, c)
+}
+
+func (s *Server) busConfig(name string) (natsbus.Config, error) {
+	c, err := s.config.NATS.Bus(name, s.config.Prefix)
+	if err != nil {
+		return c, err
+	}
+	c.Provision = natsbus.Create
+	c.Logger, c.HideData = s.config.Logger, len(s.config.Redact) > 0
+	c.OnMalformed = func(transport.Stream, string) { s.metrics.DeadLetter(coordinator.DeadLetterMalformed) }
+	if s.server != nil {
+		c.Options = []nats.Option{s.server.InProcess()}
+	}
+	return c, nil
+}
+
+// serverLog passes on what the embedded server has to say, repeated warnings limited:
+// it has one for each message that a client may not publish.
+type serverLog struct {
+	logger  *slog.Logger
+	limiter *loglimit.Limiter
+}
+
+func (l serverLog) say(level slog.Level, format string, v []any) {
+	attrs := []slog.Attr{slog.String("component", "nats-server")}
+	if level >= slog.LevelWarn {
+		more, ok := l.limiter.Admit(format, time.Now(), nil)
+		if !ok {
+			return
+		}
+		if more > 0 {
+			attrs = append(attrs, slog.Int(loglimit.MoreKey, more))
+		}
+	}
+	l.logger.LogAttrs(context.Background(), level, fmt.Sprintf(format, v...), attrs...)
+}
+
+// Noticef is what the server says when all is well: debug for us.
+func (l serverLog) Noticef(format string, v ...any) { l.say(slog.LevelDebug, format, v) }
+
+// Warnf passes on a warning.
+func (l serverLog) Warnf(format string, v ...any) { l.say(slog.LevelWarn, format, v) }
+
+// Errorf passes on an error.
+func (l serverLog) Errorf(format string, v ...any) { l.say(slog.LevelError, format, v) }
+
+// Fatalf passes on an error; ending the process is not the server's to decide.
+func (l serverLog) Fatalf(format string, v ...any) { l.say(slog.LevelError, format, v) }
+
+// Debugf and Tracef are not passed on: there is a line for every message.
+func (l serverLog) Debugf(string, ...any) {}
+
+// Tracef is not passed on.
+func (l serverLog) Tracef(string, ...any) {}

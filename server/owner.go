@@ -1,0 +1,73 @@
+package server
+
+import (
+	"bufio"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/amends-dev/amends/ownership"
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/transport"
+)
+
+// keeper claims the prefix for the daemon's store.
+func (s *Server) keeper(registry ownership.Registry) *ownership.Keeper {
+	host, _ := os.Hostname() // for people
+	prefix := s.config.Prefix
+	if prefix == "" {
+		prefix = transport.DefaultPrefix
+	}
+	me := ownership.Claim{
+		Prefix: prefix, Incarnation: strings.ToLower(rand.Text()), Host: host, Boot: bootID(), File: fileID(filepath.Join(s.config.DataDir, StoreFile)), Version: s.config.Version,
+	}
+	if s.listen != nil {
+		me.Address = s.scheme() + s.listen.Addr().String()
+	}
+	return ownership.New(ownership.Config{
+		Registry: registry, Memory: s.store, Me: me, TakeOver: s.config.TakeOver, Alone: s.server != nil,
+		Clock: bootTime, Now: time.Now,
+	})
+}
+
+// listMoved writes down which sagas were accepted or moved here since it was last certain
+// that the prefix was ours: whoever has it now may know nothing of that.
+func (s *Server) listMoved(since time.Time, moved []string) {
+	name := filepath.Join(s.config.DataDir, "replaced-"+time.Now().UTC().Format("20060102T150405Z")+".txt")
+	err := s.writeMoved(name, since, moved)
+	attrs := []any{slog.Time("since", since), slog.Int("sagas", len(moved)), slog.String("list", name)}
+	if err != nil {
+		s.config.Logger.Error("another store has the prefix now; the list of what was accepted or moved here since it was last certain is not complete", append(attrs, slog.Any("error", err))...)
+		return
+	}
+	s.config.Logger.Error("another store has the prefix now; what was accepted or moved here since it was last certain is listed. The data directory is kept: docs/OPERATING.md#one-store-one-owner", attrs...)
+}
+
+func (s *Server) writeMoved(name string, since time.Time, moved []string) (err error) {
+	f, err := os.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	w := bufio.NewWriter(f)
+	defer func() { err = errors.Join(err, w.Flush(), f.Close()) }()
+	_, _ = fmt.Fprintf(w, "# Sagas that this store has accepted or moved since %s, when it was last certain to be the owner.\n", since.UTC().Format(time.RFC3339))
+	for _, id := range moved {
+		in, err := s.store.Load(context.Background(), saga.ID(id))
+		if err != nil { // it ended, and retention was quick; or it is damaged
+			_, _ = fmt.Fprintf(w, "%s\t%v\n", id, err)
+			continue
+		}
+		what := "moved"
+		if !in.Started.Before(since) {
+			what = "accepted"
+		}
+		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\trevision %d\tupdated %s\n", id, what, in.Definition, in.Phase, in.Revision, in.Updated.UTC().Format(time.RFC3339))
+	}
+	return nil
+}

@@ -1,0 +1,283 @@
+package server_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"connectrpc.com/connect"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/amends-dev/amends/client"
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/internal/servertest"
+	"github.com/amends-dev/amends/server"
+	"github.com/amends-dev/amends/ownership"
+	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
+	"github.com/amends-dev/amends/proto/amends/api/v1/apiv1connect"
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/transport"
+	"github.com/amends-dev/amends/transport/natsbus/embedded"
+)
+
+// sharedServer is a server that several coordinators use.
+func sharedServer(t *testing.T) server.NATS {
+	t.Helper()
+	s, err := embedded.Start(embedded.Config{StoreDir: t.TempDir(), Port: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Shutdown)
+	return server.NATS{URL: s.ClientURL()}
+}
+
+// ends runs a daemon that ends by itself, and returns why.
+func ends(t *testing.T, c server.Config) error {
+	t.Helper()
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	err := servertest.Run(ctx, c, func(server.Addresses) { t.Error("it is ready") })
+	if ctx.Err() != nil {
+		t.Fatalf("it did not end within %s", limit)
+	}
+	return err
+}
+
+// TestOneStoreOneOwner: of two coordinators with stores of their own on one bus the second
+// one does not start, and says who is there; the first one notices nothing. When that has
+// stopped in order, the second one starts at once (I11).
+func TestOneStoreOneOwner(t *testing.T) {
+	bus := sharedServer(t)
+	first := start(t, server.Config{DataDir: t.TempDir(), NATS: bus, Definitions: []*saga.Definition{refund(t)}, HTTP: "127.0.0.1:0"})
+	second := server.Config{DataDir: t.TempDir(), NATS: bus}
+	err := ends(t, second)
+	var owned *ownership.OwnedError
+	if !errors.As(err, &owned) || owned.Replaced {
+		t.Fatalf("the second one ends with %v", err)
+	}
+	host, _ := os.Hostname()
+	for _, word := range []string{"the prefix saga belongs to", host, strings.TrimPrefix(first.HTTP, "http://"), "--take-over", "--prefix"} {
+		if !strings.Contains(err.Error(), word) {
+			t.Errorf("%q does not say %q", err, word)
+		}
+	}
+	overview, err := apiv1connect.NewCoordinatorServiceClient(http.DefaultClient, first.HTTP).GetOverview(t.Context(), connect.NewRequest(&apiv1.GetOverviewRequest{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o := overview.Msg.GetOwner(); !o.GetOurs() || !o.GetSure() || o.GetPrefix() != "saga" || o.GetStore() != owned.Claim.Store || o.GetClaim() != owned.Claim.Number || o.GetHost() != host ||
+		o.GetAddress() != first.HTTP || !o.GetSince().AsTime().Equal(owned.Claim.Since) || o.GetLastSure() == nil || o.GetWaiting() != "" {
+		t.Errorf("the first one's overview says of the owner: %v", o)
+	}
+	ask(t, first, func(ctx context.Context, c *client.Client) {
+		if _, err := c.Start(ctx, contract.DefinitionRef{Name: "refund"}, 1, client.ID("order-1")); err != nil {
+			t.Errorf("the first one: %v", err)
+		}
+	})
+	if err := first.stop(); err != nil {
+		t.Fatal(err)
+	}
+	start(t, second)
+}
+
+// TestPrefixesApart: with prefixes of their own they do not meet.
+func TestPrefixesApart(t *testing.T) {
+	bus := sharedServer(t)
+	start(t, server.Config{DataDir: t.TempDir(), NATS: bus})
+	start(t, server.Config{DataDir: t.TempDir(), NATS: bus, Prefix: "other"})
+}
+
+// TestTakeOver: whoever is taken over sends nothing more and ends, and writes down what it
+// has accepted since it was last certain; what participants answer goes to the new owner.
+func TestTakeOver(t *testing.T) {
+	bus := sharedServer(t)
+	old := server.Config{DataDir: t.TempDir(), NATS: bus, Definitions: []*saga.Definition{refund(t)}, Logger: slog.New(slog.DiscardHandler)}
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	ready, ended := make(chan server.Addresses, 1), make(chan error, 1)
+	go func() { ended <- servertest.Run(ctx, old, func(a server.Addresses) { ready <- a }) }()
+	<-ready
+	next := server.Config{DataDir: t.TempDir(), NATS: bus, TakeOver: true, Definitions: []*saga.Definition{refund(t)}}
+	n := start(t, next)
+	// It is accepted by the old one, or by nobody: both listen until the old one has noticed.
+	ask(t, n, func(ctx context.Context, c *client.Client) {
+		if _, err := c.Start(ctx, contract.DefinitionRef{Name: "refund"}, 1, client.ID("order-1")); err != nil {
+			t.Log(err)
+		}
+	})
+	err := <-ended
+	var owned *ownership.OwnedError
+	if !errors.As(err, &owned) || !owned.Replaced {
+		t.Fatalf("the old one ends with %v", err)
+	}
+	lists, _ := filepath.Glob(filepath.Join(old.DataDir, "replaced-*.txt"))
+	if len(lists) != 1 {
+		t.Fatalf("lists of what was accepted: %q", lists)
+	}
+	text, err := os.ReadFile(lists[0])
+	if err != nil || !strings.HasPrefix(string(text), "# Sagas that this store has accepted or moved since") {
+		t.Errorf("the list says %q, %v", text, err)
+	}
+	nc, errConn := n.Connect(t.Context(), "looker")
+	if errConn != nil {
+		t.Fatal(errConn)
+	}
+	defer func() { _ = nc.Close() }()
+	js, err := jetstream.New(nc.Conn())
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream, err := js.Stream(t.Context(), "SAGA_EVENTS")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	list := stream.ConsumerNames(t.Context())
+	for name := range list.Name() {
+		names = append(names, name)
+	}
+	if len(names) != 1 {
+		t.Errorf("consumers of the answers: %q, want the owner's", names)
+	}
+	if err := ends(t, old); !errors.As(err, &owned) {
+		t.Errorf("started again, the old one ends with %v", err)
+	}
+}
+
+// TestCopyOfADirectory: a copy that is started beside the original does not act (I11).
+func TestCopyOfADirectory(t *testing.T) {
+	bus := sharedServer(t)
+	c := server.Config{DataDir: t.TempDir(), NATS: bus, Definitions: []*saga.Definition{refund(t)}}
+	first := start(t, c)
+	if err := first.stop(); err != nil {
+		t.Fatal(err)
+	}
+	copied := t.TempDir()
+	for _, name := range []string{server.StoreFile, "secret"} {
+		copyFile(t, filepath.Join(c.DataDir, name), filepath.Join(copied, name))
+	}
+	start(t, c)
+	err := ends(t, server.Config{DataDir: copied, NATS: bus})
+	var owned *ownership.OwnedError
+	if !errors.As(err, &owned) || owned.Replaced || !strings.Contains(err.Error(), "copy") {
+		t.Errorf("the copy ends with %v", err)
+	}
+}
+
+// TestCopyInItsPlace: a copy that is put in the place of a store whose process still runs does
+// not act, although it is the same directory. The lock on it says nothing about that process.
+func TestCopyInItsPlace(t *testing.T) {
+	t.Parallel()
+	c := server.Config{DataDir: t.TempDir(), NATS: sharedServer(t), Definitions: []*saga.Definition{refund(t)}}
+	start(t, c)
+	file := filepath.Join(c.DataDir, server.StoreFile)
+	aside := filepath.Join(c.DataDir, "aside.db")
+	if err := os.Rename(file, aside); err != nil {
+		t.Fatal(err)
+	}
+	copyFile(t, aside, file)
+	err := ends(t, c)
+	var owned *ownership.OwnedError
+	if !errors.As(err, &owned) || owned.Replaced || !strings.Contains(err.Error(), "alive") {
+		t.Errorf("the copy ends with %v", err)
+	}
+}
+
+func copyFile(t *testing.T, from, to string) {
+	t.Helper()
+	in, err := os.Open(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = in.Close() }()
+	out, err := os.Create(to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(out, in); err != nil {
+		t.Fatal(err)
+	}
+	if err := out.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestBusForgetsTheClaim: the stream that holds the claim is deleted; the owner makes it
+// again, and sagas go on.
+func TestBusForgetsTheClaim(t *testing.T) {
+	t.Parallel()
+	bus := sharedServer(t)
+	d := start(t, server.Config{DataDir: t.TempDir(), NATS: bus, Definitions: []*saga.Definition{checkout()}})
+	h := &harbour{url: bus.URL, log: &notes{}}
+	looker, err := d.Connect(t.Context(), "looker")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = looker.Close() }()
+	js, err := jetstream.New(looker.Conn())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, stream := range []string{"SAGA_COMMANDS", "SAGA_EVENTS"} {
+		if err := js.DeleteStream(t.Context(), stream); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h.carry(t)
+	if entry, err := looker.Claims().Read(t.Context()); err != nil || entry.Claim == nil {
+		t.Errorf("the claim is %+v, %v", entry.Claim, err)
+	}
+}
+
+// TestMessagesSayUnderWhichClaim: commands and announcements say it, so that a participant can
+// tell what a coordinator has sent that was replaced (I11).
+func TestMessagesSayUnderWhichClaim(t *testing.T) {
+	d := start(t, server.Config{DataDir: t.TempDir(), NATS: sharedServer(t), Definitions: []*saga.Definition{refund(t)}})
+	ask(t, d, func(ctx context.Context, c *client.Client) {
+		if _, err := c.Start(ctx, contract.DefinitionRef{Name: "refund"}, 1, client.ID("order-1")); err != nil {
+			t.Fatal(err)
+		}
+	})
+	looker, err := d.Connect(t.Context(), "looker")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = looker.Close() }()
+	entry, err := looker.Claims().Read(t.Context())
+	if err != nil || entry.Claim == nil {
+		t.Fatalf("the claim is %+v, %v", entry.Claim, err)
+	}
+	want := fmt.Sprintf("%s/%d", entry.Claim.Store, entry.Claim.Number)
+	js, err := jetstream.New(looker.Conn())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	for stream, subject := range map[string]string{"SAGA_COMMANDS": "saga.command.payment.>", "SAGA_LIFECYCLE": "saga.lifecycle.>"} {
+		s, err := js.Stream(ctx, stream)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := s.GetMsg(ctx, 1, jetstream.WithGetMsgSubject(subject))
+		for errors.Is(err, jetstream.ErrMsgNotFound) { // it is not sent yet
+			m, err = s.GetMsg(ctx, 1, jetstream.WithGetMsgSubject(subject))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := m.Header.Get(transport.AttrOwner); got != want {
+			t.Errorf("%s on %s says %q, want %q", transport.AttrOwner, m.Subject, got, want)
+		}
+	}
+}

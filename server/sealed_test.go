@@ -1,0 +1,179 @@
+package server_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/amends-dev/amends/client"
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/internal/servertest"
+	"github.com/amends-dev/amends/server"
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/store/boltstore"
+	"github.com/amends-dev/amends/transport"
+)
+
+// TestNothingIsReadableAtRest: with keys, no file of the data directory holds what
+// people said, neither in the store nor in the streams; a new key goes in front of
+// the old one; without keys the same words are found, so the search can find them.
+func TestNothingIsReadableAtRest(t *testing.T) {
+	t.Parallel()
+	const word = "4111-1111-1111-1111"
+	first, second := keyLine(t, "key-1"), keyLine(t, "key-2")
+	for name, tt := range map[string]struct {
+		rounds []string // the file of keys at each start
+		found  bool
+	}{
+		"plain":   {[]string{""}, true},
+		"sealed":  {[]string{first}, false},
+		"rotated": {[]string{first, second + "\n" + first, second + "\n" + first}, false},
+	} {
+		dir := t.TempDir()
+		data := filepath.Join(dir, "data")
+		for i, lines := range tt.rounds {
+			c := server.Config{DataDir: data, Definitions: []*saga.Definition{checkout()}}
+			if lines != "" {
+				c.StoreKeys = filepath.Join(dir, "keys")
+				if err := os.WriteFile(c.StoreKeys, []byte(lines), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			d := start(t, c)
+			startOrders(t, d, word, i)
+			if err := d.stop(); err != nil {
+				t.Fatal(err)
+			}
+			if found := search(t, data, word); (len(found) > 0) != tt.found {
+				t.Errorf("%s, round %d: the word is in %v", name, i, found)
+			}
+		}
+	}
+	sealLater(t, word, first)
+	// Without its keys the daemon does not start.
+	dir := t.TempDir()
+	file := filepath.Join(dir, "keys")
+	if err := os.WriteFile(file, []byte(first), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := start(t, server.Config{DataDir: dir, StoreKeys: file}).stop(); err != nil {
+		t.Fatal(err)
+	}
+	if err := servertest.Run(t.Context(), server.Config{DataDir: dir, Logger: slog.New(slog.DiscardHandler)}, nil); !errors.Is(err, boltstore.ErrKey) {
+		t.Errorf("without keys: %v", err)
+	}
+}
+
+// sealLater: a store that is there already is not taken with keys; a sealed copy of it is, and
+// tells and goes on with the same.
+func sealLater(t *testing.T, word, line string) {
+	t.Helper()
+	dir := t.TempDir()
+	c := server.Config{DataDir: filepath.Join(dir, "data"), Definitions: []*saga.Definition{checkout()}, Logger: slog.New(slog.DiscardHandler)}
+	d := start(t, c)
+	startOrders(t, d, word, 0)
+	if err := d.stop(); err != nil {
+		t.Fatal(err)
+	}
+	c.StoreKeys = filepath.Join(dir, "keys")
+	if err := os.WriteFile(c.StoreKeys, []byte(line), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := servertest.Run(t.Context(), c, nil); !errors.Is(err, boltstore.ErrPlain) {
+		t.Errorf("a plain store is taken with keys: %v", err)
+	}
+	keys, err := boltstore.LoadKeys(c.StoreKeys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path, copied := filepath.Join(c.DataDir, server.StoreFile), filepath.Join(c.DataDir, "sealed.db")
+	s, err := boltstore.OpenReadOnly(path, boltstore.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = errors.Join(s.Copy(t.Context(), copied, boltstore.CopyOptions{Keys: keys}), s.Close(),
+		os.Rename(copied, path), os.RemoveAll(filepath.Join(c.DataDir, "nats")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d = start(t, c)
+	startOrders(t, d, word, 1)
+	if err := d.stop(); err != nil {
+		t.Fatal(err)
+	}
+	if found := search(t, c.DataDir, word); len(found) > 0 {
+		t.Errorf("sealed later: the word is in %v", found)
+	}
+}
+
+func keyLine(t *testing.T, name string) string {
+	t.Helper()
+	line, err := boltstore.NewKey(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return line
+}
+
+// startOrders starts a saga whose command waits in its stream, and finds the sagas
+// of the rounds before.
+func startOrders(t *testing.T, d running, word string, round int) {
+	t.Helper()
+	bus, err := d.Connect(t.Context(), "shop")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = bus.Close() }()
+	shop := client.New(bus)
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	id := func(n int) contract.SagaID { return contract.SagaID("order-" + string(rune('a'+n))) }
+	if _, err := shop.Start(ctx, contract.DefinitionRef{Name: "checkout"}, order{word}, client.ID(id(round))); err != nil {
+		t.Fatal(err)
+	}
+	for n := range round + 1 {
+		status, err := shop.Get(ctx, id(n))
+		if err != nil || status.Input == nil || !bytes.Contains(status.Input.JSON, []byte(word)) {
+			t.Fatalf("%s in round %d: %+v, %v", id(n), round, status, err)
+		}
+	}
+	for { // until the stream holds the commands
+		load, err := bus.Load(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if load.Streams[transport.Commands].Messages > uint64(round) {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatal("no command reaches its stream")
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+// search returns the files below dir that hold a word.
+func search(t *testing.T, dir, word string) (found []string) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		if bytes.Contains(data, []byte(word)) {
+			found = append(found, path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}

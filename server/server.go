@@ -1,0 +1,402 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/amends-dev/amends/client"
+	"github.com/amends-dev/amends/coordinator"
+	"github.com/amends-dev/amends/internal/crashpoint"
+	"github.com/amends-dev/amends/internal/loglimit"
+	"github.com/amends-dev/amends/internal/masked"
+	"github.com/amends-dev/amends/internal/otlp"
+	"github.com/amends-dev/amends/internal/waiting"
+	"github.com/amends-dev/amends/observe"
+	"github.com/amends-dev/amends/ownership"
+	"github.com/amends-dev/amends/store/boltstore"
+	"github.com/amends-dev/amends/transport"
+	"github.com/amends-dev/amends/transport/natsbus"
+	"github.com/amends-dev/amends/transport/natsbus/embedded"
+)
+
+// StoreFile is the name of the store within the data directory.
+const StoreFile = "sagas.db"
+
+// stopLimit bounds how long each part may take to close once the coordinator has
+// come to rest.
+const stopLimit = 10 * time.Second
+
+// flushSpans bounds how long the end waits for the collector of spans.
+const flushSpans = 2 * time.Second
+
+// slowStart is how long a start may take before it is said what it waits for.
+const slowStart = time.Second
+
+// Addresses say where the parts of a running Server are reached.
+type Addresses struct {
+	// NATS is the URL that services connect to.
+	NATS string
+	// HTTP is the base URL of the API, health and metrics; "" if there is none.
+	HTTP string
+	// Connect opens one more connection to the same server and streams, without
+	// the network if the server is embedded. The caller closes it.
+	Connect func(ctx context.Context, name string) (*natsbus.Bus, error)
+}
+
+// Server is one coordinator, put together with its store, its bus and its endpoints. New
+// makes it, Run runs it, once.
+type Server struct {
+	config  Config
+	metrics *observe.Metrics
+	traces  *otlp.Exporter   // nil: nobody traces
+	server  *embedded.Server // nil: external
+	bus     *natsbus.Bus
+	store   *boltstore.Store
+	files   *files
+	owner   *ownership.Keeper
+	coord   atomic.Pointer[coordinator.Coordinator] // nil: starting
+	stops   atomic.Bool
+	listen  net.Listener // nil: no HTTP
+	failed  chan error   // of the HTTP server
+	closers []closer
+	ran     atomic.Bool
+	started chan struct{}
+}
+
+// closer is a part that has to be closed.
+type closer struct {
+	what  string
+	close func() error
+}
+
+// ErrRan: a Server runs once; make another one.
+var ErrRan = errors.New("the server was run before; make another one")
+
+// New makes a Server. It opens, reads and starts nothing: an error lists everything that is
+// wrong with the configuration (Config.Validate).
+func New(c Config) (*Server, error) {
+	if err := c.Validate(); err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	c = c.withDefaults()
+	return &Server{config: c, failed: make(chan error, 1), started: make(chan struct{}), metrics: observe.NewMetrics(c.Version)}, nil
+}
+
+// Run is New and Server.Run, for those who need nothing of the Server meanwhile.
+func Run(ctx context.Context, c Config) error {
+	s, err := New(c)
+	if err != nil {
+		return err
+	}
+	return s.Run(ctx)
+}
+
+// Run starts everything, and runs until ctx ends or a part fails. It returns when all is
+// still: nothing runs any more and every file is closed. Nil: it was stopped. ErrDisk, or
+// store.ErrBroken: the disk of the data directory wants looking at. ErrRan: it was run before.
+func (s *Server) Run(ctx context.Context) (err error) {
+	if s.ran.Swap(true) {
+		return ErrRan
+	}
+	if s.files, err = s.config.read(); err != nil {
+		return fmt.Errorf("configuration: %w", err)
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	for _, part := range []struct {
+		what  string
+		start func(context.Context) error
+	}{
+		{"send spans", s.startTraces},
+		{"serve the API, health and metrics", s.startHTTP},
+		{"open the store", s.openStore},
+		{"start the embedded NATS server", s.startServer},
+		{"connect to NATS", s.connectBus},
+		{"make the coordinator", s.makeCoordinator},
+	} {
+		if err := part.start(ctx); err != nil {
+			if ctx.Err() != nil {
+				return nil // stopped while it started
+			}
+			return fmt.Errorf("%s: %w", part.what, s.ofDisk(err))
+		}
+	}
+	return s.ofDisk(s.run(ctx))
+}
+
+// Started is closed once the coordinator takes work for the first time. It may be kept from
+// that later: see Health.
+func (s *Server) Started() <-chan struct{} { return s.started }
+
+// Health is whether a Server takes work, and what stands still although it should not.
+type Health struct {
+	Ready       error // why it takes no work now; nil: it does
+	Standstills []transport.Standstill
+}
+
+// Health returns what was seen a moment ago; it waits for nothing.
+func (s *Server) Health(ctx context.Context) Health {
+	h := Health{Ready: s.isReady(ctx)}
+	if c := s.coord.Load(); c != nil {
+		h.Standstills = c.Standstills()
+	}
+	return h
+}
+
+// Client makes a client of the coordinator in this process: requests do not pass the bus.
+// Before Started, and while the Server stops, they wait for a coordinator that answers.
+func (s *Server) Client(options ...client.Option) *client.Client {
+	return client.New(handler{s}, append([]client.Option{client.Prefix(s.config.Prefix), client.Logger(s.config.Logger)}, options...)...)
+}
+
+// run runs the coordinator until ctx ends or something fails.
+func (s *Server) run(ctx context.Context) error {
+	g, running := errgroup.WithContext(ctx)
+	rested := make(chan struct{})
+	g.Go(func() error {
+		defer close(rested)
+		if err := s.coord.Load().Run(running); err != nil {
+			return fmt.Errorf("run the coordinator: %w", err)
+		}
+		return running.Err() // it ends because somebody asked: the others end as well
+	})
+	g.Go(func() error {
+		select {
+		case err := <-s.failed:
+			return fmt.Errorf("serve the API, health and metrics: %w", err)
+		case <-rested:
+			return nil
+		}
+	})
+	g.Go(func() error { return s.announce(running) })
+	g.Go(func() error {
+		<-running.Done()
+		s.stops.Store(true) // not ready any more, before anything else ends
+		if ctx.Err() != nil {
+			s.config.Logger.Info("stopping: what is in flight is committed first")
+		}
+		return nil
+	})
+	err := g.Wait()
+	var replaced *ownership.OwnedError
+	if errors.As(err, &replaced) && replaced.Replaced {
+		s.listMoved(replaced.Since, s.owner.MovedSince())
+	}
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// announce waits until the coordinator takes work and says so.
+func (s *Server) announce(ctx context.Context) error {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	line, slow := waiting.On(s.config.Logger, "the coordinator to be ready", 0), time.Now().Add(slowStart)
+	for {
+		err := s.coord.Load().Ready(ctx)
+		if err == nil {
+			break
+		}
+		if time.Now().After(slow) {
+			line.Still(err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+	a := s.Addresses()
+	s.config.Logger.Info("ready", slog.String("nats", masked.URLs(a.NATS)), slog.String("http", a.HTTP), slog.String("data_dir", s.config.DataDir), slog.String("version", s.config.Version))
+	close(s.started)
+	return nil
+}
+
+// Addresses says where the parts are reached. Wait for Started first.
+func (s *Server) Addresses() Addresses {
+	a := Addresses{NATS: s.config.NATS.URL, Connect: s.connect}
+	if s.server != nil {
+		a.NATS = s.server.ClientURL()
+	}
+	if s.listen != nil {
+		a.HTTP = s.scheme() + s.listen.Addr().String()
+	}
+	return a
+}
+
+// close closes what was opened, in reverse order.
+func (s *Server) close() error {
+	s.stops.Store(true)
+	var errs []error
+	for _, part := range slices.Backward(s.closers) {
+		if err := part.close(); err != nil {
+			errs = append(errs, fmt.Errorf("close %s: %w", part.what, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (s *Server) closing(what string, f func() error) {
+	s.closers = append(s.closers, closer{what, f})
+}
+
+// startTraces is the first part, so that it ends last and sends what the others
+// have left.
+func (s *Server) startTraces(ctx context.Context) error {
+	if s.config.Traces == nil {
+		return nil
+	}
+	config := *s.config.Traces
+	config.Logger, config.Version = s.config.Logger, s.config.Version
+	traces, err := otlp.Start(ctx, config)
+	if err != nil {
+		return err
+	}
+	s.traces = traces
+	s.metrics.Spans(func() (exported, dropped, failed uint64) {
+		stats := traces.Stats()
+		return stats.Exported, stats.Dropped, stats.Failed
+	})
+	s.closers = append(s.closers, closer{"the exporter of spans", func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), flushSpans)
+		defer cancel()
+		if err := traces.Shutdown(ctx); err != nil {
+			s.config.Logger.Warn("the last spans were not sent", slog.Any("error", err))
+		}
+		return nil
+	}})
+	return nil
+}
+
+// tracer is the coordinator's; nil: nobody traces.
+func (s *Server) tracer() coordinator.Tracer {
+	if s.traces == nil {
+		return nil
+	}
+	return observe.NewTracer(s.traces.TracerProvider())
+}
+
+func (s *Server) openStore(context.Context) error {
+	if err := os.MkdirAll(s.config.DataDir, 0o700); err != nil {
+		return err
+	}
+	if err := hasRoom(s.config.DataDir); err != nil {
+		return err
+	}
+	opened, err := boltstore.Open(filepath.Join(s.config.DataDir, StoreFile), boltstore.Options{Keys: s.files.keys, OnCorrupt: func(err error) {
+		s.config.Logger.Error("a damaged record was passed over; docs/RUNBOOK.md#amendsstoredamaged says what to do", slog.Any("error", err))
+	}})
+	if err != nil {
+		return err
+	}
+	crashpoint.Here("server: store opened")
+	s.store = opened
+	s.metrics.Store(func() int { return opened.Stats().DamagedNow })
+	s.closing("the store", opened.Close)
+	return nil
+}
+
+func (s *Server) startServer(ctx context.Context) error {
+	if s.config.NATS.URL != "" {
+		return nil
+	}
+	host, port, err := splitListen(s.config.NATS.Listen)
+	if err != nil {
+		return err
+	}
+	if port == 0 {
+		port = -1 // a free one
+	} else if err := probe(ctx, "nats-listen", s.config.NATS.Listen); err != nil {
+		return err
+	}
+	streamKeys, err := s.streamKeys()
+	if err != nil {
+		return err
+	}
+	rights, err := responderRights(s.config.Prefix)
+	if err != nil {
+		return err
+	}
+	var secure *tls.Config
+	if s.files.listen != nil {
+		secure = s.files.listen.Config()
+	}
+	embedding, err := embedded.Start(embedded.Config{
+		Keys:     streamKeys,
+		StoreDir: filepath.Join(s.config.DataDir, "nats"), Host: host, Port: port, Logger: serverLog{s.config.Logger, loglimit.NewLimiter()},
+		UsersFile: s.config.NATS.Users, Account: natsbus.Account, Responder: rights, TLS: secure,
+	})
+	if err != nil {
+		return err
+	}
+	s.server = embedding
+	s.closing("the embedded NATS server", func() error { embedding.Shutdown(); return nil })
+	if !loopback(host) && s.config.NATS.Open {
+		s.config.Logger.Warn("the embedded NATS server listens beyond this machine and asks nobody for a password, or has it sent in the clear; let only trusted networks reach it",
+			slog.String("listen", s.config.NATS.Listen))
+	}
+	return nil
+}
+
+func (s *Server) connectBus(ctx context.Context) error {
+	c, err := s.busConfig("amends-coordinator")
+	if err != nil {
+		return err
+	}
+	switch {
+	case s.server == nil:
+		c.Responder, err = s.config.NATS.Responder.Options()
+	case s.config.NATS.Users != "":
+		c.Responder = []nats.Option{s.server.Responder()}
+	}
+	if err != nil {
+		return err
+	}
+	bus, err := natsbus.Connect(ctx, c)
+	if err != nil {
+		return err
+	}
+	crashpoint.Here("server: bus connected")
+	s.bus = bus
+	s.closing("the bus", bus.Close)
+	return nil
+}
+
+func (s *Server) makeCoordinator(context.Context) error {
+	secret, err := loadSecret(s.config.DataDir)
+	if err != nil {
+		return fmt.Errorf("read the secret: %w", err)
+	}
+	claims := s.bus.Claims()
+	s.owner = s.keeper(claims)
+	c, err := coordinator.New(coordinator.Config{
+		Owner: s.owner, Moved: claims.Moved(),
+		Store: s.store, Bus: s.bus, Subjects: transport.Subjects{Prefix: s.config.Prefix},
+		Name: s.config.Name, Shards: s.config.Shards, MaxBatch: s.config.MaxBatch, MaxOpen: s.config.MaxOpen,
+		MaxBacklog: s.config.MaxBacklog, MaxUnanswered: s.config.MaxUnanswered, MaxUnansweredBytes: s.config.MaxUnansweredBytes, MaxWatches: s.config.MaxStreams,
+		Retention: s.config.Retention, TombstoneRetention: s.config.TombstoneRetention,
+		Running: bootTime, Boot: bootID(), AcceptClock: s.config.AcceptClock,
+		Secret: secret, Definitions: s.config.Definitions,
+		Version: s.config.Version, NATS: masked.URLs(s.Addresses().NATS), Logger: s.config.Logger, HideReasons: len(s.config.Redact) > 0, Observer: s.metrics, Tracer: s.tracer(),
+	})
+	if err != nil {
+		return err
+	}
+	crashpoint.Here("server: coordinator made")
+	s.coord.Store(c)
+	s.metrics.Watch(c.Stats, s.isReady)
+	s.metrics.WatchBus(s.bus)
+	return nil
+}

@@ -1,0 +1,358 @@
+package server_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/amends-dev/amends/client"
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/internal/servertest"
+	"github.com/amends-dev/amends/server"
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/store/boltstore"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// limit is how long a test waits for anything.
+const limit = 2 * time.Minute
+
+// running is a daemon that runs in the background of a test.
+type running struct {
+	server.Addresses
+	stop func() error // ends it and returns what Run returned
+}
+
+// start runs a daemon until the test ends or stop is called.
+func start(t *testing.T, c server.Config) running {
+	t.Helper()
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ready, ended := make(chan server.Addresses, 1), make(chan error, 1)
+	go func() { ended <- servertest.Run(ctx, c, func(a server.Addresses) { ready <- a }) }()
+	var once error
+	stopped := false
+	stop := func() error {
+		cancel()
+		if stopped {
+			return once
+		}
+		stopped = true
+		select {
+		case once = <-ended:
+		case <-time.After(limit):
+			t.Fatalf("the daemon did not come to rest within %s", limit)
+		}
+		return once
+	}
+	t.Cleanup(func() { _ = stop() })
+	select {
+	case a := <-ready:
+		return running{a, stop}
+	case err := <-ended:
+		stopped, once = true, err
+		t.Fatalf("the daemon ended at once: %v", err)
+	case <-time.After(limit):
+		t.Fatalf("the daemon was not ready within %s", limit)
+	}
+	return running{}
+}
+
+func refund(t *testing.T) *saga.Definition {
+	t.Helper()
+	d, err := saga.ParseJSON([]byte(`{"name":"refund","version":1,"steps":[{"step":{"name":"pay-back","kind":"retriable","do":{"participant":"payment","action":"pay-back"}}}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// ask gives a client over one more connection.
+func ask(t *testing.T, r running, do func(ctx context.Context, c *client.Client)) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	bus, err := r.Connect(ctx, "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = bus.Close() }()
+	do(ctx, client.New(bus))
+}
+
+// TestARestartKeepsWhatWasAcknowledged holds I2 through the whole process: start,
+// orderly end, start again on the same directory.
+func TestARestartKeepsWhatWasAcknowledged(t *testing.T) {
+	config := server.Config{DataDir: filepath.Join(t.TempDir(), "new", "data"), Definitions: []*saga.Definition{refund(t)}}
+	first := start(t, config)
+	ask(t, first, func(ctx context.Context, c *client.Client) {
+		if _, err := c.Start(ctx, contract.DefinitionRef{Name: "refund"}, 1, client.ID("order-1")); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if err := first.stop(); err != nil {
+		t.Fatalf("an orderly end returns %v", err)
+	}
+	secret, err := os.ReadFile(filepath.Join(config.DataDir, "secret"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.Definitions = nil
+	second := start(t, config)
+	ask(t, second, func(ctx context.Context, c *client.Client) {
+		status, err := c.Get(ctx, "order-1")
+		if err != nil || status.Phase != contract.Running {
+			t.Errorf("after the restart: %+v, %v", status, err)
+		}
+	})
+	again, err := os.ReadFile(filepath.Join(config.DataDir, "secret"))
+	if err != nil || string(again) != string(secret) || len(secret) != 32 {
+		t.Errorf("the secret did not outlive the restart: %v", err)
+	}
+	info, err := os.Stat(filepath.Join(config.DataDir, "secret"))
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("mode of the secret is %v, %v", info.Mode(), err)
+	}
+}
+
+func TestHealthAndMetrics(t *testing.T) {
+	d := start(t, server.Config{DataDir: t.TempDir(), HTTP: "127.0.0.1:0", Version: "v9"})
+	for path, want := range map[string]string{
+		"/livez": "ok\n", "/readyz": "ok\n", "/healthz": "ok\n", "/metrics": `amends_build_info{goversion="go`,
+	} {
+		code, body := fetch(t, http.MethodGet, d.HTTP+path, nil)
+		if code != http.StatusOK || !strings.Contains(body, want) {
+			t.Errorf("%s: %d %.60q", path, code, body)
+		}
+	}
+	if code, _ := fetch(t, http.MethodGet, d.HTTP+"/debug/pprof/", nil); code != http.StatusNotFound {
+		t.Errorf("pprof was not asked for and answers %d", code)
+	}
+	if err := d.stop(); err != nil {
+		t.Error(err)
+	}
+	http.DefaultClient.CloseIdleConnections()
+	if c, err := net.Dial("tcp", strings.TrimPrefix(d.HTTP, "http://")); err == nil {
+		_ = c.Close()
+		t.Error("the port is still open after the end")
+	}
+}
+
+// I9: what the bus cannot decode is in the dead letters and in the metrics.
+func TestMalformedMessagesAreCounted(t *testing.T) {
+	d := start(t, server.Config{DataDir: t.TempDir(), HTTP: "127.0.0.1:0"})
+	t.Cleanup(http.DefaultClient.CloseIdleConnections)
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	bus, err := d.Connect(ctx, "stranger")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = bus.Close() }()
+	if _, err := bus.Conn().Request("saga.event.payment.order-42.7.pay.do.1", []byte("no header at all"), limit); err != nil {
+		t.Fatal(err)
+	}
+	want := `amends_dead_letters_total{reason="malformed"} 1`
+	for {
+		_, body := fetch(t, http.MethodGet, d.HTTP+"/metrics", nil)
+		if strings.Contains(body, want) {
+			break
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatalf("the metrics never say %s", want)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+	// It is counted when it is found, and kept a moment later.
+	eventually(t, "it is among the dead letters", func() bool {
+		letters, err := bus.ListDeadLetters(ctx, 0, 10)
+		return err == nil && len(letters) == 1 && string(letters[0].Data) == "no header at all"
+	})
+}
+
+// TestBackupIsForThisMachine: a backup holds everything, so a browser, a proxy
+// and a stranger do not get it where nobody is asked for a key; nor anything else, unless
+// everybody may have that.
+func TestBackupIsForThisMachine(t *testing.T) {
+	for _, api := range []server.API{server.APILocal, server.APIInsecure, server.APIOff} {
+		t.Run(string(api), func(t *testing.T) { backupIsForThisMachine(t, api) })
+	}
+}
+
+func backupIsForThisMachine(t *testing.T, api server.API) {
+	d := start(t, server.Config{DataDir: t.TempDir(), HTTP: "127.0.0.1:0", API: api, Pprof: true})
+	t.Cleanup(http.DefaultClient.CloseIdleConnections)
+	code, body := fetch(t, http.MethodPost, d.HTTP+"/backup", nil)
+	if code != http.StatusOK {
+		t.Fatalf("backup: %d %s", code, body)
+	}
+	path := filepath.Join(t.TempDir(), "restored.db")
+	if err := boltstore.Restore(t.Context(), strings.NewReader(body), path, boltstore.RestoreOptions{}); err != nil {
+		t.Errorf("the copy is not whole: %v", err)
+	}
+	for name, change := range map[string]func(*http.Request){
+		"browser":        func(r *http.Request) { r.Header.Set("Origin", "https://evil.example") },
+		"proxy":          func(r *http.Request) { r.Header.Set("X-Forwarded-For", "192.0.2.1") },
+		"standard proxy": func(r *http.Request) { r.Header.Set("Forwarded", "for=192.0.2.1") },
+		"named proxy":    func(r *http.Request) { r.Header.Set("Via", "1.1 proxy") },
+		"other proxy":    func(r *http.Request) { r.Header.Set("X-Real-IP", "192.0.2.1") },
+		"rebinder":       func(r *http.Request) { r.Host = "evil.example" },
+	} {
+		if code, _ := fetch(t, http.MethodPost, d.HTTP+"/backup", change); code != http.StatusForbidden {
+			t.Errorf("%s: %d, want 403", name, code)
+		}
+		for _, path := range []string{"/metrics", "/auth/whoami", "/", "/openapi.yaml", "/debug/pprof/cmdline"} {
+			allowed := api != server.APILocal && !strings.HasPrefix(path, "/debug") && name != "rebinder"
+			if name == "browser" {
+				allowed = true // reading is safe: the page does not get the answer
+			}
+			if code, _ := fetch(t, http.MethodGet, d.HTTP+path, change); (code == http.StatusForbidden) == allowed {
+				t.Errorf("%s, GET %s: %d", name, path, code)
+			}
+		}
+	}
+	if code, _ := fetch(t, http.MethodGet, d.HTTP+"/backup", nil); code != http.StatusMethodNotAllowed {
+		t.Errorf("GET: %d, want 405", code)
+	}
+}
+
+func fetch(t *testing.T, method, url string, change func(*http.Request)) (int, string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, method, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if change != nil {
+		change(r)
+	}
+	response, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response.StatusCode, string(body)
+}
+
+func TestWhatCannotStartSaysWhy(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = taken.Close() }()
+	busy := t.TempDir()
+	_ = start(t, server.Config{DataDir: busy})
+	short := t.TempDir()
+	if err := os.WriteFile(filepath.Join(short, "secret"), []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, tt := range map[string]struct {
+		config server.Config
+		want   string
+		is     error
+	}{
+		"nothing given":     {server.Config{}, "data dir: is missing", nil},
+		"http port taken":   {server.Config{DataDir: t.TempDir(), HTTP: taken.Addr().String()}, "serve the API, health and metrics", nil},
+		"data dir in use":   {server.Config{DataDir: busy}, "open the store", boltstore.ErrLocked},
+		"nats port taken":   {server.Config{DataDir: t.TempDir(), NATS: server.NATS{Listen: taken.Addr().String()}}, "start the embedded NATS server", nil},
+		"damaged secret":    {server.Config{DataDir: short}, "holds 1 byte instead of 32", nil},
+		"missing authority": {server.Config{DataDir: t.TempDir(), NATS: server.NATS{URL: "nats://127.0.0.1:1", CA: "nowhere.pem"}}, "nowhere.pem", os.ErrNotExist},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), limit)
+			defer cancel()
+			tt.config.Logger = slog.New(slog.DiscardHandler)
+			err := servertest.Run(ctx, tt.config, nil)
+			if err == nil || !strings.Contains(err.Error(), tt.want) || (tt.is != nil && !errors.Is(err, tt.is)) {
+				t.Errorf("error is %v, want %q", err, tt.want)
+			}
+		})
+	}
+}
+
+// TestStopsWhileItWaitsForNATS: an external server that is not there does not
+// keep the daemon from ending.
+func TestStopsWhileItWaitsForNATS(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	err := servertest.Run(ctx, server.Config{
+		DataDir: t.TempDir(), NATS: server.NATS{URL: "nats://127.0.0.1:1"}, Logger: slog.New(slog.DiscardHandler),
+	}, func(server.Addresses) { t.Error("ready without a bus") })
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// TestTheAPIIsNotOpen: it asks nobody for a password, so it is not served beyond
+// this machine by accident.
+func TestTheAPIIsNotOpen(t *testing.T) {
+	for _, tt := range []struct {
+		http string
+		api  server.API
+		want string // "": valid
+	}{
+		{"127.0.0.1:8080", "", ""},
+		{"[::1]:8080", server.APILocal, ""},
+		{"localhost:0", server.APILocal, ""},
+		{"", server.APILocal, ""},
+		{"0.0.0.0:8080", "", "nobody is asked for a key"},
+		{":8080", server.APILocal, "nobody is asked for a key"},
+		{"192.0.2.1:8080", server.APILocal, "nobody is asked for a key"},
+		{"0.0.0.0:8080", server.APIOff, ""},
+		{"0.0.0.0:8080", server.APIInsecure, ""},
+		{"127.0.0.1:8080", "open", "write local, off or insecure"},
+	} {
+		c := server.Config{DataDir: "data", HTTP: tt.http, API: tt.api}
+		if err := c.Validate(); (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("http %s, api %q: %v, want %q", tt.http, tt.api, err, tt.want)
+		}
+	}
+	d := start(t, server.Config{DataDir: t.TempDir(), HTTP: "127.0.0.1:0", API: server.APIOff})
+	t.Cleanup(http.DefaultClient.CloseIdleConnections)
+	for path, want := range map[string]int{"/openapi.yaml": http.StatusNotFound, "/amends.api.v1.CoordinatorService/ListDefinitions": http.StatusNotFound, "/readyz": http.StatusOK} {
+		if code, _ := fetch(t, http.MethodGet, d.HTTP+path, nil); code != want {
+			t.Errorf("with the API off, %s answers %d, want %d", path, code, want)
+		}
+	}
+}
+
+func TestValidateListsEverything(t *testing.T) {
+	c := server.Config{
+		HTTP: "8080", NATS: server.NATS{Listen: "here", User: "u", Cert: "c", Replicas: 9}, Shards: -1,
+		Retention: 2, TombstoneRetention: 1,
+	}
+	err := c.Validate()
+	if err == nil {
+		t.Fatal("is valid")
+	}
+	for _, want := range []string{
+		"data dir:", `http: "8080"`, `nats listen: "here"`, "nats: credentials are given, but no URL",
+		"nats: a client certificate and its key", "nats replicas: 9", "shards: -1", "tombstone retention:",
+	} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%q is not reported", want)
+		}
+	}
+	if t.Failed() {
+		t.Log(err)
+	}
+}
