@@ -12,6 +12,21 @@ help: ## Show this help
 		/^##@/ { printf "\n%s\n", substr($$0, 5) } \
 		/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
+.PHONY: check
+check: format lint vet generated test ## What a change has to pass before a pull request (minutes; the first time longer)
+
+.PHONY: format
+format: ## Refuse Go files that gofmt would change
+	@wrong=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$wrong" || { echo "gofmt -w $$wrong"; exit 1; }
+
+.PHONY: vet
+vet: ## Compile and vet everything, the laboratories included
+	go vet ./... && go vet -tags lab ./...
+
+.PHONY: generated
+generated: ## Refuse generated code that is not what its sources make
+	.ci/run proto
+
 .PHONY: test
 test: ## Run the tests (PKG=./saga/... for a part of them)
 	go test $(PKG)
@@ -120,6 +135,10 @@ generate: ## Generate the Go code of the wire contract
 .PHONY: golden
 golden: ## Rewrite the golden files; read the difference before you commit it
 	go test ./saga ./proto ./observe -update
+
+.PHONY: release-snapshot
+release-snapshot: ## Build what a release consists of into dist/, but for the image, and check it
+	test/release.sh
 
 .PHONY: build
 build: ## Build the coordinator into bin/

@@ -124,6 +124,9 @@ var fixtures = []fixture{
 		"internal/cli/cli.go", "package cli\ntype root struct {\n\tServe int `cmd:\"\"`\n\tDead int `cmd:\"\" name:\"dead-letters\"`\n}\n"), ""},
 	{"commands", "unknown", files("README.md", "```sh\ncoordinator explode\n```\n", "internal/cli/cli.go", "package cli\n"), "coordinator explode"},
 
+	{"outside", "public", files("examples/x/main.go", "package main\nimport _ \"github.com/amends-dev/amends/saga\"\n"), ""},
+	{"outside", "internal", files("examples/x/main.go", "package main\nimport _ \"github.com/amends-dev/amends/internal/plural\"\n"), "which strangers cannot"},
+
 	{"numbers", "one spelling", files("transport/t.go", "package transport\nimport \"strconv\"\nvar _ = strconv.Itoa(1)\n"), ""},
 	{"numbers", "any spelling", files("transport/natsbus/t.go", "package natsbus\nimport \"strconv\"\nvar _, _ = strconv.Atoi(\"01\")\n"), "takes +1 and 01 for 1"},
 	{"numbers", "scanned", files("internal/api/t.go", "package api\nimport \"fmt\"\nvar _, _ = fmt.Sscanf(\"01\", \"%d\")\n"), "fmt.Sscanf"},

@@ -58,7 +58,8 @@ var levels = map[string]int{
 
 	"internal/access": 57,
 	"internal":        60,
-	"server": 61,
+	"server":              61,
+	"internal/servertest": 62,
 	"internal/doctor": 62,
 	"internal/cli":    65,
 
@@ -122,4 +123,23 @@ func upward(f *GoFile, from int, area, target string) string {
 		return ""
 	}
 	return fmt.Sprintf("package %s (level %d) imports %s (level %d): arrows point strictly downward", f.Package(), from, target, to)
+}
+
+// Outside reports what examples import and strangers cannot: a folder below this module's
+// path sees packages named internal, a copy of it does not.
+func Outside(t *Tree) []Finding {
+	var found []Finding
+	for _, f := range t.Go {
+		if !strings.HasPrefix(f.Path, "examples/") {
+			continue
+		}
+		for _, spec := range f.AST.Imports {
+			imported, _ := strconv.Unquote(spec.Path.Value)
+			if strings.HasPrefix(imported, Module+"/internal/") {
+				found = append(found, Finding{t.Line(spec.Pos()), "imports " + imported + ", which strangers cannot",
+					"use what is public, or make public what they need as well"})
+			}
+		}
+	}
+	return found
 }

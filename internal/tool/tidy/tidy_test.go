@@ -12,6 +12,7 @@ const root = "../../.."
 
 var rules = map[string]Rule{
 	"levels":           Levels,
+	"outside":          Outside,
 	"package comments": PackageComments,
 	"exported names":   ExportedNames,
 	"map":              OnTheMap,
