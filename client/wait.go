@@ -52,7 +52,7 @@ func (c *Client) Run(ctx context.Context, d Definition, input any, options ...St
 		q.method = transport.APIStart
 		status, err = c.status(ctx, q)
 	}
-	if err != nil || Discarded(status) {
+	if err != nil || status.AtRest() {
 		return status, err
 	}
 	end, err := c.await(ctx, q.envelope.Saga, status, began)
@@ -75,7 +75,7 @@ func (c *Client) await(ctx context.Context, id contract.SagaID, last *transport.
 			return last, err
 		case err != nil:
 			return nil, err
-		case Discarded(status):
+		case status.AtRest():
 			return status, nil
 		}
 		last = status
@@ -111,14 +111,4 @@ func (c *Client) holdFor(ctx context.Context, waited time.Duration) time.Duratio
 	}
 	left := time.Until(end)
 	return min(hold, max(left-left/8, time.Millisecond))
-}
-
-// Discarded reports whether the saga has ended or is parked: what Wait waits for.
-func Discarded(s *transport.Status) bool {
-	switch s.Phase {
-	case contract.Completed, contract.Compensated, contract.Parked:
-		return true
-	default:
-		return s.Removed || !s.Ended.IsZero()
-	}
 }

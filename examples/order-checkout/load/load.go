@@ -118,7 +118,7 @@ func (c Config) follow(ctx context.Context, o checkout.Order) error {
 		case err != nil && ctx.Err() == nil && !errors.Is(err, client.ErrUnavailable):
 			return fmt.Errorf("follow %s: %w", o.OrderID, err)
 		case err != nil: // nobody answers just now
-		case client.Discarded(status):
+		case status.AtRest():
 			c.Viewer.Ended(o, status)
 			return nil
 		case last == nil || last.Revision != status.Revision:

@@ -1,0 +1,113 @@
+package server_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"github.com/amends-dev/amends/client"
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/participant"
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/server"
+)
+
+type (
+	Trip struct {
+		City string `json:"city"`
+	}
+	Room struct {
+		Number int `json:"number"`
+	}
+)
+
+var (
+	BookRoom   = contract.NewCommand[Trip, Room]("hotel", "book-room")
+	CancelRoom = contract.UndoOf(BookRoom, "cancel-room")
+	TakeMoney  = contract.NewCommand[Trip, struct{}]("bank", "take-money")
+
+	BookTrip = saga.MustDefine[Trip]("book-trip",
+		saga.Compensable("book-room", saga.Do(BookRoom), saga.Undo(CancelRoom)),
+		saga.Pivot("take-money", saga.Do(TakeMoney)))
+)
+
+// A coordinator, two services and a caller in one process. Services elsewhere connect at
+// Addresses().NATS instead.
+func Example() {
+	dir, err := os.MkdirTemp("", "amends")
+	check(err)
+	defer os.RemoveAll(dir)
+	s, err := server.New(server.Config{DataDir: dir, Definitions: []*saga.Definition{BookTrip}, Logger: slog.New(slog.DiscardHandler)})
+	check(err)
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx) }()
+	select {
+	case <-s.Started():
+	case err := <-ended:
+		check(err)
+	}
+
+	services, leave := context.WithCancel(ctx)
+	left := make(chan error, 1)
+	go func() { left <- serve(services, s) }()
+
+	caller := s.Client()
+	for _, city := range []string{"Oslo", "Rome"} {
+		status, err := caller.Run(ctx, BookTrip, Trip{city}, client.ID(contract.SagaID("trip-to-"+city)))
+		check(err)
+		fmt.Println(status.ID, status.Phase, status.Reason)
+	}
+
+	leave()
+	check(<-left)
+	stop()
+	check(<-ended)
+	// Output:
+	// room in Oslo booked
+	// trip-to-Oslo completed
+	// room in Rome booked
+	// room in Rome given back
+	// trip-to-Rome compensated rejected at take-money: no money for Rome
+}
+
+// serve runs the services until ctx ends. They keep their inboxes in memory, which a
+// service that has a database does not.
+func serve(ctx context.Context, s *server.Server) error {
+	bus, err := s.Addresses().Connect(ctx, "services")
+	if err != nil {
+		return err
+	}
+	defer bus.Close()
+	hotel := participant.New("hotel", &participant.MemoryInbox{})
+	participant.Handle(hotel, BookRoom, func(_ context.Context, _ *participant.MemoryTx, t Trip) (Room, error) {
+		fmt.Println("room in", t.City, "booked")
+		return Room{7}, nil
+	})
+	participant.HandleUndo(hotel, CancelRoom, func(_ context.Context, _ *participant.MemoryTx, u contract.Undo[Trip, Room]) error {
+		fmt.Println("room in", u.Request.City, "given back")
+		return nil
+	})
+	bank := participant.New("bank", &participant.MemoryInbox{})
+	participant.Handle(bank, TakeMoney, func(_ context.Context, _ *participant.MemoryTx, t Trip) (struct{}, error) {
+		if t.City == "Rome" {
+			return struct{}{}, participant.Reject("no money for Rome")
+		}
+		return struct{}{}, nil
+	})
+	ended := make(chan error, 2)
+	go func() { ended <- hotel.Run(ctx, bus) }()
+	go func() { ended <- bank.Run(ctx, bus) }()
+	err = <-ended
+	if other := <-ended; err == nil {
+		err = other
+	}
+	return err
+}
+
+func check(err error) {
+	if err != nil {
+		panic(err)
+	}
+}
