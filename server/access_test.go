@@ -25,10 +25,10 @@ import (
 	"github.com/amends-dev/amends/internal/access"
 	"github.com/amends-dev/amends/internal/cli"
 	"github.com/amends-dev/amends/internal/servertest"
-	"github.com/amends-dev/amends/server"
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 	"github.com/amends-dev/amends/proto/amends/api/v1/apiv1connect"
 	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/server"
 )
 
 // certificate writes a certificate for this machine that signs itself.

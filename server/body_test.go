@@ -19,9 +19,9 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/amends-dev/amends/internal/access"
-	"github.com/amends-dev/amends/server"
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 	"github.com/amends-dev/amends/proto/amends/api/v1/apiv1connect"
+	"github.com/amends-dev/amends/server"
 )
 
 // taken is more bytes than any route reads of a body, with what lies between the ends of a

@@ -18,12 +18,12 @@ import (
 
 	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/contract"
-	"github.com/amends-dev/amends/server"
 	"github.com/amends-dev/amends/outbox"
 	"github.com/amends-dev/amends/participant"
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 	"github.com/amends-dev/amends/proto/amends/api/v1/apiv1connect"
 	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/server"
 	"github.com/amends-dev/amends/store/boltstore"
 	"github.com/amends-dev/amends/transport"
 )

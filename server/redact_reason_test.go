@@ -17,12 +17,12 @@ import (
 
 	"github.com/amends-dev/amends/internal/api"
 	"github.com/amends-dev/amends/internal/cli"
-	"github.com/amends-dev/amends/server"
 	"github.com/amends-dev/amends/internal/otlp"
 	"github.com/amends-dev/amends/participant"
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 	"github.com/amends-dev/amends/proto/amends/api/v1/apiv1connect"
 	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/server"
 )
 
 // collector keeps what is sent as spans.

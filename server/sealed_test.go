@@ -14,8 +14,8 @@ import (
 	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/servertest"
-	"github.com/amends-dev/amends/server"
 	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/server"
 	"github.com/amends-dev/amends/store/boltstore"
 	"github.com/amends-dev/amends/transport"
 )

@@ -10,9 +10,9 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/amends-dev/amends/server"
 	"github.com/amends-dev/amends/internal/doctor"
 	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/server"
 	"github.com/amends-dev/amends/transport"
 	"github.com/amends-dev/amends/transport/natsbus"
 )

@@ -131,9 +131,9 @@ func retryMessage(r saga.RetryPolicy) *amendsv1.RetryPolicy {
 
 func fromRetry(m *amendsv1.RetryPolicy) saga.RetryPolicy {
 	return saga.RetryPolicy{
-		Attempts: int(m.GetAttempts()),
-		First:    duration(m.GetFirstNano()),
-		Cap:      duration(m.GetCapNano()),
+		Attempts:        int(m.GetAttempts()),
+		InitialInterval: duration(m.GetInitialIntervalNano()),
+		MaxInterval:     duration(m.GetMaxIntervalNano()),
 	}
 }
 

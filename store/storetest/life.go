@@ -101,7 +101,7 @@ type picture struct {
 	Histories [][]saga.Event
 	List      []store.Summary
 	Counts    []store.Count
-	Enqueued  []outbox.Record
+	Pending   []outbox.Record
 	Due       []saga.ID
 	Next      time.Time
 }
@@ -120,7 +120,7 @@ func snapshot(t testing.TB, s store.Store, all []*saga.Instance) picture {
 	if err := errors.Join(errs[:]...); err != nil {
 		t.Fatal(err)
 	}
-	p.Owed = pendingBy(t, s)
+	p.Pending = pendingBy(t, s)
 	return p
 }
 
@@ -154,7 +154,7 @@ func testClosed(t *testing.T, h Harness) {
 		"List":    func() error { _, _, err := s.List(ctx, store.Filter{}, store.Page{}); return err },
 		"Counts":  func() error { _, err := s.Counts(ctx); return err },
 		"Due":     func() error { _, _, err := s.Due(ctx, Epoch, 1); return err },
-		"Owed": func() error {
+		"Pending": func() error {
 			return outbox.All(ctx, s, func(outbox.Position, outbox.Record) bool { return true })
 		},
 		"Discard":       func() error { return s.Discard(ctx, nil) },

@@ -178,7 +178,7 @@ func readBlock(block string) (header map[string][]string, whole bool) {
 		if !ok || name == "" {
 			whole = false
 		} else {
-			header[name] = append(header[name], trim(value))
+			header[name] = append(header[name], wire.Trim(value))
 		}
 		rest = more
 	}

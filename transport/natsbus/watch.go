@@ -149,7 +149,7 @@ func (b *Bus) look(ctx context.Context, streams ...transport.Stream) error {
 
 // lookAt looks at one stream, and reports whether it has lost what it held. Whoever looks
 // at another one does not wait for this.
-func (b *Bus) lookAt(ctx context.Context, stream transport.Stream, then func(context.Context) error) (lost bool, err error) {
+func (b *Bus) lookAt(ctx context.Context, stream transport.Stream, awaitDeletion func(context.Context) error) (lost bool, err error) {
 	kept := b.streams[stream]
 	select { // not a mutex: whoever looks may wait for the server, and ctx may end
 	case kept.repair <- struct{}{}:

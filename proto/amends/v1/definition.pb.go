@@ -659,11 +659,11 @@ type RetryPolicy struct {
 	// In all, the first one included; 0: the default.
 	Attempts int64 `protobuf:"varint,1,opt,name=attempts" json:"attempts,omitempty"`
 	// Wait before the second attempt, in nanoseconds; doubles from there.
-	FirstNano int64 `protobuf:"varint,2,opt,name=first_nano,json=firstNano" json:"first_nano,omitempty"`
+	InitialIntervalNano int64 `protobuf:"varint,2,opt,name=initial_interval_nano,json=initialIntervalNano" json:"initial_interval_nano,omitempty"`
 	// Longest wait, in nanoseconds.
-	CapNano       int64 `protobuf:"varint,3,opt,name=cap_nano,json=capNano" json:"cap_nano,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	MaxIntervalNano int64 `protobuf:"varint,3,opt,name=max_interval_nano,json=maxIntervalNano" json:"max_interval_nano,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *RetryPolicy) Reset() {
@@ -703,16 +703,16 @@ func (x *RetryPolicy) GetAttempts() int64 {
 	return 0
 }
 
-func (x *RetryPolicy) GetFirstNano() int64 {
+func (x *RetryPolicy) GetInitialIntervalNano() int64 {
 	if x != nil {
-		return x.FirstNano
+		return x.InitialIntervalNano
 	}
 	return 0
 }
 
-func (x *RetryPolicy) GetCapNano() int64 {
+func (x *RetryPolicy) GetMaxIntervalNano() int64 {
 	if x != nil {
-		return x.CapNano
+		return x.MaxIntervalNano
 	}
 	return 0
 }
@@ -827,12 +827,11 @@ const file_amends_v1_definition_proto_rawDesc = "" +
 	"\ftimeout_nano\x18\x04 \x01(\x03R\vtimeoutNano\x12,\n" +
 	"\x05retry\x18\x05 \x01(\v2\x16.amends.v1.RetryPolicyR\x05retry\x12+\n" +
 	"\arequest\x18\x06 \x01(\v2\x11.amends.v1.SchemaR\arequest\x12)\n" +
-	"\x06result\x18\a \x01(\v2\x11.amends.v1.SchemaR\x06result\"c\n" +
+	"\x06result\x18\a \x01(\v2\x11.amends.v1.SchemaR\x06result\"\x89\x01\n" +
 	"\vRetryPolicy\x12\x1a\n" +
-	"\battempts\x18\x01 \x01(\x03R\battempts\x12\x1d\n" +
-	"\n" +
-	"first_nano\x18\x02 \x01(\x03R\tfirstNano\x12\x19\n" +
-	"\bcap_nano\x18\x03 \x01(\x03R\acapNano\"\xfd\x01\n" +
+	"\battempts\x18\x01 \x01(\x03R\battempts\x122\n" +
+	"\x15initial_interval_nano\x18\x02 \x01(\x03R\x13initialIntervalNano\x12*\n" +
+	"\x11max_interval_nano\x18\x03 \x01(\x03R\x0fmaxIntervalNano\"\xfd\x01\n" +
 	"\x06Schema\x12)\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x15.amends.v1.SchemaKindR\x04kind\x12\x1a\n" +
 	"\boptional\x18\x02 \x01(\bR\boptional\x125\n" +

@@ -63,7 +63,7 @@ type Envelope struct {
 	ExpiresUnixNano int64 `protobuf:"fixed64,16,opt,name=expires_unix_nano,json=expiresUnixNano" json:"expires_unix_nano,omitempty"`
 	// Why: of a rejection, a failure, a parking, a dead letter, a refused request.
 	Reason string `protobuf:"bytes,17,opt,name=reason" json:"reason,omitempty"`
-	// Of a failure: trying again cannot mend it.
+	// Of a failure: trying again cannot help.
 	Final bool `protobuf:"varint,18,opt,name=final" json:"final,omitempty"`
 	// Of a refused request: invalid_argument, not_found …
 	Code string `protobuf:"bytes,19,opt,name=code" json:"code,omitempty"`

@@ -44,7 +44,7 @@ const (
 	SideState_SIDE_STATE_PARKED_UNASKED SideState = 4
 	// Waits for an operator since at; what became of it is unknown, or its undo was rejected.
 	SideState_SIDE_STATE_PARKED_UNKNOWN SideState = 5
-	// Waits for an operator since at; rejected beyond the point of no return.
+	// Waits for an operator since at; rejected past the point of no return.
 	SideState_SIDE_STATE_PARKED_REJECTED SideState = 6
 	// Of a do: completed.
 	SideState_SIDE_STATE_DONE SideState = 7
@@ -121,72 +121,72 @@ func (SideState) EnumDescriptor() ([]byte, []int) {
 	return file_amends_v1_record_proto_rawDescGZIP(), []int{0}
 }
 
-// Why is the kind of a cause.
-type Why int32
+// CauseKind is why a saga goes back, in a word.
+type CauseKind int32
 
 const (
 	// Not given: an error.
-	Why_WHY_UNSPECIFIED Why = 0
+	CauseKind_CAUSE_KIND_UNSPECIFIED CauseKind = 0
 	// A participant said no.
-	Why_WHY_REJECTED Why = 1
+	CauseKind_CAUSE_KIND_REJECTED CauseKind = 1
 	// No usable answer in all attempts.
-	Why_WHY_EXHAUSTED Why = 2
+	CauseKind_CAUSE_KIND_EXHAUSTED CauseKind = 2
 	// The step's mapping failed on this saga's data.
-	Why_WHY_UNMAPPABLE Why = 3
+	CauseKind_CAUSE_KIND_MAPPING_FAILED CauseKind = 3
 	// The saga's deadline passed.
-	Why_WHY_DEADLINE Why = 4
+	CauseKind_CAUSE_KIND_DEADLINE CauseKind = 4
 	// Somebody cancelled the saga.
-	Why_WHY_CANCELLED Why = 5
+	CauseKind_CAUSE_KIND_CANCELLED CauseKind = 5
 	// An operator sent a parked saga back.
-	Why_WHY_OPERATOR Why = 6
+	CauseKind_CAUSE_KIND_OPERATOR CauseKind = 6
 )
 
-// Enum value maps for Why.
+// Enum value maps for CauseKind.
 var (
-	Why_name = map[int32]string{
-		0: "WHY_UNSPECIFIED",
-		1: "WHY_REJECTED",
-		2: "WHY_EXHAUSTED",
-		3: "WHY_UNMAPPABLE",
-		4: "WHY_DEADLINE",
-		5: "WHY_CANCELLED",
-		6: "WHY_OPERATOR",
+	CauseKind_name = map[int32]string{
+		0: "CAUSE_KIND_UNSPECIFIED",
+		1: "CAUSE_KIND_REJECTED",
+		2: "CAUSE_KIND_EXHAUSTED",
+		3: "CAUSE_KIND_MAPPING_FAILED",
+		4: "CAUSE_KIND_DEADLINE",
+		5: "CAUSE_KIND_CANCELLED",
+		6: "CAUSE_KIND_OPERATOR",
 	}
-	Why_value = map[string]int32{
-		"WHY_UNSPECIFIED": 0,
-		"WHY_REJECTED":    1,
-		"WHY_EXHAUSTED":   2,
-		"WHY_UNMAPPABLE":  3,
-		"WHY_DEADLINE":    4,
-		"WHY_CANCELLED":   5,
-		"WHY_OPERATOR":    6,
+	CauseKind_value = map[string]int32{
+		"CAUSE_KIND_UNSPECIFIED":    0,
+		"CAUSE_KIND_REJECTED":       1,
+		"CAUSE_KIND_EXHAUSTED":      2,
+		"CAUSE_KIND_MAPPING_FAILED": 3,
+		"CAUSE_KIND_DEADLINE":       4,
+		"CAUSE_KIND_CANCELLED":      5,
+		"CAUSE_KIND_OPERATOR":       6,
 	}
 )
 
-func (x Why) Enum() *Why {
-	p := new(Why)
+func (x CauseKind) Enum() *CauseKind {
+	p := new(CauseKind)
 	*p = x
 	return p
 }
 
-func (x Why) String() string {
+func (x CauseKind) String() string {
 	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
 }
 
-func (Why) Descriptor() protoreflect.EnumDescriptor {
+func (CauseKind) Descriptor() protoreflect.EnumDescriptor {
 	return file_amends_v1_record_proto_enumTypes[1].Descriptor()
 }
 
-func (Why) Type() protoreflect.EnumType {
+func (CauseKind) Type() protoreflect.EnumType {
 	return &file_amends_v1_record_proto_enumTypes[1]
 }
 
-func (x Why) Number() protoreflect.EnumNumber {
+func (x CauseKind) Number() protoreflect.EnumNumber {
 	return protoreflect.EnumNumber(x)
 }
 
-// Deprecated: Use Why.Descriptor instead.
-func (Why) EnumDescriptor() ([]byte, []int) {
+// Deprecated: Use CauseKind.Descriptor instead.
+func (CauseKind) EnumDescriptor() ([]byte, []int) {
 	return file_amends_v1_record_proto_rawDescGZIP(), []int{1}
 }
 
@@ -199,13 +199,13 @@ const (
 	// The first event of every saga.
 	EventType_EVENT_TYPE_STARTED EventType = 1
 	// A participant's answer.
-	EventType_EVENT_TYPE_ANSWERED EventType = 2
-	// Time has come to the event's time.
-	EventType_EVENT_TYPE_WOKE EventType = 3
+	EventType_EVENT_TYPE_STEP_ANSWERED EventType = 2
+	// A timer was due.
+	EventType_EVENT_TYPE_TIMER_FIRED EventType = 3
 	// A person's decision.
-	EventType_EVENT_TYPE_OPERATED EventType = 4
+	EventType_EVENT_TYPE_OPERATION_TAKEN EventType = 4
 	// The wall clock was set, and the saga's timers with it.
-	EventType_EVENT_TYPE_RETIMED EventType = 5
+	EventType_EVENT_TYPE_CLOCK_ADJUSTED EventType = 5
 )
 
 // Enum value maps for EventType.
@@ -213,18 +213,18 @@ var (
 	EventType_name = map[int32]string{
 		0: "EVENT_TYPE_UNSPECIFIED",
 		1: "EVENT_TYPE_STARTED",
-		2: "EVENT_TYPE_ANSWERED",
-		3: "EVENT_TYPE_WOKE",
-		4: "EVENT_TYPE_OPERATED",
-		5: "EVENT_TYPE_RETIMED",
+		2: "EVENT_TYPE_STEP_ANSWERED",
+		3: "EVENT_TYPE_TIMER_FIRED",
+		4: "EVENT_TYPE_OPERATION_TAKEN",
+		5: "EVENT_TYPE_CLOCK_ADJUSTED",
 	}
 	EventType_value = map[string]int32{
-		"EVENT_TYPE_UNSPECIFIED": 0,
-		"EVENT_TYPE_STARTED":     1,
-		"EVENT_TYPE_ANSWERED":    2,
-		"EVENT_TYPE_WOKE":        3,
-		"EVENT_TYPE_OPERATED":    4,
-		"EVENT_TYPE_RETIMED":     5,
+		"EVENT_TYPE_UNSPECIFIED":     0,
+		"EVENT_TYPE_STARTED":         1,
+		"EVENT_TYPE_STEP_ANSWERED":   2,
+		"EVENT_TYPE_TIMER_FIRED":     3,
+		"EVENT_TYPE_OPERATION_TAKEN": 4,
+		"EVENT_TYPE_CLOCK_ADJUSTED":  5,
 	}
 )
 
@@ -255,81 +255,138 @@ func (EventType) EnumDescriptor() ([]byte, []int) {
 	return file_amends_v1_record_proto_rawDescGZIP(), []int{2}
 }
 
-// Verb is a decision that a person may take about a saga.
-type Verb int32
+// Timer is what a saga waits for the time to come for.
+type Timer int32
 
 const (
-	// Not given: the event is not a person's decision.
-	Verb_VERB_UNSPECIFIED Verb = 0
-	// Go back, while there is a way back.
-	Verb_VERB_CANCEL Verb = 1
-	// Attempt a waiting or parked step now.
-	Verb_VERB_RETRY Verb = 2
-	// The step was settled outside.
-	Verb_VERB_RESOLVE Verb = 3
-	// Go on without the step.
-	Verb_VERB_SKIP Verb = 4
-	// Go back from a parked pivot.
-	Verb_VERB_COMPENSATE Verb = 5
-	// End the parked saga as it is.
-	Verb_VERB_ABANDON Verb = 6
-	// Send nothing new and hold the timers.
-	Verb_VERB_PAUSE Verb = 7
-	// Go on where the saga was paused.
-	Verb_VERB_RESUME Verb = 8
+	// Not given: the event is not a timer's.
+	Timer_TIMER_UNSPECIFIED Timer = 0
+	// The attempt was not answered in time.
+	Timer_TIMER_TIMEOUT Timer = 1
+	// The wait after the attempt is over.
+	Timer_TIMER_RETRY Timer = 2
+	// The saga should have ended.
+	Timer_TIMER_DEADLINE Timer = 3
 )
 
-// Enum value maps for Verb.
+// Enum value maps for Timer.
 var (
-	Verb_name = map[int32]string{
-		0: "VERB_UNSPECIFIED",
-		1: "VERB_CANCEL",
-		2: "VERB_RETRY",
-		3: "VERB_RESOLVE",
-		4: "VERB_SKIP",
-		5: "VERB_COMPENSATE",
-		6: "VERB_ABANDON",
-		7: "VERB_PAUSE",
-		8: "VERB_RESUME",
+	Timer_name = map[int32]string{
+		0: "TIMER_UNSPECIFIED",
+		1: "TIMER_TIMEOUT",
+		2: "TIMER_RETRY",
+		3: "TIMER_DEADLINE",
 	}
-	Verb_value = map[string]int32{
-		"VERB_UNSPECIFIED": 0,
-		"VERB_CANCEL":      1,
-		"VERB_RETRY":       2,
-		"VERB_RESOLVE":     3,
-		"VERB_SKIP":        4,
-		"VERB_COMPENSATE":  5,
-		"VERB_ABANDON":     6,
-		"VERB_PAUSE":       7,
-		"VERB_RESUME":      8,
+	Timer_value = map[string]int32{
+		"TIMER_UNSPECIFIED": 0,
+		"TIMER_TIMEOUT":     1,
+		"TIMER_RETRY":       2,
+		"TIMER_DEADLINE":    3,
 	}
 )
 
-func (x Verb) Enum() *Verb {
-	p := new(Verb)
+func (x Timer) Enum() *Timer {
+	p := new(Timer)
 	*p = x
 	return p
 }
 
-func (x Verb) String() string {
+func (x Timer) String() string {
 	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
 }
 
-func (Verb) Descriptor() protoreflect.EnumDescriptor {
+func (Timer) Descriptor() protoreflect.EnumDescriptor {
 	return file_amends_v1_record_proto_enumTypes[3].Descriptor()
 }
 
-func (Verb) Type() protoreflect.EnumType {
+func (Timer) Type() protoreflect.EnumType {
 	return &file_amends_v1_record_proto_enumTypes[3]
 }
 
-func (x Verb) Number() protoreflect.EnumNumber {
+func (x Timer) Number() protoreflect.EnumNumber {
 	return protoreflect.EnumNumber(x)
 }
 
-// Deprecated: Use Verb.Descriptor instead.
-func (Verb) EnumDescriptor() ([]byte, []int) {
+// Deprecated: Use Timer.Descriptor instead.
+func (Timer) EnumDescriptor() ([]byte, []int) {
 	return file_amends_v1_record_proto_rawDescGZIP(), []int{3}
+}
+
+// Operation is a decision that a person may take about a saga.
+type Operation int32
+
+const (
+	// Not given: the event is not a person's decision.
+	Operation_OPERATION_UNSPECIFIED Operation = 0
+	// Go back, while there is a way back.
+	Operation_OPERATION_CANCEL Operation = 1
+	// Attempt a waiting or parked step now.
+	Operation_OPERATION_RETRY Operation = 2
+	// The step was settled outside.
+	Operation_OPERATION_RESOLVE Operation = 3
+	// Go on without the step.
+	Operation_OPERATION_SKIP Operation = 4
+	// Go back from a parked pivot.
+	Operation_OPERATION_COMPENSATE Operation = 5
+	// End the parked saga as it is.
+	Operation_OPERATION_ABANDON Operation = 6
+	// Send nothing new and hold the timers.
+	Operation_OPERATION_PAUSE Operation = 7
+	// Go on where the saga was paused.
+	Operation_OPERATION_RESUME Operation = 8
+)
+
+// Enum value maps for Operation.
+var (
+	Operation_name = map[int32]string{
+		0: "OPERATION_UNSPECIFIED",
+		1: "OPERATION_CANCEL",
+		2: "OPERATION_RETRY",
+		3: "OPERATION_RESOLVE",
+		4: "OPERATION_SKIP",
+		5: "OPERATION_COMPENSATE",
+		6: "OPERATION_ABANDON",
+		7: "OPERATION_PAUSE",
+		8: "OPERATION_RESUME",
+	}
+	Operation_value = map[string]int32{
+		"OPERATION_UNSPECIFIED": 0,
+		"OPERATION_CANCEL":      1,
+		"OPERATION_RETRY":       2,
+		"OPERATION_RESOLVE":     3,
+		"OPERATION_SKIP":        4,
+		"OPERATION_COMPENSATE":  5,
+		"OPERATION_ABANDON":     6,
+		"OPERATION_PAUSE":       7,
+		"OPERATION_RESUME":      8,
+	}
+)
+
+func (x Operation) Enum() *Operation {
+	p := new(Operation)
+	*p = x
+	return p
+}
+
+func (x Operation) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Operation) Descriptor() protoreflect.EnumDescriptor {
+	return file_amends_v1_record_proto_enumTypes[4].Descriptor()
+}
+
+func (Operation) Type() protoreflect.EnumType {
+	return &file_amends_v1_record_proto_enumTypes[4]
+}
+
+func (x Operation) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Operation.Descriptor instead.
+func (Operation) EnumDescriptor() ([]byte, []int) {
+	return file_amends_v1_record_proto_rawDescGZIP(), []int{4}
 }
 
 // Instance is the state of one saga.
@@ -359,12 +416,12 @@ type Instance struct {
 	EndedUnixNano int64 `protobuf:"fixed64,11,opt,name=ended_unix_nano,json=endedUnixNano" json:"ended_unix_nano,omitempty"`
 	// When it should have ended; 0: no deadline.
 	DeadlineUnixNano int64 `protobuf:"fixed64,12,opt,name=deadline_unix_nano,json=deadlineUnixNano" json:"deadline_unix_nano,omitempty"`
-	// The deadline passed beyond the point of no return.
+	// The deadline passed past the point of no return.
 	Overdue bool `protobuf:"varint,13,opt,name=overdue" json:"overdue,omitempty"`
 	// Why it goes back; absent while it goes forward.
 	Cause *Cause `protobuf:"bytes,14,opt,name=cause" json:"cause,omitempty"`
-	// Asked to go back while the pivot was under way; absent otherwise.
-	Cancel *Cause `protobuf:"bytes,15,opt,name=cancel" json:"cancel,omitempty"`
+	// Why it goes back if the pivot, which is under way, does not complete; absent otherwise.
+	PendingCause *Cause `protobuf:"bytes,15,opt,name=pending_cause,json=pendingCause" json:"pending_cause,omitempty"`
 	// The steps in the order of the definition's leaves.
 	Steps []*StepState `protobuf:"bytes,16,rep,name=steps" json:"steps,omitempty"`
 	// Bytes of input and results together.
@@ -505,9 +562,9 @@ func (x *Instance) GetCause() *Cause {
 	return nil
 }
 
-func (x *Instance) GetCancel() *Cause {
+func (x *Instance) GetPendingCause() *Cause {
 	if x != nil {
-		return x.Cancel
+		return x.PendingCause
 	}
 	return nil
 }
@@ -607,9 +664,9 @@ func (x *Pause) GetReason() string {
 // Cause says why a saga goes back.
 type Cause struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The kind of the cause.
-	Why Why `protobuf:"varint,1,opt,name=why,enum=amends.v1.Why" json:"why,omitempty"`
-	// The step, for rejected, exhausted and unmappable.
+	// Which kind of cause.
+	Kind CauseKind `protobuf:"varint,1,opt,name=kind,enum=amends.v1.CauseKind" json:"kind,omitempty"`
+	// The step, for rejected, exhausted and mapping_failed.
 	Step string `protobuf:"bytes,2,opt,name=step" json:"step,omitempty"`
 	// In a sentence.
 	Reason string `protobuf:"bytes,3,opt,name=reason" json:"reason,omitempty"`
@@ -651,11 +708,11 @@ func (*Cause) Descriptor() ([]byte, []int) {
 	return file_amends_v1_record_proto_rawDescGZIP(), []int{2}
 }
 
-func (x *Cause) GetWhy() Why {
+func (x *Cause) GetKind() CauseKind {
 	if x != nil {
-		return x.Why
+		return x.Kind
 	}
-	return Why_WHY_UNSPECIFIED
+	return CauseKind_CAUSE_KIND_UNSPECIFIED
 }
 
 func (x *Cause) GetStep() string {
@@ -697,7 +754,7 @@ type Side struct {
 	MaxAttempt int64 `protobuf:"varint,3,opt,name=max_attempt,json=maxAttempt" json:"max_attempt,omitempty"`
 	// When an attempt times out, the next one goes out, or since when the side is parked.
 	AtUnixNano int64 `protobuf:"fixed64,4,opt,name=at_unix_nano,json=atUnixNano" json:"at_unix_nano,omitempty"`
-	// Revision whose commit owes the command of the attempt that is awaited; 0: none is owed.
+	// Revision whose commit enqueues the command of the attempt that is awaited; 0: none is pending.
 	Command uint64 `protobuf:"varint,5,opt,name=command" json:"command,omitempty"`
 	// Last rejection or failure, or why the side is parked.
 	Reason        string `protobuf:"bytes,6,opt,name=reason" json:"reason,omitempty"`
@@ -858,24 +915,25 @@ type Event struct {
 	TraceParent string `protobuf:"bytes,6,opt,name=trace_parent,json=traceParent" json:"trace_parent,omitempty"`
 	// Who answered, as the bus vouches for it.
 	Participant string `protobuf:"bytes,7,opt,name=participant" json:"participant,omitempty"`
-	// The step that was answered or operated on.
+	// The step that was answered or operated on, or whose timer fired.
 	Step string `protobuf:"bytes,8,opt,name=step" json:"step,omitempty"`
-	// The direction that was answered.
+	// The direction that was answered, or whose timer fired.
 	Direction Direction `protobuf:"varint,9,opt,name=direction,enum=amends.v1.Direction" json:"direction,omitempty"`
-	// The attempt that was answered.
+	// The attempt that was answered, that timed out or that the wait was after.
 	Attempt int64 `protobuf:"varint,10,opt,name=attempt" json:"attempt,omitempty"`
 	// The answer.
 	Outcome Outcome `protobuf:"varint,11,opt,name=outcome,enum=amends.v1.Outcome" json:"outcome,omitempty"`
-	// Why: of a rejection, a failure or a person's decision.
+	// Why: of a rejection, a failure or a person's decision; of a time-out, why the command was
+	// not sent.
 	Reason string `protobuf:"bytes,12,opt,name=reason" json:"reason,omitempty"`
-	// Of a failure: trying again cannot mend it.
+	// Of a failure: trying again cannot help.
 	Final bool `protobuf:"varint,13,opt,name=final" json:"final,omitempty"`
 	// The person's decision.
-	Verb Verb `protobuf:"varint,14,opt,name=verb,enum=amends.v1.Verb" json:"verb,omitempty"`
+	Operation Operation `protobuf:"varint,14,opt,name=operation,enum=amends.v1.Operation" json:"operation,omitempty"`
 	// The person's name.
 	By string `protobuf:"bytes,15,opt,name=by" json:"by,omitempty"`
-	// Of woke: the steps whose command the bus had not taken; the reason says why.
-	Unsent []string `protobuf:"bytes,16,rep,name=unsent" json:"unsent,omitempty"`
+	// Which timer fired.
+	Timer Timer `protobuf:"varint,16,opt,name=timer,enum=amends.v1.Timer" json:"timer,omitempty"`
 	// Of started and retimed: by how much the wall clock had been set, in all.
 	ClockNanos    int64 `protobuf:"fixed64,30,opt,name=clock_nanos,json=clockNanos" json:"clock_nanos,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1003,11 +1061,11 @@ func (x *Event) GetFinal() bool {
 	return false
 }
 
-func (x *Event) GetVerb() Verb {
+func (x *Event) GetOperation() Operation {
 	if x != nil {
-		return x.Verb
+		return x.Operation
 	}
-	return Verb_VERB_UNSPECIFIED
+	return Operation_OPERATION_UNSPECIFIED
 }
 
 func (x *Event) GetBy() string {
@@ -1017,11 +1075,11 @@ func (x *Event) GetBy() string {
 	return ""
 }
 
-func (x *Event) GetUnsent() []string {
+func (x *Event) GetTimer() Timer {
 	if x != nil {
-		return x.Unsent
+		return x.Timer
 	}
-	return nil
+	return Timer_TIMER_UNSPECIFIED
 }
 
 func (x *Event) GetClockNanos() int64 {
@@ -1031,20 +1089,20 @@ func (x *Event) GetClockNanos() int64 {
 	return 0
 }
 
-// OutboxRecord is a message that is owed to the bus until it is settled.
+// OutboxRecord is a message that is pending for the bus until it is settled.
 type OutboxRecord struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The saga that owes it.
+	// The saga that enqueues it.
 	Saga string `protobuf:"bytes,1,opt,name=saga" json:"saga,omitempty"`
-	// The revision whose commit owes it.
+	// The revision whose commit enqueues it.
 	Revision uint64 `protobuf:"varint,2,opt,name=revision" json:"revision,omitempty"`
-	// Its place within that commit.
+	// Its index within that commit.
 	Index uint32 `protobuf:"varint,3,opt,name=index" json:"index,omitempty"`
 	// The message.
 	Envelope *Envelope `protobuf:"bytes,4,opt,name=envelope" json:"envelope,omitempty"`
 	// The participant whose command it is; empty: it is an announcement.
 	To string `protobuf:"bytes,6,opt,name=to" json:"to,omitempty"`
-	// When the saga that owes it was started, in microseconds since
+	// When the saga that enqueues it was started, in microseconds since
 	// 1970-01-01T00:00:00Z.
 	BirthUnixMicro int64 `protobuf:"fixed64,7,opt,name=birth_unix_micro,json=birthUnixMicro" json:"birth_unix_micro,omitempty"`
 	unknownFields  protoimpl.UnknownFields
@@ -1219,7 +1277,7 @@ var File_amends_v1_record_proto protoreflect.FileDescriptor
 
 const file_amends_v1_record_proto_rawDesc = "" +
 	"\n" +
-	"\x16amends/v1/record.proto\x12\tamends.v1\x1a\x18amends/v1/envelope.proto\x1a\x14amends/v1/word.proto\"\xc8\x05\n" +
+	"\x16amends/v1/record.proto\x12\tamends.v1\x1a\x18amends/v1/envelope.proto\x1a\x14amends/v1/word.proto\"\xd5\x05\n" +
 	"\bInstance\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x128\n" +
 	"\n" +
@@ -1237,8 +1295,8 @@ const file_amends_v1_record_proto_rawDesc = "" +
 	"\x0fended_unix_nano\x18\v \x01(\x10R\rendedUnixNano\x12,\n" +
 	"\x12deadline_unix_nano\x18\f \x01(\x10R\x10deadlineUnixNano\x12\x18\n" +
 	"\aoverdue\x18\r \x01(\bR\aoverdue\x12&\n" +
-	"\x05cause\x18\x0e \x01(\v2\x10.amends.v1.CauseR\x05cause\x12(\n" +
-	"\x06cancel\x18\x0f \x01(\v2\x10.amends.v1.CauseR\x06cancel\x12*\n" +
+	"\x05cause\x18\x0e \x01(\v2\x10.amends.v1.CauseR\x05cause\x125\n" +
+	"\rpending_cause\x18\x0f \x01(\v2\x10.amends.v1.CauseR\fpendingCause\x12*\n" +
 	"\x05steps\x18\x10 \x03(\v2\x14.amends.v1.StepStateR\x05steps\x12\x1f\n" +
 	"\vstate_bytes\x18\x11 \x01(\x03R\n" +
 	"stateBytes\x12(\n" +
@@ -1249,9 +1307,9 @@ const file_amends_v1_record_proto_rawDesc = "" +
 	"\fat_unix_nano\x18\x01 \x01(\x10R\n" +
 	"atUnixNano\x12\x0e\n" +
 	"\x02by\x18\x02 \x01(\tR\x02by\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\"\x87\x01\n" +
-	"\x05Cause\x12 \n" +
-	"\x03why\x18\x01 \x01(\x0e2\x0e.amends.v1.WhyR\x03why\x12\x12\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"\x8f\x01\n" +
+	"\x05Cause\x12(\n" +
+	"\x04kind\x18\x01 \x01(\x0e2\x14.amends.v1.CauseKindR\x04kind\x12\x12\n" +
 	"\x04step\x18\x02 \x01(\tR\x04step\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x0e\n" +
 	"\x02by\x18\x04 \x01(\tR\x02by\x12 \n" +
@@ -1269,7 +1327,7 @@ const file_amends_v1_record_proto_rawDesc = "" +
 	"\tStepState\x12\x1f\n" +
 	"\x02do\x18\x01 \x01(\v2\x0f.amends.v1.SideR\x02do\x12#\n" +
 	"\x04undo\x18\x02 \x01(\v2\x0f.amends.v1.SideR\x04undo\x12\x16\n" +
-	"\x06result\x18\x03 \x01(\fR\x06result\"\x91\x04\n" +
+	"\x06result\x18\x03 \x01(\fR\x06result\"\xb0\x04\n" +
 	"\x05Event\x12(\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x14.amends.v1.EventTypeR\x04type\x12 \n" +
 	"\fat_unix_nano\x18\x02 \x01(\x10R\n" +
@@ -1285,10 +1343,10 @@ const file_amends_v1_record_proto_rawDesc = "" +
 	" \x01(\x03R\aattempt\x12,\n" +
 	"\aoutcome\x18\v \x01(\x0e2\x12.amends.v1.OutcomeR\aoutcome\x12\x16\n" +
 	"\x06reason\x18\f \x01(\tR\x06reason\x12\x14\n" +
-	"\x05final\x18\r \x01(\bR\x05final\x12#\n" +
-	"\x04verb\x18\x0e \x01(\x0e2\x0f.amends.v1.VerbR\x04verb\x12\x0e\n" +
-	"\x02by\x18\x0f \x01(\tR\x02by\x12\x16\n" +
-	"\x06unsent\x18\x10 \x03(\tR\x06unsent\x12\x1f\n" +
+	"\x05final\x18\r \x01(\bR\x05final\x122\n" +
+	"\toperation\x18\x0e \x01(\x0e2\x14.amends.v1.OperationR\toperation\x12\x0e\n" +
+	"\x02by\x18\x0f \x01(\tR\x02by\x12&\n" +
+	"\x05timer\x18\x10 \x01(\x0e2\x10.amends.v1.TimerR\x05timer\x12\x1f\n" +
 	"\vclock_nanos\x18\x1e \x01(\x10R\n" +
 	"clockNanos\"\xcf\x01\n" +
 	"\fOutboxRecord\x12\x12\n" +
@@ -1321,34 +1379,37 @@ const file_amends_v1_record_proto_rawDesc = "" +
 	"\x12SIDE_STATE_UNKNOWN\x10\n" +
 	"\x12\x18\n" +
 	"\x14SIDE_STATE_NOT_TAKEN\x10\v\x12\x16\n" +
-	"\x12SIDE_STATE_SKIPPED\x10\f\"\x04\b\r\x10\r*\x13SIDE_STATE_ACCEPTED*\x8a\x01\n" +
-	"\x03Why\x12\x13\n" +
-	"\x0fWHY_UNSPECIFIED\x10\x00\x12\x10\n" +
-	"\fWHY_REJECTED\x10\x01\x12\x11\n" +
-	"\rWHY_EXHAUSTED\x10\x02\x12\x12\n" +
-	"\x0eWHY_UNMAPPABLE\x10\x03\x12\x10\n" +
-	"\fWHY_DEADLINE\x10\x04\x12\x11\n" +
-	"\rWHY_CANCELLED\x10\x05\x12\x10\n" +
-	"\fWHY_OPERATOR\x10\x06*\x9e\x01\n" +
+	"\x12SIDE_STATE_SKIPPED\x10\f\"\x04\b\r\x10\r*\x13SIDE_STATE_ACCEPTED*\xc5\x01\n" +
+	"\tCauseKind\x12\x1a\n" +
+	"\x16CAUSE_KIND_UNSPECIFIED\x10\x00\x12\x17\n" +
+	"\x13CAUSE_KIND_REJECTED\x10\x01\x12\x18\n" +
+	"\x14CAUSE_KIND_EXHAUSTED\x10\x02\x12\x1d\n" +
+	"\x19CAUSE_KIND_MAPPING_FAILED\x10\x03\x12\x17\n" +
+	"\x13CAUSE_KIND_DEADLINE\x10\x04\x12\x18\n" +
+	"\x14CAUSE_KIND_CANCELLED\x10\x05\x12\x17\n" +
+	"\x13CAUSE_KIND_OPERATOR\x10\x06*\xb8\x01\n" +
 	"\tEventType\x12\x1a\n" +
 	"\x16EVENT_TYPE_UNSPECIFIED\x10\x00\x12\x16\n" +
-	"\x12EVENT_TYPE_STARTED\x10\x01\x12\x17\n" +
-	"\x13EVENT_TYPE_ANSWERED\x10\x02\x12\x13\n" +
-	"\x0fEVENT_TYPE_WOKE\x10\x03\x12\x17\n" +
-	"\x13EVENT_TYPE_OPERATED\x10\x04\x12\x16\n" +
-	"\x12EVENT_TYPE_RETIMED\x10\x05*\xa6\x01\n" +
-	"\x04Verb\x12\x14\n" +
-	"\x10VERB_UNSPECIFIED\x10\x00\x12\x0f\n" +
-	"\vVERB_CANCEL\x10\x01\x12\x0e\n" +
-	"\n" +
-	"VERB_RETRY\x10\x02\x12\x10\n" +
-	"\fVERB_RESOLVE\x10\x03\x12\r\n" +
-	"\tVERB_SKIP\x10\x04\x12\x13\n" +
-	"\x0fVERB_COMPENSATE\x10\x05\x12\x10\n" +
-	"\fVERB_ABANDON\x10\x06\x12\x0e\n" +
-	"\n" +
-	"VERB_PAUSE\x10\a\x12\x0f\n" +
-	"\vVERB_RESUME\x10\bB>Z5github.com/amends-dev/amends/proto/amends/v1;amendsv1\x92\x03\x04\b\x02 \x03b\beditionsp\xe8\a"
+	"\x12EVENT_TYPE_STARTED\x10\x01\x12\x1c\n" +
+	"\x18EVENT_TYPE_STEP_ANSWERED\x10\x02\x12\x1a\n" +
+	"\x16EVENT_TYPE_TIMER_FIRED\x10\x03\x12\x1e\n" +
+	"\x1aEVENT_TYPE_OPERATION_TAKEN\x10\x04\x12\x1d\n" +
+	"\x19EVENT_TYPE_CLOCK_ADJUSTED\x10\x05*V\n" +
+	"\x05Timer\x12\x15\n" +
+	"\x11TIMER_UNSPECIFIED\x10\x00\x12\x11\n" +
+	"\rTIMER_TIMEOUT\x10\x01\x12\x0f\n" +
+	"\vTIMER_RETRY\x10\x02\x12\x12\n" +
+	"\x0eTIMER_DEADLINE\x10\x03*\xd8\x01\n" +
+	"\tOperation\x12\x19\n" +
+	"\x15OPERATION_UNSPECIFIED\x10\x00\x12\x14\n" +
+	"\x10OPERATION_CANCEL\x10\x01\x12\x13\n" +
+	"\x0fOPERATION_RETRY\x10\x02\x12\x15\n" +
+	"\x11OPERATION_RESOLVE\x10\x03\x12\x12\n" +
+	"\x0eOPERATION_SKIP\x10\x04\x12\x18\n" +
+	"\x14OPERATION_COMPENSATE\x10\x05\x12\x15\n" +
+	"\x11OPERATION_ABANDON\x10\x06\x12\x13\n" +
+	"\x0fOPERATION_PAUSE\x10\a\x12\x14\n" +
+	"\x10OPERATION_RESUME\x10\bB>Z5github.com/amends-dev/amends/proto/amends/v1;amendsv1\x92\x03\x04\b\x02 \x03b\beditionsp\xe8\a"
 
 var (
 	file_amends_v1_record_proto_rawDescOnce sync.Once
@@ -1362,50 +1423,52 @@ func file_amends_v1_record_proto_rawDescGZIP() []byte {
 	return file_amends_v1_record_proto_rawDescData
 }
 
-var file_amends_v1_record_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
+var file_amends_v1_record_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
 var file_amends_v1_record_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_amends_v1_record_proto_goTypes = []any{
 	(SideState)(0),        // 0: amends.v1.SideState
-	(Why)(0),              // 1: amends.v1.Why
+	(CauseKind)(0),        // 1: amends.v1.CauseKind
 	(EventType)(0),        // 2: amends.v1.EventType
-	(Verb)(0),             // 3: amends.v1.Verb
-	(*Instance)(nil),      // 4: amends.v1.Instance
-	(*Pause)(nil),         // 5: amends.v1.Pause
-	(*Cause)(nil),         // 6: amends.v1.Cause
-	(*Side)(nil),          // 7: amends.v1.Side
-	(*StepState)(nil),     // 8: amends.v1.StepState
-	(*Event)(nil),         // 9: amends.v1.Event
-	(*OutboxRecord)(nil),  // 10: amends.v1.OutboxRecord
-	(*Tombstone)(nil),     // 11: amends.v1.Tombstone
-	(*DefinitionRef)(nil), // 12: amends.v1.DefinitionRef
-	(Phase)(0),            // 13: amends.v1.Phase
-	(Direction)(0),        // 14: amends.v1.Direction
-	(Outcome)(0),          // 15: amends.v1.Outcome
-	(*Envelope)(nil),      // 16: amends.v1.Envelope
+	(Timer)(0),            // 3: amends.v1.Timer
+	(Operation)(0),        // 4: amends.v1.Operation
+	(*Instance)(nil),      // 5: amends.v1.Instance
+	(*Pause)(nil),         // 6: amends.v1.Pause
+	(*Cause)(nil),         // 7: amends.v1.Cause
+	(*Side)(nil),          // 8: amends.v1.Side
+	(*StepState)(nil),     // 9: amends.v1.StepState
+	(*Event)(nil),         // 10: amends.v1.Event
+	(*OutboxRecord)(nil),  // 11: amends.v1.OutboxRecord
+	(*Tombstone)(nil),     // 12: amends.v1.Tombstone
+	(*DefinitionRef)(nil), // 13: amends.v1.DefinitionRef
+	(Phase)(0),            // 14: amends.v1.Phase
+	(Direction)(0),        // 15: amends.v1.Direction
+	(Outcome)(0),          // 16: amends.v1.Outcome
+	(*Envelope)(nil),      // 17: amends.v1.Envelope
 }
 var file_amends_v1_record_proto_depIdxs = []int32{
-	12, // 0: amends.v1.Instance.definition:type_name -> amends.v1.DefinitionRef
-	13, // 1: amends.v1.Instance.phase:type_name -> amends.v1.Phase
-	6,  // 2: amends.v1.Instance.cause:type_name -> amends.v1.Cause
-	6,  // 3: amends.v1.Instance.cancel:type_name -> amends.v1.Cause
-	8,  // 4: amends.v1.Instance.steps:type_name -> amends.v1.StepState
-	5,  // 5: amends.v1.Instance.paused:type_name -> amends.v1.Pause
-	1,  // 6: amends.v1.Cause.why:type_name -> amends.v1.Why
+	13, // 0: amends.v1.Instance.definition:type_name -> amends.v1.DefinitionRef
+	14, // 1: amends.v1.Instance.phase:type_name -> amends.v1.Phase
+	7,  // 2: amends.v1.Instance.cause:type_name -> amends.v1.Cause
+	7,  // 3: amends.v1.Instance.pending_cause:type_name -> amends.v1.Cause
+	9,  // 4: amends.v1.Instance.steps:type_name -> amends.v1.StepState
+	6,  // 5: amends.v1.Instance.paused:type_name -> amends.v1.Pause
+	1,  // 6: amends.v1.Cause.kind:type_name -> amends.v1.CauseKind
 	0,  // 7: amends.v1.Side.state:type_name -> amends.v1.SideState
-	7,  // 8: amends.v1.StepState.do:type_name -> amends.v1.Side
-	7,  // 9: amends.v1.StepState.undo:type_name -> amends.v1.Side
+	8,  // 8: amends.v1.StepState.do:type_name -> amends.v1.Side
+	8,  // 9: amends.v1.StepState.undo:type_name -> amends.v1.Side
 	2,  // 10: amends.v1.Event.type:type_name -> amends.v1.EventType
-	14, // 11: amends.v1.Event.direction:type_name -> amends.v1.Direction
-	15, // 12: amends.v1.Event.outcome:type_name -> amends.v1.Outcome
-	3,  // 13: amends.v1.Event.verb:type_name -> amends.v1.Verb
-	16, // 14: amends.v1.OutboxRecord.envelope:type_name -> amends.v1.Envelope
-	12, // 15: amends.v1.Tombstone.definition:type_name -> amends.v1.DefinitionRef
-	13, // 16: amends.v1.Tombstone.phase:type_name -> amends.v1.Phase
-	17, // [17:17] is the sub-list for method output_type
-	17, // [17:17] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	15, // 11: amends.v1.Event.direction:type_name -> amends.v1.Direction
+	16, // 12: amends.v1.Event.outcome:type_name -> amends.v1.Outcome
+	4,  // 13: amends.v1.Event.operation:type_name -> amends.v1.Operation
+	3,  // 14: amends.v1.Event.timer:type_name -> amends.v1.Timer
+	17, // 15: amends.v1.OutboxRecord.envelope:type_name -> amends.v1.Envelope
+	13, // 16: amends.v1.Tombstone.definition:type_name -> amends.v1.DefinitionRef
+	14, // 17: amends.v1.Tombstone.phase:type_name -> amends.v1.Phase
+	18, // [18:18] is the sub-list for method output_type
+	18, // [18:18] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_amends_v1_record_proto_init() }
@@ -1420,7 +1483,7 @@ func file_amends_v1_record_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_amends_v1_record_proto_rawDesc), len(file_amends_v1_record_proto_rawDesc)),
-			NumEnums:      4,
+			NumEnums:      5,
 			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   0,

@@ -128,14 +128,14 @@ func readBlock(list []pair, block string) ([]pair, error) {
 		if !ok || key == "" {
 			return list, fmt.Errorf("line %d of its headers is no name, colon and value", n) // it may be anything
 		}
-		list = join(list, key, trim(value))
+		list = join(list, key, Trim(value))
 		rest = more
 	}
 }
 
-// trim takes the white space off that may be around a header's value: nearly always
+// Trim takes the white space off that may be around a header's value: nearly always
 // one space before it.
-func trim(value string) string {
+func Trim(value string) string {
 	value = strings.TrimPrefix(value, " ")
 	if n := len(value); n == 0 || value[0] > ' ' && value[n-1] > ' ' {
 		return value

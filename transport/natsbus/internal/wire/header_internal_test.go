@@ -11,7 +11,7 @@ import (
 func TestTrim(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		value := rapid.StringMatching(`[ \t]{0,2}([a\x01é]|[a ]{0,3})[ \t]{0,2}`).Draw(t, "value")
-		if got, want := trim(value), strings.Trim(value, " \t"); got != want {
+		if got, want := Trim(value), strings.Trim(value, " \t"); got != want {
 			t.Errorf("%q becomes %q, want %q", value, got, want)
 		}
 	})
