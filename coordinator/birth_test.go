@@ -48,12 +48,12 @@ func TestLaterSagaWithTheSameID(t *testing.T) {
 	endAndForget(t, e, s, "a")
 	second := step(t, e, again)
 
-	old, now := first.Owed[0], second.Owed[0]
+	old, now := first.Enqueued[0], second.Enqueued[0]
 	if old.ID == now.ID || old.Envelope.ID == now.Envelope.ID || old.Envelope.DedupID == now.Envelope.DedupID ||
 		old.Envelope.ReplyTo == now.Envelope.ReplyTo || old.Envelope.Key() == now.Envelope.Key() {
 		t.Errorf("the command of the later saga is taken for that of the earlier one:\n%+v\n%+v", old, now)
 	}
-	if a, b := first.Owed[1], second.Owed[1]; a.ID == b.ID || a.Envelope.ID == b.Envelope.ID || a.Envelope.DedupID == b.Envelope.DedupID {
+	if a, b := first.Enqueued[1], second.Enqueued[1]; a.ID == b.ID || a.Envelope.ID == b.Envelope.ID || a.Envelope.DedupID == b.Envelope.DedupID {
 		t.Errorf("the announcement of the later saga is taken for that of the earlier one:\n%+v\n%+v", a, b)
 	}
 	late := []coordinator.Input{coordinator.ReadRefusal(&old, false, errors.New("too large"), noon.Add(3*time.Hour))}
@@ -76,7 +76,7 @@ func TestLaterSagaWithTheSameID(t *testing.T) {
 	if in, err := s.Load(t.Context(), "a"); err != nil || in.Revision != 1 {
 		t.Errorf("the later saga was moved: %+v, %v", in, err)
 	}
-	if err := s.Discard(t.Context(), []outbox.ID{old.ID, first.Owed[1].ID}); err != nil {
+	if err := s.Discard(t.Context(), []outbox.ID{old.ID, first.Enqueued[1].ID}); err != nil {
 		t.Fatal(err)
 	}
 	if got := pending(t, s); len(got) != 1 || got[0] != now.Envelope.ID {
@@ -101,7 +101,7 @@ func TestLateAnswerAndTombstone(t *testing.T) {
 		t.Fatal(err)
 	}
 	input := completed("a", "stock", "reserve")
-	input.Birth = first.Owed[0].ID.Birth
+	input.Birth = first.Enqueued[0].ID.Birth
 	if r := step(t, e, input).Results[0]; r.Ignored != saga.IgnoredEnded {
 		t.Errorf("of the saga that ended: %+v", r)
 	}

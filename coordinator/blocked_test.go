@@ -32,7 +32,7 @@ func TestBlocked(t *testing.T) {
 	}
 	count(3)
 	told := b.told()
-	if len(told) != 3 || told[0].Saga != "old" || !told[0].Since.Equal(at) || told[2].Saga != "orphan" || told[1].Reason != "load: "+corrupttest.Error() {
+	if len(told) != 3 || told[0].Saga != "old" || !told[0].Since.Equal(at) || told[2].Saga != "orphan" || told[1].Reason != "load: "+rot.Error() {
 		t.Errorf("told %+v", told)
 	}
 	b.moved("healthy")

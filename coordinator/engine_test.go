@@ -147,7 +147,7 @@ func TestCommandEnvelope(t *testing.T) {
 // Deduplication knows a message again, whichever engine says it and whatever it said
 // before, and nobody else knows it.
 func TestDedupID(t *testing.T) {
-	id := func(e *coordinator.Engine) string { return step(t, e, start("a")).Owed[0].Envelope.DedupID }
+	id := func(e *coordinator.Engine) string { return step(t, e, start("a")).Enqueued[0].Envelope.DedupID }
 	one, other := newEngine(t, memstore.New()), newEngine(t, memstore.New())
 	step(t, other, start("b"))
 	if a, b := id(one), id(other); a != b {

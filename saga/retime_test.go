@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/saga"
 )

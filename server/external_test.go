@@ -21,12 +21,12 @@ func TestAnExternalServerMayGoAway(t *testing.T) {
 	t.Parallel()
 	t.Cleanup(http.DefaultClient.CloseIdleConnections)
 	settings := embedded.Config{StoreDir: t.TempDir(), Port: -1, User: "alice", Password: "swordfish"}
-	server, err := embedded.Start(settings)
+	nats, err := embedded.Start(settings)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { server.Shutdown() })
-	address, err := url.Parse(server.ClientURL())
+	t.Cleanup(func() { nats.Shutdown() })
+	address, err := url.Parse(nats.ClientURL())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,12 +41,12 @@ func TestAnExternalServerMayGoAway(t *testing.T) {
 	if code != http.StatusOK {
 		t.Fatalf("readyz: %d %s", code, body)
 	}
-	server.Shutdown()
+	nats.Shutdown()
 	eventually(t, "readyz says that the bus is away", func() bool {
 		code, _ := fetch(t, http.MethodGet, d.HTTP+"/readyz", nil)
 		return code == http.StatusServiceUnavailable
 	})
-	if server, err = embedded.Start(settings); err != nil {
+	if nats, err = embedded.Start(settings); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "readyz says that the bus is back", func() bool {

@@ -47,20 +47,20 @@ func single(t *testing.T, who, timeout string, attempts int) *saga.Definition {
 
 func withNeighbours(t *testing.T, change func(*server.Config)) *neighbours {
 	t.Helper()
-	server, err := embedded.Start(embedded.Config{StoreDir: t.TempDir(), Port: -1})
+	nats, err := embedded.Start(embedded.Config{StoreDir: t.TempDir(), Port: -1})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(server.Shutdown)
+	t.Cleanup(nats.Shutdown)
 	config := server.Config{
-		DataDir: t.TempDir(), HTTP: "127.0.0.1:0", NATS: server.NATS{URL: server.ClientURL()},
+		DataDir: t.TempDir(), HTTP: "127.0.0.1:0", NATS: server.NATS{URL: nats.ClientURL()},
 		Definitions: []*saga.Definition{single(t, "well", "1m", 3), single(t, "away", "1m", 3)},
 	}
 	if change != nil {
 		change(&config)
 	}
 	n := &neighbours{t: t, running: start(t, config)}
-	nc, err := natstest.Connect(server.ClientURL())
+	nc, err := natstest.Connect(nats.ClientURL())
 	if err != nil {
 		t.Fatal(err)
 	}

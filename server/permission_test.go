@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
+	natsserver "github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -323,18 +323,18 @@ const watcher = "watcher"
 func external(t *testing.T, lenient bool, arguments ...string) *harbour {
 	t.Helper()
 	users, passwords := secrets(t, arguments...)
-	options, err := server.ProcessConfigFile(users)
+	options, err := natsserver.ProcessConfigFile(users)
 	if err != nil {
 		t.Fatal(err)
 	}
-	all := &server.User{Username: watcher, Password: watcher}
-	if at := slices.IndexFunc(options.Accounts, func(a *server.Account) bool { return a.Name == natsbus.Account }); at >= 0 {
+	all := &natsserver.User{Username: watcher, Password: watcher}
+	if at := slices.IndexFunc(options.Accounts, func(a *natsserver.Account) bool { return a.Name == natsbus.Account }); at >= 0 {
 		all.Account = options.Accounts[at]
 	}
 	options.Users = append(options.Users, all)
 	options.Host, options.Port, options.NoLog, options.NoSigs = "127.0.0.1", -1, true, true
 	options.JetStream, options.StoreDir, options.NoJetStreamStrict = true, t.TempDir(), lenient
-	s, err := server.NewServer(options)
+	s, err := natsserver.NewServer(options)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -73,13 +73,13 @@ func (l *log) String() string {
 
 // Neither the log nor an error shows the password of a URL.
 func TestPasswordIsNotLogged(t *testing.T) {
-	server, err := embedded.Start(embedded.Config{StoreDir: t.TempDir(), Port: -1, User: "alice", Password: "swordfish"})
+	nats, err := embedded.Start(embedded.Config{StoreDir: t.TempDir(), Port: -1, User: "alice", Password: "swordfish"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(server.Shutdown)
+	t.Cleanup(nats.Shutdown)
 	var said log
-	url := strings.Replace(server.ClientURL(), "nats://", "nats://alice:swordfish@", 1)
+	url := strings.Replace(nats.ClientURL(), "nats://", "nats://alice:swordfish@", 1)
 	d := start(t, server.Config{
 		DataDir: t.TempDir(), NATS: server.NATS{URL: url},
 		Logger: slog.New(slog.NewJSONHandler(&said, &slog.HandlerOptions{Level: slog.LevelDebug})),

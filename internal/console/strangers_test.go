@@ -27,9 +27,9 @@ func TestWhatOthersWroteIsShownSafely(t *testing.T) {
 			mux := http.NewServeMux()
 			mux.Handle("/amends.api.v1.CoordinatorService/", c)
 			mux.Handle("/", console.Handler())
-			server := httptest.NewServer(mux)
-			t.Cleanup(server.Close)
-			b := (&world{Addresses: server.Addresses{HTTP: server.URL}}).open(t, 1280, 900)
+			page := httptest.NewServer(mux)
+			t.Cleanup(page.Close)
+			b := (&world{Addresses: server.Addresses{HTTP: page.URL}}).open(t, 1280, 900)
 			for _, path := range []string{"/", "/sagas", "/sagas?phase=parked&q=" + url.QueryEscape(canary.Text), id, "/definitions", "/definitions/checkout/1", "/definitions/" + url.PathEscape(canary.Text), "/dead-letters"} {
 				b.goTo(path)
 				b.until(`document.querySelector("main")?.innerText.includes("canary")` + maybe(path == "/definitions/checkout/1" || c.Fails))

@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
+	natsserver "github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -118,7 +118,7 @@ func TestNobodyIsThere(t *testing.T) {
 // TestWaitsInItsOwnWords: of a NATS server without JetStream doctor says what is wrong among its
 // findings, within its own time, and nothing in the log.
 func TestWaitsInItsOwnWords(t *testing.T) {
-	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, NoLog: true, NoSigs: true})
+	s, err := natsserver.NewServer(&natsserver.Options{Host: "127.0.0.1", Port: -1, NoLog: true, NoSigs: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -221,12 +221,12 @@ func TestAccounts(t *testing.T) {
 			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			options, err := server.ProcessConfigFile(file)
+			options, err := natsserver.ProcessConfigFile(file)
 			if err != nil {
 				t.Fatal(err)
 			}
 			options.Host, options.Port, options.JetStream, options.StoreDir, options.NoLog, options.NoSigs = "127.0.0.1", -1, true, t.TempDir(), true, true
-			s, err := server.NewServer(options)
+			s, err := natsserver.NewServer(options)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -278,12 +278,12 @@ func TestAccounts(t *testing.T) {
 
 // A stream that somebody changed would lose messages; the way to fix it is said.
 func TestDrift(t *testing.T) {
-	server, err := embedded.Start(embedded.Config{StoreDir: t.TempDir(), Port: -1})
+	nats, err := embedded.Start(embedded.Config{StoreDir: t.TempDir(), Port: -1})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer server.Shutdown()
-	nc, err := natstest.Connect(server.ClientURL())
+	defer nats.Shutdown()
+	nc, err := natstest.Connect(nats.ClientURL())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -295,7 +295,7 @@ func TestDrift(t *testing.T) {
 	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "SAGA_COMMANDS", Subjects: []string{"saga.command.>"}, MaxBytes: 1 << 20}); err != nil {
 		t.Fatal(err)
 	}
-	findings := doctor.Examine(t.Context(), deployment(t.TempDir(), server.Addresses{HTTP: "http://127.0.0.1:1", NATS: server.ClientURL()}))
+	findings := doctor.Examine(t.Context(), deployment(t.TempDir(), server.Addresses{HTTP: "http://127.0.0.1:1", NATS: nats.ClientURL()}))
 	holds(t, findings, "streams", doctor.Problem, "retention", "nats stream rm SAGA_COMMANDS")
 	holds(t, findings, "window of SAGA_COMMANDS", doctor.Unknown)
 }

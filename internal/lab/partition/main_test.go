@@ -21,10 +21,10 @@ import (
 const roleEnv = "AMENDS_PARTITION_PART"
 
 var (
-	long    = flag.Bool("partition.long", false, "make every fault, each as often as -partition.rounds says")
-	rounds  = flag.Int("partition.rounds", 1, "how often the long form makes each fault")
-	only    = flag.String("partition.only", "", "make only the faults whose names match this regular expression")
-	release = flag.String("partition.release", "", "add the store that this program writes to the corpus, as that of a release: v0.1.0")
+	long      = flag.Bool("partition.long", false, "make every fault, each as often as -partition.rounds says")
+	rounds    = flag.Int("partition.rounds", 1, "how often the long form makes each fault")
+	only      = flag.String("partition.only", "", "make only the faults whose names match this regular expression")
+	asRelease = flag.String("partition.release", "", "add the store that this program writes to the corpus, as that of a release: v0.1.0")
 )
 
 // part is what a process is told when it is started.

@@ -66,11 +66,11 @@ func (s *station) server(t *testing.T) {
 }
 
 func playServer(ctx context.Context, p part) error {
-	server, err := embedded.Start(embedded.Config{StoreDir: filepath.Join(p.Dir, "jetstream"), Port: p.Node, ReadyTimeout: limit})
+	nats, err := embedded.Start(embedded.Config{StoreDir: filepath.Join(p.Dir, "jetstream"), Port: p.Node, ReadyTimeout: limit})
 	if err != nil {
 		return err
 	}
-	defer server.Shutdown()
+	defer nats.Shutdown()
 	if err := os.WriteFile(filepath.Join(p.Dir, "ready"), nil, 0o600); err != nil {
 		return err
 	}

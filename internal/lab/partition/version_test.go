@@ -62,8 +62,8 @@ var corpus = map[contract.SagaID]transfer{
 func TestReleasedStores(t *testing.T) {
 	today := filepath.Join(t.TempDir(), "today")
 	writeStore(t, today)
-	if *release != "" {
-		if err := os.CopyFS(filepath.Join(released, *release), os.DirFS(today)); err != nil {
+	if *asRelease != "" {
+		if err := os.CopyFS(filepath.Join(released, *asRelease), os.DirFS(today)); err != nil {
 			t.Fatal(err)
 		}
 	}

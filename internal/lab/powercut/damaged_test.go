@@ -13,8 +13,8 @@ import (
 	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/corrupttest"
-	"github.com/amends-dev/amends/server"
 	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/server"
 )
 
 // lonely waits for somebody who is not there, attempt after attempt.

@@ -19,7 +19,7 @@ import (
 // each with "ok" or "error …"; "cut" says on its own that the power is gone. It
 // ends, and unmounts, with its input.
 func serveDisk() error {
-	d := &server{simDisk: newSimDisk()}
+	d := &mounted{simDisk: newSimDisk()}
 	defer func() { _ = d.unmount() }()
 	orders := bufio.NewScanner(os.Stdin)
 	for orders.Scan() {
@@ -32,8 +32,8 @@ func serveDisk() error {
 	return orders.Err()
 }
 
-// server is a disk and its mount.
-type server struct {
+// mounted is a disk and its mount.
+type mounted struct {
 	*simDisk
 
 	fuse *fuse.Server
@@ -41,14 +41,14 @@ type server struct {
 	talk sync.Mutex
 }
 
-func (d *server) say(line string) {
+func (d *mounted) say(line string) {
 	d.talk.Lock()
 	defer d.talk.Unlock()
 	fmt.Println(line)
 }
 
 // obey carries out an order: its name and one value.
-func (d *server) obey(order string) error {
+func (d *mounted) obey(order string) error {
 	name, value, _ := strings.Cut(order, " ")
 	var n int64
 	switch name {
@@ -90,7 +90,7 @@ func (d *server) obey(order string) error {
 }
 
 // mount shows what is on the disk, in a directory.
-func (d *server) mount(dir string) error {
+func (d *mounted) mount(dir string) error {
 	d.revive()
 	second := time.Second
 	options := &fs.Options{EntryTimeout: &second, AttrTimeout: &second}
@@ -112,7 +112,7 @@ func (d *server) mount(dir string) error {
 
 // unmount takes the mount away, together with all that the kernel remembers of
 // it.
-func (d *server) unmount() error {
+func (d *mounted) unmount() error {
 	if d.fuse == nil {
 		return nil
 	}

@@ -14,8 +14,8 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/amends-dev/amends/contract"
-	"github.com/amends-dev/amends/server"
 	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/server"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/store/boltstore"
 )

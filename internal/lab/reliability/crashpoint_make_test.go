@@ -16,8 +16,8 @@ import (
 
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/crashpoint"
-	"github.com/amends-dev/amends/server"
 	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/server"
 	"github.com/amends-dev/amends/transport"
 )
 

@@ -15,10 +15,10 @@ import (
 
 	"github.com/amends-dev/amends/internal/cli"
 	"github.com/amends-dev/amends/internal/servertest"
-	"github.com/amends-dev/amends/server"
 	"github.com/amends-dev/amends/participant"
 	"github.com/amends-dev/amends/participant/sqlinbox"
 	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/server"
 	"github.com/amends-dev/amends/transport"
 	"github.com/amends-dev/amends/transport/natsbus"
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
@@ -46,13 +46,13 @@ func play(ctx context.Context, role string) error {
 }
 
 func playBus(ctx context.Context, dir string, ready func(string)) error {
-	server, err := embedded.Start(embedded.Config{StoreDir: dir, Port: -1, ReadyTimeout: time.Minute})
+	nats, err := embedded.Start(embedded.Config{StoreDir: dir, Port: -1, ReadyTimeout: time.Minute})
 	if err != nil {
 		return err
 	}
-	ready(server.ClientURL())
+	ready(nats.ClientURL())
 	<-ctx.Done()
-	server.Shutdown()
+	nats.Shutdown()
 	return nil
 }
 
