@@ -71,7 +71,7 @@ func pending(t *testing.T, s store.Store) (ids []string) {
 // What a coordinator sends is mostly what follows from the rest, so that a store that
 // abridges it (outboxpb) keeps at most half: ids, reply subjects and sources are of the
 // form that is left out.
-func TestOwedIsMostlyAbridged(t *testing.T) {
+func TestPendingIsMostlyAbridged(t *testing.T) {
 	s := memstore.New()
 	e := newEngine(t, s)
 	step(t, e, start("order-4711"))

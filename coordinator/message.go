@@ -96,7 +96,7 @@ type Lifecycle struct {
 }
 
 // Overdue is the last token of the subject of an announcement that the deadline
-// passed past the point of no return. It is not a phase.
+// passed after the point of no return. It is not a phase.
 const Overdue contract.Phase = "overdue"
 
 func (w *writer) announcement(in *saga.Instance, a *saga.Announcement, record outbox.ID, at time.Time, trace string) transport.Envelope {

@@ -55,7 +55,7 @@ type ledger struct {
 	records   []outbox.Record
 	discarded []outbox.ID
 	fail      error
-	onOwed    func() // what happens while the ledger is read
+	onPending    func() // what happens while the ledger is read
 }
 
 func (l *ledger) Destinations(context.Context) (map[outbox.Destination]int, error) {
@@ -72,8 +72,8 @@ func (l *ledger) Pending(_ context.Context, to outbox.Destination, after outbox.
 	l.mu.Lock()
 	records := slices.DeleteFunc(slices.Clone(l.records), func(r outbox.Record) bool { return r.To != to })
 	l.mu.Unlock()
-	if l.onOwed != nil {
-		l.onOwed()
+	if l.onPending != nil {
+		l.onPending()
 	}
 	for _, r := range records {
 		if place := (outbox.Position{Commit: r.ID.Revision + 1}); after.Compare(place) < 0 && !yield(place, r) {
@@ -350,8 +350,8 @@ func TestBacklogIsBounded(t *testing.T) {
 func TestPushedWhileTheLedgerIsRead(t *testing.T) {
 	b, l := &bus{}, &ledger{records: commands("shop", 0, 12)}
 	r := outbox.NewRelay(b, l, outbox.Options{Window: 2, Backlog: 5})
-	l.onOwed = func() {
-		l.onOwed = nil
+	l.onPending = func() {
+		l.onPending = nil
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		l.records = append(l.records, commands("shop", 12, 20)...)

@@ -114,7 +114,7 @@ type Command struct {
 type Announcement struct {
 	Phase   Phase
 	Ended   bool // the saga is over: completed, compensated or abandoned
-	Overdue bool // the deadline passed past the point of no return; Phase did not change
+	Overdue bool // the deadline passed after the point of no return; Phase did not change
 	Reason  string
 }
 

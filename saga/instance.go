@@ -34,7 +34,7 @@ type Instance struct {
 	Updated     time.Time // time of the last event
 	Ended       time.Time // zero while the saga is open; set when completed, compensated or abandoned
 	Deadline    time.Time // zero: none
-	Overdue     bool      // the deadline passed past the point of no return
+	Overdue     bool      // the deadline passed after the point of no return
 	Cause       *Cause    // why the saga goes back; nil while it goes forward
 	// PendingCause is why the saga goes back if the pivot, which is under way, does not complete.
 	PendingCause *Cause

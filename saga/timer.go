@@ -104,7 +104,7 @@ func (in *Instance) deadlineDue(at time.Time) bool {
 func (d *decision) deadline() {
 	if compensation.PastPivot(&d.def.tree, d.in.State) {
 		d.in.Overdue = true
-		d.eff.Announcements = append(d.eff.Announcements, Announcement{Phase: d.in.Phase, Overdue: true, Reason: "deadline passed past the point of no return"})
+		d.eff.Announcements = append(d.eff.Announcements, Announcement{Phase: d.in.Phase, Overdue: true, Reason: "deadline passed after the point of no return"})
 		return
 	}
 	d.turn(Cause{Kind: CauseDeadline, Reason: fmt.Sprintf("not done within %s", time.Duration(d.def.spec.Deadline))})

@@ -119,7 +119,7 @@ type Status struct {
 	Reason     string                 `json:"reason,omitempty"`   // why it goes back, went back or is parked
 	Paused     *Pause                 `json:"paused,omitempty"`   // an operator holds it
 	Deadline   time.Time              `json:"deadline,omitzero"`  // when it goes back by itself
-	Overdue    bool                   `json:"overdue,omitempty"`  // the deadline has passed past the point of no return
+	Overdue    bool                   `json:"overdue,omitempty"`  // the deadline has passed after the point of no return
 	TraceID    string                 `json:"trace_id,omitempty"` // W3C trace id of the start
 	Removal    *Removal               `json:"removal,omitempty"`  // it was damaged, and an operator removed it
 	Problem    string                 `json:"problem,omitempty"`  // why it is not shown whole: its record is damaged, or its definition gone

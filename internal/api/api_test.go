@@ -60,11 +60,11 @@ type fixture struct {
 // newFixture runs until the test ends.
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
-	return newTownOf(t, server.Config{})
+	return newFixtureOf(t, server.Config{})
 }
 
-// newTownOf is newFixture with settings of its own.
-func newTownOf(t *testing.T, config server.Config) *fixture {
+// newFixtureOf is newFixture with settings of its own.
+func newFixtureOf(t *testing.T, config server.Config) *fixture {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	ready, ended := make(chan server.Addresses, 1), make(chan error, 1)
@@ -321,7 +321,7 @@ func TestRefusalsSayWhatWouldBeRight(t *testing.T) {
 // TestBusyIsSaidWithATime: who is refused for now learns when it is worth asking
 // again.
 func TestBusyIsSaidWithATime(t *testing.T) {
-	w := newTownOf(t, server.Config{MaxOpen: 1})
+	w := newFixtureOf(t, server.Config{MaxOpen: 1})
 	w.park(t, "stuck")
 	_, err := w.Start(within(t), order("more"))
 	code, detail := refusal(t, err)

@@ -64,7 +64,7 @@ type handWritten struct {
 var (
 	handStates = []byte("states")
 	handSeen   = []byte("seen")
-	handOwed   = []byte("owed")
+	handPending   = []byte("owed")
 )
 
 // handState is what is kept of a saga.
@@ -76,7 +76,7 @@ type handState struct {
 // open makes the table, the services and the hub, all as handlers of one router.
 func (h *handWritten) open(inFlight int) (*message.Router, error) {
 	err := h.db.Update(func(tx *bolt.Tx) error {
-		for _, name := range [][]byte{handStates, handSeen, handOwed} {
+		for _, name := range [][]byte{handStates, handSeen, handPending} {
 			if _, err := tx.CreateBucket(name); err != nil {
 				return err
 			}
@@ -172,10 +172,10 @@ func (h *handWritten) move(round, seen string, next func(*handState) int) error 
 			return err
 		}
 		if at < len(h.script.legs) {
-			if err := tx.Bucket(handOwed).Put([]byte(round), h.script.legs[at].command); err != nil {
+			if err := tx.Bucket(handPending).Put([]byte(round), h.script.legs[at].command); err != nil {
 				return err
 			}
-		} else if err := tx.Bucket(handOwed).Delete([]byte(round)); err != nil {
+		} else if err := tx.Bucket(handPending).Delete([]byte(round)); err != nil {
 			return err
 		}
 		if seen == "" {

@@ -86,7 +86,7 @@ func (b Batch) Run(ctx context.Context) Totals {
 		})
 	}
 	for seed, given := b.Seed, 0; given < b.Sagas && ctx.Err() == nil; seed++ {
-		given += sagasOf(newDice(seed))
+		given += sagasOf(newRNG(seed))
 		seeds <- seed
 	}
 	close(seeds)

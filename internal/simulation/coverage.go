@@ -101,7 +101,7 @@ var turnCoverage = map[saga.CauseKind]CoveragePoint{
 	saga.CauseExhausted: TurnedByUnknown,
 }
 
-var verbSights = map[saga.Operation]CoveragePoint{
+var operationCoverage = map[saga.Operation]CoveragePoint{
 	saga.OperationCancel:     OperationCancel,
 	saga.OperationRetry:      OperationRetry,
 	saga.OperationResolve:    OperationResolve,
@@ -163,7 +163,7 @@ func (s *service) see(c *transport.Envelope, entry, next participant.Entry) {
 func (acc *account) see(r *Record, seen *[coveragePoints]int) {
 	for i := range r.Change.Events {
 		if ev := &r.Change.Events[i]; ev.Type == saga.OperationTaken {
-			seen[verbSights[ev.Operation]]++
+			seen[operationCoverage[ev.Operation]]++
 		}
 	}
 	if acc.last == nil && len(r.Change.Instance.Steps) == maxSteps {

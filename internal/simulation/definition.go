@@ -51,7 +51,7 @@ func definition(number int, mapped bool) (*saga.Definition, *shape) {
 	}
 	slot.once.Do(func() {
 		for try := uint64(0); slot.def == nil; try++ {
-			a := author{d: newDice(uint64(number)<<8 | try), mapped: mapped}
+			a := author{d: newRNG(uint64(number)<<8 | try), mapped: mapped}
 			def, err := saga.New(a.spec(number))
 			if err != nil {
 				panic(fmt.Sprintf("simulation: definition %d: %v", number, err)) // a mistake in this file

@@ -8,7 +8,7 @@ import (
 // rng are the one source of chance of a run.
 type rng struct{ *rand.Rand }
 
-func newDice(seed uint64) rng { return rng{rand.New(rand.NewPCG(seed, 0x616d656e6473))} }
+func newRNG(seed uint64) rng { return rng{rand.New(rand.NewPCG(seed, 0x616d656e6473))} }
 
 // chance always draws, so that a fault at zero leaves the stream in step.
 func (d rng) chance(p float64) bool { return d.Float64() < p }

@@ -62,12 +62,12 @@ type world struct {
 }
 
 func newWorld(ctx context.Context, o Options, keep bool) *world {
-	d, later, latest := newDice(o.Seed), newDice(^o.Seed), newDice(o.Seed^0x6c6174657374)
+	d, later, latest := newRNG(o.Seed), newRNG(^o.Seed), newRNG(o.Seed^0x6c6174657374)
 	number := sagasOf(d)
 
 	w := &world{ctx: ctx, rng: d, later: later, latest: latest, bug: o.Bug, keep: keep, digest: newDigest(), services: map[string]*service{}, shapes: map[*saga.Definition]*shape{}}
 	if claimed(o.Seed) {
-		w.claims = newClaims(w, newDice(o.Seed^1<<63))
+		w.claims = newClaims(w, newRNG(o.Seed^1<<63))
 	}
 	w.mix = newMix(d, later, latest, o.Off)
 	w.claims.draw(&w.mix, o.Off)

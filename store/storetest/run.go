@@ -153,12 +153,12 @@ func wantConflict(t testing.TB, err error, want store.ConflictError) {
 // counts it.
 func pendingBy(t testing.TB, s store.Store) []outbox.Record {
 	t.Helper()
-	records, _ := owedAt(t, s)
+	records, _ := pendingAt(t, s)
 	return records
 }
 
-// owedAt is pendingBy with the places of the records.
-func owedAt(t testing.TB, s store.Store) (records []outbox.Record, places []outbox.Position) {
+// pendingAt is pendingBy with the places of the records.
+func pendingAt(t testing.TB, s store.Store) (records []outbox.Record, places []outbox.Position) {
 	t.Helper()
 	counts, err := s.Destinations(t.Context())
 	if err != nil {

@@ -53,7 +53,7 @@ func TestBackupUnderLoad(t *testing.T) {
 	heard := &notes{t: t, ledger: newLedger()}
 	var load sync.WaitGroup
 	for n := range workers {
-		w := &worker{store: s, name: "backup-" + strconv.Itoa(n), rng: diceOf(*seed, "backup"+strconv.Itoa(n)), say: heard}
+		w := &worker{store: s, name: "backup-" + strconv.Itoa(n), rng: rngOf(*seed, "backup"+strconv.Itoa(n)), say: heard}
 		load.Go(func() {
 			if err := w.run(t.Context(), 100); err != nil {
 				t.Error(err)
@@ -87,7 +87,7 @@ func TestBackupUnderLoad(t *testing.T) {
 // refuseDamaged: no part of a backup, and no changed one, becomes a store.
 func refuseDamaged(t *testing.T, backup []byte) {
 	t.Helper()
-	rng := diceOf(*seed, "damaged backup")
+	rng := rngOf(*seed, "damaged backup")
 	path := filepath.Join(t.TempDir(), storeFile)
 	for range form(*flips/10, 100, 20) {
 		at := rng.IntN(len(backup))

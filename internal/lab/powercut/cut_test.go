@@ -29,7 +29,7 @@ func (s *tally) log(t *testing.T, engine string) {
 // whether everything acknowledged is there.
 func TestPowerCuts(t *testing.T) {
 	want := form(*cuts, 300, 24)
-	rng := diceOf(*seed, "cuts")
+	rng := rngOf(*seed, "cuts")
 	sum := tally{began: time.Now()}
 	told := sum.began
 	cutDisk(t, rng, "", 1, func() int { return 1 }, &sum) // one comes while the store opens, whatever the rng say
@@ -63,7 +63,7 @@ func anyTime(rng *rand.Rand) func() int {
 // TestCutWhileMade cuts the power in place of each of the first changes to a new
 // disk: a store is there and opens, or it is not there.
 func TestCutWhileMade(t *testing.T) {
-	rng := diceOf(*seed, "made")
+	rng := rngOf(*seed, "made")
 	sum := tally{began: time.Now()}
 	for range form(*cuts/500, 3, 1) {
 		for at := range 30 {
@@ -88,7 +88,7 @@ func TestWithoutFsync(t *testing.T) {
 		{"names", 1}, // the store has one name; half the disks keep it by chance
 	} {
 		t.Run(c.lie, func(t *testing.T) {
-			rng := diceOf(*seed, c.lie)
+			rng := rngOf(*seed, c.lie)
 			sum := tally{began: time.Now()}
 			for ; sum.disks < 16; sum.disks++ {
 				cutDisk(t, rng, c.lie, 2, anyTime(rng), &sum)

@@ -23,7 +23,7 @@ import (
 // once.
 func TestDaemonCuts(t *testing.T) {
 	s := newSystem(t)
-	rng := diceOf(*seed, "daemon")
+	rng := rngOf(*seed, "daemon")
 	s.disk.order("seed", rng.Uint32())
 	sum := tally{began: time.Now(), disks: 1}
 	want := form(*cuts/30, 10, 2)
@@ -94,7 +94,7 @@ func TestSecretOutlivesCut(t *testing.T) {
 // restart.
 func TestFailedFsync(t *testing.T) {
 	s := newSystem(t)
-	rng := diceOf(*seed, "fsync")
+	rng := rngOf(*seed, "fsync")
 	for round := range form(*cuts/100, 3, 1) {
 		s.start()
 		s.await()

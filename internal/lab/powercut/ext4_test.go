@@ -44,7 +44,7 @@ func TestExt4Shutdown(t *testing.T) {
 	t.Cleanup(func() { _ = syscall.Unmount(dir, syscall.MNT_DETACH) })
 
 	want := form(*cuts/10, 20, 3)
-	rng := diceOf(*seed, "ext4")
+	rng := rngOf(*seed, "ext4")
 	sum := tally{began: time.Now(), disks: 1}
 	heard := newLedger()
 	for ; sum.cuts < want && !t.Failed(); sum.cuts++ {

@@ -84,7 +84,7 @@ func work(dir, seed string) error {
 	var wg sync.WaitGroup
 	failures := make(chan error, workers)
 	for n := range workers {
-		w := &worker{store: s, name: fmt.Sprintf("%s-%d", seed, n), rng: diceOf(number, strconv.Itoa(n)), open: queues[n], say: os.Stdout}
+		w := &worker{store: s, name: fmt.Sprintf("%s-%d", seed, n), rng: rngOf(number, strconv.Itoa(n)), open: queues[n], say: os.Stdout}
 		wg.Go(func() { failures <- w.run(ctx, 0) })
 	}
 	wg.Wait()

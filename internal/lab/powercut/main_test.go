@@ -71,8 +71,8 @@ func exitOf(err error) int {
 	return 0
 }
 
-// diceOf are rng for one purpose.
-func diceOf(seed uint64, purpose string) *rand.Rand {
+// rngOf are rng for one purpose.
+func rngOf(seed uint64, purpose string) *rand.Rand {
 	return rand.New(rand.NewChaCha8(sha256.Sum256(fmt.Append(nil, seed, purpose))))
 }
 

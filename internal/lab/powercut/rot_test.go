@@ -46,7 +46,7 @@ type verdicts struct {
 // go on; never is there a wrong value.
 func TestRot(t *testing.T) {
 	began := time.Now()
-	rng := diceOf(*seed, "rot")
+	rng := rngOf(*seed, "rot")
 	f := newSample(t)
 	path := filepath.Join(t.TempDir(), storeFile)
 	want := form(*flips, 250, 40)
@@ -101,7 +101,7 @@ func newSample(t *testing.T) *sample {
 	if err := s.PutDefinition(t.Context(), trip()); err != nil {
 		t.Fatal(err)
 	}
-	w := &worker{store: s, name: "rot", rng: diceOf(*seed, "sample"), say: new(bytes.Buffer)}
+	w := &worker{store: s, name: "rot", rng: rngOf(*seed, "sample"), say: new(bytes.Buffer)}
 	if err := w.run(t.Context(), 60); err != nil {
 		t.Fatal(err)
 	}

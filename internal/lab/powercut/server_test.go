@@ -70,7 +70,7 @@ func (d *mounted) obey(order string) error {
 	case "snare": // the power is cut as soon as a file has this name, which is kept
 		d.snare = value
 	case "seed":
-		d.rng = diceOf(uint64(n), "disk")
+		d.rng = rngOf(uint64(n), "disk")
 	case "arm": // the power is cut in place of the n-th change from now; 0: at once
 		if d.armed = int(n); n == 0 {
 			d.cut()

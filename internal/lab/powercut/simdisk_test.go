@@ -53,7 +53,7 @@ type naming struct {
 }
 
 func newSimDisk() *simDisk {
-	p := &simDisk{names: map[string]*file{}, rng: diceOf(0, "disk"), dead: make(chan struct{})}
+	p := &simDisk{names: map[string]*file{}, rng: rngOf(0, "disk"), dead: make(chan struct{})}
 	p.names[""] = &file{dir: true, mode: 0o700}
 	return p
 }

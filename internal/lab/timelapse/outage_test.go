@@ -53,7 +53,7 @@ func busAway(t *testing.T, s *stack, empty bool) {
 	b := s.bank()
 	s.serve(b.p)
 	s.startCoordinator(coordinator.Config{}, def)
-	patient := client.New(s.connect(), client.GiveUp(2*outage))
+	lasting := client.New(s.connect(), client.GiveUp(2*outage))
 	id := func(n int) contract.SagaID { return contract.SagaID(fmt.Sprint("s-", n)) }
 	for n := range sagas {
 		s.start(def, id(n))
@@ -68,7 +68,7 @@ func busAway(t *testing.T, s *stack, empty bool) {
 	down := s.age()
 	started := make(chan error, 1)
 	go func() {
-		_, err := patient.Start(s.t.Context(), def, transfer{700}, client.ID(id(sagas)))
+		_, err := lasting.Start(s.t.Context(), def, transfer{700}, client.ID(id(sagas)))
 		started <- err
 	}()
 	s.sleepUntil(down + outage)

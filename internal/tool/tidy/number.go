@@ -3,7 +3,6 @@ package tidy
 import (
 	"go/ast"
 	"slices"
-	"strings"
 )
 
 // doors are the packages that read what participants, callers and operators write.
@@ -30,8 +29,8 @@ var ownNumbers = map[string]string{
 func Numbers(t *Tree) []Finding {
 	var found []Finding
 	for _, f := range t.Go {
-		door, _, _ := strings.Cut(f.Package(), "/")
-		if f.Test || f.Generated || !slices.Contains(doors, door) || ownNumbers[f.Path] != "" {
+		door := func(d string) bool { return under(f.Package(), []string{d}) }
+		if f.Test || f.Generated || !slices.ContainsFunc(doors, door) || ownNumbers[f.Path] != "" {
 			continue
 		}
 		ast.Inspect(f.AST, func(n ast.Node) bool {

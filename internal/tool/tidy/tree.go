@@ -22,7 +22,7 @@ type Finding struct {
 	Fix   string // what to do about it
 }
 
-func (f Finding) String() string { return f.Where + ": " + f.What + "\n\tmend: " + f.Fix }
+func (f Finding) String() string { return f.Where + ": " + f.What + "\n\tfix: " + f.Fix }
 
 // Rule looks at the whole tree and reports what breaks it.
 type Rule func(*Tree) []Finding

@@ -166,7 +166,7 @@ func Prose(t *Tree) []Finding {
 			if strings.HasPrefix(line, "#") {
 				heading = strings.ToLower(line)
 			}
-			if word := foreign.FindString(line); word != "" && !strings.Contains(heading, "compare") && text.Path != "CONTRIBUTING.md" {
+			if word := foreign.FindString(strings.ReplaceAll(line, ".github/workflows", "")); word != "" && !strings.Contains(heading, "compare") && text.Path != "CONTRIBUTING.md" {
 				found = append(found, Finding{at(text, i), "says " + word, fix})
 			}
 			if word := private.FindString(line); word != "" && text.Path != "CONTRIBUTING.md" {

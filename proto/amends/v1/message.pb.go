@@ -97,7 +97,7 @@ type LifecycleData struct {
 	Revision uint64 `protobuf:"varint,5,opt,name=revision" json:"revision,omitempty"`
 	// The saga is over: completed, compensated or abandoned.
 	Ended bool `protobuf:"varint,6,opt,name=ended" json:"ended,omitempty"`
-	// The deadline passed past the point of no return; the phase did not change.
+	// The deadline passed after the point of no return; the phase did not change.
 	Overdue bool `protobuf:"varint,7,opt,name=overdue" json:"overdue,omitempty"`
 	// Why it goes back, went back or is parked.
 	Reason string `protobuf:"bytes,8,opt,name=reason" json:"reason,omitempty"`

@@ -416,7 +416,7 @@ type Instance struct {
 	EndedUnixNano int64 `protobuf:"fixed64,11,opt,name=ended_unix_nano,json=endedUnixNano" json:"ended_unix_nano,omitempty"`
 	// When it should have ended; 0: no deadline.
 	DeadlineUnixNano int64 `protobuf:"fixed64,12,opt,name=deadline_unix_nano,json=deadlineUnixNano" json:"deadline_unix_nano,omitempty"`
-	// The deadline passed past the point of no return.
+	// The deadline passed after the point of no return.
 	Overdue bool `protobuf:"varint,13,opt,name=overdue" json:"overdue,omitempty"`
 	// Why it goes back; absent while it goes forward.
 	Cause *Cause `protobuf:"bytes,14,opt,name=cause" json:"cause,omitempty"`

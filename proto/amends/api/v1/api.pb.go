@@ -440,7 +440,7 @@ type Saga struct {
 	Ended *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=ended" json:"ended,omitempty"`
 	// When it goes back by itself; absent: never. Not in lists.
 	Deadline *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=deadline" json:"deadline,omitempty"`
-	// The deadline has passed past the point of no return. Not in lists.
+	// The deadline has passed after the point of no return. Not in lists.
 	Overdue bool `protobuf:"varint,11,opt,name=overdue" json:"overdue,omitempty"`
 	// Why it goes back, went back or is parked.
 	Reason string `protobuf:"bytes,12,opt,name=reason" json:"reason,omitempty"`

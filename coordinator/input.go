@@ -1,0 +1,78 @@
+package coordinator
+
+import (
+	"time"
+
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/outbox"
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/store"
+)
+
+// Input is one thing that happened to one saga.
+type Input struct {
+	Saga saga.ID
+	// Event is what happened. A saga.TimerFired without a Timer fires all timers that are due
+	// at its time.
+	Event saga.Event
+	// Birth is which saga of that id an answer is to; 0: the one that there is.
+	Birth contract.Birth
+	// Definition is what a start (saga.Started) wants; unused otherwise.
+	Definition saga.Ref
+	// Clock is by how much the wall clock by which Event.At was read had been set, in all.
+	Clock time.Duration
+	// Expected refuses the event when the saga is at another revision; 0: it does not.
+	Expected uint64
+}
+
+// Result is what became of an input. It may be spoken of outside only because it
+// is committed.
+type Result struct {
+	Instance   *saga.Instance   // where the saga stands now; nil when there is none. Read-only
+	Definition *saga.Definition // of Instance
+
+	Revision uint64        // to which this input moved the saga; Instance may be further on
+	Before   saga.Phase    // before this input; "" for a start
+	After    saga.Phase    // behind it
+	EndedNow bool          // this input ended the saga
+	Waited   time.Duration // of an answer: since its attempt was pending; 0: not known
+	Fired    []Fired       // what the timers did that this input fired, one after the other
+
+	Existed bool                  // of a start: the saga was there, with the same input
+	Ended   *store.TombstoneError // of a start: it was there, ended and was removed, with the same input
+	Ignored saga.Ignored          // the event changed nothing
+	Err     error                 // the event was refused
+}
+
+// Fired is a timer that an input fired, and what became of it.
+type Fired struct {
+	Event  saga.Event
+	Result Result
+}
+
+// Output is what a Step makes necessary outside.
+type Output struct {
+	Results  []Result // one per input, in order
+	Moved    int      // sagas that were committed
+	Enqueued []outbox.Record
+	// Answered and Superseded are the records that are not pending any more: their answer
+	// came, or another attempt takes their place, or none.
+	Answered, Superseded []outbox.ID
+	// Costly are the sagas of which inputs were not decided, if EvaluateBeside was called:
+	// what mappings make for them costs too much to be worked out between others. The
+	// results of these inputs have the error saga.ErrCostly.
+	Costly []Costly
+}
+
+// Costly is a saga whose mappings have to be evaluated before it can go on. Call Evaluate,
+// on any goroutine, then Engine.Provide, and give the inputs to the next Step, in their order
+// and before any later ones of the saga.
+type Costly struct {
+	Saga       saga.ID
+	Definition saga.Ref
+	Inputs     []int // which of the batch
+
+	def      *saga.Definition
+	instance saga.Instance
+	event    saga.Event
+}
