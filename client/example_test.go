@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 
 	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/contract"
@@ -53,7 +54,7 @@ func Example() {
 	history, err := c.History(ctx, "order-42")
 	check(err)
 	for _, e := range history {
-		fmt.Println(e.Revision, e.Type, e.Operation, e.Reason)
+		fmt.Println(strings.TrimSpace(fmt.Sprintln(e.Revision, e.Type, e.Operation, e.Reason)))
 	}
 
 	for s, err := range c.All(ctx, transport.ListQuery{Filter: transport.Filter{Paused: true}}) {

@@ -274,7 +274,7 @@ func TestRequestsAreValid(t *testing.T) {
 		}
 		deep := strings.Repeat("[", 121) + strings.Repeat("]", 121)
 		for _, c := range []struct{ method, data, want string }{
-			{"operate", `{"operation":"pause","by":"\ud800","reason":"x"}`, "at byte 23 an escape is half of a surrogate pair"},
+			{"operate", `{"operation":"pause","by":"\ud800","reason":"x"}`, "at byte 28 an escape is half of a surrogate pair"},
 			{"operate", "{\"operation\":\"pause\",\"by\":\"caf\xe9\",\"reason\":\"x\"}", "is not UTF-8"},
 			{"operate", `{"operation":"cancel","by":"kim","reason":"x","operation":"pause"}`, "a name begins that its object has already"},
 			{"operate", `{"operation":"pause","by":"kim","reason":"x","result":"\udfff"}`, "half of a surrogate pair"},
