@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 
 	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/contract"
@@ -57,7 +58,7 @@ func Example() {
 	for _, city := range []string{"Oslo", "Rome"} {
 		status, err := caller.Run(ctx, BookTrip, Trip{city}, client.ID(contract.SagaID("trip-to-"+city)))
 		check(err)
-		fmt.Println(status.ID, status.Phase, status.Reason)
+		fmt.Println(strings.TrimSpace(fmt.Sprintln(status.ID, status.Phase, status.Reason)))
 	}
 
 	leave()
