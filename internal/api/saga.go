@@ -174,7 +174,7 @@ func (s *server) RemoveDamaged(ctx context.Context, r *connect.Request[apiv1.Rem
 
 func operationOf(d *apiv1.Decision) (transport.Decision, error) {
 	if d == nil {
-		return transport.Decision{}, invalid("decision", "is missing; give a method, by and reason")
+		return transport.Decision{}, invalid("decision", "is missing; give an operation, by and reason")
 	}
 	if d.Result != "" {
 		if err := contract.CheckJSON([]byte(d.Result)); err != nil {

@@ -27,7 +27,7 @@ var keptRuns = []struct {
 
 	// Two owners whose clocks had been set back counted on from the same number, on a bus
 	// that had forgotten the first of them, and participants took their claims for one.
-	{"counted on alike", Options{Seed: 310424407273}, countedOnAlike},
+	{"counted on alike", Options{Seed: 310424407637}, countedOnAlike},
 }
 
 // TestKeptRuns: runs that once showed a bug keep every invariant, and still show that in
