@@ -2,17 +2,18 @@
 # What a release consists of (.goreleaser.yaml), and a look at it.
 #
 #	test/release.sh                    build a snapshot without a registry, and check it
+#	test/release.sh here               the same for this system alone: quicker
 #	test/release.sh notes v0.1.0       print the section of CHANGELOG.md
 #	test/release.sh publish notes.md   build the tag that is checked out, and publish it
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-# The programs that build a release, in the versions of tools/release/go.mod. They need a
-# newer Go than the product.
+# The programs that build a release, in the versions of tools/release/go.mod.
 tools() {
 	tool_dir=$(mktemp -d)
 	trap 'rm -rf "$tool_dir"' EXIT
-	(cd tools/release && GOBIN=$tool_dir GOTOOLCHAIN=auto go install tool)
+	echo "compile goreleaser, which takes minutes the first time"
+	(cd tools/release && GOBIN=$tool_dir go install tool)
 	PATH=$tool_dir:$PATH
 }
 
@@ -39,13 +40,17 @@ wrong() {
 # look checks what was built: everything is there, it runs, and says which version it is.
 look() {
 	local version system want file
-	system=$(go env GOOS)_$(go env GOARCH)
+	system=linux_amd64
 	version=$(sed -n 's/.*"version": *"\([^"]*\)".*/\1/p' dist/metadata.json)
-	for want in linux_amd64.tar.gz linux_arm64.tar.gz darwin_amd64.tar.gz darwin_arm64.tar.gz windows_amd64.zip \
-		linux_amd64.cdx.json linux_arm64.cdx.json; do
+	local wanted=(linux_amd64.tar.gz linux_amd64.cdx.json) packages=(amd64.deb x86_64.rpm)
+	if [ "$1" = all ]; then
+		wanted+=(linux_arm64.tar.gz darwin_amd64.tar.gz darwin_arm64.tar.gz windows_amd64.zip linux_arm64.cdx.json)
+		packages+=(arm64.deb aarch64.rpm)
+	fi
+	for want in "${wanted[@]}"; do
 		[ -s "dist/amends_${version}_$want" ] || wrong "there is no dist/amends_${version}_$want"
 	done
-	for want in amd64.deb arm64.deb x86_64.rpm aarch64.rpm; do
+	for want in "${packages[@]}"; do
 		file=$(compgen -G "dist/amends*$want") || wrong "there is no package for $want"
 	done
 	(cd dist && sha256sum --quiet --check checksums.txt) || wrong "checksums.txt does not fit"
@@ -83,13 +88,20 @@ build)
 	tools
 	goreleaser check
 	goreleaser release --snapshot --clean --skip=publish,docker
-	look
+	look all
+	;;
+here)
+	tools
+	goreleaser check
+	sed 's/^\( *\)goos: \[.*/\1goos: [linux]/; s/^\( *\)goarch: \[.*/\1goarch: [amd64]/' .goreleaser.yaml >"$tool_dir/here.yaml"
+	goreleaser release --config "$tool_dir/here.yaml" --snapshot --clean --skip=publish,docker
+	look here
 	;;
 notes) notes "${2:?which version}" ;;
 publish)
 	tools
 	goreleaser release --clean --release-notes "${2:?the file with the notes}"
-	look
+	look all
 	;;
 *)
 	sed -n '2,/^set/p' "$0" | sed '$d; s/^# \{0,1\}//' >&2
