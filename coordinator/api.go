@@ -201,7 +201,7 @@ func checkStart(id saga.ID, request *transport.Envelope) error {
 func (c *Coordinator) tooMuch(limit string, least time.Duration, reason string) *transport.Envelope {
 	now := c.config.Clock()
 	c.observer.StartRefused(limit, now)
-	return exhausted(c.turns.next(now, least), reason)
+	return exhausted(c.retryPacer.next(now, least), reason)
 }
 
 func (c *Coordinator) apiOperate(_ context.Context, request *transport.Envelope, reply func(*transport.Envelope)) {
@@ -233,7 +233,7 @@ func (c *Coordinator) submit(w work, reply func(*transport.Envelope)) {
 	start := w.input.Event.Type == saga.Started
 	switch taken, open := c.offer(w); {
 	case taken && start:
-		c.turns.took()
+		c.retryPacer.admitted()
 	case taken:
 	case open && start:
 		reply(c.tooMuch(LimitWaiting, retryBusy, "the coordinator is busy (MaxWaiting); try again when it says so"))
@@ -302,7 +302,7 @@ func (c *Coordinator) apiWait(ctx context.Context, request *transport.Envelope, 
 		c.reading(c.apiGet)(ctx, request, reply)
 		return
 	}
-	if c.moving.knows(id) {
+	if c.active.knows(id) {
 		c.keep(id, one, request, query.Brief, answer)
 		return
 	}
@@ -342,7 +342,7 @@ func (c *Coordinator) briefly(id saga.ID, enough bool) *transport.Status {
 	if !enough {
 		return nil
 	}
-	return c.moving.brief(id)
+	return c.active.brief(id)
 }
 
 // look reads where a saga stands, on a goroutine that waits for its turn. MaxWaiters

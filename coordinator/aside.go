@@ -125,7 +125,7 @@ func (s *shard) putOff(w *work, definition string) {
 		}
 		if w.input.Event.Type == saga.Started {
 			s.c.observer.StartRefused(LimitWaiting, now)
-			busy.retry = s.c.turns.next(now, retryBusy)
+			busy.retry = s.c.retryPacer.next(now, retryBusy)
 		}
 		w.reply(Result{Err: busy})
 	}

@@ -16,8 +16,8 @@ import (
 const (
 	// MaxBlocked bounds the blocked sagas that a coordinator keeps in mind (I10).
 	MaxBlocked = 1000
-	// toldBlocked bounds those that an overview names.
-	toldBlocked = 20
+	// maxListed bounds those that an overview names.
+	maxListed = 20
 )
 
 // blocked is the sagas that cannot be moved until somebody has fixed what they
@@ -42,9 +42,9 @@ func blocks(err error, event saga.EventType) bool {
 	return errors.Is(err, store.ErrCorrupt) || errors.Is(err, ErrUnknownDefinition) && event != saga.Started
 }
 
-// met takes note that a saga could not be moved, and reports whether that is news: it
+// add takes note that a saga could not be moved, and reports whether that is news: it
 // was not known, and there was room for it.
-func (b *blocked) met(id saga.ID, err error, now time.Time) (news bool) {
+func (b *blocked) add(id saga.ID, err error, now time.Time) (news bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	one, known := b.sagas[id]
@@ -64,8 +64,8 @@ func (b *blocked) met(id saga.ID, err error, now time.Time) (news bool) {
 	return !known
 }
 
-// moved takes note that a saga could be read, and its definition found.
-func (b *blocked) moved(id saga.ID) {
+// remove takes note that a saga could be read, and its definition found.
+func (b *blocked) remove(id saga.ID) {
 	if b.count.Load() == 0 {
 		return
 	}
@@ -96,8 +96,8 @@ func (b *blocked) defined() {
 	b.count.Store(int64(len(b.sagas)))
 }
 
-// told is the first ones, by the time they were met.
-func (b *blocked) told() []transport.BlockedSaga {
+// list is the first ones, by the time they were met.
+func (b *blocked) list() []transport.BlockedSaga {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var all []transport.BlockedSaga
@@ -107,5 +107,5 @@ func (b *blocked) told() []transport.BlockedSaga {
 	slices.SortFunc(all, func(x, y transport.BlockedSaga) int {
 		return cmp.Or(x.Since.Compare(y.Since), cmp.Compare(x.Saga, y.Saga))
 	})
-	return all[:min(len(all), toldBlocked)]
+	return all[:min(len(all), maxListed)]
 }

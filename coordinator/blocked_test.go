@@ -22,33 +22,33 @@ func TestBlocked(t *testing.T) {
 			t.Fatalf("%d are blocked, want %d", n, want)
 		}
 	}
-	b.moved("healthy") // nothing is known
-	if !b.met("young", fmt.Errorf("load: %w", rot), at.Add(time.Second)) || !b.met("old", rot, at) {
+	b.remove("healthy") // nothing is known
+	if !b.add("young", fmt.Errorf("load: %w", rot), at.Add(time.Second)) || !b.add("old", rot, at) {
 		t.Error("a saga that was not known is no news")
 	}
-	b.met("orphan", fmt.Errorf("x/1: %w", ErrUnknownDefinition), at.Add(time.Minute))
-	if b.met("old", rot, at.Add(time.Hour)) {
+	b.add("orphan", fmt.Errorf("x/1: %w", ErrUnknownDefinition), at.Add(time.Minute))
+	if b.add("old", rot, at.Add(time.Hour)) {
 		t.Error("a saga is news twice: whoever answers it again and again would fill the log")
 	}
 	count(3)
-	told := b.told()
+	told := b.list()
 	if len(told) != 3 || told[0].Saga != "old" || !told[0].Since.Equal(at) || told[2].Saga != "orphan" || told[1].Reason != "load: "+rot.Error() {
 		t.Errorf("told %+v", told)
 	}
-	b.moved("healthy")
+	b.remove("healthy")
 	count(3)
 	b.defined() // a definition came: what waits for one is tried again
 	count(2)
-	b.moved("old")
+	b.remove("old")
 	count(1)
 	for i := range 2 * MaxBlocked {
-		b.met(saga.ID(fmt.Sprintf("saga-%04d", i)), rot, at)
+		b.add(saga.ID(fmt.Sprintf("saga-%04d", i)), rot, at)
 	}
 	count(MaxBlocked)
-	if b.met("one more", rot, at) {
+	if b.add("one more", rot, at) {
 		t.Error("a saga for which there is no room is news every time")
 	}
-	if told := b.told(); len(told) != toldBlocked || told[0].Saga != "saga-0000" {
+	if told := b.list(); len(told) != maxListed || told[0].Saga != "saga-0000" {
 		t.Errorf("told %d, the first %+v", len(told), told[0])
 	}
 }

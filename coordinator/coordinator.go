@@ -39,7 +39,7 @@ type Coordinator struct {
 	relay       *outbox.Relay
 	timekeeper  *timekeeper
 	waiters     *waiters
-	moving      *moving
+	active      *activeSagas
 	observer    Observer
 	limited     *slog.Logger  // for lines that anybody's message can cause
 	reads       *quota.Quota  // of requests that read; see limit.go
@@ -47,9 +47,9 @@ type Coordinator struct {
 	bulk        *quota.Quota  // of requests about many sagas or dead letters
 	looks       chan struct{} // bounds the looks at the store for requests that are held
 	feed        *feed
-	figures     *figures
+	runStats    *runStats
 	blocked     blocked
-	turns       turns
+	retryPacer  retryPacer
 	subscribing sync.Map // participants whose subscription is being made
 	seed        maphash.Seed
 
@@ -98,12 +98,12 @@ func New(config Config) (*Coordinator, error) {
 	}
 	config.Clock = timing.clock.now
 	c := &Coordinator{
-		config: config, definitions: defs, figures: newFigures(config.Clock()), limited: loglimit.Logger(config.Logger),
-		waiters: newWaiters(), moving: newMoving(), reads: quota.New(MaxReads, 0),
+		config: config, definitions: defs, runStats: newRunStats(config.Clock()), limited: loglimit.Logger(config.Logger),
+		waiters: newWaiters(), active: newActiveSagas(), reads: quota.New(MaxReads, 0),
 		watches: quota.New(10*config.MaxWatches, config.MaxWatches), bulk: quota.New(MaxBulk, MaxBulkPerCaller), looks: make(chan struct{}, maxLooks), feed: newFeed(), seed: maphash.MakeSeed(),
 	}
 	c.timing, timing.c = timing, c
-	c.observer = both{c.figures, config.Observer}
+	c.observer = both{c.runStats, config.Observer}
 	c.relay = outbox.NewRelay(c.publisher(), config.Store, outbox.Options{
 		OnPublish: c.observer.Published, OnRefused: c.refused, OnDropped: c.dropped, Now: config.Clock,
 		Credit: config.MaxUnanswered, CreditBytes: config.MaxUnansweredBytes, Shared: config.Store.Shared(),

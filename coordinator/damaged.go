@@ -32,8 +32,8 @@ func (c *Coordinator) apiRemoveDamaged(ctx context.Context, request *transport.E
 	if removed.Open {
 		c.open.Add(-1)
 	}
-	c.moving.saw(request.Saga, nil)
-	c.blocked.moved(request.Saga)
+	c.active.observe(request.Saga, nil)
+	c.blocked.remove(request.Saga)
 	c.timekeeper.done(request.Saga)
 	status, err := c.statusOf(ctx, request.Saga)
 	if err != nil { // it is removed all the same

@@ -76,7 +76,7 @@ func (c *Coordinator) apiDefinitions(ctx context.Context, _ *transport.Envelope)
 	for _, def := range all {
 		one := c.definitionReply(def, false)
 		one.Counts = byRef[def.Ref()]
-		c.figures.of(def, &one, false)
+		c.runStats.of(def, &one, false)
 		reply.Definitions = append(reply.Definitions, one)
 	}
 	return reply, nil
@@ -96,7 +96,7 @@ func (c *Coordinator) apiDefinition(ctx context.Context, request *transport.Enve
 		return nil, err
 	}
 	reply.Mermaid = diagram.Mermaid(def)
-	c.figures.of(def, &reply, true)
+	c.runStats.of(def, &reply, true)
 	return reply, nil
 }
 

@@ -293,7 +293,7 @@ func TestBulkTakesTurns(t *testing.T) {
 		if err := w.stopCoordinator(); err != nil {
 			t.Fatal(err)
 		}
-		seen := &turns{gate: make(chan struct{})}
+		seen := &gated{gate: make(chan struct{})}
 		w.start(coordinator.Config{Shards: 1, MaxBatch: batch, MaxLinger: -1, Observer: seen})
 		pause := transport.OperateAllQuery{Filter: transport.Filter{Open: true}, Decision: transport.Decision{Operation: "pause", By: "ada", Reason: "a test"}}
 		c.is(true, "ada", transport.APIOperateAll, pause)
@@ -310,15 +310,15 @@ func TestBulkTakesTurns(t *testing.T) {
 	})
 }
 
-// turns is an Observer that holds up the shard, and notes in which order sagas move.
-type turns struct {
+// gated is an Observer that holds up the shard, and notes in which order sagas move.
+type gated struct {
 	refusals
 
 	gate  chan struct{}
 	sagas []saga.ID
 }
 
-func (o *turns) Transition(t coordinator.Transition) {
+func (o *gated) Transition(t coordinator.Transition) {
 	<-o.gate
 	o.sagas = append(o.sagas, t.Saga)
 }

@@ -31,7 +31,7 @@ func (c *Coordinator) apiOverview(ctx context.Context, _ *transport.Envelope) (a
 		return nil, err
 	}
 	o := transport.Overview{
-		At: c.config.Clock().UTC(), Version: c.config.Version, Open: stats.Open, Blocked: stats.Blocked, BlockedSagas: c.blocked.told(),
+		At: c.config.Clock().UTC(), Version: c.config.Version, Open: stats.Open, Blocked: stats.Blocked, BlockedSagas: c.blocked.list(),
 		Outbox: stats.OutboxBacklog, OutboxOldestSeconds: stats.OutboxOldest.Seconds(),
 		CacheHitRatio: share(int64(stats.CacheHits), int64(stats.CacheHits+stats.CacheMisses)),
 		DeadLetters:   -1,
@@ -50,7 +50,7 @@ func (c *Coordinator) apiOverview(ctx context.Context, _ *transport.Envelope) (a
 			o.Parked += n.Sagas - n.Ended
 		}
 	}
-	if o.Paused, err = c.figures.paused(ctx, c.config.Store); err != nil {
+	if o.Paused, err = c.runStats.paused(ctx, c.config.Store); err != nil {
 		return nil, err
 	}
 	if load, err := c.load(ctx); err == nil {
@@ -59,12 +59,12 @@ func (c *Coordinator) apiOverview(ctx context.Context, _ *transport.Envelope) (a
 		}
 		o.DeadLettersDropped = load.Dropped
 	}
-	c.figures.overview(&o)
+	c.runStats.overview(&o)
 	return o, nil
 }
 
 // overview fills in what is counted.
-func (f *figures) overview(o *transport.Overview) {
+func (f *runStats) overview(o *transport.Overview) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	o.Since = f.since.UTC()
@@ -114,12 +114,12 @@ func share(part, whole int64) float64 {
 }
 
 // of fills in how the sagas and steps of a definition fare.
-func (f *figures) of(def *saga.Definition, reply *transport.DefinitionReply, steps bool) {
+func (f *runStats) of(def *saga.Definition, reply *transport.DefinitionReply, steps bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	d := f.definitions[def.Ref()]
 	if d == nil {
-		d = &definitionFigures{}
+		d = &definitionStats{}
 	}
 	reply.Duration = d.duration.latency()
 	for i := range def.Len() {
@@ -169,7 +169,7 @@ func (c *Coordinator) apiParticipants(ctx context.Context, _ *transport.Envelope
 			p.Waiting = int64(commands)
 		}
 	}
-	c.figures.participantsOf(of)
+	c.runStats.participantsOf(of)
 	reply := transport.ParticipantsReply{Participants: []transport.ParticipantStatus{}}
 	for _, p := range all {
 		slices.Sort(p.Actions)
@@ -191,7 +191,7 @@ func actions(def *saga.Definition, yield func(*saga.Action)) {
 }
 
 // participantsOf fills in what was counted of each participant.
-func (f *figures) participantsOf(of func(string) *transport.ParticipantStatus) {
+func (f *runStats) participantsOf(of func(string) *transport.ParticipantStatus) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for name, n := range f.participants {

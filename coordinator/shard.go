@@ -129,7 +129,7 @@ func (s *shard) speak(ctx context.Context, batch []work, out *Output) {
 			continue // it is set aside
 		}
 		s.observe(ctx, w, r)
-		s.c.moving.saw(w.input.Saga, r.Instance) // before those who wait are told: see apiWait
+		s.c.active.observe(w.input.Saga, r.Instance) // before those who wait are told: see apiWait
 		if w.delivery != nil {
 			s.acknowledge(ctx, w, r)
 			crashpoint.Here("coordinator: before acknowledging")
@@ -155,14 +155,14 @@ func (s *shard) speak(ctx context.Context, batch []work, out *Output) {
 
 func (s *shard) observe(ctx context.Context, w *work, r *Result) {
 	if r.Err == nil {
-		s.c.blocked.moved(w.input.Saga)
+		s.c.blocked.remove(w.input.Saga)
 	}
 	switch {
 	case r.Ignored != "":
 		s.c.observer.Ignored(r.Ignored)
 		return
 	case blocks(r.Err, w.input.Event.Type):
-		if s.c.blocked.met(w.input.Saga, r.Err, s.c.config.Clock()) { // once a saga: whoever answers it could fill the log
+		if s.c.blocked.add(w.input.Saga, r.Err, s.c.config.Clock()) { // once a saga: whoever answers it could fill the log
 			s.c.config.Logger.ErrorContext(ctx, "a saga stands still because its record is damaged or its definition is gone; docs/RUNBOOK.md#amendssagasblocked says what to do",
 				LogSaga, string(w.input.Saga), LogError, r.Err.Error())
 		}

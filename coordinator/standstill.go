@@ -261,7 +261,7 @@ func (m *monitor) memory(context.Context) (found []transport.Standstill, err err
 		})
 	}
 	// The list alone: the last one may move while it is looked at.
-	if list := m.c.blocked.told(); len(list) > 0 {
+	if list := m.c.blocked.list(); len(list) > 0 {
 		found = append(found, transport.Standstill{
 			Kind: transport.StandsSagas, Since: list[0].Since, Reason: fmt.Sprintf("%d cannot be moved: their record is damaged, or their definition is gone", max(m.c.blocked.count.Load(), int64(len(list)))),
 			Fix: "the overview names them; docs/RUNBOOK.md (AmendsSagasBlocked) says what to do",

@@ -19,9 +19,9 @@ const (
 	rateSeconds = 10
 )
 
-// figures are what a coordinator has counted since it was made: what its operators
+// runStats are what a coordinator has counted since it was made: what its operators
 // look at. They are gone with the process; metrics are for the long run.
-type figures struct {
+type runStats struct {
 	mu           sync.Mutex
 	since        time.Time
 	seconds      [seriesSeconds]second
@@ -30,10 +30,10 @@ type figures struct {
 	answers      int64
 	failed       int64
 	commit       histogram
-	definitions  map[saga.Ref]*definitionFigures
+	definitions  map[saga.Ref]*definitionStats
 	steps        int // in all definitions
-	participants map[string]*participantFigures
-	held         held
+	participants map[string]*participantStats
+	pausedIndex  pausedIndex
 }
 
 // second is what happened in one second.
@@ -42,30 +42,30 @@ type second struct {
 	started, refused, completed, compensated, parked, failed, transitions int64
 }
 
-type definitionFigures struct {
+type definitionStats struct {
 	duration histogram
-	steps    map[saga.StepName]*stepFigures
+	steps    map[saga.StepName]*stepStats
 }
 
-type stepFigures struct {
+type stepStats struct {
 	completed, rejected, failed int64
 	do, undo                    histogram
 }
 
-type participantFigures struct {
+type participantStats struct {
 	answers int64
 	last    time.Time
 	latency histogram
 }
 
-var _ Observer = (*figures)(nil)
+var _ Observer = (*runStats)(nil)
 
-func newFigures(since time.Time) *figures {
-	return &figures{since: since, definitions: map[saga.Ref]*definitionFigures{}, participants: map[string]*participantFigures{}, held: held{ids: map[saga.ID]bool{}}}
+func newRunStats(since time.Time) *runStats {
+	return &runStats{since: since, definitions: map[saga.Ref]*definitionStats{}, participants: map[string]*participantStats{}, pausedIndex: pausedIndex{ids: map[saga.ID]bool{}}}
 }
 
 // Transition counts one accepted event.
-func (f *figures) Transition(t Transition) {
+func (f *runStats) Transition(t Transition) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	s := f.second(t.At)
@@ -89,7 +89,7 @@ func (f *figures) Transition(t Transition) {
 	}
 }
 
-func (f *figures) end(s *second, t *Transition) {
+func (f *runStats) end(s *second, t *Transition) {
 	f.ended++
 	switch t.After {
 	case saga.Completed:
@@ -100,7 +100,7 @@ func (f *figures) end(s *second, t *Transition) {
 	}
 }
 
-func (f *figures) answer(s *second, d *definitionFigures, t *Transition) {
+func (f *runStats) answer(s *second, d *definitionStats, t *Transition) {
 	f.answers++
 	if t.Outcome == saga.OutcomeFailed {
 		f.failed++
@@ -136,7 +136,7 @@ func (f *figures) answer(s *second, d *definitionFigures, t *Transition) {
 
 // second is the place of a time in the series. A clock that goes back does not
 // take away what was counted since.
-func (f *figures) second(t time.Time) *second {
+func (f *runStats) second(t time.Time) *second {
 	at := t.Unix()
 	s := &f.seconds[uint64(at)%seriesSeconds]
 	if s.at < at {
@@ -145,67 +145,67 @@ func (f *figures) second(t time.Time) *second {
 	return s
 }
 
-func (f *figures) definition(ref saga.Ref) *definitionFigures {
+func (f *runStats) definition(ref saga.Ref) *definitionStats {
 	d := f.definitions[ref]
 	if d == nil && len(f.definitions) < MaxDefinitionFigures {
-		d = &definitionFigures{steps: map[saga.StepName]*stepFigures{}}
+		d = &definitionStats{steps: map[saga.StepName]*stepStats{}}
 		f.definitions[ref] = d
 	}
 	return d
 }
 
-func (f *figures) step(d *definitionFigures, name saga.StepName) *stepFigures {
+func (f *runStats) step(d *definitionStats, name saga.StepName) *stepStats {
 	if d == nil {
 		return nil
 	}
 	s := d.steps[name]
 	if s == nil && f.steps < MaxStepFigures {
 		f.steps++
-		s = &stepFigures{}
+		s = &stepStats{}
 		d.steps[name] = s
 	}
 	return s
 }
 
-func (f *figures) participant(name string) *participantFigures {
+func (f *runStats) participant(name string) *participantStats {
 	p := f.participants[name]
 	if p == nil && len(f.participants) < MaxParticipantFigures {
-		p = &participantFigures{}
+		p = &participantStats{}
 		f.participants[name] = p
 	}
 	return p
 }
 
 // Committed counts one batch.
-func (f *figures) Committed(_ int, took time.Duration) {
+func (f *runStats) Committed(_ int, took time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.commit.add(took)
 }
 
 // Ignored is not counted.
-func (f *figures) Ignored(saga.Ignored) {}
+func (f *runStats) Ignored(saga.Ignored) {}
 
 // DeadLetter is not counted: the bus knows how many there are.
-func (f *figures) DeadLetter(string) {}
+func (f *runStats) DeadLetter(string) {}
 
 // Published is not counted.
-func (f *figures) Published(int, int) {}
+func (f *runStats) Published(int, int) {}
 
 // TimersOvertook is not counted.
-func (f *figures) TimersOvertook() {}
+func (f *runStats) TimersOvertook() {}
 
 // ClockSet is not counted.
-func (f *figures) ClockSet(time.Duration) {}
+func (f *runStats) ClockSet(time.Duration) {}
 
 // AnnouncementsDropped is not counted.
-func (f *figures) AnnouncementsDropped(int) {}
+func (f *runStats) AnnouncementsDropped(int) {}
 
 // TraceDropped is not counted.
-func (f *figures) TraceDropped() {}
+func (f *runStats) TraceDropped() {}
 
 // StartRefused counts one start that was too much.
-func (f *figures) StartRefused(_ string, at time.Time) {
+func (f *runStats) StartRefused(_ string, at time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.second(at).refused++

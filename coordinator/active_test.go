@@ -14,14 +14,14 @@ import (
 // last; and of as many as there is room for, every one is known.
 func TestMovingKnowsNoSagaAtRest(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		m, moves := newMoving(), map[saga.ID]bool{}
+		m, moves := newActiveSagas(), map[saga.ID]bool{}
 		for range rapid.IntRange(0, 200).Draw(t, "sightings") {
 			id := saga.ID(fmt.Sprint("s", rapid.IntRange(0, 9).Draw(t, "saga")))
 			in := rapid.SampledFrom([]*saga.Instance{
 				nil, {Phase: saga.Running, Revision: 1, Definition: saga.Ref{Name: "a", Version: 1}}, {Phase: saga.Compensating, Revision: 2, Definition: saga.Ref{Name: "b", Version: 2}}, {Phase: saga.Parked},
 				{Phase: saga.Completed, Ended: time.Unix(1, 0)}, {Phase: saga.Compensated, Ended: time.Unix(1, 0)},
 			}).Draw(t, "instance")
-			m.saw(id, in)
+			m.observe(id, in)
 			moves[id] = in != nil && (in.Phase == saga.Running || in.Phase == saga.Compensating)
 			if s := m.brief(id); (s != nil) != moves[id] || s != nil && (s.ID != id || s.Phase != in.Phase || s.Revision != in.Revision || s.Definition != in.Definition) {
 				t.Fatalf("of %s, which is %+v, it says %+v", id, in, s)
@@ -37,18 +37,18 @@ func TestMovingKnowsNoSagaAtRest(t *testing.T) {
 
 // TestMovingIsBounded: the oldest are forgotten, whatever came to rest in between.
 func TestMovingIsBounded(t *testing.T) {
-	m, running := newMoving(), &saga.Instance{Phase: saga.Running}
+	m, running := newActiveSagas(), &saga.Instance{Phase: saga.Running}
 	id := func(i int) saga.ID { return saga.ID(fmt.Sprint("s", i)) }
-	for i := range 3 * maxMoving {
-		m.saw(id(i), running)
+	for i := range 3 * maxActive {
+		m.observe(id(i), running)
 		if i%3 == 0 {
-			m.saw(id(i), nil)
+			m.observe(id(i), nil)
 		}
 	}
-	if len(m.ring) != maxMoving || len(m.at) > maxMoving || len(m.at) < maxMoving/2 {
+	if len(m.ring) != maxActive || len(m.at) > maxActive || len(m.at) < maxActive/2 {
 		t.Errorf("%d are known, in a ring of %d", len(m.at), len(m.ring))
 	}
-	for i := 3*maxMoving - 100; i < 3*maxMoving; i++ {
+	for i := 3*maxActive - 100; i < 3*maxActive; i++ {
 		if m.knows(id(i)) != (i%3 != 0) {
 			t.Errorf("knows %s: %t", id(i), m.knows(id(i)))
 		}
@@ -61,15 +61,15 @@ func TestMovingIsBounded(t *testing.T) {
 // TestMovingAgain: a saga that came to rest and moved again is known although its
 // first place is taken by another.
 func TestMovingAgain(t *testing.T) {
-	m, running := newMoving(), &saga.Instance{Phase: saga.Running}
-	m.saw("again", running)
-	m.saw("again", nil)
-	for i := range maxMoving - 2 {
-		m.saw(saga.ID(fmt.Sprint("s", i)), running)
+	m, running := newActiveSagas(), &saga.Instance{Phase: saga.Running}
+	m.observe("again", running)
+	m.observe("again", nil)
+	for i := range maxActive - 2 {
+		m.observe(saga.ID(fmt.Sprint("s", i)), running)
 	}
-	m.saw("again", running)
-	m.saw("another", running)
-	if !m.knows("again") || !m.knows("another") || len(m.ring) != maxMoving {
+	m.observe("again", running)
+	m.observe("another", running)
+	if !m.knows("again") || !m.knows("another") || len(m.ring) != maxActive {
 		t.Errorf("knows again: %t, another: %t, in a ring of %d", m.knows("again"), m.knows("another"), len(m.ring))
 	}
 }

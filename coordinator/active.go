@@ -8,31 +8,31 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// maxMoving bounds the sagas that moving knows: more than may be waited for.
-const maxMoving = 1 << 17
+// maxActive bounds the sagas that activeSagas knows: more than may be waited for.
+const maxActive = 1 << 17
 
-// moving are the sagas that this coordinator has seen move and not come to rest
+// activeSagas are those that this coordinator has seen move and not come to rest
 // since, the latest ones: whoever waits for one of them is told its end, and nobody
 // has to look where it stands.
-type moving struct {
+type activeSagas struct {
 	mu   sync.Mutex
-	at   map[saga.ID]*sighting
-	ring []*sighting
-	next int // the oldest place
+	at   map[saga.ID]*snapshot
+	ring []*snapshot
+	next int // the oldest slot
 }
 
-// sighting is where a saga stood when it was seen last.
-type sighting struct {
+// snapshot is where a saga stood when it was seen last.
+type snapshot struct {
 	id         saga.ID // "": it came to rest
 	definition contract.DefinitionRef
 	phase      saga.Phase
 	revision   uint64
 }
 
-func newMoving() *moving { return &moving{at: map[saga.ID]*sighting{}} }
+func newActiveSagas() *activeSagas { return &activeSagas{at: map[saga.ID]*snapshot{}} }
 
-// saw takes note of where a saga stands after an input; nil: it could not be seen.
-func (m *moving) saw(id saga.ID, in *saga.Instance) {
+// observe takes note of where a saga stands after an input; nil: it could not be seen.
+func (m *activeSagas) observe(id saga.ID, in *saga.Instance) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	one, known := m.at[id]
@@ -44,13 +44,13 @@ func (m *moving) saw(id saga.ID, in *saga.Instance) {
 		return
 	}
 	if !known {
-		if len(m.ring) < maxMoving {
-			one = &sighting{}
+		if len(m.ring) < maxActive {
+			one = &snapshot{}
 			m.ring = append(m.ring, one)
 		} else {
 			one = m.ring[m.next]
 			delete(m.at, one.id)
-			m.next = (m.next + 1) % maxMoving
+			m.next = (m.next + 1) % maxActive
 		}
 		one.id, m.at[id] = id, one
 	}
@@ -58,7 +58,7 @@ func (m *moving) saw(id saga.ID, in *saga.Instance) {
 }
 
 // knows reports whether a saga moves. False says nothing.
-func (m *moving) knows(id saga.ID) bool {
+func (m *activeSagas) knows(id saga.ID) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	_, known := m.at[id]
@@ -67,7 +67,7 @@ func (m *moving) knows(id saga.ID) bool {
 
 // brief is where a saga that is known to move stood when it moved last, in few words;
 // nil says nothing.
-func (m *moving) brief(id saga.ID) *transport.Status {
+func (m *activeSagas) brief(id saga.ID) *transport.Status {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if one, known := m.at[id]; known {

@@ -54,7 +54,7 @@ func TestQuantiles(t *testing.T) {
 // TestFiguresAreBounded: more definitions, steps and participants than are kept
 // cost nothing but their own figures (I10).
 func TestFiguresAreBounded(t *testing.T) {
-	f := newFigures(time.Unix(1000, 0))
+	f := newRunStats(time.Unix(1000, 0))
 	for i := range 2 * MaxStepFigures {
 		f.Transition(Transition{
 			Definition: saga.Ref{Name: fmt.Sprint("d", i%(2*MaxDefinitionFigures)), Version: 1}, Event: saga.StepAnswered, Outcome: saga.OutcomeCompleted,
@@ -71,7 +71,7 @@ func TestFiguresAreBounded(t *testing.T) {
 
 // TestOverviewCounts what happened in which second, also when the clock goes back.
 func TestOverviewCounts(t *testing.T) {
-	f := newFigures(time.Unix(1000, 0))
+	f := newRunStats(time.Unix(1000, 0))
 	at := func(s int64) time.Time { return time.Unix(s, 0) }
 	ref := saga.Ref{Name: "shop", Version: 1}
 	for i := range int64(20) {

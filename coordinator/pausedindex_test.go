@@ -41,7 +41,7 @@ func TestPausedSagasAreCounted(t *testing.T) {
 	if _, err := s.Commit(t.Context(), changes); err != nil {
 		t.Fatal(err)
 	}
-	f := newFigures(storetest.Epoch)
+	f := newRunStats(storetest.Epoch)
 	move := func(id string, operation saga.Operation, ended bool) {
 		f.Transition(Transition{Saga: saga.ID(id), Event: saga.OperationTaken, Operation: operation, Ended: ended})
 	}

@@ -8,48 +8,48 @@ import (
 	"github.com/amends-dev/amends/store"
 )
 
-// heldBudget bounds how long one overview goes on looking for paused sagas that
+// pausedBudget bounds how long one overview goes on looking for paused sagas that
 // were paused before the coordinator started.
-const heldBudget = 100 * time.Millisecond
+const pausedBudget = 100 * time.Millisecond
 
-// held is the sagas that are paused. What is paused from now on is seen as it
+// pausedIndex is the sagas that are paused. What is paused from now on is seen as it
 // happens; what was before is looked for, a little with each overview, because only
 // its state tells.
-type held struct {
+type pausedIndex struct {
 	ids    map[saga.ID]bool
 	gone   map[saga.ID]bool // that went on, or ended, while a page was read; nil: none is read
 	cursor string           // where the search goes on
 	found  bool             // everything has been looked at
 }
 
-// see takes in a transition; f.mu is held.
-func (f *figures) see(t *Transition) {
+// see takes in a transition; f.mu is locked.
+func (f *runStats) see(t *Transition) {
 	switch {
 	case t.Ended, t.Operation == saga.OperationResume:
-		delete(f.held.ids, t.Saga)
-		if f.held.gone != nil {
-			f.held.gone[t.Saga] = true
+		delete(f.pausedIndex.ids, t.Saga)
+		if f.pausedIndex.gone != nil {
+			f.pausedIndex.gone[t.Saga] = true
 		}
 	case t.Operation == saga.OperationPause:
-		f.held.ids[t.Saga] = true
-		delete(f.held.gone, t.Saga)
+		f.pausedIndex.ids[t.Saga] = true
+		delete(f.pausedIndex.gone, t.Saga)
 	}
 }
 
 // paused is how many sagas are paused; -1: not all have been looked at yet.
-func (f *figures) paused(ctx context.Context, s store.Store) (int, error) {
+func (f *runStats) paused(ctx context.Context, s store.Store) (int, error) {
 	for began := time.Now(); ; {
 		f.mu.Lock()
-		n, found, cursor := len(f.held.ids), f.held.found, f.held.cursor
-		busy := f.held.gone != nil // another overview reads
+		n, found, cursor := len(f.pausedIndex.ids), f.pausedIndex.found, f.pausedIndex.cursor
+		busy := f.pausedIndex.gone != nil // another overview reads
 		if !found && !busy {
-			f.held.gone = map[saga.ID]bool{}
+			f.pausedIndex.gone = map[saga.ID]bool{}
 		}
 		f.mu.Unlock()
 		switch {
 		case found:
 			return n, nil
-		case busy, time.Since(began) > heldBudget:
+		case busy, time.Since(began) > pausedBudget:
 			if !busy {
 				f.merge(nil, cursor, false)
 			}
@@ -65,13 +65,13 @@ func (f *figures) paused(ctx context.Context, s store.Store) (int, error) {
 }
 
 // merge takes in a page.
-func (f *figures) merge(page []store.Summary, next string, found bool) {
+func (f *runStats) merge(page []store.Summary, next string, found bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for i := range page {
-		if id := page[i].ID; !f.held.gone[id] {
-			f.held.ids[id] = true
+		if id := page[i].ID; !f.pausedIndex.gone[id] {
+			f.pausedIndex.ids[id] = true
 		}
 	}
-	f.held.gone, f.held.cursor, f.held.found = nil, next, found
+	f.pausedIndex.gone, f.pausedIndex.cursor, f.pausedIndex.found = nil, next, found
 }

@@ -15,7 +15,7 @@ func TestTurnsComeAsThereIsRoom(t *testing.T) {
 	for _, crowd := range []int{500, 20_000, 60_000} {
 		rng := rand.New(rand.NewPCG(1, uint64(crowd)))
 		start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-		turns := turns{since: start.Add(-time.Hour)}
+		turns := retryPacer{since: start.Add(-time.Hour)}
 		var queue callers
 		for range crowd {
 			queue = append(queue, start.Add(time.Duration(rng.IntN(1000))*time.Millisecond))
@@ -30,7 +30,7 @@ func TestTurnsComeAsThereIsRoom(t *testing.T) {
 			if asked++; free >= 1 {
 				free--
 				in++
-				turns.took()
+				turns.admitted()
 				continue
 			}
 			wait := turns.next(now, retryBusy)
@@ -53,7 +53,7 @@ func TestTurnsComeAsThereIsRoom(t *testing.T) {
 // send the few who are refused away for long, and a crowd not for ever.
 func TestTurnsAfterAStandstill(t *testing.T) {
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	var turns turns
+	var turns retryPacer
 	for range 20 * 200 { // two hundred callers, refused every quarter of a second
 		if now = now.Add(5 * time.Second / (20 * 200)); turns.next(now, retryBusy) > 2*retryBusy {
 			t.Fatalf("after %s of a standstill", now.Sub(turns.since))
