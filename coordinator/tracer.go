@@ -5,7 +5,7 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// Tracer follows sagas in a tracing system; observe.NewTracer makes one for
+// Tracer follows sagas in a tracing system; internal/observe makes one for
 // OpenTelemetry. Trace contexts are W3C traceparents. Its methods are called from
 // many goroutines, on the way of every transition, and must not block.
 //

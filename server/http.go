@@ -8,7 +8,7 @@ import (
 	"net/http"
 
 	"github.com/amends-dev/amends/internal/access"
-	"github.com/amends-dev/amends/observe"
+	"github.com/amends-dev/amends/internal/observe"
 )
 
 // isReady says why the daemon takes no work; nil: it does.

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/amends-dev/amends/internal/access"
-	"github.com/amends-dev/amends/observe"
+	"github.com/amends-dev/amends/internal/observe"
 	"github.com/amends-dev/amends/proto/amends/api/v1/apiv1connect"
 )
 

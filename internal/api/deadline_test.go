@@ -16,7 +16,7 @@ import (
 
 	"github.com/amends-dev/amends/internal/access"
 	"github.com/amends-dev/amends/internal/api"
-	"github.com/amends-dev/amends/observe"
+	"github.com/amends-dev/amends/internal/observe"
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 	"github.com/amends-dev/amends/proto/amends/api/v1/apiv1connect"
 	"github.com/amends-dev/amends/transport"

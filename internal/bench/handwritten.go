@@ -62,9 +62,9 @@ type handWritten struct {
 }
 
 var (
-	handStates = []byte("states")
-	handSeen   = []byte("seen")
-	handPending   = []byte("owed")
+	handStates  = []byte("states")
+	handSeen    = []byte("seen")
+	handPending = []byte("owed")
 )
 
 // handState is what is kept of a saga.

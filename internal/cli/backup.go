@@ -11,8 +11,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/amends-dev/amends/server"
 	"github.com/amends-dev/amends/internal/plural"
+	"github.com/amends-dev/amends/server"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/store/boltstore"
 )

@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"github.com/amends-dev/amends/internal/bench"
-	"github.com/amends-dev/amends/server"
 	"github.com/amends-dev/amends/internal/terminal"
+	"github.com/amends-dev/amends/server"
 )
 
 type benchLargeCmd struct {

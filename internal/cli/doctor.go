@@ -6,9 +6,9 @@ import (
 	"errors"
 	"path/filepath"
 
-	"github.com/amends-dev/amends/server"
 	"github.com/amends-dev/amends/internal/doctor"
 	"github.com/amends-dev/amends/internal/terminal"
+	"github.com/amends-dev/amends/server"
 	"github.com/amends-dev/amends/transport/natsbus"
 )
 

@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 
-	"github.com/amends-dev/amends/server"
 	"github.com/amends-dev/amends/ownership"
+	"github.com/amends-dev/amends/server"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/store/boltstore"
 )

@@ -18,9 +18,9 @@ import (
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/cli"
 	"github.com/amends-dev/amends/internal/servertest"
-	"github.com/amends-dev/amends/server"
 	"github.com/amends-dev/amends/participant"
 	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/server"
 )
 
 // full is a disk that has room for so many writes.

@@ -11,11 +11,11 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/amends-dev/amends/server"
 	"github.com/amends-dev/amends/internal/heap"
 	"github.com/amends-dev/amends/internal/masked"
 	"github.com/amends-dev/amends/internal/otlp"
 	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/server"
 	"github.com/amends-dev/amends/transport/natsbus"
 )
 

@@ -13,9 +13,9 @@ import (
 	"connectrpc.com/connect"
 
 	"github.com/amends-dev/amends/internal/corrupttest"
-	"github.com/amends-dev/amends/server"
 	"github.com/amends-dev/amends/participant"
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
+	"github.com/amends-dev/amends/server"
 )
 
 // TestTheOverviewIsLive: what is parked comes first and loud, and the figures move

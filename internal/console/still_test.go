@@ -18,9 +18,9 @@ import (
 
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/cli"
-	"github.com/amends-dev/amends/server"
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/server"
 )
 
 // rowsOn is where each row stands, in the order of the list.

@@ -16,13 +16,13 @@ import (
 
 	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/contract"
-	"github.com/amends-dev/amends/internal/servertest"
-	"github.com/amends-dev/amends/server"
+	"github.com/amends-dev/amends/internal/observe"
 	"github.com/amends-dev/amends/internal/otlp"
-	"github.com/amends-dev/amends/observe"
+	"github.com/amends-dev/amends/internal/servertest"
 	"github.com/amends-dev/amends/observe/tracing"
 	"github.com/amends-dev/amends/participant"
 	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/server"
 	"github.com/amends-dev/amends/transport"
 )
 

@@ -107,11 +107,11 @@ func TestUnmarshalInstanceRefuses(t *testing.T) {
 		"lacks its time": spoiled(func(m *amendsv1.Instance) {
 			m.Steps[0].Do.State, m.Steps[0].Do.AtUnixNano = amendsv1.SideState_SIDE_STATE_PARKED_UNKNOWN, 0
 		}),
-		"does not belong": spoiled(func(m *amendsv1.Instance) { m.Steps[0].Do.State = amendsv1.SideState_SIDE_STATE_DONE }),
-		"kind of cause is missing":  spoiled(func(m *amendsv1.Instance) { m.PendingCause = &amendsv1.Cause{} }),
-		"time of start":   spoiled(func(m *amendsv1.Instance) { m.StartedUnixNano = 0 }),
-		"5000 steps":      spoiled(func(m *amendsv1.Instance) { m.Steps = repeat(&amendsv1.StepState{}, 5000) }),
-		"later release":   append(spoiled(func(*amendsv1.Instance) {}), unknown...),
+		"does not belong":          spoiled(func(m *amendsv1.Instance) { m.Steps[0].Do.State = amendsv1.SideState_SIDE_STATE_DONE }),
+		"kind of cause is missing": spoiled(func(m *amendsv1.Instance) { m.PendingCause = &amendsv1.Cause{} }),
+		"time of start":            spoiled(func(m *amendsv1.Instance) { m.StartedUnixNano = 0 }),
+		"5000 steps":               spoiled(func(m *amendsv1.Instance) { m.Steps = repeat(&amendsv1.StepState{}, 5000) }),
+		"later release":            append(spoiled(func(*amendsv1.Instance) {}), unknown...),
 		"a later release": spoiled(func(m *amendsv1.Instance) {
 			m.Steps[0].ProtoReflect().SetUnknown(unknown)
 		}),

@@ -1,6 +1,5 @@
 package servertest
 
-
 import (
 	"context"
 

@@ -56,7 +56,7 @@ var levels = map[string]int{
 	"participant/participanttest":  56,
 	"observe/tracing":              55,
 	"internal/otlp":                56,
-	"observe":                      57,
+	"internal/observe":             57,
 
 	"internal/access":     57,
 	"internal":            60,

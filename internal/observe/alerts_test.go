@@ -12,7 +12,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-const alertsDir = "alerts"
+const alertsDir = "../../observe/alerts"
 
 // alert is one rule of the file.
 type alert struct {
@@ -98,7 +98,7 @@ func TestCheckExprCanFail(t *testing.T) {
 // the runbook that its annotation leads to; the runbook has no section without
 // an alert.
 func TestAlerts(t *testing.T) {
-	runbook, err := os.ReadFile(filepath.Join("..", "docs", "RUNBOOK.md"))
+	runbook, err := os.ReadFile(filepath.Join("..", "..", "docs", "RUNBOOK.md"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,7 +14,7 @@ import (
 
 func observability(t *testing.T) string {
 	t.Helper()
-	data, err := os.ReadFile(filepath.Join("..", "docs", "OBSERVABILITY.md"))
+	data, err := os.ReadFile(filepath.Join("..", "..", "docs", "OBSERVABILITY.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -24,7 +24,7 @@ func observability(t *testing.T) string {
 // docs/OBSERVABILITY.md names every attribute of ours that spans have, and none
 // that they have not.
 func TestAttributesAreDocumented(t *testing.T) {
-	file, err := parser.ParseFile(token.NewFileSet(), filepath.Join("tracing", "attribute.go"), nil, 0)
+	file, err := parser.ParseFile(token.NewFileSet(), filepath.Join("..", "..", "observe", "tracing", "attribute.go"), nil, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

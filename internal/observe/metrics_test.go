@@ -18,7 +18,7 @@ import (
 
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/coordinator"
-	"github.com/amends-dev/amends/observe"
+	"github.com/amends-dev/amends/internal/observe"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/transport"
@@ -175,7 +175,7 @@ func TestCatalogueIsWhatIsServed(t *testing.T) {
 // writes the file.
 func TestMetricsDocument(t *testing.T) {
 	want := document()
-	path := filepath.Join("..", "docs", "METRICS.md")
+	path := filepath.Join("..", "..", "docs", "METRICS.md")
 	if *update {
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			t.Fatal(err)
@@ -189,7 +189,7 @@ func TestMetricsDocument(t *testing.T) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(want, string(got)); diff != "" {
-		t.Errorf("docs/METRICS.md is not what the catalogue says; write it with: go test ./observe -update\n%s", diff)
+		t.Errorf("docs/METRICS.md is not what the catalogue says; write it with: go test ./internal/observe -update\n%s", diff)
 	}
 }
 
@@ -198,7 +198,7 @@ func document() string {
 	b.WriteString(`# Metrics
 
 The coordinator serves these at ` + "`/metrics`" + ` of its ` + "`--http`" + ` address, beside the usual metrics of a Go
-process. This page is written by ` + "`go test ./observe -update`" + `.
+process. This page is written by ` + "`go test ./internal/observe -update`" + `.
 
 A saga id is never a label. A definition is labelled by its name, without the
 version; beyond ` + fmt.Sprint(observe.MaxDefinitions) + ` names in one process they are counted together as ` + "`" + observe.Other + "`" + `.

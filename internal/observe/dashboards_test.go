@@ -11,10 +11,10 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/amends-dev/amends/observe"
+	"github.com/amends-dev/amends/internal/observe"
 )
 
-const dashboardsDir = "grafana/dashboards"
+const dashboardsDir = "../../observe/grafana/dashboards"
 
 // dashboard is what a test looks at of one.
 type dashboard struct {
@@ -166,7 +166,7 @@ func TestComposeProfile(t *testing.T) {
 			Environment map[string]string
 		}
 	}
-	readYAML(t, filepath.Join("..", "docker-compose.yml"), &file)
+	readYAML(t, filepath.Join("..", "..", "docker-compose.yml"), &file)
 	pinned := regexp.MustCompile(`^\$\{[A-Z]+_IMAGE:-[a-z/]+:v?\d+\.\d+\.\d+\}$`)
 	for _, name := range []string{"prometheus", "grafana", "jaeger"} {
 		s := file.Services[name]
@@ -174,7 +174,7 @@ func TestComposeProfile(t *testing.T) {
 			t.Errorf("%s: profiles %q, image %q", name, s.Profiles, s.Image)
 		}
 		for _, v := range s.Volumes {
-			if from, _, _ := strings.Cut(v, ":"); strings.HasPrefix(from, ".") && !exists(filepath.Join("..", from)) {
+			if from, _, _ := strings.Cut(v, ":"); strings.HasPrefix(from, ".") && !exists(filepath.Join("..", "..", from)) {
 				t.Errorf("%s mounts %s, which is not there", name, from)
 			}
 		}
@@ -182,7 +182,7 @@ func TestComposeProfile(t *testing.T) {
 	var sources struct {
 		Datasources []struct{ UID, Type, URL string }
 	}
-	readYAML(t, "grafana/provisioning/datasources/amends.yml", &sources)
+	readYAML(t, "../../observe/grafana/provisioning/datasources/amends.yml", &sources)
 	for _, s := range sources.Datasources {
 		if host, _, _ := strings.Cut(strings.TrimPrefix(s.URL, "http://"), ":"); file.Services[host].Image == "" {
 			t.Errorf("data source %s is at %s, which is no service of the compose file", s.UID, s.URL)
@@ -191,7 +191,7 @@ func TestComposeProfile(t *testing.T) {
 	var providers struct {
 		Providers []struct{ Options struct{ Path string } }
 	}
-	readYAML(t, "grafana/provisioning/dashboards/amends.yml", &providers)
+	readYAML(t, "../../observe/grafana/provisioning/dashboards/amends.yml", &providers)
 	mount := "./observe/grafana/dashboards:" + providers.Providers[0].Options.Path + ":ro"
 	if grafana := file.Services["grafana"]; !slices.Contains(grafana.Volumes, mount) {
 		t.Errorf("Grafana looks for dashboards where nothing is mounted: %q", grafana.Volumes)
@@ -202,7 +202,7 @@ func TestComposeProfile(t *testing.T) {
 			Targets []struct{ Targets []string } `yaml:"static_configs"`
 		} `yaml:"scrape_configs"`
 	}
-	readYAML(t, "alerts/prometheus.yml", &scrape)
+	readYAML(t, "../../observe/alerts/prometheus.yml", &scrape)
 	if c := scrape.Configs[0]; c.Name != "amends" || !slices.Equal(c.Targets[0].Targets, []string{"coordinator:8080"}) {
 		t.Errorf("Prometheus scrapes %+v", scrape.Configs)
 	}

@@ -6,7 +6,7 @@ import (
 
 	"go.opentelemetry.io/otel/sdk/trace"
 
-	"github.com/amends-dev/amends/observe"
+	"github.com/amends-dev/amends/internal/observe"
 	"github.com/amends-dev/amends/observe/tracing"
 )
 
