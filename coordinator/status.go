@@ -75,7 +75,7 @@ func stepStatus(step *saga.Step, state *saga.StepState) transport.StepStatus {
 	return transport.StepStatus{
 		Name: step.Name, Kind: string(step.Kind), Status: stepWord(state), Direction: string(direction),
 		Participant: action.Participant, Action: action.Action,
-		Attempt: side.Attempt(), Budget: side.MaxAttempt(), Due: side.Due(), Waiting: side.Waiting(), Parked: side.ParkedSince(),
+		Attempt: side.Attempt(), MaxAttempt: side.MaxAttempt(), Due: side.Due(), Waiting: side.Waiting(), Parked: side.ParkedSince(),
 		Reason: side.Reason(), Result: result(state.Result), ResultSize: len(state.Result),
 	}
 }

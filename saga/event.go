@@ -88,7 +88,7 @@ type Operation string
 // The operations. Each needs a reason and a name.
 const (
 	OperationCancel     Operation = "cancel"     // go back, while there is a way back
-	OperationRetry      Operation = "retry"      // attempt a waiting or parked step now, with a fresh budget
+	OperationRetry      Operation = "retry"      // attempt a waiting or parked step now, with as many attempts again
 	OperationResolve    Operation = "resolve"    // the step was resolved outside: completed (with a result) or rejected
 	OperationSkip       Operation = "skip"       // go on without the step, or leave it as it is when going back
 	OperationCompensate Operation = "compensate" // go back from a parked pivot, vouching that it did not happen

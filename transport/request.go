@@ -172,10 +172,10 @@ type StepStatus struct {
 	Participant string            `json:"participant,omitempty"` // whom it asks in the present direction
 	Action      string            `json:"action,omitempty"`      // for what
 	Attempt     int               `json:"attempt,omitempty"`
-	Budget      int               `json:"budget,omitempty"`  // the attempt at which the present direction gives up
-	Due         time.Time         `json:"due,omitzero"`      // when the attempt times out or, while waiting, when the next one goes out
-	Waiting     bool              `json:"waiting,omitempty"` // between two attempts
-	Parked      time.Time         `json:"parked,omitzero"`   // since when it waits for an operator
+	MaxAttempt  int               `json:"max_attempt,omitempty"` // the attempt at which the present direction gives up
+	Due         time.Time         `json:"due,omitzero"`          // when the attempt times out or, while waiting, when the next one goes out
+	Waiting     bool              `json:"waiting,omitempty"`     // between two attempts
+	Parked      time.Time         `json:"parked,omitzero"`       // since when it waits for an operator
 	Reason      string            `json:"reason,omitempty"`
 	Result      json.RawMessage   `json:"result,omitempty"` // of its do; a note when it does not fit into the reply
 	ResultSize  int               `json:"result_size_bytes,omitempty"`

@@ -79,7 +79,7 @@ func sagaMessage(s *transport.Status) *apiv1.Saga {
 
 func stepMessage(s *transport.StepStatus) *apiv1.Step {
 	m := &apiv1.Step{
-		Name: string(s.Name), Kind: s.Kind, Status: s.Status, Direction: s.Direction, Attempt: int32(s.Attempt), Budget: int32(s.Budget),
+		Name: string(s.Name), Kind: s.Kind, Status: s.Status, Direction: s.Direction, Attempt: int32(s.Attempt), MaxAttempt: int32(s.MaxAttempt),
 		Due: stamp(s.Due), Waiting: s.Waiting, Parked: stamp(s.Parked), Reason: valid(s.Reason),
 		Participant: s.Participant, Action: s.Action,
 	}

@@ -191,7 +191,7 @@ func stepRows(s *apiv1.Saga, v view, now time.Time) [][]string {
 	for i, step := range s.GetSteps() {
 		attempt, next, asked := "", since(step.GetDue(), now), ""
 		if step.GetAttempt() > 0 {
-			attempt = fmt.Sprintf("%d of %d", step.GetAttempt(), max(step.GetBudget(), step.GetAttempt()))
+			attempt = fmt.Sprintf("%d of %d", step.GetAttempt(), max(step.GetMaxAttempt(), step.GetAttempt()))
 			asked = step.GetParticipant() + "." + step.GetAction()
 		}
 		switch {
@@ -201,7 +201,7 @@ func stepRows(s *apiv1.Saga, v view, now time.Time) [][]string {
 		case step.GetWaiting():
 			next = "next attempt " + next
 		default:
-			next = "times out " + next
+			next = "waiting for " + step.GetParticipant() + ", times out " + next
 		}
 		rows = append(rows, []string{signs[step.GetStatus()], v.lead(i) + step.GetName(), step.GetKind(), step.GetStatus(), attempt, v.took[step.GetName()], asked, next, step.GetReason()})
 	}

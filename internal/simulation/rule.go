@@ -361,7 +361,7 @@ func attemptsBounded(_ *audit, r *Record) string {
 	}
 	for i := range r.Change.Instance.Steps {
 		if s := r.Change.Instance.Steps[i].Current(); s.Attempt() > s.MaxAttempt() {
-			return fmt.Sprintf("%s: attempt %d of step %d, and its budget is %d", r.Saga, s.Attempt(), i+1, s.MaxAttempt())
+			return fmt.Sprintf("%s: attempt %d of step %d, and its last one is %d", r.Saga, s.Attempt(), i+1, s.MaxAttempt())
 		}
 	}
 	return ""

@@ -5,7 +5,7 @@ export type Ref = { name: string; version?: string };
 export type LegalOperation = { operation: string; step?: string };
 export type Payload = { content_type?: string; size_bytes?: string; text?: string; binary?: string; left_out?: boolean };
 export type Step = {
-  name: string; kind: string; status: string; direction?: string; attempt?: number; budget?: number; due?: string; waiting?: boolean;
+  name: string; kind: string; status: string; direction?: string; attempt?: number; max_attempt?: number; due?: string; waiting?: boolean;
   parked?: string; reason?: string; result?: Payload; participant?: string; action?: string;
 };
 export type Pause = { since?: string; by?: string; reason?: string };

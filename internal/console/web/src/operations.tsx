@@ -11,7 +11,7 @@ import { Plan } from "./plan";
 export type Operation = { operation: string; title: string; confirm: string; does: string; when: string; danger?: boolean };
 
 export const operations: Operation[] = [
-  { operation: "retry", title: "Retry now", confirm: "Retry now", does: "Attempts the step now, with a fresh budget.", when: "on a step that waits for its next attempt, or is parked" },
+  { operation: "retry", title: "Retry now", confirm: "Retry now", does: "Attempts the step now, with as many attempts again.", when: "on a step that waits for its next attempt, or is parked" },
   { operation: "resolve", title: "Resolve", confirm: "Resolve the step", does: "Says how the step was settled outside. Nothing is sent to the participant.", when: "on a step that waits for its next attempt, or is parked" },
   { operation: "skip", title: "Skip", confirm: "Skip the step", does: "Goes on without the step.", when: "on a parked step", danger: true },
   { operation: "compensate", title: "Compensate", confirm: "Compensate the saga", does: "Goes back. You vouch that the pivot did not happen.", when: "with a parked pivot", danger: true },

@@ -199,7 +199,7 @@ function Known({ saga, asOf, decided }: { saga: Saga; asOf: ComponentChildren; d
                 <dl class="facts">
                   <dt>kind</dt><dd>{step.kind}</dd>
                   <dt>asks</dt><dd class="mono">{step.participant}: {step.action}</dd>
-                  {number(step.attempt) > 0 && <><dt>attempt</dt><dd>{step.attempt} of {step.budget}</dd></>}
+                  {number(step.attempt) > 0 && <><dt>attempt</dt><dd>{step.attempt} of {step.max_attempt}</dd></>}
                   {step.due && <><dt>{step.waiting ? "next attempt" : "times out"}</dt><dd><Ago at={step.due} /></dd></>}
                   {step.parked && <><dt>parked</dt><dd><Ago at={step.parked} /></dd></>}
                   {step.reason && <><dt>reason</dt><dd>{step.reason}</dd></>}

@@ -840,7 +840,7 @@ type Step struct {
 	// Attempts of the present direction.
 	Attempt int32 `protobuf:"varint,4,opt,name=attempt" json:"attempt,omitempty"`
 	// The attempt at which the present direction gives up.
-	Budget int32 `protobuf:"varint,5,opt,name=budget" json:"budget,omitempty"`
+	MaxAttempt int32 `protobuf:"varint,5,opt,name=max_attempt,json=maxAttempt" json:"max_attempt,omitempty"`
 	// When the attempt times out or, while waiting, when the next one goes out.
 	Due *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=due" json:"due,omitempty"`
 	// Between two attempts.
@@ -919,9 +919,9 @@ func (x *Step) GetAttempt() int32 {
 	return 0
 }
 
-func (x *Step) GetBudget() int32 {
+func (x *Step) GetMaxAttempt() int32 {
 	if x != nil {
-		return x.Budget
+		return x.MaxAttempt
 	}
 	return 0
 }
@@ -5376,13 +5376,14 @@ const file_amends_api_v1_api_proto_rawDesc = "" +
 	"\x02by\x18\x02 \x01(\tR\x02by\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\"\x1c\n" +
 	"\x04Wave\x12\x14\n" +
-	"\x05steps\x18\x01 \x03(\tR\x05steps\"\x94\x03\n" +
+	"\x05steps\x18\x01 \x03(\tR\x05steps\"\x9d\x03\n" +
 	"\x04Step\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x16\n" +
 	"\x06status\x18\x03 \x01(\tR\x06status\x12\x18\n" +
-	"\aattempt\x18\x04 \x01(\x05R\aattempt\x12\x16\n" +
-	"\x06budget\x18\x05 \x01(\x05R\x06budget\x12,\n" +
+	"\aattempt\x18\x04 \x01(\x05R\aattempt\x12\x1f\n" +
+	"\vmax_attempt\x18\x05 \x01(\x05R\n" +
+	"maxAttempt\x12,\n" +
 	"\x03due\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x03due\x12\x18\n" +
 	"\awaiting\x18\a \x01(\bR\awaiting\x122\n" +
 	"\x06parked\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\x06parked\x12\x16\n" +
