@@ -84,8 +84,8 @@ func TestCostlyInputsAreGivenBack(t *testing.T) {
 	step(t, want, inputs...)
 
 	out := step(t, e, inputs...)
-	if out.Moved != 1 || out.Results[1].Err != nil || len(out.Enqueued) != 2 {
-		t.Errorf("%d sagas were moved, %d messages pending: %v", out.Moved, len(out.Enqueued), out.Results[1].Err)
+	if len(out.Committed) != 1 || out.Results[1].Err != nil || len(out.Enqueued) != 2 {
+		t.Errorf("%d sagas were moved, %d messages pending: %v", len(out.Committed), len(out.Enqueued), out.Results[1].Err)
 	}
 	for _, i := range []int{0, 2, 3} {
 		if r := out.Results[i]; !errors.Is(r.Err, saga.ErrCostly) || r.Instance != nil {
@@ -107,8 +107,8 @@ func TestCostlyInputsAreGivenBack(t *testing.T) {
 			again = append(again, inputs[k])
 		}
 	}
-	if out = step(t, e, again...); len(out.Costly) != 0 || out.Moved != 2 {
-		t.Errorf("%d sagas were moved, and %d are costly", out.Moved, len(out.Costly))
+	if out = step(t, e, again...); len(out.Costly) != 0 || len(out.Committed) != 2 {
+		t.Errorf("%d sagas were moved, and %d are costly", len(out.Committed), len(out.Costly))
 	}
 	if diff := cmp.Diff(picture(t, plain, "s1", "s2", "s3"), picture(t, s, "s1", "s2", "s3")); diff != "" {
 		t.Errorf("the other way round it is otherwise:\n%s", diff)
@@ -121,8 +121,8 @@ func TestCostlyInputsAreGivenBack(t *testing.T) {
 	inputs = []coordinator.Input{resume, completed("s1", "stock", "reserve"), pause}
 	step(t, want, inputs...)
 	out = step(t, e, inputs...)
-	if len(out.Costly) != 1 || !slices.Equal(out.Costly[0].Inputs, []int{1, 2}) || out.Moved != 1 {
-		t.Fatalf("%d moved, %+v", out.Moved, out.Costly)
+	if len(out.Costly) != 1 || !slices.Equal(out.Costly[0].Inputs, []int{1, 2}) || len(out.Committed) != 1 {
+		t.Fatalf("%d moved, %+v", len(out.Committed), out.Costly)
 	}
 	e.Provide("s1", out.Costly[0].Evaluate())
 	if out = step(t, e, inputs[1:]...); len(out.Costly) != 0 {
@@ -152,8 +152,8 @@ func TestCostlyConflict(t *testing.T) {
 	cancel := pause
 	cancel.Event.Operation = saga.OperationCancel
 	out := step(t, e, cancel, completed("s1", "stock", "reserve"))
-	if len(out.Costly) != 0 || errors.Join(out.Results[0].Err, out.Results[1].Err) != nil || out.Moved != 1 {
-		t.Errorf("%d moved, %+v, %v, %v", out.Moved, out.Costly, out.Results[0].Err, out.Results[1].Err)
+	if len(out.Costly) != 0 || errors.Join(out.Results[0].Err, out.Results[1].Err) != nil || len(out.Committed) != 1 {
+		t.Errorf("%d moved, %+v, %v, %v", len(out.Committed), out.Costly, out.Results[0].Err, out.Results[1].Err)
 	}
 }
 

@@ -122,6 +122,7 @@ type draft struct {
 	def      *saga.Definition
 	stone    *store.TombstoneError
 	err      error // the saga cannot be read
+	broken   error // the store cannot be read
 	cached   bool  // instance came from the cache
 	events   []saga.Event
 	enqueue  []outbox.Record
@@ -200,6 +201,11 @@ func (e *Engine) decideAll(ctx context.Context, inputs []Input, todo []int, out 
 // saga was moved by somebody else meanwhile.
 func (e *Engine) step(ctx context.Context, inputs []Input, todo []int, out *Output) (again []int, err error) {
 	order := e.decideAll(ctx, inputs, todo, out)
+	for _, d := range order {
+		if d.broken != nil {
+			return nil, d.broken
+		}
+	}
 	changes, changed := e.scratch.changes, e.scratch.changed
 	for _, d := range order {
 		if len(d.events) > 0 {
@@ -226,7 +232,7 @@ func (e *Engine) step(ctx context.Context, inputs []Input, todo []int, out *Outp
 		switch {
 		case failure == nil:
 			e.remember(d.instance)
-			out.Moved++
+			out.Committed = append(out.Committed, d.instance.ID)
 			out.Enqueued = append(out.Enqueued, d.enqueue...)
 			out.Answered = append(out.Answered, d.discard[:d.answered]...)
 			out.Superseded = append(out.Superseded, d.discard[d.answered:]...)
@@ -321,6 +327,9 @@ func (e *Engine) load(ctx context.Context, id saga.ID) *draft {
 		case errors.As(err, &d.stone):
 		default:
 			d.err = fmt.Errorf("load saga %s: %w", id, err)
+			if !errors.Is(err, store.ErrCorrupt) {
+				d.broken = d.err
+			}
 		}
 	}
 	if d.instance != nil {

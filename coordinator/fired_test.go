@@ -42,8 +42,8 @@ func TestTimersFireOneByOne(t *testing.T) {
 	if diff := cmp.Diff(want, fired); diff != "" {
 		t.Errorf("fired (-want +got):\n%s", diff)
 	}
-	if r.Err != nil || r.Revision != 4 || r.Before != saga.Running || r.After != saga.Compensating || out.Moved != 1 {
-		t.Errorf("in all: %+v, %d moved", r, out.Moved)
+	if r.Err != nil || r.Revision != 4 || r.Before != saga.Running || r.After != saga.Compensating || len(out.Committed) != 1 {
+		t.Errorf("in all: %+v, %d moved", r, len(out.Committed))
 	}
 	events, err := s.History(t.Context(), "a", 1, 10)
 	if err != nil || len(events) != 4 {

@@ -35,7 +35,7 @@ type Result struct {
 	Before   saga.Phase    // before this input; "" for a start
 	After    saga.Phase    // behind it
 	EndedNow bool          // this input ended the saga
-	Waited   time.Duration // of an answer: since its attempt was pending; 0: not known
+	Waited   time.Duration // of an answer: since its command was enqueued; 0: not known
 	Fired    []Fired       // what the timers did that this input fired, one after the other
 
 	Existed bool                  // of a start: the saga was there, with the same input
@@ -52,9 +52,10 @@ type Fired struct {
 
 // Output is what a Step makes necessary outside.
 type Output struct {
-	Results  []Result // one per input, in order
-	Moved    int      // sagas that were committed
-	Enqueued []outbox.Record
+	Results []Result // one per input, in order
+	// Committed are the sagas that were committed.
+	Committed []saga.ID
+	Enqueued  []outbox.Record
 	// Answered and Superseded are the records that are not pending any more: their answer
 	// came, or another attempt takes their place, or none.
 	Answered, Superseded []outbox.ID

@@ -58,7 +58,7 @@ type Transition struct {
 	Cause       string // traceparent of the answer or request that this is about; for the Tracer only, "" if there is none
 	Subject     string // of that message; for the Tracer only
 	Participant string // who answered
-	// Waited is, for an answer, how long it took since its attempt was pending; 0 when
+	// Waited is, for an answer, how long it took since its command was enqueued; 0 when
 	// that is not known any more.
 	Waited time.Duration
 }

@@ -146,15 +146,13 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// noteMoved tells the keeper of the claim which sagas were committed.
-func (c *Coordinator) noteMoved(batch []work, out *Output) {
-	if c.config.Owner == nil || out.Moved == 0 {
+// noteCommitted tells the keeper of the claim which sagas were committed.
+func (c *Coordinator) noteCommitted(out *Output) {
+	if c.config.Owner == nil {
 		return
 	}
-	for i := range batch {
-		if r := &out.Results[i]; r.Instance != nil && r.Err == nil && r.Ignored == "" && !r.Existed {
-			c.config.Owner.Moved(string(batch[i].input.Saga))
-		}
+	for _, id := range out.Committed {
+		c.config.Owner.Moved(string(id))
 	}
 }
 

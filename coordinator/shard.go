@@ -65,8 +65,11 @@ func (s *shard) run(ctx context.Context) error {
 		}
 		s.c.cacheHits.Add(s.engine.hits - cache.hits)
 		s.c.cacheMisses.Add(s.engine.misses - cache.misses)
-		if out.Moved > 0 {
-			s.c.observer.Committed(out.Moved, time.Since(began))
+		if len(out.Committed) > 0 {
+			s.c.observer.Committed(len(out.Committed), time.Since(began))
+		}
+		for i := range batch { // a Step has them go by the clock as it is now
+			batch[i].input.Event.At, batch[i].input.Clock = inputs[i].Event.At, inputs[i].Clock
 		}
 		s.setAside(batch, out.Costly)
 		s.speak(ctx, batch, &out)
@@ -114,7 +117,7 @@ func (s *shard) linger(batch []work, before int) []work {
 
 // speak tells the outside what is durable now.
 func (s *shard) speak(ctx context.Context, batch []work, out *Output) {
-	s.c.noteMoved(batch, out)
+	s.c.noteCommitted(out)
 	s.c.relay.Drop(out.Answered)
 	s.c.relay.Supersede(out.Superseded)
 	crashpoint.Here("coordinator: before push")
@@ -161,7 +164,7 @@ func (s *shard) observe(ctx context.Context, w *work, r *Result) {
 	case r.Ignored != "":
 		s.c.observer.Ignored(r.Ignored)
 		return
-	case blocks(r.Err, w.input.Event.Type):
+	case blocks(r.Err, w.input.Event.Type), errors.Is(r.Err, store.ErrInvalid):
 		if s.c.blocked.add(w.input.Saga, r.Err, s.c.config.Clock()) { // once a saga: whoever answers it could fill the log
 			s.c.config.Logger.ErrorContext(ctx, "a saga stands still because its record is damaged or its definition is gone; docs/RUNBOOK.md#amendssagasblocked says what to do",
 				LogSaga, string(w.input.Saga), LogError, r.Err.Error())
@@ -186,14 +189,22 @@ func (s *shard) transition(ctx context.Context, w *work, ev *saga.Event, r *Resu
 	logTransition(ctx, s.c.config.Logger, &t)
 }
 
-// acknowledge answers the bus for an event: done with, or to the dead letters.
+// answerAgain is when an answer comes again that could not be taken in now.
+const answerAgain = time.Second
+
+// acknowledge answers the bus for an event: done with, to the dead letters, or to come again.
 func (s *shard) acknowledge(ctx context.Context, w *work, r *Result) {
 	var reason, class string
 	switch {
 	case errors.Is(r.Err, store.ErrNotFound):
 		reason, class = r.Err.Error(), DeadLetterUnknown
-	case r.Err != nil:
+	case blocks(r.Err, w.input.Event.Type), errors.Is(r.Err, store.ErrInvalid):
 		reason, class = r.Err.Error(), DeadLetterDamaged
+	case r.Err != nil: // not the answer's fault: another coordinator moves the saga again and again
+		s.c.limited.Warn("an answer could not be taken in; it comes again",
+			LogSaga, string(w.input.Saga), LogError, r.Err.Error())
+		w.delivery.Nak(answerAgain)
+		return
 	case r.Ignored == saga.IgnoredSender:
 		reason, class = "this step belongs to another participant than the one whose subject the answer came on", DeadLetterSender
 	case r.Ignored == saga.IgnoredContradiction:

@@ -6,7 +6,7 @@ import (
 	"github.com/amends-dev/amends/saga"
 )
 
-// waited is how long an answer took since its attempt was pending: the instance
+// waited is how long an answer took since its command was enqueued: the instance
 // knows when the attempt times out, the definition how long an attempt may take.
 // 0: the event is no answer to the attempt that was awaited.
 func waited(def *saga.Definition, before *saga.Instance, ev *saga.Event) time.Duration {

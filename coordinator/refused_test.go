@@ -1,0 +1,74 @@
+package coordinator_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+
+	"github.com/amends-dev/amends/coordinator"
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/store"
+	"github.com/amends-dev/amends/store/memstore"
+	"github.com/amends-dev/amends/transport/membus"
+)
+
+// An answer that cannot be taken in now, because somebody else moves its saga again and again,
+// is no dead letter: it comes again (I2).
+func TestAnswersThatConflictComeAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newFixture(t, membus.Options{})
+		defer w.close()
+		seen := &letters{}
+		w.restart(coordinator.Config{Observer: seen})
+		var conflicts atomic.Int64
+		w.store.Hooks.Before = func(changes []store.Change) ([]error, error) {
+			errs := make([]error, len(changes))
+			for i := range changes {
+				answered := slices.ContainsFunc(changes[i].Events, func(ev saga.Event) bool { return ev.Type == saga.StepAnswered })
+				if answered && conflicts.Add(1) <= 40 {
+					errs[i] = store.ErrConflict
+				}
+			}
+			return errs, nil
+		}
+		w.expect(w.run("s1"), saga.Completed, "s1 reserve", "s1 charge", "s1 ship")
+		if conflicts.Load() <= 40 {
+			t.Errorf("%d conflicts only: the test shows nothing", conflicts.Load())
+		}
+		if classes := seen.seen(); len(classes) != 0 {
+			t.Errorf("dead letters: %q", classes)
+		}
+	})
+}
+
+// unreadable is a store that cannot be read any more.
+type unreadable struct {
+	store.Store
+	err error
+}
+
+func (s unreadable) Load(context.Context, saga.ID) (*saga.Instance, error) { return nil, s.err }
+
+// A store that fails while it is read ends a Step, as one that fails while it is written does:
+// nothing of the batch is spoken of, and the bus delivers it again (I1, I2). A record that is
+// damaged is one saga's affair (I9).
+func TestStoreThatCannotBeReadEndsTheStep(t *testing.T) {
+	for _, tt := range []struct {
+		err error
+		end bool
+	}{
+		{store.ErrBroken, true},
+		{store.ErrClosed, true},
+		{errors.New("input/output error"), true},
+		{&store.CorruptError{What: "record", Why: "its checksum is wrong"}, false},
+	} {
+		e := newEngine(t, unreadable{memstore.New(), tt.err})
+		out, err := e.Step(t.Context(), []coordinator.Input{completed("s1", "stock", "reserve")})
+		if ended := errors.Is(err, tt.err); ended != tt.end {
+			t.Errorf("%v: %v, %+v", tt.err, err, out.Results)
+		}
+	}
+}
