@@ -61,7 +61,7 @@ func (r *Relay) Crowded(of []Destination, limit int) (Destination, bool) {
 	return "", false
 }
 
-// Owed is how many commands a participant has not answered, as far as they are in memory;
+// Pending is how many commands a participant has not answered, as far as they are in memory;
 // more: there are further ones in the ledger.
 func (r *Relay) Pending(to Destination) (commands int, more bool) {
 	r.mu.Lock()

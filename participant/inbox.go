@@ -11,7 +11,7 @@ import (
 // Inbox keeps, per step of a saga, what a participant answered, in the
 // transaction of the handler's own writes (I5). Tx is that transaction, for
 // example *sql.Tx. Implementations: sqlinbox, boltinbox, MemoryInbox; the suite
-// participanttest.RunInbox reports whether one is right.
+// participanttest.RunInbox tests that one keeps its contract.
 type Inbox[Tx any] interface {
 	// Update begins a transaction in which the entry of key is locked against
 	// every other Update of the same key, here and in other processes, and calls
@@ -21,7 +21,7 @@ type Inbox[Tx any] interface {
 	// keep false: what work wrote is undone, and the entry is stored nevertheless.
 	// On error from work or the database nothing at all is stored; the error of a
 	// commit may leave open whether it happened, and the next Update of the key
-	// finds out. Conflicts between transactions are fixed inside: work may be
+	// finds out. Update retries conflicts between transactions itself: work may be
 	// called several times, each time with nothing left of the last one.
 	Update(ctx context.Context, key StepKey, work Work[Tx]) error
 

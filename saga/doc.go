@@ -15,7 +15,7 @@
 // (Limits).
 //
 // Failure looks like a *DefinitionError, which lists every problem of a
-// definition with its path and a way to fix it; like a *OperationError, which says
+// definition with its path and a way to fix it; like an *OperationError, which says
 // which operations would have been legal; or like Effects.Ignored, when an event
 // comes too late, twice or from nowhere.
 package saga

@@ -88,7 +88,7 @@ type Operation string
 // The operations. Each needs a reason and a name.
 const (
 	OperationCancel     Operation = "cancel"     // go back, while there is a way back
-	OperationRetry      Operation = "retry"      // attempt a waiting or parked step now, with as many attempts again
+	OperationRetry      Operation = "retry"      // attempt a waiting or parked step now, with its full number of attempts again
 	OperationResolve    Operation = "resolve"    // the step was resolved outside: completed (with a result) or rejected
 	OperationSkip       Operation = "skip"       // go on without the step, or leave it as it is when going back
 	OperationCompensate Operation = "compensate" // go back from a parked pivot, vouching that it did not happen
@@ -130,8 +130,8 @@ type Effects struct {
 	Ignored Ignored
 }
 
-// CommandRef names an pending command: the step and direction, and the revision that
-// enqueues it.
+// CommandRef identifies a pending command by its step, its direction and the revision whose
+// commit enqueued it.
 type CommandRef struct {
 	Index     int // of the step in its definition
 	Step      StepName

@@ -34,7 +34,7 @@ type Config struct {
 	// HTTP is the host:port of the API, health and metrics; port 0 chooses a free
 	// one. Default: none.
 	HTTP string
-	// API reports whether the API is served at HTTP, and to whom. Default: APILocal,
+	// API says to whom the API is served at HTTP, if at all. Default: APILocal,
 	// or, with Access, whoever has a key.
 	API API
 	// Redact names JSON fields whose values the API does not show. Default: it shows all.

@@ -99,7 +99,7 @@ type ParticipantStatus struct {
 	Redelivered int64     `json:"redelivered"` // of those, how many were delivered before
 	Listening   bool      `json:"listening"`   // it asks the bus for commands now, or was given one a moment ago
 	Answers     int64     `json:"answers"`
-	Latency     *Latency  `json:"latency,omitempty"` // from the commit that pending a command to the answer
+	Latency     *Latency  `json:"latency,omitempty"` // from the commit that enqueued a command to the answer
 	Actions     []string  `json:"actions,omitempty"` // that registered definitions ask of it
 	Unknown     bool      `json:"unknown,omitempty"` // the bus has no subscription of this name: it was never there
 }

@@ -33,7 +33,7 @@ type root struct {
 	History historyCmd `cmd:"" group:"Sagas" help:"Show the recorded events of a saga."`
 
 	Cancel     cancelCmd     `cmd:"" group:"Operator" help:"Make a saga go back, while there is a way back."`
-	Retry      retryCmd      `cmd:"" group:"Operator" help:"Attempt a waiting or parked step now, with as many attempts again."`
+	Retry      retryCmd      `cmd:"" group:"Operator" help:"Attempt a waiting or parked step now, with its full number of attempts again."`
 	Resolve    resolveCmd    `cmd:"" group:"Operator" help:"Say how a step was resolved outside."`
 	Skip       skipCmd       `cmd:"" group:"Operator" help:"Go on without a step."`
 	Compensate compensateCmd `cmd:"" group:"Operator" help:"Go back from a parked pivot, vouching that it did not happen."`

@@ -249,7 +249,7 @@ func (e *exam) subscriptions(ctx context.Context, js jetstream.JetStream, bus *n
 		switch {
 		case stuck[subscription{c.Stream, c.Name}]:
 			e.add(check, Warning, fmt.Sprintf("%s, and within %s none was given or acknowledged; given before and not answered: %d", plural.Of(c.Pending, "message waits", "messages wait"), aMoment, c.InFlight),
-				"is the service there? If it is, its log reports whether it reaches the bus and what it is busy with; the coordinator's standstills, above, say for how long")
+				"is the service there? If it is, its log says whether it reaches the bus and what it is busy with; the coordinator's standstills, above, say for how long")
 		case c.Asking == 0 && c.Pending == 0:
 			e.add(check, Warning, fmt.Sprintf("nobody asks for its messages now; %d were given before and are not answered", c.InFlight), "start the service; if it is gone for good: nats consumer rm "+bus.StreamName(c.Stream)+" "+c.Name)
 		case c.Redelivered > 0:

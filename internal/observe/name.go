@@ -115,7 +115,7 @@ func Catalogue() []Metric {
 		{SagasParked, "gauge", nil, "Open sagas that wait for an operator. Anything above zero wants a person."},
 		{SagasBlocked, "gauge", nil, "Sagas that were met and could not be moved: their record is damaged, or their definition is gone. At most 1,000 are counted."},
 		{SagaDuration, "histogram", []string{LabelDefinition, LabelPhase}, "From a saga's start to its end."},
-		{StepDuration, "histogram", []string{LabelDefinition, LabelStep, LabelDirection}, "From the moment an attempt of a step is pending for its answer; attempts that time out are not in it."},
+		{StepDuration, "histogram", []string{LabelDefinition, LabelStep, LabelDirection}, "From the commit that enqueued a step's command to its answer; attempts that time out are not in it."},
 		{Transitions, "counter", []string{LabelDefinition, LabelEvent}, "Events that moved a saga."},
 		{EventsIgnored, "counter", []string{LabelReason}, "Events that changed nothing: late, repeated or foreign ones."},
 		{DeadLetters, "counter", []string{LabelReason}, "Messages that belong into the dead-letter stream. Reason contradiction is a step that was rejected and then reported as completed: an effect that nobody takes back, and one is one too many."},

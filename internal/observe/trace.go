@@ -37,7 +37,7 @@ type Tracer struct {
 var _ coordinator.Tracer = (*Tracer)(nil)
 
 // NewTracer makes a Tracer whose spans go to a provider that makes ids with
-// tracing.IDs, as that of observe/otlp does; with other ids the tree falls apart.
+// tracing.IDs, as that of internal/otlp does; with other ids the tree falls apart.
 func NewTracer(provider trace.TracerProvider) *Tracer {
 	return &Tracer{provider.Tracer(tracing.Scope, trace.WithSchemaURL(tracing.SchemaURL))}
 }

@@ -7,7 +7,7 @@
 //	               timer    ◀┘┄┄ link to the transition before the wait
 //
 // It uses OpenTelemetry's API alone: the TracerProvider is the service's own, or
-// that of observe/otlp. Spans and attributes follow OpenTelemetry's semantic
+// that of internal/otlp. Spans and attributes follow OpenTelemetry's semantic
 // conventions for messaging, with what is about sagas under amends.*; the names
 // are constants in attribute.go and listed in docs/OBSERVABILITY.md.
 //

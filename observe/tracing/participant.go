@@ -14,7 +14,7 @@ import (
 )
 
 // Participant follows a participant's commands: one span of kind consumer for
-// each, "process <subject>", child of the transition that pending the command. It is
+// each, "process <subject>", child of the transition that enqueued the command. It is
 // in the handler's context, so that what the handler does is below it.
 func Participant(provider trace.TracerProvider) participant.Tracer {
 	return participants{tracer(provider)}

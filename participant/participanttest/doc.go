@@ -1,5 +1,5 @@
 // Package participanttest tests participants: Run tries a user's handlers the way
-// a bus and its accidents would, RunInbox reports whether an Inbox keeps its
+// a bus and its accidents would, RunInbox tests that an Inbox keeps its
 // promises.
 //
 //	Run ──command──▶ p.Answer ──▶ inbox ──▶ handler ──▶ the service's database

@@ -72,7 +72,7 @@ func list(dir string) ([]string, error) {
 
 var extensions = []string{".json", ".yaml", ".yml"}
 
-// LoadFile reads one definition. The name of the file reports whether it is JSON or
+// LoadFile reads one definition. The extension of the file reports whether it is JSON or
 // YAML.
 func LoadFile(file string) (*saga.Definition, error) {
 	data, err := read(file)

@@ -14,7 +14,7 @@ import (
 	"github.com/amends-dev/amends/store"
 )
 
-// Owed implements store.Store. It reads in batches, each in a transaction of
+// Pending implements store.Store. It reads in batches, each in a transaction of
 // its own, and calls yield between them.
 func (s *Store) Pending(ctx context.Context, to outbox.Destination, after outbox.Position, yield func(outbox.Position, outbox.Record) bool) error {
 	from := owedKey(to, after.Commit, int(after.Index)) // the key to go on behind

@@ -307,7 +307,7 @@ func (s *Store) History(ctx context.Context, id saga.ID, from uint64, limit int)
 	return events, nil
 }
 
-// Owed implements store.Store.
+// Pending implements store.Store.
 func (s *Store) Pending(ctx context.Context, to outbox.Destination, after outbox.Position, yield func(outbox.Position, outbox.Record) bool) error {
 	if err := s.lock(ctx); err != nil {
 		return err

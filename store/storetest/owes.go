@@ -43,7 +43,7 @@ func testRemovedHaveNothingPending(t *testing.T, h Harness) {
 				s = h.Reopen(t)
 			}
 			if left, stay := pending(s); left != 0 || stay != others {
-				t.Errorf("%s, restarted: %t: %d records are pending of removed sagas, %d by the open one, which pending %d", when, restart, left, stay, others)
+				t.Errorf("%s, restarted: %t: %d records are pending of removed sagas, %d of the open one, which had %d", when, restart, left, stay, others)
 			}
 		}
 	}

@@ -76,7 +76,7 @@ func testRemoveDamaged(t *testing.T, h Harness) {
 		t.Fatalf("RemoveDamaged: %v", err)
 	}
 	if !removed.Open || !slices.Contains(removed.Discarded, next.Enqueue[0].ID) || slices.ContainsFunc(removed.Discarded, func(id outbox.ID) bool { return id.Saga != "order-2" }) {
-		t.Errorf("it removed %+v, want an open saga that pending %s", removed, next.Enqueue[0].ID)
+		t.Errorf("it removed %+v, want an open saga with %s pending", removed, next.Enqueue[0].ID)
 	}
 	check := func(s store.Store) {
 		t.Helper()

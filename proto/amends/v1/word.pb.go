@@ -89,7 +89,7 @@ func (Phase) EnumDescriptor() ([]byte, []int) {
 	return file_amends_v1_word_proto_rawDescGZIP(), []int{0}
 }
 
-// Direction reports whether a command does a step or takes it back.
+// Direction says whether a command does a step or takes it back.
 type Direction int32
 
 const (

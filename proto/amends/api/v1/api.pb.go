@@ -2788,7 +2788,7 @@ type StepFigures struct {
 	Rejected int64 `protobuf:"varint,3,opt,name=rejected" json:"rejected,omitempty"`
 	// Something broke.
 	Failed int64 `protobuf:"varint,4,opt,name=failed" json:"failed,omitempty"`
-	// From the commit that pending the command to its answer.
+	// From the commit that enqueued the command to its answer.
 	Do *Latency `protobuf:"bytes,5,opt,name=do" json:"do,omitempty"`
 	// The same for undo.
 	Undo          *Latency `protobuf:"bytes,6,opt,name=undo" json:"undo,omitempty"`
@@ -3399,7 +3399,7 @@ type Participant struct {
 	Listening bool `protobuf:"varint,6,opt,name=listening" json:"listening,omitempty"`
 	// Its answers since the coordinator started.
 	Answers int64 `protobuf:"varint,7,opt,name=answers" json:"answers,omitempty"`
-	// From the commit that pending a command to its answer.
+	// From the commit that enqueued a command to its answer.
 	Latency *Latency `protobuf:"bytes,8,opt,name=latency" json:"latency,omitempty"`
 	// Names of the actions that registered definitions ask of it.
 	Actions []string `protobuf:"bytes,9,rep,name=actions" json:"actions,omitempty"`
