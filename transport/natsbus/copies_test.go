@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/amends-dev/amends/ownership"
 	"github.com/amends-dev/amends/transport"
@@ -50,6 +51,26 @@ func cluster(t *testing.T) (url string) {
 	}
 	eventually(t, "a leader of JetStream", func() bool { return slices.ContainsFunc(servers, (*server.Server).JetStreamIsLeader) })
 	return servers[0].ClientURL()
+}
+
+// What a cluster that starts, or has lost a server for a moment, says to a stream with copies is
+// waited for, as a missing leader is. What stays as it is until somebody changes it is not.
+func TestWaitedFor(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		err  jetstream.APIError
+		wait bool
+	}{
+		{jetstream.APIError{Code: 503, ErrorCode: 10008, Description: "JetStream system temporarily unavailable"}, true},
+		{jetstream.APIError{Code: 400, ErrorCode: 10005, Description: "no suitable peers for placement, peer offline"}, true},
+		{jetstream.APIError{Code: 400, ErrorCode: 10005, Description: "no suitable peers for placement, insufficient storage"}, false},
+		{jetstream.APIError{Code: 503, ErrorCode: jetstream.JSErrCodeJetStreamNotEnabled, Description: "JetStream not enabled"}, false},
+		{jetstream.APIError{Code: 500, ErrorCode: 10074, Description: "replicas > 1 not supported in non-clustered mode"}, false},
+	} {
+		if wait := natsbus.NotReady(fmt.Errorf("stream X: %w", &tt.err)); wait != tt.wait {
+			t.Errorf("%s: waited for: %t", tt.err.Description, wait)
+		}
+	}
 }
 
 // What fences is the stream of commands as it is: an administrator may give it more copies than

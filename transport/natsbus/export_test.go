@@ -101,3 +101,6 @@ const BundleMost = bundle.Most
 func Late(s transport.Source) transport.Delivery {
 	return &delivery{source: s.(*source), msg: &nats.Msg{Subject: "saga.event.inventory.order-1.7.reserve.do.1"}}
 }
+
+// NotReady is what Connect waits for.
+var NotReady = notReady

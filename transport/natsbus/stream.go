@@ -110,10 +110,16 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
+// errNoPeers is "no suitable peers for placement", with what is against the others.
+const errNoPeers jetstream.ErrorCode = 10005
+
 // notReady reports whether the server may answer otherwise in a moment: it is
-// starting, or electing a leader.
+// starting, electing a leader, or has not heard of its peers.
 func notReady(err error) bool {
 	var api *jetstream.APIError
+	if errors.As(err, &api) && api.ErrorCode == errNoPeers {
+		return strings.Contains(api.Description, "offline")
+	}
 	return errors.Is(err, errNoCoordinator) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, nats.ErrNoResponders) || errors.Is(err, nats.ErrDisconnected) ||
 		errors.Is(err, context.DeadlineExceeded) || errors.As(err, &api) && api.Code == 503 && api.ErrorCode != jetstream.JSErrCodeJetStreamNotEnabled &&
 		api.ErrorCode != jetstream.JSErrCodeJetStreamNotEnabledForAccount
