@@ -2,6 +2,7 @@ package client_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/participant"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/server"
 	"github.com/amends-dev/amends/transport"
@@ -71,8 +73,79 @@ func Example() {
 	// paused: order-42
 }
 
-// coordinator runs a coordinator that knows the definition, and no services.
-func coordinator() (ctx context.Context, c *client.Client, stop func()) {
+// Run starts a saga and returns when it has ended. Who was cut off meanwhile runs the same id
+// again, and is told how it ended.
+func ExampleClient_Run() {
+	ctx, c, stop := coordinator(inventory(), shipping())
+	defer stop()
+	for _, id := range []contract.SagaID{"order-42", "order-42", "order-to-the-moon"} {
+		s, err := c.Run(ctx, Fulfil, Order{string(id)}, client.ID(id))
+		check(err)
+		fmt.Printf("%s %s %q existed: %t\n", s.ID, s.Phase, s.Reason, s.Existed)
+	}
+
+	_, err := c.Run(ctx, Fulfil, Order{"43"}, client.ID("order-42"))
+	fmt.Println("conflict:", errors.Is(err, client.ErrConflict)) // the id is taken by another input
+	// Output:
+	// order-42 completed "" existed: false
+	// order-42 completed "" existed: true
+	// order-to-the-moon compensated "rejected at ship: no carrier to the moon" existed: false
+	// conflict: true
+}
+
+// A saga that cannot go on alone is parked: Wait returns, and again when somebody has decided.
+func ExampleClient_Wait() {
+	ctx, c, stop := coordinator(inventory(), shipping())
+	defer stop()
+	_, err := c.Start(ctx, Fulfil, Order{"order-without-address"}, client.ID("order-without-address"))
+	check(err)
+	s, err := c.Wait(ctx, "order-without-address")
+	check(err)
+	fmt.Println(s.Phase, s.Reason)
+	fmt.Println("legal:", strings.Join(s.Legal, ", "))
+
+	_, err = c.Operate(ctx, s.ID, transport.Decision{
+		Operation: "resolve", Step: "ship", Outcome: contract.OutcomeRejected,
+		By: "kim", Reason: "the carrier does not have it", ExpectedRevision: s.Revision,
+	})
+	check(err)
+	s, err = c.Wait(ctx, s.ID)
+	check(err)
+	fmt.Println(s.Phase, s.Reason)
+	// Output:
+	// parked outcome of the do unknown after attempt 1: there is no address
+	// legal: retry ship, resolve ship, skip ship, compensate, abandon, pause
+	// compensated rejected at ship: the carrier does not have it
+}
+
+func inventory() service {
+	p := participant.New("inventory", &participant.MemoryInbox{})
+	participant.Handle(p, Reserve, func(context.Context, *participant.MemoryTx, Order) (struct{}, error) { return struct{}{}, nil })
+	participant.HandleUndo(p, Release, func(context.Context, *participant.MemoryTx, contract.Undo[Order, struct{}]) error { return nil })
+	return p
+}
+
+func shipping() service {
+	p := participant.New("shipping", &participant.MemoryInbox{})
+	participant.Handle(p, Ship, func(_ context.Context, _ *participant.MemoryTx, o Order) (struct{}, error) {
+		switch o.ID {
+		case "order-to-the-moon":
+			return struct{}{}, participant.Reject("no carrier to the moon")
+		case "order-without-address":
+			return struct{}{}, participant.Fatal(errors.New("there is no address"))
+		}
+		return struct{}{}, nil
+	})
+	return p
+}
+
+// service is any participant.
+type service interface {
+	Run(ctx context.Context, bus transport.Bus) error
+}
+
+// coordinator runs a coordinator that knows the definition, and services.
+func coordinator(services ...service) (ctx context.Context, c *client.Client, stop func()) {
 	dir, err := os.MkdirTemp("", "amends")
 	check(err)
 	s, err := server.New(server.Config{DataDir: dir, Definitions: []*saga.Definition{Fulfil}, Logger: slog.New(slog.DiscardHandler)})
@@ -85,7 +158,19 @@ func coordinator() (ctx context.Context, c *client.Client, stop func()) {
 	case err := <-ended:
 		check(err)
 	}
+	bus, err := s.Addresses().Connect(ctx, "services")
+	check(err)
+	serving, leave := context.WithCancel(ctx)
+	left := make(chan error, len(services))
+	for _, p := range services {
+		go func() { left <- p.Run(serving, bus) }()
+	}
 	return ctx, s.Client(), func() {
+		leave()
+		for range services {
+			check(<-left)
+		}
+		check(bus.Close())
 		cancel()
 		check(<-ended)
 		check(os.RemoveAll(dir))

@@ -122,3 +122,25 @@ func TestItCanFail(t *testing.T) {
 		}
 	}
 }
+
+// A course of events reads as a sentence, and ends the test where the saga does something
+// else.
+func ExampleStart() {
+	t := &recorder{} // in a test, its *testing.T
+
+	var undo contract.Undo[trip, room]
+	sagatest.Start(t, holiday, trip{"Oslo"}).
+		ExpectCommands("do hotel").
+		Completed("hotel", room{7}).
+		ExpectCommands("do pay").
+		Rejected("pay", "no money").
+		ExpectReason("no money").
+		ExpectCommands("undo hotel").
+		Request("hotel", &undo).
+		Completed("hotel", nil).
+		ExpectPhase(saga.Compensated)
+
+	fmt.Println("room", undo.Result.Number, "in", undo.Request.City, "was given back")
+	// Output:
+	// room 7 in Oslo was given back
+}

@@ -1,0 +1,113 @@
+package store_test
+
+import (
+	"context"
+	"io"
+	"log"
+	"log/slog"
+	"os"
+	"testing"
+
+	"github.com/amends-dev/amends/client"
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/coordinator"
+	"github.com/amends-dev/amends/participant"
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/store"
+	"github.com/amends-dev/amends/store/memstore"
+	"github.com/amends-dev/amends/store/storetest"
+	"github.com/amends-dev/amends/transport/membus"
+)
+
+// Journal is a store that writes a line for each change that another one has committed. It
+// adds to Commit and leaves the rest as it is.
+type Journal struct {
+	store.Store
+	Lines *log.Logger
+}
+
+func (j *Journal) Commit(ctx context.Context, changes []store.Change) ([]error, error) {
+	results, err := j.Store.Commit(ctx, changes)
+	if err != nil {
+		return results, err // nothing is known to be committed
+	}
+	for i, c := range changes {
+		if results[i] == nil {
+			j.Lines.Println(c.Instance.ID, "revision", c.Instance.Revision, c.Instance.Phase)
+		}
+	}
+	return results, nil
+}
+
+// TestJournal has the suite check the store, as every store of one's own should.
+func TestJournal(t *testing.T) {
+	storetest.Run(t, func(*testing.T) storetest.Harness {
+		m := memstore.New()
+		open := func() store.Store { return &Journal{m, log.New(io.Discard, "", 0)} }
+		return storetest.Harness{
+			Store:  open(),
+			Reopen: func(testing.TB) store.Store { m = m.Reopen(); return open() },
+			Damage: func(t testing.TB, id saga.ID) {
+				if !m.Spoil(id) {
+					t.Fatalf("there is no saga %s", id)
+				}
+			},
+		}
+	})
+}
+
+var (
+	Charge = contract.NewCommand[int, struct{}]("payment", "charge")
+	Refund = contract.UndoOf(Charge, "refund")
+	Ship   = contract.NewCommand[int, struct{}]("shipping", "ship")
+
+	Order = saga.MustDefine[int]("order",
+		saga.Compensable("charge", saga.Do(Charge), saga.Undo(Refund)),
+		saga.Pivot("ship", saga.Do(Ship)))
+)
+
+// A coordinator with a store of one's own: coordinator.Config takes any, while package server
+// always opens a boltstore.
+func Example() {
+	bus := membus.New(membus.Options{})
+	defer bus.Close()
+	c, err := coordinator.New(coordinator.Config{
+		Store: &Journal{memstore.New(), log.New(os.Stdout, "", 0)}, Bus: bus,
+		Definitions: []*saga.Definition{Order}, Logger: slog.New(slog.DiscardHandler),
+	})
+	check(err)
+
+	payment := participant.New("payment", &participant.MemoryInbox{})
+	participant.Handle(payment, Charge, func(context.Context, *participant.MemoryTx, int) (struct{}, error) { return struct{}{}, nil })
+	participant.HandleUndo(payment, Refund, func(context.Context, *participant.MemoryTx, contract.Undo[int, struct{}]) error { return nil })
+	shipping := participant.New("shipping", &participant.MemoryInbox{})
+	participant.Handle(shipping, Ship, func(context.Context, *participant.MemoryTx, int) (struct{}, error) {
+		return struct{}{}, participant.Reject("no carrier")
+	})
+
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 3)
+	go func() { ended <- c.Run(ctx) }()
+	go func() { ended <- payment.Run(ctx, bus) }()
+	go func() { ended <- shipping.Run(ctx, bus) }()
+
+	// The caller may be there before the coordinator: then it waits, and would log that.
+	caller := client.New(bus, client.Logger(slog.New(slog.DiscardHandler)))
+	_, err = caller.Run(ctx, Order, 42, client.ID("order-42"))
+	check(err)
+	stop()
+	for range cap(ended) {
+		check(<-ended)
+	}
+	// Output:
+	// order-42 revision 1 running
+	// order-42 revision 2 running
+	// order-42 revision 3 compensating
+	// order-42 revision 4 compensated
+}
+
+func check(err error) {
+	if err != nil {
+		panic(err)
+	}
+}

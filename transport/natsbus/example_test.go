@@ -1,0 +1,83 @@
+package natsbus_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"github.com/amends-dev/amends/client"
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/participant"
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/server"
+	"github.com/amends-dev/amends/transport/natsbus"
+)
+
+type Parcel struct {
+	To string `json:"to"`
+}
+
+var (
+	SendParcel = contract.NewCommand[Parcel, string]("post", "send-parcel")
+	Delivery   = saga.MustDefine[Parcel]("delivery", saga.Pivot("send", saga.Do(SendParcel)))
+)
+
+// A service that is also a caller, over one connection to a NATS server.
+func Example() {
+	ctx, url, stop := coordinator()
+	defer stop()
+	bus, err := natsbus.Connect(ctx, natsbus.Config{URL: url, Name: "post"})
+	check(err)
+	defer bus.Close()
+
+	p := participant.New("post", &participant.MemoryInbox{}) // sqlinbox or boltinbox, in a service with a database
+	participant.Handle(p, SendParcel, func(_ context.Context, _ *participant.MemoryTx, parcel Parcel) (string, error) {
+		fmt.Println("sent to", parcel.To)
+		return "tracking-1", nil
+	})
+	serving, leave := context.WithCancel(ctx)
+	left := make(chan error, 1)
+	go func() { left <- p.Run(serving, bus) }()
+
+	c := client.New(bus)
+	_, err = c.Register(ctx, Delivery)
+	check(err)
+	status, err := c.Run(ctx, Delivery, Parcel{"Oslo"}, client.ID("delivery-1"))
+	check(err)
+	fmt.Println(status.ID, status.Phase, string(status.Steps[0].Result))
+
+	leave()
+	check(<-left)
+	// Output:
+	// sent to Oslo
+	// delivery-1 completed "tracking-1"
+}
+
+// coordinator runs a coordinator that embeds a NATS server on a free port, and returns the
+// server's address.
+func coordinator() (ctx context.Context, url string, stop func()) {
+	dir, err := os.MkdirTemp("", "amends")
+	check(err)
+	s, err := server.New(server.Config{DataDir: dir, Logger: slog.New(slog.DiscardHandler)})
+	check(err)
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx) }()
+	select {
+	case <-s.Started():
+	case err := <-ended:
+		check(err)
+	}
+	return ctx, s.Addresses().NATS, func() {
+		cancel()
+		check(<-ended)
+		check(os.RemoveAll(dir))
+	}
+}
+
+func check(err error) {
+	if err != nil {
+		panic(err)
+	}
+}
