@@ -66,7 +66,7 @@ func (c *Client) do(ctx context.Context, q *call, reply any) error {
 func notSent(ctx context.Context, q *call, most int) error {
 	return &Error{
 		Op: q.method, ID: q.envelope.Saga, Code: transport.CodeUnavailable, Err: context.Cause(ctx),
-		Reason: fmt.Sprintf("it was not sent, because as many requests of this client were under way as may be (client.Concurrency, %d)", most),
+		Reason: fmt.Sprintf("it was not sent: this client already has as many requests in flight as it may (client.Concurrency, %d)", most),
 	}
 }
 

@@ -330,7 +330,7 @@ func (c *Coordinator) watchBus(ctx context.Context) error {
 
 // overtaken notes that timers run although answers lie on the bus.
 func (c *Coordinator) overtaken() {
-	c.limited.Warn("timers go on although answers have lain on the bus for too long and are not taken in; is the coordinator too slow for them, or another one of this name?", "after", maxBehind)
+	c.limited.Warn("timers fire although answers have waited on the bus for too long; is the coordinator too slow for them, or is there another one of this name?", "after", maxBehind)
 	c.observer.TimersOvertook()
 }
 

@@ -496,7 +496,7 @@ func (r *row) try(t *testing.T) {
 	if err := c.Ready(ctx); err != nil || len(c.Standstills()) != 0 {
 		t.Errorf("afterwards: %v, %v", err, c.Standstills())
 	}
-	if !strings.Contains(said.String(), `msg="no standstill any more" kind=`+string(r.kind)) {
+	if !strings.Contains(said.String(), `msg="standstill over" kind=`+string(r.kind)) {
 		t.Errorf("the log does not say that it is over:\n%s", &said)
 	}
 }

@@ -72,7 +72,7 @@ type unavailableError struct{ error }
 func (e unavailableError) Unwrap() error { return e.error }
 
 // errNoLoad: the bus does not tell what lies on it now.
-var errNoLoad = errors.New("the bus does not tell what lies on it; is it reachable? try again")
+var errNoLoad = errors.New("the bus did not report its load; check that it is reachable, then try again")
 
 func unavailable(err error) error { return unavailableError{err} }
 

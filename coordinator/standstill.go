@@ -196,7 +196,7 @@ func (m *monitor) tabulate(now time.Time) (lines []func(context.Context)) {
 			delete(m.known, at)
 			if s.shown {
 				lines = append(lines, func(ctx context.Context) {
-					m.c.config.Logger.InfoContext(ctx, "no standstill any more", LogKind, string(at.kind), LogObject, at.object, "for", now.Sub(s.since).Round(time.Second))
+					m.c.config.Logger.InfoContext(ctx, "standstill over", LogKind, string(at.kind), LogObject, at.object, "for", now.Sub(s.since).Round(time.Second))
 				})
 			}
 		}
@@ -229,7 +229,7 @@ func (m *monitor) current() []transport.Standstill {
 func (m *monitor) ready() error {
 	for _, p := range m.probes {
 		if _, ran := p.seen(m.c.config.Clock()); !ran {
-			return errors.New("starting: it looks whether all is there")
+			return errors.New("starting: checking the store and the bus")
 		}
 	}
 	for _, one := range m.current() {

@@ -142,9 +142,9 @@ func (k *Keeper) Status() Status {
 	defer k.mu.Unlock()
 	switch {
 	case k.taken != nil:
-		return Status{Claim: *k.taken, Replaced: true, Last: k.last, Waiting: "this process ends: another store has taken the prefix over"}
+		return Status{Claim: *k.taken, Replaced: true, Last: k.last, Waiting: "this process is stopping: another store has taken the prefix over"}
 	case k.claim != nil && k.config.Clock() < k.quiet:
-		return Status{Claim: *k.claim, Owner: true, Last: k.last, Waiting: "whoever had the claim before may still send: it is given two bounds to notice"}
+		return Status{Claim: *k.claim, Owner: true, Last: k.last, Waiting: "the claim's last holder may still send, and is given time to notice"}
 	case k.claim != nil && !sure:
 		why := "no answer of the bus yet"
 		if k.fault != nil {
@@ -154,9 +154,9 @@ func (k *Keeper) Status() Status {
 	case k.claim != nil:
 		return Status{Claim: *k.claim, Owner: true, Sure: true, Last: k.last}
 	case k.other != nil:
-		return Status{Claim: *k.other, Waiting: fmt.Sprintf("the store's last process, on %s, has not said that it ended: it is waited for until it has been silent for %s", k.other.Host, 2*k.config.Bound)}
+		return Status{Claim: *k.other, Waiting: fmt.Sprintf("the store's last process, on %s, did not release its claim; waiting until it has been silent for %s", k.other.Host, 2*k.config.Bound)}
 	case k.fault != nil:
-		return Status{Claim: Claim{Prefix: k.config.Me.Prefix}, Waiting: fmt.Sprintf("the bus does not give the claim yet: %v", k.fault)}
+		return Status{Claim: Claim{Prefix: k.config.Me.Prefix}, Waiting: fmt.Sprintf("the claim cannot be taken on the bus yet: %v", k.fault)}
 	}
 	return Status{Claim: Claim{Prefix: k.config.Me.Prefix}, Waiting: "the claim is looked for"}
 }
@@ -223,7 +223,7 @@ func (k *Keeper) seek(ctx context.Context, entry Entry) (again time.Duration, er
 	now := k.config.Clock()
 	switch w := k.waiting; {
 	case w != nil && c != nil && w.entry != nil && (w.entry.Pulse != entry.Pulse || w.entry.At.Sequence != entry.At.Sequence):
-		return 0, k.refused(entry, "its owner is alive, so that this one is a copy of it")
+		return 0, k.refused(entry, "its owner is alive, so this one is a copy of it")
 	case w == nil || (w.entry == nil) != (c == nil):
 		k.waiting = &wait{since: now}
 		if c != nil {
@@ -400,7 +400,7 @@ func (k *Keeper) replaced(by *Claim) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.sure, k.taken = 0, by
-	return &OwnedError{Claim: *by, Ours: k.owned, Reason: "what it has accepted or moved since it was last sure may have been decided otherwise there", Replaced: true, Since: k.last}
+	return &OwnedError{Claim: *by, Ours: k.owned, Reason: "what it has accepted or moved since its claim was last confirmed may have been decided differently there", Replaced: true, Since: k.last}
 }
 
 // Check asks now whether the claim is still ours, before something that another owner would

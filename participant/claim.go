@@ -29,7 +29,7 @@ type replaced struct {
 }
 
 func (r *replaced) Error() string {
-	return fmt.Sprintf("it was sent under claim %d of store %s, and this participant has had a command under claim %d: a coordinator that was replaced has sent it; nothing was done%s",
+	return fmt.Sprintf("stale command: it was sent under claim %d of store %s, and this participant has had one under claim %d; its coordinator was replaced, and nothing was done%s",
 		r.owner.Claim, r.owner.Store, r.newest, r.note)
 }
 
@@ -67,7 +67,7 @@ func (p *Participant[Tx]) admit(ctx context.Context, o transport.Owner) error {
 		if e.Do.Outcome == Claimed {
 			known, ok := contract.ParseLong(string(e.Do.Data))
 			if !ok {
-				return e, false, fmt.Errorf("the entry of participant %s without a saga says %.40q, and not a claim: remove it", p.name, e.Do.Data)
+				return e, false, fmt.Errorf("the inbox entry of participant %s without a saga holds %.40q, which is not a claim; remove it", p.name, e.Do.Data)
 			}
 			newest = max(newest, known)
 		}

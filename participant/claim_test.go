@@ -72,7 +72,7 @@ func TestReplacedOwner(t *testing.T) {
 			t.Errorf("%d dead letters, want 20", len(list))
 		}
 		for _, l := range list {
-			if !strings.HasPrefix(l.Reason, "it was sent under claim 6 of store store-6, and this participant has had a command under claim 7: a coordinator that was replaced has sent it; nothing was done") {
+			if !strings.HasPrefix(l.Reason, "stale command: it was sent under claim 6 of store store-6, and this participant has had one under claim 7; its coordinator was replaced, and nothing was done") {
 				t.Errorf("the reason is %q", l.Reason)
 			}
 		}

@@ -103,7 +103,7 @@ func (c *checker) duration(path string, d Duration) {
 	}
 }
 
-// retry checks what was written; cap and first are compared as they will be used.
+// retry checks what was written; the intervals are compared as they will be used.
 func (c *checker) retry(path string, written, used RetryPolicy) {
 	if written.Attempts < 0 || written.Attempts > MaxAttempts {
 		c.add(path+".attempts", fmt.Sprintf("is %d", written.Attempts),

@@ -129,8 +129,8 @@ func (d *decision) pivotUnderWay() bool {
 	return false
 }
 
-// backoff is the wait after an attempt: First, doubled with each attempt, at
-// most Cap, of which a hash of the key and the attempt leaves between a half and
+// backoff is the wait after an attempt: InitialInterval, doubled with each attempt, at
+// most MaxInterval, of which a hash of the key and the attempt leaves between a half and
 // all. The hash is the jitter: spread over sagas, the same in every replay (I6).
 func backoff(policy RetryPolicy, key contract.Key, attempt int) time.Duration {
 	wait, limit := time.Duration(policy.InitialInterval), time.Duration(policy.MaxInterval)

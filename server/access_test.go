@@ -91,7 +91,7 @@ func (k keyed) RoundTrip(r *http.Request) (*http.Response, error) {
 	return k.next.RoundTrip(r)
 }
 
-// TestEveryDoorAsksForAKey: a daemon with tokens and TLS answers nobody without a
+// TestEveryDoorAsksForAKey: a server with tokens and TLS answers nobody without a
 // key, whichever way they take, and says of a decision who took it.
 func TestEveryDoorAsksForAKey(t *testing.T) {
 	dir := t.TempDir()

@@ -15,7 +15,7 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
 )
 
-// TestAnExternalServerMayGoAway: while it is away the daemon says that it is not
+// TestAnExternalServerMayGoAway: while it is away the server says that it is not
 // ready; when it is back, everything goes on.
 func TestAnExternalServerMayGoAway(t *testing.T) {
 	t.Parallel()

@@ -11,7 +11,7 @@ import (
 	"github.com/amends-dev/amends/internal/observe"
 )
 
-// isReady says why the daemon takes no work; nil: it does.
+// isReady reports why the coordinator is not ready; nil: it is.
 func (s *Server) isReady(ctx context.Context) error {
 	c := s.coord.Load()
 	switch {

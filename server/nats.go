@@ -64,7 +64,7 @@ func responderRights(prefix string) (*server.Permissions, error) {
 	return &server.Permissions{Publish: &server.SubjectPermission{Allow: grant.Publish}, Subscribe: &server.SubjectPermission{Allow: grant.Subscribe}}, nil
 }
 
-// connect opens one more connection to the daemon's server, without the network if it
+// connect opens one more connection to the NATS server, without the network if it
 // is embedded.
 func (s *Server) connect(ctx context.Context, name string) (*natsbus.Bus, error) {
 	c, err := s.busConfig(name)

@@ -17,7 +17,7 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// keeper claims the prefix for the daemon's store.
+// keeper claims the prefix for the server's store.
 func (s *Server) keeper(registry ownership.Registry) *ownership.Keeper {
 	host, _ := os.Hostname() // for people
 	prefix := s.config.Prefix
@@ -36,17 +36,17 @@ func (s *Server) keeper(registry ownership.Registry) *ownership.Keeper {
 	})
 }
 
-// listMoved writes down which sagas were accepted or moved here since it was last certain
+// listMoved writes down which sagas were accepted or moved here since its claim was last confirmed
 // that the prefix was ours: whoever has it now may know nothing of that.
 func (s *Server) listMoved(since time.Time, moved []string) {
 	name := filepath.Join(s.config.DataDir, "replaced-"+time.Now().UTC().Format("20060102T150405Z")+".txt")
 	err := s.writeMoved(name, since, moved)
 	attrs := []any{slog.Time("since", since), slog.Int("sagas", len(moved)), slog.String("list", name)}
 	if err != nil {
-		s.config.Logger.Error("another store has the prefix now; the list of what was accepted or moved here since it was last certain is not complete", append(attrs, slog.Any("error", err))...)
+		s.config.Logger.Error("another store has the prefix now; the list of what was accepted or moved here since its claim was last confirmed is not complete", append(attrs, slog.Any("error", err))...)
 		return
 	}
-	s.config.Logger.Error("another store has the prefix now; what was accepted or moved here since it was last certain is listed. The data directory is kept: docs/OPERATING.md#one-store-one-owner", attrs...)
+	s.config.Logger.Error("another store has the prefix now; what was accepted or moved here since its claim was last confirmed is listed. The data directory is kept: docs/OPERATING.md#one-store-one-owner", attrs...)
 }
 
 func (s *Server) writeMoved(name string, since time.Time, moved []string) (err error) {
@@ -56,7 +56,7 @@ func (s *Server) writeMoved(name string, since time.Time, moved []string) (err e
 	}
 	w := bufio.NewWriter(f)
 	defer func() { err = errors.Join(err, w.Flush(), f.Close()) }()
-	_, _ = fmt.Fprintf(w, "# Sagas that this store has accepted or moved since %s, when it was last certain to be the owner.\n", since.UTC().Format(time.RFC3339))
+	_, _ = fmt.Fprintf(w, "# Sagas that this store has accepted or moved since %s, when its claim was last confirmed.\n", since.UTC().Format(time.RFC3339))
 	for _, id := range moved {
 		in, err := s.store.Load(context.Background(), saga.ID(id))
 		if err != nil { // it ended, and retention was quick; or it is damaged

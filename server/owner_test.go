@@ -38,7 +38,7 @@ func sharedServer(t *testing.T) server.NATS {
 	return server.NATS{URL: s.ClientURL()}
 }
 
-// ends runs a daemon that ends by itself, and returns why.
+// ends runs a server that ends by itself, and returns why.
 func ends(t *testing.T, c server.Config) error {
 	t.Helper()
 	if c.Logger == nil {
@@ -98,7 +98,7 @@ func TestPrefixesApart(t *testing.T) {
 }
 
 // TestTakeOver: whoever is taken over sends nothing more and ends, and writes down what it
-// has accepted since it was last certain; what participants answer goes to the new owner.
+// has accepted since its claim was last confirmed; what participants answer goes to the new owner.
 func TestTakeOver(t *testing.T) {
 	bus := sharedServer(t)
 	old := server.Config{DataDir: t.TempDir(), NATS: bus, Definitions: []*saga.Definition{refund(t)}, Logger: slog.New(slog.DiscardHandler)}

@@ -60,7 +60,7 @@ func stock(inbox *participant.MemoryInbox, newer bool, effects *atomic.Int64, op
 	return p
 }
 
-// dial is a connection of its own to the daemon's bus.
+// dial is a connection of its own to the server's bus.
 func dial(t *testing.T, d running, name string) *natsbus.Bus {
 	t.Helper()
 	bus, err := d.Connect(t.Context(), name)

@@ -56,7 +56,7 @@ func TestNothingIsReadableAtRest(t *testing.T) {
 		}
 	}
 	sealLater(t, word, first)
-	// Without its keys the daemon does not start.
+	// Without its keys the server does not start.
 	dir := t.TempDir()
 	file := filepath.Join(dir, "keys")
 	if err := os.WriteFile(file, []byte(first), 0o600); err != nil {

@@ -28,13 +28,13 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // limit is how long a test waits for anything.
 const limit = 2 * time.Minute
 
-// running is a daemon that runs in the background of a test.
+// running is a server that runs in the background of a test.
 type running struct {
 	server.Addresses
 	stop func() error // ends it and returns what Run returned
 }
 
-// start runs a daemon until the test ends or stop is called.
+// start runs a server until the test ends or stop is called.
 func start(t *testing.T, c server.Config) running {
 	t.Helper()
 	if c.Logger == nil {
@@ -54,7 +54,7 @@ func start(t *testing.T, c server.Config) running {
 		select {
 		case once = <-ended:
 		case <-time.After(limit):
-			t.Fatalf("the daemon did not come to rest within %s", limit)
+			t.Fatalf("the server did not come to rest within %s", limit)
 		}
 		return once
 	}
@@ -64,9 +64,9 @@ func start(t *testing.T, c server.Config) running {
 		return running{a, stop}
 	case err := <-ended:
 		stopped, once = true, err
-		t.Fatalf("the daemon ended at once: %v", err)
+		t.Fatalf("the server ended at once: %v", err)
 	case <-time.After(limit):
-		t.Fatalf("the daemon was not ready within %s", limit)
+		t.Fatalf("the server was not ready within %s", limit)
 	}
 	return running{}
 }
@@ -290,7 +290,7 @@ func TestWhatCannotStartSaysWhy(t *testing.T) {
 }
 
 // TestStopsWhileItWaitsForNATS: an external server that is not there does not
-// keep the daemon from ending.
+// keep the server from ending.
 func TestStopsWhileItWaitsForNATS(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()

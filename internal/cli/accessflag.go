@@ -11,17 +11,17 @@ import (
 type accessFlags struct {
 	TLSCert   string `name:"tls-cert" env:"AMENDS_TLS_CERT" type:"path" placeholder:"FILE" help:"Serve --http over TLS with this certificate, PEM; read again when it changes."`
 	TLSKey    string `name:"tls-key" env:"AMENDS_TLS_KEY" type:"path" placeholder:"FILE" help:"Key of --tls-cert, PEM."`
-	Plaintext bool   `name:"http-plaintext" env:"AMENDS_HTTP_PLAINTEXT" help:"Take keys beyond loopback without TLS, because a proxy in front ends it."`
+	Plaintext bool   `name:"http-plaintext" env:"AMENDS_HTTP_PLAINTEXT" help:"Accept credentials beyond loopback without TLS, because a proxy in front terminates it."`
 
-	Hosts string `name:"http-hosts" env:"AMENDS_HTTP_HOSTS" placeholder:"NAME,…" help:"Further host names and addresses under which --http may be asked. Always: localhost, loopback, the address that is asked, the host of --public-url, the names in --tls-cert."`
+	Hosts string `name:"http-hosts" env:"AMENDS_HTTP_HOSTS" placeholder:"NAME,…" help:"Further host names and addresses that requests to --http may name. Always allowed: localhost, loopback, the address itself, the host of --public-url, the names in --tls-cert."`
 
-	Tokens      string `env:"AMENDS_TOKENS" type:"path" placeholder:"FILE" help:"File of tokens that let in, see coordinator token create; read again when it changes."`
-	Redact      string `env:"AMENDS_REDACT" placeholder:"FIELD,…" help:"JSON fields whose values the API, and so the command line and the console, do not show."`
+	Tokens      string `env:"AMENDS_TOKENS" type:"path" placeholder:"FILE" help:"File of access tokens (coordinator token create); read again when it changes."`
+	Redact      string `env:"AMENDS_REDACT" placeholder:"FIELD,…" help:"JSON fields whose values the API, command line and console hide."`
 	OpenMetrics bool   `name:"open-metrics" env:"AMENDS_OPEN_METRICS" help:"Let everybody read /metrics."`
 
-	OIDCIssuer       string `name:"oidc-issuer" env:"AMENDS_OIDC_ISSUER" placeholder:"URL" help:"OpenID Connect provider whose tokens let in."`
-	OIDCClientID     string `name:"oidc-client-id" env:"AMENDS_OIDC_CLIENT_ID" help:"How the provider knows the coordinator."`
-	OIDCClientSecret string `name:"oidc-client-secret" env:"AMENDS_OIDC_CLIENT_SECRET" secret:"" help:"The coordinator's password at the provider; better in the environment than on the command line."`
+	OIDCIssuer       string `name:"oidc-issuer" env:"AMENDS_OIDC_ISSUER" placeholder:"URL" help:"OpenID Connect provider whose tokens are accepted."`
+	OIDCClientID     string `name:"oidc-client-id" env:"AMENDS_OIDC_CLIENT_ID" help:"The coordinator's client id at the provider."`
+	OIDCClientSecret string `name:"oidc-client-secret" env:"AMENDS_OIDC_CLIENT_SECRET" secret:"" help:"The coordinator's client secret at the provider; better in the environment than on the command line."`
 	OIDCAudience     string `name:"oidc-audience" env:"AMENDS_OIDC_AUDIENCE" help:"Audience that bearer tokens must name. Default: the client id."`
 	OIDCRolesClaim   string `name:"oidc-roles-claim" env:"AMENDS_OIDC_ROLES_CLAIM" default:"roles" help:"Claim with a caller's roles or groups; dots lead into objects."`
 	OIDCRoles        string `name:"oidc-roles" env:"AMENDS_OIDC_ROLES" default:"viewer=viewer,operator=operator,admin=admin" placeholder:"VALUE=ROLE,…" help:"Which role a value of the claim means."`

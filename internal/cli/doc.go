@@ -1,7 +1,7 @@
 // Package cli is the coordinator's command line: every command as a function
 // that takes its input and output as arguments, so that it can be tested.
 //
-//	arguments, AMENDS_… variables, config file ──▶ Main ──┬─▶ daemon    (serve)
+//	arguments, AMENDS_… variables, config file ──▶ Main ──┬─▶ server    (serve)
 //	                                                      ├─▶ API       (start, show, cancel …, over Connect)
 //	                                                      └─▶ boltstore (restore, offline backup)
 //

@@ -19,15 +19,15 @@ import (
 type filterFlags struct {
 	Definition  given  `short:"d" placeholder:"NAME" help:"Only of this definition; name/version for a certain version."`
 	Phase       phases `short:"p" enum:"running,compensating,completed,compensated,parked" help:"Only in these phases: ${enum}."`
-	IDPrefix    given  `name:"id-prefix" placeholder:"PREFIX" help:"Only ids that begin so."`
+	IDPrefix    given  `name:"id-prefix" placeholder:"PREFIX" help:"Only ids with this prefix."`
 	Open        bool   `help:"Only sagas that have not ended."`
 	Paused      bool   `help:"Only sagas that are paused."`
 	Step        given  `placeholder:"NAME" help:"Only where this step is under way, waits for its next attempt or is parked."`
 	Participant given  `placeholder:"NAME" help:"Only where a step that is under way asks this participant."`
-	Why         given  `name:"reason-contains" placeholder:"TEXT" help:"Only whose reason contains this, upper and lower case alike."`
-	Still       age    `name:"unmoved-for" placeholder:"DURATION" help:"Only sagas that have not moved for so long: the stuck ones."`
-	OlderThan   age    `placeholder:"DURATION" help:"Only sagas that were started longer ago, such as 24h."`
-	YoungerThan age    `placeholder:"DURATION" help:"Only sagas that were started since, such as 10m."`
+	Why         given  `name:"reason-contains" placeholder:"TEXT" help:"Only those whose reason contains this text, ignoring case."`
+	Still       age    `name:"unmoved-for" placeholder:"DURATION" help:"Only sagas that have not moved for this long: the stuck ones."`
+	OlderThan   age    `placeholder:"DURATION" help:"Only sagas started longer ago than this, such as 24h."`
+	YoungerThan age    `placeholder:"DURATION" help:"Only sagas started within this time, such as 10m."`
 }
 
 // given is the value of a filter's flag. What is given and empty, as from a variable that is

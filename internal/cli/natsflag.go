@@ -18,7 +18,7 @@ type natsFlags struct {
 	Prefix       string `env:"AMENDS_PREFIX" default:"saga" help:"First token of every subject."`
 }
 
-// server is the same as the daemon takes it.
+// server is the same as package server takes it.
 func (f *natsFlags) server() server.NATS {
 	return server.NATS{
 		URL: f.NATSURL, Creds: f.NATSCreds, NKey: f.NATSNKey, Inbox: f.NATSInbox, User: f.NATSUser, Password: f.NATSPassword, Token: f.NATSToken,

@@ -23,52 +23,52 @@ import (
 // in the config file.
 type serveFlags struct {
 	ConfigFile  string `name:"config" env:"AMENDS_CONFIG" type:"path" placeholder:"FILE" help:"YAML file whose keys are the names of these flags."`
-	DataDir     string `env:"AMENDS_DATA_DIR" type:"path" default:"data" help:"Directory of everything that must survive."`
-	StoreKeys   string `env:"AMENDS_STORE_KEYS" type:"path" placeholder:"FILE" help:"Keys that seal what is stored, see coordinator key create. Default: it is stored as it is."`
+	DataDir     string `env:"AMENDS_DATA_DIR" type:"path" default:"data" help:"Directory of all durable data."`
+	StoreKeys   string `env:"AMENDS_STORE_KEYS" type:"path" placeholder:"FILE" help:"File of keys that encrypt stored data (coordinator key create). Default: not encrypted."`
 	Definitions string `env:"AMENDS_DEFINITIONS" type:"path" placeholder:"DIR" help:"Directory, or file, of definitions to register at the start."`
 
 	NATSListen            string `name:"nats-listen" env:"AMENDS_NATS_LISTEN" default:"127.0.0.1:4222" help:"Where the embedded NATS server listens; port 0: a free one."`
-	NATSUsers             string `name:"nats-users" env:"AMENDS_NATS_USERS" type:"path" placeholder:"FILE" help:"Who may use the embedded NATS server, as coordinator nats-permissions prints it. Default: whoever reaches it."`
+	NATSUsers             string `name:"nats-users" env:"AMENDS_NATS_USERS" type:"path" placeholder:"FILE" help:"Who may use the embedded NATS server, as coordinator nats-permissions prints it. Default: anyone who reaches it."`
 	NATSTLSCert           string `name:"nats-listen-cert" env:"AMENDS_NATS_LISTEN_CERT" type:"path" placeholder:"FILE" help:"Certificate of the embedded NATS server, PEM; read again when it changes."`
 	NATSTLSKey            string `name:"nats-listen-key" env:"AMENDS_NATS_LISTEN_KEY" type:"path" placeholder:"FILE" help:"Key of --nats-listen-cert, PEM."`
 	NATSOpen              bool   `name:"nats-open" env:"AMENDS_NATS_OPEN" help:"Let the embedded NATS server listen beyond loopback without users or without TLS."`
 	natsFlags             `group:"External NATS (with --nats-url no server is embedded)"`
-	NATSResponderUser     string `name:"nats-responder-user" env:"AMENDS_NATS_RESPONDER_USER" help:"User for NATS who answers requests and may do nothing else. Default: whoever does the rest." group:"External NATS (with --nats-url no server is embedded)"`
+	NATSResponderUser     string `name:"nats-responder-user" env:"AMENDS_NATS_RESPONDER_USER" help:"NATS user that answers requests and may do nothing else. Default: the user of everything else." group:"External NATS (with --nats-url no server is embedded)"`
 	NATSResponderPassword string `name:"nats-responder-password" env:"AMENDS_NATS_RESPONDER_PASSWORD" secret:"" help:"The responder's password; better in the environment than on the command line." group:"External NATS (with --nats-url no server is embedded)"`
 	NATSResponderCreds    string `name:"nats-responder-creds" env:"AMENDS_NATS_RESPONDER_CREDS" type:"path" placeholder:"FILE" help:"Or the responder's credentials file." group:"External NATS (with --nats-url no server is embedded)"`
 	NATSResponderNKey     string `name:"nats-responder-nkey" env:"AMENDS_NATS_RESPONDER_NKEY" type:"path" placeholder:"FILE" help:"Or the file with the seed of the responder's nkey." group:"External NATS (with --nats-url no server is embedded)"`
 	NATSReplicas          int    `name:"nats-replicas" env:"AMENDS_NATS_REPLICAS" default:"1" help:"Copies of each stream at the external server." group:"External NATS (with --nats-url no server is embedded)"`
 
-	QueueBytes     int64         `name:"queue-bytes" env:"AMENDS_QUEUE_BYTES" placeholder:"N" help:"Bytes that the stream of commands may hold, and that of answers; at it, publishing is refused. Default: 512 MiB for a new stream; one that is there keeps its own." group:"Streams"`
-	LifecycleBytes int64         `name:"lifecycle-bytes" env:"AMENDS_LIFECYCLE_BYTES" placeholder:"N" help:"Bytes that the lifecycle stream may hold; at it, the oldest go. Default: 256 MiB for a new stream; one that is there keeps its own." group:"Streams"`
-	LifecycleAge   time.Duration `name:"lifecycle-age" env:"AMENDS_LIFECYCLE_AGE" placeholder:"DURATION" help:"How long announcements are kept. Default: 168h for a new stream; one that is there keeps its own." group:"Streams"`
-	DeadBytes      int64         `name:"dead-letter-bytes" env:"AMENDS_DEAD_LETTER_BYTES" placeholder:"N" help:"Bytes that the dead letters may hold; at it, the oldest go. Default: 256 MiB for a new stream; one that is there keeps its own." group:"Streams"`
-	DeadAge        time.Duration `name:"dead-letter-age" env:"AMENDS_DEAD_LETTER_AGE" placeholder:"DURATION" help:"How long dead letters are kept. Default: 720h for a new stream; one that is there keeps its own." group:"Streams"`
-	MaxMessage     int           `name:"max-message-bytes" env:"AMENDS_MAX_MESSAGE_BYTES" placeholder:"N" help:"Bytes of a command or answer with its headers. Default: what the NATS server takes less 32 KiB, which dead letters need." group:"Streams"`
+	QueueBytes     int64         `name:"queue-bytes" env:"AMENDS_QUEUE_BYTES" placeholder:"N" help:"Most bytes in the stream of commands, and in that of answers; beyond, publishing is refused. Default: 512 MiB for a new stream; an existing one keeps its limit." group:"Streams"`
+	LifecycleBytes int64         `name:"lifecycle-bytes" env:"AMENDS_LIFECYCLE_BYTES" placeholder:"N" help:"Most bytes in the lifecycle stream; beyond, the oldest are dropped. Default: 256 MiB for a new stream; an existing one keeps its limit." group:"Streams"`
+	LifecycleAge   time.Duration `name:"lifecycle-age" env:"AMENDS_LIFECYCLE_AGE" placeholder:"DURATION" help:"How long announcements are kept. Default: 168h for a new stream; an existing one keeps its limit." group:"Streams"`
+	DeadBytes      int64         `name:"dead-letter-bytes" env:"AMENDS_DEAD_LETTER_BYTES" placeholder:"N" help:"Most bytes of dead letters; beyond, the oldest are dropped. Default: 256 MiB for a new stream; an existing one keeps its limit." group:"Streams"`
+	DeadAge        time.Duration `name:"dead-letter-age" env:"AMENDS_DEAD_LETTER_AGE" placeholder:"DURATION" help:"How long dead letters are kept. Default: 720h for a new stream; an existing one keeps its limit." group:"Streams"`
+	MaxMessage     int           `name:"max-message-bytes" env:"AMENDS_MAX_MESSAGE_BYTES" placeholder:"N" help:"Most bytes of a command or answer, headers included. Default: the NATS server's limit less 32 KiB, which dead letters need." group:"Streams"`
 
-	HTTP        string `name:"http" env:"AMENDS_HTTP" default:"127.0.0.1:8080" help:"Where to serve the API, health and metrics; port 0: a free one; empty: nowhere."`
-	API         string `name:"api" env:"AMENDS_API" enum:"local,off,insecure" default:"local" help:"Whom to serve the API when nobody is asked for a key (see Access): local, this machine (--http must be loopback); off, nobody; insecure, whoever reaches --http."`
+	HTTP        string `name:"http" env:"AMENDS_HTTP" default:"127.0.0.1:8080" help:"Address of the API, health and metrics; port 0: a free one; empty: none."`
+	API         string `name:"api" env:"AMENDS_API" enum:"local,off,insecure" default:"local" help:"Who may use the API when no authentication is configured (see Access): local, this machine only (--http must be loopback); off, nobody; insecure, anyone who reaches --http."`
 	accessFlags `group:"Access (who may use --http beyond loopback)"`
-	MaxStreams  int    `env:"AMENDS_MAX_STREAMS" default:"100" help:"Streams that one caller may have open, and watch requests over NATS; ten times as many in all. Default: ${default}."`
-	MaxWaits    int    `env:"AMENDS_MAX_WAITS" default:"1000" help:"Requests over HTTP of one caller that may wait for the end of a saga; ten times as many in all. Default: ${default}."`
+	MaxStreams  int    `env:"AMENDS_MAX_STREAMS" default:"100" help:"Most open streams and NATS watch requests of one caller; ten times as many in all. Default: ${default}."`
+	MaxWaits    int    `env:"AMENDS_MAX_WAITS" default:"1000" help:"Most HTTP requests of one caller that wait for a saga to end; ten times as many in all. Default: ${default}."`
 	Pprof       bool   `env:"AMENDS_PPROF" help:"Serve profiles under /debug/pprof/ as well, to admins; without keys, on loopback only."`
-	OTLP        string `name:"otlp-endpoint" env:"AMENDS_OTLP_ENDPOINT" placeholder:"URL" help:"Collector to send traces to, by OTLP over HTTP, such as http://127.0.0.1:4318. OpenTelemetry's own OTEL_* variables are understood as well; without either there are no traces."`
+	OTLP        string `name:"otlp-endpoint" env:"AMENDS_OTLP_ENDPOINT" placeholder:"URL" help:"OTLP/HTTP collector for traces, such as http://127.0.0.1:4318. OpenTelemetry's own OTEL_* variables are understood as well; without either there are no traces."`
 	LogLevel    string `env:"AMENDS_LOG_LEVEL" enum:"debug,info,warn,error" default:"info" help:"How much to log: ${enum}. Debug has a line for every transition."`
 	LogFormat   string `env:"AMENDS_LOG_FORMAT" enum:"json,text" default:"json" help:"How to log: ${enum}."`
 
-	Name               string        `env:"AMENDS_NAME" default:"coordinator" help:"Durable name at the bus; coordinators that share a store share it."`
+	Name               string        `env:"AMENDS_NAME" default:"coordinator" help:"Name of its durable consumers on the bus; keep it over restarts."`
 	Shards             int           `env:"AMENDS_SHARDS" default:"${shards}" help:"Goroutines that decide. Default: ${default}, one for every four processors and at least one."`
 	MaxBatch           int           `env:"AMENDS_MAX_BATCH" default:"${max_batch}" help:"Inputs that are committed together. Default: ${default}."`
 	MaxOpen            int           `env:"AMENDS_MAX_OPEN" default:"${max_open}" help:"Open sagas beyond which starts are refused. Default: ${default}."`
-	MaxBacklog         int           `env:"AMENDS_MAX_BACKLOG" default:"4096" help:"Commands that may wait for the bus to take them; one participant may take up as much as the others leave. Default: ${default}."`
-	MaxUnanswered      int           `env:"AMENDS_MAX_UNANSWERED" default:"20000" help:"Commands of one participant that may lie on the bus unanswered; further ones wait in the store. Default: ${default}."`
-	MaxUnansweredBytes int           `env:"AMENDS_MAX_UNANSWERED_BYTES" default:"67108864" help:"Bytes of the same. Default: ${default}."`
+	MaxBacklog         int           `env:"AMENDS_MAX_BACKLOG" default:"4096" help:"Most commands waiting to be published; one participant may use what the others leave. Default: ${default}."`
+	MaxUnanswered      int           `env:"AMENDS_MAX_UNANSWERED" default:"20000" help:"Most unanswered commands of one participant on the bus; further ones wait in the store. Default: ${default}."`
+	MaxUnansweredBytes int           `env:"AMENDS_MAX_UNANSWERED_BYTES" default:"67108864" help:"The same in bytes. Default: ${default}."`
 	Retention          time.Duration `env:"AMENDS_RETENTION" default:"720h" help:"How long a saga and its history are kept after its end."`
-	AcceptClock        bool          `env:"AMENDS_ACCEPT_CLOCK" help:"The clock of this machine was set, and is right: retention, which waits for 24 hours then, goes on at once."`
+	AcceptClock        bool          `env:"AMENDS_ACCEPT_CLOCK" help:"Confirm that this machine's clock, which was set, is right: retention goes on at once instead of after 24 hours."`
 	TombstoneRetention time.Duration `env:"AMENDS_TOMBSTONE_RETENTION" default:"8760h" help:"How long after its end a saga's id is remembered, so that the same start does not run twice."`
 
-	TakeOver  bool   `env:"AMENDS_TAKE_OVER" help:"Take the prefix although the bus says that another store has it. That one stops when it notices; make sure that it should."`
-	ReadyFile string `env:"AMENDS_READY_FILE" type:"path" placeholder:"FILE" help:"Write the addresses here, as JSON, once the coordinator takes work; removed when it stops."`
+	TakeOver  bool   `env:"AMENDS_TAKE_OVER" help:"Take the prefix over from another store. The coordinator of that store stops when it notices: make sure that it should."`
+	ReadyFile string `env:"AMENDS_READY_FILE" type:"path" placeholder:"FILE" help:"Write the addresses to this file, as JSON, once the coordinator is ready; removed when it stops."`
 }
 
 // config is the configuration as the server takes it, without definitions and

@@ -142,7 +142,7 @@ func TestSilenceIsSeen(t *testing.T) {
 			b.run(clickText("parked")) // a filter that was never asked
 			b.sees("Reading the list")
 			b.until(`!document.body.innerText.includes("No saga")`)
-			b.sees("The list is not known")
+			b.sees("The list could not be read")
 			b.shot("silent-unknown")
 		}
 		p.hang(false)

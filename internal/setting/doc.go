@@ -6,7 +6,7 @@
 //
 // It does not know which flags there are, and does not look at the environment or
 // at files by itself: both are handed to it. What a value means is package cli's
-// and package daemon's.
+// and package server's.
 //
 // It keeps its part of I9: a config file that is wrong in any way costs a clear
 // error and nothing else.

@@ -72,7 +72,7 @@ func (b *Bus) Respond(subject, queue string, handle func(*transport.Envelope, fu
 		}
 		if !b.inbox(m.Reply) {
 			b.stats.repliesRefused.Add(1)
-			b.config.Logger.Warn("a request wants its reply on a subject that is no inbox, and is not served: the server would take the reply for the coordinator's own word; "+
+			b.config.Logger.Warn("a request was refused: its reply subject is not an inbox, and the reply could pass for the coordinator's own message; "+
 				"connect with an inbox prefix such as _INBOX_shop", "subject", m.Subject, "reply", cut(m.Reply))
 			return
 		}

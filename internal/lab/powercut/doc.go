@@ -6,7 +6,7 @@
 //	  │                │  a cut leaves a random part of the difference
 //	  │              mount
 //	  │                │
-//	  └──◀─acks── load: Engines on a boltstore, or the whole daemon
+//	  └──◀─acks── load: Engines on a boltstore, or the whole server
 //
 // It holds tests only; the processes are the test binary, started again. The
 // disk is a process of its own because bbolt maps its file: one process that

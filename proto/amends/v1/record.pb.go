@@ -318,15 +318,15 @@ type Operation int32
 const (
 	// Not given: the event is not a person's decision.
 	Operation_OPERATION_UNSPECIFIED Operation = 0
-	// Go back, while there is a way back.
+	// Compensate, while that is possible.
 	Operation_OPERATION_CANCEL Operation = 1
 	// Attempt a waiting or parked step now.
 	Operation_OPERATION_RETRY Operation = 2
-	// The step was settled outside.
+	// The step's outcome was determined outside.
 	Operation_OPERATION_RESOLVE Operation = 3
 	// Go on without the step.
 	Operation_OPERATION_SKIP Operation = 4
-	// Go back from a parked pivot.
+	// Compensate from a parked pivot.
 	Operation_OPERATION_COMPENSATE Operation = 5
 	// End the parked saga as it is.
 	Operation_OPERATION_ABANDON Operation = 6
@@ -1089,7 +1089,7 @@ func (x *Event) GetClockNanos() int64 {
 	return 0
 }
 
-// OutboxRecord is a message that is pending for the bus until it is settled.
+// OutboxRecord is a message for the bus, pending until it is discarded.
 type OutboxRecord struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The saga that enqueues it.

@@ -45,7 +45,7 @@ export function List() {
       <Problem error={sagas.error} doing="The list could not be read" />
       <div class="card">
         {!sagas.begun ? (
-          <Empty title={sagas.error ? "The list is not known" : "Reading the list …"}>
+          <Empty title={sagas.error ? "The list could not be read" : "Reading the list …"}>
             <p>{sagas.error ? "There may be sagas: the coordinator has not said. The console tries again by itself." : "The coordinator was asked and has not answered yet."}</p>
           </Empty>
         ) : sagas.rows.length === 0 && sagas.added === 0 ? (
@@ -82,7 +82,7 @@ function News({ added, gone, show }: { added: number; gone: number; show: () => 
 function Nothing({ filtered }: { filtered: boolean }) {
   return filtered ? (
     <Empty title="No saga matches">
-      <p>Every part of the filter stands in the address. Take one away, or begin again.</p>
+      <p>The filter is part of the page's address. Remove a part of it, or start over.</p>
       <a class="button" href="/sagas">Show all sagas</a>
     </Empty>
   ) : (

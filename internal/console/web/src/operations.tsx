@@ -12,7 +12,7 @@ export type Operation = { operation: string; title: string; confirm: string; doe
 
 export const operations: Operation[] = [
   { operation: "retry", title: "Retry now", confirm: "Retry now", does: "Attempts the step now, with its full number of attempts again.", when: "on a step that waits for its next attempt, or is parked" },
-  { operation: "resolve", title: "Resolve", confirm: "Resolve the step", does: "Says the outcome of a step that was determined outside. Nothing is sent to the participant.", when: "on a step that waits for its next attempt, or is parked" },
+  { operation: "resolve", title: "Resolve", confirm: "Resolve the step", does: "Records the outcome of a step that was determined outside. Nothing is sent to the participant.", when: "on a step that waits for its next attempt, or is parked" },
   { operation: "skip", title: "Skip", confirm: "Skip the step", does: "Goes on without the step.", when: "on a parked step", danger: true },
   { operation: "compensate", title: "Compensate", confirm: "Compensate the saga", does: "Goes back. You vouch that the pivot did not happen.", when: "with a parked pivot", danger: true },
   { operation: "pause", title: "Pause", confirm: "Pause the saga", does: "Holds the saga: nothing new is sent, its timers stand still. What is under way is still answered.", when: "on a saga that is open and not paused" },

@@ -13,7 +13,7 @@ export function OverviewPage() {
     <>
       <Problem error={error} doing="This may be out of date" />
       {o.not_ready && (
-        <div class="notice" role="alert"><Icon of="parked" /><span><strong>The coordinator takes no work.</strong> {o.not_ready}</span></div>
+        <div class="notice" role="alert"><Icon of="parked" /><span><strong>The coordinator is not ready.</strong> {o.not_ready}</span></div>
       )}
       {o.owner && <OwnerNotice of={o.owner} fix={o.standstills?.find((s) => s.kind === "owner")?.fix} />}
       <Standstills of={(o.standstills ?? []).filter((s) => s.kind !== "sagas" && !(s.kind === "owner" && o.owner))} />
@@ -53,8 +53,8 @@ function OwnerNotice({ of: w, fix }: { of: Owner; fix: string | undefined }) {
       <Icon of="parked" />
       <div class="fill">
         <strong>{title}</strong>{" "}
-        {w.replaced ? "This coordinator ends; nothing that it still decides is sent." : "Nothing is sent or taken. Starts are accepted and kept."}
-        {w.waiting && <> It waits: {w.waiting}.</>} {w.last_sure && <>It was last certain <Ago at={w.last_sure} />.</>}
+        {w.replaced ? "This coordinator is stopping; nothing it still decides is sent." : "No commands are sent and no answers taken. Starts are accepted and kept."}
+        {w.waiting && <> It waits: {w.waiting}.</>} {w.last_sure && <>Last confirmed <Ago at={w.last_sure} />.</>}
         {fix && <> <em>What to do:</em> {fix}.</>}
         <br />
         <span class="muted small"><OwnerWords of={w} /></span>
@@ -71,7 +71,7 @@ const OwnerLine = ({ of, nats }: { of: Owner; nats: string | undefined }) => (
 );
 
 function OwnerWords({ of: w }: { of: Owner }) {
-  if (!w.store) return <>Nobody is known to own it.</>;
+  if (!w.store) return <>Its owner is not known.</>;
   return (
     <>
       Prefix <span class="mono">{w.prefix}</span> · owner: store <span class="mono">{w.store}</span>, claim {w.claim ?? 0}, on {w.host || "an unnamed host"}
@@ -107,7 +107,7 @@ function BlockedSagas({ count: n, sagas }: { count: number; sagas: Blocked[] }) 
       <Icon of="parked" />
       <div class="fill">
         <strong>{plural(n, "saga", "sagas")} cannot be moved.</strong> The record is damaged, or the definition is gone. The others go on. The
-        runbook says what to do, under AmendsSagasBlocked; a damaged one that was settled is taken out with <code>coordinator remove-damaged</code>.
+        runbook says what to do, under AmendsSagasBlocked; a damaged one whose outcome is dealt with is removed with <code>coordinator remove-damaged</code>.
         <ul>
           {sagas.map((s) => <li><code>{s.id}</code>, met <Ago at={s.since} />: {s.reason}</li>)}
           {n > sagas.length && <li>and {count(n - sagas.length)} more</li>}
@@ -276,11 +276,11 @@ function state(p: Participant): { word: string; icon: string; tone: string } {
 
 function Participants({ of, error }: { of: Participant[] | undefined; error: ApiError | undefined }) {
   if (of && of.length === 0) {
-    return <section class="card"><header><h2>Participants</h2></header><div class="body muted">None is asked for anything yet: there is no definition.</div></section>;
+    return <section class="card"><header><h2>Participants</h2></header><div class="body muted">No definition is registered yet, so no participant is needed.</div></section>;
   }
   return (
     <section class="card" aria-label="Participants">
-      <header><h2>Participants</h2><span class="muted small">what waits on the bus is their lag</span></header>
+      <header><h2>Participants</h2><span class="muted small">waiting commands are their lag</span></header>
       <Problem error={error} doing={of ? "This may be out of date" : "The participants could not be read"} />
       <div class="scroll" tabIndex={0} role="group" aria-label="Participants">
         <table>

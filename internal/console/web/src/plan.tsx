@@ -32,7 +32,7 @@ export function Plan({ saga }: { saga: Saga }) {
                   </>
                 ))}
                 {wave.steps.length > 1 && <span class="muted"> at the same time</span>}
-                {wave.steps.some((n) => flying.some((s) => s.name === n)) && <span class="muted"> (is settled first)</span>}
+                {wave.steps.some((n) => flying.some((s) => s.name === n)) && <span class="muted"> (finishes first)</span>}
               </span>
             </li>
           ))}
