@@ -54,6 +54,8 @@ type Coordinator struct {
 	seed        maphash.Seed
 
 	ready    atomic.Bool
+	started  chan struct{} // closed when it was ready for the first time
+	once     sync.Once
 	stopping atomic.Bool
 	broken   atomic.Pointer[error]
 	waits    atomic.Pointer[string] // for what it waits before it owns the prefix
@@ -101,6 +103,7 @@ func New(config Config) (*Coordinator, error) {
 		config: config, definitions: defs, runStats: newRunStats(config.Clock()), limited: loglimit.Logger(config.Logger),
 		waiters: newWaiters(), active: newActiveSagas(), reads: quota.New(MaxReads, 0),
 		watches: quota.New(10*config.MaxWatches, config.MaxWatches), bulk: quota.New(MaxBulk, MaxBulkPerCaller), looks: make(chan struct{}, maxLooks), feed: newFeed(), seed: maphash.MakeSeed(),
+		started: make(chan struct{}),
 	}
 	c.timing, timing.c = timing, c
 	c.observer = both{c.runStats, config.Observer}
@@ -172,6 +175,7 @@ func (c *Coordinator) Run(ctx context.Context) error {
 		intake.Go(guard(run, in))
 	}
 	c.ready.Store(true)
+	c.noteReady()
 
 	<-in.Done()
 	c.ready.Store(false)
@@ -244,6 +248,17 @@ func (c *Coordinator) Ready(context.Context) error {
 		return errors.New("starting")
 	}
 	return c.monitor.ready()
+}
+
+// Started closes when the coordinator takes work for the first time. It may become unready again;
+// Ready reports that. If Run ends before that, Started never closes: wait for both.
+func (c *Coordinator) Started() <-chan struct{} { return c.started }
+
+// noteReady is called whenever the coordinator may have become ready.
+func (c *Coordinator) noteReady() {
+	if c.Ready(context.Background()) == nil {
+		c.once.Do(func() { close(c.started) })
+	}
 }
 
 // Standstills is what does not move although it should, the oldest first. It is known from

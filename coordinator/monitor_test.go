@@ -390,6 +390,39 @@ func (n *notes) String() string {
 	return n.text.String()
 }
 
+// TestStartedWhenReady: Started closes when the coordinator is ready, not when Run begins.
+func TestStartedWhenReady(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage()
+		s.set(func(s *stage) { s.check = errors.New("no route") })
+		c, err := coordinator.New(coordinator.Config{Bus: s, Store: s.store, Definitions: []*saga.Definition{checkout}, Logger: slog.New(slog.DiscardHandler), Secret: []byte("secret")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		done := make(chan error, 1)
+		go func() { done <- c.Run(ctx) }()
+		defer func() {
+			cancel()
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+			s.Bus.Close()
+		}()
+		time.Sleep(time.Minute) // virtual
+		select {
+		case <-c.Started():
+			t.Error("it has started, and the bus is away")
+		default:
+		}
+		s.set(func(s *stage) { s.check = nil })
+		<-c.Started()
+		if err := c.Ready(ctx); err != nil {
+			t.Errorf("it has started: %v", err)
+		}
+	})
+}
+
 // TestBusIsAwayAndBack: that the bus is away is seen within five seconds, whatever does not
 // answer beside it, and within a second that it is back.
 func TestBusIsAwayAndBack(t *testing.T) {

@@ -153,6 +153,7 @@ func (m *monitor) gather(ctx context.Context) {
 	for _, say := range m.tabulate(m.c.config.Clock()) { // a log that is slow holds up nobody who asks
 		say(ctx)
 	}
+	m.c.noteReady()
 }
 
 // tabulate makes the table, and returns what the log is to say of it.

@@ -201,22 +201,18 @@ func (s *Server) run(ctx context.Context) error {
 
 // announce waits until the coordinator takes work and says so.
 func (s *Server) announce(ctx context.Context) error {
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	line, slow := waiting.On(s.config.Logger, "the coordinator to be ready", 0), time.Now().Add(slowStart)
-	for {
-		err := s.coord.Load().Ready(ctx)
-		if err == nil {
-			break
-		}
-		if time.Now().After(slow) {
-			line.Still(err)
-		}
+	coord := s.coord.Load()
+	line := waiting.On(s.config.Logger, "the coordinator to be ready", 0)
+	for slow := slowStart; ; slow = waiting.Every {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-tick.C:
+		case <-time.After(slow):
+			line.Still(coord.Ready(ctx))
+			continue
+		case <-coord.Started():
 		}
+		break
 	}
 	a := s.Addresses()
 	s.config.Logger.Info("ready", slog.String("nats", masked.URLs(a.NATS)), slog.String("http", a.HTTP), slog.String("data_dir", s.config.DataDir), slog.String("version", s.config.Version))

@@ -91,9 +91,8 @@ func Example() {
 	go func() { ended <- payment.Run(ctx, bus) }()
 	go func() { ended <- shipping.Run(ctx, bus) }()
 
-	// The caller may be there before the coordinator: then it waits, and would log that.
-	caller := client.New(bus, client.Logger(slog.New(slog.DiscardHandler)))
-	_, err = caller.Run(ctx, Order, 42, client.ID("order-42"))
+	<-c.Started()
+	_, err = client.New(bus).Run(ctx, Order, 42, client.ID("order-42"))
 	check(err)
 	stop()
 	for range cap(ended) {

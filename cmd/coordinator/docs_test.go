@@ -93,14 +93,25 @@ type follower struct {
 
 func (f *follower) follow(command string) {
 	f.t.Helper()
-	words := strings.Fields(command)
-	if len(words) < 3 || words[0] != "go" || words[1] != "run" || !strings.HasPrefix(words[2], "./") {
+	program, args := "", strings.Fields(command)
+	switch {
+	case len(args) > 2 && args[0] == "go" && args[1] == "install" && strings.HasPrefix(args[2], "./"):
+		install := exec.CommandContext(f.t.Context(), "go", args[1:]...)
+		install.Dir, install.Env = filepath.Join("..", ".."), append(os.Environ(), "GOBIN="+f.bin)
+		if out, err := install.CombinedOutput(); err != nil {
+			f.t.Fatalf("%s: %v: %s", command, err, out)
+		}
+		return
+	case len(args) > 2 && args[0] == "go" && args[1] == "run" && strings.HasPrefix(args[2], "./"):
+		program, args = filepath.Base(args[2]), args[3:]
+	case len(args) > 1 && args[0] == "coordinator":
+		program, args = args[0], args[1:]
+	default:
 		f.t.Fatalf("%s: whoever has only this repository and Go cannot run it; or say in notHere why it is not run here", command)
 	}
-	args := words[3:]
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	f.t.Cleanup(cancel)
-	c := exec.CommandContext(ctx, filepath.Join(f.bin, filepath.Base(words[2])), args...)
+	c := exec.CommandContext(ctx, filepath.Join(f.bin, program), args...)
 	out := &safeBuffer{}
 	c.Dir, c.Stdout, c.Stderr = f.dir, out, out
 	c.Env = append(os.Environ(), "TMPDIR="+f.dir, "HTTP=127.0.0.1:0", "AMENDS_CONTEXTS="+filepath.Join(f.dir, "contexts.yaml"))

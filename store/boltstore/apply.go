@@ -109,9 +109,9 @@ func (g *group) apply(p *prepared) error {
 			return err
 		}
 		g.owing[o.to]++
-		crashpoint.Here("boltstore: between owed records")
+		crashpoint.Here("boltstore: between pending records")
 	}
-	crashpoint.Here("boltstore: after owed records")
+	crashpoint.Here("boltstore: after pending records")
 	return g.settleOthers(p)
 }
 

@@ -174,7 +174,7 @@ func (s *system) startCoordinator() {
 		s.t.Fatal(err)
 	}
 	s.coord = &core{part: run(bus, c.Run), store: db, bus: bus, run: c}
-	eventually(s.t, "the coordinator is ready", func() bool { return c.Ready(context.Background()) == nil })
+	<-c.Started()
 }
 
 func (s *system) stopCoordinator() {
