@@ -55,7 +55,7 @@ type ledger struct {
 	records   []outbox.Record
 	discarded []outbox.ID
 	fail      error
-	onPending    func() // what happens while the ledger is read
+	onPending func() // what happens while the ledger is read
 }
 
 func (l *ledger) Destinations(context.Context) (map[outbox.Destination]int, error) {

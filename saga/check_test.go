@@ -8,8 +8,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/amends-dev/amends/contract"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/amends-dev/amends/contract"
 )
 
 // good is a definition as data without a problem; the table breaks it.

@@ -76,7 +76,8 @@ var oneLine = strings.NewReplacer("\r", " ", "\n", " ")
 
 // Add writes an envelope behind what is there.
 func (w *Writer) Add(e *transport.Envelope) {
-	h := append(w.header[:0], wire.Prefix...)
+	w.header = append(w.header[:0], wire.Prefix...)
+	h := w.header
 	wire.Headers(e, func(name, value string) {
 		h = append(h, name...)
 		h = append(h, ": "...)
