@@ -49,14 +49,14 @@ func Legal(def *Definition, in *Instance) []LegalOperation {
 	}
 	var legal []LegalOperation
 	back := in.Cause == nil && !compensation.PastPivot(&def.tree, in.State)
-	parkedPivot := false
+	parkedPivot, full := false, in.Revision > MaxHistory
 	for i := range in.Steps {
 		side, step := in.Steps[i].Current(), &def.steps[i]
 		parked := side.Parked()
 		if step.Kind == KindPivot && parked {
 			parkedPivot = true
 		}
-		if (side.Waiting() || parked) && side.state != SideParkedRejected {
+		if (side.Waiting() || parked) && side.state != SideParkedRejected && !full {
 			legal = append(legal, LegalOperation{OperationRetry, step.Name})
 		}
 		if side.Waiting() || parked {
@@ -75,9 +75,10 @@ func Legal(def *Definition, in *Instance) []LegalOperation {
 	if in.Phase == Parked {
 		legal = append(legal, LegalOperation{Operation: OperationAbandon})
 	}
-	if in.Paused != nil {
+	switch {
+	case in.Paused != nil:
 		legal = append(legal, LegalOperation{Operation: OperationResume})
-	} else {
+	case !full:
 		legal = append(legal, LegalOperation{Operation: OperationPause})
 	}
 	return legal
@@ -90,9 +91,6 @@ func (d *decision) operate(ev Event) error {
 	}
 	if len(ev.By) > MaxReason || len(ev.Reason) > MaxReason {
 		return d.illegal(ev, fmt.Sprintf("reason and name may have %d bytes each", MaxReason))
-	}
-	if (ev.Operation == OperationRetry || ev.Operation == OperationPause) && d.in.Revision > MaxHistory {
-		return d.illegal(ev, fmt.Sprintf("the saga has had %d events (MaxHistory) and is neither retried nor paused any more", MaxHistory))
 	}
 	step, err := d.legal(ev)
 	if err != nil {
@@ -157,12 +155,14 @@ func (d *decision) whyNot(ev Event) string {
 		return "the saga was abandoned"
 	case !d.in.Open():
 		return fmt.Sprintf("the saga has ended: %s", d.in.Phase)
+	case (ev.Operation == OperationRetry || ev.Operation == OperationPause) && d.in.Revision > MaxHistory:
+		return fmt.Sprintf("the saga has had %d events (MaxHistory) and is neither retried nor paused any more", MaxHistory)
 	case goingBack && beyond:
 		return "the saga is past its point of no return and only goes forward"
 	case goingBack && d.in.Cause != nil:
 		return "the saga goes back already: " + d.in.Cause.brief()
 	case ev.Operation == OperationCancel && d.in.PendingCause != nil:
-		return "that was asked before; it is decided when the pivot, which is in progress, has ended"
+		return "the saga goes back unless the pivot, which is in progress, completes: " + d.in.PendingCause.brief()
 	case ev.Operation == OperationCancel:
 		return "the outcome of the pivot is unknown"
 	case ev.Operation == OperationCompensate || ev.Operation == OperationAbandon || ev.Operation == OperationSkip:
@@ -228,7 +228,9 @@ func (d *decision) resolve(i int, ev Event) error {
 		}
 		d.close(i, dir, SideDone, "")
 		d.keep(i, result)
-		d.in.PendingCause = nil
+		if d.def.steps[i].Kind == KindPivot {
+			d.in.PendingCause = nil
+		}
 	case ev.Outcome == OutcomeRejected && dir == DirectionDo && !beyond:
 		d.refuse(i, ev.Reason)
 	case ev.Outcome == OutcomeRejected:
