@@ -129,7 +129,7 @@ func (c *Client) Operate(ctx context.Context, id contract.SagaID, op transport.D
 // Cancel asks a saga to go back, for a person or a program named by. Beyond the
 // point of no return it is refused with ErrIllegal. See Operate.
 func (c *Client) Cancel(ctx context.Context, id contract.SagaID, by, reason string) (*transport.Status, error) {
-	return c.Operate(ctx, id, transport.Decision{Operation: "cancel", By: by, Reason: reason})
+	return c.Operate(ctx, id, transport.Decision{Operation: contract.OperationCancel, By: by, Reason: reason})
 }
 
 // List returns one page of sagas, newest start first; see All for all of them.

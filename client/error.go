@@ -30,6 +30,9 @@ type Error struct {
 	Reason string          // for people; says what would be right
 	Err    error           // what lies below, such as context.DeadlineExceeded; may be nil
 
+	// Legal are, with ErrIllegal, the operations that are legal on the saga now.
+	Legal []contract.LegalOperation
+
 	// RetryAfter is, with ErrOverloaded, after how long the coordinator suggests to
 	// ask again; 0: it did not say. Add some randomness, or all who were refused
 	// come back together.
@@ -49,6 +52,14 @@ func (e *Error) Error() string {
 	b.WriteString(": " + condition)
 	if e.Reason != "" {
 		b.WriteString(": " + e.Reason)
+	}
+	for i, l := range e.Legal {
+		if i == 0 {
+			b.WriteString("; legal now: ")
+		} else {
+			b.WriteString(", ")
+		}
+		b.WriteString(l.String())
 	}
 	if e.Err != nil {
 		fmt.Fprintf(&b, " (%v)", e.Err)

@@ -49,7 +49,7 @@ func Example() {
 	fmt.Println(s.Phase, s.Steps[0].Name, s.Steps[0].Status)
 
 	// Whoever decides gives a name and a reason: both are part of the history.
-	_, err = c.Operate(ctx, "order-42", transport.Decision{Operation: "pause", By: "kim", Reason: "stock-taking"})
+	_, err = c.Operate(ctx, "order-42", transport.Decision{Operation: contract.OperationPause, By: "kim", Reason: "stock-taking"})
 	check(err)
 	_, err = c.Cancel(ctx, "order-42", "kim", "the customer called")
 	check(err)
@@ -102,10 +102,10 @@ func ExampleClient_Wait() {
 	s, err := c.Wait(ctx, "order-without-address")
 	check(err)
 	fmt.Println(s.Phase, s.Reason)
-	fmt.Println("legal:", strings.Join(s.Legal, ", "))
+	fmt.Println("legal:", s.Legal)
 
 	_, err = c.Operate(ctx, s.ID, transport.Decision{
-		Operation: "resolve", Step: "ship", Outcome: contract.OutcomeRejected,
+		Operation: contract.OperationResolve, Step: "ship", Outcome: contract.OutcomeRejected,
 		By: "kim", Reason: "the carrier does not have it", ExpectedRevision: s.Revision,
 	})
 	check(err)
@@ -114,7 +114,7 @@ func ExampleClient_Wait() {
 	fmt.Println(s.Phase, s.Reason)
 	// Output:
 	// parked outcome of the do unknown after attempt 1: there is no address
-	// legal: retry ship, resolve ship, skip ship, compensate, abandon, pause
+	// legal: [retry ship resolve ship skip ship compensate abandon pause]
 	// compensated rejected at ship: the carrier does not have it
 }
 

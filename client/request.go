@@ -189,6 +189,10 @@ func (c *Client) ask(ctx context.Context, q *call, reply any) error {
 		return failure
 	case answer.Code != "":
 		failure.Code, failure.Reason, failure.RetryAfter = transport.Code(answer.Code), answer.Reason, answer.RetryAfter
+		var more transport.Refusal
+		if json.Unmarshal(answer.Data, &more) == nil { // most refusals have none
+			failure.Legal = more.Legal
+		}
 		return failure
 	}
 	if err := json.Unmarshal(answer.Data, reply); err != nil {

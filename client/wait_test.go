@@ -101,7 +101,7 @@ func TestWaitIsInterrupted(t *testing.T) {
 
 func TestWaitReturnsWhenParked(t *testing.T) {
 	bus := &fakeBus{answer: func(_ context.Context, _ int, r *transport.Envelope) (*transport.Envelope, error) {
-		return reply(transport.Status{ID: r.Saga, Phase: contract.Parked, Legal: []string{"retry"}})
+		return reply(transport.Status{ID: r.Saga, Phase: contract.Parked, Legal: []contract.LegalOperation{{Operation: contract.OperationRetry}}})
 	}}
 	status, err := client.New(bus).Wait(t.Context(), "order-42")
 	if err != nil || status.Phase != contract.Parked {

@@ -71,7 +71,11 @@ func (c *Coordinator) apiOperateAll(ctx context.Context, request *transport.Enve
 			out.Done++
 			continue
 		}
-		out.Refused = append(out.Refused, transport.RefusedSaga{ID: found[i].ID, Reason: brief(err.Error())})
+		refused := transport.RefusedSaga{ID: found[i].ID, Reason: brief(reason(err))}
+		if operation, ok := errors.AsType[*saga.OperationError](err); ok {
+			refused.Legal = operation.Legal
+		}
+		out.Refused = append(out.Refused, refused)
 	}
 	return out, nil
 }
@@ -89,8 +93,8 @@ func checkBulk(q *transport.OperateAllQuery, data []byte) error {
 		wrong.add("filter", "is empty, which would be every saga; say which ones, such as open: true")
 	}
 	d := &q.Decision
-	if !slices.Contains(allOperations, saga.Operation(d.Operation)) {
-		wrong.add("decision.operation", fmt.Sprintf("%q is no operation; use cancel, retry, resolve, skip, compensate, abandon, pause or resume", brief(d.Operation)))
+	if !slices.Contains(allOperations, d.Operation) {
+		wrong.add("decision.operation", fmt.Sprintf("%q is no operation; use cancel, retry, resolve, skip, compensate, abandon, pause or resume", brief(string(d.Operation))))
 	}
 	if d.By == "" || d.Reason == "" {
 		wrong.add("decision", "give by and reason: both become part of the history")

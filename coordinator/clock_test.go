@@ -238,7 +238,7 @@ func TestClockIsSetInAPause(t *testing.T) {
 	settable(t, func(t *testing.T, w *fixture, m *watchmaker) {
 		w.silent("s1")
 		time.Sleep(time.Second) // virtual
-		operate := func(operation string) {
+		operate := func(operation contract.Operation) {
 			t.Helper()
 			if _, err := client.New(w.bus).Operate(t.Context(), "s1", transport.Decision{Operation: operation, By: "kim", Reason: "the bank moves"}); err != nil {
 				t.Fatal(err)

@@ -78,18 +78,20 @@ func TestParkedPivotIsResolvedByAnOperator(t *testing.T) {
 		})
 		s := w.run("s1")
 		w.expect(s, saga.Parked, "s1 reserve", "s1 charge")
-		if want := []string{"retry ship", "resolve ship", "skip ship", "compensate", "abandon", "pause"}; !slices.Equal(s.Legal, want) {
+		want := []contract.LegalOperation{{Operation: "retry", Step: "ship"}, {Operation: "resolve", Step: "ship"}, {Operation: "skip", Step: "ship"}, {Operation: "compensate"}, {Operation: "abandon"}, {Operation: "pause"}}
+		if !slices.Equal(s.Legal, want) {
 			t.Errorf("legal operations %q, want %q", s.Legal, want)
 		}
 		c := client.New(w.bus)
-		if _, err := c.Cancel(t.Context(), "s1", "kim", "enough"); !errors.Is(err, client.ErrIllegal) {
+		_, err := c.Cancel(t.Context(), "s1", "kim", "enough")
+		if refused, ok := errors.AsType[*client.Error](err); !ok || !errors.Is(err, client.ErrIllegal) || !slices.Equal(refused.Legal, want) || strings.Count(err.Error(), "legal now: retry ship, resolve ship,") != 1 {
 			t.Errorf("cancel of a parked pivot: %v", err)
 		}
 		w.when(func(string, int) error { return nil })
 		if _, err := c.Operate(t.Context(), "s1", transport.Decision{Operation: "retry", By: "kim", Reason: "table is there now"}); err != nil {
 			t.Fatal(err)
 		}
-		s, err := c.Wait(t.Context(), "s1")
+		s, err = c.Wait(t.Context(), "s1")
 		if err != nil {
 			t.Fatal(err)
 		}

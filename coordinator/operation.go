@@ -25,7 +25,7 @@ func (v *violations) operation(op *transport.Decision, prefix string) {
 	}{
 		{"by", op.By, saga.MaxReason},
 		{"reason", op.Reason, saga.MaxReason},
-		{"operation", op.Operation, contract.MaxNameLength},
+		{"operation", string(op.Operation), contract.MaxNameLength},
 		{"result", string(op.Result), saga.MaxPayload},
 	} {
 		if len(field.value) > field.most {
@@ -52,7 +52,7 @@ func (v *violations) operation(op *transport.Decision, prefix string) {
 // operated is the event of a decision.
 func (c *Coordinator) operated(op *transport.Decision) saga.Event {
 	return saga.Event{
-		Type: saga.OperationTaken, At: c.config.Clock(), Operation: saga.Operation(op.Operation), Step: op.Step,
+		Type: saga.OperationTaken, At: c.config.Clock(), Operation: op.Operation, Step: op.Step,
 		By: op.By, Reason: op.Reason, Outcome: op.Outcome, Payload: op.Result,
 	}
 }

@@ -52,7 +52,7 @@ func TestRepliesFit(t *testing.T) {
 		c := client.New(w.bus)
 		const sagas, decisions = 400, 60
 		long := strings.Repeat("\u0001", saga.MaxReason) // six bytes each, as JSON
-		operate := func(id saga.ID, operation string) {
+		operate := func(id saga.ID, operation saga.Operation) {
 			t.Helper()
 			if _, err := c.Operate(t.Context(), id, transport.Decision{Operation: operation, By: long, Reason: long}); err != nil {
 				t.Fatal(err)
@@ -185,8 +185,8 @@ func TestDamagedRecordHidesNothing(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		for _, operation := range []string{"pause", "resume", "pause"} {
-			if _, err := c.Operate(t.Context(), "z", transport.Decision{Operation: operation, By: "kim", Reason: operation}); err != nil {
+		for _, operation := range []saga.Operation{"pause", "resume", "pause"} {
+			if _, err := c.Operate(t.Context(), "z", transport.Decision{Operation: operation, By: "kim", Reason: string(operation)}); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -115,16 +115,24 @@ func refusalOf(err error) *transport.Envelope {
 	if busy, ok := errors.AsType[*busyError](err); ok {
 		return exhausted(busy.retry, busy.why)
 	}
-	e := refusal(code, err.Error())
+	e := refusal(code, reason(err))
 	e.Data = detail(err)
 	return e
+}
+
+// reason is an error's text without what its detail has.
+func reason(err error) string {
+	if operation, ok := errors.AsType[*saga.OperationError](err); ok {
+		return operation.Brief()
+	}
+	return err.Error()
 }
 
 // detail is what a program needs to know of an error beside its code.
 func detail(err error) []byte {
 	var d transport.Refusal
 	if operation, ok := errors.AsType[*saga.OperationError](err); ok {
-		d.Legal = operationWords(operation.Legal)
+		d.Legal = operation.Legal
 	}
 	if moved, ok := errors.AsType[*movedError](err); ok {
 		d.Revision = moved.actual
@@ -145,13 +153,4 @@ func detail(err error) []byte {
 		return nil // there is nothing in it that cannot be written
 	}
 	return data
-}
-
-// operationWords are legal operations as they are told: "cancel", "retry charge-card".
-func operationWords(legal []saga.LegalOperation) []string {
-	words := make([]string, len(legal))
-	for i, v := range legal {
-		words[i] = v.String()
-	}
-	return words
 }

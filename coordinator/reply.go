@@ -173,7 +173,7 @@ func shorten(text string, most int) string {
 func historyEvent(revision uint64, ev *saga.Event) transport.HistoryEvent {
 	e := transport.HistoryEvent{
 		Revision: revision, Type: string(ev.Type), At: ev.At, Timer: string(ev.Timer), Participant: ev.Participant, Step: ev.Step,
-		Direction: ev.Direction, Attempt: ev.Attempt, Outcome: ev.Outcome, Operation: string(ev.Operation), By: ev.By,
+		Direction: ev.Direction, Attempt: ev.Attempt, Outcome: ev.Outcome, Operation: ev.Operation, By: ev.By,
 		Reason: ev.Reason, Payload: ev.Payload, ContentType: ev.ContentType, PayloadSize: len(ev.Payload),
 	}
 	if len(ev.Payload) > 0 && !isJSON(ev.Payload, ev.ContentType) {

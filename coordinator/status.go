@@ -21,7 +21,7 @@ func status(def *saga.Definition, in *saga.Instance, steps bool) *transport.Stat
 		return s
 	}
 	s.Birth = in.Birth()
-	s.Legal = operationWords(saga.Legal(def, in))
+	s.Legal = saga.Legal(def, in)
 	s.Input = payload(in.Input, in.ContentType, false)
 	s.PastPivot = compensation.PastPivot(def.Tree(), in.State)
 	s.Steps = make([]transport.StepStatus, len(in.Steps))

@@ -83,18 +83,18 @@ const (
 )
 
 // Operation is a decision that a person may take about a saga.
-type Operation string
+type Operation = contract.Operation
 
-// The operations. Each needs a reason and a name.
+// The operations; see package contract.
 const (
-	OperationCancel     Operation = "cancel"     // go back, while there is a way back
-	OperationRetry      Operation = "retry"      // attempt a waiting or parked step now, with its full number of attempts again
-	OperationResolve    Operation = "resolve"    // the step was resolved outside: completed (with a result) or rejected
-	OperationSkip       Operation = "skip"       // go on without the step, or leave it as it is when going back
-	OperationCompensate Operation = "compensate" // go back from a parked pivot, vouching that it did not happen
-	OperationAbandon    Operation = "abandon"    // end the parked saga as it is
-	OperationPause      Operation = "pause"      // send nothing new and hold the timers; what is under way is still answered
-	OperationResume     Operation = "resume"     // go on where the saga was paused
+	OperationCancel     = contract.OperationCancel
+	OperationRetry      = contract.OperationRetry
+	OperationResolve    = contract.OperationResolve
+	OperationSkip       = contract.OperationSkip
+	OperationCompensate = contract.OperationCompensate
+	OperationAbandon    = contract.OperationAbandon
+	OperationPause      = contract.OperationPause
+	OperationResume     = contract.OperationResume
 )
 
 // Command is an effect: ask a participant for one direction of one step.

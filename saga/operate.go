@@ -6,21 +6,11 @@ import (
 	"strings"
 
 	"github.com/amends-dev/amends/compensation"
+	"github.com/amends-dev/amends/contract"
 )
 
-// LegalOperation is an operation that may be used now, and on which step; Step is empty for
-// operations about the whole saga.
-type LegalOperation struct {
-	Operation Operation
-	Step      StepName
-}
-
-func (v LegalOperation) String() string {
-	if v.Step == "" {
-		return string(v.Operation)
-	}
-	return string(v.Operation) + " " + string(v.Step)
-}
+// LegalOperation is an operation that may be used now.
+type LegalOperation = contract.LegalOperation
 
 // OperationError says why a decision is not legal now, and which ones are.
 type OperationError struct {
@@ -30,16 +20,20 @@ type OperationError struct {
 	Legal     []LegalOperation
 }
 
+// Brief is the error without what is legal.
+func (e *OperationError) Brief() string {
+	return fmt.Sprintf("%s: %s", LegalOperation{Operation: e.Operation, Step: e.Step}, e.Why)
+}
+
 func (e *OperationError) Error() string {
+	if len(e.Legal) == 0 {
+		return e.Brief() + "; no operation is legal now"
+	}
 	words := make([]string, len(e.Legal))
 	for i, v := range e.Legal {
 		words[i] = v.String()
 	}
-	legal := "no operation is legal now"
-	if len(words) > 0 {
-		legal = "legal now: " + strings.Join(words, ", ")
-	}
-	return fmt.Sprintf("%s: %s; %s", LegalOperation{e.Operation, e.Step}, e.Why, legal)
+	return e.Brief() + "; legal now: " + strings.Join(words, ", ")
 }
 
 // Legal returns the operations that may be used on the saga as it stands.
@@ -57,13 +51,13 @@ func Legal(def *Definition, in *Instance) []LegalOperation {
 			parkedPivot = true
 		}
 		if (side.Waiting() || parked) && side.state != SideParkedRejected && !full {
-			legal = append(legal, LegalOperation{OperationRetry, step.Name})
+			legal = append(legal, LegalOperation{Operation: OperationRetry, Step: step.Name})
 		}
 		if side.Waiting() || parked {
-			legal = append(legal, LegalOperation{OperationResolve, step.Name})
+			legal = append(legal, LegalOperation{Operation: OperationResolve, Step: step.Name})
 		}
 		if parked {
-			legal = append(legal, LegalOperation{OperationSkip, step.Name})
+			legal = append(legal, LegalOperation{Operation: OperationSkip, Step: step.Name})
 		}
 	}
 	switch {
@@ -98,7 +92,7 @@ func (d *decision) operate(ev Event) error {
 	}
 	i, _ := d.def.find(step)
 	cause := Cause{Reason: ev.Reason, By: ev.By}
-	d.reason = fmt.Sprintf("%s by %s: %s", LegalOperation{ev.Operation, step}, ev.By, ev.Reason)
+	d.reason = fmt.Sprintf("%s by %s: %s", LegalOperation{Operation: ev.Operation, Step: step}, ev.By, ev.Reason)
 	switch ev.Operation {
 	case OperationCancel:
 		cause.Kind = CauseCancelled

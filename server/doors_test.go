@@ -318,7 +318,7 @@ func decision(field, value string) transport.Decision {
 	case "reason":
 		op.Reason = value
 	case "operation":
-		op.Operation = value
+		op.Operation = contract.Operation(value)
 	case "step":
 		op.Step = contract.StepName(value)
 	case "outcome":
@@ -339,7 +339,7 @@ func (h *fixture) decisionDoor() door {
 	return door{"HTTP decision", decisionFields(), func(field, value string) string {
 		op := decision(field, value)
 		_, err := h.api.Operate(h.t.Context(), connect.NewRequest(&apiv1.OperateRequest{Id: "decided", Decision: &apiv1.Decision{
-			Operation: op.Operation, Step: string(op.Step), By: op.By, Reason: op.Reason, Outcome: string(op.Outcome),
+			Operation: string(op.Operation), Step: string(op.Step), By: op.By, Reason: op.Reason, Outcome: string(op.Outcome),
 		}}))
 		if refused := new(connect.Error); !errors.As(err, &refused) || refused.Code() != connect.CodeInvalidArgument {
 			h.t.Errorf("%s: %.300v", field, err)

@@ -22,6 +22,7 @@ type OperateAllReply struct {
 
 // RefusedSaga is a saga about which a decision was not taken.
 type RefusedSaga struct {
-	ID     contract.SagaID `json:"id"`
-	Reason string          `json:"reason"` // why not, and what would be legal
+	ID     contract.SagaID           `json:"id"`
+	Reason string                    `json:"reason"`          // why not
+	Legal  []contract.LegalOperation `json:"legal,omitempty"` // operations that are legal on it now, where that is the reason
 }

@@ -125,12 +125,12 @@ type Status struct {
 	Problem    string                 `json:"problem,omitempty"`  // why it is not shown whole: its record is damaged, or its definition gone
 
 	// Not in lists, and not in the reply to a start.
-	Birth     contract.Birth `json:"birth,omitzero"`       // tells it from earlier and later sagas with its id
-	Legal     []string       `json:"legal,omitempty"`      // operations that are legal now: "cancel", "retry charge-card"
-	Undo      [][]string     `json:"undo,omitempty"`       // what going back would undo now: waves of step names
-	PastPivot bool           `json:"past_pivot,omitempty"` // going back is not possible any more
-	Steps     []StepStatus   `json:"steps,omitempty"`
-	Input     *Payload       `json:"input,omitempty"` // what it was started with
+	Birth     contract.Birth            `json:"birth,omitzero"`       // tells it from earlier and later sagas with its id
+	Legal     []contract.LegalOperation `json:"legal,omitempty"`      // operations that are legal now
+	Undo      [][]string                `json:"undo,omitempty"`       // what going back would undo now: waves of step names
+	PastPivot bool                      `json:"past_pivot,omitempty"` // going back is not possible any more
+	Steps     []StepStatus              `json:"steps,omitempty"`
+	Input     *Payload                  `json:"input,omitempty"` // what it was started with
 }
 
 // Payload is data of the user's: JSON, or Binary if it is anything else.
@@ -189,12 +189,12 @@ func (s *Status) AtRest() bool {
 
 // Decision is a person's decision about a saga.
 type Decision struct {
-	Operation string            `json:"operation"` // cancel, retry, resolve, skip, compensate, abandon, pause, resume
-	Step      contract.StepName `json:"step,omitempty"`
-	By        string            `json:"by"`
-	Reason    string            `json:"reason"`
-	Outcome   contract.Outcome  `json:"outcome,omitempty"` // of resolve: completed or rejected
-	Result    json.RawMessage   `json:"result,omitempty"`  // of resolve
+	Operation contract.Operation `json:"operation"` // cancel, retry, resolve, skip, compensate, abandon, pause, resume
+	Step      contract.StepName  `json:"step,omitempty"`
+	By        string             `json:"by"`
+	Reason    string             `json:"reason"`
+	Outcome   contract.Outcome   `json:"outcome,omitempty"` // of resolve: completed or rejected
+	Result    json.RawMessage    `json:"result,omitempty"`  // of resolve
 
 	// ExpectedRevision refuses the decision when the saga is not at this revision
 	// any more; 0: as it stands.
@@ -233,7 +233,7 @@ type HistoryEvent struct {
 	Direction   contract.Direction `json:"direction,omitempty"`
 	Attempt     int                `json:"attempt,omitempty"`
 	Outcome     contract.Outcome   `json:"outcome,omitempty"`
-	Operation   string             `json:"operation,omitempty"`
+	Operation   contract.Operation `json:"operation,omitempty"`
 	By          string             `json:"by,omitempty"`
 	Reason      string             `json:"reason,omitempty"`
 	Payload     json.RawMessage    `json:"payload,omitempty"` // a note when it is not JSON
@@ -247,9 +247,9 @@ type HistoryEvent struct {
 // Refusal is the data of a reply that refuses, when there is more to say than its
 // code and its reason.
 type Refusal struct {
-	Legal      []string    `json:"legal,omitempty"`      // operations that are legal on the saga now
-	Violations []Violation `json:"violations,omitempty"` // fields that were wrong
-	Revision   uint64      `json:"revision,omitempty"`   // what the saga is at, where that is the reason
+	Legal      []contract.LegalOperation `json:"legal,omitempty"`      // operations that are legal on the saga now
+	Violations []Violation               `json:"violations,omitempty"` // fields that were wrong
+	Revision   uint64                    `json:"revision,omitempty"`   // what the saga is at, where that is the reason
 }
 
 // Violation is a field that was wrong.

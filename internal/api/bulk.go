@@ -47,7 +47,7 @@ func (s *server) OperateAll(ctx context.Context, r *connect.Request[apiv1.Operat
 		sum.Finished = page.Next == ""
 		sum.Refusals = nil
 		for _, one := range page.Refused[:min(len(page.Refused), maxRefusals-named)] {
-			sum.Refusals = append(sum.Refusals, &apiv1.RefusedSaga{Id: string(one.ID), Reason: one.Reason})
+			sum.Refusals = append(sum.Refusals, &apiv1.RefusedSaga{Id: string(one.ID), Reason: one.Reason, Legal: legalOperations(one.Legal)})
 			named++
 		}
 		if err := stream.Send(sum); err != nil {

@@ -40,7 +40,7 @@ func TestTheBusOffersTheSame(t *testing.T) {
 		return string(reply.Data)
 	}
 	ask(transport.APIStart, "more", "bakery", `{"order":"more"}`, `"phase":"running"`)
-	ask(transport.APIGet, "stuck", "", "", `"legal":["retry ship","resolve ship","skip ship","compensate","abandon","pause"]`)
+	ask(transport.APIGet, "stuck", "", "", `"legal":[{"operation":"retry","step":"ship"},{"operation":"resolve","step":"ship"},{"operation":"skip","step":"ship"},{"operation":"compensate"},{"operation":"abandon"},{"operation":"pause"}]`)
 	ask(transport.APIWait, "more", "", "", `"phase":"parked"`)
 	ask(transport.APIHistory, "stuck", "", `{"with_saga":true,"from":2,"limit":1}`, `"saga":{"id":"stuck"`)
 	ask(transport.APIList, "", "", `{"step":"ship","phases":["parked"],"limit":1}`, `"next":"`)

@@ -103,7 +103,7 @@ func eventMessage(e *transport.HistoryEvent) *apiv1.Event {
 	m := &apiv1.Event{
 		Revision: e.Revision, Type: e.Type, At: stamp(e.At), Participant: e.Participant, Step: string(e.Step),
 		Direction: string(e.Direction), Attempt: int32(e.Attempt), Outcome: string(e.Outcome),
-		Operation: valid(e.Operation), Timer: valid(e.Timer), By: valid(e.By), Reason: valid(e.Reason), Problem: valid(e.Problem),
+		Operation: valid(string(e.Operation)), Timer: valid(e.Timer), By: valid(e.By), Reason: valid(e.Reason), Problem: valid(e.Problem),
 	}
 	if e.Saga != nil {
 		m.Saga = sagaMessage(e.Saga)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"strings"
 
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -62,14 +61,12 @@ func invalid(field, problem string) error {
 	return failure
 }
 
-// legalOperations reads operations as they are told: "cancel", "retry charge-card".
-func legalOperations(words []string) []*apiv1.LegalOperation {
-	var legal []*apiv1.LegalOperation
-	for _, w := range words {
-		operation, step, _ := strings.Cut(w, " ")
-		legal = append(legal, &apiv1.LegalOperation{Operation: operation, Step: step})
+func legalOperations(legal []contract.LegalOperation) []*apiv1.LegalOperation {
+	var out []*apiv1.LegalOperation
+	for _, l := range legal {
+		out = append(out, &apiv1.LegalOperation{Operation: string(l.Operation), Step: string(l.Step)})
 	}
-	return legal
+	return out
 }
 
 // asIs renames nothing.

@@ -182,7 +182,7 @@ func operationOf(d *apiv1.Decision) (transport.Decision, error) {
 		}
 	}
 	return transport.Decision{
-		Operation: d.Operation, Step: contract.StepName(d.Step), By: d.By, Reason: d.Reason,
+		Operation: contract.Operation(d.Operation), Step: contract.StepName(d.Step), By: d.By, Reason: d.Reason,
 		Outcome: contract.Outcome(d.Outcome), Result: json.RawMessage(d.Result),
 	}, nil
 }

@@ -89,7 +89,7 @@ func (f *decisionFlags) tell(env *environment, sum *apiv1.OperateAllResponse, wh
 	return f.print(env.stdout, sum, func(w *terminal.Stream) {
 		w.Printf("%s: %d of %s, refused for %d\n", what, sum.GetDone(), plural.Of(sum.GetMatched(), "saga that matches", "sagas that match"), sum.GetRefused())
 		for _, r := range sum.GetRefusals() {
-			w.Printf("  %s: %s\n", r.GetId(), typedReason(r.GetReason()))
+			w.Printf("  %s: %s%s\n", r.GetId(), r.GetReason(), legalNow(r.GetLegal()))
 		}
 		if rest := sum.GetRefused() - int64(len(sum.GetRefusals())); rest > 0 {
 			w.Printf("  and %d more\n", rest)

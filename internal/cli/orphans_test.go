@@ -171,7 +171,7 @@ func (m *fixture) pausedBehind(id contract.SagaID) string {
 	}
 }
 
-func (m *fixture) operate(id contract.SagaID, operation string) {
+func (m *fixture) operate(id contract.SagaID, operation contract.Operation) {
 	m.t.Helper()
 	if _, err := m.c.Operate(m.t.Context(), id, transport.Decision{Operation: operation, By: "kim", Reason: "to see"}); err != nil {
 		m.t.Fatal(err)

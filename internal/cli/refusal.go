@@ -40,9 +40,6 @@ func refusal(remote *connect.Error) error {
 	}
 	if legal := legalWords(detail.GetLegal()); len(legal) > 0 {
 		e.hint = "legal now: " + words(legal)
-		if why, _, ok := cutLegal(remote.Message()); ok {
-			e.err = errors.New(why)
-		}
 	}
 	return e
 }
@@ -68,6 +65,14 @@ func legalWords(operations []*apiv1.LegalOperation) []string {
 	return list
 }
 
+// legalNow goes behind a reason.
+func legalNow(operations []*apiv1.LegalOperation) string {
+	if len(operations) == 0 {
+		return ""
+	}
+	return "; legal now: " + words(legalWords(operations))
+}
+
 // typed writes an operation as the command line takes it.
 func typed(operation, step string) string {
 	if step != "" {
@@ -77,29 +82,4 @@ func typed(operation, step string) string {
 		operation += " --outcome completed|rejected"
 	}
 	return operation
-}
-
-// cutLegal cuts a refusal of the coordinator's, "why; legal now: cancel, retry charge", before
-// the operations.
-func cutLegal(text string) (why string, operations []string, ok bool) {
-	const before = "; legal now: "
-	at := strings.LastIndex(text, before)
-	if at < 0 {
-		return text, nil, false
-	}
-	return text[:at], strings.Split(text[at+len(before):], ", "), true
-}
-
-// typedReason is why a decision about one of many was refused, with the operations that are legal
-// as one types them.
-func typedReason(text string) string {
-	why, operations, ok := cutLegal(text)
-	if !ok {
-		return text
-	}
-	for i, v := range operations {
-		operation, step, _ := strings.Cut(v, " ")
-		operations[i] = typed(operation, step)
-	}
-	return why + "; legal now: " + words(operations)
 }

@@ -19,11 +19,13 @@ type refusing struct {
 	apiv1connect.UnimplementedCoordinatorServiceHandler
 }
 
-const refusalText = "retry: the step, by kim; legal now: cancel, retry ship-parcel, resolve ship-parcel"
+const refusalText = "retry: the step, by kim"
+
+var legalThen = []*apiv1.LegalOperation{{Operation: "cancel"}, {Operation: "retry", Step: "ship-parcel"}, {Operation: "resolve", Step: "ship-parcel"}}
 
 func (refusing) Operate(context.Context, *connect.Request[apiv1.OperateRequest]) (*connect.Response[apiv1.OperateResponse], error) {
 	err := connect.NewError(connect.CodeFailedPrecondition, errors.New(refusalText))
-	detail, wrong := connect.NewErrorDetail(&apiv1.Refusal{Legal: []*apiv1.LegalOperation{{Operation: "cancel"}, {Operation: "retry", Step: "ship-parcel"}, {Operation: "resolve", Step: "ship-parcel"}}})
+	detail, wrong := connect.NewErrorDetail(&apiv1.Refusal{Legal: legalThen})
 	if wrong != nil {
 		return nil, wrong
 	}
@@ -32,7 +34,7 @@ func (refusing) Operate(context.Context, *connect.Request[apiv1.OperateRequest])
 }
 
 func (refusing) OperateAll(_ context.Context, _ *connect.Request[apiv1.OperateAllRequest], s *connect.ServerStream[apiv1.OperateAllResponse]) error {
-	return s.Send(&apiv1.OperateAllResponse{Matched: 1, Refused: 1, Finished: true, Refusals: []*apiv1.RefusedSaga{{Id: "order-1", Reason: refusalText}}})
+	return s.Send(&apiv1.OperateAllResponse{Matched: 1, Refused: 1, Finished: true, Refusals: []*apiv1.RefusedSaga{{Id: "order-1", Reason: refusalText, Legal: legalThen}}})
 }
 
 // TestLegalAsTyped: what a refusal says is legal can be typed.

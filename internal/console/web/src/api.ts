@@ -10,6 +10,7 @@ export type Step = {
 };
 export type Pause = { since?: string; by?: string; reason?: string };
 export type Removal = { at?: string; by?: string; reason?: string; damage?: string };
+export const legalText = (legal: LegalOperation[]): string => legal.map((l) => (l.step ? `${l.operation} (${l.step})` : l.operation)).join(", ");
 export type Saga = {
   id: string; definition: Ref; phase: Phase; revision?: string; removed?: boolean; removal?: Removal; paused?: Pause; started?: string; updated?: string;
   ended?: string; deadline?: string; overdue?: boolean; reason?: string; problem?: string; trace_id?: string; legal?: LegalOperation[];

@@ -1,5 +1,5 @@
 import { useEffect, useRef, useState } from "preact/hooks";
-import { number, stream, type ApiError, type Filter } from "./api";
+import { legalText, number, stream, type ApiError, type Filter, type LegalOperation } from "./api";
 import { Dialog } from "./dialog";
 import { count, plural } from "./format";
 import { Problem } from "./pieces";
@@ -7,7 +7,7 @@ import { asError } from "./query";
 import { operations, type Operation } from "./operations";
 import { may, rememberedName, rememberName, useWho } from "./who";
 
-type Progress = { matched?: string; done?: string; refused?: string; finished?: boolean; refusals?: { id: string; reason?: string }[] };
+type Progress = { matched?: string; done?: string; refused?: string; finished?: boolean; refusals?: { id: string; reason?: string; legal?: LegalOperation[] }[] };
 
 // A result is told once for each saga: it cannot be told about many.
 const forMany = operations.filter((v) => v.operation !== "resolve");
@@ -105,7 +105,7 @@ function BulkDialog({ operation, filter, what, close, done }: DialogProps) {
         {(shown?.refusals?.length ?? 0) > 0 && (
           <details class="payload">
             <summary>why it is refused</summary>
-            <pre tabIndex={0}>{shown!.refusals!.map((r) => <div>{r.id}: {r.reason}</div>)}</pre>
+            <pre tabIndex={0}>{shown!.refusals!.map((r) => <div>{r.id}: {r.reason}{r.legal?.length ? `; legal now: ${legalText(r.legal)}` : ""}</div>)}</pre>
           </details>
         )}
         {progress && !progress.finished && !error && <progress max={matched} value={number(progress.matched)} aria-label="Decided" />}

@@ -1,6 +1,6 @@
 import type { ComponentChildren } from "preact";
 import type { ApiError, Payload, Phase } from "./api";
-import { number, unheard } from "./api";
+import { legalText, number, unheard } from "./api";
 import { absolute, clock, pretty, relative, size } from "./format";
 import { useNow } from "./query";
 
@@ -123,7 +123,7 @@ export function Problem({ error, doing, once }: { error: ApiError | undefined; d
       <Icon of="parked" />
       <span class="fill">
         <strong>{doing ?? "That did not work"}.</strong> {error.message}{next && <> {next}</>}
-        {error.legal.length > 0 && <> Legal now: {error.legal.map((v) => (v.step ? `${v.operation} (${v.step})` : v.operation)).join(", ")}.</>}
+        {error.legal.length > 0 && <> Legal now: {legalText(error.legal)}.</>}
       </span>
     </div>
   );

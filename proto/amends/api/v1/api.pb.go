@@ -2508,8 +2508,10 @@ type RefusedSaga struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Its id.
 	Id string `protobuf:"bytes,1,opt,name=id" json:"id,omitempty"`
-	// Why not, and what would be.
-	Reason        string `protobuf:"bytes,2,opt,name=reason" json:"reason,omitempty"`
+	// Why not.
+	Reason string `protobuf:"bytes,2,opt,name=reason" json:"reason,omitempty"`
+	// Operations that are legal on it now, where that is the reason.
+	Legal         []*LegalOperation `protobuf:"bytes,3,rep,name=legal" json:"legal,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2556,6 +2558,13 @@ func (x *RefusedSaga) GetReason() string {
 		return x.Reason
 	}
 	return ""
+}
+
+func (x *RefusedSaga) GetLegal() []*LegalOperation {
+	if x != nil {
+		return x.Legal
+	}
+	return nil
 }
 
 // RegisterDefinitionRequest is a definition.
@@ -5499,10 +5508,11 @@ const file_amends_api_v1_api_proto_rawDesc = "" +
 	"\x04done\x18\x02 \x01(\x03R\x04done\x12\x18\n" +
 	"\arefused\x18\x03 \x01(\x03R\arefused\x12\x1a\n" +
 	"\bfinished\x18\x04 \x01(\bR\bfinished\x126\n" +
-	"\brefusals\x18\x05 \x03(\v2\x1a.amends.api.v1.RefusedSagaR\brefusals\"5\n" +
+	"\brefusals\x18\x05 \x03(\v2\x1a.amends.api.v1.RefusedSagaR\brefusals\"j\n" +
 	"\vRefusedSaga\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason\"L\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x123\n" +
+	"\x05legal\x18\x03 \x03(\v2\x1d.amends.api.v1.LegalOperationR\x05legal\"L\n" +
 	"\x19RegisterDefinitionRequest\x12\x16\n" +
 	"\x06source\x18\x01 \x01(\tR\x06source\x12\x17\n" +
 	"\adry_run\x18\x02 \x01(\bR\x06dryRun\"q\n" +
@@ -5864,94 +5874,95 @@ var file_amends_api_v1_api_proto_depIdxs = []int32{
 	4,   // 42: amends.api.v1.OperateAllRequest.filter:type_name -> amends.api.v1.Filter
 	27,  // 43: amends.api.v1.OperateAllRequest.decision:type_name -> amends.api.v1.Decision
 	32,  // 44: amends.api.v1.OperateAllResponse.refusals:type_name -> amends.api.v1.RefusedSaga
-	35,  // 45: amends.api.v1.RegisterDefinitionResponse.definition:type_name -> amends.api.v1.Definition
-	3,   // 46: amends.api.v1.Definition.ref:type_name -> amends.api.v1.DefinitionRef
-	24,  // 47: amends.api.v1.Definition.counts:type_name -> amends.api.v1.Count
-	36,  // 48: amends.api.v1.Definition.steps:type_name -> amends.api.v1.StepFigures
-	37,  // 49: amends.api.v1.Definition.duration:type_name -> amends.api.v1.Latency
-	37,  // 50: amends.api.v1.StepFigures.do:type_name -> amends.api.v1.Latency
-	37,  // 51: amends.api.v1.StepFigures.undo:type_name -> amends.api.v1.Latency
-	35,  // 52: amends.api.v1.ListDefinitionsResponse.definitions:type_name -> amends.api.v1.Definition
-	3,   // 53: amends.api.v1.GetDefinitionRequest.ref:type_name -> amends.api.v1.DefinitionRef
-	35,  // 54: amends.api.v1.GetDefinitionResponse.definition:type_name -> amends.api.v1.Definition
-	3,   // 55: amends.api.v1.CompareDefinitionsRequest.from:type_name -> amends.api.v1.DefinitionRef
-	3,   // 56: amends.api.v1.CompareDefinitionsRequest.to:type_name -> amends.api.v1.DefinitionRef
-	44,  // 57: amends.api.v1.CompareDefinitionsResponse.differences:type_name -> amends.api.v1.Difference
-	47,  // 58: amends.api.v1.ListParticipantsResponse.participants:type_name -> amends.api.v1.Participant
-	72,  // 59: amends.api.v1.Participant.last_answer:type_name -> google.protobuf.Timestamp
-	37,  // 60: amends.api.v1.Participant.latency:type_name -> amends.api.v1.Latency
-	72,  // 61: amends.api.v1.GetOverviewResponse.at:type_name -> google.protobuf.Timestamp
-	72,  // 62: amends.api.v1.GetOverviewResponse.since:type_name -> google.protobuf.Timestamp
-	24,  // 63: amends.api.v1.GetOverviewResponse.counts:type_name -> amends.api.v1.Count
-	53,  // 64: amends.api.v1.GetOverviewResponse.durations:type_name -> amends.api.v1.DefinitionLatency
-	54,  // 65: amends.api.v1.GetOverviewResponse.series:type_name -> amends.api.v1.Second
-	37,  // 66: amends.api.v1.GetOverviewResponse.commit:type_name -> amends.api.v1.Latency
-	52,  // 67: amends.api.v1.GetOverviewResponse.blocked_sagas:type_name -> amends.api.v1.BlockedSaga
-	51,  // 68: amends.api.v1.GetOverviewResponse.standstills:type_name -> amends.api.v1.Standstill
-	50,  // 69: amends.api.v1.GetOverviewResponse.owner:type_name -> amends.api.v1.Owner
-	72,  // 70: amends.api.v1.Owner.since:type_name -> google.protobuf.Timestamp
-	72,  // 71: amends.api.v1.Owner.last_sure:type_name -> google.protobuf.Timestamp
-	72,  // 72: amends.api.v1.Standstill.since:type_name -> google.protobuf.Timestamp
-	72,  // 73: amends.api.v1.BlockedSaga.since:type_name -> google.protobuf.Timestamp
-	37,  // 74: amends.api.v1.DefinitionLatency.duration:type_name -> amends.api.v1.Latency
-	72,  // 75: amends.api.v1.Second.at:type_name -> google.protobuf.Timestamp
-	57,  // 76: amends.api.v1.FindOrphansResponse.orphans:type_name -> amends.api.v1.Orphan
-	72,  // 77: amends.api.v1.Orphan.started:type_name -> google.protobuf.Timestamp
-	60,  // 78: amends.api.v1.ListDeadLettersResponse.dead_letters:type_name -> amends.api.v1.DeadLetter
-	72,  // 79: amends.api.v1.DeadLetter.since:type_name -> google.protobuf.Timestamp
-	61,  // 80: amends.api.v1.DeadLetter.headers:type_name -> amends.api.v1.Header
-	10,  // 81: amends.api.v1.DeadLetter.data:type_name -> amends.api.v1.Payload
-	64,  // 82: amends.api.v1.ReplayDeadLettersResponse.failed:type_name -> amends.api.v1.FailedDeadLetter
-	64,  // 83: amends.api.v1.DiscardDeadLettersResponse.failed:type_name -> amends.api.v1.FailedDeadLetter
-	5,   // 84: amends.api.v1.RemoveDamagedResponse.saga:type_name -> amends.api.v1.Saga
-	71,  // 85: amends.api.v1.PurgeDeadLettersRequest.older_than:type_name -> google.protobuf.Duration
-	12,  // 86: amends.api.v1.CoordinatorService.Start:input_type -> amends.api.v1.StartRequest
-	14,  // 87: amends.api.v1.CoordinatorService.Get:input_type -> amends.api.v1.GetRequest
-	16,  // 88: amends.api.v1.CoordinatorService.Wait:input_type -> amends.api.v1.WaitRequest
-	18,  // 89: amends.api.v1.CoordinatorService.History:input_type -> amends.api.v1.HistoryRequest
-	20,  // 90: amends.api.v1.CoordinatorService.List:input_type -> amends.api.v1.ListRequest
-	22,  // 91: amends.api.v1.CoordinatorService.Count:input_type -> amends.api.v1.CountRequest
-	25,  // 92: amends.api.v1.CoordinatorService.Watch:input_type -> amends.api.v1.WatchRequest
-	28,  // 93: amends.api.v1.CoordinatorService.Operate:input_type -> amends.api.v1.OperateRequest
-	30,  // 94: amends.api.v1.CoordinatorService.OperateAll:input_type -> amends.api.v1.OperateAllRequest
-	67,  // 95: amends.api.v1.CoordinatorService.RemoveDamaged:input_type -> amends.api.v1.RemoveDamagedRequest
-	33,  // 96: amends.api.v1.CoordinatorService.RegisterDefinition:input_type -> amends.api.v1.RegisterDefinitionRequest
-	38,  // 97: amends.api.v1.CoordinatorService.ListDefinitions:input_type -> amends.api.v1.ListDefinitionsRequest
-	40,  // 98: amends.api.v1.CoordinatorService.GetDefinition:input_type -> amends.api.v1.GetDefinitionRequest
-	42,  // 99: amends.api.v1.CoordinatorService.CompareDefinitions:input_type -> amends.api.v1.CompareDefinitionsRequest
-	45,  // 100: amends.api.v1.CoordinatorService.ListParticipants:input_type -> amends.api.v1.ListParticipantsRequest
-	48,  // 101: amends.api.v1.CoordinatorService.GetOverview:input_type -> amends.api.v1.GetOverviewRequest
-	55,  // 102: amends.api.v1.CoordinatorService.FindOrphans:input_type -> amends.api.v1.FindOrphansRequest
-	58,  // 103: amends.api.v1.CoordinatorService.ListDeadLetters:input_type -> amends.api.v1.ListDeadLettersRequest
-	62,  // 104: amends.api.v1.CoordinatorService.ReplayDeadLetters:input_type -> amends.api.v1.ReplayDeadLettersRequest
-	65,  // 105: amends.api.v1.CoordinatorService.DiscardDeadLetters:input_type -> amends.api.v1.DiscardDeadLettersRequest
-	69,  // 106: amends.api.v1.CoordinatorService.PurgeDeadLetters:input_type -> amends.api.v1.PurgeDeadLettersRequest
-	13,  // 107: amends.api.v1.CoordinatorService.Start:output_type -> amends.api.v1.StartResponse
-	15,  // 108: amends.api.v1.CoordinatorService.Get:output_type -> amends.api.v1.GetResponse
-	17,  // 109: amends.api.v1.CoordinatorService.Wait:output_type -> amends.api.v1.WaitResponse
-	19,  // 110: amends.api.v1.CoordinatorService.History:output_type -> amends.api.v1.HistoryResponse
-	21,  // 111: amends.api.v1.CoordinatorService.List:output_type -> amends.api.v1.ListResponse
-	23,  // 112: amends.api.v1.CoordinatorService.Count:output_type -> amends.api.v1.CountResponse
-	26,  // 113: amends.api.v1.CoordinatorService.Watch:output_type -> amends.api.v1.WatchResponse
-	29,  // 114: amends.api.v1.CoordinatorService.Operate:output_type -> amends.api.v1.OperateResponse
-	31,  // 115: amends.api.v1.CoordinatorService.OperateAll:output_type -> amends.api.v1.OperateAllResponse
-	68,  // 116: amends.api.v1.CoordinatorService.RemoveDamaged:output_type -> amends.api.v1.RemoveDamagedResponse
-	34,  // 117: amends.api.v1.CoordinatorService.RegisterDefinition:output_type -> amends.api.v1.RegisterDefinitionResponse
-	39,  // 118: amends.api.v1.CoordinatorService.ListDefinitions:output_type -> amends.api.v1.ListDefinitionsResponse
-	41,  // 119: amends.api.v1.CoordinatorService.GetDefinition:output_type -> amends.api.v1.GetDefinitionResponse
-	43,  // 120: amends.api.v1.CoordinatorService.CompareDefinitions:output_type -> amends.api.v1.CompareDefinitionsResponse
-	46,  // 121: amends.api.v1.CoordinatorService.ListParticipants:output_type -> amends.api.v1.ListParticipantsResponse
-	49,  // 122: amends.api.v1.CoordinatorService.GetOverview:output_type -> amends.api.v1.GetOverviewResponse
-	56,  // 123: amends.api.v1.CoordinatorService.FindOrphans:output_type -> amends.api.v1.FindOrphansResponse
-	59,  // 124: amends.api.v1.CoordinatorService.ListDeadLetters:output_type -> amends.api.v1.ListDeadLettersResponse
-	63,  // 125: amends.api.v1.CoordinatorService.ReplayDeadLetters:output_type -> amends.api.v1.ReplayDeadLettersResponse
-	66,  // 126: amends.api.v1.CoordinatorService.DiscardDeadLetters:output_type -> amends.api.v1.DiscardDeadLettersResponse
-	70,  // 127: amends.api.v1.CoordinatorService.PurgeDeadLetters:output_type -> amends.api.v1.PurgeDeadLettersResponse
-	107, // [107:128] is the sub-list for method output_type
-	86,  // [86:107] is the sub-list for method input_type
-	86,  // [86:86] is the sub-list for extension type_name
-	86,  // [86:86] is the sub-list for extension extendee
-	0,   // [0:86] is the sub-list for field type_name
+	2,   // 45: amends.api.v1.RefusedSaga.legal:type_name -> amends.api.v1.LegalOperation
+	35,  // 46: amends.api.v1.RegisterDefinitionResponse.definition:type_name -> amends.api.v1.Definition
+	3,   // 47: amends.api.v1.Definition.ref:type_name -> amends.api.v1.DefinitionRef
+	24,  // 48: amends.api.v1.Definition.counts:type_name -> amends.api.v1.Count
+	36,  // 49: amends.api.v1.Definition.steps:type_name -> amends.api.v1.StepFigures
+	37,  // 50: amends.api.v1.Definition.duration:type_name -> amends.api.v1.Latency
+	37,  // 51: amends.api.v1.StepFigures.do:type_name -> amends.api.v1.Latency
+	37,  // 52: amends.api.v1.StepFigures.undo:type_name -> amends.api.v1.Latency
+	35,  // 53: amends.api.v1.ListDefinitionsResponse.definitions:type_name -> amends.api.v1.Definition
+	3,   // 54: amends.api.v1.GetDefinitionRequest.ref:type_name -> amends.api.v1.DefinitionRef
+	35,  // 55: amends.api.v1.GetDefinitionResponse.definition:type_name -> amends.api.v1.Definition
+	3,   // 56: amends.api.v1.CompareDefinitionsRequest.from:type_name -> amends.api.v1.DefinitionRef
+	3,   // 57: amends.api.v1.CompareDefinitionsRequest.to:type_name -> amends.api.v1.DefinitionRef
+	44,  // 58: amends.api.v1.CompareDefinitionsResponse.differences:type_name -> amends.api.v1.Difference
+	47,  // 59: amends.api.v1.ListParticipantsResponse.participants:type_name -> amends.api.v1.Participant
+	72,  // 60: amends.api.v1.Participant.last_answer:type_name -> google.protobuf.Timestamp
+	37,  // 61: amends.api.v1.Participant.latency:type_name -> amends.api.v1.Latency
+	72,  // 62: amends.api.v1.GetOverviewResponse.at:type_name -> google.protobuf.Timestamp
+	72,  // 63: amends.api.v1.GetOverviewResponse.since:type_name -> google.protobuf.Timestamp
+	24,  // 64: amends.api.v1.GetOverviewResponse.counts:type_name -> amends.api.v1.Count
+	53,  // 65: amends.api.v1.GetOverviewResponse.durations:type_name -> amends.api.v1.DefinitionLatency
+	54,  // 66: amends.api.v1.GetOverviewResponse.series:type_name -> amends.api.v1.Second
+	37,  // 67: amends.api.v1.GetOverviewResponse.commit:type_name -> amends.api.v1.Latency
+	52,  // 68: amends.api.v1.GetOverviewResponse.blocked_sagas:type_name -> amends.api.v1.BlockedSaga
+	51,  // 69: amends.api.v1.GetOverviewResponse.standstills:type_name -> amends.api.v1.Standstill
+	50,  // 70: amends.api.v1.GetOverviewResponse.owner:type_name -> amends.api.v1.Owner
+	72,  // 71: amends.api.v1.Owner.since:type_name -> google.protobuf.Timestamp
+	72,  // 72: amends.api.v1.Owner.last_sure:type_name -> google.protobuf.Timestamp
+	72,  // 73: amends.api.v1.Standstill.since:type_name -> google.protobuf.Timestamp
+	72,  // 74: amends.api.v1.BlockedSaga.since:type_name -> google.protobuf.Timestamp
+	37,  // 75: amends.api.v1.DefinitionLatency.duration:type_name -> amends.api.v1.Latency
+	72,  // 76: amends.api.v1.Second.at:type_name -> google.protobuf.Timestamp
+	57,  // 77: amends.api.v1.FindOrphansResponse.orphans:type_name -> amends.api.v1.Orphan
+	72,  // 78: amends.api.v1.Orphan.started:type_name -> google.protobuf.Timestamp
+	60,  // 79: amends.api.v1.ListDeadLettersResponse.dead_letters:type_name -> amends.api.v1.DeadLetter
+	72,  // 80: amends.api.v1.DeadLetter.since:type_name -> google.protobuf.Timestamp
+	61,  // 81: amends.api.v1.DeadLetter.headers:type_name -> amends.api.v1.Header
+	10,  // 82: amends.api.v1.DeadLetter.data:type_name -> amends.api.v1.Payload
+	64,  // 83: amends.api.v1.ReplayDeadLettersResponse.failed:type_name -> amends.api.v1.FailedDeadLetter
+	64,  // 84: amends.api.v1.DiscardDeadLettersResponse.failed:type_name -> amends.api.v1.FailedDeadLetter
+	5,   // 85: amends.api.v1.RemoveDamagedResponse.saga:type_name -> amends.api.v1.Saga
+	71,  // 86: amends.api.v1.PurgeDeadLettersRequest.older_than:type_name -> google.protobuf.Duration
+	12,  // 87: amends.api.v1.CoordinatorService.Start:input_type -> amends.api.v1.StartRequest
+	14,  // 88: amends.api.v1.CoordinatorService.Get:input_type -> amends.api.v1.GetRequest
+	16,  // 89: amends.api.v1.CoordinatorService.Wait:input_type -> amends.api.v1.WaitRequest
+	18,  // 90: amends.api.v1.CoordinatorService.History:input_type -> amends.api.v1.HistoryRequest
+	20,  // 91: amends.api.v1.CoordinatorService.List:input_type -> amends.api.v1.ListRequest
+	22,  // 92: amends.api.v1.CoordinatorService.Count:input_type -> amends.api.v1.CountRequest
+	25,  // 93: amends.api.v1.CoordinatorService.Watch:input_type -> amends.api.v1.WatchRequest
+	28,  // 94: amends.api.v1.CoordinatorService.Operate:input_type -> amends.api.v1.OperateRequest
+	30,  // 95: amends.api.v1.CoordinatorService.OperateAll:input_type -> amends.api.v1.OperateAllRequest
+	67,  // 96: amends.api.v1.CoordinatorService.RemoveDamaged:input_type -> amends.api.v1.RemoveDamagedRequest
+	33,  // 97: amends.api.v1.CoordinatorService.RegisterDefinition:input_type -> amends.api.v1.RegisterDefinitionRequest
+	38,  // 98: amends.api.v1.CoordinatorService.ListDefinitions:input_type -> amends.api.v1.ListDefinitionsRequest
+	40,  // 99: amends.api.v1.CoordinatorService.GetDefinition:input_type -> amends.api.v1.GetDefinitionRequest
+	42,  // 100: amends.api.v1.CoordinatorService.CompareDefinitions:input_type -> amends.api.v1.CompareDefinitionsRequest
+	45,  // 101: amends.api.v1.CoordinatorService.ListParticipants:input_type -> amends.api.v1.ListParticipantsRequest
+	48,  // 102: amends.api.v1.CoordinatorService.GetOverview:input_type -> amends.api.v1.GetOverviewRequest
+	55,  // 103: amends.api.v1.CoordinatorService.FindOrphans:input_type -> amends.api.v1.FindOrphansRequest
+	58,  // 104: amends.api.v1.CoordinatorService.ListDeadLetters:input_type -> amends.api.v1.ListDeadLettersRequest
+	62,  // 105: amends.api.v1.CoordinatorService.ReplayDeadLetters:input_type -> amends.api.v1.ReplayDeadLettersRequest
+	65,  // 106: amends.api.v1.CoordinatorService.DiscardDeadLetters:input_type -> amends.api.v1.DiscardDeadLettersRequest
+	69,  // 107: amends.api.v1.CoordinatorService.PurgeDeadLetters:input_type -> amends.api.v1.PurgeDeadLettersRequest
+	13,  // 108: amends.api.v1.CoordinatorService.Start:output_type -> amends.api.v1.StartResponse
+	15,  // 109: amends.api.v1.CoordinatorService.Get:output_type -> amends.api.v1.GetResponse
+	17,  // 110: amends.api.v1.CoordinatorService.Wait:output_type -> amends.api.v1.WaitResponse
+	19,  // 111: amends.api.v1.CoordinatorService.History:output_type -> amends.api.v1.HistoryResponse
+	21,  // 112: amends.api.v1.CoordinatorService.List:output_type -> amends.api.v1.ListResponse
+	23,  // 113: amends.api.v1.CoordinatorService.Count:output_type -> amends.api.v1.CountResponse
+	26,  // 114: amends.api.v1.CoordinatorService.Watch:output_type -> amends.api.v1.WatchResponse
+	29,  // 115: amends.api.v1.CoordinatorService.Operate:output_type -> amends.api.v1.OperateResponse
+	31,  // 116: amends.api.v1.CoordinatorService.OperateAll:output_type -> amends.api.v1.OperateAllResponse
+	68,  // 117: amends.api.v1.CoordinatorService.RemoveDamaged:output_type -> amends.api.v1.RemoveDamagedResponse
+	34,  // 118: amends.api.v1.CoordinatorService.RegisterDefinition:output_type -> amends.api.v1.RegisterDefinitionResponse
+	39,  // 119: amends.api.v1.CoordinatorService.ListDefinitions:output_type -> amends.api.v1.ListDefinitionsResponse
+	41,  // 120: amends.api.v1.CoordinatorService.GetDefinition:output_type -> amends.api.v1.GetDefinitionResponse
+	43,  // 121: amends.api.v1.CoordinatorService.CompareDefinitions:output_type -> amends.api.v1.CompareDefinitionsResponse
+	46,  // 122: amends.api.v1.CoordinatorService.ListParticipants:output_type -> amends.api.v1.ListParticipantsResponse
+	49,  // 123: amends.api.v1.CoordinatorService.GetOverview:output_type -> amends.api.v1.GetOverviewResponse
+	56,  // 124: amends.api.v1.CoordinatorService.FindOrphans:output_type -> amends.api.v1.FindOrphansResponse
+	59,  // 125: amends.api.v1.CoordinatorService.ListDeadLetters:output_type -> amends.api.v1.ListDeadLettersResponse
+	63,  // 126: amends.api.v1.CoordinatorService.ReplayDeadLetters:output_type -> amends.api.v1.ReplayDeadLettersResponse
+	66,  // 127: amends.api.v1.CoordinatorService.DiscardDeadLetters:output_type -> amends.api.v1.DiscardDeadLettersResponse
+	70,  // 128: amends.api.v1.CoordinatorService.PurgeDeadLetters:output_type -> amends.api.v1.PurgeDeadLettersResponse
+	108, // [108:129] is the sub-list for method output_type
+	87,  // [87:108] is the sub-list for method input_type
+	87,  // [87:87] is the sub-list for extension type_name
+	87,  // [87:87] is the sub-list for extension extendee
+	0,   // [0:87] is the sub-list for field type_name
 }
 
 func init() { file_amends_api_v1_api_proto_init() }
