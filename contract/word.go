@@ -32,6 +32,33 @@ func (d Direction) Check() error {
 	return nil
 }
 
+// Kind is what a step is to its saga: one that can be undone, the point of no return, or one
+// behind it, which only goes forward; see package compensation.
+type Kind string
+
+// The kinds.
+const (
+	KindCompensable Kind = "compensable"
+	KindPivot       Kind = "pivot"
+	KindRetriable   Kind = "retriable"
+)
+
+// StepStatus is what is known of a step, both of its directions in a word.
+type StepStatus string
+
+// The statuses.
+const (
+	StepPending  StepStatus = "pending" // not asked for yet
+	StepDoing    StepStatus = "doing"
+	StepDone     StepStatus = "done"
+	StepRejected StepStatus = "rejected" // left no trace
+	StepUnknown  StepStatus = "unknown"  // asked for, not answered: may have happened
+	StepUndoing  StepStatus = "undoing"
+	StepUndone   StepStatus = "undone"
+	StepSkipped  StepStatus = "skipped" // an operator decided to go on without it, in either direction
+	StepParked   StepStatus = "parked"  // waits for an operator, in either direction
+)
+
 // Outcome is a participant's answer to a command.
 type Outcome string
 

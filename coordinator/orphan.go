@@ -99,7 +99,7 @@ func orphanOf(def *saga.Definition, in *saga.Instance, key contract.Key) *transp
 		if def.Step(i).Name != key.Step {
 			continue
 		}
-		o.Status = stepWord(&in.Steps[i])
+		o.Status = stepStatusOf(&in.Steps[i])
 		switch status := in.Steps[i].Status(); {
 		case key.Direction == contract.DirectionDo && (status == saga.Pending || status == saga.Rejected):
 			o.Kind, o.Found = transport.OrphanNotDone, fmt.Sprintf("the saga is %s, and the step is %s", in.Phase, o.Status)

@@ -53,7 +53,7 @@ func TestOrphansOfASagaThatIsKnown(t *testing.T) {
 			if o != nil {
 				kind = o.Kind
 			}
-			if kind != want || o != nil && (o.Status != string(c.status) || o.Phase != in.Phase || !strings.Contains(o.Found, string(c.status))) {
+			if kind != want || o != nil && (o.Status != c.status || o.Phase != in.Phase || !strings.Contains(o.Found, string(c.status))) {
 				t.Errorf("%s of a step that is %s (going back: %t): %+v, want %q", direction, c.status, c.back, o, want)
 			}
 		}

@@ -172,7 +172,7 @@ func shorten(text string, most int) string {
 
 func historyEvent(revision uint64, ev *saga.Event) transport.HistoryEvent {
 	e := transport.HistoryEvent{
-		Revision: revision, Type: string(ev.Type), At: ev.At, Timer: string(ev.Timer), Participant: ev.Participant, Step: ev.Step,
+		Revision: revision, Type: ev.Type, At: ev.At, Timer: ev.Timer, Participant: ev.Participant, Step: ev.Step,
 		Direction: ev.Direction, Attempt: ev.Attempt, Outcome: ev.Outcome, Operation: ev.Operation, By: ev.By,
 		Reason: ev.Reason, Payload: ev.Payload, ContentType: ev.ContentType, PayloadSize: len(ev.Payload),
 	}

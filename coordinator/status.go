@@ -31,9 +31,9 @@ func status(def *saga.Definition, in *saga.Instance, steps bool) *transport.Stat
 	}
 	if in.Open() {
 		for _, wave := range compensation.Plan(def.Tree(), in.State) {
-			names := make([]string, len(wave))
+			names := make([]contract.StepName, len(wave))
 			for k, i := range wave {
-				names[k] = string(def.Step(i).Name)
+				names[k] = def.Step(i).Name
 			}
 			s.Undo = append(s.Undo, names)
 		}
@@ -57,13 +57,13 @@ func paused(p *saga.Pause) *transport.Pause {
 	return &transport.Pause{Since: p.At, By: p.By, Reason: p.Reason}
 }
 
-// stepWord is the status of a step for those outside: nothing is done about one that is
+// stepStatusOf is the status of a step for those outside: nothing is done about one that is
 // parked, whichever way it was going.
-func stepWord(s *saga.StepState) string {
+func stepStatusOf(s *saga.StepState) contract.StepStatus {
 	if s.Current().Parked() {
-		return "parked"
+		return contract.StepParked
 	}
-	return string(s.Status())
+	return s.Status()
 }
 
 func stepStatus(step *saga.Step, state *saga.StepState) transport.StepStatus {
@@ -73,7 +73,7 @@ func stepStatus(step *saga.Step, state *saga.StepState) transport.StepStatus {
 	}
 	side := state.Current()
 	return transport.StepStatus{
-		Name: step.Name, Kind: string(step.Kind), Status: stepWord(state), Direction: string(direction),
+		Name: step.Name, Kind: step.Kind, Status: stepStatusOf(state), Direction: direction,
 		Participant: action.Participant, Action: action.Action,
 		Attempt: side.Attempt(), MaxAttempt: side.MaxAttempt(), Due: side.Due(), Waiting: side.Waiting(), Parked: side.ParkedSince(),
 		Reason: side.Reason(), Result: result(state.Result), ResultSize: len(state.Result),

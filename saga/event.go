@@ -27,26 +27,26 @@ const (
 )
 
 // EventType is what happened.
-type EventType string
+type EventType = contract.EventType
 
 // The events, and which fields of Event each one uses beside Type and At.
 const (
 	// Started is the first event of every saga: ID, Payload (the input),
 	// ContentType, TraceParent, Clock.
-	Started EventType = "started"
+	Started = contract.EventStarted
 	// StepAnswered is a participant's answer, or with OutcomeNotSent the bus's in its place:
 	// Participant, Step, Direction, Attempt, Outcome, Payload (the result), Reason, Final.
-	StepAnswered EventType = "step_answered"
+	StepAnswered = contract.EventStepAnswered
 	// TimerFired is one timer of the saga that was due at At: Timer, and but for the deadline
 	// Step, Direction and Attempt. Of an attempt that timed out, Reason says why its command
 	// did not go out; empty: it did, or that is not known. DueTimer makes these events.
-	TimerFired EventType = "timer_fired"
+	TimerFired = contract.EventTimerFired
 	// OperationTaken is a person's decision: Operation, Step, By, Reason, and for resolve
 	// Outcome and Payload.
-	OperationTaken EventType = "operation_taken"
+	OperationTaken = contract.EventOperationTaken
 	// ClockAdjusted says that the wall clock was set, by Clock in all: what is due in a while is
 	// due in the same while. Reason says by how much.
-	ClockAdjusted EventType = "clock_adjusted"
+	ClockAdjusted = contract.EventClockAdjusted
 )
 
 // Event is a fact that moves a saga. The accepted ones are its history.
@@ -73,13 +73,13 @@ type Event struct {
 }
 
 // Timer is what a saga waits for the time to come for.
-type Timer string
+type Timer = contract.Timer
 
-// The timers.
+// The timers; see package contract.
 const (
-	TimerTimeout  Timer = "timeout"  // the attempt was not answered in time
-	TimerRetry    Timer = "retry"    // the wait after the attempt is over: the next one goes out
-	TimerDeadline Timer = "deadline" // the saga should have ended
+	TimerTimeout  = contract.TimerTimeout
+	TimerRetry    = contract.TimerRetry
+	TimerDeadline = contract.TimerDeadline
 )
 
 // Operation is a decision that a person may take about a saga.

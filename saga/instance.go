@@ -74,19 +74,19 @@ const (
 	CauseOperator      CauseKind = "operator" // compensate
 )
 
-// Status is what is known of a step.
-type Status string
+// Status is what is known of a step; it has no word of its own for one that is parked.
+type Status = contract.StepStatus
 
-// The statuses of a step.
+// The statuses; see package contract.
 const (
-	Pending  Status = "pending" // not asked for yet
-	Doing    Status = "doing"
-	Done     Status = "done"
-	Rejected Status = "rejected" // left no trace
-	Unknown  Status = "unknown"  // asked for, not answered: may have happened
-	Undoing  Status = "undoing"
-	Undone   Status = "undone"
-	Skipped  Status = "skipped" // an operator decided to go on without it, in either direction
+	Pending  = contract.StepPending
+	Doing    = contract.StepDoing
+	Done     = contract.StepDone
+	Rejected = contract.StepRejected
+	Unknown  = contract.StepUnknown
+	Undoing  = contract.StepUndoing
+	Undone   = contract.StepUndone
+	Skipped  = contract.StepSkipped
 )
 
 // State is the view that package compensation has of the i-th step.

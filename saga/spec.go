@@ -49,13 +49,13 @@ type Step struct {
 }
 
 // Kind is compensable, pivot or retriable; see package compensation.
-type Kind string
+type Kind = contract.Kind
 
 // The kinds.
 const (
-	KindCompensable Kind = "compensable"
-	KindPivot       Kind = "pivot"
-	KindRetriable   Kind = "retriable"
+	KindCompensable = contract.KindCompensable
+	KindPivot       = contract.KindPivot
+	KindRetriable   = contract.KindRetriable
 )
 
 // Action is one direction of a step: whom to ask, with what, how long and how often.

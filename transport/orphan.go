@@ -28,9 +28,9 @@ type Orphan struct {
 	Found   string     `json:"found"`   // what is known in its place
 
 	// Of the saga that is there, if there is one.
-	Birth  contract.Birth `json:"birth,omitzero"`
-	Phase  contract.Phase `json:"phase,omitempty"`
-	Status string         `json:"status,omitempty"` // of the step
+	Birth  contract.Birth      `json:"birth,omitzero"`
+	Phase  contract.Phase      `json:"phase,omitempty"`
+	Status contract.StepStatus `json:"status,omitempty"` // of the step
 }
 
 // OrphanKind is what is wrong with a key.

@@ -127,7 +127,7 @@ type Status struct {
 	// Not in lists, and not in the reply to a start.
 	Birth     contract.Birth            `json:"birth,omitzero"`       // tells it from earlier and later sagas with its id
 	Legal     []contract.LegalOperation `json:"legal,omitempty"`      // operations that are legal now
-	Undo      [][]string                `json:"undo,omitempty"`       // what going back would undo now: waves of step names
+	Undo      [][]contract.StepName     `json:"undo,omitempty"`       // what going back would undo now: waves of step names
 	PastPivot bool                      `json:"past_pivot,omitempty"` // going back is not possible any more
 	Steps     []StepStatus              `json:"steps,omitempty"`
 	Input     *Payload                  `json:"input,omitempty"` // what it was started with
@@ -165,21 +165,21 @@ type RemoveDamagedRequest struct {
 
 // StepStatus is where one step stands.
 type StepStatus struct {
-	Name        contract.StepName `json:"name"`
-	Kind        string            `json:"kind"`
-	Status      string            `json:"status"`                // pending, doing, done, rejected, unknown, undoing, undone, skipped or parked
-	Direction   string            `json:"direction"`             // the present one: do or undo
-	Participant string            `json:"participant,omitempty"` // whom it asks in the present direction
-	Action      string            `json:"action,omitempty"`      // for what
-	Attempt     int               `json:"attempt,omitempty"`
-	MaxAttempt  int               `json:"max_attempt,omitempty"` // the attempt at which the present direction gives up
-	Due         time.Time         `json:"due,omitzero"`          // when the attempt times out or, while waiting, when the next one goes out
-	Waiting     bool              `json:"waiting,omitempty"`     // between two attempts
-	Parked      time.Time         `json:"parked,omitzero"`       // since when it waits for an operator
-	Reason      string            `json:"reason,omitempty"`
-	Result      json.RawMessage   `json:"result,omitempty"` // of its do; a note when it does not fit into the reply
-	ResultSize  int               `json:"result_size_bytes,omitempty"`
-	LeftOut     bool              `json:"result_left_out,omitempty"` // Result is such a note
+	Name        contract.StepName   `json:"name"`
+	Kind        contract.Kind       `json:"kind"`
+	Status      contract.StepStatus `json:"status"`
+	Direction   contract.Direction  `json:"direction"`             // the present one: do or undo
+	Participant string              `json:"participant,omitempty"` // whom it asks in the present direction
+	Action      string              `json:"action,omitempty"`      // for what
+	Attempt     int                 `json:"attempt,omitempty"`
+	MaxAttempt  int                 `json:"max_attempt,omitempty"` // the attempt at which the present direction gives up
+	Due         time.Time           `json:"due,omitzero"`          // when the attempt times out or, while waiting, when the next one goes out
+	Waiting     bool                `json:"waiting,omitempty"`     // between two attempts
+	Parked      time.Time           `json:"parked,omitzero"`       // since when it waits for an operator
+	Reason      string              `json:"reason,omitempty"`
+	Result      json.RawMessage     `json:"result,omitempty"` // of its do; a note when it does not fit into the reply
+	ResultSize  int                 `json:"result_size_bytes,omitempty"`
+	LeftOut     bool                `json:"result_left_out,omitempty"` // Result is such a note
 }
 
 // AtRest reports whether the saga has ended, is parked or was removed: nothing is left to wait for.
@@ -225,10 +225,10 @@ type HistoryReply struct {
 // HistoryEvent is one recorded event; Revision is where it moved the saga to.
 type HistoryEvent struct {
 	Revision    uint64             `json:"revision"`
-	Type        string             `json:"type"`
+	Type        contract.EventType `json:"type"`
 	At          time.Time          `json:"at"`
 	Participant string             `json:"participant,omitempty"`
-	Timer       string             `json:"timer,omitempty"` // of timer_fired: timeout, retry or deadline
+	Timer       contract.Timer     `json:"timer,omitempty"` // of timer_fired
 	Step        contract.StepName  `json:"step,omitempty"`
 	Direction   contract.Direction `json:"direction,omitempty"`
 	Attempt     int                `json:"attempt,omitempty"`

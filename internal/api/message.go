@@ -69,7 +69,11 @@ func sagaMessage(s *transport.Status) *apiv1.Saga {
 		m.Removal = &apiv1.Removal{At: stamp(r.At), By: valid(r.By), Reason: valid(r.Reason), Damage: valid(r.Damage)}
 	}
 	for _, wave := range s.Undo {
-		m.Undo = append(m.Undo, &apiv1.Wave{Steps: wave})
+		names := make([]string, len(wave))
+		for i, name := range wave {
+			names[i] = string(name)
+		}
+		m.Undo = append(m.Undo, &apiv1.Wave{Steps: names})
 	}
 	for i := range s.Steps {
 		m.Steps = append(m.Steps, stepMessage(&s.Steps[i]))
@@ -79,7 +83,7 @@ func sagaMessage(s *transport.Status) *apiv1.Saga {
 
 func stepMessage(s *transport.StepStatus) *apiv1.Step {
 	m := &apiv1.Step{
-		Name: string(s.Name), Kind: s.Kind, Status: s.Status, Direction: s.Direction, Attempt: int32(s.Attempt), MaxAttempt: int32(s.MaxAttempt),
+		Name: string(s.Name), Kind: string(s.Kind), Status: string(s.Status), Direction: string(s.Direction), Attempt: int32(s.Attempt), MaxAttempt: int32(s.MaxAttempt),
 		Due: stamp(s.Due), Waiting: s.Waiting, Parked: stamp(s.Parked), Reason: valid(s.Reason),
 		Participant: s.Participant, Action: s.Action,
 	}
@@ -101,9 +105,9 @@ func payloadMessage(p *transport.Payload) *apiv1.Payload {
 
 func eventMessage(e *transport.HistoryEvent) *apiv1.Event {
 	m := &apiv1.Event{
-		Revision: e.Revision, Type: e.Type, At: stamp(e.At), Participant: e.Participant, Step: string(e.Step),
+		Revision: e.Revision, Type: string(e.Type), At: stamp(e.At), Participant: e.Participant, Step: string(e.Step),
 		Direction: string(e.Direction), Attempt: int32(e.Attempt), Outcome: string(e.Outcome),
-		Operation: valid(string(e.Operation)), Timer: valid(e.Timer), By: valid(e.By), Reason: valid(e.Reason), Problem: valid(e.Problem),
+		Operation: valid(string(e.Operation)), Timer: valid(string(e.Timer)), By: valid(e.By), Reason: valid(e.Reason), Problem: valid(e.Problem),
 	}
 	if e.Saga != nil {
 		m.Saga = sagaMessage(e.Saga)

@@ -24,7 +24,7 @@ func (s *server) FindOrphans(ctx context.Context, r *connect.Request[apiv1.FindO
 
 func orphanMessage(o *transport.Orphan) *apiv1.Orphan {
 	m := &apiv1.Orphan{
-		Key: o.Key, Kind: string(o.Kind), Started: stamp(o.Started), Found: o.Found, Phase: string(o.Phase), Status: o.Status,
+		Key: o.Key, Kind: string(o.Kind), Started: stamp(o.Started), Found: o.Found, Phase: string(o.Phase), Status: string(o.Status),
 	}
 	if o.Birth != 0 {
 		m.Birth = o.Birth.String()

@@ -51,7 +51,7 @@ func TestSaga(t *testing.T) {
 	for id, want := range map[contract.SagaID]struct {
 		cents  int
 		phase  contract.Phase
-		charge string
+		charge contract.StepStatus
 	}{
 		"sent":      {100, contract.Completed, "done"},
 		"returned":  {200, contract.Compensated, "undone"},

@@ -23,26 +23,26 @@ func Story(s *transport.Status) string {
 	var forward, backward []string
 	for _, step := range s.Steps {
 		w := words[step.Name]
-		if step.Status == "parked" && step.Direction == "undo" {
+		if step.Status == contract.StepParked && step.Direction == contract.DirectionUndo {
 			forward = append(forward, w.done)
 			backward = append(backward, w.undoing+": waits for an operator")
 			continue
 		}
 		switch step.Status {
-		case "doing":
+		case contract.StepDoing:
 			forward = append(forward, w.doing+again(step.Attempt)+" …")
-		case "done":
+		case contract.StepDone:
 			forward = append(forward, w.done+again(step.Attempt))
-		case "rejected":
+		case contract.StepRejected:
 			forward = append(forward, step.Reason)
-		case "unknown":
+		case contract.StepUnknown:
 			forward = append(forward, w.doing+": no answer")
-		case "undoing":
+		case contract.StepUndoing:
 			forward = append(forward, w.done)
 			backward = append(backward, w.undoing+again(step.Attempt)+" …")
-		case "parked":
+		case contract.StepParked:
 			forward = append(forward, w.doing+": waits for an operator")
-		case "undone":
+		case contract.StepUndone:
 			if step.Result == nil { // nobody knows whether it was done
 				forward = append(forward, w.doing+": no answer")
 				backward = append(backward, w.calledOff)
