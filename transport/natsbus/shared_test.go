@@ -75,7 +75,8 @@ func TestTwoBusesOnOneConnection(t *testing.T) {
 	sub.AckWait = time.Second // what was on its way when the connection was lost comes again
 	await(t, subscribe(t, open, sub), "order-1/7/reserve/do/1")
 	eventually(t, "the caller is told too", func() bool { return disconnects.Load() > 0 && violations.Load() > 0 })
-	if was, is := closed.Stats().DeadUnstored, open.Stats().DeadUnstored; was != 0 || is != 1 {
-		t.Errorf("the closed bus has terminated %d, the other %d; want 0 and 1", was, is)
+	// A termination that was lost with the connection is repeated, and counted again.
+	if was, is := closed.Stats().DeadUnstored, open.Stats().DeadUnstored; was != 0 || is < 1 {
+		t.Errorf("the closed bus has terminated %d, the other %d; want 0 and at least 1", was, is)
 	}
 }
