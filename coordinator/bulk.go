@@ -37,7 +37,7 @@ var allOperations = []saga.Operation{
 // apiOperateAll takes one decision about a page of the sagas that a filter
 // matches. The list's order does not change by what is decided, so that page by
 // page each saga that matched at the beginning is met once.
-func (c *Coordinator) apiOperateAll(ctx context.Context, request *transport.Envelope) (any, error) {
+func (s *service) apiOperateAll(ctx context.Context, request *transport.Envelope) (any, error) {
 	var q transport.OperateAllQuery
 	if err := strict(request.Data, &q); err != nil {
 		return nil, err
@@ -45,7 +45,7 @@ func (c *Coordinator) apiOperateAll(ctx context.Context, request *transport.Enve
 	if given, ok := request.Value.(transport.OperateAllQuery); ok {
 		q.Decision.Result = given.Decision.Result // byte for byte
 	}
-	f, err := c.filter(&q.Filter)
+	f, err := s.filter(&q.Filter)
 	if err != nil {
 		return nil, err
 	}
@@ -53,18 +53,18 @@ func (c *Coordinator) apiOperateAll(ctx context.Context, request *transport.Enve
 		return nil, err
 	}
 	if q.Cursor == "" && q.AtMost > 0 {
-		if err := c.atMost(ctx, &f, q.AtMost); err != nil {
+		if err := s.atMost(ctx, &f, q.AtMost); err != nil {
 			return nil, err
 		}
 	}
-	found, next, err := c.config.Store.List(ctx, f, store.Page{Limit: bulkPage, Cursor: q.Cursor})
+	found, next, err := s.c.config.Store.List(ctx, f, store.Page{Limit: bulkPage, Cursor: q.Cursor})
 	if err != nil {
 		return nil, err
 	}
 	out := &transport.OperateAllReply{Matched: len(found), Next: next}
-	decide := c.decideAll
+	decide := s.decideAll
 	if q.DryRun {
-		decide = c.tryAll
+		decide = s.tryAll
 	}
 	for i, err := range decide(ctx, request.Caller, found, &q.Decision) {
 		if err == nil {
@@ -116,8 +116,8 @@ func (e *tooManyError) Error() string {
 	return fmt.Sprintf("%s now, more than at_most, %d: look again with dry_run before you decide", plural.Of(e.matched, "saga matches", "sagas match"), e.allowed)
 }
 
-func (c *Coordinator) atMost(ctx context.Context, f *store.Filter, allowed int) error {
-	counts, _, err := c.countSagas(ctx, f)
+func (s *service) atMost(ctx context.Context, f *store.Filter, allowed int) error {
+	counts, _, err := s.countSagas(ctx, f)
 	if err != nil {
 		return err
 	}
@@ -132,30 +132,30 @@ func (c *Coordinator) atMost(ctx context.Context, f *store.Filter, allowed int) 
 }
 
 // tryAll says what would come of a decision about each saga: Decide is pure.
-func (c *Coordinator) tryAll(ctx context.Context, _ string, found []store.Summary, op *transport.Decision) []error {
+func (s *service) tryAll(ctx context.Context, _ string, found []store.Summary, op *transport.Decision) []error {
 	errs := make([]error, len(found))
 	for i := range found {
-		errs[i] = c.try(ctx, found[i].ID, op)
+		errs[i] = s.try(ctx, found[i].ID, op)
 	}
 	return errs
 }
 
-func (c *Coordinator) try(ctx context.Context, id contract.SagaID, op *transport.Decision) error {
-	in, err := c.config.Store.Load(ctx, id)
+func (s *service) try(ctx context.Context, id contract.SagaID, op *transport.Decision) error {
+	in, err := s.c.config.Store.Load(ctx, id)
 	if err != nil {
 		return err
 	}
-	def, err := c.definitions.find(in.Definition)
+	def, err := s.c.definitions.find(in.Definition)
 	if err != nil {
 		return err
 	}
-	_, _, err = saga.Decide(def, *in, c.operated(op))
+	_, _, err = saga.Decide(def, *in, s.operated(op))
 	return err
 }
 
 // decideAll takes a caller's decision about each saga, and waits until all are committed or
 // refused. They share commits.
-func (c *Coordinator) decideAll(ctx context.Context, caller string, found []store.Summary, op *transport.Decision) []error {
+func (s *service) decideAll(ctx context.Context, caller string, found []store.Summary, op *transport.Decision) []error {
 	errs := make([]error, len(found))
 	type outcome struct {
 		i   int
@@ -165,7 +165,7 @@ func (c *Coordinator) decideAll(ctx context.Context, caller string, found []stor
 	waiting := 0
 	for i := range found {
 		w := work{
-			input: c.stamped(Input{Saga: found[i].ID, Event: c.operated(op)}), class: bulkClass + caller,
+			input: s.c.stamped(Input{Saga: found[i].ID, Event: s.operated(op)}), class: bulkClass + caller,
 			reply: func(r Result) {
 				err := r.Err
 				if err == nil && r.Ignored != "" {
@@ -174,7 +174,7 @@ func (c *Coordinator) decideAll(ctx context.Context, caller string, found []stor
 				outcomes <- outcome{i, err}
 			},
 		}
-		if errs[i] = c.insist(ctx, w); errs[i] == nil {
+		if errs[i] = s.insist(ctx, w); errs[i] == nil {
 			errs[i] = errNoAnswer
 			waiting++
 		}
@@ -194,9 +194,9 @@ func (c *Coordinator) decideAll(ctx context.Context, caller string, found []stor
 var errNoAnswer = errors.New("it may or may not have been decided; look at the saga")
 
 // insist offers work to its shard until there is room.
-func (c *Coordinator) insist(ctx context.Context, w work) error {
+func (s *service) insist(ctx context.Context, w work) error {
 	for {
-		taken, open := c.offer(w)
+		taken, open := s.c.offer(w)
 		switch {
 		case taken:
 			return nil

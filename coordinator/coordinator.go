@@ -14,7 +14,6 @@ import (
 
 	"github.com/amends-dev/amends/internal/crashpoint"
 	"github.com/amends-dev/amends/internal/loglimit"
-	"github.com/amends-dev/amends/internal/quota"
 	"github.com/amends-dev/amends/outbox"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/transport"
@@ -41,16 +40,12 @@ type Coordinator struct {
 	waiters     *waiters
 	active      *activeSagas
 	observer    Observer
-	limited     *slog.Logger  // for lines that anybody's message can cause
-	reads       *quota.Quota  // of requests that read; see limit.go
-	watches     *quota.Quota  // of watch requests that are held
-	bulk        *quota.Quota  // of requests about many sagas or dead letters
-	looks       chan struct{} // bounds the looks at the store for requests that are held
+	limited     *slog.Logger // for lines that anybody's message can cause
+	service     *service     // of requests
 	feed        *feed
 	runStats    *runStats
 	blocked     blocked
 	retryPacer  retryPacer
-	subscribing sync.Map // participants whose subscription is being made
 	seed        maphash.Seed
 
 	ready    atomic.Bool
@@ -101,10 +96,10 @@ func New(config Config) (*Coordinator, error) {
 	config.Clock = timing.clock.now
 	c := &Coordinator{
 		config: config, definitions: defs, runStats: newRunStats(config.Clock()), limited: loglimit.Logger(config.Logger),
-		waiters: newWaiters(), active: newActiveSagas(), reads: quota.New(MaxReads, 0),
-		watches: quota.New(10*config.MaxWatches, config.MaxWatches), bulk: quota.New(MaxBulk, MaxBulkPerCaller), looks: make(chan struct{}, maxLooks), feed: newFeed(), seed: maphash.MakeSeed(),
+		waiters: newWaiters(), active: newActiveSagas(), feed: newFeed(), seed: maphash.MakeSeed(),
 		started: make(chan struct{}),
 	}
+	c.service = newService(c)
 	c.timing, timing.c = timing, c
 	c.observer = both{c.runStats, config.Observer}
 	c.relay = outbox.NewRelay(c.publisher(), config.Store, outbox.Options{
@@ -213,7 +208,7 @@ func (c *Coordinator) begin(ctx context.Context) (source transport.Source, stopR
 	if source, err = c.subscribe(ctx); err != nil {
 		return nil, nil, err
 	}
-	if stopRequests, err = c.serve(); err != nil {
+	if stopRequests, err = c.service.serve(); err != nil {
 		return nil, nil, errors.Join(err, source.Close())
 	}
 	c.expectParticipants()

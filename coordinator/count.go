@@ -14,16 +14,16 @@ import (
 // says that there are at least so many.
 const countPages = 100
 
-func (c *Coordinator) apiCount(ctx context.Context, request *transport.Envelope) (any, error) {
+func (s *service) apiCount(ctx context.Context, request *transport.Envelope) (any, error) {
 	var q transport.Filter
 	if err := strict(request.Data, &q); err != nil {
 		return nil, err
 	}
-	f, err := c.filter(&q)
+	f, err := s.filter(&q)
 	if err != nil {
 		return nil, err
 	}
-	counts, atLeast, err := c.countSagas(ctx, &f)
+	counts, atLeast, err := s.countSagas(ctx, &f)
 	if err != nil {
 		return nil, err
 	}
@@ -36,11 +36,11 @@ func (c *Coordinator) apiCount(ctx context.Context, request *transport.Envelope)
 
 // countSagas counts what matches: from the store's own numbers if they tell, and
 // else saga by saga.
-func (c *Coordinator) countSagas(ctx context.Context, f *store.Filter) (counts []transport.Count, atLeast bool, err error) {
+func (s *service) countSagas(ctx context.Context, f *store.Filter) (counts []transport.Count, atLeast bool, err error) {
 	if f.ByState() || f.IDPrefix != "" || len(f.IDs) > 0 || !f.StartedAfter.IsZero() || !f.StartedBefore.IsZero() {
-		return c.countOneByOne(ctx, f, countPages)
+		return s.countOneByOne(ctx, f, countPages)
 	}
-	all, err := c.config.Store.Counts(ctx)
+	all, err := s.c.config.Store.Counts(ctx)
 	if err != nil {
 		return nil, false, err
 	}
@@ -55,7 +55,7 @@ func (c *Coordinator) countSagas(ctx context.Context, f *store.Filter) (counts [
 	return counts, false, nil
 }
 
-func (c *Coordinator) countOneByOne(ctx context.Context, f *store.Filter, pages int) (counts []transport.Count, atLeast bool, err error) {
+func (s *service) countOneByOne(ctx context.Context, f *store.Filter, pages int) (counts []transport.Count, atLeast bool, err error) {
 	type key struct {
 		definition saga.Ref
 		phase      saga.Phase
@@ -63,7 +63,7 @@ func (c *Coordinator) countOneByOne(ctx context.Context, f *store.Filter, pages 
 	numbers := map[key]transport.Count{}
 	page := store.Page{Limit: store.MaxPage}
 	for range pages {
-		found, next, err := c.config.Store.List(ctx, *f, page)
+		found, next, err := s.c.config.Store.List(ctx, *f, page)
 		if err != nil {
 			return nil, false, err
 		}

@@ -21,12 +21,12 @@ func TestACountIsBounded(t *testing.T) {
 	if _, err := s.Commit(t.Context(), changes); err != nil {
 		t.Fatal(err)
 	}
-	c := &Coordinator{config: Config{Store: s}}
+	requests := &service{c: &Coordinator{config: Config{Store: s}}}
 	for _, tt := range []struct {
 		pages, want int
 		atLeast     bool
 	}{{1, 1000, true}, {2, 1500, false}, {countPages, 1500, false}} {
-		counts, atLeast, err := c.countOneByOne(t.Context(), &store.Filter{IDPrefix: "order-"}, tt.pages)
+		counts, atLeast, err := requests.countOneByOne(t.Context(), &store.Filter{IDPrefix: "order-"}, tt.pages)
 		if err != nil || len(counts) != 1 || counts[0].Sagas != tt.want || atLeast != tt.atLeast {
 			t.Errorf("%d pages: %v, at least %t, %v; want %d", tt.pages, counts, atLeast, err, tt.want)
 		}

@@ -12,7 +12,7 @@ import (
 
 // apiRemoveDamaged puts a tombstone in the place of a saga whose record is damaged: what
 // could not be moved, and could not be decided about, stands still no longer.
-func (c *Coordinator) apiRemoveDamaged(ctx context.Context, request *transport.Envelope) (any, error) {
+func (s *service) apiRemoveDamaged(ctx context.Context, request *transport.Envelope) (any, error) {
 	var q transport.RemoveDamagedRequest
 	if err := strict(request.Data, &q); err != nil {
 		return nil, err
@@ -23,24 +23,24 @@ func (c *Coordinator) apiRemoveDamaged(ctx context.Context, request *transport.E
 	if err := checkRemoval(&q); err != nil {
 		return nil, err
 	}
-	removal := store.Removal{At: c.config.Clock(), By: transport.Cut(q.By, saga.MaxReason), Reason: transport.Cut(q.Reason, saga.MaxReason)}
-	removed, err := c.config.Store.RemoveDamaged(ctx, request.Saga, removal)
+	removal := store.Removal{At: s.c.config.Clock(), By: transport.Cut(q.By, saga.MaxReason), Reason: transport.Cut(q.Reason, saga.MaxReason)}
+	removed, err := s.c.config.Store.RemoveDamaged(ctx, request.Saga, removal)
 	if err != nil {
 		return nil, err
 	}
-	c.relay.Supersede(removed.Discarded)
+	s.c.relay.Supersede(removed.Discarded)
 	if removed.Open {
-		c.open.Add(-1)
+		s.c.open.Add(-1)
 	}
-	c.active.observe(request.Saga, nil)
-	c.blocked.remove(request.Saga)
-	c.timekeeper.done(request.Saga)
-	status, err := c.statusOf(ctx, request.Saga)
+	s.c.active.observe(request.Saga, nil)
+	s.c.blocked.remove(request.Saga)
+	s.c.timekeeper.done(request.Saga)
+	status, err := s.statusOf(ctx, request.Saga)
 	if err != nil { // it is removed all the same
 		status = &transport.Status{ID: request.Saga, Phase: saga.Parked, Removed: true, Problem: problem(err.Error()),
 			Removal: &transport.Removal{At: removal.At, By: removal.By, Reason: removal.Reason}}
 	}
-	c.config.Logger.Warn("a damaged saga was removed; what its steps have done stays at the participants",
+	s.c.config.Logger.Warn("a damaged saga was removed; what its steps have done stays at the participants",
 		slog.String(LogSaga, string(request.Saga)), slog.String(LogBy, removal.By), slog.String(LogReason, removal.Reason), slog.Int("dropped", len(removed.Discarded)))
 	return status, nil
 }

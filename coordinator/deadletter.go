@@ -15,8 +15,8 @@ import (
 // errNoOffice: the bus keeps no dead letters that could be looked through.
 var errNoOffice = errors.New("the dead letters of this bus cannot be looked through; use the bus's own tools")
 
-func (c *Coordinator) apiDeadLetters(ctx context.Context, request *transport.Envelope) (any, error) {
-	office, ok := c.config.Bus.(transport.DeadLetterOffice)
+func (s *service) apiDeadLetters(ctx context.Context, request *transport.Envelope) (any, error) {
+	office, ok := s.c.config.Bus.(transport.DeadLetterOffice)
 	if !ok {
 		return nil, errNoOffice
 	}
@@ -76,9 +76,9 @@ func valid(text string) string { return strings.ToValidUTF8(text, "\uFFFD") }
 
 // eachDeadLetter does one thing to every dead letter that is named, and says what
 // went wrong with which. did is what it did, for the log.
-func (c *Coordinator) eachDeadLetter(did string, do func(transport.DeadLetterOffice, context.Context, uint64) error) func(context.Context, *transport.Envelope) (any, error) {
+func (s *service) eachDeadLetter(did string, do func(transport.DeadLetterOffice, context.Context, uint64) error) func(context.Context, *transport.Envelope) (any, error) {
 	return func(ctx context.Context, request *transport.Envelope) (any, error) {
-		office, ok := c.config.Bus.(transport.DeadLetterOffice)
+		office, ok := s.c.config.Bus.(transport.DeadLetterOffice)
 		if !ok {
 			return nil, errNoOffice
 		}
@@ -100,7 +100,7 @@ func (c *Coordinator) eachDeadLetter(did string, do func(transport.DeadLetterOff
 				reply.Failed = append(reply.Failed, transport.FailedDeadLetter{Sequence: n, Problem: err.Error()})
 			}
 		}
-		c.config.Logger.InfoContext(ctx, "dead letters "+did, LogBy, brief(q.By), "sequences", reply.Done, "failed", len(reply.Failed))
+		s.c.config.Logger.InfoContext(ctx, "dead letters "+did, LogBy, brief(q.By), "sequences", reply.Done, "failed", len(reply.Failed))
 		return reply, nil
 	}
 }
@@ -109,8 +109,8 @@ func (c *Coordinator) eachDeadLetter(did string, do func(transport.DeadLetterOff
 const maxPart = 1024
 
 // apiPurgeDeadLetters removes the dead letters that match, or counts them.
-func (c *Coordinator) apiPurgeDeadLetters(ctx context.Context, request *transport.Envelope) (any, error) {
-	office, ok := c.config.Bus.(transport.DeadLetterOffice)
+func (s *service) apiPurgeDeadLetters(ctx context.Context, request *transport.Envelope) (any, error) {
+	office, ok := s.c.config.Bus.(transport.DeadLetterOffice)
 	if !ok {
 		return nil, errNoOffice
 	}
@@ -123,11 +123,11 @@ func (c *Coordinator) apiPurgeDeadLetters(ctx context.Context, request *transpor
 	}
 	which := transport.DeadLetterFilter{Stream: q.Stream, Participant: q.Participant, Reason: q.Reason, After: q.After}
 	if q.OlderThanMs > 0 {
-		which.Before = c.config.Clock().Add(-time.Duration(q.OlderThanMs) * time.Millisecond)
+		which.Before = s.c.config.Clock().Add(-time.Duration(q.OlderThanMs) * time.Millisecond)
 	}
 	matched, next, err := office.PurgeDeadLetters(ctx, which, q.DryRun)
 	if !q.DryRun {
-		c.config.Logger.InfoContext(ctx, "dead letters purged", LogBy, brief(q.By), "matched", matched,
+		s.c.config.Logger.InfoContext(ctx, "dead letters purged", LogBy, brief(q.By), "matched", matched,
 			"stream", string(q.Stream), "participant", q.Participant, LogReason, q.Reason, "before", which.Before)
 	}
 	if err != nil {

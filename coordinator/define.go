@@ -32,38 +32,38 @@ func parseDefinition(data []byte) (*saga.Definition, error) {
 	return def, nil
 }
 
-func (c *Coordinator) apiDefine(ctx context.Context, request *transport.Envelope) (any, error) {
+func (s *service) apiDefine(ctx context.Context, request *transport.Envelope) (any, error) {
 	def, err := parseDefinition(request.Data)
 	if err != nil {
 		return nil, err
 	}
-	existed := c.definitions.has(def)
-	if err := c.Register(ctx, def); err != nil {
+	existed := s.c.definitions.has(def)
+	if err := s.c.Register(ctx, def); err != nil {
 		return nil, err
 	}
-	return c.definitionReply(def, existed), nil
+	return s.definitionReply(def, existed), nil
 }
 
-func (c *Coordinator) apiCheckDefinition(_ context.Context, request *transport.Envelope) (any, error) {
+func (s *service) apiCheckDefinition(_ context.Context, request *transport.Envelope) (any, error) {
 	def, err := parseDefinition(request.Data)
 	if err != nil {
 		return nil, err
 	}
-	if err := c.definitions.takes(def); err != nil {
+	if err := s.c.definitions.takes(def); err != nil {
 		return nil, err
 	}
-	return c.definitionReply(def, c.definitions.has(def)), nil
+	return s.definitionReply(def, s.c.definitions.has(def)), nil
 }
 
-func (c *Coordinator) definitionReply(def *saga.Definition, existed bool) transport.DefinitionReply {
+func (s *service) definitionReply(def *saga.Definition, existed bool) transport.DefinitionReply {
 	return transport.DefinitionReply{
 		Definition: def.Ref(), Fingerprint: def.Fingerprint(), Existed: existed,
-		Newest: c.definitions.isNewest(def.Ref()),
+		Newest: s.c.definitions.isNewest(def.Ref()),
 	}
 }
 
-func (c *Coordinator) apiDefinitions(ctx context.Context, _ *transport.Envelope) (any, error) {
-	counts, err := c.config.Store.Counts(ctx)
+func (s *service) apiDefinitions(ctx context.Context, _ *transport.Envelope) (any, error) {
+	counts, err := s.c.config.Store.Counts(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -71,36 +71,36 @@ func (c *Coordinator) apiDefinitions(ctx context.Context, _ *transport.Envelope)
 	for _, n := range counts {
 		byRef[n.Definition] = append(byRef[n.Definition], transport.Count(n))
 	}
-	all := c.definitions.all()
+	all := s.c.definitions.all()
 	reply := transport.DefinitionsReply{Definitions: make([]transport.DefinitionReply, 0, len(all))}
 	for _, def := range all {
-		one := c.definitionReply(def, false)
+		one := s.definitionReply(def, false)
 		one.Counts = byRef[def.Ref()]
-		c.runStats.of(def, &one, false)
+		s.c.runStats.of(def, &one, false)
 		reply.Definitions = append(reply.Definitions, one)
 	}
 	return reply, nil
 }
 
-func (c *Coordinator) apiDefinition(ctx context.Context, request *transport.Envelope) (any, error) {
-	def, err := c.definitions.find(request.Definition)
+func (s *service) apiDefinition(ctx context.Context, request *transport.Envelope) (any, error) {
+	def, err := s.c.definitions.find(request.Definition)
 	if err != nil {
 		return nil, err
 	}
-	reply := c.definitionReply(def, false)
+	reply := s.definitionReply(def, false)
 	filter := store.Filter{Definition: def.Ref().Name, Version: def.Ref().Version}
-	if reply.Counts, _, err = c.countSagas(ctx, &filter); err != nil {
+	if reply.Counts, _, err = s.countSagas(ctx, &filter); err != nil {
 		return nil, err
 	}
 	if reply.Source, err = def.MarshalJSON(); err != nil {
 		return nil, err
 	}
 	reply.Mermaid = diagram.Mermaid(def)
-	c.runStats.of(def, &reply, true)
+	s.c.runStats.of(def, &reply, true)
 	return reply, nil
 }
 
-func (c *Coordinator) apiCompareDefinitions(_ context.Context, request *transport.Envelope) (any, error) {
+func (s *service) apiCompareDefinitions(_ context.Context, request *transport.Envelope) (any, error) {
 	var q transport.CompareQuery
 	if err := strict(request.Data, &q); err != nil {
 		return nil, err
@@ -108,7 +108,7 @@ func (c *Coordinator) apiCompareDefinitions(_ context.Context, request *transpor
 	if (q.To.Name == "") == (q.ToSource == "") {
 		return nil, violation("to", "give either to, a definition that is registered, or to_source, one that need not be")
 	}
-	from, err := c.definitions.find(q.From)
+	from, err := s.c.definitions.find(q.From)
 	if err != nil {
 		return nil, err
 	}
@@ -116,7 +116,7 @@ func (c *Coordinator) apiCompareDefinitions(_ context.Context, request *transpor
 	if q.ToSource != "" {
 		to, err = parseDefinition([]byte(q.ToSource))
 	} else {
-		to, err = c.definitions.find(q.To)
+		to, err = s.c.definitions.find(q.To)
 	}
 	if err != nil {
 		return nil, err

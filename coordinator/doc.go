@@ -16,6 +16,8 @@
 // so a coordinator does not compete with itself; another coordinator on the same
 // store loses or wins at the commit (I7).
 //
+// The service (service.go) serves the requests of callers and operators around all of that.
+//
 // It keeps I1 (commit, then speak), I2 (a start is acknowledged after its
 // commit; commands are discarded by answers), I7, I8 (accepted events are the
 // history), I9 (what cannot be understood goes to the dead letters, with the

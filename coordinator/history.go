@@ -13,7 +13,7 @@ import (
 // historyPage bounds the events in one history reply; maxReply bounds their bytes.
 const historyPage = 1000
 
-func (c *Coordinator) apiHistory(ctx context.Context, request *transport.Envelope) (any, error) {
+func (s *service) apiHistory(ctx context.Context, request *transport.Envelope) (any, error) {
 	if err := request.Saga.Check(); err != nil {
 		return nil, err
 	}
@@ -28,13 +28,13 @@ func (c *Coordinator) apiHistory(ctx context.Context, request *transport.Envelop
 	if limit == 0 {
 		limit = historyPage
 	}
-	events, err := c.events(ctx, request.Saga, from, limit)
+	events, err := s.events(ctx, request.Saga, from, limit)
 	if err != nil {
 		return nil, err // names the saga
 	}
 	var before *past
 	if q.WithSaga {
-		if before, err = c.until(ctx, request.Saga, from); err != nil {
+		if before, err = s.until(ctx, request.Saga, from); err != nil {
 			before = &past{lost: err}
 		}
 	}
@@ -74,8 +74,8 @@ func (r *recorded) shown(revision uint64) transport.HistoryEvent {
 
 // events reads a part of a history. If some of it is damaged, it is read one by one, so
 // that what can be read is told.
-func (c *Coordinator) events(ctx context.Context, id saga.ID, from uint64, limit int) ([]recorded, error) {
-	read, err := c.config.Store.History(ctx, id, from, limit)
+func (s *service) events(ctx context.Context, id saga.ID, from uint64, limit int) ([]recorded, error) {
+	read, err := s.c.config.Store.History(ctx, id, from, limit)
 	events := make([]recorded, 0, len(read))
 	for i := range read {
 		events = append(events, recorded{event: read[i]})
@@ -85,7 +85,7 @@ func (c *Coordinator) events(ctx context.Context, id saga.ID, from uint64, limit
 	}
 	whole := 0
 	for revision := from; revision < from+uint64(limit); revision++ {
-		one, damage := c.config.Store.History(ctx, id, revision, 1)
+		one, damage := s.c.config.Store.History(ctx, id, revision, 1)
 		switch {
 		case errors.Is(damage, store.ErrCorrupt):
 			events = append(events, recorded{damage: damage})
@@ -113,19 +113,19 @@ type past struct {
 }
 
 // until folds a saga's events before the given revision.
-func (c *Coordinator) until(ctx context.Context, id saga.ID, revision uint64) (*past, error) {
-	now, err := c.config.Store.Load(ctx, id)
+func (s *service) until(ctx context.Context, id saga.ID, revision uint64) (*past, error) {
+	now, err := s.c.config.Store.Load(ctx, id)
 	if err != nil {
 		return nil, err
 	}
-	def, err := c.definitions.find(now.Definition)
+	def, err := s.c.definitions.find(now.Definition)
 	if err != nil {
 		return nil, err
 	}
 	p := &past{def: def}
 	for p.in.Revision+1 < revision {
 		limit := min(historyPage, int(revision-1-p.in.Revision))
-		events, err := c.config.Store.History(ctx, id, p.in.Revision+1, limit)
+		events, err := s.c.config.Store.History(ctx, id, p.in.Revision+1, limit)
 		if err != nil {
 			return nil, err
 		}

@@ -58,13 +58,13 @@ func admit(q *quota.Quota, caller, kind, limit string) *transport.Envelope {
 }
 
 // reading serves a request that reads.
-func (c *Coordinator) reading(serve func(context.Context, *transport.Envelope) (any, error)) func(context.Context, *transport.Envelope, func(*transport.Envelope)) {
-	return serving(c.reads, "reading requests", "MaxReads", serve)
+func (s *service) reading(serve func(context.Context, *transport.Envelope) (any, error)) func(context.Context, *transport.Envelope, func(*transport.Envelope)) {
+	return serving(s.reads, "reading requests", "MaxReads", serve)
 }
 
 // inBulk serves a request about many things, for MaxWait at most.
-func (c *Coordinator) inBulk(serve func(context.Context, *transport.Envelope) (any, error)) func(context.Context, *transport.Envelope, func(*transport.Envelope)) {
-	return c.atLength(func(ctx context.Context, request *transport.Envelope) (any, error) {
+func (s *service) inBulk(serve func(context.Context, *transport.Envelope) (any, error)) func(context.Context, *transport.Envelope, func(*transport.Envelope)) {
+	return s.atLength(func(ctx context.Context, request *transport.Envelope) (any, error) {
 		ctx, cancel := context.WithTimeout(ctx, MaxWait)
 		defer cancel()
 		return serve(ctx, request)
@@ -72,6 +72,6 @@ func (c *Coordinator) inBulk(serve func(context.Context, *transport.Envelope) (a
 }
 
 // atLength serves a request in one of the slots for bulk, for as long as its caller waits.
-func (c *Coordinator) atLength(serve func(context.Context, *transport.Envelope) (any, error)) func(context.Context, *transport.Envelope, func(*transport.Envelope)) {
-	return serving(c.bulk, "requests about many sagas or dead letters", "MaxBulk, MaxBulkPerCaller", serve)
+func (s *service) atLength(serve func(context.Context, *transport.Envelope) (any, error)) func(context.Context, *transport.Envelope, func(*transport.Envelope)) {
+	return serving(s.bulk, "requests about many sagas or dead letters", "MaxBulk, MaxBulkPerCaller", serve)
 }

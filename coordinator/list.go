@@ -17,7 +17,7 @@ var phases = []saga.Phase{saga.Running, saga.Compensating, saga.Completed, saga.
 
 // filter reads which sagas are meant, and refuses what no saga could ever match:
 // a misspelt wish would look like an empty list.
-func (c *Coordinator) filter(f *transport.Filter) (store.Filter, error) {
+func (s *service) filter(f *transport.Filter) (store.Filter, error) {
 	var wrong violations
 	if f.Definition != "" {
 		if err := contract.CheckName("definition", f.Definition); err != nil {
@@ -51,7 +51,7 @@ func (c *Coordinator) filter(f *transport.Filter) (store.Filter, error) {
 		Definition: f.Definition, Version: f.Version, Phases: f.Phases, IDPrefix: f.IDPrefix, OpenOnly: f.Open,
 		StartedAfter: after, StartedBefore: before,
 		Paused: f.Paused, IDs: f.IDs, UpdatedBefore: updated, Reason: f.Reason, Step: f.Step, Participant: f.Participant,
-		Definitions: c.definitions.known,
+		Definitions: s.c.definitions.known,
 	}, wrong.err()
 }
 
@@ -102,7 +102,7 @@ func (v *violations) state(f *transport.Filter) {
 	}
 }
 
-func (c *Coordinator) apiList(ctx context.Context, request *transport.Envelope) (any, error) {
+func (s *service) apiList(ctx context.Context, request *transport.Envelope) (any, error) {
 	var q transport.ListQuery
 	if err := strict(request.Data, &q); err != nil {
 		return nil, err
@@ -110,12 +110,12 @@ func (c *Coordinator) apiList(ctx context.Context, request *transport.Envelope) 
 	if q.Limit < 0 || q.Limit > store.MaxPage {
 		return nil, violation("limit", fmt.Sprintf("is %d; use 1 to %d, or 0 for 100", q.Limit, store.MaxPage))
 	}
-	f, err := c.filter(&q.Filter)
+	f, err := s.filter(&q.Filter)
 	if err != nil {
 		return nil, err
 	}
 	for {
-		found, next, err := c.config.Store.List(ctx, f, store.Page{Limit: q.Limit, Cursor: q.Cursor})
+		found, next, err := s.c.config.Store.List(ctx, f, store.Page{Limit: q.Limit, Cursor: q.Cursor})
 		if err != nil {
 			return nil, err
 		}

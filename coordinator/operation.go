@@ -50,9 +50,9 @@ func (v *violations) operation(op *transport.Decision, prefix string) {
 }
 
 // operated is the event of a decision.
-func (c *Coordinator) operated(op *transport.Decision) saga.Event {
+func (s *service) operated(op *transport.Decision) saga.Event {
 	return saga.Event{
-		Type: saga.OperationTaken, At: c.config.Clock(), Operation: op.Operation, Step: op.Step,
+		Type: saga.OperationTaken, At: s.c.config.Clock(), Operation: op.Operation, Step: op.Step,
 		By: op.By, Reason: op.Reason, Outcome: op.Outcome, Payload: op.Result,
 	}
 }

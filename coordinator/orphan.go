@@ -14,7 +14,7 @@ import (
 
 // apiOrphans says of which keys of a participant's inbox the coordinator does not know
 // what the participant did, as after a restore of an older store.
-func (c *Coordinator) apiOrphans(ctx context.Context, request *transport.Envelope) (any, error) {
+func (s *service) apiOrphans(ctx context.Context, request *transport.Envelope) (any, error) {
 	var q transport.OrphansQuery
 	if err := strict(request.Data, &q); err != nil {
 		return nil, err
@@ -35,7 +35,7 @@ func (c *Coordinator) apiOrphans(ctx context.Context, request *transport.Envelop
 	}
 	reply := transport.OrphansReply{Orphans: []transport.Orphan{}}
 	for _, key := range keys {
-		orphan, err := c.orphan(ctx, key)
+		orphan, err := s.orphan(ctx, key)
 		if err != nil {
 			return nil, err
 		}
@@ -49,8 +49,8 @@ func (c *Coordinator) apiOrphans(ctx context.Context, request *transport.Envelop
 
 // orphan looks at one key; nil: nobody has to. What was undone leaves nothing behind, so
 // that it matters only to a saga that goes on with it.
-func (c *Coordinator) orphan(ctx context.Context, key contract.Key) (*transport.Orphan, error) {
-	in, err := c.config.Store.Load(ctx, key.Saga)
+func (s *service) orphan(ctx context.Context, key contract.Key) (*transport.Orphan, error) {
+	in, err := s.c.config.Store.Load(ctx, key.Saga)
 	stone, removed := errors.AsType[*store.TombstoneError](err)
 	switch {
 	case err == nil && in.Birth() != key.Birth:
@@ -68,7 +68,7 @@ func (c *Coordinator) orphan(ctx context.Context, key contract.Key) (*transport.
 	case err != nil:
 		return nil, err
 	}
-	def, err := c.definitions.find(in.Definition)
+	def, err := s.c.definitions.find(in.Definition)
 	if err != nil {
 		return &transport.Orphan{Kind: transport.OrphanUnreadable, Birth: key.Birth, Phase: in.Phase, Found: brief(err.Error())}, nil
 	}

@@ -25,21 +25,21 @@ func (c *Coordinator) load(ctx context.Context) (transport.Load, error) {
 	return scale.Load(ctx)
 }
 
-func (c *Coordinator) apiOverview(ctx context.Context, _ *transport.Envelope) (any, error) {
-	stats, err := c.Stats(ctx)
+func (s *service) apiOverview(ctx context.Context, _ *transport.Envelope) (any, error) {
+	stats, err := s.c.Stats(ctx)
 	if err != nil {
 		return nil, err
 	}
 	o := transport.Overview{
-		At: c.config.Clock().UTC(), Version: c.config.Version, Open: stats.Open, Blocked: stats.Blocked, BlockedSagas: c.blocked.list(),
+		At: s.c.config.Clock().UTC(), Version: s.c.config.Version, Open: stats.Open, Blocked: stats.Blocked, BlockedSagas: s.c.blocked.list(),
 		Outbox: stats.OutboxBacklog, OutboxOldestSeconds: stats.OutboxOldest.Seconds(),
 		CacheHitRatio: share(int64(stats.CacheHits), int64(stats.CacheHits+stats.CacheMisses)),
 		DeadLetters:   -1,
-		NATS:          c.config.NATS,
-		Owner:         c.owner(),
+		NATS:          s.c.config.NATS,
+		Owner:         s.c.owner(),
 	}
-	o.Standstills = c.Standstills()
-	if err := c.Ready(ctx); err != nil {
+	o.Standstills = s.c.Standstills()
+	if err := s.c.Ready(ctx); err != nil {
 		o.NotReady = err.Error()
 	} else {
 		o.Ready = true
@@ -50,16 +50,16 @@ func (c *Coordinator) apiOverview(ctx context.Context, _ *transport.Envelope) (a
 			o.Parked += n.Sagas - n.Ended
 		}
 	}
-	if o.Paused, err = c.runStats.paused(ctx, c.config.Store); err != nil {
+	if o.Paused, err = s.c.runStats.paused(ctx, s.c.config.Store); err != nil {
 		return nil, err
 	}
-	if load, err := c.load(ctx); err == nil {
+	if load, err := s.c.load(ctx); err == nil {
 		if letters, ok := load.Streams[transport.DeadLetters]; ok {
 			o.DeadLetters = int64(letters.Messages)
 		}
 		o.DeadLettersDropped = load.Dropped
 	}
-	c.runStats.overview(&o)
+	s.c.runStats.overview(&o)
 	return o, nil
 }
 
@@ -135,11 +135,11 @@ func (f *runStats) of(def *saga.Definition, reply *transport.DefinitionReply, st
 	}
 }
 
-func (c *Coordinator) apiParticipants(ctx context.Context, _ *transport.Envelope) (any, error) {
-	load, err := c.load(ctx)
+func (s *service) apiParticipants(ctx context.Context, _ *transport.Envelope) (any, error) {
+	load, err := s.c.load(ctx)
 	told := err == nil
 	if !told {
-		if _, ok := c.config.Bus.(transport.Scale); ok {
+		if _, ok := s.c.config.Bus.(transport.Scale); ok {
 			return nil, unavailable(errNoLoad)
 		}
 	}
@@ -150,7 +150,7 @@ func (c *Coordinator) apiParticipants(ctx context.Context, _ *transport.Envelope
 		}
 		return all[name]
 	}
-	for _, def := range c.definitions.all() {
+	for _, def := range s.c.definitions.all() {
 		actions(def, func(a *saga.Action) {
 			if p := of(a.Participant); !slices.Contains(p.Actions, a.Action) {
 				p.Actions = append(p.Actions, a.Action)
@@ -161,7 +161,7 @@ func (c *Coordinator) apiParticipants(ctx context.Context, _ *transport.Envelope
 		if n := &load.Consumers[i]; n.Stream == transport.Commands {
 			p := of(n.Name)
 			p.Unknown = n.Asking == 0 && n.Delivered.IsZero() // the subscription is made for whoever is expected
-			p.Waiting, p.InFlight, p.Redelivered, p.Listening = int64(n.Pending), int64(n.InFlight), int64(n.Redelivered), n.Asking > 0 || c.config.Clock().Sub(n.Delivered) < standsAfter
+			p.Waiting, p.InFlight, p.Redelivered, p.Listening = int64(n.Pending), int64(n.InFlight), int64(n.Redelivered), n.Asking > 0 || s.c.config.Clock().Sub(n.Delivered) < standsAfter
 		}
 	}
 	for name, commands := range load.Commands {
@@ -169,7 +169,7 @@ func (c *Coordinator) apiParticipants(ctx context.Context, _ *transport.Envelope
 			p.Waiting = int64(commands)
 		}
 	}
-	c.runStats.participantsOf(of)
+	s.c.runStats.participantsOf(of)
 	reply := transport.ParticipantsReply{Participants: []transport.ParticipantStatus{}}
 	for _, p := range all {
 		slices.Sort(p.Actions)

@@ -13,30 +13,30 @@ import (
 // all sagas have in common are shared: a participant that does not answer, or does not
 // get its commands, may take up as much as the others leave and no more, so that only
 // sagas which need it are refused (I13).
-func (c *Coordinator) admit(ref saga.Ref) *transport.Envelope {
-	open := int(c.open.Load())
-	if open >= c.config.MaxOpen {
-		return c.tooMuch(LimitOpen, retryOpen, plural.Of(open, "saga is", "sagas are")+" open, as many as are allowed (MaxOpen); try again later")
+func (s *service) admit(ref saga.Ref) *transport.Envelope {
+	open := int(s.c.open.Load())
+	if open >= s.c.config.MaxOpen {
+		return s.tooMuch(LimitOpen, retryOpen, plural.Of(open, "saga is", "sagas are")+" open, as many as are allowed (MaxOpen); try again later")
 	}
-	needed := c.definitions.needed(ref)
-	if to, crowded := c.relay.Crowded(needed, c.config.MaxBacklog); crowded {
-		return c.tooMuch(LimitBacklog, retryBusy, fmt.Sprintf(
-			"the bus is behind with the commands for %s, which take up their share of what may wait (MaxBacklog %d); try again in a moment", to, c.config.MaxBacklog))
+	needed := s.c.definitions.needed(ref)
+	if to, crowded := s.c.relay.Crowded(needed, s.c.config.MaxBacklog); crowded {
+		return s.tooMuch(LimitBacklog, retryBusy, fmt.Sprintf(
+			"the bus is behind with the commands for %s, which take up their share of what may wait (MaxBacklog %d); try again in a moment", to, s.c.config.MaxBacklog))
 	}
 	for _, to := range needed {
-		if pending := c.pendingFor(to); pending > 0 && pending >= c.config.MaxOpen-open {
-			return c.tooMuch(LimitOpen, retryOpen, fmt.Sprintf(
+		if pending := s.pendingFor(to); pending > 0 && pending >= s.c.config.MaxOpen-open {
+			return s.tooMuch(LimitOpen, retryOpen, fmt.Sprintf(
 				"%s for %s, as many as may (its share of MaxOpen %d): a saga of %s would wait behind; look why %s does not answer",
-				plural.Of(pending, "saga waits", "sagas wait"), to, c.config.MaxOpen, ref.Name, to))
+				plural.Of(pending, "saga waits", "sagas wait"), to, s.c.config.MaxOpen, ref.Name, to))
 		}
 	}
 	return nil
 }
 
 // pendingFor is how many commands a participant has not answered.
-func (c *Coordinator) pendingFor(to outbox.Destination) int {
-	pending, more := c.relay.Pending(to)
-	if counts := c.pending.Load(); more && counts != nil {
+func (s *service) pendingFor(to outbox.Destination) int {
+	pending, more := s.c.relay.Pending(to)
+	if counts := s.c.pending.Load(); more && counts != nil {
 		pending = max(pending, (*counts)[to])
 	}
 	return pending

@@ -11,19 +11,19 @@ import (
 )
 
 // serveSubscribe answers participants that ask for their subscription.
-func (c *Coordinator) serveSubscribe() (stop func(), err error) {
-	first := c.config.Subjects.Subscribe("")
-	stop, err = c.config.Bus.Respond(first+"*", c.config.Name, func(request *transport.Envelope, reply func(*transport.Envelope)) {
+func (s *service) serveSubscribe() (stop func(), err error) {
+	first := s.c.config.Subjects.Subscribe("")
+	stop, err = s.c.config.Bus.Respond(first+"*", s.c.config.Name, func(request *transport.Envelope, reply func(*transport.Envelope)) {
 		participant := strings.TrimPrefix(request.Subject, first)
 		// One at a time for each: who asks and asks takes no turn of anybody else.
-		if _, busy := c.subscribing.LoadOrStore(participant, struct{}{}); busy {
+		if _, busy := s.subscribing.LoadOrStore(participant, struct{}{}); busy {
 			reply(exhausted(retryBusy, "the participant's subscription is being made already; ask again in a moment"))
 			return
 		}
-		c.reading(func(ctx context.Context, request *transport.Envelope) (any, error) {
-			return c.apiSubscribe(ctx, participant, request)
+		s.reading(func(ctx context.Context, request *transport.Envelope) (any, error) {
+			return s.apiSubscribe(ctx, participant, request)
 		})(context.Background(), request, func(e *transport.Envelope) {
-			c.subscribing.Delete(participant)
+			s.subscribing.Delete(participant)
 			reply(e)
 		})
 	})
@@ -33,7 +33,7 @@ func (c *Coordinator) serveSubscribe() (stop func(), err error) {
 	return stop, nil
 }
 
-func (c *Coordinator) apiSubscribe(ctx context.Context, participant string, request *transport.Envelope) (any, error) {
+func (s *service) apiSubscribe(ctx context.Context, participant string, request *transport.Envelope) (any, error) {
 	if err := contract.CheckName("participant", participant); err != nil {
 		return nil, err
 	}
@@ -53,7 +53,7 @@ func (c *Coordinator) apiSubscribe(ctx context.Context, participant string, requ
 	if err := wrong.err(); err != nil {
 		return nil, err
 	}
-	bus, ok := c.config.Bus.(transport.Provisioner)
+	bus, ok := s.c.config.Bus.(transport.Provisioner)
 	if !ok {
 		return nil, &badRequest{why: "participants of this bus subscribe by themselves"}
 	}

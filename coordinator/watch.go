@@ -22,25 +22,25 @@ const (
 
 // watcher is one watch request at work.
 type watcher struct {
-	c      *Coordinator
+	s      *service
 	one    saga.ID // the saga that is watched; "": those of filter
 	filter store.Filter
 	at     position
 }
 
 // apiWatch answers what has moved behind a position, once something has.
-func (c *Coordinator) apiWatch(ctx context.Context, request *transport.Envelope, reply func(*transport.Envelope)) {
-	w, err := c.watcher(request)
+func (s *service) apiWatch(ctx context.Context, request *transport.Envelope, reply func(*transport.Envelope)) {
+	w, err := s.watcher(request)
 	if err != nil {
 		reply(refusalOf(err))
 		return
 	}
 	hold := DefaultWait
 	if !request.Expires.IsZero() {
-		hold = min(max(request.Expires.Sub(c.config.Clock()), 0), MaxWait)
+		hold = min(max(request.Expires.Sub(s.c.config.Clock()), 0), MaxWait)
 	}
 	caller := request.Caller
-	if refused := admit(c.watches, caller, "watch requests", "MaxWatches"); refused != nil {
+	if refused := admit(s.watches, caller, "watch requests", "MaxWatches"); refused != nil {
 		reply(refused)
 		return
 	}
@@ -48,22 +48,22 @@ func (c *Coordinator) apiWatch(ctx context.Context, request *transport.Envelope,
 		ctx, cancel := context.WithTimeout(ctx, hold)
 		defer cancel()
 		answer := respond(w.wait(ctx))
-		c.watches.Give(caller) // before the caller, who may ask again at once, has the answer
+		s.watches.Give(caller) // before the caller, who may ask again at once, has the answer
 		reply(answer)
 	}()
 }
 
 // watcher reads a watch request.
-func (c *Coordinator) watcher(request *transport.Envelope) (*watcher, error) {
+func (s *service) watcher(request *transport.Envelope) (*watcher, error) {
 	var q transport.WatchQuery
 	if err := strict(request.Data, &q); err != nil {
 		return nil, err
 	}
-	f, err := c.filter(&q.Filter)
+	f, err := s.filter(&q.Filter)
 	if err != nil {
 		return nil, err
 	}
-	w := &watcher{c: c, one: request.Saga, filter: f, at: c.feed.position()}
+	w := &watcher{s: s, one: request.Saga, filter: f, at: s.c.feed.position()}
 	if w.one != "" {
 		if err := w.one.Check(); err != nil {
 			return nil, err
@@ -83,7 +83,7 @@ func (w *watcher) wait(ctx context.Context) (*transport.WatchReply, error) {
 		if err != nil || reply.Lost || len(reply.Sagas) > 0 {
 			return reply, err
 		}
-		more := w.c.feed.after(w.at.at)
+		more := w.s.c.feed.after(w.at.at)
 		if more == nil {
 			return nil, errStopping
 		}
@@ -101,10 +101,10 @@ func (w *watcher) wait(ctx context.Context) (*transport.WatchReply, error) {
 
 // look tells what has moved behind the position, and goes on to behind that.
 func (w *watcher) look(ctx context.Context) (*transport.WatchReply, error) {
-	moves, lost, foreign := w.c.feed.since(w.at)
+	moves, lost, foreign := w.s.c.feed.since(w.at)
 	reply := &transport.WatchReply{Sagas: []transport.WatchedSaga{}, Missed: int(lost), Lost: lost > 0 || foreign}
 	if foreign {
-		w.at = w.c.feed.position()
+		w.at = w.s.c.feed.position()
 	}
 	w.at.at += lost
 	wanted := map[saga.ID]bool{} // and whether it could have matched before
@@ -126,8 +126,8 @@ func (w *watcher) look(ctx context.Context) (*transport.WatchReply, error) {
 		wanted[m.id] = wanted[m.id] || w.matched(m.before)
 	}
 	if len(order) > 0 {
-		w.c.looks <- struct{}{} // waits for its turn
-		defer func() { <-w.c.looks }()
+		w.s.looks <- struct{}{} // waits for its turn
+		defer func() { <-w.s.looks }()
 	}
 	for _, id := range order {
 		if err := w.tell(ctx, id, wanted[id], reply); err != nil {
@@ -151,7 +151,7 @@ func (w *watcher) matched(before saga.Phase) bool {
 
 // tell adds a saga as it stands now.
 func (w *watcher) tell(ctx context.Context, id saga.ID, matched bool, reply *transport.WatchReply) error {
-	in, err := w.c.config.Store.Load(ctx, id)
+	in, err := w.s.c.config.Store.Load(ctx, id)
 	switch {
 	case errors.Is(err, store.ErrEnded), errors.Is(err, store.ErrNotFound):
 		return nil // removed meanwhile
@@ -165,7 +165,7 @@ func (w *watcher) tell(ctx context.Context, id saga.ID, matched bool, reply *tra
 	if !matches && !matched {
 		return nil
 	}
-	def, err := w.c.definitions.find(in.Definition)
+	def, err := w.s.c.definitions.find(in.Definition)
 	var s *transport.Status
 	switch {
 	case w.one == "":
