@@ -4,7 +4,7 @@ import (
 	"sync"
 
 	"github.com/amends-dev/amends/contract"
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/transport"
 )
 
@@ -16,23 +16,23 @@ const maxActive = 1 << 17
 // has to look where it stands.
 type activeSagas struct {
 	mu   sync.Mutex
-	at   map[saga.ID]*snapshot
+	at   map[contract.SagaID]*snapshot
 	ring []*snapshot
 	next int // the oldest slot
 }
 
 // snapshot is where a saga stood when it was seen last.
 type snapshot struct {
-	id         saga.ID // "": it came to rest
+	id         contract.SagaID // "": it came to rest
 	definition contract.DefinitionRef
-	phase      saga.Phase
+	phase      contract.Phase
 	revision   uint64
 }
 
-func newActiveSagas() *activeSagas { return &activeSagas{at: map[saga.ID]*snapshot{}} }
+func newActiveSagas() *activeSagas { return &activeSagas{at: map[contract.SagaID]*snapshot{}} }
 
 // observe takes note of where a saga stands after an input; nil: it could not be seen.
-func (m *activeSagas) observe(id saga.ID, in *saga.Instance) {
+func (m *activeSagas) observe(id contract.SagaID, in *machine.Instance) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	one, known := m.at[id]
@@ -58,7 +58,7 @@ func (m *activeSagas) observe(id saga.ID, in *saga.Instance) {
 }
 
 // knows reports whether a saga moves. False says nothing.
-func (m *activeSagas) knows(id saga.ID) bool {
+func (m *activeSagas) knows(id contract.SagaID) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	_, known := m.at[id]
@@ -67,7 +67,7 @@ func (m *activeSagas) knows(id saga.ID) bool {
 
 // brief is where a saga that is known to move stood when it moved last, in few words;
 // nil says nothing.
-func (m *activeSagas) brief(id saga.ID) *transport.Status {
+func (m *activeSagas) brief(id contract.SagaID) *transport.Status {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if one, known := m.at[id]; known {

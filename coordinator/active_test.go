@@ -7,22 +7,23 @@ import (
 
 	"pgregory.net/rapid"
 
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/saga/machine"
 )
 
 // TestMovingKnowsNoSagaAtRest: after any sightings, what is known was seen to move
 // last; and of as many as there is room for, every one is known.
 func TestMovingKnowsNoSagaAtRest(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		m, moves := newActiveSagas(), map[saga.ID]bool{}
+		m, moves := newActiveSagas(), map[contract.SagaID]bool{}
 		for range rapid.IntRange(0, 200).Draw(t, "sightings") {
-			id := saga.ID(fmt.Sprint("s", rapid.IntRange(0, 9).Draw(t, "saga")))
-			in := rapid.SampledFrom([]*saga.Instance{
-				nil, {Phase: saga.Running, Revision: 1, Definition: saga.Ref{Name: "a", Version: 1}}, {Phase: saga.Compensating, Revision: 2, Definition: saga.Ref{Name: "b", Version: 2}}, {Phase: saga.Parked},
-				{Phase: saga.Completed, Ended: time.Unix(1, 0)}, {Phase: saga.Compensated, Ended: time.Unix(1, 0)},
+			id := contract.SagaID(fmt.Sprint("s", rapid.IntRange(0, 9).Draw(t, "saga")))
+			in := rapid.SampledFrom([]*machine.Instance{
+				nil, {Phase: contract.Running, Revision: 1, Definition: contract.DefinitionRef{Name: "a", Version: 1}}, {Phase: contract.Compensating, Revision: 2, Definition: contract.DefinitionRef{Name: "b", Version: 2}}, {Phase: contract.Parked},
+				{Phase: contract.Completed, Ended: time.Unix(1, 0)}, {Phase: contract.Compensated, Ended: time.Unix(1, 0)},
 			}).Draw(t, "instance")
 			m.observe(id, in)
-			moves[id] = in != nil && (in.Phase == saga.Running || in.Phase == saga.Compensating)
+			moves[id] = in != nil && (in.Phase == contract.Running || in.Phase == contract.Compensating)
 			if s := m.brief(id); (s != nil) != moves[id] || s != nil && (s.ID != id || s.Phase != in.Phase || s.Revision != in.Revision || s.Definition != in.Definition) {
 				t.Fatalf("of %s, which is %+v, it says %+v", id, in, s)
 			}
@@ -37,8 +38,8 @@ func TestMovingKnowsNoSagaAtRest(t *testing.T) {
 
 // TestMovingIsBounded: the oldest are forgotten, whatever came to rest in between.
 func TestMovingIsBounded(t *testing.T) {
-	m, running := newActiveSagas(), &saga.Instance{Phase: saga.Running}
-	id := func(i int) saga.ID { return saga.ID(fmt.Sprint("s", i)) }
+	m, running := newActiveSagas(), &machine.Instance{Phase: contract.Running}
+	id := func(i int) contract.SagaID { return contract.SagaID(fmt.Sprint("s", i)) }
 	for i := range 3 * maxActive {
 		m.observe(id(i), running)
 		if i%3 == 0 {
@@ -61,11 +62,11 @@ func TestMovingIsBounded(t *testing.T) {
 // TestMovingAgain: a saga that came to rest and moved again is known although its
 // first place is taken by another.
 func TestMovingAgain(t *testing.T) {
-	m, running := newActiveSagas(), &saga.Instance{Phase: saga.Running}
+	m, running := newActiveSagas(), &machine.Instance{Phase: contract.Running}
 	m.observe("again", running)
 	m.observe("again", nil)
 	for i := range maxActive - 2 {
-		m.observe(saga.ID(fmt.Sprint("s", i)), running)
+		m.observe(contract.SagaID(fmt.Sprint("s", i)), running)
 	}
 	m.observe("again", running)
 	m.observe("another", running)

@@ -12,7 +12,7 @@ import (
 	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/coordinator"
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/transport"
 	"github.com/amends-dev/amends/transport/membus"
 )
@@ -133,21 +133,21 @@ func (w *fixture) get(id contract.SagaID) *transport.Status {
 	return s
 }
 
-func (w *fixture) nothingTimedOut(id saga.ID) {
+func (w *fixture) nothingTimedOut(id contract.SagaID) {
 	w.t.Helper()
-	events, err := w.store.History(w.t.Context(), id, 1, saga.MaxHistory)
+	events, err := w.store.History(w.t.Context(), id, 1, machine.MaxHistory)
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	for i := range events {
-		if events[i].Type == saga.TimerFired {
+		if events[i].Type == contract.EventTimerFired {
 			w.t.Errorf("event %d of %s: a timer ran at %s", i+1, id, events[i].At)
 		}
 	}
 }
 
 // phase is where a saga stands in the store.
-func (w *fixture) phase(id saga.ID) saga.Phase {
+func (w *fixture) phase(id contract.SagaID) contract.Phase {
 	w.t.Helper()
 	in, err := w.store.Load(w.t.Context(), id)
 	if err != nil {
@@ -172,7 +172,7 @@ func TestAnswersBeforeTimersAtTheStart(t *testing.T) {
 				time.Sleep(coordinator.QuietFor / 2) // virtual: the bus takes a while to hand over what it has
 				slow.plug()
 				time.Sleep(time.Second) // virtual
-				w.expect(w.get("s1"), saga.Completed, "s1 reserve", "s1 charge", "s1 ship")
+				w.expect(w.get("s1"), contract.Completed, "s1 reserve", "s1 charge", "s1 ship")
 				w.nothingTimedOut("s1")
 			})
 		})
@@ -191,12 +191,12 @@ func TestTimersWaitForTheBus(t *testing.T) {
 		observer := &overtakes{}
 		w.start(coordinator.Config{Bus: gone, Observer: observer})
 		time.Sleep(time.Hour - 2*time.Minute) // virtual: within the saga's deadline
-		if phase := w.phase("s1"); phase != saga.Running {
+		if phase := w.phase("s1"); phase != contract.Running {
 			t.Errorf("without a bus the saga is %s", phase)
 		}
 		gone.plug()
 		time.Sleep(time.Minute) // virtual
-		w.expect(w.get("s1"), saga.Completed, "s1 reserve", "s1 charge", "s1 ship")
+		w.expect(w.get("s1"), contract.Completed, "s1 reserve", "s1 charge", "s1 ship")
 		w.nothingTimedOut("s1")
 		if n := observer.n.Load(); n != 0 {
 			t.Errorf("timers overtook answers %d times", n)

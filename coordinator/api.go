@@ -13,7 +13,7 @@ import (
 
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/crashpoint"
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/transport"
 )
@@ -173,8 +173,8 @@ func (s *service) start(request *transport.Envelope, reply func(*transport.Envel
 	}
 	crashpoint.Here("coordinator: start received")
 	s.submit(work{
-		input: s.c.stamped(Input{Saga: id, Definition: request.Definition, Event: saga.Event{
-			Type: saga.Started, ID: id, Payload: request.Data,
+		input: s.c.stamped(Input{Saga: id, Definition: request.Definition, Event: machine.Event{
+			Type: contract.EventStarted, ID: id, Payload: request.Data,
 			ContentType: request.ContentType, TraceParent: s.c.root(id, request.TraceParent),
 		}}),
 		request: request,
@@ -183,7 +183,7 @@ func (s *service) start(request *transport.Envelope, reply func(*transport.Envel
 }
 
 // checkStart refuses what could not be sent on, whichever door it came through.
-func checkStart(id saga.ID, request *transport.Envelope) error {
+func checkStart(id contract.SagaID, request *transport.Envelope) error {
 	if err := id.Check(); err != nil {
 		return err
 	}
@@ -230,7 +230,7 @@ func (s *service) apiOperate(_ context.Context, request *transport.Envelope, rep
 
 // submit hands a request to its shard without blocking the bus.
 func (s *service) submit(w work, reply func(*transport.Envelope)) {
-	start := w.input.Event.Type == saga.Started
+	start := w.input.Event.Type == contract.EventStarted
 	switch taken, open := s.c.offer(w); {
 	case taken && start:
 		s.c.retryPacer.admitted()
@@ -264,7 +264,7 @@ func (s *service) apiGet(ctx context.Context, request *transport.Envelope) (any,
 	return s.statusOf(ctx, request.Saga)
 }
 
-func (s *service) statusOf(ctx context.Context, id saga.ID) (*transport.Status, error) {
+func (s *service) statusOf(ctx context.Context, id contract.SagaID) (*transport.Status, error) {
 	if err := id.Check(); err != nil {
 		return nil, err
 	}
@@ -319,7 +319,7 @@ func (s *service) apiWait(ctx context.Context, request *transport.Envelope, repl
 
 // keep holds a request that is registered until it expires, and answers then where
 // the saga stands: in few words, if that is enough and it is known to move.
-func (s *service) keep(id saga.ID, one *waiter, request *transport.Envelope, brief bool, answer func(*transport.Status, error)) {
+func (s *service) keep(id contract.SagaID, one *waiter, request *transport.Envelope, brief bool, answer func(*transport.Status, error)) {
 	hold := DefaultWait
 	if !request.Expires.IsZero() {
 		hold = min(max(request.Expires.Sub(s.c.config.Clock()), 0), MaxWait)
@@ -338,7 +338,7 @@ func (s *service) keep(id saga.ID, one *waiter, request *transport.Envelope, bri
 
 // briefly is where a saga stands in few words; nil: that is not enough, or it is not
 // known to move.
-func (s *service) briefly(id saga.ID, enough bool) *transport.Status {
+func (s *service) briefly(id contract.SagaID, enough bool) *transport.Status {
 	if !enough {
 		return nil
 	}
@@ -347,7 +347,7 @@ func (s *service) briefly(id saga.ID, enough bool) *transport.Status {
 
 // look reads where a saga stands, on a goroutine that waits for its turn. MaxWaiters
 // bounds them.
-func (s *service) look(ctx context.Context, id saga.ID, then func(*transport.Status, error)) {
+func (s *service) look(ctx context.Context, id contract.SagaID, then func(*transport.Status, error)) {
 	go func() {
 		s.looks <- struct{}{}
 		defer func() { <-s.looks }()

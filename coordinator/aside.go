@@ -7,7 +7,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/saga/machine"
 )
 
 // A shard decides for many sagas, one after the other, and a mapping that costs much would
@@ -34,9 +35,9 @@ const (
 
 // setAside is a saga whose mappings are evaluated, with what came for it.
 type setAside struct {
-	saga  saga.ID
+	saga  contract.SagaID
 	works []work
-	made  *saga.Requests // once they are
+	made  *machine.Requests // once they are
 }
 
 // size is how many bytes its inputs hold.
@@ -97,7 +98,7 @@ func (s *shard) setAside(batch []work, costly []Costly) {
 				s.putOff(&batch[k], "")
 			}
 		}
-		if !s.c.evaluators.put(c, a.size()+c.Size(), func(made *saga.Requests) { a.made = made; s.inbox.comeBack(a) }) {
+		if !s.c.evaluators.put(c, a.size()+c.Size(), func(made *machine.Requests) { a.made = made; s.inbox.comeBack(a) }) {
 			for k := range a.works {
 				s.putOff(&a.works[k], c.Definition.String())
 			}
@@ -123,7 +124,7 @@ func (s *shard) putOff(w *work, definition string) {
 		if definition != "" {
 			busy.why = fmt.Sprintf("the mappings of %s cost much, and as many sagas wait for theirs as may; try again when it says so", definition)
 		}
-		if w.input.Event.Type == saga.Started {
+		if w.input.Event.Type == contract.EventStarted {
 			s.c.observer.StartRefused(LimitWaiting, now)
 			busy.retry = s.c.retryPacer.next(now, retryBusy)
 		}
@@ -141,7 +142,7 @@ type evaluators struct {
 	before func() // of a test, before each evaluation; nil: nothing
 
 	mu     sync.Mutex
-	queues map[saga.Ref]*queue
+	queues map[contract.DefinitionRef]*queue
 	ring   []*queue // the same, in the order of their turns from next on
 	next   int
 	total  int
@@ -150,7 +151,7 @@ type evaluators struct {
 
 // queue is what waits of one definition.
 type queue struct {
-	of          saga.Ref
+	of          contract.DefinitionRef
 	evaluations []evaluation
 	bytes       int
 }
@@ -159,15 +160,15 @@ type queue struct {
 type evaluation struct {
 	costly *Costly
 	bytes  int
-	done   func(*saga.Requests)
+	done   func(*machine.Requests)
 }
 
 func newEvaluators() *evaluators {
-	return &evaluators{ready: make(chan struct{}, maxAside), most: maxAside, full: maxAsideBytes, queues: map[saga.Ref]*queue{}}
+	return &evaluators{ready: make(chan struct{}, maxAside), most: maxAside, full: maxAsideBytes, queues: map[contract.DefinitionRef]*queue{}}
 }
 
 // put adds a saga, with so much data, and reports whether there was room for it.
-func (e *evaluators) put(c *Costly, bytes int, done func(*saga.Requests)) bool {
+func (e *evaluators) put(c *Costly, bytes int, done func(*machine.Requests)) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	q := e.queues[c.Definition]
@@ -239,4 +240,6 @@ func (e *evaluators) run(ctx context.Context) error {
 func (c *Costly) Size() int { return c.instance.StateBytes }
 
 // Evaluate works out what the saga's mappings make.
-func (c *Costly) Evaluate() *saga.Requests { return saga.Evaluate(c.def, c.instance, c.event) }
+func (c *Costly) Evaluate() *machine.Requests {
+	return machine.Evaluate(c.def.Plan(), c.instance, c.event)
+}

@@ -19,6 +19,7 @@ import (
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/coordinator"
 	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/store/memstore"
 	"github.com/amends-dev/amends/transport/membus"
@@ -29,8 +30,8 @@ func costly(t testing.TB, name string) *saga.Definition {
 	t.Helper()
 	const with = `{"sku": input.sku, "all": [1,2,3,4,5,6,7,8,9,10].map(x, [1,2,3,4,5,6,7,8,9,10].map(y, [1,2,3].map(z, x * y * z)))}`
 	def, err := saga.New(saga.Spec{Name: name, Version: 1, Steps: []saga.Node{
-		{Step: &saga.Step{Name: "reserve", Kind: saga.KindCompensable, Do: saga.Action{Participant: "stock", Action: "reserve", With: with}, Undo: &saga.Action{Participant: "stock", Action: "release"}}},
-		{Step: &saga.Step{Name: "ship", Kind: saga.KindPivot, Do: saga.Action{Participant: "post", Action: "ship", With: with}}},
+		{Step: &saga.Step{Name: "reserve", Kind: contract.KindCompensable, Do: saga.Action{Participant: "stock", Action: "reserve", With: with}, Undo: &saga.Action{Participant: "stock", Action: "release"}}},
+		{Step: &saga.Step{Name: "ship", Kind: contract.KindPivot, Do: saga.Action{Participant: "post", Action: "ship", With: with}}},
 	}})
 	if err != nil {
 		t.Fatal(err)
@@ -38,14 +39,14 @@ func costly(t testing.TB, name string) *saga.Definition {
 	return def
 }
 
-func startOf(id saga.ID, definition string) coordinator.Input {
+func startOf(id contract.SagaID, definition string) coordinator.Input {
 	in := start(id)
-	in.Definition = saga.Ref{Name: definition}
+	in.Definition = contract.DefinitionRef{Name: definition}
 	return in
 }
 
 // what a store holds of sagas, to compare it with another.
-func picture(t *testing.T, s store.Store, ids ...saga.ID) string {
+func picture(t *testing.T, s store.Store, ids ...contract.SagaID) string {
 	t.Helper()
 	var all []any
 	for _, id := range ids {
@@ -78,8 +79,8 @@ func TestCostlyInputsAreGivenBack(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	e.EvaluateBeside(saga.WithinBatch)
-	pause := coordinator.Input{Saga: "s1", Event: saga.Event{Type: saga.OperationTaken, At: noon, Operation: saga.OperationPause, By: "kim", Reason: "wait"}}
+	e.EvaluateBeside(machine.WithinBatch)
+	pause := coordinator.Input{Saga: "s1", Event: machine.Event{Type: contract.EventOperationTaken, At: noon, Operation: contract.OperationPause, By: "kim", Reason: "wait"}}
 	inputs := []coordinator.Input{startOf("s1", "dear"), start("s2"), pause, startOf("s3", "dear")}
 	step(t, want, inputs...)
 
@@ -88,14 +89,14 @@ func TestCostlyInputsAreGivenBack(t *testing.T) {
 		t.Errorf("%d sagas were moved, %d messages pending: %v", len(out.Committed), len(out.Enqueued), out.Results[1].Err)
 	}
 	for _, i := range []int{0, 2, 3} {
-		if r := out.Results[i]; !errors.Is(r.Err, saga.ErrCostly) || r.Instance != nil {
+		if r := out.Results[i]; !errors.Is(r.Err, machine.ErrCostly) || r.Instance != nil {
 			t.Errorf("input %d: %+v", i, r)
 		}
 	}
 	if len(out.Costly) != 2 || out.Costly[0].Saga != "s1" || !slices.Equal(out.Costly[0].Inputs, []int{0, 2}) || !slices.Equal(out.Costly[1].Inputs, []int{3}) {
 		t.Fatalf("%+v", out.Costly)
 	}
-	for _, id := range []saga.ID{"s1", "s3"} {
+	for _, id := range []contract.SagaID{"s1", "s3"} {
 		if _, err := s.Load(t.Context(), id); !errors.Is(err, store.ErrNotFound) {
 			t.Errorf("%s is there: %v", id, err)
 		}
@@ -117,7 +118,7 @@ func TestCostlyInputsAreGivenBack(t *testing.T) {
 	// Of a saga that is there: what came before the costly input is committed, what was
 	// provided before is forgotten.
 	resume := pause
-	resume.Event.Operation = saga.OperationResume
+	resume.Event.Operation = contract.OperationResume
 	inputs = []coordinator.Input{resume, completed("s1", "stock", "reserve"), pause}
 	step(t, want, inputs...)
 	out = step(t, e, inputs...)
@@ -146,11 +147,11 @@ func TestCostlyConflict(t *testing.T) {
 		t.Fatal(err)
 	}
 	step(t, e, startOf("s1", "dear"))
-	e.EvaluateBeside(saga.WithinBatch)
-	pause := coordinator.Input{Saga: "s1", Event: saga.Event{Type: saga.OperationTaken, At: noon, Operation: saga.OperationPause, By: "kim", Reason: "wait"}}
+	e.EvaluateBeside(machine.WithinBatch)
+	pause := coordinator.Input{Saga: "s1", Event: machine.Event{Type: contract.EventOperationTaken, At: noon, Operation: contract.OperationPause, By: "kim", Reason: "wait"}}
 	step(t, other, pause) // e does not know; of a paused saga nothing is undone, and no mapping is needed
 	cancel := pause
-	cancel.Event.Operation = saga.OperationCancel
+	cancel.Event.Operation = contract.OperationCancel
 	out := step(t, e, cancel, completed("s1", "stock", "reserve"))
 	if len(out.Costly) != 0 || errors.Join(out.Results[0].Err, out.Results[1].Err) != nil || len(out.Committed) != 1 {
 		t.Errorf("%d moved, %+v, %v, %v", len(out.Committed), out.Costly, out.Results[0].Err, out.Results[1].Err)
@@ -215,11 +216,11 @@ func (w *fixture) leave() {
 }
 
 // begin starts a saga in the background, within an hour.
-func (w *fixture) begin(ctx context.Context, definition string, id saga.ID) <-chan error {
+func (w *fixture) begin(ctx context.Context, definition string, id contract.SagaID) <-chan error {
 	return w.beginWith(ctx, definition, id, order{"tea"})
 }
 
-func (w *fixture) beginWith(ctx context.Context, definition string, id saga.ID, input any) <-chan error {
+func (w *fixture) beginWith(ctx context.Context, definition string, id contract.SagaID, input any) <-chan error {
 	done := make(chan error, 1)
 	go func() {
 		ctx, cancel := context.WithTimeout(ctx, time.Hour)
@@ -249,7 +250,7 @@ func TestCostlyMappingDelaysNobody(t *testing.T) {
 			cancelled <- err
 		}()
 		for i := range 10 {
-			if s := w.run(fmt.Sprint("other-", i)); s.Phase != saga.Completed {
+			if s := w.run(fmt.Sprint("other-", i)); s.Phase != contract.Completed {
 				t.Errorf("another saga is %s", s.Phase)
 			}
 		}
@@ -272,7 +273,7 @@ func TestCostlyMappingDelaysNobody(t *testing.T) {
 			t.Error(err)
 		}
 		events, err := w.store.History(t.Context(), "s1", 1, 10)
-		if err != nil || len(events) < 2 || events[0].Type != saga.Started || events[1].Type != saga.OperationTaken {
+		if err != nil || len(events) < 2 || events[0].Type != contract.EventStarted || events[1].Type != contract.EventOperationTaken {
 			t.Errorf("its history: %+v, %v", events, err)
 		}
 		w.leave()
@@ -287,11 +288,11 @@ func TestCostlyIsBounded(t *testing.T) {
 		w, _, g := besides(t, coordinator.Config{Shards: 1, Observer: refused}, costly(t, "dear"), costly(t, "costly"))
 		var first, second []<-chan error
 		for i := range many {
-			first = append(first, w.begin(t.Context(), "dear", saga.ID(fmt.Sprint("a-", i))))
+			first = append(first, w.begin(t.Context(), "dear", contract.SagaID(fmt.Sprint("a-", i))))
 		}
 		time.Sleep(time.Second) // virtual: the shard gathers
 		for i := range many / 8 {
-			second = append(second, w.begin(t.Context(), "costly", saga.ID(fmt.Sprint("b-", i))))
+			second = append(second, w.begin(t.Context(), "costly", contract.SagaID(fmt.Sprint("b-", i))))
 		}
 		time.Sleep(time.Second) // virtual
 		count := func(done []<-chan error) (waiting []<-chan error, busy int) {
@@ -320,7 +321,7 @@ func TestCostlyIsBounded(t *testing.T) {
 		if n := refused.by[coordinator.LimitWaiting]; n < many/2-3 {
 			t.Errorf("%d refusals are counted", n)
 		}
-		if s := w.run("plain"); s.Phase != saga.Completed {
+		if s := w.run("plain"); s.Phase != contract.Completed {
 			t.Errorf("another saga is %s", s.Phase)
 		}
 		close(g.open)
@@ -340,7 +341,7 @@ func TestCostlyDataIsBounded(t *testing.T) {
 		large := order{strings.Repeat("x", manyBytes/16)}
 		var first []<-chan error
 		for i := range 16 {
-			first = append(first, w.beginWith(t.Context(), "dear", saga.ID(fmt.Sprint("a-", i)), large))
+			first = append(first, w.beginWith(t.Context(), "dear", contract.SagaID(fmt.Sprint("a-", i)), large))
 		}
 		time.Sleep(time.Second) // virtual
 		other := w.beginWith(t.Context(), "costly", "b", large)
@@ -372,8 +373,8 @@ func TestCostlyDataIsBounded(t *testing.T) {
 func TestCostlyAnswersComeAgain(t *testing.T) {
 	const with = `[1,2,3,4,5,6,7,8,9,10].map(x, [1,2,3,4,5,6,7,8,9,10].map(y, [1,2,3].map(z, x * y * z)))`
 	later, err := saga.New(saga.Spec{Name: "later", Version: 1, Steps: []saga.Node{
-		{Step: &saga.Step{Name: "reserve", Kind: saga.KindRetriable, Do: saga.Action{Participant: "stock", Action: "reserve"}}},
-		{Step: &saga.Step{Name: "charge", Kind: saga.KindRetriable, Do: saga.Action{Participant: "bank", Action: "charge", With: `{"sku": string(size(` + with + `))}`}}},
+		{Step: &saga.Step{Name: "reserve", Kind: contract.KindRetriable, Do: saga.Action{Participant: "stock", Action: "reserve"}}},
+		{Step: &saga.Step{Name: "charge", Kind: contract.KindRetriable, Do: saga.Action{Participant: "bank", Action: "charge", With: `{"sku": string(size(` + with + `))}`}}},
 	}})
 	if err != nil {
 		t.Fatal(err)
@@ -381,12 +382,12 @@ func TestCostlyAnswersComeAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, _, g := besides(t, coordinator.Config{Shards: 1}, later)
 		for i := range many {
-			if err := <-w.begin(t.Context(), "later", saga.ID(fmt.Sprint("a-", i))); err != nil {
+			if err := <-w.begin(t.Context(), "later", contract.SagaID(fmt.Sprint("a-", i))); err != nil {
 				t.Fatal(err)
 			}
 		}
 		synctest.Wait()
-		if s := w.run("plain"); s.Phase != saga.Completed {
+		if s := w.run("plain"); s.Phase != contract.Completed {
 			t.Errorf("another saga is %s", s.Phase)
 		}
 		time.Sleep(3 * time.Second) // virtual: what does not fit comes again and again
@@ -394,8 +395,8 @@ func TestCostlyAnswersComeAgain(t *testing.T) {
 		opened := time.Now()
 		for i := range many {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
-			s, err := client.New(w.bus).Wait(ctx, saga.ID(fmt.Sprint("a-", i)))
-			if cancel(); err != nil || s.Phase != saga.Completed {
+			s, err := client.New(w.bus).Wait(ctx, contract.SagaID(fmt.Sprint("a-", i)))
+			if cancel(); err != nil || s.Phase != contract.Completed {
 				t.Fatalf("saga %d is %+v: %v", i, s, err)
 			}
 			for _, step := range s.Steps {

@@ -11,7 +11,7 @@ import (
 	"github.com/amends-dev/amends/coordinator"
 	"github.com/amends-dev/amends/outbox"
 	"github.com/amends-dev/amends/participant"
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/store/memstore"
 	"github.com/amends-dev/amends/transport"
@@ -19,7 +19,7 @@ import (
 )
 
 // endAndForget brings a saga of checkout to its end and lets retention forget it.
-func endAndForget(t *testing.T, e *coordinator.Engine, s store.Store, id saga.ID) {
+func endAndForget(t *testing.T, e *coordinator.Engine, s store.Store, id contract.SagaID) {
 	t.Helper()
 	step(t, e, completed(id, "stock", "reserve"), completed(id, "bank", "charge"), completed(id, "post", "ship"))
 	if _, err := s.Load(t.Context(), id); err != nil {
@@ -102,7 +102,7 @@ func TestLateAnswerAndTombstone(t *testing.T) {
 	}
 	input := completed("a", "stock", "reserve")
 	input.Birth = first.Enqueued[0].ID.Birth
-	if r := step(t, e, input).Results[0]; r.Ignored != saga.IgnoredEnded {
+	if r := step(t, e, input).Results[0]; r.Ignored != machine.IgnoredEnded {
 		t.Errorf("of the saga that ended: %+v", r)
 	}
 	input.Birth--
@@ -121,8 +121,8 @@ func TestCachedSagaIsNotTheLaterOne(t *testing.T) {
 	again := start("a")
 	again.Event.At = noon.Add(2 * time.Hour)
 	step(t, other, again)
-	timeout := coordinator.Input{Saga: "a", Event: saga.Event{Type: saga.TimerFired, At: noon.Add(10 * time.Second)}}
-	if r := step(t, stale, timeout).Results[0]; r.Ignored != saga.IgnoredNothing {
+	timeout := coordinator.Input{Saga: "a", Event: machine.Event{Type: contract.EventTimerFired, At: noon.Add(10 * time.Second)}}
+	if r := step(t, stale, timeout).Results[0]; r.Ignored != machine.IgnoredNothing {
 		t.Errorf("a timer of the earlier saga: %+v", r)
 	}
 	if in, err := s.Load(t.Context(), "a"); err != nil || in.Revision != 1 || !in.Started.Equal(noon.Add(2*time.Hour)) {
@@ -139,10 +139,10 @@ func TestIDAgainAfterItsTombstone(t *testing.T) {
 		w.restart(coordinator.Config{Retention: time.Hour, TombstoneRetention: 2 * time.Hour})
 		forget := func() { time.Sleep(3 * time.Hour) }
 		effects := []string{"s1 reserve", "s1 charge", "s1 ship"}
-		w.expect(w.run("s1"), saga.Completed, effects...)
+		w.expect(w.run("s1"), contract.Completed, effects...)
 		forget()
 		effects = append(effects, effects...)
-		w.expect(w.run("s1"), saga.Completed, effects...)
+		w.expect(w.run("s1"), contract.Completed, effects...)
 		forget()
 		w.when(func(action string, _ int) error {
 			if action == "ship" {
@@ -155,6 +155,6 @@ func TestIDAgainAfterItsTombstone(t *testing.T) {
 		forget()
 		w.when(func(string, int) error { return nil })
 		effects = append(effects, "s1 reserve", "s1 charge", "s1 ship")
-		w.expect(w.run("s1"), saga.Completed, effects...)
+		w.expect(w.run("s1"), contract.Completed, effects...)
 	})
 }

@@ -8,7 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/transport"
 )
@@ -27,7 +27,7 @@ const (
 type blocked struct {
 	count atomic.Int64 // of sagas: nobody locks to find that there is none
 	mu    sync.Mutex
-	sagas map[saga.ID]obstacle
+	sagas map[contract.SagaID]obstacle
 }
 
 // obstacle is why a saga cannot be moved.
@@ -38,13 +38,13 @@ type obstacle struct {
 
 // blocks reports whether err is of a saga that exists and cannot be moved until
 // somebody has fixed the store, or registered its definition.
-func blocks(err error, event saga.EventType) bool {
-	return errors.Is(err, store.ErrCorrupt) || errors.Is(err, ErrUnknownDefinition) && event != saga.Started
+func blocks(err error, event contract.EventType) bool {
+	return errors.Is(err, store.ErrCorrupt) || errors.Is(err, ErrUnknownDefinition) && event != contract.EventStarted
 }
 
 // add takes note that a saga could not be moved, and reports whether that is news: it
 // was not known, and there was room for it.
-func (b *blocked) add(id saga.ID, err error, now time.Time) (news bool) {
+func (b *blocked) add(id contract.SagaID, err error, now time.Time) (news bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	one, known := b.sagas[id]
@@ -57,7 +57,7 @@ func (b *blocked) add(id saga.ID, err error, now time.Time) (news bool) {
 		one = obstacle{now, err}
 	}
 	if b.sagas == nil {
-		b.sagas = map[saga.ID]obstacle{}
+		b.sagas = map[contract.SagaID]obstacle{}
 	}
 	b.sagas[id] = one
 	b.count.Store(int64(len(b.sagas)))
@@ -65,7 +65,7 @@ func (b *blocked) add(id saga.ID, err error, now time.Time) (news bool) {
 }
 
 // remove takes note that a saga could be read, and its definition found.
-func (b *blocked) remove(id saga.ID) {
+func (b *blocked) remove(id contract.SagaID) {
 	if b.count.Load() == 0 {
 		return
 	}
@@ -76,7 +76,7 @@ func (b *blocked) remove(id saga.ID) {
 }
 
 // has reports whether a saga is known to be blocked.
-func (b *blocked) has(id saga.ID) bool {
+func (b *blocked) has(id contract.SagaID) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	_, known := b.sagas[id]

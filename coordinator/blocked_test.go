@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/store"
 )
 
@@ -42,7 +42,7 @@ func TestBlocked(t *testing.T) {
 	b.remove("old")
 	count(1)
 	for i := range 2 * MaxBlocked {
-		b.add(saga.ID(fmt.Sprintf("saga-%04d", i)), rot, at)
+		b.add(contract.SagaID(fmt.Sprintf("saga-%04d", i)), rot, at)
 	}
 	count(MaxBlocked)
 	if b.add("one more", rot, at) {
@@ -57,15 +57,15 @@ func TestBlocks(t *testing.T) {
 	rot, gone := &store.CorruptError{What: "record"}, fmt.Errorf("x/1: %w", ErrUnknownDefinition)
 	for _, test := range []struct {
 		err   error
-		event saga.EventType
+		event contract.EventType
 		want  bool
 	}{
-		{nil, saga.TimerFired, false},
-		{errors.New("anything"), saga.TimerFired, false},
-		{rot, saga.TimerFired, true},
-		{rot, saga.Started, true}, // the id is taken by what cannot be read
-		{gone, saga.StepAnswered, true},
-		{gone, saga.Started, false}, // its caller was wrong; there is no saga
+		{nil, contract.EventTimerFired, false},
+		{errors.New("anything"), contract.EventTimerFired, false},
+		{rot, contract.EventTimerFired, true},
+		{rot, contract.EventStarted, true}, // the id is taken by what cannot be read
+		{gone, contract.EventStepAnswered, true},
+		{gone, contract.EventStarted, false}, // its caller was wrong; there is no saga
 	} {
 		if got := blocks(test.err, test.event); got != test.want {
 			t.Errorf("%v of %s: %t", test.err, test.event, got)

@@ -11,7 +11,7 @@ import (
 
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/plural"
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/transport"
 )
@@ -29,9 +29,9 @@ const (
 )
 
 // allOperations are the operations that there are.
-var allOperations = []saga.Operation{
-	saga.OperationCancel, saga.OperationRetry, saga.OperationResolve, saga.OperationSkip,
-	saga.OperationCompensate, saga.OperationAbandon, saga.OperationPause, saga.OperationResume,
+var allOperations = []contract.Operation{
+	contract.OperationCancel, contract.OperationRetry, contract.OperationResolve, contract.OperationSkip,
+	contract.OperationCompensate, contract.OperationAbandon, contract.OperationPause, contract.OperationResume,
 }
 
 // apiOperateAll takes one decision about a page of the sagas that a filter
@@ -72,7 +72,7 @@ func (s *service) apiOperateAll(ctx context.Context, request *transport.Envelope
 			continue
 		}
 		refused := transport.RefusedSaga{ID: found[i].ID, Reason: brief(reason(err))}
-		if operation, ok := errors.AsType[*saga.OperationError](err); ok {
+		if operation, ok := errors.AsType[*machine.OperationError](err); ok {
 			refused.Legal = operation.Legal
 		}
 		out.Refused = append(out.Refused, refused)
@@ -149,7 +149,7 @@ func (s *service) try(ctx context.Context, id contract.SagaID, op *transport.Dec
 	if err != nil {
 		return err
 	}
-	_, _, err = saga.Decide(def, *in, s.operated(op))
+	_, _, err = machine.Decide(def.Plan(), *in, s.operated(op))
 	return err
 }
 

@@ -6,7 +6,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store"
 )
 
@@ -261,7 +262,7 @@ func (t *timing) retimeAll(ctx context.Context) (retimed int, err error) {
 			}
 			at, total := t.clock.stamp()
 			w := work{
-				input: Input{Saga: found[i].ID, Clock: total, Event: saga.Event{Type: saga.ClockAdjusted, At: at}},
+				input: Input{Saga: found[i].ID, Clock: total, Event: machine.Event{Type: contract.EventClockAdjusted, At: at}},
 				// Put off, it has inputs that are decided soon, and is retimed by these.
 				reply: func(r Result) { done <- r.Err == nil && r.Ignored == "" },
 			}

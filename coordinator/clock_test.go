@@ -12,7 +12,7 @@ import (
 	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/coordinator"
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/store/memstore"
 	"github.com/amends-dev/amends/transport"
@@ -65,7 +65,7 @@ func (w *fixture) silent(id contract.SagaID) {
 	}
 }
 
-func (w *fixture) load(id saga.ID) *saga.Instance {
+func (w *fixture) load(id contract.SagaID) *machine.Instance {
 	w.t.Helper()
 	in, err := w.store.Load(w.t.Context(), id)
 	if err != nil {
@@ -74,14 +74,14 @@ func (w *fixture) load(id saga.ID) *saga.Instance {
 	return in
 }
 
-func (w *fixture) retimed(id saga.ID) (reasons []string) {
+func (w *fixture) retimed(id contract.SagaID) (reasons []string) {
 	w.t.Helper()
-	events, err := w.store.History(w.t.Context(), id, 1, saga.MaxHistory)
+	events, err := w.store.History(w.t.Context(), id, 1, machine.MaxHistory)
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	for i := range events {
-		if events[i].Type == saga.ClockAdjusted {
+		if events[i].Type == contract.EventClockAdjusted {
 			reasons = append(reasons, events[i].Reason)
 		}
 	}
@@ -138,7 +138,7 @@ func TestStartsAroundAStep(t *testing.T) {
 				if early, late := len(w.retimed("early")), len(w.retimed("late")); early != 1 || late != 0 {
 					t.Errorf("the one before was retimed %d times, the one after %d times; want 1 and 0", early, late)
 				}
-				for _, id := range []saga.ID{"early", "late"} {
+				for _, id := range []contract.SagaID{"early", "late"} {
 					if left := w.load(id).Steps[0].Do.Due().Sub(m.wall()); left < 3*time.Second || left > 5*time.Second {
 						t.Errorf("%s has %s left of its 5 s", id, left)
 					}
@@ -351,14 +351,14 @@ func TestInputsOfTheClockBefore(t *testing.T) {
 				}
 				return out.Results
 			}
-			start := coordinator.Input{Saga: "s1", Definition: checkout.Ref(), Event: saga.Event{Type: saga.Started, At: noon, ID: "s1", Payload: []byte(`{"sku":"tea"}`)}}
+			start := coordinator.Input{Saga: "s1", Definition: checkout.Ref(), Event: machine.Event{Type: contract.EventStarted, At: noon, ID: "s1", Payload: []byte(`{"sku":"tea"}`)}}
 			second := start
 			second.Saga, second.Event.ID = "s2", "s2"
 			step(start)
 			total = by
-			answer := coordinator.Input{Saga: "s1", Event: saga.Event{
-				Type: saga.StepAnswered, At: noon.Add(time.Second), Participant: "stock", Step: "reserve", Direction: saga.DirectionDo, Attempt: 1,
-				Outcome: saga.OutcomeCompleted, Payload: []byte(`{"shelf":"A7"}`),
+			answer := coordinator.Input{Saga: "s1", Event: machine.Event{
+				Type: contract.EventStepAnswered, At: noon.Add(time.Second), Participant: "stock", Step: "reserve", Direction: contract.DirectionDo, Attempt: 1,
+				Outcome: contract.OutcomeCompleted, Payload: []byte(`{"shelf":"A7"}`),
 			}}
 			rs := step(answer, second)
 			if in := rs[0].Instance; in.Clock != by || !in.Steps[1].Do.Due().Equal(noon.Add(by+6*time.Second)) {
@@ -367,7 +367,7 @@ func TestInputsOfTheClockBefore(t *testing.T) {
 			if in := rs[1].Instance; in.Clock != by || !in.Started.Equal(noon.Add(by)) {
 				t.Errorf("the other one started at %s by a clock of %s, want %s by %s", in.Started, in.Clock, noon.Add(by), by)
 			}
-			for _, id := range []saga.ID{"s1", "s2"} {
+			for _, id := range []contract.SagaID{"s1", "s2"} {
 				events, err := s.History(t.Context(), id, 1, 10)
 				if err != nil {
 					t.Fatal(err)
@@ -376,7 +376,7 @@ func TestInputsOfTheClockBefore(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				folded, err := saga.Fold(checkout, events)
+				folded, err := machine.Fold(checkout.Plan(), events)
 				if err != nil || !reflect.DeepEqual(&folded, in) {
 					t.Errorf("I8: %s folds to %+v, %v; stored is %+v", id, folded, err, in)
 				}

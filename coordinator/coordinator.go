@@ -12,10 +12,12 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/crashpoint"
 	"github.com/amends-dev/amends/internal/loglimit"
 	"github.com/amends-dev/amends/outbox"
 	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/transport"
 )
 
@@ -118,8 +120,8 @@ func New(config Config) (*Coordinator, error) {
 		}
 		engine.AskUnsent(c.relay.Unsent)
 		engine.FollowClock(timing.clock.sum)
-		engine.EvaluateBeside(saga.WithinBatch)
-		c.shards = append(c.shards, &shard{c: c, engine: engine, inbox: newInbox(config.MaxWaiting), aside: map[saga.ID]*setAside{}})
+		engine.EvaluateBeside(machine.WithinBatch)
+		c.shards = append(c.shards, &shard{c: c, engine: engine, inbox: newInbox(config.MaxWaiting), aside: map[contract.SagaID]*setAside{}})
 	}
 	return c, nil
 }
@@ -275,12 +277,12 @@ func (c *Coordinator) countOpen(ctx context.Context) error {
 }
 
 // shardIndex is the index of the shard that handles a saga.
-func (c *Coordinator) shardIndex(id saga.ID) uint64 {
+func (c *Coordinator) shardIndex(id contract.SagaID) uint64 {
 	return maphash.String(c.seed, string(id)) % uint64(len(c.shards))
 }
 
 // shardOf is the shard that handles a saga.
-func (c *Coordinator) shardOf(id saga.ID) *shard {
+func (c *Coordinator) shardOf(id contract.SagaID) *shard {
 	return c.shards[c.shardIndex(id)]
 }
 

@@ -17,7 +17,6 @@ import (
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/coordinator"
 	"github.com/amends-dev/amends/participant"
-	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/transport"
 	"github.com/amends-dev/amends/transport/membus"
 )
@@ -26,7 +25,7 @@ func TestAllWell(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newFixture(t, membus.Options{})
 		defer w.close()
-		w.expect(w.run("s1"), saga.Completed, "s1 reserve", "s1 charge", "s1 ship")
+		w.expect(w.run("s1"), contract.Completed, "s1 reserve", "s1 charge", "s1 ship")
 	})
 }
 
@@ -41,7 +40,7 @@ func TestRejectionGoesBackInReverse(t *testing.T) {
 			return nil
 		})
 		s := w.run("s1")
-		w.expect(s, saga.Compensated, "s1 reserve", "s1 charge", "s1 refund", "s1 release")
+		w.expect(s, contract.Compensated, "s1 reserve", "s1 charge", "s1 refund", "s1 release")
 		if !strings.Contains(s.Reason, "no carrier") {
 			t.Errorf("reason %q does not say why", s.Reason)
 		}
@@ -59,7 +58,7 @@ func TestFailureIsTriedAgainWithTheSameKey(t *testing.T) {
 			return nil
 		})
 		began := time.Now()
-		w.expect(w.run("s1"), saga.Completed, "s1 reserve", "s1 charge", "s1 ship")
+		w.expect(w.run("s1"), contract.Completed, "s1 reserve", "s1 charge", "s1 ship")
 		if waited := time.Since(began); waited < 1500*time.Millisecond || waited > 4*time.Second {
 			t.Errorf("two retries after about 1 s and 2 s took %s", waited)
 		}
@@ -77,7 +76,7 @@ func TestParkedPivotIsResolvedByAnOperator(t *testing.T) {
 			return nil
 		})
 		s := w.run("s1")
-		w.expect(s, saga.Parked, "s1 reserve", "s1 charge")
+		w.expect(s, contract.Parked, "s1 reserve", "s1 charge")
 		want := []contract.LegalOperation{{Operation: "retry", Step: "ship"}, {Operation: "resolve", Step: "ship"}, {Operation: "skip", Step: "ship"}, {Operation: "compensate"}, {Operation: "abandon"}, {Operation: "pause"}}
 		if !slices.Equal(s.Legal, want) {
 			t.Errorf("legal operations %q, want %q", s.Legal, want)
@@ -95,7 +94,7 @@ func TestParkedPivotIsResolvedByAnOperator(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		w.expect(s, saga.Completed, "s1 reserve", "s1 charge", "s1 ship")
+		w.expect(s, contract.Completed, "s1 reserve", "s1 charge", "s1 ship")
 	})
 }
 
@@ -107,7 +106,7 @@ func TestStartTwice(t *testing.T) {
 		w.run("s1")
 		c := client.New(w.bus)
 		again, err := c.Start(t.Context(), checkout, order{"tea"}, client.ID("s1"))
-		if err != nil || !again.Existed || again.Phase != saga.Completed {
+		if err != nil || !again.Existed || again.Phase != contract.Completed {
 			t.Errorf("the same start again: %+v, %v", again, err)
 		}
 		if _, err := c.Start(t.Context(), checkout, order{"coffee"}, client.ID("s1")); !errors.Is(err, client.ErrConflict) {
@@ -122,13 +121,13 @@ func TestStartTwice(t *testing.T) {
 			t.Errorf("the same start after it was removed: %+v, %v", again, err)
 		}
 		run, err := c.Run(t.Context(), checkout, order{"tea"}, client.ID("s1"))
-		if err != nil || !run.Existed || !run.Removed || run.Phase != saga.Completed {
+		if err != nil || !run.Existed || !run.Removed || run.Phase != contract.Completed {
 			t.Errorf("the same run after it was removed: %+v, %v", run, err)
 		}
 		if _, err := c.Start(t.Context(), checkout, order{"coffee"}, client.ID("s1")); !errors.Is(err, client.ErrConflict) {
 			t.Errorf("the same id with another input after it was removed: %v", err)
 		}
-		w.expect(again, saga.Completed, "s1 reserve", "s1 charge", "s1 ship")
+		w.expect(again, contract.Completed, "s1 reserve", "s1 charge", "s1 ship")
 	})
 }
 
@@ -204,7 +203,7 @@ func TestRestart(t *testing.T) {
 		w.when(func(string, int) error { return nil })
 		for i := range 20 {
 			s, err := c.Wait(t.Context(), contract.SagaID(fmt.Sprintf("s%d", i)))
-			if err != nil || s.Phase != saga.Completed {
+			if err != nil || s.Phase != contract.Completed {
 				t.Errorf("after a restart: %+v, %v", s, err)
 			}
 		}
@@ -233,7 +232,7 @@ func TestBusForgets(t *testing.T) {
 		w.services()
 		for i := range 10 {
 			s, err := c.Wait(t.Context(), contract.SagaID(fmt.Sprintf("s%d", i)))
-			if err != nil || s.Phase != saga.Completed {
+			if err != nil || s.Phase != contract.Completed {
 				t.Fatalf("after the bus forgot: %+v, %v", s, err)
 			}
 			if s.Steps[0].Attempt != 1 {
@@ -276,7 +275,7 @@ func TestFaultyBus(t *testing.T) {
 		}
 		for i := range 30 {
 			s, err := c.Wait(t.Context(), contract.SagaID(fmt.Sprintf("s%d", i)))
-			for err == nil && s.Phase == saga.Parked { // every attempt of the pivot may have been lost
+			for err == nil && s.Phase == contract.Parked { // every attempt of the pivot may have been lost
 				healed.Store(true)
 				if _, err = c.Operate(t.Context(), s.ID, transport.Decision{Operation: "retry", By: "kim", Reason: "the bus is fixed"}); err == nil {
 					s, err = c.Wait(t.Context(), s.ID)
@@ -285,7 +284,7 @@ func TestFaultyBus(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if s.Phase != saga.Completed && s.Phase != saga.Compensated {
+			if s.Phase != contract.Completed && s.Phase != contract.Compensated {
 				t.Errorf("%s: %s", s.ID, s.Phase)
 			}
 			did := map[string]int{}
@@ -301,7 +300,7 @@ func TestFaultyBus(t *testing.T) {
 					t.Errorf("I5: %s did %s %d times", s.ID, action, times)
 				}
 			}
-			if s.Phase == saga.Compensated && (did["reserve"] != did["release"] || did["charge"] != did["refund"] || did["ship"] != 0) {
+			if s.Phase == contract.Compensated && (did["reserve"] != did["release"] || did["charge"] != did["refund"] || did["ship"] != 0) {
 				t.Errorf("I3: %s is compensated after %v", s.ID, did)
 			}
 		}
@@ -357,7 +356,7 @@ func TestBadEvents(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		w.expect(s, saga.Completed, "s1 reserve", "s1 charge", "s1 ship")
+		w.expect(s, contract.Completed, "s1 reserve", "s1 charge", "s1 ship")
 	})
 }
 
@@ -383,12 +382,12 @@ func TestBadRequests(t *testing.T) {
 			want   []string
 		}{
 			{"start", transport.Envelope{Saga: "a", Data: tea}, []string{"invalid_argument", "names no definition"}},
-			{"start", transport.Envelope{Saga: "a", Definition: saga.Ref{Name: "nothing"}, Data: tea}, []string{"not_found", "not registered"}},
-			{"start", transport.Envelope{Saga: "a", Definition: saga.Ref{Name: "checkout", Version: 9}, Data: tea}, []string{"not_found", "not version 9"}},
+			{"start", transport.Envelope{Saga: "a", Definition: contract.DefinitionRef{Name: "nothing"}, Data: tea}, []string{"not_found", "not registered"}},
+			{"start", transport.Envelope{Saga: "a", Definition: contract.DefinitionRef{Name: "checkout", Version: 9}, Data: tea}, []string{"not_found", "not version 9"}},
 			{"start", transport.Envelope{Saga: "a.b", Definition: checkout.Ref(), Data: tea}, []string{"invalid_argument", "has '.'"}},
 			{"start", transport.Envelope{Saga: contract.SagaID(strings.Repeat("x", 10_000)), Definition: checkout.Ref(), Data: tea}, []string{"invalid_argument", "10000 characters"}},
 			{"start", transport.Envelope{Saga: "a", Definition: checkout.Ref(), Data: []byte(`{"sku":`)}, []string{"invalid_argument", "not valid JSON"}},
-			{"start", transport.Envelope{Saga: "a", Definition: checkout.Ref(), Data: make([]byte, saga.MaxPayload+1)}, []string{"invalid_argument", "MaxPayload"}},
+			{"start", transport.Envelope{Saga: "a", Definition: checkout.Ref(), Data: make([]byte, contract.MaxPayload+1)}, []string{"invalid_argument", "MaxPayload"}},
 			{"get", transport.Envelope{Saga: "nobody"}, []string{"not_found", "no such saga"}},
 			{"wait", transport.Envelope{Saga: "nobody"}, []string{"not_found", "no such saga"}},
 			{"wait", transport.Envelope{Saga: "no body"}, []string{"invalid_argument", "has ' '"}},

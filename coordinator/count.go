@@ -5,7 +5,7 @@ import (
 	"context"
 	"slices"
 
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/transport"
 )
@@ -57,8 +57,8 @@ func (s *service) countSagas(ctx context.Context, f *store.Filter) (counts []tra
 
 func (s *service) countOneByOne(ctx context.Context, f *store.Filter, pages int) (counts []transport.Count, atLeast bool, err error) {
 	type key struct {
-		definition saga.Ref
-		phase      saga.Phase
+		definition contract.DefinitionRef
+		phase      contract.Phase
 	}
 	numbers := map[key]transport.Count{}
 	page := store.Page{Limit: store.MaxPage}

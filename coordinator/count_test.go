@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/store/memstore"
 	"github.com/amends-dev/amends/store/storetest"
@@ -16,7 +16,7 @@ func TestACountIsBounded(t *testing.T) {
 	s := memstore.New()
 	var changes []store.Change
 	for i := range 1500 {
-		changes = append(changes, storetest.Start(saga.ID(fmt.Sprint("order-", i)), storetest.Checkout, storetest.Epoch))
+		changes = append(changes, storetest.Start(contract.SagaID(fmt.Sprint("order-", i)), storetest.Checkout, storetest.Epoch))
 	}
 	if _, err := s.Commit(t.Context(), changes); err != nil {
 		t.Fatal(err)

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/transport"
 )
@@ -23,7 +23,7 @@ func (s *service) apiRemoveDamaged(ctx context.Context, request *transport.Envel
 	if err := checkRemoval(&q); err != nil {
 		return nil, err
 	}
-	removal := store.Removal{At: s.c.config.Clock(), By: transport.Cut(q.By, saga.MaxReason), Reason: transport.Cut(q.Reason, saga.MaxReason)}
+	removal := store.Removal{At: s.c.config.Clock(), By: transport.Cut(q.By, contract.MaxReason), Reason: transport.Cut(q.Reason, contract.MaxReason)}
 	removed, err := s.c.config.Store.RemoveDamaged(ctx, request.Saga, removal)
 	if err != nil {
 		return nil, err
@@ -37,7 +37,7 @@ func (s *service) apiRemoveDamaged(ctx context.Context, request *transport.Envel
 	s.c.timekeeper.done(request.Saga)
 	status, err := s.statusOf(ctx, request.Saga)
 	if err != nil { // it is removed all the same
-		status = &transport.Status{ID: request.Saga, Phase: saga.Parked, Removed: true, Problem: problem(err.Error()),
+		status = &transport.Status{ID: request.Saga, Phase: contract.Parked, Removed: true, Problem: problem(err.Error()),
 			Removal: &transport.Removal{At: removal.At, By: removal.By, Reason: removal.Reason}}
 	}
 	s.c.config.Logger.Warn("a damaged saga was removed; what its steps have done stays at the participants",
@@ -52,8 +52,8 @@ func checkRemoval(q *transport.RemoveDamagedRequest) error {
 		switch {
 		case field.value == "":
 			wrong.add(field.name, "is missing: it is kept with what is left of the saga")
-		case len(field.value) > saga.MaxReason:
-			wrong.add(field.name, fmt.Sprintf("is %d bytes long, at most %d are allowed", len(field.value), saga.MaxReason))
+		case len(field.value) > contract.MaxReason:
+			wrong.add(field.name, fmt.Sprintf("is %d bytes long, at most %d are allowed", len(field.value), contract.MaxReason))
 		}
 	}
 	return wrong.err()

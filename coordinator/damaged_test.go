@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"github.com/amends-dev/amends/client"
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/coordinator"
-	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/transport"
 	"github.com/amends-dev/amends/transport/membus"
 )
@@ -41,7 +41,7 @@ func (w *fixture) remove(id string, data string) (*transport.Status, *transport.
 	w.t.Helper()
 	e, err := w.bus.Request(w.t.Context(), &transport.Envelope{
 		Subject: transport.Subjects{}.API(transport.APIRemoveDamaged), Type: transport.TypeRequest, Expires: time.Now().Add(time.Minute),
-		Saga: saga.ID(id), Data: []byte(data),
+		Saga: contract.SagaID(id), Data: []byte(data),
 	})
 	if err != nil {
 		w.t.Fatal(err)
@@ -64,7 +64,7 @@ func TestDamagedSagaIsRemoved(t *testing.T) {
 		defer w.close()
 		w.stopServices()
 		cl := client.New(w.bus)
-		start := func(id saga.ID) {
+		start := func(id contract.SagaID) {
 			t.Helper()
 			if _, err := cl.Start(t.Context(), checkout, order{"tea"}, client.ID(id)); err != nil {
 				t.Fatal(err)
@@ -99,7 +99,7 @@ func TestDamagedSagaIsRemoved(t *testing.T) {
 			}
 		}
 		s, e := w.remove("sick", right)
-		if e.Code != "" || !s.Removed || s.Phase != saga.Parked || s.Removal == nil || s.Removal.By != "ada" || s.Removal.Reason != "settled by hand, ticket 1234" || !strings.Contains(s.Removal.Damage, "sick") {
+		if e.Code != "" || !s.Removed || s.Phase != contract.Parked || s.Removal == nil || s.Removal.By != "ada" || s.Removal.Reason != "settled by hand, ticket 1234" || !strings.Contains(s.Removal.Damage, "sick") {
 			t.Fatalf("removed: %s %s, %+v, %+v", e.Code, e.Reason, s, s.Removal)
 		}
 		if o := w.overview(); o.Blocked != 0 || o.Open != 1 {
@@ -120,7 +120,7 @@ func TestDamagedSagaIsRemoved(t *testing.T) {
 		if _, err := cl.Start(t.Context(), checkout, order{"coffee"}, client.ID("sick")); err == nil {
 			t.Error("its id was given to another saga")
 		}
-		if s, err := cl.Wait(t.Context(), "well"); err != nil || s.Phase != saga.Completed {
+		if s, err := cl.Wait(t.Context(), "well"); err != nil || s.Phase != contract.Completed {
 			t.Errorf("the other saga: %+v, %v", s, err)
 		}
 		if letters := w.deadLetters(); len(letters) > 0 {

@@ -11,9 +11,9 @@ import (
 	"time"
 
 	"github.com/amends-dev/amends/client"
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/coordinator"
 	"github.com/amends-dev/amends/participant"
-	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/transport"
 	"github.com/amends-dev/amends/transport/membus"
 )
@@ -53,7 +53,7 @@ func TestContradictingAnswers(t *testing.T) {
 			}
 			return nil
 		})
-		w.expect(w.run("s1"), saga.Compensated, "s1 reserve", "s1 release")
+		w.expect(w.run("s1"), contract.Compensated, "s1 reserve", "s1 release")
 		for _, e := range []transport.Envelope{
 			{Subject: "saga.event.stock.s1.9bkkzr8qo0.reserve.do.1", Type: transport.TypeRejected, Reason: "no, after all"},
 			{Subject: "saga.event.bank.s1.9bkkzr8qo0.charge.do.1", Type: transport.TypeRejected, Reason: "no money"},

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/saga/definitionfile"
 	"github.com/amends-dev/amends/saga/diagram"
@@ -67,7 +68,7 @@ func (s *service) apiDefinitions(ctx context.Context, _ *transport.Envelope) (an
 	if err != nil {
 		return nil, err
 	}
-	byRef := map[saga.Ref][]transport.Count{}
+	byRef := map[contract.DefinitionRef][]transport.Count{}
 	for _, n := range counts {
 		byRef[n.Definition] = append(byRef[n.Definition], transport.Count(n))
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/crashpoint"
 	"github.com/amends-dev/amends/outbox"
 	"github.com/amends-dev/amends/saga"
@@ -28,14 +29,14 @@ var ErrTooManyDefinitions = errors.New("too many definitions")
 type definitions struct {
 	store  store.Store
 	mu     sync.RWMutex
-	byRef  map[saga.Ref]*saga.Definition
+	byRef  map[contract.DefinitionRef]*saga.Definition
 	newest map[string]int
 
-	participants map[saga.Ref][]outbox.Destination // that its sagas need on their way forward
+	participants map[contract.DefinitionRef][]outbox.Destination // that its sagas need on their way forward
 }
 
 func loadDefinitions(ctx context.Context, s store.Store) (*definitions, error) {
-	d := &definitions{store: s, byRef: map[saga.Ref]*saga.Definition{}, newest: map[string]int{}, participants: map[saga.Ref][]outbox.Destination{}}
+	d := &definitions{store: s, byRef: map[contract.DefinitionRef]*saga.Definition{}, newest: map[string]int{}, participants: map[contract.DefinitionRef][]outbox.Destination{}}
 	all, err := s.Definitions(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read the definitions: %w", err)
@@ -100,21 +101,21 @@ func (d *definitions) takes(def *saga.Definition) error {
 }
 
 // isNewest reports whether no later version of a definition is registered.
-func (d *definitions) isNewest(ref saga.Ref) bool {
+func (d *definitions) isNewest(ref contract.DefinitionRef) bool {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	return d.newest[ref.Name] <= ref.Version
 }
 
 // known is the definition of exactly this name and version; nil: there is none.
-func (d *definitions) known(ref saga.Ref) *saga.Definition {
+func (d *definitions) known(ref contract.DefinitionRef) *saga.Definition {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	return d.byRef[ref]
 }
 
 // find returns a definition; version 0 is the newest one.
-func (d *definitions) find(ref saga.Ref) (*saga.Definition, error) {
+func (d *definitions) find(ref contract.DefinitionRef) (*saga.Definition, error) {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	newest, known := d.newest[ref.Name]

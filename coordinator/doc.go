@@ -1,5 +1,5 @@
 // Package coordinator runs sagas: it takes in what the bus, the callers and the
-// clock have to say, lets saga.Decide decide, commits, and only then answers,
+// clock have to say, lets machine.Decide decide, commits, and only then answers,
 // acknowledges and sends.
 //
 //	bus events ─┐                        ┌─▶ acknowledge the bus

@@ -14,6 +14,7 @@ import (
 	"github.com/amends-dev/amends/internal/plural"
 	"github.com/amends-dev/amends/outbox"
 	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/transport"
 )
@@ -31,20 +32,20 @@ type Engine struct {
 	store       store.Store
 	definitions *definitions
 	writer      writer
-	cache       *simplelru.LRU[saga.ID, *saga.Instance]
+	cache       *simplelru.LRU[contract.SagaID, *machine.Instance]
 	unsent      func(outbox.Destination, outbox.ID) string
 	scratch     scratch
-	known       map[saga.ID]*saga.Requests // for the next Step
-	total       func() time.Duration       // by how much the wall clock was set; nil: that is not known
-	clock       time.Duration              // the same, for this Step
-	beside      bool                       // costly mappings are evaluated by somebody else
-	budget      *saga.Budget               // of each Step
+	known       map[contract.SagaID]*machine.Requests // for the next Step
+	total       func() time.Duration                  // by how much the wall clock was set; nil: that is not known
+	clock       time.Duration                         // the same, for this Step
+	beside      bool                                  // costly mappings are evaluated by somebody else
+	budget      *machine.Budget                       // of each Step
 	hits        uint64
 	misses      uint64
 }
 
 func newEngine(s store.Store, d *definitions, w writer, cacheSize int) (*Engine, error) {
-	cache, err := simplelru.NewLRU[saga.ID, *saga.Instance](cacheSize, nil)
+	cache, err := simplelru.NewLRU[contract.SagaID, *machine.Instance](cacheSize, nil)
 	if err != nil {
 		return nil, fmt.Errorf("instance cache of %d: %w", cacheSize, err)
 	}
@@ -65,14 +66,14 @@ func NewEngine(ctx context.Context, s store.Store, subjects transport.Subjects, 
 // known) when its attempt times out: outbox.Relay.Unsent.
 func (e *Engine) AskUnsent(ask func(outbox.Destination, outbox.ID) string) { e.unsent = ask }
 
-// EvaluateBeside has Step evaluate mappings for so many units at most (saga.WithinBatch), and
+// EvaluateBeside has Step evaluate mappings for so many units at most (machine.WithinBatch), and
 // name the sagas that need more in Output.Costly. Without it Step evaluates all of them.
-func (e *Engine) EvaluateBeside(units int) { e.beside, e.budget = true, saga.NewBudget(units) }
+func (e *Engine) EvaluateBeside(units int) { e.beside, e.budget = true, machine.NewBudget(units) }
 
 // Provide gives the next Step what a saga's mappings make.
-func (e *Engine) Provide(id saga.ID, made *saga.Requests) {
+func (e *Engine) Provide(id contract.SagaID, made *machine.Requests) {
 	if e.known == nil {
-		e.known = map[saga.ID]*saga.Requests{}
+		e.known = map[contract.SagaID]*machine.Requests{}
 	}
 	e.known[id] = made
 }
@@ -118,19 +119,19 @@ func (e *Engine) Step(ctx context.Context, inputs []Input) (Output, error) {
 // draft is a saga at work within one Step.
 type draft struct {
 	expected uint64
-	instance *saga.Instance // nil: does not exist
+	instance *machine.Instance // nil: does not exist
 	def      *saga.Definition
 	stone    *store.TombstoneError
 	err      error // the saga cannot be read
 	broken   error // the store cannot be read
 	cached   bool  // instance came from the cache
-	events   []saga.Event
+	events   []machine.Event
 	enqueue  []outbox.Record
 	discard  []outbox.ID // those that were answered first
 	answered int         // how many of discard were
 	inputs   []int
-	costly   []int      // of inputs, the last ones: they are not decided
-	asked    saga.Event // for the first of costly, what was not decided
+	costly   []int         // of inputs, the last ones: they are not decided
+	asked    machine.Event // for the first of costly, what was not decided
 }
 
 // birth is that of the saga as it stands; 0: there is none, or it is not known.
@@ -152,7 +153,7 @@ func otherBirth(input *Input, there contract.Birth) error {
 
 // scratch is what one step needs and the next one can use again.
 type scratch struct {
-	drafts  map[saga.ID]*draft
+	drafts  map[contract.SagaID]*draft
 	order   []*draft
 	changed []*draft
 	changes []store.Change
@@ -160,7 +161,7 @@ type scratch struct {
 
 func (s *scratch) reset() {
 	if s.drafts == nil {
-		s.drafts = map[saga.ID]*draft{}
+		s.drafts = map[contract.SagaID]*draft{}
 	}
 	clear(s.drafts)
 	clear(s.order)
@@ -182,7 +183,7 @@ func (e *Engine) decideAll(ctx context.Context, inputs []Input, todo []int, out 
 		}
 		d.inputs = append(d.inputs, i)
 		if len(d.costly) > 0 { // in their order
-			d.costly, out.Results[i] = append(d.costly, i), Result{Err: saga.ErrCostly}
+			d.costly, out.Results[i] = append(d.costly, i), Result{Err: machine.ErrCostly}
 			continue
 		}
 		out.Results[i] = e.decide(d, &inputs[i])
@@ -190,7 +191,7 @@ func (e *Engine) decideAll(ctx context.Context, inputs []Input, todo []int, out 
 			e.reload(ctx, inputs[i].Saga, d)
 			out.Results[i] = e.decide(d, &inputs[i])
 		}
-		if errors.Is(out.Results[i].Err, saga.ErrCostly) {
+		if errors.Is(out.Results[i].Err, machine.ErrCostly) {
 			d.costly = append(d.costly, i)
 		}
 	}
@@ -287,7 +288,7 @@ func (out *Output) makeRoom(drafts []*draft) {
 // remember puts a saga into the cache, and takes it out when it has ended: then little
 // more than a repeated answer asks for it, and it would keep its input and results in
 // memory.
-func (e *Engine) remember(in *saga.Instance) {
+func (e *Engine) remember(in *machine.Instance) {
 	if in.Open() {
 		e.cache.Add(in.ID, in)
 	} else {
@@ -304,7 +305,7 @@ func (e *Engine) doubtful(d *draft, r *Result) bool {
 }
 
 // reload reads where a saga stands from the store.
-func (e *Engine) reload(ctx context.Context, id saga.ID, d *draft) {
+func (e *Engine) reload(ctx context.Context, id contract.SagaID, d *draft) {
 	e.cache.Remove(id)
 	fresh := e.load(ctx, id)
 	fresh.inputs = d.inputs
@@ -312,7 +313,7 @@ func (e *Engine) reload(ctx context.Context, id saga.ID, d *draft) {
 }
 
 // load reads where a saga stands, from the cache if it is there.
-func (e *Engine) load(ctx context.Context, id saga.ID) *draft {
+func (e *Engine) load(ctx context.Context, id contract.SagaID) *draft {
 	d := &draft{}
 	if in, ok := e.cache.Get(id); ok {
 		e.hits++
@@ -346,15 +347,15 @@ func (e *Engine) decide(d *draft, input *Input) Result {
 	switch {
 	case d.err != nil:
 		return Result{Err: d.err}
-	case ev.Type == saga.Started && (d.instance != nil || d.stone != nil):
+	case ev.Type == contract.EventStarted && (d.instance != nil || d.stone != nil):
 		return e.startAgain(d, input)
 	case input.Birth != 0 && d.birth() != 0 && input.Birth != d.birth():
 		return Result{Err: otherBirth(input, d.birth())}
-	case d.stone != nil && ev.Type == saga.OperationTaken:
+	case d.stone != nil && ev.Type == contract.EventOperationTaken:
 		return Result{Err: d.stone}
 	case d.stone != nil:
-		return Result{Ignored: saga.IgnoredEnded}
-	case d.instance == nil && ev.Type != saga.Started:
+		return Result{Ignored: machine.IgnoredEnded}
+	case d.instance == nil && ev.Type != contract.EventStarted:
 		return Result{Err: fmt.Errorf("saga %s: %w", input.Saga, store.ErrNotFound)}
 	case input.Expected != 0 && d.instance != nil && d.instance.Revision != input.Expected:
 		return Result{Err: &movedError{input.Saga, input.Expected, d.instance.Revision}}
@@ -362,10 +363,10 @@ func (e *Engine) decide(d *draft, input *Input) Result {
 	e.align(input)
 	if retimed, err := e.retime(d, ev.At); err != nil {
 		return Result{Err: err}
-	} else if ev.Type == saga.ClockAdjusted {
+	} else if ev.Type == contract.EventClockAdjusted {
 		return retimed
 	}
-	if ev.Type == saga.TimerFired && ev.Timer == "" {
+	if ev.Type == contract.EventTimerFired && ev.Timer == "" {
 		return e.fire(d, input)
 	}
 	return e.apply(d, input, ev)
@@ -375,7 +376,7 @@ func (e *Engine) decide(d *draft, input *Input) Result {
 func (e *Engine) fire(d *draft, input *Input) Result {
 	var all []Fired
 	for {
-		ev, due := saga.DueTimer(d.def, d.instance, input.Event.At)
+		ev, due := machine.DueTimer(d.def.Plan(), d.instance, input.Event.At)
 		switch {
 		case due:
 		case len(all) > 0:
@@ -383,9 +384,9 @@ func (e *Engine) fire(d *draft, input *Input) Result {
 			r.Before, r.Fired = all[0].Result.Before, all
 			return r
 		case !d.instance.Open():
-			return Result{Instance: d.instance, Definition: d.def, Ignored: saga.IgnoredEnded}
+			return Result{Instance: d.instance, Definition: d.def, Ignored: machine.IgnoredEnded}
 		default:
-			return Result{Instance: d.instance, Definition: d.def, Ignored: saga.IgnoredNothing}
+			return Result{Instance: d.instance, Definition: d.def, Ignored: machine.IgnoredNothing}
 		}
 		e.explain(d.def, d.instance, &ev)
 		r := e.apply(d, input, &ev)
@@ -398,9 +399,9 @@ func (e *Engine) fire(d *draft, input *Input) Result {
 }
 
 // apply applies one event to a draft: the input's, or what follows from it.
-func (e *Engine) apply(d *draft, input *Input, ev *saga.Event) Result {
+func (e *Engine) apply(d *draft, input *Input, ev *machine.Event) Result {
 	def := d.def
-	var before saga.Instance
+	var before machine.Instance
 	if d.instance != nil {
 		before = *d.instance
 	} else {
@@ -411,7 +412,7 @@ func (e *Engine) apply(d *draft, input *Input, ev *saga.Event) Result {
 	}
 	crashpoint.Here("coordinator: before deciding")
 	after, eff, err := e.take(input.Saga, def, before, *ev)
-	if errors.Is(err, saga.ErrCostly) {
+	if errors.Is(err, machine.ErrCostly) {
 		d.asked = *ev
 	}
 	if err != nil || eff.Ignored != "" {
@@ -419,7 +420,7 @@ func (e *Engine) apply(d *draft, input *Input, ev *saga.Event) Result {
 	}
 	d.def, d.instance = def, &after
 	d.events = append(d.events, *ev)
-	d.discarded(eff.Discarded, ev.Type == saga.StepAnswered)
+	d.discarded(eff.Discarded, ev.Type == contract.EventStepAnswered)
 	if enqueue := e.writer.records(&after, &eff, ev.At); d.enqueue == nil {
 		d.enqueue = enqueue
 	} else {
@@ -432,15 +433,15 @@ func (e *Engine) apply(d *draft, input *Input, ev *saga.Event) Result {
 }
 
 // take takes one decision.
-func (e *Engine) take(id saga.ID, def *saga.Definition, in saga.Instance, ev saga.Event) (saga.Instance, saga.Effects, error) {
+func (e *Engine) take(id contract.SagaID, def *saga.Definition, in machine.Instance, ev machine.Event) (machine.Instance, machine.Effects, error) {
 	if !e.beside {
-		return saga.Decide(def, in, ev)
+		return machine.Decide(def.Plan(), in, ev)
 	}
-	return saga.DecideWithin(e.budget, e.known[id], def, in, ev)
+	return machine.DecideWithin(e.budget, e.known[id], def.Plan(), in, ev)
 }
 
 // discarded takes in which commands are not pending any more: those of this very batch need not be recorded at all.
-func (d *draft) discarded(refs []saga.CommandRef, answered bool) {
+func (d *draft) discarded(refs []machine.CommandRef, answered bool) {
 	for _, ref := range refs {
 		id := outbox.ID{Saga: d.instance.ID, Birth: d.instance.Birth(), Revision: ref.Revision, Index: uint16(ref.Index)}
 		own := slices.IndexFunc(d.enqueue, func(r outbox.Record) bool { return r.ID == id })
@@ -475,6 +476,6 @@ func (e *Engine) startAgain(d *draft, input *Input) Result {
 
 // sameDefinition reports whether a start that wants a definition is satisfied by
 // a saga of another: without a version any version will do.
-func sameDefinition(have, want saga.Ref) bool {
+func sameDefinition(have, want contract.DefinitionRef) bool {
 	return have.Name == want.Name && (want.Version == 0 || want.Version == have.Version)
 }

@@ -10,10 +10,11 @@ import (
 	"time"
 	"weak"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/coordinator"
 	"github.com/amends-dev/amends/internal/outboxpb"
 	"github.com/amends-dev/amends/outbox"
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/store/memstore"
 	"github.com/amends-dev/amends/transport"
@@ -33,14 +34,14 @@ func newEngine(t *testing.T, s store.Store) *coordinator.Engine {
 	return e
 }
 
-func start(id saga.ID) coordinator.Input {
-	return coordinator.Input{Saga: id, Definition: saga.Ref{Name: "checkout"}, Event: saga.Event{
-		Type: saga.Started, At: noon, ID: id, Payload: []byte(`{"sku":"tea"}`), TraceParent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}}
+func start(id contract.SagaID) coordinator.Input {
+	return coordinator.Input{Saga: id, Definition: contract.DefinitionRef{Name: "checkout"}, Event: machine.Event{
+		Type: contract.EventStarted, At: noon, ID: id, Payload: []byte(`{"sku":"tea"}`), TraceParent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}}
 }
 
-func completed(id saga.ID, participant string, step saga.StepName) coordinator.Input {
-	return coordinator.Input{Saga: id, Event: saga.Event{
-		Type: saga.StepAnswered, At: noon, Participant: participant, Step: step, Direction: saga.DirectionDo, Attempt: 1, Outcome: saga.OutcomeCompleted, Payload: []byte(`{}`)}}
+func completed(id contract.SagaID, participant string, step contract.StepName) coordinator.Input {
+	return coordinator.Input{Saga: id, Event: machine.Event{
+		Type: contract.EventStepAnswered, At: noon, Participant: participant, Step: step, Direction: contract.DirectionDo, Attempt: 1, Outcome: contract.OutcomeCompleted, Payload: []byte(`{}`)}}
 }
 
 func step(t *testing.T, e *coordinator.Engine, inputs ...coordinator.Input) coordinator.Output {
@@ -202,13 +203,13 @@ func TestTwoEngines(t *testing.T) {
 		t.Errorf("the other engine started it again: %+v", r)
 	}
 	step(t, a, completed("x", "stock", "reserve"))
-	if r := step(t, b, completed("x", "stock", "reserve")).Results[0]; r.Ignored != saga.IgnoredDuplicate && !r.Existed {
+	if r := step(t, b, completed("x", "stock", "reserve")).Results[0]; r.Ignored != machine.IgnoredDuplicate && !r.Existed {
 		t.Errorf("the same answer at the other engine, whose cache is stale: %+v", r)
 	}
 	step(t, b, completed("x", "bank", "charge"))
 	step(t, a, completed("x", "post", "ship"))
 	in, err := s.Load(t.Context(), "x")
-	if err != nil || in.Phase != saga.Completed || in.Revision != 4 {
+	if err != nil || in.Phase != contract.Completed || in.Revision != 4 {
 		t.Errorf("in the end: %+v, %v", in, err)
 	}
 }

@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/contract"
 )
 
 // MaxFeed is how many transitions are remembered for those who watch (I10). Who
@@ -28,10 +28,10 @@ type feed struct {
 
 // move is a transition as far as a watcher has to know it.
 type move struct {
-	id         saga.ID
-	definition saga.Ref
+	id         contract.SagaID
+	definition contract.DefinitionRef
 	started    time.Time
-	before     saga.Phase
+	before     contract.Phase
 }
 
 func newFeed() *feed {

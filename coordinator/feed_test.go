@@ -6,7 +6,7 @@ import (
 
 	"pgregory.net/rapid"
 
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/contract"
 )
 
 // TestFeedLosesNothingSilently: whatever is added and asked when, everything behind
@@ -19,7 +19,7 @@ func TestFeedLosesNothingSilently(t *testing.T) {
 		added := 0
 		for range rapid.IntRange(1, 5).Draw(t, "rounds") {
 			for range rapid.SampledFrom([]int{0, 1, 7, MaxFeed - 1, MaxFeed, MaxFeed + 1, 2*MaxFeed + 3}).Draw(t, "added") {
-				f.add(&Transition{Saga: saga.ID(fmt.Sprint(added))})
+				f.add(&Transition{Saga: contract.SagaID(fmt.Sprint(added))})
 				added++
 			}
 			moves, lost, foreign := f.since(at)
@@ -28,7 +28,7 @@ func TestFeedLosesNothingSilently(t *testing.T) {
 			}
 			next += int(lost)
 			for _, m := range moves {
-				if m.id != saga.ID(fmt.Sprint(next)) {
+				if m.id != contract.SagaID(fmt.Sprint(next)) {
 					t.Fatalf("%s comes where %d is next", m.id, next)
 				}
 				next++

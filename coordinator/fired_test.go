@@ -7,8 +7,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/coordinator"
 	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store/memstore"
 )
 
@@ -27,7 +29,7 @@ func TestTimersFireOneByOne(t *testing.T) {
 	input.Definition = twins.Ref()
 	step(t, e, input)
 
-	wake := coordinator.Input{Saga: "a", Event: saga.Event{Type: saga.TimerFired, At: noon.Add(5 * time.Second)}}
+	wake := coordinator.Input{Saga: "a", Event: machine.Event{Type: contract.EventTimerFired, At: noon.Add(5 * time.Second)}}
 	out := step(t, e, wake)
 	r := out.Results[0]
 	var fired []string
@@ -42,14 +44,14 @@ func TestTimersFireOneByOne(t *testing.T) {
 	if diff := cmp.Diff(want, fired); diff != "" {
 		t.Errorf("fired (-want +got):\n%s", diff)
 	}
-	if r.Err != nil || r.Revision != 4 || r.Before != saga.Running || r.After != saga.Compensating || len(out.Committed) != 1 {
+	if r.Err != nil || r.Revision != 4 || r.Before != contract.Running || r.After != contract.Compensating || len(out.Committed) != 1 {
 		t.Errorf("in all: %+v, %d moved", r, len(out.Committed))
 	}
 	events, err := s.History(t.Context(), "a", 1, 10)
 	if err != nil || len(events) != 4 {
 		t.Fatalf("%d events, %v", len(events), err)
 	}
-	if r := step(t, e, wake).Results[0]; r.Ignored != saga.IgnoredNothing || len(r.Fired) != 0 {
+	if r := step(t, e, wake).Results[0]; r.Ignored != machine.IgnoredNothing || len(r.Fired) != 0 {
 		t.Errorf("once more: %+v", r)
 	}
 }

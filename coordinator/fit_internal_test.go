@@ -8,12 +8,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/transport"
 )
 
 // large makes a saga with as much in it as there may be: steps, results, reasons.
-func large(t *testing.T, steps, result, reason int, input []byte, contentType string) (*saga.Definition, *saga.Instance) {
+func large(t *testing.T, steps, result, reason int, input []byte, contentType string) (*saga.Definition, *machine.Instance) {
 	t.Helper()
 	var text strings.Builder
 	for i := range steps {
@@ -25,12 +27,12 @@ func large(t *testing.T, steps, result, reason int, input []byte, contentType st
 	}
 	now := time.Date(2026, 1, 2, 3, 4, 5, 123456789, time.UTC)
 	odd := strings.Repeat("\u0001", reason)
-	in := &saga.Instance{
-		ID: saga.ID(strings.Repeat("i", 128)), Definition: def.Ref(), Phase: saga.Parked, Revision: 1 << 40, Input: input, ContentType: contentType,
-		Started: now, Updated: now, Deadline: now, Paused: &saga.Pause{At: now, By: odd, Reason: odd}, Steps: make([]saga.StepState, steps),
+	in := &machine.Instance{
+		ID: contract.SagaID(strings.Repeat("i", 128)), Definition: def.Ref(), Phase: contract.Parked, Revision: 1 << 40, Input: input, ContentType: contentType,
+		Started: now, Updated: now, Deadline: now, Paused: &machine.Pause{At: now, By: odd, Reason: odd}, Steps: make([]machine.StepState, steps),
 	}
 	for i := range in.Steps {
-		in.Steps[i].Undo = newSide(t, saga.DirectionUndo, saga.SideData{State: saga.SideParkedUnknown, Attempt: 9999, MaxAttempt: 10_000, Parked: now, Reason: odd})
+		in.Steps[i].Undo = newSide(t, contract.DirectionUndo, machine.SideData{State: machine.SideParkedUnknown, Attempt: 9999, MaxAttempt: 10_000, Parked: now, Reason: odd})
 		if result > 2 {
 			in.Steps[i].Result = []byte(`"` + strings.Repeat("<", result-2) + `"`)
 		}
@@ -54,8 +56,8 @@ func sent(t *testing.T, v any) []byte {
 // counted as they are sent; what fits is whole, and of what does not it says so (I10, I12).
 func TestStatusFits(t *testing.T) {
 	const carried = 661_461 - 16_384 - 1024 // see docs/WIRE.md
-	quotes := []byte(`["` + strings.Repeat(`",`+`"`, (saga.MaxPayload-4)/3) + `"]`)
-	octets := bytes.Repeat([]byte{0xff}, saga.MaxPayload)
+	quotes := []byte(`["` + strings.Repeat(`",`+`"`, (contract.MaxPayload-4)/3) + `"]`)
+	octets := bytes.Repeat([]byte{0xff}, contract.MaxPayload)
 	for name, tt := range map[string]struct {
 		steps, result, reason int
 		input                 []byte
@@ -63,9 +65,9 @@ func TestStatusFits(t *testing.T) {
 		whole                 bool
 	}{
 		"small":                   {4, 1000, 100, []byte(`{"a":1}`), "", true},
-		"one large result":        {1, saga.MaxPayload, 1024, quotes, "", true},
+		"one large result":        {1, contract.MaxPayload, 1024, quotes, "", true},
 		"bytes":                   {1, 200_000, 1024, octets, "text/plain", true},
-		"many results":            {16, saga.MaxPayload, 100, quotes, "", false},
+		"many results":            {16, contract.MaxPayload, 100, quotes, "", false},
 		"many reasons":            {256, 0, 1024, []byte(`{}`), "", false},
 		"as much as there may be": {256, 16 << 10, 1024, octets, "text/plain", false},
 	} {
@@ -90,7 +92,7 @@ func TestStatusFits(t *testing.T) {
 		}
 
 		p := past{def: def, in: *in}
-		event := historyEvent(7, &saga.Event{Type: saga.Started, Payload: tt.input, ContentType: tt.contentType, By: in.Paused.By, Reason: in.Paused.Reason})
+		event := historyEvent(7, &machine.Event{Type: contract.EventStarted, Payload: tt.input, ContentType: tt.contentType, By: in.Paused.By, Reason: in.Paused.Reason})
 		p.show(&event)
 		if data := sent(t, transport.HistoryReply{Events: []transport.HistoryEvent{event}}); len(data) > carried || event.Saga == nil || len(event.Payload)+len(event.Binary) < len(tt.input) {
 			t.Errorf("%s: an event with where the saga stood has %d bytes", name, len(data))
@@ -102,7 +104,7 @@ func TestStatusFits(t *testing.T) {
 // fits, and dead letters leave out what does not.
 func TestOthersFit(t *testing.T) {
 	def, in := large(t, 1, 0, 1024, nil, "")
-	in.Cause = &saga.Cause{Kind: saga.CauseOperator, By: in.Paused.By, Reason: in.Paused.Reason}
+	in.Cause = &machine.Cause{Kind: machine.CauseOperator, By: in.Paused.By, Reason: in.Paused.Reason}
 	s := status(def, in, false)
 	inList(s)
 	if n := len(sent(t, transport.WatchedSaga{Saga: *s, Left: true})) * watchSagas; n > maxReply-frameRoom {
@@ -120,9 +122,9 @@ func TestOthersFit(t *testing.T) {
 	}
 }
 
-func newSide(t *testing.T, direction saga.Direction, d saga.SideData) saga.Side {
+func newSide(t *testing.T, direction contract.Direction, d machine.SideData) machine.Side {
 	t.Helper()
-	side, err := saga.NewSide(direction, d)
+	side, err := machine.NewSide(direction, d)
 	if err != nil {
 		t.Fatal(err)
 	}

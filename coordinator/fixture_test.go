@@ -16,6 +16,7 @@ import (
 	"github.com/amends-dev/amends/outbox"
 	"github.com/amends-dev/amends/participant"
 	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/store/memstore"
 	"github.com/amends-dev/amends/transport"
@@ -185,17 +186,17 @@ func (w *fixture) everythingFolds() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	ended := map[saga.ID]bool{}
+	ended := map[contract.SagaID]bool{}
 	for _, s := range found {
 		in, err := w.store.Load(ctx, s.ID)
 		if err != nil {
 			w.t.Fatal(err)
 		}
-		events, err := w.store.History(ctx, s.ID, 1, saga.MaxHistory)
+		events, err := w.store.History(ctx, s.ID, 1, machine.MaxHistory)
 		if err != nil {
 			w.t.Fatal(err)
 		}
-		folded, err := saga.Fold(checkout, events)
+		folded, err := machine.Fold(checkout.Plan(), events)
 		if err != nil {
 			w.t.Fatalf("I8: %s: %v", s.ID, err)
 		}
@@ -287,7 +288,7 @@ func (r *refusals) StartRefused(limit string, _ time.Time) {
 }
 
 func (r *refusals) Transition(coordinator.Transition) {}
-func (r *refusals) Ignored(saga.Ignored)              {}
+func (r *refusals) Ignored(machine.Ignored)           {}
 func (r *refusals) DeadLetter(string)                 {}
 func (r *refusals) Committed(int, time.Duration)      {}
 func (r *refusals) Published(int, int)                {}

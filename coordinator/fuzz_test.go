@@ -130,7 +130,7 @@ func FuzzReadAnswer(f *testing.F) {
 		ev := input.Event
 		key := contract.Key{Saga: input.Saga, Birth: input.Birth, Step: ev.Step, Direction: ev.Direction}
 		p, k, attempt, err := transport.Subjects{}.ParseEvent(subject)
-		if err != nil || p != ev.Participant || k != key || attempt != ev.Attempt || len(ev.Reason) > 2*saga.MaxReason {
+		if err != nil || p != ev.Participant || k != key || attempt != ev.Attempt || len(ev.Reason) > 2*contract.MaxReason {
 			t.Errorf("%q is read as %s", subject, fmt.Sprint(input))
 		}
 	})

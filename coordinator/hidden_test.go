@@ -11,9 +11,9 @@ import (
 	"testing/synctest"
 
 	"github.com/amends-dev/amends/client"
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/coordinator"
 	"github.com/amends-dev/amends/participant"
-	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/transport"
 	"github.com/amends-dev/amends/transport/membus"
 )
@@ -24,8 +24,8 @@ type spans struct {
 	all []coordinator.Transition
 }
 
-func (s *spans) Root(_ saga.ID, caller string) string            { return caller }
-func (s *spans) Transit(_ saga.ID, _ uint64, root string) string { return root }
+func (s *spans) Root(_ contract.SagaID, caller string) string            { return caller }
+func (s *spans) Transit(_ contract.SagaID, _ uint64, root string) string { return root }
 func (s *spans) Transition(t coordinator.Transition) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -58,7 +58,7 @@ func TestHiddenReasons(t *testing.T) {
 				}
 				return nil
 			})
-			if s := w.run("s1"); s.Phase != saga.Parked || !strings.Contains(s.Reason, theirs) {
+			if s := w.run("s1"); s.Phase != contract.Parked || !strings.Contains(s.Reason, theirs) {
 				t.Fatalf("it is %s: %s", s.Phase, s.Reason)
 			}
 			if _, err := client.New(w.bus).Operate(t.Context(), "s1", transport.Decision{Operation: "abandon", By: "kim", Reason: "settled by phone"}); err != nil {

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/transport"
 )
@@ -60,7 +62,7 @@ func (s *service) apiHistory(ctx context.Context, request *transport.Envelope) (
 
 // recorded is an event of a history, or why it cannot be read.
 type recorded struct {
-	event  saga.Event
+	event  machine.Event
 	damage error
 }
 
@@ -74,7 +76,7 @@ func (r *recorded) shown(revision uint64) transport.HistoryEvent {
 
 // events reads a part of a history. If some of it is damaged, it is read one by one, so
 // that what can be read is told.
-func (s *service) events(ctx context.Context, id saga.ID, from uint64, limit int) ([]recorded, error) {
+func (s *service) events(ctx context.Context, id contract.SagaID, from uint64, limit int) ([]recorded, error) {
 	read, err := s.c.config.Store.History(ctx, id, from, limit)
 	events := make([]recorded, 0, len(read))
 	for i := range read {
@@ -107,13 +109,13 @@ func (s *service) events(ctx context.Context, id saga.ID, from uint64, limit int
 // past is where a saga stood at some time: its history is all that it takes (I8).
 type past struct {
 	def    *saga.Definition
-	in     saga.Instance
-	replay saga.Replay
+	in     machine.Instance
+	replay machine.Replay
 	lost   error // why that cannot be told any more
 }
 
 // until folds a saga's events before the given revision.
-func (s *service) until(ctx context.Context, id saga.ID, revision uint64) (*past, error) {
+func (s *service) until(ctx context.Context, id contract.SagaID, revision uint64) (*past, error) {
 	now, err := s.c.config.Store.Load(ctx, id)
 	if err != nil {
 		return nil, err
@@ -141,8 +143,8 @@ func (s *service) until(ctx context.Context, id saga.ID, revision uint64) (*past
 	return p, nil
 }
 
-func (p *past) fold(ev *saga.Event) error {
-	next, eff, err := p.replay.Decide(p.def, p.in, *ev)
+func (p *past) fold(ev *machine.Event) error {
+	next, eff, err := p.replay.Decide(p.def.Plan(), p.in, *ev)
 	if err == nil && eff.Ignored != "" {
 		err = errors.New(string(eff.Ignored))
 	}

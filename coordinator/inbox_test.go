@@ -10,13 +10,13 @@ import (
 
 	"pgregory.net/rapid"
 
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/transport"
 )
 
 // from is work that came from a participant; "" is a start, a timer or a request.
 func from(participant string, n int) work {
-	return work{input: Input{Event: saga.Event{Participant: participant, Attempt: n}}}
+	return work{input: Input{Event: machine.Event{Participant: participant, Attempt: n}}}
 }
 
 // A participant that floods a shard delays itself: what others send is in the next turn

@@ -6,19 +6,20 @@ import (
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/outbox"
 	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store"
 )
 
 // Input is one thing that happened to one saga.
 type Input struct {
-	Saga saga.ID
-	// Event is what happened. A saga.TimerFired without a Timer fires all timers that are due
+	Saga contract.SagaID
+	// Event is what happened. A contract.EventTimerFired without a Timer fires all timers that are due
 	// at its time.
-	Event saga.Event
+	Event machine.Event
 	// Birth is which saga of that id an answer is to; 0: the one that there is.
 	Birth contract.Birth
-	// Definition is what a start (saga.Started) wants; unused otherwise.
-	Definition saga.Ref
+	// Definition is what a start (contract.EventStarted) wants; unused otherwise.
+	Definition contract.DefinitionRef
 	// Clock is by how much the wall clock by which Event.At was read had been set, in all.
 	Clock time.Duration
 	// Expected refuses the event when the saga is at another revision; 0: it does not.
@@ -28,25 +29,25 @@ type Input struct {
 // Result is what became of an input. It may be spoken of outside only because it
 // is committed.
 type Result struct {
-	Instance   *saga.Instance   // where the saga stands now; nil when there is none. Read-only
-	Definition *saga.Definition // of Instance
+	Instance   *machine.Instance // where the saga stands now; nil when there is none. Read-only
+	Definition *saga.Definition  // of Instance
 
-	Revision uint64        // to which this input moved the saga; Instance may be further on
-	Before   saga.Phase    // before this input; "" for a start
-	After    saga.Phase    // behind it
-	EndedNow bool          // this input ended the saga
-	Waited   time.Duration // of an answer: since its command was enqueued; 0: not known
-	Fired    []Fired       // what the timers did that this input fired, one after the other
+	Revision uint64         // to which this input moved the saga; Instance may be further on
+	Before   contract.Phase // before this input; "" for a start
+	After    contract.Phase // behind it
+	EndedNow bool           // this input ended the saga
+	Waited   time.Duration  // of an answer: since its command was enqueued; 0: not known
+	Fired    []Fired        // what the timers did that this input fired, one after the other
 
 	Existed bool                  // of a start: the saga was there, with the same input
 	Ended   *store.TombstoneError // of a start: it was there, ended and was removed, with the same input
-	Ignored saga.Ignored          // the event changed nothing
+	Ignored machine.Ignored       // the event changed nothing
 	Err     error                 // the event was refused
 }
 
 // Fired is a timer that an input fired, and what became of it.
 type Fired struct {
-	Event  saga.Event
+	Event  machine.Event
 	Result Result
 }
 
@@ -54,14 +55,14 @@ type Fired struct {
 type Output struct {
 	Results []Result // one per input, in order
 	// Committed are the sagas that were committed.
-	Committed []saga.ID
+	Committed []contract.SagaID
 	Enqueued  []outbox.Record
 	// Answered and Superseded are the records that are not pending any more: their answer
 	// came, or another attempt takes their place, or none.
 	Answered, Superseded []outbox.ID
 	// Costly are the sagas of which inputs were not decided, if EvaluateBeside was called:
 	// what mappings make for them costs too much to be worked out between others. The
-	// results of these inputs have the error saga.ErrCostly.
+	// results of these inputs have the error machine.ErrCostly.
 	Costly []Costly
 }
 
@@ -69,11 +70,11 @@ type Output struct {
 // on any goroutine, then Engine.Provide, and give the inputs to the next Step, in their order
 // and before any later ones of the saga.
 type Costly struct {
-	Saga       saga.ID
-	Definition saga.Ref
+	Saga       contract.SagaID
+	Definition contract.DefinitionRef
 	Inputs     []int // which of the batch
 
 	def      *saga.Definition
-	instance saga.Instance
-	event    saga.Event
+	instance machine.Instance
+	event    machine.Event
 }

@@ -8,7 +8,7 @@ import (
 
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/crashpoint"
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/transport"
 )
 
@@ -91,16 +91,16 @@ func ReadAnswer(subjects transport.Subjects, e *transport.Envelope, at time.Time
 		return input, DeadLetterType, fmt.Errorf("type %q is not an answer; use %s, %s or %s",
 			e.Type, transport.TypeCompleted, transport.TypeRejected, transport.TypeFailed)
 	}
-	event := saga.Event{
-		Type: saga.StepAnswered, At: at, Participant: participant,
+	event := machine.Event{
+		Type: contract.EventStepAnswered, At: at, Participant: participant,
 		Step: key.Step, Direction: key.Direction, Attempt: attempt, Outcome: outcome,
 		Payload: e.Data, ContentType: e.ContentType, Reason: reasonOf(e), Final: e.Final,
 	}
 	if err := transport.CheckContentType(e.ContentType); err != nil {
 		unusable(&event, "the result cannot be used: "+err.Error())
 	}
-	if len(e.Data) > saga.MaxPayload {
-		unusable(&event, fmt.Sprintf("the result is %d bytes, at most %d (MaxPayload); put large results elsewhere and answer with their address", len(e.Data), saga.MaxPayload))
+	if len(e.Data) > contract.MaxPayload {
+		unusable(&event, fmt.Sprintf("the result is %d bytes, at most %d (MaxPayload); put large results elsewhere and answer with their address", len(e.Data), contract.MaxPayload))
 	}
 	return Input{Saga: key.Saga, Birth: key.Birth, Event: event}, "", nil
 }
@@ -108,17 +108,17 @@ func ReadAnswer(subjects transport.Subjects, e *transport.Envelope, at time.Time
 // unusable drops data that cannot be kept. A do whose result it was has failed for good:
 // another attempt would be answered with the same. For everything else the data is not
 // needed.
-func unusable(ev *saga.Event, why string) {
-	if ev.Outcome == saga.OutcomeCompleted && ev.Direction == saga.DirectionDo {
-		ev.Outcome, ev.Final, ev.Reason = saga.OutcomeFailed, true, contract.ClassBadResult+": "+why
+func unusable(ev *machine.Event, why string) {
+	if ev.Outcome == contract.OutcomeCompleted && ev.Direction == contract.DirectionDo {
+		ev.Outcome, ev.Final, ev.Reason = contract.OutcomeFailed, true, contract.ClassBadResult+": "+why
 	}
 	ev.Payload, ev.ContentType = nil, ""
 }
 
-var outcomes = map[string]saga.Outcome{
-	transport.TypeCompleted: saga.OutcomeCompleted,
-	transport.TypeRejected:  saga.OutcomeRejected,
-	transport.TypeFailed:    saga.OutcomeFailed,
+var outcomes = map[string]contract.Outcome{
+	transport.TypeCompleted: contract.OutcomeCompleted,
+	transport.TypeRejected:  contract.OutcomeRejected,
+	transport.TypeFailed:    contract.OutcomeFailed,
 }
 
 // reasonOf is the reason of a rejection or failure: the attribute, or else the

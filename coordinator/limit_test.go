@@ -11,8 +11,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/coordinator"
-	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/store/memstore"
 	"github.com/amends-dev/amends/transport"
@@ -280,7 +280,7 @@ func TestBulkTakesTurns(t *testing.T) {
 		defer w.close()
 		w.when(func(string, int) error { return errors.New("try again") })
 		c := &crowd{t: t, bus: w.bus, came: make(chan *transport.Envelope, 1000)}
-		start := func(id saga.ID) {
+		start := func(id contract.SagaID) {
 			request := &transport.Envelope{Subject: transport.Subjects{}.API(transport.APIStart), Type: transport.TypeRequest, Saga: id, Definition: checkout.Ref(), Data: []byte(`{}`)}
 			if reply, err := w.bus.Request(t.Context(), request); err != nil || reply.Code != "" {
 				t.Errorf("start %s: %s, %v", id, said(reply), err)
@@ -288,7 +288,7 @@ func TestBulkTakesTurns(t *testing.T) {
 		}
 		const many, batch = 64, 8
 		for i := range many {
-			start(saga.ID(fmt.Sprintf("old-%d", i)))
+			start(contract.SagaID(fmt.Sprintf("old-%d", i)))
 		}
 		if err := w.stopCoordinator(); err != nil {
 			t.Fatal(err)
@@ -315,7 +315,7 @@ type gated struct {
 	refusals
 
 	gate  chan struct{}
-	sagas []saga.ID
+	sagas []contract.SagaID
 }
 
 func (o *gated) Transition(t coordinator.Transition) {

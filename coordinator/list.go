@@ -7,13 +7,12 @@ import (
 	"time"
 
 	"github.com/amends-dev/amends/contract"
-	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/transport"
 )
 
 // phases are the words that a filter may use.
-var phases = []saga.Phase{saga.Running, saga.Compensating, saga.Completed, saga.Compensated, saga.Parked}
+var phases = []contract.Phase{contract.Running, contract.Compensating, contract.Completed, contract.Compensated, contract.Parked}
 
 // filter reads which sagas are meant, and refuses what no saga could ever match:
 // a misspelt wish would look like an empty list.
@@ -152,4 +151,4 @@ func inList(s *transport.Status) {
 }
 
 // problem is what is wrong with a record, for a status.
-func problem(text string) string { return transport.Cut(text, saga.MaxReason) }
+func problem(text string) string { return transport.Cut(text, contract.MaxReason) }

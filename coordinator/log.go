@@ -4,7 +4,7 @@ import (
 	"context"
 	"log/slog"
 
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/transport"
 )
 
@@ -36,9 +36,9 @@ const (
 func logTransition(ctx context.Context, l *slog.Logger, t *Transition) {
 	level := slog.LevelDebug
 	switch {
-	case t.After == saga.Parked && t.Before != saga.Parked:
+	case t.After == contract.Parked && t.Before != contract.Parked:
 		level = slog.LevelWarn
-	case t.Before != t.After, t.Ended, t.Event == saga.OperationTaken:
+	case t.Before != t.After, t.Ended, t.Event == contract.EventOperationTaken:
 		level = slog.LevelInfo
 	}
 	if !l.Enabled(ctx, level) {

@@ -9,7 +9,7 @@ import (
 
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/outbox"
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/transport"
 )
 
@@ -30,7 +30,7 @@ func (w writer) own() writer {
 }
 
 // records are the messages that the effects of one decision enqueue.
-func (w *writer) records(in *saga.Instance, eff *saga.Effects, at time.Time) []outbox.Record {
+func (w *writer) records(in *machine.Instance, eff *machine.Effects, at time.Time) []outbox.Record {
 	if len(eff.Commands)+len(eff.Announcements) == 0 {
 		return nil
 	}
@@ -55,7 +55,7 @@ func (w *writer) records(in *saga.Instance, eff *saga.Effects, at time.Time) []o
 	return out
 }
 
-func (w *writer) command(in *saga.Instance, c *saga.Command, at time.Time, trace string) transport.Envelope {
+func (w *writer) command(in *machine.Instance, c *machine.Command, at time.Time, trace string) transport.Envelope {
 	key := contract.Key{Saga: in.ID, Birth: in.Birth(), Step: c.Step, Direction: c.Direction}
 	id := transport.CommandID(key, c.Attempt)
 	return transport.Envelope{
@@ -81,15 +81,15 @@ func (w *writer) command(in *saga.Instance, c *saga.Command, at time.Time, trace
 
 // Lifecycle is the data of an announcement, as JSON.
 type Lifecycle struct {
-	ID         saga.ID    `json:"id"`
-	Definition string     `json:"definition"`
-	Version    int        `json:"version"`
-	Phase      saga.Phase `json:"phase"`
-	Revision   uint64     `json:"revision"`
-	Ended      bool       `json:"ended"`
-	Overdue    bool       `json:"overdue,omitempty"`
-	Reason     string     `json:"reason,omitempty"`
-	At         time.Time  `json:"at"`
+	ID         contract.SagaID `json:"id"`
+	Definition string          `json:"definition"`
+	Version    int             `json:"version"`
+	Phase      contract.Phase  `json:"phase"`
+	Revision   uint64          `json:"revision"`
+	Ended      bool            `json:"ended"`
+	Overdue    bool            `json:"overdue,omitempty"`
+	Reason     string          `json:"reason,omitempty"`
+	At         time.Time       `json:"at"`
 
 	// Birth tells the saga from earlier and later ones with its id.
 	Birth contract.Birth `json:"birth"`
@@ -99,7 +99,7 @@ type Lifecycle struct {
 // passed after the point of no return. It is not a phase.
 const Overdue contract.Phase = "overdue"
 
-func (w *writer) announcement(in *saga.Instance, a *saga.Announcement, record outbox.ID, at time.Time, trace string) transport.Envelope {
+func (w *writer) announcement(in *machine.Instance, a *machine.Announcement, record outbox.ID, at time.Time, trace string) transport.Envelope {
 	data, err := contract.EncodeJSON(Lifecycle{
 		ID: in.ID, Definition: in.Definition.Name, Version: in.Definition.Version, Phase: a.Phase,
 		Revision: in.Revision, Ended: a.Ended, Overdue: a.Overdue, Reason: a.Reason, At: at.UTC(),

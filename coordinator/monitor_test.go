@@ -163,7 +163,7 @@ func (d stagedStore) Commit(ctx context.Context, changes []store.Change) ([]erro
 }
 
 // Due keeps the timekeeper, which asks for a thousand at once, from waking anybody.
-func (d stagedStore) Due(ctx context.Context, now time.Time, limit int) ([]saga.ID, time.Time, error) {
+func (d stagedStore) Due(ctx context.Context, now time.Time, limit int) ([]contract.SagaID, time.Time, error) {
 	d.s.mu.Lock()
 	asleep := d.s.asleep
 	d.s.mu.Unlock()
@@ -652,7 +652,7 @@ func watched(t *testing.T, s *stage, change ...func(*fixture)) *coordinator.Coor
 	return c
 }
 
-func begin(t *testing.T, s *stage, def *saga.Definition, id saga.ID) {
+func begin(t *testing.T, s *stage, def *saga.Definition, id contract.SagaID) {
 	t.Helper()
 	if _, err := client.New(s.Bus).Start(t.Context(), def, order{"tea"}, client.ID(id)); err != nil {
 		t.Fatal(err)
@@ -778,7 +778,7 @@ func TestAnswersWaitAtTheirShard(t *testing.T) {
 		answer := make(chan struct{})
 		c := watched(t, s, func(w *fixture) { w.decide = func(string, int) error { <-answer; return nil } })
 		for n := range 6 {
-			begin(t, s, slow, saga.ID(fmt.Sprint("s", n)))
+			begin(t, s, slow, contract.SagaID(fmt.Sprint("s", n)))
 		}
 		s.set(consumer(transport.Events, transport.ConsumerLoad{Name: "coordinator", Pending: 7, MaxInFlight: 100}))
 		s.set(slower)

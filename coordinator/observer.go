@@ -3,7 +3,8 @@ package coordinator
 import (
 	"time"
 
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/saga/machine"
 )
 
 // Observer is told what a Coordinator does. Its methods are called from many
@@ -12,7 +13,7 @@ type Observer interface {
 	// Transition is one accepted event, after its commit.
 	Transition(Transition)
 	// Ignored is one event that changed nothing.
-	Ignored(saga.Ignored)
+	Ignored(machine.Ignored)
 	// DeadLetter is one message that went to the dead letters; reason is a class,
 	// one of the DeadLetter constants.
 	DeadLetter(reason string)
@@ -38,18 +39,18 @@ type Observer interface {
 
 // Transition is one accepted event and what it did.
 type Transition struct {
-	Saga        saga.ID
-	Definition  saga.Ref
+	Saga        contract.SagaID
+	Definition  contract.DefinitionRef
 	Revision    uint64
-	Event       saga.EventType
-	Timer       saga.Timer
-	Step        saga.StepName
-	Direction   saga.Direction
+	Event       contract.EventType
+	Timer       contract.Timer
+	Step        contract.StepName
+	Direction   contract.Direction
 	Attempt     int
-	Outcome     saga.Outcome
-	Operation   saga.Operation
-	Before      saga.Phase // "" for a start
-	After       saga.Phase
+	Outcome     contract.Outcome
+	Operation   contract.Operation
+	Before      contract.Phase // "" for a start
+	After       contract.Phase
 	Ended       bool
 	Reason      string
 	Started     time.Time // of the saga
@@ -71,10 +72,10 @@ const (
 	DeadLetterUnknown   = "unknown"   // no such saga
 	DeadLetterStep      = "step"      // no such step, or it does not wait for this answer
 	DeadLetterSender    = "sender"    // the step belongs to another participant
-	DeadLetterOversize  = "oversize"  // larger than saga.MaxPayload
+	DeadLetterOversize  = "oversize"  // larger than contract.MaxPayload
 	DeadLetterDamaged   = "damaged"   // the saga's record cannot be read
 	// DeadLetterContradiction is a do that was rejected and is now reported as completed:
-	// an effect that nobody takes back. See saga.IgnoredContradiction.
+	// an effect that nobody takes back. See machine.IgnoredContradiction.
 	DeadLetterContradiction = "contradiction"
 )
 
@@ -89,7 +90,7 @@ type nobody struct{}
 
 func (nobody) Transition(Transition)          {}
 func (nobody) StartRefused(string, time.Time) {}
-func (nobody) Ignored(saga.Ignored)           {}
+func (nobody) Ignored(machine.Ignored)        {}
 func (nobody) DeadLetter(string)              {}
 func (nobody) Committed(int, time.Duration)   {}
 func (nobody) Published(int, int)             {}

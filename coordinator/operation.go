@@ -4,7 +4,7 @@ import (
 	"fmt"
 
 	"github.com/amends-dev/amends/contract"
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/transport"
 )
 
@@ -23,16 +23,16 @@ func (v *violations) operation(op *transport.Decision, prefix string) {
 		name, value string
 		most        int
 	}{
-		{"by", op.By, saga.MaxReason},
-		{"reason", op.Reason, saga.MaxReason},
+		{"by", op.By, contract.MaxReason},
+		{"reason", op.Reason, contract.MaxReason},
 		{"operation", string(op.Operation), contract.MaxNameLength},
-		{"result", string(op.Result), saga.MaxPayload},
+		{"result", string(op.Result), contract.MaxPayload},
 	} {
 		if len(field.value) > field.most {
 			v.add(prefix+field.name, fmt.Sprintf("is %d bytes long, at most %d are allowed", len(field.value), field.most))
 		}
 	}
-	if len(op.Result) > 0 && len(op.Result) <= saga.MaxPayload {
+	if len(op.Result) > 0 && len(op.Result) <= contract.MaxPayload {
 		if err := contract.CheckJSON(op.Result); err != nil {
 			v.add(prefix+"result", "is not valid JSON: "+err.Error())
 		}
@@ -43,16 +43,16 @@ func (v *violations) operation(op *transport.Decision, prefix string) {
 		}
 	}
 	switch op.Outcome {
-	case "", saga.OutcomeCompleted, saga.OutcomeRejected, saga.OutcomeFailed:
+	case "", contract.OutcomeCompleted, contract.OutcomeRejected, contract.OutcomeFailed:
 	default:
 		v.add(prefix+"outcome", fmt.Sprintf("%q is no outcome; use completed or rejected", brief(string(op.Outcome))))
 	}
 }
 
 // operated is the event of a decision.
-func (s *service) operated(op *transport.Decision) saga.Event {
-	return saga.Event{
-		Type: saga.OperationTaken, At: s.c.config.Clock(), Operation: op.Operation, Step: op.Step,
+func (s *service) operated(op *transport.Decision) machine.Event {
+	return machine.Event{
+		Type: contract.EventOperationTaken, At: s.c.config.Clock(), Operation: op.Operation, Step: op.Step,
 		By: op.By, Reason: op.Reason, Outcome: op.Outcome, Payload: op.Result,
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/transport"
 )
@@ -76,7 +77,7 @@ func (s *service) orphan(ctx context.Context, key contract.Key) (*transport.Orph
 }
 
 // otherSaga is the orphan of a saga whose id another one has.
-func otherSaga(key contract.Key, phase saga.Phase, started time.Time) *transport.Orphan {
+func otherSaga(key contract.Key, phase contract.Phase, started time.Time) *transport.Orphan {
 	return left(key, transport.Orphan{
 		Kind: transport.OrphanOtherSaga, Birth: contract.BirthOf(started), Phase: phase,
 		Found: fmt.Sprintf("the saga with this id was started at %s, and is %s", started.UTC().Format(time.RFC3339Nano), phase),
@@ -93,7 +94,7 @@ func left(key contract.Key, o transport.Orphan) *transport.Orphan {
 
 // orphanOf compares what a participant did with what its saga knows of it. A step that is
 // asked for, or will be undone, is none: its participant answers what it has recorded.
-func orphanOf(def *saga.Definition, in *saga.Instance, key contract.Key) *transport.Orphan {
+func orphanOf(def *saga.Definition, in *machine.Instance, key contract.Key) *transport.Orphan {
 	o := &transport.Orphan{Birth: key.Birth, Phase: in.Phase}
 	for i := range in.Steps {
 		if def.Step(i).Name != key.Step {
@@ -101,9 +102,9 @@ func orphanOf(def *saga.Definition, in *saga.Instance, key contract.Key) *transp
 		}
 		o.Status = stepStatusOf(&in.Steps[i])
 		switch status := in.Steps[i].Status(); {
-		case key.Direction == contract.DirectionDo && (status == saga.Pending || status == saga.Rejected):
+		case key.Direction == contract.DirectionDo && (status == contract.StepPending || status == contract.StepRejected):
 			o.Kind, o.Found = transport.OrphanNotDone, fmt.Sprintf("the saga is %s, and the step is %s", in.Phase, o.Status)
-		case key.Direction == contract.DirectionUndo && status == saga.Done && in.Cause == nil:
+		case key.Direction == contract.DirectionUndo && status == contract.StepDone && in.Cause == nil:
 			o.Kind, o.Found = transport.OrphanNotUndone, fmt.Sprintf("the saga is %s, and the step is %s and not going to be undone", in.Phase, o.Status)
 		default:
 			return nil

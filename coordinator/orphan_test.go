@@ -8,6 +8,7 @@ import (
 
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store/memstore"
 	"github.com/amends-dev/amends/transport"
 	"github.com/amends-dev/amends/transport/membus"
@@ -22,30 +23,30 @@ func TestOrphansOfASagaThatIsKnown(t *testing.T) {
 		t.Fatal(err)
 	}
 	noon := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
-	cause := &saga.Cause{Kind: saga.CauseCancelled, At: noon}
+	cause := &machine.Cause{Kind: machine.CauseCancelled, At: noon}
 	for _, c := range []struct {
-		status saga.Status
+		status contract.StepStatus
 		back   bool // the saga goes back
 		do     transport.OrphanKind
 		undo   transport.OrphanKind
 	}{
-		{saga.Pending, false, transport.OrphanNotDone, ""},
-		{saga.Pending, true, transport.OrphanNotDone, ""},
-		{saga.Doing, false, "", ""},
-		{saga.Doing, true, "", ""},
-		{saga.Done, false, "", transport.OrphanNotUndone},
-		{saga.Done, true, "", ""},
-		{saga.Rejected, false, transport.OrphanNotDone, ""},
-		{saga.Rejected, true, transport.OrphanNotDone, ""},
-		{saga.Unknown, true, "", ""},
-		{saga.Undoing, true, "", ""},
-		{saga.Undone, true, "", ""},
-		{saga.Skipped, false, "", ""},
-		{saga.Skipped, true, "", ""},
+		{contract.StepPending, false, transport.OrphanNotDone, ""},
+		{contract.StepPending, true, transport.OrphanNotDone, ""},
+		{contract.StepDoing, false, "", ""},
+		{contract.StepDoing, true, "", ""},
+		{contract.StepDone, false, "", transport.OrphanNotUndone},
+		{contract.StepDone, true, "", ""},
+		{contract.StepRejected, false, transport.OrphanNotDone, ""},
+		{contract.StepRejected, true, transport.OrphanNotDone, ""},
+		{contract.StepUnknown, true, "", ""},
+		{contract.StepUndoing, true, "", ""},
+		{contract.StepUndone, true, "", ""},
+		{contract.StepSkipped, false, "", ""},
+		{contract.StepSkipped, true, "", ""},
 	} {
-		in := &saga.Instance{ID: "a", Definition: def.Ref(), Phase: saga.Running, Started: noon, Steps: []saga.StepState{stepOf(t, c.status)}}
+		in := &machine.Instance{ID: "a", Definition: def.Ref(), Phase: contract.Running, Started: noon, Steps: []machine.StepState{stepOf(t, c.status)}}
 		if c.back {
-			in.Phase, in.Cause = saga.Compensating, cause
+			in.Phase, in.Cause = contract.Compensating, cause
 		}
 		for direction, want := range map[contract.Direction]transport.OrphanKind{contract.DirectionDo: c.do, contract.DirectionUndo: c.undo} {
 			kind := transport.OrphanKind("")
@@ -100,13 +101,13 @@ func TestOrphansRequest(t *testing.T) {
 }
 
 // stepOf returns a step of a status.
-func stepOf(t *testing.T, status saga.Status) (s saga.StepState) {
-	do := map[saga.Status]saga.SideState{
-		saga.Pending: saga.SideIdle, saga.Doing: saga.SideAwaitingAnswer, saga.Rejected: saga.SideRejected, saga.Unknown: saga.SideUnknown, saga.Skipped: saga.SideSkipped,
-		saga.Done: saga.SideDone, saga.Undoing: saga.SideDone, saga.Undone: saga.SideDone,
+func stepOf(t *testing.T, status contract.StepStatus) (s machine.StepState) {
+	do := map[contract.StepStatus]machine.SideState{
+		contract.StepPending: machine.SideIdle, contract.StepDoing: machine.SideAwaitingAnswer, contract.StepRejected: machine.SideRejected, contract.StepUnknown: machine.SideUnknown, contract.StepSkipped: machine.SideSkipped,
+		contract.StepDone: machine.SideDone, contract.StepUndoing: machine.SideDone, contract.StepUndone: machine.SideDone,
 	}
-	undo := map[saga.Status]saga.SideState{saga.Undoing: saga.SideAwaitingAnswer, saga.Undone: saga.SideUndone}
-	s.Do, s.Undo = newSide(t, saga.DirectionDo, saga.SideData{State: do[status]}), newSide(t, saga.DirectionUndo, saga.SideData{State: undo[status]})
+	undo := map[contract.StepStatus]machine.SideState{contract.StepUndoing: machine.SideAwaitingAnswer, contract.StepUndone: machine.SideUndone}
+	s.Do, s.Undo = newSide(t, contract.DirectionDo, machine.SideData{State: do[status]}), newSide(t, contract.DirectionUndo, machine.SideData{State: undo[status]})
 	if s.Status() != status {
 		t.Fatalf("it is %s, not %s", s.Status(), status)
 	}

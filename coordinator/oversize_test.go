@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"github.com/amends-dev/amends/client"
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/coordinator"
-	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/transport"
 	"github.com/amends-dev/amends/transport/membus"
 )
@@ -18,18 +18,18 @@ import (
 func TestOversizeAnswers(t *testing.T) {
 	for _, c := range []struct {
 		direction, kind string
-		want            saga.Outcome
+		want            contract.Outcome
 		final           bool
 		reason          string
 	}{
-		{"do", transport.TypeCompleted, saga.OutcomeFailed, true, "at most 262144 (MaxPayload)"},
-		{"undo", transport.TypeCompleted, saga.OutcomeCompleted, false, ""},
-		{"do", transport.TypeRejected, saga.OutcomeRejected, false, "xxx"},
-		{"do", transport.TypeFailed, saga.OutcomeFailed, false, "xxx"},
-		{"undo", transport.TypeFailed, saga.OutcomeFailed, false, "xxx"},
+		{"do", transport.TypeCompleted, contract.OutcomeFailed, true, "at most 262144 (MaxPayload)"},
+		{"undo", transport.TypeCompleted, contract.OutcomeCompleted, false, ""},
+		{"do", transport.TypeRejected, contract.OutcomeRejected, false, "xxx"},
+		{"do", transport.TypeFailed, contract.OutcomeFailed, false, "xxx"},
+		{"undo", transport.TypeFailed, contract.OutcomeFailed, false, "xxx"},
 	} {
 		name := c.kind + " of a " + c.direction
-		data := []byte(strings.Repeat("x", saga.MaxPayload+1))
+		data := []byte(strings.Repeat("x", contract.MaxPayload+1))
 		e := &transport.Envelope{Subject: "saga.event.bank.s1.7.charge." + c.direction + ".1", Type: c.kind, ContentType: "text/plain", Data: data}
 		input, class, err := coordinator.ReadAnswer(transport.Subjects{}, e, time.Unix(1, 0))
 		if err != nil {
@@ -40,9 +40,9 @@ func TestOversizeAnswers(t *testing.T) {
 		if ev.Outcome != c.want || ev.Final != c.final || len(ev.Payload) > 0 || ev.ContentType != "" || !strings.Contains(ev.Reason, c.reason) {
 			t.Errorf("%s is read as %s, final %t, %d bytes of %q, %.99q", name, ev.Outcome, ev.Final, len(ev.Payload), ev.ContentType, ev.Reason)
 		}
-		e.Data = data[:saga.MaxPayload]
-		if input, _, err = coordinator.ReadAnswer(transport.Subjects{}, e, time.Unix(1, 0)); err != nil || len(input.Event.Payload) != saga.MaxPayload {
-			t.Errorf("%s of %d bytes: %v, %d bytes", name, saga.MaxPayload, err, len(input.Event.Payload))
+		e.Data = data[:contract.MaxPayload]
+		if input, _, err = coordinator.ReadAnswer(transport.Subjects{}, e, time.Unix(1, 0)); err != nil || len(input.Event.Payload) != contract.MaxPayload {
+			t.Errorf("%s of %d bytes: %v, %d bytes", name, contract.MaxPayload, err, len(input.Event.Payload))
 		}
 	}
 }
@@ -60,7 +60,7 @@ func TestOversizeResultEndsTheStep(t *testing.T) {
 		}
 		for _, answer := range []transport.Envelope{
 			{Subject: "saga.event.stock.s1.9bkkzr8qo0.reserve.do.1", Type: transport.TypeCompleted, Data: []byte(`{"shelf":"A7"}`)},
-			{Subject: "saga.event.bank.s1.9bkkzr8qo0.charge.do.1", Type: transport.TypeCompleted, Data: make([]byte, saga.MaxPayload+1)},
+			{Subject: "saga.event.bank.s1.9bkkzr8qo0.charge.do.1", Type: transport.TypeCompleted, Data: make([]byte, contract.MaxPayload+1)},
 		} {
 			if errs := w.bus.Publish(t.Context(), []transport.Envelope{answer}); errs != nil {
 				t.Fatal(errs)
@@ -71,7 +71,7 @@ func TestOversizeResultEndsTheStep(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if s.Phase != saga.Compensating || !strings.Contains(s.Reason, "the result is 262145 bytes, at most 262144 (MaxPayload)") {
+		if s.Phase != contract.Compensating || !strings.Contains(s.Reason, "the result is 262145 bytes, at most 262144 (MaxPayload)") {
 			t.Errorf("%s: %s", s.Phase, s.Reason)
 		}
 		if letters := w.deadLetters(); len(letters) > 0 {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/transport"
 )
@@ -46,7 +47,7 @@ func (s *service) apiOverview(ctx context.Context, _ *transport.Envelope) (any, 
 	}
 	for _, n := range stats.Sagas {
 		o.Counts = append(o.Counts, transport.Count(n))
-		if n.Phase == saga.Parked {
+		if n.Phase == contract.Parked {
 			o.Parked += n.Sagas - n.Ended
 		}
 	}

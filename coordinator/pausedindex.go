@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/store"
 )
 
@@ -16,21 +16,21 @@ const pausedBudget = 100 * time.Millisecond
 // happens; what was before is looked for, a little with each overview, because only
 // its state tells.
 type pausedIndex struct {
-	ids    map[saga.ID]bool
-	gone   map[saga.ID]bool // that went on, or ended, while a page was read; nil: none is read
-	cursor string           // where the search goes on
-	found  bool             // everything has been looked at
+	ids    map[contract.SagaID]bool
+	gone   map[contract.SagaID]bool // that went on, or ended, while a page was read; nil: none is read
+	cursor string                   // where the search goes on
+	found  bool                     // everything has been looked at
 }
 
 // see takes in a transition; f.mu is locked.
 func (f *runStats) see(t *Transition) {
 	switch {
-	case t.Ended, t.Operation == saga.OperationResume:
+	case t.Ended, t.Operation == contract.OperationResume:
 		delete(f.pausedIndex.ids, t.Saga)
 		if f.pausedIndex.gone != nil {
 			f.pausedIndex.gone[t.Saga] = true
 		}
-	case t.Operation == saga.OperationPause:
+	case t.Operation == contract.OperationPause:
 		f.pausedIndex.ids[t.Saga] = true
 		delete(f.pausedIndex.gone, t.Saga)
 	}
@@ -43,7 +43,7 @@ func (f *runStats) paused(ctx context.Context, s store.Store) (int, error) {
 		n, found, cursor := len(f.pausedIndex.ids), f.pausedIndex.found, f.pausedIndex.cursor
 		busy := f.pausedIndex.gone != nil // another overview reads
 		if !found && !busy {
-			f.pausedIndex.gone = map[saga.ID]bool{}
+			f.pausedIndex.gone = map[contract.SagaID]bool{}
 		}
 		f.mu.Unlock()
 		switch {

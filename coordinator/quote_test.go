@@ -5,8 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/coordinator"
-	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/transport"
 )
 
@@ -22,7 +22,7 @@ func TestDeadLettersQuoteNoData(t *testing.T) {
 		"attempt":      func(e *transport.Envelope) { e.Subject = "saga.event.bank.order-1.charge.do.x" },
 		"type":         func(e *transport.Envelope) { e.Type = "done" },
 		"content type": func(e *transport.Envelope) { e.ContentType = "no type" },
-		"size":         func(e *transport.Envelope) { e.Data = []byte(strings.Repeat(word, saga.MaxPayload)) },
+		"size":         func(e *transport.Envelope) { e.Data = []byte(strings.Repeat(word, contract.MaxPayload)) },
 		"failed":       func(e *transport.Envelope) { e.Type, e.Reason = transport.TypeFailed, "no" },
 		"rejected":     func(e *transport.Envelope) { e.Type, e.Reason = transport.TypeRejected, "no" },
 	} {

@@ -10,8 +10,9 @@ import (
 	"time"
 
 	"github.com/amends-dev/amends/client"
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/coordinator"
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/store/memstore"
 	"github.com/amends-dev/amends/transport"
@@ -26,7 +27,7 @@ const mostCarried = 661_461 - 16_384 - 1024
 func (w *fixture) asks(method, id, data string, reply any) *transport.Envelope {
 	w.t.Helper()
 	e, err := w.bus.Request(w.t.Context(), &transport.Envelope{
-		Subject: transport.Subjects{}.API(method), Type: transport.TypeRequest, Expires: time.Now().Add(time.Second), Saga: saga.ID(id), Data: []byte(data),
+		Subject: transport.Subjects{}.API(method), Type: transport.TypeRequest, Expires: time.Now().Add(time.Second), Saga: contract.SagaID(id), Data: []byte(data),
 	})
 	if err != nil {
 		w.t.Fatal(err)
@@ -51,15 +52,15 @@ func TestRepliesFit(t *testing.T) {
 		w.stopServices()
 		c := client.New(w.bus)
 		const sagas, decisions = 400, 60
-		long := strings.Repeat("\u0001", saga.MaxReason) // six bytes each, as JSON
-		operate := func(id saga.ID, operation saga.Operation) {
+		long := strings.Repeat("\u0001", contract.MaxReason) // six bytes each, as JSON
+		operate := func(id contract.SagaID, operation contract.Operation) {
 			t.Helper()
 			if _, err := c.Operate(t.Context(), id, transport.Decision{Operation: operation, By: long, Reason: long}); err != nil {
 				t.Fatal(err)
 			}
 		}
 		for i := range sagas {
-			id := saga.ID(fmt.Sprintf("s%d", i))
+			id := contract.SagaID(fmt.Sprintf("s%d", i))
 			if _, err := c.Start(t.Context(), checkout, order{strings.Repeat("<", 1000)}, client.ID(id)); err != nil {
 				t.Fatal(err)
 			}
@@ -69,7 +70,7 @@ func TestRepliesFit(t *testing.T) {
 			operate("s0", "resume")
 			operate("s0", "pause")
 		}
-		listed := map[saga.ID]int{}
+		listed := map[contract.SagaID]int{}
 		for cursor := ""; ; {
 			var page transport.ListReply
 			if e := w.asks("list", "", fmt.Sprintf(`{"limit":1000,"cursor":%q}`, cursor), &page); e.Code != "" || len(page.Sagas) == 0 {
@@ -111,7 +112,7 @@ func TestRepliesFit(t *testing.T) {
 			}
 		}
 		operateAll(w, "resume", long)
-		seen := map[saga.ID]bool{}
+		seen := map[contract.SagaID]bool{}
 		for position, more := "", true; more; {
 			var page transport.WatchReply
 			if e := w.asks("watch", "", fmt.Sprintf(`{"after":%q}`, position), &page); e.Code != "" {
@@ -160,11 +161,11 @@ func operateAll(w *fixture, operation, text string) {
 // torn is a store in which one event of one saga is damaged.
 type torn struct {
 	*memstore.Store
-	id       saga.ID
+	id       contract.SagaID
 	revision uint64
 }
 
-func (s *torn) History(ctx context.Context, id saga.ID, from uint64, limit int) ([]saga.Event, error) {
+func (s *torn) History(ctx context.Context, id contract.SagaID, from uint64, limit int) ([]machine.Event, error) {
 	events, err := s.Store.History(ctx, id, from, limit)
 	if id == s.id && from <= s.revision && s.revision < from+uint64(len(events)) {
 		return nil, &store.CorruptError{What: fmt.Sprintf("event %d of saga %s", s.revision, id), Why: "its checksum is wrong", Saga: id}
@@ -180,12 +181,12 @@ func TestDamagedRecordHidesNothing(t *testing.T) {
 		defer w.close()
 		w.stopServices()
 		c := client.New(w.bus)
-		for _, id := range []saga.ID{"a", "sick", "z"} {
+		for _, id := range []contract.SagaID{"a", "sick", "z"} {
 			if _, err := c.Start(t.Context(), checkout, order{"tea"}, client.ID(id)); err != nil {
 				t.Fatal(err)
 			}
 		}
-		for _, operation := range []saga.Operation{"pause", "resume", "pause"} {
+		for _, operation := range []contract.Operation{"pause", "resume", "pause"} {
 			if _, err := c.Operate(t.Context(), "z", transport.Decision{Operation: operation, By: "kim", Reason: string(operation)}); err != nil {
 				t.Fatal(err)
 			}
@@ -200,7 +201,7 @@ func TestDamagedRecordHidesNothing(t *testing.T) {
 
 		var list transport.ListReply
 		w.asks("list", "", "{}", &list)
-		problems := map[saga.ID]string{}
+		problems := map[contract.SagaID]string{}
 		for _, s := range list.Sagas {
 			problems[s.ID] = s.Problem
 		}
@@ -233,7 +234,7 @@ func TestDamagedRecordHidesNothing(t *testing.T) {
 		if e := w.asks("history", "sick", "{}", nil); e.Code == "" || !strings.Contains(e.Reason, "spoilt") {
 			t.Errorf("the history of what is damaged whole: %s %s", e.Code, e.Reason)
 		}
-		const spoil = saga.ID("late")
+		const spoil = contract.SagaID("late")
 		var begin, moved transport.WatchReply
 		w.asks("watch", "", `{}`, &begin)
 		if _, err := c.Start(t.Context(), checkout, order{"tea"}, client.ID(spoil)); err != nil {
@@ -246,7 +247,7 @@ func TestDamagedRecordHidesNothing(t *testing.T) {
 			t.Fatal("there is no such saga")
 		}
 		w.asks("watch", "", fmt.Sprintf(`{"after":%q}`, begin.Position), &moved)
-		told := map[saga.ID]string{}
+		told := map[contract.SagaID]string{}
 		for _, s := range moved.Sagas {
 			told[s.Saga.ID] = s.Saga.Problem
 		}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/transport"
 )
@@ -50,7 +51,7 @@ func violation(field, problem string) error {
 // movedError refuses a decision about a saga that is not any more where its
 // operator saw it.
 type movedError struct {
-	id               saga.ID
+	id               contract.SagaID
 	expected, actual uint64
 }
 
@@ -90,7 +91,7 @@ func exhausted(retry time.Duration, reason string) *transport.Envelope {
 // refusalOf maps an error to its code.
 func refusalOf(err error) *transport.Envelope {
 	code := transport.CodeInternal
-	var operation *saga.OperationError
+	var operation *machine.OperationError
 	var name *contract.NameError
 	var bad *badRequest
 	var down unavailableError
@@ -101,7 +102,7 @@ func refusalOf(err error) *transport.Envelope {
 		code = transport.CodeUnavailable
 	case errors.As(err, &operation), errors.As(err, &moved), errors.As(err, &many), errors.Is(err, store.ErrEnded), errors.Is(err, store.ErrNotDamaged), errors.Is(err, errNoOffice):
 		code = transport.CodeFailedPrecondition
-	case errors.As(err, &name), errors.As(err, &bad), errors.Is(err, saga.ErrInput), errors.Is(err, store.ErrCursor):
+	case errors.As(err, &name), errors.As(err, &bad), errors.Is(err, machine.ErrInput), errors.Is(err, store.ErrCursor):
 		code = transport.CodeInvalidArgument
 	case errors.Is(err, ErrIDTaken), errors.Is(err, store.ErrDefinitionConflict):
 		code = transport.CodeAlreadyExists
@@ -122,7 +123,7 @@ func refusalOf(err error) *transport.Envelope {
 
 // reason is an error's text without what its detail has.
 func reason(err error) string {
-	if operation, ok := errors.AsType[*saga.OperationError](err); ok {
+	if operation, ok := errors.AsType[*machine.OperationError](err); ok {
 		return operation.Brief()
 	}
 	return err.Error()
@@ -131,7 +132,7 @@ func reason(err error) string {
 // detail is what a program needs to know of an error beside its code.
 func detail(err error) []byte {
 	var d transport.Refusal
-	if operation, ok := errors.AsType[*saga.OperationError](err); ok {
+	if operation, ok := errors.AsType[*machine.OperationError](err); ok {
 		d.Legal = operation.Legal
 	}
 	if moved, ok := errors.AsType[*movedError](err); ok {

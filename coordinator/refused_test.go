@@ -8,8 +8,9 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/coordinator"
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/store/memstore"
 	"github.com/amends-dev/amends/transport/membus"
@@ -27,14 +28,14 @@ func TestAnswersThatConflictComeAgain(t *testing.T) {
 		w.store.Hooks.Before = func(changes []store.Change) ([]error, error) {
 			errs := make([]error, len(changes))
 			for i := range changes {
-				answered := slices.ContainsFunc(changes[i].Events, func(ev saga.Event) bool { return ev.Type == saga.StepAnswered })
+				answered := slices.ContainsFunc(changes[i].Events, func(ev machine.Event) bool { return ev.Type == contract.EventStepAnswered })
 				if answered && conflicts.Add(1) <= 40 {
 					errs[i] = store.ErrConflict
 				}
 			}
 			return errs, nil
 		}
-		w.expect(w.run("s1"), saga.Completed, "s1 reserve", "s1 charge", "s1 ship")
+		w.expect(w.run("s1"), contract.Completed, "s1 reserve", "s1 charge", "s1 ship")
 		if conflicts.Load() <= 40 {
 			t.Errorf("%d conflicts only: the test shows nothing", conflicts.Load())
 		}
@@ -50,7 +51,9 @@ type unreadable struct {
 	err error
 }
 
-func (s unreadable) Load(context.Context, saga.ID) (*saga.Instance, error) { return nil, s.err }
+func (s unreadable) Load(context.Context, contract.SagaID) (*machine.Instance, error) {
+	return nil, s.err
+}
 
 // A store that fails while it is read ends a Step, as one that fails while it is written does:
 // nothing of the batch is spoken of, and the bus delivers it again (I1, I2). A record that is

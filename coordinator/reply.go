@@ -14,7 +14,7 @@ import (
 
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/plural"
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/transport"
 )
 
@@ -170,7 +170,7 @@ func shorten(text string, most int) string {
 	return strings.ToValidUTF8(text[:most], "") + "…"
 }
 
-func historyEvent(revision uint64, ev *saga.Event) transport.HistoryEvent {
+func historyEvent(revision uint64, ev *machine.Event) transport.HistoryEvent {
 	e := transport.HistoryEvent{
 		Revision: revision, Type: ev.Type, At: ev.At, Timer: ev.Timer, Participant: ev.Participant, Step: ev.Step,
 		Direction: ev.Direction, Attempt: ev.Attempt, Outcome: ev.Outcome, Operation: ev.Operation, By: ev.By,

@@ -13,6 +13,7 @@ import (
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/coordinator"
 	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store/memstore"
 	"github.com/amends-dev/amends/transport"
 	"github.com/amends-dev/amends/transport/membus"
@@ -40,12 +41,12 @@ func TestRepliesFitTheBus(t *testing.T) {
 		t.Fatal(err)
 	}
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	inputs := []coordinator.Input{{Saga: "big", Definition: def.Ref(), Event: saga.Event{Type: saga.Started, At: at, ID: "big", Payload: []byte("{}")}}}
+	inputs := []coordinator.Input{{Saga: "big", Definition: def.Ref(), Event: machine.Event{Type: contract.EventStarted, At: at, ID: "big", Payload: []byte("{}")}}}
 	result := append(append([]byte(`"`), bytes.Repeat([]byte("x"), size)...), '"')
 	for i := range steps {
-		inputs = append(inputs, coordinator.Input{Saga: "big", Event: saga.Event{
-			Type: saga.StepAnswered, At: at, Participant: "p", Step: contract.StepName(fmt.Sprint("s", i)),
-			Direction: saga.DirectionDo, Attempt: 1, Outcome: saga.OutcomeCompleted, Payload: result,
+		inputs = append(inputs, coordinator.Input{Saga: "big", Event: machine.Event{
+			Type: contract.EventStepAnswered, At: at, Participant: "p", Step: contract.StepName(fmt.Sprint("s", i)),
+			Direction: contract.DirectionDo, Attempt: 1, Outcome: contract.OutcomeCompleted, Payload: result,
 		}})
 	}
 	if _, err := engine.Step(t.Context(), inputs); err != nil {
@@ -75,7 +76,7 @@ func TestRepliesFitTheBus(t *testing.T) {
 
 	var status transport.Status
 	ask(transport.APIGet, struct{}{}, &status)
-	if status.Phase != saga.Completed || !bytes.Equal(status.Steps[0].Result, result) {
+	if status.Phase != contract.Completed || !bytes.Equal(status.Steps[0].Result, result) {
 		t.Errorf("phase is %s, the first result has %d bytes", status.Phase, len(status.Steps[0].Result))
 	}
 	if last := string(status.Steps[steps-1].Result); !strings.Contains(last, "the history has all of it") {

@@ -4,11 +4,12 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/saga/machine"
 )
 
 // FollowClock has the engine ask by how much the wall clock was set in all, at each Step, and
-// retime a saga before anything else happens to it when that has changed (saga.ClockAdjusted).
+// retime a saga before anything else happens to it when that has changed (contract.EventClockAdjusted).
 func (e *Engine) FollowClock(total func() time.Duration) { e.total = total }
 
 // align has an input that was stamped before the wall clock was set go by what it says now.
@@ -18,7 +19,7 @@ func (e *Engine) align(input *Input) {
 	}
 	input.Event.At = input.Event.At.Add(e.clock - input.Clock)
 	input.Clock = e.clock
-	if input.Event.Type == saga.Started {
+	if input.Event.Type == contract.EventStarted {
 		input.Event.Clock = e.clock
 	}
 }
@@ -26,11 +27,11 @@ func (e *Engine) align(input *Input) {
 // retime has a saga go by what the wall clock says now, if it does not.
 func (e *Engine) retime(d *draft, at time.Time) (Result, error) {
 	if e.total == nil || d.instance == nil || !d.instance.Open() || d.instance.Clock == e.clock {
-		return Result{Instance: d.instance, Definition: d.def, Ignored: saga.IgnoredNothing}, nil
+		return Result{Instance: d.instance, Definition: d.def, Ignored: machine.IgnoredNothing}, nil
 	}
 	by := e.clock - d.instance.Clock
-	ev := saga.Event{Type: saga.ClockAdjusted, At: at, Clock: e.clock, Reason: "retimed by " + by.String() + ": the clock was set"}
-	after, _, err := saga.Decide(d.def, *d.instance, ev)
+	ev := machine.Event{Type: contract.EventClockAdjusted, At: at, Clock: e.clock, Reason: "retimed by " + by.String() + ": the clock was set"}
+	after, _, err := machine.Decide(d.def.Plan(), *d.instance, ev)
 	if err != nil {
 		return Result{}, fmt.Errorf("retime saga %s: %w", d.instance.ID, err)
 	}

@@ -12,7 +12,6 @@ import (
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/coordinator"
 	"github.com/amends-dev/amends/participant"
-	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/transport"
 	"github.com/amends-dev/amends/transport/membus"
 )
@@ -50,14 +49,14 @@ func TestRunTellsTheEnd(t *testing.T) {
 		phase  contract.Phase
 		reason string
 	}{
-		"completed":   {nil, saga.Completed, ""},
-		"compensated": {func(action string, _ int) error { return refusing(action, "charge") }, saga.Compensated, "charge"},
+		"completed":   {nil, contract.Completed, ""},
+		"compensated": {func(action string, _ int) error { return refusing(action, "charge") }, contract.Compensated, "charge"},
 		"parked": {func(action string, _ int) error {
 			if action == "ship" {
 				return errors.New("the van broke down")
 			}
 			return nil
-		}, saga.Parked, "van"},
+		}, contract.Parked, "van"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -92,10 +91,10 @@ func TestRunSaysWhereTheSagaStands(t *testing.T) {
 		w.stopServices()
 		began := time.Now()
 		s, _ := w.ask("s1", "tea", 3*time.Second)
-		if s == nil || s.Phase != saga.Running || s.Existed || s.Revision != 1 || s.Definition != checkout.Ref() || s.Steps != nil || time.Since(began) != 3*time.Second {
+		if s == nil || s.Phase != contract.Running || s.Existed || s.Revision != 1 || s.Definition != checkout.Ref() || s.Steps != nil || time.Since(began) != 3*time.Second {
 			t.Errorf("after %s: %+v", time.Since(began), s)
 		}
-		if s, _ := w.ask("s1", "tea", time.Second); s == nil || s.Phase != saga.Running || !s.Existed {
+		if s, _ := w.ask("s1", "tea", time.Second); s == nil || s.Phase != contract.Running || !s.Existed {
 			t.Errorf("the second: %+v", s)
 		}
 		ends := make(chan *transport.Status, 3)
@@ -105,7 +104,7 @@ func TestRunSaysWhereTheSagaStands(t *testing.T) {
 		synctest.Wait()
 		w.services()
 		for range cap(ends) {
-			if s := <-ends; s == nil || s.Phase != saga.Completed || !s.Existed {
+			if s := <-ends; s == nil || s.Phase != contract.Completed || !s.Existed {
 				t.Errorf("at the end: %+v", s)
 			}
 		}
@@ -123,12 +122,12 @@ func TestRunIsNotHeldWhenTooManyAre(t *testing.T) {
 		undo := coordinator.FillWaiters(w.start(coordinator.Config{}), "")
 		w.stopServices()
 		began := time.Now()
-		if s, _ := w.ask("s1", "tea", time.Minute); s == nil || s.Phase != saga.Running || time.Since(began) > time.Second {
+		if s, _ := w.ask("s1", "tea", time.Minute); s == nil || s.Phase != contract.Running || time.Since(began) > time.Second {
 			t.Errorf("after %s: %+v", time.Since(began), s)
 		}
 		undo()
 		w.services()
-		if s, err := client.New(w.bus).Run(t.Context(), checkout, order{"tea"}, client.ID("s1")); err != nil || s.Phase != saga.Completed || !s.Existed {
+		if s, err := client.New(w.bus).Run(t.Context(), checkout, order{"tea"}, client.ID("s1")); err != nil || s.Phase != contract.Completed || !s.Existed {
 			t.Errorf("later: %+v, %v", s, err)
 		}
 	})
@@ -151,7 +150,7 @@ func TestStoppingAnswersThoseWhoRun(t *testing.T) {
 		}
 		w.start(coordinator.Config{})
 		w.services()
-		if s, err := client.New(w.bus).Run(t.Context(), checkout, order{"tea"}, client.ID("s1")); err != nil || s.Phase != saga.Completed || !s.Existed {
+		if s, err := client.New(w.bus).Run(t.Context(), checkout, order{"tea"}, client.ID("s1")); err != nil || s.Phase != contract.Completed || !s.Existed {
 			t.Errorf("asked again: %+v, %v", s, err)
 		}
 	})

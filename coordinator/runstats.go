@@ -4,7 +4,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/saga/machine"
 )
 
 // Bounds of the figures that a coordinator keeps of itself (I10). What comes first
@@ -30,7 +31,7 @@ type runStats struct {
 	answers      int64
 	failed       int64
 	commit       histogram
-	definitions  map[saga.Ref]*definitionStats
+	definitions  map[contract.DefinitionRef]*definitionStats
 	steps        int // in all definitions
 	participants map[string]*participantStats
 	pausedIndex  pausedIndex
@@ -44,7 +45,7 @@ type second struct {
 
 type definitionStats struct {
 	duration histogram
-	steps    map[saga.StepName]*stepStats
+	steps    map[contract.StepName]*stepStats
 }
 
 type stepStats struct {
@@ -61,7 +62,7 @@ type participantStats struct {
 var _ Observer = (*runStats)(nil)
 
 func newRunStats(since time.Time) *runStats {
-	return &runStats{since: since, definitions: map[saga.Ref]*definitionStats{}, participants: map[string]*participantStats{}, pausedIndex: pausedIndex{ids: map[saga.ID]bool{}}}
+	return &runStats{since: since, definitions: map[contract.DefinitionRef]*definitionStats{}, participants: map[string]*participantStats{}, pausedIndex: pausedIndex{ids: map[contract.SagaID]bool{}}}
 }
 
 // Transition counts one accepted event.
@@ -71,10 +72,10 @@ func (f *runStats) Transition(t Transition) {
 	s := f.second(t.At)
 	s.transitions++
 	f.see(&t)
-	if t.Event == saga.Started {
+	if t.Event == contract.EventStarted {
 		s.started++
 	}
-	if t.After == saga.Parked && t.Before != saga.Parked {
+	if t.After == contract.Parked && t.Before != contract.Parked {
 		s.parked++
 	}
 	d := f.definition(t.Definition)
@@ -84,7 +85,7 @@ func (f *runStats) Transition(t Transition) {
 			d.duration.add(t.At.Sub(t.Started))
 		}
 	}
-	if t.Event == saga.StepAnswered {
+	if t.Event == contract.EventStepAnswered {
 		f.answer(s, d, &t)
 	}
 }
@@ -92,17 +93,17 @@ func (f *runStats) Transition(t Transition) {
 func (f *runStats) end(s *second, t *Transition) {
 	f.ended++
 	switch t.After {
-	case saga.Completed:
+	case contract.Completed:
 		f.completed++
 		s.completed++
-	case saga.Compensated:
+	case contract.Compensated:
 		s.compensated++
 	}
 }
 
 func (f *runStats) answer(s *second, d *definitionStats, t *Transition) {
 	f.answers++
-	if t.Outcome == saga.OutcomeFailed {
+	if t.Outcome == contract.OutcomeFailed {
 		f.failed++
 		s.failed++
 	}
@@ -118,16 +119,16 @@ func (f *runStats) answer(s *second, d *definitionStats, t *Transition) {
 		return
 	}
 	switch t.Outcome {
-	case saga.OutcomeCompleted:
+	case contract.OutcomeCompleted:
 		step.completed++
-	case saga.OutcomeRejected:
+	case contract.OutcomeRejected:
 		step.rejected++
-	case saga.OutcomeFailed:
+	case contract.OutcomeFailed:
 		step.failed++
 	}
 	switch {
 	case t.Waited <= 0:
-	case t.Direction == saga.DirectionUndo:
+	case t.Direction == contract.DirectionUndo:
 		step.undo.add(t.Waited)
 	default:
 		step.do.add(t.Waited)
@@ -145,16 +146,16 @@ func (f *runStats) second(t time.Time) *second {
 	return s
 }
 
-func (f *runStats) definition(ref saga.Ref) *definitionStats {
+func (f *runStats) definition(ref contract.DefinitionRef) *definitionStats {
 	d := f.definitions[ref]
 	if d == nil && len(f.definitions) < MaxDefinitionFigures {
-		d = &definitionStats{steps: map[saga.StepName]*stepStats{}}
+		d = &definitionStats{steps: map[contract.StepName]*stepStats{}}
 		f.definitions[ref] = d
 	}
 	return d
 }
 
-func (f *runStats) step(d *definitionStats, name saga.StepName) *stepStats {
+func (f *runStats) step(d *definitionStats, name contract.StepName) *stepStats {
 	if d == nil {
 		return nil
 	}
@@ -184,7 +185,7 @@ func (f *runStats) Committed(_ int, took time.Duration) {
 }
 
 // Ignored is not counted.
-func (f *runStats) Ignored(saga.Ignored) {}
+func (f *runStats) Ignored(machine.Ignored) {}
 
 // DeadLetter is not counted: the bus knows how many there are.
 func (f *runStats) DeadLetter(string) {}
@@ -216,7 +217,7 @@ type both struct{ one, other Observer }
 
 func (b both) Transition(t Transition) { b.one.Transition(t); b.other.Transition(t) }
 
-func (b both) Ignored(i saga.Ignored) { b.one.Ignored(i); b.other.Ignored(i) }
+func (b both) Ignored(i machine.Ignored) { b.one.Ignored(i); b.other.Ignored(i) }
 
 func (b both) DeadLetter(reason string) { b.one.DeadLetter(reason); b.other.DeadLetter(reason) }
 

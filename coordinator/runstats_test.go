@@ -9,7 +9,7 @@ import (
 
 	"pgregory.net/rapid"
 
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/transport"
 )
 
@@ -57,8 +57,8 @@ func TestFiguresAreBounded(t *testing.T) {
 	f := newRunStats(time.Unix(1000, 0))
 	for i := range 2 * MaxStepFigures {
 		f.Transition(Transition{
-			Definition: saga.Ref{Name: fmt.Sprint("d", i%(2*MaxDefinitionFigures)), Version: 1}, Event: saga.StepAnswered, Outcome: saga.OutcomeCompleted,
-			Step: saga.StepName(fmt.Sprint("s", i)), Participant: fmt.Sprint("p", i), At: time.Unix(1000, 0), Waited: time.Second,
+			Definition: contract.DefinitionRef{Name: fmt.Sprint("d", i%(2*MaxDefinitionFigures)), Version: 1}, Event: contract.EventStepAnswered, Outcome: contract.OutcomeCompleted,
+			Step: contract.StepName(fmt.Sprint("s", i)), Participant: fmt.Sprint("p", i), At: time.Unix(1000, 0), Waited: time.Second,
 		})
 	}
 	if len(f.definitions) != MaxDefinitionFigures || f.steps != MaxStepFigures || len(f.participants) != MaxParticipantFigures {
@@ -73,13 +73,13 @@ func TestFiguresAreBounded(t *testing.T) {
 func TestOverviewCounts(t *testing.T) {
 	f := newRunStats(time.Unix(1000, 0))
 	at := func(s int64) time.Time { return time.Unix(s, 0) }
-	ref := saga.Ref{Name: "shop", Version: 1}
+	ref := contract.DefinitionRef{Name: "shop", Version: 1}
 	for i := range int64(20) {
-		f.Transition(Transition{Definition: ref, Event: saga.Started, After: saga.Running, At: at(1000 + i), Started: at(1000 + i)})
-		f.Transition(Transition{Definition: ref, Event: saga.StepAnswered, Outcome: saga.OutcomeCompleted, Before: saga.Running, After: saga.Completed, Ended: true, At: at(1000 + i), Started: at(996 + i)})
+		f.Transition(Transition{Definition: ref, Event: contract.EventStarted, After: contract.Running, At: at(1000 + i), Started: at(1000 + i)})
+		f.Transition(Transition{Definition: ref, Event: contract.EventStepAnswered, Outcome: contract.OutcomeCompleted, Before: contract.Running, After: contract.Completed, Ended: true, At: at(1000 + i), Started: at(996 + i)})
 	}
-	f.Transition(Transition{Definition: ref, Event: saga.StepAnswered, Outcome: saga.OutcomeFailed, Before: saga.Running, After: saga.Parked, At: at(990)}) // of a clock that went back
-	f.Transition(Transition{Definition: ref, Event: saga.OperationTaken, Before: saga.Parked, After: saga.Parked, Ended: true, At: at(1019), Started: at(1015)})
+	f.Transition(Transition{Definition: ref, Event: contract.EventStepAnswered, Outcome: contract.OutcomeFailed, Before: contract.Running, After: contract.Parked, At: at(990)}) // of a clock that went back
+	f.Transition(Transition{Definition: ref, Event: contract.EventOperationTaken, Before: contract.Parked, After: contract.Parked, Ended: true, At: at(1019), Started: at(1015)})
 	o := transport.Overview{At: at(1020)}
 	f.overview(&o)
 	if len(o.Series) != seriesSeconds || o.Series[seriesSeconds-1].At != at(1020).UTC() {

@@ -6,8 +6,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/crashpoint"
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/transport"
 )
@@ -35,9 +36,9 @@ type shard struct {
 	c      *Coordinator
 	engine *Engine
 	inbox  *inbox
-	aside  map[saga.ID]*setAside // sagas whose mappings are evaluated
-	waits  atomic.Int64          // inputs that are set aside
-	busy   atomic.Int64          // since when it is at work on a batch, in Unix nanoseconds; 0: it waits for one
+	aside  map[contract.SagaID]*setAside // sagas whose mappings are evaluated
+	waits  atomic.Int64                  // inputs that are set aside
+	busy   atomic.Int64                  // since when it is at work on a batch, in Unix nanoseconds; 0: it waits for one
 }
 
 // run gathers what is waiting, lingers under load, steps, and speaks, until the inbox is closed and
@@ -128,7 +129,7 @@ func (s *shard) speak(ctx context.Context, batch []work, out *Output) {
 		for k := range r.Fired {
 			s.transition(ctx, w, &r.Fired[k].Event, &r.Fired[k].Result)
 		}
-		if errors.Is(r.Err, saga.ErrCostly) {
+		if errors.Is(r.Err, machine.ErrCostly) {
 			continue // it is set aside
 		}
 		s.observe(ctx, w, r)
@@ -177,7 +178,7 @@ func (s *shard) observe(ctx context.Context, w *work, r *Result) {
 }
 
 // transition tells those who observe of an event that was accepted.
-func (s *shard) transition(ctx context.Context, w *work, ev *saga.Event, r *Result) {
+func (s *shard) transition(ctx context.Context, w *work, ev *machine.Event, r *Result) {
 	t := transition(ev, r)
 	if s.c.config.HideReasons && t.Reason != "" && theirs(ev, r) {
 		t.Reason = transport.Redacted
@@ -205,11 +206,11 @@ func (s *shard) acknowledge(ctx context.Context, w *work, r *Result) {
 			LogSaga, string(w.input.Saga), LogError, r.Err.Error())
 		w.delivery.Nak(answerAgain)
 		return
-	case r.Ignored == saga.IgnoredSender:
+	case r.Ignored == machine.IgnoredSender:
 		reason, class = "this step belongs to another participant than the one whose subject the answer came on", DeadLetterSender
-	case r.Ignored == saga.IgnoredContradiction:
+	case r.Ignored == machine.IgnoredContradiction:
 		reason, class = "the step was rejected before, without a trace, and is now reported as completed: its effect stays, and nobody takes it back", DeadLetterContradiction
-	case r.Ignored == saga.IgnoredStep, r.Ignored == saga.IgnoredEarly, r.Ignored == saga.IgnoredDirection:
+	case r.Ignored == machine.IgnoredStep, r.Ignored == machine.IgnoredEarly, r.Ignored == machine.IgnoredDirection:
 		reason, class = "the saga does not wait for this answer: "+string(r.Ignored), DeadLetterStep
 	default:
 		w.delivery.Ack()
@@ -220,16 +221,16 @@ func (s *shard) acknowledge(ctx context.Context, w *work, r *Result) {
 
 // theirs reports whether a participant may have written the reason of a transition, or a part
 // of it.
-func theirs(ev *saga.Event, r *Result) bool {
+func theirs(ev *machine.Event, r *Result) bool {
 	if ev.Reason != "" {
-		return ev.Type == saga.StepAnswered && ev.Outcome != saga.OutcomeNotSent
+		return ev.Type == contract.EventStepAnswered && ev.Outcome != contract.OutcomeNotSent
 	}
 	side := parkedSide(r.Instance)
 	return side == nil || side.Attempt() > 0 // nobody has answered a step that was never asked for
 }
 
 // transition describes an accepted event for logs and metrics.
-func transition(ev *saga.Event, r *Result) Transition {
+func transition(ev *machine.Event, r *Result) Transition {
 	in := r.Instance
 	t := Transition{
 		Saga: in.ID, Definition: in.Definition, Revision: r.Revision, Event: ev.Type, Timer: ev.Timer, Step: ev.Step,
@@ -237,7 +238,7 @@ func transition(ev *saga.Event, r *Result) Transition {
 		Before: r.Before, After: r.After, Ended: r.EndedNow, Reason: ev.Reason,
 		Started: in.Started, At: ev.At, TraceParent: in.TraceParent, Waited: r.Waited,
 	}
-	if t.Reason == "" && r.After == saga.Parked {
+	if t.Reason == "" && r.After == contract.Parked {
 		t.Reason = reasonFor(in)
 	}
 	return t

@@ -3,9 +3,9 @@ package coordinator
 import (
 	"fmt"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/plural"
 	"github.com/amends-dev/amends/outbox"
-	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/transport"
 )
 
@@ -13,7 +13,7 @@ import (
 // all sagas have in common are shared: a participant that does not answer, or does not
 // get its commands, may take up as much as the others leave and no more, so that only
 // sagas which need it are refused (I13).
-func (s *service) admit(ref saga.Ref) *transport.Envelope {
+func (s *service) admit(ref contract.DefinitionRef) *transport.Envelope {
 	open := int(s.c.open.Load())
 	if open >= s.c.config.MaxOpen {
 		return s.tooMuch(LimitOpen, retryOpen, plural.Of(open, "saga is", "sagas are")+" open, as many as are allowed (MaxOpen); try again later")
@@ -44,7 +44,7 @@ func (s *service) pendingFor(to outbox.Destination) int {
 
 // needed are the participants that every saga of a definition asks for something on its
 // way forward.
-func (d *definitions) needed(ref saga.Ref) []outbox.Destination {
+func (d *definitions) needed(ref contract.DefinitionRef) []outbox.Destination {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	if ref.Version == 0 {

@@ -12,8 +12,10 @@ import (
 	"time"
 
 	"github.com/amends-dev/amends/client"
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/coordinator"
 	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/store/memstore"
 	"github.com/amends-dev/amends/transport"
@@ -62,7 +64,7 @@ func TestDefinitionIsGone(t *testing.T) {
 		blocked(1)
 		for _, method := range []string{"get", "wait"} { // what can be shown is shown
 			var s transport.Status
-			if e := w.asks(method, "s1", "", &s); e.Code != "" || s.Phase != saga.Running || s.Input == nil || string(s.Input.JSON) != `{"sku":"tea"}` || !strings.Contains(s.Problem, "unknown definition") {
+			if e := w.asks(method, "s1", "", &s); e.Code != "" || s.Phase != contract.Running || s.Input == nil || string(s.Input.JSON) != `{"sku":"tea"}` || !strings.Contains(s.Problem, "unknown definition") {
 				t.Errorf("%s: %s %s, %+v", method, e.Code, e.Reason, s)
 			}
 		}
@@ -76,7 +78,7 @@ func TestDefinitionIsGone(t *testing.T) {
 		}
 		blocked(0) // at once: whether it is due or not
 		s, err := cl.Wait(t.Context(), "s1")
-		if err != nil || s.Phase != saga.Completed {
+		if err != nil || s.Phase != contract.Completed {
 			t.Errorf("after the definition came back: %+v, %v", s, err)
 		}
 		blocked(0)
@@ -86,10 +88,10 @@ func TestDefinitionIsGone(t *testing.T) {
 // rotten is a store in which one saga cannot be read.
 type rotten struct {
 	*memstore.Store
-	id atomic.Pointer[saga.ID]
+	id atomic.Pointer[contract.SagaID]
 }
 
-func (r *rotten) Load(ctx context.Context, id saga.ID) (*saga.Instance, error) {
+func (r *rotten) Load(ctx context.Context, id contract.SagaID) (*machine.Instance, error) {
 	if sick := r.id.Load(); sick != nil && *sick == id {
 		return nil, &store.CorruptError{What: "record of saga " + string(id), Why: "its checksum is wrong"}
 	}
@@ -104,7 +106,7 @@ func TestRecordIsDamaged(t *testing.T) {
 		defer w.close()
 		w.stopServices()
 		cl := client.New(w.bus)
-		for _, id := range []saga.ID{"sick", "well"} {
+		for _, id := range []contract.SagaID{"sick", "well"} {
 			if _, err := cl.Start(t.Context(), checkout, order{"tea"}, client.ID(id)); err != nil {
 				t.Fatal(err)
 			}
@@ -113,7 +115,7 @@ func TestRecordIsDamaged(t *testing.T) {
 			t.Fatal(err)
 		}
 		disk := &rotten{Store: w.store}
-		sick := saga.ID("sick")
+		sick := contract.SagaID("sick")
 		disk.id.Store(&sick)
 		c, err := coordinator.New(coordinator.Config{Store: disk, Bus: w.bus, Logger: slog.New(slog.DiscardHandler)})
 		if err != nil {
@@ -136,7 +138,7 @@ func TestRecordIsDamaged(t *testing.T) {
 		}
 		blocked(transport.BlockedSaga{Saga: "sick", Reason: "load saga sick: damaged record: record of saga sick: its checksum is wrong"})
 		w.services()
-		if s, err := cl.Wait(t.Context(), "well"); err != nil || s.Phase != saga.Completed {
+		if s, err := cl.Wait(t.Context(), "well"); err != nil || s.Phase != contract.Completed {
 			t.Errorf("the other saga: %+v, %v", s, err)
 		}
 		disk.id.Store(nil)

@@ -6,12 +6,13 @@ import (
 	"github.com/amends-dev/amends/compensation"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/transport"
 )
 
 // status tells where a saga stands.
-func status(def *saga.Definition, in *saga.Instance, steps bool) *transport.Status {
+func status(def *saga.Definition, in *machine.Instance, steps bool) *transport.Status {
 	s := &transport.Status{
 		ID: in.ID, Definition: in.Definition, Phase: in.Phase, Revision: in.Revision,
 		Started: in.Started, Updated: in.Updated, Ended: in.Ended, Reason: reasonFor(in), Paused: paused(in.Paused),
@@ -21,7 +22,7 @@ func status(def *saga.Definition, in *saga.Instance, steps bool) *transport.Stat
 		return s
 	}
 	s.Birth = in.Birth()
-	s.Legal = saga.Legal(def, in)
+	s.Legal = machine.Legal(def.Plan(), in)
 	s.Input = payload(in.Input, in.ContentType, false)
 	s.PastPivot = compensation.PastPivot(def.Tree(), in.State)
 	s.Steps = make([]transport.StepStatus, len(in.Steps))
@@ -43,14 +44,14 @@ func status(def *saga.Definition, in *saga.Instance, steps bool) *transport.Stat
 }
 
 // unexplained is the status of a saga whose definition cannot be had: without its steps.
-func unexplained(in *saga.Instance, err error) *transport.Status {
+func unexplained(in *machine.Instance, err error) *transport.Status {
 	s := status(nil, in, false)
 	s.Birth, s.Input, s.Problem = in.Birth(), payload(in.Input, in.ContentType, false), problem(err.Error())
 	fit(s, maxReply-frameRoom)
 	return s
 }
 
-func paused(p *saga.Pause) *transport.Pause {
+func paused(p *machine.Pause) *transport.Pause {
 	if p == nil {
 		return nil
 	}
@@ -59,16 +60,16 @@ func paused(p *saga.Pause) *transport.Pause {
 
 // stepStatusOf is the status of a step for those outside: nothing is done about one that is
 // parked, whichever way it was going.
-func stepStatusOf(s *saga.StepState) contract.StepStatus {
+func stepStatusOf(s *machine.StepState) contract.StepStatus {
 	if s.Current().Parked() {
 		return contract.StepParked
 	}
 	return s.Status()
 }
 
-func stepStatus(step *saga.Step, state *saga.StepState) transport.StepStatus {
+func stepStatus(step *saga.Step, state *machine.StepState) transport.StepStatus {
 	action, direction := &step.Do, contract.DirectionDo
-	if step.Undo != nil && (state.Status() == saga.Undoing || state.Status() == saga.Undone) {
+	if step.Undo != nil && (state.Status() == contract.StepUndoing || state.Status() == contract.StepUndone) {
 		action, direction = step.Undo, contract.DirectionUndo
 	}
 	side := state.Current()
@@ -98,7 +99,7 @@ func stoneStatus(t *store.TombstoneError, existed bool) *transport.Status {
 }
 
 // reasonFor is why a saga is parked, goes back or went back.
-func reasonFor(in *saga.Instance) string {
+func reasonFor(in *machine.Instance) string {
 	if side := parkedSide(in); side != nil {
 		return side.Reason()
 	}
@@ -109,7 +110,7 @@ func reasonFor(in *saga.Instance) string {
 }
 
 // parkedSide returns the first side of a step that is parked; nil: none is.
-func parkedSide(in *saga.Instance) *saga.Side {
+func parkedSide(in *machine.Instance) *machine.Side {
 	for i := range in.Steps {
 		if s := in.Steps[i].Current(); s.Parked() {
 			return s

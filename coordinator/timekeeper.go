@@ -8,8 +8,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/crashpoint"
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/transport"
 )
@@ -42,13 +43,13 @@ type timekeeper struct {
 	held      atomic.Pointer[string] // what timers that are due wait for; nil: nothing
 
 	mu      sync.Mutex
-	next    time.Time        // earliest time at which something may be due; zero: unknown, look
-	pending map[saga.ID]bool // woken, not yet committed
-	nudge   chan struct{}    // capacity 1: next became earlier
+	next    time.Time                // earliest time at which something may be due; zero: unknown, look
+	pending map[contract.SagaID]bool // woken, not yet committed
+	nudge   chan struct{}            // capacity 1: next became earlier
 }
 
 func newTimekeeper(s store.Store, stamp func() (time.Time, time.Duration), send func(context.Context, work) error) *timekeeper {
-	t := &timekeeper{store: s, stamp: stamp, send: send, pending: map[saga.ID]bool{}, nudge: make(chan struct{}, 1)}
+	t := &timekeeper{store: s, stamp: stamp, send: send, pending: map[contract.SagaID]bool{}, nudge: make(chan struct{}, 1)}
 	why := "they wait for a look at the clock"
 	t.stopped.Store(&why)
 	return t
@@ -88,7 +89,7 @@ func (t *timekeeper) again() {
 }
 
 // done says that a wake-up has been committed or found needless.
-func (t *timekeeper) done(id saga.ID) {
+func (t *timekeeper) done(id contract.SagaID) {
 	t.mu.Lock()
 	delete(t.pending, id)
 	t.mu.Unlock()
@@ -167,14 +168,14 @@ func (t *timekeeper) look(ctx context.Context) error {
 }
 
 // due returns the sagas that are due and not woken yet.
-func (t *timekeeper) due(ctx context.Context, at time.Time) (ids []saga.ID, next time.Time, err error) {
+func (t *timekeeper) due(ctx context.Context, at time.Time) (ids []contract.SagaID, next time.Time, err error) {
 	if ids, next, err = t.store.Due(ctx, at, wakeBatch); err != nil {
 		return nil, next, err
 	}
 	crashpoint.Here("coordinator: timers read")
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return slices.DeleteFunc(ids, func(id saga.ID) bool { return t.pending[id] }), next, nil
+	return slices.DeleteFunc(ids, func(id contract.SagaID) bool { return t.pending[id] }), next, nil
 }
 
 // goOn lets timers run that were stopped.
@@ -191,12 +192,12 @@ func (t *timekeeper) hold(why string, pause time.Duration) {
 }
 
 // wake wakes sagas for what was due at a time.
-func (t *timekeeper) wake(ctx context.Context, ids []saga.ID, at, next time.Time, total time.Duration) error {
+func (t *timekeeper) wake(ctx context.Context, ids []contract.SagaID, at, next time.Time, total time.Duration) error {
 	for _, id := range ids {
 		t.mu.Lock()
 		t.pending[id] = true
 		t.mu.Unlock()
-		w := work{timer: true, input: Input{Saga: id, Clock: total, Event: saga.Event{Type: saga.TimerFired, At: at}}}
+		w := work{timer: true, input: Input{Saga: id, Clock: total, Event: machine.Event{Type: contract.EventTimerFired, At: at}}}
 		if err := t.send(ctx, w); err != nil {
 			t.done(id)
 			return err

@@ -1,7 +1,8 @@
 package coordinator
 
 import (
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/transport"
 )
 
@@ -14,16 +15,16 @@ import (
 type Tracer interface {
 	// Root is the trace context that a new saga keeps for life: the caller's, or
 	// one made from the saga's id when the caller gave none that can be used.
-	Root(id saga.ID, caller string) string
+	Root(id contract.SagaID, caller string) string
 	// Transit is the trace context of the transition that moves a saga to a
 	// revision: what is pending because of it carries this. root is what Root gave.
-	Transit(id saga.ID, revision uint64, root string) string
+	Transit(id contract.SagaID, revision uint64, root string) string
 	// Transition is one accepted event, after its commit.
 	Transition(Transition)
 }
 
 // traced is what a message of the saga's current revision carries.
-func (w *writer) traced(in *saga.Instance) string {
+func (w *writer) traced(in *machine.Instance) string {
 	if w.tracer == nil {
 		return in.TraceParent
 	}
@@ -53,7 +54,7 @@ func (c *Coordinator) cleanTrace(e *transport.Envelope) {
 }
 
 // root is the trace context that a start gives to its saga.
-func (c *Coordinator) root(id saga.ID, caller string) string {
+func (c *Coordinator) root(id contract.SagaID, caller string) string {
 	if c.config.Tracer == nil {
 		return caller
 	}

@@ -4,15 +4,17 @@ import (
 	"context"
 	"time"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/outbox"
 	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/transport"
 )
 
 // explain adds to the time-out of an attempt why its command has not gone out, if it has not:
 // so that it is not the participant that is said not to have answered.
-func (e *Engine) explain(def *saga.Definition, in *saga.Instance, ev *saga.Event) {
-	if e.unsent == nil || ev.Timer != saga.TimerTimeout {
+func (e *Engine) explain(def *saga.Definition, in *machine.Instance, ev *machine.Event) {
+	if e.unsent == nil || ev.Timer != contract.TimerTimeout {
 		return
 	}
 	for i := range in.Steps {
@@ -21,7 +23,7 @@ func (e *Engine) explain(def *saga.Definition, in *saga.Instance, ev *saga.Event
 			continue
 		}
 		to := outbox.Destination(step.Do.Participant)
-		if ev.Direction == saga.DirectionUndo {
+		if ev.Direction == contract.DirectionUndo {
 			to = outbox.Destination(step.Undo.Participant)
 		}
 		ev.Reason = e.unsent(to, outbox.ID{Saga: in.ID, Birth: in.Birth(), Revision: side.Command(), Index: uint16(i)})
@@ -32,9 +34,9 @@ func (e *Engine) explain(def *saga.Definition, in *saga.Instance, ev *saga.Event
 // the bus had answered in the participant's place. sent: it may have arrived all the same.
 func ReadRefusal(r *outbox.Record, sent bool, err error, at time.Time) Input {
 	e := &r.Envelope
-	return Input{Saga: r.ID.Saga, Birth: r.ID.Birth, Event: saga.Event{
-		Type: saga.StepAnswered, At: at, Participant: string(r.To), Step: e.Step, Direction: e.Direction, Attempt: e.Attempt,
-		Outcome: saga.OutcomeNotSent, Reason: transport.Cut(err.Error(), saga.MaxReason), Final: sent,
+	return Input{Saga: r.ID.Saga, Birth: r.ID.Birth, Event: machine.Event{
+		Type: contract.EventStepAnswered, At: at, Participant: string(r.To), Step: e.Step, Direction: e.Direction, Attempt: e.Attempt,
+		Outcome: contract.OutcomeNotSent, Reason: transport.Cut(err.Error(), contract.MaxReason), Final: sent,
 	}}
 }
 

@@ -3,14 +3,16 @@ package coordinator
 import (
 	"time"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 )
 
 // waited is how long an answer took since its command was enqueued: the instance
 // knows when the attempt times out, the definition how long an attempt may take.
 // 0: the event is no answer to the attempt that was awaited.
-func waited(def *saga.Definition, before *saga.Instance, ev *saga.Event) time.Duration {
-	if ev.Type != saga.StepAnswered || ev.Outcome == saga.OutcomeNotSent {
+func waited(def *saga.Definition, before *machine.Instance, ev *machine.Event) time.Duration {
+	if ev.Type != contract.EventStepAnswered || ev.Outcome == contract.OutcomeNotSent {
 		return 0
 	}
 	for i := range before.Steps {
@@ -18,7 +20,7 @@ func waited(def *saga.Definition, before *saga.Instance, ev *saga.Event) time.Du
 			continue
 		}
 		side, timeout := before.Steps[i].Side(ev.Direction), def.Timeout(i, ev.Direction)
-		if timeout == 0 || side.State() != saga.SideAwaitingAnswer || side.Attempt() != ev.Attempt {
+		if timeout == 0 || side.State() != machine.SideAwaitingAnswer || side.Attempt() != ev.Attempt {
 			return 0
 		}
 		return max(0, ev.At.Sub(side.Due().Add(-timeout)))

@@ -6,6 +6,7 @@ import (
 
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 )
 
 // How long an answer took is known whoever says how long it may take: the step,
@@ -18,11 +19,11 @@ func TestWaited(t *testing.T) {
 		"the default":    saga.MustDefine[int]("a", saga.Pivot("reserve", saga.Do(reserve))),
 	} {
 		start := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-		in, _, err := saga.Decide(def, saga.Instance{}, saga.Event{Type: saga.Started, ID: "s1", At: start, Payload: []byte("1")})
+		in, _, err := machine.Decide(def.Plan(), machine.Instance{}, machine.Event{Type: contract.EventStarted, ID: "s1", At: start, Payload: []byte("1")})
 		if err != nil {
 			t.Fatal(err)
 		}
-		answer := saga.Event{Type: saga.StepAnswered, Step: "reserve", Direction: saga.DirectionDo, Attempt: 1, At: start.Add(3 * time.Second)}
+		answer := machine.Event{Type: contract.EventStepAnswered, Step: "reserve", Direction: contract.DirectionDo, Attempt: 1, At: start.Add(3 * time.Second)}
 		if got := waited(def, &in, &answer); got != 3*time.Second {
 			t.Errorf("%s says the timeout: waited %s, want 3s", name, got)
 		}

@@ -5,9 +5,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/crashpoint"
 	"github.com/amends-dev/amends/internal/quota"
-	"github.com/amends-dev/amends/saga"
 )
 
 // MaxWaiters bounds the wait requests that are held at once, MaxWaitersPerCaller those of
@@ -21,7 +21,7 @@ const (
 // waiters are the callers that wait for a saga to end or to be parked.
 type waiters struct {
 	mu     sync.Mutex
-	byID   map[saga.ID][]*waiter
+	byID   map[contract.SagaID][]*waiter
 	quota  *quota.Quota
 	length int
 	closed bool
@@ -34,7 +34,7 @@ type waiter struct {
 }
 
 func newWaiters() *waiters {
-	return &waiters{byID: map[saga.ID][]*waiter{}, quota: quota.New(MaxWaiters, MaxWaitersPerCaller)}
+	return &waiters{byID: map[contract.SagaID][]*waiter{}, quota: quota.New(MaxWaiters, MaxWaitersPerCaller)}
 }
 
 // count is the number of wait requests that are held.
@@ -45,7 +45,7 @@ func (w *waiters) count() int {
 }
 
 // add registers a caller's waiter. It returns nil when there are too many.
-func (w *waiters) add(id saga.ID, caller string, answer func(*Result)) *waiter {
+func (w *waiters) add(id contract.SagaID, caller string, answer func(*Result)) *waiter {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.closed || w.quota.Take(caller) != nil {
@@ -66,7 +66,7 @@ func (w *waiters) hold(one *waiter, d time.Duration, f func()) {
 
 // remove takes a waiter off, and reports whether it was still there: only then
 // may its request be answered by the caller of remove.
-func (w *waiters) remove(id saga.ID, one *waiter) bool {
+func (w *waiters) remove(id contract.SagaID, one *waiter) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	list := w.byID[id]
@@ -109,7 +109,7 @@ func (w *waiters) close() {
 	crashpoint.Here("coordinator: stopping, all sent")
 	w.closed = true
 	left := w.byID
-	w.byID = map[saga.ID][]*waiter{}
+	w.byID = map[contract.SagaID][]*waiter{}
 	for _, list := range left {
 		for _, one := range list {
 			w.drop(one)

@@ -12,7 +12,7 @@ import (
 	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/coordinator"
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/transport"
 	"github.com/amends-dev/amends/transport/membus"
@@ -25,7 +25,7 @@ type lateStore struct {
 	gate  chan struct{}
 }
 
-func (s *lateStore) Load(ctx context.Context, id saga.ID) (*saga.Instance, error) {
+func (s *lateStore) Load(ctx context.Context, id contract.SagaID) (*machine.Instance, error) {
 	if s.armed.CompareAndSwap(true, false) {
 		<-s.gate
 	}
@@ -70,7 +70,7 @@ func TestWaitNeedsNoLook(t *testing.T) {
 		synctest.Wait() // all are registered
 		w.services()
 		for range cap(ends) {
-			if phase := <-ends; phase != saga.Completed {
+			if phase := <-ends; phase != contract.Completed {
 				t.Errorf("the saga is %s", phase)
 			}
 		}
@@ -78,7 +78,7 @@ func TestWaitNeedsNoLook(t *testing.T) {
 			t.Error("the store was asked where the saga stands")
 		}
 		close(stuck.gate)
-		if s, err := c.Wait(t.Context(), "s1"); err != nil || s.Phase != saga.Completed || stuck.armed.Load() {
+		if s, err := c.Wait(t.Context(), "s1"); err != nil || s.Phase != contract.Completed || stuck.armed.Load() {
 			t.Errorf("afterwards: %+v, %v; the store was not asked: %t", s, err, stuck.armed.Load())
 		}
 	})
@@ -107,7 +107,7 @@ func TestBriefWait(t *testing.T) {
 			return e, s
 		}
 		stuck.armed.Store(true)
-		if _, s := wait(`{"brief":true}`); s.ID != "s1" || s.Phase != saga.Running || s.Revision != 1 || s.Steps != nil || !stuck.armed.Load() {
+		if _, s := wait(`{"brief":true}`); s.ID != "s1" || s.Phase != contract.Running || s.Revision != 1 || s.Steps != nil || !stuck.armed.Load() {
 			t.Errorf("briefly: %+v; the store was not asked: %t", s, stuck.armed.Load())
 		}
 		undo := coordinator.FillWaiters(co, "") // it is not held then, and answered all the same
@@ -120,7 +120,7 @@ func TestBriefWait(t *testing.T) {
 		}
 		undo()
 		for _, data := range []string{``, `{}`, `{"brief":false}`} {
-			if _, s := wait(data); s.Phase != saga.Running || len(s.Steps) != 3 {
+			if _, s := wait(data); s.Phase != contract.Running || len(s.Steps) != 3 {
 				t.Errorf("with %q: %+v", data, s)
 			}
 		}
@@ -128,11 +128,11 @@ func TestBriefWait(t *testing.T) {
 			t.Errorf("with another field: %q %s", e.Code, e.Reason)
 		}
 		w.restart(coordinator.Config{}) // which has not seen it move
-		if _, s := wait(`{"brief":true}`); s.Phase != saga.Running {
+		if _, s := wait(`{"brief":true}`); s.Phase != contract.Running {
 			t.Errorf("after a restart: %+v", s)
 		}
 		w.services()
-		if _, s := wait(`{"brief":true}`); s.Phase != saga.Completed || len(s.Steps) != 3 {
+		if _, s := wait(`{"brief":true}`); s.Phase != contract.Completed || len(s.Steps) != 3 {
 			t.Errorf("at the end: %+v", s)
 		}
 	})
@@ -180,7 +180,7 @@ func TestWaitIsNotAnsweredWithAnothersRefusal(t *testing.T) {
 				var s transport.Status
 				if e := <-replies; e.Code != "" {
 					t.Errorf("refused: %s: %s", e.Code, e.Reason)
-				} else if err := json.Unmarshal(e.Data, &s); err != nil || s.Phase != saga.Completed || s.Existed {
+				} else if err := json.Unmarshal(e.Data, &s); err != nil || s.Phase != contract.Completed || s.Existed {
 					t.Errorf("answered %+v, %v", s, err)
 				}
 			})

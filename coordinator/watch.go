@@ -5,7 +5,7 @@ import (
 	"errors"
 	"time"
 
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/transport"
 )
@@ -23,7 +23,7 @@ const (
 // watcher is one watch request at work.
 type watcher struct {
 	s      *service
-	one    saga.ID // the saga that is watched; "": those of filter
+	one    contract.SagaID // the saga that is watched; "": those of filter
 	filter store.Filter
 	at     position
 }
@@ -68,7 +68,7 @@ func (s *service) watcher(request *transport.Envelope) (*watcher, error) {
 		if err := w.one.Check(); err != nil {
 			return nil, err
 		}
-		w.filter = store.Filter{IDs: []saga.ID{w.one}}
+		w.filter = store.Filter{IDs: []contract.SagaID{w.one}}
 	}
 	if q.After != "" {
 		w.at, err = parsePosition(q.After)
@@ -107,8 +107,8 @@ func (w *watcher) look(ctx context.Context) (*transport.WatchReply, error) {
 		w.at = w.s.c.feed.position()
 	}
 	w.at.at += lost
-	wanted := map[saga.ID]bool{} // and whether it could have matched before
-	var order []saga.ID
+	wanted := map[contract.SagaID]bool{} // and whether it could have matched before
+	var order []contract.SagaID
 	for i := range moves {
 		m := &moves[i]
 		if len(order) == watchSagas {
@@ -140,7 +140,7 @@ func (w *watcher) look(ctx context.Context) (*transport.WatchReply, error) {
 
 // matched reports whether a saga in a phase can have matched: open is not known,
 // but for the phases that ended sagas have only.
-func (w *watcher) matched(before saga.Phase) bool {
+func (w *watcher) matched(before contract.Phase) bool {
 	for _, class := range store.Classes {
 		if class.Phase() == before && w.filter.Wants(class) {
 			return true
@@ -150,7 +150,7 @@ func (w *watcher) matched(before saga.Phase) bool {
 }
 
 // tell adds a saga as it stands now.
-func (w *watcher) tell(ctx context.Context, id saga.ID, matched bool, reply *transport.WatchReply) error {
+func (w *watcher) tell(ctx context.Context, id contract.SagaID, matched bool, reply *transport.WatchReply) error {
 	in, err := w.s.c.config.Store.Load(ctx, id)
 	switch {
 	case errors.Is(err, store.ErrEnded), errors.Is(err, store.ErrNotFound):

@@ -12,6 +12,8 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/amends-dev/amends/compensation"
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/saga/machine"
 )
 
 // TestAdversary runs random definitions against participants with an inbox over
@@ -34,26 +36,26 @@ func TestAdversary(t *testing.T) {
 type world struct {
 	t        *rapid.T
 	def      *Definition
-	in       Instance
+	in       machine.Instance
 	at       time.Time
-	history  []Event
+	history  []machine.Event
 	network  []any // Command to a participant, Event to the coordinator
-	inbox    map[StepName]*entry
-	pending  map[CommandRef]bool
-	vouched  map[StepName]bool // an operator took responsibility for the step's effect
+	inbox    map[contract.StepName]*entry
+	pending  map[machine.CommandRef]bool
+	vouched  map[contract.StepName]bool // an operator took responsibility for the step's effect
 	healed   bool
 	commands int
 }
 
 // entry is what a participant's inbox and database know about a step.
 type entry struct {
-	do, undo Outcome // "" nothing recorded
-	effects  int     // how often the do took effect
+	do, undo contract.Outcome // "" nothing recorded
+	effects  int              // how often the do took effect
 	undos    int
 }
 
 func newWorld(t *rapid.T) *world {
-	w := &world{t: t, at: epoch, inbox: map[StepName]*entry{}, pending: map[CommandRef]bool{}, vouched: map[StepName]bool{}}
+	w := &world{t: t, at: epoch, inbox: map[contract.StepName]*entry{}, pending: map[machine.CommandRef]bool{}, vouched: map[contract.StepName]bool{}}
 	def, err := New(randomSpec(t))
 	if err != nil {
 		t.Fatal(err)
@@ -62,7 +64,7 @@ func newWorld(t *rapid.T) *world {
 	for i := range def.Len() {
 		w.inbox[def.Step(i).Name] = &entry{}
 	}
-	w.decide(Event{Type: Started, At: w.at, ID: "s1", Payload: []byte(`{"n":1}`)})
+	w.decide(machine.Event{Type: contract.EventStarted, At: w.at, ID: "s1", Payload: []byte(`{"n":1}`)})
 	return w
 }
 
@@ -75,13 +77,13 @@ func randomSpec(t *rapid.T) Spec {
 	pivot := rapid.IntRange(-1, blocks-1).Draw(t, "pivot")
 	forward := rapid.IntRange(0, 1).Draw(t, "retriable from") * blocks / 2
 	n := 0
-	step := func(kind Kind) Node {
+	step := func(kind contract.Kind) Node {
 		n++
-		s := Step{Name: StepName(fmt.Sprintf("s%d", n)), Kind: kind, Do: randomAction(t, fmt.Sprintf("p%d", n), "do")}
+		s := Step{Name: contract.StepName(fmt.Sprintf("s%d", n)), Kind: kind, Do: randomAction(t, fmt.Sprintf("p%d", n), "do")}
 		if rapid.IntRange(0, 2).Draw(t, "mapped") == 0 {
 			s.Do.With = `{"n": input.n, "twice": input.n * 2}`
 		}
-		if kind == KindCompensable {
+		if kind == contract.KindCompensable {
 			if rapid.IntRange(0, 5).Draw(t, "needless") == 0 {
 				s.NothingToUndo = true
 			} else {
@@ -91,8 +93,8 @@ func randomSpec(t *rapid.T) Spec {
 		}
 		return Node{Step: &s}
 	}
-	var block func(kind Kind, depth int) Node
-	block = func(kind Kind, depth int) Node {
+	var block func(kind contract.Kind, depth int) Node
+	block = func(kind contract.Kind, depth int) Node {
 		if depth == 0 || rapid.IntRange(0, 2).Draw(t, "nested") > 0 {
 			return step(kind)
 		}
@@ -108,11 +110,11 @@ func randomSpec(t *rapid.T) Spec {
 	for b := range blocks {
 		switch {
 		case pivot >= 0 && b == pivot:
-			spec.Steps = append(spec.Steps, step(KindPivot))
+			spec.Steps = append(spec.Steps, step(contract.KindPivot))
 		case pivot >= 0 && b > pivot, pivot < 0 && forward > 0 && b >= forward:
-			spec.Steps = append(spec.Steps, block(KindRetriable, 2))
+			spec.Steps = append(spec.Steps, block(contract.KindRetriable, 2))
 		default:
-			spec.Steps = append(spec.Steps, block(KindCompensable, 2))
+			spec.Steps = append(spec.Steps, block(contract.KindCompensable, 2))
 		}
 	}
 	return spec
@@ -130,13 +132,13 @@ func randomAction(t *rapid.T, participant, action string) Action {
 }
 
 // decide folds an event and checks everything that must hold after any event.
-func (w *world) decide(ev Event) {
+func (w *world) decide(ev machine.Event) {
 	before := w.in
-	after, eff, err := Decide(w.def, w.in, ev)
+	after, eff, err := machine.Decide(w.def.Plan(), w.in, ev)
 	if err != nil {
 		w.t.Fatalf("%+v: %v", ev, err)
 	}
-	if again, effAgain, _ := Decide(w.def, before, ev); !cmp.Equal(after, again) || !cmp.Equal(eff, effAgain) {
+	if again, effAgain, _ := machine.Decide(w.def.Plan(), before, ev); !cmp.Equal(after, again) || !cmp.Equal(eff, effAgain) {
 		w.t.Fatalf("I6: Decide is not pure for %+v", ev)
 	}
 	w.within(&before, ev, &after, &eff)
@@ -167,20 +169,20 @@ func (w *world) decide(ev Event) {
 		w.t.Fatalf("%+v sends %v although the saga is paused", ev, eff.Commands)
 	case after.Paused != nil && (!after.Wake().IsZero() || !after.Open()):
 		w.t.Fatalf("a paused saga wants to be woken, or has ended: %+v", after)
-	case after.Open() && after.Phase != Parked && after.Paused == nil && after.Wake().IsZero():
+	case after.Open() && after.Phase != contract.Parked && after.Paused == nil && after.Wake().IsZero():
 		w.t.Fatalf("I2: nothing will ever move this saga again: %+v", after)
 	}
 }
 
 // within checks that the decision is the same where mappings are evaluated beside it, and
 // that nothing is decided before they are (I6).
-func (w *world) within(before *Instance, ev Event, want *Instance, effects *Effects) {
-	after, eff, err := DecideWithin(NewBudget(0), nil, w.def, *before, ev)
-	if errors.Is(err, ErrCostly) {
-		if !cmp.Equal(after, *before) || !cmp.Equal(eff, Effects{}) {
+func (w *world) within(before *machine.Instance, ev machine.Event, want *machine.Instance, effects *machine.Effects) {
+	after, eff, err := machine.DecideWithin(machine.NewBudget(0), nil, w.def.Plan(), *before, ev)
+	if errors.Is(err, machine.ErrCostly) {
+		if !cmp.Equal(after, *before) || !cmp.Equal(eff, machine.Effects{}) {
 			w.t.Fatalf("I6: something is decided although a mapping was not evaluated: %+v", ev)
 		}
-		after, eff, err = DecideWithin(NewBudget(0), Evaluate(w.def, *before, ev), w.def, *before, ev)
+		after, eff, err = machine.DecideWithin(machine.NewBudget(0), machine.Evaluate(w.def.Plan(), *before, ev), w.def.Plan(), *before, ev)
 	}
 	if err != nil || !cmp.Equal(after, *want) || !cmp.Equal(eff, *effects) {
 		w.t.Fatalf("I6: it is decided otherwise where mappings are evaluated beside: %+v: %v\n%s", ev, err, cmp.Diff(*want, after)+cmp.Diff(*effects, eff))
@@ -188,12 +190,12 @@ func (w *world) within(before *Instance, ev Event, want *Instance, effects *Effe
 }
 
 // send checks I4 for a command that leaves.
-func (w *world) send(c Command, before *Instance) {
+func (w *world) send(c machine.Command, before *machine.Instance) {
 	w.commands++
-	ref := CommandRef{Index: c.Index, Step: c.Step, Direction: c.Direction, Revision: w.in.Revision}
+	ref := machine.CommandRef{Index: c.Index, Step: c.Step, Direction: c.Direction, Revision: w.in.Revision}
 	w.pending[ref] = true
 	w.network = append(w.network, c)
-	if c.Direction == DirectionDo {
+	if c.Direction == contract.DirectionDo {
 		if w.in.Cause != nil {
 			w.t.Fatalf("I4: %s is done while the saga goes back", c.Step)
 		}
@@ -203,14 +205,14 @@ func (w *world) send(c Command, before *Instance) {
 		w.t.Fatalf("I4: %s is undone past the point of no return", c.Step)
 	}
 	for i := range w.in.Steps {
-		if w.in.Steps[i].Status() == Doing {
+		if w.in.Steps[i].Status() == contract.StepDoing {
 			w.t.Fatalf("I4: %s is undone while %s has not ended", c.Step, w.def.Step(i).Name)
 		}
 		if comesAfter(w.def.Tree(), c.Index, i) && w.mustBeUndone(i) {
 			w.t.Fatalf("I4: %s is undone before %s, which comes after it", c.Step, w.def.Step(i).Name)
 		}
 	}
-	if s := before.Steps[c.Index].Status(); s == Rejected || s == Pending {
+	if s := before.Steps[c.Index].Status(); s == contract.StepRejected || s == contract.StepPending {
 		w.t.Fatalf("I4: %s is undone and was %s", c.Step, s)
 	}
 }
@@ -218,7 +220,7 @@ func (w *world) send(c Command, before *Instance) {
 // mustBeUndone reports whether a step may have happened and is not taken back.
 func (w *world) mustBeUndone(i int) bool {
 	s := w.in.Steps[i].Status()
-	return (s == Done || s == Unknown || s == Undoing) && w.def.Step(i).Undo != nil
+	return (s == contract.StepDone || s == contract.StepUnknown || s == contract.StepUndoing) && w.def.Step(i).Undo != nil
 }
 
 // comesAfter reports whether leaf b comes after leaf a in a series that holds both.
@@ -263,30 +265,30 @@ func (w *world) chaos() {
 
 // fire fires what is due, or a timer that is not.
 func (w *world) fire() {
-	ev, due := DueTimer(w.def, &w.in, w.at)
+	ev, due := machine.DueTimer(w.def.Plan(), &w.in, w.at)
 	if !due {
-		w.decide(Event{Type: TimerFired, At: w.at, Timer: TimerDeadline})
+		w.decide(machine.Event{Type: contract.EventTimerFired, At: w.at, Timer: contract.TimerDeadline})
 	}
-	for ; due; ev, due = DueTimer(w.def, &w.in, w.at) {
+	for ; due; ev, due = machine.DueTimer(w.def.Plan(), &w.in, w.at) {
 		w.decide(ev)
 	}
 }
 
 // operate uses a random operation that is legal now.
 func (w *world) operate() {
-	legal := Legal(w.def, &w.in)
+	legal := machine.Legal(w.def.Plan(), &w.in)
 	if len(legal) == 0 {
 		return
 	}
 	v := legal[rapid.IntRange(0, len(legal)-1).Draw(w.t, "operation")]
-	ev := Event{Type: OperationTaken, At: w.at, Operation: v.Operation, Step: v.Step, By: "kim", Reason: "because"}
+	ev := machine.Event{Type: contract.EventOperationTaken, At: w.at, Operation: v.Operation, Step: v.Step, By: "kim", Reason: "because"}
 	switch v.Operation {
-	case OperationResolve:
-		ev.Outcome = OutcomeCompleted
+	case contract.OperationResolve:
+		ev.Outcome = contract.OutcomeCompleted
 		w.vouched[v.Step] = true
-	case OperationSkip:
+	case contract.OperationSkip:
 		w.vouched[v.Step] = true
-	case OperationAbandon, OperationCompensate:
+	case contract.OperationAbandon, contract.OperationCompensate:
 		for name := range w.inbox {
 			w.vouched[name] = true
 		}
@@ -305,20 +307,20 @@ func (w *world) deliver(k, fate int) {
 		return
 	}
 	switch m := message.(type) {
-	case Command:
+	case machine.Command:
 		w.serve(m)
-	case Event:
+	case machine.Event:
 		m.At = w.at
 		w.decide(m)
 	}
 }
 
 // serve is a participant with an inbox.
-func (w *world) serve(c Command) {
+func (w *world) serve(c machine.Command) {
 	e, i := w.inbox[c.Step], c.Index
-	answer := Event{
-		Type: StepAnswered, Participant: c.Participant, Step: c.Step, Direction: c.Direction, Attempt: c.Attempt,
-		Outcome: OutcomeCompleted, Reason: "why not",
+	answer := machine.Event{
+		Type: contract.EventStepAnswered, Participant: c.Participant, Step: c.Step, Direction: c.Direction, Attempt: c.Attempt,
+		Outcome: contract.OutcomeCompleted, Reason: "why not",
 	}
 	behaviour := 9
 	if !w.healed {
@@ -327,25 +329,25 @@ func (w *world) serve(c Command) {
 	switch {
 	case behaviour == 0: // crashes before it does anything
 		return
-	case behaviour == 1 && c.Direction == DirectionDo && e.do == "" && e.undo == "" || behaviour == 1 && c.Direction == DirectionUndo && e.undo == "":
-		answer.Outcome, answer.Final = OutcomeFailed, rapid.Bool().Draw(w.t, "final")
+	case behaviour == 1 && c.Direction == contract.DirectionDo && e.do == "" && e.undo == "" || behaviour == 1 && c.Direction == contract.DirectionUndo && e.undo == "":
+		answer.Outcome, answer.Final = contract.OutcomeFailed, rapid.Bool().Draw(w.t, "final")
 		w.network = append(w.network, answer)
 		return
-	case c.Direction == DirectionDo:
+	case c.Direction == contract.DirectionDo:
 		switch {
 		case e.do != "":
 		case e.undo != "": // the undo came first: tombstone
-			e.do = OutcomeRejected
-		case behaviour <= 3 && w.def.Step(i).Kind != KindRetriable:
-			e.do = OutcomeRejected
+			e.do = contract.OutcomeRejected
+		case behaviour <= 3 && w.def.Step(i).Kind != contract.KindRetriable:
+			e.do = contract.OutcomeRejected
 		default:
-			e.do = OutcomeCompleted
+			e.do = contract.OutcomeCompleted
 			e.effects++
 		}
 		answer.Outcome = e.do
 	case e.undo == "":
-		e.undo = OutcomeCompleted
-		if e.do == OutcomeCompleted {
+		e.undo = contract.OutcomeCompleted
+		if e.do == contract.OutcomeCompleted {
 			e.undos++
 		}
 	}
@@ -366,8 +368,8 @@ func (w *world) heal() {
 		case len(w.network) > 0:
 			w.deliver(0, 2)
 		case w.in.Paused != nil:
-			w.decide(Event{Type: OperationTaken, At: w.at, Operation: OperationResume, By: "kim", Reason: "repaired"})
-		case w.in.Phase == Parked:
+			w.decide(machine.Event{Type: contract.EventOperationTaken, At: w.at, Operation: contract.OperationResume, By: "kim", Reason: "repaired"})
+		case w.in.Phase == contract.Parked:
 			w.repair()
 		default:
 			w.at = maxTime(w.at, w.in.Wake())
@@ -379,16 +381,16 @@ func (w *world) heal() {
 
 // repair is the operator after the faults: retry what can be retried, else skip.
 func (w *world) repair() {
-	legal := Legal(w.def, &w.in)
-	for _, operation := range []Operation{OperationRetry, OperationSkip} {
+	legal := machine.Legal(w.def.Plan(), &w.in)
+	for _, operation := range []contract.Operation{contract.OperationRetry, contract.OperationSkip} {
 		for _, v := range legal {
 			if v.Operation != operation {
 				continue
 			}
-			if operation == OperationSkip {
+			if operation == contract.OperationSkip {
 				w.vouched[v.Step] = true
 			}
-			w.decide(Event{Type: OperationTaken, At: w.at, Operation: v.Operation, Step: v.Step, By: "kim", Reason: "repaired"})
+			w.decide(machine.Event{Type: contract.EventOperationTaken, At: w.at, Operation: v.Operation, Step: v.Step, By: "kim", Reason: "repaired"})
 			return
 		}
 	}
@@ -403,7 +405,7 @@ func (w *world) atRest() {
 		}
 		w.deliver(0, 2)
 	}
-	folded, err := Fold(w.def, w.history)
+	folded, err := machine.Fold(w.def.Plan(), w.history)
 	if err != nil || !cmp.Equal(folded, w.in, cmpopts.EquateEmpty()) {
 		w.t.Fatalf("I8: folding %d events gives another state: %v", len(w.history), err)
 	}
@@ -418,11 +420,11 @@ func (w *world) atRest() {
 		}
 		net := e.effects - e.undos
 		switch {
-		case w.in.Phase == Completed && net != 1:
+		case w.in.Phase == contract.Completed && net != 1:
 			w.t.Fatalf("I3: completed, but the net effect of %s is %d: %+v", step.Name, net, w.in)
-		case w.in.Phase == Compensated && net != 0 && step.Undo != nil:
+		case w.in.Phase == contract.Compensated && net != 0 && step.Undo != nil:
 			w.t.Fatalf("I3: compensated, but the net effect of %s is %d: %+v", step.Name, net, w.in)
-		case w.in.Phase == Compensated && net != 0 && step.Kind != KindCompensable:
+		case w.in.Phase == contract.Compensated && net != 0 && step.Kind != contract.KindCompensable:
 			w.t.Fatalf("I4: compensated, but %s, a %s step, took effect", step.Name, step.Kind)
 		}
 	}

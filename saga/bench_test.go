@@ -5,7 +5,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 )
 
 // four is a saga of four steps; mapped, the last one takes what a mapping makes.
@@ -30,21 +32,21 @@ func four(t testing.TB, with string) *saga.Definition {
 // run takes a saga from its start through all answers.
 func run(t testing.TB, def *saga.Definition) (transitions int) {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	in, _, err := saga.Decide(def, saga.Instance{}, saga.Event{Type: saga.Started, At: at, ID: "order-42", Payload: []byte(`{"id":"order-42"}`)})
+	in, _, err := machine.Decide(def.Plan(), machine.Instance{}, machine.Event{Type: contract.EventStarted, At: at, ID: "order-42", Payload: []byte(`{"id":"order-42"}`)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i := range def.Len() {
 		step := def.Step(i)
-		in, _, err = saga.Decide(def, in, saga.Event{
-			Type: saga.StepAnswered, At: at, Participant: step.Do.Participant, Step: step.Name, Direction: saga.DirectionDo, Attempt: 1,
-			Outcome: saga.OutcomeCompleted, Payload: []byte(`{"n":7}`),
+		in, _, err = machine.Decide(def.Plan(), in, machine.Event{
+			Type: contract.EventStepAnswered, At: at, Participant: step.Do.Participant, Step: step.Name, Direction: contract.DirectionDo, Attempt: 1,
+			Outcome: contract.OutcomeCompleted, Payload: []byte(`{"n":7}`),
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	if in.Phase != saga.Completed {
+	if in.Phase != contract.Completed {
 		t.Fatalf("phase %s", in.Phase)
 	}
 	return 1 + def.Len()

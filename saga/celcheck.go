@@ -9,6 +9,7 @@ import (
 	"cel.dev/cel-go/common/ast"
 
 	"github.com/amends-dev/amends/compensation"
+	"github.com/amends-dev/amends/contract"
 )
 
 // mappings compiles every mapping, and checks that what each step's do receives
@@ -70,7 +71,7 @@ type mapper struct {
 	before [][]bool
 	env    *cel.Env
 	types  *objectTypes
-	names  []StepName
+	names  []contract.StepName
 }
 
 func (m *mapper) prepare() error {

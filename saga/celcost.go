@@ -18,6 +18,8 @@ import (
 	"cel.dev/cel-go/common/types/ref"
 	"cel.dev/cel-go/common/types/traits"
 	"cel.dev/cel-go/interpreter"
+
+	"github.com/amends-dev/amends/saga/machine"
 )
 
 // An evaluation is bounded by what it costs, in units of about 100 ns of one processor, and
@@ -29,6 +31,15 @@ const (
 	// maxCost bounds an evaluation (I10): about 20 ms. Beyond it the saga goes back, or is
 	// parked.
 	maxCost = 200_000
+	// quickCost bounds a quick evaluation, beside other decisions: about 0.5 ms.
+	quickCost = 5_000
+	// quickData bounds the data that a quick evaluation reads, and what it makes of it, in bytes
+	// each.
+	quickData = 8 << 10
+	// readPerUnit and writtenPerUnit are how many bytes of JSON are read, or written, for a
+	// unit.
+	readPerUnit    = 2
+	writtenPerUnit = 10
 	// bytesPerUnit is how many bytes of a string cost a unit.
 	bytesPerUnit = 64
 	// maxRegex bounds a compiled regular expression, in instructions. They are RE2: linear
@@ -105,7 +116,7 @@ func textSize(v ref.Val) uint64 {
 
 // sizes counts the items and strings of values, which remember it.
 var sizes = types.NewSizeCalculator(
-	types.SizeCalculatorMaxDepth(maxCost), types.SizeCalculatorMaxTraversal(2*MaxState), types.SizeCalculatorStringUnitLength(bytesPerUnit))
+	types.SizeCalculatorMaxDepth(maxCost), types.SizeCalculatorMaxTraversal(2*machine.MaxState), types.SizeCalculatorStringUnitLength(bytesPerUnit))
 
 // deepSize is what it costs to look at all of a value.
 func deepSize(v ref.Val) uint64 {

@@ -23,7 +23,7 @@ func New(spec Spec) (*Definition, error) { return build(spec, nil, nil) }
 
 // build is New for Define, which knows of problems that are not in the data.
 func build(spec Spec, mixed map[*Step]string, problems []Problem) (*Definition, error) {
-	c := checker{spec: &spec, mixed: mixed, problems: problems, names: map[StepName]string{}, broken: map[*Schema]bool{}}
+	c := checker{spec: &spec, mixed: mixed, problems: problems, names: map[contract.StepName]string{}, broken: map[*Schema]bool{}}
 	c.head()
 	c.walk()
 	if len(c.problems) < maxProblems {
@@ -45,7 +45,7 @@ type checker struct {
 	spec     *Spec
 	mixed    map[*Step]string
 	problems []Problem
-	names    map[StepName]string // step names seen, and the path of each
+	names    map[contract.StepName]string // step names seen, and the path of each
 	steps    []checkedStep
 	tree     compensation.Node
 	compiled []*mapping // by step
@@ -136,7 +136,7 @@ func (c *checker) sound(s *Schema) *Schema {
 }
 
 // action checks one direction of a step.
-func (c *checker) action(path string, a *Action, kind Kind, dir Direction) {
+func (c *checker) action(path string, a *Action, kind contract.Kind, dir contract.Direction) {
 	if a.Participant == "" && a.Action == "" {
 		c.add(path, "names no action", "name the participant and its action")
 	} else {
@@ -164,11 +164,11 @@ func (c *checker) step(s *Step, path string) {
 	} else if s.Name != "" {
 		c.names[s.Name] = path
 	}
-	c.action(path+".do", &s.Do, s.Kind, DirectionDo)
+	c.action(path+".do", &s.Do, s.Kind, contract.DirectionDo)
 	if s.Undo == nil {
 		return
 	}
-	c.action(path+".undo", s.Undo, s.Kind, DirectionUndo)
+	c.action(path+".undo", s.Undo, s.Kind, contract.DirectionUndo)
 	if s.NothingToUndo {
 		c.add(path+".nothing_to_undo", "the step has an undo and says that there is nothing to undo", "keep one of the two")
 	}
@@ -224,11 +224,12 @@ func (c *checker) finish() (*Definition, error) {
 			fmt.Sprintf("is %d bytes long as JSON", len(canonical)),
 			fmt.Sprintf("at most %d are allowed; split it, or move work into the participants", MaxDefinition)}}}
 	}
-	d := &Definition{notes: c.notes, canonical: canonical, fingerprint: fingerprint(canonical), tree: c.tree, index: map[StepName]int{}}
+	d := &Definition{notes: c.notes, canonical: canonical, index: map[contract.StepName]int{}}
 	if err := json.Unmarshal(canonical, &d.spec); err != nil { // a copy that nobody else can change
 		return nil, fmt.Errorf("read definition %s back: %w", c.spec.Name, err)
 	}
 	d.collect(d.spec.Steps, c.compiled)
+	d.plan = d.makePlan(c.tree)
 	return d, nil
 }
 
@@ -237,9 +238,9 @@ func (d *Definition) collect(nodes []Node, compiled []*mapping) {
 	for i := range nodes {
 		if s := nodes[i].Step; s != nil {
 			n := len(d.steps)
-			step := compiledStep{Step: *s, do: s.Do.withDefaults(&d.spec, s.Kind, DirectionDo), request: compiled[n]}
+			step := compiledStep{Step: *s, do: s.Do.withDefaults(&d.spec, s.Kind, contract.DirectionDo), request: compiled[n]}
 			if s.Undo != nil {
-				undo := s.Undo.withDefaults(&d.spec, s.Kind, DirectionUndo)
+				undo := s.Undo.withDefaults(&d.spec, s.Kind, contract.DirectionUndo)
 				step.undo = &undo
 			}
 			d.index[s.Name] = n

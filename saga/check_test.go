@@ -16,20 +16,20 @@ import (
 // good is a definition as data without a problem; the table breaks it.
 func good() Spec {
 	return Spec{Name: "checkout", Version: 1, Steps: []Node{
-		{Step: &Step{Name: "reserve-stock", Kind: KindCompensable,
+		{Step: &Step{Name: "reserve-stock", Kind: contract.KindCompensable,
 			Do:   Action{Participant: "inventory", Action: "reserve-stock"},
 			Undo: &Action{Participant: "inventory", Action: "release-stock"}}},
 		{Parallel: []Node{
-			{Step: &Step{Name: "charge-card", Kind: KindCompensable,
+			{Step: &Step{Name: "charge-card", Kind: contract.KindCompensable,
 				Do:   Action{Participant: "payment", Action: "charge"},
 				Undo: &Action{Participant: "payment", Action: "refund"}}},
 			{Sequence: []Node{
-				{Step: &Step{Name: "check-fraud", Kind: KindCompensable, NothingToUndo: true,
+				{Step: &Step{Name: "check-fraud", Kind: contract.KindCompensable, NothingToUndo: true,
 					Do: Action{Participant: "fraud", Action: "check"}}},
 			}},
 		}},
-		{Step: &Step{Name: "book-shipment", Kind: KindPivot, Do: Action{Participant: "shipping", Action: "book"}}},
-		{Step: &Step{Name: "confirm-order", Kind: KindRetriable, Do: Action{Participant: "order", Action: "confirm"}}},
+		{Step: &Step{Name: "book-shipment", Kind: contract.KindPivot, Do: Action{Participant: "shipping", Action: "book"}}},
+		{Step: &Step{Name: "confirm-order", Kind: contract.KindRetriable, Do: Action{Participant: "order", Action: "confirm"}}},
 	}}
 }
 
@@ -81,7 +81,7 @@ func TestNewReportsEachProblem(t *testing.T) {
 		{"compensable after the pivot", func(s *Spec) { s.Steps[1], s.Steps[2] = s.Steps[2], s.Steps[1] }, []string{
 			"steps[2].parallel[0] (charge-card): a compensable step comes after the pivot; move it before the pivot, or make it retriable: after the pivot nothing is taken back",
 			"steps[2].parallel[1].sequence[0] (check-fraud): a compensable step comes after the pivot; move it before the pivot, or make it retriable: after the pivot nothing is taken back"}},
-		{"two pivots", func(s *Spec) { s.Steps[3].Step.Kind = KindPivot },
+		{"two pivots", func(s *Spec) { s.Steps[3].Step.Kind = contract.KindPivot },
 			[]string{"steps[3] (confirm-order): there is a second pivot; keep one pivot; make this step retriable, or compensable and before the pivot"}},
 		{"pivot in a parallel", func(s *Spec) { *charge(s) = *s.Steps[2].Step; s.Steps = s.Steps[:2] },
 			[]string{"steps[1].parallel[0] (book-shipment): the pivot stands inside a parallel; put it in the outermost sequence, so that everything else is clearly before or after it"}},
@@ -206,7 +206,7 @@ func TestMustDefinePanicsWithTheList(t *testing.T) {
 // Limits are looked at before the spec is walked (I10).
 func TestNewSurvivesHostileSpecs(t *testing.T) {
 	step := func(i int) Node {
-		return Node{Step: &Step{Name: StepName(fmt.Sprintf("s-%d", i)), Kind: KindRetriable,
+		return Node{Step: &Step{Name: contract.StepName(fmt.Sprintf("s-%d", i)), Kind: contract.KindRetriable,
 			Do: Action{Participant: "p", Action: "a"}}}
 	}
 	deep := step(0)
@@ -226,7 +226,7 @@ func TestNewSurvivesHostileSpecs(t *testing.T) {
 		wide.Fields[fmt.Sprint(i)] = &Schema{Kind: SchemaInt}
 	}
 	long := step(0)
-	long.Step.Name = StepName(strings.Repeat("x", 10_000_000))
+	long.Step.Name = contract.StepName(strings.Repeat("x", 10_000_000))
 	for _, test := range []struct {
 		name string
 		spec Spec
@@ -262,7 +262,7 @@ func TestNewBoundsTheDefinition(t *testing.T) {
 	steps := func(do Action) (nodes []Node) {
 		do.Participant, do.Action = "p", "a"
 		for i := range 100 {
-			nodes = append(nodes, Node{Step: &Step{Name: StepName(fmt.Sprintf("s-%d", i)), Kind: KindRetriable, Do: do}})
+			nodes = append(nodes, Node{Step: &Step{Name: contract.StepName(fmt.Sprintf("s-%d", i)), Kind: contract.KindRetriable, Do: do}})
 		}
 		return nodes
 	}
@@ -281,17 +281,17 @@ func TestDefaultsAreFilledInWhenRead(t *testing.T) {
 	}
 	second, minute := Duration(time.Second), Duration(time.Minute)
 	for _, test := range []struct {
-		step    StepName
-		dir     Direction
+		step    contract.StepName
+		dir     contract.Direction
 		timeout Duration
 		retry   RetryPolicy
 	}{
-		{"reserve-stock", DirectionDo, 20 * second, RetryPolicy{3, second, 30 * second}},
-		{"reserve-stock", DirectionUndo, 20 * second, RetryPolicy{20, second, minute}},
-		{"charge-card", DirectionDo, 5 * second, RetryPolicy{3, second / 5, 5 * second}},
-		{"charge-card", DirectionUndo, 20 * second, RetryPolicy{50, second, minute}},
-		{"book-shipment", DirectionDo, 20 * second, RetryPolicy{5, second, 30 * second}},
-		{"confirm-order", DirectionDo, 20 * second, RetryPolicy{20, second, minute}},
+		{"reserve-stock", contract.DirectionDo, 20 * second, RetryPolicy{3, second, 30 * second}},
+		{"reserve-stock", contract.DirectionUndo, 20 * second, RetryPolicy{20, second, minute}},
+		{"charge-card", contract.DirectionDo, 5 * second, RetryPolicy{3, second / 5, 5 * second}},
+		{"charge-card", contract.DirectionUndo, 20 * second, RetryPolicy{50, second, minute}},
+		{"book-shipment", contract.DirectionDo, 20 * second, RetryPolicy{5, second, 30 * second}},
+		{"confirm-order", contract.DirectionDo, 20 * second, RetryPolicy{20, second, minute}},
 	} {
 		i, ok := d.find(test.step)
 		if !ok {
@@ -303,7 +303,7 @@ func TestDefaultsAreFilledInWhenRead(t *testing.T) {
 		}
 	}
 	i, _ := d.find("book-shipment")
-	if d.action(i, DirectionUndo) != nil {
+	if d.action(i, contract.DirectionUndo) != nil {
 		t.Error("the pivot has an undo")
 	}
 	if _, ok := d.find("nobody"); ok {
@@ -323,7 +323,7 @@ func TestDefaultsNeverCross(t *testing.T) {
 		{RetryPolicy{Attempts: 1}, RetryPolicy{1, second, 30 * second}},
 	} {
 		a := Action{Retry: test.own}
-		if got := a.withDefaults(&spec, KindCompensable, DirectionDo).Retry; got != test.want {
+		if got := a.withDefaults(&spec, contract.KindCompensable, contract.DirectionDo).Retry; got != test.want {
 			t.Errorf("%v becomes %v, want %v", test.own, got, test.want)
 		}
 	}
@@ -339,11 +339,11 @@ func TestNewKeepsACopy(t *testing.T) {
 	if got := d.Step(0).Do.Participant; got != "inventory" {
 		t.Errorf("the definition changed with the spec: %s", got)
 	}
-	var names []StepName
+	var names []contract.StepName
 	for i := range d.Len() {
 		names = append(names, d.Step(i).Name)
 	}
-	if !slices.Equal(names, []StepName{"reserve-stock", "charge-card", "check-fraud", "book-shipment", "confirm-order"}) {
+	if !slices.Equal(names, []contract.StepName{"reserve-stock", "charge-card", "check-fraud", "book-shipment", "confirm-order"}) {
 		t.Errorf("steps are %v", names)
 	}
 }

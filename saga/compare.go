@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/amends-dev/amends/compensation"
+	"github.com/amends-dev/amends/contract"
 )
 
 // Difference is one thing that differs between two definitions.
@@ -126,8 +127,8 @@ func (c *comparison) action(path string, from, to *Action) {
 // moved finds the fewest steps, or nearly, whose moving explains that pairs of
 // steps which both definitions have stand differently to each other: always the one
 // that stands differently to most of the rest.
-func (c *comparison) moved() map[StepName]bool {
-	var common []StepName
+func (c *comparison) moved() map[contract.StepName]bool {
+	var common []contract.StepName
 	for i := range c.from.steps {
 		if _, ok := c.to.find(c.from.steps[i].Name); ok {
 			common = append(common, c.from.steps[i].Name)
@@ -143,7 +144,7 @@ func (c *comparison) moved() map[StepName]bool {
 			differs[a][b] = a != b && relation(before, x1, y1) != relation(after, x2, y2)
 		}
 	}
-	moved := map[StepName]bool{}
+	moved := map[contract.StepName]bool{}
 	for {
 		most, worst := 0, -1
 		for a := range common {
@@ -189,7 +190,7 @@ func paths(d *Definition) [][]turn {
 			walk(&n.Children[i], append(way, turn{n.Shape, i}))
 		}
 	}
-	walk(&d.tree, nil)
+	walk(d.Tree(), nil)
 	return ways
 }
 
@@ -237,7 +238,7 @@ func whereabouts(d *Definition, i int) string {
 	return where
 }
 
-func stepPath(name StepName) string { return "steps/" + string(name) }
+func stepPath(name contract.StepName) string { return "steps/" + string(name) }
 
 func optional(d Duration) string {
 	if d == 0 {

@@ -9,6 +9,9 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/saga/machine"
 )
 
 // worth is an expression that does work in proportion to n, or more, and what is in data.
@@ -104,11 +107,11 @@ var pinned = map[string]int{
 func TestCostFollowsWork(t *testing.T) {
 	costOf := func(t *testing.T, w worth, n int) int {
 		t.Helper()
-		def, err := secretive(KindRetriable, nil, w.with)
+		def, err := secretive(contract.KindRetriable, nil, w.with)
 		if err != nil {
 			t.Fatal(err)
 		}
-		e := evaluation{mapping: def.steps[1].request, input: []byte(w.data(n)), results: func(int) []byte { return nil }, most: MaxPayload}
+		e := evaluation{mapping: def.steps[1].request, input: []byte(w.data(n)), results: func(int) []byte { return nil }, most: contract.MaxPayload}
 		if _, err := e.run(e.program); err != nil && e.cost == 0 {
 			t.Fatal(err)
 		}
@@ -127,13 +130,13 @@ func TestCostFollowsWork(t *testing.T) {
 	}
 	t.Run("equal objects", func(t *testing.T) {
 		object := &Schema{Kind: SchemaObject, Fields: map[string]*Schema{"l": {Kind: SchemaList, Items: &Schema{Kind: SchemaInt}}}}
-		def, err := secretive(KindRetriable, &Schema{Kind: SchemaObject, Fields: map[string]*Schema{"a": object}}, `[1,2,3,4,5].map(x, input.a == input.a)`)
+		def, err := secretive(contract.KindRetriable, &Schema{Kind: SchemaObject, Fields: map[string]*Schema{"a": object}}, `[1,2,3,4,5].map(x, input.a == input.a)`)
 		if err != nil {
 			t.Fatal(err)
 		}
 		var costs []int
 		for _, n := range []int{100, 1000} {
-			e := evaluation{mapping: def.steps[1].request, input: []byte(`{"a":{"l":` + ones(n) + `}}`), most: MaxPayload}
+			e := evaluation{mapping: def.steps[1].request, input: []byte(`{"a":{"l":` + ones(n) + `}}`), most: contract.MaxPayload}
 			if _, err := e.run(e.program); err != nil {
 				t.Fatal(err)
 			}
@@ -160,7 +163,7 @@ func TestCostFollowsWork(t *testing.T) {
 // TestCostIsBounded: an evaluation that would do much ends at the bound, and soon behind it:
 // one step more does not cost more than the data of a saga allows.
 func TestCostIsBounded(t *testing.T) {
-	most := MaxPayload / 2
+	most := contract.MaxPayload / 2
 	for _, with := range []string{
 		`[[1,2,3,4]]` + strings.Repeat(".map(x, x + x)", 40),
 		`input.l` + strings.Repeat(" + input.l", 90),
@@ -171,12 +174,12 @@ func TestCostIsBounded(t *testing.T) {
 		`input.l.all(x, input.l == input.l)`,
 		`input.l.all(x, size(input.s) > 0)`,
 	} {
-		def, err := secretive(KindRetriable, nil, with)
+		def, err := secretive(contract.KindRetriable, nil, with)
 		if err != nil {
 			t.Fatal(err)
 		}
 		input := fmt.Sprintf(`{"l":%s,"s":%s,"p":"(x?a?a?a?a?a?a?a?)*y"}`, ones(most/4), text(most/2))
-		e := evaluation{mapping: def.steps[1].request, input: []byte(input), results: func(int) []byte { return nil }, most: MaxPayload}
+		e := evaluation{mapping: def.steps[1].request, input: []byte(input), results: func(int) []byte { return nil }, most: contract.MaxPayload}
 		_, err = e.run(e.program)
 		if err == nil || !strings.Contains(def.steps[1].request.failed(err).Error(), "it costs more") {
 			t.Errorf("%s: %.100v, at a cost of %d", with, err, e.cost)
@@ -208,7 +211,7 @@ func TestEstimate(t *testing.T) {
 		{nested(6, ten), true, false},
 		{`input.hurry ? dyn(1) : dyn(` + nested(6, ten) + `)`, false, true},
 	} {
-		def, err := secretive(KindRetriable, nil, tt.with)
+		def, err := secretive(contract.KindRetriable, nil, tt.with)
 		if refused := err != nil && strings.Contains(err.Error(), "whatever the data is"); refused != tt.refused || err != nil && !refused {
 			t.Errorf("%s: refused %v: %v", tt.with, refused, err)
 			continue
@@ -230,13 +233,13 @@ func TestEstimateIsALowerBound(t *testing.T) {
 		for range 10 {
 			var c canaries
 			with := expression(t, 3, nil)
-			def, err := secretive(KindRetriable, nil, with)
+			def, err := secretive(contract.KindRetriable, nil, with)
 			if err != nil {
 				continue
 			}
 			m := def.steps[1].request
 			input, result := c.document(t), c.document(t)
-			e := evaluation{mapping: m, input: []byte(input), results: func(int) []byte { return []byte(result) }, most: MaxPayload}
+			e := evaluation{mapping: m, input: []byte(input), results: func(int) []byte { return []byte(result) }, most: contract.MaxPayload}
 			if _, err := e.run(e.program); err != nil {
 				continue
 			}
@@ -256,13 +259,13 @@ func TestEstimateIsALowerBound(t *testing.T) {
 func BenchmarkCost(b *testing.B) {
 	for _, w := range worths() {
 		b.Run(w.name, func(b *testing.B) {
-			def, err := secretive(KindRetriable, nil, w.with)
+			def, err := secretive(contract.KindRetriable, nil, w.with)
 			if err != nil {
 				b.Fatal(err)
 			}
 			input, cost := []byte(w.data(2000)), 0
 			for b.Loop() {
-				e := evaluation{mapping: def.steps[1].request, input: input, results: func(int) []byte { return nil }, most: MaxPayload}
+				e := evaluation{mapping: def.steps[1].request, input: input, results: func(int) []byte { return nil }, most: contract.MaxPayload}
 				_, _ = e.run(e.program)
 				cost = e.cost
 			}
@@ -298,16 +301,16 @@ func TestPatternsAreReadWithinBounds(t *testing.T) {
 		if (err != nil) != tt.refused {
 			t.Errorf("%.40s: refused: %v", tt.pattern, err)
 		}
-		_, err = secretive(KindRetriable, nil, fmt.Sprintf(`input.s.matches(%q)`, tt.pattern))
+		_, err = secretive(contract.KindRetriable, nil, fmt.Sprintf(`input.s.matches(%q)`, tt.pattern))
 		if (err != nil) != tt.refused {
 			t.Errorf("%.40s, written out: refused: %v", tt.pattern, err)
 		}
-		def, err := secretive(KindRetriable, nil, `{"a": input.s.matches(input.p)}`)
+		def, err := secretive(contract.KindRetriable, nil, `{"a": input.s.matches(input.p)}`)
 		if err != nil {
 			t.Fatal(err)
 		}
 		input := fmt.Appendf(nil, `{"s":"a","p":%q}`, tt.pattern)
-		if _, _, err := def.steps[1].request.quickly(input, nil); errors.Is(err, ErrCostly) != tt.slow {
+		if _, _, err := def.steps[1].request.MakeWithin(input, nil); errors.Is(err, machine.ErrCostly) != tt.slow {
 			t.Errorf("%.40s: among other decisions: %v", tt.pattern, err)
 		}
 		if !tt.refused && readingCost(tt.pattern) > maxCost {
@@ -349,12 +352,12 @@ func TestContains(t *testing.T) {
 		}
 	})
 	const sameSum = "seabaabnkp" // as that of ten times a
-	def, err := secretive(KindRetriable, nil, `input.l.all(x, input.s.contains(input.p) || true)`)
+	def, err := secretive(contract.KindRetriable, nil, `input.l.all(x, input.s.contains(input.p) || true)`)
 	if err != nil {
 		t.Fatal(err)
 	}
 	input := fmt.Sprintf(`{"l":%s,"s":"%s","p":"%s"}`, ones(100), strings.Repeat("a", 1<<20), strings.Repeat("a", 1<<19)+sameSum)
-	e := evaluation{mapping: def.steps[1].request, input: []byte(input), most: MaxPayload}
+	e := evaluation{mapping: def.steps[1].request, input: []byte(input), most: contract.MaxPayload}
 	ended := make(chan error, 1)
 	go func() {
 		_, err := e.run(e.program)
@@ -379,12 +382,12 @@ func TestResultsAreReadOnce(t *testing.T) {
 		`input.l.all(x, result.step_one.a == x || true)`,
 	} {
 		for _, result := range []string{``, `  null`, `  {"a":1}`, `{"a":1`, `[1]`} {
-			def, err := secretive(KindRetriable, nil, with)
+			def, err := secretive(contract.KindRetriable, nil, with)
 			if err != nil {
 				t.Fatal(err)
 			}
 			asked := 0
-			e := evaluation{mapping: def.steps[1].request, input: []byte(`{"l":` + ones(100) + `}`), most: MaxPayload,
+			e := evaluation{mapping: def.steps[1].request, input: []byte(`{"l":` + ones(100) + `}`), most: contract.MaxPayload,
 				results: func(int) []byte { asked++; return []byte(result) }}
 			_, _ = e.run(e.program)
 			if read := e.read - len(e.input); asked != 1 || read > len(result) {

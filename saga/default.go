@@ -2,6 +2,8 @@ package saga
 
 import (
 	"time"
+
+	"github.com/amends-dev/amends/contract"
 )
 
 // DefaultRetry is the retry policy of an action that says nothing else, neither
@@ -16,12 +18,12 @@ import (
 // step and an undo have no other way than to succeed, so they try for long
 // before they ask for an operator. Defaults are applied when a definition is
 // used; its data stays as the author wrote it.
-func DefaultRetry(kind Kind, dir Direction) RetryPolicy {
+func DefaultRetry(kind contract.Kind, dir contract.Direction) RetryPolicy {
 	second, minute := Duration(time.Second), Duration(time.Minute)
 	switch {
-	case dir == DirectionUndo, kind == KindRetriable:
+	case dir == contract.DirectionUndo, kind == contract.KindRetriable:
 		return RetryPolicy{Attempts: 20, InitialInterval: second, MaxInterval: minute}
-	case kind == KindPivot:
+	case kind == contract.KindPivot:
 		return RetryPolicy{Attempts: 5, InitialInterval: second, MaxInterval: 30 * second}
 	default:
 		return RetryPolicy{Attempts: 3, InitialInterval: second, MaxInterval: 30 * second}
@@ -45,7 +47,7 @@ func (p RetryPolicy) orElse(other RetryPolicy) RetryPolicy {
 
 // withDefaults is the action with its timeout and retry policy filled in: its
 // own values, then the definition's, then the defaults of kind and direction.
-func (a Action) withDefaults(spec *Spec, kind Kind, dir Direction) Action {
+func (a Action) withDefaults(spec *Spec, kind contract.Kind, dir contract.Direction) Action {
 	if a.Timeout == 0 {
 		a.Timeout = spec.Timeout
 	}

@@ -167,25 +167,25 @@ func Undo[Req, Res any](u contract.UndoCommand[Req, Res], options ...UndoOption)
 func NothingToUndo() StepUndo { return StepUndo{nothing: true} }
 
 // Compensable is a step that can be taken back. It stands before the pivot.
-func Compensable(name StepName, do StepDo, undo StepUndo) Block {
-	return stepBlock{name, KindCompensable, do, undo}
+func Compensable(name contract.StepName, do StepDo, undo StepUndo) Block {
+	return stepBlock{name, contract.KindCompensable, do, undo}
 }
 
 // Pivot is the point of no return: once it has completed, the saga only goes
 // forward. There is at most one, in the outermost sequence.
-func Pivot(name StepName, do StepDo) Block {
-	return stepBlock{name, KindPivot, do, StepUndo{}}
+func Pivot(name contract.StepName, do StepDo) Block {
+	return stepBlock{name, contract.KindPivot, do, StepUndo{}}
 }
 
 // Retriable is a step that cannot be refused for good and is tried until it
 // completes. It stands after the pivot and after every compensable step.
-func Retriable(name StepName, do StepDo) Block {
-	return stepBlock{name, KindRetriable, do, StepUndo{}}
+func Retriable(name contract.StepName, do StepDo) Block {
+	return stepBlock{name, contract.KindRetriable, do, StepUndo{}}
 }
 
 type stepBlock struct {
-	name StepName
-	kind Kind
+	name contract.StepName
+	kind contract.Kind
 	do   StepDo
 	undo StepUndo
 }

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/amends-dev/amends/compensation"
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/saga/machine"
 )
 
 // MaxDefinition bounds the canonical JSON of a definition, in bytes. Beyond it
@@ -16,13 +18,12 @@ const MaxDefinition = 1 << 20
 // Definition is a checked, immutable definition: what Define and New make. It
 // is safe for concurrent use.
 type Definition struct {
-	spec        Spec
-	canonical   []byte
-	fingerprint string
-	tree        compensation.Node
-	steps       []compiledStep // the leaves of the tree, numbered from left to right
-	index       map[StepName]int
-	notes       []Problem
+	spec      Spec
+	canonical []byte
+	steps     []compiledStep // from left to right
+	index     map[contract.StepName]int
+	plan      machine.Plan
+	notes     []Problem
 }
 
 // compiledStep is a step with everything that is worked out once.
@@ -34,7 +35,10 @@ type compiledStep struct {
 }
 
 // Ref is the definition's name and version.
-func (d *Definition) Ref() Ref { return Ref{Name: d.spec.Name, Version: d.spec.Version} }
+func (d *Definition) Ref() contract.DefinitionRef { return d.plan.Definition }
+
+// Plan is what the definition comes to for package machine. Treat it as read-only.
+func (d *Definition) Plan() *machine.Plan { return &d.plan }
 
 // Notes are what may go wrong with the definition's sagas although it can be used, such as
 // mappings that cost too much where there is much data. Treat it as read-only.
@@ -43,7 +47,7 @@ func (d *Definition) Notes() []Problem { return d.notes }
 // Fingerprint identifies the definition's content: the lower-case hexadecimal
 // SHA-256 of its canonical JSON. Two definitions with the same name and version
 // and different fingerprints conflict.
-func (d *Definition) Fingerprint() string { return d.fingerprint }
+func (d *Definition) Fingerprint() string { return d.plan.Fingerprint }
 
 // Spec is the definition as plain data. Treat it as read-only.
 func (d *Definition) Spec() Spec { return d.spec }
@@ -56,7 +60,7 @@ func (d *Definition) Step(i int) Step { return d.steps[i].Step }
 
 // Timeout is how long one attempt of the i-th step waits for its answer, defaults
 // included; 0: the step has no undo.
-func (d *Definition) Timeout(i int, dir Direction) time.Duration {
+func (d *Definition) Timeout(i int, dir contract.Direction) time.Duration {
 	if a := d.action(i, dir); a != nil {
 		return time.Duration(a.Timeout)
 	}
@@ -64,18 +68,18 @@ func (d *Definition) Timeout(i int, dir Direction) time.Duration {
 }
 
 // Tree is the shape of the definition for package compensation.
-func (d *Definition) Tree() *compensation.Node { return &d.tree }
+func (d *Definition) Tree() *compensation.Node { return &d.plan.Tree }
 
 // find is the number of the step with the given name.
-func (d *Definition) find(name StepName) (int, bool) {
+func (d *Definition) find(name contract.StepName) (int, bool) {
 	i, ok := d.index[name]
 	return i, ok
 }
 
 // action is one direction of step i with all defaults filled in; nil when the
 // step has no such direction. The result is shared: treat it as read-only.
-func (d *Definition) action(i int, dir Direction) *Action {
-	if dir == DirectionUndo {
+func (d *Definition) action(i int, dir contract.Direction) *Action {
+	if dir == contract.DirectionUndo {
 		return d.steps[i].undo
 	}
 	return &d.steps[i].do
@@ -84,7 +88,7 @@ func (d *Definition) action(i int, dir Direction) *Action {
 // Action is what step i asks for in a direction, as it applies: with the
 // definition's and the default timeout and retry policy filled in. Treat it as
 // read-only; ok is false when the step has no such direction.
-func (d *Definition) Action(i int, dir Direction) (a Action, ok bool) {
+func (d *Definition) Action(i int, dir contract.Direction) (a Action, ok bool) {
 	applied := d.action(i, dir)
 	if applied == nil {
 		return a, false
@@ -92,37 +96,10 @@ func (d *Definition) Action(i int, dir Direction) (a Action, ok bool) {
 	return *applied, true
 }
 
-// request is the data of step i's do: the saga's input byte for byte, or what
-// the step's mapping makes of the input and the results so far. The same
-// arguments give the same bytes. An error says why the mapping could not be
-// evaluated, and nothing of the data; trying again cannot help.
-func (d *Definition) request(i int, input []byte, results func(step int) []byte) ([]byte, error) {
-	step := &d.steps[i]
-	if step.request == nil {
-		return input, nil
-	}
-	data, err := step.request.eval(input, results)
-	if err != nil {
-		return nil, fmt.Errorf("request of step %s: %w", step.Name, err)
-	}
-	return data, nil
-}
-
-// quickRequest is request within the bounds of one quick evaluation, and what it cost.
-// ErrCostly: it is beyond them. Step i has a mapping.
-func (d *Definition) quickRequest(i int, input []byte, results func(step int) []byte) (data []byte, cost int, err error) {
-	step := &d.steps[i]
-	data, cost, err = step.request.quickly(input, results)
-	if err != nil && !errors.Is(err, ErrCostly) {
-		err = fmt.Errorf("request of step %s: %w", step.Name, err)
-	}
-	return data, cost, err
-}
-
 // Try makes the request of a step's do of data, as a run would. Unlike the reasons that
 // a run gives, the error says all about a failure and quotes the data: it is for the
 // definition's author, with data that may be seen. results are those of the steps before.
-func (d *Definition) Try(step StepName, input []byte, results map[StepName][]byte) ([]byte, error) {
+func (d *Definition) Try(step contract.StepName, input []byte, results map[contract.StepName][]byte) ([]byte, error) {
 	i, ok := d.find(step)
 	if !ok {
 		names := make([]string, len(d.steps))
@@ -131,7 +108,10 @@ func (d *Definition) Try(step StepName, input []byte, results map[StepName][]byt
 		}
 		return nil, fmt.Errorf("there is no step %q; there are %s", shorten(string(step)), oneLine(strings.Join(names, ", ")))
 	}
-	data, err := d.request(i, input, func(step int) []byte { return results[d.steps[step].Name] })
+	if d.steps[i].request == nil {
+		return input, nil
+	}
+	data, err := d.steps[i].request.Make(input, func(step int) []byte { return results[d.steps[step].Name] })
 	if failed, ok := errors.AsType[*mappingError](err); ok {
 		return nil, fmt.Errorf("request of step %s: %w", step, failed.whole())
 	}

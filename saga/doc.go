@@ -1,21 +1,13 @@
-// Package saga is the vocabulary of Amends: how a saga is defined (Define), what
-// a definition is (Definition: checked, immutable data), where one run of it
-// stands (Instance), and how it moves (Decide).
+// Package saga is how a saga is defined: in Go (Define) or as data (New, ParseJSON), and what a
+// definition is (Definition: checked, immutable data).
 //
-//	Define[Order]("checkout", …) ──▶ *Definition ─┐
-//	                                              ▼
-//	              Instance, Event ──▶ Decide ──▶ Instance, Effects
+//	Define[Order]("checkout", …) ──▶ *Definition ──Plan──▶ *machine.Plan
 //
-// Decide is pure (I6): events carry their time, effects are data, jitter is a
-// hash. It does not store, send or wait; package coordinator does. Undo order is
-// not here either: it is package compensation.
+// How a saga moves is package machine. The words that both ends of the bus know, such as kinds,
+// directions and names, are those of package contract.
 //
-// It keeps I3 and I4 (through compensation), I6, I8 (History: folding the
-// recorded events through Decide gives the stored instance) and its part of I10
-// (Limits).
+// It keeps its part of I10 (Limits).
 //
-// Failure looks like a *DefinitionError, which lists every problem of a
-// definition with its path and a way to fix it; like an *OperationError, which says
-// which operations would have been legal; or like Effects.Ignored, when an event
-// comes too late, twice or from nowhere.
+// Failure looks like a *DefinitionError, which lists every problem of a definition with its path
+// and a way to fix it.
 package saga

@@ -8,6 +8,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
+
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/saga/machine"
 )
 
 // TestQuickIsWhole: a quick evaluation that is not refused gives what a whole one gives, and
@@ -17,13 +20,13 @@ func TestQuickIsWhole(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		for range 10 {
 			var c canaries
-			def, err := secretive(KindRetriable, nil, expression(t, 3, nil))
+			def, err := secretive(contract.KindRetriable, nil, expression(t, 3, nil))
 			if err != nil {
 				continue
 			}
 			input, result := c.document(t), c.document(t)
 			if rapid.IntRange(0, 9).Draw(t, "large") == 0 {
-				if def, err = secretive(KindRetriable, nil, "[input, input, input, dyn("+expression(t, 2, nil)+")]"); err != nil {
+				if def, err = secretive(contract.KindRetriable, nil, "[input, input, input, dyn("+expression(t, 2, nil)+")]"); err != nil {
 					continue
 				}
 				input = fmt.Sprintf(`{"a":%q,"b":1,"c":%s}`, strings.Repeat("x", rapid.IntRange(0, quickData).Draw(t, "bytes")), c.data(t, 1))
@@ -33,9 +36,9 @@ func TestQuickIsWhole(t *testing.T) {
 					strings.Repeat("7,", rapid.IntRange(0, 400).Draw(t, "items")), c.data(t, 1))
 			}
 			results := func(int) []byte { return []byte(result) }
-			want, wantErr := def.request(1, []byte(input), results)
-			got, cost, err := def.quickRequest(1, []byte(input), results)
-			if errors.Is(err, ErrCostly) {
+			want, wantErr := def.steps[1].request.Make([]byte(input), results)
+			got, cost, err := def.steps[1].request.MakeWithin([]byte(input), results)
+			if errors.Is(err, machine.ErrCostly) {
 				refused++
 				continue
 			}
@@ -59,8 +62,8 @@ func two(t testing.TB, with string) *Definition {
 	def, err := New(Spec{
 		Name: "two", Version: 1, Input: &Schema{Kind: SchemaObject, Fields: map[string]*Schema{"n": {Kind: SchemaInt}, "s": {Kind: SchemaString, Optional: true}}},
 		Steps: []Node{
-			{Step: &Step{Name: "one", Kind: KindCompensable, Do: Action{Participant: "p", Action: "act"}, Undo: &Action{Participant: "p", Action: "undo"}}},
-			{Step: &Step{Name: "two", Kind: KindCompensable, Do: Action{Participant: "p", Action: "act", With: with}, Undo: &Action{Participant: "p", Action: "undo"}}},
+			{Step: &Step{Name: "one", Kind: contract.KindCompensable, Do: Action{Participant: "p", Action: "act"}, Undo: &Action{Participant: "p", Action: "undo"}}},
+			{Step: &Step{Name: "two", Kind: contract.KindCompensable, Do: Action{Participant: "p", Action: "act", With: with}, Undo: &Action{Participant: "p", Action: "undo"}}},
 		},
 	})
 	if err != nil {
@@ -72,43 +75,39 @@ func two(t testing.TB, with string) *Definition {
 // dear is an expression that costs more than a quick evaluation may, and ends.
 const dear = `{"n": input.n, "k": [1,2,3,4,5,6,7,8,9,10].map(x, [1,2,3,4,5,6,7,8,9,10].map(y, [1,2,3].map(z, x * y * z)))}`
 
-var oneDone = Event{Type: StepAnswered, At: epoch, Participant: "p", Step: "one", Direction: DirectionDo, Attempt: 1, Outcome: OutcomeCompleted, Payload: []byte(`{"r":1}`)}
+var oneDone = machine.Event{Type: contract.EventStepAnswered, At: epoch, Participant: "p", Step: "one", Direction: contract.DirectionDo, Attempt: 1, Outcome: contract.OutcomeCompleted, Payload: []byte(`{"r":1}`)}
 
 // TestCostlyIsDecidedLater: what costs much is not evaluated, and nothing is decided; with
 // what Evaluate made of just these data it is, as if it had been evaluated at once.
 func TestCostlyIsDecidedLater(t *testing.T) {
 	def := two(t, dear)
-	start := func(input string) (Instance, Event) {
-		in, _, err := Decide(def, Instance{}, Event{Type: Started, At: epoch, ID: "s", Payload: []byte(input)})
+	start := func(input string) (machine.Instance, machine.Event) {
+		in, _, err := machine.Decide(def.Plan(), machine.Instance{}, machine.Event{Type: contract.EventStarted, At: epoch, ID: "s", Payload: []byte(input)})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return in, oneDone
 	}
 	in, ev := start(`{"n":1}`)
-	want, effects, err := Decide(def, in, ev)
+	want, effects, err := machine.Decide(def.Plan(), in, ev)
 	if err != nil || len(effects.Commands) != 1 {
 		t.Fatalf("%v, %v", effects, err)
 	}
-	budget := NewBudget(WithinBatch)
-	got, eff, err := DecideWithin(budget, nil, def, in, ev)
-	if !errors.Is(err, ErrCostly) || !cmp.Equal(got, in) || !cmp.Equal(eff, Effects{}) {
+	got, eff, err := machine.DecideWithin(machine.NewBudget(machine.WithinBatch), nil, def.Plan(), in, ev)
+	if !errors.Is(err, machine.ErrCostly) || !cmp.Equal(got, in) || !cmp.Equal(eff, machine.Effects{}) {
 		t.Fatalf("%v, %+v", err, eff)
 	}
-	if left := budget.left; left >= WithinBatch || left < WithinBatch-2*quickCost {
-		t.Errorf("the budget is %d of %d now", left, WithinBatch)
-	}
-	made := Evaluate(def, in, ev)
-	if got, eff, err = DecideWithin(NewBudget(0), made, def, in, ev); err != nil || !cmp.Equal(got, want) || !cmp.Equal(eff, effects) {
+	made := machine.Evaluate(def.Plan(), in, ev)
+	if got, eff, err = machine.DecideWithin(machine.NewBudget(0), made, def.Plan(), in, ev); err != nil || !cmp.Equal(got, want) || !cmp.Equal(eff, effects) {
 		t.Errorf("%v\n%s", err, cmp.Diff(want, got)+cmp.Diff(effects, eff))
 	}
 	other, ev2 := start(`{"n":2}`)
-	if _, _, err := DecideWithin(NewBudget(0), made, def, other, ev2); !errors.Is(err, ErrCostly) {
+	if _, _, err := machine.DecideWithin(machine.NewBudget(0), made, def.Plan(), other, ev2); !errors.Is(err, machine.ErrCostly) {
 		t.Errorf("what was made of other data is taken: %v", err)
 	}
 	again := two(t, strings.Replace(dear, `"n": input.n`, `"n": 0`, 1))
 	in.Fingerprint = again.Fingerprint()
-	if _, _, err := DecideWithin(NewBudget(0), made, again, in, ev); !errors.Is(err, ErrCostly) {
+	if _, _, err := machine.DecideWithin(machine.NewBudget(0), made, again.Plan(), in, ev); !errors.Is(err, machine.ErrCostly) {
 		t.Errorf("what another definition made is taken: %v", err)
 	}
 }
@@ -116,64 +115,23 @@ func TestCostlyIsDecidedLater(t *testing.T) {
 // TestCheapIsDecidedAtOnce, as far as the budget goes.
 func TestCheapIsDecidedAtOnce(t *testing.T) {
 	def := two(t, `{"n": input.n + 1}`)
-	in, _, err := Decide(def, Instance{}, Event{Type: Started, At: epoch, ID: "s", Payload: []byte(`{"n":1}`)})
+	in, _, err := machine.Decide(def.Plan(), machine.Instance{}, machine.Event{Type: contract.EventStarted, At: epoch, ID: "s", Payload: []byte(`{"n":1}`)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	want, effects, err := Decide(def, in, oneDone)
+	want, effects, err := machine.Decide(def.Plan(), in, oneDone)
 	if err != nil {
 		t.Fatal(err)
 	}
-	budget := NewBudget(100)
+	budget := machine.NewBudget(100)
 	for n := 0; ; n++ {
-		got, eff, err := DecideWithin(budget, nil, def, in, oneDone)
-		if errors.Is(err, ErrCostly) && n > 1 && n < 100 {
+		got, eff, err := machine.DecideWithin(budget, nil, def.Plan(), in, oneDone)
+		if errors.Is(err, machine.ErrCostly) && n > 1 && n < 100 {
 			return // the budget is used up
 		}
 		if err != nil || !cmp.Equal(got, want) || !cmp.Equal(eff, effects) || n == 100 {
 			t.Fatalf("%d: %v\n%s", n, err, cmp.Diff(want, got)+cmp.Diff(effects, eff))
 		}
-	}
-}
-
-// TestCostlyIsNotTriedAgain: where a mapping was found to be costly it is not begun in vain
-// each time, with as much data or more; with less it is, and now and then with as much.
-func TestCostlyIsNotTriedAgain(t *testing.T) {
-	def, err := secretive(KindRetriable, nil, `input.l.map(x, input.l.map(y, x * y))`)
-	if err != nil {
-		t.Fatal(err)
-	}
-	input := func(n int) []byte { return []byte(`{"l":` + ones(n) + `}`) }
-	none := func(int) []byte { return nil }
-	budget := NewBudget(WithinBatch)
-	tried := func(n int) (tried, costly bool) {
-		budget.Refill()
-		_, err := budget.evaluate(def, 1, input(n), none)
-		return budget.left < WithinBatch, errors.Is(err, ErrCostly)
-	}
-	for _, tt := range []struct {
-		n             int
-		tried, costly bool
-	}{{100, true, true}, {100, false, true}, {200, false, true}, {5, true, false}, {80, true, true}, {80, false, true}, {90, false, true}} {
-		if begun, costly := tried(tt.n); begun != tt.tried || costly != tt.costly {
-			t.Errorf("%d items: tried %v, costly %v", tt.n, begun, costly)
-		}
-	}
-	begun := 0
-	for range 3 * tryAgain {
-		if once, _ := tried(100); once {
-			begun++
-		}
-	}
-	if begun < 2 || begun > 4 {
-		t.Errorf("of %d evaluations %d were begun", 3*tryAgain, begun)
-	}
-	budget.known[def.steps[1].request].bytes = 0 // found with other data
-	for range tryAgain {
-		_, _ = tried(5)
-	}
-	if begun, costly := tried(5); !begun || costly {
-		t.Errorf("what was costly once is so for ever: begun %v", begun)
 	}
 }
 
@@ -184,18 +142,18 @@ func TestLargeInputIsCheckedBeside(t *testing.T) {
 		`{"n":1,"s":"` + strings.Repeat("x", 2*quickData) + `"}`:   true,
 		`{"n":"1","s":"` + strings.Repeat("x", 2*quickData) + `"}`: false,
 	} {
-		ev := Event{Type: Started, At: epoch, ID: "s", Payload: []byte(input)}
-		if _, _, err := DecideWithin(NewBudget(WithinBatch), nil, def, Instance{}, ev); !errors.Is(err, ErrCostly) {
+		ev := machine.Event{Type: contract.EventStarted, At: epoch, ID: "s", Payload: []byte(input)}
+		if _, _, err := machine.DecideWithin(machine.NewBudget(machine.WithinBatch), nil, def.Plan(), machine.Instance{}, ev); !errors.Is(err, machine.ErrCostly) {
 			t.Fatalf("%v", err)
 		}
-		want, _, wantErr := Decide(def, Instance{}, ev)
-		got, _, err := DecideWithin(NewBudget(0), Evaluate(def, Instance{}, ev), def, Instance{}, ev)
+		want, _, wantErr := machine.Decide(def.Plan(), machine.Instance{}, ev)
+		got, _, err := machine.DecideWithin(machine.NewBudget(0), machine.Evaluate(def.Plan(), machine.Instance{}, ev), def.Plan(), machine.Instance{}, ev)
 		if !cmp.Equal(got, want) || fmt.Sprint(err) != fmt.Sprint(wantErr) || (err == nil) != fits {
 			t.Errorf("%.20s…: %v, want %v", input, err, wantErr)
 		}
 	}
 	plain := two(t, "")
-	if _, _, err := DecideWithin(NewBudget(0), nil, plain, Instance{}, Event{Type: Started, At: epoch, ID: "s", Payload: []byte(`{"n":1}`)}); err != nil {
+	if _, _, err := machine.DecideWithin(machine.NewBudget(0), nil, plain.Plan(), machine.Instance{}, machine.Event{Type: contract.EventStarted, At: epoch, ID: "s", Payload: []byte(`{"n":1}`)}); err != nil {
 		t.Errorf("without mappings nothing is read: %v", err)
 	}
 }
@@ -204,27 +162,27 @@ func TestLargeInputIsCheckedBeside(t *testing.T) {
 // read as if it had one.
 func TestFoldEvaluatesOnce(t *testing.T) {
 	const attempts = 20
-	def, err := New(Spec{Name: "again", Version: 1, Steps: []Node{{Step: &Step{Name: "one", Kind: KindRetriable, Do: Action{
+	def, err := New(Spec{Name: "again", Version: 1, Steps: []Node{{Step: &Step{Name: "one", Kind: contract.KindRetriable, Do: Action{
 		Participant: "p", Action: "act", With: dear, Retry: RetryPolicy{Attempts: attempts},
 	}}}}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	events := []Event{{Type: Started, At: epoch, ID: "s", Payload: []byte(`{"n":1}`)}}
-	in, err := Fold(def, events)
+	events := []machine.Event{{Type: contract.EventStarted, At: epoch, ID: "s", Payload: []byte(`{"n":1}`)}}
+	in, err := machine.Fold(def.Plan(), events)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for in.Steps[0].Do.Attempt() < attempts {
-		ev, _ := DueTimer(def, &in, in.Wake())
+		ev, _ := machine.DueTimer(def.Plan(), &in, in.Wake())
 		events = append(events, ev)
-		if in, _, err = Decide(def, in, events[len(events)-1]); err != nil {
+		if in, _, err = machine.Decide(def.Plan(), in, events[len(events)-1]); err != nil {
 			t.Fatal(err)
 		}
 	}
 	one := testing.AllocsPerRun(1, func() { _, _ = def.request(0, []byte(`{"n":1}`), nil) })
 	all := testing.AllocsPerRun(1, func() {
-		if folded, err := Fold(def, events); err != nil || !cmp.Equal(folded, in) {
+		if folded, err := machine.Fold(def.Plan(), events); err != nil || !cmp.Equal(folded, in) {
 			t.Errorf("%v\n%s", err, cmp.Diff(in, folded))
 		}
 	})

@@ -14,6 +14,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/saga/machine"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden histories")
@@ -79,9 +82,9 @@ func play(t *testing.T, golden string) string {
 type player struct {
 	t       *testing.T
 	def     *Definition
-	in      Instance
+	in      machine.Instance
 	at      time.Time
-	history []Event
+	history []machine.Event
 }
 
 func (p *player) define(text string, out *strings.Builder) {
@@ -116,12 +119,12 @@ func (p *player) command(line string, out *strings.Builder) {
 // wake fires what is due: "wake [step reason…]", with why the command of a step was not sent.
 func (p *player) wake(line string, words []string, out *strings.Builder) {
 	p.t.Helper()
-	ev, due := DueTimer(p.def, &p.in, p.at)
+	ev, due := machine.DueTimer(p.def.Plan(), &p.in, p.at)
 	if !due {
-		p.decide(line, Event{Type: TimerFired, At: p.at, Timer: TimerDeadline}, out)
+		p.decide(line, machine.Event{Type: contract.EventTimerFired, At: p.at, Timer: contract.TimerDeadline}, out)
 	}
-	for ; due; ev, due = DueTimer(p.def, &p.in, p.at) {
-		if ev.Timer == TimerTimeout && len(words) > 0 && ev.Step == StepName(words[0]) {
+	for ; due; ev, due = machine.DueTimer(p.def.Plan(), &p.in, p.at) {
+		if ev.Timer == contract.TimerTimeout && len(words) > 0 && ev.Step == contract.StepName(words[0]) {
 			ev.Reason = strings.Join(words[1:], " ")
 		}
 		fmt.Fprintf(out, "%s %s\n", ev.Timer, ev.Step)
@@ -129,15 +132,15 @@ func (p *player) wake(line string, words []string, out *strings.Builder) {
 	}
 }
 
-func (p *player) decide(line string, ev Event, out *strings.Builder) {
+func (p *player) decide(line string, ev machine.Event, out *strings.Builder) {
 	p.t.Helper()
 	before := p.in
 	frozen := mustJSON(p.t, before)
-	next, eff, err := Decide(p.def, p.in, ev)
+	next, eff, err := machine.Decide(p.def.Plan(), p.in, ev)
 	if !bytes.Equal(frozen, mustJSON(p.t, before)) {
 		p.t.Errorf("%s: Decide changed its argument", line)
 	}
-	again, effAgain, _ := Decide(p.def, before, ev)
+	again, effAgain, _ := machine.Decide(p.def.Plan(), before, ev)
 	if diff := cmp.Diff(next, again) + cmp.Diff(eff, effAgain); diff != "" {
 		p.t.Errorf("%s: Decide is not pure: %s", line, diff)
 	}
@@ -153,37 +156,37 @@ func (p *player) decide(line string, ev Event, out *strings.Builder) {
 	}
 }
 
-func (p *player) event(words []string) Event {
+func (p *player) event(words []string) machine.Event {
 	p.t.Helper()
-	ev := Event{At: p.at}
+	ev := machine.Event{At: p.at}
 	rest := func(n int) string { return strings.Join(words[min(n, len(words)):], " ") }
 	switch words[0] {
 	case "start":
-		ev.Type, ev.ID, ev.Payload = Started, ID(words[1]), []byte(rest(2))
+		ev.Type, ev.ID, ev.Payload = contract.EventStarted, contract.SagaID(words[1]), []byte(rest(2))
 	case "completed", "rejected", "failed", "broken", "not-sent", "not-sent-now":
-		ev.Type, ev.Participant, ev.Step, ev.Direction = StepAnswered, words[1], StepName(words[2]), Direction(words[3])
+		ev.Type, ev.Participant, ev.Step, ev.Direction = contract.EventStepAnswered, words[1], contract.StepName(words[2]), contract.Direction(words[3])
 		attempt, err := strconv.Atoi(words[4])
 		if err != nil {
 			p.t.Fatal(err)
 		}
-		ev.Attempt, ev.Outcome = attempt, Outcome(words[0])
+		ev.Attempt, ev.Outcome = attempt, contract.Outcome(words[0])
 		switch words[0] {
 		case "completed":
 			ev.Payload = []byte(rest(5))
 		case "not-sent-now": // an earlier attempt may have arrived
-			ev.Outcome, ev.Final, ev.Reason = OutcomeNotSent, true, rest(5)
+			ev.Outcome, ev.Final, ev.Reason = contract.OutcomeNotSent, true, rest(5)
 		case "broken":
-			ev.Outcome, ev.Final, ev.Reason = OutcomeFailed, true, rest(5)
+			ev.Outcome, ev.Final, ev.Reason = contract.OutcomeFailed, true, rest(5)
 		default:
 			ev.Reason = rest(5)
 		}
 	default: // operation step|- reason
-		ev.Type, ev.Operation, ev.By, ev.Reason = OperationTaken, Operation(words[0]), "kim", rest(2)
+		ev.Type, ev.Operation, ev.By, ev.Reason = contract.EventOperationTaken, contract.Operation(words[0]), "kim", rest(2)
 		if len(words) > 1 && words[1] != "-" {
-			ev.Step = StepName(words[1])
+			ev.Step = contract.StepName(words[1])
 		}
 		if operation, outcome, ok := strings.Cut(words[0], "="); ok {
-			ev.Operation, ev.Outcome = Operation(operation), Outcome(outcome)
+			ev.Operation, ev.Outcome = contract.Operation(operation), contract.Outcome(outcome)
 			if strings.HasPrefix(rest(2), "{") {
 				ev.Payload, ev.Reason = []byte(rest(2)), "seen in the bank's portal"
 			}
@@ -192,7 +195,7 @@ func (p *player) event(words []string) Event {
 	return ev
 }
 
-func (p *player) print(out *strings.Builder, eff *Effects) {
+func (p *player) print(out *strings.Builder, eff *machine.Effects) {
 	ended := ""
 	if !p.in.Open() {
 		ended = ", ended"
@@ -244,14 +247,14 @@ func (p *player) print(out *strings.Builder, eff *Effects) {
 		out.WriteString("\n")
 	}
 	if p.in.Open() {
-		fmt.Fprintf(out, "  legal: %v\n", Legal(p.def, &p.in))
+		fmt.Fprintf(out, "  legal: %v\n", machine.Legal(p.def.Plan(), &p.in))
 	}
 }
 
 // replay checks I8 on the whole history.
 func (p *player) replay() {
 	p.t.Helper()
-	folded, err := Fold(p.def, p.history)
+	folded, err := machine.Fold(p.def.Plan(), p.history)
 	if err != nil {
 		p.t.Fatalf("the history does not fold: %v", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/saga/machine"
 )
 
 // I9: an input that the mappings could not use is refused at the start, with the
@@ -27,7 +28,7 @@ func TestInputIsChecked(t *testing.T) {
 	}, any]("store", "pack")
 	def := MustDefine[order]("order", Retriable("pack", Do(pack, With(`{"id": input.id}`))))
 	start := func(def *Definition, input string) error {
-		_, _, err := Decide(def, Instance{}, Event{Type: Started, At: epoch, ID: "o1", Payload: []byte(input)})
+		_, _, err := machine.Decide(def.Plan(), machine.Instance{}, machine.Event{Type: contract.EventStarted, At: epoch, ID: "o1", Payload: []byte(input)})
 		return err
 	}
 	for input, want := range map[string]string{
@@ -46,7 +47,7 @@ func TestInputIsChecked(t *testing.T) {
 		switch {
 		case want == "" && err != nil:
 			t.Errorf("%s: %v", input, err)
-		case want != "" && (!errors.Is(err, ErrInput) || !strings.Contains(err.Error(), want)):
+		case want != "" && (!errors.Is(err, machine.ErrInput) || !strings.Contains(err.Error(), want)):
 			t.Errorf("%s: %v, want %q", input, err, want)
 		}
 	}

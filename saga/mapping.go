@@ -13,6 +13,9 @@ import (
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
 	"cel.dev/cel-go/interpreter"
+
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/saga/machine"
 )
 
 // mapping is a compiled CEL expression over the saga's input and the results of
@@ -30,12 +33,12 @@ type mapping struct {
 
 // celName is how an expression writes a step's name. Names have no underscore,
 // so two of them never become the same.
-func celName(name StepName) string { return strings.ReplaceAll(string(name), "-", "_") }
+func celName(name contract.StepName) string { return strings.ReplaceAll(string(name), "-", "_") }
 
-// eval makes the data of a request. JSON is read only as far as the expression
+// Make implements machine.Mapping: it makes the data of a request. JSON is read only as far as the expression
 // asks for it. The error is a *mappingError.
-func (m *mapping) eval(input []byte, results func(step int) []byte) ([]byte, error) {
-	e := evaluation{mapping: m, input: input, results: results, most: MaxPayload}
+func (m *mapping) Make(input []byte, results func(step int) []byte) ([]byte, error) {
+	e := evaluation{mapping: m, input: input, results: results, most: contract.MaxPayload}
 	out, err := e.run(m.program)
 	if err != nil {
 		return nil, m.failed(err)
@@ -43,8 +46,8 @@ func (m *mapping) eval(input []byte, results func(step int) []byte) ([]byte, err
 	return out, nil
 }
 
-// dataSize is how much data it may read, in bytes.
-func (m *mapping) dataSize(input []byte, results func(step int) []byte) int {
+// Size implements machine.Mapping.
+func (m *mapping) Size(input []byte, results func(step int) []byte) int {
 	size := len(input)
 	for _, step := range m.reads {
 		size += len(results(step))
@@ -52,16 +55,15 @@ func (m *mapping) dataSize(input []byte, results func(step int) []byte) int {
 	return size
 }
 
-// quickly is eval within the bounds of a quick evaluation, with what it cost; ErrCostly: it is
-// beyond them, and what eval gives is not known.
-func (m *mapping) quickly(input []byte, results func(step int) []byte) (out []byte, cost int, err error) {
+// MakeWithin implements machine.Mapping, within the bounds of a quick evaluation.
+func (m *mapping) MakeWithin(input []byte, results func(step int) []byte) (out []byte, cost int, err error) {
 	e := evaluation{mapping: m, input: input, results: results, most: quickData, quick: true}
 	out, err = e.run(m.quick)
 	cost = e.cost + e.read/readPerUnit + len(out)/writtenPerUnit
 	cancelled, is := errors.AsType[interpreter.EvalCancelledError](err)
 	switch {
 	case e.costly || is && cancelled.Cause == interpreter.CostLimitExceeded:
-		return nil, cost, ErrCostly
+		return nil, cost, machine.ErrCostly
 	case err != nil:
 		return nil, cost, m.failed(err)
 	}

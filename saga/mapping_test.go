@@ -139,7 +139,7 @@ func TestMappingFailsClearly(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, err = d.Try("step-two", []byte(test.input), map[StepName][]byte{"step-one": []byte(test.first)})
+			_, err = d.Try("step-two", []byte(test.input), map[contract.StepName][]byte{"step-one": []byte(test.first)})
 			if err == nil || !strings.Contains(err.Error(), cmp.Or(test.whole, test.want)) || !strings.HasPrefix(err.Error(), "request of step step-two: evaluate ") {
 				t.Errorf("Try: %v; want an error with %q", err, cmp.Or(test.whole, test.want))
 			}

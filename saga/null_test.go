@@ -2,6 +2,8 @@ package saga
 
 import (
 	"testing"
+
+	"github.com/amends-dev/amends/contract"
 )
 
 // TestNullIsMissing: for has() and ? it is the same whether a value is missing or null, and
@@ -51,7 +53,7 @@ func TestNullIsMissing(t *testing.T) {
 		{`result.?step_one.?note.orValue("-")`, map[string]string{``: `"-"`, `null`: `"-"`, `{}`: `"-"`, `{"note":null}`: `"-"`, `{"note":"n"}`: `"n"`}},
 	} {
 		for name, schema := range map[string]*Schema{"a schema": input, "none": nil} {
-			def, err := secretive(KindRetriable, schema, test.with)
+			def, err := secretive(contract.KindRetriable, schema, test.with)
 			if err != nil {
 				t.Errorf("%s, %s: %v", test.with, name, err)
 				continue
@@ -69,7 +71,7 @@ func TestNullIsMissing(t *testing.T) {
 		}
 	}
 	// It has no other meaning in a map that the expression makes.
-	def, err := secretive(KindRetriable, nil, `[has({"a": null}.a), {"a": null}.?a.hasValue(), [null][?0].hasValue(), optional.of(null).hasValue(), "a" in {"a": null}]`)
+	def, err := secretive(contract.KindRetriable, nil, `[has({"a": null}.a), {"a": null}.?a.hasValue(), [null][?0].hasValue(), optional.of(null).hasValue(), "a" in {"a": null}]`)
 	if err != nil {
 		t.Fatal(err)
 	}

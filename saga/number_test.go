@@ -15,6 +15,8 @@ import (
 	"cel.dev/cel-go/common/types/ref"
 	"cel.dev/cel-go/common/types/traits"
 	"pgregory.net/rapid"
+
+	"github.com/amends-dev/amends/contract"
 )
 
 // inRange are numbers whose plain value is written otherwise than they are; beyondRange are
@@ -78,7 +80,7 @@ func TestPassedOnNumbersKeepTheirText(t *testing.T) {
 		`result.step_one.n`:                                `N`,
 		`[input.n, result.step_one.n].map(v, dyn([v])[0])`: `[N,N]`,
 	} {
-		def, err := secretive(KindRetriable, nil, with)
+		def, err := secretive(contract.KindRetriable, nil, with)
 		if err != nil {
 			t.Errorf("%s: %v", with, err)
 			continue
@@ -110,7 +112,7 @@ func TestPassedOnNumbersOfASchema(t *testing.T) {
 		`input.l[input.i]`:         `N`,
 		`input.n == input.l[0] ? input.m.a : 1.0`: `N`,
 	} {
-		def, err := secretive(KindRetriable, schema, with)
+		def, err := secretive(contract.KindRetriable, schema, with)
 		if err != nil {
 			t.Errorf("%s: %v", with, err)
 			continue
@@ -128,7 +130,7 @@ func TestPassedOnNumbersOfASchema(t *testing.T) {
 // TestIntegers: int is an integer as JSON writes one, within 64 bits.
 func TestIntegers(t *testing.T) {
 	schema := &Schema{Kind: SchemaObject, Fields: map[string]*Schema{"i": {Kind: SchemaInt}}}
-	def, err := secretive(KindRetriable, schema, `input.i`)
+	def, err := secretive(contract.KindRetriable, schema, `input.i`)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -285,7 +287,7 @@ func TestNumbersAreTheirTexts(t *testing.T) {
 			if inside && rapid.Bool().Draw(t, "schema") {
 				input = schema
 			}
-			def, err := secretive(KindRetriable, input, with)
+			def, err := secretive(contract.KindRetriable, input, with)
 			if err != nil {
 				t.Fatalf("%s: %v", with, err)
 			}
@@ -330,7 +332,7 @@ func TestNumbersCalculateAsWithoutTexts(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		for range 10 {
 			with := expression(t, 3, nil)
-			def, err := secretive(KindRetriable, nil, with)
+			def, err := secretive(contract.KindRetriable, nil, with)
 			if err != nil {
 				continue
 			}
@@ -378,7 +380,7 @@ func compareWithTwin(t *rapid.T, def *Definition, with, input, result string, ou
 	case failed != nil:
 		t.Fatalf("%s\nof %s and %s\nmakes %s, and without texts it fails: %v", with, input, result, out, failed)
 	case err != nil:
-		if w := newJSONWriter(MaxPayload); w.value(twin) == nil {
+		if w := newJSONWriter(contract.MaxPayload); w.value(twin) == nil {
 			t.Fatalf("%s\nof %s and %s\nfails with %v, and without texts it makes %s", with, input, result, err, w.buffer.Bytes())
 		}
 		return false // neither has a form in JSON
@@ -485,7 +487,7 @@ func sameAs(t *rapid.T, v ref.Val, raw any) bool {
 		}
 		return true
 	}
-	w := newJSONWriter(MaxPayload)
+	w := newJSONWriter(contract.MaxPayload)
 	if err := w.value(v); err != nil {
 		t.Fatal(err)
 	}

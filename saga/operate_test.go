@@ -6,7 +6,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/saga/machine"
 )
 
 // Every operation with every step, wherever the saga stands, is taken if it is legal, and
@@ -15,33 +16,33 @@ import (
 func TestEveryOperationWithEveryStep(t *testing.T) {
 	def := four(t, "")
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	by := func(operation saga.Operation, step saga.StepName) saga.Event {
-		return saga.Event{Type: saga.OperationTaken, At: at, Operation: operation, Step: step, Outcome: saga.OutcomeCompleted, By: "ada", Reason: "why"}
+	by := func(operation contract.Operation, step contract.StepName) machine.Event {
+		return machine.Event{Type: contract.EventOperationTaken, At: at, Operation: operation, Step: step, Outcome: contract.OutcomeCompleted, By: "ada", Reason: "why"}
 	}
-	failed := saga.Event{Type: saga.StepAnswered, At: at, Participant: "p-one", Step: "one", Direction: saga.DirectionDo, Attempt: 1, Outcome: saga.OutcomeFailed, Final: true}
-	for name, events := range map[string][]saga.Event{
+	failed := machine.Event{Type: contract.EventStepAnswered, At: at, Participant: "p-one", Step: "one", Direction: contract.DirectionDo, Attempt: 1, Outcome: contract.OutcomeFailed, Final: true}
+	for name, events := range map[string][]machine.Event{
 		"running":           nil,
-		"paused":            {by(saga.OperationPause, "")},
+		"paused":            {by(contract.OperationPause, "")},
 		"parked":            {failed},
-		"parked and paused": {failed, by(saga.OperationPause, "")},
-		"abandoned":         {failed, by(saga.OperationAbandon, "")},
+		"parked and paused": {failed, by(contract.OperationPause, "")},
+		"abandoned":         {failed, by(contract.OperationAbandon, "")},
 		"running and full":  nil,
 		"parked and full":   {failed},
 	} {
-		in, err := saga.Fold(def, append([]saga.Event{{Type: saga.Started, At: at, ID: "order-42", Payload: []byte(`{"id":"order-42"}`)}}, events...))
+		in, err := machine.Fold(def.Plan(), append([]machine.Event{{Type: contract.EventStarted, At: at, ID: "order-42", Payload: []byte(`{"id":"order-42"}`)}}, events...))
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
 		if strings.HasSuffix(name, "full") {
-			in.Revision = saga.MaxHistory + 1
+			in.Revision = machine.MaxHistory + 1
 		}
-		legal := saga.Legal(def, &in)
-		for _, operation := range []saga.Operation{
-			saga.OperationCancel, saga.OperationRetry, saga.OperationResolve, saga.OperationSkip, saga.OperationCompensate, saga.OperationAbandon, saga.OperationPause, saga.OperationResume, "explode", "",
+		legal := machine.Legal(def.Plan(), &in)
+		for _, operation := range []contract.Operation{
+			contract.OperationCancel, contract.OperationRetry, contract.OperationResolve, contract.OperationSkip, contract.OperationCompensate, contract.OperationAbandon, contract.OperationPause, contract.OperationResume, "explode", "",
 		} {
-			for _, step := range []saga.StepName{"", "one", "nothing"} {
-				_, _, err := saga.Decide(def, in, by(operation, step))
-				if refused := (*saga.OperationError)(nil); err != nil && (!errors.As(err, &refused) || refused.Why == "") {
+			for _, step := range []contract.StepName{"", "one", "nothing"} {
+				_, _, err := machine.Decide(def.Plan(), in, by(operation, step))
+				if refused := (*machine.OperationError)(nil); err != nil && (!errors.As(err, &refused) || refused.Why == "") {
 					t.Errorf("%s: %s %s: %v", name, operation, step, err)
 				}
 				matching := 0

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"strings"
 	"testing"
+
+	"github.com/amends-dev/amends/contract"
 )
 
 const parsed = `{"name":"refund","version":2,"input":{"Order":"string"},"steps":[
@@ -15,7 +17,7 @@ func TestParseJSON(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d.Ref() != (Ref{Name: "refund", Version: 2}) || d.Len() != 1 {
+	if d.Ref() != (contract.DefinitionRef{Name: "refund", Version: 2}) || d.Len() != 1 {
 		t.Errorf("read %v", d.Spec())
 	}
 	escaped, err := json.Marshal(d) // encoding/json escapes what MarshalJSON leaves alone

@@ -4,7 +4,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/saga/machine"
 )
 
 // A step that an operator retries while the saga is paused is attempted when it is
@@ -12,18 +13,18 @@ import (
 // again, and moves nothing (I9). Found by the simulator, whose seeds retried-in-a-pause.txt
 // and resumed-after-a-retry.txt are the same with an undo that was rejected.
 func TestRetryInAPause(t *testing.T) {
-	for name, ev := range map[string]saga.Event{
-		"failed for good":    {Outcome: saga.OutcomeFailed, Reason: "no", Final: true},
-		"an unusable result": {Outcome: saga.OutcomeCompleted, Payload: []byte("{")},
+	for name, ev := range map[string]machine.Event{
+		"failed for good":    {Outcome: contract.OutcomeFailed, Reason: "no", Final: true},
+		"an unusable result": {Outcome: contract.OutcomeCompleted, Payload: []byte("{")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			def := four(t, "")
 			at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-			in := saga.Instance{}
-			decide := func(ev saga.Event) saga.Ignored {
+			in := machine.Instance{}
+			decide := func(ev machine.Event) machine.Ignored {
 				t.Helper()
 				ev.At = at
-				after, eff, err := saga.Decide(def, in, ev)
+				after, eff, err := machine.Decide(def.Plan(), in, ev)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -32,22 +33,22 @@ func TestRetryInAPause(t *testing.T) {
 				}
 				return eff.Ignored
 			}
-			ev.Type, ev.Participant, ev.Step, ev.Direction, ev.Attempt = saga.StepAnswered, "p-one", "one", saga.DirectionDo, 1
-			decide(saga.Event{Type: saga.Started, ID: "order-42", Payload: []byte(`{"id":"order-42"}`)})
+			ev.Type, ev.Participant, ev.Step, ev.Direction, ev.Attempt = contract.EventStepAnswered, "p-one", "one", contract.DirectionDo, 1
+			decide(machine.Event{Type: contract.EventStarted, ID: "order-42", Payload: []byte(`{"id":"order-42"}`)})
 			decide(ev)
-			if in.Phase != saga.Parked {
+			if in.Phase != contract.Parked {
 				t.Fatalf("phase %s", in.Phase)
 			}
-			decide(saga.Event{Type: saga.OperationTaken, Operation: saga.OperationPause, By: "ada", Reason: "the bank moves"})
-			decide(saga.Event{Type: saga.OperationTaken, Operation: saga.OperationRetry, Step: "one", By: "ada", Reason: "it has moved"})
-			if ignored := decide(ev); ignored != saga.IgnoredDuplicate {
+			decide(machine.Event{Type: contract.EventOperationTaken, Operation: contract.OperationPause, By: "ada", Reason: "the bank moves"})
+			decide(machine.Event{Type: contract.EventOperationTaken, Operation: contract.OperationRetry, Step: "one", By: "ada", Reason: "it has moved"})
+			if ignored := decide(ev); ignored != machine.IgnoredDuplicate {
 				t.Errorf("the answer once more: ignored %q, phase %s", ignored, in.Phase)
 			}
-			decide(saga.Event{Type: saga.OperationTaken, Operation: saga.OperationResume, By: "ada", Reason: "go"})
-			if s := in.Steps[0].Do; in.Phase != saga.Running || s.State() != saga.SideAwaitingAnswer || s.Attempt() != 2 {
+			decide(machine.Event{Type: contract.EventOperationTaken, Operation: contract.OperationResume, By: "ada", Reason: "go"})
+			if s := in.Steps[0].Do; in.Phase != contract.Running || s.State() != machine.SideAwaitingAnswer || s.Attempt() != 2 {
 				t.Errorf("phase %s, step %+v", in.Phase, s)
 			}
-			if ignored := decide(ev); ignored != saga.IgnoredStale {
+			if ignored := decide(ev); ignored != machine.IgnoredStale {
 				t.Errorf("the answer once more after the resume: ignored %q, phase %s", ignored, in.Phase)
 			}
 		})

@@ -9,6 +9,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/saga/definitionfile"
 )
@@ -65,16 +66,16 @@ func drawSpec(t *rapid.T) saga.Spec {
 		Timeout:  s.duration("timeout"),
 		Retry:    s.retry("retry"),
 		Input:    s.schema("input"),
-		Steps:    s.series(saga.KindCompensable, 0),
+		Steps:    s.series(contract.KindCompensable, 0),
 	}
 	if rapid.Bool().Draw(t, "pivot") {
-		spec.Steps = append(spec.Steps, s.step(saga.KindPivot))
+		spec.Steps = append(spec.Steps, s.step(contract.KindPivot))
 	}
-	spec.Steps = append(spec.Steps, s.series(saga.KindRetriable, 0)...)
+	spec.Steps = append(spec.Steps, s.series(contract.KindRetriable, 0)...)
 	return spec
 }
 
-func (s *specs) series(kind saga.Kind, depth int) []saga.Node {
+func (s *specs) series(kind contract.Kind, depth int) []saga.Node {
 	var nodes []saga.Node
 	for range rapid.IntRange(1, 3).Draw(s.T, "length") {
 		nodes = append(nodes, s.node(kind, depth))
@@ -82,7 +83,7 @@ func (s *specs) series(kind saga.Kind, depth int) []saga.Node {
 	return nodes
 }
 
-func (s *specs) node(kind saga.Kind, depth int) saga.Node {
+func (s *specs) node(kind contract.Kind, depth int) saga.Node {
 	shape := rapid.IntRange(0, 3).Draw(s.T, "shape")
 	switch {
 	case depth > 3 || shape < 2:
@@ -102,10 +103,10 @@ func (s *specs) node(kind saga.Kind, depth int) saga.Node {
 	return saga.Node{Parallel: branches}
 }
 
-func (s *specs) step(kind saga.Kind) saga.Node {
-	step := &saga.Step{Name: saga.StepName(s.name("step")), Kind: kind, Do: s.action("do")}
+func (s *specs) step(kind contract.Kind) saga.Node {
+	step := &saga.Step{Name: contract.StepName(s.name("step")), Kind: kind, Do: s.action("do")}
 	step.Do.With, step.Do.Request, step.Do.Result = s.mapping(), nil, s.schema("result")
-	if kind == saga.KindCompensable {
+	if kind == contract.KindCompensable {
 		if step.NothingToUndo = rapid.Bool().Draw(s.T, "nothing to undo"); !step.NothingToUndo {
 			undo := s.action("undo")
 			undo.Participant = step.Do.Participant

@@ -7,6 +7,9 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/saga/machine"
 )
 
 // canaries are words that stand in data and nowhere else.
@@ -117,14 +120,14 @@ func expression(t *rapid.T, depth int, variables []string) string {
 }
 
 // texts are all that a decision writes for people.
-func texts(in *Instance, eff *Effects, err error) (all []string) {
+func texts(in *machine.Instance, eff *machine.Effects, err error) (all []string) {
 	if err != nil {
 		return []string{err.Error()}
 	}
 	for i := range in.Steps {
 		all = append(all, in.Steps[i].Do.Reason(), in.Steps[i].Undo.Reason())
 	}
-	for _, cause := range []*Cause{in.Cause, in.PendingCause} {
+	for _, cause := range []*machine.Cause{in.Cause, in.PendingCause} {
 		if cause != nil {
 			all = append(all, cause.String())
 		}
@@ -136,10 +139,10 @@ func texts(in *Instance, eff *Effects, err error) (all []string) {
 }
 
 // secretive is a saga whose second step is the mapping.
-func secretive(kind Kind, input *Schema, with string) (*Definition, error) {
-	step := func(name StepName, kind Kind, with string) Node {
+func secretive(kind contract.Kind, input *Schema, with string) (*Definition, error) {
+	step := func(name contract.StepName, kind contract.Kind, with string) Node {
 		s := &Step{Name: name, Kind: kind, Do: Action{Participant: "p", Action: "act", With: with}}
-		s.NothingToUndo = kind == KindCompensable
+		s.NothingToUndo = kind == contract.KindCompensable
 		return Node{Step: s}
 	}
 	return New(Spec{Name: "secrets", Version: 1, Input: input, Steps: []Node{step("step-one", kind, ""), step("step-two", kind, with)}})
@@ -153,19 +156,19 @@ func TestNoTextHoldsData(t *testing.T) {
 	try := func(t *rapid.T) {
 		var c canaries
 		with := expression(t, 3, nil)
-		def, err := secretive(rapid.SampledFrom([]Kind{KindCompensable, KindRetriable}).Draw(t, "step"), nil, with)
+		def, err := secretive(rapid.SampledFrom([]contract.Kind{contract.KindCompensable, contract.KindRetriable}).Draw(t, "step"), nil, with)
 		if err != nil {
 			return // it does not type-check
 		}
 		var all []string
 		input, result := c.document(t), c.document(t)
 		at := epoch
-		in, eff, err := Decide(def, Instance{}, Event{Type: Started, At: at, ID: "s", Payload: []byte(input)})
+		in, eff, err := machine.Decide(def.Plan(), machine.Instance{}, machine.Event{Type: contract.EventStarted, At: at, ID: "s", Payload: []byte(input)})
 		all = append(all, texts(&in, &eff, err)...)
 		if err == nil {
-			in, eff, err = Decide(def, in, Event{Type: StepAnswered, At: at, Participant: "p", Step: "step-one", Direction: DirectionDo, Attempt: 1, Outcome: OutcomeCompleted, Payload: []byte(result)})
+			in, eff, err = machine.Decide(def.Plan(), in, machine.Event{Type: contract.EventStepAnswered, At: at, Participant: "p", Step: "step-one", Direction: contract.DirectionDo, Attempt: 1, Outcome: contract.OutcomeCompleted, Payload: []byte(result)})
 			all = append(all, texts(&in, &eff, err)...)
-			if _, whole := def.Try("step-two", []byte(input), map[StepName][]byte{"step-one": []byte(result)}); whole != nil {
+			if _, whole := def.Try("step-two", []byte(input), map[contract.StepName][]byte{"step-one": []byte(result)}); whole != nil {
 				failed++
 				if _, found := c.in(whole.Error()); found {
 					told++
@@ -199,7 +202,7 @@ func TestNoTextOfADoorHoldsData(t *testing.T) {
 		"a": {Kind: SchemaInt}, "b": {Kind: SchemaMap, Items: &Schema{Kind: SchemaTime}}, "c": {Kind: SchemaList, Items: &Schema{Kind: SchemaBytes}},
 		"d": {Kind: SchemaObject, Optional: true, Fields: map[string]*Schema{"a": {Kind: SchemaDouble}}},
 	}}
-	def, err := secretive(KindRetriable, schema, "input.a")
+	def, err := secretive(contract.KindRetriable, schema, "input.a")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -210,7 +213,7 @@ func TestNoTextOfADoorHoldsData(t *testing.T) {
 		if rapid.Bool().Draw(t, "nearly right") {
 			input = fmt.Sprintf(`{"a":%s1.5,"b":{%q:%q,%q:1},"c":["%s!"],"d":%s}`, c.digits(), c.text(), c.text(), c.text(), c.text(), c.data(t, 1))
 		}
-		_, _, err := Decide(def, Instance{}, Event{Type: Started, At: epoch, ID: "s", Payload: []byte(input)})
+		_, _, err := machine.Decide(def.Plan(), machine.Instance{}, machine.Event{Type: contract.EventStarted, At: epoch, ID: "s", Payload: []byte(input)})
 		if err == nil {
 			return
 		}
@@ -263,7 +266,7 @@ func TestEachFault(t *testing.T) {
 		`input.h + 1`:                                                          faultInteger,
 		`input.x * 2.0`:                                                        faultNumber,
 	} {
-		def, err := secretive(KindRetriable, nil, with)
+		def, err := secretive(contract.KindRetriable, nil, with)
 		if err != nil {
 			if want == "" {
 				continue
@@ -306,7 +309,7 @@ func TestSharedErrorsHaveNoPlace(t *testing.T) {
 		`dyn(timestamp(dyn(input.n))) ? 1 : 2`,
 		`{"a": dyn(timestamp(input.n)).b}`,
 	} {
-		def, err := secretive(KindRetriable, nil, with)
+		def, err := secretive(contract.KindRetriable, nil, with)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -322,21 +325,21 @@ func TestSharedErrorsHaveNoPlace(t *testing.T) {
 // saga goes back, and not in the words of whoever said no.
 func TestRefusedDecisionQuotesNobody(t *testing.T) {
 	def, err := New(Spec{Name: "d", Version: 1, Steps: []Node{
-		{Step: &Step{Name: "one", Kind: KindCompensable, Do: Action{Participant: "p", Action: "act"}, Undo: &Action{Participant: "p", Action: "undo"}}},
-		{Step: &Step{Name: "two", Kind: KindCompensable, Do: Action{Participant: "p", Action: "act"}, NothingToUndo: true}},
+		{Step: &Step{Name: "one", Kind: contract.KindCompensable, Do: Action{Participant: "p", Action: "act"}, Undo: &Action{Participant: "p", Action: "undo"}}},
+		{Step: &Step{Name: "two", Kind: contract.KindCompensable, Do: Action{Participant: "p", Action: "act"}, NothingToUndo: true}},
 	}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	in, err := Fold(def, []Event{
-		{Type: Started, At: epoch, ID: "s", Payload: []byte(`{}`)},
-		{Type: StepAnswered, At: epoch, Participant: "p", Step: "one", Direction: DirectionDo, Attempt: 1, Outcome: OutcomeCompleted},
-		{Type: StepAnswered, At: epoch, Participant: "p", Step: "two", Direction: DirectionDo, Attempt: 1, Outcome: OutcomeRejected, Reason: "card 4111-1111"},
+	in, err := machine.Fold(def.Plan(), []machine.Event{
+		{Type: contract.EventStarted, At: epoch, ID: "s", Payload: []byte(`{}`)},
+		{Type: contract.EventStepAnswered, At: epoch, Participant: "p", Step: "one", Direction: contract.DirectionDo, Attempt: 1, Outcome: contract.OutcomeCompleted},
+		{Type: contract.EventStepAnswered, At: epoch, Participant: "p", Step: "two", Direction: contract.DirectionDo, Attempt: 1, Outcome: contract.OutcomeRejected, Reason: "card 4111-1111"},
 	})
-	if err != nil || in.Phase != Compensating {
+	if err != nil || in.Phase != contract.Compensating {
 		t.Fatalf("%+v, %v", in, err)
 	}
-	_, _, err = Decide(def, in, Event{Type: OperationTaken, At: epoch, Operation: OperationCancel, By: "kim", Reason: "no"})
+	_, _, err = machine.Decide(def.Plan(), in, machine.Event{Type: contract.EventOperationTaken, At: epoch, Operation: contract.OperationCancel, By: "kim", Reason: "no"})
 	if err == nil || !strings.Contains(err.Error(), "the saga goes back already: rejected at two;") {
 		t.Errorf("%v", err)
 	}

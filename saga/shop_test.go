@@ -1,6 +1,7 @@
 package saga
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/amends-dev/amends/contract"
@@ -87,4 +88,16 @@ func testCheckout(parts ...Part) (*Definition, error) {
 			With(`{"order_id": input.order_id, "receipt": result.charge_card.receipt_id}`))),
 		Retriable("confirm-order", Do(testConfirmOrder)),
 	}, parts...)...)
+}
+
+// request is the data of step i's do.
+func (d *Definition) request(i int, input []byte, results func(step int) []byte) ([]byte, error) {
+	if d.steps[i].request == nil {
+		return input, nil
+	}
+	data, err := d.steps[i].request.Make(input, results)
+	if err != nil {
+		return nil, fmt.Errorf("request of step %s: %w", d.steps[i].Name, err)
+	}
+	return data, nil
 }

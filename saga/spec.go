@@ -9,15 +9,6 @@ import (
 	"github.com/amends-dev/amends/contract"
 )
 
-// ID identifies one saga; see contract.SagaID for its alphabet.
-type ID = contract.SagaID
-
-// StepName names a step within its definition.
-type StepName = contract.StepName
-
-// Ref names a definition by name and version.
-type Ref = contract.DefinitionRef
-
 // Spec is a definition as plain data: what a JSON, YAML or protobuf file holds.
 // New checks it and makes a Definition of it; Define writes one in Go.
 type Spec struct {
@@ -41,22 +32,12 @@ type Node struct {
 
 // Step is a do and perhaps an undo.
 type Step struct {
-	Name          StepName `json:"name"`
-	Kind          Kind     `json:"kind"`
-	Do            Action   `json:"do"`
-	Undo          *Action  `json:"undo,omitempty"`
-	NothingToUndo bool     `json:"nothing_to_undo,omitempty"` // a compensable step without effect, such as a check
+	Name          contract.StepName `json:"name"`
+	Kind          contract.Kind     `json:"kind"`
+	Do            Action            `json:"do"`
+	Undo          *Action           `json:"undo,omitempty"`
+	NothingToUndo bool              `json:"nothing_to_undo,omitempty"` // a compensable step without effect, such as a check
 }
-
-// Kind is compensable, pivot or retriable; see package compensation.
-type Kind = contract.Kind
-
-// The kinds.
-const (
-	KindCompensable = contract.KindCompensable
-	KindPivot       = contract.KindPivot
-	KindRetriable   = contract.KindRetriable
-)
 
 // Action is one direction of a step: whom to ask, with what, how long and how often.
 type Action struct {

@@ -7,6 +7,9 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/saga/machine"
 )
 
 // unreadable is data that says it is JSON, and that not everybody can read (I12).
@@ -28,16 +31,16 @@ func TestValidData(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	start := func(payload, contentType string) (Instance, error) {
-		in, _, err := Decide(def, Instance{}, Event{Type: Started, At: epoch, ID: "s", Payload: []byte(payload), ContentType: contentType})
+	start := func(payload, contentType string) (machine.Instance, error) {
+		in, _, err := machine.Decide(def.Plan(), machine.Instance{}, machine.Event{Type: contract.EventStarted, At: epoch, ID: "s", Payload: []byte(payload), ContentType: contentType})
 		return in, err
 	}
 	begun, err := start(`{}`, "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	answer := func(in Instance, step StepName, payload, contentType string) (Instance, Effects) {
-		next, eff, err := Decide(def, in, Event{Type: StepAnswered, At: epoch, Participant: "p", Step: step, Direction: DirectionDo, Attempt: 1, Outcome: OutcomeCompleted, Payload: []byte(payload), ContentType: contentType})
+	answer := func(in machine.Instance, step contract.StepName, payload, contentType string) (machine.Instance, machine.Effects) {
+		next, eff, err := machine.Decide(def.Plan(), in, machine.Event{Type: contract.EventStepAnswered, At: epoch, Participant: "p", Step: step, Direction: contract.DirectionDo, Attempt: 1, Outcome: contract.OutcomeCompleted, Payload: []byte(payload), ContentType: contentType})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -45,36 +48,36 @@ func TestValidData(t *testing.T) {
 	}
 	second, _ := answer(begun, "a", "", "")
 	parked, _ := answer(second, "b", "{", "")
-	if parked.Phase != Parked {
+	if parked.Phase != contract.Parked {
 		t.Fatalf("the phase is %s", parked.Phase)
 	}
 	for name, data := range unreadable {
 		for _, contentType := range []string{"", "application/json", "application/problem+json; charset=utf-8"} {
-			if _, err := start(data, contentType); !errors.Is(err, ErrInput) || !strings.Contains(err.Error(), "at byte ") {
+			if _, err := start(data, contentType); !errors.Is(err, machine.ErrInput) || !strings.Contains(err.Error(), "at byte ") {
 				t.Errorf("%s as %q is an input: %v", name, contentType, err)
 			}
 			in, _ := answer(begun, "a", data, contentType)
-			if in.Phase != Compensating || !strings.HasPrefix(in.Cause.Reason, "bad-result: the result of a is not valid JSON: at byte ") || in.Steps[0].Result != nil {
+			if in.Phase != contract.Compensating || !strings.HasPrefix(in.Cause.Reason, "bad-result: the result of a is not valid JSON: at byte ") || in.Steps[0].Result != nil {
 				t.Errorf("%s as %q is a result: %s, %v", name, contentType, in.Phase, in.Cause)
 			}
 		}
-		if _, _, err := Decide(def, parked, Event{Type: OperationTaken, At: epoch, Operation: OperationResolve, Step: "b", By: "kim", Reason: "x", Outcome: OutcomeCompleted, Payload: []byte(data)}); err == nil || !strings.Contains(err.Error(), "not valid JSON: at byte ") {
+		if _, _, err := machine.Decide(def.Plan(), parked, machine.Event{Type: contract.EventOperationTaken, At: epoch, Operation: contract.OperationResolve, Step: "b", By: "kim", Reason: "x", Outcome: contract.OutcomeCompleted, Payload: []byte(data)}); err == nil || !strings.Contains(err.Error(), "not valid JSON: at byte ") {
 			t.Errorf("%s is what an operator found out: %v", name, err)
 		}
 		if in, err := start(data, "text/plain"); err != nil || string(in.Input) != data {
 			t.Errorf("%s as text: %v", name, err)
 		}
-		if in, _ := answer(begun, "a", data, "text/plain"); in.Phase != Running || !utf8.Valid(in.Steps[0].Result) {
+		if in, _ := answer(begun, "a", data, "text/plain"); in.Phase != contract.Running || !utf8.Valid(in.Steps[0].Result) {
 			t.Errorf("%s as a result in text: %s", name, in.Phase)
 		}
 	}
-	for depth, want := range map[int]Phase{118: Running, 119: Compensating, 120: Compensating} { // the mapping adds two
+	for depth, want := range map[int]contract.Phase{118: contract.Running, 119: contract.Compensating, 120: contract.Compensating} { // the mapping adds two
 		deep, err := start(strings.Repeat("[", depth)+strings.Repeat("]", depth), "")
 		if err != nil {
 			t.Fatalf("%d deep: %v", depth, err)
 		}
 		in, eff := answer(deep, "a", "", "")
-		if in.Phase != want || want == Compensating && (in.Cause.Kind != CauseMappingFailed || !strings.Contains(in.Cause.Reason, "nested deeper than 120")) {
+		if in.Phase != want || want == contract.Compensating && (in.Cause.Kind != machine.CauseMappingFailed || !strings.Contains(in.Cause.Reason, "nested deeper than 120")) {
 			t.Errorf("a request of what is %d deep: %s, %v", depth, in.Phase, in.Cause)
 		}
 		for _, c := range eff.Commands { // the undo holds the input, one deeper
@@ -101,7 +104,7 @@ func TestDefinitionsAreReadable(t *testing.T) {
 	if !bytes.Contains(def.canonical, []byte(`<é> 😀 &`)) {
 		t.Errorf("it is kept as %s", def.canonical)
 	}
-	_, eff, err := Decide(def, Instance{}, Event{Type: Started, At: epoch, ID: "s", Payload: []byte(`{}`)})
+	_, eff, err := machine.Decide(def.Plan(), machine.Instance{}, machine.Event{Type: contract.EventStarted, At: epoch, ID: "s", Payload: []byte(`{}`)})
 	if err != nil || len(eff.Commands) != 1 || string(eff.Commands[0].Payload) != `{"a":"<é> 😀 &"}` {
 		t.Errorf("it asks %v, %v", eff.Commands, err)
 	}

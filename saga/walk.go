@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/amends-dev/amends/compensation"
+	"github.com/amends-dev/amends/contract"
 )
 
 // maxNodes bounds the nodes that are looked at: no definition within the other
@@ -89,11 +90,11 @@ func (w *walker) group(nodes []Node, shape compensation.Shape, path string, dept
 	return compensation.Node{Shape: shape, Children: children}, len(children) > 0
 }
 
-var kinds = map[Kind]compensation.Kind{
-	"":              0, // compensation.Check reports it
-	KindCompensable: compensation.Compensable,
-	KindPivot:       compensation.Pivot,
-	KindRetriable:   compensation.Retriable,
+var kinds = map[contract.Kind]compensation.Kind{
+	"":                       0, // compensation.Check reports it
+	contract.KindCompensable: compensation.Compensable,
+	contract.KindPivot:       compensation.Pivot,
+	contract.KindRetriable:   compensation.Retriable,
 }
 
 func (w *walker) leaf(s *Step, path string) (compensation.Node, bool) {

@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/natstest"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/server"
@@ -60,7 +61,7 @@ func badRequests(w *wire) {
 	w.asks("start", `{`, "not valid JSON", cake("e2")...)
 	w.asks("start", ``, "not valid JSON", cake("e2")...)
 	w.asks("start", `{"id":1}`, "id is a number, want string", cake("e2")...)
-	w.asks("start", `"`+strings.Repeat("x", saga.MaxPayload)+`"`, "MaxPayload", cake("e2")...)
+	w.asks("start", `"`+strings.Repeat("x", contract.MaxPayload)+`"`, "MaxPayload", cake("e2")...)
 	w.asks("start", ok, "not registered", "ce-sagaid", "e2", "ce-definition", "nothing")
 	w.asks("start", ok, "not version 9", "ce-sagaid", "e2", "ce-definition", "cake/9")
 	w.asks("start", ok, "version from 1", "ce-sagaid", "e2", "ce-definition", "cake/x")

@@ -249,7 +249,7 @@ func TestNeverTaken(t *testing.T) {
 	if reason := status.Reason; !strings.Contains(reason, "not sent") || !strings.Contains(reason, "too large") {
 		t.Errorf("it says %q", reason)
 	}
-	if step := status.Steps[0]; step.Status != saga.Pending {
+	if step := status.Steps[0]; step.Status != contract.StepPending {
 		t.Errorf("the step is %s, and it was never asked for", step.Status)
 	}
 	if !strings.Contains(log.all(), "the bus will never take a command") {

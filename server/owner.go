@@ -12,8 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/ownership"
-	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/transport"
 )
 
@@ -58,7 +58,7 @@ func (s *Server) writeMoved(name string, since time.Time, moved []string) (err e
 	defer func() { err = errors.Join(err, w.Flush(), f.Close()) }()
 	_, _ = fmt.Fprintf(w, "# Sagas that this store has accepted or moved since %s, when its claim was last confirmed.\n", since.UTC().Format(time.RFC3339))
 	for _, id := range moved {
-		in, err := s.store.Load(context.Background(), saga.ID(id))
+		in, err := s.store.Load(context.Background(), contract.SagaID(id))
 		if err != nil { // it ended, and retention was quick; or it is damaged
 			_, _ = fmt.Fprintf(w, "%s\t%v\n", id, err)
 			continue

@@ -3,7 +3,8 @@ package store
 import (
 	"fmt"
 
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/saga/machine"
 )
 
 // Class is what a list is cut by: the phase, with parked sagas that wait told
@@ -26,38 +27,38 @@ var Classes = []Class{ClassRunning, ClassCompensating, ClassParked, ClassAbandon
 // ClassOf is the class of a state. An unknown phase is an error, and so is one
 // that does not fit Ended: running and going back are open, completed and
 // compensated are not.
-func ClassOf(in *saga.Instance) (Class, error) {
+func ClassOf(in *machine.Instance) (Class, error) {
 	open := in.Open()
 	switch {
-	case in.Phase == saga.Running && open:
+	case in.Phase == contract.Running && open:
 		return ClassRunning, nil
-	case in.Phase == saga.Compensating && open:
+	case in.Phase == contract.Compensating && open:
 		return ClassCompensating, nil
-	case in.Phase == saga.Parked && open:
+	case in.Phase == contract.Parked && open:
 		return ClassParked, nil
-	case in.Phase == saga.Parked:
+	case in.Phase == contract.Parked:
 		return ClassAbandoned, nil
-	case in.Phase == saga.Completed && !open:
+	case in.Phase == contract.Completed && !open:
 		return ClassCompleted, nil
-	case in.Phase == saga.Compensated && !open:
+	case in.Phase == contract.Compensated && !open:
 		return ClassCompensated, nil
 	}
 	return 0, fmt.Errorf("phase %q with ended %t is no place where a saga can stand", in.Phase, !open)
 }
 
 // Phase is the phase that the class belongs to; "" for a number that is none.
-func (c Class) Phase() saga.Phase {
+func (c Class) Phase() contract.Phase {
 	switch c {
 	case ClassRunning:
-		return saga.Running
+		return contract.Running
 	case ClassCompensating:
-		return saga.Compensating
+		return contract.Compensating
 	case ClassParked, ClassAbandoned:
-		return saga.Parked
+		return contract.Parked
 	case ClassCompleted:
-		return saga.Completed
+		return contract.Completed
 	case ClassCompensated:
-		return saga.Compensated
+		return contract.Compensated
 	}
 	return ""
 }

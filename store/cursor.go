@@ -8,13 +8,13 @@ import (
 	"strings"
 	"time"
 
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/contract"
 )
 
 // Position is a place in a list: behind the saga with this start and id.
 type Position struct {
 	Started time.Time
-	ID      saga.ID
+	ID      contract.SagaID
 }
 
 // Before reports whether p comes earlier in a list than q: newest start first,
@@ -54,7 +54,7 @@ func (f *Filter) Position(cursor string) (Position, error) {
 	body, sum := b[:len(b)-4], binary.BigEndian.Uint32(b[len(b)-4:])
 	p := Position{
 		Started: time.Unix(0, int64(binary.BigEndian.Uint64(body[1:9]))).UTC(),
-		ID:      saga.ID(body[9:]),
+		ID:      contract.SagaID(body[9:]),
 	}
 	if sum != f.sum(body) || p.ID.Check() != nil {
 		return Position{}, fmt.Errorf("%w: it belongs to another list, or was changed", ErrCursor)

@@ -47,7 +47,7 @@ func TestJournal(t *testing.T) {
 		return storetest.Harness{
 			Store:  open(),
 			Reopen: func(testing.TB) store.Store { m = m.Reopen(); return open() },
-			Damage: func(t testing.TB, id saga.ID) {
+			Damage: func(t testing.TB, id contract.SagaID) {
 				if !m.Spoil(id) {
 					t.Fatalf("there is no saga %s", id)
 				}

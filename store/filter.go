@@ -5,7 +5,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/saga/machine"
 )
 
 // Wants reports whether sagas of a class can match the filter. No saga that has
@@ -16,7 +17,7 @@ func (f *Filter) Wants(c Class) bool {
 }
 
 // WantsDefinition reports whether sagas of a definition can match.
-func (f *Filter) WantsDefinition(r saga.Ref) bool {
+func (f *Filter) WantsDefinition(r contract.DefinitionRef) bool {
 	return (f.Definition == "" || f.Definition == r.Name) && (f.Version == 0 || f.Version == r.Version)
 }
 
@@ -38,14 +39,14 @@ func (f *Filter) StartsBefore() time.Time {
 }
 
 // Match reports whether a state matches the filter.
-func (f *Filter) Match(in *saga.Instance) bool {
+func (f *Filter) Match(in *machine.Instance) bool {
 	class, err := ClassOf(in)
 	return err == nil && f.Wants(class) && f.WantsDefinition(in.Definition) &&
 		f.WantsStart(in.Started) && f.WantsID(in.ID) && f.WantsState(in)
 }
 
 // WantsID reports whether the saga with an id can match.
-func (f *Filter) WantsID(id saga.ID) bool {
+func (f *Filter) WantsID(id contract.SagaID) bool {
 	return strings.HasPrefix(string(id), f.IDPrefix) && (len(f.IDs) == 0 || slices.Contains(f.IDs, id))
 }
 
@@ -56,7 +57,7 @@ func (f *Filter) ByState() bool {
 }
 
 // WantsState reports whether a state matches as far as the index does not tell.
-func (f *Filter) WantsState(in *saga.Instance) bool {
+func (f *Filter) WantsState(in *machine.Instance) bool {
 	return (!f.Paused || in.Paused != nil) &&
 		(f.UpdatedBefore.IsZero() || in.Updated.Before(f.UpdatedBefore)) &&
 		(f.Reason == "" || strings.Contains(strings.ToLower(Summarize(in).Reason), strings.ToLower(f.Reason))) &&
@@ -65,7 +66,7 @@ func (f *Filter) WantsState(in *saga.Instance) bool {
 
 // wantsSteps reports whether one step that is at work, or parked, is the one that
 // is asked for, and one that is at work asks the participant.
-func (f *Filter) wantsSteps(in *saga.Instance) bool {
+func (f *Filter) wantsSteps(in *machine.Instance) bool {
 	if f.Definitions == nil || !in.Open() {
 		return false
 	}
@@ -77,14 +78,14 @@ func (f *Filter) wantsSteps(in *saga.Instance) bool {
 	for i := range in.Steps {
 		s := &in.Steps[i]
 		status, parked := s.Status(), s.Current().Parked()
-		atWork := status == saga.Doing || status == saga.Undoing
+		atWork := status == contract.StepDoing || status == contract.StepUndoing
 		if !atWork && !parked {
 			continue
 		}
 		named := def.Step(i)
 		step = step || named.Name == f.Step
 		action := &named.Do
-		if status == saga.Undoing {
+		if status == contract.StepUndoing {
 			action = named.Undo
 		}
 		participant = participant || atWork && !parked && action != nil && action.Participant == f.Participant
@@ -113,7 +114,7 @@ func Bounded(limit int) int {
 }
 
 // Summarize makes the list's line of a state.
-func Summarize(in *saga.Instance) Summary {
+func Summarize(in *machine.Instance) Summary {
 	s := Summary{
 		ID:         in.ID,
 		Definition: in.Definition,
@@ -127,7 +128,7 @@ func Summarize(in *saga.Instance) Summary {
 	if in.Cause != nil {
 		s.Reason = in.Cause.Reason
 	}
-	if in.Phase == saga.Parked {
+	if in.Phase == contract.Parked {
 		for i := range in.Steps {
 			if side := in.Steps[i].Current(); side.Parked() && side.Reason() != "" {
 				s.Reason = side.Reason()

@@ -11,6 +11,7 @@ import (
 	"github.com/amends-dev/amends/outbox"
 	"github.com/amends-dev/amends/ownership"
 	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 )
 
 // Store keeps sagas, their histories, what they have pending and when they want to be
@@ -41,11 +42,11 @@ type Store interface {
 	// Load returns the saga's state; ErrNotFound when there is none,
 	// *TombstoneError when it ended and was removed, *CorruptError when its record
 	// is damaged.
-	Load(ctx context.Context, id saga.ID) (*saga.Instance, error)
+	Load(ctx context.Context, id contract.SagaID) (*machine.Instance, error)
 	// History returns the recorded events from revision from (1: the first), at
 	// most limit (below 1: MaxPage), oldest first. Event k moved the saga to
 	// revision k. A saga without state is the error that Load returns.
-	History(ctx context.Context, id saga.ID, from uint64, limit int) ([]saga.Event, error)
+	History(ctx context.Context, id contract.SagaID, from uint64, limit int) ([]machine.Event, error)
 	// List returns sagas that match, at most page.Limit, and the cursor of the
 	// next page; "" when there is none. Order: newest start first, then id. The
 	// pages are stable: a saga that does not change is listed once. A page may be
@@ -62,7 +63,7 @@ type Store interface {
 	// first, then by id, at most limit (below 1: MaxPage), and when to ask again: no
 	// later than when the next one after them is due (zero: none). It changes nothing
 	// that can be seen.
-	Due(ctx context.Context, now time.Time, limit int) (ids []saga.ID, next time.Time, err error)
+	Due(ctx context.Context, now time.Time, limit int) (ids []contract.SagaID, next time.Time, err error)
 
 	// Pending calls yield with every outbox record for a destination that is pending, in
 	// the order of the commits that enqueue them and within a commit in the order of
@@ -111,7 +112,7 @@ type Store interface {
 	// with ErrNotDamaged; one that is not there, or was removed, with the error that Load
 	// returns; and one of which nothing is found, because another record has lost its key,
 	// with that *CorruptError.
-	RemoveDamaged(ctx context.Context, id saga.ID, removal Removal) (Removed, error)
+	RemoveDamaged(ctx context.Context, id contract.SagaID, removal Removal) (Removed, error)
 
 	// Backup writes a consistent copy of the whole store while it is in use and
 	// returns its size in bytes. A store that keeps nothing on disk returns
@@ -141,9 +142,9 @@ type Change struct {
 	// Instance is the new state. Its Revision is Expected + len(Events). The store
 	// keeps its indexes (phase, definition, wake, ended) from it. Its ID and Started say
 	// which saga it is.
-	Instance *saga.Instance
+	Instance *machine.Instance
 	// Events are recorded as revisions Expected+1 … Instance.Revision.
-	Events []saga.Event
+	Events []machine.Event
 	// Enqueue are the messages that must follow.
 	Enqueue []outbox.Record
 	// Discard are the records that this change makes unnecessary.
@@ -154,20 +155,20 @@ type Change struct {
 type Filter struct {
 	Definition                  string
 	Version                     int
-	Phases                      []saga.Phase
+	Phases                      []contract.Phase
 	IDPrefix                    string
 	OpenOnly                    bool      // only sagas that have not ended
 	StartedAfter, StartedBefore time.Time // half open: StartedAfter belongs to the range
 
-	IDs           []saga.ID     // one of these; at most MaxPage are looked at
-	UpdatedBefore time.Time     // that have not moved since
-	Reason        string        // that Summary.Reason contains, upper and lower case alike
-	Paused        bool          // that are paused
-	Step          saga.StepName // that is under way, between two attempts, or parked
-	Participant   string        // that a step under way asks
+	IDs           []contract.SagaID // one of these; at most MaxPage are looked at
+	UpdatedBefore time.Time         // that have not moved since
+	Reason        string            // that Summary.Reason contains, upper and lower case alike
+	Paused        bool              // that are paused
+	Step          contract.StepName // that is under way, between two attempts, or parked
+	Participant   string            // that a step under way asks
 	// Definitions tells the names of steps and participants; needed with Step and
 	// Participant. Nil for a definition that is not known: nothing of it matches.
-	Definitions func(saga.Ref) *saga.Definition
+	Definitions func(contract.DefinitionRef) *saga.Definition
 }
 
 // Page says which part of a list is wanted.
@@ -181,15 +182,15 @@ const MaxPage = 1000
 
 // Summary is a saga in a list.
 type Summary struct {
-	ID         saga.ID
-	Definition saga.Ref
-	Phase      saga.Phase
+	ID         contract.SagaID
+	Definition contract.DefinitionRef
+	Phase      contract.Phase
 	Revision   uint64
 	Started    time.Time
 	Updated    time.Time
 	Ended      time.Time // zero: open
 	Reason     string    // why it goes back, went back or is parked
-	Paused     *saga.Pause
+	Paused     *machine.Pause
 
 	// Damage says what cannot be read; then all that is known is ID and, where the index
 	// tells, Definition, Phase and Started.
@@ -198,8 +199,8 @@ type Summary struct {
 
 // Count is a number of sagas.
 type Count struct {
-	Definition saga.Ref
-	Phase      saga.Phase
+	Definition contract.DefinitionRef
+	Phase      contract.Phase
 	Sagas      int
 	Ended      int // how many of Sagas have ended: all, none, or of Parked those that were abandoned
 }
@@ -229,10 +230,10 @@ type ConflictError struct {
 // errors.Is(err, ErrEnded).
 type TombstoneError struct {
 	Saga       contract.SagaID
-	Definition saga.Ref
-	Phase      saga.Phase    // completed, compensated or parked (abandoned)
-	Start      saga.StartSum // taken at the start: the same start again is answered, another one refused; zero: not known, none is the same
-	Started    time.Time     // zero: not known
+	Definition contract.DefinitionRef
+	Phase      contract.Phase   // completed, compensated or parked (abandoned)
+	Start      machine.StartSum // taken at the start: the same start again is answered, another one refused; zero: not known, none is the same
+	Started    time.Time        // zero: not known
 	Ended      time.Time
 	Removal    *Removal // of a damaged saga, that it was removed; nil: retention did
 }
@@ -268,7 +269,7 @@ type CorruptError struct {
 
 // DefinitionConflictError names both contents. errors.Is(err, ErrDefinitionConflict).
 type DefinitionConflictError struct {
-	Definition        saga.Ref
+	Definition        contract.DefinitionRef
 	Registered, Given string // fingerprints
 }
 

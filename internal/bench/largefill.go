@@ -12,6 +12,7 @@ import (
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/coordinator"
 	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/store/boltstore"
 	"github.com/amends-dev/amends/transport"
@@ -85,25 +86,25 @@ type filler struct {
 // endings are the answers that let a checkout end, delays the one that makes it
 // wait.
 var (
-	endings = []saga.Event{
+	endings = []machine.Event{
 		answered("inventory", "reserve-inventory"), answered("payment", "charge-payment"),
 		answered("shipping", "create-shipment"), answered("order", "confirm-order"),
 	}
-	delays = []saga.Event{{
-		Type: saga.StepAnswered, Participant: "inventory", Step: "reserve-inventory", Direction: saga.DirectionDo, Attempt: 1,
-		Outcome: saga.OutcomeFailed, Reason: "the warehouse counts its stock",
+	delays = []machine.Event{{
+		Type: contract.EventStepAnswered, Participant: "inventory", Step: "reserve-inventory", Direction: contract.DirectionDo, Attempt: 1,
+		Outcome: contract.OutcomeFailed, Reason: "the warehouse counts its stock",
 	}}
 )
 
-func answered(participant string, step saga.StepName) saga.Event {
-	return saga.Event{
-		Type: saga.StepAnswered, Participant: participant, Step: step, Direction: saga.DirectionDo, Attempt: 1,
-		Outcome: saga.OutcomeCompleted, Payload: mustJSON(done{1, strings.Repeat("r", 60)}), ContentType: transport.JSON,
+func answered(participant string, step contract.StepName) machine.Event {
+	return machine.Event{
+		Type: contract.EventStepAnswered, Participant: participant, Step: step, Direction: contract.DirectionDo, Attempt: 1,
+		Outcome: contract.OutcomeCompleted, Payload: mustJSON(done{1, strings.Repeat("r", 60)}), ContentType: transport.JSON,
 	}
 }
 
 // all starts n sagas, spread over the time before now, and gives them the answers.
-func (f *filler) all(ctx context.Context, what string, n int, period time.Duration, def *saga.Definition, answers []saga.Event) error {
+func (f *filler) all(ctx context.Context, what string, n int, period time.Duration, def *saga.Definition, answers []machine.Event) error {
 	for from := 0; from < n; from += filledAtOnce {
 		to := min(n, from+filledAtOnce)
 		inputs := make([]coordinator.Input, 0, to-from)
@@ -115,7 +116,7 @@ func (f *filler) all(ctx context.Context, what string, n int, period time.Durati
 			at := f.now.Add(-period + time.Duration(float64(period)*float64(i)/float64(n)))
 			inputs = append(inputs, coordinator.Input{
 				Saga: contract.SagaID(id.String()), Definition: def.Ref(),
-				Event: saga.Event{Type: saga.Started, At: at, ID: contract.SagaID(id.String()), Payload: mustJSON(input(int64(i))), ContentType: transport.JSON},
+				Event: machine.Event{Type: contract.EventStarted, At: at, ID: contract.SagaID(id.String()), Payload: mustJSON(input(int64(i))), ContentType: transport.JSON},
 			})
 		}
 		if err := f.step(ctx, inputs); err != nil {

@@ -9,6 +9,7 @@ import (
 
 	"connectrpc.com/connect"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/plural"
 	"github.com/amends-dev/amends/internal/terminal"
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
@@ -63,9 +64,9 @@ func (c *defShowCmd) Run(env *environment) error {
 		branches := branchesOf(def.Spec().Steps)
 		for i := range def.Len() {
 			step := def.Step(i)
-			do, _ := def.Action(i, saga.DirectionDo)
+			do, _ := def.Action(i, contract.DirectionDo)
 			back := ""
-			if undo, ok := def.Action(i, saga.DirectionUndo); ok {
+			if undo, ok := def.Action(i, contract.DirectionUndo); ok {
 				back = actionText(&undo)
 			}
 			rows = append(rows, []string{branches[i] + string(step.Name), string(step.Kind), actionText(&do), do.Timeout.String(), fmt.Sprint(do.Retry.Attempts), back})

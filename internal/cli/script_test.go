@@ -16,9 +16,9 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/cli"
 	"github.com/amends-dev/amends/internal/corrupttest"
-	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/transport"
 	"github.com/amends-dev/amends/transport/natsbus"
 )
@@ -117,7 +117,7 @@ func exits(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 func rotten(ts *testscript.TestScript, _ bool, args []string) {
-	ts.Check(corrupttest.Saga(context.Background(), ts.MkAbs(args[0]), saga.ID(args[1]), saga.ID(args[2])))
+	ts.Check(corrupttest.Saga(context.Background(), ts.MkAbs(args[0]), contract.SagaID(args[1]), contract.SagaID(args[2])))
 }
 
 func secret(ts *testscript.TestScript, _ bool, args []string) {

@@ -9,10 +9,10 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/plural"
 	"github.com/amends-dev/amends/internal/simulation"
 	"github.com/amends-dev/amends/internal/terminal"
-	"github.com/amends-dev/amends/saga"
 )
 
 type simulateCmd struct {
@@ -161,9 +161,9 @@ func printTotals(w *terminal.Stream, t *simulation.Totals, seed uint64, processo
 		row("seen: "+simulation.CoveragePoint(s).String(), n)
 	}
 	row("sagas", t.Sagas)
-	row("completed", t.Phases[saga.Completed])
-	row("compensated", t.Phases[saga.Compensated])
-	row("abandoned", t.Phases[saga.Parked])
+	row("completed", t.Phases[contract.Completed])
+	row("compensated", t.Phases[contract.Compensated])
+	row("abandoned", t.Phases[contract.Parked])
 	row("repairs after the faults", t.Repairs)
 	row("runs", t.Runs)
 	row("events", t.Events)

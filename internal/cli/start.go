@@ -125,5 +125,5 @@ func readInput(s string, stdin io.Reader) ([]byte, error) {
 }
 
 // maxInput bounds what is read as a saga's input; the coordinator's own limit
-// (saga.MaxPayload) is lower and gives the better message.
+// (contract.MaxPayload) is lower and gives the better message.
 const maxInput = 16 << 20

@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/plural"
-	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/saga/definitionfile"
 )
 
@@ -37,15 +37,15 @@ func (c *tryCmd) Run(env *environment) error {
 		return &exitError{code: ExitUsage, err: fmt.Errorf("%s holds %s; name a file with one", c.File, plural.Of(len(defs), "definition", "definitions"))}
 	}
 	input, err := os.ReadFile(c.Input)
-	results := map[saga.StepName][]byte{}
+	results := map[contract.StepName][]byte{}
 	for step, file := range c.Result {
 		data, failed := os.ReadFile(file)
-		results[saga.StepName(step)], err = data, errors.Join(err, failed)
+		results[contract.StepName(step)], err = data, errors.Join(err, failed)
 	}
 	if err != nil {
 		return &exitError{code: ExitUsage, err: err}
 	}
-	request, err := defs[0].Try(saga.StepName(c.Step), input, results)
+	request, err := defs[0].Try(contract.StepName(c.Step), input, results)
 	if err != nil {
 		return err
 	}

@@ -274,7 +274,7 @@ func TestCursorStaysInView(t *testing.T) {
 // TestDecisionIsAboutWhatWasChosen: another step that waits does not take the place of the one
 // that the dialog was opened for, when somebody else decides about that one.
 func TestDecisionIsAboutWhatWasChosen(t *testing.T) {
-	absent := func(name saga.StepName) saga.Block {
+	absent := func(name contract.StepName) saga.Block {
 		return saga.Retriable(name, saga.Do(contract.NewCommand[purchase, struct{}]("nobody", string(name)), saga.Timeout(100*time.Millisecond), saga.Retry(1, time.Second, time.Second)))
 	}
 	w := newWorld(t, func(c *server.Config) {

@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"os"
 
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/store/boltstore"
 )
@@ -15,7 +15,7 @@ import (
 // Saga flips a bit in the state of one saga in the file of a store that nobody has
 // open, and in nothing of another saga. It tries one place after the other until that
 // is what it has done.
-func Saga(ctx context.Context, path string, sick, well saga.ID) error {
+func Saga(ctx context.Context, path string, sick, well contract.SagaID) error {
 	sound, err := os.ReadFile(path)
 	if err != nil {
 		return err
@@ -41,7 +41,7 @@ func Saga(ctx context.Context, path string, sick, well saga.ID) error {
 }
 
 // onlyHit reports whether the one saga is damaged and the other is not.
-func onlyHit(ctx context.Context, path string, sick, well saga.ID) (bool, error) {
+func onlyHit(ctx context.Context, path string, sick, well contract.SagaID) (bool, error) {
 	s, err := boltstore.Open(path, boltstore.Options{MapSize: 1})
 	switch {
 	case errors.Is(err, boltstore.ErrDamaged), errors.Is(err, store.ErrCorrupt):

@@ -16,8 +16,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/plural"
-	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/transport"
 	"github.com/amends-dev/amends/transport/natsbus"
 )
@@ -202,7 +202,7 @@ func (e *exam) stream(ctx context.Context, js jetstream.JetStream, name string) 
 func (e *exam) horizon() (longest time.Duration, where string) {
 	for _, d := range e.definitions {
 		for i := range d.Len() {
-			for _, dir := range []saga.Direction{saga.DirectionDo, saga.DirectionUndo} {
+			for _, dir := range []contract.Direction{contract.DirectionDo, contract.DirectionUndo} {
 				a, ok := d.Action(i, dir)
 				if timeout := time.Duration(a.Timeout); ok && timeout > longest {
 					longest, where = timeout, fmt.Sprintf("%s %s of %s", dir, d.Step(i).Name, d.Ref())

@@ -11,8 +11,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/coordinator"
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 )
 
 // Metrics counts what a coordinator does. It has a registry of its own, so that
@@ -131,10 +132,10 @@ func (m *Metrics) Gatherer() prometheus.Gatherer { return m.registry }
 func (m *Metrics) Transition(t coordinator.Transition) {
 	definition := m.definitions.label(t.Definition.Name)
 	m.transitions.WithLabelValues(definition, string(t.Event)).Inc()
-	if t.Event == saga.Started {
+	if t.Event == contract.EventStarted {
 		m.started.WithLabelValues(definition).Inc()
 	}
-	if t.Event == saga.StepAnswered && t.Waited > 0 {
+	if t.Event == contract.EventStepAnswered && t.Waited > 0 {
 		m.stepDuration.WithLabelValues(definition, string(t.Step), string(t.Direction)).Observe(t.Waited.Seconds())
 	}
 	if t.Ended {
@@ -144,7 +145,7 @@ func (m *Metrics) Transition(t coordinator.Transition) {
 }
 
 // Ignored counts one event that changed nothing.
-func (m *Metrics) Ignored(reason saga.Ignored) {
+func (m *Metrics) Ignored(reason machine.Ignored) {
 	m.ignored.WithLabelValues(string(reason)).Inc()
 }
 

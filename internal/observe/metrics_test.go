@@ -19,7 +19,7 @@ import (
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/coordinator"
 	"github.com/amends-dev/amends/internal/observe"
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/transport"
 	"github.com/amends-dev/amends/transport/natsbus"
@@ -44,12 +44,12 @@ func observed(ready error) *observe.Metrics {
 			OutboxBacklog: 4, OutboxOldest: 1500 * time.Millisecond, Blocked: 6, CacheHits: 9, CacheMisses: 1,
 		}, nil
 	}, func(context.Context) error { return ready })
-	m.Transition(coordinator.Transition{Saga: "order-42", Definition: checkout, Event: saga.Started, After: contract.Running, Started: start, At: start})
+	m.Transition(coordinator.Transition{Saga: "order-42", Definition: checkout, Event: contract.EventStarted, After: contract.Running, Started: start, At: start})
 	m.Transition(coordinator.Transition{
-		Saga: "order-42", Definition: checkout, Event: saga.StepAnswered, Step: "charge", Direction: saga.DirectionDo, Attempt: 1,
+		Saga: "order-42", Definition: checkout, Event: contract.EventStepAnswered, Step: "charge", Direction: contract.DirectionDo, Attempt: 1,
 		Before: contract.Running, After: contract.Completed, Ended: true, Started: start, At: start.Add(2 * time.Second), Waited: time.Second,
 	})
-	m.Ignored(saga.IgnoredDuplicate)
+	m.Ignored(machine.IgnoredDuplicate)
 	m.DeadLetter(coordinator.DeadLetterSubject)
 	m.StartRefused(coordinator.LimitOpen, start)
 	m.Committed(5, 3*time.Millisecond)
@@ -253,7 +253,7 @@ starts, changes its phase or is operated, at warn when it is parked.
 func TestDefinitionLabelsAreBounded(t *testing.T) {
 	m := observe.NewMetrics("")
 	for i := range observe.MaxDefinitions + 50 {
-		m.Transition(coordinator.Transition{Definition: contract.DefinitionRef{Name: fmt.Sprint("d", i)}, Event: saga.Started})
+		m.Transition(coordinator.Transition{Definition: contract.DefinitionRef{Name: fmt.Sprint("d", i)}, Event: contract.EventStarted})
 	}
 	_, text := get(t, m.Handler(), "/")
 	if n := strings.Count(text, "\namends_sagas_started_total{"); n != observe.MaxDefinitions+1 {

@@ -2,7 +2,7 @@ package observe
 
 import (
 	"github.com/amends-dev/amends/coordinator"
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 )
 
 // The metrics. Seconds and counts are base units; a name is never reused with
@@ -53,8 +53,8 @@ const (
 	LabelPhase       = "phase"      // see contract.Phase
 	LabelStep        = "step"
 	LabelDirection   = "direction" // do, undo
-	LabelEvent       = "event"     // see saga.EventType
-	LabelReason      = "reason"    // a closed set: see saga.Ignored and the coordinator's dead-letter reasons
+	LabelEvent       = "event"     // see contract.EventType
+	LabelReason      = "reason"    // a closed set: see machine.Ignored and the coordinator's dead-letter reasons
 	LabelKind        = "kind"
 	LabelParticipant = "participant" // "other" beyond MaxParticipants
 	LabelStream      = "stream"      // see transport.Stream
@@ -89,9 +89,9 @@ var (
 	}
 	dropReasons    = []string{DroppedByRate, DroppedUnstored, DroppedByRing}
 	limits         = []string{coordinator.LimitOpen, coordinator.LimitBacklog, coordinator.LimitWaiting}
-	ignoredReasons = []saga.Ignored{
-		saga.IgnoredEnded, saga.IgnoredDuplicate, saga.IgnoredStale, saga.IgnoredEarly,
-		saga.IgnoredNothing, saga.IgnoredDirection, saga.IgnoredStep, saga.IgnoredSender, saga.IgnoredContradiction,
+	ignoredReasons = []machine.Ignored{
+		machine.IgnoredEnded, machine.IgnoredDuplicate, machine.IgnoredStale, machine.IgnoredEarly,
+		machine.IgnoredNothing, machine.IgnoredDirection, machine.IgnoredStep, machine.IgnoredSender, machine.IgnoredContradiction,
 	}
 )
 

@@ -12,9 +12,9 @@ import (
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/coordinator"
 	"github.com/amends-dev/amends/observe/tracing"
-	"github.com/amends-dev/amends/saga"
 )
 
 // Tracer gives a coordinator's sagas spans, one for each transition:
@@ -44,7 +44,7 @@ func NewTracer(provider trace.TracerProvider) *Tracer {
 
 // Root is part of coordinator.Tracer. Whether the saga is sampled is decided
 // here, once, and kept in the flags.
-func (t *Tracer) Root(id saga.ID, caller string) string {
+func (t *Tracer) Root(id contract.SagaID, caller string) string {
 	parent, ok := tracing.Parse(caller, "")
 	ctx := context.Background()
 	if ok {
@@ -58,7 +58,7 @@ func (t *Tracer) Root(id saga.ID, caller string) string {
 }
 
 // Transit is part of coordinator.Tracer.
-func (t *Tracer) Transit(id saga.ID, revision uint64, root string) string {
+func (t *Tracer) Transit(id contract.SagaID, revision uint64, root string) string {
 	if len(root) != len("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01") {
 		return root // started when nobody traced, by a caller who did not either
 	}
@@ -87,7 +87,7 @@ func (t *Tracer) Transition(tr coordinator.Transition) {
 	name, kind := titled(&tr)
 	_, span := t.tracer.Start(ctx, name, trace.WithSpanKind(kind), trace.WithTimestamp(tr.At),
 		trace.WithAttributes(attributes(&tr)...), trace.WithLinks(links(&tr, root)...))
-	if tr.After == saga.Parked && tr.Before != saga.Parked {
+	if tr.After == contract.Parked && tr.Before != contract.Parked {
 		span.SetAttributes(semconv.ErrorTypeKey.String("parked"))
 		span.SetStatus(codes.Error, tr.Reason)
 	}
@@ -102,13 +102,13 @@ func (t *Tracer) Transition(tr coordinator.Transition) {
 // steps, and its kind.
 func titled(tr *coordinator.Transition) (string, trace.SpanKind) {
 	switch tr.Event {
-	case saga.Started:
+	case contract.EventStarted:
 		return "start " + tr.Definition.Name, trace.SpanKindConsumer
-	case saga.StepAnswered:
+	case contract.EventStepAnswered:
 		return "answer " + string(tr.Step), trace.SpanKindConsumer
-	case saga.OperationTaken:
+	case contract.EventOperationTaken:
 		return string(tr.Operation) + " " + tr.Definition.Name, trace.SpanKindConsumer
-	case saga.TimerFired:
+	case contract.EventTimerFired:
 		if tr.Step != "" {
 			return string(tr.Timer) + " " + string(tr.Step), trace.SpanKindInternal
 		}
@@ -121,14 +121,14 @@ func titled(tr *coordinator.Transition) (string, trace.SpanKind) {
 // took in, and, where a wait has ended, the transition that the saga waited in.
 func links(tr *coordinator.Transition, root trace.SpanContext) []trace.Link {
 	var all []trace.Link
-	if cause, ok := tracing.Parse(tr.Cause, ""); ok && tr.Event != saga.Started {
+	if cause, ok := tracing.Parse(tr.Cause, ""); ok && tr.Event != contract.EventStarted {
 		kind := "answer"
-		if tr.Event == saga.OperationTaken {
+		if tr.Event == contract.EventOperationTaken {
 			kind = "request"
 		}
 		all = append(all, trace.Link{SpanContext: cause, Attributes: []attribute.KeyValue{tracing.AttrLinkOf.String(kind)}})
 	}
-	if tr.Event == saga.TimerFired || tr.Event == saga.OperationTaken {
+	if tr.Event == contract.EventTimerFired || tr.Event == contract.EventOperationTaken {
 		before := root.WithSpanID(spanID(tr.Saga, tr.Revision-1))
 		all = append(all, trace.Link{SpanContext: before, Attributes: []attribute.KeyValue{tracing.AttrLinkOf.String("wait")}})
 	}
@@ -168,17 +168,17 @@ func attributes(tr *coordinator.Transition) []attribute.KeyValue {
 
 // TraceID is the trace of a saga whose caller has none, in hexadecimal: what to
 // look for when only the saga's id is known.
-func TraceID(id saga.ID) string { return traceID(id).String() }
+func TraceID(id contract.SagaID) string { return traceID(id).String() }
 
 // traceID is the trace of a saga whose caller has none.
-func traceID(id saga.ID) (t trace.TraceID) {
+func traceID(id contract.SagaID) (t trace.TraceID) {
 	sum := sha256.Sum256([]byte("trace\x00" + string(id)))
 	copy(t[:], sum[:])
 	return t
 }
 
 // spanID is the span of the transition that moves a saga to a revision.
-func spanID(id saga.ID, revision uint64) (s trace.SpanID) {
+func spanID(id contract.SagaID, revision uint64) (s trace.SpanID) {
 	var buffer [160]byte
 	b := append(append(buffer[:0], "span\x00"...), id...)
 	b = binary.BigEndian.AppendUint64(append(b, 0), revision)

@@ -4,20 +4,21 @@ import (
 	"testing"
 	"time"
 
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/saga/machine"
 )
 
 // typical is a saga of four steps with 300 bytes of input and small results.
-func typical() *saga.Instance {
+func typical() *machine.Instance {
 	in := minimal()
 	in.Input = make([]byte, 300)
 	in.Updated, in.Deadline = noon.Add(time.Second), noon.Add(time.Hour)
 	in.TraceParent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 	in.Fingerprint = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
-	in.Steps = []saga.StepState{
-		{Do: newSide(saga.DirectionDo, saga.SideData{State: saga.SideDone, Attempt: 1, MaxAttempt: 5}), Result: make([]byte, 60)},
-		{Do: newSide(saga.DirectionDo, saga.SideData{State: saga.SideDone, Attempt: 1, MaxAttempt: 5}), Result: make([]byte, 60)},
-		{Do: newSide(saga.DirectionDo, saga.SideData{State: saga.SideAwaitingAnswer, Attempt: 2, MaxAttempt: 5, Due: noon, Command: 7})},
+	in.Steps = []machine.StepState{
+		{Do: newSide(contract.DirectionDo, machine.SideData{State: machine.SideDone, Attempt: 1, MaxAttempt: 5}), Result: make([]byte, 60)},
+		{Do: newSide(contract.DirectionDo, machine.SideData{State: machine.SideDone, Attempt: 1, MaxAttempt: 5}), Result: make([]byte, 60)},
+		{Do: newSide(contract.DirectionDo, machine.SideData{State: machine.SideAwaitingAnswer, Attempt: 2, MaxAttempt: 5, Due: noon, Command: 7})},
 		{},
 	}
 	return in

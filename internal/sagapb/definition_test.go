@@ -16,6 +16,7 @@ import (
 	"github.com/amends-dev/amends/internal/protoconv"
 	amendsv1 "github.com/amends-dev/amends/proto/amends/v1"
 	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 )
 
 // TestNoFieldIsForgotten: a struct of the domain has as many fields as its
@@ -26,12 +27,12 @@ func TestNoFieldIsForgotten(t *testing.T) {
 		domain  any
 		message proto.Message
 	}{
-		{saga.Instance{}, &amendsv1.Instance{}},
-		{saga.Cause{}, &amendsv1.Cause{}},
-		{saga.StepState{}, &amendsv1.StepState{}},
-		{saga.Side{}, &amendsv1.Side{}},
-		{saga.Event{}, &amendsv1.Event{}},
-		{saga.Ref{}, &amendsv1.DefinitionRef{}},
+		{machine.Instance{}, &amendsv1.Instance{}},
+		{machine.Cause{}, &amendsv1.Cause{}},
+		{machine.StepState{}, &amendsv1.StepState{}},
+		{machine.Side{}, &amendsv1.Side{}},
+		{machine.Event{}, &amendsv1.Event{}},
+		{contract.DefinitionRef{}, &amendsv1.DefinitionRef{}},
 		{saga.Spec{}, &amendsv1.Spec{}},
 		{saga.Node{}, &amendsv1.Node{}},
 		{saga.Step{}, &amendsv1.Step{}},
@@ -104,8 +105,8 @@ func nodes(depth int) *rapid.Generator[saga.Node] {
 			return saga.Node{Sequence: rapid.SliceOfN(nodes(depth-1), 1, 3).Draw(t, "sequence")}
 		}
 		s := &saga.Step{
-			Name:          saga.StepName(names.Draw(t, "name")),
-			Kind:          word(saga.KindCompensable, saga.KindPivot, saga.KindRetriable).Draw(t, "kind"),
+			Name:          contract.StepName(names.Draw(t, "name")),
+			Kind:          word(contract.KindCompensable, contract.KindPivot, contract.KindRetriable).Draw(t, "kind"),
 			Do:            actions.Draw(t, "do"),
 			NothingToUndo: rapid.Bool().Draw(t, "nothing"),
 		}

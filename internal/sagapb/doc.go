@@ -1,8 +1,8 @@
 // Package sagapb turns sagas, their events and definitions into bytes, and back:
 // what a store keeps (proto/amends/v1/record.proto, definition.proto).
 //
-//	*saga.Instance ──AppendInstance──▶ bytes ──UnmarshalInstance──▶ *saga.Instance
-//	*saga.Event    ──AppendEvent─────▶ bytes ──UnmarshalEvent─────▶ *saga.Event
+//	*machine.Instance ──AppendInstance──▶ bytes ──UnmarshalInstance──▶ *machine.Instance
+//	*machine.Event    ──AppendEvent─────▶ bytes ──UnmarshalEvent─────▶ *machine.Event
 //	*saga.Definition ─MarshalDefinition─▶ bytes ─UnmarshalDefinition─▶ *saga.Definition
 //
 // Laws:

@@ -6,18 +6,19 @@ import (
 	"sync"
 	"time"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/protoconv"
 	amendsv1 "github.com/amends-dev/amends/proto/amends/v1"
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 )
 
 // MarshalEvent is AppendEvent to nothing.
-func MarshalEvent(e *saga.Event) ([]byte, error) { return AppendEvent(nil, e) }
+func MarshalEvent(e *machine.Event) ([]byte, error) { return AppendEvent(nil, e) }
 
 // AppendEvent appends the bytes of an event to dst. It fails on an event that
 // could not be read back: without type or time, with a word outside its set or
 // with a time outside 1678 … 2261. dst is unchanged then.
-func AppendEvent(dst []byte, e *saga.Event) ([]byte, error) {
+func AppendEvent(dst []byte, e *machine.Event) ([]byte, error) {
 	m := eventMessages.Get().(*amendsv1.Event)
 	defer releaseEvent(m)
 	err := fillEvent(m, e)
@@ -32,7 +33,7 @@ func AppendEvent(dst []byte, e *saga.Event) ([]byte, error) {
 
 // UnmarshalEvent reads what AppendEvent wrote. The result shares no memory with
 // data.
-func UnmarshalEvent(data []byte) (*saga.Event, error) {
+func UnmarshalEvent(data []byte) (*machine.Event, error) {
 	m := eventMessages.Get().(*amendsv1.Event)
 	defer releaseEvent(m)
 	if err := protoconv.Unmarshal(data, m); err != nil {
@@ -57,7 +58,7 @@ func releaseEvent(m *amendsv1.Event) {
 }
 
 // fillEvent makes the message of an event.
-func fillEvent(m *amendsv1.Event, e *saga.Event) error {
+func fillEvent(m *amendsv1.Event, e *machine.Event) error {
 	if e.At.IsZero() {
 		return errNoTime
 	}
@@ -82,15 +83,15 @@ func fillEvent(m *amendsv1.Event, e *saga.Event) error {
 	return errors.Join(errs[:]...)
 }
 
-func fromEvent(m *amendsv1.Event) (*saga.Event, error) {
-	e := &saga.Event{
+func fromEvent(m *amendsv1.Event) (*machine.Event, error) {
+	e := &machine.Event{
 		At:          protoconv.Time(m.AtUnixNano),
-		ID:          saga.ID(m.Id),
+		ID:          contract.SagaID(m.Id),
 		Payload:     protoconv.Bytes(m.Payload),
 		ContentType: m.ContentType,
 		TraceParent: m.TraceParent,
 		Participant: m.Participant,
-		Step:        saga.StepName(m.Step),
+		Step:        contract.StepName(m.Step),
 		Attempt:     int(m.Attempt),
 		Reason:      m.Reason,
 		Final:       m.Final,

@@ -6,7 +6,8 @@ import (
 
 	"pgregory.net/rapid"
 
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/saga/machine"
 )
 
 // Generators of arbitrary states: anything the types allow and Append accepts,
@@ -31,75 +32,75 @@ var (
 func word[W ~string](words ...W) *rapid.Generator[W] { return rapid.SampledFrom(words) }
 
 var (
-	phases         = word(saga.Running, saga.Compensating, saga.Completed, saga.Compensated, saga.Parked)
-	someCauses     = word(saga.CauseRejected, saga.CauseExhausted, saga.CauseMappingFailed, saga.CauseDeadline, saga.CauseCancelled, saga.CauseOperator)
-	someTypes      = word(saga.Started, saga.StepAnswered, saga.TimerFired, saga.OperationTaken)
-	someTimers     = word("", saga.TimerTimeout, saga.TimerRetry, saga.TimerDeadline)
-	directions     = word("", saga.DirectionDo, saga.DirectionUndo)
-	outcomes       = word("", saga.OutcomeCompleted, saga.OutcomeRejected, saga.OutcomeFailed)
-	someOperations = word("", saga.OperationCancel, saga.OperationRetry, saga.OperationResolve, saga.OperationSkip, saga.OperationCompensate, saga.OperationAbandon, saga.OperationPause, saga.OperationResume)
+	phases         = word(contract.Running, contract.Compensating, contract.Completed, contract.Compensated, contract.Parked)
+	someCauses     = word(machine.CauseRejected, machine.CauseExhausted, machine.CauseMappingFailed, machine.CauseDeadline, machine.CauseCancelled, machine.CauseOperator)
+	someTypes      = word(contract.EventStarted, contract.EventStepAnswered, contract.EventTimerFired, contract.EventOperationTaken)
+	someTimers     = word("", contract.TimerTimeout, contract.TimerRetry, contract.TimerDeadline)
+	directions     = word("", contract.DirectionDo, contract.DirectionUndo)
+	outcomes       = word("", contract.OutcomeCompleted, contract.OutcomeRejected, contract.OutcomeFailed)
+	someOperations = word("", contract.OperationCancel, contract.OperationRetry, contract.OperationResolve, contract.OperationSkip, contract.OperationCompensate, contract.OperationAbandon, contract.OperationPause, contract.OperationResume)
 )
 
-var causes = rapid.Custom(func(t *rapid.T) *saga.Cause {
+var causes = rapid.Custom(func(t *rapid.T) *machine.Cause {
 	if rapid.Bool().Draw(t, "none") {
 		return nil
 	}
-	return &saga.Cause{
+	return &machine.Cause{
 		Kind:   someCauses.Draw(t, "kind"),
-		Step:   saga.StepName(names.Draw(t, "step")),
+		Step:   contract.StepName(names.Draw(t, "step")),
 		Reason: texts.Draw(t, "reason"),
 		By:     texts.Draw(t, "by"),
 		At:     moments.Draw(t, "at"),
 	}
 })
 
-var stepStates = rapid.Custom(func(t *rapid.T) saga.StepState {
-	return saga.StepState{
-		Do: sides(saga.DirectionDo).Draw(t, "do"), Undo: sides(saga.DirectionUndo).Draw(t, "undo"), Result: data.Draw(t, "result"),
+var stepStates = rapid.Custom(func(t *rapid.T) machine.StepState {
+	return machine.StepState{
+		Do: sides(contract.DirectionDo).Draw(t, "do"), Undo: sides(contract.DirectionUndo).Draw(t, "undo"), Result: data.Draw(t, "result"),
 	}
 })
 
-func sides(direction saga.Direction) *rapid.Generator[saga.Side] {
-	return rapid.Custom(func(t *rapid.T) saga.Side {
-		d := saga.SideData{
-			State:      saga.SideState(rapid.IntRange(0, int(saga.SideSkipped)).Draw(t, "state")),
+func sides(direction contract.Direction) *rapid.Generator[machine.Side] {
+	return rapid.Custom(func(t *rapid.T) machine.Side {
+		d := machine.SideData{
+			State:      machine.SideState(rapid.IntRange(0, int(machine.SideSkipped)).Draw(t, "state")),
 			Attempt:    rapid.IntRange(0, math.MaxInt).Draw(t, "attempt"),
 			MaxAttempt: rapid.IntRange(0, math.MaxInt).Draw(t, "most attempts"),
 			Reason:     texts.Draw(t, "reason"),
 		}
 		switch d.State {
-		case saga.SideIdle:
-			d = saga.SideData{}
-		case saga.SideAwaitingAnswer:
+		case machine.SideIdle:
+			d = machine.SideData{}
+		case machine.SideAwaitingAnswer:
 			d.Due, d.Command = moments.Draw(t, "due"), rapid.Uint64().Draw(t, "command")
-		case saga.SideBackingOff, saga.SideRetryRequested:
+		case machine.SideBackingOff, machine.SideRetryRequested:
 			d.Due = noon.Add(time.Duration(rapid.Int64Range(0, 1<<50).Draw(t, "due")))
-		case saga.SideParkedUnasked, saga.SideParkedUnknown, saga.SideParkedRejected:
+		case machine.SideParkedUnasked, machine.SideParkedUnknown, machine.SideParkedRejected:
 			d.Parked = noon.Add(time.Duration(rapid.Int64Range(0, 1<<50).Draw(t, "parked")))
 		}
-		side, err := saga.NewSide(direction, d)
+		side, err := machine.NewSide(direction, d)
 		if err != nil { // a state of the other side
-			return saga.Side{}
+			return machine.Side{}
 		}
 		return side
 	})
 }
 
-var pauses = rapid.Custom(func(t *rapid.T) *saga.Pause {
+var pauses = rapid.Custom(func(t *rapid.T) *machine.Pause {
 	if rapid.Bool().Draw(t, "goes on") {
 		return nil
 	}
-	return &saga.Pause{At: someMoments.Draw(t, "since"), By: texts.Draw(t, "by"), Reason: texts.Draw(t, "why")}
+	return &machine.Pause{At: someMoments.Draw(t, "since"), By: texts.Draw(t, "by"), Reason: texts.Draw(t, "why")}
 })
 
-var instances = rapid.Custom(func(t *rapid.T) *saga.Instance {
+var instances = rapid.Custom(func(t *rapid.T) *machine.Instance {
 	steps := rapid.SliceOfN(stepStates, 0, 8).Draw(t, "steps")
 	if len(steps) == 0 && rapid.Bool().Draw(t, "nil steps") {
 		steps = nil
 	}
-	return &saga.Instance{
-		ID:           saga.ID(ids.Draw(t, "id")),
-		Definition:   saga.Ref{Name: names.Draw(t, "definition"), Version: rapid.IntRange(1, 1<<40).Draw(t, "version")},
+	return &machine.Instance{
+		ID:           contract.SagaID(ids.Draw(t, "id")),
+		Definition:   contract.DefinitionRef{Name: names.Draw(t, "definition"), Version: rapid.IntRange(1, 1<<40).Draw(t, "version")},
 		Fingerprint:  texts.Draw(t, "fingerprint"),
 		Revision:     rapid.Uint64Min(1).Draw(t, "revision"),
 		Phase:        phases.Draw(t, "phase"),
@@ -119,16 +120,16 @@ var instances = rapid.Custom(func(t *rapid.T) *saga.Instance {
 	}
 })
 
-var events = rapid.Custom(func(t *rapid.T) *saga.Event {
-	return &saga.Event{
+var events = rapid.Custom(func(t *rapid.T) *machine.Event {
+	return &machine.Event{
 		Type:        someTypes.Draw(t, "type"),
 		At:          someMoments.Draw(t, "at"),
-		ID:          saga.ID(ids.Draw(t, "id")),
+		ID:          contract.SagaID(ids.Draw(t, "id")),
 		Payload:     data.Draw(t, "payload"),
 		ContentType: texts.Draw(t, "content type"),
 		TraceParent: texts.Draw(t, "trace parent"),
 		Participant: names.Draw(t, "participant"),
-		Step:        saga.StepName(names.Draw(t, "step")),
+		Step:        contract.StepName(names.Draw(t, "step")),
 		Direction:   directions.Draw(t, "direction"),
 		Attempt:     rapid.Int().Draw(t, "attempt"),
 		Outcome:     outcomes.Draw(t, "outcome"),

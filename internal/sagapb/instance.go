@@ -7,19 +7,21 @@ import (
 	"sync"
 	"time"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/protoconv"
 	amendsv1 "github.com/amends-dev/amends/proto/amends/v1"
 	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 )
 
 // MarshalInstance is AppendInstance to nothing.
-func MarshalInstance(in *saga.Instance) ([]byte, error) { return AppendInstance(nil, in) }
+func MarshalInstance(in *machine.Instance) ([]byte, error) { return AppendInstance(nil, in) }
 
 // AppendInstance appends the bytes of a saga's state to dst, so that a caller
 // can reuse a buffer. It fails on a state that could not be read back: without
 // id, definition, revision, phase or time of start, with a word outside its set
 // or with a time outside 1678 … 2261. dst is unchanged then.
-func AppendInstance(dst []byte, in *saga.Instance) ([]byte, error) {
+func AppendInstance(dst []byte, in *machine.Instance) ([]byte, error) {
 	m := messages.Get().(*message)
 	defer m.release()
 	err := m.fill(in)
@@ -34,7 +36,7 @@ func AppendInstance(dst []byte, in *saga.Instance) ([]byte, error) {
 
 // UnmarshalInstance reads what AppendInstance wrote. The result shares no memory
 // with data.
-func UnmarshalInstance(data []byte) (*saga.Instance, error) {
+func UnmarshalInstance(data []byte) (*machine.Instance, error) {
 	m := new(amendsv1.Instance)
 	if err := protoconv.Unmarshal(data, m); err != nil {
 		return nil, fmt.Errorf("read the state of a saga: %w", err)
@@ -47,7 +49,7 @@ func UnmarshalInstance(data []byte) (*saga.Instance, error) {
 }
 
 // checkInstance says what is missing in a state.
-func checkInstance(in *saga.Instance) error {
+func checkInstance(in *machine.Instance) error {
 	switch {
 	case in.Definition.Name == "" || in.Definition.Version < 1:
 		return fmt.Errorf("definition %q version %d: a saga follows a named definition with a version from 1", in.Definition.Name, in.Definition.Version)
@@ -84,7 +86,7 @@ func (m *message) release() {
 }
 
 // fill makes the message of a state.
-func (m *message) fill(in *saga.Instance) error {
+func (m *message) fill(in *machine.Instance) error {
 	if err := checkInstance(in); err != nil {
 		return err
 	}
@@ -114,9 +116,9 @@ func (m *message) fill(in *saga.Instance) error {
 	return errors.Join(errs[:]...)
 }
 
-func fromInstance(m *amendsv1.Instance) (*saga.Instance, error) {
-	in := &saga.Instance{
-		ID:          saga.ID(m.Id),
+func fromInstance(m *amendsv1.Instance) (*machine.Instance, error) {
+	in := &machine.Instance{
+		ID:          contract.SagaID(m.Id),
 		Definition:  protoconv.FromRef(m.Definition),
 		Fingerprint: m.Fingerprint,
 		Revision:    m.Revision,
@@ -144,7 +146,7 @@ func fromInstance(m *amendsv1.Instance) (*saga.Instance, error) {
 	return in, nil
 }
 
-func pauseMessage(p *saga.Pause) (*amendsv1.Pause, error) {
+func pauseMessage(p *machine.Pause) (*amendsv1.Pause, error) {
 	if p == nil {
 		return nil, nil
 	}
@@ -158,17 +160,17 @@ func pauseMessage(p *saga.Pause) (*amendsv1.Pause, error) {
 	return &amendsv1.Pause{AtUnixNano: at, By: p.By, Reason: p.Reason}, nil
 }
 
-func fromPause(m *amendsv1.Pause) (*saga.Pause, error) {
+func fromPause(m *amendsv1.Pause) (*machine.Pause, error) {
 	switch {
 	case m == nil:
 		return nil, nil
 	case m.AtUnixNano == 0:
 		return nil, errors.New("paused: time is missing")
 	}
-	return &saga.Pause{At: protoconv.Time(m.AtUnixNano), By: m.By, Reason: m.Reason}, nil
+	return &machine.Pause{At: protoconv.Time(m.AtUnixNano), By: m.By, Reason: m.Reason}, nil
 }
 
-func causeMessage(what string, c *saga.Cause) (*amendsv1.Cause, error) {
+func causeMessage(what string, c *machine.Cause) (*amendsv1.Cause, error) {
 	if c == nil {
 		return nil, nil
 	}
@@ -183,7 +185,7 @@ func causeMessage(what string, c *saga.Cause) (*amendsv1.Cause, error) {
 	return &amendsv1.Cause{Kind: kind, Step: string(c.Step), Reason: c.Reason, By: c.By, AtUnixNano: at}, nil
 }
 
-func fromCause(what string, m *amendsv1.Cause) (*saga.Cause, error) {
+func fromCause(what string, m *amendsv1.Cause) (*machine.Cause, error) {
 	if m == nil {
 		return nil, nil
 	}
@@ -191,10 +193,10 @@ func fromCause(what string, m *amendsv1.Cause) (*saga.Cause, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", what, err)
 	}
-	return &saga.Cause{Kind: kind, Step: saga.StepName(m.Step), Reason: m.Reason, By: m.By, At: protoconv.Time(m.AtUnixNano)}, nil
+	return &machine.Cause{Kind: kind, Step: contract.StepName(m.Step), Reason: m.Reason, By: m.By, At: protoconv.Time(m.AtUnixNano)}, nil
 }
 
-func (m *message) fillSteps(steps []saga.StepState) error {
+func (m *message) fillSteps(steps []machine.StepState) error {
 	m.list = m.list[:0]
 	if err := checkSteps(len(steps)); err != nil {
 		return err
@@ -207,8 +209,8 @@ func (m *message) fillSteps(steps []saga.StepState) error {
 		m.list = append(m.list, to)
 		to.Result = s.Result
 		var err error
-		if to.Do, err = sideMessage(saga.DirectionDo, &s.Do, &m.sides[2*i]); err == nil {
-			to.Undo, err = sideMessage(saga.DirectionUndo, &s.Undo, &m.sides[2*i+1])
+		if to.Do, err = sideMessage(contract.DirectionDo, &s.Do, &m.sides[2*i]); err == nil {
+			to.Undo, err = sideMessage(contract.DirectionUndo, &s.Undo, &m.sides[2*i+1])
 		}
 		if err != nil {
 			return fmt.Errorf("step %d: %w", i, err)
@@ -218,12 +220,12 @@ func (m *message) fillSteps(steps []saga.StepState) error {
 }
 
 // sideMessage fills to with a side; nil: it is idle.
-func sideMessage(direction saga.Direction, side *saga.Side, to *amendsv1.Side) (*amendsv1.Side, error) {
-	if *side == (saga.Side{}) {
+func sideMessage(direction contract.Direction, side *machine.Side, to *amendsv1.Side) (*amendsv1.Side, error) {
+	if *side == (machine.Side{}) {
 		return nil, nil
 	}
 	d := side.Data()
-	if _, err := saga.NewSide(direction, d); err != nil {
+	if _, err := machine.NewSide(direction, d); err != nil {
 		return nil, err
 	}
 	at := d.Due
@@ -240,38 +242,38 @@ func sideMessage(direction saga.Direction, side *saga.Side, to *amendsv1.Side) (
 }
 
 // fromSide reads a side; nil: it is idle.
-func fromSide(direction saga.Direction, m *amendsv1.Side) (saga.Side, error) {
+func fromSide(direction contract.Direction, m *amendsv1.Side) (machine.Side, error) {
 	if m == nil {
-		return saga.Side{}, nil
+		return machine.Side{}, nil
 	}
 	if m.State < 0 || m.State > math.MaxUint8 {
-		return saga.Side{}, fmt.Errorf("state %d of the %s is not known here", m.State, direction)
+		return machine.Side{}, fmt.Errorf("state %d of the %s is not known here", m.State, direction)
 	}
-	d := saga.SideData{State: saga.SideState(m.State), Attempt: int(m.Attempt), MaxAttempt: int(m.MaxAttempt), Command: m.Command, Reason: m.Reason}
+	d := machine.SideData{State: machine.SideState(m.State), Attempt: int(m.Attempt), MaxAttempt: int(m.MaxAttempt), Command: m.Command, Reason: m.Reason}
 	switch m.State {
 	case amendsv1.SideState_SIDE_STATE_PARKED_UNASKED, amendsv1.SideState_SIDE_STATE_PARKED_UNKNOWN, amendsv1.SideState_SIDE_STATE_PARKED_REJECTED:
 		d.Parked = protoconv.Time(m.AtUnixNano)
 	default:
 		d.Due = protoconv.Time(m.AtUnixNano)
 	}
-	return saga.NewSide(direction, d)
+	return machine.NewSide(direction, d)
 }
 
-func fromSteps(list []*amendsv1.StepState) ([]saga.StepState, error) {
+func fromSteps(list []*amendsv1.StepState) ([]machine.StepState, error) {
 	if len(list) == 0 || len(list) > saga.MaxSteps {
 		return nil, checkSteps(len(list))
 	}
-	steps := make([]saga.StepState, len(list))
+	steps := make([]machine.StepState, len(list))
 	for i, m := range list {
-		do, err := fromSide(saga.DirectionDo, m.Do)
+		do, err := fromSide(contract.DirectionDo, m.Do)
 		if err != nil {
 			return nil, fmt.Errorf("step %d: %w", i, err)
 		}
-		undo, err := fromSide(saga.DirectionUndo, m.Undo)
+		undo, err := fromSide(contract.DirectionUndo, m.Undo)
 		if err != nil {
 			return nil, fmt.Errorf("step %d: %w", i, err)
 		}
-		steps[i] = saga.StepState{Do: do, Undo: undo, Result: protoconv.Bytes(m.Result)}
+		steps[i] = machine.StepState{Do: do, Undo: undo, Result: protoconv.Bytes(m.Result)}
 	}
 	return steps, nil
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 )
 
 // same compares as the laws say: nil and empty mean the same, times by instant.
@@ -63,7 +63,7 @@ func checkLaws[T any](t *rapid.T, v *T, appendTo func([]byte, *T) ([]byte, error
 // TestEmptyIsNil: empty data and lists come back nil.
 func TestEmptyIsNil(t *testing.T) {
 	in := minimal()
-	in.Input, in.Steps = []byte{}, []saga.StepState{}
+	in.Input, in.Steps = []byte{}, []machine.StepState{}
 	record, err := MarshalInstance(in)
 	if err != nil {
 		t.Fatal(err)

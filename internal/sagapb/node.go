@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/amends-dev/amends/contract"
 	amendsv1 "github.com/amends-dev/amends/proto/amends/v1"
 	"github.com/amends-dev/amends/saga"
 )
@@ -85,7 +86,7 @@ func stepMessage(s *saga.Step) (*amendsv1.Step, error) {
 }
 
 func fromStep(m *amendsv1.Step) (*saga.Step, error) {
-	s := &saga.Step{Name: saga.StepName(m.Name), NothingToUndo: m.NothingToUndo}
+	s := &saga.Step{Name: contract.StepName(m.Name), NothingToUndo: m.NothingToUndo}
 	var errs [3]error
 	s.Kind, errs[0] = kinds.RequiredWord(m.Kind)
 	do, err := fromAction(m.Do)

@@ -11,15 +11,17 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/protoconv"
 	amendsv1 "github.com/amends-dev/amends/proto/amends/v1"
 	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 )
 
 var noon = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 
-func newSide(direction saga.Direction, d saga.SideData) saga.Side {
-	side, err := saga.NewSide(direction, d)
+func newSide(direction contract.Direction, d machine.SideData) machine.Side {
+	side, err := machine.NewSide(direction, d)
 	if err != nil {
 		panic(err)
 	}
@@ -27,39 +29,39 @@ func newSide(direction saga.Direction, d saga.SideData) saga.Side {
 }
 
 // minimal is the least that can be written down.
-func minimal() *saga.Instance {
-	return &saga.Instance{
+func minimal() *machine.Instance {
+	return &machine.Instance{
 		ID:         "order-42",
-		Definition: saga.Ref{Name: "checkout", Version: 1},
+		Definition: contract.DefinitionRef{Name: "checkout", Version: 1},
 		Revision:   1,
-		Phase:      saga.Running,
+		Phase:      contract.Running,
 		Started:    noon,
-		Steps:      []saga.StepState{{Do: newSide(saga.DirectionDo, saga.SideData{State: saga.SideAwaitingAnswer, Due: noon})}},
+		Steps:      []machine.StepState{{Do: newSide(contract.DirectionDo, machine.SideData{State: machine.SideAwaitingAnswer, Due: noon})}},
 	}
 }
 
 // TestAppendInstanceRefuses: what could not be read back is not written down, the
 // error names it, and the buffer stays as it was.
 func TestAppendInstanceRefuses(t *testing.T) {
-	for want, spoil := range map[string]func(*saga.Instance){
-		"saga id":                  func(in *saga.Instance) { in.ID = "a.b" },
-		"definition":               func(in *saga.Instance) { in.Definition.Name = "" },
-		"version 0":                func(in *saga.Instance) { in.Definition.Version = 0 },
-		"revision is missing":      func(in *saga.Instance) { in.Revision = 0 },
-		"time of start is missing": func(in *saga.Instance) { in.Started = time.Time{} },
-		`phase "asleep"`:           func(in *saga.Instance) { in.Phase = "asleep" },
-		`phase ""`:                 func(in *saga.Instance) { in.Phase = "" },
-		"step 0: do 9999": func(in *saga.Instance) {
-			in.Steps[0].Do = newSide(saga.DirectionDo, saga.SideData{State: saga.SideBackingOff, Due: time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)})
+	for want, spoil := range map[string]func(*machine.Instance){
+		"saga id":                  func(in *machine.Instance) { in.ID = "a.b" },
+		"definition":               func(in *machine.Instance) { in.Definition.Name = "" },
+		"version 0":                func(in *machine.Instance) { in.Definition.Version = 0 },
+		"revision is missing":      func(in *machine.Instance) { in.Revision = 0 },
+		"time of start is missing": func(in *machine.Instance) { in.Started = time.Time{} },
+		`phase "asleep"`:           func(in *machine.Instance) { in.Phase = "asleep" },
+		`phase ""`:                 func(in *machine.Instance) { in.Phase = "" },
+		"step 0: do 9999": func(in *machine.Instance) {
+			in.Steps[0].Do = newSide(contract.DirectionDo, machine.SideData{State: machine.SideBackingOff, Due: time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)})
 		},
-		"step 0: state 8 is none of": func(in *saga.Instance) {
-			in.Steps[0].Do = newSide(saga.DirectionUndo, saga.SideData{State: saga.SideUndone})
+		"step 0: state 8 is none of": func(in *machine.Instance) {
+			in.Steps[0].Do = newSide(contract.DirectionUndo, machine.SideData{State: machine.SideUndone})
 		},
-		"ended 1500":                      func(in *saga.Instance) { in.Ended = time.Date(1500, 1, 1, 0, 0, 0, 0, time.UTC) },
-		"read as no time":                 func(in *saga.Instance) { in.Updated = time.Unix(0, 0) },
-		`cause: kind of cause "bored"`:    func(in *saga.Instance) { in.Cause = &saga.Cause{Kind: "bored"} },
-		`pending cause: kind of cause ""`: func(in *saga.Instance) { in.PendingCause = &saga.Cause{} },
-		"257 steps: a saga has at ":       func(in *saga.Instance) { in.Steps = make([]saga.StepState, 257) },
+		"ended 1500":                      func(in *machine.Instance) { in.Ended = time.Date(1500, 1, 1, 0, 0, 0, 0, time.UTC) },
+		"read as no time":                 func(in *machine.Instance) { in.Updated = time.Unix(0, 0) },
+		`cause: kind of cause "bored"`:    func(in *machine.Instance) { in.Cause = &machine.Cause{Kind: "bored"} },
+		`pending cause: kind of cause ""`: func(in *machine.Instance) { in.PendingCause = &machine.Cause{} },
+		"257 steps: a saga has at ":       func(in *machine.Instance) { in.Steps = make([]machine.StepState, 257) },
 	} {
 		in := minimal()
 		spoil(in)
@@ -135,13 +137,13 @@ func repeat[T any](v T, n int) []T {
 
 // TestEventRefuses is both of the above for events.
 func TestEventRefuses(t *testing.T) {
-	for want, e := range map[string]saga.Event{
-		"time is missing":              {Type: saga.TimerFired},
+	for want, e := range map[string]machine.Event{
+		"time is missing":              {Type: contract.EventTimerFired},
 		`type of event ""`:             {At: noon},
 		`type of event "dreamt"`:       {At: noon, Type: "dreamt"},
-		`direction "sideways"`:         {At: noon, Type: saga.StepAnswered, Direction: "sideways"},
-		`outcome "perhaps"`:            {At: noon, Type: saga.StepAnswered, Outcome: "perhaps"},
-		`operation "shrug" is not one`: {At: noon, Type: saga.OperationTaken, Operation: "shrug"},
+		`direction "sideways"`:         {At: noon, Type: contract.EventStepAnswered, Direction: "sideways"},
+		`outcome "perhaps"`:            {At: noon, Type: contract.EventStepAnswered, Outcome: "perhaps"},
+		`operation "shrug" is not one`: {At: noon, Type: contract.EventOperationTaken, Operation: "shrug"},
 	} {
 		out, err := AppendEvent([]byte("kept"), &e)
 		if err == nil || !strings.Contains(err.Error(), want) {
@@ -173,7 +175,7 @@ func TestEventRefuses(t *testing.T) {
 // written and read again with the same result.
 func FuzzUnmarshalInstance(f *testing.F) {
 	in := minimal()
-	in.Cause = &saga.Cause{Kind: saga.CauseRejected, Step: "pay", Reason: "card declined", At: noon}
+	in.Cause = &machine.Cause{Kind: machine.CauseRejected, Step: "pay", Reason: "card declined", At: noon}
 	record, err := MarshalInstance(in)
 	if err != nil {
 		f.Fatal(err)
@@ -204,8 +206,8 @@ func FuzzUnmarshalInstance(f *testing.F) {
 
 // FuzzUnmarshalEvent is FuzzUnmarshalInstance for events.
 func FuzzUnmarshalEvent(f *testing.F) {
-	record, err := MarshalEvent(&saga.Event{Type: saga.StepAnswered, At: noon, Participant: "payment", Step: "pay",
-		Direction: saga.DirectionDo, Attempt: 1, Outcome: saga.OutcomeFailed, Reason: "timeout"})
+	record, err := MarshalEvent(&machine.Event{Type: contract.EventStepAnswered, At: noon, Participant: "payment", Step: "pay",
+		Direction: contract.DirectionDo, Attempt: 1, Outcome: contract.OutcomeFailed, Reason: "timeout"})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -233,7 +235,7 @@ func TestMemoryIsUsedAgainSafely(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	event := saga.Event{Type: saga.Started, At: minimal().Started, ID: "o-1", Payload: []byte(`{"n":1}`)}
+	event := machine.Event{Type: contract.EventStarted, At: minimal().Started, ID: "o-1", Payload: []byte(`{"n":1}`)}
 	kept, err := MarshalEvent(&event)
 	if err != nil {
 		t.Fatal(err)
@@ -243,12 +245,12 @@ func TestMemoryIsUsedAgainSafely(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 10 {
-		for _, spoil := range []func(*saga.Instance){
-			func(in *saga.Instance) { in.ID = "" },
-			func(in *saga.Instance) {
-				in.Steps = append(in.Steps, saga.StepState{Do: newSide(saga.DirectionUndo, saga.SideData{State: saga.SideUndone})})
+		for _, spoil := range []func(*machine.Instance){
+			func(in *machine.Instance) { in.ID = "" },
+			func(in *machine.Instance) {
+				in.Steps = append(in.Steps, machine.StepState{Do: newSide(contract.DirectionUndo, machine.SideData{State: machine.SideUndone})})
 			},
-			func(in *saga.Instance) { in.Steps = make([]saga.StepState, saga.MaxSteps+1) },
+			func(in *machine.Instance) { in.Steps = make([]machine.StepState, saga.MaxSteps+1) },
 		} {
 			bad := minimal()
 			spoil(bad)
@@ -259,13 +261,13 @@ func TestMemoryIsUsedAgainSafely(t *testing.T) {
 				t.Fatalf("after a refused state: %x, %v; before: %x", got, err, want)
 			}
 		}
-		other := saga.Event{Type: saga.StepAnswered, At: event.At, Payload: []byte(`[2,3,4]`), Reason: "another"}
+		other := machine.Event{Type: contract.EventStepAnswered, At: event.At, Payload: []byte(`[2,3,4]`), Reason: "another"}
 		if b, err := MarshalEvent(&other); err != nil {
 			t.Fatal(err)
 		} else if _, err := UnmarshalEvent(b); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := MarshalEvent(&saga.Event{Type: saga.Started, Reason: "no time"}); err == nil {
+		if _, err := MarshalEvent(&machine.Event{Type: contract.EventStarted, Reason: "no time"}); err == nil {
 			t.Fatal("an event without a time was written down")
 		}
 		if got, err := MarshalEvent(read); err != nil || !bytes.Equal(got, kept) {

@@ -1,48 +1,50 @@
 package sagapb
 
 import (
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/protoconv"
 	amendsv1 "github.com/amends-dev/amends/proto/amends/v1"
 	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 )
 
 // The closed sets of package saga. A test reads the constants of saga's source
 // and fails if one is not here.
 var (
-	causeKinds = protoconv.NewWords("kind of cause", map[saga.CauseKind]amendsv1.CauseKind{
-		saga.CauseRejected:      amendsv1.CauseKind_CAUSE_KIND_REJECTED,
-		saga.CauseExhausted:     amendsv1.CauseKind_CAUSE_KIND_EXHAUSTED,
-		saga.CauseMappingFailed: amendsv1.CauseKind_CAUSE_KIND_MAPPING_FAILED,
-		saga.CauseDeadline:      amendsv1.CauseKind_CAUSE_KIND_DEADLINE,
-		saga.CauseCancelled:     amendsv1.CauseKind_CAUSE_KIND_CANCELLED,
-		saga.CauseOperator:      amendsv1.CauseKind_CAUSE_KIND_OPERATOR,
+	causeKinds = protoconv.NewWords("kind of cause", map[machine.CauseKind]amendsv1.CauseKind{
+		machine.CauseRejected:      amendsv1.CauseKind_CAUSE_KIND_REJECTED,
+		machine.CauseExhausted:     amendsv1.CauseKind_CAUSE_KIND_EXHAUSTED,
+		machine.CauseMappingFailed: amendsv1.CauseKind_CAUSE_KIND_MAPPING_FAILED,
+		machine.CauseDeadline:      amendsv1.CauseKind_CAUSE_KIND_DEADLINE,
+		machine.CauseCancelled:     amendsv1.CauseKind_CAUSE_KIND_CANCELLED,
+		machine.CauseOperator:      amendsv1.CauseKind_CAUSE_KIND_OPERATOR,
 	})
-	eventTypes = protoconv.NewWords("type of event", map[saga.EventType]amendsv1.EventType{
-		saga.Started:        amendsv1.EventType_EVENT_TYPE_STARTED,
-		saga.StepAnswered:   amendsv1.EventType_EVENT_TYPE_STEP_ANSWERED,
-		saga.TimerFired:     amendsv1.EventType_EVENT_TYPE_TIMER_FIRED,
-		saga.OperationTaken: amendsv1.EventType_EVENT_TYPE_OPERATION_TAKEN,
-		saga.ClockAdjusted:  amendsv1.EventType_EVENT_TYPE_CLOCK_ADJUSTED,
+	eventTypes = protoconv.NewWords("type of event", map[contract.EventType]amendsv1.EventType{
+		contract.EventStarted:        amendsv1.EventType_EVENT_TYPE_STARTED,
+		contract.EventStepAnswered:   amendsv1.EventType_EVENT_TYPE_STEP_ANSWERED,
+		contract.EventTimerFired:     amendsv1.EventType_EVENT_TYPE_TIMER_FIRED,
+		contract.EventOperationTaken: amendsv1.EventType_EVENT_TYPE_OPERATION_TAKEN,
+		contract.EventClockAdjusted:  amendsv1.EventType_EVENT_TYPE_CLOCK_ADJUSTED,
 	})
-	timers = protoconv.NewWords("timer", map[saga.Timer]amendsv1.Timer{
-		saga.TimerTimeout:  amendsv1.Timer_TIMER_TIMEOUT,
-		saga.TimerRetry:    amendsv1.Timer_TIMER_RETRY,
-		saga.TimerDeadline: amendsv1.Timer_TIMER_DEADLINE,
+	timers = protoconv.NewWords("timer", map[contract.Timer]amendsv1.Timer{
+		contract.TimerTimeout:  amendsv1.Timer_TIMER_TIMEOUT,
+		contract.TimerRetry:    amendsv1.Timer_TIMER_RETRY,
+		contract.TimerDeadline: amendsv1.Timer_TIMER_DEADLINE,
 	})
-	operations = protoconv.NewWords("operation", map[saga.Operation]amendsv1.Operation{
-		saga.OperationCancel:     amendsv1.Operation_OPERATION_CANCEL,
-		saga.OperationRetry:      amendsv1.Operation_OPERATION_RETRY,
-		saga.OperationResolve:    amendsv1.Operation_OPERATION_RESOLVE,
-		saga.OperationSkip:       amendsv1.Operation_OPERATION_SKIP,
-		saga.OperationCompensate: amendsv1.Operation_OPERATION_COMPENSATE,
-		saga.OperationAbandon:    amendsv1.Operation_OPERATION_ABANDON,
-		saga.OperationPause:      amendsv1.Operation_OPERATION_PAUSE,
-		saga.OperationResume:     amendsv1.Operation_OPERATION_RESUME,
+	operations = protoconv.NewWords("operation", map[contract.Operation]amendsv1.Operation{
+		contract.OperationCancel:     amendsv1.Operation_OPERATION_CANCEL,
+		contract.OperationRetry:      amendsv1.Operation_OPERATION_RETRY,
+		contract.OperationResolve:    amendsv1.Operation_OPERATION_RESOLVE,
+		contract.OperationSkip:       amendsv1.Operation_OPERATION_SKIP,
+		contract.OperationCompensate: amendsv1.Operation_OPERATION_COMPENSATE,
+		contract.OperationAbandon:    amendsv1.Operation_OPERATION_ABANDON,
+		contract.OperationPause:      amendsv1.Operation_OPERATION_PAUSE,
+		contract.OperationResume:     amendsv1.Operation_OPERATION_RESUME,
 	})
-	kinds = protoconv.NewWords("kind", map[saga.Kind]amendsv1.Kind{
-		saga.KindCompensable: amendsv1.Kind_KIND_COMPENSABLE,
-		saga.KindPivot:       amendsv1.Kind_KIND_PIVOT,
-		saga.KindRetriable:   amendsv1.Kind_KIND_RETRIABLE,
+	kinds = protoconv.NewWords("kind", map[contract.Kind]amendsv1.Kind{
+		contract.KindCompensable: amendsv1.Kind_KIND_COMPENSABLE,
+		contract.KindPivot:       amendsv1.Kind_KIND_PIVOT,
+		contract.KindRetriable:   amendsv1.Kind_KIND_RETRIABLE,
 	})
 	schemaKinds = protoconv.NewWords("kind of value", map[saga.SchemaKind]amendsv1.SchemaKind{
 		saga.SchemaAny:    amendsv1.SchemaKind_SCHEMA_KIND_ANY,

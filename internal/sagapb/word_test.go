@@ -13,18 +13,19 @@ import (
 	"github.com/amends-dev/amends/internal/protoconv"
 	amendsv1 "github.com/amends-dev/amends/proto/amends/v1"
 	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 )
 
 // TestSideStatesHaveTheirNumbers: a state is stored as its number.
 func TestSideStatesHaveTheirNumbers(t *testing.T) {
-	all := map[saga.SideState]amendsv1.SideState{
-		saga.SideIdle: amendsv1.SideState_SIDE_STATE_UNSPECIFIED, saga.SideAwaitingAnswer: amendsv1.SideState_SIDE_STATE_AWAITING_ANSWER,
-		saga.SideBackingOff: amendsv1.SideState_SIDE_STATE_BACKING_OFF, saga.SideRetryRequested: amendsv1.SideState_SIDE_STATE_RETRY_REQUESTED,
-		saga.SideParkedUnasked: amendsv1.SideState_SIDE_STATE_PARKED_UNASKED, saga.SideParkedUnknown: amendsv1.SideState_SIDE_STATE_PARKED_UNKNOWN,
-		saga.SideParkedRejected: amendsv1.SideState_SIDE_STATE_PARKED_REJECTED, saga.SideDone: amendsv1.SideState_SIDE_STATE_DONE,
-		saga.SideUndone: amendsv1.SideState_SIDE_STATE_UNDONE, saga.SideRejected: amendsv1.SideState_SIDE_STATE_REJECTED,
-		saga.SideUnknown: amendsv1.SideState_SIDE_STATE_UNKNOWN, saga.SideNotTaken: amendsv1.SideState_SIDE_STATE_NOT_TAKEN,
-		saga.SideSkipped: amendsv1.SideState_SIDE_STATE_SKIPPED,
+	all := map[machine.SideState]amendsv1.SideState{
+		machine.SideIdle: amendsv1.SideState_SIDE_STATE_UNSPECIFIED, machine.SideAwaitingAnswer: amendsv1.SideState_SIDE_STATE_AWAITING_ANSWER,
+		machine.SideBackingOff: amendsv1.SideState_SIDE_STATE_BACKING_OFF, machine.SideRetryRequested: amendsv1.SideState_SIDE_STATE_RETRY_REQUESTED,
+		machine.SideParkedUnasked: amendsv1.SideState_SIDE_STATE_PARKED_UNASKED, machine.SideParkedUnknown: amendsv1.SideState_SIDE_STATE_PARKED_UNKNOWN,
+		machine.SideParkedRejected: amendsv1.SideState_SIDE_STATE_PARKED_REJECTED, machine.SideDone: amendsv1.SideState_SIDE_STATE_DONE,
+		machine.SideUndone: amendsv1.SideState_SIDE_STATE_UNDONE, machine.SideRejected: amendsv1.SideState_SIDE_STATE_REJECTED,
+		machine.SideUnknown: amendsv1.SideState_SIDE_STATE_UNKNOWN, machine.SideNotTaken: amendsv1.SideState_SIDE_STATE_NOT_TAKEN,
+		machine.SideSkipped: amendsv1.SideState_SIDE_STATE_SKIPPED,
 	}
 	for state, number := range all {
 		if int(state) != int(number) {
@@ -43,14 +44,14 @@ func TestEveryWordHasANumber(t *testing.T) {
 		"Phase":      func(w string) error { _, err := protoconv.Phases.Required(contract.Phase(w)); return err },
 		"Direction":  func(w string) error { _, err := protoconv.Directions.Required(contract.Direction(w)); return err },
 		"Outcome":    func(w string) error { _, err := protoconv.Outcomes.Required(contract.Outcome(w)); return err },
-		"CauseKind":  func(w string) error { _, err := causeKinds.Required(saga.CauseKind(w)); return err },
-		"EventType":  func(w string) error { _, err := eventTypes.Required(saga.EventType(w)); return err },
-		"Operation":  func(w string) error { _, err := operations.Required(saga.Operation(w)); return err },
-		"Kind":       func(w string) error { _, err := kinds.Required(saga.Kind(w)); return err },
+		"CauseKind":  func(w string) error { _, err := causeKinds.Required(machine.CauseKind(w)); return err },
+		"EventType":  func(w string) error { _, err := eventTypes.Required(contract.EventType(w)); return err },
+		"Operation":  func(w string) error { _, err := operations.Required(contract.Operation(w)); return err },
+		"Kind":       func(w string) error { _, err := kinds.Required(contract.Kind(w)); return err },
 		"SchemaKind": func(w string) error { _, err := schemaKinds.Required(saga.SchemaKind(w)); return err },
 	}
 	seen := map[string]int{}
-	for _, dir := range []string{"../../saga", "../../contract"} {
+	for _, dir := range []string{"../../saga", "../../saga/machine", "../../contract"} {
 		files, err := filepath.Glob(filepath.Join(dir, "*.go"))
 		if err != nil {
 			t.Fatal(err)

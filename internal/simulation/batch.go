@@ -9,8 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/plural"
-	"github.com/amends-dev/amends/saga"
 )
 
 // sometimes is how many sagas a batch may have for each time that every kind of
@@ -52,7 +52,7 @@ type Totals struct {
 	Repairs  int
 	Faults   [faultKinds]int
 	Coverage [coveragePoints]int
-	Phases   map[saga.Phase]int
+	Phases   map[contract.Phase]int
 	Digest   uint64   // of all runs together
 	Failed   []Result // the first ones, by seed
 	Took     time.Duration
@@ -67,7 +67,7 @@ func (b Batch) Run(ctx context.Context) Totals {
 		b.Parallel = runtime.GOMAXPROCS(0)
 	}
 	began := time.Now()
-	t := Totals{Phases: map[saga.Phase]int{}}
+	t := Totals{Phases: map[contract.Phase]int{}}
 	var mu sync.Mutex
 	seeds := make(chan uint64)
 	var wg sync.WaitGroup

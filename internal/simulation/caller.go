@@ -5,14 +5,16 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/coordinator"
 	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 )
 
 // caller starts one saga, and is its operator.
 type caller struct {
 	w     *world
-	id    saga.ID
+	id    contract.SagaID
 	def   *saga.Definition
 	input string
 	done  bool // the caller knows whether the start was accepted
@@ -49,7 +51,7 @@ func (c *caller) ask(input string, learn func(coordinator.Result)) {
 	w := c.w
 	n := w.anyNode()
 	w.starts++
-	ev := saga.Event{Type: saga.Started, ID: c.id, Payload: []byte(input), TraceParent: fmt.Sprintf("00-%032x-0000000000000001-01", w.starts)}
+	ev := machine.Event{Type: contract.EventStarted, ID: c.id, Payload: []byte(input), TraceParent: fmt.Sprintf("00-%032x-0000000000000001-01", w.starts)}
 	c.request(n, coordinator.Input{Saga: c.id, Definition: c.def.Ref(), Event: ev}, func(r coordinator.Result) {
 		learn(r)
 		if r.Err != nil {
@@ -80,11 +82,11 @@ func (c *caller) request(n *node, input coordinator.Input, reply func(coordinato
 				reply(r)
 			}
 		}
-		if w.bug == BugRepliesFirst && input.Event.Type == saga.Started {
+		if w.bug == BugRepliesFirst && input.Event.Type == contract.EventStarted {
 			answer(coordinator.Result{})
 			answer = func(coordinator.Result) {}
 		}
-		if w.bug == BugAnyInput && input.Event.Type == saga.Started {
+		if w.bug == BugAnyInput && input.Event.Type == contract.EventStarted {
 			honest := answer
 			answer = func(r coordinator.Result) {
 				if errors.Is(r.Err, coordinator.ErrIDTaken) {
@@ -98,7 +100,7 @@ func (c *caller) request(n *node, input coordinator.Input, reply func(coordinato
 }
 
 // operate takes a decision about the saga.
-func (c *caller) operate(ev saga.Event) {
+func (c *caller) operate(ev machine.Event) {
 	c.request(c.w.anyNode(), coordinator.Input{Saga: c.id, Event: ev}, func(coordinator.Result) {})
 }
 
@@ -108,23 +110,23 @@ func (c *caller) meddle() {
 	if in == nil {
 		return
 	}
-	legal := saga.Legal(c.def, in)
+	legal := machine.Legal(c.def.Plan(), in)
 	if len(legal) == 0 {
 		return
 	}
 	v := pick(c.w.rng, legal)
-	ev := saga.Event{Type: saga.OperationTaken, Operation: v.Operation, Step: v.Step, By: "kim", Reason: "because"}
-	if v.Operation == saga.OperationResolve {
-		ev.Outcome = saga.OutcomeCompleted
+	ev := machine.Event{Type: contract.EventOperationTaken, Operation: v.Operation, Step: v.Step, By: "kim", Reason: "because"}
+	if v.Operation == contract.OperationResolve {
+		ev.Outcome = contract.OutcomeCompleted
 		if c.w.rng.chance(0.3) {
-			ev.Outcome = saga.OutcomeRejected
+			ev.Outcome = contract.OutcomeRejected
 		}
 	}
 	c.operate(ev)
 }
 
 // look is where the saga stands; nil: nowhere.
-func (c *caller) look() *saga.Instance { return c.w.front().look(c.id) }
+func (c *caller) look() *machine.Instance { return c.w.front().look(c.id) }
 
 // repair helps a paused or parked saga on: what can be retried is, the rest is skipped. It
 // reports whether the saga still has to be looked after.
@@ -140,17 +142,17 @@ func (c *caller) repair() bool {
 		c.ended = true
 		return !c.done
 	case in.Paused != nil:
-		c.operate(saga.Event{Type: saga.OperationTaken, Operation: saga.OperationResume, By: "kim", Reason: "repaired"})
+		c.operate(machine.Event{Type: contract.EventOperationTaken, Operation: contract.OperationResume, By: "kim", Reason: "repaired"})
 		return true
-	case in.Phase != saga.Parked:
+	case in.Phase != contract.Parked:
 		return true
 	}
-	legal := saga.Legal(c.def, in)
-	for _, operation := range [...]saga.Operation{saga.OperationRetry, saga.OperationSkip} {
+	legal := machine.Legal(c.def.Plan(), in)
+	for _, operation := range [...]contract.Operation{contract.OperationRetry, contract.OperationSkip} {
 		for _, v := range legal {
 			if v.Operation == operation {
 				c.w.repairs++
-				c.operate(saga.Event{Type: saga.OperationTaken, Operation: v.Operation, Step: v.Step, By: "kim", Reason: "repaired"})
+				c.operate(machine.Event{Type: contract.EventOperationTaken, Operation: v.Operation, Step: v.Step, By: "kim", Reason: "repaired"})
 				return true
 			}
 		}

@@ -6,8 +6,10 @@ import (
 	"time"
 
 	"github.com/amends-dev/amends/compensation"
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/outbox"
 	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 )
 
 // Violation is an invariant that did not hold.
@@ -29,9 +31,9 @@ type audit struct {
 	volume     *volume // whose history it is
 	commits    int
 	violations []Violation
-	phases     map[saga.Phase]int // of the stored sagas, at the end
+	phases     map[contract.Phase]int // of the stored sagas, at the end
 	sagas      map[identity]*account
-	runs       map[saga.ID][]*account // in the order of their starts
+	runs       map[contract.SagaID][]*account // in the order of their starts
 	entries    map[outbox.ID]*entry
 	messages   map[string]*entry // by the message's id
 
@@ -42,17 +44,17 @@ type audit struct {
 // identity tells sagas of one id apart, by the start that each began with. It is the
 // simulator's own: no key, subject or birth goes into it.
 type identity struct {
-	id  saga.ID
+	id  contract.SagaID
 	run string
 }
 
 // account is what is known of one saga.
 type account struct {
-	id       saga.ID
+	id       contract.SagaID
 	def      *saga.Definition
 	shape    *shape
-	last     *saga.Instance // nil: not committed
-	events   int            // that were committed
+	last     *machine.Instance // nil: not committed
+	events   int               // that were committed
 	steps    []ledger
 	writer   string        // who moved it last
 	accepted string        // the input of a start that was accepted; "": none
@@ -97,10 +99,10 @@ type entry struct {
 // answer is an answer to one attempt.
 type answer struct {
 	who       string
-	step      saga.StepName
-	direction saga.Direction
+	step      contract.StepName
+	direction contract.Direction
 	attempt   int
-	outcome   saga.Outcome
+	outcome   contract.Outcome
 }
 
 // moved is an answer with its data, which may be damaged on its way.
@@ -148,7 +150,7 @@ var rules = [...]rule{
 
 func newAudit(w *world, v *volume) *audit {
 	return &audit{
-		w: w, volume: v, phases: map[saga.Phase]int{}, sagas: map[identity]*account{}, runs: map[saga.ID][]*account{}, entries: map[outbox.ID]*entry{},
+		w: w, volume: v, phases: map[contract.Phase]int{}, sagas: map[identity]*account{}, runs: map[contract.SagaID][]*account{}, entries: map[outbox.ID]*entry{},
 		messages: map[string]*entry{},
 	}
 }
@@ -194,7 +196,7 @@ func (a *audit) account(r *Record) *account {
 }
 
 // open makes an account.
-func (a *audit) open(id saga.ID) *account {
+func (a *audit) open(id contract.SagaID) *account {
 	acc := &account{id: id}
 	for _, c := range a.w.callers {
 		if c.id != id {
@@ -210,7 +212,7 @@ func (a *audit) open(id saga.ID) *account {
 }
 
 // step is a step's ledger; nil when the saga has no such step.
-func (acc *account) step(name saga.StepName) (int, *ledger) {
+func (acc *account) step(name contract.StepName) (int, *ledger) {
 	for i := range acc.steps {
 		if acc.shape.steps[i].Name == name {
 			return i, &acc.steps[i]
@@ -241,7 +243,7 @@ func (a *audit) learn(r *Record) {
 		if given := (answer{r.Who, r.Step, r.Direction, r.Attempt, r.Outcome}); !acc.gave(given) {
 			acc.answered = append(acc.answered, given)
 		}
-		if i, l := acc.step(r.Step); l != nil && r.Who == acc.shape.steps[i].Do.Participant && r.Direction == saga.DirectionUndo && r.Outcome == saga.OutcomeCompleted {
+		if i, l := acc.step(r.Step); l != nil && r.Who == acc.shape.steps[i].Do.Participant && r.Direction == contract.DirectionUndo && r.Outcome == contract.OutcomeCompleted {
 			l.tombstone = true
 		}
 	case Effect:
@@ -287,13 +289,13 @@ func (a *audit) committed(r *Record) {
 	for i := range c.Events {
 		ev := &c.Events[i]
 		acc.vouch(ev)
-		if ev.Type == saga.StepAnswered {
+		if ev.Type == contract.EventStepAnswered {
 			acc.moved = append(acc.moved, moved{answer{ev.Participant, ev.Step, ev.Direction, ev.Attempt, ev.Outcome}, string(ev.Payload)})
 		}
 		// A retry of what was never sent is that attempt once more, and may be refused again.
-		if ev.Type == saga.OperationTaken && ev.Operation == saga.OperationRetry {
+		if ev.Type == contract.EventOperationTaken && ev.Operation == contract.OperationRetry {
 			acc.moved = slices.DeleteFunc(acc.moved, func(m moved) bool {
-				return m.answer.outcome == saga.OutcomeNotSent && m.answer.step == ev.Step
+				return m.answer.outcome == contract.OutcomeNotSent && m.answer.step == ev.Step
 			})
 		}
 	}
@@ -308,18 +310,18 @@ func (a *audit) forgotten(acc *account) {
 }
 
 // vouch notes for which steps an operator's decision takes responsibility.
-func (acc *account) vouch(ev *saga.Event) {
-	if ev.Type != saga.OperationTaken {
+func (acc *account) vouch(ev *machine.Event) {
+	if ev.Type != contract.EventOperationTaken {
 		return
 	}
 	switch ev.Operation {
-	case saga.OperationResolve, saga.OperationSkip:
+	case contract.OperationResolve, contract.OperationSkip:
 		for i := range acc.steps {
 			if ev.Step == "" || acc.shape.steps[i].Name == ev.Step {
 				acc.steps[i].vouched = true
 			}
 		}
-	case saga.OperationAbandon, saga.OperationCompensate:
+	case contract.OperationAbandon, contract.OperationCompensate:
 		for i := range acc.steps {
 			acc.steps[i].vouched = true
 		}

@@ -4,8 +4,9 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/coordinator"
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store"
 )
 
@@ -85,7 +86,7 @@ func (n *node) retimeAll() {
 			n.retiming++
 			life := n.life
 			n.put(work{
-				input: coordinator.Input{Saga: found[i].ID, Event: saga.Event{Type: saga.ClockAdjusted, At: n.clock()}},
+				input: coordinator.Input{Saga: found[i].ID, Event: machine.Event{Type: contract.EventClockAdjusted, At: n.clock()}},
 				reply: func(coordinator.Result) {
 					if n.life == life {
 						n.retimed()

@@ -3,9 +3,10 @@ package simulation
 import (
 	"errors"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/coordinator"
 	"github.com/amends-dev/amends/participant"
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/transport"
 )
 
@@ -88,28 +89,28 @@ func (s CoveragePoint) rarity() int {
 	return 1
 }
 
-var ignoredSights = map[saga.Ignored]CoveragePoint{
-	saga.IgnoredStale:     StaleAnswer,
-	saga.IgnoredDuplicate: SecondAnswer,
-	saga.IgnoredSender:    ForeignAnswer,
-	saga.IgnoredEnded:     AfterTheEnd,
+var ignoredSights = map[machine.Ignored]CoveragePoint{
+	machine.IgnoredStale:     StaleAnswer,
+	machine.IgnoredDuplicate: SecondAnswer,
+	machine.IgnoredSender:    ForeignAnswer,
+	machine.IgnoredEnded:     AfterTheEnd,
 }
 
-var turnCoverage = map[saga.CauseKind]CoveragePoint{
-	saga.CauseCancelled: TurnedByCancel,
-	saga.CauseDeadline:  TurnedByTime,
-	saga.CauseExhausted: TurnedByUnknown,
+var turnCoverage = map[machine.CauseKind]CoveragePoint{
+	machine.CauseCancelled: TurnedByCancel,
+	machine.CauseDeadline:  TurnedByTime,
+	machine.CauseExhausted: TurnedByUnknown,
 }
 
-var operationCoverage = map[saga.Operation]CoveragePoint{
-	saga.OperationCancel:     OperationCancel,
-	saga.OperationRetry:      OperationRetry,
-	saga.OperationResolve:    OperationResolve,
-	saga.OperationSkip:       OperationSkip,
-	saga.OperationCompensate: OperationCompensate,
-	saga.OperationAbandon:    OperationAbandon,
-	saga.OperationPause:      OperationPause,
-	saga.OperationResume:     OperationResume,
+var operationCoverage = map[contract.Operation]CoveragePoint{
+	contract.OperationCancel:     OperationCancel,
+	contract.OperationRetry:      OperationRetry,
+	contract.OperationResolve:    OperationResolve,
+	contract.OperationSkip:       OperationSkip,
+	contract.OperationCompensate: OperationCompensate,
+	contract.OperationAbandon:    OperationAbandon,
+	contract.OperationPause:      OperationPause,
+	contract.OperationResume:     OperationResume,
 }
 
 // see notes what became of an input.
@@ -121,7 +122,7 @@ func (n *node) see(w *work, r *coordinator.Result) {
 			seen[s]++
 		}
 	case r.Err != nil:
-		var operation *saga.OperationError
+		var operation *machine.OperationError
 		switch {
 		case errors.As(r.Err, &operation):
 			seen[OperationRefused]++
@@ -136,9 +137,9 @@ func (n *node) see(w *work, r *coordinator.Result) {
 	case r.Existed:
 		seen[StartedTwice]++
 	case r.Instance == nil || r.Ignored != "" || r.Before == r.After:
-	case r.After == saga.Parked:
+	case r.After == contract.Parked:
 		seen[ParkedAtAll]++
-	case r.Before == saga.Running && r.Instance.Cause != nil:
+	case r.Before == contract.Running && r.Instance.Cause != nil:
 		if s, ok := turnCoverage[r.Instance.Cause.Kind]; ok {
 			seen[s]++
 		}
@@ -150,11 +151,11 @@ func (s *service) see(c *transport.Envelope, entry, next participant.Entry) {
 	seen := &s.w.coverage
 	switch {
 	case c == nil || s.weak:
-	case c.Direction == saga.DirectionUndo && entry.Do.None() && entry.Undo.None() && next.Do.Outcome == participant.Tombstone:
+	case c.Direction == contract.DirectionUndo && entry.Do.None() && entry.Undo.None() && next.Do.Outcome == participant.Tombstone:
 		seen[Tombstone]++
-	case c.Direction == saga.DirectionDo && !entry.Undo.None():
+	case c.Direction == contract.DirectionDo && !entry.Undo.None():
 		seen[LateDo]++
-	case c.Direction == saga.DirectionDo && !entry.Do.None(), c.Direction == saga.DirectionUndo && !entry.Undo.None():
+	case c.Direction == contract.DirectionDo && !entry.Do.None(), c.Direction == contract.DirectionUndo && !entry.Undo.None():
 		seen[RecordedAgain]++
 	}
 }
@@ -162,7 +163,7 @@ func (s *service) see(c *transport.Envelope, entry, next participant.Entry) {
 // see notes what a commit shows, before it is learned.
 func (acc *account) see(r *Record, seen *[coveragePoints]int) {
 	for i := range r.Change.Events {
-		if ev := &r.Change.Events[i]; ev.Type == saga.OperationTaken {
+		if ev := &r.Change.Events[i]; ev.Type == contract.EventOperationTaken {
 			seen[operationCoverage[ev.Operation]]++
 		}
 	}
@@ -173,7 +174,7 @@ func (acc *account) see(r *Record, seen *[coveragePoints]int) {
 		seen[WritersChanged]++
 	}
 	for i := range r.Change.Instance.Steps {
-		if acc.shape.steps[i].Kind == saga.KindPivot && r.Change.Instance.Steps[i].Status() == saga.Done && acc.last != nil && acc.last.Steps[i].Status() != saga.Done {
+		if acc.shape.steps[i].Kind == contract.KindPivot && r.Change.Instance.Steps[i].Status() == contract.StepDone && acc.last != nil && acc.last.Steps[i].Status() != contract.StepDone {
 			seen[PivotPassed]++
 		}
 	}

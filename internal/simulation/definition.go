@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/saga"
 )
 
@@ -88,17 +89,17 @@ func (a *author) spec(number int) saga.Spec {
 	for b := range blocks {
 		switch {
 		case b == pivot:
-			spec.Steps = append(spec.Steps, a.step(saga.KindPivot))
+			spec.Steps = append(spec.Steps, a.step(contract.KindPivot))
 		case b >= retriable:
-			spec.Steps = append(spec.Steps, a.block(saga.KindRetriable, 2))
+			spec.Steps = append(spec.Steps, a.block(contract.KindRetriable, 2))
 		default:
-			spec.Steps = append(spec.Steps, a.block(saga.KindCompensable, 2))
+			spec.Steps = append(spec.Steps, a.block(contract.KindCompensable, 2))
 		}
 	}
 	return spec
 }
 
-func (a *author) block(kind saga.Kind, depth int) saga.Node {
+func (a *author) block(kind contract.Kind, depth int) saga.Node {
 	if depth == 0 || a.d.chance(0.6) {
 		return a.step(kind)
 	}
@@ -112,14 +113,14 @@ func (a *author) block(kind saga.Kind, depth int) saga.Node {
 	return saga.Node{Sequence: children}
 }
 
-func (a *author) step(kind saga.Kind) saga.Node {
+func (a *author) step(kind contract.Kind) saga.Node {
 	a.steps++
 	service := serviceName(a.d.IntN(services))
 	s := &saga.Step{Name: stepName(a.steps), Kind: kind, Do: a.action(service, doAction)}
 	if a.mapped && a.steps%2 == 0 {
 		s.Do.With = mapping
 	}
-	if kind == saga.KindCompensable {
+	if kind == contract.KindCompensable {
 		if a.d.chance(0.15) {
 			s.NothingToUndo = true
 		} else {
@@ -130,7 +131,7 @@ func (a *author) step(kind saga.Kind) saga.Node {
 	return saga.Node{Step: s}
 }
 
-func stepName(number int) saga.StepName { return saga.StepName(fmt.Sprintf("s%d", number)) }
+func stepName(number int) contract.StepName { return contract.StepName(fmt.Sprintf("s%d", number)) }
 
 func (a *author) action(service, action string) saga.Action {
 	return saga.Action{

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"time"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/outbox"
-	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/store/memstore"
 	"github.com/amends-dev/amends/transport"
@@ -85,7 +85,7 @@ func (d *disk) noteCommits(changes []store.Change, results []error) {
 }
 
 // Due implements store.Store.
-func (d *disk) Due(ctx context.Context, now time.Time, limit int) ([]saga.ID, time.Time, error) {
+func (d *disk) Due(ctx context.Context, now time.Time, limit int) ([]contract.SagaID, time.Time, error) {
 	if d.n.recovering && d.n.w.faulty(CrashInRecovery) {
 		return nil, time.Time{}, errDied
 	}

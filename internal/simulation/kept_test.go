@@ -5,7 +5,8 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/saga/machine"
 )
 
 var search = flag.Int("simulation.search", 0, "of TestKeptRuns: how many seeds to look through for a run that shows what the kept one does not show any more")
@@ -54,18 +55,18 @@ func TestKeptRuns(t *testing.T) {
 
 // command is what an answer answers.
 type command struct {
-	saga      saga.ID
-	step      saga.StepName
-	direction saga.Direction
+	saga      contract.SagaID
+	step      contract.StepName
+	direction contract.Direction
 	attempt   int
 }
 
-func answers(r *Record, ev *saga.Event) command {
+func answers(r *Record, ev *machine.Event) command {
 	return command{r.Saga, ev.Step, ev.Direction, ev.Attempt}
 }
 
 // stepIndex is where a step stands: they are called s1, s2, ...
-func stepIndex(name saga.StepName) (i int) {
+func stepIndex(name contract.StepName) (i int) {
 	if _, err := fmt.Sscanf(string(name), "s%d", &i); err != nil {
 		panic(err)
 	}
@@ -73,7 +74,7 @@ func stepIndex(name saga.StepName) (i int) {
 }
 
 // stepAfter is a step as a commit has left it.
-func stepAfter(r *Record, name saga.StepName) *saga.StepState {
+func stepAfter(r *Record, name contract.StepName) *machine.StepState {
 	return &r.Change.Instance.Steps[stepIndex(name)]
 }
 
@@ -83,7 +84,7 @@ func duplicateOfAParkingAnswer(history []Record) bool {
 		switch r := &history[i]; r.Kind {
 		case Committed:
 			for j := range r.Change.Events {
-				if ev := &r.Change.Events[j]; ev.Type == saga.StepAnswered && ev.Outcome == saga.OutcomeRejected && ev.Direction == saga.DirectionUndo && stepAfter(r, ev.Step).Current().Parked() {
+				if ev := &r.Change.Events[j]; ev.Type == contract.EventStepAnswered && ev.Outcome == contract.OutcomeRejected && ev.Direction == contract.DirectionUndo && stepAfter(r, ev.Step).Current().Parked() {
 					parked[answers(r, ev)] = 0
 				}
 			}
@@ -108,7 +109,7 @@ func neverSentTwice(history []Record) bool {
 		}
 		for j := range r.Change.Events {
 			ev := &r.Change.Events[j]
-			if ev.Type != saga.StepAnswered || ev.Outcome != saga.OutcomeNotSent {
+			if ev.Type != contract.EventStepAnswered || ev.Outcome != contract.OutcomeNotSent {
 				continue
 			}
 			if refused[answers(r, ev)] {

@@ -8,6 +8,7 @@ import (
 	"github.com/amends-dev/amends/coordinator"
 	"github.com/amends-dev/amends/outbox"
 	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/transport"
 )
@@ -50,8 +51,8 @@ func (d *disk) spoil(changes []store.Change) []store.Change {
 		case BugHistoryLost:
 			c.Events = slices.Clone(c.Events)
 			for k := range c.Events {
-				if c.Events[k].Type == saga.StepAnswered && c.Events[k].Outcome == saga.OutcomeRejected {
-					c.Events[k].Outcome = saga.OutcomeFailed
+				if c.Events[k].Type == contract.EventStepAnswered && c.Events[k].Outcome == contract.OutcomeRejected {
+					c.Events[k].Outcome = contract.OutcomeFailed
 				}
 			}
 		}
@@ -105,25 +106,25 @@ func (n *node) loseOutbox() {
 }
 
 // ownTimers are the due sagas that the process sees.
-func (n *node) ownTimers(ids []saga.ID) []saga.ID {
+func (n *node) ownTimers(ids []contract.SagaID) []contract.SagaID {
 	switch n.w.bug {
 	case BugTimersLost:
 	case BugSomeTimersLost:
-		return slices.DeleteFunc(ids, func(id saga.ID) bool { return id[len(id)-1] == '3' })
+		return slices.DeleteFunc(ids, func(id contract.SagaID) bool { return id[len(id)-1] == '3' })
 	default:
 		return ids
 	}
-	return slices.DeleteFunc(ids, func(id saga.ID) bool { return n.life > 1 && !n.moved[id] })
+	return slices.DeleteFunc(ids, func(id contract.SagaID) bool { return n.life > 1 && !n.moved[id] })
 }
 
 // woken is the input for a saga that is due.
-func (n *node) woken(id saga.ID, at time.Time) coordinator.Input {
-	input := coordinator.Input{Saga: id, Event: saga.Event{Type: saga.TimerFired, At: at}}
-	outcome := saga.OutcomeRejected
+func (n *node) woken(id contract.SagaID, at time.Time) coordinator.Input {
+	input := coordinator.Input{Saga: id, Event: machine.Event{Type: contract.EventTimerFired, At: at}}
+	outcome := contract.OutcomeRejected
 	switch n.w.bug {
 	case BugUnknownSkipped:
 	case BugUnknownCompleted:
-		outcome = saga.OutcomeCompleted
+		outcome = contract.OutcomeCompleted
 	default:
 		return input
 	}
@@ -133,10 +134,10 @@ func (n *node) woken(id saga.ID, at time.Time) coordinator.Input {
 	}
 	for i := range in.Steps {
 		do, step := &in.Steps[i].Do, def.Step(i)
-		if due := do.Due(); do.State() == saga.SideAwaitingAnswer && do.Attempt() >= do.MaxAttempt() && !due.IsZero() && !due.After(n.clock()) {
-			input.Event = saga.Event{
-				Type: saga.StepAnswered, At: n.clock(), Participant: step.Do.Participant, Step: step.Name,
-				Direction: saga.DirectionDo, Attempt: do.Attempt(), Outcome: outcome,
+		if due := do.Due(); do.State() == machine.SideAwaitingAnswer && do.Attempt() >= do.MaxAttempt() && !due.IsZero() && !due.After(n.clock()) {
+			input.Event = machine.Event{
+				Type: contract.EventStepAnswered, At: n.clock(), Participant: step.Do.Participant, Step: step.Name,
+				Direction: contract.DirectionDo, Attempt: do.Attempt(), Outcome: outcome,
 			}
 		}
 	}
@@ -144,7 +145,7 @@ func (n *node) woken(id saga.ID, at time.Time) coordinator.Input {
 }
 
 // stored is where a saga stands, with its definition; nil: nowhere.
-func (n *node) stored(id saga.ID) (*saga.Instance, *saga.Definition) {
+func (n *node) stored(id contract.SagaID) (*machine.Instance, *saga.Definition) {
 	in, err := n.volume.store.Load(n.w.ctx, id)
 	if err != nil {
 		return nil, nil
@@ -189,11 +190,11 @@ func (n *node) overreach(e *transport.Envelope) {
 			n.after(calm/1000, func() { _ = n.send(&again) })
 		}
 	case BugUndoesAtOnce:
-		if e.Direction == saga.DirectionUndo && !n.overreaching {
+		if e.Direction == contract.DirectionUndo && !n.overreaching {
 			n.undoAll(e)
 		}
 	case BugUndoesBeyondReturn:
-		if e.Direction == saga.DirectionDo && !n.overreaching {
+		if e.Direction == contract.DirectionDo && !n.overreaching {
 			if _, def := n.stored(e.Saga); def != nil && beyondPivot(def, e.Step) {
 				n.undoAll(e)
 			}
@@ -202,14 +203,14 @@ func (n *node) overreach(e *transport.Envelope) {
 }
 
 // beyondPivot reports whether a step comes after a pivot.
-func beyondPivot(def *saga.Definition, name saga.StepName) bool {
+func beyondPivot(def *saga.Definition, name contract.StepName) bool {
 	pivot := false
 	for i := range def.Len() {
 		step := def.Step(i)
 		if step.Name == name {
 			return pivot
 		}
-		pivot = pivot || step.Kind == saga.KindPivot
+		pivot = pivot || step.Kind == contract.KindPivot
 	}
 	return false
 }
@@ -224,7 +225,7 @@ func (n *node) undoAll(e *transport.Envelope) {
 	defer func() { n.overreaching = false }()
 	for i := range in.Steps {
 		step := def.Step(i)
-		if in.Steps[i].Status() != saga.Done || step.Undo == nil {
+		if in.Steps[i].Status() != contract.StepDone || step.Undo == nil {
 			continue
 		}
 		key := contract.Key{Saga: in.ID, Birth: in.Birth(), Step: step.Name, Direction: contract.DirectionUndo}
@@ -240,7 +241,7 @@ func (n *node) undoAll(e *transport.Envelope) {
 // answerUnseen answers a do before it is done.
 func (s *service) answerUnseen(m *message) {
 	c := &m.envelope
-	if c.Type != transport.TypeCommand || c.Direction != saga.DirectionDo || c.ReplyTo == "" {
+	if c.Type != transport.TypeCommand || c.Direction != contract.DirectionDo || c.ReplyTo == "" {
 		return
 	}
 	_ = s.publish(&transport.Envelope{

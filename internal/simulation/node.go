@@ -5,9 +5,10 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/coordinator"
 	"github.com/amends-dev/amends/outbox"
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/transport"
 )
 
@@ -30,12 +31,12 @@ type node struct {
 	relay  *outbox.Relay
 	disk   *disk
 	inbox  []*work
-	free   []*work             // to be used again
-	inputs []coordinator.Input // of the step at hand
-	timers map[saga.ID]bool    // woken, not committed yet
-	looks  map[saga.ID]look    // by which they were last woken
-	aside  map[saga.ID][]*work // what waits for a saga's mappings
-	moved  map[saga.ID]bool    // by this life; for a planted bug
+	free   []*work                     // to be used again
+	inputs []coordinator.Input         // of the step at hand
+	timers map[contract.SagaID]bool    // woken, not committed yet
+	looks  map[contract.SagaID]look    // by which they were last woken
+	aside  map[contract.SagaID][]*work // what waits for a saga's mappings
+	moved  map[contract.SagaID]bool    // by this life; for a planted bug
 
 	life                 int // how often it was started; what a former life planned is void
 	up                   bool
@@ -115,9 +116,9 @@ func (n *node) start() {
 	w := n.w
 	n.life++
 	n.up, n.dying, n.doomed, n.busy, n.kicked, n.pumping, n.lookAt = true, false, false, false, false, false, -1
-	n.looks = map[saga.ID]look{}
+	n.looks = map[contract.SagaID]look{}
 	n.answered = coordinator.NewAnswered(n, func() { n.overtook = true })
-	n.inbox, n.timers, n.moved, n.aside = nil, map[saga.ID]bool{}, map[saga.ID]bool{}, map[saga.ID][]*work{}
+	n.inbox, n.timers, n.moved, n.aside = nil, map[contract.SagaID]bool{}, map[contract.SagaID]bool{}, map[contract.SagaID][]*work{}
 	n.record(Record{Kind: Restarted, Who: n.name})
 	if w.claims != nil {
 		n.seek()
@@ -259,7 +260,7 @@ func (n *node) step() {
 		n.busy = false
 		n.speak(batch, &out)
 		for i, wk := range batch {
-			if !errors.Is(out.Results[i].Err, saga.ErrCostly) {
+			if !errors.Is(out.Results[i].Err, machine.ErrCostly) {
 				n.free = append(n.free, wk)
 			}
 		}
@@ -320,7 +321,7 @@ func (n *node) speak(batch []*work, out *coordinator.Output) {
 		if !n.up {
 			return
 		}
-		if errors.Is(r.Err, saga.ErrCostly) {
+		if errors.Is(r.Err, machine.ErrCostly) {
 			continue
 		}
 		if n.w.faulty(CrashBeforeAck) {

@@ -6,8 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/ownership"
-	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/transport"
 )
 
@@ -310,7 +310,7 @@ func (s *service) handBack(m *message) {
 }
 
 // moves notes that a saga is moved, as the shards do.
-func (n *node) moves(id saga.ID) {
+func (n *node) moves(id contract.SagaID) {
 	if n.keeper != nil && n.w.bug != BugMovesUnlisted {
 		n.keeper.Moved(string(id))
 	}

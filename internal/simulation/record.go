@@ -7,8 +7,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/outbox"
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store"
 )
 
@@ -52,19 +53,19 @@ type Record struct {
 	At        time.Duration // since the run began
 	Kind      Kind
 	Who       string // the process
-	Saga      saga.ID
+	Saga      contract.SagaID
 	Run       string // which saga of that id: the trace context of its start, which all messages about it carry
-	Step      saga.StepName
-	Direction saga.Direction
+	Step      contract.StepName
+	Direction contract.Direction
 	Attempt   int
-	Outcome   saga.Outcome
+	Outcome   contract.Outcome
 	Revision  uint64
 	Message   string // id of the message
 	Never     bool   // of Sent: the bus will never take it
 	Taken     bool
 	Entry     outbox.ID
 	Change    *store.Change
-	Answer    *saga.Event
+	Answer    *machine.Event
 	Input     string
 	Note      string
 	Under     *tenure // the claim under which it was done, or asked for; nil: there are no claims
@@ -120,9 +121,9 @@ func describe(c *store.Change) string {
 		ev := &c.Events[i]
 		fmt.Fprintf(&b, " %s", ev.Type)
 		switch ev.Type {
-		case saga.StepAnswered:
+		case contract.EventStepAnswered:
 			fmt.Fprintf(&b, "(%s/%s/%d %s)", ev.Step, ev.Direction, ev.Attempt, ev.Outcome)
-		case saga.OperationTaken:
+		case contract.EventOperationTaken:
 			fmt.Fprintf(&b, "(%s %s)", ev.Operation, ev.Step)
 		}
 	}
@@ -158,11 +159,11 @@ type digest uint64
 
 // What the digest counts by its index here, and what the words of these are.
 var (
-	digestPhases     = [...]saga.Phase{saga.Running, saga.Compensating, saga.Parked, saga.Completed, saga.Compensated}
-	digestStatuses   = [...]saga.Status{saga.Pending, saga.Doing, saga.Done, saga.Rejected, saga.Unknown, saga.Undoing, saga.Undone, saga.Skipped}
-	digestEvents     = [...]saga.EventType{saga.Started, saga.StepAnswered, saga.TimerFired, saga.OperationTaken, saga.ClockAdjusted}
-	digestOutcomes   = [...]saga.Outcome{"", saga.OutcomeCompleted, saga.OutcomeRejected, saga.OutcomeFailed, saga.OutcomeNotSent}
-	digestDirections = [...]saga.Direction{"", saga.DirectionDo, saga.DirectionUndo}
+	digestPhases     = [...]contract.Phase{contract.Running, contract.Compensating, contract.Parked, contract.Completed, contract.Compensated}
+	digestStatuses   = [...]contract.StepStatus{contract.StepPending, contract.StepDoing, contract.StepDone, contract.StepRejected, contract.StepUnknown, contract.StepUndoing, contract.StepUndone, contract.StepSkipped}
+	digestEvents     = [...]contract.EventType{contract.EventStarted, contract.EventStepAnswered, contract.EventTimerFired, contract.EventOperationTaken, contract.EventClockAdjusted}
+	digestOutcomes   = [...]contract.Outcome{"", contract.OutcomeCompleted, contract.OutcomeRejected, contract.OutcomeFailed, contract.OutcomeNotSent}
+	digestDirections = [...]contract.Direction{"", contract.DirectionDo, contract.DirectionUndo}
 )
 
 // indexOf returns where a word stands in a table; a word that is in none is a mistake here.

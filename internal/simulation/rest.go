@@ -5,10 +5,11 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/plural"
 	"github.com/amends-dev/amends/internal/sagapb"
 	"github.com/amends-dev/amends/outbox"
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store"
 )
 
@@ -35,7 +36,7 @@ func (a *audit) atRest() {
 
 // ended is I2: what was accepted is there, with the input it was accepted with,
 // no older than it was told, and has ended.
-func (a *audit) ended(c *caller, acc *account, stored *saga.Instance) {
+func (a *audit) ended(c *caller, acc *account, stored *machine.Instance) {
 	switch {
 	case acc.last == nil && acc.accepted == "" && stored == nil:
 	case stored == nil:
@@ -50,20 +51,20 @@ func (a *audit) ended(c *caller, acc *account, stored *saga.Instance) {
 }
 
 // addsUp is I3 and I4: the participants' effects are what the phase says.
-func (a *audit) addsUp(id saga.ID, acc *account) {
+func (a *audit) addsUp(id contract.SagaID, acc *account) {
 	for i := range acc.steps {
 		l, step := &acc.steps[i], &acc.shape.steps[i]
 		status := acc.last.Steps[i].Status()
 		switch {
 		case acc.last == nil || l.vouched || acc.shared || acc.last.Open():
-		case l.weak && acc.last.Phase == saga.Completed && l.effects == 0:
+		case l.weak && acc.last.Phase == contract.Completed && l.effects == 0:
 			a.violated("I3", "%s completed, and %s had no effect", id, step.Name)
 		case l.weak:
-		case acc.last.Phase == saga.Completed && l.net() != 1:
+		case acc.last.Phase == contract.Completed && l.net() != 1:
 			a.violated("I3", "%s completed, and the net effect of %s is %d", id, step.Name, l.net())
-		case acc.last.Phase == saga.Compensated && l.net() != 0 && step.Undo != nil:
+		case acc.last.Phase == contract.Compensated && l.net() != 0 && step.Undo != nil:
 			a.violated("I3", "%s was compensated, and the net effect of %s, %s, is %d", id, step.Name, status, l.net())
-		case acc.last.Phase == saga.Compensated && l.net() != 0 && step.Kind != saga.KindCompensable:
+		case acc.last.Phase == contract.Compensated && l.net() != 0 && step.Kind != contract.KindCompensable:
 			a.violated("I4", "%s was compensated, and %s, a %s step, took effect", id, step.Name, step.Kind)
 		}
 	}
@@ -72,13 +73,13 @@ func (a *audit) addsUp(id saga.ID, acc *account) {
 // folds is I6 and I8: deciding the recorded events once more gives the state that
 // was decided and committed, and the stored one; and every committed event is
 // recorded.
-func (a *audit) folds(id saga.ID, acc *account, stored *saga.Instance) {
+func (a *audit) folds(id contract.SagaID, acc *account, stored *machine.Instance) {
 	recorded, err := a.recorded(id)
 	if err != nil || len(recorded) != acc.events {
 		a.violated("I8", "%s: %s recorded, %d were committed (%v)", id, plural.Of(len(recorded), "event is", "events are"), acc.events, err)
 		return
 	}
-	folded, err := saga.Fold(acc.def, recorded)
+	folded, err := machine.Fold(acc.def.Plan(), recorded)
 	if err != nil {
 		a.violated("I8", "%s: %v", id, err)
 		return
@@ -97,7 +98,7 @@ func (a *audit) folds(id saga.ID, acc *account, stored *saga.Instance) {
 }
 
 // recorded is a saga's whole history, page by page.
-func (a *audit) recorded(id saga.ID) (events []saga.Event, err error) {
+func (a *audit) recorded(id contract.SagaID) (events []machine.Event, err error) {
 	for {
 		page, err := a.volume.store.History(a.w.ctx, id, uint64(len(events))+1, 0)
 		switch {

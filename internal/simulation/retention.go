@@ -3,7 +3,7 @@ package simulation
 import (
 	"time"
 
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 )
 
 // mostAgain bounds how often a caller starts an id once more.
@@ -17,7 +17,7 @@ func (w *world) forget(n *node) {
 		return
 	}
 	ended, dropped := n.clock().Add(-w.retention), n.clock().Add(-w.tombstones)
-	before := make([]*saga.Instance, len(w.callers))
+	before := make([]*machine.Instance, len(w.callers))
 	free := make([]bool, len(w.callers))
 	for i, c := range w.callers {
 		before[i], free[i] = n.volume.look(c.id), n.volume.free(c.id)

@@ -7,7 +7,8 @@ import (
 	"time"
 
 	"github.com/amends-dev/amends/compensation"
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/saga/machine"
 )
 
 // onlyCommittedLeaves is I1: a message leaves, and a caller is answered, only
@@ -35,7 +36,7 @@ func acknowledgedAfterCommit(a *audit, r *Record) string {
 		if acc.last == nil || r.Saga == "" || acc.shared { // to what a copy of the store has asked for, perhaps before this one does
 			return ""
 		}
-		if _, eff, err := saga.Decide(acc.def, *acc.last, *r.Answer); err == nil && eff.Ignored == "" {
+		if _, eff, err := machine.Decide(acc.def.Plan(), *acc.last, *r.Answer); err == nil && eff.Ignored == "" {
 			return fmt.Sprintf("the answer %s/%s/%s/%d was acknowledged and not committed", r.Saga, r.Answer.Step, r.Answer.Direction, r.Answer.Attempt)
 		}
 	case Served:
@@ -112,12 +113,12 @@ func answersBeforeTimers(a *audit, r *Record) string {
 	}
 	in := *acc.last
 	for _, ev := range r.Change.Events {
-		if ev.Type == saga.TimerFired {
+		if ev.Type == contract.EventTimerFired {
 			if what := a.overtaken(acc, &in, &ev, r.Who); what != "" {
 				return what
 			}
 		}
-		next, _, err := saga.Decide(acc.def, in, ev)
+		next, _, err := machine.Decide(acc.def.Plan(), in, ev)
 		if err != nil {
 			return "" // other rules tell
 		}
@@ -135,7 +136,7 @@ func timeoutsAreTrue(a *audit, r *Record) string {
 	}
 	n := a.w.nodes[0]
 	at := n.looks[r.Saga]
-	if at.overtook || !slices.ContainsFunc(r.Change.Events, func(ev saga.Event) bool { return ev.Type == saga.TimerFired }) {
+	if at.overtook || !slices.ContainsFunc(r.Change.Events, func(ev machine.Event) bool { return ev.Type == contract.EventTimerFired }) {
 		return ""
 	}
 	for i := range acc.last.Steps {
@@ -143,8 +144,10 @@ func timeoutsAreTrue(a *audit, r *Record) string {
 		was, is := before.Current(), after.Current()
 		l := &acc.steps[i]
 		moved := was.Attempt() != is.Attempt() || was.Waiting() != is.Waiting() || before.Status() != after.Status()
-		answered := slices.ContainsFunc(r.Change.Events, func(ev saga.Event) bool { return ev.Type != saga.TimerFired && ev.Type != saga.ClockAdjusted })
-		if was.Due().IsZero() || !moved || answered || acc.last.Cause == nil && r.Change.Instance.Cause != nil && r.Change.Instance.Cause.Kind == saga.CauseDeadline {
+		answered := slices.ContainsFunc(r.Change.Events, func(ev machine.Event) bool {
+			return ev.Type != contract.EventTimerFired && ev.Type != contract.EventClockAdjusted
+		})
+		if was.Due().IsZero() || !moved || answered || acc.last.Cause == nil && r.Change.Instance.Cause != nil && r.Change.Instance.Cause.Kind == machine.CauseDeadline {
 			continue
 		}
 		if early := l.due.at - at.at; early > time.Second && !is.Due().Equal(was.Due()) && timedOut(was, is) {
@@ -155,12 +158,12 @@ func timeoutsAreTrue(a *audit, r *Record) string {
 }
 
 // timedOut reports whether a step went on because its time had come.
-func timedOut(was, is *saga.Side) bool {
+func timedOut(was, is *machine.Side) bool {
 	return was.Waiting() && !is.Waiting() && is.Attempt() == was.Attempt()+1 || !was.Waiting() && is.Waiting()
 }
 
 // learnDue notes when the steps are due, where that is new.
-func (acc *account) learnDue(w *world, in *saga.Instance) {
+func (acc *account) learnDue(w *world, in *machine.Instance) {
 	n := w.nodes[0]
 	for i := range in.Steps {
 		even := in.Steps[i].Current().Due().Add(-in.Clock)
@@ -171,7 +174,7 @@ func (acc *account) learnDue(w *world, in *saga.Instance) {
 }
 
 // overtaken is the attempt that a timer ends although its answer lies on the bus; "": none.
-func (a *audit) overtaken(acc *account, in *saga.Instance, ev *saga.Event, who string) string {
+func (a *audit) overtaken(acc *account, in *machine.Instance, ev *machine.Event, who string) string {
 	i := slices.IndexFunc(a.w.nodes, func(n *node) bool { return n.name == who })
 	at := a.w.nodes[i].looks[in.ID]
 	if at.overtook {
@@ -179,14 +182,14 @@ func (a *audit) overtaken(acc *account, in *saga.Instance, ev *saga.Event, who s
 	}
 	for i := range in.Steps {
 		s, step := in.Steps[i].Current(), &acc.shape.steps[i]
-		if ev.Timer != saga.TimerTimeout || step.Name != ev.Step {
+		if ev.Timer != contract.TimerTimeout || step.Name != ev.Step {
 			continue
 		}
 		for _, m := range a.w.bus.answers {
 			e := &m.envelope
-			of, dir := step.Do.Participant, saga.DirectionDo
-			if in.Steps[i].Direction() == saga.DirectionUndo {
-				of, dir = step.Undo.Participant, saga.DirectionUndo
+			of, dir := step.Do.Participant, contract.DirectionDo
+			if in.Steps[i].Direction() == contract.DirectionUndo {
+				of, dir = step.Undo.Participant, contract.DirectionUndo
 			}
 			if a.w.bus.lies(m) && !m.damaged && m.arrived < at.at && strings.HasPrefix(e.Subject, "saga.event."+of+".") &&
 				e.Saga == in.ID && e.TraceParent == in.TraceParent && e.Step == step.Name && e.Direction == dir && e.Attempt == s.Attempt() {
@@ -231,7 +234,7 @@ func undoneInOrder(a *audit, r *Record) string {
 				continue
 			}
 			switch {
-			case step.Kind == saga.KindPivot:
+			case step.Kind == contract.KindPivot:
 				return fmt.Sprintf("%s: %s was undone after the pivot", r.Saga, r.Step)
 			case step.Undo != nil && acc.shape.after[i][b]:
 				return fmt.Sprintf("%s: %s was undone before %s, which comes after it", r.Saga, r.Step, step.Name)
@@ -242,8 +245,8 @@ func undoneInOrder(a *audit, r *Record) string {
 }
 
 // askedInOrder checks a pending undo against the state that enqueues it.
-func (acc *account) askedInOrder(in *saga.Instance, name saga.StepName, dir saga.Direction) string {
-	if dir != saga.DirectionUndo {
+func (acc *account) askedInOrder(in *machine.Instance, name contract.StepName, dir contract.Direction) string {
+	if dir != contract.DirectionUndo {
 		return ""
 	}
 	i, l := acc.step(name)
@@ -255,9 +258,9 @@ func (acc *account) askedInOrder(in *saga.Instance, name saga.StepName, dir saga
 	}
 	for b := range in.Steps {
 		switch s := in.Steps[b].Status(); {
-		case s == saga.Doing:
+		case s == contract.StepDoing:
 			return fmt.Sprintf("%s: the undo of %s is asked for while %s has not ended", in.ID, name, acc.shape.steps[b].Name)
-		case (s == saga.Done || s == saga.Unknown || s == saga.Undoing) && acc.shape.steps[b].Undo != nil && acc.shape.after[i][b]:
+		case (s == contract.StepDone || s == contract.StepUnknown || s == contract.StepUndoing) && acc.shape.steps[b].Undo != nil && acc.shape.after[i][b]:
 			return fmt.Sprintf("%s: the undo of %s is asked for before that of %s", in.ID, name, acc.shape.steps[b].Name)
 		}
 	}
@@ -335,14 +338,14 @@ func answersAreReal(a *audit, r *Record) string {
 	}
 	for i := range r.Change.Events {
 		ev := &r.Change.Events[i]
-		if ev.Type != saga.StepAnswered {
+		if ev.Type != contract.EventStepAnswered {
 			continue
 		}
 		given, acc := answer{ev.Participant, ev.Step, ev.Direction, ev.Attempt, ev.Outcome}, a.account(r)
 		switch {
 		case slices.Contains(acc.moved, moved{given, string(ev.Payload)}):
 			return fmt.Sprintf("%s was moved twice by %s of %s/%s/%d", r.Saga, ev.Outcome, ev.Step, ev.Direction, ev.Attempt)
-		case ev.Outcome == saga.OutcomeNotSent:
+		case ev.Outcome == contract.OutcomeNotSent:
 			if !slices.Contains(acc.never, answer{step: ev.Step, direction: ev.Direction, attempt: ev.Attempt}) {
 				return fmt.Sprintf("%s was moved by a refusal of %s/%s/%d, which the bus has not refused for good", r.Saga, ev.Step, ev.Direction, ev.Attempt)
 			}

@@ -3,7 +3,7 @@ package simulation
 import (
 	"context"
 
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/contract"
 )
 
 // Options say what to run.
@@ -21,10 +21,10 @@ type Result struct {
 	Sagas      int
 	Events     int
 	Commits    int
-	Faults     [faultKinds]int     // how often each happened
-	Coverage   [coveragePoints]int // how often each was seen
-	Phases     map[saga.Phase]int  // of the sagas, at the end; a parked one was abandoned
-	Repairs    int                 // operations that were used after the faults
+	Faults     [faultKinds]int        // how often each happened
+	Coverage   [coveragePoints]int    // how often each was seen
+	Phases     map[contract.Phase]int // of the sagas, at the end; a parked one was abandoned
+	Repairs    int                    // operations that were used after the faults
 	Violations []Violation
 	History    []Record // of Replay only
 }

@@ -84,7 +84,7 @@ func (s *service) undo(ctx context.Context, tx *tx, _ contract.Undo[json.RawMess
 
 // step finds a step of the definition that a message is about; zero: there is
 // none.
-func (w *world) step(e *transport.Envelope, name saga.StepName) *saga.Step {
+func (w *world) step(e *transport.Envelope, name contract.StepName) *saga.Step {
 	for _, def := range w.definitions {
 		if def.Ref() != e.Definition {
 			continue
@@ -102,11 +102,11 @@ func (w *world) step(e *transport.Envelope, name saga.StepName) *saga.Step {
 // retriable reports whether a command is for a step beyond the point of no
 // return: those reject rarely.
 func (w *world) retriable(c *transport.Envelope) bool {
-	return w.step(c, c.Step).Kind == saga.KindRetriable
+	return w.step(c, c.Step).Kind == contract.KindRetriable
 }
 
 // owner is the participant of a step; "" when there is no such step.
-func (w *world) owner(e *transport.Envelope, name saga.StepName) string {
+func (w *world) owner(e *transport.Envelope, name contract.StepName) string {
 	return w.step(e, name).Do.Participant
 }
 
@@ -188,10 +188,10 @@ func (s *service) publish(answer *transport.Envelope) error {
 	return nil
 }
 
-var outcomes = map[string]saga.Outcome{
-	transport.TypeCompleted: saga.OutcomeCompleted,
-	transport.TypeRejected:  saga.OutcomeRejected,
-	transport.TypeFailed:    saga.OutcomeFailed,
+var outcomes = map[string]contract.Outcome{
+	transport.TypeCompleted: contract.OutcomeCompleted,
+	transport.TypeRejected:  contract.OutcomeRejected,
+	transport.TypeFailed:    contract.OutcomeFailed,
 }
 
 // served acknowledges a command.

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/contract"
 )
 
 // virtual is the time of the run at which the process's clock shows t.
@@ -65,13 +65,13 @@ func (n *node) look() {
 }
 
 // due are the sagas that are due and not woken yet.
-func (n *node) due(at time.Time) (ids []saga.ID, next time.Time) {
+func (n *node) due(at time.Time) (ids []contract.SagaID, next time.Time) {
 	ids, next, err := n.disk.Due(n.w.ctx, at, 64)
 	if err != nil {
 		n.crash("while looking at the timers")
 		return nil, time.Time{}
 	}
-	return slices.DeleteFunc(ids, func(id saga.ID) bool { return n.timers[id] }), next
+	return slices.DeleteFunc(ids, func(id contract.SagaID) bool { return n.timers[id] }), next
 }
 
 // until is up to when timers may run.

@@ -5,8 +5,9 @@ import (
 	"errors"
 	"slices"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/ownership"
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/store/memstore"
 )
@@ -72,7 +73,7 @@ func (a *audit) copy(v *volume) *audit {
 }
 
 // look is where a saga stands; nil: nowhere.
-func (v *volume) look(id saga.ID) *saga.Instance {
+func (v *volume) look(id contract.SagaID) *machine.Instance {
 	in, err := v.store.Load(context.Background(), id)
 	if err != nil {
 		return nil
@@ -81,7 +82,7 @@ func (v *volume) look(id saga.ID) *saga.Instance {
 }
 
 // free reports whether an id can be started: no saga has it, and no tombstone.
-func (v *volume) free(id saga.ID) bool {
+func (v *volume) free(id contract.SagaID) bool {
 	_, err := v.store.Load(context.Background(), id)
 	return errors.Is(err, store.ErrNotFound)
 }

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/plural"
 	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 )
 
 // Bounds of a run, in virtual time and events (I2, I10).
@@ -101,7 +103,7 @@ func newWorld(ctx context.Context, o Options, keep bool) *world {
 		number = min(number, o.Sagas)
 	}
 	for i := range number {
-		c := &caller{w: w, id: saga.ID(fmt.Sprintf("s%d", i+1)), def: pick(d, w.definitions), input: `{"n":1}`}
+		c := &caller{w: w, id: contract.SagaID(fmt.Sprintf("s%d", i+1)), def: pick(d, w.definitions), input: `{"n":1}`}
 		w.callers = append(w.callers, c)
 		w.after(d.span(0, chaos), c.start)
 		w.after(d.span(0, chaos), c.startAgain)
@@ -209,7 +211,7 @@ func (w *world) weather() {
 	}
 	c := pick(w.rng, w.callers)
 	if w.faulty(Cancels) {
-		c.operate(saga.Event{Type: saga.OperationTaken, Operation: saga.OperationCancel, By: "kim", Reason: "changed my mind"})
+		c.operate(machine.Event{Type: contract.EventOperationTaken, Operation: contract.OperationCancel, By: "kim", Reason: "changed my mind"})
 	}
 	if w.faulty(Operates) {
 		c.meddle()

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/saga"
 )
 
@@ -31,7 +32,7 @@ func Load(path string) ([]*saga.Definition, error) {
 	}
 	var definitions []*saga.Definition
 	var problems []error
-	from := map[saga.Ref]string{}
+	from := map[contract.DefinitionRef]string{}
 	for _, file := range files {
 		d, err := LoadFile(file)
 		if err != nil {

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/saga/diagram"
 )
@@ -22,7 +23,7 @@ func checkout(t *testing.T) *saga.Definition {
 	act := func(participant, action string) saga.Action {
 		return saga.Action{Participant: participant, Action: action}
 	}
-	step := func(name saga.StepName, kind saga.Kind, do saga.Action, undo *saga.Action) saga.Node {
+	step := func(name contract.StepName, kind contract.Kind, do saga.Action, undo *saga.Action) saga.Node {
 		return saga.Node{Step: &saga.Step{Name: name, Kind: kind, Do: do, Undo: undo}}
 	}
 	undo := func(participant, action string) *saga.Action {
@@ -30,20 +31,20 @@ func checkout(t *testing.T) *saga.Definition {
 		return &a
 	}
 	d, err := saga.New(saga.Spec{Name: "checkout", Version: 3, Steps: []saga.Node{
-		step("open-order", saga.KindCompensable, act("order", "open-order"), undo("order", "cancel-order")),
+		step("open-order", contract.KindCompensable, act("order", "open-order"), undo("order", "cancel-order")),
 		{Parallel: []saga.Node{
-			step("reserve-stock", saga.KindCompensable, act("inventory", "reserve-stock"), undo("inventory", "release-stock")),
+			step("reserve-stock", contract.KindCompensable, act("inventory", "reserve-stock"), undo("inventory", "release-stock")),
 			{Sequence: []saga.Node{
-				step("check-risk", saga.KindCompensable, act("risk", "check-with-a-very-long-name-that-does-not-fit"), undo("risk", "forget")),
-				step("charge-card", saga.KindCompensable, act("payment", "charge-card"), undo("payment", "refund-card")),
+				step("check-risk", contract.KindCompensable, act("risk", "check-with-a-very-long-name-that-does-not-fit"), undo("risk", "forget")),
+				step("charge-card", contract.KindCompensable, act("payment", "charge-card"), undo("payment", "refund-card")),
 			}},
 		}},
 		{Parallel: []saga.Node{
-			step("weigh", saga.KindCompensable, act("shipping", "weigh"), undo("shipping", "unweigh")),
-			step("label", saga.KindCompensable, act("shipping", "label"), undo("shipping", "unlabel")),
+			step("weigh", contract.KindCompensable, act("shipping", "weigh"), undo("shipping", "unweigh")),
+			step("label", contract.KindCompensable, act("shipping", "label"), undo("shipping", "unlabel")),
 		}},
-		step("book-shipment", saga.KindPivot, act("shipping", "book-shipment"), nil),
-		step("confirm-order", saga.KindRetriable, act("order", "confirm-order"), nil),
+		step("book-shipment", contract.KindPivot, act("shipping", "book-shipment"), nil),
+		step("confirm-order", contract.KindRetriable, act("order", "confirm-order"), nil),
 	}})
 	if err != nil {
 		t.Fatal(err)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/saga"
 )
 
@@ -83,7 +84,7 @@ func (m *mermaid) node(n *saga.Node, from []string) []string {
 // hyphens, so nothing needs escaping.
 func label(s *saga.Step) string {
 	lines := []string{fmt.Sprintf("<b>%s</b>", s.Name), fmt.Sprintf("%s: %s", s.Do.Participant, s.Do.Action)}
-	if s.Kind != saga.KindCompensable {
+	if s.Kind != contract.KindCompensable {
 		lines[0] += " (" + string(s.Kind) + ")"
 	}
 	if s.Undo != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/saga"
 )
 
@@ -128,15 +129,15 @@ func (p *picture) line(x1, y1, x2, y2 int) {
 }
 
 // colours of a kind: its box, and the line around it.
-var colours = map[saga.Kind][2]string{
-	saga.KindCompensable: {"#e8f0fe", "#3b6fb6"},
-	saga.KindPivot:       {"#fff3d6", "#b7791f"},
-	saga.KindRetriable:   {"#e6f6ec", "#2f855a"},
+var colours = map[contract.Kind][2]string{
+	contract.KindCompensable: {"#e8f0fe", "#3b6fb6"},
+	contract.KindPivot:       {"#fff3d6", "#b7791f"},
+	contract.KindRetriable:   {"#e6f6ec", "#2f855a"},
 }
 
 func (p *picture) box(s *saga.Step, x, y int) {
 	colour, stroke := colours[s.Kind], 1.5
-	if s.Kind == saga.KindPivot {
+	if s.Kind == contract.KindPivot {
 		stroke = 3
 	}
 	p.add(`<rect x="%d" y="%d" width="%d" height="%d" rx="8" fill="%s" stroke="%s" stroke-width="%g"/>`,

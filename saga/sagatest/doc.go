@@ -7,7 +7,7 @@
 //	then    ExpectCommands, ExpectPhase, Request, ExpectReason
 //
 // It is the behaviour that the coordinator runs in production, because both call
-// saga.Decide. It does not test participants; package participanttest does.
+// machine.Decide. It does not test participants; package participanttest does.
 //
 // Failure looks like t.Fatal with the saga's history so far.
 package sagatest

@@ -8,6 +8,7 @@ import (
 
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/saga/sagatest"
 )
 
@@ -40,7 +41,7 @@ func TestAllWell(t *testing.T) {
 		ExpectCommands("do pay").
 		Request("pay", &asked).
 		Completed("pay", nil).
-		ExpectPhase(saga.Completed)
+		ExpectPhase(contract.Completed)
 	if asked != (payment{"Oslo", 7}) {
 		t.Errorf("the bank was asked for %+v", asked)
 	}
@@ -51,12 +52,12 @@ func TestNoMoney(t *testing.T) {
 	sagatest.Start(t, holiday, trip{"Oslo"}).
 		Completed("hotel", room{7}).
 		Rejected("pay", "no money").
-		ExpectPhase(saga.Compensating).
+		ExpectPhase(contract.Compensating).
 		ExpectReason("no money").
 		ExpectCommands("do hotel", "do pay", "undo hotel").
 		Request("hotel", &undo).
 		Completed("hotel", nil).
-		ExpectPhase(saga.Compensated)
+		ExpectPhase(contract.Compensated)
 	if undo.Request.City != "Oslo" || undo.Result == nil || undo.Result.Number != 7 {
 		t.Errorf("the hotel was asked to undo %+v", undo)
 	}
@@ -73,20 +74,20 @@ func TestSilence(t *testing.T) {
 		Failed("hotel", "down").
 		TriesAgain("hotel").
 		Completed("hotel", nil).
-		ExpectPhase(saga.Compensated)
+		ExpectPhase(contract.Compensated)
 }
 
 func TestOperators(t *testing.T) {
 	r := sagatest.Start(t, holiday, trip{"Oslo"}).
 		Completed("hotel", room{7}).
 		Broken("pay", "cannot parse").
-		ExpectPhase(saga.Parked)
-	if why := r.Refuses(saga.Event{Operation: saga.OperationCancel, Reason: "enough"}); !strings.Contains(why, "legal now: retry pay, resolve pay, skip pay, compensate, abandon") {
+		ExpectPhase(contract.Parked)
+	if why := r.Refuses(machine.Event{Operation: contract.OperationCancel, Reason: "enough"}); !strings.Contains(why, "legal now: retry pay, resolve pay, skip pay, compensate, abandon") {
 		t.Errorf("refused: %s", why)
 	}
-	r.Operate(saga.Event{Operation: saga.OperationResolve, Outcome: saga.OutcomeCompleted, Reason: "seen on the statement"}).
-		ExpectPhase(saga.Completed)
-	if folded, err := saga.Fold(holiday, r.History()); err != nil || folded.Phase != r.Instance().Phase {
+	r.Operate(machine.Event{Operation: contract.OperationResolve, Outcome: contract.OutcomeCompleted, Reason: "seen on the statement"}).
+		ExpectPhase(contract.Completed)
+	if folded, err := machine.Fold(holiday.Plan(), r.History()); err != nil || folded.Phase != r.Instance().Phase {
 		t.Errorf("the history folds to %s, %v", folded.Phase, err)
 	}
 }
@@ -108,9 +109,9 @@ func TestItCanFail(t *testing.T) {
 		`commands ["do hotel"], want ["do pay"]`:         func(r *sagatest.Run) { r.ExpectCommands("do pay") },
 		"there is no step flight; there are hotel, pay":  func(r *sagatest.Run) { r.Completed("flight", nil) },
 		"pay does not wait for an answer: it is pending": func(r *sagatest.Run) { r.Completed("pay", nil) },
-		"the saga is running, want completed":            func(r *sagatest.Run) { r.ExpectPhase(saga.Completed) },
+		"the saga is running, want completed":            func(r *sagatest.Run) { r.ExpectPhase(contract.Completed) },
 		"does not wait for another attempt":              func(r *sagatest.Run) { r.TriesAgain("hotel") },
-		"cancel is not refused":                          func(r *sagatest.Run) { r.Refuses(saga.Event{Operation: saga.OperationCancel, Reason: "x"}) },
+		"cancel is not refused":                          func(r *sagatest.Run) { r.Refuses(machine.Event{Operation: contract.OperationCancel, Reason: "x"}) },
 	} {
 		rec := &recorder{TB: t}
 		func() {
@@ -138,7 +139,7 @@ func ExampleStart() {
 		ExpectCommands("undo hotel").
 		Request("hotel", &undo).
 		Completed("hotel", nil).
-		ExpectPhase(saga.Compensated)
+		ExpectPhase(contract.Compensated)
 
 	fmt.Println("room", undo.Result.Number, "in", undo.Request.City, "was given back")
 	// Output:

@@ -10,6 +10,7 @@ import (
 
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 )
 
 // Epoch is when every run starts.
@@ -21,11 +22,11 @@ var Epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 type Run struct {
 	t        testing.TB
 	def      *saga.Definition
-	in       saga.Instance
+	in       machine.Instance
 	now      time.Time
-	history  []saga.Event
-	commands []saga.Command // all of them, in order
-	seen     int            // how many ExpectCommands has looked at
+	history  []machine.Event
+	commands []machine.Command // all of them, in order
+	seen     int               // how many ExpectCommands has looked at
 	log      []string
 }
 
@@ -34,15 +35,15 @@ type Run struct {
 func Start(t testing.TB, def *saga.Definition, input any) *Run {
 	t.Helper()
 	r := &Run{t: t, def: def, now: Epoch}
-	r.apply(fmt.Sprintf("starts with %s", r.encode(input)), saga.Event{Type: saga.Started, ID: "test", Payload: r.encode(input)})
+	r.apply(fmt.Sprintf("starts with %s", r.encode(input)), machine.Event{Type: contract.EventStarted, ID: "test", Payload: r.encode(input)})
 	return r
 }
 
 // Completed lets the participant complete the step, or its undo when that is
 // what the saga waits for, with a result (nil: none).
-func (r *Run) Completed(step saga.StepName, result any) *Run {
+func (r *Run) Completed(step contract.StepName, result any) *Run {
 	r.t.Helper()
-	ev := r.answer(step, saga.OutcomeCompleted)
+	ev := r.answer(step, contract.OutcomeCompleted)
 	if result != nil {
 		ev.Payload = r.encode(result)
 	}
@@ -50,44 +51,44 @@ func (r *Run) Completed(step saga.StepName, result any) *Run {
 }
 
 // Rejected lets the participant say no, for a reason.
-func (r *Run) Rejected(step saga.StepName, reason string) *Run {
+func (r *Run) Rejected(step contract.StepName, reason string) *Run {
 	r.t.Helper()
-	ev := r.answer(step, saga.OutcomeRejected)
+	ev := r.answer(step, contract.OutcomeRejected)
 	ev.Reason = reason
 	return r.apply(fmt.Sprintf("%s of %s is rejected: %s", ev.Direction, step, reason), ev)
 }
 
 // Failed lets the attempt fail, for a reason; it may be tried again.
-func (r *Run) Failed(step saga.StepName, reason string) *Run {
+func (r *Run) Failed(step contract.StepName, reason string) *Run {
 	r.t.Helper()
-	ev := r.answer(step, saga.OutcomeFailed)
+	ev := r.answer(step, contract.OutcomeFailed)
 	ev.Reason = reason
 	return r.apply(fmt.Sprintf("%s of %s fails: %s", ev.Direction, step, reason), ev)
 }
 
 // Broken lets the attempt fail in a way that trying again cannot help.
-func (r *Run) Broken(step saga.StepName, reason string) *Run {
+func (r *Run) Broken(step contract.StepName, reason string) *Run {
 	r.t.Helper()
-	ev := r.answer(step, saga.OutcomeFailed)
+	ev := r.answer(step, contract.OutcomeFailed)
 	ev.Reason, ev.Final = reason, true
 	return r.apply(fmt.Sprintf("%s of %s fails for good: %s", ev.Direction, step, reason), ev)
 }
 
 // TimesOut lets the time pass in which the attempt should have been answered.
-func (r *Run) TimesOut(step saga.StepName) *Run {
+func (r *Run) TimesOut(step contract.StepName) *Run {
 	r.t.Helper()
 	s := r.state(step).Current()
-	if s.State() != saga.SideAwaitingAnswer {
+	if s.State() != machine.SideAwaitingAnswer {
 		r.fatalf("%s does not wait for an answer", step)
 	}
 	return r.After(s.Due().Sub(r.now))
 }
 
 // TriesAgain lets the time pass until the next attempt goes out.
-func (r *Run) TriesAgain(step saga.StepName) *Run {
+func (r *Run) TriesAgain(step contract.StepName) *Run {
 	r.t.Helper()
 	s := r.state(step).Current()
-	if s.State() != saga.SideBackingOff {
+	if s.State() != machine.SideBackingOff {
 		r.fatalf("%s does not wait for another attempt", step)
 	}
 	return r.After(s.Due().Sub(r.now))
@@ -104,7 +105,7 @@ func (r *Run) After(d time.Duration) *Run {
 		}
 		r.now = wake
 		for {
-			ev, due := saga.DueTimer(r.def, &r.in, r.now)
+			ev, due := machine.DueTimer(r.def.Plan(), &r.in, r.now)
 			if !due {
 				break
 			}
@@ -116,13 +117,13 @@ func (r *Run) After(d time.Duration) *Run {
 }
 
 // timer is what a timer does, in words.
-func timer(ev *saga.Event) string {
+func timer(ev *machine.Event) string {
 	switch ev.Timer {
-	case saga.TimerTimeout:
+	case contract.TimerTimeout:
 		return fmt.Sprintf("attempt %d of the %s of %s times out", ev.Attempt, ev.Direction, ev.Step)
-	case saga.TimerRetry:
+	case contract.TimerRetry:
 		return fmt.Sprintf("%s of %s is tried again", ev.Direction, ev.Step)
-	case saga.TimerDeadline:
+	case contract.TimerDeadline:
 	}
 	return "the deadline passes"
 }
@@ -130,14 +131,14 @@ func timer(ev *saga.Event) string {
 // Cancel asks the saga to go back.
 func (r *Run) Cancel(reason string) *Run {
 	r.t.Helper()
-	return r.Operate(saga.Event{Operation: saga.OperationCancel, Reason: reason})
+	return r.Operate(machine.Event{Operation: contract.OperationCancel, Reason: reason})
 }
 
 // Operate lets an operator decide: Operation, Step, Reason, and for resolve Outcome
 // and Payload. By is "tester" unless given.
-func (r *Run) Operate(decision saga.Event) *Run {
+func (r *Run) Operate(decision machine.Event) *Run {
 	r.t.Helper()
-	decision.Type = saga.OperationTaken
+	decision.Type = contract.EventOperationTaken
 	if decision.By == "" {
 		decision.By = "tester"
 	}
@@ -145,13 +146,13 @@ func (r *Run) Operate(decision saga.Event) *Run {
 }
 
 // Refuses checks that an operator's decision is refused now, and returns why.
-func (r *Run) Refuses(decision saga.Event) string {
+func (r *Run) Refuses(decision machine.Event) string {
 	r.t.Helper()
-	decision.Type, decision.At = saga.OperationTaken, r.now
+	decision.Type, decision.At = contract.EventOperationTaken, r.now
 	if decision.By == "" {
 		decision.By = "tester"
 	}
-	_, _, err := saga.Decide(r.def, r.in, decision)
+	_, _, err := machine.Decide(r.def.Plan(), r.in, decision)
 	if err == nil {
 		r.fatalf("%s is not refused", decision.Operation)
 	}
@@ -176,7 +177,7 @@ func (r *Run) ExpectCommands(want ...string) *Run {
 }
 
 // ExpectPhase checks where the saga stands.
-func (r *Run) ExpectPhase(want saga.Phase) *Run {
+func (r *Run) ExpectPhase(want contract.Phase) *Run {
 	r.t.Helper()
 	if r.in.Phase != want {
 		r.fatalf("the saga is %s, want %s", r.in.Phase, want)
@@ -205,7 +206,7 @@ func (r *Run) ExpectReason(text string) *Run {
 
 // Request decodes the data of the last command about a step into v, which is a
 // pointer to the participant's request, or to contract.Undo for an undo.
-func (r *Run) Request(step saga.StepName, v any) *Run {
+func (r *Run) Request(step contract.StepName, v any) *Run {
 	r.t.Helper()
 	for _, c := range slices.Backward(r.commands) {
 		if c.Step != step {
@@ -221,15 +222,15 @@ func (r *Run) Request(step saga.StepName, v any) *Run {
 }
 
 // Instance is where the saga stands.
-func (r *Run) Instance() saga.Instance { return r.in }
+func (r *Run) Instance() machine.Instance { return r.in }
 
-// History is what has happened so far; saga.Fold makes the instance of it.
-func (r *Run) History() []saga.Event { return slices.Clone(r.history) }
+// History is what has happened so far; machine.Fold makes the instance of it.
+func (r *Run) History() []machine.Event { return slices.Clone(r.history) }
 
-func (r *Run) apply(what string, ev saga.Event) *Run {
+func (r *Run) apply(what string, ev machine.Event) *Run {
 	r.t.Helper()
 	ev.At = r.now
-	next, eff, err := saga.Decide(r.def, r.in, ev)
+	next, eff, err := machine.Decide(r.def.Plan(), r.in, ev)
 	if err != nil {
 		r.fatalf("%s: %v", what, err)
 	}
@@ -244,28 +245,28 @@ func (r *Run) apply(what string, ev saga.Event) *Run {
 }
 
 // answer is an answer to what the step waits for.
-func (r *Run) answer(step saga.StepName, outcome saga.Outcome) saga.Event {
+func (r *Run) answer(step contract.StepName, outcome contract.Outcome) machine.Event {
 	r.t.Helper()
 	s := r.state(step)
-	ev := saga.Event{Type: saga.StepAnswered, Step: step, Attempt: s.Current().Attempt(), Outcome: outcome, Direction: saga.DirectionDo}
+	ev := machine.Event{Type: contract.EventStepAnswered, Step: step, Attempt: s.Current().Attempt(), Outcome: outcome, Direction: contract.DirectionDo}
 	i := r.index(step)
 	ev.Participant = r.def.Step(i).Do.Participant
 	switch {
-	case s.Status() == saga.Undoing:
-		ev.Direction = saga.DirectionUndo
+	case s.Status() == contract.StepUndoing:
+		ev.Direction = contract.DirectionUndo
 		ev.Participant = r.def.Step(i).Undo.Participant
-	case s.Status() != saga.Doing:
+	case s.Status() != contract.StepDoing:
 		r.fatalf("%s does not wait for an answer: it is %s", step, s.Status())
 	}
 	return ev
 }
 
-func (r *Run) state(step saga.StepName) *saga.StepState {
+func (r *Run) state(step contract.StepName) *machine.StepState {
 	r.t.Helper()
 	return &r.in.Steps[r.index(step)]
 }
 
-func (r *Run) index(step saga.StepName) int {
+func (r *Run) index(step contract.StepName) int {
 	r.t.Helper()
 	names := make([]string, r.def.Len())
 	for i := range r.def.Len() {

@@ -6,9 +6,9 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/crashpoint"
 	"github.com/amends-dev/amends/outbox"
-	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/store"
 )
 
@@ -160,7 +160,7 @@ func (g *group) current(p *prepared) (*head, error) {
 }
 
 // entombed is the error that a tombstone stands for.
-func (s *Store) entombed(id saga.ID, stored []byte, sealed bool) error {
+func (s *Store) entombed(id contract.SagaID, stored []byte, sealed bool) error {
 	t, err := s.openTombstone(id, stored, sealed)
 	if err != nil {
 		return err
@@ -169,7 +169,7 @@ func (s *Store) entombed(id saga.ID, stored []byte, sealed bool) error {
 }
 
 // openTombstone reads a record of tombstones.
-func (s *Store) openTombstone(id saga.ID, stored []byte, sealed bool) (*store.TombstoneError, error) {
+func (s *Store) openTombstone(id contract.SagaID, stored []byte, sealed bool) (*store.TombstoneError, error) {
 	body, err := s.options.Keys.opening(sealed, "tombstone", string(id), 0, stored)
 	if err != nil {
 		return nil, tableTombstones.corrupt([]byte(id), err.Error())
@@ -203,7 +203,7 @@ func (p *prepared) chain(keys *Keys, h, old *head, seq uint64) *entry {
 
 // reindex moves the saga's keys from where the old head put them to where the
 // new one does. Either may be nil.
-func (g *group) reindex(id saga.ID, old, now *head) error {
+func (g *group) reindex(id contract.SagaID, old, now *head) error {
 	if err := g.relist(id, old, now); err != nil {
 		return err
 	}
@@ -236,7 +236,7 @@ func (h *head) comesInTime(now *head) bool {
 }
 
 // relist keeps the index and the counts.
-func (g *group) relist(id saga.ID, old, now *head) error {
+func (g *group) relist(id contract.SagaID, old, now *head) error {
 	if old != nil && now != nil && old.tally() == now.tally() && old.started == now.started {
 		return nil
 	}

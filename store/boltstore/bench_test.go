@@ -7,8 +7,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/outbox"
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/store/boltstore"
 	"github.com/amends-dev/amends/store/storetest"
@@ -17,11 +18,11 @@ import (
 // carry runs sagas of four steps (five changes each) with inFlight of them open
 // at a time, in calls of group changes of random open sagas, as a coordinator
 // does that gathers answers. It settles announcements as a relay does.
-func carry(t testing.TB, s *boltstore.Store, sagas, inFlight, group int, id func(i int) saga.ID) {
+func carry(t testing.TB, s *boltstore.Store, sagas, inFlight, group int, id func(i int) contract.SagaID) {
 	t.Helper()
 	random := rand.New(rand.NewPCG(1, 2))
 	now := storetest.Epoch
-	var open []*saga.Instance
+	var open []*machine.Instance
 	started, ended := 0, 0
 	for ended < sagas {
 		var changes []store.Change
@@ -62,15 +63,15 @@ func carry(t testing.TB, s *boltstore.Store, sagas, inFlight, group int, id func
 
 // BenchmarkSagas measures sagas of four steps: time, and bytes written to disk.
 func BenchmarkSagas(b *testing.B) {
-	orders := func(i int) saga.ID { return saga.ID(fmt.Sprintf("order-%08d", i)) }
-	random := func(i int) saga.ID {
+	orders := func(i int) contract.SagaID { return contract.SagaID(fmt.Sprintf("order-%08d", i)) }
+	random := func(i int) contract.SagaID {
 		r := rand.New(rand.NewPCG(uint64(i), 7))
-		return saga.ID(fmt.Sprintf("%016x%016x", r.Uint64(), r.Uint64()))
+		return contract.SagaID(fmt.Sprintf("%016x%016x", r.Uint64(), r.Uint64()))
 	}
 	for _, c := range []struct {
 		name            string
 		inFlight, group int
-		id              func(int) saga.ID
+		id              func(int) contract.SagaID
 	}{
 		{"ordered/flight=512/group=100", 512, 100, orders},
 		{"random/flight=512/group=100", 512, 100, random},
@@ -81,7 +82,7 @@ func BenchmarkSagas(b *testing.B) {
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			s := open(b, filepath.Join(b.TempDir(), "store.db"), boltstore.Options{})
-			carry(b, s, 2000, c.inFlight, c.group, func(i int) saga.ID { return c.id(1_000_000 + i) }) // not an empty store
+			carry(b, s, 2000, c.inFlight, c.group, func(i int) contract.SagaID { return c.id(1_000_000 + i) }) // not an empty store
 			before := s.Stats()
 			b.ResetTimer()
 			carry(b, s, b.N, c.inFlight, c.group, c.id)
@@ -98,8 +99,8 @@ func BenchmarkSagas(b *testing.B) {
 func TestBytesPerSaga(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "store.db"), boltstore.Options{})
 	const sagas = 2000
-	id := func(from int) func(int) saga.ID {
-		return func(i int) saga.ID { return saga.ID(fmt.Sprintf("order-%08d", from+i)) }
+	id := func(from int) func(int) contract.SagaID {
+		return func(i int) contract.SagaID { return contract.SagaID(fmt.Sprintf("order-%08d", from+i)) }
 	}
 	carry(t, s, sagas, 512, 100, id(0)) // not an empty store
 	before := s.Stats()

@@ -4,8 +4,9 @@ import (
 	"bytes"
 	"encoding/binary"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/sagapb"
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 )
 
 // birth is what is said once of a saga, when it starts: the large and constant part
@@ -14,10 +15,10 @@ type birth struct {
 	fingerprint, contentType, traceParent string
 
 	input []byte
-	start saga.StartSum
+	start machine.StartSum
 }
 
-func encodeBirth(in *saga.Instance) []byte {
+func encodeBirth(in *machine.Instance) []byte {
 	b := make([]byte, 0, len(in.Fingerprint)+len(in.ContentType)+len(in.TraceParent)+len(in.Input)+4*binary.MaxVarintLen64)
 	b = appendBytes(b, []byte(in.Fingerprint))
 	b = appendBytes(b, []byte(in.ContentType))
@@ -27,7 +28,7 @@ func encodeBirth(in *saga.Instance) []byte {
 
 // withSum is a birth as it is stored: the sum of the start before it. Whether a birth is
 // another one is told without the sum, which stays that of the start.
-func withSum(start saga.StartSum, birth []byte) []byte {
+func withSum(start machine.StartSum, birth []byte) []byte {
 	return append(append(make([]byte, 0, len(start)+len(birth)), start[:]...), birth...)
 }
 
@@ -43,11 +44,11 @@ func parseBirth(b []byte) (out birth, began []byte, err error) {
 }
 
 // slim encodes the rest of the state, without the results that are said elsewhere.
-func slim(in *saga.Instance, elsewhere []given) ([]byte, error) {
+func slim(in *machine.Instance, elsewhere []given) ([]byte, error) {
 	rest := *in
 	rest.Fingerprint, rest.ContentType, rest.TraceParent, rest.Input = "", "", "", nil
 	if len(elsewhere) > 0 {
-		rest.Steps = append([]saga.StepState(nil), in.Steps...)
+		rest.Steps = append([]machine.StepState(nil), in.Steps...)
 		for i := range elsewhere {
 			rest.Steps[elsewhere[i].step].Result = nil
 		}
@@ -56,7 +57,7 @@ func slim(in *saga.Instance, elsewhere []given) ([]byte, error) {
 }
 
 // whole puts the parts together again, but for the results.
-func whole(slim []byte, b birth) (*saga.Instance, error) {
+func whole(slim []byte, b birth) (*machine.Instance, error) {
 	in, err := sagapb.UnmarshalInstance(slim)
 	if err != nil {
 		return nil, err
@@ -66,13 +67,13 @@ func whole(slim []byte, b birth) (*saga.Instance, error) {
 }
 
 // begins reports whether an event says nothing but what the birth says too, and when.
-func begins(e *saga.Event, in *saga.Instance) bool {
-	return e.Type == saga.Started && e.ID == in.ID && e.ContentType == in.ContentType && e.TraceParent == in.TraceParent &&
+func begins(e *machine.Event, in *machine.Instance) bool {
+	return e.Type == contract.EventStarted && e.ID == in.ID && e.ContentType == in.ContentType && e.TraceParent == in.TraceParent &&
 		bytes.Equal(e.Payload, in.Input)
 }
 
 // begin gives the first event of a saga what its birth says.
-func (b *birth) begin(e *saga.Event, id saga.ID) {
+func (b *birth) begin(e *machine.Event, id contract.SagaID) {
 	e.ID, e.ContentType, e.TraceParent, e.Payload = id, b.contentType, b.traceParent, own(b.input)
 }
 

@@ -8,7 +8,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/store/boltstore"
 	"github.com/amends-dev/amends/store/storetest"
@@ -51,7 +51,7 @@ func law(t *testing.T, options boltstore.Options) {
 		restored := 0
 		return storetest.Harness{
 			Store: s,
-			Damage: func(t testing.TB, id saga.ID) {
+			Damage: func(t testing.TB, id contract.SagaID) {
 				if err := s.Damage("sagas", []byte(id), 3); err != nil {
 					t.Fatal(err)
 				}

@@ -3,9 +3,10 @@ package boltstore
 import (
 	"fmt"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/sagapb"
 	"github.com/amends-dev/amends/outbox"
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store"
 )
 
@@ -13,12 +14,12 @@ import (
 // stored state is known: that work is done by the callers, side by side, and
 // not by the one committer.
 type prepared struct {
-	id       saga.ID
+	id       contract.SagaID
 	expected uint64
 	head     head // places in the journal are filled in by apply
 	slim     []byte
 	birth    []byte
-	start    saga.StartSum // of the first change; of a later one with another birth, apply takes it from the first
+	start    machine.StartSum // of the first change; of a later one with another birth, apply takes it from the first
 	events   [][]byte
 	began    bool // the first event lacks what the birth says
 	results  []given
@@ -43,7 +44,7 @@ func prepare(keys *Keys, c *store.Change) (*prepared, error) {
 	}
 	p := &prepared{id: in.ID, expected: c.Expected, birth: encodeBirth(in), settle: c.Discard}
 	if c.Expected == 0 {
-		p.start = saga.SumStart(in.ContentType, in.Input)
+		p.start = machine.SumStart(in.ContentType, in.Input)
 	}
 	p.results = elsewhere(keys, in, c.Events)
 	if p.slim, err = slim(in, p.results); err != nil {

@@ -14,8 +14,8 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/crashpoint"
-	"github.com/amends-dev/amends/saga"
 )
 
 // Bounds of one transaction of a copy (I10).
@@ -146,7 +146,7 @@ func (c *copier) record(tx *bolt.Tx, t table, into *bolt.Bucket, k, v []byte) er
 	case tableMeta:
 		return c.meta(into, k, body)
 	case tableSagas:
-		body, err = c.saga(tx, saga.ID(k), body, sealed)
+		body, err = c.saga(tx, contract.SagaID(k), body, sealed)
 	case tableJournal:
 		body, err = c.entry(tx, k, body)
 	case tableOwed:
@@ -184,7 +184,7 @@ func (c *copier) meta(into *bolt.Bucket, k, body []byte) error {
 	return tableMeta.put(into, k, body)
 }
 
-func (c *copier) saga(tx *bolt.Tx, id saga.ID, body []byte, sealed bool) ([]byte, error) {
+func (c *copier) saga(tx *bolt.Tx, id contract.SagaID, body []byte, sealed bool) ([]byte, error) {
 	h, state, err := c.from.openHead(id, body, sealed)
 	if err != nil {
 		return nil, err

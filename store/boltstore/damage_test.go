@@ -12,9 +12,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/sagapb"
 	"github.com/amends-dev/amends/outbox"
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/store/boltstore"
 	"github.com/amends-dev/amends/store/storetest"
@@ -23,10 +24,10 @@ import (
 // sample is a file with sagas in every state, and what is in it.
 type sample struct {
 	file      []byte
-	states    map[saga.ID]*saga.Instance
-	histories map[saga.ID][]saga.Event
+	states    map[contract.SagaID]*machine.Instance
+	histories map[contract.SagaID][]machine.Event
 	owed      map[outbox.ID]outbox.Record
-	due       map[saga.ID]bool
+	due       map[contract.SagaID]bool
 }
 
 func newSample(t *testing.T, sagas int) sample {
@@ -34,12 +35,12 @@ func newSample(t *testing.T, sagas int) sample {
 	path := filepath.Join(t.TempDir(), "sample.db")
 	s := open(t, path, boltstore.Options{})
 	f := sample{
-		states: map[saga.ID]*saga.Instance{}, histories: map[saga.ID][]saga.Event{},
-		owed: map[outbox.ID]outbox.Record{}, due: map[saga.ID]bool{},
+		states: map[contract.SagaID]*machine.Instance{}, histories: map[contract.SagaID][]machine.Event{},
+		owed: map[outbox.ID]outbox.Record{}, due: map[contract.SagaID]bool{},
 	}
 	var changes []store.Change
 	for i := range sagas {
-		c := storetest.Start(saga.ID(fmt.Sprintf("order-%04d", i)), storetest.Checkout, storetest.Epoch.Add(time.Duration(i)*time.Second))
+		c := storetest.Start(contract.SagaID(fmt.Sprintf("order-%04d", i)), storetest.Checkout, storetest.Epoch.Add(time.Duration(i)*time.Second))
 		changes = append(changes, c)
 		history := c.Events
 		for range i % 5 {
@@ -189,13 +190,13 @@ func (f *sample) write(t *testing.T, s *boltstore.Store, found *findings) {
 	}
 }
 
-func sameState(a, b *saga.Instance) bool {
+func sameState(a, b *machine.Instance) bool {
 	x, err := sagapb.MarshalInstance(a)
 	y, err2 := sagapb.MarshalInstance(b)
 	return err == nil && err2 == nil && string(x) == string(y)
 }
 
-func sameEvents(a, b []saga.Event) bool {
+func sameEvents(a, b []machine.Event) bool {
 	if len(a) != len(b) {
 		return false
 	}

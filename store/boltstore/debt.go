@@ -5,10 +5,10 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/crashpoint"
 	"github.com/amends-dev/amends/internal/outboxpb"
 	"github.com/amends-dev/amends/outbox"
-	"github.com/amends-dev/amends/saga"
 )
 
 // debt is an entry in a saga's head: a record that it owes, and where in owed that is.
@@ -23,7 +23,7 @@ type debt struct {
 }
 
 // id is that of the record; h is the head of the saga that owes it.
-func (d debt) id(of saga.ID, h *head) outbox.ID {
+func (d debt) id(of contract.SagaID, h *head) outbox.ID {
 	return outbox.ID{Saga: of, Birth: h.born(), Revision: d.revision, Index: d.index}
 }
 
@@ -86,7 +86,7 @@ type stored struct {
 // parseOwed reads whose record it is.
 func parseOwed(body []byte, sealed bool) (stored, error) {
 	r := reader{b: body}
-	id := outbox.ID{Saga: saga.ID(r.bytes()), Revision: r.uvarint(), Index: uint16(r.small())}
+	id := outbox.ID{Saga: contract.SagaID(r.bytes()), Revision: r.uvarint(), Index: uint16(r.small())}
 	return stored{id, r.b, sealed}, r.err
 }
 
@@ -101,7 +101,7 @@ func (o stored) read(keys *Keys, to outbox.Destination, input func() ([]byte, er
 
 // detach rewrites what a saga owes, with the input in it: what the birth says from now
 // on is another one. No coordinator does that to a saga.
-func (g *group) detach(id saga.ID, old *head) error {
+func (g *group) detach(id contract.SagaID, old *head) error {
 	for _, d := range old.debts {
 		v := g.bucket(tableOwed).Get(d.key())
 		if v == nil { // settled
@@ -149,7 +149,7 @@ func (g *group) owe(p *prepared, h, old *head, seq uint64) {
 
 // unsettled are the debts of a saga that are settled neither by ids nor by Discard. The
 // records of the others are swept later, many at a time.
-func (g *group) unsettled(id saga.ID, h *head, ids []outbox.ID) (left []debt) {
+func (g *group) unsettled(id contract.SagaID, h *head, ids []outbox.ID) (left []debt) {
 	for _, d := range h.debts {
 		if one := d.id(id, h); g.takeSettled(one) || slices.Contains(ids, one) {
 			g.swept = append(g.swept, d.key())
@@ -174,7 +174,7 @@ func (g *group) takeSettled(id outbox.ID) bool {
 // settle removes the debts of other sagas than the one that a change moves. A saga that
 // has ended keeps its entry, which costs a few bytes and spares writing its page again:
 // its record is gone.
-func (g *group) settle(id saga.ID, ids []outbox.ID) error {
+func (g *group) settle(id contract.SagaID, ids []outbox.ID) error {
 	body, sealed, err := g.find(tableSagas, []byte(id))
 	if err != nil || body == nil {
 		return err
@@ -192,7 +192,7 @@ func (g *group) settle(id saga.ID, ids []outbox.ID) error {
 }
 
 // putHead writes a head and the slim state behind it.
-func (g *group) putHead(sealed bool, id saga.ID, h *head, state []byte) error {
+func (g *group) putHead(sealed bool, id contract.SagaID, h *head, state []byte) error {
 	format := byte(frameFormat)
 	if sealed {
 		format = frameSealed
@@ -205,7 +205,7 @@ func (g *group) putHead(sealed bool, id saga.ID, h *head, state []byte) error {
 func (g *group) settleAll() error {
 	crashpoint.Here("boltstore: before the discarded records are removed")
 	g.s.mu.Lock()
-	sagas := map[saga.ID][]outbox.ID{}
+	sagas := map[contract.SagaID][]outbox.ID{}
 	for id := range g.s.unsettle {
 		sagas[id.Saga] = append(sagas[id.Saga], id)
 		g.settled = append(g.settled, id)

@@ -8,8 +8,9 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/crashpoint"
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store"
 )
 
@@ -73,7 +74,7 @@ func (s *Store) expirable(ctx context.Context, endedBefore, dropTombstones time.
 // ended is a key of the expiry bucket that has come due.
 type ended struct {
 	key []byte
-	id  saga.ID
+	id  contract.SagaID
 }
 
 // due lists the keys of one kind that are before a time, at most limit, and
@@ -151,7 +152,7 @@ func (g *group) expire(before time.Time, limit int) (removed int, more bool, err
 }
 
 // bury replaces a saga by its tombstone.
-func (g *group) bury(in *saga.Instance) error {
+func (g *group) bury(in *machine.Instance) error {
 	h, _, err := g.s.loadHead(g.tx, in.ID)
 	if err != nil {
 		return err

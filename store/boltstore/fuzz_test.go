@@ -6,8 +6,9 @@ import (
 	"reflect"
 	"testing"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/outbox"
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store"
 )
 
@@ -64,7 +65,7 @@ func be(n uint32) []byte { return []byte{byte(n >> 24), byte(n >> 16), byte(n >>
 // FuzzRecord reads arbitrary bytes as each kind of record that the store itself
 // encodes. What can be read is written and read again as the same.
 func FuzzRecord(f *testing.F) {
-	h := head{revision: 7, class: 2, started: 1, wake: 2, ended: 3, ref: saga.Ref{Name: "checkout", Version: 3}, changes: 4, last: 9, skip: 1, skipRevision: 1, birth: 1, birthSum: 5}
+	h := head{revision: 7, class: 2, started: 1, wake: 2, ended: 3, ref: contract.DefinitionRef{Name: "checkout", Version: 3}, changes: 4, last: 9, skip: 1, skipRevision: 1, birth: 1, birthSum: 5}
 	f.Add(h.append(nil))
 	h.timer = 1
 	h.debts = []debt{{revision: 6, index: 1, seq: 8}, {revision: 7, index: 1 << 15, seq: 9, place: 1}}
@@ -75,12 +76,12 @@ func FuzzRecord(f *testing.F) {
 	e.began = true
 	f.Add(e.append(nil))
 	f.Add(appendOwner(nil, outbox.ID{Saga: "order-1", Revision: 3, Index: 2}))
-	f.Add(encodeTombstone(&store.TombstoneError{Definition: saga.Ref{Name: "checkout", Version: 1}}, 3))
-	f.Add(encodeBirth(&saga.Instance{Fingerprint: "f", Input: []byte("{}")}))
+	f.Add(encodeTombstone(&store.TombstoneError{Definition: contract.DefinitionRef{Name: "checkout", Version: 1}}, 3))
+	f.Add(encodeBirth(&machine.Instance{Fingerprint: "f", Input: []byte("{}")}))
 	f.Add(outboxKey(outbox.ID{Saga: "order-1", Revision: 3, Index: 2}))
 	f.Add(indexKey(1, 5, "order-1"))
 	f.Add(timeKey("s", 5, "order-1"))
-	f.Add(tally{saga.Ref{Name: "checkout", Version: 1}, 2}.key())
+	f.Add(tally{contract.DefinitionRef{Name: "checkout", Version: 1}, 2}.key())
 	f.Add(bytes.Repeat([]byte{0xff}, 40))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if h, rest, err := parseHead(b); err == nil && h.ref.Version >= 0 {
@@ -97,7 +98,7 @@ func FuzzRecord(f *testing.F) {
 			same(t, "tombstone", s, again, err)
 		}
 		if began, _, err := parseBirth(b); err == nil {
-			again, _, err := parseBirth(withSum(began.start, encodeBirth(&saga.Instance{
+			again, _, err := parseBirth(withSum(began.start, encodeBirth(&machine.Instance{
 				Fingerprint: began.fingerprint, ContentType: began.contentType, TraceParent: began.traceParent, Input: began.input,
 			})))
 			same(t, "birth", began, again, err)

@@ -8,8 +8,8 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/outbox"
-	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/store/boltstore"
 	"github.com/amends-dev/amends/store/storetest"
@@ -22,7 +22,7 @@ func TestGroupCommitSharesWrites(t *testing.T) {
 	for w := range writers {
 		wg.Go(func() {
 			for i := range each {
-				c := storetest.Start(saga.ID(fmt.Sprintf("w%d-%d", w, i)), storetest.Checkout, storetest.Epoch)
+				c := storetest.Start(contract.SagaID(fmt.Sprintf("w%d-%d", w, i)), storetest.Checkout, storetest.Epoch)
 				if results, err := s.Commit(t.Context(), []store.Change{c}); err != nil || results[0] != nil {
 					t.Errorf("Commit: %v, %v", results, err)
 				}
@@ -44,7 +44,7 @@ func TestFailedCommitBreaksTheStore(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "store.db")
 	s := open(t, path, boltstore.Options{})
 	ctx := t.Context()
-	start := func(id saga.ID) error {
+	start := func(id contract.SagaID) error {
 		results, err := s.Commit(ctx, []store.Change{storetest.Start(id, storetest.Checkout, storetest.Epoch)})
 		return errors.Join(append(results, err)...)
 	}
@@ -88,7 +88,7 @@ func TestFullDiskBreaksTheStore(t *testing.T) {
 	acknowledged := 0
 	for i := 0; broken == nil && i < 100_000; i++ {
 		var results []error
-		c := storetest.Start(saga.ID(fmt.Sprintf("order-%06d", i)), storetest.Checkout, storetest.Epoch)
+		c := storetest.Start(contract.SagaID(fmt.Sprintf("order-%06d", i)), storetest.Checkout, storetest.Epoch)
 		c.Instance.Input = make([]byte, 20_000)
 		if results, broken = s.Commit(t.Context(), []store.Change{c}); broken == nil {
 			if results[0] != nil {

@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/store/boltstore"
 	"github.com/amends-dev/amends/store/storetest"
@@ -31,7 +31,7 @@ func victim(path, round string) error {
 	for w := range 8 {
 		wg.Go(func() {
 			for i := 0; ; i++ {
-				c := storetest.Start(saga.ID(fmt.Sprintf("r%s-w%d-%05d", round, w, i)), storetest.Checkout, storetest.Epoch)
+				c := storetest.Start(contract.SagaID(fmt.Sprintf("r%s-w%d-%05d", round, w, i)), storetest.Checkout, storetest.Epoch)
 				for {
 					results, err := s.Commit(context.Background(), []store.Change{c})
 					if err != nil || results[0] != nil {
@@ -67,7 +67,7 @@ func TestKill(t *testing.T) {
 func kills(t *testing.T, rounds int) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "store.db")
-	acknowledged := map[saga.ID]uint64{}
+	acknowledged := map[contract.SagaID]uint64{}
 	for round := range rounds {
 		killOne(t, path, round, acknowledged)
 		s, err := boltstore.Open(path, boltstore.Options{})
@@ -91,7 +91,7 @@ func kills(t *testing.T, rounds int) {
 }
 
 // killOne runs a child, kills it after some commits and adds what it said.
-func killOne(t *testing.T, path string, round int, acknowledged map[saga.ID]uint64) {
+func killOne(t *testing.T, path string, round int, acknowledged map[contract.SagaID]uint64) {
 	t.Helper()
 	child := exec.Command(os.Args[0], "-test.run=^TestKill$", "-test.v=false")
 	child.Env = append(os.Environ(), "BOLTSTORE_VICTIM="+path, "BOLTSTORE_ROUND="+strconv.Itoa(round))
@@ -113,7 +113,7 @@ func killOne(t *testing.T, path string, round int, acknowledged map[saga.ID]uint
 		if !ok || err != nil {
 			continue // the last line, cut by the kill
 		}
-		acknowledged[saga.ID(id)] = number
+		acknowledged[contract.SagaID(id)] = number
 	}
 	if err := child.Wait(); err == nil {
 		t.Fatal("the child ended by itself")

@@ -5,8 +5,8 @@ import (
 	"math"
 	"time"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/outbox"
-	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/store"
 )
 
@@ -148,22 +148,22 @@ func outboxKey(id outbox.ID) []byte {
 }
 
 // timeKey is prefix, time, id: keys of timers (no prefix) and expiry.
-func timeKey(prefix string, at int64, id saga.ID) []byte {
+func timeKey(prefix string, at int64, id contract.SagaID) []byte {
 	k := make([]byte, 0, len(prefix)+8+len(id))
 	k = binary.BigEndian.AppendUint64(append(k, prefix...), sortable(at))
 	return append(k, id...)
 }
 
-func parseTimeKey(prefix int, k []byte) (at int64, id saga.ID, ok bool) {
+func parseTimeKey(prefix int, k []byte) (at int64, id contract.SagaID, ok bool) {
 	if len(k) < prefix+9 {
 		return 0, "", false
 	}
-	return unsortable(binary.BigEndian.Uint64(k[prefix:])), saga.ID(k[prefix+8:]), true
+	return unsortable(binary.BigEndian.Uint64(k[prefix:])), contract.SagaID(k[prefix+8:]), true
 }
 
 // indexKey sorts by class, then start, then id backwards, so that the list is
 // read from its end: newest start first, then id. New sagas are appended.
-func indexKey(class store.Class, started int64, id saga.ID) []byte {
+func indexKey(class store.Class, started int64, id contract.SagaID) []byte {
 	k := make([]byte, 0, 10+len(id))
 	k = binary.BigEndian.AppendUint64(append(k, byte(class)), sortable(started))
 	return append(turn(k, id), 0xff)
@@ -182,30 +182,30 @@ func turn[T ~string | ~[]byte](k []byte, id T) []byte {
 	return k
 }
 
-func parseIndexKey(k []byte) (started int64, id saga.ID, ok bool) {
+func parseIndexKey(k []byte) (started int64, id contract.SagaID, ok bool) {
 	if len(k) < 11 || k[len(k)-1] != 0xff {
 		return 0, "", false
 	}
-	return unsortable(binary.BigEndian.Uint64(k[1:])), saga.ID(turn(nil, k[9:len(k)-1])), true
+	return unsortable(binary.BigEndian.Uint64(k[1:])), contract.SagaID(turn(nil, k[9:len(k)-1])), true
 }
 
 // refKey is the key of a definition.
-func refKey(r saga.Ref) []byte {
+func refKey(r contract.DefinitionRef) []byte {
 	k := make([]byte, 0, len(r.Name)+6)
 	return binary.BigEndian.AppendUint32(append(append(k, r.Name...), 0), uint32(r.Version))
 }
 
-func parseRefKey(k []byte) (saga.Ref, bool) {
+func parseRefKey(k []byte) (contract.DefinitionRef, bool) {
 	n := len(k) - 5
 	if n < 1 || k[n] != 0 {
-		return saga.Ref{}, false
+		return contract.DefinitionRef{}, false
 	}
-	return saga.Ref{Name: string(k[:n]), Version: int(binary.BigEndian.Uint32(k[n+1:]))}, true
+	return contract.DefinitionRef{Name: string(k[:n]), Version: int(binary.BigEndian.Uint32(k[n+1:]))}, true
 }
 
 // tally is what sagas are counted by.
 type tally struct {
-	ref   saga.Ref
+	ref   contract.DefinitionRef
 	class store.Class
 }
 

@@ -8,7 +8,7 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/store"
 )
 
@@ -194,19 +194,19 @@ func (s *Store) byPrefix(tx *bolt.Tx, filter *store.Filter, behind *store.Positi
 			return nil, false
 		}
 		body, err := tableSagas.open(k, v)
-		err = of(saga.ID(k), err)
+		err = of(contract.SagaID(k), err)
 		var h head
 		if err == nil {
-			h, _, err = s.openHead(saga.ID(k), body, v[0] == frameSealed)
+			h, _, err = s.openHead(contract.SagaID(k), body, v[0] == frameSealed)
 		}
 		if err != nil {
 			s.report(err)
-			if l := (line{id: saga.ID(k), damage: err}); l.id.Check() == nil && !filter.ByState() && (behind == nil || behind.Before(position(l))) {
+			if l := (line{id: contract.SagaID(k), damage: err}); l.id.Check() == nil && !filter.ByState() && (behind == nil || behind.Before(position(l))) {
 				lines = append(lines, l)
 			}
 			continue
 		}
-		l := line{started: h.started, id: saga.ID(k), ref: h.ref, class: h.class}
+		l := line{started: h.started, id: contract.SagaID(k), ref: h.ref, class: h.class}
 		if filter.Wants(h.class) && (behind == nil || behind.Before(position(l))) {
 			lines = append(lines, l)
 		}

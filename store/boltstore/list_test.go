@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/store/boltstore"
 	"github.com/amends-dev/amends/store/storetest"
@@ -20,7 +20,7 @@ func TestASearchIsCutIntoPages(t *testing.T) {
 	const sagas = 5000
 	var changes []store.Change
 	for i := range sagas {
-		changes = append(changes, storetest.Start(saga.ID(fmt.Sprintf("order-%04d", i)), storetest.Checkout, storetest.Epoch.Add(time.Duration(i)*time.Second)))
+		changes = append(changes, storetest.Start(contract.SagaID(fmt.Sprintf("order-%04d", i)), storetest.Checkout, storetest.Epoch.Add(time.Duration(i)*time.Second)))
 	}
 	results, err := s.Commit(t.Context(), changes)
 	if err != nil {
@@ -60,7 +60,7 @@ func TestASearchIsCutIntoPages(t *testing.T) {
 	if found, pages := search(filter); len(found) != 1 || found[0].ID != "order-0001" || pages != 1 {
 		t.Errorf("unmoved are %v, on %d pages; want order-0001 on one", found, pages)
 	}
-	byID := store.Filter{IDs: []saga.ID{"order-0001"}, UpdatedBefore: filter.UpdatedBefore}
+	byID := store.Filter{IDs: []contract.SagaID{"order-0001"}, UpdatedBefore: filter.UpdatedBefore}
 	if list, next, err := s.List(t.Context(), byID, store.Page{}); err != nil || len(list) != 1 || next != "" {
 		t.Errorf("by its id: %v, %q, %v", list, next, err)
 	}

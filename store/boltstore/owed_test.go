@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/outbox"
-	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/store/boltstore"
 	"github.com/amends-dev/amends/store/storetest"
@@ -19,7 +19,7 @@ func TestLeftoversAreSwept(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "store.db")
 	s := open(t, path, boltstore.Options{})
 	for i := range 20 {
-		c := storetest.Start(saga.ID(fmt.Sprintf("order-%02d", i)), storetest.Checkout, storetest.Epoch)
+		c := storetest.Start(contract.SagaID(fmt.Sprintf("order-%02d", i)), storetest.Checkout, storetest.Epoch)
 		commit(t, s, c, storetest.Next(c.Instance, storetest.Epoch.Add(time.Second))) // it settles what the start owes
 	}
 	if n := s.Records("owed"); n != 40 {
@@ -35,7 +35,7 @@ func TestLeftoversAreSwept(t *testing.T) {
 // A message that is owed and has vanished without a trace is found by Verify.
 func TestVerifyMissesMessages(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "store.db"), boltstore.Options{})
-	for _, id := range []saga.ID{"order-1", "order-2"} {
+	for _, id := range []contract.SagaID{"order-1", "order-2"} {
 		commit(t, s, storetest.Start(id, storetest.Checkout, storetest.Epoch))
 	}
 	if err := s.Verify(t.Context()); err != nil {
@@ -59,7 +59,7 @@ func TestDiscardedGather(t *testing.T) {
 	for from := 0; from < 3000; from += 100 {
 		var changes []store.Change
 		for i := range 100 {
-			c := storetest.Start(saga.ID(fmt.Sprintf("order-%04d", from+i)), storetest.Checkout, storetest.Epoch)
+			c := storetest.Start(contract.SagaID(fmt.Sprintf("order-%04d", from+i)), storetest.Checkout, storetest.Epoch)
 			changes, ids = append(changes, c), append(ids, c.Enqueue[0].ID)
 		}
 		if _, err := s.Commit(t.Context(), changes); err != nil {

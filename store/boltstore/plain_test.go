@@ -11,9 +11,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/outbox"
 	"github.com/amends-dev/amends/ownership"
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/store/boltstore"
 	"github.com/amends-dev/amends/store/storetest"
@@ -68,7 +69,7 @@ func told(t *testing.T, path string, options boltstore.Options) string {
 	var all strings.Builder
 	options.OnCorrupt = func(err error) { fmt.Fprintln(&all, err) }
 	s := open(t, path, options)
-	for _, id := range []saga.ID{"gone-1", "order-1", "order-2", "order-3"} {
+	for _, id := range []contract.SagaID{"gone-1", "order-1", "order-2", "order-3"} {
 		in, err := s.Load(t.Context(), id)
 		if err != nil {
 			fmt.Fprintf(&all, "%s: %#v %v\n", id, err, err)
@@ -238,7 +239,7 @@ func TestCopy(t *testing.T) {
 	path := shop(t, boltstore.Options{}, word)
 	want := told(t, path, boltstore.Options{})
 	from := boltstore.Options{}
-	sum := saga.SumStart("", []byte(`{"card":"`+word+`"}`))
+	sum := machine.SumStart("", []byte(`{"card":"`+word+`"}`))
 	for _, step := range []struct {
 		name string
 		to   func() *boltstore.Keys
@@ -312,7 +313,7 @@ func TestCopy(t *testing.T) {
 			t.Errorf("%s: it is owned by %+v (%v), want %+v", step.name, owned, err, owner)
 		}
 		goOn(t, c, "order-1") // with the result that was there before
-		fill(t, c, word, saga.ID("new-"+strings.ReplaceAll(step.name, " ", "-")))
+		fill(t, c, word, contract.SagaID("new-"+strings.ReplaceAll(step.name, " ", "-")))
 		if err := errors.Join(c.Verify(t.Context()), c.Close()); err != nil {
 			t.Errorf("%s, later: %v", step.name, err)
 		}
@@ -329,7 +330,7 @@ func TestCopy(t *testing.T) {
 	if _, _, err := c.Expire(t.Context(), storetest.Epoch.Add(4*time.Hour), time.Time{}, 10); err != nil {
 		t.Fatal(err)
 	}
-	for _, id := range []saga.ID{"gone-1", "order-2"} {
+	for _, id := range []contract.SagaID{"gone-1", "order-2"} {
 		_, err := c.Load(t.Context(), id)
 		if stone, ok := errors.AsType[*store.TombstoneError](err); !ok || stone.Start != sum {
 			t.Errorf("%s has the sum of another start: %v", id, err)

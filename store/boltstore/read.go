@@ -9,13 +9,14 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/sagapb"
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store"
 )
 
 // Load implements store.Store.
-func (s *Store) Load(ctx context.Context, id saga.ID) (in *saga.Instance, err error) {
+func (s *Store) Load(ctx context.Context, id contract.SagaID) (in *machine.Instance, err error) {
 	err = s.view(ctx, func(tx *bolt.Tx) error {
 		in, err = s.load(tx, id)
 		return err
@@ -24,7 +25,7 @@ func (s *Store) Load(ctx context.Context, id saga.ID) (in *saga.Instance, err er
 }
 
 // load reads a saga's state.
-func (s *Store) load(tx *bolt.Tx, id saga.ID) (in *saga.Instance, err error) {
+func (s *Store) load(tx *bolt.Tx, id contract.SagaID) (in *machine.Instance, err error) {
 	defer func() { err = of(id, err) }()
 	h, state, err := s.loadHead(tx, id)
 	if err != nil {
@@ -44,7 +45,7 @@ func (s *Store) load(tx *bolt.Tx, id saga.ID) (in *saga.Instance, err error) {
 }
 
 // of notes whose record is damaged, if err is of one and does not say so.
-func of(id saga.ID, err error) error {
+func of(id contract.SagaID, err error) error {
 	if damage, ok := errors.AsType[*store.CorruptError](err); ok && damage.Saga == "" {
 		damage.Saga = id
 	}
@@ -52,7 +53,7 @@ func of(id saga.ID, err error) error {
 }
 
 // loadBirth reads how a saga began; its input is the transaction's memory.
-func (s *Store) loadBirth(tx *bolt.Tx, id saga.ID, h *head) (birth, error) {
+func (s *Store) loadBirth(tx *bolt.Tx, id contract.SagaID, h *head) (birth, error) {
 	e, err := s.loadEntry(tx, id, h.birth)
 	if err != nil {
 		return birth{}, err
@@ -77,7 +78,7 @@ func (s *Store) birthOf(e *entry) (b birth, began []byte, err error) {
 }
 
 // eventOf reads an event of a journal record.
-func (s *Store) eventOf(e *entry, i int) (*saga.Event, error) {
+func (s *Store) eventOf(e *entry, i int) (*machine.Event, error) {
 	data, err := s.options.Keys.opening(e.sealed, "event", string(e.saga), e.first+uint64(i), e.events[i])
 	if err != nil {
 		return nil, err
@@ -95,7 +96,7 @@ func (s *Store) eventOf(e *entry, i int) (*saga.Event, error) {
 
 // loadHead reads what the store knows of a saga, and its slim state. The error
 // is that of Load.
-func (s *Store) loadHead(tx *bolt.Tx, id saga.ID) (head, []byte, error) {
+func (s *Store) loadHead(tx *bolt.Tx, id contract.SagaID) (head, []byte, error) {
 	body, sealed, err := tableSagas.find(tableSagas.cursor(tx), []byte(id))
 	if err != nil || body == nil {
 		stone, sealed, wrong := tableTombstones.find(tableTombstones.cursor(tx), []byte(id))
@@ -113,7 +114,7 @@ func (s *Store) loadHead(tx *bolt.Tx, id saga.ID) (head, []byte, error) {
 }
 
 // openHead reads a record of sagas.
-func (s *Store) openHead(id saga.ID, body []byte, sealed bool) (head, []byte, error) {
+func (s *Store) openHead(id contract.SagaID, body []byte, sealed bool) (head, []byte, error) {
 	if err := s.options.Keys.checkSeal(tableSagas, []byte(id), sealed); err != nil {
 		return head{}, nil, of(id, err)
 	}
@@ -126,7 +127,7 @@ func (s *Store) openHead(id saga.ID, body []byte, sealed bool) (head, []byte, er
 }
 
 // loadEntry reads a journal record of a saga.
-func (s *Store) loadEntry(tx *bolt.Tx, id saga.ID, seq uint64) (*entry, error) {
+func (s *Store) loadEntry(tx *bolt.Tx, id contract.SagaID, seq uint64) (*entry, error) {
 	key := sequenceKey(seq)
 	body, sealed, err := tableJournal.find(tableJournal.cursor(tx), key)
 	if err != nil {
@@ -150,7 +151,7 @@ func (s *Store) loadEntry(tx *bolt.Tx, id saga.ID, seq uint64) (*entry, error) {
 }
 
 // History implements store.Store.
-func (s *Store) History(ctx context.Context, id saga.ID, from uint64, limit int) (events []saga.Event, err error) {
+func (s *Store) History(ctx context.Context, id contract.SagaID, from uint64, limit int) (events []machine.Event, err error) {
 	from = max(from, 1)
 	err = s.view(ctx, func(tx *bolt.Tx) (err error) {
 		defer func() { err = of(id, err) }()
@@ -174,7 +175,7 @@ func (s *Store) History(ctx context.Context, id saga.ID, from uint64, limit int)
 
 // chain walks the journal of a saga backwards and returns the records that hold
 // the revisions from … to, oldest first.
-func (s *Store) chain(tx *bolt.Tx, id saga.ID, h *head, from, to uint64) ([]*entry, error) {
+func (s *Store) chain(tx *bolt.Tx, id contract.SagaID, h *head, from, to uint64) ([]*entry, error) {
 	var entries []*entry
 	seq, end := h.last, h.revision // end: the last revision of the record at seq
 	for skip, skipRevision := h.skip, h.skipRevision; skip != 0 && skipRevision > to; {
@@ -202,8 +203,8 @@ func (s *Store) chain(tx *bolt.Tx, id saga.ID, h *head, from, to uint64) ([]*ent
 	return entries, nil
 }
 
-func (s *Store) decodeEvents(entries []*entry, id saga.ID, from, to uint64) ([]saga.Event, error) {
-	events := make([]saga.Event, 0, to-from+1)
+func (s *Store) decodeEvents(entries []*entry, id contract.SagaID, from, to uint64) ([]machine.Event, error) {
+	events := make([]machine.Event, 0, to-from+1)
 	for _, e := range entries {
 		for i := range e.events {
 			revision := e.first + uint64(i)
@@ -230,8 +231,8 @@ func (s *Store) Counts(ctx context.Context) ([]store.Count, error) {
 		return nil, err
 	}
 	type key struct {
-		ref   saga.Ref
-		phase saga.Phase
+		ref   contract.DefinitionRef
+		phase contract.Phase
 	}
 	sagas, ended := map[key]int{}, map[key]int{}
 	s.mu.Lock()
@@ -288,8 +289,8 @@ func (s *Store) recount(tx *bolt.Tx) error {
 // line is an entry of the index.
 type line struct {
 	started int64
-	id      saga.ID
-	ref     saga.Ref
+	id      contract.SagaID
+	ref     contract.DefinitionRef
 	class   store.Class
 	damage  error // why nothing but the id is known
 }

@@ -12,8 +12,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/outbox"
-	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/store/boltstore"
 	"github.com/amends-dev/amends/store/storetest"
@@ -93,10 +93,10 @@ func TestNoLayout(t *testing.T) {
 }
 
 // fillAtEveryStep commits sagas that stand at every step, and returns their ids.
-func fillAtEveryStep(t *testing.T, s store.Store, sagas int) (ids []saga.ID) {
+func fillAtEveryStep(t *testing.T, s store.Store, sagas int) (ids []contract.SagaID) {
 	t.Helper()
 	for i := range sagas {
-		c := storetest.Start(saga.ID(fmt.Sprintf("order-%04d", (i*7)%sagas)), storetest.Checkout, storetest.Epoch.Add(time.Duration(i)*time.Millisecond))
+		c := storetest.Start(contract.SagaID(fmt.Sprintf("order-%04d", (i*7)%sagas)), storetest.Checkout, storetest.Epoch.Add(time.Duration(i)*time.Millisecond))
 		ids = append(ids, c.Instance.ID)
 		commit(t, s, c)
 		for n := 0; c.Instance.Open() && (i%10 == 0 || i%2 == n+1); n++ {

@@ -7,7 +7,6 @@ import (
 	"hash/crc32"
 
 	"github.com/amends-dev/amends/contract"
-	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/store"
 )
 
@@ -19,7 +18,7 @@ type head struct {
 	started  int64
 	wake     int64 // 0: never
 	ended    int64 // 0: open
-	ref      saga.Ref
+	ref      contract.DefinitionRef
 
 	changes      uint64 // number of journal records
 	last         uint64 // sequence of the last one
@@ -114,7 +113,7 @@ func (h *head) tally() tally { return tally{h.ref, h.class} }
 
 // entry is a record of the journal: one change of one saga.
 type entry struct {
-	saga         saga.ID
+	saga         contract.SagaID
 	first        uint64 // revision of the first event
 	prev         uint64 // sequence of the saga's change before; 0: none
 	skip         uint64 // head.skip before this change; 0: none
@@ -155,7 +154,7 @@ func (e *entry) append(b []byte) []byte {
 
 func parseEntry(b []byte) (*entry, error) {
 	r := reader{b: b}
-	e := &entry{saga: saga.ID(r.bytes())}
+	e := &entry{saga: contract.SagaID(r.bytes())}
 	e.first, e.prev, e.skip, e.skipRevision = r.uvarint(), r.uvarint(), r.uvarint(), r.uvarint()
 	e.birth = r.bytes()
 	n := r.uvarint()
@@ -186,7 +185,7 @@ func encodeTombstone(t *store.TombstoneError, class store.Class) []byte {
 	return b
 }
 
-func parseTombstone(id saga.ID, b []byte) (*store.TombstoneError, error) {
+func parseTombstone(id contract.SagaID, b []byte) (*store.TombstoneError, error) {
 	r := reader{b: b}
 	t := &store.TombstoneError{Saga: id, Phase: store.Class(r.byte()).Phase()}
 	copy(t.Start[:], r.take(uint64(len(t.Start))))

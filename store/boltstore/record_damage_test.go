@@ -12,8 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/outbox"
-	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/store/boltstore"
 	"github.com/amends-dev/amends/store/storetest"
@@ -32,7 +32,7 @@ func twenty(t *testing.T, reported *[]string) *boltstore.Store {
 	return s
 }
 
-func orderID(i int) saga.ID { return saga.ID(fmt.Sprintf("order-%02d", i)) }
+func orderID(i int) contract.SagaID { return contract.SagaID(fmt.Sprintf("order-%02d", i)) }
 
 func apply(t *testing.T, s *boltstore.Store, c store.Change) {
 	t.Helper()
@@ -88,13 +88,13 @@ func TestDamagedSagaIsAlone(t *testing.T) {
 						t.Errorf("the list says of %s: %q", one.ID, one.Damage)
 					}
 				}
-				for name, f := range map[string]store.Filter{"by id": {IDs: []saga.ID{id, orderID(3)}}, "by prefix": {IDPrefix: "order-0"}, "of the phase": {Phases: []saga.Phase{saga.Running}, Definition: "checkout"}} {
+				for name, f := range map[string]store.Filter{"by id": {IDs: []contract.SagaID{id, orderID(3)}}, "by prefix": {IDPrefix: "order-0"}, "of the phase": {Phases: []contract.Phase{contract.Running}, Definition: "checkout"}} {
 					list, _, err := s.List(t.Context(), f, store.Page{})
 					if at := slices.IndexFunc(list, func(one store.Summary) bool { return one.ID == id }); err != nil || at < 0 || list[at].Damage == "" {
 						t.Errorf("%s the damaged saga is not in the list: %+v, %v", name, list, err)
 					}
 				}
-				if list, _, err := s.List(t.Context(), store.Filter{IDs: []saga.ID{id}, Paused: true}, store.Page{}); err != nil || len(list) > 0 {
+				if list, _, err := s.List(t.Context(), store.Filter{IDs: []contract.SagaID{id}, Paused: true}, store.Page{}); err != nil || len(list) > 0 {
 					t.Errorf("it is listed as paused, which nobody knows: %+v, %v", list, err)
 				}
 				if err := s.Verify(t.Context()); !errors.Is(err, store.ErrCorrupt) {

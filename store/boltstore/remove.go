@@ -9,14 +9,14 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/store"
 )
 
 // RemoveDamaged implements store.Store. It reads all of the file to find what there is of
 // the saga, because what says where that is may be what is damaged; then it removes that
 // in one transaction. While it reads the file cannot use space again.
-func (s *Store) RemoveDamaged(ctx context.Context, id saga.ID, removal store.Removal) (store.Removed, error) {
+func (s *Store) RemoveDamaged(ctx context.Context, id contract.SagaID, removal store.Removal) (store.Removed, error) {
 	for range maxRemovals {
 		t, err := s.trace(ctx, id)
 		if err != nil {
@@ -44,7 +44,7 @@ var errMoved = errors.New("it has moved")
 
 // traces are everything that the file has of one saga.
 type traces struct {
-	id       saga.ID
+	id       contract.SagaID
 	damage   error // what is damaged
 	revision uint64
 	found    []trace
@@ -61,8 +61,8 @@ type trace struct {
 }
 
 // trace finds what there is of a damaged saga. One that is not damaged is an error.
-func (s *Store) trace(ctx context.Context, id saga.ID) (*traces, error) {
-	t := &traces{id: id, tallies: map[tally]int{}, changes: map[uint64]bool{}, stone: store.TombstoneError{Saga: id, Phase: saga.Parked}}
+func (s *Store) trace(ctx context.Context, id contract.SagaID) (*traces, error) {
+	t := &traces{id: id, tallies: map[tally]int{}, changes: map[uint64]bool{}, stone: store.TombstoneError{Saga: id, Phase: contract.Parked}}
 	err := s.view(ctx, func(tx *bolt.Tx) (err error) {
 		if t.damage, err = s.damage(tx, id); err != nil {
 			return err
@@ -85,7 +85,7 @@ func (s *Store) trace(ctx context.Context, id saga.ID) (*traces, error) {
 }
 
 // damage is what is damaged of a saga; err: nothing is, or there is no such saga.
-func (s *Store) damage(tx *bolt.Tx, id saga.ID) (damage, err error) {
+func (s *Store) damage(tx *bolt.Tx, id contract.SagaID) (damage, err error) {
 	in, err := s.load(tx, id)
 	if err == nil && in.Open() {
 		return nil, fmt.Errorf("saga %s: %w: it can be read, and goes on", id, store.ErrNotDamaged)
@@ -101,7 +101,7 @@ func (s *Store) damage(tx *bolt.Tx, id saga.ID) (damage, err error) {
 	return err, nil
 }
 
-func (s *Store) wholeHistory(tx *bolt.Tx, id saga.ID) error {
+func (s *Store) wholeHistory(tx *bolt.Tx, id contract.SagaID) error {
 	h, _, err := s.loadHead(tx, id)
 	if err != nil {
 		return err

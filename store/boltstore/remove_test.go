@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/store/boltstore"
 	"github.com/amends-dev/amends/store/storetest"
@@ -92,7 +92,7 @@ func TestRemoveDamaged(t *testing.T) {
 
 // gone checks that of a saga a tombstone is left and no record, and that the 19 others are
 // as they were.
-func gone(t *testing.T, s *boltstore.Store, id saga.ID) {
+func gone(t *testing.T, s *boltstore.Store, id contract.SagaID) {
 	t.Helper()
 	var stone *store.TombstoneError
 	if _, err := s.Load(t.Context(), id); !errors.As(err, &stone) || stone.Removal == nil || stone.Removal.By != "ada" || !strings.Contains(stone.Removal.Damage, "damaged") {
@@ -157,7 +157,7 @@ func TestRemoveNothingOfOthers(t *testing.T) {
 	if err := s.Damage("sagas", []byte(orderID(7)), -9); err != nil { // its format
 		t.Fatal(err)
 	}
-	for _, id := range []saga.ID{"order-06-beside", "order-07-beside", "nobody"} {
+	for _, id := range []contract.SagaID{"order-06-beside", "order-07-beside", "nobody"} {
 		if _, err := s.RemoveDamaged(t.Context(), id, removal); !errors.Is(err, store.ErrNotFound) && !errors.Is(err, store.ErrCorrupt) {
 			t.Errorf("RemoveDamaged of %s: %v", id, err)
 		}

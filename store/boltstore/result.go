@@ -9,8 +9,9 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/plural"
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 )
 
 // result is an entry in a saga's head: what a step gave is said by the event that
@@ -76,7 +77,7 @@ type given struct {
 }
 
 // elsewhere are the results of a state that need not be in it.
-func elsewhere(keys *Keys, in *saga.Instance, events []saga.Event) (list []given) {
+func elsewhere(keys *Keys, in *machine.Instance, events []machine.Event) (list []given) {
 	for i := range in.Steps {
 		data := in.Steps[i].Result
 		if len(data) < minElsewhere {
@@ -84,7 +85,7 @@ func elsewhere(keys *Keys, in *saga.Instance, events []saga.Event) (list []given
 		}
 		event := -1
 		for k := range events {
-			if e := &events[k]; (e.Type == saga.StepAnswered || e.Type == saga.OperationTaken) && bytes.Equal(e.Payload, data) {
+			if e := &events[k]; (e.Type == contract.EventStepAnswered || e.Type == contract.EventOperationTaken) && bytes.Equal(e.Payload, data) {
 				event = k
 			}
 		}
@@ -125,7 +126,7 @@ func (h *head) result(step int, sum uint32) *result {
 }
 
 // fillResults puts the results into a state.
-func (s *Store) fillResults(tx *bolt.Tx, in *saga.Instance, h *head) error {
+func (s *Store) fillResults(tx *bolt.Tx, in *machine.Instance, h *head) error {
 	for i := range h.results {
 		r := &h.results[i]
 		if r.step >= len(in.Steps) {
@@ -143,7 +144,7 @@ func (s *Store) fillResults(tx *bolt.Tx, in *saga.Instance, h *head) error {
 	return nil
 }
 
-func (s *Store) readResult(tx *bolt.Tx, id saga.ID, h *head, r *result) (data []byte, sealed bool, err error) {
+func (s *Store) readResult(tx *bolt.Tx, id contract.SagaID, h *head, r *result) (data []byte, sealed bool, err error) {
 	if r.seq == 0 {
 		data, err := s.options.Keys.opening(h.sealed, "result", string(id), uint64(r.step), r.inline)
 		if err != nil {

@@ -11,8 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/outbox"
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/store/boltstore"
 	"github.com/amends-dev/amends/store/storetest"
@@ -39,7 +40,7 @@ func keys(t *testing.T, lines ...string) *boltstore.Keys {
 }
 
 // fill commits sagas whose input, results, reasons and messages hold a word.
-func fill(t *testing.T, s store.Store, word string, ids ...saga.ID) {
+func fill(t *testing.T, s store.Store, word string, ids ...contract.SagaID) {
 	t.Helper()
 	for _, id := range ids {
 		start := storetest.Start(id, storetest.Checkout, storetest.Epoch)
@@ -50,10 +51,10 @@ func fill(t *testing.T, s store.Store, word string, ids ...saga.ID) {
 		}
 		next := storetest.Next(start.Instance, storetest.Epoch.Add(time.Hour))
 		for i := range next.Instance.Steps {
-			if do := &next.Instance.Steps[i].Do; do.State() != saga.SideIdle {
+			if do := &next.Instance.Steps[i].Do; do.State() != machine.SideIdle {
 				d := do.Data()
 				d.Reason = word
-				side, err := saga.NewSide(saga.DirectionDo, d)
+				side, err := machine.NewSide(contract.DirectionDo, d)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -73,7 +74,7 @@ func fill(t *testing.T, s store.Store, word string, ids ...saga.ID) {
 }
 
 // picture is all that a store tells of its sagas.
-func picture(t *testing.T, s store.Store, ids ...saga.ID) []any {
+func picture(t *testing.T, s store.Store, ids ...contract.SagaID) []any {
 	t.Helper()
 	var all []any
 	for _, id := range ids {
@@ -179,7 +180,7 @@ func TestWrongKeys(t *testing.T) {
 func TestKeysRotate(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "store.db")
 	first, second := line(t, "key-1"), line(t, "key-2")
-	var ids []saga.ID
+	var ids []contract.SagaID
 	var want []any
 	for i, given := range []*boltstore.Keys{keys(t, first), keys(t, second, first), keys(t, second, first)} {
 		s := open(t, path, boltstore.Options{Keys: given})
@@ -189,7 +190,7 @@ func TestKeysRotate(t *testing.T) {
 		if err := s.Verify(t.Context()); err != nil {
 			t.Errorf("round %d: %v", i, err)
 		}
-		id := saga.ID("order-" + string(rune('a'+i)))
+		id := contract.SagaID("order-" + string(rune('a'+i)))
 		fill(t, s, secret, id)
 		ids = append(ids, id)
 		goOn(t, s, ids[0]) // a saga that began under another key
@@ -204,7 +205,7 @@ func TestKeysRotate(t *testing.T) {
 }
 
 // goOn moves a saga by one revision.
-func goOn(t *testing.T, s store.Store, id saga.ID) {
+func goOn(t *testing.T, s store.Store, id contract.SagaID) {
 	t.Helper()
 	in, err := s.Load(t.Context(), id)
 	if err != nil {

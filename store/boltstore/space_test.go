@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/store/boltstore"
 	"github.com/amends-dev/amends/store/storetest"
@@ -23,8 +23,8 @@ func TestSpaceIsUsedAgain(t *testing.T) {
 	for round := range 6 {
 		changes := make([]store.Change, sagas)
 		for i := range changes {
-			changes[i] = storetest.Start(saga.ID(fmt.Sprintf("r%d-%d", round, i)), storetest.Checkout, storetest.Epoch)
-			changes[i].Instance.Phase, changes[i].Instance.Ended = saga.Compensated, storetest.Epoch
+			changes[i] = storetest.Start(contract.SagaID(fmt.Sprintf("r%d-%d", round, i)), storetest.Checkout, storetest.Epoch)
+			changes[i].Instance.Phase, changes[i].Instance.Ended = contract.Compensated, storetest.Epoch
 		}
 		results, err := s.Commit(t.Context(), changes)
 		if err != nil || results[0] != nil {

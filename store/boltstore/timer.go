@@ -7,15 +7,15 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/store"
 )
 
 // Due implements store.Store. Keys that have come due although their sagas have put
 // their timers off move to where those are now, before the answer.
-func (s *Store) Due(ctx context.Context, now time.Time, limit int) (ids []saga.ID, next time.Time, err error) {
+func (s *Store) Due(ctx context.Context, now time.Time, limit int) (ids []contract.SagaID, next time.Time, err error) {
 	for {
-		var late []saga.ID
+		var late []contract.SagaID
 		err = s.view(ctx, func(tx *bolt.Tx) error {
 			ids, late, next = s.due(tx, now, store.Bounded(limit))
 			return nil
@@ -32,7 +32,7 @@ func (s *Store) Due(ctx context.Context, now time.Time, limit int) (ids []saga.I
 // due reads the keys up to now: of sagas to be woken, and of those that are to be woken
 // later; and when the next key comes due. It stops at limit of the one, or at a page of
 // the other.
-func (s *Store) due(tx *bolt.Tx, now time.Time, limit int) (ids, late []saga.ID, next time.Time) {
+func (s *Store) due(tx *bolt.Tx, now time.Time, limit int) (ids, late []contract.SagaID, next time.Time) {
 	c := tableTimers.bucket(tx).Cursor()
 	for k, v := c.First(); k != nil; k, v = c.Next() {
 		at, id, ok := parseTimeKey(0, k)
@@ -54,7 +54,7 @@ func (s *Store) due(tx *bolt.Tx, now time.Time, limit int) (ids, late []saga.ID,
 }
 
 // retime gives sagas whose timers were put off the keys of their times.
-func (g *group) retime(ids []saga.ID) error {
+func (g *group) retime(ids []contract.SagaID) error {
 	for _, id := range ids {
 		h, state, err := g.s.loadHead(g.tx, id)
 		if err != nil || h.timer == h.wake {

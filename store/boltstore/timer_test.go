@@ -6,7 +6,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/store/boltstore"
 	"github.com/amends-dev/amends/store/storetest"
@@ -16,7 +17,7 @@ import (
 // that is put off by much moves at once.
 func TestTimerThatIsPutOff(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "store.db"), boltstore.Options{})
-	made := func(c store.Change) *saga.Instance {
+	made := func(c store.Change) *machine.Instance {
 		commit(t, s, c)
 		return c.Instance
 	}
@@ -26,7 +27,7 @@ func TestTimerThatIsPutOff(t *testing.T) {
 			t.Errorf("%s: keys at %s, want %s", what, got, want)
 		}
 	}
-	due := func(now time.Time, want ...saga.ID) (next time.Time) {
+	due := func(now time.Time, want ...contract.SagaID) (next time.Time) {
 		t.Helper()
 		got, next, err := s.Due(t.Context(), now, 10)
 		if err != nil || !reflect.DeepEqual(got, want) {
@@ -58,7 +59,7 @@ func TestTimerThatIsPutOff(t *testing.T) {
 	later := c.Instance.Steps[0].Do.Data()
 	later.Due = storetest.Epoch.Add(time.Hour)
 	var err error
-	if c.Instance.Steps[0].Do, err = saga.NewSide(saga.DirectionDo, later); err != nil {
+	if c.Instance.Steps[0].Do, err = machine.NewSide(contract.DirectionDo, later); err != nil {
 		t.Fatal(err)
 	}
 	in = made(storetest.Next(made(c), storetest.Epoch.Add(time.Second)))

@@ -7,7 +7,7 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/store"
 )
 
@@ -74,7 +74,7 @@ func (s *Store) verifyTable(ctx context.Context, tx *bolt.Tx, t table, find func
 		case tableDefinitions:
 			_, err = s.readDefinition(k, v)
 		case tableTombstones:
-			_, err = s.openTombstone(saga.ID(k), body, v[0] == frameSealed)
+			_, err = s.openTombstone(contract.SagaID(k), body, v[0] == frameSealed)
 		}
 		find(err)
 	}
@@ -90,7 +90,7 @@ func (s *Store) verifySagas(ctx context.Context, tx *bolt.Tx, find func(error)) 
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		id := saga.ID(k)
+		id := contract.SagaID(k)
 		h, _, err := s.loadHead(tx, id)
 		if err != nil {
 			find(err)
@@ -117,7 +117,7 @@ func (s *Store) verifySagas(ctx context.Context, tx *bolt.Tx, find func(error)) 
 
 // verifyDebts checks that what an open saga owes is there. The records of one that has
 // ended are removed when they are settled, and its head keeps their places.
-func (s *Store) verifyDebts(tx *bolt.Tx, id saga.ID, h *head) error {
+func (s *Store) verifyDebts(tx *bolt.Tx, id contract.SagaID, h *head) error {
 	places := tableOwed.bucket(tx)
 	for _, d := range h.debts {
 		v := places.Get(d.key())

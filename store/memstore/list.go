@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/store"
 )
@@ -66,8 +67,8 @@ func (s *Store) Counts(ctx context.Context) ([]store.Count, error) {
 	}
 	defer s.mu.Unlock()
 	type key struct {
-		ref   saga.Ref
-		phase saga.Phase
+		ref   contract.DefinitionRef
+		phase contract.Phase
 	}
 	sagas, ended := map[key]int{}, map[key]int{}
 	for _, r := range s.data.sagas {
@@ -88,7 +89,7 @@ func (s *Store) Counts(ctx context.Context) ([]store.Count, error) {
 }
 
 // Due implements store.Store.
-func (s *Store) Due(ctx context.Context, now time.Time, limit int) (ids []saga.ID, next time.Time, err error) {
+func (s *Store) Due(ctx context.Context, now time.Time, limit int) (ids []contract.SagaID, next time.Time, err error) {
 	if err := s.lock(ctx); err != nil {
 		return nil, time.Time{}, err
 	}
@@ -106,11 +107,11 @@ func (s *Store) Due(ctx context.Context, now time.Time, limit int) (ids []saga.I
 // at is an id with a time.
 type at struct {
 	at time.Time
-	id saga.ID
+	id contract.SagaID
 }
 
 // timed lists what has a time, earliest first, then by id.
-func timed[T any](all map[saga.ID]T, when func(T) time.Time) []at {
+func timed[T any](all map[contract.SagaID]T, when func(T) time.Time) []at {
 	var list []at
 	for id, r := range all {
 		if t := when(r); !t.IsZero() {
@@ -121,7 +122,7 @@ func timed[T any](all map[saga.ID]T, when func(T) time.Time) []at {
 	return list
 }
 
-func (d *data) endedSagas(before time.Time, limit int) []saga.ID {
+func (d *data) endedSagas(before time.Time, limit int) []contract.SagaID {
 	ended := func(r *record) time.Time {
 		if r.spoilt != nil {
 			return time.Time{} // it stays
@@ -131,13 +132,13 @@ func (d *data) endedSagas(before time.Time, limit int) []saga.ID {
 	return until(timed(d.sagas, ended), before, limit)
 }
 
-func (d *data) endedTombstones(before time.Time, limit int) []saga.ID {
+func (d *data) endedTombstones(before time.Time, limit int) []contract.SagaID {
 	return until(timed(d.tombstones, func(t store.TombstoneError) time.Time { return t.Ended }), before, limit)
 }
 
 // until returns the ids before a time, at most limit.
-func until(list []at, before time.Time, limit int) []saga.ID {
-	var ids []saga.ID
+func until(list []at, before time.Time, limit int) []contract.SagaID {
+	var ids []contract.SagaID
 	for _, a := range list {
 		if a.at.Before(before) && len(ids) < store.Bounded(limit) {
 			ids = append(ids, a.id)
@@ -173,6 +174,6 @@ func (s *Store) Definitions(ctx context.Context) ([]*saga.Definition, error) {
 	return all, nil
 }
 
-func compareRef(a, b saga.Ref) int {
+func compareRef(a, b contract.DefinitionRef) int {
 	return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Version, b.Version))
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/amends-dev/amends/outbox"
 	"github.com/amends-dev/amends/ownership"
 	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store"
 )
 
@@ -49,11 +50,11 @@ type Hooks struct {
 type data struct {
 	owned       ownership.Owned
 	clock       store.Clock
-	sagas       map[saga.ID]*record
+	sagas       map[contract.SagaID]*record
 	pending     map[outbox.ID]entry
 	commits     uint64 // changes that were committed
-	tombstones  map[saga.ID]store.TombstoneError
-	definitions map[saga.Ref]*saga.Definition
+	tombstones  map[contract.SagaID]store.TombstoneError
+	definitions map[contract.DefinitionRef]*saga.Definition
 	buffer      []byte // in which states are written down
 }
 
@@ -67,8 +68,8 @@ type entry struct {
 // record is one saga, as it was written down; and what it is found by.
 type record struct {
 	written []byte
-	state   *saga.Instance // what reading written gives; nil until somebody reads
-	start   saga.StartSum
+	state   *machine.Instance // what reading written gives; nil until somebody reads
+	start   machine.StartSum
 	events  [][]byte
 	summary store.Summary
 	class   store.Class
@@ -78,7 +79,7 @@ type record struct {
 
 // read is the state as a store on disk reads it back. It is not for callers:
 // they get copies.
-func (r *record) read() (*saga.Instance, error) {
+func (r *record) read() (*machine.Instance, error) {
 	if r.state == nil {
 		state, err := sagapb.UnmarshalInstance(r.written)
 		if err != nil {
@@ -93,10 +94,10 @@ func (r *record) read() (*saga.Instance, error) {
 func New() *Store {
 	return &Store{data: data{
 		owned:       ownership.Owned{Store: rand.Text()},
-		sagas:       map[saga.ID]*record{},
+		sagas:       map[contract.SagaID]*record{},
 		pending:     map[outbox.ID]entry{},
-		tombstones:  map[saga.ID]store.TombstoneError{},
-		definitions: map[saga.Ref]*saga.Definition{},
+		tombstones:  map[contract.SagaID]store.TombstoneError{},
+		definitions: map[contract.DefinitionRef]*saga.Definition{},
 	}}
 }
 
@@ -191,7 +192,7 @@ func (d *data) apply(c *store.Change) error {
 		return &store.ConflictError{Saga: in.ID, Expected: c.Expected, Actual: revision}
 	}
 	if r == nil {
-		r = &record{start: saga.SumStart(in.ContentType, in.Input)}
+		r = &record{start: machine.SumStart(in.ContentType, in.Input)}
 		d.sagas[in.ID] = r
 	}
 	r.written, r.state = append(r.written[:0], state...), nil
@@ -225,7 +226,7 @@ func written(c *store.Change) (pending, events [][]byte, err error) {
 }
 
 // tombstone is what is left of a saga that retention has removed.
-func (d *data) tombstone(id saga.ID) (*store.TombstoneError, bool) {
+func (d *data) tombstone(id contract.SagaID) (*store.TombstoneError, bool) {
 	t, ok := d.tombstones[id]
 	if !ok {
 		return nil, false
@@ -235,7 +236,7 @@ func (d *data) tombstone(id saga.ID) (*store.TombstoneError, bool) {
 }
 
 // copied is a state that shares no memory with in that anybody could change.
-func copied(in *saga.Instance) *saga.Instance {
+func copied(in *machine.Instance) *machine.Instance {
 	out := *in
 	out.Input = bytes.Clone(in.Input)
 	out.Cause, out.PendingCause = copiedCause(in.Cause), copiedCause(in.PendingCause)
@@ -246,7 +247,7 @@ func copied(in *saga.Instance) *saga.Instance {
 	return &out
 }
 
-func copiedCause(c *saga.Cause) *saga.Cause {
+func copiedCause(c *machine.Cause) *machine.Cause {
 	if c == nil {
 		return nil
 	}
@@ -255,7 +256,7 @@ func copiedCause(c *saga.Cause) *saga.Cause {
 }
 
 // find returns the saga's record, or the error of Load.
-func (d *data) find(id saga.ID) (*record, error) {
+func (d *data) find(id contract.SagaID) (*record, error) {
 	if stone, ok := d.tombstone(id); ok {
 		return nil, stone
 	}
@@ -266,7 +267,7 @@ func (d *data) find(id saga.ID) (*record, error) {
 }
 
 // Load implements store.Store.
-func (s *Store) Load(ctx context.Context, id saga.ID) (*saga.Instance, error) {
+func (s *Store) Load(ctx context.Context, id contract.SagaID) (*machine.Instance, error) {
 	if err := s.lock(ctx); err != nil {
 		return nil, err
 	}
@@ -283,7 +284,7 @@ func (s *Store) Load(ctx context.Context, id saga.ID) (*saga.Instance, error) {
 }
 
 // History implements store.Store.
-func (s *Store) History(ctx context.Context, id saga.ID, from uint64, limit int) ([]saga.Event, error) {
+func (s *Store) History(ctx context.Context, id contract.SagaID, from uint64, limit int) ([]machine.Event, error) {
 	if err := s.lock(ctx); err != nil {
 		return nil, err
 	}
@@ -296,7 +297,7 @@ func (s *Store) History(ctx context.Context, id saga.ID, from uint64, limit int)
 	if first > uint64(len(r.events)) {
 		return nil, nil
 	}
-	events := make([]saga.Event, 0, min(uint64(len(r.events))-first+1, uint64(store.Bounded(limit))))
+	events := make([]machine.Event, 0, min(uint64(len(r.events))-first+1, uint64(store.Bounded(limit))))
 	for k := first; k <= uint64(len(r.events)) && len(events) < store.Bounded(limit); k++ {
 		e, err := sagapb.UnmarshalEvent(r.events[k-1])
 		if err != nil {
@@ -464,7 +465,7 @@ func (s *Store) Copy() *Store {
 	defer s.mu.Unlock()
 	d := s.data
 	d.pending, d.tombstones, d.definitions, d.buffer = maps.Clone(d.pending), maps.Clone(d.tombstones), maps.Clone(d.definitions), nil
-	d.sagas = make(map[saga.ID]*record, len(s.data.sagas))
+	d.sagas = make(map[contract.SagaID]*record, len(s.data.sagas))
 	for id, r := range s.data.sagas {
 		copied := *r
 		copied.written, copied.events = bytes.Clone(r.written), slices.Clone(r.events)

@@ -4,7 +4,7 @@ import (
 	"errors"
 	"testing"
 
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/store/memstore"
 	"github.com/amends-dev/amends/store/storetest"
@@ -19,7 +19,7 @@ func TestLaw(t *testing.T) {
 				s = s.Reopen()
 				return s
 			},
-			Damage: func(t testing.TB, id saga.ID) {
+			Damage: func(t testing.TB, id contract.SagaID) {
 				if !s.Spoil(id) {
 					t.Fatalf("there is no saga %s", id)
 				}
@@ -78,12 +78,12 @@ func TestCopy(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := s.Copy()
-	for id, one := range map[saga.ID]*memstore.Store{"order-2": s, "order-3": c} {
+	for id, one := range map[contract.SagaID]*memstore.Store{"order-2": s, "order-3": c} {
 		if results, err := one.Commit(t.Context(), []store.Change{storetest.Start(id, storetest.Checkout, storetest.Epoch)}); err != nil || errors.Join(results...) != nil {
 			t.Fatal(err, results)
 		}
 	}
-	for id, in := range map[saga.ID][2]bool{"order-1": {true, true}, "order-2": {true, false}, "order-3": {false, true}} {
+	for id, in := range map[contract.SagaID][2]bool{"order-1": {true, true}, "order-2": {true, false}, "order-3": {false, true}} {
 		for i, one := range []*memstore.Store{s, c} {
 			if _, err := one.Load(t.Context(), id); (err == nil) != in[i] {
 				t.Errorf("%s in the original (0) or the copy (1) %d: %v", id, i, err)

@@ -4,13 +4,13 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/store"
 )
 
 // Spoil makes a saga's record one that cannot be read, as a failing disk does. It reports
 // whether there is one.
-func (s *Store) Spoil(id saga.ID) bool {
+func (s *Store) Spoil(id contract.SagaID) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r, ok := s.data.sagas[id]
@@ -21,7 +21,7 @@ func (s *Store) Spoil(id saga.ID) bool {
 }
 
 // RemoveDamaged implements store.Store.
-func (s *Store) RemoveDamaged(ctx context.Context, id saga.ID, removal store.Removal) (removed store.Removed, err error) {
+func (s *Store) RemoveDamaged(ctx context.Context, id contract.SagaID, removal store.Removal) (removed store.Removed, err error) {
 	if err := s.lock(ctx); err != nil {
 		return removed, err
 	}
@@ -34,7 +34,7 @@ func (s *Store) RemoveDamaged(ctx context.Context, id saga.ID, removal store.Rem
 		return removed, fmt.Errorf("saga %s: %w", id, store.ErrNotDamaged)
 	}
 	removal.Damage = r.spoilt.Error()
-	s.data.tombstones[id] = store.TombstoneError{Saga: id, Definition: r.summary.Definition, Phase: saga.Parked, Started: r.summary.Started, Ended: removal.At, Removal: &removal}
+	s.data.tombstones[id] = store.TombstoneError{Saga: id, Definition: r.summary.Definition, Phase: contract.Parked, Started: r.summary.Started, Ended: removal.At, Removal: &removal}
 	delete(s.data.sagas, id)
 	removed.Open = r.class.Open()
 	for pending := range s.data.pending {

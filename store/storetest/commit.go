@@ -11,7 +11,7 @@ import (
 
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/outbox"
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store"
 )
 
@@ -26,12 +26,12 @@ func testLoad(t *testing.T, h Harness) {
 	}
 	equal(t, "loaded state at the end", load(t, s, in.ID), in)
 	rejected := begin(t, s, "order-2", Epoch)
-	for _, move := range []func(*saga.Instance, time.Time) store.Change{Next, Reject, Next} {
+	for _, move := range []func(*machine.Instance, time.Time) store.Change{Next, Reject, Next} {
 		c := move(rejected, rejected.Updated.Add(time.Second))
 		commit(t, s, c)
 		rejected = c.Instance
 	}
-	equal(t, "phase", rejected.Phase, saga.Compensated)
+	equal(t, "phase", rejected.Phase, contract.Compensated)
 	equal(t, "state of a saga that went back", load(t, s, "order-2"), rejected)
 	_, err := s.Load(t.Context(), "order-3")
 	wantError(t, "Load of an unknown saga", err, store.ErrNotFound)
@@ -39,7 +39,7 @@ func testLoad(t *testing.T, h Harness) {
 	wantError(t, "Load of a prefix of an id", err, store.ErrNotFound)
 }
 
-func load(t testing.TB, s store.Store, id saga.ID) *saga.Instance {
+func load(t testing.TB, s store.Store, id contract.SagaID) *machine.Instance {
 	t.Helper()
 	in, err := s.Load(t.Context(), id)
 	if err != nil {
@@ -111,7 +111,7 @@ func testSeveral(t *testing.T, h Harness) {
 	}
 	commit(t, s, both)
 	equal(t, "state", load(t, s, "order-1"), five.Instance)
-	equal(t, "history", history(t, s, "order-1", 0, 0), []saga.Event{
+	equal(t, "history", history(t, s, "order-1", 0, 0), []machine.Event{
 		one.Events[0], two.Events[0], three.Events[0], four.Events[0], five.Events[0],
 	})
 	equal(t, "what is pending", ids(pendingBy(t, s)), []outbox.ID{{Saga: "order-1", Birth: contract.BirthOf(Epoch), Revision: 5, Index: 1}})
@@ -136,10 +136,10 @@ func testInvalid(t *testing.T, h Harness) {
 	broken("no phase", func(c *store.Change) { c.Instance.Phase = "" })
 	broken("unknown phase", func(c *store.Change) { c.Instance.Phase = "sleeping" })
 	broken("running and ended", func(c *store.Change) { c.Instance.Ended = Epoch })
-	broken("completed and open", func(c *store.Change) { c.Instance.Phase = saga.Completed })
+	broken("completed and open", func(c *store.Change) { c.Instance.Phase = contract.Completed })
 	broken("no start", func(c *store.Change) { c.Instance.Started = time.Time{} })
 	broken("time out of range", func(c *store.Change) { c.Instance.Started = time.Date(3000, 1, 1, 0, 0, 0, 0, time.UTC) })
-	broken("no definition", func(c *store.Change) { c.Instance.Definition = saga.Ref{} })
+	broken("no definition", func(c *store.Change) { c.Instance.Definition = contract.DefinitionRef{} })
 	broken("event without time", func(c *store.Change) { c.Events[0].At = time.Time{} })
 	broken("entry of another saga", func(c *store.Change) { c.Enqueue[0].ID.Saga = "order-2" })
 	broken("entry of another revision", func(c *store.Change) { c.Enqueue[0].ID.Revision = 2 })
@@ -155,8 +155,8 @@ func testSharing(t *testing.T, h Harness) {
 	s := h.Store
 	c, want := Start("order-1", Checkout, Epoch), Start("order-1", Checkout, Epoch)
 	commit(t, s, c)
-	spoil := func(in *saga.Instance) {
-		in.Input[0], in.Steps[0].Do, in.Phase = '#', saga.Side{}, saga.Parked
+	spoil := func(in *machine.Instance) {
+		in.Input[0], in.Steps[0].Do, in.Phase = '#', machine.Side{}, contract.Parked
 	}
 	spoil(c.Instance)
 	c.Events[0].Payload[0], c.Enqueue[0].Envelope.Data[0] = '#', '#'
@@ -177,7 +177,7 @@ func testConstants(t *testing.T, h Harness) {
 	c.Discard = nil
 	c.Instance.Input = []byte(`{"other":true}`)
 	c.Instance.TraceParent, c.Instance.ContentType, c.Instance.Fingerprint = "", "text/plain", "f"
-	c.Instance.Definition = saga.Ref{Name: "other", Version: 9}
+	c.Instance.Definition = contract.DefinitionRef{Name: "other", Version: 9}
 	commit(t, s, c)
 	equal(t, "state", load(t, s, "order-1"), c.Instance)
 	equal(t, "history", history(t, s, "order-1", 1, 10), slices.Concat(start.Events, c.Events))
@@ -191,7 +191,7 @@ func testConstants(t *testing.T, h Harness) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	equal(t, "counts", counts, []store.Count{{Definition: c.Instance.Definition, Phase: saga.Running, Sagas: 1}})
+	equal(t, "counts", counts, []store.Count{{Definition: c.Instance.Definition, Phase: contract.Running, Sagas: 1}})
 	c = Next(c.Instance, Epoch.Add(2*time.Second))
 	c.Instance.Input = nil
 	commit(t, s, c)
@@ -202,19 +202,19 @@ func testConstants(t *testing.T, h Harness) {
 func testLarge(t *testing.T, h Harness) {
 	s := h.Store
 	c := Start("order-1", Checkout, Epoch)
-	c.Instance.Input = bytes.Repeat([]byte("0123456789abcdef"), saga.MaxPayload/16)
+	c.Instance.Input = bytes.Repeat([]byte("0123456789abcdef"), contract.MaxPayload/16)
 	c.Events[0].Payload = c.Instance.Input
 	c.Enqueue[0].Envelope.Data = c.Instance.Input
 	commit(t, s, c)
 	in := c.Instance
 	for i := range 3 {
 		c = Next(in, Epoch.Add(time.Duration(i)*time.Second))
-		c.Instance.Steps[i].Result = bytes.Repeat([]byte{byte(i)}, saga.MaxPayload)
+		c.Instance.Steps[i].Result = bytes.Repeat([]byte{byte(i)}, contract.MaxPayload)
 		commit(t, s, c)
 		in = c.Instance
 	}
 	equal(t, "state", load(t, s, "order-1"), in)
-	long := saga.ID(bytes.Repeat([]byte("x"), 128))
+	long := contract.SagaID(bytes.Repeat([]byte("x"), 128))
 	equal(t, "state with the longest id", load(t, s, begin(t, s, long, Epoch).ID).ID, long)
 }
 
@@ -223,7 +223,7 @@ func testTwoWriters(t *testing.T, h Harness) {
 	in := begin(t, s, "order-1", Epoch)
 	for round := range 50 {
 		moves := []store.Change{Next(in, Epoch.Add(time.Second)), Park(in, Epoch.Add(2*time.Second))}
-		if in.Phase != saga.Running {
+		if in.Phase != contract.Running {
 			break
 		}
 		results := make([]error, len(moves))
@@ -256,7 +256,7 @@ func testConcurrent(t *testing.T, h Harness) {
 	for w := range writers {
 		wg.Go(func() {
 			for i := range sagas {
-				if err := runSaga(t, s, saga.ID(fmt.Sprintf("w%02d-%03d", w, i))); err != nil {
+				if err := runSaga(t, s, contract.SagaID(fmt.Sprintf("w%02d-%03d", w, i))); err != nil {
 					errs <- err
 					return
 				}
@@ -290,11 +290,11 @@ func testConcurrent(t *testing.T, h Harness) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	equal(t, "counts", counts, []store.Count{{Definition: Checkout, Phase: saga.Completed, Sagas: writers * sagas, Ended: writers * sagas}})
+	equal(t, "counts", counts, []store.Count{{Definition: Checkout, Phase: contract.Completed, Sagas: writers * sagas, Ended: writers * sagas}})
 }
 
 // runSaga carries a saga to its end.
-func runSaga(t testing.TB, s store.Store, id saga.ID) error {
+func runSaga(t testing.TB, s store.Store, id contract.SagaID) error {
 	c := Start(id, Checkout, Epoch)
 	for {
 		results, err := s.Commit(t.Context(), []store.Change{c})

@@ -7,8 +7,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/outbox"
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store"
 )
 
@@ -46,7 +47,7 @@ func testExpire(t *testing.T, h Harness) {
 	expire(t, s, time.Time{}, time.Time{}, 10, 0, 0)
 	expire(t, s, Epoch.Add(time.Minute+1), time.Time{}, 10, 2, 0)
 	want := store.TombstoneError{
-		Saga: "order-1", Definition: Checkout, Phase: saga.Completed, Start: saga.SumStart(in.ContentType, in.Input), Started: Epoch, Ended: in.Ended,
+		Saga: "order-1", Definition: Checkout, Phase: contract.Completed, Start: machine.SumStart(in.ContentType, in.Input), Started: Epoch, Ended: in.Ended,
 	}
 	check := func(s store.Store) {
 		t.Helper()
@@ -73,14 +74,14 @@ func testExpire(t *testing.T, h Harness) {
 	expire(t, s, Epoch.Add(time.Hour), time.Time{}, 10, 1, 0)
 	_, err := s.Load(t.Context(), "order-3")
 	wantTombstone(t, "abandoned", err, store.TombstoneError{
-		Saga: "order-3", Definition: Checkout, Phase: saga.Parked, Start: saga.SumStart("", abandoned.Instance.Input),
+		Saga: "order-3", Definition: Checkout, Phase: contract.Parked, Start: machine.SumStart("", abandoned.Instance.Input),
 		Started: Epoch, Ended: abandoned.Instance.Ended,
 	})
 	counts, err := s.Counts(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	equal(t, "counts", counts, []store.Count{{Definition: Checkout, Phase: saga.Running, Sagas: 1}})
+	equal(t, "counts", counts, []store.Count{{Definition: Checkout, Phase: contract.Running, Sagas: 1}})
 	equal(t, "what is left", load(t, s, "order-2"), open)
 
 	expire(t, s, time.Time{}, Epoch.Add(time.Minute+1), 10, 0, 2)
@@ -94,7 +95,7 @@ func testExpire(t *testing.T, h Harness) {
 func testStartSum(t *testing.T, h Harness) {
 	s := h.Store
 	starts := []struct {
-		id              saga.ID
+		id              contract.SagaID
 		contentType     string
 		input, same, no string
 	}{
@@ -103,7 +104,7 @@ func testStartSum(t *testing.T, h Harness) {
 		{"order-3", "text/plain", `{"a":1}`, `{"a":1}`, `{"a":1.0}`},
 		{"order-4", "", ``, ``, `null`},
 	}
-	changed := map[saga.ID]bool{"order-2": true, "order-3": true}
+	changed := map[contract.SagaID]bool{"order-2": true, "order-3": true}
 	for _, start := range starts {
 		c := Start(start.id, Checkout, Epoch)
 		c.Instance.ContentType, c.Instance.Input = start.contentType, []byte(start.input)
@@ -168,13 +169,13 @@ func testExpireLimits(t *testing.T, h Harness) {
 	s := h.Store
 	const n = 30
 	for i := range n {
-		in := begin(t, s, saga.ID(fmt.Sprintf("order-%02d", i)), Epoch)
+		in := begin(t, s, contract.SagaID(fmt.Sprintf("order-%02d", i)), Epoch)
 		finish(t, s, in, Epoch.Add(time.Duration(n-i)*time.Minute))
 	}
 	later := Epoch.Add(time.Hour)
 	expire(t, s, later, later, 10, 10, 0)
 	for i := range n {
-		_, err := s.Load(t.Context(), saga.ID(fmt.Sprintf("order-%02d", i)))
+		_, err := s.Load(t.Context(), contract.SagaID(fmt.Sprintf("order-%02d", i)))
 		if gone := errors.Is(err, store.ErrEnded); gone != (i >= 20) {
 			t.Errorf("saga %d removed: %t; those that ended first go first", i, gone)
 		}

@@ -10,9 +10,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/outbox"
 	"github.com/amends-dev/amends/ownership"
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store"
 )
 
@@ -97,16 +98,16 @@ func testOwned(t *testing.T, h Harness) {
 
 // picture is all that can be read of a store.
 type picture struct {
-	Sagas     []*saga.Instance
-	Histories [][]saga.Event
+	Sagas     []*machine.Instance
+	Histories [][]machine.Event
 	List      []store.Summary
 	Counts    []store.Count
 	Pending   []outbox.Record
-	Due       []saga.ID
+	Due       []contract.SagaID
 	Next      time.Time
 }
 
-func snapshot(t testing.TB, s store.Store, all []*saga.Instance) picture {
+func snapshot(t testing.TB, s store.Store, all []*machine.Instance) picture {
 	t.Helper()
 	var p picture
 	for _, in := range all {
@@ -188,7 +189,7 @@ func testBackup(t *testing.T, h Harness) {
 					return
 				default:
 				}
-				if err := runSaga(t, s, saga.ID(fmt.Sprintf("load-%d-%05d", w, i))); err != nil {
+				if err := runSaga(t, s, contract.SagaID(fmt.Sprintf("load-%d-%05d", w, i))); err != nil {
 					t.Error(err)
 					return
 				}
@@ -218,7 +219,7 @@ func testBackup(t *testing.T, h Harness) {
 
 // checkRestored compares the sagas that did not move during the backup, and
 // checks that those that did are whole.
-func checkRestored(t *testing.T, s store.Store, all []*saga.Instance, before picture) {
+func checkRestored(t *testing.T, s store.Store, all []*machine.Instance, before picture) {
 	t.Helper()
 	after := snapshot(t, s, all)
 	equal(t, "restored sagas", after.Sagas, before.Sagas)

@@ -8,16 +8,18 @@ import (
 	"testing"
 	"time"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store"
 )
 
 // spread makes sagas in every class: 40 of them, two per second, of three
 // definitions.
-func spread(t testing.TB, s store.Store) []*saga.Instance {
+func spread(t testing.TB, s store.Store) []*machine.Instance {
 	t.Helper()
-	refs := []saga.Ref{Checkout, {Name: "checkout", Version: 4}, {Name: "refund", Version: 1}}
-	moves := [][]func(*saga.Instance, time.Time) store.Change{
+	refs := []contract.DefinitionRef{Checkout, {Name: "checkout", Version: 4}, {Name: "refund", Version: 1}}
+	moves := [][]func(*machine.Instance, time.Time) store.Change{
 		{},
 		{Next, Reject},
 		{Park},
@@ -26,9 +28,9 @@ func spread(t testing.TB, s store.Store) []*saga.Instance {
 		{Next, Reject, Next},
 		{Next, Next},
 	}
-	var all []*saga.Instance
+	var all []*machine.Instance
 	for i := range 40 {
-		c := Start(saga.ID(fmt.Sprintf("order-%02d", (i*7)%40)), refs[i%3], Epoch.Add(time.Duration(i/2)*time.Second))
+		c := Start(contract.SagaID(fmt.Sprintf("order-%02d", (i*7)%40)), refs[i%3], Epoch.Add(time.Duration(i/2)*time.Second))
 		commit(t, s, c)
 		for _, move := range moves[i%len(moves)] {
 			c = move(c.Instance, c.Instance.Updated.Add(time.Minute))
@@ -40,7 +42,7 @@ func spread(t testing.TB, s store.Store) []*saga.Instance {
 }
 
 // expected is the list that a filter should give.
-func expected(all []*saga.Instance, f store.Filter) []store.Summary {
+func expected(all []*machine.Instance, f store.Filter) []store.Summary {
 	var list []store.Summary
 	for _, in := range all {
 		if f.Match(in) {
@@ -82,7 +84,7 @@ func testPages(t *testing.T, h Harness) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := map[saga.ID]int{}
+	got := map[contract.SagaID]int{}
 	for _, sum := range append(first, rest...) {
 		got[sum.ID]++
 	}
@@ -100,33 +102,33 @@ func testFilters(t *testing.T, h Harness) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	known := func(ref saga.Ref) *saga.Definition {
+	known := func(ref contract.DefinitionRef) *saga.Definition {
 		if ref.Name != "checkout" {
 			return nil
 		}
 		return definition
 	}
-	ids := []saga.ID{"order-39", "order-05", "nobody", "order-05", "order-00"}
+	ids := []contract.SagaID{"order-39", "order-05", "nobody", "order-05", "order-00"}
 	late := Epoch.Add(time.Minute)
 	// What each of these has to find is written down: Match alone would agree with itself.
 	for name, tt := range map[string]struct {
 		filter store.Filter
-		want   func(in *saga.Instance) bool
+		want   func(in *machine.Instance) bool
 	}{
-		"ids":    {store.Filter{IDs: ids}, func(in *saga.Instance) bool { return slices.Contains(ids, in.ID) }},
-		"reason": {store.Filter{Reason: "NO SUCH"}, func(in *saga.Instance) bool { return in.Phase == saga.Parked }},
-		"cause":  {store.Filter{Reason: "declined"}, func(in *saga.Instance) bool { return in.Cause != nil }},
-		"stuck":  {store.Filter{UpdatedBefore: late, OpenOnly: true}, func(in *saga.Instance) bool { return in.Updated.Before(late) }},
-		"step": {store.Filter{Step: "reserve-stock", Definitions: known}, func(in *saga.Instance) bool {
+		"ids":    {store.Filter{IDs: ids}, func(in *machine.Instance) bool { return slices.Contains(ids, in.ID) }},
+		"reason": {store.Filter{Reason: "NO SUCH"}, func(in *machine.Instance) bool { return in.Phase == contract.Parked }},
+		"cause":  {store.Filter{Reason: "declined"}, func(in *machine.Instance) bool { return in.Cause != nil }},
+		"stuck":  {store.Filter{UpdatedBefore: late, OpenOnly: true}, func(in *machine.Instance) bool { return in.Updated.Before(late) }},
+		"step": {store.Filter{Step: "reserve-stock", Definitions: known}, func(in *machine.Instance) bool {
 			return in.Definition.Name == "checkout" && in.Open() && in.Steps[0].Current().Command()+uint64(len(in.Steps[0].Current().Reason())) > 0
 		}},
-		"participant": {store.Filter{Participant: "shop", Definitions: known}, func(in *saga.Instance) bool {
-			return in.Definition.Name == "checkout" && in.Open() && in.Phase != saga.Parked
+		"participant": {store.Filter{Participant: "shop", Definitions: known}, func(in *machine.Instance) bool {
+			return in.Definition.Name == "checkout" && in.Open() && in.Phase != contract.Parked
 		}},
-		"stranger": {store.Filter{Participant: "bank", Definitions: known}, func(*saga.Instance) bool { return false }},
-		"no names": {store.Filter{Step: "reserve-stock"}, func(*saga.Instance) bool { return false }},
+		"stranger": {store.Filter{Participant: "bank", Definitions: known}, func(*machine.Instance) bool { return false }},
+		"no names": {store.Filter{Step: "reserve-stock"}, func(*machine.Instance) bool { return false }},
 	} {
-		want := expected(slices.DeleteFunc(slices.Clone(all), func(in *saga.Instance) bool { return !tt.want(in) }), store.Filter{})
+		want := expected(slices.DeleteFunc(slices.Clone(all), func(in *machine.Instance) bool { return !tt.want(in) }), store.Filter{})
 		if len(want) == 0 != (name == "stranger" || name == "no names") {
 			t.Fatalf("%s: %d sagas are expected", name, len(want))
 		}
@@ -143,13 +145,13 @@ func testFilters(t *testing.T, h Harness) {
 		"version":            {Definition: "checkout", Version: 4},
 		"version alone":      {Version: 1},
 		"unknown definition": {Definition: "check"},
-		"one phase":          {Phases: []saga.Phase{saga.Parked}},
-		"two phases":         {Phases: []saga.Phase{saga.Running, saga.Completed}},
-		"all phases":         {Phases: []saga.Phase{saga.Running, saga.Compensating, saga.Completed, saga.Compensated, saga.Parked}},
-		"unknown phase":      {Phases: []saga.Phase{"asleep"}},
+		"one phase":          {Phases: []contract.Phase{contract.Parked}},
+		"two phases":         {Phases: []contract.Phase{contract.Running, contract.Completed}},
+		"all phases":         {Phases: []contract.Phase{contract.Running, contract.Compensating, contract.Completed, contract.Compensated, contract.Parked}},
+		"unknown phase":      {Phases: []contract.Phase{"asleep"}},
 		"open":               {OpenOnly: true},
-		"open and parked":    {OpenOnly: true, Phases: []saga.Phase{saga.Parked}},
-		"open and completed": {OpenOnly: true, Phases: []saga.Phase{saga.Completed}},
+		"open and parked":    {OpenOnly: true, Phases: []contract.Phase{contract.Parked}},
+		"open and completed": {OpenOnly: true, Phases: []contract.Phase{contract.Completed}},
 		"prefix":             {IDPrefix: "order-1"},
 		"whole id":           {IDPrefix: "order-17"},
 		"prefix of none":     {IDPrefix: "order-5"},
@@ -171,7 +173,7 @@ func testFilters(t *testing.T, h Harness) {
 		"unmoved until 1600": {UpdatedBefore: year(1600)},
 		"one instant":        {StartedAfter: Epoch.Add(9 * time.Second), StartedBefore: Epoch.Add(9*time.Second + 1)},
 		"everything": {
-			Definition: "checkout", Version: 3, Phases: []saga.Phase{saga.Running, saga.Parked}, IDPrefix: "order-",
+			Definition: "checkout", Version: 3, Phases: []contract.Phase{contract.Running, contract.Parked}, IDPrefix: "order-",
 			OpenOnly: true, StartedAfter: Epoch.Add(time.Second), StartedBefore: Epoch.Add(15 * time.Second),
 		},
 	}
@@ -225,15 +227,15 @@ func testCursors(t *testing.T, h Harness) {
 
 func testCounts(t *testing.T, h Harness) {
 	s := h.Store
-	check := func(s store.Store, all []*saga.Instance) {
+	check := func(s store.Store, all []*machine.Instance) {
 		t.Helper()
 		got, err := s.Counts(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
 		type key struct {
-			saga.Ref
-			saga.Phase
+			contract.DefinitionRef
+			contract.Phase
 		}
 		want := map[key][2]int{} // how many there are, and how many of them have ended
 		for _, in := range all {

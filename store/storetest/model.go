@@ -11,8 +11,9 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/outbox"
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/store/memstore"
 )
@@ -25,9 +26,9 @@ func testModel(t *testing.T, h Harness) {
 	run := 0
 	rapid.Check(t, func(rt *rapid.T) {
 		run++
-		m := &machine{
+		m := &stateMachine{
 			t: t, h: h, store: under, model: memstore.New(), now: Epoch.Add(time.Duration(run) * 1000 * time.Hour),
-			latest: map[saga.ID]*saga.Instance{},
+			latest: map[contract.SagaID]*machine.Instance{},
 		}
 		defer func() { // also when the run failed, so that rapid can repeat and shrink it
 			under = m.store
@@ -54,17 +55,17 @@ func testModel(t *testing.T, h Harness) {
 	})
 }
 
-// machine is one run.
-type machine struct {
+// stateMachine is one run.
+type stateMachine struct {
 	t            *testing.T
 	h            Harness
 	store, model store.Store
 	now          time.Time
-	latest       map[saga.ID]*saga.Instance // as far as changes were made, committed or not
+	latest       map[contract.SagaID]*machine.Instance // as far as changes were made, committed or not
 }
 
-func (m *machine) id(rt *rapid.T) saga.ID {
-	return saga.ID(rapid.SampledFrom([]string{"a", "a-", "a-1", "a:", "aa", "b", "order-1", "order-10", "order-2", "z"}).Draw(rt, "id"))
+func (m *stateMachine) id(rt *rapid.T) contract.SagaID {
+	return contract.SagaID(rapid.SampledFrom([]string{"a", "a-", "a-1", "a:", "aa", "b", "order-1", "order-10", "order-2", "z"}).Draw(rt, "id"))
 }
 
 // same compares two answers: values, and which error it is.
@@ -85,7 +86,7 @@ func same(rt *rapid.T, what string, got, want any, gotErr, wantErr error) {
 	}
 }
 
-func (m *machine) commit(rt *rapid.T, changes ...store.Change) {
+func (m *stateMachine) commit(rt *rapid.T, changes ...store.Change) {
 	got, gotErr := m.store.Commit(context.Background(), changes)
 	want, wantErr := m.model.Commit(context.Background(), changes)
 	if gotErr != nil || wantErr != nil {
@@ -103,32 +104,32 @@ func (m *machine) commit(rt *rapid.T, changes ...store.Change) {
 	}
 }
 
-func (m *machine) newStart(rt *rapid.T) store.Change {
-	ref := rapid.SampledFrom([]saga.Ref{Checkout, {Name: "checkout", Version: 1}, {Name: "refund", Version: 1}}).Draw(rt, "definition")
+func (m *stateMachine) newStart(rt *rapid.T) store.Change {
+	ref := rapid.SampledFrom([]contract.DefinitionRef{Checkout, {Name: "checkout", Version: 1}, {Name: "refund", Version: 1}}).Draw(rt, "definition")
 	return Start(m.id(rt), ref, m.now)
 }
 
-func (m *machine) newMove(rt *rapid.T) (store.Change, bool) {
+func (m *stateMachine) newMove(rt *rapid.T) (store.Change, bool) {
 	in := m.latest[m.id(rt)]
 	if in == nil || !in.Open() {
 		return store.Change{}, false
 	}
-	moves := []func(*saga.Instance, time.Time) store.Change{Next, Next, Next, Reject, Park}
-	if in.Phase == saga.Parked {
+	moves := []func(*machine.Instance, time.Time) store.Change{Next, Next, Next, Reject, Park}
+	if in.Phase == contract.Parked {
 		moves = append(moves, Abandon)
 	}
 	return rapid.SampledFrom(moves).Draw(rt, "move")(in, m.now), true
 }
 
-func (m *machine) start(rt *rapid.T) { m.commit(rt, m.newStart(rt)) }
+func (m *stateMachine) start(rt *rapid.T) { m.commit(rt, m.newStart(rt)) }
 
-func (m *machine) move(rt *rapid.T) {
+func (m *stateMachine) move(rt *rapid.T) {
 	if c, ok := m.newMove(rt); ok {
 		m.commit(rt, c)
 	}
 }
 
-func (m *machine) group(rt *rapid.T) {
+func (m *stateMachine) group(rt *rapid.T) {
 	var changes []store.Change
 	for range rapid.IntRange(0, 6).Draw(rt, "changes") {
 		if c, ok := m.newMove(rt); ok && rapid.Bool().Draw(rt, "move") {
@@ -141,7 +142,7 @@ func (m *machine) group(rt *rapid.T) {
 }
 
 // stale commits a change that expects another revision than the latest.
-func (m *machine) stale(rt *rapid.T) {
+func (m *stateMachine) stale(rt *rapid.T) {
 	if c, ok := m.newMove(rt); ok {
 		by := rapid.Uint64Range(1, 3).Draw(rt, "ahead")
 		c.Expected += by
@@ -151,7 +152,7 @@ func (m *machine) stale(rt *rapid.T) {
 	}
 }
 
-func (m *machine) discard(rt *rapid.T) {
+func (m *stateMachine) discard(rt *rapid.T) {
 	var list []outbox.ID
 	_ = outbox.All(context.Background(), m.model, func(_ outbox.Position, r outbox.Record) bool {
 		if rapid.Bool().Draw(rt, "discard") {
@@ -163,7 +164,7 @@ func (m *machine) discard(rt *rapid.T) {
 	same(rt, "Discard", nil, nil, m.store.Discard(context.Background(), list), m.model.Discard(context.Background(), list))
 }
 
-func (m *machine) expire(rt *rapid.T) {
+func (m *stateMachine) expire(rt *rapid.T) {
 	past := func(name string) time.Time {
 		return m.now.Add(-time.Duration(rapid.IntRange(-1, 300).Draw(rt, name)) * time.Second)
 	}
@@ -173,7 +174,7 @@ func (m *machine) expire(rt *rapid.T) {
 	same(rt, "Expire", []int{removed, dropped}, []int{wantRemoved, wantDropped}, err, wantErr)
 }
 
-func (m *machine) reopen(rt *rapid.T) {
+func (m *stateMachine) reopen(rt *rapid.T) {
 	if rapid.IntRange(0, 4).Draw(rt, "reopen") > 0 {
 		return
 	}
@@ -195,19 +196,19 @@ func (m *machine) reopen(rt *rapid.T) {
 	_ = m.store.Discard(context.Background(), again)
 }
 
-func (m *machine) list(rt *rapid.T) {
+func (m *stateMachine) list(rt *rapid.T) {
 	f := store.Filter{
 		Definition: rapid.SampledFrom([]string{"", "", "checkout", "refund"}).Draw(rt, "definition"),
 		Version:    rapid.SampledFrom([]int{0, 0, 1, 3}).Draw(rt, "version"),
 		IDPrefix:   rapid.SampledFrom([]string{"", "", "a", "order-1", "q"}).Draw(rt, "prefix"),
 		OpenOnly:   rapid.Bool().Draw(rt, "open"),
-		Phases:     rapid.SliceOfN(rapid.SampledFrom([]saga.Phase{saga.Running, saga.Parked, saga.Completed}), 0, 2).Draw(rt, "phases"),
+		Phases:     rapid.SliceOfN(rapid.SampledFrom([]contract.Phase{contract.Running, contract.Parked, contract.Completed}), 0, 2).Draw(rt, "phases"),
 	}
 	if rapid.Bool().Draw(rt, "after") {
 		f.StartedAfter = m.now.Add(-time.Minute)
 	}
 	if rapid.Bool().Draw(rt, "ids") {
-		f.IDs = []saga.ID{m.id(rt), m.id(rt)}
+		f.IDs = []contract.SagaID{m.id(rt), m.id(rt)}
 	}
 	if rapid.Bool().Draw(rt, "stuck") {
 		f.UpdatedBefore = m.now.Add(-time.Minute)
@@ -219,7 +220,7 @@ func (m *machine) list(rt *rapid.T) {
 	same(rt, "List", got, want, err, wantErr)
 }
 
-func (m *machine) due(rt *rapid.T) {
+func (m *stateMachine) due(rt *rapid.T) {
 	now := m.now.Add(time.Duration(rapid.IntRange(-60, 60).Draw(rt, "seconds")) * time.Second)
 	limit := rapid.IntRange(0, 4).Draw(rt, "limit")
 	got, next, err := m.store.Due(context.Background(), now, limit)
@@ -230,7 +231,7 @@ func (m *machine) due(rt *rapid.T) {
 	}
 }
 
-func (m *machine) read(rt *rapid.T) {
+func (m *stateMachine) read(rt *rapid.T) {
 	id := m.id(rt)
 	from, limit := rapid.Uint64Range(0, 8).Draw(rt, "from"), rapid.IntRange(0, 4).Draw(rt, "limit")
 	got, err := m.store.History(context.Background(), id, from, limit)
@@ -246,7 +247,7 @@ func (m *machine) read(rt *rapid.T) {
 }
 
 // check runs after every call.
-func (m *machine) check(rt *rapid.T) {
+func (m *stateMachine) check(rt *rapid.T) {
 	got, err := m.store.Counts(context.Background())
 	want, wantErr := m.model.Counts(context.Background())
 	same(rt, "Counts", got, want, err, wantErr)
@@ -260,7 +261,7 @@ func (m *machine) check(rt *rapid.T) {
 }
 
 // empty ends every saga and lets everything expire.
-func (m *machine) empty() error {
+func (m *stateMachine) empty() error {
 	ctx := context.Background()
 	list, _, err := listAll(ctx, m.store, store.Filter{OpenOnly: true}, 0)
 	if err != nil {

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/store"
 )
 
@@ -16,7 +16,7 @@ func testRemovedHaveNothingPending(t *testing.T, h Harness) {
 	s := h.Store
 	const n = 20
 	for i := range n {
-		c := Abandon(begin(t, s, saga.ID(fmt.Sprintf("order-%02d", i)), Epoch), Epoch.Add(time.Minute))
+		c := Abandon(begin(t, s, contract.SagaID(fmt.Sprintf("order-%02d", i)), Epoch), Epoch.Add(time.Minute))
 		c.Discard = nil // its command is pending although it has ended
 		commit(t, s, c)
 	}

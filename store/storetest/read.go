@@ -8,12 +8,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/outbox"
 	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store"
 )
 
-func history(t testing.TB, s store.Store, id saga.ID, from uint64, limit int) []saga.Event {
+func history(t testing.TB, s store.Store, id contract.SagaID, from uint64, limit int) []machine.Event {
 	t.Helper()
 	events, err := s.History(t.Context(), id, from, limit)
 	if err != nil {
@@ -24,7 +26,7 @@ func history(t testing.TB, s store.Store, id saga.ID, from uint64, limit int) []
 
 func testHistory(t *testing.T, h Harness) {
 	s := h.Store
-	var want []saga.Event
+	var want []machine.Event
 	in := begin(t, s, "order-1", Epoch)
 	other := begin(t, s, "order-11", Epoch)
 	want = append(want, Start("order-1", Checkout, Epoch).Events...)
@@ -39,8 +41,8 @@ func testHistory(t *testing.T, h Harness) {
 	equal(t, "from 1", history(t, s, "order-1", 1, 100), want)
 	equal(t, "the middle", history(t, s, "order-1", 2, 2), want[1:3])
 	equal(t, "the end", history(t, s, "order-1", 5, 10), want[4:])
-	equal(t, "behind the end", history(t, s, "order-1", 6, 10), []saga.Event(nil))
-	equal(t, "far behind the end", history(t, s, "order-1", math.MaxUint64, 10), []saga.Event(nil))
+	equal(t, "behind the end", history(t, s, "order-1", 6, 10), []machine.Event(nil))
+	equal(t, "far behind the end", history(t, s, "order-1", math.MaxUint64, 10), []machine.Event(nil))
 	_, err := s.History(t.Context(), "order-2", 1, 10)
 	wantError(t, "history of an unknown saga", err, store.ErrNotFound)
 }
@@ -52,7 +54,7 @@ func testLongHistory(t *testing.T, h Harness) {
 	for round := range 40 {
 		var changes []store.Change
 		for i := range 10 {
-			c := change(in, saga.Event{Type: saga.TimerFired, Timer: saga.TimerDeadline, At: Epoch.Add(time.Duration(round*10+i) * time.Second)})
+			c := change(in, machine.Event{Type: contract.EventTimerFired, Timer: contract.TimerDeadline, At: Epoch.Add(time.Duration(round*10+i) * time.Second)})
 			changes, in = append(changes, c), c.Instance
 			want = append(want, c.Events...)
 		}
@@ -105,7 +107,7 @@ func testPending(t *testing.T, h Harness) {
 func testPendingOrder(t *testing.T, h Harness) {
 	s := h.Store
 	want := map[outbox.Destination][]outbox.ID{}
-	for _, id := range []saga.ID{"b", "A", "a-b", "a", "a-", "a:", "aa"} {
+	for _, id := range []contract.SagaID{"b", "A", "a-b", "a", "a-", "a:", "aa"} {
 		c := Start(id, Checkout, Epoch)
 		for i := range 300 {
 			r := c.Enqueue[0]
@@ -157,7 +159,7 @@ func testPendingMoves(t *testing.T, s store.Store, all map[outbox.Destination][]
 		}
 		seen[r.ID] = true
 		if len(seen)%500 == 0 {
-			begin(t, s, saga.ID(fmt.Sprintf("during-%d", len(seen))), Epoch)
+			begin(t, s, contract.SagaID(fmt.Sprintf("during-%d", len(seen))), Epoch)
 		}
 		return s.Discard(t.Context(), []outbox.ID{r.ID}) == nil
 	}); err != nil {
@@ -172,7 +174,7 @@ func testPendingMoves(t *testing.T, s store.Store, all map[outbox.Destination][]
 
 func testDue(t *testing.T, h Harness) {
 	s := h.Store
-	due := func(now time.Time, limit int, want []saga.ID, wantNext time.Time) {
+	due := func(now time.Time, limit int, want []contract.SagaID, wantNext time.Time) {
 		t.Helper()
 		got, next, err := s.Due(t.Context(), now, limit)
 		if err != nil {
@@ -189,19 +191,19 @@ func testDue(t *testing.T, h Harness) {
 	at := func(seconds int) time.Time { return Epoch.Add(timeout).Add(time.Duration(seconds) * time.Second) }
 	due(Epoch, 10, nil, at(1))
 	due(at(1).Add(-1), 10, nil, at(1))
-	due(at(1), 10, []saga.ID{"b"}, at(2))
-	due(at(9), 10, []saga.ID{"b", "c", "c-", "a"}, time.Time{})
-	due(at(9), 0, []saga.ID{"b", "c", "c-", "a"}, time.Time{})
-	due(at(9), 2, []saga.ID{"b", "c"}, at(2))
-	due(at(2), 3, []saga.ID{"b", "c", "c-"}, at(3))
-	due(at(9), 2, []saga.ID{"b", "c"}, at(2)) // read-only
+	due(at(1), 10, []contract.SagaID{"b"}, at(2))
+	due(at(9), 10, []contract.SagaID{"b", "c", "c-", "a"}, time.Time{})
+	due(at(9), 0, []contract.SagaID{"b", "c", "c-", "a"}, time.Time{})
+	due(at(9), 2, []contract.SagaID{"b", "c"}, at(2))
+	due(at(2), 3, []contract.SagaID{"b", "c", "c-"}, at(3))
+	due(at(9), 2, []contract.SagaID{"b", "c"}, at(2)) // read-only
 	next := Next(a, Epoch.Add(10*time.Second))
 	commit(t, s, next)
-	due(at(9), 10, []saga.ID{"b", "c", "c-"}, at(10))
+	due(at(9), 10, []contract.SagaID{"b", "c", "c-"}, at(10))
 	finish(t, s, next.Instance, Epoch.Add(11*time.Second))
-	due(at(99), 10, []saga.ID{"b", "c", "c-"}, time.Time{})
+	due(at(99), 10, []contract.SagaID{"b", "c", "c-"}, time.Time{})
 	s = h.Reopen(t)
-	due(at(99), 10, []saga.ID{"b", "c", "c-"}, time.Time{})
+	due(at(99), 10, []contract.SagaID{"b", "c", "c-"}, time.Time{})
 	due(time.Time{}, 10, nil, at(1))
 }
 

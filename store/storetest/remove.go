@@ -6,8 +6,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/outbox"
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store"
 )
 
@@ -23,7 +24,7 @@ func testNotDamaged(t *testing.T, h Harness) {
 	gone := finish(t, s, begin(t, s, "order-4", Epoch), Epoch.Add(time.Second))
 	expire(t, s, Epoch.Add(2*time.Second), time.Time{}, 10, 1, 0)
 	before := pendingBy(t, s)
-	for id, want := range map[saga.ID]error{
+	for id, want := range map[contract.SagaID]error{
 		"order-1": store.ErrNotDamaged, "order-2": store.ErrNotDamaged, "order-3": store.ErrNotDamaged,
 		"order-4": store.ErrEnded, "order-5": store.ErrNotFound, "order": store.ErrNotFound, "order-10": store.ErrNotFound,
 	} {
@@ -31,7 +32,7 @@ func testNotDamaged(t *testing.T, h Harness) {
 		wantError(t, "RemoveDamaged of "+string(id), err, want)
 		equal(t, "what it removed", removed, store.Removed{})
 	}
-	for _, in := range []*saga.Instance{open, ended, parked.Instance} {
+	for _, in := range []*machine.Instance{open, ended, parked.Instance} {
 		equal(t, "what was not damaged", load(t, s, in.ID), in)
 	}
 	_, err := s.Load(t.Context(), gone.ID)
@@ -44,8 +45,8 @@ func testNotDamaged(t *testing.T, h Harness) {
 func testRemoveDamaged(t *testing.T, h Harness) {
 	s := h.Store
 	start := Start("order-2", Checkout, Epoch)
-	var others []*saga.Instance
-	for _, id := range []saga.ID{"order-1", "order-2-beside", "order-20", "order-3"} {
+	var others []*machine.Instance
+	for _, id := range []contract.SagaID{"order-1", "order-2-beside", "order-20", "order-3"} {
 		others = append(others, begin(t, s, id, Epoch))
 	}
 	commit(t, s, start)
@@ -55,7 +56,7 @@ func testRemoveDamaged(t *testing.T, h Harness) {
 	_, err := s.Load(t.Context(), "order-2")
 	wantError(t, "Load of the damaged saga", err, store.ErrCorrupt)
 	wantError(t, "a move of it", commitOne(t, s, Next(next.Instance, Epoch.Add(2*time.Second))), store.ErrCorrupt)
-	for name, f := range map[string]store.Filter{"all": {}, "by id": {IDs: []saga.ID{"order-2", "order-3"}}, "by prefix": {IDPrefix: "order-2"}} {
+	for name, f := range map[string]store.Filter{"all": {}, "by id": {IDs: []contract.SagaID{"order-2", "order-3"}}, "by prefix": {IDPrefix: "order-2"}} {
 		list, _, err := s.List(t.Context(), f, store.Page{})
 		at := slices.IndexFunc(list, func(one store.Summary) bool { return one.ID == "order-2" })
 		if err != nil || len(list) < 2 || at < 0 || list[at].Damage == "" {
@@ -88,7 +89,7 @@ func testRemoveDamaged(t *testing.T, h Harness) {
 			"RemoveDamaged again":  second(s.RemoveDamaged(t.Context(), "order-2", removal)),
 		} {
 			var stone *store.TombstoneError
-			if !errors.As(err, &stone) || stone.Phase != saga.Parked || !stone.Ended.Equal(removal.At) || stone.Removal == nil ||
+			if !errors.As(err, &stone) || stone.Phase != contract.Parked || !stone.Ended.Equal(removal.At) || stone.Removal == nil ||
 				stone.Removal.By != removal.By || stone.Removal.Reason != removal.Reason || !stone.Removal.At.Equal(removal.At) || stone.Removal.Damage == "" || stone.Birth() != start.Instance.Birth() {
 				t.Errorf("%s: got error %+v, want the tombstone of the removal", what, err)
 			}
@@ -122,7 +123,7 @@ func testRemoveDamaged(t *testing.T, h Harness) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		equal(t, "counts", counts, []store.Count{{Definition: Checkout, Phase: saga.Running, Sagas: len(others)}})
+		equal(t, "counts", counts, []store.Count{{Definition: Checkout, Phase: contract.Running, Sagas: len(others)}})
 	}
 	check(s)
 	s = h.Reopen(t)

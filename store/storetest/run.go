@@ -12,8 +12,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/outbox"
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store"
 )
 
@@ -29,7 +30,7 @@ type Harness struct {
 	Restore func(t testing.TB, backup io.Reader) (store.Store, error)
 	// Damage makes the state of a saga in the store that was opened last one that cannot
 	// be read, as a failing disk does.
-	Damage func(t testing.TB, id saga.ID)
+	Damage func(t testing.TB, id contract.SagaID)
 }
 
 // Run checks that a store obeys the law. open makes a new, empty store and
@@ -115,7 +116,7 @@ func commitOne(t testing.TB, s store.Store, c store.Change) error {
 }
 
 // begin starts a saga in the store and returns its state.
-func begin(t testing.TB, s store.Store, id saga.ID, at time.Time) *saga.Instance {
+func begin(t testing.TB, s store.Store, id contract.SagaID, at time.Time) *machine.Instance {
 	t.Helper()
 	c := Start(id, Checkout, at)
 	commit(t, s, c)
@@ -123,7 +124,7 @@ func begin(t testing.TB, s store.Store, id saga.ID, at time.Time) *saga.Instance
 }
 
 // finish runs a saga to its end and returns the last state.
-func finish(t testing.TB, s store.Store, in *saga.Instance, at time.Time) *saga.Instance {
+func finish(t testing.TB, s store.Store, in *machine.Instance, at time.Time) *machine.Instance {
 	t.Helper()
 	for in.Open() {
 		c := Next(in, at)

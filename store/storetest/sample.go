@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/outbox"
 	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/transport"
 )
@@ -15,7 +17,7 @@ import (
 var Epoch = time.Date(2026, 11, 1, 8, 0, 0, 123456789, time.UTC)
 
 // Checkout is the definition that samples follow.
-var Checkout = saga.Ref{Name: "checkout", Version: 3}
+var Checkout = contract.DefinitionRef{Name: "checkout", Version: 3}
 
 // timeout is when a sample's attempt wants to be woken.
 const timeout = 30 * time.Second
@@ -30,99 +32,99 @@ func Definition(name string, version int, note string) (*saga.Definition, error)
 	}
 	undo := do("release-stock" + note)
 	return saga.New(saga.Spec{Name: name, Version: version, Steps: []saga.Node{
-		{Step: &saga.Step{Name: "reserve-stock", Kind: saga.KindCompensable, Do: do("reserve-stock"), Undo: &undo}},
-		{Step: &saga.Step{Name: "charge-card", Kind: saga.KindPivot, Do: do("charge-card")}},
-		{Step: &saga.Step{Name: "ship", Kind: saga.KindRetriable, Do: do("ship")}},
-		{Step: &saga.Step{Name: "send-mail", Kind: saga.KindRetriable, Do: do("send-mail")}},
+		{Step: &saga.Step{Name: "reserve-stock", Kind: contract.KindCompensable, Do: do("reserve-stock"), Undo: &undo}},
+		{Step: &saga.Step{Name: "charge-card", Kind: contract.KindPivot, Do: do("charge-card")}},
+		{Step: &saga.Step{Name: "ship", Kind: contract.KindRetriable, Do: do("ship")}},
+		{Step: &saga.Step{Name: "send-mail", Kind: contract.KindRetriable, Do: do("send-mail")}},
 	}})
 }
 
 // Start begins a saga of four steps: one event, one command pending, one timer.
-func Start(id saga.ID, ref saga.Ref, at time.Time) store.Change {
-	in := &saga.Instance{
+func Start(id contract.SagaID, ref contract.DefinitionRef, at time.Time) store.Change {
+	in := &machine.Instance{
 		ID:          id,
 		Definition:  ref,
 		Fingerprint: fmt.Sprintf("%064x", len(ref.Name)*1000+ref.Version),
 		Revision:    1,
-		Phase:       saga.Running,
+		Phase:       contract.Running,
 		Input:       fmt.Appendf(nil, `{"order":%q,"customer":"c-4711","lines":[{"sku":"chair","quantity":4},{"sku":"table","quantity":1}],"total_cents":48900}`, id),
 		TraceParent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
 		Started:     at,
 		Updated:     at,
 		Clock:       -time.Hour,
-		Steps:       make([]saga.StepState, len(steps)),
+		Steps:       make([]machine.StepState, len(steps)),
 	}
 	in.StateBytes = len(in.Input)
-	event := saga.Event{Type: saga.Started, At: at, ID: id, Payload: in.Input, TraceParent: in.TraceParent, Clock: in.Clock}
-	return ask(store.Change{Instance: in, Events: []saga.Event{event}}, 0, saga.DirectionDo, at)
+	event := machine.Event{Type: contract.EventStarted, At: at, ID: id, Payload: in.Input, TraceParent: in.TraceParent, Clock: in.Clock}
+	return ask(store.Change{Instance: in, Events: []machine.Event{event}}, 0, contract.DirectionDo, at)
 }
 
 // Next moves a saga on: the step that is under way is answered and the next one
 // is asked for, forwards or, when the saga goes back, backwards. A saga that has
 // nothing under way gets an event and nothing else.
-func Next(in *saga.Instance, at time.Time) store.Change {
+func Next(in *machine.Instance, at time.Time) store.Change {
 	i := underWay(in)
-	c := answer(in, i, saga.OutcomeCompleted, "", at)
+	c := answer(in, i, contract.OutcomeCompleted, "", at)
 	if i < 0 {
 		return c
 	}
 	s := &c.Instance.Steps[i]
-	if in.Phase == saga.Compensating {
-		put(s, saga.DirectionUndo, saga.SideData{State: saga.SideUndone})
+	if in.Phase == contract.Compensating {
+		put(s, contract.DirectionUndo, machine.SideData{State: machine.SideUndone})
 		return back(c, i-1, at)
 	}
-	put(s, saga.DirectionDo, saga.SideData{State: saga.SideDone})
+	put(s, contract.DirectionDo, machine.SideData{State: machine.SideDone})
 	s.Result = fmt.Appendf(nil, `{"step":%d,"reference":"r-%d"}`, i, at.UnixNano())
 	c.Events[0].Payload = s.Result
 	c.Instance.StateBytes += len(s.Result)
 	if i+1 < len(c.Instance.Steps) {
-		return ask(c, i+1, saga.DirectionDo, at)
+		return ask(c, i+1, contract.DirectionDo, at)
 	}
-	return end(c, saga.Completed, at)
+	return end(c, contract.Completed, at)
 }
 
 // Reject lets the step that is under way be rejected: the saga goes back.
-func Reject(in *saga.Instance, at time.Time) store.Change {
+func Reject(in *machine.Instance, at time.Time) store.Change {
 	i := underWay(in)
-	c := answer(in, i, saga.OutcomeRejected, "card declined", at)
-	if i < 0 || in.Phase != saga.Running {
+	c := answer(in, i, contract.OutcomeRejected, "card declined", at)
+	if i < 0 || in.Phase != contract.Running {
 		return c
 	}
-	put(&c.Instance.Steps[i], saga.DirectionDo, saga.SideData{State: saga.SideRejected, Reason: "card declined"})
-	c.Instance.Phase = saga.Compensating
-	c.Instance.Cause = &saga.Cause{Kind: saga.CauseRejected, Step: saga.StepName(steps[i]), Reason: "card declined", At: at}
+	put(&c.Instance.Steps[i], contract.DirectionDo, machine.SideData{State: machine.SideRejected, Reason: "card declined"})
+	c.Instance.Phase = contract.Compensating
+	c.Instance.Cause = &machine.Cause{Kind: machine.CauseRejected, Step: contract.StepName(steps[i]), Reason: "card declined", At: at}
 	return back(c, i-1, at)
 }
 
 // Park lets the step that is under way wait for an operator.
-func Park(in *saga.Instance, at time.Time) store.Change {
+func Park(in *machine.Instance, at time.Time) store.Change {
 	i := underWay(in)
-	c := answer(in, i, saga.OutcomeFailed, "no such customer", at)
+	c := answer(in, i, contract.OutcomeFailed, "no such customer", at)
 	if i < 0 {
 		return c
 	}
-	c.Instance.Phase = saga.Parked
+	c.Instance.Phase = contract.Parked
 	s := &c.Instance.Steps[i]
-	put(s, s.Direction(), saga.SideData{State: saga.SideParkedUnknown, Parked: at, Reason: "no such customer"})
+	put(s, s.Direction(), machine.SideData{State: machine.SideParkedUnknown, Parked: at, Reason: "no such customer"})
 	return c
 }
 
 // Abandon ends a saga as it is.
-func Abandon(in *saga.Instance, at time.Time) store.Change {
-	c := change(in, saga.Event{Type: saga.OperationTaken, At: at, Operation: saga.OperationAbandon, By: "mallory", Reason: "test"})
+func Abandon(in *machine.Instance, at time.Time) store.Change {
+	c := change(in, machine.Event{Type: contract.EventOperationTaken, At: at, Operation: contract.OperationAbandon, By: "mallory", Reason: "test"})
 	for i := range c.Instance.Steps {
 		c.Discard = discard(c.Discard, in, i)
-		if s := &c.Instance.Steps[i]; s.Current().State() == saga.SideAwaitingAnswer {
-			put(s, s.Direction(), saga.SideData{State: saga.SideAwaitingAnswer})
+		if s := &c.Instance.Steps[i]; s.Current().State() == machine.SideAwaitingAnswer {
+			put(s, s.Direction(), machine.SideData{State: machine.SideAwaitingAnswer})
 		}
 	}
-	return end(c, saga.Parked, at)
+	return end(c, contract.Parked, at)
 }
 
 // underWay is the number of the step that is asked for, -1: none.
-func underWay(in *saga.Instance) int {
+func underWay(in *machine.Instance) int {
 	for i := range in.Steps {
-		if in.Steps[i].Current().State() == saga.SideAwaitingAnswer {
+		if in.Steps[i].Current().State() == machine.SideAwaitingAnswer {
 			return i
 		}
 	}
@@ -130,45 +132,45 @@ func underWay(in *saga.Instance) int {
 }
 
 // change copies the state, so that the one before stays as it is.
-func change(in *saga.Instance, e saga.Event) store.Change {
+func change(in *machine.Instance, e machine.Event) store.Change {
 	next := *in
-	next.Steps = append([]saga.StepState(nil), in.Steps...)
+	next.Steps = append([]machine.StepState(nil), in.Steps...)
 	next.Revision++
 	next.Updated = e.At
-	return store.Change{Expected: in.Revision, Instance: &next, Events: []saga.Event{e}}
+	return store.Change{Expected: in.Revision, Instance: &next, Events: []machine.Event{e}}
 }
 
 // answer takes in an outcome of step i and discards its command.
-func answer(in *saga.Instance, i int, outcome saga.Outcome, reason string, at time.Time) store.Change {
+func answer(in *machine.Instance, i int, outcome contract.Outcome, reason string, at time.Time) store.Change {
 	if i < 0 {
-		return change(in, saga.Event{Type: saga.TimerFired, Timer: saga.TimerDeadline, At: at})
+		return change(in, machine.Event{Type: contract.EventTimerFired, Timer: contract.TimerDeadline, At: at})
 	}
-	direction := saga.DirectionDo
-	if in.Phase == saga.Compensating {
-		direction = saga.DirectionUndo
+	direction := contract.DirectionDo
+	if in.Phase == contract.Compensating {
+		direction = contract.DirectionUndo
 	}
-	c := change(in, saga.Event{
-		Type: saga.StepAnswered, At: at, Participant: participant(i), Step: saga.StepName(steps[i]),
+	c := change(in, machine.Event{
+		Type: contract.EventStepAnswered, At: at, Participant: participant(i), Step: contract.StepName(steps[i]),
 		Direction: direction, Attempt: in.Steps[i].Current().Attempt(), Outcome: outcome, Reason: reason,
 	})
 	c.Discard = discard(nil, in, i)
 	s := &c.Instance.Steps[i]
-	put(s, s.Direction(), saga.SideData{State: saga.SideAwaitingAnswer})
+	put(s, s.Direction(), machine.SideData{State: machine.SideAwaitingAnswer})
 	return c
 }
 
 // put makes a side of a step stand elsewhere, with the attempts that it had.
-func put(s *saga.StepState, direction saga.Direction, d saga.SideData) {
+func put(s *machine.StepState, direction contract.Direction, d machine.SideData) {
 	side := s.Side(direction)
 	d.Attempt, d.MaxAttempt = max(d.Attempt, side.Attempt()), max(d.MaxAttempt, side.MaxAttempt())
-	made, err := saga.NewSide(direction, d)
+	made, err := machine.NewSide(direction, d)
 	if err != nil {
 		panic(err)
 	}
 	*side = made
 }
 
-func discard(ids []outbox.ID, in *saga.Instance, i int) []outbox.ID {
+func discard(ids []outbox.ID, in *machine.Instance, i int) []outbox.ID {
 	if sent := in.Steps[i].Current().Command(); sent != 0 {
 		ids = append(ids, outbox.ID{Saga: in.ID, Birth: in.Birth(), Revision: sent})
 	}
@@ -179,9 +181,9 @@ func discard(ids []outbox.ID, in *saga.Instance, i int) []outbox.ID {
 func participant(i int) string { return []string{"shop", "bank"}[i%2] }
 
 // ask enqueues a command for step i and sets its timer.
-func ask(c store.Change, i int, direction saga.Direction, at time.Time) store.Change {
+func ask(c store.Change, i int, direction contract.Direction, at time.Time) store.Change {
 	in := c.Instance
-	put(&in.Steps[i], direction, saga.SideData{State: saga.SideAwaitingAnswer, Attempt: 1, MaxAttempt: 3, Due: at.Add(timeout), Command: in.Revision})
+	put(&in.Steps[i], direction, machine.SideData{State: machine.SideAwaitingAnswer, Attempt: 1, MaxAttempt: 3, Due: at.Add(timeout), Command: in.Revision})
 	key := fmt.Sprintf("%s/%s/%s/%s/1", in.ID, in.Birth(), steps[i], direction)
 	c.Enqueue = append(c.Enqueue, outbox.Record{
 		ID: outbox.ID{Saga: in.ID, Birth: in.Birth(), Revision: in.Revision},
@@ -198,7 +200,7 @@ func ask(c store.Change, i int, direction saga.Direction, at time.Time) store.Ch
 			Saga:        in.ID,
 			Birth:       in.Birth(),
 			Definition:  in.Definition,
-			Step:        saga.StepName(steps[i]),
+			Step:        contract.StepName(steps[i]),
 			Direction:   direction,
 			Attempt:     1,
 			ReplyTo:     "saga.event." + participant(i) + "." + key,
@@ -212,13 +214,13 @@ func ask(c store.Change, i int, direction saga.Direction, at time.Time) store.Ch
 // back undoes step i or, when nothing is left, ends the saga.
 func back(c store.Change, i int, at time.Time) store.Change {
 	if i < 0 {
-		return end(c, saga.Compensated, at)
+		return end(c, contract.Compensated, at)
 	}
-	return ask(c, i, saga.DirectionUndo, at)
+	return ask(c, i, contract.DirectionUndo, at)
 }
 
 // end announces how the saga ended.
-func end(c store.Change, phase saga.Phase, at time.Time) store.Change {
+func end(c store.Change, phase contract.Phase, at time.Time) store.Change {
 	in := c.Instance
 	in.Phase, in.Ended = phase, at
 	c.Enqueue = append(c.Enqueue, outbox.Record{

@@ -73,10 +73,10 @@ func TestPoisonCostsItsOwnSagaOnly(t *testing.T) {
 	alone := c.measure(time.Second)
 
 	bad := s.keep(12, venture, func(n int64) parcel {
-		return [...]parcel{{N: n, Panic: true}, {N: n, Huge: saga.MaxPayload + 1}, {N: n, Huge: 2 << 20}}[n%3]
+		return [...]parcel{{N: n, Panic: true}, {N: n, Huge: contract.MaxPayload + 1}, {N: n, Huge: 2 << 20}}[n%3]
 	})
 	sent := s.pour(t, 20)
-	if _, err := s.client.Start(t.Context(), deliver, make([]byte, saga.MaxPayload+1)); err == nil {
+	if _, err := s.client.Start(t.Context(), deliver, make([]byte, contract.MaxPayload+1)); err == nil {
 		t.Error("a start with too large an input was accepted")
 	}
 	beside := c.measure(2 * time.Second)

@@ -17,6 +17,7 @@ import (
 	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/coordinator"
 	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/store/boltstore"
 	"github.com/amends-dev/amends/transport"
@@ -242,7 +243,7 @@ func (s *slowStore) Commit(ctx context.Context, changes []store.Change) ([]error
 type deadLetters struct{ letters, ignored atomic.Int64 }
 
 func (d *deadLetters) Transition(coordinator.Transition) {}
-func (d *deadLetters) Ignored(saga.Ignored)              { d.ignored.Add(1) }
+func (d *deadLetters) Ignored(machine.Ignored)           { d.ignored.Add(1) }
 func (d *deadLetters) DeadLetter(string)                 { d.letters.Add(1) }
 func (d *deadLetters) Committed(int, time.Duration)      {}
 func (d *deadLetters) Published(int, int)                {}

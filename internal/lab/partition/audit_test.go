@@ -15,6 +15,7 @@ import (
 
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/server"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/store/boltstore"
@@ -119,7 +120,7 @@ func audit(t *testing.T, data, bankDir string, runs []run) *tally {
 }
 
 // one judges a saga; in is nil if the store does not know it.
-func (r *tally) one(told *run, in *saga.Instance, lines []line) {
+func (r *tally) one(told *run, in *machine.Instance, lines []line) {
 	if told.wrong != "" {
 		r.say(&r.lost, told.id, "its caller was given what no caller should get: %s", told.wrong)
 	}
@@ -164,12 +165,12 @@ func (r *tally) one(told *run, in *saga.Instance, lines []line) {
 }
 
 // unlike says how a saga's history differs from its state; "" if it does not (I8).
-func unlike(ctx context.Context, s *boltstore.Store, def *saga.Definition, in *saga.Instance) string {
+func unlike(ctx context.Context, s *boltstore.Store, def *saga.Definition, in *machine.Instance) string {
 	events, err := history(ctx, s, in)
 	if err != nil {
 		return err.Error()
 	}
-	folded, err := saga.Fold(def, events)
+	folded, err := machine.Fold(def.Plan(), events)
 	if err != nil {
 		return fmt.Sprintf("its history does not fold: %v", err)
 	}
@@ -180,7 +181,7 @@ func unlike(ctx context.Context, s *boltstore.Store, def *saga.Definition, in *s
 }
 
 // history reads all events of a saga.
-func history(ctx context.Context, s *boltstore.Store, in *saga.Instance) (events []saga.Event, err error) {
+func history(ctx context.Context, s *boltstore.Store, in *machine.Instance) (events []machine.Event, err error) {
 	for uint64(len(events)) < in.Revision {
 		page, err := s.History(ctx, in.ID, uint64(len(events))+1, 0)
 		if err != nil || len(page) == 0 {
@@ -238,9 +239,9 @@ func TestAuditCanFail(t *testing.T) {
 		if c.acked {
 			told.acked = told.acked.Add(1)
 		}
-		var in *saga.Instance
+		var in *machine.Instance
 		if c.phase != "" {
-			in = &saga.Instance{ID: "w", Phase: c.phase, Revision: 1}
+			in = &machine.Instance{ID: "w", Phase: c.phase, Revision: 1}
 			if c.phase != contract.Running {
 				in.Ended = in.Ended.Add(1)
 			}

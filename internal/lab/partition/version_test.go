@@ -25,7 +25,7 @@ import (
 	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/sagapb"
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store/boltstore"
 	"github.com/amends-dev/amends/transport"
 )
@@ -130,13 +130,13 @@ func checkHistories(t *testing.T, dir string) {
 }
 
 // checkRecord folds a history and compares it with its recorded state.
-func checkRecord(t *testing.T, id contract.SagaID, r *record) saga.Instance {
+func checkRecord(t *testing.T, id contract.SagaID, r *record) machine.Instance {
 	t.Helper()
 	def, err := sagapb.UnmarshalDefinition(r.Definition)
 	if err != nil {
 		t.Fatalf("saga %s: %v", id, err)
 	}
-	var events []saga.Event
+	var events []machine.Event
 	for _, data := range r.Events {
 		e, err := sagapb.UnmarshalEvent(data)
 		if err != nil {
@@ -148,7 +148,7 @@ func checkRecord(t *testing.T, id contract.SagaID, r *record) saga.Instance {
 	if err != nil {
 		t.Fatalf("saga %s: %v", id, err)
 	}
-	folded, err := saga.Fold(def, events)
+	folded, err := machine.Fold(def.Plan(), events)
 	if err != nil {
 		t.Fatalf("saga %s: %v", id, err)
 	}

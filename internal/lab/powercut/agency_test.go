@@ -75,7 +75,7 @@ func (a *agency) audit(t *testing.T, s *transport.Status, full bool) {
 	t.Helper()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	net := func(step saga.StepName) string {
+	net := func(step contract.StepName) string {
 		do := contract.Key{Saga: s.ID, Birth: contract.BirthOf(s.Started), Step: step, Direction: contract.DirectionDo}
 		undo := contract.Key{Saga: s.ID, Birth: contract.BirthOf(s.Started), Step: step, Direction: contract.DirectionUndo}
 		return fmt.Sprint(a.effects[do], a.effects[undo])

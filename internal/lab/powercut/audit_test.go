@@ -13,8 +13,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/outbox"
 	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/store/boltstore"
 )
@@ -27,11 +29,11 @@ type promise struct {
 
 // ledger is all that was acknowledged on one disk.
 type ledger struct {
-	promises map[saga.ID]promise
+	promises map[contract.SagaID]promise
 	acks     int // acknowledgements in all
 }
 
-func newLedger() *ledger { return &ledger{promises: map[saga.ID]promise{}} }
+func newLedger() *ledger { return &ledger{promises: map[contract.SagaID]promise{}} }
 
 // hear takes note of what a load said.
 func (l *ledger) hear(t *testing.T, lines []string) {
@@ -49,8 +51,8 @@ func (l *ledger) hear(t *testing.T, lines []string) {
 			t.Fatalf("the load said %q: %v", line, err)
 		}
 		l.acks++
-		if known := l.promises[saga.ID(words[1])]; revision >= known.revision {
-			l.promises[saga.ID(words[1])] = promise{revision, words[3]}
+		if known := l.promises[contract.SagaID(words[1])]; revision >= known.revision {
+			l.promises[contract.SagaID(words[1])] = promise{revision, words[3]}
 		}
 	}
 }
@@ -83,7 +85,7 @@ func (l *ledger) audit(ctx context.Context, s *boltstore.Store) error {
 		return fmt.Errorf("%d definitions, want 1", len(defs))
 	}
 	var findings []error
-	find := func(id saga.ID, format string, a ...any) {
+	find := func(id contract.SagaID, format string, a ...any) {
 		if len(findings) < 20 {
 			findings = append(findings, fmt.Errorf("saga %s: "+format, append([]any{id}, a...)...))
 		}
@@ -137,7 +139,7 @@ func counted(ctx context.Context, s store.Store, sagas int) error {
 // fold replays a saga's history: it gives the acknowledged state on its way and
 // the stored one at its end, and says what must be pending. It takes what it
 // accounts for out of pending.
-func (l *ledger) fold(ctx context.Context, s store.Store, def *saga.Definition, id saga.ID, pending map[outbox.ID]bool) error {
+func (l *ledger) fold(ctx context.Context, s store.Store, def *saga.Definition, id contract.SagaID, pending map[outbox.ID]bool) error {
 	stored, err := s.Load(ctx, id)
 	if err != nil {
 		return err
@@ -146,11 +148,11 @@ func (l *ledger) fold(ctx context.Context, s store.Store, def *saga.Definition, 
 	if err != nil {
 		return err
 	}
-	var in saga.Instance
+	var in machine.Instance
 	must, may := map[outbox.ID]bool{}, map[outbox.ID]bool{}
 	for _, ev := range events {
-		var eff saga.Effects
-		if in, eff, err = saga.Decide(def, in, ev); err != nil || eff.Ignored != "" {
+		var eff machine.Effects
+		if in, eff, err = machine.Decide(def.Plan(), in, ev); err != nil || eff.Ignored != "" {
 			return fmt.Errorf("event %d of its history cannot be replayed: %w %s", in.Revision+1, err, eff.Ignored)
 		}
 		for _, d := range eff.Discarded {

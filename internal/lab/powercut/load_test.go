@@ -18,10 +18,12 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/coordinator"
 	"github.com/amends-dev/amends/internal/sagapb"
 	"github.com/amends-dev/amends/outbox"
 	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/store/boltstore"
 	"github.com/amends-dev/amends/transport"
@@ -38,15 +40,15 @@ func trip() *saga.Definition {
 	ask := func(action string, attempts int) saga.Action {
 		return saga.Action{Participant: "agency", Action: action, Retry: saga.RetryPolicy{Attempts: attempts}}
 	}
-	booking := func(name saga.StepName) saga.Node {
+	booking := func(name contract.StepName) saga.Node {
 		undo := ask("cancel-"+string(name), 100)
-		return saga.Node{Step: &saga.Step{Name: name, Kind: saga.KindCompensable, Do: ask("book-"+string(name), 3), Undo: &undo}}
+		return saga.Node{Step: &saga.Step{Name: name, Kind: contract.KindCompensable, Do: ask("book-"+string(name), 3), Undo: &undo}}
 	}
 	def, err := saga.New(saga.Spec{Name: "trip", Version: 1, Steps: []saga.Node{
 		booking("flight"),
 		{Parallel: []saga.Node{booking("hotel"), booking("car")}},
-		{Step: &saga.Step{Name: "pay", Kind: saga.KindPivot, Do: ask("pay", 5)}},
-		{Step: &saga.Step{Name: "tell", Kind: saga.KindRetriable, Do: ask("tell", 100)}},
+		{Step: &saga.Step{Name: "pay", Kind: contract.KindPivot, Do: ask("pay", 5)}},
+		{Step: &saga.Step{Name: "tell", Kind: contract.KindRetriable, Do: ask("tell", 100)}},
 	}})
 	if err != nil {
 		panic(err)
@@ -149,10 +151,10 @@ func (w *worker) inputs() []coordinator.Input {
 	for i := range inputs {
 		if len(w.open) == 0 || len(w.open) < 40 && w.rng.IntN(4) == 0 {
 			w.started++
-			id := saga.ID(fmt.Sprintf("s%s-%d", w.name, w.started))
+			id := contract.SagaID(fmt.Sprintf("s%s-%d", w.name, w.started))
 			input := fmt.Appendf(nil, `{"note":%q}`, strings.Repeat("x", w.rng.IntN(2000)))
-			inputs[i] = coordinator.Input{Saga: id, Definition: saga.Ref{Name: "trip", Version: 1}, Event: saga.Event{
-				Type: saga.Started, ID: id, At: time.Now(), Payload: input,
+			inputs[i] = coordinator.Input{Saga: id, Definition: contract.DefinitionRef{Name: "trip", Version: 1}, Event: machine.Event{
+				Type: contract.EventStarted, ID: id, At: time.Now(), Payload: input,
 			}}
 			continue
 		}
@@ -171,14 +173,14 @@ func (w *worker) inputs() []coordinator.Input {
 func answer(r *outbox.Record, rng *rand.Rand) coordinator.Input {
 	e := &r.Envelope
 	if rng.IntN(20) == 0 {
-		return coordinator.Input{Saga: e.Saga, Event: saga.Event{Type: saga.TimerFired, At: time.Now().Add(time.Hour)}}
+		return coordinator.Input{Saga: e.Saga, Event: machine.Event{Type: contract.EventTimerFired, At: time.Now().Add(time.Hour)}}
 	}
-	ev := saga.Event{
-		Type: saga.StepAnswered, At: time.Now(), Participant: "agency", Step: e.Step, Direction: e.Direction, Attempt: e.Attempt,
-		Outcome: saga.OutcomeCompleted, Payload: fmt.Appendf(nil, `{"of":%q}`, e.ID),
+	ev := machine.Event{
+		Type: contract.EventStepAnswered, At: time.Now(), Participant: "agency", Step: e.Step, Direction: e.Direction, Attempt: e.Attempt,
+		Outcome: contract.OutcomeCompleted, Payload: fmt.Appendf(nil, `{"of":%q}`, e.ID),
 	}
-	if e.Direction == saga.DirectionDo && rng.IntN(12) == 0 {
-		ev.Outcome, ev.Payload, ev.Reason = saga.OutcomeRejected, nil, "sold out"
+	if e.Direction == contract.DirectionDo && rng.IntN(12) == 0 {
+		ev.Outcome, ev.Payload, ev.Reason = contract.OutcomeRejected, nil, "sold out"
 	}
 	return coordinator.Input{Saga: e.Saga, Event: ev}
 }
@@ -221,7 +223,7 @@ func (w *worker) tidy(ctx context.Context, out *coordinator.Output) error {
 }
 
 // digest tells two states apart.
-func digest(in *saga.Instance) string {
+func digest(in *machine.Instance) string {
 	data, err := sagapb.MarshalInstance(in)
 	if err != nil {
 		panic(err) // it was stored

@@ -12,11 +12,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/coordinator"
 	"github.com/amends-dev/amends/internal/outboxpb"
 	"github.com/amends-dev/amends/internal/sagapb"
 	"github.com/amends-dev/amends/outbox"
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/store/boltstore"
 	"github.com/amends-dev/amends/transport"
@@ -25,11 +26,11 @@ import (
 // sample is a sound file, all that can be read from it, and what comes next.
 type sample struct {
 	file    []byte
-	states  map[saga.ID]string   // digests
-	events  map[saga.ID][]byte   // histories, as stored
-	pending map[outbox.ID][]byte // as stored
-	next    []coordinator.Input  // one for every saga that waits for an answer
-	then    map[saga.ID]string   // digests after next
+	states  map[contract.SagaID]string // digests
+	events  map[contract.SagaID][]byte // histories, as stored
+	pending map[outbox.ID][]byte       // as stored
+	next    []coordinator.Input        // one for every saga that waits for an answer
+	then    map[contract.SagaID]string // digests after next
 }
 
 // verdicts count what became of damaged files and of the sagas in them.
@@ -105,7 +106,7 @@ func newSample(t *testing.T) *sample {
 	if err := w.run(t.Context(), 60); err != nil {
 		t.Fatal(err)
 	}
-	f := &sample{states: map[saga.ID]string{}, events: map[saga.ID][]byte{}, pending: map[outbox.ID][]byte{}, then: map[saga.ID]string{}}
+	f := &sample{states: map[contract.SagaID]string{}, events: map[contract.SagaID][]byte{}, pending: map[outbox.ID][]byte{}, then: map[contract.SagaID]string{}}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -126,14 +127,14 @@ func newSample(t *testing.T) *sample {
 			t.Fatal(err)
 		}
 	}
-	waiting := map[saga.ID]bool{}
+	waiting := map[contract.SagaID]bool{}
 	err = outbox.All(t.Context(), s, func(_ outbox.Position, r outbox.Record) bool {
 		f.pending[r.ID] = recordBytes(&r)
 		if e := &r.Envelope; r.Answered() && !waiting[e.Saga] {
 			waiting[e.Saga] = true
-			f.next = append(f.next, coordinator.Input{Saga: e.Saga, Event: saga.Event{
-				Type: saga.StepAnswered, At: time.Now().Round(0).Add(time.Hour), Participant: "agency",
-				Step: e.Step, Direction: e.Direction, Attempt: e.Attempt, Outcome: saga.OutcomeCompleted, Payload: []byte(`1`),
+			f.next = append(f.next, coordinator.Input{Saga: e.Saga, Event: machine.Event{
+				Type: contract.EventStepAnswered, At: time.Now().Round(0).Add(time.Hour), Participant: "agency",
+				Step: e.Step, Direction: e.Direction, Attempt: e.Attempt, Outcome: contract.OutcomeCompleted, Payload: []byte(`1`),
 			}})
 		}
 		return true
@@ -165,7 +166,7 @@ func (f *sample) goOn(ctx context.Context, s store.Store) ([]coordinator.Result,
 }
 
 // read returns a saga's state as a digest, and its history as it is stored.
-func read(ctx context.Context, s store.Store, id saga.ID) (state string, history []byte, err error) {
+func read(ctx context.Context, s store.Store, id contract.SagaID) (state string, history []byte, err error) {
 	in, err := s.Load(ctx, id)
 	if err != nil {
 		return "", nil, err
@@ -206,7 +207,7 @@ func (f *sample) compare(ctx context.Context, path string, sum *verdicts) (err e
 		return err
 	}
 	defer func() { _ = s.Close() }()
-	sick := map[saga.ID]bool{}
+	sick := map[contract.SagaID]bool{}
 	for id := range f.states {
 		state, history, err := read(ctx, s, id)
 		switch {
@@ -236,7 +237,7 @@ func (f *sample) compare(ctx context.Context, path string, sum *verdicts) (err e
 }
 
 // compareNext gives every saga its answer.
-func (f *sample) compareNext(ctx context.Context, s store.Store, sick map[saga.ID]bool, reports *int, sum *verdicts) error {
+func (f *sample) compareNext(ctx context.Context, s store.Store, sick map[contract.SagaID]bool, reports *int, sum *verdicts) error {
 	results, err := f.goOn(ctx, s)
 	if errors.Is(err, store.ErrBroken) || errors.Is(err, store.ErrCorrupt) {
 		sum.broke++

@@ -14,7 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/amends-dev/amends/contract"
-	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/server"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/store/boltstore"
@@ -115,8 +115,8 @@ func readStore(ctx context.Context, dir string, runs []run) (fates map[contract.
 }
 
 // unlike says how a saga's history differs from its state; "" if it does not.
-func unlike(ctx context.Context, s *boltstore.Store, in *saga.Instance) string {
-	var events []saga.Event
+func unlike(ctx context.Context, s *boltstore.Store, in *machine.Instance) string {
+	var events []machine.Event
 	for uint64(len(events)) < in.Revision {
 		page, err := s.History(ctx, in.ID, uint64(len(events))+1, 0)
 		if err != nil || len(page) == 0 {
@@ -124,7 +124,7 @@ func unlike(ctx context.Context, s *boltstore.Store, in *saga.Instance) string {
 		}
 		events = append(events, page...)
 	}
-	folded, err := saga.Fold(transferMoney, events)
+	folded, err := machine.Fold(transferMoney.Plan(), events)
 	if err != nil {
 		return fmt.Sprintf("its history does not fold: %v", err)
 	}

@@ -21,7 +21,7 @@ var alwaysMany = map[string]string{
 	"contract/name.go":                     "beyond the bound of a name, which is told behind it",
 	"saga/celcheck.go":                     "beyond a limit, which the fix names",
 	"saga/check.go":                        "beyond a limit, which the fix names",
-	"saga/operate.go":                      "limits",
+	"saga/machine/operate.go":              "limits",
 	"saga/walk.go":                         "beyond a limit, which the fix names",
 	"store/boltstore/page.go":              "pages",
 	"store/boltstore/seal.go":              "the length of a key",

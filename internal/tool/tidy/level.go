@@ -22,6 +22,7 @@ var levels = map[string]int{
 	"internal/waiting":    0,
 	"internal/protoconv":  5,
 
+	"saga/machine":        9,
 	"saga":                10,
 	"internal/sagapb":     15,
 	"saga/definitionfile": 15,

@@ -17,7 +17,7 @@ func pure(f *GoFile) bool {
 	}
 	base := path.Base(f.Path)
 	switch f.Package() {
-	case "compensation", "contract", "saga":
+	case "compensation", "contract", "saga", "saga/machine":
 		return true
 	case "outbox":
 		return base == "record.go"

@@ -89,6 +89,7 @@ var closures = []Closure{
 	{Package: "transport/natsbus", Allowed: light},
 	{Package: "contract", Allowed: []string{}},
 	{Package: "compensation", Allowed: []string{}},
+	{Package: "saga/machine", Allowed: []string{Module + "/compensation", Module + "/contract"}},
 	{Package: "saga", Denied: heavy},
 }
 

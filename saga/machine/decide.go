@@ -1,4 +1,4 @@
-package saga
+package machine
 
 import (
 	"bytes"
@@ -18,7 +18,7 @@ import (
 var (
 	// ErrExists: a saga that exists cannot be started again.
 	ErrExists = errors.New("the saga exists already")
-	// ErrMissing: the first event of a saga must be Started.
+	// ErrMissing: the first event of a saga must be one of type started.
 	ErrMissing = errors.New("the saga does not exist")
 	// ErrOtherDefinition: the definition given is not the one the instance was started with.
 	ErrOtherDefinition = errors.New("not the definition this saga was started with")
@@ -32,22 +32,22 @@ var (
 // every release that replays recorded histories (I8). The instance given is not
 // changed; parts of it may be shared by the one returned.
 //
-// A new saga begins with the zero Instance and an event of type Started.
+// A new saga begins with the zero Instance and an event of type started.
 //
 // Errors: ErrExists, ErrMissing, ErrOtherDefinition, ErrInput, *contract.NameError
 // for a bad id, *OperationError for a decision that is not legal now. On an error, and
 // when Effects.Ignored is set, the instance returned is the one given and the
 // event is not part of the history.
-func Decide(def *Definition, in Instance, ev Event) (Instance, Effects, error) {
-	return decide(def, in, ev, evaluator{})
+func Decide(plan *Plan, in Instance, ev Event) (Instance, Effects, error) {
+	return decide(plan, in, ev, evaluator{})
 }
 
-func decide(def *Definition, in Instance, ev Event, mappings evaluator) (Instance, Effects, error) {
-	if err := belongs(def, &in, ev); err != nil {
+func decide(plan *Plan, in Instance, ev Event, mappings evaluator) (Instance, Effects, error) {
+	if err := belongs(plan, &in, ev); err != nil {
 		return in, Effects{}, err
 	}
 	at, updated := ev.At, in.Updated
-	if ev.Type == ClockAdjusted {
+	if ev.Type == contract.EventClockAdjusted {
 		updated = updated.Add(ev.Clock - in.Clock)
 	}
 	if at.Before(updated) {
@@ -55,30 +55,30 @@ func decide(def *Definition, in Instance, ev Event, mappings evaluator) (Instanc
 	}
 	step, ignored := 0, Ignored("")
 	switch ev.Type { // first, because much of what comes changes nothing
-	case StepAnswered:
-		step, ignored = addressed(def, &in, &ev)
-	case TimerFired:
-		step, ignored = fired(def, &in, &ev)
-	case ClockAdjusted:
+	case contract.EventStepAnswered:
+		step, ignored = addressed(plan, &in, &ev)
+	case contract.EventTimerFired:
+		step, ignored = fired(plan, &in, &ev)
+	case contract.EventClockAdjusted:
 		ignored = inTime(&in, ev.Clock)
 	}
 	if ignored != "" {
 		return in, Effects{Ignored: ignored}, nil
 	}
-	d := decision{def: def, in: in, at: at, before: in.Phase, mappings: mappings}
+	d := decision{plan: plan, in: in, at: at, before: in.Phase, mappings: mappings}
 	d.in.Revision++
 	d.in.Steps = slices.Clone(in.Steps)
 	var err error
 	switch ev.Type {
-	case Started:
+	case contract.EventStarted:
 		err = d.start(ev)
-	case StepAnswered:
+	case contract.EventStepAnswered:
 		d.answer(step, ev)
-	case TimerFired:
+	case contract.EventTimerFired:
 		err = d.fire(step, &ev)
-	case OperationTaken:
+	case contract.EventOperationTaken:
 		err = d.operate(ev)
-	case ClockAdjusted:
+	case contract.EventClockAdjusted:
 		d.retime(ev.Clock)
 		d.in.Updated = d.at
 		return d.in, d.eff, nil
@@ -104,11 +104,11 @@ func decide(def *Definition, in Instance, ev Event, mappings evaluator) (Instanc
 
 // Fold replays a history from nothing. Folding a saga's recorded events gives
 // its stored instance (I8).
-func Fold(def *Definition, events []Event) (Instance, error) {
+func Fold(plan *Plan, events []Event) (Instance, error) {
 	var in Instance
 	var replay Replay
 	for k, ev := range events {
-		next, eff, err := replay.Decide(def, in, ev)
+		next, eff, err := replay.Decide(plan, in, ev)
 		if err != nil {
 			return in, fmt.Errorf("event %d (%s): %w", k+1, ev.Type, err)
 		}
@@ -120,15 +120,15 @@ func Fold(def *Definition, events []Event) (Instance, error) {
 	return in, nil
 }
 
-func belongs(def *Definition, in *Instance, ev Event) error {
+func belongs(plan *Plan, in *Instance, ev Event) error {
 	switch {
-	case ev.Type == Started && in.Revision != 0:
+	case ev.Type == contract.EventStarted && in.Revision != 0:
 		return fmt.Errorf("start %s: %w", in.ID, ErrExists)
-	case ev.Type != Started && in.Revision == 0:
+	case ev.Type != contract.EventStarted && in.Revision == 0:
 		return fmt.Errorf("%s: %w", ev.Type, ErrMissing)
-	case ev.Type != Started && in.Fingerprint != def.Fingerprint():
+	case ev.Type != contract.EventStarted && in.Fingerprint != plan.Fingerprint:
 		return fmt.Errorf("saga %s of %s (%.12s) given %s (%.12s): %w",
-			in.ID, in.Definition, in.Fingerprint, def.Ref(), def.Fingerprint(), ErrOtherDefinition)
+			in.ID, in.Definition, in.Fingerprint, plan.Definition, plan.Fingerprint, ErrOtherDefinition)
 	}
 	return nil
 }
@@ -139,10 +139,10 @@ const few = 8
 
 // decision is one call of Decide at work.
 type decision struct {
-	def    *Definition
+	plan   *Plan
 	in     Instance // the instance that becomes
 	at     time.Time
-	before Phase
+	before contract.Phase
 	eff    Effects
 	reason string // for the announcement
 
@@ -154,26 +154,25 @@ func (d *decision) start(ev Event) error {
 	if err := ev.ID.Check(); err != nil {
 		return err
 	}
-	if len(ev.Payload) > MaxPayload {
-		return fmt.Errorf("%w: %d bytes, at most %d (MaxPayload); put large data elsewhere and pass its address", ErrInput, len(ev.Payload), MaxPayload)
+	if len(ev.Payload) > contract.MaxPayload {
+		return fmt.Errorf("%w: %d bytes, at most %d (MaxPayload); put large data elsewhere and pass its address", ErrInput, len(ev.Payload), contract.MaxPayload)
 	}
 	if contract.IsJSON(ev.ContentType) {
 		if err := contract.CheckJSON(ev.Payload); err != nil {
 			return fmt.Errorf("%w: the content type says JSON, but the data is not valid JSON: %w; give JSON, or another content type", ErrInput, err)
 		}
 	}
-	if err := d.mappings.checkInput(d.def, ev.Payload); err != nil {
+	if err := d.mappings.checkInput(d.plan, ev.Payload); err != nil {
 		return err
 	}
-	spec := &d.def.spec
 	d.in = Instance{
-		ID: ev.ID, Definition: d.def.Ref(), Fingerprint: d.def.Fingerprint(), Revision: 1,
+		ID: ev.ID, Definition: d.plan.Definition, Fingerprint: d.plan.Fingerprint, Revision: 1,
 		Input: ev.Payload, ContentType: ev.ContentType, TraceParent: ev.TraceParent,
 		Started: d.at, Updated: d.at, StateBytes: len(ev.Payload), Clock: ev.Clock,
-		Steps: make([]StepState, d.def.Len()),
+		Steps: make([]StepState, len(d.plan.Steps)),
 	}
-	if spec.Deadline > 0 {
-		d.in.Deadline = d.at.Add(time.Duration(spec.Deadline))
+	if d.plan.Deadline > 0 {
+		d.in.Deadline = d.at.Add(d.plan.Deadline)
 	}
 	return nil
 }
@@ -185,20 +184,20 @@ func (d *decision) advance() {
 		return
 	}
 	if d.in.Cause == nil && d.forward() {
-		d.end(Completed)
+		d.end(contract.Completed)
 		return
 	}
 	if d.in.Cause != nil && d.backward() {
-		d.end(Compensated)
+		d.end(contract.Compensated)
 		return
 	}
-	d.in.Phase = Running
+	d.in.Phase = contract.Running
 	if d.in.Cause != nil {
-		d.in.Phase = Compensating
+		d.in.Phase = contract.Compensating
 	}
 	for i := range d.in.Steps {
 		if d.in.Steps[i].Current().Parked() {
-			d.in.Phase = Parked
+			d.in.Phase = contract.Parked
 		}
 	}
 }
@@ -209,7 +208,7 @@ func (d *decision) advance() {
 func (d *decision) forward() (done bool) {
 	var room [few]int
 	ready := room[:0]
-	done = compensation.Forward(&d.def.tree, d.in.State, func(i int) {
+	done = compensation.Forward(&d.plan.Tree, d.in.State, func(i int) {
 		if d.in.Steps[i].Do.state == SideIdle {
 			ready = append(ready, i)
 		}
@@ -224,17 +223,17 @@ func (d *decision) forward() (done bool) {
 		requests = append(requests, request)
 		switch {
 		case err == nil:
-		case d.def.steps[i].Kind == KindRetriable:
-			d.park(i, DirectionDo, SideParkedUnasked, err.Error())
+		case d.plan.Steps[i].Kind == contract.KindRetriable:
+			d.park(i, contract.DirectionDo, SideParkedUnasked, err.Error())
 		default:
 			d.in.Steps[i].Do.end(SideNotTaken, cut(err.Error()))
-			d.goBack(Cause{Kind: CauseMappingFailed, Step: d.def.steps[i].Name, Reason: cut(err.Error())})
+			d.goBack(Cause{Kind: CauseMappingFailed, Step: d.plan.Steps[i].Name, Reason: cut(err.Error())})
 			return false
 		}
 	}
 	for k, i := range ready {
 		if d.in.Steps[i].Do.state == SideIdle {
-			d.begin(i, DirectionDo, requests[k])
+			d.begin(i, contract.DirectionDo, requests[k])
 		}
 	}
 	return done
@@ -245,22 +244,22 @@ func (d *decision) forward() (done bool) {
 func (d *decision) backward() (undone bool) {
 	var room [few]int
 	ready := room[:0]
-	undone = compensation.Backward(&d.def.tree, d.in.State, func(i int) { ready = append(ready, i) })
+	undone = compensation.Backward(&d.plan.Tree, d.in.State, func(i int) { ready = append(ready, i) })
 	if d.in.Paused != nil {
 		return undone
 	}
 	for _, i := range ready {
 		payload, err := d.undoData(i)
 		if err != nil { // the request was worked out from the same data before
-			d.park(i, DirectionUndo, SideParkedUnknown, err.Error())
+			d.park(i, contract.DirectionUndo, SideParkedUnknown, err.Error())
 			continue
 		}
-		d.begin(i, DirectionUndo, payload)
+		d.begin(i, contract.DirectionUndo, payload)
 	}
 	return undone
 }
 
-func (d *decision) end(phase Phase) {
+func (d *decision) end(phase contract.Phase) {
 	d.in.Phase = phase
 	d.in.Ended = d.at
 	d.in.Paused = nil
@@ -286,40 +285,40 @@ func (d *decision) goBack(cause Cause) {
 	}
 }
 
-func (d *decision) begin(i int, dir Direction, payload []byte) {
-	*d.in.Steps[i].Side(dir) = Side{maxAttempt: d.def.action(i, dir).Retry.Attempts}
+func (d *decision) begin(i int, dir contract.Direction, payload []byte) {
+	*d.in.Steps[i].Side(dir) = Side{maxAttempt: d.plan.action(i, dir).Attempts}
 	d.send(i, dir, payload)
 }
 
 // send enqueues the next attempt's command.
-func (d *decision) send(i int, dir Direction, payload []byte) {
-	side, action := d.in.Steps[i].Side(dir), d.def.action(i, dir)
+func (d *decision) send(i int, dir contract.Direction, payload []byte) {
+	side, action := d.in.Steps[i].Side(dir), d.plan.action(i, dir)
 	d.discard(i, dir)
-	side.ask(d.at.Add(time.Duration(action.Timeout)), d.in.Revision)
+	side.ask(d.at.Add(action.Timeout), d.in.Revision)
 	contentType := ""
-	if dir == DirectionDo && d.def.steps[i].request == nil {
+	if dir == contract.DirectionDo && d.plan.Steps[i].Mapping == nil {
 		contentType = d.in.ContentType
 	}
 	d.eff.Commands = append(d.eff.Commands, Command{
-		Index: i, Step: d.def.steps[i].Name, Direction: dir, Attempt: side.attempt,
+		Index: i, Step: d.plan.Steps[i].Name, Direction: dir, Attempt: side.attempt,
 		Participant: action.Participant, Action: action.Action,
 		Payload: payload, ContentType: contentType, Expires: side.at,
 	})
 }
 
 // discard says that the step's last command is not pending any more.
-func (d *decision) discard(i int, dir Direction) {
+func (d *decision) discard(i int, dir contract.Direction) {
 	side := d.in.Steps[i].Side(dir)
 	if side.command != 0 {
-		d.eff.Discarded = append(d.eff.Discarded, CommandRef{Index: i, Step: d.def.steps[i].Name, Direction: dir, Revision: side.command})
+		d.eff.Discarded = append(d.eff.Discarded, CommandRef{Index: i, Step: d.plan.Steps[i].Name, Direction: dir, Revision: side.command})
 		side.command = 0
 	}
 }
 
-func (d *decision) park(i int, dir Direction, state SideState, reason string) {
+func (d *decision) park(i int, dir contract.Direction, state SideState, reason string) {
 	side := d.in.Steps[i].Side(dir)
 	side.park(state, d.at, cut(reason))
-	d.reason = fmt.Sprintf("%s: %s", d.def.steps[i].Name, side.reason)
+	d.reason = fmt.Sprintf("%s: %s", d.plan.Steps[i].Name, side.reason)
 }
 
 func (d *decision) announce() {
@@ -334,16 +333,16 @@ func (d *decision) announce() {
 // request is the data of a step's do.
 func (d *decision) request(i int) ([]byte, error) {
 	steps := d.in.Steps // not d: the mapping may keep what it is given
-	request, err := d.mappings.request(d.def, i, d.in.Input, func(step int) []byte { return steps[step].Result })
+	request, err := d.mappings.request(d.plan, i, d.in.Input, func(step int) []byte { return steps[step].Result })
 	if errors.Is(err, ErrCostly) {
 		d.costly = true
 	}
-	if err == nil && len(request) > MaxPayload {
-		err = fmt.Errorf("the request of step %s would be %d bytes, at most %d (MaxPayload)", d.def.steps[i].Name, len(request), MaxPayload)
+	if err == nil && len(request) > contract.MaxPayload {
+		err = fmt.Errorf("the request of step %s would be %d bytes, at most %d (MaxPayload)", d.plan.Steps[i].Name, len(request), contract.MaxPayload)
 	}
-	if err == nil && d.def.steps[i].request != nil {
+	if err == nil && d.plan.Steps[i].Mapping != nil {
 		if wrong := contract.CheckJSON(request); wrong != nil { // deeper than what it is made of, for example
-			err = fmt.Errorf("the request of step %s would not be valid JSON: %w", d.def.steps[i].Name, wrong)
+			err = fmt.Errorf("the request of step %s would not be valid JSON: %w", d.plan.Steps[i].Name, wrong)
 		}
 	}
 	return request, err
@@ -357,7 +356,7 @@ func (d *decision) undoData(i int) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if d.def.steps[i].request == nil && !contract.IsJSON(d.in.ContentType) {
+	if d.plan.Steps[i].Mapping == nil && !contract.IsJSON(d.in.ContentType) {
 		request = quoted(request)
 	}
 	result := d.in.Steps[i].Result
@@ -387,10 +386,10 @@ func quoted(data []byte) []byte {
 // cut shortens a reason to MaxReason bytes and makes it valid UTF-8.
 func cut(reason string) string {
 	reason = strings.ToValidUTF8(reason, "�")
-	if len(reason) <= MaxReason {
+	if len(reason) <= contract.MaxReason {
 		return reason
 	}
-	return strings.ToValidUTF8(reason[:MaxReason-len("…")], "") + "…"
+	return strings.ToValidUTF8(reason[:contract.MaxReason-len("…")], "") + "…"
 }
 
 // String is the cause in a few words: what, where, by whom, why.
@@ -414,6 +413,6 @@ func (c *Cause) brief() string {
 }
 
 // key is the idempotency key of one direction of a step.
-func (d *decision) key(i int, dir Direction) contract.Key {
-	return contract.Key{Saga: d.in.ID, Birth: d.in.Birth(), Step: d.def.steps[i].Name, Direction: dir}
+func (d *decision) key(i int, dir contract.Direction) contract.Key {
+	return contract.Key{Saga: d.in.ID, Birth: d.in.Birth(), Step: d.plan.Steps[i].Name, Direction: dir}
 }

@@ -1,4 +1,4 @@
-package saga
+package machine
 
 import (
 	"encoding/hex"
@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/amends-dev/amends/contract"
 )
 
 // TestStartSumIsGolden: sums are stored, so a version of them is for ever.
@@ -197,7 +199,7 @@ func TestEqualJSONHasOneSum(t *testing.T) {
 
 // TestLargeExponentsCostNothing: numbers are never expanded, whatever they say.
 func TestLargeExponentsCostNothing(t *testing.T) {
-	long := strings.Repeat("9", MaxPayload-2)
+	long := strings.Repeat("9", contract.MaxPayload-2)
 	for _, input := range []string{"1e999999999", "1e" + long, "1e-" + long[1:], "[" + strings.TrimSuffix(strings.Repeat("1e999999999,", 1000), ",") + "]"} {
 		c := jsonByValue{in: []byte(input)}
 		if c.value(startSumDepth); len(c.out) > len(input)+2 {
@@ -234,4 +236,13 @@ func FuzzSumStart(f *testing.F) {
 			t.Errorf("%q: %q, and then %q", input, c.out, again.out)
 		}
 	})
+}
+
+func decoded(t *rapid.T, data string) (raw any) {
+	d := json.NewDecoder(strings.NewReader(data))
+	d.UseNumber()
+	if err := d.Decode(&raw); err != nil {
+		t.Fatal(err)
+	}
+	return raw
 }

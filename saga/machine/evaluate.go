@@ -1,8 +1,9 @@
-package saga
+package machine
 
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"slices"
 )
 
@@ -10,14 +11,10 @@ import (
 const (
 	// WithinBatch is a budget for a batch of decisions: about 20 ms of one processor.
 	WithinBatch = 200_000
-	// quickCost bounds one evaluation: about 0.5 ms.
-	quickCost = 5_000
-	// quickData bounds the data that one reads, and what it makes of it, in bytes each.
-	quickData = 8 << 10
-	// readPerUnit and writtenPerUnit are how many bytes of JSON are read, or written, for a
-	// unit.
-	readPerUnit    = 2
-	writtenPerUnit = 10
+	// quickInput bounds the input that is checked, in bytes.
+	quickInput = 8 << 10
+	// readPerUnit is how many bytes of JSON are read for a unit.
+	readPerUnit = 2
 )
 
 // ErrCostly is what DecideWithin returns instead of evaluating a mapping that costs much.
@@ -27,7 +24,7 @@ var ErrCostly = errors.New("a mapping costs too much to be evaluated between oth
 // one after the other. It is for one goroutine.
 type Budget struct {
 	units, left int
-	known       map[*mapping]*costlyFrom
+	known       map[Mapping]*costlyFrom
 }
 
 // costlyFrom says of which data a mapping was found to be costly, so that it is not tried
@@ -48,7 +45,7 @@ const (
 // NewBudget makes a Budget of some units; WithinBatch is a good number. With 0 no mapping
 // is evaluated.
 func NewBudget(units int) *Budget {
-	return &Budget{units: units, left: units, known: map[*mapping]*costlyFrom{}}
+	return &Budget{units: units, left: units, known: map[Mapping]*costlyFrom{}}
 }
 
 // Refill makes the budget whole again, for the next decisions.
@@ -61,7 +58,7 @@ type Requests struct{ made []made }
 
 // made is what one mapping makes, or what became of the check of an input.
 type made struct {
-	def     *Definition
+	plan    *Plan
 	step    int // checkingInput: of none
 	input   []byte
 	results []used
@@ -83,8 +80,8 @@ type used struct {
 // which may be nil. If that does not have it, the error is ErrCostly, and nothing is decided:
 // take the decision again with what Evaluate returns. Whether it is may depend on what the
 // budget has met before; what is decided does not.
-func DecideWithin(budget *Budget, known *Requests, def *Definition, in Instance, ev Event) (Instance, Effects, error) {
-	return decide(def, in, ev, evaluator{budget: budget, known: known})
+func DecideWithin(budget *Budget, known *Requests, plan *Plan, in Instance, ev Event) (Instance, Effects, error) {
+	return decide(plan, in, ev, evaluator{budget: budget, known: known})
 }
 
 // Replay decides once more what was decided before, event by event. A mapping that several
@@ -92,12 +89,12 @@ func DecideWithin(budget *Budget, known *Requests, def *Definition, in Instance,
 type Replay struct{ mappings Requests }
 
 // replayed is how many mappings a Replay remembers: those of the steps that are attempted at
-// the same time.
-const replayed = MaxParallel
+// the same time: the branches of a parallel, at most.
+const replayed = 64
 
 // Decide is Decide, of the next event.
-func (r *Replay) Decide(def *Definition, in Instance, ev Event) (Instance, Effects, error) {
-	next, eff, err := decide(def, in, ev, evaluator{record: &r.mappings})
+func (r *Replay) Decide(plan *Plan, in Instance, ev Event) (Instance, Effects, error) {
+	next, eff, err := decide(plan, in, ev, evaluator{record: &r.mappings})
 	if made := r.mappings.made; len(made) > replayed {
 		r.mappings.made = slices.Delete(made, 0, len(made)-replayed)
 	}
@@ -106,9 +103,9 @@ func (r *Replay) Decide(def *Definition, in Instance, ev Event) (Instance, Effec
 
 // Evaluate works out what the mappings make that a decision needs, for DecideWithin. It may
 // take long, and be called from any goroutine.
-func Evaluate(def *Definition, in Instance, ev Event) *Requests {
+func Evaluate(plan *Plan, in Instance, ev Event) *Requests {
 	var requests Requests
-	_, _, _ = decide(def, in, ev, evaluator{record: &requests})
+	_, _, _ = decide(plan, in, ev, evaluator{record: &requests})
 	return &requests
 }
 
@@ -121,24 +118,24 @@ type evaluator struct {
 }
 
 // request is the data of step i's do.
-func (e *evaluator) request(def *Definition, i int, input []byte, results func(step int) []byte) ([]byte, error) {
-	mapping := def.steps[i].request
+func (e *evaluator) request(plan *Plan, i int, input []byte, results func(step int) []byte) ([]byte, error) {
+	mapping := plan.Steps[i].Mapping
 	if mapping == nil {
 		return input, nil
 	}
 	for _, known := range []*Requests{e.known, e.record} {
-		if m := known.find(def, i, input, results); m != nil {
+		if m := known.find(plan, i, input, results); m != nil {
 			return m.request, m.err
 		}
 	}
 	if e.budget != nil {
-		return e.budget.evaluate(def, i, input, results)
+		return e.budget.evaluate(plan, i, input, results)
 	}
 	if e.record == nil {
-		return def.request(i, input, results)
+		return plan.request(i, input, results)
 	}
-	one := made{def: def, step: i, input: input}
-	one.request, one.err = def.request(i, input, func(step int) []byte {
+	one := made{plan: plan, step: i, input: input}
+	one.request, one.err = plan.request(i, input, func(step int) []byte {
 		data := results(step)
 		one.results = append(one.results, used{step, data})
 		return data
@@ -148,34 +145,40 @@ func (e *evaluator) request(def *Definition, i int, input []byte, results func(s
 }
 
 // checkInput checks the input of a saga.
-func (e *evaluator) checkInput(def *Definition, input []byte) error {
+func (e *evaluator) checkInput(plan *Plan, input []byte) error {
+	if plan.CheckInput == nil {
+		return nil
+	}
 	for _, known := range []*Requests{e.known, e.record} {
-		if m := known.find(def, checkingInput, input, nil); m != nil {
+		if m := known.find(plan, checkingInput, input, nil); m != nil {
 			return m.err
 		}
 	}
-	if e.budget != nil && def.checksInput() {
-		if len(input) > quickData || e.budget.left <= 0 {
+	if e.budget != nil {
+		if len(input) > quickInput || e.budget.left <= 0 {
 			return ErrCostly
 		}
 		e.budget.left -= len(input) / readPerUnit
 	}
-	err := def.checkInput(input)
+	err := plan.CheckInput(input)
+	if err != nil {
+		err = fmt.Errorf("%w: the definition says otherwise: %w", ErrInput, err)
+	}
 	if e.record != nil {
-		e.record.made = append(e.record.made, made{def: def, step: checkingInput, input: input, err: err})
+		e.record.made = append(e.record.made, made{plan: plan, step: checkingInput, input: input, err: err})
 	}
 	return err
 }
 
 // evaluate evaluates a mapping that costs little; ErrCostly: it does not.
-func (b *Budget) evaluate(def *Definition, i int, input []byte, results func(step int) []byte) ([]byte, error) {
-	m := def.steps[i].request
-	bytes := m.dataSize(input, results)
+func (b *Budget) evaluate(plan *Plan, i int, input []byte, results func(step int) []byte) ([]byte, error) {
+	m := plan.Steps[i].Mapping
+	bytes := m.Size(input, results)
 	costly := b.known[m]
 	if b.left <= 0 || costly.skip(bytes) {
 		return nil, ErrCostly
 	}
-	request, cost, err := def.quickRequest(i, input, results)
+	request, cost, err := plan.requestWithin(i, input, results)
 	b.left -= cost
 	switch {
 	case !errors.Is(err, ErrCostly):
@@ -203,12 +206,12 @@ func (c *costlyFrom) skip(bytes int) bool {
 }
 
 // find is what a mapping made of the same data; nil: that is not known.
-func (r *Requests) find(def *Definition, step int, input []byte, results func(step int) []byte) *made {
+func (r *Requests) find(plan *Plan, step int, input []byte, results func(step int) []byte) *made {
 	if r == nil {
 		return nil
 	}
 	for i := range r.made {
-		if m := &r.made[i]; m.step == step && m.def.Fingerprint() == def.Fingerprint() && bytes.Equal(m.input, input) && m.uses(results) {
+		if m := &r.made[i]; m.step == step && m.plan.Fingerprint == plan.Fingerprint && bytes.Equal(m.input, input) && m.uses(results) {
 			return m
 		}
 	}

@@ -1,4 +1,4 @@
-package saga
+package machine
 
 import (
 	"fmt"
@@ -12,19 +12,19 @@ import (
 // given time, and false when none is. What may turn the saga round comes first: the deadline,
 // then attempts without an answer, then the next attempts, so that nothing is asked for that
 // is not wanted any more. To fire all of them, decide the event and ask again.
-func DueTimer(def *Definition, in *Instance, at time.Time) (Event, bool) {
+func DueTimer(plan *Plan, in *Instance, at time.Time) (Event, bool) {
 	if !in.Open() || in.Paused != nil {
 		return Event{}, false
 	}
 	if in.deadlineDue(at) {
-		return Event{Type: TimerFired, At: at, Timer: TimerDeadline}, true
+		return Event{Type: contract.EventTimerFired, At: at, Timer: contract.TimerDeadline}, true
 	}
-	for _, timer := range [...]Timer{TimerTimeout, TimerRetry} {
+	for _, timer := range [...]contract.Timer{contract.TimerTimeout, contract.TimerRetry} {
 		for i := range in.Steps {
 			if side := in.Steps[i].Current(); side.timer() == timer && side.due(at) {
 				return Event{
-					Type: TimerFired, At: at, Timer: timer,
-					Step: def.steps[i].Name, Direction: in.Steps[i].Direction(), Attempt: side.attempt,
+					Type: contract.EventTimerFired, At: at, Timer: timer,
+					Step: plan.Steps[i].Name, Direction: in.Steps[i].Direction(), Attempt: side.attempt,
 				}, true
 			}
 		}
@@ -35,16 +35,16 @@ func DueTimer(def *Definition, in *Instance, at time.Time) (Event, bool) {
 // fired finds the step of a timer, or says why the timer changes nothing. Whether it is due
 // is a matter of the event's own time and not of a later one: what came before that may not
 // be taken in yet.
-func fired(def *Definition, in *Instance, ev *Event) (step int, ignored Ignored) {
+func fired(plan *Plan, in *Instance, ev *Event) (step int, ignored Ignored) {
 	switch {
 	case !in.Open():
 		return 0, IgnoredEnded
-	case in.Paused != nil, ev.Timer == TimerDeadline && !in.deadlineDue(ev.At):
+	case in.Paused != nil, ev.Timer == contract.TimerDeadline && !in.deadlineDue(ev.At):
 		return 0, IgnoredNothing
-	case ev.Timer != TimerTimeout && ev.Timer != TimerRetry:
+	case ev.Timer != contract.TimerTimeout && ev.Timer != contract.TimerRetry:
 		return 0, "" // fire says what is wrong, if it is not the deadline
 	}
-	i, ok := def.find(ev.Step)
+	i, ok := plan.find(ev.Step)
 	if !ok {
 		return 0, IgnoredStep
 	}
@@ -57,11 +57,11 @@ func fired(def *Definition, in *Instance, ev *Event) (step int, ignored Ignored)
 // fire does what a timer of the saga, or of its step i, is for.
 func (d *decision) fire(i int, ev *Event) error {
 	switch ev.Timer {
-	case TimerDeadline:
+	case contract.TimerDeadline:
 		d.deadline()
-	case TimerTimeout:
+	case contract.TimerTimeout:
 		d.failed(i, ev.Direction, d.silence(i, ev), false)
-	case TimerRetry:
+	case contract.TimerRetry:
 		d.attempt(i, ev.Direction)
 	default:
 		return fmt.Errorf("timer %q: use timeout, retry or deadline", ev.Timer)
@@ -71,7 +71,7 @@ func (d *decision) fire(i int, ev *Event) error {
 
 // silence is why there was no answer to an attempt in time.
 func (d *decision) silence(i int, ev *Event) string {
-	timeout := time.Duration(d.def.action(i, ev.Direction).Timeout)
+	timeout := d.plan.action(i, ev.Direction).Timeout
 	if ev.Reason != "" {
 		return cut(fmt.Sprintf("not sent within %s: %s", timeout, ev.Reason))
 	}
@@ -79,7 +79,7 @@ func (d *decision) silence(i int, ev *Event) string {
 }
 
 // attempt sends the next attempt of a step that was asked for before.
-func (d *decision) attempt(i int, dir Direction) {
+func (d *decision) attempt(i int, dir contract.Direction) {
 	payload, err := d.data(i, dir)
 	if err != nil {
 		d.park(i, dir, SideParkedUnknown, err.Error())
@@ -88,8 +88,8 @@ func (d *decision) attempt(i int, dir Direction) {
 	d.send(i, dir, payload)
 }
 
-func (d *decision) data(i int, dir Direction) ([]byte, error) {
-	if dir == DirectionUndo {
+func (d *decision) data(i int, dir contract.Direction) ([]byte, error) {
+	if dir == contract.DirectionUndo {
 		return d.undoData(i)
 	}
 	return d.request(i)
@@ -102,12 +102,12 @@ func (in *Instance) deadlineDue(at time.Time) bool {
 // deadline goes back where there is a way back, waits for a pivot under way, and
 // otherwise only says so.
 func (d *decision) deadline() {
-	if compensation.PastPivot(&d.def.tree, d.in.State) {
+	if compensation.PastPivot(&d.plan.Tree, d.in.State) {
 		d.in.Overdue = true
 		d.eff.Announcements = append(d.eff.Announcements, Announcement{Phase: d.in.Phase, Overdue: true, Reason: "deadline passed after the point of no return"})
 		return
 	}
-	d.turn(Cause{Kind: CauseDeadline, Reason: fmt.Sprintf("not done within %s", time.Duration(d.def.spec.Deadline))})
+	d.turn(Cause{Kind: CauseDeadline, Reason: fmt.Sprintf("not done within %s", d.plan.Deadline)})
 }
 
 // turn goes back, or remembers to when the pivot, which is in progress, has ended.
@@ -122,7 +122,7 @@ func (d *decision) turn(cause Cause) {
 
 func (d *decision) pivotUnderWay() bool {
 	for i := range d.in.Steps {
-		if d.def.steps[i].Kind == KindPivot && d.in.Steps[i].Do.open() {
+		if d.plan.Steps[i].Kind == contract.KindPivot && d.in.Steps[i].Do.open() {
 			return true
 		}
 	}
@@ -132,8 +132,8 @@ func (d *decision) pivotUnderWay() bool {
 // backoff is the wait after an attempt: InitialInterval, doubled with each attempt, at
 // most MaxInterval, of which a hash of the key and the attempt leaves between a half and
 // all. The hash is the jitter: spread over sagas, the same in every replay (I6).
-func backoff(policy RetryPolicy, key contract.Key, attempt int) time.Duration {
-	wait, limit := time.Duration(policy.InitialInterval), time.Duration(policy.MaxInterval)
+func backoff(action *Action, key contract.Key, attempt int) time.Duration {
+	wait, limit := action.InitialInterval, action.MaxInterval
 	for range attempt - 1 {
 		if wait >= limit/2 {
 			wait = limit
@@ -155,7 +155,7 @@ func backoff(policy RetryPolicy, key contract.Key, attempt int) time.Duration {
 func hash(key contract.Key, attempt int) uint64 {
 	const prime = 1099511628211
 	direction := "do"
-	if key.Direction == DirectionUndo {
+	if key.Direction == contract.DirectionUndo {
 		direction = "undo"
 	}
 	h := uint64(14695981039346656037)

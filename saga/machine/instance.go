@@ -1,4 +1,4 @@
-package saga
+package machine
 
 import (
 	"time"
@@ -7,26 +7,14 @@ import (
 	"github.com/amends-dev/amends/contract"
 )
 
-// Phase is where a saga stands; see contract.Phase.
-type Phase = contract.Phase
-
-// The phases.
-const (
-	Running      = contract.Running
-	Compensating = contract.Compensating
-	Completed    = contract.Completed
-	Compensated  = contract.Compensated
-	Parked       = contract.Parked
-)
-
 // Instance is one run of a definition: everything Decide needs to go on. It is
 // a value; Decide returns a new one and leaves its argument alone.
 type Instance struct {
-	ID          ID
-	Definition  Ref
+	ID          contract.SagaID
+	Definition  contract.DefinitionRef
 	Fingerprint string // of the definition; the instance keeps it for life
 	Revision    uint64 // number of events folded into this state; 0: does not exist yet
-	Phase       Phase
+	Phase       contract.Phase
 	Input       []byte
 	ContentType string // of the input; "" means application/json
 	TraceParent string // W3C trace context of the start, passed on to every command
@@ -41,13 +29,13 @@ type Instance struct {
 	Paused       *Pause // an operator holds the saga; nil: it goes on. Never of one that has ended
 	Steps        []StepState
 	StateBytes   int           // input and results together
-	Clock        time.Duration // by how much the wall clock that its times go by had been set in all; see ClockAdjusted
+	Clock        time.Duration // by how much the wall clock that its times go by had been set in all; see Event
 }
 
 // Cause says why a saga goes back.
 type Cause struct {
 	Kind   CauseKind
-	Step   StepName // for rejected, exhausted, mapping_failed
+	Step   contract.StepName // for rejected, exhausted, mapping_failed
 	Reason string
 	By     string // who, for a person's decision
 	At     time.Time
@@ -74,39 +62,24 @@ const (
 	CauseOperator      CauseKind = "operator" // compensate
 )
 
-// Status is what is known of a step; it has no word of its own for one that is parked.
-type Status = contract.StepStatus
-
-// The statuses; see package contract.
-const (
-	Pending  = contract.StepPending
-	Doing    = contract.StepDoing
-	Done     = contract.StepDone
-	Rejected = contract.StepRejected
-	Unknown  = contract.StepUnknown
-	Undoing  = contract.StepUndoing
-	Undone   = contract.StepUndone
-	Skipped  = contract.StepSkipped
-)
-
 // State is the view that package compensation has of the i-th step.
 func (in *Instance) State(i int) compensation.State {
 	switch in.Steps[i].Status() {
-	case Doing:
+	case contract.StepDoing:
 		return compensation.Doing
-	case Done:
+	case contract.StepDone:
 		return compensation.Done
-	case Rejected:
+	case contract.StepRejected:
 		return compensation.Rejected
-	case Unknown:
+	case contract.StepUnknown:
 		return compensation.Unknown
-	case Undoing:
+	case contract.StepUndoing:
 		return compensation.Undoing
-	case Undone:
+	case contract.StepUndone:
 		return compensation.Undone
-	case Skipped:
+	case contract.StepSkipped:
 		return compensation.Skipped
-	case Pending:
+	case contract.StepPending:
 	}
 	return compensation.Pending
 }
@@ -119,7 +92,7 @@ func (in *Instance) Birth() contract.Birth { return contract.BirthOf(in.Started)
 func (in *Instance) Open() bool { return in.Ended.IsZero() }
 
 // AtRest reports whether the saga has ended or is parked: whoever waits for it is told.
-func (in *Instance) AtRest() bool { return !in.Open() || in.Phase == Parked }
+func (in *Instance) AtRest() bool { return !in.Open() || in.Phase == contract.Parked }
 
 // Wake is when the saga wants to be woken next: the earliest time at which an
 // attempt times out, goes out again, or the deadline passes. Zero: never, or not

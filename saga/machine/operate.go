@@ -1,4 +1,4 @@
-package saga
+package machine
 
 import (
 	"fmt"
@@ -9,20 +9,17 @@ import (
 	"github.com/amends-dev/amends/contract"
 )
 
-// LegalOperation is an operation that may be used now.
-type LegalOperation = contract.LegalOperation
-
 // OperationError says why a decision is not legal now, and which ones are.
 type OperationError struct {
-	Operation Operation
-	Step      StepName
+	Operation contract.Operation
+	Step      contract.StepName
 	Why       string
-	Legal     []LegalOperation
+	Legal     []contract.LegalOperation
 }
 
 // Brief is the error without what is legal.
 func (e *OperationError) Brief() string {
-	return fmt.Sprintf("%s: %s", LegalOperation{Operation: e.Operation, Step: e.Step}, e.Why)
+	return fmt.Sprintf("%s: %s", contract.LegalOperation{Operation: e.Operation, Step: e.Step}, e.Why)
 }
 
 func (e *OperationError) Error() string {
@@ -37,43 +34,43 @@ func (e *OperationError) Error() string {
 }
 
 // Legal returns the operations that may be used on the saga as it stands.
-func Legal(def *Definition, in *Instance) []LegalOperation {
+func Legal(plan *Plan, in *Instance) []contract.LegalOperation {
 	if !in.Open() || in.Revision == 0 {
 		return nil
 	}
-	var legal []LegalOperation
-	back := in.Cause == nil && !compensation.PastPivot(&def.tree, in.State)
+	var legal []contract.LegalOperation
+	back := in.Cause == nil && !compensation.PastPivot(&plan.Tree, in.State)
 	parkedPivot, full := false, in.Revision > MaxHistory
 	for i := range in.Steps {
-		side, step := in.Steps[i].Current(), &def.steps[i]
+		side, step := in.Steps[i].Current(), &plan.Steps[i]
 		parked := side.Parked()
-		if step.Kind == KindPivot && parked {
+		if step.Kind == contract.KindPivot && parked {
 			parkedPivot = true
 		}
 		if (side.Waiting() || parked) && side.state != SideParkedRejected && !full {
-			legal = append(legal, LegalOperation{Operation: OperationRetry, Step: step.Name})
+			legal = append(legal, contract.LegalOperation{Operation: contract.OperationRetry, Step: step.Name})
 		}
 		if side.Waiting() || parked {
-			legal = append(legal, LegalOperation{Operation: OperationResolve, Step: step.Name})
+			legal = append(legal, contract.LegalOperation{Operation: contract.OperationResolve, Step: step.Name})
 		}
 		if parked {
-			legal = append(legal, LegalOperation{Operation: OperationSkip, Step: step.Name})
+			legal = append(legal, contract.LegalOperation{Operation: contract.OperationSkip, Step: step.Name})
 		}
 	}
 	switch {
 	case back && parkedPivot:
-		legal = append(legal, LegalOperation{Operation: OperationCompensate})
+		legal = append(legal, contract.LegalOperation{Operation: contract.OperationCompensate})
 	case back && in.PendingCause == nil:
-		legal = append(legal, LegalOperation{Operation: OperationCancel})
+		legal = append(legal, contract.LegalOperation{Operation: contract.OperationCancel})
 	}
-	if in.Phase == Parked {
-		legal = append(legal, LegalOperation{Operation: OperationAbandon})
+	if in.Phase == contract.Parked {
+		legal = append(legal, contract.LegalOperation{Operation: contract.OperationAbandon})
 	}
 	switch {
 	case in.Paused != nil:
-		legal = append(legal, LegalOperation{Operation: OperationResume})
+		legal = append(legal, contract.LegalOperation{Operation: contract.OperationResume})
 	case !full:
-		legal = append(legal, LegalOperation{Operation: OperationPause})
+		legal = append(legal, contract.LegalOperation{Operation: contract.OperationPause})
 	}
 	return legal
 }
@@ -83,37 +80,37 @@ func (d *decision) operate(ev Event) error {
 	if strings.TrimSpace(ev.By) == "" || strings.TrimSpace(ev.Reason) == "" {
 		return d.illegal(ev, "give a reason and your name: both become part of the history")
 	}
-	if len(ev.By) > MaxReason || len(ev.Reason) > MaxReason {
-		return d.illegal(ev, fmt.Sprintf("reason and name may have %d bytes each", MaxReason))
+	if len(ev.By) > contract.MaxReason || len(ev.Reason) > contract.MaxReason {
+		return d.illegal(ev, fmt.Sprintf("reason and name may have %d bytes each", contract.MaxReason))
 	}
 	step, err := d.legal(ev)
 	if err != nil {
 		return err
 	}
-	i, _ := d.def.find(step)
+	i, _ := d.plan.find(step)
 	cause := Cause{Reason: ev.Reason, By: ev.By}
-	d.reason = fmt.Sprintf("%s by %s: %s", LegalOperation{Operation: ev.Operation, Step: step}, ev.By, ev.Reason)
+	d.reason = fmt.Sprintf("%s by %s: %s", contract.LegalOperation{Operation: ev.Operation, Step: step}, ev.By, ev.Reason)
 	switch ev.Operation {
-	case OperationCancel:
+	case contract.OperationCancel:
 		cause.Kind = CauseCancelled
 		d.turn(cause)
-	case OperationCompensate:
+	case contract.OperationCompensate:
 		d.vouch()
 		cause.Kind = CauseOperator
 		d.goBack(cause)
-	case OperationAbandon:
+	case contract.OperationAbandon:
 		d.abandon()
-	case OperationPause:
+	case contract.OperationPause:
 		d.pause(ev)
-	case OperationResume:
+	case contract.OperationResume:
 		d.resume()
-	case OperationRetry:
+	case contract.OperationRetry:
 		d.retry(i)
-	case OperationResolve:
+	case contract.OperationResolve:
 		return d.resolve(i, ev)
-	case OperationSkip:
+	case contract.OperationSkip:
 		d.close(i, d.in.Steps[i].Direction(), SideSkipped, "")
-		if d.def.steps[i].Kind == KindPivot {
+		if d.plan.Steps[i].Kind == contract.KindPivot {
 			d.in.PendingCause = nil
 		}
 	}
@@ -122,9 +119,9 @@ func (d *decision) operate(ev Event) error {
 
 // legal finds the step an operation is about, which need not be named when there is
 // only one that it can be about.
-func (d *decision) legal(ev Event) (StepName, error) {
-	var found []LegalOperation
-	for _, v := range Legal(d.def, &d.in) {
+func (d *decision) legal(ev Event) (contract.StepName, error) {
+	var found []contract.LegalOperation
+	for _, v := range Legal(d.plan, &d.in) {
 		if v.Operation == ev.Operation && (ev.Step == "" || ev.Step == v.Step) {
 			found = append(found, v)
 		}
@@ -139,47 +136,47 @@ func (d *decision) legal(ev Event) (StepName, error) {
 }
 
 func (d *decision) whyNot(ev Event) string {
-	beyond := compensation.PastPivot(&d.def.tree, d.in.State)
-	goingBack := ev.Operation == OperationCancel || ev.Operation == OperationCompensate
-	if ev.Step != "" && slices.Contains(Legal(d.def, &d.in), LegalOperation{Operation: ev.Operation}) {
+	beyond := compensation.PastPivot(&d.plan.Tree, d.in.State)
+	goingBack := ev.Operation == contract.OperationCancel || ev.Operation == contract.OperationCompensate
+	if ev.Step != "" && slices.Contains(Legal(d.plan, &d.in), contract.LegalOperation{Operation: ev.Operation}) {
 		return "this is about the whole saga; leave the step out"
 	}
 	switch {
-	case !d.in.Open() && d.in.Phase == Parked:
+	case !d.in.Open() && d.in.Phase == contract.Parked:
 		return "the saga was abandoned"
 	case !d.in.Open():
 		return fmt.Sprintf("the saga has ended: %s", d.in.Phase)
-	case (ev.Operation == OperationRetry || ev.Operation == OperationPause) && d.in.Revision > MaxHistory:
+	case (ev.Operation == contract.OperationRetry || ev.Operation == contract.OperationPause) && d.in.Revision > MaxHistory:
 		return fmt.Sprintf("the saga has had %d events (MaxHistory) and is neither retried nor paused any more", MaxHistory)
 	case goingBack && beyond:
 		return "the saga is past its point of no return and only goes forward"
 	case goingBack && d.in.Cause != nil:
 		return "the saga goes back already: " + d.in.Cause.brief()
-	case ev.Operation == OperationCancel && d.in.PendingCause != nil:
+	case ev.Operation == contract.OperationCancel && d.in.PendingCause != nil:
 		return "the saga goes back unless the pivot, which is in progress, completes: " + d.in.PendingCause.brief()
-	case ev.Operation == OperationCancel:
+	case ev.Operation == contract.OperationCancel:
 		return "the outcome of the pivot is unknown"
-	case ev.Operation == OperationCompensate || ev.Operation == OperationAbandon || ev.Operation == OperationSkip:
+	case ev.Operation == contract.OperationCompensate || ev.Operation == contract.OperationAbandon || ev.Operation == contract.OperationSkip:
 		return "nothing is parked there"
-	case ev.Operation == OperationPause:
+	case ev.Operation == contract.OperationPause:
 		return fmt.Sprintf("the saga is paused already, by %s: %s", d.in.Paused.By, d.in.Paused.Reason)
-	case ev.Operation == OperationResume:
+	case ev.Operation == contract.OperationResume:
 		return "the saga is not paused"
-	case ev.Operation == OperationRetry || ev.Operation == OperationResolve:
+	case ev.Operation == contract.OperationRetry || ev.Operation == contract.OperationResolve:
 		return "the step does not wait for another attempt and is not parked"
 	}
 	return "there is no such operation; use cancel, retry, resolve, skip, compensate, abandon, pause or resume"
 }
 
 func (d *decision) illegal(ev Event, why string) error {
-	return &OperationError{Operation: ev.Operation, Step: ev.Step, Why: why, Legal: Legal(d.def, &d.in)}
+	return &OperationError{Operation: ev.Operation, Step: ev.Step, Why: why, Legal: Legal(d.plan, &d.in)}
 }
 
 // vouch takes the operator's word that the parked pivot did not happen.
 func (d *decision) vouch() {
 	for i := range d.in.Steps {
-		if d.def.steps[i].Kind == KindPivot {
-			d.close(i, DirectionDo, SideRejected, "")
+		if d.plan.Steps[i].Kind == contract.KindPivot {
+			d.close(i, contract.DirectionDo, SideRejected, "")
 		}
 	}
 }
@@ -201,7 +198,7 @@ func (d *decision) retry(i int) {
 		*side = Side{}
 		return
 	}
-	side.reason, side.maxAttempt = "", side.attempt+d.def.action(i, dir).Retry.Attempts
+	side.reason, side.maxAttempt = "", side.attempt+d.plan.action(i, dir).Attempts
 	if d.in.Paused != nil {
 		side.wait(SideRetryRequested, d.clock())
 		return
@@ -211,23 +208,23 @@ func (d *decision) retry(i int) {
 
 func (d *decision) resolve(i int, ev Event) error {
 	dir := d.in.Steps[i].Direction()
-	beyond := d.def.steps[i].Kind == KindRetriable
+	beyond := d.plan.Steps[i].Kind == contract.KindRetriable
 	switch {
-	case ev.Outcome == OutcomeCompleted && dir == DirectionUndo:
+	case ev.Outcome == contract.OutcomeCompleted && dir == contract.DirectionUndo:
 		d.close(i, dir, SideUndone, "")
-	case ev.Outcome == OutcomeCompleted:
+	case ev.Outcome == contract.OutcomeCompleted:
 		result, problem := d.result(i, Event{Payload: ev.Payload})
 		if problem != "" {
 			return d.illegal(ev, problem)
 		}
 		d.close(i, dir, SideDone, "")
 		d.keep(i, result)
-		if d.def.steps[i].Kind == KindPivot {
+		if d.plan.Steps[i].Kind == contract.KindPivot {
 			d.in.PendingCause = nil
 		}
-	case ev.Outcome == OutcomeRejected && dir == DirectionDo && !beyond:
+	case ev.Outcome == contract.OutcomeRejected && dir == contract.DirectionDo && !beyond:
 		d.refuse(i, ev.Reason)
-	case ev.Outcome == OutcomeRejected:
+	case ev.Outcome == contract.OutcomeRejected:
 		return d.illegal(ev, "past the point of no return and when going back a step can be resolved as completed only; use skip to leave it as it is")
 	default:
 		return d.illegal(ev, "resolve needs the outcome that was reached outside: completed, with its result, or rejected")

@@ -1,4 +1,4 @@
-package saga
+package machine
 
 import (
 	"fmt"
@@ -9,11 +9,11 @@ import (
 // answer takes in a participant's answer, for the step i.
 func (d *decision) answer(i int, ev Event) {
 	switch ev.Outcome {
-	case OutcomeCompleted:
+	case contract.OutcomeCompleted:
 		d.completed(i, ev)
-	case OutcomeRejected:
+	case contract.OutcomeRejected:
 		d.rejected(i, ev)
-	case OutcomeNotSent:
+	case contract.OutcomeNotSent:
 		d.notSent(i, ev)
 	default:
 		reason := ev.Reason
@@ -31,17 +31,17 @@ func (d *decision) answer(i int, ev Event) {
 // A completed counts for every attempt so far: all attempts share one
 // idempotency key, so it is the answer to all of them. A rejected or failed
 // counts for the newest attempt only; another attempt may still complete.
-func addressed(def *Definition, in *Instance, ev *Event) (step int, ignored Ignored) {
-	i, ok := def.find(ev.Step)
-	if !ok || (ev.Direction == DirectionUndo && def.steps[i].Undo == nil) {
+func addressed(plan *Plan, in *Instance, ev *Event) (step int, ignored Ignored) {
+	i, ok := plan.find(ev.Step)
+	if !ok || (ev.Direction == contract.DirectionUndo && plan.Steps[i].Undo == nil) {
 		return 0, IgnoredStep
 	}
-	if def.action(i, ev.Direction).Participant != ev.Participant {
+	if plan.action(i, ev.Direction).Participant != ev.Participant {
 		return 0, IgnoredSender
 	}
 	side := in.Steps[i].Side(ev.Direction)
 	switch {
-	case ev.Outcome == OutcomeCompleted && side.leftNothing():
+	case ev.Outcome == contract.OutcomeCompleted && side.leftNothing():
 		return 0, IgnoredContradiction
 	case !in.Open():
 		return 0, IgnoredEnded
@@ -51,13 +51,13 @@ func addressed(def *Definition, in *Instance, ev *Event) (step int, ignored Igno
 		return 0, IgnoredDirection
 	case ev.Attempt > side.attempt:
 		return 0, IgnoredEarly
-	case ev.Attempt < side.attempt && ev.Outcome != OutcomeCompleted:
+	case ev.Attempt < side.attempt && ev.Outcome != contract.OutcomeCompleted:
 		return 0, IgnoredStale
-	case side.state == SideAwaitingAnswer || ev.Outcome == OutcomeCompleted:
+	case side.state == SideAwaitingAnswer || ev.Outcome == contract.OutcomeCompleted:
 		return i, ""
-	case ev.Outcome != OutcomeRejected:
+	case ev.Outcome != contract.OutcomeRejected:
 		return 0, IgnoredDuplicate
-	case ev.Direction == DirectionUndo && side.state != SideBackingOff:
+	case ev.Direction == contract.DirectionUndo && side.state != SideBackingOff:
 		// What it was parked for: a parked step is moved only by what ends it, and one that
 		// an operator has retried in a pause has not been attempted again.
 		return 0, IgnoredDuplicate
@@ -66,7 +66,7 @@ func addressed(def *Definition, in *Instance, ev *Event) (step int, ignored Igno
 }
 
 func (d *decision) completed(i int, ev Event) {
-	if ev.Direction == DirectionUndo {
+	if ev.Direction == contract.DirectionUndo {
 		d.close(i, ev.Direction, SideUndone, "")
 		return
 	}
@@ -85,7 +85,7 @@ func (d *decision) completed(i int, ev Event) {
 	}
 	d.close(i, ev.Direction, SideDone, "")
 	d.keep(i, result)
-	if d.def.steps[i].Kind == KindPivot && d.in.PendingCause != nil {
+	if d.plan.Steps[i].Kind == contract.KindPivot && d.in.PendingCause != nil {
 		d.reason = "came too late, the pivot completed: " + d.in.PendingCause.String()
 		d.in.PendingCause = nil
 	}
@@ -99,10 +99,10 @@ func (d *decision) result(i int, ev Event) (result []byte, problem string) {
 	if !json {
 		result = quoted(result)
 	}
-	name := d.def.steps[i].Name
+	name := d.plan.Steps[i].Name
 	switch {
-	case len(result) > MaxPayload:
-		return nil, fmt.Sprintf("the result of %s is %d bytes, at most %d (MaxPayload)", name, len(result), MaxPayload)
+	case len(result) > contract.MaxPayload:
+		return nil, fmt.Sprintf("the result of %s is %d bytes, at most %d (MaxPayload)", name, len(result), contract.MaxPayload)
 	case d.in.StateBytes+len(result) > MaxState:
 		return nil, fmt.Sprintf("with the result of %s the saga would hold %d bytes, at most %d (MaxState)", name, d.in.StateBytes+len(result), MaxState)
 	}
@@ -120,9 +120,9 @@ func (d *decision) keep(i int, result []byte) {
 }
 
 func (d *decision) rejected(i int, ev Event) {
-	if ev.Direction == DirectionUndo {
+	if ev.Direction == contract.DirectionUndo {
 		d.discard(i, ev.Direction)
-		d.park(i, DirectionUndo, SideParkedUnknown, "the undo was rejected: "+ev.Reason)
+		d.park(i, contract.DirectionUndo, SideParkedUnknown, "the undo was rejected: "+ev.Reason)
 		return
 	}
 	d.refuse(i, cut(ev.Reason))
@@ -130,14 +130,14 @@ func (d *decision) rejected(i int, ev Event) {
 
 // refuse ends a do that left no trace.
 func (d *decision) refuse(i int, reason string) {
-	d.close(i, DirectionDo, SideRejected, reason)
+	d.close(i, contract.DirectionDo, SideRejected, reason)
 	switch {
-	case d.def.steps[i].Kind == KindRetriable:
-		d.park(i, DirectionDo, SideParkedRejected, "rejected past the point of no return: "+reason)
+	case d.plan.Steps[i].Kind == contract.KindRetriable:
+		d.park(i, contract.DirectionDo, SideParkedRejected, "rejected past the point of no return: "+reason)
 	case d.in.PendingCause != nil:
 		d.goBack(*d.in.PendingCause)
 	default:
-		d.goBack(Cause{Kind: CauseRejected, Step: d.def.steps[i].Name, Reason: reason})
+		d.goBack(Cause{Kind: CauseRejected, Step: d.plan.Steps[i].Name, Reason: reason})
 	}
 }
 
@@ -146,16 +146,16 @@ func (d *decision) refuse(i int, reason string) {
 // sent is a failure that another attempt cannot help.
 func (d *decision) notSent(i int, ev Event) {
 	reason := cut("not sent: " + ev.Reason)
-	do, step := &d.in.Steps[i].Do, &d.def.steps[i]
-	if ev.Direction == DirectionUndo || do.attempt > 1 || ev.Final {
+	do, step := &d.in.Steps[i].Do, &d.plan.Steps[i]
+	if ev.Direction == contract.DirectionUndo || do.attempt > 1 || ev.Final {
 		d.failed(i, ev.Direction, reason, true)
 		return
 	}
-	d.close(i, DirectionDo, SideNotTaken, reason)
+	d.close(i, contract.DirectionDo, SideNotTaken, reason)
 	do.attempt = 0
 	switch {
-	case step.Kind == KindRetriable:
-		d.park(i, DirectionDo, SideParkedUnasked, reason)
+	case step.Kind == contract.KindRetriable:
+		d.park(i, contract.DirectionDo, SideParkedUnasked, reason)
 	case d.in.PendingCause != nil:
 		d.goBack(*d.in.PendingCause)
 	default:
@@ -165,24 +165,24 @@ func (d *decision) notSent(i int, ev Event) {
 
 // failed takes in a failure or a missing answer: another attempt, or the
 // outcome stays unknown.
-func (d *decision) failed(i int, dir Direction, reason string, final bool) {
+func (d *decision) failed(i int, dir contract.Direction, reason string, final bool) {
 	side := d.in.Steps[i].Side(dir)
 	d.discard(i, dir)
 	side.reason = reason
 	switch {
-	case dir == DirectionDo && d.in.Cause != nil:
+	case dir == contract.DirectionDo && d.in.Cause != nil:
 		side.end(SideUnknown, reason)
 	case final, side.attempt >= side.maxAttempt, d.in.Revision >= MaxHistory:
 		d.exhausted(i, dir, reason)
 	default:
-		side.wait(SideBackingOff, d.clock().Add(backoff(d.def.action(i, dir).Retry, d.key(i, dir), side.attempt)))
+		side.wait(SideBackingOff, d.clock().Add(backoff(d.plan.action(i, dir), d.key(i, dir), side.attempt)))
 	}
 }
 
 // exhausted gives up asking: what became of the step is unknown.
-func (d *decision) exhausted(i int, dir Direction, reason string) {
-	side, step := d.in.Steps[i].Side(dir), &d.def.steps[i]
-	if dir == DirectionDo && step.Kind == KindCompensable {
+func (d *decision) exhausted(i int, dir contract.Direction, reason string) {
+	side, step := d.in.Steps[i].Side(dir), &d.plan.Steps[i]
+	if dir == contract.DirectionDo && step.Kind == contract.KindCompensable {
 		side.end(SideUnknown, reason)
 		d.goBack(Cause{Kind: CauseExhausted, Step: step.Name, Reason: reason})
 		return
@@ -191,7 +191,7 @@ func (d *decision) exhausted(i int, dir Direction, reason string) {
 }
 
 // close ends one direction of a step.
-func (d *decision) close(i int, dir Direction, state SideState, reason string) {
+func (d *decision) close(i int, dir contract.Direction, state SideState, reason string) {
 	d.discard(i, dir)
 	d.in.Steps[i].Side(dir).end(state, reason)
 }

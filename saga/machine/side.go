@@ -1,9 +1,11 @@
-package saga
+package machine
 
 import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/amends-dev/amends/contract"
 )
 
 // SideState is where one side of a step, its do or its undo, stands. The set is closed.
@@ -121,12 +123,12 @@ func (s *Side) due(at time.Time) bool {
 }
 
 // timer is what Due is the time of; "": of nothing.
-func (s *Side) timer() Timer {
+func (s *Side) timer() contract.Timer {
 	switch {
 	case s.state == SideAwaitingAnswer:
-		return TimerTimeout
+		return contract.TimerTimeout
 	case s.Waiting():
-		return TimerRetry
+		return contract.TimerRetry
 	}
 	return ""
 }
@@ -182,7 +184,7 @@ func (s *Side) Data() SideData {
 }
 
 // NewSide makes the do or the undo of a step. It refuses what Decide never makes.
-func NewSide(direction Direction, d SideData) (Side, error) {
+func NewSide(direction contract.Direction, d SideData) (Side, error) {
 	s := Side{state: d.State, attempt: d.Attempt, maxAttempt: d.MaxAttempt, at: d.Due, command: d.Command, reason: d.Reason}
 	if s.Parked() {
 		s.at = d.Parked
@@ -191,7 +193,7 @@ func NewSide(direction Direction, d SideData) (Side, error) {
 	switch {
 	case d.State >= sideStates:
 		return Side{}, fmt.Errorf("state %d of the %s is not known here", d.State, direction)
-	case direction == DirectionUndo && ofDo, direction == DirectionDo && d.State == SideUndone:
+	case direction == contract.DirectionUndo && ofDo, direction == contract.DirectionDo && d.State == SideUndone:
 		return Side{}, fmt.Errorf("state %d is none of the %s", d.State, direction)
 	case d.State == SideIdle && d != (SideData{}):
 		return Side{}, fmt.Errorf("the %s was not asked for, and has something all the same", direction)
@@ -212,46 +214,46 @@ type StepState struct {
 }
 
 // Side returns the do or the undo.
-func (s *StepState) Side(direction Direction) *Side {
-	if direction == DirectionUndo {
+func (s *StepState) Side(direction contract.Direction) *Side {
+	if direction == contract.DirectionUndo {
 		return &s.Undo
 	}
 	return &s.Do
 }
 
 // Direction returns the side that is at work or was last: the undo as soon as that was begun.
-func (s *StepState) Direction() Direction {
+func (s *StepState) Direction() contract.Direction {
 	if s.Undo.state != SideIdle {
-		return DirectionUndo
+		return contract.DirectionUndo
 	}
-	return DirectionDo
+	return contract.DirectionDo
 }
 
 // Current returns the side of Direction.
 func (s *StepState) Current() *Side { return s.Side(s.Direction()) }
 
 // Status returns both sides in a word.
-func (s *StepState) Status() Status {
+func (s *StepState) Status() contract.StepStatus {
 	switch s.Undo.state {
 	case SideIdle:
 	case SideUndone:
-		return Undone
+		return contract.StepUndone
 	case SideSkipped:
-		return Skipped
+		return contract.StepSkipped
 	default:
-		return Undoing
+		return contract.StepUndoing
 	}
 	switch s.Do.state {
 	case SideIdle, SideNotTaken, SideParkedUnasked:
-		return Pending
+		return contract.StepPending
 	case SideDone:
-		return Done
+		return contract.StepDone
 	case SideRejected, SideParkedRejected:
-		return Rejected
+		return contract.StepRejected
 	case SideUnknown:
-		return Unknown
+		return contract.StepUnknown
 	case SideSkipped:
-		return Skipped
+		return contract.StepSkipped
 	}
-	return Doing
+	return contract.StepDoing
 }

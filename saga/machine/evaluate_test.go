@@ -1,0 +1,57 @@
+package machine
+
+import (
+	"errors"
+	"testing"
+)
+
+// sized is a mapping that costs as much as its input has bytes, and too much from 100 on.
+type sized struct{ _ int }
+
+func (*sized) Make(input []byte, _ func(int) []byte) ([]byte, error) { return input, nil }
+
+func (*sized) MakeWithin(input []byte, _ func(int) []byte) ([]byte, int, error) {
+	if len(input) >= 100 {
+		return nil, 100, ErrCostly
+	}
+	return input, len(input), nil
+}
+
+func (*sized) Size(input []byte, _ func(int) []byte) int { return len(input) }
+
+// TestCostlyIsNotTriedAgain: where a mapping was found to be costly it is not begun in vain
+// each time, with as much data or more; with less it is, and now and then with as much.
+func TestCostlyIsNotTriedAgain(t *testing.T) {
+	mapping := new(sized)
+	plan := &Plan{Steps: []Step{{Name: "one", Mapping: mapping}}}
+	budget := NewBudget(WithinBatch)
+	try := func(n int) (cost int, costly bool) {
+		budget.Refill()
+		_, err := budget.evaluate(plan, 0, make([]byte, n), nil)
+		return WithinBatch - budget.left, errors.Is(err, ErrCostly)
+	}
+	for _, tt := range []struct {
+		n, cost int
+		costly  bool
+	}{{200, 100, true}, {200, 0, true}, {300, 0, true}, {5, 5, false}, {120, 100, true}, {120, 0, true}, {150, 0, true}} {
+		if cost, costly := try(tt.n); cost != tt.cost || costly != tt.costly {
+			t.Errorf("%d bytes: cost %d, costly %v", tt.n, cost, costly)
+		}
+	}
+	begun := 0
+	for range 3 * tryAgain {
+		if cost, _ := try(200); cost > 0 {
+			begun++
+		}
+	}
+	if begun < 2 || begun > 4 {
+		t.Errorf("of %d evaluations %d were begun", 3*tryAgain, begun)
+	}
+	budget.known[mapping].bytes = 0 // found with other data
+	for range tryAgain {
+		_, _ = try(5)
+	}
+	if cost, costly := try(5); cost != 5 || costly {
+		t.Errorf("what was costly once is so for ever: cost %d", cost)
+	}
+}
