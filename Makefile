@@ -63,7 +63,7 @@ CYCLES ?= 0
 OUTAGE ?= 3s
 .PHONY: lab-reliability
 lab-reliability: ## Break real processes under load, and audit (CYCLES=1000 OUTAGE=3m: about 40 minutes)
-	$(LAB) ./internal/lab/reliability -run '^Test(Faults|Outages|HarnessCanFail|AuditCanFail)$$' -reliability.cycles=$(CYCLES) -reliability.outage=$(OUTAGE)
+	$(LAB) ./internal/lab/reliability -run '^Test(Owners|Faults|Outages|HarnessCanFail)$$' -reliability.cycles=$(CYCLES) -reliability.outage=$(OUTAGE)
 
 CUTS ?= 0
 .PHONY: lab-powercut

@@ -17,6 +17,7 @@ import (
 	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/crashpoint"
+	"github.com/amends-dev/amends/internal/lab/world"
 	"github.com/amends-dev/amends/transport/natsbus"
 )
 
@@ -30,9 +31,9 @@ type lane struct {
 	base   map[string][]string // environments of the processes
 
 	mu    sync.Mutex
-	runs  []*run
+	runs  []*world.Run
 	of    map[contract.SagaID]*crash
-	found []finding
+	found []world.Finding
 	tools int // lives of the tool
 }
 
@@ -45,9 +46,9 @@ func newLane(t *testing.T, bug string) *lane {
 		n.base[name] = p.env
 		p.mu.Unlock()
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	ctx, cancel := context.WithTimeout(t.Context(), world.Limit)
 	defer cancel()
-	bus, err := natsbus.Connect(ctx, natsbus.Config{URL: n.s.proxies["load"].url(), Name: "load"})
+	bus, err := natsbus.Connect(ctx, natsbus.Config{URL: n.s.proxies["load"].URL(), Name: "load"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +61,7 @@ func newLane(t *testing.T, bug string) *lane {
 // visits is the file in which a process notes the points that it passes.
 func (n *lane) visits(name string) string { return filepath.Join(n.s.dir, name+".visits") }
 
-func (n *lane) note(f finding) {
+func (n *lane) note(f world.Finding) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.found = append(n.found, f)
@@ -77,10 +78,10 @@ func (n *lane) point(id contract.SagaID) string {
 }
 
 // all is a copy of what is known of the sagas.
-func (n *lane) all() []run {
+func (n *lane) all() []world.Run {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	all := make([]run, len(n.runs))
+	all := make([]world.Run, len(n.runs))
 	for i, r := range n.runs {
 		all[i] = *r
 	}
@@ -89,28 +90,28 @@ func (n *lane) all() []run {
 
 // batch is a few sagas that were started together.
 type batch struct {
-	runs  []*run
+	runs  []*world.Run
 	ended chan struct{} // closed when all have ended, or nobody waits any more
 	acked chan struct{} // closed at the first acknowledgement
 }
 
 // The inputs of a batch: two that can be carried out, one whose pivot says no,
 // one whose first step says no.
-var mixed = []transfer{
+var mixed = []world.Transfer{
 	{From: 1, To: 2, Amount: 10}, {From: 3, To: 4, Amount: 20},
-	{From: 5, To: 6, Amount: 30, Refuse: true}, {From: penury, To: 7, Amount: 40},
+	{From: 5, To: 6, Amount: 30, Refuse: true}, {From: world.Penury, To: 7, Amount: 40},
 }
 
 // begin starts sagas and sees them to their ends in the background.
-func (n *lane) begin(c *crash, inputs []transfer) *batch {
+func (n *lane) begin(c *crash, inputs []world.Transfer) *batch {
 	b := &batch{ended: make(chan struct{}), acked: make(chan struct{})}
 	var once sync.Once
 	var waiting sync.WaitGroup
 	for _, input := range inputs {
 		n.mu.Lock()
-		r := &run{id: contract.SagaID(fmt.Sprintf("p%05d", len(n.runs))), input: input, began: time.Now()}
+		r := &world.Run{ID: contract.SagaID(fmt.Sprintf("p%05d", len(n.runs))), Input: input, Began: time.Now()}
 		n.runs = append(n.runs, r)
-		n.of[r.id] = c
+		n.of[r.ID] = c
 		n.mu.Unlock()
 		b.runs = append(b.runs, r)
 		waiting.Go(func() { n.carry(r, func() { once.Do(func() { close(b.acked) }) }) })
@@ -127,24 +128,24 @@ func (n *lane) begin(c *crash, inputs []transfer) *batch {
 // ended by then is stuck.
 const callerTimeout = 30 * time.Second
 
-func (n *lane) carry(r *run, acked func()) {
+func (n *lane) carry(r *world.Run, acked func()) {
 	ctx, cancel := context.WithTimeout(n.t.Context(), callerTimeout)
 	defer cancel()
-	if _, err := n.client.Start(ctx, transferMoney, r.input, client.ID(r.id)); err != nil {
-		n.note(finding{"stuck", r.id, fmt.Sprintf("start: %v", err)})
+	if _, err := n.client.Start(ctx, transferMoney, r.Input, client.ID(r.ID)); err != nil {
+		n.note(world.Stuck(r.ID, fmt.Sprintf("start: %v", err)))
 		return
 	}
 	n.mu.Lock()
-	r.acked = time.Now()
+	r.Acked = time.Now()
 	n.mu.Unlock()
 	acked()
-	status, err := n.client.Wait(ctx, r.id)
+	status, err := n.client.Wait(ctx, r.ID)
 	if err != nil {
-		n.note(finding{"stuck", r.id, fmt.Sprintf("wait: %v", err)})
+		n.note(world.Stuck(r.ID, fmt.Sprintf("wait: %v", err)))
 		return
 	}
 	n.mu.Lock()
-	r.ended, r.told = time.Now(), *status
+	r.Ended, r.Told = time.Now(), *status
 	n.mu.Unlock()
 }
 
@@ -177,9 +178,9 @@ func (n *lane) armReady(c *crash) (*life, error) {
 	select {
 	case <-l.ready:
 		return l, nil
-	case <-l.exited:
+	case <-l.Exited():
 		return l, nil
-	case <-time.After(limit):
+	case <-time.After(world.Limit):
 		return nil, fmt.Errorf("%s is not ready", c.owner)
 	}
 }
@@ -188,17 +189,17 @@ func (n *lane) armReady(c *crash) (*life, error) {
 // note whether it died where it should.
 func (n *lane) watch(c *crash, l *life, until <-chan struct{}) error {
 	select {
-	case <-l.exited:
+	case <-l.Exited():
 	case <-until:
 		select {
-		case <-l.exited:
+		case <-l.Exited():
 		case <-time.After(100 * time.Millisecond): // it may die after the last word
 			return nil
 		}
 	}
-	status, _ := l.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	status, _ := l.State().Sys().(syscall.WaitStatus)
 	if status.Signal() != syscall.SIGKILL {
-		return fmt.Errorf("%s was to die there, and ended with: %s", c.owner, l.cmd.ProcessState)
+		return fmt.Errorf("%s was to die there, and ended with: %s", c.owner, l.State())
 	}
 	return n.died(c)
 }

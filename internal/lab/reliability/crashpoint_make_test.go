@@ -16,6 +16,7 @@ import (
 
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/crashpoint"
+	"github.com/amends-dev/amends/internal/lab/world"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/server"
 	"github.com/amends-dev/amends/transport"
@@ -43,7 +44,7 @@ func disturb(n *lane, c *crash, do func(context.Context) error) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(n.t.Context(), limit)
+	ctx, cancel := context.WithTimeout(n.t.Context(), world.Limit)
 	defer cancel()
 	b := n.begin(c, mixed)
 	<-b.acked
@@ -66,13 +67,13 @@ func stopping(n *lane, c *crash) error {
 	<-b.acked
 	p := n.s.processes[c.owner]
 	p.leave()
-	if err := p.signal(l, syscall.SIGTERM); err != nil {
+	if err := l.Signal(syscall.SIGTERM); err != nil {
 		return err
 	}
-	if err := awaitClosed(l.exited, c.owner+" has stopped"); err != nil {
+	if err := world.AwaitClosed(l.Exited(), c.owner+" has stopped"); err != nil {
 		return err
 	}
-	if !l.cmd.ProcessState.Success() { // it had nothing to do there
+	if !l.State().Success() { // it had nothing to do there
 		err = n.watch(c, l, nil)
 	}
 	err = errors.Join(err, n.start(c.owner))
@@ -144,7 +145,7 @@ func letExpire(n *lane, c *crash) error {
 
 // registering registers a definition until that has worked.
 func registering(n *lane, c *crash) error {
-	def, err := saga.Define[transfer](fmt.Sprintf("other-%d", time.Now().UnixNano()), saga.Retriable("announce", saga.Do(announce)))
+	def, err := saga.Define[world.Transfer](fmt.Sprintf("other-%d", time.Now().UnixNano()), saga.Retriable("announce", saga.Do(world.Announce)))
 	if err != nil {
 		return err
 	}
@@ -154,7 +155,7 @@ func registering(n *lane, c *crash) error {
 			if err == nil || ctx.Err() != nil {
 				return err
 			}
-			hold(20 * time.Millisecond)
+			world.Hold(20 * time.Millisecond)
 		}
 	})
 }
@@ -175,7 +176,7 @@ func (n *lane) publish(ctx context.Context, e transport.Envelope) error {
 		if ctx.Err() != nil {
 			return errs[0]
 		}
-		hold(20 * time.Millisecond)
+		world.Hold(20 * time.Millisecond)
 	}
 }
 
@@ -266,7 +267,7 @@ func pushed(n *lane, c *crash) error {
 
 // bareServer is a server that has never seen us.
 func bareServer(n *lane, c *crash) error {
-	for _, name := range append([]string{"coordinator"}, participantNames...) {
+	for _, name := range append([]string{"coordinator"}, world.Participants...) {
 		if err := n.s.processes[name].kill(); err != nil {
 			return err
 		}
@@ -288,14 +289,14 @@ func bareServer(n *lane, c *crash) error {
 	}
 	b := n.begin(c, mixed)
 	err = n.watch(c, l, b.ended)
-	err = errors.Join(err, n.start(participantNames...))
+	err = errors.Join(err, n.start(world.Participants...))
 	<-b.ended
 	return err
 }
 
 // tool runs the tool, to die at the point or to live.
 func (n *lane) tool(c *crash, dies bool, operation, file, to string) error {
-	ctx, cancel := context.WithTimeout(n.t.Context(), limit)
+	ctx, cancel := context.WithTimeout(n.t.Context(), world.Limit)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, os.Args[0])
 	cmd.Env = append(os.Environ(), roleEnv+"=tool", toolEnv+"="+operation, fileEnv+"="+file, targetEnv+"="+to, crashpoint.LogEnv+"="+n.visits("tool"))
@@ -384,7 +385,7 @@ func replaying(n *lane, c *crash) error {
 		return err
 	}
 	office := n.bus
-	err := poll("there is a dead letter", func() bool {
+	err := world.Poll("there is a dead letter", func() bool {
 		list, err := office.ListDeadLetters(n.t.Context(), 0, 1)
 		return err == nil && len(list) > 0
 	})

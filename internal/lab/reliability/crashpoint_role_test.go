@@ -18,6 +18,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/internal/lab/world"
 	"github.com/amends-dev/amends/participant"
 	"github.com/amends-dev/amends/participant/boltinbox"
 	"github.com/amends-dev/amends/store/boltstore"
@@ -85,17 +86,17 @@ func playBoltBank(ctx context.Context) error {
 		return err
 	}
 	defer bus.Close()
-	subscribed(ctx, bus, "bank")
+	world.AwaitConsumer(ctx, bus, "bank")
 	fmt.Println("ready ")
 	p := participant.New("bank", boltinbox.New(db), participant.Logger(logger), participant.AckWait(3*time.Second))
-	participant.Handle(p, reserve, func(ctx context.Context, tx *bbolt.Tx, t transfer) (int, error) {
+	participant.Handle(p, world.Reserve, func(ctx context.Context, tx *bbolt.Tx, t world.Transfer) (int, error) {
 		left, err := bookBolt(ctx, tx, t.From, -t.Amount)
 		if err == nil && left < 0 {
 			return 0, participant.Reject("not enough money") // what was written goes
 		}
 		return t.From, err
 	})
-	participant.HandleUndo(p, release, func(ctx context.Context, tx *bbolt.Tx, u contract.Undo[transfer, int]) error {
+	participant.HandleUndo(p, world.Release, func(ctx context.Context, tx *bbolt.Tx, u contract.Undo[world.Transfer, int]) error {
 		_, err := bookBolt(ctx, tx, u.Request.From, u.Request.Amount)
 		return err
 	})
@@ -111,12 +112,12 @@ func openBoltBooks(tx *bbolt.Tx) error {
 	if err != nil {
 		return err
 	}
-	for i := range accounts {
-		if err := b.Put([]byte{byte(i)}, binary.BigEndian.AppendUint64(nil, initial)); err != nil {
+	for i := range world.Accounts {
+		if err := b.Put([]byte{byte(i)}, binary.BigEndian.AppendUint64(nil, world.Initial)); err != nil {
 			return err
 		}
 	}
-	if err := b.Put([]byte{penury}, make([]byte, 8)); err != nil {
+	if err := b.Put([]byte{world.Penury}, make([]byte, 8)); err != nil {
 		return err
 	}
 	_, err = tx.CreateBucket(ledgerBucket)
@@ -150,16 +151,17 @@ func bookBolt(ctx context.Context, tx *bbolt.Tx, account int, amount int64) (lef
 	return left, ledger.Put(binary.BigEndian.AppendUint64(nil, n), data)
 }
 
-// readBolt reads the bank's books.
-func (b *books) readBolt(dir string) error {
+// readBolt adds the bank's books.
+func readBolt(b *world.Books, dir string) error {
 	db, err := bbolt.Open(boltBooksFile(dir), 0o600, &bbolt.Options{Timeout: time.Second})
 	if err != nil {
 		return err
 	}
 	defer db.Close()
 	return db.View(func(tx *bbolt.Tx) error {
+		b.Opening += world.Accounts * world.Initial
 		err := tx.Bucket(accountBucket).ForEach(func(_, v []byte) error {
-			b.balance += int64(binary.BigEndian.Uint64(v))
+			b.Balance += int64(binary.BigEndian.Uint64(v))
 			return nil
 		})
 		if err != nil {
@@ -170,7 +172,7 @@ func (b *books) readBolt(dir string) error {
 			if err := json.Unmarshal(v, &e); err != nil {
 				return err
 			}
-			b.lines = append(b.lines, line{participant: "bank", key: e.Key, saga: e.Saga, step: e.Step, direction: e.Direction, amount: e.Amount})
+			b.Lines = append(b.Lines, world.Line{Participant: "bank", Key: e.Key, Saga: e.Saga, Step: e.Step, Direction: e.Direction, Amount: e.Amount})
 			return nil
 		})
 	})

@@ -17,8 +17,8 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/crashpoint"
+	"github.com/amends-dev/amends/internal/lab/world"
 	"github.com/amends-dev/amends/server"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/store/boltstore"
@@ -48,7 +48,7 @@ func TestCrashPoints(t *testing.T) {
 	all := die(t, "", chosen)
 	for _, n := range all {
 		for _, f := range n.found {
-			t.Errorf("%s: saga %s (%s): %s", f.kind, f.saga, n.point(f.saga), f.what)
+			t.Errorf("%s: saga %s (%s): %s", f.Kind, f.Saga, n.point(f.Saga), f.What)
 		}
 	}
 	t.Log(crashTable(t, all, chosen))
@@ -89,11 +89,11 @@ func TestCrashPointsCanFail(t *testing.T) {
 			chosen = append(chosen, c)
 		}
 	}
-	var found []finding
+	var found []world.Finding
 	for _, n := range die(t, "forgetful", chosen) {
 		found = append(found, n.found...)
 	}
-	if !slices.ContainsFunc(found, func(f finding) bool { return f.kind == "doubled" }) {
+	if !slices.ContainsFunc(found, func(f world.Finding) bool { return f.Kind == "doubled" }) {
 		t.Errorf("an inbox that forgets was not noticed; found %v", found)
 	}
 }
@@ -106,7 +106,7 @@ func (n *lane) crash(c *crash) {
 	began := time.Now()
 	for range rounds {
 		if err := c.make(n, c); err != nil {
-			n.note(finding{"stuck", "", fmt.Sprintf("%s#%d: %v", c.point, c.visit, err)})
+			n.note(world.Stuck("", fmt.Sprintf("%s#%d: %v", c.point, c.visit, err)))
 			break
 		}
 		if c.died {
@@ -115,7 +115,7 @@ func (n *lane) crash(c *crash) {
 	}
 	for _, name := range n.s.names() {
 		if err := n.s.processes[name].awaitReady(); err != nil {
-			n.note(finding{"stuck", "", fmt.Sprintf("after %s#%d: %v", c.point, c.visit, err)})
+			n.note(world.Stuck("", fmt.Sprintf("after %s#%d: %v", c.point, c.visit, err)))
 		}
 	}
 	if took := time.Since(began); testing.Verbose() && took > 4*time.Second {
@@ -127,11 +127,11 @@ func (n *lane) crash(c *crash) {
 func (n *lane) rest(ctx context.Context) {
 	for _, c := range []error{n.s.awaitDrained(), n.terminate()} {
 		if c != nil {
-			n.note(finding{"stuck", "", c.Error()})
+			n.note(world.Stuck("", c.Error()))
 		}
 	}
 	if err := n.audit(ctx); err != nil {
-		n.note(finding{"lost", "", err.Error()})
+		n.note(world.Lost("", err.Error()))
 	}
 }
 
@@ -146,7 +146,7 @@ func (n *lane) terminate() (err error) {
 func (n *lane) audit(ctx context.Context) error {
 	runs := n.all()
 	s, err := boltstore.Open(filepath.Join(n.s.dir, "coordinator", server.StoreFile), boltstore.Options{OnCorrupt: func(err error) {
-		n.note(finding{"lost", "", err.Error()})
+		n.note(world.Lost("", err.Error()))
 	}})
 	if err != nil {
 		return err
@@ -155,33 +155,33 @@ func (n *lane) audit(ctx context.Context) error {
 	if err := s.Verify(ctx); err != nil {
 		return err
 	}
-	fates := map[contract.SagaID]fate{}
+	fates := world.Fates{}
 	for i := range runs {
 		r := &runs[i]
-		in, err := s.Load(ctx, r.id)
+		in, err := s.Load(ctx, r.ID)
 		stone, removed := errors.AsType[*store.TombstoneError](err)
 		switch {
 		case errors.Is(err, store.ErrNotFound):
 		case removed: // by the tool; its history is gone
-			fates[r.id] = fate{phase: stone.Phase, revision: r.told.Revision, ended: true}
+			fates[r.ID] = world.Fate{Phase: stone.Phase, Revision: r.Told.Revision, Ended: true}
 		case err != nil:
 			return err
 		default:
-			fates[r.id] = fate{phase: in.Phase, revision: in.Revision, ended: !in.Open()}
-			if what := unlike(ctx, s, in); what != "" {
-				n.note(finding{"lost", r.id, what})
+			fates[r.ID] = world.Fate{Phase: in.Phase, Revision: in.Revision, Ended: !in.Open()}
+			if what := world.Unlike(ctx, s, transferMoney, in); what != "" {
+				n.note(world.Lost(r.ID, what))
 			}
 		}
 	}
-	var b books
-	err = b.readBolt(filepath.Join(n.s.dir, "bank"))
-	for _, name := range participantNames[1:] {
-		err = errors.Join(err, b.read(ctx, name, booksFile(filepath.Join(n.s.dir, name), name)))
+	var b world.Books
+	err = readBolt(&b, filepath.Join(n.s.dir, "bank"))
+	for _, name := range world.Participants[1:] {
+		err = errors.Join(err, b.Read(ctx, filepath.Join(n.s.dir, name), name))
 	}
 	if err != nil {
 		return err
 	}
-	for _, f := range audit(runs, fates, b) {
+	for _, f := range world.Audit(runs, fates, b) {
 		n.note(f)
 	}
 	return nil
@@ -206,7 +206,7 @@ func crashTable(t *testing.T, all []*lane, chosen []*crash) string {
 	for _, n := range all {
 		for _, f := range n.found {
 			total.count(f)
-			if c := n.of[f.saga]; c != nil {
+			if c := n.of[f.Saga]; c != nil {
 				if counts[c] == nil {
 					counts[c] = &row{}
 				}

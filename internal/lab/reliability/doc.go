@@ -10,15 +10,9 @@
 //
 // It holds tests only; the processes are the test binary, started again. A run
 // draws its faults from a seed, prints it, and ends with one table: fault, times
-// tried, sagas it met, lost, doubled, stuck. The audit reads the participants'
-// databases and the coordinator's store once everything has come to rest:
-//
-//   - lost (I1, I2, I8): an acknowledged saga is not there, ended otherwise than
-//     its caller was told, or its history does not fold to its state;
-//   - doubled (I3, I4, I5): an idempotency key took effect twice, a completed
-//     saga's net effect is not one, a compensated one's not zero, or the money
-//     does not add up;
-//   - stuck (I2): a saga has not ended within the bound after the last fault.
+// tried, sagas it met, lost, doubled, stuck. Once everything has come to rest the
+// audit of package world reads the participants' databases and the coordinator's
+// store (I1 to I5, I8).
 //
 // The tests are behind the build tag lab: "make lab-reliability" runs them in the short
 // form that CI runs, "make lab-reliability CYCLES=1000 OUTAGE=3m" in the long one. The

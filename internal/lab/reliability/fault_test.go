@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/amends-dev/amends/internal/lab/world"
 )
 
 // fault is a way to break the system. make breaks it and fixes what the outside
@@ -30,10 +32,10 @@ var faults = []fault{
 	{"kill -9 the coordinator within 50 ms of its start, repeatedly", killYoungCoordinator},
 	{"kill -9 a young participant, repeatedly", killYoungParticipant},
 	{"stop the coordinator and start it", stop("coordinator")},
-	{"stop a participant and start it", stop(participantNames...)},
+	{"stop a participant and start it", stop(world.Participants...)},
 	{"stop the bus and start it", stop("bus")},
 	{"pause the coordinator beyond timeouts", pause("coordinator")},
-	{"pause a participant beyond timeouts", pause(participantNames...)},
+	{"pause a participant beyond timeouts", pause(world.Participants...)},
 	{"pause the bus beyond timeouts", pause("bus")},
 	{"delete the bus's data", wipeBus},
 	{"delete the bus's data while the coordinator is dead", wipeBusWithoutCoordinator},
@@ -54,22 +56,22 @@ var outages = []fault{
 		if err := s.bus().kill(); err != nil {
 			return time.Time{}, err
 		}
-		hold(*outage)
+		world.Hold(*outage)
 		return s.again("bus")
 	}},
 	{"a participant is out of reach for long", func(s *system, rng *rand.Rand) (time.Time, error) {
-		return cutFor(s, *outage, s.victim(rng, participantNames))
+		return cutFor(s, *outage, s.victim(rng, world.Participants))
 	}},
 }
 
 // cutFor cuts roads to the bus for a time.
 func cutFor(s *system, d time.Duration, names ...string) (time.Time, error) {
 	for _, name := range names {
-		s.proxies[name].cut()
+		s.proxies[name].Cut()
 	}
-	hold(d)
+	world.Hold(d)
 	for _, name := range names {
-		s.proxies[name].heal()
+		s.proxies[name].Heal()
 	}
 	return time.Now(), nil
 }
@@ -111,11 +113,11 @@ func killCoordinator(s *system, _ *rand.Rand) (time.Time, error) {
 }
 
 func killParticipant(s *system, rng *rand.Rand) (time.Time, error) {
-	name := s.victim(rng, participantNames)
+	name := s.victim(rng, world.Participants)
 	if err := s.processes[name].kill(); err != nil {
 		return time.Time{}, err
 	}
-	hold(between(rng, 0, 300*time.Millisecond))
+	world.Hold(between(rng, 0, 300*time.Millisecond))
 	return s.again(name)
 }
 
@@ -123,7 +125,7 @@ func killBus(s *system, rng *rand.Rand) (time.Time, error) {
 	if err := s.bus().kill(); err != nil {
 		return time.Time{}, err
 	}
-	hold(between(rng, 0, 300*time.Millisecond))
+	world.Hold(between(rng, 0, 300*time.Millisecond))
 	return s.again("bus")
 }
 
@@ -139,7 +141,7 @@ func killAll(s *system, rng *rand.Rand) (time.Time, error) {
 		if err := s.processes[name].kill(); err != nil {
 			return time.Time{}, err
 		}
-		hold(between(rng, 0, 30*time.Millisecond))
+		world.Hold(between(rng, 0, 30*time.Millisecond))
 	}
 	return s.again(shuffled()...)
 }
@@ -150,7 +152,7 @@ func killYoungCoordinator(s *system, rng *rand.Rand) (time.Time, error) {
 
 // killYoungParticipant gives it enough time to receive commands, now and then.
 func killYoungParticipant(s *system, rng *rand.Rand) (time.Time, error) {
-	return killYoung(s, rng, s.victim(rng, participantNames), 200*time.Millisecond)
+	return killYoung(s, rng, s.victim(rng, world.Participants), 200*time.Millisecond)
 }
 
 func killYoung(s *system, rng *rand.Rand, name string, age time.Duration) (time.Time, error) {
@@ -162,7 +164,7 @@ func killYoung(s *system, rng *rand.Rand, name string, age time.Duration) (time.
 		if err := p.start(); err != nil {
 			return time.Time{}, err
 		}
-		hold(between(rng, time.Millisecond, age))
+		world.Hold(between(rng, time.Millisecond, age))
 	}
 	if err := p.kill(); err != nil {
 		return time.Time{}, err
@@ -207,7 +209,7 @@ func wipeBusWithoutCoordinator(s *system, rng *rand.Rand) (time.Time, error) {
 	if _, err := s.again("bus"); err != nil {
 		return time.Time{}, err
 	}
-	hold(between(rng, 0, 300*time.Millisecond))
+	world.Hold(between(rng, 0, 300*time.Millisecond))
 	return s.again("coordinator")
 }
 
@@ -221,7 +223,7 @@ func await(ctx context.Context, js jetstream.JetStream, name string) (stream jet
 		if !errors.Is(err, jetstream.ErrStreamNotFound) || ctx.Err() != nil {
 			return stream, err
 		}
-		hold(20 * time.Millisecond)
+		world.Hold(20 * time.Millisecond)
 	}
 }
 
@@ -273,7 +275,7 @@ func deleteConsumer(s *system, rng *rand.Rand) (time.Time, error) {
 }
 
 // roads are the processes that reach the bus through a proxy.
-var roads = append([]string{"coordinator", "load"}, participantNames...)
+var roads = append([]string{"coordinator", "load"}, world.Participants...)
 
 // victim draws one of the names and takes a note of it.
 func (s *system) victim(rng *rand.Rand, names []string) string {
@@ -291,27 +293,27 @@ func cutAll(s *system, rng *rand.Rand) (time.Time, error) {
 
 func hushOne(s *system, rng *rand.Rand) (time.Time, error) {
 	road := s.proxies[s.victim(rng, roads)]
-	road.hush(oneOf(rng, []int{toServer, fromServer}))
-	hold(lasting(rng, 300*time.Millisecond, 2*time.Second))
-	road.heal()
+	road.Hush(oneOf(rng, []int{world.ToServer, world.FromServer}))
+	world.Hold(lasting(rng, 300*time.Millisecond, 2*time.Second))
+	road.Heal()
 	return time.Now(), nil
 }
 
 func slowOne(s *system, rng *rand.Rand) (time.Time, error) {
 	road := s.proxies[s.victim(rng, roads)]
-	road.slow(between(rng, 10*time.Millisecond, 100*time.Millisecond))
-	hold(lasting(rng, 300*time.Millisecond, 1500*time.Millisecond))
-	road.heal()
+	road.Slow(between(rng, 10*time.Millisecond, 100*time.Millisecond))
+	world.Hold(lasting(rng, 300*time.Millisecond, 1500*time.Millisecond))
+	road.Heal()
 	return time.Now(), nil
 }
 
 func flapOne(s *system, rng *rand.Rand) (time.Time, error) {
 	road := s.proxies[s.victim(rng, roads)]
 	for range 4 + rng.IntN(6) {
-		road.cut()
-		hold(between(rng, 10*time.Millisecond, 100*time.Millisecond))
-		road.heal()
-		hold(between(rng, 10*time.Millisecond, 300*time.Millisecond))
+		road.Cut()
+		world.Hold(between(rng, 10*time.Millisecond, 100*time.Millisecond))
+		road.Heal()
+		world.Hold(between(rng, 10*time.Millisecond, 300*time.Millisecond))
 	}
 	return time.Now(), nil
 }

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
+	"github.com/amends-dev/amends/internal/lab/world"
 )
 
 // How the test binary is told to be one of the processes.
@@ -42,5 +42,5 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/amends-dev/amends/internal/lab/reliability.spawner"))
+	world.VerifyMain(m)
 }

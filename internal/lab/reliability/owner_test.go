@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/internal/lab/world"
+	"github.com/amends-dev/amends/server"
 )
 
 // ownerRounds is how often the prefix is taken over.
@@ -49,7 +51,7 @@ func TestOwners(t *testing.T) {
 	found := s.comeToRest(t)
 	for _, name := range slices.Backward(s.names()) {
 		if err := s.processes[name].terminate(); err != nil {
-			found = append(found, finding{"stuck", "", err.Error()})
+			found = append(found, world.Stuck("", err.Error()))
 		}
 	}
 	o.audit(l, found)
@@ -66,8 +68,7 @@ type rivals struct {
 // moves waits until a saga that was started from now on has ended.
 func (o *rivals) moves(l *load) {
 	o.t.Helper()
-	from := time.Now()
-	if err := poll("sagas move", func() bool { _, ended := l.resumed(from); return !ended.IsZero() }); err != nil {
+	if err := l.AwaitMoving(time.Now()); err != nil {
 		o.t.Fatal(err)
 	}
 }
@@ -124,18 +125,14 @@ func (o *rivals) takeOver(round int) {
 	}
 	last := old.leave()
 	if paused {
-		do(old.signal(last, syscall.SIGSTOP))
-		do(poll("it stands still", func() bool {
-			_, state, _ := bytes.Cut(old.proc("stat"), []byte(") "))
-			return bytes.HasPrefix(state, []byte("T"))
-		}))
+		do(last.Freeze())
 	} else {
 		do(old.kill())
 	}
 	o.copies++
 	dir := filepath.Join(o.s.dir, fmt.Sprint("copy-", o.copies))
 	do(os.CopyFS(dir, os.DirFS(oldDir)))
-	env := []string{roleEnv + "=coordinator", dirEnv + "=" + dir, urlEnv + "=" + o.s.proxies["coordinator"].url()}
+	env := []string{roleEnv + "=coordinator", dirEnv + "=" + dir, urlEnv + "=" + o.s.proxies["coordinator"].URL()}
 	next := &process{name: "coordinator", log: filepath.Join(o.s.dir, fmt.Sprintf("copy-%d.log", o.copies)), env: append(slices.Clone(env), takeOverEnv+"=yes")}
 	o.s.processes["coordinator"] = next
 	do(next.start())
@@ -148,9 +145,9 @@ func (o *rivals) takeOver(round int) {
 		o.refuses(oldDir, "older copy")
 		return
 	}
-	do(old.signal(last, syscall.SIGCONT))
-	do(awaitClosed(last.exited, "the coordinator that was replaced is gone"))
-	if last.cmd.ProcessState.Success() {
+	do(last.Signal(syscall.SIGCONT))
+	do(world.AwaitClosed(last.Exited(), "the coordinator that was replaced is gone"))
+	if last.State().Success() {
 		o.t.Error("a coordinator that was replaced ends with code 0")
 	}
 	do(o.read(oldDir))
@@ -182,7 +179,7 @@ func (o *rivals) read(dir string) error {
 
 // audit looks at the last owner's store, and at what the participants did. What a replaced
 // coordinator has listed may be unknown there, or further on; nobody has acted on it then.
-func (o *rivals) audit(l *load, found []finding) {
+func (o *rivals) audit(l *load, found []world.Finding) {
 	o.t.Helper()
 	final := filepath.Join(o.s.dir, "final")
 	if err := os.MkdirAll(final, 0o700); err != nil {
@@ -191,35 +188,35 @@ func (o *rivals) audit(l *load, found []finding) {
 	if err := os.Rename(o.dir(), filepath.Join(final, "coordinator")); err != nil {
 		o.t.Fatal(err)
 	}
-	runs := l.all()
-	fates, unlike, err := readStore(o.t.Context(), final, runs)
+	runs := l.All()
+	fates, unlike, err := world.ReadStore(o.t.Context(), filepath.Join(final, "coordinator", server.StoreFile), transferMoney, runs)
 	if err != nil {
 		o.t.Fatal(err)
 	}
-	b, err := readBooks(o.t.Context(), o.s.dir)
+	b, err := world.ReadBooks(o.t.Context(), o.s.dir)
 	if err != nil {
 		o.t.Fatal(err)
 	}
 	phases, unknown := map[contract.Phase]int{}, 0
 	for i := range runs {
 		r := &runs[i]
-		f, exists := fates[r.id]
-		if o.listed[r.id] {
-			r.wrong, r.ended = "", time.Time{}
+		f, exists := fates[r.ID]
+		if o.listed[r.ID] {
+			r.Wrong, r.Ended = "", time.Time{}
 			if !exists {
-				r.acked = time.Time{}
+				r.Acked = time.Time{}
 				unknown++
 			}
 		}
 		if exists {
-			phases[f.phase]++
-			if strings.Contains(r.wrong, "no such saga") { // said by one that had been replaced and did not know yet
-				r.wrong = ""
+			phases[f.Phase]++
+			if strings.Contains(r.Wrong, "no such saga") { // said by one that had been replaced and did not know yet
+				r.Wrong = ""
 			}
 		}
 	}
-	for _, f := range append(append(found, unlike...), audit(runs, fates, b)...) {
-		o.t.Errorf("%s: saga %s: %s", f.kind, f.saga, f.what)
+	for _, f := range append(append(found, unlike...), world.Audit(runs, fates, b)...) {
+		o.t.Error(f)
 	}
 	o.t.Logf("%d sagas, %v; replaced coordinators have listed %d, of which the last owner does not know %d", len(runs), phases, len(o.listed), unknown)
 	if len(phases) < 2 {

@@ -3,22 +3,15 @@
 package reliability
 
 import (
-	"bufio"
-	"bytes"
 	"errors"
 	"fmt"
-	"os"
-	"os/exec"
-	"runtime"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
-)
 
-// limit bounds everything that is waited for. It is generous: the machine may be
-// busy with other things. How long it took is reported.
-const limit = 60 * time.Second
+	"github.com/amends-dev/amends/internal/lab/world"
+)
 
 // process is the test binary in one of its roles, over all its lives. When it
 // ends by itself it is started again, as an init system would.
@@ -37,24 +30,9 @@ type process struct {
 
 // life is one run of a process.
 type life struct {
-	cmd    *exec.Cmd
-	ready  chan struct{} // closed when it says so
-	exited chan struct{} // closed when it is gone
+	*world.Process
+	ready chan struct{} // closed when it says so
 }
-
-// launches are the commands that the spawner starts.
-var launches = make(chan func())
-
-// spawner starts all processes from one thread that lives as long as this
-// process: the kernel kills a child when the thread that started it ends.
-func spawner() {
-	runtime.LockOSThread()
-	for launch := range launches {
-		launch()
-	}
-}
-
-var startSpawner = sync.OnceFunc(func() { go spawner() })
 
 // start starts the process; it does not wait until it is ready.
 func (p *process) start() error {
@@ -65,39 +43,22 @@ func (p *process) start() error {
 }
 
 func (p *process) launch() error {
-	startSpawner()
-	log, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	l := &life{ready: make(chan struct{})}
+	started, err := world.Start(world.Command{Name: p.name, Env: p.env, Log: p.log, Line: func(line string) {
+		if where, ok := strings.CutPrefix(line, "ready "); ok {
+			if p.onReady != nil {
+				p.onReady(where)
+			}
+			close(l.ready)
+		}
+	}})
 	if err != nil {
 		return err
 	}
-	defer log.Close() // the child has its own
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), p.env...)
-	cmd.Stderr = log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return err
-	}
-	started := make(chan error)
-	launches <- func() { started <- cmd.Start() }
-	if err := <-started; err != nil {
-		return fmt.Errorf("start %s: %w", p.name, err)
-	}
-	l := &life{cmd: cmd, ready: make(chan struct{}), exited: make(chan struct{})}
+	l.Process = started
 	p.life = l
 	go func() {
-		lines := bufio.NewScanner(out)
-		for lines.Scan() {
-			if where, ok := strings.CutPrefix(lines.Text(), "ready "); ok {
-				if p.onReady != nil {
-					p.onReady(where)
-				}
-				close(l.ready)
-			}
-		}
-		_ = cmd.Wait()
-		close(l.exited)
+		<-l.Exited()
 		p.ended(l)
 	}()
 	return nil
@@ -106,7 +67,7 @@ func (p *process) launch() error {
 // ended starts the process again unless it was meant to end.
 func (p *process) ended(l *life) {
 	if p.current() == l {
-		hold(50 * time.Millisecond) // it may end at once again
+		world.Hold(50 * time.Millisecond) // it may end at once again
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -114,7 +75,7 @@ func (p *process) ended(l *life) {
 		return
 	}
 	p.fell++
-	p.how = l.cmd.ProcessState.String()
+	p.how = l.State().String()
 	if err := p.launch(); err != nil {
 		p.how = err.Error()
 	}
@@ -135,27 +96,16 @@ func (p *process) leave() *life {
 	return p.life
 }
 
-func (p *process) signal(l *life, s syscall.Signal) error {
-	err := syscall.Kill(-l.cmd.Process.Pid, s)
-	if err != nil && !errors.Is(err, syscall.ESRCH) {
-		return fmt.Errorf("signal %s to %s: %w", s, p.name, err)
-	}
-	return nil
-}
-
 // kill ends the process with SIGKILL and returns when it is gone.
 func (p *process) kill() error {
 	l := p.leave()
 	if l == nil || p.gone(l) {
 		return nil
 	}
-	if err := p.signal(l, syscall.SIGKILL); err != nil {
+	if err := l.Kill(); err != nil {
 		return err
 	}
-	if err := awaitClosed(l.exited, p.name+" is gone"); err != nil {
-		return err
-	}
-	if status, ok := l.cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGKILL {
+	if !l.Killed() {
 		p.took(l) // it was quicker
 	}
 	return nil
@@ -163,13 +113,11 @@ func (p *process) kill() error {
 
 // gone reports whether the process had ended by itself, and takes a note of it.
 func (p *process) gone(l *life) bool {
-	select {
-	case <-l.exited:
-		p.took(l)
-		return true
-	default:
+	if !l.Gone() {
 		return false
 	}
+	p.took(l)
+	return true
 }
 
 // took counts an end that nobody asked for.
@@ -177,7 +125,7 @@ func (p *process) took(l *life) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.fell++
-	p.how = l.cmd.ProcessState.String()
+	p.how = l.State().String()
 }
 
 // terminate asks the process to end, which it must do with code 0.
@@ -186,35 +134,22 @@ func (p *process) terminate() error {
 	if p.gone(l) {
 		return nil
 	}
-	if err := p.signal(l, syscall.SIGTERM); err != nil {
-		return err
-	}
-	if err := awaitClosed(l.exited, p.name+" has stopped"); err != nil {
-		return err
-	}
-	if !l.cmd.ProcessState.Success() {
-		return fmt.Errorf("%s was asked to stop: %s", p.name, l.cmd.ProcessState)
-	}
-	return nil
+	return l.Terminate()
 }
 
 // pause stops the process where it is, for a while.
 func (p *process) pause(d time.Duration) error {
 	l := p.current()
-	if err := p.signal(l, syscall.SIGSTOP); err != nil {
-		return err
+	if err := l.Freeze(); err != nil {
+		return errors.Join(err, l.Signal(syscall.SIGCONT))
 	}
-	err := poll(p.name+" stands still", func() bool {
-		_, state, _ := bytes.Cut(p.proc("stat"), []byte(") "))
-		return bytes.HasPrefix(state, []byte("T"))
-	})
-	hold(d)
-	return errors.Join(err, p.signal(l, syscall.SIGCONT))
+	world.Hold(d)
+	return l.Signal(syscall.SIGCONT)
 }
 
 // awaitReady waits until the process has said that it is ready.
 func (p *process) awaitReady() error {
-	return poll(p.name+" is ready", func() bool {
+	err := world.Poll(p.name+" is ready", func() bool {
 		select {
 		case <-p.current().ready:
 			return true
@@ -222,26 +157,8 @@ func (p *process) awaitReady() error {
 			return false
 		}
 	})
-}
-
-// hold lets a fault last.
-func hold(d time.Duration) { <-time.After(d) }
-
-func awaitClosed(c <-chan struct{}, what string) error {
-	select {
-	case <-c:
-		return nil
-	case <-time.After(limit):
-		return fmt.Errorf("not within %s: %s", limit, what)
-	}
-}
-
-// poll asks until something holds.
-func poll(what string, holds func() bool) error {
-	for deadline := time.Now().Add(limit); !holds(); hold(2 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			return fmt.Errorf("not within %s: %s", limit, what)
-		}
+	if err != nil {
+		return fmt.Errorf("%w\n%s", err, world.Tail(p.log, 30))
 	}
 	return nil
 }

@@ -13,12 +13,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/internal/lab/world"
 	"github.com/amends-dev/amends/server"
 )
-
-// t0 is any time.
-var t0 = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // goal is how soon sagas should move again once a fault is fixed. It is
 // reported, not required: the machine may be busy.
@@ -50,8 +47,8 @@ func TestFaults(t *testing.T) {
 		}
 	}
 	r := faultless(t, deck, n)
-	if len(r.phases) < 2 {
-		t.Errorf("sagas ended %v; a run in which nothing goes back shows little", r.phases)
+	if len(r.Phases) < 2 {
+		t.Errorf("sagas ended %v; a run in which nothing goes back shows little", r.Phases)
 	}
 }
 
@@ -63,8 +60,8 @@ func TestOutages(t *testing.T) { faultless(t, outages, len(outages)) }
 func faultless(t *testing.T, deck []fault, n int) result {
 	t.Helper()
 	r := campaign(t, "", deck, n)
-	for _, f := range r.found {
-		t.Errorf("%s: saga %s: %s", f.kind, f.saga, f.what)
+	for _, f := range r.Found {
+		t.Error(f)
 	}
 	for name, met := range r.met {
 		if met == 0 {
@@ -96,8 +93,8 @@ func TestHarnessCanFail(t *testing.T) {
 	} {
 		t.Run(bug.name, func(t *testing.T) {
 			r := campaign(t, bug.name, bug.deck, bug.n)
-			if !slices.ContainsFunc(r.found, func(f finding) bool { return f.kind == bug.want }) {
-				t.Errorf("found %v, expected something %s", r.found, bug.want)
+			if !slices.ContainsFunc(r.Found, func(f world.Finding) bool { return f.Kind == bug.want }) {
+				t.Errorf("found %v, expected something %s", r.Found, bug.want)
 			}
 		})
 	}
@@ -116,9 +113,8 @@ func loseStore(s *system, _ *rand.Rand) (time.Time, error) {
 
 // result is what a campaign has found.
 type result struct {
-	found  []finding
-	phases map[contract.Phase]int // acknowledged sagas, by how they ended
-	met    map[string]int         // sagas under way, by fault
+	*world.Result
+	met map[string]int // sagas under way, by fault
 }
 
 // campaign runs a system, makes n faults from the deck, lets everything come to
@@ -138,11 +134,11 @@ func campaign(t *testing.T, bug string, deck []fault, n int) result {
 	s := newSystem(t, bug)
 	l := startLoad(t, s, from)
 	began := time.Now()
-	if err := poll("sagas run", func() bool { _, ended := l.resumed(began); return !ended.IsZero() }); err != nil {
+	if err := l.AwaitMoving(began); err != nil {
 		t.Fatal(err)
 	}
 	var made []cycle
-	var stuck []finding
+	var stuck []world.Finding
 	for i := 0; i < n && len(stuck) == 0; i++ {
 		if i%len(deck) == 0 {
 			rng.Shuffle(len(deck), func(i, j int) { deck[i], deck[j] = deck[j], deck[i] })
@@ -151,7 +147,7 @@ func campaign(t *testing.T, bug string, deck []fault, n int) result {
 		c.number = i + 1
 		made = append(made, c)
 		if err != nil {
-			stuck = append(stuck, finding{"stuck", "", fmt.Sprintf("after fault %d, %s: %v", i+1, c.fault, err)})
+			stuck = append(stuck, world.Stuck("", fmt.Sprintf("after fault %d, %s: %v", i+1, c.fault, err)))
 		}
 		if testing.Verbose() && (i+1)%50 == 0 {
 			t.Logf("%d of %d faults, %s", i+1, n, short(time.Since(began)))
@@ -167,9 +163,9 @@ func campaign(t *testing.T, bug string, deck []fault, n int) result {
 // oneCycle makes a fault at a random moment at which a saga is under way, and waits
 // until sagas move again.
 func oneCycle(s *system, l *load, f fault, rng *rand.Rand) (c cycle, err error) {
-	hold(between(rng, 20*time.Millisecond, 250*time.Millisecond))
+	world.Hold(between(rng, 20*time.Millisecond, 250*time.Millisecond))
 	c = cycle{fault: f.name}
-	if err := poll("a saga is under way", func() bool { c.met = l.underWay(); return c.met > 0 }); err != nil {
+	if err := world.Poll("a saga is under way", func() bool { c.met = l.UnderWay(); return c.met > 0 }); err != nil {
 		return c, err
 	}
 	c.made = time.Now()
@@ -177,8 +173,8 @@ func oneCycle(s *system, l *load, f fault, rng *rand.Rand) (c cycle, err error) 
 	c.fixed, err = f.make(s, rng)
 	c.struck = s.struck
 	if err == nil {
-		err = poll("a saga that was started after the fault has ended", func() bool {
-			acked, ended := l.resumed(c.fixed)
+		err = world.Poll("a saga that was started after the fault has ended", func() bool {
+			acked, ended := l.Resumed(c.fixed)
 			if ended.IsZero() {
 				if c.queues == "" && time.Since(c.fixed) > suspicious {
 					c.queues = s.queuesNow()
@@ -194,10 +190,10 @@ func oneCycle(s *system, l *load, f fault, rng *rand.Rand) (c cycle, err error) 
 }
 
 // comeToRest waits until nothing is under way, and says what is used all the same.
-func (s *system) comeToRest(t *testing.T) (found []finding) {
+func (s *system) comeToRest(t *testing.T) (found []world.Finding) {
 	t.Helper()
 	if err := s.awaitDrained(); err != nil {
-		found = append(found, finding{"stuck", "", err.Error()})
+		found = append(found, world.Stuck("", err.Error()))
 	}
 	report, busy := s.atRest()
 	t.Logf("at rest: %s", report)
@@ -205,48 +201,36 @@ func (s *system) comeToRest(t *testing.T) (found []finding) {
 }
 
 // conclude stops everything and audits.
-func conclude(t *testing.T, s *system, l *load, made []cycle, found []finding) result {
+func conclude(t *testing.T, s *system, l *load, made []cycle, found []world.Finding) result {
 	t.Helper()
 	var fell []string
 	for _, name := range slices.Backward(s.names()) {
 		p := s.processes[name]
 		if err := p.terminate(); err != nil {
-			found = append(found, finding{"stuck", "", err.Error()})
+			found = append(found, world.Stuck("", err.Error()))
 		}
 		if p.fell > 0 {
 			fell = append(fell, fmt.Sprintf("%s %d times, at last with %s", name, p.fell, p.how))
 		}
 	}
-	runs := l.all()
-	fates, unlike, err := readStore(t.Context(), s.dir, runs)
+	audited, err := world.Examine(t.Context(), filepath.Join(s.dir, "coordinator", server.StoreFile), transferMoney, l.All(), s.dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := readBooks(t.Context(), s.dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	found = append(append(found, unlike...), audit(runs, fates, b)...)
-	r := result{found: found, phases: map[contract.Phase]int{}, met: map[string]int{}}
-	acked := 0
-	for i := range runs {
-		if !runs[i].acked.IsZero() {
-			acked++
-			r.phases[fates[runs[i].id].phase]++
-		}
-	}
+	audited.Found = append(found, audited.Found...)
+	r := result{audited, map[string]int{}}
 	for _, c := range made {
 		r.met[c.fault] += c.met
 	}
 	var report strings.Builder
-	fmt.Fprintf(&report, "%d faults, %d sagas acknowledged, %v, %d findings\n", len(made), acked, r.phases, len(found))
+	fmt.Fprintf(&report, "%d faults, %s\n", len(made), audited)
 	if len(fell) > 0 {
 		fmt.Fprintf(&report, "ended by themselves and started again: %s\n", strings.Join(fell, "; "))
 	}
 	if len(made) > 0 {
-		report.WriteString(table(runs, made, found))
+		report.WriteString(table(r.Runs, made, r.Found))
 		fmt.Fprintf(&report, "slower than %s:\n%s", goal, slow(made, goal))
-		if len(found) > 0 {
+		if len(r.Found) > 0 {
 			fmt.Fprintf(&report, "the last faults:\n%s", slow(made[max(0, len(made)-len(faults)):], 0))
 		}
 	}

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/amends-dev/amends/internal/lab/world"
 )
 
 // watched is how long a system at rest is watched, and idle how much of one
@@ -20,35 +22,29 @@ const (
 
 // atRest says what every process uses while no saga is under way; a finding is
 // one that is busy all the same.
-func (s *system) atRest() (report string, found []finding) {
+func (s *system) atRest() (report string, found []world.Finding) {
 	names := s.names()
 	before := make([]time.Duration, len(names))
 	for i, name := range names {
 		before[i] = s.processes[name].processor()
 	}
-	hold(watched)
+	world.Hold(watched)
 	var parts []string
 	for i, name := range names {
 		p := s.processes[name]
 		used := (p.processor() - before[i]).Seconds() / watched.Seconds()
-		parts = append(parts, fmt.Sprintf("%s %.1f %% of a processor, %d MB, %d files", name, 100*used, p.memory()>>20, p.files()))
+		parts = append(parts, fmt.Sprintf("%s %.1f %% of a processor, %d MB, %d files", name, 100*used, p.memory()>>20, p.current().Files()))
 		if used > idle {
-			found = append(found, finding{"stuck", "", fmt.Sprintf("%s is busy with nothing: %.0f %% of a processor", name, 100*used)})
+			found = append(found, world.Stuck("", fmt.Sprintf("%s is busy with nothing: %.0f %% of a processor", name, 100*used)))
 		}
 	}
 	return strings.Join(parts, "; "), found
 }
 
-// proc reads a file that the kernel has about the process.
-func (p *process) proc(file string) []byte {
-	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/%s", p.current().cmd.Process.Pid, file)) // gone: nothing
-	return text
-}
-
 // processor is the processor time that the process has used, to a hundredth of a
 // second.
 func (p *process) processor() time.Duration {
-	_, rest, _ := bytes.Cut(p.proc("stat"), []byte(") ")) // the name may hold spaces
+	_, rest, _ := bytes.Cut(p.current().Proc("stat"), []byte(") ")) // the name may hold spaces
 	fields := bytes.Fields(rest)
 	if len(fields) < 13 {
 		return 0
@@ -60,16 +56,10 @@ func (p *process) processor() time.Duration {
 
 // memory is what the process holds resident, in bytes.
 func (p *process) memory() int64 {
-	fields := bytes.Fields(p.proc("statm"))
+	fields := bytes.Fields(p.current().Proc("statm"))
 	if len(fields) < 2 {
 		return 0
 	}
 	pages, _ := strconv.ParseInt(string(fields[1]), 10, 64)
 	return pages * int64(os.Getpagesize())
-}
-
-// files is how many files and connections the process has open.
-func (p *process) files() int {
-	entries, _ := os.ReadDir(fmt.Sprintf("/proc/%d/fd", p.current().cmd.Process.Pid))
-	return len(entries)
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/amends-dev/amends/internal/lab/world"
 	"github.com/amends-dev/amends/internal/natstest"
 )
 
@@ -22,31 +23,31 @@ import (
 type system struct {
 	dir       string
 	processes map[string]*process
-	proxies   map[string]*proxy // by the process that uses it; load is the test
-	server    atomic.Value      // string: its URL, past the proxies
-	struck    string            // whom the fault at hand was aimed at
+	proxies   map[string]*world.Proxy // by the process that uses it; load is the test
+	server    atomic.Value            // string: its URL, past the proxies
+	struck    string                  // whom the fault at hand was aimed at
 }
 
 // newSystem starts everything and sees to it that nothing stays.
 func newSystem(t *testing.T, bug string) *system {
 	t.Helper()
-	s := &system{dir: t.TempDir(), processes: map[string]*process{}, proxies: map[string]*proxy{}}
+	s := &system{dir: t.TempDir(), processes: map[string]*process{}, proxies: map[string]*world.Proxy{}}
 	t.Cleanup(func() { s.close(t) })
-	for _, name := range append([]string{"coordinator", "load"}, participantNames...) {
-		p, err := newProxy()
+	for _, name := range append([]string{"coordinator", "load"}, world.Participants...) {
+		p, err := world.NewProxy()
 		if err != nil {
 			t.Fatal(err)
 		}
 		s.proxies[name] = p
 	}
-	for _, name := range append([]string{"bus", "coordinator"}, participantNames...) {
+	for _, name := range append([]string{"bus", "coordinator"}, world.Participants...) {
 		dir := filepath.Join(s.dir, name)
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			t.Fatal(err)
 		}
 		p := &process{name: name, log: filepath.Join(s.dir, name+".log"), env: []string{roleEnv + "=" + name, dirEnv + "=" + dir, plantEnv + "=" + bug}}
 		if road := s.proxies[name]; road != nil {
-			p.env = append(p.env, urlEnv+"="+road.url())
+			p.env = append(p.env, urlEnv+"="+road.URL())
 		}
 		s.processes[name] = p
 	}
@@ -74,7 +75,9 @@ func (s *system) bus() *process         { return s.processes["bus"] }
 func (s *system) coordinator() *process { return s.processes["coordinator"] }
 
 // names of the processes; the bus first.
-func (s *system) names() []string { return append([]string{"bus", "coordinator"}, participantNames...) }
+func (s *system) names() []string {
+	return append([]string{"bus", "coordinator"}, world.Participants...)
+}
 
 // aim points all roads to where the server is now.
 func (s *system) aim(where string) {
@@ -84,7 +87,7 @@ func (s *system) aim(where string) {
 	}
 	s.server.Store(where)
 	for _, p := range s.proxies {
-		p.aim(u.Host)
+		p.Aim(u.Host)
 	}
 }
 
@@ -106,7 +109,7 @@ func (s *system) wipe() error {
 
 // byHand does something to the streams that nobody has announced.
 func (s *system) byHand(do func(context.Context, jetstream.JetStream) error) error {
-	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	ctx, cancel := context.WithTimeout(context.Background(), world.Limit)
 	defer cancel()
 	nc, err := natstest.Connect(s.server.Load().(string))
 	if err != nil {
@@ -123,7 +126,7 @@ func (s *system) byHand(do func(context.Context, jetstream.JetStream) error) err
 // awaitDrained waits until no command and no event waits for anybody.
 func (s *system) awaitDrained() error {
 	var waiting []string
-	err := poll("commands and events are all dealt with", func() bool {
+	err := world.Poll("commands and events are all dealt with", func() bool {
 		err := s.byHand(func(ctx context.Context, js jetstream.JetStream) error {
 			waiting = nil
 			for _, name := range queues {
@@ -191,25 +194,23 @@ func (s *system) queuesNow() string {
 // their logs if it failed.
 func (s *system) close(t *testing.T) {
 	for _, p := range s.proxies {
-		p.heal()
+		p.Heal()
 	}
 	for _, p := range s.processes {
 		if l := p.leave(); l != nil {
-			_ = p.signal(l, 9)
-			if err := awaitClosed(l.exited, p.name+" is gone"); err != nil {
+			_ = l.Signal(9)
+			if err := world.AwaitClosed(l.Exited(), p.name+" is gone"); err != nil {
 				t.Error(err)
 			}
 		}
 	}
 	for _, p := range s.proxies {
-		p.close()
+		p.Close()
 	}
 	if !t.Failed() {
 		return
 	}
 	for _, name := range s.names() {
-		log, _ := os.ReadFile(s.processes[name].log)
-		lines := strings.Split(strings.TrimSpace(string(log)), "\n")
-		t.Logf("the end of the log of %s:\n%s", name, strings.Join(lines[max(0, len(lines)-30):], "\n"))
+		t.Logf("the end of the log of %s:\n%s", name, world.Tail(s.processes[name].log, 30))
 	}
 }

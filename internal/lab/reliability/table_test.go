@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/internal/lab/world"
 )
 
 // cycle is one fault that was made.
@@ -36,12 +37,12 @@ type row struct {
 
 // table gathers the cycles by fault. A finding counts for every fault that its
 // saga has met; one that belongs to no saga, for the sum only.
-func table(runs []run, cycles []cycle, found []finding) string {
+func table(runs []world.Run, cycles []cycle, found []world.Finding) string {
 	rows := map[string]*row{}
 	total := &row{}
-	byID := map[contract.SagaID]*run{}
+	byID := map[contract.SagaID]*world.Run{}
 	for i := range runs {
-		byID[runs[i].id] = &runs[i]
+		byID[runs[i].ID] = &runs[i]
 	}
 	for i := range cycles {
 		c := &cycles[i]
@@ -50,7 +51,7 @@ func table(runs []run, cycles []cycle, found []finding) string {
 			r = &row{}
 			rows[c.fault] = r
 		}
-		gap, last := longestGap(runs, c.made, c.over), c.lastOfMet(runs)
+		gap, last := world.LongestGap(runs, c.made, c.over, func(r *world.Run) time.Time { return r.Acked }), c.lastOfMet(runs)
 		for _, to := range []*row{r, total} {
 			to.tried++
 			to.met += c.met
@@ -64,7 +65,7 @@ func table(runs []run, cycles []cycle, found []finding) string {
 		total.count(f)
 		seen := map[string]bool{}
 		for i := range cycles {
-			if c := &cycles[i]; !seen[c.fault] && c.meets(byID[f.saga]) {
+			if c := &cycles[i]; !seen[c.fault] && c.meets(byID[f.Saga]) {
 				seen[c.fault] = true
 				rows[c.fault].count(f)
 			}
@@ -105,25 +106,25 @@ func slow(cycles []cycle, bound time.Duration) string {
 const clock = "15:04:05.000"
 
 // meets reports whether the saga was under way at some time of the cycle.
-func (c *cycle) meets(r *run) bool {
-	return r != nil && r.began.Before(c.over) && (r.ended.IsZero() || r.ended.After(c.made))
+func (c *cycle) meets(r *world.Run) bool {
+	return r != nil && r.Began.Before(c.over) && (r.Ended.IsZero() || r.Ended.After(c.made))
 }
 
 // lastOfMet is how long after the repair the last of the sagas ended that were
 // acknowledged and under way when the fault was made. Later faults may have held
 // it up as well.
-func (c *cycle) lastOfMet(runs []run) (last time.Duration) {
+func (c *cycle) lastOfMet(runs []world.Run) (last time.Duration) {
 	for i := range runs {
 		r := &runs[i]
-		if !r.acked.IsZero() && r.acked.Before(c.made) && r.ended.After(c.fixed) {
-			last = max(last, r.ended.Sub(c.fixed))
+		if !r.Acked.IsZero() && r.Acked.Before(c.made) && r.Ended.After(c.fixed) {
+			last = max(last, r.Ended.Sub(c.fixed))
 		}
 	}
 	return last
 }
 
-func (r *row) count(f finding) {
-	switch f.kind {
+func (r *row) count(f world.Finding) {
+	switch f.Kind {
 	case "lost":
 		r.lost++
 	case "doubled":

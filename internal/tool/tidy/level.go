@@ -65,6 +65,7 @@ var levels = map[string]int{
 	"internal/servertest": 62,
 	"internal/doctor":     62,
 	"internal/cli":        65,
+	"internal/lab":        66,
 
 	"cmd":      70,
 	"examples": 70,

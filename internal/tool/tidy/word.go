@@ -58,7 +58,7 @@ var transactional = []string{"participant/sqlinbox", "participant/boltinbox", "s
 const unsorted = "store/boltstore"
 
 // business are names of the examples' and laboratories' own domains.
-var business = []string{"internal/lab/partition", "internal/lab/reliability"}
+var business = []string{"internal/lab"}
 
 // Identifiers reports declared names that use a synonym of one of our words.
 func Identifiers(t *Tree) []Finding {

@@ -1,6 +1,6 @@
 //go:build linux && lab
 
-package reliability
+package world
 
 import (
 	"net"
@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// proxy is the road of one process to the NATS server. Its address stays the same
+// Proxy is the road of one process to the NATS server. Its address stays the same
 // wherever the server is; what travels can be cut off, held up or slowed down.
-type proxy struct {
+type Proxy struct {
 	listener net.Listener
 	done     sync.WaitGroup
 
@@ -24,23 +24,25 @@ type proxy struct {
 
 // Directions of a proxy.
 const (
-	toServer = iota
-	fromServer
+	ToServer = iota
+	FromServer
 )
 
-func newProxy() (*proxy, error) {
+// NewProxy returns a road that leads nowhere yet.
+func NewProxy() (*Proxy, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
-	p := &proxy{listener: l, conns: map[net.Conn]struct{}{}}
+	p := &Proxy{listener: l, conns: map[net.Conn]struct{}{}}
 	p.done.Go(p.accept)
 	return p, nil
 }
 
-func (p *proxy) url() string { return "nats://" + p.listener.Addr().String() }
+// URL is where the road begins.
+func (p *Proxy) URL() string { return "nats://" + p.listener.Addr().String() }
 
-func (p *proxy) accept() {
+func (p *Proxy) accept() {
 	for {
 		in, err := p.listener.Accept()
 		if err != nil {
@@ -51,7 +53,7 @@ func (p *proxy) accept() {
 }
 
 // connect carries one connection until either side closes it.
-func (p *proxy) connect(in net.Conn) {
+func (p *Proxy) connect(in net.Conn) {
 	defer in.Close()
 	p.mu.Lock()
 	target, cutOff := p.target, p.cutOff
@@ -72,8 +74,8 @@ func (p *proxy) connect(in net.Conn) {
 	p.conns[in], p.conns[out] = struct{}{}, struct{}{}
 	p.mu.Unlock()
 	var both sync.WaitGroup
-	both.Go(func() { p.carry(out, in, toServer) })
-	both.Go(func() { p.carry(in, out, fromServer) })
+	both.Go(func() { p.carry(out, in, ToServer) })
+	both.Go(func() { p.carry(in, out, FromServer) })
 	both.Wait()
 	p.mu.Lock()
 	delete(p.conns, in)
@@ -82,7 +84,7 @@ func (p *proxy) connect(in net.Conn) {
 }
 
 // carry copies one direction.
-func (p *proxy) carry(to, from net.Conn, direction int) {
+func (p *Proxy) carry(to, from net.Conn, direction int) {
 	defer to.Close()
 	defer from.Close()
 	buffer := make([]byte, 32<<10)
@@ -96,7 +98,7 @@ func (p *proxy) carry(to, from net.Conn, direction int) {
 				<-gate
 			}
 			if delay > 0 {
-				hold(delay)
+				Hold(delay)
 			}
 			if _, err := to.Write(buffer[:n]); err != nil {
 				return
@@ -108,15 +110,15 @@ func (p *proxy) carry(to, from net.Conn, direction int) {
 	}
 }
 
-// aim says where the server is.
-func (p *proxy) aim(target string) {
+// Aim says where the server is.
+func (p *Proxy) Aim(target string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.target = target
 }
 
-// cut closes every connection and takes no new one.
-func (p *proxy) cut() {
+// Cut closes every connection and takes no new one.
+func (p *Proxy) Cut() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.cutOff = true
@@ -125,8 +127,8 @@ func (p *proxy) cut() {
 	}
 }
 
-// hush holds up one direction without a word to anybody.
-func (p *proxy) hush(direction int) {
+// Hush holds up one direction without a word to anybody.
+func (p *Proxy) Hush(direction int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.gates[direction] == nil {
@@ -134,15 +136,15 @@ func (p *proxy) hush(direction int) {
 	}
 }
 
-// slow delays everything that is read, in both directions.
-func (p *proxy) slow(delay time.Duration) {
+// Slow delays everything that is read, in both directions.
+func (p *Proxy) Slow(delay time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.delay = delay
 }
 
-// heal ends every fault.
-func (p *proxy) heal() {
+// Heal ends every fault.
+func (p *Proxy) Heal() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.cutOff, p.delay = false, 0
@@ -154,9 +156,10 @@ func (p *proxy) heal() {
 	}
 }
 
-func (p *proxy) close() {
+// Close takes the road away.
+func (p *Proxy) Close() {
 	_ = p.listener.Close()
-	p.heal()
-	p.cut()
+	p.Heal()
+	p.Cut()
 	p.done.Wait()
 }
