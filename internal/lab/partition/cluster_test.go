@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/amends-dev/amends/internal/lab/world"
 	"github.com/amends-dev/amends/saga/definitionfile"
 )
 
@@ -77,9 +78,8 @@ func (c cycle) String() string {
 func TestCluster(t *testing.T) {
 	deck := deckOf(t)
 	c := newCluster(t)
-	l := startLoad(t, "load", c.over("load", 0), c.over("load", 1), c.over("load", 2))
-	began := time.Now()
-	if err := poll("sagas run", func() bool { return !l.endedSince(began).IsZero() }); err != nil {
+	l := startLoad(t, c.over("load", 0), c.over("load", 1), c.over("load", 2))
+	if err := l.AwaitMoving(time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	for _, f := range deck {
@@ -91,11 +91,10 @@ func TestCluster(t *testing.T) {
 			t.Errorf("%s: no saga ended for %s, %s of which it lasted; the bound beyond that is %s", f.name, made.gap, made.lasted, f.bound)
 		}
 	}
-	l.finish(t)
+	l.Finish(l.client)
 	c.bank.terminate(t)
 	c.coordinator.terminate(t)
-	runs := l.all()
-	audit(t, filepath.Join(c.dir, "coordinator", "data"), filepath.Join(c.dir, "bank"), runs).report(t)
+	audit(t, filepath.Join(c.dir, "coordinator", "data"), filepath.Join(c.dir, "bank"), l.All())
 }
 
 // make makes a fault, fixes it, and waits until sagas that begin after it end.
@@ -103,8 +102,8 @@ func (c *cluster) make(t *testing.T, l *load, f fault) cycle {
 	t.Helper()
 	name := f.name
 	met := 0
-	if err := poll("sagas are under way: "+name, func() bool {
-		met = l.underWay()
+	if err := world.Poll("sagas are under way: "+name, func() bool {
+		met = l.UnderWay()
 		return met > 0
 	}); err != nil {
 		t.Fatal(err)
@@ -116,12 +115,12 @@ func (c *cluster) make(t *testing.T, l *load, f fault) cycle {
 	fix()
 	fixed := time.Now()
 	first := fixed
-	if err := poll("a saga that began after the fault has ended: "+name, func() bool {
-		first = l.endedSince(fixed)
+	if err := world.Poll("a saga that began after the fault has ended: "+name, func() bool {
+		_, first = l.Resumed(fixed)
 		return !first.IsZero()
 	}); err != nil {
 		t.Fatal(err)
 	}
-	hold(time.Second) // stragglers, so that the next fault meets a system at work
-	return cycle{name, met, fixed.Sub(made), dropped, longestGap(l.all(), made, first), first.Sub(fixed)}
+	world.Hold(time.Second) // stragglers, so that the next fault meets a system at work
+	return cycle{name, met, fixed.Sub(made), dropped, world.LongestGap(l.All(), made, first, func(r *world.Run) time.Time { return r.Ended }), first.Sub(fixed)}
 }

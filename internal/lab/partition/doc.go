@@ -9,14 +9,8 @@
 //
 // It holds tests only; the processes are the test binary, started again. Each
 // stands in a network namespace of its own, and every packet between two of them
-// is routed by the hub, where the tests drop, lose and slow down packets. Audited
-// are the participants' database and the coordinator's store:
-//
-//   - lost (I1, I2, I8): an acknowledged saga is not there, or its history does
-//     not fold to its state;
-//   - doubled (I3, I5): an idempotency key took effect twice, the net effect of a
-//     step is not what the saga's end says, or the money does not add up;
-//   - stuck (I2): a saga has not ended within the bound after the last fault.
+// is routed by the hub, where the tests drop, lose and slow down packets. Package
+// world audits the participants' databases and the coordinator's store (I1 to I5, I8).
 //
 // The other tests run "coordinator serve" in a cgroup with little memory, with
 // few file descriptors and on a small disk (I10), open the stores that releases

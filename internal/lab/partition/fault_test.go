@@ -8,6 +8,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/amends-dev/amends/internal/lab/world"
 )
 
 // events is the stream without which no saga moves.
@@ -90,7 +92,7 @@ var faults = []fault{
 	}},
 	{"kill -9 of the leader", 9 * time.Second, bound, true, func(t *testing.T, c *cluster) func() {
 		leader := c.awaitLeader(t)
-		if err := c.nodes[leader].kill(); err != nil {
+		if err := c.nodes[leader].Kill(); err != nil {
 			t.Fatal(err)
 		}
 		return func() { c.nodes[leader] = c.startNode(t, c.dir, slices.Index(nodes, leader)) }
@@ -137,7 +139,7 @@ func (n *network) refuse(a string, others ...string) (r rules) {
 
 func (c *cluster) awaitLeader(t *testing.T) (leader string) {
 	t.Helper()
-	if err := poll("the stream has a leader", func() bool { leader = c.leader(events); return leader != "" }); err != nil {
+	if err := world.Poll("the stream has a leader", func() bool { leader = c.leader(events); return leader != "" }); err != nil {
 		t.Fatal(err)
 	}
 	return leader
@@ -145,7 +147,7 @@ func (c *cluster) awaitLeader(t *testing.T) (leader string) {
 
 func (c *cluster) awaitAttached(t *testing.T, name string) (node string) {
 	t.Helper()
-	if err := poll(name+" is connected", func() bool { node = c.attached(name); return node != "" }); err != nil {
+	if err := world.Poll(name+" is connected", func() bool { node = c.attached(name); return node != "" }); err != nil {
 		t.Fatal(err)
 	}
 	return node

@@ -7,14 +7,19 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/signal"
+	"path/filepath"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
-	"go.uber.org/goleak"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/amends-dev/amends/internal/cli"
+	"github.com/amends-dev/amends/internal/lab/world"
+	"github.com/amends-dev/amends/transport/natsbus"
 )
 
 // roleEnv holds the part that a started process plays, as JSON.
@@ -31,13 +36,11 @@ var (
 type part struct {
 	Role     string   // node, server, coordinator or bank
 	Args     []string // of the coordinator's command line
-	Program  string   // that is run with Args instead of this one, "" for none
 	Dir      string   // where it keeps its data
 	Node     int      // which of the three
 	URL      string   // of the servers
 	Cgroup   string   // to join, "" for none
 	Files    uint64   // limit of open files, 0 for none
-	Forgets  bool     // plants a bug: the inbox forgets what it has answered
 	Replicas int      // of each stream
 }
 
@@ -45,7 +48,7 @@ func TestMain(m *testing.M) {
 	if text := os.Getenv(roleEnv); text != "" {
 		os.Exit(play(text))
 	}
-	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/amends-dev/amends/internal/lab/partition.spawner"))
+	world.VerifyMain(m)
 }
 
 // play is a process: its exit code.
@@ -79,4 +82,32 @@ func play(text string) int {
 		return 1
 	}
 	return 0
+}
+
+// playBank runs the participants, each with a connection of its own.
+func playBank(ctx context.Context, p part) error {
+	logger := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	g, ctx := errgroup.WithContext(ctx)
+	var waiting atomic.Int64
+	waiting.Store(int64(len(world.Participants)))
+	ready := func() {
+		if waiting.Add(-1) > 0 {
+			return
+		}
+		if err := os.WriteFile(filepath.Join(p.Dir, "ready"), nil, 0o600); err != nil {
+			fmt.Fprintln(os.Stderr, err) // the test waits, and shows it
+		}
+	}
+	for _, name := range world.Participants {
+		dir := filepath.Join(p.Dir, name)
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return err
+		}
+		g.Go(func() error {
+			return world.Serve(ctx, world.Service{
+				Name: name, Dir: dir, Bus: natsbus.Config{URL: p.URL, Replicas: p.Replicas, Logger: logger}, Ready: ready,
+			})
+		})
+	}
+	return g.Wait()
 }

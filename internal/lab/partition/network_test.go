@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/amends-dev/amends/internal/lab/world"
 )
 
 // namespace is a network namespace. It has no name: it is gone when the last
@@ -74,7 +76,7 @@ func newNetwork(t *testing.T, names ...string) *network {
 
 func newNamespace(t *testing.T) (*namespace, error) {
 	n := &namespace{}
-	err := onSpawner(func() error {
+	err := world.OnSpawner(func() error {
 		home, err := os.Open("/proc/thread-self/ns/net")
 		if err != nil {
 			return err
@@ -95,9 +97,9 @@ func newNamespace(t *testing.T) (*namespace, error) {
 // do calls f on the spawner's thread, in the namespace; nil: in the test's own.
 func (n *namespace) do(f func() error) error {
 	if n == nil {
-		return onSpawner(f)
+		return world.OnSpawner(f)
 	}
-	return onSpawner(func() error {
+	return world.OnSpawner(func() error {
 		home, err := os.Open("/proc/thread-self/ns/net")
 		if err != nil {
 			return err

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+
+	"github.com/amends-dev/amends/internal/lab/world"
 )
 
 // The hosts of the cluster's servers, and the others.
@@ -46,8 +48,8 @@ func playNode(ctx context.Context, p part) error {
 	}
 	s.ConfigureLogger()
 	s.Start()
-	if !s.ReadyForConnections(limit) {
-		return fmt.Errorf("not ready within %s", limit)
+	if !s.ReadyForConnections(world.Limit) {
+		return fmt.Errorf("not ready within %s", world.Limit)
 	}
 	if err := os.WriteFile(filepath.Join(p.Dir, "ready"), nil, 0o600); err != nil {
 		return err

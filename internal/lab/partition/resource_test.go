@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/amends-dev/amends/internal/lab/world"
 )
 
 // TestDiskFull: a coordinator whose disk is full says so and ends; nothing that it
@@ -31,7 +33,7 @@ func TestDiskFull(t *testing.T) {
 	// The disk is as full as before: it ends again, with its first commits, because what
 	// is free within the file does not hold them.
 	c = s.coordinator(t, part{})
-	for n := 0; n < 60 && !c.gone(); n++ {
+	for n := 0; n < 60 && !c.Gone(); n++ {
 		runs = append(runs, s.flood(t, fmt.Sprintf("again-%02d", n), 100<<10, 1)...)
 	}
 	c.endsWith(t, 3, "no space left on device")
@@ -52,8 +54,8 @@ func TestLittleSpace(t *testing.T) {
 	s.data = filepath.Join(smallDisk(t, 40), "data")
 	s.server(t)
 	c := s.coordinator(t, part{})
-	if err := poll("it says why it is not ready", func() bool { return c.said("waiting for the coordinator to be ready") || c.gone() }); err != nil || c.gone() {
-		t.Errorf("%v: %s", err, c.tail(5))
+	if err := world.Poll("it says why it is not ready", func() bool { return c.Said("waiting for the coordinator to be ready") || c.Gone() }); err != nil || c.Gone() {
+		t.Errorf("%v: %s", err, world.Tail(c.log, 5))
 	}
 	c.terminate(t)
 }
@@ -81,22 +83,6 @@ func TestEmbeddedDiskTooSmall(t *testing.T) {
 	s := newStation(t)
 	s.data = filepath.Join(smallDisk(t, 40), "data")
 	s.coordinator(t, part{}).endsWith(t, 3, "give JetStream more storage", "make room on the disk")
-}
-
-// endsWith waits until the process has ended with an exit code and has said why.
-func (p *process) endsWith(t *testing.T, code int, texts ...string) {
-	t.Helper()
-	if err := p.awaitExit(); err != nil {
-		t.Fatal(err)
-	}
-	if got := p.cmd.ProcessState.ExitCode(); got != code {
-		t.Errorf("%s ended with %s, want exit code %d", p.name, p.cmd.ProcessState, code)
-	}
-	for _, text := range texts {
-		if !p.said(text) {
-			t.Errorf("%s ended and did not say %q; it said:\n%s", p.name, text, p.tail(5))
-		}
-	}
 }
 
 // smallDisk is an ext4 file system of so many megabytes on a loop device. It is
@@ -150,11 +136,11 @@ func TestMemory(t *testing.T) {
 	c := s.coordinator(t, part{Cgroup: group.path}, "GOMEMLIMIT=off") // else it slows down for a minute first
 	c.awaitReady(t)
 	runs := s.flood(t, "flood", 200<<10, 2000)
-	if err := c.awaitExit(); err != nil {
+	if err := c.AwaitExit(); err != nil {
 		t.Fatal(err)
 	}
-	if status := c.cmd.ProcessState.Sys().(syscall.WaitStatus); !status.Signaled() || status.Signal() != syscall.SIGKILL || group.kills(t) == 0 {
-		t.Errorf("it ended: %s, after %d kills for want of memory:\n%s", c.cmd.ProcessState, group.kills(t), c.tail(5))
+	if !c.Killed() || group.kills(t) == 0 {
+		t.Errorf("it ended: %s, after %d kills for want of memory:\n%s", c.State(), group.kills(t), world.Tail(c.log, 5))
 	}
 	t.Logf("killed after %d starts", len(runs))
 
@@ -163,7 +149,7 @@ func TestMemory(t *testing.T) {
 	s.args = append(s.args, "--log-level", "info")
 	c = s.coordinator(t, part{Cgroup: group.path})
 	c.awaitReady(t)
-	if said, want := c.tail(1000), fmt.Sprint(`"limit_bytes":`, 400<<20*9/10); !strings.Contains(said, want) {
+	if said, want := world.Tail(c.log, 1000), fmt.Sprint(`"limit_bytes":`, 400<<20*9/10); !strings.Contains(said, want) {
 		t.Errorf("it does not say %s of its cgroup:\n%s", want, said)
 	}
 	bank := s.bank(t)
@@ -183,7 +169,7 @@ func cgroup(t *testing.T) group {
 		t.Skipf("no cgroup of the memory controller, version 1, can be made here: %v", err)
 	}
 	t.Cleanup(func() {
-		if err := poll("the cgroup is empty", func() bool { return os.Remove(g.path) == nil }); err != nil {
+		if err := world.Poll("the cgroup is empty", func() bool { return os.Remove(g.path) == nil }); err != nil {
 			t.Error(err)
 		}
 	})

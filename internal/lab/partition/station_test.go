@@ -14,6 +14,7 @@ import (
 
 	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/internal/lab/world"
 	"github.com/amends-dev/amends/transport/natsbus"
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
 )
@@ -66,7 +67,7 @@ func (s *station) server(t *testing.T) {
 }
 
 func playServer(ctx context.Context, p part) error {
-	nats, err := embedded.Start(embedded.Config{StoreDir: filepath.Join(p.Dir, "jetstream"), Port: p.Node, ReadyTimeout: limit})
+	nats, err := embedded.Start(embedded.Config{StoreDir: filepath.Join(p.Dir, "jetstream"), Port: p.Node, ReadyTimeout: world.Limit})
 	if err != nil {
 		return err
 	}
@@ -78,20 +79,18 @@ func playServer(ctx context.Context, p part) error {
 	return nil
 }
 
-func (s *station) config() natsbus.Config { return natsbus.Config{URL: s.url(), Name: "load"} }
-
 // flood starts large sagas one after the other until one is not acknowledged.
-func (s *station) flood(t *testing.T, name string, size, most int) (runs []run) {
+func (s *station) flood(t *testing.T, name string, size, most int) (runs []world.Run) {
 	t.Helper()
 	bus := s.connect(t)
 	c := client.New(bus, client.Timeout(time.Second))
 	for n := range most {
-		r := run{id: contract.SagaID(fmt.Sprintf("%s-%06d", name, n)), input: transfer{To: 1, Amount: 1, Refuse: n%4 == 0, Padding: strings.Repeat("x", size)}}
+		r := world.Run{ID: contract.SagaID(fmt.Sprintf("%s-%06d", name, n)), Input: world.Transfer{To: 1, Amount: 1, Refuse: n%4 == 0, Padding: strings.Repeat("x", size)}}
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
-		_, err := c.Start(ctx, transferMoney, r.input, client.ID(r.id))
+		_, err := c.Start(ctx, transferMoney, r.Input, client.ID(r.ID))
 		cancel()
 		if err == nil {
-			r.acked = time.Now()
+			r.Acked = time.Now()
 		}
 		runs = append(runs, r)
 		if err != nil {
@@ -104,32 +103,25 @@ func (s *station) flood(t *testing.T, name string, size, most int) (runs []run) 
 
 func (s *station) connect(t *testing.T) *natsbus.Bus {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), limit)
-	defer cancel()
-	bus, err := natsbus.Connect(ctx, s.config())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = bus.Close() })
-	return bus
+	return connect(t, natsbus.Config{URL: s.url(), Name: "load"})
 }
 
 // finish waits until every acknowledged saga is at rest, stops everything, and
 // audits.
-func (s *station) finish(t *testing.T, runs []run, all ...*process) {
+func (s *station) finish(t *testing.T, runs []world.Run, all ...*process) {
 	t.Helper()
 	c := client.New(s.connect(t), client.Timeout(time.Second))
-	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	ctx, cancel := context.WithTimeout(t.Context(), world.Limit)
 	defer cancel()
 	for i := range runs {
-		if r := &runs[i]; !r.acked.IsZero() {
-			if status, err := c.Wait(ctx, r.id); err == nil {
-				r.ended, r.told = time.Now(), *status
+		if r := &runs[i]; !r.Acked.IsZero() {
+			if status, err := c.Wait(ctx, r.ID); err == nil {
+				r.Ended, r.Told = time.Now(), *status
 			}
 		}
 	}
 	for _, p := range all {
 		p.terminate(t)
 	}
-	audit(t, s.data, filepath.Join(s.dir, "bank"), runs).report(t)
+	audit(t, s.data, filepath.Join(s.dir, "bank"), runs)
 }

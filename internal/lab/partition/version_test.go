@@ -24,6 +24,7 @@ import (
 
 	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/internal/lab/world"
 	"github.com/amends-dev/amends/internal/sagapb"
 	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store/boltstore"
@@ -43,7 +44,7 @@ type record struct {
 }
 
 // corpus are the sagas of a released store, by how they stand.
-var corpus = map[contract.SagaID]transfer{
+var corpus = map[contract.SagaID]world.Transfer{
 	"completed":   {From: 1, To: 2, Amount: 10},
 	"compensated": {From: 2, To: 3, Amount: 20, Refuse: true},
 	"parked":      {From: 3, To: 4, Amount: 30, Refuse: true, Lose: true},
@@ -179,7 +180,7 @@ func export(t *testing.T, data string) map[contract.SagaID]*record {
 		if err != nil {
 			t.Fatalf("saga %s: %v", id, err)
 		}
-		events, err := history(t.Context(), s, in)
+		events, err := world.History(t.Context(), s, in)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -343,7 +344,7 @@ func TestLaterParticipant(t *testing.T) {
 	}
 	defer taken.Stop()
 	asker := client.New(bus, client.Timeout(time.Second))
-	if _, err := asker.Start(t.Context(), transferMoney, transfer{To: 1, Amount: 1}, client.ID("later")); err != nil {
+	if _, err := asker.Start(t.Context(), transferMoney, world.Transfer{To: 1, Amount: 1}, client.ID("later")); err != nil {
 		t.Fatal(err)
 	}
 	status, err := asker.Wait(t.Context(), "later")
