@@ -125,7 +125,7 @@ func TestBackupOutlivesCut(t *testing.T) {
 			{"backup", "--data-dir", dir, filepath.Join(dir, "copy")},
 			{"restore", "--data-dir", filepath.Join(dir, "again"), filepath.Join(dir, "copy")},
 		} {
-			if code := start(t, &complaints, roleEnv+"=coordinator", argsEnv+"="+strings.Join(args, "\n")).exit(t); code != 0 {
+			if code := start(t, &complaints, roleEnv+"=coordinator", argsEnv+"="+strings.Join(args, "\n")).exit(); code != 0 {
 				t.Fatalf("%q: exit code %d: %s", args, code, complaints.String())
 			}
 			d.unmount()

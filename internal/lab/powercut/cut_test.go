@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"testing"
 	"time"
+
+	"github.com/amends-dev/amends/internal/lab/world"
 )
 
 // cutsPerDisk is how many cuts one disk lives through.
@@ -143,8 +145,8 @@ func cutLoad(t *testing.T, d *disk, at int, rng *rand.Rand) []string {
 	load := start(t, &complaints, roleEnv+"=load", dirEnv+"="+d.dir, seedEnv+"="+strconv.FormatUint(uint64(rng.Uint32()), 10))
 	select {
 	case <-d.cuts:
-	case <-time.After(limit):
-		t.Fatalf("the power was not cut within %s; the load says: %s", limit, complaints.String())
+	case <-time.After(world.Limit):
+		t.Fatalf("the power was not cut within %s; the load says: %s", world.Limit, complaints.String())
 	}
 	return load.kill()
 }

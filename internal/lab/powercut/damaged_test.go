@@ -13,13 +13,14 @@ import (
 	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/corrupttest"
+	"github.com/amends-dev/amends/internal/lab/world"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/server"
 )
 
 // lonely waits for somebody who is not there, attempt after attempt.
-var lonely = saga.MustDefine[journey]("lonely", saga.Timeout(500*time.Millisecond), saga.Retry(10_000, 100*time.Millisecond, 500*time.Millisecond),
-	saga.Retriable("call", saga.Do(contract.NewCommand[journey, string]("nobody", "call"))))
+var lonely = saga.MustDefine[world.Transfer]("lonely", saga.Timeout(500*time.Millisecond), saga.Retry(10_000, 100*time.Millisecond, 500*time.Millisecond),
+	saga.Retriable("call", saga.Do(contract.NewCommand[world.Transfer, string]("nobody", "call"))))
 
 // TestDamagedSaga: a running coordinator says of a saga whose record is damaged
 // that it is, to whoever asks and in its log, and the others go on.
@@ -28,14 +29,14 @@ func TestDamagedSaga(t *testing.T) {
 	s.start()
 	s.await()
 	s.connect()
-	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	ctx, cancel := context.WithTimeout(t.Context(), world.Limit)
 	defer cancel()
 	if _, err := s.client.Register(ctx, lonely); err != nil {
 		t.Fatal(err)
 	}
 	const sick, well = contract.SagaID("the-sick-one"), contract.SagaID("the-well-one")
 	begin := func(id contract.SagaID) error {
-		_, err := s.client.Start(ctx, lonely, journey{To: string(id)}, client.ID(id))
+		_, err := s.client.Start(ctx, lonely, world.Transfer{}, client.ID(id))
 		return err
 	}
 	if err := errors.Join(begin(sick), begin(well)); err != nil {
@@ -58,7 +59,7 @@ func TestDamagedSaga(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stop := s.call(ctx, "beside", 2)
+	stop := s.call("beside", 2)
 	for tick := time.NewTicker(20 * time.Millisecond); ; { // several timeouts of both sagas
 		<-tick.C
 		now, err := s.client.Get(ctx, well)
@@ -71,7 +72,10 @@ func TestDamagedSaga(t *testing.T) {
 		}
 	}
 	stop()
-	s.finish()
+	s.loads[0].Finish(s.client)
+	if n := s.loads[0].UnderWay(); n > 0 || s.acked() == 0 {
+		t.Errorf("%d of %d sagas beside the damaged one have not ended", n, s.acked())
+	}
 	alarms := 0
 	for line := range strings.Lines(s.log.String()) {
 		if strings.Contains(line, "level=ERROR") && strings.Contains(line, "its record is damaged") && strings.Contains(line, string(sick)) {

@@ -4,21 +4,17 @@ package powercut
 
 import (
 	"bufio"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
-	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
-)
 
-// limit bounds everything that is waited for. It is generous: the machine may be
-// busy with other things.
-const limit = 60 * time.Second
+	"github.com/amends-dev/amends/internal/lab/world"
+)
 
 // disk gives orders to the process of a disk.
 type disk struct {
@@ -96,8 +92,8 @@ func (d *disk) order(name string, value any) {
 		if answer != "ok" {
 			d.t.Fatalf("disk: %s %v: %s", name, value, answer)
 		}
-	case <-time.After(limit):
-		d.t.Fatalf("disk: %s %v: no answer within %s", name, value, limit)
+	case <-time.After(world.Limit):
+		d.t.Fatalf("disk: %s %v: no answer within %s", name, value, world.Limit)
 	}
 }
 
@@ -113,74 +109,49 @@ func (d *disk) unmount() {
 	d.order("arm", 0)
 	select {
 	case <-d.cuts:
-	case <-time.After(limit):
+	case <-time.After(world.Limit):
 		d.t.Fatal("no cut")
 	}
 	d.order("unmount", "")
 }
 
-// child is a process of the test binary in one of its roles. It ends when its
-// input does, at the latest.
+// child is a process of the test binary in one of its roles.
 type child struct {
-	cmd   *exec.Cmd
-	input io.Closer
+	*world.Process
 	lines chan string // whole lines of its output; closed at its end
 }
 
 // start starts a child that is told its role and more by the environment.
 func start(t *testing.T, stderr io.Writer, env ...string) *child {
 	t.Helper()
-	c := &child{cmd: exec.Command(os.Args[0]), lines: make(chan string, 1<<16)}
-	c.cmd.Env = append(os.Environ(), env...)
-	c.cmd.Stderr = stderr
+	c := &child{lines: make(chan string, 1<<16)}
 	var err error
-	if c.input, err = c.cmd.StdinPipe(); err != nil {
-		t.Fatal(err)
-	}
-	out, err := c.cmd.StdoutPipe()
+	c.Process, err = world.Start(world.Command{Name: "the " + t.Name() + "'s process", Env: env, Stderr: stderr, Line: func(line string) { c.lines <- line }})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
 	go func() {
-		defer close(c.lines)
-		for r := bufio.NewReader(out); ; {
-			line, err := r.ReadString('\n')
-			if err != nil {
-				return // what has no end was cut off
-			}
-			c.lines <- strings.TrimSuffix(line, "\n")
-		}
+		<-c.Exited()
+		close(c.lines)
 	}()
-	t.Cleanup(func() { _ = c.cmd.Process.Kill() })
+	t.Cleanup(func() { c.kill() })
 	return c
 }
 
 // kill ends the child and returns what it said since.
 func (c *child) kill() (said []string) {
-	_ = c.cmd.Process.Kill()
+	_ = c.Signal(syscall.SIGKILL)
 	for line := range c.lines {
 		said = append(said, line)
 	}
-	_ = c.cmd.Wait()
-	_ = c.input.Close()
 	return said
 }
 
 // exit waits for the end that the child finds by itself.
-func (c *child) exit(t *testing.T) (code int) {
-	t.Helper()
-	ended := time.AfterFunc(limit, func() { _ = c.cmd.Process.Kill() })
+func (c *child) exit() (code int) {
+	ended := time.AfterFunc(world.Limit, func() { _ = c.Signal(syscall.SIGKILL) })
 	defer ended.Stop()
-	for range c.lines {
+	for range c.lines { //nolint:revive // until it has nothing more to say
 	}
-	err := c.cmd.Wait()
-	_ = c.input.Close()
-	var failed *exec.ExitError
-	if err != nil && !errors.As(err, &failed) {
-		t.Fatal(err)
-	}
-	return c.cmd.ProcessState.ExitCode()
+	return c.State().ExitCode()
 }

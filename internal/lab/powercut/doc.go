@@ -20,7 +20,8 @@
 //
 // After every cut the file opens, and everything that was acknowledged is there:
 // no state older or other than was said (I1, I2), every history folds to its
-// state (I8), exactly the commands pending that the history enqueues. The same with a
+// state (I8), exactly the commands pending that the history enqueues. Under the whole
+// server, package world has the callers, the participants and the audit. The same with a
 // disk that only pretends to fsync has to be caught, or the test is worth
 // nothing.
 //

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/amends-dev/amends/internal/lab/world"
 )
 
 // The kernel's own power cut for a mounted file system: it stops where it
@@ -84,7 +86,7 @@ func shutdown(dir string) error {
 // listen returns the next lines that the child says.
 func (c *child) listen(t *testing.T, n int, complaints *bytes.Buffer) (said []string) {
 	t.Helper()
-	deadline := time.After(limit)
+	deadline := time.After(world.Limit)
 	for range n {
 		select {
 		case line, open := <-c.lines:
@@ -93,7 +95,7 @@ func (c *child) listen(t *testing.T, n int, complaints *bytes.Buffer) (said []st
 			}
 			said = append(said, line)
 		case <-deadline:
-			t.Fatalf("the load said only %d of %d lines within %s", len(said), n, limit)
+			t.Fatalf("the load said only %d of %d lines within %s", len(said), n, world.Limit)
 		}
 	}
 	return said

@@ -6,15 +6,13 @@ import (
 	"crypto/sha256"
 	"flag"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"os"
 	"strings"
 	"testing"
 
-	"go.uber.org/goleak"
-
 	"github.com/amends-dev/amends/internal/cli"
+	"github.com/amends-dev/amends/internal/lab/world"
 )
 
 // How the test binary is told to be one of the processes.
@@ -39,28 +37,18 @@ func TestMain(m *testing.M) {
 		if *seed == 0 {
 			*seed = rand.Uint64N(1 << 32)
 		}
-		goleak.VerifyTestMain(m)
+		world.VerifyMain(m)
 		return
 	case "disk":
 		code = exitOf(serveDisk())
 	case "load":
-		endWithInput()
 		code = exitOf(work(os.Getenv(dirEnv), os.Getenv(seedEnv)))
 	case "coordinator":
-		endWithInput()
 		code = cli.Main(strings.Split(os.Getenv(argsEnv), "\n"), nil, os.Stdout, os.Stderr)
 	default:
 		code = exitOf(fmt.Errorf("there is no role %q", role))
 	}
 	os.Exit(code)
-}
-
-// endWithInput ends the process when the one that started it is gone.
-func endWithInput() {
-	go func() {
-		_, _ = io.Copy(io.Discard, os.Stdin)
-		os.Exit(9)
-	}()
 }
 
 func exitOf(err error) int {

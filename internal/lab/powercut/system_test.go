@@ -6,8 +6,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -17,7 +17,8 @@ import (
 	"time"
 
 	"github.com/amends-dev/amends/client"
-	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/internal/lab/world"
+	"github.com/amends-dev/amends/server"
 	"github.com/amends-dev/amends/transport/natsbus"
 )
 
@@ -27,18 +28,19 @@ import (
 type system struct {
 	t      *testing.T
 	disk   *disk
-	agency *agency
+	books  string // directory of the participants
 	ready  string // file
 	port   string
 	client *client.Client
+	loads  []*world.Load
 
 	child *child
 	log   *output
 	http  string
-
-	mu    sync.Mutex
-	acked map[contract.SagaID]bool // whether the car is refused
 }
+
+// transferMoney makes outcomes unknown while the coordinator is away.
+var transferMoney = world.DefineTransfer(time.Second, 10)
 
 // output is what a process has said so far.
 type output struct {
@@ -64,7 +66,7 @@ func newSystem(t *testing.T) *system {
 	t.Helper()
 	s := &system{
 		t: t, disk: newDisk(t), ready: filepath.Join(t.TempDir(), "ready"),
-		agency: &agency{effects: map[contract.Key]int{}}, acked: map[contract.SagaID]bool{},
+		books: t.TempDir(),
 	}
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -93,14 +95,14 @@ func (s *system) await() bool {
 	s.t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.After(limit); ; {
+	for deadline := time.After(world.Limit); ; {
 		select {
 		case <-tick.C:
 		case <-s.disk.cuts:
 			s.disk.cuts <- struct{}{} // for whoever waits for it
 			return false
 		case <-deadline:
-			s.t.Fatalf("the coordinator is not ready within %s; it says: %s", limit, s.log.String())
+			s.t.Fatalf("the coordinator is not ready within %s; it says: %s", world.Limit, s.log.String())
 		}
 		var at struct{ HTTP string }
 		if data, err := os.ReadFile(s.ready); err == nil && json.Unmarshal(data, &at) == nil {
@@ -117,79 +119,89 @@ func (s *system) await() bool {
 	}
 }
 
-// connect lets the participant in, registers the definition and makes the
+// connect lets the participants in, registers the definition and makes the
 // client, once the coordinator runs for the first time.
 func (s *system) connect() {
 	s.t.Helper()
+	config := natsbus.Config{URL: "nats://127.0.0.1:" + s.port, Name: "callers", Logger: slog.New(slog.DiscardHandler)}
 	ctx, stop := context.WithCancel(context.Background())
-	var buses []*natsbus.Bus
-	for _, name := range []string{"agency", "callers"} {
-		waiting, cancel := context.WithTimeout(ctx, limit)
-		bus, err := natsbus.Connect(waiting, natsbus.Config{URL: "nats://127.0.0.1:" + s.port, Name: name})
-		cancel()
-		if err != nil {
-			stop()
-			s.t.Fatal(err)
-		}
-		buses = append(buses, bus)
+	waiting, cancel := context.WithTimeout(ctx, world.Limit)
+	defer cancel()
+	bus, err := natsbus.Connect(waiting, config)
+	if err != nil {
+		stop()
+		s.t.Fatal(err)
 	}
-	done := make(chan error, 1)
-	go func() { done <- s.agency.run(ctx, buses[0]) }()
+	done := make(chan error, len(world.Participants))
 	s.t.Cleanup(func() {
 		stop()
-		if err := <-done; err != nil {
-			s.t.Errorf("the agency: %v", err)
+		for range world.Participants {
+			if err := <-done; err != nil {
+				s.t.Errorf("a participant: %v", err)
+			}
 		}
-		for _, bus := range buses {
-			_ = bus.Close()
-		}
+		_ = bus.Close()
 	})
-	s.client = client.New(buses[1], client.Timeout(time.Second))
-	if _, err := s.client.Register(ctx, travel); err != nil {
+	for _, name := range world.Participants {
+		dir := filepath.Join(s.books, name)
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			done <- err
+			continue
+		}
+		go func() { done <- world.Serve(ctx, world.Service{Name: name, Dir: dir, Bus: config}) }()
+	}
+	s.client = client.New(bus, client.Timeout(time.Second))
+	if _, err := s.client.Register(ctx, transferMoney); err != nil {
 		s.t.Fatal(err)
 	}
 }
 
-// call starts sagas, n callers at a time, until ctx ends. An acknowledgement is
-// noted; that nobody answers is what the tests are for.
-func (s *system) call(ctx context.Context, name string, n int) (stop func()) {
-	ctx, cancel := context.WithCancel(ctx)
-	var callers sync.WaitGroup
+// call has n callers start sagas until stop.
+func (s *system) call(name string, n int) (stop func()) {
+	l := world.NewLoad(transferMoney)
+	s.loads = append(s.loads, l)
+	places := make(chan struct{}, 1<<12)
 	for c := range n {
-		callers.Go(func() {
-			for i := 0; ctx.Err() == nil; i++ {
-				id := contract.SagaID(fmt.Sprintf("%s-%d-%d", name, c, i))
-				full := i%5 == 4
-				_, err := s.client.Start(ctx, travel, journey{To: string(id), Full: full}, client.ID(id))
-				switch {
-				case err == nil:
-					s.mu.Lock()
-					s.acked[id] = full
-					s.mu.Unlock()
-				case !errors.Is(err, client.ErrUnavailable):
-					s.t.Errorf("start %s: %v", id, err)
-					return
-				}
-			}
+		l.Call(world.Caller{
+			Name: fmt.Sprintf("%s-%d", name, c), Client: s.client, Rng: rngOf(*seed, fmt.Sprint(name, c)), Places: places,
+			Pause: func() time.Duration { return 0 },
 		})
 	}
-	return func() {
-		cancel()
-		callers.Wait()
-	}
+	s.t.Cleanup(l.GiveUp)
+	return l.GiveUp
 }
 
-// finish waits until every acknowledged saga has ended and compares how with
-// what the participant did.
+// runs is what all callers know.
+func (s *system) runs() (all []world.Run) {
+	for _, l := range s.loads {
+		all = append(all, l.All()...)
+	}
+	return all
+}
+
+// acked counts the sagas that were acknowledged.
+func (s *system) acked() (n int) {
+	for _, r := range s.runs() {
+		if !r.Acked.IsZero() {
+			n++
+		}
+	}
+	return n
+}
+
+// finish waits until every saga has ended, ends the coordinator, and audits.
 func (s *system) finish() {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(s.t.Context(), limit)
-	defer cancel()
-	for id, full := range s.acked {
-		status, err := s.client.Wait(ctx, id)
-		if err != nil {
-			s.t.Fatalf("acknowledged saga %s: %v\nthe coordinator says: %s", id, err, s.log.String())
-		}
-		s.agency.audit(s.t, status, full)
+	for _, l := range s.loads {
+		l.Finish(s.client)
+	}
+	s.child.kill()
+	result, err := world.Examine(s.t.Context(), filepath.Join(s.disk.dir, "data", server.StoreFile), transferMoney, s.runs(), s.books)
+	if err != nil {
+		s.t.Fatalf("%v; the coordinator says: %s", err, s.log.String())
+	}
+	result.Report(s.t)
+	if s.t.Failed() {
+		s.t.Logf("the coordinator says: %s", s.log.String())
 	}
 }
