@@ -15,6 +15,9 @@ const (
 	Parked       Phase = "parked"
 )
 
+// AtRest reports whether a saga in the phase has ended or is parked: whoever waits for it is told.
+func (p Phase) AtRest() bool { return p == Parked || p == Completed || p == Compensated }
+
 // Direction reports whether a command does a step or takes it back.
 type Direction string
 

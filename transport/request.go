@@ -184,7 +184,7 @@ type StepStatus struct {
 
 // AtRest reports whether the saga has ended, is parked or was removed: nothing is left to wait for.
 func (s *Status) AtRest() bool {
-	return !s.Ended.IsZero() || s.Removed || s.Phase == contract.Parked || s.Phase == contract.Completed || s.Phase == contract.Compensated
+	return s.Removed || s.Phase.AtRest()
 }
 
 // Decision is a person's decision about a saga.

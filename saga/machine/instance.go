@@ -92,7 +92,7 @@ func (in *Instance) Birth() contract.Birth { return contract.BirthOf(in.Started)
 func (in *Instance) Open() bool { return in.Ended.IsZero() }
 
 // AtRest reports whether the saga has ended or is parked: whoever waits for it is told.
-func (in *Instance) AtRest() bool { return !in.Open() || in.Phase == contract.Parked }
+func (in *Instance) AtRest() bool { return in.Phase.AtRest() }
 
 // Wake is when the saga wants to be woken next: the earliest time at which an
 // attempt times out, goes out again, or the deadline passes. Zero: never, or not
