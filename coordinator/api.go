@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/coordinator/internal/projection"
 	"github.com/amends-dev/amends/internal/crashpoint"
 	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store"
@@ -79,7 +80,7 @@ func (s *service) serve() (stop func(), err error) {
 		return nil, err
 	}
 	return func() {
-		s.c.feed.close() // those who watch are told to ask elsewhere
+		s.c.projection.CloseFeed() // those who watch are told to ask elsewhere
 		end()
 		endSubscribe()
 	}, nil
@@ -115,9 +116,8 @@ func (s *service) apiStart(_ context.Context, request *transport.Envelope, reply
 }
 
 // apiRun registers the caller in the shard's turn, right behind the commit of the
-// start: what ends the saga comes later, so no end is missed and nobody has to look.
-// Of a saga that is at rest already the shard tells them right behind this.
-func (s *service) apiRun(_ context.Context, request *transport.Envelope, reply func(*transport.Envelope)) {
+// start. What ends the saga comes later, so nobody has to look; unless it was in the same batch.
+func (s *service) apiRun(ctx context.Context, request *transport.Envelope, reply func(*transport.Envelope)) {
 	s.start(request, reply, func(r *Result) {
 		if r.Err != nil || r.Ended != nil || r.Ignored != "" {
 			reply(s.replyTo(r, true))
@@ -138,12 +138,16 @@ func (s *service) apiRun(_ context.Context, request *transport.Envelope, reply f
 			}
 			answer(status(r.Definition, r.Instance, true), nil)
 		}
-		one := s.c.waiters.add(id, request.Caller, tell)
+		if r.Instance.Phase.AtRest() {
+			tell(r)
+			return
+		}
+		one, moving := s.c.wait(id, request.Caller, tell)
 		if one == nil {
 			tell(r)
 			return
 		}
-		s.keep(id, one, request, true, answer)
+		s.await(ctx, id, one, moving, request, true, answer)
 	})
 }
 
@@ -200,7 +204,7 @@ func checkStart(id contract.SagaID, request *transport.Envelope) error {
 // least or later.
 func (s *service) tooMuch(limit string, least time.Duration, reason string) *transport.Envelope {
 	now := s.c.config.Clock()
-	s.c.observer.StartRefused(limit, now)
+	s.c.startRefused(limit, now)
 	return exhausted(s.c.retryPacer.next(now, least), reason)
 }
 
@@ -283,8 +287,7 @@ func (s *service) statusOf(ctx context.Context, id contract.SagaID) (*transport.
 }
 
 // apiWait registers the caller first and looks then, so that no end is missed
-// between the two. A saga that is known to move needs no look: what brings it to rest
-// makes it unknown before it tells those who are registered.
+// between the two.
 func (s *service) apiWait(ctx context.Context, request *transport.Envelope, reply func(*transport.Envelope)) {
 	id := request.Saga
 	var query transport.WaitQuery
@@ -293,7 +296,7 @@ func (s *service) apiWait(ctx context.Context, request *transport.Envelope, repl
 		return
 	}
 	answer := func(where *transport.Status, err error) { reply(respond(where, err)) }
-	one := s.c.waiters.add(id, request.Caller, func(r *Result) { reply(s.replyTo(r, true)) })
+	one, moving := s.c.wait(id, request.Caller, func(r *Result) { reply(s.replyTo(r, true)) })
 	if one == nil {
 		if where := s.briefly(id, query.Brief); where != nil {
 			answer(where, nil)
@@ -302,16 +305,22 @@ func (s *service) apiWait(ctx context.Context, request *transport.Envelope, repl
 		s.reading(s.apiGet)(ctx, request, reply)
 		return
 	}
-	if s.c.active.knows(id) {
-		s.keep(id, one, request, query.Brief, answer)
+	s.await(ctx, id, one, moving, request, query.Brief, answer)
+}
+
+// await holds a request that is registered, or answers it if the saga is at rest. One that is
+// known to move needs no look: what brings it to rest tells those who are registered.
+func (s *service) await(ctx context.Context, id contract.SagaID, one *projection.Waiter, moving bool, request *transport.Envelope, brief bool, answer func(*transport.Status, error)) {
+	if moving {
+		s.keep(id, one, request, brief, answer)
 		return
 	}
 	s.look(ctx, id, func(where *transport.Status, err error) {
 		if err == nil && !where.AtRest() {
-			s.keep(id, one, request, query.Brief, answer)
+			s.keep(id, one, request, brief, answer)
 			return
 		}
-		if s.c.waiters.remove(id, one) {
+		if one.Remove() {
 			answer(where, err)
 		}
 	})
@@ -319,13 +328,13 @@ func (s *service) apiWait(ctx context.Context, request *transport.Envelope, repl
 
 // keep holds a request that is registered until it expires, and answers then where
 // the saga stands: in few words, if that is enough and it is known to move.
-func (s *service) keep(id contract.SagaID, one *waiter, request *transport.Envelope, brief bool, answer func(*transport.Status, error)) {
+func (s *service) keep(id contract.SagaID, one *projection.Waiter, request *transport.Envelope, brief bool, answer func(*transport.Status, error)) {
 	hold := DefaultWait
 	if !request.Expires.IsZero() {
 		hold = min(max(request.Expires.Sub(s.c.config.Clock()), 0), MaxWait)
 	}
-	s.c.waiters.hold(one, hold, func() {
-		if !s.c.waiters.remove(id, one) {
+	one.Hold(hold, func() {
+		if !one.Remove() {
 			return
 		}
 		if where := s.briefly(id, brief); where != nil {
@@ -339,10 +348,10 @@ func (s *service) keep(id contract.SagaID, one *waiter, request *transport.Envel
 // briefly is where a saga stands in few words; nil: that is not enough, or it is not
 // known to move.
 func (s *service) briefly(id contract.SagaID, enough bool) *transport.Status {
-	if !enough {
-		return nil
+	if at, moving := s.c.projection.Moving(id); enough && moving {
+		return &transport.Status{ID: id, Definition: at.Definition, Phase: at.Phase, Revision: at.Revision}
 	}
-	return s.c.active.brief(id)
+	return nil
 }
 
 // look reads where a saga stands, on a goroutine that waits for its turn. MaxWaiters

@@ -125,7 +125,7 @@ func (s *shard) putOff(w *work, definition string) {
 			busy.why = fmt.Sprintf("the mappings of %s cost much, and as many sagas wait for theirs as may; try again when it says so", definition)
 		}
 		if w.input.Event.Type == contract.EventStarted {
-			s.c.observer.StartRefused(LimitWaiting, now)
+			s.c.startRefused(LimitWaiting, now)
 			busy.retry = s.c.retryPacer.next(now, retryBusy)
 		}
 		w.reply(Result{Err: busy})

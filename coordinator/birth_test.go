@@ -86,7 +86,7 @@ func TestLaterSagaWithTheSameID(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r := step(t, e, input).Results[0]; r.Err != nil || r.Revision != 2 {
+	if r := step(t, e, input).Results[0]; r.Err != nil || r.Instance.Revision != 2 {
 		t.Errorf("the answer to the later saga: %+v", r)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/coordinator/internal/projection"
 	"github.com/amends-dev/amends/internal/crashpoint"
 	"github.com/amends-dev/amends/internal/loglimit"
 	"github.com/amends-dev/amends/outbox"
@@ -39,14 +41,10 @@ type Coordinator struct {
 	shards      []*shard
 	relay       *outbox.Relay
 	timekeeper  *timekeeper
-	waiters     *waiters
-	active      *activeSagas
+	projection  *projection.Projection
 	observer    Observer
 	limited     *slog.Logger // for lines that anybody's message can cause
 	service     *service     // of requests
-	feed        *feed
-	runStats    *runStats
-	blocked     blocked
 	retryPacer  retryPacer
 	seed        maphash.Seed
 
@@ -60,7 +58,6 @@ type Coordinator struct {
 	intake sync.RWMutex // held for reading while something is put into a shard's inbox
 	closed bool         // the inboxes are closed; guarded by intake
 
-	open        atomic.Int64
 	pending     atomic.Pointer[map[outbox.Destination]int] // records in the ledger, a moment ago
 	received    atomic.Int64                               // when the bus last gave answers, in Unix nanoseconds
 	handing     atomic.Int64                               // since when an answer is being put into its shard's inbox, in Unix nanoseconds; 0: none is
@@ -97,13 +94,14 @@ func New(config Config) (*Coordinator, error) {
 	}
 	config.Clock = timing.clock.now
 	c := &Coordinator{
-		config: config, definitions: defs, runStats: newRunStats(config.Clock()), limited: loglimit.Logger(config.Logger),
-		waiters: newWaiters(), active: newActiveSagas(), feed: newFeed(), seed: maphash.MakeSeed(),
+		config: config, definitions: defs, limited: loglimit.Logger(config.Logger),
+		seed:    maphash.MakeSeed(),
 		started: make(chan struct{}),
 	}
 	c.service = newService(c)
 	c.timing, timing.c = timing, c
-	c.observer = both{c.runStats, config.Observer}
+	c.observer = config.Observer
+	c.projection = projection.New(config.Shards, c.shardIndex, config.Clock())
 	c.relay = outbox.NewRelay(c.publisher(), config.Store, outbox.Options{
 		OnPublish: c.observer.Published, OnRefused: c.refused, OnDropped: c.dropped, Now: config.Clock,
 		Credit: config.MaxUnanswered, CreditBytes: config.MaxUnansweredBytes, Shared: config.Store.Shared(),
@@ -113,7 +111,7 @@ func New(config Config) (*Coordinator, error) {
 	c.monitor = newMonitor(c)
 	c.refusals = make(chan Input, maxRefusals)
 	c.evaluators = newEvaluators()
-	for range config.Shards {
+	for i := range config.Shards {
 		engine, err := newEngine(config.Store, defs, w, max(1, config.CacheSize/config.Shards))
 		if err != nil {
 			return nil, err
@@ -121,7 +119,7 @@ func New(config Config) (*Coordinator, error) {
 		engine.AskUnsent(c.relay.Unsent)
 		engine.FollowClock(timing.clock.sum)
 		engine.EvaluateBeside(machine.WithinBatch)
-		c.shards = append(c.shards, &shard{c: c, engine: engine, inbox: newInbox(config.MaxWaiting), aside: map[contract.SagaID]*setAside{}})
+		c.shards = append(c.shards, &shard{c: c, engine: engine, part: c.projection.Part(i), inbox: newInbox(config.MaxWaiting), aside: map[contract.SagaID]*setAside{}})
 	}
 	return c, nil
 }
@@ -132,7 +130,7 @@ func (c *Coordinator) Register(ctx context.Context, def *saga.Definition) error 
 		return err
 	}
 	c.expectParticipants()
-	c.blocked.defined()
+	c.projection.UnblockAll(func(err error) bool { return errors.Is(err, ErrUnknownDefinition) })
 	c.timekeeper.again() // sagas may have waited for it
 	return nil
 }
@@ -187,7 +185,8 @@ func (c *Coordinator) Run(ctx context.Context) error {
 	}
 	stopOut()
 	relayErr := relay.Wait()
-	c.waiters.close()
+	crashpoint.Here("coordinator: stopping, all sent")
+	c.projection.Close()
 	if broken := c.broken.Load(); broken != nil {
 		return fmt.Errorf("coordinator: %w", *broken)
 	}
@@ -197,7 +196,7 @@ func (c *Coordinator) Run(ctx context.Context) error {
 
 // begin opens what brings work; nil: it was stopped before the prefix was this store's.
 func (c *Coordinator) begin(ctx context.Context) (source transport.Source, stopRequests func(), err error) {
-	if err := c.countOpen(ctx); err != nil {
+	if _, err := c.countOpen(ctx); err != nil {
 		return nil, nil, err
 	}
 	if err := c.acquire(ctx); err != nil {
@@ -262,23 +261,33 @@ func (c *Coordinator) noteReady() {
 // what was seen a moment ago, and costs nothing.
 func (c *Coordinator) Standstills() []transport.Standstill { return c.monitor.current() }
 
-func (c *Coordinator) countOpen(ctx context.Context) error {
+// countOpen counts the open sagas in the store: when the coordinator starts, and when others may
+// have moved some. It reports false when sagas moved meanwhile, so that the count may be wrong.
+func (c *Coordinator) countOpen(ctx context.Context) (bool, error) {
+	moves := c.projection.Moves()
+	if c.busy() {
+		return false, nil
+	}
 	counts, err := c.config.Store.Counts(ctx)
 	if err != nil {
-		return fmt.Errorf("count the sagas: %w", err)
+		return false, fmt.Errorf("count the sagas: %w", err)
 	}
 	open := 0
 	for _, n := range counts {
 		open += n.Sagas - n.Ended
 	}
 	crashpoint.Here("coordinator: open sagas counted")
-	c.open.Store(int64(open))
-	return nil
+	return !c.busy() && c.projection.Rebuild(moves, open), nil
+}
+
+// busy reports whether a shard is at work on a batch.
+func (c *Coordinator) busy() bool {
+	return slices.ContainsFunc(c.shards, func(s *shard) bool { return s.busy.Load() != 0 })
 }
 
 // shardIndex is the index of the shard that handles a saga.
-func (c *Coordinator) shardIndex(id contract.SagaID) uint64 {
-	return maphash.String(c.seed, string(id)) % uint64(len(c.shards))
+func (c *Coordinator) shardIndex(id contract.SagaID) int {
+	return int(maphash.String(c.seed, string(id)) % uint64(c.config.Shards))
 }
 
 // shardOf is the shard that handles a saga.
@@ -352,11 +361,8 @@ func (c *Coordinator) dropped(announcements int, err error) {
 	c.observer.AnnouncementsDropped(announcements)
 }
 
-func (c *Coordinator) count(t *Transition) {
-	if t.Before == "" {
-		c.open.Add(1)
-	}
-	if t.Ended {
-		c.open.Add(-1)
-	}
+// startRefused counts a start that met a limit.
+func (c *Coordinator) startRefused(limit string, now time.Time) {
+	c.projection.Refused(now)
+	c.observer.StartRefused(limit, now)
 }

@@ -29,11 +29,7 @@ func (s *service) apiRemoveDamaged(ctx context.Context, request *transport.Envel
 		return nil, err
 	}
 	s.c.relay.Supersede(removed.Discarded)
-	if removed.Open {
-		s.c.open.Add(-1)
-	}
-	s.c.active.observe(request.Saga, nil)
-	s.c.blocked.remove(request.Saga)
+	s.c.projection.Removed(request.Saga, removed.Open)
 	s.c.timekeeper.done(request.Saga)
 	status, err := s.statusOf(ctx, request.Saga)
 	if err != nil { // it is removed all the same

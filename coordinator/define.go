@@ -77,7 +77,8 @@ func (s *service) apiDefinitions(ctx context.Context, _ *transport.Envelope) (an
 	for _, def := range all {
 		one := s.definitionReply(def, false)
 		one.Counts = byRef[def.Ref()]
-		s.c.runStats.of(def, &one, false)
+		f := s.c.projection.Definition(def.Ref())
+		fare(def, &f, &one, false)
 		reply.Definitions = append(reply.Definitions, one)
 	}
 	return reply, nil
@@ -97,7 +98,8 @@ func (s *service) apiDefinition(ctx context.Context, request *transport.Envelope
 		return nil, err
 	}
 	reply.Mermaid = diagram.Mermaid(def)
-	s.c.runStats.of(def, &reply, true)
+	f := s.c.projection.Definition(def.Ref())
+	fare(def, &f, &reply, true)
 	return reply, nil
 }
 

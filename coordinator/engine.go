@@ -239,6 +239,7 @@ func (e *Engine) step(ctx context.Context, inputs []Input, todo []int, out *Outp
 			out.Superseded = append(out.Superseded, d.discard[d.answered:]...)
 		case errors.Is(failure, store.ErrConflict), errors.Is(failure, store.ErrEnded):
 			e.cache.Remove(d.instance.ID)
+			out.Contended = true
 			again = append(again, d.inputs...)
 			d.costly = nil
 		default:
@@ -361,28 +362,36 @@ func (e *Engine) decide(d *draft, input *Input) Result {
 		return Result{Err: &movedError{input.Saga, input.Expected, d.instance.Revision}}
 	}
 	e.align(input)
-	if retimed, err := e.retime(d, ev.At); err != nil {
+	retimed, err := e.retime(d, ev.At)
+	var r Result
+	switch {
+	case err != nil:
 		return Result{Err: err}
-	} else if ev.Type == contract.EventClockAdjusted {
-		return retimed
+	case ev.Type == contract.EventClockAdjusted:
+		r = Result{Instance: d.instance, Definition: d.def, Ignored: machine.IgnoredNothing}
+		if len(retimed) > 0 {
+			r.Ignored = ""
+		}
+	case ev.Type == contract.EventTimerFired && ev.Timer == "":
+		r = e.fire(d, input)
+	default:
+		r = e.apply(d, input, ev)
 	}
-	if ev.Type == contract.EventTimerFired && ev.Timer == "" {
-		return e.fire(d, input)
+	if len(retimed) > 0 {
+		r.Applied = append(retimed, r.Applied...)
 	}
-	return e.apply(d, input, ev)
+	return r
 }
 
 // fire fires the timers of a saga that are due, one after the other.
 func (e *Engine) fire(d *draft, input *Input) Result {
-	var all []Fired
+	var all []Applied
 	for {
 		ev, due := machine.DueTimer(d.def.Plan(), d.instance, input.Event.At)
 		switch {
 		case due:
 		case len(all) > 0:
-			r := all[len(all)-1].Result
-			r.Before, r.Fired = all[0].Result.Before, all
-			return r
+			return Result{Instance: d.instance, Definition: d.def, Applied: all}
 		case !d.instance.Open():
 			return Result{Instance: d.instance, Definition: d.def, Ignored: machine.IgnoredEnded}
 		default:
@@ -391,10 +400,10 @@ func (e *Engine) fire(d *draft, input *Input) Result {
 		e.explain(d.def, d.instance, &ev)
 		r := e.apply(d, input, &ev)
 		if r.Err != nil || r.Ignored != "" {
-			r.Fired = all
+			r.Applied = all
 			return r
 		}
-		all = append(all, Fired{ev, r})
+		all = append(all, r.Applied...)
 	}
 }
 
@@ -426,10 +435,12 @@ func (e *Engine) apply(d *draft, input *Input, ev *machine.Event) Result {
 	} else {
 		d.enqueue = append(d.enqueue, enqueue...)
 	}
-	return Result{
-		Instance: &after, Definition: def, Revision: after.Revision,
-		Before: before.Phase, After: after.Phase, EndedNow: !after.Open(), Waited: waited(def, &before, ev),
-	}
+	return Result{Instance: &after, Definition: def, Applied: []Applied{d.applied(before.Phase, waited(def, &before, ev))}}
+}
+
+// applied describes the last event of a draft.
+func (d *draft) applied(before contract.Phase, waited time.Duration) Applied {
+	return Applied{Event: &d.events[len(d.events)-1], Instance: d.instance, Before: before, Waited: waited}
 }
 
 // take takes one decision.

@@ -1,14 +1,24 @@
 package coordinator
 
+import (
+	"slices"
+
+	"github.com/amends-dev/amends/coordinator/internal/projection"
+)
+
 // FillWaiters makes c hold as many wait requests of a caller as it may, until undo is called.
 func FillWaiters(c *Coordinator, caller string) (undo func()) {
-	n := 0
-	for c.waiters.quota.Take(caller) == nil {
-		n++
+	var all []*projection.Waiter
+	for {
+		w, _ := c.wait("nobody waits for this", caller, func(*Result) {})
+		if w == nil {
+			break
+		}
+		all = append(all, w)
 	}
 	return func() {
-		for range n {
-			c.waiters.quota.Give(caller)
+		for _, w := range slices.Backward(all) {
+			w.Remove()
 		}
 	}
 }

@@ -33,8 +33,8 @@ func TestTimersFireOneByOne(t *testing.T) {
 	out := step(t, e, wake)
 	r := out.Results[0]
 	var fired []string
-	for _, f := range r.Fired {
-		fired = append(fired, fmt.Sprintf("%s %s %s %d: revision %d, %s to %s", f.Event.Timer, f.Event.Direction, f.Event.Step, f.Event.Attempt, f.Result.Revision, f.Result.Before, f.Result.After))
+	for _, f := range r.Applied {
+		fired = append(fired, fmt.Sprintf("%s %s %s %d: revision %d, %s to %s", f.Event.Timer, f.Event.Direction, f.Event.Step, f.Event.Attempt, f.Instance.Revision, f.Before, f.Instance.Phase))
 	}
 	want := []string{
 		"deadline   0: revision 2, running to compensating",
@@ -44,14 +44,14 @@ func TestTimersFireOneByOne(t *testing.T) {
 	if diff := cmp.Diff(want, fired); diff != "" {
 		t.Errorf("fired (-want +got):\n%s", diff)
 	}
-	if r.Err != nil || r.Revision != 4 || r.Before != contract.Running || r.After != contract.Compensating || len(out.Committed) != 1 {
+	if r.Err != nil || r.Instance.Revision != 4 || r.Instance.Phase != contract.Compensating || len(out.Committed) != 1 {
 		t.Errorf("in all: %+v, %d moved", r, len(out.Committed))
 	}
 	events, err := s.History(t.Context(), "a", 1, 10)
 	if err != nil || len(events) != 4 {
 		t.Fatalf("%d events, %v", len(events), err)
 	}
-	if r := step(t, e, wake).Results[0]; r.Ignored != machine.IgnoredNothing || len(r.Fired) != 0 {
+	if r := step(t, e, wake).Results[0]; r.Ignored != machine.IgnoredNothing || len(r.Applied) != 0 {
 		t.Errorf("once more: %+v", r)
 	}
 }

@@ -29,7 +29,7 @@ func TestWhoWroteAReason(t *testing.T) {
 		"a start":                              {machine.Event{Type: contract.EventStarted}, parked(0), false},
 		"a step that is not there any more":    {machine.Event{Type: contract.EventTimerFired, Timer: contract.TimerDeadline}, &machine.Instance{}, true},
 	} {
-		if got := theirs(&tt.event, &Result{Instance: tt.in}); got != tt.want {
+		if got := theirs(&tt.event, tt.in); got != tt.want {
 			t.Errorf("%s: a participant's: %v", name, got)
 		}
 	}

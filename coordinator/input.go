@@ -32,23 +32,14 @@ type Result struct {
 	Instance   *machine.Instance // where the saga stands now; nil when there is none. Read-only
 	Definition *saga.Definition  // of Instance
 
-	Revision uint64         // to which this input moved the saga; Instance may be further on
-	Before   contract.Phase // before this input; "" for a start
-	After    contract.Phase // behind it
-	EndedNow bool           // this input ended the saga
-	Waited   time.Duration  // of an answer: since its command was enqueued; 0: not known
-	Fired    []Fired        // what the timers did that this input fired, one after the other
+	// Applied are the events that the input applied, in their order: itself, or the timers that
+	// it fired; and before that, that the clock was set, if the saga did not know.
+	Applied []Applied
 
 	Existed bool                  // of a start: the saga was there, with the same input
 	Ended   *store.TombstoneError // of a start: it was there, ended and was removed, with the same input
 	Ignored machine.Ignored       // the event changed nothing
 	Err     error                 // the event was refused
-}
-
-// Fired is a timer that an input fired, and what became of it.
-type Fired struct {
-	Event  machine.Event
-	Result Result
 }
 
 // Output is what a Step makes necessary outside.
@@ -64,6 +55,8 @@ type Output struct {
 	// what mappings make for them costs too much to be worked out between others. The
 	// results of these inputs have the error machine.ErrCostly.
 	Costly []Costly
+	// Contended: another coordinator has moved one of the sagas meanwhile.
+	Contended bool
 }
 
 // Costly is a saga whose mappings have to be evaluated before it can go on. Call Evaluate,

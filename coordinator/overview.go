@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/coordinator/internal/projection"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/transport"
 )
@@ -32,9 +33,9 @@ func (s *service) apiOverview(ctx context.Context, _ *transport.Envelope) (any, 
 		return nil, err
 	}
 	o := transport.Overview{
-		At: s.c.config.Clock().UTC(), Version: s.c.config.Version, Open: stats.Open, Blocked: stats.Blocked, BlockedSagas: s.c.blocked.list(),
+		At: s.c.config.Clock().UTC(), Version: s.c.config.Version, Open: stats.Open, Blocked: stats.Blocked, BlockedSagas: blockedSagas(s.c.projection.Blocked()),
 		Outbox: stats.OutboxBacklog, OutboxOldestSeconds: stats.OutboxOldest.Seconds(),
-		CacheHitRatio: share(int64(stats.CacheHits), int64(stats.CacheHits+stats.CacheMisses)),
+		CacheHitRatio: projection.Share(int64(stats.CacheHits), int64(stats.CacheHits+stats.CacheMisses)),
 		DeadLetters:   -1,
 		NATS:          s.c.config.NATS,
 		Owner:         s.c.owner(),
@@ -51,7 +52,7 @@ func (s *service) apiOverview(ctx context.Context, _ *transport.Envelope) (any, 
 			o.Parked += n.Sagas - n.Ended
 		}
 	}
-	if o.Paused, err = s.c.runStats.paused(ctx, s.c.config.Store); err != nil {
+	if o.Paused, err = s.c.paused(ctx); err != nil {
 		return nil, err
 	}
 	if load, err := s.c.load(ctx); err == nil {
@@ -60,79 +61,55 @@ func (s *service) apiOverview(ctx context.Context, _ *transport.Envelope) (any, 
 		}
 		o.DeadLettersDropped = load.Dropped
 	}
-	s.c.runStats.overview(&o)
+	f := s.c.projection.Figures(o.At)
+	figures(&o, &f)
 	return o, nil
 }
 
-// overview fills in what is counted.
-func (f *runStats) overview(o *transport.Overview) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	o.Since = f.since.UTC()
-	o.CompensatedShare = share(f.ended-f.completed, f.ended)
-	o.FailedShare = share(f.failed, f.answers)
-	o.Commit = f.commit.latency()
-	now, sum := o.At.Unix(), second{}
-	for at := now - seriesSeconds + 1; at <= now; at++ {
-		s := f.seconds[uint64(at)%seriesSeconds]
-		if s.at != at {
-			s = second{}
-		}
-		o.Series = append(o.Series, transport.Second{
-			At: time.Unix(at, 0).UTC(), Started: s.started, Completed: s.completed, Compensated: s.compensated,
-			Parked: s.parked, Failed: s.failed, Transitions: s.transitions, Refused: s.refused,
-		})
-		if at >= now-rateSeconds && at < now { // the present second is not over
-			sum.started += s.started
-			sum.refused += s.refused
-			sum.completed += s.completed + s.compensated
-			sum.transitions += s.transitions
-		}
+// figures fills in what is counted.
+func figures(o *transport.Overview, f *projection.Figures) {
+	o.Since, o.CompensatedShare, o.FailedShare = f.Since.UTC(), f.CompensatedShare, f.FailedShare
+	o.Commit = latency(f.Commit)
+	for i := range f.Series {
+		o.Series = append(o.Series, transport.Second(f.Series[i]))
 	}
-	o.StartedPerSecond = float64(sum.started) / rateSeconds
-	o.RefusedPerSecond = float64(sum.refused) / rateSeconds
-	o.EndedPerSecond = float64(sum.completed) / rateSeconds
-	o.TransitionsPerSec = float64(sum.transitions) / rateSeconds
-	byName := map[string]*histogram{}
-	for ref, d := range f.definitions {
-		if byName[ref.Name] == nil {
-			byName[ref.Name] = &histogram{}
-		}
-		byName[ref.Name].merge(&d.duration)
-	}
-	for _, name := range slices.Sorted(maps.Keys(byName)) {
-		if l := byName[name].latency(); l != nil {
-			o.Durations = append(o.Durations, transport.DefinitionLatency{Definition: name, Duration: *l})
-		}
+	o.StartedPerSecond, o.RefusedPerSecond = f.Rates.Started, f.Rates.Refused
+	o.EndedPerSecond, o.TransitionsPerSec = f.Rates.Ended, f.Rates.Transitions
+	for _, name := range slices.Sorted(maps.Keys(f.Durations)) {
+		o.Durations = append(o.Durations, transport.DefinitionLatency{Definition: name, Duration: *latency(f.Durations[name])})
 	}
 }
 
-func share(part, whole int64) float64 {
-	if whole == 0 {
-		return 0
+func latency(l *projection.Latency) *transport.Latency {
+	if l == nil {
+		return nil
 	}
-	return float64(part) / float64(whole)
+	out := transport.Latency(*l)
+	return &out
 }
 
-// of fills in how the sagas and steps of a definition fare.
-func (f *runStats) of(def *saga.Definition, reply *transport.DefinitionReply, steps bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	d := f.definitions[def.Ref()]
-	if d == nil {
-		d = &definitionStats{}
+// maxListed bounds the blocked sagas that an overview names.
+const maxListed = 20
+
+// blockedSagas are the first ones, by the time they were met.
+func blockedSagas(all []projection.Blocked) (out []transport.BlockedSaga) {
+	for _, one := range all[:min(len(all), maxListed)] {
+		out = append(out, transport.BlockedSaga{Saga: string(one.Saga), Since: one.Since.UTC(), Reason: one.Err.Error()})
 	}
-	reply.Duration = d.duration.latency()
+	return out
+}
+
+// fare fills in how the sagas of a definition fare, and its steps.
+func fare(def *saga.Definition, f *projection.DefinitionFigures, reply *transport.DefinitionReply, steps bool) {
+	reply.Duration = latency(f.Duration)
 	for i := range def.Len() {
 		if !steps {
 			break
 		}
-		one := transport.StepFigures{Step: string(def.Step(i).Name)}
-		if s := d.steps[def.Step(i).Name]; s != nil {
-			one.Completed, one.Rejected, one.Failed = s.completed, s.rejected, s.failed
-			one.Do, one.Undo = s.do.latency(), s.undo.latency()
-		}
-		reply.Steps = append(reply.Steps, one)
+		s := f.Steps[def.Step(i).Name]
+		reply.Steps = append(reply.Steps, transport.StepFigures{
+			Step: string(def.Step(i).Name), Completed: s.Completed, Rejected: s.Rejected, Failed: s.Failed, Do: latency(s.Do), Undo: latency(s.Undo),
+		})
 	}
 }
 
@@ -170,7 +147,10 @@ func (s *service) apiParticipants(ctx context.Context, _ *transport.Envelope) (a
 			p.Waiting = int64(commands)
 		}
 	}
-	s.c.runStats.participantsOf(of)
+	for _, f := range s.c.projection.Participants() {
+		p := of(f.Name)
+		p.Answers, p.LastAnswer, p.Latency = f.Answers, f.Last.UTC(), latency(f.Latency)
+	}
 	reply := transport.ParticipantsReply{Participants: []transport.ParticipantStatus{}}
 	for _, p := range all {
 		slices.Sort(p.Actions)
@@ -188,15 +168,5 @@ func actions(def *saga.Definition, yield func(*saga.Action)) {
 		if step.Undo != nil {
 			yield(step.Undo)
 		}
-	}
-}
-
-// participantsOf fills in what was counted of each participant.
-func (f *runStats) participantsOf(of func(string) *transport.ParticipantStatus) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for name, n := range f.participants {
-		p := of(name)
-		p.Answers, p.LastAnswer, p.Latency = n.answers, n.last.UTC(), n.latency.latency()
 	}
 }

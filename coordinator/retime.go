@@ -24,18 +24,18 @@ func (e *Engine) align(input *Input) {
 	}
 }
 
-// retime has a saga go by what the wall clock says now, if it does not.
-func (e *Engine) retime(d *draft, at time.Time) (Result, error) {
+// retime has a saga go by what the wall clock says now; nil: it does.
+func (e *Engine) retime(d *draft, at time.Time) ([]Applied, error) {
 	if e.total == nil || d.instance == nil || !d.instance.Open() || d.instance.Clock == e.clock {
-		return Result{Instance: d.instance, Definition: d.def, Ignored: machine.IgnoredNothing}, nil
+		return nil, nil
 	}
 	by := e.clock - d.instance.Clock
 	ev := machine.Event{Type: contract.EventClockAdjusted, At: at, Clock: e.clock, Reason: "retimed by " + by.String() + ": the clock was set"}
 	after, _, err := machine.Decide(d.def.Plan(), *d.instance, ev)
 	if err != nil {
-		return Result{}, fmt.Errorf("retime saga %s: %w", d.instance.ID, err)
+		return nil, fmt.Errorf("retime saga %s: %w", d.instance.ID, err)
 	}
 	before := d.instance.Phase
 	d.instance, d.events = &after, append(d.events, ev)
-	return Result{Instance: &after, Definition: d.def, Revision: after.Revision, Before: before, After: after.Phase}, nil
+	return []Applied{d.applied(before, 0)}, nil
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/coordinator/internal/projection"
 	"github.com/amends-dev/amends/internal/crashpoint"
 	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store"
@@ -35,10 +36,13 @@ func (w *work) turn() string {
 type shard struct {
 	c      *Coordinator
 	engine *Engine
+	part   *projection.Part // of its sagas
 	inbox  *inbox
 	aside  map[contract.SagaID]*setAside // sagas whose mappings are evaluated
 	waits  atomic.Int64                  // inputs that are set aside
 	busy   atomic.Int64                  // since when it is at work on a batch, in Unix nanoseconds; 0: it waits for one
+
+	changes []projection.Change // room that project uses again
 }
 
 // run gathers what is waiting, lingers under load, steps, and speaks, until the inbox is closed and
@@ -67,7 +71,9 @@ func (s *shard) run(ctx context.Context) error {
 		s.c.cacheHits.Add(s.engine.hits - cache.hits)
 		s.c.cacheMisses.Add(s.engine.misses - cache.misses)
 		if len(out.Committed) > 0 {
-			s.c.observer.Committed(len(out.Committed), time.Since(began))
+			took := time.Since(began)
+			s.part.Committed(took)
+			s.c.observer.Committed(len(out.Committed), took)
 		}
 		for i := range batch { // a Step has them go by the clock as it is now
 			batch[i].input.Event.At, batch[i].input.Clock = inputs[i].Event.At, inputs[i].Clock
@@ -124,16 +130,18 @@ func (s *shard) speak(ctx context.Context, batch []work, out *Output) {
 	crashpoint.Here("coordinator: before push")
 	s.c.relay.Push(out.Enqueued)
 	crashpoint.Here("coordinator: after push")
+	s.project(ctx, batch, out)
 	for i := range batch {
 		w, r := &batch[i], &out.Results[i]
-		for k := range r.Fired {
-			s.transition(ctx, w, &r.Fired[k].Event, &r.Fired[k].Result)
+		for k := range r.Applied {
+			s.transition(ctx, w, &r.Applied[k])
 		}
 		if errors.Is(r.Err, machine.ErrCostly) {
 			continue // it is set aside
 		}
-		s.observe(ctx, w, r)
-		s.c.active.observe(w.input.Saga, r.Instance) // before those who wait are told: see apiWait
+		if r.Ignored != "" {
+			s.c.observer.Ignored(r.Ignored)
+		}
 		if w.delivery != nil {
 			s.acknowledge(ctx, w, r)
 			crashpoint.Here("coordinator: before acknowledging")
@@ -147,44 +155,35 @@ func (s *shard) speak(ctx context.Context, batch []work, out *Output) {
 		}
 		if r.Instance != nil {
 			s.c.timekeeper.expect(r.Instance.Wake())
-			if r.Instance.AtRest() {
-				crashpoint.Here("coordinator: before waiters are told")
-				// Where the saga stands, and not what became of this input: one that comes
-				// late is refused, and a refusal is nothing that those who wait have asked for.
-				s.c.waiters.notify(&Result{Instance: r.Instance, Definition: r.Definition})
-			}
 		}
 	}
 }
 
-func (s *shard) observe(ctx context.Context, w *work, r *Result) {
-	if r.Err == nil {
-		s.c.blocked.remove(w.input.Saga)
-	}
-	switch {
-	case r.Ignored != "":
-		s.c.observer.Ignored(r.Ignored)
-		return
-	case blocks(r.Err, w.input.Event.Type), errors.Is(r.Err, store.ErrInvalid):
-		if s.c.blocked.add(w.input.Saga, r.Err, s.c.config.Clock()) { // once a saga: whoever answers it could fill the log
+// project tells the projection, and so those who wait and those who watch, what was applied.
+func (s *shard) project(ctx context.Context, batch []work, out *Output) {
+	s.changes = s.changes[:0]
+	for i := range batch {
+		w, r := &batch[i], &out.Results[i]
+		s.changes = changes(s.changes, &w.input, r)
+		if !blocks(r.Err, w.input.Event.Type) && !errors.Is(r.Err, store.ErrInvalid) {
+			continue
+		}
+		if s.part.Block(w.input.Saga, r.Err, s.c.config.Clock()) { // once a saga: whoever answers it could fill the log
 			s.c.config.Logger.ErrorContext(ctx, "a saga stands still because its record is damaged or its definition is gone; docs/RUNBOOK.md#amendssagasblocked says what to do",
 				LogSaga, string(w.input.Saga), LogError, r.Err.Error())
 		}
-		return
-	case r.Err != nil, r.Existed, r.Instance == nil, len(r.Fired) > 0:
-		return
 	}
-	s.transition(ctx, w, &w.input.Event, r)
+	if out.Contended {
+		s.c.projection.Doubt()
+	}
+	crashpoint.Here("coordinator: before waiters are told")
+	s.part.Apply(s.changes)
+	clear(s.changes)
 }
 
-// transition tells those who observe of an event that was accepted.
-func (s *shard) transition(ctx context.Context, w *work, ev *machine.Event, r *Result) {
-	t := transition(ev, r)
-	if s.c.config.HideReasons && t.Reason != "" && theirs(ev, r) {
-		t.Reason = transport.Redacted
-	}
-	s.c.count(&t)
-	s.c.feed.add(&t)
+// transition tells those who observe of an event that was applied.
+func (s *shard) transition(ctx context.Context, w *work, a *Applied) {
+	t := transition(a, s.c.config.HideReasons)
 	s.c.observer.Transition(t)
 	s.trace(w, t)
 	logTransition(ctx, s.c.config.Logger, &t)
@@ -217,29 +216,4 @@ func (s *shard) acknowledge(ctx context.Context, w *work, r *Result) {
 		return
 	}
 	s.c.deadLetter(ctx, w.delivery, class, reason)
-}
-
-// theirs reports whether a participant may have written the reason of a transition, or a part
-// of it.
-func theirs(ev *machine.Event, r *Result) bool {
-	if ev.Reason != "" {
-		return ev.Type == contract.EventStepAnswered && ev.Outcome != contract.OutcomeNotSent
-	}
-	side := parkedSide(r.Instance)
-	return side == nil || side.Attempt() > 0 // nobody has answered a step that was never asked for
-}
-
-// transition describes an accepted event for logs and metrics.
-func transition(ev *machine.Event, r *Result) Transition {
-	in := r.Instance
-	t := Transition{
-		Saga: in.ID, Definition: in.Definition, Revision: r.Revision, Event: ev.Type, Timer: ev.Timer, Step: ev.Step,
-		Participant: ev.Participant, Direction: ev.Direction, Attempt: ev.Attempt, Outcome: ev.Outcome, Operation: ev.Operation,
-		Before: r.Before, After: r.After, Ended: r.EndedNow, Reason: ev.Reason,
-		Started: in.Started, At: ev.At, TraceParent: in.TraceParent, Waited: r.Waited,
-	}
-	if t.Reason == "" && r.After == contract.Parked {
-		t.Reason = reasonFor(in)
-	}
-	return t
 }

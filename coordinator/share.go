@@ -14,7 +14,7 @@ import (
 // get its commands, may take up as much as the others leave and no more, so that only
 // sagas which need it are refused (I13).
 func (s *service) admit(ref contract.DefinitionRef) *transport.Envelope {
-	open := int(s.c.open.Load())
+	open := s.c.projection.Open()
 	if open >= s.c.config.MaxOpen {
 		return s.tooMuch(LimitOpen, retryOpen, plural.Of(open, "saga is", "sagas are")+" open, as many as are allowed (MaxOpen); try again later")
 	}

@@ -262,9 +262,9 @@ func (m *monitor) memory(context.Context) (found []transport.Standstill, err err
 		})
 	}
 	// The list alone: the last one may move while it is looked at.
-	if list := m.c.blocked.list(); len(list) > 0 {
+	if list := m.c.projection.Blocked(); len(list) > 0 {
 		found = append(found, transport.Standstill{
-			Kind: transport.StandsSagas, Since: list[0].Since, Reason: fmt.Sprintf("%d cannot be moved: their record is damaged, or their definition is gone", max(m.c.blocked.count.Load(), int64(len(list)))),
+			Kind: transport.StandsSagas, Since: list[0].Since, Reason: fmt.Sprintf("%d cannot be moved: their record is damaged, or their definition is gone", len(list)),
 			Fix: "the overview names them; docs/RUNBOOK.md (AmendsSagasBlocked) says what to do",
 		})
 	}
@@ -357,12 +357,17 @@ func (m *monitor) store(ctx context.Context) (found []transport.Standstill, err 
 		return nil, fmt.Errorf("count what is pending: %w", err)
 	}
 	m.c.pending.Store(&counts)
+	if m.c.projection.Doubted() {
+		if _, err := m.c.countOpen(ctx); err != nil {
+			return nil, err
+		}
+	}
 	late := m.c.config.Clock().Add(-lateAfter)
 	ids, _, err := m.c.config.Store.Due(ctx, late, MaxBlocked+1)
 	if err != nil {
 		return nil, fmt.Errorf("look for late timers: %w", err)
 	}
-	ids = slices.DeleteFunc(ids, m.c.blocked.has)
+	ids = slices.DeleteFunc(ids, m.c.projection.IsBlocked)
 	if len(ids) > 0 {
 		one := transport.Standstill{
 			Kind: transport.StandsTimers, Reason: fmt.Sprintf("%s due more than %s ago and not woken, such as %s", plural.Of(len(ids), "saga was", "sagas were"), lateAfter, ids[0]),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/transport"
 )
@@ -30,16 +31,43 @@ func (c *Coordinator) Stats(ctx context.Context) (Stats, error) {
 	}
 	relay := c.relay.Stats()
 	s := Stats{
-		Sagas: counts, Open: int(c.open.Load()), Blocked: int(c.blocked.count.Load()),
+		Sagas: counts, Open: c.projection.Open(), Blocked: c.projection.BlockedCount(),
 		OutboxBacklog: relay.Backlog + relay.UnderWay, OutboxOldest: relay.Oldest,
 		Standstills: c.Standstills(),
 		CacheHits:   c.cacheHits.Load(), CacheMisses: c.cacheMisses.Load(),
-		WaitingCallers: c.waiters.count(),
+		WaitingCallers: c.projection.Waiting(),
 	}
 	for _, shard := range c.shards {
 		s.WaitingInputs += shard.inbox.len() + int(shard.waits.Load())
 	}
 	return s, nil
+}
+
+// pausedBudget bounds how long one overview goes on looking for paused sagas that
+// were paused before the coordinator started.
+const pausedBudget = 100 * time.Millisecond
+
+// paused is how many sagas are paused; -1: not all have been looked at yet.
+func (c *Coordinator) paused(ctx context.Context) (int, error) {
+	for began := time.Now(); time.Since(began) <= pausedBudget; {
+		read, err := c.projection.SearchPaused(func(cursor string) (ids []contract.SagaID, next string, err error) {
+			page, next, err := c.config.Store.List(ctx, store.Filter{Paused: true, OpenOnly: true}, store.Page{Limit: store.MaxPage, Cursor: cursor})
+			for i := range page {
+				ids = append(ids, page[i].ID)
+			}
+			return ids, next, err
+		})
+		if err != nil {
+			return -1, err
+		}
+		if !read {
+			break
+		}
+	}
+	if n, all := c.projection.Paused(); all {
+		return n, nil
+	}
+	return -1, nil
 }
 
 // cacheStats are an engine's figures; read by its own goroutine only.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/coordinator/internal/projection"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/transport"
 )
@@ -25,7 +26,7 @@ type watcher struct {
 	s      *service
 	one    contract.SagaID // the saga that is watched; "": those of filter
 	filter store.Filter
-	at     position
+	at     projection.Position
 }
 
 // apiWatch answers what has moved behind a position, once something has.
@@ -63,7 +64,7 @@ func (s *service) watcher(request *transport.Envelope) (*watcher, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &watcher{s: s, one: request.Saga, filter: f, at: s.c.feed.position()}
+	w := &watcher{s: s, one: request.Saga, filter: f, at: s.c.projection.Position()}
 	if w.one != "" {
 		if err := w.one.Check(); err != nil {
 			return nil, err
@@ -71,7 +72,9 @@ func (s *service) watcher(request *transport.Envelope) (*watcher, error) {
 		w.filter = store.Filter{IDs: []contract.SagaID{w.one}}
 	}
 	if q.After != "" {
-		w.at, err = parsePosition(q.After)
+		if w.at, err = projection.ParsePosition(q.After); err != nil {
+			return nil, violation("after", "is not a position; give the one that the reply before answered, or none to begin now")
+		}
 	}
 	return w, err
 }
@@ -83,7 +86,7 @@ func (w *watcher) wait(ctx context.Context) (*transport.WatchReply, error) {
 		if err != nil || reply.Lost || len(reply.Sagas) > 0 {
 			return reply, err
 		}
-		more := w.s.c.feed.after(w.at.at)
+		more := w.s.c.projection.After(w.at)
 		if more == nil {
 			return nil, errStopping
 		}
@@ -101,29 +104,33 @@ func (w *watcher) wait(ctx context.Context) (*transport.WatchReply, error) {
 
 // look tells what has moved behind the position, and goes on to behind that.
 func (w *watcher) look(ctx context.Context) (*transport.WatchReply, error) {
-	moves, lost, foreign := w.s.c.feed.since(w.at)
-	reply := &transport.WatchReply{Sagas: []transport.WatchedSaga{}, Missed: int(lost), Lost: lost > 0 || foreign}
-	if foreign {
-		w.at = w.s.c.feed.position()
-	}
-	w.at.at += lost
+	moves, end, foreign := w.s.c.projection.Since(w.at)
+	reply := &transport.WatchReply{Sagas: []transport.WatchedSaga{}}
+	from, read := w.at, uint64(0)
 	wanted := map[contract.SagaID]bool{} // and whether it could have matched before
 	var order []contract.SagaID
 	for i := range moves {
 		m := &moves[i]
 		if len(order) == watchSagas {
-			break // the rest comes with the next reply
+			end.At = moves[i-1].At // the rest comes with the next reply
+			break
 		}
-		w.at.at++
-		if !w.filter.WantsDefinition(m.definition) || !w.filter.WantsStart(m.started) || !w.filter.WantsID(m.id) {
+		read++
+		if !w.filter.WantsDefinition(m.Definition) || !w.filter.WantsStart(m.Started) || !w.filter.WantsID(m.Saga) {
 			continue
 		}
-		if _, known := wanted[m.id]; known {
+		reply.Missed += int(m.Missed)
+		if _, known := wanted[m.Saga]; known {
 			reply.Missed++
 		} else {
-			order = append(order, m.id)
+			order = append(order, m.Saga)
 		}
-		wanted[m.id] = wanted[m.id] || w.matched(m.before)
+		wanted[m.Saga] = wanted[m.Saga] || w.matched(m.Before)
+	}
+	if w.at = end; foreign {
+		reply.Lost = true
+	} else if lost := end.At - from.At - read; lost > 0 { // that are not remembered any more
+		reply.Lost, reply.Missed = true, reply.Missed+int(lost)
 	}
 	if len(order) > 0 {
 		w.s.looks <- struct{}{} // waits for its turn

@@ -136,10 +136,10 @@ func (n *node) see(w *work, r *coordinator.Result) {
 		}
 	case r.Existed:
 		seen[StartedTwice]++
-	case r.Instance == nil || r.Ignored != "" || r.Before == r.After:
-	case r.After == contract.Parked:
+	case r.Instance == nil || r.Ignored != "" || len(r.Applied) == 0 || r.Applied[0].Before == r.Instance.Phase:
+	case r.Instance.Phase == contract.Parked:
 		seen[ParkedAtAll]++
-	case r.Before == contract.Running && r.Instance.Cause != nil:
+	case r.Applied[0].Before == contract.Running && r.Instance.Cause != nil:
 		if s, ok := turnCoverage[r.Instance.Cause.Kind]; ok {
 			seen[s]++
 		}

@@ -1,11 +1,9 @@
-package coordinator
+package projection
 
 import (
 	"math"
 	"math/bits"
 	"time"
-
-	"github.com/amends-dev/amends/transport"
 )
 
 // Buckets of a histogram: four for each doubling, from 64 µs on. A quantile is
@@ -71,9 +69,16 @@ func (h *histogram) quantile(share float64) float64 {
 	return bound(len(h.buckets))
 }
 
-func (h *histogram) latency() *transport.Latency {
+// Latency is a distribution of durations, in seconds.
+type Latency struct {
+	Count    int64
+	P50, P99 float64
+}
+
+// latency is what was counted; nil: nothing was.
+func (h *histogram) latency() *Latency {
 	if h.count == 0 {
 		return nil
 	}
-	return &transport.Latency{Count: int64(h.count), P50: h.quantile(0.5), P99: h.quantile(0.99)}
+	return &Latency{Count: int64(h.count), P50: h.quantile(0.5), P99: h.quantile(0.99)}
 }

@@ -47,6 +47,8 @@ var levels = map[string]int{
 	"store/boltstore":                    40,
 	"store/storetest":                    45,
 
+	"coordinator/internal/projection": 45,
+
 	"coordinator": 50,
 	"participant": 50,
 	"client":      50,

@@ -17,7 +17,7 @@ var looseNumbers = map[string][]string{
 // ownNumbers are files at the doors that read numbers of others than those, each with whose.
 var ownNumbers = map[string]string{
 	"contract/birth.go":                         "a birth, which is compared with its spelling",
-	"coordinator/feed.go":                       "a position of its own, which is compared with its spelling",
+	"coordinator/internal/projection/feed.go":   "a position of its own, which is compared with its spelling",
 	"transport/natsbus/bus.go":                  "the server's version",
 	"transport/natsbus/delivery.go":             "the server's reply subject",
 	"transport/natsbus/scan.go":                 "the server's Nats-Msg-Size",

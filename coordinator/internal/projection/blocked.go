@@ -1,0 +1,97 @@
+package projection
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/amends-dev/amends/contract"
+)
+
+// MaxBlocked bounds the blocked sagas that are kept in mind, over all parts (I10).
+const MaxBlocked = 1000
+
+// obstacle is why a saga cannot be moved.
+type obstacle struct {
+	since time.Time
+	err   error
+}
+
+// Blocked is a saga that cannot be moved until somebody has fixed what it needs.
+type Blocked struct {
+	Saga  contract.SagaID
+	Since time.Time // when it was met
+	Err   error
+}
+
+// Block takes note that a saga could not be moved, and reports whether that is news: it was
+// not known, and there was room for it. What is applied to it later takes that back.
+func (pt *Part) Block(id contract.SagaID, err error, now time.Time) (news bool) {
+	pt.mu.Lock()
+	defer pt.mu.Unlock()
+	one, known := pt.blocked[id]
+	if !known {
+		if pt.p.blocked.Add(1) > MaxBlocked {
+			pt.p.blocked.Add(-1)
+			return false
+		}
+		one.since = now
+	}
+	one.err = err
+	pt.blocked[id] = one
+	pt.standings.forget(id)
+	return !known
+}
+
+// unblock is called with the lock held.
+func (pt *Part) unblock(id contract.SagaID) {
+	if len(pt.blocked) == 0 {
+		return
+	}
+	if _, known := pt.blocked[id]; known {
+		delete(pt.blocked, id)
+		pt.p.blocked.Add(-1)
+	}
+}
+
+// UnblockAll forgets blocked sagas for whose error it may be fixed: those for which it is not
+// are met again.
+func (p *Projection) UnblockAll(fixed func(error) bool) {
+	for _, pt := range p.parts {
+		pt.mu.Lock()
+		for id, one := range pt.blocked {
+			if fixed(one.err) {
+				pt.unblock(id)
+			}
+		}
+		pt.mu.Unlock()
+	}
+}
+
+// BlockedCount is how many sagas are known to be blocked.
+func (p *Projection) BlockedCount() int { return int(p.blocked.Load()) }
+
+// IsBlocked reports whether a saga is known to be blocked.
+func (p *Projection) IsBlocked(id contract.SagaID) bool {
+	pt := p.Of(id)
+	pt.mu.Lock()
+	defer pt.mu.Unlock()
+	_, known := pt.blocked[id]
+	return known
+}
+
+// Blocked are those that are known, by the time they were met.
+func (p *Projection) Blocked() []Blocked {
+	var all []Blocked
+	for _, pt := range p.parts {
+		pt.mu.Lock()
+		for id, one := range pt.blocked {
+			all = append(all, Blocked{id, one.since, one.err})
+		}
+		pt.mu.Unlock()
+	}
+	slices.SortFunc(all, func(x, y Blocked) int {
+		return cmp.Or(x.Since.Compare(y.Since), cmp.Compare(x.Saga, y.Saga))
+	})
+	return all
+}

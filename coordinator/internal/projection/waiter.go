@@ -1,0 +1,130 @@
+package projection
+
+import (
+	"time"
+
+	"github.com/amends-dev/amends/contract"
+)
+
+// MaxWaiters bounds those who wait for a saga's rest at once, MaxWaitersPerCaller those of one
+// caller (I10).
+const (
+	MaxWaiters          = 150_000
+	MaxWaitersPerCaller = 100_000
+)
+
+// Waiter is one who waits for a saga to end or to be parked. It is answered or removed, and
+// never both.
+type Waiter struct {
+	part   *Part
+	saga   contract.SagaID
+	caller string
+	answer func(*Change)
+	timer  *time.Timer // ends the wait; nil until Hold
+	gone   bool        // answered or removed
+}
+
+// notice is an answer that is due; change is nil when the projection closes.
+type notice struct {
+	waiter *Waiter
+	change *Change
+}
+
+// Wait registers one who waits for a saga, before they look where it stands. answer is called
+// once, with the change that brings the saga to rest, or with nil when the projection closes; it
+// may be called before Wait returns, and by whoever applies the change. moving: the saga is known
+// to move, and there is no need to look. nil: as many wait as may, or it is closed.
+func (p *Projection) Wait(id contract.SagaID, caller string, answer func(*Change)) (w *Waiter, moving bool) {
+	if p.quota.Take(caller) != nil {
+		return nil, false
+	}
+	pt := p.Of(id)
+	w = &Waiter{part: pt, saga: id, caller: caller, answer: answer}
+	p.waiting.Add(1)
+	pt.mu.Lock()
+	closed := pt.closed
+	if !closed {
+		pt.waiters[id] = append(pt.waiters[id], w)
+		moving = pt.standings.moving(id) != nil
+	}
+	pt.mu.Unlock()
+	if closed {
+		p.left(w)
+		return nil, false
+	}
+	return w, moving
+}
+
+// Waiting is how many wait.
+func (p *Projection) Waiting() int { return int(p.waiting.Load()) }
+
+// Hold calls f after d unless the waiter is answered or removed before.
+func (w *Waiter) Hold(d time.Duration, f func()) {
+	w.part.mu.Lock()
+	defer w.part.mu.Unlock()
+	if !w.gone {
+		w.timer = time.AfterFunc(d, f)
+	}
+}
+
+// Remove takes the waiter off, and reports whether it was still there: only then may the caller
+// of Remove answer.
+func (w *Waiter) Remove() bool {
+	pt := w.part
+	pt.mu.Lock()
+	there := !w.gone
+	if there {
+		list := pt.waiters[w.saga]
+		for i := range list {
+			if list[i] == w {
+				list[i] = list[len(list)-1]
+				list[len(list)-1] = nil
+				list = list[:len(list)-1]
+				break
+			}
+		}
+		if pt.waiters[w.saga] = list; len(list) == 0 {
+			delete(pt.waiters, w.saga)
+		}
+		w.drop()
+	}
+	pt.mu.Unlock()
+	if there {
+		pt.p.left(w)
+	}
+	return there
+}
+
+// drop ends the wait. Called with the part's lock held.
+func (w *Waiter) drop() {
+	w.gone = true
+	if w.timer != nil {
+		w.timer.Stop()
+	}
+}
+
+// release takes off all who wait for a saga; they are to be told of a change. Called with the
+// lock held.
+func (pt *Part) release(c *Change, told []notice) []notice {
+	list := pt.waiters[c.Saga]
+	delete(pt.waiters, c.Saga)
+	for _, w := range list {
+		w.drop()
+		told = append(told, notice{w, c})
+	}
+	return told
+}
+
+// tell answers those who were taken off.
+func (p *Projection) tell(told []notice) {
+	for i := range told {
+		p.left(told[i].waiter)
+		told[i].waiter.answer(told[i].change)
+	}
+}
+
+// left gives back what a waiter took up.
+func (p *Projection) left(w *Waiter) {
+	p.waiting.Add(-1)
+	p.quota.Give(w.caller)
+}
