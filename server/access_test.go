@@ -24,7 +24,6 @@ import (
 
 	"github.com/amends-dev/amends/internal/access"
 	"github.com/amends-dev/amends/internal/cli"
-	"github.com/amends-dev/amends/internal/servertest"
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 	"github.com/amends-dev/amends/proto/amends/api/v1/apiv1connect"
 	"github.com/amends-dev/amends/saga"
@@ -301,7 +300,7 @@ func TestAccessConfiguration(t *testing.T) {
 			t.Errorf("%s: %v, want %q", name, err, tt.want)
 		}
 	}
-	err := servertest.Run(t.Context(), server.Config{DataDir: t.TempDir(), HTTP: "127.0.0.1:0", Access: access.Config{Tokens: "missing"}, Logger: slog.New(slog.DiscardHandler)}, nil)
+	_, err := server.Start(t.Context(), server.Config{DataDir: t.TempDir(), HTTP: "127.0.0.1:0", Access: access.Config{Tokens: "missing"}, Logger: slog.New(slog.DiscardHandler)})
 	if err == nil || !strings.Contains(err.Error(), "coordinator token create") {
 		t.Errorf("without its token file: %v", err)
 	}

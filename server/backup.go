@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"log/slog"
 	"net/http"
 	"sync/atomic"
@@ -37,6 +38,10 @@ func (s *Server) backup() http.Handler {
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(backupLimit))
 		w.Header().Set("Content-Type", "application/octet-stream")
 		n, err := s.store.Backup(r.Context(), w)
+		if n == 0 && errors.Is(err, errors.ErrUnsupported) {
+			http.Error(w, "the store of this coordinator has no backups; copy it with its own tools", http.StatusNotImplemented)
+			return
+		}
 		if err != nil {
 			s.config.Logger.Error("backup", slog.Any("error", err))
 			panic(http.ErrAbortHandler) // cut the connection, so that nobody takes half a copy for a whole one

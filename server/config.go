@@ -11,19 +11,23 @@ import (
 	"github.com/amends-dev/amends/internal/access"
 	"github.com/amends-dev/amends/internal/otlp"
 	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/transport"
 	"github.com/amends-dev/amends/transport/natsbus"
 )
 
-// Config of a Server. DataDir is required; the zero value of every
+// Config of a Server. DataDir is required, or Store and NATS.URL; the zero value of every
 // other field means its default.
 type Config struct {
 	// DataDir holds everything that must survive: the store, the embedded
 	// server's streams, the secret. It is made with mode 0700 if it is missing.
 	// One process at a time.
 	DataDir string
+	// Store keeps the sagas, instead of a boltstore in DataDir. It belongs to the caller, who
+	// closes it when Run has returned. Default: nil, a boltstore.
+	Store store.Store
 	// StoreKeys names a file of keys (boltstore.LoadKeys) that seal what people said, in
-	// the store and in the embedded server's streams. Default: nothing is sealed.
+	// the boltstore and in the embedded server's streams. Default: nothing is sealed.
 	StoreKeys string
 	// NATS says which server carries the messages. Default: an embedded one.
 	NATS NATS
@@ -131,9 +135,7 @@ type NATS struct {
 func (c *Config) Validate() error {
 	var errs []error
 	bad := func(format string, a ...any) { errs = append(errs, fmt.Errorf(format, a...)) }
-	if c.DataDir == "" {
-		bad("data dir: is missing; name the directory that holds the store")
-	}
+	errs = append(errs, c.validateStore())
 	if err := checkAddress(c.HTTP); err != nil {
 		bad("http: %w", err)
 	}
@@ -184,6 +186,20 @@ func (c *Config) Validate() error {
 		bad("tombstone retention: %s is shorter than retention, %s; both count from the end of the saga", c.TombstoneRetention, c.Retention)
 	}
 	return errors.Join(errs...)
+}
+
+// validateStore returns what is wrong with where everything is kept.
+func (c *Config) validateStore() error {
+	switch {
+	case c.Store != nil && c.NATS.URL != "" && c.StoreKeys != "":
+		return errors.New("store keys: would seal nothing: neither the store nor the NATS server is this process's own; leave them out")
+	case c.DataDir != "":
+	case c.Store == nil:
+		return errors.New("data dir: is missing; name the directory that holds the store, or give a store of your own and the url of an external NATS server")
+	case c.NATS.URL == "":
+		return errors.New("data dir: is missing; name the directory that holds the embedded NATS server's streams, or give the url of an external one")
+	}
+	return nil
 }
 
 func checkAddress(address string) error {

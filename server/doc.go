@@ -1,18 +1,19 @@
 // Package server puts one coordinator together with its store, its bus, its API, its console
 // and its health endpoints, and runs it: what "coordinator serve" does, in your own program.
 //
-//	s, err := server.New(server.Config{DataDir: dir, Definitions: definitions})
-//	go func() { ended <- s.Run(ctx) }()
-//	<-s.Started()
+//	s, err := server.Start(ctx, server.Config{DataDir: dir, Definitions: definitions})
 //	status, err := s.Client().Run(ctx, Checkout, order)
+//	err = s.Stop()
 //
-//	boltstore ◀── coordinator ──▶ natsbus ──▶ embedded NATS server, or an external one
-//	                  ▲  │
-//	      /readyz ────┘  └──▶ /metrics, the API, the console
+//	  store ◀── coordinator ──▶ natsbus ──▶ embedded NATS server, or an external one
+//	                ▲  │
+//	    /readyz ────┘  └──▶ /metrics, the API, the console
 //
-// New does no I/O: it reports everything that is wrong with the configuration. Run runs once,
-// until its context ends. Services connect at Addresses().NATS, or in the same process with
-// Addresses().Connect; Health is what stands still.
+// Start returns once the server takes work. A program that does nothing else calls Run, which
+// returns when it is stopped. New does no I/O: it reports everything that is wrong with the
+// configuration; Server.Run runs once. The store is a boltstore in the data directory, or
+// Config.Store. Services connect at Addresses().NATS, or in the same process with
+// Addresses().Connect; Health is what stands still, Stopped says that it ended by itself.
 //
 // It reads no flags and no environment, handles no signals, and decides nothing.
 //

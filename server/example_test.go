@@ -12,6 +12,7 @@ import (
 	"github.com/amends-dev/amends/participant"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/server"
+	"github.com/amends-dev/amends/store/memstore"
 )
 
 type (
@@ -39,16 +40,9 @@ func Example() {
 	dir, err := os.MkdirTemp("", "amends")
 	check(err)
 	defer os.RemoveAll(dir)
-	s, err := server.New(server.Config{DataDir: dir, Definitions: []*saga.Definition{BookTrip}, Logger: slog.New(slog.DiscardHandler)})
+	ctx := context.Background()
+	s, err := server.Start(ctx, server.Config{DataDir: dir, Definitions: []*saga.Definition{BookTrip}, Logger: slog.New(slog.DiscardHandler)})
 	check(err)
-	ctx, stop := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- s.Run(ctx) }()
-	select {
-	case <-s.Started():
-	case err := <-ended:
-		check(err)
-	}
 
 	services, leave := context.WithCancel(ctx)
 	left := make(chan error, 1)
@@ -63,14 +57,36 @@ func Example() {
 
 	leave()
 	check(<-left)
-	stop()
-	check(<-ended)
+	check(s.Stop())
 	// Output:
 	// room in Oslo booked
 	// trip-to-Oslo completed
 	// room in Rome booked
 	// room in Rome given back
 	// trip-to-Rome compensated rejected at take-money: no money for Rome
+}
+
+// A store of one's own: here the one in memory, which forgets everything with the process. The
+// data directory holds the streams of the embedded NATS server; with an external one there
+// is no need for it.
+func ExampleConfig_store() {
+	dir, err := os.MkdirTemp("", "amends")
+	check(err)
+	defer os.RemoveAll(dir)
+	own := memstore.New()
+	ctx := context.Background()
+	s, err := server.Start(ctx, server.Config{Store: own, DataDir: dir, Definitions: []*saga.Definition{BookTrip}, Logger: slog.New(slog.DiscardHandler)})
+	check(err)
+	_, err = s.Client().Start(ctx, BookTrip, Trip{"Oslo"}, client.ID("trip-to-Oslo"))
+	check(err)
+	check(s.Stop())
+
+	kept, err := own.Load(ctx, "trip-to-Oslo")
+	check(err)
+	fmt.Println(kept.ID, kept.Phase)
+	check(own.Close())
+	// Output:
+	// trip-to-Oslo running
 }
 
 // serve runs the services until ctx ends. They keep their inboxes in memory, which a

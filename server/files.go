@@ -55,8 +55,10 @@ func (c *Config) read() (*files, error) {
 	if err := c.NATS.Responder.CheckFiles(); err != nil {
 		errs = append(errs, fmt.Errorf("nats responder: %w", err))
 	}
-	if info, err := os.Stat(c.DataDir); err == nil && !info.IsDir() || err != nil && !errors.Is(err, fs.ErrNotExist) {
-		errs = append(errs, fmt.Errorf("data dir: %s is not a directory that can be used; name one, or what is not there yet", c.DataDir))
+	if c.DataDir != "" { // Validate reports a missing one
+		if info, err := os.Stat(c.DataDir); err == nil && !info.IsDir() || err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, fmt.Errorf("data dir: %s is not a directory that can be used; name one, or what is not there yet", c.DataDir))
+		}
 	}
 	return &f, errors.Join(errs...)
 }

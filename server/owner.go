@@ -24,8 +24,9 @@ func (s *Server) keeper(registry ownership.Registry) *ownership.Keeper {
 	if prefix == "" {
 		prefix = transport.DefaultPrefix
 	}
-	me := ownership.Claim{
-		Prefix: prefix, Incarnation: strings.ToLower(rand.Text()), Host: host, Boot: bootID(), File: fileID(filepath.Join(s.config.DataDir, StoreFile)), Version: s.config.Version,
+	me := ownership.Claim{Prefix: prefix, Incarnation: strings.ToLower(rand.Text()), Host: host, Boot: bootID(), Version: s.config.Version}
+	if s.config.Store == nil {
+		me.File = fileID(filepath.Join(s.config.DataDir, StoreFile))
 	}
 	if s.listen != nil {
 		me.Address = s.scheme() + s.listen.Addr().String()
@@ -39,6 +40,11 @@ func (s *Server) keeper(registry ownership.Registry) *ownership.Keeper {
 // listMoved writes down which sagas were accepted or moved here since its claim was last confirmed
 // that the prefix was ours: whoever has it now may know nothing of that.
 func (s *Server) listMoved(since time.Time, moved []string) {
+	if s.config.DataDir == "" {
+		s.config.Logger.Error("another store has the prefix now; what was accepted or moved here since its claim was last confirmed is in this line, because there is no data directory: docs/OPERATING.md#one-store-one-owner",
+			slog.Time("since", since), slog.Int("sagas", len(moved)), slog.Any("list", moved))
+		return
+	}
 	name := filepath.Join(s.config.DataDir, "replaced-"+time.Now().UTC().Format("20060102T150405Z")+".txt")
 	err := s.writeMoved(name, since, moved)
 	attrs := []any{slog.Time("since", since), slog.Int("sagas", len(moved)), slog.String("list", name)}

@@ -17,7 +17,6 @@ import (
 
 	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/contract"
-	"github.com/amends-dev/amends/internal/servertest"
 	"github.com/amends-dev/amends/ownership"
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 	"github.com/amends-dev/amends/proto/amends/api/v1/apiv1connect"
@@ -46,7 +45,10 @@ func ends(t *testing.T, c server.Config) error {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
-	err := servertest.Run(ctx, c, func(server.Addresses) { t.Error("it is ready") })
+	s, err := server.Start(ctx, c)
+	if err == nil {
+		t.Errorf("it takes work; stopped: %v", s.Stop())
+	}
 	if ctx.Err() != nil {
 		t.Fatalf("it did not end within %s", limit)
 	}
@@ -104,9 +106,11 @@ func TestTakeOver(t *testing.T) {
 	old := server.Config{DataDir: t.TempDir(), NATS: bus, Definitions: []*saga.Definition{refund(t)}, Logger: slog.New(slog.DiscardHandler)}
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
-	ready, ended := make(chan server.Addresses, 1), make(chan error, 1)
-	go func() { ended <- servertest.Run(ctx, old, func(a server.Addresses) { ready <- a }) }()
-	<-ready
+	replaced, err := server.Start(ctx, old)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = replaced.Stop() }()
 	next := server.Config{DataDir: t.TempDir(), NATS: bus, TakeOver: true, Definitions: []*saga.Definition{refund(t)}}
 	n := start(t, next)
 	// It is accepted by the old one, or by nobody: both listen until the old one has noticed.
@@ -115,7 +119,12 @@ func TestTakeOver(t *testing.T) {
 			t.Log(err)
 		}
 	})
-	err := <-ended
+	select { // by itself
+	case <-replaced.Stopped():
+	case <-ctx.Done():
+		t.Fatalf("the old one did not end within %s", limit)
+	}
+	err = replaced.Stop()
 	var owned *ownership.OwnedError
 	if !errors.As(err, &owned) || !owned.Replaced {
 		t.Fatalf("the old one ends with %v", err)

@@ -21,7 +21,6 @@ import (
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/cli"
 	"github.com/amends-dev/amends/internal/natstest"
-	"github.com/amends-dev/amends/internal/servertest"
 	"github.com/amends-dev/amends/participant"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/server"
@@ -365,10 +364,10 @@ func TestResponderIsNeeded(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.Shutdown)
-	err = servertest.Run(t.Context(), server.Config{
+	_, err = server.Start(t.Context(), server.Config{
 		DataDir: t.TempDir(), Logger: slog.New(slog.DiscardHandler),
 		NATS: server.NATS{URL: s.ClientURL(), User: "amends", Password: passwords["amends"], Inbox: natsbus.InboxPrefix("amends")},
-	}, nil)
+	})
 	if err == nil || !strings.Contains(err.Error(), "role responder") {
 		t.Errorf("%v; want an error that names the role responder", err)
 	}
@@ -431,7 +430,7 @@ func TestOpenBus(t *testing.T) {
 		if err := os.WriteFile(file, []byte(tt.file), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		err := servertest.Run(t.Context(), server.Config{DataDir: t.TempDir(), NATS: server.NATS{Users: file}, Logger: slog.New(slog.DiscardHandler)}, nil)
+		_, err := server.Start(t.Context(), server.Config{DataDir: t.TempDir(), NATS: server.NATS{Users: file}, Logger: slog.New(slog.DiscardHandler)})
 		if err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: %v, want %q", name, err, tt.want)
 		}

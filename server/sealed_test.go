@@ -13,7 +13,6 @@ import (
 
 	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/contract"
-	"github.com/amends-dev/amends/internal/servertest"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/server"
 	"github.com/amends-dev/amends/store/boltstore"
@@ -65,7 +64,7 @@ func TestNothingIsReadableAtRest(t *testing.T) {
 	if err := start(t, server.Config{DataDir: dir, StoreKeys: file}).stop(); err != nil {
 		t.Fatal(err)
 	}
-	if err := servertest.Run(t.Context(), server.Config{DataDir: dir, Logger: slog.New(slog.DiscardHandler)}, nil); !errors.Is(err, boltstore.ErrKey) {
+	if _, err := server.Start(t.Context(), server.Config{DataDir: dir, Logger: slog.New(slog.DiscardHandler)}); !errors.Is(err, boltstore.ErrKey) {
 		t.Errorf("without keys: %v", err)
 	}
 }
@@ -85,7 +84,7 @@ func sealLater(t *testing.T, word, line string) {
 	if err := os.WriteFile(c.StoreKeys, []byte(line), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := servertest.Run(t.Context(), c, nil); !errors.Is(err, boltstore.ErrPlain) {
+	if _, err := server.Start(t.Context(), c); !errors.Is(err, boltstore.ErrPlain) {
 		t.Errorf("a plain store is taken with keys: %v", err)
 	}
 	keys, err := boltstore.LoadKeys(c.StoreKeys)

@@ -25,6 +25,7 @@ import (
 	"github.com/amends-dev/amends/internal/otlp"
 	"github.com/amends-dev/amends/internal/waiting"
 	"github.com/amends-dev/amends/ownership"
+	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/store/boltstore"
 	"github.com/amends-dev/amends/transport"
 	"github.com/amends-dev/amends/transport/natsbus"
@@ -55,15 +56,16 @@ type Addresses struct {
 	Connect func(ctx context.Context, name string) (*natsbus.Bus, error)
 }
 
-// Server is one coordinator, put together with its store, its bus and its endpoints. New
-// makes it, Run runs it, once.
+// Server is one coordinator, put together with its store, its bus and its endpoints. Start
+// makes it and returns once it takes work, Stop ends it; or New makes it, and Run runs it,
+// once.
 type Server struct {
 	config  Config
 	metrics *observe.Metrics
 	traces  *otlp.Exporter   // nil: nobody traces
 	server  *embedded.Server // nil: external
 	bus     *natsbus.Bus
-	store   *boltstore.Store
+	store   store.Store
 	files   *files
 	owner   *ownership.Keeper
 	coord   atomic.Pointer[coordinator.Coordinator] // nil: starting
@@ -73,6 +75,11 @@ type Server struct {
 	closers []closer
 	ran     atomic.Bool
 	started chan struct{}
+
+	stopping context.Context // ends when somebody asks for Stop
+	stop     context.CancelFunc
+	stopped  chan struct{} // closed when Run has returned
+	err      error         // what Run returned; read it once stopped is closed
 }
 
 // closer is a part that has to be closed.
@@ -91,7 +98,28 @@ func New(c Config) (*Server, error) {
 		return nil, fmt.Errorf("configuration: %w", err)
 	}
 	c = c.withDefaults()
-	return &Server{config: c, failed: make(chan error, 1), started: make(chan struct{}), metrics: observe.NewMetrics(c.Version)}, nil
+	s := &Server{config: c, failed: make(chan error, 1), started: make(chan struct{}), stopped: make(chan struct{}), metrics: observe.NewMetrics(c.Version)}
+	s.stopping, s.stop = context.WithCancel(context.Background())
+	return s, nil
+}
+
+// Start makes a Server, runs it, and returns once it takes work (Started). ctx bounds the
+// start alone: the Server runs until Stop, or until a part fails (Stopped). When Start returns
+// an error, nothing runs.
+func Start(ctx context.Context, c Config) (*Server, error) {
+	s, err := New(c)
+	if err != nil {
+		return nil, err
+	}
+	go func() { _ = s.Run(context.WithoutCancel(ctx)) }()
+	select {
+	case <-s.started:
+		return s, nil
+	case <-s.stopped:
+		return nil, s.err
+	case <-ctx.Done():
+		return nil, errors.Join(fmt.Errorf("start the server: %w", context.Cause(ctx)), s.Stop())
+	}
 }
 
 // Run is New and Server.Run, for those who need nothing of the Server meanwhile.
@@ -103,13 +131,38 @@ func Run(ctx context.Context, c Config) error {
 	return s.Run(ctx)
 }
 
-// Run starts everything, and runs until ctx ends or a part fails. It returns when all is
-// still: nothing runs any more and every file is closed. Nil: it was stopped. ErrDisk, or
-// store.ErrBroken: the disk of the data directory wants looking at. ErrRan: it was run before.
-func (s *Server) Run(ctx context.Context) (err error) {
+// Run starts everything, and runs until ctx ends, until Stop, or until a part fails. It returns
+// when all is still: nothing runs any more and every file is closed. Nil: it was stopped.
+// ErrDisk, or store.ErrBroken: the disk of the data directory wants looking at. ErrRan: it was
+// run, or stopped, before.
+func (s *Server) Run(ctx context.Context) error {
 	if s.ran.Swap(true) {
 		return ErrRan
 	}
+	defer close(s.stopped)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(s.stopping, cancel)()
+	s.err = s.startAndRun(ctx)
+	return s.err
+}
+
+// Stop ends Run, and returns what it returned when all is still; see Run. A Server that was not
+// run is never run then. Further calls return the same.
+func (s *Server) Stop() error {
+	s.stop()
+	if !s.ran.Swap(true) {
+		close(s.stopped)
+	}
+	<-s.stopped
+	return s.err
+}
+
+// Stopped is closed when Run has returned, by Stop or because a part failed: Stop returns why.
+func (s *Server) Stopped() <-chan struct{} { return s.stopped }
+
+// startAndRun starts the parts in order, runs, and closes what was started.
+func (s *Server) startAndRun(ctx context.Context) (err error) {
 	if s.files, err = s.config.read(); err != nil {
 		return fmt.Errorf("configuration: %w", err)
 	}
@@ -284,12 +337,19 @@ func (s *Server) tracer() coordinator.Tracer {
 	return observe.NewTracer(s.traces.TracerProvider())
 }
 
+// openStore makes the data directory, and opens the store in it unless Config has one.
 func (s *Server) openStore(context.Context) error {
-	if err := os.MkdirAll(s.config.DataDir, 0o700); err != nil {
-		return err
+	if s.config.DataDir != "" {
+		if err := os.MkdirAll(s.config.DataDir, 0o700); err != nil {
+			return err
+		}
+		if err := hasRoom(s.config.DataDir); err != nil {
+			return err
+		}
 	}
-	if err := hasRoom(s.config.DataDir); err != nil {
-		return err
+	if s.config.Store != nil {
+		s.store = s.config.Store
+		return nil
 	}
 	opened, err := boltstore.Open(filepath.Join(s.config.DataDir, StoreFile), boltstore.Options{Keys: s.files.keys, OnCorrupt: func(err error) {
 		s.config.Logger.Error("a damaged record was passed over; docs/RUNBOOK.md#amendsstoredamaged says what to do", slog.Any("error", err))

@@ -17,7 +17,6 @@ import (
 
 	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/contract"
-	"github.com/amends-dev/amends/internal/servertest"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/server"
 	"github.com/amends-dev/amends/store/boltstore"
@@ -31,7 +30,7 @@ const limit = 2 * time.Minute
 // running is a server that runs in the background of a test.
 type running struct {
 	server.Addresses
-	stop func() error // ends it and returns what Run returned
+	stop func() error // Server.Stop
 }
 
 // start runs a server until the test ends or stop is called.
@@ -40,35 +39,14 @@ func start(t *testing.T, c server.Config) running {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	ready, ended := make(chan server.Addresses, 1), make(chan error, 1)
-	go func() { ended <- servertest.Run(ctx, c, func(a server.Addresses) { ready <- a }) }()
-	var once error
-	stopped := false
-	stop := func() error {
-		cancel()
-		if stopped {
-			return once
-		}
-		stopped = true
-		select {
-		case once = <-ended:
-		case <-time.After(limit):
-			t.Fatalf("the server did not come to rest within %s", limit)
-		}
-		return once
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	s, err := server.Start(ctx, c)
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = stop() })
-	select {
-	case a := <-ready:
-		return running{a, stop}
-	case err := <-ended:
-		stopped, once = true, err
-		t.Fatalf("the server ended at once: %v", err)
-	case <-time.After(limit):
-		t.Fatalf("the server was not ready within %s", limit)
-	}
-	return running{}
+	t.Cleanup(func() { _ = s.Stop() })
+	return running{s.Addresses(), s.Stop}
 }
 
 func refund(t *testing.T) *saga.Definition {
@@ -281,7 +259,7 @@ func TestWhatCannotStartSaysWhy(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), limit)
 			defer cancel()
 			tt.config.Logger = slog.New(slog.DiscardHandler)
-			err := servertest.Run(ctx, tt.config, nil)
+			_, err := server.Start(ctx, tt.config)
 			if err == nil || !strings.Contains(err.Error(), tt.want) || (tt.is != nil && !errors.Is(err, tt.is)) {
 				t.Errorf("error is %v, want %q", err, tt.want)
 			}
@@ -292,13 +270,19 @@ func TestWhatCannotStartSaysWhy(t *testing.T) {
 // TestStopsWhileItWaitsForNATS: an external server that is not there does not
 // keep the server from ending.
 func TestStopsWhileItWaitsForNATS(t *testing.T) {
+	s, err := server.New(server.Config{DataDir: t.TempDir(), NATS: server.NATS{URL: "nats://127.0.0.1:1"}, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
-	err := servertest.Run(ctx, server.Config{
-		DataDir: t.TempDir(), NATS: server.NATS{URL: "nats://127.0.0.1:1"}, Logger: slog.New(slog.DiscardHandler),
-	}, func(server.Addresses) { t.Error("ready without a bus") })
-	if err != nil {
+	if err := s.Run(ctx); err != nil {
 		t.Error(err)
+	}
+	select {
+	case <-s.Started():
+		t.Error("it takes work without a bus")
+	default:
 	}
 }
 

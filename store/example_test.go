@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log"
 	"log/slog"
@@ -10,13 +11,12 @@ import (
 
 	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/contract"
-	"github.com/amends-dev/amends/coordinator"
 	"github.com/amends-dev/amends/participant"
 	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/server"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/store/memstore"
 	"github.com/amends-dev/amends/store/storetest"
-	"github.com/amends-dev/amends/transport/membus"
 )
 
 // Journal is a store that writes a line for each change that another one has committed. It
@@ -66,16 +66,21 @@ var (
 		saga.Pivot("ship", saga.Do(Ship)))
 )
 
-// A coordinator with a store of one's own: coordinator.Config takes any, while package server
-// always opens a boltstore.
+// A server with a store of one's own. The data directory holds the streams of the embedded
+// NATS server.
 func Example() {
-	bus := membus.New(membus.Options{})
-	defer bus.Close()
-	c, err := coordinator.New(coordinator.Config{
-		Store: &Journal{memstore.New(), log.New(os.Stdout, "", 0)}, Bus: bus,
+	dir, err := os.MkdirTemp("", "amends")
+	check(err)
+	defer os.RemoveAll(dir)
+	ctx := context.Background()
+	s, err := server.Start(ctx, server.Config{
+		Store: &Journal{memstore.New(), log.New(os.Stdout, "", 0)}, DataDir: dir,
 		Definitions: []*saga.Definition{Order}, Logger: slog.New(slog.DiscardHandler),
 	})
 	check(err)
+	bus, err := s.Addresses().Connect(ctx, "services")
+	check(err)
+	defer bus.Close()
 
 	payment := participant.New("payment", &participant.MemoryInbox{})
 	participant.Handle(payment, Charge, func(context.Context, *participant.MemoryTx, int) (struct{}, error) { return struct{}{}, nil })
@@ -85,19 +90,16 @@ func Example() {
 		return struct{}{}, participant.Reject("no carrier")
 	})
 
-	ctx, stop := context.WithCancel(context.Background())
-	ended := make(chan error, 3)
-	go func() { ended <- c.Run(ctx) }()
-	go func() { ended <- payment.Run(ctx, bus) }()
-	go func() { ended <- shipping.Run(ctx, bus) }()
+	serving, leave := context.WithCancel(ctx)
+	left := make(chan error, 2)
+	go func() { left <- payment.Run(serving, bus) }()
+	go func() { left <- shipping.Run(serving, bus) }()
 
-	<-c.Started()
-	_, err = client.New(bus).Run(ctx, Order, 42, client.ID("order-42"))
+	_, err = s.Client().Run(ctx, Order, 42, client.ID("order-42"))
 	check(err)
-	stop()
-	for range cap(ended) {
-		check(<-ended)
-	}
+	leave()
+	check(errors.Join(<-left, <-left))
+	check(s.Stop())
 	// Output:
 	// order-42 revision 1 running
 	// order-42 revision 2 running
