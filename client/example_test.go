@@ -148,16 +148,9 @@ type service interface {
 func coordinator(services ...service) (ctx context.Context, c *client.Client, stop func()) {
 	dir, err := os.MkdirTemp("", "amends")
 	check(err)
-	s, err := server.New(server.Config{DataDir: dir, Definitions: []*saga.Definition{Fulfil}, Logger: slog.New(slog.DiscardHandler)})
+	ctx = context.Background()
+	s, err := server.Start(ctx, server.Config{DataDir: dir, Definitions: []*saga.Definition{Fulfil}, Logger: slog.New(slog.DiscardHandler)})
 	check(err)
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- s.Run(ctx) }()
-	select {
-	case <-s.Started():
-	case err := <-ended:
-		check(err)
-	}
 	bus, err := s.Addresses().Connect(ctx, "services")
 	check(err)
 	serving, leave := context.WithCancel(ctx)
@@ -171,8 +164,7 @@ func coordinator(services ...service) (ctx context.Context, c *client.Client, st
 			check(<-left)
 		}
 		check(bus.Close())
-		cancel()
-		check(<-ended)
+		check(s.Stop())
 		check(os.RemoveAll(dir))
 	}
 }

@@ -14,17 +14,15 @@ import (
 func TestTutorial(t *testing.T) {
 	ctx, stop := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer stop()
-	coordinator, err := server.New(server.Config{DataDir: t.TempDir()})
+	coordinator, err := server.Start(ctx, server.Config{DataDir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- coordinator.Run(ctx) }()
-	select {
-	case <-coordinator.Started():
-	case err := <-ended:
-		t.Fatalf("the coordinator ended: %v", err)
-	}
+	t.Cleanup(func() {
+		if err := coordinator.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
 	services := t.TempDir()
 	for range 2 {
 		var out strings.Builder
@@ -48,9 +46,5 @@ func TestTutorial(t *testing.T) {
 	}
 	if taken != 1 || vouchers != 1 {
 		t.Errorf("%d rooms are taken and %d vouchers sent, want 1 and 1", taken, vouchers)
-	}
-	stop()
-	if err := <-ended; err != nil {
-		t.Error(err)
 	}
 }

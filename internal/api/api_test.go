@@ -18,7 +18,6 @@ import (
 
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/api"
-	"github.com/amends-dev/amends/internal/servertest"
 	"github.com/amends-dev/amends/participant"
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 	"github.com/amends-dev/amends/proto/amends/api/v1/apiv1connect"
@@ -66,23 +65,20 @@ func newFixture(t *testing.T) *fixture {
 // newFixtureOf is newFixture with settings of its own.
 func newFixtureOf(t *testing.T, config server.Config) *fixture {
 	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	ready, ended := make(chan server.Addresses, 1), make(chan error, 1)
 	config.DataDir = t.TempDir() // before the cleanup below, so that it is removed after it
 	config.HTTP, config.Logger, config.Definitions = "127.0.0.1:0", slog.New(slog.DiscardHandler), []*saga.Definition{bakery}
-	go func() { ended <- servertest.Run(ctx, config, func(a server.Addresses) { ready <- a }) }()
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	s, err := server.Start(ctx, config)
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() {
-		cancel()
-		if err := <-ended; err != nil {
+		if err := s.Stop(); err != nil {
 			t.Error(err)
 		}
 	})
-	w := &fixture{decide: func(string) error { return nil }, http: &http.Client{Transport: &http.Transport{}}}
-	select {
-	case w.Addresses = <-ready:
-	case <-time.After(limit):
-		t.Fatal("the coordinator is not ready")
-	}
+	w := &fixture{Addresses: s.Addresses(), decide: func(string) error { return nil }, http: &http.Client{Transport: &http.Transport{}}}
 	t.Cleanup(w.http.CloseIdleConnections)
 	w.CoordinatorServiceClient = apiv1connect.NewCoordinatorServiceClient(w.http, w.HTTP)
 	w.services(t)

@@ -17,7 +17,6 @@ import (
 	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/cli"
-	"github.com/amends-dev/amends/internal/servertest"
 	"github.com/amends-dev/amends/participant"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/server"
@@ -100,27 +99,26 @@ func endedSagas(t *testing.T, n int) (url string) {
 	t.Helper()
 	count := contract.NewCommand[int, int]("counter", "count")
 	def := saga.MustDefine[int]("counting", saga.Pivot("count", saga.Do(count)))
-	ctx, stop := context.WithCancel(context.Background())
-	ready, ended := make(chan server.Addresses, 1), make(chan error, 2)
-	go func() {
-		ended <- servertest.Run(ctx, server.Config{
-			DataDir: t.TempDir(), HTTP: "127.0.0.1:0", Logger: slog.New(slog.DiscardHandler), Definitions: []*saga.Definition{def},
-		}, func(a server.Addresses) { ready <- a })
-	}()
-	a := <-ready
-	bus, err := a.Connect(ctx, "counter")
+	s, err := server.Start(t.Context(), server.Config{
+		DataDir: t.TempDir(), HTTP: "127.0.0.1:0", Logger: slog.New(slog.DiscardHandler), Definitions: []*saga.Definition{def},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, leave := context.WithCancel(context.Background())
+	left := make(chan error, 1)
+	bus, err := s.Addresses().Connect(ctx, "counter")
 	if err != nil {
 		t.Fatal(err)
 	}
 	p := participant.New("counter", &participant.MemoryInbox{})
 	participant.Handle(p, count, func(_ context.Context, _ *participant.MemoryTx, n int) (int, error) { return n, nil })
-	go func() { ended <- p.Run(ctx, bus) }()
+	go func() { left <- p.Run(ctx, bus) }()
 	t.Cleanup(func() {
-		stop()
-		if err := errors.Join(<-ended, <-ended); err != nil {
+		leave()
+		if err := errors.Join(<-left, bus.Close(), s.Stop()); err != nil {
 			t.Error(err)
 		}
-		_ = bus.Close()
 	})
 	within, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -134,5 +132,5 @@ func endedSagas(t *testing.T, n int) (url string) {
 			t.Fatal(err)
 		}
 	}
-	return a.HTTP
+	return s.Addresses().HTTP
 }

@@ -21,7 +21,6 @@ import (
 	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/cli"
-	"github.com/amends-dev/amends/internal/servertest"
 	"github.com/amends-dev/amends/participant"
 	"github.com/amends-dev/amends/participant/boltinbox"
 	"github.com/amends-dev/amends/participant/sqlinbox"
@@ -78,19 +77,18 @@ func newFixture(t *testing.T) *fixture {
 // open runs a coordinator on a data directory, with the services unless they are away.
 func (m *fixture) open(data string, services bool) {
 	m.t.Helper()
-	ctx, stop := context.WithCancel(context.Background())
-	ready, ended := make(chan server.Addresses, 1), make(chan error, 3)
-	go func() {
-		ended <- servertest.Run(ctx, server.Config{
-			DataDir: data, HTTP: "127.0.0.1:0", Logger: slog.New(slog.DiscardHandler), Definitions: []*saga.Definition{shop},
-		}, func(a server.Addresses) { ready <- a })
-	}()
-	a := <-ready
-	bus, err := a.Connect(ctx, "stock")
+	s, err := server.Start(m.t.Context(), server.Config{
+		DataDir: data, HTTP: "127.0.0.1:0", Logger: slog.New(slog.DiscardHandler), Definitions: []*saga.Definition{shop},
+	})
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	running := 1
+	ctx, stop := context.WithCancel(context.Background())
+	bus, err := s.Addresses().Connect(ctx, "stock")
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	ended, running := make(chan error, 2), 0
 	if services {
 		quiet := participant.Logger(slog.New(slog.DiscardHandler))
 		stock := participant.New("stock", boltinbox.New(m.stock), quiet)
@@ -113,7 +111,7 @@ func (m *fixture) open(data string, services bool) {
 		go func() { ended <- payment.Run(ctx, bus) }()
 		running += 2
 	}
-	m.url, m.c = a.HTTP, client.New(bus)
+	m.url, m.c = s.Addresses().HTTP, client.New(bus)
 	m.end = func() {
 		stop()
 		for range running {
@@ -122,6 +120,9 @@ func (m *fixture) open(data string, services bool) {
 			}
 		}
 		_ = bus.Close()
+		if err := s.Stop(); err != nil {
+			m.t.Error(err)
+		}
 	}
 }
 

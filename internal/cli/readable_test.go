@@ -22,7 +22,6 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/amends-dev/amends/internal/cli"
-	"github.com/amends-dev/amends/internal/servertest"
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 	"github.com/amends-dev/amends/proto/amends/api/v1/apiv1connect"
 	"github.com/amends-dev/amends/saga"
@@ -131,14 +130,13 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, stop := context.WithCancel(context.Background())
-	ready, ended := make(chan server.Addresses, 1), make(chan error, 1)
-	go func() {
-		ended <- servertest.Run(ctx, server.Config{
-			DataDir: t.TempDir(), HTTP: "127.0.0.1:0", Logger: slog.New(slog.DiscardHandler), Definitions: []*saga.Definition{def},
-		}, func(a server.Addresses) { ready <- a })
-	}()
-	a := <-ready
+	s, err := server.Start(t.Context(), server.Config{
+		DataDir: t.TempDir(), HTTP: "127.0.0.1:0", Logger: slog.New(slog.DiscardHandler), Definitions: []*saga.Definition{def},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := s.Addresses()
 	conn, err := nats.Connect(a.NATS, nats.Timeout(time.Minute))
 	if err != nil {
 		t.Fatal(err)
@@ -149,8 +147,7 @@ func newWorld(t *testing.T) *world {
 		conn.Close()
 		h2c.CloseIdleConnections()
 		http.DefaultClient.CloseIdleConnections()
-		stop()
-		if err := <-ended; err != nil {
+		if err := s.Stop(); err != nil {
 			t.Error(err)
 		}
 	})

@@ -15,7 +15,6 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/amends-dev/amends/contract"
-	"github.com/amends-dev/amends/internal/servertest"
 	"github.com/amends-dev/amends/participant"
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 	"github.com/amends-dev/amends/proto/amends/api/v1/apiv1connect"
@@ -72,31 +71,26 @@ type world struct {
 // newWorld runs until the test ends.
 func newWorld(t *testing.T, change ...func(*server.Config)) *world {
 	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	ready, ended := make(chan server.Addresses, 1), make(chan error, 1)
-	go func() {
-		config := server.Config{
-			DataDir: t.TempDir(), HTTP: "127.0.0.1:0", Logger: slog.New(slog.DiscardHandler),
-			Definitions: []*saga.Definition{checkout(1, time.Minute), checkout(2, 2*time.Minute)},
-		}
-		for _, f := range change {
-			f(&config)
-		}
-		ended <- servertest.Run(ctx, config, func(a server.Addresses) { ready <- a })
-	}()
+	config := server.Config{
+		DataDir: t.TempDir(), HTTP: "127.0.0.1:0", Logger: slog.New(slog.DiscardHandler),
+		Definitions: []*saga.Definition{checkout(1, time.Minute), checkout(2, 2*time.Minute)},
+	}
+	for _, f := range change {
+		f(&config)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	s, err := server.Start(ctx, config)
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() {
-		cancel()
-		if err := <-ended; err != nil {
+		if err := s.Stop(); err != nil {
 			t.Error(err)
 		}
 	})
-	w := &world{http: &http.Client{Transport: &http.Transport{}}}
+	w := &world{Addresses: s.Addresses(), http: &http.Client{Transport: &http.Transport{}}}
 	w.when(func(context.Context, string, purchase) error { return nil })
-	select {
-	case w.Addresses = <-ready:
-	case <-time.After(limit):
-		t.Fatal("the coordinator is not ready")
-	}
 	t.Cleanup(w.http.CloseIdleConnections)
 	w.CoordinatorServiceClient = apiv1connect.NewCoordinatorServiceClient(w.http, w.HTTP)
 	w.services(t)

@@ -20,7 +20,6 @@ import (
 
 	"github.com/amends-dev/amends/internal/doctor"
 	"github.com/amends-dev/amends/internal/natstest"
-	"github.com/amends-dev/amends/internal/servertest"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/server"
 	"github.com/amends-dev/amends/transport"
@@ -36,27 +35,19 @@ func running(t *testing.T, timeout string) (dir string, a server.Addresses) {
 		t.Fatal(err)
 	}
 	dir = t.TempDir()
-	ctx, cancel := context.WithCancel(t.Context())
-	ready, done := make(chan server.Addresses, 1), make(chan error, 1)
-	go func() {
-		done <- servertest.Run(ctx, server.Config{
-			DataDir: dir, HTTP: "127.0.0.1:0", NATS: server.NATS{Listen: "127.0.0.1:0"},
-			Definitions: []*saga.Definition{def}, Logger: slog.New(slog.DiscardHandler),
-		}, func(a server.Addresses) { ready <- a })
-	}()
+	s, err := server.Start(t.Context(), server.Config{
+		DataDir: dir, HTTP: "127.0.0.1:0", NATS: server.NATS{Listen: "127.0.0.1:0"},
+		Definitions: []*saga.Definition{def}, Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
+		if err := s.Stop(); err != nil {
 			t.Error(err)
 		}
 	})
-	select {
-	case a = <-ready:
-	case err := <-done:
-		done <- err
-		t.Fatal(err)
-	}
-	return dir, a
+	return dir, s.Addresses()
 }
 
 func deployment(dir string, a server.Addresses) doctor.Deployment {

@@ -15,7 +15,6 @@ import (
 
 	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/contract"
-	"github.com/amends-dev/amends/internal/servertest"
 	"github.com/amends-dev/amends/participant"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/server"
@@ -57,23 +56,14 @@ var scraped = sync.OnceValues(func() (text string, err error) {
 		return "", err
 	}
 	defer os.RemoveAll(dir)
-	running, stop := context.WithCancel(ctx)
-	ready, ended := make(chan server.Addresses, 1), make(chan error, 1)
-	go func() {
-		ended <- servertest.Run(running, server.Config{
-			DataDir: dir, HTTP: "127.0.0.1:0", Logger: slog.New(slog.DiscardHandler), Definitions: []*saga.Definition{def, open},
-		}, func(a server.Addresses) { ready <- a })
-	}()
-	defer func() {
-		stop()
-		err = errors.Join(err, <-ended)
-	}()
-	var a server.Addresses
-	select {
-	case a = <-ready:
-	case <-ctx.Done():
-		return "", ctx.Err()
+	s, err := server.Start(ctx, server.Config{
+		DataDir: dir, HTTP: "127.0.0.1:0", Logger: slog.New(slog.DiscardHandler), Definitions: []*saga.Definition{def, open},
+	})
+	if err != nil {
+		return "", err
 	}
+	defer func() { err = errors.Join(err, s.Stop()) }()
+	a := s.Addresses()
 	bus, err := a.Connect(ctx, "stock")
 	if err != nil {
 		return "", err
@@ -81,6 +71,7 @@ var scraped = sync.OnceValues(func() (text string, err error) {
 	defer bus.Close() // nothing is under way
 	p := participant.New("stock", &participant.MemoryInbox{})
 	participant.Handle(p, reserve, func(_ context.Context, _ *participant.MemoryTx, n int) (int, error) { return n, nil })
+	running, stop := context.WithCancel(ctx)
 	var serving sync.WaitGroup
 	serving.Go(func() { _ = p.Run(running, bus) })
 	defer func() { stop(); serving.Wait() }()

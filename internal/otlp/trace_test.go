@@ -18,7 +18,6 @@ import (
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/observe"
 	"github.com/amends-dev/amends/internal/otlp"
-	"github.com/amends-dev/amends/internal/servertest"
 	"github.com/amends-dev/amends/observe/tracing"
 	"github.com/amends-dev/amends/participant"
 	"github.com/amends-dev/amends/saga"
@@ -63,16 +62,11 @@ func (s *shop) restart(t *testing.T, traced bool) {
 	t.Helper()
 	config := server.Config{DataDir: s.dir, Logger: slog.New(slog.DiscardHandler), Definitions: []*saga.Definition{checkout},
 		Traces: &otlp.Config{Endpoint: s.URL, Service: "coordinator"}}
-	ctx, cancel := context.WithCancel(context.Background())
-	ready, ended := make(chan server.Addresses, 1), make(chan error, 8)
-	running := 1
-	go func() { ended <- servertest.Run(ctx, config, func(a server.Addresses) { ready <- a }) }()
-	var address server.Addresses
-	select {
-	case address = <-ready:
-	case err := <-ended:
-		t.Fatalf("the coordinator ended: %v", err)
+	coordinator, err := server.Start(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
 	}
+	address, ended, running := coordinator.Addresses(), make(chan error, 8), 0
 	services, stopServices := context.WithCancel(context.Background())
 	for _, p := range s.services(t) {
 		bus, err := address.Connect(t.Context(), p.Name())
@@ -98,7 +92,7 @@ func (s *shop) restart(t *testing.T, traced bool) {
 		}
 		stopped = true
 		stopServices()
-		for range running - 1 {
+		for range running {
 			if err := <-ended; err != nil {
 				t.Errorf("a service: %v", err)
 			}
@@ -109,8 +103,7 @@ func (s *shop) restart(t *testing.T, traced bool) {
 			}
 		}
 		_ = bus.Close()
-		cancel()
-		if err := <-ended; err != nil {
+		if err := coordinator.Stop(); err != nil {
 			t.Errorf("the coordinator: %v", err)
 		}
 	}

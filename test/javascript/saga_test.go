@@ -7,7 +7,6 @@ import (
 
 	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/contract"
-	"github.com/amends-dev/amends/internal/servertest"
 	"github.com/amends-dev/amends/participant"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/server"
@@ -75,28 +74,19 @@ func TestSaga(t *testing.T) {
 func runCoordinator(t *testing.T, url string) *client.Client {
 	t.Helper()
 	quiet := slog.New(slog.DiscardHandler)
-	ctx, stop := context.WithCancel(context.Background())
-	addresses, done := make(chan server.Addresses, 1), make(chan error, 1)
-	go func() {
-		done <- servertest.Run(ctx, server.Config{
-			DataDir: t.TempDir(), Logger: quiet, Definitions: []*saga.Definition{mail},
-			NATS: server.NATS{URL: url, User: "coordinator", Password: password},
-		}, func(a server.Addresses) { addresses <- a })
-	}()
+	s, err := server.Start(t.Context(), server.Config{
+		DataDir: t.TempDir(), Logger: quiet, Definitions: []*saga.Definition{mail},
+		NATS: server.NATS{URL: url, User: "coordinator", Password: password},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() {
-		stop()
-		if err := <-done; err != nil {
+		if err := s.Stop(); err != nil {
 			t.Errorf("coordinator: %v", err)
 		}
 	})
-	var a server.Addresses
-	select {
-	case a = <-addresses:
-	case err := <-done:
-		done <- nil
-		t.Fatalf("the coordinator ended: %v", err)
-	}
-	bus, err := a.Connect(t.Context(), "post")
+	bus, err := s.Addresses().Connect(t.Context(), "post")
 	if err != nil {
 		t.Fatal(err)
 	}

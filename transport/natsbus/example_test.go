@@ -25,8 +25,9 @@ var (
 
 // A service that is also a caller, over one connection to a NATS server.
 func Example() {
-	ctx, url, stop := coordinator()
+	url, stop := coordinator()
 	defer stop()
+	ctx := context.Background()
 	bus, err := natsbus.Connect(ctx, natsbus.Config{URL: url, Name: "post"})
 	check(err)
 	defer bus.Close()
@@ -56,22 +57,13 @@ func Example() {
 
 // coordinator runs a coordinator that embeds a NATS server on a free port, and returns the
 // server's address.
-func coordinator() (ctx context.Context, url string, stop func()) {
+func coordinator() (url string, stop func()) {
 	dir, err := os.MkdirTemp("", "amends")
 	check(err)
-	s, err := server.New(server.Config{DataDir: dir, Logger: slog.New(slog.DiscardHandler)})
+	s, err := server.Start(context.Background(), server.Config{DataDir: dir, Logger: slog.New(slog.DiscardHandler)})
 	check(err)
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- s.Run(ctx) }()
-	select {
-	case <-s.Started():
-	case err := <-ended:
-		check(err)
-	}
-	return ctx, s.Addresses().NATS, func() {
-		cancel()
-		check(<-ended)
+	return s.Addresses().NATS, func() {
+		check(s.Stop())
 		check(os.RemoveAll(dir))
 	}
 }

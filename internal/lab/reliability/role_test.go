@@ -11,7 +11,6 @@ import (
 
 	"github.com/amends-dev/amends/internal/cli"
 	"github.com/amends-dev/amends/internal/lab/world"
-	"github.com/amends-dev/amends/internal/servertest"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/server"
 	"github.com/amends-dev/amends/transport/natsbus"
@@ -27,11 +26,11 @@ func play(ctx context.Context, role string) error {
 	case "bus":
 		return playBus(ctx, dir, ready)
 	case "coordinator":
-		return servertest.Run(ctx, server.Config{
+		return playCoordinator(ctx, server.Config{
 			DataDir: dir, NATS: server.NATS{URL: url}, Definitions: []*saga.Definition{transferMoney},
 			Logger:   logger,
 			TakeOver: os.Getenv(takeOverEnv) != "",
-		}, func(server.Addresses) { ready("") })
+		}, ready)
 	case "serve": // as a person starts it
 		os.Exit(cli.Run(ctx, []string{"serve", "--data-dir", dir, "--nats-url", url, "--http", ""}, os.Stdin, os.Stdout, os.Stderr))
 		return nil
@@ -41,6 +40,22 @@ func play(ctx context.Context, role string) error {
 			Forgetful: os.Getenv(plantEnv) == "forgetful", Ready: func() { ready("") },
 		})
 	}
+}
+
+func playCoordinator(ctx context.Context, c server.Config, ready func(string)) error {
+	s, err := server.Start(ctx, c)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil // stopped while it started
+		}
+		return err
+	}
+	ready("")
+	select {
+	case <-ctx.Done():
+	case <-s.Stopped():
+	}
+	return s.Stop()
 }
 
 func playBus(ctx context.Context, dir string, ready func(string)) error {
