@@ -28,6 +28,7 @@
 //	if status.Phase != contract.Completed {
 //		return fmt.Errorf("order-42 was not carried out: %s", status.Reason)
 //	}
+//	receipt, err := client.Result[Receipt](status, "charge") // what a step answered
 //
 // It does not keep anything: a saga runs whether or not its caller waits. It
 // does not decide anything, and it holds no connection of its own; the bus

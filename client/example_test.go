@@ -16,14 +16,19 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-type Order struct {
-	ID string `json:"id"`
-}
+type (
+	Order struct {
+		ID string `json:"id"`
+	}
+	Parcel struct {
+		Number int `json:"number"`
+	}
+)
 
 var (
 	Reserve = contract.NewCommand[Order, struct{}]("inventory", "reserve")
 	Release = contract.UndoOf(Reserve, "release")
-	Ship    = contract.NewCommand[Order, struct{}]("shipping", "ship")
+	Ship    = contract.NewCommand[Order, Parcel]("shipping", "ship")
 
 	Fulfil = saga.MustDefine[Order]("fulfil",
 		saga.Compensable("reserve", saga.Do(Reserve), saga.Undo(Release)),
@@ -46,7 +51,7 @@ func Example() {
 	// Nobody serves its first step here.
 	s, err := c.Get(ctx, "order-42")
 	check(err)
-	fmt.Println(s.Phase, s.Steps[0].Name, s.Steps[0].Status)
+	fmt.Println(s.Phase, "reserve:", s.Step("reserve").Status)
 
 	// Whoever decides gives a name and a reason: both are part of the history.
 	_, err = c.Operate(ctx, "order-42", transport.Decision{Operation: contract.OperationPause, By: "kim", Reason: "stock-taking"})
@@ -66,7 +71,7 @@ func Example() {
 	// Output:
 	// started order-42 existed: false
 	// started order-42 existed: true
-	// running reserve doing
+	// running reserve: doing
 	// 1 started
 	// 2 operation_taken pause stock-taking
 	// 3 operation_taken cancel the customer called
@@ -118,6 +123,21 @@ func ExampleClient_Wait() {
 	// compensated rejected at ship: the carrier does not have it
 }
 
+// What a saga was started with, and what its steps answered, in their own types.
+func ExampleResult() {
+	ctx, c, stop := coordinator(inventory(), shipping())
+	defer stop()
+	s, err := c.Run(ctx, Fulfil, Order{"42"}, client.ID("order-42"))
+	check(err)
+	order, err := client.Input[Order](s)
+	check(err)
+	parcel, err := client.Result[Parcel](s, "ship")
+	check(err)
+	fmt.Println("parcel", parcel.Number, "of order", order.ID)
+	// Output:
+	// parcel 7 of order 42
+}
+
 func inventory() service {
 	p := participant.New("inventory", &participant.MemoryInbox{})
 	participant.Handle(p, Reserve, func(context.Context, *participant.MemoryTx, Order) (struct{}, error) { return struct{}{}, nil })
@@ -127,14 +147,14 @@ func inventory() service {
 
 func shipping() service {
 	p := participant.New("shipping", &participant.MemoryInbox{})
-	participant.Handle(p, Ship, func(_ context.Context, _ *participant.MemoryTx, o Order) (struct{}, error) {
+	participant.Handle(p, Ship, func(_ context.Context, _ *participant.MemoryTx, o Order) (Parcel, error) {
 		switch o.ID {
 		case "order-to-the-moon":
-			return struct{}{}, participant.Reject("no carrier to the moon")
+			return Parcel{}, participant.Reject("no carrier to the moon")
 		case "order-without-address":
-			return struct{}{}, participant.Fatal(errors.New("there is no address"))
+			return Parcel{}, participant.Fatal(errors.New("there is no address"))
 		}
-		return struct{}{}, nil
+		return Parcel{7}, nil
 	})
 	return p
 }

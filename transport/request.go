@@ -187,6 +187,16 @@ func (s *Status) AtRest() bool {
 	return s.Removed || s.Phase.AtRest()
 }
 
+// Step returns where a step stands; nil if the status has no step of that name.
+func (s *Status) Step(name contract.StepName) *StepStatus {
+	for i := range s.Steps {
+		if s.Steps[i].Name == name {
+			return &s.Steps[i]
+		}
+	}
+	return nil
+}
+
 // Decision is a person's decision about a saga.
 type Decision struct {
 	Operation contract.Operation `json:"operation"` // cancel, retry, resolve, skip, compensate, abandon, pause, resume

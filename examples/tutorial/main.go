@@ -87,7 +87,15 @@ func book(ctx context.Context, c *client.Client, out io.Writer) error {
 		if err != nil {
 			return err
 		}
-		fmt.Fprintln(out, id, status.Phase, status.Reason)
+		if status.Phase != contract.Completed {
+			fmt.Fprintf(out, "%s %s: %s\n", id, status.Phase, status.Reason)
+			continue
+		}
+		room, err := client.Result[Room](status, "book-room")
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(out, "%s %s: room %d\n", id, status.Phase, room.Number)
 	}
 	return nil
 }

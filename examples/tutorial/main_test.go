@@ -29,9 +29,9 @@ func TestTutorial(t *testing.T) {
 		if err := run(ctx, coordinator.Addresses().NATS, services, &out); err != nil {
 			t.Fatal(err)
 		}
-		const want = "trip-of-ada completed\n" +
-			"trip-of-bob compensated rejected at take-money: bob cannot pay 360\n"
-		if strings.ReplaceAll(out.String(), " \n", "\n") != want {
+		const want = "trip-of-ada completed: room 101\n" +
+			"trip-of-bob compensated: rejected at take-money: bob cannot pay 360\n"
+		if out.String() != want {
 			t.Errorf("printed\n%s\nwant\n%s", out.String(), want)
 		}
 	}

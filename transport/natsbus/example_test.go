@@ -46,13 +46,15 @@ func Example() {
 	check(err)
 	status, err := c.Run(ctx, Delivery, Parcel{"Oslo"}, client.ID("delivery-1"))
 	check(err)
-	fmt.Println(status.ID, status.Phase, string(status.Steps[0].Result))
+	tracking, err := client.Result[string](status, "send")
+	check(err)
+	fmt.Println(status.ID, status.Phase, tracking)
 
 	leave()
 	check(<-left)
 	// Output:
 	// sent to Oslo
-	// delivery-1 completed "tracking-1"
+	// delivery-1 completed tracking-1
 }
 
 // coordinator runs a coordinator that embeds a NATS server on a free port, and returns the

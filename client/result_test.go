@@ -1,0 +1,72 @@
+package client_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/amends-dev/amends/client"
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/transport"
+)
+
+func TestResult(t *testing.T) {
+	s := &transport.Status{ID: "order-42", Steps: []transport.StepStatus{
+		{Name: "reserve", Status: contract.StepDone, Result: []byte(`{"id":"shelf-7"}`)},
+		{Name: "print", Status: contract.StepDone, Result: []byte(`"AAE="`)},
+		{Name: "scan", Status: contract.StepDone, Result: []byte(`"(…)"`), ResultSize: 900000, LeftOut: true},
+		{Name: "ship", Status: contract.StepPending},
+	}}
+	if got, err := client.Result[Order](s, "reserve"); err != nil || got.ID != "shelf-7" {
+		t.Errorf("a struct: %v, %v", got, err)
+	}
+	if got, err := client.Result[json.RawMessage](s, "reserve"); err != nil || string(got) != `{"id":"shelf-7"}` {
+		t.Errorf("as JSON: %s, %v", got, err)
+	}
+	if got, err := client.Result[[]byte](s, "print"); err != nil || string(got) != "\x00\x01" { // a participant's bytes travel in base64
+		t.Errorf("bytes: %q, %v", got, err)
+	}
+	for step, want := range map[contract.StepName]string{
+		"print":   "cannot unmarshal string",
+		"scan":    "900000 bytes did not fit into the reply; History has all of it",
+		"ship":    "it has none; the step is pending",
+		"nothing": "there is no such step; there are reserve, print, scan, ship",
+	} {
+		_, err := client.Result[Order](s, step)
+		if err == nil || !strings.Contains(err.Error(), want) || !strings.HasPrefix(err.Error(), "result of step "+string(step)+" of saga order-42: ") {
+			t.Errorf("%s: %v, want %q", step, err, want)
+		}
+	}
+}
+
+func TestInput(t *testing.T) {
+	s := &transport.Status{ID: "order-42", Input: &transport.Payload{JSON: []byte(`{"id": "42"}`)}}
+	if got, err := client.Input[Order](s); err != nil || got.ID != "42" {
+		t.Errorf("a struct: %v, %v", got, err)
+	}
+	if got, err := client.Input[[]byte](s); err != nil || string(got) != `{"id": "42"}` {
+		t.Errorf("byte for byte: %s, %v", got, err)
+	}
+	if got, err := client.Input[json.RawMessage](s); err != nil || string(got) != `{"id": "42"}` {
+		t.Errorf("as JSON: %s, %v", got, err)
+	}
+	picture := &transport.Status{Input: &transport.Payload{ContentType: "image/png", Binary: []byte("\x89PNG")}}
+	if got, err := client.Input[[]byte](picture); err != nil || string(got) != "\x89PNG" {
+		t.Errorf("bytes: %q, %v", got, err)
+	}
+	for want, s := range map[string]*transport.Status{
+		"it is image/png, which only a []byte takes":            picture,
+		"cannot unmarshal array":                                {Input: &transport.Payload{JSON: []byte(`[]`)}},
+		"7 bytes did not fit into the reply; History has all of it":  {Input: &transport.Payload{Size: 7, LeftOut: true}},
+		"it is not in this status; ask with Get":                {},
+		"the saga ended so long ago that only its end is known": {Removed: true},
+		"unknown definition":                                    {Problem: "unknown definition"},
+	} {
+		if _, err := client.Input[Order](s); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+		if _, err := client.Result[Order](s, "reserve"); err == nil || s.Removed && !strings.Contains(err.Error(), want) {
+			t.Errorf("result: %v", err)
+		}
+	}
+}
