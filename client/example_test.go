@@ -123,19 +123,32 @@ func ExampleClient_Wait() {
 	// compensated rejected at ship: the carrier does not have it
 }
 
-// What a saga was started with, and what its steps answered, in their own types.
+// What a step answered, in its own type.
 func ExampleResult() {
 	ctx, c, stop := coordinator(inventory(), shipping())
 	defer stop()
-	s, err := c.Run(ctx, Fulfil, Order{"42"}, client.ID("order-42"))
-	check(err)
-	order, err := client.Input[Order](s)
+	s, err := c.Run(ctx, Fulfil, Order{"42"})
 	check(err)
 	parcel, err := client.Result[Parcel](s, "ship")
 	check(err)
-	fmt.Println("parcel", parcel.Number, "of order", order.ID)
+	fmt.Println("parcel", parcel.Number)
 	// Output:
-	// parcel 7 of order 42
+	// parcel 7
+}
+
+// What a saga was started with, in its own type; only Get answers it.
+func ExampleInput() {
+	ctx, c, stop := coordinator()
+	defer stop()
+	_, err := c.Start(ctx, Fulfil, Order{"42"}, client.ID("order-42"))
+	check(err)
+	s, err := c.Get(ctx, "order-42")
+	check(err)
+	order, err := client.Input[Order](s)
+	check(err)
+	fmt.Println("order", order.ID)
+	// Output:
+	// order 42
 }
 
 func inventory() service {

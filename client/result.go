@@ -36,7 +36,8 @@ func Result[T any](s *transport.Status, step contract.StepName) (result T, err e
 }
 
 // Input returns what a saga was started with, decoded from JSON; a []byte or json.RawMessage
-// takes it byte for byte, as in Start. An error says why there is none.
+// takes it byte for byte, as in Start. An error says why there is none: only a status of Get
+// has it.
 func Input[T any](s *transport.Status) (input T, err error) {
 	switch p := s.Input; {
 	case p == nil:

@@ -55,12 +55,12 @@ func TestInput(t *testing.T) {
 		t.Errorf("bytes: %q, %v", got, err)
 	}
 	for want, s := range map[string]*transport.Status{
-		"it is image/png, which only a []byte takes":            picture,
-		"cannot unmarshal array":                                {Input: &transport.Payload{JSON: []byte(`[]`)}},
-		"7 bytes did not fit into the reply; History has all of it":  {Input: &transport.Payload{Size: 7, LeftOut: true}},
-		"it is not in this status; ask with Get":                {},
-		"the saga ended so long ago that only its end is known": {Removed: true},
-		"unknown definition":                                    {Problem: "unknown definition"},
+		"it is image/png, which only a []byte takes":                picture,
+		"cannot unmarshal array":                                    {Input: &transport.Payload{JSON: []byte(`[]`)}},
+		"7 bytes did not fit into the reply; History has all of it": {Input: &transport.Payload{Size: 7, LeftOut: true}},
+		"it is not in this status; ask with Get":                    {},
+		"the saga ended so long ago that only its end is known":     {Removed: true},
+		"unknown definition":                                        {Problem: "unknown definition"},
 	} {
 		if _, err := client.Input[Order](s); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)

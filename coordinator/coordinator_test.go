@@ -382,8 +382,8 @@ func TestBadRequests(t *testing.T) {
 			want   []string
 		}{
 			{"start", transport.Envelope{Saga: "a", Data: tea}, []string{"invalid_argument", "names no definition"}},
-			{"start", transport.Envelope{Saga: "a", Definition: contract.DefinitionRef{Name: "nothing"}, Data: tea}, []string{"not_found", "not registered"}},
-			{"start", transport.Envelope{Saga: "a", Definition: contract.DefinitionRef{Name: "checkout", Version: 9}, Data: tea}, []string{"not_found", "not version 9"}},
+			{"start", transport.Envelope{Saga: "a", Definition: contract.DefinitionRef{Name: "nothing"}, Data: tea}, []string{"not_found", "not registered: register it with: coordinator definition apply FILE"}},
+			{"start", transport.Envelope{Saga: "a", Definition: contract.DefinitionRef{Name: "checkout", Version: 9}, Data: tea}, []string{"not_found", "not version 9", "coordinator definition apply FILE"}},
 			{"start", transport.Envelope{Saga: "a.b", Definition: checkout.Ref(), Data: tea}, []string{"invalid_argument", "has '.'"}},
 			{"start", transport.Envelope{Saga: contract.SagaID(strings.Repeat("x", 10_000)), Definition: checkout.Ref(), Data: tea}, []string{"invalid_argument", "10000 characters"}},
 			{"start", transport.Envelope{Saga: "a", Definition: checkout.Ref(), Data: []byte(`{"sku":`)}, []string{"invalid_argument", "not valid JSON"}},

@@ -22,6 +22,9 @@ const MaxDefinitions = 10_000
 // ErrUnknownDefinition: nobody registered this definition or version.
 var ErrUnknownDefinition = errors.New("unknown definition")
 
+// registerIt is the way out of ErrUnknownDefinition.
+const registerIt = "register it with: coordinator definition apply FILE"
+
 // ErrTooManyDefinitions: MaxDefinitions are registered.
 var ErrTooManyDefinitions = errors.New("too many definitions")
 
@@ -126,9 +129,9 @@ func (d *definitions) find(ref contract.DefinitionRef) (*saga.Definition, error)
 		return def, nil
 	}
 	if known {
-		return nil, fmt.Errorf("%w: %s is registered, but not version %d; the newest is %d", ErrUnknownDefinition, ref.Name, ref.Version, newest)
+		return nil, fmt.Errorf("%w: %s is registered, but not version %d; the newest is %d: %s", ErrUnknownDefinition, ref.Name, ref.Version, newest, registerIt)
 	}
-	return nil, fmt.Errorf("%w: %q is not registered; register it with client.Register, the define request, or --definitions", ErrUnknownDefinition, brief(ref.Name))
+	return nil, fmt.Errorf("%w: %q is not registered: %s", ErrUnknownDefinition, brief(ref.Name), registerIt)
 }
 
 // all returns every definition, by name and version.
