@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"pgregory.net/rapid"
+
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/saga/machine"
@@ -92,11 +94,11 @@ func TestOperators(t *testing.T) {
 	}
 }
 
-// recorder is a testing.TB that notes how a test ends.
-type recorder struct {
-	testing.TB
-	said string
-}
+// Whatever has Helper and Fatalf runs a saga.
+var _ = []sagatest.TB{(*testing.T)(nil), (*testing.F)(nil), (*rapid.T)(nil)}
+
+// recorder is a sagatest.TB that notes how a test ends.
+type recorder struct{ said string }
 
 func (r *recorder) Helper() {}
 func (r *recorder) Fatalf(format string, args ...any) {
@@ -113,7 +115,7 @@ func TestItCanFail(t *testing.T) {
 		"does not wait for another attempt":              func(r *sagatest.Run) { r.TriesAgain("hotel") },
 		"cancel is not refused":                          func(r *sagatest.Run) { r.Refuses(machine.Event{Operation: contract.OperationCancel, Reason: "x"}) },
 	} {
-		rec := &recorder{TB: t}
+		rec := new(recorder)
 		func() {
 			defer func() { _ = recover() }()
 			use(sagatest.Start(rec, holiday, trip{"Oslo"}))
@@ -127,7 +129,7 @@ func TestItCanFail(t *testing.T) {
 // A course of events reads as a sentence, and ends the test where the saga does something
 // else.
 func ExampleStart() {
-	t := &recorder{} // in a test, its *testing.T
+	t := new(recorder) // in a test, its *testing.T
 
 	var undo contract.Undo[trip, room]
 	sagatest.Start(t, holiday, trip{"Oslo"}).

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"testing"
 	"time"
 
 	"github.com/amends-dev/amends/contract"
@@ -16,11 +15,18 @@ import (
 // Epoch is when every run starts.
 var Epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
+// TB is what a Run needs of a test: a *testing.T, a *testing.F's, a *rapid.T, or two methods of
+// a program's own.
+type TB interface {
+	Helper()
+	Fatalf(format string, args ...any) // does not return
+}
+
 // Run is one saga under test. Its methods end the test when what they ask for
 // cannot happen; those that let something happen return the Run, so that a
 // course of events reads as a sentence.
 type Run struct {
-	t        testing.TB
+	t        TB
 	def      *saga.Definition
 	in       machine.Instance
 	now      time.Time
@@ -32,7 +38,7 @@ type Run struct {
 
 // Start starts a saga of def with an input (written as JSON; a []byte is taken
 // as it is) and the id "test".
-func Start(t testing.TB, def *saga.Definition, input any) *Run {
+func Start(t TB, def *saga.Definition, input any) *Run {
 	t.Helper()
 	r := &Run{t: t, def: def, now: Epoch}
 	r.apply(fmt.Sprintf("starts with %s", r.encode(input)), machine.Event{Type: contract.EventStarted, ID: "test", Payload: r.encode(input)})
