@@ -153,8 +153,8 @@ func ExampleInput() {
 
 func inventory() service {
 	p := participant.New("inventory", &participant.MemoryInbox{})
-	participant.Handle(p, Reserve, func(context.Context, *participant.MemoryTx, Order) (struct{}, error) { return struct{}{}, nil })
-	participant.HandleUndo(p, Release, func(context.Context, *participant.MemoryTx, contract.Undo[Order, struct{}]) error { return nil })
+	participant.Handle(p, Reserve, participant.NoResult(func(context.Context, *participant.MemoryTx, Order) error { return nil }))
+	participant.HandleUndo(p, Release, participant.NoUndo)
 	return p
 }
 

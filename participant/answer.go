@@ -172,7 +172,7 @@ func (v *invocation[Tx]) answer(ctx context.Context) (answer Answer, err error) 
 		}
 	}
 	key := StepKey{Participant: v.p.name, Saga: c.Saga, Birth: c.Birth, Step: c.Step}
-	ctx = context.WithValue(ctx, commandKey{}, c)
+	ctx = WithCommand(ctx, c)
 	crashpoint.Here("participant: before the inbox")
 	err = v.p.inbox.Update(ctx, key, func(ctx context.Context, tx Tx, entry Entry) (next Entry, keep bool, err error) {
 		answer, keep, err = v.decided(ctx, tx, entry, in)

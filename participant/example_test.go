@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/participant"
+	"github.com/amends-dev/amends/participant/participanttest"
 	"github.com/amends-dev/amends/transport"
 )
 
@@ -25,6 +25,8 @@ type (
 var (
 	ChargeCard = contract.NewCommand[Charge, Receipt]("payment", "charge-card")
 	RefundCard = contract.UndoOf(ChargeCard, "refund-card")
+
+	SendInvoice = contract.NewCommand[string, struct{}]("payment", "send-invoice")
 )
 
 // A handler returns the result of its step. A service with a database takes an inbox of
@@ -35,12 +37,26 @@ func ExampleHandle() {
 		tx.OnCommit(func() { fmt.Println("charged", c.Cents) })
 		return Receipt{"r-1"}, nil
 	})
-	ask(p, contract.DirectionDo, `{"card":"4111","cents":500}`)
-	ask(p, contract.DirectionDo, `{"card":"4111","cents":500}`) // comes again: answered, not charged again
+	command := participanttest.NewCommand(ChargeCard, Charge{"4111", 500})
+	ask(p, command)
+	ask(p, command) // comes again: answered, not charged again
 	// Output:
 	// charged 500
 	// completed {"number":"r-1"}
 	// completed {"number":"r-1"}
+}
+
+// A command without a result has a handler that returns an error only.
+func ExampleNoResult() {
+	p := participant.New("payment", &participant.MemoryInbox{})
+	participant.Handle(p, SendInvoice, participant.NoResult(func(_ context.Context, _ *participant.MemoryTx, to string) error {
+		fmt.Println("an invoice for", to)
+		return nil
+	}))
+	ask(p, participanttest.NewCommand(SendInvoice, "ada"))
+	// Output:
+	// an invoice for ada
+	// completed {}
 }
 
 // The undo of a step gets what its do was asked for and, if that is known, what it answered.
@@ -53,11 +69,26 @@ func ExampleHandleUndo() {
 		fmt.Println("refund", u.Request.Cents, "of", u.Result.Number)
 		return nil
 	})
-	ask(p, contract.DirectionDo, `{"card":"4111","cents":500}`)
-	ask(p, contract.DirectionUndo, `{"request":{"card":"4111","cents":500},"result":{"number":"r-1"}}`)
+	do := participanttest.NewCommand(ChargeCard, Charge{"4111", 500})
+	answer := ask(p, do)
+	ask(p, participanttest.NewUndo(RefundCard, do, answer))
 	// Output:
 	// completed {"number":"r-1"}
 	// refund 500 of r-1
+	// completed
+}
+
+// A step that only looks has nothing to undo.
+func ExampleNoUndo() {
+	p := participant.New("payment", &participant.MemoryInbox{})
+	participant.Handle(p, ChargeCard, func(context.Context, *participant.MemoryTx, Charge) (Receipt, error) {
+		return Receipt{}, nil
+	})
+	participant.HandleUndo(p, RefundCard, participant.NoUndo)
+	do := participanttest.NewCommand(ChargeCard, Charge{"4111", 0})
+	ask(p, participanttest.NewUndo(RefundCard, do, ask(p, do)))
+	// Output:
+	// completed {"number":""}
 	// completed
 }
 
@@ -67,7 +98,7 @@ func ExampleReject() {
 	participant.Handle(p, ChargeCard, func(context.Context, *participant.MemoryTx, Charge) (Receipt, error) {
 		return Receipt{}, participant.Reject("the card is expired")
 	})
-	ask(p, contract.DirectionDo, `{"card":"4111","cents":500}`)
+	ask(p, participanttest.NewCommand(ChargeCard, Charge{"4111", 500}))
 	// Output:
 	// rejected the card is expired
 }
@@ -82,8 +113,8 @@ func ExampleFatal() {
 		}
 		return Receipt{}, errors.New("the bank does not answer")
 	})
-	ask(p, contract.DirectionDo, `{"card":"4111","cents":500}`)
-	ask(p, contract.DirectionDo, `{"cents":500}`)
+	ask(p, participanttest.NewCommand(ChargeCard, Charge{"4111", 500}))
+	ask(p, participanttest.NewCommand(ChargeCard, Charge{Cents: 500}))
 	// Output:
 	// failed the bank does not answer
 	// failed for good there is no card
@@ -92,29 +123,35 @@ func ExampleFatal() {
 // The idempotency key is the same for all attempts of a step: other systems are given it.
 func ExampleKeyFrom() {
 	p := participant.New("payment", &participant.MemoryInbox{})
-	participant.Handle(p, ChargeCard, func(ctx context.Context, _ *participant.MemoryTx, _ Charge) (Receipt, error) {
-		fmt.Println("Idempotency-Key:", participant.KeyFrom(ctx))
-		return Receipt{"r-1"}, nil
-	})
-	ask(p, contract.DirectionDo, `{"card":"4111","cents":500}`)
+	participant.Handle(p, ChargeCard, charge)
+	command := participanttest.NewCommand(ChargeCard, Charge{"4111", 500})
+	command.Saga, command.Birth, command.Step = "order-42", 1795262300125000, "charge"
+	command.ReplyTo = transport.Subjects{}.Event("payment", command.Key(), 1)
+	ask(p, command)
 	// Output:
-	// Idempotency-Key: order-42/hod85snpc0/charge/do
+	// Idempotency-Key: order-42/hod84571ag/charge/do
 	// completed {"number":"r-1"}
 }
 
-// ask gives a participant the command of a step, as a carrier does, and prints the answer.
-func ask(p *participant.Participant[*participant.MemoryTx], direction contract.Direction, data string) {
-	action := "charge-card"
-	if direction == contract.DirectionUndo {
-		action = "refund-card"
-	}
-	started := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
-	key := contract.Key{Saga: "order-42", Birth: contract.BirthOf(started), Step: "charge", Direction: direction}
-	answer, err := p.Answer(context.Background(), &transport.Envelope{
-		Subject: transport.Subjects{}.Command("payment", action), Type: transport.TypeCommand,
-		Saga: key.Saga, Birth: key.Birth, Step: key.Step, Direction: direction, Attempt: 1,
-		ReplyTo: transport.Subjects{}.Event("payment", key, 1), Data: []byte(data),
-	})
+// A test may call a handler itself, which then has no inbox.
+func ExampleWithCommand() {
+	command := participanttest.NewCommand(ChargeCard, Charge{"4111", 500})
+	command.Saga, command.Birth, command.Step = "order-42", 1795262300125000, "charge"
+	receipt, err := charge(participant.WithCommand(context.Background(), command), new(participant.MemoryTx), Charge{"4111", 500})
+	fmt.Println(receipt.Number, err)
+	// Output:
+	// Idempotency-Key: order-42/hod84571ag/charge/do
+	// r-1 <nil>
+}
+
+func charge(ctx context.Context, _ *participant.MemoryTx, _ Charge) (Receipt, error) {
+	fmt.Println("Idempotency-Key:", participant.KeyFrom(ctx))
+	return Receipt{"r-1"}, nil
+}
+
+// ask gives a participant a command, as a carrier does, and prints the answer.
+func ask(p *participant.Participant[*participant.MemoryTx], command *transport.Envelope) *transport.Envelope {
+	answer, err := p.Answer(context.Background(), command)
 	if err != nil {
 		panic(err)
 	}
@@ -126,4 +163,5 @@ func ask(p *participant.Participant[*participant.MemoryTx], direction contract.D
 		words = append(words, text)
 	}
 	fmt.Println(words...)
+	return answer
 }

@@ -37,6 +37,22 @@ func Handle[Tx, Req, Res any](p *Participant[Tx], c contract.Command[Req, Res], 
 	})
 }
 
+// NoResult makes a handler of a function without a result, for a command whose Res is
+// struct{}:
+//
+//	participant.Handle(p, SendVoucher, participant.NoResult(sendVoucher)) // func(ctx, tx, Voucher) error
+func NoResult[Tx, Req any](f func(ctx context.Context, tx Tx, request Req) error) func(ctx context.Context, tx Tx, request Req) (struct{}, error) {
+	return func(ctx context.Context, tx Tx, request Req) (struct{}, error) {
+		return struct{}{}, f(ctx, tx, request)
+	}
+}
+
+// NoUndo is the handler of an undo that has nothing to do, because its do has no effect that
+// would need one:
+//
+//	participant.HandleUndo(p, CancelQuote, participant.NoUndo)
+func NoUndo[Tx, Req, Res any](context.Context, Tx, contract.Undo[Req, Res]) error { return nil }
+
 // HandleUndo registers the function that takes back what a do did. It is called
 // at most once per step with success, and only for a do that was completed here;
 // the inbox answers for all others. The result is the recorded one, whether or

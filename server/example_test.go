@@ -107,12 +107,12 @@ func serve(ctx context.Context, s *server.Server) error {
 		return nil
 	})
 	bank := participant.New("bank", &participant.MemoryInbox{})
-	participant.Handle(bank, TakeMoney, func(_ context.Context, _ *participant.MemoryTx, t Trip) (struct{}, error) {
+	participant.Handle(bank, TakeMoney, participant.NoResult(func(_ context.Context, _ *participant.MemoryTx, t Trip) error {
 		if t.City == "Rome" {
-			return struct{}{}, participant.Reject("no money for Rome")
+			return participant.Reject("no money for Rome")
 		}
-		return struct{}{}, nil
-	})
+		return nil
+	}))
 	ended := make(chan error, 2)
 	go func() { ended <- hotel.Run(ctx, bus) }()
 	go func() { ended <- bank.Run(ctx, bus) }()

@@ -83,12 +83,12 @@ func Example() {
 	defer bus.Close()
 
 	payment := participant.New("payment", &participant.MemoryInbox{})
-	participant.Handle(payment, Charge, func(context.Context, *participant.MemoryTx, int) (struct{}, error) { return struct{}{}, nil })
-	participant.HandleUndo(payment, Refund, func(context.Context, *participant.MemoryTx, contract.Undo[int, struct{}]) error { return nil })
+	participant.Handle(payment, Charge, participant.NoResult(func(context.Context, *participant.MemoryTx, int) error { return nil }))
+	participant.HandleUndo(payment, Refund, participant.NoUndo)
 	shipping := participant.New("shipping", &participant.MemoryInbox{})
-	participant.Handle(shipping, Ship, func(context.Context, *participant.MemoryTx, int) (struct{}, error) {
-		return struct{}{}, participant.Reject("no carrier")
-	})
+	participant.Handle(shipping, Ship, participant.NoResult(func(context.Context, *participant.MemoryTx, int) error {
+		return participant.Reject("no carrier")
+	}))
 
 	serving, leave := context.WithCancel(ctx)
 	left := make(chan error, 2)

@@ -19,7 +19,7 @@ func newHotel(inbox *sqlinbox.Inbox) *participant.Participant[*sql.Tx] {
 	p := participant.New("hotel", inbox)
 	participant.Handle(p, BookRoom, bookRoom)
 	participant.HandleUndo(p, CancelRoom, cancelRoom)
-	participant.Handle(p, SendVoucher, sendVoucher)
+	participant.Handle(p, SendVoucher, participant.NoResult(sendVoucher))
 	return p
 }
 
@@ -40,7 +40,7 @@ func cancelRoom(ctx context.Context, tx *sql.Tx, undo contract.Undo[Trip, Room])
 	return err
 }
 
-func sendVoucher(ctx context.Context, tx *sql.Tx, v Voucher) (struct{}, error) {
+func sendVoucher(ctx context.Context, tx *sql.Tx, v Voucher) error {
 	_, err := tx.ExecContext(ctx, `INSERT INTO voucher (receipt, traveller, room) VALUES (?, ?, ?)`, v.Receipt, v.Traveller, v.Room)
-	return struct{}{}, err
+	return err
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/rand"
 	"database/sql"
+	"fmt"
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -28,13 +30,13 @@ var (
 
 func NewHotel(inbox *sqlinbox.Inbox) *participant.Participant[*sql.Tx] {
 	p := participant.New("hotel", inbox)
-	participant.Handle(p, BookRoom, func(ctx context.Context, tx *sql.Tx, b Booking) (struct{}, error) {
+	participant.Handle(p, BookRoom, participant.NoResult(func(ctx context.Context, tx *sql.Tx, b Booking) error {
 		if b.Nights > 30 {
-			return struct{}{}, participant.Reject("30 nights at most")
+			return participant.Reject("30 nights at most")
 		}
 		_, err := tx.ExecContext(ctx, "INSERT INTO booking (guest, nights) VALUES (?, ?)", b.Guest, b.Nights)
-		return struct{}{}, err
-	})
+		return err
+	}))
 	participant.HandleUndo(p, CancelRoom, func(ctx context.Context, tx *sql.Tx, u contract.Undo[Booking, struct{}]) error {
 		_, err := tx.ExecContext(ctx, "DELETE FROM booking WHERE guest = ?", u.Request.Guest)
 		return err
@@ -42,19 +44,61 @@ func NewHotel(inbox *sqlinbox.Inbox) *participant.Participant[*sql.Tx] {
 	return p
 }
 
+// newDatabase makes the database of a hotel, with the inbox in it.
+func newDatabase(ctx context.Context, dir string) (*sql.DB, *sqlinbox.Inbox, error) {
+	db, err := sql.Open("sqlite", "file:"+filepath.Join(dir, "hotel.db")+"?_txlock=immediate&_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)")
+	if err != nil {
+		return nil, nil, err
+	}
+	if _, err := db.ExecContext(ctx, "CREATE TABLE booking (guest TEXT, nights INTEGER)"); err != nil {
+		return nil, nil, err
+	}
+	inbox := sqlinbox.New(db, sqlinbox.SQLite)
+	return db, inbox, inbox.Migrate(ctx)
+}
+
+// One command by hand: a booking, delivered twice, and its undo.
+func ExampleNewCommand() {
+	ctx := context.Background()
+	dir, err := os.MkdirTemp("", "hotel")
+	check(err)
+	defer os.RemoveAll(dir)
+	db, inbox, err := newDatabase(ctx, dir)
+	check(err)
+	defer db.Close()
+	hotel := NewHotel(inbox)
+	say := func(when string) {
+		var n int
+		check(db.QueryRowContext(ctx, "SELECT count(*) FROM booking").Scan(&n))
+		fmt.Println(when, n)
+	}
+
+	book := participanttest.NewCommand(BookRoom, Booking{Guest: "ada", Nights: 2})
+	_, err = hotel.Answer(ctx, book)
+	check(err)
+	answer, err := hotel.Answer(ctx, book)
+	check(err)
+	say("booked twice:")
+	_, err = hotel.Answer(ctx, participanttest.NewUndo(CancelRoom, book, answer))
+	check(err)
+	say("undone:")
+	// Output:
+	// booked twice: 1
+	// undone: 0
+}
+
+func check(err error) {
+	if err != nil {
+		panic(err)
+	}
+}
+
 func TestBookRoom(t *testing.T) {
-	db, err := sql.Open("sqlite", "file:"+filepath.Join(t.TempDir(), "hotel.db")+"?_txlock=immediate&_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)")
+	db, inbox, err := newDatabase(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	if _, err := db.ExecContext(t.Context(), "CREATE TABLE booking (guest TEXT, nights INTEGER)"); err != nil {
-		t.Fatal(err)
-	}
-	inbox := sqlinbox.New(db, sqlinbox.SQLite)
-	if err := inbox.Migrate(t.Context()); err != nil {
-		t.Fatal(err)
-	}
 
 	participanttest.Run(t, participanttest.Step[Booking, struct{}]{
 		Answer:   NewHotel(inbox).Answer,

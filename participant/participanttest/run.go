@@ -123,10 +123,10 @@ func (s Step[Req, Res]) undoneTwice(t *testing.T) {
 	g := s.begin(t, s.Request())
 	done := g.do()
 	g.want(done, transport.TypeCompleted, "do")
-	undone := g.undo(done.Data)
+	undone := g.undo(done)
 	g.want(undone, transport.TypeCompleted, "undo")
 	g.wantEffects(0, "after the undo")
-	g.wantSame(undone, g.undo(done.Data), "the undo again")
+	g.wantSame(undone, g.undo(done), "the undo again")
 	g.wantEffects(0, "after two undos")
 	g.want(g.do(), transport.TypeRejected, "a do after it was undone")
 	g.wantEffects(0, "after a late do")
@@ -136,8 +136,8 @@ func (s Step[Req, Res]) undoneConcurrently(t *testing.T) {
 	g := s.begin(t, s.Request())
 	done := g.do()
 	g.want(done, transport.TypeCompleted, "do")
-	g.atOnce(func(int) *transport.Envelope { return g.command(contract.DirectionUndo, done.Data) })
-	g.want(g.undo(done.Data), transport.TypeCompleted, "after concurrent undos")
+	g.atOnce(func(int) *transport.Envelope { return g.command(contract.DirectionUndo, done) })
+	g.want(g.undo(done), transport.TypeCompleted, "after concurrent undos")
 	g.wantEffects(0, "after concurrent undos")
 }
 
@@ -192,12 +192,12 @@ func (s Step[Req, Res]) rejectedUndo(t *testing.T) {
 	done := g.do()
 	g.want(done, transport.TypeCompleted, "do whose undo is to be rejected")
 	for range 2 {
-		g.want(g.undo(done.Data), transport.TypeRejected, "undo that is to be rejected")
+		g.want(g.undo(done), transport.TypeRejected, "undo that is to be rejected")
 		g.wantEffects(1, "after a rejected undo")
 	}
 	g.wantSame(done, g.do(), "the do after its undo was rejected")
 	allow()
-	g.want(g.undo(done.Data), transport.TypeCompleted, "undo after its cause was removed: is its rejection recorded?")
+	g.want(g.undo(done), transport.TypeCompleted, "undo after its cause was removed: is its rejection recorded?")
 	g.wantEffects(0, "after the undo that was rejected at first")
 	g.want(g.do(), transport.TypeRejected, "a do after it was undone")
 }

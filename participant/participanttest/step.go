@@ -3,7 +3,6 @@ package participanttest
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"testing"
 	"time"
 
@@ -63,33 +62,22 @@ func (s Step[Req, Res]) begin(t testing.TB, request Req) *saga[Req, Res] {
 	return &saga[Req, Res]{t: t, ctx: ctx, step: s, id: contract.SagaID("test-" + uuid.NewString()), birth: contract.BirthOf(time.Now()), request: request}
 }
 
-// command is the next attempt of a direction. result is what the coordinator
+// command is the next attempt of a direction. answer is what the coordinator
 // knows of the do, nil for nothing.
-func (s *saga[Req, Res]) command(direction contract.Direction, result []byte) *transport.Envelope {
+func (s *saga[Req, Res]) command(direction contract.Direction, answer *transport.Envelope) *transport.Envelope {
 	s.t.Helper()
 	s.attempt++
-	subjects := transport.Subjects{Prefix: s.step.SubjectPrefix}
-	participant, action := s.step.Do.Participant(), s.step.Do.Action()
-	data, contentType := encode(s.t, s.request)
-	if direction == contract.DirectionUndo {
-		action = s.step.Undo.Action()
-		data, contentType = undoData(s.t, data, contentType, result), ""
-	}
 	key := contract.Key{Saga: s.id, Birth: s.birth, Step: "step-under-test", Direction: direction}
-	return &transport.Envelope{
-		Subject:     subjects.Command(participant, action),
-		ID:          transport.CommandID(key, s.attempt),
-		Source:      "/amends/participanttest",
-		Type:        transport.TypeCommand,
-		ContentType: contentType,
-		Saga:        s.id,
-		Birth:       s.birth,
-		Step:        key.Step,
-		Direction:   direction,
-		Attempt:     s.attempt,
-		ReplyTo:     subjects.Event(participant, key, s.attempt),
-		Data:        data,
+	e := command(s.step.SubjectPrefix, s.step.Do.Participant(), s.step.Do.Action(), key, s.attempt)
+	var err error
+	if e.Data, e.ContentType, err = encode(s.request); err == nil && direction == contract.DirectionUndo {
+		e.Data, err = undoData(e, answer)
+		e.Subject, e.ContentType = transport.Subjects{Prefix: s.step.SubjectPrefix}.Command(s.step.Undo.Participant(), s.step.Undo.Action()), ""
 	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return e
 }
 
 // send delivers a command and returns the answer.
@@ -111,9 +99,9 @@ func (s *saga[Req, Res]) do() *transport.Envelope {
 	return s.send(s.command(contract.DirectionDo, nil))
 }
 
-func (s *saga[Req, Res]) undo(result []byte) *transport.Envelope {
+func (s *saga[Req, Res]) undo(answer *transport.Envelope) *transport.Envelope {
 	s.t.Helper()
-	return s.send(s.command(contract.DirectionUndo, result))
+	return s.send(s.command(contract.DirectionUndo, answer))
 }
 
 // want fails unless an answer is of a type.
@@ -139,37 +127,4 @@ func (s *saga[Req, Res]) wantEffects(want int, when string) {
 	if got := s.step.Effects(s.t, s.request); got != want {
 		s.t.Fatalf("%s: the effect is in place %d times, expected %d. Does the handler write through the transaction it is given, and through nothing else?", when, got, want)
 	}
-}
-
-func encode(t testing.TB, v any) (data []byte, contentType string) {
-	t.Helper()
-	switch v := v.(type) {
-	case []byte:
-		return v, "application/octet-stream"
-	case json.RawMessage:
-		return v, transport.JSON
-	}
-	data, err := contract.EncodeJSON(v)
-	if err != nil {
-		t.Fatalf("encode the request: %v", err)
-	}
-	return data, transport.JSON
-}
-
-// undoData is what the coordinator sends to an undo: bytes that are not JSON
-// travel as a string of their base64.
-func undoData(t testing.TB, request []byte, contentType string, result []byte) []byte {
-	t.Helper()
-	frame := struct {
-		Request any             `json:"request"`
-		Result  json.RawMessage `json:"result"`
-	}{json.RawMessage(request), result}
-	if contentType != transport.JSON {
-		frame.Request = request
-	}
-	data, err := contract.EncodeJSON(frame)
-	if err != nil {
-		t.Fatalf("encode the undo: %v", err)
-	}
-	return data
 }
