@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"strings"
 
 	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/contract"
@@ -35,47 +34,72 @@ var (
 		saga.Pivot("ship", saga.Do(Ship)))
 )
 
-// A caller starts sagas, looks at them, decides about them, and waits for their end. Here
-// the coordinator is in the same process; elsewhere, client.New takes a natsbus.Bus.
-func Example() {
+// Start returns when the coordinator has the saga on disk. The id is the caller's idempotency
+// key: the same start again answers the same saga. Here the coordinator is in the same
+// process; elsewhere, client.New takes a natsbus.Bus.
+func ExampleClient_Start() {
 	ctx, c, stop := coordinator()
 	defer stop()
-
-	// The id is the caller's idempotency key: the same start again answers the same saga.
 	for range 2 {
 		s, err := c.Start(ctx, Fulfil, Order{"42"}, client.ID("order-42"))
 		check(err)
 		fmt.Println("started", s.ID, "existed:", s.Existed)
 	}
-
-	// Nobody serves its first step here.
 	s, err := c.Get(ctx, "order-42")
 	check(err)
-	fmt.Println(s.Phase, "reserve:", s.Step("reserve").Status)
-
-	// Whoever decides gives a name and a reason: both are part of the history.
-	_, err = c.Operate(ctx, "order-42", transport.Decision{Operation: contract.OperationPause, By: "kim", Reason: "stock-taking"})
-	check(err)
-	_, err = c.Cancel(ctx, "order-42", "kim", "the customer called")
-	check(err)
-	history, err := c.History(ctx, "order-42")
-	check(err)
-	for _, e := range history {
-		fmt.Println(strings.TrimSpace(fmt.Sprintln(e.Revision, e.Type, e.Operation, e.Reason)))
-	}
-
-	for s, err := range c.All(ctx, transport.ListQuery{Filter: transport.Filter{Paused: true}}) {
-		check(err)
-		fmt.Println("paused:", s.ID)
-	}
+	fmt.Println(s.Phase, "reserve:", s.Step("reserve").Status) // nobody serves it here
 	// Output:
 	// started order-42 existed: false
 	// started order-42 existed: true
 	// running reserve: doing
-	// 1 started
-	// 2 operation_taken pause stock-taking
-	// 3 operation_taken cancel the customer called
+}
+
+// Whoever decides about a saga gives a name and a reason: both are part of its history.
+func ExampleClient_Operate() {
+	ctx, c, stop := coordinator()
+	defer stop()
+	_, err := c.Start(ctx, Fulfil, Order{"42"}, client.ID("order-42"))
+	check(err)
+	_, err = c.Operate(ctx, "order-42", transport.Decision{Operation: contract.OperationPause, By: "kim", Reason: "stock-taking"})
+	check(err)
+	for s, err := range c.All(ctx, transport.ListQuery{Filter: transport.Filter{Paused: true}}) {
+		check(err)
+		fmt.Println("paused:", s.ID)
+	}
+	history, err := c.History(ctx, "order-42")
+	check(err)
+	last := history[len(history)-1]
+	fmt.Println(last.Operation, last.By, last.Reason)
+	// Output:
 	// paused: order-42
+	// pause kim stock-taking
+}
+
+// A saga that is cancelled goes back, as far as it has come: what may have happened is undone.
+func ExampleClient_Cancel() {
+	ctx, c, stop := coordinator(inventory())
+	defer stop()
+	_, err := c.Start(ctx, Fulfil, Order{"42"}, client.ID("order-42"))
+	check(err)
+	_, err = c.Cancel(ctx, "order-42", "kim", "the customer called")
+	check(err)
+	s, err := c.Wait(ctx, "order-42")
+	check(err)
+	fmt.Println(s.Phase, s.Reason)
+	// Output:
+	// compensated cancelled by kim: the customer called
+}
+
+// An Error says what was tried and why it was refused; errors.Is tells the conditions apart.
+func ExampleError() {
+	ctx, c, stop := coordinator()
+	defer stop()
+	_, err := c.Start(ctx, contract.DefinitionRef{Name: "refund"}, 1, client.ID("refund-42"))
+	fmt.Println(err)
+	fmt.Println("not found:", errors.Is(err, client.ErrNotFound))
+	// Output:
+	// start saga refund-42: not found: unknown definition: "refund" is not registered: register it with: coordinator definition apply FILE
+	// not found: true
 }
 
 // Run starts a saga and returns when it has ended. Who was cut off meanwhile runs the same id

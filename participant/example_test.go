@@ -92,6 +92,25 @@ func ExampleNoUndo() {
 	// completed
 }
 
+// A do with effects elsewhere may have failed after it had them: its undo is called all the
+// same, and has to find out.
+func ExampleUndoUnrecorded() {
+	p := participant.New("payment", &participant.MemoryInbox{})
+	participant.Handle(p, ChargeCard, func(context.Context, *participant.MemoryTx, Charge) (Receipt, error) {
+		return Receipt{}, errors.New("the bank does not answer")
+	})
+	participant.HandleUndo(p, RefundCard, func(_ context.Context, _ *participant.MemoryTx, u contract.Undo[Charge, Receipt]) error {
+		fmt.Println("ask the bank about", u.Request.Cents, "known result:", u.Result != nil)
+		return nil
+	}, participant.UndoUnrecorded())
+	do := participanttest.NewCommand(ChargeCard, Charge{"4111", 500})
+	ask(p, participanttest.NewUndo(RefundCard, do, ask(p, do)))
+	// Output:
+	// failed the bank does not answer
+	// ask the bank about 500 known result: false
+	// completed
+}
+
 // The business says no: the step left no trace, and the saga goes back.
 func ExampleReject() {
 	p := participant.New("payment", &participant.MemoryInbox{})

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"os/signal"
 	"strings"
 
 	"github.com/amends-dev/amends/client"
@@ -64,6 +65,17 @@ func Example() {
 	// room in Rome booked
 	// room in Rome given back
 	// trip-to-Rome compensated rejected at take-money: no money for Rome
+}
+
+// A program that runs a coordinator and nothing else, until it is interrupted.
+func ExampleRun() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	err := server.Run(ctx, server.Config{DataDir: "data", HTTP: "127.0.0.1:8080", NATS: server.NATS{Listen: "127.0.0.1:4222"}})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 }
 
 // A store of one's own: here the one in memory, which forgets everything with the process. The

@@ -1,0 +1,43 @@
+package compensation_test
+
+import (
+	"fmt"
+
+	"github.com/amends-dev/amends/compensation"
+)
+
+// checkout is a step, two at the same time, and the point of no return.
+func checkout() *compensation.Node {
+	leaf := func(step int, kind compensation.Kind, undo compensation.Undo) compensation.Node {
+		return compensation.Node{Step: step, Kind: kind, Undo: undo}
+	}
+	return &compensation.Node{Shape: compensation.Sequence, Children: []compensation.Node{
+		leaf(0, compensation.Compensable, compensation.HasUndo),
+		{Shape: compensation.Parallel, Children: []compensation.Node{
+			leaf(1, compensation.Compensable, compensation.HasUndo),
+			leaf(2, compensation.Compensable, compensation.HasUndo),
+		}},
+		leaf(3, compensation.Pivot, compensation.NoUndo),
+	}}
+}
+
+// Before the pivot completed, what was done is undone in reverse order, parallel steps together.
+func ExamplePlan() {
+	states := []compensation.State{compensation.Done, compensation.Done, compensation.Done, compensation.Rejected}
+	fmt.Println(compensation.Plan(checkout(), func(step int) compensation.State { return states[step] }))
+	// Output:
+	// [[2 1] [0]]
+}
+
+// A tree that could not always end is refused, with every problem.
+func ExampleCheck() {
+	tree := checkout()
+	tree.Children[0].Undo = compensation.NoUndo
+	tree.Children[2].Undo = compensation.HasUndo
+	for _, problem := range compensation.Check(tree) {
+		fmt.Printf("step %d: %s\n", problem.Step, problem)
+	}
+	// Output:
+	// step 0: a compensable step has no undo; name the action that takes it back, or declare that there is nothing to undo
+	// step 3: a pivot step has an undo; remove the undo, or make the step compensable and put it before the pivot
+}
