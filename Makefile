@@ -1,8 +1,10 @@
 # Amends. Every target is also a plain command; see them with: make -n <target>
 .DEFAULT_GOAL := help
 
-GOLANGCI := go tool -modfile=tools/golangci/go.mod golangci-lint
+GOLANGCI := go tool -modfile=$(CURDIR)/tools/golangci/go.mod golangci-lint
 PKG ?= ./...
+# With the whole, the module of the tests that need more (docs/adr/0038-test-module.md) has its turn, too.
+EVERY := $(if $(filter ./...,$(PKG)),test/modules.sh)
 
 ##@ Daily
 
@@ -21,7 +23,7 @@ format: ## Refuse Go files that gofmt would change
 
 .PHONY: vet
 vet: ## Compile and vet everything, the laboratories included
-	go vet ./... && go vet -tags lab ./...
+	test/modules.sh go vet ./... && test/modules.sh go vet -tags lab ./...
 
 .PHONY: generated
 generated: ## Refuse generated code that is not what its sources make
@@ -29,7 +31,7 @@ generated: ## Refuse generated code that is not what its sources make
 
 .PHONY: test
 test: ## Run the tests (PKG=./saga/... for a part of them)
-	go test $(PKG)
+	$(EVERY) go test $(PKG)
 
 .PHONY: race
 race: ## Run the tests with the race detector, the short ones
@@ -37,7 +39,7 @@ race: ## Run the tests with the race detector, the short ones
 
 .PHONY: lint
 lint: ## Run golangci-lint (the first time it is compiled, which takes minutes)
-	$(GOLANGCI) run $(PKG)
+	$(EVERY) $(GOLANGCI) run $(PKG)
 
 .PHONY: tidy
 tidy: ## Check the repository's own rules
@@ -68,7 +70,7 @@ lab-reliability: ## Break real processes under load, and audit (CYCLES=1000 OUTA
 CUTS ?= 0
 .PHONY: lab-powercut
 lab-powercut: ## Cut the power, damage the file, and audit (Linux, root; CUTS=10000: about an hour)
-	$(LAB) ./internal/lab/powercut -powercut.cuts=$(CUTS) -powercut.flips=$(CUTS)
+	cd test && $(LAB) ./powercut -powercut.cuts=$(CUTS) -powercut.flips=$(CUTS)
 
 ROUNDS ?= 0
 .PHONY: lab-partition
@@ -87,7 +89,7 @@ lab-timelapse: ## Let weeks of virtual time pass over the whole system
 
 .PHONY: lab-console
 lab-console: ## Use the console in a browser (Chromium)
-	$(LAB) ./internal/console
+	cd test && $(LAB) ./console
 
 .PHONY: crashpoints
 crashpoints: ## Kill a process at every crash point, and audit (a minute)

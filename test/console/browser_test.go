@@ -183,7 +183,7 @@ func (b *tab) press(keys string) {
 func (b *tab) axe(where string) {
 	b.t.Helper()
 	b.t.Run("axe on "+where, func(t *testing.T) {
-		source, err := os.ReadFile(filepath.Join("web", "node_modules", "axe-core", "axe.min.js"))
+		source, err := os.ReadFile(filepath.Join("..", "..", "internal", "console", "web", "node_modules", "axe-core", "axe.min.js"))
 		if err != nil {
 			t.Skip("axe-core is not installed: npm ci --prefix console/web")
 		}

@@ -151,7 +151,7 @@ func (c *child) kill() (said []string) {
 func (c *child) exit() (code int) {
 	ended := time.AfterFunc(world.Limit, func() { _ = c.Signal(syscall.SIGKILL) })
 	defer ended.Stop()
-	for range c.lines { //nolint:revive // until it has nothing more to say
+	for range c.lines { // until it has nothing more to say
 	}
 	return c.State().ExitCode()
 }
