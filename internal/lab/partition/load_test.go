@@ -81,7 +81,7 @@ func audit(t *testing.T, data, bank string, runs []world.Run) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.Report(t)
+	r.ReportBoth(t)
 }
 
 func write(t *testing.T, file string, data []byte) {

@@ -221,13 +221,22 @@ func Examine(ctx context.Context, file string, def *saga.Definition, runs []Run,
 	return r, nil
 }
 
-// Report logs a result and fails the test if anything was found, or next to nothing happened.
+// Report logs a result and fails the test if anything was found, or nothing was acknowledged.
 func (r *Result) Report(t *testing.T) {
 	t.Helper()
 	t.Log(r)
 	for _, f := range r.Found[:min(len(r.Found), 10)] {
 		t.Error(f)
 	}
+	if r.Acked == 0 {
+		t.Error("nothing was acknowledged: the test does not bite")
+	}
+}
+
+// ReportBoth is Report for a load of which some sagas have to complete and some to go back.
+func (r *Result) ReportBoth(t *testing.T) {
+	t.Helper()
+	r.Report(t)
 	if r.Phases[contract.Completed] == 0 || r.Phases[contract.Compensated] == 0 {
 		t.Errorf("%s: a run in which nothing completes or nothing goes back shows little", r)
 	}

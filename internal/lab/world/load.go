@@ -226,7 +226,8 @@ func (l *Load) Stop() {
 	l.done.Wait()
 }
 
-// GiveUp stops the load at once: nobody waits for an answer any more.
+// GiveUp stops the load at once: nobody waits for an answer any more. What was not acknowledged may
+// be taken yet; Finish starts it again.
 func (l *Load) GiveUp() {
 	l.giveUp()
 	l.done.Wait()
@@ -244,8 +245,12 @@ func (l *Load) Finish(c *client.Client) {
 		}
 		places <- struct{}{}
 		waiting.Go(func() {
-			_ = l.await(context.Background(), c, r) // the audit looks for itself
-			<-places
+			defer func() { <-places }()
+			ctx := context.Background()
+			if r.Acked.IsZero() && l.asking.Err() != nil && l.start(ctx, c, r) != nil {
+				return
+			}
+			_ = l.await(ctx, c, r) // the audit looks for itself
 		})
 	}
 	waiting.Wait()
