@@ -100,6 +100,9 @@ func (c *Coordinator) Handle(ctx context.Context, method string, request *transp
 	if !ok {
 		return noMethod(method, methods)
 	}
+	if c.definitions.starting() {
+		return refusal(transport.CodeUnavailable, "the coordinator is starting; try again in a moment")
+	}
 	c.cleanTrace(request)
 	replies := make(chan *transport.Envelope, 1)
 	handle(ctx, request, func(e *transport.Envelope) { replies <- e })

@@ -113,27 +113,43 @@ type timing struct {
 	step time.Duration
 }
 
-// newTiming begins with what the store remembers: on the same start of the machine the clock
-// is held against that.
-func newTiming(ctx context.Context, config *Config) (*timing, error) {
+func newTiming(config *Config) *timing {
 	t := &timing{clock: &clock{wall: config.Clock}, boot: config.Boot}
-	kept, err := config.Store.Clock(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("read what the store remembers of the clock: %w", err)
-	}
-	t.kept, t.clock.total = kept, kept.Total // also where nothing more is noticed
 	if config.Running == nil || config.Store.Shared() {
-		return t, nil
+		return t
 	}
 	t.clock.running = config.Running
 	t.clock.seen, t.clock.at = config.Clock().Round(0), config.Running()
-	if kept.Boot != "" && kept.Boot == t.boot && kept.Running <= t.clock.at {
-		t.clock.seen, t.clock.at = kept.Wall, kept.Running
+	return t
+}
+
+// load begins with what the store remembers: on the same start of the machine the clock is held
+// against that.
+func (t *timing) load(ctx context.Context) error {
+	kept, err := t.c.config.Store.Clock(ctx)
+	if err != nil {
+		return fmt.Errorf("read what the store remembers of the clock: %w", err)
 	}
-	if config.AcceptClock {
-		t.kept.Held = 0
+	same := kept.Boot != "" && kept.Boot == t.boot
+	t.clock.load(&kept, same)
+	if t.clock.running != nil && t.c.config.AcceptClock {
+		kept.Held = 0
 	}
-	return t, nil
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.kept = kept
+	return nil
+}
+
+// load takes in by how much the clock was set before, and when it was seen last, if that was on
+// the same start of the machine.
+func (c *clock) load(kept *store.Clock, same bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.total = kept.Total // also where nothing more is noticed
+	if c.running != nil && same && kept.Running <= c.at {
+		c.seen, c.at = kept.Wall, kept.Running
+	}
 }
 
 // run looks at the clock until ctx ends. Timers do not run before its first look.

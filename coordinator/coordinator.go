@@ -70,28 +70,15 @@ type Coordinator struct {
 	cacheMisses atomic.Uint64
 }
 
-// New wires a Coordinator and registers the definitions of the configuration.
-// It starts no goroutine; Run does.
+// New wires a Coordinator. It neither reads nor writes the store or the bus, and starts no
+// goroutine: Run does.
 func New(config Config) (*Coordinator, error) {
 	if err := config.Validate(); err != nil {
 		return nil, err
 	}
 	config = config.withDefaults()
-	ctx := context.Background()
-	defs, err := loadDefinitions(ctx, config.Store)
-	if err != nil {
-		return nil, err
-	}
-	for _, def := range config.Definitions {
-		if err := defs.register(ctx, def); err != nil {
-			return nil, err
-		}
-	}
-	crashpoint.Here("coordinator: definitions loaded")
-	timing, err := newTiming(ctx, &config)
-	if err != nil {
-		return nil, err
-	}
+	defs, timing := newDefinitions(config.Store), newTiming(&config)
+	defs.early = slices.Clone(config.Definitions)
 	config.Clock = timing.clock.now
 	c := &Coordinator{
 		config: config, definitions: defs, limited: loglimit.Logger(config.Logger),
@@ -124,9 +111,10 @@ func New(config Config) (*Coordinator, error) {
 	return c, nil
 }
 
-// Register stores a definition; see Engine.Register.
+// Register stores a definition; see Engine.Register. Before Run has read those that are stored,
+// it is kept, and stored then: Run returns what is wrong with it.
 func (c *Coordinator) Register(ctx context.Context, def *saga.Definition) error {
-	if err := c.definitions.register(ctx, def); err != nil {
+	if stored, err := c.definitions.register(ctx, def); !stored || err != nil {
 		return err
 	}
 	c.expectParticipants()
@@ -196,10 +184,7 @@ func (c *Coordinator) Run(ctx context.Context) error {
 
 // begin opens what brings work; nil: it was stopped before the prefix was this store's.
 func (c *Coordinator) begin(ctx context.Context) (source transport.Source, stopRequests func(), err error) {
-	if _, err := c.countOpen(ctx); err != nil {
-		return nil, nil, err
-	}
-	if err := c.acquire(ctx); err != nil {
+	if err := c.prepare(ctx); err != nil {
 		if ctx.Err() != nil {
 			return nil, nil, nil
 		}
@@ -214,6 +199,22 @@ func (c *Coordinator) begin(ctx context.Context) (source transport.Source, stopR
 	}
 	c.expectParticipants()
 	return source, stopRequests, nil
+}
+
+// prepare reads from the store what it has to know before it takes anything, and waits until the
+// prefix is this store's.
+func (c *Coordinator) prepare(ctx context.Context) error {
+	if err := c.definitions.load(ctx); err != nil {
+		return err
+	}
+	crashpoint.Here("coordinator: definitions loaded")
+	if err := c.timing.load(ctx); err != nil {
+		return err
+	}
+	if _, err := c.countOpen(ctx); err != nil {
+		return err
+	}
+	return c.acquire(ctx)
 }
 
 // intakes are what takes something in, or looks after it, until it ends; each on a goroutine

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/crashpoint"
@@ -36,18 +37,39 @@ type definitions struct {
 	newest map[string]int
 
 	participants map[contract.DefinitionRef][]outbox.Destination // that its sagas need on their way forward
+
+	loaded atomic.Bool        // from the store
+	early  []*saga.Definition // registered before that
 }
 
-func loadDefinitions(ctx context.Context, s store.Store) (*definitions, error) {
-	d := &definitions{store: s, byRef: map[contract.DefinitionRef]*saga.Definition{}, newest: map[string]int{}, participants: map[contract.DefinitionRef][]outbox.Destination{}}
-	all, err := s.Definitions(ctx)
+func newDefinitions(s store.Store) *definitions {
+	return &definitions{store: s, byRef: map[contract.DefinitionRef]*saga.Definition{}, newest: map[string]int{}, participants: map[contract.DefinitionRef][]outbox.Destination{}}
+}
+
+// load reads the definitions that are stored, and stores those that were registered before.
+func (d *definitions) load(ctx context.Context) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	all, err := d.store.Definitions(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("read the definitions: %w", err)
+		return fmt.Errorf("read the definitions: %w", err)
 	}
 	for _, def := range all {
 		d.add(def)
 	}
-	return d, nil
+	for _, def := range d.early {
+		if err := d.put(ctx, def); err != nil {
+			return err
+		}
+	}
+	d.early = nil
+	d.loaded.Store(true)
+	return nil
+}
+
+// starting reports whether the definitions that are stored are not known yet.
+func (d *definitions) starting() bool {
+	return !d.loaded.Load() // without the lock, which load holds while it reads
 }
 
 func (d *definitions) add(def *saga.Definition) {
@@ -63,10 +85,19 @@ func (d *definitions) add(def *saga.Definition) {
 	d.participants[ref] = needed
 }
 
-// register stores a definition. Registering the same content again is nothing.
-func (d *definitions) register(ctx context.Context, def *saga.Definition) error {
+// register stores a definition, or keeps it for load: then stored is false.
+func (d *definitions) register(ctx context.Context, def *saga.Definition) (stored bool, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if !d.loaded.Load() {
+		d.early = append(d.early, def)
+		return false, nil
+	}
+	return true, d.put(ctx, def)
+}
+
+// put stores a definition. The same content again is nothing. Called with the lock held.
+func (d *definitions) put(ctx context.Context, def *saga.Definition) error {
 	if known := d.byRef[def.Ref()]; known != nil && known.Fingerprint() == def.Fingerprint() {
 		return nil
 	}

@@ -55,8 +55,8 @@ func newEngine(s store.Store, d *definitions, w writer, cacheSize int) (*Engine,
 // NewEngine makes an Engine over a store, with the definitions that are in it.
 // cacheSize is how many instances it remembers (at least 1).
 func NewEngine(ctx context.Context, s store.Store, subjects transport.Subjects, secret []byte, cacheSize int) (*Engine, error) {
-	d, err := loadDefinitions(ctx, s)
-	if err != nil {
+	d := newDefinitions(s)
+	if err := d.load(ctx); err != nil {
 		return nil, err
 	}
 	return newEngine(s, d, writer{subjects: subjects, source: transport.CoordinatorSource, secret: secret}, cacheSize)
@@ -80,7 +80,8 @@ func (e *Engine) Provide(id contract.SagaID, made *machine.Requests) {
 
 // Register stores a definition; see store.Store.PutDefinition.
 func (e *Engine) Register(ctx context.Context, def *saga.Definition) error {
-	return e.definitions.register(ctx, def)
+	_, err := e.definitions.register(ctx, def)
+	return err
 }
 
 // Step takes in a batch: decides all inputs in their order, and commits them

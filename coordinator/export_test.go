@@ -1,6 +1,7 @@
 package coordinator
 
 import (
+	"context"
 	"slices"
 
 	"github.com/amends-dev/amends/coordinator/internal/projection"
@@ -22,6 +23,10 @@ func FillWaiters(c *Coordinator, caller string) (undo func()) {
 		}
 	}
 }
+
+// Load has c read the definitions that are stored, as Run does: it serves requests then that need
+// nothing else.
+func Load(ctx context.Context, c *Coordinator) error { return c.definitions.load(ctx) }
 
 // BeforeEvaluating has every evaluation beside the shards wait for before. Call it before Run.
 func BeforeEvaluating(c *Coordinator, before func()) { c.evaluators.before = before }

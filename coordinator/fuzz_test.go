@@ -83,6 +83,11 @@ func alone(f *testing.F) *coordinator.Coordinator {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- c.Run(ctx) }()
+	select {
+	case <-c.Started():
+	case err := <-done:
+		f.Fatal(err)
+	}
 	f.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {

@@ -69,6 +69,9 @@ func TestOrphansRequest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := c.definitions.load(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	ask := func(data string) *transport.Envelope {
 		return c.Handle(t.Context(), transport.APIOrphans, &transport.Envelope{Data: []byte(data)})
 	}

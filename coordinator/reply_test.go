@@ -56,6 +56,9 @@ func TestRepliesFitTheBus(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := coordinator.Load(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
 	ask := func(method string, query, reply any) {
 		t.Helper()
 		data, err := json.Marshal(query)
