@@ -13,7 +13,6 @@ import (
 
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/coordinator/internal/projection"
-	"github.com/amends-dev/amends/internal/crashpoint"
 	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/transport"
@@ -59,7 +58,6 @@ func (s *service) methods() map[string]func(context.Context, *transport.Envelope
 // serve answers the requests that come over the bus: all of them, so that a method that
 // is misspelt gets a refusal that says which there are, and not silence.
 func (s *service) serve() (stop func(), err error) {
-	crashpoint.Here("coordinator: before serving requests")
 	methods, first := s.methods(), s.c.config.Subjects.API("")
 	end, err := s.c.config.Bus.Respond(first+"*", s.c.config.Name, func(request *transport.Envelope, answer func(*transport.Envelope)) {
 		reply := func(e *transport.Envelope) { answer(sendable(e)) }
@@ -178,7 +176,6 @@ func (s *service) start(request *transport.Envelope, reply func(*transport.Envel
 		reply(refused)
 		return
 	}
-	crashpoint.Here("coordinator: start received")
 	s.submit(work{
 		input: s.c.stamped(Input{Saga: id, Definition: request.Definition, Event: machine.Event{
 			Type: contract.EventStarted, ID: id, Payload: request.Data,

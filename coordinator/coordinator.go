@@ -15,7 +15,6 @@ import (
 
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/coordinator/internal/projection"
-	"github.com/amends-dev/amends/internal/crashpoint"
 	"github.com/amends-dev/amends/internal/loglimit"
 	"github.com/amends-dev/amends/outbox"
 	"github.com/amends-dev/amends/saga"
@@ -173,7 +172,6 @@ func (c *Coordinator) Run(ctx context.Context) error {
 	}
 	stopOut()
 	relayErr := relay.Wait()
-	crashpoint.Here("coordinator: stopping, all sent")
 	c.projection.Close()
 	if broken := c.broken.Load(); broken != nil {
 		return fmt.Errorf("coordinator: %w", *broken)
@@ -190,7 +188,6 @@ func (c *Coordinator) begin(ctx context.Context) (source transport.Source, stopR
 		}
 		return nil, nil, err
 	}
-	crashpoint.Here("coordinator: before subscribing")
 	if source, err = c.subscribe(ctx); err != nil {
 		return nil, nil, err
 	}
@@ -207,7 +204,6 @@ func (c *Coordinator) prepare(ctx context.Context) error {
 	if err := c.definitions.load(ctx); err != nil {
 		return err
 	}
-	crashpoint.Here("coordinator: definitions loaded")
 	if err := c.timing.load(ctx); err != nil {
 		return err
 	}
@@ -277,7 +273,6 @@ func (c *Coordinator) countOpen(ctx context.Context) (bool, error) {
 	for _, n := range counts {
 		open += n.Sagas - n.Ended
 	}
-	crashpoint.Here("coordinator: open sagas counted")
 	return !c.busy() && c.projection.Rebuild(moves, open), nil
 }
 
@@ -319,7 +314,6 @@ func (c *Coordinator) offer(w work) (taken, open bool) {
 func (c *Coordinator) closeInboxes() {
 	c.intake.Lock()
 	defer c.intake.Unlock()
-	crashpoint.Here("coordinator: stopping, intake ended")
 	c.closed = true
 	for _, s := range c.shards {
 		s.inbox.close()
@@ -328,7 +322,6 @@ func (c *Coordinator) closeInboxes() {
 
 // flush gives the relay a moment to hand over what is committed.
 func (c *Coordinator) flush() {
-	crashpoint.Here("coordinator: stopping, all committed")
 	deadline := time.Now().Add(flushTime)
 	for s := c.relay.Stats(); (s.UnderWay > 0 || s.Able) && time.Now().Before(deadline); s = c.relay.Stats() {
 		time.Sleep(2 * time.Millisecond)
@@ -344,7 +337,6 @@ func (c *Coordinator) watchBus(ctx context.Context) error {
 			return nil
 		case <-c.config.Bus.Resets():
 			c.config.Logger.WarnContext(ctx, "the bus may have lost messages; everything pending is sent again")
-			crashpoint.Here("coordinator: loss noticed")
 			c.relay.Resend()
 		}
 	}

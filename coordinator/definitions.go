@@ -10,7 +10,6 @@ import (
 	"sync/atomic"
 
 	"github.com/amends-dev/amends/contract"
-	"github.com/amends-dev/amends/internal/crashpoint"
 	"github.com/amends-dev/amends/outbox"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/store"
@@ -107,7 +106,6 @@ func (d *definitions) put(ctx context.Context, def *saga.Definition) error {
 	if err := d.store.PutDefinition(ctx, def); err != nil {
 		return fmt.Errorf("register %s: %w", def.Ref(), err)
 	}
-	crashpoint.Here("coordinator: definition stored")
 	d.add(def)
 	return nil
 }

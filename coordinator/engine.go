@@ -10,7 +10,6 @@ import (
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 
 	"github.com/amends-dev/amends/contract"
-	"github.com/amends-dev/amends/internal/crashpoint"
 	"github.com/amends-dev/amends/internal/plural"
 	"github.com/amends-dev/amends/outbox"
 	"github.com/amends-dev/amends/saga"
@@ -219,12 +218,10 @@ func (e *Engine) step(ctx context.Context, inputs []Input, todo []int, out *Outp
 	if len(changes) == 0 {
 		return nil, out.costly(e, inputs, order)
 	}
-	crashpoint.Here("coordinator: before commit")
 	results, err := e.store.Commit(ctx, changes)
 	if err != nil {
 		return nil, fmt.Errorf("commit %s: %w", plural.Of(len(changes), "saga", "sagas"), err)
 	}
-	crashpoint.Here("coordinator: after commit")
 	out.makeRoom(changed)
 	for k, d := range changed {
 		var failure error
@@ -336,7 +333,6 @@ func (e *Engine) load(ctx context.Context, id contract.SagaID) *draft {
 		}
 	}
 	if d.instance != nil {
-		crashpoint.Here("coordinator: loaded")
 		d.expected = d.instance.Revision
 		d.def, d.err = e.definitions.find(d.instance.Definition)
 	}
@@ -420,7 +416,6 @@ func (e *Engine) apply(d *draft, input *Input, ev *machine.Event) Result {
 			return Result{Err: err}
 		}
 	}
-	crashpoint.Here("coordinator: before deciding")
 	after, eff, err := e.take(input.Saga, def, before, *ev)
 	if errors.Is(err, machine.ErrCostly) {
 		d.asked = *ev

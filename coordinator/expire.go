@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"time"
-
-	"github.com/amends-dev/amends/internal/crashpoint"
 )
 
 // Bounds of retention's work. It shares the store with sagas that are under way,
@@ -49,7 +47,6 @@ func (c *Coordinator) expireAll(ctx context.Context) error {
 	defer rest.Stop()
 	<-rest.C
 	for behind := time.Now(); ; {
-		crashpoint.Here("coordinator: before expiring")
 		began, now := time.Now(), c.config.Clock()
 		if left, _, _ := c.timing.holds(); left > 0 { // after the clock was read: it may be set in between
 			return nil

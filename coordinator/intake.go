@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/amends-dev/amends/contract"
-	"github.com/amends-dev/amends/internal/crashpoint"
 	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/transport"
 )
@@ -57,7 +56,6 @@ func (c *Coordinator) receive(ctx context.Context, source transport.Source) erro
 
 // arrive turns a delivery into an input for its shard, or a dead letter.
 func (c *Coordinator) arrive(ctx context.Context, d transport.Delivery) {
-	crashpoint.Here("coordinator: answer received")
 	e := d.Envelope()
 	c.cleanTrace(e)
 	input, class, err := ReadAnswer(c.config.Subjects, e, time.Time{})
@@ -74,7 +72,6 @@ func (c *Coordinator) arrive(ctx context.Context, d transport.Delivery) {
 	if err != nil {
 		return // stopping; it was not acknowledged and comes again
 	}
-	crashpoint.Here("coordinator: answer routed")
 }
 
 // ReadAnswer reads an envelope from the events stream, which came at the given
@@ -135,11 +132,9 @@ func reasonOf(e *transport.Envelope) string {
 // it from then on; only one that is closing does not take it, and it comes again.
 func (c *Coordinator) deadLetter(ctx context.Context, d transport.Delivery, class, reason string) {
 	c.limited.WarnContext(ctx, "dead letter", "subject", d.Envelope().Subject, "class", class, LogReason, reason)
-	crashpoint.Here("coordinator: before a dead letter")
 	if err := d.DeadLetter(ctx, reason); err != nil {
 		d.Nak(time.Second)
 		return
 	}
-	crashpoint.Here("coordinator: after a dead letter")
 	c.observer.DeadLetter(class)
 }

@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/amends-dev/amends/internal/crashpoint"
 	"github.com/amends-dev/amends/ownership"
 	"github.com/amends-dev/amends/transport"
 )
@@ -36,7 +35,6 @@ func (s sender) Publish(ctx context.Context, batch []transport.Envelope) []error
 		}
 		return errs
 	}
-	crashpoint.Here("coordinator: owner sends")
 	ours := make([]transport.Envelope, len(batch))
 	owner := transport.Owner{Store: status.Claim.Store, Claim: status.Claim.Number}
 	number := "." + strconv.FormatUint(owner.Claim, 36)
@@ -163,7 +161,6 @@ func (c *Coordinator) release(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTime)
 	defer cancel()
-	crashpoint.Here("coordinator: before the claim is given up")
 	if err := c.config.Owner.Release(ctx); err != nil {
 		c.config.Logger.WarnContext(ctx, "the claim on the prefix could not be given up: whoever comes next waits until it was silent for long", LogError, err)
 	}

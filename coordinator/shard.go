@@ -8,7 +8,6 @@ import (
 
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/coordinator/internal/projection"
-	"github.com/amends-dev/amends/internal/crashpoint"
 	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/transport"
@@ -56,7 +55,6 @@ func (s *shard) run(ctx context.Context) error {
 		if batch = s.wait(batch); len(batch) == 0 {
 			continue
 		}
-		crashpoint.Here("coordinator: batch gathered")
 		inputs = inputs[:0]
 		for i := range batch {
 			inputs = append(inputs, batch[i].input)
@@ -127,9 +125,7 @@ func (s *shard) speak(ctx context.Context, batch []work, out *Output) {
 	s.c.noteCommitted(out)
 	s.c.relay.Drop(out.Answered)
 	s.c.relay.Supersede(out.Superseded)
-	crashpoint.Here("coordinator: before push")
 	s.c.relay.Push(out.Enqueued)
-	crashpoint.Here("coordinator: after push")
 	s.project(ctx, batch, out)
 	for i := range batch {
 		w, r := &batch[i], &out.Results[i]
@@ -144,10 +140,8 @@ func (s *shard) speak(ctx context.Context, batch []work, out *Output) {
 		}
 		if w.delivery != nil {
 			s.acknowledge(ctx, w, r)
-			crashpoint.Here("coordinator: before acknowledging")
 		}
 		if w.reply != nil {
-			crashpoint.Here("coordinator: before a reply")
 			w.reply(*r)
 		}
 		if w.timer && !blocks(r.Err, w.input.Event.Type) { // such a saga stays due: it is not woken again and again
@@ -176,7 +170,6 @@ func (s *shard) project(ctx context.Context, batch []work, out *Output) {
 	if out.Contended {
 		s.c.projection.Doubt()
 	}
-	crashpoint.Here("coordinator: before waiters are told")
 	s.part.Apply(s.changes)
 	clear(s.changes)
 }

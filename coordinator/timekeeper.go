@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/amends-dev/amends/contract"
-	"github.com/amends-dev/amends/internal/crashpoint"
 	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/transport"
@@ -172,7 +171,6 @@ func (t *timekeeper) due(ctx context.Context, at time.Time) (ids []contract.Saga
 	if ids, next, err = t.store.Due(ctx, at, wakeBatch); err != nil {
 		return nil, next, err
 	}
-	crashpoint.Here("coordinator: timers read")
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return slices.DeleteFunc(ids, func(id contract.SagaID) bool { return t.pending[id] }), next, nil
@@ -202,7 +200,6 @@ func (t *timekeeper) wake(ctx context.Context, ids []contract.SagaID, at, next t
 			t.done(id)
 			return err
 		}
-		crashpoint.Here("coordinator: wake-up routed")
 	}
 	if len(ids) > 0 { // there may be more, and these have to be committed first
 		next = t.clock().Add(wakeGrain)

@@ -35,17 +35,6 @@ var owners = map[string]string{
 // situations of the points that ordinary load does not reach.
 var situations = map[string]situation{
 	"server: secret not named yet":                        {"coordinator", withoutSecret},
-	"coordinator: stopping, intake ended":                 {"coordinator", stopping},
-	"coordinator: stopping, all committed":                {"coordinator", stopping},
-	"coordinator: stopping, all sent":                     {"coordinator", stopping},
-	"coordinator: before the claim is given up":           {"coordinator", stopping},
-	"coordinator: timers read":                            {"coordinator", silence},
-	"coordinator: wake-up routed":                         {"coordinator", silence},
-	"coordinator: definition stored":                      {"coordinator", registering},
-	"coordinator: before a dead letter":                   {"coordinator", unknownSaga},
-	"coordinator: after a dead letter":                    {"coordinator", unknownSaga},
-	"coordinator: loss noticed":                           {"coordinator", streamDeleted},
-	"coordinator: before expiring":                        {"coordinator", letExpire},
 	"boltstore: before the last commit":                   {"coordinator", stopping},
 	"boltstore: before the file is closed":                {"coordinator", stopping},
 	"boltstore: before the discarded records are removed": {"coordinator", stopping},
@@ -89,8 +78,7 @@ var situations = map[string]situation{
 // thirds are points at which a process also dies at the third visit, when others
 // of the same batch or of other sagas have passed.
 var thirds = []string{
-	"coordinator: answer received", "coordinator: before commit", "coordinator: after push", "coordinator: before acknowledging",
-	"coordinator: before a reply", "boltstore: after state put", "boltstore: before commit", "boltstore: after commit",
+	"boltstore: after state put", "boltstore: before commit", "boltstore: after commit",
 	"boltstore: between answers", "outbox: before publish", "outbox: after publish", "natsbus: between sends",
 	"natsbus: between acknowledgements", "participant: after the inbox", "participant: after publish",
 	"sqlinbox: before commit", "sqlinbox: after commit", "boltinbox: after commit",
