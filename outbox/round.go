@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/amends-dev/amends/internal/crashpoint"
 	"github.com/amends-dev/amends/transport"
 )
 
@@ -114,9 +113,7 @@ func (r *Relay) refill(ctx context.Context, l *line, after Position) error {
 		r.reading = true
 	}
 	r.mu.Unlock()
-	crashpoint.Here("outbox: before the ledger is read")
 	err := r.ledger.Pending(ctx, l.to, after, func(at Position, record Record) bool {
-		crashpoint.Here("outbox: in the ledger")
 		after = at
 		if r.knows(record.ID) {
 			return true
@@ -250,11 +247,9 @@ func (r *Relay) send(ctx context.Context, lane *lane, batch []item, epoch int) (
 	for i := range batch {
 		envelopes = append(envelopes, batch[i].Envelope)
 	}
-	crashpoint.Here("outbox: before publish")
 	errs := r.publisher.Publish(ctx, envelopes)
 	clear(envelopes)
 	lane.envelopes = envelopes[:0]
-	crashpoint.Here("outbox: after publish")
 	if errs == nil {
 		errs = make([]error, len(batch))
 	}
@@ -284,9 +279,7 @@ func (r *Relay) send(ctx context.Context, lane *lane, batch []item, epoch int) (
 	if len(accepted) > 0 {
 		// Best effort: what is not discarded is sent once more after the next start.
 		_ = r.ledger.Discard(ctx, accepted)
-		crashpoint.Here("outbox: after discarding")
 	}
-	crashpoint.Here("outbox: before refused records are put back")
 	r.learn(lane, batch, errs, epoch)
 	return back
 }

@@ -13,7 +13,6 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/amends-dev/amends/contract"
-	"github.com/amends-dev/amends/internal/crashpoint"
 	"github.com/amends-dev/amends/transport"
 )
 
@@ -173,18 +172,15 @@ func (v *invocation[Tx]) answer(ctx context.Context) (answer Answer, err error) 
 	}
 	key := StepKey{Participant: v.p.name, Saga: c.Saga, Birth: c.Birth, Step: c.Step}
 	ctx = WithCommand(ctx, c)
-	crashpoint.Here("participant: before the inbox")
 	err = v.p.inbox.Update(ctx, key, func(ctx context.Context, tx Tx, entry Entry) (next Entry, keep bool, err error) {
 		answer, keep, err = v.decided(ctx, tx, entry, in)
 		if err != nil || answer.sent(entry, c.Direction) {
 			return entry, keep, err
 		}
-		crashpoint.Here("participant: before the entry")
 		next = record(entry, c.Direction, answer)
 		next.Updated = v.started.UTC().Truncate(time.Millisecond)
 		return next, keep, nil
 	})
-	crashpoint.Here("participant: after the inbox")
 	return answer, err
 }
 
@@ -216,9 +212,7 @@ func (v *invocation[Tx]) decided(ctx context.Context, tx Tx, entry Entry, in inp
 		return Answer{}, false, err
 	}
 	v.called = v.handler.stranger == nil
-	crashpoint.Here("participant: before the handler")
 	answer, err = v.call(ctx, tx, in)
-	crashpoint.Here("participant: after the handler")
 	if Rejected(err) && v.command.Direction == contract.DirectionDo {
 		return Answer{Outcome: contract.OutcomeRejected, Reason: cleanReason(err.Error())}, false, nil
 	}

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/amends-dev/amends/contract"
-	"github.com/amends-dev/amends/internal/crashpoint"
 	"github.com/amends-dev/amends/transport"
 )
 
@@ -71,7 +70,6 @@ func (p *Participant[Tx]) admit(ctx context.Context, o transport.Owner) error {
 			}
 			newest = max(newest, known)
 		}
-		crashpoint.Here("participant: before the claim")
 		e.Do = Answer{Outcome: Claimed, Data: strconv.AppendUint(nil, newest, 10)}
 		e.Updated = began.UTC().Truncate(time.Millisecond)
 		return e, true, nil

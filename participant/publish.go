@@ -8,7 +8,6 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/amends-dev/amends/contract"
-	"github.com/amends-dev/amends/internal/crashpoint"
 	"github.com/amends-dev/amends/transport"
 )
 
@@ -97,9 +96,7 @@ func (r *runner[Tx]) send(ctx context.Context, batch []*flight) (rest []*flight)
 	for i, h := range batch {
 		envelopes[i] = *h.answer
 	}
-	crashpoint.Here("participant: before publish")
 	errs := r.bus.Publish(ctx, envelopes)
-	crashpoint.Here("participant: after publish")
 	if errs == nil {
 		errs = make([]error, len(batch))
 	}
@@ -108,7 +105,6 @@ func (r *runner[Tx]) send(ctx context.Context, batch []*flight) (rest []*flight)
 		switch {
 		case err == nil:
 			h.delivery.Ack()
-			crashpoint.Here("participant: between acknowledgements")
 			r.held.remove(h)
 			continue
 		case errors.Is(err, transport.ErrClosed):

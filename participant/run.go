@@ -10,7 +10,6 @@ import (
 
 	"github.com/cenkalti/backoff/v5"
 
-	"github.com/amends-dev/amends/internal/crashpoint"
 	"github.com/amends-dev/amends/transport"
 )
 
@@ -98,18 +97,15 @@ func (r *runner[Tx]) run(ctx context.Context) error {
 
 	grace := time.AfterFunc(r.p.options.gracePeriod, cut)
 	defer grace.Stop()
-	crashpoint.Here("participant: stopping, no more commands")
 	close(r.begun)
 	if ctx.Err() != nil {
 		r.serve(ctx, work) // gives back what waits behind handlers that take their time
 	}
 	serving.Wait()
 	close(r.answers)
-	crashpoint.Here("participant: stopping, all served")
 	publishing.Wait()
 	stop()
 	ticking.Wait()
-	crashpoint.Here("participant: stopping, all published")
 	return errors.Join(err, r.source.Close())
 }
 
@@ -124,7 +120,6 @@ func (r *runner[Tx]) receive(ctx context.Context, begin func(*flight)) error {
 		batch, err := r.source.Receive(ctx, room)
 		r.held.giveBack(room - len(batch))
 		for _, d := range batch {
-			crashpoint.Here("participant: command received")
 			begin(r.held.add(d))
 		}
 		switch {
@@ -165,7 +160,6 @@ func (r *runner[Tx]) answer(work context.Context, h *flight) {
 			r.held.remove(h)
 		}
 	}()
-	crashpoint.Here("participant: before answering")
 	answer, err := r.p.answer(work, h.delivery.Envelope(), func(c *transport.Envelope, why error) fate { return r.fate(c, why, h.delivery) })
 	var wrong *CommandError
 	var back *handedBack
@@ -177,7 +171,6 @@ func (r *runner[Tx]) answer(work context.Context, h *flight) {
 	case err != nil:
 		h.delivery.Nak(0)
 	default:
-		crashpoint.Here("participant: answer decided")
 		h.answer, answered = answer, true
 		r.answers <- h
 	}
@@ -198,7 +191,6 @@ func (r *runner[Tx]) fate(c *transport.Envelope, why error, d transport.Delivery
 
 // deadLetter moves a message that cannot be answered to the dead letters.
 func (r *runner[Tx]) deadLetter(ctx context.Context, h *flight, reason string) {
-	crashpoint.Here("participant: before a dead letter")
 	if err := h.delivery.DeadLetter(ctx, reason); err != nil {
 		r.p.log(h.delivery.Envelope()).Warn("cannot write the dead letter, the message will come again", LogReason, reason, LogError, err)
 		h.delivery.Nak(time.Second)

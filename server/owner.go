@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/internal/crashpoint"
 	"github.com/amends-dev/amends/ownership"
 	"github.com/amends-dev/amends/transport"
 )
@@ -32,7 +33,7 @@ func (s *Server) keeper(registry ownership.Registry) *ownership.Keeper {
 		me.Address = s.scheme() + s.listen.Addr().String()
 	}
 	return ownership.New(ownership.Config{
-		Registry: registry, Memory: s.store, Me: me, TakeOver: s.config.TakeOver, Alone: s.server != nil,
+		Registry: crashpoint.Wrap(registry), Memory: s.store, Me: me, TakeOver: s.config.TakeOver, Alone: s.server != nil,
 		Clock: bootTime, Now: time.Now,
 	})
 }

@@ -41,7 +41,7 @@ func loadSecret(dir string) ([]byte, error) {
 	if err := writeSynced(temporary, secret); err != nil {
 		return nil, err
 	}
-	crashpoint.Here("server: secret not named yet")
+	crashpoint.Here(crashpoint.SecretUnnamed)
 	return secret, os.Rename(temporary, path)
 }
 

@@ -65,6 +65,7 @@ type Server struct {
 	traces  *otlp.Exporter   // nil: nobody traces
 	server  *embedded.Server // nil: external
 	bus     *natsbus.Bus
+	used    coordinator.Bus // the bus, as the coordinator uses it
 	store   store.Store
 	files   *files
 	owner   *ownership.Keeper
@@ -348,7 +349,7 @@ func (s *Server) openStore(context.Context) error {
 		}
 	}
 	if s.config.Store != nil {
-		s.store = s.config.Store
+		s.store = crashpoint.Wrap(s.config.Store)
 		return nil
 	}
 	opened, err := boltstore.Open(filepath.Join(s.config.DataDir, StoreFile), boltstore.Options{Keys: s.files.keys, OnCorrupt: func(err error) {
@@ -357,10 +358,9 @@ func (s *Server) openStore(context.Context) error {
 	if err != nil {
 		return err
 	}
-	crashpoint.Here("server: store opened")
-	s.store = opened
+	s.store = crashpoint.Wrap[store.Store](opened)
 	s.metrics.Store(func() int { return opened.Stats().DamagedNow })
-	s.closing("the store", opened.Close)
+	s.closing("the store", s.store.Close)
 	return nil
 }
 
@@ -424,8 +424,7 @@ func (s *Server) connectBus(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	crashpoint.Here("server: bus connected")
-	s.bus = bus
+	s.bus, s.used = bus, crashpoint.Wrap[coordinator.Bus](bus)
 	s.closing("the bus", bus.Close)
 	return nil
 }
@@ -439,7 +438,7 @@ func (s *Server) makeCoordinator(context.Context) error {
 	s.owner = s.keeper(claims)
 	c, err := coordinator.New(coordinator.Config{
 		Owner: s.owner, Moved: claims.Moved(),
-		Store: s.store, Bus: s.bus, Subjects: transport.Subjects{Prefix: s.config.Prefix},
+		Store: s.store, Bus: s.used, Subjects: transport.Subjects{Prefix: s.config.Prefix},
 		Name: s.config.Name, Shards: s.config.Shards, MaxBatch: s.config.MaxBatch, MaxOpen: s.config.MaxOpen,
 		MaxBacklog: s.config.MaxBacklog, MaxUnanswered: s.config.MaxUnanswered, MaxUnansweredBytes: s.config.MaxUnansweredBytes, MaxWatches: s.config.MaxStreams,
 		Retention: s.config.Retention, TombstoneRetention: s.config.TombstoneRetention,
@@ -450,7 +449,6 @@ func (s *Server) makeCoordinator(context.Context) error {
 	if err != nil {
 		return err
 	}
-	crashpoint.Here("server: coordinator made")
 	s.coord.Store(c)
 	s.metrics.Watch(c.Stats, s.isReady)
 	s.metrics.WatchBus(s.bus)

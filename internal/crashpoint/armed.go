@@ -5,6 +5,7 @@ package crashpoint
 import (
 	"fmt"
 	"os"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,14 +18,14 @@ const Enabled = true
 // state is what the environment asks for, and what was visited.
 type state struct {
 	mu     sync.Mutex
-	target string // "" for none
-	at     int    // the visit at which to die, from 1
-	visits map[string]int
+	target Point // "" for none
+	at     int   // the visit at which to die, from 1
+	visits map[Point]int
 	log    *os.File // nil: none
 }
 
 var current = sync.OnceValue(func() *state {
-	s := &state{visits: map[string]int{}}
+	s := &state{visits: map[Point]int{}}
 	if want := os.Getenv(Env); want != "" {
 		s.target, s.at = parse(want)
 	}
@@ -39,7 +40,7 @@ var current = sync.OnceValue(func() *state {
 })
 
 // parse reads name#visit.
-func parse(want string) (name string, visit int) {
+func parse(want string) (point Point, visit int) {
 	name, number, found := strings.Cut(want, "#")
 	visit = 1
 	if found {
@@ -48,32 +49,50 @@ func parse(want string) (name string, visit int) {
 			panic(fmt.Sprintf("%s=%q: write name#visit with a visit from 1", Env, want))
 		}
 	}
-	if !slices.Contains(All, name) {
+	if !slices.Contains(All, Point(name)) {
 		panic(fmt.Sprintf("%s=%q: there is no such point; crashpoint.All has them", Env, want))
 	}
-	return name, visit
+	return Point(name), visit
 }
 
 // Here counts the visit, and ends the process if it is the one that the
 // environment names. It may be called from any goroutine.
-func Here(name string) {
+func Here(point Point) {
 	s := current()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.visits[name]++
-	s.note(name)
-	if name != s.target || s.visits[name] != s.at {
+	if s.visits[point] == 0 && !slices.Contains(All, point) {
+		panic(fmt.Sprintf("crashpoint.All does not have %q", point))
+	}
+	s.visits[point]++
+	s.note(string(point))
+	if point != s.target || s.visits[point] != s.at {
 		return
 	}
-	s.note(Died + name)
+	s.note(Died + string(point))
 	self, err := os.FindProcess(os.Getpid())
 	if err == nil {
 		err = self.Kill()
 	}
 	if err != nil {
-		panic(fmt.Sprintf("die at %s: %v", name, err))
+		panic(fmt.Sprintf("die at %s: %v", point, err))
 	}
 	select {} // the signal is on its way; nobody passes this point
+}
+
+// wrappers are the laboratory's: by interface T, a func(T) T.
+var wrappers = map[reflect.Type]any{}
+
+// Use has Wrap put wrap around what is used through the interface T. Call it before the program
+// under test begins.
+func Use[T any](wrap func(T) T) { wrappers[reflect.TypeFor[T]()] = wrap }
+
+// Wrap puts around seam what the laboratory gave to Use for the interface T, if anything.
+func Wrap[T any](seam T) T {
+	if wrap, ok := wrappers[reflect.TypeFor[T]()].(func(T) T); ok {
+		return wrap(seam)
+	}
+	return seam
 }
 
 // note appends a line in one write: it survives the death that may follow.

@@ -3,9 +3,11 @@
 package crashpoint
 
 import (
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"syscall"
 	"testing"
 )
@@ -15,8 +17,8 @@ const childEnv = "AMENDS_CRASHPOINT_CHILD"
 func TestMain(m *testing.M) {
 	if os.Getenv(childEnv) != "" {
 		for range 5 {
-			Here("boltstore: before commit")
-			Here("boltstore: after commit")
+			Here(BeforeCommit)
+			Here(AfterCommit)
 		}
 		os.Exit(0)
 	}
@@ -55,7 +57,7 @@ func TestDiesAtTheVisit(t *testing.T) {
 }
 
 func TestLivesOtherwise(t *testing.T) {
-	for _, target := range []string{"", "boltstore: before commit#6", "outbox: before publish"} {
+	for _, target := range []string{"", "boltstore: before commit#6", "bus: before Publish"} {
 		if status, _ := run(t, target); status.ExitStatus() != 0 {
 			t.Errorf("%q: ended with %v, expected 0", target, status)
 		}
@@ -64,5 +66,19 @@ func TestLivesOtherwise(t *testing.T) {
 		if status, _ := run(t, target); status.ExitStatus() != 2 {
 			t.Errorf("%q: ended with %v, expected a panic", target, status)
 		}
+	}
+}
+
+func TestWrap(t *testing.T) {
+	if w := Wrap[io.Writer](os.Stdout); w != os.Stdout {
+		t.Error("wrapped although nobody asked for it")
+	}
+	Use(func(w io.Writer) io.Writer { return io.MultiWriter(w) })
+	defer delete(wrappers, reflect.TypeFor[io.Writer]())
+	if w := Wrap[io.Writer](os.Stdout); w == os.Stdout {
+		t.Error("not wrapped")
+	}
+	if r := Wrap[io.Reader](os.Stdin); r != os.Stdin {
+		t.Error("something else was wrapped")
 	}
 }

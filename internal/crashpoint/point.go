@@ -1,5 +1,7 @@
 package crashpoint
 
+import "slices"
+
 // How a build with the tag crashpoints is told what to do.
 const (
 	Env    = "AMENDS_CRASHPOINT"      // name#visit: where to die; without a visit, at the first
@@ -10,117 +12,71 @@ const (
 // it ended itself follows.
 const Died = "died at "
 
-// All are the points, by package and in the order in which they are passed.
-// What is named here must be called somewhere, and the other way round.
-var All = []string{
-	"server: store opened",
-	"server: bus connected",
-	"server: secret not named yet",
-	"server: coordinator made",
+// Point names a place and a moment: "store: before Commit".
+type Point string
 
-	"boltstore: before begin",
-	"boltstore: begun",
-	"boltstore: before the discarded records are removed",
-	"boltstore: after the discarded records are removed",
-	"boltstore: before counts",
-	"boltstore: before commit",
-	"boltstore: after commit",
-	"boltstore: before answers",
-	"boltstore: between answers",
-	"boltstore: before the last commit",
-	"boltstore: after journal put",
-	"boltstore: after state put",
-	"boltstore: after index",
-	"boltstore: between pending records",
-	"boltstore: after pending records",
-	"boltstore: before sweeping",
-	"boltstore: discarded in memory",
-	"boltstore: before a definition is written",
-	"boltstore: file checked",
-	"boltstore: file opened",
-	"boltstore: file made",
-	"boltstore: buckets made",
-	"boltstore: before meta is read",
-	"boltstore: before leftovers are swept",
-	"boltstore: before the committer starts",
-	"boltstore: before the file is closed",
-	"boltstore: backup begun",
-	"boltstore: backup without its trailer",
-	"boltstore: restore begun",
-	"boltstore: restore received",
-	"boltstore: restore verified",
-	"boltstore: restore adopted",
-	"boltstore: restore named",
-	"boltstore: copy made",
-	"boltstore: tombstones dropped",
-	"boltstore: between slices of expired sagas",
-	"boltstore: journal of an ended saga removed",
-	"boltstore: before a tombstone",
+// The points inside, each with the reason why no seam shows it.
+const (
+	SecretUnnamed Point = "server: secret not named yet" // files are no seam
 
-	"outbox: before the ledger is read",
-	"outbox: in the ledger",
-	"outbox: before publish",
-	"outbox: after publish",
-	"outbox: after discarding",
-	"outbox: before refused records are put back",
+	BeforeCommit      Point = "boltstore: before commit"                   // a transaction has changes of several callers, and each sees its own call only: none is durable
+	AfterCommit       Point = "boltstore: after commit"                    // all are, and no caller is told
+	FileUnnamed       Point = "boltstore: file not named yet"              // Open is one call: it makes a file, names it,
+	BeforeSweep       Point = "boltstore: before leftovers are swept"      // and sweeps what the last process left
+	BackupOpen        Point = "boltstore: backup without its trailer"      // its writer does not see that the last write is still to come
+	RestoreReceived   Point = "boltstore: restore received"                // Restore is one call: it receives a file, adopts it,
+	RestoreUnnamed    Point = "boltstore: restore not named yet"           // and names it
+	CopyUnnamed       Point = "boltstore: copy not named yet"              // Copy is one call as well
+	TombstonesDropped Point = "boltstore: tombstones dropped"              // Expire commits once for each slice: of tombstones,
+	SliceExpired      Point = "boltstore: between slices of expired sagas" // and of sagas
 
-	"natsbus: before sending",
-	"natsbus: between sends",
-	"natsbus: sent",
-	"natsbus: between acknowledgements",
-	"natsbus: all acknowledged",
-	"natsbus: before sending once more",
-	"natsbus: before an answer to the server",
-	"natsbus: dead letter stored",
-	"natsbus: before a dead letter",
-	"natsbus: malformed message moved",
-	"natsbus: before a stream is made",
-	"natsbus: stream found or made",
-	"natsbus: connected",
-	"natsbus: before a claim",
-	"natsbus: claimed",
-	"natsbus: the claim before is void",
-	"natsbus: before a consumer is made",
-	"natsbus: before a consumer is asked for",
-	"natsbus: before a consumer is put right",
-	"natsbus: subscribed",
-	"natsbus: consumer gone",
-	"natsbus: consumer recreated",
-	"natsbus: malformed message received",
-	"natsbus: loss noticed",
-	"natsbus: before a reply",
-	"natsbus: dead letter replayed",
-	"natsbus: sources closed",
-	"natsbus: bundle opened",
+	BetweenSends       Point = "natsbus: between sends"                  // Publish is one call for a batch: some of it is sent
+	BeforeResend       Point = "natsbus: before sending once more"       // or is about to be, to a stream that was missing
+	StreamMissing      Point = "natsbus: before a stream is made"        // the bus looks after its streams itself
+	LossNoticed        Point = "natsbus: loss noticed"                   // the same
+	ConsumerGone       Point = "natsbus: consumer gone"                  // and after its consumers
+	ConsumerWrong      Point = "natsbus: before a consumer is put right" // the same
+	BeforeDeadLetter   Point = "natsbus: before a dead letter"           // no seam shows a malformed message, and all others are moved after DeadLetter has returned
+	DeadLetterStored   Point = "natsbus: dead letter stored"             // the same: the message is not acknowledged yet
+	DeadLetterReplayed Point = "natsbus: dead letter replayed"           // ReplayDeadLetter is one call: it sends the message again, and then removes the dead letter
+	Claimed            Point = "natsbus: claimed"                        // Write is one call: it writes the claim,
+	ClaimVoid          Point = "natsbus: the claim before is void"       // makes the one before void, and writes the token
+)
 
-	"participant: command received",
-	"participant: before answering",
-	"participant: answer decided",
-	"participant: before a dead letter",
-	"participant: stopping, no more commands",
-	"participant: stopping, all served",
-	"participant: stopping, all published",
-	"participant: before the claim",
-	"participant: before the inbox",
-	"participant: before the handler",
-	"participant: after the handler",
-	"participant: before the entry",
-	"participant: after the inbox",
-	"participant: before publish",
-	"participant: after publish",
-	"participant: between acknowledgements",
+// Inside are the points in product code, by package.
+var Inside = []Point{
+	SecretUnnamed,
+	BeforeCommit, AfterCommit, FileUnnamed, BeforeSweep, BackupOpen, RestoreReceived, RestoreUnnamed, CopyUnnamed, TombstonesDropped, SliceExpired,
+	BetweenSends, BeforeResend, StreamMissing, ConsumerGone, ConsumerWrong, LossNoticed, BeforeDeadLetter, DeadLetterStored, DeadLetterReplayed, Claimed, ClaimVoid,
+}
 
-	"sqlinbox: before begin",
-	"sqlinbox: entry locked",
-	"sqlinbox: before commit",
-	"sqlinbox: after commit",
-	"sqlinbox: savepoint set",
-	"sqlinbox: worked",
-	"sqlinbox: before the work is rolled back",
-	"sqlinbox: before the entry is stored",
+// Before is the point before a call of a seam, After the one after it.
+func Before(seam, call string) Point { return Point(seam + ": before " + call) }
 
-	"boltinbox: before the work",
-	"boltinbox: before the entry is stored",
-	"boltinbox: after commit",
-	"boltinbox: work discarded, before the entry",
+// After is the point after a call of a seam.
+func After(seam, call string) Point { return Point(seam + ": after " + call) }
+
+// AtSeams are the points at the calls of the seams, in the wrappers of internal/lab/seam.
+var AtSeams = slices.Concat(
+	[]Point{After("store", "Open"), After("bus", "Connect"), After("bus", "refused Publish")},
+	around("store", "Definitions", "PutDefinition", "Clock", "Owned", "Own", "Counts", "Destinations", "Pending", "Record",
+		"Load", "Commit", "Discard", "Due", "Expire", "List", "History", "Check", "Backup", "Close"),
+	around("backup", "Read", "Write"),
+	around("claim", "Read", "Write", "Confirm"),
+	around("bus", "Publish", "Subscribe", "Respond", "Provide", "Expect", "Load", "Check", "ListDeadLetters", "ReplayDeadLetter", "Close"),
+	around("request", "Handle", "Reply"),
+	around("source", "Receive", "Close"),
+	around("delivery", "Ack", "DeadLetter"),
+	around("inbox", "Update", "Work", "Prune"),
+)
+
+// All are all points. What is named here must be called somewhere, and the other way round.
+var All = slices.Concat(Inside, AtSeams)
+
+// around are the points before and after calls of a seam.
+func around(seam string, calls ...string) (points []Point) {
+	for _, call := range calls {
+		points = append(points, Before(seam, call), After(seam, call))
+	}
+	return points
 }

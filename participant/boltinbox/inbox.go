@@ -10,7 +10,6 @@ import (
 
 	"go.etcd.io/bbolt"
 
-	"github.com/amends-dev/amends/internal/crashpoint"
 	"github.com/amends-dev/amends/participant"
 )
 
@@ -57,7 +56,6 @@ func (i *Inbox) update(ctx context.Context, key participant.StepKey, work partic
 		if entry, err = t.get(key); err != nil {
 			return err
 		}
-		crashpoint.Here("boltinbox: before the work")
 		var keep bool
 		next, keep, err = work(ctx, tx, entry)
 		switch {
@@ -66,10 +64,8 @@ func (i *Inbox) update(ctx context.Context, key participant.StepKey, work partic
 		case !keep:
 			return errDiscard
 		}
-		crashpoint.Here("boltinbox: before the entry is stored")
 		return t.put(key, entry, next)
 	})
-	crashpoint.Here("boltinbox: after commit")
 	if !errors.Is(err, errDiscard) {
 		return false, err
 	}
@@ -81,7 +77,6 @@ func (i *Inbox) update(ctx context.Context, key participant.StepKey, work partic
 		if err != nil {
 			return err
 		}
-		crashpoint.Here("boltinbox: work discarded, before the entry")
 		current, err := t.get(key)
 		if err != nil {
 			return err

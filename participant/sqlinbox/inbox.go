@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/amends-dev/amends/contract"
-	"github.com/amends-dev/amends/internal/crashpoint"
 	"github.com/amends-dev/amends/participant"
 )
 
@@ -102,7 +101,6 @@ func (i *Inbox) update(ctx context.Context, key participant.StepKey, work partic
 		return err
 	}
 	defer done()
-	crashpoint.Here("sqlinbox: before begin")
 	tx, err := i.db.BeginTx(ctx, i.txOptions)
 	if err != nil {
 		return fmt.Errorf("begin the transaction: %w", err)
@@ -112,15 +110,12 @@ func (i *Inbox) update(ctx context.Context, key participant.StepKey, work partic
 	if err != nil {
 		return err
 	}
-	crashpoint.Here("sqlinbox: entry locked")
 	if err := i.work(ctx, tx, key, entry, work); err != nil {
 		return err
 	}
-	crashpoint.Here("sqlinbox: before commit")
 	if err := tx.Commit(); err != nil {
 		return fmt.Errorf("commit the transaction: %w", err)
 	}
-	crashpoint.Here("sqlinbox: after commit")
 	return nil
 }
 
@@ -162,18 +157,15 @@ func (i *Inbox) work(ctx context.Context, tx *sql.Tx, key participant.StepKey, e
 	if _, err := tx.ExecContext(ctx, "SAVEPOINT "+savepoint); err != nil {
 		return fmt.Errorf("set the savepoint: %w", err)
 	}
-	crashpoint.Here("sqlinbox: savepoint set")
 	next, keep, err := work(ctx, tx, entry)
 	if err != nil {
 		return err
 	}
-	crashpoint.Here("sqlinbox: worked")
 	// The savepoint is gone if the handler has ended the transaction, or if the
 	// database has and the handler took no notice of the error.
 	end := "RELEASE SAVEPOINT "
 	if !keep {
 		end = "ROLLBACK TO SAVEPOINT "
-		crashpoint.Here("sqlinbox: before the work is rolled back")
 	}
 	if _, err := tx.ExecContext(ctx, end+savepoint); err != nil {
 		return fmt.Errorf("the transaction ended inside the handler, which must not commit, roll back, or hide the database's errors: %w", err)
@@ -181,7 +173,6 @@ func (i *Inbox) work(ctx context.Context, tx *sql.Tx, key participant.StepKey, e
 	if next.Equal(entry) {
 		return nil
 	}
-	crashpoint.Here("sqlinbox: before the entry is stored")
 	do, undo := storedOf(next.Do), storedOf(next.Undo)
 	result, err := tx.ExecContext(ctx, i.statements.update,
 		do.outcome, do.data, do.reason, undo.outcome, undo.data, undo.reason, next.Updated.UnixMilli(),

@@ -7,7 +7,6 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"github.com/amends-dev/amends/contract"
-	"github.com/amends-dev/amends/internal/crashpoint"
 	"github.com/amends-dev/amends/outbox"
 	"github.com/amends-dev/amends/store"
 )
@@ -95,23 +94,18 @@ func (g *group) apply(p *prepared) error {
 	if err := g.putFrame(keys.format(), tableJournal, sequenceKey(seq), record.append(newFrame(record.size()))); err != nil {
 		return err
 	}
-	crashpoint.Here("boltstore: after journal put")
 	if err := g.reindex(p.id, old, &h); err != nil {
 		return err
 	}
-	crashpoint.Here("boltstore: after index")
 	if err := g.putHead(keys != nil, p.id, &h, p.slim); err != nil {
 		return err
 	}
-	crashpoint.Here("boltstore: after state put")
 	for i, o := range p.owe {
 		if err := g.putFrame(keys.format(), tableOwed, owedKey(o.to, seq, i), o.frame); err != nil {
 			return err
 		}
 		g.owing[o.to]++
-		crashpoint.Here("boltstore: between pending records")
 	}
-	crashpoint.Here("boltstore: after pending records")
 	return g.settleOthers(p)
 }
 
@@ -272,7 +266,6 @@ func (g *group) move(t table, from, to []byte) error {
 
 // sweep removes records that nothing points to.
 func (g *group) sweep(places [][]byte) error {
-	crashpoint.Here("boltstore: before sweeping")
 	for _, place := range places {
 		there, err := tableOwed.deleteIf(g.open(tableOwed).cursor, place)
 		if err != nil {

@@ -46,11 +46,10 @@ func (s *Store) Backup(ctx context.Context, w io.Writer) (int64, error) {
 		if _, err := out.Write(header); err != nil {
 			return err
 		}
-		crashpoint.Here("boltstore: backup begun")
 		if _, err := tx.WriteTo(out); err != nil {
 			return err
 		}
-		crashpoint.Here("boltstore: backup without its trailer")
+		crashpoint.Here(crashpoint.BackupOpen)
 		_, err := out.Write(append(out.hash.Sum(nil), backupEnd...))
 		return err
 	})
@@ -129,20 +128,18 @@ func restore(ctx context.Context, r io.Reader, path string, options *RestoreOpti
 	if progress == nil {
 		progress = func(int64) {}
 	}
-	crashpoint.Here("boltstore: restore begun")
 	err = receive(ctx, r, f, progress)
 	if err = errors.Join(err, f.Close()); err != nil {
 		return err
 	}
-	crashpoint.Here("boltstore: restore received")
+	crashpoint.Here(crashpoint.RestoreReceived)
 	if err := adopt(ctx, f.Name(), options); err != nil {
 		return err
 	}
-	crashpoint.Here("boltstore: restore adopted")
+	crashpoint.Here(crashpoint.RestoreUnnamed)
 	if err := give(f.Name(), path); err != nil {
 		return err
 	}
-	crashpoint.Here("boltstore: restore named")
 	return syncDir(dir)
 }
 
@@ -204,7 +201,6 @@ func adopt(ctx context.Context, path string, options *RestoreOptions) error {
 			options.OnDamaged(err)
 		}
 		return s.db.Update(func(tx *bolt.Tx) error {
-			crashpoint.Here("boltstore: restore verified")
 			body := binary.AppendUvarint(nil, s.info.Incarnation+1)
 			return tableMeta.put(tableMeta.bucket(tx), []byte(metaIncarnation), body)
 		})

@@ -119,7 +119,6 @@ func (s *Store) lastCommit() {
 	if idle {
 		return
 	}
-	crashpoint.Here("boltstore: before the last commit")
 	flush := &request{done: make(chan struct{}), work: func(g *group) error {
 		return g.settleAll()
 	}}
@@ -136,13 +135,11 @@ func (s *Store) commit(requests []*request) {
 			err = s.breakDown(err)
 		}
 	}
-	crashpoint.Here("boltstore: before answers")
 	for _, r := range requests {
 		if err != nil {
 			r.err = err
 		}
 		close(r.done)
-		crashpoint.Here("boltstore: between answers")
 	}
 }
 
@@ -151,7 +148,6 @@ func (s *Store) commit(requests []*request) {
 // failed fsync cannot be repeated.
 func (s *Store) transact(requests []*request) (err error) {
 	start := time.Now()
-	crashpoint.Here("boltstore: before begin")
 	tx, err := s.db.Begin(true)
 	if err != nil {
 		return err
@@ -164,17 +160,15 @@ func (s *Store) transact(requests []*request) (err error) {
 			s.stuck = true
 		}
 	}()
-	crashpoint.Here("boltstore: begun")
 	g := s.newGroup(tx)
 	if err := s.applyAll(g, requests); err != nil {
 		return err
 	}
-	crashpoint.Here("boltstore: before counts")
 	next, err := g.countUp()
 	if err != nil {
 		return err
 	}
-	crashpoint.Here("boltstore: before commit")
+	crashpoint.Here(crashpoint.BeforeCommit)
 	if s.failCommit != nil {
 		if err := s.failCommit(); err != nil {
 			return err
@@ -183,7 +177,7 @@ func (s *Store) transact(requests []*request) (err error) {
 	if err := tx.Commit(); err != nil {
 		return fmt.Errorf("commit: %w", err)
 	}
-	crashpoint.Here("boltstore: after commit")
+	crashpoint.Here(crashpoint.AfterCommit)
 	s.committed(g, next)
 	s.measure(tx, requests, time.Since(start))
 	return nil

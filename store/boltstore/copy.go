@@ -79,7 +79,7 @@ func (s *Store) copy(ctx context.Context, path string, options CopyOptions) erro
 	if err = errors.Join(err, guard(to.db.Close)); err != nil {
 		return err
 	}
-	crashpoint.Here("boltstore: copy made")
+	crashpoint.Here(crashpoint.CopyUnnamed)
 	if err := give(f.Name(), path); err != nil {
 		return err
 	}

@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"github.com/amends-dev/amends/contract"
-	"github.com/amends-dev/amends/internal/crashpoint"
 	"github.com/amends-dev/amends/internal/outboxpb"
 	"github.com/amends-dev/amends/outbox"
 )
@@ -203,7 +202,6 @@ func (g *group) putHead(sealed bool, id contract.SagaID, h *head, state []byte) 
 
 // settleAll applies what Discard was told of sagas that did not move since, and sweeps.
 func (g *group) settleAll() error {
-	crashpoint.Here("boltstore: before the discarded records are removed")
 	g.s.mu.Lock()
 	sagas := map[contract.SagaID][]outbox.ID{}
 	for id := range g.s.unsettle {
@@ -222,7 +220,5 @@ func (g *group) settleAll() error {
 	}
 	swept := slices.Concat(g.s.swept, g.swept)
 	g.s.swept, g.swept = nil, nil
-	err := g.sweep(swept)
-	crashpoint.Here("boltstore: after the discarded records are removed")
-	return err
+	return g.sweep(swept)
 }

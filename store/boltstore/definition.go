@@ -5,7 +5,6 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 
-	"github.com/amends-dev/amends/internal/crashpoint"
 	"github.com/amends-dev/amends/internal/sagapb"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/store"
@@ -18,7 +17,6 @@ func (s *Store) PutDefinition(ctx context.Context, d *saga.Definition) error {
 		return err
 	}
 	key, keys := refKey(d.Ref()), s.options.Keys
-	crashpoint.Here("boltstore: before a definition is written")
 	return s.write(ctx, func(g *group) error {
 		stored, sealed, err := g.find(tableDefinitions, key)
 		if err != nil {

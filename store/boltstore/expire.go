@@ -33,7 +33,7 @@ func (s *Store) Expire(ctx context.Context, endedBefore, dropTombstones time.Tim
 		if err != nil {
 			return removed, dropped, err
 		}
-		crashpoint.Here("boltstore: tombstones dropped")
+		crashpoint.Here(crashpoint.TombstonesDropped)
 		dropped += n
 	}
 	for more := sagas; more && removed < limit; {
@@ -45,7 +45,7 @@ func (s *Store) Expire(ctx context.Context, endedBefore, dropTombstones time.Tim
 		if err != nil {
 			return removed, dropped, err
 		}
-		crashpoint.Here("boltstore: between slices of expired sagas")
+		crashpoint.Here(crashpoint.SliceExpired)
 		removed += n
 	}
 	return removed, dropped, nil
@@ -174,7 +174,6 @@ func (g *group) bury(in *machine.Instance) error {
 			return err
 		}
 	}
-	crashpoint.Here("boltstore: journal of an ended saga removed")
 	for _, d := range h.debts { // what it still owes
 		g.takeSettled(d.id(in.ID, &h))
 		g.swept = append(g.swept, d.key())
@@ -188,7 +187,6 @@ func (g *group) bury(in *machine.Instance) error {
 	t := &store.TombstoneError{
 		Saga: in.ID, Definition: in.Definition, Phase: in.Phase, Start: b.start, Started: in.Started, Ended: in.Ended,
 	}
-	crashpoint.Here("boltstore: before a tombstone")
 	keys := g.s.options.Keys
 	if err := g.putAs(keys.format(), tableTombstones, []byte(in.ID), keys.closing("tombstone", string(in.ID), 0, encodeTombstone(t, h.class))); err != nil {
 		return err

@@ -41,7 +41,7 @@ func makeFile(path string, options Options) (err error) {
 	if err = errors.Join(err, guard(s.db.Close)); err != nil {
 		return err
 	}
-	crashpoint.Here("boltstore: file made")
+	crashpoint.Here(crashpoint.FileUnnamed)
 	if err := give(f.Name(), path); err != nil && !errors.Is(err, os.ErrExist) { // else somebody was quicker
 		return err
 	}
@@ -70,7 +70,6 @@ func (s *Store) create(tx *bolt.Tx) error {
 			return err
 		}
 	}
-	crashpoint.Here("boltstore: buckets made")
 	id, err := uuid.NewV7()
 	if err != nil {
 		return err

@@ -42,7 +42,6 @@ func Open(path string, options Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open store %s: %w", path, err)
 	}
-	crashpoint.Here("boltstore: before the committer starts")
 	go s.commitLoop()
 	return s, nil
 }
@@ -113,7 +112,6 @@ func open(path string, options Options) (*Store, error) {
 	if s.db, err = openFile(path, options, s.report); err != nil {
 		return nil, err
 	}
-	crashpoint.Here("boltstore: file opened")
 	if err := guard(s.prepareFile); err != nil {
 		_ = guard(s.db.Close)
 		return nil, err
@@ -126,7 +124,6 @@ func openFile(path string, options Options, report func(error)) (*bolt.DB, error
 	if err := precheck(path, options, report); err != nil {
 		return nil, err
 	}
-	crashpoint.Here("boltstore: file checked")
 	var size int64
 	if info, err := os.Stat(path); err == nil {
 		size = info.Size()
@@ -246,13 +243,12 @@ func (s *Store) prepareFile() error {
 	if err := s.db.View(s.readCounts); err != nil {
 		return err
 	}
-	crashpoint.Here("boltstore: before leftovers are swept")
+	crashpoint.Here(crashpoint.BeforeSweep)
 	return s.sweepLeftovers()
 }
 
 // readSelf reads what the store keeps about itself.
 func (s *Store) readSelf() error {
-	crashpoint.Here("boltstore: before meta is read")
 	if err := s.db.View(s.readMeta); err != nil {
 		return err
 	}

@@ -9,7 +9,6 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 
-	"github.com/amends-dev/amends/internal/crashpoint"
 	"github.com/amends-dev/amends/outbox"
 	"github.com/amends-dev/amends/store"
 )
@@ -176,7 +175,6 @@ func (s *Store) Discard(ctx context.Context, ids []outbox.ID) error {
 	for _, id := range ids {
 		s.unsettle[id] = struct{}{}
 	}
-	crashpoint.Here("boltstore: discarded in memory")
 	full := len(s.unsettle) >= MaxUndiscarded
 	s.mu.Unlock()
 	if !full {

@@ -12,7 +12,6 @@ import (
 	bolt "go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
 
-	"github.com/amends-dev/amends/internal/crashpoint"
 	"github.com/amends-dev/amends/outbox"
 	"github.com/amends-dev/amends/store"
 )
@@ -69,7 +68,6 @@ func (s *Store) Close() error {
 			s.closeErr = fmt.Errorf("close %s: the file is damaged and stays locked until the process ends", s.info.Path)
 			return
 		}
-		crashpoint.Here("boltstore: before the file is closed")
 		if err := s.db.Close(); err != nil {
 			s.closeErr = fmt.Errorf("close %s: %w", s.info.Path, err)
 		}

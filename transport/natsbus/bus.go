@@ -11,7 +11,6 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/amends-dev/amends/internal/crashpoint"
 	"github.com/amends-dev/amends/internal/masked"
 	"github.com/amends-dev/amends/internal/waiting"
 	"github.com/amends-dev/amends/transport"
@@ -183,7 +182,6 @@ func newBus(ctx context.Context, nc, answers *nats.Conn, config Config, owned bo
 		b.names[stream] = config.streamName(stream)
 		b.streams[stream] = &kept{repair: make(chan struct{}, 1)}
 	}
-	crashpoint.Here("natsbus: connected")
 	if err := b.provision(ctx); err != nil {
 		unwatch()
 		return nil, err
@@ -274,7 +272,6 @@ func (b *Bus) Close() error {
 	for sub := range serving {
 		_ = sub.Drain()
 	}
-	crashpoint.Here("natsbus: sources closed")
 	moved, cancel := context.WithTimeout(context.Background(), deadDrain)
 	b.dead.close(moved)
 	cancel()

@@ -193,16 +193,15 @@ func (c claims) Write(ctx context.Context, claim *ownership.Claim, over ownershi
 	if err != nil {
 		return at, fmt.Errorf("write the claim: %w", err)
 	}
-	crashpoint.Here("natsbus: before a claim")
 	c.bus.fence.Store(nil)
 	if at.Sequence, err = c.publish(ctx, c.subject("claim"), data, c.subject("claim"), over.Sequence); err != nil {
 		return at, fmt.Errorf("write the claim: %w", err)
 	}
-	crashpoint.Here("natsbus: claimed")
+	crashpoint.Here(crashpoint.Claimed)
 	if err := stream.Purge(ctx, jetstream.WithPurgeSubject(c.subject("token.*"))); err != nil {
 		return at, fmt.Errorf("remove the token of the claim before: %w", err)
 	}
-	crashpoint.Here("natsbus: the claim before is void")
+	crashpoint.Here(crashpoint.ClaimVoid)
 	if !claim.Released.IsZero() {
 		c.bus.token.Store(nil)
 		return at, nil

@@ -234,11 +234,7 @@ func (q *deadQueue) ended(l *deadEntry, err error) bool {
 		q.bus.stats.deadLettered.Add(1)
 		q.bus.config.Logger.Warn("a message was moved to the dead letters", "stream", string(l.stream()), "participant", l.participant(),
 			"subject", cut(l.msg.Subject), "reason", l.reason)
-		if l.word == term {
-			crashpoint.Here("natsbus: malformed message moved")
-		} else {
-			crashpoint.Here("natsbus: dead letter stored")
-		}
+		crashpoint.Here(crashpoint.DeadLetterStored)
 		l.delivery.end(l.word)
 	case again:
 		q.bus.stats.deadFailed.Add(1)
@@ -294,7 +290,7 @@ func (b *Bus) storeLetters(ctx context.Context, letters []*deadEntry) []error {
 	for i, l := range letters {
 		m := b.deadLetter(ctx, l, &asks)
 		bytes += m.Size()
-		crashpoint.Here("natsbus: before a dead letter")
+		crashpoint.Here(crashpoint.BeforeDeadLetter)
 		futures[i], errs[i] = b.js.PublishMsgAsync(m, jetstream.WithRetryAttempts(0), jetstream.WithStallWait(b.config.PublishTimeout))
 	}
 	missing := false

@@ -10,7 +10,6 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"github.com/amends-dev/amends/internal/crashpoint"
 	"github.com/amends-dev/amends/transport"
 	"github.com/amends-dev/amends/transport/natsbus/internal/bundle"
 )
@@ -72,7 +71,6 @@ func (d *delivery) end(word string) {
 		}
 	}
 	d.source.tracked.ended(d.msg.Reply, word)
-	crashpoint.Here("natsbus: before an answer to the server")
 	_ = d.source.bus.nc.Publish(d.msg.Reply, []byte(word)) // lost: it comes again
 }
 

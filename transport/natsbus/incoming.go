@@ -5,7 +5,6 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"github.com/amends-dev/amends/internal/crashpoint"
 	"github.com/amends-dev/amends/transport/natsbus/internal/bundle"
 )
 
@@ -24,7 +23,6 @@ func (s *source) openBundle(whole *delivery, participant string, n int) (good []
 	if err != nil {
 		return nil, []*deadEntry{whole.deadEntry(err.Error())}
 	}
-	crashpoint.Here("natsbus: bundle opened")
 	group := bundle.NewGroup(len(messages), ack)
 	list := make([]delivery, len(messages))
 	for i := range messages {

@@ -164,7 +164,7 @@ func (b *Bus) checkConsumer(ctx context.Context, info *jetstream.ConsumerInfo) e
 	}
 	b.config.Logger.Warn("a consumer of commands is not as the coordinator makes it, and is put right", "consumer", name,
 		"deliver_subject", c.DeliverSubject, "filter", cut(fmt.Sprint(filters)), "ack_policy", c.AckPolicy.String())
-	crashpoint.Here("natsbus: before a consumer is put right")
+	crashpoint.Here(crashpoint.ConsumerWrong)
 	if err := b.js.DeleteConsumer(ctx, b.names[transport.Commands], name); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
 		return fmt.Errorf("delete consumer %s, which is not as it should be: %w", name, err)
 	}
@@ -222,7 +222,6 @@ func (b *Bus) askConsumer(ctx context.Context, participant string, q transport.S
 	}
 	ctx, cancel := b.question(ctx)
 	defer cancel()
-	crashpoint.Here("natsbus: before a consumer is asked for")
 	reply, err := b.Request(ctx, &transport.Envelope{Subject: b.subjects.Subscribe(participant), Type: transport.TypeRequest, Data: data})
 	switch {
 	case errors.Is(err, transport.ErrNoResponders), err != nil && ctx.Err() != nil:

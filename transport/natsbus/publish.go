@@ -68,7 +68,6 @@ func (b *Bus) deliver(ctx context.Context, list []outgoing, errs []error) {
 
 // send publishes the messages that have no error yet and waits for all of them.
 func (b *Bus) send(ctx context.Context, messages []*nats.Msg, errs []error) {
-	crashpoint.Here("natsbus: before sending")
 	began := time.Now()
 	futures := make([]jetstream.PubAckFuture, len(messages))
 	for i, m := range messages {
@@ -78,13 +77,12 @@ func (b *Bus) send(ctx context.Context, messages []*nats.Msg, errs []error) {
 		if errs[i] = ctx.Err(); errs[i] != nil {
 			continue
 		}
-		crashpoint.Here("natsbus: between sends")
+		crashpoint.Here(crashpoint.BetweenSends)
 		// No retries inside: they would overtake each other. The stall wait is
 		// as long as an acknowledgement may take, for a slow disk.
 		futures[i], errs[i] = b.js.PublishMsgAsync(m, jetstream.WithRetryAttempts(0), jetstream.WithStallWait(b.config.PublishTimeout))
 		errs[i] = b.translate(errs[i])
 	}
-	crashpoint.Here("natsbus: sent")
 	answered, silent := false, false
 	for i, future := range futures {
 		if future == nil {
@@ -93,7 +91,6 @@ func (b *Bus) send(ctx context.Context, messages []*nats.Msg, errs []error) {
 		said, late, err := b.await(ctx, messages[i], future, began)
 		answered, silent, errs[i] = answered || said, silent || late, err
 	}
-	crashpoint.Here("natsbus: all acknowledged")
 	b.evaluateConnection(answered, silent)
 }
 
@@ -121,7 +118,6 @@ func (b *Bus) await(ctx context.Context, m *nats.Msg, future jetstream.PubAckFut
 		select {
 		case ack := <-future.Ok():
 			b.accepted(m.Subject, ack)
-			crashpoint.Here("natsbus: between acknowledgements")
 			return true, false, nil
 		case err := <-future.Err():
 			return refused(err)
@@ -182,7 +178,7 @@ func (b *Bus) retryMissing(ctx context.Context, messages []*nats.Msg, errs []err
 	if len(missing) == 0 || ctx.Err() != nil || b.look(ctx, missing...) != nil {
 		return
 	}
-	crashpoint.Here("natsbus: before sending once more")
+	crashpoint.Here(crashpoint.BeforeResend)
 	again := make([]error, len(errs))
 	for i, err := range errs {
 		if again[i] = err; errors.Is(err, errNoStream) {

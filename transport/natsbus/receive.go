@@ -6,7 +6,6 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"github.com/amends-dev/amends/internal/crashpoint"
 	"github.com/amends-dev/amends/transport"
 	"github.com/amends-dev/amends/transport/natsbus/internal/pull"
 	"github.com/amends-dev/amends/transport/natsbus/internal/wire"
@@ -92,7 +91,6 @@ func (s *source) open(batch []pull.Message) {
 	s.ready = append(s.ready, ready...)
 	s.mu.Unlock()
 	for _, l := range bad {
-		crashpoint.Here("natsbus: malformed message received")
 		l.delivery.answered.Store(true)
 		if s.bus.dead.put(l) != nil {
 			return // closed: it comes again

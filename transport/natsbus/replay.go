@@ -57,7 +57,7 @@ func (b *Bus) ReplayDeadLetter(ctx context.Context, sequence uint64) error {
 	if _, err := b.js.PublishMsg(ctx, m, jetstream.WithMsgID(id)); err != nil {
 		return fmt.Errorf("replay dead letter %d on %s: %w", sequence, letter.Subject, b.translate(err))
 	}
-	crashpoint.Here("natsbus: dead letter replayed")
+	crashpoint.Here(crashpoint.DeadLetterReplayed)
 	if err := stream.DeleteMsg(ctx, sequence); err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
 		return fmt.Errorf("replay dead letter %d: it was sent, but could not be removed: %w", sequence, err)
 	}

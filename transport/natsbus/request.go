@@ -11,7 +11,6 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"github.com/amends-dev/amends/internal/crashpoint"
 	"github.com/amends-dev/amends/transport"
 	"github.com/amends-dev/amends/transport/natsbus/internal/percent"
 	"github.com/amends-dev/amends/transport/natsbus/internal/wire"
@@ -166,7 +165,6 @@ func (b *Bus) reply(to string, e *transport.Envelope) {
 		})
 		return
 	}
-	crashpoint.Here("natsbus: before a reply")
 	if err := b.answers.PublishMsg(m); err != nil {
 		b.stats.repliesLost.Add(1)
 		b.config.Logger.Warn("a reply could not be sent", "error", err)

@@ -129,7 +129,6 @@ func (b *Bus) subscribe(ctx context.Context, sub transport.Subscription) (*sourc
 		puller.Close()
 		return nil, transport.ErrClosed
 	}
-	crashpoint.Here("natsbus: subscribed")
 	b.sources[s] = struct{}{}
 	if sub.Stream == transport.Events && b.config.Provision == Create {
 		b.rings.kept.Store(true) // a coordinator
@@ -206,7 +205,6 @@ func (s *source) provision(ctx context.Context) error {
 
 // makeConsumer makes a consumer, or changes the one that is there.
 func (b *Bus) makeConsumer(ctx context.Context, stream transport.Stream, c jetstream.ConsumerConfig) error {
-	crashpoint.Here("natsbus: before a consumer is made")
 	_, err := b.js.CreateOrUpdateConsumer(ctx, b.names[stream], c)
 	if consumerFilesMissing(err) && b.config.Provision == Create {
 		err = b.recreateConsumer(ctx, stream, c)
@@ -300,7 +298,7 @@ func (s *source) fix(ctx context.Context) error {
 	if err == nil {
 		return nil
 	}
-	crashpoint.Here("natsbus: consumer gone")
+	crashpoint.Here(crashpoint.ConsumerGone)
 	gone := errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrStreamNotFound)
 	if gone {
 		// A server that is still busy deleting it would remove the files of its successor, and
@@ -316,7 +314,6 @@ func (s *source) fix(ctx context.Context) error {
 		}
 		return err
 	}
-	crashpoint.Here("natsbus: consumer recreated")
 	s.bus.stats.recreated.Add(1)
 	s.puller.Reset()
 	return nil

@@ -144,7 +144,7 @@ func (b *Bus) ensure(ctx context.Context, s transport.Stream, awaitDeletion func
 		if err := awaitDeletion(ctx); err != nil {
 			return nil, false, err
 		}
-		crashpoint.Here("natsbus: before a stream is made")
+		crashpoint.Here(crashpoint.StreamMissing)
 		handle, err = b.js.CreateStream(ctx, want)
 		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // somebody else was quicker
 			handle, err = b.js.Stream(ctx, want.Name)
@@ -158,7 +158,6 @@ func (b *Bus) ensure(ctx context.Context, s transport.Stream, awaitDeletion func
 		}
 		return nil, false, fmt.Errorf("stream %s: %w%s", want.Name, err, hint(err))
 	}
-	crashpoint.Here("natsbus: stream found or made")
 	info = handle.CachedInfo()
 	if changed, err := b.relimit(ctx, s, want, info.Config); err != nil {
 		return info, created, err

@@ -134,7 +134,7 @@ func (b *Bus) look(ctx context.Context, streams ...transport.Stream) error {
 		errs, lost = append(errs, err), lost || gone
 	}
 	if lost {
-		crashpoint.Here("natsbus: loss noticed")
+		crashpoint.Here(crashpoint.LossNoticed)
 		b.stats.resets.Add(1)
 		select {
 		case b.resets <- struct{}{}:

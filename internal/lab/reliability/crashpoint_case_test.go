@@ -3,14 +3,14 @@
 package reliability
 
 import (
-	"strings"
+	"slices"
 
 	"github.com/amends-dev/amends/internal/crashpoint"
 )
 
 // crash is one death: whose, where, and what leads there.
 type crash struct {
-	point string
+	point crashpoint.Point
 	visit int
 	owner string // the process that dies
 	make  func(*lane, *crash) error
@@ -18,92 +18,93 @@ type crash struct {
 	died bool
 }
 
-// situation is who dies, and in which circumstances, where it is not under
-// ordinary load.
+// situation is who dies, in which circumstances, at which visit of which points.
 type situation struct {
-	owner string
-	make  func(*lane, *crash) error
+	owner  string
+	make   func(*lane, *crash) error
+	visit  int
+	points []crashpoint.Point
 }
 
-// owners are the processes that die at the points of a package under ordinary
-// load.
-var owners = map[string]string{
-	"daemon": "coordinator", "coordinator": "coordinator", "boltstore": "coordinator", "outbox": "coordinator", "natsbus": "coordinator",
-	"participant": "clearing", "sqlinbox": "clearing", "boltinbox": "bank",
+// situations are those of the coordinator first, because an answer that it has not acknowledged
+// comes again after half a minute only. At a third visit, others of the same batch or of other
+// sagas have passed.
+var situations = []situation{
+	{"coordinator", underLoad, 1, slices.Concat(
+		[]crashpoint.Point{
+			crashpoint.BeforeSweep, after("store", "Open"), after("bus", "Connect"), crashpoint.Claimed, crashpoint.ClaimVoid,
+			crashpoint.BeforeCommit, crashpoint.AfterCommit, crashpoint.BetweenSends,
+		},
+		around("store", "Definitions", "Clock", "Owned", "Own", "Counts", "Destinations", "Pending", "Record", "Load", "Commit", "Discard", "Check"),
+		around("claim", "Read", "Write"),
+		around("bus", "Publish", "Subscribe", "Respond", "Expect"),
+		around("request", "Handle", "Reply"),
+		around("source", "Receive"),
+		around("delivery", "Ack"),
+	)},
+	{"coordinator", underLoad, 3, slices.Concat(
+		[]crashpoint.Point{crashpoint.BeforeCommit, crashpoint.AfterCommit, crashpoint.BetweenSends, after("source", "Receive"), before("request", "Reply")},
+		around("store", "Commit"), around("bus", "Publish"), around("delivery", "Ack"),
+	)},
+	{"coordinator", withoutSecret, 1, []crashpoint.Point{crashpoint.SecretUnnamed}},
+	{"coordinator", stopping, 1, slices.Concat(around("source", "Close"), around("store", "Close"))},
+	{"coordinator", stopping, 2, append(around("claim", "Write"), crashpoint.Claimed, crashpoint.ClaimVoid)}, // the first made the claim, the second gives it up
+	{"coordinator", silence, 1, around("store", "Due")},
+	{"coordinator", registering, 1, around("store", "PutDefinition")},
+	{"coordinator", reading, 1, around("store", "List", "History")},
+	{"coordinator", subscribing, 1, around("bus", "Provide")},
+	{"coordinator", waiting, 1, slices.Concat(around("store", "Expire"), around("claim", "Confirm"), around("bus", "Load", "Check"))},
+	{"coordinator", unknownSaga, 1, append(around("delivery", "DeadLetter"), crashpoint.BeforeDeadLetter, crashpoint.DeadLetterStored)},
+	{"coordinator", malformed, 1, []crashpoint.Point{crashpoint.BeforeDeadLetter, crashpoint.DeadLetterStored}},
+	{"coordinator", bundled, 1, around("delivery", "DeadLetter")},
+	{"coordinator", withoutBus, 1, []crashpoint.Point{after("bus", "refused Publish")}},
+	{"coordinator", streamDeleted, 1, []crashpoint.Point{crashpoint.LossNoticed, crashpoint.BeforeResend}},
+	{"coordinator", bareServer, 1, []crashpoint.Point{crashpoint.StreamMissing}},
+	{"coordinator", bareServer, 2, []crashpoint.Point{crashpoint.StreamMissing}},
+	{"coordinator", consumerDeleted, 1, []crashpoint.Point{crashpoint.ConsumerGone}},
+	{"coordinator", pushed, 1, []crashpoint.Point{crashpoint.ConsumerWrong}},
+
+	{"tool", making, 1, []crashpoint.Point{crashpoint.FileUnnamed}},
+	{"tool", backingUp, 1, []crashpoint.Point{before("store", "Backup"), before("backup", "Write"), after("backup", "Write"), crashpoint.BackupOpen}},
+	{"tool", backedUp, 1, []crashpoint.Point{after("store", "Backup")}},
+	{"tool", restoring, 1, append(around("backup", "Read"), crashpoint.RestoreReceived, crashpoint.RestoreUnnamed, after("store", "Open"))},
+	{"tool", copying, 1, []crashpoint.Point{crashpoint.CopyUnnamed}},
+	{"tool", expiring, 1, []crashpoint.Point{crashpoint.BeforeCommit, crashpoint.AfterCommit, crashpoint.SliceExpired}},
+	{"tool", dropping, 1, []crashpoint.Point{crashpoint.TombstonesDropped}},
+	{"tool", replaying, 1, append(around("bus", "ListDeadLetters", "ReplayDeadLetter"), crashpoint.DeadLetterReplayed)},
+
+	// The first Update remembers the claim, the second serves a command.
+	{"bank", underLoad, 1, append(around("inbox", "Prune", "Update", "Work"), after("bus", "Connect"))},
+	{"bank", underLoad, 2, around("inbox", "Update", "Work")},
+	{"bank", underLoad, 3, []crashpoint.Point{after("inbox", "Work"), after("inbox", "Update")}},
+	{"bank", rejecting, 2, around("inbox", "Update", "Work")},
+	{"bank", stopping, 1, around("bus", "Close")},
+
+	{"clearing", underLoad, 1, slices.Concat(
+		[]crashpoint.Point{after("bus", "Connect")},
+		around("bus", "Subscribe", "Publish"), around("source", "Receive"), around("delivery", "Ack"), around("inbox", "Update", "Work"),
+	)},
+	{"clearing", underLoad, 2, around("inbox", "Update", "Work")},
+	{"clearing", underLoad, 3, slices.Concat([]crashpoint.Point{after("inbox", "Work"), after("inbox", "Update")}, around("bus", "Publish"), around("delivery", "Ack"))},
+	{"clearing", unanswerable, 1, around("delivery", "DeadLetter")},
+	{"clearing", stopping, 1, around("source", "Close")},
 }
 
-// situations of the points that ordinary load does not reach.
-var situations = map[string]situation{
-	"server: secret not named yet":                        {"coordinator", withoutSecret},
-	"boltstore: before the last commit":                   {"coordinator", stopping},
-	"boltstore: before the file is closed":                {"coordinator", stopping},
-	"boltstore: before the discarded records are removed": {"coordinator", stopping},
-	"boltstore: after the discarded records are removed":  {"coordinator", stopping},
-	"boltstore: before a definition is written":           {"coordinator", registering},
-	"boltstore: file made":                                {"tool", making},
-	"boltstore: buckets made":                             {"tool", making},
-	"boltstore: backup begun":                             {"tool", backingUp},
-	"boltstore: backup without its trailer":               {"tool", backingUp},
-	"boltstore: restore begun":                            {"tool", restoring},
-	"boltstore: restore received":                         {"tool", restoring},
-	"boltstore: restore verified":                         {"tool", restoring},
-	"boltstore: restore adopted":                          {"tool", restoring},
-	"boltstore: restore named":                            {"tool", restoring},
-	"boltstore: copy made":                                {"tool", copying},
-	"boltstore: journal of an ended saga removed":         {"tool", expiring},
-	"boltstore: before a tombstone":                       {"tool", expiring},
-	"boltstore: between slices of expired sagas":          {"tool", expiring},
-	"boltstore: tombstones dropped":                       {"tool", dropping},
-	"outbox: before refused records are put back":         {"coordinator", withoutBus},
-	"natsbus: before sending once more":                   {"coordinator", streamDeleted},
-	"natsbus: loss noticed":                               {"coordinator", streamDeleted},
-	"natsbus: before a stream is made":                    {"coordinator", bareServer},
-	"natsbus: before a consumer is asked for":             {"clearing", underLoad},
-	"natsbus: before a consumer is put right":             {"coordinator", pushed},
-	"natsbus: consumer gone":                              {"coordinator", consumerDeleted},
-	"natsbus: consumer recreated":                         {"coordinator", consumerDeleted},
-	"natsbus: before a dead letter":                       {"coordinator", unknownSaga},
-	"natsbus: dead letter stored":                         {"coordinator", unknownSaga},
-	"natsbus: malformed message received":                 {"coordinator", malformed},
-	"natsbus: malformed message moved":                    {"coordinator", malformed},
-	"natsbus: bundle opened":                              {"coordinator", bundled},
-	"natsbus: dead letter replayed":                       {"tool", replaying},
-	"natsbus: sources closed":                             {"coordinator", stopping},
-	"participant: before a dead letter":                   {"clearing", unanswerable},
-	"participant: stopping, no more commands":             {"clearing", stopping},
-	"participant: stopping, all served":                   {"clearing", stopping},
-	"participant: stopping, all published":                {"clearing", stopping},
+var before, after = crashpoint.Before, crashpoint.After
+
+// around are the points before and after calls of a seam.
+func around(seam string, calls ...string) (points []crashpoint.Point) {
+	for _, call := range calls {
+		points = append(points, before(seam, call), after(seam, call))
+	}
+	return points
 }
 
-// thirds are points at which a process also dies at the third visit, when others
-// of the same batch or of other sagas have passed.
-var thirds = []string{
-	"boltstore: after state put", "boltstore: before commit", "boltstore: after commit",
-	"boltstore: between answers", "outbox: before publish", "outbox: after publish", "natsbus: between sends",
-	"natsbus: between acknowledgements", "participant: after the inbox", "participant: after publish",
-	"sqlinbox: before commit", "sqlinbox: after commit", "boltinbox: after commit",
-}
-
-// crashes are all of them: those of the coordinator first, because an answer
-// that it has not acknowledged comes again after half a minute only.
-func crashes() []*crash {
-	var all []*crash
-	for _, owner := range []string{"coordinator", "tool", "bank", "clearing"} {
-		for _, point := range crashpoint.All {
-			pkg, _, _ := strings.Cut(point, ": ")
-			s, special := situations[point]
-			if !special {
-				s = situation{owners[pkg], underLoad}
-			}
-			if s.owner == owner {
-				all = append(all, &crash{point: point, visit: 1, owner: s.owner, make: s.make})
-			}
-		}
-		for _, point := range thirds {
-			pkg, _, _ := strings.Cut(point, ": ")
-			if owners[pkg] == owner {
-				all = append(all, &crash{point: point, visit: 3, owner: owner, make: underLoad})
-			}
+// crashes are all deaths.
+func crashes() (all []*crash) {
+	for _, s := range situations {
+		for _, point := range s.points {
+			all = append(all, &crash{point: point, visit: s.visit, owner: s.owner, make: s.make})
 		}
 	}
 	return all

@@ -210,7 +210,7 @@ func (n *lane) died(c *crash) error {
 	if err != nil {
 		return err
 	}
-	if !strings.Contains(string(data), crashpoint.Died+c.point+"\n") {
+	if !strings.Contains(string(data), crashpoint.Died+string(c.point)+"\n") {
 		return fmt.Errorf("%s was killed, but not at the point", c.owner)
 	}
 	c.died = true

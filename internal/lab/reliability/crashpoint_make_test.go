@@ -138,9 +138,43 @@ func withoutBus(n *lane, c *crash) error {
 	return err
 }
 
-// letExpire: the coordinator cleans up every ten seconds.
-func letExpire(n *lane, c *crash) error {
+// waiting is for what the coordinator does every few seconds.
+func waiting(n *lane, c *crash) error {
 	return disturb(n, c, func(context.Context) error { return nil })
+}
+
+// reading asks for lists and histories until that is answered.
+func reading(n *lane, c *crash) error {
+	return disturb(n, c, func(ctx context.Context) error {
+		list, err := n.client.List(ctx, transport.ListQuery{Limit: 1})
+		if err != nil || len(list.Sagas) == 0 {
+			return err
+		}
+		_, err = n.client.History(ctx, list.Sagas[0].ID)
+		return err
+	})
+}
+
+// subscribing starts a participant again, which asks for its consumer.
+func subscribing(n *lane, c *crash) error {
+	return disturb(n, c, func(context.Context) error {
+		return errors.Join(n.s.processes["post"].kill(), n.s.processes["post"].start())
+	})
+}
+
+// rejecting: the first command that the bank gets is one that it rejects.
+func rejecting(n *lane, c *crash) error {
+	if err := n.s.awaitDrained(); err != nil {
+		return err
+	}
+	l, err := n.armReady(c)
+	if err != nil {
+		return err
+	}
+	b := n.begin(c, mixed[3:])
+	err = n.watch(c, l, b.ended)
+	<-b.ended
+	return err
 }
 
 // registering registers a definition until that has worked.
@@ -338,6 +372,13 @@ func making(n *lane, c *crash) error {
 	return n.offline(c, func(_, scratch string) error { return n.twice(c, "make", scratch+"new", "") })
 }
 
+// backedUp: the backup is whole, although nobody was told.
+func backedUp(n *lane, c *crash) error {
+	return n.offline(c, func(file, scratch string) error {
+		return errors.Join(n.tool(c, true, "backup", file, scratch+"whole"), n.tool(c, false, "restore", scratch+"whole", scratch+"restored"))
+	})
+}
+
 // backingUp: half a backup is refused, and the store has not suffered.
 func backingUp(n *lane, c *crash) error {
 	return n.offline(c, func(file, scratch string) error {
@@ -384,15 +425,16 @@ func replaying(n *lane, c *crash) error {
 	if err := n.answerOfNobody(n.t.Context()); err != nil {
 		return err
 	}
-	office := n.bus
-	err := world.Poll("there is a dead letter", func() bool {
-		list, err := office.ListDeadLetters(n.t.Context(), 0, 1)
-		return err == nil && len(list) > 0
-	})
-	if err != nil {
-		return err
-	}
-	err = n.twice(c, "replay", n.s.server.Load().(string), "")
+	url := n.s.server.Load().(string)
+	err := errors.Join(n.awaitDeadLetter(), n.tool(c, true, "replay", url, ""),
+		n.awaitDeadLetter(), n.tool(c, false, "replay", url, ""))
 	<-n.begin(c, mixed).ended
 	return err
+}
+
+func (n *lane) awaitDeadLetter() error {
+	return world.Poll("there is a dead letter", func() bool {
+		list, err := n.bus.ListDeadLetters(n.t.Context(), 0, 1)
+		return err == nil && len(list) > 0
+	})
 }

@@ -4,6 +4,7 @@ package reliability
 
 import (
 	"context"
+	"database/sql"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -12,16 +13,23 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
+	"sync"
 	"syscall"
 	"time"
 
 	"go.etcd.io/bbolt"
 
 	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/coordinator"
+	"github.com/amends-dev/amends/internal/crashpoint"
+	"github.com/amends-dev/amends/internal/lab/seam"
 	"github.com/amends-dev/amends/internal/lab/world"
 	"github.com/amends-dev/amends/participant"
 	"github.com/amends-dev/amends/participant/boltinbox"
+	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/store/boltstore"
+	"github.com/amends-dev/amends/transport"
 	"github.com/amends-dev/amends/transport/natsbus"
 )
 
@@ -41,6 +49,16 @@ func init() { //nolint:gochecknoinits // TestMain belongs to the file that every
 	if os.Getenv(crashRolesEnv) == "" {
 		return
 	}
+	crashpoint.Use(func(s store.Store) store.Store {
+		if os.Getenv(plantEnv) == "hasty" {
+			s = &hasty{Store: s}
+		}
+		return seam.Store(s)
+	})
+	crashpoint.Use(seam.Claims)
+	crashpoint.Use(seam.Inbox[*sql.Tx])
+	crashpoint.Use(func(b coordinator.Bus) coordinator.Bus { return seam.Bus(b.(*natsbus.Bus)) })
+	crashpoint.Use(func(b transport.Bus) transport.Bus { return seam.Bus(b.(*natsbus.Bus)) })
 	var play func(context.Context) error
 	switch os.Getenv(roleEnv) {
 	case "bank":
@@ -58,6 +76,26 @@ func init() { //nolint:gochecknoinits // TestMain belongs to the file that every
 		os.Exit(1)
 	}
 	os.Exit(0)
+}
+
+// hasty is the planted bug of a store: it says of each commit that it is durable, and makes it so
+// with the next one.
+type hasty struct {
+	store.Store
+	mu    sync.Mutex
+	owing []store.Change
+}
+
+func (h *hasty) Commit(ctx context.Context, changes []store.Change) ([]error, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	due := h.owing
+	h.owing = slices.Clone(changes)
+	if len(due) == 0 {
+		return nil, nil
+	}
+	_, err := h.Store.Commit(ctx, due)
+	return nil, err
 }
 
 func boltBooksFile(dir string) string { return filepath.Join(dir, "bank.bolt") }
@@ -78,17 +116,18 @@ func playBoltBank(ctx context.Context) error {
 	if err := db.Update(openBoltBooks); err != nil {
 		return err
 	}
-	bus, err := natsbus.Connect(ctx, natsbus.Config{URL: os.Getenv(urlEnv), Name: "bank", Logger: logger})
+	connected, err := natsbus.Connect(ctx, natsbus.Config{URL: os.Getenv(urlEnv), Name: "bank", Logger: logger})
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil
 		}
 		return err
 	}
+	bus := seam.Bus(connected)
 	defer bus.Close()
-	world.AwaitConsumer(ctx, bus, "bank")
+	world.AwaitConsumer(ctx, connected, "bank")
 	fmt.Println("ready ")
-	p := participant.New("bank", boltinbox.New(db), participant.Logger(logger), participant.AckWait(3*time.Second))
+	p := participant.New("bank", seam.Inbox(boltinbox.New(db)), participant.Logger(logger), participant.AckWait(3*time.Second), participant.Retention(time.Hour))
 	participant.Handle(p, world.Reserve, func(ctx context.Context, tx *bbolt.Tx, t world.Transfer) (int, error) {
 		left, err := bookBolt(ctx, tx, t.From, -t.Amount)
 		if err == nil && left < 0 {
@@ -187,16 +226,21 @@ func playTool(ctx context.Context) error {
 	case "replay":
 		return replayLetter(ctx, file)
 	default:
-		s, err := boltstore.Open(file, boltstore.Options{})
-		if err != nil {
-			return err
-		}
-		return errors.Join(work(ctx, s, operation, to), s.Verify(ctx), s.Close())
+		return workOn(ctx, file, operation, to)
 	}
 }
 
-// work is what the tool does to an open store.
-func work(ctx context.Context, s *boltstore.Store, operation, to string) error {
+// workOn is what the tool does to a store.
+func workOn(ctx context.Context, file, operation, to string) error {
+	opened, err := boltstore.Open(file, boltstore.Options{})
+	if err != nil {
+		return err
+	}
+	s := seam.Store(opened)
+	return errors.Join(work(ctx, opened, s, operation, to), opened.Verify(ctx), s.Close())
+}
+
+func work(ctx context.Context, opened *boltstore.Store, s store.Store, operation, to string) error {
 	late := time.Now().Add(time.Hour)
 	switch operation {
 	case "make":
@@ -209,7 +253,7 @@ func work(ctx context.Context, s *boltstore.Store, operation, to string) error {
 		_, err = s.Backup(ctx, f)
 		return errors.Join(err, f.Close())
 	case "copy":
-		return s.Copy(ctx, to, boltstore.CopyOptions{})
+		return opened.Copy(ctx, to, boltstore.CopyOptions{})
 	case "expire":
 		_, _, err := s.Expire(ctx, late, time.Time{}, 1000)
 		return err
@@ -228,22 +272,19 @@ func restoreStore(ctx context.Context, file, to string) error {
 		return err
 	}
 	defer f.Close()
-	if err := boltstore.Restore(ctx, f, to, boltstore.RestoreOptions{}); err != nil && !errors.Is(err, os.ErrExist) {
+	if err := boltstore.Restore(ctx, seam.Reader(f), to, boltstore.RestoreOptions{}); err != nil && !errors.Is(err, os.ErrExist) {
 		return err
 	}
-	s, err := boltstore.Open(to, boltstore.Options{})
-	if err != nil {
-		return err
-	}
-	return errors.Join(s.Verify(ctx), s.Close())
+	return workOn(ctx, to, "make", "")
 }
 
 // replayLetter sends the first dead letter back to where it came from.
 func replayLetter(ctx context.Context, url string) error {
-	bus, err := natsbus.Connect(ctx, natsbus.Config{URL: url, Name: "tool"})
+	connected, err := natsbus.Connect(ctx, natsbus.Config{URL: url, Name: "tool"})
 	if err != nil {
 		return err
 	}
+	bus := seam.Bus(connected)
 	defer bus.Close()
 	list, err := bus.ListDeadLetters(ctx, 0, 1)
 	if err != nil {

@@ -25,7 +25,7 @@ import (
 )
 
 var (
-	lanes = flag.Int("reliability.lanes", 6, "crash points: how many systems run side by side")
+	lanes = flag.Int("reliability.lanes", 8, "crash points: how many systems run side by side")
 	share = flag.Int("reliability.share", 1, "crash points: take every nth one, from where the seed says")
 )
 
@@ -39,7 +39,7 @@ func TestCrashPoints(t *testing.T) {
 	}
 	var chosen []*crash
 	for i, c := range crashes() {
-		if (uint64(i)+from)%uint64(*share) == 0 && (*only == "" || strings.Contains(c.point, *only)) {
+		if (uint64(i)+from)%uint64(*share) == 0 && (*only == "" || strings.Contains(string(c.point), *only)) {
 			chosen = append(chosen, c)
 		}
 	}
@@ -52,6 +52,11 @@ func TestCrashPoints(t *testing.T) {
 		}
 	}
 	t.Log(crashTable(t, all, chosen))
+	for _, point := range crashpoint.All {
+		if !slices.ContainsFunc(crashes(), func(c *crash) bool { return c.point == point }) {
+			t.Errorf("nobody dies at %s; give it a situation in crashpoint_case_test.go", point)
+		}
+	}
 	for _, c := range chosen {
 		if !c.died {
 			t.Errorf("nobody died at %s#%d", c.point, c.visit)
@@ -80,21 +85,32 @@ func die(t *testing.T, bug string, chosen []*crash) []*lane {
 	return all
 }
 
-// TestCrashPointsCanFail plants an inbox that forgets, and kills its participant
-// where only the inbox keeps an effect from happening twice.
+// TestCrashPointsCanFail plants an inbox that forgets, and kills its participant where only the
+// inbox keeps an effect from happening twice; and a store that commits after it said so, so that
+// commands are sent, answers acknowledged and callers told too early.
 func TestCrashPointsCanFail(t *testing.T) {
-	var chosen []*crash
-	for _, c := range crashes() {
-		if c.point == "sqlinbox: after commit" || c.point == "participant: before publish" {
-			chosen = append(chosen, c)
-		}
-	}
-	var found []world.Finding
-	for _, n := range die(t, "forgetful", chosen) {
-		found = append(found, n.found...)
-	}
-	if !slices.ContainsFunc(found, func(f world.Finding) bool { return f.Kind == "doubled" }) {
-		t.Errorf("an inbox that forgets was not noticed; found %v", found)
+	for _, bug := range []struct {
+		name   string
+		deaths []crash
+		kind   string
+	}{
+		{"forgetful", []crash{{point: after("inbox", "Update"), visit: 3, owner: "clearing"}, {point: before("bus", "Publish"), visit: 1, owner: "clearing"}}, "doubled"},
+		{"hasty", []crash{{point: after("request", "Reply"), visit: 1, owner: "coordinator"}}, "lost"},
+	} {
+		t.Run(bug.name, func(t *testing.T) {
+			var chosen []*crash
+			for i := range bug.deaths {
+				bug.deaths[i].make = underLoad
+				chosen = append(chosen, &bug.deaths[i])
+			}
+			var found []world.Finding
+			for _, n := range die(t, bug.name, chosen) {
+				found = append(found, n.found...)
+			}
+			if !slices.ContainsFunc(found, func(f world.Finding) bool { return f.Kind == bug.kind }) {
+				t.Errorf("it was not noticed; found %v", found)
+			}
+		})
 	}
 }
 
@@ -189,7 +205,7 @@ func (n *lane) audit(ctx context.Context) error {
 
 // crashTable says what came of every death.
 func crashTable(t *testing.T, all []*lane, chosen []*crash) string {
-	visits := map[string]int{}
+	visits := map[crashpoint.Point]int{}
 	for _, n := range all {
 		files, _ := filepath.Glob(filepath.Join(n.s.dir, "*.visits"))
 		for _, file := range files {
@@ -198,7 +214,7 @@ func crashTable(t *testing.T, all []*lane, chosen []*crash) string {
 				t.Error(err)
 			}
 			for name := range strings.SplitSeq(string(data), "\n") {
-				visits[name]++
+				visits[crashpoint.Point(name)]++
 			}
 		}
 	}

@@ -20,7 +20,7 @@ const (
 	roleEnv  = "AMENDS_RELIABILITY_ROLE" // bus, coordinator, or the name of a participant
 	dirEnv   = "AMENDS_RELIABILITY_DIR"  // where the process keeps its data
 	urlEnv   = "AMENDS_RELIABILITY_URL"  // of its proxy to the NATS server
-	plantEnv = "AMENDS_RELIABILITY_BUG"  // a bug to plant: forgetful
+	plantEnv = "AMENDS_RELIABILITY_BUG"  // a bug to plant: forgetful, hasty
 
 	takeOverEnv = "AMENDS_RELIABILITY_TAKE_OVER" // not empty: the coordinator takes the prefix over
 )

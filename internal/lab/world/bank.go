@@ -13,6 +13,7 @@ import (
 	_ "modernc.org/sqlite" // the participants' databases
 
 	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/internal/crashpoint"
 	"github.com/amends-dev/amends/participant"
 	"github.com/amends-dev/amends/participant/sqlinbox"
 	"github.com/amends-dev/amends/saga"
@@ -159,9 +160,9 @@ func Serve(ctx context.Context, s Service) error {
 	if s.Ready != nil {
 		s.Ready()
 	}
-	p := participant.New(s.Name, box, participant.Logger(s.Bus.Logger), participant.AckWait(3*time.Second))
+	p := participant.New(s.Name, crashpoint.Wrap(box), participant.Logger(s.Bus.Logger), participant.AckWait(3*time.Second))
 	handle(p)
-	return p.Run(ctx, bus)
+	return p.Run(ctx, crashpoint.Wrap[transport.Bus](bus))
 }
 
 // AwaitConsumer waits for a moment until a coordinator has made the consumer, so that a participant
