@@ -15,7 +15,7 @@ var standardStreams = map[string][]string{
 
 // ownStreams are the packages that may use them: programs, which pass them on, and tools of
 // the repository itself.
-var ownStreams = []string{"cmd", "examples", "tools", "internal/tool/testsummary", "internal/tool/openapi"}
+var ownStreams = []string{"cmd", "examples", "tools", "internal/tool/openapi"}
 
 // wholeLines are the files of the command line that write text with lines of its own, each
 // with whose: nobody else's words stand in it, or they are in JSON or quoted.
