@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"slices"
 	"strings"
 
 	"github.com/amends-dev/amends/internal/access"
@@ -98,33 +97,4 @@ func certificate(cert, key string, logger *slog.Logger) (*access.Certificate, er
 		return nil, nil //nolint:nilnil // no file, no certificate
 	}
 	return access.LoadCertificate(cert, key, logger)
-}
-
-// scheme begins the URL of the HTTP address.
-func (s *Server) scheme() string {
-	if s.config.TLSCert != "" {
-		return "https://"
-	}
-	return "http://"
-}
-
-// sayOpen says what others may do at the HTTP address without a key.
-func (s *Server) sayOpen() {
-	if s.config.API == APIInsecure && !localAddress(s.config.HTTP) {
-		s.config.Logger.Warn("whoever reaches the HTTP address may start sagas, decide about them and register definitions; let only trusted networks reach it, or ask for keys: --tokens or --oidc-issuer",
-			slog.String("http", s.config.HTTP))
-	}
-}
-
-// guard says who may pass at the HTTP address, at which l listens.
-func (s *Server) guard(certificate *access.Certificate, l net.Listener) (*access.Access, error) {
-	c := s.config.Access
-	c.Logger, c.Secure, c.Certificate = s.config.Logger, s.config.Plaintext, certificate
-	c.Open, c.Hosts = s.config.API != APILocal, slices.Clone(c.Hosts)
-	for _, address := range []string{s.config.HTTP, l.Addr().String()} { // as it was said, and as it turned out
-		if host, _, err := net.SplitHostPort(address); err == nil && host != "" {
-			c.Hosts = append(c.Hosts, host)
-		}
-	}
-	return access.New(c)
 }

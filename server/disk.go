@@ -2,7 +2,6 @@ package server
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -41,15 +40,6 @@ func FailedDisk(err error) bool {
 
 // insufficientStorage is JetStream's code for a stream that there is no room for.
 const insufficientStorage = 10047
-
-// ofDisk makes err one of ErrDisk, if it is of a disk. The streams of the embedded server
-// lie on it as well.
-func (s *Server) ofDisk(err error) error {
-	if FullDisk(err) || FailedDisk(err) || s.server != nil && ofJetStream(err) {
-		return fmt.Errorf("%w: %w", ErrDisk, err)
-	}
-	return err
-}
 
 // ofJetStream reports whether err is the server's word that it finds no room; for what a
 // file would not take it has none of its own, and quotes the system's.

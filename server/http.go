@@ -6,9 +6,14 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
+	"strings"
 
 	"github.com/amends-dev/amends/internal/access"
+	"github.com/amends-dev/amends/internal/api"
+	"github.com/amends-dev/amends/internal/console"
 	"github.com/amends-dev/amends/internal/observe"
+	"github.com/amends-dev/amends/transport"
 )
 
 // isReady reports why the coordinator is not ready; nil: it is.
@@ -78,4 +83,63 @@ func (s *Server) startHTTP(ctx context.Context) error {
 		return nil
 	})
 	return nil
+}
+
+// scheme begins the URL of the HTTP address.
+func (s *Server) scheme() string {
+	if s.config.TLSCert != "" {
+		return "https://"
+	}
+	return "http://"
+}
+
+// sayOpen says what others may do at the HTTP address without a key.
+func (s *Server) sayOpen() {
+	if s.config.API == APIInsecure && !localAddress(s.config.HTTP) {
+		s.config.Logger.Warn("whoever reaches the HTTP address may start sagas, decide about them and register definitions; let only trusted networks reach it, or ask for keys: --tokens or --oidc-issuer",
+			slog.String("http", s.config.HTTP))
+	}
+}
+
+// guard says who may pass at the HTTP address, at which l listens.
+func (s *Server) guard(certificate *access.Certificate, l net.Listener) (*access.Access, error) {
+	c := s.config.Access
+	c.Logger, c.Secure, c.Certificate = s.config.Logger, s.config.Plaintext, certificate
+	c.Open, c.Hosts = s.config.API != APILocal, slices.Clone(c.Hosts)
+	for _, address := range []string{s.config.HTTP, l.Addr().String()} { // as it was said, and as it turned out
+		if host, _, err := net.SplitHostPort(address); err == nil && host != "" {
+			c.Hosts = append(c.Hosts, host)
+		}
+	}
+	return access.New(c)
+}
+
+// mountAPI serves the API, and the console that lives on it, unless it is switched off.
+func (s *Server) mountAPI(mux *http.ServeMux) {
+	if s.config.API == APIOff {
+		return
+	}
+	api.Mount(mux, api.Config{Coordinator: handler{s}, Ready: s.isReady, Redact: s.config.Redact, MaxStreams: s.config.MaxStreams, MaxWaits: s.config.MaxWaits})
+	mux.Handle("/", console.Handler())
+}
+
+// handler passes requests on to the coordinator, once there is one.
+type handler struct{ *Server }
+
+// Handle is what package api calls.
+func (h handler) Handle(ctx context.Context, method string, request *transport.Envelope) *transport.Envelope {
+	c := h.coord.Load()
+	if c == nil || h.stops.Load() {
+		return &transport.Envelope{Type: transport.TypeReply, Code: string(transport.CodeUnavailable), Reason: "the coordinator is starting or stopping; try again"}
+	}
+	return c.Handle(ctx, method, request)
+}
+
+// Request is what a client in this process calls.
+func (h handler) Request(ctx context.Context, request *transport.Envelope) (*transport.Envelope, error) {
+	if h.coord.Load() == nil || h.stops.Load() {
+		return nil, transport.ErrNoResponders
+	}
+	method := strings.TrimPrefix(request.Subject, transport.Subjects{Prefix: h.config.Prefix}.API(""))
+	return h.Handle(ctx, method, request), nil
 }

@@ -8,15 +8,18 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 
 	"github.com/amends-dev/amends/coordinator"
+	"github.com/amends-dev/amends/internal/crashpoint"
 	"github.com/amends-dev/amends/internal/loglimit"
 	"github.com/amends-dev/amends/transport"
 	"github.com/amends-dev/amends/transport/natsbus"
+	"github.com/amends-dev/amends/transport/natsbus/embedded"
 )
 
 // Bus is the configuration of a connection to the external server.
@@ -62,6 +65,79 @@ func responderRights(prefix string) (*server.Permissions, error) {
 		return nil, err
 	}
 	return &server.Permissions{Publish: &server.SubjectPermission{Allow: grant.Publish}, Subscribe: &server.SubjectPermission{Allow: grant.Subscribe}}, nil
+}
+
+func (s *Server) startServer(ctx context.Context) error {
+	if s.config.NATS.URL != "" {
+		return nil
+	}
+	host, port, err := splitListen(s.config.NATS.Listen)
+	if err != nil {
+		return err
+	}
+	if port == 0 {
+		port = -1 // a free one
+	} else if err := probe(ctx, "nats-listen", s.config.NATS.Listen); err != nil {
+		return err
+	}
+	streamKeys, err := s.streamKeys()
+	if err != nil {
+		return err
+	}
+	rights, err := responderRights(s.config.Prefix)
+	if err != nil {
+		return err
+	}
+	var secure *tls.Config
+	if s.files.listen != nil {
+		secure = s.files.listen.Config()
+	}
+	embedding, err := embedded.Start(embedded.Config{
+		Keys:     streamKeys,
+		StoreDir: filepath.Join(s.config.DataDir, "nats"), Host: host, Port: port, Logger: serverLog{s.config.Logger, loglimit.NewLimiter()},
+		UsersFile: s.config.NATS.Users, Account: natsbus.Account, Responder: rights, TLS: secure,
+	})
+	if err != nil {
+		return err
+	}
+	s.server = embedding
+	s.closing("the embedded NATS server", func() error { embedding.Shutdown(); return nil })
+	if !loopback(host) && s.config.NATS.Open {
+		s.config.Logger.Warn("the embedded NATS server listens beyond this machine and asks nobody for a password, or has it sent in the clear; let only trusted networks reach it",
+			slog.String("listen", s.config.NATS.Listen))
+	}
+	return nil
+}
+
+// streamKeys are those that seal the embedded server's streams.
+func (s *Server) streamKeys() ([]string, error) {
+	if s.files.keys == nil {
+		return nil, nil
+	}
+	return s.files.keys.Derive("streams")
+}
+
+func (s *Server) connectBus(ctx context.Context) error {
+	c, err := s.busConfig("amends-coordinator")
+	if err != nil {
+		return err
+	}
+	switch {
+	case s.server == nil:
+		c.Responder, err = s.config.NATS.Responder.Options()
+	case s.config.NATS.Users != "":
+		c.Responder = []nats.Option{s.server.Responder()}
+	}
+	if err != nil {
+		return err
+	}
+	bus, err := natsbus.Connect(ctx, c)
+	if err != nil {
+		return err
+	}
+	s.bus, s.used = bus, crashpoint.Wrap[coordinator.Bus](bus)
+	s.closing("the bus", bus.Close)
+	return nil
 }
 
 // connect opens one more connection to the NATS server, without the network if it

@@ -53,14 +53,6 @@ func loadKeys(path string) (*boltstore.Keys, error) {
 	return boltstore.LoadKeys(path)
 }
 
-// streamKeys are those that seal the embedded server's streams.
-func (s *Server) streamKeys() ([]string, error) {
-	if s.files.keys == nil {
-		return nil, nil
-	}
-	return s.files.keys.Derive("streams")
-}
-
 // writeSynced writes a file whose content is on disk when it returns: a name
 // can outlive a power cut that its content does not.
 func writeSynced(path string, data []byte) error {

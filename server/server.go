@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -13,13 +12,11 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/coordinator"
 	"github.com/amends-dev/amends/internal/crashpoint"
-	"github.com/amends-dev/amends/internal/loglimit"
 	"github.com/amends-dev/amends/internal/masked"
 	"github.com/amends-dev/amends/internal/observe"
 	"github.com/amends-dev/amends/internal/otlp"
@@ -214,6 +211,15 @@ func (s *Server) Client(options ...client.Option) *client.Client {
 	return client.New(handler{s}, append([]client.Option{client.Prefix(s.config.Prefix), client.Logger(s.config.Logger)}, options...)...)
 }
 
+// ofDisk makes err one of ErrDisk, if it is of a disk. The streams of the embedded server
+// lie on it as well.
+func (s *Server) ofDisk(err error) error {
+	if FullDisk(err) || FailedDisk(err) || s.server != nil && ofJetStream(err) {
+		return fmt.Errorf("%w: %w", ErrDisk, err)
+	}
+	return err
+}
+
 // run runs the coordinator until ctx ends or something fails.
 func (s *Server) run(ctx context.Context) error {
 	g, running := errgroup.WithContext(ctx)
@@ -361,71 +367,6 @@ func (s *Server) openStore(context.Context) error {
 	s.store = crashpoint.Wrap[store.Store](opened)
 	s.metrics.Store(func() int { return opened.Stats().DamagedNow })
 	s.closing("the store", s.store.Close)
-	return nil
-}
-
-func (s *Server) startServer(ctx context.Context) error {
-	if s.config.NATS.URL != "" {
-		return nil
-	}
-	host, port, err := splitListen(s.config.NATS.Listen)
-	if err != nil {
-		return err
-	}
-	if port == 0 {
-		port = -1 // a free one
-	} else if err := probe(ctx, "nats-listen", s.config.NATS.Listen); err != nil {
-		return err
-	}
-	streamKeys, err := s.streamKeys()
-	if err != nil {
-		return err
-	}
-	rights, err := responderRights(s.config.Prefix)
-	if err != nil {
-		return err
-	}
-	var secure *tls.Config
-	if s.files.listen != nil {
-		secure = s.files.listen.Config()
-	}
-	embedding, err := embedded.Start(embedded.Config{
-		Keys:     streamKeys,
-		StoreDir: filepath.Join(s.config.DataDir, "nats"), Host: host, Port: port, Logger: serverLog{s.config.Logger, loglimit.NewLimiter()},
-		UsersFile: s.config.NATS.Users, Account: natsbus.Account, Responder: rights, TLS: secure,
-	})
-	if err != nil {
-		return err
-	}
-	s.server = embedding
-	s.closing("the embedded NATS server", func() error { embedding.Shutdown(); return nil })
-	if !loopback(host) && s.config.NATS.Open {
-		s.config.Logger.Warn("the embedded NATS server listens beyond this machine and asks nobody for a password, or has it sent in the clear; let only trusted networks reach it",
-			slog.String("listen", s.config.NATS.Listen))
-	}
-	return nil
-}
-
-func (s *Server) connectBus(ctx context.Context) error {
-	c, err := s.busConfig("amends-coordinator")
-	if err != nil {
-		return err
-	}
-	switch {
-	case s.server == nil:
-		c.Responder, err = s.config.NATS.Responder.Options()
-	case s.config.NATS.Users != "":
-		c.Responder = []nats.Option{s.server.Responder()}
-	}
-	if err != nil {
-		return err
-	}
-	bus, err := natsbus.Connect(ctx, c)
-	if err != nil {
-		return err
-	}
-	s.bus, s.used = bus, crashpoint.Wrap[coordinator.Bus](bus)
-	s.closing("the bus", bus.Close)
 	return nil
 }
 
