@@ -116,41 +116,6 @@ func (e *Engine) Step(ctx context.Context, inputs []Input) (Output, error) {
 	return out, nil
 }
 
-// draft is a saga at work within one Step.
-type draft struct {
-	expected uint64
-	instance *machine.Instance // nil: does not exist
-	def      *saga.Definition
-	stone    *store.TombstoneError
-	err      error // the saga cannot be read
-	broken   error // the store cannot be read
-	cached   bool  // instance came from the cache
-	events   []machine.Event
-	enqueue  []outbox.Record
-	discard  []outbox.ID // those that were answered first
-	answered int         // how many of discard were
-	inputs   []int
-	costly   []int         // of inputs, the last ones: they are not decided
-	asked    machine.Event // for the first of costly, what was not decided
-}
-
-// birth is that of the saga as it stands; 0: there is none, or it is not known.
-func (d *draft) birth() contract.Birth {
-	switch {
-	case d.instance != nil:
-		return d.instance.Birth()
-	case d.stone != nil:
-		return d.stone.Birth()
-	}
-	return 0
-}
-
-// otherBirth is the error of an answer to a saga that is not the one with its id.
-func otherBirth(input *Input, there contract.Birth) error {
-	return fmt.Errorf("saga %s, born at %s (%s): %w; the one with this id was born at %s (%s)", input.Saga,
-		input.Birth.Time().Format(time.RFC3339Nano), input.Birth, store.ErrNotFound, there.Time().Format(time.RFC3339Nano), there)
-}
-
 // scratch is what one step needs and the next one can use again.
 type scratch struct {
 	drafts  map[contract.SagaID]*draft
@@ -182,8 +147,8 @@ func (e *Engine) decideAll(ctx context.Context, inputs []Input, todo []int, out 
 			order = append(order, d)
 		}
 		d.inputs = append(d.inputs, i)
-		if len(d.costly) > 0 { // in their order
-			d.costly, out.Results[i] = append(d.costly, i), Result{Err: machine.ErrCostly}
+		if len(d.undecided) > 0 { // in their order
+			d.undecided, out.Results[i] = append(d.undecided, i), Result{Err: machine.ErrCostly}
 			continue
 		}
 		out.Results[i] = e.decide(d, &inputs[i])
@@ -192,7 +157,7 @@ func (e *Engine) decideAll(ctx context.Context, inputs []Input, todo []int, out 
 			out.Results[i] = e.decide(d, &inputs[i])
 		}
 		if errors.Is(out.Results[i].Err, machine.ErrCostly) {
-			d.costly = append(d.costly, i)
+			d.undecided = append(d.undecided, i)
 		}
 	}
 	return order
@@ -210,7 +175,7 @@ func (e *Engine) step(ctx context.Context, inputs []Input, todo []int, out *Outp
 	changes, changed := e.scratch.changes, e.scratch.changed
 	for _, d := range order {
 		if len(d.events) > 0 {
-			changes = append(changes, store.Change{Expected: d.expected, Instance: d.instance, Events: d.events, Enqueue: d.enqueue, Discard: d.discard})
+			changes = append(changes, store.Change{Expected: d.committed, Instance: d.instance, Events: d.events, Enqueue: d.enqueued, Discard: d.discarded()})
 			changed = append(changed, d)
 		}
 	}
@@ -232,17 +197,17 @@ func (e *Engine) step(ctx context.Context, inputs []Input, todo []int, out *Outp
 		case failure == nil:
 			e.remember(d.instance)
 			out.Committed = append(out.Committed, d.instance.ID)
-			out.Enqueued = append(out.Enqueued, d.enqueue...)
-			out.Answered = append(out.Answered, d.discard[:d.answered]...)
-			out.Superseded = append(out.Superseded, d.discard[d.answered:]...)
+			out.Enqueued = append(out.Enqueued, d.enqueued...)
+			out.Answered = append(out.Answered, d.answered...)
+			out.Superseded = append(out.Superseded, d.superseded...)
 		case errors.Is(failure, store.ErrConflict), errors.Is(failure, store.ErrEnded):
 			e.cache.Remove(d.instance.ID)
 			out.Contended = true
 			again = append(again, d.inputs...)
-			d.costly = nil
+			d.undecided = nil
 		default:
 			e.cache.Remove(d.instance.ID)
-			d.costly = nil
+			d.undecided = nil
 			for _, i := range d.inputs {
 				out.Results[i] = Result{Err: fmt.Errorf("commit saga %s: %w", d.instance.ID, failure)}
 			}
@@ -255,11 +220,11 @@ func (e *Engine) step(ctx context.Context, inputs []Input, todo []int, out *Outp
 // costly names the sagas whose inputs were not all decided.
 func (out *Output) costly(e *Engine, inputs []Input, drafts []*draft) error {
 	for _, d := range drafts {
-		if len(d.costly) == 0 {
+		if len(d.undecided) == 0 {
 			continue
 		}
-		first := &inputs[d.costly[0]]
-		c := Costly{Saga: first.Saga, Inputs: d.costly, event: d.asked, def: d.def}
+		first := &inputs[d.undecided[0]]
+		c := Costly{Saga: first.Saga, Inputs: d.undecided, event: d.undecidedEvent, def: d.def}
 		if d.instance != nil {
 			c.instance = *d.instance
 		} else {
@@ -278,7 +243,7 @@ func (out *Output) costly(e *Engine, inputs []Input, drafts []*draft) error {
 func (out *Output) makeRoom(drafts []*draft) {
 	pending, answered, superseded := 0, 0, 0
 	for _, d := range drafts {
-		pending, answered, superseded = pending+len(d.enqueue), answered+d.answered, superseded+len(d.discard)-d.answered
+		pending, answered, superseded = pending+len(d.enqueued), answered+len(d.answered), superseded+len(d.superseded)
 	}
 	out.Enqueued = slices.Grow(out.Enqueued, pending)
 	out.Answered, out.Superseded = slices.Grow(out.Answered, answered), slices.Grow(out.Superseded, superseded)
@@ -324,17 +289,17 @@ func (e *Engine) load(ctx context.Context, id contract.SagaID) *draft {
 		case err == nil:
 			d.instance = in
 		case errors.Is(err, store.ErrNotFound):
-		case errors.As(err, &d.stone):
+		case errors.As(err, &d.tombstone):
 		default:
-			d.err = fmt.Errorf("load saga %s: %w", id, err)
+			d.unreadable = fmt.Errorf("load saga %s: %w", id, err)
 			if !errors.Is(err, store.ErrCorrupt) {
-				d.broken = d.err
+				d.broken = d.unreadable
 			}
 		}
 	}
 	if d.instance != nil {
-		d.expected = d.instance.Revision
-		d.def, d.err = e.definitions.find(d.instance.Definition)
+		d.committed = d.instance.Revision
+		d.def, d.unreadable = e.definitions.find(d.instance.Definition)
 	}
 	return d
 }
@@ -343,15 +308,15 @@ func (e *Engine) load(ctx context.Context, id contract.SagaID) *draft {
 func (e *Engine) decide(d *draft, input *Input) Result {
 	ev := &input.Event
 	switch {
-	case d.err != nil:
-		return Result{Err: d.err}
-	case ev.Type == contract.EventStarted && (d.instance != nil || d.stone != nil):
+	case d.unreadable != nil:
+		return Result{Err: d.unreadable}
+	case ev.Type == contract.EventStarted && (d.instance != nil || d.tombstone != nil):
 		return e.startAgain(d, input)
 	case input.Birth != 0 && d.birth() != 0 && input.Birth != d.birth():
 		return Result{Err: otherBirth(input, d.birth())}
-	case d.stone != nil && ev.Type == contract.EventOperationTaken:
-		return Result{Err: d.stone}
-	case d.stone != nil:
+	case d.tombstone != nil && ev.Type == contract.EventOperationTaken:
+		return Result{Err: d.tombstone}
+	case d.tombstone != nil:
 		return Result{Ignored: machine.IgnoredEnded}
 	case d.instance == nil && ev.Type != contract.EventStarted:
 		return Result{Err: fmt.Errorf("saga %s: %w", input.Saga, store.ErrNotFound)}
@@ -418,25 +383,20 @@ func (e *Engine) apply(d *draft, input *Input, ev *machine.Event) Result {
 	}
 	after, eff, err := e.take(input.Saga, def, before, *ev)
 	if errors.Is(err, machine.ErrCostly) {
-		d.asked = *ev
+		d.undecidedEvent = *ev
 	}
 	if err != nil || eff.Ignored != "" {
 		return Result{Instance: d.instance, Definition: d.def, Ignored: eff.Ignored, Err: err}
 	}
 	d.def, d.instance = def, &after
 	d.events = append(d.events, *ev)
-	d.discarded(eff.Discarded, ev.Type == contract.EventStepAnswered)
-	if enqueue := e.writer.records(&after, &eff, ev.At); d.enqueue == nil {
-		d.enqueue = enqueue
+	d.settle(eff.Discarded, ev.Type == contract.EventStepAnswered)
+	if enqueue := e.writer.records(&after, &eff, ev.At); d.enqueued == nil {
+		d.enqueued = enqueue
 	} else {
-		d.enqueue = append(d.enqueue, enqueue...)
+		d.enqueued = append(d.enqueued, enqueue...)
 	}
 	return Result{Instance: &after, Definition: def, Applied: []Applied{d.applied(before.Phase, waited(def, &before, ev))}}
-}
-
-// applied describes the last event of a draft.
-func (d *draft) applied(before contract.Phase, waited time.Duration) Applied {
-	return Applied{Event: &d.events[len(d.events)-1], Instance: d.instance, Before: before, Waited: waited}
 }
 
 // take takes one decision.
@@ -447,38 +407,26 @@ func (e *Engine) take(id contract.SagaID, def *saga.Definition, in machine.Insta
 	return machine.DecideWithin(e.budget, e.known[id], def.Plan(), in, ev)
 }
 
-// discarded takes in which commands are not pending any more: those of this very batch need not be recorded at all.
-func (d *draft) discarded(refs []machine.CommandRef, answered bool) {
-	for _, ref := range refs {
-		id := outbox.ID{Saga: d.instance.ID, Birth: d.instance.Birth(), Revision: ref.Revision, Index: uint16(ref.Index)}
-		own := slices.IndexFunc(d.enqueue, func(r outbox.Record) bool { return r.ID == id })
-		if own >= 0 {
-			d.enqueue = slices.Delete(d.enqueue, own, own+1)
-			continue
-		}
-		d.discard = append(d.discard, id)
-		if answered {
-			last := len(d.discard) - 1
-			d.discard[d.answered], d.discard[last] = d.discard[last], d.discard[d.answered]
-			d.answered++
-		}
-	}
-}
-
 // startAgain answers a start whose id is known: the same start, or another saga.
 func (e *Engine) startAgain(d *draft, input *Input) Result {
 	ev := &input.Event
-	if d.stone != nil {
-		same := d.stone.Start.Is(ev.ContentType, ev.Payload) && sameDefinition(d.stone.Definition, input.Definition)
+	if d.tombstone != nil {
+		same := d.tombstone.Start.Is(ev.ContentType, ev.Payload) && sameDefinition(d.tombstone.Definition, input.Definition)
 		if !same {
-			return Result{Err: fmt.Errorf("%w (%s, ended and removed)", ErrIDTaken, d.stone.Definition)}
+			return Result{Err: fmt.Errorf("%w (%s, ended and removed)", ErrIDTaken, d.tombstone.Definition)}
 		}
-		return Result{Existed: true, Ended: d.stone}
+		return Result{Existed: true, Ended: d.tombstone}
 	}
 	if !d.instance.StartedWith(ev.ContentType, ev.Payload) || !sameDefinition(d.instance.Definition, input.Definition) {
 		return Result{Err: fmt.Errorf("%w (%s, started %s)", ErrIDTaken, d.instance.Definition, d.instance.Started.UTC().Format("2006-01-02T15:04:05Z"))}
 	}
 	return Result{Instance: d.instance, Definition: d.def, Existed: true}
+}
+
+// otherBirth is the error of an answer to a saga that is not the one with its id.
+func otherBirth(input *Input, there contract.Birth) error {
+	return fmt.Errorf("saga %s, born at %s (%s): %w; the one with this id was born at %s (%s)", input.Saga,
+		input.Birth.Time().Format(time.RFC3339Nano), input.Birth, store.ErrNotFound, there.Time().Format(time.RFC3339Nano), there)
 }
 
 // sameDefinition reports whether a start that wants a definition is satisfied by

@@ -182,31 +182,16 @@ func (s *shard) transition(ctx context.Context, w *work, a *Applied) {
 	logTransition(ctx, s.c.config.Logger, &t)
 }
 
-// answerAgain is when an answer comes again that could not be taken in now.
-const answerAgain = time.Second
-
-// acknowledge answers the bus for an event: done with, to the dead letters, or to come again.
+// acknowledge answers the bus for an event, as its verdict says.
 func (s *shard) acknowledge(ctx context.Context, w *work, r *Result) {
-	var reason, class string
-	switch {
-	case errors.Is(r.Err, store.ErrNotFound):
-		reason, class = r.Err.Error(), DeadLetterUnknown
-	case blocks(r.Err, w.input.Event.Type), errors.Is(r.Err, store.ErrInvalid):
-		reason, class = r.Err.Error(), DeadLetterDamaged
-	case r.Err != nil: // not the answer's fault: another coordinator moves the saga again and again
-		s.c.limited.Warn("an answer could not be taken in; it comes again",
-			LogSaga, string(w.input.Saga), LogError, r.Err.Error())
-		w.delivery.Nak(answerAgain)
-		return
-	case r.Ignored == machine.IgnoredSender:
-		reason, class = "this step belongs to another participant than the one whose subject the answer came on", DeadLetterSender
-	case r.Ignored == machine.IgnoredContradiction:
-		reason, class = "the step was rejected before, without a trace, and is now reported as completed: its effect stays, and nobody takes it back", DeadLetterContradiction
-	case r.Ignored == machine.IgnoredStep, r.Ignored == machine.IgnoredEarly, r.Ignored == machine.IgnoredDirection:
-		reason, class = "the saga does not wait for this answer: "+string(r.Ignored), DeadLetterStep
-	default:
+	switch v := verdictOf(r); v.fate {
+	case fateDone:
 		w.delivery.Ack()
-		return
+	case fateAgain:
+		s.c.limited.Warn("an answer could not be taken in; it comes again",
+			LogSaga, string(w.input.Saga), LogError, v.reason)
+		w.delivery.Nak(answerAgain)
+	case fateDeadLetter:
+		s.c.deadLetter(ctx, w.delivery, v.class, v.reason)
 	}
-	s.c.deadLetter(ctx, w.delivery, class, reason)
 }
