@@ -143,7 +143,7 @@ func (s *service) apiRun(ctx context.Context, request *transport.Envelope, reply
 			tell(r)
 			return
 		}
-		one, moving := s.c.wait(id, request.Caller, tell)
+		one, moving := wait(s.c.projection, id, request.Caller, tell)
 		if one == nil {
 			tell(r)
 			return
@@ -296,7 +296,7 @@ func (s *service) apiWait(ctx context.Context, request *transport.Envelope, repl
 		return
 	}
 	answer := func(where *transport.Status, err error) { reply(respond(where, err)) }
-	one, moving := s.c.wait(id, request.Caller, func(r *Result) { reply(s.replyTo(r, true)) })
+	one, moving := wait(s.c.projection, id, request.Caller, func(r *Result) { reply(s.replyTo(r, true)) })
 	if one == nil {
 		if where := s.briefly(id, query.Brief); where != nil {
 			answer(where, nil)

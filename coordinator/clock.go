@@ -95,12 +95,6 @@ func (c *clock) adopt(wall time.Time, running, step time.Duration) {
 	c.total += step
 }
 
-// stamped is an input that happens now.
-func (c *Coordinator) stamped(in Input) Input {
-	in.Event.At, in.Clock = c.timing.clock.stamp()
-	return in
-}
-
 // timing keeps the clock of a coordinator, and what its store remembers of it.
 type timing struct {
 	c     *Coordinator

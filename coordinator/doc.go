@@ -7,6 +7,30 @@
 //	timers ─────┤   (gather,   (decide,  └─▶ outbox.Relay ─▶ bus commands
 //	operators ──┘    a batch)   commit)
 //
+// The way of a change, from its delivery to its answer; each function is called by the one that it
+// is indented under:
+//
+//	Coordinator.receive        asks the bus for answers
+//	  Coordinator.arrive       makes an Input of one (ReadAnswer), or a dead letter
+//	    Coordinator.put        hands it to its saga's shard: inbox.put
+//	shard.run                  gathers a batch: inbox.take, shard.linger
+//	  Engine.Step              decides it, and again what another coordinator was quicker with
+//	    Engine.step            commits what is decided, all at once
+//	      Engine.decideAll     goes through the inputs, with a draft for each saga
+//	        Engine.load        where the saga stands, from the cache or the store
+//	        Engine.decide      what is to be done with one input
+//	          Engine.apply     applies one event: machine.Decide
+//	            draft.settle   commands that are not pending any more
+//	            writer.records messages that are
+//	  shard.speak              tells what is durable now; relay first
+//	    shard.project          tells the projection, and through it those who wait and watch
+//	    shard.transition       tells metrics, traces and the log
+//	    shard.acknowledge      answers the bus, as verdictOf says
+//
+// A request comes in by service.submit and Coordinator.offer, and has its reply from shard.speak; a timer
+// comes in by timekeeper.wake. What can be told without
+// asking the store is read from the projection (package internal/projection).
+//
 // What a mapping makes that costs much is worked out beside the shard, whose other sagas go on
 // meanwhile (aside.go).
 //

@@ -11,7 +11,7 @@ import (
 func FillWaiters(c *Coordinator, caller string) (undo func()) {
 	var all []*projection.Waiter
 	for {
-		w, _ := c.wait("nobody waits for this", caller, func(*Result) {})
+		w, _ := wait(c.projection, "nobody waits for this", caller, func(*Result) {})
 		if w == nil {
 			break
 		}

@@ -5,27 +5,12 @@ import (
 	"context"
 	"maps"
 	"slices"
-	"time"
 
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/coordinator/internal/projection"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/transport"
 )
-
-// loadTime bounds how long a request waits for the bus to tell what lies on it.
-const loadTime = 3 * time.Second
-
-// load asks the bus what lies on it; errNoLoad: it cannot tell.
-func (c *Coordinator) load(ctx context.Context) (transport.Load, error) {
-	scale, ok := c.config.Bus.(transport.Scale)
-	if !ok {
-		return transport.Load{}, errNoLoad
-	}
-	ctx, cancel := context.WithTimeout(ctx, loadTime)
-	defer cancel()
-	return scale.Load(ctx)
-}
 
 func (s *service) apiOverview(ctx context.Context, _ *transport.Envelope) (any, error) {
 	stats, err := s.c.Stats(ctx)

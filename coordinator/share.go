@@ -67,11 +67,11 @@ func (d *definitions) participantCount() int {
 }
 
 // correct tells the relay what the bus holds, so that the shares are right.
-func (c *Coordinator) correct(before outbox.InFlight, load *transport.Load) {
+func correct(relay *outbox.Relay, before outbox.InFlight, load *transport.Load) {
 	commands := load.Streams[transport.Commands]
 	held := outbox.Held{Before: before, Limit: int64(commands.Limit), Used: int64(commands.Bytes), Messages: map[outbox.Destination]int{}}
 	for participant, messages := range load.Commands {
 		held.Messages[outbox.Destination(participant)] = int(messages)
 	}
-	c.relay.Correct(held)
+	relay.Correct(held)
 }

@@ -41,7 +41,7 @@ func (m *monitor) lies(ctx context.Context) ([]transport.Standstill, error) {
 		return nil, nil
 	}
 	m.untold = 0
-	m.c.correct(before, &load)
+	correct(m.c.relay, before, &load)
 	return m.subscriptions(&load), nil
 }
 

@@ -70,6 +70,20 @@ func (c *Coordinator) paused(ctx context.Context) (int, error) {
 	return -1, nil
 }
 
+// loadTime bounds how long a request waits for the bus to tell what lies on it.
+const loadTime = 3 * time.Second
+
+// load asks the bus what lies on it; errNoLoad: it cannot tell.
+func (c *Coordinator) load(ctx context.Context) (transport.Load, error) {
+	scale, ok := c.config.Bus.(transport.Scale)
+	if !ok {
+		return transport.Load{}, errNoLoad
+	}
+	ctx, cancel := context.WithTimeout(ctx, loadTime)
+	defer cancel()
+	return scale.Load(ctx)
+}
+
 // cacheStats are an engine's figures; read by its own goroutine only.
 type cacheStats struct{ hits, misses uint64 }
 

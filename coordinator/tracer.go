@@ -3,7 +3,6 @@ package coordinator
 import (
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/saga/machine"
-	"github.com/amends-dev/amends/transport"
 )
 
 // Tracer follows sagas in a tracing system; internal/observe makes one for
@@ -44,19 +43,4 @@ func (s *shard) trace(w *work, t Transition) {
 		t.Cause, t.Subject = e.TraceParent, e.Subject
 	}
 	s.c.config.Tracer.Transition(t)
-}
-
-// cleanTrace drops a trace context that is none from what came in, and counts it.
-func (c *Coordinator) cleanTrace(e *transport.Envelope) {
-	if e.CleanTrace() {
-		c.observer.TraceDropped()
-	}
-}
-
-// root is the trace context that a start gives to its saga.
-func (c *Coordinator) root(id contract.SagaID, caller string) string {
-	if c.config.Tracer == nil {
-		return caller
-	}
-	return c.config.Tracer.Root(id, caller)
 }

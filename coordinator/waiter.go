@@ -21,8 +21,8 @@ var errStopping = errors.New("the coordinator is stopping; ask again")
 
 // wait registers one who waits for a saga to come to rest: tell is called once, unless they are
 // removed. See projection.Wait.
-func (c *Coordinator) wait(id contract.SagaID, caller string, tell func(*Result)) (w *projection.Waiter, moving bool) {
-	return c.projection.Wait(id, caller, func(at *projection.Change) {
+func wait(p *projection.Projection, id contract.SagaID, caller string, tell func(*Result)) (w *projection.Waiter, moving bool) {
+	return p.Wait(id, caller, func(at *projection.Change) {
 		if at == nil {
 			tell(&Result{Err: errStopping})
 			return
