@@ -48,6 +48,7 @@ func TestAuditCanFail(t *testing.T) {
 		"an odd answer":              {odd, &done, good, 0, "lost"},
 		"still running":              {asked, &Fate{contract.Running, 5, false}, good[:2], 0, "stuck"},
 		"a key twice":                {acked, &done, append(good[:4:4], good[1]), 0, "doubled"},
+		"a key twice, evened out":    {back, &gone, []Line{good[0], good[0], undone[1], {Key: "6", Saga: id, Step: "reserve", Direction: "undo"}}, 0, "doubled"},
 		"an effect is missing":       {acked, &done, good[1:], 0, "doubled"},
 		"not undone":                 {back, &gone, good[:1], 0, "doubled"},
 		"undone though completed":    {acked, &done, append(good[:4:4], undone[1], Line{Key: "6", Saga: id, Step: "reserve", Direction: "do"}), 0, "doubled"},
