@@ -108,6 +108,10 @@ func loseStore(s *system, _ *rand.Rand) (time.Time, error) {
 	if err := os.Remove(filepath.Join(s.dir, "coordinator", server.StoreFile)); err != nil {
 		return time.Time{}, err
 	}
+	p := s.coordinator() // without its store it has to take the prefix over
+	p.mu.Lock()
+	p.env = append(slices.Clip(p.env), takeOverEnv+"=yes")
+	p.mu.Unlock()
 	return s.again("coordinator")
 }
 
