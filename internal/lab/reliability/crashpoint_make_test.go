@@ -130,7 +130,7 @@ func withoutBus(n *lane, c *crash) error {
 		return err
 	}
 	reached := make(chan struct{})
-	timer := time.AfterFunc(12*time.Second, func() { close(reached) })
+	timer := time.AfterFunc(30*time.Second, func() { close(reached) })
 	defer timer.Stop()
 	err = n.watch(c, l, reached)
 	err = errors.Join(err, n.start("bus", "post"))

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"text/tabwriter"
 	"time"
@@ -73,10 +74,11 @@ func die(t *testing.T, bug string, chosen []*crash) []*lane {
 		all = append(all, newLane(t, bug))
 	}
 	var running sync.WaitGroup
-	for k, n := range all {
+	var taken atomic.Int64
+	for _, n := range all {
 		running.Go(func() {
-			for i := k; i < len(chosen); i += len(all) {
-				n.crash(chosen[i])
+			for i := taken.Add(1); i <= int64(len(chosen)); i = taken.Add(1) {
+				n.crash(chosen[i-1])
 			}
 			n.rest(t.Context())
 		})
