@@ -5,69 +5,138 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
-	"time"
 
-	"github.com/google/uuid"
-
-	"github.com/amends-dev/amends/contract"
-	"github.com/amends-dev/amends/coordinator/internal/projection"
-	"github.com/amends-dev/amends/saga/machine"
-	"github.com/amends-dev/amends/store"
+	"github.com/amends-dev/amends/internal/quota"
 	"github.com/amends-dev/amends/transport"
 )
 
-// DefaultWait is how long a wait request is held when it does not say when it
-// expires; MaxWait bounds it.
-const (
-	DefaultWait = 10 * time.Second
-	MaxWait     = time.Minute
-)
+// This file takes requests in, whoever carries them, and hands them to the service. It decodes,
+// encodes and admits; what is answered is the service's to say.
+//
+//	bus, this process ─Handle─▶ decode ─┐                             ┌─▶ encode
+//	                                    ├─▶ admit ─▶ service.list … ──┤
+//	HTTP ─Serve───────────── as it is ──┘                             └─▶ as it is
+
+// call is one request: its envelope, and what its data says.
+type call struct {
+	*transport.Envelope
+
+	query any // a pointer to the method's query; nil: it has none
+}
+
+// method is one request that there is.
+type method struct {
+	query func() any                                              // makes what its data is decoded into; nil: the data is not read here
+	given func(data []byte) error                                 // refuses data that is decoded, for how it is written; nil: nothing
+	serve func(context.Context, call, func(reply any, err error)) // calls back once, at once or later
+}
 
 // methods are the requests and who serves them.
-func (s *service) methods() map[string]func(context.Context, *transport.Envelope, func(*transport.Envelope)) {
-	return map[string]func(context.Context, *transport.Envelope, func(*transport.Envelope)){
-		transport.APIStart:       s.apiStart,
-		transport.APIRun:         s.apiRun,
-		transport.APIGet:         s.reading(s.apiGet),
-		transport.APIWait:        s.apiWait,
-		transport.APIOperate:     s.apiOperate,
-		transport.APIList:        s.reading(s.apiList),
-		transport.APIHistory:     s.reading(s.apiHistory),
-		transport.APIDefine:      s.reading(s.apiDefine),
-		transport.APIDefinitions: s.reading(s.apiDefinitions),
+func (s *service) methods() map[string]method {
+	return map[string]method{
+		transport.APIStart:   {serve: answered(s.start)},
+		transport.APIRun:     {serve: answered(s.run)},
+		transport.APIWait:    {query: fresh[transport.WaitQuery], serve: answered(s.wait)},
+		transport.APIWatch:   {query: fresh[transport.WatchQuery], serve: answered(s.watch)},
+		transport.APIOperate: {query: fresh[transport.Decision], serve: answered(s.operate)},
 
-		transport.APIWatch:              s.apiWatch,
-		transport.APIParticipants:       s.reading(s.apiParticipants),
-		transport.APIOverview:           s.reading(s.apiOverview),
-		transport.APIOperateAll:         s.inBulk(s.apiOperateAll),
-		transport.APICount:              s.reading(s.apiCount),
-		transport.APIDefinition:         s.reading(s.apiDefinition),
-		transport.APICheckDefinition:    s.reading(s.apiCheckDefinition),
-		transport.APICompareDefinitions: s.reading(s.apiCompareDefinitions),
-		transport.APIDeadLetters:        s.reading(s.apiDeadLetters),
-		transport.APIReplayDeadLetters:  s.inBulk(s.eachDeadLetter("replayed", transport.DeadLetterOffice.ReplayDeadLetter)),
-		transport.APIDiscardDeadLetters: s.inBulk(s.eachDeadLetter("discarded", transport.DeadLetterOffice.DiscardDeadLetter)),
-		transport.APIPurgeDeadLetters:   s.inBulk(s.apiPurgeDeadLetters),
-		transport.APIOrphans:            s.reading(s.apiOrphans),
-		transport.APIRemoveDamaged:      s.atLength(s.apiRemoveDamaged),
+		transport.APIGet: reading(s, func(ctx context.Context, c call, _ *none) (*transport.Status, error) { return s.get(ctx, c.Saga) }),
+		transport.APIHistory: reading(s, func(ctx context.Context, c call, q *transport.HistoryQuery) (*transport.HistoryReply, error) {
+			return s.history(ctx, c.Saga, q)
+		}),
+		transport.APIList:         reading(s, alone(s.list)),
+		transport.APICount:        reading(s, alone(s.count)),
+		transport.APIParticipants: reading(s, alone(s.participants)),
+		transport.APIOverview:     reading(s, alone(s.overview)),
+		transport.APIDeadLetters:  reading(s, alone(s.deadLetters)),
+		transport.APIOrphans:      reading(s, alone(s.orphans)),
+
+		transport.APIDefine: reading(s, func(ctx context.Context, c call, _ *none) (*transport.DefinitionReply, error) {
+			return s.define(ctx, c.Data)
+		}),
+		transport.APICheckDefinition: reading(s, func(_ context.Context, c call, _ *none) (*transport.DefinitionReply, error) {
+			return s.checkDefinition(c.Data)
+		}),
+		transport.APIDefinition: reading(s, func(ctx context.Context, c call, _ *none) (*transport.DefinitionReply, error) {
+			return s.definition(ctx, c.Definition)
+		}),
+		transport.APIDefinitions:        reading(s, alone(s.allDefinitions)),
+		transport.APICompareDefinitions: reading(s, alone(s.compareDefinitions)),
+
+		transport.APIOperateAll: bulk(s, filterGiven, func(ctx context.Context, c call, q *transport.OperateAllQuery) (*transport.OperateAllReply, error) {
+			return s.operateAll(ctx, c.Caller, q)
+		}),
+		transport.APIReplayDeadLetters:  bulk(s, nil, alone(s.replayDeadLetters)),
+		transport.APIDiscardDeadLetters: bulk(s, nil, alone(s.discardDeadLetters)),
+		transport.APIPurgeDeadLetters:   bulk(s, purgeGiven, alone(s.purgeDeadLetters)),
+		transport.APIRemoveDamaged: bulk(s, nil, func(ctx context.Context, c call, q *transport.RemoveDamagedRequest) (*transport.Status, error) {
+			return s.removeDamaged(ctx, c.Saga, q)
+		}),
 	}
+}
+
+// none is the query of a method that has none.
+type none struct{}
+
+// fresh makes an empty query.
+func fresh[Q any]() any { return new(Q) }
+
+// alone serves a request of which only the query counts.
+func alone[Q, A any](serve func(context.Context, *Q) (*A, error)) func(context.Context, call, *Q) (*A, error) {
+	return func(ctx context.Context, _ call, q *Q) (*A, error) { return serve(ctx, q) }
+}
+
+// answered serves a request that is answered from elsewhere, by its query if it has one.
+func answered[Q, A any](serve func(context.Context, call, *Q, func(*A, error))) func(context.Context, call, func(any, error)) {
+	return func(ctx context.Context, c call, reply func(any, error)) {
+		q, _ := c.query.(*Q)
+		serve(ctx, c, q, func(a *A, err error) { reply(a, err) })
+	}
+}
+
+// reading is a method that reads.
+func reading[Q, A any](s *service, serve func(context.Context, call, *Q) (*A, error)) method {
+	return within(s.reads, "reading requests", "MaxReads", serve)
+}
+
+// bulk is a method about many things, or one that takes as long.
+func bulk[Q, A any](s *service, given func([]byte) error, serve func(context.Context, call, *Q) (*A, error)) method {
+	m := within(s.bulk, "requests about many sagas or dead letters", "MaxBulk, MaxBulkPerCaller", serve)
+	m.given = given
+	return m
+}
+
+// within is a method that is served on a goroutine of its own, within a quota. kind is what to
+// call such requests, limit the name of the quota's bounds.
+func within[Q, A any](q *quota.Quota, kind, limit string, serve func(context.Context, call, *Q) (*A, error)) method {
+	m := method{serve: func(ctx context.Context, c call, reply func(any, error)) {
+		caller := c.Caller
+		if err := admit(q, caller, kind, limit); err != nil {
+			reply(nil, err)
+			return
+		}
+		go func() {
+			query, _ := c.query.(*Q)
+			answer, err := serve(ctx, c, query)
+			q.Give(caller) // before the caller, who may ask again at once, has the answer
+			reply(answer, err)
+		}()
+	}}
+	if _, nothing := any((*Q)(nil)).(*none); !nothing {
+		m.query = fresh[Q]
+	}
+	return m
 }
 
 // serve answers the requests that come over the bus: all of them, so that a method that
 // is misspelt gets a refusal that says which there are, and not silence.
 func (s *service) serve() (stop func(), err error) {
-	methods, first := s.methods(), s.c.config.Subjects.API("")
-	end, err := s.c.config.Bus.Respond(first+"*", s.c.config.Name, func(request *transport.Envelope, answer func(*transport.Envelope)) {
-		reply := func(e *transport.Envelope) { answer(sendable(e)) }
-		handle, ok := methods[strings.TrimPrefix(request.Subject, first)]
-		if !ok {
-			reply(noMethod(strings.TrimPrefix(request.Subject, first), methods))
-			return
-		}
-		s.c.cleanTrace(request)
-		handle(context.Background(), request, reply)
+	first := s.c.config.Subjects.API("")
+	end, err := s.c.config.Bus.Respond(first+"*", s.c.config.Name, func(request *transport.Envelope, reply func(*transport.Envelope)) {
+		s.handle(context.Background(), strings.TrimPrefix(request.Subject, first), request, func(e *transport.Envelope) { reply(sendable(e)) })
 	})
 	if err != nil {
 		return nil, fmt.Errorf("serve requests: %w", err)
@@ -84,282 +153,91 @@ func (s *service) serve() (stop func(), err error) {
 	}, nil
 }
 
-// noMethod refuses a request that there is not.
-func noMethod[T any](method string, methods map[string]T) *transport.Envelope {
-	return refusal(transport.CodeInvalidArgument, fmt.Sprintf("there is no request %q; there are %s", brief(method), strings.Join(slices.Sorted(maps.Keys(methods)), ", ")))
+// handle serves a request whose data is JSON.
+func (s *service) handle(ctx context.Context, name string, request *transport.Envelope, reply func(*transport.Envelope)) {
+	m, err := s.method(name)
+	if err != nil {
+		reply(refusalOf(err))
+		return
+	}
+	c := call{Envelope: request}
+	if c.query, err = m.decode(request.Data); err != nil {
+		reply(refusalOf(err))
+		return
+	}
+	s.c.cleanTrace(request)
+	m.serve(ctx, c, func(answer any, err error) { reply(respond(answer, err)) })
 }
 
-// Handle serves one request and waits for its reply: the same code that answers
-// on the bus, for faces that do not come over it. method is one of the
-// transport.API constants.
-func (c *Coordinator) Handle(ctx context.Context, method string, request *transport.Envelope) *transport.Envelope {
-	methods := c.service.methods()
-	handle, ok := methods[method]
+// method is the one of a name, or a refusal: there is none, or none yet.
+func (s *service) method(name string) (method, error) {
+	m, ok := s.byName[name]
 	if !ok {
-		return noMethod(method, methods)
+		return m, &badRequest{why: fmt.Sprintf("there is no request %q; there are %s", brief(name), strings.Join(slices.Sorted(maps.Keys(s.byName)), ", "))}
 	}
-	if c.definitions.starting() {
-		return refusal(transport.CodeUnavailable, "the coordinator is starting; try again in a moment")
+	if s.c.definitions.starting() {
+		return m, unavailable(errors.New("the coordinator is starting; try again in a moment"))
 	}
-	c.cleanTrace(request)
+	return m, nil
+}
+
+func (m *method) decode(data []byte) (query any, err error) {
+	if m.query == nil {
+		return nil, nil
+	}
+	query = m.query()
+	if err = strict(data, query); err == nil && m.given != nil {
+		err = m.given(data)
+	}
+	return query, err
+}
+
+// Handle serves one request as it comes over the bus, and waits for its reply. name is one of
+// the transport.API constants.
+func (c *Coordinator) Handle(ctx context.Context, name string, request *transport.Envelope) *transport.Envelope {
 	replies := make(chan *transport.Envelope, 1)
-	handle(ctx, request, func(e *transport.Envelope) { replies <- e })
+	c.service.handle(ctx, name, request, func(e *transport.Envelope) { replies <- e })
 	select {
 	case e := <-replies:
 		return e
 	case <-ctx.Done():
-		return refusal(transport.CodeUnavailable, ctx.Err().Error())
+		return respond(nil, unavailable(ctx.Err()))
 	}
 }
 
-func (s *service) apiStart(_ context.Context, request *transport.Envelope, reply func(*transport.Envelope)) {
-	s.start(request, reply, func(r *Result) { reply(s.replyTo(r, false)) })
-}
-
-// apiRun registers the caller in the shard's turn, right behind the commit of the
-// start. What ends the saga comes later, so nobody has to look; unless it was in the same batch.
-func (s *service) apiRun(ctx context.Context, request *transport.Envelope, reply func(*transport.Envelope)) {
-	s.start(request, reply, func(r *Result) {
-		if r.Err != nil || r.Ended != nil || r.Ignored != "" {
-			reply(s.replyTo(r, true))
-			return
-		}
-		id, existed := r.Instance.ID, r.Existed
-		answer := func(where *transport.Status, err error) {
-			if err == nil {
-				where.Existed = existed
-				where.Input = nil // the caller has just sent it
-			}
-			reply(respond(where, err))
-		}
-		tell := func(r *Result) {
-			if r.Err != nil {
-				reply(refusalOf(r.Err))
-				return
-			}
-			answer(status(r.Definition, r.Instance, true), nil)
-		}
-		if r.Instance.Phase.AtRest() {
-			tell(r)
-			return
-		}
-		one, moving := wait(s.c.projection, id, request.Caller, tell)
-		if one == nil {
-			tell(r)
-			return
-		}
-		s.await(ctx, id, one, moving, request, true, answer)
-	})
-}
-
-// start submits a request that starts a saga. What comes of it is told to done; reply
-// is for what is refused before.
-func (s *service) start(request *transport.Envelope, reply func(*transport.Envelope), done func(*Result)) {
-	id := request.Saga
-	if id == "" {
-		made, err := uuid.NewV7()
-		if err != nil {
-			reply(refusal(transport.CodeInternal, "no random id: "+err.Error()))
-			return
-		}
-		id = contract.SagaID(made.String())
+// Serve serves one request without JSON, and waits for its answer. name is one of the
+// transport.API constants; query is a pointer to what that says of the request's data, nil
+// where the data is the caller's own; the answer is a pointer to what it says of the reply.
+// The error is a *transport.RequestError.
+func (c *Coordinator) Serve(ctx context.Context, name string, request *transport.Envelope, query any) (any, error) {
+	m, err := c.service.method(name)
+	if err != nil {
+		return nil, refused(err)
 	}
 	switch {
-	case request.Definition.Name == "":
-		reply(refusal(transport.CodeInvalidArgument, "the start names no definition; give it in the definition attribute (ce-definition), for example checkout or checkout/2"))
-		return
-	case checkStart(id, request) != nil:
-		reply(refusalOf(checkStart(id, request)))
-		return
-	}
-	if refused := s.admit(request.Definition); refused != nil {
-		reply(refused)
-		return
-	}
-	s.submit(work{
-		input: s.c.stamped(Input{Saga: id, Definition: request.Definition, Event: machine.Event{
-			Type: contract.EventStarted, ID: id, Payload: request.Data,
-			ContentType: request.ContentType, TraceParent: s.c.root(id, request.TraceParent),
-		}}),
-		request: request,
-		reply:   func(r Result) { done(&r) },
-	}, reply)
-}
-
-// checkStart refuses what could not be sent on, whichever door it came through.
-func checkStart(id contract.SagaID, request *transport.Envelope) error {
-	if err := id.Check(); err != nil {
-		return err
-	}
-	if err := contract.CheckName("definition", request.Definition.Name); err != nil {
-		return err
-	}
-	if err := transport.CheckContentType(request.ContentType); err != nil {
-		return violation("content_type", err.Error())
-	}
-	return nil
-}
-
-// tooMuch refuses a start that met a limit. Its caller comes back in turn, after
-// least or later.
-func (s *service) tooMuch(limit string, least time.Duration, reason string) *transport.Envelope {
-	now := s.c.config.Clock()
-	s.c.startRefused(limit, now)
-	return exhausted(s.c.retryPacer.next(now, least), reason)
-}
-
-func (s *service) apiOperate(_ context.Context, request *transport.Envelope, reply func(*transport.Envelope)) {
-	var op transport.Decision
-	if err := strict(request.Data, &op); err != nil {
-		reply(refusal(transport.CodeInvalidArgument, err.Error()))
-		return
-	}
-	if given, ok := request.Value.(transport.Decision); ok {
-		op.Result = given.Result // byte for byte
-	}
-	if err := request.Saga.Check(); err != nil {
-		reply(refusalOf(err))
-		return
-	}
-	if err := checkOperation(&op, ""); err != nil {
-		reply(refusalOf(err))
-		return
-	}
-	s.submit(work{
-		input:   s.c.stamped(Input{Saga: request.Saga, Expected: op.ExpectedRevision, Event: s.operated(&op)}),
-		request: request,
-		reply:   func(r Result) { reply(s.replyTo(&r, true)) },
-	}, reply)
-}
-
-// submit hands a request to its shard without blocking the bus.
-func (s *service) submit(w work, reply func(*transport.Envelope)) {
-	start := w.input.Event.Type == contract.EventStarted
-	switch taken, open := s.c.offer(w); {
-	case taken && start:
-		s.c.retryPacer.admitted()
-	case taken:
-	case open && start:
-		reply(s.tooMuch(LimitWaiting, retryBusy, "the coordinator is busy (MaxWaiting); try again when it says so"))
-	case open:
-		reply(exhausted(retryBusy, "the coordinator is busy (MaxWaiting); try again in a moment"))
+	case m.query == nil:
+		query = nil
+	case query == nil:
+		query = m.query()
 	default:
-		reply(refusal(transport.CodeUnavailable, "the coordinator is stopping; try again"))
-	}
-}
-
-// replyTo turns a result into a reply. Steps are told where somebody looks at
-// them; a start is answered briefly.
-func (s *service) replyTo(r *Result, steps bool) *transport.Envelope {
-	switch {
-	case r.Err != nil:
-		return refusalOf(r.Err)
-	case r.Ended != nil:
-		return respond(stoneStatus(r.Ended, true), nil)
-	case r.Ignored != "":
-		return refusal(transport.CodeFailedPrecondition, string(r.Ignored))
-	}
-	where := status(r.Definition, r.Instance, steps)
-	where.Existed = r.Existed
-	return respond(where, nil)
-}
-
-func (s *service) apiGet(ctx context.Context, request *transport.Envelope) (any, error) {
-	return s.statusOf(ctx, request.Saga)
-}
-
-func (s *service) statusOf(ctx context.Context, id contract.SagaID) (*transport.Status, error) {
-	if err := id.Check(); err != nil {
-		return nil, err
-	}
-	in, err := s.c.config.Store.Load(ctx, id)
-	if stone, ok := errors.AsType[*store.TombstoneError](err); ok {
-		return stoneStatus(stone, false), nil
-	}
-	if err != nil {
-		return nil, err // names the saga
-	}
-	def, err := s.c.definitions.find(in.Definition)
-	if err != nil {
-		return unexplained(in, err), nil
-	}
-	return status(def, in, true), nil
-}
-
-// apiWait registers the caller first and looks then, so that no end is missed
-// between the two.
-func (s *service) apiWait(ctx context.Context, request *transport.Envelope, reply func(*transport.Envelope)) {
-	id := request.Saga
-	var query transport.WaitQuery
-	if err := strict(request.Data, &query); err != nil {
-		reply(refusalOf(err))
-		return
-	}
-	answer := func(where *transport.Status, err error) { reply(respond(where, err)) }
-	one, moving := wait(s.c.projection, id, request.Caller, func(r *Result) { reply(s.replyTo(r, true)) })
-	if one == nil {
-		if where := s.briefly(id, query.Brief); where != nil {
-			answer(where, nil)
-			return
+		if want, have := reflect.TypeOf(m.query()), reflect.TypeOf(query); want != have {
+			return nil, refused(fmt.Errorf("%s takes %s, not %s", name, want, have))
 		}
-		s.reading(s.apiGet)(ctx, request, reply)
-		return
 	}
-	s.await(ctx, id, one, moving, request, query.Brief, answer)
-}
-
-// await holds a request that is registered, or answers it if the saga is at rest. One that is
-// known to move needs no look: what brings it to rest tells those who are registered.
-func (s *service) await(ctx context.Context, id contract.SagaID, one *projection.Waiter, moving bool, request *transport.Envelope, brief bool, answer func(*transport.Status, error)) {
-	if moving {
-		s.keep(id, one, request, brief, answer)
-		return
+	c.cleanTrace(request)
+	type result struct {
+		answer any
+		err    error
 	}
-	s.look(ctx, id, func(where *transport.Status, err error) {
-		if err == nil && !where.AtRest() {
-			s.keep(id, one, request, brief, answer)
-			return
+	results := make(chan result, 1)
+	m.serve(ctx, call{request, query}, func(answer any, err error) { results <- result{answer, err} })
+	select {
+	case r := <-results:
+		if r.err != nil {
+			return nil, refused(r.err)
 		}
-		if one.Remove() {
-			answer(where, err)
-		}
-	})
-}
-
-// keep holds a request that is registered until it expires, and answers then where
-// the saga stands: in few words, if that is enough and it is known to move.
-func (s *service) keep(id contract.SagaID, one *projection.Waiter, request *transport.Envelope, brief bool, answer func(*transport.Status, error)) {
-	hold := DefaultWait
-	if !request.Expires.IsZero() {
-		hold = min(max(request.Expires.Sub(s.c.config.Clock()), 0), MaxWait)
+		return r.answer, nil
+	case <-ctx.Done():
+		return nil, refused(unavailable(ctx.Err()))
 	}
-	one.Hold(hold, func() {
-		if !one.Remove() {
-			return
-		}
-		if where := s.briefly(id, brief); where != nil {
-			answer(where, nil)
-			return
-		}
-		s.look(context.Background(), id, answer)
-	})
-}
-
-// briefly is where a saga stands in few words; nil: that is not enough, or it is not
-// known to move.
-func (s *service) briefly(id contract.SagaID, enough bool) *transport.Status {
-	if at, moving := s.c.projection.Moving(id); enough && moving {
-		return &transport.Status{ID: id, Definition: at.Definition, Phase: at.Phase, Revision: at.Revision}
-	}
-	return nil
-}
-
-// look reads where a saga stands, on a goroutine that waits for its turn. MaxWaiters
-// bounds them.
-func (s *service) look(ctx context.Context, id contract.SagaID, then func(*transport.Status, error)) {
-	go func() {
-		s.looks <- struct{}{}
-		defer func() { <-s.looks }()
-		then(s.statusOf(ctx, id))
-	}()
 }

@@ -34,22 +34,17 @@ var allOperations = []contract.Operation{
 	contract.OperationCompensate, contract.OperationAbandon, contract.OperationPause, contract.OperationResume,
 }
 
-// apiOperateAll takes one decision about a page of the sagas that a filter
+// operateAll takes one decision about a page of the sagas that a filter
 // matches. The list's order does not change by what is decided, so that page by
 // page each saga that matched at the beginning is met once.
-func (s *service) apiOperateAll(ctx context.Context, request *transport.Envelope) (any, error) {
-	var q transport.OperateAllQuery
-	if err := strict(request.Data, &q); err != nil {
-		return nil, err
-	}
-	if given, ok := request.Value.(transport.OperateAllQuery); ok {
-		q.Decision.Result = given.Decision.Result // byte for byte
-	}
+func (s *service) operateAll(ctx context.Context, caller string, q *transport.OperateAllQuery) (*transport.OperateAllReply, error) {
+	ctx, cancel := context.WithTimeout(ctx, MaxWait)
+	defer cancel()
 	f, err := s.filter(&q.Filter)
 	if err != nil {
 		return nil, err
 	}
-	if err := checkBulk(&q, request.Data); err != nil {
+	if err := checkBulk(q); err != nil {
 		return nil, err
 	}
 	if q.Cursor == "" && q.AtMost > 0 {
@@ -66,7 +61,7 @@ func (s *service) apiOperateAll(ctx context.Context, request *transport.Envelope
 	if q.DryRun {
 		decide = s.tryAll
 	}
-	for i, err := range decide(ctx, request.Caller, found, &q.Decision) {
+	for i, err := range decide(ctx, caller, found, &q.Decision) {
 		if err == nil {
 			out.Done++
 			continue
@@ -80,8 +75,8 @@ func (s *service) apiOperateAll(ctx context.Context, request *transport.Envelope
 	return out, nil
 }
 
-// checkBulk refuses what would go wrong with every saga, or with too many.
-func checkBulk(q *transport.OperateAllQuery, data []byte) error {
+// filterGiven refuses a filter that is wider than it looks.
+func filterGiven(data []byte) error {
 	var wrong violations
 	var given struct {
 		Filter json.RawMessage `json:"filter"`
@@ -89,6 +84,12 @@ func checkBulk(q *transport.OperateAllQuery, data []byte) error {
 	if json.Unmarshal(data, &given) == nil && given.Filter != nil {
 		wrong.emptyFields(given.Filter)
 	}
+	return wrong.err()
+}
+
+// checkBulk refuses what would go wrong with every saga, or with too many.
+func checkBulk(q *transport.OperateAllQuery) error {
+	var wrong violations
 	if reflect.ValueOf(q.Filter).IsZero() {
 		wrong.add("filter", "is empty, which would be every saga; say which ones, such as open: true")
 	}
@@ -169,7 +170,7 @@ func (s *service) decideAll(ctx context.Context, caller string, found []store.Su
 			reply: func(r Result) {
 				err := r.Err
 				if err == nil && r.Ignored != "" {
-					err = errors.New(string(r.Ignored))
+					err = &ignoredError{r.Ignored}
 				}
 				outcomes <- outcome{i, err}
 			},

@@ -14,12 +14,9 @@ import (
 // says that there are at least so many.
 const countPages = 100
 
-func (s *service) apiCount(ctx context.Context, request *transport.Envelope) (any, error) {
-	var q transport.Filter
-	if err := strict(request.Data, &q); err != nil {
-		return nil, err
-	}
-	f, err := s.filter(&q)
+// count is how many sagas a filter matches.
+func (s *service) count(ctx context.Context, q *transport.Filter) (*transport.CountReply, error) {
+	f, err := s.filter(q)
 	if err != nil {
 		return nil, err
 	}
@@ -27,7 +24,7 @@ func (s *service) apiCount(ctx context.Context, request *transport.Envelope) (an
 	if err != nil {
 		return nil, err
 	}
-	reply := transport.CountReply{Counts: counts, AtLeast: atLeast}
+	reply := &transport.CountReply{Counts: counts, AtLeast: atLeast}
 	for _, n := range counts {
 		reply.Total += n.Sagas
 	}

@@ -10,34 +10,30 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// apiRemoveDamaged puts a tombstone in the place of a saga whose record is damaged: what
+// removeDamaged puts a tombstone in the place of a saga whose record is damaged: what
 // could not be moved, and could not be decided about, stands still no longer.
-func (s *service) apiRemoveDamaged(ctx context.Context, request *transport.Envelope) (any, error) {
-	var q transport.RemoveDamagedRequest
-	if err := strict(request.Data, &q); err != nil {
+func (s *service) removeDamaged(ctx context.Context, id contract.SagaID, q *transport.RemoveDamagedRequest) (*transport.Status, error) {
+	if err := id.Check(); err != nil {
 		return nil, err
 	}
-	if err := request.Saga.Check(); err != nil {
-		return nil, err
-	}
-	if err := checkRemoval(&q); err != nil {
+	if err := checkRemoval(q); err != nil {
 		return nil, err
 	}
 	removal := store.Removal{At: s.c.config.Clock(), By: transport.Cut(q.By, contract.MaxReason), Reason: transport.Cut(q.Reason, contract.MaxReason)}
-	removed, err := s.c.config.Store.RemoveDamaged(ctx, request.Saga, removal)
+	removed, err := s.c.config.Store.RemoveDamaged(ctx, id, removal)
 	if err != nil {
 		return nil, err
 	}
 	s.c.relay.Supersede(removed.Discarded)
-	s.c.projection.Removed(request.Saga, removed.Open)
-	s.c.timekeeper.done(request.Saga)
-	status, err := s.statusOf(ctx, request.Saga)
+	s.c.projection.Removed(id, removed.Open)
+	s.c.timekeeper.done(id)
+	status, err := s.get(ctx, id)
 	if err != nil { // it is removed all the same
-		status = &transport.Status{ID: request.Saga, Phase: contract.Parked, Removed: true, Problem: problem(err.Error()),
+		status = &transport.Status{ID: id, Phase: contract.Parked, Removed: true, Problem: problem(err.Error()),
 			Removal: &transport.Removal{At: removal.At, By: removal.By, Reason: removal.Reason}}
 	}
 	s.c.config.Logger.Warn("a damaged saga was removed; what its steps have done stays at the participants",
-		slog.String(LogSaga, string(request.Saga)), slog.String(LogBy, removal.By), slog.String(LogReason, removal.Reason), slog.Int("dropped", len(removed.Discarded)))
+		slog.String(LogSaga, string(id)), slog.String(LogBy, removal.By), slog.String(LogReason, removal.Reason), slog.Int("dropped", len(removed.Discarded)))
 	return status, nil
 }
 

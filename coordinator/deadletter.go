@@ -1,6 +1,7 @@
 package coordinator
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,22 +16,17 @@ import (
 // errNoOffice: the bus keeps no dead letters that could be looked through.
 var errNoOffice = errors.New("the dead letters of this bus cannot be looked through; use the bus's own tools")
 
-func (s *service) apiDeadLetters(ctx context.Context, request *transport.Envelope) (any, error) {
+// deadLetters is a page of dead letters.
+func (s *service) deadLetters(ctx context.Context, q *transport.DeadLettersQuery) (*transport.DeadLettersReply, error) {
 	office, ok := s.c.config.Bus.(transport.DeadLetterOffice)
 	if !ok {
 		return nil, errNoOffice
 	}
-	var q transport.DeadLettersQuery
-	if err := strict(request.Data, &q); err != nil {
-		return nil, err
-	}
 	if q.Limit < 0 || q.Limit > transport.MaxDeadLetters {
 		return nil, violation("limit", fmt.Sprintf("is %d; use 1 to %d, or 0 for 100", q.Limit, transport.MaxDeadLetters))
 	}
-	if q.Limit == 0 {
-		q.Limit = 100
-	}
-	letters, err := office.ListDeadLetters(ctx, q.After, q.Limit)
+	limit := cmp.Or(q.Limit, 100)
+	letters, err := office.ListDeadLetters(ctx, q.After, limit)
 	if err != nil {
 		return nil, unavailable(err)
 	}
@@ -44,7 +40,7 @@ func (s *service) apiDeadLetters(ctx context.Context, request *transport.Envelop
 		}
 		reply.DeadLetters = append(reply.DeadLetters, letter)
 	}
-	if len(letters) == q.Limit {
+	if len(letters) == limit {
 		reply.Next = letters[len(letters)-1].Sequence
 	}
 	return reply, nil
@@ -74,51 +70,57 @@ func deadLetterReply(l *transport.DeadLetter) transport.DeadLetterReply {
 // valid is a text of the bus's as UTF-8.
 func valid(text string) string { return strings.ToValidUTF8(text, "\uFFFD") }
 
+// replayDeadLetters publishes dead letters again and removes them.
+func (s *service) replayDeadLetters(ctx context.Context, q *transport.DeadLettersRequest) (*transport.DeadLettersDone, error) {
+	return s.eachDeadLetter(ctx, q, "replayed", transport.DeadLetterOffice.ReplayDeadLetter)
+}
+
+// discardDeadLetters removes dead letters.
+func (s *service) discardDeadLetters(ctx context.Context, q *transport.DeadLettersRequest) (*transport.DeadLettersDone, error) {
+	return s.eachDeadLetter(ctx, q, "discarded", transport.DeadLetterOffice.DiscardDeadLetter)
+}
+
 // eachDeadLetter does one thing to every dead letter that is named, and says what
 // went wrong with which. did is what it did, for the log.
-func (s *service) eachDeadLetter(did string, do func(transport.DeadLetterOffice, context.Context, uint64) error) func(context.Context, *transport.Envelope) (any, error) {
-	return func(ctx context.Context, request *transport.Envelope) (any, error) {
-		office, ok := s.c.config.Bus.(transport.DeadLetterOffice)
-		if !ok {
-			return nil, errNoOffice
-		}
-		var q transport.DeadLettersRequest
-		if err := strict(request.Data, &q); err != nil {
-			return nil, err
-		}
-		if len(q.Sequences) == 0 || len(q.Sequences) > transport.MaxDeadLetters {
-			return nil, violation("sequences", fmt.Sprintf("has %d; name 1 to %d dead letters, as the list shows them", len(q.Sequences), transport.MaxDeadLetters))
-		}
-		var reply transport.DeadLettersDone
-		for _, n := range q.Sequences {
-			switch err := do(office, ctx, n); {
-			case err == nil:
-				reply.Done = append(reply.Done, n)
-			case ctx.Err() != nil:
-				reply.Failed = append(reply.Failed, transport.FailedDeadLetter{Sequence: n, Problem: "the time for one request is over; name it again: " + err.Error()})
-			default:
-				reply.Failed = append(reply.Failed, transport.FailedDeadLetter{Sequence: n, Problem: err.Error()})
-			}
-		}
-		s.c.config.Logger.InfoContext(ctx, "dead letters "+did, LogBy, brief(q.By), "sequences", reply.Done, "failed", len(reply.Failed))
-		return reply, nil
+func (s *service) eachDeadLetter(
+	ctx context.Context, q *transport.DeadLettersRequest, did string, do func(transport.DeadLetterOffice, context.Context, uint64) error,
+) (*transport.DeadLettersDone, error) {
+	ctx, cancel := context.WithTimeout(ctx, MaxWait)
+	defer cancel()
+	office, ok := s.c.config.Bus.(transport.DeadLetterOffice)
+	if !ok {
+		return nil, errNoOffice
 	}
+	if len(q.Sequences) == 0 || len(q.Sequences) > transport.MaxDeadLetters {
+		return nil, violation("sequences", fmt.Sprintf("has %d; name 1 to %d dead letters, as the list shows them", len(q.Sequences), transport.MaxDeadLetters))
+	}
+	reply := &transport.DeadLettersDone{}
+	for _, n := range q.Sequences {
+		switch err := do(office, ctx, n); {
+		case err == nil:
+			reply.Done = append(reply.Done, n)
+		case ctx.Err() != nil:
+			reply.Failed = append(reply.Failed, transport.FailedDeadLetter{Sequence: n, Problem: "the time for one request is over; name it again: " + err.Error()})
+		default:
+			reply.Failed = append(reply.Failed, transport.FailedDeadLetter{Sequence: n, Problem: err.Error()})
+		}
+	}
+	s.c.config.Logger.InfoContext(ctx, "dead letters "+did, LogBy, brief(q.By), "sequences", reply.Done, "failed", len(reply.Failed))
+	return reply, nil
 }
 
 // maxPart bounds the part of a reason that a purge looks for.
 const maxPart = 1024
 
-// apiPurgeDeadLetters removes the dead letters that match, or counts them.
-func (s *service) apiPurgeDeadLetters(ctx context.Context, request *transport.Envelope) (any, error) {
+// purgeDeadLetters removes the dead letters that match, or counts them.
+func (s *service) purgeDeadLetters(ctx context.Context, q *transport.PurgeDeadLettersRequest) (*transport.PurgeDeadLettersReply, error) {
+	ctx, cancel := context.WithTimeout(ctx, MaxWait)
+	defer cancel()
 	office, ok := s.c.config.Bus.(transport.DeadLetterOffice)
 	if !ok {
 		return nil, errNoOffice
 	}
-	var q transport.PurgeDeadLettersRequest
-	if err := strict(request.Data, &q); err != nil {
-		return nil, err
-	}
-	if err := checkPurge(&q, request.Data); err != nil {
+	if err := checkPurge(q); err != nil {
 		return nil, err
 	}
 	which := transport.DeadLetterFilter{Stream: q.Stream, Participant: q.Participant, Reason: q.Reason, After: q.After}
@@ -133,14 +135,20 @@ func (s *service) apiPurgeDeadLetters(ctx context.Context, request *transport.En
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	return transport.PurgeDeadLettersReply{Matched: matched, Next: next}, nil
+	return &transport.PurgeDeadLettersReply{Matched: matched, Next: next}, nil
+}
+
+// purgeGiven refuses a filter that is wider than it looks.
+func purgeGiven(data []byte) error {
+	var wrong violations
+	wrong.emptyFields(data, "by")
+	return wrong.err()
 }
 
 // checkPurge refuses what matches nothing, and what matches everything without being
 // asked for.
-func checkPurge(q *transport.PurgeDeadLettersRequest, data []byte) error {
+func checkPurge(q *transport.PurgeDeadLettersRequest) error {
 	var wrong violations
-	wrong.emptyFields(data, "by")
 	if q.Stream != "" && !slices.Contains(transport.Streams[:], q.Stream) {
 		wrong.add("stream", fmt.Sprintf("%q is none; use commands, events or lifecycle", brief(string(q.Stream))))
 	}

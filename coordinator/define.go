@@ -33,8 +33,9 @@ func parseDefinition(data []byte) (*saga.Definition, error) {
 	return def, nil
 }
 
-func (s *service) apiDefine(ctx context.Context, request *transport.Envelope) (any, error) {
-	def, err := parseDefinition(request.Data)
+// define registers a definition.
+func (s *service) define(ctx context.Context, source []byte) (*transport.DefinitionReply, error) {
+	def, err := parseDefinition(source)
 	if err != nil {
 		return nil, err
 	}
@@ -45,8 +46,9 @@ func (s *service) apiDefine(ctx context.Context, request *transport.Envelope) (a
 	return s.definitionReply(def, existed), nil
 }
 
-func (s *service) apiCheckDefinition(_ context.Context, request *transport.Envelope) (any, error) {
-	def, err := parseDefinition(request.Data)
+// checkDefinition says what would come of define.
+func (s *service) checkDefinition(source []byte) (*transport.DefinitionReply, error) {
+	def, err := parseDefinition(source)
 	if err != nil {
 		return nil, err
 	}
@@ -56,14 +58,15 @@ func (s *service) apiCheckDefinition(_ context.Context, request *transport.Envel
 	return s.definitionReply(def, s.c.definitions.has(def)), nil
 }
 
-func (s *service) definitionReply(def *saga.Definition, existed bool) transport.DefinitionReply {
-	return transport.DefinitionReply{
+func (s *service) definitionReply(def *saga.Definition, existed bool) *transport.DefinitionReply {
+	return &transport.DefinitionReply{
 		Definition: def.Ref(), Fingerprint: def.Fingerprint(), Existed: existed,
 		Newest: s.c.definitions.isNewest(def.Ref()),
 	}
 }
 
-func (s *service) apiDefinitions(ctx context.Context, _ *transport.Envelope) (any, error) {
+// allDefinitions are the definitions, by name and version.
+func (s *service) allDefinitions(ctx context.Context, _ *none) (*transport.DefinitionsReply, error) {
 	counts, err := s.c.config.Store.Counts(ctx)
 	if err != nil {
 		return nil, err
@@ -73,19 +76,20 @@ func (s *service) apiDefinitions(ctx context.Context, _ *transport.Envelope) (an
 		byRef[n.Definition] = append(byRef[n.Definition], transport.Count(n))
 	}
 	all := s.c.definitions.all()
-	reply := transport.DefinitionsReply{Definitions: make([]transport.DefinitionReply, 0, len(all))}
+	reply := &transport.DefinitionsReply{Definitions: make([]transport.DefinitionReply, 0, len(all))}
 	for _, def := range all {
 		one := s.definitionReply(def, false)
 		one.Counts = byRef[def.Ref()]
 		f := s.c.projection.Definition(def.Ref())
-		fare(def, &f, &one, false)
-		reply.Definitions = append(reply.Definitions, one)
+		fare(def, &f, one, false)
+		reply.Definitions = append(reply.Definitions, *one)
 	}
 	return reply, nil
 }
 
-func (s *service) apiDefinition(ctx context.Context, request *transport.Envelope) (any, error) {
-	def, err := s.c.definitions.find(request.Definition)
+// definition is one definition with its content.
+func (s *service) definition(ctx context.Context, ref contract.DefinitionRef) (*transport.DefinitionReply, error) {
+	def, err := s.c.definitions.find(ref)
 	if err != nil {
 		return nil, err
 	}
@@ -99,15 +103,12 @@ func (s *service) apiDefinition(ctx context.Context, request *transport.Envelope
 	}
 	reply.Mermaid = diagram.Mermaid(def)
 	f := s.c.projection.Definition(def.Ref())
-	fare(def, &f, &reply, true)
+	fare(def, &f, reply, true)
 	return reply, nil
 }
 
-func (s *service) apiCompareDefinitions(_ context.Context, request *transport.Envelope) (any, error) {
-	var q transport.CompareQuery
-	if err := strict(request.Data, &q); err != nil {
-		return nil, err
-	}
+// compareDefinitions says what differs between two definitions.
+func (s *service) compareDefinitions(_ context.Context, q *transport.CompareQuery) (*transport.CompareReply, error) {
 	if (q.To.Name == "") == (q.ToSource == "") {
 		return nil, violation("to", "give either to, a definition that is registered, or to_source, one that need not be")
 	}
@@ -125,7 +126,7 @@ func (s *service) apiCompareDefinitions(_ context.Context, request *transport.En
 		return nil, err
 	}
 	found := saga.Compare(from, to)
-	reply := transport.CompareReply{Differences: make([]transport.Difference, len(found))}
+	reply := &transport.CompareReply{Differences: make([]transport.Difference, len(found))}
 	for i, d := range found {
 		reply.Differences[i] = transport.Difference{Path: d.Path, Change: string(d.Change), From: d.From, To: d.To}
 	}

@@ -15,12 +15,9 @@ import (
 // historyPage bounds the events in one history reply; maxReply bounds their bytes.
 const historyPage = 1000
 
-func (s *service) apiHistory(ctx context.Context, request *transport.Envelope) (any, error) {
-	if err := request.Saga.Check(); err != nil {
-		return nil, err
-	}
-	var q transport.HistoryQuery
-	if err := strict(request.Data, &q); err != nil {
+// history is a part of a saga's recorded events.
+func (s *service) history(ctx context.Context, id contract.SagaID, q *transport.HistoryQuery) (*transport.HistoryReply, error) {
+	if err := id.Check(); err != nil {
 		return nil, err
 	}
 	if q.Limit < 0 || q.Limit > historyPage {
@@ -30,13 +27,13 @@ func (s *service) apiHistory(ctx context.Context, request *transport.Envelope) (
 	if limit == 0 {
 		limit = historyPage
 	}
-	events, err := s.events(ctx, request.Saga, from, limit)
+	events, err := s.events(ctx, id, from, limit)
 	if err != nil {
 		return nil, err // names the saga
 	}
 	var before *past
 	if q.WithSaga {
-		if before, err = s.until(ctx, request.Saga, from); err != nil {
+		if before, err = s.until(ctx, id, from); err != nil {
 			before = &past{lost: err}
 		}
 	}

@@ -101,11 +101,8 @@ func (v *violations) state(f *transport.Filter) {
 	}
 }
 
-func (s *service) apiList(ctx context.Context, request *transport.Envelope) (any, error) {
-	var q transport.ListQuery
-	if err := strict(request.Data, &q); err != nil {
-		return nil, err
-	}
+// list is a page of sagas.
+func (s *service) list(ctx context.Context, q *transport.ListQuery) (*transport.ListReply, error) {
 	if q.Limit < 0 || q.Limit > store.MaxPage {
 		return nil, violation("limit", fmt.Sprintf("is %d; use 1 to %d, or 0 for 100", q.Limit, store.MaxPage))
 	}
@@ -113,12 +110,12 @@ func (s *service) apiList(ctx context.Context, request *transport.Envelope) (any
 	if err != nil {
 		return nil, err
 	}
-	for {
-		found, next, err := s.c.config.Store.List(ctx, f, store.Page{Limit: q.Limit, Cursor: q.Cursor})
+	for limit := q.Limit; ; {
+		found, next, err := s.c.config.Store.List(ctx, f, store.Page{Limit: limit, Cursor: q.Cursor})
 		if err != nil {
 			return nil, err
 		}
-		reply := transport.ListReply{Sagas: make([]transport.Status, 0, len(found)), Next: next}
+		reply := &transport.ListReply{Sagas: make([]transport.Status, 0, len(found)), Next: next}
 		size := frameRoom
 		for i := range found {
 			reply.Sagas = append(reply.Sagas, summaryStatus(&found[i]))
@@ -129,7 +126,7 @@ func (s *service) apiList(ctx context.Context, request *transport.Envelope) (any
 		if size <= maxReply {
 			return reply, nil
 		}
-		q.Limit = len(reply.Sagas) - 1 // once more, for the cursor behind those that fit
+		limit = len(reply.Sagas) - 1 // once more, for the cursor behind those that fit
 	}
 }
 

@@ -13,13 +13,9 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// apiOrphans says of which keys of a participant's inbox the coordinator does not know
+// orphans says of which keys of a participant's inbox the coordinator does not know
 // what the participant did, as after a restore of an older store.
-func (s *service) apiOrphans(ctx context.Context, request *transport.Envelope) (any, error) {
-	var q transport.OrphansQuery
-	if err := strict(request.Data, &q); err != nil {
-		return nil, err
-	}
+func (s *service) orphans(ctx context.Context, q *transport.OrphansQuery) (*transport.OrphansReply, error) {
 	if n := len(q.Keys); n == 0 || n > transport.MaxOrphanKeys {
 		return nil, violation("keys", fmt.Sprintf("holds %d; give 1 to %d at once", n, transport.MaxOrphanKeys))
 	}
@@ -34,7 +30,7 @@ func (s *service) apiOrphans(ctx context.Context, request *transport.Envelope) (
 	if err := wrong.err(); err != nil {
 		return nil, err
 	}
-	reply := transport.OrphansReply{Orphans: []transport.Orphan{}}
+	reply := &transport.OrphansReply{Orphans: []transport.Orphan{}}
 	for _, key := range keys {
 		orphan, err := s.orphan(ctx, key)
 		if err != nil {

@@ -12,12 +12,13 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-func (s *service) apiOverview(ctx context.Context, _ *transport.Envelope) (any, error) {
+// overview is the coordinator at a glance.
+func (s *service) overview(ctx context.Context, _ *none) (*transport.Overview, error) {
 	stats, err := s.c.Stats(ctx)
 	if err != nil {
 		return nil, err
 	}
-	o := transport.Overview{
+	o := &transport.Overview{
 		At: s.c.config.Clock().UTC(), Version: s.c.config.Version, Open: stats.Open, Blocked: stats.Blocked, BlockedSagas: blockedSagas(s.c.projection.Blocked()),
 		Outbox: stats.OutboxBacklog, OutboxOldestSeconds: stats.OutboxOldest.Seconds(),
 		CacheHitRatio: projection.Share(int64(stats.CacheHits), int64(stats.CacheHits+stats.CacheMisses)),
@@ -47,7 +48,7 @@ func (s *service) apiOverview(ctx context.Context, _ *transport.Envelope) (any, 
 		o.DeadLettersDropped = load.Dropped
 	}
 	f := s.c.projection.Figures(o.At)
-	figures(&o, &f)
+	figures(o, &f)
 	return o, nil
 }
 
@@ -98,7 +99,8 @@ func fare(def *saga.Definition, f *projection.DefinitionFigures, reply *transpor
 	}
 }
 
-func (s *service) apiParticipants(ctx context.Context, _ *transport.Envelope) (any, error) {
+// participants says who answers.
+func (s *service) participants(ctx context.Context, _ *none) (*transport.ParticipantsReply, error) {
 	load, err := s.c.load(ctx)
 	told := err == nil
 	if !told {
@@ -136,7 +138,7 @@ func (s *service) apiParticipants(ctx context.Context, _ *transport.Envelope) (a
 		p := of(f.Name)
 		p.Answers, p.LastAnswer, p.Latency = f.Answers, f.Last.UTC(), latency(f.Latency)
 	}
-	reply := transport.ParticipantsReply{Participants: []transport.ParticipantStatus{}}
+	reply := &transport.ParticipantsReply{Participants: []transport.ParticipantStatus{}}
 	for _, p := range all {
 		slices.Sort(p.Actions)
 		reply.Participants = append(reply.Participants, *p)

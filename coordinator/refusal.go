@@ -59,7 +59,7 @@ func (e *movedError) Error() string {
 	return fmt.Sprintf("saga %s is at revision %d, not at %d: look at it again before you decide", e.id, e.actual, e.expected)
 }
 
-// busyError refuses for now: see exhausted.
+// busyError refuses for now: a limit is reached, and retry is when to ask again.
 type busyError struct {
 	retry time.Duration
 	why   string
@@ -77,19 +77,36 @@ var errNoLoad = errors.New("the bus did not report its load; check that it is re
 
 func unavailable(err error) error { return unavailableError{err} }
 
-func refusal(code transport.Code, reason string) *transport.Envelope {
-	return &transport.Envelope{Type: transport.TypeReply, Code: string(code), Reason: transport.Cut(reason, transport.MaxRefusal)}
-}
+// ignoredError refuses what changed nothing.
+type ignoredError struct{ why machine.Ignored }
 
-// exhausted refuses for now: a limit is reached, and retry is when to ask again.
-func exhausted(retry time.Duration, reason string) *transport.Envelope {
-	e := refusal(transport.CodeResourceExhausted, reason)
-	e.RetryAfter = retry
+func (e *ignoredError) Error() string { return string(e.why) }
+
+// refusalOf is the refusal that an error means, as a reply.
+func refusalOf(err error) *transport.Envelope { return envelopeOf(refused(err)) }
+
+// envelopeOf is a refusal as a reply.
+func envelopeOf(r *transport.RequestError) *transport.Envelope {
+	e := &transport.Envelope{Type: transport.TypeReply, Code: string(r.Code), Reason: r.Reason, RetryAfter: r.RetryAfter}
+	if r.Detailed() {
+		if data, err := contract.EncodeJSON(r.Refusal); err == nil { // there is nothing in it that cannot be written
+			e.Data = data
+		}
+	}
 	return e
 }
 
-// refusalOf maps an error to its code.
-func refusalOf(err error) *transport.Envelope {
+// refused is the refusal that an error means.
+func refused(err error) *transport.RequestError {
+	r := &transport.RequestError{Code: codeOf(err), Reason: transport.Cut(reason(err), transport.MaxRefusal), Refusal: detail(err)}
+	if busy, ok := errors.AsType[*busyError](err); ok {
+		r.RetryAfter = busy.retry
+	}
+	return r
+}
+
+// codeOf maps an error to its code.
+func codeOf(err error) transport.Code {
 	code := transport.CodeInternal
 	var operation *machine.OperationError
 	var name *contract.NameError
@@ -97,10 +114,12 @@ func refusalOf(err error) *transport.Envelope {
 	var down unavailableError
 	var moved *movedError
 	var many *tooManyError
+	var ignored *ignoredError
+	var busy *busyError
 	switch {
 	case errors.As(err, &down):
 		code = transport.CodeUnavailable
-	case errors.As(err, &operation), errors.As(err, &moved), errors.As(err, &many), errors.Is(err, store.ErrEnded), errors.Is(err, store.ErrNotDamaged), errors.Is(err, errNoOffice):
+	case errors.As(err, &operation), errors.As(err, &moved), errors.As(err, &many), errors.As(err, &ignored), errors.Is(err, store.ErrEnded), errors.Is(err, store.ErrNotDamaged), errors.Is(err, errNoOffice):
 		code = transport.CodeFailedPrecondition
 	case errors.As(err, &name), errors.As(err, &bad), errors.Is(err, machine.ErrInput), errors.Is(err, store.ErrCursor):
 		code = transport.CodeInvalidArgument
@@ -108,17 +127,12 @@ func refusalOf(err error) *transport.Envelope {
 		code = transport.CodeAlreadyExists
 	case errors.Is(err, store.ErrNotFound), errors.Is(err, ErrUnknownDefinition):
 		code = transport.CodeNotFound
-	case errors.Is(err, ErrTooManyDefinitions):
+	case errors.Is(err, ErrTooManyDefinitions), errors.As(err, &busy):
 		code = transport.CodeResourceExhausted
 	case errors.Is(err, errStopping), errors.Is(err, store.ErrClosed), errors.Is(err, store.ErrBroken), errors.Is(err, store.ErrConflict):
 		code = transport.CodeUnavailable
 	}
-	if busy, ok := errors.AsType[*busyError](err); ok {
-		return exhausted(busy.retry, busy.why)
-	}
-	e := refusal(code, reason(err))
-	e.Data = detail(err)
-	return e
+	return code
 }
 
 // reason is an error's text without what its detail has.
@@ -130,8 +144,7 @@ func reason(err error) string {
 }
 
 // detail is what a program needs to know of an error beside its code.
-func detail(err error) []byte {
-	var d transport.Refusal
+func detail(err error) (d transport.Refusal) {
 	if operation, ok := errors.AsType[*machine.OperationError](err); ok {
 		d.Legal = operation.Legal
 	}
@@ -146,12 +159,5 @@ func detail(err error) []byte {
 			d.Violations = append(d.Violations, transport.Violation{Field: p.Path, Problem: p.What + "; " + p.Fix})
 		}
 	}
-	if len(d.Legal) == 0 && len(d.Violations) == 0 && d.Revision == 0 {
-		return nil
-	}
-	data, err := contract.EncodeJSON(d)
-	if err != nil {
-		return nil // there is nothing in it that cannot be written
-	}
-	return data
+	return d
 }

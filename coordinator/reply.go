@@ -139,14 +139,9 @@ func respond(v any, err error) *transport.Envelope {
 	}
 	data, err := contract.EncodeJSON(v)
 	if err != nil {
-		return refusal(transport.CodeInternal, "write the reply: "+err.Error())
+		return refusalOf(fmt.Errorf("write the reply: %w", err))
 	}
-	e := &transport.Envelope{Type: transport.TypeReply, Data: data}
-	switch v.(type) {
-	case *transport.Status, *transport.HistoryReply, *transport.WatchReply, *transport.DeadLettersReply: // which hold payloads
-		e.Value = v
-	}
-	return e
+	return &transport.Envelope{Type: transport.TypeReply, Data: data}
 }
 
 // sendable is a reply as it can be sent over a bus.
@@ -154,7 +149,7 @@ func sendable(e *transport.Envelope) *transport.Envelope {
 	if len(e.Data) <= maxReply {
 		return e
 	}
-	return refusal(transport.CodeResourceExhausted, fmt.Sprintf("the reply has %d bytes, and at most %d are sent: ask for less at once, or over HTTP", len(e.Data), maxReply))
+	return refusalOf(&busyError{why: fmt.Sprintf("the reply has %d bytes, and at most %d are sent: ask for less at once, or over HTTP", len(e.Data), maxReply)})
 }
 
 // briefly bounds a reason in a list, in bytes.

@@ -1,15 +1,38 @@
 package coordinator
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"sync"
+	"time"
 
+	"github.com/google/uuid"
+
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/coordinator/internal/projection"
 	"github.com/amends-dev/amends/internal/quota"
+	"github.com/amends-dev/amends/saga/machine"
+	"github.com/amends-dev/amends/store"
+	"github.com/amends-dev/amends/transport"
 )
 
-// service serves requests: it asks the coordinator, and decides what they get to see. It has a
-// method for each, in the file of what the request is about.
+// DefaultWait is how long a wait request is held when it does not say when it
+// expires; MaxWait bounds it.
+const (
+	DefaultWait = 10 * time.Second
+	MaxWait     = time.Minute
+)
+
+// service serves requests: a method for each, in the file of what it is about, that takes the
+// request as its type and answers with one, whoever carries it (api.go). It asks the
+// coordinator, and decides what callers get to see.
+//
+// A request that reads is a function and has a goroutine. One that waits for a commit or for
+// the end of a saga calls back: a hundred thousand callers who wait cost no goroutine.
 type service struct {
-	c *Coordinator
+	c      *Coordinator
+	byName map[string]method
 
 	reads       *quota.Quota  // of requests that read; see limit.go
 	watches     *quota.Quota  // of watch requests that are held
@@ -19,8 +42,259 @@ type service struct {
 }
 
 func newService(c *Coordinator) *service {
-	return &service{
+	s := &service{
 		c: c, reads: quota.New(MaxReads, 0), watches: quota.New(10*c.config.MaxWatches, c.config.MaxWatches),
 		bulk: quota.New(MaxBulk, MaxBulkPerCaller), looks: make(chan struct{}, maxLooks),
 	}
+	s.byName = s.methods()
+	return s
+}
+
+// start starts a saga, and answers briefly once that is committed.
+func (s *service) start(_ context.Context, c call, _ *none, answer func(*transport.Status, error)) {
+	s.submitStart(c, answer, func(r *Result) { answer(outcome(r, false)) })
+}
+
+// run registers the caller in the shard's turn, right behind the commit of the
+// start. What ends the saga comes later, so nobody has to look; unless it was in the same batch.
+func (s *service) run(ctx context.Context, c call, _ *none, answer func(*transport.Status, error)) {
+	s.submitStart(c, answer, func(r *Result) {
+		if r.Err != nil || r.Ended != nil || r.Ignored != "" {
+			answer(outcome(r, true))
+			return
+		}
+		id, existed := r.Instance.ID, r.Existed
+		end := func(where *transport.Status, err error) {
+			if err == nil {
+				where.Existed = existed
+				where.Input = nil // the caller has just sent it
+			}
+			answer(where, err)
+		}
+		tell := func(r *Result) {
+			if r.Err != nil {
+				answer(nil, r.Err)
+				return
+			}
+			end(status(r.Definition, r.Instance, true), nil)
+		}
+		if r.Instance.Phase.AtRest() {
+			tell(r)
+			return
+		}
+		one, moving := wait(s.c.projection, id, c.Caller, tell)
+		if one == nil {
+			tell(r)
+			return
+		}
+		s.await(ctx, id, one, moving, c, true, end)
+	})
+}
+
+// submitStart submits a request that starts a saga. What comes of it is told to done; answer
+// is for what is refused before.
+func (s *service) submitStart(c call, answer func(*transport.Status, error), done func(*Result)) {
+	id := c.Saga
+	if id == "" {
+		made, err := uuid.NewV7()
+		if err != nil {
+			answer(nil, fmt.Errorf("no random id: %w", err))
+			return
+		}
+		id = contract.SagaID(made.String())
+	}
+	if err := checkStart(id, c.Envelope); err != nil {
+		answer(nil, err)
+		return
+	}
+	if err := s.admitStart(c.Definition); err != nil {
+		answer(nil, err)
+		return
+	}
+	err := s.submit(work{
+		input: s.c.stamped(Input{Saga: id, Definition: c.Definition, Event: machine.Event{
+			Type: contract.EventStarted, ID: id, Payload: c.Data,
+			ContentType: c.ContentType, TraceParent: s.c.root(id, c.TraceParent),
+		}}),
+		request: c.Envelope,
+		reply:   func(r Result) { done(&r) },
+	})
+	if err != nil {
+		answer(nil, err)
+	}
+}
+
+// checkStart refuses what could not be sent on, whichever door it came through.
+func checkStart(id contract.SagaID, request *transport.Envelope) error {
+	if request.Definition.Name == "" {
+		return &badRequest{why: "the start names no definition; give it in the definition attribute (ce-definition), for example checkout or checkout/2"}
+	}
+	if err := id.Check(); err != nil {
+		return err
+	}
+	if err := contract.CheckName("definition", request.Definition.Name); err != nil {
+		return err
+	}
+	if err := transport.CheckContentType(request.ContentType); err != nil {
+		return violation("content_type", err.Error())
+	}
+	return nil
+}
+
+// tooMuch refuses a start that met a limit. Its caller comes back in turn, after
+// least or later.
+func (s *service) tooMuch(limit string, least time.Duration, reason string) error {
+	now := s.c.config.Clock()
+	s.c.startRefused(limit, now)
+	return &busyError{s.c.retryPacer.next(now, least), reason}
+}
+
+// operate takes a person's decision, and answers once it is committed.
+func (s *service) operate(_ context.Context, c call, d *transport.Decision, answer func(*transport.Status, error)) {
+	err := c.Saga.Check()
+	if err == nil {
+		err = checkOperation(d, "")
+	}
+	if err == nil {
+		err = s.submit(work{
+			input:   s.c.stamped(Input{Saga: c.Saga, Expected: d.ExpectedRevision, Event: s.operated(d)}),
+			request: c.Envelope,
+			reply:   func(r Result) { answer(outcome(&r, true)) },
+		})
+	}
+	if err != nil {
+		answer(nil, err)
+	}
+}
+
+// submit hands a request to its shard without blocking its carrier.
+func (s *service) submit(w work) error {
+	start := w.input.Event.Type == contract.EventStarted
+	switch taken, open := s.c.offer(w); {
+	case taken && start:
+		s.c.retryPacer.admitted()
+		return nil
+	case taken:
+		return nil
+	case open && start:
+		return s.tooMuch(LimitWaiting, retryBusy, "the coordinator is busy (MaxWaiting); try again when it says so")
+	case open:
+		return &busyError{retryBusy, "the coordinator is busy (MaxWaiting); try again in a moment"}
+	default:
+		return unavailable(errors.New("the coordinator is stopping; try again"))
+	}
+}
+
+// outcome is what a committed input answers. Steps are told where somebody looks at
+// them; a start is answered briefly.
+func outcome(r *Result, steps bool) (*transport.Status, error) {
+	switch {
+	case r.Err != nil:
+		return nil, r.Err
+	case r.Ended != nil:
+		return stoneStatus(r.Ended, true), nil
+	case r.Ignored != "":
+		return nil, &ignoredError{r.Ignored}
+	}
+	where := status(r.Definition, r.Instance, steps)
+	where.Existed = r.Existed
+	return where, nil
+}
+
+// get tells where a saga stands.
+func (s *service) get(ctx context.Context, id contract.SagaID) (*transport.Status, error) {
+	if err := id.Check(); err != nil {
+		return nil, err
+	}
+	in, err := s.c.config.Store.Load(ctx, id)
+	if stone, ok := errors.AsType[*store.TombstoneError](err); ok {
+		return stoneStatus(stone, false), nil
+	}
+	if err != nil {
+		return nil, err // names the saga
+	}
+	def, err := s.c.definitions.find(in.Definition)
+	if err != nil {
+		return unexplained(in, err), nil
+	}
+	return status(def, in, true), nil
+}
+
+// wait registers the caller first and looks then, so that no end is missed
+// between the two.
+func (s *service) wait(ctx context.Context, c call, query *transport.WaitQuery, answer func(*transport.Status, error)) {
+	id := c.Saga
+	one, moving := wait(s.c.projection, id, c.Caller, func(r *Result) { answer(outcome(r, true)) })
+	if one == nil {
+		if where := s.briefly(id, query.Brief); where != nil {
+			answer(where, nil)
+			return
+		}
+		s.byName[transport.APIGet].serve(ctx, c, func(where any, err error) {
+			found, _ := where.(*transport.Status)
+			answer(found, err)
+		})
+		return
+	}
+	s.await(ctx, id, one, moving, c, query.Brief, answer)
+}
+
+// await holds a request that is registered, or answers it if the saga is at rest. One that is
+// known to move needs no look: what brings it to rest tells those who are registered.
+func (s *service) await(ctx context.Context, id contract.SagaID, one *projection.Waiter, moving bool, c call, brief bool, answer func(*transport.Status, error)) {
+	if moving {
+		s.keep(id, one, c, brief, answer)
+		return
+	}
+	s.look(ctx, id, func(where *transport.Status, err error) {
+		if err == nil && !where.AtRest() {
+			s.keep(id, one, c, brief, answer)
+			return
+		}
+		if one.Remove() {
+			answer(where, err)
+		}
+	})
+}
+
+// holdFor is how long a request may be held.
+func (s *service) holdFor(c call) time.Duration {
+	if c.Expires.IsZero() {
+		return DefaultWait
+	}
+	return min(max(c.Expires.Sub(s.c.config.Clock()), 0), MaxWait)
+}
+
+// keep holds a request that is registered until it expires, and answers then where
+// the saga stands: in few words, if that is enough and it is known to move.
+func (s *service) keep(id contract.SagaID, one *projection.Waiter, c call, brief bool, answer func(*transport.Status, error)) {
+	one.Hold(s.holdFor(c), func() {
+		if !one.Remove() {
+			return
+		}
+		if where := s.briefly(id, brief); where != nil {
+			answer(where, nil)
+			return
+		}
+		s.look(context.Background(), id, answer)
+	})
+}
+
+// briefly is where a saga stands in few words; nil: that is not enough, or it is not
+// known to move.
+func (s *service) briefly(id contract.SagaID, enough bool) *transport.Status {
+	if at, moving := s.c.projection.Moving(id); enough && moving {
+		return &transport.Status{ID: id, Definition: at.Definition, Phase: at.Phase, Revision: at.Revision}
+	}
+	return nil
+}
+
+// look reads where a saga stands, on a goroutine that waits for its turn. MaxWaiters
+// bounds them.
+func (s *service) look(ctx context.Context, id contract.SagaID, then func(*transport.Status, error)) {
+	go func() {
+		s.looks <- struct{}{}
+		defer func() { <-s.looks }()
+		then(s.get(ctx, id))
+	}()
 }

@@ -9,11 +9,11 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// admit says why a saga of a definition is not started for now; nil: it is. Limits that
+// admitStart says why a saga of a definition is not started for now; nil: it is. Limits that
 // all sagas have in common are shared: a participant that does not answer, or does not
 // get its commands, may take up as much as the others leave and no more, so that only
 // sagas which need it are refused (I13).
-func (s *service) admit(ref contract.DefinitionRef) *transport.Envelope {
+func (s *service) admitStart(ref contract.DefinitionRef) error {
 	open := s.c.projection.Open()
 	if open >= s.c.config.MaxOpen {
 		return s.tooMuch(LimitOpen, retryOpen, plural.Of(open, "saga is", "sagas are")+" open, as many as are allowed (MaxOpen); try again later")

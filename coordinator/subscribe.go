@@ -13,19 +13,27 @@ import (
 // serveSubscribe answers participants that ask for their subscription.
 func (s *service) serveSubscribe() (stop func(), err error) {
 	first := s.c.config.Subjects.Subscribe("")
+	participantOf := func(request *transport.Envelope) string { return strings.TrimPrefix(request.Subject, first) }
+	subscribes := reading(s, func(ctx context.Context, c call, q *transport.SubscribeQuery) (*transport.SubscribeReply, error) {
+		return s.subscribe(ctx, participantOf(c.Envelope), q)
+	})
 	stop, err = s.c.config.Bus.Respond(first+"*", s.c.config.Name, func(request *transport.Envelope, reply func(*transport.Envelope)) {
-		participant := strings.TrimPrefix(request.Subject, first)
+		participant := participantOf(request)
 		// One at a time for each: who asks and asks takes no turn of anybody else.
 		if _, busy := s.subscribing.LoadOrStore(participant, struct{}{}); busy {
-			reply(exhausted(retryBusy, "the participant's subscription is being made already; ask again in a moment"))
+			reply(refusalOf(&busyError{retryBusy, "the participant's subscription is being made already; ask again in a moment"}))
 			return
 		}
-		s.reading(func(ctx context.Context, request *transport.Envelope) (any, error) {
-			return s.apiSubscribe(ctx, participant, request)
-		})(context.Background(), request, func(e *transport.Envelope) {
+		answer := func(r any, err error) {
 			s.subscribing.Delete(participant)
-			reply(e)
-		})
+			reply(respond(r, err))
+		}
+		query, err := subscribes.decode(request.Data)
+		if err != nil {
+			answer(nil, err)
+			return
+		}
+		subscribes.serve(context.Background(), call{request, query}, answer)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("serve participants that subscribe: %w", err)
@@ -33,12 +41,9 @@ func (s *service) serveSubscribe() (stop func(), err error) {
 	return stop, nil
 }
 
-func (s *service) apiSubscribe(ctx context.Context, participant string, request *transport.Envelope) (any, error) {
+// subscribe makes ready the subscription from which a participant takes its commands.
+func (s *service) subscribe(ctx context.Context, participant string, query *transport.SubscribeQuery) (*transport.SubscribeReply, error) {
 	if err := contract.CheckName("participant", participant); err != nil {
-		return nil, err
-	}
-	var query transport.SubscribeQuery
-	if err := strict(request.Data, &query); err != nil {
 		return nil, err
 	}
 	var wrong violations
@@ -57,11 +62,11 @@ func (s *service) apiSubscribe(ctx context.Context, participant string, request 
 	if !ok {
 		return nil, &badRequest{why: "participants of this bus subscribe by themselves"}
 	}
-	reply, err := bus.Provide(ctx, participant, query)
+	reply, err := bus.Provide(ctx, participant, *query)
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	return reply, nil
+	return &reply, nil
 }
 
 // expectParticipants tells the bus who answers in the definitions that there are, so that

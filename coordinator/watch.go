@@ -29,42 +29,34 @@ type watcher struct {
 	at     projection.Position
 }
 
-// apiWatch answers what has moved behind a position, once something has.
-func (s *service) apiWatch(ctx context.Context, request *transport.Envelope, reply func(*transport.Envelope)) {
-	w, err := s.watcher(request)
+// watch answers what has moved behind a position, once something has.
+func (s *service) watch(ctx context.Context, c call, q *transport.WatchQuery, answer func(*transport.WatchReply, error)) {
+	w, err := s.watcher(c.Saga, q)
 	if err != nil {
-		reply(refusalOf(err))
+		answer(nil, err)
 		return
 	}
-	hold := DefaultWait
-	if !request.Expires.IsZero() {
-		hold = min(max(request.Expires.Sub(s.c.config.Clock()), 0), MaxWait)
-	}
-	caller := request.Caller
-	if refused := admit(s.watches, caller, "watch requests", "MaxWatches"); refused != nil {
-		reply(refused)
+	hold, caller := s.holdFor(c), c.Caller
+	if err := admit(s.watches, caller, "watch requests", "MaxWatches"); err != nil {
+		answer(nil, err)
 		return
 	}
 	go func() {
 		ctx, cancel := context.WithTimeout(ctx, hold)
 		defer cancel()
-		answer := respond(w.wait(ctx))
+		reply, err := w.wait(ctx)
 		s.watches.Give(caller) // before the caller, who may ask again at once, has the answer
-		reply(answer)
+		answer(reply, err)
 	}()
 }
 
 // watcher reads a watch request.
-func (s *service) watcher(request *transport.Envelope) (*watcher, error) {
-	var q transport.WatchQuery
-	if err := strict(request.Data, &q); err != nil {
-		return nil, err
-	}
+func (s *service) watcher(one contract.SagaID, q *transport.WatchQuery) (*watcher, error) {
 	f, err := s.filter(&q.Filter)
 	if err != nil {
 		return nil, err
 	}
-	w := &watcher{s: s, one: request.Saga, filter: f, at: s.c.projection.Position()}
+	w := &watcher{s: s, one: one, filter: f, at: s.c.projection.Position()}
 	if w.one != "" {
 		if err := w.one.Check(); err != nil {
 			return nil, err

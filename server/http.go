@@ -126,20 +126,21 @@ func (s *Server) mountAPI(mux *http.ServeMux) {
 // handler passes requests on to the coordinator, once there is one.
 type handler struct{ *Server }
 
-// Handle is what package api calls.
-func (h handler) Handle(ctx context.Context, method string, request *transport.Envelope) *transport.Envelope {
+// Serve is what package api calls.
+func (h handler) Serve(ctx context.Context, method string, request *transport.Envelope, query any) (any, error) {
 	c := h.coord.Load()
 	if c == nil || h.stops.Load() {
-		return &transport.Envelope{Type: transport.TypeReply, Code: string(transport.CodeUnavailable), Reason: "the coordinator is starting or stopping; try again"}
+		return nil, &transport.RequestError{Code: transport.CodeUnavailable, Reason: "the coordinator is starting or stopping; try again"}
 	}
-	return c.Handle(ctx, method, request)
+	return c.Serve(ctx, method, request, query)
 }
 
 // Request is what a client in this process calls.
 func (h handler) Request(ctx context.Context, request *transport.Envelope) (*transport.Envelope, error) {
-	if h.coord.Load() == nil || h.stops.Load() {
+	c := h.coord.Load()
+	if c == nil || h.stops.Load() {
 		return nil, transport.ErrNoResponders
 	}
 	method := strings.TrimPrefix(request.Subject, transport.Subjects{Prefix: h.config.Prefix}.API(""))
-	return h.Handle(ctx, method, request), nil
+	return c.Handle(ctx, method, request), nil
 }

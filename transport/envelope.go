@@ -54,10 +54,6 @@ type Envelope struct {
 	RetryAfter time.Duration
 
 	Data []byte
-
-	// Value is, of a request or reply that no bus has carried, what Data says: the JSON
-	// values in it are the very bytes that came. It is not sent, and must not be changed.
-	Value any
 }
 
 // The CloudEvents types.

@@ -262,6 +262,21 @@ type Refusal struct {
 	Revision   uint64                    `json:"revision,omitempty"`   // what the saga is at, where that is the reason
 }
 
+// RequestError is a request that was refused.
+type RequestError struct {
+	Code       Code
+	Reason     string        // for people; says what would be right
+	RetryAfter time.Duration // when to ask again; 0: not said
+	Refusal
+}
+
+func (e *RequestError) Error() string { return e.Reason }
+
+// Detailed reports whether there is more to say than code, reason and when to ask again.
+func (e *RequestError) Detailed() bool {
+	return len(e.Legal) > 0 || len(e.Violations) > 0 || e.Revision != 0
+}
+
 // Violation is a field that was wrong.
 type Violation struct {
 	Field   string `json:"field"`   // its path, such as phases[1] or steps[3].do.with

@@ -61,7 +61,7 @@ func (s *server) OperateAll(ctx context.Context, r *connect.Request[apiv1.Operat
 // that has begun waits for its turn.
 func (s *server) nextPage(ctx context.Context, q transport.OperateAllQuery) (*transport.OperateAllReply, error) {
 	for {
-		page, err := query[transport.OperateAllReply](ctx, s.coordinator, transport.APIOperateAll, &transport.Envelope{}, q)
+		page, err := query[transport.OperateAllReply](ctx, s.coordinator, transport.APIOperateAll, &transport.Envelope{}, &q)
 		if q.Cursor == "" || connect.CodeOf(err) != connect.CodeResourceExhausted {
 			return page, err
 		}

@@ -16,7 +16,7 @@ import (
 // ListDeadLetters lists messages that could not be understood.
 func (s *server) ListDeadLetters(ctx context.Context, r *connect.Request[apiv1.ListDeadLettersRequest]) (*connect.Response[apiv1.ListDeadLettersResponse], error) {
 	reply, err := query[transport.DeadLettersReply](ctx, s.coordinator, transport.APIDeadLetters, &transport.Envelope{},
-		transport.DeadLettersQuery{After: r.Msg.After, Limit: int(r.Msg.Limit)})
+		&transport.DeadLettersQuery{After: r.Msg.After, Limit: int(r.Msg.Limit)})
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +58,7 @@ func (s *server) DiscardDeadLetters(ctx context.Context, r *connect.Request[apiv
 }
 
 func (s *server) eachDeadLetter(ctx context.Context, method string, sequences []uint64, by string) ([]uint64, []*apiv1.FailedDeadLetter, error) {
-	reply, err := query[transport.DeadLettersDone](ctx, s.coordinator, method, &transport.Envelope{}, transport.DeadLettersRequest{Sequences: sequences, By: by})
+	reply, err := query[transport.DeadLettersDone](ctx, s.coordinator, method, &transport.Envelope{}, &transport.DeadLettersRequest{Sequences: sequences, By: by})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -77,7 +77,7 @@ func (s *server) PurgeDeadLetters(ctx context.Context, r *connect.Request[apiv1.
 	if d := r.Msg.OlderThan; d != nil && (d.CheckValid() != nil || d.AsDuration() <= 0) {
 		return nil, invalid("older_than", "is no time that can have passed; give one such as 86400s, or leave it out")
 	}
-	reply, err := query[transport.PurgeDeadLettersReply](ctx, s.coordinator, transport.APIPurgeDeadLetters, &transport.Envelope{}, transport.PurgeDeadLettersRequest{
+	reply, err := query[transport.PurgeDeadLettersReply](ctx, s.coordinator, transport.APIPurgeDeadLetters, &transport.Envelope{}, &transport.PurgeDeadLettersRequest{
 		Stream: transport.Stream(r.Msg.Stream), Participant: r.Msg.Participant, Reason: r.Msg.Reason, OlderThanMs: milliseconds(r.Msg.OlderThan),
 		All: r.Msg.All, DryRun: r.Msg.DryRun, By: r.Msg.By, After: r.Msg.After,
 	})

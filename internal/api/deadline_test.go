@@ -2,7 +2,6 @@ package api_test
 
 import (
 	"context"
-	"encoding/json"
 	"io"
 	"log/slog"
 	"net"
@@ -24,43 +23,39 @@ import (
 
 // slow is a coordinator that takes its time.
 type slow struct {
-	pages   int                                             // of a decision about many sagas
-	takes   time.Duration                                   // each, and a wait
-	reason  string                                          // of the saga that it tells of
-	refuses func(method, caller string) *transport.Envelope // nil: nothing
+	pages   int                               // of a decision about many sagas
+	takes   time.Duration                     // each, and a wait
+	reason  string                            // of the saga that it tells of
+	refuses func(method, caller string) error // nil: nothing
 }
 
-func (s *slow) Handle(ctx context.Context, method string, request *transport.Envelope) *transport.Envelope {
+func (s *slow) Serve(ctx context.Context, method string, request *transport.Envelope, _ any) (any, error) {
 	if s.refuses != nil {
 		if refused := s.refuses(method, request.Caller); refused != nil {
-			return refused
+			return nil, refused
 		}
 	}
-	var reply any
+	var answer any
 	took := s.takes
 	switch method {
 	case transport.APIWatch:
 		took = time.Until(request.Expires)
-		reply = transport.WatchReply{Sagas: []transport.WatchedSaga{{Saga: transport.Status{ID: "one", Reason: s.reason}}}}
+		answer = &transport.WatchReply{Sagas: []transport.WatchedSaga{{Saga: transport.Status{ID: "one", Reason: s.reason}}}}
 	case transport.APIOperateAll:
 		s.pages--
-		next := transport.OperateAllReply{Matched: 1, Done: 1}
+		next := &transport.OperateAllReply{Matched: 1, Done: 1}
 		if s.pages > 0 {
 			next.Next = "more"
 		}
-		reply = next
+		answer = next
 	default:
-		reply = transport.Status{ID: request.Saga}
+		answer = &transport.Status{ID: request.Saga}
 	}
 	select {
 	case <-time.After(took):
 	case <-ctx.Done():
 	}
-	data, err := json.Marshal(reply)
-	if err != nil {
-		panic(err)
-	}
-	return &transport.Envelope{Type: transport.TypeReply, Data: data}
+	return answer, nil
 }
 
 // pipes is a listener whose connections hold nothing.

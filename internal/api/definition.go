@@ -61,7 +61,7 @@ func (s *server) CompareDefinitions(ctx context.Context, r *connect.Request[apiv
 		return nil, err
 	}
 	reply, err := query[transport.CompareReply](ctx, s.coordinator, transport.APICompareDefinitions, &transport.Envelope{},
-		transport.CompareQuery{From: from, To: to, ToSource: r.Msg.ToSource})
+		&transport.CompareQuery{From: from, To: to, ToSource: r.Msg.ToSource})
 	if err != nil {
 		return nil, err
 	}

@@ -128,7 +128,7 @@ func TestLimitsPerCaller(t *testing.T) {
 func TestCallersOfTheAPI(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var asked string
-		p, _ := served(t, api.Config{Coordinator: &slow{refuses: func(_, caller string) *transport.Envelope { asked = caller; return nil }}})
+		p, _ := served(t, api.Config{Coordinator: &slow{refuses: func(_, caller string) error { asked = caller; return nil }}})
 		for protocol, c := range p.callers(t) {
 			if _, err := c.Get(t.Context(), by("ada", &apiv1.GetRequest{Id: "one"})); err != nil || asked != "token/ada" {
 				t.Errorf("%s: %q asks, %v", protocol, asked, err)
@@ -141,10 +141,10 @@ func TestCallersOfTheAPI(t *testing.T) {
 // leave room; one that has not is refused.
 func TestBulkWaitsForItsTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		busy := &transport.Envelope{Type: transport.TypeReply, Code: string(transport.CodeResourceExhausted), Reason: "MaxBulk", RetryAfter: time.Second}
+		busy := &transport.RequestError{Code: transport.CodeResourceExhausted, Reason: "MaxBulk", RetryAfter: time.Second}
 		asked := 0
 		coordinator := &slow{pages: 2}
-		coordinator.refuses = func(string, string) *transport.Envelope {
+		coordinator.refuses = func(string, string) error {
 			if asked++; asked > 1 && asked < 20 {
 				return busy
 			}

@@ -11,7 +11,7 @@ import (
 
 // FindOrphans says of which keys of an inbox the coordinator does not know what was done.
 func (s *server) FindOrphans(ctx context.Context, r *connect.Request[apiv1.FindOrphansRequest]) (*connect.Response[apiv1.FindOrphansResponse], error) {
-	reply, err := query[transport.OrphansReply](ctx, s.coordinator, transport.APIOrphans, &transport.Envelope{}, transport.OrphansQuery{Keys: r.Msg.Keys})
+	reply, err := query[transport.OrphansReply](ctx, s.coordinator, transport.APIOrphans, &transport.Envelope{}, &transport.OrphansQuery{Keys: r.Msg.Keys})
 	if err != nil {
 		return nil, err
 	}

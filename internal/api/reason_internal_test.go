@@ -20,16 +20,12 @@ type teller struct {
 	fails error
 }
 
-func (c *teller) Handle(_ context.Context, method string, request *transport.Envelope) *transport.Envelope {
+func (c *teller) Serve(_ context.Context, method string, request *transport.Envelope, _ any) (any, error) {
 	c.asked++
 	if c.fails != nil || method != transport.APIGet || request.Saga != "order-1" {
-		return &transport.Envelope{Type: transport.TypeReply, Code: string(transport.CodeUnavailable), Reason: "not now"}
+		return nil, &transport.RequestError{Code: transport.CodeUnavailable, Reason: "not now"}
 	}
-	data, err := json.Marshal(transport.Status{ID: "order-1", Input: &transport.Payload{JSON: json.RawMessage(c.input)}, Steps: []transport.StepStatus{{Name: "charge"}}})
-	if err != nil {
-		return &transport.Envelope{Type: transport.TypeReply, Code: string(transport.CodeInternal), Reason: err.Error()}
-	}
-	return &transport.Envelope{Type: transport.TypeReply, Data: data}
+	return &transport.Status{ID: "order-1", Input: &transport.Payload{JSON: json.RawMessage(c.input)}, Steps: []transport.StepStatus{{Name: "charge"}}}, nil
 }
 
 // TestRedactedReasons: the values of redacted fields are not in reasons either, as far as

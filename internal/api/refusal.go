@@ -2,8 +2,8 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
+	"fmt"
 
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -24,28 +24,22 @@ var codes = map[transport.Code]connect.Code{
 	transport.CodeInternal:           connect.CodeInternal,
 }
 
-// refused is the error that a refusing reply means. fields renames the fields that
+// refused is the error that a refusal is over HTTP. fields renames the fields that
 // were wrong from those of the bus's request to those of the API's.
-func refused(reply *transport.Envelope, fields func(string) string) error {
-	code, known := codes[transport.Code(reply.Code)]
+func refused(r *transport.RequestError, fields func(string) string) error {
+	code, known := codes[r.Code]
 	if !known {
 		code = connect.CodeUnknown
 	}
-	failure := connect.NewError(code, errors.New(reply.Reason))
-	var more transport.Refusal
-	if len(reply.Data) > 0 {
-		if err := json.Unmarshal(reply.Data, &more); err != nil {
-			return connect.NewError(connect.CodeInternal, err)
-		}
+	failure := connect.NewError(code, errors.New(r.Reason))
+	detail := &apiv1.Refusal{Legal: legalOperations(r.Legal), Revision: r.Revision}
+	if r.RetryAfter > 0 {
+		detail.RetryAfter = durationpb.New(r.RetryAfter)
 	}
-	detail := &apiv1.Refusal{Legal: legalOperations(more.Legal), Revision: more.Revision}
-	if reply.RetryAfter > 0 {
-		detail.RetryAfter = durationpb.New(reply.RetryAfter)
-	}
-	for _, v := range more.Violations {
+	for _, v := range r.Violations {
 		detail.Violations = append(detail.Violations, &apiv1.Violation{Field: fields(v.Field), Problem: v.Problem})
 	}
-	if d, err := connect.NewErrorDetail(detail); err == nil && (len(reply.Data) > 0 || reply.RetryAfter > 0) {
+	if d, err := connect.NewErrorDetail(detail); err == nil && (r.Detailed() || r.RetryAfter > 0) {
 		failure.AddDetail(d)
 	}
 	return failure
@@ -88,45 +82,45 @@ func inFilter(field string) string {
 	return "filter." + field
 }
 
-// ask has the coordinator serve a request and reads its reply.
-func ask[Reply any](ctx context.Context, c Coordinator, method string, request *transport.Envelope) (*Reply, error) {
-	return askFor[Reply](ctx, c, method, request, asIs)
+// ask has the coordinator serve a request that has no query.
+func ask[Answer any](ctx context.Context, c Coordinator, method string, request *transport.Envelope) (*Answer, error) {
+	return query[Answer, struct{}](ctx, c, method, request, nil)
 }
 
-func askFor[Reply any](ctx context.Context, c Coordinator, method string, request *transport.Envelope, fields func(string) string) (*Reply, error) {
+// query has the coordinator serve a request. data is a pointer to its query; nil: it has none.
+func query[Answer, Query any](ctx context.Context, c Coordinator, method string, request *transport.Envelope, data *Query) (*Answer, error) {
 	request.Type, request.Caller = transport.TypeRequest, callerKey(ctx)
-	reply := c.Handle(ctx, method, request)
-	switch {
-	case ctx.Err() != nil && reply.Code != "": // the caller's time is over, whatever the reply says
-		return nil, ctx.Err()
-	case reply.Code != "":
-		return nil, refused(reply, fields)
+	var q any
+	if data != nil {
+		q = data
 	}
-	if r, ok := reply.Value.(*Reply); ok { // the payloads byte for byte
-		return r, nil
+	answer, err := c.Serve(ctx, method, request, q)
+	if err != nil {
+		if ctx.Err() != nil { // the caller's time is over, whatever the error says
+			return nil, ctx.Err()
+		}
+		var r *transport.RequestError
+		if !errors.As(err, &r) {
+			return nil, connect.NewError(connect.CodeInternal, err)
+		}
+		return nil, refused(r, fieldsOf(method))
 	}
-	var r Reply
-	if err := json.Unmarshal(reply.Data, &r); err != nil {
-		return nil, connect.NewError(connect.CodeInternal, err)
+	a, ok := answer.(*Answer)
+	if !ok {
+		return nil, connect.NewError(connect.CodeInternal, fmt.Errorf("%s was answered with a %T", method, answer))
 	}
-	return &r, nil
+	return a, nil
 }
 
-// query is ask for requests whose data is a value of ours.
-func query[Reply any](ctx context.Context, c Coordinator, method string, request *transport.Envelope, data any) (*Reply, error) {
-	raw, err := contract.EncodeJSON(data)
-	if err != nil {
-		return nil, connect.NewError(connect.CodeInvalidArgument, err)
-	}
-	request.Data, request.Value = raw, data
-	fields := asIs
+// fieldsOf renames the fields of a method's query to those of the API's request.
+func fieldsOf(method string) func(string) string {
 	switch method {
 	case transport.APIList, transport.APICount, transport.APIWatch:
-		fields = inFilter
+		return inFilter
 	case transport.APIOperate:
-		fields = inDecision
+		return inDecision
 	case transport.APIOperateAll:
-		fields = inBulk
+		return inBulk
 	}
-	return askFor[Reply](ctx, c, method, request, fields)
+	return asIs
 }

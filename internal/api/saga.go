@@ -104,7 +104,7 @@ func (s *server) expires(atMost *durationpb.Duration) (time.Time, error) {
 // History is the recorded events of a saga.
 func (s *server) History(ctx context.Context, r *connect.Request[apiv1.HistoryRequest]) (*connect.Response[apiv1.HistoryResponse], error) {
 	reply, err := query[transport.HistoryReply](ctx, s.coordinator, transport.APIHistory,
-		&transport.Envelope{Saga: contract.SagaID(r.Msg.Id)}, transport.HistoryQuery{From: r.Msg.From, Limit: int(r.Msg.Limit), WithSaga: r.Msg.WithSaga})
+		&transport.Envelope{Saga: contract.SagaID(r.Msg.Id)}, &transport.HistoryQuery{From: r.Msg.From, Limit: int(r.Msg.Limit), WithSaga: r.Msg.WithSaga})
 	if err != nil {
 		return nil, err
 	}
@@ -122,7 +122,7 @@ func (s *server) List(ctx context.Context, r *connect.Request[apiv1.ListRequest]
 		return nil, err
 	}
 	reply, err := query[transport.ListReply](ctx, s.coordinator, transport.APIList, &transport.Envelope{},
-		transport.ListQuery{Filter: filter, Limit: int(r.Msg.Limit), Cursor: r.Msg.Cursor})
+		&transport.ListQuery{Filter: filter, Limit: int(r.Msg.Limit), Cursor: r.Msg.Cursor})
 	if err != nil {
 		return nil, err
 	}
@@ -139,7 +139,7 @@ func (s *server) Count(ctx context.Context, r *connect.Request[apiv1.CountReques
 	if err != nil {
 		return nil, err
 	}
-	reply, err := query[transport.CountReply](ctx, s.coordinator, transport.APICount, &transport.Envelope{}, filter)
+	reply, err := query[transport.CountReply](ctx, s.coordinator, transport.APICount, &transport.Envelope{}, &filter)
 	if err != nil {
 		return nil, err
 	}
@@ -155,7 +155,7 @@ func (s *server) Operate(ctx context.Context, r *connect.Request[apiv1.OperateRe
 	operation.ExpectedRevision = r.Msg.ExpectedRevision
 	status, err := query[transport.Status](ctx, s.coordinator, transport.APIOperate, &transport.Envelope{
 		Saga: contract.SagaID(r.Msg.Id), TraceParent: r.Header().Get(transport.AttrTraceParent), TraceState: r.Header().Get(transport.AttrTraceState),
-	}, operation)
+	}, &operation)
 	if err != nil {
 		return nil, err
 	}
@@ -165,7 +165,7 @@ func (s *server) Operate(ctx context.Context, r *connect.Request[apiv1.OperateRe
 // RemoveDamaged puts a tombstone in the place of a saga whose record is damaged.
 func (s *server) RemoveDamaged(ctx context.Context, r *connect.Request[apiv1.RemoveDamagedRequest]) (*connect.Response[apiv1.RemoveDamagedResponse], error) {
 	status, err := query[transport.Status](ctx, s.coordinator, transport.APIRemoveDamaged, &transport.Envelope{Saga: contract.SagaID(r.Msg.Id)},
-		transport.RemoveDamagedRequest{By: r.Msg.By, Reason: r.Msg.Reason})
+		&transport.RemoveDamagedRequest{By: r.Msg.By, Reason: r.Msg.Reason})
 	if err != nil {
 		return nil, err
 	}

@@ -18,10 +18,11 @@ import (
 // a definition fit, with room for how JSON writes them. Beyond it: resource_exhausted.
 const MaxMessage = 4 << 20
 
-// Coordinator serves one request; coordinator.Coordinator does. method is one of
-// the transport.API constants, and the reply is never nil.
+// Coordinator serves one request; coordinator.Coordinator does. method is one of the
+// transport.API constants, query a pointer to what that says of the request's data, the answer
+// one to what it says of the reply, and an error a *transport.RequestError.
 type Coordinator interface {
-	Handle(ctx context.Context, method string, request *transport.Envelope) *transport.Envelope
+	Serve(ctx context.Context, method string, request *transport.Envelope, query any) (answer any, err error)
 }
 
 // Config of the API's handlers. Coordinator is required.

@@ -75,7 +75,7 @@ func (w *watch) run(ctx context.Context, onlyChanges bool) error {
 // poll asks what has moved.
 func (w *watch) poll(ctx context.Context, hold time.Duration) (*transport.WatchReply, error) {
 	reply, err := query[transport.WatchReply](ctx, w.s.coordinator, transport.APIWatch,
-		&transport.Envelope{Saga: contract.SagaID(w.id), Expires: w.s.clock().Add(hold)}, transport.WatchQuery{Filter: w.filter, After: w.after})
+		&transport.Envelope{Saga: contract.SagaID(w.id), Expires: w.s.clock().Add(hold)}, &transport.WatchQuery{Filter: w.filter, After: w.after})
 	if err != nil {
 		return nil, err
 	}
@@ -106,7 +106,7 @@ func (w *watch) begin(ctx context.Context, all bool, missed int64) error {
 func (w *watch) list(ctx context.Context, missed int64) (int64, error) {
 	for cursor := ""; ; {
 		page, err := query[transport.ListReply](ctx, w.s.coordinator, transport.APIList, &transport.Envelope{},
-			transport.ListQuery{Filter: w.filter, Limit: 1000, Cursor: cursor})
+			&transport.ListQuery{Filter: w.filter, Limit: 1000, Cursor: cursor})
 		if err != nil {
 			return missed, err
 		}

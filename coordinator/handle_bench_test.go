@@ -1,0 +1,42 @@
+package coordinator_test
+
+import (
+	"log/slog"
+	"testing"
+
+	"github.com/amends-dev/amends/coordinator"
+	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/store/memstore"
+	"github.com/amends-dev/amends/transport"
+	"github.com/amends-dev/amends/transport/membus"
+)
+
+// BenchmarkHandle is what hot requests cost as they come over the bus: a status, and a start of a
+// saga that is there.
+func BenchmarkHandle(b *testing.B) {
+	bus := membus.New(membus.Options{Retain: 10})
+	c, err := coordinator.New(coordinator.Config{Store: memstore.New(), Bus: bus, Definitions: []*saga.Definition{checkout}, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		b.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- c.Run(b.Context()) }()
+	b.Cleanup(func() { <-done; bus.Close() })
+	<-c.Started()
+	if e := c.Handle(b.Context(), transport.APIStart, startKnown()); e.Code != "" {
+		b.Fatal(e.Reason)
+	}
+	for name, request := range map[string]func() *transport.Envelope{
+		transport.APIStart: startKnown,
+		transport.APIGet:   func() *transport.Envelope { return &transport.Envelope{Saga: "known"} },
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if e := c.Handle(b.Context(), name, request()); e.Code != "" {
+					b.Fatal(e.Reason)
+				}
+			}
+		})
+	}
+}
