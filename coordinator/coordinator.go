@@ -207,7 +207,7 @@ func (c *Coordinator) prepare(ctx context.Context) error {
 	if err := c.timing.load(ctx); err != nil {
 		return err
 	}
-	if _, err := c.countOpen(ctx); err != nil {
+	if err := c.countOpen(ctx); err != nil {
 		return err
 	}
 	return c.acquire(ctx)
@@ -259,21 +259,24 @@ func (c *Coordinator) noteReady() {
 func (c *Coordinator) Standstills() []transport.Standstill { return c.monitor.current() }
 
 // countOpen counts the open sagas in the store: when the coordinator starts, and when others may
-// have moved some. It reports false when sagas moved meanwhile, so that the count may be wrong.
-func (c *Coordinator) countOpen(ctx context.Context) (bool, error) {
+// have moved some. When sagas moved meanwhile the count may be wrong, and is not taken.
+func (c *Coordinator) countOpen(ctx context.Context) error {
 	moves := c.projection.Moves()
 	if c.busy() {
-		return false, nil
+		return nil
 	}
 	counts, err := c.config.Store.Counts(ctx)
 	if err != nil {
-		return false, fmt.Errorf("count the sagas: %w", err)
+		return fmt.Errorf("count the sagas: %w", err)
 	}
 	open := 0
 	for _, n := range counts {
 		open += n.Sagas - n.Ended
 	}
-	return !c.busy() && c.projection.Rebuild(moves, open), nil
+	if !c.busy() {
+		c.projection.Rebuild(moves, open)
+	}
+	return nil
 }
 
 // busy reports whether a shard is at work on a batch.

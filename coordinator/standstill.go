@@ -358,7 +358,7 @@ func (m *monitor) store(ctx context.Context) (found []transport.Standstill, err 
 	}
 	m.c.pending.Store(&counts)
 	if m.c.projection.Doubted() {
-		if _, err := m.c.countOpen(ctx); err != nil {
+		if err := m.c.countOpen(ctx); err != nil {
 			return nil, err
 		}
 	}
