@@ -326,7 +326,7 @@ func (c *Coordinator) closeInboxes() {
 // flush gives the relay a moment to hand over what is committed.
 func (c *Coordinator) flush() {
 	deadline := time.Now().Add(flushTime)
-	for s := c.relay.Stats(); (s.UnderWay > 0 || s.Able) && time.Now().Before(deadline); s = c.relay.Stats() {
+	for s := c.relay.Stats(); (s.UnderWay > 0 || s.Sendable) && time.Now().Before(deadline); s = c.relay.Stats() {
 		time.Sleep(2 * time.Millisecond)
 	}
 }

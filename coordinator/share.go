@@ -19,7 +19,7 @@ func (s *service) admitStart(ref contract.DefinitionRef) error {
 		return s.tooMuch(LimitOpen, retryOpen, plural.Of(open, "saga is", "sagas are")+" open, as many as are allowed (MaxOpen); try again later")
 	}
 	needed := s.c.definitions.needed(ref)
-	if to, crowded := s.c.relay.Crowded(needed, s.c.config.MaxBacklog); crowded {
+	if to, over := s.c.relay.OverShare(needed, s.c.config.MaxBacklog); over {
 		return s.tooMuch(LimitBacklog, retryBusy, fmt.Sprintf(
 			"the bus is behind with the commands for %s, which take up their share of what may wait (MaxBacklog %d); try again in a moment", to, s.c.config.MaxBacklog))
 	}

@@ -290,12 +290,12 @@ func (m *monitor) retention() []transport.Standstill {
 
 // relay looks at what goes out.
 func (m *monitor) relay() (found []transport.Standstill) {
-	lines := m.c.relay.Lines()
+	lines := m.c.relay.Queues()
 	stops := m.refusesAll(lines)
 	for i := range lines {
 		l := &lines[i]
 		waiting := fmt.Sprint(l.Waiting)
-		if l.Ledger {
+		if l.MoreInLedger {
 			waiting = "more than " + waiting
 		}
 		switch {
@@ -325,7 +325,7 @@ func (m *monitor) relay() (found []transport.Standstill) {
 // trouble. Those that were refused before it last took any say nothing of the others. Of
 // those that it has refused since, for as long as something has to stand, there is more than
 // one; or all participants are refused.
-func (m *monitor) refusesAll(lines []outbox.Line) bool {
+func (m *monitor) refusesAll(lines []outbox.QueueStats) bool {
 	now, accepted := m.c.config.Clock(), m.c.relay.Stats().Accepted
 	refused, lately, first := 0, 0, now
 	for i := range lines {

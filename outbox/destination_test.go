@@ -16,15 +16,15 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// sizedTo is a record with so many bytes of data.
+// sizedTo returns a record with that many bytes of data.
 func sizedTo(to outbox.Destination, n, bytes int) outbox.Record {
 	r := recordTo(to, n)
 	r.Envelope.Data = make([]byte, bytes)
 	return r
 }
 
-// A destination that the bus refuses, for whatever time, delays no other (I13): not those
-// of the same stream, and not those of another.
+// A destination that the bus refuses, for whatever time, delays no other (I13), neither on the same
+// stream nor on another.
 func TestRefusedDestinationDelaysNobody(t *testing.T) {
 	for _, refused := range []outbox.Destination{"bank", outbox.Lifecycle} {
 		t.Run(refused.String(), func(t *testing.T) {
@@ -58,7 +58,7 @@ func TestRefusedDestinationDelaysNobody(t *testing.T) {
 	}
 }
 
-// A stream that does not answer holds up no other.
+// A stream that does not answer delays no other.
 func TestSilentStreamDelaysNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		silent := make(chan struct{})
@@ -80,7 +80,7 @@ func TestSilentStreamDelaysNoOther(t *testing.T) {
 	})
 }
 
-// perStream is a bus whose streams answer when their gates open.
+// perStream is a bus whose streams answer once their gates open.
 type perStream struct {
 	*bus
 	gates map[transport.Stream]chan struct{}
@@ -93,8 +93,8 @@ func (p perStream) Publish(ctx context.Context, batch []transport.Envelope) []er
 	return p.bus.Publish(ctx, batch)
 }
 
-// The destinations take turns by bytes: a short command does not wait behind a hundred
-// long ones of somebody else.
+// Destinations take turns by bytes: a short command does not wait behind a hundred long ones of
+// another destination.
 func TestTurnsByBytes(t *testing.T) {
 	b := &bus{}
 	r := outbox.NewRelay(b, &ledger{}, outbox.Options{Window: 16})
@@ -109,13 +109,12 @@ func TestTurnsByBytes(t *testing.T) {
 	}
 	got := b.taken()
 	if short := slices.DeleteFunc(slices.Clone(got), func(id string) bool { return len(id) == 4 }); !slices.Equal(short, ids(0, 16)) {
-		t.Errorf("of two windows of 16, the short ones are %v", short)
+		t.Errorf("short commands in the first two windows of 16: %v", short)
 	}
 }
 
-// The law of shares: however many participants do not answer, however much is pending for
-// them, each holds at most what the fixed bounds allow, and a participant that comes
-// later always gets a command in.
+// However many participants do not answer and however much is pending for them, each holds at most
+// what the limits allow, and a participant that comes later can always send a command.
 func TestShares(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		room := rapid.IntRange(100_000, 2_000_000).Draw(t, "room")
@@ -145,19 +144,19 @@ func TestShares(t *testing.T) {
 			}
 			r.Push(list)
 			step()
-			for _, line := range r.Lines() {
+			for _, line := range r.Queues() {
 				if line.To != to {
 					continue
 				}
 				switch free := room - total; {
 				case line.OnBus == 0:
-					t.Fatalf("%s came %dth and got nothing in", to, p+1)
+					t.Fatalf("%s (participant %d) could send nothing", to, p+1)
 				case line.OnBus > credit:
-					t.Fatalf("%s holds %d commands, at most %d", to, line.OnBus, credit)
+					t.Fatalf("%s holds %d commands, want at most %d", to, line.OnBus, credit)
 				case line.OnBus > 1 && line.Bytes > free-line.Bytes+line.Bytes/line.OnBus:
-					t.Fatalf("%s holds %d of %d bytes that were free", to, line.Bytes, free)
+					t.Fatalf("%s holds %d of the %d bytes that were free", to, line.Bytes, free)
 				case !line.Full && line.Waiting > 0:
-					t.Fatalf("%s has %d commands waiting, and nobody says why", to, line.Waiting)
+					t.Fatalf("%s has %d commands waiting without a reason", to, line.Waiting)
 				}
 				held[string(to)], total = line.Bytes, total+line.Bytes
 			}
@@ -165,8 +164,8 @@ func TestShares(t *testing.T) {
 	})
 }
 
-// What a participant has answered is not held against it, nor what has expired; a
-// superseded attempt is, until it expires.
+// Answered and expired commands give their share back; a superseded attempt does so only when it
+// expires.
 func TestCreditComesBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &bus{}
@@ -190,24 +189,24 @@ func TestCreditComesBack(t *testing.T) {
 		r.Supersede([]outbox.ID{list[1].ID})
 		sent(3)
 		if why := r.Unsent("shop", list[3].ID); !strings.Contains(why, "2 commands") || !strings.Contains(why, "unanswered") {
-			t.Errorf("why it is not sent: %q", why)
+			t.Errorf("Unsent returned %q", why)
 		}
 		if why := r.Unsent("shop", list[2].ID); why != "" {
-			t.Errorf("it was sent, and yet: %q", why)
+			t.Errorf("Unsent returned %q for a command that was sent", why)
 		}
-		for len(b.taken()) < 5 { // a minute at least, and then those two have expired
+		for len(b.taken()) < 5 { // after MinLife the first two have expired
 			<-after(t)
 		}
 		if passed := time.Since(time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)); passed < transport.MinLife {
-			t.Errorf("after %s, and commands are kept for %s", passed, transport.MinLife)
+			t.Errorf("sent after %s, although the bus keeps commands for %s", passed, transport.MinLife)
 		}
 		sent(5)
-		r.Correct(outbox.Held{Before: r.InFlight(), Messages: map[outbox.Destination]int{"shop": 0}}) // it takes and does not answer yet
+		r.Correct(outbox.Held{Before: r.InFlight(), Messages: map[outbox.Destination]int{"shop": 0}}) // acknowledged, not yet answered
 		sent(7)
 	})
 }
 
-// The bus tells of commands that an earlier process has sent.
+// Correct counts commands that an earlier process has sent.
 func TestCorrected(t *testing.T) {
 	b := &bus{}
 	r := outbox.NewRelay(b, &ledger{}, outbox.Options{Credit: 10})
@@ -217,12 +216,12 @@ func TestCorrected(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := b.taken(); len(got) != 2 {
-		t.Errorf("sent %v beside 8 that lie there, at most 10", got)
+		t.Errorf("sent %v with 8 already on the bus, want at most 10 in all", got)
 	}
 }
 
-// While the bus takes no announcements they wait, but not without bound: the oldest are
-// dropped, and counted. Commands never are.
+// While the bus takes no announcements they wait, up to a limit: the oldest are dropped and
+// counted. Commands are never dropped.
 func TestAnnouncementsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var up atomic.Bool
@@ -254,15 +253,15 @@ func TestAnnouncementsAreBounded(t *testing.T) {
 	})
 }
 
-// Half of a limit is one's own share, and whoever has few that wait is let in whatever
-// waits for others.
-func TestCrowded(t *testing.T) {
+// A single destination's share is half of the limit, and a destination with few waiting commands is
+// never over its share.
+func TestOverShare(t *testing.T) {
 	b := &bus{refuse: func(string) error { return fmt.Errorf("away: %w", transport.ErrRefused) }}
 	r := outbox.NewRelay(b, &ledger{}, outbox.Options{})
 	crowded := func(want bool, to ...outbox.Destination) {
 		t.Helper()
-		if who, got := r.Crowded(to, 100); got != want {
-			t.Errorf("%v: crowded is %t (%s), want %t", to, got, who, want)
+		if who, got := r.OverShare(to, 100); got != want {
+			t.Errorf("OverShare(%v) = %t (%s), want %t", to, got, who, want)
 		}
 	}
 	r.Push(commands("bank", 1, 50))
@@ -270,7 +269,7 @@ func TestCrowded(t *testing.T) {
 	r.Push(commands("bank", 50, 51))
 	crowded(true, "shop", "bank")
 	crowded(false, "shop")
-	r.Push(commands("bank", 51, 1051)) // undos do not ask whether they may
+	r.Push(commands("bank", 51, 1051)) // undo commands are not limited
 	crowded(false, "shop")
 	r.Push(commands("shop", 2000, 2005))
 	crowded(false, "shop")
@@ -279,26 +278,26 @@ func TestCrowded(t *testing.T) {
 	crowded(false, "mail")
 }
 
-// A command that is not pending any more does not take up memory behind one that is.
+// Records that are no longer pending do not fill up a queue behind one that is.
 func TestQueueIsRewritten(t *testing.T) {
 	b := &bus{refuse: func(string) error { return fmt.Errorf("away: %w", transport.ErrRefused) }}
 	r := outbox.NewRelay(b, &ledger{}, outbox.Options{Backlog: 300})
 	for attempt := range 50 {
 		r.Push(commands("shop", 1000*attempt, 1000*attempt+250))
-		if lines := r.Lines(); lines[0].Ledger || lines[0].Waiting != 250 {
+		if lines := r.Queues(); lines[0].MoreInLedger || lines[0].Waiting != 250 {
 			t.Fatalf("attempt %d: %+v", attempt, lines[0])
 		}
 		for n := range 250 {
 			r.Supersede([]outbox.ID{recordTo("shop", 1000*attempt+n).ID})
 		}
 	}
-	if lines := r.Lines(); len(lines) > 0 && lines[0].Waiting > 0 {
+	if lines := r.Queues(); len(lines) > 0 && lines[0].Waiting > 0 {
 		t.Errorf("%+v", lines)
 	}
 }
 
-// Records of many destinations that take nothing have a bound in memory together, and each
-// has some room whatever the others have.
+// The records of many refused destinations have a common limit in memory, and each destination has
+// some room whatever the others use.
 func TestMemoryIsBounded(t *testing.T) {
 	b := &bus{refuse: func(string) error { return fmt.Errorf("away: %w", transport.ErrRefused) }}
 	r := outbox.NewRelay(b, &ledger{}, outbox.Options{MemoryBytes: 8 << 20, BacklogBytes: 6 << 20})
@@ -308,11 +307,11 @@ func TestMemoryIsBounded(t *testing.T) {
 		for n := range 100 {
 			r.Push([]outbox.Record{sizedTo(to, 1000*p+n, 100<<10)})
 		}
-		for _, line := range r.Lines() {
+		for _, line := range r.Queues() {
 			if line.To == to {
 				total += line.Waiting
-				if line.Waiting < 10 || line.Waiting > 60 || !line.Ledger {
-					t.Errorf("%s has %d records of 100 KiB in memory, the rest in the ledger: %t", to, line.Waiting, line.Ledger)
+				if line.Waiting < 10 || line.Waiting > 60 || !line.MoreInLedger {
+					t.Errorf("%s has %d records of 100 KiB in memory, the rest in the ledger: %t", to, line.Waiting, line.MoreInLedger)
 				}
 			}
 		}
@@ -322,7 +321,7 @@ func TestMemoryIsBounded(t *testing.T) {
 	}
 }
 
-// What was reported as refused for good is not sent after all, when all that is pending is.
+// A command reported as refused for good is not sent by a later Resend.
 func TestRefusedIsNotSentAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var open atomic.Bool

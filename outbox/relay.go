@@ -13,8 +13,8 @@ import (
 
 // Publisher is the part of the bus that the Relay needs.
 //
-// Publish is transport.Bus's. The batch is the Relay's again when it returns. It is
-// called once at a time for each stream.
+// Publish is that of transport.Bus. It is called by one goroutine at a time for each stream, and
+// must not keep the batch after it returns.
 type Publisher interface {
 	Publish(ctx context.Context, batch []transport.Envelope) []error
 }
@@ -26,8 +26,8 @@ type Ledger interface {
 	Discard(ctx context.Context, ids []ID) error
 }
 
-// All calls yield with everything that is pending: destination by destination, by name, and
-// there in order, until yield returns false.
+// All yields every pending record until yield returns false: destinations by name, and the records
+// of each in commit order.
 func All(ctx context.Context, ledger Ledger, yield func(Position, Record) bool) error {
 	counts, err := ledger.Destinations(ctx)
 	if err != nil {
@@ -48,35 +48,34 @@ func All(ctx context.Context, ledger Ledger, yield func(Position, Record) bool) 
 
 // Options of a Relay. The zero value is usable.
 type Options struct {
-	// Window bounds the envelopes that are handed to the bus at once, for each stream;
-	// WindowBytes bounds their bytes. 0: 512, and 8 MiB.
+	// Window bounds the envelopes handed to the bus in one call, for each stream; WindowBytes
+	// bounds their bytes. 0: 512, and 8 MiB.
 	Window, WindowBytes int
-	// Backlog bounds the records of one destination that are held in memory;
-	// BacklogBytes bounds their bytes. Further ones stay in the ledger and are read
-	// when those are worked off. 0: 16,384, and 16 MiB.
+	// Backlog bounds the records of one destination held in memory; BacklogBytes bounds their
+	// bytes. Further ones stay in the ledger until the queue has drained. 0: 16,384, and 16 MiB.
 	Backlog, BacklogBytes int
-	// MemoryBytes bounds the bytes of all records in memory: beyond a MiB a destination has
-	// at most as many as are left of it. 0: 256 MiB.
+	// MemoryBytes bounds the bytes of all records in memory. Each destination may hold 1 MiB, and
+	// more only within what is left. 0: 256 MiB.
 	MemoryBytes int
-	// Credit bounds the commands of one participant that the bus holds unanswered;
-	// CreditBytes bounds their bytes. Beyond that, or when they take up as much as is
-	// still free in the stream, further ones wait here. 0: 20,000, and 64 MiB.
+	// Credit bounds the unanswered commands of one participant on the bus; CreditBytes bounds their
+	// bytes. Beyond that, or when they take as much as the stream has free, further ones wait in
+	// the relay. 0: 20,000, and 64 MiB.
 	Credit, CreditBytes int
-	// Announcements bounds those that are pending while the bus does not take any: beyond
-	// it the oldest are dropped. 0: 262,144.
+	// Announcements bounds the announcements that wait while the bus takes none; beyond it the
+	// oldest are dropped. 0: 262,144.
 	Announcements int
-	// Shared says that other processes send what the same ledger enqueues: that this one has
-	// not sent a command is then not certain to mean that nobody has.
+	// Shared says that other processes send from the same ledger. A command that this process has
+	// not sent may then have been sent by another.
 	Shared bool
-	// OnPublish is told about every batch: how many the bus accepted and refused.
+	// OnPublish is called after every batch with how many records the bus accepted and refused.
 	OnPublish func(accepted, refused int)
-	// OnRefused is told about a command that the bus will never take
-	// (transport.ErrRefusedForGood). sent: an earlier attempt to publish it, or another
-	// process's, may have succeeded. It is pending until a commit discards it, and is not sent
-	// again before the next start. It is called from Step and must not block.
+	// OnRefused is called with a command that the bus will never take
+	// (transport.ErrRefusedForGood). sent: an earlier publish, or another process's, may have
+	// succeeded. The command is not sent again before the next start, and stays pending until a
+	// commit discards it. OnRefused is called from Step and must not block.
 	OnRefused func(r Record, sent bool, err error)
-	// OnDropped is told how many announcements were given up: the bus will never take
-	// them, or they were too many.
+	// OnDropped is called with the number of announcements that were given up, because the bus will
+	// never take them or because too many were waiting.
 	OnDropped func(announcements int, err error)
 	// Now is the clock. nil: time.Now.
 	Now func() time.Time
@@ -113,80 +112,79 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// Relay sends what is pending: at once when it is pushed after its commit, again
-// from the ledger after a start and whenever the bus may have forgotten (Resend).
+// Relay sends pending records: right after their commit (Push), and again from the ledger after a
+// start and whenever the bus may have lost data (Resend).
 //
-// It sends destination by destination (I13): each has a queue, a share of the bus and a
-// backoff of its own, and they take turns by bytes. Within a destination records are
-// sent in the order of their commits; one that the bus refuses for the moment goes back
-// to the front, overtaken by the others of its batch. No order is kept between
+// Each destination has a queue, a share of the bus and a backoff of its own (I13), and they take
+// turns by bytes. Records of one destination are sent in commit order, except that a record refused
+// for now goes back to the front while others of its batch were accepted. There is no order between
 // destinations.
 //
-// New wires it; Run owns its goroutines, one for each stream. Push, Drop, Supersede,
-// Resend, Correct and the methods that report may be called from any goroutine.
+// NewRelay wires it; Run owns its goroutines, one for each stream. Push, Drop, Supersede, Resend,
+// Correct and the methods that report may be called from any goroutine.
 type Relay struct {
 	publisher Publisher
 	ledger    Ledger
 	options   Options
 
-	mu    sync.Mutex
-	lines map[Destination]*line
-	lanes [2]*lane // of commands, of announcements
-	known map[ID]entry
-	// refused are the commands that the bus will never take, until they are discarded: what
-	// was reported must not be sent after all. true: discarded while the ledger was read,
-	// which may still show it.
-	refused map[ID]bool
-	reading bool      // the ledger of commands is being read
-	epoch   int       // grows when the bus may have forgotten
-	sweepAt time.Time // when expired messages are next looked for
-	room    int64     // bytes that the stream of commands may hold; 0: not known
-	used    int64     // of them, those that it holds
-	backlog int       // commands in all queues
-	sending int       // records that were handed to the bus and not yet accepted
-	took    time.Time // when the bus last accepted a command
+	mu     sync.Mutex
+	queues map[Destination]*queue
+	lanes  [2]*lane // of commands, of announcements
+	known  map[ID]entry
+	// refused holds commands that the bus will never take, until they are discarded: a command
+	// reported as refused must not be sent after all. true: discarded during a read of the ledger,
+	// which may still return it.
+	refused    map[ID]bool
+	reading    bool      // the ledger of commands is being read
+	epoch      int       // incremented when the bus may have lost data
+	sweepAt    time.Time // when expired messages are next looked for
+	room       int64     // bytes the stream of commands may hold; 0: not known
+	used       int64     // bytes it holds
+	backlog    int       // commands in all queues
+	sending    int       // records handed to the bus and not yet accepted
+	acceptedAt time.Time // when the bus last accepted a command
 }
 
-// entry is what is known of a record in memory, or of a command on the bus.
+// entry describes a record in memory, or a command on the bus.
 type entry struct {
-	line    *line
+	queue   *queue
 	bytes   int
 	state   state
 	pending bool
-	until   time.Time // when the bus lets go of it; zero: when it is answered
+	until   time.Time // when it expires on the bus; zero: not before its answer
 }
 
-// disown notes that the record is not pending any more.
-func (e *entry) disown() {
+// clearPending notes that the record is no longer pending.
+func (e *entry) clearPending() {
 	if e.pending {
 		e.pending = false
-		e.line.pending--
+		e.queue.pending--
 	}
 }
 
 type state int8
 
 const (
-	waiting    state = iota // in its line's queue
+	waiting    state = iota // in its destination's queue
 	sending                 // handed to the bus
-	answered                // handed to the bus, and not pending any more: if it is refused, it does not come back
-	superseded              // likewise, but if it is accepted, the bus holds it until it expires
+	answered                // being published, but already answered: dropped if refused
+	superseded              // being published, but no longer needed: if accepted, it stays on the bus until it expires
 	onBus                   // accepted
 )
 
-// NewRelay makes a Relay; nothing happens before Run.
+// NewRelay returns a Relay that does nothing before Run or Step.
 func NewRelay(publisher Publisher, ledger Ledger, options Options) *Relay {
 	r := &Relay{
 		publisher: publisher, ledger: ledger, options: options.withDefaults(),
-		lines: map[Destination]*line{}, known: map[ID]entry{}, refused: map[ID]bool{},
+		queues: map[Destination]*queue{}, known: map[ID]entry{}, refused: map[ID]bool{},
 	}
 	for i, stream := range []transport.Stream{transport.Commands, transport.Lifecycle} {
-		r.lanes[i] = &lane{stream: stream, wake: make(chan struct{}, 1), unlisted: true}
+		r.lanes[i] = &lane{stream: stream, wake: make(chan struct{}, 1), relist: true}
 	}
 	return r
 }
 
-// laneOf is the index of a destination's lane.
+// laneOf returns the index of a destination's lane.
 func laneOf(to Destination) int {
 	if to == Lifecycle {
 		return 1
@@ -194,20 +192,18 @@ func laneOf(to Destination) int {
 	return 0
 }
 
-// lineOf is the line of a destination, made when it is first asked for. Called with the
-// lock held.
-func (r *Relay) lineOf(to Destination) *line {
-	l := r.lines[to]
+// queueOf returns the queue of a destination, which it creates on first use. Called with r.mu held.
+func (r *Relay) queueOf(to Destination) *queue {
+	l := r.queues[to]
 	if l == nil {
-		l = &line{to: to}
-		r.lines[to] = l
+		l = &queue{to: to}
+		r.queues[to] = l
 	}
 	return l
 }
 
-// activate puts a line with something to do into its lane's ring. Called with the lock
-// held.
-func (r *Relay) activate(l *line) {
+// activate adds a queue with something to do to its lane's ring. Called with r.mu held.
+func (r *Relay) activate(l *queue) {
 	if !l.active {
 		l.active = true
 		lane := r.lanes[laneOf(l.to)]
@@ -215,7 +211,7 @@ func (r *Relay) activate(l *line) {
 	}
 }
 
-// Push hands over records that were committed. It never blocks.
+// Push queues records that have been committed. It never blocks.
 func (r *Relay) Push(records []Record) {
 	if len(records) == 0 {
 		return
@@ -236,10 +232,10 @@ func (r *Relay) Push(records []Record) {
 }
 
 func (r *Relay) push(record *Record, now time.Time) {
-	l := r.lineOf(record.To)
+	l := r.queueOf(record.To)
 	r.activate(l)
 	if l.rescan || l.reading || r.atBound(l) {
-		l.rescan = true // it is found there, behind what was committed earlier
+		l.rescan = true // found in the ledger, in commit order
 		return
 	}
 	if _, there := r.known[record.ID]; there {
@@ -247,42 +243,41 @@ func (r *Relay) push(record *Record, now time.Time) {
 	}
 	l.push(item{Record: *record, since: now}, r.options.Window)
 	r.count(l, 1)
-	r.known[record.ID] = entry{line: l, bytes: record.size(), state: waiting, pending: true}
+	r.known[record.ID] = entry{queue: l, bytes: record.size(), state: waiting, pending: true}
 	l.pending++
 }
 
-// atBound reports whether a destination has as much in memory as it may. Called with the lock
-// held.
-func (r *Relay) atBound(l *line) bool {
-	return l.waiting() >= r.options.Backlog || l.bytes >= ownBytes && l.bytes >= r.mayKeep()
+// atBound reports whether a destination's queue is full. Called with r.mu held.
+func (r *Relay) atBound(l *queue) bool {
+	return l.waiting() >= r.options.Backlog || l.bytes >= ownBytes && l.bytes >= r.memoryShare()
 }
 
-// ownBytes is what each destination may have in memory whatever the others have.
+// ownBytes is what each destination may keep in memory, however much the others use.
 const ownBytes = 1 << 20
 
-// mayKeep is how many bytes of records a destination may have in memory now. Called with
-// the lock held.
-func (r *Relay) mayKeep() int {
+// memoryShare returns how many bytes of records a destination may keep in memory now. Called with
+// r.mu held.
+func (r *Relay) memoryShare() int {
 	left := r.options.MemoryBytes
-	for _, l := range r.lines {
+	for _, l := range r.queues {
 		left -= l.bytes
 	}
 	return min(max(left, ownBytes), r.options.BacklogBytes)
 }
 
-// count notes that so many more records wait in a line.
-func (r *Relay) count(l *line, more int) {
+// count adds to the number of waiting commands.
+func (r *Relay) count(l *queue, more int) {
 	if l.to != Lifecycle {
 		r.backlog += more
 	}
 }
 
-// Drop says that commands were answered, or announcements discarded: they need not be sent
-// any more, and the bus does not hold them.
+// Drop removes commands that were answered or announcements that were discarded: they need not be
+// sent, and the bus no longer holds them.
 func (r *Relay) Drop(ids []ID) { r.drop(ids, true) }
 
-// Supersede says that commands need not be sent any more because another attempt is, or
-// none. What the bus has of them it holds until they expire.
+// Supersede removes commands that need not be sent any more, without an answer. Copies on the bus
+// count until they expire.
 func (r *Relay) Supersede(ids []ID) { r.drop(ids, false) }
 
 func (r *Relay) drop(ids []ID, isAnswered bool) {
@@ -298,13 +293,13 @@ func (r *Relay) drop(ids []ID, isAnswered bool) {
 			delete(r.refused, id)
 		}
 		e, ok := r.known[id]
-		e.disown()
+		e.clearPending()
 		switch {
 		case !ok:
 		case e.state == waiting:
 			delete(r.known, id)
-			r.count(e.line, -1)
-			e.line.lose(r.waits)
+			r.count(e.queue, -1)
+			e.queue.markDead(r.isWaiting)
 		case e.state == sending && isAnswered:
 			e.state = answered
 			r.known[id] = e
@@ -312,7 +307,7 @@ func (r *Relay) drop(ids []ID, isAnswered bool) {
 			e.state = superseded
 			r.known[id] = e
 		case e.state == onBus && isAnswered:
-			freed = r.letGo(id, e) || freed
+			freed = r.release(id, e) || freed
 		default:
 			r.known[id] = e
 		}
@@ -323,15 +318,14 @@ func (r *Relay) drop(ids []ID, isAnswered bool) {
 	}
 }
 
-// waits reports whether a record waits in its line. Called with the lock held.
-func (r *Relay) waits(id ID) bool {
+// isWaiting reports whether a record waits in its queue. Called with r.mu held.
+func (r *Relay) isWaiting(id ID) bool {
 	e, there := r.known[id]
 	return there && e.state == waiting
 }
 
-// hold notes that the bus holds so many messages and bytes more for a destination. Called
-// with the lock held.
-func (r *Relay) hold(l *line, messages, bytes int) {
+// addHeld adds to what the bus holds for a destination. Called with r.mu held.
+func (r *Relay) addHeld(l *queue, messages, bytes int) {
 	l.held += messages
 	l.heldBytes += bytes
 	if l.to != Lifecycle {
@@ -339,32 +333,31 @@ func (r *Relay) hold(l *line, messages, bytes int) {
 	}
 }
 
-// letGo notes that the bus does not hold a message any more, and reports whether its
-// destination was waiting for that. Called with the lock held.
-func (r *Relay) letGo(id ID, e entry) bool {
-	e.disown()
-	r.hold(e.line, -1, -e.bytes)
+// release notes that the bus no longer holds a message, and reports whether its destination was
+// waiting for that. Called with r.mu held.
+func (r *Relay) release(id ID, e entry) bool {
+	e.clearPending()
+	r.addHeld(e.queue, -1, -e.bytes)
 	delete(r.known, id)
-	return e.line.full
+	return e.queue.full
 }
 
-// Resend sends everything that is still pending once more: the bus may have
-// forgotten what it had accepted.
+// Resend sends all pending records again, because the bus may have lost what it had accepted.
 func (r *Relay) Resend() {
 	r.mu.Lock()
 	r.epoch++
 	for id, e := range r.known {
 		if e.state == onBus {
-			r.letGo(id, e)
+			r.release(id, e)
 		}
 	}
-	for _, l := range r.lines {
-		l.unseen, l.full = 0, false
-		l.accepted() // it is tried at once
+	for _, l := range r.queues {
+		l.correction, l.full = 0, false
+		l.accepted() // retried at once
 	}
 	r.used = 0
 	for _, lane := range r.lanes {
-		lane.unlisted = true
+		lane.relist = true
 	}
 	r.mu.Unlock()
 	for _, lane := range r.lanes {
@@ -372,7 +365,7 @@ func (r *Relay) Resend() {
 	}
 }
 
-// Run sends until ctx ends. It returns an error only when the ledger fails.
+// Run sends until ctx ends. It returns an error only if the ledger fails.
 func (r *Relay) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for _, lane := range r.lanes {
@@ -409,11 +402,10 @@ func (r *Relay) run(ctx context.Context, lane *lane) error {
 	}
 }
 
-// Step is one round of Run, for each stream: it reads the ledger if that is due and
-// hands a window of records to the bus. It returns how many those were and how many of
-// them the bus refused for the moment, which wait at the front of their destinations. It
-// is for callers without goroutines, such as a simulator, and must not be called while
-// Run runs. An error is the ledger's.
+// Step does one round of Run for each stream: it reads the ledger if necessary and hands a window
+// of records to the bus. It returns how many records it handed over, and how many of them the bus
+// refused for now. Step is for callers without goroutines, such as a simulator, and must not be
+// called while Run runs. Its error is the ledger's.
 func (r *Relay) Step(ctx context.Context) (handed, refused int, err error) {
 	for _, lane := range r.lanes {
 		n, back, err := r.step(ctx, lane)
@@ -425,8 +417,8 @@ func (r *Relay) Step(ctx context.Context) (handed, refused int, err error) {
 	return handed, refused, nil
 }
 
-// Due is when a Step has something to do again if nothing is pushed or dropped
-// meanwhile; false: never.
+// Due returns when Step next has something to do if nothing is pushed or dropped meanwhile; false:
+// never.
 func (r *Relay) Due() (at time.Time, ok bool) {
 	for _, lane := range r.lanes {
 		if due, yes := r.due(lane); yes && (!ok || due.Before(at)) {
@@ -436,8 +428,8 @@ func (r *Relay) Due() (at time.Time, ok bool) {
 	return at, ok
 }
 
-// creditPause is how often a destination that has used up its share of the bus is looked
-// at, besides each time that one of its commands is answered.
+// creditPause is how often a destination that has used up its share of the bus is tried again,
+// besides each time one of its commands is answered.
 const creditPause = time.Second
 
 func (r *Relay) due(lane *lane) (at time.Time, ok bool) {
@@ -449,7 +441,7 @@ func (r *Relay) due(lane *lane) (at time.Time, ok bool) {
 		switch {
 		case l.idle():
 			continue
-		case l.waits(now):
+		case l.backingOff(now):
 			due = l.retryAt
 		case l.full:
 			due = now.Add(creditPause)
@@ -458,7 +450,7 @@ func (r *Relay) due(lane *lane) (at time.Time, ok bool) {
 			at, ok = due, true
 		}
 	}
-	if lane.unlisted {
+	if lane.relist {
 		return now, true
 	}
 	return at, ok

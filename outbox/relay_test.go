@@ -17,12 +17,12 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// bus notes what it accepts; refuse decides what it does not.
+// bus records what it accepts; refuse decides what it refuses.
 type bus struct {
 	mu     sync.Mutex
 	got    []string
 	refuse func(id string) error
-	gate   chan struct{} // when not nil, Publish waits for it
+	gate   chan struct{} // if not nil, Publish waits for it
 }
 
 func (b *bus) Publish(_ context.Context, batch []transport.Envelope) []error {
@@ -49,13 +49,13 @@ func (b *bus) taken() []string {
 	return slices.Clone(b.got)
 }
 
-// ledger is what is pending on disk.
+// ledger holds the pending records.
 type ledger struct {
 	mu        sync.Mutex
 	records   []outbox.Record
 	discarded []outbox.ID
 	fail      error
-	onPending func() // what happens while the ledger is read
+	onPending func() // called while the ledger is read
 }
 
 func (l *ledger) Destinations(context.Context) (map[outbox.Destination]int, error) {
@@ -119,7 +119,7 @@ func commands(to outbox.Destination, from, upTo int) (out []outbox.Record) {
 	return out
 }
 
-// of is what of a list goes to a destination, by the message's number.
+// of returns either the announcements or the commands in a list of message ids.
 func of(list []string, announcements bool) []string {
 	return slices.DeleteFunc(slices.Clone(list), func(id string) bool {
 		n, err := strconv.Atoi(id)
@@ -134,7 +134,7 @@ func ids(from, to int) (out []string) {
 	return out
 }
 
-// run runs a relay for the time of a test.
+// run runs a relay until stop is called.
 func run(t *testing.T, r *outbox.Relay) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -148,8 +148,8 @@ func run(t *testing.T, r *outbox.Relay) (stop func()) {
 	}
 }
 
-// After a start everything pending is sent, then what is pushed: to each destination in order.
-// Announcements are discarded when the bus has them, commands are not.
+// After a start everything pending is sent, then what is pushed, in order for each destination.
+// Announcements are discarded once the bus has them; commands are not.
 func TestSendsInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, l := &bus{}, &ledger{records: records(0, 10)}
@@ -172,7 +172,7 @@ func TestSendsInOrder(t *testing.T) {
 	})
 }
 
-// What the bus refuses is sent again, without losing anything.
+// What the bus refuses for now is sent again, and nothing is lost.
 func TestRefusedIsSentAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tries := map[string]int{}
@@ -202,8 +202,8 @@ func TestRefusedIsSentAgain(t *testing.T) {
 	})
 }
 
-// What the bus will never take is reported once and does not block the others. Whether an
-// earlier attempt may have arrived is said: it may unless each was refused for certain.
+// A command that the bus will never take is reported once and delays no other. It is reported as
+// possibly sent unless every earlier attempt was refused for certain.
 func TestRefusedForGood(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tries := map[string]int{}
@@ -251,7 +251,7 @@ func TestRefusedForGood(t *testing.T) {
 	})
 }
 
-// Who shares the ledger may have sent what this process has not.
+// With a shared ledger, another process may have sent what this one has not.
 func TestSharedIsNeverCertain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &bus{refuse: func(string) error { return fmt.Errorf("too large: %w", transport.ErrRefusedForGood) }}
@@ -269,7 +269,7 @@ func TestSharedIsNeverCertain(t *testing.T) {
 	})
 }
 
-// What was discarded while it waited is not sent.
+// A record discarded while it waited is not sent.
 func TestDrop(t *testing.T) {
 	for name, drop := range map[string]func(*outbox.Relay, []outbox.ID){"answered": (*outbox.Relay).Drop, "superseded": (*outbox.Relay).Supersede} {
 		t.Run(name, func(t *testing.T) {
@@ -278,7 +278,7 @@ func TestDrop(t *testing.T) {
 				r := outbox.NewRelay(b, &ledger{}, outbox.Options{Window: 1})
 				defer run(t, r)()
 				r.Push(commands("shop", 0, 4))
-				synctest.Wait() // 0 is with the bus
+				synctest.Wait() // record 0 is being published
 				drop(r, []outbox.ID{record(0).ID, record(2).ID, record(99).ID})
 				close(b.gate)
 				synctest.Wait()
@@ -290,8 +290,8 @@ func TestDrop(t *testing.T) {
 	}
 }
 
-// What is discarded while the bus has it, and is refused, does not come back: else
-// an outage would gather every attempt that timed out meanwhile.
+// A record discarded while it is being published, and then refused, does not come back. Otherwise
+// an outage would collect every attempt that timed out.
 func TestDropWhileSending(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var up atomic.Bool
@@ -304,7 +304,7 @@ func TestDropWhileSending(t *testing.T) {
 		r := outbox.NewRelay(b, &ledger{}, outbox.Options{})
 		defer run(t, r)()
 		r.Push(records(1, 4))
-		synctest.Wait() // all three are with the bus
+		synctest.Wait() // all three are being published
 		r.Drop([]outbox.ID{record(2).ID})
 		b.gate <- struct{}{}
 		synctest.Wait()
@@ -324,7 +324,7 @@ func TestDropWhileSending(t *testing.T) {
 	})
 }
 
-// Beyond its backlog the relay forgets and reads the ledger again later (I10).
+// Beyond its backlog the relay drops records from memory and reads the ledger again later (I10).
 func TestBacklogIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, l := &bus{gate: make(chan struct{})}, &ledger{}
@@ -346,7 +346,7 @@ func TestBacklogIsBounded(t *testing.T) {
 	})
 }
 
-// What is pushed while the ledger is read waits there, and is sent in its turn.
+// A record pushed while the ledger is being read waits there and is sent in its turn.
 func TestPushedWhileTheLedgerIsRead(t *testing.T) {
 	b, l := &bus{}, &ledger{records: commands("shop", 0, 12)}
 	r := outbox.NewRelay(b, l, outbox.Options{Window: 2, Backlog: 5})
@@ -374,9 +374,8 @@ func TestPushedWhileTheLedgerIsRead(t *testing.T) {
 	}
 }
 
-// A record that found the backlog full while the ledger was read in parts, behind
-// which it lies, is sent although nobody pushes anything any more: the next reading
-// begins at once, and not with the next record. Found by the simulator.
+// A record that meets a full backlog while the ledger is read in parts is sent even if nothing is
+// pushed any more: the next read starts at once. Found by the simulator.
 func TestReadsAgainAtOnce(t *testing.T) {
 	b, l := &bus{}, &ledger{records: commands("shop", 6, 8)}
 	r := outbox.NewRelay(b, l, outbox.Options{Backlog: 2, Window: 2})
@@ -386,8 +385,8 @@ func TestReadsAgainAtOnce(t *testing.T) {
 			t.Fatalf("handed %d (%v), want %d", handed, err, want)
 		}
 	}
-	step(2)                            // as much as fits; there may be more behind 7
-	l.records = commands("shop", 1, 2) // the others are discarded, and this one lies in front of them
+	step(2)                            // as many as fit; there may be more behind 7
+	l.records = commands("shop", 1, 2) // the others are discarded, and this one comes before the cursor
 	r.Push(l.records)
 	step(1)
 	step(0)
@@ -399,7 +398,7 @@ func TestReadsAgainAtOnce(t *testing.T) {
 	}
 }
 
-// When the bus forgot, everything pending is sent once more.
+// After the bus has lost data, everything pending is sent again.
 func TestResend(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, l := &bus{}, &ledger{records: commands("shop", 0, 3)}
@@ -414,7 +413,7 @@ func TestResend(t *testing.T) {
 	})
 }
 
-// What was under way when the bus forgot is sent once more too.
+// What was being published when the bus lost data is sent again, too.
 func TestResendWhileSending(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, l := &bus{gate: make(chan struct{})}, &ledger{records: commands("shop", 0, 3)}
@@ -433,6 +432,6 @@ func TestResendWhileSending(t *testing.T) {
 func TestLedgerFails(t *testing.T) {
 	l := &ledger{fail: errors.New("closed")}
 	if err := outbox.NewRelay(&bus{}, l, outbox.Options{}).Run(t.Context()); err == nil {
-		t.Error("a ledger that fails ends the relay")
+		t.Error("Run goes on although the ledger failed")
 	}
 }

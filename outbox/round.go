@@ -11,7 +11,7 @@ import (
 )
 
 func (r *Relay) step(ctx context.Context, lane *lane) (handed, refused int, err error) {
-	if err := r.list(ctx, lane); err != nil {
+	if err := r.listDestinations(ctx, lane); err != nil {
 		return 0, 0, err
 	}
 	if err := r.trim(ctx, lane); err != nil {
@@ -24,7 +24,7 @@ func (r *Relay) step(ctx context.Context, lane *lane) (handed, refused int, err 
 		}
 		if batch, epoch := r.next(lane); len(batch) > 0 {
 			refused := r.send(ctx, lane, batch, epoch)
-			clear(batch) // let go of what is sent
+			clear(batch) // do not keep sent records alive
 			return len(batch), refused, nil
 		}
 		if !read {
@@ -33,12 +33,12 @@ func (r *Relay) step(ctx context.Context, lane *lane) (handed, refused int, err 
 	}
 }
 
-// list asks the ledger for which destinations something is pending, after a start and when the
-// bus may have forgotten.
-func (r *Relay) list(ctx context.Context, lane *lane) error {
+// listDestinations asks the ledger which destinations have pending records, after a start and after
+// the bus may have lost data.
+func (r *Relay) listDestinations(ctx context.Context, lane *lane) error {
 	r.mu.Lock()
-	due := lane.unlisted
-	lane.unlisted = false
+	due := lane.relist
+	lane.relist = false
 	r.mu.Unlock()
 	if !due {
 		return nil
@@ -51,7 +51,7 @@ func (r *Relay) list(ctx context.Context, lane *lane) error {
 	defer r.mu.Unlock()
 	for _, to := range sorted(counts) {
 		if r.lanes[laneOf(to)] == lane {
-			l := r.lineOf(to)
+			l := r.queueOf(to)
 			l.rescan = true
 			r.activate(l)
 		}
@@ -64,15 +64,15 @@ func sorted(counts map[Destination]int) []Destination {
 	for to := range counts {
 		list = append(list, to)
 	}
-	slices.Sort(list) // a simulation depends on the order
+	slices.Sort(list) // simulations need a fixed order
 	return list
 }
 
-// readLedger refills the lines of a lane that have worked off what they had in memory,
-// and reports whether it has read for any.
+// readLedger refills the queues of a lane that have run empty, and reports whether it read
+// anything.
 func (r *Relay) readLedger(ctx context.Context, lane *lane) (read bool, err error) {
 	for {
-		l, after := r.unread(lane)
+		l, after := r.nextUnread(lane)
 		if l == nil {
 			return read, nil
 		}
@@ -83,13 +83,13 @@ func (r *Relay) readLedger(ctx context.Context, lane *lane) (read bool, err erro
 	}
 }
 
-// unread is a line that the ledger is to be read for, and from where on.
-func (r *Relay) unread(lane *lane) (*line, Position) {
+// nextUnread returns a queue that has to be refilled from the ledger, and the position to start at.
+func (r *Relay) nextUnread(lane *lane) (*queue, Position) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := r.options.Now()
 	for _, l := range lane.ring {
-		if len(l.queue) > 0 || l.waits(now) {
+		if len(l.items) > 0 || l.backingOff(now) {
 			continue
 		}
 		if l.rescan && !l.reading {
@@ -102,13 +102,13 @@ func (r *Relay) unread(lane *lane) (*line, Position) {
 	return nil, Position{}
 }
 
-// refill reads what is pending for one destination: as much as fits into memory, from where it
-// stopped the last time. What waits here already, or lies on the bus, is passed over.
-func (r *Relay) refill(ctx context.Context, l *line, after Position) error {
+// refill reads one destination's pending records from where the last read stopped, as many as fit
+// into memory. Records already in memory or on the bus are skipped.
+func (r *Relay) refill(ctx context.Context, l *queue, after Position) error {
 	now, bytes, full := r.options.Now(), 0, false
 	var found []item
 	r.mu.Lock()
-	most := r.mayKeep()
+	most := r.memoryShare()
 	if l.to != Lifecycle {
 		r.reading = true
 	}
@@ -136,7 +136,7 @@ func (r *Relay) refill(ctx context.Context, l *line, after Position) error {
 	for _, it := range found {
 		l.push(it, r.options.Window)
 		r.count(l, 1)
-		r.known[it.ID] = entry{line: l, bytes: it.size(), state: waiting, pending: true}
+		r.known[it.ID] = entry{queue: l, bytes: it.size(), state: waiting, pending: true}
 		l.pending++
 	}
 	return nil
@@ -150,33 +150,33 @@ func (r *Relay) knows(id ID) bool {
 	return there || refused
 }
 
-// quantum is how many bytes a destination may send before it is the next one's turn.
+// quantum is how many bytes a destination may send per turn.
 const quantum = 64 << 10
 
-// next takes up to a window of records: from the destinations in turn, by bytes, so that
-// one with much to send delays the others by a quantum (deficit round robin: Shreedhar
-// and Varghese, 1995).
+// next takes up to a window of records, from the destinations in turn. A turn is measured in bytes,
+// so a destination with a long queue delays the others by one quantum at most (deficit round robin:
+// Shreedhar and Varghese, 1995).
 func (r *Relay) next(lane *lane) (batch []item, epoch int) {
 	now := r.options.Now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.sweep(now)
-	lane.tidy()
+	lane.dropIdle()
 	batch = lane.batch[:0]
 	bytes := 0
-	for hungry := true; hungry; {
-		hungry = false
+	for anyLeft := true; anyLeft; {
+		anyLeft = false
 		for range lane.ring {
 			l := lane.ring[lane.at%len(lane.ring)]
 			lane.at = (lane.at + 1) % len(lane.ring)
-			if l.waits(now) {
+			if l.backingOff(now) {
 				continue
 			}
 			var more bool
 			batch, bytes, more = r.take(l, batch, bytes)
-			hungry = hungry || more
+			anyLeft = anyLeft || more
 			if len(batch) >= r.options.Window || bytes >= r.options.WindowBytes {
-				hungry = false
+				anyLeft = false
 				break
 			}
 		}
@@ -186,14 +186,14 @@ func (r *Relay) next(lane *lane) (batch []item, epoch int) {
 	return batch, r.epoch
 }
 
-// take lets one destination add to a batch what it may, and reports whether it has more
-// that only its turn keeps back. One that was refused tries a single record.
-func (r *Relay) take(l *line, batch []item, bytes int) ([]item, int, bool) {
+// take appends to a batch what one destination may send, and reports whether only its quantum kept
+// it from sending more. A destination that was refused tries a single record.
+func (r *Relay) take(l *queue, batch []item, bytes int) ([]item, int, bool) {
 	l.deficit += quantum
 	l.full = false
-	for taken := 0; len(l.queue) > 0; {
-		it := &l.queue[0]
-		if !r.waits(it.ID) {
+	for taken := 0; len(l.items) > 0; {
+		it := &l.items[0]
+		if !r.isWaiting(it.ID) {
 			l.pop(r.options.Window)
 			l.dead--
 			continue
@@ -210,7 +210,7 @@ func (r *Relay) take(l *line, batch []item, bytes int) ([]item, int, bool) {
 		}
 		e.state = sending
 		r.known[it.ID] = e
-		r.hold(l, 1, e.bytes)
+		r.addHeld(l, 1, e.bytes)
 		l.deficit -= e.bytes
 		bytes += e.bytes
 		batch = append(batch, *it)
@@ -222,11 +222,10 @@ func (r *Relay) take(l *line, batch []item, bytes int) ([]item, int, bool) {
 	return batch, bytes, false
 }
 
-// mayHold reports whether the bus may get so many bytes more for a destination: within
-// the fixed bounds, and at most as much as is still free in the stream. So one that is
-// away gets half of the stream, two get a third each, and one that comes later always
-// gets in. Called with the lock held.
-func (r *Relay) mayHold(l *line, bytes int) bool {
+// mayHold reports whether the bus may hold that many more bytes for a destination: within the fixed
+// limits, and no more than the stream has free. So one absent participant can fill half of the
+// stream, two a third each, and a later one always finds room. Called with r.mu held.
+func (r *Relay) mayHold(l *queue, bytes int) bool {
 	if l.to == Lifecycle {
 		return true
 	}
@@ -240,8 +239,8 @@ func (r *Relay) mayHold(l *line, bytes int) bool {
 	return r.room == 0 || int64(held+bytes) <= r.room-r.used
 }
 
-// send publishes a batch, discards the announcements the bus has accepted, and
-// puts back to the front what it refused for now: so many does it return.
+// send publishes a batch and discards the announcements that the bus accepted. It returns how many
+// records the bus refused for now; those go back to the front of their queues.
 func (r *Relay) send(ctx context.Context, lane *lane, batch []item, epoch int) (back int) {
 	envelopes := slices.Grow(lane.envelopes[:0], len(batch))
 	for i := range batch {
@@ -263,7 +262,8 @@ func (r *Relay) send(ctx context.Context, lane *lane, batch []item, epoch int) (
 			}
 		case errors.Is(err, transport.ErrRefusedForGood) && it.Answered():
 			refused++
-			// What is said of a subject is not certain of this record.
+			// A missing permission is a fact about the subject, so this record may have been sent
+			// earlier.
 			r.options.OnRefused(it.Record, it.sent || r.options.Shared || errors.Is(err, transport.ErrNotPermitted), err)
 		case dropped(it, err):
 			refused++
@@ -277,21 +277,21 @@ func (r *Relay) send(ctx context.Context, lane *lane, batch []item, epoch int) (
 	}
 	r.options.OnPublish(len(batch)-refused, refused)
 	if len(accepted) > 0 {
-		// Best effort: what is not discarded is sent once more after the next start.
+		// Best effort: an announcement that is not discarded is sent again after the next start.
 		_ = r.ledger.Discard(ctx, accepted)
 	}
-	r.learn(lane, batch, errs, epoch)
+	r.applyResults(lane, batch, errs, epoch)
 	return back
 }
 
-// dropped reports whether an announcement is given up: the bus will never take it. One that
-// is not permitted waits for an operator.
+// dropped reports whether an announcement is given up because the bus will never take it. One that
+// lacks permission is kept, because an operator can grant that.
 func dropped(it *item, err error) bool {
 	return !it.Answered() && errors.Is(err, transport.ErrRefusedForGood) && !errors.Is(err, transport.ErrNotPermitted)
 }
 
-// learn takes note of what the bus has accepted and refused.
-func (r *Relay) learn(lane *lane, batch []item, errs []error, epoch int) {
+// applyResults records what the bus accepted and refused.
+func (r *Relay) applyResults(lane *lane, batch []item, errs []error, epoch int) {
 	now := r.options.Now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -299,31 +299,31 @@ func (r *Relay) learn(lane *lane, batch []item, errs []error, epoch int) {
 	lane.touched = lane.touched[:0]
 	for i := range batch {
 		it, err := &batch[i], errs[i]
-		l := r.lineOf(it.To)
-		if !l.took && l.failed == nil {
+		l := r.queueOf(it.To)
+		if !l.anyAccepted && l.failed == nil {
 			lane.touched = append(lane.touched, l)
 		}
 		switch {
 		case err == nil, dropped(it, err), it.Answered() && errors.Is(err, transport.ErrRefusedForGood):
 			switch {
 			case err == nil && it.Answered():
-				r.took = now
+				r.acceptedAt = now
 			case err != nil && it.Answered() && r.known[it.ID].state == sending:
 				r.refused[it.ID] = false
 			}
-			r.taken(it, err == nil && epoch == r.epoch, now)
-			if l.took = l.took || !errors.Is(err, transport.ErrNotPermitted); !l.took {
-				l.failed = err // for this one that is the end, for those behind it it is not
+			r.finish(it, err == nil && epoch == r.epoch, now)
+			if l.anyAccepted = l.anyAccepted || !errors.Is(err, transport.ErrNotPermitted); !l.anyAccepted {
+				l.failed = err // final for this record, not for those behind it
 			}
 		default:
 			l.failed = err
-			if r.back(it) {
+			if r.requeue(it) {
 				l.again = append(l.again, *it)
 			}
 		}
 	}
 	for _, l := range lane.touched {
-		if l.took {
+		if l.anyAccepted {
 			l.accepted()
 		}
 		if l.failed != nil {
@@ -334,17 +334,17 @@ func (r *Relay) learn(lane *lane, batch []item, errs []error, epoch int) {
 			r.activate(l)
 			r.count(l, len(l.again))
 		}
-		l.again, l.failed, l.took = nil, nil, false
+		l.again, l.failed, l.anyAccepted = nil, nil, false
 	}
 	clear(lane.touched)
 }
 
-// taken notes that the bus has dealt with a record. there: it holds it now. Called with
-// the lock held.
-func (r *Relay) taken(it *item, there bool, now time.Time) {
+// finish notes that the bus has accepted a record or refused it for good. there: the bus holds it
+// now. Called with r.mu held.
+func (r *Relay) finish(it *item, there bool, now time.Time) {
 	e := r.known[it.ID]
 	if !there || !it.Answered() || e.state == answered {
-		r.letGo(it.ID, e)
+		r.release(it.ID, e)
 		return
 	}
 	e.state = onBus
@@ -356,50 +356,50 @@ func (r *Relay) taken(it *item, there bool, now time.Time) {
 	r.known[it.ID] = e
 }
 
-// back notes that the bus has not taken a record, and reports whether it is still pending.
-// Called with the lock held.
-func (r *Relay) back(it *item) bool {
+// requeue notes that the bus has not taken a record, and reports whether it is still pending.
+// Called with r.mu held.
+func (r *Relay) requeue(it *item) bool {
 	e := r.known[it.ID]
 	if e.state != sending {
-		r.letGo(it.ID, e)
+		r.release(it.ID, e)
 		return false
 	}
-	r.hold(e.line, -1, -e.bytes)
+	r.addHeld(e.queue, -1, -e.bytes)
 	e.state = waiting
 	r.known[it.ID] = e
 	return true
 }
 
-// sweepEvery is how often messages that have expired are looked for on the bus's behalf.
+// sweepEvery is how often entries of expired messages are removed.
 const sweepEvery = 10 * time.Second
 
-// sweep lets go of what has expired on the bus: every sweepEvery, and more often when a
-// destination waits for it. Called with the lock held.
+// sweep removes the entries of messages that have expired on the bus: every sweepEvery, and more
+// often while a destination has used up its share. Called with r.mu held.
 func (r *Relay) sweep(now time.Time) {
 	if now.Before(r.sweepAt) && r.sweepAt.Sub(now) <= sweepEvery {
 		return
 	}
 	r.sweepAt = now.Add(sweepEvery)
-	pace := creditPause * time.Duration(1+len(r.known)/50_000) // it holds up everybody
+	pace := creditPause * time.Duration(1+len(r.known)/50_000) // the larger the map, the rarer: a sweep holds the lock
 	for id, e := range r.known {
 		if e.state == onBus && !e.until.IsZero() && !now.Before(e.until) {
-			r.letGo(id, e)
+			r.release(id, e)
 		}
-		if e.line.full && pace < sweepEvery {
+		if e.queue.full && pace < sweepEvery {
 			r.sweepAt = now.Add(pace)
 		}
 	}
 }
 
-// trimEvery is how often announcements that wait are counted.
+// trimEvery is how often waiting announcements are counted.
 const trimEvery = 10 * time.Second
 
-// trim drops the oldest announcements when too many are pending, which they are only after
-// the bus has not taken any for a long time.
+// trim drops the oldest announcements when too many are pending. That happens only when the bus has
+// taken none for a long time.
 func (r *Relay) trim(ctx context.Context, lane *lane) error {
 	now := r.options.Now()
 	r.mu.Lock()
-	l := r.lines[Lifecycle]
+	l := r.queues[Lifecycle]
 	due := lane.stream == transport.Lifecycle && l != nil && l.problem != nil && !now.Before(lane.trimAt)
 	r.mu.Unlock()
 	if !due {
@@ -410,7 +410,7 @@ func (r *Relay) trim(ctx context.Context, lane *lane) error {
 	if err != nil {
 		return err
 	}
-	unswept := r.options.Announcements / 64 // what was discarded a moment ago may still be counted
+	unswept := r.options.Announcements / 64 // recently discarded ones may still be counted
 	excess := counts[Lifecycle] - r.options.Announcements - unswept
 	if excess <= 0 {
 		return nil
@@ -431,5 +431,5 @@ func (r *Relay) trim(ctx context.Context, lane *lane) error {
 	return nil
 }
 
-// errTooMany: more announcements wait than Options.Announcements.
-var errTooMany = errors.New("more announcements wait than may; the oldest are dropped")
+// errTooMany is reported when more announcements wait than Options.Announcements.
+var errTooMany = errors.New("too many announcements are waiting; the oldest are dropped")
