@@ -124,7 +124,7 @@ func (r *registry) away() error {
 func (r *registry) Read(context.Context) (ownership.Entry, error)     { return r.entry, r.away() }
 func (r *registry) Confirm(context.Context, ownership.Position) error { return r.away() }
 func (r *registry) Fences() bool                                      { return true }
-func (r *registry) Moved() <-chan struct{}                            { return nil }
+func (r *registry) ConfirmNow() <-chan struct{}                       { return nil }
 
 func (r *registry) Write(_ context.Context, c *ownership.Claim, _ ownership.Position) (ownership.Position, error) {
 	if err := r.away(); err != nil {
@@ -469,7 +469,7 @@ func (r *row) try(t *testing.T) {
 	w.services()
 	if r.owned {
 		s.owned = ownership.New(ownership.Config{
-			Registry: &registry{s: s}, Memory: s.store, Me: ownership.Claim{Incarnation: "one", Host: "here"}, Clock: func() time.Duration { return time.Since(started) }, Now: time.Now,
+			Registry: &registry{s: s}, Store: s.store, Me: ownership.Claim{Incarnation: "one", Host: "here"}, Clock: func() time.Duration { return time.Since(started) }, Now: time.Now,
 		})
 	}
 	c, err := coordinator.New(coordinator.Config{

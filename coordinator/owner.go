@@ -28,7 +28,7 @@ type sender struct {
 // this one.
 func (s sender) Publish(ctx context.Context, batch []transport.Envelope) []error {
 	status := s.owner.Status()
-	if !status.Sure {
+	if !status.Confirmed {
 		errs := make([]error, len(batch))
 		for i := range errs {
 			errs[i] = errUnsure
@@ -96,7 +96,7 @@ func (c *Coordinator) acquire(ctx context.Context) error {
 func (c *Coordinator) keepClaim(ctx context.Context, moved <-chan struct{}) error {
 	sure := true
 	for {
-		timer := time.NewTimer(ownership.DefaultEvery)
+		timer := time.NewTimer(ownership.DefaultInterval)
 		select {
 		case <-ctx.Done():
 			timer.Stop()
@@ -108,13 +108,13 @@ func (c *Coordinator) keepClaim(ctx context.Context, moved <-chan struct{}) erro
 		if _, err := c.config.Owner.Step(ctx); err != nil && ctx.Err() == nil {
 			return err
 		}
-		if now := c.config.Owner.Sure(); now != sure {
+		if now := c.config.Owner.Confirmed(); now != sure {
 			sure = now
 			if sure {
 				c.config.Logger.InfoContext(ctx, "it is certain again that the prefix is this store's")
 				c.relay.Resend()
 			} else {
-				c.config.Logger.WarnContext(ctx, "it is not certain that the prefix is still this store's: starts are accepted and committed, nothing is sent or taken", "since", c.config.Owner.Status().Last.UTC())
+				c.config.Logger.WarnContext(ctx, "it is not certain that the prefix is still this store's: starts are accepted and committed, nothing is sent or taken", "since", c.config.Owner.Status().LastConfirmed.UTC())
 			}
 		}
 	}
@@ -122,7 +122,7 @@ func (c *Coordinator) keepClaim(ctx context.Context, moved <-chan struct{}) erro
 
 // awaitSure waits until this store is certain to be the owner, before it takes anything.
 func (c *Coordinator) awaitSure(ctx context.Context) error {
-	for c.config.Owner != nil && !c.config.Owner.Sure() {
+	for c.config.Owner != nil && !c.config.Owner.Confirmed() {
 		if err := sleep(ctx, unsureEvery); err != nil {
 			return err
 		}
@@ -150,7 +150,7 @@ func (c *Coordinator) noteCommitted(out *Output) {
 		return
 	}
 	for _, id := range out.Committed {
-		c.config.Owner.Moved(string(id))
+		c.config.Owner.RecordChange(string(id))
 	}
 }
 
@@ -183,24 +183,24 @@ func (c *Coordinator) owner() *transport.OwnerStatus {
 	}
 	return &transport.OwnerStatus{
 		Prefix: s.Claim.Prefix, Store: s.Claim.Store, Claim: s.Claim.Number, Host: s.Claim.Host, Address: s.Claim.Address, Since: s.Claim.Since,
-		Ours: s.Owner, Sure: s.Sure, LastSure: s.Last.UTC(), Waiting: s.Waiting, Replaced: s.Replaced,
+		Ours: s.Owner, Sure: s.Confirmed, LastSure: s.LastConfirmed.UTC(), Waiting: s.Waiting, Replaced: s.Replaced,
 	}
 }
 
 // ownership looks whether this store is certain to be the owner.
 func (m *monitor) ownership() []transport.Standstill {
 	status := m.c.Owner()
-	if status == nil || status.Sure {
+	if status == nil || status.Confirmed {
 		return nil
 	}
 	return []transport.Standstill{{
-		Kind: transport.StandsOwner, Since: status.Last, Stops: true, Reason: status.Waiting,
+		Kind: transport.StandsOwner, Since: status.LastConfirmed, Stops: true, Reason: status.Waiting,
 		Fix: "starts are accepted and kept, nothing is sent or taken; see that the bus can be reached, and that no other coordinator has the prefix: coordinator doctor",
 	}}
 }
 
 // replaced reports whether an error says that another store has taken over.
 func replaced(err error) bool {
-	var owned *ownership.OwnedError
+	var owned *ownership.NotOwnerError
 	return errors.As(err, &owned) && owned.Replaced
 }

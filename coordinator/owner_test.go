@@ -21,23 +21,23 @@ func TestMovedSinceSure(t *testing.T) {
 		defer w.close()
 		began := time.Now()
 		keeper := ownership.New(ownership.Config{
-			Registry: &registry{s: newStage()}, Memory: w.store, Me: ownership.Claim{Incarnation: "one"},
+			Registry: &registry{s: newStage()}, Store: w.store, Me: ownership.Claim{Incarnation: "one"},
 			Clock: func() time.Duration { return time.Since(began) }, Now: time.Now,
 		})
 		w.start(coordinator.Config{Owner: keeper})
-		if moved := keeper.MovedSince(); len(moved) != 0 {
+		if moved := keeper.UnconfirmedChanges(); len(moved) != 0 {
 			t.Errorf("before anything has moved: %q", moved)
 		}
 		if _, err := client.New(w.bus).Start(t.Context(), checkout, order{"tea"}, client.ID("order-1")); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()
-		if moved := keeper.MovedSince(); !slices.Equal(moved, []string{"order-1"}) {
+		if moved := keeper.UnconfirmedChanges(); !slices.Equal(moved, []string{"order-1"}) {
 			t.Errorf("after a start: %q", moved)
 		}
-		time.Sleep(ownership.DefaultEvery + time.Second) // virtual
+		time.Sleep(ownership.DefaultInterval + time.Second) // virtual
 		synctest.Wait()
-		if moved := keeper.MovedSince(); len(moved) != 0 {
+		if moved := keeper.UnconfirmedChanges(); len(moved) != 0 {
 			t.Errorf("after a confirmation: %q", moved)
 		}
 	})

@@ -8,83 +8,83 @@ import (
 	"time"
 )
 
-// Claim says whose a prefix is. It is a record on the bus, as JSON.
+// Claim records which store owns a prefix. It is kept on the bus, as JSON.
 type Claim struct {
 	Prefix      string    `json:"prefix"`
-	Store       string    `json:"store"`                // the store's identity: another one after each restore
-	Number      uint64    `json:"number"`               // grows whenever another one than the same process's heir takes it
-	Incarnation string    `json:"incarnation"`          // random, of the process
-	Host        string    `json:"host,omitempty"`       // where it runs
-	Boot        string    `json:"boot,omitempty"`       // of that machine, since it was started
-	File        string    `json:"file,omitempty"`       // device and inode of the store, which its process has locked
-	Address     string    `json:"address,omitempty"`    // of its API, for people
+	Store       string    `json:"store"`                // identity of the store; a restore gets a new one
+	Number      uint64    `json:"number"`               // fencing token: grows when another store or machine claims
+	Incarnation string    `json:"incarnation"`          // random, different for each process
+	Host        string    `json:"host,omitempty"`       // host name of the process
+	Boot        string    `json:"boot,omitempty"`       // boot id of that host
+	File        string    `json:"file,omitempty"`       // device and inode of the store file, locked by the process
+	Address     string    `json:"address,omitempty"`    // of its API
 	Version     string    `json:"version,omitempty"`    // of the program
-	Since       time.Time `json:"since"`                // when this process made it, by its own clock
-	Released    time.Time `json:"released,omitzero"`    // when it was given up in order; zero: it is not
-	TakenFrom   string    `json:"taken_from,omitempty"` // the store that had it before, if it was another one
-	// Contested: whoever had it before may not have noticed yet, and may send. It is for whoever
-	// has the claim next, and taken out after two bounds.
+	Since       time.Time `json:"since"`                // when this process took the claim, by its own clock
+	Released    time.Time `json:"released,omitzero"`    // when it was released; zero: it is held
+	TakenFrom   string    `json:"taken_from,omitempty"` // the store that held it before, if that was another one
+	// Contested: the previous owner may not have noticed yet and may still send. The next owner has
+	// to wait, too. Cleared after two TTLs.
 	Contested bool `json:"contested,omitempty"`
 }
 
-// Owned is what a store remembers of its claim. It is on disk before the claim is made, so
-// that a copy of the store that is older than the claim can be told from the store.
-type Owned struct {
-	Store       string // its identity; never empty
-	Number      uint64 // of the claim; 0: it has never had one
-	Incarnation string // of the process that made it, or was about to
-	Before      string // of the process whose claim that one replaced: it may be the registered one still
+// SavedClaim is what a store remembers of its claim. It is saved before the claim is written, so
+// that an older copy of the store can be recognised.
+type SavedClaim struct {
+	Store       string // identity; never empty
+	Number      uint64 // of the last claim; 0: none yet
+	Incarnation string // of the process that wrote it, or was about to
+	Before      string // of the process whose claim it replaces: the registry may still hold that one
 }
 
-// Memory is the store's part. Implementations: every store.
-type Memory interface {
-	Owned(ctx context.Context) (Owned, error)
-	// Own remembers a claim, with an fsync. The store's identity does not change.
-	Own(ctx context.Context, o Owned) error
+// ClaimStore saves the store's claim. Every store implements it.
+type ClaimStore interface {
+	LoadClaim(ctx context.Context) (SavedClaim, error)
+	// SaveClaim saves a claim durably. The store's identity does not change.
+	SaveClaim(ctx context.Context, o SavedClaim) error
 }
 
-// Position is where a claim lies; zero: nowhere. Token is what a registry knows its owner by,
-// who may not be the one that has read it.
+// Position identifies a written claim; zero: none. Token identifies its owner to the registry,
+// which may not be the process that read the claim.
 type Position struct{ Sequence, Token uint64 }
 
 // Entry is what a registry holds.
 type Entry struct {
 	Claim *Claim   // nil: none
-	At    Position // of the claim
-	Pulse uint64   // is another one after each confirmation
+	At    Position // of Claim
+	Pulse uint64   // changes with each confirmation
 }
 
-// Registry is the bus's part: it holds one claim, which all who use the bus see alike.
+// Registry is the claim on the bus. All clients of the bus see the same one.
 type Registry interface {
 	Read(ctx context.Context) (Entry, error)
-	// Write replaces the claim at a position; zero: there must be none. Nothing that its former
-	// owner confirms, or sends on a bus that fences, is taken from then on. ErrMoved: another one
-	// is there. Any other error: it may have been written.
+	// Write replaces the claim at a position; zero: there must be none. From then on the registry
+	// takes no confirmation of the former owner, and a bus that fences none of its messages.
+	// ErrChanged: the registry holds another claim. After any other error it may have been written.
 	Write(ctx context.Context, c *Claim, over Position) (Position, error)
-	// Confirm shows that the owner of the claim at a position is alive. ErrMoved: it is not the
-	// claim any more.
+	// Confirm shows that the owner of the claim at a position is alive. ErrChanged: that claim has
+	// been replaced.
 	Confirm(ctx context.Context, at Position) error
-	// Fences reports whether the bus itself refuses what the owner of an earlier claim sends.
+	// Fences reports whether the bus itself refuses messages from the owner of an earlier claim.
 	Fences() bool
-	// Moved signals that the claim should be confirmed now: the bus may have lost it.
-	Moved() <-chan struct{}
+	// ConfirmNow signals that the claim should be confirmed at once, as the bus may have lost it.
+	ConfirmNow() <-chan struct{}
 }
 
-// ErrMoved: the registry does not hold what was expected.
-var ErrMoved = errors.New("the claim has been changed")
+// ErrChanged is returned when the registry does not hold the expected claim.
+var ErrChanged = errors.New("the claim has been changed")
 
-// OwnedError refuses a store that a prefix does not belong to. It ends the process.
-type OwnedError struct {
-	Claim  Claim
-	Heard  time.Time // when its owner was last heard, by our clock; zero: not since we look
-	Ours   Owned
-	Reason string // why it is not ours
-	// Replaced: it was ours until now. Since is when we were last sure of that.
+// NotOwnerError reports that a prefix belongs to another store. It ends the process.
+type NotOwnerError struct {
+	Claim     Claim
+	LastHeard time.Time // when its owner last confirmed, by our clock; zero: not while we watched
+	Ours      SavedClaim
+	Reason    string // why it is not ours
+	// Replaced: the claim was ours until now. Since is when it was last confirmed.
 	Replaced bool
 	Since    time.Time
 }
 
-func (e *OwnedError) Error() string {
+func (e *NotOwnerError) Error() string {
 	var b strings.Builder
 	if e.Replaced {
 		b.WriteString("another store has taken over: ")
@@ -97,12 +97,12 @@ func (e *OwnedError) Error() string {
 		fmt.Fprintf(&b, " at %s", e.Claim.Address)
 	}
 	fmt.Fprintf(&b, ", since %s", e.Claim.Since.UTC().Format(time.RFC3339))
-	if !e.Heard.IsZero() {
-		fmt.Fprintf(&b, ", last heard %s", e.Heard.UTC().Format(time.RFC3339))
+	if !e.LastHeard.IsZero() {
+		fmt.Fprintf(&b, ", last heard %s", e.LastHeard.UTC().Format(time.RFC3339))
 	}
 	fmt.Fprintf(&b, "), and this store is %s: %s", e.Ours.Store, e.Reason)
 	if !e.Replaced {
-		b.WriteString("; stop the other coordinator and start this one with --take-over if it has to act instead, or give it a --prefix of its own")
+		b.WriteString("; to replace the other coordinator, stop it and start this one with --take-over; to run both, give this one its own --prefix")
 	}
 	return b.String()
 }

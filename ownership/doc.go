@@ -1,19 +1,19 @@
-// Package ownership keeps one store from acting where another one does (I11).
+// Package ownership makes sure that only one store acts for a prefix (I11).
 //
-// Commands, answers and announcements under one prefix belong to one store. Which one it is
-// stands in a claim on the bus, which is changed by compare-and-set only, and which its owner
-// confirms every few seconds.
+// The commands, answers and announcements of a prefix belong to one store. A claim on the bus names
+// that store. The claim is changed only by compare-and-set, and its owner confirms it every few
+// seconds.
 //
-//	seeking ──▶ waiting ──▶ owner ⇄ unsure
+//	seeking ──▶ waiting ──▶ owner ⇄ unconfirmed
 //	   │           │          │
-//	   └───────────┴──────────┴──▶ refused, or replaced: the process ends
+//	   └───────────┴──────────┴──▶ refused or replaced: the process ends
 //
-// An owner that could not confirm its claim for Bound is unsure: it commits, and sends and
-// takes nothing. Whoever takes a claim over waits for two Bounds before it sends, unless the
-// other is known to be dead or the bus refuses what it sends. Nothing depends on clocks that
-// are compared: each process measures with its own clock, which goes on while the machine
-// sleeps, and what is trusted is that these go at about the same rate.
+// An owner that could not confirm its claim for one TTL is unconfirmed: it still commits, but sends
+// and receives nothing. A new owner waits for two TTLs before it sends, unless the previous one is
+// known to be dead or the bus refuses its messages. Clocks of different machines are never
+// compared: each process uses its own monotonic clock, which also runs while the machine sleeps.
+// The only assumption is that these clocks run at about the same rate.
 //
-// Keeper has no goroutine and no clock of its own: Step is called when its last call said.
-// A coordinator drives it, and so does the simulator.
+// Keeper has no goroutine and no clock of its own: the coordinator, or the simulator, calls Step
+// again after the time that the last Step returned.
 package ownership

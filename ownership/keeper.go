@@ -13,78 +13,79 @@ import (
 
 // Defaults of Config.
 const (
-	DefaultEvery = 3 * time.Second
-	DefaultBound = 9 * time.Second
+	DefaultInterval = 3 * time.Second
+	DefaultTTL      = 9 * time.Second
 )
 
-// Config says who wants a claim, and how.
+// Config configures a Keeper.
 type Config struct {
 	Registry Registry
-	Memory   Memory
-	// Me is this process: Prefix, Host, Boot, File, Address and Version count, and
-	// Incarnation, which has to be random.
+	Store    ClaimStore
+	// Me describes this process: Prefix, Host, Boot, File, Address and Version, and a random
+	// Incarnation. Other fields are ignored.
 	Me Claim
-	// TakeOver takes the claim where it would be refused, or waited for.
+	// TakeOver takes the claim even where the keeper would refuse or wait.
 	TakeOver bool
-	// Alone: nobody else can reach the bus's registry, as with an embedded server, whose files
-	// belong to the store's directory. Nobody is waited for.
-	Alone bool
-	Every time.Duration // between two confirmations; 0: DefaultEvery
-	Bound time.Duration // how long a confirmation holds; 0: DefaultBound
-	// Clock goes on at the same rate whatever is done to the machine's time, and while it
-	// sleeps. Now is the time of day, for people.
+	// Exclusive: no other process can reach the registry, as with an embedded server whose files
+	// are in the store's directory. The keeper then never waits.
+	Exclusive bool
+	Interval  time.Duration // between two confirmations; 0: DefaultInterval
+	TTL       time.Duration // how long a confirmation holds; 0: DefaultTTL
+	// Clock is monotonic and also runs while the machine sleeps. Now is the time of day, for
+	// messages only.
 	Clock func() time.Duration
 	Now   func() time.Time
 }
 
-// Keeper gets a store its claim and keeps it. Step is called by one goroutine; all else by
-// any.
+// Keeper takes a store's claim and keeps it confirmed. One goroutine calls Step; the other methods
+// may be called from any.
 type Keeper struct {
 	config Config
 
-	owned   Owned
-	waiting *wait // for the owner of a claim, or one that may come, to show itself
+	saved   SavedClaim
+	silence *silence // nil: not waiting for a silent owner
 
-	mu    sync.Mutex
-	claim *Claim // ours; nil: we have none
-	at    Position
-	sure  time.Duration // until when we are, by Clock
-	quiet time.Duration // until when another one may still send
-	last  time.Time     // when we were last sure, by Now
-	other *Claim        // for whose silence we wait
-	taken *Claim        // the one that replaced ours; nil: none has
-	fault error         // why the registry could not be asked last; nil: it could
+	mu             sync.Mutex
+	claim          *Claim // ours; nil: none
+	at             Position
+	confirmedUntil time.Duration // by Clock
+	othersUntil    time.Duration // by Clock: until then the previous owner may still send
+	lastConfirmed  time.Time     // by Now
+	waitingFor     *Claim        // the claim whose owner has to stay silent
+	replacedBy     *Claim        // the claim that replaced ours; nil: none
+	registryErr    error         // of the last request to the registry
 
-	moving sync.Mutex
-	moved  map[string]bool // since we were last sure; true: and since the confirmation under way began
+	changesMu sync.Mutex
+	changes   map[string]bool // changed since the last confirmation; true: also since the current one began
 }
 
-// wait is for two bounds of silence.
-type wait struct {
-	entry *Entry // whose owner has to be silent; nil: for a claim that may be recreated
+// silence is a wait of two TTLs in which an owner must not confirm.
+type silence struct {
+	entry *Entry // nil: the registry has no claim, and its owner may write it again
 	since time.Duration
 }
 
 // New returns a keeper that has no claim yet.
 func New(c Config) *Keeper {
-	if c.Every == 0 {
-		c.Every = DefaultEvery
+	if c.Interval == 0 {
+		c.Interval = DefaultInterval
 	}
-	if c.Bound == 0 {
-		c.Bound = DefaultBound
+	if c.TTL == 0 {
+		c.TTL = DefaultTTL
 	}
-	return &Keeper{config: c, moved: map[string]bool{}}
+	return &Keeper{config: c, changes: map[string]bool{}}
 }
 
-// Sure reports whether this store is the owner, for all that can be known: it may send and take.
-func (k *Keeper) Sure() bool {
+// Confirmed reports whether this store may send and receive: its claim was confirmed within the
+// TTL, and no previous owner can still be sending.
+func (k *Keeper) Confirmed() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	now := k.config.Clock()
-	return k.claim != nil && now < k.sure && now >= k.quiet
+	return k.claim != nil && now < k.confirmedUntil && now >= k.othersUntil
 }
 
-// Number is that of our claim; 0: we have none.
+// Number returns the number of our claim; 0: none.
 func (k *Keeper) Number() uint64 {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -94,83 +95,83 @@ func (k *Keeper) Number() uint64 {
 	return k.claim.Number
 }
 
-// Moved notes that a saga has been accepted or moved here, once it is committed.
-func (k *Keeper) Moved(id string) {
-	k.moving.Lock()
-	defer k.moving.Unlock()
-	k.moved[id] = true
+// RecordChange notes that a saga has been started or changed, once that is committed.
+func (k *Keeper) RecordChange(id string) {
+	k.changesMu.Lock()
+	defer k.changesMu.Unlock()
+	k.changes[id] = true
 }
 
-// MovedSince lists what was accepted or moved since this store was last sure to be the owner,
-// sorted. Whoever has the prefix after us may know nothing of that.
-func (k *Keeper) MovedSince() []string {
-	k.moving.Lock()
-	defer k.moving.Unlock()
-	return slices.Sorted(maps.Keys(k.moved))
+// UnconfirmedChanges returns the sagas started or changed since the last confirmation, sorted. A
+// store that has taken the prefix over may not know of those changes.
+func (k *Keeper) UnconfirmedChanges() []string {
+	k.changesMu.Lock()
+	defer k.changesMu.Unlock()
+	return slices.Sorted(maps.Keys(k.changes))
 }
 
-// began notes that a confirmation is under way: whatever moves from here may come after it.
-func (k *Keeper) began() {
-	k.moving.Lock()
-	defer k.moving.Unlock()
-	for id := range k.moved {
-		k.moved[id] = false
+// confirmationBegan marks the changes so far as covered by the confirmation that begins.
+func (k *Keeper) confirmationBegan() {
+	k.changesMu.Lock()
+	defer k.changesMu.Unlock()
+	for id := range k.changes {
+		k.changes[id] = false
 	}
 }
 
-// confirmed forgets what had moved when the confirmation began.
+// confirmed removes the changes made before the confirmation began.
 func (k *Keeper) confirmed() {
-	k.moving.Lock()
-	defer k.moving.Unlock()
-	maps.DeleteFunc(k.moved, func(_ string, since bool) bool { return !since })
+	k.changesMu.Lock()
+	defer k.changesMu.Unlock()
+	maps.DeleteFunc(k.changes, func(_ string, since bool) bool { return !since })
 }
 
-// Status is where a keeper stands, for people.
+// Status describes a keeper's state for operators.
 type Status struct {
-	Claim    Claim     // ours, the one for whose end we wait, or the one that replaced ours
-	Owner    bool      // it is ours
-	Sure     bool      // and certain
-	Replaced bool      // it was ours; whoever was replaced ends
-	Last     time.Time // when it last was certain; zero: never
-	Waiting  string    // what is waited for; "": nothing
+	Claim         Claim     // ours, the one being waited for, or the one that replaced ours
+	Owner         bool      // this store has the claim
+	Confirmed     bool      // and it is confirmed
+	Replaced      bool      // another store has taken the claim; this process ends
+	LastConfirmed time.Time // zero: never
+	Waiting       string    // what is being waited for; "": nothing
 }
 
-// Status is where the keeper stands.
+// Status returns the keeper's state.
 func (k *Keeper) Status() Status {
-	sure := k.Sure()
+	sure := k.Confirmed()
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	switch {
-	case k.taken != nil:
-		return Status{Claim: *k.taken, Replaced: true, Last: k.last, Waiting: "this process is stopping: another store has taken the prefix over"}
-	case k.claim != nil && k.config.Clock() < k.quiet:
-		return Status{Claim: *k.claim, Owner: true, Last: k.last, Waiting: "the claim's last holder may still send, and is given time to notice"}
+	case k.replacedBy != nil:
+		return Status{Claim: *k.replacedBy, Replaced: true, LastConfirmed: k.lastConfirmed, Waiting: "stopping: another store has taken over the prefix"}
+	case k.claim != nil && k.config.Clock() < k.othersUntil:
+		return Status{Claim: *k.claim, Owner: true, LastConfirmed: k.lastConfirmed, Waiting: "waiting until the previous owner has noticed that it was replaced; it may still send until then"}
 	case k.claim != nil && !sure:
-		why := "no answer of the bus yet"
-		if k.fault != nil {
-			why = k.fault.Error()
+		why := "no answer from the bus yet"
+		if k.registryErr != nil {
+			why = k.registryErr.Error()
 		}
-		return Status{Claim: *k.claim, Owner: true, Last: k.last, Waiting: "the claim could not be confirmed: " + why}
+		return Status{Claim: *k.claim, Owner: true, LastConfirmed: k.lastConfirmed, Waiting: "the claim could not be confirmed: " + why}
 	case k.claim != nil:
-		return Status{Claim: *k.claim, Owner: true, Sure: true, Last: k.last}
-	case k.other != nil:
-		return Status{Claim: *k.other, Waiting: fmt.Sprintf("the store's last process, on %s, did not release its claim; waiting until it has been silent for %s", k.other.Host, 2*k.config.Bound)}
-	case k.fault != nil:
-		return Status{Claim: Claim{Prefix: k.config.Me.Prefix}, Waiting: fmt.Sprintf("the claim cannot be taken on the bus yet: %v", k.fault)}
+		return Status{Claim: *k.claim, Owner: true, Confirmed: true, LastConfirmed: k.lastConfirmed}
+	case k.waitingFor != nil:
+		return Status{Claim: *k.waitingFor, Waiting: fmt.Sprintf("the store's last process, on %s, did not release its claim; waiting until it has not confirmed it for %s", k.waitingFor.Host, 2*k.config.TTL)}
+	case k.registryErr != nil:
+		return Status{Claim: Claim{Prefix: k.config.Me.Prefix}, Waiting: fmt.Sprintf("the claim cannot be taken on the bus yet: %v", k.registryErr)}
 	}
-	return Status{Claim: Claim{Prefix: k.config.Me.Prefix}, Waiting: "the claim is looked for"}
+	return Status{Claim: Claim{Prefix: k.config.Me.Prefix}, Waiting: "reading the claim from the bus"}
 }
 
-// asked takes note of how the registry answered.
-func (k *Keeper) asked(err error) error {
+// noteResult keeps the error of a request to the registry for Status, and returns it.
+func (k *Keeper) noteResult(err error) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.fault = err
+	k.registryErr = err
 	return err
 }
 
-// Step does what is due and returns when to call again. An *OwnedError, or an error of the
-// store, ends the process; while the bus is away there is none.
+// Step does what is due and returns how long to wait before the next call. A *NotOwnerError or an
+// error of the store ends the process; an unreachable bus is not an error.
 func (k *Keeper) Step(ctx context.Context) (again time.Duration, err error) {
 	k.mu.Lock()
 	owner := k.claim != nil
@@ -179,139 +180,139 @@ func (k *Keeper) Step(ctx context.Context) (again time.Duration, err error) {
 		if err := k.confirm(ctx); err != nil {
 			return 0, err
 		}
-		return k.config.Every, k.calm(ctx)
+		return k.config.Interval, k.clearContested(ctx)
 	}
-	if k.owned.Store == "" {
-		if k.owned, err = k.config.Memory.Owned(ctx); err != nil {
+	if k.saved.Store == "" {
+		if k.saved, err = k.config.Store.LoadClaim(ctx); err != nil {
 			return 0, fmt.Errorf("read the store's claim: %w", err)
 		}
 	}
 	entry, err := k.config.Registry.Read(ctx)
-	if k.asked(err) != nil {
+	if k.noteResult(err) != nil {
 		return retry, nil //nolint:nilerr // it is asked again
 	}
 	return k.seek(ctx, entry)
 }
 
-// retry is when a bus that did not answer is asked again.
+// retry is the wait before a bus that did not answer is asked again.
 const retry = time.Second
 
-// seek decides by what the registry holds whether the claim can be made now.
+// seek decides from the registry's entry whether the claim can be taken now.
 func (k *Keeper) seek(ctx context.Context, entry Entry) (again time.Duration, err error) {
 	c, me := entry.Claim, &k.config.Me
-	ours := c != nil && c.Store == k.owned.Store && (c.Incarnation == k.owned.Incarnation || c.Incarnation == k.owned.Before)
+	ours := c != nil && c.Store == k.saved.Store && (c.Incarnation == k.saved.Incarnation || c.Incarnation == k.saved.Before)
 	here := ours && c.Boot == me.Boot && c.File == me.File && c.Boot != "" && c.File != ""
 	switch {
-	case c == nil && (k.owned.Number == 0 || k.config.Alone):
+	case c == nil && (k.saved.Number == 0 || k.config.Exclusive):
 		return k.take(ctx, entry, false)
-	case c == nil: // a running owner may be about to make it again
+	case c == nil: // a running owner may be about to write it again
 	case here && k.config.TakeOver: // participants may know of a later claim than the bus
 		return k.take(ctx, entry, false)
 	case here, ours && c.Incarnation == me.Incarnation:
-		// It is this process's, which did not learn that it was written; or that of one which had
-		// this file: the lock on it says that it is dead.
-		return k.write(ctx, entry, max(c.Number, k.owned.Number), false)
-	case !c.Released.IsZero(), k.config.Alone:
+		// This process wrote it without learning so, or an earlier process did that used this store
+		// file and is dead, because we hold the file's lock.
+		return k.write(ctx, entry, max(c.Number, k.saved.Number), false)
+	case !c.Released.IsZero(), k.config.Exclusive:
 		return k.take(ctx, entry, false)
 	case k.config.TakeOver:
 		return k.take(ctx, entry, true)
-	case c.Store != k.owned.Store:
-		return 0, k.refused(entry, "it is not this one")
+	case c.Store != k.saved.Store:
+		return 0, k.refused(entry, "a different store")
 	case !ours:
-		return 0, k.refused(entry, "it is an older copy of it, since another process has had the claim meanwhile")
+		return 0, k.refused(entry, "an older copy of that store, which has had the claim since")
 	}
 	now := k.config.Clock()
-	switch w := k.waiting; {
+	switch w := k.silence; {
 	case w != nil && c != nil && w.entry != nil && (w.entry.Pulse != entry.Pulse || w.entry.At.Sequence != entry.At.Sequence):
-		return 0, k.refused(entry, "its owner is alive, so this one is a copy of it")
+		return 0, k.refused(entry, "a copy of that store, whose coordinator is running")
 	case w == nil || (w.entry == nil) != (c == nil):
-		k.waiting = &wait{since: now}
+		k.silence = &silence{since: now}
 		if c != nil {
-			k.waiting.entry = &entry
+			k.silence.entry = &entry
 		}
 		k.mu.Lock()
-		k.other = c
+		k.waitingFor = c
 		k.mu.Unlock()
-	case now-w.since >= 2*k.config.Bound:
+	case now-w.since >= 2*k.config.TTL:
 		return k.take(ctx, entry, c != nil)
 	}
 	return retry, nil
 }
 
 func (k *Keeper) refused(entry Entry, why string) error {
-	e := &OwnedError{Claim: *entry.Claim, Ours: k.owned, Reason: why}
-	if k.waiting != nil {
-		e.Heard = k.config.Now()
+	e := &NotOwnerError{Claim: *entry.Claim, Ours: k.saved, Reason: why}
+	if k.silence != nil {
+		e.LastHeard = k.config.Now()
 	}
 	return e
 }
 
-// take makes a claim of its own. alive: whoever has one may still send.
+// take writes a claim with a new number. alive: the previous owner may still send.
 func (k *Keeper) take(ctx context.Context, entry Entry, alive bool) (time.Duration, error) {
-	number := k.owned.Number
+	number := k.saved.Number
 	if entry.Claim != nil {
 		number = max(number, entry.Claim.Number)
 	}
-	// Both may have forgotten: the bus what it held, and the store what came after its backup.
-	// What participants remember has to be older all the same, and nobody else's.
+	// The bus may have lost its data and the store may be an older backup, so the number must also
+	// exceed what participants remember, and differ from any other store's.
 	number = max(number+1+k.stride(), uint64(max(k.config.Now().UnixMicro(), 0)))
 	return k.write(ctx, entry, number, alive)
 }
 
-// stride keeps two owners apart that count on from the same number, because their clocks are
-// behind it and the bus has forgotten the one for the other: less than 2^20, different for
-// each store and process.
+// stride separates two owners that count on from the same number, as happens when their clocks are
+// behind it and the bus has lost one claim before the other store writes its own. It is less than
+// 2^20, and differs for each store and process.
 func (k *Keeper) stride() uint64 {
 	h := fnv.New64a()
-	_, _ = h.Write([]byte(k.owned.Store + " " + k.config.Me.Incarnation)) // never fails
+	_, _ = h.Write([]byte(k.saved.Store + " " + k.config.Me.Incarnation)) // never fails
 	return h.Sum64() % (1 << 20)
 }
 
 func (k *Keeper) write(ctx context.Context, entry Entry, number uint64, alive bool) (time.Duration, error) {
-	// What the claim before was contested by may still be there, whoever had that.
-	alive = !k.config.Alone && (alive || entry.Claim != nil && entry.Claim.Contested)
+	// The owner before the contested claim may still be sending, whoever that was.
+	alive = !k.config.Exclusive && (alive || entry.Claim != nil && entry.Claim.Contested)
 	claim := k.config.Me
 	claim.Contested = alive
-	claim.Store, claim.Number, claim.Since, claim.Released, claim.TakenFrom = k.owned.Store, number, k.config.Now(), time.Time{}, ""
+	claim.Store, claim.Number, claim.Since, claim.Released, claim.TakenFrom = k.saved.Store, number, k.config.Now(), time.Time{}, ""
 	if entry.Claim != nil && entry.Claim.Store != claim.Store {
 		claim.TakenFrom = entry.Claim.Store
 	}
-	remembered := Owned{Store: k.owned.Store, Number: number, Incarnation: claim.Incarnation}
+	remembered := SavedClaim{Store: k.saved.Store, Number: number, Incarnation: claim.Incarnation}
 	if entry.Claim != nil && entry.Claim.Store == claim.Store {
 		remembered.Before = entry.Claim.Incarnation
 	}
-	if k.owned != remembered {
-		if err := k.config.Memory.Own(ctx, remembered); err != nil {
+	if k.saved != remembered {
+		if err := k.config.Store.SaveClaim(ctx, remembered); err != nil {
 			return 0, fmt.Errorf("remember the claim: %w", err)
 		}
-		k.owned = remembered
+		k.saved = remembered
 	}
 	began, last := k.config.Clock(), k.config.Now()
 	at, err := k.config.Registry.Write(ctx, &claim, entry.At)
-	if k.asked(err) != nil {
-		return retry, nil //nolint:nilerr // the next look finds who has it: this process perhaps, if it was written all the same
+	if k.noteResult(err) != nil {
+		return retry, nil //nolint:nilerr // the next read shows who owns it; this process may, if the write arrived
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.claim, k.at, k.other, k.waiting = &claim, at, nil, nil
-	k.sure, k.last = began+k.config.Bound, last
+	k.claim, k.at, k.waitingFor, k.silence = &claim, at, nil, nil
+	k.confirmedUntil, k.lastConfirmed = began+k.config.TTL, last
 	k.waitForOthers()
-	return k.config.Every, nil
+	return k.config.Interval, nil
 }
 
-// waitForOthers gives whoever had a contested claim before the time to notice, unless the bus
-// takes nothing of it. k.mu is held.
+// waitForOthers waits until the owner before a contested claim has noticed, unless the bus refuses
+// its messages. Called with k.mu held.
 func (k *Keeper) waitForOthers() {
 	if k.claim.Contested && !k.config.Registry.Fences() {
-		k.quiet = k.config.Clock() + 2*k.config.Bound
+		k.othersUntil = k.config.Clock() + 2*k.config.TTL
 	}
 }
 
-// calm takes out of the claim that it is contested, once that is over.
-func (k *Keeper) calm(ctx context.Context) error {
+// clearContested marks the claim as no longer contested once the wait is over.
+func (k *Keeper) clearContested(ctx context.Context) error {
 	k.mu.Lock()
 	now := k.config.Clock()
-	due := k.claim.Contested && now < k.sure && now >= k.quiet
+	due := k.claim.Contested && now < k.confirmedUntil && now >= k.othersUntil
 	claim, at := *k.claim, k.at
 	k.mu.Unlock()
 	if !due {
@@ -319,13 +320,13 @@ func (k *Keeper) calm(ctx context.Context) error {
 	}
 	claim.Contested = false
 	at, err := k.config.Registry.Write(ctx, &claim, at)
-	if errors.Is(err, ErrMoved) {
-		at, err = k.again(ctx, &claim) // it is where an earlier write has put it, whose answer was lost
+	if errors.Is(err, ErrChanged) {
+		at, err = k.restore(ctx, &claim) // an earlier write may have succeeded without an answer
 	}
-	if _, replaced := errors.AsType[*OwnedError](err); replaced {
+	if _, replaced := errors.AsType[*NotOwnerError](err); replaced {
 		return err
 	}
-	if k.asked(err) != nil {
+	if k.noteResult(err) != nil {
 		return nil //nolint:nilerr // the next confirmation finds what became of it
 	}
 	k.mu.Lock()
@@ -334,64 +335,64 @@ func (k *Keeper) calm(ctx context.Context) error {
 	return nil
 }
 
-func same(a, b *Claim) bool {
+func sameClaim(a, b *Claim) bool {
 	return a != nil && a.Store == b.Store && a.Number == b.Number && a.Incarnation == b.Incarnation
 }
 
-// confirm shows that we are alive, and learns whether the claim is still ours.
+// confirm renews the claim, and finds out if it is no longer ours.
 func (k *Keeper) confirm(ctx context.Context) error {
 	k.mu.Lock()
 	claim, at := k.claim, k.at
 	k.mu.Unlock()
-	k.began()
+	k.confirmationBegan()
 	began, last := k.config.Clock(), k.config.Now()
 	err := k.config.Registry.Confirm(ctx, at)
-	if errors.Is(err, ErrMoved) {
-		at, err = k.again(ctx, claim)
+	if errors.Is(err, ErrChanged) {
+		at, err = k.restore(ctx, claim)
 	}
-	if _, replaced := errors.AsType[*OwnedError](err); replaced {
+	if _, replaced := errors.AsType[*NotOwnerError](err); replaced {
 		return err
 	}
-	if k.asked(err) != nil {
+	if k.noteResult(err) != nil {
 		return nil //nolint:nilerr // unsure once the last confirmation is old enough
 	}
 	k.confirmed()
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.at, k.sure, k.last = at, began+k.config.Bound, last
+	k.at, k.confirmedUntil, k.lastConfirmed = at, began+k.config.TTL, last
 	return nil
 }
 
-// again looks what became of our claim, and makes it again if the bus has lost it: also in the
-// place of an earlier one, whose owner was quicker after that. Participants that know of ours
-// take nothing under that any more.
-func (k *Keeper) again(ctx context.Context, claim *Claim) (Position, error) {
+// restore finds out what became of our claim, and writes it again if the bus has lost it. It also
+// replaces an earlier claim that was written first after the loss, because participants that know
+// our number ignore that claim's commands.
+func (k *Keeper) restore(ctx context.Context, claim *Claim) (Position, error) {
 	entry, err := k.config.Registry.Read(ctx)
 	switch {
 	case err != nil:
 		return Position{}, err
-	case entry.Claim == nil, same(entry.Claim, claim): // it is lost, or what its owner is known by is
-		return k.config.Registry.Write(ctx, claim, entry.At) // moved: somebody was quicker, who is found at the next confirmation
+	case entry.Claim == nil, sameClaim(entry.Claim, claim): // the bus has lost it, or its owner token
+		return k.config.Registry.Write(ctx, claim, entry.At) // ErrChanged: somebody else was faster; the next confirmation finds them
 	case entry.Claim.Number < claim.Number:
-		return k.oust(ctx, claim, entry.At)
+		return k.displace(ctx, claim, entry.At)
 	}
 	return Position{}, k.replaced(entry.Claim)
 }
 
-// oust makes our claim again in the place of another store's.
-func (k *Keeper) oust(ctx context.Context, claim *Claim, over Position) (at Position, err error) {
+// displace writes our claim over another store's earlier one.
+func (k *Keeper) displace(ctx context.Context, claim *Claim, over Position) (at Position, err error) {
 	contested := *claim
-	contested.Contested = !k.config.Alone
+	contested.Contested = !k.config.Exclusive
 	k.mu.Lock()
 	k.claim = &contested
-	k.quiet = k.config.Clock() + 2*k.config.Bound // until it is known
+	k.othersUntil = k.config.Clock() + 2*k.config.TTL // until the write has succeeded
 	k.mu.Unlock()
 	if at, err = k.config.Registry.Write(ctx, &contested, over); err != nil {
 		return at, err
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.quiet = 0
+	k.othersUntil = 0
 	k.waitForOthers()
 	return at, nil
 }
@@ -399,32 +400,32 @@ func (k *Keeper) oust(ctx context.Context, claim *Claim, over Position) (at Posi
 func (k *Keeper) replaced(by *Claim) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.sure, k.taken = 0, by
-	return &OwnedError{Claim: *by, Ours: k.owned, Reason: "what it has accepted or moved since its claim was last confirmed may have been decided differently there", Replaced: true, Since: k.last}
+	k.confirmedUntil, k.replacedBy = 0, by
+	return &NotOwnerError{Claim: *by, Ours: k.saved, Reason: "what it started or changed since its last confirmation may have been decided differently by the other store", Replaced: true, Since: k.lastConfirmed}
 }
 
-// Check asks now whether the claim is still ours, before something that another owner would
-// do too. An error: it is not, or it cannot be known.
+// Check reads the claim before an action that another owner might also take. An error means that
+// the claim is not ours, or that its state is unknown.
 func (k *Keeper) Check(ctx context.Context) error {
 	k.mu.Lock()
 	claim := k.claim
 	k.mu.Unlock()
 	if claim == nil {
-		return errors.New("this store has no claim")
+		return errors.New("this store does not own the prefix")
 	}
 	entry, err := k.config.Registry.Read(ctx)
 	switch {
 	case err != nil:
 		return fmt.Errorf("read the claim: %w", err)
 	case entry.Claim == nil:
-		return errors.New("the bus holds no claim; it is recreated in a moment")
-	case !same(entry.Claim, claim):
+		return errors.New("the bus has lost the claim; it is being written again")
+	case !sameClaim(entry.Claim, claim):
 		return k.replaced(entry.Claim)
 	}
 	return nil
 }
 
-// Release gives the claim up in order, so that nobody has to wait for silence.
+// Release gives up the claim, so that the next owner need not wait for two TTLs.
 func (k *Keeper) Release(ctx context.Context) error {
 	k.mu.Lock()
 	claim := k.claim
@@ -434,7 +435,7 @@ func (k *Keeper) Release(ctx context.Context) error {
 		return nil
 	}
 	entry, err := k.config.Registry.Read(ctx)
-	if err == nil && same(entry.Claim, claim) {
+	if err == nil && sameClaim(entry.Claim, claim) {
 		released := *claim
 		released.Released = k.config.Now()
 		_, err = k.config.Registry.Write(ctx, &released, entry.At)

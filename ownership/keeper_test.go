@@ -14,27 +14,27 @@ import (
 )
 
 const (
-	every = ownership.DefaultEvery
-	bound = ownership.DefaultBound
+	every = ownership.DefaultInterval
+	ttl   = ownership.DefaultTTL
 )
 
-// bus is a registry in memory, with what a bus can do.
+// bus is a registry in memory whose failures a test controls.
 type bus struct {
 	claim         *ownership.Claim
 	sequence      uint64
-	at            uint64 // of claim
+	at            uint64 // sequence of claim
 	token, pulse  uint64
 	away          bool
 	fences        bool
-	mute          bool // does what it is asked, and the answer is lost
-	muteWrites    bool // the same for claims
+	mute          bool // executes requests, but their answers are lost
+	muteWrites    bool // the same for writes of claims only
 	confirmations int
 }
 
 var errAway = errors.New("away")
 
-func (b *bus) Fences() bool           { return b.fences }
-func (b *bus) Moved() <-chan struct{} { return nil }
+func (b *bus) Fences() bool                { return b.fences }
+func (b *bus) ConfirmNow() <-chan struct{} { return nil }
 
 func (b *bus) answer(err error) error {
 	if b.mute {
@@ -60,7 +60,7 @@ func (b *bus) Write(_ context.Context, c *ownership.Claim, over ownership.Positi
 		return at, errAway
 	}
 	if over.Sequence != b.at {
-		return at, b.answer(ownership.ErrMoved)
+		return at, b.answer(ownership.ErrChanged)
 	}
 	copied := *c
 	b.claim, b.at, b.token = &copied, b.sequence+1, b.sequence+2
@@ -76,7 +76,7 @@ func (b *bus) Confirm(_ context.Context, at ownership.Position) error {
 	case b.away:
 		return errAway
 	case at.Token != b.token:
-		return b.answer(ownership.ErrMoved)
+		return b.answer(ownership.ErrChanged)
 	}
 	b.sequence++
 	b.pulse = b.sequence
@@ -84,20 +84,20 @@ func (b *bus) Confirm(_ context.Context, at ownership.Position) error {
 	return b.answer(nil)
 }
 
-// wipe loses everything, and begins to count again.
+// wipe loses all data and starts a new sequence.
 func (b *bus) wipe() {
 	*b = bus{fences: b.fences, away: b.away, mute: b.mute, sequence: 1_000_000 * (b.sequence/1_000_000 + 1)}
 }
 
-// disk is what a store remembers.
+// disk holds the claim that a store has saved.
 type disk struct {
-	owned ownership.Owned
+	owned ownership.SavedClaim
 	full  bool
 }
 
-func (d *disk) Owned(context.Context) (ownership.Owned, error) { return d.owned, nil }
+func (d *disk) LoadClaim(context.Context) (ownership.SavedClaim, error) { return d.owned, nil }
 
-func (d *disk) Own(_ context.Context, o ownership.Owned) error {
+func (d *disk) SaveClaim(_ context.Context, o ownership.SavedClaim) error {
 	if d.full {
 		return errors.New("disk full")
 	}
@@ -105,7 +105,7 @@ func (d *disk) Own(_ context.Context, o ownership.Owned) error {
 	return nil
 }
 
-// stage is a world with one clock.
+// stage holds a bus, its stores and the one clock of a test.
 type stage struct {
 	now   time.Duration
 	bus   *bus
@@ -123,13 +123,13 @@ type process struct {
 	dead bool
 }
 
-// place is a machine and a directory there.
+// place is a machine and a directory on it.
 type place struct{ boot, directory string }
 
 func (s *stage) start(d *disk, at place, change ...func(*ownership.Config)) *process {
 	s.runs++
 	c := ownership.Config{
-		Registry: s.bus, Memory: d,
+		Registry: s.bus, Store: d,
 		Me:    ownership.Claim{Prefix: "saga", Incarnation: fmt.Sprint("run-", s.runs), Host: at.boot, Boot: at.boot, File: at.directory},
 		Clock: func() time.Duration { return s.now }, Now: func() time.Time { return epoch.Add(s.now) },
 	}
@@ -142,9 +142,9 @@ func (s *stage) start(d *disk, at place, change ...func(*ownership.Config)) *pro
 }
 
 func takeOver(c *ownership.Config) { c.TakeOver = true }
-func alone(c *ownership.Config)    { c.Alone = true }
+func alone(c *ownership.Config)    { c.Exclusive = true }
 
-// due steps a process if its time has come.
+// due calls Step if its time has come.
 func (p *process) due() {
 	if p.dead || p.err != nil || p.s.now < p.next {
 		return
@@ -153,7 +153,7 @@ func (p *process) due() {
 	p.err, p.next = err, p.s.now+again
 }
 
-// pass lets time go by.
+// pass lets time pass and steps the processes.
 func (s *stage) pass(d time.Duration, all ...*process) {
 	for end := s.now + d; ; s.now += 250 * time.Millisecond {
 		for _, p := range all {
@@ -167,16 +167,16 @@ func (s *stage) pass(d time.Duration, all ...*process) {
 
 func newStage() *stage { return &stage{bus: &bus{}, disks: map[*process]*disk{}} }
 
-func store(name string) *disk { return &disk{owned: ownership.Owned{Store: name}} }
+func store(name string) *disk { return &disk{owned: ownership.SavedClaim{Store: name}} }
 
 var here, there = place{"m1", "8:1"}, place{"m2", "8:2"}
 
-// owner starts a store that owns the prefix.
+// owner starts a store and makes it the owner of the prefix.
 func (s *stage) owner(t *testing.T, d *disk, at place) *process {
 	t.Helper()
 	p := s.start(d, at)
 	s.pass(every, p)
-	if p.err != nil || !p.Sure() {
+	if p.err != nil || !p.Confirmed() {
 		t.Fatalf("the first store is not the owner: %v", p.err)
 	}
 	return p
@@ -184,17 +184,17 @@ func (s *stage) owner(t *testing.T, d *disk, at place) *process {
 
 func (p *process) is(t *testing.T, what string, sure bool) {
 	t.Helper()
-	if p.err != nil || p.Sure() != sure {
-		t.Errorf("%s: sure %t, %v; want %t", what, p.Sure(), p.err, sure)
+	if p.err != nil || p.Confirmed() != sure {
+		t.Errorf("%s: confirmed %t (%v), want %t", what, p.Confirmed(), p.err, sure)
 	}
 }
 
-// refused: the process ends, and says why.
+// refused checks that the process has ended with a NotOwnerError that contains the words.
 func (p *process) refused(t *testing.T, replaced bool, words ...string) {
 	t.Helper()
-	var owned *ownership.OwnedError
-	if !errors.As(p.err, &owned) || owned.Replaced != replaced || p.Sure() {
-		t.Errorf("%v (sure: %t); want that the prefix is another's, replaced: %t", p.err, p.Sure(), replaced)
+	var owned *ownership.NotOwnerError
+	if !errors.As(p.err, &owned) || owned.Replaced != replaced || p.Confirmed() {
+		t.Errorf("error %v, confirmed %t; want a NotOwnerError, replaced %t", p.err, p.Confirmed(), replaced)
 		return
 	}
 	for _, word := range words {
@@ -217,8 +217,8 @@ func TestRestartAfterAKillDoesNotWait(t *testing.T) {
 	}
 }
 
-// A process that died between remembering a claim and making it, in a row, is still the
-// heir of the one that is registered.
+// A process that died between saving a claim and writing it, several times in a row, is still
+// recognised as the store of the registered claim.
 func TestDiedWhileItClaimed(t *testing.T) {
 	s, d := newStage(), store("a")
 	s.owner(t, d, here).dead = true
@@ -226,10 +226,10 @@ func TestDiedWhileItClaimed(t *testing.T) {
 		s.bus.away = false
 		p := s.start(d, here)
 		read := p.s.bus
-		// The claim is remembered, and the bus goes away before it is written.
+		// The claim is saved, and the bus goes away before it is written.
 		registry := &between{bus: read, before: func() { read.away = true }}
 		p.Keeper = ownership.New(ownership.Config{
-			Registry: registry, Memory: d, Me: ownership.Claim{Prefix: "saga", Incarnation: fmt.Sprint("dying-", s.runs), Boot: here.boot, File: here.directory},
+			Registry: registry, Store: d, Me: ownership.Claim{Prefix: "saga", Incarnation: fmt.Sprint("dying-", s.runs), Boot: here.boot, File: here.directory},
 			Clock: func() time.Duration { return s.now }, Now: func() time.Time { return epoch.Add(s.now) },
 		})
 		p.due()
@@ -241,7 +241,7 @@ func TestDiedWhileItClaimed(t *testing.T) {
 	p.is(t, "the heir", true)
 }
 
-// between does something before a write.
+// between calls before ahead of each write.
 type between struct {
 	*bus
 	before func()
@@ -260,17 +260,17 @@ func TestMovedToAnotherMachine(t *testing.T) {
 		number := first.Number()
 		first.dead = true
 		moved := s.start(d, there)
-		s.pass(2*bound-time.Second, moved)
-		moved.is(t, "before two bounds of silence", false)
+		s.pass(2*ttl-time.Second, moved)
+		moved.is(t, "before two TTLs of silence", false)
 		if w := moved.Status().Waiting; !strings.Contains(w, "m1") {
-			t.Errorf("it says that it waits for %q", w)
+			t.Errorf("Status.Waiting is %q, which does not name m1", w)
 		}
 		s.pass(2*time.Second, moved)
 		moved.is(t, "after them", fences)
 		if moved.Number() <= number {
-			t.Errorf("its claim is %d, after %d", moved.Number(), number)
+			t.Errorf("claim number %d after %d", moved.Number(), number)
 		}
-		s.pass(2*bound, moved)
+		s.pass(2*ttl, moved)
 		moved.is(t, "when the other one has had time to notice", true)
 	}
 }
@@ -280,9 +280,9 @@ func TestCopyBesideTheOriginal(t *testing.T) {
 	original := s.owner(t, d, here)
 	double := *d
 	twin := s.start(&double, there)
-	s.pass(3*bound, original, twin)
+	s.pass(3*ttl, original, twin)
 	original.is(t, "the original", true)
-	twin.refused(t, false, "is alive", "m1", "--take-over", "--prefix")
+	twin.refused(t, false, "is running", "m1", "--take-over", "--prefix")
 }
 
 func TestOlderCopy(t *testing.T) {
@@ -292,10 +292,10 @@ func TestOlderCopy(t *testing.T) {
 	next := s.start(d, here)
 	s.pass(every, next)
 	next.dead = true
-	for _, at := range []place{here, there} { // also put in the place of the newer one
+	for _, at := range []place{here, there} { // also in the place of the newer one
 		copied := old
 		p := s.start(&copied, at)
-		s.pass(3*bound, p)
+		s.pass(3*ttl, p)
 		p.refused(t, false, "older copy")
 	}
 }
@@ -311,8 +311,8 @@ func TestAnotherStore(t *testing.T) {
 		t.Fatal(err)
 	}
 	first.dead = true
-	if first.Sure() || first.Number() != 0 {
-		t.Error("whoever has released it is sure")
+	if first.Confirmed() || first.Number() != 0 {
+		t.Error("the store is still the owner after it released the claim")
 	}
 	third := s.start(store("b"), there)
 	third.due()
@@ -329,41 +329,41 @@ func TestTakeOver(t *testing.T) {
 	second.is(t, "at once", false)
 	s.pass(every, first, second)
 	first.refused(t, true, "another store has taken over", "store b")
-	var owned *ownership.OwnedError
+	var owned *ownership.NotOwnerError
 	if errors.As(first.err, &owned) && !owned.Since.Equal(last) {
-		t.Errorf("it was last sure at %s, want %s", owned.Since, last)
+		t.Errorf("last confirmed at %s, want %s", owned.Since, last)
 	}
-	if st := first.Status(); st.Owner || st.Sure || !st.Replaced || st.Claim.Store != "b" || !st.Last.Equal(last) || st.Waiting == "" {
-		t.Errorf("whoever was replaced says %+v", st)
+	if st := first.Status(); st.Owner || st.Confirmed || !st.Replaced || st.Claim.Store != "b" || !st.LastConfirmed.Equal(last) || st.Waiting == "" {
+		t.Errorf("status after the replacement: %+v", st)
 	}
-	s.pass(2*bound, second)
-	second.is(t, "after two bounds", true)
+	s.pass(2*ttl, second)
+	second.is(t, "after two TTLs", true)
 	second.dead = true
-	again := s.start(store("b"), there, takeOver) // not the same disk: it does not know of its claim
+	again := s.start(store("b"), there, takeOver) // a fresh disk, which has no saved claim
 	again.due()
 	again.is(t, "a take-over of a take-over", false)
 }
 
-// TestNoTwoClaimsAreAlike: a bus that has forgotten everything gives a store that never had a
-// claim another number than it gave the one before, however soon after that.
+// A bus that has lost everything gives a new store another number than it gave the previous one,
+// however soon after.
 func TestNoTwoClaimsAreAlike(t *testing.T) {
 	s := newStage()
 	first := s.owner(t, store("a"), here)
 	number := first.Number()
 	first.dead = true
 	s.bus.wipe()
-	second := s.start(store("b"), there, func(c *ownership.Config) { // its clock says that it comes a moment later
+	second := s.start(store("b"), there, func(c *ownership.Config) { // its clock is slightly ahead of the first store's
 		c.Now = func() time.Time { return epoch.Add(time.Microsecond) }
 	})
 	second.due()
 	second.is(t, "on a bus that has forgotten", true)
 	if second.Number() <= number {
-		t.Errorf("its claim is %d, and that before was %d", second.Number(), number)
+		t.Errorf("both claims have the number %d (before: %d)", second.Number(), number)
 	}
 }
 
-// TestNoTwoCountOnAlike: the clocks of two owners are behind what both have seen, and the bus
-// forgets the one before the other claims.
+// Two owners whose clocks are behind the last number they saw get different numbers, even if the
+// bus loses the first claim before the second is written.
 func TestNoTwoCountOnAlike(t *testing.T) {
 	s := newStage()
 	behind := func(c *ownership.Config) { c.Now = func() time.Time { return epoch.Add(-time.Hour) } }
@@ -379,7 +379,7 @@ func TestNoTwoCountOnAlike(t *testing.T) {
 	s.pass(time.Minute, again)
 	again.is(t, "on a bus that has forgotten", true)
 	if number == 0 || again.Number() == number {
-		t.Errorf("the claims of two stores are both %d", number)
+		t.Errorf("two stores have claim number %d", number)
 	}
 }
 
@@ -387,17 +387,17 @@ func TestBusIsAway(t *testing.T) {
 	s := newStage()
 	p := s.owner(t, store("a"), here)
 	s.bus.away = true
-	s.pass(bound-every-time.Second, p)
-	p.is(t, "for less than a bound", true)
+	s.pass(ttl-every-time.Second, p)
+	p.is(t, "for less than a ttl", true)
 	s.pass(every+2*time.Second, p)
 	p.is(t, "for longer", false)
 	if st := p.Status(); !st.Owner || !strings.HasSuffix(st.Waiting, "confirmed: "+errAway.Error()) {
-		t.Errorf("it says %+v", st)
+		t.Errorf("status of the owner: %+v", st)
 	}
 	other := s.start(store("b"), there)
 	other.due()
 	if st := other.Status(); st.Owner || !strings.HasSuffix(st.Waiting, "yet: "+errAway.Error()) {
-		t.Errorf("one that starts meanwhile says %+v", st)
+		t.Errorf("status of a store that starts meanwhile: %+v", st)
 	}
 	s.bus.away = false
 	s.pass(every, p)
@@ -409,25 +409,25 @@ func TestBusForgets(t *testing.T) {
 	p := s.owner(t, d, here)
 	number := p.Number()
 	s.bus.wipe()
-	started := s.start(&disk{owned: d.owned}, there) // a copy that starts now
+	started := s.start(&disk{owned: d.owned}, there) // a copy of the store, started now
 	s.pass(every, started, p)
 	p.is(t, "the owner makes its claim again", true)
 	if s.bus.claim == nil || s.bus.claim.Number != number {
 		t.Errorf("the claim is %+v", s.bus.claim)
 	}
-	s.pass(3*bound, started, p)
+	s.pass(3*ttl, started, p)
 	p.is(t, "the owner", true)
 	started.refused(t, false)
 
 	p.dead = true
 	s.bus.wipe()
 	heir := s.start(d, here)
-	s.pass(2*bound-time.Second, heir)
+	s.pass(2*ttl-time.Second, heir)
 	heir.is(t, "it waits whether somebody makes the claim again", false)
 	s.pass(2*time.Second, heir)
 	heir.is(t, "nobody has", true)
 	if heir.Number() <= number {
-		t.Errorf("its claim is %d, after %d", heir.Number(), number)
+		t.Errorf("claim number %d after %d", heir.Number(), number)
 	}
 }
 
@@ -471,17 +471,17 @@ func TestStoreThatRemembersNothing(t *testing.T) {
 	p := s.start(d, here)
 	p.due()
 	if p.err == nil || s.bus.claim != nil {
-		t.Errorf("%v; the claim is %+v: it was made before it was on disk", p.err, s.bus.claim)
+		t.Errorf("%v; the claim %+v was written before it was saved", p.err, s.bus.claim)
 	}
 }
 
 func TestTokenIsLost(t *testing.T) {
 	s := newStage()
 	p := s.owner(t, store("a"), here)
-	s.bus.token = 0 // somebody has purged
+	s.bus.token = 0 // the stream was purged
 	s.pass(every, p)
 	p.is(t, "with a new token", true)
-	s.pass(2*bound, p)
+	s.pass(2*ttl, p)
 	p.is(t, "and later", true)
 }
 
@@ -492,19 +492,19 @@ func TestCheck(t *testing.T) {
 		t.Error(err)
 	}
 	s.start(store("b"), there, takeOver).due()
-	var owned *ownership.OwnedError
-	if err := p.Check(t.Context()); !errors.As(err, &owned) || p.Sure() {
-		t.Errorf("%v, sure %t", err, p.Sure())
+	var owned *ownership.NotOwnerError
+	if err := p.Check(t.Context()); !errors.As(err, &owned) || p.Confirmed() {
+		t.Errorf("%v, sure %t", err, p.Confirmed())
 	}
 	s.bus.wipe()
 	if err := p.Check(t.Context()); err == nil {
-		t.Error("there is no claim, and it is ours")
+		t.Error("Check returned no error although the bus has no claim")
 	}
 }
 
-// TestOneIsSure: whatever processes, disks and the bus do, no two processes are sure at the
-// same time, on a bus that fences nobody: but for the moment after the bus has lost all, in
-// which one that never had a claim is quicker than the owner.
+// Whatever processes, disks and the bus do, no two processes are confirmed owners at the same time
+// on a bus without fencing. The exception is right after the bus has lost everything, when a new
+// store may write its claim before the owner does.
 func TestOneIsSure(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := newStage()
@@ -519,7 +519,7 @@ func TestOneIsSure(t *testing.T) {
 			case "start":
 				d := rapid.SampledFrom(disks).Draw(t, "disk")
 				if old := busyDisk[d]; old != nil && !old.dead && old.err == nil {
-					break // the lock of the file
+					break // the file is locked
 				}
 				var change []func(*ownership.Config)
 				if rapid.IntRange(0, 5).Draw(t, "take over") == 0 {
@@ -567,12 +567,12 @@ func TestOneIsSure(t *testing.T) {
 				}
 				var sure []string
 				for _, p := range all {
-					if !p.dead && p.err == nil && p.Sure() {
+					if !p.dead && p.err == nil && p.Confirmed() {
 						sure = append(sure, fmt.Sprintf("%s (claim %d)", p.Status().Claim.Store, p.Number()))
 					}
 				}
-				if len(sure) > 1 && s.now-wiped > bound {
-					t.Fatalf("at %s, %s after the bus was last wiped, these are sure: %v", s.now, s.now-wiped, sure)
+				if len(sure) > 1 && s.now-wiped > ttl {
+					t.Fatalf("at %s, %s after the bus was last wiped, several are confirmed: %v", s.now, s.now-wiped, sure)
 				}
 				if s.now >= end {
 					break
@@ -582,9 +582,9 @@ func TestOneIsSure(t *testing.T) {
 	})
 }
 
-// TestContestedClaimIsInherited: whoever comes next while an owner that was replaced may still
-// send waits as well: the heir of a killed process, the next one after a release, and a process
-// that does not learn that its claim was written.
+// While a replaced owner may still send, every next owner waits as well: the restart of a killed
+// process, the next store after a release, and a process that does not learn that its claim was
+// written.
 func TestContestedClaimIsInherited(t *testing.T) {
 	next := map[string]func(s *stage, d *disk, taker *process) *process{
 		"killed": func(s *stage, d *disk, taker *process) *process {
@@ -602,15 +602,15 @@ func TestContestedClaimIsInherited(t *testing.T) {
 	for how, successor := range next {
 		t.Run(how, func(t *testing.T) {
 			s, d := newStage(), store("b")
-			first := s.owner(t, store("a"), here) // and stands still from now on
+			first := s.owner(t, store("a"), here) // does not run from now on
 			taker := s.start(d, there, takeOver)
 			taker.due()
 			p := successor(s, d, taker)
 			p.due()
 			p.is(t, "at once", false)
 			first.is(t, "the first one, meanwhile,", true)
-			s.pass(2*bound+every, p)
-			p.is(t, "after two bounds", true)
+			s.pass(2*ttl+every, p)
+			p.is(t, "after two TTLs", true)
 			p.dead = true
 			again := s.start(&disk{owned: s.disks[p].owned}, there)
 			again.due()
@@ -630,14 +630,13 @@ func TestContestedClaimIsInherited(t *testing.T) {
 	})
 }
 
-// TestLaterClaimOutdoesAnEarlierOne: when the bus has lost everything and an owner that was
-// replaced long ago is the quicker one, the later claim is recreated all the same: its
-// commands are those that participants still take.
+// When the bus has lost everything and a long-replaced owner writes its claim first, the later
+// claim still replaces it, because participants accept only the later claim's commands.
 func TestLaterClaimOutdoesAnEarlierOne(t *testing.T) {
 	s := newStage()
-	first := s.owner(t, store("a"), here) // which stands still
+	first := s.owner(t, store("a"), here) // does not run from now on
 	second := s.start(store("b"), there, takeOver)
-	s.pass(2*bound+every, second)
+	s.pass(2*ttl+every, second)
 	second.is(t, "the second one", true)
 	s.bus.wipe()
 	first.next = s.now
@@ -645,13 +644,13 @@ func TestLaterClaimOutdoesAnEarlierOne(t *testing.T) {
 	first.is(t, "the first one, which was quicker,", true)
 	s.pass(every, second)
 	second.is(t, "the second one, until the first has noticed,", false)
-	s.pass(2*bound+every, first, second)
+	s.pass(2*ttl+every, first, second)
 	first.refused(t, true, "store b")
 	second.is(t, "the second one", true)
 }
 
-// TestTakeOverOfOnesOwn: participants may know of a later claim than the bus does; a restart with
-// --take-over makes a later one, and nobody is waited for.
+// Participants may know of a later claim than the bus. A restart with --take-over then takes a
+// still later one, without waiting.
 func TestTakeOverOfOnesOwn(t *testing.T) {
 	s, d := newStage(), store("a")
 	first := s.owner(t, d, here)
@@ -661,6 +660,6 @@ func TestTakeOverOfOnesOwn(t *testing.T) {
 	again.due()
 	again.is(t, "at once", true)
 	if again.Number() <= number {
-		t.Errorf("its claim is %d, after %d", again.Number(), number)
+		t.Errorf("claim number %d after %d", again.Number(), number)
 	}
 }

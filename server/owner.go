@@ -33,7 +33,7 @@ func (s *Server) keeper(registry ownership.Registry) *ownership.Keeper {
 		me.Address = s.scheme() + s.listen.Addr().String()
 	}
 	return ownership.New(ownership.Config{
-		Registry: crashpoint.Wrap(registry), Memory: s.store, Me: me, TakeOver: s.config.TakeOver, Alone: s.server != nil,
+		Registry: crashpoint.Wrap(registry), Store: s.store, Me: me, TakeOver: s.config.TakeOver, Exclusive: s.server != nil,
 		Clock: bootTime, Now: time.Now,
 	})
 }

@@ -63,7 +63,7 @@ func TestOneStoreOneOwner(t *testing.T) {
 	first := start(t, server.Config{DataDir: t.TempDir(), NATS: bus, Definitions: []*saga.Definition{refund(t)}, HTTP: "127.0.0.1:0"})
 	second := server.Config{DataDir: t.TempDir(), NATS: bus}
 	err := ends(t, second)
-	var owned *ownership.OwnedError
+	var owned *ownership.NotOwnerError
 	if !errors.As(err, &owned) || owned.Replaced {
 		t.Fatalf("the second one ends with %v", err)
 	}
@@ -125,7 +125,7 @@ func TestTakeOver(t *testing.T) {
 		t.Fatalf("the old one did not end within %s", limit)
 	}
 	err = replaced.Stop()
-	var owned *ownership.OwnedError
+	var owned *ownership.NotOwnerError
 	if !errors.As(err, &owned) || !owned.Replaced {
 		t.Fatalf("the old one ends with %v", err)
 	}
@@ -177,7 +177,7 @@ func TestCopyOfADirectory(t *testing.T) {
 	}
 	start(t, c)
 	err := ends(t, server.Config{DataDir: copied, NATS: bus})
-	var owned *ownership.OwnedError
+	var owned *ownership.NotOwnerError
 	if !errors.As(err, &owned) || owned.Replaced || !strings.Contains(err.Error(), "copy") {
 		t.Errorf("the copy ends with %v", err)
 	}
@@ -196,7 +196,7 @@ func TestCopyInItsPlace(t *testing.T) {
 	}
 	copyFile(t, aside, file)
 	err := ends(t, c)
-	var owned *ownership.OwnedError
+	var owned *ownership.NotOwnerError
 	if !errors.As(err, &owned) || owned.Replaced || !strings.Contains(err.Error(), "alive") {
 		t.Errorf("the copy ends with %v", err)
 	}

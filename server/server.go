@@ -249,9 +249,9 @@ func (s *Server) run(ctx context.Context) error {
 		return nil
 	})
 	err := g.Wait()
-	var replaced *ownership.OwnedError
+	var replaced *ownership.NotOwnerError
 	if errors.As(err, &replaced) && replaced.Replaced {
-		s.listMoved(replaced.Since, s.owner.MovedSince())
+		s.listMoved(replaced.Since, s.owner.UnconfirmedChanges())
 	}
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		return nil
@@ -378,7 +378,7 @@ func (s *Server) makeCoordinator(context.Context) error {
 	claims := s.bus.Claims()
 	s.owner = s.keeper(claims)
 	c, err := coordinator.New(coordinator.Config{
-		Owner: s.owner, Moved: claims.Moved(),
+		Owner: s.owner, Moved: claims.ConfirmNow(),
 		Store: s.store, Bus: s.used, Subjects: transport.Subjects{Prefix: s.config.Prefix},
 		Name: s.config.Name, Shards: s.config.Shards, MaxBatch: s.config.MaxBatch, MaxOpen: s.config.MaxOpen,
 		MaxBacklog: s.config.MaxBacklog, MaxUnanswered: s.config.MaxUnanswered, MaxUnansweredBytes: s.config.MaxUnansweredBytes, MaxWatches: s.config.MaxStreams,

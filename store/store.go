@@ -85,7 +85,7 @@ type Store interface {
 	Shared() bool
 
 	// Memory keeps what the store knows of its claim on a prefix.
-	ownership.Memory
+	ownership.ClaimStore
 
 	// Clock is what SetClock has remembered of the machine's clock; zero: nothing.
 	Clock(ctx context.Context) (Clock, error)

@@ -201,8 +201,8 @@ func open(ctx context.Context, o Options) (w *world, err error) {
 	}
 	began := time.Now()
 	owner := ownership.New(ownership.Config{
-		Registry: bus.Claims(), Memory: w.store, Me: ownership.Claim{Prefix: transport.DefaultPrefix, Incarnation: "bench"},
-		Alone: true, Clock: func() time.Duration { return time.Since(began) }, Now: time.Now,
+		Registry: bus.Claims(), Store: w.store, Me: ownership.Claim{Prefix: transport.DefaultPrefix, Incarnation: "bench"},
+		Exclusive: true, Clock: func() time.Duration { return time.Since(began) }, Now: time.Now,
 	})
 	c, err := coordinator.New(coordinator.Config{Owner: owner, Store: w.store, Bus: bus, Definitions: []*saga.Definition{checkout}, Logger: quiet})
 	if err != nil {

@@ -43,7 +43,7 @@ func (e *exitError) Unwrap() error { return e.err }
 // exitOf gives the exit code of an error and the line that says what to do next.
 func exitOf(err error) (code int, hint string) {
 	var known *exitError
-	var owned *ownership.OwnedError
+	var owned *ownership.NotOwnerError
 	var taken *server.ListenError
 	switch {
 	case err == nil:

@@ -108,8 +108,8 @@ type registry struct{ n *node }
 
 var _ ownership.Registry = registry{}
 
-// Moved implements ownership.Registry.
-func (registry) Moved() <-chan struct{} { return nil }
+// ConfirmNow implements ownership.Registry.
+func (registry) ConfirmNow() <-chan struct{} { return nil }
 
 // Fences implements ownership.Registry.
 func (r registry) Fences() bool { return r.n.fence != "" }
@@ -147,7 +147,7 @@ func (r registry) Write(_ context.Context, claim *ownership.Claim, over ownershi
 	}
 	n.fence = ""
 	if over.Sequence != c.at && c.w.bug != BugBothGoOn {
-		return at, ownership.ErrMoved
+		return at, ownership.ErrChanged
 	}
 	c.note(n, claim)
 	c.sequence++
@@ -225,7 +225,7 @@ func (r registry) Confirm(_ context.Context, at ownership.Position) error {
 		return errUncertain
 	case c.w.bug == BugBothGoOn && c.claim != nil:
 	case !n.hasToken, at.Token != c.token, n.incarnation != c.tokenOf:
-		return ownership.ErrMoved
+		return ownership.ErrChanged
 	}
 	c.sequence++
 	c.pulse = c.sequence
@@ -243,11 +243,13 @@ func (r registry) Confirm(_ context.Context, at ownership.Position) error {
 // memory is what the volume remembers of its claim.
 type memory struct{ n *node }
 
-// Owned implements ownership.Memory.
-func (m memory) Owned(context.Context) (ownership.Owned, error) { return m.n.volume.owned, nil }
+// LoadClaim implements ownership.ClaimStore.
+func (m memory) LoadClaim(context.Context) (ownership.SavedClaim, error) {
+	return m.n.volume.owned, nil
+}
 
-// Own implements ownership.Memory.
-func (m memory) Own(_ context.Context, o ownership.Owned) error {
+// SaveClaim implements ownership.ClaimStore.
+func (m memory) SaveClaim(_ context.Context, o ownership.SavedClaim) error {
 	w, v := m.n.w, m.n.volume
 	if w.claims.happens(CrashBeforeCommit) {
 		return errDied
@@ -288,7 +290,7 @@ func (c *claims) deliver(m *message) bool {
 		return true
 	}
 	for _, n := range c.w.nodes {
-		if n.serves && !c.away(n) && n.subscription() == c.consumer && n.keeper.Sure() {
+		if n.serves && !c.away(n) && n.subscription() == c.consumer && n.keeper.Confirmed() {
 			n.receive(m)
 		}
 	}
@@ -321,7 +323,7 @@ func (c *claims) weather() {
 	}
 	if c.strikes(Restores, room && c.backup != nil) {
 		v := w.copyOf(c.backup)
-		v.owned = ownership.Owned{Store: fmt.Sprintf("v%d", len(w.volumes)+1)}
+		v.owned = ownership.SavedClaim{Store: fmt.Sprintf("v%d", len(w.volumes)+1)}
 		c.add(v, d.chance(0.6))
 	}
 	if c.strikes(OtherStores, room) {

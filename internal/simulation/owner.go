@@ -27,7 +27,7 @@ type owner struct {
 	holds       *tenure
 	sends       *tenure // under which it sends now
 	late        bool    // it stood still before it sent
-	ended       *ownership.OwnedError
+	ended       *ownership.NotOwnerError
 
 	held      time.Duration // until when it stood still, or what it had planned does
 	hindered  time.Duration // when it last could not do what it wanted with its claim
@@ -62,7 +62,7 @@ func (n *node) seek() {
 	n.ended, n.possesses, n.sure, n.hasToken, n.fence, n.sends, n.hindered = nil, false, false, false, "", nil, -1
 	boot, directory := n.place()
 	n.keeper = ownership.New(ownership.Config{
-		Registry: registry{n}, Memory: memory{n},
+		Registry: registry{n}, Store: memory{n},
 		Me:       ownership.Claim{Prefix: transport.DefaultPrefix, Incarnation: n.incarnation, Host: boot, Boot: boot, File: directory},
 		TakeOver: n.takeOver, Clock: n.lease, Now: func() time.Time { return epoch.Add(n.w.now + n.offset) },
 	})
@@ -87,7 +87,7 @@ func (n *node) tick() {
 	}
 	before := n.keeper.Status()
 	again, err := n.keeper.Step(n.w.ctx)
-	var owned *ownership.OwnedError
+	var owned *ownership.NotOwnerError
 	switch {
 	case errors.As(err, &owned):
 		n.end(owned)
@@ -139,7 +139,7 @@ func (n *node) possess(before ownership.Status) {
 // feel does what follows from being certain again.
 func (n *node) feel() {
 	n.w.claims.checkAlone(n)
-	sure := n.possesses && n.keeper.Sure()
+	sure := n.possesses && n.keeper.Confirmed()
 	if sure && !n.sure {
 		n.relay.Resend()
 		n.pump(0)
@@ -158,7 +158,7 @@ func (n *node) resubscribe() {
 	if n.ended != nil || !n.possesses {
 		return
 	}
-	if name := n.subscription(); n.keeper.Sure() && c.consumer != name && !c.away(n) {
+	if name := n.subscription(); n.keeper.Confirmed() && c.consumer != name && !c.away(n) {
 		if n.w.bug == BugResubscribesBlindly || n.keeper.Check(n.w.ctx) == nil {
 			c.consumer = name
 			n.record(Record{Kind: Subscribed, Who: n.name, Under: n.holds})
@@ -182,7 +182,7 @@ func (n *node) owns() error {
 	case n.w.bug == BugClaimsAfterSending && !n.possesses:
 		n.sends = nil
 		return nil
-	case !n.keeper.Sure():
+	case !n.keeper.Confirmed():
 		return errUnsure
 	}
 	n.sends = n.holds
@@ -220,7 +220,7 @@ func (n *node) publish(e *transport.Envelope) error {
 // record adds to the history what the process did with its store.
 func (n *node) record(r Record) {
 	r.volume, r.life = n.volume, n.life
-	if n.w.claims != nil && r.Kind == Accepted && n.keeper != nil && !n.keeper.Sure() {
+	if n.w.claims != nil && r.Kind == Accepted && n.keeper != nil && !n.keeper.Confirmed() {
 		n.w.coverage[AcceptedUnsure]++
 	}
 	n.w.record(r)
@@ -253,7 +253,7 @@ func (n *node) stop(d time.Duration) {
 }
 
 // end is the process's end because the prefix is another store's.
-func (n *node) end(owned *ownership.OwnedError) {
+func (n *node) end(owned *ownership.NotOwnerError) {
 	w := n.w
 	n.up, n.serves, n.possesses, n.ended = false, false, false, owned
 	n.record(Record{Kind: Ended, Who: n.name, Note: owned.Error()})
@@ -261,7 +261,7 @@ func (n *node) end(owned *ownership.OwnedError) {
 		w.coverage[ClaimRefused]++
 	} else {
 		w.coverage[Displaced]++
-		n.list(n.keeper.MovedSince())
+		n.list(n.keeper.UnconfirmedChanges())
 	}
 	if w.claims.rng.chance(0.3) { // somebody's supervisor does not know exit codes
 		w.after(w.claims.rng.span(5*time.Second, 30*time.Second), func() {
@@ -312,6 +312,6 @@ func (s *service) handBack(m *message) {
 // moves notes that a saga is moved, as the shards do.
 func (n *node) moves(id contract.SagaID) {
 	if n.keeper != nil && n.w.bug != BugMovesUnlisted {
-		n.keeper.Moved(string(id))
+		n.keeper.RecordChange(string(id))
 	}
 }

@@ -100,11 +100,11 @@ func (c *claims) checkSent(r *Record) {
 
 // checkAlone: where the bus fences nobody, no other store is certain to be the owner.
 func (c *claims) checkAlone(owner *node) {
-	if c.fences || c.lostAll() || !owner.keeper.Sure() {
+	if c.fences || c.lostAll() || !owner.keeper.Confirmed() {
 		return
 	}
 	for _, n := range c.w.nodes {
-		if n.up && n != owner && n.keeper != nil && n.keeper.Sure() {
+		if n.up && n != owner && n.keeper != nil && n.keeper.Confirmed() {
 			c.violated("%s and %s are both certain to be the owner (at %s)", owner.volume.name, n.volume.name, c.w.now)
 		}
 	}
@@ -112,7 +112,7 @@ func (c *claims) checkAlone(owner *node) {
 
 // lostAll reports whether the bus has lost everything a moment ago: the owner may not know yet
 // that another store's claim was the first one after that.
-func (c *claims) lostAll() bool { return c.w.now-c.wiped <= ownership.DefaultBound }
+func (c *claims) lostAll() bool { return c.w.now-c.wiped <= ownership.DefaultTTL }
 
 // checkStops: an owner that was replaced notices at its next confirmation.
 func (c *claims) checkStops(r *Record) {
@@ -121,7 +121,7 @@ func (c *claims) checkStops(r *Record) {
 			continue
 		}
 		since := max(c.holder.at, n.hindered, n.held, n.cutUntil, c.awayUntil)
-		if c.w.now-since > ownership.DefaultEvery+time.Second {
+		if c.w.now-since > ownership.DefaultInterval+time.Second {
 			c.violated("%s accepts a start %s after %s has taken the prefix", n.volume.name, c.w.now-since, c.holder.volume.name)
 		}
 	}

@@ -17,13 +17,13 @@ import (
 type volume struct {
 	name  string
 	store *memstore.Store
-	owned ownership.Owned
+	owned ownership.SavedClaim
 	audit *audit
 }
 
 // newVolume is an empty one.
 func (w *world) newVolume(name string) *volume {
-	v := &volume{name: name, store: memstore.New(), owned: ownership.Owned{Store: name}}
+	v := &volume{name: name, store: memstore.New(), owned: ownership.SavedClaim{Store: name}}
 	v.audit = newAudit(w, v)
 	for _, def := range w.definitions {
 		if err := v.store.PutDefinition(w.ctx, def); err != nil {

@@ -13,9 +13,9 @@ import (
 // identity tells this store from others, and from those that a backup of it was restored to.
 func (s *Store) identity() string { return fmt.Sprintf("%s-%d", s.info.ID, s.info.Incarnation) }
 
-// Owned implements ownership.Memory. What was remembered before a backup was taken is
+// LoadClaim implements ownership.ClaimStore. What was remembered before a backup was taken is
 // remembered after it was restored, under the identity that the restore has given.
-func (s *Store) Owned(ctx context.Context) (o ownership.Owned, err error) {
+func (s *Store) LoadClaim(ctx context.Context) (o ownership.SavedClaim, err error) {
 	o.Store = s.identity()
 	err = s.view(ctx, func(tx *bolt.Tx) error {
 		body, err := tableMeta.get(tableMeta.bucket(tx).Cursor(), []byte(metaClaim))
@@ -29,8 +29,8 @@ func (s *Store) Owned(ctx context.Context) (o ownership.Owned, err error) {
 	return o, err
 }
 
-// Own implements ownership.Memory.
-func (s *Store) Own(ctx context.Context, o ownership.Owned) error {
+// SaveClaim implements ownership.ClaimStore.
+func (s *Store) SaveClaim(ctx context.Context, o ownership.SavedClaim) error {
 	body := binary.AppendUvarint(nil, o.Number)
 	body = appendBytes(appendBytes(body, []byte(o.Incarnation)), []byte(o.Before))
 	return s.write(ctx, func(g *group) error { return g.put(tableMeta, []byte(metaClaim), body) })

@@ -33,7 +33,7 @@ func shop(t *testing.T, options boltstore.Options, word string) (path string) {
 	if err := s.PutDefinition(t.Context(), def); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Own(t.Context(), ownership.Owned{Number: 7, Incarnation: "here", Before: "there"}); err != nil {
+	if err := s.SaveClaim(t.Context(), ownership.SavedClaim{Number: 7, Incarnation: "here", Before: "there"}); err != nil {
 		t.Fatal(err)
 	}
 	fill(t, s, word, "gone-1", "order-1", "order-2", "order-3")
@@ -267,7 +267,7 @@ func TestCopy(t *testing.T) {
 			t.Fatalf("%s, and once more over it: %v", step.name, err)
 		}
 		before := s.Info()
-		owner, err := s.Owned(t.Context())
+		owner, err := s.LoadClaim(t.Context())
 		if err != nil || owner.Number != 7 {
 			t.Fatalf("%+v, %v", owner, err)
 		}
@@ -309,7 +309,7 @@ func TestCopy(t *testing.T) {
 		if after := c.Info(); after.ID != before.ID || after.Created != before.Created || after.Incarnation != before.Incarnation {
 			t.Errorf("%s: it is %+v, from %+v", step.name, after, before)
 		}
-		if owned, err := c.Owned(t.Context()); err != nil || owned != owner {
+		if owned, err := c.LoadClaim(t.Context()); err != nil || owned != owner {
 			t.Errorf("%s: it is owned by %+v (%v), want %+v", step.name, owned, err, owner)
 		}
 		goOn(t, c, "order-1") // with the result that was there before

@@ -48,7 +48,7 @@ type Hooks struct {
 
 // data is what survives Reopen.
 type data struct {
-	owned       ownership.Owned
+	owned       ownership.SavedClaim
 	clock       store.Clock
 	sagas       map[contract.SagaID]*record
 	pending     map[outbox.ID]entry
@@ -93,7 +93,7 @@ func (r *record) read() (*machine.Instance, error) {
 // New makes an empty store.
 func New() *Store {
 	return &Store{data: data{
-		owned:       ownership.Owned{Store: rand.Text()},
+		owned:       ownership.SavedClaim{Store: rand.Text()},
 		sagas:       map[contract.SagaID]*record{},
 		pending:     map[outbox.ID]entry{},
 		tombstones:  map[contract.SagaID]store.TombstoneError{},
@@ -342,17 +342,17 @@ func (s *Store) Pending(ctx context.Context, to outbox.Destination, after outbox
 // Shared implements store.Store: no other process has this one's memory.
 func (s *Store) Shared() bool { return false }
 
-// Owned implements store.Store.
-func (s *Store) Owned(ctx context.Context) (ownership.Owned, error) {
+// LoadClaim implements store.Store.
+func (s *Store) LoadClaim(ctx context.Context) (ownership.SavedClaim, error) {
 	if err := s.lock(ctx); err != nil {
-		return ownership.Owned{}, err
+		return ownership.SavedClaim{}, err
 	}
 	defer s.mu.Unlock()
 	return s.data.owned, nil
 }
 
-// Own implements store.Store.
-func (s *Store) Own(ctx context.Context, o ownership.Owned) error {
+// SaveClaim implements store.Store.
+func (s *Store) SaveClaim(ctx context.Context, o ownership.SavedClaim) error {
 	if err := s.lock(ctx); err != nil {
 		return err
 	}

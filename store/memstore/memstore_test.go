@@ -90,8 +90,8 @@ func TestCopy(t *testing.T) {
 			}
 		}
 	}
-	a, errA := s.Owned(t.Context())
-	b, errB := c.Owned(t.Context())
+	a, errA := s.LoadClaim(t.Context())
+	b, errB := c.LoadClaim(t.Context())
 	if errA != nil || errB != nil || a != b {
 		t.Errorf("%+v, %v and %+v, %v: a copy is the same store", a, errA, b, errB)
 	}

@@ -55,19 +55,19 @@ func testClock(t *testing.T, h Harness) {
 // another store, which remembers the claim.
 func testOwned(t *testing.T, h Harness) {
 	s := h.Store
-	first, err := s.Owned(t.Context())
+	first, err := s.LoadClaim(t.Context())
 	if err != nil || first.Store == "" || first.Number != 0 || first.Incarnation != "" {
 		t.Fatalf("a new store owns %+v, %v", first, err)
 	}
-	want := ownership.Owned{Store: first.Store, Number: 1_767_225_600, Incarnation: "b", Before: "a"}
+	want := ownership.SavedClaim{Store: first.Store, Number: 1_767_225_600, Incarnation: "b", Before: "a"}
 	given := want
 	given.Store = "not the store's to be told"
-	if err := s.Own(t.Context(), given); err != nil {
+	if err := s.SaveClaim(t.Context(), given); err != nil {
 		t.Fatal(err)
 	}
-	holds := func(what string, s store.Store, want ownership.Owned) {
+	holds := func(what string, s store.Store, want ownership.SavedClaim) {
 		t.Helper()
-		if got, err := s.Owned(t.Context()); err != nil || got != want {
+		if got, err := s.LoadClaim(t.Context()); err != nil || got != want {
 			t.Errorf("%s it owns %+v, %v; want %+v", what, got, err, want)
 		}
 	}
@@ -86,7 +86,7 @@ func testOwned(t *testing.T, h Harness) {
 		if s, err = h.Restore(t, &backup); err != nil {
 			t.Fatal(err)
 		}
-		got, err := s.Owned(t.Context())
+		got, err := s.LoadClaim(t.Context())
 		if err != nil || seen[got.Store] {
 			t.Fatalf("restored, it is the store %s, %v, as one before it", got.Store, err)
 		}

@@ -49,8 +49,8 @@ func (c claims) subject(rest string) string { return c.bus.subjects.Owner(rest) 
 
 func (c claims) name() string { return c.bus.config.ownerStream() }
 
-// Moved implements ownership.Registry.
-func (c claims) Moved() <-chan struct{} { return c.bus.moved }
+// ConfirmNow implements ownership.Registry.
+func (c claims) ConfirmNow() <-chan struct{} { return c.bus.moved }
 
 // Fences implements ownership.Registry: a stream with one copy takes messages in order, each
 // held against what it expects. One with more takes no second one that expects something of
@@ -268,7 +268,7 @@ func (c claims) raise(ctx context.Context, latch uint64) {
 func (c claims) Confirm(ctx context.Context, at ownership.Position) error {
 	incarnation := c.bus.token.Load()
 	if incarnation == nil {
-		return ownership.ErrMoved
+		return ownership.ErrChanged
 	}
 	ctx, cancel := c.bus.question(ctx)
 	defer cancel()
@@ -298,7 +298,7 @@ func (c claims) publish(ctx context.Context, subject string, data []byte, expect
 	var api *jetstream.APIError
 	switch {
 	case errors.As(err, &api) && api.ErrorCode == errWrongLast, errors.Is(err, jetstream.ErrNoStreamResponse): // which is seen by reading it
-		return 0, fmt.Errorf("%w (%w)", ownership.ErrMoved, err)
+		return 0, fmt.Errorf("%w (%w)", ownership.ErrChanged, err)
 	case err != nil:
 		return 0, err
 	}

@@ -35,7 +35,7 @@ func TestClaims(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.Write(within(t), claimOf("b", "two", 2), ownership.Position{}); !errors.Is(err, ownership.ErrMoved) {
+	if _, err := b.Write(within(t), claimOf("b", "two", 2), ownership.Position{}); !errors.Is(err, ownership.ErrChanged) {
 		t.Errorf("a second first claim: %v", err)
 	}
 	before, err := b.Read(within(t))
@@ -60,7 +60,7 @@ func TestClaims(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := a.Confirm(within(t), at); !errors.Is(err, ownership.ErrMoved) {
+	if err := a.Confirm(within(t), at); !errors.Is(err, ownership.ErrChanged) {
 		t.Errorf("the old owner confirms: %v", err)
 	}
 	refused := func(what string) {
@@ -70,7 +70,7 @@ func TestClaims(t *testing.T) {
 			t.Errorf("%s: %v; want that its commands are refused", what, errs)
 		}
 		select {
-		case <-a.Moved():
+		case <-a.ConfirmNow():
 		default:
 			t.Errorf("%s: nothing says that the claim should be looked at", what)
 		}
@@ -101,7 +101,7 @@ func TestClaims(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := b.Confirm(within(t), taken); !errors.Is(err, ownership.ErrMoved) {
+	if err := b.Confirm(within(t), taken); !errors.Is(err, ownership.ErrChanged) {
 		t.Errorf("the owner confirms what the bus has lost: %v", err)
 	}
 	if entry, err := b.Read(within(t)); err != nil || entry != (ownership.Entry{}) {

@@ -43,7 +43,7 @@ func TestOwners(t *testing.T) {
 		}
 		o.moves(l)
 		o.waitedForNobody()
-		o.refuses("data-of-another", "it is not this one")
+		o.refuses("data-of-another", "a different store")
 		o.takeOver(round)
 	}
 	o.moves(l)
