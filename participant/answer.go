@@ -16,28 +16,26 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// Answer serves one command: it decides by the inbox, calls the handler if that
-// is due, commits, and returns the answer, ready to be published on its Subject.
-// It is what Run calls, and what other carriers call: a Watermill handler, an
-// HTTP function, a simulator.
+// Answer serves one command: it looks into the inbox, calls the handler if necessary, commits, and
+// returns the answer, to be published on its Subject. Run calls it, and so can other carriers: a
+// Watermill handler, an HTTP function, a simulator.
 //
-// Publish the answer, then acknowledge the command; if either is lost, the
-// command comes again and is answered with what was recorded. Failures of the
-// handler and of the database are answers too. The error is a *CommandError if
-// there is nobody to answer, ctx's error if ctx ended before the command was
-// acknowledged (it should then come again), or what Check reports.
+// Publish the answer first, then acknowledge the command. If either is lost, the command comes
+// again and is answered from the inbox. Failures of the handler and of the database are answers,
+// too. The error is a *CommandError if the message cannot be answered, ctx's error if ctx ended
+// before the command was answered (it should then be redelivered), or the error of Check.
 //
-// An action that has no handler here is answered as failed, not final, so that the next
-// attempt may find a process that has one. What a coordinator sent that has been replaced is
-// not answered, and its error is a *CommandError. Run hands such commands back to the bus first.
+// A command whose action has no handler here is answered as failed but not final, since the next
+// attempt may reach a process that has one. A command from a replaced coordinator is not answered:
+// the error is a *CommandError. Run first hands such commands back to the bus.
 //
 // Answer may be called from any goroutine, concurrently.
 func (p *Participant[Tx]) Answer(ctx context.Context, command *transport.Envelope) (*transport.Envelope, error) {
 	return p.answer(ctx, command, notHandedBack)
 }
 
-// answer is Answer with what becomes of a command that is not served here, and why it is not.
-// Its error is also a *handedBack.
+// answer implements Answer. decide chooses what happens to a command that is not served here; the
+// error may also be a *handedBack.
 func (p *Participant[Tx]) answer(ctx context.Context, command *transport.Envelope, decide func(*transport.Envelope, error) fate) (*transport.Envelope, error) {
 	if err := p.Check(); err != nil {
 		return nil, err
@@ -56,7 +54,7 @@ func (p *Participant[Tx]) answer(ctx context.Context, command *transport.Envelop
 		return nil, ctx.Err()
 	}
 	final := false
-	if err != nil { // as seldom, and with memory for what is looked for
+	if err != nil { // rare; the variables for errors.AsType would be allocated on every call
 		if u, strange := errors.AsType[*unknownAction](err); strange {
 			f := decide(&c, err)
 			if err = inv.strange(u, f); f.delay > 0 {
@@ -77,7 +75,7 @@ func (p *Participant[Tx]) answer(ctx context.Context, command *transport.Envelop
 	return inv.envelope(answer, final), nil
 }
 
-// invocation is one command on its way to its answer.
+// invocation is one command being answered.
 type invocation[Tx any] struct {
 	p       *Participant[Tx]
 	command *transport.Envelope
@@ -85,11 +83,11 @@ type invocation[Tx any] struct {
 	handler handler[Tx]
 	started time.Time
 	called  bool // the handler ran
-	span    Span // nil: nobody follows
+	span    Span // nil: no tracing
 }
 
-// validate checks that the message is a command that can be answered, and
-// finds its handler, or what stands in for one.
+// validate checks that the message is a command that can be answered, and finds its handler or a
+// stand-in for it.
 func (v *invocation[Tx]) validate() error {
 	c, subjects := v.command, v.p.options.subjects
 	if err := subjects.Admit(transport.Commands, c); err != nil {
@@ -99,36 +97,36 @@ func (v *invocation[Tx]) validate() error {
 		return err
 	}
 	if stream, err := subjects.StreamOf(c.ReplyTo); err != nil || stream != transport.Events {
-		return fmt.Errorf("the answer is wanted on %q, where no answers go: leave %s as the coordinator wrote it", c.ReplyTo, transport.AttrReplyTo)
+		return fmt.Errorf("the reply subject %q is not an event subject: do not change the coordinator's %s", c.ReplyTo, transport.AttrReplyTo)
 	}
 	action, ok := strings.CutPrefix(c.Subject, v.p.address)
 	if !ok {
-		return fmt.Errorf("subject %q is not for participant %q: its commands come on %s<action>", c.Subject, v.p.name, v.p.address)
+		return fmt.Errorf("subject %q does not belong to participant %q: its commands have subjects %s<action>", c.Subject, v.p.name, v.p.address)
 	}
 	v.action = action
 	if err := contract.CheckName("action", action); err != nil {
 		return err
 	}
 	if c.Direction != contract.DirectionDo && c.Direction != contract.DirectionUndo {
-		return fmt.Errorf("direction %q of action %q: it is %s or %s", c.Direction, action, contract.DirectionDo, contract.DirectionUndo)
+		return fmt.Errorf("direction %q of action %q: must be %s or %s", c.Direction, action, contract.DirectionDo, contract.DirectionUndo)
 	}
 	v.handler, ok = v.p.handlers[action]
 	switch {
 	case !ok:
 		v.handler = stranger[Tx](&unknownAction{name: v.p.name + "." + action, dir: c.Direction})
 	case v.handler.direction != c.Direction:
-		note := "; here it is a handler of " + string(v.handler.direction)
+		note := "; here its handler is for " + string(v.handler.direction)
 		v.handler = stranger[Tx](&unknownAction{name: v.p.name + "." + action, dir: c.Direction, note: note})
 	}
 	return nil
 }
 
-// strange tells the observer, the tracer and the log of a command whose action is not
-// served here, and returns the reason for which it is answered as failed, or handed back.
+// strange logs a command with an unknown action and reports it if it is handed back. It returns the
+// reason for the failed answer, or a *handedBack.
 func (v *invocation[Tx]) strange(u *unknownAction, f fate) error {
 	u.note += f.note
 	if commands, say := v.p.unknown.due(u, v.started); say {
-		v.log().Warn("nobody here knows this action", LogReason, cleanReason(u.Error()), LogCount, commands)
+		v.log().Warn("unknown action", LogReason, cleanReason(u.Error()), LogCount, commands)
 	}
 	if f.delay == 0 {
 		return u
@@ -136,7 +134,7 @@ func (v *invocation[Tx]) strange(u *unknownAction, f fate) error {
 	return v.handBack(u, f)
 }
 
-// handBack tells the observer and the tracer of a command that goes back to the bus.
+// handBack reports a command that goes back to the bus to the observer and the tracer.
 func (v *invocation[Tx]) handBack(why error, f fate) error {
 	r := v.reportOf(Answer{Reason: cleanReason(why.Error())}, false)
 	r.HandedBack = true
@@ -145,11 +143,11 @@ func (v *invocation[Tx]) handBack(why error, f fate) error {
 	return &handedBack{why, f.delay}
 }
 
-// stale tells of a command that a replaced coordinator sent, and returns the error of it.
+// stale logs or reports a command from a replaced coordinator, and returns its error.
 func (v *invocation[Tx]) stale(old *replaced, f fate) error {
 	old.note = f.note
 	if f.delay > 0 {
-		v.log().Warn("a coordinator that was replaced still sends", LogReason, old.Error())
+		v.log().Warn("received a command from a coordinator that was replaced", LogReason, old.Error())
 		return v.handBack(old, f)
 	}
 	err := &CommandError{Reason: cleanReason(old.Error())}
@@ -157,8 +155,8 @@ func (v *invocation[Tx]) stale(old *replaced, f fate) error {
 	return err
 }
 
-// answer finds the answer, under the lock of the step's entry. An error is a
-// rejection that is not recorded, or a failure.
+// answer finds the answer while the step's entry is locked. An error is a failure, or a rejection
+// that is not recorded.
 func (v *invocation[Tx]) answer(ctx context.Context) (answer Answer, err error) {
 	c := v.command
 	if err := v.p.admit(ctx, c.Owner); err != nil {
@@ -184,8 +182,8 @@ func (v *invocation[Tx]) answer(ctx context.Context) (answer Answer, err error) 
 	return answer, err
 }
 
-// sent reports whether an answer needs no record: it is the recorded one, or the
-// refusal of a do that was undone.
+// sent reports whether an answer needs no record: it is already recorded, or it rejects a do that
+// was undone.
 func (a Answer) sent(e Entry, d contract.Direction) bool {
 	if d == contract.DirectionDo {
 		return !e.Do.None()
@@ -193,13 +191,13 @@ func (a Answer) sent(e Entry, d contract.Direction) bool {
 	return !e.Undo.None()
 }
 
-// decided carries out the verdict on one command. keep is false when the
-// handler's writes must not stay.
+// decided executes the verdict on one command. keep is false if the handler's writes must be rolled
+// back.
 func (v *invocation[Tx]) decided(ctx context.Context, tx Tx, entry Entry, in input) (answer Answer, keep bool, err error) {
 	happened := v.handler.unrecorded || in.resultKnown()
 	verdict, answer := decide(entry, v.command.Direction, happened)
 	if u := v.handler.stranger; u != nil && len(answer.Data) > 0 {
-		return Answer{}, false, u // of which content type this is, only its handler knows
+		return Answer{}, false, u // only the handler knows the content type of the recorded data
 	}
 	if verdict != invoke {
 		answer.Data = bytes.Clone(answer.Data)
@@ -208,7 +206,7 @@ func (v *invocation[Tx]) decided(ctx context.Context, tx Tx, entry Entry, in inp
 	if entry.Do.Outcome == contract.OutcomeCompleted {
 		in.result, in.recorded = body{data: entry.Do.Data}, true
 	}
-	if err := v.p.claims.check(v.command.Owner); err != nil { // while it waited for the lock
+	if err := v.p.claims.check(v.command.Owner); err != nil { // replaced while waiting for the lock
 		return Answer{}, false, err
 	}
 	v.called = v.handler.stranger == nil
@@ -219,7 +217,7 @@ func (v *invocation[Tx]) decided(ctx context.Context, tx Tx, entry Entry, in inp
 	return answer, err == nil, err
 }
 
-// call runs the handler. A panic is a failure, and not the process's end.
+// call runs the handler. A panic is turned into a failure.
 func (v *invocation[Tx]) call(ctx context.Context, tx Tx, in input) (answer Answer, err error) {
 	if limit := v.p.options.handlerTimeout; limit > 0 {
 		var cancel context.CancelFunc
@@ -241,7 +239,7 @@ var types = map[contract.Outcome]string{
 	contract.OutcomeFailed:    transport.TypeFailed,
 }
 
-// envelope is the answer as it travels.
+// envelope returns the answer as a message.
 func (v *invocation[Tx]) envelope(a Answer, final bool) *transport.Envelope {
 	c := v.command
 	traceParent, traceState, _ := transport.TraceContext(v.traceContext())
@@ -277,12 +275,12 @@ func (v *invocation[Tx]) reportOf(a Answer, final bool) Report {
 	}
 }
 
-// report tells the observer, the tracer and the log how the command was answered.
+// report passes the answer to the observer, the tracer and the log.
 func (v *invocation[Tx]) report(a Answer, final bool) {
 	r := v.reportOf(a, final)
 	v.end(r)
 	level := slog.LevelDebug
-	if (a.Outcome == contract.OutcomeFailed || a.Outcome == "") && v.handler.stranger == nil { // strange has said it
+	if (a.Outcome == contract.OutcomeFailed || a.Outcome == "") && v.handler.stranger == nil { // logged by strange
 		level = slog.LevelWarn
 	}
 	if v.p.options.logger.Enabled(context.Background(), level) {

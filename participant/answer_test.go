@@ -227,21 +227,21 @@ func TestBadRequest(t *testing.T) {
 // for the dead letters, and change nothing (I9).
 func TestUnanswerable(t *testing.T) {
 	for want, spoil := range map[string]func(*transport.Envelope){
-		"type":                     func(c *transport.Envelope) { c.Type = transport.TypeCompleted },
-		"ce-sagaid":                func(c *transport.Envelope) { c.Saga = "" },
-		"saga id":                  func(c *transport.Envelope) { c.Saga = "order 42" },
-		"ce-birth":                 func(c *transport.Envelope) { c.Birth = 0 },
-		"birth":                    func(c *transport.Envelope) { c.Birth = -1 },
-		"ce-step":                  func(c *transport.Envelope) { c.Step = "" },
-		"step":                     func(c *transport.Envelope) { c.Step = "Reserve" },
-		"ce-direction":             func(c *transport.Envelope) { c.Direction = "" },
-		`direction "sideways"`:     func(c *transport.Envelope) { c.Direction = "sideways" },
-		"ce-attempt":               func(c *transport.Envelope) { c.Attempt = 0 },
-		"ce-replyto":               func(c *transport.Envelope) { c.ReplyTo = "" },
-		"no answers go":            func(c *transport.Envelope) { c.ReplyTo = "saga.command.payment.charge" },
-		`action "Reserve"`:         func(c *transport.Envelope) { c.Subject = "saga.command.inventory.Reserve" },
-		`for participant "invent`:  func(c *transport.Envelope) { c.Subject = "saga.command.payment.reserve-stock" },
-		`participant "inventory":`: func(c *transport.Envelope) { c.Subject = "" },
+		"type":                          func(c *transport.Envelope) { c.Type = transport.TypeCompleted },
+		"ce-sagaid":                     func(c *transport.Envelope) { c.Saga = "" },
+		"saga id":                       func(c *transport.Envelope) { c.Saga = "order 42" },
+		"ce-birth":                      func(c *transport.Envelope) { c.Birth = 0 },
+		"birth":                         func(c *transport.Envelope) { c.Birth = -1 },
+		"ce-step":                       func(c *transport.Envelope) { c.Step = "" },
+		"step":                          func(c *transport.Envelope) { c.Step = "Reserve" },
+		"ce-direction":                  func(c *transport.Envelope) { c.Direction = "" },
+		`direction "sideways"`:          func(c *transport.Envelope) { c.Direction = "sideways" },
+		"ce-attempt":                    func(c *transport.Envelope) { c.Attempt = 0 },
+		"ce-replyto":                    func(c *transport.Envelope) { c.ReplyTo = "" },
+		"event subject":                 func(c *transport.Envelope) { c.ReplyTo = "saga.command.payment.charge" },
+		`action "Reserve"`:              func(c *transport.Envelope) { c.Subject = "saga.command.inventory.Reserve" },
+		`belong to participant "invent`: func(c *transport.Envelope) { c.Subject = "saga.command.payment.reserve-stock" },
+		`participant "inventory":`:      func(c *transport.Envelope) { c.Subject = "" },
 	} {
 		s, c := newService(nil), doCommand()
 		spoil(c)
@@ -419,7 +419,7 @@ func TestCheck(t *testing.T) {
 	handle(contract.NewCommand[int, int]("inventory", "reserve-stock"))
 	handle(contract.NewCommand[int, int]("inventory", "Reserve"))
 	_, err := s.Answer(t.Context(), doCommand())
-	for _, want := range []string{`belongs to participant "payment"`, "handled twice", `"Reserve"`} {
+	for _, want := range []string{`belongs to participant "payment"`, "two handlers", `"Reserve"`} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("the error does not say %q: %v", want, err)
 		}

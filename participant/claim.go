@@ -12,34 +12,34 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// Claimed is the outcome under which an inbox remembers, in the entry of a participant that
-// has no saga, the newest claim on the prefix that a command came under. It is never sent.
+// Claimed is the outcome of the inbox entry that stores the newest claim under which the participant
+// has received a command. That entry has no saga. The outcome is never sent.
 const Claimed contract.Outcome = "claimed"
 
-// claimFor is how long is relied on what was read of the newest claim: another process of the
-// participant may have seen a newer one.
+// claimFor is how long the cached claim is trusted. After that it is read again, because another
+// process of the participant may have seen a newer one.
 const claimFor = time.Second
 
-// replaced is the error of a command that a coordinator sent which has been replaced.
+// replaced is the error for a command from a coordinator that has been replaced.
 type replaced struct {
 	owner  transport.Owner
 	newest uint64
-	note   string // what becomes of it
+	note   string // what happens to the command
 }
 
 func (r *replaced) Error() string {
-	return fmt.Sprintf("stale command: it was sent under claim %d of store %s, and this participant has had one under claim %d; its coordinator was replaced, and nothing was done%s",
+	return fmt.Sprintf("stale command: it was sent under claim %d of store %s, but this participant has seen claim %d; the sending coordinator was replaced and the command not executed%s",
 		r.owner.Claim, r.owner.Store, r.newest, r.note)
 }
 
-// claims is the newest claim that the commands of a participant came under.
+// claims caches the newest claim seen in a participant's commands.
 type claims struct {
 	newest atomic.Uint64
-	mu     sync.Mutex // held while the inbox is asked
+	mu     sync.Mutex // held while the inbox is read
 	looked time.Time
 }
 
-// check refuses a command of an owner that was replaced meanwhile.
+// check returns an error if the command's owner has been replaced.
 func (c *claims) check(o transport.Owner) error {
 	if newest := c.newest.Load(); o.Claim != 0 && o.Claim < newest {
 		return &replaced{owner: o, newest: newest}
@@ -47,8 +47,8 @@ func (c *claims) check(o transport.Owner) error {
 	return nil
 }
 
-// admit makes sure that the inbox remembers the claim under which a command was sent, and
-// refuses the command if it remembers a newer one. Commands that do not say it are admitted.
+// admit stores the claim under which a command was sent in the inbox, and returns an error if the
+// inbox knows a newer one. Commands without a claim are admitted.
 func (p *Participant[Tx]) admit(ctx context.Context, o transport.Owner) error {
 	c := &p.claims
 	if o.Claim == 0 {
@@ -75,7 +75,7 @@ func (p *Participant[Tx]) admit(ctx context.Context, o transport.Owner) error {
 		return e, true, nil
 	})
 	if err != nil {
-		return fmt.Errorf("remember the claim: %w", err)
+		return fmt.Errorf("store the claim: %w", err)
 	}
 	c.looked = began
 	c.newest.Store(newest)

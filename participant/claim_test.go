@@ -72,7 +72,7 @@ func TestReplacedOwner(t *testing.T) {
 			t.Errorf("%d dead letters, want 20", len(list))
 		}
 		for _, l := range list {
-			if !strings.HasPrefix(l.Reason, "stale command: it was sent under claim 6 of store store-6, and this participant has had one under claim 7; its coordinator was replaced, and nothing was done") {
+			if !strings.HasPrefix(l.Reason, "stale command: it was sent under claim 6 of store store-6, but this participant has seen claim 7; the sending coordinator was replaced and the command not executed") {
 				t.Errorf("the reason is %q", l.Reason)
 			}
 		}
@@ -91,7 +91,7 @@ func TestReplacedOwner(t *testing.T) {
 				back++
 			}
 		}
-		if back != 20*11 || !strings.Contains(log.String(), "a coordinator that was replaced still sends") {
+		if back != 20*11 || !strings.Contains(log.String(), "received a command from a coordinator that was replaced") {
 			t.Errorf("%d reports say handed back, want %d; the log says %s", back, 20*11, log.String())
 		}
 	})

@@ -22,19 +22,19 @@ type body struct {
 	data        []byte
 }
 
-// input is the data of a command before its types are known.
+// input is a command's data before decoding.
 type input struct {
 	request  body
-	result   body // of an undo: what the do answered; no data or null if it is unknown
-	recorded bool // the result is the inbox's, not the coordinator's
+	result   body // of an undo: the do's result; empty or null if unknown
+	recorded bool // the result is from the inbox, not from the coordinator
 }
 
-// resultKnown reports whether an undo knows what its do answered.
+// resultKnown reports whether an undo has its do's result.
 func (in input) resultKnown() bool {
 	return in.recorded || !blank(in.result.data)
 }
 
-// parseUndo takes the data of an undo command apart: {"request": …, "result": …}.
+// parseUndo splits the data of an undo command: {"request": …, "result": …}.
 func parseUndo(data []byte) (in input, err error) {
 	var frame struct {
 		Request json.RawMessage `json:"request"`
@@ -47,10 +47,9 @@ func parseUndo(data []byte) (in input, err error) {
 	return in, nil
 }
 
-// decode reads data as a T. A []byte takes the data as it is, unless it is a
-// JSON string, which is read as base64, as encoding/json does: that is how bytes
-// travel within JSON. A json.RawMessage takes any JSON. Every other type takes
-// JSON; fields it does not know are ignored, so that a sender may add some.
+// decode reads data as a T. A []byte takes the data as it is, except that a JSON string is decoded
+// as base64, the way encoding/json writes bytes. A json.RawMessage takes any JSON. Every other type
+// is decoded from JSON; unknown fields are ignored, so that a sender may add some.
 func decode[T any](what string, b body) (v T, err error) {
 	t := reflect.TypeFor[T]()
 	if isBytes(t) && (!contract.IsJSON(b.contentType) || !quoted(b.data)) {
@@ -63,11 +62,11 @@ func decode[T any](what string, b body) (v T, err error) {
 	}
 	switch {
 	case !contract.IsJSON(b.contentType):
-		return v, fmt.Errorf("the %s comes as %s, and %s is read from %s", what, b.contentType, t, transport.JSON)
+		return v, fmt.Errorf("the %s has content type %s, but %s is decoded from %s", what, b.contentType, t, transport.JSON)
 	case blank(b.data) && optional(t):
 		return v, nil
 	case blank(b.data):
-		return v, fmt.Errorf("the %s is empty, and JSON like %s was expected", what, shape(t))
+		return v, fmt.Errorf("the %s is empty; expected JSON like %s", what, shape(t))
 	}
 	if err := json.Unmarshal(b.data, &v); err != nil {
 		return v, fmt.Errorf("the %s is not JSON like %s: %s", what, shape(t), wrong(b.data, err))
@@ -75,17 +74,17 @@ func decode[T any](what string, b body) (v T, err error) {
 	return v, nil
 }
 
-// wrong says what is wrong with data, and not what it is, as the error does: it becomes the
-// reason of a failure, which more people read than the data.
+// wrong describes what is wrong with data without quoting it, as the error would: the text becomes
+// the reason of a failure, which more people read than the data.
 func wrong(data []byte, err error) string {
 	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
 		if int(syntax.Offset) >= len(data) {
 			return "it ends too early"
 		}
-		return fmt.Sprintf("byte %d does not belong there", syntax.Offset)
+		return fmt.Sprintf("unexpected byte at offset %d", syntax.Offset)
 	}
 	if mistyped, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-		kind, _, _ := strings.Cut(mistyped.Value, " ") // of a number it says which
+		kind, _, _ := strings.Cut(mistyped.Value, " ") // the value of a number follows its kind
 		if mistyped.Field == "" {
 			return fmt.Sprintf("a JSON %s does not fit %s", kind, mistyped.Type)
 		}
@@ -94,8 +93,8 @@ func wrong(data []byte, err error) string {
 	return "a value in it cannot be read"
 }
 
-// encode writes the data of a completed answer, and refuses what the coordinator would
-// call a bad result.
+// encode returns the data of a completed answer, and an error if the coordinator would refuse it as
+// a bad result.
 func encode[T any](v T) ([]byte, error) {
 	if isBytes(reflect.TypeFor[T]()) {
 		data := reflect.ValueOf(&v).Elem().Bytes()
@@ -123,12 +122,12 @@ func checkResult(data []byte) error {
 
 func checkSize(size int, how string) error {
 	if size > MaxResult {
-		return fmt.Errorf("%s: the result is %d bytes%s, at most %d (MaxResult): put large data elsewhere and answer with its address", contract.ClassBadResult, size, how, MaxResult)
+		return fmt.Errorf("%s: the result is %d bytes%s, at most %d (MaxResult): store large data elsewhere and return a reference", contract.ClassBadResult, size, how, MaxResult)
 	}
 	return nil
 }
 
-// contentTypeOf is the content type of an encoded T.
+// contentTypeOf returns the content type of an encoded T.
 func contentTypeOf[T any]() string {
 	if isBytes(reflect.TypeFor[T]()) {
 		return octets
@@ -147,13 +146,13 @@ func quoted(data []byte) bool {
 	return len(data) > 1 && data[0] == '"'
 }
 
-// blank reports whether there is no data, or JSON's word for none.
+// blank reports whether data is empty or a JSON null.
 func blank(data []byte) bool {
 	data = bytes.TrimSpace(data)
 	return len(data) == 0 || string(data) == "null"
 }
 
-// optional reports whether a type has a value that means nothing.
+// optional reports whether a type can represent an absent value.
 func optional(t reflect.Type) bool {
 	switch t.Kind() {
 	case reflect.Pointer, reflect.Interface, reflect.Map, reflect.Slice:
@@ -164,13 +163,13 @@ func optional(t reflect.Type) bool {
 	return false
 }
 
-// shape describes the JSON of a type to the person who sent something else.
+// shape describes a type's JSON for an error message.
 func shape(t reflect.Type) string {
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
 	if t == reflect.TypeFor[json.RawMessage]() {
-		return "json.RawMessage" // of which Go 1.27 and later say jsontext.Value
+		return "json.RawMessage" // Go 1.27 and later call it jsontext.Value
 	}
 	if t.Kind() != reflect.Struct || reflect.PointerTo(t).Implements(reflect.TypeFor[json.Unmarshaler]()) {
 		return t.String()

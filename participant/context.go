@@ -9,8 +9,8 @@ import (
 
 type commandKey struct{}
 
-// Command is the command that a handler was called for, with its attempt,
-// traceparent and expiry; nil outside a handler. It is read only.
+// Command returns the command that the handler was called for, with its attempt, traceparent and
+// expiry; nil outside a handler. It must not be modified.
 func Command(ctx context.Context) *transport.Envelope {
 	command, _ := ctx.Value(commandKey{}).(*transport.Envelope)
 	return command
@@ -21,9 +21,9 @@ func WithCommand(ctx context.Context, command *transport.Envelope) context.Conte
 	return context.WithValue(ctx, commandKey{}, command)
 }
 
-// KeyFrom is the idempotency key of the command that a handler was called for:
-// the same for all attempts, and another one for a later saga with the same id. Give its String to the services the handler calls,
-// so that they too do it once. The zero key outside a handler.
+// KeyFrom returns the idempotency key of the command that the handler was called for; the zero key
+// outside a handler. It is the same for all attempts, and different for a later saga with the same
+// id. Pass its String to the services that the handler calls, so that they too execute once.
 func KeyFrom(ctx context.Context) contract.Key {
 	command := Command(ctx)
 	if command == nil {

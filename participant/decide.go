@@ -2,33 +2,33 @@ package participant
 
 import "github.com/amends-dev/amends/contract"
 
-// verdict is what to do about a command, given what is recorded of its step.
+// verdict is what to do with a command, given the recorded entry of its step.
 type verdict int
 
 const (
-	invoke      verdict = iota // call the handler and record what it answers
-	replay                     // answer what is recorded
-	acknowledge                // an undo of nothing: record and answer completed without calling the handler
-	reject                     // a do that was undone: answer rejected, change nothing
+	invoke      verdict = iota // call the handler and record its answer
+	replay                     // send the recorded answer
+	acknowledge                // an undo without a do: record and answer completed without calling the handler
+	reject                     // a do that was undone: answer rejected, record nothing
 )
 
-// String is the verdict in a word, for tests and logs.
+// String returns the verdict's name, for tests and logs.
 func (v verdict) String() string {
 	return [...]string{"invoke", "replay", "acknowledge", "reject"}[v]
 }
 
-// Reasons given for a do that comes after its undo.
+// Reasons for rejecting a do that comes after its undo.
 const (
-	reasonOvertaken = "the undo of this step came before its do; the do is rejected"
-	reasonUndone    = "this step was done and then undone; doing it again is rejected"
+	reasonOvertaken = "the undo of this step came before its do"
+	reasonUndone    = "this step has already been undone"
 )
 
-// decide is the whole of I5 in one place, and pure. Every inbox uses it.
+// decide implements I5. It is a pure function, and used with every inbox.
 //
-// happened says that the do may have left something that the entry does not know
-// of: the coordinator knows the do's result although the inbox does not (it was
-// pruned, or resolved by an operator), or the handler's effects lie outside the
-// transaction (UndoUnrecorded). Such an undo calls its handler.
+// happened says that the do may have had effects that the entry does not record: the coordinator
+// knows the do's result but the inbox does not (it was pruned, or an operator resolved the step),
+// or the handler's effects are outside the transaction (UndoUnrecorded). The undo then calls its
+// handler.
 //
 //	recorded of do │ recorded of undo │ do comes │ undo comes
 //	───────────────┼──────────────────┼──────────┼────────────────────────────
@@ -59,8 +59,8 @@ func decide(e Entry, d contract.Direction, happened bool) (verdict, Answer) {
 	return acknowledge, Answer{Outcome: contract.OutcomeCompleted}
 }
 
-// record is the entry after a direction was answered. An undo that finds no do
-// leaves a tombstone in its place.
+// record returns the entry with the answer of a direction. An undo without a do leaves a tombstone
+// in the do's place.
 func record(e Entry, d contract.Direction, a Answer) Entry {
 	if d == contract.DirectionDo {
 		e.Do = a

@@ -6,15 +6,14 @@ import (
 	"github.com/amends-dev/amends/contract"
 )
 
-// Handle registers the function that does what a command asks. It runs in the
-// transaction tx: what it writes there is committed together with the record of
-// its answer, or not at all. It must not commit or roll back, and must not wait
-// for another saga step of the same participant.
+// Handle registers the handler of a command. It runs in the transaction tx: what it writes there is
+// committed together with the record of its answer, or not at all. It must not commit or roll back,
+// and must not wait for another step of the same participant.
 //
-// Its error says how it ended: nil: completed with the result; Reject: the
-// business's no; Fatal, and a request that is not a Req: failed for good; any other, or a panic: failed, may be
-// tried again, in which case the function is called again, and must make the
-// same use of KeyFrom(ctx) towards services it calls.
+// The error decides the outcome. nil: completed with the result. Reject: rejected for a business
+// reason. Fatal, or a request that does not decode as Req: a final failure. Any other error, or a
+// panic: a failure that may be retried; the handler is then called again, and should pass the same
+// KeyFrom(ctx) to services it calls.
 func Handle[Tx, Req, Res any](p *Participant[Tx], c contract.Command[Req, Res], f func(ctx context.Context, tx Tx, request Req) (Res, error)) {
 	p.register(c.Participant(), c.Action(), handler[Tx]{
 		direction:   contract.DirectionDo,
@@ -53,12 +52,11 @@ func NoResult[Tx, Req any](f func(ctx context.Context, tx Tx, request Req) error
 //	participant.HandleUndo(p, CancelQuote, participant.NoUndo)
 func NoUndo[Tx, Req, Res any](context.Context, Tx, contract.Undo[Req, Res]) error { return nil }
 
-// HandleUndo registers the function that takes back what a do did. It is called
-// at most once per step with success, and only for a do that was completed here;
-// the inbox answers for all others. The result is the recorded one, whether or
-// not the coordinator ever learned it. Errors are those of Handle; see Reject for
-// the difference in an undo. An undo whose request or result this process cannot
-// decode has failed, but not for good: they may be those of a newer process.
+// HandleUndo registers the handler that compensates a do. It succeeds at most once per step, and is
+// called only for a do that was completed here; the inbox answers all others. The result is the
+// recorded one, whether or not the coordinator ever received it. Errors are those of Handle; see
+// Reject for the difference in an undo. If this process cannot decode the request or the result,
+// the failure is not final, because a newer process may have written them.
 func HandleUndo[Tx, Req, Res any](p *Participant[Tx], c contract.UndoCommand[Req, Res], f func(ctx context.Context, tx Tx, undo contract.Undo[Req, Res]) error, opts ...UndoOption) {
 	h := handler[Tx]{
 		direction: contract.DirectionUndo,
@@ -66,7 +64,7 @@ func HandleUndo[Tx, Req, Res any](p *Participant[Tx], c contract.UndoCommand[Req
 			var undo contract.Undo[Req, Res]
 			var err error
 			if undo.Request, err = decode[Req]("request", in.request); err != nil {
-				return Answer{}, err // not final: what a newer process wrote, a newer process can undo
+				return Answer{}, err // not final: a newer process may have written it, and can undo it
 			}
 			if in.resultKnown() {
 				if in.recorded {
@@ -97,11 +95,10 @@ type UndoOption func(*undoOptions)
 
 type undoOptions struct{ unrecorded bool }
 
-// UndoUnrecorded has the undo handler called also when no do is recorded, with
-// the result unknown. It is for steps whose do has effects outside the
-// transaction: a do that called a payment provider and then failed has recorded
-// nothing, and still may have moved money. The handler must find out for itself,
-// by the idempotency key of the do, whether there is something to undo.
+// UndoUnrecorded also calls the undo handler if no do is recorded, with the result unknown. It is
+// for steps whose do has effects outside the transaction: a do that called a payment provider and
+// then failed has recorded nothing, but may have moved money. The handler must find out by the do's
+// idempotency key whether there is something to undo.
 func UndoUnrecorded() UndoOption {
 	return func(o *undoOptions) { o.unrecorded = true }
 }

@@ -11,10 +11,10 @@ import (
 type flight struct {
 	delivery transport.Delivery
 	answer   *transport.Envelope
-	refused  int // how often the bus did not take the answer
+	refused  int // how often the bus refused the answer
 }
 
-// inFlight are the commands of one Run, bounded.
+// inFlight holds the commands of one Run, up to a bound.
 type inFlight struct {
 	room chan struct{} // one element per free slot
 	mu   sync.Mutex
@@ -27,7 +27,7 @@ func newInFlight(bound int) *inFlight {
 	return s
 }
 
-// reserve waits for a free slot, and takes all that are free.
+// reserve waits for a free slot, and takes all free slots.
 func (s *inFlight) reserve(ctx context.Context) (slots int, err error) {
 	select {
 	case <-s.room:
@@ -51,7 +51,7 @@ func (s *inFlight) giveBack(slots int) {
 	}
 }
 
-// add puts a delivery into a reserved slot.
+// add stores a delivery in a reserved slot.
 func (s *inFlight) add(d transport.Delivery) *flight {
 	h := &flight{delivery: d}
 	s.mu.Lock()
@@ -60,7 +60,7 @@ func (s *inFlight) add(d transport.Delivery) *flight {
 	return h
 }
 
-// remove frees the slot of a delivery that needs nothing any more.
+// remove frees a delivery's slot.
 func (s *inFlight) remove(h *flight) {
 	s.mu.Lock()
 	delete(s.held, h)

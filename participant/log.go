@@ -6,7 +6,7 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// The keys of log lines.
+// Keys of log attributes.
 const (
 	LogParticipant = "participant"
 	LogAction      = "action"
@@ -25,7 +25,7 @@ const (
 	LogTrace       = "trace_id" // W3C trace id of the command, when it carries one
 )
 
-// log is the logger for what concerns one message.
+// log returns a logger with the attributes of one message.
 func (p *Participant[Tx]) log(e *transport.Envelope) *slog.Logger {
 	l := p.options.logger.With(LogParticipant, p.name, LogSaga, string(e.Saga), LogStep, string(e.Step),
 		LogDirection, string(e.Direction), LogAttempt, e.Attempt)

@@ -10,12 +10,12 @@ import (
 	"github.com/amends-dev/amends/contract"
 )
 
-// MemoryInbox is an inbox in memory, for tests and examples: it loses everything
-// when the process ends, and with it the promise of I5. The zero value is ready.
+// MemoryInbox is an inbox in memory, for tests and examples. It forgets everything when the process
+// ends, so it cannot keep I5 across restarts. The zero value is ready.
 type MemoryInbox struct {
 	mu sync.Mutex
-	// Keys and entries are packed: as structs they have thirteen pointers each, and what an
-	// inbox of a hundred thousand costs is that the garbage collector follows them.
+	// Keys and entries are encoded: as structs they have thirteen pointers each, which the garbage
+	// collector would have to follow for every entry.
 	entries map[string][]byte
 	busy    map[string]chan struct{} // closed when the key is free again; nil while nobody waits
 }
@@ -25,8 +25,8 @@ type MemoryTx struct {
 	commits []func()
 }
 
-// OnCommit has f called when the transaction commits, after the entry is stored;
-// not at all if it does not commit. That is where a handler writes.
+// OnCommit calls f when the transaction commits, after the entry is stored. Without a commit f is
+// not called. A handler makes its writes in f.
 func (tx *MemoryTx) OnCommit(f func()) { tx.commits = append(tx.commits, f) }
 
 // Update implements Inbox.
@@ -80,12 +80,12 @@ func (m *MemoryInbox) Prune(_ context.Context, participant string, before time.T
 	return removed, nil
 }
 
-// pack is the key as one string. No name has a zero byte.
+// pack returns the key as one string. No name contains a zero byte.
 func (k StepKey) pack() string {
 	return k.Participant + "\x00" + string(k.Saga) + "\x00" + k.Birth.String() + "\x00" + string(k.Step)
 }
 
-// pack writes an entry down for unpack.
+// pack encodes an entry for unpack.
 func (e Entry) pack() []byte {
 	b := make([]byte, 0, 32+len(e.Do.Reason)+len(e.Do.Data)+len(e.Undo.Reason)+len(e.Undo.Data))
 	b = binary.AppendVarint(b, e.Updated.UnixMilli())
@@ -101,7 +101,7 @@ func appendField[T ~string | ~[]byte](b []byte, field T) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(field))), field...)
 }
 
-// unpack reads what pack wrote, and nothing as no entry. The data of its answers is b's.
+// unpack decodes what pack wrote; nothing is a zero Entry. The entry's data shares memory with b.
 func unpack(b []byte) (e Entry) {
 	if len(b) == 0 {
 		return e
@@ -121,7 +121,7 @@ func unpack(b []byte) (e Entry) {
 	return e
 }
 
-// lock waits until nobody works on the key, and returns its entry.
+// lock waits until the key is free, and returns its entry.
 func (m *MemoryInbox) lock(ctx context.Context, key string) ([]byte, error) {
 	for {
 		m.mu.Lock()

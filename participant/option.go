@@ -9,8 +9,7 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// Option changes how a participant works. Each has a default that suits a
-// service of ordinary size.
+// Option changes how a participant works. Each has a default that suits an average service.
 type Option func(*options)
 
 type options struct {
@@ -23,7 +22,7 @@ type options struct {
 	retention      time.Duration
 	logger         *slog.Logger
 	onAnswer       func(Report)
-	tracer         Tracer // nil: nobody follows
+	tracer         Tracer // nil: no tracing
 }
 
 func defaults() options {
@@ -36,36 +35,33 @@ func defaults() options {
 	}
 }
 
-// Concurrency is how many handlers run at once; default 16, at least 1. As many
-// commands again wait in line, received but not begun, and as many in the bus's
-// buffer. So few, because what waits here cannot be served by another process. As
-// many, at most, come in one message of the bus where it can do that: they can be
-// begun together, and are acknowledged together.
+// Concurrency is how many handlers run at once; default 16, at least 1. Run holds as many commands
+// again that have not begun, and the bus's buffer as many once more. The number is small because no
+// other process can serve what waits here. Where the bus supports it, up to n commands come in one
+// message, so that they begin and are acknowledged together.
 func Concurrency(n int) Option {
 	return func(o *options) { o.concurrency = max(n, 1) }
 }
 
-// AckWait is how long the bus waits for a sign of life before it delivers a
-// command elsewhere; default 30 s, at least 1 ms. A command that is held longer
-// is reported as in progress every third of it, so this bounds how late the
-// death of a process is noticed, not how long a handler may take. It should
-// exceed twice what a slow handler takes: that long may a command lie in the bus's
-// buffer before Run holds it. If it does not, commands are delivered twice, which
-// the inbox makes harmless.
+// AckWait is how long the bus waits for an acknowledgement before it redelivers a command; default
+// 30 s, at least 1 ms. Run reports the commands it holds as in progress every third of it, so
+// AckWait bounds how late the death of a process is noticed, not how long a handler may take. It
+// should exceed twice the time of a slow handler, because a command can wait that long in the bus's
+// buffer before Run holds it. Otherwise commands are delivered twice, which the inbox makes
+// harmless.
 func AckWait(d time.Duration) Option {
 	return func(o *options) { o.ackWait = max(d, time.Millisecond) }
 }
 
-// MaxInFlight bounds the commands that the bus has delivered and nobody has
-// answered yet, over all processes of this participant; default 0: the bus's own
-// bound. With a bound, each command comes as a message of its own, so that it can be
-// counted: that costs the bus more. At most a quarter of the bound is held by commands
-// whose action is not known here and that were handed back.
+// MaxInFlight bounds the delivered and unanswered commands over all processes of this participant;
+// default 0: the bus's own limit. With a bound each command comes as a message of its own, so that
+// the bus can count it, which costs the bus more. Commands handed back because their action is
+// unknown here use at most a quarter of the bound.
 func MaxInFlight(n int) Option {
 	return func(o *options) { o.maxInFlight = max(n, 0) }
 }
 
-// bundle is how many commands may come in one message.
+// bundle returns how many commands may come in one message.
 func (o *options) bundle() int {
 	if o.maxInFlight > 0 {
 		return 1
@@ -73,7 +69,7 @@ func (o *options) bundle() int {
 	return o.concurrency
 }
 
-// returns is how many commands may be handed back at a time.
+// returns returns how many commands may be handed back at a time.
 func (o *options) returns() int {
 	if o.maxInFlight > 0 {
 		return o.maxInFlight / 4
@@ -81,29 +77,28 @@ func (o *options) returns() int {
 	return busInFlight / 4
 }
 
-// GracePeriod is how long Run lets handlers finish, and their answers go out,
-// after its context has ended; default 20 s. Then the handlers' contexts are
-// cancelled. Whatever is unanswered comes again.
+// GracePeriod is how long handlers may finish and their answers be published after Run's context
+// has ended; default 20 s. Then the handlers' contexts are cancelled. Unanswered commands are
+// delivered again.
 func GracePeriod(d time.Duration) Option {
 	return func(o *options) { o.gracePeriod = max(d, 0) }
 }
 
-// HandlerTimeout bounds one call of a handler by its context; default 0: no
-// bound. A handler that is cut off has failed and may be tried again.
+// HandlerTimeout bounds one call of a handler by its context; default 0: no bound. A handler that
+// times out has failed and may be retried.
 //
-// The command's Expires does not cut a handler off, and an expired command is
-// served: nobody waits for that attempt's answer any more, but what is done and
-// recorded now is what the next attempt is answered with. Cutting it off would
-// throw the work away exactly when the participant is too slow already.
+// A command's Expires does not cancel its handler, and an expired command is still served: nobody
+// waits for that attempt's answer, but the next attempt is answered with what this one records.
+// Cancelling would discard work just when the participant is too slow already.
 func HandlerTimeout(d time.Duration) Option {
 	return func(o *options) { o.handlerTimeout = max(d, 0) }
 }
 
-// Retention makes Run remove, once an hour, inbox entries that are older,
-// whichever saga they are of; default 0: never. It is safe when it exceeds the life of
-// the longest saga and the time the bus keeps a command together: of a removed entry a
-// late duplicate would take effect again. After a restore of a coordinator's backup
-// that is older than it, coordinator orphans cannot find what was removed.
+// Retention makes Run remove older inbox entries once an hour, whatever saga they belong to;
+// default 0: never. It is safe if it exceeds both the life of the longest saga and the time the bus
+// keeps a command: after an entry is removed, a late duplicate would take effect again. If a
+// coordinator is restored from a backup older than Retention, coordinator orphans cannot find the
+// removed entries.
 func Retention(d time.Duration) Option {
 	return func(o *options) { o.retention = max(d, 0) }
 }
@@ -113,9 +108,9 @@ func SubjectPrefix(prefix string) Option {
 	return func(o *options) { o.subjects.Prefix = prefix }
 }
 
-// Logger receives what went wrong (warn and error, repeated lines of one kind once in
-// ten seconds) and every answer (debug); default: nothing is logged. The keys are saga, step, direction, attempt,
-// action, participant, outcome, reason.
+// Logger receives warnings and errors (at most one line of a kind in ten seconds) and, at debug
+// level, every answer; default: no logging. The keys are saga, step, direction, attempt, action,
+// participant, outcome, reason.
 func Logger(l *slog.Logger) Option {
 	return func(o *options) {
 		if l != nil {
@@ -134,16 +129,16 @@ func OnAnswer(f func(Report)) Option {
 	}
 }
 
-// Report says how a command was answered.
+// Report describes how a command was answered.
 type Report struct {
 	Participant string
 	Action      string
 	Key         contract.Key
 	Attempt     int
-	Outcome     contract.Outcome // "": no answer; it goes to the dead letters unless HandedBack
-	Reason      string           // of rejected, failed and of no answer
-	HandedBack  bool             // its action is not known here, or its sender was replaced; it comes again, here or to another process
-	Final       bool             // of failed: trying again cannot help
+	Outcome     contract.Outcome // "": no answer; the command is dead-lettered unless HandedBack
+	Reason      string           // of a rejection, a failure or a missing answer
+	HandedBack  bool             // its action is unknown here, or its sender was replaced; the bus delivers it again
+	Final       bool             // of failed: retrying cannot help
 	Called      bool             // the handler ran; false: answered from the inbox
-	Took        time.Duration    // from the receipt of the command to its commit
+	Took        time.Duration    // from receiving the command to the commit
 }

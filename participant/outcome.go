@@ -9,23 +9,22 @@ import (
 	"github.com/amends-dev/amends/contract"
 )
 
-// Limits on what a participant says (I10).
+// Limits on results and reasons (I10).
 const (
-	// MaxResult bounds the encoded result of a handler, in bytes: JSON, or the base64 in
-	// quotes of a []byte. A larger one, and JSON that contract.CheckJSON refuses, is a final
-	// failure (contract.ClassBadResult), and the handler's writes are undone.
+	// MaxResult bounds the encoded result of a handler, in bytes: JSON, or a []byte as quoted
+	// base64. A larger result, or JSON that contract.CheckJSON refuses, is a final failure
+	// (contract.ClassBadResult), and the handler's writes are rolled back.
 	MaxResult = contract.MaxPayload
-	// MaxReason bounds the reason of a rejection or failure, in bytes. Longer ones
-	// are cut.
+	// MaxReason bounds the reason of a rejection or failure, in bytes. Longer ones are truncated.
 	MaxReason = contract.MaxReason
 )
 
-// Reject returns the error with which a do handler says the business's no: card
-// declined, out of stock. It is final: what the handler wrote is undone, the no is recorded, and
-// every later attempt is answered with it. The saga goes back.
+// Reject returns the error with which a do handler rejects its command for a business reason: card
+// declined, out of stock. It is final: the handler's writes are rolled back, the rejection is
+// recorded, and later attempts are answered with it. The saga compensates.
 //
-// Returned by an undo handler it is answered as rejected, but not recorded: an
-// operator who has removed the cause can have it tried again.
+// An undo handler's rejection is answered but not recorded, so that an operator can retry the undo
+// after removing the cause.
 func Reject(reason string) error { return &rejection{reason} }
 
 // Rejectf is Reject with a format.
@@ -33,11 +32,11 @@ func Rejectf(format string, args ...any) error {
 	return &rejection{fmt.Sprintf(format, args...)}
 }
 
-// Fatal marks an error as final: trying again cannot help (an unknown product,
-// a request that makes no sense). What the handler wrote is undone and nothing is
-// recorded; the coordinator makes no further attempt. Fatal(nil) is nil.
+// Fatal marks an error as final: retrying cannot help (an unknown product, an invalid request). The
+// handler's writes are rolled back and nothing is recorded; the coordinator makes no further
+// attempt. Fatal(nil) is nil.
 //
-// Any other error says: failed, may be tried again.
+// Any other error is a failure that may be retried.
 func Fatal(err error) error {
 	if err == nil {
 		return nil
@@ -49,7 +48,7 @@ func Fatal(err error) error {
 // Rejectf.
 func Rejected(err error) bool {
 	if err == nil {
-		return false // as most often, and without memory for r
+		return false // the usual case; avoids allocating r
 	}
 	var r *rejection
 	return errors.As(err, &r)
@@ -70,16 +69,16 @@ type fatal struct{ err error }
 func (f *fatal) Error() string { return f.err.Error() }
 func (f *fatal) Unwrap() error { return f.err }
 
-// CommandError says why a message cannot be answered: it is no command, or not
-// one for this participant. It belongs into the dead-letter stream.
+// CommandError says why a message cannot be answered: it is not a command, or not for this
+// participant. Put such messages into the dead-letter stream.
 type CommandError struct {
 	Reason string
 }
 
 func (e *CommandError) Error() string { return "command cannot be answered: " + e.Reason }
 
-// cleanReason makes a reason fit for a text column and a message header: valid
-// UTF-8 without NUL, at most MaxReason bytes.
+// cleanReason makes a reason fit for a text column and a message header: valid UTF-8 without NUL,
+// at most MaxReason bytes.
 func cleanReason(s string) string {
 	s = strings.ReplaceAll(strings.ToValidUTF8(s, "�"), "\x00", "�")
 	if len(s) <= MaxReason {

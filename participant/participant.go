@@ -10,18 +10,18 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// Participant answers the commands of one service. Tx is the transaction its
-// handlers write in. Make one with New, give it handlers with Handle and
-// HandleUndo, then Run it, or call Answer from a carrier of your own.
+// Participant answers the commands of one service. Tx is the transaction that its handlers write
+// in. Create it with New, register handlers with Handle and HandleUndo, then call Run, or Answer
+// from another carrier.
 type Participant[Tx any] struct {
 	name     string
 	source   string // of its answers
 	address  string // of its commands, without the action
 	inbox    Inbox[Tx]
 	options  options
-	handlers map[string]handler[Tx] // by action; not changed once commands come
+	handlers map[string]handler[Tx] // by action; fixed once commands come
 	problems []error
-	unknown  notices // of actions that have no handler here
+	unknown  notices // for logging unknown actions
 	claims   claims
 }
 
@@ -29,16 +29,16 @@ type Participant[Tx any] struct {
 type handler[Tx any] struct {
 	direction  contract.Direction
 	unrecorded bool           // an undo that is called even when no do is recorded
-	stranger   *unknownAction // it stands in for a handler that another process may have; nil: it is one
-	// serve decodes, calls and encodes. The answer is completed; everything else
-	// is an error.
+	stranger   *unknownAction // set if this stands in for a handler that this process does not have
+	// serve decodes the request, calls the function and encodes its result. It returns a completed
+	// answer or an error.
 	serve func(ctx context.Context, tx Tx, in input) (Answer, error)
-	// contentType is that of a completed answer's data.
+	// contentType is the content type of a completed answer's data.
 	contentType string
 }
 
-// New makes a participant. The name is the one that commands are addressed to;
-// a name that is not allowed is reported by Run, Answer and Check.
+// New returns a participant. Commands are addressed to its name; an invalid name is reported by
+// Run, Answer and Check.
 func New[Tx any](name string, inbox Inbox[Tx], opts ...Option) *Participant[Tx] {
 	p := &Participant[Tx]{
 		name:     name,
@@ -59,11 +59,11 @@ func New[Tx any](name string, inbox Inbox[Tx], opts ...Option) *Participant[Tx] 
 	return p
 }
 
-// Name is the participant's name.
+// Name returns the participant's name.
 func (p *Participant[Tx]) Name() string { return p.name }
 
-// Check reports everything that is wrong with the participant and its handlers,
-// joined; nil if it can run.
+// Check returns everything that is wrong with the participant and its handlers, joined; nil if it
+// can run.
 func (p *Participant[Tx]) Check() error {
 	problems := p.problems
 	if len(p.handlers) == 0 {
@@ -81,7 +81,7 @@ func (p *Participant[Tx]) problem(err error) {
 // register adds a handler, or a problem for Check to report.
 func (p *Participant[Tx]) register(participant, action string, h handler[Tx]) {
 	if participant != p.name {
-		p.problem(fmt.Errorf("action %q belongs to participant %q and is handled by %q: handle it there", action, participant, p.name))
+		p.problem(fmt.Errorf("action %q belongs to participant %q but is handled by %q: register it there", action, participant, p.name))
 		return
 	}
 	if err := contract.CheckName("action", action); err != nil {
@@ -89,7 +89,7 @@ func (p *Participant[Tx]) register(participant, action string, h handler[Tx]) {
 		return
 	}
 	if _, taken := p.handlers[action]; taken {
-		p.problem(fmt.Errorf("participant %q: action %q is handled twice: one action has one handler", p.name, action))
+		p.problem(fmt.Errorf("participant %q: action %q has two handlers: register only one", p.name, action))
 		return
 	}
 	p.handlers[action] = h

@@ -11,17 +11,16 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// publishTries is how often an answer is offered to the bus before its command is
-// given back, so that what the bus never takes does not hold a place for ever.
+// publishTries is how often an answer is published before its command is handed back, so that an
+// answer the bus never accepts does not occupy a slot for ever.
 const publishTries = 10
 
-// publish sends answers in batches, as many as have gathered while the last batch
-// was on its way, and acknowledges their commands. What the bus does not take is
-// tried again, publishTries times and until ctx ends; then it is left, and its
-// command comes again.
+// publish sends answers in batches, each with what has accumulated during the last one, and
+// acknowledges their commands. An answer that the bus refuses is retried, publishTries times at
+// most and until ctx ends; then its command is redelivered.
 func (r *runner[Tx]) publish(ctx context.Context) {
 	pause := newBackoff()
-	pause.MaxInterval = time.Second // while it waits its places are taken, and nothing is served
+	pause.MaxInterval = time.Second // waiting answers occupy slots, so fewer commands are served
 	var batch []*flight
 	for {
 		var more bool
@@ -46,8 +45,8 @@ func (r *runner[Tx]) publish(ctx context.Context) {
 	}
 }
 
-// linger waits before a refused batch is tried again, but not when there is
-// something new to send: it may be this batch that the bus does not want.
+// linger waits before a refused batch is retried, or until there is a new answer, since the bus may
+// refuse only this batch.
 func (r *runner[Tx]) linger(ctx context.Context, d time.Duration, batch []*flight) []*flight {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -67,8 +66,8 @@ func (r *runner[Tx]) linger(ctx context.Context, d time.Duration, batch []*fligh
 	}
 }
 
-// gather adds to the batch what is there, and waits for the first if it is
-// empty. more is false when there is nothing to send and nothing will come.
+// gather appends all waiting answers to the batch, and waits for one if the batch is empty. more is
+// false once the batch is empty and the channel closed.
 func (r *runner[Tx]) gather(batch []*flight) (_ []*flight, more bool) {
 	if len(batch) == 0 {
 		h, open := <-r.answers
@@ -90,7 +89,8 @@ func (r *runner[Tx]) gather(batch []*flight) (_ []*flight, more bool) {
 	}
 }
 
-// send publishes a batch, acknowledges what the bus took, and returns the rest.
+// send publishes a batch, acknowledges the commands whose answers were accepted, and returns the
+// rest.
 func (r *runner[Tx]) send(ctx context.Context, batch []*flight) (rest []*flight) {
 	envelopes := make([]transport.Envelope, len(batch))
 	for i, h := range batch {
@@ -120,7 +120,7 @@ func (r *runner[Tx]) send(ctx context.Context, batch []*flight) (rest []*flight)
 		if h.refused++; h.refused == publishTries {
 			h.delivery.Nak(5 * time.Second)
 			r.held.remove(h)
-			r.p.log(h.answer).Warn("cannot publish the answer, its command will come again", LogError, err)
+			r.p.log(h.answer).Warn("cannot publish the answer; its command will be redelivered", LogError, err)
 			continue
 		}
 		rest = append(rest, h)
@@ -128,15 +128,15 @@ func (r *runner[Tx]) send(ctx context.Context, batch []*flight) (rest []*flight)
 	return rest
 }
 
-// tooLarge stands in for an answer that the bus does not carry. The step was
-// done and is recorded; its undo will find the result in the inbox.
+// tooLarge returns a final failure in place of an answer that exceeds the bus's limit. The step is
+// done and recorded; its undo finds the result in the inbox.
 func tooLarge(answer *transport.Envelope) *transport.Envelope {
 	e := *answer
 	e.DedupID = uuid.NewString()
 	e.ID += "/too-large"
 	e.Type = transport.TypeFailed
 	e.Final = true
-	e.Reason = contract.ClassBadResult + ": the result is larger than the bus carries: put large data elsewhere and answer with its address"
+	e.Reason = contract.ClassBadResult + ": the result is larger than the bus allows: store large data elsewhere and return a reference"
 	e.Data, e.ContentType = nil, ""
 	return &e
 }

@@ -72,7 +72,7 @@ func TestUnknownAction(t *testing.T) {
 			if len(answers) != 20 {
 				t.Fatalf("%d answers, want 20", len(answers))
 			}
-			want := "nobody here knows this action: counter.count-v2 (" + string(direction) + "; delivered 12 times): deploy a process that handles it"
+			want := "unknown action: counter.count-v2 (" + string(direction) + "; delivered 12 times): deploy a process that handles it"
 			for _, a := range answers {
 				if a.Type != transport.TypeFailed || a.Final != (direction == contract.DirectionDo) || a.Reason != want {
 					t.Errorf("answered %s, final %t, %q", a.Type, a.Final, a.Reason)
@@ -103,7 +103,7 @@ func (c *counting) wantUnknown(t *testing.T, all []participant.Report, log strin
 	if back != 20*11 || len(all) != 20*12+1 {
 		t.Errorf("%d of %d reports say handed back, want %d of %d", back, len(all), 20*11, 20*12+1)
 	}
-	if n := strings.Count(log, "nobody here knows this action\""); n != 1 {
+	if n := strings.Count(log, "unknown action\""); n != 1 {
 		t.Errorf("the log speaks of it %d times, want once:\n%s", n, log)
 	}
 	if n := strings.Count(log, "\n"); n != 1 {
@@ -214,7 +214,7 @@ func TestUnknownActionFromTheInbox(t *testing.T) {
 	older := participant.New("inventory", newer.inbox)
 	participant.Handle(older, contract.NewCommand[int, int]("inventory", "count-stock"),
 		func(context.Context, *participant.MemoryTx, int) (int, error) { return 0, nil })
-	const unknown = "nobody here knows this action: inventory."
+	const unknown = "unknown action: inventory."
 	for _, c := range []struct {
 		command *transport.Envelope
 		want    string
@@ -222,7 +222,7 @@ func TestUnknownActionFromTheInbox(t *testing.T) {
 	}{
 		{doOf("rejected", rejected), transport.TypeRejected, "nothing to reserve"},
 		{undoOf("rejected", "null"), transport.TypeCompleted, ""},
-		{doOf("undone", done), transport.TypeRejected, "done and then undone"},
+		{doOf("undone", done), transport.TypeRejected, "already been undone"},
 		{undoOf("undone", `{"shelf":7}`), transport.TypeCompleted, ""},
 		{doOf("done", done), transport.TypeFailed, unknown + "reserve-stock (do;"},
 		{undoOf("done", `{"shelf":7}`), transport.TypeFailed, unknown + "release-stock (undo;"},
@@ -246,7 +246,7 @@ func TestUnknownActionFromTheInbox(t *testing.T) {
 func TestOtherDirection(t *testing.T) {
 	s := newService(nil)
 	got := s.answer(t, command(contract.DirectionUndo, 1, "reserve-stock", `{"request":null,"result":{"shelf":7}}`), transport.TypeFailed)
-	if got.Final || !strings.Contains(got.Reason, "inventory.reserve-stock (undo; here it is a handler of do;") {
+	if got.Final || !strings.Contains(got.Reason, "inventory.reserve-stock (undo; here its handler is for do;") {
 		t.Errorf("final %t, %q", got.Final, got.Reason)
 	}
 	s.wantEffects(t, 0)

@@ -13,18 +13,17 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// Run takes the participant's commands from the bus and answers them until ctx
-// ends; then it finishes what it has begun, within GracePeriod, and returns nil.
-// It returns an error if the participant is not fit to run, if the subscription
-// is refused, or if the bus is closed.
+// Run receives the participant's commands from the bus and answers them until ctx ends. Then it
+// finishes the commands it has begun, within GracePeriod, and returns nil. It returns an error if
+// the participant is not valid, if the subscription is refused, or if the bus is closed.
 //
-//	receive ──▶ serve (Concurrency goroutines, each begun when a command first needs it)
+//	receive ──▶ serve (up to Concurrency goroutines, started on demand)
 //	                └──▶ publish (one goroutine: batch, then Ack each)
-//	heartbeat (one goroutine: InProgress for all that is held)
+//	heartbeat (one goroutine: InProgress for every command held)
 //	prune     (one goroutine, with Retention)
 //
-// All of them have ended when Run returns. A handler that ignores the end of its
-// context keeps Run waiting; the process may be killed without harm.
+// All goroutines have ended when Run returns. A handler that ignores its cancelled context keeps
+// Run waiting; killing the process then does no harm.
 func (p *Participant[Tx]) Run(ctx context.Context, bus transport.Bus) error {
 	if err := p.Check(); err != nil {
 		return err
@@ -40,7 +39,7 @@ func (p *Participant[Tx]) Run(ctx context.Context, bus transport.Bus) error {
 		Bundle:      o.bundle(),
 	})
 	if err != nil && ctx.Err() != nil {
-		return nil // stopped while it started
+		return nil // stopped during start
 	}
 	if err != nil {
 		return fmt.Errorf("participant %s: subscribe to its commands: %w", p.name, err)
@@ -52,7 +51,7 @@ func (p *Participant[Tx]) Run(ctx context.Context, bus transport.Bus) error {
 	return nil
 }
 
-// runner is one Run.
+// runner is the state of one Run.
 type runner[Tx any] struct {
 	p       *Participant[Tx]
 	bus     transport.Bus
@@ -83,7 +82,7 @@ func (r *runner[Tx]) run(ctx context.Context) error {
 	ticking.Go(func() { r.heartbeat(ticks) })
 	ticking.Go(func() { r.prune(ticks) })
 
-	var servers atomic.Int32 // a handler that ends its goroutine, as t.Fatal does, ends a server
+	var servers atomic.Int32 // a handler that calls runtime.Goexit, as t.Fatal does, ends its server
 	err := r.receive(ctx, func(h *flight) {
 		r.begun <- h
 		if int(servers.Load()) < r.p.options.concurrency {
@@ -99,7 +98,7 @@ func (r *runner[Tx]) run(ctx context.Context) error {
 	defer grace.Stop()
 	close(r.begun)
 	if ctx.Err() != nil {
-		r.serve(ctx, work) // gives back what waits behind handlers that take their time
+		r.serve(ctx, work) // hands back what waits behind slow handlers
 	}
 	serving.Wait()
 	close(r.answers)
@@ -109,7 +108,7 @@ func (r *runner[Tx]) run(ctx context.Context) error {
 	return errors.Join(err, r.source.Close())
 }
 
-// receive hands each delivery to begin until ctx ends (nil) or the bus is closed.
+// receive passes deliveries to begin until ctx ends (nil) or the bus is closed.
 func (r *runner[Tx]) receive(ctx context.Context, begin func(*flight)) error {
 	pause := newBackoff()
 	for {
@@ -128,7 +127,7 @@ func (r *runner[Tx]) receive(ctx context.Context, begin func(*flight)) error {
 		case errors.Is(err, transport.ErrClosed):
 			return err
 		case err != nil:
-			r.p.options.logger.Warn("cannot receive commands, will try again", LogParticipant, r.p.name, LogError, err)
+			r.p.options.logger.Warn("cannot receive commands; retrying", LogParticipant, r.p.name, LogError, err)
 			if !wait(ctx, pause.NextBackOff()) {
 				return nil
 			}
@@ -138,13 +137,13 @@ func (r *runner[Tx]) receive(ctx context.Context, begin func(*flight)) error {
 	}
 }
 
-// serve takes deliveries to their answers until no more will begin. It stays, because
-// a goroutine for each would have to grow its stack for each. ctx reports whether to
-// begin one, work how long to go on.
+// serve answers deliveries until begun is closed. It is a loop because a new goroutine for each
+// delivery would have to grow its stack each time. Deliveries are no longer begun once ctx ends;
+// work cancels those under way.
 func (r *runner[Tx]) serve(ctx, work context.Context) {
 	for h := range r.begun {
 		if ctx.Err() != nil {
-			h.delivery.Nak(0) // somebody else may begin it at once
+			h.delivery.Nak(0) // another process can begin it at once
 			r.held.remove(h)
 			continue
 		}
@@ -152,7 +151,7 @@ func (r *runner[Tx]) serve(ctx, work context.Context) {
 	}
 }
 
-// answer takes one delivery to its answer.
+// answer serves one delivery.
 func (r *runner[Tx]) answer(work context.Context, h *flight) {
 	answered := false
 	defer func() {
@@ -176,7 +175,7 @@ func (r *runner[Tx]) answer(work context.Context, h *flight) {
 	}
 }
 
-// fate is what becomes of a command that is not served here.
+// fate decides what to do with a command that is not served here.
 func (r *runner[Tx]) fate(c *transport.Envelope, why error, d transport.Delivery) fate {
 	now := time.Now()
 	f := fateOf(c, d.Redeliveries(), now)
@@ -189,15 +188,15 @@ func (r *runner[Tx]) fate(c *transport.Envelope, why error, d transport.Delivery
 	return f
 }
 
-// deadLetter moves a message that cannot be answered to the dead letters.
+// deadLetter moves a message that cannot be answered to the dead-letter stream.
 func (r *runner[Tx]) deadLetter(ctx context.Context, h *flight, reason string) {
 	if err := h.delivery.DeadLetter(ctx, reason); err != nil {
-		r.p.log(h.delivery.Envelope()).Warn("cannot write the dead letter, the message will come again", LogReason, reason, LogError, err)
+		r.p.log(h.delivery.Envelope()).Warn("cannot write the dead letter; the message will be redelivered", LogReason, reason, LogError, err)
 		h.delivery.Nak(time.Second)
 	}
 }
 
-// heartbeat tells the bus that what is held is not forgotten.
+// heartbeat tells the bus that the held commands are in progress.
 func (r *runner[Tx]) heartbeat(ctx context.Context) {
 	every(ctx, max(r.p.options.ackWait/3, time.Millisecond), func() {
 		for _, h := range r.held.all() {
@@ -206,10 +205,10 @@ func (r *runner[Tx]) heartbeat(ctx context.Context) {
 	})
 }
 
-// pruneSlice bounds how many entries one transaction removes.
+// pruneSlice bounds the entries removed in one transaction.
 const pruneSlice = 1000
 
-// prune removes what is older than Retention, now and every hour.
+// prune removes entries older than Retention, at once and then every hour.
 func (r *runner[Tx]) prune(ctx context.Context) {
 	keep := r.p.options.retention
 	if keep == 0 {
@@ -219,7 +218,7 @@ func (r *runner[Tx]) prune(ctx context.Context) {
 		for ctx.Err() == nil {
 			n, err := r.p.inbox.Prune(ctx, r.p.name, time.Now().Add(-keep), pruneSlice)
 			if err != nil && ctx.Err() == nil {
-				r.p.options.logger.Warn("cannot prune the inbox, will try again in an hour", LogParticipant, r.p.name, LogError, err)
+				r.p.options.logger.Warn("cannot prune the inbox; retrying in an hour", LogParticipant, r.p.name, LogError, err)
 			}
 			if err != nil || n < pruneSlice {
 				return
@@ -230,8 +229,7 @@ func (r *runner[Tx]) prune(ctx context.Context) {
 	every(ctx, time.Hour, slice)
 }
 
-// newBackoff is how long to wait before the bus is tried again: 50 ms at first,
-// 5 s at most.
+// newBackoff returns the backoff for retries on the bus: from 50 ms to 5 s.
 func newBackoff() *backoff.ExponentialBackOff {
 	b := backoff.NewExponentialBackOff()
 	b.InitialInterval, b.MaxInterval = 50*time.Millisecond, 5*time.Second

@@ -484,7 +484,7 @@ func TestDeadLetters(t *testing.T) {
 		c.send(t, 1, 1)
 		synctest.Wait()
 		letters, err := c.bus.ListDeadLetters(t.Context(), 0, 10)
-		if err != nil || len(letters) != 1 || !strings.Contains(letters[0].Reason, "no answers go") {
+		if err != nil || len(letters) != 1 || !strings.Contains(letters[0].Reason, "event subject") {
 			t.Errorf("dead letters %+v, %v", letters, err)
 		}
 		c.wantAnswers(t, 1, transport.TypeCompleted)

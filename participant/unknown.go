@@ -12,36 +12,35 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// Bounds on commands whose action no handler here serves (I10). While a participant
-// is being replaced, another process of it may serve them.
+// Bounds for commands whose action has no handler here (I10). During a rolling deployment another
+// process of the participant may have one.
 const (
-	// MaxUnknownDeliveries is how often the bus delivers such a command, over all
-	// processes of the participant, before it is answered as failed.
+	// MaxUnknownDeliveries is how often the bus delivers such a command, over all processes of the
+	// participant, before it is answered as failed.
 	MaxUnknownDeliveries = 12
 
 	firstHandBack = time.Second            // doubled with each delivery,
 	maxHandBack   = 10 * time.Second       // up to this
-	minHandBack   = 250 * time.Millisecond // enough for an answer to be in time
+	minHandBack   = 250 * time.Millisecond // leaves time for an answer within the attempt
 
 	// busInFlight is the default of transport.Subscription.MaxInFlight.
 	busInFlight = 4096
 )
 
-// unknownAction is the error of a command that needs a handler this process does not
-// have.
+// unknownAction is the error for a command whose action has no handler in this process.
 type unknownAction struct {
 	name string // participant.action
 	dir  contract.Direction
-	note string // what is known about it; "": nothing
+	note string // additional information; "": none
 }
 
 func (u *unknownAction) Error() string {
-	return fmt.Sprintf("nobody here knows this action: %s (%s%s): deploy a process that handles it", u.name, u.dir, u.note)
+	return fmt.Sprintf("unknown action: %s (%s%s): deploy a process that handles it", u.name, u.dir, u.note)
 }
 
-// stranger stands in for the handler of an action that is not served here. The inbox
-// still answers what needs no handler; unrecorded keeps it from answering an undo whose
-// handler may know more.
+// stranger returns a stand-in for a missing handler. The inbox still answers commands that need no
+// handler; unrecorded prevents it from acknowledging an undo that the real handler might have to
+// carry out.
 func stranger[Tx any](u *unknownAction) handler[Tx] {
 	return handler[Tx]{
 		direction:  u.dir,
@@ -51,26 +50,26 @@ func stranger[Tx any](u *unknownAction) handler[Tx] {
 	}
 }
 
-// fate is what becomes of a command that is not served here: it is handed back to the bus for a
+// fate is what happens to a command that is not served here: it is handed back to the bus for a
 // while, or answered as failed.
 type fate struct {
-	delay time.Duration // above 0: handed back, to be delivered again after it
-	final bool          // of the answer
-	note  string        // for its reason
+	delay time.Duration // above 0: handed back, and redelivered after it
+	final bool          // whether the failure is final
+	note  string        // appended to the reason
 }
 
-// fateOf decides it. redeliveries is the bus's count; negative: the bus does not count,
-// and has no delays. A command is handed back until the bus has delivered it
-// MaxUnknownDeliveries times, and while its attempt lasts: what would come again only
-// after that is answered now, so that the attempt does not end without a reason. One
-// that has expired already is handed back all the same: a backlog is old at first sight.
+// fateOf decides the fate of a command with an unknown action. redeliveries is the bus's count;
+// negative: the bus neither counts nor delays. A command is handed back up to MaxUnknownDeliveries
+// times, but not beyond the end of its attempt: it is answered before that, so that the attempt
+// does not time out without a reason. An already expired command is handed back all the same,
+// because after an outage the whole backlog has expired.
 //
-// An undo has to succeed in the end, so it never fails for good.
+// An undo has to succeed eventually, so its failure is never final.
 func fateOf(c *transport.Envelope, redeliveries int, now time.Time) fate {
 	deliveries := redeliveries + 1
 	switch {
 	case redeliveries < 0:
-		return fate{note: "; it cannot be handed back to another process from here"}
+		return fate{note: "; it cannot be handed back to another process"}
 	case deliveries >= MaxUnknownDeliveries:
 		return fate{final: c.Direction == contract.DirectionDo, note: "; delivered " + plural.Of(deliveries, "time", "times")}
 	}
@@ -83,16 +82,16 @@ func fateOf(c *transport.Envelope, redeliveries int, now time.Time) fate {
 	return fate{delay: delay}
 }
 
-// staleFate decides it for a command of a coordinator that was replaced: it is handed back
-// as often, and then it is a dead letter. It may be the newer claim that is wrong.
+// staleFate decides the fate of a command from a replaced coordinator. It is handed back equally
+// often before it is dead-lettered, because the newer claim may be the wrong one.
 func staleFate(redeliveries int) fate {
 	if redeliveries < 0 || redeliveries+1 >= MaxUnknownDeliveries {
 		return fate{}
 	}
-	return fate{delay: min(firstHandBack<<min(redeliveries, 10), maxHandBack), note: "; it is handed back"}
+	return fate{delay: min(firstHandBack<<min(redeliveries, 10), maxHandBack), note: "; the command is handed back"}
 }
 
-// notHandedBack is the fate of a command that Answer is given: it knows of no bus.
+// notHandedBack decides the fate of a command passed to Answer, which cannot hand back.
 func notHandedBack(c *transport.Envelope, why error) fate {
 	if _, stale := errors.AsType[*replaced](why); stale {
 		return staleFate(-1)
@@ -100,22 +99,21 @@ func notHandedBack(c *transport.Envelope, why error) fate {
 	return fateOf(c, -1, time.Time{})
 }
 
-// handedBack is the error of a command that goes back to the bus.
+// handedBack is the error for a command that goes back to the bus.
 type handedBack struct {
 	error
 	delay time.Duration
 }
 
-// returns are the commands of one Run that were handed back and have not come due again.
-// The bus counts them as in flight: without a bound they would keep it from delivering
-// any others.
+// returns tracks the commands of one Run that were handed back and are not due again. The bus
+// counts them as in flight, so without a bound they would block all other deliveries.
 type returns struct {
 	bound int
 	mu    sync.Mutex
 	due   []time.Time
 }
 
-// take notes a command that comes again after delay; false: there are too many.
+// take adds a command that will be redelivered after delay; false: there are too many.
 func (r *returns) take(now time.Time, delay time.Duration) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -135,14 +133,14 @@ func (r *returns) take(now time.Time, delay time.Duration) bool {
 	return true
 }
 
-// unknownEvery is how often the log says that an action is not known.
+// unknownEvery is how often an unknown action is logged.
 const unknownEvery = 10 * time.Minute
 
-// maxUnknownNames bounds the actions that the log tells apart.
+// maxUnknownNames bounds the unknown actions that are logged separately.
 const maxUnknownNames = 64
 
-// notices bounds what the log says about unknown actions: a line for each action, not
-// for each command.
+// notices limits log lines about unknown actions to one per action and interval, rather than one
+// per command.
 type notices struct {
 	mu   sync.Mutex
 	said map[string]*notice
@@ -153,8 +151,7 @@ type notice struct {
 	since int // commands since then
 }
 
-// due counts a command and reports whether the log is to say so now, with the number of
-// commands that it stands for.
+// due counts a command and reports whether to log now, and for how many commands.
 func (n *notices) due(u *unknownAction, now time.Time) (commands int, say bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -164,7 +161,7 @@ func (n *notices) due(u *unknownAction, now time.Time) (commands int, say bool) 
 	}
 	last := n.said[name]
 	if last == nil && len(n.said) >= maxUnknownNames {
-		name = "" // all others share one
+		name = "" // further names share one entry
 		last = n.said[name]
 	}
 	if last == nil {

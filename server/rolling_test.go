@@ -162,7 +162,7 @@ func TestNobodyKnowsTheAction(t *testing.T) {
 				run(t, stock(inbox, false, effects, counted), dial(t, d, name))
 			}
 			for _, s := range startSagas(t, dial(t, d, "caller"), sagas)() {
-				if s.Phase != want || !strings.Contains(s.Reason, "nobody here knows this action: stock.") {
+				if s.Phase != want || !strings.Contains(s.Reason, "unknown action: stock.") {
 					t.Errorf("%s is %s: %q", s.ID, s.Phase, s.Reason)
 				}
 			}

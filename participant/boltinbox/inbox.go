@@ -13,21 +13,19 @@ import (
 	"github.com/amends-dev/amends/participant"
 )
 
-// The buckets: entries by key, and keys by participant and time.
+// Buckets: entries by key, and keys by participant and time.
 var (
 	rootBucket    = []byte("amends_inbox")
 	entryBucket   = []byte("entry")
 	updatedBucket = []byte("updated")
 )
 
-// Inbox keeps the entries in a bucket of a bbolt database. Any number of
-// participants may share it.
+// Inbox stores entries in a bucket of a bbolt database. Any number of participants may share it.
 type Inbox struct {
 	db *bbolt.DB
 }
 
-// New makes an inbox on an open, writable database. The bucket is created when
-// it is first used.
+// New returns an inbox on an open, writable database. Its bucket is created on first use.
 func New(db *bbolt.DB) *Inbox { return &Inbox{db: db} }
 
 // Update implements participant.Inbox.
@@ -43,7 +41,7 @@ func (i *Inbox) Update(ctx context.Context, key participant.StepKey, work partic
 	}
 }
 
-// errDiscard undoes a transaction whose entry is to be stored by another one.
+// errDiscard rolls back a transaction whose entry is then stored by another one.
 var errDiscard = errors.New("discard what the handler wrote")
 
 func (i *Inbox) update(ctx context.Context, key participant.StepKey, work participant.Work[*bbolt.Tx]) (again bool, err error) {
@@ -118,7 +116,7 @@ func (i *Inbox) Prune(_ context.Context, participant string, before time.Time, l
 	return removed, nil
 }
 
-// tables are the buckets in one transaction.
+// tables holds the buckets in one transaction.
 type tables struct {
 	entries, updated *bbolt.Bucket
 }
@@ -145,7 +143,7 @@ func (t tables) get(key participant.StepKey) (e participant.Entry, err error) {
 	return e, nil
 }
 
-// put stores next in the place of entry, unless they are equal.
+// put replaces entry by next, unless they are equal.
 func (t tables) put(key participant.StepKey, entry, next participant.Entry) error {
 	if next.Equal(entry) {
 		return nil
@@ -163,12 +161,12 @@ func (t tables) put(key participant.StepKey, entry, next participant.Entry) erro
 	return nil
 }
 
-// entryKey is participant/saga/birth/step; none of them contains a slash.
+// entryKey returns participant/saga/birth/step; none of them contains a slash.
 func entryKey(key participant.StepKey) []byte {
 	return []byte(key.Participant + "/" + string(key.Saga) + "/" + key.Birth.String() + "/" + string(key.Step))
 }
 
-// updatedKey is participant/<8 bytes of milliseconds><entryKey>.
+// updatedKey returns participant/<8 bytes of milliseconds><entryKey>.
 func updatedKey(participant string, t time.Time, entry []byte) []byte {
 	b := append([]byte(participant), '/')
 	b = binary.BigEndian.AppendUint64(b, uint64(max(t.UnixMilli(), 0)))

@@ -12,10 +12,10 @@ import (
 	"github.com/amends-dev/amends/participant"
 )
 
-// Keys calls yield with the idempotency key of every step that took effect here, whatever
-// the participant, and when that was recorded: the key of the do, or that of the undo once
-// it was taken back. That is what coordinator orphans asks for. An error of yield ends it;
-// an entry that is damaged is a *DamageError, and the others are still told.
+// Keys calls yield with the idempotency key of every step that took effect, whatever the
+// participant, and the time at which that was recorded: the key of the do or, after compensation,
+// of the undo. coordinator orphans uses it. An error of yield ends the iteration; a damaged entry
+// is skipped and returned as a *DamageError at the end.
 func (i *Inbox) Keys(yield func(key contract.Key, recorded time.Time) error) error {
 	var damaged error
 	err := i.db.View(func(tx *bbolt.Tx) error {
@@ -26,7 +26,7 @@ func (i *Inbox) Keys(yield func(key contract.Key, recorded time.Time) error) err
 		return root.Bucket(entryBucket).ForEach(func(k, v []byte) error {
 			entry, err := decode(v)
 			if err == nil && entry.Do.Outcome == participant.Claimed {
-				return nil // it has no saga
+				return nil // the entry of the newest claim
 			}
 			step, wrong := parseEntryKey(k)
 			err = cmp.Or(err, wrong)
@@ -52,7 +52,7 @@ func (i *Inbox) Keys(yield func(key contract.Key, recorded time.Time) error) err
 	return err
 }
 
-// parseEntryKey reads what entryKey wrote.
+// parseEntryKey is the inverse of entryKey.
 func parseEntryKey(k []byte) (key participant.StepKey, err error) {
 	name, rest, found := bytes.Cut(k, []byte("/"))
 	if !found {

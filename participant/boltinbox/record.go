@@ -12,9 +12,9 @@ import (
 	"github.com/amends-dev/amends/participant"
 )
 
-// DamageError says that a stored entry cannot be read: the file was damaged, or
-// written by something else. Restore the file from a backup, or find out from the
-// service's own data whether the step was done, and remove the entry.
+// DamageError reports that a stored entry cannot be decoded, because the file was damaged or
+// written by something else. Restore the file from a backup, or find out from the service's own
+// data whether the step was done, and remove the entry.
 type DamageError struct {
 	Key participant.StepKey
 	Err error
@@ -26,7 +26,7 @@ func (e *DamageError) Error() string {
 
 func (e *DamageError) Unwrap() error { return e.Err }
 
-// record is an entry as it is stored, after the CRC-32C of its JSON in four bytes.
+// record is a stored entry. Its JSON follows the CRC-32C of that JSON in four bytes.
 type record struct {
 	Version   int                `json:"v"`
 	Do        participant.Answer `json:"do"`

@@ -1,13 +1,12 @@
-// Package participanttest tests participants: Run tries a user's handlers the way
-// a bus and its accidents would, RunInbox tests that an Inbox keeps its
-// promises.
+// Package participanttest tests participants. Run calls a service's handlers with the duplicates,
+// losses and reorderings that a bus may cause; RunInbox is the conformance suite for inboxes.
 //
 //	Run ──command──▶ p.Answer ──▶ inbox ──▶ handler ──▶ the service's database
-//	 └──────────────── Effects: how often is it in place now? ────────┘
+//	 └──────────────── Effects: how often is the effect in place now? ──┘
 //
-// Twice, concurrently, the answer lost after the commit, the undo before its do,
-// the do after its undo, the undo twice, the undo without a result, a rejection
-// that comes again: after each of them, an effect is there once or not at all.
+// The cases are: delivered twice or concurrently, the answer lost after the commit, the undo before
+// its do, the do after its undo, the undo twice or without a result, and a rejected command
+// delivered again. After each of them the effect is in place once or not at all.
 //
 //	func TestReserve(t *testing.T) {
 //		p := newInventory(t)
@@ -21,9 +20,9 @@
 //		})
 //	}
 //
-// It needs no bus: what Run of a participant adds to Answer is tested with the
-// SDK. It does not test what the handler does, only how often.
+// It needs no bus, because what participant.Run adds to Answer is tested in the SDK. It does not
+// test what the handler does, only how often.
 //
-// Failure looks like a failed subtest that says what came, what was expected, and
-// which mistake in a handler usually causes it.
+// A failure shows as a failed subtest that says what was received, what was expected, and which
+// mistake in a handler usually causes it.
 package participanttest

@@ -16,19 +16,19 @@ import (
 	"github.com/amends-dev/amends/participant"
 )
 
-// Inbox is an inbox under test, with a way to write what a handler would write.
+// Inbox is an inbox under test, with functions that write and read as a handler would.
 type Inbox[Tx any] struct {
 	Inbox participant.Inbox[Tx]
 	// Add adds one to a counter, in the transaction.
 	Add func(ctx context.Context, tx Tx, counter string) error
 	// Count reads a counter, outside of any transaction.
 	Count func(t testing.TB, counter string) int
-	// Open is a second inbox on the same database, as another process would have
-	// it; nil: the same inbox is used.
+	// Open returns a second inbox on the same database, as another process would have; nil: the
+	// same inbox is used.
 	Open func(t testing.TB) participant.Inbox[Tx]
 }
 
-// RunInbox reports whether an inbox does what participant.Inbox promises.
+// RunInbox tests that an inbox conforms to participant.Inbox.
 func RunInbox[Tx any](t *testing.T, i Inbox[Tx]) {
 	t.Helper()
 	t.Run("keeps the entry", i.keeps)
@@ -37,14 +37,14 @@ func RunInbox[Tx any](t *testing.T, i Inbox[Tx]) {
 	t.Run("a panic leaves nothing and no lock", i.survivesPanic)
 	t.Run("an ended context leaves nothing and no lock", i.survivesCancel)
 	t.Run("locks the entry", i.locks)
-	t.Run("yes and no race", i.races)
-	t.Run("keys are told apart", i.distinguishes)
-	t.Run("bytes come back as they were", i.preserves)
-	t.Run("prunes what is old", i.prunes)
+	t.Run("completed and rejected race", i.races)
+	t.Run("distinguishes keys", i.distinguishes)
+	t.Run("preserves bytes", i.preserves)
+	t.Run("prunes old entries", i.prunes)
 	t.Run("handlers", i.handlers)
 }
 
-// errBroken is what a handler fails with in these tests.
+// errBroken is the error that handlers return in these tests.
 var errBroken = errors.New("something broke")
 
 func newKey() participant.StepKey {
@@ -53,14 +53,14 @@ func newKey() participant.StepKey {
 
 var now = time.Date(2026, 11, 21, 9, 30, 0, 123e6, time.UTC)
 
-// done is an entry that says something in each field.
+// done returns an entry with every field of Do and Updated set.
 func done(e participant.Entry, data string) participant.Entry {
 	e.Do = participant.Answer{Outcome: contract.OutcomeCompleted, Data: []byte(data)}
 	e.Updated = now
 	return e
 }
 
-// update is Update with a deadline.
+// update calls Update with a timeout.
 func (i Inbox[Tx]) update(t testing.TB, key participant.StepKey, work participant.Work[Tx]) error {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
@@ -68,7 +68,7 @@ func (i Inbox[Tx]) update(t testing.TB, key participant.StepKey, work participan
 	return i.Inbox.Update(ctx, key, work)
 }
 
-// entry reads an entry and changes nothing.
+// entry reads an entry without changing it.
 func (i Inbox[Tx]) entry(t testing.TB, key participant.StepKey) (entry participant.Entry) {
 	t.Helper()
 	err := i.update(t, key, func(_ context.Context, _ Tx, e participant.Entry) (participant.Entry, bool, error) {
@@ -92,7 +92,7 @@ func (i Inbox[Tx]) wantEntry(t testing.TB, key participant.StepKey, want partici
 func (i Inbox[Tx]) wantCount(t testing.TB, counter string, want int) {
 	t.Helper()
 	if got := i.Count(t, counter); got != want {
-		t.Fatalf("the work took effect %d times, expected %d", got, want)
+		t.Fatalf("the work took effect %d times, want %d", got, want)
 	}
 }
 
@@ -191,8 +191,8 @@ func (i Inbox[Tx]) survivesCancel(t *testing.T) {
 	i.wantCount(t, counter, 0)
 }
 
-// locks has several updates of one key read, wait for each other and write. One
-// of them would be lost if two could be between reading and writing at once.
+// locks runs several concurrent updates of one key, each of which reads and then writes. Without the
+// lock, some of them would be lost.
 func (i Inbox[Tx]) locks(t *testing.T) {
 	key, counter := newKey(), uuid.NewString()
 	const writers = 12
@@ -218,9 +218,8 @@ func (i Inbox[Tx]) locks(t *testing.T) {
 	i.wantCount(t, counter, writers)
 }
 
-// races has some updates say yes and others say no to the same step, at once.
-// Whoever is first decides it, and the work has taken effect if and only if the
-// entry says yes.
+// races runs concurrent updates of which some complete and others reject the same step. The first
+// decides, and the work has taken effect exactly if the entry is completed.
 func (i Inbox[Tx]) races(t *testing.T) {
 	no := participant.Answer{Outcome: contract.OutcomeRejected, Reason: "no"}
 	for range 10 {
@@ -259,15 +258,15 @@ func (i Inbox[Tx]) distinguishes(t *testing.T) {
 	keys[1].Participant += "-other"
 	keys[2].Saga = contract.SagaID(bytes.ToUpper([]byte(base.Saga)))
 	keys[3].Step += "-other"
-	// The same letters, parted elsewhere.
+	// The same letters, split elsewhere.
 	keys[4].Saga, keys[4].Step = base.Saga+"x", "y"
 	keys[5].Saga, keys[5].Step = base.Saga, "xy"
 	keys[6].Participant, keys[6].Saga = base.Participant+"x", "y"+base.Saga
-	// A later saga with the same id, and one that would end in its birth.
+	// A later saga with the same id, and ids that resemble an id with a birth.
 	keys[7].Birth = base.Birth + 1
 	keys[8].Saga, keys[8].Birth = base.Saga+"-1", base.Birth
 	keys[9].Saga, keys[9].Birth = base.Saga+"-", base.Birth+36*36
-	// That of the newest claim.
+	// The entry of the newest claim.
 	keys[10] = participant.StepKey{Participant: "claim-" + uuid.NewString()[:8]}
 	for n, key := range keys {
 		i.wantEntry(t, key, participant.Entry{})
@@ -344,7 +343,7 @@ func (i Inbox[Tx]) prunes(t *testing.T) {
 	i.wantEntry(t, touched, done(participant.Entry{}, "touched"))
 }
 
-// handlers runs the suite for handlers on the inbox.
+// handlers runs the conformance suite for handlers on the inbox.
 func (i Inbox[Tx]) handlers(t *testing.T) {
 	type request struct {
 		Counter string `json:"counter"`
@@ -356,13 +355,13 @@ func (i Inbox[Tx]) handlers(t *testing.T) {
 	do := contract.NewCommand[request, result]("inbox-test", "count")
 	undo := contract.UndoOf(do, "uncount")
 	p := participant.New("inbox-test", i.Inbox)
-	var closed sync.Map // counters that are not to be undone now
+	var closed sync.Map // counters whose undo is rejected
 	participant.Handle(p, do, func(ctx context.Context, tx Tx, r request) (result, error) {
 		if err := i.Add(ctx, tx, r.Counter); err != nil {
 			return result{}, err
 		}
 		if r.Refuse {
-			return result{}, participant.Reject("the counter does not want to be counted")
+			return result{}, participant.Reject("the counter is locked")
 		}
 		return result{Receipt: uuid.NewString()}, nil
 	})

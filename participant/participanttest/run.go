@@ -8,9 +8,8 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// Run tries the handlers of one step in every order that a bus may produce. The
-// subtests are named after the accident; each uses a saga and a request of its
-// own.
+// Run calls the handlers of one step in every order that a bus may produce. Each subtest is named
+// after what happens, and uses a saga and a request of its own.
 func Run[Req, Res any](t *testing.T, s Step[Req, Res]) {
 	t.Helper()
 	if s.Answer == nil || s.Request == nil || s.Effects == nil {
@@ -58,15 +57,15 @@ func (s Step[Req, Res]) concurrently(t *testing.T) {
 	answered := g.do()
 	g.want(answered, transport.TypeCompleted, "after concurrent deliveries")
 	for _, answer := range answers {
-		if answer.Type != transport.TypeFailed { // a failure may be tried again: the database was too busy
+		if answer.Type != transport.TypeFailed { // a failure may be retried: the database was too busy
 			g.wantSame(answered, answer, "concurrent deliveries")
 		}
 	}
 	g.wantEffects(1, "after concurrent deliveries")
 }
 
-// answerLost is the crash between the commit and the answer, as the participant
-// sees it: the answer went nowhere, and the command comes again.
+// answerLost simulates a crash between the commit and the answer: the answer is lost, and the
+// command is delivered again.
 func (s Step[Req, Res]) answerLost(t *testing.T) {
 	g := s.begin(t, s.Request())
 	lost := g.do()
@@ -75,15 +74,15 @@ func (s Step[Req, Res]) answerLost(t *testing.T) {
 	g.wantEffects(1, "after the answer was lost")
 }
 
-// later is a saga that is started with the id of another one that is forgotten.
+// later returns a saga started with the id of an earlier, removed one.
 func (s Step[Req, Res]) later(t testing.TB, than *saga[Req, Res]) *saga[Req, Res] {
 	g := s.begin(t, s.Request())
 	g.id, g.birth = than.id, than.birth+1
 	return g
 }
 
-// sameID: an id may be started again when the saga that had it is forgotten. The later
-// one must not get what the earlier one did.
+// sameID: an id may be started again after its saga was removed. The later saga must not get the
+// earlier one's answers.
 func (s Step[Req, Res]) sameID(t *testing.T) {
 	g := s.begin(t, s.Request())
 	first := g.do()
@@ -113,7 +112,7 @@ func (s Step[Req, Res]) sameIDAfterUndo(t *testing.T) {
 func (s Step[Req, Res]) rejectedTwice(t *testing.T) {
 	g := s.begin(t, s.Rejected())
 	first := g.do()
-	g.want(first, transport.TypeRejected, "do that is to be rejected")
+	g.want(first, transport.TypeRejected, "do that has to be rejected")
 	g.wantEffects(0, "after a rejection, whose writes are undone")
 	g.wantSame(first, g.do(), "the next attempt of a rejected do")
 	g.wantEffects(0, "after two rejections")
@@ -159,7 +158,7 @@ func (s Step[Req, Res]) undoUnknown(t *testing.T) {
 	g.wantEffects(0, "after the undo")
 }
 
-// doAndUndo lets both directions race. Whoever wins, nothing must be left once
+// doAndUndo delivers both directions concurrently. Whatever the order, no effect may be left once
 // the undo has been answered.
 func (s Step[Req, Res]) doAndUndo(t *testing.T) {
 	g := s.begin(t, s.Request())
@@ -184,8 +183,8 @@ func (s Step[Req, Res]) undoRejected(t *testing.T) {
 	g.wantSame(first, g.do(), "a rejected do after its undo")
 }
 
-// rejectedUndo: the rejection of an undo is not recorded, so that an operator who has
-// removed the cause can have it tried again.
+// rejectedUndo: the rejection of an undo is not recorded, so that an operator can retry the undo
+// after removing the cause.
 func (s Step[Req, Res]) rejectedUndo(t *testing.T) {
 	request, allow := s.RejectedUndo()
 	g := s.begin(t, request)
@@ -202,7 +201,7 @@ func (s Step[Req, Res]) rejectedUndo(t *testing.T) {
 	g.want(g.do(), transport.TypeRejected, "a do after it was undone")
 }
 
-// atOnce delivers several commands at the same time and returns their answers.
+// atOnce delivers several commands concurrently and returns their answers.
 func (g *saga[Req, Res]) atOnce(command func(i int) *transport.Envelope) []*transport.Envelope {
 	g.t.Helper()
 	n := g.step.Concurrency

@@ -12,36 +12,35 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// Step is what Run needs to know of one step: how to ask for it and how to see
-// what it did.
+// Step tells Run how to request one step and how to see its effects.
 type Step[Req, Res any] struct {
 	// Answer is the participant's method Answer.
 	Answer func(ctx context.Context, command *transport.Envelope) (*transport.Envelope, error)
 	// Do is the command under test.
 	Do contract.Command[Req, Res]
-	// Undo takes it back; the zero value skips what needs an undo.
+	// Undo compensates Do; the zero value skips the tests that need an undo.
 	Undo contract.UndoCommand[Req, Res]
-	// Request makes a request that will be completed. No two are alike: the
-	// effects of one must be told from those of another.
+	// Request returns a request that will be completed. Each is different, so that its effects can
+	// be told from those of others.
 	Request func() Req
-	// Rejected makes a request that will be rejected; nil skips rejections.
+	// Rejected returns a request that will be rejected; nil skips rejections.
 	Rejected func() Req
-	// RejectedUndo makes a request that will be completed and whose undo is rejected until
-	// allow is called; nil skips undos that are rejected.
+	// RejectedUndo returns a request that will be completed but whose undo is rejected until allow
+	// is called; nil skips rejected undos.
 	RejectedUndo func() (request Req, allow func())
-	// Effects says how often the effect of a request is in place now: 0 before it
-	// was done and after it was undone, 1 between. Count what a second effect would
-	// change (rows, stock taken), in the service's own database.
+	// Effects returns how often the effect of a request is in place now: 0 before it was done and
+	// after it was undone, 1 in between. Count what a second effect would change (rows, stock), in
+	// the service's own database.
 	Effects func(t testing.TB, request Req) int
-	// SubjectPrefix is that of the participant; "": the default.
+	// SubjectPrefix is the participant's subject prefix; "": the default.
 	SubjectPrefix string
-	// Concurrency is how many deliveries come at once; 0: 8.
+	// Concurrency is the number of concurrent deliveries; 0: 8.
 	Concurrency int
 	// Timeout bounds each test; 0: 30 s.
 	Timeout time.Duration
 }
 
-// saga is one saga's step under test.
+// saga is the step under test of one saga.
 type saga[Req, Res any] struct {
 	t       testing.TB
 	ctx     context.Context
@@ -62,8 +61,8 @@ func (s Step[Req, Res]) begin(t testing.TB, request Req) *saga[Req, Res] {
 	return &saga[Req, Res]{t: t, ctx: ctx, step: s, id: contract.SagaID("test-" + uuid.NewString()), birth: contract.BirthOf(time.Now()), request: request}
 }
 
-// command is the next attempt of a direction. answer is what the coordinator
-// knows of the do, nil for nothing.
+// command returns the next attempt of a direction. answer is what the coordinator knows of the do;
+// nil: nothing.
 func (s *saga[Req, Res]) command(direction contract.Direction, answer *transport.Envelope) *transport.Envelope {
 	s.t.Helper()
 	s.attempt++
@@ -93,7 +92,7 @@ func (s *saga[Req, Res]) send(command *transport.Envelope) *transport.Envelope {
 	return answer
 }
 
-// do and undo send the next attempt.
+// do sends the next attempt of the do.
 func (s *saga[Req, Res]) do() *transport.Envelope {
 	s.t.Helper()
 	return s.send(s.command(contract.DirectionDo, nil))
@@ -104,7 +103,7 @@ func (s *saga[Req, Res]) undo(answer *transport.Envelope) *transport.Envelope {
 	return s.send(s.command(contract.DirectionUndo, answer))
 }
 
-// want fails unless an answer is of a type.
+// want fails the test unless an answer has a type.
 func (s *saga[Req, Res]) want(answer *transport.Envelope, answerType, when string) {
 	s.t.Helper()
 	if answer.Type != answerType {
@@ -112,7 +111,7 @@ func (s *saga[Req, Res]) want(answer *transport.Envelope, answerType, when strin
 	}
 }
 
-// wantSame fails unless two answers say the same, byte for byte.
+// wantSame fails the test unless two answers are equal, byte for byte.
 func (s *saga[Req, Res]) wantSame(first, second *transport.Envelope, when string) {
 	s.t.Helper()
 	if first.Type != second.Type || first.Reason != second.Reason || !bytes.Equal(first.Data, second.Data) {
@@ -121,7 +120,7 @@ func (s *saga[Req, Res]) wantSame(first, second *transport.Envelope, when string
 	}
 }
 
-// wantEffects fails unless the effect is in place so many times.
+// wantEffects fails the test unless the effect is in place that many times.
 func (s *saga[Req, Res]) wantEffects(want int, when string) {
 	s.t.Helper()
 	if got := s.step.Effects(s.t, s.request); got != want {

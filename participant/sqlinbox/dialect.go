@@ -6,17 +6,17 @@ import (
 	"strings"
 )
 
-// Dialect is the SQL that a database speaks.
+// Dialect is a database's SQL dialect.
 type Dialect int
 
-// The dialects.
+// The supported dialects.
 const (
 	SQLite     Dialect = iota + 1 // modernc.org/sqlite and other drivers
 	PostgreSQL                    // pgx/v5/stdlib, lib/pq
 	MySQL                         // MySQL and MariaDB: go-sql-driver/mysql
 )
 
-// String is the name of the database.
+// String returns the name of the database.
 func (d Dialect) String() string {
 	switch d {
 	case SQLite:
@@ -29,7 +29,7 @@ func (d Dialect) String() string {
 	return "Dialect(" + strconv.Itoa(int(d)) + ")"
 }
 
-// statements are an inbox's statements, in its dialect.
+// statements holds an inbox's statements in its dialect.
 type statements struct {
 	insert, lock, update, prune string
 }
@@ -54,12 +54,12 @@ func statementsFor(d Dialect, table string) statements {
 	case PostgreSQL:
 		s.insert = insert + "ON CONFLICT DO NOTHING"
 		s.lock += " FOR UPDATE"
-		// An entry that is locked is being answered right now: it is not old.
+		// A locked entry is being answered right now, so it is not old.
 		s.prune = "DELETE FROM " + table + " WHERE (participant, saga, birth, step) IN" +
 			" (SELECT participant, saga, birth, step FROM " + table + old + " FOR UPDATE SKIP LOCKED)"
 	case MySQL:
-		// INSERT IGNORE would take a shared lock on the row that is there, and two of
-		// them that go on to FOR UPDATE are a deadlock. This takes an exclusive one.
+		// INSERT IGNORE would take a shared lock on an existing row, and two transactions that then
+		// upgrade it with FOR UPDATE deadlock. This takes an exclusive lock.
 		s.insert = insert + "ON DUPLICATE KEY UPDATE step = step"
 		s.lock += " FOR UPDATE"
 		s.prune = "DELETE FROM " + table + old
@@ -84,15 +84,15 @@ func numbered(query string) string {
 	return b.String()
 }
 
-// DDL returns the statements that create an inbox's table in a dialect, each of
-// them idempotent. Migrate runs them.
+// DDL returns the statements that create an inbox's table in a dialect. They are idempotent;
+// Migrate runs them.
 func DDL(d Dialect, table string) []string {
 	name, text, blob, index := "TEXT", "TEXT", "BLOB", ""
 	switch d {
 	case PostgreSQL:
 		name, blob = `TEXT COLLATE "C"`, "BYTEA"
 	case MySQL:
-		// Sagas' ids differ by case; the usual collations do not see it.
+		// Saga ids are case-sensitive, which the usual collations are not.
 		name, blob = "VARCHAR(128) CHARACTER SET ascii COLLATE ascii_bin", "LONGBLOB"
 		text = "TEXT CHARACTER SET utf8mb4"
 		index = ",\n\tKEY updated (participant, updated_ms)"

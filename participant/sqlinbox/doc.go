@@ -1,40 +1,36 @@
-// Package sqlinbox keeps a participant's inbox in the service's own SQL database,
-// in the transaction of the handler's writes: SQLite, PostgreSQL, MySQL, MariaDB,
-// through database/sql.
+// Package sqlinbox stores a participant's inbox in the service's own SQL database, in the
+// transaction of the handler's writes. It supports SQLite, PostgreSQL, MySQL and MariaDB through
+// database/sql.
 //
 //	BEGIN ─ insert the entry if it is absent ─ lock and read it ─ SAVEPOINT
 //	      ─ work (the handler writes) ─┬─ keep: RELEASE SAVEPOINT
 //	                                   └─ else: ROLLBACK TO SAVEPOINT
 //	      ─ UPDATE the entry ─ COMMIT
 //
-// The inserted row is the lock: whoever wants the same entry waits until this
-// transaction has ended, in whichever process. It keeps I5 at the isolation
-// level that the database has by default, and at any higher one.
+// The inserted row is the lock: other transactions for the same entry, in any process, wait until
+// this one has ended. That keeps I5 at the database's default isolation level and at every higher
+// one.
 //
-// One table, amends_inbox, serves any number of participants that share a
-// database. Migrate creates it; DDL prints the statements for those who keep
-// their schema elsewhere.
+// One table, amends_inbox, serves any number of participants in a database. Migrate creates it; DDL
+// returns the statements for services that manage their schema otherwise.
 //
 // # Databases
 //
-// SQLite has one writer at a time. The inbox lets the updates of its own process
-// in one by one, so that they do not run into each other; towards other writers
-// the database should have a busy timeout and write-ahead logging:
+// SQLite has one writer at a time. The inbox serialises the updates of its own process, so that
+// they do not conflict. For other writers, set a busy timeout and write-ahead logging:
 //
 //	sql.Open("sqlite", "file:service.db?_txlock=immediate&_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)")
 //
-// With synchronous(NORMAL) in WAL mode a power cut may take back a commit whose
-// answer was sent already. That breaks I5; leave it FULL.
+// With synchronous(NORMAL) in WAL mode, a power failure may undo a commit whose answer was already
+// sent. That breaks I5; use FULL.
 //
-// MySQL and MariaDB need InnoDB tables. The names in the table are compared byte
-// by byte, whatever the collation of the database.
+// MySQL and MariaDB need InnoDB tables. Names in the table are compared byte by byte, whatever the
+// collation of the database.
 //
-// It imports no driver: the service brings its own. It does not open or close the
-// database, and does not set its pool; handlers at once times one connection is
-// what it takes.
+// It imports no driver; the service brings its own. It does not open, close or configure the
+// database; it needs one connection for each concurrent handler.
 //
-// Failure looks like an error that names the operation. Deadlocks, serialization
-// failures and busy databases are tried again a few times first (Tries), with the
-// handler called again each time. A handler that commits or rolls back itself is
-// found out, and reported.
+// A failure shows as an error that names the operation. Deadlocks, serialization failures and busy
+// databases are retried first (Tries), with the handler called again each time. A handler that
+// commits or rolls back the transaction itself is detected and reported.
 package sqlinbox

@@ -92,7 +92,7 @@ func Example() {
 	// order-2/hod85snpc0/reserve/do/1/rejected out of stock: chair
 	// order-1/hod85snpc0/reserve/undo/1/completed
 	// order-3/hod85snpc0/reserve/undo/1/completed
-	// order-3/hod85snpc0/reserve/do/1/rejected the undo of this step came before its do; the do is rejected
+	// order-3/hod85snpc0/reserve/do/1/rejected the undo of this step came before its do
 	// in stock: 5
 }
 

@@ -12,11 +12,11 @@ import (
 	"github.com/amends-dev/amends/participant"
 )
 
-// DefaultTable is the table's name unless Table says otherwise.
+// DefaultTable is the default table name.
 const DefaultTable = "amends_inbox"
 
-// Inbox keeps the entries in a table of a SQL database. It may be shared by any
-// number of participants and processes.
+// Inbox stores entries in a table of a SQL database. Any number of participants and processes may
+// share it.
 type Inbox struct {
 	db         *sql.DB
 	dialect    Dialect
@@ -24,29 +24,29 @@ type Inbox struct {
 	tries      uint
 	txOptions  *sql.TxOptions
 	statements statements
-	writer     chan struct{} // SQLite: holds one element while an update is under way
+	writer     chan struct{} // SQLite: holds one element during an update
 	problem    error
 }
 
 // Option changes how an inbox works.
 type Option func(*Inbox)
 
-// Table is the name of the table, in PostgreSQL and MySQL optionally with its
-// schema; default DefaultTable. Letters, digits, underscores.
+// Table sets the table name, in PostgreSQL and MySQL optionally with a schema; default
+// DefaultTable. Letters, digits and underscores.
 func Table(name string) Option { return func(i *Inbox) { i.table = name } }
 
-// Isolation is the isolation level of the transactions; default: the database's.
+// Isolation sets the isolation level of transactions; default: the database's.
 func Isolation(level sql.IsolationLevel) Option {
 	return func(i *Inbox) { i.txOptions = &sql.TxOptions{Isolation: level} }
 }
 
-// Tries is how often a transaction is tried that ran into another one: deadlock,
-// serialization failure, busy; default 8. They are a few milliseconds apart at
-// first, 250 ms at most.
+// Tries sets how often a transaction is tried if it conflicts with another one (deadlock,
+// serialization failure, busy); default 8. The waits between tries grow from a few milliseconds to
+// 250 ms.
 func Tries(n int) Option { return func(i *Inbox) { i.tries = uint(max(n, 1)) } }
 
-// New makes an inbox on a database. Call Migrate before it is used, or create the
-// table of DDL otherwise.
+// New returns an inbox on a database. Before using it, call Migrate, or create the table with the
+// statements of DDL.
 func New(db *sql.DB, dialect Dialect, opts ...Option) *Inbox {
 	i := &Inbox{db: db, dialect: dialect, table: DefaultTable, tries: 8}
 	for _, opt := range opts {
@@ -69,8 +69,7 @@ func New(db *sql.DB, dialect Dialect, opts ...Option) *Inbox {
 
 var tableName = regexp.MustCompile(`^([A-Za-z_][A-Za-z0-9_]*\.)?[A-Za-z_][A-Za-z0-9_]*$`)
 
-// Migrate creates the table and its index unless they are there. Several
-// processes may do it at once.
+// Migrate creates the table and its index unless they exist. Several processes may call it at once.
 func (i *Inbox) Migrate(ctx context.Context) error {
 	if i.problem != nil {
 		return i.problem
@@ -105,7 +104,7 @@ func (i *Inbox) update(ctx context.Context, key participant.StepKey, work partic
 	if err != nil {
 		return fmt.Errorf("begin the transaction: %w", err)
 	}
-	defer tx.Rollback() // after a commit there is nothing to roll back; otherwise the error that led here says more
+	defer tx.Rollback() // no effect after a commit; otherwise the original error is more useful than this one
 	entry, err := i.lock(ctx, tx, key)
 	if err != nil {
 		return err
@@ -119,7 +118,7 @@ func (i *Inbox) update(ctx context.Context, key participant.StepKey, work partic
 	return nil
 }
 
-// takeTurn lets the updates of this process into SQLite one by one.
+// takeTurn serialises this process's SQLite updates.
 func (i *Inbox) takeTurn(ctx context.Context) (done func(), err error) {
 	if i.writer == nil {
 		return func() {}, nil
@@ -132,7 +131,7 @@ func (i *Inbox) takeTurn(ctx context.Context) (done func(), err error) {
 	}
 }
 
-// lock makes sure that the entry exists, locks it and reads it.
+// lock inserts the entry if it is missing, locks it and reads it.
 func (i *Inbox) lock(ctx context.Context, tx *sql.Tx, key participant.StepKey) (e participant.Entry, err error) {
 	if _, err := tx.ExecContext(ctx, i.statements.insert, key.Participant, string(key.Saga), key.Birth.String(), string(key.Step)); err != nil {
 		return e, fmt.Errorf("lock the entry in table %s (Migrate creates it): %w", i.table, err)
@@ -152,7 +151,7 @@ func (i *Inbox) lock(ctx context.Context, tx *sql.Tx, key participant.StepKey) (
 
 const savepoint = "amends_work"
 
-// work calls the work within a savepoint and stores the entry.
+// work runs the work within a savepoint and stores the entry.
 func (i *Inbox) work(ctx context.Context, tx *sql.Tx, key participant.StepKey, entry participant.Entry, work participant.Work[*sql.Tx]) error {
 	if _, err := tx.ExecContext(ctx, "SAVEPOINT "+savepoint); err != nil {
 		return fmt.Errorf("set the savepoint: %w", err)
@@ -161,14 +160,14 @@ func (i *Inbox) work(ctx context.Context, tx *sql.Tx, key participant.StepKey, e
 	if err != nil {
 		return err
 	}
-	// The savepoint is gone if the handler has ended the transaction, or if the
-	// database has and the handler took no notice of the error.
+	// The savepoint no longer exists if the handler ended the transaction, or if the database did
+	// so and the handler ignored the error.
 	end := "RELEASE SAVEPOINT "
 	if !keep {
 		end = "ROLLBACK TO SAVEPOINT "
 	}
 	if _, err := tx.ExecContext(ctx, end+savepoint); err != nil {
-		return fmt.Errorf("the transaction ended inside the handler, which must not commit, roll back, or hide the database's errors: %w", err)
+		return fmt.Errorf("the transaction ended inside the handler, which must not commit, roll back or ignore database errors: %w", err)
 	}
 	if next.Equal(entry) {
 		return nil
@@ -181,12 +180,12 @@ func (i *Inbox) work(ctx context.Context, tx *sql.Tx, key participant.StepKey, e
 		return fmt.Errorf("store the entry: %w", err)
 	}
 	if n, err := result.RowsAffected(); err != nil || n != 1 {
-		return fmt.Errorf("store the entry: the statement changed %d instead of 1: %w", n, errors.Join(err, errEntryGone))
+		return fmt.Errorf("store the entry: %d rows changed instead of 1: %w", n, errors.Join(err, errEntryGone))
 	}
 	return nil
 }
 
-var errEntryGone = errors.New("the entry vanished under its lock")
+var errEntryGone = errors.New("the entry disappeared while it was locked")
 
 // Prune implements participant.Inbox.
 func (i *Inbox) Prune(ctx context.Context, participant string, before time.Time, limit int) (int, error) {
@@ -213,7 +212,7 @@ func (i *Inbox) Prune(ctx context.Context, participant string, before time.Time,
 	return int(removed), nil
 }
 
-// stored is an answer as columns.
+// stored holds an answer's columns.
 type stored struct {
 	outcome, reason sql.NullString
 	data            []byte

@@ -9,7 +9,7 @@ import (
 	"github.com/cenkalti/backoff/v5"
 )
 
-// retry calls f again while again says so of its error, at most tries times.
+// retry calls f until its error is nil or not worth retrying, at most tries times.
 func (i *Inbox) retry(ctx context.Context, again func(error) bool, f func() error) error {
 	pause := backoff.NewExponentialBackOff()
 	pause.InitialInterval, pause.MaxInterval = 4*time.Millisecond, 250*time.Millisecond
@@ -28,9 +28,8 @@ func (i *Inbox) retry(ctx context.Context, again func(error) bool, f func() erro
 	return err
 }
 
-// conflict reports whether an error says that the transaction ran into another
-// one, was undone as a whole, and can be tried again. Drivers are known by what
-// their errors can do, so that none has to be imported.
+// conflict reports whether a transaction was rolled back as a whole because of another one and can
+// be retried. It recognises drivers by the methods of their errors, so that none is imported.
 func conflict(err error) bool {
 	var state interface{ SQLState() string } // pgx, lib/pq
 	if errors.As(err, &state) {
@@ -60,8 +59,8 @@ func conflict(err error) bool {
 	return false
 }
 
-// raced reports whether an error says that another process is creating the same
-// table at this moment, which IF NOT EXISTS does not guard against in PostgreSQL.
+// raced reports whether another process is creating the same table at this moment; in PostgreSQL,
+// IF NOT EXISTS does not prevent that error.
 func raced(err error) bool {
 	var state interface{ SQLState() string }
 	if errors.As(err, &state) {

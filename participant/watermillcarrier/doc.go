@@ -1,32 +1,29 @@
-// Package watermillcarrier puts a participant into a Watermill router, beside the
-// service's other handlers: Kafka, AMQP, Redis Streams and whatever else
-// Watermill carries.
+// Package watermillcarrier runs a participant in a Watermill router, beside the service's other
+// handlers: on Kafka, AMQP, Redis Streams and everything else that Watermill supports.
 //
 //	Subscriber ──message──▶ Router ──▶ Handler ──▶ p.Answer ──▶ inbox, handler, commit
 //	Publisher  ◀──answer── Router ◀──┘   (the router acknowledges after publishing)
 //
-// A service that has no router of its own runs the participant on a bus instead
-// (participant.Run), which is faster: it answers in batches.
+// A service without a router of its own should run the participant on a bus instead
+// (participant.Run), which is faster because it answers in batches.
 //
 //	router.AddHandler("inventory",
 //		"saga.command.inventory", subscriber, // all commands of the participant
 //		"saga.event", publisher,              // all answers
 //		watermillcarrier.Handler(p))
 //
-// These are the topics of watermillbus, by which the coordinator talks to the same
-// broker. On NATS each message has a subject of its own: subscribe to
-// saga.command.inventory.>, and wrap the publisher in BySubject.
+// These are the topics of watermillbus, through which the coordinator uses the same broker. On NATS
+// each message has a subject of its own: subscribe to saga.command.inventory.>, and wrap the
+// publisher in BySubject.
 //
-// Delivery is at least once, and the inbox keeps I5. The router's middleware must
-// not drop messages it takes for duplicates, and must not retry failures: they
-// are answers.
+// Delivery is at least once, and the inbox keeps I5. The router's middleware must not drop
+// duplicates, and must not retry failures, because those are answers.
 //
-// Watermill has no delay after which a message comes again, so an action that this
-// process does not know is answered as failed, not final, and the next attempt may find
-// a process that does. While processes are replaced, attempts are used up by that:
-// deploy them before a definition asks for what is new.
+// Watermill cannot redeliver after a delay. So a command whose action is unknown here is answered
+// as failed but not final; the next attempt may reach a process that knows it. A rolling deployment
+// can use up attempts that way: deploy participants before definitions that need their new actions.
 //
-// Failure looks like an error from the handler, which has the message come again:
-// for ever if nobody can answer it. Put those aside with Watermill's
-// PoisonQueueWithFilter and Unanswerable.
+// A failure shows as an error from the handler, after which the message is redelivered, for ever if
+// it cannot be answered. Move such messages away with Watermill's PoisonQueueWithFilter and
+// Unanswerable.
 package watermillcarrier

@@ -13,17 +13,16 @@ import (
 	"github.com/amends-dev/amends/transport/watermillbus"
 )
 
-// Answerer is a participant, whatever its transactions are.
+// Answerer is a participant with any transaction type.
 type Answerer interface {
 	Answer(ctx context.Context, command *transport.Envelope) (*transport.Envelope, error)
 }
 
-// Handler is a participant as the handler of a router. It turns a command into
-// the message of its answer, for the router to publish.
+// Handler returns a router's handler that passes each command to a participant, and returns the
+// answer for the router to publish.
 //
-// A command that has begun is finished although the router is closing, whose
-// first act is to cancel the contexts of its messages; participant.HandlerTimeout
-// bounds how long that takes.
+// A command that has begun is finished even if the router is closing and has cancelled the
+// message's context. participant.HandlerTimeout bounds how long that takes.
 func Handler(p Answerer) message.HandlerFunc {
 	return func(m *message.Message) ([]*message.Message, error) {
 		ctx := context.WithoutCancel(m.Context())
@@ -39,11 +38,10 @@ func Handler(p Answerer) message.HandlerFunc {
 	}
 }
 
-// Unanswerable reports whether a handler's error says that the message can never
-// be answered: it is no command, or not one for this participant. All other
-// errors are gone with another delivery. An action that the participant does not know
-// is no error: it is answered as failed, not final, since Watermill cannot hand a message
-// back for a while.
+// Unanswerable reports whether a handler's error says that the message can never be answered,
+// because it is not a command or not for this participant. After any other error, redelivery may
+// help. An unknown action is not an error: it is answered as failed but not final, since Watermill
+// cannot redeliver after a delay.
 //
 //	aside, err := middleware.PoisonQueueWithFilter(publisher, "saga.dead.commands", watermillcarrier.Unanswerable)
 //	router.AddMiddleware(aside)
@@ -52,9 +50,9 @@ func Unanswerable(err error) bool {
 	return errors.As(err, &wrong)
 }
 
-// BySubject is a publisher that takes each answer to the topic of its own
-// subject, whatever topic the router names. It is for buses whose topics are
-// subjects, such as NATS. Close does not close the publisher that it wraps.
+// BySubject wraps a publisher so that each answer is published to its own subject as the topic,
+// whatever topic the router names. It is for buses whose topics are subjects, such as NATS. Close
+// does not close the wrapped publisher.
 func BySubject(publisher message.Publisher) message.Publisher { return bySubject{publisher} }
 
 type bySubject struct{ publisher message.Publisher }

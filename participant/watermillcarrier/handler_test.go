@@ -103,7 +103,7 @@ func TestRouter(t *testing.T) {
 		}
 		for _, d := range batch {
 			e := d.Envelope()
-			if unknown := "nobody here knows this action: counter.recount (do; it cannot be handed back"; strings.HasPrefix(e.Reason, unknown) && e.Type == transport.TypeFailed && !e.Final {
+			if unknown := "unknown action: counter.recount (do; it cannot be handed back"; strings.HasPrefix(e.Reason, unknown) && e.Type == transport.TypeFailed && !e.Final {
 				d.Ack()
 				got++
 				continue
