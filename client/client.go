@@ -16,23 +16,23 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// Client asks a coordinator over the bus. It is safe for concurrent use, by a
-// hundred thousand goroutines too (see Concurrency), and needs no Close.
+// Client sends requests to a coordinator over the bus. It is safe for concurrent use, even by a
+// hundred thousand goroutines (see Concurrency), and needs no Close.
 type Client struct {
 	bus             transport.Requester
 	subjects        transport.Subjects
 	timeout         time.Duration
 	poll            time.Duration
-	tracer          Tracer        // nil: nobody follows
-	starts          chan struct{} // holds one for each start that is under way
-	runs            chan struct{} // for each run whose start and wait are one request
-	others          chan struct{} // and for each other request, but those that are held
+	tracer          Tracer        // nil: no tracing
+	starts          chan struct{} // one element for each start in flight
+	runs            chan struct{} // one for each run that uses a single request
+	others          chan struct{} // one for each other request that the coordinator does not hold
 	retryOverloaded bool
-	giveUp          time.Duration // on a coordinator that does not answer
-	logger          *slog.Logger  // of what is waited for, repeated lines limited
+	giveUp          time.Duration // on unanswered requests
+	logger          *slog.Logger  // limits repeated lines
 }
 
-// New makes a client of the coordinators that listen on bus.
+// New returns a client of the coordinators on bus.
 func New(bus transport.Requester, options ...Option) *Client {
 	c := &Client{bus: bus, timeout: 5 * time.Second, poll: 5 * time.Second, giveUp: waiting.Limit}
 	Concurrency(DefaultConcurrency).configure(c)
@@ -42,30 +42,27 @@ func New(bus transport.Requester, options ...Option) *Client {
 	if c.logger == nil {
 		c.logger = slog.Default()
 	}
-	c.logger = loglimit.Logger(c.logger) // a hundred thousand callers may wait
+	c.logger = loglimit.Logger(c.logger) // many callers may wait at once
 	return c
 }
 
-// Definition is anything that names a definition: a *saga.Definition, or a
-// contract.DefinitionRef for a caller that knows the name only.
+// Definition is anything with a definition's reference: a *saga.Definition, or a
+// contract.DefinitionRef if the caller knows only the name.
 type Definition interface{ Ref() contract.DefinitionRef }
 
-// Start starts a saga and returns when the coordinator has it on disk. It is sent
-// again, with the same id, until somebody answers or ctx ends; a saga that was
-// started before with the same input is answered with Status.Existed. A
-// reference with version 0 means the newest version.
+// Start starts a saga and returns when the coordinator has written it to disk. The request is
+// repeated with the same id until it is answered or ctx ends. If the saga was started before with
+// the same input, Status.Existed is set. A reference with version 0 means the newest version.
 //
-// input is written as JSON; a []byte or json.RawMessage is sent byte for byte.
-// Two inputs are the same when they are JSON of the same value (members in any
-// order, numbers by their exact decimal value), or else byte for byte, content
-// type included.
+// input is encoded as JSON; a []byte or json.RawMessage is sent unchanged. Two inputs are the same
+// if they are JSON with the same value (members in any order, numbers by their exact decimal
+// value), or otherwise if their bytes and content types are equal.
 //
-// Errors: ErrInvalid (id, definition or input), ErrNotFound (no such
-// definition), ErrConflict (the id is taken by a saga with another input or
-// definition), ErrOverloaded (a limit is reached; Error.RetryAfter says when to
-// try again; not of a client with RetryWhenOverloaded, unless ctx ended meanwhile),
-// ErrUnavailable (ctx ended first: the saga may have been started; Error.ID is its
-// id, start it again).
+// Errors: ErrInvalid (id, definition or input), ErrNotFound (no such definition), ErrConflict (a
+// saga with this id has another input or definition), ErrOverloaded (a limit is reached;
+// Error.RetryAfter says when to retry; with RetryWhenOverloaded only if ctx ended meanwhile),
+// ErrUnavailable (ctx ended first: the saga may have been started; start it again with the id in
+// Error.ID).
 func (c *Client) Start(ctx context.Context, d Definition, input any, options ...StartOption) (*transport.Status, error) {
 	q, err := c.starting(transport.APIStart, d, input, options)
 	if err != nil {
@@ -74,7 +71,7 @@ func (c *Client) Start(ctx context.Context, d Definition, input any, options ...
 	return c.status(ctx, q)
 }
 
-// starting makes the call that starts a saga.
+// starting returns the call that starts a saga.
 func (c *Client) starting(method string, d Definition, input any, options []StartOption) (*call, error) {
 	q := &call{method: method, envelope: transport.Envelope{Definition: d.Ref(), ContentType: transport.JSON}, moves: true, retryOverloaded: c.retryOverloaded}
 	e := &q.envelope
@@ -97,26 +94,25 @@ func (c *Client) starting(method string, d Definition, input any, options []Star
 	e.TraceParent, e.TraceState, _ = transport.TraceContext(e.TraceParent, e.TraceState)
 	data, err := encode(input)
 	if err != nil {
-		return nil, invalid(method, e.Saga, fmt.Errorf("write the input as JSON: %w", err))
+		return nil, invalid(method, e.Saga, fmt.Errorf("encode the input as JSON: %w", err))
 	}
 	e.Data = data
 	return q, nil
 }
 
-// Get answers where a saga stands. A saga that ended and was removed answers
-// with Status.Removed and its phase.
+// Get returns a saga's status. For a saga that ended and was removed, that has Removed and the
+// phase only.
 //
 // Errors: ErrInvalid, ErrNotFound, ErrUnavailable.
 func (c *Client) Get(ctx context.Context, id contract.SagaID) (*transport.Status, error) {
 	return c.status(ctx, &call{method: transport.APIGet, envelope: transport.Envelope{Saga: id}, retryOverloaded: true})
 }
 
-// Operate takes a person's decision about a saga: op.Operation is one of
-// Status.Legal, op.By and op.Reason say who and why, and become part of the
-// saga's history. It is not repeated once it may have arrived: after
-// ErrUnavailable, look with Get before asking again.
+// Operate executes an operator's decision on a saga. op.Operation is one of Status.Legal; op.By and
+// op.Reason say who and why, and are recorded in the saga's history. It is not repeated once it may
+// have arrived: after ErrUnavailable, check with Get before trying again.
 //
-// Errors: ErrInvalid, ErrNotFound, ErrIllegal (the reason names what is legal),
+// Errors: ErrInvalid, ErrNotFound, ErrIllegal (the reason lists the legal operations),
 // ErrUnavailable.
 func (c *Client) Operate(ctx context.Context, id contract.SagaID, op transport.Decision) (*transport.Status, error) {
 	data, err := encode(op)
@@ -126,13 +122,13 @@ func (c *Client) Operate(ctx context.Context, id contract.SagaID, op transport.D
 	return c.status(ctx, &call{method: transport.APIOperate, envelope: transport.Envelope{Saga: id, Data: data}, once: true, moves: true})
 }
 
-// Cancel asks a saga to go back, for a person or a program named by. Beyond the
-// point of no return it is refused with ErrIllegal. See Operate.
+// Cancel asks a saga to compensate; by is the person or program that asks. Past the point of no
+// return it fails with ErrIllegal. See Operate.
 func (c *Client) Cancel(ctx context.Context, id contract.SagaID, by, reason string) (*transport.Status, error) {
 	return c.Operate(ctx, id, transport.Decision{Operation: contract.OperationCancel, By: by, Reason: reason})
 }
 
-// List returns one page of sagas, newest start first; see All for all of them.
+// List returns one page of sagas, newest first; see All.
 //
 // Errors: ErrInvalid (a cursor of another list), ErrUnavailable.
 func (c *Client) List(ctx context.Context, query transport.ListQuery) (*transport.ListReply, error) {
@@ -147,8 +143,8 @@ func (c *Client) List(ctx context.Context, query transport.ListQuery) (*transpor
 	return &reply, nil
 }
 
-// All yields every saga that matches, page by page. It ends at the first error,
-// which it yields with a zero Status.
+// All yields every matching saga, page by page. On an error it yields that with a zero Status, and
+// ends.
 func (c *Client) All(ctx context.Context, query transport.ListQuery) iter.Seq2[transport.Status, error] {
 	return func(yield func(transport.Status, error) bool) {
 		for {
@@ -196,19 +192,18 @@ func (c *Client) History(ctx context.Context, id contract.SagaID) ([]transport.H
 	}
 }
 
-// Register registers a definition: a *saga.Definition, or anything that writes
-// itself as one in JSON. The same content again changes nothing.
+// Register registers a definition: a *saga.Definition, or anything that encodes itself as one in
+// JSON. Registering the same content again has no effect.
 //
-// Errors: ErrInvalid (the reason lists every problem), ErrConflict (this version
-// is registered with another content: give the changed one a new version),
-// ErrUnavailable.
+// Errors: ErrInvalid (the reason lists every problem), ErrConflict (this version is registered with
+// other content: give the changed definition a new version), ErrUnavailable.
 func (c *Client) Register(ctx context.Context, d interface {
 	json.Marshaler
 	Definition
 }) (*transport.DefinitionReply, error) {
 	data, err := d.MarshalJSON()
 	if err != nil {
-		return nil, invalid(transport.APIDefine, "", fmt.Errorf("write definition %s as JSON: %w", d.Ref(), err))
+		return nil, invalid(transport.APIDefine, "", fmt.Errorf("encode definition %s as JSON: %w", d.Ref(), err))
 	}
 	var reply transport.DefinitionReply
 	q := &call{method: transport.APIDefine, envelope: transport.Envelope{Definition: d.Ref(), Data: data}, retryOverloaded: true}
@@ -218,7 +213,7 @@ func (c *Client) Register(ctx context.Context, d interface {
 	return &reply, nil
 }
 
-// Definitions lists the registered definitions by name and version.
+// Definitions returns the registered definitions, by name and version.
 //
 // Errors: ErrUnavailable.
 func (c *Client) Definitions(ctx context.Context) ([]transport.DefinitionReply, error) {
@@ -229,7 +224,7 @@ func (c *Client) Definitions(ctx context.Context) ([]transport.DefinitionReply, 
 	return reply.Definitions, nil
 }
 
-// status does a call that is about one saga and answers where it stands.
+// status makes a call about one saga and returns its status.
 func (c *Client) status(ctx context.Context, q *call) (*transport.Status, error) {
 	if err := q.envelope.Saga.Check(); err != nil {
 		return nil, invalid(q.method, "", err)
@@ -246,7 +241,7 @@ func (c *Client) status(ctx context.Context, q *call) (*transport.Status, error)
 	return &status, nil
 }
 
-// encode writes a value as JSON, and bytes as they are.
+// encode encodes a value as JSON; bytes are returned unchanged.
 func encode(v any) ([]byte, error) {
 	switch v := v.(type) {
 	case []byte:

@@ -1,13 +1,13 @@
-// Package client starts sagas, waits for their outcome, reads and operates
-// them, by asking a coordinator over the bus.
+// Package client starts sagas, waits for their outcome, reads them and operates on them, with
+// requests to a coordinator over the bus.
 //
 //	caller ──▶ Client ── saga.api.<method> ──▶ coordinator
 //	             ▲                               │
 //	             └────── Status, or a Code ──────┘
 //
-// A start is idempotent by the saga's id: Start sends it again with the same id
-// until the coordinator has answered, and a start that was answered is on disk
-// (I1, I2). Run is a start that returns when the saga has ended. A complete caller:
+// A start is idempotent by the saga's id: Start repeats the request with the same id until the
+// coordinator has answered, and an answered start is on disk (I1, I2). Run also waits until the
+// saga has ended. A complete caller:
 //
 //	bus, err := natsbus.Connect(ctx, natsbus.Config{URL: "nats://127.0.0.1:4222"})
 //	if err != nil {
@@ -30,18 +30,16 @@
 //	}
 //	receipt, err := client.Result[Receipt](status, "charge") // what a step answered
 //
-// It does not keep anything: a saga runs whether or not its caller waits. It
-// does not decide anything, and it holds no connection of its own; the bus
-// belongs to whoever made it.
+// A client keeps no state: a saga runs whether or not its caller waits. It makes no decisions and
+// has no connection of its own; whoever created the bus closes it.
 //
-// Failure looks like an *Error: what was tried, on which saga, the
-// coordinator's code and the reason in words. errors.Is tells the conditions
-// apart (ErrConflict, ErrNotFound …). An overloaded coordinator is asked again when
-// it says so, except to start: ErrOverloaded lets the caller slow down, unless the
-// client has RetryWhenOverloaded. ErrUnavailable alone leaves the outcome open; what cannot be
-// repeated without harm, such as Operate, says so.
+// A failure is an *Error with the operation, the saga, the coordinator's code and a reason; use
+// errors.Is to distinguish conditions (ErrConflict, ErrNotFound …). When the coordinator is
+// overloaded, requests are retried after the time it suggests, except starts: ErrOverloaded lets
+// the caller slow down, unless the client has RetryWhenOverloaded. After ErrUnavailable the outcome
+// is unknown; methods that are not safe to repeat, such as Operate, say so.
 //
-// One client serves any number of goroutines, with at most 512 starts under way, and
-// as many other requests (Concurrency). Whoever has tens of thousands of sagas under way listens to the
-// announcements of their ends, saga.lifecycle.>, rather than wait for each.
+// One client serves any number of goroutines, with at most 512 starts and as many other requests in
+// flight (Concurrency). With tens of thousands of running sagas, subscribe to the announcements of
+// their ends, saga.lifecycle.>, instead of waiting for each.
 package client

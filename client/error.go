@@ -11,31 +11,30 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// Conditions that callers tell apart with errors.Is.
+// Sentinel errors, for errors.Is.
 var (
-	ErrNotFound    = errors.New("not found")                       // no such saga or definition
-	ErrConflict    = errors.New("conflict")                        // the id is taken by a saga with another input or definition; the version by another content
-	ErrIllegal     = errors.New("not legal now")                   // the operation is not legal where the saga stands; the reason says what is
-	ErrInvalid     = errors.New("invalid")                         // the request is wrong, and stays wrong
-	ErrOverloaded  = errors.New("overloaded")                      // a limit is reached; try again later
-	ErrUnavailable = errors.New("no coordinator answered")         // nobody answered in time; the request may or may not have been carried out
-	ErrInternal    = errors.New("the coordinator failed to do it") // a fault of the coordinator; its log says more
+	ErrNotFound    = errors.New("not found")                         // no such saga or definition
+	ErrConflict    = errors.New("conflict")                          // the id or version exists with other content
+	ErrIllegal     = errors.New("not legal now")                     // not legal in the saga's current state; the reason lists what is
+	ErrInvalid     = errors.New("invalid")                           // the request is wrong; repeating it does not help
+	ErrOverloaded  = errors.New("overloaded")                        // a limit is reached; retry later
+	ErrUnavailable = errors.New("no coordinator answered")           // no reply; the request may have been executed
+	ErrInternal    = errors.New("internal error of the coordinator") // its log has the details
 )
 
-// Error is a request that was refused or not answered.
+// Error is a request that failed or was not answered.
 type Error struct {
-	Op     string          // what was tried: "start", "get" …
-	ID     contract.SagaID // the saga, where it is about one
-	Code   transport.Code  // as the coordinator gave it; CodeUnavailable when nobody answered
-	Reason string          // for people; says what would be right
-	Err    error           // what lies below, such as context.DeadlineExceeded; may be nil
+	Op     string          // the operation: "start", "get" …
+	ID     contract.SagaID // the saga, if the request is about one
+	Code   transport.Code  // the coordinator's code; CodeUnavailable if there was no reply
+	Reason string          // what is wrong and how to fix it
+	Err    error           // the underlying error, such as context.DeadlineExceeded; may be nil
 
-	// Legal are, with ErrIllegal, the operations that are legal on the saga now.
+	// Legal lists, with ErrIllegal, the operations that are legal on the saga now.
 	Legal []contract.LegalOperation
 
-	// RetryAfter is, with ErrOverloaded, after how long the coordinator suggests to
-	// ask again; 0: it did not say. Add some randomness, or all who were refused
-	// come back together.
+	// RetryAfter is, with ErrOverloaded, the wait that the coordinator suggests; 0: none. Add
+	// jitter, so that refused callers do not all retry at the same time.
 	RetryAfter time.Duration
 }
 
@@ -47,7 +46,7 @@ func (e *Error) Error() string {
 	}
 	condition := e.sentinel().Error()
 	if e.Code == transport.CodeUnavailable && errors.Is(e.Err, context.Canceled) {
-		condition = "stopped before an answer came" // the caller's own doing
+		condition = "cancelled before a reply arrived" // by the caller
 	}
 	b.WriteString(": " + condition)
 	if e.Reason != "" {
@@ -67,7 +66,7 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// Unwrap makes errors.Is see both the condition and what lies below.
+// Unwrap returns the sentinel and the underlying error.
 func (e *Error) Unwrap() []error {
 	if e.Err == nil {
 		return []error{e.sentinel()}

@@ -15,26 +15,26 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// call is one question to the coordinator. It is handed on by its address: a hundred
-// thousand callers who wait have it on their stacks once, or not at all.
+// call is one request to the coordinator. It is passed by pointer so that a hundred thousand
+// waiting callers need little stack.
 type call struct {
 	method          string
-	envelope        transport.Envelope // Saga, Definition, Data and what else the method takes
-	hold            time.Duration      // how long the coordinator may hold it on purpose
-	once            bool               // carrying it out twice could do harm: do not repeat what may have arrived
-	retryOverloaded bool               // repeat it as well when the coordinator is overloaded
-	moves           bool               // it moves a saga: a Tracer follows it
+	envelope        transport.Envelope // Saga, Definition, Data and the method's other fields
+	hold            time.Duration      // how long the coordinator may hold it
+	once            bool               // not safe to execute twice: not repeated once it may have arrived
+	retryOverloaded bool               // repeated also while the coordinator is overloaded
+	moves           bool               // it changes a saga, and is traced
 }
 
-// do asks, when it is its turn, until there is an answer, and reads the reply's data
-// into reply. What nobody answered is asked again until ctx ends.
+// do sends the request when it is its turn, repeats it until there is a reply or ctx ends, and
+// decodes the reply's data into reply.
 func (c *Client) do(ctx context.Context, q *call, reply any) error {
 	if err := transport.CheckPrefix(c.subjects.Prefix); err != nil {
 		return invalid(q.method, q.envelope.Saga, err)
 	}
-	if q.hold == 0 { // others are held on purpose
+	if q.hold == 0 { // held requests are not limited
 		slots := c.others
-		if q.method == transport.APIStart { // one that is repeated may take long
+		if q.method == transport.APIStart { // a repeated start may take long
 			slots = c.starts
 		}
 		select {
@@ -52,7 +52,7 @@ func (c *Client) do(ctx context.Context, q *call, reply any) error {
 		if last = c.ask(ctx, q, reply); last == nil {
 			return struct{}{}, nil
 		}
-		return struct{}{}, silent.judge(ctx, last)
+		return struct{}{}, silent.retryable(ctx, last)
 	}, backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(0))
 	if err == nil {
 		return nil
@@ -60,17 +60,17 @@ func (c *Client) do(ctx context.Context, q *call, reply any) error {
 	return silent.ended(err, last)
 }
 
-// notSent is the error of a request whose turn did not come.
+// notSent returns the error of a request that was still queued when ctx ended.
 //
 //go:noinline
 func notSent(ctx context.Context, q *call, most int) error {
 	return &Error{
 		Op: q.method, ID: q.envelope.Saga, Code: transport.CodeUnavailable, Err: context.Cause(ctx),
-		Reason: fmt.Sprintf("it was not sent: this client already has as many requests in flight as it may (client.Concurrency, %d)", most),
+		Reason: fmt.Sprintf("not sent: this client already has the maximum number of requests in flight (client.Concurrency, %d)", most),
 	}
 }
 
-// ended is the error of a request that is over; last is that of the last attempt.
+// ended returns the error of a request after its last attempt, whose error is last.
 //
 //go:noinline
 func (s *silence) ended(err, last error) error {
@@ -81,7 +81,7 @@ func (s *silence) ended(err, last error) error {
 		return known
 	case errors.As(last, &known): // ctx ended between two attempts
 		if s.uncertain {
-			known.Code = transport.CodeUnavailable // a refusal says nothing about the request before it
+			known.Code = transport.CodeUnavailable // an earlier attempt may have been executed
 		}
 		return &Error{Op: known.Op, ID: known.ID, Code: known.Code, Reason: known.Reason, RetryAfter: known.RetryAfter, Err: err}
 	default:
@@ -89,20 +89,20 @@ func (s *silence) ended(err, last error) error {
 	}
 }
 
-// silence is a time in which nobody answers a request.
+// silence tracks a time without replies.
 type silence struct {
 	c         *Client
 	q         *call
-	uncertain bool // an earlier request may have been carried out
+	uncertain bool // an earlier attempt may have been executed
 	since     time.Time
 	line      *waiting.Line
 }
 
-// judge decides whether a request that has failed is repeated. It has a frame of its own, so
-// that a caller who waits for an answer has little on the stack (bench.TestWaitingTakesLittle).
+// retryable returns the error of a failed request, permanent if it must not be repeated. It is
+// not inlined, so that waiting callers need little stack (bench.TestWaitingTakesLittle).
 //
 //go:noinline
-func (s *silence) judge(ctx context.Context, last error) error {
+func (s *silence) retryable(ctx context.Context, last error) error {
 	switch {
 	case !repeatable(last, s.q) && !(s.uncertain && errors.Is(last, ErrOverloaded)):
 		return backoff.Permanent(last)
@@ -113,11 +113,11 @@ func (s *silence) judge(ctx context.Context, last error) error {
 	return last
 }
 
-// tooLong takes in what came of a request, says that it is waited for an answer, and reports
-// whether it is given up.
+// tooLong notes the outcome of an attempt, logs that no coordinator answers, and reports whether to
+// give up.
 func (s *silence) tooLong(last error) bool {
 	switch {
-	case !errors.Is(last, ErrUnavailable): // somebody has answered
+	case !errors.Is(last, ErrUnavailable): // there was a reply
 		s.since = time.Time{}
 		return false
 	case s.since.IsZero():
@@ -128,12 +128,11 @@ func (s *silence) tooLong(last error) bool {
 	return s.c.giveUp > 0 && time.Since(s.since) >= s.c.giveUp
 }
 
-// pauses are between two requests for the same: as the coordinator says, give or
-// take a half, so that those who were refused together do not come back together;
-// else longer and longer.
+// pauses is the backoff between attempts: the coordinator's suggestion give or take a half, so that
+// callers refused together do not retry together; without a suggestion it grows exponentially.
 type pauses struct {
 	*backoff.ExponentialBackOff
-	last *error // why the request is repeated
+	last *error // of the last attempt
 }
 
 // NextBackOff implements backoff.BackOff.
@@ -182,7 +181,7 @@ func (c *Client) ask(ctx context.Context, q *call, reply any) error {
 		return failure
 	case err != nil:
 		failure.Code, failure.Err = transport.CodeUnavailable, err
-		failure.Reason = "it may or may not have been carried out"
+		failure.Reason = "it may or may not have been executed"
 		if errors.Is(err, transport.ErrNoResponders) {
 			failure.Reason = fmt.Sprintf("nobody serves %s; is the coordinator running, on this bus and with this prefix?", e.Subject)
 		}
@@ -197,7 +196,7 @@ func (c *Client) ask(ctx context.Context, q *call, reply any) error {
 	}
 	if err := json.Unmarshal(answer.Data, reply); err != nil {
 		failure.Code, failure.Err = transport.CodeInternal, err
-		failure.Reason = "the reply cannot be read; client and coordinator are of different releases"
+		failure.Reason = "cannot decode the reply; client and coordinator may be of different releases"
 		return failure
 	}
 	return nil

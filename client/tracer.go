@@ -6,23 +6,22 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// Tracer follows requests in a tracing system; observe/tracing makes one for
-// OpenTelemetry. It is called from many goroutines and must not block.
+// Tracer records requests in a tracing system; observe/tracing provides one for OpenTelemetry. It
+// is called from many goroutines and must not block.
 type Tracer interface {
-	// Request begins the span of a request that moves a saga, a start or an
-	// operator's decision, and writes its W3C trace context into the request. If
-	// the request has one already (from Trace), that is the parent; else it is in
-	// ctx. However often the request is repeated, it is one span. The function
-	// returned ends it, and is called once.
+	// Request starts the span of a start or an operator's decision, and writes its W3C trace
+	// context into the request. Its parent is the request's own trace context (from Trace), or else
+	// that in ctx. All attempts of a request share one span. The returned function ends it and is
+	// called once.
 	Request(ctx context.Context, request *transport.Envelope) (end func(error))
 }
 
-// Follow has every request that moves a saga followed by t. Default: by nobody.
+// Follow records every request that changes a saga with t. Default: no tracing.
 func Follow(t Tracer) Option {
 	return option(func(c *Client) { c.tracer = t })
 }
 
-// follow begins the span of a call that moves a saga, if anybody follows.
+// follow starts the span of a call that changes a saga, if there is a tracer.
 func (c *Client) follow(ctx context.Context, q *call) (end func(error)) {
 	if c.tracer == nil || !q.moves {
 		return nil

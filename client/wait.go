@@ -11,31 +11,29 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// brief is the data of the requests of a Wait (transport.WaitQuery).
+// brief is the data of Wait's requests (transport.WaitQuery).
 var brief = []byte(`{"brief":true}`)
 
-// Wait returns when the saga has ended or is parked, and asks again and again
-// until then: coordinators may restart and the bus may be away meanwhile. A
-// parked saga waits for a person; Status.Legal says what can be done, and Wait
-// may be called again afterwards.
+// Wait returns when the saga has ended or is parked. It repeats its request until then, also while
+// coordinators restart or the bus is away. A parked saga waits for an operator: Status.Legal lists
+// the legal operations, and Wait may be called again afterwards.
 //
-// Errors: ErrInvalid, ErrNotFound; when ctx ends, ErrUnavailable and
-// context.Cause(ctx), with the last known status, without steps, if there is one. The
-// saga goes on all the same.
+// Errors: ErrInvalid, ErrNotFound; when ctx ends, ErrUnavailable and context.Cause(ctx), with the
+// last known status, without steps, if there is one. The saga goes on regardless.
 func (c *Client) Wait(ctx context.Context, id contract.SagaID) (*transport.Status, error) {
 	return c.await(ctx, id, nil, time.Now())
 }
 
-// Run starts a saga and returns when it has ended or is parked: Start and Wait, in
-// one request where that is possible. It is idempotent as Start is: whoever runs the
-// same id with the same input again is told how the saga ended, with Status.Existed.
+// Run starts a saga and returns when it has ended or is parked. It is Start and Wait in one request
+// where possible. Like Start it is idempotent: running the same id with the same input again
+// returns the same saga's outcome, with Status.Existed.
 //
-// Of runs that are under way at once, RunsPerStart times as many as Concurrency allows
-// starts are one request each; further ones start in their turn and wait then.
+// Of concurrent runs, RunsPerStart times as many as Concurrency allows starts use one request each;
+// the others start when it is their turn and then wait.
 //
-// Errors: those of Start, and when ctx ends those of Wait: ErrUnavailable and
-// context.Cause(ctx), with the last known status if there is one. Without one the
-// saga may have been started; with one it was, and goes on all the same.
+// Errors: those of Start, and when ctx ends those of Wait: ErrUnavailable and context.Cause(ctx),
+// with the last known status if there is one. With a status the saga was started, and goes on
+// regardless; without one it may have been.
 func (c *Client) Run(ctx context.Context, d Definition, input any, options ...StartOption) (*transport.Status, error) {
 	began := time.Now()
 	q, err := c.starting(transport.APIRun, d, input, options)
@@ -62,7 +60,7 @@ func (c *Client) Run(ctx context.Context, d Definition, input any, options ...St
 	return end, err
 }
 
-// await asks until the saga has come to rest; began is when the caller did.
+// await asks until the saga has ended or is parked; began is when the caller's call began.
 func (c *Client) await(ctx context.Context, id contract.SagaID, last *transport.Status, began time.Time) (*transport.Status, error) {
 	pause := backoff.NewExponentialBackOff()
 	pause.InitialInterval, pause.MaxInterval = 20*time.Millisecond, time.Second
@@ -80,11 +78,11 @@ func (c *Client) await(ctx context.Context, id contract.SagaID, last *transport.
 		}
 		last = status
 		if time.Since(asked) >= max(hold, c.poll)/2 {
-			pause.Reset() // the coordinator held the request, as it should
+			pause.Reset() // the coordinator held the request as expected
 			continue
 		}
-		// It answered at once: its clock is ahead of ours, or it holds as many
-		// requests as it can.
+		// It replied at once: its clock is ahead of ours, or it already holds as many requests as
+		// it can.
 		select {
 		case <-time.After(pause.NextBackOff()):
 		case <-ctx.Done():
@@ -96,13 +94,12 @@ func (c *Client) await(ctx context.Context, id contract.SagaID, last *transport.
 	}
 }
 
-// maxPolls is how many times as long as the first one the longest request is held.
+// maxPolls bounds how long a request is held, as a multiple of the first one.
 const maxPolls = 8
 
-// holdFor is how long the coordinator may hold a request: as long again as the
-// caller has waited already, so that a hundred thousand who wait for long do not
-// keep it busy with asking; and not longer than the caller waits, so that it still says
-// where the saga stands.
+// holdFor returns how long the coordinator may hold a request: as long as the caller has waited
+// already, so that many long waits cause few requests; and less than the rest of the caller's
+// deadline, so that a status still arrives.
 func (c *Client) holdFor(ctx context.Context, waited time.Duration) time.Duration {
 	hold := min(max(waited, c.poll), maxPolls*c.poll)
 	end, ok := ctx.Deadline()

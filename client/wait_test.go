@@ -94,7 +94,7 @@ func TestWaitIsInterrupted(t *testing.T) {
 		return nil, ctx.Err()
 	}}
 	_, err := client.New(bus).Wait(ctx, "order-42")
-	if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "stopped before an answer came") {
+	if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "cancelled before a reply arrived") {
 		t.Errorf("error is %v", err)
 	}
 }

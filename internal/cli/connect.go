@@ -255,7 +255,7 @@ func refused(ctx context.Context, err error, t target) error {
 	case errors.As(err, &known):
 		return known // without what the library says around it
 	case ctx.Err() != nil:
-		return &exitError{code: ExitFailed, err: errors.New("stopped before an answer came")}
+		return &exitError{code: ExitFailed, err: errors.New("cancelled before a reply arrived")}
 	case !errors.As(err, &remote):
 		return err
 	case remote.Code() == connect.CodeUnavailable && !connect.IsWireError(err):
