@@ -6,20 +6,18 @@ import "fmt"
 type Problem struct {
 	Step int    // the leaf concerned; -1: the tree as a whole
 	What string // what is wrong
-	Fix  string // what would be right
+	Fix  string // how to fix it
 }
 
 func (p Problem) String() string { return p.What + "; " + p.Fix }
 
-// Check returns everything that is wrong with the tree, in the order of its
-// leaves. An empty result means: from every point of every run there is a way
-// to the end, forward or back.
+// Check returns everything that is wrong with the tree, in the order of its leaves. Without a
+// problem, the saga can always end, forward or back, from every state.
 //
-// The rules: at least one step; at most one pivot, and it stands in the
-// outermost sequence, alone; compensable steps have an undo or declare that there
-// is nothing to undo, and come before the pivot and before every retriable
-// step; pivot and retriable steps have no undo; retriable steps come after
-// every compensable step and after the pivot.
+// The rules: at least one step. At most one pivot, which is a direct child of the outermost
+// sequence. Compensable steps have an undo or declare that there is nothing to undo, and come
+// before the pivot and before every retriable step. Pivot and retriable steps have no undo.
+// Retriable steps come after every compensable step and after the pivot.
 func Check(root *Node) []Problem {
 	c := checker{pivot: -1, retriable: -1}
 	leaves := 0
@@ -54,8 +52,8 @@ func (c *checker) node(n *Node, outermost bool) {
 	}
 }
 
-// parallel checks the branches against what came before the parallel, not
-// against each other, and then that the branches go together.
+// parallel checks each branch against what comes before the parallel, and then whether the branches
+// fit together.
 func (c *checker) parallel(n *Node) {
 	before := *c
 	var compensable, retriable = -1, -1

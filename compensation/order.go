@@ -1,33 +1,32 @@
 package compensation
 
-// State is what is known of a step's do and undo, as far as order needs it.
+// State is the state of a step's do and undo.
 type State uint8
 
 // The states of a leaf.
 const (
-	// Pending: its do was never asked for, or is known to have left no trace
-	// and does not hold anybody up any more when going back.
+	// Pending: its do has not been requested, or is known to have had no effect and does not delay
+	// compensation.
 	Pending State = iota
-	// Doing: asked for, not answered yet.
+	// Doing: the do was requested and has not been answered.
 	Doing
-	// Done: completed.
+	// Done: the do has completed.
 	Done
-	// Skipped: an operator decided to go on without it. Going forward it counts as
-	// done, going back there is nothing to take back.
+	// Skipped: an operator decided to continue without it. Going forward it counts as done; in
+	// compensation there is nothing to undo.
 	Skipped
-	// Unknown: asked for, never answered: it may have happened.
+	// Unknown: the do was requested but never answered, so it may have happened.
 	Unknown
-	// Rejected: it left no trace and there is nothing to undo.
+	// Rejected: the do had no effect, and there is nothing to undo.
 	Rejected
-	// Undoing: its undo was asked for and has not ended.
+	// Undoing: the undo was requested and has not ended.
 	Undoing
-	// Undone: taken back, or there is nothing left to take back.
+	// Undone: the step was undone, or there is nothing left to undo.
 	Undone
 )
 
-// Forward calls yield with every step whose do may be asked for now: it is
-// pending and everything before it in its sequence is done. It reports whether
-// the whole tree is done.
+// Forward calls yield with every step whose do may be requested now: it is pending, and everything
+// before it in its sequence is done. It reports whether the whole tree is done.
 func Forward(n *Node, state func(step int) State, yield func(step int)) (done bool) {
 	switch n.Shape {
 	case Leaf:
@@ -54,12 +53,12 @@ func Forward(n *Node, state func(step int) State, yield func(step int)) (done bo
 	}
 }
 
-// Backward calls yield with every step whose undo may be asked for now: its do
-// may have happened and everything after it in its sequence is taken back. It
-// reports whether nothing is left to take back in the whole tree.
+// Backward calls yield with every step whose undo may be requested now: its do may have happened,
+// and everything after it in its sequence is undone. It reports whether nothing is left to undo in
+// the whole tree.
 //
-// Do's in progress end first: while any step is Doing, Backward yields nothing
-// (see AtRest), so that an undo knows its do's result.
+// Do's in progress must end first, so that an undo knows its do's result: while any step is Doing,
+// Backward yields nothing (see AtRest).
 func Backward(n *Node, state func(step int) State, yield func(step int)) (undone bool) {
 	if !AtRest(n, state) {
 		return false
@@ -110,9 +109,9 @@ func AtRest(n *Node, state func(step int) State) bool {
 	return atRest
 }
 
-// PastPivot reports whether the saga can only go forward: its pivot is done
-// (or was skipped) or, in a saga without pivot, a retriable step was asked for. (A retriable step
-// has no undo, so the first one closes the way back.)
+// PastPivot reports whether the saga can only go forward: its pivot is done or was skipped, or,
+// without a pivot, a retriable step was requested. (A retriable step has no undo, so the saga
+// cannot compensate once one has been requested.)
 func PastPivot(n *Node, state func(step int) State) bool {
 	past := false
 	n.Leaves(func(leaf *Node) bool {
@@ -128,10 +127,9 @@ func PastPivot(n *Node, state func(step int) State) bool {
 	return past
 }
 
-// Plan is the order in which a saga would go back from here: waves of steps,
-// the steps of a wave together, each wave when the one before is taken back. It
-// is what operators are shown before they cancel. Do's in progress count as if
-// they will be done. Past the point of no return it is empty.
+// Plan returns the order in which the saga would compensate from here, as waves of steps: the steps
+// of a wave run together, and a wave begins when the one before it is undone. Operators see it
+// before they cancel. Do's in progress count as done. Past the point of no return it is empty.
 func Plan(n *Node, state func(step int) State) [][]int {
 	if PastPivot(n, state) {
 		return nil

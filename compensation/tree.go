@@ -1,19 +1,20 @@
 package compensation
 
-// Kind says what becomes of a step when the saga has to go back.
+// Kind says how a step takes part in compensation.
 type Kind uint8
 
-// The kinds.
+// The kinds of step.
 const (
-	// Compensable: can be undone. Comes before the pivot.
+	// Compensable steps can be undone. They come before the pivot.
 	Compensable Kind = iota + 1
-	// Pivot: the point of no return. Once it has completed the saga only goes forward.
+	// Pivot is the point of no return: once it has completed, the saga only goes forward.
 	Pivot
-	// Retriable: cannot be refused for good; tried until it completes. Comes after the pivot.
+	// Retriable steps cannot be rejected; they are retried until they complete. They come after the
+	// pivot.
 	Retriable
 )
 
-// String is the kind's word: compensable, pivot or retriable.
+// String returns compensable, pivot or retriable.
 func (k Kind) String() string {
 	switch k {
 	case Compensable:
@@ -26,30 +27,30 @@ func (k Kind) String() string {
 	return "unknown kind"
 }
 
-// Undo reports whether a step can be taken back.
+// Undo says whether a step can be undone.
 type Undo uint8
 
-// The ways a step stands to its undo.
+// The kinds of undo.
 const (
-	// NoUndo: the step names none.
+	// NoUndo: the step has no undo action.
 	NoUndo Undo = iota
-	// HasUndo: the step names the action that takes it back.
+	// HasUndo: the step has an undo action.
 	HasUndo
-	// NothingToUndo: the step declares that it has no effect that would have to be taken back.
+	// NothingToUndo: the step declares that it has no effect to undo.
 	NothingToUndo
 )
 
-// Shape says how the children of a node follow each other.
+// Shape says how the children of a node are executed.
 type Shape uint8
 
-// The shapes.
+// The shapes of a node.
 const (
 	Leaf     Shape = iota // one step, no children
-	Sequence              // children one after the other
-	Parallel              // children at the same time
+	Sequence              // children run one after the other
+	Parallel              // children run concurrently
 )
 
-// Node is a position in a saga's tree: a step, or a sequence or parallel of nodes.
+// Node is a node of a saga's tree: a step, a sequence or a parallel.
 type Node struct {
 	Shape    Shape
 	Step     int    // the leaf's number; leaves are numbered from 0 in the order of the definition

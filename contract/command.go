@@ -2,15 +2,14 @@ package contract
 
 import "reflect"
 
-// Command is an action of a participant with the types that travel: Req in the
-// command, Res in the answer. Declare it once, in a package that both the
-// participant and the definition import:
+// Command is an action of a participant, with the Go types of its request (Req) and result (Res).
+// Declare it once, in a package that both the participant and the definition import:
 //
 //	var ReserveStock = contract.NewCommand[Reserve, Reserved]("inventory", "reserve-stock")
 //	var ReleaseStock = contract.UndoOf(ReserveStock, "release-stock")
 //
-// A name that is not allowed is reported where the command is used: by
-// saga.Define and by participant.New's Run.
+// An invalid name is reported where the command is used: by saga.Define, and by the participant's
+// Run.
 type Command[Req, Res any] struct {
 	participant, action string
 }
@@ -20,44 +19,43 @@ func NewCommand[Req, Res any](participant, action string) Command[Req, Res] {
 	return Command[Req, Res]{participant, action}
 }
 
-// Participant is the service that answers.
+// Participant returns the name of the participant.
 func (c Command[Req, Res]) Participant() string { return c.participant }
 
-// Action is the name of the action at that participant.
+// Action returns the name of the action.
 func (c Command[Req, Res]) Action() string { return c.action }
 
-// RequestType is the Go type of the command's data.
+// RequestType returns the Go type of the command's data.
 func (c Command[Req, Res]) RequestType() reflect.Type { return reflect.TypeFor[Req]() }
 
-// ResultType is the Go type of the data of a completed answer.
+// ResultType returns the Go type of a completed answer's data.
 func (c Command[Req, Res]) ResultType() reflect.Type { return reflect.TypeFor[Res]() }
 
-// UndoCommand is the action that takes back what a Command did.
+// UndoCommand is the action that compensates a Command.
 type UndoCommand[Req, Res any] struct {
 	participant, action string
 }
 
-// UndoOf declares the action that takes back what c did, at the same
-// participant.
+// UndoOf declares the action of the same participant that compensates c.
 func UndoOf[Req, Res any](c Command[Req, Res], action string) UndoCommand[Req, Res] {
 	return UndoCommand[Req, Res]{c.participant, action}
 }
 
-// Participant is the service that answers.
+// Participant returns the name of the participant.
 func (u UndoCommand[Req, Res]) Participant() string { return u.participant }
 
-// Action is the name of the action at that participant.
+// Action returns the name of the action.
 func (u UndoCommand[Req, Res]) Action() string { return u.action }
 
-// RequestType is the Go type of the request of the do that is taken back.
+// RequestType returns the Go type of the do's request.
 func (u UndoCommand[Req, Res]) RequestType() reflect.Type { return reflect.TypeFor[Req]() }
 
-// ResultType is the Go type of the result of the do that is taken back.
+// ResultType returns the Go type of the do's result.
 func (u UndoCommand[Req, Res]) ResultType() reflect.Type { return reflect.TypeFor[Res]() }
 
-// Undo is the data of an undo command: what the do was asked and, where known,
-// what it answered. On the wire it is {"request": …, "result": …}.
+// Undo is the data of an undo command: the do's request and, if known, its result. On the wire it
+// is {"request": …, "result": …}.
 type Undo[Req, Res any] struct {
 	Request Req  `json:"request"`
-	Result  *Res `json:"result"` // nil when the do's outcome is unknown to the coordinator and to the inbox
+	Result  *Res `json:"result"` // nil if neither coordinator nor inbox knows it
 }

@@ -1,17 +1,15 @@
-// Package contract holds what the two ends of the bus agree on: the typed
-// commands a participant offers and a definition uses, the names and ids that
-// travel, and the words for where a saga stands.
+// Package contract holds what coordinator, participants and callers have in common: the typed
+// commands that participants offer and definitions use, names and ids, and the phases and outcomes
+// of sagas.
 //
 //	definition (saga) ──uses──▶ contract ◀──serves── participant
 //	                               ▲
 //	                               └──names── client
 //
-// It is a leaf: it imports the standard library only. That keeps the import
-// graph of a participant and of a caller free of the coordinator's machinery
-// (no expression language, no store, no bus).
+// It imports only the standard library. That keeps the coordinator's dependencies (expression
+// language, store, bus) out of participants and callers.
 //
-// It does not decide anything and it does not send anything.
+// It makes no decisions and sends nothing.
 //
-// Failure looks like a *NameError: it says which name, what is wrong with it
-// and what a right one looks like.
+// A failure is a *NameError: which name, what is wrong with it and what a valid one looks like.
 package contract

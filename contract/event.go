@@ -1,23 +1,23 @@
 package contract
 
-// EventType is what happened to a saga.
+// EventType is the type of an event in a saga's history.
 type EventType string
 
-// The events of a history.
+// The event types.
 const (
 	EventStarted        EventType = "started"         // the first event of every saga
-	EventStepAnswered   EventType = "step_answered"   // a participant's answer, or the bus's in its place
-	EventTimerFired     EventType = "timer_fired"     // one timer of the saga was due
-	EventOperationTaken EventType = "operation_taken" // a person's decision
-	EventClockAdjusted  EventType = "clock_adjusted"  // the wall clock of the coordinator was set
+	EventStepAnswered   EventType = "step_answered"   // an answer from a participant, or from the bus in its place
+	EventTimerFired     EventType = "timer_fired"     // one of the saga's timers fired
+	EventOperationTaken EventType = "operation_taken" // an operator's decision
+	EventClockAdjusted  EventType = "clock_adjusted"  // the coordinator's wall clock was set
 )
 
-// Timer is what a saga waits for the time to come for.
+// Timer is the kind of a saga's timer.
 type Timer string
 
-// The timers.
+// The kinds of timer.
 const (
-	TimerTimeout  Timer = "timeout"  // the attempt was not answered in time
-	TimerRetry    Timer = "retry"    // the wait after the attempt is over: the next one goes out
-	TimerDeadline Timer = "deadline" // the saga should have ended
+	TimerTimeout  Timer = "timeout"  // the attempt timed out
+	TimerRetry    Timer = "retry"    // the backoff is over: start the next attempt
+	TimerDeadline Timer = "deadline" // the saga's deadline has passed
 )

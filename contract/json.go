@@ -9,32 +9,29 @@ import (
 	"unicode/utf8"
 )
 
-// How deep objects and lists of JSON may stand in one another (I10, I12): in data, and in
-// any message with what the message puts round the data. Readers of other languages give
-// up at 128.
+// Limits on the nesting of JSON objects and arrays (I10, I12): in data, and in a message including
+// what surrounds its data. Some parsers of other languages stop at 128.
 const (
 	MaxDepth     = MaxDataDepth + 8
 	MaxDataDepth = 120
 )
 
-// JSONError says why data is not JSON that every reader understands alike. It holds
-// nothing of the data.
+// JSONError says why data is not JSON that every parser reads alike. It quotes nothing of the data.
 type JSONError struct {
-	At    int    // the offset in bytes, from 0
-	Why   string // what is wrong there, and what would be right
-	Twice bool   // it is only that an object has a name twice
+	At    int    // byte offset, from 0
+	Why   string // what is wrong there, and how to fix it
+	Twice bool   // the only problem is a duplicate name in an object
 }
 
 func (e *JSONError) Error() string { return fmt.Sprintf("at byte %d %s", e.At+1, e.Why) }
 
-// CheckJSON returns a *JSONError unless data is JSON that every reader understands alike
-// and that can be shown as it is: RFC 8259 in UTF-8, no escape of half a surrogate pair,
-// no name twice in one object, at most MaxDataDepth objects and lists in one another
-// (I-JSON, RFC 7493, but for the range of numbers). What starts a saga, answers a command
-// or resolves a step is checked by it, whichever way it comes.
+// CheckJSON returns a *JSONError unless data is JSON that every parser reads alike and that can be
+// displayed unchanged: RFC 8259 in UTF-8, no unpaired surrogates, no duplicate names in an object,
+// at most MaxDataDepth levels of nesting (I-JSON, RFC 7493, without its range of numbers).
+// Everything that starts a saga, answers a command or resolves a step is checked with it.
 func CheckJSON(data []byte) error { return CheckJSONDepth(data, MaxDataDepth) }
 
-// CheckJSONDepth is CheckJSON with another bound on the depth.
+// CheckJSONDepth is CheckJSON with another limit on nesting.
 func CheckJSONDepth(data []byte, most int) error {
 	if !utf8.Valid(data) {
 		return &JSONError{At: invalidAt(data), Why: "it is not UTF-8; write the text in UTF-8, or give a content type that is not JSON"}
@@ -45,19 +42,19 @@ func CheckJSONDepth(data []byte, most int) error {
 	return scanJSON(data, most)
 }
 
-// IsJSON reports whether a content type, "" included, says that data is JSON.
+// IsJSON reports whether a content type means JSON; "" does.
 func IsJSON(contentType string) bool {
 	mediaType, _, _ := strings.Cut(contentType, ";")
 	mediaType = strings.TrimSpace(strings.ToLower(mediaType))
 	return mediaType == "" || mediaType == "application/json" || strings.HasSuffix(mediaType, "+json")
 }
 
-// EncodeJSON is json.Marshal, but leaves JSON that v holds as it is: json.Marshal escapes
-// < > & and two line separators in it, and each of them takes six bytes then.
+// EncodeJSON is json.Marshal, but keeps JSON values in v unchanged: json.Marshal would escape < > &
+// and two line separators in them with six bytes each.
 func EncodeJSON(v any) ([]byte, error) {
 	data, err := json.Marshal(v)
 	if err != nil || !htmlEscapes(data) {
-		return data, err // as mostly, and with less memory
+		return data, err // the usual case; allocates less
 	}
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)
@@ -68,7 +65,7 @@ func EncodeJSON(v any) ([]byte, error) {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
-// htmlEscapes reports whether data has an escape of those that json.Marshal makes for HTML.
+// htmlEscapes reports whether data contains one of json.Marshal's escapes for HTML.
 func htmlEscapes(data []byte) bool {
 	for _, escape := range [...]string{`\u003c`, `\u003e`, `\u0026`, `\u2028`, `\u2029`} {
 		if bytes.Contains(data, []byte(escape)) {
@@ -78,7 +75,7 @@ func htmlEscapes(data []byte) bool {
 	return false
 }
 
-// invalidAt is where data stops to be UTF-8.
+// invalidAt returns the offset of the first invalid UTF-8.
 func invalidAt(data []byte) int {
 	at := 0
 	for at < len(data) {
@@ -91,8 +88,8 @@ func invalidAt(data []byte) int {
 	return at
 }
 
-// syntaxError says what is wrong with data that encoding/json calls invalid, in words that
-// hold nothing of it.
+// syntaxError describes what is wrong with data that encoding/json calls invalid, without quoting
+// it.
 func syntaxError(data []byte, most int) error {
 	var whole json.RawMessage
 	syntax, _ := errors.AsType[*json.SyntaxError](json.Unmarshal(data, &whole))
@@ -113,19 +110,19 @@ func tooDeep(at, most int) error {
 	return &JSONError{At: at, Why: fmt.Sprintf("it is nested deeper than %d; make it flatter, or send it as a string", most)}
 }
 
-// jsonScope is an open object or list.
+// jsonScope is an open object or array.
 type jsonScope struct {
 	object bool
-	first  int             // of its names
-	known  map[string]bool // its names, if they are many
+	first  int             // index of its first name
+	known  map[string]bool // its names as a set, if there are many
 }
 
-// manyNames is from how many names on an object has a map of them.
+// manyNames is the number of names from which an object gets a set of them.
 const manyNames = 16
 
-// scanJSON looks at JSON that encoding/json calls valid for what it lets pass.
+// scanJSON checks valid JSON for what encoding/json accepts but CheckJSON does not.
 func scanJSON(data []byte, most int) error {
-	var roomOpen [8]jsonScope // most data needs no more, and nothing is allocated
+	var roomOpen [8]jsonScope // enough for most data without allocating
 	var roomNames [24][]byte
 	open, names := roomOpen[:0], roomNames[:0] // names of all open objects
 	name := false                              // the next string is a name
@@ -163,7 +160,7 @@ func scanJSON(data []byte, most int) error {
 	return nil
 }
 
-// has reports whether a name is among those of the object.
+// has reports whether the object already has a name.
 func (s *jsonScope) has(names [][]byte, name []byte) bool {
 	if s.known == nil && len(names) == manyNames {
 		s.known = make(map[string]bool, 2*manyNames)
@@ -184,7 +181,7 @@ func (s *jsonScope) has(names [][]byte, name []byte) bool {
 	return false
 }
 
-// plainName is a name without its quotes and escapes.
+// plainName returns a name without quotes and escapes.
 func plainName(quoted []byte, escaped bool) []byte {
 	if escaped {
 		return unescaped(quoted)
@@ -194,13 +191,13 @@ func plainName(quoted []byte, escaped bool) []byte {
 
 func unescaped(quoted []byte) []byte {
 	var plain string
-	if json.Unmarshal(quoted, &plain) != nil { // which cannot be
+	if json.Unmarshal(quoted, &plain) != nil { // impossible: the JSON is valid
 		return quoted
 	}
 	return []byte(plain)
 }
 
-// stringEnd finds the closing quote of the string that begins at a quote.
+// stringEnd returns the index of the quote that closes the string beginning at from.
 func stringEnd(data []byte, from int) (end int, escaped bool, err error) {
 	for i := from + 1; ; i++ {
 		switch data[i] {
@@ -227,7 +224,7 @@ func stringEnd(data []byte, from int) (end int, escaped bool, err error) {
 	}
 }
 
-// hex4 reads four hexadecimal digits.
+// hex4 parses four hexadecimal digits.
 func hex4(digits []byte) (n int) {
 	for _, c := range digits[:4] {
 		n <<= 4

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// Key is the idempotency key of one direction of one step of one saga: the same for all
-// attempts, and never that of a later saga with the same id.
+// Key is the idempotency key of one direction of one step of one saga. It is the same for all
+// attempts, and different for a later saga with the same id.
 type Key struct {
 	Saga      SagaID
 	Birth     Birth
@@ -14,18 +14,18 @@ type Key struct {
 	Direction Direction
 }
 
-// String is saga/birth/step/direction, as on the wire; none of them has a slash.
+// String returns saga/birth/step/direction, as on the wire; none of them contains a slash.
 func (k Key) String() string {
 	return string(k.Saga) + "/" + k.Birth.String() + "/" + string(k.Step) + "/" + string(k.Direction)
 }
 
-// Check returns a *NameError unless every part of the key is right.
+// Check returns a *NameError unless every part of the key is valid.
 func (k Key) Check() error {
 	if err := k.Saga.Check(); err != nil {
 		return err
 	}
 	if k.Birth <= 0 {
-		return &NameError{"birth", k.Birth.String(), "is missing; use it as the command has it"}
+		return &NameError{"birth", k.Birth.String(), "is missing; copy it from the command"}
 	}
 	if err := CheckName("step", string(k.Step)); err != nil {
 		return err
@@ -33,8 +33,8 @@ func (k Key) Check() error {
 	return k.Direction.Check()
 }
 
-// ParseKey reads what String wrote. There is one spelling of each key; anything else is
-// an error that says what is wrong.
+// ParseKey is the inverse of String. Each key has one spelling; the error says what is wrong with
+// any other text.
 func ParseKey(text string) (k Key, err error) {
 	parts := strings.Split(text, "/")
 	if len(parts) != 4 {

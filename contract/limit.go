@@ -1,7 +1,7 @@
 package contract
 
-// Limits on what the two ends send each other, in bytes (I10). They are held at
-// every door: docs/WIRE.md says what happens beyond each.
+// Limits on what coordinator and participants send each other, in bytes (I10). They are enforced
+// wherever data enters; docs/WIRE.md says what happens beyond each.
 const (
 	// MaxPayload bounds the data of a start, a request or a result.
 	MaxPayload = 256 << 10
@@ -9,6 +9,6 @@ const (
 	MaxReason = 1 << 10
 )
 
-// ClassBadResult begins the reason of an attempt that was answered as completed, with a
-// result that cannot be kept: no valid data, or too much of it.
+// ClassBadResult starts the reason of an attempt that was answered as completed, but with a result
+// that cannot be stored: invalid or too large.
 const ClassBadResult = "bad-result"

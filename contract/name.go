@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// Limits on names. Names become tokens of bus subjects and keys of stores, so
-// they are short and plain (I10).
+// Limits on names (I10). They are short and plain because they become tokens of bus subjects and
+// keys of stores.
 const (
 	// MaxNameLength bounds the name of a definition, step, participant or action.
 	MaxNameLength = 64
@@ -14,20 +14,19 @@ const (
 	MaxSagaIDLength = 128
 )
 
-// SagaID identifies one saga. It is the caller's idempotency key: starting the
-// same id again with the same input answers the saga that exists. 1 to
-// MaxSagaIDLength characters out of A-Z a-z 0-9 _ - : = @ (no dot, no space, no
-// wildcard: the id is a token of a bus subject).
+// SagaID identifies a saga. It is the caller's idempotency key: starting the same id again with the
+// same input returns the existing saga. 1 to MaxSagaIDLength characters out of A-Z a-z 0-9 _ - : =
+// @. Dots, spaces and wildcards are excluded because the id is a token of a bus subject.
 type SagaID string
 
-// StepName names a step within a definition: lower-case letters, digits and
-// hyphens, starting with a letter.
+// StepName names a step of a definition: lower-case letters, digits and hyphens, starting with a
+// letter.
 type StepName string
 
-// NameError says what is wrong with a name and what a right one looks like.
+// NameError says what is wrong with a name, and what a valid one looks like.
 type NameError struct {
-	What string // what was named: "saga id", "step", "participant" …
-	Name string // as given, shortened to 64 characters
+	What string // "saga id", "step", "participant" …
+	Name string // shortened to 64 characters
 	Why  string
 }
 
@@ -35,7 +34,7 @@ func (e *NameError) Error() string {
 	return fmt.Sprintf("%s %q: %s", e.What, e.Name, e.Why)
 }
 
-// shortened is a name for a message, of at most MaxNameLength characters.
+// shortened cuts a name to MaxNameLength characters, for messages.
 func shortened(name string) string {
 	if len(name) > MaxNameLength {
 		return strings.ToValidUTF8(name[:MaxNameLength], "") + "…"
@@ -43,7 +42,7 @@ func shortened(name string) string {
 	return name
 }
 
-// Check returns a *NameError unless the id may be used.
+// Check returns a *NameError unless the id is valid.
 func (id SagaID) Check() error {
 	const right = "use 1 to 128 characters out of A-Z a-z 0-9 _ - : = @, for example order-42"
 	switch {
@@ -60,8 +59,8 @@ func (id SagaID) Check() error {
 	return nil
 }
 
-// inSagaID says which bytes a saga's id is made of: a table, because every message
-// and every record has an id that is looked at.
+// inSagaID holds the bytes that a saga id may contain: a table for speed, because the ids of every
+// message and record are checked.
 var inSagaID = func() (is [256]bool) {
 	for _, c := range []byte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-:=@") {
 		is[c] = true
@@ -69,8 +68,8 @@ var inSagaID = func() (is [256]bool) {
 	return is
 }()
 
-// CheckName returns a *NameError unless name may name a definition, step,
-// participant or action (what says which, for the message).
+// CheckName returns a *NameError unless name is a valid name of a definition, step, participant or
+// action; what says which, for the message.
 func CheckName(what, name string) error {
 	const right = "use 1 to 64 lower-case letters, digits and hyphens, starting with a letter, for example reserve-stock"
 	switch {

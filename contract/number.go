@@ -2,13 +2,12 @@ package contract
 
 import "math"
 
-// MaxNumber bounds the numbers of attempts and of versions.
+// MaxNumber bounds attempt and version numbers.
 const MaxNumber = 1<<31 - 1
 
-// ParseNumber reads a number from least to MaxNumber, and reports whether it is one. It
-// takes the one spelling that strconv.Itoa has: decimal digits without a sign, a space
-// or a zero in front. Numbers are parts of keys and subjects, and two spellings of one
-// attempt would be two of them.
+// ParseNumber parses a number from least to MaxNumber, and reports whether text is one. It accepts
+// only the spelling of strconv.Itoa: decimal digits without sign, spaces or leading zeros. Numbers
+// are parts of keys and subjects, where two spellings would be two different numbers.
 func ParseNumber(text string, least int) (n int, ok bool) {
 	long, ok := ParseLong(text)
 	if !ok || long < uint64(max(least, 0)) || long > MaxNumber {
@@ -17,7 +16,7 @@ func ParseNumber(text string, least int) (n int, ok bool) {
 	return int(long), true
 }
 
-// ParseLong is ParseNumber for the numbers of 64 bits.
+// ParseLong is ParseNumber for 64-bit numbers.
 func ParseLong(text string) (n uint64, ok bool) {
 	if text == "" || text[0] == '0' && len(text) > 1 {
 		return 0, false

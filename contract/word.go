@@ -2,11 +2,11 @@ package contract
 
 import "strconv"
 
-// Phase is where a saga stands.
+// Phase is the phase of a saga.
 type Phase string
 
-// The phases, and no others. Completed and compensated are final. Parked waits
-// for an operator, and is final once the operator has abandoned the saga.
+// The phases. Completed and compensated are final. Parked waits for an operator, and is final once
+// the operator has abandoned the saga.
 const (
 	Running      Phase = "running"
 	Compensating Phase = "compensating"
@@ -15,10 +15,10 @@ const (
 	Parked       Phase = "parked"
 )
 
-// AtRest reports whether a saga in the phase has ended or is parked: whoever waits for it is told.
+// AtRest reports whether a saga in the phase has ended or is parked.
 func (p Phase) AtRest() bool { return p == Parked || p == Completed || p == Compensated }
 
-// Direction reports whether a command does a step or takes it back.
+// Direction says whether a command does a step or undoes it.
 type Direction string
 
 // The two directions.
@@ -27,7 +27,7 @@ const (
 	DirectionUndo Direction = "undo"
 )
 
-// Check returns a *NameError unless the direction is one of the two.
+// Check returns a *NameError unless the direction is do or undo.
 func (d Direction) Check() error {
 	if d != DirectionDo && d != DirectionUndo {
 		return &NameError{"direction", shortened(string(d)), "is neither do nor undo"}
@@ -35,8 +35,8 @@ func (d Direction) Check() error {
 	return nil
 }
 
-// Kind is what a step is to its saga: one that can be undone, the point of no return, or one
-// behind it, which only goes forward; see package compensation.
+// Kind is the kind of a step: one that can be undone, the point of no return, or one after it,
+// which only goes forward; see package compensation.
 type Kind string
 
 // The kinds.
@@ -46,20 +46,20 @@ const (
 	KindRetriable   Kind = "retriable"
 )
 
-// StepStatus is what is known of a step, both of its directions in a word.
+// StepStatus combines the states of a step's do and undo.
 type StepStatus string
 
 // The statuses.
 const (
-	StepPending  StepStatus = "pending" // not asked for yet
+	StepPending  StepStatus = "pending" // not requested yet
 	StepDoing    StepStatus = "doing"
 	StepDone     StepStatus = "done"
-	StepRejected StepStatus = "rejected" // left no trace
-	StepUnknown  StepStatus = "unknown"  // asked for, not answered: may have happened
+	StepRejected StepStatus = "rejected" // had no effect
+	StepUnknown  StepStatus = "unknown"  // requested but never answered: may have happened
 	StepUndoing  StepStatus = "undoing"
 	StepUndone   StepStatus = "undone"
-	StepSkipped  StepStatus = "skipped" // an operator decided to go on without it, in either direction
-	StepParked   StepStatus = "parked"  // waits for an operator, in either direction
+	StepSkipped  StepStatus = "skipped" // an operator decided to continue without its do or its undo
+	StepParked   StepStatus = "parked"  // its do or undo waits for an operator
 )
 
 // Outcome is a participant's answer to a command.
@@ -69,12 +69,12 @@ type Outcome string
 const (
 	// OutcomeCompleted: done, with a result.
 	OutcomeCompleted Outcome = "completed"
-	// OutcomeRejected: the business said no. Final, and it left no trace.
+	// OutcomeRejected: rejected for a business reason. Final; it had no effect.
 	OutcomeRejected Outcome = "rejected"
-	// OutcomeFailed: something broke. May be tried again, unless it is marked final.
+	// OutcomeFailed: something broke. May be retried, unless it is marked final.
 	OutcomeFailed Outcome = "failed"
-	// OutcomeNotSent: the bus will never take the command, and has taken none of this
-	// step: it did not happen. A coordinator notes it; no participant answers so.
+	// OutcomeNotSent: the bus will never take the command and has taken none of this step's before,
+	// so the step did not happen. Recorded by the coordinator; participants never send it.
 	OutcomeNotSent Outcome = "not-sent"
 )
 
@@ -84,10 +84,10 @@ type DefinitionRef struct {
 	Version int    `json:"version,omitempty"`
 }
 
-// Ref returns r, so that a reference can stand wherever a definition can.
+// Ref returns r, so that a reference can be used as a definition.
 func (r DefinitionRef) Ref() DefinitionRef { return r }
 
-// String is name/version, or the name alone for the newest version.
+// String returns name/version, or only the name for the newest version.
 func (r DefinitionRef) String() string {
 	if r.Version == 0 {
 		return r.Name
