@@ -11,15 +11,15 @@ import (
 // Scope is the instrumentation scope of all spans.
 const Scope = "github.com/amends-dev/amends"
 
-// SchemaURL says which release of the semantic conventions the spans follow.
+// SchemaURL identifies the release of the semantic conventions that the spans follow.
 const SchemaURL = semconv.SchemaURL
 
-// Attributes of spans that are about sagas; the messaging ones are OpenTelemetry's.
+// Span attributes about sagas; those about messages are OpenTelemetry's.
 const (
 	AttrSagaID      = attribute.Key("amends.saga.id")
 	AttrDefinition  = attribute.Key("amends.saga.definition") // name/version
-	AttrRevision    = attribute.Key("amends.saga.revision")   // to which a transition moved the saga
-	AttrPhase       = attribute.Key("amends.saga.phase")      // behind a transition
+	AttrRevision    = attribute.Key("amends.saga.revision")   // after the transition
+	AttrPhase       = attribute.Key("amends.saga.phase")      // after the transition
 	AttrEnded       = attribute.Key("amends.saga.ended")      // the transition ended the saga
 	AttrDuration    = attribute.Key("amends.saga.duration_seconds")
 	AttrEvent       = attribute.Key("amends.event") // started, step_answered, timer_fired, operation_taken or clock_adjusted
@@ -33,19 +33,19 @@ const (
 	AttrParticipant = attribute.Key("amends.participant")
 	AttrAction      = attribute.Key("amends.action")
 	AttrCalled      = attribute.Key("amends.handler.called") // false: answered from the inbox
-	AttrLinkOf      = attribute.Key("amends.link")           // of a link: answer, request, wait
+	AttrLinkOf      = attribute.Key("amends.link")           // the kind of link: answer, request, wait
 )
 
-// System is the messaging system. The conventions know no nats yet; they allow
-// others in lower case.
+// System is the messaging system. The conventions do not list nats, but allow other systems in
+// lower case.
 const System = "nats"
 
 func tracer(provider trace.TracerProvider) trace.Tracer {
 	return provider.Tracer(Scope, trace.WithSchemaURL(SchemaURL))
 }
 
-// message are the attributes of an operation on a message: type is one of the
-// conventions' operation types.
+// message returns the attributes of an operation on a message; operation is one of the conventions'
+// operation types.
 func message(e *transport.Envelope, operation attribute.KeyValue, name string) []attribute.KeyValue {
 	attrs := make([]attribute.KeyValue, 0, 20)
 	attrs = append(attrs, semconv.MessagingSystemKey.String(System), operation, semconv.MessagingOperationName(name),

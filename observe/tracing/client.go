@@ -13,16 +13,16 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// Client follows a caller's requests that move a saga: one span of kind producer
-// for each, "send <subject>", until the coordinator has answered that its commit
-// is on disk. The saga's first transition is its child.
+// Client records a caller's requests that change a saga. Each has one span of kind producer, "send
+// <subject>", which lasts until the coordinator has confirmed its commit. The saga's first
+// transition is its child.
 func Client(provider trace.TracerProvider) client.Tracer {
 	return clients{tracer(provider)}
 }
 
 type clients struct{ tracer trace.Tracer }
 
-// Request is part of client.Tracer.
+// Request implements client.Tracer.
 func (c clients) Request(ctx context.Context, request *transport.Envelope) func(error) {
 	ctx = under(ctx, request.TraceParent, request.TraceState)
 	attrs := append(message(request, semconv.MessagingOperationTypeSend, "send"), semconv.MessagingMessageBodySize(len(request.Data)))

@@ -10,9 +10,8 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// Parse reads a W3C trace context. ok is false when there is none, or none that may be
-// passed on (see transport.TraceContext); tracestate may be empty, and is dropped when
-// it is malformed.
+// Parse parses a W3C trace context. ok is false if there is none or it may not be passed on (see
+// transport.TraceContext). A malformed tracestate is dropped.
 func Parse(traceParent, traceState string) (_ trace.SpanContext, ok bool) {
 	traceParent, traceState, _ = transport.TraceContext(traceParent, traceState)
 	if traceParent == "" {
@@ -23,8 +22,7 @@ func Parse(traceParent, traceState string) (_ trace.SpanContext, ok bool) {
 	return sc, sc.IsValid()
 }
 
-// Format writes a trace context as a W3C traceparent; "" for one that is not
-// valid.
+// Format returns a trace context as a W3C traceparent; "" if it is invalid.
 func Format(sc trace.SpanContext) string {
 	if !sc.IsValid() {
 		return ""
@@ -40,8 +38,7 @@ func Format(sc trace.SpanContext) string {
 	return string(b[:])
 }
 
-// under is a context whose parent span is the one that a message came with; ctx
-// itself when it came with none.
+// under returns a context whose parent span is the one in a message; ctx itself if it has none.
 func under(ctx context.Context, traceParent, traceState string) context.Context {
 	sc, ok := Parse(traceParent, traceState)
 	if !ok {

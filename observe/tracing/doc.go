@@ -1,19 +1,19 @@
-// Package tracing follows messages with OpenTelemetry: what participants,
-// callers and the coordinator's own tracer share.
+// Package tracing records messages as OpenTelemetry spans, for participants, callers and the
+// coordinator.
 //
 //	caller         coordinator                    participant
 //	send ────────▶ started ──┬── command ───────▶ process
 //	               answered ◀┼┄┄ link ┄┄┄ answer ┄┄┄┘
 //	               timer    ◀┘┄┄ link to the transition before the wait
 //
-// It uses OpenTelemetry's API alone: the TracerProvider is the service's own, or
-// that of internal/otlp. Spans and attributes follow OpenTelemetry's semantic
-// conventions for messaging, with what is about sagas under amends.*; the names
-// are constants in attribute.go and listed in docs/OBSERVABILITY.md.
+// It uses only OpenTelemetry's API: the TracerProvider is the service's own, or that of
+// internal/otlp. Spans and attributes follow OpenTelemetry's semantic conventions for messaging;
+// attributes about sagas have the prefix amends.*. Their names are constants in attribute.go and
+// listed in docs/OBSERVABILITY.md.
 //
-// It does not export anything. Participants and callers without it compile no
-// OpenTelemetry (ADR 0012).
+// It exports nothing. Participants and callers that do not import it do not depend on OpenTelemetry
+// (ADR 0012).
 //
-// Failure looks like a missing span, and never like a failed command: a trace
-// context that cannot be read counts as none.
+// A failure shows as a missing span, never as a failed command: an invalid trace context counts as
+// none.
 package tracing

@@ -9,7 +9,7 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// A service and a caller that have an OpenTelemetry set-up of their own.
+// A service and a caller that have their own OpenTelemetry setup.
 func Example() {
 	var provider trace.TracerProvider // otel.GetTracerProvider(), for instance
 	var inbox participant.Inbox[*participant.MemoryTx]

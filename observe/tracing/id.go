@@ -14,19 +14,18 @@ type ids struct {
 	span  trace.SpanID
 }
 
-// WithIDs has the next span that is begun with this context get these ids, if
-// its provider makes them with IDs. A trace id matters for a span without a
-// parent only.
+// WithIDs sets the ids of the next span started with this context, if its provider uses IDs. The
+// trace id is used only for a span without a parent.
 func WithIDs(ctx context.Context, t trace.TraceID, s trace.SpanID) context.Context {
 	return context.WithValue(ctx, idsKey{}, ids{t, s})
 }
 
-// IDs makes the ids of spans: those of WithIDs, else random ones. It is an
-// IDGenerator of OpenTelemetry's SDK. The coordinator's spans have ids that follow
-// from the saga and its revision, because they are sent before the span exists.
+// IDs generates span ids: those of WithIDs, or else random ones. It is an IDGenerator of
+// OpenTelemetry's SDK. The coordinator derives its spans' ids from the saga and its revision,
+// because it sends them before the span exists.
 type IDs struct{}
 
-// NewIDs makes the ids of a span that begins a trace.
+// NewIDs returns the ids of a span that starts a trace.
 func (IDs) NewIDs(ctx context.Context) (t trace.TraceID, s trace.SpanID) {
 	if given, ok := ctx.Value(idsKey{}).(ids); ok {
 		return given.trace, given.span
@@ -36,7 +35,7 @@ func (IDs) NewIDs(ctx context.Context) (t trace.TraceID, s trace.SpanID) {
 	return t, s
 }
 
-// NewSpanID makes the id of a span in a trace that exists.
+// NewSpanID returns the id of a span in an existing trace.
 func (IDs) NewSpanID(ctx context.Context, _ trace.TraceID) (s trace.SpanID) {
 	if given, ok := ctx.Value(idsKey{}).(ids); ok {
 		return given.span

@@ -13,16 +13,16 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// Participant follows a participant's commands: one span of kind consumer for
-// each, "process <subject>", child of the transition that enqueued the command. It is
-// in the handler's context, so that what the handler does is below it.
+// Participant records a participant's commands. Each has one span of kind consumer, "process
+// <subject>", a child of the transition that enqueued the command. It is in the handler's context,
+// so that the handler's spans are its children.
 func Participant(provider trace.TracerProvider) participant.Tracer {
 	return participants{tracer(provider)}
 }
 
 type participants struct{ tracer trace.Tracer }
 
-// Command is part of participant.Tracer.
+// Command implements participant.Tracer.
 func (p participants) Command(ctx context.Context, command *transport.Envelope) (context.Context, participant.Span) {
 	attrs := message(command, semconv.MessagingOperationTypeProcess, "process")
 	attrs = append(attrs, AttrStep.String(string(command.Step)), AttrDirection.String(string(command.Direction)),
@@ -37,7 +37,7 @@ type commandSpan struct {
 	span trace.Span
 }
 
-// Context is part of participant.Span.
+// Context implements participant.Span.
 func (s commandSpan) Context() (traceParent, traceState string) {
 	carrier := propagation.MapCarrier{}
 	propagation.TraceContext{}.Inject(s.ctx, carrier)
@@ -45,8 +45,8 @@ func (s commandSpan) Context() (traceParent, traceState string) {
 	return traceParent, traceState
 }
 
-// End is part of participant.Span. A rejection is the business's no, and no
-// error; a failure, or no answer at all, is one.
+// End implements participant.Span. A failure or a missing answer is an error of the span; a
+// rejection is not.
 func (s commandSpan) End(r participant.Report) {
 	s.span.SetAttributes(AttrParticipant.String(r.Participant), AttrAction.String(r.Action), AttrCalled.Bool(r.Called),
 		semconv.MessagingConsumerGroupName(r.Participant))
