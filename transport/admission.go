@@ -6,15 +6,15 @@ import (
 	"strings"
 )
 
-// Streams are the four streams, in a fixed order.
+// Streams lists the four streams, in a fixed order.
 var Streams = [...]Stream{Commands, Events, Lifecycle, DeadLetters}
 
-// WorkQueue reports whether each message of the stream is taken by one subscription
-// and gone when it is acknowledged.
+// WorkQueue reports whether each message of the stream goes to one subscription and is removed when
+// it is acknowledged.
 func (s Stream) WorkQueue() bool { return s == Commands || s == Events }
 
-// StreamOf is the stream that a subject belongs to; an error for a subject that
-// belongs to none or may not be published to.
+// StreamOf returns the stream that a subject belongs to. It is an error if there is none or the
+// subject cannot be published to.
 func (s Subjects) StreamOf(subject string) (Stream, error) {
 	if err := CheckSubject(subject); err != nil {
 		return "", err
@@ -30,9 +30,8 @@ func (s Subjects) StreamOf(subject string) (Stream, error) {
 	return "", fmt.Errorf("subject %q belongs to no stream: it begins with none of %[2]s.command, %[2]s.event, %[2]s.lifecycle and %[2]s.dead", short(subject), s.prefix())
 }
 
-// CheckSubject returns an error unless one can publish to the subject: tokens
-// separated by dots, none empty, no wildcards, spaces or control characters, at most
-// MaxSubject bytes.
+// CheckSubject returns an error unless the subject can be published to: tokens separated by dots,
+// none empty, no wildcards, spaces or control characters, at most MaxSubject bytes.
 func CheckSubject(subject string) error {
 	if len(subject) > MaxSubject {
 		return fmt.Errorf("subject %q %s", short(subject), tooLong(len(subject), MaxSubject))
@@ -55,8 +54,8 @@ func CheckSubject(subject string) error {
 	return nil
 }
 
-// Matches reports whether a subject falls under a filter, in which * stands for one
-// token and a last > for one or more.
+// Matches reports whether a filter matches a subject. In a filter, * stands for one token and a
+// final > for one or more.
 func Matches(filter, subject string) bool {
 	for {
 		f, restF, moreF := strings.Cut(filter, ".")
@@ -73,7 +72,7 @@ func Matches(filter, subject string) bool {
 	}
 }
 
-// Overlap reports whether two filters have a subject in common.
+// Overlap reports whether some subject matches both filters.
 func Overlap(a, b string) bool {
 	for {
 		x, restA, moreA := strings.Cut(a, ".")
@@ -90,10 +89,9 @@ func Overlap(a, b string) bool {
 	}
 }
 
-// Admit decides whether an envelope that came on a stream makes sense there, and
-// fills in what its subject says: an answer needs no attribute but its type. A reason
-// is cut at MaxReason. The error is the reason for which the message belongs into the
-// dead-letter stream.
+// Admit checks that an envelope received on a stream is valid there, and fills in what its subject
+// says: an answer needs no attribute except its type. Its reason is cut at MaxReason. The error is
+// the reason for dead-lettering the message.
 func (s Subjects) Admit(stream Stream, e *Envelope) error {
 	e.Reason = Cut(e.Reason, MaxReason)
 	switch stream {

@@ -81,7 +81,7 @@ func TestStreamOf(t *testing.T) {
 	}
 }
 
-// Each attribute that a command needs is missed.
+// A command is refused if any required attribute is missing.
 func TestAdmitCommand(t *testing.T) {
 	right := transport.Envelope{
 		Type: transport.TypeCommand, Saga: "order-1", Birth: 36, Step: "reserve", Direction: contract.DirectionDo, Attempt: 2, ReplyTo: "saga.event.inventory.order-1.10.reserve.do.2",
@@ -108,7 +108,7 @@ func TestAdmitCommand(t *testing.T) {
 	}
 }
 
-// Every answer's subject that can be built can be read.
+// The subject of every answer can be parsed.
 func TestParseEventRoundTrip(t *testing.T) {
 	name := rapid.StringMatching(`[a-z][a-z0-9-]{0,63}`)
 	rapid.Check(t, func(t *rapid.T) {

@@ -10,8 +10,8 @@ import (
 	"github.com/amends-dev/amends/contract"
 )
 
-// The names under which an Envelope's attributes travel. Buses that have headers
-// write them in lower case and read them in any case.
+// Names of an Envelope's attributes on the wire. Buses with headers write them in lower case and
+// read them in any case.
 const (
 	AttrSpecVersion = "ce-specversion"
 	AttrID          = "ce-id"
@@ -36,17 +36,16 @@ const (
 	AttrTraceState  = "tracestate"
 )
 
-// SpecVersion is the version of CloudEvents that is written and read.
+// SpecVersion is the supported version of CloudEvents.
 const SpecVersion = "1.0"
 
-// Redacted stands where something is that is not to be seen.
+// Redacted replaces text that must not be shown.
 const Redacted = "[redacted]"
 
-// AttributeError says which attribute cannot be read, and what a right one looks
-// like.
+// AttributeError says which attribute is invalid, and what a valid one looks like.
 type AttributeError struct {
 	Name  string // such as ce-attempt
-	Value string // as it came, shortened to 64 bytes
+	Value string // as received, cut to 64 bytes
 	Why   string
 }
 
@@ -54,8 +53,8 @@ func (e *AttributeError) Error() string {
 	return fmt.Sprintf("attribute %s %q: %s", short(e.Name), e.Value, e.Why)
 }
 
-// BadAttribute is the *AttributeError about an attribute: its value as it came, and why it
-// cannot be right. A reason is never shown in it: participants may have quoted data there.
+// BadAttribute returns an *AttributeError with an attribute's received value and what is wrong with
+// it. The value of a reason is redacted, because participants may quote data in it.
 func BadAttribute(name, value, why string) error {
 	if name == AttrReason {
 		value = Redacted
@@ -63,9 +62,9 @@ func BadAttribute(name, value, why string) error {
 	return &AttributeError{Name: name, Value: short(value), Why: why}
 }
 
-// Attributes calls yield with the name and the plain value of each attribute that
-// is set, always in the same order. Subject, DedupID and Data are not attributes. A
-// trace context that may not be passed on (see TraceContext) is left out.
+// Attributes calls yield with the name and plain value of each attribute that is set, always in the
+// same order. Subject, DedupID and Data are not attributes. A trace context that may not be passed
+// on (see TraceContext) is left out.
 func (e *Envelope) Attributes(yield func(name, value string)) {
 	yield(AttrSpecVersion, SpecVersion)
 	text := func(name, value string) {
@@ -111,12 +110,11 @@ func (e *Envelope) Attributes(yield func(name, value string)) {
 	text(AttrTraceState, traceState)
 }
 
-// SetAttribute reads one attribute, by its lower-case name and plain value. A
-// value that cannot be right, or is longer than its bound, is an *AttributeError;
-// a reason is cut at MaxRefusal, and what is not UTF-8 in it becomes a question mark, so that the
-// answer that it explains counts; a trace context that is not exactly W3C's is
-// dropped (TraceDropped), as W3C wants it, and never refused. Names that are not
-// known are ignored: CloudEvents lets anybody add extensions.
+// SetAttribute sets an attribute from its lower-case name and plain value. An invalid or too long
+// value is an *AttributeError. A reason never is, so that the answer it explains counts: it is cut
+// at MaxRefusal, and invalid UTF-8 becomes question marks. An invalid trace context is dropped
+// (TraceDropped), as W3C requires. Unknown names are ignored, because CloudEvents allows
+// extensions.
 func (e *Envelope) SetAttribute(name, value string) error {
 	switch name {
 	case AttrTraceParent:
@@ -141,7 +139,7 @@ func (e *Envelope) SetAttribute(name, value string) error {
 	return e.set(name, value)
 }
 
-// set reads an attribute that is as long as it may be.
+// set sets an attribute whose length has been checked.
 func (e *Envelope) set(name, value string) (err error) {
 	switch name {
 	case AttrSpecVersion:
@@ -195,11 +193,11 @@ func (e *Envelope) set(name, value string) (err error) {
 
 func isContentType(name string) bool { return name == AttrContentType || name == "content-type" }
 
-// noContentType is the content type of a message whose own cannot be read. It is none.
+// noContentType replaces a content type that cannot be decoded. It is not a valid one.
 const noContentType = "?"
 
-// Unreadable is the *AttributeError of an attribute whose value cannot be read. A content type
-// is none then: a *ContentTypeError, like others that are none.
+// Unreadable returns the *AttributeError for a value that cannot be decoded; for a content type, a
+// *ContentTypeError.
 func (e *Envelope) Unreadable(name, value, problem string) error {
 	err := BadAttribute(name, value, problem)
 	if !isContentType(name) {
@@ -209,16 +207,16 @@ func (e *Envelope) Unreadable(name, value, problem string) error {
 	return &ContentTypeError{err}
 }
 
-// setContentType refuses what CheckContentType refuses. It is kept all the same: see
-// ContentTypeError.
+// setContentType sets the content type, and returns an error if CheckContentType does. It is set
+// even then; see ContentTypeError.
 func (e *Envelope) setContentType(name, value string) error {
 	if e.ContentType != noContentType && (name == AttrContentType || e.ContentType == "") {
-		e.ContentType = value // ce-datacontenttype wins over a plain content-type
+		e.ContentType = value // ce-datacontenttype takes precedence over content-type
 	}
 	return checkMediaType(name, value)
 }
 
-// IsAnswer reports whether the type is that of an answer.
+// IsAnswer reports whether the envelope is an answer, by its type.
 func (e *Envelope) IsAnswer() bool {
 	return e.Type == TypeCompleted || e.Type == TypeRejected || e.Type == TypeFailed
 }
@@ -247,7 +245,7 @@ func parseMoment(name, value string) (time.Time, error) {
 	return t, nil
 }
 
-// parseDefinition reads name or name/version.
+// parseDefinition parses name or name/version.
 func parseDefinition(value string) (ref contract.DefinitionRef, err error) {
 	name, version, versioned := strings.Cut(value, "/")
 	if err := contract.CheckName("definition", name); err != nil {

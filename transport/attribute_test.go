@@ -14,7 +14,7 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// What is written is what is read, for every envelope that may be sent.
+// SetAttribute restores what Attributes yields, for every envelope.
 func TestAttributesRoundTrip(t *testing.T) {
 	name := rapid.StringMatching(`[a-z][a-z0-9-]{0,20}`)
 	moment := rapid.Custom(func(t *rapid.T) time.Time {
@@ -56,7 +56,7 @@ func TestAttributesRoundTrip(t *testing.T) {
 	})
 }
 
-// An error of an attribute names it and shows little of the value.
+// An AttributeError names the attribute and shows little of its value.
 func TestAttributeError(t *testing.T) {
 	var e transport.Envelope
 	err := e.SetAttribute(transport.AttrAttempt, strings.Repeat("9", 10_000))
@@ -69,7 +69,7 @@ func TestAttributeError(t *testing.T) {
 	}
 }
 
-// Nothing that comes in makes SetAttribute panic.
+// No input makes SetAttribute panic.
 func FuzzSetAttribute(f *testing.F) {
 	f.Add("ce-definition", "a/b/c")
 	f.Add("ce-datacontenttype", "a/b;c=\"")
@@ -80,8 +80,8 @@ func FuzzSetAttribute(f *testing.F) {
 	})
 }
 
-// TestReasonsThatAreNotUTF8: a reason explains an answer, which counts whatever the reason
-// is written in (I12). Other attributes have to be UTF-8.
+// TestReasonsThatAreNotUTF8: an answer counts whatever the encoding of its reason (I12). Other
+// attributes must be UTF-8.
 func TestReasonsThatAreNotUTF8(t *testing.T) {
 	for value, want := range map[string]string{"caf\xe9": "caf?", "\xff\xfe is cut\xff": "? is cut?", "café": "café", "\xed\xa0\x80": "?"} {
 		var e transport.Envelope

@@ -2,27 +2,27 @@ package transport
 
 import "github.com/amends-dev/amends/contract"
 
-// OperateAllQuery is a decision about every saga that a filter matches, page by
-// page: ask again with the Cursor that the reply before answered.
+// OperateAllQuery applies a decision to every saga that a filter matches, page by page: repeat it
+// with the Cursor of the previous reply.
 type OperateAllQuery struct {
-	Filter   Filter   `json:"filter"` // an empty one is refused
+	Filter   Filter   `json:"filter"` // must not be empty
 	Decision Decision `json:"decision"`
-	DryRun   bool     `json:"dry_run,omitempty"` // only say what would come of it
-	AtMost   int      `json:"at_most,omitempty"` // refuse when more match than this; 0: no limit. Looked at on the first page
+	DryRun   bool     `json:"dry_run,omitempty"` // only report what would happen
+	AtMost   int      `json:"at_most,omitempty"` // refuse if more sagas match; 0: no limit. Checked on the first page
 	Cursor   string   `json:"cursor,omitempty"`
 }
 
-// OperateAllReply is what became of one page.
+// OperateAllReply is the result of one page.
 type OperateAllReply struct {
 	Matched int           `json:"matched"`
-	Done    int           `json:"done"` // of them, those for which the decision was legal and, without DryRun, was taken
+	Done    int           `json:"done"` // matched sagas on which the decision was legal and, without DryRun, was executed
 	Refused []RefusedSaga `json:"refused,omitempty"`
 	Next    string        `json:"next,omitempty"` // Cursor of the next page; empty: this was the last
 }
 
-// RefusedSaga is a saga about which a decision was not taken.
+// RefusedSaga is a saga on which a decision was not executed.
 type RefusedSaga struct {
 	ID     contract.SagaID           `json:"id"`
 	Reason string                    `json:"reason"`          // why not
-	Legal  []contract.LegalOperation `json:"legal,omitempty"` // operations that are legal on it now, where that is the reason
+	Legal  []contract.LegalOperation `json:"legal,omitempty"` // the operations that are legal instead, if that is the reason
 }

@@ -6,118 +6,111 @@ import (
 	"time"
 )
 
-// Bus carries envelopes on the four streams. Implementations: membus
-// (deterministic, in memory, faulty on demand), natsbus (NATS JetStream),
-// watermillbus (any Watermill pub/sub). All methods may be called from any
-// goroutine.
+// Bus carries envelopes on the four streams. Implementations: membus (deterministic, in memory,
+// with fault injection), natsbus (NATS JetStream), watermillbus (any Watermill pub/sub). All
+// methods may be called from any goroutine.
 type Bus interface {
-	// Publish hands a batch to the bus and waits until each envelope is accepted
-	// or refused. Nil: all accepted. Otherwise one error (or nil) per envelope, in
-	// order. Envelopes of one batch to, or from, the same participant are sent in
-	// order; accepted does not mean durable. The batch is the caller's again afterwards;
-	// what its envelopes refer to, their data too, must not change any more.
+	// Publish sends a batch and waits until each envelope is accepted or refused. Nil: all were
+	// accepted. Otherwise one error (or nil) per envelope, in order. Envelopes of one batch to, or
+	// from, the same participant stay in order. Accepted does not mean durable. The caller may
+	// reuse the batch afterwards, but must not modify the data that its envelopes refer to.
 	Publish(ctx context.Context, batch []Envelope) []error
 
-	// Subscribe opens a source of deliveries. The bus remembers by name how far
-	// the subscription has come; several processes that use the same name share
-	// the work.
+	// Subscribe opens a source of deliveries. The bus stores a subscription's position under its
+	// name; processes that use the same name share its messages.
 	Subscribe(ctx context.Context, s Subscription) (Source, error)
 
-	// Resets signals, with at least one value since the last receive, that the
-	// bus may have forgotten messages it had accepted: a stream had to be created
-	// again, or went backwards. Whoever has messages pending sends them again.
+	// Resets signals that the bus may have lost accepted messages, because a stream was recreated
+	// or went back to an earlier state. Receivers publish their pending messages again.
 	Resets() <-chan struct{}
 }
 
-// Subscription says what to receive.
+// Subscription configures what to receive.
 type Subscription struct {
 	Stream      Stream
 	Name        string        // durable name, unique within the stream
 	Subjects    []string      // filters within the stream; empty: everything in it
-	AckWait     time.Duration // how long a delivery may stay unanswered before it comes again; 0: 30 s
-	MaxInFlight int           // bound on unanswered deliveries; 0: 4096
-	Prefetch    int           // deliveries that the bus holds ready ahead of Receive, where AckWait already runs; 0: the bus's default
-	Bundle      int           // how many commands or answers may come in one message of a bus that can do that; each is a delivery of its own all the same, but what one message brought comes again together; 0: one
-	// Claim, if it is not nil, makes it the only subscription to its stream, which whoever owns
-	// the prefix has: those of others are removed. It is asked before, and when the
-	// subscription was lost and is to be recreated; an error says that the owner is another one.
+	AckWait     time.Duration // time until an unacknowledged delivery is repeated; 0: 30 s
+	MaxInFlight int           // limit on unacknowledged deliveries; 0: 4096
+	Prefetch    int           // deliveries buffered ahead of Receive, whose AckWait already runs; 0: the bus's default
+	Bundle      int           // deliveries per message, if the bus supports that; all of a message are redelivered together; 0: one
+	// Claim, if not nil, makes this the only subscription to its stream, for the owner of the
+	// prefix: others are removed. It is called before that, and before a lost subscription is
+	// recreated; an error means that another store is the owner.
 	Claim     func(context.Context) error
-	Ephemeral bool // forget the position when the source is closed; begin with what arrives from now on
+	Ephemeral bool // begin with new messages, and discard the position when the source is closed
 }
 
 // Stream is one of the four streams.
 type Stream string
 
-// The streams.
+// The four streams.
 const (
 	Commands    Stream = "commands"     // work queue: one participant takes each command
 	Events      Stream = "events"       // work queue: one coordinator takes each answer
-	Lifecycle   Stream = "lifecycle"    // kept for a while, for any number of listeners
+	Lifecycle   Stream = "lifecycle"    // kept for a while, for any number of subscribers
 	DeadLetters Stream = "dead-letters" // kept until replayed or expired
 )
 
 // Source delivers messages in batches.
 type Source interface {
-	// Receive waits until at least one delivery is there and returns all that
-	// are, at most max, without waiting for more. What could not be decoded is
-	// on its way to the dead-letter stream. It returns ctx.Err() when ctx ends
-	// and ErrClosed after Close.
+	// Receive waits for at least one delivery and returns all that are available, at most max.
+	// Messages that cannot be decoded are dead-lettered. It returns ctx.Err() when ctx ends, and
+	// ErrClosed after Close.
 	Receive(ctx context.Context, max int) ([]Delivery, error)
-	// Close stops the deliveries. What was delivered and not answered comes again,
-	// here or elsewhere.
+	// Close stops the deliveries. Unacknowledged ones are redelivered, here or to another process.
 	Close() error
 }
 
-// Tracker is implemented by sources of which can be told when all that lay on the bus at one
-// moment was taken in.
+// Tracker is implemented by sources that can report when everything on the bus at a given moment
+// has been received.
 type Tracker interface {
-	// Newest is the place of the newest message on the stream that the subscription has not
-	// acknowledged; 0: there is none. An error: the bus cannot be asked now.
+	// Newest returns the stream sequence of the newest unacknowledged message of the subscription;
+	// 0: there is none. An error: the bus does not answer.
 	Newest(ctx context.Context) (uint64, error)
-	// TakenIn reports whether each message up to the place that Newest returned last has been
-	// acknowledged, by whoever shares the subscription, or given back through this source since.
+	// TakenIn reports whether every message up to the sequence that Newest returned has since been
+	// acknowledged, by any process of the subscription, or handed back through this source.
 	TakenIn(ctx context.Context, newest uint64) (bool, error)
 }
 
-// Delivery is one received message and the ways to answer the bus. The answers
-// are asynchronous and best effort: a lost one means another delivery.
+// Delivery is a received message with the ways to acknowledge it. Acknowledgements are asynchronous
+// and best effort: if one is lost, the message is delivered again.
 type Delivery interface {
 	Envelope() *Envelope
-	Ack()                    // done, do not deliver again
+	Ack()                    // done; do not deliver again
 	Nak(delay time.Duration) // deliver again after delay
 	InProgress()             // still at work: restart AckWait
-	Redeliveries() int       // how often it was delivered before; 0: the first time; -1: the bus does not count
-	// DeadLetter hands it over to be moved to the dead-letter stream, perhaps after the
-	// call has returned, and answers the bus for it, whatever comes of that: a bus that
-	// cannot keep it says so in its log and its counts, and does not deliver it again
-	// and again. An error: it was not handed over and is unanswered.
+	Redeliveries() int       // previous deliveries; 0: this is the first; -1: the bus does not count
+	// DeadLetter moves the message to the dead-letter stream, perhaps after the call has returned,
+	// and acknowledges it even if that fails: a bus that cannot keep it logs and counts that,
+	// rather than redeliver it for ever. An error: nothing was done, and the message is
+	// unacknowledged.
 	DeadLetter(ctx context.Context, reason string) error
 }
 
-// Requester asks a coordinator and waits for its reply.
+// Requester sends requests to a coordinator.
 type Requester interface {
-	// Request sends to a subject and returns the reply. ErrNoResponders: nobody
-	// serves the subject now.
+	// Request sends a request and returns the reply. ErrNoResponders: nobody serves the subject
+	// now.
 	Request(ctx context.Context, request *Envelope) (*Envelope, error)
 }
 
 // Responder serves requests.
 type Responder interface {
-	// Respond calls handle for every request on subject until stop is called.
-	// handle must not block; reply may be called later, from any goroutine, once.
-	// Processes that give the same queue share the requests.
+	// Respond calls handle for every request on subject until stop is called. handle must not
+	// block; it may call reply later, from any goroutine, once. Processes with the same queue share
+	// the requests.
 	Respond(subject, queue string, handle func(request *Envelope, reply func(*Envelope))) (stop func(), err error)
 }
 
-// Provisioner is implemented by buses on which the coordinator makes the subscriptions of
-// participants. These need no right to make one then, and whoever may make one could have
-// their commands delivered to where only the coordinator may write.
+// Provisioner is implemented by buses on which the coordinator creates the participants'
+// subscriptions. Participants then need no permission to create one; with it they could have their
+// commands delivered to subjects on which only the coordinator may publish.
 type Provisioner interface {
-	// Provide makes a participant's subscription to its commands, or changes it to what is
-	// asked for.
+	// Provide creates a participant's subscription to its commands, or updates it.
 	Provide(ctx context.Context, participant string, q SubscribeQuery) (SubscribeReply, error)
-	// Expect says who the participants are: whoever has no subscription gets one in a
-	// moment, again when it is lost. It replaces what was said before, and does not wait.
+	// Expect sets the participants: those without a subscription get one soon, and again if it is
+	// lost. It replaces the previous list, and does not wait.
 	Expect(participants []string)
 }
 
@@ -127,27 +120,27 @@ var (
 	ErrClosed = errors.New("transport: closed")
 	// ErrNoResponders: nobody serves the subject of a request now.
 	ErrNoResponders = errors.New("transport: no coordinator answers")
-	// ErrRefused: the bus has refused the envelope, and it is certain that it does not
-	// have it. It may take it later. Other errors of Publish leave open whether it has it.
+	// ErrRefused: the bus has refused the envelope and certainly does not have it. A retry may
+	// succeed. After other errors of Publish, the bus may have the envelope.
 	ErrRefused = errors.New("transport: refused by the bus")
 	// ErrRefusedForGood: the bus will never take the envelope, however often it is sent.
-	// errors.Is(err, ErrRefused) holds too.
+	// errors.Is(err, ErrRefused) holds as well.
 	ErrRefusedForGood error = &refusal{"transport: refused by the bus for good", ErrRefused}
-	// ErrTooLarge: the envelope exceeds what the bus carries. errors.Is(err,
-	// ErrRefusedForGood) holds too.
+	// ErrTooLarge: the envelope exceeds the bus's limit. errors.Is(err, ErrRefusedForGood) holds as
+	// well.
 	ErrTooLarge error = &refusal{"transport: message too large for the bus", ErrRefusedForGood}
-	// ErrFull: the stream holds as much as it may. errors.Is(err, ErrRefused) holds too.
+	// ErrFull: the stream is full. errors.Is(err, ErrRefused) holds as well.
 	ErrFull error = &refusal{"transport: the stream is full", ErrRefused}
 	// ErrFenced: the bus holds the claim of another store, or none. errors.Is(err, ErrRefused)
-	// holds too.
+	// holds as well.
 	ErrFenced error = &refusal{"transport: the claim of this store does not hold on the bus", ErrRefused}
-	// ErrNotPermitted: the bus does not let the publisher write on the subject; an
-	// operator may change that. It says so of a subject and not of an envelope, so that it
-	// is not certain that it does not have this one.
+	// ErrNotPermitted: the publisher lacks permission for the subject, which an operator may grant.
+	// The error concerns the subject, so the bus may still have this envelope from an earlier
+	// attempt.
 	ErrNotPermitted = errors.New("transport: not permitted by the bus")
 )
 
-// refusal is an error that is a kind of another one.
+// refusal is an error that is a special case of another one.
 type refusal struct {
 	text string
 	kind error
@@ -155,9 +148,9 @@ type refusal struct {
 
 func (e *refusal) Error() string { return e.text }
 
-// Unwrap is the kind.
+// Unwrap returns the more general error.
 func (e *refusal) Unwrap() error { return e.kind }
 
-// MinLife is how long a bus that lets commands expire keeps the first attempt's at least,
-// so that a participant that was away for a moment finds them.
+// MinLife is the minimum time for which a bus that expires commands keeps the first attempt's, so
+// that a participant that was briefly away still receives it.
 const MinLife = time.Minute

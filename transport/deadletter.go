@@ -7,49 +7,46 @@ import (
 	"time"
 )
 
-// DeadLetter is a message that could not be understood, as it is kept.
+// DeadLetter is a message that could not be processed, as it is stored.
 type DeadLetter struct {
-	Sequence uint64              // names it in ReplayDeadLetter and DiscardDeadLetter
-	Stream   Stream              // where it came from
-	Subject  string              // on which subject it came
+	Sequence uint64              // its id for ReplayDeadLetter and DiscardDeadLetter
+	Stream   Stream              // the stream it was received from
+	Subject  string              // the subject it was received on
 	Reason   string              // what was wrong
-	Time     time.Time           // since when it is here
-	Header   map[string][]string // as it came, where the bus has headers
-	Data     []byte              // as it came
+	Time     time.Time           // when it was dead-lettered
+	Header   map[string][]string // as received, if the bus has headers
+	Data     []byte              // as received
 }
 
-// HeaderBlock is the name under which DeadLetter.Header has the headers that cannot be read,
-// as one block.
+// HeaderBlock is the key in DeadLetter.Header for headers that cannot be parsed, as one block.
 const HeaderBlock = "dead-header-block"
 
-// DeadLetterOffice is implemented by buses whose dead letters can be looked
-// through and sent again.
+// DeadLetterOffice is implemented by buses on which dead letters can be listed and replayed.
 type DeadLetterOffice interface {
-	// ListDeadLetters returns at most limit dead letters behind the sequence after
-	// (0: from the oldest), oldest first.
+	// ListDeadLetters returns at most limit dead letters after a sequence (0: from the oldest),
+	// oldest first.
 	ListDeadLetters(ctx context.Context, after uint64, limit int) ([]DeadLetter, error)
-	// ReplayDeadLetter publishes the message again as it came (subject, headers,
-	// data) and removes the dead letter. ErrNoDeadLetter: it is not there.
+	// ReplayDeadLetter publishes the message again as received (subject, headers, data) and removes
+	// the dead letter. ErrNoDeadLetter: there is none.
 	ReplayDeadLetter(ctx context.Context, sequence uint64) error
-	// DiscardDeadLetter removes the dead letter. ErrNoDeadLetter: it is not there.
+	// DiscardDeadLetter removes the dead letter. ErrNoDeadLetter: there is none.
 	DiscardDeadLetter(ctx context.Context, sequence uint64) error
-	// PurgeDeadLetters removes the dead letters that match, or with dry counts them, and
-	// returns how many. next is the After with which to go on, because it looks at a
-	// bounded number in one call; 0: that was all.
+	// PurgeDeadLetters removes the matching dead letters, or only counts them if dry is set, and
+	// returns their number. It examines a bounded number per call: next is the After to continue
+	// with; 0: done.
 	PurgeDeadLetters(ctx context.Context, which DeadLetterFilter, dry bool) (matched int, next uint64, err error)
 }
 
-// DeadLetterFilter says which dead letters are meant: those that match all of its
-// fields. The zero value matches all.
+// DeadLetterFilter selects dead letters that match all of its fields. The zero value matches all.
 type DeadLetterFilter struct {
-	Stream      Stream    // where they came from; "": any
-	Participant string    // the participant that their subject names, or UnknownParticipant; "": any
-	Reason      string    // a part of their reason; "": any
-	Before      time.Time // kept since before then; zero: any time
-	After       uint64    // only behind this sequence
+	Stream      Stream    // they were received from; "": any
+	Participant string    // named by their subject, or UnknownParticipant; "": any
+	Reason      string    // substring of their reason; "": any
+	Before      time.Time // dead-lettered before then; zero: any time
+	After       uint64    // only after this sequence
 }
 
-// Matches reports whether a dead letter is meant; subjects are those of its bus.
+// Matches reports whether the filter selects a dead letter; subjects are those of its bus.
 func (f *DeadLetterFilter) Matches(subjects Subjects, l *DeadLetter) bool {
 	if f.Participant != "" && subjects.DeadLetter(l.Stream, subjects.Participant(l.Subject)) != subjects.DeadLetter(l.Stream, f.Participant) {
 		return false
@@ -63,8 +60,8 @@ var ErrNoDeadLetter = errors.New("transport: no such dead letter")
 
 // DeadLettersQuery asks for a page of dead letters.
 type DeadLettersQuery struct {
-	After uint64 `json:"after,omitempty"` // only behind this sequence
-	Limit int    `json:"limit,omitempty"` // at most so many, up to 1000; 0: 100
+	After uint64 `json:"after,omitempty"` // only after this sequence
+	Limit int    `json:"limit,omitempty"` // at most 1000; 0: 100
 }
 
 // DeadLettersReply is a page of dead letters, oldest first.
@@ -73,7 +70,7 @@ type DeadLettersReply struct {
 	Next        uint64            `json:"next,omitempty"` // After of the next page; 0: this was the last
 }
 
-// DeadLetterReply is a dead letter as it is told.
+// DeadLetterReply is a dead letter in a reply.
 type DeadLetterReply struct {
 	Sequence uint64              `json:"sequence"`
 	Stream   Stream              `json:"stream"`
@@ -84,41 +81,41 @@ type DeadLetterReply struct {
 	Data     Payload             `json:"data"`
 }
 
-// DeadLettersRequest names dead letters, at most MaxDeadLetters of them.
+// DeadLettersRequest selects dead letters by sequence, at most MaxDeadLetters.
 type DeadLettersRequest struct {
 	Sequences []uint64 `json:"sequences"`
 	By        string   `json:"by,omitempty"` // who asks, for the log
 }
 
-// MaxDeadLetters bounds the dead letters that one request names or gets.
+// MaxDeadLetters bounds the dead letters of one request or reply.
 const MaxDeadLetters = 1000
 
-// PurgeDeadLettersRequest asks to remove the dead letters that match all of its fields.
-// One without any of Stream, Participant, Reason and OlderThanMs needs All.
+// PurgeDeadLettersRequest removes the dead letters that match all of its fields. Without Stream,
+// Participant, Reason and OlderThanMs it needs All.
 type PurgeDeadLettersRequest struct {
-	Stream      Stream `json:"stream,omitempty"`        // where they came from
-	Participant string `json:"participant,omitempty"`   // whose messages they were; "unknown": nobody's
-	Reason      string `json:"reason,omitempty"`        // a part of their reason
-	OlderThanMs int64  `json:"older_than_ms,omitempty"` // kept for longer than that, in milliseconds
-	All         bool   `json:"all,omitempty"`           // whatever they are
+	Stream      Stream `json:"stream,omitempty"`        // they were received from
+	Participant string `json:"participant,omitempty"`   // whose messages they are; "unknown": of no participant
+	Reason      string `json:"reason,omitempty"`        // substring of their reason
+	OlderThanMs int64  `json:"older_than_ms,omitempty"` // dead-lettered longer ago than this, in milliseconds
+	All         bool   `json:"all,omitempty"`           // remove all
 	DryRun      bool   `json:"dry_run,omitempty"`       // only count them
 	By          string `json:"by,omitempty"`            // who asks, for the log
-	After       uint64 `json:"after,omitempty"`         // Next of the reply before
+	After       uint64 `json:"after,omitempty"`         // Next of the previous reply
 }
 
-// PurgeDeadLettersReply says how many were removed, or would be.
+// PurgeDeadLettersReply reports how many were removed, or would be.
 type PurgeDeadLettersReply struct {
 	Matched int    `json:"matched"`
-	Next    uint64 `json:"next,omitempty"` // After with which to go on; 0: that was all
+	Next    uint64 `json:"next,omitempty"` // After to continue with; 0: done
 }
 
-// DeadLettersDone says what was done to dead letters.
+// DeadLettersDone reports the result for each dead letter.
 type DeadLettersDone struct {
 	Done   []uint64           `json:"done,omitempty"`
 	Failed []FailedDeadLetter `json:"failed,omitempty"`
 }
 
-// FailedDeadLetter is a dead letter with which something went wrong.
+// FailedDeadLetter is a dead letter for which the request failed.
 type FailedDeadLetter struct {
 	Sequence uint64 `json:"sequence"`
 	Problem  string `json:"problem"`

@@ -10,7 +10,7 @@ import (
 type DefinitionReply struct {
 	Definition  contract.DefinitionRef `json:"definition"`
 	Fingerprint string                 `json:"fingerprint"`
-	Existed     bool                   `json:"existed,omitempty"` // of APIDefine: it was there already, with the same content
+	Existed     bool                   `json:"existed,omitempty"` // of APIDefine: it was already registered with the same content
 	Newest      bool                   `json:"newest,omitempty"`  // the newest version of its name
 	Counts      []Count                `json:"counts,omitempty"`  // of its sagas, by phase; not of APIDefine
 
@@ -28,22 +28,22 @@ type DefinitionsReply struct {
 	Definitions []DefinitionReply `json:"definitions"`
 }
 
-// CompareQuery names two definitions.
+// CompareQuery selects two definitions.
 type CompareQuery struct {
-	From     contract.DefinitionRef `json:"from"`                // the one before
-	To       contract.DefinitionRef `json:"to,omitzero"`         // the one behind, or
-	ToSource string                 `json:"to_source,omitempty"` // one that is not registered, as JSON or YAML
+	From     contract.DefinitionRef `json:"from"`                // the old one
+	To       contract.DefinitionRef `json:"to,omitzero"`         // the new one, or
+	ToSource string                 `json:"to_source,omitempty"` // a new one that is not registered, as JSON or YAML
 }
 
-// CompareReply is what differs, in the order of the definition.
+// CompareReply lists the differences, in the order of the definition.
 type CompareReply struct {
 	Differences []Difference `json:"differences"`
 }
 
-// Difference is one thing that differs between two definitions.
+// Difference is one difference between two definitions.
 type Difference struct {
 	Path   string `json:"path"`           // such as steps/charge-card/do/timeout
 	Change string `json:"change"`         // added, removed, changed or moved
-	From   string `json:"from,omitempty"` // what stood there before
-	To     string `json:"to,omitempty"`   // what stands there now
+	From   string `json:"from,omitempty"` // the old value
+	To     string `json:"to,omitempty"`   // the new value
 }

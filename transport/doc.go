@@ -6,13 +6,12 @@
 //	coordinator ── saga.lifecycle.<definition>.<phase> ──▶ whoever listens
 //	anybody     ── saga.dead.<origin> ──▶ operator
 //
-// The bus is soft state: it may lose, repeat, delay and reorder everything it
-// accepted. Publish's success means "no need to send again soon", nothing more
-// (I2). What the two ends do about it is their business, not the bus's.
+// The bus is soft state: it may lose, repeat, delay and reorder everything it accepted. If Publish
+// succeeds, that only means "no need to send again soon" (I2); coordinator and participants handle
+// the rest.
 //
-// It does not know what a saga is; it knows the attributes that travel.
+// It knows messages and their attributes, but not sagas.
 //
-// Failure looks like an error per envelope from Publish, and like a message in
-// the dead-letter stream, with its reason, for what came in and could not be
-// understood (I9).
+// A failure shows as an error per envelope from Publish, or as a dead letter with its reason for a
+// received message that cannot be processed (I9).
 package transport

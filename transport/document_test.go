@@ -11,7 +11,7 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// grouped writes a number as documents do: 16,384.
+// grouped formats a number as documents do: 16,384.
 func grouped(n int) string {
 	if n < 1000 {
 		return fmt.Sprint(n)
@@ -19,7 +19,7 @@ func grouped(n int) string {
 	return fmt.Sprintf("%s,%03d", grouped(n/1000), n%1000)
 }
 
-// TestLimitsDocument: docs/WIRE.md names the bounds that are held.
+// TestLimitsDocument: docs/WIRE.md states the enforced limits.
 func TestLimitsDocument(t *testing.T) {
 	page, err := os.ReadFile("../docs/WIRE.md")
 	if err != nil {

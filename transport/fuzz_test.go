@@ -7,9 +7,8 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// FuzzParseEvent: whatever subject is taken for an answer's names a participant, a
-// saga, a step and an attempt that could have been asked, and the subject that is
-// built of them is read as the same.
+// FuzzParseEvent: a subject accepted as an answer's names a valid participant, saga, step and
+// attempt, and parsing the subject built from them gives the same.
 func FuzzParseEvent(f *testing.F) {
 	f.Add("saga.event.inventory.order-1.hod85snpc0.reserve.do.1")
 	f.Add("saga.event.a.b.1.c.undo.01")

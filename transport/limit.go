@@ -9,13 +9,12 @@ import (
 	"github.com/amends-dev/amends/contract"
 )
 
-// Bounds of an envelope's attributes, in bytes of their plain values (I10). They
-// are held where a message comes in (SetAttribute) and where one is made, so that
-// all attributes of a message together stay within MaxAttributes and whatever a
-// coordinator accepted it can also send. Names and saga ids have the bounds of
-// package contract.
+// Limits on an envelope's attributes, in bytes of their plain values (I10). They are enforced when
+// a message is received (SetAttribute) and when one is created, so that all attributes of a message
+// fit MaxAttributes and a coordinator can send whatever it has accepted. Limits on names and saga
+// ids are in package contract.
 const (
-	// MaxID bounds the CloudEvents id. Ours have at most 252 bytes.
+	// MaxID bounds the CloudEvents id. Amends's own have at most 252 bytes.
 	MaxID = 512
 	// MaxSource bounds the CloudEvents source.
 	MaxSource = 256
@@ -23,46 +22,41 @@ const (
 	MaxType = 128
 	// MaxContentType bounds the media type of data.
 	MaxContentType = 255
-	// MaxReason bounds the reason of a message on a stream: that of a participant or
-	// operator (contract.MaxReason) with what a coordinator says around it. Longer
-	// ones are cut.
+	// MaxReason bounds the reason of a message on a stream: the participant's or operator's
+	// (contract.MaxReason) plus what a coordinator adds. Longer ones are cut.
 	MaxReason = 2 << 10
-	// MaxRefusal bounds the reason of a reply, which may list everything that is
-	// wrong with a definition and is stored nowhere. Longer ones are cut.
+	// MaxRefusal bounds the reason of a reply, which may list everything wrong with a definition
+	// and is not stored. Longer ones are cut.
 	MaxRefusal = 16 << 10
 	// MaxCode bounds the code of a refused request.
 	MaxCode = 64
 	// MaxMoment bounds a time as text.
 	MaxMoment = 64
-	// MaxDedupID bounds the id by which a bus deduplicates. A longer one is not used.
+	// MaxDedupID bounds the deduplication id. A longer one is not used.
 	MaxDedupID = 128
-	// MaxTraceParent is the length of a W3C traceparent of version 00, the only one
-	// that is sent.
+	// MaxTraceParent is the length of a W3C traceparent of version 00, the only version sent.
 	MaxTraceParent = 55
 	// MaxTraceState bounds a W3C tracestate. A longer one is dropped.
 	MaxTraceState = 512
 	// MaxPrefix bounds Subjects.Prefix.
 	MaxPrefix = 64
-	// MaxSubject bounds a subject, which with the longest prefix and names has at
-	// most 368 bytes. A NATS server takes 4,096 of subject and reply subject together
-	// (max_control_line).
+	// MaxSubject bounds a subject; with the longest prefix and names it has at most 368 bytes. A
+	// NATS server allows 4,096 for subject and reply subject together (max_control_line).
 	MaxSubject = 512
 
-	// MaxAttributes bounds all attributes of a message on a stream together, names
-	// and encoding included. JetStream takes 65,535 bytes of headers, and a dead
-	// letter has those of the message that it holds beside its own.
+	// MaxAttributes bounds all attributes of a message together, including names and encoding.
+	// JetStream allows 65,535 bytes of headers, and a dead letter carries its message's headers
+	// besides its own.
 	MaxAttributes = 16 << 10
-	// MaxData bounds the data of a message on a stream. The largest is that of an
-	// undo: {"request": …, "result": …}, the request in base64 if it is not JSON.
+	// MaxData bounds the data of a message on a stream. The largest is an undo's: {"request": …,
+	// "result": …}, with the request in base64 if it is not JSON.
 	MaxData = contract.MaxPayload*4/3 + contract.MaxPayload + 64
-	// MaxMessage bounds a message on a stream: its data, its attributes, its subject
-	// and what frames them.
+	// MaxMessage bounds a message on a stream: data, attributes, subject and framing.
 	MaxMessage = MaxData + MaxAttributes + MaxSubject + 64
 )
 
-// bounds are those that SetAttribute holds by refusing, by the attribute's name.
-// The others have a form that bounds them (names, numbers, words), are cut
-// (AttrReason) or dropped (trace context).
+// bounds are the limits that SetAttribute enforces with an error, by attribute. Other attributes
+// are bounded by their format (names, numbers, words), cut (AttrReason) or dropped (trace context).
 var bounds = map[string]int{
 	AttrID:          MaxID,
 	AttrSource:      MaxSource,
@@ -75,10 +69,10 @@ var bounds = map[string]int{
 	AttrCode:        MaxCode,
 }
 
-// leastBound is the least of bounds: nearly all values are shorter.
+// leastBound is the smallest of bounds: nearly all values are shorter.
 const leastBound = min(MaxID, MaxSource, MaxType, MaxMoment, MaxContentType, MaxSubject, MaxCode)
 
-// checkLength refuses a value that is longer than its attribute may be.
+// checkLength returns an error if a value exceeds its attribute's limit.
 func checkLength(name, value string) error {
 	if len(value) <= leastBound {
 		return nil
@@ -89,13 +83,13 @@ func checkLength(name, value string) error {
 	return nil
 }
 
-// tooLong is what is wrong with something that has a bound.
+// tooLong describes what is wrong with a value that exceeds its limit.
 func tooLong(have, most int) string {
 	return fmt.Sprintf("is %d bytes long, at most %d are allowed", have, most)
 }
 
-// CheckLength returns an error that names the field, its length and its bound if
-// value has more than most bytes. It shows nothing of the value.
+// CheckLength returns an error that names the field, its length and its limit if value has more
+// than most bytes. It does not quote the value.
 func CheckLength(field, value string, most int) error {
 	if len(value) > most {
 		return fmt.Errorf("%s %s", field, tooLong(len(value), most))
@@ -103,17 +97,17 @@ func CheckLength(field, value string, most int) error {
 	return nil
 }
 
-// ContentTypeError is the *AttributeError of a content type that is too long or none
-// at all. A message that has no other fault and is an answer (Envelope.IsAnswer) is
-// one all the same: its sender says how it went, with data that cannot be used.
+// ContentTypeError is the *AttributeError of an invalid or too long content type. If a message has
+// no other fault and is an answer (Envelope.IsAnswer), its outcome still counts; only its data
+// cannot be used.
 type ContentTypeError struct{ error }
 
-// Unwrap is the *AttributeError.
+// Unwrap returns the *AttributeError.
 func (e *ContentTypeError) Unwrap() error { return e.error }
 
-// CheckContentType returns an error unless value is the media type of data in binary
-// mode, with at most MaxContentType bytes, or empty, which means JSON. It is a
-// *ContentTypeError, or the *AttributeError of CloudEvents' structured mode.
+// CheckContentType returns an error unless value is a media type for data in binary mode with at
+// most MaxContentType bytes, or empty, which means JSON. The error is a *ContentTypeError, or an
+// *AttributeError for CloudEvents' structured mode.
 func CheckContentType(value string) error {
 	if value == "" {
 		return nil
@@ -122,7 +116,7 @@ func CheckContentType(value string) error {
 }
 
 func checkMediaType(name, value string) error {
-	if value == JSON { // which nearly every message is
+	if value == JSON { // the usual case
 		return nil
 	}
 	if err := checkLength(name, value); err != nil {
@@ -138,14 +132,14 @@ func checkMediaType(name, value string) error {
 	return nil
 }
 
-// Cut shortens text to most bytes, on a rune boundary and with an ellipsis, and
-// makes it valid UTF-8.
+// Cut shortens text to most bytes, on a rune boundary and with an ellipsis, and makes it valid
+// UTF-8.
 func Cut(text string, most int) string {
 	if len(text) <= most && utf8.ValidString(text) {
 		return text
 	}
 	if len(text) > most {
-		text = text[:most] // what is behind it need not be looked at
+		text = text[:most] // the rest need not be scanned
 		end := len(text) - len("…")
 		for end > 0 && !utf8.RuneStart(text[end]) {
 			end--
@@ -155,8 +149,8 @@ func Cut(text string, most int) string {
 	return strings.ToValidUTF8(text, "?")
 }
 
-// CheckPrefix returns an error unless prefix may stand before every subject, ""
-// for the default: at most MaxPrefix bytes, of printable ASCII.
+// CheckPrefix returns an error unless prefix is a valid prefix of subjects: printable ASCII, at
+// most MaxPrefix bytes; "" means the default.
 func CheckPrefix(prefix string) error {
 	if prefix == "" {
 		return nil

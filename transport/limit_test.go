@@ -13,8 +13,8 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// largest has every attribute at its bound, of bytes that have to be encoded where
-// an attribute may have such.
+// largest returns an envelope with every attribute at its limit, with bytes that must be escaped
+// where an attribute allows them.
 func largest() transport.Envelope {
 	text := func(n int) string { return strings.Repeat("\x01", n) }
 	name := strings.Repeat("n", contract.MaxNameLength)
@@ -30,13 +30,13 @@ func largest() transport.Envelope {
 	}
 }
 
-// encoded is how long a header is at most: percent-encoding makes three bytes of one.
+// encoded returns a header's maximum length: percent-encoding turns one byte into three.
 func encoded(name, value string) int {
 	return len(name) + len(": ") + 3*len(value) + len("\r\n")
 }
 
-// What fits is what all attributes together have at their worst (I10): without this
-// sum nobody would notice that a larger bound makes messages that no bus takes.
+// All attributes together fit in the worst case (I10). Without this sum, a larger limit could make
+// messages that no bus accepts.
 func TestLargestAttributesFit(t *testing.T) {
 	e, sum, count := largest(), 0, 0
 	e.Attributes(func(name, value string) {
@@ -47,7 +47,7 @@ func TestLargestAttributesFit(t *testing.T) {
 			sum += len(name) + len(": ") + len(value) + len("\r\n")
 		}
 	})
-	const attributes = 21 // a new one needs a bound, a line in largest, and this number
+	const attributes = 21 // a new one needs a limit, a line in largest, and this number
 	if count != attributes {
 		t.Errorf("%d attributes are written, %d are bounded here", count, attributes)
 	}
@@ -63,8 +63,8 @@ func TestLargestAttributesFit(t *testing.T) {
 	t.Logf("attributes %d, dead letter %d, data %d, message %d bytes", sum, dead, transport.MaxData, transport.MaxMessage)
 }
 
-// With the longest prefix and names every subject has at most MaxSubject bytes, and
-// two of them fit a line of the NATS protocol.
+// With the longest prefix and names every subject has at most MaxSubject bytes, and two of them fit
+// into one line of the NATS protocol.
 func TestLongestSubjectsFit(t *testing.T) {
 	e := largest()
 	prefix := strings.Repeat("p", transport.MaxPrefix)
@@ -95,8 +95,8 @@ func TestLongestSubjectsFit(t *testing.T) {
 	}
 }
 
-// Each attribute is taken at its bound; one byte more is refused with its name, its
-// length and its bound, cut, or dropped.
+// Each attribute is accepted at its limit. One byte more is cut, dropped, or refused with its name,
+// length and limit.
 func TestBounds(t *testing.T) {
 	e := largest()
 	e.ContentType = "text/plain; a=" + strings.Repeat("x", transport.MaxContentType-len("text/plain; a="))

@@ -5,45 +5,45 @@ import (
 	"time"
 )
 
-// Load is what lies on a bus.
+// Load reports what a bus holds.
 type Load struct {
-	Streams   map[Stream]StreamLoad // without those that could not be asked
-	Commands  map[string]uint64     // that lie on the bus, of each participant that has any; those it was given and has not answered are among them
-	Consumers []ConsumerLoad        // of the commands and of the events: participants, and the coordinator
-	// Dropped counts the dead letters that this end of the bus has not kept since it was
-	// opened: beyond their participant's rate or share, or the stream did not take them.
+	Streams   map[Stream]StreamLoad // without streams that did not answer
+	Commands  map[string]uint64     // unacknowledged commands on the bus, by participant
+	Consumers []ConsumerLoad        // of commands and events: the participants' and the coordinator's
+	// Dropped counts the dead letters that this process could not keep since the bus was opened,
+	// because they exceeded their participant's rate or share, or the stream refused them.
 	Dropped int64
 }
 
-// StreamLoad is what a stream holds. What travels in a bundle counts one by one.
+// StreamLoad reports what a stream holds. Each message of a bundle counts.
 type StreamLoad struct {
 	Messages, Bytes uint64
-	Limit           uint64 // of Bytes; 0: none
-	Cut             bool   // it has more subscriptions than Load.Consumers lists
+	Limit           uint64 // maximum of Bytes; 0: none
+	Cut             bool   // the stream has more subscriptions than Load.Consumers lists
 }
 
-// ConsumerLoad is what waits for one subscription. Where bundles wait and others are
-// in flight, each is taken to be as large as the other.
+// ConsumerLoad reports what waits for one subscription. If bundles are both waiting and in flight,
+// all are assumed to be of equal size.
 type ConsumerLoad struct {
 	Stream      Stream
-	Name        string    // of the subscription: of commands, the participant's
-	Pending     uint64    // messages that it has not been given
-	InFlight    int       // messages that it was given and has not answered
-	Redelivered int       // of those in flight, how many were given before
-	MaxInFlight int       // how many messages of the stream it is given at most without an answer; see RawInFlight
-	Paused      bool      // somebody has paused it: it is given nothing
-	Asking      int       // requests for messages that wait at the server; 0 as well while whatever it asks for is there
-	Delivered   time.Time // when it was last given one; zero: never
+	Name        string    // of the subscription; for commands, the participant's
+	Pending     uint64    // messages not delivered yet
+	InFlight    int       // messages delivered but not acknowledged
+	Redelivered int       // messages in flight that had been delivered before
+	MaxInFlight int       // limit on stream messages in flight; see RawInFlight
+	Paused      bool      // an operator has paused it; nothing is delivered
+	Asking      int       // pull requests waiting at the server; also 0 while each is answered at once
+	Delivered   time.Time // when the last message was delivered; zero: never
 
-	// How far it is, in messages as they lie on the stream: a bundle is one.
-	Last        uint64 // sequence of the newest that it was given; a redelivery does not change it
-	AckFloor    uint64 // sequence up to which all are acknowledged
-	RawInFlight int    // that it was given and has not answered; MaxInFlight bounds them
+	// Positions in stream messages, of which a bundle is one.
+	Last        uint64 // sequence of the newest message delivered, redeliveries aside
+	AckFloor    uint64 // sequence up to which all messages are acknowledged
+	RawInFlight int    // stream messages delivered but not acknowledged, limited by MaxInFlight
 }
 
-// Scale is implemented by buses that can tell what lies on them.
+// Scale is implemented by buses that can report what they hold.
 type Scale interface {
-	// Load asks the bus. It is for people and metrics, and may take a while. An error: the
-	// commands or the answers could not be looked at.
+	// Load asks the bus, which may take a while; it is for operators and metrics. An error: the
+	// stream of commands or of events did not answer.
 	Load(ctx context.Context) (Load, error)
 }

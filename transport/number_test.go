@@ -7,8 +7,8 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// numbers are the places in subjects and attributes where a number is read, each with how
-// it reads a text.
+// numbers holds, for each place in subjects and attributes with a number, a function that parses
+// it.
 var numbers = map[string]func(text string) bool{
 	"attempt of a subject": func(text string) bool {
 		_, _, attempt, err := transport.Subjects{}.ParseEvent("saga.event.payment.order-42.hod85snpc0.charge-card.do." + text)
@@ -48,8 +48,8 @@ var numbers = map[string]func(text string) bool{
 	},
 }
 
-// TestOneSpelling: an attempt has one subject, one message id and one attribute, and so has
-// every other number on the wire: a second spelling would be a second key of the same thing.
+// TestOneSpelling: an attempt has one subject, one message id and one attribute, as has every
+// number on the wire, because a second spelling would be a second key for the same thing.
 func TestOneSpelling(t *testing.T) {
 	for where, reads := range numbers {
 		if !reads("7") {
@@ -60,7 +60,7 @@ func TestOneSpelling(t *testing.T) {
 				t.Errorf("%s: %q is read as 7", where, text)
 			}
 		}
-		for _, text := range []string{"4294967303", "18446744073709551623"} { // 7, if it were cut to 32 or 64 bits
+		for _, text := range []string{"4294967303", "18446744073709551623"} { // 7, if truncated to 32 or 64 bits
 			if reads(text) {
 				t.Errorf("%s: %s is read as 7", where, text)
 			}

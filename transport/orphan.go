@@ -6,42 +6,42 @@ import (
 	"github.com/amends-dev/amends/contract"
 )
 
-// OrphansQuery is idempotency keys (contract.Key) from the inbox of a participant.
+// OrphansQuery lists idempotency keys (contract.Key) from a participant's inbox.
 type OrphansQuery struct {
 	Keys []string `json:"keys"` // 1 to MaxOrphanKeys
 }
 
-// MaxOrphanKeys bounds OrphansQuery.Keys, so that the reply fits a message.
+// MaxOrphanKeys bounds OrphansQuery.Keys, so that the reply fits into a message.
 const MaxOrphanKeys = 500
 
-// OrphansReply is the keys that somebody has to look at, in the order of the query.
+// OrphansReply lists the keys that need attention, in the order of the query.
 type OrphansReply struct {
 	Orphans []Orphan `json:"orphans"`
 }
 
-// Orphan is a key that a participant has in its inbox, and of which the coordinator does
-// not know what the participant did.
+// Orphan is a key in a participant's inbox that does not match what the coordinator knows of the
+// saga.
 type Orphan struct {
 	Key     string     `json:"key"`
 	Kind    OrphanKind `json:"kind"`
 	Started time.Time  `json:"started"` // when the saga of the key was started
-	Found   string     `json:"found"`   // what is known in its place
+	Found   string     `json:"found"`   // what the coordinator knows instead
 
-	// Of the saga that is there, if there is one.
+	// The saga with that id, if there is one.
 	Birth  contract.Birth      `json:"birth,omitzero"`
 	Phase  contract.Phase      `json:"phase,omitempty"`
 	Status contract.StepStatus `json:"status,omitempty"` // of the step
 }
 
-// OrphanKind is what is wrong with a key.
+// OrphanKind is the kind of mismatch.
 type OrphanKind string
 
 // The kinds of orphans.
 const (
 	OrphanUnknownSaga OrphanKind = "unknown-saga" // no saga with this id is known
-	OrphanOtherSaga   OrphanKind = "other-saga"   // the saga with this id was started at another time
-	OrphanNotDone     OrphanKind = "not-done"     // the saga does not count the step as done
-	OrphanNotUndone   OrphanKind = "not-undone"   // the saga goes on with a step that was undone
+	OrphanOtherSaga   OrphanKind = "other-saga"   // a saga with this id exists, but was started at another time
+	OrphanNotDone     OrphanKind = "not-done"     // for the saga, the step is not done
+	OrphanNotUndone   OrphanKind = "not-undone"   // the step was undone, but the saga goes on as if it was done
 	OrphanUnknownStep OrphanKind = "unknown-step" // the saga has no such step
-	OrphanUnreadable  OrphanKind = "unreadable"   // the saga's record is damaged, or its definition is gone
+	OrphanUnreadable  OrphanKind = "unreadable"   // the saga's record is damaged, or its definition is missing
 )

@@ -2,59 +2,59 @@ package transport
 
 import "time"
 
-// Overview is the coordinator at a glance. What is counted is counted since Since;
-// rates are of the last ten seconds.
+// Overview summarises the coordinator's state. Counters start at Since; rates are of the last ten
+// seconds.
 type Overview struct {
 	At                  time.Time           `json:"at"`
 	Version             string              `json:"version,omitempty"`
 	Since               time.Time           `json:"since"`
 	Ready               bool                `json:"ready"`
-	NotReady            string              `json:"not_ready,omitempty"`     // why not
+	NotReady            string              `json:"not_ready,omitempty"`     // reason; "": it is ready
 	Open                int                 `json:"open"`                    // sagas that have not ended
-	Parked              int                 `json:"parked"`                  // of them, those that wait for an operator
-	Paused              int                 `json:"paused"`                  // sagas that an operator holds; -1: not all have been looked at yet
-	Blocked             int                 `json:"blocked"`                 // sagas that were met and could not be moved: their record is damaged, or their definition is gone
-	BlockedSagas        []BlockedSaga       `json:"blocked_sagas,omitempty"` // the first of them, at most 20
-	Standstills         []Standstill        `json:"standstills,omitempty"`   // what does not move although it should, the oldest first
-	DeadLetters         int64               `json:"dead_letters"`            // that are kept; -1: the bus does not tell
-	DeadLettersDropped  int64               `json:"dead_letters_dropped"`    // that were not kept since Since: beyond their participant's rate or share, or the stream did not take them
+	Parked              int                 `json:"parked"`                  // open sagas that wait for an operator
+	Paused              int                 `json:"paused"`                  // sagas paused by an operator; -1: not counted yet
+	Blocked             int                 `json:"blocked"`                 // sagas that cannot proceed; see BlockedSaga
+	BlockedSagas        []BlockedSaga       `json:"blocked_sagas,omitempty"` // at most 20 of them
+	Standstills         []Standstill        `json:"standstills,omitempty"`   // oldest first
+	DeadLetters         int64               `json:"dead_letters"`            // dead letters stored; -1: the bus does not report it
+	DeadLettersDropped  int64               `json:"dead_letters_dropped"`    // dead letters lost since Since; see Load.Dropped
 	Outbox              int                 `json:"outbox"`                  // messages that the bus has not accepted yet
 	OutboxOldestSeconds float64             `json:"outbox_oldest_seconds,omitempty"`
 	Counts              []Count             `json:"counts,omitempty"`
 	CacheHitRatio       float64             `json:"cache_hit_ratio"` // 0 to 1
 	StartedPerSecond    float64             `json:"started_per_second"`
-	RefusedPerSecond    float64             `json:"refused_per_second"` // starts that were too much
+	RefusedPerSecond    float64             `json:"refused_per_second"` // starts refused because of a limit
 	EndedPerSecond      float64             `json:"ended_per_second"`
 	TransitionsPerSec   float64             `json:"transitions_per_second"`
-	CompensatedShare    float64             `json:"compensated_share"` // of the sagas that ended, those that did not complete; 0 to 1
+	CompensatedShare    float64             `json:"compensated_share"` // of the ended sagas, those that did not complete; 0 to 1
 	FailedShare         float64             `json:"failed_share"`      // of the answers, those that failed; 0 to 1
 	Durations           []DefinitionLatency `json:"durations,omitempty"`
-	Series              []Second            `json:"series,omitempty"` // the last two minutes, oldest first; seconds in which nothing happened too
-	Commit              *Latency            `json:"commit,omitempty"` // of a batch: to decide and to commit it
-	Owner               *OwnerStatus        `json:"owner,omitempty"`  // whose the prefix is; nil: prefixes are not claimed
-	NATS                string              `json:"nats,omitempty"`   // where the bus is reached, without passwords
+	Series              []Second            `json:"series,omitempty"` // the last two minutes, oldest first, including idle seconds
+	Commit              *Latency            `json:"commit,omitempty"` // time to decide and commit a batch
+	Owner               *OwnerStatus        `json:"owner,omitempty"`  // who owns the prefix; nil: prefixes are not claimed
+	NATS                string              `json:"nats,omitempty"`   // the bus's address, without passwords
 }
 
-// OwnerStatus is whose a prefix is, and how certain that is.
+// OwnerStatus says which store owns a prefix, and whether its claim is confirmed.
 type OwnerStatus struct {
 	Prefix   string    `json:"prefix"`
-	Store    string    `json:"store,omitempty"`   // whose claim is on the bus; "": it is not known yet
-	Claim    uint64    `json:"claim,omitempty"`   // its number
-	Host     string    `json:"host,omitempty"`    // where its coordinator runs
-	Address  string    `json:"address,omitempty"` // of that coordinator's API
-	Since    time.Time `json:"since,omitzero"`    // by that machine's clock
-	Ours     bool      `json:"ours"`              // it is the claim of the store that answers
-	Sure     bool      `json:"sure"`              // and that is certain now: it sends and takes
+	Store    string    `json:"store,omitempty"`   // the owner by the claim on the bus; "": not known yet
+	Claim    uint64    `json:"claim,omitempty"`   // number of that claim
+	Host     string    `json:"host,omitempty"`    // of its coordinator
+	Address  string    `json:"address,omitempty"` // of its coordinator's API
+	Since    time.Time `json:"since,omitzero"`    // by that coordinator's clock
+	Ours     bool      `json:"ours"`              // the answering store owns the claim
+	Sure     bool      `json:"sure"`              // and the claim is confirmed: it sends and receives
 	LastSure time.Time `json:"last_sure,omitzero"`
-	Waiting  string    `json:"waiting,omitempty"`  // what is waited for while it is not ours, or not certain
-	Replaced bool      `json:"replaced,omitempty"` // another store has taken the prefix over: this coordinator ends
+	Waiting  string    `json:"waiting,omitempty"`  // what is being waited for while not Ours or not Sure
+	Replaced bool      `json:"replaced,omitempty"` // another store has taken over the prefix; this coordinator is stopping
 }
 
-// BlockedSaga is a saga that cannot be moved until somebody has fixed what it
-// needs.
+// BlockedSaga is a saga that cannot proceed until somebody repairs its record or registers its
+// definition.
 type BlockedSaga struct {
 	Saga   string    `json:"saga"`
-	Since  time.Time `json:"since"`  // when this coordinator met it
+	Since  time.Time `json:"since"`  // when this coordinator noticed
 	Reason string    `json:"reason"` // what is damaged or missing
 }
 
@@ -65,18 +65,17 @@ type Latency struct {
 	P99   float64 `json:"p99_seconds"`
 }
 
-// DefinitionLatency is how long the sagas of a definition took, all versions
-// together.
+// DefinitionLatency is how long the sagas of a definition took, over all versions.
 type DefinitionLatency struct {
 	Definition string  `json:"definition"`
 	Duration   Latency `json:"duration"`
 }
 
-// Second is what happened in one second.
+// Second holds the events of one second.
 type Second struct {
 	At          time.Time `json:"at"`
 	Started     int64     `json:"started,omitempty"`
-	Refused     int64     `json:"refused,omitempty"` // starts that were too much
+	Refused     int64     `json:"refused,omitempty"` // starts refused because of a limit
 	Completed   int64     `json:"completed,omitempty"`
 	Compensated int64     `json:"compensated,omitempty"`
 	Parked      int64     `json:"parked,omitempty"`
@@ -84,27 +83,27 @@ type Second struct {
 	Transitions int64     `json:"transitions,omitempty"`
 }
 
-// ParticipantsReply is the participants, by name: those of registered definitions,
-// those that the bus knows, and those that have answered.
+// ParticipantsReply lists the participants by name: those of registered definitions, those with a
+// subscription on the bus, and those that have answered.
 type ParticipantsReply struct {
 	Participants []ParticipantStatus `json:"participants"`
 }
 
-// ParticipantStatus is a service as the coordinator sees it.
+// ParticipantStatus is the coordinator's view of a participant.
 type ParticipantStatus struct {
 	Name        string    `json:"name"`
 	LastAnswer  time.Time `json:"last_answer,omitzero"`
-	Waiting     int64     `json:"waiting"`     // commands on the bus that it has not fetched
-	InFlight    int64     `json:"in_flight"`   // commands that it has fetched and not acknowledged
-	Redelivered int64     `json:"redelivered"` // of those, how many were delivered before
-	Listening   bool      `json:"listening"`   // it asks the bus for commands now, or was given one a moment ago
+	Waiting     int64     `json:"waiting"`     // commands on the bus, not delivered yet
+	InFlight    int64     `json:"in_flight"`   // commands delivered but not acknowledged
+	Redelivered int64     `json:"redelivered"` // commands in flight that had been delivered before
+	Listening   bool      `json:"listening"`   // it is pulling commands, or received one moments ago
 	Answers     int64     `json:"answers"`
-	Latency     *Latency  `json:"latency,omitempty"` // from the commit that enqueued a command to the answer
-	Actions     []string  `json:"actions,omitempty"` // that registered definitions ask of it
-	Unknown     bool      `json:"unknown,omitempty"` // the bus has no subscription of this name: it was never there
+	Latency     *Latency  `json:"latency,omitempty"` // from the commit that enqueues a command to its answer
+	Actions     []string  `json:"actions,omitempty"` // used by registered definitions
+	Unknown     bool      `json:"unknown,omitempty"` // the bus has no subscription with this name
 }
 
-// StepFigures is how a step fares since the coordinator started.
+// StepFigures counts a step's outcomes since the coordinator started.
 type StepFigures struct {
 	Step      string   `json:"step"`
 	Completed int64    `json:"completed"`

@@ -7,18 +7,17 @@ import (
 	"github.com/amends-dev/amends/contract"
 )
 
-// Owner is a store's claim on the prefix: of all that have had one, the store with the highest
-// number owns the prefix (docs/adr/0025). Whoever has seen a higher number knows that what
-// comes under a lower one was sent by a coordinator that has been replaced.
+// Owner is a store's claim on the prefix. The claim with the highest number owns the prefix
+// (docs/adr/0025); a message under a lower number was sent by a coordinator that has been replaced.
 type Owner struct {
 	Store string // the store's id: letters, digits and -, at most MaxStore
-	Claim uint64 // grows with each claim on the prefix, whichever store makes it; 0: none
+	Claim uint64 // grows with each claim on the prefix by any store; 0: none
 }
 
 // MaxStore bounds the id of a store, in bytes.
 const MaxStore = 64
 
-// String is store/claim, as the attribute has it.
+// String returns store/claim, as in the attribute.
 func (o Owner) String() string { return o.Store + "/" + strconv.FormatUint(o.Claim, 10) }
 
 func parseOwner(value string) (o Owner, err error) {

@@ -5,32 +5,32 @@ import (
 	"time"
 )
 
-// StandstillKind is what stands still.
+// StandstillKind says what is not progressing.
 type StandstillKind string
 
 // The kinds: a closed set, in the order of docs/OPERATING.md's table.
 const (
-	// StandsBus: the bus cannot be reached, or a stream is missing or not as it should be.
+	// StandsBus: the bus cannot be reached, or a stream is missing or misconfigured.
 	StandsBus StandstillKind = "bus"
-	// StandsOwner: it is not certain that the prefix is this store's.
+	// StandsOwner: this store's claim on the prefix is not confirmed.
 	StandsOwner StandstillKind = "owner"
-	// StandsStore: the store takes no commits, or does not answer.
+	// StandsStore: the store accepts no commits, or does not respond.
 	StandsStore StandstillKind = "store"
-	// StandsShard: a shard of the coordinator does not finish what it decides or commits.
+	// StandsShard: a shard of the coordinator is stuck deciding or committing.
 	StandsShard StandstillKind = "shard"
-	// StandsTimers: sagas are due and are not woken.
+	// StandsTimers: timers are due but do not fire.
 	StandsTimers StandstillKind = "timers"
-	// StandsAnswers: answers lie on the bus, and the coordinator is not given them.
+	// StandsAnswers: answers on the bus are not delivered to the coordinator.
 	StandsAnswers StandstillKind = "answers"
-	// StandsCommands: the bus does not take a participant's commands.
+	// StandsCommands: the bus refuses a participant's commands.
 	StandsCommands StandstillKind = "commands"
-	// StandsParticipant: a participant has commands and does not take or answer them.
+	// StandsParticipant: a participant does not fetch or answer its commands.
 	StandsParticipant StandstillKind = "participant"
-	// StandsLifecycle: the bus does not take announcements.
+	// StandsLifecycle: the bus refuses announcements.
 	StandsLifecycle StandstillKind = "lifecycle"
 	// StandsRetention: sagas that ended long ago are not removed, because the clock was set.
 	StandsRetention StandstillKind = "retention"
-	// StandsSagas: sagas cannot be moved: damaged records, missing definitions.
+	// StandsSagas: sagas cannot proceed because of damaged records or missing definitions.
 	StandsSagas StandstillKind = "sagas"
 )
 
@@ -39,17 +39,17 @@ var StandstillKinds = []StandstillKind{
 	StandsBus, StandsOwner, StandsStore, StandsShard, StandsTimers, StandsAnswers, StandsCommands, StandsParticipant, StandsLifecycle, StandsRetention, StandsSagas,
 }
 
-// Standstill is something that does not move although it should.
+// Standstill is something that is not progressing although it should.
 type Standstill struct {
 	Kind   StandstillKind `json:"kind"`
-	Object string         `json:"object,omitempty"` // which participant, stream or shard
+	Object string         `json:"object,omitempty"` // the participant, stream or shard
 	Since  time.Time      `json:"since"`
 	Reason string         `json:"reason"`          // what happens, or does not
 	Fix    string         `json:"fix"`             // what to do about it
 	Stops  bool           `json:"stops,omitempty"` // no saga moves because of it: the coordinator is not ready
 }
 
-// String is the standstill in a sentence: what, why, what to do.
+// String returns the standstill as a sentence: what, why, what to do.
 func (s *Standstill) String() string {
 	text := string(s.Kind)
 	if s.Object != "" {
@@ -58,10 +58,10 @@ func (s *Standstill) String() string {
 	return text + ": " + s.Reason + "; " + s.Fix
 }
 
-// Checker is implemented by buses that can say what is wrong with them.
+// Checker is implemented by buses that can diagnose themselves.
 type Checker interface {
-	// Check says what is wrong now, or nil. It changes nothing. What is wrong with one
-	// stream is a *StreamError; several errors are joined.
+	// Check returns what is wrong now, or nil. It changes nothing. An error about one stream is a
+	// *StreamError; several errors are joined.
 	Check(ctx context.Context) error
 }
 

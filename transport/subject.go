@@ -10,14 +10,13 @@ import (
 	"github.com/amends-dev/amends/internal/plural"
 )
 
-// Subjects builds and reads the subjects under one prefix. The zero value uses
-// DefaultPrefix.
+// Subjects builds and parses subjects under one prefix. The zero value uses DefaultPrefix.
 type Subjects struct {
 	// Prefix is the first token, or tokens, of every subject; "" means "saga".
 	Prefix string
 }
 
-// DefaultPrefix is the first token of every subject unless configured otherwise.
+// DefaultPrefix is the default first token of every subject.
 const DefaultPrefix = "saga"
 
 func (s Subjects) prefix() string {
@@ -27,20 +26,19 @@ func (s Subjects) prefix() string {
 	return s.Prefix
 }
 
-// Command is the subject of a command.
+// Command returns the subject of a command.
 func (s Subjects) Command(participant, action string) string {
 	return s.prefix() + ".command." + participant + "." + action
 }
 
-// Commands is the filter for all commands of one participant.
+// Commands returns the filter for all commands of a participant.
 func (s Subjects) Commands(participant string) string {
 	return s.prefix() + ".command." + participant + ".>"
 }
 
-// Event is the subject of the answer to one attempt. It carries everything that
-// tells which command is answered, so that an answer needs no header but its
-// type; and its third token is the sender, which the bus's permissions can bind
-// to the service's credentials.
+// Event returns the subject of the answer to one attempt. It identifies the command, so that an
+// answer needs no header except its type. Its third token is the sender, which the bus's
+// permissions can bind to the participant's credentials.
 func (s Subjects) Event(participant string, key contract.Key, attempt int) string {
 	var room [usualLength]byte
 	b := append(room[:0], s.prefix()...)
@@ -52,8 +50,8 @@ func (s Subjects) Event(participant string, key contract.Key, attempt int) strin
 	return string(strconv.AppendInt(append(b, '.'), int64(attempt), 10))
 }
 
-// ParseEvent reads the subject of an answer. An error names little of a subject
-// that is none: it becomes the reason of a dead letter.
+// ParseEvent parses the subject of an answer. An error quotes little of the subject, because it
+// becomes the reason of a dead letter.
 func (s Subjects) ParseEvent(subject string) (participant string, key contract.Key, attempt int, err error) {
 	const right = "an answer's subject is <prefix>.event.<participant>.<saga>.<birth>.<step>.<do|undo>.<attempt>, as the command's reply attribute gives it"
 	rest, ok := strings.CutPrefix(subject, s.prefix()+".event.")
@@ -81,20 +79,20 @@ func (s Subjects) ParseEvent(subject string) (participant string, key contract.K
 	return tokens[0], key, attempt, nil
 }
 
-// Bundle is the subject of n commands to, or n answers from, one participant that
-// travel as one message. No single command or answer has such a subject.
+// Bundle returns the subject of n commands to, or n answers from, one participant in one message.
+// No single command or answer has such a subject.
 func (s Subjects) Bundle(stream Stream, participant string, n int) string {
 	return s.prefix() + "." + streamWords[stream] + "." + participant + bundleToken + strconv.Itoa(n)
 }
 
 const bundleToken = ".bundle."
 
-// Bundles is the filter for the bundles in a stream.
+// Bundles returns the filter for the bundles in a stream.
 func (s Subjects) Bundles(stream Stream) string {
 	return s.prefix() + "." + streamWords[stream] + ".*" + bundleToken + "*"
 }
 
-// ParseBundle reads the subject of a bundle; false: it is of a single message.
+// ParseBundle parses the subject of a bundle; false: it is that of a single message.
 func (s Subjects) ParseBundle(subject string) (participant string, n int, ok bool) {
 	before, count, ok := strings.Cut(subject, bundleToken)
 	if !ok {
@@ -108,8 +106,8 @@ func (s Subjects) ParseBundle(subject string) (participant string, n int, ok boo
 	return participant, n, ok
 }
 
-// Participant is the token of a command's, an answer's or a bundle's subject that
-// names the participant; "" if there is none.
+// Participant returns the token that names the participant in the subject of a command, an answer
+// or a bundle; "" if there is none.
 func (s Subjects) Participant(subject string) string {
 	rest, ok := strings.CutPrefix(subject, s.prefix())
 	if !ok || !strings.HasPrefix(rest, ".") {
@@ -123,18 +121,18 @@ func (s Subjects) Participant(subject string) string {
 	return participant
 }
 
-// Lifecycle is the subject of an announcement.
+// Lifecycle returns the subject of an announcement.
 func (s Subjects) Lifecycle(definition string, phase contract.Phase) string {
 	return s.prefix() + ".lifecycle." + definition + "." + string(phase)
 }
 
-// UnknownParticipant is the token of the dead letters of messages whose subject names no
-// participant, or none that could be one.
+// UnknownParticipant is the token for dead letters of messages whose subject names no valid
+// participant.
 const UnknownParticipant = "unknown"
 
-// DeadLetter is the subject under which a message of a participant that came on origin is
-// kept. What is no name of a participant, "" too, is UnknownParticipant: whoever writes
-// nonsense does not choose how many subjects there are.
+// DeadLetter returns the subject for a dead letter that was received on origin for a participant.
+// An invalid or empty name becomes UnknownParticipant, so that senders of garbage cannot create any
+// number of subjects.
 func (s Subjects) DeadLetter(origin Stream, participant string) string {
 	if contract.CheckName("participant", participant) != nil {
 		participant = UnknownParticipant
@@ -142,8 +140,7 @@ func (s Subjects) DeadLetter(origin Stream, participant string) string {
 	return s.prefix() + ".dead." + string(origin) + "." + participant
 }
 
-// DeadLetters is the filter for the dead letters of an origin and a participant; "" is
-// any.
+// DeadLetters returns the filter for the dead letters of an origin and a participant; "" means any.
 func (s Subjects) DeadLetters(origin Stream, participant string) string {
 	if origin == "" && participant == "" {
 		return s.All(DeadLetters)
@@ -151,22 +148,22 @@ func (s Subjects) DeadLetters(origin Stream, participant string) string {
 	return s.prefix() + ".dead." + cmp.Or(string(origin), "*") + "." + cmp.Or(participant, "*")
 }
 
-// All is the filter for everything in a stream.
+// All returns the filter for everything in a stream.
 func (s Subjects) All(stream Stream) string {
 	return s.prefix() + "." + streamWords[stream] + ".>"
 }
 
-// streamWords are the tokens behind the prefix by which streams are told apart.
+// streamWords holds the token after the prefix for each stream.
 var streamWords = map[Stream]string{Commands: "command", Events: "event", Lifecycle: "lifecycle", DeadLetters: "dead"}
 
-// API is the subject of one of the coordinator's requests, such as "start".
+// API returns the subject of one of the coordinator's requests, such as "start".
 func (s Subjects) API(operation string) string { return s.prefix() + ".api." + operation }
 
-// Owner is a subject under which it stands whose the prefix is.
+// Owner returns a subject of the prefix's claim.
 func (s Subjects) Owner(what string) string { return s.prefix() + ".owner." + what }
 
-// Subscribe is the subject of the request APISubscribe of a participant. The token that
-// names it is what the bus's permissions can bind to the service's credentials.
+// Subscribe returns the subject of a participant's APISubscribe. The bus's permissions can bind its
+// last token to the participant's credentials.
 func (s Subjects) Subscribe(participant string) string {
 	return s.API(APISubscribe) + "." + participant
 }

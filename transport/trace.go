@@ -2,15 +2,14 @@ package transport
 
 import "strings"
 
-// TraceContext is a W3C trace context as it is passed on: of what is not exactly
-// one, nothing. A traceparent of a later version is read as far as version 00
-// goes, and sent as version 00 (https://www.w3.org/TR/trace-context/#versioning-of-traceparent).
-// A tracestate is dropped with its traceparent, and alone if it has more than
-// MaxTraceState bytes or anything but printable ASCII. dropped reports whether
-// something that was given is not passed on.
+// TraceContext returns a W3C trace context in the form that is passed on; an invalid one is
+// dropped. A traceparent of a later version is read like version 00, and sent as version 00
+// (https://www.w3.org/TR/trace-context/#versioning-of-traceparent). A tracestate is dropped
+// together with its traceparent, and alone if it has more than MaxTraceState bytes or anything but
+// printable ASCII. dropped reports whether something was dropped.
 func TraceContext(traceParent, traceState string) (parent, state string, dropped bool) {
 	if traceParent == "" {
-		return "", "", false // without a traceparent a tracestate means nothing
+		return "", "", false // a tracestate is meaningless without a traceparent
 	}
 	parent, ok := readTraceParent(traceParent)
 	if !ok {
@@ -22,20 +21,20 @@ func TraceContext(traceParent, traceState string) (parent, state string, dropped
 	return parent, traceState, false
 }
 
-// CleanTrace drops what TraceContext does not pass on, and reports whether
-// anything of the message's trace context was dropped, now or when it was read.
+// CleanTrace drops what TraceContext does not pass on, and reports whether anything of the
+// message's trace context was dropped, now or when it was decoded.
 func (e *Envelope) CleanTrace() (dropped bool) {
 	e.TraceParent, e.TraceState, dropped = TraceContext(e.TraceParent, e.TraceState)
 	e.TraceDropped = e.TraceDropped || dropped
 	return e.TraceDropped
 }
 
-// DropTrace drops the trace context: what came as one is none.
+// DropTrace drops an invalid trace context.
 func (e *Envelope) DropTrace() {
 	e.TraceParent, e.TraceState, e.TraceDropped = "", "", true
 }
 
-// setTraceParent reads a traceparent, whichever of the two comes first.
+// setTraceParent sets the traceparent; the tracestate may have come before it.
 func (e *Envelope) setTraceParent(value string) {
 	parent, ok := readTraceParent(value)
 	if !ok {
@@ -45,12 +44,12 @@ func (e *Envelope) setTraceParent(value string) {
 	e.TraceParent = parent
 }
 
-// setTraceState reads a tracestate, whichever of the two comes first.
+// setTraceState sets the tracestate; the traceparent may come after it.
 func (e *Envelope) setTraceState(value string) {
 	switch {
 	case !fineTraceState(value):
 		e.TraceDropped = true
-	case e.TraceDropped: // the traceparent was none
+	case e.TraceDropped: // the traceparent was invalid
 	default:
 		e.TraceState = value
 	}
@@ -73,7 +72,7 @@ func readTraceParent(s string) (string, bool) {
 	}
 	flags := "-00"
 	if strings.IndexByte("13579bdf", s[54]) >= 0 {
-		flags = "-01" // sampled, the only flag whose meaning every version keeps
+		flags = "-01" // sampled, the only flag that all versions define alike
 	}
 	return "00" + s[2:52] + flags, true
 }
