@@ -10,31 +10,30 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// In the coordinator's own account a participant can name any subject for the reply to an
-// acknowledgement or a pull request, and the server publishes there with its own rights
-// (docs/adr/0024-accounts.md). That cannot be prevented, so it is said.
+// A participant in the coordinator's account can name any subject as the reply subject of an
+// acknowledgement or a pull request, and the server publishes there with its own permissions
+// (docs/adr/0024-accounts.md). The bus cannot prevent that, so it logs a warning.
 
-// globalAccount is the account of users of whom no other is said.
+// globalAccount is the account of users without one of their own.
 const globalAccount = "$G"
 
-// imported begins the reply subjects of what comes out of another account. No client can
-// use it by itself.
+// imported is the prefix of reply subjects from another account. Clients cannot use it themselves.
 const imported = "_R_."
 
-// Metadata of a participant's consumer: in whose account the participant is.
+// Metadata of a participant's consumer: whether the participant has an account of its own.
 const (
 	metaAccount   = "amends-account"
 	accountOwn    = "own"
 	accountShared = "shared"
 )
 
-// InCoordinatorsAccount reports whether the metadata of a consumer of commands says that
-// its participant is in the coordinator's account.
+// InCoordinatorsAccount reports whether the metadata of a commands consumer says that its
+// participant is in the coordinator's account.
 func InCoordinatorsAccount(metadata map[string]string) bool {
 	return metadata[metaAccount] == accountShared
 }
 
-// AccountOf asks a server in which account a connection is.
+// AccountOf asks the server for the account of a connection.
 func AccountOf(ctx context.Context, nc *nats.Conn) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
@@ -53,13 +52,13 @@ func AccountOf(ctx context.Context, nc *nats.Conn) (string, error) {
 	return info.Data.Account, nil
 }
 
-// SharedAccount is what is wrong when others are in the coordinator's account.
+// SharedAccount says what is wrong if other users are in the coordinator's account.
 const SharedAccount = "a participant in the coordinator's account can purge and delete streams, by the reply subject of an acknowledgement, which the server does not check"
 
-// SharedAccountFix is what to do about it.
+// SharedAccountFix says what to do about it.
 const SharedAccountFix = "give each user an account of their own, as coordinator nats-permissions prints it"
 
-// warnOfAccount says so when all users of the server are in one account.
+// warnOfAccount logs a warning if all users of the server share one account.
 func (b *Bus) warnOfAccount(ctx context.Context) {
 	if b.config.Provision != Create || !b.nc.AuthRequired() {
 		return
@@ -69,7 +68,7 @@ func (b *Bus) warnOfAccount(ctx context.Context) {
 	}
 }
 
-// noteAccount takes note of where a participant that asks for its consumer is.
+// noteAccount records the account of a participant that asks for its consumer.
 func (b *Bus) noteAccount(m *nats.Msg) {
 	participant, ok := strings.CutPrefix(m.Subject, b.subjects.Subscribe(""))
 	if !ok {

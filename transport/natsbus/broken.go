@@ -8,18 +8,17 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// A message whose subject ends the client's connection (internal/strict says which) comes
-// again after each reconnect. Where nothing stands between server and client, because the
-// connection is the caller's or has TLS, it is terminated by what the client says of the
-// line that it could not read: the server's reply subject is in it.
+// A message whose subject breaks the client's connection (see internal/strict) is redelivered after
+// each reconnect. If the client reads the server's lines directly, because the connection is the
+// caller's or uses TLS, the message is terminated by the reply subject in the client's error.
 
-// handlers guards the handlers of connections: of two buses that are made on one at the
-// same time, none overwrites the other's.
+// handlers guards the connections' handlers, so that two buses created on one connection at the
+// same time do not overwrite each other's.
 var handlers sync.Mutex
 
-// watchDisconnects listens to why the connection is lost, beside whoever does so. A handler
-// is never taken out again, since others may have put theirs before it: after stop it only
-// passes on what it hears, and keeps nothing of the bus.
+// watchDisconnects adds a handler for lost connections in front of the existing one. A handler is
+// never removed, since others may have been added before it; after stop it only forwards, and does
+// not reference the bus.
 func (b *Bus) watchDisconnects() (stop func()) {
 	handlers.Lock()
 	defer handlers.Unlock()
@@ -37,7 +36,7 @@ func (b *Bus) watchDisconnects() (stop func()) {
 	return func() { open.Store(nil) }
 }
 
-// disconnected has the delivery terminated that has ended the connection, if one has.
+// disconnected terminates the delivery that broke the connection, if there is one.
 func (b *Bus) disconnected(err error) {
 	reply := brokenBy(err)
 	if reply == "" {
@@ -46,13 +45,13 @@ func (b *Bus) disconnected(err error) {
 	select {
 	case b.broken <- reply:
 		b.lookSoon()
-	default: // many are: they come again
+	default: // full: the message is redelivered, and handled then
 	}
 }
 
-// brokenBy is the reply subject of the delivery that the client could not read; "" if
-// that is not why the connection is lost. Its subject, which is its sender's, has no space
-// in it: the server has read it.
+// brokenBy returns the reply subject of the delivery that the client could not parse; "" if the
+// connection was lost for another reason. The message's subject contains no space, because the
+// server has parsed it.
 func brokenBy(err error) string {
 	if err == nil {
 		return ""
@@ -65,7 +64,7 @@ func brokenBy(err error) string {
 	return words[2]
 }
 
-// terminateBroken ends the deliveries that have ended connections. Called by watch only.
+// terminateBroken terminates deliveries that broke connections. Called by watch only.
 func (b *Bus) terminateBroken() {
 	for {
 		select {

@@ -16,7 +16,7 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// Guards.
+// Interface guards.
 var (
 	_ transport.Bus              = (*Bus)(nil)
 	_ transport.Requester        = (*Bus)(nil)
@@ -27,25 +27,25 @@ var (
 
 const (
 	pullExpiry = 5 * time.Second  // of a pull request
-	apiTimeout = 5 * time.Second  // of a question to the server
+	apiTimeout = 5 * time.Second  // of a request to the server
 	drainLimit = 10 * time.Second // how long Close waits for the connection
 	deadDrain  = 2 * time.Second  // how long Close waits for the dead letters
 )
 
-// Bus is a transport.Bus on JetStream. Make one with Connect or New. It has two
-// goroutines of its own: one looks after the streams, one moves dead letters.
+// Bus is a transport.Bus on JetStream, created by Connect or New. It has two goroutines of its own:
+// one checks the streams, one moves dead letters.
 type Bus struct {
 	config   Config
 	subjects transport.Subjects
 	names    map[transport.Stream]string // of the streams on the server
 	nc       *nats.Conn
 	owned    bool       // Close closes nc
-	answers  *nats.Conn // over which requests are answered: nc, or one of its own
+	answers  *nats.Conn // for answering requests: nc, or a connection of its own
 	js       jetstream.JetStream
 
-	broken chan string // reply subjects of deliveries that have ended the connection
+	broken chan string // reply subjects of deliveries that broke the connection
 	resets chan struct{}
-	poke   chan struct{} // look at the streams now
+	poke   chan struct{} // wakes watch
 	status chan nats.Status
 	stop   func()
 	done   sync.WaitGroup
@@ -53,20 +53,20 @@ type Bus struct {
 	streams map[transport.Stream]*kept
 
 	readers *readers
-	most    func(transport.Stream, string) int // messages in a bundle: what readers says
+	most    func(transport.Stream, string) int // maximum size of a bundle; see readers
 
 	dead     *deadQueue
 	rings    *rings
 	provided provided
 
-	token      atomic.Pointer[string] // by which the claim is known to be ours; nil: it is not
-	fence      atomic.Pointer[fence]  // of the claim; nil: there is none
-	fallen     atomic.Bool            // the fence seems to be gone
-	moved      chan struct{}          // the claim should be confirmed
-	claimsSeen atomic.Bool            // the stream of claims was there
+	token      atomic.Pointer[string] // identifies our claim; nil: no claim
+	fence      atomic.Pointer[fence]  // of the claim; nil: none
+	fallen     atomic.Bool            // the server seems to have lost the fence
+	moved      chan struct{}          // the claim should be confirmed now
+	claimsSeen atomic.Bool            // the stream of claims existed
 
-	expiring atomic.Bool  // the stream of commands lets messages expire
-	copies   atomic.Int32 // of the stream of commands, as the server has it; 0: not known yet
+	expiring atomic.Bool  // the stream of commands supports expiry
+	copies   atomic.Int32 // replicas of the stream of commands on the server; 0: unknown
 
 	mu      sync.Mutex
 	closed  bool
@@ -74,17 +74,17 @@ type Bus struct {
 	serving map[*nats.Subscription]struct{}
 
 	violations *violations
-	odd        sync.Map // codes of refusals that are not known, and were logged
+	odd        sync.Map // unknown refusal codes that have been logged
 
-	failed      atomic.Int32 // publishes without an answer, in a row
-	unreachable time.Time    // since when the streams may have been out of reach; watch's own
+	failed      atomic.Int32 // consecutive publishes without a reply
+	unreachable time.Time    // since when streams may be unreachable; used by watch only
 	stats       counters
 }
 
-// Connect connects to a server and makes the bus, streams included. It waits for
-// the server until ctx ends, Config.ConnectWait at most, and says so: services may be
-// started before it. Afterwards the connection is kept up for ever. A server whose max_payload is less than MinPayload
-// is refused with ErrPayload.
+// Connect connects to a server and creates the bus, including streams. It waits for the server
+// until ctx ends, Config.ConnectWait at most, and logs that: services may start before the server.
+// Later it reconnects without limit. A server whose max_payload is less than MinPayload is refused
+// with ErrPayload.
 func Connect(ctx context.Context, config Config) (*Bus, error) {
 	if err := errors.Join(config.Validate(), config.CheckFiles()); err != nil {
 		return nil, fmt.Errorf("connect to NATS: %w", err)
@@ -118,8 +118,7 @@ func Connect(ctx context.Context, config Config) (*Bus, error) {
 	return b, nil
 }
 
-// connectResponder opens the connection over which requests are answered, or returns the
-// one that there is.
+// connectResponder opens the connection for answering requests, or returns the existing one.
 func (c Config) connectResponder(ctx context.Context, nc *nats.Conn) (*nats.Conn, error) {
 	if c.Responder == nil {
 		return nc, nil
@@ -136,8 +135,8 @@ func (c Config) connectResponder(ctx context.Context, nc *nats.Conn) (*nats.Conn
 	return answers, nil
 }
 
-// New makes a bus over a connection that the caller has opened, and closes after
-// the bus. It should reconnect for ever: nats.MaxReconnects(-1).
+// New creates a bus on a connection that the caller has opened, and closes after the bus. It should
+// reconnect without limit: nats.MaxReconnects(-1).
 func New(ctx context.Context, nc *nats.Conn, config Config) (*Bus, error) {
 	if err := config.Validate(); err != nil {
 		return nil, fmt.Errorf("make NATS bus: %w", err)
@@ -196,7 +195,7 @@ func newBus(ctx context.Context, nc, answers *nats.Conn, config Config, owned bo
 	return b, nil
 }
 
-// limit bounds a wait for what should be there; its error says how long that was.
+// limit bounds a wait by ConnectWait; the context's error says how long it waited.
 func (c Config) limit(ctx context.Context) (context.Context, context.CancelFunc) {
 	if c.ConnectWait < 0 {
 		return context.WithCancel(ctx)
@@ -204,7 +203,7 @@ func (c Config) limit(ctx context.Context) (context.Context, context.CancelFunc)
 	return context.WithTimeoutCause(ctx, c.ConnectWait, fmt.Errorf("gave up after %s: %w", c.ConnectWait, context.DeadlineExceeded))
 }
 
-// awaitConnected waits for the first connection, and says so.
+// awaitConnected waits for the first connection, and logs that it waits.
 func (c Config) awaitConnected(ctx context.Context, nc *nats.Conn) error {
 	line := waiting.On(c.told, "NATS; is the server running there, and are the credentials right?", c.ConnectWait, "nats", masked.URLs(c.URL))
 	tick := time.NewTicker(waiting.Every)
@@ -233,8 +232,8 @@ func (c Config) awaitConnected(ctx context.Context, nc *nats.Conn) error {
 	return nil
 }
 
-// checkVersion refuses servers that lack what the bus uses: several filters per
-// consumer came with 2.10. A version that cannot be read is let through.
+// checkVersion returns an error for servers before 2.10, which lack several filters per consumer. A
+// version that cannot be parsed is accepted.
 func checkVersion(version string) error {
 	var major, minor int
 	if n, _ := fmt.Sscanf(version, "%d.%d", &major, &minor); n == 2 && (major < 2 || major == 2 && minor < 10) {
@@ -243,18 +242,17 @@ func checkVersion(version string) error {
 	return nil
 }
 
-// Conn is the connection, for what goes beyond the bus.
+// Conn returns the connection, for uses beyond the bus.
 func (b *Bus) Conn() *nats.Conn { return b.nc }
 
-// StreamName is how a stream is called on the server, such as SAGA_COMMANDS.
+// StreamName returns a stream's name on the server, such as SAGA_COMMANDS.
 func (b *Bus) StreamName(s transport.Stream) string { return b.names[s] }
 
 // Resets implements transport.Bus.
 func (b *Bus) Resets() <-chan struct{} { return b.resets }
 
-// Close closes all sources and responders and, if the bus has opened it, drains
-// the connection: what was published and acknowledged still goes out. It waits at
-// most 10 s.
+// Close closes all sources and responders and, if the bus opened the connection, drains it: pending
+// publishes and acknowledgements are still sent. It waits at most 10 s.
 func (b *Bus) Close() error {
 	b.mu.Lock()
 	if b.closed {
@@ -294,7 +292,7 @@ func drain(nc *nats.Conn) error {
 	closed := nc.StatusChanged(nats.CLOSED)
 	defer nc.RemoveStatusListener(closed)
 	if !nc.IsConnected() || nc.Drain() != nil {
-		nc.Close() // nobody is there to drain to
+		nc.Close() // not connected: nothing can be drained
 		return nil
 	}
 	limit := time.NewTimer(drainLimit)

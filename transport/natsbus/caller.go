@@ -7,26 +7,27 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// headerRequestInfo says in which account a request was made that came through an import.
+// headerRequestInfo contains the account of a request that was imported from another account.
 const headerRequestInfo = "Nats-Request-Info"
 
-// callerOf is who makes a request, as far as the server and the reply subject tell: the
-// account that it was imported from, the user whose inbox it names (InboxPrefix), or else
-// the connection. Whoever may publish under any reply subject can be as many as they like.
+// callerOf returns who made a request, as far as it can be known: the account that it was imported
+// from, the user named by its inbox (InboxPrefix), or else the connection. A client that may use
+// any reply subject can pretend to be any number of callers.
 func callerOf(m *nats.Msg) string {
-	if strings.HasPrefix(m.Reply, imported) { // the server's own, and so is the header beside it
+	if strings.HasPrefix(m.Reply, imported) { // set by the server, and so is the header
 		var info struct {
 			Account string `json:"acc"`
 		}
-		// The server takes out a header of this name and puts its own behind all others. One that
-		// begins after a bare line feed it does not see, and the client library does: the last counts.
+		// The server replaces a header of this name and adds its own at the end. It does not see
+		// one that follows a bare line feed, but the client library does, so the last value is the
+		// server's.
 		if values := m.Header[headerRequestInfo]; len(values) > 0 {
-			_ = json.Unmarshal([]byte(values[len(values)-1]), &info) // "": all of them count together
+			_ = json.Unmarshal([]byte(values[len(values)-1]), &info) // "": such callers are counted together
 		}
 		return "account/" + info.Account
 	}
 	first, rest, _ := strings.Cut(m.Reply, ".")
-	if first == "_INBOX" { // the client library's, with a name for the connection behind it
+	if first == "_INBOX" { // the client library's default, followed by a name for the connection
 		connection, _, _ := strings.Cut(rest, ".")
 		return m.Reply[:len(first)+1+len(connection)]
 	}

@@ -17,32 +17,32 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// The claim lies in a stream of its own, where nothing that fills, stands still or is purged
-// elsewhere reaches it. It keeps the last message of each subject.
+// The claim is in a stream of its own, so that full, stuck or purged streams do not affect it. The
+// stream keeps the last message of each subject.
 //
 //	saga.owner.claim         the claim, changed by compare-and-set
-//	saga.owner.token.<inc>   by which its owner is known; gone when another one has it
+//	saga.owner.token.<inc>   identifies the owner; removed when another store takes the claim
 //	saga.owner.pulse         the newest confirmation
 //
-// A token has a subject of its own for each process: what expects it to be where it was finds
-// nothing once another owner has removed it, or the stream was recreated. The same in the
-// stream of commands is the fence, which the server holds every command against. Whoever
-// raises one looks at the latch, makes sure that the claim is its own, and moves the latch
-// on: an owner that was replaced in between finds it moved.
+// Each process has a token on a subject of its own. A publish that expects the token's sequence
+// fails once another owner has removed the token, or after the stream was recreated. The fence is
+// such a token in the stream of commands: the server checks every command against it. An owner that
+// raises its fence reads the latch, confirms its claim, and then moves the latch by
+// compare-and-set, which fails if another owner has moved it in between.
 //
 //	saga.command._owner.fence.<inc>
 //	saga.command._owner.latch
-const fenceToken = "_owner" // no participant: names begin with a letter
+const fenceToken = "_owner" // not a participant, whose name begins with a letter
 
 const errWrongLast jetstream.ErrorCode = 10071 // "wrong last sequence"
 
-// fence is what the server holds commands against, as the values of their headers.
+// fence holds the header values with which the server checks commands.
 type fence struct{ subject, sequence []string }
 
 // claims is the ownership.Registry of a bus.
 type claims struct{ bus *Bus }
 
-// Claims is the registry of the claim on the bus's prefix.
+// Claims returns the registry of the claim on the bus's prefix.
 func (b *Bus) Claims() ownership.Registry { return claims{b} }
 
 func (c claims) subject(rest string) string { return c.bus.subjects.Owner(rest) }
@@ -52,19 +52,19 @@ func (c claims) name() string { return c.bus.config.ownerStream() }
 // ConfirmNow implements ownership.Registry.
 func (c claims) ConfirmNow() <-chan struct{} { return c.bus.moved }
 
-// Fences implements ownership.Registry: a stream with one copy takes messages in order, each
-// held against what it expects. One with more takes no second one that expects something of
-// a subject while the first is under way, so that commands could not be sent one behind the
-// other.
+// Fences implements ownership.Registry. A stream with one replica processes messages in order and
+// checks each one's expectation. With more replicas, the server refuses a second message that
+// expects something of a subject while the first is in progress, so that commands could not be
+// pipelined.
 func (c claims) Fences() bool { return c.bus.fenced() && c.bus.fence.Load() != nil }
 
-// fenced reports whether the server can hold commands against a fence. What counts is how many
-// copies the stream has, and not how many were asked for: an administrator may give it more,
-// and coordinators may be told different numbers.
+// fenced reports whether the server can check commands against a fence. It depends on the stream's
+// actual number of replicas and not on the configured one, because an administrator may have
+// changed it and coordinators may be configured differently.
 func (b *Bus) fenced() bool { return b.copies.Load() == 1 }
 
-// stream is that of claims; it is made if it is missing and ours to make. One that would
-// lose claims is refused.
+// stream returns the stream of claims, and creates it if it is missing and the bus may. A stream
+// that could lose claims is an error.
 func (c claims) stream(ctx context.Context) (jetstream.Stream, error) {
 	stream, err := c.bus.js.Stream(ctx, c.name())
 	if err == nil {
@@ -75,7 +75,7 @@ func (c claims) stream(ctx context.Context) (jetstream.Stream, error) {
 		return stream, err
 	}
 	if c.bus.claimsSeen.Load() {
-		if err := pause(ctx, afterDeletion); err != nil { // as for the others
+		if err := pause(ctx, afterDeletion); err != nil { // as with the other streams
 			return nil, err
 		}
 	}
@@ -97,8 +97,8 @@ func (c claims) wanted() jetstream.StreamConfig {
 	return config
 }
 
-// drift is what is wrong with the stream of claims: what would push a claim out, or keep one
-// from being written.
+// drift returns the settings of the stream of claims that could evict a claim or prevent one from
+// being written.
 func (c claims) drift(have jetstream.StreamConfig) error {
 	want := c.wanted()
 	var errs []error
@@ -135,10 +135,10 @@ func (c claims) drift(have jetstream.StreamConfig) error {
 	return errors.Join(errs...)
 }
 
-// maxClaim is how many bytes a claim may take with its headers.
+// maxClaim bounds a claim with its headers, in bytes.
 const maxClaim = 16 << 10
 
-// check says what is wrong with the stream of claims, if there is a claim of ours in it.
+// check returns what is wrong with the stream of claims, if we have a claim.
 func (c claims) check(ctx context.Context) error {
 	if c.bus.token.Load() == nil {
 		return nil
@@ -214,15 +214,15 @@ func (c claims) Write(ctx context.Context, claim *ownership.Claim, over ownershi
 	if latched {
 		c.raise(ctx, latch)
 	}
-	c.bus.lookSoon() // consumers that waited for the claim
+	c.bus.lookSoon() // consumers may have waited for the claim
 	return at, nil
 }
 
-// latch is where the latch is, if the server says so.
+// latch returns the sequence of the latch; false: unknown.
 func (c claims) latch(ctx context.Context) (at uint64, ok bool) {
 	stream, err := c.bus.js.Stream(ctx, c.bus.names[transport.Commands])
 	if err != nil {
-		return 0, false // it is recreated, and the fence with it
+		return 0, false // the stream is recreated, with the fence
 	}
 	if c.bus.copies.Store(int32(stream.CachedInfo().Config.Replicas)); !c.bus.fenced() {
 		return 0, false
@@ -237,9 +237,9 @@ func (c claims) latch(ctx context.Context) (at uint64, ok bool) {
 	return m.Sequence, true
 }
 
-// raise puts our fence into the stream of commands, and takes those of others away, if the
-// latch is where it was when it was last certain that the claim is ours. Without a fence,
-// because the stream is full for example, no command is sent.
+// raise publishes our fence in the stream of commands and removes those of others, unless the latch
+// has moved since our claim was last confirmed. Without a fence, for example because the stream is
+// full, no command is sent.
 func (c claims) raise(ctx context.Context, latch uint64) {
 	c.bus.fence.Store(nil)
 	at, commands := c.bus.subjects.Command(fenceToken, "latch"), c.bus.names[transport.Commands]
@@ -258,7 +258,7 @@ func (c claims) raise(ctx context.Context, latch uint64) {
 		sequence, err = c.publish(ctx, fenced, nil, at, moved)
 	}
 	if err != nil {
-		c.bus.config.Logger.Warn("the NATS server cannot be told to refuse what an earlier owner of the prefix sends; it is tried again", "error", err)
+		c.bus.config.Logger.Warn("cannot fence off the prefix's previous owner on the NATS server; retrying", "error", err)
 		return
 	}
 	c.bus.fence.Store(&fence{[]string{fenced}, []string{strconv.FormatUint(sequence, 10)}})
@@ -286,7 +286,7 @@ func (c claims) Confirm(ctx context.Context, at ownership.Position) error {
 	return nil
 }
 
-// publish stores a message if the last one of a subject is where it is expected.
+// publish stores a message if a subject's last message has the expected sequence.
 func (c claims) publish(ctx context.Context, subject string, data []byte, expected string, last uint64) (uint64, error) {
 	m := nats.NewMsg(subject)
 	m.Data = data
@@ -297,7 +297,7 @@ func (c claims) publish(ctx context.Context, subject string, data []byte, expect
 	ack, err := c.bus.js.PublishMsg(ctx, m, jetstream.WithRetryAttempts(0))
 	var api *jetstream.APIError
 	switch {
-	case errors.As(err, &api) && api.ErrorCode == errWrongLast, errors.Is(err, jetstream.ErrNoStreamResponse): // which is seen by reading it
+	case errors.As(err, &api) && api.ErrorCode == errWrongLast, errors.Is(err, jetstream.ErrNoStreamResponse): // read the claim to see why
 		return 0, fmt.Errorf("%w (%w)", ownership.ErrChanged, err)
 	case err != nil:
 		return 0, err
@@ -305,9 +305,9 @@ func (c claims) publish(ctx context.Context, subject string, data []byte, expect
 	return ack.Sequence, nil
 }
 
-// hold puts into the headers of commands what the server is to hold them against: that the
-// claim is still ours. An owner whose fence is not up sends none: whoever takes over relies on
-// the server, which could not refuse them.
+// hold adds headers to commands with which the server checks that the claim is still ours. Without
+// a raised fence it refuses to send them, because a new owner relies on the server to refuse our
+// commands.
 func (b *Bus) hold(messages []*nats.Msg, errs []error) {
 	f := b.fence.Load()
 	if b.token.Load() == nil || !b.fenced() {
@@ -325,8 +325,8 @@ func (b *Bus) hold(messages []*nats.Msg, errs []error) {
 	}
 }
 
-// refusedByFence takes note that the server has refused a command: another store owns the
-// prefix, or the stream has lost our fence.
+// refusedByFence notes that the server has refused a command because another store owns the prefix,
+// or because the stream has lost our fence.
 func (b *Bus) refusedByFence() {
 	b.fallen.Store(true)
 	b.confirmSoon()
@@ -340,12 +340,12 @@ func (b *Bus) confirmSoon() {
 	}
 }
 
-// isFence reports whether a subject is that of a fence.
+// isFence reports whether a subject is that of a fence or latch.
 func (b *Bus) isFence(subject string) bool {
 	return strings.HasPrefix(subject, b.subjects.Command(fenceToken, ""))
 }
 
-// exclude removes the subscriptions of others to a work queue: those of earlier owners.
+// exclude removes other subscriptions to a work queue, which belong to earlier owners.
 func (s *source) exclude(ctx context.Context) error {
 	stream, err := s.bus.js.Stream(ctx, s.bus.names[s.sub.Stream])
 	if err != nil {

@@ -18,85 +18,84 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/internal/strict"
 )
 
-// Config says where the server is and what the streams are like. The zero value
-// is a server on this machine with all defaults.
+// Config configures the server's address and the streams. The zero value connects to a server on
+// this machine with all defaults.
 type Config struct {
-	// The connection. Not used by New, which is given one.
+	// The connection. Not used by New.
 	URL             string        // one or more, separated by commas; "": nats://127.0.0.1:4222
-	Name            string        // of the connection, shown by the server; "": amends
-	User, Password  string        // credentials: at most one kind is needed
+	Name            string        // name of the connection on the server; "": amends
+	User, Password  string        // credentials: at most one kind
 	Token           string        //
 	CredentialsFile string        // a .creds file (JWT and seed)
 	NKeyFile        string        // a file with an nkey seed
-	InboxPrefix     string        // of the subjects on which replies come, see InboxPrefix; "": _INBOX, which everybody shares
-	TLS             *tls.Config   // nil: as the URL says
+	InboxPrefix     string        // prefix of reply subjects; see InboxPrefix; "": _INBOX, which all clients share
+	TLS             *tls.Config   // nil: as given by the URL
 	ConnectTimeout  time.Duration // of one attempt; 0: 5 s
-	ConnectWait     time.Duration // how long a server that is not there, or a coordinator that makes no consumer, is waited for; 0: 10 min; negative: until the context ends
-	Options         []nats.Option // further ones, applied last
-	// Responder are options of one more connection, over which requests are answered: the
-	// credentials of a user who may do that and nothing else (ResponderGrant). Of those
-	// above, the credentials, InboxPrefix and Options do not count for it. nil: they are
-	// answered over the same connection.
+	ConnectWait     time.Duration // limit on waiting for the server or the coordinator; 0: 10 min; negative: none
+	Options         []nats.Option // additional options, applied last
+	// Responder holds the options of a second connection for answering requests: the credentials of
+	// a user who may do only that (ResponderGrant). The credentials, InboxPrefix and Options above
+	// do not apply to it. nil: requests are answered on the main connection.
 	Responder []nats.Option
-	// ReplyPrefixes are the first tokens of subjects on which replies may be sent, beside
-	// inboxes: _INBOX.>, _INBOX_<user>.>, and _R_.>, which stands for one in another account.
+	// ReplyPrefixes are first tokens of subjects on which replies may be sent, besides inboxes:
+	// _INBOX.>, _INBOX_<user>.>, and _R_.>, which the server uses for other accounts.
 	ReplyPrefixes []string
 
-	// HideData keeps data out of the log; without it a line about a message that is dropped,
-	// and is in no dead letter, has the first 256 bytes of it.
+	// HideData keeps message data out of the log; otherwise the line about a message that is
+	// dropped without a dead letter contains its first 256 bytes.
 	HideData bool
 
 	Prefix    string       // first token of every subject and stream; "": transport.DefaultPrefix
-	Provision Provisioning // who makes streams and consumers; default: Ask, the coordinator
+	Provision Provisioning // who creates streams and consumers; default: the coordinator
 
-	// What new streams are like, and what existing ones are held against. Bytes and ages that
-	// are given, and not left to their defaults, are given to existing streams too.
-	Replicas        int           // copies of each stream; 0: 1
+	// Configuration of new streams; existing ones are checked against it. Bytes and ages that are
+	// set are also applied to existing streams.
+	Replicas        int           // of each stream; 0: 1
 	Memory          bool          // keep streams in memory instead of files
-	QueueBytes      int64         // bound of commands and of events, each; at it, publishing is refused; 0: 512 MiB
-	LifecycleBytes  int64         // bound of lifecycle; at it, the oldest go; 0: 256 MiB
-	DeadBytes       int64         // bound of dead-letters; at it, the oldest go; 0: 256 MiB
-	LifecycleAge    time.Duration // how long lifecycle is kept; 0: 7 days
-	DeadAge         time.Duration // how long dead letters are kept; 0: 30 days
-	Duplicates      time.Duration // window of deduplication; 0: 2 min
-	MaxMessageBytes int           // bound of a command or event with headers; 0: what the server takes less 32 KiB, which dead letters need
+	QueueBytes      int64         // limit of commands and of events, each; when full, publishing is refused; 0: 512 MiB
+	LifecycleBytes  int64         // limit of lifecycle; when full, the oldest are removed; 0: 256 MiB
+	DeadBytes       int64         // limit of dead-letters; when full, the oldest are removed; 0: 256 MiB
+	LifecycleAge    time.Duration // 0: 7 days
+	DeadAge         time.Duration // 0: 30 days
+	Duplicates      time.Duration // deduplication window; 0: 2 min
+	MaxMessageBytes int           // limit of a command or event with headers; 0: the server's less 32 KiB
 
-	PublishTimeout time.Duration // how long a publish waits for the server's word; 0: 5 s
-	MaxPublishing  int           // publishes that wait for it at the same time; 0: 4096
-	Prefetch       int           // deliveries held ready for a source; 0: 1024, at most Subscription.MaxInFlight
-	Heartbeat      time.Duration // within which a silent server is noticed; 0: 500 ms
-	CheckInterval  time.Duration // between looks at the streams; 0: 3 s
+	PublishTimeout time.Duration // how long a publish waits for the server's acknowledgement; 0: 5 s
+	MaxPublishing  int           // publishes that wait for one at the same time; 0: 4096
+	Prefetch       int           // deliveries buffered for a source; 0: 1024, at most Subscription.MaxInFlight
+	Heartbeat      time.Duration // a silent server is noticed within it; 0: 500 ms
+	CheckInterval  time.Duration // between checks of the streams; 0: 3 s
 
-	Logger *slog.Logger              // for what goes wrong in the background, repeated lines of one kind limited; nil: silent, but for what is waited for, which goes to slog.Default()
-	told   *slog.Logger              // of what is waited for; nil: slog.Default()
-	given  map[transport.Stream]bool // streams some limit of which is given
+	Logger *slog.Logger              // for background errors, rate-limited; nil: only waits are logged, to slog.Default()
+	told   *slog.Logger              // logs waits; nil: slog.Default()
+	given  map[transport.Stream]bool // streams with a configured limit
 
-	// OnMalformed is told of every message that could not be decoded and goes to the
-	// dead letters. It must not block. nil: nobody is told.
+	// OnMalformed is called for every message that cannot be decoded and is dead-lettered. It must
+	// not block. May be nil.
 	OnMalformed func(stream transport.Stream, reason string)
 }
 
-// Provisioning says what the bus does about streams and consumers.
+// Provisioning says how the bus treats streams and consumers.
 type Provisioning int
 
-// The ways.
+// Kinds of Provisioning.
 const (
-	// Ask leaves streams to the coordinator, and asks it for a participant's consumer: for
-	// participants and callers, who need no right at JetStream beyond pulling, acknowledging
-	// and publishing their own. Resets never signals. Other consumers it makes itself.
+	// Ask leaves streams to the coordinator and asks it for a participant's consumer. It is for
+	// participants and callers, whose only JetStream permissions are to pull, acknowledge and
+	// publish their own messages. Resets never signals. Other consumers are created by the bus.
 	Ask Provisioning = iota
-	// Create makes what is missing and checks what is there: for the coordinator, and where
-	// there is none.
+	// Create creates what is missing and checks what exists. It is for the coordinator, and for use
+	// without one.
 	Create
-	// Verify checks streams and reports a missing one; it makes consumers.
+	// Verify checks streams and reports missing ones; it creates consumers.
 	Verify
 )
 
-// maxInboxPrefix bounds the subjects on which replies come, so that one fits a line
-// of the protocol beside the longest subject.
+// maxInboxPrefix bounds the prefix of reply subjects, so that one fits into a protocol line
+// together with the longest subject.
 const maxInboxPrefix = 256
 
-// Validate reports all that is wrong with the configuration.
+// Validate returns everything that is wrong with the configuration, joined.
 func (c Config) Validate() error {
 	var errs []error
 	if err := transport.CheckPrefix(c.Prefix); err != nil {
@@ -131,8 +130,8 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-// CheckFiles returns what is wrong with CredentialsFile and NKeyFile; nil: nothing, or
-// there are none. Connect reads them too.
+// CheckFiles returns what is wrong with CredentialsFile and NKeyFile; nil if they are valid or not
+// set. Connect also reads them.
 func (c Config) CheckFiles() error { return c.credentials().CheckFiles() }
 
 func (c Config) credentials() Credentials {
@@ -179,7 +178,7 @@ func def[T comparable](field *T, value T) {
 	}
 }
 
-// options are those of the connection.
+// options returns the options of the main connection.
 func (c Config) options() ([]nats.Option, error) {
 	options := c.basic()
 	credentials, err := c.credentials().Options()
@@ -193,7 +192,7 @@ func (c Config) options() ([]nats.Option, error) {
 	return append(options, c.Options...), nil
 }
 
-// basic are the options of every connection.
+// basic returns the options of every connection.
 func (c Config) basic() []nats.Option {
 	options := []nats.Option{
 		nats.Name(c.Name),
@@ -205,7 +204,7 @@ func (c Config) basic() []nats.Option {
 		nats.PingInterval(10 * time.Second),
 		nats.MaxPingsOutstanding(2),
 		nats.SetCustomDialer(strict.Dialer{Timeout: c.ConnectTimeout}),
-		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { // else it writes to stderr
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { // the default writes to stderr
 			c.Logger.Warn("NATS connection", "error", err)
 		}),
 	}
@@ -215,7 +214,7 @@ func (c Config) basic() []nats.Option {
 	return options
 }
 
-// Credentials prove to a server who connects: at most one kind is needed.
+// Credentials authenticate a client: at most one kind is needed.
 type Credentials struct {
 	User, Password  string
 	Token           string
@@ -223,7 +222,7 @@ type Credentials struct {
 	NKeyFile        string // a file with an nkey seed
 }
 
-// Options are those of a connection with the credentials; none: it has none.
+// Options returns connection options with the credentials, if there are any.
 func (c Credentials) Options() (options []nats.Option, err error) {
 	if c.User != "" {
 		options = append(options, nats.UserInfo(c.User, c.Password))
@@ -244,7 +243,7 @@ func (c Credentials) Options() (options []nats.Option, err error) {
 	return options, nil
 }
 
-// CheckFiles returns what is wrong with the files; nil: nothing, or there are none.
+// CheckFiles returns what is wrong with the files; nil if they are valid or not set.
 func (c Credentials) CheckFiles() error {
 	var errs []error
 	if c.CredentialsFile != "" {
@@ -260,8 +259,8 @@ func (c Credentials) CheckFiles() error {
 	return errors.Join(errs...)
 }
 
-// holdsSeed returns an error unless a file holds the seed of an nkey. It says nothing of
-// what else it holds.
+// holdsSeed returns an error unless a file contains the seed of an nkey. The error quotes nothing
+// of the file.
 func holdsSeed(path string) error {
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -276,13 +275,13 @@ func holdsSeed(path string) error {
 	return nil
 }
 
-// ownerStream is how the stream of claims is called on the server.
+// ownerStream returns the name of the stream of claims on the server.
 func (c Config) ownerStream() string {
 	return strings.TrimSuffix(c.streamName(transport.Commands), "COMMANDS") + "OWNER"
 }
 
-// streamName is how a stream is called on the server: the prefix and the kind in
-// capitals, such as SAGA_COMMANDS.
+// streamName returns a stream's name on the server: the prefix and the kind in capitals, such as
+// SAGA_COMMANDS.
 func (c Config) streamName(s transport.Stream) string {
 	kind := strings.ToUpper(string(s))
 	if s == transport.DeadLetters {

@@ -2,7 +2,7 @@ package natsbus
 
 import "strings"
 
-// cut shortens what others sent, for a message.
+// cut shortens received text for a message.
 func cut(s string) string {
 	if len(s) > 64 {
 		s = s[:64] + "…"

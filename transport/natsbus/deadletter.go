@@ -17,36 +17,35 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/internal/wire"
 )
 
-// Headers of a dead letter beside those of an envelope. The headers of the message that
-// it holds are kept as one block, because a client may send names that no header of ours
-// could have.
+// Headers of a dead letter besides an envelope's. The original message's headers are kept as one
+// block, because a client may have sent names that are not valid in a header of ours.
 const (
 	headerOrigin   = "dead-stream"         // commands, events or lifecycle
-	headerSubject  = "dead-subject"        // where the message came, percent-encoded
-	headerSequence = "dead-sequence"       // of the message in its stream
-	headerBlock    = transport.HeaderBlock // the original's headers, percent-encoded; absent if it has none
-	headerBlockCut = "dead-header-cut"     // only if the block was too long to be kept whole: how many bytes it had
-	headerCut      = "dead-data-bytes"     // only if data was too long to be kept whole: how many bytes it had
+	headerSubject  = "dead-subject"        // the original's subject, percent-encoded
+	headerSequence = "dead-sequence"       // the original's sequence in its stream
+	headerBlock    = transport.HeaderBlock // the original's headers, percent-encoded; absent if there were none
+	headerBlockCut = "dead-header-cut"     // original size of the block in bytes, if it was truncated
+	headerCut      = "dead-data-bytes"     // original size of the data in bytes, if it was truncated
 
-	maxReason = 2048                    // bytes of a reason
-	maxBlock  = transport.MaxAttributes // bytes of a header block, before they are encoded: whatever a message of ours may have
+	maxReason = 2048                    // maximum bytes of a reason
+	maxBlock  = transport.MaxAttributes // maximum bytes of a header block before encoding
 )
 
-// deadEntry is a message on its way to the dead letters.
+// deadEntry is a message that is being dead-lettered.
 type deadEntry struct {
 	delivery *delivery
-	msg      *nats.Msg // if it came in a bundle, as if it had come alone
-	index    int       // in the bundle, from 1; 0: it did come alone
-	block    string    // its headers, if they cannot be read
+	msg      *nats.Msg // the message; for one in a bundle, as if it had come alone
+	index    int       // in the bundle, from 1; 0: not in a bundle
+	block    string    // its headers, if they cannot be parsed
 	reason   string
-	word     string // what ends the delivery when it is stored
+	word     string // acknowledgement to send once it is stored
 
-	tries    int       // that are left
-	due      time.Time // of the next
-	deadline time.Time // of the last
+	tries    int       // remaining tries
+	due      time.Time // of the next try
+	deadline time.Time // of the last try
 }
 
-// deadEntry is the delivery on its way to the dead letters.
+// deadEntry returns the delivery's entry for the dead letters.
 func (d *delivery) deadEntry(reason string) *deadEntry {
 	l := &deadEntry{delivery: d, msg: d.msg, reason: reason, word: term}
 	if d.group != nil {
@@ -58,18 +57,19 @@ func (d *delivery) deadEntry(reason string) *deadEntry {
 
 func (l *deadEntry) stream() transport.Stream { return l.delivery.source.sub.Stream }
 
-// participant is whose message it is, as the subject says for which the server vouches.
+// participant returns the sender or recipient according to the subject, which the server has
+// checked.
 func (l *deadEntry) participant() string {
 	subjects := l.delivery.source.bus.subjects
 	return lastToken(subjects.DeadLetter(l.stream(), subjects.Participant(l.delivery.msg.Subject)))
 }
 
-// size is about how many bytes it takes in memory and in the stream.
+// size returns about how many bytes the entry takes in memory and in the stream.
 func (l *deadEntry) size() int { return len(l.msg.Data) + len(l.reason) + len(l.block) + 1024 }
 
-// deadLetter wraps a message: an envelope of its own with the reason, the origin, and
-// the original's bytes and headers. asks reports whether the server may be asked for
-// headers that the client has dropped.
+// deadLetter returns the dead letter of a message: an envelope with the reason, the origin, and the
+// original's bytes and headers. asks says whether to ask the server for headers that the client has
+// dropped; it is cleared if the server does not answer.
 func (b *Bus) deadLetter(ctx context.Context, l *deadEntry, asks *bool) *nats.Msg {
 	stream := l.stream()
 	reason := l.reason
@@ -83,7 +83,7 @@ func (b *Bus) deadLetter(ctx context.Context, l *deadEntry, asks *bool) *nats.Ms
 	}
 	m := wire.Encode(&transport.Envelope{
 		Subject: b.subjects.DeadLetter(stream, l.participant()),
-		DedupID: fmt.Sprintf("dead-%s-%d-%d%s", stream, sequence, storedAt(l.msg.Reply), index), // moved twice, kept once
+		DedupID: fmt.Sprintf("dead-%s-%d-%d%s", stream, sequence, storedAt(l.msg.Reply), index), // stable: a retry is deduplicated
 		ID:      fmt.Sprintf("%s/%d%s", b.names[stream], sequence, index),
 		Source:  "/amends/bus",
 		Type:    transport.TypeDead,
@@ -101,14 +101,14 @@ func (b *Bus) deadLetter(ctx context.Context, l *deadEntry, asks *bool) *nats.Ms
 		}
 	}
 	if limit := int(b.nc.MaxPayload()); limit > 0 && m.Size() > limit {
-		// Only with a stream that takes messages of any length: see headroom.
+		// Only if the stream's message size is unlimited; see headroom.
 		m.Header.Set(headerCut, strconv.Itoa(len(m.Data)))
 		m.Data = m.Data[:max(len(m.Data)-(m.Size()-limit), 0)]
 	}
 	return m
 }
 
-// blockOf is the header block of a message; "" if it has none, or nobody can tell.
+// blockOf returns a message's header block; "" if it has none or it is unknown.
 func (b *Bus) blockOf(ctx context.Context, l *deadEntry, asks *bool) string {
 	switch {
 	case len(l.msg.Header) > 0:
@@ -117,11 +117,11 @@ func (b *Bus) blockOf(ctx context.Context, l *deadEntry, asks *bool) string {
 		return l.block
 	}
 	block, err := b.storedBlock(ctx, l)
-	*asks = err == nil // a server that does not answer now is not asked for the next one
+	*asks = err == nil // if the server does not answer, later entries do not ask it
 	return block
 }
 
-// writeBlock is a header block as a client would send it, its names in order.
+// writeBlock returns a header block as a client would send it, with sorted names.
 func writeBlock(header nats.Header) string {
 	var b strings.Builder
 	b.WriteString(wire.Prefix)
@@ -137,7 +137,7 @@ func writeBlock(header nats.Header) string {
 	return b.String()
 }
 
-// storedBlock asks the server for the headers of a message that came without any: the
+// storedBlock asks the server for the headers of a message that arrived without any, because the
 // client drops a block that it cannot parse.
 func (b *Bus) storedBlock(ctx context.Context, l *deadEntry) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
@@ -153,18 +153,17 @@ func (b *Bus) storedBlock(ctx context.Context, l *deadEntry) (string, error) {
 		} `json:"message"`
 	}
 	if err := json.Unmarshal(reply.Data, &stored); err != nil {
-		return "", nil // it is gone, or something that is not known here
+		return "", nil // the message is gone, or the reply is unknown
 	}
 	return string(stored.Message.Headers), nil
 }
 
-// readBlock reads the headers of a block as far as they can be read, and reports whether
-// that is all of it.
+// readBlock parses a header block as far as possible, and reports whether it is complete.
 func readBlock(block string) (header map[string][]string, whole bool) {
 	header = map[string][]string{}
 	rest, whole := strings.CutPrefix(block, wire.Prefix)
 	if !whole {
-		_, rest, _ = strings.Cut(block, "\r\n") // a status line with more in it, or none
+		_, rest, _ = strings.Cut(block, "\r\n") // a status line with additional text, or none
 	}
 	for {
 		line, more, ended := strings.Cut(rest, "\r\n")
@@ -184,7 +183,7 @@ func readBlock(block string) (header map[string][]string, whole bool) {
 	}
 }
 
-// excerpt is the beginning of data as a log may show it.
+// excerpt returns the beginning of data for the log.
 func excerpt(data []byte) string {
 	const most = 256
 	var b strings.Builder

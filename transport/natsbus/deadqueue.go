@@ -14,39 +14,38 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// Bounds of the way to the dead letters: no delivery is held, whatever fails (I10).
+// Limits on dead-lettering: no delivery is held for ever, whatever fails (I10).
 const (
-	// letterTries and letterTime bound how often, and for how long, a message is tried to
-	// be moved to the dead letters since it was delivered; then it is terminated. Earlier
-	// deliveries count as tries.
+	// letterTries and letterTime bound how often, and for how long after its delivery, the bus
+	// tries to dead-letter a message; then it is terminated. Earlier deliveries count as tries.
 	letterTries = 3
 	letterTime  = 15 * time.Second
-	letterTry   = 6 * time.Second // one try; longer than Config.PublishTimeout's default
+	letterTry   = 6 * time.Second // per try; longer than Config.PublishTimeout's default
 
-	// maxLetters and maxLetterBytes bound the messages that wait to be moved. Of what is
-	// left one participant takes half at most.
+	// maxLetters and maxLetterBytes bound the waiting entries. One participant may take half of
+	// what is left of each.
 	maxLetters     = 1024
 	maxLetterBytes = 64 << 20
-	letterBatch    = 128 // moved at once
+	letterBatch    = 128 // entries per batch
 
-	// LetterRate and LetterBurst bound the dead letters of one participant, by the second
-	// and at once. What is more is terminated and counted.
+	// LetterRate and LetterBurst limit the dead letters of one participant, per second and at once.
+	// Further ones are terminated and counted.
 	LetterRate  = 100
 	LetterBurst = 1000
-	maxBuckets  = 1024 // participants that are told apart
+	maxBuckets  = 1024 // participants with a bucket of their own
 )
 
 // letterPause is the time between two tries.
 var letterPause = 1500 * time.Millisecond
 
-// deadQueue moves letters to the dead-letter stream, and ends their deliveries. Its
+// deadQueue moves entries to the dead-letter stream, and then acknowledges their deliveries. Its
 // goroutine is run.
 type deadQueue struct {
 	bus  *Bus
-	work chan struct{} // capacity 1: something came, or the end
+	work chan struct{} // capacity 1: a new entry, or closed
 
 	mu      sync.Mutex
-	waiting []*deadEntry // in the order in which they came
+	waiting []*deadEntry // in order of arrival
 	shares  map[string]int
 	bytes   int
 	buckets map[string]bucket
@@ -57,13 +56,13 @@ func newDeadQueue(b *Bus) *deadQueue {
 	return &deadQueue{bus: b, work: make(chan struct{}, 1), shares: map[string]int{}, buckets: map[string]bucket{}}
 }
 
-// bucket is what is left of a participant's LetterBurst.
+// bucket is the remaining LetterBurst of a participant.
 type bucket struct {
 	level float64
 	at    time.Time
 }
 
-// put takes a letter over. What is too much is terminated at once. It never blocks.
+// put adds an entry, or terminates its delivery at once if there are too many. It never blocks.
 func (q *deadQueue) put(l *deadEntry) error {
 	now := time.Now()
 	l.tries = max(letterTries+1-max(l.delivery.delivered, 1), 1)
@@ -88,10 +87,10 @@ func (q *deadQueue) put(l *deadEntry) error {
 		return transport.ErrClosed
 	case spent:
 		q.bus.stats.deadOverRate.Add(1)
-		q.drop(l, "its participant has had as many dead letters as it may", nil)
+		q.drop(l, "the participant has exceeded its rate of dead letters", nil)
 	case !room:
 		q.bus.stats.deadUnstored.Add(1)
-		q.drop(l, "too many messages wait to be moved there", nil)
+		q.drop(l, "too many messages are waiting to be dead-lettered", nil)
 	default:
 		q.signal()
 	}
@@ -105,18 +104,19 @@ func (q *deadQueue) signal() {
 	}
 }
 
-// spend takes one from a participant's bucket, if there is one. Called with the lock held.
+// spend takes one token from a participant's bucket, and reports whether there was one. Called with
+// the lock held.
 func (q *deadQueue) spend(participant string, now time.Time) bool {
 	b, known := q.buckets[participant]
 	if !known && len(q.buckets) >= maxBuckets {
 		for name, b := range q.buckets {
-			if b.refill(now).level >= LetterBurst { // as if it had never been there
+			if b.refill(now).level >= LetterBurst { // full, so it holds no information
 				delete(q.buckets, name)
 			}
 		}
 	}
 	if !known && len(q.buckets) >= maxBuckets {
-		participant = transport.UnknownParticipant // one bucket for those beyond the bound
+		participant = transport.UnknownParticipant // participants beyond the limit share a bucket
 		b, known = q.buckets[participant]
 	}
 	if !known {
@@ -137,7 +137,7 @@ func (b bucket) refill(now time.Time) bucket {
 	return b
 }
 
-// drop terminates a delivery that is not kept, and says what it was.
+// drop terminates a delivery that is not kept, and logs it.
 func (q *deadQueue) drop(l *deadEntry, why string, err error) {
 	attrs := []any{"stream", string(l.stream()), "participant", l.participant(), "subject", cut(l.msg.Subject),
 		"reason", l.reason, "why", why}
@@ -149,11 +149,11 @@ func (q *deadQueue) drop(l *deadEntry, why string, err error) {
 	if err != nil {
 		attrs = append(attrs, "error", err)
 	}
-	q.bus.config.Logger.Warn("a message was dropped and is in no dead letter", attrs...)
+	q.bus.config.Logger.Warn("a message was dropped without a dead letter", attrs...)
 	l.delivery.end(term)
 }
 
-// run moves what comes until ctx ends.
+// run moves entries until ctx ends.
 func (q *deadQueue) run(ctx context.Context) {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
@@ -161,7 +161,7 @@ func (q *deadQueue) run(ctx context.Context) {
 		batch, next := q.take(time.Now())
 		if len(batch) > 0 {
 			if q.move(ctx, batch) != nil {
-				return // they are still due
+				return // the entries stay due
 			}
 			continue
 		}
@@ -177,7 +177,7 @@ func (q *deadQueue) run(ctx context.Context) {
 	}
 }
 
-// take returns letters that are due, or when the next one is; they stay in the queue.
+// take returns the entries that are due, which stay in the queue, or when the next one is.
 func (q *deadQueue) take(now time.Time) (batch []*deadEntry, next time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -194,8 +194,8 @@ func (q *deadQueue) take(now time.Time) (batch []*deadEntry, next time.Time) {
 	return batch, next
 }
 
-// move tries to store a batch and ends what is stored, or is not tried any more. It returns
-// the error of ctx if that has ended meanwhile; then the batch stays as it was.
+// move tries to store a batch, and finishes the entries that are stored or have no tries left. If
+// ctx ends first, it returns that error and changes nothing.
 func (q *deadQueue) move(ctx context.Context, batch []*deadEntry) error {
 	now := time.Now()
 	end := now.Add(letterTry)
@@ -211,7 +211,7 @@ func (q *deadQueue) move(ctx context.Context, batch []*deadEntry) error {
 	defer cancel()
 	errs := q.bus.storeLetters(try, batch)
 	if err := ctx.Err(); err != nil {
-		return err // closing: what is not stored comes again
+		return err // closing: entries that are not stored are redelivered
 	}
 	var done []*deadEntry
 	for i, l := range batch {
@@ -223,7 +223,7 @@ func (q *deadQueue) move(ctx context.Context, batch []*deadEntry) error {
 	return nil
 }
 
-// ended ends a letter after a try, or plans the next.
+// ended finishes an entry after a try, or schedules the next try.
 func (q *deadQueue) ended(l *deadEntry, err error) bool {
 	now := time.Now()
 	l.tries--
@@ -263,8 +263,8 @@ func (q *deadQueue) remove(done []*deadEntry) {
 	q.waiting = slices.DeleteFunc(q.waiting, func(l *deadEntry) bool { return gone[l] })
 }
 
-// close takes nothing more, and waits until what is there is moved, or until ctx ends.
-// What is not moved is unanswered and comes again.
+// close refuses further entries and waits until the queue is empty or ctx ends. The remaining ones
+// are unacknowledged and are redelivered.
 func (q *deadQueue) close(ctx context.Context) {
 	q.mu.Lock()
 	q.closed = true
@@ -279,13 +279,13 @@ func (q *deadQueue) close(ctx context.Context) {
 	}
 }
 
-// storeLetters publishes letters and returns one error, or nil, each. Unlike Publish it
-// draws no conclusions about the connection: one that may not write dead letters is never
-// answered, and is not lost.
+// storeLetters publishes entries and returns an error, or nil, for each. Unlike Publish it draws no
+// conclusions about the connection: without the permission to write dead letters, a publish is
+// never answered although the connection works.
 func (b *Bus) storeLetters(ctx context.Context, letters []*deadEntry) []error {
 	futures := make([]jetstream.PubAckFuture, len(letters))
 	errs := make([]error, len(letters))
-	asks := b.config.Provision == Create // others have no right to
+	asks := b.config.Provision == Create // others lack the permission
 	bytes := 0
 	for i, l := range letters {
 		m := b.deadLetter(ctx, l, &asks)
@@ -308,13 +308,13 @@ func (b *Bus) storeLetters(ctx context.Context, letters []*deadEntry) []error {
 		}
 	}
 	if missing && b.config.Provision != Ask {
-		_ = b.look(ctx) // makes it again, for the next try
+		_ = b.look(ctx) // recreates the stream for the next try
 	}
 	b.rings.stored(ctx, bytes)
 	return errs
 }
 
-// forGood reports whether an error of a publish will be the same next time.
+// forGood reports whether a publish would fail with the same error again.
 func forGood(err error) bool {
 	var api *jetstream.APIError
 	return errors.Is(err, nats.ErrMaxPayload) || errors.Is(err, nats.ErrBadHeaderMsg) || errors.Is(err, nats.ErrBadSubject) ||

@@ -14,17 +14,17 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/internal/bundle"
 )
 
-// delivery is a received message. Its answers are messages to its reply subject:
-// asynchronous, sent with whatever else goes out.
+// delivery is a received message. It is acknowledged by messages to its reply subject, which are
+// sent asynchronously.
 type delivery struct {
 	source    *source
 	msg       *nats.Msg
-	group     *bundle.Group   // the bundle it came in; nil: it came alone, as msg
+	group     *bundle.Group   // the bundle that contained it; nil: it came alone, as msg
 	message   *bundle.Message // in the bundle
 	index     int             // in the bundle, from 1
 	envelope  transport.Envelope
 	arrived   time.Time
-	delivered int // how often, this time included
+	delivered int // number of deliveries, including this one
 	answered  atomic.Bool
 }
 
@@ -55,15 +55,14 @@ func (d *delivery) InProgress() {
 
 func (s *source) inProgress(m *nats.Msg) { _ = s.bus.nc.Publish(m.Reply, []byte("+WPI")) }
 
-// answer is the receiver's word, which ends the delivery; the first one counts.
+// answer acknowledges the delivery for the receiver; only the first call counts.
 func (d *delivery) answer(word string) {
 	if !d.answered.Swap(true) {
 		d.end(word)
 	}
 }
 
-// end sends the one answer that ends the delivery; of a bundle, when each of its
-// messages has one.
+// end sends the delivery's acknowledgement; for a bundle, once each of its messages has one.
 func (d *delivery) end(word string) {
 	if d.group != nil {
 		if word = d.group.Answer(word); word == "" {
@@ -71,11 +70,11 @@ func (d *delivery) end(word string) {
 		}
 	}
 	d.source.tracked.ended(d.msg.Reply, word)
-	_ = d.source.bus.nc.Publish(d.msg.Reply, []byte(word)) // lost: it comes again
+	_ = d.source.bus.nc.Publish(d.msg.Reply, []byte(word)) // if lost, the message is redelivered
 }
 
-// DeadLetter hands the message to the queue of dead letters, which ends the delivery
-// within 3 tries or 15 s.
+// DeadLetter adds the message to the queue of dead letters, which acknowledges it within 3 tries or
+// 15 s.
 func (d *delivery) DeadLetter(_ context.Context, reason string) error {
 	if d.answered.Swap(true) {
 		return nil
@@ -98,10 +97,10 @@ func timesDelivered(reply string) int { return int(replyNumber(reply, 0)) }
 
 func streamSequence(reply string) uint64 { return replyNumber(reply, 1) }
 
-// storedAt is when the stream took the message, in nanoseconds.
+// storedAt returns when the stream stored the message, in nanoseconds.
 func storedAt(reply string) uint64 { return replyNumber(reply, 3) }
 
-// replyNumber is the nth of the numbers in a reply subject; 0 if there is none.
+// replyNumber returns the nth number in a reply subject; 0 if there is none.
 func replyNumber(reply string, n int) uint64 {
 	first := 4
 	if strings.Count(reply, ".") >= 10 {

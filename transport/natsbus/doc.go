@@ -6,22 +6,19 @@
 //	Receive ◀══ durable pull consumers, batches  SAGA_DEAD       kept 30 days
 //	Request, Respond ══ core NATS, queue groups
 //
-// Streams are created or checked when the bus is made: one that differs where it
-// matters is a *DriftError. Consumers are made by Subscribe. Both are recreated
-// when somebody deletes them, or the server's files, while the bus runs; sources
-// go on by themselves and Resets signals what may be lost.
+// Streams are created or checked when the bus is created; a critical difference is a *DriftError.
+// Subscribe creates consumers. If somebody deletes a stream, a consumer or the server's files while
+// the bus runs, it recreates them: sources continue, and Resets signals a possible loss.
 //
-// Messages are CloudEvents 1.0 in binary mode of the NATS binding; docs/WIRE.md
-// shows the bytes. What cannot be understood is moved to SAGA_DEAD with its bytes,
-// headers, reason and origin (I9), and can be replayed. No delivery is held for that:
-// within 3 tries or 15 s it is kept there or terminated, and each participant has a rate
-// and a ring of dead letters of its own (I10, docs/adr/0021-dead-letter-rings.md).
+// Messages are CloudEvents 1.0 in binary mode of the NATS binding; docs/WIRE.md shows the bytes. A
+// message that cannot be decoded is moved to SAGA_DEAD with its bytes, headers, reason and origin
+// (I9), and can be replayed. No delivery is held for that: after 3 tries or 15 s it is terminated.
+// Each participant has its own rate limit and its own ring of dead letters (I10,
+// docs/adr/0021-dead-letter-rings.md).
 //
-// It does not import a server (see embedded) and not Watermill (see
-// natswatermill). It trusts neither the broker's memory (I2) nor its
-// deduplication.
+// It imports neither a server (see embedded) nor Watermill (see natswatermill). It relies neither
+// on the broker's storage (I2) nor on its deduplication.
 //
-// Failure looks like an error per envelope from Publish, silence from Receive
-// while the server is away, and numbers in Stats. Check says in words what is
-// wrong.
+// A failure shows as an error per envelope from Publish, as no deliveries from Receive while the
+// server is away, and as counts in Stats. Check reports what is wrong.
 package natsbus

@@ -11,13 +11,13 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// Commands leave the stream when nobody has taken them by the time their attempt is over
-// (docs/adr/0020-commands-expire.md): the outbox holds them, and a participant that is
-// away must not fill the stream that all share.
+// Commands that nobody fetched expire from the stream when their attempt is over
+// (docs/adr/0020-commands-expire.md): the outbox keeps them, and an absent participant must not
+// fill the stream that all share.
 
-// life is how long the stream of commands keeps a message, in whole seconds, as the
-// server counts; 0: until it is taken. A first attempt's is a minute at least: it is what
-// a participant finds that was away for a moment.
+// life returns how long the stream of commands keeps a message, in whole seconds; 0: until it is
+// acknowledged. A first attempt is kept for a minute at least, so that a participant that was
+// briefly away still receives it.
 func (b *Bus) life(e *transport.Envelope) time.Duration {
 	if e.Expires.IsZero() || e.Type != transport.TypeCommand || !b.expiring.Load() {
 		return 0
@@ -29,11 +29,11 @@ func (b *Bus) life(e *transport.Envelope) time.Duration {
 	return max(time.Second, (left + time.Second - 1).Truncate(time.Second))
 }
 
-// ttl is the value of a header that says a life.
+// ttl formats a life as a header value.
 func ttl(life time.Duration) string { return strconv.Itoa(int(life/time.Second)) + "s" }
 
-// expire has the stream of commands let messages expire, if streams are ours to
-// change, and reports whether it does. A server before 2.11 does not.
+// expire enables per-message TTLs on the stream of commands, if the bus may change streams, and
+// reports whether they are enabled. Servers before 2.11 do not support them.
 func (b *Bus) expire(ctx context.Context, have jetstream.StreamConfig) bool {
 	if have.AllowMsgTTL || b.config.Provision != Create {
 		return have.AllowMsgTTL
@@ -47,12 +47,11 @@ func (b *Bus) expire(ctx context.Context, have jetstream.StreamConfig) bool {
 	return info.CachedInfo().Config.AllowMsgTTL
 }
 
-// errNoTTL is the server's refusal of a message with a life, in a stream that does not
-// let messages expire.
+// errNoTTL is the server's error for a message with a TTL in a stream without TTLs.
 const errNoTTL jetstream.ErrorCode = 10166
 
-// refusedLife takes note that a stream does not let messages expire any more: what was
-// refused is sent again without.
+// refusedLife notes that the stream no longer supports TTLs; the refused messages are sent again
+// without one.
 func (b *Bus) refusedLife(err error) {
 	var api *jetstream.APIError
 	if errors.As(err, &api) && api.ErrorCode == errNoTTL {

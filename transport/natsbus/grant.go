@@ -10,42 +10,42 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// Role is what a user of the NATS server is there for.
+// Role is the role of a NATS server's user.
 type Role string
 
 // The roles.
 const (
-	RoleParticipant Role = "participant" // the service that answers for the participant of this name
-	RoleCaller      Role = "caller"      // a program that starts sagas and looks at them
-	RoleOperator    Role = "operator"    // a program that may ask the coordinator for everything
-	RoleListener    Role = "listener"    // a program that follows what becomes of sagas; it misses what happens while it is away
+	RoleParticipant Role = "participant" // the service that answers for the participant of that name
+	RoleCaller      Role = "caller"      // a program that starts sagas and reads them
+	RoleOperator    Role = "operator"    // a program that may make every request to the coordinator
+	RoleListener    Role = "listener"    // a program that receives announcements; it misses those sent while it is away
 	RoleCoordinator Role = "coordinator" // the coordinator
-	RoleResponder   Role = "responder"   // the coordinator's connection over which it answers requests: Config.Responder
+	RoleResponder   Role = "responder"   // the coordinator's second connection: Config.Responder
 )
 
-// Roles are all roles.
+// Roles lists all roles.
 var Roles = []Role{RoleParticipant, RoleCaller, RoleOperator, RoleListener, RoleCoordinator, RoleResponder}
 
-// Account is the account of the coordinator and its streams, in the configuration that
-// Accounts makes.
+// Account is the account of the coordinator and its streams in the configuration that Accounts
+// generates.
 const Account = "AMENDS"
 
-// APIPrefix is what stands for $JS.API in a participant's own account, for client libraries
-// that look at a consumer before they pull from it: $JS.API.CONSUMER.INFO is answered there
-// by the account itself, which has no JetStream.
+// APIPrefix replaces $JS.API in a participant's own account, for client libraries that look up a
+// consumer before they pull from it. There, $JS.API.CONSUMER.INFO is answered by the account
+// itself, which has no JetStream.
 const APIPrefix = "amends.js"
 
-// Grant is what a user of the NATS server needs to be allowed, and no more: subjects, in
-// the server's own language. docs/SECURITY-GUIDE.md explains each.
+// Grant holds the subjects that a user of the NATS server must be allowed, and no others.
+// docs/SECURITY-GUIDE.md explains each.
 type Grant struct {
 	Publish, Subscribe []string
 }
 
-// InboxPrefix is what Config.InboxPrefix of a user has to be, so that nobody else
-// can listen to the replies they get.
+// InboxPrefix returns the Config.InboxPrefix for a user, which prevents other users from receiving
+// the user's replies.
 func InboxPrefix(user string) string { return "_INBOX_" + user }
 
-// Grant is that of a user. Only Prefix of c counts. others are users of the same account,
+// Grant returns a user's permissions. Only c.Prefix is used. others are users of the same account
 // whose requests a responder answers.
 func (c Config) Grant(role Role, user string, others ...string) (Grant, error) {
 	if err := contract.CheckName("user", user); err != nil {
@@ -84,7 +84,7 @@ func (c Config) Grant(role Role, user string, others ...string) (Grant, error) {
 	return g, nil
 }
 
-// pulls and looks begin the subjects of requests at a consumer.
+// Prefixes of subjects for requests about a consumer.
 const (
 	pulls = "$JS.API.CONSUMER.MSG.NEXT."
 	looks = "$JS.API.CONSUMER.INFO."
@@ -98,7 +98,8 @@ func joinRoles(roles []Role) string {
 	return strings.Join(words, ", ")
 }
 
-// coordinating is what a coordinator publishes at a server that is not its own.
+// coordinating returns the subjects that a coordinator publishes to on a server that is not
+// embedded.
 func (c Config) coordinating(subjects transport.Subjects) (publish []string) {
 	publish = append(publish, "$SYS.REQ.USER.INFO")
 	for _, s := range transport.Streams {
@@ -125,18 +126,18 @@ func (c Config) coordinating(subjects transport.Subjects) (publish []string) {
 type User struct {
 	Name string
 	Role Role
-	// Proof are the lines that authenticate the user: `user: payment` and
-	// `password: "$2a$…"`, or `nkey: U…` alone.
+	// Proof holds the lines that authenticate the user: `user: payment` and `password: "$2a$…"`, or
+	// only `nkey: U…`.
 	Proof []string
 }
 
-// Accounts is a block of a NATS server's configuration with an account for each user, but
-// one for coordinators and responders. The server checks what somebody publishes, and not
-// where the reply is wanted; in an account of its own, a reply goes nowhere that the user
-// could not publish anyway. docs/adr/0024-accounts.md has the whole story.
+// Accounts returns a block for a NATS server's configuration with one account for each user, and a
+// common one for coordinators and responders. The server checks the subject of a publish but not
+// its reply subject; in an account of its own, a user's reply subject cannot reach more than the
+// user could publish to anyway. See docs/adr/0024-accounts.md.
 func (c Config) Accounts(users []User) (string, error) {
 	subjects := transport.Subjects{Prefix: c.withDefaults().Prefix}
-	services, streams := map[string][]string{}, map[string][]string{} // exported subjects, and to whom
+	services, streams := map[string][]string{}, map[string][]string{} // accounts by exported subject
 	var inside, others []string
 	for _, u := range users {
 		grant, err := c.Grant(u.Role, u.Name)
@@ -144,7 +145,7 @@ func (c Config) Accounts(users []User) (string, error) {
 			return "", err
 		}
 		exported := slices.Clone(grant.Publish)
-		renamed := map[string]string{} // what is imported under another subject, and that
+		renamed := map[string]string{} // subjects that are imported under another name
 		if u.Role == RoleParticipant {
 			consumer := c.withDefaults().streamName(transport.Commands) + "." + u.Name
 			exported = append(exported, looks+consumer)
@@ -195,10 +196,10 @@ func (c Config) Accounts(users []User) (string, error) {
 	return b.String(), nil
 }
 
-// Authorization is a block of a NATS server's configuration with all users in one account,
-// for a server where they cannot have accounts of their own. A participant, and a caller,
-// can do there by the reply subject of a request or an acknowledgement what the server and
-// the coordinator may do: purge and delete streams.
+// Authorization returns a block for a NATS server's configuration with all users in one account,
+// for a server on which they cannot have accounts of their own. There a participant or caller can,
+// by the reply subject of a request or an acknowledgement, act with the permissions of the server
+// and the coordinator: purge and delete streams.
 func (c Config) Authorization(users []User) (string, error) {
 	var names []string
 	for _, u := range users {
@@ -228,7 +229,7 @@ func indented(text string, levels int) string {
 	return pad + strings.ReplaceAll(text, "\n", "\n"+pad)
 }
 
-// entry is the grant as an entry of the users of a NATS server's configuration.
+// entry formats the grant as a user's entry in a NATS server's configuration.
 func (g Grant) entry(proof []string) string {
 	var b strings.Builder
 	b.WriteString("{\n")
@@ -237,7 +238,7 @@ func (g Grant) entry(proof []string) string {
 	}
 	b.WriteString("  permissions: {\n")
 	list := func(what string, subjects []string) {
-		if len(subjects) == 0 { // else the server takes it for: everything
+		if len(subjects) == 0 { // an empty list would allow everything
 			fmt.Fprintf(&b, "    %s: { deny: [\">\"] }\n", what)
 			return
 		}

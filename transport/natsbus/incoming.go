@@ -8,9 +8,9 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/internal/bundle"
 )
 
-// openBundle makes deliveries of a bundle's messages. A bundle that is none, or has
-// a message of somebody else's, goes to the dead letters as it is: who sends is what
-// its own subject says, for which the server vouches.
+// openBundle returns deliveries for a bundle's messages. A malformed bundle, or one with a message
+// of another participant, is dead-lettered as a whole: the sender is named by the bundle's subject,
+// which the server has checked.
 func (s *source) openBundle(whole *delivery, participant string, n int) (good []*delivery, bad []*deadEntry) {
 	messages, err := bundle.Decode(whole.msg.Data, n)
 	for i := range messages {
@@ -40,7 +40,7 @@ func (s *source) openBundle(whole *delivery, participant string, n int) (good []
 	return good, bad
 }
 
-// weigh is how many deliveries a message will be.
+// weigh returns how many deliveries a message contains.
 func (s *source) weigh(m *nats.Msg) int {
 	if _, n, ok := s.bus.subjects.ParseBundle(m.Subject); ok {
 		return min(n, bundle.Most)

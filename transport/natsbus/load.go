@@ -10,7 +10,7 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// What lies on the bus.
+// Aliases of what Load returns.
 type (
 	Load         = transport.Load
 	StreamLoad   = transport.StreamLoad
@@ -20,8 +20,8 @@ type (
 // MaxConsumers bounds Load.Consumers for each stream.
 const MaxConsumers = 1024
 
-// Load implements transport.Scale: it asks the server what lies on the bus. It is for people and metrics: it takes
-// a request for each stream and for every 256 subscriptions.
+// Load implements transport.Scale. It makes a request for each stream and one for every 256
+// subscriptions.
 func (b *Bus) Load(ctx context.Context) (Load, error) {
 	if err := b.connected(); err != nil {
 		return Load{}, err
@@ -32,7 +32,7 @@ func (b *Bus) Load(ctx context.Context) (Load, error) {
 	for _, s := range transport.Streams {
 		stream, err := b.js.Stream(ctx, b.names[s])
 		if err != nil && !s.WorkQueue() {
-			continue // it keeps nothing from being told of the others, which come first
+			continue // report the other streams, which are more important
 		}
 		if err != nil {
 			return Load{}, fmt.Errorf("look at stream %s: %w%s", b.names[s], err, hint(err))
@@ -64,7 +64,7 @@ func (b *Bus) Load(ctx context.Context) (Load, error) {
 		for i := range consumers {
 			further := bundled[consumers[i].Name]
 			if s == transport.Events {
-				further = bundled[""] // the coordinators share what all participants send
+				further = bundled[""] // coordinators share the answers of all participants
 			}
 			spread(&consumers[i], further)
 		}
@@ -73,8 +73,8 @@ func (b *Bus) Load(ctx context.Context) (Load, error) {
 	return load, nil
 }
 
-// bundled is how many more commands or answers lie on a stream than messages, of each
-// participant, and of all under "".
+// bundled returns how many more commands or answers than messages a stream holds, by participant,
+// and in total under "".
 func (b *Bus) bundled(ctx context.Context, s transport.Stream, stream jetstream.Stream) (map[string]uint64, error) {
 	info, err := stream.Info(ctx, jetstream.WithSubjectFilter(b.subjects.Bundles(s)))
 	if err != nil {
@@ -91,7 +91,7 @@ func (b *Bus) bundled(ctx context.Context, s transport.Stream, stream jetstream.
 	return further, nil
 }
 
-// commands is how many commands lie on the bus for each participant, and how many fences
+// commands returns the number of commands on the bus by participant, and the number of fences
 // (claim.go).
 func (b *Bus) commands(ctx context.Context, stream jetstream.Stream) (counts map[string]uint64, fences uint64, err error) {
 	info, err := stream.Info(ctx, jetstream.WithSubjectFilter(b.subjects.All(transport.Commands)))
@@ -115,7 +115,7 @@ func (b *Bus) commands(ctx context.Context, stream jetstream.Stream) (counts map
 
 func consumersOf(ctx context.Context, s transport.Stream, stream jetstream.Stream) ([]ConsumerLoad, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel() // the list ends early when there are too many
+	defer cancel() // stops the list when there are too many
 	var found []ConsumerLoad
 	list := stream.ListConsumers(ctx)
 	for info := range list.Info() {
@@ -138,8 +138,8 @@ func consumersOf(ctx context.Context, s transport.Stream, stream jetstream.Strea
 	return found, nil
 }
 
-// spread counts further commands or answers, which lie in the bundles that wait and
-// in those in flight, to both in proportion.
+// spread adds the further commands or answers in bundles to the waiting ones and those in flight,
+// in proportion.
 func spread(c *ConsumerLoad, further uint64) {
 	all := c.Pending + uint64(c.InFlight)
 	if all == 0 {

@@ -17,25 +17,24 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/internal/wire"
 )
 
-// outgoing is a message to be published: of one envelope, or a bundle.
+// outgoing is a message to publish, for one envelope or a bundle.
 type outgoing struct {
-	items   []int // which envelopes of the batch
+	items   []int // indexes in the batch
 	message *nats.Msg
 	bundle  bool
-	release func() // gives its buffers back
+	release func() // returns its buffers to the pool
 }
 
-// open is a bundle that takes further envelopes: those that go to, or come from, one
-// participant, and expire, or do not.
+// open is a bundle being filled with envelopes of one participant that all expire or all do not.
 type open struct {
 	stream      transport.Stream
 	participant string
 	items       []int
 	bytes       int
-	life        time.Duration // the longest of any; 0: until it is taken
+	life        time.Duration // the longest of its envelopes; 0: no expiry
 }
 
-// pack makes messages of a batch, and notes in errs what cannot be accepted anyway.
+// pack builds the messages of a batch, and stores an error for each envelope that cannot be sent.
 func (b *Bus) pack(batch []transport.Envelope, errs []error) []outgoing {
 	list := make([]outgoing, 0, len(batch))
 	bundles := make(map[string]*open, 8)
@@ -92,16 +91,16 @@ func (b *Bus) pack(batch []transport.Envelope, errs []error) []outgoing {
 	return list
 }
 
-// bundleBytes bounds the data in a bundle.
+// bundleBytes returns the maximum of data in a bundle.
 func (b *Bus) bundleBytes() int {
 	bytes := bundle.MaxBytes
 	if most := b.config.MaxMessageBytes; most > 0 {
-		bytes = min(bytes, most/4) // headers may be three times as much
+		bytes = min(bytes, most/4) // headers may take three times as much
 	}
 	return bytes
 }
 
-// admit refuses what cannot be published.
+// admit returns an error if an envelope cannot be published.
 func (b *Bus) admit(e *transport.Envelope) (transport.Stream, error) {
 	if b.isClosed() {
 		return "", transport.ErrClosed
@@ -109,7 +108,7 @@ func (b *Bus) admit(e *transport.Envelope) (transport.Stream, error) {
 	return b.subjects.StreamOf(e.Subject)
 }
 
-// wrap writes the message for some envelopes: a bundle of as, if there are several.
+// wrap encodes the message for some envelopes: a bundle if there are several.
 func (b *Bus) wrap(batch []transport.Envelope, items []int, as *open) (outgoing, error) {
 	limit := int(b.nc.MaxPayload())
 	if len(items) == 1 {
@@ -144,8 +143,8 @@ func (b *Bus) wrap(batch []transport.Envelope, items []int, as *open) (outgoing,
 	return outgoing{items: items, message: m, bundle: true, release: w.Release}, nil
 }
 
-// bundleID is made of its messages' ids: the same for the same messages, and as hard
-// to guess; "" if one has none.
+// bundleID returns an id derived from the messages' ids: equal for the same messages, and as hard
+// to guess; "" if one has no id.
 func bundleID(batch []transport.Envelope, items []int) string {
 	text := make([]byte, 0, len(items)*40)
 	for _, i := range items {
@@ -159,8 +158,8 @@ func bundleID(batch []transport.Envelope, items []int) string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// split makes single messages of the bundles that the server will never take: it may take
-// each of their messages.
+// split sends the messages of permanently refused bundles one by one, since the server may accept
+// each.
 func (b *Bus) split(batch []transport.Envelope, list []outgoing, errs []error) []outgoing {
 	var singles []outgoing
 	for _, p := range list {

@@ -20,17 +20,17 @@ import (
 
 var _ transport.Provisioner = (*Bus)(nil)
 
-// provided are the participants for whom this bus makes consumers.
+// provided tracks the participants for whom this bus creates consumers.
 type provided struct {
 	mu       sync.Mutex
 	expected []string // sorted
 	looked   time.Time
-	fresh    bool // expected has changed since the consumers were looked at
+	fresh    bool // expected has changed since the consumers were checked
 	said     map[string]string
-	accounts map[string]string // accountOwn or accountShared, of participants that have asked for their consumer
+	accounts map[string]string // accountOwn or accountShared, by participant that has asked for its consumer
 }
 
-// commandsConsumer is the consumer of a participant as it is made.
+// commandsConsumer returns the configuration of a participant's consumer.
 func (b *Bus) commandsConsumer(participant string, q transport.SubscribeQuery) jetstream.ConsumerConfig {
 	c := jetstream.ConsumerConfig{
 		Name: participant, Durable: participant,
@@ -38,7 +38,7 @@ func (b *Bus) commandsConsumer(participant string, q transport.SubscribeQuery) j
 		AckPolicy:     jetstream.AckExplicitPolicy,
 		AckWait:       time.Duration(q.AckWaitMS) * time.Millisecond,
 		MaxAckPending: q.MaxInFlight,
-		MaxDeliver:    -1, // the two ends decide when enough is enough
+		MaxDeliver:    -1, // coordinator and participant limit deliveries
 		DeliverPolicy: jetstream.DeliverAllPolicy,
 	}
 	def(&c.AckWait, defaultAckWait)
@@ -79,8 +79,9 @@ func (b *Bus) Expect(participants []string) {
 	}
 }
 
-// keepConsumers, at every other look, makes the consumers of expected participants that are missing, and puts
-// right those that would let a participant do more than take its commands, or miss some.
+// keepConsumers creates, at every other check, the missing consumers of expected participants, and
+// repairs those that would deliver other messages than the participant's commands, or not all of
+// them.
 func (b *Bus) keepConsumers(ctx context.Context) error {
 	p := &b.provided
 	p.mu.Lock()
@@ -95,7 +96,7 @@ func (b *Bus) keepConsumers(ctx context.Context) error {
 	err := b.checkConsumers(ctx, expected)
 	if err != nil {
 		p.mu.Lock()
-		p.fresh = true // at the next look
+		p.fresh = true // at the next check
 		p.mu.Unlock()
 	}
 	return err
@@ -126,8 +127,8 @@ func (b *Bus) checkConsumers(ctx context.Context, expected []string) error {
 	}
 	for _, name := range slices.Sorted(maps.Keys(missing)) {
 		err := b.makeMissing(ctx, name)
-		if overlaps(err) { // somebody takes its commands under another name
-			b.sayOnce(name, "a participant's commands are taken by a consumer of another name; nobody can look after it", err)
+		if overlaps(err) { // a consumer with another name receives its commands
+			b.sayOnce(name, "a consumer with another name receives a participant's commands; it is not maintained", err)
 			err = nil
 		}
 		errs = append(errs, err)
@@ -135,20 +136,19 @@ func (b *Bus) checkConsumers(ctx context.Context, expected []string) error {
 	return errors.Join(errs...)
 }
 
-// makeMissing makes the consumer of a participant that has not asked for it. One that asks
-// meanwhile has its own, as it wants it.
+// makeMissing creates the consumer of a participant that has not asked for it. A participant that
+// asks in the meantime gets one with its own settings.
 func (b *Bus) makeMissing(ctx context.Context, participant string) error {
 	c := b.commandsConsumer(participant, transport.SubscribeQuery{})
 	if _, err := b.js.CreateConsumer(ctx, b.names[transport.Commands], c); err == nil || errors.Is(err, jetstream.ErrConsumerExists) {
 		return nil
 	}
-	return b.makeConsumer(ctx, transport.Commands, c) // which knows what to do about more
+	return b.makeConsumer(ctx, transport.Commands, c) // which also handles repairs
 }
 
-// checkConsumer holds a consumer of the commands against what is safe. A push consumer
-// delivers with the server's rights to whatever subject it names, such as one that purges a
-// stream; one with another filter, or without acknowledgements, takes what is not its own,
-// or loses what is.
+// checkConsumer repairs an unsafe consumer of commands. A push consumer delivers with the server's
+// permissions to any subject, such as one that purges a stream. A consumer with another filter, or
+// without acknowledgements, takes other participants' commands or loses its own.
 func (b *Bus) checkConsumer(ctx context.Context, info *jetstream.ConsumerInfo) error {
 	name, c := info.Name, info.Config
 	push := c.DeliverSubject != ""
@@ -162,7 +162,7 @@ func (b *Bus) checkConsumer(ctx context.Context, info *jetstream.ConsumerInfo) e
 	if !push && (right || !ours) {
 		return nil
 	}
-	b.config.Logger.Warn("a consumer of commands is not as the coordinator makes it, and is put right", "consumer", name,
+	b.config.Logger.Warn("a consumer of commands has an unexpected configuration; repairing it", "consumer", name,
 		"deliver_subject", c.DeliverSubject, "filter", cut(fmt.Sprint(filters)), "ack_policy", c.AckPolicy.String())
 	crashpoint.Here(crashpoint.ConsumerWrong)
 	if err := b.js.DeleteConsumer(ctx, b.names[transport.Commands], name); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
@@ -188,7 +188,7 @@ func (b *Bus) isExpected(participant string) bool {
 	return found
 }
 
-// sayOnce logs what is wrong with a participant's consumer, until it is something else.
+// sayOnce logs a problem with a participant's consumer once, until it changes.
 func (b *Bus) sayOnce(participant, what string, err error) {
 	b.provided.mu.Lock()
 	defer b.provided.mu.Unlock()
@@ -201,13 +201,13 @@ func (b *Bus) sayOnce(participant, what string, err error) {
 	}
 }
 
-// askAgain is how often a participant asks for its consumer although it seems to be there:
-// one that was lost with the bus is recreated with defaults.
+// askAgain is how often a participant asks for its consumer although it seems to exist: one that
+// was lost with the bus is recreated with default settings.
 const askAgain = 30 * time.Second
 
-// AskConsumer has the coordinator make the consumer of a participant, and waits for a
-// coordinator until ctx ends: for carriers that pull from it themselves. Subscribe does it by
-// itself.
+// AskConsumer asks the coordinator to create a participant's consumer, and waits for a coordinator
+// until ctx ends. It is for carriers that pull from the consumer themselves; Subscribe calls it on
+// its own.
 func (b *Bus) AskConsumer(ctx context.Context, participant string, q transport.SubscribeQuery) error {
 	if err := b.whenReady(ctx, participant, func() error { return b.askConsumer(ctx, participant, q) }); err != nil {
 		return fmt.Errorf("have the consumer of %s made: %w", participant, err)
@@ -244,7 +244,7 @@ func (b *Bus) askConsumer(ctx context.Context, participant string, q transport.S
 	return nil
 }
 
-// ask has the coordinator make the consumer of the subscription.
+// ask asks the coordinator to create the subscription's consumer.
 func (s *source) ask(ctx context.Context) error {
 	if own := s.bus.subjects.Commands(s.sub.Name); len(s.sub.Subjects) != 1 || s.sub.Subjects[0] != own {
 		return fmt.Errorf("the coordinator makes no consumer for %v under the name %s; a participant of that name takes %s, and with Provision Create a bus makes any consumer", s.sub.Subjects, s.sub.Name, own)
@@ -258,5 +258,5 @@ func (s *source) ask(ctx context.Context) error {
 	return err
 }
 
-// errNoCoordinator says that nobody makes consumers now.
+// errNoCoordinator is returned if no coordinator creates the consumer now.
 var errNoCoordinator = errors.New("no coordinator that makes its consumer answers")

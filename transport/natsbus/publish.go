@@ -14,14 +14,12 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// forceAfter is after how many batches in a row without any answer the connection
-// is given up and recreated.
+// forceAfter is the number of consecutive batches without a reply after which the bus reconnects.
 const forceAfter = 3
 
-// Publish implements transport.Bus: all envelopes are sent at once, then each
-// acknowledgement is waited for. One call at a time keeps the order among calls.
-// Commands to one participant, and answers of one, travel in bundles where their
-// reader takes them.
+// Publish implements transport.Bus. It sends all envelopes at once, then waits for their
+// acknowledgements. To keep messages in order, call it from one goroutine at a time. Commands to a
+// participant, and answers from one, are bundled if their reader supports that.
 func (b *Bus) Publish(ctx context.Context, batch []transport.Envelope) []error {
 	errs := make([]error, len(batch))
 	list := b.pack(batch, errs)
@@ -46,7 +44,7 @@ func (b *Bus) Publish(ctx context.Context, batch []transport.Envelope) []error {
 	return errs
 }
 
-// deliver sends messages and notes for each envelope what became of it.
+// deliver sends messages and stores the result of each for its envelopes.
 func (b *Bus) deliver(ctx context.Context, list []outgoing, errs []error) {
 	messages := make([]*nats.Msg, len(list))
 	said := make([]error, len(list))
@@ -61,12 +59,12 @@ func (b *Bus) deliver(ctx context.Context, list []outgoing, errs []error) {
 			errs[at] = said[i]
 		}
 		if said[i] == nil {
-			list[i].release() // acknowledged: the client has forgotten it
+			list[i].release() // acknowledged, so the client no longer uses it
 		}
 	}
 }
 
-// send publishes the messages that have no error yet and waits for all of them.
+// send publishes the messages that have no error yet and waits for all acknowledgements.
 func (b *Bus) send(ctx context.Context, messages []*nats.Msg, errs []error) {
 	began := time.Now()
 	futures := make([]jetstream.PubAckFuture, len(messages))
@@ -77,9 +75,9 @@ func (b *Bus) send(ctx context.Context, messages []*nats.Msg, errs []error) {
 		if errs[i] = ctx.Err(); errs[i] != nil {
 			continue
 		}
-		crashpoint.Here(crashpoint.BetweenSends)
-		// No retries inside: they would overtake each other. The stall wait is
-		// as long as an acknowledgement may take, for a slow disk.
+		crashpoint.Here("natsbus: between sends")
+		// No retries by the client: they would reorder messages. The stall wait is as long as an
+		// acknowledgement may take on a slow disk.
 		futures[i], errs[i] = b.js.PublishMsgAsync(m, jetstream.WithRetryAttempts(0), jetstream.WithStallWait(b.config.PublishTimeout))
 		errs[i] = b.translate(errs[i])
 	}
@@ -94,8 +92,8 @@ func (b *Bus) send(ctx context.Context, messages []*nats.Msg, errs []error) {
 	b.evaluateConnection(answered, silent)
 }
 
-// await waits for the server's word about one message. answered: there was one; silent:
-// there was none in time.
+// await waits for one message's acknowledgement. answered: the server replied; silent: it did not
+// reply in time.
 func (b *Bus) await(ctx context.Context, m *nats.Msg, future jetstream.PubAckFuture, began time.Time) (answered, silent bool, err error) {
 	refused := func(err error) (bool, bool, error) {
 		b.refusedLife(err)
@@ -103,8 +101,8 @@ func (b *Bus) await(ctx context.Context, m *nats.Msg, future jetstream.PubAckFut
 		return errors.As(err, &api), errors.Is(err, jetstream.ErrAsyncPublishTimeout), b.translate(err)
 	}
 	for {
-		violated := b.violations.changed() // before looking: one that comes later closes it
-		select {                           // what is said of the message goes before what is said of its subject
+		violated := b.violations.changed() // get the channel before checking, so that no later violation is missed
+		select {                           // an error of the message takes precedence over one of its subject
 		case ack := <-future.Ok():
 			b.accepted(m.Subject, ack)
 			return true, false, nil
@@ -128,8 +126,7 @@ func (b *Bus) await(ctx context.Context, m *nats.Msg, future jetstream.PubAckFut
 	}
 }
 
-// accepted remembers how far the stream has come, so that a stream that goes
-// backwards is noticed.
+// accepted records a stream's last sequence, so that a stream that goes backwards is noticed.
 func (b *Bus) accepted(subject string, ack *jetstream.PubAck) {
 	if ack.Duplicate {
 		b.stats.duplicates.Add(1)
@@ -140,8 +137,8 @@ func (b *Bus) accepted(subject string, ack *jetstream.PubAck) {
 	}
 }
 
-// evaluateConnection gives up a connection on which the server does not answer any
-// more although it stands. A connection of the caller's is left alone.
+// evaluateConnection reconnects if the server no longer answers on an open connection. A caller's
+// connection is left alone.
 func (b *Bus) evaluateConnection(answered, silent bool) {
 	if answered || !silent {
 		b.failed.Store(0)
@@ -155,8 +152,7 @@ func (b *Bus) evaluateConnection(answered, silent bool) {
 	}
 }
 
-// missingStreams are the streams that some messages did not find, if they are ours to
-// make.
+// missingStreams returns the streams that some messages did not reach, if the bus may create them.
 func (b *Bus) missingStreams(messages []*nats.Msg, errs []error) (missing []transport.Stream) {
 	if b.config.Provision == Ask {
 		return nil
@@ -172,7 +168,7 @@ func (b *Bus) missingStreams(messages []*nats.Msg, errs []error) (missing []tran
 	return missing
 }
 
-// retryMissing makes missing streams again and sends once more what found none.
+// retryMissing recreates missing streams and sends the messages for them again.
 func (b *Bus) retryMissing(ctx context.Context, messages []*nats.Msg, errs []error) {
 	missing := b.missingStreams(messages, errs)
 	if len(missing) == 0 || ctx.Err() != nil || b.look(ctx, missing...) != nil {

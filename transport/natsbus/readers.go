@@ -15,19 +15,19 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/internal/bundle"
 )
 
-// metaBundle is where a consumer of commands, and the stream of events, says in its
-// metadata how many messages its readers take in a bundle.
+// metaBundle is the metadata key, of consumers of commands and of the stream of events, for the
+// number of messages that their readers accept in a bundle.
 const metaBundle = "amends-bundle"
 
-// readers knows how many messages those who read commands and answers take in one
-// bundle. Who says nothing takes single ones.
+// readers knows how many messages per bundle the readers of commands and answers accept. The
+// default is single messages.
 type readers struct {
-	events atomic.Int32 // what the stream of events says of the coordinators
+	events atomic.Int32 // from the metadata of the stream of events
 
 	mu       sync.Mutex
-	asks     bool            // whether the server may be asked about participants
-	commands map[string]int  // what their consumers say
-	sent     map[string]bool // participants that were sent something since the last look
+	asks     bool            // the bus may ask the server about participants
+	commands map[string]int  // from the consumers' metadata
+	sent     map[string]bool // participants that were sent something since the last query
 	lookSoon func()
 }
 
@@ -35,8 +35,8 @@ func newReaders(asks bool, lookSoon func()) *readers {
 	return &readers{asks: asks, lookSoon: lookSoon, commands: map[string]int{}, sent: map[string]bool{}}
 }
 
-// most is how many messages go into one bundle of a participant's commands or
-// answers; 0 or 1: each goes alone.
+// most returns the maximum number of messages in a bundle of a participant's commands or answers; 0
+// or 1: no bundles.
 func (r *readers) most(stream transport.Stream, participant string) int {
 	switch stream {
 	case transport.Events:
@@ -57,8 +57,8 @@ func (r *readers) most(stream transport.Stream, participant string) int {
 	return 0
 }
 
-// learn asks the server about the participants that were sent something since the
-// last time. What the server does not say stays as it was.
+// learn asks the server about the participants that were sent something since the last query.
+// Without a reply, values stay unchanged.
 func (b *Bus) learn(ctx context.Context) {
 	r := b.readers
 	r.mu.Lock()
@@ -88,7 +88,7 @@ func (b *Bus) learn(ctx context.Context) {
 	}
 }
 
-// bundleOf is what metadata says about bundles; 0: nothing that makes sense.
+// bundleOf returns the size of bundles given by metadata; 0: none, or invalid.
 func bundleOf(metadata map[string]string) int {
 	n, ok := contract.ParseNumber(metadata[metaBundle], 2)
 	if !ok {

@@ -28,7 +28,7 @@ func (s *source) Receive(ctx context.Context, max int) ([]transport.Delivery, er
 	}
 }
 
-// takeReady takes up to n deliveries of those that were opened.
+// takeReady takes up to n opened deliveries.
 func (s *source) takeReady(n int) []*delivery {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -58,16 +58,16 @@ func (s *source) handOut(ready []*delivery) []transport.Delivery {
 	return list
 }
 
-// open decodes a batch, bundles included, and makes it ready. What cannot be
-// understood goes to the dead letters.
+// open decodes a batch, including bundles, and makes it ready. Messages that cannot be decoded are
+// dead-lettered.
 func (s *source) open(batch []pull.Message) {
 	ready := make([]*delivery, 0, len(batch))
-	list := make([]delivery, len(batch)) // one array for all
+	list := make([]delivery, len(batch)) // one allocation for all
 	var bad []*deadEntry
 	now := time.Now()
 	for i, m := range batch {
 		if now.Sub(m.Arrived) >= s.sub.AckWait {
-			s.bus.stats.stale.Add(1) // AckWait has passed: it comes again
+			s.bus.stats.stale.Add(1) // AckWait has passed, so it is redelivered
 			continue
 		}
 		d := &list[i]
@@ -93,7 +93,7 @@ func (s *source) open(batch []pull.Message) {
 	for _, l := range bad {
 		l.delivery.answered.Store(true)
 		if s.bus.dead.put(l) != nil {
-			return // closed: it comes again
+			return // closed: redelivered
 		}
 		if s.bus.config.OnMalformed != nil {
 			s.bus.config.OnMalformed(s.sub.Stream, l.reason)

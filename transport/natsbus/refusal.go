@@ -15,13 +15,13 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// errNoStream: nobody stores what is published.
+// errNoStream is returned if no stream stores a subject.
 var errNoStream = fmt.Errorf("no stream takes this subject; it is missing or its server is away: try again (%w)", transport.ErrRefused)
 
-// refusals are the codes with which JetStream refuses a message, and of which kind that
-// is. A code that is not here is a refusal for now. Those that only headers can bring
-// about that a bus never sends (expectations, batches, counters, schedules) are for good:
-// sending the same again changes nothing. TestRefusals brings them about at a real server.
+// refusals maps JetStream's error codes for publishes to kinds of refusal. Unknown codes count as
+// temporary. Codes caused only by headers that a bus never sends (expectations, batches, counters,
+// schedules) are permanent, because sending the same message again changes nothing. TestRefusals
+// provokes them on a real server.
 var refusals = map[jetstream.ErrorCode]error{
 	10054: transport.ErrTooLarge,       // message size exceeds maximum allowed
 	10097: transport.ErrTooLarge,       // header size exceeds maximum allowed of 64k
@@ -44,18 +44,18 @@ var refusals = map[jetstream.ErrorCode]error{
 	10023: transport.ErrFull,    // insufficient resources
 	10047: transport.ErrFull,    // insufficient storage resources available
 	10077: transport.ErrFull,    // maximum messages, messages per subject or bytes exceeded; see storeFailed
-	10071: transport.ErrFenced,  // wrong last sequence: of the claim, see claim.go
-	10164: transport.ErrFenced,  // the same, while something is under way
+	10071: transport.ErrFenced,  // wrong last sequence: of the claim; see claim.go
+	10164: transport.ErrFenced,  // the same, while another publish is in progress
 	10008: transport.ErrRefused, // JetStream system temporarily unavailable
 	10009: transport.ErrRefused, // not leader
 	10109: transport.ErrRefused, // sealed stream
-	10166: transport.ErrRefused, // per-message TTL is disabled: sent again without
+	10166: transport.ErrRefused, // per-message TTL is disabled; sent again without one
 	10167: transport.ErrRefused, // too many requests
 	10194: transport.ErrRefused, // stream is offline
 }
 
-// translate brings an error of publishing into the words of package transport: whether
-// the server has the message, and whether it makes sense to send it again.
+// translate turns an error of publishing into one of package transport, which says whether the
+// server has the message and whether a retry makes sense.
 func (b *Bus) translate(err error) error {
 	var api *jetstream.APIError
 	switch {
@@ -74,12 +74,12 @@ func (b *Bus) translate(err error) error {
 	switch {
 	case !known:
 		if _, told := b.odd.LoadOrStore(api.ErrorCode, true); !told {
-			b.config.Logger.Warn("the NATS server refuses a message for a reason that is not known; it is sent again until it is taken",
+			b.config.Logger.Warn("the NATS server refuses a message with an unknown error code; retrying until it is accepted",
 				"code", int(api.ErrorCode), "error", api.Description)
 		}
 		return err
 	case api.ErrorCode == storeFailed && !strings.HasPrefix(api.Description, "maximum "):
-		return err // of the disk: it may have been written
+		return err // a disk error: the message may have been written
 	}
 	if errors.Is(kind, transport.ErrFenced) {
 		b.refusedByFence()
@@ -87,26 +87,26 @@ func (b *Bus) translate(err error) error {
 	return fmt.Errorf("%w: %w", kind, err)
 }
 
-// storeFailed is the code for a limit of the stream, and for an error of the disk.
+// storeFailed is the code for a stream's limit as well as for a disk error.
 const storeFailed jetstream.ErrorCode = 10077
 
-// violations are the destinations on which the server does not let us publish. It says so
-// on the connection and not in answer to the message, which is dropped in silence.
+// violations tracks the subjects that the server does not let us publish to. The server reports
+// those on the connection and not in reply to the message, which it drops silently.
 type violations struct {
 	subjects transport.Subjects
 	some     atomic.Bool
 
 	mu   sync.Mutex
-	seen map[string]violation // by destination; at most maxViolations
-	next chan struct{}        // closed when there is another one
+	seen map[string]violation // by subject; at most maxViolations
+	next chan struct{}        // closed on the next violation
 }
 
 type violation struct{ first, last time.Time }
 
 const (
 	maxViolations = 1024
-	// forbiddenAfter is how long the server has to say no before it counts as for good: an
-	// operator who sees it may put it right.
+	// forbiddenAfter is how long a violation must last before it counts as permanent, which gives
+	// an operator time to grant the permission.
 	forbiddenAfter = time.Minute
 )
 
@@ -116,7 +116,7 @@ func newViolations(subjects transport.Subjects) *violations {
 
 var publishViolation = regexp.MustCompile(`(?i)permissions violation for publish to "([^"]+)"`)
 
-// note takes in an error of the connection.
+// note records an error of the connection.
 func (v *violations) note(err error, now time.Time) {
 	if !errors.Is(err, nats.ErrPermissionViolation) {
 		return
@@ -127,7 +127,7 @@ func (v *violations) note(err error, now time.Time) {
 	}
 	key, ours := v.key(match[1])
 	if !ours {
-		return // not published by a bus: acknowledgements, requests
+		return // not a publish of the bus: acknowledgements, requests
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -145,7 +145,7 @@ func (v *violations) note(err error, now time.Time) {
 	v.next = make(chan struct{})
 }
 
-// evict drops the one that was seen longest ago. Called with the lock held.
+// evict drops the oldest violation. Called with the lock held.
 func (v *violations) evict() {
 	oldest, at := "", time.Time{}
 	for key, one := range v.seen {
@@ -156,8 +156,8 @@ func (v *violations) evict() {
 	delete(v.seen, oldest)
 }
 
-// key is what a permission is given for: the subject of a command, all answers of a
-// participant; false: it is of no stream.
+// key returns what a permission is granted for: a command's subject, or all answers of a
+// participant; false: the subject belongs to no stream.
 func (v *violations) key(subject string) (key string, ours bool) {
 	stream, err := v.subjects.StreamOf(subject)
 	if err != nil {
@@ -173,15 +173,14 @@ func (v *violations) key(subject string) (key string, ours bool) {
 	return subject, true
 }
 
-// changed is closed when the server has said no once more.
+// changed returns a channel that is closed on the next violation.
 func (v *violations) changed() <-chan struct{} {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return v.next
 }
 
-// of is the error of a message that was published at a time or later; nil: the server has
-// not said no since.
+// of returns the error of a message published at or after a time; nil: no violation since.
 func (v *violations) of(subject string, published time.Time) error {
 	if !v.some.Load() {
 		return nil
@@ -202,7 +201,7 @@ func (v *violations) of(subject string, published time.Time) error {
 	return fmt.Errorf("%w: allow it in the NATS server's permissions", transport.ErrNotPermitted)
 }
 
-// forget takes note that a message was accepted.
+// forget notes that a message was accepted.
 func (v *violations) forget(subject string) {
 	if !v.some.Load() {
 		return
@@ -217,8 +216,8 @@ func (v *violations) forget(subject string) {
 	v.some.Store(len(v.seen) > 0)
 }
 
-// watchViolations has errors of the connection noted, beside whoever is told of them, until
-// stop; then its handler only passes them on, as that of watchDisconnects does.
+// watchViolations adds a handler that records permission errors, in front of the existing one.
+// After stop it only forwards, like watchDisconnects's.
 func (b *Bus) watchViolations() (stop func()) {
 	handlers.Lock()
 	defer handlers.Unlock()

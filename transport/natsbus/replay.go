@@ -14,8 +14,7 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/internal/percent"
 )
 
-// ListDeadLetters implements transport.DeadLetterOffice. It asks the server once
-// per dead letter.
+// ListDeadLetters implements transport.DeadLetterOffice. It makes one request per dead letter.
 func (b *Bus) ListDeadLetters(ctx context.Context, after uint64, limit int) ([]transport.DeadLetter, error) {
 	stream, err := b.deadStream(ctx)
 	if err != nil {
@@ -28,7 +27,7 @@ func (b *Bus) ListDeadLetters(ctx context.Context, after uint64, limit int) ([]t
 			return list, nil
 		}
 		if err != nil {
-			return list, fmt.Errorf("list dead letters behind %d: %w", after, err)
+			return list, fmt.Errorf("list dead letters after %d: %w", after, err)
 		}
 		after = raw.Sequence
 		list = append(list, openLetter(raw))
@@ -53,7 +52,7 @@ func (b *Bus) ReplayDeadLetter(ctx context.Context, sequence uint64) error {
 	if err != nil {
 		return fmt.Errorf("replay dead letter %d: %w", sequence, err)
 	}
-	id := fmt.Sprintf("replay-%d-%d", sequence, raw.Time.UnixNano()) // replayed twice, because of an error below: sent once
+	id := fmt.Sprintf("replay-%d-%d", sequence, raw.Time.UnixNano()) // stable: a retry is deduplicated
 	if _, err := b.js.PublishMsg(ctx, m, jetstream.WithMsgID(id)); err != nil {
 		return fmt.Errorf("replay dead letter %d on %s: %w", sequence, letter.Subject, b.translate(err))
 	}
@@ -64,8 +63,8 @@ func (b *Bus) ReplayDeadLetter(ctx context.Context, sequence uint64) error {
 	return nil
 }
 
-// originalOf is the message that a dead letter holds, without words to the server and
-// without what only dead letters have. An error says why it cannot be sent again.
+// originalOf returns the message that a dead letter contains, without headers for the server and of
+// dead letters. An error says why it cannot be replayed.
 func originalOf(raw *jetstream.RawStreamMsg, letter *transport.DeadLetter) (*nats.Msg, error) {
 	if size := raw.Header.Get(headerCut); size != "" {
 		return nil, fmt.Errorf("only %d of its %s bytes were kept, because it was too long", len(letter.Data), size)
@@ -92,24 +91,24 @@ func originalOf(raw *jetstream.RawStreamMsg, letter *transport.DeadLetter) (*nat
 	return m, nil
 }
 
-// control reports whether a header is a word to the server or of it, such as the id by
-// which it would take the message for a duplicate, or one that only dead letters have.
+// control reports whether a header is addressed to or set by the server, such as a deduplication
+// id, or belongs to dead letters.
 func control(name string) bool {
 	name = strings.ToLower(name)
 	return strings.HasPrefix(name, "nats-") || strings.HasPrefix(name, "dead-") || name == "status" || name == "description"
 }
 
-// sendable reports whether a client sends a header of this name: a token of HTTP. Nobody
-// reads the others; what the contract knows are plain names.
+// sendable reports whether a header name is an HTTP token, which clients can send. Other names are
+// never read; those of the contract are all tokens.
 func sendable(name string) bool {
 	return name != "" && !strings.ContainsFunc(name, func(r rune) bool {
 		return (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z') && !strings.ContainsRune("!#$%&'*+-.^_`|~", r)
 	})
 }
 
-// admitLetter holds what a dead letter says of its origin against its own subject,
-// which the server vouches for: whoever may write dead letters of commands could
-// otherwise have answers sent in another service's name.
+// admitLetter checks a dead letter's stated origin against its own subject, which the server has
+// checked. Otherwise a client that may write dead letters of commands could have answers sent in
+// another service's name.
 func (b *Bus) admitLetter(subject string, letter *transport.DeadLetter) error {
 	origin, err := b.subjects.StreamOf(letter.Subject)
 	if err != nil {
@@ -133,11 +132,11 @@ func (b *Bus) DiscardDeadLetter(ctx context.Context, sequence uint64) error {
 	return nil
 }
 
-// purgePage bounds the dead letters that one call of PurgeDeadLetters looks at.
+// purgePage bounds the dead letters examined by one call of PurgeDeadLetters.
 const purgePage = 2000
 
-// PurgeDeadLetters implements transport.DeadLetterOffice. What the subject alone can tell
-// goes in one request to the server; otherwise each is looked at.
+// PurgeDeadLetters implements transport.DeadLetterOffice. If the subject suffices as a filter, the
+// server purges in one request; otherwise each dead letter is examined.
 func (b *Bus) PurgeDeadLetters(ctx context.Context, which transport.DeadLetterFilter, dry bool) (matched int, next uint64, err error) {
 	subject := b.subjects.DeadLetters(which.Stream, which.Participant)
 	if !dry && which.Reason == "" && which.Before.IsZero() && which.After == 0 {
@@ -152,7 +151,7 @@ func (b *Bus) PurgeDeadLetters(ctx context.Context, which transport.DeadLetterFi
 	seen := 0
 	err = b.scan(ctx, subject, which.After+1, func(l *scanned) bool {
 		letter := openLetter(&jetstream.RawStreamMsg{Sequence: l.sequence, Header: l.header, Time: l.stored})
-		late := !which.Before.IsZero() && !letter.Time.Before(which.Before) // so are all behind it
+		late := !which.Before.IsZero() && !letter.Time.Before(which.Before) // and so are all after it
 		if !late && strings.Contains(letter.Reason, which.Reason) {
 			found = append(found, l.sequence)
 		}
@@ -203,7 +202,7 @@ func (b *Bus) findLetter(ctx context.Context, sequence uint64) (jetstream.Stream
 	return stream, raw, err
 }
 
-// openLetter reads what deadLetter wrote.
+// openLetter decodes what deadLetter encoded.
 func openLetter(raw *jetstream.RawStreamMsg) transport.DeadLetter {
 	letter := transport.DeadLetter{
 		Sequence: raw.Sequence,

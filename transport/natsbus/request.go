@@ -16,13 +16,13 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/internal/wire"
 )
 
-// Headers of an error reply that the NATS command line and micro clients read.
+// Headers of an error reply that the NATS command line and micro clients understand.
 const (
 	headerErrorCode = "Nats-Service-Error-Code"
 	headerError     = "Nats-Service-Error"
 )
 
-// Request implements transport.Requester. It waits as long as ctx allows.
+// Request implements transport.Requester. It waits until ctx ends.
 func (b *Bus) Request(ctx context.Context, request *transport.Envelope) (*transport.Envelope, error) {
 	if b.isClosed() {
 		return nil, transport.ErrClosed
@@ -42,8 +42,7 @@ func (b *Bus) Request(ctx context.Context, request *transport.Envelope) (*transp
 	return answered(request, m)
 }
 
-// answered reads a reply. It is not part of Request, so that those who wait for one
-// have no place for it on their stacks.
+// answered decodes a reply. It is separate from Request so that waiting callers need less stack.
 //
 //go:noinline
 func answered(request *transport.Envelope, m *nats.Msg) (*transport.Envelope, error) {
@@ -51,23 +50,22 @@ func answered(request *transport.Envelope, m *nats.Msg) (*transport.Envelope, er
 	if err != nil {
 		return nil, fmt.Errorf("read the reply to %s: %w", request.Subject, err)
 	}
-	if reply.Code == "" && m.Header.Get(headerErrorCode) != "" { // from a plain micro service
+	if reply.Code == "" && m.Header.Get(headerErrorCode) != "" { // from a plain NATS micro service
 		reply.Code, reply.Reason = m.Header.Get(headerErrorCode), m.Header.Get(headerError)
 	}
 	return &reply, nil
 }
 
-// Respond implements transport.Responder with a queue subscription. (The micro
-// framework of nats.go cannot end one endpoint and leave the others; its error
-// headers are written, so that its clients understand.) A request that cannot be
-// read is answered with the code invalid_argument.
+// Respond implements transport.Responder with a queue subscription. (The micro framework of nats.go
+// cannot stop a single endpoint; its error headers are sent, so that its clients understand them.)
+// A request that cannot be decoded is answered with the code invalid_argument.
 func (b *Bus) Respond(subject, queue string, handle func(*transport.Envelope, func(*transport.Envelope))) (func(), error) {
 	if b.isClosed() {
 		return nil, transport.ErrClosed
 	}
 	sub, err := b.answers.QueueSubscribe(subject, queue, func(m *nats.Msg) {
 		if m.Reply == "" {
-			return // nobody waits for an answer
+			return // no reply is wanted
 		}
 		if !b.inbox(m.Reply) {
 			b.stats.repliesRefused.Add(1)
@@ -77,7 +75,7 @@ func (b *Bus) Respond(subject, queue string, handle func(*transport.Envelope, fu
 		}
 		b.noteAccount(m)
 		to, replied := m.Reply, new(atomic.Bool)
-		reply := func(e *transport.Envelope) { // keeps nothing of the request, which may be held for long
+		reply := func(e *transport.Envelope) { // does not keep the request, since the reply may be held for long
 			if !replied.Swap(true) {
 				b.reply(to, e)
 			}
@@ -96,7 +94,7 @@ func (b *Bus) Respond(subject, queue string, handle func(*transport.Envelope, fu
 	if err != nil {
 		return nil, fmt.Errorf("respond on %s: %w", subject, err)
 	}
-	// Whoever asks from now on is heard, if the server is there.
+	// Flush, so that requests from now on arrive if the server is up.
 	if flushed := b.answers.FlushTimeout(apiTimeout); flushed == nil && forbids(b.answers.LastError(), subject) {
 		_ = sub.Unsubscribe()
 		return nil, fmt.Errorf("respond on %s: %w; give the coordinator a user who may, of the role %s (coordinator nats-permissions)", subject, b.answers.LastError(), RoleResponder)
@@ -112,19 +110,19 @@ func (b *Bus) Respond(subject, queue string, handle func(*transport.Envelope, fu
 		b.mu.Lock()
 		delete(b.serving, sub)
 		b.mu.Unlock()
-		_ = sub.Drain() // what has arrived is still handled
+		_ = sub.Drain() // requests that have arrived are still handled
 	}, nil
 }
 
-// forbids reports whether an error says that one may not listen on a subject.
+// forbids reports whether an error denies the permission to subscribe to a subject.
 func forbids(err error, subject string) bool {
 	return err != nil && errors.Is(err, nats.ErrPermissionViolation) && strings.Contains(err.Error(), "Subscription to \""+subject+"\"")
 }
 
-// inbox reports whether a reply may be sent on a subject. The server delivers what is
-// published to whoever listens, itself included, and asks only whether the publisher may: a
-// request that named one of the server's own subjects would be carried out with the
-// coordinator's rights.
+// inbox reports whether a reply may be sent to a subject. The server delivers a publish to all
+// subscribers, including itself, and checks only the publisher's permissions: a request with one of
+// the server's own subjects as its reply subject would be executed with the coordinator's
+// permissions.
 func (b *Bus) inbox(subject string) bool {
 	first, rest, _ := strings.Cut(subject, ".")
 	if rest == "" || transport.CheckSubject(subject) != nil {
@@ -134,7 +132,7 @@ func (b *Bus) inbox(subject string) bool {
 		slices.ContainsFunc(b.config.ReplyPrefixes, func(prefix string) bool { return strings.HasPrefix(subject, prefix+".") })
 }
 
-// reply sends a reply. One that is too large is replaced by saying so.
+// reply sends a reply. One that is too large is replaced by an error.
 func (b *Bus) reply(to string, e *transport.Envelope) {
 	full := *e
 	full.Subject = to

@@ -12,43 +12,43 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// Each participant has a ring of its own in the dead-letter stream: when what it has
-// there takes more than a share of the stream's bytes, its oldest dead letters are
-// deleted, and nobody else's (docs/adr/0021-dead-letter-rings.md).
+// Each participant has a ring of its own in the dead-letter stream: when its dead letters exceed a
+// share of the stream's bytes, its oldest ones are deleted, and no other participant's
+// (docs/adr/0021-dead-letter-rings.md).
 const (
-	ringShare = 8 // a ring has 1/8 of the stream's bytes
-	// allShare is how much all rings may have, in eighths: beyond it the largest gives
-	// way, before the stream itself would delete the oldest, whosesoever they are.
+	ringShare = 8 // a ring may use 1/8 of the stream's bytes
+	// allShare bounds all rings together, in eighths. Beyond it the largest ring is shortened,
+	// before the stream itself would delete the oldest messages of any participant.
 	allShare     = 7
-	ringSegments = 32 // parts of a ring that are deleted one by one
+	ringSegments = 32 // parts of a ring that are deleted one at a time
 	maxRings     = 1024
-	ringTime     = 2 * time.Second // of one look
+	ringTime     = 2 * time.Second // time limit of one update
 )
 
-// rings is an index of the dead-letter stream, read from the headers of what is in it.
-// It is kept where answers are taken, by a coordinator.
+// rings is an index of the dead-letter stream, built from its messages' headers. Only a
+// coordinator, which receives answers, maintains it.
 type rings struct {
 	bus  *Bus
-	kept atomic.Bool   // somebody takes answers here
-	last atomic.Uint64 // sequence that the stream has reached, as far as it is known
-	room atomic.Int64  // bytes that the stream may have, as far as it is known
-	some atomic.Int64  // bytes stored here since the last look
+	kept atomic.Bool   // this bus receives answers
+	last atomic.Uint64 // the stream's last sequence, as far as known
+	room atomic.Int64  // the stream's limit in bytes, as far as known
+	some atomic.Int64  // bytes stored here since the last update
 
-	looking chan struct{} // capacity 1: one look at a time; guards what follows
+	looking chan struct{} // capacity 1: one update at a time; guards the fields below
 
 	created time.Time
 	seen    uint64
 	rings   map[string]*ring // by subject
 }
 
-// ring is what a subject has in the stream, in the order of its sequences.
+// ring is a subject's part of the stream, in order of sequence.
 type ring struct {
 	segments []segment
 	bytes    int64
 	letters  uint64
 }
 
-// segment is a part of a ring that is deleted at once.
+// segment is a part of a ring that is deleted as a whole.
 type segment struct {
 	last    uint64 // sequence
 	bytes   int64
@@ -61,19 +61,19 @@ func newRings(b *Bus) *rings {
 	return r
 }
 
-// batch is how many bytes of letters are stored at once: so few that what is stored
-// between two looks cannot fill the part of the stream that rings leave free.
+// batch returns how many bytes of dead letters may be stored at once: few enough that those stored
+// between two updates cannot fill what the rings leave free.
 func (r *rings) batch() int { return int(r.room.Load()) / ringShare / 4 }
 
-// stored takes note of bytes that were stored, and looks when they are many.
+// stored adds to the bytes stored, and updates the index when they are many.
 func (r *rings) stored(ctx context.Context, bytes int) {
 	if r.some.Add(int64(bytes)) >= r.room.Load()/ringShare/2 {
 		r.look(ctx)
 	}
 }
 
-// look reads what has come since the last look, and deletes what is too much. It takes
-// about ringTime at most; what it leaves is for the next one.
+// look indexes new dead letters and deletes excess ones. It takes about ringTime at most; the rest
+// is left for the next call.
 func (r *rings) look(ctx context.Context) {
 	b := r.bus
 	if !r.kept.Load() || !b.nc.IsConnected() {
@@ -86,16 +86,16 @@ func (r *rings) look(ctx context.Context) {
 		return
 	}
 	if r.last.Load() <= r.seen && r.some.Load() == 0 && !r.created.IsZero() {
-		return // nothing came
+		return // nothing new
 	}
 	ctx, cancel := context.WithTimeout(ctx, ringTime)
 	defer cancel()
 	if err := r.update(ctx); err != nil && ctx.Err() == nil {
-		b.config.Logger.Warn("the rings of the dead letters could not be looked after; it is tried again", "error", err)
+		b.config.Logger.Warn("cannot trim the dead letters of participants; retrying", "error", err)
 	}
 }
 
-// update reads on from what was seen, and evicts.
+// update indexes new dead letters, and evicts.
 func (r *rings) update(ctx context.Context) error {
 	stream, err := r.bus.deadStream(ctx)
 	if err != nil {
@@ -125,13 +125,13 @@ func (r *rings) update(ctx context.Context) error {
 	return r.evict(ctx, stream, room)
 }
 
-// add takes in a letter.
+// add indexes a dead letter.
 func (r *rings) add(l *scanned, room int64) {
 	r.seen = l.sequence
 	one := r.rings[l.subject]
 	if one == nil {
 		if len(r.rings) >= maxRings {
-			return // the stream's own bound holds those beyond
+			return // only the stream's own limit applies to further ones
 		}
 		one = &ring{}
 		r.rings[l.subject] = one
@@ -147,9 +147,9 @@ func (r *rings) add(l *scanned, room int64) {
 	s.last, s.bytes, s.letters = l.sequence, s.bytes+l.bytes, s.letters+1
 }
 
-// evict deletes the oldest of each ring that is too large, and of the largest when all of
-// them are. The index may say too much, because letters are replayed, discarded and
-// expire: a ring is read again before anything of it is deleted for nothing.
+// evict deletes the oldest dead letters of each ring that is too large, and of the largest if all
+// together are. The index may overestimate, because dead letters are replayed, discarded and
+// expire: a ring is reindexed before anything is deleted needlessly.
 func (r *rings) evict(ctx context.Context, stream jetstream.Stream, room int64) error {
 	for subject, one := range r.rings {
 		if one.bytes <= room/ringShare {
@@ -198,7 +198,7 @@ func (r *rings) largest() (subject string) {
 	return subject
 }
 
-// confirm reads a ring again when the stream has less of it than the index says.
+// confirm reindexes a ring if the stream holds less of it than the index says.
 func (r *rings) confirm(ctx context.Context, stream jetstream.Stream, subject string, room int64) error {
 	info, err := stream.Info(ctx, jetstream.WithSubjectFilter(subject))
 	if err != nil {
@@ -211,7 +211,7 @@ func (r *rings) confirm(ctx context.Context, stream jetstream.Stream, subject st
 	delete(r.rings, subject)
 	err = r.bus.scan(ctx, subject, 1, func(l *scanned) bool {
 		if l.sequence > seen {
-			return false // the next look finds it
+			return false // found by the next update
 		}
 		r.add(l, room)
 		return true
@@ -219,13 +219,13 @@ func (r *rings) confirm(ctx context.Context, stream jetstream.Stream, subject st
 	r.seen = seen
 	if err != nil {
 		delete(r.rings, subject)
-		r.created = time.Time{} // half a ring is worse than none: all is read again
+		r.created = time.Time{} // reindex everything rather than keep half a ring
 	}
 	return err
 }
 
-// shrink deletes the oldest letters of a ring until it has no more than so many bytes,
-// but the last segment.
+// shrink deletes the oldest dead letters of a ring until it has no more than that many bytes,
+// except for the last segment.
 func (r *rings) shrink(ctx context.Context, subject string, bytes int64) error {
 	one := r.rings[subject]
 	if one == nil {
@@ -248,13 +248,13 @@ func (r *rings) shrink(ctx context.Context, subject string, bytes int64) error {
 	one.bytes -= gone.bytes
 	one.letters -= gone.letters
 	r.bus.stats.deadEvicted.Add(int64(purged))
-	r.bus.config.Logger.Warn("the oldest dead letters of a participant were deleted: it has as many as it may",
+	r.bus.config.Logger.Warn("deleted a participant's oldest dead letters because its share of the stream is full",
 		"participant", lastToken(subject), "subject", subject, "deleted", purged, "bytes", one.bytes)
 	return nil
 }
 
-// purge deletes what the dead-letter stream has on a subject up to a sequence, and
-// returns how many that were.
+// purge deletes the messages of a subject from the dead-letter stream up to a sequence, and returns
+// how many there were.
 func (b *Bus) purge(ctx context.Context, subject string, upTo uint64) (int, error) {
 	request := map[string]any{"filter": subject}
 	if upTo > 0 {

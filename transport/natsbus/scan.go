@@ -16,17 +16,17 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/internal/pull"
 )
 
-// scanned is what a scan tells of a dead letter: everything but its data.
+// scanned is a dead letter without its data.
 type scanned struct {
 	sequence uint64
 	subject  string
 	stored   time.Time
-	bytes    int64 // in the stream, about
+	bytes    int64 // approximate size in the stream
 	header   nats.Header
 }
 
-// scan reads the headers of the dead letters on a subject, which may have wildcards, from
-// a sequence on, until none is left or yield returns false.
+// scan yields the headers of the dead letters on a subject, which may contain wildcards, from a
+// sequence on until there are no more or yield returns false.
 func (b *Bus) scan(ctx context.Context, subject string, from uint64, yield func(*scanned) bool) error {
 	name := b.names[transport.DeadLetters]
 	consumer, err := b.js.CreateConsumer(ctx, name, jetstream.ConsumerConfig{
@@ -41,7 +41,7 @@ func (b *Bus) scan(ctx context.Context, subject string, from uint64, yield func(
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		defer cancel()
-		_ = b.js.DeleteConsumer(ctx, name, info.Name) // else the server does, after a while
+		_ = b.js.DeleteConsumer(ctx, name, info.Name) // otherwise the server does so later
 	}()
 	if info.NumPending == 0 {
 		return nil
@@ -84,15 +84,15 @@ func (b *Bus) scan(ctx context.Context, subject string, from uint64, yield func(
 
 const scanPrefetch = 2048
 
-var errScanLost = errors.New("the server does not deliver them any more: try again")
+var errScanLost = errors.New("the server stopped delivering them; try again")
 
-// headersOf reads a delivery without data.
+// headersOf decodes a delivery without data.
 func headersOf(m *nats.Msg) *scanned {
 	l := &scanned{
 		sequence: streamSequence(m.Reply), subject: m.Subject, stored: time.Unix(0, int64(storedAt(m.Reply))).UTC(),
 		bytes: int64(m.Size()), header: m.Header,
 	}
-	for _, size := range m.Header["Nats-Msg-Size"] { // the server's is the last; its sender may have made up others
+	for _, size := range m.Header["Nats-Msg-Size"] { // the server's is the last; the sender may have added others
 		if n, err := strconv.ParseInt(size, 10, 32); err == nil && n >= 0 {
 			l.bytes = int64(m.Size()) + n
 		}
@@ -100,5 +100,5 @@ func headersOf(m *nats.Msg) *scanned {
 	return l
 }
 
-// lastToken is the last token of a subject.
+// lastToken returns the last token of a subject.
 func lastToken(subject string) string { return subject[strings.LastIndexByte(subject, '.')+1:] }

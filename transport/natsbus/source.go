@@ -25,30 +25,29 @@ import (
 const (
 	defaultAckWait     = 30 * time.Second
 	defaultMaxInFlight = 4096
-	inactive           = time.Minute // after which the server removes an ephemeral consumer
+	inactive           = time.Minute // then the server removes an ephemeral consumer
 	prefetchBytes      = 32 << 20
 )
 
-// source is an open subscription: a durable consumer on the server and a buffer
-// that is kept filled from it.
+// source is an open subscription: a durable consumer on the server and a local buffer of its
+// messages.
 type source struct {
 	bus     *Bus
 	sub     transport.Subscription
 	name    string // of the consumer
 	puller  *pull.Puller
-	suspect atomic.Bool   // the consumer seems to be gone
-	asked   atomic.Int64  // when the coordinator last made the consumer, in Unix nanoseconds
-	head    atomic.Uint64 // the first message of the stream, if it does not move; 0: it does
+	suspect atomic.Bool   // the consumer may be gone
+	asked   atomic.Int64  // when the coordinator last created the consumer, in Unix nanoseconds
+	head    atomic.Uint64 // the stream's first message, if it was the same at the last check; 0: it was not
 	once    sync.Once
 	tracked tracked
 
 	mu    sync.Mutex
-	ready []*delivery // of opened bundles, not handed out yet
+	ready []*delivery // opened and not returned by Receive yet
 }
 
-// Subscribe implements transport.Bus. A server that goes away meanwhile, or is not
-// ready, is waited for until ctx ends, and so is a coordinator that is to make the
-// consumer.
+// Subscribe implements transport.Bus. It waits until ctx ends for a server that is away or not
+// ready, and for a coordinator that has to create the consumer.
 func (b *Bus) Subscribe(ctx context.Context, sub transport.Subscription) (s transport.Source, err error) {
 	err = b.whenReady(ctx, sub.Name, func() error {
 		opened, err := b.subscribe(ctx, sub)
@@ -63,8 +62,8 @@ func (b *Bus) Subscribe(ctx context.Context, sub transport.Subscription) (s tran
 	return s, err
 }
 
-// whenReady tries something that needs the server, and perhaps a coordinator, until these
-// are ready for it, ctx ends, or it was waited for long enough. It says that it waits.
+// whenReady retries something that needs the server, and perhaps a coordinator, until it succeeds,
+// ctx ends, or ConnectWait is over. It logs that it waits.
 func (b *Bus) whenReady(ctx context.Context, consumer string, try func() error) error {
 	ctx, cancel := b.config.limit(ctx)
 	defer cancel()
@@ -84,7 +83,7 @@ func (b *Bus) whenReady(ctx context.Context, consumer string, try func() error) 
 		if pause(ctx, 200*time.Millisecond) != nil {
 			return fmt.Errorf("%w (last error: %w)", context.Cause(ctx), err)
 		}
-		b.config.Logger.Debug("a subscription is tried again", "consumer", consumer, "error", err)
+		b.config.Logger.Debug("retrying to subscribe", "consumer", consumer, "error", err)
 	}
 }
 
@@ -154,12 +153,12 @@ func check(sub transport.Subscription) error {
 	return fmt.Errorf("stream %q is none of the four", sub.Stream)
 }
 
-// asks reports whether the consumer is the coordinator's to make.
+// asks reports whether the coordinator creates the consumer.
 func (s *source) asks() bool {
 	return s.bus.config.Provision == Ask && s.sub.Stream == transport.Commands && !s.sub.Ephemeral
 }
 
-// provision makes the consumer, or adapts it to the subscription.
+// provision creates the consumer, or updates it for the subscription.
 func (s *source) provision(ctx context.Context) error {
 	if s.asks() {
 		return s.ask(ctx)
@@ -176,12 +175,12 @@ func (s *source) provision(ctx context.Context) error {
 		AckPolicy:     jetstream.AckExplicitPolicy,
 		AckWait:       s.sub.AckWait,
 		MaxAckPending: s.sub.MaxInFlight,
-		MaxDeliver:    -1, // the two ends decide when enough is enough
+		MaxDeliver:    -1, // coordinator and participant limit deliveries
 		DeliverPolicy: jetstream.DeliverAllPolicy,
 	}
 	if len(s.sub.Subjects) == 1 {
-		// One filter becomes a token of the API's subject, so that permissions can
-		// hold a service to its own commands.
+		// A single filter becomes a token of the API's subject, so that permissions can limit a
+		// service to its own commands.
 		c.FilterSubject = s.sub.Subjects[0]
 	} else {
 		c.FilterSubjects = s.sub.Subjects
@@ -203,7 +202,7 @@ func (s *source) provision(ctx context.Context) error {
 	return err
 }
 
-// makeConsumer makes a consumer, or changes the one that is there.
+// makeConsumer creates a consumer, or updates the existing one.
 func (b *Bus) makeConsumer(ctx context.Context, stream transport.Stream, c jetstream.ConsumerConfig) error {
 	_, err := b.js.CreateOrUpdateConsumer(ctx, b.names[stream], c)
 	if consumerFilesMissing(err) && b.config.Provision == Create {
@@ -216,7 +215,7 @@ func (b *Bus) makeConsumer(ctx context.Context, stream transport.Stream, c jetst
 		return fmt.Errorf("its subjects overlap those of another consumer, and a message of a work queue goes to one only: %w", err)
 	}
 	if err != nil && errors.Is(context.Cause(ctx), nats.ErrDisconnected) {
-		err = nats.ErrDisconnected // that is why ctx ended
+		err = nats.ErrDisconnected // the reason why ctx ended
 	}
 	if err != nil {
 		return fmt.Errorf("consumer %s: %w", c.Name, err)
@@ -224,22 +223,22 @@ func (b *Bus) makeConsumer(ctx context.Context, stream transport.Stream, c jetst
 	return nil
 }
 
-// overlaps reports whether another consumer of a work queue takes what this one would.
+// overlaps reports whether an error says that another consumer of a work queue has the same
+// messages.
 func overlaps(err error) bool {
 	var api *jetstream.APIError
 	return errors.As(err, &api) && (api.ErrorCode == 10099 || api.ErrorCode == 10100)
 }
 
-// consumerCorrupt reports whether the server cannot make a consumer because an earlier
-// one of this name has left a file that it cannot read, which a power cut does
-// (nats-server 2.15.2).
+// consumerCorrupt reports whether the server cannot create a consumer because of an unreadable file
+// of an earlier consumer with that name, as left by a power failure (nats-server 2.15.2).
 func consumerCorrupt(err error) bool {
 	var api *jetstream.APIError
 	return errors.As(err, &api) && (api.ErrorCode == 10104 || api.ErrorCode == 10012 && strings.Contains(api.Description, "creating store"))
 }
 
-// recreateStream recreates the stream, which alone removes such a file, and then the
-// consumer. What the stream held is lost, and pending again: the bus may forget.
+// recreateStream recreates the stream, which is the only way to remove such a file, and then the
+// consumer. The stream's messages are lost, but still pending in the outbox.
 func (b *Bus) recreateStream(ctx context.Context, stream transport.Stream, c jetstream.ConsumerConfig) error {
 	name := b.names[stream]
 	b.config.Logger.Warn("the NATS server cannot read what it stored of a consumer; its stream is recreated", "stream", name, "consumer", c.Name)
@@ -253,17 +252,16 @@ func (b *Bus) recreateStream(ctx context.Context, stream transport.Stream, c jet
 	return err
 }
 
-// consumerFilesMissing reports whether the server cannot change a consumer because its files
-// are gone: a server that is still busy deleting an earlier one of this name
-// (nats-server 2.15.2) removes those of its successor, which works until somebody
-// subscribes to it again.
+// consumerFilesMissing reports whether the server cannot update a consumer because its files are
+// gone: a server still deleting an earlier consumer with that name (nats-server 2.15.2) removes the
+// files of its successor, which works until the next subscription.
 func consumerFilesMissing(err error) bool {
 	var api *jetstream.APIError
 	return errors.As(err, &api) && api.ErrorCode == 10012 && strings.Contains(api.Description, "meta.inf") && strings.Contains(api.Description, "no such file")
 }
 
-// recreateConsumer deletes the consumer, waits until that is over, and recreates it. What
-// it had delivered and was not acknowledged is delivered again.
+// recreateConsumer deletes the consumer, waits until that is done, and creates it again.
+// Unacknowledged messages are redelivered.
 func (b *Bus) recreateConsumer(ctx context.Context, stream transport.Stream, c jetstream.ConsumerConfig) error {
 	name := b.names[stream]
 	b.config.Logger.Warn("the NATS server has lost the files of a consumer; it is recreated", "stream", name, "consumer", c.Name)
@@ -277,14 +275,13 @@ func (b *Bus) recreateConsumer(ctx context.Context, stream transport.Stream, c j
 	return err
 }
 
-// lost is called by the puller. It must not block.
+// lost is called by the puller when the consumer may be gone. It must not block.
 func (s *source) lost(string) {
 	s.suspect.Store(true)
 	s.bus.lookSoon()
 }
 
-// fix recreates the consumer if it is gone. An error says why it is not known
-// whether it is there.
+// fix recreates the consumer if it is gone. An error means that its state is unknown.
 func (s *source) fix(ctx context.Context) error {
 	if s.asks() {
 		return s.askOnce(ctx)
@@ -301,16 +298,16 @@ func (s *source) fix(ctx context.Context) error {
 	crashpoint.Here(crashpoint.ConsumerGone)
 	gone := errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrStreamNotFound)
 	if gone {
-		// A server that is still busy deleting it would remove the files of its successor, and
-		// refuse the next process that subscribes (see consumerFilesMissing).
+		// A server that is still deleting it would remove the files of its successor, and refuse
+		// the next process that subscribes (see consumerFilesMissing).
 		if err = pause(ctx, afterDeletion); err == nil {
 			err = s.provision(ctx)
 		}
 	}
 	if err != nil {
-		s.suspect.Store(true) // the next look tries again
+		s.suspect.Store(true) // retried at the next check
 		if ctx.Err() == nil {
-			s.bus.config.Logger.Warn("a NATS consumer is not there; it is tried again", "consumer", s.name, "error", err)
+			s.bus.config.Logger.Warn("a NATS consumer is missing; retrying to create it", "consumer", s.name, "error", err)
 		}
 		return err
 	}
@@ -319,8 +316,7 @@ func (s *source) fix(ctx context.Context) error {
 	return nil
 }
 
-// askOnce asks for the consumer again when it seems to be gone, or was not asked for for
-// long.
+// askOnce asks the coordinator for the consumer again if it may be gone, or after askAgain.
 func (s *source) askOnce(ctx context.Context) error {
 	suspect := s.suspect.Swap(false)
 	if !suspect && time.Since(time.Unix(0, s.asked.Load())) < askAgain {
@@ -334,12 +330,12 @@ func (s *source) askOnce(ctx context.Context) error {
 		err = s.ask(ctx)
 	}
 	if err != nil && suspect {
-		s.suspect.Store(true) // the next look tries again
+		s.suspect.Store(true) // retried at the next check
 		if ctx.Err() == nil {
-			s.bus.config.Logger.Warn("a NATS consumer seems to be gone, and the coordinator does not make it; it is tried again", "consumer", s.name, "error", err)
+			s.bus.config.Logger.Warn("a NATS consumer seems to be missing, and no coordinator creates it; retrying", "consumer", s.name, "error", err)
 		}
 	}
-	return nil // that the coordinator is away is not the server's fault
+	return nil // a missing coordinator is not the server's fault
 }
 
 // Close implements transport.Source.
@@ -362,7 +358,7 @@ func (s *source) close(forget bool) {
 		if s.sub.Ephemeral && s.bus.nc.IsConnected() {
 			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 			defer cancel()
-			_ = s.bus.js.DeleteConsumer(ctx, s.bus.names[s.sub.Stream], s.name) // else the server does, after a while
+			_ = s.bus.js.DeleteConsumer(ctx, s.bus.names[s.sub.Stream], s.name) // otherwise the server does so later
 		}
 	})
 }

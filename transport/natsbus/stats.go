@@ -21,30 +21,30 @@ type counters struct {
 	righted, repliesRefused               atomic.Int64
 }
 
-// Stats are counts since the bus was made.
+// Stats holds counts since the bus was created.
 type Stats struct {
 	Published          int64 // accepted by the server
-	Bundles            int64 // messages made that carry several commands or answers
-	PublishFailed      int64 // not accepted, or nobody knows
-	Duplicates         int64 // accepted, but known already
-	Received           int64 // handed out, redeliveries included
-	Redelivered        int64 // of those, not for the first time
-	Stale              int64 // held ready for so long that they come again, and not handed out
+	Bundles            int64 // messages with several commands or answers
+	PublishFailed      int64 // refused, or without a reply
+	Duplicates         int64 // accepted as a duplicate
+	Received           int64 // returned by Receive, including redeliveries
+	Redelivered        int64 // of those, redeliveries
+	Stale              int64 // buffered for longer than AckWait, and therefore redelivered instead
 	DeadLettered       int64 // moved to the dead letters
-	DeadLetterFailed   int64 // tries to move one that failed
-	DeadOverRate       int64 // terminated and not kept: their participant had as many dead letters as it may, LetterRate and LetterBurst
-	DeadUnstored       int64 // terminated and not kept: the stream did not take them, or too many waited for it
-	DeadEvicted        int64 // dead letters deleted by this bus because there were newer ones: the oldest of a ring that was full
+	DeadLetterFailed   int64 // failed tries to move one
+	DeadOverRate       int64 // terminated without a dead letter, because of LetterRate and LetterBurst
+	DeadUnstored       int64 // terminated without a dead letter, because the stream refused it or too many were waiting
+	DeadEvicted        int64 // dead letters deleted by this bus because their ring was full
 	RepliesLost        int64 // replies that could not be sent
-	Resets             int64 // a stream may have forgotten messages
+	Resets             int64 // a stream may have lost messages
 	Reconnects         int64 // connections after the first
 	ForcedReconnects   int64 // of those, because the server did not answer
-	ConsumersRecreated int64 // consumers recreated because they were gone
-	ConsumersRighted   int64 // consumers of commands deleted, and those of participants recreated, because they were not as they should be
-	RepliesRefused     int64 // requests that named a subject for the reply that is no inbox
+	ConsumersRecreated int64 // recreated because they were missing
+	ConsumersRighted   int64 // consumers of commands deleted or recreated because of an unexpected configuration
+	RepliesRefused     int64 // requests whose reply subject is not an inbox
 }
 
-// Stats are counts since the bus was made.
+// Stats returns the counts since the bus was created.
 func (b *Bus) Stats() Stats {
 	return Stats{
 		Published:          b.stats.published.Load(),
@@ -69,12 +69,12 @@ func (b *Bus) Stats() Stats {
 	}
 }
 
-// dropped counts the dead letters that were not kept.
+// dropped returns the number of dead letters that were not kept.
 func (s Stats) dropped() int64 { return s.DeadOverRate + s.DeadUnstored + s.DeadEvicted }
 
-// Check says what is wrong now, or nil: the connection stands, the server answers,
-// the streams are there and as they should be; what is wrong with one of them is a
-// *transport.StreamError. It changes nothing. With Ask only the connection is checked.
+// Check returns what is wrong now, or nil: the bus is connected, the server answers, and the
+// streams exist with the expected configuration. An error about one stream is a
+// *transport.StreamError. It changes nothing. With Ask, only the connection is checked.
 func (b *Bus) Check(ctx context.Context) error {
 	if err := b.connected(); err != nil {
 		return err
@@ -84,7 +84,7 @@ func (b *Bus) Check(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
-	// All at once: one that does not answer takes no time from the others.
+	// Concurrently, so that a stream that does not answer does not delay the others.
 	var errs [len(transport.Streams) + 1]error
 	var asked sync.WaitGroup
 	asked.Go(func() { errs[len(transport.Streams)] = claims{b}.check(ctx) })
@@ -99,7 +99,7 @@ func (b *Bus) Check(ctx context.Context) error {
 	return errors.Join(errs[:]...)
 }
 
-// connected says at once that there is nobody to ask.
+// connected returns an error if the bus is not connected.
 func (b *Bus) connected() error {
 	if b.isClosed() {
 		return transport.ErrClosed

@@ -19,21 +19,21 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/internal/bundle"
 )
 
-// DriftError says that a stream exists with a configuration with which the bus
-// would lose messages or not work, and how to put it right.
+// DriftError reports a stream whose configuration could lose messages or does not work, and how to
+// fix it.
 type DriftError struct {
 	Stream string // on the server, such as SAGA_COMMANDS
 	Field  string
 	Want   string
 	Have   string
-	Fix    string // a command, or what to do
+	Fix    string // a command, or a description
 }
 
 func (e *DriftError) Error() string {
-	return fmt.Sprintf("stream %s: %s is %s, but has to be %s; fix it with: %s", e.Stream, e.Field, e.Have, e.Want, e.Fix)
+	return fmt.Sprintf("stream %s: %s is %s, must be %s; fix it with: %s", e.Stream, e.Field, e.Have, e.Want, e.Fix)
 }
 
-// wanted is the configuration of a stream as it should be.
+// wanted returns the expected configuration of a stream.
 func (b *Bus) wanted(s transport.Stream) jetstream.StreamConfig {
 	c := jetstream.StreamConfig{
 		Name:       b.names[s],
@@ -52,7 +52,7 @@ func (b *Bus) wanted(s transport.Stream) jetstream.StreamConfig {
 	case transport.Commands, transport.Events:
 		c.Description = "Amends: " + string(s) + " that wait to be taken"
 		c.Retention = jetstream.WorkQueuePolicy
-		c.Discard = jetstream.DiscardNew // refuse, never drop silently
+		c.Discard = jetstream.DiscardNew // refuse new messages instead of dropping old ones
 		c.MaxBytes = b.config.QueueBytes
 		c.MaxMsgSize = int32(b.config.MaxMessageBytes)
 		if c.MaxMsgSize == 0 {
@@ -71,13 +71,13 @@ func (b *Bus) wanted(s transport.Stream) jetstream.StreamConfig {
 		c.MaxAge, c.MaxBytes = b.config.DeadAge, b.config.DeadBytes
 	}
 	if c.MaxAge > 0 {
-		c.Duplicates = min(c.Duplicates, c.MaxAge) // the server refuses more
+		c.Duplicates = min(c.Duplicates, c.MaxAge) // the server's maximum
 	}
 	return c
 }
 
-// provision creates or checks all streams, until ctx ends while the server is
-// not ready.
+// provision creates or checks all streams, and retries until ctx ends while the server is not
+// ready.
 func (b *Bus) provision(ctx context.Context) error {
 	if b.config.Provision == Ask {
 		return nil
@@ -98,7 +98,7 @@ func (b *Bus) provision(ctx context.Context) error {
 	}
 }
 
-// pause waits, or until ctx ends.
+// pause waits for d, or until ctx ends.
 func pause(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -110,11 +110,11 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// errNoPeers is "no suitable peers for placement", with what is against the others.
+// errNoPeers is "no suitable peers for placement", with the reason for each peer.
 const errNoPeers jetstream.ErrorCode = 10005
 
-// notReady reports whether the server may answer otherwise in a moment: it is
-// starting, electing a leader, or has not heard of its peers.
+// notReady reports whether an error may be temporary: the server is starting, electing a leader, or
+// does not know its peers yet.
 func notReady(err error) bool {
 	var api *jetstream.APIError
 	if errors.As(err, &api) && api.ErrorCode == errNoPeers {
@@ -125,13 +125,13 @@ func notReady(err error) bool {
 		api.ErrorCode != jetstream.JSErrCodeJetStreamNotEnabledForAccount
 }
 
-// afterDeletion is how long a stream that was there stays away before it is made
-// again. A server that is still busy deleting it (nats-server 2.15.2, one node)
-// makes one that has the old one's files and never answers a publish.
+// afterDeletion is how long to wait before a deleted stream is created again. A server that is
+// still deleting it (nats-server 2.15.2, one node) would give the new stream the old one's files
+// and never answer a publish.
 const afterDeletion = 500 * time.Millisecond
 
-// ensure returns the state of a stream. It creates a missing one, if it may, after
-// awaitDeletion has waited until a deletion is over.
+// ensure returns the state of a stream. It creates a missing one, if the bus may, after
+// awaitDeletion has returned.
 func (b *Bus) ensure(ctx context.Context, s transport.Stream, awaitDeletion func(context.Context) error) (info *jetstream.StreamInfo, created bool, err error) {
 	ctx, cancel := b.question(ctx)
 	defer cancel()
@@ -146,7 +146,7 @@ func (b *Bus) ensure(ctx context.Context, s transport.Stream, awaitDeletion func
 		}
 		crashpoint.Here(crashpoint.StreamMissing)
 		handle, err = b.js.CreateStream(ctx, want)
-		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // somebody else was quicker
+		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // another client was faster
 			handle, err = b.js.Stream(ctx, want.Name)
 		} else {
 			created = err == nil
@@ -154,7 +154,7 @@ func (b *Bus) ensure(ctx context.Context, s transport.Stream, awaitDeletion func
 	}
 	if err != nil {
 		if errors.Is(context.Cause(ctx), nats.ErrDisconnected) {
-			err = nats.ErrDisconnected // that is why ctx ended
+			err = nats.ErrDisconnected // the reason why ctx ended
 		}
 		return nil, false, fmt.Errorf("stream %s: %w%s", want.Name, err, hint(err))
 	}
@@ -179,10 +179,10 @@ func (b *Bus) ensure(ctx context.Context, s transport.Stream, awaitDeletion func
 	return info, created, nil
 }
 
-// relimit gives an existing stream the limits that are given, if streams are ours to
-// change; nil: they are right.
+// relimit applies the configured limits to an existing stream, if the bus may; nil: they are
+// unchanged.
 func (b *Bus) relimit(ctx context.Context, s transport.Stream, want, have jetstream.StreamConfig) (*jetstream.StreamInfo, error) {
-	if want.MaxMsgSize == 0 { // as it is
+	if want.MaxMsgSize == 0 { // not configured
 		want.MaxMsgSize = have.MaxMsgSize
 	}
 	same := have.MaxBytes == want.MaxBytes && have.MaxAge == want.MaxAge && have.MaxMsgSize == want.MaxMsgSize
@@ -197,12 +197,12 @@ func (b *Bus) relimit(ctx context.Context, s transport.Stream, want, have jetstr
 	if err != nil {
 		return nil, fmt.Errorf("stream %s: give it the configured limits: %w%s", have.Name, err, hint(err))
 	}
-	b.config.Logger.Info("a NATS stream has other limits now", "stream", have.Name, "bytes", want.MaxBytes, "age", want.MaxAge)
+	b.config.Logger.Info("changed the limits of a NATS stream", "stream", have.Name, "bytes", want.MaxBytes, "age", want.MaxAge)
 	return changed.CachedInfo(), nil
 }
 
-// offer says on a stream that was made before there were bundles that they are read
-// now, if streams are ours to change, and returns how many messages they may have.
+// offer marks an existing stream as accepting bundles, if the bus may, and returns their maximum
+// size.
 func (b *Bus) offer(ctx context.Context, want, have jetstream.StreamConfig) int {
 	n := bundleOf(have.Metadata)
 	if n > 0 || b.config.Provision != Create {
@@ -220,9 +220,9 @@ func (b *Bus) offer(ctx context.Context, want, have jetstream.StreamConfig) int 
 	return bundleOf(want.Metadata)
 }
 
-// question bounds questions to the server by apiTimeout and by the life of the
-// connection: what was asked on one that is lost is never answered, and waiting
-// for it kept publishers waiting for seconds after a restart of the server.
+// question bounds a request to the server by apiTimeout and by the life of the connection: a
+// request on a lost connection is never answered, and publishers would wait for it after a restart
+// of the server.
 func (b *Bus) question(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, expire := context.WithTimeout(ctx, apiTimeout)
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -241,7 +241,7 @@ func (b *Bus) question(ctx context.Context) (context.Context, context.CancelFunc
 	}
 }
 
-// hint says what to do about an error of the server.
+// hint returns what to do about an error of the server.
 func hint(err error) string {
 	var api *jetstream.APIError
 	switch {
@@ -257,8 +257,8 @@ func hint(err error) string {
 	return ""
 }
 
-// drift compares what matters. Descriptions, placement, larger limits and more
-// replicas are the operator's business.
+// drift compares the settings that matter. Descriptions, placement, larger limits and more replicas
+// are left to the operator.
 func drift(want, have jetstream.StreamConfig) error {
 	var errs []error
 	name := have.Name

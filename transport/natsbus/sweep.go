@@ -10,15 +10,13 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// sweep removes what the source has acknowledged and the stream has kept all the
-// same: a server that is killed or stopped in between (nats-server 2.15.2, one
-// node) has the acknowledgement and still has the message, which it neither
-// delivers again nor ever removes. Such messages would take up the queue's bytes
-// for good, and look like a backlog.
+// sweep removes messages that the source has acknowledged but the stream has kept. A server that is
+// killed or stopped in between (nats-server 2.15.2, one node) has stored the acknowledgement and
+// the message, which it neither redelivers nor removes. Such messages would use up the stream's
+// bytes for good and look like a backlog.
 //
-// It is asked for with the first message of the stream when that was the first at
-// the look before as well. Consumers of a work queue do not overlap: what one has
-// acknowledged is nobody else's.
+// It runs when the stream's first message is the same at two consecutive checks. Consumers of a
+// work queue do not overlap, so an acknowledged message belongs to no other consumer.
 func (s *source) sweep(ctx context.Context) error {
 	head := s.head.Swap(0)
 	if head == 0 || !s.sub.Stream.WorkQueue() || s.bus.config.Provision != Create {
@@ -29,14 +27,14 @@ func (s *source) sweep(ctx context.Context) error {
 	name := s.bus.names[s.sub.Stream]
 	consumer, err := s.bus.js.Consumer(ctx, name, s.name)
 	if errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrStreamNotFound) {
-		return nil // fix is for that
+		return nil // handled by fix
 	}
 	if err != nil {
 		return fmt.Errorf("consumer %s: %w", s.name, err)
 	}
 	floor := consumer.CachedInfo().AckFloor.Stream
 	if floor < head {
-		return nil // it waits, as a message may
+		return nil // it is waiting, which is normal
 	}
 	stream, err := s.bus.js.Stream(ctx, name)
 	if err != nil {
@@ -49,20 +47,20 @@ func (s *source) sweep(ctx context.Context) error {
 		}
 	}
 	if info, err := stream.Info(ctx); err == nil && info.State.FirstSeq > head {
-		s.bus.config.Logger.Warn("a NATS stream had kept messages that were acknowledged; they are removed",
+		s.bus.config.Logger.Warn("removed acknowledged messages that a NATS stream had kept",
 			"stream", name, "consumer", s.name, "up_to", floor, "before", before, "after", info.State.Msgs)
 	}
 	return nil
 }
 
-// unmoved says that a stream has had the same first message for two looks.
+// unmoved notes that a stream has had the same first message at two checks.
 func (s *source) unmoved(stream transport.Stream, head uint64) {
 	if s.sub.Stream == stream {
 		s.head.Store(head)
 	}
 }
 
-// filters are the subjects that the source receives.
+// filters returns the subjects that the source receives.
 func (s *source) filters() []string {
 	if len(s.sub.Subjects) > 0 {
 		return s.sub.Subjects

@@ -10,15 +10,15 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// tracked is which messages up to a place were given back. A work queue removes what is
-// acknowledged: what it still holds was not taken in, or is among these.
+// tracked records which messages up to a sequence were handed back. A work queue removes
+// acknowledged messages, so those it still holds are either not received yet or handed back.
 type tracked struct {
 	mu     sync.Mutex
 	newest uint64
 	back   map[uint64]struct{}
 }
 
-// maxBack bounds tracked.back; what is beyond it counts as not taken in.
+// maxBack bounds tracked.back; further messages count as not received.
 const maxBack = 4096
 
 func (t *tracked) begin(newest uint64) {
@@ -27,7 +27,7 @@ func (t *tracked) begin(newest uint64) {
 	t.newest, t.back = newest, nil
 }
 
-// ended notes the word that ended a delivery.
+// ended notes the acknowledgement of a delivery.
 func (t *tracked) ended(reply, word string) {
 	if !strings.HasPrefix(word, "-NAK") {
 		return
@@ -77,7 +77,7 @@ func (s *source) TakenIn(ctx context.Context, newest uint64) (bool, error) {
 		return false, err
 	}
 	state := stream.CachedInfo().State
-	if state.Msgs == 0 || state.LastSeq < newest { // all of it, or the stream was recreated
+	if state.Msgs == 0 || state.LastSeq < newest { // empty, or recreated
 		return true, nil
 	}
 	for first := state.FirstSeq; first <= newest; {

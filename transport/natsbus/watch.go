@@ -12,27 +12,27 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// mark is how far a stream had come when it was last looked at.
+// mark is the state of a stream at the last check.
 type mark struct {
 	created time.Time
 	first   uint64 // 0: it is empty
 	last    uint64
 }
 
-// kept is what is known of a stream from one look to the next.
+// kept is what the bus knows of a stream between checks.
 type kept struct {
-	repair  chan struct{} // capacity 1: one look at a time
+	repair  chan struct{} // capacity 1: one check at a time
 	mark    mark          // guarded by repair
-	known   bool          // it was looked at; guarded by repair
-	highest atomic.Uint64 // sequence that the server has acknowledged
+	known   bool          // it has been checked; guarded by repair
+	highest atomic.Uint64 // highest sequence acknowledged by the server
 }
 
-// watch looks at the streams after each reconnect, when something seems wrong, and
-// every few seconds. It ends with ctx.
+// watch checks the streams after each reconnect, on demand, and every CheckInterval, until ctx
+// ends.
 func (b *Bus) watch(ctx context.Context) {
 	ticker := time.NewTicker(b.config.CheckInterval)
 	defer ticker.Stop()
-	said := "" // the last complaint: each is made once
+	said := "" // the last error logged, so that each is logged once
 	for {
 		select {
 		case <-ctx.Done():
@@ -56,9 +56,9 @@ func (b *Bus) watch(ctx context.Context) {
 		if b.config.Provision != Ask {
 			err := b.check(ctx)
 			reached = append(reached, err)
-			err = errors.Join(err, checkPayload(b.nc.MaxPayload())) // it may be another server
+			err = errors.Join(err, checkPayload(b.nc.MaxPayload())) // the server may be another one
 			if err != nil && ctx.Err() == nil && err.Error() != said {
-				b.config.Logger.Warn("looking after the NATS streams failed; it is tried again", "error", err)
+				b.config.Logger.Warn("the check of the NATS streams failed; retrying", "error", err)
 				said = err.Error()
 			} else if err == nil {
 				said = ""
@@ -72,23 +72,21 @@ func (b *Bus) watch(ctx context.Context) {
 	}
 }
 
-// check is a look that takes apiTimeout at most, however many streams are out of
-// reach.
+// check runs look for apiTimeout at most, however many streams are unreachable.
 func (b *Bus) check(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
 	return b.look(ctx)
 }
 
-// unreachableAfter is how long streams or consumers may be out of reach before another
-// server is tried. It is longer than an election takes (4 to 9 s): where one is under
-// way, another server is no better.
+// unreachableAfter is how long streams or consumers may be unreachable before the bus tries another
+// server. It exceeds the time of an election (4 to 9 s), during which another server is no better.
 const unreachableAfter = 10 * time.Second
 
-// judgeServer goes to another server of a cluster when this one has been unable to
-// reach streams or consumers for too long: it may be cut off from the others, and
-// would keep the connection for as long as that lasts. err is what a look at all of
-// them said. A connection of the caller's is left alone. Called by watch only.
+// judgeServer moves to another server of the cluster if this one could not reach streams or
+// consumers for unreachableAfter: it may be partitioned, and would keep the connection all the
+// while. err is the result of a check of all of them. A caller's connection is left alone. Called
+// by watch only.
 func (b *Bus) judgeServer(err error) {
 	now := time.Now()
 	if err == nil || !notReady(err) || b.unreachable.IsZero() {
@@ -105,7 +103,7 @@ func (b *Bus) judgeServer(err error) {
 	_ = b.nc.ForceReconnect()
 }
 
-// lookSoon asks watch to look now.
+// lookSoon wakes watch for a check.
 func (b *Bus) lookSoon() {
 	select {
 	case b.poke <- struct{}{}:
@@ -113,8 +111,8 @@ func (b *Bus) lookSoon() {
 	}
 }
 
-// look creates missing streams, of those given; none: of all. If one may have forgotten
-// messages, Resets has been signalled and all sources renew their consumers.
+// look checks the given streams (none: all) and creates missing ones. If one may have lost
+// messages, it signals Resets and has all sources recreate their consumers.
 func (b *Bus) look(ctx context.Context, streams ...transport.Stream) error {
 	if len(streams) == 0 {
 		streams = transport.Streams[:]
@@ -147,23 +145,23 @@ func (b *Bus) look(ctx context.Context, streams ...transport.Stream) error {
 	return errors.Join(errs...)
 }
 
-// lookAt looks at one stream, and reports whether it has lost what it held. Whoever looks
-// at another one does not wait for this.
+// lookAt checks one stream, and reports whether it has lost messages. Checks of other streams do
+// not wait for this one.
 func (b *Bus) lookAt(ctx context.Context, stream transport.Stream, awaitDeletion func(context.Context) error) (lost bool, err error) {
 	kept := b.streams[stream]
-	select { // not a mutex: whoever looks may wait for the server, and ctx may end
+	select { // not a mutex, because the check may wait for the server and ctx may end
 	case kept.repair <- struct{}{}:
 		defer func() { <-kept.repair }()
 	case <-ctx.Done():
 		return false, ctx.Err()
 	}
 	if !kept.known {
-		awaitDeletion = func(context.Context) error { return nil } // nothing was there before
+		awaitDeletion = func(context.Context) error { return nil } // it did not exist before
 	}
-	highest := kept.highest.Load() // before asking: what is acknowledged later is not in the answer
+	highest := kept.highest.Load() // read before the request: later acknowledgements are not in its reply
 	info, created, err := b.ensure(ctx, stream, awaitDeletion)
 	if err != nil && (info == nil || !kept.known) {
-		return false, err // a drift that comes up later is reported and does not stop the work
+		return false, err // later drift is reported but does not stop the bus
 	}
 	was, now := kept.mark, mark{created: info.Created, last: info.State.LastSeq}
 	if info.State.Msgs > 0 {
@@ -175,7 +173,7 @@ func (b *Bus) lookAt(ctx context.Context, stream transport.Stream, awaitDeletion
 	if kept.known && (created || !now.created.Equal(was.created) || now.last < max(was.last, highest)) {
 		lost = true
 		kept.highest.Store(now.last)
-		b.config.Logger.Warn("a NATS stream has lost what it held; what is pending is sent again", "stream", b.names[stream])
+		b.config.Logger.Warn("a NATS stream has lost its messages; sending pending ones again", "stream", b.names[stream])
 	}
 	kept.mark, kept.known = now, true
 	if stream == transport.DeadLetters {
