@@ -197,7 +197,7 @@ func TestCopyInItsPlace(t *testing.T) {
 	copyFile(t, aside, file)
 	err := ends(t, c)
 	var owned *ownership.NotOwnerError
-	if !errors.As(err, &owned) || owned.Replaced || !strings.Contains(err.Error(), "alive") {
+	if !errors.As(err, &owned) || owned.Replaced || !strings.Contains(err.Error(), "is running") {
 		t.Errorf("the copy ends with %v", err)
 	}
 }
