@@ -125,14 +125,14 @@ func (s Subjects) admitCommand(e *Envelope) error {
 		{AttrReplyTo, e.ReplyTo},
 	} {
 		if need.value == "" {
-			return BadAttribute(need.name, "", "is missing; a command carries it")
+			return BadAttribute(need.name, "", "is missing; commands must have it")
 		}
 	}
 	if e.Birth == 0 {
-		return BadAttribute(AttrBirth, "", "is missing; a command carries it")
+		return BadAttribute(AttrBirth, "", "is missing; commands must have it")
 	}
 	if e.Attempt < 1 {
-		return BadAttribute(AttrAttempt, "", "is missing; a command carries it, from 1")
+		return BadAttribute(AttrAttempt, "", "is missing; commands must have it, from 1")
 	}
 	if e.ID == "" {
 		e.ID = CommandID(e.Key(), e.Attempt)

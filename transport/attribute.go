@@ -144,7 +144,7 @@ func (e *Envelope) set(name, value string) (err error) {
 	switch name {
 	case AttrSpecVersion:
 		if value != SpecVersion {
-			return BadAttribute(name, value, "only CloudEvents "+SpecVersion+" is read")
+			return BadAttribute(name, value, "only CloudEvents "+SpecVersion+" is supported")
 		}
 	case AttrID:
 		e.ID = value
@@ -170,7 +170,7 @@ func (e *Envelope) set(name, value string) (err error) {
 	case AttrAttempt:
 		var ok bool
 		if e.Attempt, ok = contract.ParseNumber(value, 1); !ok {
-			err = BadAttribute(name, value, "is not a number from 1, in digits without a zero in front")
+			err = BadAttribute(name, value, "is not a number from 1 without leading zeros")
 		}
 	case AttrReplyTo:
 		e.ReplyTo = value
@@ -232,7 +232,7 @@ func parseRetryAfter(name, value string) (time.Duration, error) {
 	ms, ok := contract.ParseNumber(value, 0)
 	d := time.Duration(ms) * time.Millisecond
 	if !ok || d > MaxRetryAfter {
-		return 0, BadAttribute(name, value, fmt.Sprintf("is not a number of milliseconds up to %d, in digits without a zero in front", MaxRetryAfter.Milliseconds()))
+		return 0, BadAttribute(name, value, fmt.Sprintf("is not a number of milliseconds up to %d without leading zeros", MaxRetryAfter.Milliseconds()))
 	}
 	return d, nil
 }
@@ -255,7 +255,7 @@ func parseDefinition(value string) (ref contract.DefinitionRef, err error) {
 	if versioned {
 		var ok bool
 		if ref.Version, ok = contract.ParseNumber(version, 1); !ok {
-			return ref, BadAttribute(AttrDefinition, value, "is not name or name/version with a version from 1, in digits without a zero in front")
+			return ref, BadAttribute(AttrDefinition, value, "is not name or name/version with a version from 1 without leading zeros")
 		}
 	}
 	return ref, nil

@@ -24,7 +24,7 @@ func parseOwner(value string) (o Owner, err error) {
 	store, number, _ := strings.Cut(value, "/")
 	claim, ok := contract.ParseLong(number)
 	if !ok || claim == 0 || store == "" || len(store) > MaxStore || strings.Trim(store, "-0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
-		return o, BadAttribute(AttrOwner, value, "is not store/claim: the store's id, of letters, digits and -, and a number from 1 without a zero in front")
+		return o, BadAttribute(AttrOwner, value, "is not store/claim: the store's id, of letters, digits and -, and a number from 1 without leading zeros")
 	}
 	return Owner{Store: store, Claim: claim}, nil
 }

@@ -74,7 +74,7 @@ func (s Subjects) ParseEvent(subject string) (participant string, key contract.K
 	}
 	attempt, ok = contract.ParseNumber(tokens[5], 1)
 	if !ok {
-		return "", key, 0, fmt.Errorf("subject %q: attempt %q is not a number from 1, in digits without a zero in front: %s", short(subject), short(tokens[5]), right)
+		return "", key, 0, fmt.Errorf("subject %q: attempt %q is not a number from 1 without leading zeros: %s", short(subject), short(tokens[5]), right)
 	}
 	return tokens[0], key, attempt, nil
 }
