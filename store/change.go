@@ -5,12 +5,11 @@ import (
 	"fmt"
 )
 
-// ErrInvalid: a change that no store can take, because it contradicts itself.
-// It is the result of that change alone.
+// ErrInvalid is the result for a change that no store can commit, because it contradicts itself.
 var ErrInvalid = errors.New("not a valid change")
 
-// Check returns an error (errors.Is ErrInvalid) unless the change fits
-// together. Every store calls it before it looks at what is stored.
+// Check returns an error (errors.Is ErrInvalid) unless the change is consistent. Every store calls
+// it before it reads anything.
 func (c *Change) Check() error {
 	in := c.Instance
 	switch {

@@ -7,8 +7,8 @@ import (
 	"github.com/amends-dev/amends/saga/machine"
 )
 
-// Class is what a list is cut by: the phase, with parked sagas that wait told
-// apart from abandoned ones. The numbers are stored; they never change.
+// Class is the phase by which lists are indexed; abandoned sagas have a class apart from other
+// parked ones. The numbers are stored and never change.
 type Class uint8
 
 // The classes.
@@ -21,12 +21,11 @@ const (
 	ClassCompensated  Class = 6
 )
 
-// Classes are all classes, the open ones first.
+// Classes lists all classes, the open ones first.
 var Classes = []Class{ClassRunning, ClassCompensating, ClassParked, ClassAbandoned, ClassCompleted, ClassCompensated}
 
-// ClassOf is the class of a state. An unknown phase is an error, and so is one
-// that does not fit Ended: running and going back are open, completed and
-// compensated are not.
+// ClassOf returns the class of a state. It is an error if the phase is unknown or contradicts
+// Ended: running and compensating sagas are open, completed and compensated ones are not.
 func ClassOf(in *machine.Instance) (Class, error) {
 	open := in.Open()
 	switch {
@@ -43,10 +42,10 @@ func ClassOf(in *machine.Instance) (Class, error) {
 	case in.Phase == contract.Compensated && !open:
 		return ClassCompensated, nil
 	}
-	return 0, fmt.Errorf("phase %q with ended %t is no place where a saga can stand", in.Phase, !open)
+	return 0, fmt.Errorf("phase %q with ended %t is not a valid state of a saga", in.Phase, !open)
 }
 
-// Phase is the phase that the class belongs to; "" for a number that is none.
+// Phase returns the phase of the class; "" for an unknown number.
 func (c Class) Phase() contract.Phase {
 	switch c {
 	case ClassRunning:

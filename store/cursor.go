@@ -11,14 +11,13 @@ import (
 	"github.com/amends-dev/amends/contract"
 )
 
-// Position is a place in a list: behind the saga with this start and id.
+// Position is a position in a list: after the saga with this start and id.
 type Position struct {
 	Started time.Time
 	ID      contract.SagaID
 }
 
-// Before reports whether p comes earlier in a list than q: newest start first,
-// then id.
+// Before reports whether p precedes q in a list: newest start first, then by id.
 func (p Position) Before(q Position) bool {
 	if !p.Started.Equal(q.Started) {
 		return p.Started.After(q.Started)
@@ -30,8 +29,8 @@ const cursorVersion = 1
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// Cursor writes a position down for the client that pages through the list.
-// The cursor belongs to this filter: another filter's is refused.
+// Cursor encodes a position for a client that pages through the list. The cursor is valid only with
+// this filter.
 func (f *Filter) Cursor(p Position) string {
 	b := []byte{cursorVersion}
 	b = binary.BigEndian.AppendUint64(b, uint64(p.Started.UnixNano()))
@@ -40,16 +39,15 @@ func (f *Filter) Cursor(p Position) string {
 	return base64.RawURLEncoding.EncodeToString(b)
 }
 
-// Position reads a cursor back; ErrCursor when it is not one that Cursor of the
-// same filter wrote.
+// Position decodes a cursor; ErrCursor unless Cursor of the same filter has encoded it.
 func (f *Filter) Position(cursor string) (Position, error) {
 	if len(cursor) > 512 {
 		return Position{}, fmt.Errorf("%w: it is %d bytes long", ErrCursor, len(cursor))
 	}
-	// base64 passes over line breaks, which no cursor of ours has
+	// Decoding skips line breaks, which our cursors never contain.
 	b, err := base64.RawURLEncoding.Strict().DecodeString(cursor)
 	if err != nil || strings.ContainsAny(cursor, "\r\n") || len(b) < 1+8+1+4 || b[0] != cursorVersion {
-		return Position{}, fmt.Errorf("%w: give the one that the page before answered", ErrCursor)
+		return Position{}, fmt.Errorf("%w: use the cursor of the previous page", ErrCursor)
 	}
 	body, sum := b[:len(b)-4], binary.BigEndian.Uint32(b[len(b)-4:])
 	p := Position{
@@ -62,7 +60,7 @@ func (f *Filter) Position(cursor string) (Position, error) {
 	return p, nil
 }
 
-// sum is a checksum over a cursor's body and the filter.
+// sum returns a checksum of a cursor's body and the filter.
 func (f *Filter) sum(body []byte) uint32 {
 	at := func(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
 	filter := fmt.Appendf(nil, "%q %d %q %q %t %s %s", f.Definition, f.Version, f.Phases, f.IDPrefix, f.OpenOnly,

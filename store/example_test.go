@@ -19,8 +19,8 @@ import (
 	"github.com/amends-dev/amends/store/storetest"
 )
 
-// Journal is a store that writes a line for each change that another one has committed. It
-// adds to Commit and leaves the rest as it is.
+// Journal is a store that logs each change committed by another one. It wraps Commit and inherits
+// the other methods.
 type Journal struct {
 	store.Store
 	Lines *log.Logger
@@ -39,7 +39,7 @@ func (j *Journal) Commit(ctx context.Context, changes []store.Change) ([]error, 
 	return results, nil
 }
 
-// TestJournal has the suite check the store, as every store of one's own should.
+// TestJournal runs the conformance suite, as every custom store should.
 func TestJournal(t *testing.T) {
 	storetest.Run(t, func(*testing.T) storetest.Harness {
 		m := memstore.New()
@@ -66,8 +66,7 @@ var (
 		saga.Pivot("ship", saga.Do(Ship)))
 )
 
-// A server with a store of one's own. The data directory holds the streams of the embedded
-// NATS server.
+// A server with a custom store. The data directory holds the streams of the embedded NATS server.
 func Example() {
 	dir, err := os.MkdirTemp("", "amends")
 	check(err)

@@ -9,8 +9,8 @@ import (
 	"github.com/amends-dev/amends/saga/machine"
 )
 
-// Wants reports whether sagas of a class can match the filter. No saga that has
-// ended is paused or has a step under way.
+// Wants reports whether sagas of a class can match the filter. Ended sagas are never paused and
+// have no step in progress.
 func (f *Filter) Wants(c Class) bool {
 	open := f.OpenOnly || f.Paused || f.Step != "" || f.Participant != ""
 	return (!open || c.Open()) && (len(f.Phases) == 0 || slices.Contains(f.Phases, c.Phase()))
@@ -21,16 +21,15 @@ func (f *Filter) WantsDefinition(r contract.DefinitionRef) bool {
 	return (f.Definition == "" || f.Definition == r.Name) && (f.Version == 0 || f.Version == r.Version)
 }
 
-// WantsStart reports whether sagas that started then can match. The range is
-// half open: StartedAfter belongs to it, StartsBefore does not.
+// WantsStart reports whether sagas that started at t can match. The range includes StartedAfter and
+// excludes StartsBefore.
 func (f *Filter) WantsStart(t time.Time) bool {
 	before := f.StartsBefore()
 	return (f.StartedAfter.IsZero() || !t.Before(f.StartedAfter)) && (before.IsZero() || t.Before(before))
 }
 
-// StartsBefore is the time before which every saga that matches has started:
-// StartedBefore or UpdatedBefore, whichever is earlier, because no saga moves
-// before it starts; zero: there is none.
+// StartsBefore returns the earlier of StartedBefore and UpdatedBefore, before which every matching
+// saga has started, because no saga is updated before it starts; zero: no limit.
 func (f *Filter) StartsBefore() time.Time {
 	if f.StartedBefore.IsZero() || !f.UpdatedBefore.IsZero() && f.UpdatedBefore.Before(f.StartedBefore) {
 		return f.UpdatedBefore
@@ -50,13 +49,13 @@ func (f *Filter) WantsID(id contract.SagaID) bool {
 	return strings.HasPrefix(string(id), f.IDPrefix) && (len(f.IDs) == 0 || slices.Contains(f.IDs, id))
 }
 
-// ByState reports whether the filter asks for something that only a saga's state
-// tells: then List loads what it does not return as well.
+// ByState reports whether the filter needs the full state of sagas: List then also loads sagas that
+// it does not return.
 func (f *Filter) ByState() bool {
 	return !f.UpdatedBefore.IsZero() || f.Reason != "" || f.Step != "" || f.Participant != "" || f.Paused
 }
 
-// WantsState reports whether a state matches as far as the index does not tell.
+// WantsState reports whether a state matches those parts of the filter that are not indexed.
 func (f *Filter) WantsState(in *machine.Instance) bool {
 	return (!f.Paused || in.Paused != nil) &&
 		(f.UpdatedBefore.IsZero() || in.Updated.Before(f.UpdatedBefore)) &&
@@ -64,8 +63,8 @@ func (f *Filter) WantsState(in *machine.Instance) bool {
 		(f.Step == "" && f.Participant == "" || f.wantsSteps(in))
 }
 
-// wantsSteps reports whether one step that is at work, or parked, is the one that
-// is asked for, and one that is at work asks the participant.
+// wantsSteps reports whether a step in progress or parked has the filter's name, and one in
+// progress asks the filter's participant.
 func (f *Filter) wantsSteps(in *machine.Instance) bool {
 	if f.Definitions == nil || !in.Open() {
 		return false
@@ -93,7 +92,7 @@ func (f *Filter) wantsSteps(in *machine.Instance) bool {
 	return step && participant
 }
 
-// Size is the page's limit with the default and the bounds applied.
+// Size returns the page's limit with the default and the maximum applied.
 func (p Page) Size() int {
 	switch {
 	case p.Limit <= 0:
@@ -104,8 +103,7 @@ func (p Page) Size() int {
 	return p.Limit
 }
 
-// Bounded is a limit that a caller gave to History, Due or Expire: below 1 it
-// means MaxPage.
+// Bounded returns the limit of a call of History, Due or Expire: below 1 it is MaxPage.
 func Bounded(limit int) int {
 	if limit < 1 {
 		return MaxPage
@@ -113,7 +111,7 @@ func Bounded(limit int) int {
 	return limit
 }
 
-// Summarize makes the list's line of a state.
+// Summarize returns a state's line in a list.
 func Summarize(in *machine.Instance) Summary {
 	s := Summary{
 		ID:         in.ID,

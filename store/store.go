@@ -14,164 +14,148 @@ import (
 	"github.com/amends-dev/amends/saga/machine"
 )
 
-// Store keeps sagas, their histories, what they have pending and when they want to be
-// woken. Implementations: boltstore (embedded, one process), memstore (the model
-// that random tests compare against). package storetest is the law they obey.
-// All methods may be called from any goroutine.
+// Store keeps sagas, their histories, their pending records and their timers. Implementations:
+// boltstore (embedded, one process) and memstore (in memory, the model for random tests). Package
+// storetest is their conformance suite. All methods may be called from any goroutine.
 type Store interface {
-	// Commit is the only method that moves a saga. Each change is all or nothing:
-	// state, history, outbox and timer together (I1); changes of one call may be
-	// committed together, and calls that wait at the same time may share one
-	// write to disk. When it returns, everything it reports as committed has
-	// survived (fsync).
+	// Commit is the only method that changes sagas. Each change is atomic: state, history, outbox
+	// and timer together (I1). Changes of one call may be committed together, and concurrent calls
+	// may share one write to disk. When it returns, the changes it reports as committed are durable
+	// (fsync).
 	//
-	// It returns one error (or nil) per change, in order: *ConflictError when the
-	// saga is not at the expected revision (I7) or is another one that was started with
-	// this id since, *TombstoneError when a saga with
-	// this id ended and was removed. err != nil means that nothing is known to be
-	// committed: the store is broken (ErrBroken) and every later call fails; the
-	// process ends, because a failed fsync must not be tried again. The exceptions
-	// are ErrClosed and ctx's own error: ctx bounds the wait until the store takes
-	// the changes up, and when it ended before that, nothing was committed.
+	// It returns one error (or nil) per change, in order: *ConflictError if the saga is not at the
+	// expected revision (I7) or another one was started with its id, *TombstoneError if a saga with
+	// this id ended and was removed. err != nil means that nothing is known to be committed: the
+	// store is broken (ErrBroken), every later call fails, and the process ends, because a failed
+	// fsync must not be retried. Exceptions are ErrClosed, and the error of a ctx that ended before
+	// the store accepted the changes: then nothing was committed.
 	//
-	// A change that contradicts itself is refused (ErrInvalid, Change.Check); one
-	// that meets a damaged record too (*CorruptError). Changes of one saga are
-	// taken in the order of the call. The store keeps no memory of the caller's.
+	// An inconsistent change is refused with ErrInvalid (Change.Check), and one of a damaged saga
+	// with *CorruptError. Changes of one saga are applied in the order of the call. The store does
+	// not keep the caller's memory.
 	Commit(ctx context.Context, changes []Change) (results []error, err error)
 
-	// Load returns the saga's state; ErrNotFound when there is none,
-	// *TombstoneError when it ended and was removed, *CorruptError when its record
-	// is damaged.
+	// Load returns the saga's state; ErrNotFound if there is none, *TombstoneError if it ended and
+	// was removed, *CorruptError if its record is damaged.
 	Load(ctx context.Context, id contract.SagaID) (*machine.Instance, error)
-	// History returns the recorded events from revision from (1: the first), at
-	// most limit (below 1: MaxPage), oldest first. Event k moved the saga to
-	// revision k. A saga without state is the error that Load returns.
+	// History returns the recorded events from revision from (1: the first), oldest first, at most
+	// limit (below 1: MaxPage). Event k moved the saga to revision k. Without a state, it returns
+	// the error of Load.
 	History(ctx context.Context, id contract.SagaID, from uint64, limit int) ([]machine.Event, error)
-	// List returns sagas that match, at most page.Limit, and the cursor of the
-	// next page; "" when there is none. Order: newest start first, then id. The
-	// pages are stable: a saga that does not change is listed once. A page may be
-	// shorter than its limit, even empty, and still have a next one: that bounds
-	// the work of one call. A damaged saga is one with Summary.Damage, and left out
-	// if filter asks for what only its state tells. ErrCursor: not a cursor of this
-	// filter.
+	// List returns matching sagas, at most page.Limit, and the cursor of the next page; "" if there
+	// is none. They are sorted by start, newest first, then by id. Pages are stable: an unchanged
+	// saga is listed once. A page may be shorter than its limit, or even empty, and still have a
+	// next one, which bounds the work of one call. A damaged saga has Summary.Damage, and is left
+	// out if the filter needs its state. ErrCursor: not a cursor of this filter.
 	List(ctx context.Context, filter Filter, page Page) ([]Summary, string, error)
 	// Counts returns the number of sagas by definition, version and phase, in this
 	// order; without zeros.
 	Counts(ctx context.Context) ([]Count, error)
 
-	// Due returns ids of sagas that want to be woken at now or before, earliest
-	// first, then by id, at most limit (below 1: MaxPage), and when to ask again: no
-	// later than when the next one after them is due (zero: none). It changes nothing
-	// that can be seen.
+	// Due returns the ids of sagas whose timers are due at now, earliest first, then by id, at most
+	// limit (below 1: MaxPage), and when to call again: not later than the next timer (zero: none).
+	// It has no visible effect.
 	Due(ctx context.Context, now time.Time, limit int) (ids []contract.SagaID, next time.Time, err error)
 
-	// Pending calls yield with every outbox record for a destination that is pending, in
-	// the order of the commits that enqueue them and within a commit in the order of
-	// Change.Enqueue, starting behind after (zero: from the start), until yield returns false.
-	// What is pending for other destinations does not slow it down. It does not block commits
-	// while yield runs for longer than one batch, and it need not show records that are
-	// committed meanwhile.
+	// Pending calls yield with every pending record of a destination until yield returns false: in
+	// commit order, within a commit in the order of Change.Enqueue, starting after a position
+	// (zero: from the start). Records of other destinations do not slow it down. While yield runs,
+	// it blocks commits for one batch at most, and may miss records that are committed meanwhile.
 	Pending(ctx context.Context, to outbox.Destination, after outbox.Position, yield func(outbox.Position, outbox.Record) bool) error
-	// Destinations returns how many records are pending for each destination; without zeros. It is
-	// quick: it is asked for every second.
+	// Destinations returns the number of pending records per destination, without zeros. It is
+	// fast, because it is called every second.
 	Destinations(ctx context.Context) (map[outbox.Destination]int, error)
-	// Discard removes records that are no longer pending; unknown ones are ignored.
-	// It need not be on disk when it returns: a record that comes back is sent
-	// twice, which everybody can bear.
+	// Discard removes records that are no longer pending; unknown ids are ignored. It need not be
+	// durable: a record that reappears is sent twice, which is harmless.
 	Discard(ctx context.Context, ids []outbox.ID) error
 
-	// Shared reports whether other processes may have the store open: what this one has not
-	// sent of it another one may have.
+	// Shared reports whether other processes may have the store open and send its records.
 	Shared() bool
 
-	// Memory keeps what the store knows of its claim on a prefix.
+	// ClaimStore saves the store's claim on a prefix.
 	ownership.ClaimStore
 
-	// Clock is what SetClock has remembered of the machine's clock; zero: nothing.
+	// Clock returns what SetClock has saved; zero: nothing.
 	Clock(ctx context.Context) (Clock, error)
-	// SetClock remembers it, with an fsync.
+	// SetClock saves the state of the machine's clock durably.
 	SetClock(ctx context.Context, c Clock) error
 
-	// PutDefinition stores a definition. The same name, version and fingerprint
-	// again: nothing happens. Another fingerprint: *DefinitionConflictError.
+	// PutDefinition stores a definition. If it exists with the same fingerprint, nothing happens;
+	// with another one: *DefinitionConflictError.
 	PutDefinition(ctx context.Context, d *saga.Definition) error
 	// Definitions returns all definitions, by name and version.
 	Definitions(ctx context.Context) ([]*saga.Definition, error)
 
-	// Expire replaces sagas that ended before the given time by tombstones, and
-	// drops tombstones of sagas that ended before dropTombstones; at most limit of
-	// each (below 1: MaxPage), those that ended first, first. It drops before it
-	// removes. It returns how many it removed and dropped.
+	// Expire first drops the tombstones of sagas that ended before dropTombstones, and then
+	// replaces sagas that ended before endedBefore by tombstones: at most limit of each (below 1:
+	// MaxPage), in the order of their ends. It returns how many it removed and dropped.
 	Expire(ctx context.Context, endedBefore, dropTombstones time.Time, limit int) (removed, dropped int, err error)
 
-	// RemoveDamaged puts a tombstone in the place of a saga that cannot be read: its state,
-	// history and timers are gone then, what it has pending is dropped, and its id stays taken as
-	// long as tombstones are kept. removal says who wants that and why, and stays with the
-	// tombstone. A saga
-	// that can be read, and that has ended one whose history can be read too, is refused
-	// with ErrNotDamaged; one that is not there, or was removed, with the error that Load
-	// returns; and one of which nothing is found, because another record has lost its key,
-	// with that *CorruptError.
+	// RemoveDamaged replaces a saga that cannot be read by a tombstone: its state, history, timers
+	// and pending records are deleted, and its id stays taken as long as tombstones are kept.
+	// removal says who wants that and why, and is stored in the tombstone. ErrNotDamaged: the saga
+	// can be read and, if it has ended, so can its history. For a missing or removed saga it
+	// returns the error of Load; if nothing of the saga is found, because another record has lost
+	// its key, that record's *CorruptError.
 	RemoveDamaged(ctx context.Context, id contract.SagaID, removal Removal) (Removed, error)
 
-	// Backup writes a consistent copy of the whole store while it is in use and
-	// returns its size in bytes. A store that keeps nothing on disk returns
-	// errors.ErrUnsupported.
+	// Backup writes a consistent copy of the store while it is in use, and returns its size in
+	// bytes. A store without files returns errors.ErrUnsupported.
 	Backup(ctx context.Context, w io.Writer) (int64, error)
-	// Check reports whether the store can take a commit now, with the reason if not.
+	// Check returns an error if the store cannot take a commit now.
 	Check(ctx context.Context) error
-	// Close finishes what was taken up and closes the store; a second call does
-	// nothing. Every other method returns ErrClosed from then on.
+	// Close finishes accepted calls and closes the store; a second call has no effect. Every other
+	// method returns ErrClosed from then on.
 	Close() error
 }
 
-// Clock is how the wall clock of the machine stood, so that it is noticed when it is set.
+// Clock is the saved state of the machine's clocks, by which a change of the wall clock is
+// detected.
 type Clock struct {
-	Boot    string        // which start of the machine Running counts from; "": not known
-	Running time.Duration // how long it was running, sleep included, at Wall
+	Boot    string        // boot id that Running counts from; "": unknown
+	Running time.Duration // monotonic time since boot, including sleep, at Wall
 	Wall    time.Time
-	Total   time.Duration // by how much the wall clock was set, in all
-	Retimes bool          // sagas are being retimed to Total; whoever starts goes on with it
-	Held    time.Duration // for how much more running time retention waits
+	Total   time.Duration // sum of all changes of the wall clock
+	Retimes bool          // sagas are being retimed by Total; continued after a restart
+	Held    time.Duration // remaining monotonic time for which retention is suspended
 }
 
-// Change moves one saga.
+// Change is a change of one saga.
 type Change struct {
-	// Expected is the revision the saga must be at; 0: it must not exist.
+	// Expected is the revision that the saga must have; 0: it must not exist.
 	Expected uint64
-	// Instance is the new state. Its Revision is Expected + len(Events). The store
-	// keeps its indexes (phase, definition, wake, ended) from it. Its ID and Started say
-	// which saga it is.
+	// Instance is the new state, with Revision = Expected + len(Events). The store's indexes
+	// (phase, definition, wake, ended) are derived from it. Its ID and Started identify the saga.
 	Instance *machine.Instance
 	// Events are recorded as revisions Expected+1 … Instance.Revision.
 	Events []machine.Event
-	// Enqueue are the messages that must follow.
+	// Enqueue lists the messages to send.
 	Enqueue []outbox.Record
-	// Discard are the records that this change makes unnecessary.
+	// Discard lists the records that need not be sent any more.
 	Discard []outbox.ID
 }
 
-// Filter says which sagas to list; zero fields do not filter.
+// Filter selects sagas; zero fields do not filter.
 type Filter struct {
 	Definition                  string
 	Version                     int
 	Phases                      []contract.Phase
 	IDPrefix                    string
 	OpenOnly                    bool      // only sagas that have not ended
-	StartedAfter, StartedBefore time.Time // half open: StartedAfter belongs to the range
+	StartedAfter, StartedBefore time.Time // StartedAfter is included, StartedBefore is not
 
-	IDs           []contract.SagaID // one of these; at most MaxPage are looked at
-	UpdatedBefore time.Time         // that have not moved since
-	Reason        string            // that Summary.Reason contains, upper and lower case alike
-	Paused        bool              // that are paused
-	Step          contract.StepName // that is under way, between two attempts, or parked
-	Participant   string            // that a step under way asks
-	// Definitions tells the names of steps and participants; needed with Step and
-	// Participant. Nil for a definition that is not known: nothing of it matches.
+	IDs           []contract.SagaID // one of these; at most MaxPage
+	UpdatedBefore time.Time         // not updated since
+	Reason        string            // substring of Summary.Reason, case-insensitive
+	Paused        bool              // only paused sagas
+	Step          contract.StepName // in progress, between attempts, or parked
+	Participant   string            // asked by a step in progress
+	// Definitions returns a definition, for the names of steps and participants; required with Step
+	// and Participant. Sagas of unknown definitions (nil) do not match.
 	Definitions func(contract.DefinitionRef) *saga.Definition
 }
 
-// Page says which part of a list is wanted.
+// Page selects a part of a list.
 type Page struct {
 	Limit  int    // 1 … MaxPage; 0: 100
 	Cursor string // "": the first page
@@ -189,23 +173,23 @@ type Summary struct {
 	Started    time.Time
 	Updated    time.Time
 	Ended      time.Time // zero: open
-	Reason     string    // why it goes back, went back or is parked
+	Reason     string    // why it compensates, was compensated or is parked
 	Paused     *machine.Pause
 
-	// Damage says what cannot be read; then all that is known is ID and, where the index
-	// tells, Definition, Phase and Started.
+	// Damage says what cannot be read. Then only ID is known and, if they are indexed, Definition,
+	// Phase and Started.
 	Damage string
 }
 
-// Count is a number of sagas.
+// Count is the number of sagas of a definition in a phase.
 type Count struct {
 	Definition contract.DefinitionRef
 	Phase      contract.Phase
 	Sagas      int
-	Ended      int // how many of Sagas have ended: all, none, or of Parked those that were abandoned
+	Ended      int // how many have ended: all, none, or of Parked the abandoned ones
 }
 
-// Conditions that callers tell apart with errors.Is.
+// Sentinel errors, for errors.Is.
 var (
 	ErrNotFound           = errors.New("no such saga")
 	ErrConflict           = errors.New("the saga has moved on")
@@ -218,41 +202,40 @@ var (
 	ErrDefinitionConflict = errors.New("this version is registered with another content")
 )
 
-// ConflictError says where the saga is instead. errors.Is(err, ErrConflict). If that is
-// where it was expected, it is a later saga with the same id.
+// ConflictError reports the saga's actual revision. errors.Is(err, ErrConflict). If that equals
+// Expected, a later saga with the same id exists.
 type ConflictError struct {
 	Saga     contract.SagaID
 	Expected uint64
 	Actual   uint64 // 0: does not exist
 }
 
-// TombstoneError is what is left of a saga that ended and was removed.
-// errors.Is(err, ErrEnded).
+// TombstoneError is what remains of a saga that ended and was removed. errors.Is(err, ErrEnded).
 type TombstoneError struct {
 	Saga       contract.SagaID
 	Definition contract.DefinitionRef
 	Phase      contract.Phase   // completed, compensated or parked (abandoned)
-	Start      machine.StartSum // taken at the start: the same start again is answered, another one refused; zero: not known, none is the same
-	Started    time.Time        // zero: not known
+	Start      machine.StartSum // checksum of the start, by which a repeated one is recognised; zero: unknown
+	Started    time.Time        // zero: unknown
 	Ended      time.Time
-	Removal    *Removal // of a damaged saga, that it was removed; nil: retention did
+	Removal    *Removal // set if an operator removed it because it was damaged; nil: removed by retention
 }
 
-// Removal is why a damaged saga was removed. It counts as abandoned at that moment; what
-// else is known of it is what could still be read.
+// Removal says why a damaged saga was removed. The saga counts as abandoned at that time; the other
+// fields hold what could still be read.
 type Removal struct {
 	At         time.Time
 	By, Reason string
-	Damage     string // what was damaged; RemoveDamaged fills it in
+	Damage     string // what was damaged; set by RemoveDamaged
 }
 
-// Removed is what RemoveDamaged has removed, as far as that can be told.
+// Removed reports what RemoveDamaged has removed, as far as known.
 type Removed struct {
-	Discarded []outbox.ID // records that are not pending any more; some may have been discarded before
+	Discarded []outbox.ID // records that are no longer pending; some may have been discarded before
 	Open      bool        // the saga had not ended
 }
 
-// Birth is that of the saga; 0: not known.
+// Birth returns the saga's birth; 0: unknown.
 func (e *TombstoneError) Birth() contract.Birth {
 	if e.Started.IsZero() {
 		return 0
@@ -260,14 +243,14 @@ func (e *TombstoneError) Birth() contract.Birth {
 	return contract.BirthOf(e.Started)
 }
 
-// CorruptError names a damaged record. errors.Is(err, ErrCorrupt).
+// CorruptError reports a damaged record. errors.Is(err, ErrCorrupt).
 type CorruptError struct {
 	What string // "state of saga order-42", "outbox record …"
 	Why  string
-	Saga contract.SagaID // whose it is; "": that cannot be told, or nobody's
+	Saga contract.SagaID // "": none, or unknown
 }
 
-// DefinitionConflictError names both contents. errors.Is(err, ErrDefinitionConflict).
+// DefinitionConflictError reports both fingerprints. errors.Is(err, ErrDefinitionConflict).
 type DefinitionConflictError struct {
 	Definition        contract.DefinitionRef
 	Registered, Given string // fingerprints

@@ -1,17 +1,14 @@
-// Package memstore is the store without a disk: the model that says what every
-// store does, for random tests, the simulator and the tests of shells.
+// Package memstore is a store in memory: the reference model for random tests, and the store of the
+// simulator and of unit tests.
 //
 //	Commit ──▶ Hooks.Before ──▶ maps of written records ──▶ Hooks.After ──▶ answer
 //	              │ conflicts, failures                         │ failures after the fact
 //
-// It keeps the contract of package store (I1, I2, I7) and nothing else: no file,
-// no goroutine, no clock. What is committed is written down, read back from there
-// by the first who asks, as from a disk, and handed out as copies, so that no
-// caller shares memory with it; it is looked up by plain loops, so that it can be
-// believed. The same calls give
-// the same results.
+// It keeps the contract of package store (I1, I2, I7), without files, goroutines or a clock.
+// Commits are encoded, decoded when first read, as from a disk, and returned as copies, so that no
+// caller shares its memory. Lookups are plain loops, so that their correctness is obvious. It is
+// deterministic.
 //
-// Failure looks as in every store. Hooks inject it: a conflict that did not
-// happen, a store that breaks before or after it has committed. Reopen is the
-// restart after that.
+// Failures are those of every store. Hooks inject them: a spurious conflict, or a store that breaks
+// before or after a commit. Reopen simulates the restart.
 package memstore

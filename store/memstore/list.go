@@ -110,7 +110,7 @@ type at struct {
 	id contract.SagaID
 }
 
-// timed lists what has a time, earliest first, then by id.
+// timed returns the ids that have a time, earliest first, then by id.
 func timed[T any](all map[contract.SagaID]T, when func(T) time.Time) []at {
 	var list []at
 	for id, r := range all {
@@ -125,7 +125,7 @@ func timed[T any](all map[contract.SagaID]T, when func(T) time.Time) []at {
 func (d *data) endedSagas(before time.Time, limit int) []contract.SagaID {
 	ended := func(r *record) time.Time {
 		if r.spoilt != nil {
-			return time.Time{} // it stays
+			return time.Time{} // not due
 		}
 		return r.summary.Ended
 	}

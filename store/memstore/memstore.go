@@ -24,7 +24,7 @@ import (
 
 var _ store.Store = (*Store)(nil)
 
-// Store is a store in memory. New makes one.
+// Store is a store in memory, created by New.
 type Store struct {
 	// Hooks inject failures. Set them before the store is used.
 	Hooks Hooks
@@ -34,51 +34,49 @@ type Store struct {
 	data   data
 }
 
-// Hooks are called by Commit. Nil ones do nothing.
+// Hooks are called by Commit. They may be nil.
 type Hooks struct {
-	// Before is called with the changes before anything happens. It may return
-	// results to give instead (one per change; nil entries are committed as
-	// usual). An error breaks the store: nothing of the call is committed.
+	// Before is called first, with the changes. It may return results to use instead (one per
+	// change; changes with a nil result are committed as usual). After an error the store is broken
+	// and has committed nothing of the call.
 	Before func(changes []store.Change) (results []error, err error)
-	// After is called when the changes are committed. An error breaks the store:
-	// the caller does not learn that they are, as when a process dies between
-	// its commit and its answer.
+	// After is called once the changes are committed. After an error the store is broken, and the
+	// caller does not learn that they were committed, as if the process had died before its reply.
 	After func(changes []store.Change) error
 }
 
-// data is what survives Reopen.
+// data survives Reopen.
 type data struct {
 	owned       ownership.SavedClaim
 	clock       store.Clock
 	sagas       map[contract.SagaID]*record
 	pending     map[outbox.ID]entry
-	commits     uint64 // changes that were committed
+	commits     uint64 // number of committed changes
 	tombstones  map[contract.SagaID]store.TombstoneError
 	definitions map[contract.DefinitionRef]*saga.Definition
-	buffer      []byte // in which states are written down
+	buffer      []byte // for encoding states
 }
 
-// entry is a pending record, as it was written down.
+// entry is an encoded pending record.
 type entry struct {
 	to      outbox.Destination
 	place   outbox.Position
 	written []byte
 }
 
-// record is one saga, as it was written down; and what it is found by.
+// record is an encoded saga with its index fields.
 type record struct {
 	written []byte
-	state   *machine.Instance // what reading written gives; nil until somebody reads
+	state   *machine.Instance // decoded from written; nil until first read
 	start   machine.StartSum
 	events  [][]byte
 	summary store.Summary
 	class   store.Class
 	wake    time.Time
-	spoilt  error // nil: it can be read
+	spoilt  error // nil: readable
 }
 
-// read is the state as a store on disk reads it back. It is not for callers:
-// they get copies.
+// read returns the state as decoded from its encoding. Callers of the store get copies.
 func (r *record) read() (*machine.Instance, error) {
 	if r.state == nil {
 		state, err := sagapb.UnmarshalInstance(r.written)
@@ -90,7 +88,7 @@ func (r *record) read() (*machine.Instance, error) {
 	return r.state, nil
 }
 
-// New makes an empty store.
+// New returns an empty store.
 func New() *Store {
 	return &Store{data: data{
 		owned:       ownership.SavedClaim{Store: rand.Text()},
@@ -101,8 +99,8 @@ func New() *Store {
 	}}
 }
 
-// Reopen returns a store with everything that s had committed, as after a
-// restart: not broken, not closed, with the same hooks. s is closed.
+// Reopen closes s and returns a store with everything that s has committed, as after a restart: not
+// broken, not closed, with the same hooks.
 func (s *Store) Reopen() *Store {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -110,8 +108,7 @@ func (s *Store) Reopen() *Store {
 	return &Store{Hooks: s.Hooks, data: s.data}
 }
 
-// lock takes the mutex, or says why the store cannot be used; the caller
-// unlocks when err is nil.
+// lock locks the mutex, or returns why the store cannot be used; the caller unlocks if err is nil.
 func (s *Store) lock(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -158,7 +155,7 @@ func (s *Store) breakDown(cause error) error {
 	return s.broken
 }
 
-// apply commits one change, or leaves everything as it was.
+// apply commits one change, or changes nothing.
 func (d *data) apply(c *store.Change) error {
 	if err := c.Check(); err != nil {
 		return err
@@ -208,7 +205,7 @@ func (d *data) apply(c *store.Change) error {
 	return nil
 }
 
-// written is what a change adds to the records and the history.
+// written encodes the records and the events of a change.
 func written(c *store.Change) (pending, events [][]byte, err error) {
 	pending = make([][]byte, len(c.Enqueue))
 	for i := range c.Enqueue {
@@ -225,7 +222,7 @@ func written(c *store.Change) (pending, events [][]byte, err error) {
 	return pending, events, nil
 }
 
-// tombstone is what is left of a saga that retention has removed.
+// tombstone returns the tombstone of a removed saga.
 func (d *data) tombstone(id contract.SagaID) (*store.TombstoneError, bool) {
 	t, ok := d.tombstones[id]
 	if !ok {
@@ -235,7 +232,7 @@ func (d *data) tombstone(id contract.SagaID) (*store.TombstoneError, bool) {
 	return &stone, true
 }
 
-// copied is a state that shares no memory with in that anybody could change.
+// copied returns a copy of a state that shares no mutable memory with it.
 func copied(in *machine.Instance) *machine.Instance {
 	out := *in
 	out.Input = bytes.Clone(in.Input)
@@ -316,7 +313,7 @@ func (s *Store) Pending(ctx context.Context, to outbox.Destination, after outbox
 	var records []entry
 	for id, d := range s.data.pending {
 		if r := s.data.sagas[id.Saga]; r != nil && r.spoilt != nil {
-			continue // it cannot be told whether it is pending
+			continue // unknown whether it is pending
 		}
 		if d.to == to && after.Compare(d.place) < 0 {
 			records = append(records, d)
@@ -459,7 +456,7 @@ func (s *Store) Close() error {
 }
 
 // Copy returns a store with a copy of everything that s has committed, like a copy of a data
-// directory: the two have the same identity, and nothing else to do with each other.
+// directory: both have the same identity but share nothing.
 func (s *Store) Copy() *Store {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -71,7 +71,7 @@ func TestHooks(t *testing.T) {
 	})
 }
 
-// A copy has what the store had, and what happens to either stays there.
+// A copy has the same data, and later changes of either do not affect the other.
 func TestCopy(t *testing.T) {
 	s := memstore.New()
 	if _, err := s.Commit(t.Context(), []store.Change{storetest.Start("order-1", storetest.Checkout, storetest.Epoch)}); err != nil {

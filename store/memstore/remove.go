@@ -8,14 +8,14 @@ import (
 	"github.com/amends-dev/amends/store"
 )
 
-// Spoil makes a saga's record one that cannot be read, as a failing disk does. It reports
-// whether there is one.
+// Spoil makes a saga's record unreadable, as a failing disk does. It reports whether there is such
+// a saga.
 func (s *Store) Spoil(id contract.SagaID) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r, ok := s.data.sagas[id]
 	if ok {
-		r.spoilt = &store.CorruptError{What: fmt.Sprintf("state of saga %s", id), Why: "it was spoilt", Saga: id}
+		r.spoilt = &store.CorruptError{What: fmt.Sprintf("state of saga %s", id), Why: "made unreadable by a test", Saga: id}
 	}
 	return ok
 }

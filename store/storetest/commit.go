@@ -293,7 +293,7 @@ func testConcurrent(t *testing.T, h Harness) {
 	equal(t, "counts", counts, []store.Count{{Definition: Checkout, Phase: contract.Completed, Sagas: writers * sagas, Ended: writers * sagas}})
 }
 
-// runSaga carries a saga to its end.
+// runSaga runs a saga to its end.
 func runSaga(t testing.TB, s store.Store, id contract.SagaID) error {
 	c := Start(id, Checkout, Epoch)
 	for {

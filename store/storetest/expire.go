@@ -90,8 +90,8 @@ func testExpire(t *testing.T, h Harness) {
 	testAgain(t, h, s, start)
 }
 
-// testStartSum checks that a tombstone tells the same start from another one, and that what it
-// tells it by was taken at the start: whatever is committed later, it stays.
+// testStartSum checks that a tombstone recognises a repeated start and refuses a different one, and
+// that its checksum is that of the start, whatever is committed later.
 func testStartSum(t *testing.T, h Harness) {
 	s := h.Store
 	starts := []struct {
@@ -135,8 +135,8 @@ func testStartSum(t *testing.T, h Harness) {
 	}
 }
 
-// testAgain starts a saga with the id of one that is forgotten, and has every part of the
-// forgotten one come after it.
+// testAgain starts a saga with the id of a removed one, and then repeats every operation of the
+// removed one.
 func testAgain(t *testing.T, h Harness, s store.Store, forgotten store.Change) {
 	t.Helper()
 	discard := func() {

@@ -33,7 +33,7 @@ func testReopen(t *testing.T, h Harness) {
 	begin(t, s, "after", Epoch)
 }
 
-// testClock: what is remembered of the clock outlives a restart.
+// testClock: the saved clock survives a restart.
 func testClock(t *testing.T, h Harness) {
 	if got, err := h.Store.Clock(t.Context()); err != nil || got != (store.Clock{}) {
 		t.Fatalf("a new store remembers %+v, %v", got, err)
@@ -51,9 +51,9 @@ func testClock(t *testing.T, h Harness) {
 	}
 }
 
-// testOwned: a claim outlives a restart with the store's identity; a restored backup is
-// another store, which remembers the claim.
-func testOwned(t *testing.T, h Harness) {
+// testClaim: a claim survives a restart together with the store's identity; a restored backup has a
+// new identity but the same claim.
+func testClaim(t *testing.T, h Harness) {
 	s := h.Store
 	first, err := s.LoadClaim(t.Context())
 	if err != nil || first.Store == "" || first.Number != 0 || first.Incarnation != "" {
@@ -96,7 +96,7 @@ func testOwned(t *testing.T, h Harness) {
 	}
 }
 
-// picture is all that can be read of a store.
+// picture holds everything that can be read from a store.
 type picture struct {
 	Sagas     []*machine.Instance
 	Histories [][]machine.Event
@@ -217,8 +217,8 @@ func testBackup(t *testing.T, h Harness) {
 	}
 }
 
-// checkRestored compares the sagas that did not move during the backup, and
-// checks that those that did are whole.
+// checkRestored compares the sagas that did not change during the backup, and checks that those
+// that did are consistent.
 func checkRestored(t *testing.T, s store.Store, all []*machine.Instance, before picture) {
 	t.Helper()
 	after := snapshot(t, s, all)

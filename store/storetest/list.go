@@ -14,8 +14,7 @@ import (
 	"github.com/amends-dev/amends/store"
 )
 
-// spread makes sagas in every class: 40 of them, two per second, of three
-// definitions.
+// spread creates 40 sagas in every class, two per second, of three definitions.
 func spread(t testing.TB, s store.Store) []*machine.Instance {
 	t.Helper()
 	refs := []contract.DefinitionRef{Checkout, {Name: "checkout", Version: 4}, {Name: "refund", Version: 1}}
@@ -41,7 +40,7 @@ func spread(t testing.TB, s store.Store) []*machine.Instance {
 	return all
 }
 
-// expected is the list that a filter should give.
+// expected returns the list that a filter should give.
 func expected(all []*machine.Instance, f store.Filter) []store.Summary {
 	var list []store.Summary
 	for _, in := range all {
@@ -73,7 +72,7 @@ func testPages(t *testing.T, h Harness) {
 		}
 		equal(t, fmt.Sprintf("pages of %d", limit), list, want)
 	}
-	// A saga that does not change is listed once, whatever the others do.
+	// An unchanged saga is listed once, whatever happens to the others.
 	first, cursor, err := s.List(t.Context(), store.Filter{}, store.Page{Limit: 10})
 	if err != nil {
 		t.Fatal(err)
@@ -110,7 +109,7 @@ func testFilters(t *testing.T, h Harness) {
 	}
 	ids := []contract.SagaID{"order-39", "order-05", "nobody", "order-05", "order-00"}
 	late := Epoch.Add(time.Minute)
-	// What each of these has to find is written down: Match alone would agree with itself.
+	// The expected sagas are given explicitly, because Match alone would agree with itself.
 	for name, tt := range map[string]struct {
 		filter store.Filter
 		want   func(in *machine.Instance) bool
@@ -162,7 +161,7 @@ func testFilters(t *testing.T, h Harness) {
 		"empty range":        {StartedAfter: Epoch.Add(9 * time.Second), StartedBefore: Epoch.Add(9 * time.Second)},
 		"before 9999":        {StartedBefore: year(9999)},
 		"after 9999":         {StartedAfter: year(9999)},
-		"before 2263":        {StartedBefore: year(2263)}, // more than 64 bits of nanoseconds, which wrap
+		"before 2263":        {StartedBefore: year(2263)}, // nanoseconds since 1970 overflow 64 bits
 		"after 2263":         {StartedAfter: year(2263)},
 		"before 1600":        {StartedBefore: year(1600)},
 		"after 1600":         {StartedAfter: year(1600)},

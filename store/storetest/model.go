@@ -18,9 +18,8 @@ import (
 	"github.com/amends-dev/amends/store/memstore"
 )
 
-// testModel drives the store and the model with the same random calls and
-// compares every answer. The store is emptied between two runs by letting
-// everything expire.
+// testModel makes the same random calls to the store and to the model and compares the results.
+// Between two runs, the store is emptied by letting everything expire.
 func testModel(t *testing.T, h Harness) {
 	under := h.Store
 	run := 0
@@ -30,7 +29,7 @@ func testModel(t *testing.T, h Harness) {
 			t: t, h: h, store: under, model: memstore.New(), now: Epoch.Add(time.Duration(run) * 1000 * time.Hour),
 			latest: map[contract.SagaID]*machine.Instance{},
 		}
-		defer func() { // also when the run failed, so that rapid can repeat and shrink it
+		defer func() { // also after a failure, so that rapid can repeat and shrink the run
 			under = m.store
 			if err := m.empty(); err != nil {
 				t.Errorf("empty the store: %v", err)
@@ -61,14 +60,14 @@ type stateMachine struct {
 	h            Harness
 	store, model store.Store
 	now          time.Time
-	latest       map[contract.SagaID]*machine.Instance // as far as changes were made, committed or not
+	latest       map[contract.SagaID]*machine.Instance // the newest states, committed or not
 }
 
 func (m *stateMachine) id(rt *rapid.T) contract.SagaID {
 	return contract.SagaID(rapid.SampledFrom([]string{"a", "a-", "a-1", "a:", "aa", "b", "order-1", "order-10", "order-2", "z"}).Draw(rt, "id"))
 }
 
-// same compares two answers: values, and which error it is.
+// same compares two results: their values, and the kinds of their errors.
 func same(rt *rapid.T, what string, got, want any, gotErr, wantErr error) {
 	rt.Helper()
 	for _, target := range []error{
@@ -178,7 +177,7 @@ func (m *stateMachine) reopen(rt *rapid.T) {
 	if rapid.IntRange(0, 4).Draw(rt, "reopen") > 0 {
 		return
 	}
-	// What is discarded need not be on disk: then it comes back, in the model too.
+	// Discards need not be durable: if one is undone, it is undone in the model, too.
 	m.store = m.h.Reopen(m.t)
 	have := map[outbox.ID]bool{}
 	_ = outbox.All(context.Background(), m.store, func(_ outbox.Position, r outbox.Record) bool { have[r.ID] = true; return true })

@@ -9,15 +9,15 @@ import (
 	"github.com/amends-dev/amends/store"
 )
 
-// testRemovedHaveNothingPending: what a saga pending when it ended, commands and announcements that
-// the bus never took, is pending until retention removes the saga, and by nobody from then
-// on: not beside its tombstone, not after a restart, not once the tombstone is gone.
+// testRemovedHaveNothingPending: records still pending when a saga ends stay pending until
+// retention removes the saga. Then they are gone for good: beside its tombstone, after a restart,
+// and once the tombstone is dropped.
 func testRemovedHaveNothingPending(t *testing.T, h Harness) {
 	s := h.Store
 	const n = 20
 	for i := range n {
 		c := Abandon(begin(t, s, contract.SagaID(fmt.Sprintf("order-%02d", i)), Epoch), Epoch.Add(time.Minute))
-		c.Discard = nil // its command is pending although it has ended
+		c.Discard = nil // its command stays pending after its end
 		commit(t, s, c)
 	}
 	open := begin(t, s, "open", Epoch)

@@ -88,7 +88,7 @@ func testPending(t *testing.T, h Harness) {
 	if err := s.Discard(t.Context(), []outbox.ID{unknown, next.Enqueue[0].ID}); err != nil {
 		t.Fatal(err)
 	}
-	equal(t, "pending after settling", pendingBy(t, s), []outbox.Record(nil))
+	equal(t, "pending after discarding", pendingBy(t, s), []outbox.Record(nil))
 	if err := s.Discard(t.Context(), []outbox.ID{next.Enqueue[0].ID}); err != nil {
 		t.Fatalf("discard twice: %v", err)
 	}
@@ -101,7 +101,7 @@ func testPending(t *testing.T, h Harness) {
 	if err := s.Discard(t.Context(), append(many, outbox.ID{Saga: "order-1", Birth: in.Birth(), Revision: in.Revision, Index: 1})); err != nil {
 		t.Fatalf("discard many: %v", err)
 	}
-	equal(t, "pending after settling many", pendingBy(t, s), []outbox.Record(nil))
+	equal(t, "pending after discarding many", pendingBy(t, s), []outbox.Record(nil))
 }
 
 func testPendingOrder(t *testing.T, h Harness) {
@@ -145,7 +145,7 @@ func testPendingOrder(t *testing.T, h Harness) {
 	testPendingMoves(t, s, want)
 }
 
-// testPendingMoves has commits and discards happen while Pending yields.
+// testPendingMoves commits and discards while Pending yields.
 func testPendingMoves(t *testing.T, s store.Store, all map[outbox.Destination][]outbox.ID) {
 	want := slices.Concat(all["shop"], all["bank"])
 	n := 0

@@ -14,7 +14,7 @@ import (
 
 var removal = store.Removal{At: Epoch.Add(time.Hour), By: "ada", Reason: "the disk is being replaced; discarded by hand, ticket 1234"}
 
-// testNotDamaged: what can be read is not removed, whoever asks for it.
+// testNotDamaged: a readable saga is not removed.
 func testNotDamaged(t *testing.T, h Harness) {
 	s := h.Store
 	open := begin(t, s, "order-1", Epoch)
@@ -40,8 +40,8 @@ func testNotDamaged(t *testing.T, h Harness) {
 	equal(t, "what is pending", ids(pendingBy(t, s)), ids(before))
 }
 
-// testRemoveDamaged: in the place of a damaged saga is a tombstone, with who removed it and
-// why. Nothing else of it is left, its id stays taken, and nothing of others has changed.
+// testRemoveDamaged: a damaged saga is replaced by a tombstone that says who removed it and why.
+// Nothing else of it is left, its id stays taken, and other sagas are unchanged.
 func testRemoveDamaged(t *testing.T, h Harness) {
 	s := h.Store
 	start := Start("order-2", Checkout, Epoch)
@@ -133,7 +133,7 @@ func testRemoveDamaged(t *testing.T, h Harness) {
 	expire(t, s, time.Time{}, removal.At.Add(1), 10, 0, 1)
 	_, err = s.Load(t.Context(), "order-2")
 	wantError(t, "Load after the tombstone was dropped", err, store.ErrNotFound)
-	if err := s.Discard(t.Context(), []outbox.ID{start.Enqueue[0].ID}); err != nil { // of the saga that is gone
+	if err := s.Discard(t.Context(), []outbox.ID{start.Enqueue[0].ID}); err != nil { // of the removed saga
 		t.Fatal(err)
 	}
 	commit(t, s, start)
@@ -141,5 +141,5 @@ func testRemoveDamaged(t *testing.T, h Harness) {
 	equal(t, "its history", history(t, s, "order-2", 1, 10), start.Events)
 }
 
-// second is the error of a call that returns something beside it.
+// second returns the second result of a call.
 func second[T any](_ T, err error) error { return err }

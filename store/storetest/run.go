@@ -22,21 +22,19 @@ import (
 type Harness struct {
 	// Store is open and empty.
 	Store store.Store
-	// Reopen ends the store that was opened last as abruptly as the harness can
-	// and opens it again: what was committed is there.
+	// Reopen closes the store that was opened last as abruptly as possible and opens it again;
+	// committed changes must be there.
 	Reopen func(t testing.TB) store.Store
-	// Restore opens a backup as a store of its own. nil: the store has no
-	// backups.
+	// Restore opens a backup as a separate store. nil: the store has no backups.
 	Restore func(t testing.TB, backup io.Reader) (store.Store, error)
-	// Damage makes the state of a saga in the store that was opened last one that cannot
-	// be read, as a failing disk does.
+	// Damage makes a saga's state in the store that was opened last unreadable, as a failing disk
+	// does.
 	Damage func(t testing.TB, id contract.SagaID)
 }
 
-// Run checks that a store obeys the law. open makes a new, empty store and
-// closes it when its test ends.
+// Run runs the conformance suite. open returns a new, empty store and closes it when its test ends.
 func Run(t *testing.T, open func(t *testing.T) Harness) {
-	for _, law := range []struct {
+	for _, one := range []struct {
 		name string
 		test func(t *testing.T, h Harness)
 	}{
@@ -68,16 +66,16 @@ func Run(t *testing.T, open func(t *testing.T) Harness) {
 		{"damage/a damaged saga becomes a tombstone", testRemoveDamaged},
 		{"reopen/everything is as it was", testReopen},
 		{"clock/remembered", testClock},
-		{"claim/remembered, and of another store after a restore", testOwned},
+		{"claim/remembered, and of another store after a restore", testClaim},
 		{"close/errors", testClosed},
 		{"backup/restore under load", testBackup},
 		{"model/the same as memstore", testModel},
 	} {
-		t.Run(law.name, func(t *testing.T) { law.test(t, open(t)) })
+		t.Run(one.name, func(t *testing.T) { one.test(t, open(t)) })
 	}
 }
 
-// sameBytes makes the comparison of large data quick.
+// sameBytes compares large data quickly.
 var sameBytes = cmp.FilterValues(func(a, b []byte) bool { return len(a)+len(b) > 0 }, cmp.Comparer(bytes.Equal))
 
 // equal compares values of the domain: times as instants, nil as empty.
@@ -150,15 +148,14 @@ func wantConflict(t testing.TB, err error, want store.ConflictError) {
 	equal(t, "conflict", *conflict, want)
 }
 
-// pendingBy lists what is pending, in the order of the commits, and checks that Destinations
-// counts it.
+// pendingBy returns the pending records in commit order, and checks that Destinations counts them.
 func pendingBy(t testing.TB, s store.Store) []outbox.Record {
 	t.Helper()
 	records, _ := pendingAt(t, s)
 	return records
 }
 
-// pendingAt is pendingBy with the places of the records.
+// pendingAt is pendingBy with the records' positions.
 func pendingAt(t testing.TB, s store.Store) (records []outbox.Record, places []outbox.Position) {
 	t.Helper()
 	counts, err := s.Destinations(t.Context())
@@ -189,12 +186,12 @@ func pendingAt(t testing.TB, s store.Store) (records []outbox.Record, places []o
 	return records, places
 }
 
-// pendingFor lists what is pending for one destination, behind a place.
+// pendingFor returns the pending records of one destination after a position.
 func pendingFor(t testing.TB, s store.Store, to outbox.Destination, after outbox.Position) (records []outbox.Record, places []outbox.Position) {
 	t.Helper()
 	if err := s.Pending(t.Context(), to, after, func(p outbox.Position, r outbox.Record) bool {
 		if r.To != to {
-			t.Errorf("Owed(%s) shows %s, which goes to %s", to, r.ID, r.To)
+			t.Errorf("Pending(%s) yields %s, which goes to %s", to, r.ID, r.To)
 		}
 		records, places = append(records, r), append(places, p)
 		return true

@@ -13,19 +13,19 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// Epoch is when samples begin.
+// Epoch is the start time of samples.
 var Epoch = time.Date(2026, 11, 1, 8, 0, 0, 123456789, time.UTC)
 
-// Checkout is the definition that samples follow.
+// Checkout is the definition of samples.
 var Checkout = contract.DefinitionRef{Name: "checkout", Version: 3}
 
-// timeout is when a sample's attempt wants to be woken.
+// timeout is the timeout of a sample's attempts.
 const timeout = 30 * time.Second
 
 // steps of a sample.
 var steps = []string{"reserve-stock", "charge-card", "ship", "send-mail"}
 
-// Definition makes a definition of four steps; note makes contents differ.
+// Definition returns a definition of four steps; note makes its content differ.
 func Definition(name string, version int, note string) (*saga.Definition, error) {
 	do := func(action string) saga.Action {
 		return saga.Action{Participant: "shop", Action: action}
@@ -39,7 +39,7 @@ func Definition(name string, version int, note string) (*saga.Definition, error)
 	}})
 }
 
-// Start begins a saga of four steps: one event, one command pending, one timer.
+// Start returns the start of a saga of four steps: one event, one pending command, one timer.
 func Start(id contract.SagaID, ref contract.DefinitionRef, at time.Time) store.Change {
 	in := &machine.Instance{
 		ID:          id,
@@ -59,9 +59,8 @@ func Start(id contract.SagaID, ref contract.DefinitionRef, at time.Time) store.C
 	return ask(store.Change{Instance: in, Events: []machine.Event{event}}, 0, contract.DirectionDo, at)
 }
 
-// Next moves a saga on: the step that is under way is answered and the next one
-// is asked for, forwards or, when the saga goes back, backwards. A saga that has
-// nothing under way gets an event and nothing else.
+// Next moves a saga on: the step in progress is answered and the next one requested, forward or in
+// compensation. A saga without a step in progress only gets an event.
 func Next(in *machine.Instance, at time.Time) store.Change {
 	i := underWay(in)
 	c := answer(in, i, contract.OutcomeCompleted, "", at)
@@ -83,7 +82,7 @@ func Next(in *machine.Instance, at time.Time) store.Change {
 	return end(c, contract.Completed, at)
 }
 
-// Reject lets the step that is under way be rejected: the saga goes back.
+// Reject rejects the step in progress: the saga compensates.
 func Reject(in *machine.Instance, at time.Time) store.Change {
 	i := underWay(in)
 	c := answer(in, i, contract.OutcomeRejected, "card declined", at)
@@ -96,7 +95,7 @@ func Reject(in *machine.Instance, at time.Time) store.Change {
 	return back(c, i-1, at)
 }
 
-// Park lets the step that is under way wait for an operator.
+// Park parks the step in progress.
 func Park(in *machine.Instance, at time.Time) store.Change {
 	i := underWay(in)
 	c := answer(in, i, contract.OutcomeFailed, "no such customer", at)
@@ -121,7 +120,7 @@ func Abandon(in *machine.Instance, at time.Time) store.Change {
 	return end(c, contract.Parked, at)
 }
 
-// underWay is the number of the step that is asked for, -1: none.
+// underWay returns the number of the step in progress; -1: none.
 func underWay(in *machine.Instance) int {
 	for i := range in.Steps {
 		if in.Steps[i].Current().State() == machine.SideAwaitingAnswer {
@@ -131,7 +130,7 @@ func underWay(in *machine.Instance) int {
 	return -1
 }
 
-// change copies the state, so that the one before stays as it is.
+// change copies the state, so that the previous one stays unchanged.
 func change(in *machine.Instance, e machine.Event) store.Change {
 	next := *in
 	next.Steps = append([]machine.StepState(nil), in.Steps...)
@@ -140,7 +139,7 @@ func change(in *machine.Instance, e machine.Event) store.Change {
 	return store.Change{Expected: in.Revision, Instance: &next, Events: []machine.Event{e}}
 }
 
-// answer takes in an outcome of step i and discards its command.
+// answer records an outcome of step i and discards its command.
 func answer(in *machine.Instance, i int, outcome contract.Outcome, reason string, at time.Time) store.Change {
 	if i < 0 {
 		return change(in, machine.Event{Type: contract.EventTimerFired, Timer: contract.TimerDeadline, At: at})
@@ -159,7 +158,7 @@ func answer(in *machine.Instance, i int, outcome contract.Outcome, reason string
 	return c
 }
 
-// put makes a side of a step stand elsewhere, with the attempts that it had.
+// put changes one direction of a step, but keeps its number of attempts.
 func put(s *machine.StepState, direction contract.Direction, d machine.SideData) {
 	side := s.Side(direction)
 	d.Attempt, d.MaxAttempt = max(d.Attempt, side.Attempt()), max(d.MaxAttempt, side.MaxAttempt())
@@ -177,7 +176,7 @@ func discard(ids []outbox.ID, in *machine.Instance, i int) []outbox.ID {
 	return ids
 }
 
-// participant is whose step it is: neighbours belong to different ones.
+// participant returns the participant of step i; neighbouring steps have different ones.
 func participant(i int) string { return []string{"shop", "bank"}[i%2] }
 
 // ask enqueues a command for step i and sets its timer.
@@ -211,7 +210,7 @@ func ask(c store.Change, i int, direction contract.Direction, at time.Time) stor
 	return c
 }
 
-// back undoes step i or, when nothing is left, ends the saga.
+// back undoes step i or, if nothing is left, ends the saga.
 func back(c store.Change, i int, at time.Time) store.Change {
 	if i < 0 {
 		return end(c, contract.Compensated, at)
@@ -219,7 +218,7 @@ func back(c store.Change, i int, at time.Time) store.Change {
 	return ask(c, i, contract.DirectionUndo, at)
 }
 
-// end announces how the saga ended.
+// end ends the saga and enqueues its announcement.
 func end(c store.Change, phase contract.Phase, at time.Time) store.Change {
 	in := c.Instance
 	in.Phase, in.Ended = phase, at
