@@ -27,7 +27,7 @@ func (k Kind) String() string {
 	return "unknown kind"
 }
 
-// Undo says whether a step can be undone.
+// Undo is the kind of undo that a step has.
 type Undo uint8
 
 // The kinds of undo.

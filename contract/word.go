@@ -18,7 +18,7 @@ const (
 // AtRest reports whether a saga in the phase has ended or is parked.
 func (p Phase) AtRest() bool { return p == Parked || p == Completed || p == Compensated }
 
-// Direction says whether a command does a step or undoes it.
+// Direction is the direction of a command: it does a step or undoes it.
 type Direction string
 
 // The two directions.

@@ -180,7 +180,7 @@ func (i *Inbox) work(ctx context.Context, tx *sql.Tx, key participant.StepKey, e
 		return fmt.Errorf("store the entry: %w", err)
 	}
 	if n, err := result.RowsAffected(); err != nil || n != 1 {
-		return fmt.Errorf("store the entry: %d rows changed instead of 1: %w", n, errors.Join(err, errEntryGone))
+		return fmt.Errorf("store the entry: changed %d instead of 1: %w", n, errors.Join(err, errEntryGone))
 	}
 	return nil
 }

@@ -68,7 +68,7 @@ func (l *deadEntry) participant() string {
 func (l *deadEntry) size() int { return len(l.msg.Data) + len(l.reason) + len(l.block) + 1024 }
 
 // deadLetter returns the dead letter of a message: an envelope with the reason, the origin, and the
-// original's bytes and headers. asks says whether to ask the server for headers that the client has
+// original's bytes and headers. If asks is set, it asks the server for headers that the client has
 // dropped; it is cleared if the server does not answer.
 func (b *Bus) deadLetter(ctx context.Context, l *deadEntry, asks *bool) *nats.Msg {
 	stream := l.stream()

@@ -54,7 +54,7 @@ var refusals = map[jetstream.ErrorCode]error{
 	10194: transport.ErrRefused, // stream is offline
 }
 
-// translate turns an error of publishing into one of package transport, which says whether the
+// translate turns an error of publishing into one of package transport, from which callers see if the
 // server has the message and whether a retry makes sense.
 func (b *Bus) translate(err error) error {
 	var api *jetstream.APIError
