@@ -43,14 +43,14 @@ func (s sagas) Clock(ctx context.Context) (store.Clock, error) {
 	return s.Store.Clock(ctx)
 }
 
-func (s sagas) Owned(ctx context.Context) (ownership.Owned, error) {
+func (s sagas) LoadClaim(ctx context.Context) (ownership.SavedClaim, error) {
 	defer around("store", "Owned")()
-	return s.Store.Owned(ctx)
+	return s.Store.LoadClaim(ctx)
 }
 
-func (s sagas) Own(ctx context.Context, o ownership.Owned) error {
+func (s sagas) SaveClaim(ctx context.Context, o ownership.SavedClaim) error {
 	defer around("store", "Own")()
-	return s.Store.Own(ctx, o)
+	return s.Store.SaveClaim(ctx, o)
 }
 
 func (s sagas) Counts(ctx context.Context) ([]store.Count, error) {
