@@ -44,9 +44,9 @@ func (d *draft) birth() contract.Birth {
 	return 0
 }
 
-// settle takes in which commands are not pending any more, because of an answer or not. Those of
+// discard notes which commands are no longer pending, and whether an answer is the reason. Those of
 // this very batch need not be recorded at all.
-func (d *draft) settle(refs []machine.CommandRef, answered bool) {
+func (d *draft) discard(refs []machine.CommandRef, answered bool) {
 	for _, ref := range refs {
 		id := outbox.ID{Saga: d.instance.ID, Birth: d.instance.Birth(), Revision: ref.Revision, Index: uint16(ref.Index)}
 		own := slices.IndexFunc(d.enqueued, func(r outbox.Record) bool { return r.ID == id })

@@ -390,7 +390,7 @@ func (e *Engine) apply(d *draft, input *Input, ev *machine.Event) Result {
 	}
 	d.def, d.instance = def, &after
 	d.events = append(d.events, *ev)
-	d.settle(eff.Discarded, ev.Type == contract.EventStepAnswered)
+	d.discard(eff.Discarded, ev.Type == contract.EventStepAnswered)
 	if enqueue := e.writer.records(&after, &eff, ev.At); d.enqueued == nil {
 		d.enqueued = enqueue
 	} else {
