@@ -204,6 +204,9 @@ func (c *Coordinator) prepare(ctx context.Context) error {
 	if err := c.definitions.load(ctx); err != nil {
 		return err
 	}
+	for _, err := range c.definitions.unusable {
+		c.config.Logger.ErrorContext(ctx, "a stored definition cannot be used by this release, and its sagas stand still", LogError, err)
+	}
 	if err := c.timing.load(ctx); err != nil {
 		return err
 	}

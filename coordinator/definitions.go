@@ -12,6 +12,7 @@ import (
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/outbox"
 	"github.com/amends-dev/amends/saga"
+	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store"
 )
 
@@ -39,6 +40,8 @@ type definitions struct {
 
 	loaded atomic.Bool        // from the store
 	early  []*saga.Definition // registered before that
+
+	unusable []error // why stored ones were passed over
 }
 
 func newDefinitions(s store.Store) *definitions {
@@ -53,7 +56,12 @@ func (d *definitions) load(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read the definitions: %w", err)
 	}
-	for _, def := range all {
+	for _, stored := range all {
+		def, err := readDefinition(stored)
+		if err != nil {
+			d.unusable = append(d.unusable, fmt.Errorf("definition %s: %w", stored.Ref, err))
+			continue
+		}
 		d.add(def)
 	}
 	for _, def := range d.early {
@@ -69,6 +77,19 @@ func (d *definitions) load(ctx context.Context) error {
 // starting reports whether the definitions that are stored are not known yet.
 func (d *definitions) starting() bool {
 	return !d.loaded.Load() // without the lock, which load holds while it reads
+}
+
+// readDefinition checks a stored definition again: one that this release would refuse is an
+// error, and so is one whose fingerprint has become another.
+func readDefinition(stored store.Definition) (*saga.Definition, error) {
+	def, err := saga.ParseJSON(stored.JSON)
+	if err != nil {
+		return nil, err
+	}
+	if def.Ref() != stored.Ref || def.Fingerprint() != stored.Fingerprint {
+		return nil, fmt.Errorf("it is %s with the fingerprint %s, and was stored with %.64q", def.Ref(), def.Fingerprint(), stored.Fingerprint)
+	}
+	return def, nil
 }
 
 func (d *definitions) add(def *saga.Definition) {
@@ -103,7 +124,11 @@ func (d *definitions) put(ctx context.Context, def *saga.Definition) error {
 	if len(d.byRef) >= MaxDefinitions {
 		return fmt.Errorf("register %s: %w: at most %d", def.Ref(), ErrTooManyDefinitions, MaxDefinitions)
 	}
-	if err := d.store.PutDefinition(ctx, def); err != nil {
+	stored, err := store.DefinitionOf(def)
+	if err == nil {
+		err = d.store.PutDefinition(ctx, stored)
+	}
+	if err != nil {
 		return fmt.Errorf("register %s: %w", def.Ref(), err)
 	}
 	d.add(def)
@@ -144,6 +169,14 @@ func (d *definitions) known(ref contract.DefinitionRef) *saga.Definition {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	return d.byRef[ref]
+}
+
+// plan is that of the definition of exactly this name and version; nil: there is none.
+func (d *definitions) plan(ref contract.DefinitionRef) *machine.Plan {
+	if def := d.known(ref); def != nil {
+		return def.Plan()
+	}
+	return nil
 }
 
 // find returns a definition; version 0 is the newest one.

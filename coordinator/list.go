@@ -50,7 +50,7 @@ func (s *service) filter(f *transport.Filter) (store.Filter, error) {
 		Definition: f.Definition, Version: f.Version, Phases: f.Phases, IDPrefix: f.IDPrefix, OpenOnly: f.Open,
 		StartedAfter: after, StartedBefore: before,
 		Paused: f.Paused, IDs: f.IDs, UpdatedBefore: updated, Reason: f.Reason, Step: f.Step, Participant: f.Participant,
-		Definitions: s.c.definitions.known,
+		Plans: s.c.definitions.plan,
 	}, wrong.err()
 }
 

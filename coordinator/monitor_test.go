@@ -173,7 +173,7 @@ func (d stagedStore) Due(ctx context.Context, now time.Time, limit int) ([]contr
 	return d.Store.Due(ctx, now, limit)
 }
 
-func (d stagedStore) Definitions(ctx context.Context) ([]*saga.Definition, error) {
+func (d stagedStore) Definitions(ctx context.Context) ([]store.Definition, error) {
 	d.s.mu.Lock()
 	defer d.s.mu.Unlock()
 	if d.s.missing {

@@ -80,7 +80,7 @@ func TestRegisterBeforeRun(t *testing.T) {
 				}
 				<-c.Started()
 				stored, err := s.Definitions(t.Context())
-				if err != nil || len(stored) != 1 || stored[0].Ref() != (contract.DefinitionRef{Name: "checkout", Version: 1}) {
+				if err != nil || len(stored) != 1 || stored[0].Ref != (contract.DefinitionRef{Name: "checkout", Version: 1}) {
 					t.Errorf("stored are %v, %v", stored, err)
 				}
 				stop()

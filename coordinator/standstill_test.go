@@ -14,7 +14,6 @@ import (
 	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/coordinator"
-	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/store/memstore"
@@ -25,7 +24,7 @@ import (
 // forgetful is a store whose definitions cannot be read.
 type forgetful struct{ *memstore.Store }
 
-func (forgetful) Definitions(context.Context) ([]*saga.Definition, error) { return nil, nil }
+func (forgetful) Definitions(context.Context) ([]store.Definition, error) { return nil, nil }
 
 // A saga whose definition is gone stands still, is spoken of once, and goes on
 // when the definition is registered again.

@@ -1,18 +1,17 @@
 // Package proto holds the wire contract of Amends as protobuf: the envelope of
-// every message, the data whose shape is ours, definitions, and what a store
-// keeps; and the coordinator's API. The generated Go code is in amends/v1 (package
-// amendsv1), amends/api/v1 (package apiv1) and amends/api/v1/apiv1connect.
+// every message, the data whose shape is ours, and what a store keeps of a saga; and
+// the coordinator's API. The generated Go code is in amends/v1 (package amendsv1),
+// amends/api/v1 (package apiv1) and amends/api/v1/apiv1connect.
 //
 //	amends/v1/envelope.proto    every message on the bus
 //	amends/v1/message.proto     data of undo commands and announcements
-//	amends/v1/definition.proto  definitions
 //	amends/v1/record.proto      sagas, histories, pending messages, tombstones
 //	amends/api/v1/api.proto     the API, served by package api (docs/API.md)
 //	released.binpb              the contract as last released, for buf breaking; there
 //	                            is none before the first release
 //	testdata/*.txt              each message on NATS, byte by byte (docs/WIRE.md)
 //
-// It does not convert: packages saga/sagapb and outbox/outboxpb turn domain
+// It does not convert: packages internal/sagapb and internal/outboxpb turn domain
 // values into these messages and back, and package api those of the API. Generated
 // types go no further than they.
 //

@@ -7,8 +7,6 @@ import (
 // Limits of a definition (I10). Beyond them it is refused by New. Those of a run are in package
 // machine.
 const (
-	// MaxSteps bounds the steps of a definition.
-	MaxSteps = 256
 	// MaxParallel bounds the branches of one parallel.
 	MaxParallel = 64
 	// MaxDepth bounds how deep sequences and parallels are nested.

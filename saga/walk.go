@@ -5,11 +5,12 @@ import (
 
 	"github.com/amends-dev/amends/compensation"
 	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/saga/machine"
 )
 
 // maxNodes bounds the nodes that are looked at: no definition within the other
 // limits has more.
-const maxNodes = MaxSteps * MaxDepth
+const maxNodes = machine.MaxSteps * MaxDepth
 
 // walk checks the shape of the definition and every step in it, and builds the
 // tree of what can be understood. It looks at limits before it goes on, so that
@@ -18,8 +19,8 @@ func (c *checker) walk() {
 	w := walker{checker: c}
 	c.tree = compensation.Node{Shape: compensation.Sequence, Children: w.nodes(c.spec.Steps, "steps", 1)}
 	switch {
-	case w.leaves > MaxSteps:
-		c.add("steps", fmt.Sprintf("there are more than %d steps", MaxSteps), "split the definition in two")
+	case w.leaves > machine.MaxSteps:
+		c.add("steps", fmt.Sprintf("there are more than %d steps", machine.MaxSteps), "split the definition in two")
 	case w.visited > maxNodes:
 		c.add("steps", fmt.Sprintf("there are more than %d nodes", maxNodes), "remove sequences and parallels that group nothing")
 	}
@@ -32,7 +33,7 @@ type walker struct {
 }
 
 // full reports whether the walk is beyond its limits.
-func (w *walker) full() bool { return w.visited > maxNodes || w.leaves > MaxSteps }
+func (w *walker) full() bool { return w.visited > maxNodes || w.leaves > machine.MaxSteps }
 
 func (w *walker) nodes(nodes []Node, path string, depth int) []compensation.Node {
 	if depth > MaxDepth {

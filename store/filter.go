@@ -66,11 +66,11 @@ func (f *Filter) WantsState(in *machine.Instance) bool {
 // wantsSteps reports whether a step in progress or parked has the filter's name, and one in
 // progress asks the filter's participant.
 func (f *Filter) wantsSteps(in *machine.Instance) bool {
-	if f.Definitions == nil || !in.Open() {
+	if f.Plans == nil || !in.Open() {
 		return false
 	}
-	def := f.Definitions(in.Definition)
-	if def == nil || def.Len() != len(in.Steps) {
+	plan := f.Plans(in.Definition)
+	if plan == nil || len(plan.Steps) != len(in.Steps) {
 		return false
 	}
 	step, participant := f.Step == "", f.Participant == ""
@@ -81,7 +81,7 @@ func (f *Filter) wantsSteps(in *machine.Instance) bool {
 		if !atWork && !parked {
 			continue
 		}
-		named := def.Step(i)
+		named := &plan.Steps[i]
 		step = step || named.Name == f.Step
 		action := &named.Do
 		if status == contract.StepUndoing {

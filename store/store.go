@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -10,7 +11,6 @@ import (
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/outbox"
 	"github.com/amends-dev/amends/ownership"
-	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/saga/machine"
 )
 
@@ -82,9 +82,9 @@ type Store interface {
 
 	// PutDefinition stores a definition. If it exists with the same fingerprint, nothing happens;
 	// with another one: *DefinitionConflictError.
-	PutDefinition(ctx context.Context, d *saga.Definition) error
+	PutDefinition(ctx context.Context, d Definition) error
 	// Definitions returns all definitions, by name and version.
-	Definitions(ctx context.Context) ([]*saga.Definition, error)
+	Definitions(ctx context.Context) ([]Definition, error)
 
 	// Expire first drops the tombstones of sagas that ended before dropTombstones, and then
 	// replaces sagas that ended before endedBefore by tombstones: at most limit of each (below 1:
@@ -120,6 +120,23 @@ type Clock struct {
 	Held    time.Duration // remaining monotonic time for which retention is suspended
 }
 
+// Definition is a definition as it is stored. A store does not interpret it.
+type Definition struct {
+	Ref         contract.DefinitionRef
+	Fingerprint string // the lower-case hexadecimal SHA-256 of JSON
+	JSON        []byte // what saga.ParseJSON reads
+}
+
+// DefinitionOf returns what is stored of a *saga.Definition.
+func DefinitionOf(d interface {
+	Ref() contract.DefinitionRef
+	Fingerprint() string
+	json.Marshaler
+}) (Definition, error) {
+	data, err := d.MarshalJSON()
+	return Definition{Ref: d.Ref(), Fingerprint: d.Fingerprint(), JSON: data}, err
+}
+
 // Change is a change of one saga.
 type Change struct {
 	// Expected is the revision that the saga must have; 0: it must not exist.
@@ -150,9 +167,9 @@ type Filter struct {
 	Paused        bool              // only paused sagas
 	Step          contract.StepName // in progress, between attempts, or parked
 	Participant   string            // asked by a step in progress
-	// Definitions returns a definition, for the names of steps and participants; required with Step
-	// and Participant. Sagas of unknown definitions (nil) do not match.
-	Definitions func(contract.DefinitionRef) *saga.Definition
+	// Plans returns a definition's plan, for the names of steps and participants; required with
+	// Step and Participant. Sagas of unknown definitions (nil) do not match.
+	Plans func(contract.DefinitionRef) *machine.Plan
 }
 
 // Page selects a part of a list.

@@ -1,9 +1,8 @@
-// Package sagapb turns sagas, their events and definitions into bytes, and back:
-// what a store keeps (proto/amends/v1/record.proto, definition.proto).
+// Package sagapb turns sagas and their events into bytes, and back: what a store keeps
+// (proto/amends/v1/record.proto).
 //
 //	*machine.Instance ──AppendInstance──▶ bytes ──UnmarshalInstance──▶ *machine.Instance
 //	*machine.Event    ──AppendEvent─────▶ bytes ──UnmarshalEvent─────▶ *machine.Event
-//	*saga.Definition ─MarshalDefinition─▶ bytes ─UnmarshalDefinition─▶ *saga.Definition
 //
 // Laws:
 //
@@ -17,7 +16,7 @@
 // it knows where they lie. It does not check what Decide guarantees, only what a
 // reader needs.
 //
-// Failure looks like an error that names the saga or definition and the field.
+// Failure looks like an error that names the saga and the field.
 // A record of a later release is refused (protoconv.ErrLater, or a number that
 // is not known) rather than read in part.
 package sagapb

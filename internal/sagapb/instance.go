@@ -10,7 +10,6 @@ import (
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/protoconv"
 	amendsv1 "github.com/amends-dev/amends/proto/amends/v1"
-	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/saga/machine"
 )
 
@@ -260,7 +259,7 @@ func fromSide(direction contract.Direction, m *amendsv1.Side) (machine.Side, err
 }
 
 func fromSteps(list []*amendsv1.StepState) ([]machine.StepState, error) {
-	if len(list) == 0 || len(list) > saga.MaxSteps {
+	if len(list) == 0 || len(list) > machine.MaxSteps {
 		return nil, checkSteps(len(list))
 	}
 	steps := make([]machine.StepState, len(list))
@@ -279,8 +278,8 @@ func fromSteps(list []*amendsv1.StepState) ([]machine.StepState, error) {
 }
 
 func checkSteps(n int) error {
-	if n > saga.MaxSteps {
-		return fmt.Errorf("%d steps: a saga has at most %d", n, saga.MaxSteps)
+	if n > machine.MaxSteps {
+		return fmt.Errorf("%d steps: a saga has at most %d", n, machine.MaxSteps)
 	}
 	return nil
 }

@@ -2,12 +2,16 @@ package sagapb
 
 import (
 	"bytes"
+	"reflect"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"google.golang.org/protobuf/proto"
 	"pgregory.net/rapid"
 
+	"github.com/amends-dev/amends/contract"
+	amendsv1 "github.com/amends-dev/amends/proto/amends/v1"
 	"github.com/amends-dev/amends/saga/machine"
 )
 
@@ -74,5 +78,28 @@ func TestEmptyIsNil(t *testing.T) {
 	}
 	if got.Input != nil || got.Steps != nil {
 		t.Errorf("input %#v and steps %#v, want nil", got.Input, got.Steps)
+	}
+}
+
+// TestNoFieldIsForgotten: a struct of the domain has as many fields as its
+// message. Who adds one extends the message, the conversion and the generators
+// of these tests.
+func TestNoFieldIsForgotten(t *testing.T) {
+	for _, pair := range []struct {
+		domain  any
+		message proto.Message
+	}{
+		{machine.Instance{}, &amendsv1.Instance{}},
+		{machine.Cause{}, &amendsv1.Cause{}},
+		{machine.StepState{}, &amendsv1.StepState{}},
+		{machine.Side{}, &amendsv1.Side{}},
+		{machine.Event{}, &amendsv1.Event{}},
+		{contract.DefinitionRef{}, &amendsv1.DefinitionRef{}},
+	} {
+		domain := reflect.TypeOf(pair.domain)
+		message := pair.message.ProtoReflect().Descriptor()
+		if domain.NumField() != message.Fields().Len() {
+			t.Errorf("%v has %d fields and message %s has %d", domain, domain.NumField(), message.Name(), message.Fields().Len())
+		}
 	}
 }

@@ -14,7 +14,6 @@ import (
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/protoconv"
 	amendsv1 "github.com/amends-dev/amends/proto/amends/v1"
-	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/saga/machine"
 )
 
@@ -250,7 +249,7 @@ func TestMemoryIsUsedAgainSafely(t *testing.T) {
 			func(in *machine.Instance) {
 				in.Steps = append(in.Steps, machine.StepState{Do: newSide(contract.DirectionUndo, machine.SideData{State: machine.SideUndone})})
 			},
-			func(in *machine.Instance) { in.Steps = make([]machine.StepState, saga.MaxSteps+1) },
+			func(in *machine.Instance) { in.Steps = make([]machine.StepState, machine.MaxSteps+1) },
 		} {
 			bad := minimal()
 			spoil(bad)

@@ -4,11 +4,10 @@ import (
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/protoconv"
 	amendsv1 "github.com/amends-dev/amends/proto/amends/v1"
-	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/saga/machine"
 )
 
-// The closed sets of package saga. A test reads the constants of saga's source
+// The closed sets of packages machine and contract. A test reads the constants of their source
 // and fails if one is not here.
 var (
 	causeKinds = protoconv.NewWords("kind of cause", map[machine.CauseKind]amendsv1.CauseKind{
@@ -40,22 +39,5 @@ var (
 		contract.OperationAbandon:    amendsv1.Operation_OPERATION_ABANDON,
 		contract.OperationPause:      amendsv1.Operation_OPERATION_PAUSE,
 		contract.OperationResume:     amendsv1.Operation_OPERATION_RESUME,
-	})
-	kinds = protoconv.NewWords("kind", map[contract.Kind]amendsv1.Kind{
-		contract.KindCompensable: amendsv1.Kind_KIND_COMPENSABLE,
-		contract.KindPivot:       amendsv1.Kind_KIND_PIVOT,
-		contract.KindRetriable:   amendsv1.Kind_KIND_RETRIABLE,
-	})
-	schemaKinds = protoconv.NewWords("kind of value", map[saga.SchemaKind]amendsv1.SchemaKind{
-		saga.SchemaAny:    amendsv1.SchemaKind_SCHEMA_KIND_ANY,
-		saga.SchemaObject: amendsv1.SchemaKind_SCHEMA_KIND_OBJECT,
-		saga.SchemaMap:    amendsv1.SchemaKind_SCHEMA_KIND_MAP,
-		saga.SchemaList:   amendsv1.SchemaKind_SCHEMA_KIND_LIST,
-		saga.SchemaString: amendsv1.SchemaKind_SCHEMA_KIND_STRING,
-		saga.SchemaTime:   amendsv1.SchemaKind_SCHEMA_KIND_TIME,
-		saga.SchemaBytes:  amendsv1.SchemaKind_SCHEMA_KIND_BYTES,
-		saga.SchemaInt:    amendsv1.SchemaKind_SCHEMA_KIND_INT,
-		saga.SchemaDouble: amendsv1.SchemaKind_SCHEMA_KIND_DOUBLE,
-		saga.SchemaBool:   amendsv1.SchemaKind_SCHEMA_KIND_BOOL,
 	})
 )

@@ -26,7 +26,11 @@ func (w *world) newVolume(name string) *volume {
 	v := &volume{name: name, store: memstore.New(), owned: ownership.SavedClaim{Store: name}}
 	v.audit = newAudit(w, v)
 	for _, def := range w.definitions {
-		if err := v.store.PutDefinition(w.ctx, def); err != nil {
+		stored, err := store.DefinitionOf(def)
+		if err == nil {
+			err = v.store.PutDefinition(w.ctx, stored)
+		}
+		if err != nil {
 			panic(err) // a store in memory that is new
 		}
 	}

@@ -1,45 +1,42 @@
 package boltstore
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 
 	bolt "go.etcd.io/bbolt"
 
-	"github.com/amends-dev/amends/internal/sagapb"
-	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/store"
 )
 
 // PutDefinition implements store.Store.
-func (s *Store) PutDefinition(ctx context.Context, d *saga.Definition) error {
-	data, err := sagapb.MarshalDefinition(d)
-	if err != nil {
-		return err
-	}
-	key, keys := refKey(d.Ref()), s.options.Keys
+func (s *Store) PutDefinition(ctx context.Context, d store.Definition) error {
+	key, keys := refKey(d.Ref), s.options.Keys
 	return s.write(ctx, func(g *group) error {
 		stored, sealed, err := g.find(tableDefinitions, key)
 		if err != nil {
 			return err
 		}
 		if stored == nil {
-			body := append(appendBytes(nil, []byte(d.Fingerprint())), data...)
+			body := append(appendBytes(nil, []byte(d.Fingerprint)), d.JSON...)
 			return g.putAs(keys.format(), tableDefinitions, key, keys.closing("definition", string(key), 0, body))
 		}
 		have, _, err := s.openDefinition(key, stored, sealed)
 		switch {
 		case err != nil:
 			return err
-		case have != d.Fingerprint():
-			return &store.DefinitionConflictError{Definition: d.Ref(), Registered: have, Given: d.Fingerprint()}
+		case have != d.Fingerprint:
+			return &store.DefinitionConflictError{Definition: d.Ref, Registered: have, Given: d.Fingerprint}
 		}
 		return nil
 	})
 }
 
 // Definitions implements store.Store. A damaged one is passed over.
-func (s *Store) Definitions(ctx context.Context) ([]*saga.Definition, error) {
-	var all []*saga.Definition
+func (s *Store) Definitions(ctx context.Context) ([]store.Definition, error) {
+	var all []store.Definition
 	err := s.view(ctx, func(tx *bolt.Tx) error {
 		c := tableDefinitions.bucket(tx).Cursor()
 		for k, v := c.First(); k != nil; k, v = c.Next() {
@@ -56,7 +53,7 @@ func (s *Store) Definitions(ctx context.Context) ([]*saga.Definition, error) {
 }
 
 // openDefinition takes a record of definitions apart.
-func (s *Store) openDefinition(k, stored []byte, sealed bool) (fingerprint string, data []byte, err error) {
+func (s *Store) openDefinition(k, stored []byte, sealed bool) (fingerprint string, json []byte, err error) {
 	body, err := s.options.Keys.opening(sealed, "definition", string(k), 0, stored)
 	if err != nil {
 		return "", nil, tableDefinitions.corrupt(k, err.Error())
@@ -68,21 +65,22 @@ func (s *Store) openDefinition(k, stored []byte, sealed bool) (fingerprint strin
 	return fingerprint, r.b, nil
 }
 
-func (s *Store) readDefinition(k, v []byte) (*saga.Definition, error) {
+func (s *Store) readDefinition(k, v []byte) (store.Definition, error) {
 	stored, err := tableDefinitions.open(k, v)
 	if err != nil {
-		return nil, err
+		return store.Definition{}, err
 	}
-	fingerprint, data, err := s.openDefinition(k, stored, v[0] == frameSealed)
+	fingerprint, json, err := s.openDefinition(k, stored, v[0] == frameSealed)
 	if err != nil {
-		return nil, err
+		return store.Definition{}, err
 	}
-	d, err := sagapb.UnmarshalDefinition(data)
-	switch {
-	case err != nil:
-		return nil, tableDefinitions.corrupt(k, err.Error())
-	case d.Fingerprint() != fingerprint:
-		return nil, tableDefinitions.corrupt(k, "its fingerprint is "+d.Fingerprint()+" and not "+fingerprint)
+	ref, ok := parseRefKey(k)
+	sum := sha256.Sum256(json)
+	switch is := hex.EncodeToString(sum[:]); {
+	case !ok:
+		return store.Definition{}, tableDefinitions.corrupt(k, "its key is none of a definition")
+	case is != fingerprint:
+		return store.Definition{}, tableDefinitions.corrupt(k, "its fingerprint is "+is+" and not "+fingerprint)
 	}
-	return d, nil
+	return store.Definition{Ref: ref, Fingerprint: fingerprint, JSON: bytes.Clone(json)}, nil
 }

@@ -92,8 +92,7 @@ func told(t *testing.T, path string, options boltstore.Options) string {
 	fmt.Fprintln(&all, err)
 	definitions, err := s.Definitions(t.Context())
 	for _, d := range definitions {
-		text, _ := d.MarshalJSON()
-		fmt.Fprintf(&all, "%s\n", text)
+		fmt.Fprintf(&all, "%s\n", d.JSON)
 	}
 	fmt.Fprintln(&all, err)
 	list, _, err := s.List(t.Context(), store.Filter{IDPrefix: "order"}, store.Page{})

@@ -1,13 +1,13 @@
 package memstore
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"slices"
 	"time"
 
 	"github.com/amends-dev/amends/contract"
-	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/store"
 )
 
@@ -148,29 +148,31 @@ func until(list []at, before time.Time, limit int) []contract.SagaID {
 }
 
 // PutDefinition implements store.Store.
-func (s *Store) PutDefinition(ctx context.Context, d *saga.Definition) error {
+func (s *Store) PutDefinition(ctx context.Context, d store.Definition) error {
 	if err := s.lock(ctx); err != nil {
 		return err
 	}
 	defer s.mu.Unlock()
-	if have, ok := s.data.definitions[d.Ref()]; ok && have.Fingerprint() != d.Fingerprint() {
-		return &store.DefinitionConflictError{Definition: d.Ref(), Registered: have.Fingerprint(), Given: d.Fingerprint()}
+	if have, ok := s.data.definitions[d.Ref]; ok && have.Fingerprint != d.Fingerprint {
+		return &store.DefinitionConflictError{Definition: d.Ref, Registered: have.Fingerprint, Given: d.Fingerprint}
 	}
-	s.data.definitions[d.Ref()] = d
+	d.JSON = bytes.Clone(d.JSON)
+	s.data.definitions[d.Ref] = d
 	return nil
 }
 
 // Definitions implements store.Store.
-func (s *Store) Definitions(ctx context.Context) ([]*saga.Definition, error) {
+func (s *Store) Definitions(ctx context.Context) ([]store.Definition, error) {
 	if err := s.lock(ctx); err != nil {
 		return nil, err
 	}
 	defer s.mu.Unlock()
-	var all []*saga.Definition
+	var all []store.Definition
 	for _, d := range s.data.definitions {
+		d.JSON = bytes.Clone(d.JSON)
 		all = append(all, d)
 	}
-	slices.SortFunc(all, func(a, b *saga.Definition) int { return compareRef(a.Ref(), b.Ref()) })
+	slices.SortFunc(all, func(a, b store.Definition) int { return compareRef(a.Ref, b.Ref) })
 	return all, nil
 }
 

@@ -17,7 +17,6 @@ import (
 	"github.com/amends-dev/amends/internal/sagapb"
 	"github.com/amends-dev/amends/outbox"
 	"github.com/amends-dev/amends/ownership"
-	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store"
 )
@@ -53,7 +52,7 @@ type data struct {
 	pending     map[outbox.ID]entry
 	commits     uint64 // number of committed changes
 	tombstones  map[contract.SagaID]store.TombstoneError
-	definitions map[contract.DefinitionRef]*saga.Definition
+	definitions map[contract.DefinitionRef]store.Definition
 	buffer      []byte // for encoding states
 }
 
@@ -95,7 +94,7 @@ func New() *Store {
 		sagas:       map[contract.SagaID]*record{},
 		pending:     map[outbox.ID]entry{},
 		tombstones:  map[contract.SagaID]store.TombstoneError{},
-		definitions: map[contract.DefinitionRef]*saga.Definition{},
+		definitions: map[contract.DefinitionRef]store.Definition{},
 	}}
 }
 

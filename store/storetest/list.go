@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/amends-dev/amends/contract"
-	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store"
 )
@@ -97,15 +96,15 @@ func testPages(t *testing.T, h Harness) {
 func testFilters(t *testing.T, h Harness) {
 	s := h.Store
 	all := spread(t, s)
-	definition, err := Definition("checkout", 3, "")
+	definition, err := define("checkout", 3, "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	known := func(ref contract.DefinitionRef) *saga.Definition {
+	known := func(ref contract.DefinitionRef) *machine.Plan {
 		if ref.Name != "checkout" {
 			return nil
 		}
-		return definition
+		return definition.Plan()
 	}
 	ids := []contract.SagaID{"order-39", "order-05", "nobody", "order-05", "order-00"}
 	late := Epoch.Add(time.Minute)
@@ -118,13 +117,13 @@ func testFilters(t *testing.T, h Harness) {
 		"reason": {store.Filter{Reason: "NO SUCH"}, func(in *machine.Instance) bool { return in.Phase == contract.Parked }},
 		"cause":  {store.Filter{Reason: "declined"}, func(in *machine.Instance) bool { return in.Cause != nil }},
 		"stuck":  {store.Filter{UpdatedBefore: late, OpenOnly: true}, func(in *machine.Instance) bool { return in.Updated.Before(late) }},
-		"step": {store.Filter{Step: "reserve-stock", Definitions: known}, func(in *machine.Instance) bool {
+		"step": {store.Filter{Step: "reserve-stock", Plans: known}, func(in *machine.Instance) bool {
 			return in.Definition.Name == "checkout" && in.Open() && in.Steps[0].Current().Command()+uint64(len(in.Steps[0].Current().Reason())) > 0
 		}},
-		"participant": {store.Filter{Participant: "shop", Definitions: known}, func(in *machine.Instance) bool {
+		"participant": {store.Filter{Participant: "shop", Plans: known}, func(in *machine.Instance) bool {
 			return in.Definition.Name == "checkout" && in.Open() && in.Phase != contract.Parked
 		}},
-		"stranger": {store.Filter{Participant: "bank", Definitions: known}, func(*machine.Instance) bool { return false }},
+		"stranger": {store.Filter{Participant: "bank", Plans: known}, func(*machine.Instance) bool { return false }},
 		"no names": {store.Filter{Step: "reserve-stock"}, func(*machine.Instance) bool { return false }},
 	} {
 		want := expected(slices.DeleteFunc(slices.Clone(all), func(in *machine.Instance) bool { return !tt.want(in) }), store.Filter{})

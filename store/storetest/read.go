@@ -10,7 +10,6 @@ import (
 
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/outbox"
-	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store"
 )
@@ -209,32 +208,32 @@ func testDue(t *testing.T, h Harness) {
 
 func testDefinitions(t *testing.T, h Harness) {
 	s := h.Store
-	define := func(name string, version int, note string) *saga.Definition {
+	define := func(name string, version int, note string) store.Definition {
 		d, err := Definition(name, version, note)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return d
 	}
-	put := func(d *saga.Definition) error { return s.PutDefinition(t.Context(), d) }
+	put := func(d store.Definition) error { return s.PutDefinition(t.Context(), d) }
 	all := func() (list []string) {
 		definitions, err := s.Definitions(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, d := range definitions {
-			list = append(list, d.Ref().String()+" "+d.Fingerprint())
+			list = append(list, d.Ref.String()+" "+d.Fingerprint+" "+string(d.JSON))
 		}
 		return list
 	}
 	equal(t, "no definitions", all(), []string(nil))
 	first := define("checkout", 2, "")
 	var want []string
-	for _, d := range []*saga.Definition{define("check-in", 1, ""), define("checkout", 1, ""), first, define("checkout", 10, ""), define("checkouts", 1, "")} {
-		want = append(want, d.Ref().String()+" "+d.Fingerprint())
+	for _, d := range []store.Definition{define("check-in", 1, ""), define("checkout", 1, ""), first, define("checkout", 10, ""), define("checkouts", 1, "")} {
+		want = append(want, d.Ref.String()+" "+d.Fingerprint+" "+string(d.JSON))
 	}
 	for _, i := range []int{4, 3, 0, 1, 2} {
-		d := []*saga.Definition{define("check-in", 1, ""), define("checkout", 1, ""), first, define("checkout", 10, ""), define("checkouts", 1, "")}[i]
+		d := []store.Definition{define("check-in", 1, ""), define("checkout", 1, ""), first, define("checkout", 10, ""), define("checkouts", 1, "")}[i]
 		if err := put(d); err != nil {
 			t.Fatal(err)
 		}
@@ -248,7 +247,7 @@ func testDefinitions(t *testing.T, h Harness) {
 		t.Fatalf("another content: got %v, want a conflict", err)
 	}
 	equal(t, "conflict", *conflict, store.DefinitionConflictError{
-		Definition: first.Ref(), Registered: first.Fingerprint(), Given: other.Fingerprint(),
+		Definition: first.Ref, Registered: first.Fingerprint, Given: other.Fingerprint,
 	})
 	equal(t, "definitions", all(), want)
 	s = h.Reopen(t)

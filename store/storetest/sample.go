@@ -25,8 +25,16 @@ const timeout = 30 * time.Second
 // steps of a sample.
 var steps = []string{"reserve-stock", "charge-card", "ship", "send-mail"}
 
-// Definition returns a definition of four steps; note makes its content differ.
-func Definition(name string, version int, note string) (*saga.Definition, error) {
+// Definition returns a definition of four steps, as it is stored; note makes its content differ.
+func Definition(name string, version int, note string) (store.Definition, error) {
+	d, err := define(name, version, note)
+	if err != nil {
+		return store.Definition{}, err
+	}
+	return store.DefinitionOf(d)
+}
+
+func define(name string, version int, note string) (*saga.Definition, error) {
 	do := func(action string) saga.Action {
 		return saga.Action{Participant: "shop", Action: action}
 	}

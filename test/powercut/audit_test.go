@@ -84,6 +84,12 @@ func (l *ledger) audit(ctx context.Context, s *boltstore.Store) error {
 	if l.acks > 0 && len(defs) != 1 {
 		return fmt.Errorf("%d definitions, want 1", len(defs))
 	}
+	var def *saga.Definition
+	if len(defs) > 0 {
+		if def, err = saga.ParseJSON(defs[0].JSON); err != nil {
+			return err
+		}
+	}
 	var findings []error
 	find := func(id contract.SagaID, format string, a ...any) {
 		if len(findings) < 20 {
@@ -113,7 +119,7 @@ func (l *ledger) audit(ctx context.Context, s *boltstore.Store) error {
 		}
 		for _, line := range page {
 			sagas++
-			if err := l.fold(ctx, s, defs[0], line.ID, pending); err != nil {
+			if err := l.fold(ctx, s, def, line.ID, pending); err != nil {
 				find(line.ID, "%w", err)
 			}
 		}

@@ -47,7 +47,7 @@ func TestBackupUnderLoad(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	if err := s.PutDefinition(t.Context(), trip()); err != nil {
+	if err := s.PutDefinition(t.Context(), storedTrip()); err != nil {
 		t.Fatal(err)
 	}
 	heard := &notes{t: t, ledger: newLedger()}

@@ -56,6 +56,15 @@ func trip() *saga.Definition {
 	return def
 }
 
+// storedTrip is trip as it is stored.
+func storedTrip() store.Definition {
+	d, err := store.DefinitionOf(trip())
+	if err != nil {
+		panic(err)
+	}
+	return d
+}
+
 // work is the process of the load: it moves sagas and says of each commit, once
 // it is made, what it acknowledges:
 //
@@ -80,7 +89,7 @@ func work(dir, seed string) error {
 	if err != nil {
 		return err
 	}
-	if def := trip(); s.PutDefinition(ctx, def) != nil {
+	if s.PutDefinition(ctx, storedTrip()) != nil {
 		return errors.New("the definition was not taken")
 	}
 	var wg sync.WaitGroup

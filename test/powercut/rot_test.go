@@ -99,7 +99,7 @@ func newSample(t *testing.T) *sample {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.PutDefinition(t.Context(), trip()); err != nil {
+	if err := s.PutDefinition(t.Context(), storedTrip()); err != nil {
 		t.Fatal(err)
 	}
 	w := &worker{store: s, name: "rot", rng: rngOf(*seed, "sample"), say: new(bytes.Buffer)}

@@ -26,6 +26,7 @@ import (
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/lab/world"
 	"github.com/amends-dev/amends/internal/sagapb"
+	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store/boltstore"
 	"github.com/amends-dev/amends/transport"
@@ -38,7 +39,7 @@ const released = "testdata/released"
 type record struct {
 	ID         contract.SagaID
 	Phase      contract.Phase // for readers
-	Definition []byte
+	Definition json.RawMessage
 	Events     [][]byte
 	State      []byte
 }
@@ -133,7 +134,7 @@ func checkHistories(t *testing.T, dir string) {
 // checkRecord folds a history and compares it with its recorded state.
 func checkRecord(t *testing.T, id contract.SagaID, r *record) machine.Instance {
 	t.Helper()
-	def, err := sagapb.UnmarshalDefinition(r.Definition)
+	def, err := saga.ParseJSON(r.Definition)
 	if err != nil {
 		t.Fatalf("saga %s: %v", id, err)
 	}
@@ -170,7 +171,7 @@ func export(t *testing.T, data string) map[contract.SagaID]*record {
 	if err := s.Verify(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	definition, err := sagapb.MarshalDefinition(transferMoney)
+	definition, err := transferMoney.MarshalJSON()
 	if err != nil {
 		t.Fatal(err)
 	}

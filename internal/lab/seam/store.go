@@ -9,7 +9,6 @@ import (
 	"github.com/amends-dev/amends/internal/crashpoint"
 	"github.com/amends-dev/amends/outbox"
 	"github.com/amends-dev/amends/ownership"
-	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store"
 )
@@ -28,12 +27,12 @@ func Store(s store.Store) store.Store {
 
 type sagas struct{ store.Store }
 
-func (s sagas) Definitions(ctx context.Context) ([]*saga.Definition, error) {
+func (s sagas) Definitions(ctx context.Context) ([]store.Definition, error) {
 	defer around("store", "Definitions")()
 	return s.Store.Definitions(ctx)
 }
 
-func (s sagas) PutDefinition(ctx context.Context, d *saga.Definition) error {
+func (s sagas) PutDefinition(ctx context.Context, d store.Definition) error {
 	defer around("store", "PutDefinition")()
 	return s.Store.PutDefinition(ctx, d)
 }
