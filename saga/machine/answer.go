@@ -26,7 +26,7 @@ func (d *decision) answer(i int, ev Event) {
 
 // addressed finds the step that an answer is for, or says why it changes none.
 // The step's status is the inbox of the coordinator: an answer counts only while
-// the step waits in that direction.
+// the step waits in that direction (answers).
 //
 // A completed counts for every attempt so far: all attempts share one
 // idempotency key, so it is the answer to all of them. A rejected or failed
@@ -40,29 +40,53 @@ func addressed(plan *Plan, in *Instance, ev *Event) (step int, ignored Ignored) 
 		return 0, IgnoredSender
 	}
 	side := in.Steps[i].Side(ev.Direction)
+	heard := answers[side.state].to(ev)
 	switch {
-	case ev.Outcome == contract.OutcomeCompleted && side.leftNothing():
-		return 0, IgnoredContradiction
+	case heard == IgnoredContradiction: // first: a saga that was rejected has often ended
 	case !in.Open():
-		return 0, IgnoredEnded
-	case side.ended():
-		return 0, IgnoredDuplicate
-	case !side.open():
-		return 0, IgnoredDirection
-	case ev.Attempt > side.attempt:
-		return 0, IgnoredEarly
-	case ev.Attempt < side.attempt && ev.Outcome != contract.OutcomeCompleted:
-		return 0, IgnoredStale
-	case side.state == SideAwaitingAnswer || ev.Outcome == contract.OutcomeCompleted:
-		return i, ""
-	case ev.Outcome != contract.OutcomeRejected:
-		return 0, IgnoredDuplicate
-	case ev.Direction == contract.DirectionUndo && side.state != SideBackingOff:
-		// What it was parked for: a parked step is moved only by what ends it, and one that
-		// an operator has retried in a pause has not been attempted again.
-		return 0, IgnoredDuplicate
+		heard = IgnoredEnded
+	case side.open() && ev.Attempt > side.attempt:
+		heard = IgnoredEarly
+	case side.open() && ev.Attempt < side.attempt && ev.Outcome != contract.OutcomeCompleted:
+		heard = IgnoredStale
 	}
-	return i, ""
+	return i, heard
+}
+
+// taken is what becomes of an answer that is awaited.
+const taken Ignored = ""
+
+// reception is what becomes of the answers to a side.
+type reception struct{ completed, rejected, undoRejected, failed Ignored }
+
+func (r *reception) to(ev *Event) Ignored {
+	switch {
+	case ev.Outcome == contract.OutcomeCompleted:
+		return r.completed
+	case ev.Outcome == contract.OutcomeRejected && ev.Direction == contract.DirectionUndo:
+		return r.undoRejected
+	case ev.Outcome == contract.OutcomeRejected:
+		return r.rejected
+	}
+	return r.failed
+}
+
+// answers is what becomes of an answer, by the state of the side that it is for. A parked step is moved only by what
+// ends it, and so is one that an operator has retried in a pause: what it was parked for may come again.
+var answers = [sideStates]reception{
+	SideIdle:           {IgnoredDirection, IgnoredDirection, IgnoredDirection, IgnoredDirection},
+	SideAwaitingAnswer: {taken, taken, taken, taken},
+	SideBackingOff:     {taken, taken, taken, IgnoredDuplicate},
+	SideRetryRequested: {taken, taken, IgnoredDuplicate, IgnoredDuplicate},
+	SideParkedUnasked:  {IgnoredContradiction, IgnoredDirection, IgnoredDirection, IgnoredDirection},
+	SideParkedUnknown:  {taken, taken, IgnoredDuplicate, IgnoredDuplicate},
+	SideParkedRejected: {IgnoredContradiction, IgnoredDuplicate, IgnoredDuplicate, IgnoredDuplicate},
+	SideDone:           {IgnoredDuplicate, IgnoredDuplicate, IgnoredDuplicate, IgnoredDuplicate},
+	SideUndone:         {IgnoredDuplicate, IgnoredDuplicate, IgnoredDuplicate, IgnoredDuplicate},
+	SideRejected:       {IgnoredContradiction, IgnoredDuplicate, IgnoredDuplicate, IgnoredDuplicate},
+	SideUnknown:        {IgnoredDuplicate, IgnoredDuplicate, IgnoredDuplicate, IgnoredDuplicate},
+	SideNotTaken:       {IgnoredContradiction, IgnoredDirection, IgnoredDirection, IgnoredDirection},
+	SideSkipped:        {IgnoredDuplicate, IgnoredDuplicate, IgnoredDuplicate, IgnoredDuplicate},
 }
 
 func (d *decision) completed(i int, ev Event) {
@@ -121,7 +145,6 @@ func (d *decision) keep(i int, result []byte) {
 
 func (d *decision) rejected(i int, ev Event) {
 	if ev.Direction == contract.DirectionUndo {
-		d.discard(i, ev.Direction)
 		d.park(i, contract.DirectionUndo, SideParkedUnknown, "the undo was rejected: "+ev.Reason)
 		return
 	}
@@ -152,7 +175,6 @@ func (d *decision) notSent(i int, ev Event) {
 		return
 	}
 	d.close(i, contract.DirectionDo, SideNotTaken, reason)
-	do.attempt = 0
 	switch {
 	case step.Kind == contract.KindRetriable:
 		d.park(i, contract.DirectionDo, SideParkedUnasked, reason)
@@ -167,15 +189,13 @@ func (d *decision) notSent(i int, ev Event) {
 // outcome stays unknown.
 func (d *decision) failed(i int, dir contract.Direction, reason string, final bool) {
 	side := d.in.Steps[i].Side(dir)
-	d.discard(i, dir)
-	side.reason = reason
 	switch {
 	case dir == contract.DirectionDo && d.in.Cause != nil:
-		side.end(SideUnknown, reason)
+		d.close(i, dir, SideUnknown, reason)
 	case final, side.attempt >= side.maxAttempt, d.in.Revision >= MaxHistory:
 		d.exhausted(i, dir, reason)
 	default:
-		side.wait(SideBackingOff, d.clock().Add(backoff(d.plan.action(i, dir), d.key(i, dir), side.attempt)))
+		d.wait(i, dir, SideBackingOff, d.clock().Add(backoff(d.plan.action(i, dir), d.key(i, dir), side.attempt)), reason)
 	}
 }
 
@@ -183,15 +203,9 @@ func (d *decision) failed(i int, dir contract.Direction, reason string, final bo
 func (d *decision) exhausted(i int, dir contract.Direction, reason string) {
 	side, step := d.in.Steps[i].Side(dir), &d.plan.Steps[i]
 	if dir == contract.DirectionDo && step.Kind == contract.KindCompensable {
-		side.end(SideUnknown, reason)
+		d.close(i, dir, SideUnknown, reason)
 		d.goBack(Cause{Kind: CauseExhausted, Step: step.Name, Reason: reason})
 		return
 	}
 	d.park(i, dir, SideParkedUnknown, fmt.Sprintf("outcome of the %s unknown after attempt %d: %s", dir, side.attempt, reason))
-}
-
-// close ends one direction of a step.
-func (d *decision) close(i int, dir contract.Direction, state SideState, reason string) {
-	d.discard(i, dir)
-	d.in.Steps[i].Side(dir).end(state, reason)
 }

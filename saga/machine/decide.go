@@ -1,12 +1,9 @@
 package machine
 
 import (
-	"bytes"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/amends-dev/amends/compensation"
@@ -226,7 +223,7 @@ func (d *decision) forward() (done bool) {
 		case d.plan.Steps[i].Kind == contract.KindRetriable:
 			d.park(i, contract.DirectionDo, SideParkedUnasked, err.Error())
 		default:
-			d.in.Steps[i].Do.end(SideNotTaken, cut(err.Error()))
+			d.close(i, contract.DirectionDo, SideNotTaken, cut(err.Error()))
 			d.goBack(Cause{Kind: CauseMappingFailed, Step: d.plan.Steps[i].Name, Reason: cut(err.Error())})
 			return false
 		}
@@ -265,62 +262,6 @@ func (d *decision) end(phase contract.Phase) {
 	d.in.Paused = nil
 }
 
-// goBack turns the saga round. Steps between two attempts are not attempted
-// again: what became of them is unknown. Steps under way are awaited.
-func (d *decision) goBack(cause Cause) {
-	if d.in.Cause != nil {
-		return
-	}
-	cause.At = d.at
-	d.in.Cause = &cause
-	d.in.PendingCause = nil
-	d.reason = cause.String()
-	for i := range d.in.Steps {
-		switch do := &d.in.Steps[i].Do; {
-		case do.Waiting():
-			do.end(SideUnknown, do.reason)
-		case do.state == SideParkedUnasked:
-			do.end(SideNotTaken, do.reason)
-		}
-	}
-}
-
-func (d *decision) begin(i int, dir contract.Direction, payload []byte) {
-	*d.in.Steps[i].Side(dir) = Side{maxAttempt: d.plan.action(i, dir).Attempts}
-	d.send(i, dir, payload)
-}
-
-// send enqueues the next attempt's command.
-func (d *decision) send(i int, dir contract.Direction, payload []byte) {
-	side, action := d.in.Steps[i].Side(dir), d.plan.action(i, dir)
-	d.discard(i, dir)
-	side.ask(d.at.Add(action.Timeout), d.in.Revision)
-	contentType := ""
-	if dir == contract.DirectionDo && d.plan.Steps[i].Mapping == nil {
-		contentType = d.in.ContentType
-	}
-	d.eff.Commands = append(d.eff.Commands, Command{
-		Index: i, Step: d.plan.Steps[i].Name, Direction: dir, Attempt: side.attempt,
-		Participant: action.Participant, Action: action.Action,
-		Payload: payload, ContentType: contentType, Expires: side.at,
-	})
-}
-
-// discard says that the step's last command is not pending any more.
-func (d *decision) discard(i int, dir contract.Direction) {
-	side := d.in.Steps[i].Side(dir)
-	if side.command != 0 {
-		d.eff.Discarded = append(d.eff.Discarded, CommandRef{Index: i, Step: d.plan.Steps[i].Name, Direction: dir, Revision: side.command})
-		side.command = 0
-	}
-}
-
-func (d *decision) park(i int, dir contract.Direction, state SideState, reason string) {
-	side := d.in.Steps[i].Side(dir)
-	side.park(state, d.at, cut(reason))
-	d.reason = fmt.Sprintf("%s: %s", d.plan.Steps[i].Name, side.reason)
-}
-
 func (d *decision) announce() {
 	if d.in.Phase == d.before && d.reason == "" {
 		return
@@ -328,91 +269,4 @@ func (d *decision) announce() {
 	d.eff.Announcements = append(d.eff.Announcements, Announcement{
 		Phase: d.in.Phase, Ended: !d.in.Open(), Reason: d.reason,
 	})
-}
-
-// request is the data of a step's do.
-func (d *decision) request(i int) ([]byte, error) {
-	steps := d.in.Steps // not d: the mapping may keep what it is given
-	request, err := d.mappings.request(d.plan, i, d.in.Input, func(step int) []byte { return steps[step].Result })
-	if errors.Is(err, ErrCostly) {
-		d.costly = true
-	}
-	if err == nil && len(request) > contract.MaxPayload {
-		err = fmt.Errorf("the request of step %s would be %d bytes, at most %d (MaxPayload)", d.plan.Steps[i].Name, len(request), contract.MaxPayload)
-	}
-	if err == nil && d.plan.Steps[i].Mapping != nil {
-		if wrong := contract.CheckJSON(request); wrong != nil { // deeper than what it is made of, for example
-			err = fmt.Errorf("the request of step %s would not be valid JSON: %w", d.plan.Steps[i].Name, wrong)
-		}
-	}
-	return request, err
-}
-
-// undoData is the data of a step's undo: {"request": …, "result": …}. What is
-// not JSON is written as a string of its base64, which encoding/json reads back
-// into a []byte.
-func (d *decision) undoData(i int) ([]byte, error) {
-	request, err := d.request(i)
-	if err != nil {
-		return nil, err
-	}
-	if d.plan.Steps[i].Mapping == nil && !contract.IsJSON(d.in.ContentType) {
-		request = quoted(request)
-	}
-	result := d.in.Steps[i].Result
-	if len(result) == 0 {
-		result = []byte("null")
-	}
-	if len(request) == 0 {
-		request = []byte("null")
-	}
-	var b bytes.Buffer
-	b.Grow(len(request) + len(result) + len(`{"request":,"result":}`))
-	b.WriteString(`{"request":`)
-	b.Write(request)
-	b.WriteString(`,"result":`)
-	b.Write(result)
-	b.WriteByte('}')
-	return b.Bytes(), nil
-}
-
-func quoted(data []byte) []byte {
-	out := make([]byte, 0, base64.StdEncoding.EncodedLen(len(data))+2)
-	out = append(out, '"')
-	out = base64.StdEncoding.AppendEncode(out, data)
-	return append(out, '"')
-}
-
-// cut shortens a reason to MaxReason bytes and makes it valid UTF-8.
-func cut(reason string) string {
-	reason = strings.ToValidUTF8(reason, "�")
-	if len(reason) <= contract.MaxReason {
-		return reason
-	}
-	return strings.ToValidUTF8(reason[:contract.MaxReason-len("…")], "") + "…"
-}
-
-// String is the cause in a few words: what, where, by whom, why.
-func (c *Cause) String() string {
-	if c.Reason == "" {
-		return c.brief()
-	}
-	return c.brief() + ": " + c.Reason
-}
-
-// brief is String without the reason, which others wrote.
-func (c *Cause) brief() string {
-	text := string(c.Kind)
-	if c.Step != "" {
-		text += " at " + string(c.Step)
-	}
-	if c.By != "" {
-		text += " by " + c.By
-	}
-	return text
-}
-
-// key is the idempotency key of one direction of a step.
-func (d *decision) key(i int, dir contract.Direction) contract.Key {
-	return contract.Key{Saga: d.in.ID, Birth: d.in.Birth(), Step: d.plan.Steps[i].Name, Direction: dir}
 }

@@ -195,12 +195,12 @@ func (d *decision) retry(i int) {
 	dir := d.in.Steps[i].Direction()
 	side := d.in.Steps[i].Side(dir)
 	if side.state == SideParkedUnasked { // advance asks for it
-		*side = Side{}
+		d.close(i, dir, SideIdle, "")
 		return
 	}
-	side.reason, side.maxAttempt = "", side.attempt+d.plan.action(i, dir).Attempts
+	side.allow(d.plan.action(i, dir).Attempts)
 	if d.in.Paused != nil {
-		side.wait(SideRetryRequested, d.clock())
+		d.wait(i, dir, SideRetryRequested, d.clock(), "")
 		return
 	}
 	d.attempt(i, dir)

@@ -95,26 +95,6 @@ func (s *Side) open() bool {
 	return s.state == SideAwaitingAnswer || s.Waiting() || s.state == SideParkedUnknown
 }
 
-// ended reports whether the side is answered, or not asked for any more.
-func (s *Side) ended() bool {
-	switch s.state {
-	case SideDone, SideUndone, SideRejected, SideParkedRejected, SideUnknown, SideSkipped:
-		return true
-	case SideIdle, SideAwaitingAnswer, SideBackingOff, SideRetryRequested, SideParkedUnasked, SideParkedUnknown, SideNotTaken:
-	}
-	return false
-}
-
-// leftNothing reports whether the side counts as one that took no effect.
-func (s *Side) leftNothing() bool {
-	switch s.state {
-	case SideRejected, SideParkedRejected, SideNotTaken, SideParkedUnasked:
-		return true
-	case SideIdle, SideAwaitingAnswer, SideBackingOff, SideRetryRequested, SideParkedUnknown, SideDone, SideUndone, SideUnknown, SideSkipped:
-	}
-	return false
-}
-
 func (s *Side) timed() bool { return s.state == SideAwaitingAnswer || s.Waiting() }
 
 func (s *Side) due(at time.Time) bool {
@@ -133,24 +113,33 @@ func (s *Side) timer() contract.Timer {
 	return ""
 }
 
+// A side goes from one state to another by the functions below, and no other way; a decision
+// calls them through those in move.go.
+
 // ask begins the next attempt.
 func (s *Side) ask(due time.Time, command uint64) {
 	s.state, s.attempt, s.at, s.command = SideAwaitingAnswer, s.attempt+1, due, command
 }
 
 // wait lets the next attempt follow later.
-func (s *Side) wait(state SideState, due time.Time) {
-	s.state, s.at, s.command = state, due, 0
+func (s *Side) wait(state SideState, due time.Time, reason string) {
+	s.state, s.at, s.command, s.reason = state, due, 0, reason
 }
+
+// allow lets so many attempts follow.
+func (s *Side) allow(attempts int) { s.maxAttempt, s.reason = s.attempt+attempts, "" }
 
 // park lets the side wait for an operator.
 func (s *Side) park(state SideState, since time.Time, reason string) {
 	s.state, s.at, s.command, s.reason = state, since, 0, reason
 }
 
-// end ends the side.
+// end ends the side. One that was not taken was not attempted either: nothing was sent.
 func (s *Side) end(state SideState, reason string) {
 	s.state, s.at, s.command, s.reason = state, time.Time{}, 0, reason
+	if state == SideNotTaken {
+		s.attempt = 0
+	}
 }
 
 // stop ends the waiting of a side whose saga is abandoned; what was under way stays so.

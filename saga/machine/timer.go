@@ -78,23 +78,6 @@ func (d *decision) silence(i int, ev *Event) string {
 	return fmt.Sprintf("no answer within %s", timeout)
 }
 
-// attempt sends the next attempt of a step that was asked for before.
-func (d *decision) attempt(i int, dir contract.Direction) {
-	payload, err := d.data(i, dir)
-	if err != nil {
-		d.park(i, dir, SideParkedUnknown, err.Error())
-		return
-	}
-	d.send(i, dir, payload)
-}
-
-func (d *decision) data(i int, dir contract.Direction) ([]byte, error) {
-	if dir == contract.DirectionUndo {
-		return d.undoData(i)
-	}
-	return d.request(i)
-}
-
 func (in *Instance) deadlineDue(at time.Time) bool {
 	return !in.Deadline.IsZero() && !in.Deadline.After(at) && !in.Overdue && in.Cause == nil && in.PendingCause == nil
 }
@@ -108,65 +91,4 @@ func (d *decision) deadline() {
 		return
 	}
 	d.turn(Cause{Kind: CauseDeadline, Reason: fmt.Sprintf("not done within %s", d.plan.Deadline)})
-}
-
-// turn goes back, or remembers to when the pivot, which is in progress, has ended.
-func (d *decision) turn(cause Cause) {
-	if d.pivotUnderWay() {
-		cause.At = d.at
-		d.in.PendingCause = &cause
-		return
-	}
-	d.goBack(cause)
-}
-
-func (d *decision) pivotUnderWay() bool {
-	for i := range d.in.Steps {
-		if d.plan.Steps[i].Kind == contract.KindPivot && d.in.Steps[i].Do.open() {
-			return true
-		}
-	}
-	return false
-}
-
-// backoff is the wait after an attempt: InitialInterval, doubled with each attempt, at
-// most MaxInterval, of which a hash of the key and the attempt leaves between a half and
-// all. The hash is the jitter: spread over sagas, the same in every replay (I6).
-func backoff(action *Action, key contract.Key, attempt int) time.Duration {
-	wait, limit := action.InitialInterval, action.MaxInterval
-	for range attempt - 1 {
-		if wait >= limit/2 {
-			wait = limit
-			break
-		}
-		wait *= 2
-	}
-	wait = min(wait, limit)
-	half := wait / 2
-	if half <= 0 {
-		return wait
-	}
-	return half + time.Duration(hash(key, attempt)%uint64(half+1))
-}
-
-// hash is FNV-1a with a final mix, so that neighbouring attempts differ in all
-// bits. The key's birth has no part in it, nor has the wire's word for the direction: the
-// jitter of recorded histories stays.
-func hash(key contract.Key, attempt int) uint64 {
-	const prime = 1099511628211
-	direction := "do"
-	if key.Direction == contract.DirectionUndo {
-		direction = "undo"
-	}
-	h := uint64(14695981039346656037)
-	for _, part := range [...]string{string(key.Saga), string(key.Step), direction} {
-		for i := range len(part) {
-			h = (h ^ uint64(part[i])) * prime
-		}
-		h = (h ^ 0xff) * prime
-	}
-	h = (h ^ uint64(attempt)) * prime
-	h ^= h >> 32
-	h *= 0x9e3779b97f4a7c15
-	return h ^ h>>29
 }

@@ -1,0 +1,54 @@
+package machine
+
+import (
+	"time"
+
+	"github.com/amends-dev/amends/contract"
+)
+
+// backoff is the wait after an attempt: InitialInterval, doubled with each attempt, at
+// most MaxInterval, of which a hash of the key and the attempt leaves between a half and
+// all. The hash is the jitter: spread over sagas, the same in every replay (I6).
+func backoff(action *Action, key contract.Key, attempt int) time.Duration {
+	wait, limit := action.InitialInterval, action.MaxInterval
+	for range attempt - 1 {
+		if wait >= limit/2 {
+			wait = limit
+			break
+		}
+		wait *= 2
+	}
+	wait = min(wait, limit)
+	half := wait / 2
+	if half <= 0 {
+		return wait
+	}
+	return half + time.Duration(hash(key, attempt)%uint64(half+1))
+}
+
+// hash is FNV-1a with a final mix, so that neighbouring attempts differ in all
+// bits. The key's birth has no part in it, nor has the wire's word for the direction: the
+// jitter of recorded histories stays.
+func hash(key contract.Key, attempt int) uint64 {
+	const prime = 1099511628211
+	direction := "do"
+	if key.Direction == contract.DirectionUndo {
+		direction = "undo"
+	}
+	h := uint64(14695981039346656037)
+	for _, part := range [...]string{string(key.Saga), string(key.Step), direction} {
+		for i := range len(part) {
+			h = (h ^ uint64(part[i])) * prime
+		}
+		h = (h ^ 0xff) * prime
+	}
+	h = (h ^ uint64(attempt)) * prime
+	h ^= h >> 32
+	h *= 0x9e3779b97f4a7c15
+	return h ^ h>>29
+}
+
+// key is the idempotency key of one direction of a step.
+func (d *decision) key(i int, dir contract.Direction) contract.Key {
+	return contract.Key{Saga: d.in.ID, Birth: d.in.Birth(), Step: d.plan.Steps[i].Name, Direction: dir}
+}
