@@ -20,7 +20,7 @@
 //	        Engine.load        where the saga stands, from the cache or the store
 //	        Engine.decide      what is to be done with one input
 //	          Engine.apply     applies one event: machine.Decide
-//	            draft.settle   commands that are not pending any more
+//	            draft.discard  commands that are not pending any more
 //	            writer.records messages that are
 //	  shard.speak              tells what is durable now; relay first
 //	    shard.project          tells the projection, and through it those who wait and watch

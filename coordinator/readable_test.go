@@ -205,12 +205,12 @@ func TestDamagedRecordHidesNothing(t *testing.T) {
 		for _, s := range list.Sagas {
 			problems[s.ID] = s.Problem
 		}
-		if len(problems) != 3 || problems["a"]+problems["z"] != "" || !strings.Contains(problems["sick"], "sick: it was spoilt") {
+		if len(problems) != 3 || problems["a"]+problems["z"] != "" || !strings.Contains(problems["sick"], "sick: made unreadable") {
 			t.Errorf("the list says %q", problems)
 		}
 		var bulk transport.OperateAllReply
 		w.asks("operate-all", "", `{"filter":{"open":true},"decision":{"operation":"cancel","by":"kim","reason":"x"}}`, &bulk)
-		if bulk.Matched != 3 || bulk.Done != 2 || len(bulk.Refused) != 1 || bulk.Refused[0].ID != "sick" || !strings.Contains(bulk.Refused[0].Reason, "spoilt") {
+		if bulk.Matched != 3 || bulk.Done != 2 || len(bulk.Refused) != 1 || bulk.Refused[0].ID != "sick" || !strings.Contains(bulk.Refused[0].Reason, "made unreadable") {
 			t.Errorf("a decision about all answers %+v", bulk)
 		}
 		for _, with := range []string{"false", "true"} {
@@ -231,7 +231,7 @@ func TestDamagedRecordHidesNothing(t *testing.T) {
 		if w.asks("history", "z", `{"from":4}`, &one); len(one.Events) == 0 || one.Events[0].Revision != 4 || one.Events[0].Problem != "" {
 			t.Errorf("from behind it on: %+v", one.Events)
 		}
-		if e := w.asks("history", "sick", "{}", nil); e.Code == "" || !strings.Contains(e.Reason, "spoilt") {
+		if e := w.asks("history", "sick", "{}", nil); e.Code == "" || !strings.Contains(e.Reason, "made unreadable") {
 			t.Errorf("the history of what is damaged whole: %s %s", e.Code, e.Reason)
 		}
 		const spoil = contract.SagaID("late")
@@ -251,7 +251,7 @@ func TestDamagedRecordHidesNothing(t *testing.T) {
 		for _, s := range moved.Sagas {
 			told[s.Saga.ID] = s.Saga.Problem
 		}
-		if len(told) != 2 || !strings.Contains(told[spoil], "spoilt") || told["beside-"+spoil] != "" {
+		if len(told) != 2 || !strings.Contains(told[spoil], "made unreadable") || told["beside-"+spoil] != "" {
 			t.Errorf("a watch tells %q", told)
 		}
 		if s, e := w.remove(string(spoil), `{"by":"kim","reason":"x"}`); e.Code != "" || !s.Removed {
