@@ -453,7 +453,7 @@ func TestNoTurn(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err := c.Start(ctx, checkout, nil, client.ID("order-2"))
-		if !errors.Is(err, client.ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "not sent: this client already has as many requests") {
+		if !errors.Is(err, client.ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "not sent: this client already has the maximum number of requests") {
 			t.Errorf("error is %v", err)
 		}
 		if len(bus.requests) != 2 {
