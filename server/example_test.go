@@ -68,7 +68,7 @@ func Example() {
 }
 
 // A program that runs a coordinator and nothing else, until it is interrupted.
-func ExampleRun() {
+func ExampleRun() { //nolint:testableexamples // it runs until it is interrupted
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	err := server.Run(ctx, server.Config{DataDir: "data", HTTP: "127.0.0.1:8080", NATS: server.NATS{Listen: "127.0.0.1:4222"}})
